@@ -1,0 +1,294 @@
+//! Whether an append may happen: the one place that decides it, for every log.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::VecDeque;
+
+use crate::{
+    Append, AppendError, EncodedBody, EventFilter, EventId, FailedCondition, Position, ReadError,
+    Receipt, RecordedEvent, RecordsBuilder, Revision, SpaceEvent,
+    limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
+};
+
+/// The newest positions within which a retried append is recognised by its event ids.
+pub const RETRY_WINDOW_EVENTS: usize = 1_000_000;
+
+/// What the rules ask a log, at the moment of decision: every append before this one included.
+pub trait AppendView {
+    /// The position of the last event.
+    fn head(&self) -> Position;
+
+    /// The revision of a space.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError>;
+
+    /// Where the event at this revision of the space stands.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    fn position_of(
+        &self,
+        space_id: &str,
+        revision: Revision,
+    ) -> Result<Option<Position>, ReadError>;
+
+    /// Where the event with this id stands, if that is among the newest positions of the window.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    fn find(&self, id: EventId) -> Result<Option<Position>, ReadError>;
+
+    /// The event at a position; `None` beyond the head.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError>;
+
+    /// The first event after a position that passes the filter.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    fn first_match(
+        &self,
+        filter: &EventFilter,
+        after: Position,
+    ) -> Result<Option<(Position, EventId)>, ReadError>;
+}
+
+/// What the rules say of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may happen.
+    Append,
+    /// All of its events are stored already: this is the receipt they got.
+    AlreadyStored(Receipt),
+}
+
+/// Checks what needs no log (limits, ids) and encodes the events: the work of the caller's thread.
+///
+/// # Errors
+/// The first rule of [`AppendError`] that is broken; nothing is stored then.
+pub fn encode(append: &Append<'_>) -> Result<EncodedBody, AppendError> {
+    let events = append.events();
+    if events.is_empty() {
+        return Err(AppendError::Empty);
+    }
+    if events.len() > MAX_APPEND_EVENTS {
+        let limit = LimitExceeded::TooManyEvents {
+            events: events.len(),
+        };
+        return Err(AppendError::Limit {
+            index: MAX_APPEND_EVENTS,
+            limit,
+        });
+    }
+    if let Some(times) = append.times().filter(|times| times.len() != events.len()) {
+        return Err(AppendError::TimesMismatch {
+            events: events.len(),
+            times: times.len(),
+        });
+    }
+    let mut ids = FxHashSet::default();
+    let mut builder = RecordsBuilder::new();
+    let mut append_bytes = 0;
+    for (index, event) in events.iter().enumerate() {
+        let limited = |limit| AppendError::Limit { index, limit };
+        event.check_limits().map_err(limited)?;
+        if !ids.insert(event.event_id) {
+            return Err(AppendError::DuplicateEventId { id: event.event_id });
+        }
+        let bytes = builder.push(event);
+        if bytes > MAX_EVENT_BYTES {
+            return Err(limited(LimitExceeded::EventTooLarge { bytes }));
+        }
+        append_bytes += bytes;
+        if append_bytes > MAX_APPEND_BYTES {
+            return Err(limited(LimitExceeded::AppendTooLarge {
+                bytes: append_bytes,
+            }));
+        }
+    }
+    Ok(builder.finish())
+}
+
+/// Decides an append against the state of the log: first whether it is a retry, then whether its
+/// condition holds.
+///
+/// # Errors
+/// [`AppendError::EventIdReused`], [`AppendError::ConditionFailed`] with every part that fails, or
+/// [`AppendError::Unreadable`]; nothing is stored then.
+pub fn decide(append: &Append<'_>, view: &impl AppendView) -> Result<Verdict, AppendError> {
+    let expectations = &append.condition().expected;
+    let strong = expectations
+        .iter()
+        .any(|(_, expected)| expected.exact().is_some());
+    let stored = if strong {
+        find_by_revision(append, view)?
+    } else {
+        find_by_id(append, view)?
+    };
+    if let Some(receipt) = stored {
+        return Ok(Verdict::AlreadyStored(receipt));
+    }
+    let mut failed = Vec::new();
+    for (space_id, expected) in expectations {
+        let current = view.revision(space_id)?;
+        if !expected.is_met_by(current) {
+            let (space_id, expected) = (space_id.clone(), *expected);
+            failed.push(FailedCondition::Revision {
+                space_id,
+                expected,
+                current,
+            });
+        }
+    }
+    for part in &append.condition().no_event_matching {
+        if let Some((position, event_id)) = view.first_match(&part.filter, part.after)? {
+            let after = part.after;
+            failed.push(FailedCondition::EventMatches {
+                after,
+                position,
+                event_id,
+            });
+        }
+    }
+    if failed.is_empty() {
+        Ok(Verdict::Append)
+    } else {
+        Err(AppendError::ConditionFailed { failed })
+    }
+}
+
+/// A retry under an exact expectation: the event that followed the expected revision, if any, has
+/// the id of this append's first event of that space.
+fn find_by_revision(
+    append: &Append<'_>,
+    view: &impl AppendView,
+) -> Result<Option<Receipt>, AppendError> {
+    for (space_id, expected) in &append.condition().expected {
+        let Some(revision) = expected.exact() else {
+            continue;
+        };
+        if view.revision(space_id)? <= revision {
+            continue;
+        }
+        let of_space = append
+            .events()
+            .iter()
+            .position(|event| event.space_id == *space_id);
+        let Some(index) = of_space else { continue };
+        let Some(position) = view.position_of(space_id, revision.next())? else {
+            continue;
+        };
+        let Some(id) = append.events().get(index).map(|event| event.event_id) else {
+            continue;
+        };
+        if view
+            .event(position)?
+            .is_some_and(|stored| stored.event.event_id == id)
+        {
+            return stored_run(append.events(), index, position, view).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// A retry under any other condition: an id of the append is among those of the window.
+fn find_by_id(append: &Append<'_>, view: &impl AppendView) -> Result<Option<Receipt>, AppendError> {
+    for (index, event) in append.events().iter().enumerate() {
+        if let Some(position) = view.find(event.event_id)? {
+            return stored_run(append.events(), index, position, view).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// The receipt of the run that `events` are stored in, the one at `index` at `position`.
+fn stored_run(
+    events: &[SpaceEvent],
+    index: usize,
+    position: Position,
+    view: &impl AppendView,
+) -> Result<Receipt, AppendError> {
+    let id_at = |index: usize| {
+        events
+            .get(index)
+            .map_or(EventId::from_bytes([0; 16]), |e| e.event_id)
+    };
+    let reused = |index, position| AppendError::EventIdReused {
+        id: id_at(index),
+        position,
+    };
+    let before = u64::try_from(index).unwrap_or(u64::MAX);
+    if position.get() <= before {
+        return Err(reused(index, position));
+    }
+    let first = Position::new(position.get() - before);
+    let mut next = first;
+    let mut revision = Revision::NONE;
+    for event in events {
+        match view.event(next)? {
+            Some(stored) if stored.event == *event => revision = stored.revision,
+            Some(stored) if stored.event.event_id == event.event_id => {
+                return Err(AppendError::EventIdReused {
+                    id: event.event_id,
+                    position: next,
+                });
+            }
+            _ => return Err(reused(index, position)),
+        }
+        next = next.next();
+    }
+    Ok(Receipt::new(first, next.previous(), revision, true))
+}
+
+/// The ids of the newest events with their positions, within which retries are recognised.
+#[derive(Debug)]
+pub struct RetryWindow {
+    capacity: usize,
+    positions: FxHashMap<EventId, Position>,
+    ids: VecDeque<EventId>,
+    /// The position of the newest id.
+    head: Position,
+}
+
+impl RetryWindow {
+    /// An empty window over the newest `capacity` positions of a log that is at `head`.
+    #[must_use]
+    pub fn new(capacity: usize, head: Position) -> Self {
+        Self {
+            capacity,
+            positions: FxHashMap::default(),
+            ids: VecDeque::new(),
+            head,
+        }
+    }
+
+    /// Takes in the id of the next event of the log, and lets the oldest go.
+    pub fn push(&mut self, id: EventId) {
+        self.head = self.head.next();
+        self.positions.insert(id, self.head);
+        self.ids.push_back(id);
+        while self.ids.len() > self.capacity {
+            let oldest = self
+                .head
+                .since(Position::new(usize_to_u64(self.ids.len()) - 1));
+            if let Some(id) = self.ids.pop_front()
+                && self.positions.get(&id) == Some(&Position::new(oldest))
+            {
+                self.positions.remove(&id);
+            }
+        }
+    }
+
+    /// Where the event with this id stands, if it is in the window.
+    #[must_use]
+    pub fn find(&self, id: EventId) -> Option<Position> {
+        self.positions.get(&id).copied()
+    }
+}
+
+fn usize_to_u64(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,195 @@
+//! Events before and after they are stored.
+
+use std::ops::Deref;
+
+use crate::{
+    Envelope, EventId, EventType, Payload, PayloadError, Position, Revision, Timestamp,
+    limits::{LimitExceeded, check_id, check_label},
+    value::Value,
+};
+
+/// What a caller hands in: something that happened to a space.
+///
+/// Made by one constructor per type ([`SpaceEvent::document_added`] and its like), refined by the
+/// `with_` methods. A new event has a fresh UUIDv7 and the present time.
+///
+/// ```
+/// use spacefold_event_core::{EventType, SpaceEvent, Value};
+/// let event = SpaceEvent::document_added("handbook", "intro", "/intro.md")
+///     .with_source("editor")
+///     .with_extra("pages", Value::from(12))?;
+/// assert_eq!(event.event_type(), EventType::DocumentAdded);
+/// # Ok::<(), spacefold_event_core::PayloadError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceEvent {
+    /// Its identity, by which a retried append is recognised.
+    pub event_id: EventId,
+    /// The space it happened to: 1 to 512 bytes.
+    pub space_id: String,
+    /// What happened.
+    pub payload: Payload,
+    /// When it happened, as the caller says.
+    pub timestamp: Timestamp,
+    /// Who says so: at most 512 bytes.
+    pub source: Option<String>,
+    /// What it belongs to: at most 512 bytes.
+    pub correlation_id: Option<String>,
+}
+
+impl SpaceEvent {
+    /// An event with a fresh id, happening now.
+    #[must_use]
+    pub fn new(space_id: impl Into<String>, payload: Payload) -> Self {
+        Self {
+            event_id: EventId::new(),
+            space_id: space_id.into(),
+            payload,
+            timestamp: Timestamp::now(),
+            source: None,
+            correlation_id: None,
+        }
+    }
+
+    /// What kind of thing happened.
+    #[must_use]
+    pub const fn event_type(&self) -> EventType {
+        self.payload.event_type()
+    }
+
+    /// The event with this id.
+    #[must_use]
+    pub const fn with_event_id(mut self, event_id: EventId) -> Self {
+        self.event_id = event_id;
+        self
+    }
+
+    /// The event at this time.
+    #[must_use]
+    pub const fn with_timestamp(mut self, timestamp: Timestamp) -> Self {
+        self.timestamp = timestamp;
+        self
+    }
+
+    /// The event from this source.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<String>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The event with this correlation id.
+    #[must_use]
+    pub fn with_correlation_id(mut self, correlation_id: impl Into<String>) -> Self {
+        self.correlation_id = Some(correlation_id.into());
+        self
+    }
+
+    /// The event with one more payload key, which the contract does not name.
+    ///
+    /// # Errors
+    /// [`PayloadError::NotExtra`] when the contract names `key` for events of this type.
+    pub fn with_extra(
+        mut self,
+        key: impl Into<String>,
+        value: Value,
+    ) -> Result<Self, PayloadError> {
+        let key = key.into();
+        let event_type = self.event_type();
+        if Payload::names(event_type, &key) {
+            return Err(PayloadError::NotExtra { key, event_type });
+        }
+        self.payload.extra_mut().insert(key, value);
+        Ok(self)
+    }
+
+    /// Checks ids, labels and nesting against their limits; not the encoded size, which an append
+    /// checks as it encodes.
+    ///
+    /// # Errors
+    /// The first limit that is passed.
+    pub fn check_limits(&self) -> Result<(), LimitExceeded> {
+        check_id("space_id", &self.space_id)?;
+        self.source
+            .as_deref()
+            .map_or(Ok(()), |source| check_label("source", source))?;
+        self.correlation_id
+            .as_deref()
+            .map_or(Ok(()), |correlation_id| {
+                check_label("correlation_id", correlation_id)
+            })?;
+        self.payload.check_limits()
+    }
+}
+
+/// What the log holds: the event, and what the log decided for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// The event as its caller handed it in.
+    pub event: SpaceEvent,
+    /// Sequence number in the log.
+    pub position: Position,
+    /// Sequence number in its space.
+    pub revision: Revision,
+    /// When the log took it; never decreasing along the log.
+    pub recorded_at: Timestamp,
+}
+
+/// A recorded event that borrows its texts from the page it was read with.
+///
+/// Dereferences to its [`Envelope`], so that `event.position` and `event.space_id` read as fields.
+#[derive(Clone, Debug)]
+pub struct RecordedEventRef<'a> {
+    /// All but the payload.
+    pub envelope: Envelope<'a>,
+    /// What happened.
+    pub payload: Payload<&'a str>,
+}
+
+impl RecordedEventRef<'_> {
+    /// The event with all of its texts owned.
+    #[must_use]
+    pub fn to_owned_event(&self) -> RecordedEvent {
+        RecordedEvent {
+            event: SpaceEvent {
+                event_id: self.event_id,
+                space_id: self.space_id.to_owned(),
+                payload: self.payload.to_owned_payload(),
+                timestamp: self.timestamp,
+                source: self.source.map(str::to_owned),
+                correlation_id: self.correlation_id.map(str::to_owned),
+            },
+            position: self.position,
+            revision: self.revision,
+            recorded_at: self.recorded_at,
+        }
+    }
+
+    /// Whether the event is what `event` would be when stored: everything its caller decides.
+    #[must_use]
+    pub fn has_content_of(&self, event: &SpaceEvent) -> bool {
+        self.event_id == event.event_id && self.to_owned_event().event == *event
+    }
+}
+
+impl<'a> Deref for RecordedEventRef<'a> {
+    type Target = Envelope<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.envelope
+    }
+}
+
+impl<S: AsRef<str>> Payload<S> {
+    /// The payload with all of its texts owned.
+    #[must_use]
+    pub fn to_owned_payload(&self) -> Payload {
+        let owned = self.try_map_text(&mut |text: &S| {
+            Ok::<String, std::convert::Infallible>(text.as_ref().to_owned())
+        });
+        match owned {
+            Ok(payload) => payload,
+            Err(never) => match never {},
+        }
+    }
+}

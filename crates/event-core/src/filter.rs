@@ -1,0 +1,166 @@
+//! Which events one is interested in.
+
+use std::collections::BTreeSet;
+
+use crate::{CorruptRecords, EventType, EventTypes, Payload, Records, SpaceEvent};
+
+/// Selects events: those that pass every part that is set.
+///
+/// ```
+/// use spacefold_event_core::{EventFilter, EventType, SpaceEvent};
+/// let filter = EventFilter::all().spaces(["handbook"]).types([EventType::DocumentAdded]);
+/// assert!(filter.selects(&SpaceEvent::document_added("handbook", "intro", "/intro.md")));
+/// assert!(!filter.selects(&SpaceEvent::space_activated("handbook")));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventFilter {
+    types: EventTypes,
+    spaces: Option<BTreeSet<String>>,
+    document_id: Option<String>,
+}
+
+impl Default for EventFilter {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+impl EventFilter {
+    /// Every event.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self {
+            types: EventTypes::ALL,
+            spaces: None,
+            document_id: None,
+        }
+    }
+
+    /// Only events of these types.
+    #[must_use]
+    pub fn types(mut self, types: impl IntoIterator<Item = EventType>) -> Self {
+        self.types = types.into_iter().collect();
+        self
+    }
+
+    /// Only events of these spaces.
+    #[must_use]
+    pub fn spaces<S: Into<String>>(mut self, spaces: impl IntoIterator<Item = S>) -> Self {
+        self.spaces = Some(spaces.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Only events whose payload names this document.
+    #[must_use]
+    pub fn document(mut self, document_id: impl Into<String>) -> Self {
+        self.document_id = Some(document_id.into());
+        self
+    }
+
+    /// The types that pass.
+    #[must_use]
+    pub const fn event_types(&self) -> EventTypes {
+        self.types
+    }
+
+    /// The spaces that pass; `None` for every one.
+    #[must_use]
+    pub const fn space_ids(&self) -> Option<&BTreeSet<String>> {
+        self.spaces.as_ref()
+    }
+
+    /// Whether every event passes.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        *self == Self::all()
+    }
+
+    /// Whether an event passes.
+    #[must_use]
+    pub fn selects(&self, event: &SpaceEvent) -> bool {
+        self.types.contains(event.event_type())
+            && self
+                .spaces
+                .as_ref()
+                .is_none_or(|spaces| spaces.contains(&event.space_id))
+            && self
+                .document_id
+                .as_ref()
+                .is_none_or(|id| event.payload.names_document(id))
+    }
+
+    /// The places of the records that pass, ascending.
+    ///
+    /// # Errors
+    /// [`CorruptRecords`] when a payload has to be decoded and does not.
+    pub fn select(&self, records: &Records) -> Result<Vec<usize>, CorruptRecords> {
+        let spaces: Option<Vec<bool>> = self.spaces.as_ref().map(|wanted| {
+            records
+                .spaces()
+                .map(|(space_id, ..)| wanted.contains(space_id))
+                .collect()
+        });
+        let space_passes = |space: usize| {
+            spaces
+                .as_ref()
+                .is_none_or(|passes| passes.get(space).copied().unwrap_or(false))
+        };
+        let mut selected = Vec::new();
+        let rows = records
+            .event_types()
+            .iter()
+            .zip(records.space_indexes())
+            .enumerate();
+        for (index, (event_type, space)) in rows {
+            if self.types.contains(*event_type)
+                && space_passes(space)
+                && self.document_passes(records, index)?
+            {
+                selected.push(index);
+            }
+        }
+        Ok(selected)
+    }
+
+    fn document_passes(&self, records: &Records, index: usize) -> Result<bool, CorruptRecords> {
+        let Some(document_id) = &self.document_id else {
+            return Ok(true);
+        };
+        let Some(envelope) = records.envelope(index) else {
+            return Ok(false);
+        };
+        Ok(envelope.decode()?.payload.names_document(document_id))
+    }
+}
+
+impl<S: AsRef<str>> Payload<S> {
+    /// Whether the payload names this document as one that it is about.
+    #[must_use]
+    pub fn names_document(&self, id: &str) -> bool {
+        match self {
+            Self::DocumentAdded { document_id, .. }
+            | Self::DocumentUpdated { document_id, .. }
+            | Self::DocumentRemoved { document_id, .. }
+            | Self::DocumentMoved { document_id, .. }
+            | Self::DocumentContentChanged { document_id, .. }
+            | Self::ReferenceAdded { document_id, .. }
+            | Self::SyncConflict { document_id, .. } => document_id.as_ref() == id,
+            Self::ReferenceCleared { document_id, .. }
+            | Self::RenderStarted { document_id, .. }
+            | Self::RenderCompleted { document_id, .. }
+            | Self::RenderFailed { document_id, .. } => document_id.as_deref() == Some(id),
+            Self::CacheInvalidated { document_ids, .. } => document_ids
+                .iter()
+                .any(|document_id| document_id.as_ref() == id),
+            Self::SpaceCreated { .. }
+            | Self::SpaceUpdated { .. }
+            | Self::SpaceDeleted { .. }
+            | Self::SpaceActivated { .. }
+            | Self::SpaceArchived { .. }
+            | Self::VariableSet { .. }
+            | Self::VariableDeleted { .. }
+            | Self::SyncStarted { .. }
+            | Self::SyncCompleted { .. } => false,
+        }
+    }
+}

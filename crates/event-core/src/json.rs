@@ -1,0 +1,9 @@
+//! The interchange form: one JSON object per event, as the Python module reads and writes it.
+
+mod read;
+mod write;
+
+pub use self::{
+    read::{JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array},
+    write::{write_string, write_value},
+};

@@ -1,0 +1,363 @@
+//! Events and values from JSON text.
+
+use std::{borrow::Cow, collections::HashMap, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    EventId, EventType, InvalidEventId, InvalidTimestamp, Payload, PayloadError, SpaceEvent,
+    Timestamp, UnknownEventType,
+    limits::{LimitExceeded, MAX_JSON_DEPTH},
+    timestamp::UtcOffset,
+    value::{Digits, Finite, Object, Value},
+};
+
+/// Bytes of one line of JSON input.
+pub const MAX_JSON_LINE_BYTES: usize = 64 << 20;
+
+/// Payload keys to rename while reading: event type → (old key → new key).
+pub type KeyMap = HashMap<EventType, HashMap<String, String>>;
+
+/// Reads events in the interchange form.
+///
+/// ```
+/// use spacefold_event_core::{EventType, JsonReader};
+/// let line = r#"{"event_type": "variable.set", "space_id": "a", "payload": {"name": "n", "value": 1}}"#;
+/// let read = JsonReader::default().read(line.as_bytes())?;
+/// assert_eq!(read.event.event_type(), EventType::VariableSet);
+/// let error = JsonReader::default().read(br#"{"event_type": "variable.set", "space_id": "a"}"#);
+/// assert_eq!(error.unwrap_err().to_string(), "payload key \"name\" is missing");
+/// # Ok::<(), spacefold_event_core::JsonError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct JsonReader {
+    /// What a time without an offset is taken to be at.
+    pub naive_offset: UtcOffset,
+    /// Payload keys to rename.
+    pub key_map: KeyMap,
+}
+
+/// An event as one JSON object states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonEvent {
+    /// The event; what the object left out or set null is filled in: a fresh id, the present
+    /// time, an empty payload.
+    pub event: SpaceEvent,
+    /// When a log took the event before, if the object says so.
+    pub recorded_at: Option<Timestamp>,
+}
+
+/// A text that is no event in the interchange form.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// The bytes are not UTF-8.
+    #[error("the bytes are not UTF-8 from byte {offset} on")]
+    NotUtf8 {
+        /// How many bytes come before.
+        offset: usize,
+    },
+    /// The text is longer than [`MAX_JSON_LINE_BYTES`].
+    #[error("the line has {bytes} bytes or more: the limit is {MAX_JSON_LINE_BYTES}")]
+    TooLong {
+        /// The bytes seen.
+        bytes: usize,
+    },
+    /// The text is no JSON.
+    #[error("not valid JSON: {reason}")]
+    Syntax {
+        /// What is wrong, and at which column.
+        reason: String,
+    },
+    /// The text is JSON, but no object.
+    #[error("an event is a JSON object: this is {found}")]
+    NotAnObject {
+        /// What it is.
+        found: &'static str,
+    },
+    /// A required top-level key is not there, or null.
+    #[error("key {key:?} is missing")]
+    MissingKey {
+        /// The key.
+        key: &'static str,
+    },
+    /// A top-level key holds a value of another type.
+    #[error("key {key:?} is {found}: expected {expected}")]
+    WrongType {
+        /// The key.
+        key: &'static str,
+        /// The type it must have.
+        expected: &'static str,
+        /// The type it has.
+        found: &'static str,
+    },
+    /// A float beyond what 64 bits can hold.
+    #[error("the number {number} is beyond the largest float")]
+    NumberOutOfRange {
+        /// The number as written, cut to 40 characters.
+        number: String,
+    },
+    /// The event type is none of the 21.
+    #[error(transparent)]
+    UnknownEventType(#[from] UnknownEventType),
+    /// `event_id` is no UUID.
+    #[error("key \"event_id\": {0}")]
+    InvalidEventId(#[from] InvalidEventId),
+    /// A time does not read.
+    #[error("key {key:?}: {source}")]
+    InvalidTimestamp {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        source: InvalidTimestamp,
+    },
+    /// The payload does not fit the event type.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// Something is past its limit.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+}
+
+impl JsonReader {
+    /// Reads one event.
+    ///
+    /// # Errors
+    /// A [`JsonError`] that names what is wrong; never panics, whatever the bytes.
+    pub fn read(&self, json: &[u8]) -> Result<JsonEvent, JsonError> {
+        if json.len() > MAX_JSON_LINE_BYTES {
+            return Err(JsonError::TooLong { bytes: json.len() });
+        }
+        let text = std::str::from_utf8(json).map_err(|error| JsonError::NotUtf8 {
+            offset: error.valid_up_to(),
+        })?;
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| syntax(&error))?;
+        let keys = TopLevel::read(raw)?;
+        let event_type: EventType = keys
+            .string("event_type")?
+            .ok_or(JsonError::MissingKey { key: "event_type" })?
+            .parse()?;
+        let space_id = keys
+            .string("space_id")?
+            .ok_or(JsonError::MissingKey { key: "space_id" })?;
+        let event_id = match keys.string("event_id")? {
+            Some(id) => id.parse()?,
+            None => EventId::new(),
+        };
+        let event = SpaceEvent {
+            event_id,
+            space_id: space_id.into_owned(),
+            payload: self.payload(event_type, &keys)?,
+            timestamp: self
+                .time("timestamp", &keys)?
+                .unwrap_or_else(Timestamp::now),
+            source: keys.string("source")?.map(Cow::into_owned),
+            correlation_id: keys.string("correlation_id")?.map(Cow::into_owned),
+        };
+        event.check_limits()?;
+        Ok(JsonEvent {
+            event,
+            recorded_at: self.time("recorded_at", &keys)?,
+        })
+    }
+
+    fn payload(&self, event_type: EventType, keys: &TopLevel<'_>) -> Result<Payload, JsonError> {
+        let mut object = match keys.get("payload") {
+            None => Object::new(),
+            Some(raw) => match read_value(raw, 0)? {
+                Value::Object(object) => object,
+                other => return Err(wrong_type("payload", "an object", other.type_name())),
+            },
+        };
+        for (old, new) in self.key_map.get(&event_type).into_iter().flatten() {
+            if let Some(value) = object.remove(old) {
+                object.insert(new.as_str(), value);
+            }
+        }
+        Ok(Payload::from_object(event_type, object)?)
+    }
+
+    /// A time; an empty string counts as missing, as it does for the Python module.
+    fn time(&self, key: &'static str, keys: &TopLevel<'_>) -> Result<Option<Timestamp>, JsonError> {
+        match keys.string(key)? {
+            Some(text) if !text.is_empty() => Timestamp::parse_with(&text, self.naive_offset)
+                .map(Some)
+                .map_err(|source| JsonError::InvalidTimestamp { key, source }),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The texts of the elements of a JSON array, or `None` when `json` is none.
+///
+/// # Errors
+/// [`JsonError::Syntax`] when an array is begun but is not valid JSON.
+pub fn split_array(json: &[u8]) -> Result<Option<Vec<&[u8]>>, JsonError> {
+    if json.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
+        return Ok(None);
+    }
+    let elements: Vec<&RawValue> = serde_json::from_slice(json).map_err(|error| syntax(&error))?;
+    Ok(Some(
+        elements
+            .into_iter()
+            .map(|element| element.get().as_bytes())
+            .collect(),
+    ))
+}
+
+/// The keys of an event's object that the contract names.
+struct TopLevel<'a> {
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'a> TopLevel<'a> {
+    fn read(raw: &'a RawValue) -> Result<Self, JsonError> {
+        if !raw.get().starts_with('{') {
+            return Err(JsonError::NotAnObject {
+                found: type_of(raw),
+            });
+        }
+        Ok(Self {
+            members: read_members(raw)?,
+        })
+    }
+
+    /// What stands under `key`, of duplicates the last; null counts as missing.
+    fn get(&self, key: &str) -> Option<&'a RawValue> {
+        let (_, raw) = self.members.iter().rev().find(|(other, _)| other == key)?;
+        (raw.get() != "null").then_some(*raw)
+    }
+
+    fn string(&self, key: &'static str) -> Result<Option<Cow<'a, str>>, JsonError> {
+        let Some(raw) = self.get(key) else {
+            return Ok(None);
+        };
+        if !raw.get().starts_with('"') {
+            return Err(wrong_type(key, "a string", type_of(raw)));
+        }
+        read_string(raw).map(Some)
+    }
+}
+
+fn read_value(raw: &RawValue, above: usize) -> Result<Value, JsonError> {
+    // Every level is parsed from its own text, so that numbers keep their digits and nothing
+    // recurses deeper than the limit; a text is scanned at most once for each level around it.
+    let text = raw.get();
+    Ok(match text.as_bytes().first() {
+        Some(b'n') => Value::Null,
+        Some(b't') => Value::Bool(true),
+        Some(b'f') => Value::Bool(false),
+        Some(b'"') => Value::String(read_string(raw)?.into_owned()),
+        Some(b'[') => {
+            let inside = enter(above)?;
+            let elements: Vec<&RawValue> =
+                serde_json::from_str(text).map_err(|error| syntax(&error))?;
+            let values = elements
+                .into_iter()
+                .map(|element| read_value(element, inside));
+            Value::Array(values.collect::<Result<_, _>>()?)
+        }
+        Some(b'{') => {
+            let inside = enter(above)?;
+            let mut members = Vec::new();
+            for (key, member) in read_members(raw)? {
+                members.push((key.into_owned(), read_value(member, inside)?));
+            }
+            Value::Object(members.into_iter().collect())
+        }
+        _ => read_number(text)?,
+    })
+}
+
+fn read_number(text: &str) -> Result<Value, JsonError> {
+    if text.contains(['.', 'e', 'E']) {
+        let float = text.parse().ok().and_then(Finite::new);
+        return float
+            .map(Value::Float)
+            .ok_or_else(|| JsonError::NumberOutOfRange {
+                number: text.chars().take(40).collect(),
+            });
+    }
+    Ok(text
+        .parse()
+        .map_or_else(|_| Value::BigInteger(Digits::new(text)), Value::Integer))
+}
+
+/// Counts a level; the object of the payload is none of a value's levels.
+fn enter(above: usize) -> Result<usize, JsonError> {
+    if above > MAX_JSON_DEPTH {
+        return Err(LimitExceeded::TooDeep { depth: above }.into());
+    }
+    Ok(above + 1)
+}
+
+fn read_string(raw: &RawValue) -> Result<Cow<'_, str>, JsonError> {
+    let Borrowed(text) = serde_json::from_str(raw.get()).map_err(|error| syntax(&error))?;
+    Ok(text)
+}
+
+fn read_members(raw: &RawValue) -> Result<Vec<(Cow<'_, str>, &RawValue)>, JsonError> {
+    let Members(members) = serde_json::from_str(raw.get()).map_err(|error| syntax(&error))?;
+    Ok(members)
+}
+
+/// A string that borrows from the text where it has no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The members of an object in the order of the text, duplicates included.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((Borrowed(key), value)) = map.next_entry()? {
+                    members.push((key, value));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+fn syntax(error: &serde_json::Error) -> JsonError {
+    JsonError::Syntax {
+        reason: error.to_string(),
+    }
+}
+
+fn wrong_type(key: &'static str, expected: &'static str, found: &'static str) -> JsonError {
+    JsonError::WrongType {
+        key,
+        expected,
+        found,
+    }
+}
+
+fn type_of(raw: &RawValue) -> &'static str {
+    match raw.get().as_bytes().first() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'"') => "a string",
+        Some(b'[') => "an array",
+        Some(b'{') => "an object",
+        _ => "a number",
+    }
+}

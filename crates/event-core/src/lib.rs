@@ -1,0 +1,57 @@
+//! The language of spacefold: what an event is, how it is written, and what an event log promises.
+//!
+//! - [`SpaceEvent`] is what a caller hands in, [`RecordedEvent`] what a log holds. [`Payload`] has
+//!   the 21 event types; [`limits`] says what they may measure.
+//! - [`JsonReader`] and [`SpaceEvent::to_json`] speak the interchange form of the Python module.
+//! - [`Records`] is the binary form: runs of records with a peekable envelope, from which events
+//!   are borrowed.
+//! - [`EventLog`] is the seam behind which events are stored; [`MemoryLog`] its executable
+//!   specification; [`append_rules`] decide what may be appended.
+//!
+//! The crate does no I/O and starts no thread. It reads the clock and draws random bits only to
+//! fill in the id and time of a new event.
+
+mod condition;
+mod content_hash;
+mod event;
+mod event_id;
+mod event_type;
+mod factory;
+mod filter;
+mod json;
+mod log;
+mod memory_log;
+mod page;
+mod payload;
+mod position;
+mod record;
+mod timestamp;
+mod value;
+
+pub mod append_rules;
+pub mod limits;
+
+pub use self::{
+    condition::{AppendCondition, ExpectedRevision, FailedCondition},
+    content_hash::{ContentHash, InvalidContentHash},
+    event::{RecordedEvent, RecordedEventRef, SpaceEvent},
+    event_id::{EventId, InvalidEventId},
+    event_type::EventTypes,
+    filter::EventFilter,
+    json::{
+        JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array, write_string,
+        write_value,
+    },
+    limits::{
+        LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_ID_BYTES,
+        MAX_JSON_DEPTH, MAX_LABEL_BYTES,
+    },
+    log::{Append, AppendError, EventLog, Read, ReadError, Receipt, StorageError},
+    memory_log::{MemoryLog, recording_times},
+    page::Page,
+    payload::{EventType, Payload, PayloadError, Presence, UnknownEventType},
+    position::{Position, Revision},
+    record::{Assignments, CorruptRecords, EncodedBody, Envelope, Records, RecordsBuilder},
+    timestamp::{InvalidTimestamp, InvalidUtcOffset, Timestamp, UtcOffset},
+    value::{Digits, Finite, Object, Value},
+};

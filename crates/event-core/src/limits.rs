@@ -1,0 +1,83 @@
+//! A named limit on everything that can grow.
+
+/// Bytes of a space, document or variable id; an id is never empty.
+pub const MAX_ID_BYTES: usize = 512;
+/// Bytes of a source, a correlation id, or a hash in a payload.
+pub const MAX_LABEL_BYTES: usize = 512;
+/// Levels of nesting in a JSON value.
+pub const MAX_JSON_DEPTH: usize = 128;
+/// Bytes of one encoded event: what [`crate::SpaceEvent::encoded_len`] answers.
+pub const MAX_EVENT_BYTES: usize = 1 << 20;
+/// Events of one append.
+pub const MAX_APPEND_EVENTS: usize = 4_096;
+/// Bytes of one append: the sum of its encoded events.
+pub const MAX_APPEND_BYTES: usize = 16 << 20;
+
+/// A value past one of the limits, named with what was found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitExceeded {
+    /// An id is empty; `what` names it.
+    #[error("{what} is empty: an id has 1 to {MAX_ID_BYTES} bytes")]
+    EmptyId {
+        /// The field that holds the id.
+        what: &'static str,
+    },
+    /// An id is longer than [`MAX_ID_BYTES`].
+    #[error("{what} has {bytes} bytes: the limit for an id is {MAX_ID_BYTES}")]
+    IdTooLong {
+        /// The field that holds the id.
+        what: &'static str,
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// A source, correlation id or hash is longer than [`MAX_LABEL_BYTES`].
+    #[error("{what} has {bytes} bytes: the limit is {MAX_LABEL_BYTES}")]
+    LabelTooLong {
+        /// The field that holds the text.
+        what: &'static str,
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// A JSON value nests deeper than [`MAX_JSON_DEPTH`].
+    #[error("JSON nests {depth} levels or more: the limit is {MAX_JSON_DEPTH}")]
+    TooDeep {
+        /// The level at which the limit was passed.
+        depth: usize,
+    },
+    /// An encoded event is larger than [`MAX_EVENT_BYTES`].
+    #[error("the encoded event has {bytes} bytes: the limit is {MAX_EVENT_BYTES}")]
+    EventTooLarge {
+        /// Its encoded bytes.
+        bytes: usize,
+    },
+    /// An append holds more than [`MAX_APPEND_EVENTS`].
+    #[error("the append has {events} events: the limit is {MAX_APPEND_EVENTS}")]
+    TooManyEvents {
+        /// Its events.
+        events: usize,
+    },
+    /// An append holds more than [`MAX_APPEND_BYTES`].
+    #[error("the append has {bytes} encoded bytes: the limit is {MAX_APPEND_BYTES}")]
+    AppendTooLarge {
+        /// Its encoded bytes.
+        bytes: usize,
+    },
+}
+
+/// Checks an id against its limits.
+pub(crate) fn check_id(what: &'static str, id: &str) -> Result<(), LimitExceeded> {
+    match id.len() {
+        0 => Err(LimitExceeded::EmptyId { what }),
+        1..=MAX_ID_BYTES => Ok(()),
+        bytes => Err(LimitExceeded::IdTooLong { what, bytes }),
+    }
+}
+
+/// Checks a source, correlation id or hash against its limit.
+pub(crate) fn check_label(what: &'static str, label: &str) -> Result<(), LimitExceeded> {
+    match label.len() {
+        0..=MAX_LABEL_BYTES => Ok(()),
+        bytes => Err(LimitExceeded::LabelTooLong { what, bytes }),
+    }
+}

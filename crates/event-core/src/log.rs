@@ -1,0 +1,349 @@
+//! The event log as a trait: what every log promises, wherever it keeps its events.
+
+use std::{error::Error, time::Duration};
+
+use crate::{
+    AppendCondition, CorruptRecords, EventFilter, EventId, FailedCondition, Page, Position,
+    Revision, SpaceEvent, Timestamp,
+    limits::{LimitExceeded, MAX_APPEND_EVENTS},
+};
+
+/// An ordered log of space events.
+///
+/// Positions are consecutive from 1; the events of one append stand together, whole or not at
+/// all. Nothing past the durable head is ever read. Calls block and may be made from any thread;
+/// nothing they return pins storage, so that the trait can be implemented over a network.
+pub trait EventLog: Send + Sync {
+    /// Appends events, all or none, at consecutive positions, and waits until they are durable.
+    ///
+    /// Checked in this order: limits, a retry of what is stored already, the condition. An append
+    /// whose events are all stored already, in one run and with the same content, succeeds with
+    /// the old positions and writes nothing.
+    ///
+    /// # Errors
+    /// [`AppendError`]; after every variant but [`AppendError::OutcomeUnknown`], nothing of this
+    /// append is stored.
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError>;
+
+    /// The position of the last event that the log has taken.
+    fn head(&self) -> Position;
+
+    /// The position of the last event that is known to be durable: nothing past it is read.
+    fn durable_head(&self) -> Position;
+
+    /// Waits until the durable head is at `position` or beyond, or `timeout` has passed; answers
+    /// the durable head.
+    ///
+    /// # Errors
+    /// [`ReadError::Closed`] when the log closed before the durable head got there.
+    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError>;
+
+    /// Reads a page of events in order of position.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    fn read(&self, read: &Read) -> Result<Page, ReadError>;
+
+    /// Reads a page of one space's events from revision `from` on, at most `limit`; an empty page
+    /// means that there are none.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError>;
+
+    /// The revision of a space at the durable head; [`Revision::NONE`] when it has no event.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError>;
+
+    /// The last position whose event was recorded at or before `time`.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError>;
+}
+
+/// An append: the events, what must hold, and when they were recorded.
+///
+/// ```
+/// use spacefold_event_core::{Append, AppendCondition, SpaceEvent};
+/// let events = [SpaceEvent::space_created("handbook", "Handbook")];
+/// let append = Append::new(&events).on(AppendCondition::no_space("handbook"));
+/// assert_eq!(append.events().len(), 1);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Append<'a> {
+    events: &'a [SpaceEvent],
+    condition: AppendCondition,
+    recorded_at: Option<&'a [Timestamp]>,
+}
+
+impl<'a> Append<'a> {
+    /// An append without a condition, recorded when the log takes it.
+    #[must_use]
+    pub const fn new(events: &'a [SpaceEvent]) -> Self {
+        Self {
+            events,
+            condition: AppendCondition::none(),
+            recorded_at: None,
+        }
+    }
+
+    /// The append on this condition.
+    #[must_use]
+    pub fn on(mut self, condition: AppendCondition) -> Self {
+        self.condition = condition;
+        self
+    }
+
+    /// The append with a time for each event, at which another log took it: for imports. The log
+    /// clamps each up to its predecessor's and down to the present.
+    #[must_use]
+    pub const fn recorded_at(mut self, times: &'a [Timestamp]) -> Self {
+        self.recorded_at = Some(times);
+        self
+    }
+
+    /// The events.
+    #[must_use]
+    pub const fn events(&self) -> &'a [SpaceEvent] {
+        self.events
+    }
+
+    /// What must hold.
+    #[must_use]
+    pub const fn condition(&self) -> &AppendCondition {
+        &self.condition
+    }
+
+    /// When other logs took the events, if that is to be kept.
+    #[must_use]
+    pub const fn times(&self) -> Option<&'a [Timestamp]> {
+        self.recorded_at
+    }
+}
+
+/// What is known after an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    first_position: Position,
+    position: Position,
+    revision: Revision,
+    durable: bool,
+}
+
+impl Receipt {
+    /// A receipt for the events from `first_position` to `position`, the last of which is at
+    /// `revision` of its space.
+    #[must_use]
+    pub const fn new(
+        first_position: Position,
+        position: Position,
+        revision: Revision,
+        durable: bool,
+    ) -> Self {
+        Self {
+            first_position,
+            position,
+            revision,
+            durable,
+        }
+    }
+
+    /// The position of the first event.
+    #[must_use]
+    pub const fn first_position(&self) -> Position {
+        self.first_position
+    }
+
+    /// The position of the last event.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The number of events.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.position.since(self.first_position) + 1
+    }
+
+    /// The revision of the last event in its space.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Whether the events were on disk when the receipt was given.
+    #[must_use]
+    pub const fn is_durable(&self) -> bool {
+        self.durable
+    }
+}
+
+/// A read: from where, how far, and what.
+///
+/// ```
+/// use spacefold_event_core::{EventFilter, Position, Read};
+/// let read = Read::from(Position::new(1)).to(Position::new(100)).matching(EventFilter::all()).limit(10);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The first position that may be read, inclusive.
+    pub from: Position,
+    /// The last position that may be read, inclusive.
+    pub to: Position,
+    /// Which events.
+    pub filter: EventFilter,
+    /// How many events a page holds at the most.
+    pub limit: usize,
+}
+
+impl Read {
+    /// A read of every event from `from` on.
+    #[must_use]
+    pub const fn from(from: Position) -> Self {
+        Self {
+            from,
+            to: Position::new(u64::MAX),
+            filter: EventFilter::all(),
+            limit: MAX_APPEND_EVENTS,
+        }
+    }
+
+    /// The read up to `to`, inclusive.
+    #[must_use]
+    pub const fn to(mut self, to: Position) -> Self {
+        self.to = to;
+        self
+    }
+
+    /// The read of what passes `filter`.
+    #[must_use]
+    pub fn matching(mut self, filter: EventFilter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// The read in pages of at most `limit` events.
+    #[must_use]
+    pub const fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+}
+
+/// Why an append did not happen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// There are no events. Nothing is stored.
+    #[error("an append needs at least one event; nothing was written")]
+    Empty,
+    /// Something is past its limit. Nothing is stored.
+    #[error("event {index} of the append: {limit}; nothing was written")]
+    Limit {
+        /// Which event of the append, from 0.
+        index: usize,
+        /// What is past which limit.
+        limit: LimitExceeded,
+    },
+    /// There is not one recording time for each event. Nothing is stored.
+    #[error("the append has {events} events and {times} recording times; nothing was written")]
+    TimesMismatch {
+        /// Its events.
+        events: usize,
+        /// Its recording times.
+        times: usize,
+    },
+    /// An event id occurs twice in the append. Nothing is stored.
+    #[error("event id {id} occurs twice in the append; nothing was written")]
+    DuplicateEventId {
+        /// The id.
+        id: EventId,
+    },
+    /// An event id is stored already, with other content or in another run of events. Nothing is
+    /// stored.
+    #[error(
+        "event id {id} is stored at position {position} with other content; nothing was written"
+    )]
+    EventIdReused {
+        /// The id.
+        id: EventId,
+        /// Where it is stored.
+        position: Position,
+    },
+    /// Parts of the condition do not hold. Nothing is stored.
+    #[error("the condition does not hold: {}; nothing was written", join(failed))]
+    ConditionFailed {
+        /// Every part that does not hold, with the current value.
+        failed: Vec<FailedCondition>,
+    },
+    /// The log takes no appends until it is opened again, since an earlier one failed on disk.
+    /// Nothing of this append is stored.
+    #[error("the log takes no appends until it is opened again: {reason}; nothing was written")]
+    Refused {
+        /// What happened to the earlier one.
+        reason: String,
+    },
+    /// The disk failed while the append was being made durable: on the next open it is there
+    /// whole, or not at all.
+    #[error(
+        "the outcome of the append is unknown, all or none of it is stored; open the log again: {0}"
+    )]
+    OutcomeUnknown(#[source] StorageError),
+    /// What the append had to be checked against could not be read. Nothing is stored.
+    #[error("the append could not be checked; nothing was written: {0}")]
+    Unreadable(#[from] ReadError),
+    /// The log is closed. Nothing is stored.
+    #[error("the log is closed; nothing was written")]
+    Closed,
+}
+
+/// Why a read gave nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The bytes at a position are no event, in any copy.
+    #[error("position {position} does not decode: {cause}")]
+    Corrupt {
+        /// Where.
+        position: Position,
+        /// What is wrong.
+        cause: CorruptRecords,
+    },
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The log is closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// A failure of whatever a log stores its events in: what was being done, and the cause.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{doing}: {cause}")]
+pub struct StorageError {
+    doing: String,
+    #[source]
+    cause: std::sync::Arc<dyn Error + Send + Sync>,
+}
+
+impl StorageError {
+    /// The failure `cause` while `doing` something, which names the file or key.
+    pub fn new(doing: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            doing: doing.into(),
+            cause: cause.into().into(),
+        }
+    }
+}
+
+fn join(failed: &[FailedCondition]) -> String {
+    failed
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}

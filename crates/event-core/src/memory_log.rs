@@ -1,0 +1,269 @@
+//! The event log in memory: the executable specification, and a log for tests.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rustc_hash::FxHashMap;
+
+use crate::{
+    Append, AppendError, Assignments, EventFilter, EventId, EventLog, Page, Position, Read,
+    ReadError, Receipt, RecordedEvent, Records, Revision, Timestamp,
+    append_rules::{self, AppendView, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
+};
+
+/// An [`EventLog`] that keeps its events in memory and loses them when it is dropped.
+///
+/// It does what every log must do in the plainest way: the conformance suite runs on it and on
+/// the others. Every event is durable as soon as it is appended.
+///
+/// ```
+/// use spacefold_event_core::{Append, AppendCondition, EventLog, MemoryLog, Position, Read, SpaceEvent};
+/// let log = MemoryLog::new();
+/// let events = [SpaceEvent::space_created("handbook", "Handbook")];
+/// let receipt = log.append(&Append::new(&events).on(AppendCondition::no_space("handbook")))?;
+/// assert_eq!(receipt.position(), Position::new(1));
+/// let page = log.read(&Read::from(Position::new(1)))?;
+/// assert_eq!(page.envelopes().next().map(|event| event.space_id), Some("handbook"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct MemoryLog {
+    state: Mutex<State>,
+    appended: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The events of each append, by the position of its last.
+    runs: BTreeMap<Position, Records>,
+    /// The positions of each space's events: revision n at index n - 1.
+    spaces: FxHashMap<String, Vec<Position>>,
+    window: RetryWindow,
+    head: Position,
+    last_recorded_at: Timestamp,
+}
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryLog {
+    /// An empty log.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_retry_window(RETRY_WINDOW_EVENTS)
+    }
+
+    /// An empty log that recognises retries within the newest `events` positions.
+    #[must_use]
+    pub fn with_retry_window(events: usize) -> Self {
+        let state = State {
+            runs: BTreeMap::new(),
+            spaces: FxHashMap::default(),
+            window: RetryWindow::new(events, Position::START),
+            head: Position::START,
+            last_recorded_at: Timestamp::MIN,
+        };
+        Self {
+            state: Mutex::new(state),
+            appended: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics halfway through a change, so a poisoned state is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EventLog for MemoryLog {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        let encoded = append_rules::encode(append)?;
+        let mut state = self.state();
+        if let Verdict::AlreadyStored(receipt) = append_rules::decide(append, &*state)? {
+            return Ok(receipt);
+        }
+        let recorded_at = recording_times(append.times(), state.last_recorded_at, Timestamp::now());
+        let first_position = state.head.next();
+        let mut base_revisions = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        for event in append.events() {
+            if !seen.contains(&event.space_id.as_str()) {
+                seen.push(&event.space_id);
+                base_revisions.push(state.revision(&event.space_id)?);
+            }
+        }
+        let assignments = Assignments {
+            first_position,
+            recorded_at,
+            base_revisions,
+        };
+        let records =
+            Records::decode(&encoded.bytes, encoded.count, assignments).map_err(|cause| {
+                ReadError::Corrupt {
+                    position: first_position,
+                    cause,
+                }
+            })?;
+        for envelope in records.envelopes() {
+            state.head = envelope.position;
+            state.last_recorded_at = envelope.recorded_at;
+            state.window.push(envelope.event_id);
+            let positions = state
+                .spaces
+                .entry(envelope.space_id.to_owned())
+                .or_default();
+            positions.push(envelope.position);
+        }
+        let last = append.events().last().map_or("", |event| &event.space_id);
+        let revision = state.revision(last)?;
+        let position = state.head;
+        state.runs.insert(position, records);
+        drop(state);
+        self.appended.notify_all();
+        Ok(Receipt::new(first_position, position, revision, true))
+    }
+
+    fn head(&self) -> Position {
+        self.state().head
+    }
+
+    fn durable_head(&self) -> Position {
+        self.head()
+    }
+
+    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.state();
+        while state.head < position {
+            let left = deadline.map_or(Duration::MAX, |d| {
+                d.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() {
+                break;
+            }
+            (state, _) = self
+                .appended
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(state.head)
+    }
+
+    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        self.state().read(read)
+    }
+
+    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
+        let state = self.state();
+        let Some(position) = state.position_of(space_id, from.max(Revision::new(1)))? else {
+            return Ok(Page::empty(state.head.next()));
+        };
+        let filter = EventFilter::all().spaces([space_id]);
+        state.read(&Read::from(position).matching(filter).limit(limit))
+    }
+
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.state().revision(space_id)
+    }
+
+    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
+        let state = self.state();
+        let recorded = state.runs.values().flat_map(Records::envelopes);
+        let later = recorded.into_iter().find(|event| event.recorded_at > time);
+        Ok(later.map_or(state.head, |event| event.position.previous()))
+    }
+}
+
+impl State {
+    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        let from = read.from.max(Position::new(1));
+        let mut page = Page::empty(from);
+        for records in self.runs.range(from..).map(|(_, records)| records) {
+            let left = read.limit.saturating_sub(page.len());
+            if left == 0 || records.first_position() > read.to {
+                break;
+            }
+            page.add(records.clone(), from, read.to, &read.filter, left)
+                .map_err(|cause| ReadError::Corrupt {
+                    position: records.first_position(),
+                    cause,
+                })?;
+        }
+        Ok(page)
+    }
+}
+
+impl AppendView for State {
+    fn head(&self) -> Position {
+        self.head
+    }
+
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        let count = self.spaces.get(space_id).map_or(0, Vec::len);
+        Ok(Revision::new(u64::try_from(count).unwrap_or(u64::MAX)))
+    }
+
+    fn position_of(
+        &self,
+        space_id: &str,
+        revision: Revision,
+    ) -> Result<Option<Position>, ReadError> {
+        let index = usize::try_from(revision.previous().get()).unwrap_or(usize::MAX);
+        Ok(self
+            .spaces
+            .get(space_id)
+            .and_then(|positions| positions.get(index).copied()))
+    }
+
+    fn find(&self, id: EventId) -> Result<Option<Position>, ReadError> {
+        Ok(self.window.find(id))
+    }
+
+    fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {
+        let page = self.read(&Read::from(position).to(position).limit(1))?;
+        let event = page.events().next().transpose();
+        let event = event.map_err(|cause| ReadError::Corrupt { position, cause })?;
+        Ok(event.map(|event| event.to_owned_event()))
+    }
+
+    fn first_match(
+        &self,
+        filter: &EventFilter,
+        after: Position,
+    ) -> Result<Option<(Position, EventId)>, ReadError> {
+        let page = self.read(&Read::from(after.next()).matching(filter.clone()).limit(1))?;
+        Ok(page
+            .envelopes()
+            .next()
+            .map(|event| (event.position, event.event_id)))
+    }
+}
+
+/// When the log takes each event of an append: now for all, or the given times, each clamped up
+/// to its predecessor's and down to now. Never decreasing, never before `last`.
+#[must_use]
+pub fn recording_times(
+    given: Option<&[Timestamp]>,
+    last: Timestamp,
+    now: Timestamp,
+) -> Vec<Timestamp> {
+    let Some(given) = given else {
+        return vec![now.max(last)];
+    };
+    let mut last = last;
+    let mut clamped: Vec<Timestamp> = Vec::with_capacity(given.len());
+    for time in given {
+        last = (*time).min(now).max(last);
+        clamped.push(last);
+    }
+    if clamped.first() == clamped.last() {
+        clamped.truncate(1);
+    }
+    clamped
+}

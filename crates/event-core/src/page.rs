@@ -1,0 +1,142 @@
+//! What a read gives back.
+
+use crate::{CorruptRecords, Envelope, EventFilter, Position, RecordedEventRef, Records};
+
+/// Events that were read together, in order, shared and immutable: a page of a longer read.
+///
+/// A page may hold fewer events than were asked for, none even, and still not be the last: a read
+/// goes on at [`Page::next`] until that lies beyond the durable head.
+#[derive(Clone, Debug)]
+pub struct Page {
+    runs: Vec<Selection>,
+    next: Position,
+}
+
+#[derive(Clone, Debug)]
+struct Selection {
+    records: Records,
+    selected: Selected,
+}
+
+#[derive(Clone, Debug)]
+enum Selected {
+    Range { start: usize, end: usize },
+    Listed(Vec<usize>),
+}
+
+impl Page {
+    /// A page without events, after which a read goes on at `next`.
+    #[must_use]
+    pub const fn empty(next: Position) -> Self {
+        Self {
+            runs: Vec::new(),
+            next,
+        }
+    }
+
+    /// Adds the events of a run that stand from `from` to `to`, both inclusive, and pass `filter`,
+    /// at most `limit` of them, and moves [`Page::next`] behind the last one looked at.
+    ///
+    /// # Errors
+    /// [`CorruptRecords`] when a payload has to be decoded for the filter and does not.
+    pub fn add(
+        &mut self,
+        records: Records,
+        from: Position,
+        to: Position,
+        filter: &EventFilter,
+        limit: usize,
+    ) -> Result<(), CorruptRecords> {
+        let first = records.first_position();
+        let place =
+            |position: Position| usize::try_from(position.since(first)).unwrap_or(usize::MAX);
+        let start = place(from);
+        let end = if to < first {
+            0
+        } else {
+            place(to).saturating_add(1).min(records.len())
+        };
+        let (selected, next) = if filter.is_all() {
+            let end = end.min(start.saturating_add(limit));
+            (
+                Selected::Range {
+                    start,
+                    end: end.max(start),
+                },
+                end,
+            )
+        } else {
+            let mut listed = filter.select(&records)?;
+            listed.retain(|index| (start..end).contains(index));
+            let full = listed.len() > limit;
+            listed.truncate(limit);
+            let next = if full {
+                listed.last().map_or(start, |last| last + 1)
+            } else {
+                end
+            };
+            (Selected::Listed(listed), next)
+        };
+        self.next = self
+            .next
+            .max(first.plus(u64::try_from(next).unwrap_or(u64::MAX)));
+        let selection = Selection { records, selected };
+        if selection.len() > 0 {
+            self.runs.push(selection);
+        }
+        Ok(())
+    }
+
+    /// Says that nothing before `next` is left to be read.
+    pub fn advance(&mut self, next: Position) {
+        self.next = self.next.max(next);
+    }
+
+    /// Where the read goes on: everything before has been looked at.
+    #[must_use]
+    pub const fn next(&self) -> Position {
+        self.next
+    }
+
+    /// The number of events.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.runs.iter().map(Selection::len).sum()
+    }
+
+    /// Whether the page holds no event.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The events in order, payloads not yet decoded.
+    pub fn envelopes(&self) -> impl Iterator<Item = Envelope<'_>> {
+        self.runs
+            .iter()
+            .flat_map(|run| (0..run.len()).filter_map(|nth| run.records.envelope(run.index(nth)?)))
+    }
+
+    /// The events in order.
+    ///
+    /// Each item is an error when its payload does not decode; the other items are not affected.
+    pub fn events(&self) -> impl Iterator<Item = Result<RecordedEventRef<'_>, CorruptRecords>> {
+        self.envelopes().map(Envelope::decode)
+    }
+}
+
+impl Selection {
+    fn len(&self) -> usize {
+        match &self.selected {
+            Selected::Range { start, end } => end - start,
+            Selected::Listed(listed) => listed.len(),
+        }
+    }
+
+    fn index(&self, nth: usize) -> Option<usize> {
+        match &self.selected {
+            Selected::Range { start, .. } => Some(start + nth),
+            Selected::Listed(listed) => listed.get(nth).copied(),
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! The 21 event types and what each carries: the contract, as one table.
+
+mod field;
+mod presence;
+
+use bincode::{Decode, Encode, de::Decoder, enc::Encoder};
+
+use self::field::{Field, Id, Ids, Json, Label, MaybeId, MaybeLabel, MaybeText, Members, Text};
+pub use self::presence::Presence;
+use crate::{
+    limits::LimitExceeded,
+    record::TextId,
+    value::{Object, Value},
+};
+
+/// Makes the event types and their payloads from the table below.
+macro_rules! payloads {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident = $code:literal, $name:literal {
+            $( $(#[$field_doc:meta])* $field:ident : $kind:ident($type:ty), )*
+        }
+    )*) => {
+        /// What kind of thing happened. The codes are frozen: they stand in every record.
+        ///
+        /// ```
+        /// use spacefold_event_core::EventType;
+        /// assert_eq!(EventType::DocumentAdded.name(), "document.added");
+        /// assert_eq!("document.added".parse(), Ok(EventType::DocumentAdded));
+        /// assert!("document.eaten".parse::<EventType>().is_err());
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum EventType {
+            $( $(#[$doc])* $variant = $code, )*
+        }
+
+        impl EventType {
+            /// Every type, in the order of the contract.
+            pub const ALL: [Self; [$($code),*].len()] = [$(Self::$variant),*];
+
+            /// The name in the interchange form, such as `document.added`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$variant => $name, )* }
+            }
+
+            /// The type with this code.
+            #[must_use]
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code { $( $code => Some(Self::$variant), )* _ => None }
+            }
+        }
+
+        /// What an event carries, by its type.
+        ///
+        /// Generic over its text: a `Payload` owns it, a `Payload<&str>` borrows it from the page
+        /// of events that it was read with. `extra` holds the keys that the contract does not
+        /// name; they are kept and given back unchanged.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Payload<S = String> {
+            $(
+                $(#[$doc])*
+                $variant {
+                    $( $(#[$field_doc])* $field: $type, )*
+                    /// The keys that the contract does not name.
+                    extra: Object<S>,
+                },
+            )*
+        }
+
+        impl<S> Payload<S> {
+            /// The type of the event that carries this.
+            #[must_use]
+            pub const fn event_type(&self) -> EventType {
+                match self { $( Self::$variant { .. } => EventType::$variant, )* }
+            }
+
+            /// The keys that the contract does not name.
+            #[must_use]
+            pub const fn extra(&self) -> &Object<S> {
+                match self { $( Self::$variant { extra, .. } => extra, )* }
+            }
+
+            /// The same payload with every text replaced by what `text` makes of it, or its first
+            /// error.
+            pub(crate) fn try_map_text<'a, T, E>(
+                &'a self,
+                text: &mut impl FnMut(&'a S) -> Result<T, E>,
+            ) -> Result<Payload<T>, E> {
+                Ok(match self {
+                    $(
+                        Self::$variant { $($field,)* extra } => Payload::$variant {
+                            $( $field: <$kind as Field>::map($field, text)?, )*
+                            extra: extra.try_map_text(text)?,
+                        },
+                    )*
+                })
+            }
+        }
+
+        impl Payload {
+            pub(crate) fn extra_mut(&mut self) -> &mut Object {
+                match self { $( Self::$variant { extra, .. } => extra, )* }
+            }
+
+            /// The payload of an event of this type from the keys of its JSON object; what the
+            /// contract does not name becomes `extra`.
+            pub(crate) fn from_object(
+                event_type: EventType,
+                mut object: Object,
+            ) -> Result<Self, PayloadError> {
+                Ok(match event_type {
+                    $(
+                        EventType::$variant => Self::$variant {
+                            $( $field: <$kind as Field>::take(&mut object, stringify!($field))?, )*
+                            extra: object,
+                        },
+                    )*
+                })
+            }
+
+            /// Whether the contract names `key` for events of this type.
+            pub(crate) fn names(event_type: EventType, key: &str) -> bool {
+                match event_type {
+                    $( EventType::$variant => [$(stringify!($field)),*].contains(&key), )*
+                }
+            }
+        }
+
+        impl<S: AsRef<str>> Payload<S> {
+            /// The payload as a JSON object.
+            #[must_use]
+            pub fn to_object(&self) -> Object {
+                match self {
+                    $(
+                        Self::$variant { $($field,)* extra } => {
+                            let mut object = Object::new();
+                            object.insert_all(extra);
+                            $( <$kind as Field>::put($field, stringify!($field), &mut object); )*
+                            object
+                        }
+                    )*
+                }
+            }
+
+            /// Checks ids, labels and nesting against their limits.
+            pub(crate) fn check_limits(&self) -> Result<(), LimitExceeded> {
+                match self {
+                    $(
+                        Self::$variant { $($field,)* extra } => {
+                            $( <$kind as Field>::check($field, stringify!($field))?; )*
+                            extra.iter().try_for_each(|(_, value)| value.check_depth(0))
+                        }
+                    )*
+                }
+            }
+        }
+
+        impl Encode for Payload<TextId> {
+            fn encode<E: Encoder>(
+                &self,
+                encoder: &mut E,
+            ) -> Result<(), bincode::error::EncodeError> {
+                match self {
+                    $(
+                        Self::$variant { $($field,)* extra } => {
+                            $( $field.encode(encoder)?; )*
+                            extra.encode(encoder)
+                        }
+                    )*
+                }
+            }
+        }
+
+        impl Payload<TextId> {
+            /// Decodes the payload of an event whose envelope says this type.
+            pub(crate) fn decode_as<D: Decoder<Context = ()>>(
+                event_type: EventType,
+                decoder: &mut D,
+            ) -> Result<Self, bincode::error::DecodeError> {
+                Ok(match event_type {
+                    $(
+                        EventType::$variant => Self::$variant {
+                            $( $field: Decode::decode(decoder)?, )*
+                            extra: Decode::decode(decoder)?,
+                        },
+                    )*
+                })
+            }
+        }
+    };
+}
+
+payloads! {
+    /// The space came to be.
+    SpaceCreated = 1, "space.created" {
+        /// Its name.
+        name: Text(S),
+    }
+    /// The space's metadata changed.
+    SpaceUpdated = 2, "space.updated" {
+        /// Top-level keys to replace; null removes; a string `name` also renames.
+        changes: Members(Object<S>),
+    }
+    /// The space was deleted.
+    SpaceDeleted = 3, "space.deleted" {
+        /// The name it had.
+        name: MaybeText(Presence<S>),
+    }
+    /// The space became active.
+    SpaceActivated = 4, "space.activated" {}
+    /// The space was archived.
+    SpaceArchived = 5, "space.archived" {}
+    /// A document came to be.
+    DocumentAdded = 6, "document.added" {
+        /// Its id.
+        document_id: Id(S),
+        /// Its path in the space.
+        space_path: Text(S),
+    }
+    /// A document's attributes changed.
+    DocumentUpdated = 7, "document.updated" {
+        /// Which document.
+        document_id: Id(S),
+        /// Top-level keys to replace; null removes.
+        changes: Members(Object<S>),
+    }
+    /// A document was removed.
+    DocumentRemoved = 8, "document.removed" {
+        /// Which document.
+        document_id: Id(S),
+        /// The path it had.
+        space_path: MaybeText(Presence<S>),
+    }
+    /// A document moved to another path.
+    DocumentMoved = 9, "document.moved" {
+        /// Which document.
+        document_id: Id(S),
+        /// The path it had.
+        old_path: MaybeText(Presence<S>),
+        /// The path it has now.
+        new_path: Text(S),
+    }
+    /// A document took new content.
+    DocumentContentChanged = 10, "document.content_changed" {
+        /// Which document.
+        document_id: Id(S),
+        /// The content hash it had.
+        old_hash: MaybeLabel(Presence<S>),
+        /// The content hash it has now.
+        new_hash: Label(S),
+    }
+    /// A variable took a value.
+    VariableSet = 11, "variable.set" {
+        /// Its name.
+        name: Id(S),
+        /// Its value: any JSON.
+        value: Json(Value<S>),
+    }
+    /// A variable went away.
+    VariableDeleted = 12, "variable.deleted" {
+        /// Its name.
+        name: Id(S),
+    }
+    /// A document came to refer to something.
+    ReferenceAdded = 13, "reference.added" {
+        /// The document that refers.
+        document_id: Id(S),
+        /// What it refers to.
+        target: Text(S),
+        /// In which way.
+        kind: MaybeText(Presence<S>),
+    }
+    /// The references of one document went away, or all of the space's.
+    ReferenceCleared = 14, "reference.cleared" {
+        /// Whose; without it, all of the space's.
+        document_id: MaybeId(Presence<S>),
+    }
+    /// Rendering began.
+    RenderStarted = 15, "render.started" {
+        /// Of which document; without it, of the space.
+        document_id: MaybeId(Presence<S>),
+        /// The hash of what was rendered.
+        output_hash: MaybeLabel(Presence<S>),
+        /// What went wrong.
+        error: MaybeText(Presence<S>),
+    }
+    /// Rendering ended well.
+    RenderCompleted = 16, "render.completed" {
+        /// Of which document; without it, of the space.
+        document_id: MaybeId(Presence<S>),
+        /// The hash of what was rendered.
+        output_hash: MaybeLabel(Presence<S>),
+        /// What went wrong.
+        error: MaybeText(Presence<S>),
+    }
+    /// Rendering failed.
+    RenderFailed = 17, "render.failed" {
+        /// Of which document; without it, of the space.
+        document_id: MaybeId(Presence<S>),
+        /// The hash of what was rendered.
+        output_hash: MaybeLabel(Presence<S>),
+        /// What went wrong.
+        error: MaybeText(Presence<S>),
+    }
+    /// A synchronisation began.
+    SyncStarted = 18, "sync.started" {
+        /// Which way.
+        direction: MaybeText(Presence<S>),
+    }
+    /// A synchronisation ended well.
+    SyncCompleted = 19, "sync.completed" {}
+    /// A document differs here and at the other side.
+    SyncConflict = 20, "sync.conflict" {
+        /// Which document; it may be unknown here.
+        document_id: Id(S),
+        /// The content hash here.
+        local_hash: MaybeLabel(Presence<S>),
+        /// The content hash there.
+        remote_hash: MaybeLabel(Presence<S>),
+    }
+    /// What was derived from these documents is out of date.
+    CacheInvalidated = 21, "cache.invalidated" {
+        /// Which documents.
+        document_ids: Ids(Vec<S>),
+        /// Why.
+        reason: MaybeText(Presence<S>),
+    }
+}
+
+impl EventType {
+    /// The frozen code that stands for the type in records, from 1.
+    #[must_use]
+    #[allow(
+        clippy::as_conversions,
+        reason = "the discriminant of a fieldless `repr(u8)` enum"
+    )]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl std::fmt::Display for EventType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for EventType {
+    type Err = UnknownEventType;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|event_type| event_type.name() == name)
+            .ok_or_else(|| UnknownEventType {
+                name: name.chars().take(80).collect(),
+            })
+    }
+}
+
+/// A name that is none of the 21 event types.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown event type {name:?}")]
+pub struct UnknownEventType {
+    name: String,
+}
+
+/// A payload that does not fit its event type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// A required key is not there, or null.
+    #[error("payload key {key:?} is missing")]
+    MissingKey {
+        /// The key.
+        key: &'static str,
+    },
+    /// A known key holds a value of another type.
+    #[error("payload key {key:?} is {found}: expected {expected}")]
+    WrongType {
+        /// The key.
+        key: &'static str,
+        /// The type it must have.
+        expected: &'static str,
+        /// The type it has.
+        found: &'static str,
+    },
+    /// An extra key has the name of a key that the contract fixes for this type.
+    #[error("payload key {key:?} is no extra key: events of type {event_type} have it already")]
+    NotExtra {
+        /// The key.
+        key: String,
+        /// The type of the event.
+        event_type: EventType,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_names_are_dense_and_lead_back() {
+        for (index, event_type) in EventType::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(event_type.code()), index + 1);
+            assert_eq!(EventType::from_code(event_type.code()), Some(event_type));
+            assert_eq!(event_type.name().parse(), Ok(event_type));
+        }
+        assert_eq!(EventType::from_code(0), None);
+        assert_eq!(EventType::from_code(22), None);
+        assert_eq!(
+            "space".parse::<EventType>().unwrap_err().to_string(),
+            "unknown event type \"space\""
+        );
+    }
+}

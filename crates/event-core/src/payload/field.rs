@@ -1,0 +1,251 @@
+//! The kinds of payload fields: how each is taken from JSON, put back, checked and mapped.
+
+use crate::{
+    limits::{LimitExceeded, check_id, check_label},
+    payload::{PayloadError, Presence},
+    value::{Object, Value},
+};
+
+/// One kind of payload field, over any text `S`.
+pub(super) trait Field {
+    type Of<S>;
+
+    /// Takes the field out of the keys of a payload.
+    fn take(object: &mut Object, key: &'static str) -> Result<Self::Of<String>, PayloadError>;
+
+    /// Puts the field among the keys of a payload.
+    fn put<S: AsRef<str>>(field: &Self::Of<S>, key: &str, object: &mut Object);
+
+    /// Checks the field against the limits of its kind.
+    fn check<S: AsRef<str>>(field: &Self::Of<S>, key: &'static str) -> Result<(), LimitExceeded>;
+
+    /// The field with every text replaced by what `text` makes of it, or its first error.
+    fn map<'a, S: 'a, T, E>(
+        field: &'a Self::Of<S>,
+        text: &mut impl FnMut(&'a S) -> Result<T, E>,
+    ) -> Result<Self::Of<T>, E>;
+}
+
+type TextCheck = fn(&'static str, &str) -> Result<(), LimitExceeded>;
+
+fn unlimited(_: &'static str, _: &str) -> Result<(), LimitExceeded> {
+    Ok(())
+}
+
+/// A kind that is a required text with a limit of its own.
+macro_rules! required_text {
+    ($(#[$doc:meta])* $kind:ident, $check:expr) => {
+        $(#[$doc])*
+        pub(super) struct $kind;
+
+        impl Field for $kind {
+            type Of<S> = S;
+
+            fn take(object: &mut Object, key: &'static str) -> Result<String, PayloadError> {
+                match object.remove(key) {
+                    Some(Value::String(text)) => Ok(text),
+                    None | Some(Value::Null) => Err(PayloadError::MissingKey { key }),
+                    Some(other) => Err(wrong_type(key, "a string", &other)),
+                }
+            }
+
+            fn put<S: AsRef<str>>(field: &S, key: &str, object: &mut Object) {
+                object.insert(key, Value::from(field.as_ref()));
+            }
+
+            fn check<S: AsRef<str>>(field: &S, key: &'static str) -> Result<(), LimitExceeded> {
+                let check: TextCheck = $check;
+                check(key, field.as_ref())
+            }
+
+            fn map<'a, S: 'a, T, E>(
+                field: &'a S,
+                text: &mut impl FnMut(&'a S) -> Result<T, E>,
+            ) -> Result<T, E> {
+                text(field)
+            }
+        }
+    };
+}
+
+/// A kind that is an optional text with a limit of its own.
+macro_rules! optional_text {
+    ($(#[$doc:meta])* $kind:ident, $check:expr) => {
+        $(#[$doc])*
+        pub(super) struct $kind;
+
+        impl Field for $kind {
+            type Of<S> = Presence<S>;
+
+            fn take(object: &mut Object, key: &'static str) -> Result<Presence, PayloadError> {
+                match object.remove(key) {
+                    None => Ok(Presence::Absent),
+                    Some(Value::Null) => Ok(Presence::Null),
+                    Some(Value::String(text)) => Ok(Presence::Value(text)),
+                    Some(other) => Err(wrong_type(key, "a string or null", &other)),
+                }
+            }
+
+            fn put<S: AsRef<str>>(field: &Presence<S>, key: &str, object: &mut Object) {
+                match field {
+                    Presence::Absent => None,
+                    Presence::Null => object.insert(key, Value::Null),
+                    Presence::Value(text) => object.insert(key, Value::from(text.as_ref())),
+                };
+            }
+
+            fn check<S: AsRef<str>>(
+                field: &Presence<S>,
+                key: &'static str,
+            ) -> Result<(), LimitExceeded> {
+                let check: TextCheck = $check;
+                field.as_deref().map_or(Ok(()), |text| check(key, text))
+            }
+
+            fn map<'a, S: 'a, T, E>(
+                field: &'a Presence<S>,
+                text: &mut impl FnMut(&'a S) -> Result<T, E>,
+            ) -> Result<Presence<T>, E> {
+                field.try_map(text)
+            }
+        }
+    };
+}
+
+required_text!(
+    /// Any text.
+    Text,
+    unlimited
+);
+required_text!(
+    /// An id of a document or variable.
+    Id,
+    check_id
+);
+required_text!(
+    /// An opaque hash.
+    Label,
+    check_label
+);
+optional_text!(
+    /// Any text, or null, or absent.
+    MaybeText,
+    unlimited
+);
+optional_text!(
+    /// An id of a document, or null, or absent.
+    MaybeId,
+    check_id
+);
+optional_text!(
+    /// An opaque hash, or null, or absent.
+    MaybeLabel,
+    check_label
+);
+
+/// A JSON object.
+pub(super) struct Members;
+
+impl Field for Members {
+    type Of<S> = Object<S>;
+
+    fn take(object: &mut Object, key: &'static str) -> Result<Object, PayloadError> {
+        match object.remove(key) {
+            Some(Value::Object(members)) => Ok(members),
+            None | Some(Value::Null) => Err(PayloadError::MissingKey { key }),
+            Some(other) => Err(wrong_type(key, "an object", &other)),
+        }
+    }
+
+    fn put<S: AsRef<str>>(field: &Object<S>, key: &str, object: &mut Object) {
+        let mut members = Object::new();
+        members.insert_all(field);
+        object.insert(key, Value::Object(members));
+    }
+
+    fn check<S: AsRef<str>>(field: &Object<S>, _: &'static str) -> Result<(), LimitExceeded> {
+        field.iter().try_for_each(|(_, value)| value.check_depth(1))
+    }
+
+    fn map<'a, S: 'a, T, E>(
+        field: &'a Object<S>,
+        text: &mut impl FnMut(&'a S) -> Result<T, E>,
+    ) -> Result<Object<T>, E> {
+        field.try_map_text(text)
+    }
+}
+
+/// Any JSON, null too.
+pub(super) struct Json;
+
+impl Field for Json {
+    type Of<S> = Value<S>;
+
+    fn take(object: &mut Object, key: &'static str) -> Result<Value, PayloadError> {
+        object.remove(key).ok_or(PayloadError::MissingKey { key })
+    }
+
+    fn put<S: AsRef<str>>(field: &Value<S>, key: &str, object: &mut Object) {
+        object.insert(key, field.to_owned_value());
+    }
+
+    fn check<S: AsRef<str>>(field: &Value<S>, _: &'static str) -> Result<(), LimitExceeded> {
+        field.check_depth(0)
+    }
+
+    fn map<'a, S: 'a, T, E>(
+        field: &'a Value<S>,
+        text: &mut impl FnMut(&'a S) -> Result<T, E>,
+    ) -> Result<Value<T>, E> {
+        field.try_map_text(text)
+    }
+}
+
+/// A list of document ids.
+pub(super) struct Ids;
+
+impl Field for Ids {
+    type Of<S> = Vec<S>;
+
+    fn take(object: &mut Object, key: &'static str) -> Result<Vec<String>, PayloadError> {
+        let values = match object.remove(key) {
+            Some(Value::Array(values)) => values,
+            None | Some(Value::Null) => return Err(PayloadError::MissingKey { key }),
+            Some(other) => return Err(wrong_type(key, "an array of strings", &other)),
+        };
+        let as_id = |value| match value {
+            Value::String(id) => Ok(id),
+            Value::Null => Err(PayloadError::WrongType {
+                key,
+                expected: "an array of strings",
+                found: "an array that holds null",
+            }),
+            other => Err(wrong_type(key, "an array of strings", &other)),
+        };
+        values.into_iter().map(as_id).collect()
+    }
+
+    fn put<S: AsRef<str>>(field: &Vec<S>, key: &str, object: &mut Object) {
+        let ids = field.iter().map(|id| Value::from(id.as_ref())).collect();
+        object.insert(key, Value::Array(ids));
+    }
+
+    fn check<S: AsRef<str>>(field: &Vec<S>, key: &'static str) -> Result<(), LimitExceeded> {
+        field.iter().try_for_each(|id| check_id(key, id.as_ref()))
+    }
+
+    fn map<'a, S: 'a, T, E>(
+        field: &'a Vec<S>,
+        text: &mut impl FnMut(&'a S) -> Result<T, E>,
+    ) -> Result<Vec<T>, E> {
+        field.iter().map(text).collect()
+    }
+}
+
+fn wrong_type(key: &'static str, expected: &'static str, found: &Value) -> PayloadError {
+    PayloadError::WrongType {
+        key,
+        expected,
+        found: found.type_name(),
+    }
+}

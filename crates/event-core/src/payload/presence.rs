@@ -1,0 +1,108 @@
+//! Absent, null, or there: the three states of an optional payload key.
+
+use bincode::{
+    Decode, Encode,
+    de::Decoder,
+    enc::Encoder,
+    error::{DecodeError, EncodeError},
+};
+
+/// An optional payload key, which the interchange form tells apart when it is absent and when it
+/// is null.
+///
+/// `From<Option<T>>` makes `None` null, as the Python factories write it.
+///
+/// ```
+/// use spacefold_event_core::Presence;
+/// let kind: Presence = "cites".into();
+/// assert_eq!(kind.as_deref(), Some("cites"));
+/// assert_eq!(Presence::<String>::Null.as_deref(), None);
+/// assert_ne!(Presence::<String>::Null, Presence::Absent);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence<S = String> {
+    /// The key is not there.
+    #[default]
+    Absent,
+    /// The key is there, with null.
+    Null,
+    /// The key is there, with a value.
+    Value(S),
+}
+
+impl<S> Presence<S> {
+    /// The value, when there is one.
+    #[must_use]
+    pub const fn as_ref(&self) -> Option<&S> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null => None,
+        }
+    }
+
+    /// The same presence of what `map` makes of the value, or its error.
+    pub(crate) fn try_map<'a, T, E>(
+        &'a self,
+        map: &mut impl FnMut(&'a S) -> Result<T, E>,
+    ) -> Result<Presence<T>, E> {
+        Ok(match self {
+            Self::Absent => Presence::Absent,
+            Self::Null => Presence::Null,
+            Self::Value(value) => Presence::Value(map(value)?),
+        })
+    }
+}
+
+impl<S: AsRef<str>> Presence<S> {
+    /// The text of the value, when there is one.
+    #[must_use]
+    pub fn as_deref(&self) -> Option<&str> {
+        self.as_ref().map(AsRef::as_ref)
+    }
+}
+
+impl From<&str> for Presence {
+    fn from(text: &str) -> Self {
+        Self::Value(text.to_owned())
+    }
+}
+
+impl From<String> for Presence {
+    fn from(text: String) -> Self {
+        Self::Value(text)
+    }
+}
+
+impl<T: Into<String>> From<Option<T>> for Presence {
+    fn from(text: Option<T>) -> Self {
+        text.map_or(Self::Null, |text| Self::Value(text.into()))
+    }
+}
+
+const ABSENT: u8 = 0;
+const NULL: u8 = 1;
+const VALUE: u8 = 2;
+
+impl<S: Encode> Encode for Presence<S> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        match self {
+            Self::Absent => ABSENT.encode(encoder),
+            Self::Null => NULL.encode(encoder),
+            Self::Value(value) => {
+                VALUE.encode(encoder)?;
+                value.encode(encoder)
+            }
+        }
+    }
+}
+
+impl<C, S: Decode<C>> Decode<C> for Presence<S> {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        match u8::decode(decoder)? {
+            ABSENT => Ok(Self::Absent),
+            NULL => Ok(Self::Null),
+            VALUE => Ok(Self::Value(S::decode(decoder)?)),
+            _ => Err(DecodeError::Other("an unknown presence of an optional key")),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The binary form of events: runs of records, shared by journal frames and blocks.
+//!
+//! A run is a stretch of the log. Its *body* is all that the caller decided (ids, types, texts,
+//! payloads) and is encoded in the caller's thread; its *assignments* are what the one writer
+//! decided (positions, revisions, times) and are small. `docs/format.md` has every byte.
+
+mod body;
+mod builder;
+mod records;
+mod text;
+
+pub(crate) use self::text::TextId;
+pub use self::{
+    builder::{EncodedBody, RecordsBuilder},
+    records::{Assignments, CorruptRecords, Envelope, Records},
+};
+
+/// Bytes that one encoding call may claim; no run of records comes near it.
+const CODEC_LIMIT_BYTES: usize = 256 << 20;
+
+type Codec = bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<CODEC_LIMIT_BYTES>,
+>;
+
+/// The one configuration of the binary codec: little endian, variable-length integers, a limit.
+const fn codec() -> Codec {
+    bincode::config::standard().with_limit::<CODEC_LIMIT_BYTES>()
+}

@@ -1,0 +1,306 @@
+//! Instants: microseconds since 1970-01-01T00:00:00Z.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// An instant with microsecond resolution, in the years 1 to 9999 UTC.
+///
+/// Prints as RFC 3339 with `+00:00` and six fractional digits or none. Reads that, what Python's
+/// `datetime.isoformat()` writes, `Z`, and a space for `T`; digits finer than a microsecond are
+/// cut; without an offset it is read as UTC.
+///
+/// ```
+/// use spacefold_event_core::Timestamp;
+/// let t: Timestamp = "2015-12-11 23:50:02.5+01:00".parse()?;
+/// assert_eq!(t.to_string(), "2015-12-11T22:50:02.500000+00:00");
+/// assert!("yesterday".parse::<Timestamp>().is_err());
+/// # Ok::<(), spacefold_event_core::InvalidTimestamp>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// What to add to UTC to get a local time, in seconds; at most a day either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UtcOffset {
+    micros: i64,
+}
+
+impl UtcOffset {
+    /// No offset: UTC itself.
+    pub const UTC: Self = Self { micros: 0 };
+}
+
+impl Timestamp {
+    /// 0001-01-01T00:00:00Z, the earliest instant.
+    pub const MIN: Self = Self(-62_135_596_800 * MICROS_PER_SECOND);
+    /// 9999-12-31T23:59:59.999999Z, the latest instant.
+    pub const MAX: Self = Self(253_402_300_800 * MICROS_PER_SECOND - 1);
+
+    /// The instant `micros` microseconds after 1970-01-01T00:00:00Z, or `None` outside the years
+    /// 1 to 9999.
+    #[must_use]
+    pub const fn from_micros(micros: i64) -> Option<Self> {
+        if micros < Self::MIN.0 || micros > Self::MAX.0 {
+            None
+        } else {
+            Some(Self(micros))
+        }
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// The present instant by the system's clock.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(Utc::now().timestamp_micros()).clamp(Self::MIN, Self::MAX)
+    }
+
+    /// Reads a timestamp as [`FromStr`] does, but takes one without an offset to be at `naive`.
+    ///
+    /// # Errors
+    /// [`InvalidTimestamp`] when `text` is no timestamp or lies outside the years 1 to 9999.
+    pub fn parse_with(text: &str, naive: UtcOffset) -> Result<Self, InvalidTimestamp> {
+        parse(text, naive).ok_or_else(|| InvalidTimestamp {
+            text: text.chars().take(80).collect(),
+        })
+    }
+}
+
+/// A text that is no timestamp, or one outside the years 1 to 9999.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no timestamp: expected one like 2015-12-11T22:50:02+00:00")]
+pub struct InvalidTimestamp {
+    text: String,
+}
+
+/// A text that is no offset from UTC.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no offset from UTC: expected one like +09:00")]
+pub struct InvalidUtcOffset {
+    text: String,
+}
+
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse_with(text, UtcOffset::UTC)
+    }
+}
+
+impl FromStr for UtcOffset {
+    type Err = InvalidUtcOffset;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse_offset(text).ok_or_else(|| InvalidUtcOffset {
+            text: text.chars().take(80).collect(),
+        })
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    /// Cuts what is finer than a microsecond, and clamps to the years 1 to 9999.
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time.timestamp_micros()).clamp(Self::MIN, Self::MAX)
+    }
+}
+
+impl From<Timestamp> for DateTime<Utc> {
+    fn from(time: Timestamp) -> Self {
+        // Every instant from MIN to MAX is one that chrono can hold.
+        DateTime::from_timestamp_micros(time.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = DateTime::<Utc>::from(*self);
+        let (date, clock) = (time.date_naive(), time.time());
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+            date.year(),
+            date.month(),
+            date.day(),
+            clock.hour(),
+            clock.minute(),
+            clock.second()
+        )?;
+        let micros = self.0.rem_euclid(MICROS_PER_SECOND);
+        if micros != 0 {
+            write!(f, ".{micros:06}")?;
+        }
+        f.write_str("+00:00")
+    }
+}
+
+fn parse(text: &str, naive: UtcOffset) -> Option<Timestamp> {
+    let (date, rest) = text.split_once(['T', ' '])?;
+    let date = parse_date(date)?;
+    let clock_len = rest.find(['Z', '+', '-']).unwrap_or(rest.len());
+    let (clock, offset) = rest.split_at_checked(clock_len)?;
+    let offset = if offset.is_empty() {
+        naive
+    } else {
+        parse_offset(offset)?
+    };
+    let (clock, micros) = parse_clock(clock)?;
+    let local = date
+        .and_time(clock)
+        .and_utc()
+        .timestamp()
+        .checked_mul(MICROS_PER_SECOND)?;
+    Timestamp::from_micros(local.checked_add(micros)?.checked_sub(offset.micros)?)
+}
+
+fn parse_date(text: &str) -> Option<NaiveDate> {
+    let mut parts = text.split('-');
+    let year = digits(parts.next()?, 4)?;
+    let month = digits(parts.next()?, 2)?;
+    let day = digits(parts.next()?, 2)?;
+    if parts.next().is_some() || year == 0 {
+        return None;
+    }
+    NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)
+}
+
+/// `HH:MM[:SS[.fraction]]` as a time of day and the microseconds beyond its second.
+fn parse_clock(text: &str) -> Option<(NaiveTime, i64)> {
+    let (whole, fraction) = match text.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (text, None),
+    };
+    let mut parts = whole.split(':');
+    let hour = digits(parts.next()?, 2)?;
+    let minute = digits(parts.next()?, 2)?;
+    let second = match parts.next() {
+        Some(second) => digits(second, 2)?,
+        None if fraction.is_none() => 0,
+        None => return None,
+    };
+    if parts.next().is_some() {
+        return None;
+    }
+    let micros = fraction.map_or(Some(0), parse_fraction)?;
+    Some((NaiveTime::from_hms_opt(hour, minute, second)?, micros))
+}
+
+/// The microseconds that a decimal fraction of a second stands for, finer digits cut.
+fn parse_fraction(text: &str) -> Option<i64> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let kept = text.get(..text.len().min(6))?;
+    let missing = u32::try_from(6 - kept.len()).ok()?;
+    Some(kept.parse::<i64>().ok()? * 10_i64.pow(missing))
+}
+
+/// `Z`, or a sign and `HH:MM[:SS[.ffffff]]`.
+fn parse_offset(text: &str) -> Option<UtcOffset> {
+    if text == "Z" {
+        return Some(UtcOffset::UTC);
+    }
+    let (sign, rest) = match text.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (clock, micros) = parse_clock(rest)?;
+    let seconds = i64::from(clock.num_seconds_from_midnight());
+    Some(UtcOffset {
+        micros: sign * (seconds * MICROS_PER_SECOND + micros),
+    })
+}
+
+fn digits(text: &str, count: usize) -> Option<u32> {
+    if text.len() != count || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn reads(text: &str, printed: &str) {
+        assert_eq!(
+            text.parse::<Timestamp>().unwrap().to_string(),
+            printed,
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn reads_every_form_of_the_contract() {
+        reads("2015-12-11T22:50:02+00:00", "2015-12-11T22:50:02+00:00");
+        reads("2015-12-11T22:50:02", "2015-12-11T22:50:02+00:00");
+        reads("2015-12-11 22:50:02Z", "2015-12-11T22:50:02+00:00");
+        reads("2015-12-11T22:50", "2015-12-11T22:50:00+00:00");
+        reads("2015-12-11T22:50:02.1", "2015-12-11T22:50:02.100000+00:00");
+        reads(
+            "2015-12-11T22:50:02.123456789",
+            "2015-12-11T22:50:02.123456+00:00",
+        );
+        reads("2015-12-11T22:50:02.0000009", "2015-12-11T22:50:02+00:00");
+        reads("2015-12-11T22:50:02-08:30", "2015-12-12T07:20:02+00:00");
+        reads(
+            "2015-12-11T22:50:02+01:00:30.000001",
+            "2015-12-11T21:49:31.999999+00:00",
+        );
+        reads(
+            "1969-12-31T23:59:59.999999Z",
+            "1969-12-31T23:59:59.999999+00:00",
+        );
+        reads("0001-01-01T00:00:00", "0001-01-01T00:00:00+00:00");
+        reads(
+            "9999-12-31T23:59:59.999999",
+            "9999-12-31T23:59:59.999999+00:00",
+        );
+    }
+
+    #[test]
+    fn refuses_what_is_no_instant_of_the_contract() {
+        for text in [
+            "",
+            "T",
+            "2015",
+            "2015-12-11",
+            "2015-13-11T00:00:00",
+            "2015-02-29T00:00:00",
+            "2015-12-11T24:00:00",
+            "2015-12-11T00:60:00",
+            "2015-12-11T00:00:60",
+            "2015-12-11T00:00:00.",
+            "2015-12-11T00:00.5",
+            "2015-12-11T00:00:00+1:00",
+            "2015-12-11T00:00:00+24:00",
+            "0000-01-01T00:00:00",
+            "10000-01-01T00:00:00",
+            "0001-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
+            "2015-12-11T00:00:00z",
+            "２015-12-11T00:00:00",
+            "2015-12-11T00:00:00Ü",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn reads_naive_times_at_the_offset_it_is_told() {
+        let offset: UtcOffset = "+09:00".parse().unwrap();
+        let time = Timestamp::parse_with("2020-01-01T09:00:00", offset).unwrap();
+        assert_eq!(time.to_string(), "2020-01-01T00:00:00+00:00");
+        let stated = Timestamp::parse_with("2020-01-01T09:00:00Z", offset).unwrap();
+        assert_eq!(stated.to_string(), "2020-01-01T09:00:00+00:00");
+    }
+}

@@ -1,0 +1,132 @@
+//! Values as bytes: a tag, then what it announces; depth is checked before anything is entered.
+
+use bincode::{
+    Decode, Encode,
+    de::Decoder,
+    enc::Encoder,
+    error::{DecodeError, EncodeError},
+};
+
+use super::{Digits, Finite, Object, Value};
+use crate::limits::MAX_JSON_DEPTH;
+
+const NULL: u8 = 0;
+const FALSE: u8 = 1;
+const TRUE: u8 = 2;
+const INTEGER: u8 = 3;
+const BIG_INTEGER: u8 = 4;
+const FLOAT: u8 = 5;
+const STRING: u8 = 6;
+const ARRAY: u8 = 7;
+const OBJECT: u8 = 8;
+
+impl<S: Encode> Encode for Value<S> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        match self {
+            Self::Null => NULL.encode(encoder),
+            Self::Bool(false) => FALSE.encode(encoder),
+            Self::Bool(true) => TRUE.encode(encoder),
+            Self::Integer(integer) => {
+                INTEGER.encode(encoder)?;
+                integer.encode(encoder)
+            }
+            Self::BigInteger(digits) => {
+                BIG_INTEGER.encode(encoder)?;
+                digits.0.encode(encoder)
+            }
+            Self::Float(float) => {
+                FLOAT.encode(encoder)?;
+                float.0.to_bits().to_le_bytes().encode(encoder)
+            }
+            Self::String(string) => {
+                STRING.encode(encoder)?;
+                string.encode(encoder)
+            }
+            Self::Array(values) => {
+                ARRAY.encode(encoder)?;
+                values.len().encode(encoder)?;
+                values.iter().try_for_each(|value| value.encode(encoder))
+            }
+            Self::Object(object) => {
+                OBJECT.encode(encoder)?;
+                object.encode(encoder)
+            }
+        }
+    }
+}
+
+impl<S: Encode> Encode for Object<S> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.entries.len().encode(encoder)?;
+        self.entries.iter().try_for_each(|(key, value)| {
+            key.encode(encoder)?;
+            value.encode(encoder)
+        })
+    }
+}
+
+impl<C, S: Decode<C>> Decode<C> for Value<S> {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        decode_value(decoder, 0)
+    }
+}
+
+impl<C, S: Decode<C>> Decode<C> for Object<S> {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        decode_object(decoder, 0)
+    }
+}
+
+fn decode_value<C, S: Decode<C>, D: Decoder<Context = C>>(
+    decoder: &mut D,
+    above: usize,
+) -> Result<Value<S>, DecodeError> {
+    Ok(match u8::decode(decoder)? {
+        NULL => Value::Null,
+        FALSE => Value::Bool(false),
+        TRUE => Value::Bool(true),
+        INTEGER => Value::Integer(i64::decode(decoder)?),
+        BIG_INTEGER => Value::BigInteger(Digits(S::decode(decoder)?)),
+        FLOAT => {
+            let float = f64::from_bits(u64::from_le_bytes(<[u8; 8]>::decode(decoder)?));
+            Value::Float(
+                Finite::new(float).ok_or(DecodeError::Other("a float that is not finite"))?,
+            )
+        }
+        STRING => Value::String(S::decode(decoder)?),
+        ARRAY => {
+            let inside = enter(above)?;
+            let count = usize::decode(decoder)?;
+            // Every value takes a byte or more, so the input bounds the loop; the capacity grows
+            // with what is really there, not with what the count claims.
+            let mut values = Vec::new();
+            for _ in 0..count {
+                values.push(decode_value(decoder, inside)?);
+            }
+            Value::Array(values)
+        }
+        OBJECT => Value::Object(decode_object(decoder, above)?),
+        _ => return Err(DecodeError::Other("an unknown tag of a JSON value")),
+    })
+}
+
+fn decode_object<C, S: Decode<C>, D: Decoder<Context = C>>(
+    decoder: &mut D,
+    above: usize,
+) -> Result<Object<S>, DecodeError> {
+    let inside = enter(above)?;
+    let count = usize::decode(decoder)?;
+    let mut entries = Vec::new();
+    for _ in 0..count {
+        entries.push((S::decode(decoder)?, decode_value(decoder, inside)?));
+    }
+    Ok(Object { entries })
+}
+
+fn enter(above: usize) -> Result<usize, DecodeError> {
+    // One level more than a value may have: the object of a payload's extra keys encloses them.
+    if above > MAX_JSON_DEPTH {
+        return Err(DecodeError::Other("JSON that nests too deep"));
+    }
+    Ok(above + 1)
+}
