@@ -4,8 +4,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 
 use crate::{
-    Append, AppendError, EncodedBody, EventFilter, EventId, FailedCondition, Position, ReadError,
-    Receipt, RecordedEvent, RecordsBuilder, Revision, SpaceEvent,
+    Append, AppendCondition, AppendError, Assignments, EncodedBody, EventFilter, EventId,
+    FailedCondition, Position, ReadError, Receipt, RecordedEvent, Records, RecordsBuilder,
+    Revision, SpaceEvent, Timestamp,
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
 };
 
@@ -65,29 +66,31 @@ pub enum Verdict {
     AlreadyStored(Receipt),
 }
 
+/// An append that needs no more of its caller: checked, encoded, and readable.
+#[derive(Debug)]
+pub struct Proposal {
+    body: EncodedBody,
+    /// The events under assignments that mean nothing yet.
+    records: Records,
+    condition: AppendCondition,
+    times: Option<Vec<Timestamp>>,
+}
+
 /// Checks what needs no log (limits, ids) and encodes the events: the work of the caller's thread.
 ///
 /// # Errors
 /// The first rule of [`AppendError`] that is broken; nothing is stored then.
-pub fn encode(append: &Append<'_>) -> Result<EncodedBody, AppendError> {
+pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
     let events = append.events();
     if events.is_empty() {
         return Err(AppendError::Empty);
     }
     if events.len() > MAX_APPEND_EVENTS {
-        let limit = LimitExceeded::TooManyEvents {
-            events: events.len(),
-        };
-        return Err(AppendError::Limit {
-            index: MAX_APPEND_EVENTS,
-            limit,
-        });
+        let limit = LimitExceeded::TooManyEvents { events: events.len() };
+        return Err(AppendError::Limit { index: MAX_APPEND_EVENTS, limit });
     }
     if let Some(times) = append.times().filter(|times| times.len() != events.len()) {
-        return Err(AppendError::TimesMismatch {
-            events: events.len(),
-            times: times.len(),
-        });
+        return Err(AppendError::TimesMismatch { events: events.len(), times: times.len() });
     }
     let mut ids = FxHashSet::default();
     let mut builder = RecordsBuilder::new();
@@ -104,12 +107,76 @@ pub fn encode(append: &Append<'_>) -> Result<EncodedBody, AppendError> {
         }
         append_bytes += bytes;
         if append_bytes > MAX_APPEND_BYTES {
-            return Err(limited(LimitExceeded::AppendTooLarge {
-                bytes: append_bytes,
-            }));
+            return Err(limited(LimitExceeded::AppendTooLarge { bytes: append_bytes }));
         }
     }
-    Ok(builder.finish())
+    let body = builder.finish();
+    let records = Records::decode_unassigned(&body.bytes, body.count)
+        .map_err(|cause| ReadError::Corrupt { position: Position::START, cause })?;
+    Ok(Proposal {
+        body,
+        records,
+        condition: append.condition().clone(),
+        times: append.times().map(<[Timestamp]>::to_vec),
+    })
+}
+
+impl Proposal {
+    /// The encoded events.
+    #[must_use]
+    pub const fn body(&self) -> &EncodedBody {
+        &self.body
+    }
+
+    /// The events as the log records them: after the one at `head`, which was recorded at `last`,
+    /// at the present time `now`, each space going on from its revision.
+    ///
+    /// # Errors
+    /// [`ReadError`] when a revision cannot be read.
+    pub fn assign(
+        &self,
+        view: &impl AppendView,
+        last: Timestamp,
+        now: Timestamp,
+    ) -> Result<Records, ReadError> {
+        let first_position = view.head().next();
+        let revisions = self.records.spaces().map(|(space_id, ..)| view.revision(space_id));
+        let assignments = Assignments {
+            first_position,
+            recorded_at: recording_times(self.times.as_deref(), last, now),
+            base_revisions: revisions.collect::<Result<_, _>>()?,
+        };
+        self.records
+            .reassign(assignments)
+            .map_err(|cause| ReadError::Corrupt { position: first_position, cause })
+    }
+
+    fn id(&self, index: usize) -> EventId {
+        self.records.event_ids().get(index).copied().unwrap_or(EventId::from_bytes([0; 16]))
+    }
+
+    fn event(&self, index: usize) -> Option<SpaceEvent> {
+        let event = self.records.envelope(index)?.decode().ok()?;
+        Some(event.to_owned_event().event)
+    }
+}
+
+/// When the log takes each event of an append: now for all, or the given times, each clamped up
+/// to its predecessor's and down to now. Never decreasing, never before `last`.
+fn recording_times(given: Option<&[Timestamp]>, last: Timestamp, now: Timestamp) -> Vec<Timestamp> {
+    let Some(given) = given else {
+        return vec![now.max(last)];
+    };
+    let mut last = last;
+    let mut clamped: Vec<Timestamp> = Vec::with_capacity(given.len());
+    for time in given {
+        last = (*time).min(now).max(last);
+        clamped.push(last);
+    }
+    if clamped.first() == clamped.last() {
+        clamped.truncate(1);
+    }
+    clamped
 }
 
 /// Decides an append against the state of the log: first whether it is a retry, then whether its
@@ -118,16 +185,11 @@ pub fn encode(append: &Append<'_>) -> Result<EncodedBody, AppendError> {
 /// # Errors
 /// [`AppendError::EventIdReused`], [`AppendError::ConditionFailed`] with every part that fails, or
 /// [`AppendError::Unreadable`]; nothing is stored then.
-pub fn decide(append: &Append<'_>, view: &impl AppendView) -> Result<Verdict, AppendError> {
-    let expectations = &append.condition().expected;
-    let strong = expectations
-        .iter()
-        .any(|(_, expected)| expected.exact().is_some());
-    let stored = if strong {
-        find_by_revision(append, view)?
-    } else {
-        find_by_id(append, view)?
-    };
+pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<Verdict, AppendError> {
+    let expectations = &proposal.condition.expected;
+    let strong = expectations.iter().any(|(_, expected)| expected.exact().is_some());
+    let stored =
+        if strong { find_by_revision(proposal, view)? } else { find_by_id(proposal, view)? };
     if let Some(receipt) = stored {
         return Ok(Verdict::AlreadyStored(receipt));
     }
@@ -136,21 +198,13 @@ pub fn decide(append: &Append<'_>, view: &impl AppendView) -> Result<Verdict, Ap
         let current = view.revision(space_id)?;
         if !expected.is_met_by(current) {
             let (space_id, expected) = (space_id.clone(), *expected);
-            failed.push(FailedCondition::Revision {
-                space_id,
-                expected,
-                current,
-            });
+            failed.push(FailedCondition::Revision { space_id, expected, current });
         }
     }
-    for part in &append.condition().no_event_matching {
+    for part in &proposal.condition.no_event_matching {
         if let Some((position, event_id)) = view.first_match(&part.filter, part.after)? {
             let after = part.after;
-            failed.push(FailedCondition::EventMatches {
-                after,
-                position,
-                event_id,
-            });
+            failed.push(FailedCondition::EventMatches { after, position, event_id });
         }
     }
     if failed.is_empty() {
@@ -163,63 +217,49 @@ pub fn decide(append: &Append<'_>, view: &impl AppendView) -> Result<Verdict, Ap
 /// A retry under an exact expectation: the event that followed the expected revision, if any, has
 /// the id of this append's first event of that space.
 fn find_by_revision(
-    append: &Append<'_>,
+    proposal: &Proposal,
     view: &impl AppendView,
 ) -> Result<Option<Receipt>, AppendError> {
-    for (space_id, expected) in &append.condition().expected {
+    for (space_id, expected) in &proposal.condition.expected {
         let Some(revision) = expected.exact() else {
             continue;
         };
         if view.revision(space_id)? <= revision {
             continue;
         }
-        let of_space = append
-            .events()
-            .iter()
-            .position(|event| event.space_id == *space_id);
-        let Some(index) = of_space else { continue };
+        let mut envelopes = proposal.records.envelopes();
+        let Some(index) = envelopes.position(|event| event.space_id == *space_id) else {
+            continue;
+        };
         let Some(position) = view.position_of(space_id, revision.next())? else {
             continue;
         };
-        let Some(id) = append.events().get(index).map(|event| event.event_id) else {
-            continue;
-        };
-        if view
-            .event(position)?
-            .is_some_and(|stored| stored.event.event_id == id)
-        {
-            return stored_run(append.events(), index, position, view).map(Some);
+        let stored = view.event(position)?;
+        if stored.is_some_and(|stored| stored.event.event_id == proposal.id(index)) {
+            return stored_run(proposal, index, position, view).map(Some);
         }
     }
     Ok(None)
 }
 
 /// A retry under any other condition: an id of the append is among those of the window.
-fn find_by_id(append: &Append<'_>, view: &impl AppendView) -> Result<Option<Receipt>, AppendError> {
-    for (index, event) in append.events().iter().enumerate() {
-        if let Some(position) = view.find(event.event_id)? {
-            return stored_run(append.events(), index, position, view).map(Some);
+fn find_by_id(proposal: &Proposal, view: &impl AppendView) -> Result<Option<Receipt>, AppendError> {
+    for (index, id) in proposal.records.event_ids().iter().enumerate() {
+        if let Some(position) = view.find(*id)? {
+            return stored_run(proposal, index, position, view).map(Some);
         }
     }
     Ok(None)
 }
 
-/// The receipt of the run that `events` are stored in, the one at `index` at `position`.
+/// The receipt of the run that the events are stored in, the one at `index` at `position`.
 fn stored_run(
-    events: &[SpaceEvent],
+    proposal: &Proposal,
     index: usize,
     position: Position,
     view: &impl AppendView,
 ) -> Result<Receipt, AppendError> {
-    let id_at = |index: usize| {
-        events
-            .get(index)
-            .map_or(EventId::from_bytes([0; 16]), |e| e.event_id)
-    };
-    let reused = |index, position| AppendError::EventIdReused {
-        id: id_at(index),
-        position,
-    };
+    let reused = |index, position| AppendError::EventIdReused { id: proposal.id(index), position };
     let before = u64::try_from(index).unwrap_or(u64::MAX);
     if position.get() <= before {
         return Err(reused(index, position));
@@ -227,14 +267,13 @@ fn stored_run(
     let first = Position::new(position.get() - before);
     let mut next = first;
     let mut revision = Revision::NONE;
-    for event in events {
+    for own in 0..proposal.records.len() {
         match view.event(next)? {
-            Some(stored) if stored.event == *event => revision = stored.revision,
-            Some(stored) if stored.event.event_id == event.event_id => {
-                return Err(AppendError::EventIdReused {
-                    id: event.event_id,
-                    position: next,
-                });
+            Some(stored) if Some(&stored.event) == proposal.event(own).as_ref() => {
+                revision = stored.revision;
+            }
+            Some(stored) if stored.event.event_id == proposal.id(own) => {
+                return Err(reused(own, next));
             }
             _ => return Err(reused(index, position)),
         }
@@ -257,12 +296,7 @@ impl RetryWindow {
     /// An empty window over the newest `capacity` positions of a log that is at `head`.
     #[must_use]
     pub fn new(capacity: usize, head: Position) -> Self {
-        Self {
-            capacity,
-            positions: FxHashMap::default(),
-            ids: VecDeque::new(),
-            head,
-        }
+        Self { capacity, positions: FxHashMap::default(), ids: VecDeque::new(), head }
     }
 
     /// Takes in the id of the next event of the log, and lets the oldest go.
@@ -271,9 +305,7 @@ impl RetryWindow {
         self.positions.insert(id, self.head);
         self.ids.push_back(id);
         while self.ids.len() > self.capacity {
-            let oldest = self
-                .head
-                .since(Position::new(usize_to_u64(self.ids.len()) - 1));
+            let oldest = self.head.since(Position::new(usize_to_u64(self.ids.len()) - 1));
             if let Some(id) = self.ids.pop_front()
                 && self.positions.get(&id) == Some(&Position::new(oldest))
             {

@@ -78,10 +78,7 @@ impl AppendCondition {
     /// No condition: the append always happens.
     #[must_use]
     pub const fn none() -> Self {
-        Self {
-            expected: Vec::new(),
-            no_event_matching: Vec::new(),
-        }
+        Self { expected: Vec::new(), no_event_matching: Vec::new() }
     }
 
     /// `space_id` is at exactly this revision.
@@ -119,8 +116,7 @@ impl AppendCondition {
     /// And no event that passes `filter` stands after a position.
     #[must_use]
     pub fn and_no_event_matching(mut self, filter: EventFilter, after: Position) -> Self {
-        self.no_event_matching
-            .push(NoEventMatching { filter, after });
+        self.no_event_matching.push(NoEventMatching { filter, after });
         self
     }
 }
@@ -152,21 +148,10 @@ pub enum FailedCondition {
 impl fmt::Display for FailedCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Revision {
-                space_id,
-                expected,
-                current,
-            } => {
-                write!(
-                    f,
-                    "space {space_id:?} is at revision {current}: expected {expected}"
-                )
+            Self::Revision { space_id, expected, current } => {
+                write!(f, "space {space_id:?} is at revision {current}: expected {expected}")
             }
-            Self::EventMatches {
-                after,
-                position,
-                event_id,
-            } => write!(
+            Self::EventMatches { after, position, event_id } => write!(
                 f,
                 "event {event_id} at position {position} matches: expected none after {after}"
             ),

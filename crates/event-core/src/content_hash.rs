@@ -79,14 +79,10 @@ impl FromStr for ContentHash {
     type Err = InvalidContentHash;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidContentHash {
-            text: text.chars().take(80).collect(),
-        };
+        let invalid = || InvalidContentHash { text: text.chars().take(80).collect() };
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(invalid());
         }
-        blake3::Hash::from_hex(text)
-            .map(|hash| Self(*hash.as_bytes()))
-            .map_err(|_| invalid())
+        blake3::Hash::from_hex(text).map(|hash| Self(*hash.as_bytes())).map_err(|_| invalid())
     }
 }

@@ -110,14 +110,10 @@ impl SpaceEvent {
     /// The first limit that is passed.
     pub fn check_limits(&self) -> Result<(), LimitExceeded> {
         check_id("space_id", &self.space_id)?;
-        self.source
-            .as_deref()
-            .map_or(Ok(()), |source| check_label("source", source))?;
+        self.source.as_deref().map_or(Ok(()), |source| check_label("source", source))?;
         self.correlation_id
             .as_deref()
-            .map_or(Ok(()), |correlation_id| {
-                check_label("correlation_id", correlation_id)
-            })?;
+            .map_or(Ok(()), |correlation_id| check_label("correlation_id", correlation_id))?;
         self.payload.check_limits()
     }
 }

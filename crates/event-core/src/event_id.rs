@@ -79,8 +79,6 @@ impl FromStr for EventId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Uuid::parse_str(text)
             .map(Self::from)
-            .map_err(|_| InvalidEventId {
-                text: text.chars().take(80).collect(),
-            })
+            .map_err(|_| InvalidEventId { text: text.chars().take(80).collect() })
     }
 }

@@ -66,8 +66,6 @@ impl From<EventType> for EventTypes {
 
 impl fmt::Debug for EventTypes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set()
-            .entries(EventType::ALL.into_iter().filter(|t| self.contains(*t)))
-            .finish()
+        f.debug_set().entries(EventType::ALL.into_iter().filter(|t| self.contains(*t))).finish()
     }
 }

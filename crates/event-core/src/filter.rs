@@ -29,11 +29,7 @@ impl EventFilter {
     /// Every event.
     #[must_use]
     pub const fn all() -> Self {
-        Self {
-            types: EventTypes::ALL,
-            spaces: None,
-            document_id: None,
-        }
+        Self { types: EventTypes::ALL, spaces: None, document_id: None }
     }
 
     /// Only events of these types.
@@ -79,14 +75,8 @@ impl EventFilter {
     #[must_use]
     pub fn selects(&self, event: &SpaceEvent) -> bool {
         self.types.contains(event.event_type())
-            && self
-                .spaces
-                .as_ref()
-                .is_none_or(|spaces| spaces.contains(&event.space_id))
-            && self
-                .document_id
-                .as_ref()
-                .is_none_or(|id| event.payload.names_document(id))
+            && self.spaces.as_ref().is_none_or(|spaces| spaces.contains(&event.space_id))
+            && self.document_id.as_ref().is_none_or(|id| event.payload.names_document(id))
     }
 
     /// The places of the records that pass, ascending.
@@ -95,22 +85,13 @@ impl EventFilter {
     /// [`CorruptRecords`] when a payload has to be decoded and does not.
     pub fn select(&self, records: &Records) -> Result<Vec<usize>, CorruptRecords> {
         let spaces: Option<Vec<bool>> = self.spaces.as_ref().map(|wanted| {
-            records
-                .spaces()
-                .map(|(space_id, ..)| wanted.contains(space_id))
-                .collect()
+            records.spaces().map(|(space_id, ..)| wanted.contains(space_id)).collect()
         });
         let space_passes = |space: usize| {
-            spaces
-                .as_ref()
-                .is_none_or(|passes| passes.get(space).copied().unwrap_or(false))
+            spaces.as_ref().is_none_or(|passes| passes.get(space).copied().unwrap_or(false))
         };
         let mut selected = Vec::new();
-        let rows = records
-            .event_types()
-            .iter()
-            .zip(records.space_indexes())
-            .enumerate();
+        let rows = records.event_types().iter().zip(records.space_indexes()).enumerate();
         for (index, (event_type, space)) in rows {
             if self.types.contains(*event_type)
                 && space_passes(space)
@@ -149,9 +130,9 @@ impl<S: AsRef<str>> Payload<S> {
             | Self::RenderStarted { document_id, .. }
             | Self::RenderCompleted { document_id, .. }
             | Self::RenderFailed { document_id, .. } => document_id.as_deref() == Some(id),
-            Self::CacheInvalidated { document_ids, .. } => document_ids
-                .iter()
-                .any(|document_id| document_id.as_ref() == id),
+            Self::CacheInvalidated { document_ids, .. } => {
+                document_ids.iter().any(|document_id| document_id.as_ref() == id)
+            }
             Self::SpaceCreated { .. }
             | Self::SpaceUpdated { .. }
             | Self::SpaceDeleted { .. }

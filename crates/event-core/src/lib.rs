@@ -25,6 +25,7 @@ mod page;
 mod payload;
 mod position;
 mod record;
+mod state_store;
 mod timestamp;
 mod value;
 
@@ -47,11 +48,12 @@ pub use self::{
         MAX_JSON_DEPTH, MAX_LABEL_BYTES,
     },
     log::{Append, AppendError, EventLog, Read, ReadError, Receipt, StorageError},
-    memory_log::{MemoryLog, recording_times},
+    memory_log::MemoryLog,
     page::Page,
     payload::{EventType, Payload, PayloadError, Presence, UnknownEventType},
     position::{Position, Revision},
     record::{Assignments, CorruptRecords, EncodedBody, Envelope, Records, RecordsBuilder},
+    state_store::{MemoryStateStore, StateStore},
     timestamp::{InvalidTimestamp, InvalidUtcOffset, Timestamp, UtcOffset},
     value::{Digits, Finite, Object, Value},
 };

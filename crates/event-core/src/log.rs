@@ -83,11 +83,7 @@ impl<'a> Append<'a> {
     /// An append without a condition, recorded when the log takes it.
     #[must_use]
     pub const fn new(events: &'a [SpaceEvent]) -> Self {
-        Self {
-            events,
-            condition: AppendCondition::none(),
-            recorded_at: None,
-        }
+        Self { events, condition: AppendCondition::none(), recorded_at: None }
     }
 
     /// The append on this condition.
@@ -143,12 +139,7 @@ impl Receipt {
         revision: Revision,
         durable: bool,
     ) -> Self {
-        Self {
-            first_position,
-            position,
-            revision,
-            durable,
-        }
+        Self { first_position, position, revision, durable }
     }
 
     /// The position of the first event.
@@ -333,17 +324,10 @@ pub struct StorageError {
 impl StorageError {
     /// The failure `cause` while `doing` something, which names the file or key.
     pub fn new(doing: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            doing: doing.into(),
-            cause: cause.into().into(),
-        }
+        Self { doing: doing.into(), cause: cause.into().into() }
     }
 }
 
 fn join(failed: &[FailedCondition]) -> String {
-    failed
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -9,8 +9,8 @@ use std::{
 use rustc_hash::FxHashMap;
 
 use crate::{
-    Append, AppendError, Assignments, EventFilter, EventId, EventLog, Page, Position, Read,
-    ReadError, Receipt, RecordedEvent, Records, Revision, Timestamp,
+    Append, AppendError, EventFilter, EventId, EventLog, Page, Position, Read, ReadError, Receipt,
+    RecordedEvent, Records, Revision, Timestamp,
     append_rules::{self, AppendView, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
 };
 
@@ -69,10 +69,7 @@ impl MemoryLog {
             head: Position::START,
             last_recorded_at: Timestamp::MIN,
         };
-        Self {
-            state: Mutex::new(state),
-            appended: Condvar::new(),
-        }
+        Self { state: Mutex::new(state), appended: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,50 +80,24 @@ impl MemoryLog {
 
 impl EventLog for MemoryLog {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        let encoded = append_rules::encode(append)?;
+        let proposal = append_rules::propose(append)?;
         let mut state = self.state();
-        if let Verdict::AlreadyStored(receipt) = append_rules::decide(append, &*state)? {
+        if let Verdict::AlreadyStored(receipt) = append_rules::decide(&proposal, &*state)? {
             return Ok(receipt);
         }
-        let recorded_at = recording_times(append.times(), state.last_recorded_at, Timestamp::now());
-        let first_position = state.head.next();
-        let mut base_revisions = Vec::new();
-        let mut seen: Vec<&str> = Vec::new();
-        for event in append.events() {
-            if !seen.contains(&event.space_id.as_str()) {
-                seen.push(&event.space_id);
-                base_revisions.push(state.revision(&event.space_id)?);
-            }
-        }
-        let assignments = Assignments {
-            first_position,
-            recorded_at,
-            base_revisions,
-        };
-        let records =
-            Records::decode(&encoded.bytes, encoded.count, assignments).map_err(|cause| {
-                ReadError::Corrupt {
-                    position: first_position,
-                    cause,
-                }
-            })?;
+        let records = proposal.assign(&*state, state.last_recorded_at, Timestamp::now())?;
         for envelope in records.envelopes() {
             state.head = envelope.position;
             state.last_recorded_at = envelope.recorded_at;
             state.window.push(envelope.event_id);
-            let positions = state
-                .spaces
-                .entry(envelope.space_id.to_owned())
-                .or_default();
+            let positions = state.spaces.entry(envelope.space_id.to_owned()).or_default();
             positions.push(envelope.position);
         }
-        let last = append.events().last().map_or("", |event| &event.space_id);
-        let revision = state.revision(last)?;
-        let position = state.head;
-        state.runs.insert(position, records);
+        let receipt = records.receipt(true);
+        state.runs.insert(receipt.position(), records);
         drop(state);
         self.appended.notify_all();
-        Ok(Receipt::new(first_position, position, revision, true))
+        Ok(receipt)
     }
 
     fn head(&self) -> Position {
@@ -141,16 +112,13 @@ impl EventLog for MemoryLog {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.state();
         while state.head < position {
-            let left = deadline.map_or(Duration::MAX, |d| {
-                d.saturating_duration_since(Instant::now())
-            });
+            let left =
+                deadline.map_or(Duration::MAX, |d| d.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 break;
             }
-            (state, _) = self
-                .appended
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            (state, _) =
+                self.appended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
         }
         Ok(state.head)
     }
@@ -189,11 +157,9 @@ impl State {
             if left == 0 || records.first_position() > read.to {
                 break;
             }
-            page.add(records.clone(), from, read.to, &read.filter, left)
-                .map_err(|cause| ReadError::Corrupt {
-                    position: records.first_position(),
-                    cause,
-                })?;
+            page.add(records.clone(), from, read.to, &read.filter, left).map_err(|cause| {
+                ReadError::Corrupt { position: records.first_position(), cause }
+            })?;
         }
         Ok(page)
     }
@@ -215,10 +181,7 @@ impl AppendView for State {
         revision: Revision,
     ) -> Result<Option<Position>, ReadError> {
         let index = usize::try_from(revision.previous().get()).unwrap_or(usize::MAX);
-        Ok(self
-            .spaces
-            .get(space_id)
-            .and_then(|positions| positions.get(index).copied()))
+        Ok(self.spaces.get(space_id).and_then(|positions| positions.get(index).copied()))
     }
 
     fn find(&self, id: EventId) -> Result<Option<Position>, ReadError> {
@@ -238,32 +201,6 @@ impl AppendView for State {
         after: Position,
     ) -> Result<Option<(Position, EventId)>, ReadError> {
         let page = self.read(&Read::from(after.next()).matching(filter.clone()).limit(1))?;
-        Ok(page
-            .envelopes()
-            .next()
-            .map(|event| (event.position, event.event_id)))
+        Ok(page.envelopes().next().map(|event| (event.position, event.event_id)))
     }
-}
-
-/// When the log takes each event of an append: now for all, or the given times, each clamped up
-/// to its predecessor's and down to now. Never decreasing, never before `last`.
-#[must_use]
-pub fn recording_times(
-    given: Option<&[Timestamp]>,
-    last: Timestamp,
-    now: Timestamp,
-) -> Vec<Timestamp> {
-    let Some(given) = given else {
-        return vec![now.max(last)];
-    };
-    let mut last = last;
-    let mut clamped: Vec<Timestamp> = Vec::with_capacity(given.len());
-    for time in given {
-        last = (*time).min(now).max(last);
-        clamped.push(last);
-    }
-    if clamped.first() == clamped.last() {
-        clamped.truncate(1);
-    }
-    clamped
 }

@@ -28,10 +28,7 @@ impl Page {
     /// A page without events, after which a read goes on at `next`.
     #[must_use]
     pub const fn empty(next: Position) -> Self {
-        Self {
-            runs: Vec::new(),
-            next,
-        }
+        Self { runs: Vec::new(), next }
     }
 
     /// Adds the events of a run that stand from `from` to `to`, both inclusive, and pass `filter`,
@@ -51,35 +48,19 @@ impl Page {
         let place =
             |position: Position| usize::try_from(position.since(first)).unwrap_or(usize::MAX);
         let start = place(from);
-        let end = if to < first {
-            0
-        } else {
-            place(to).saturating_add(1).min(records.len())
-        };
+        let end = if to < first { 0 } else { place(to).saturating_add(1).min(records.len()) };
         let (selected, next) = if filter.is_all() {
             let end = end.min(start.saturating_add(limit));
-            (
-                Selected::Range {
-                    start,
-                    end: end.max(start),
-                },
-                end,
-            )
+            (Selected::Range { start, end: end.max(start) }, end)
         } else {
             let mut listed = filter.select(&records)?;
             listed.retain(|index| (start..end).contains(index));
             let full = listed.len() > limit;
             listed.truncate(limit);
-            let next = if full {
-                listed.last().map_or(start, |last| last + 1)
-            } else {
-                end
-            };
+            let next = if full { listed.last().map_or(start, |last| last + 1) } else { end };
             (Selected::Listed(listed), next)
         };
-        self.next = self
-            .next
-            .max(first.plus(u64::try_from(next).unwrap_or(u64::MAX)));
+        self.next = self.next.max(first.plus(u64::try_from(next).unwrap_or(u64::MAX)));
         let selection = Selection { records, selected };
         if selection.len() > 0 {
             self.runs.push(selection);

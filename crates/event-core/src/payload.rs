@@ -334,10 +334,7 @@ payloads! {
 impl EventType {
     /// The frozen code that stands for the type in records, from 1.
     #[must_use]
-    #[allow(
-        clippy::as_conversions,
-        reason = "the discriminant of a fieldless `repr(u8)` enum"
-    )]
+    #[allow(clippy::as_conversions, reason = "the discriminant of a fieldless `repr(u8)` enum")]
     pub const fn code(self) -> u8 {
         self as u8
     }
@@ -356,9 +353,7 @@ impl std::str::FromStr for EventType {
         Self::ALL
             .into_iter()
             .find(|event_type| event_type.name() == name)
-            .ok_or_else(|| UnknownEventType {
-                name: name.chars().take(80).collect(),
-            })
+            .ok_or_else(|| UnknownEventType { name: name.chars().take(80).collect() })
     }
 }
 

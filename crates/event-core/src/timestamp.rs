@@ -43,11 +43,7 @@ impl Timestamp {
     /// 1 to 9999.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Option<Self> {
-        if micros < Self::MIN.0 || micros > Self::MAX.0 {
-            None
-        } else {
-            Some(Self(micros))
-        }
+        if micros < Self::MIN.0 || micros > Self::MAX.0 { None } else { Some(Self(micros)) }
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z.
@@ -67,9 +63,7 @@ impl Timestamp {
     /// # Errors
     /// [`InvalidTimestamp`] when `text` is no timestamp or lies outside the years 1 to 9999.
     pub fn parse_with(text: &str, naive: UtcOffset) -> Result<Self, InvalidTimestamp> {
-        parse(text, naive).ok_or_else(|| InvalidTimestamp {
-            text: text.chars().take(80).collect(),
-        })
+        parse(text, naive).ok_or_else(|| InvalidTimestamp { text: text.chars().take(80).collect() })
     }
 }
 
@@ -99,9 +93,7 @@ impl FromStr for UtcOffset {
     type Err = InvalidUtcOffset;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse_offset(text).ok_or_else(|| InvalidUtcOffset {
-            text: text.chars().take(80).collect(),
-        })
+        parse_offset(text).ok_or_else(|| InvalidUtcOffset { text: text.chars().take(80).collect() })
     }
 }
 
@@ -146,17 +138,9 @@ fn parse(text: &str, naive: UtcOffset) -> Option<Timestamp> {
     let date = parse_date(date)?;
     let clock_len = rest.find(['Z', '+', '-']).unwrap_or(rest.len());
     let (clock, offset) = rest.split_at_checked(clock_len)?;
-    let offset = if offset.is_empty() {
-        naive
-    } else {
-        parse_offset(offset)?
-    };
+    let offset = if offset.is_empty() { naive } else { parse_offset(offset)? };
     let (clock, micros) = parse_clock(clock)?;
-    let local = date
-        .and_time(clock)
-        .and_utc()
-        .timestamp()
-        .checked_mul(MICROS_PER_SECOND)?;
+    let local = date.and_time(clock).and_utc().timestamp().checked_mul(MICROS_PER_SECOND)?;
     Timestamp::from_micros(local.checked_add(micros)?.checked_sub(offset.micros)?)
 }
 
@@ -214,9 +198,7 @@ fn parse_offset(text: &str) -> Option<UtcOffset> {
     };
     let (clock, micros) = parse_clock(rest)?;
     let seconds = i64::from(clock.num_seconds_from_midnight());
-    Some(UtcOffset {
-        micros: sign * (seconds * MICROS_PER_SECOND + micros),
-    })
+    Some(UtcOffset { micros: sign * (seconds * MICROS_PER_SECOND + micros) })
 }
 
 fn digits(text: &str, count: usize) -> Option<u32> {
@@ -232,11 +214,7 @@ mod tests {
 
     #[track_caller]
     fn reads(text: &str, printed: &str) {
-        assert_eq!(
-            text.parse::<Timestamp>().unwrap().to_string(),
-            printed,
-            "{text}"
-        );
+        assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), printed, "{text}");
     }
 
     #[test]
@@ -246,25 +224,13 @@ mod tests {
         reads("2015-12-11 22:50:02Z", "2015-12-11T22:50:02+00:00");
         reads("2015-12-11T22:50", "2015-12-11T22:50:00+00:00");
         reads("2015-12-11T22:50:02.1", "2015-12-11T22:50:02.100000+00:00");
-        reads(
-            "2015-12-11T22:50:02.123456789",
-            "2015-12-11T22:50:02.123456+00:00",
-        );
+        reads("2015-12-11T22:50:02.123456789", "2015-12-11T22:50:02.123456+00:00");
         reads("2015-12-11T22:50:02.0000009", "2015-12-11T22:50:02+00:00");
         reads("2015-12-11T22:50:02-08:30", "2015-12-12T07:20:02+00:00");
-        reads(
-            "2015-12-11T22:50:02+01:00:30.000001",
-            "2015-12-11T21:49:31.999999+00:00",
-        );
-        reads(
-            "1969-12-31T23:59:59.999999Z",
-            "1969-12-31T23:59:59.999999+00:00",
-        );
+        reads("2015-12-11T22:50:02+01:00:30.000001", "2015-12-11T21:49:31.999999+00:00");
+        reads("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999+00:00");
         reads("0001-01-01T00:00:00", "0001-01-01T00:00:00+00:00");
-        reads(
-            "9999-12-31T23:59:59.999999",
-            "9999-12-31T23:59:59.999999+00:00",
-        );
+        reads("9999-12-31T23:59:59.999999", "9999-12-31T23:59:59.999999+00:00");
     }
 
     #[test]

@@ -65,11 +65,7 @@ impl Finite {
     /// The float, or `None` when it is NaN or infinite.
     #[must_use]
     pub const fn new(float: f64) -> Option<Self> {
-        if float.is_finite() {
-            Some(Self(float))
-        } else {
-            None
-        }
+        if float.is_finite() { Some(Self(float)) } else { None }
     }
 
     /// The bare float.
@@ -113,9 +109,7 @@ impl<S> Object<S> {
     /// An object without entries; it allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            entries: Vec::new(),
-        }
+        Self { entries: Vec::new() }
     }
 
     /// The number of entries.
@@ -150,8 +144,7 @@ impl<S: AsRef<str>> Object<S> {
     }
 
     fn find(&self, key: &str) -> Result<usize, usize> {
-        self.entries
-            .binary_search_by(|(other, _)| other.as_ref().cmp(key))
+        self.entries.binary_search_by(|(other, _)| other.as_ref().cmp(key))
     }
 }
 
@@ -160,10 +153,9 @@ impl Object {
     pub fn insert(&mut self, key: impl Into<String>, value: Value) -> Option<Value> {
         let key = key.into();
         match self.find(&key) {
-            Ok(index) => self
-                .entries
-                .get_mut(index)
-                .map(|entry| std::mem::replace(&mut entry.1, value)),
+            Ok(index) => {
+                self.entries.get_mut(index).map(|entry| std::mem::replace(&mut entry.1, value))
+            }
             Err(index) => {
                 self.entries.insert(index, (key, value));
                 None
@@ -272,9 +264,9 @@ impl<S> Value<S> {
                 Err(LimitExceeded::TooDeep { depth })
             }
             Self::Array(values) => values.iter().try_for_each(|value| value.check_depth(depth)),
-            Self::Object(object) => object
-                .iter()
-                .try_for_each(|(_, value)| value.check_depth(depth)),
+            Self::Object(object) => {
+                object.iter().try_for_each(|(_, value)| value.check_depth(depth))
+            }
             _ => Ok(()),
         }
     }
@@ -355,10 +347,8 @@ impl<S> From<u32> for Value<S> {
 
 impl From<u64> for Value {
     fn from(value: u64) -> Self {
-        i64::try_from(value).map_or_else(
-            |_| Self::BigInteger(Digits(value.to_string())),
-            Self::Integer,
-        )
+        i64::try_from(value)
+            .map_or_else(|_| Self::BigInteger(Digits(value.to_string())), Self::Integer)
     }
 }
 

@@ -1,1 +1,42 @@
+//! The embedded event log of spacefold: two copies of every event, with two jobs.
+//!
+//! The *journal* makes events durable and keeps them all: frames in files that are synced before an
+//! append is answered, then blocks in sealed files. *Sled* makes them ordered, keyed and readable:
+//! the same blocks under their first positions. Everything is read from sled and from the newest
+//! events in memory; no promise rests on sled, whose folder can be deleted at any time and is made
+//! anew from the journal.
+//!
+//! ```text
+//! EmbeddedLog ─▶ writer ─▶ journal ─▶ fdatasync ─▶ view: durable head, tail ─▶ readers
+//!                                                      │
+//!                                        sealer ◀──────┘ full blocks ─▶ sled, sealed files
+//! ```
+//!
+//! `docs/format.md` has every byte on disk.
 
+mod block;
+mod block_index;
+mod block_plan;
+mod embedded_log;
+mod error;
+mod folder;
+mod frame;
+mod head;
+mod head_file;
+mod journal;
+mod recovery;
+mod scan;
+mod sealed_files;
+mod sealer;
+mod shared;
+mod sled_copy;
+mod tail;
+mod verify;
+mod view;
+mod writer;
+
+pub use self::{
+    embedded_log::{EmbeddedLog, PendingAppend, StoreInfo},
+    error::OpenError,
+    verify::{OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify},
+};

@@ -132,18 +132,15 @@ impl JsonReader {
         if json.len() > MAX_JSON_LINE_BYTES {
             return Err(JsonError::TooLong { bytes: json.len() });
         }
-        let text = std::str::from_utf8(json).map_err(|error| JsonError::NotUtf8 {
-            offset: error.valid_up_to(),
-        })?;
+        let text = std::str::from_utf8(json)
+            .map_err(|error| JsonError::NotUtf8 { offset: error.valid_up_to() })?;
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| syntax(&error))?;
         let keys = TopLevel::read(raw)?;
         let event_type: EventType = keys
             .string("event_type")?
             .ok_or(JsonError::MissingKey { key: "event_type" })?
             .parse()?;
-        let space_id = keys
-            .string("space_id")?
-            .ok_or(JsonError::MissingKey { key: "space_id" })?;
+        let space_id = keys.string("space_id")?.ok_or(JsonError::MissingKey { key: "space_id" })?;
         let event_id = match keys.string("event_id")? {
             Some(id) => id.parse()?,
             None => EventId::new(),
@@ -152,17 +149,12 @@ impl JsonReader {
             event_id,
             space_id: space_id.into_owned(),
             payload: self.payload(event_type, &keys)?,
-            timestamp: self
-                .time("timestamp", &keys)?
-                .unwrap_or_else(Timestamp::now),
+            timestamp: self.time("timestamp", &keys)?.unwrap_or_else(Timestamp::now),
             source: keys.string("source")?.map(Cow::into_owned),
             correlation_id: keys.string("correlation_id")?.map(Cow::into_owned),
         };
         event.check_limits()?;
-        Ok(JsonEvent {
-            event,
-            recorded_at: self.time("recorded_at", &keys)?,
-        })
+        Ok(JsonEvent { event, recorded_at: self.time("recorded_at", &keys)? })
     }
 
     fn payload(&self, event_type: EventType, keys: &TopLevel<'_>) -> Result<Payload, JsonError> {
@@ -201,12 +193,7 @@ pub fn split_array(json: &[u8]) -> Result<Option<Vec<&[u8]>>, JsonError> {
         return Ok(None);
     }
     let elements: Vec<&RawValue> = serde_json::from_slice(json).map_err(|error| syntax(&error))?;
-    Ok(Some(
-        elements
-            .into_iter()
-            .map(|element| element.get().as_bytes())
-            .collect(),
-    ))
+    Ok(Some(elements.into_iter().map(|element| element.get().as_bytes()).collect()))
 }
 
 /// The keys of an event's object that the contract names.
@@ -217,13 +204,9 @@ struct TopLevel<'a> {
 impl<'a> TopLevel<'a> {
     fn read(raw: &'a RawValue) -> Result<Self, JsonError> {
         if !raw.get().starts_with('{') {
-            return Err(JsonError::NotAnObject {
-                found: type_of(raw),
-            });
+            return Err(JsonError::NotAnObject { found: type_of(raw) });
         }
-        Ok(Self {
-            members: read_members(raw)?,
-        })
+        Ok(Self { members: read_members(raw)? })
     }
 
     /// What stands under `key`, of duplicates the last; null counts as missing.
@@ -256,9 +239,7 @@ fn read_value(raw: &RawValue, above: usize) -> Result<Value, JsonError> {
             let inside = enter(above)?;
             let elements: Vec<&RawValue> =
                 serde_json::from_str(text).map_err(|error| syntax(&error))?;
-            let values = elements
-                .into_iter()
-                .map(|element| read_value(element, inside));
+            let values = elements.into_iter().map(|element| read_value(element, inside));
             Value::Array(values.collect::<Result<_, _>>()?)
         }
         Some(b'{') => {
@@ -276,15 +257,11 @@ fn read_value(raw: &RawValue, above: usize) -> Result<Value, JsonError> {
 fn read_number(text: &str) -> Result<Value, JsonError> {
     if text.contains(['.', 'e', 'E']) {
         let float = text.parse().ok().and_then(Finite::new);
-        return float
-            .map(Value::Float)
-            .ok_or_else(|| JsonError::NumberOutOfRange {
-                number: text.chars().take(40).collect(),
-            });
+        return float.map(Value::Float).ok_or_else(|| JsonError::NumberOutOfRange {
+            number: text.chars().take(40).collect(),
+        });
     }
-    Ok(text
-        .parse()
-        .map_or_else(|_| Value::BigInteger(Digits::new(text)), Value::Integer))
+    Ok(text.parse().map_or_else(|_| Value::BigInteger(Digits::new(text)), Value::Integer))
 }
 
 /// Counts a level; the object of the payload is none of a value's levels.
@@ -338,17 +315,11 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 fn syntax(error: &serde_json::Error) -> JsonError {
-    JsonError::Syntax {
-        reason: error.to_string(),
-    }
+    JsonError::Syntax { reason: error.to_string() }
 }
 
 fn wrong_type(key: &'static str, expected: &'static str, found: &'static str) -> JsonError {
-    JsonError::WrongType {
-        key,
-        expected,
-        found,
-    }
+    JsonError::WrongType { key, expected, found }
 }
 
 fn type_of(raw: &RawValue) -> &'static str {

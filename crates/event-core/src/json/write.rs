@@ -33,12 +33,7 @@ impl RecordedEvent {
     pub fn to_json(&self) -> String {
         let mut json = self.event.to_json();
         json.pop();
-        write_recorded(
-            &mut json,
-            self.position.get(),
-            self.revision.get(),
-            self.recorded_at,
-        );
+        write_recorded(&mut json, self.position.get(), self.revision.get(), self.recorded_at);
         json
     }
 }
@@ -57,12 +52,7 @@ impl RecordedEventRef<'_> {
             correlation_id: self.correlation_id,
         }
         .write(json);
-        write_recorded(
-            json,
-            self.position.get(),
-            self.revision.get(),
-            self.recorded_at,
-        );
+        write_recorded(json, self.position.get(), self.revision.get(), self.recorded_at);
     }
 }
 
@@ -80,17 +70,11 @@ impl Fields<'_> {
     /// All seven keys, the object still open.
     fn write(&self, json: &mut String) {
         append(json, format_args!("{{\"event_id\":\"{}\"", self.event_id));
-        append(
-            json,
-            format_args!(",\"event_type\":\"{}\",\"space_id\":", self.event_type),
-        );
+        append(json, format_args!(",\"event_type\":\"{}\",\"space_id\":", self.event_type));
         write_string(json, self.space_id);
         json.push_str(",\"payload\":");
         write_object(json, self.payload);
-        append(
-            json,
-            format_args!(",\"timestamp\":\"{}\",\"source\":", self.timestamp),
-        );
+        append(json, format_args!(",\"timestamp\":\"{}\",\"source\":", self.timestamp));
         write_optional(json, self.source);
         json.push_str(",\"correlation_id\":");
         write_optional(json, self.correlation_id);
@@ -98,16 +82,12 @@ impl Fields<'_> {
 }
 
 fn write_recorded(json: &mut String, position: u64, revision: u64, recorded_at: Timestamp) {
-    append(
-        json,
-        format_args!(",\"position\":{position},\"revision\":{revision}"),
-    );
+    append(json, format_args!(",\"position\":{position},\"revision\":{revision}"));
     append(json, format_args!(",\"recorded_at\":\"{recorded_at}\"}}"));
 }
 
 fn append(json: &mut String, arguments: std::fmt::Arguments<'_>) {
-    json.write_fmt(arguments)
-        .expect("writing to a string does not fail");
+    json.write_fmt(arguments).expect("writing to a string does not fail");
 }
 
 fn write_optional(json: &mut String, text: Option<&str>) {
@@ -158,10 +138,7 @@ fn write_object<S: AsRef<str>>(json: &mut String, object: &Object<S>) {
 
 /// Appends `text` as a JSON string.
 pub fn write_string(json: &mut String, text: &str) {
-    if text
-        .bytes()
-        .any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\')
-    {
+    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
         json.push_str(&serde_json::Value::from(text).to_string());
     } else {
         json.push('"');

@@ -243,9 +243,5 @@ impl Field for Ids {
 }
 
 fn wrong_type(key: &'static str, expected: &'static str, found: &Value) -> PayloadError {
-    PayloadError::WrongType {
-        key,
-        expected,
-        found: found.type_name(),
-    }
+    PayloadError::WrongType { key, expected, found: found.type_name() }
 }

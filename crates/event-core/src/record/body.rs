@@ -40,9 +40,7 @@ impl Columns<'_> {
     /// Decodes a body of `count` records and checks that every column has as many.
     pub(super) fn decode(body: &[u8], count: usize) -> Result<Columns<'_>, CorruptRecords> {
         if count == 0 || count > MAX_APPEND_EVENTS {
-            return Err(CorruptRecords(
-                "a run whose count of records is out of range",
-            ));
+            return Err(CorruptRecords("a run whose count of records is out of range"));
         }
         let (columns, used): (Columns<'_>, usize) =
             bincode::borrow_decode_from_slice(body, codec())

@@ -140,10 +140,7 @@ impl<'t> RecordsBuilder<'t> {
             payload_lens: self.payload_lens,
             payloads: &self.payloads,
         };
-        EncodedBody {
-            bytes: columns.encode(),
-            count: columns.event_types.len(),
-        }
+        EncodedBody { bytes: columns.encode(), count: columns.event_types.len() }
     }
 
     /// Appends one row to every column and answers the length of its payload.
@@ -154,30 +151,24 @@ impl<'t> RecordsBuilder<'t> {
         if space_index == next_space {
             self.spaces.push(space);
         }
-        self.event_ids
-            .extend_from_slice(encoded.event_id.as_bytes());
+        self.event_ids.extend_from_slice(encoded.event_id.as_bytes());
         self.event_types.push(encoded.event_type.code());
         self.space_of.push(space_index);
         let timestamp = encoded.timestamp.as_micros();
-        self.timestamps
-            .push(timestamp.wrapping_sub(self.last_timestamp));
+        self.timestamps.push(timestamp.wrapping_sub(self.last_timestamp));
         self.last_timestamp = timestamp;
         let reference = |text: Option<TextId>| text.map_or(0, |TextId(text)| text + 1);
         self.sources.push(reference(encoded.source));
         self.correlation_ids.push(reference(encoded.correlation_id));
         let payload_bytes = encode_payload(&encoded.payload, &mut self.payloads);
-        self.payload_lens
-            .push(u32::try_from(payload_bytes).unwrap_or(u32::MAX));
+        self.payload_lens.push(u32::try_from(payload_bytes).unwrap_or(u32::MAX));
         payload_bytes
     }
 }
 
 impl<'t> TextCopier<'t> {
     fn new(source: &'t Body) -> Self {
-        Self {
-            source,
-            copied: vec![None; source.texts.len()],
-        }
+        Self { source, copied: vec![None; source.texts.len()] }
     }
 
     fn copy(
@@ -193,10 +184,7 @@ impl<'t> TextCopier<'t> {
             space: self.text(row.space, texts)?,
             timestamp: row.timestamp,
             source: row.source.map(|text| self.text(text, texts)).transpose()?,
-            correlation_id: row
-                .correlation_id
-                .map(|text| self.text(text, texts))
-                .transpose()?,
+            correlation_id: row.correlation_id.map(|text| self.text(text, texts)).transpose()?,
             payload: payload.try_map_text(&mut |text| self.text(*text, texts))?,
         })
     }

@@ -9,7 +9,9 @@ use super::{
     codec,
     text::{TextId, TextTable},
 };
-use crate::{EventId, EventType, Payload, Position, RecordedEventRef, Revision, Timestamp, limits};
+use crate::{
+    EventId, EventType, Payload, Position, Receipt, RecordedEventRef, Revision, Timestamp, limits,
+};
 
 /// Bytes that are no run of records: what is wrong with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,11 +48,7 @@ impl Assignments {
         });
         let stored = StoredAssignments {
             recorded_after: recorded_after.collect(),
-            base_revisions: self
-                .base_revisions
-                .iter()
-                .map(|revision| revision.get())
-                .collect(),
+            base_revisions: self.base_revisions.iter().map(|revision| revision.get()).collect(),
         };
         bincode::encode_to_vec(stored, codec())
             .expect("assignments encode into memory without an error")
@@ -77,16 +75,8 @@ impl Assignments {
             let time = Timestamp::from_micros(last);
             times.push(time.ok_or(CorruptRecords("a time beyond the year 9999"))?);
         }
-        let base_revisions = stored
-            .base_revisions
-            .into_iter()
-            .map(Revision::new)
-            .collect();
-        Ok(Self {
-            first_position,
-            recorded_at: times,
-            base_revisions,
-        })
+        let base_revisions = stored.base_revisions.into_iter().map(Revision::new).collect();
+        Ok(Self { first_position, recorded_at: times, base_revisions })
     }
 }
 
@@ -137,14 +127,9 @@ impl Body {
             return Err(CorruptRecords("a space without a record"));
         }
         let spaces: Vec<TextId> = columns.spaces.into_iter().map(TextId).collect();
-        spaces
-            .iter()
-            .try_for_each(|space| texts.get(*space).map(drop))?;
+        spaces.iter().try_for_each(|space| texts.get(*space).map(drop))?;
         let references = columns.sources.iter().chain(&columns.correlation_ids);
-        if references
-            .into_iter()
-            .any(|reference| to_usize(*reference) > texts.len())
-        {
+        if references.into_iter().any(|reference| to_usize(*reference) > texts.len()) {
             return Err(CorruptRecords("a text that is not in the table"));
         }
         Ok(Self {
@@ -163,8 +148,7 @@ impl Body {
     }
 
     pub(super) fn row(&self, index: usize) -> Result<Row<'_>, CorruptRecords> {
-        self.row_at(index)
-            .ok_or(CorruptRecords("a record that is not in the run"))
+        self.row_at(index).ok_or(CorruptRecords("a record that is not in the run"))
     }
 
     fn row_at(&self, index: usize) -> Option<Row<'_>> {
@@ -236,9 +220,7 @@ fn decode_ends(lens: &[u32], total: usize) -> Result<Vec<u32>, CorruptRecords> {
     let mut end = 0_u32;
     let mut ends = Vec::with_capacity(lens.len());
     for len in lens {
-        end = end
-            .checked_add(*len)
-            .ok_or(CorruptRecords("payloads beyond 4 GiB"))?;
+        end = end.checked_add(*len).ok_or(CorruptRecords("payloads beyond 4 GiB"))?;
         ends.push(end);
     }
     if to_usize(end) == total {
@@ -302,6 +284,26 @@ impl Records {
         Self::assign(body, assignments)
     }
 
+    /// Unpacks a run whose assignments are still to be made: its positions mean nothing.
+    ///
+    /// # Errors
+    /// [`CorruptRecords`] when the body is none that [`super::RecordsBuilder`] writes.
+    pub fn decode_unassigned(body: &[u8], count: usize) -> Result<Self, CorruptRecords> {
+        let body = Arc::new(Body::decode(body, count)?);
+        let base_revisions = vec![Revision::NONE; body.spaces.len()];
+        let first_position = Position::START;
+        let recorded_at = vec![Timestamp::MIN];
+        Self::assign(body, Assignments { first_position, recorded_at, base_revisions })
+    }
+
+    /// The receipt of the append that consists of these records.
+    #[must_use]
+    pub fn receipt(&self, durable: bool) -> Receipt {
+        let last = self.envelope(self.len() - 1);
+        let revision = last.map_or(Revision::NONE, |event| event.revision);
+        Receipt::new(self.first_position(), self.last_position(), revision, durable)
+    }
+
     /// The same records under other assignments: those of a run that was encoded before the
     /// writer decided.
     ///
@@ -318,10 +320,7 @@ impl Records {
         {
             return Err(CorruptRecords("assignments for another run"));
         }
-        Ok(Self {
-            assignments: Arc::new(assignments),
-            body,
-        })
+        Ok(Self { assignments: Arc::new(assignments), body })
     }
 
     /// The number of records; never zero.
@@ -370,25 +369,15 @@ impl Records {
                 *count += 1;
             }
         }
-        let texts = self
-            .body
-            .spaces
-            .iter()
-            .map(|space| self.body.texts.get(*space).unwrap_or(""));
+        let texts = self.body.spaces.iter().map(|space| self.body.texts.get(*space).unwrap_or(""));
         let bases = &self.assignments.base_revisions;
-        texts
-            .zip(bases)
-            .zip(counts)
-            .map(|((text, base), count)| (text, *base, base.plus(count)))
+        texts.zip(bases).zip(counts).map(|((text, base), count)| (text, *base, base.plus(count)))
     }
 
     /// The place of `space_id` among the spaces of the run.
     #[must_use]
     pub fn space_index(&self, space_id: &str) -> Option<usize> {
-        self.body
-            .spaces
-            .iter()
-            .position(|space| self.body.texts.get(*space) == Ok(space_id))
+        self.body.spaces.iter().position(|space| self.body.texts.get(*space) == Ok(space_id))
     }
 
     /// For each record, the place of its space among the spaces of the run.
@@ -413,15 +402,9 @@ impl Records {
     pub fn envelope(&self, index: usize) -> Option<Envelope<'_>> {
         let row = self.body.row_at(index)?;
         let text = |text: TextId| self.body.texts.get(text).ok();
-        let base = self
-            .assignments
-            .base_revisions
-            .get(to_usize(row.space_index))?;
+        let base = self.assignments.base_revisions.get(to_usize(row.space_index))?;
         Some(Envelope {
-            position: self
-                .assignments
-                .first_position
-                .plus(u64::try_from(index).ok()?),
+            position: self.assignments.first_position.plus(u64::try_from(index).ok()?),
             revision: base.plus(u64::from(row.rank) + 1),
             recorded_at: self.recorded_at(index),
             event_id: row.event_id,
@@ -452,11 +435,7 @@ impl Records {
 
     fn recorded_at(&self, index: usize) -> Timestamp {
         let times = &self.assignments.recorded_at;
-        times
-            .get(index)
-            .or(times.first())
-            .copied()
-            .unwrap_or(Timestamp::MIN)
+        times.get(index).or(times.first()).copied().unwrap_or(Timestamp::MIN)
     }
 }
 
@@ -468,9 +447,6 @@ impl<'a> Envelope<'a> {
     pub fn decode(self) -> Result<RecordedEventRef<'a>, CorruptRecords> {
         let stored = self.body.row(self.index)?.payload()?;
         let payload = stored.try_map_text(&mut |text| self.body.texts.get(*text))?;
-        Ok(RecordedEventRef {
-            envelope: self,
-            payload,
-        })
+        Ok(RecordedEventRef { envelope: self, payload })
     }
 }

@@ -75,17 +75,13 @@ fn stored_len(text: &str) -> usize {
 }
 
 fn is_hex(text: &str) -> bool {
-    text.len() >= MIN_PACKED_LEN && text.len() % 2 == 0 && text.bytes().all(is_hex_digit)
+    text.len() >= MIN_PACKED_LEN && text.len().is_multiple_of(2) && text.bytes().all(is_hex_digit)
 }
 
 fn is_uuid(text: &str) -> bool {
     text.len() == UUID_LEN
         && text.bytes().enumerate().all(|(index, byte)| {
-            if HYPHENS.contains(&index) {
-                byte == b'-'
-            } else {
-                is_hex_digit(byte)
-            }
+            if HYPHENS.contains(&index) { byte == b'-' } else { is_hex_digit(byte) }
         })
 }
 
@@ -95,11 +91,7 @@ const fn is_hex_digit(byte: u8) -> bool {
 
 fn pack_hex(digits: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
     let value = |digit: u8| {
-        if digit < b'a' {
-            digit - b'0'
-        } else {
-            digit - b'a' + 10
-        }
+        if digit < b'a' { digit - b'0' } else { digit - b'a' + 10 }
     };
     let mut high = None;
     for digit in digits {
@@ -125,9 +117,8 @@ impl TextTable {
         let mut rest = bytes;
         for entry in entries {
             let len = usize::try_from(entry >> KIND_BITS).unwrap_or(usize::MAX);
-            let (stored, after) = rest
-                .split_at_checked(len)
-                .ok_or(CorruptRecords("a text beyond the table"))?;
+            let (stored, after) =
+                rest.split_at_checked(len).ok_or(CorruptRecords("a text beyond the table"))?;
             rest = after;
             match entry & ((1 << KIND_BITS) - 1) {
                 RAW => {
@@ -154,8 +145,7 @@ impl TextTable {
     /// The text at a place of the table.
     pub(super) fn get(&self, id: TextId) -> Result<&str, CorruptRecords> {
         let index = usize::try_from(id.0).unwrap_or(usize::MAX);
-        self.lookup(index)
-            .ok_or(CorruptRecords("a text that is not in the table"))
+        self.lookup(index).ok_or(CorruptRecords("a text that is not in the table"))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -222,9 +212,7 @@ mod tests {
         let mut builder = TextTableBuilder::default();
         let ids: Vec<TextId> = texts.iter().map(|text| builder.intern(text).0).collect();
         let table = TextTable::decode(&builder.entries, &builder.bytes).unwrap();
-        ids.into_iter()
-            .map(|id| table.get(id).unwrap().to_owned())
-            .collect()
+        ids.into_iter().map(|id| table.get(id).unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -258,30 +246,15 @@ mod tests {
     #[test]
     fn refuses_damaged_tables() {
         let decode = |entries: &[u32], bytes: &[u8]| TextTable::decode(entries, bytes).unwrap_err();
-        assert_eq!(
-            decode(&[3 << 2], b"ab"),
-            CorruptRecords("a text beyond the table")
-        );
-        assert_eq!(
-            decode(&[1 << 2], b"ab"),
-            CorruptRecords("bytes after the last text")
-        );
-        assert_eq!(
-            decode(&[1 << 2], b"\xff"),
-            CorruptRecords("a text that is not UTF-8")
-        );
+        assert_eq!(decode(&[3 << 2], b"ab"), CorruptRecords("a text beyond the table"));
+        assert_eq!(decode(&[1 << 2], b"ab"), CorruptRecords("bytes after the last text"));
+        assert_eq!(decode(&[1 << 2], b"\xff"), CorruptRecords("a text that is not UTF-8"));
         assert_eq!(
             decode(&[1 << 2, 1 << 2], "é".as_bytes()),
             CorruptRecords("a text that is not UTF-8")
         );
-        assert_eq!(
-            decode(&[2 << 2 | UUID], b"ab"),
-            CorruptRecords("a UUID that has not 16 bytes")
-        );
-        assert_eq!(
-            decode(&[2 << 2 | 3], b"ab"),
-            CorruptRecords("a text of unknown kind")
-        );
+        assert_eq!(decode(&[2 << 2 | UUID], b"ab"), CorruptRecords("a UUID that has not 16 bytes"));
+        assert_eq!(decode(&[2 << 2 | 3], b"ab"), CorruptRecords("a text of unknown kind"));
     }
 
     proptest! {

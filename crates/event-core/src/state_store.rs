@@ -1,0 +1,80 @@
+//! Where derived state is kept between runs.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::StorageError;
+
+/// Named blobs of derived state: projection states, their checkpoints.
+///
+/// Nothing in here is the only copy of anything: a blob that is lost, or older than the one put
+/// last, costs the time to derive it again. Whoever reads one checks that it is good for the log
+/// as it is.
+pub trait StateStore: Send + Sync {
+    /// The blob under `key`.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage fails.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError>;
+
+    /// Puts a blob under `key`, of at most 1 KiB: the old one or the new one is read after it,
+    /// never a mixture.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage fails: the old blob or the new one is there.
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError>;
+
+    /// Removes the blob under `key`, if there is one.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage fails: the blob is there or not.
+    fn remove(&self, key: &[u8]) -> Result<(), StorageError>;
+
+    /// Every key that begins with `prefix`, ascending.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage fails.
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError>;
+}
+
+/// A [`StateStore`] that keeps its blobs in memory and loses them when it is dropped.
+#[derive(Debug, Default)]
+pub struct MemoryStateStore {
+    blobs: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+impl MemoryStateStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn blobs(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Vec<u8>>> {
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateStore for MemoryStateStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.blobs().get(key).cloned())
+    }
+
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        self.blobs().insert(key.to_vec(), value.to_vec());
+        Ok(())
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
+        self.blobs().remove(key);
+        Ok(())
+    }
+
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
+        let blobs = self.blobs();
+        let keys = blobs.range(prefix.to_vec()..).map(|(key, _)| key);
+        Ok(keys.take_while(|key| key.starts_with(prefix)).cloned().collect())
+    }
+}

@@ -1,0 +1,208 @@
+//! The persisted form of the space states: one blob per space, and one marker for all.
+//!
+//! A *generation* is one complete set of blobs. The marker names the generation that counts and the
+//! position up to which the log is folded in it; a set beside it under another generation is
+//! nothing until the marker names it. A blob may be ahead of the marker: events that it has taken
+//! in are skipped when the fold goes on from the marker.
+//!
+//! Marker, under [`MARKER_KEY`]: projection version (u32), generation, position, number of spaces
+//! (u64 each), event id at that position (16 bytes), BLAKE3 of all before. Blob, under
+//! [`blob_key`]: projection version (u32), revision (u64), the encoded state, BLAKE3 of all
+//! before. All numbers are little endian.
+
+use spacefold_event_core::{EventId, EventLog, Position, Read, ReadError, Revision};
+
+use crate::{SpaceState, SpaceStates};
+
+/// Where the marker is kept.
+pub(crate) const MARKER_KEY: &[u8] = b"space-state";
+/// What the key of every blob begins with.
+pub(crate) const BLOB_PREFIX: &[u8] = b"space-state/";
+
+const CHECKSUM_BYTES: usize = 32;
+
+/// How far a projection has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointInfo {
+    /// The name of the projection.
+    pub name: &'static str,
+    /// The version of its fold.
+    pub version: u32,
+    /// The last position that it has folded.
+    pub position: Position,
+}
+
+/// What the persisted states are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marker {
+    /// Which set of blobs.
+    pub(crate) generation: u64,
+    /// The position that they are folded up to.
+    pub(crate) position: Position,
+    /// The event there, which tells one log from another.
+    pub(crate) event_id: EventId,
+    /// How many spaces there are at that position.
+    pub(crate) spaces: u64,
+}
+
+impl Marker {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = SpaceStates::VERSION.to_le_bytes().to_vec();
+        for number in [self.generation, self.position.get(), self.spaces] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(self.event_id.as_bytes());
+        seal(bytes)
+    }
+
+    /// The marker from its bytes; `None` when they are damaged or of another version.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut rest = unseal(bytes)?;
+        let version = u32::from_le_bytes(take(&mut rest)?);
+        let generation = u64::from_le_bytes(take(&mut rest)?);
+        let position = Position::new(u64::from_le_bytes(take(&mut rest)?));
+        let spaces = u64::from_le_bytes(take(&mut rest)?);
+        let event_id = EventId::from_bytes(take(&mut rest)?);
+        let marker = Self { generation, position, event_id, spaces };
+        (version == SpaceStates::VERSION && rest.is_empty()).then_some(marker)
+    }
+
+    /// Whether the marker was made for this log: its event stands where it says.
+    pub(crate) fn fits(&self, log: &dyn EventLog) -> Result<bool, ReadError> {
+        if self.position == Position::START {
+            return Ok(true);
+        }
+        if self.position > log.durable_head() {
+            return Ok(false);
+        }
+        Ok(event_id_at(log, self.position)? == Some(self.event_id))
+    }
+}
+
+/// The id of the event at a position.
+pub(crate) fn event_id_at(
+    log: &dyn EventLog,
+    position: Position,
+) -> Result<Option<EventId>, ReadError> {
+    let page = log.read(&Read::from(position).to(position).limit(1))?;
+    Ok(page.envelopes().next().map(|event| event.event_id))
+}
+
+/// The key of every blob of a generation begins with this.
+pub(crate) fn generation_prefix(generation: u64) -> Vec<u8> {
+    let mut key = BLOB_PREFIX.to_vec();
+    key.extend_from_slice(&generation.to_be_bytes());
+    key.push(b'/');
+    key
+}
+
+/// The key of a space's blob.
+pub(crate) fn blob_key(generation: u64, space_id: &str) -> Vec<u8> {
+    let mut key = generation_prefix(generation);
+    key.extend_from_slice(space_id.as_bytes());
+    key
+}
+
+/// Generation and space that the key of a blob names; `None` when it is no such key.
+pub(crate) fn parse_blob_key(key: &[u8]) -> Option<(u64, &str)> {
+    let (generation, rest) = key.strip_prefix(BLOB_PREFIX)?.split_first_chunk()?;
+    let space_id = std::str::from_utf8(rest.strip_prefix(b"/")?).ok()?;
+    Some((u64::from_be_bytes(*generation), space_id))
+}
+
+/// A generation that no blob of these keys and no marker has.
+pub(crate) fn unused_generation(keys: &[Vec<u8>], marker: Option<&Marker>) -> u64 {
+    let keyed = keys.iter().filter_map(|key| parse_blob_key(key));
+    let newest = keyed.map(|(generation, _)| generation).max();
+    let marked = marker.map(|marker| marker.generation);
+    newest.max(marked).unwrap_or(0).saturating_add(1)
+}
+
+pub(crate) fn encode_blob(state: &SpaceState) -> Vec<u8> {
+    let mut bytes = SpaceStates::VERSION.to_le_bytes().to_vec();
+    bytes.extend_from_slice(&state.revision().get().to_le_bytes());
+    bytes.extend_from_slice(&state.encode());
+    seal(bytes)
+}
+
+/// The state of a space from its blob; `None` when it is damaged, of another version, or of
+/// another space: the log has it all.
+pub(crate) fn decode_blob(bytes: &[u8], space_id: &str) -> Option<SpaceState> {
+    let mut rest = unseal(bytes)?;
+    let version = u32::from_le_bytes(take(&mut rest)?);
+    let revision = Revision::new(u64::from_le_bytes(take(&mut rest)?));
+    if version != SpaceStates::VERSION {
+        return None;
+    }
+    let state = SpaceState::decode(rest).ok()?;
+    (state.space_id() == space_id && state.revision() == revision).then_some(state)
+}
+
+fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    let checksum = blake3::hash(&bytes);
+    bytes.extend_from_slice(checksum.as_bytes());
+    bytes
+}
+
+fn unseal(bytes: &[u8]) -> Option<&[u8]> {
+    let (body, checksum) = bytes.split_last_chunk::<CHECKSUM_BYTES>()?;
+    (blake3::hash(body) == *checksum).then_some(body)
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_reads_back_and_no_damaged_one_does() {
+        let marker = Marker {
+            generation: 3,
+            position: Position::new(77),
+            event_id: EventId::from_bytes([7; 16]),
+            spaces: 2,
+        };
+        let bytes = marker.encode();
+        assert_eq!(Marker::decode(&bytes), Some(marker));
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Marker::decode(&damaged), None, "bit {bit}");
+        }
+        assert_eq!(Marker::decode(&[]), None);
+    }
+
+    #[test]
+    fn a_blob_reads_back_for_its_own_space_and_no_damaged_one_does() {
+        let state = SpaceState::new("a");
+        let bytes = encode_blob(&state);
+        assert_eq!(decode_blob(&bytes, "a"), Some(state));
+        assert_eq!(decode_blob(&bytes, "b"), None);
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode_blob(&damaged, "a"), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_key_names_its_generation_and_space() {
+        let key = blob_key(0x2f2f, "a/b\u{e9}");
+        assert_eq!(parse_blob_key(&key), Some((0x2f2f, "a/b\u{e9}")));
+        assert_eq!(parse_blob_key(MARKER_KEY), None);
+        let marker = Marker {
+            generation: 9,
+            position: Position::START,
+            event_id: EventId::from_bytes([0; 16]),
+            spaces: 0,
+        };
+        assert_eq!(unused_generation(std::slice::from_ref(&key), Some(&marker)), 0x2f30);
+        assert_eq!(unused_generation(&[], Some(&marker)), 10);
+        assert_eq!(unused_generation(&[], None), 1);
+    }
+}

@@ -1,0 +1,208 @@
+//! Where persisted states and a fold part.
+
+use std::collections::BTreeSet;
+
+use spacefold_event_core::{EventLog, Position, ReadError};
+
+use crate::{SpaceState, SpaceStates, live_states::replay_space};
+
+/// Where the persisted states and the fold part first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// The first space, by its id, of which they differ.
+    pub space_id: String,
+    /// The first position from which on the fold has another state there than the persisted one:
+    /// that of the event which gave a part that differs its last value. It is
+    /// [`Position::START`] for a persisted space of which the log has no event.
+    pub position: Position,
+}
+
+/// The first space of which the two differ, and where.
+pub(super) fn find(
+    log: &dyn EventLog,
+    head: Position,
+    old: &SpaceStates,
+    new: &SpaceStates,
+) -> Result<Option<Divergence>, ReadError> {
+    let ids = |states: &SpaceStates| -> BTreeSet<String> {
+        let states = states.sorted().into_iter();
+        states.map(|state| state.space_id().to_owned()).collect()
+    };
+    for space_id in &ids(old) | &ids(new) {
+        let (old, new) = (old.get(&space_id), new.get(&space_id));
+        if old == new {
+            continue;
+        }
+        let position = match (old, new) {
+            (_, None) => Position::START,
+            (None, Some(_)) => first_position(log, head, &space_id)?,
+            (Some(old), Some(new)) => parting(log, head, old, new)?,
+        };
+        return Ok(Some(Divergence { space_id, position }));
+    }
+    Ok(None)
+}
+
+fn first_position(
+    log: &dyn EventLog,
+    head: Position,
+    space_id: &str,
+) -> Result<Position, ReadError> {
+    let mut first = Position::START;
+    replay_space(log, &mut SpaceState::new(space_id), head, |_, position| {
+        if first == Position::START {
+            first = position;
+        }
+    })?;
+    Ok(first)
+}
+
+/// Replays a space's history: where the old state stopped following it, or else where a part that
+/// differs got its last value.
+fn parting(
+    log: &dyn EventLog,
+    head: Position,
+    old: &SpaceState,
+    new: &SpaceState,
+) -> Result<Position, ReadError> {
+    let mut parts: Vec<Tracked> = differing(old, new).into_iter().map(Tracked::new).collect();
+    let mut stopped_at_old = false;
+    let mut after_old = None;
+    replay_space(log, &mut SpaceState::new(new.space_id()), head, |state, position| {
+        if stopped_at_old && after_old.is_none() {
+            after_old = Some(position);
+        }
+        if state.revision() == old.revision() && state == old {
+            stopped_at_old = true;
+        }
+        for tracked in &mut parts {
+            tracked.follow(state, new, position);
+        }
+    })?;
+    let last_set = parts.iter().filter_map(|tracked| tracked.set_at).min();
+    Ok(after_old.or(last_set).unwrap_or(Position::START))
+}
+
+/// A part of a state that can differ by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Name,
+    Status,
+    Revision,
+    CreatedAt,
+    UpdatedAt,
+    Metadata,
+    DocumentPath(String),
+    DocumentHash(String),
+    DocumentAttributes(String),
+    DocumentAdded(String),
+    DocumentUpdated(String),
+    Variable(String),
+    References(String),
+    Render(Option<String>),
+    SyncStatus,
+    SyncCompleted,
+    Conflict(String),
+    Stale(String),
+    Anomalies,
+}
+
+impl Part {
+    /// Whether two states agree in this part.
+    fn agrees(&self, a: &SpaceState, b: &SpaceState) -> bool {
+        match self {
+            Self::Name => a.name() == b.name(),
+            Self::Status => a.status() == b.status(),
+            Self::Revision => a.revision() == b.revision(),
+            Self::CreatedAt => a.created_at() == b.created_at(),
+            Self::UpdatedAt => a.updated_at() == b.updated_at(),
+            Self::Metadata => a.metadata() == b.metadata(),
+            Self::DocumentPath(id) => of_document(a, b, id, |d| &d.path),
+            Self::DocumentHash(id) => of_document(a, b, id, |d| &d.content_hash),
+            Self::DocumentAttributes(id) => of_document(a, b, id, |d| &d.attributes),
+            Self::DocumentAdded(id) => of_document(a, b, id, |d| &d.added_position),
+            Self::DocumentUpdated(id) => of_document(a, b, id, |d| &d.updated_position),
+            Self::Variable(name) => a.variable(name) == b.variable(name),
+            Self::References(id) => a.references_of(id).eq(b.references_of(id)),
+            Self::Render(id) => a.render(id.as_deref()) == b.render(id.as_deref()),
+            Self::SyncStatus => a.sync().status == b.sync().status,
+            Self::SyncCompleted => a.sync().last_completed == b.sync().last_completed,
+            Self::Conflict(id) => a.conflict(id) == b.conflict(id),
+            Self::Stale(id) => a.is_stale(id) == b.is_stale(id),
+            Self::Anomalies => a.anomalies() == b.anomalies(),
+        }
+    }
+}
+
+fn of_document<T: PartialEq>(
+    a: &SpaceState,
+    b: &SpaceState,
+    id: &str,
+    field: impl Fn(&crate::Document) -> &T,
+) -> bool {
+    a.document(id).map(&field) == b.document(id).map(&field)
+}
+
+/// A part that differs, and since when the fold has had its new value without a break.
+struct Tracked {
+    part: Part,
+    set_at: Option<Position>,
+}
+
+impl Tracked {
+    const fn new(part: Part) -> Self {
+        Self { part, set_at: None }
+    }
+
+    fn follow(&mut self, state: &SpaceState, new: &SpaceState, position: Position) {
+        if !self.part.agrees(state, new) {
+            self.set_at = None;
+        } else if self.set_at.is_none() {
+            self.set_at = Some(position);
+        }
+    }
+}
+
+/// Every part in which two states differ.
+fn differing(old: &SpaceState, new: &SpaceState) -> Vec<Part> {
+    let mut parts = vec![
+        Part::Name,
+        Part::Status,
+        Part::Revision,
+        Part::CreatedAt,
+        Part::UpdatedAt,
+        Part::Metadata,
+        Part::SyncStatus,
+        Part::SyncCompleted,
+        Part::Anomalies,
+    ];
+    let mut documents = BTreeSet::new();
+    let mut variables = BTreeSet::new();
+    let mut conflicts = BTreeSet::new();
+    let mut renders = BTreeSet::new();
+    for state in [old, new] {
+        documents.extend(state.documents().into_iter().map(|(id, _)| id));
+        documents.extend(state.references().into_iter().map(|(id, _)| id));
+        documents.extend(state.stale_documents());
+        variables.extend(state.variables().into_iter().map(|(name, _)| name));
+        conflicts.extend(state.conflicts().into_iter().map(|(id, _)| id));
+        renders.extend(state.renders().into_iter().map(|(id, _)| id));
+    }
+    for id in documents {
+        let id = || id.to_owned();
+        parts.extend([
+            Part::DocumentPath(id()),
+            Part::DocumentHash(id()),
+            Part::DocumentAttributes(id()),
+            Part::DocumentAdded(id()),
+            Part::DocumentUpdated(id()),
+            Part::References(id()),
+            Part::Stale(id()),
+        ]);
+    }
+    parts.extend(variables.into_iter().map(|name| Part::Variable(name.to_owned())));
+    parts.extend(conflicts.into_iter().map(|id| Part::Conflict(id.to_owned())));
+    parts.extend(renders.into_iter().map(|id| Part::Render(id.map(str::to_owned))));
+    parts.retain(|part| !part.agrees(old, new));
+    parts
+}

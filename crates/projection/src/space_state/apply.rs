@@ -1,0 +1,334 @@
+//! The fold: what each event does to the state of its space.
+//!
+//! It is total: an event that does not fit is counted as one anomaly, with the first reason that
+//! applies in the order of [`AnomalyReason`], and does no more than that reason allows.
+
+use spacefold_event_core::{Object, Payload, Position, RecordedEventRef, Revision};
+
+use super::{
+    Anomaly, AnomalyReason, Conflict, Document, Reference, Render, RenderStatus, SpaceState,
+    SpaceStatus, SyncState, SyncStatus,
+};
+
+impl SpaceState {
+    /// Takes in the next event of the space.
+    ///
+    /// Revision and time of the newest event move with every event, ignored ones too.
+    pub fn apply(&mut self, event: &RecordedEventRef<'_>) {
+        let is_first = self.revision == Revision::NONE;
+        self.revision = event.revision;
+        self.updated_at = event.recorded_at;
+        let created = match &event.payload {
+            Payload::SpaceCreated { name, .. } => Some(*name),
+            _ => None,
+        };
+        let reason = match created {
+            Some(name) if is_first || self.status == SpaceStatus::Deleted => {
+                self.begin(event, name);
+                None
+            }
+            None if is_first => {
+                self.created_at = event.recorded_at;
+                self.apply_live(event);
+                Some(AnomalyReason::SpaceNotCreated)
+            }
+            None if self.status == SpaceStatus::Deleted => Some(AnomalyReason::SpaceDeleted),
+            _ => self.apply_live(event),
+        };
+        if let Some(reason) = reason {
+            self.anomalies.add(Anomaly {
+                position: event.position,
+                event_type: event.event_type,
+                reason,
+            });
+        }
+    }
+
+    /// A fresh state; revision and anomalies go on.
+    fn begin(&mut self, event: &RecordedEventRef<'_>, name: &str) {
+        self.empty();
+        self.name = Some(name.to_owned());
+        self.status = SpaceStatus::Created;
+        self.created_at = event.recorded_at;
+        self.metadata = Object::new();
+        self.sync = SyncState::default();
+    }
+
+    /// Lets go of all that a deleted space does not keep.
+    fn empty(&mut self) {
+        self.documents.clear();
+        self.paths.clear();
+        self.variables.clear();
+        self.references.clear();
+        self.space_render = None;
+        self.renders.clear();
+        self.conflicts.clear();
+        self.stale.clear();
+        self.sync.status = SyncStatus::Idle;
+    }
+
+    /// What an event does to a space that is not deleted.
+    fn apply_live(&mut self, event: &RecordedEventRef<'_>) -> Option<AnomalyReason> {
+        let position = event.position;
+        match &event.payload {
+            Payload::SpaceCreated { name, .. } => {
+                self.name = Some((*name).to_owned());
+                if self.status == SpaceStatus::Unknown {
+                    self.status = SpaceStatus::Created;
+                }
+                return Some(AnomalyReason::SpaceExists);
+            }
+            Payload::SpaceUpdated { changes, .. } => self.update(changes),
+            Payload::SpaceDeleted { .. } => {
+                self.empty();
+                self.status = SpaceStatus::Deleted;
+            }
+            Payload::SpaceActivated { .. } => self.status = SpaceStatus::Active,
+            Payload::SpaceArchived { .. } => self.status = SpaceStatus::Archived,
+            Payload::VariableSet { name, value, .. } => self.set_variable(name, value),
+            Payload::VariableDeleted { name, .. } => {
+                self.variables.remove(*name);
+            }
+            Payload::ReferenceCleared { document_id, .. } => {
+                return self.clear_references(document_id.as_deref());
+            }
+            Payload::RenderStarted { document_id, .. } => {
+                let render = render(RenderStatus::Running, None, None, position);
+                return self.set_render(document_id.as_deref(), render);
+            }
+            Payload::RenderCompleted { document_id, output_hash, .. } => {
+                let output_hash = output_hash.as_deref();
+                let render = render(RenderStatus::Completed, output_hash, None, position);
+                return self.set_render(document_id.as_deref(), render);
+            }
+            Payload::RenderFailed { document_id, error, .. } => {
+                let render = render(RenderStatus::Failed, None, error.as_deref(), position);
+                return self.set_render(document_id.as_deref(), render);
+            }
+            Payload::SyncStarted { .. } => {
+                self.sync.status = SyncStatus::Running;
+                self.conflicts.clear();
+            }
+            Payload::SyncCompleted { .. } => {
+                self.sync.status = SyncStatus::Idle;
+                self.sync.last_completed = Some((position, event.recorded_at));
+            }
+            Payload::SyncConflict { document_id, local_hash, remote_hash, .. } => {
+                let conflict = Conflict {
+                    local_hash: local_hash.as_deref().map(str::to_owned),
+                    remote_hash: remote_hash.as_deref().map(str::to_owned),
+                    position,
+                };
+                self.conflicts.insert((*document_id).to_owned(), conflict);
+            }
+            Payload::CacheInvalidated { document_ids, .. } => {
+                return self.mark_stale(document_ids);
+            }
+            payload => return self.apply_to_document(payload, position),
+        }
+        None
+    }
+
+    /// What the events that name one document do.
+    fn apply_to_document(
+        &mut self,
+        payload: &Payload<&str>,
+        position: Position,
+    ) -> Option<AnomalyReason> {
+        match payload {
+            Payload::DocumentAdded { document_id, space_path, .. } => {
+                self.add_document(document_id, space_path, position)
+            }
+            Payload::DocumentUpdated { document_id, changes, .. } => {
+                let Some(document) = self.documents.get_mut(*document_id) else {
+                    return Some(AnomalyReason::UnknownDocument);
+                };
+                document.attributes.merge(changes);
+                document.updated_position = position;
+                None
+            }
+            Payload::DocumentRemoved { document_id, .. } => self.remove_document(document_id),
+            Payload::DocumentMoved { document_id, new_path, .. } => {
+                match self.set_path(document_id, new_path, position) {
+                    None => Some(AnomalyReason::UnknownDocument),
+                    Some(taken) => taken.then_some(AnomalyReason::PathTaken),
+                }
+            }
+            Payload::DocumentContentChanged { document_id, new_hash, .. } => {
+                let Some(document) = self.documents.get_mut(*document_id) else {
+                    return Some(AnomalyReason::UnknownDocument);
+                };
+                set_text(&mut document.content_hash, new_hash);
+                document.updated_position = position;
+                self.conflicts.remove(*document_id);
+                None
+            }
+            Payload::ReferenceAdded { document_id, target, kind, .. } => {
+                if !self.documents.contains_key(*document_id) {
+                    return Some(AnomalyReason::UnknownDocument);
+                }
+                let reference = Reference {
+                    target: (*target).to_owned(),
+                    kind: kind.as_deref().map(str::to_owned),
+                };
+                match self.references.get_mut(*document_id) {
+                    Some(references) => {
+                        references.insert(reference);
+                    }
+                    None => {
+                        self.references.insert((*document_id).to_owned(), [reference].into());
+                    }
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn update(&mut self, changes: &Object<&str>) {
+        if let Some(name) = changes.get("name").and_then(|name| name.as_str()) {
+            self.name = Some(name.to_owned());
+        }
+        self.metadata.merge(changes);
+    }
+
+    fn set_variable(&mut self, name: &str, value: &spacefold_event_core::Value<&str>) {
+        let value = value.to_owned_value();
+        match self.variables.get_mut(name) {
+            Some(variable) => *variable = value,
+            None => {
+                self.variables.insert(name.to_owned(), value);
+            }
+        }
+    }
+
+    fn add_document(&mut self, id: &str, path: &str, position: Position) -> Option<AnomalyReason> {
+        if self.set_path(id, path, position).is_some() {
+            return Some(AnomalyReason::DocumentExists);
+        }
+        let document = Document {
+            path: path.to_owned(),
+            content_hash: None,
+            attributes: Object::new(),
+            added_position: position,
+            updated_position: position,
+        };
+        self.documents.insert(id.to_owned(), document);
+        self.take_path(path).then_some(AnomalyReason::PathTaken)
+    }
+
+    /// Moves a known document, and says whether another one is at the path; `None` when the
+    /// document is unknown.
+    fn set_path(&mut self, id: &str, path: &str, position: Position) -> Option<bool> {
+        let document = self.documents.get_mut(id)?;
+        document.updated_position = position;
+        let old = std::mem::replace(&mut document.path, path.to_owned());
+        // Its own place is given back first: what is counted then are the others.
+        self.give_path_back(&old);
+        Some(self.take_path(path))
+    }
+
+    /// Counts one more document at a path, and says whether there was one.
+    fn take_path(&mut self, path: &str) -> bool {
+        match self.paths.get_mut(path) {
+            Some(count) => {
+                *count += 1;
+                true
+            }
+            None => {
+                self.paths.insert(path.to_owned(), 1);
+                false
+            }
+        }
+    }
+
+    fn give_path_back(&mut self, path: &str) {
+        match self.paths.get_mut(path) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                self.paths.remove(path);
+            }
+        }
+    }
+
+    fn remove_document(&mut self, id: &str) -> Option<AnomalyReason> {
+        let Some(document) = self.documents.remove(id) else {
+            return Some(AnomalyReason::UnknownDocument);
+        };
+        self.give_path_back(&document.path);
+        self.references.remove(id);
+        self.renders.remove(id);
+        self.stale.remove(id);
+        self.conflicts.remove(id);
+        None
+    }
+
+    fn clear_references(&mut self, document_id: Option<&str>) -> Option<AnomalyReason> {
+        match document_id {
+            None => self.references.clear(),
+            Some(id) if self.documents.contains_key(id) => {
+                self.references.remove(id);
+            }
+            Some(_) => return Some(AnomalyReason::UnknownDocument),
+        }
+        None
+    }
+
+    fn set_render(&mut self, document_id: Option<&str>, render: Render) -> Option<AnomalyReason> {
+        let completed = render.status == RenderStatus::Completed;
+        let Some(id) = document_id else {
+            if completed {
+                self.stale.clear();
+            }
+            self.space_render = Some(render);
+            return None;
+        };
+        if !self.documents.contains_key(id) {
+            return Some(AnomalyReason::UnknownDocument);
+        }
+        if completed {
+            self.stale.remove(id);
+        }
+        match self.renders.get_mut(id) {
+            Some(known) => *known = render,
+            None => {
+                self.renders.insert(id.to_owned(), render);
+            }
+        }
+        None
+    }
+
+    fn mark_stale(&mut self, document_ids: &[&str]) -> Option<AnomalyReason> {
+        let mut reason = None;
+        for id in document_ids {
+            if !self.documents.contains_key(*id) {
+                reason = Some(AnomalyReason::UnknownDocument);
+            } else if !self.stale.contains(*id) {
+                self.stale.insert((*id).to_owned());
+            }
+        }
+        reason
+    }
+}
+
+fn render(
+    status: RenderStatus,
+    output_hash: Option<&str>,
+    error: Option<&str>,
+    position: Position,
+) -> Render {
+    Render {
+        status,
+        output_hash: output_hash.map(str::to_owned),
+        error: error.map(str::to_owned),
+        position,
+    }
+}
+
+/// Sets an optional text, in the memory that it has already.
+fn set_text(text: &mut Option<String>, new: &str) {
+    match text {
+        Some(text) => new.clone_into(text),
+        None => *text = Some(new.to_owned()),
+    }
+}

@@ -1,0 +1,371 @@
+//! The bytes of a state: stored, and hashed.
+//!
+//! Both forms are one walk over the fields of the snapshot, in its order and sorted as in it,
+//! without `position` and `state_hash`. They start with the version of the encoding (one byte).
+//! Then: a text is its length and its UTF-8 bytes; a length, count, revision or position is 64
+//! bits, little endian; a time is its microseconds since 1970 as 64 bits with sign, little endian;
+//! an optional part is one byte, 0 or 1, and the part when that is 1; a status, reason or event
+//! type is its code in one byte; a list is its count and its parts; an object is its count, and
+//! each key with its value.
+//!
+//! The two differ in free-form JSON values: the *canonical* form, of which the state hash is the
+//! BLAKE3, has the length and the text of their canonical JSON; the *stored* form has the length
+//! and the bytes of their binary encoding, which reads back faster.
+
+use std::collections::BTreeSet;
+
+use spacefold_event_core::{EventType, Object, Position, Revision, Timestamp, Value};
+
+use super::{
+    Anomalies, Anomaly, AnomalyReason, Conflict, Document, Reference, Render, RenderStatus,
+    SpaceState, SpaceStatus, StateHash, SyncState, SyncStatus,
+};
+
+/// The version of the encoding, of both forms.
+const ENCODING_VERSION: u8 = 1;
+
+/// Bytes that are no state of a space: what is wrong with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("corrupt state of a space: {0}")]
+pub struct CorruptState(pub(crate) &'static str);
+
+impl SpaceState {
+    /// BLAKE3 over the canonical encoding: two folds agree exactly when their hashes do. Cost: a
+    /// walk over the whole state.
+    #[must_use]
+    pub fn state_hash(&self) -> StateHash {
+        let bytes = Writer::new(Form::Canonical).state(self);
+        StateHash::from_bytes(*blake3::hash(&bytes).as_bytes())
+    }
+
+    /// The state as bytes that [`SpaceState::decode`] reads; equal states give equal bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Writer::new(Form::Stored).state(self)
+    }
+
+    /// The state from its bytes.
+    ///
+    /// # Errors
+    /// [`CorruptState`] when the bytes are none that [`SpaceState::encode`] writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CorruptState> {
+        let mut reader = Reader { bytes };
+        let state = reader.state()?;
+        if reader.bytes.is_empty() { Ok(state) } else { Err(CorruptState("bytes after its end")) }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Canonical,
+    Stored,
+}
+
+struct Writer {
+    form: Form,
+    bytes: Vec<u8>,
+    /// Room for one value, kept between values.
+    json: String,
+}
+
+impl Writer {
+    fn new(form: Form) -> Self {
+        let (bytes, json) = (Vec::new(), String::new());
+        Self { form, bytes, json }
+    }
+
+    fn state(mut self, state: &SpaceState) -> Vec<u8> {
+        self.code(ENCODING_VERSION);
+        self.text(&state.space_id);
+        self.maybe_text(state.name.as_deref());
+        self.code(state.status.code());
+        self.number(state.revision.get());
+        self.time(state.created_at);
+        self.time(state.updated_at);
+        self.object(&state.metadata);
+        self.list(state.documents(), |w, (id, document)| {
+            w.text(id);
+            w.text(&document.path);
+            w.maybe_text(document.content_hash.as_deref());
+            w.object(&document.attributes);
+            w.number(document.added_position.get());
+            w.number(document.updated_position.get());
+        });
+        self.list(state.variables(), |w, (name, value)| {
+            w.text(name);
+            w.value(value);
+        });
+        self.list(state.references(), |w, (id, reference)| {
+            w.text(id);
+            w.text(&reference.target);
+            w.maybe_text(reference.kind.as_deref());
+        });
+        self.list(state.renders(), |w, (id, render)| {
+            w.maybe_text(id);
+            w.code(render.status.code());
+            w.maybe_text(render.output_hash.as_deref());
+            w.maybe_text(render.error.as_deref());
+            w.number(render.position.get());
+        });
+        self.sync(&state.sync);
+        self.list(state.conflicts(), |w, (id, conflict)| {
+            w.text(id);
+            w.maybe_text(conflict.local_hash.as_deref());
+            w.maybe_text(conflict.remote_hash.as_deref());
+            w.number(conflict.position.get());
+        });
+        self.list(state.stale_documents(), Self::text);
+        self.number(state.anomalies.count);
+        self.list(state.anomalies.first.iter().collect(), |w, anomaly| {
+            w.number(anomaly.position.get());
+            w.code(anomaly.event_type.code());
+            w.code(anomaly.reason.code());
+        });
+        self.bytes
+    }
+
+    fn sync(&mut self, sync: &SyncState) {
+        self.code(sync.status.code());
+        self.code(u8::from(sync.last_completed.is_some()));
+        if let Some((position, time)) = sync.last_completed {
+            self.number(position.get());
+            self.time(time);
+        }
+    }
+
+    fn list<T>(&mut self, parts: Vec<T>, mut write: impl FnMut(&mut Self, T)) {
+        self.count(parts.len());
+        for part in parts {
+            write(self, part);
+        }
+    }
+
+    fn object(&mut self, object: &Object) {
+        self.count(object.len());
+        for (key, value) in object.iter() {
+            self.text(key);
+            self.value(value);
+        }
+    }
+
+    fn value(&mut self, value: &Value) {
+        match self.form {
+            Form::Canonical => {
+                let mut json = std::mem::take(&mut self.json);
+                json.clear();
+                spacefold_event_core::write_value(&mut json, value);
+                self.text(&json);
+                self.json = json;
+            }
+            Form::Stored => {
+                let bytes = bincode::encode_to_vec(value, bincode::config::standard())
+                    .expect("a value encodes into memory without an error");
+                self.count(bytes.len());
+                self.bytes.extend_from_slice(&bytes);
+            }
+        }
+    }
+
+    fn maybe_text(&mut self, text: Option<&str>) {
+        self.code(u8::from(text.is_some()));
+        if let Some(text) = text {
+            self.text(text);
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.count(text.len());
+        self.bytes.extend_from_slice(text.as_bytes());
+    }
+
+    fn time(&mut self, time: Timestamp) {
+        self.bytes.extend_from_slice(&time.as_micros().to_le_bytes());
+    }
+
+    fn count(&mut self, count: usize) {
+        self.number(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    fn number(&mut self, number: u64) {
+        self.bytes.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn code(&mut self, code: u8) {
+        self.bytes.push(code);
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl Reader<'_> {
+    fn state(&mut self) -> Result<SpaceState, CorruptState> {
+        if self.code()? != ENCODING_VERSION {
+            return Err(CorruptState("an encoding of another version"));
+        }
+        let mut state = SpaceState::new(self.text()?);
+        state.name = self.maybe(Self::text)?;
+        state.status = SpaceStatus::from_code(self.code()?).ok_or(UNKNOWN_CODE)?;
+        state.revision = Revision::new(self.number()?);
+        state.created_at = self.time()?;
+        state.updated_at = self.time()?;
+        state.metadata = self.object()?;
+        for _ in 0..self.number()? {
+            let (id, document) = (self.text()?, self.document()?);
+            match state.paths.get_mut(&document.path) {
+                Some(count) => *count += 1,
+                None => {
+                    state.paths.insert(document.path.clone(), 1);
+                }
+            }
+            state.documents.insert(id, document);
+        }
+        for _ in 0..self.number()? {
+            state.variables.insert(self.text()?, self.value()?);
+        }
+        for _ in 0..self.number()? {
+            let references: &mut BTreeSet<Reference> =
+                state.references.entry(self.text()?).or_default();
+            references.insert(Reference { target: self.text()?, kind: self.maybe(Self::text)? });
+        }
+        for _ in 0..self.number()? {
+            match (self.maybe(Self::text)?, self.render()?) {
+                (Some(id), render) => {
+                    state.renders.insert(id, render);
+                }
+                (None, render) => state.space_render = Some(render),
+            }
+        }
+        state.sync = self.sync()?;
+        for _ in 0..self.number()? {
+            let id = self.text()?;
+            let conflict = Conflict {
+                local_hash: self.maybe(Self::text)?,
+                remote_hash: self.maybe(Self::text)?,
+                position: self.position()?,
+            };
+            state.conflicts.insert(id, conflict);
+        }
+        for _ in 0..self.number()? {
+            state.stale.insert(self.text()?);
+        }
+        state.anomalies = self.anomalies()?;
+        Ok(state)
+    }
+
+    fn document(&mut self) -> Result<Document, CorruptState> {
+        Ok(Document {
+            path: self.text()?,
+            content_hash: self.maybe(Self::text)?,
+            attributes: self.object()?,
+            added_position: self.position()?,
+            updated_position: self.position()?,
+        })
+    }
+
+    fn render(&mut self) -> Result<Render, CorruptState> {
+        Ok(Render {
+            status: RenderStatus::from_code(self.code()?).ok_or(UNKNOWN_CODE)?,
+            output_hash: self.maybe(Self::text)?,
+            error: self.maybe(Self::text)?,
+            position: self.position()?,
+        })
+    }
+
+    fn sync(&mut self) -> Result<SyncState, CorruptState> {
+        Ok(SyncState {
+            status: SyncStatus::from_code(self.code()?).ok_or(UNKNOWN_CODE)?,
+            last_completed: self.maybe(|r| Ok((r.position()?, r.time()?)))?,
+        })
+    }
+
+    fn anomalies(&mut self) -> Result<Anomalies, CorruptState> {
+        let count = self.number()?;
+        let mut first = Vec::new();
+        for _ in 0..self.number()? {
+            first.push(Anomaly {
+                position: self.position()?,
+                event_type: EventType::from_code(self.code()?).ok_or(UNKNOWN_CODE)?,
+                reason: AnomalyReason::from_code(self.code()?).ok_or(UNKNOWN_CODE)?,
+            });
+        }
+        Ok(Anomalies { count, first })
+    }
+
+    fn object(&mut self) -> Result<Object, CorruptState> {
+        let mut object = Object::new();
+        for _ in 0..self.number()? {
+            object.insert(self.text()?, self.value()?);
+        }
+        Ok(object)
+    }
+
+    fn value(&mut self) -> Result<Value, CorruptState> {
+        let bytes = self.sized()?;
+        let (value, used) = bincode::decode_from_slice(bytes, bincode::config::standard())
+            .map_err(|_| CorruptState("a value that does not decode"))?;
+        if used == bytes.len() {
+            Ok(value)
+        } else {
+            Err(CorruptState("bytes after the end of a value"))
+        }
+    }
+
+    fn maybe<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, CorruptState>,
+    ) -> Result<Option<T>, CorruptState> {
+        match self.code()? {
+            0 => Ok(None),
+            1 => read(self).map(Some),
+            _ => Err(UNKNOWN_CODE),
+        }
+    }
+
+    fn text(&mut self) -> Result<String, CorruptState> {
+        let text = std::str::from_utf8(self.sized()?).map_err(|_| CorruptState("no UTF-8"))?;
+        Ok(text.to_owned())
+    }
+
+    fn sized(&mut self) -> Result<&[u8], CorruptState> {
+        let length = usize::try_from(self.number()?).map_err(|_| CUT_SHORT)?;
+        self.take(length)
+    }
+
+    fn time(&mut self) -> Result<Timestamp, CorruptState> {
+        let micros = i64::from_le_bytes(self.array()?);
+        Timestamp::from_micros(micros).ok_or(CorruptState("a time outside the years 1 to 9999"))
+    }
+
+    fn position(&mut self) -> Result<Position, CorruptState> {
+        self.number().map(Position::new)
+    }
+
+    fn number(&mut self) -> Result<u64, CorruptState> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn code(&mut self) -> Result<u8, CorruptState> {
+        let [code] = self.array()?;
+        Ok(code)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], CorruptState> {
+        let (array, rest) = self.bytes.split_first_chunk().ok_or(CUT_SHORT)?;
+        self.bytes = rest;
+        Ok(*array)
+    }
+
+    fn take(&mut self, length: usize) -> Result<&[u8], CorruptState> {
+        let (taken, rest) = self.bytes.split_at_checked(length).ok_or(CUT_SHORT)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+}
+
+const CUT_SHORT: CorruptState = CorruptState("it is cut short");
+const UNKNOWN_CODE: CorruptState = CorruptState("an unknown code");
+
+#[cfg(test)]
+mod tests;

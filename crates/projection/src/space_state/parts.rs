@@ -1,0 +1,203 @@
+//! What the state of a space is made of.
+
+use std::fmt;
+
+use spacefold_event_core::{EventType, Object, Position, Timestamp};
+
+/// Makes a fieldless enum whose variants have a frozen code and a name in the text formats.
+macro_rules! named {
+    (
+        $(#[$doc:meta])*
+        $type:ident { $( $(#[$variant_doc:meta])* $variant:ident = $code:literal, $name:literal, )* }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $type {
+            $( $(#[$variant_doc])* $variant, )*
+        }
+
+        impl $type {
+            /// The name in the text formats.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$variant => $name, )* }
+            }
+
+            /// The frozen code in stored states and state hashes.
+            pub(crate) const fn code(self) -> u8 {
+                match self { $( Self::$variant => $code, )* }
+            }
+
+            pub(crate) const fn from_code(code: u8) -> Option<Self> {
+                match code { $( $code => Some(Self::$variant), )* _ => None }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+
+named! {
+    /// The status of a space.
+    SpaceStatus {
+        /// Its first event was not `space.created`.
+        Unknown = 0, "unknown",
+        /// It was created.
+        Created = 1, "created",
+        /// It was activated.
+        Active = 2, "active",
+        /// It was archived.
+        Archived = 3, "archived",
+        /// It was deleted.
+        Deleted = 4, "deleted",
+    }
+}
+
+named! {
+    /// Where a rendering stands.
+    RenderStatus {
+        /// It began.
+        Running = 1, "running",
+        /// It ended well.
+        Completed = 2, "completed",
+        /// It failed.
+        Failed = 3, "failed",
+    }
+}
+
+named! {
+    /// Whether a synchronisation is under way.
+    SyncStatus {
+        /// None is.
+        Idle = 0, "idle",
+        /// One is.
+        Running = 1, "running",
+    }
+}
+
+named! {
+    /// Why an event did not fit the state it came to.
+    AnomalyReason {
+        /// The first event of the space is not `space.created`.
+        SpaceNotCreated = 1, "space_not_created",
+        /// `space.created` on a live space.
+        SpaceExists = 2, "space_exists",
+        /// An event after `space.deleted`: ignored.
+        SpaceDeleted = 3, "space_deleted",
+        /// A document that the space does not have: ignored for that document.
+        UnknownDocument = 4, "unknown_document",
+        /// `document.added` of a document that the space has.
+        DocumentExists = 5, "document_exists",
+        /// Another document is at the path.
+        PathTaken = 6, "path_taken",
+    }
+}
+
+/// A document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its path in the space.
+    pub path: String,
+    /// The hash of its content, when it is known.
+    pub content_hash: Option<String>,
+    /// Its attributes.
+    pub attributes: Object,
+    /// Where the event stands that added it.
+    pub added_position: Position,
+    /// Where the newest of its added, updated, moved and content events stands.
+    pub updated_position: Position,
+}
+
+/// What a document refers to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reference {
+    /// What it refers to.
+    pub target: String,
+    /// In which way.
+    pub kind: Option<String>,
+}
+
+/// The render state of a document or of the space itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Render {
+    /// Where it stands.
+    pub status: RenderStatus,
+    /// The hash of what a completed one gave.
+    pub output_hash: Option<String>,
+    /// What went wrong with a failed one.
+    pub error: Option<String>,
+    /// Where the event stands that said so.
+    pub position: Position,
+}
+
+/// Where synchronisation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncState {
+    /// Whether one is under way.
+    pub status: SyncStatus,
+    /// Where the event stands that completed the last one, and when the log took it.
+    pub last_completed: Option<(Position, Timestamp)>,
+}
+
+impl Default for SyncState {
+    fn default() -> Self {
+        Self { status: SyncStatus::Idle, last_completed: None }
+    }
+}
+
+/// An open conflict of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The content hash here.
+    pub local_hash: Option<String>,
+    /// The content hash at the other side.
+    pub remote_hash: Option<String>,
+    /// Where the event stands that opened it.
+    pub position: Position,
+}
+
+/// How many anomalies are kept with their particulars: the first ones.
+pub const MAX_KEPT_ANOMALIES: usize = 32;
+
+/// The events of a space that did not fit its state: how many, and the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anomalies {
+    pub(super) count: u64,
+    pub(super) first: Vec<Anomaly>,
+}
+
+impl Anomalies {
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The first [`MAX_KEPT_ANOMALIES`] of them.
+    #[must_use]
+    pub fn first(&self) -> &[Anomaly] {
+        &self.first
+    }
+
+    pub(super) fn add(&mut self, anomaly: Anomaly) {
+        self.count = self.count.saturating_add(1);
+        if self.first.len() < MAX_KEPT_ANOMALIES {
+            self.first.push(anomaly);
+        }
+    }
+}
+
+/// An event that did not fit the state it came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anomaly {
+    /// Where it stands.
+    pub position: Position,
+    /// Its type.
+    pub event_type: EventType,
+    /// The first reason that applies.
+    pub reason: AnomalyReason,
+}

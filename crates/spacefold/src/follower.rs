@@ -1,0 +1,66 @@
+//! The thread that keeps the states folded up to the durable head.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use spacefold_event_core::{EventLog, Position, ReadError, StorageError};
+use spacefold_projection::LiveStates;
+use spacefold_store::EmbeddedLog;
+
+/// How long one wait for new events lasts; the end of the log ends it at once.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// How long folding rests after it has failed.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// What the handles of a store and its folding thread share.
+pub(crate) struct Shared {
+    pub(crate) log: EmbeddedLog,
+    pub(crate) live: LiveStates,
+    pub(crate) closing: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(log: EmbeddedLog) -> Self {
+        let live = LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone()));
+        Self { log, live, closing: AtomicBool::new(false) }
+    }
+}
+
+/// Starts folding behind the durable head; the thread ends when the log is closed.
+pub(crate) fn follow(shared: Arc<Shared>) -> Result<JoinHandle<()>, StorageError> {
+    thread::Builder::new()
+        .name("spacefold-fold".to_owned())
+        .spawn(move || run(&shared))
+        .map_err(|error| StorageError::new("starting the folding thread", error))
+}
+
+fn run(shared: &Shared) {
+    let mut folded = Position::START;
+    while !shared.closing.load(Ordering::Acquire) {
+        match shared.log.wait_durable(folded.next(), WAIT) {
+            Err(ReadError::Closed) => return,
+            Ok(durable) if durable <= folded => continue,
+            Ok(_) | Err(_) => {}
+        }
+        if shared.closing.load(Ordering::Acquire) {
+            return;
+        }
+        match shared.live.catch_up() {
+            Ok(position) => folded = position,
+            // A log that is being closed ends the thread in the next round.
+            Err(error) => {
+                if !shared.closing.load(Ordering::Acquire) {
+                    tracing::warn!(%error, "the states of the spaces fall behind");
+                    thread::park_timeout(REST_AFTER_FAILURE);
+                }
+            }
+        }
+    }
+}

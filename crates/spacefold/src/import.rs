@@ -1,0 +1,396 @@
+//! Imports: events of other logs, line by line, none of them twice.
+
+mod stored_ids;
+
+use std::{
+    io::{self, BufRead},
+    mem,
+    ops::ControlFlow,
+};
+
+use spacefold_event_core::{
+    Append, AppendError, EventId, EventLog, JsonError, JsonReader, LimitExceeded,
+    MAX_APPEND_EVENTS, MAX_EVENT_BYTES, Position, ReadError, SpaceEvent, Timestamp,
+};
+use spacefold_store::{EmbeddedLog, PendingAppend};
+
+use self::stored_ids::StoredIds;
+use crate::lines::{Line, LineReader, LineText};
+
+/// Events that are looked up among the stored ones together.
+const MAX_WINDOW_EVENTS: usize = 16_384;
+
+/// Bytes of text that are held back to be looked up together.
+const MAX_WINDOW_TEXT_BYTES: usize = 8 << 20;
+
+/// Bytes of text that are appended together. An event encodes to less than eight times its text,
+/// so that an append stays within its limit.
+const MAX_RUN_TEXT_BYTES: usize = 2 << 20;
+
+/// Text from which on an event may be too large when it is encoded, for the same reason.
+const MEASURED_TEXT_BYTES: usize = MAX_EVENT_BYTES / 8;
+
+/// How lines are read and recorded.
+///
+/// ```
+/// use spacefold::{ImportOptions, JsonReader, RecordingTimes};
+/// let reader = JsonReader { naive_offset: "+09:00".parse()?, ..JsonReader::default() };
+/// let options = ImportOptions { reader, times: RecordingTimes::FromInput };
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// How a line is read.
+    pub reader: JsonReader,
+    /// When the events count as recorded.
+    pub times: RecordingTimes,
+}
+
+/// When imported events count as recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecordingTimes {
+    /// When the line says that another log took the event, else when it happened; clamped up to
+    /// the predecessor's time and down to the present.
+    #[default]
+    FromInput,
+    /// When this log takes them.
+    Now,
+}
+
+/// What an import asks and tells while it runs. `()` stops at the first bad line.
+pub trait ImportHooks {
+    /// Decides about a line that is no event.
+    ///
+    /// # Errors
+    /// Ends the import as a bad line does, with this error as the reason.
+    fn bad_line(&mut self, bad: &BadLine<'_>) -> io::Result<OnBadLine> {
+        let _ = bad;
+        Ok(OnBadLine::Stop)
+    }
+
+    /// Hears how far the import is, every few thousand lines; `Break` ends it there.
+    fn progress(&mut self, report: &ImportReport) -> ControlFlow<()> {
+        let _ = report;
+        ControlFlow::Continue(())
+    }
+}
+
+impl ImportHooks for () {}
+
+/// A line that is no event.
+#[derive(Debug)]
+pub struct BadLine<'a> {
+    /// Its number, from 1.
+    pub number: u64,
+    /// What is wrong with it.
+    pub reason: &'a JsonError,
+    /// What it holds; only the beginning when it is too long.
+    pub text: &'a [u8],
+}
+
+/// What happens after a bad line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnBadLine {
+    /// The import ends; everything before the line is stored.
+    Stop,
+    /// The line counts as rejected, and the import goes on.
+    Reject,
+}
+
+/// What an import has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// Lines dealt with, blank ones and the one that ended the import apart.
+    pub read: u64,
+    /// Events that were stored, durably.
+    pub appended: u64,
+    /// Events that were skipped, since one with their id was stored before.
+    pub already_present: u64,
+    /// Lines that were set aside.
+    pub rejected: u64,
+    /// The durable head at the end.
+    pub head: Position,
+}
+
+/// Why an import ended early, and what it had done by then.
+#[derive(Debug, thiserror::Error)]
+#[error("{failure}")]
+pub struct ImportError {
+    report: ImportReport,
+    #[source]
+    failure: Box<ImportFailure>,
+}
+
+impl ImportError {
+    /// What was done.
+    #[must_use]
+    pub const fn report(&self) -> &ImportReport {
+        &self.report
+    }
+
+    /// Why it ended.
+    #[must_use]
+    pub fn failure(&self) -> &ImportFailure {
+        &self.failure
+    }
+
+    /// The number of the line that it ended at, where it was a line.
+    #[must_use]
+    pub fn line(&self) -> Option<u64> {
+        match &*self.failure {
+            ImportFailure::BadLine { line, .. }
+            | ImportFailure::Input { line, .. }
+            | ImportFailure::Hook { line, .. }
+            | ImportFailure::Append { line, .. } => Some(*line),
+            ImportFailure::Read(_) | ImportFailure::Stopped => None,
+        }
+    }
+}
+
+/// Why an import ended early. Every event before the line is stored, unless that is the failure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportFailure {
+    /// A line is no event.
+    #[error("{reason}")]
+    BadLine {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong with it.
+        #[source]
+        reason: JsonError,
+    },
+    /// The input broke off.
+    #[error("the input cannot be read on: {source}")]
+    Input {
+        /// The line in which it did.
+        line: u64,
+        /// What it answered.
+        source: io::Error,
+    },
+    /// A hook failed at a bad line.
+    #[error("a rejected line cannot be kept: {source}")]
+    Hook {
+        /// The number of that line.
+        line: u64,
+        /// What the hook answered.
+        source: io::Error,
+    },
+    /// The log refused events.
+    #[error("{source}")]
+    Append {
+        /// The line of the first of them.
+        line: u64,
+        /// What the log answered.
+        source: AppendError,
+    },
+    /// The ids in the log cannot be read.
+    #[error("the stored events cannot be compared with: {0}")]
+    Read(#[from] ReadError),
+    /// A hook asked for the end.
+    #[error("the import was stopped")]
+    Stopped,
+}
+
+pub(crate) fn import(
+    log: &EmbeddedLog,
+    input: impl BufRead,
+    options: &ImportOptions,
+    hooks: &mut dyn ImportHooks,
+) -> Result<ImportReport, ImportError> {
+    let mut importer = Importer {
+        log,
+        options,
+        hooks,
+        report: ImportReport::default(),
+        stored: StoredIds::new(stored_ids::MAX_COVERED_EVENTS),
+        window: Vec::new(),
+        window_bytes: 0,
+        in_flight: Vec::new(),
+    };
+    let outcome = importer.run(LineReader::new(input));
+    // Runs that are still in flight after a failure are on disk or refused before it is told.
+    let settled = importer.settle();
+    let report = ImportReport { head: log.durable_head(), ..importer.report };
+    outcome
+        .and(settled)
+        .map(|()| report)
+        .map_err(|failure| ImportError { report, failure: Box::new(failure) })
+}
+
+struct Importer<'a> {
+    log: &'a EmbeddedLog,
+    options: &'a ImportOptions,
+    hooks: &'a mut dyn ImportHooks,
+    report: ImportReport,
+    stored: StoredIds,
+    /// Events that were read and not yet looked up.
+    window: Vec<ReadEvent>,
+    window_bytes: usize,
+    /// Runs whose events are being made durable while the next window is read.
+    in_flight: Vec<InFlight>,
+}
+
+struct ReadEvent {
+    line: u64,
+    text_bytes: usize,
+    event: SpaceEvent,
+    recorded_at: Timestamp,
+}
+
+struct InFlight {
+    line: u64,
+    ids: Vec<EventId>,
+    pending: PendingAppend,
+}
+
+impl Importer<'_> {
+    fn run(&mut self, mut lines: LineReader<impl BufRead>) -> Result<(), ImportFailure> {
+        loop {
+            match lines.next_line() {
+                Ok(Some(line)) => self.take(line)?,
+                Ok(None) => return self.store_all(),
+                Err(source) => {
+                    let line = lines.number();
+                    self.store_all()?;
+                    return Err(ImportFailure::Input { line, source });
+                }
+            }
+            if self.window.len() >= MAX_WINDOW_EVENTS || self.window_bytes >= MAX_WINDOW_TEXT_BYTES
+            {
+                self.store_window()?;
+            }
+            if self.report.read.is_multiple_of(MAX_APPEND_EVENTS as u64)
+                && self.hooks.progress(&self.report).is_break()
+            {
+                self.store_all()?;
+                return Err(ImportFailure::Stopped);
+            }
+        }
+    }
+
+    fn take(&mut self, line: Line<'_>) -> Result<(), ImportFailure> {
+        let (text, outcome) = match line.text {
+            LineText::Whole(text) => (text, read_event(&self.options.reader, line.number, text)),
+            LineText::TooLong { beginning, bytes } => {
+                (beginning, Err(JsonError::TooLong { bytes }))
+            }
+        };
+        let reason = match outcome {
+            Ok(event) => {
+                self.report.read += 1;
+                self.window_bytes += event.text_bytes;
+                self.window.push(event);
+                return Ok(());
+            }
+            Err(reason) => reason,
+        };
+        let bad = BadLine { number: line.number, reason: &reason, text };
+        let line = line.number;
+        match self.hooks.bad_line(&bad) {
+            Ok(OnBadLine::Reject) => {
+                self.report.read += 1;
+                self.report.rejected += 1;
+                Ok(())
+            }
+            Ok(OnBadLine::Stop) => {
+                self.store_all()?;
+                Err(ImportFailure::BadLine { line, reason })
+            }
+            Err(source) => {
+                self.store_all()?;
+                Err(ImportFailure::Hook { line, source })
+            }
+        }
+    }
+
+    fn store_all(&mut self) -> Result<(), ImportFailure> {
+        self.store_window()?;
+        self.settle()
+    }
+
+    /// Looks the events of the window up and hands the new ones to the log.
+    fn store_window(&mut self) -> Result<(), ImportFailure> {
+        self.settle()?;
+        self.window_bytes = 0;
+        let mut window = mem::take(&mut self.window);
+        let ids = window.iter().map(|read| read.event.event_id);
+        let mut known = self.stored.known(self.log, ids)?;
+        let before = window.len();
+        // What comes a second time in the window is present by then.
+        window.retain(|read| known.insert(read.event.event_id));
+        self.report.already_present += count(before - window.len());
+
+        let mut run = Vec::new();
+        let mut run_bytes = 0;
+        for read in window {
+            if run.len() >= MAX_APPEND_EVENTS || run_bytes + read.text_bytes > MAX_RUN_TEXT_BYTES {
+                self.submit(mem::take(&mut run))?;
+                run_bytes = 0;
+            }
+            run_bytes += read.text_bytes;
+            run.push(read);
+        }
+        self.submit(run)
+    }
+
+    fn submit(&mut self, run: Vec<ReadEvent>) -> Result<(), ImportFailure> {
+        let Some(line) = run.first().map(|read| read.line) else {
+            return Ok(());
+        };
+        let times: Vec<Timestamp> = run.iter().map(|read| read.recorded_at).collect();
+        let events: Vec<SpaceEvent> = run.into_iter().map(|read| read.event).collect();
+        let append = match self.options.times {
+            RecordingTimes::FromInput => Append::new(&events).recorded_at(&times),
+            RecordingTimes::Now => Append::new(&events),
+        };
+        let pending =
+            self.log.submit(&append).map_err(|source| ImportFailure::Append { line, source })?;
+        self.in_flight.push(InFlight {
+            line,
+            ids: events.iter().map(|event| event.event_id).collect(),
+            pending,
+        });
+        Ok(())
+    }
+
+    /// Waits until everything that the log was handed is durable, or refused.
+    fn settle(&mut self) -> Result<(), ImportFailure> {
+        let mut outcome = Ok(());
+        for InFlight { line, ids, pending } in self.in_flight.drain(..) {
+            match pending.wait() {
+                Ok(receipt) => {
+                    self.report.appended += receipt.count();
+                    self.stored.appended(receipt.first_position(), &ids);
+                }
+                Err(source) => {
+                    outcome = outcome.and(Err(ImportFailure::Append { line, source }));
+                }
+            }
+        }
+        outcome
+    }
+}
+
+fn read_event(reader: &JsonReader, line: u64, text: &[u8]) -> Result<ReadEvent, JsonError> {
+    let read = reader.read(text)?;
+    if text.len() >= MEASURED_TEXT_BYTES {
+        let bytes = read.event.encoded_len();
+        if bytes > MAX_EVENT_BYTES {
+            return Err(LimitExceeded::EventTooLarge { bytes }.into());
+        }
+    }
+    Ok(ReadEvent {
+        line,
+        text_bytes: text.len(),
+        recorded_at: read.recorded_at.unwrap_or(read.event.timestamp),
+        event: read.event,
+    })
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

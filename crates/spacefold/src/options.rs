@@ -1,0 +1,80 @@
+//! How a store is opened.
+
+use std::path::{Path, PathBuf};
+
+use spacefold_store::OpenError;
+
+use crate::Spacefold;
+
+/// When the states of the spaces are folded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Folding {
+    /// By a thread that follows the durable head, so that a snapshot finds them ready.
+    #[default]
+    Live,
+    /// When someone asks for them: for programs that open a store for one question.
+    OnDemand,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    Create,
+    Refuse,
+}
+
+/// How a store is to be opened.
+///
+/// ```
+/// use spacefold::{Folding, OpenError, Options};
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("data");
+/// let refused = Options::new(&path).existing_only().open();
+/// assert!(matches!(refused, Err(OpenError::NoStore { .. })));
+/// let spaces = Options::new(&path).folding(Folding::OnDemand).open()?;
+/// spaces.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    path: PathBuf,
+    missing: Missing,
+    folding: Folding,
+}
+
+impl Options {
+    /// Opens the store in the folder `path`, and creates it when the folder is absent or empty.
+    #[must_use]
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self {
+            path: path.as_ref().to_owned(),
+            missing: Missing::Create,
+            folding: Folding::default(),
+        }
+    }
+
+    /// Creates nothing: where there is no store, opening fails.
+    #[must_use]
+    pub const fn existing_only(mut self) -> Self {
+        self.missing = Missing::Refuse;
+        self
+    }
+
+    /// Folds the states at this time.
+    #[must_use]
+    pub const fn folding(mut self, folding: Folding) -> Self {
+        self.folding = folding;
+        self
+    }
+
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is changed then.
+    pub fn open(&self) -> Result<Spacefold, OpenError> {
+        let log = match self.missing {
+            Missing::Create => spacefold_store::EmbeddedLog::open(&self.path)?,
+            Missing::Refuse => spacefold_store::EmbeddedLog::open_existing(&self.path)?,
+        };
+        Spacefold::over(log, self.folding)
+    }
+}

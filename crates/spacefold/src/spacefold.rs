@@ -1,0 +1,410 @@
+//! The store, opened: events in, states out.
+
+use std::{
+    fmt,
+    io::BufRead,
+    num::NonZeroUsize,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use spacefold_event_core::{
+    Append, AppendCondition, AppendError, EventLog, Position, ReadError, Receipt, Revision,
+    SpaceEvent, StorageError, Timestamp,
+};
+use spacefold_projection::{
+    Change, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Snapshot,
+    SnapshotError,
+};
+use spacefold_store::{EmbeddedLog, OpenError, StoreInfo};
+
+use crate::{
+    Folding, ImportError, ImportHooks, ImportOptions, ImportReport, Options,
+    follower::{self, Shared},
+    import,
+};
+
+/// An open store with the states of its spaces. Clones are cheap and share one store.
+///
+/// All calls may be made from any thread. The store is closed by [`Spacefold::close`] or when the
+/// last clone is dropped.
+#[derive(Clone)]
+pub struct Spacefold {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    folding: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Spacefold {
+    /// Opens the store in the folder `path`, and creates it when the folder is absent or empty.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is changed then.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Options::new(path).open()
+    }
+
+    /// Opens the store in the folder `path`; creates nothing.
+    ///
+    /// # Errors
+    /// [`OpenError::NoStore`] where there is none, or another [`OpenError`]; nothing is changed
+    /// then.
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Options::new(path).existing_only().open()
+    }
+
+    pub(crate) fn over(log: EmbeddedLog, folding: Folding) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared::new(log));
+        let thread = match folding {
+            Folding::Live => Some(follower::follow(Arc::clone(&shared))?),
+            Folding::OnDemand => None,
+        };
+        let folding = Mutex::new(thread);
+        Ok(Self { inner: Arc::new(Inner { shared, folding }) })
+    }
+
+    /// The log of the store: everything that [`EventLog`] offers, and what only this one can.
+    #[must_use]
+    pub fn log(&self) -> &EmbeddedLog {
+        &self.inner.shared.log
+    }
+
+    /// Appends events, all or none, at consecutive positions, and waits until they are durable.
+    ///
+    /// # Durability
+    /// When it answers, the events are on disk.
+    ///
+    /// # Errors
+    /// [`AppendError`]; after every variant but [`AppendError::OutcomeUnknown`], nothing of this
+    /// append is stored.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{AppendCondition, AppendError, SpaceEvent, Spacefold};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// let condition = AppendCondition::no_space("handbook");
+    /// let created = SpaceEvent::space_created("handbook", "Handbook");
+    /// assert!(spaces.append([created], condition.clone())?.is_durable());
+    /// let again = SpaceEvent::space_created("handbook", "Another");
+    /// let refused = spaces.append([again], condition);
+    /// assert!(matches!(refused, Err(AppendError::ConditionFailed { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn append(
+        &self,
+        events: impl AsRef<[SpaceEvent]>,
+        condition: AppendCondition,
+    ) -> Result<Receipt, AppendError> {
+        self.log().append(&Append::new(events.as_ref()).on(condition))
+    }
+
+    /// The position of the last event that is known to be durable: the newest one that is read.
+    #[must_use]
+    pub fn durable_head(&self) -> Position {
+        self.log().durable_head()
+    }
+
+    /// The store at a glance.
+    #[must_use]
+    pub fn info(&self) -> StoreInfo {
+        self.log().info()
+    }
+
+    /// Every space that has an event, deleted ones included, with its revision at the durable
+    /// head; sorted by id.
+    ///
+    /// # Errors
+    /// [`ReadError`]; nothing is changed by it.
+    pub fn spaces(&self) -> Result<Vec<(String, Revision)>, ReadError> {
+        self.log().spaces()
+    }
+
+    /// Folds the states up to the durable head, and answers how far that is.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; what was folded before stays.
+    pub fn catch_up(&self) -> Result<Position, SnapshotError> {
+        self.inner.shared.live.catch_up()
+    }
+
+    /// The state of a space at the durable head: shared and immutable.
+    ///
+    /// # Errors
+    /// [`SnapshotError::UnknownSpace`] when the space has no event, or a failure to read.
+    pub fn snapshot(&self, space_id: &str) -> Result<Snapshot, SnapshotError> {
+        self.inner.shared.live.snapshot(space_id)
+    }
+
+    /// The states of all spaces at the durable head, sorted by id.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] when the log cannot be read.
+    pub fn snapshot_all(&self) -> Result<Vec<Snapshot>, SnapshotError> {
+        self.inner.shared.live.snapshot_all()
+    }
+
+    /// The state of a space as of a position.
+    ///
+    /// # Errors
+    /// [`SnapshotError::BeyondHead`], [`SnapshotError::UnknownSpace`] when the space has no event
+    /// up to there, or a failure to read.
+    pub fn snapshot_at(
+        &self,
+        space_id: &str,
+        position: Position,
+    ) -> Result<Snapshot, SnapshotError> {
+        self.inner.shared.live.snapshot_at(space_id, position)
+    }
+
+    /// The states of all spaces as of a position, sorted by id.
+    ///
+    /// # Errors
+    /// [`SnapshotError::BeyondHead`], or a failure to read.
+    pub fn snapshot_all_at(&self, position: Position) -> Result<Vec<Snapshot>, SnapshotError> {
+        self.inner.shared.live.snapshot_all_at(position)
+    }
+
+    /// The state of a space as of a time: of the last event recorded then or before.
+    ///
+    /// # Errors
+    /// [`SnapshotError::UnknownSpace`] when the space had no event then, or a failure to read.
+    pub fn snapshot_as_of(
+        &self,
+        space_id: &str,
+        time: Timestamp,
+    ) -> Result<Snapshot, SnapshotError> {
+        self.inner.shared.live.snapshot_as_of(space_id, time)
+    }
+
+    /// The state of a space at `position` or later: waits until that is durable. For reading what
+    /// one has just written.
+    ///
+    /// # Errors
+    /// [`SnapshotError::TimedOut`], [`SnapshotError::UnknownSpace`], or a failure to read.
+    pub fn snapshot_after(
+        &self,
+        space_id: &str,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<Snapshot, SnapshotError> {
+        self.inner.shared.live.snapshot_after(space_id, position, timeout)
+    }
+
+    /// The last position whose event was recorded at or before `time`.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] when the log cannot be read.
+    pub fn position_as_of(&self, time: Timestamp) -> Result<Position, SnapshotError> {
+        self.inner.shared.live.position_as_of(time)
+    }
+
+    /// What changed in a space from its state at `before` to its state at `after`, in either
+    /// order.
+    ///
+    /// # Errors
+    /// [`SnapshotError::BeyondHead`], [`SnapshotError::UnknownSpace`] when the space has no event
+    /// at all, or a failure to read.
+    pub fn diff(
+        &self,
+        space_id: &str,
+        before: Position,
+        after: Position,
+    ) -> Result<Vec<Change>, SnapshotError> {
+        self.inner.shared.live.diff(space_id, before, after)
+    }
+
+    /// Stores the folded states, so that the next opening need not fold them again.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; what was stored before stays good.
+    pub fn save(&self) -> Result<(), SnapshotError> {
+        self.inner.shared.live.save()
+    }
+
+    /// The stored states, each with the position it is good for.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] when the storage fails.
+    pub fn checkpoints(&self) -> Result<Vec<CheckpointInfo>, SnapshotError> {
+        self.inner.shared.live.checkpoints()
+    }
+
+    /// Imports events in the interchange form, one JSON object a line.
+    ///
+    /// Events whose ids are stored already are skipped, so that an import can be repeated. The
+    /// events keep their order; those of a few thousand lines are appended together.
+    ///
+    /// # Durability
+    /// When it answers, with success or an error, every event that the report counts as appended
+    /// is on disk.
+    ///
+    /// # Errors
+    /// [`ImportError`] with the number of the line and a report; every event before that line is
+    /// stored.
+    ///
+    /// # Cost
+    /// One pass over the ids of the log, then one over the input; memory does not grow with
+    /// either.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{ImportOptions, Spacefold};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// let input = r#"{"event_type": "space.created", "space_id": "a", "payload": {"name": "A"}}
+    /// {"event_type": "space.create"}
+    /// "#;
+    /// let error = spaces
+    ///     .import(input.as_bytes(), &ImportOptions::default(), &mut ())
+    ///     .unwrap_err();
+    /// assert!(error.to_string().starts_with("unknown event type \"space.create\""));
+    /// assert_eq!(error.line(), Some(2));
+    /// assert_eq!(error.report().appended, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn import(
+        &self,
+        input: impl BufRead,
+        options: &ImportOptions,
+        hooks: &mut dyn ImportHooks,
+    ) -> Result<ImportReport, ImportError> {
+        import::import(self.log(), input, options, hooks)
+    }
+
+    /// Folds projections anew from the first event, beside the live ones, all of them when `names`
+    /// is empty; in [`RebuildMode::Replace`] each is swapped in, in one step, once it is complete.
+    ///
+    /// # Errors
+    /// [`RebuildError`]; what was stored before stays.
+    pub fn rebuild(
+        &self,
+        names: &[String],
+        mode: RebuildMode,
+    ) -> Result<Vec<RebuildOutcome>, RebuildError> {
+        let options = RebuildOptions {
+            mode,
+            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            progress: &|_| {},
+        };
+        let outcomes = spacefold_projection::rebuild(self.log(), self.log(), names, &options)?;
+        if matches!(mode, RebuildMode::Replace) {
+            self.inner.shared.live.forget();
+        }
+        Ok(outcomes)
+    }
+
+    /// Stores the folded states and closes the store, for all clones; closing twice is no error.
+    ///
+    /// # Durability
+    /// Everything acknowledged is on disk before and after.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the store did not close cleanly: the next opening recovers it.
+    pub fn close(&self) -> Result<(), StorageError> {
+        self.inner.close()
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<(), StorageError> {
+        if !self.shared.closing.swap(true, Ordering::AcqRel)
+            && let Err(error) = self.shared.live.save()
+        {
+            // States are derived: the next opening folds what could not be stored.
+            tracing::warn!(%error, "the states of the spaces could not be stored");
+        }
+        let closed = self.shared.log.close();
+        let thread = self.folding.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the folding thread has panicked");
+        }
+        closed
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the store did not close cleanly");
+        }
+    }
+}
+
+impl fmt::Debug for Spacefold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spacefold")
+            .field("durable_head", &self.durable_head())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared<T: Send + Sync + Clone>(_: &T) {}
+
+    #[test]
+    fn states_are_folded_live_and_found_again_after_reopening() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let spaces = Spacefold::open(&path).unwrap();
+        shared(&spaces);
+        let created = SpaceEvent::space_created("handbook", "Handbook");
+        let receipt = spaces.append([created], AppendCondition::none()).unwrap();
+        let timeout = Duration::from_secs(10);
+        let snapshot = spaces.snapshot_after("handbook", receipt.position(), timeout).unwrap();
+        assert_eq!(snapshot.name(), Some("Handbook"));
+        let clone = spaces.clone();
+        spaces.close().unwrap();
+        clone.close().unwrap();
+        assert!(matches!(
+            clone.append([SpaceEvent::space_activated("handbook")], AppendCondition::none()),
+            Err(AppendError::Closed)
+        ));
+        drop((spaces, clone));
+
+        let again = Options::new(&path).folding(Folding::OnDemand).open().unwrap();
+        let positions: Vec<Position> =
+            again.checkpoints().unwrap().iter().map(|checkpoint| checkpoint.position).collect();
+        assert_eq!(positions, [receipt.position()]);
+        assert_eq!(again.snapshot("handbook").unwrap().state_hash(), snapshot.state_hash());
+    }
+
+    #[test]
+    fn a_store_that_is_open_is_not_opened_again_until_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let spaces = Spacefold::open(&path).unwrap();
+        assert!(matches!(Spacefold::open(&path), Err(OpenError::AlreadyOpen { .. })));
+        drop(spaces);
+        Spacefold::open_existing(&path).unwrap();
+    }
+
+    #[test]
+    fn a_rebuild_finds_what_was_folded_live() {
+        let folder = tempfile::tempdir().unwrap();
+        let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+        let events = [SpaceEvent::space_created("a", "A"), SpaceEvent::space_created("b", "B")];
+        spaces.append(events, AppendCondition::none()).unwrap();
+        spaces.catch_up().unwrap();
+        spaces.save().unwrap();
+        for mode in [RebuildMode::Check, RebuildMode::Replace] {
+            let outcomes = spaces.rebuild(&[], mode).unwrap();
+            assert_eq!(outcomes.len(), 1);
+            assert_eq!(outcomes[0].verdict.name(), "identical");
+            assert_eq!(outcomes[0].events, 2);
+        }
+        assert_eq!(spaces.snapshot_all().unwrap().len(), 2);
+        let unknown = spaces.rebuild(&["nope".to_owned()], RebuildMode::Check);
+        assert!(matches!(unknown, Err(RebuildError::UnknownProjection { .. })));
+    }
+}

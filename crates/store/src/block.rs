@@ -1,0 +1,404 @@
+//! Blocks: some hundreds of records, immutable and self-describing, chained by their hashes.
+//!
+//! The values in sled and the content of sealed files. Pure functions over bytes. The checksum
+//! covers the bytes as they are stored, the hash what they mean: two copies of a block may be
+//! compressed differently and still have one hash. `docs/format.md` has every byte.
+
+pub(crate) mod sealed;
+
+use spacefold_event_core::{
+    Assignments, CorruptRecords, EncodedBody, MAX_APPEND_EVENTS, Position, Records, Timestamp,
+};
+
+use crate::frame::{
+    check_run,
+    wire::{
+        Cursor, MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension, to_u32,
+        to_usize,
+    },
+};
+
+/// What a block is known by, and what the next one is chained to.
+pub(crate) type BlockHash = [u8; 32];
+
+/// The longest value in sled; longer blocks are split into parts. Larger values would leave sled's
+/// log and become files of their own, which sled never syncs.
+pub(crate) const MAX_PART_BYTES: usize = 26_000;
+/// Bytes of a block before its extension fields: what [`peek`] needs.
+pub(crate) const BLOCK_HEADER_BYTES: usize = 92;
+/// Bytes of a block after its body: hash and checksum.
+pub(crate) const BLOCK_TRAILER_BYTES: usize = size_of::<BlockHash>() + CRC_BYTES;
+/// The longest block there can be.
+pub(crate) const MAX_BLOCK_BYTES: usize = BLOCK_HEADER_BYTES
+    + MAX_EXTENSION_BYTES
+    + MAX_ASSIGNMENTS_BYTES
+    + MAX_BODY_BYTES
+    + BLOCK_TRAILER_BYTES;
+
+const MAGIC: [u8; 4] = *b"SFB1";
+const FORMAT_VERSION: u16 = 1;
+const NO_FLAGS: u8 = 0;
+const CRC_BYTES: usize = size_of::<u32>();
+const CODEC_OFFSET: usize = 6;
+const STORED_LEN_OFFSET: usize = BLOCK_HEADER_BYTES - size_of::<u32>();
+const GENESIS_DOMAIN: &[u8] = b"spacefold block chain";
+
+/// How a body is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    /// As it is.
+    None,
+    /// One LZ4 block without a size in front.
+    Lz4,
+}
+
+impl Codec {
+    const fn code(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Lz4 => 1,
+        }
+    }
+
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::None),
+            1 => Some(Self::Lz4),
+            _ => None,
+        }
+    }
+}
+
+/// A block as bytes, and its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EncodedBlock {
+    /// The bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// The hash, which the next block carries.
+    pub(crate) hash: BlockHash,
+}
+
+/// What the fixed fields of a block say. They are believed only once the block is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockHeader {
+    /// The store.
+    pub(crate) store_id: [u8; 16],
+    /// The position of the first record.
+    pub(crate) first_position: Position,
+    /// When the log took the first record.
+    pub(crate) recorded_at: Timestamp,
+    /// The hash of the block before.
+    pub(crate) previous: BlockHash,
+    /// The number of records, from 1.
+    pub(crate) count: u32,
+    /// Bytes of the body once it is unpacked.
+    pub(crate) body_len: u32,
+    /// How the body is stored.
+    pub(crate) codec: Codec,
+    /// Bytes of the whole block as it is stored.
+    pub(crate) stored_len: usize,
+    extension_len: u32,
+    assignments_len: u32,
+    stored_body_len: u32,
+}
+
+/// A decoded block. It keeps what the hash is made of: keep [`Block::records`], drop the rest.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// The records, unpacked.
+    pub(crate) records: Records,
+    /// The hash of the block before, as the block says.
+    pub(crate) previous: BlockHash,
+    /// The hash of the block, as the block says; [`Block::verify_hash`] makes sure.
+    pub(crate) hash: BlockHash,
+    /// The extension fields; none is known yet.
+    pub(crate) extension: Vec<u8>,
+    header: [u8; BLOCK_HEADER_BYTES],
+    assignments: Vec<u8>,
+    body: Vec<u8>,
+}
+
+/// Why bytes are no block of this store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BlockError {
+    /// Bytes that do not start like a block, or like a sealed file.
+    #[error("no block or sealed file starts here")]
+    NotABlock,
+    /// A format version that this build does not know.
+    #[error("a block or sealed file of format version {found}")]
+    UnknownFormat {
+        /// The version.
+        found: u16,
+    },
+    /// Whole, but of another store.
+    #[error("a block or sealed file of another store")]
+    OtherStore,
+    /// The bytes end before the block or file does, or go on after it.
+    #[error("a block or sealed file of the wrong length")]
+    WrongLength,
+    /// The checksum is not that of the bytes.
+    #[error("a block or sealed file whose checksum does not match")]
+    BadChecksum,
+    /// The hash is not that of the content.
+    #[error("a block whose hash does not match")]
+    WrongHash,
+    /// Intact as far as can be told, but not readable: what is wrong.
+    #[error("a block or sealed file that cannot be read: {0}")]
+    Unreadable(&'static str),
+    /// The records do not decode.
+    #[error(transparent)]
+    Records(#[from] CorruptRecords),
+}
+
+/// What the first block of a store is chained to.
+pub(crate) fn genesis(store_id: [u8; 16]) -> BlockHash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(GENESIS_DOMAIN);
+    hasher.update(&store_id);
+    hasher.update(&FORMAT_VERSION.to_le_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// Encodes a block that follows the one with the hash `previous`.
+///
+/// The body is compressed when that saves an eighth or more. Panics when the run is longer than
+/// any append may be, or `extension` is none: such a block could not be read back.
+pub(crate) fn encode(
+    store_id: [u8; 16],
+    previous: BlockHash,
+    assignments: &Assignments,
+    body: &EncodedBody,
+    extension: &[u8],
+) -> EncodedBlock {
+    let compressed = lz4_flex::block::compress(&body.bytes);
+    let (codec, stored_body) = if compressed.len() < body.bytes.len() / 8 * 7 {
+        (Codec::Lz4, &compressed)
+    } else {
+        (Codec::None, &body.bytes)
+    };
+    encode_as(codec, stored_body, store_id, previous, assignments, body, extension)
+}
+
+fn encode_as(
+    codec: Codec,
+    stored_body: &[u8],
+    store_id: [u8; 16],
+    previous: BlockHash,
+    assignments: &Assignments,
+    body: &EncodedBody,
+    extension: &[u8],
+) -> EncodedBlock {
+    let stored_assignments = assignments.encode();
+    assert!(
+        (1..=MAX_APPEND_EVENTS).contains(&body.count)
+            && body.bytes.len() <= MAX_BODY_BYTES
+            && stored_assignments.len() <= MAX_ASSIGNMENTS_BYTES
+            && is_extension(extension),
+        "a block holds a run of records within the limits of an append"
+    );
+    let recorded_at = assignments.recorded_at.first();
+    let recorded_at = recorded_at.expect("a run of records has a time");
+    let len = BLOCK_HEADER_BYTES
+        + extension.len()
+        + stored_assignments.len()
+        + stored_body.len()
+        + BLOCK_TRAILER_BYTES;
+    let mut bytes = Vec::with_capacity(len);
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    bytes.push(codec.code());
+    bytes.push(NO_FLAGS);
+    bytes.extend_from_slice(&store_id);
+    bytes.extend_from_slice(&assignments.first_position.get().to_le_bytes());
+    bytes.extend_from_slice(&recorded_at.as_micros().to_le_bytes());
+    bytes.extend_from_slice(&previous);
+    bytes.extend_from_slice(&to_u32(body.count).to_le_bytes());
+    bytes.extend_from_slice(&to_u32(extension.len()).to_le_bytes());
+    bytes.extend_from_slice(&to_u32(stored_assignments.len()).to_le_bytes());
+    bytes.extend_from_slice(&to_u32(body.bytes.len()).to_le_bytes());
+    bytes.extend_from_slice(&to_u32(stored_body.len()).to_le_bytes());
+    let hash = content_hash(&bytes, extension, &stored_assignments, &body.bytes);
+    bytes.extend_from_slice(extension);
+    bytes.extend_from_slice(&stored_assignments);
+    bytes.extend_from_slice(stored_body);
+    bytes.extend_from_slice(&hash);
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    EncodedBlock { bytes, hash }
+}
+
+/// The fixed fields of the block at the start of `bytes`, of which the first
+/// [`BLOCK_HEADER_BYTES`] are enough. Nothing is checked but that they can be those of a block.
+pub(crate) fn peek(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
+    if bytes.first_chunk().is_some_and(|magic: &[u8; 4]| *magic != MAGIC) {
+        return Err(BlockError::NotABlock);
+    }
+    let fields = FixedFields::read(bytes).ok_or(BlockError::WrongLength)?;
+    if fields.format_version != FORMAT_VERSION {
+        return Err(BlockError::UnknownFormat { found: fields.format_version });
+    }
+    fields.check().map_err(BlockError::Unreadable)
+}
+
+/// Decodes a block that is exactly `bytes`. Everything is checked but the hash, which
+/// [`Block::verify_hash`] does.
+pub(crate) fn decode(bytes: &[u8], store_id: [u8; 16]) -> Result<Block, BlockError> {
+    let fields = peek(bytes)?;
+    if bytes.len() != fields.stored_len {
+        return Err(BlockError::WrongLength);
+    }
+    let (checked, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(BlockError::WrongLength)?;
+    if crc32c::crc32c(checked).to_le_bytes() != *crc {
+        return Err(BlockError::BadChecksum);
+    }
+    if fields.store_id != store_id {
+        return Err(BlockError::OtherStore);
+    }
+    let mut cursor = Cursor::new(bytes);
+    let header: [u8; BLOCK_HEADER_BYTES] = cursor.array().ok_or(BlockError::WrongLength)?;
+    let mut part = |len: u32| cursor.take(to_usize(len)).ok_or(BlockError::WrongLength);
+    let extension = part(fields.extension_len)?;
+    let assignments = part(fields.assignments_len)?;
+    let stored_body = part(fields.stored_body_len)?;
+    let hash = cursor.array().ok_or(BlockError::WrongLength)?;
+    if !is_extension(extension) {
+        return Err(BlockError::Unreadable("extension fields of a wrong length"));
+    }
+    let body = unpack(fields.codec, stored_body, to_usize(fields.body_len))?;
+    let decoded = Assignments::decode(assignments, fields.first_position, fields.recorded_at)?;
+    Ok(Block {
+        records: Records::decode(&body, to_usize(fields.count), decoded)?,
+        previous: fields.previous,
+        hash,
+        extension: extension.to_vec(),
+        header,
+        assignments: assignments.to_vec(),
+        body,
+    })
+}
+
+impl Block {
+    /// Makes sure that the hash is that of the content. Costs one BLAKE3 over the unpacked block.
+    pub(crate) fn verify_hash(&self) -> Result<(), BlockError> {
+        let content = content_hash(&self.header, &self.extension, &self.assignments, &self.body);
+        if content == self.hash { Ok(()) } else { Err(BlockError::WrongHash) }
+    }
+}
+
+impl BlockHeader {
+    /// The position of the last record.
+    pub(crate) const fn last_position(&self) -> Position {
+        // Lossless: the count is a u32, and at least 1.
+        self.first_position.plus(self.count as u64).previous()
+    }
+}
+
+/// The parts that a block is kept in, each short enough for a value in sled. To join them again:
+/// [`peek`] into the first says how many bytes there are in all.
+pub(crate) fn split(bytes: &[u8]) -> impl ExactSizeIterator<Item = &[u8]> {
+    bytes.chunks(MAX_PART_BYTES)
+}
+
+/// BLAKE3 of what a block means: its fixed fields but codec and stored length, then its parts, of
+/// which the fixed fields give the lengths.
+fn content_hash(header: &[u8], extension: &[u8], assignments: &[u8], body: &[u8]) -> BlockHash {
+    let mut hasher = blake3::Hasher::new();
+    for part in [
+        header.get(..CODEC_OFFSET).unwrap_or_default(),
+        header.get(CODEC_OFFSET + 1..STORED_LEN_OFFSET).unwrap_or_default(),
+        extension,
+        assignments,
+        body,
+    ] {
+        hasher.update(part);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// The body as it was before it was stored; `len` is within the limit of a body.
+fn unpack(codec: Codec, stored: &[u8], len: usize) -> Result<Vec<u8>, BlockError> {
+    let body = match codec {
+        Codec::None => stored.to_vec(),
+        Codec::Lz4 => lz4_flex::block::decompress(stored, len)
+            .map_err(|_| BlockError::Unreadable("a body that does not decompress"))?,
+    };
+    if body.len() == len {
+        Ok(body)
+    } else {
+        Err(BlockError::Unreadable("a body of another length"))
+    }
+}
+
+/// The fixed fields as they stand on disk, not yet believed.
+struct FixedFields {
+    format_version: u16,
+    codec: u8,
+    flags: u8,
+    store_id: [u8; 16],
+    first_position: u64,
+    recorded_at: i64,
+    previous: BlockHash,
+    count: u32,
+    extension_len: u32,
+    assignments_len: u32,
+    body_len: u32,
+    stored_body_len: u32,
+}
+
+impl FixedFields {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes);
+        let _magic: [u8; 4] = cursor.array()?;
+        Some(Self {
+            format_version: cursor.u16()?,
+            codec: cursor.u8()?,
+            flags: cursor.u8()?,
+            store_id: cursor.array()?,
+            first_position: cursor.u64()?,
+            recorded_at: cursor.i64()?,
+            previous: cursor.array()?,
+            count: cursor.u32()?,
+            extension_len: cursor.u32()?,
+            assignments_len: cursor.u32()?,
+            body_len: cursor.u32()?,
+            stored_body_len: cursor.u32()?,
+        })
+    }
+
+    /// The header, when every field can be one of a block: lengths within their limits above all.
+    fn check(&self) -> Result<BlockHeader, &'static str> {
+        let limits = [
+            (self.extension_len, MAX_EXTENSION_BYTES),
+            (self.assignments_len, MAX_ASSIGNMENTS_BYTES),
+            (self.body_len, MAX_BODY_BYTES),
+            (self.stored_body_len, MAX_BODY_BYTES),
+        ];
+        if limits.iter().any(|(len, limit)| to_usize(*len) > *limit) {
+            return Err("a length past its limit");
+        }
+        if self.flags != NO_FLAGS {
+            return Err("a flag of a later version");
+        }
+        check_run(self.first_position, self.count)?;
+        let stored_len = BLOCK_HEADER_BYTES
+            + to_usize(self.extension_len)
+            + to_usize(self.assignments_len)
+            + to_usize(self.stored_body_len)
+            + BLOCK_TRAILER_BYTES;
+        Ok(BlockHeader {
+            store_id: self.store_id,
+            first_position: Position::new(self.first_position),
+            recorded_at: Timestamp::from_micros(self.recorded_at).ok_or("a time out of range")?,
+            previous: self.previous,
+            count: self.count,
+            body_len: self.body_len,
+            codec: Codec::from_code(self.codec).ok_or("an unknown codec")?,
+            stored_len,
+            extension_len: self.extension_len,
+            assignments_len: self.assignments_len,
+            stored_body_len: self.stored_body_len,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

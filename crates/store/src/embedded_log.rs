@@ -1,0 +1,380 @@
+//! The embedded log: one store, open.
+
+use std::{
+    fmt,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use spacefold_event_core::{
+    Append, AppendError, EventLog, Page, Position, Read, ReadError, Receipt, Revision, StateStore,
+    StorageError, Timestamp,
+    append_rules::{self, RETRY_WINDOW_EVENTS},
+};
+use uuid::Uuid;
+
+use crate::{
+    block,
+    error::OpenError,
+    folder::{self, Folder},
+    head::{self, Head},
+    journal::JournalEnd,
+    recovery, sealer,
+    shared::Shared,
+    sled_copy::SledError,
+    writer::{self, Request},
+};
+
+/// Appends that wait for the writer, at the most; further callers wait to hand over.
+const MAX_WAITING_APPENDS: usize = 256;
+
+/// An [`EventLog`] in a folder: a journal that makes events durable, and blocks in sled that they
+/// are read from. Clones share one store; the last one dropped closes it.
+///
+/// # Durability
+/// An append is answered once its events are on disk, after one `fdatasync` that it may share with
+/// other appends. What is not on disk yet is not read either.
+///
+/// # Examples
+/// ```
+/// use spacefold_event_core::{Append, AppendCondition, AppendError, EventLog, SpaceEvent};
+/// use spacefold_store::EmbeddedLog;
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("store");
+/// let log = EmbeddedLog::open(&path)?;
+/// let events = [SpaceEvent::space_created("handbook", "Handbook")];
+/// let receipt = log.append(&Append::new(&events).on(AppendCondition::no_space("handbook")))?;
+/// assert!(receipt.is_durable());
+///
+/// let other = [SpaceEvent::space_created("handbook", "Another")];
+/// let refused = log.append(&Append::new(&other).on(AppendCondition::no_space("handbook")));
+/// assert!(matches!(refused, Err(AppendError::ConditionFailed { .. })));
+/// log.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct EmbeddedLog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    running: Mutex<Option<Running>>,
+    requests: Sender<Request>,
+}
+
+/// What only an open store has.
+struct Running {
+    writer: JoinHandle<JournalEnd>,
+    sealer: JoinHandle<()>,
+    lock: File,
+}
+
+/// An append that has been handed over and not been answered yet.
+#[derive(Debug)]
+pub struct PendingAppend {
+    answer: Receiver<Result<Receipt, AppendError>>,
+}
+
+impl PendingAppend {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// As [`EventLog::append`].
+    pub fn wait(self) -> Result<Receipt, AppendError> {
+        self.answer.recv().unwrap_or(Err(AppendError::Closed))
+    }
+}
+
+/// A store at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreInfo {
+    /// The identity of the store, a UUID.
+    pub store_id: String,
+    /// The format of its files.
+    pub format_version: u32,
+    /// The position of the last event that it has taken.
+    pub head: Position,
+    /// The position of the last event that is durable.
+    pub durable_head: Position,
+    /// Blocks in sled's copy.
+    pub blocks: u64,
+    /// Bytes of the journal files.
+    pub journal_bytes: u64,
+    /// Bytes of the sealed files.
+    pub sealed_bytes: u64,
+    /// Bytes of sled's copy.
+    pub sled_bytes: u64,
+    /// How often a copy was found wrong and made anew from the other.
+    pub healed: u64,
+}
+
+impl EmbeddedLog {
+    /// Opens the store in a folder; makes an empty one when the folder is absent or empty.
+    ///
+    /// # Durability
+    /// A new store is on disk, complete, when this returns; before that it is absent.
+    ///
+    /// # Errors
+    /// [`OpenError`]; what is stored is not changed by it.
+    ///
+    /// # Cost
+    /// In proportion to the events that are not in blocks yet, and to the number of blocks.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let folder = Folder::new(path.as_ref());
+        if !folder.holds_a_store()? {
+            let store_id = Uuid::new_v4().into_bytes();
+            folder.create(&Head {
+                sequence: 0,
+                store_id,
+                incarnation: 0,
+                durable_head: Position::START,
+                clean: true,
+                sealed_through: Position::START,
+                sealed_hash: block::genesis(store_id),
+                created_at: Timestamp::now(),
+                healed: 0,
+            })?;
+        }
+        Self::start(&folder)
+    }
+
+    /// Opens the store in a folder; creates nothing.
+    ///
+    /// # Errors
+    /// [`OpenError::NoStore`] when none is there, and every other [`OpenError`].
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let folder = Folder::new(path.as_ref());
+        if !folder.holds_a_store()? {
+            return Err(OpenError::NoStore { path: path.as_ref().to_owned() });
+        }
+        Self::start(&folder)
+    }
+
+    fn start(folder: &Folder) -> Result<Self, OpenError> {
+        let lock = folder.lock()?;
+        let recovered = recovery::recover(folder)?;
+        let shared = Arc::new(recovered.shared);
+        let (requests, waiting) = bounded(MAX_WAITING_APPENDS);
+        let (wake, woken) = bounded(1);
+        let sealer = sealer::start(&shared, recovered.unfiled_bytes, woken)?;
+        let writer = writer::start(&shared, recovered.end, RETRY_WINDOW_EVENTS, waiting, wake)?;
+        let running = Mutex::new(Some(Running { writer, sealer, lock }));
+        Ok(Self { inner: Arc::new(Inner { shared, running, requests }) })
+    }
+
+    /// Hands an append over and returns at once; appends that are under way together become
+    /// durable together. The checks that need no log are made before.
+    ///
+    /// # Errors
+    /// As [`EventLog::append`]; nothing of the append is stored then.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold_event_core::{Append, SpaceEvent};
+    /// use spacefold_store::EmbeddedLog;
+    /// # let folder = tempfile::tempdir()?;
+    /// let log = EmbeddedLog::open(folder.path().join("store"))?;
+    /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
+    /// let pending = log.submit(&Append::new(&events))?;
+    /// assert_eq!(pending.wait()?.count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+        let proposal = Box::new(append_rules::propose(append)?);
+        let (answer, pending) = bounded(1);
+        self.inner
+            .requests
+            .send(Request::Append { proposal, answer })
+            .map_err(|_| AppendError::Closed)?;
+        Ok(PendingAppend { answer: pending })
+    }
+
+    /// The spaces with their revisions at the durable head, sorted by id.
+    ///
+    /// # Errors
+    /// [`ReadError::Closed`].
+    pub fn spaces(&self) -> Result<Vec<(String, Revision)>, ReadError> {
+        self.inner.shared.sled()?;
+        Ok(self.inner.shared.view().spaces())
+    }
+
+    /// The store at a glance. Cost: looks at every file of the folder.
+    #[must_use]
+    pub fn info(&self) -> StoreInfo {
+        let shared = &self.inner.shared;
+        let healed = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner).head().healed;
+        let blocks = shared.view().index.block_count();
+        StoreInfo {
+            store_id: Uuid::from_bytes(shared.store_id).to_string(),
+            format_version: head::FORMAT_VERSION,
+            head: self.head(),
+            durable_head: self.durable_head(),
+            blocks,
+            journal_bytes: folder::disk_bytes(&shared.folder.journal()),
+            sealed_bytes: folder::disk_bytes(&shared.folder.sealed()),
+            sled_bytes: folder::disk_bytes(&shared.folder.sled()),
+            healed,
+        }
+    }
+
+    /// The folder of the store.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.inner.shared.folder.root().to_owned()
+    }
+
+    /// Waits for the appends under way, then closes the store: nothing is read or appended through
+    /// any clone after it, and another process may open it. Closing a closed store does nothing.
+    ///
+    /// # Errors
+    /// [`StorageError`] when what makes the next opening faster could not be written: the store is
+    /// closed all the same, and has lost nothing.
+    pub fn close(&self) -> Result<(), StorageError> {
+        self.inner.close()
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<(), StorageError> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(running) = running else {
+            return Ok(());
+        };
+        // The writer is gone already when this cannot be sent.
+        let _ = self.requests.send(Request::Close);
+        let panicked =
+            |thread| StorageError::new("closing the store", format!("the {thread} panicked"));
+        let end = running.writer.join().map_err(|_| panicked("writer"));
+        // With the writer the last one who wakes the sealer is gone: it ends.
+        let sealed = running.sealer.join().map_err(|_| panicked("sealer"));
+        let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end)));
+        self.shared.drop_sled();
+        self.shared.mark_closed();
+        drop(running.lock);
+        finished
+    }
+
+    /// Notes that the store was closed, and what helps the next opening.
+    fn finish(&self, end: JournalEnd) -> Result<(), StorageError> {
+        if self.shared.failure().is_some() {
+            return Ok(());
+        }
+        if self.shared.index_changed.load(Ordering::Relaxed) {
+            sealer::checkpoint(&self.shared)?;
+        }
+        let mut head_file = self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+        if head_file.head().clean {
+            return Ok(());
+        }
+        head_file.update(|head| {
+            head.durable_head = end.head;
+            head.clean = true;
+        })
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "the store was closed without all that helps the next opening");
+        }
+    }
+}
+
+impl fmt::Debug for EmbeddedLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedLog").field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
+impl EventLog for EmbeddedLog {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.submit(append)?.wait()
+    }
+
+    fn head(&self) -> Position {
+        // Every append is durable when it is answered, so the two heads are one.
+        self.durable_head()
+    }
+
+    fn durable_head(&self) -> Position {
+        self.inner.shared.durable_head()
+    }
+
+    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
+        self.inner.shared.wait_durable(position, timeout)
+    }
+
+    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        self.inner.shared.sled()?;
+        self.inner.shared.read(read)
+    }
+
+    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
+        self.inner.shared.sled()?;
+        self.inner.shared.read_space(space_id, from, limit)
+    }
+
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.inner.shared.sled()?;
+        Ok(self.inner.shared.view().revision(space_id))
+    }
+
+    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
+        self.inner.shared.sled()?;
+        self.inner.shared.position_as_of(time)
+    }
+}
+
+impl StateStore for EmbeddedLog {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let doing = "reading derived state";
+        self.blobs(doing)?.get_blob(&state_key(key)).map_err(|error| blob_error(doing, error))
+    }
+
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        let doing = "keeping derived state";
+        self.blobs(doing)?
+            .put_blob(&state_key(key), value)
+            .map_err(|error| blob_error(doing, error))
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
+        let doing = "removing derived state";
+        self.blobs(doing)?.remove_blob(&state_key(key)).map_err(|error| blob_error(doing, error))
+    }
+
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
+        let doing = "listing derived state";
+        let keys = self.blobs(doing)?.blob_keys(&state_key(prefix));
+        let keys = keys.map_err(|error| blob_error(doing, error))?;
+        let own = |key: Vec<u8>| key.strip_prefix(STATE_PREFIX).map(<[u8]>::to_vec);
+        Ok(keys.into_iter().filter_map(own).collect())
+    }
+}
+
+/// What sets the blobs of others apart from the store's own.
+const STATE_PREFIX: &[u8] = b"state/";
+
+fn state_key(key: &[u8]) -> Vec<u8> {
+    [STATE_PREFIX, key].concat()
+}
+
+fn blob_error(doing: &str, error: SledError) -> StorageError {
+    StorageError::new(doing, error)
+}
+
+impl EmbeddedLog {
+    fn blobs(&self, doing: &str) -> Result<Arc<crate::sled_copy::SledCopy>, StorageError> {
+        self.inner.shared.sled().map_err(|error| StorageError::new(doing, error))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+use std::{fs, path::Path};
+
+use spacefold_event_core::{
+    Append, AppendCondition, EventFilter, EventLog, Position, Read, RecordedEvent, Revision,
+    SpaceEvent,
+};
+
+use super::*;
+use crate::verify::verify;
+
+/// Copies a store as a process that is killed leaves it: without closing it.
+fn image(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.metadata().unwrap().is_dir() {
+            image(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn append(log: &EmbeddedLog, count: usize, spaces: usize) {
+    let start = usize::try_from(log.head().get()).unwrap();
+    let events: Vec<SpaceEvent> = (start..start + count)
+        .map(|n| {
+            SpaceEvent::document_added(format!("space-{}", n % spaces), format!("doc-{n}"), "/a.md")
+                .with_source("test")
+        })
+        .collect();
+    log.append(&Append::new(&events)).unwrap();
+}
+
+fn everything(log: &EmbeddedLog) -> Vec<RecordedEvent> {
+    let mut events = Vec::new();
+    let mut next = Position::new(1);
+    while next <= log.durable_head() {
+        let page = log.read(&Read::from(next)).unwrap();
+        events.extend(page.events().map(|event| event.unwrap().to_owned_event()));
+        next = page.next();
+    }
+    events
+}
+
+fn assert_dense(events: &[RecordedEvent], count: u64) {
+    assert_eq!(u64::try_from(events.len()).unwrap(), count);
+    for (event, position) in events.iter().zip(1..) {
+        assert_eq!(event.position, Position::new(position));
+    }
+}
+
+#[test]
+fn keeps_everything_over_a_clean_close_and_over_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let log = EmbeddedLog::open(&path).unwrap();
+    for _ in 0..40 {
+        append(&log, 97, 7);
+        append(&log, 1, 7);
+    }
+    let before = everything(&log);
+    assert_dense(&before, 40 * 98);
+    let killed = folder.path().join("killed");
+    image(&path, &killed);
+    log.close().unwrap();
+    assert!(log.read(&Read::from(Position::new(1))).is_err());
+
+    for path in [&path, &killed, &killed] {
+        let log = EmbeddedLog::open(path).unwrap();
+        assert_eq!(everything(&log), before, "{}", path.display());
+        assert_eq!(log.info().healed, 0);
+        append(&log, 1, 7);
+        let events = everything(&log);
+        assert_eq!(events[..before.len()], before);
+        let space = log.read_space("space-3", Revision::new(1), usize::MAX).unwrap();
+        assert_eq!(space.len(), 560);
+        log.close().unwrap();
+        let report = verify(path, crate::VerifyOptions::default()).unwrap();
+        assert!(report.is_ok(), "{report:?}");
+        if path == &killed {
+            break;
+        }
+    }
+}
+
+#[test]
+fn makes_sleds_copy_anew_whatever_happened_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let log = EmbeddedLog::open(&path).unwrap();
+    (0..20).for_each(|_| append(&log, 300, 5));
+    let before = everything(&log);
+    log.close().unwrap();
+    let other = folder.path().join("other");
+    let log = EmbeddedLog::open(&other).unwrap();
+    (0..10).for_each(|_| append(&log, 300, 5));
+    log.close().unwrap();
+
+    let sled = path.join("sled");
+    let damages: [(&str, &dyn Fn()); 4] = [
+        ("deleted", &|| fs::remove_dir_all(&sled).unwrap()),
+        ("emptied", &|| {
+            fs::remove_dir_all(&sled).unwrap();
+            fs::create_dir(&sled).unwrap();
+        }),
+        ("noise", &|| {
+            for file in fs::read_dir(&sled).unwrap().map(|entry| entry.unwrap().path()) {
+                if file.is_file() {
+                    let noise: Vec<u8> = (0..fs::metadata(&file).unwrap().len())
+                        .map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 7 & 0xff).unwrap())
+                        .collect();
+                    fs::write(&file, noise).unwrap();
+                }
+            }
+        }),
+        ("another store's", &|| {
+            fs::remove_dir_all(&sled).unwrap();
+            image(&other.join("sled"), &sled);
+        }),
+    ];
+    for (what, damage) in damages {
+        damage();
+        let log = EmbeddedLog::open(&path).unwrap();
+        assert_eq!(everything(&log), before, "{what}");
+        log.close().unwrap();
+        let report = verify(&path, crate::VerifyOptions::default()).unwrap();
+        assert!(report.is_ok(), "{what}: {report:?}");
+    }
+}
+
+#[test]
+fn refuses_a_second_opener_and_names_the_holder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let log = EmbeddedLog::open(&path).unwrap();
+    let refused = EmbeddedLog::open(&path).unwrap_err();
+    let own = std::process::id();
+    assert!(matches!(refused, OpenError::AlreadyOpen { pid: Some(pid), .. } if pid == own));
+    log.close().unwrap();
+    EmbeddedLog::open(&path).unwrap();
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_damage_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let log = EmbeddedLog::open(&path).unwrap();
+    (0..3).for_each(|_| append(&log, 2, 1));
+    let killed = folder.path().join("killed");
+    image(&path, &killed);
+    log.close().unwrap();
+
+    let journal = killed.join("journal/00000000000000000001.journal");
+    let whole = fs::read(&journal).unwrap();
+    let torn = whole.len() - 500;
+    fs::write(&journal, &whole[..torn]).unwrap();
+    let cut = EmbeddedLog::open(&killed).unwrap();
+    assert_dense(&everything(&cut), 4);
+    cut.close().unwrap();
+
+    let mut damaged = whole.clone();
+    damaged[600] ^= 1;
+    fs::write(path.join("journal/00000000000000000001.journal"), damaged).unwrap();
+    let refused = EmbeddedLog::open(&path).unwrap_err();
+    assert!(
+        matches!(&refused, OpenError::JournalDamaged { position, offset: 512, .. }
+            if *position == Position::new(1)),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn large_events_and_filters_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(folder.path().join("store")).unwrap();
+    let large: String =
+        (0..1_000_000_u32).map(|n| char::from(b'a' + u8::try_from(n % 23).unwrap())).collect();
+    let events = [
+        SpaceEvent::variable_set("big", "v", large.as_str()),
+        SpaceEvent::space_created("small", "Small"),
+    ];
+    log.append(&Append::new(&events).on(AppendCondition::no_space("small"))).unwrap();
+    append(&log, 2_000, 9);
+    let read = Read::from(Position::new(1)).matching(EventFilter::all().spaces(["big", "small"]));
+    let page = log.read(&read).unwrap();
+    assert_eq!(
+        page.events().map(|e| e.unwrap().to_owned_event().event).collect::<Vec<_>>(),
+        events
+    );
+    assert!(page.next() > log.durable_head());
+}

@@ -1,0 +1,79 @@
+//! Why a store does not open.
+
+use std::{io, path::PathBuf};
+
+use spacefold_event_core::{Position, StorageError};
+
+/// Why a store does not open. Nothing is changed by a refused open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no store at the path.
+    #[error("there is no store in {}", path.display())]
+    NoStore {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The path leads to something that is no store.
+    #[error("{} is no store: {what}", path.display())]
+    NotAStore {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// Another process, or another handle of this one, has the store open.
+    #[error("the store in {} is in use by {}", path.display(), holder(*pid))]
+    AlreadyOpen {
+        /// The path.
+        path: PathBuf,
+        /// The process that has it, where that is known.
+        pid: Option<u32>,
+    },
+    /// The store has a format that this version does not know.
+    #[error("the store in {} has format {found}: this version knows format {known}", path.display())]
+    UnknownFormat {
+        /// The path.
+        path: PathBuf,
+        /// The format it has.
+        found: u32,
+        /// The newest format this version knows.
+        known: u32,
+    },
+    /// Something that was acknowledged as durable is damaged in the journal.
+    #[error("the journal is damaged: {what} (position {position}, {}, byte {offset})", file.display())]
+    JournalDamaged {
+        /// The first position that is lost.
+        position: Position,
+        /// The file.
+        file: PathBuf,
+        /// The byte in the file from which on it does not read.
+        offset: u64,
+        /// What was found there.
+        what: String,
+    },
+    /// An I/O thread of sled has panicked: this process can open no sled any more.
+    #[error("an I/O thread of the storage engine has panicked: {what}; restart the process")]
+    ProcessRestartRequired {
+        /// What the thread said.
+        what: String,
+    },
+    /// The disk or the operating system refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// Makes an I/O error say what was being done.
+pub(crate) trait Doing<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, StorageError>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, StorageError> {
+        self.map_err(|error| StorageError::new(what(), error))
+    }
+}

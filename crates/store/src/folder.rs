@@ -1,0 +1,179 @@
+//! The folder of a store: where everything is, who may be in it, and how it comes to be.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Read as _, Seek, Write as _},
+    path::{Path, PathBuf},
+    process,
+};
+
+use spacefold_event_core::{Position, StorageError, Timestamp};
+
+use crate::{
+    error::{Doing, OpenError},
+    head::Head,
+    head_file::HeadFile,
+};
+
+/// The paths of a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn head(&self) -> PathBuf {
+        self.root.join("HEAD")
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    pub(crate) fn journal_file(&self, number: u64) -> PathBuf {
+        self.journal().join(format!("{number:020}.journal"))
+    }
+
+    pub(crate) fn sealed(&self) -> PathBuf {
+        self.root.join("sealed")
+    }
+
+    pub(crate) fn sealed_file(&self, first: Position) -> PathBuf {
+        self.sealed().join(format!("{:020}.sealed", first.get()))
+    }
+
+    pub(crate) fn sled(&self) -> PathBuf {
+        self.root.join("sled")
+    }
+
+    /// The files of a folder whose name is a number of 20 digits and this extension, ascending.
+    pub(crate) fn numbered(folder: &Path, extension: &str) -> Result<Vec<u64>, StorageError> {
+        let doing = || format!("listing {}", folder.display());
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(folder).doing(doing)? {
+            let path = PathBuf::from(entry.doing(doing)?.file_name());
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
+            if stem.len() == 20 && path.extension().is_some_and(|found| found == extension) {
+                numbers.extend(stem.parse::<u64>());
+            }
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Whether a store is there; an absent or empty folder holds none.
+    ///
+    /// # Errors
+    /// [`OpenError::NotAStore`] when something else is there.
+    pub(crate) fn holds_a_store(&self) -> Result<bool, OpenError> {
+        let not =
+            |what: &str| OpenError::NotAStore { path: self.root.clone(), what: what.to_owned() };
+        match fs::metadata(&self.root) {
+            Ok(found) if !found.is_dir() => return Err(not("it is a file")),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => {
+                return Err(StorageError::new(
+                    format!("looking at {}", self.root.display()),
+                    error,
+                )
+                .into());
+            }
+        }
+        if self.head().exists() {
+            return Ok(true);
+        }
+        let mut entries =
+            fs::read_dir(&self.root).doing(|| format!("listing {}", self.root.display()))?;
+        if entries.next().is_none() { Ok(false) } else { Err(not("it has no HEAD file")) }
+    }
+
+    /// Makes an empty store: complete in a folder beside, synced, then renamed into place, so that
+    /// whatever happens a store is absent or complete.
+    pub(crate) fn create(&self, head: &Head) -> Result<(), StorageError> {
+        let parent = match self.root.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        fs::create_dir_all(&parent).doing(|| format!("creating {}", parent.display()))?;
+        let name = self.root.file_name().and_then(|name| name.to_str()).unwrap_or("store");
+        let beside = Self::new(&parent.join(format!(".{name}.new-{}", process::id())));
+        if beside.root.exists() {
+            fs::remove_dir_all(&beside.root)
+                .doing(|| format!("removing {}", beside.root.display()))?;
+        }
+        for folder in [beside.root.clone(), beside.journal(), beside.sealed()] {
+            fs::create_dir(&folder).doing(|| format!("creating {}", folder.display()))?;
+        }
+        File::create(beside.root.join("LOCK"))
+            .doing(|| format!("creating a lock in {}", beside.root.display()))?;
+        HeadFile::create(&beside.head(), head)?;
+        for folder in [beside.journal(), beside.sealed(), beside.root.clone()] {
+            sync_folder(&folder)?;
+        }
+        fs::rename(&beside.root, &self.root)
+            .doing(|| format!("renaming {} to {}", beside.root.display(), self.root.display()))?;
+        sync_folder(&parent)
+    }
+
+    /// Takes the lock of the store; it is given back when the file is dropped.
+    pub(crate) fn lock(&self) -> Result<File, OpenError> {
+        let path = self.root.join("LOCK");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .doing(|| format!("opening {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let pid =
+                    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                return Err(OpenError::AlreadyOpen { path: self.root.clone(), pid });
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(StorageError::new(format!("locking {}", path.display()), error).into());
+            }
+        }
+        // Only a help for whoever is refused: nothing rests on what stands in the file.
+        let _ = file.set_len(0).and_then(|()| file.rewind());
+        let _ = writeln!(file, "{}", process::id());
+        Ok(file)
+    }
+}
+
+/// Makes creations, renames and removals in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), StorageError> {
+    File::open(folder)
+        .and_then(|file| file.sync_all())
+        .doing(|| format!("syncing the folder {}", folder.display()))
+}
+
+/// The bytes of all files below a folder.
+pub(crate) fn disk_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => disk_bytes(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(bytes).sum()
+}
+
+/// The present instant.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}

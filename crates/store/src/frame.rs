@@ -1,0 +1,381 @@
+//! Journal frames: one append each, whole, and the header of the files that hold them.
+//!
+//! Pure functions over bytes. A frame proves on its own that it is whole and of this store; that
+//! it follows the frame before is for the caller to see, by comparing `previous_crc`.
+//! `docs/format.md` has every byte.
+
+pub(crate) mod wire;
+
+use spacefold_event_core::{
+    Assignments, CorruptRecords, EncodedBody, MAX_APPEND_EVENTS, Position, Records, Timestamp,
+};
+
+use self::wire::{
+    Cursor, MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension, to_u32,
+    to_usize,
+};
+
+/// Groups of frames start at multiples of this offset: what a disk writes in one piece.
+pub(crate) const GROUP_ALIGNMENT: usize = 512;
+/// Bytes of the header of a journal file; the first group of frames follows.
+pub(crate) const FILE_HEADER_BYTES: usize = GROUP_ALIGNMENT;
+/// Bytes of a frame before its extension fields.
+pub(crate) const FRAME_HEADER_BYTES: usize = 80;
+
+const FORMAT_VERSION: u16 = 1;
+const FRAME_MAGIC: [u8; 4] = *b"SFJ1";
+const FILE_MAGIC: [u8; 4] = *b"SFJF";
+/// No flag is defined; a set flag is one that a later version needs understood.
+const NO_FLAGS: u16 = 0;
+const CRC_OFFSET: usize = FRAME_HEADER_BYTES - CRC_BYTES;
+const CRC_BYTES: usize = size_of::<u32>();
+const FILE_CRC_OFFSET: usize = FILE_HEADER_BYTES - CRC_BYTES;
+
+/// What a frame is written after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameContext {
+    /// The store.
+    pub(crate) store_id: [u8; 16],
+    /// The use of the journal that writes: every opening takes a new one.
+    pub(crate) incarnation: u64,
+    /// The checksum of the frame before; 0 before the first frame of a store.
+    pub(crate) previous_crc: u32,
+}
+
+/// The fixed fields of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    /// The store.
+    pub(crate) store_id: [u8; 16],
+    /// The use of the journal that wrote the frame.
+    pub(crate) incarnation: u64,
+    /// The checksum of the frame before.
+    pub(crate) previous_crc: u32,
+    /// The position of the first event.
+    pub(crate) first_position: Position,
+    /// The number of events, from 1.
+    pub(crate) count: u32,
+    /// When the log took the first event.
+    pub(crate) recorded_at: Timestamp,
+    /// Up to where the journal was known to be synced when the frame was written.
+    pub(crate) synced_through: Position,
+    /// The checksum of the frame.
+    pub(crate) crc: u32,
+    /// Bytes of the assignments.
+    pub(crate) assignments_len: u32,
+    /// Bytes of the body.
+    pub(crate) body_len: u32,
+    /// Bytes of the extension fields.
+    pub(crate) extension_len: u32,
+}
+
+/// Why bytes are no frame of this store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    /// Zeros, or fewer bytes than a magic number has: nothing was written here.
+    #[error("nothing is written here")]
+    End,
+    /// Bytes that do not start like a frame.
+    #[error("no frame starts here")]
+    NotAFrame,
+    /// A whole frame, of another store.
+    #[error("a frame of another store")]
+    OtherStore,
+    /// The bytes end before the frame does.
+    #[error("a frame that is cut off")]
+    Truncated,
+    /// The checksum is not that of the bytes.
+    #[error("a frame whose checksum does not match")]
+    BadChecksum,
+    /// A frame that this version cannot read: what is wrong with it.
+    #[error("a frame that cannot be read: {0}")]
+    Unreadable(&'static str),
+}
+
+/// A frame whose checksum holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    /// The fixed fields.
+    pub(crate) header: FrameHeader,
+    /// The encoded assignments.
+    pub(crate) assignments: &'a [u8],
+    /// The encoded body.
+    pub(crate) body: &'a [u8],
+    /// Bytes from the start of the frame to its end.
+    pub(crate) len: usize,
+}
+
+/// Appends a frame to `out` and answers its checksum, which the next frame carries.
+///
+/// Panics when the run is longer than any append may be: such a frame could not be read back.
+pub(crate) fn encode(
+    out: &mut Vec<u8>,
+    context: &FrameContext,
+    synced_through: Position,
+    assignments: &Assignments,
+    body: &EncodedBody,
+) -> u32 {
+    let stored_assignments = assignments.encode();
+    assert!(
+        (1..=MAX_APPEND_EVENTS).contains(&body.count)
+            && body.bytes.len() <= MAX_BODY_BYTES
+            && stored_assignments.len() <= MAX_ASSIGNMENTS_BYTES,
+        "a frame holds one append within its limits"
+    );
+    let recorded_at = assignments.recorded_at.first();
+    let recorded_at = recorded_at.expect("a run of records has a time");
+    let len = FRAME_HEADER_BYTES + stored_assignments.len() + body.bytes.len();
+    out.reserve(len);
+    let start = out.len();
+    out.extend_from_slice(&FRAME_MAGIC);
+    out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    out.extend_from_slice(&NO_FLAGS.to_le_bytes());
+    out.extend_from_slice(&context.store_id);
+    out.extend_from_slice(&context.incarnation.to_le_bytes());
+    out.extend_from_slice(&assignments.first_position.get().to_le_bytes());
+    out.extend_from_slice(&to_u32(body.count).to_le_bytes());
+    out.extend_from_slice(&to_u32(stored_assignments.len()).to_le_bytes());
+    out.extend_from_slice(&to_u32(body.bytes.len()).to_le_bytes());
+    out.extend_from_slice(&0_u32.to_le_bytes());
+    out.extend_from_slice(&recorded_at.as_micros().to_le_bytes());
+    out.extend_from_slice(&synced_through.get().to_le_bytes());
+    out.extend_from_slice(&context.previous_crc.to_le_bytes());
+    let crc = crc32c::crc32c_append(context.seed(), out.get(start..).unwrap_or_default());
+    let crc = crc32c::crc32c_append(crc, &stored_assignments);
+    let crc = crc32c::crc32c_append(crc, &body.bytes);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(&stored_assignments);
+    out.extend_from_slice(&body.bytes);
+    crc
+}
+
+/// The frame at the start of `bytes`; what follows it is not looked at.
+pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, FrameError> {
+    let magic = bytes.first_chunk().ok_or(FrameError::End)?;
+    if *magic == [0; 4] {
+        return Err(FrameError::End);
+    }
+    if *magic != FRAME_MAGIC {
+        return Err(FrameError::NotAFrame);
+    }
+    let (fixed, variable) =
+        bytes.split_at_checked(FRAME_HEADER_BYTES).ok_or(FrameError::Truncated)?;
+    let fields = FixedFields::read(fixed).ok_or(FrameError::Truncated)?;
+    if fields.format_version != FORMAT_VERSION {
+        return Err(FrameError::Unreadable("an unknown format version"));
+    }
+    let limits = [
+        (fields.extension_len, MAX_EXTENSION_BYTES),
+        (fields.assignments_len, MAX_ASSIGNMENTS_BYTES),
+        (fields.body_len, MAX_BODY_BYTES),
+    ];
+    if limits.iter().any(|(len, limit)| to_usize(*len) > *limit) {
+        return Err(FrameError::Unreadable("a length past its limit"));
+    }
+    let mut cursor = Cursor::new(variable);
+    let mut part = |len: u32| cursor.take(to_usize(len)).ok_or(FrameError::Truncated);
+    let extension = part(fields.extension_len)?;
+    let assignments = part(fields.assignments_len)?;
+    let body = part(fields.body_len)?;
+    let crc = fixed.get(..CRC_OFFSET).unwrap_or_default();
+    let crc = crc32c::crc32c_append(fields.context.seed(), crc);
+    let crc = crc32c::crc32c_append(crc, extension);
+    let crc = crc32c::crc32c_append(crc, assignments);
+    if crc32c::crc32c_append(crc, body) != fields.crc {
+        return Err(FrameError::BadChecksum);
+    }
+    if fields.context.store_id != store_id {
+        return Err(FrameError::OtherStore);
+    }
+    if !is_extension(extension) {
+        return Err(FrameError::Unreadable("extension fields of a wrong length"));
+    }
+    Ok(Frame {
+        header: fields.check().map_err(FrameError::Unreadable)?,
+        assignments,
+        body,
+        len: FRAME_HEADER_BYTES + extension.len() + assignments.len() + body.len(),
+    })
+}
+
+impl Frame<'_> {
+    /// The events of the frame, unpacked.
+    pub(crate) fn records(&self) -> Result<Records, CorruptRecords> {
+        let first_position = self.header.first_position;
+        let assignments =
+            Assignments::decode(self.assignments, first_position, self.header.recorded_at)?;
+        Records::decode(self.body, to_usize(self.header.count), assignments)
+    }
+}
+
+impl FrameHeader {
+    /// The position of the last event.
+    pub(crate) const fn last_position(&self) -> Position {
+        // Lossless: the count is a u32, and at least 1.
+        self.first_position.plus(self.count as u64).previous()
+    }
+}
+
+impl FrameContext {
+    /// Where the checksum of a frame starts from.
+    fn seed(&self) -> u32 {
+        let seed = crc32c::crc32c(&self.store_id);
+        let seed = crc32c::crc32c_append(seed, &self.incarnation.to_le_bytes());
+        crc32c::crc32c_append(seed, &self.previous_crc.to_le_bytes())
+    }
+}
+
+/// The fixed fields as they stand on disk, not yet believed.
+struct FixedFields {
+    format_version: u16,
+    flags: u16,
+    context: FrameContext,
+    first_position: u64,
+    count: u32,
+    assignments_len: u32,
+    body_len: u32,
+    extension_len: u32,
+    recorded_at: i64,
+    synced_through: u64,
+    crc: u32,
+}
+
+impl FixedFields {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes);
+        let _magic: [u8; 4] = cursor.array()?;
+        let format_version = cursor.u16()?;
+        let flags = cursor.u16()?;
+        let store_id = cursor.array()?;
+        let incarnation = cursor.u64()?;
+        Some(Self {
+            format_version,
+            flags,
+            first_position: cursor.u64()?,
+            count: cursor.u32()?,
+            assignments_len: cursor.u32()?,
+            body_len: cursor.u32()?,
+            extension_len: cursor.u32()?,
+            recorded_at: cursor.i64()?,
+            synced_through: cursor.u64()?,
+            context: FrameContext { store_id, incarnation, previous_crc: cursor.u32()? },
+            crc: cursor.u32()?,
+        })
+    }
+
+    /// The header, once its checksum holds.
+    fn check(&self) -> Result<FrameHeader, &'static str> {
+        if self.flags != NO_FLAGS {
+            return Err("a flag of a later version");
+        }
+        check_run(self.first_position, self.count)?;
+        Ok(FrameHeader {
+            store_id: self.context.store_id,
+            incarnation: self.context.incarnation,
+            previous_crc: self.context.previous_crc,
+            first_position: Position::new(self.first_position),
+            count: self.count,
+            recorded_at: Timestamp::from_micros(self.recorded_at).ok_or("a time out of range")?,
+            synced_through: Position::new(self.synced_through),
+            crc: self.crc,
+            assignments_len: self.assignments_len,
+            body_len: self.body_len,
+            extension_len: self.extension_len,
+        })
+    }
+}
+
+/// Checks that a run of so many records can start at this position.
+pub(crate) fn check_run(first_position: u64, count: u32) -> Result<(), &'static str> {
+    if count == 0 || to_usize(count) > MAX_APPEND_EVENTS {
+        return Err("a count of records out of range");
+    }
+    if first_position == 0 || first_position.checked_add(u64::from(count)).is_none() {
+        return Err("a position out of range");
+    }
+    Ok(())
+}
+
+/// The header of a journal file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileHeader {
+    /// The store.
+    pub(crate) store_id: [u8; 16],
+    /// The use of the journal that took the file into use.
+    pub(crate) incarnation: u64,
+    /// The number of the file; it rises by one from file to file.
+    pub(crate) file_number: u64,
+    /// The position that the first event of the file has.
+    pub(crate) first_position: Position,
+    /// The checksum of the frame before the first of the file.
+    pub(crate) previous_crc: u32,
+}
+
+impl FileHeader {
+    /// The header as it stands at the start of the file.
+    pub(crate) fn encode(&self) -> [u8; FILE_HEADER_BYTES] {
+        let mut bytes = Vec::with_capacity(FILE_HEADER_BYTES);
+        bytes.extend_from_slice(&FILE_MAGIC);
+        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes.extend_from_slice(&NO_FLAGS.to_le_bytes());
+        bytes.extend_from_slice(&self.store_id);
+        bytes.extend_from_slice(&self.incarnation.to_le_bytes());
+        bytes.extend_from_slice(&self.file_number.to_le_bytes());
+        bytes.extend_from_slice(&self.first_position.get().to_le_bytes());
+        bytes.extend_from_slice(&self.previous_crc.to_le_bytes());
+        bytes.resize(FILE_CRC_OFFSET, 0);
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        bytes.try_into().expect("the fields end before the checksum, the checksum ends the header")
+    }
+
+    /// The header at the start of `bytes`.
+    pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Self, FrameError> {
+        let magic = bytes.first_chunk().ok_or(FrameError::End)?;
+        if *magic == [0; 4] {
+            return Err(FrameError::End);
+        }
+        if *magic != FILE_MAGIC {
+            return Err(FrameError::NotAFrame);
+        }
+        let header: &[u8; FILE_HEADER_BYTES] = bytes.first_chunk().ok_or(FrameError::Truncated)?;
+        let (checked, crc) = header.split_at(FILE_CRC_OFFSET);
+        if crc32c::crc32c(checked).to_le_bytes() != crc {
+            return Err(FrameError::BadChecksum);
+        }
+        let (format_version, flags, parsed, extension) =
+            Self::read(checked).ok_or(FrameError::Truncated)?;
+        if format_version != FORMAT_VERSION {
+            return Err(FrameError::Unreadable("an unknown format version"));
+        }
+        if parsed.store_id != store_id {
+            return Err(FrameError::OtherStore);
+        }
+        if flags != NO_FLAGS {
+            return Err(FrameError::Unreadable("a flag of a later version"));
+        }
+        if !extension.is_some_and(is_extension) {
+            return Err(FrameError::Unreadable("extension fields of a wrong length"));
+        }
+        Ok(parsed)
+    }
+
+    /// Format version, flags, the fields, and the extension fields when they fit.
+    fn read(bytes: &[u8]) -> Option<(u16, u16, Self, Option<&[u8]>)> {
+        let mut cursor = Cursor::new(bytes);
+        let _magic: [u8; 4] = cursor.array()?;
+        let format_version = cursor.u16()?;
+        let flags = cursor.u16()?;
+        let header = Self {
+            store_id: cursor.array()?,
+            incarnation: cursor.u64()?,
+            file_number: cursor.u64()?,
+            first_position: Position::new(cursor.u64()?),
+            previous_crc: cursor.u32()?,
+        };
+        let extension_len = cursor.u32()?;
+        Some((format_version, flags, header, cursor.take(to_usize(extension_len))))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

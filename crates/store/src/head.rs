@@ -1,0 +1,285 @@
+//! HEAD: what a store says of itself, in two slots of which one is written while the other stays.
+//!
+//! Pure functions over bytes. Each slot lies in a 4 KiB page of its own and is checked by itself,
+//! so that a torn write spoils one slot at the most. `docs/format.md` has every byte.
+
+use spacefold_event_core::{Position, Timestamp};
+
+use crate::{
+    block::BlockHash,
+    frame::wire::{Cursor, is_extension, to_usize},
+};
+
+/// The format version that this build writes, and the only one that it reads.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+/// Bytes of the file.
+pub(crate) const HEAD_FILE_BYTES: usize = SLOTS * PAGE_BYTES;
+/// Bytes of one slot.
+pub(crate) const SLOT_BYTES: usize = 512;
+
+const SLOTS: usize = 2;
+const PAGE_BYTES: usize = 4_096;
+const MAGIC: [u8; 8] = *b"SFHEAD\0\0";
+const CRC_BYTES: usize = size_of::<u32>();
+const CRC_OFFSET: usize = SLOT_BYTES - CRC_BYTES;
+
+/// What a store says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// How often HEAD was written; the highest is the newest.
+    pub(crate) sequence: u64,
+    /// The store.
+    pub(crate) store_id: [u8; 16],
+    /// The use of the journal that may append.
+    pub(crate) incarnation: u64,
+    /// Everything up to here was synced; when `clean`, there is nothing beyond.
+    pub(crate) durable_head: Position,
+    /// Whether the store was closed after its last append.
+    pub(crate) clean: bool,
+    /// The last position in sealed files; 0 when there are none.
+    pub(crate) sealed_through: Position,
+    /// The hash of the last sealed block; that of the genesis when there is none.
+    pub(crate) sealed_hash: BlockHash,
+    /// When the store was created.
+    pub(crate) created_at: Timestamp,
+    /// How often a copy was found wrong and made anew from the other.
+    pub(crate) healed: u64,
+}
+
+/// Why bytes are no HEAD to go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeadError {
+    /// Nothing of it looks like a HEAD.
+    #[error("no HEAD of a store")]
+    NotAStore,
+    /// Written in a format that this build does not know.
+    #[error("a HEAD of format version {found}")]
+    UnknownFormat {
+        /// The version.
+        found: u32,
+    },
+    /// No slot is intact, or the file has not its length.
+    #[error("a HEAD that is damaged")]
+    Damaged,
+}
+
+/// Where in the file the slot for this sequence number lies.
+pub(crate) const fn slot_offset(sequence: u64) -> u64 {
+    // Lossless: a page has a few thousand bytes.
+    (sequence % 2) * PAGE_BYTES as u64
+}
+
+/// The newest intact slot of a file that is exactly `file`.
+pub(crate) fn parse(file: &[u8]) -> Result<Head, HeadError> {
+    let (pages, rest) = file.as_chunks::<PAGE_BYTES>();
+    if pages.len() != SLOTS || !rest.is_empty() {
+        let begin = file.get(..MAGIC.len()).unwrap_or(file);
+        let begins_like_one = MAGIC.starts_with(begin);
+        return Err(if begins_like_one { HeadError::Damaged } else { HeadError::NotAStore });
+    }
+    let slots: Vec<Result<Head, HeadError>> =
+        pages.iter().zip(0_u64..).map(|(page, index)| parse_slot(page, index)).collect();
+    // A slot that a later version wrote is newer than anything this one knows.
+    let unknown = slots.iter().find(|slot| matches!(slot, Err(HeadError::UnknownFormat { .. })));
+    if let Some(Err(unknown)) = unknown {
+        return Err(*unknown);
+    }
+    slots.into_iter().flatten().max_by_key(|head| head.sequence).ok_or(HeadError::Damaged)
+}
+
+/// How many slots have been written and are no longer intact. One is what a crash while HEAD was
+/// written leaves behind: it is no damage to report unless the store was closed since.
+pub(crate) fn damaged_slots(file: &[u8]) -> usize {
+    let (pages, _) = file.as_chunks::<PAGE_BYTES>();
+    let is_damaged = |(page, index): &(&[u8; PAGE_BYTES], u64)| {
+        page.iter().any(|byte| *byte != 0) && parse_slot(page, *index).is_err()
+    };
+    pages.iter().zip(0_u64..).filter(is_damaged).count()
+}
+
+impl Head {
+    /// The head as a slot, which belongs at [`slot_offset`].
+    pub(crate) fn encode_slot(&self) -> [u8; SLOT_BYTES] {
+        let mut bytes = Vec::with_capacity(SLOT_BYTES);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes.extend_from_slice(&[u8::from(self.clean), 0, 0, 0]);
+        bytes.extend_from_slice(&self.sequence.to_le_bytes());
+        bytes.extend_from_slice(&self.store_id);
+        bytes.extend_from_slice(&self.incarnation.to_le_bytes());
+        bytes.extend_from_slice(&self.durable_head.get().to_le_bytes());
+        bytes.extend_from_slice(&self.sealed_through.get().to_le_bytes());
+        bytes.extend_from_slice(&self.sealed_hash);
+        bytes.extend_from_slice(&self.created_at.as_micros().to_le_bytes());
+        bytes.extend_from_slice(&self.healed.to_le_bytes());
+        bytes.extend_from_slice(&0_u32.to_le_bytes());
+        bytes.resize(CRC_OFFSET, 0);
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        bytes.try_into().expect("the fields end before the checksum, the checksum ends the slot")
+    }
+}
+
+/// The slot at the start of a page, when it is intact and where it belongs.
+fn parse_slot(page: &[u8; PAGE_BYTES], index: u64) -> Result<Head, HeadError> {
+    let slot: &[u8; SLOT_BYTES] = page.first_chunk().ok_or(HeadError::Damaged)?;
+    let (checked, crc) = slot.split_at(CRC_OFFSET);
+    if !checked.starts_with(&MAGIC) || crc32c::crc32c(checked).to_le_bytes() != crc {
+        return Err(HeadError::Damaged);
+    }
+    let mut cursor = Cursor::new(checked);
+    let _magic: Option<[u8; 8]> = cursor.array();
+    let found = cursor.u32().ok_or(HeadError::Damaged)?;
+    if found != FORMAT_VERSION {
+        return Err(HeadError::UnknownFormat { found });
+    }
+    let head = read_fields(&mut cursor).ok_or(HeadError::Damaged)?;
+    if head.sequence % 2 == index { Ok(head) } else { Err(HeadError::Damaged) }
+}
+
+fn read_fields(cursor: &mut Cursor<'_>) -> Option<Head> {
+    let clean = match cursor.array()? {
+        [0, 0, 0, 0] => false,
+        [1, 0, 0, 0] => true,
+        _ => return None,
+    };
+    let head = Head {
+        clean,
+        sequence: cursor.u64()?,
+        store_id: cursor.array()?,
+        incarnation: cursor.u64()?,
+        durable_head: Position::new(cursor.u64()?),
+        sealed_through: Position::new(cursor.u64()?),
+        sealed_hash: cursor.array()?,
+        created_at: Timestamp::from_micros(cursor.i64()?)?,
+        healed: cursor.u64()?,
+    };
+    let extension_len = cursor.u32()?;
+    cursor.take(to_usize(extension_len)).is_some_and(is_extension).then_some(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> Head {
+        Head {
+            sequence: 6,
+            store_id: *b"0123456789abcdef",
+            incarnation: 3,
+            durable_head: Position::new(1_000),
+            clean: true,
+            sealed_through: Position::new(900),
+            sealed_hash: [7; 32],
+            created_at: Timestamp::from_micros(1_700_000_000_000_000).unwrap(),
+            healed: 2,
+        }
+    }
+
+    fn file(heads: &[Head]) -> Vec<u8> {
+        let mut bytes = vec![0; HEAD_FILE_BYTES];
+        for head in heads {
+            let start = usize::try_from(slot_offset(head.sequence)).unwrap();
+            bytes[start..start + SLOT_BYTES].copy_from_slice(&head.encode_slot());
+        }
+        bytes
+    }
+
+    fn newer() -> Head {
+        Head { sequence: 7, clean: false, durable_head: Position::new(2_000), ..head() }
+    }
+
+    fn with_crc(mut slot: [u8; SLOT_BYTES]) -> [u8; SLOT_BYTES] {
+        let crc = crc32c::crc32c(&slot[..CRC_OFFSET]);
+        slot[CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());
+        slot
+    }
+
+    #[test]
+    fn the_newest_slot_counts() {
+        assert_eq!(parse(&file(&[head()])), Ok(head()));
+        assert_eq!(parse(&file(&[head(), newer()])), Ok(newer()));
+        let newest = Head { sequence: 8, ..head() };
+        assert_eq!(parse(&file(&[newer(), newest.clone()])), Ok(newest));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_slot_is_detected() {
+        let intact = file(&[head(), newer()]);
+        assert_eq!(damaged_slots(&intact), 0);
+        for (slot, left) in [(0, newer()), (PAGE_BYTES, head())] {
+            for bit in 0..SLOT_BYTES * 8 {
+                let mut bytes = intact.clone();
+                bytes[slot + bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(parse(&bytes), Ok(left.clone()), "bit {bit}");
+                assert_eq!(damaged_slots(&bytes), 1, "bit {bit}");
+            }
+        }
+        for bit in 0..SLOT_BYTES * 8 {
+            let mut bytes = file(&[head()]);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(parse(&bytes), Err(HeadError::Damaged), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_length_is_damaged_or_no_head() {
+        let intact = file(&[head(), newer()]);
+        for len in 0..HEAD_FILE_BYTES {
+            assert_eq!(parse(&intact[..len]), Err(HeadError::Damaged), "{len}");
+        }
+        let mut longer = intact;
+        longer.push(0);
+        assert_eq!(parse(&longer), Err(HeadError::Damaged));
+        assert_eq!(parse(b"ref: refs/heads/main\n"), Err(HeadError::NotAStore));
+        assert_eq!(parse(b"x"), Err(HeadError::NotAStore));
+        assert_eq!(parse(&[0; HEAD_FILE_BYTES]), Err(HeadError::Damaged));
+    }
+
+    #[test]
+    fn a_slot_of_a_later_version_is_named_even_beside_one_that_is_known() {
+        let mut slot = head().encode_slot();
+        slot[8..12].copy_from_slice(&2_u32.to_le_bytes());
+        let mut bytes = file(&[head(), newer()]);
+        bytes[..SLOT_BYTES].copy_from_slice(&with_crc(slot));
+        assert_eq!(parse(&bytes), Err(HeadError::UnknownFormat { found: 2 }));
+    }
+
+    #[test]
+    fn a_slot_in_the_wrong_place_does_not_count() {
+        let mut bytes = file(&[newer()]);
+        bytes[..SLOT_BYTES].copy_from_slice(&Head { sequence: 9, ..head() }.encode_slot());
+        assert_eq!(parse(&bytes), Ok(newer()));
+        assert_eq!(damaged_slots(&bytes), 1);
+    }
+
+    #[test]
+    fn unknown_extension_fields_are_skipped() {
+        let extended = |field: &[u8], len: u32| {
+            let mut slot = head().encode_slot();
+            slot[112..116].copy_from_slice(&len.to_le_bytes());
+            slot[116..116 + field.len()].copy_from_slice(field);
+            let mut bytes = file(&[]);
+            bytes[..SLOT_BYTES].copy_from_slice(&with_crc(slot));
+            parse(&bytes)
+        };
+        assert_eq!(extended(&[9, 0, 2, 0, 0, 0, 1, 1], 8), Ok(head()));
+        assert_eq!(extended(&[9, 0, 3, 0, 0, 0, 1, 1], 8), Err(HeadError::Damaged));
+        assert_eq!(extended(&[], 393), Err(HeadError::Damaged));
+    }
+
+    #[test]
+    fn a_slot_has_the_bytes_that_version_1_was_released_with() {
+        let slot = head().encode_slot();
+        let hex =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        assert_eq!(hex(&slot[..116]), GOLDEN_FIELDS);
+        assert_eq!(slot[116..CRC_OFFSET], [0; CRC_OFFSET - 116]);
+        assert_eq!(hex(&slot[CRC_OFFSET..]), GOLDEN_CRC);
+    }
+
+    const GOLDEN_FIELDS: &str = "\
+     53464845414400000100000001000000060000000000000030313233343536373839616263646566\
+     0300000000000000e803000000000000840300000000000007070707070707070707070707070707\
+     0707070707070707070707070707070700401e18240a0600020000000000000000000000";
+    const GOLDEN_CRC: &str = "a77d7ff3";
+}

@@ -1,0 +1,81 @@
+//! The HEAD file: what is known about the store before anything else is read.
+
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use spacefold_event_core::StorageError;
+
+use crate::{
+    error::{Doing, OpenError},
+    head::{self, HEAD_FILE_BYTES, Head, HeadError, slot_offset},
+};
+
+/// The HEAD file, open; its two slots are written in turn.
+#[derive(Debug)]
+pub(crate) struct HeadFile {
+    path: PathBuf,
+    file: File,
+    head: Head,
+    damaged_slots: usize,
+}
+
+impl HeadFile {
+    /// Makes the file of a new store, both slots written.
+    pub(crate) fn create(path: &Path, head: &Head) -> Result<(), StorageError> {
+        let doing = || format!("creating {}", path.display());
+        let file = OpenOptions::new().write(true).create_new(true).open(path).doing(doing)?;
+        let length = u64::try_from(HEAD_FILE_BYTES).unwrap_or(u64::MAX);
+        file.set_len(length).doing(doing)?;
+        file.write_all_at(&head.encode_slot(), slot_offset(head.sequence)).doing(doing)?;
+        file.sync_all().doing(doing)
+    }
+
+    /// Reads the file of a store.
+    pub(crate) fn open(path: &Path, root: &Path) -> Result<Self, OpenError> {
+        let bytes = std::fs::read(path).doing(|| format!("reading {}", path.display()))?;
+        let head = head::parse(&bytes).map_err(|error| match error {
+            HeadError::UnknownFormat { found } => OpenError::UnknownFormat {
+                path: root.to_owned(),
+                found,
+                known: head::FORMAT_VERSION,
+            },
+            HeadError::NotAStore => OpenError::NotAStore {
+                path: root.to_owned(),
+                what: "its HEAD file is none of ours".to_owned(),
+            },
+            HeadError::Damaged => OpenError::NotAStore {
+                path: root.to_owned(),
+                what: "both slots of its HEAD file are damaged".to_owned(),
+            },
+        })?;
+        let file = OpenOptions::new().write(true).open(path);
+        let file = file.doing(|| format!("opening {}", path.display()))?;
+        Ok(Self { damaged_slots: head::damaged_slots(&bytes), path: path.to_owned(), file, head })
+    }
+
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Whether a slot was damaged after the store was closed: a crash while HEAD is written leaves
+    /// one, but not in a store that was closed since.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.head.clean && self.damaged_slots > 0
+    }
+
+    /// Changes the head and makes the change durable.
+    pub(crate) fn update(&mut self, change: impl FnOnce(&mut Head)) -> Result<(), StorageError> {
+        let mut head = self.head.clone();
+        change(&mut head);
+        head.sequence += 1;
+        self.file
+            .write_all_at(&head.encode_slot(), slot_offset(head.sequence))
+            .doing(|| format!("writing {}", self.path.display()))?;
+        self.file.sync_data().doing(|| format!("syncing {}", self.path.display()))?;
+        self.head = head;
+        Ok(())
+    }
+}

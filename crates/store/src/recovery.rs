@@ -1,0 +1,401 @@
+//! Opening: from what is on disk to what readers see; sled's copy is made anew when it is wrong.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    sync::PoisonError,
+};
+
+use spacefold_event_core::{EncodedBody, Position, ReadError, Records, StorageError, Timestamp};
+
+use crate::{
+    block::{self, Block},
+    block_index::BlockIndex,
+    block_plan::BlockPlan,
+    error::{Doing, OpenError},
+    folder::{Folder, sync_folder},
+    frame::{self, FILE_HEADER_BYTES, FileHeader, Frame, FrameContext, GROUP_ALIGNMENT},
+    head::Head,
+    head_file::HeadFile,
+    journal::JournalEnd,
+    scan::{self, Scan},
+    sealed_files::SealedFiles,
+    sealer::INDEX_KEY,
+    shared::Shared,
+    sled_copy::{self, SledCopy, SledError},
+    tail::TailRun,
+    view::View,
+};
+
+/// A store that has been read back.
+pub(crate) struct Recovered {
+    pub(crate) shared: Shared,
+    pub(crate) end: JournalEnd,
+    /// Bytes of the blocks that are in no sealed file.
+    pub(crate) unfiled_bytes: usize,
+}
+
+/// Why sled's copy is not taken as it is.
+enum CopyFault {
+    /// It is wrong: set it aside.
+    Wrong(String),
+    Failed(OpenError),
+}
+
+impl<E: Into<OpenError>> From<E> for CopyFault {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Reads a store back. The lock must be held.
+pub(crate) fn recover(folder: &Folder) -> Result<Recovered, OpenError> {
+    let mut head_file = HeadFile::open(&folder.head(), folder.root())?;
+    let sealed = SealedFiles::open(folder, head_file.head().store_id)?;
+    let head = known_head(head_file.head(), &sealed, folder)?;
+    let (sled, view, scan) = match load(folder, &head, &sealed) {
+        Ok(loaded) => loaded,
+        Err(CopyFault::Failed(error)) => return Err(error),
+        Err(CopyFault::Wrong(what)) => {
+            tracing::warn!(what, "sled's copy of the log is wrong: making it anew");
+            let made = make_anew(folder, &head, &sealed)?;
+            head_file.update(|head| head.healed += 1)?;
+            made
+        }
+    };
+    let mut end = scan.end;
+    if let Some(cut) = &scan.cut {
+        tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn tail");
+    }
+    if !head.clean || scan.cut.is_some() || scan.end.head != head.durable_head {
+        end = rewrite_last_file(folder, &mut head_file, &scan)?;
+    }
+    let unfiled = view.index.blocks_from(head.sealed_through.next()).count();
+    let shared = Shared::new(folder.clone(), head.store_id, head_file, view, sled);
+    // A block takes some 20 KB: a guess is enough to decide when to file them.
+    Ok(Recovered { shared, end, unfiled_bytes: unfiled * 20_000 })
+}
+
+/// HEAD, brought up to the sealed files: a crash may have come between writing one and noting it.
+fn known_head(head: &Head, sealed: &SealedFiles, folder: &Folder) -> Result<Head, OpenError> {
+    if sealed.end() < head.sealed_through {
+        return Err(OpenError::JournalDamaged {
+            position: sealed.end().next(),
+            file: folder.sealed(),
+            offset: 0,
+            what: format!("the sealed files end before position {}", head.sealed_through),
+        });
+    }
+    let durable_head = head.durable_head.max(sealed.end());
+    let (sealed_through, sealed_hash) = (sealed.end(), sealed.last_hash());
+    Ok(Head { sealed_through, sealed_hash, durable_head, ..head.clone() })
+}
+
+/// Opens sled's copy and the journal, each checked against the other.
+fn load(
+    folder: &Folder,
+    head: &Head,
+    sealed: &SealedFiles,
+) -> Result<(SledCopy, View, Scan), CopyFault> {
+    if head.durable_head > Position::START && fs::symlink_metadata(folder.sled()).is_err() {
+        return Err(CopyFault::Wrong("it is missing".to_owned()));
+    }
+    let sled = SledCopy::open(&folder.sled()).map_err(copy_fault)?;
+    let (index, last) = read_copy(&sled, head, sealed)?;
+    let known = head.durable_head.max(index.end());
+    let end = index.end();
+    let (view, scan) = read_journal(folder, head, known, index, last.as_ref())?;
+    // Closing seals every full block there is.
+    if head.clean && BlockPlan::next(view.tail.runs(), end.next()).is_some() {
+        return Err(CopyFault::Wrong(format!("it ends at position {end}")));
+    }
+    Ok((sled, view, scan))
+}
+
+/// Sets sled's copy aside, if one is there, and makes it anew from the journal.
+fn make_anew(
+    folder: &Folder,
+    head: &Head,
+    sealed: &SealedFiles,
+) -> Result<(SledCopy, View, Scan), OpenError> {
+    if fs::symlink_metadata(folder.sled()).is_ok() {
+        sled_copy::set_aside(&folder.sled())?;
+    }
+    let made = SledCopy::open(&folder.sled()).map_err(copy_fault).and_then(|sled| {
+        let (index, last) = read_copy(&sled, head, sealed)?;
+        let (view, scan) = read_journal(folder, head, head.durable_head, index, last.as_ref())?;
+        Ok((sled, view, scan))
+    });
+    made.map_err(|fault| match fault {
+        CopyFault::Failed(error) => error,
+        CopyFault::Wrong(what) => {
+            StorageError::new("making sled's copy of the log anew", what).into()
+        }
+    })
+}
+
+/// The index of the blocks that sled has, those of sealed files it lacked now among them, and the
+/// last block.
+fn read_copy(
+    sled: &SledCopy,
+    head: &Head,
+    sealed: &SealedFiles,
+) -> Result<(BlockIndex, Option<Records>), CopyFault> {
+    let genesis = block::genesis(head.store_id);
+    let stored = sled.get_blob(INDEX_KEY).map_err(copy_fault)?;
+    let stored = stored.and_then(|bytes| BlockIndex::decode(&bytes));
+    let mut last = None;
+    let mut index = match stored {
+        Some(index) if index.block_count() > 0 => {
+            let block = block_holding(sled, index.end(), head)?;
+            match block {
+                Some(block) if block.hash == index.last_hash() => {
+                    last = Some(block.records);
+                    index
+                }
+                _ => BlockIndex::new(genesis),
+            }
+        }
+        _ => BlockIndex::new(genesis),
+    };
+    while let Some(block) = block_at(sled, index.end().next(), head)? {
+        if block.previous != index.last_hash() {
+            return Err(CopyFault::Wrong("a block that does not follow the one before".to_owned()));
+        }
+        index.add(&block.records, block.hash);
+        last = Some(block.records);
+    }
+    let newest = sled.last_block().map_err(copy_fault)?;
+    if newest.is_some_and(|newest| newest.first() > index.end()) {
+        return Err(CopyFault::Wrong(format!("no block at position {}", index.end().next())));
+    }
+    let mut gap = None;
+    sealed.blocks_from(index.end().next(), &mut |block, bytes| {
+        let first = block.records.first_position();
+        if gap.is_none() && (first != index.end().next() || block.previous != index.last_hash()) {
+            gap = Some(first);
+        }
+        if gap.is_some() {
+            return Ok(());
+        }
+        let put = sled.put_block(first, &mut block::split(bytes));
+        put.map_err(|error| StorageError::new(format!("putting the block at {first}"), error))?;
+        index.add(&block.records, block.hash);
+        last = Some(block.records.clone());
+        Ok(())
+    })?;
+    if let Some(first) = gap {
+        return Err(CopyFault::Wrong(format!("it does not fit the sealed block at {first}")));
+    }
+    if head.sealed_through > Position::START {
+        let block = block_holding(sled, head.sealed_through, head)?;
+        if block.is_none_or(|block| block.hash != head.sealed_hash) {
+            let what = format!("its block at {} is not the sealed one", head.sealed_through);
+            return Err(CopyFault::Wrong(what));
+        }
+    }
+    Ok((index, last))
+}
+
+/// The block that begins at a position.
+fn block_at(sled: &SledCopy, first: Position, head: &Head) -> Result<Option<Block>, CopyFault> {
+    let block = block_holding(sled, first, head)?;
+    Ok(block.filter(|block| block.records.first_position() == first))
+}
+
+/// The last block that begins at or before a position.
+fn block_holding(
+    sled: &SledCopy,
+    position: Position,
+    head: &Head,
+) -> Result<Option<Block>, CopyFault> {
+    let stored = sled.block_at_or_before(position).map_err(copy_fault)?;
+    let Some(stored) = stored else {
+        return Ok(None);
+    };
+    let block = block::decode(&stored.bytes(), head.store_id);
+    let block = block.map_err(|error| CopyFault::Wrong(error.to_string()))?;
+    if block.records.first_position() != stored.first() {
+        return Err(CopyFault::Wrong(format!("another block at position {}", stored.first())));
+    }
+    Ok(Some(block))
+}
+
+/// Reads the journal behind the blocks into the tail, and checks that the last block is made of
+/// what the journal holds.
+fn read_journal(
+    folder: &Folder,
+    head: &Head,
+    known: Position,
+    index: BlockIndex,
+    last: Option<&Records>,
+) -> Result<(View, Scan), CopyFault> {
+    let sealed_end = index.end();
+    let last_recorded_at = last.map_or(Timestamp::MIN, Records::last_recorded_at);
+    let mut view = View::new(index, last_recorded_at);
+    let from = last.map_or(sealed_end.next(), Records::first_position);
+    let mut differs = None;
+    let scan = scan::scan(folder, head, known, &mut |frame| {
+        if frame.header.last_position() < from {
+            return Ok(());
+        }
+        let run = tail_run(frame)?;
+        differs = differs.or_else(|| last.and_then(|last| first_difference(last, &run.records)));
+        if frame.header.last_position() > sealed_end {
+            view.publish(run);
+        }
+        Ok(())
+    })?;
+    match differs {
+        Some(position) => Err(CopyFault::Wrong(format!("another event at position {position}"))),
+        None => Ok((view, scan)),
+    }
+}
+
+/// The first position at which a block and an append hold different events.
+fn first_difference(block: &Records, run: &Records) -> Option<Position> {
+    let first = block.first_position().max(run.first_position());
+    let end = block.last_position().min(run.last_position());
+    let id = |records: &Records, position: Position| {
+        let place = usize::try_from(position.since(records.first_position())).ok()?;
+        records.event_ids().get(place).copied()
+    };
+    let mut positions = (first.get()..=end.get()).map(Position::new);
+    positions.find(|position| id(block, *position) != id(run, *position))
+}
+
+fn tail_run(frame: &Frame<'_>) -> Result<TailRun, OpenError> {
+    let position = frame.header.first_position;
+    let records = frame.records().map_err(|error| {
+        StorageError::new(format!("unpacking the append at position {position}"), error)
+    })?;
+    Ok(TailRun { records, body_bytes: frame.body.len() })
+}
+
+fn copy_fault(error: SledError) -> CopyFault {
+    match error {
+        SledError::Broken(what) => CopyFault::Wrong(what),
+        SledError::Storage(error) => CopyFault::Failed(error.into()),
+        SledError::ProcessRestartRequired => CopyFault::Failed(OpenError::ProcessRestartRequired {
+            what: SledError::ProcessRestartRequired.to_string(),
+        }),
+    }
+}
+
+/// Puts the frames of the last file, which may have been read from the page cache and never have
+/// reached the disk, into a new file that is synced, and gives the old one up.
+fn rewrite_last_file(
+    folder: &Folder,
+    head_file: &mut HeadFile,
+    scan: &Scan,
+) -> Result<JournalEnd, OpenError> {
+    head_file.update(|head| head.incarnation += 1)?;
+    let head = head_file.head().clone();
+    let mut end = scan.end;
+    if scan.end.number > 0 {
+        let old = folder.journal_file(scan.end.number);
+        let bytes = fs::read(&old).doing(|| format!("reading {}", old.display()))?;
+        let (copy, crc) = copy_frames(&bytes, &head, scan.end.head)?;
+        let unfinished = old.with_extension("unfinished");
+        let doing = || format!("writing {}", unfinished.display());
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&unfinished)
+            .doing(doing)?;
+        file.write_all(&copy).doing(doing)?;
+        file.sync_all().doing(doing)?;
+        // One name at any moment: the old file is replaced by the new one.
+        fs::rename(&unfinished, &old).doing(|| format!("replacing {}", old.display()))?;
+        sync_folder(&folder.journal())?;
+        end.offset = u64::try_from(copy.len()).unwrap_or(u64::MAX);
+        end.crc = crc;
+    }
+    if let Some(cut) = scan.cut.as_ref().filter(|cut| cut.offset == 0) {
+        // A file that was being made when the process stopped: nothing was ever written to it.
+        fs::remove_file(&cut.file).doing(|| format!("removing {}", cut.file.display()))?;
+        sync_folder(&folder.journal())?;
+    }
+    head_file.update(|head| {
+        head.durable_head = end.head;
+        head.clean = true;
+    })?;
+    Ok(end)
+}
+
+/// The frames of a file up to a position, under the incarnation of `head`, as a file of their
+/// own, and the checksum of the last.
+fn copy_frames(bytes: &[u8], head: &Head, through: Position) -> Result<(Vec<u8>, u32), OpenError> {
+    let copying = |what: String| StorageError::new("copying the tail of the journal", what);
+    let header = FileHeader::parse(bytes, head.store_id).map_err(|e| copying(e.to_string()))?;
+    let header = FileHeader { incarnation: head.incarnation, ..header };
+    let mut copy = header.encode().to_vec();
+    let mut crc = header.previous_crc;
+    let mut next = header.first_position;
+    let mut offset = FILE_HEADER_BYTES;
+    while next <= through {
+        let at = |offset: usize| {
+            let rest = bytes.get(offset..).unwrap_or(&[]);
+            frame::parse(rest, head.store_id).ok().filter(|f| f.header.first_position == next)
+        };
+        let aligned = offset.next_multiple_of(GROUP_ALIGNMENT);
+        let found = at(offset).map(|f| (offset, f)).or_else(|| at(aligned).map(|f| (aligned, f)));
+        let (start, frame) = found.ok_or_else(|| copying(format!("no frame at {next}")))?;
+        let records = frame.records().map_err(|error| copying(error.to_string()))?;
+        let body = EncodedBody { bytes: frame.body.to_vec(), count: records.len() };
+        let context = FrameContext {
+            store_id: head.store_id,
+            incarnation: head.incarnation,
+            previous_crc: crc,
+        };
+        let synced = frame.header.synced_through;
+        crc = frame::encode(&mut copy, &context, synced, records.assignments(), &body);
+        next = frame.header.last_position().next();
+        offset = start + frame.len;
+    }
+    copy.resize(copy.len().next_multiple_of(GROUP_ALIGNMENT), 0);
+    Ok((copy, crc))
+}
+
+/// Makes sled's copy of an open store anew: what is in sealed files at once, the rest goes back
+/// into the tail, from which the sealer takes it again.
+pub(crate) fn rebuild_copy(shared: &Shared) -> Result<(), ReadError> {
+    let _maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+    let head = {
+        let head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+        head_file.head().clone()
+    };
+    let failed = |error: OpenError| match error {
+        OpenError::Storage(error) => ReadError::Storage(error),
+        other => StorageError::new("making sled's copy of the log anew", other).into(),
+    };
+    shared.replace_copy(|durable_head| {
+        let sealed = SealedFiles::open(&shared.folder, shared.store_id).map_err(failed)?;
+        sled_copy::set_aside(&shared.folder.sled())?;
+        let wrong = |fault| match fault {
+            CopyFault::Failed(error) => failed(error),
+            CopyFault::Wrong(what) => {
+                StorageError::new("making sled's copy of the log anew", what).into()
+            }
+        };
+        let sled = SledCopy::open(&shared.folder.sled()).map_err(copy_fault).map_err(wrong)?;
+        let (index, last) = read_copy(&sled, &head, &sealed).map_err(wrong)?;
+        let last_recorded_at = last.as_ref().map_or(Timestamp::MIN, Records::last_recorded_at);
+        let sealed_end = index.end();
+        let mut view = View::new(index, last_recorded_at);
+        // The writer may be writing behind the durable head: what stands there is not ours yet.
+        scan::scan(&shared.folder, &head, durable_head, &mut |frame| {
+            let range = sealed_end.next()..=durable_head;
+            if range.contains(&frame.header.last_position()) {
+                view.publish(tail_run(frame)?);
+            }
+            Ok(())
+        })
+        .map_err(failed)?;
+        Ok::<_, ReadError>((sled, view))
+    })?;
+    let mut head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+    head_file.update(|head| head.healed += 1)?;
+    Ok(())
+}

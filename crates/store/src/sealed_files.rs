@@ -1,0 +1,157 @@
+//! The sealed files of the journal: blocks, immutable, synced, chained from file to file.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use spacefold_event_core::{Position, StorageError};
+
+use crate::{
+    block::{
+        self, Block, BlockError, BlockHash, EncodedBlock,
+        sealed::{self, SealedEntry, SealedIndex},
+    },
+    error::{Doing, OpenError},
+    folder::{Folder, sync_folder},
+};
+
+/// What is done with each block and its bytes.
+pub(crate) type VisitBlock<'v> = dyn FnMut(&Block, &[u8]) -> Result<(), OpenError> + 'v;
+
+/// The sealed files of a store, ascending.
+#[derive(Debug)]
+pub(crate) struct SealedFiles {
+    store_id: [u8; 16],
+    files: Vec<(PathBuf, SealedIndex)>,
+}
+
+impl SealedFiles {
+    /// Reads the index of every sealed file and checks that they follow one another.
+    pub(crate) fn open(folder: &Folder, store_id: [u8; 16]) -> Result<Self, OpenError> {
+        let mut files: Vec<(PathBuf, SealedIndex)> = Vec::new();
+        let mut next = Position::new(1);
+        let mut previous = block::genesis(store_id);
+        for number in Folder::numbered(&folder.sealed(), "sealed")? {
+            let path = folder.sealed_file(Position::new(number));
+            let damaged = |what: String| OpenError::JournalDamaged {
+                position: next,
+                file: path.clone(),
+                offset: 0,
+                what,
+            };
+            let index = read_index(&path, store_id)?.map_err(|error| damaged(error.to_string()))?;
+            if index.first_position != next || index.previous != previous {
+                return Err(damaged(format!("the file begins at {}", index.first_position)));
+            }
+            next = index.last_position.next();
+            previous = index.last_hash;
+            files.push((path, index));
+        }
+        Ok(Self { store_id, files })
+    }
+
+    /// The position of the last event in a sealed file.
+    pub(crate) fn end(&self) -> Position {
+        self.files.last().map_or(Position::START, |(_, index)| index.last_position)
+    }
+
+    /// The hash of the last block in a sealed file.
+    pub(crate) fn last_hash(&self) -> BlockHash {
+        self.files
+            .last()
+            .map_or_else(|| block::genesis(self.store_id), |(_, index)| index.last_hash)
+    }
+
+    /// Reads every block from the one at `from` on, checked against its own hash and the chain.
+    pub(crate) fn blocks_from(
+        &self,
+        from: Position,
+        visit: &mut VisitBlock<'_>,
+    ) -> Result<(), OpenError> {
+        for (path, index) in self.files.iter().filter(|(_, index)| index.last_position >= from) {
+            let file = File::open(path).doing(|| format!("opening {}", path.display()))?;
+            let mut previous = None;
+            for entry in index.blocks.iter().filter(|entry| entry.first_position >= from) {
+                let damaged = |error: BlockError| OpenError::JournalDamaged {
+                    position: entry.first_position,
+                    file: path.clone(),
+                    offset: entry.offset,
+                    what: error.to_string(),
+                };
+                let bytes = read_block(&file, path, *entry)?;
+                let block = block::decode(&bytes, self.store_id).map_err(damaged)?;
+                block.verify_hash().map_err(damaged)?;
+                if block.records.first_position() != entry.first_position
+                    || previous.is_some_and(|previous| previous != block.previous)
+                {
+                    return Err(damaged(BlockError::WrongHash));
+                }
+                previous = Some(block.hash);
+                visit(&block, &bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a sealed file: complete under another name, synced, renamed, its folder synced. Answers
+/// what it holds.
+pub(crate) fn write(
+    folder: &Folder,
+    store_id: [u8; 16],
+    blocks: &[EncodedBlock],
+) -> Result<SealedIndex, StorageError> {
+    let bytes = sealed::encode(store_id, blocks)
+        .map_err(|error| StorageError::new("making a sealed file", error))?;
+    let index = sealed::parse(&bytes, store_id)
+        .map_err(|error| StorageError::new("checking a sealed file before it is written", error))?;
+    let path = folder.sealed_file(index.first_position);
+    let unfinished = path.with_extension("unfinished");
+    let doing = || format!("writing {}", unfinished.display());
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&unfinished);
+    let file = file.as_mut().map_err(|error| StorageError::new(doing(), error.to_string()))?;
+    file.write_all(&bytes).doing(doing)?;
+    file.sync_all().doing(doing)?;
+    fs::rename(&unfinished, &path).doing(|| format!("renaming {}", unfinished.display()))?;
+    sync_folder(&folder.sealed())?;
+    Ok(index)
+}
+
+fn read_index(
+    path: &Path,
+    store_id: [u8; 16],
+) -> Result<Result<SealedIndex, BlockError>, StorageError> {
+    let doing = || format!("reading {}", path.display());
+    let file = File::open(path).doing(doing)?;
+    let len = file.metadata().doing(doing)?.len();
+    let mut header = [0; sealed::HEADER_BYTES];
+    let mut tail = [0; sealed::TAIL_BYTES];
+    let tail_len = u64::try_from(sealed::TAIL_BYTES).unwrap_or(u64::MAX);
+    let shortest = u64::try_from(sealed::HEADER_BYTES).unwrap_or(u64::MAX) + tail_len;
+    if len < shortest {
+        return Ok(Err(BlockError::WrongLength));
+    }
+    file.read_exact_at(&mut header, 0).doing(doing)?;
+    file.read_exact_at(&mut tail, len - tail_len).doing(doing)?;
+    let footer_len = match sealed::footer_len(&tail) {
+        Ok(footer_len) => footer_len,
+        Err(error) => return Ok(Err(error)),
+    };
+    let Some(start) = u64::try_from(footer_len).ok().and_then(|footer| len.checked_sub(footer))
+    else {
+        return Ok(Err(BlockError::WrongLength));
+    };
+    let mut footer = vec![0; footer_len];
+    file.read_exact_at(&mut footer, start).doing(doing)?;
+    Ok(sealed::parse_parts(&header, &footer, len, store_id))
+}
+
+fn read_block(file: &File, path: &Path, entry: SealedEntry) -> Result<Vec<u8>, StorageError> {
+    let mut bytes = vec![0; usize::try_from(entry.len).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut bytes, entry.offset)
+        .doing(|| format!("reading {} at byte {}", path.display(), entry.offset))?;
+    Ok(bytes)
+}

@@ -1,0 +1,363 @@
+//! What the threads of an open store share, and how events are read.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::AtomicBool,
+    },
+    time::{Duration, Instant},
+};
+
+use quick_cache::{Weighter, sync::Cache};
+use spacefold_event_core::{
+    EventFilter, Page, Position, Read, ReadError, RecordedEvent, Records, Revision, StorageError,
+    Timestamp,
+};
+
+use crate::{
+    block,
+    folder::Folder,
+    head_file::HeadFile,
+    sled_copy::{SledCopy, SledError},
+    view::{Located, View},
+};
+
+/// Bytes of unpacked blocks that are kept for the next read.
+const CACHE_BYTES: u64 = 32 << 20;
+/// Bytes of the tail at which appends wait for the sealer.
+const MAX_TAIL_BYTES: usize = 64 << 20;
+/// Blocks and appends that one page of a read touches at the most.
+const MAX_PAGE_RUNS: usize = 256;
+
+/// An open store, as all of its threads see it.
+pub(crate) struct Shared {
+    pub(crate) folder: Folder,
+    pub(crate) store_id: [u8; 16],
+    pub(crate) head_file: Mutex<HeadFile>,
+    /// Held while blocks are made, filed or rebuilt.
+    pub(crate) maintenance: Mutex<()>,
+    /// Whether the index has changed since it was kept.
+    pub(crate) index_changed: AtomicBool,
+    view: RwLock<View>,
+    /// `None` once the store is closed.
+    sled: RwLock<Option<Arc<SledCopy>>>,
+    cache: Cache<Position, Records, RecordsWeight>,
+    progress: Mutex<Progress>,
+    progressed: Condvar,
+}
+
+/// What waiting callers wait for.
+#[derive(Debug, Default)]
+struct Progress {
+    durable_head: Position,
+    tail_bytes: usize,
+    closed: bool,
+    /// Why the store takes no appends any more.
+    failure: Option<String>,
+}
+
+#[derive(Clone)]
+struct RecordsWeight;
+
+impl Weighter<Position, Records> for RecordsWeight {
+    fn weight(&self, _: &Position, records: &Records) -> u64 {
+        u64::try_from(records.memory_bytes()).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// Why a block could not be read from sled's copy.
+enum BlockMiss {
+    /// The copy is wrong: it has to be rebuilt.
+    Wrong(String),
+    Failed(ReadError),
+}
+
+impl Shared {
+    pub(crate) fn new(
+        folder: Folder,
+        store_id: [u8; 16],
+        head_file: HeadFile,
+        view: View,
+        sled: SledCopy,
+    ) -> Self {
+        let progress = Progress {
+            durable_head: view.durable_head(),
+            tail_bytes: view.tail.body_bytes(),
+            ..Progress::default()
+        };
+        Self {
+            folder,
+            store_id,
+            head_file: Mutex::new(head_file),
+            maintenance: Mutex::new(()),
+            index_changed: AtomicBool::new(false),
+            view: RwLock::new(view),
+            sled: RwLock::new(Some(Arc::new(sled))),
+            cache: Cache::with_weighter(1_024, CACHE_BYTES, RecordsWeight),
+            progress: Mutex::new(progress),
+            progressed: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn sled(&self) -> Result<Arc<SledCopy>, ReadError> {
+        let sled = self.sled.read().unwrap_or_else(PoisonError::into_inner);
+        sled.clone().ok_or(ReadError::Closed)
+    }
+
+    /// Lets go of the copy: the store is closed.
+    pub(crate) fn drop_sled(&self) {
+        *self.sled.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Puts a copy that `make` makes, and what readers see of it, in the place of the one there.
+    /// Readers wait meanwhile. After an error there is no copy any more.
+    pub(crate) fn replace_copy<E>(
+        &self,
+        make: impl FnOnce(Position) -> Result<(SledCopy, View), E>,
+    ) -> Result<(), E> {
+        let mut sled = self.sled.write().unwrap_or_else(PoisonError::into_inner);
+        *sled = None;
+        let mut view = self.view_mut();
+        let (new_sled, new_view) = make(view.durable_head())?;
+        *view = new_view;
+        *sled = Some(Arc::new(new_sled));
+        self.cache.clear();
+        Ok(())
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whoever waits what the view has come to.
+    pub(crate) fn announce(&self) {
+        let (durable_head, tail_bytes) = {
+            let view = self.view();
+            (view.durable_head(), view.tail.body_bytes())
+        };
+        let mut progress = self.progress();
+        progress.durable_head = progress.durable_head.max(durable_head);
+        progress.tail_bytes = tail_bytes;
+        drop(progress);
+        self.progressed.notify_all();
+    }
+
+    /// Refuses appends from now on.
+    pub(crate) fn fail(&self, reason: &dyn std::fmt::Display) {
+        self.progress().failure.get_or_insert_with(|| reason.to_string());
+        self.progressed.notify_all();
+    }
+
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.progress().failure.clone()
+    }
+
+    pub(crate) fn mark_closed(&self) {
+        self.progress().closed = true;
+        self.progressed.notify_all();
+    }
+
+    pub(crate) fn durable_head(&self) -> Position {
+        self.progress().durable_head
+    }
+
+    pub(crate) fn wait_durable(
+        &self,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<Position, ReadError> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut progress = self.progress();
+        while progress.durable_head < position {
+            if progress.closed {
+                return Err(ReadError::Closed);
+            }
+            let now = Instant::now();
+            let left = deadline.map_or(Duration::MAX, |end| end.saturating_duration_since(now));
+            if left.is_zero() {
+                break;
+            }
+            let waited =
+                self.progressed.wait_timeout(progress, left.min(Duration::from_secs(3600)));
+            (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(progress.durable_head)
+    }
+
+    /// Waits while the sealer is behind by more than the tail may hold.
+    pub(crate) fn wait_for_room(&self) {
+        let mut progress = self.progress();
+        while progress.tail_bytes > MAX_TAIL_BYTES && progress.failure.is_none() {
+            progress = self.progressed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The run that holds the event at a position, from the block or the tail; `None` beyond the
+    /// durable head. Sled's copy is rebuilt when it turns out to be wrong.
+    pub(crate) fn records_at(&self, position: Position) -> Result<Option<Records>, ReadError> {
+        let mut rebuilt = false;
+        loop {
+            let located = self.view().locate(position);
+            let first = match located {
+                Located::Beyond => return Ok(None),
+                Located::Tail(records) => return Ok(Some(records)),
+                Located::Block(first) => first,
+            };
+            match self.block(first) {
+                Ok(records) if records.last_position() >= position => return Ok(Some(records)),
+                Ok(_) if !rebuilt => self.rebuild_copy("a block that is too short")?,
+                Err(BlockMiss::Wrong(what)) if !rebuilt => self.rebuild_copy(&what)?,
+                Err(BlockMiss::Failed(error)) => return Err(error),
+                Ok(_) | Err(BlockMiss::Wrong(_)) => {
+                    let doing = format!("reading the block at position {first}");
+                    return Err(StorageError::new(doing, "it stays wrong after a rebuild").into());
+                }
+            }
+            rebuilt = true;
+        }
+    }
+
+    fn block(&self, first: Position) -> Result<Records, BlockMiss> {
+        if let Some(records) = self.cache.get(&first) {
+            return Ok(records);
+        }
+        let sled = self.sled().map_err(BlockMiss::Failed)?;
+        let stored = sled.block_at_or_before(first).map_err(|error| match error {
+            SledError::Broken(what) => BlockMiss::Wrong(what),
+            SledError::Storage(error) => BlockMiss::Failed(error.into()),
+            SledError::ProcessRestartRequired => {
+                let doing = format!("reading the block at position {first}");
+                let cause = "an I/O thread of the storage engine has panicked: restart the process";
+                BlockMiss::Failed(StorageError::new(doing, cause).into())
+            }
+        })?;
+        let stored = stored.filter(|stored| stored.first() == first);
+        let stored =
+            stored.ok_or_else(|| BlockMiss::Wrong(format!("no block at position {first}")))?;
+        let block = block::decode(&stored.bytes(), self.store_id)
+            .map_err(|error| BlockMiss::Wrong(error.to_string()))?;
+        if block.records.first_position() != first {
+            return Err(BlockMiss::Wrong(format!("another block at position {first}")));
+        }
+        self.cache.insert(first, block.records.clone());
+        Ok(block.records)
+    }
+
+    fn rebuild_copy(&self, what: &str) -> Result<(), ReadError> {
+        tracing::warn!(what, "the readable copy of the log is wrong: rebuilding it");
+        crate::recovery::rebuild_copy(self)
+    }
+
+    pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        let mut page = Page::empty(read.from.max(Position::new(1)));
+        for _ in 0..MAX_PAGE_RUNS {
+            let (next, durable_head) = {
+                let view = self.view();
+                (view.skip_to_candidate(page.next(), &read.filter), view.durable_head())
+            };
+            page.advance(next.min(read.to.next()).min(durable_head.next()));
+            if next > read.to.min(durable_head) || page.len() >= read.limit {
+                break;
+            }
+            let Some(records) = self.records_at(next)? else {
+                break;
+            };
+            let first = records.first_position();
+            let left = read.limit - page.len();
+            page.add(records, next, read.to, &read.filter, left)
+                .map_err(|cause| ReadError::Corrupt { position: first, cause })?;
+        }
+        Ok(page)
+    }
+
+    /// Where the event at this revision of a space stands, up to the durable head.
+    pub(crate) fn position_of(
+        &self,
+        space_id: &str,
+        revision: Revision,
+    ) -> Result<Option<Position>, ReadError> {
+        let near = self.view().near_revision(space_id, revision);
+        let Some(near) = near else { return Ok(None) };
+        let Some(records) = self.records_at(near)? else {
+            return Ok(None);
+        };
+        let mut envelopes = records.envelopes();
+        let found = envelopes.find(|e| e.space_id == space_id && e.revision == revision);
+        Ok(found.map(|event| event.position))
+    }
+
+    pub(crate) fn read_space(
+        &self,
+        space_id: &str,
+        from: Revision,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        match self.position_of(space_id, from.max(Revision::new(1)))? {
+            None => Ok(Page::empty(self.durable_head().next())),
+            Some(position) => {
+                let filter = EventFilter::all().spaces([space_id]);
+                self.read(&Read::from(position).matching(filter).limit(limit))
+            }
+        }
+    }
+
+    pub(crate) fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {
+        if position == Position::START {
+            return Ok(None);
+        }
+        let records = self.records_at(position)?;
+        records.map_or(Ok(None), |records| recorded_event(&records, position))
+    }
+
+    pub(crate) fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
+        let (block, index_end, durable_head) = {
+            let view = self.view();
+            (view.index.block_as_of(time), view.index.end(), view.durable_head())
+        };
+        // Times never decrease: the last event at or before `time` is in that block, or in the
+        // tail when the block is the last and ends before `time`.
+        let mut last = Position::START;
+        let mut next = match block {
+            Some(first) => first,
+            None if index_end == Position::START => Position::new(1),
+            None => return Ok(Position::START),
+        };
+        while next <= durable_head {
+            let Some(records) = self.records_at(next)? else {
+                break;
+            };
+            if records.first_recorded_at() > time {
+                break;
+            }
+            let mut envelopes = records.envelopes();
+            if let Some(later) = envelopes.find(|event| event.recorded_at > time) {
+                return Ok(later.position.previous());
+            }
+            last = records.last_position();
+            next = last.next();
+        }
+        Ok(last.min(durable_head))
+    }
+}
+
+/// The event at a position of a run, owned.
+pub(crate) fn recorded_event(
+    records: &Records,
+    position: Position,
+) -> Result<Option<RecordedEvent>, ReadError> {
+    let place = position.since(records.first_position());
+    let envelope = usize::try_from(place).ok().and_then(|index| records.envelope(index));
+    let Some(envelope) = envelope else {
+        return Ok(None);
+    };
+    let event = envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
+    Ok(Some(event.to_owned_event()))
+}

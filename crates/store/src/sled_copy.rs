@@ -1,0 +1,597 @@
+//! The readable copy of the log, in sled: the one file of the project that names it.
+//!
+//! Two trees. `log` holds blocks: key = first position (u64) and part (u16), big-endian, so that
+//! keys sort as positions do; the parts of a block in order are its bytes. `state` holds blobs of
+//! derived state: a directory entry for each (`d`, key) and parts (`p`, hash of the key,
+//! generation, part).
+//!
+//! What this file assumes of sled 0.34.7, and does about it:
+//! - Nothing here is the only copy of anything. sled may lose, reorder or silently forget what
+//!   it holds; callers check what they read, and rebuild.
+//! - sled panics on damage. Every call goes through `attempt`: the panic becomes
+//!   [`SledError::Broken`] and prints nothing, and the copy is not touched again.
+//! - After a panic in one of sled's own threads, waiting for sled may never end, in the whole
+//!   process: [`SledError::ProcessRestartRequired`]. Opening, flushing and closing are watched
+//!   from outside, so that they end nevertheless.
+//! - `flush` does not reach the disk on Linux: [`SledCopy::sync`] adds an `fdatasync` on a file
+//!   descriptor that was open before the first write, and so hears of every write error.
+//! - A page over a quarter of a segment moves to a file of its own that is never synced. A leaf
+//!   holds up to 16 values and one before it splits, and takes up to 3 from a neighbour that
+//!   shrank: 20 values of [`MAX_VALUE_BYTES`] fit. `blobs/` stays empty.
+//! - An iterator repeats an error for ever: each loop ends at the first one.
+
+mod calls;
+mod files;
+mod keys;
+
+use std::{
+    borrow::Cow,
+    fs::{self, File},
+    io::ErrorKind,
+    mem,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use sled::{Db, IVec, Tree};
+use spacefold_event_core::{Position, StorageError};
+
+pub(crate) use self::files::set_aside;
+use self::{
+    calls::{Interrupted, has_io_thread_panicked, install_hook, note_io_thread_panic},
+    files::{open_unlocked, remove_unfinished_snapshots, sync_path},
+    keys::{DirectoryEntry, block_key, directory_key, parse_block_key, part_key},
+};
+
+/// Bytes of one value in sled; longer parts are divided.
+pub(crate) const MAX_VALUE_BYTES: usize = 26_000;
+/// Bytes of a blob's key.
+pub(crate) const MAX_BLOB_KEY_BYTES: usize = 1_024;
+
+/// Fixed for the life of a sled folder: another value is refused by sled.
+const SEGMENT_BYTES: usize = 2 << 20;
+/// The most values that one leaf holds at any moment.
+const MAX_LEAF_VALUES: usize = 20;
+/// What a leaf needs beside its values, at most: keys, lengths, headers.
+const LEAF_OVERHEAD_BYTES: usize = MAX_LEAF_VALUES * 64 + 2 * MAX_BLOB_KEY_BYTES;
+const _: () =
+    assert!(MAX_LEAF_VALUES * MAX_VALUE_BYTES + LEAF_OVERHEAD_BYTES < SEGMENT_BYTES / 4 - 52);
+
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// Why a call on the copy gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SledError {
+    /// The disk failed, or another process has the folder. What was being written is there or
+    /// not; what was there before is no worse for it.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The folder does not hold what sled expects, or sled panicked: set it aside and rebuild.
+    #[error("sled's copy of the log is broken: {0}")]
+    Broken(String),
+    /// A thread of sled's own has panicked: sled works nowhere in this process any more.
+    #[error("a background thread of sled has panicked: restart the process")]
+    ProcessRestartRequired,
+}
+
+/// The readable copy of the log: blocks by first position, and blobs of derived state.
+pub(crate) struct SledCopy {
+    folder: PathBuf,
+    /// `None` only while the copy is dropped.
+    handles: Option<Handles>,
+    db_file: File,
+    /// Why nothing goes to sled any more: it panicked.
+    broken: OnceLock<String>,
+    /// A failed sync is never tried again: the second would answer for pages that are lost.
+    sync_failed: AtomicBool,
+    /// Held by whoever writes blocks: two writers at one leaf cost retries.
+    log_writer: Mutex<()>,
+    /// Held alone while whole blocks are taken away, so that no reader sees half of one.
+    log_shape: RwLock<()>,
+    /// Held alone while a blob is put or removed.
+    state_shape: RwLock<()>,
+}
+
+/// A block as it was put: the bytes of its parts.
+#[derive(Debug)]
+pub(crate) struct StoredBlock {
+    first: Position,
+    head: IVec,
+    rest: Vec<IVec>,
+}
+
+impl StoredBlock {
+    /// The position under which the block was put.
+    pub(crate) const fn first(&self) -> Position {
+        self.first
+    }
+
+    /// The bytes of the block, copied only when it has several parts.
+    pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
+        if self.rest.is_empty() {
+            return Cow::Borrowed(&self.head);
+        }
+        let mut bytes = self.head.to_vec();
+        for part in &self.rest {
+            bytes.extend_from_slice(part);
+        }
+        Cow::Owned(bytes)
+    }
+}
+
+impl SledCopy {
+    /// Opens the copy in `folder`; creates an empty one when the folder is absent or empty.
+    ///
+    /// `Ok` says nothing about what is in it: sled opens damaged folders with less, or nothing.
+    ///
+    /// # Durability
+    /// The folder and its files are synced, and so survive a power cut once this returns.
+    ///
+    /// # Errors
+    /// [`SledError`]; the folder may have been changed by sled.
+    pub(crate) fn open(folder: &Path) -> Result<Self, SledError> {
+        if has_io_thread_panicked() {
+            return Err(SledError::ProcessRestartRequired);
+        }
+        install_hook();
+        let created = !folder.exists();
+        let in_folder = |cause| Failure::Sled(sled::Error::Io(cause)).into_error("open", folder);
+        fs::create_dir_all(folder.join("blobs")).map_err(in_folder)?;
+        remove_unfinished_snapshots(folder).map_err(in_folder)?;
+        let Some(db_file) = open_unlocked(&folder.join("db")).map_err(in_folder)? else {
+            let doing = format!("open {}", folder.display());
+            return Err(StorageError::new(doing, "it is open already").into());
+        };
+
+        let config = sled::Config::new()
+            .path(folder)
+            .flush_every_ms(None)
+            .cache_capacity(CACHE_BYTES)
+            .segment_size(SEGMENT_BYTES)
+            .use_compression(false);
+        let opened = watched(
+            || {},
+            move || {
+                let db = config.open()?;
+                let log = db.open_tree("log")?;
+                let state = db.open_tree("state")?;
+                Ok(Handles { log, state, db })
+            },
+        );
+        let handles = opened.map_err(|failure| failure.into_error("open", folder))?;
+
+        for name in ["conf", "db", "blobs", ""] {
+            sync_path(&folder.join(name)).map_err(in_folder)?;
+        }
+        if let (true, Some(parent)) = (created, folder.parent()) {
+            sync_path(parent).map_err(in_folder)?;
+        }
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            handles: Some(handles),
+            db_file,
+            broken: OnceLock::new(),
+            sync_failed: AtomicBool::new(false),
+            log_writer: Mutex::new(()),
+            log_shape: RwLock::new(()),
+            state_shape: RwLock::new(()),
+        })
+    }
+
+    /// Puts the block that begins at `first`, in place of one that is there.
+    ///
+    /// `parts` are the bytes of the block in order, cut wherever it suits the caller. Part 0 goes
+    /// to sled last: a block is found whole, or not at all.
+    ///
+    /// # Errors
+    /// [`SledError`]; the block is there whole, or not found.
+    pub(crate) fn put_block(
+        &self,
+        first: Position,
+        parts: &mut dyn Iterator<Item = &[u8]>,
+    ) -> Result<(), SledError> {
+        let mut values: Vec<&[u8]> = parts.flat_map(|part| part.chunks(MAX_VALUE_BYTES)).collect();
+        if values.is_empty() {
+            values.push(&[]);
+        }
+        assert!(values.len() <= usize::from(u16::MAX), "a block is bounded to far fewer parts");
+
+        let _writer = self.log_writer();
+        self.remove_block_if_any(first)?;
+        self.attempt("write a block", |handles| {
+            for (part, value) in (0..=u16::MAX).zip(&values).rev() {
+                handles.log.insert(block_key(first, part), *value)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The block with the greatest first position at or before `position`.
+    ///
+    /// # Errors
+    /// [`SledError`].
+    pub(crate) fn block_at_or_before(
+        &self,
+        position: Position,
+    ) -> Result<Option<StoredBlock>, SledError> {
+        let _whole = shared(&self.log_shape);
+        self.attempt("read a block", |handles| {
+            last_whole(handles.log.range(..=block_key(position, u16::MAX)).rev())
+        })
+    }
+
+    /// The block with the greatest first position.
+    ///
+    /// # Errors
+    /// [`SledError`].
+    pub(crate) fn last_block(&self) -> Result<Option<StoredBlock>, SledError> {
+        self.block_at_or_before(Position::new(u64::MAX))
+    }
+
+    /// The first position of every block, ascending.
+    ///
+    /// # Errors
+    /// [`SledError`].
+    ///
+    /// # Cost
+    /// Reads the whole tree.
+    pub(crate) fn first_positions(&self) -> Result<Vec<Position>, SledError> {
+        let _whole = shared(&self.log_shape);
+        self.attempt("list the blocks", |handles| {
+            let mut positions = Vec::new();
+            for entry in handles.log.iter() {
+                let (first, part) = parse_key(&entry?.0)?;
+                if part == 0 {
+                    positions.push(first);
+                }
+            }
+            Ok(positions)
+        })
+    }
+
+    /// The blob under `key`; `None` when there is none, or not all of it as it was put.
+    ///
+    /// # Errors
+    /// [`SledError`].
+    pub(crate) fn get_blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
+        let _whole = shared(&self.state_shape);
+        let found = self.attempt("read a blob", |handles| {
+            let Some(entry) = handles.state.get(directory_key(key))? else {
+                return Ok(None);
+            };
+            let Some(entry) = DirectoryEntry::decode(&entry) else {
+                return Ok(None);
+            };
+            let mut parts = Vec::new();
+            let range =
+                part_key(key, entry.generation, 0)..part_key(key, entry.generation, entry.parts);
+            for (part, stored) in (0..entry.parts).zip(handles.state.range(range)) {
+                let (stored_key, value) = stored?;
+                if stored_key != part_key(key, entry.generation, part) {
+                    return Ok(None);
+                }
+                parts.push(value);
+            }
+            Ok(Some((entry, parts)))
+        })?;
+        Ok(found.and_then(|(entry, parts)| entry.assemble(&parts)))
+    }
+
+    /// Puts a blob under `key`: the old one is read, or the new one, never a mixture.
+    ///
+    /// # Errors
+    /// [`SledError`]; the old blob or the new one is there.
+    pub(crate) fn put_blob(&self, key: &[u8], value: &[u8]) -> Result<(), SledError> {
+        if key.len() > MAX_BLOB_KEY_BYTES {
+            let what = format!("{} bytes: the limit is {MAX_BLOB_KEY_BYTES}", key.len());
+            return Err(StorageError::new("key of a blob", what).into());
+        }
+        let _alone = alone(&self.state_shape);
+        self.attempt("write a blob", |handles| {
+            let old = handles.state.get(directory_key(key))?;
+            let old = old.as_deref().and_then(DirectoryEntry::decode);
+            let generation = old.map_or(0, |old| old.generation.wrapping_add(1));
+            let mut parts = 0_u32;
+            for part in value.chunks(MAX_VALUE_BYTES) {
+                handles.state.insert(part_key(key, generation, parts), part)?;
+                parts += 1;
+            }
+            let entry = DirectoryEntry {
+                generation,
+                parts,
+                length: value.len() as u64,
+                hash: *blake3::hash(value).as_bytes(),
+            };
+            handles.state.insert(directory_key(key), entry.encode().as_slice())?;
+            // Also what an earlier put or removal left behind when it was cut off.
+            remove_range(&handles.state, part_key(key, 0, 0), part_key(key, generation, 0))?;
+            let end = part_key(key, u64::MAX, u32::MAX);
+            remove_range(&handles.state, part_key(key, generation, parts), end)
+        })
+    }
+
+    /// Removes the blob under `key`, if there is one.
+    ///
+    /// # Errors
+    /// [`SledError`]; the blob is there or not.
+    pub(crate) fn remove_blob(&self, key: &[u8]) -> Result<(), SledError> {
+        let _alone = alone(&self.state_shape);
+        self.attempt("remove a blob", |handles| {
+            handles.state.remove(directory_key(key))?;
+            remove_range(&handles.state, part_key(key, 0, 0), part_key(key, u64::MAX, u32::MAX))
+        })
+    }
+
+    /// The key of every blob that begins with `prefix`, ascending.
+    ///
+    /// # Errors
+    /// [`SledError`].
+    pub(crate) fn blob_keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, SledError> {
+        let _whole = shared(&self.state_shape);
+        self.attempt("list the blobs", |handles| {
+            let mut keys = Vec::new();
+            for entry in handles.state.scan_prefix(directory_key(prefix)) {
+                keys.extend(entry?.0.split_first().map(|(_, key)| key.to_vec()));
+            }
+            Ok(keys)
+        })
+    }
+
+    /// Brings everything put or removed before this call to the disk.
+    ///
+    /// # Durability
+    /// Held against power cuts while less than [`SEGMENT_BYTES`] go to sled's log between two
+    /// calls. Past that sled may reuse space too early, and a cut may cost older blocks too.
+    ///
+    /// # Errors
+    /// [`SledError`]; how much is on disk is unknown, and every later sync fails too.
+    pub(crate) fn sync(&self) -> Result<(), SledError> {
+        if self.sync_failed.load(Ordering::Acquire) {
+            let cause = "an earlier sync failed; open the copy again";
+            return Err(StorageError::new(self.doing("sync"), cause).into());
+        }
+        let synced = self.flush().and_then(|()| {
+            let synced = self.db_file.sync_data();
+            synced.map_err(|cause| StorageError::new(self.doing("sync"), cause).into())
+        });
+        if synced.is_err() {
+            self.sync_failed.store(true, Ordering::Release);
+        }
+        synced
+    }
+
+    /// Whether sled has moved values to files of their own, which it never syncs.
+    pub(crate) fn has_external_values(&self) -> bool {
+        fs::read_dir(self.folder.join("blobs")).is_ok_and(|mut files| files.next().is_some())
+    }
+
+    /// Removes what is stored under `first`, part 0 first: from then on it is no block.
+    fn remove_block_if_any(&self, first: Position) -> Result<(), SledError> {
+        let keys = block_key(first, 0)..=block_key(first, u16::MAX);
+        let found = self.attempt("look for a block", |handles| {
+            Ok(handles.log.range(keys.clone()).next().transpose()?)
+        })?;
+        if found.is_none() {
+            return Ok(());
+        }
+        let _alone = alone(&self.log_shape);
+        self.attempt("remove a block", |handles| {
+            for entry in handles.log.range(keys) {
+                handles.log.remove(entry?.0)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn flush(&self) -> Result<(), SledError> {
+        let handles = self.usable()?;
+        let db = handles.db.clone();
+        // An asynchronous write that fails wakes nobody who waits for it; a second flush sees
+        // the error, answers at once, and wakes them.
+        let wake = || {
+            if handles.db.context.global_error().is_err() {
+                let _ = attempt(|| Ok(handles.db.flush()?));
+            }
+        };
+        let flushed = watched(wake, move || {
+            db.flush()?;
+            Ok(())
+        });
+        flushed.map_err(|failure| self.note("flush", failure))
+    }
+
+    /// Calls into sled, unless that has become pointless.
+    fn attempt<T>(
+        &self,
+        doing: &'static str,
+        call: impl FnOnce(&Handles) -> Result<T, Failure>,
+    ) -> Result<T, SledError> {
+        let handles = self.usable()?;
+        attempt(|| call(handles)).map_err(|failure| self.note(doing, failure))
+    }
+
+    fn usable(&self) -> Result<&Handles, SledError> {
+        if has_io_thread_panicked() {
+            return Err(SledError::ProcessRestartRequired);
+        }
+        if let Some(why) = self.broken.get() {
+            return Err(SledError::Broken(why.clone()));
+        }
+        Ok(self.handles.as_ref().expect("the handles are taken by drop only"))
+    }
+
+    /// Remembers a panic: nobody knows what state it left sled in.
+    fn note(&self, doing: &'static str, failure: Failure) -> SledError {
+        let panicked = matches!(
+            failure,
+            Failure::Interrupted(Interrupted::Panicked(_) | Interrupted::Abandoned)
+        );
+        let error = failure.into_error(doing, &self.folder);
+        if panicked {
+            let _ = self.broken.set(error.to_string());
+        }
+        error
+    }
+
+    fn log_writer(&self) -> MutexGuard<'_, ()> {
+        self.log_writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn doing(&self, doing: &str) -> String {
+        format!("{doing} in {}", self.folder.display())
+    }
+}
+
+impl Drop for SledCopy {
+    fn drop(&mut self) {
+        // Flushed first: sled flushes once more as it closes, and then nobody could wake it.
+        let _ = self.flush();
+        let is_usable = self.usable().is_ok();
+        let Some(handles) = self.handles.take() else {
+            return;
+        };
+        if is_usable {
+            let _ = calls::watched(|| {}, move || drop(handles));
+        } else {
+            // After a panic, closing may wait for ever for what was under way. The lock on the
+            // file stays with the leak; whoever goes on sets the folder aside.
+            mem::forget(handles);
+        }
+    }
+}
+
+fn shared(lock: &RwLock<()>) -> RwLockReadGuard<'_, ()> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn alone(lock: &RwLock<()>) -> RwLockWriteGuard<'_, ()> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Dropped in this order: trees before the database.
+struct Handles {
+    log: Tree,
+    state: Tree,
+    db: Db,
+}
+
+/// The last block whose part 0 is there, out of entries in descending order. Parts without their
+/// part 0 are of a put that was cut off; parts behind a gap are left out, which the block's own
+/// check finds.
+fn last_whole(
+    entries: impl Iterator<Item = sled::Result<(IVec, IVec)>>,
+) -> Result<Option<StoredBlock>, Failure> {
+    let mut rest: Vec<IVec> = Vec::new();
+    let mut before = None;
+    for entry in entries {
+        let (key, value) = entry?;
+        let (first, part) = parse_key(&key)?;
+        if before != Some((first, part)) {
+            rest.clear();
+        }
+        if part == 0 {
+            rest.reverse();
+            return Ok(Some(StoredBlock { first, head: value, rest }));
+        }
+        rest.push(value);
+        before = Some((first, part - 1));
+    }
+    Ok(None)
+}
+
+fn remove_range(tree: &Tree, from: Vec<u8>, to: Vec<u8>) -> Result<(), Failure> {
+    for entry in tree.range(from..to) {
+        tree.remove(entry?.0)?;
+    }
+    Ok(())
+}
+
+fn parse_key(key: &[u8]) -> Result<(Position, u16), Failure> {
+    let wrong = || Failure::Wrong(format!("{} bytes are no key of a block", key.len()));
+    parse_block_key(key).ok_or_else(wrong)
+}
+
+/// Calls into sled: a panic is an error, and prints nothing.
+fn attempt<T>(call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    calls::attempt(call)?
+}
+
+/// Calls into sled where it may never return.
+fn watched<T: Send + 'static>(
+    wake: impl Fn(),
+    call: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    calls::watched(wake, call)?
+}
+
+/// How a call into sled failed.
+enum Failure {
+    /// sled answered an error.
+    Sled(sled::Error),
+    /// sled answered what cannot be.
+    Wrong(String),
+    /// sled panicked, or may never answer.
+    Interrupted(Interrupted),
+}
+
+impl From<Interrupted> for Failure {
+    fn from(interrupted: Interrupted) -> Self {
+        Self::Interrupted(interrupted)
+    }
+}
+
+impl From<sled::Error> for Failure {
+    fn from(error: sled::Error) -> Self {
+        Self::Sled(error)
+    }
+}
+
+impl Failure {
+    fn into_error(self, doing: &str, path: &Path) -> SledError {
+        let doing = format!("{doing} in {}", path.display());
+        let error = match self {
+            _ if has_io_thread_panicked() => return SledError::ProcessRestartRequired,
+            Self::Interrupted(Interrupted::Abandoned) => return SledError::ProcessRestartRequired,
+            Self::Interrupted(Interrupted::Panicked(message)) => {
+                return SledError::Broken(format!("{doing}: sled panicked: {message}"));
+            }
+            Self::Interrupted(Interrupted::NoThread(cause)) => {
+                return StorageError::new(doing, cause).into();
+            }
+            Self::Wrong(what) => return SledError::Broken(format!("{doing}: {what}")),
+            Self::Sled(error) => error,
+        };
+        match error {
+            sled::Error::Io(cause) if is_of_the_content(cause.kind()) => {
+                SledError::Broken(format!("{doing}: {cause}"))
+            }
+            sled::Error::Io(cause) => StorageError::new(doing, cause).into(),
+            // The one thing that tells when the application has replaced our panic hook.
+            sled::Error::ReportableBug(what) if what.starts_with("IO thread") => {
+                note_io_thread_panic();
+                SledError::ProcessRestartRequired
+            }
+            other => SledError::Broken(format!("{doing}: {other}")),
+        }
+    }
+}
+
+/// Whether an I/O error comes from what the folder holds and not from the disk.
+fn is_of_the_content(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::AlreadyExists
+            | ErrorKind::InvalidData
+            | ErrorKind::InvalidInput
+            | ErrorKind::IsADirectory
+            | ErrorKind::NotADirectory
+            | ErrorKind::NotFound
+            | ErrorKind::UnexpectedEof
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! What is done to the files of the copy without sled.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use spacefold_event_core::StorageError;
+
+/// How many folders that were set aside are kept.
+const SET_ASIDE_KEPT: usize = 1;
+
+/// Renames the folder of a copy to `<folder>.set-aside-<n>`, n counting up, and removes all but
+/// the newest of those. Answers the new path.
+///
+/// # Errors
+/// [`StorageError`]; the folder has its old name or its new one.
+pub(crate) fn set_aside(folder: &Path) -> Result<PathBuf, StorageError> {
+    let failed =
+        |cause: io::Error| StorageError::new(format!("set aside {}", folder.display()), cause);
+    let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else {
+        return Err(failed(ErrorKind::InvalidInput.into()));
+    };
+    let prefix = format!("{}.set-aside-", name.to_string_lossy());
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(parent).map_err(failed)? {
+        let entry = entry.map_err(failed)?.file_name();
+        let number = entry.to_str().and_then(|entry| entry.strip_prefix(&prefix));
+        numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
+    }
+    numbers.sort_unstable();
+    let next = numbers.last().map_or(1, |last| last.saturating_add(1));
+    let path = parent.join(format!("{prefix}{next}"));
+    fs::rename(folder, &path).map_err(failed)?;
+    sync_path(parent).map_err(failed)?;
+
+    for number in numbers.iter().rev().skip(SET_ASIDE_KEPT - 1) {
+        let old = parent.join(format!("{prefix}{number}"));
+        if let Err(cause) = fs::remove_dir_all(&old) {
+            tracing::warn!(path = %old.display(), %cause, "an old copy could not be removed");
+        }
+    }
+    Ok(path)
+}
+
+/// sled takes the file that a crash left half written for its newest snapshot, and never opens
+/// again.
+pub(super) fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens sled's file for our own syncs; `None` when it is open elsewhere, which sled itself does
+/// not tell from other errors.
+pub(super) fn open_unlocked(path: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    match file.try_lock() {
+        Ok(()) => file.unlock()?,
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(cause)) => return Err(cause),
+    }
+    Ok(Some(file))
+}
+
+/// Syncs a file, or the entries of a folder.
+pub(super) fn sync_path(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

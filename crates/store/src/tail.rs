@@ -1,0 +1,53 @@
+//! The newest events: durable in the journal, not yet in a block.
+
+use std::collections::VecDeque;
+
+use spacefold_event_core::{Position, Records};
+
+/// An append that is not yet, or only in part, in a block.
+#[derive(Clone, Debug)]
+pub(crate) struct TailRun {
+    pub(crate) records: Records,
+    /// Bytes of its encoded body.
+    pub(crate) body_bytes: usize,
+}
+
+/// The events behind the last block, in order, without a gap.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    runs: VecDeque<TailRun>,
+    body_bytes: usize,
+}
+
+impl Tail {
+    pub(crate) fn push(&mut self, run: TailRun) {
+        self.body_bytes += run.body_bytes;
+        self.runs.push_back(run);
+    }
+
+    /// Lets go of what is in blocks up to a position.
+    pub(crate) fn release_through(&mut self, position: Position) {
+        while let Some(run) = self.runs.front()
+            && run.records.last_position() <= position
+        {
+            self.body_bytes -= run.body_bytes;
+            self.runs.pop_front();
+        }
+    }
+
+    /// The append that holds the event at a position.
+    pub(crate) fn run_at(&self, position: Position) -> Option<&Records> {
+        let place = self.runs.partition_point(|run| run.records.last_position() < position);
+        let records = &self.runs.get(place)?.records;
+        (records.first_position() <= position).then_some(records)
+    }
+
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &TailRun> {
+        self.runs.iter()
+    }
+
+    /// Bytes of the encoded bodies.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.body_bytes
+    }
+}

@@ -1,0 +1,315 @@
+//! Checking a store: the journal, the chain, the numbering, and sled's copy against the journal.
+
+use std::path::{Path, PathBuf};
+
+use spacefold_event_core::{Position, Records};
+
+use crate::{
+    block,
+    embedded_log::EmbeddedLog,
+    error::OpenError,
+    folder::Folder,
+    head::Head,
+    head_file::HeadFile,
+    scan,
+    sealed_files::SealedFiles,
+    sled_copy::{self, SledCopy, SledError},
+    tail::TailRun,
+};
+
+/// What a check does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct VerifyOptions {
+    /// How much is looked at.
+    pub depth: VerifyDepth,
+    /// What is done about damage.
+    pub damage: OnDamage,
+}
+
+/// How much a check looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerifyDepth {
+    /// The journal's frames and the ends of the files.
+    Quick,
+    /// Every byte of both copies.
+    #[default]
+    Full,
+}
+
+/// What a check does about damage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDamage {
+    /// Reports it and changes nothing that counts: sled itself may tidy up in its own folder.
+    #[default]
+    Report,
+    /// Makes a wrong copy anew from the other.
+    Heal,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Events that both copies were looked at for.
+    pub events: u64,
+    /// Blocks in sled's copy.
+    pub blocks: u64,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The first position it concerns.
+    pub position: Option<Position>,
+    /// The file it is in.
+    pub file: Option<PathBuf>,
+    /// The byte of the file.
+    pub offset: Option<u64>,
+    /// Which part of the store: `journal`, `sled` or `head`.
+    pub kind: &'static str,
+    /// What it is.
+    pub detail: String,
+    /// Whether it has been mended.
+    pub healed: bool,
+}
+
+impl VerifyReport {
+    /// Whether nothing is wrong, or all of it has been mended.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.problems.iter().all(|problem| problem.healed)
+    }
+}
+
+/// Checks the store in a folder, which must not be open.
+///
+/// # Errors
+/// [`OpenError`] when there is no store, it is in use, or the disk refuses; damage is no error but
+/// part of the report.
+///
+/// # Cost
+/// Full: reads and hashes every byte of both copies.
+pub fn verify(path: &Path, options: VerifyOptions) -> Result<VerifyReport, OpenError> {
+    let folder = Folder::new(path);
+    if !folder.holds_a_store()? {
+        return Err(OpenError::NoStore { path: path.to_owned() });
+    }
+    let lock = folder.lock()?;
+    let mut report = VerifyReport::default();
+    let mut head_file = HeadFile::open(&folder.head(), folder.root())?;
+    let head = head_file.head().clone();
+    if head_file.is_damaged() {
+        let healed = options.damage == OnDamage::Heal;
+        if healed {
+            // The next slot to be written is the one that is damaged.
+            head_file.update(|head| head.healed += 1)?;
+        }
+        report.problems.push(Problem {
+            position: None,
+            file: Some(folder.head()),
+            offset: None,
+            kind: "head",
+            detail: "one of its two slots is damaged".to_owned(),
+            healed,
+        });
+    }
+    let sled_is_wrong = match check(&folder, &head, options.depth, &mut report) {
+        Ok(sled_is_wrong) => sled_is_wrong,
+        Err(OpenError::JournalDamaged { position, file, offset, what }) => {
+            report.problems.push(Problem {
+                position: Some(position),
+                file: Some(file),
+                offset: Some(offset),
+                kind: "journal",
+                detail: what,
+                healed: false,
+            });
+            return Ok(report);
+        }
+        Err(error) => return Err(error),
+    };
+    drop(lock);
+    if sled_is_wrong && options.damage == OnDamage::Heal {
+        if std::fs::symlink_metadata(folder.sled()).is_ok() {
+            sled_copy::set_aside(&folder.sled())?;
+        }
+        EmbeddedLog::open_existing(path)?.close()?;
+        report.problems.iter_mut().for_each(|problem| problem.healed |= problem.kind == "sled");
+    }
+    Ok(report)
+}
+
+/// Checks both copies; whether sled's is wrong.
+fn check(
+    folder: &Folder,
+    head: &Head,
+    depth: VerifyDepth,
+    report: &mut VerifyReport,
+) -> Result<bool, OpenError> {
+    let sealed = SealedFiles::open(folder, head.store_id)?;
+    let head = Head { sealed_through: sealed.end(), ..head.clone() };
+    let known = head.durable_head.max(sealed.end());
+    let mut journal = JournalEvents { folder, head: &head, sealed: &sealed, known, depth };
+    let last = journal.check(report)?;
+    if last == Position::START && !folder.sled().exists() {
+        return Ok(false);
+    }
+    let before = report.problems.len();
+    if let Err(fault) = check_copy(&mut journal, last, report) {
+        match fault {
+            Fault::Open(error) => return Err(error),
+            Fault::Sled { position, detail } => report.problems.push(Problem {
+                position,
+                file: Some(folder.sled()),
+                offset: None,
+                kind: "sled",
+                detail,
+                healed: false,
+            }),
+        }
+    }
+    Ok(report.problems.len() > before)
+}
+
+enum Fault {
+    Open(OpenError),
+    Sled { position: Option<Position>, detail: String },
+}
+
+impl From<OpenError> for Fault {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+fn sled_fault(position: impl Into<Option<Position>>, detail: impl ToString) -> Fault {
+    Fault::Sled { position: position.into(), detail: detail.to_string() }
+}
+
+/// The events as the journal holds them.
+struct JournalEvents<'a> {
+    folder: &'a Folder,
+    head: &'a Head,
+    sealed: &'a SealedFiles,
+    known: Position,
+    depth: VerifyDepth,
+}
+
+impl JournalEvents<'_> {
+    /// Reads every frame, and when it is to be full every sealed block; the last position.
+    fn check(&mut self, report: &mut VerifyReport) -> Result<Position, OpenError> {
+        if self.depth == VerifyDepth::Full {
+            self.sealed.blocks_from(Position::new(1), &mut |_, _| Ok(()))?;
+        }
+        let scan = scan::scan(self.folder, self.head, self.known, &mut |frame| {
+            frame.records().map(drop).map_err(|error| OpenError::JournalDamaged {
+                position: frame.header.first_position,
+                file: self.folder.journal(),
+                offset: 0,
+                what: error.to_string(),
+            })
+        })?;
+        report.events = scan.end.head.get();
+        Ok(scan.end.head)
+    }
+
+    /// Hands every run of events behind a position to `visit`: sealed blocks, then appends.
+    fn runs(
+        &self,
+        visit: &mut dyn FnMut(&Records) -> Result<(), OpenError>,
+    ) -> Result<(), OpenError> {
+        self.sealed.blocks_from(Position::new(1), &mut |block, _| visit(&block.records))?;
+        let sealed_end = self.sealed.end();
+        scan::scan(self.folder, self.head, self.known, &mut |frame| {
+            if frame.header.last_position() <= sealed_end {
+                return Ok(());
+            }
+            let run = frame.records().map(|records| TailRun { records, body_bytes: 0 });
+            run.map_or(Ok(()), |run| visit(&run.records))
+        })?;
+        Ok(())
+    }
+}
+
+/// Checks sled's copy: the chain and numbering of its blocks, and every event against the journal.
+fn check_copy(
+    journal: &mut JournalEvents<'_>,
+    last: Position,
+    report: &mut VerifyReport,
+) -> Result<(), Fault> {
+    let head = journal.head;
+    let sled = SledCopy::open(&journal.folder.sled()).map_err(|error| sled_fault(None, error))?;
+    let firsts = sled.first_positions().map_err(|error| sled_fault(None, error))?;
+    report.blocks = u64::try_from(firsts.len()).unwrap_or(u64::MAX);
+    if sled.has_external_values() {
+        return Err(sled_fault(None, "it keeps values in files of their own"));
+    }
+    let mut next = Position::new(1);
+    let mut previous = block::genesis(head.store_id);
+    for first in &firsts {
+        if *first != next {
+            return Err(sled_fault(next, format!("the block after {next} begins at {first}")));
+        }
+        let block = read_block(&sled, *first, head)?;
+        block.verify_hash().map_err(|error| sled_fault(*first, error))?;
+        if block.previous != previous {
+            return Err(sled_fault(*first, "the block does not follow the one before"));
+        }
+        previous = block.hash;
+        next = block.records.last_position().next();
+    }
+    if next.previous() > last {
+        return Err(sled_fault(last.next(), "it holds events that the journal does not have"));
+    }
+    if next <= head.sealed_through {
+        return Err(sled_fault(next, "it ends before the sealed files do"));
+    }
+    if journal.depth == VerifyDepth::Full { compare(journal, &sled, &firsts) } else { Ok(()) }
+}
+
+fn read_block(sled: &SledCopy, first: Position, head: &Head) -> Result<block::Block, Fault> {
+    let stored =
+        sled.block_at_or_before(first).map_err(|error: SledError| sled_fault(first, error))?;
+    let stored = stored.ok_or_else(|| sled_fault(first, "the block is not there"))?;
+    block::decode(&stored.bytes(), head.store_id).map_err(|error| sled_fault(first, error))
+}
+
+/// Compares every event of the blocks with the journal's.
+fn compare(journal: &JournalEvents<'_>, sled: &SledCopy, firsts: &[Position]) -> Result<(), Fault> {
+    let mut remaining = firsts.iter();
+    let mut block: Option<Records> = None;
+    let mut fault = None;
+    journal.runs(&mut |run| {
+        for own in run.envelopes() {
+            if fault.is_some() {
+                break;
+            }
+            while block.as_ref().is_none_or(|block| block.last_position() < own.position) {
+                let Some(first) = remaining.next() else {
+                    return Ok(());
+                };
+                match read_block(sled, *first, journal.head) {
+                    Ok(read) => block = Some(read.records),
+                    Err(error) => {
+                        fault = Some(error);
+                        return Ok(());
+                    }
+                }
+            }
+            let place = block.as_ref().and_then(|block| {
+                let place = own.position.since(block.first_position());
+                block.envelope(usize::try_from(place).ok()?)
+            });
+            let theirs = place.and_then(|envelope| envelope.decode().ok());
+            let own_event = own.decode().ok().map(|event| event.to_owned_event());
+            if theirs.map(|event| event.to_owned_event()) != own_event {
+                fault = Some(sled_fault(own.position, "the event differs from the journal's"));
+            }
+        }
+        Ok(())
+    })?;
+    fault.map_or(Ok(()), Err)
+}

@@ -1,0 +1,126 @@
+//! What readers see: the blocks, the tail behind them, and the durable head.
+
+use rustc_hash::FxHashMap;
+use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
+
+use crate::{
+    block::BlockHash,
+    block_index::BlockIndex,
+    tail::{Tail, TailRun},
+};
+
+/// Every durable event is in a block of the index or in the tail; some are in both.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) index: BlockIndex,
+    pub(crate) tail: Tail,
+    durable_head: Position,
+    last_recorded_at: Timestamp,
+    /// Revisions at the durable head of the spaces that the tail touches or has touched.
+    tail_revisions: FxHashMap<Box<str>, Revision>,
+}
+
+/// Where an event is.
+#[derive(Debug)]
+pub(crate) enum Located {
+    /// In the block with this first position.
+    Block(Position),
+    /// In an append of the tail.
+    Tail(Records),
+    /// Beyond the durable head.
+    Beyond,
+}
+
+impl View {
+    pub(crate) fn new(index: BlockIndex, last_recorded_at: Timestamp) -> Self {
+        let durable_head = index.end();
+        let tail_revisions = FxHashMap::default();
+        Self { index, tail: Tail::default(), durable_head, last_recorded_at, tail_revisions }
+    }
+
+    /// Takes in an append that has become durable.
+    pub(crate) fn publish(&mut self, run: TailRun) {
+        for (space_id, _, after) in run.records.spaces() {
+            match self.tail_revisions.get_mut(space_id) {
+                Some(revision) => *revision = after,
+                None => {
+                    self.tail_revisions.insert(space_id.into(), after);
+                }
+            }
+        }
+        self.durable_head = self.durable_head.max(run.records.last_position());
+        self.last_recorded_at = self.last_recorded_at.max(run.records.last_recorded_at());
+        self.tail.push(run);
+    }
+
+    /// Takes in a block made of the oldest events of the tail.
+    pub(crate) fn seal(&mut self, records: &Records, hash: BlockHash) {
+        self.index.add(records, hash);
+        self.tail.release_through(self.index.end());
+        if self.tail.runs().next().is_none() {
+            self.tail_revisions.clear();
+        }
+    }
+
+    pub(crate) fn durable_head(&self) -> Position {
+        self.durable_head
+    }
+
+    pub(crate) fn last_recorded_at(&self) -> Timestamp {
+        self.last_recorded_at
+    }
+
+    pub(crate) fn locate(&self, position: Position) -> Located {
+        if position > self.durable_head {
+            return Located::Beyond;
+        }
+        match self.index.block_of(position) {
+            Some(first) => Located::Block(first),
+            None => self.tail.run_at(position).cloned().map_or(Located::Beyond, Located::Tail),
+        }
+    }
+
+    /// The first position from `from` on that may pass `filter`; one past the durable head when
+    /// there is none.
+    pub(crate) fn skip_to_candidate(&self, from: Position, filter: &EventFilter) -> Position {
+        if from > self.index.end() {
+            return from.min(self.durable_head.next());
+        }
+        match self.index.next_candidate(from, filter) {
+            Some(first) => first.max(from),
+            None => self.index.end().next(),
+        }
+    }
+
+    pub(crate) fn revision(&self, space_id: &str) -> Revision {
+        let newest = self.tail_revisions.get(space_id).copied();
+        newest.unwrap_or_else(|| self.index.revision(space_id))
+    }
+
+    /// Some position at or before that of this revision of a space, in the same block or append;
+    /// `None` when the space is not there yet.
+    pub(crate) fn near_revision(&self, space_id: &str, revision: Revision) -> Option<Position> {
+        if revision == Revision::NONE || revision > self.revision(space_id) {
+            return None;
+        }
+        if let Some(first) = self.index.block_of_revision(space_id, revision) {
+            return Some(first);
+        }
+        let holds = |run: &&TailRun| {
+            let mut spaces = run.records.spaces();
+            spaces
+                .any(|(id, before, after)| id == space_id && before < revision && revision <= after)
+        };
+        self.tail.runs().find(holds).map(|run| run.records.first_position())
+    }
+
+    /// The spaces with their revisions, sorted by id.
+    pub(crate) fn spaces(&self) -> Vec<(String, Revision)> {
+        let mut spaces: FxHashMap<&str, Revision> = self.index.spaces().collect();
+        spaces.extend(self.tail_revisions.iter().map(|(id, revision)| (id.as_ref(), *revision)));
+        let mut sorted: Vec<(String, Revision)> =
+            spaces.into_iter().map(|(id, revision)| (id.to_owned(), revision)).collect();
+        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        sorted
+    }
+}

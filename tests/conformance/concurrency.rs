@@ -1,0 +1,119 @@
+//! Many threads on one log.
+
+use std::sync::{
+    Barrier,
+    atomic::{AtomicBool, Ordering},
+};
+
+use spacefold_event_core::{
+    AppendCondition, AppendError, FailedCondition, Position, Read, Receipt, Revision, SpaceEvent,
+};
+
+use crate::{LogFactory, append, append_on, events_of, set, whole_log};
+
+const THREADS: u64 = 8;
+const REVISIONS: u64 = 40;
+
+/// Of all writers that expect the same revision one wins; the others are told the current one.
+pub fn lets_one_writer_win_each_revision(factory: &impl LogFactory) {
+    let log = factory.open();
+    let barrier = Barrier::new(THREADS as usize);
+    let race = |thread: u64| {
+        barrier.wait();
+        let mut won = Vec::new();
+        for revision in 0..REVISIONS {
+            let event = set("a", &format!("thread-{thread}"), revision);
+            let condition = AppendCondition::exact("a", Revision::new(revision));
+            match append_on(&*log, &[event], condition) {
+                Ok(receipt) => {
+                    assert_eq!(receipt.revision(), Revision::new(revision + 1));
+                    won.push(receipt);
+                }
+                Err(AppendError::ConditionFailed { failed }) => {
+                    let [FailedCondition::Revision { current, .. }] = failed[..] else {
+                        panic!("another part failed: {failed:?}");
+                    };
+                    assert!(current > Revision::new(revision));
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        won
+    };
+    let mut won = in_threads(race);
+    won.sort_by_key(Receipt::position);
+    let positions: Vec<u64> = won.iter().map(|receipt| receipt.position().get()).collect();
+    assert_eq!(positions, (1..=REVISIONS).collect::<Vec<_>>());
+    assert_eq!(whole_log(&*log).len() as u64, REVISIONS);
+}
+
+/// Appends from many threads never mix, and leave no gap.
+pub fn keeps_parallel_appends_dense_and_whole(factory: &impl LogFactory) {
+    let log = factory.open();
+    let write = |thread: u64| {
+        let write = |number: u64| {
+            let events: Vec<SpaceEvent> = (0..=(thread + number) % 5)
+                .map(|n| set(["shared", &format!("own-{thread}")][n as usize % 2], "n", n))
+                .collect();
+            let receipt = append(&*log, &events);
+            (receipt, events)
+        };
+        (0..REVISIONS).map(write).collect::<Vec<_>>()
+    };
+    let mut appends = in_threads(write);
+    appends.sort_by_key(|(receipt, _)| receipt.position());
+    let all = whole_log(&*log);
+    let mut next = Position::new(1);
+    let mut rest = &all[..];
+    for (receipt, events) in appends {
+        assert_eq!(receipt.first_position(), next);
+        assert_eq!(receipt.count(), events.len() as u64);
+        assert!(receipt.is_durable());
+        let (here, later) = rest.split_at(events.len());
+        assert!(here.iter().map(|event| &event.event).eq(&events));
+        assert_eq!(here.last().map(|event| event.revision), Some(receipt.revision()));
+        next = receipt.position().next();
+        rest = later;
+    }
+    assert!(rest.is_empty());
+}
+
+/// Whoever reads during appends sees them from the first event on, without gaps, whole ones only.
+pub fn shows_readers_whole_appends_only(factory: &impl LogFactory) {
+    const EVENTS: u64 = 3;
+    let log = factory.open();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    let durable = log.durable_head();
+                    assert_eq!(durable.get() % EVENTS, 0, "half an append is durable");
+                    assert!(log.head() >= durable);
+                    let page = log.read(&Read::from(Position::new(1)).limit(usize::MAX)).unwrap();
+                    let positions = events_of(&page);
+                    for (index, event) in positions.iter().enumerate() {
+                        assert_eq!(event.position, Position::new(index as u64 + 1));
+                    }
+                    let revision = log.revision("a").unwrap();
+                    assert_eq!(revision.get() % EVENTS, 0, "half an append is counted");
+                    assert!(revision.get() >= durable.get());
+                }
+            });
+        }
+        for n in 0..REVISIONS {
+            append(&*log, &[0, 1, 2].map(|m| set("a", "n", EVENTS * n + m)));
+        }
+        done.store(true, Ordering::Release);
+    });
+}
+
+/// Runs the work on every thread and gathers what they answer.
+fn in_threads<T: Send>(work: impl Fn(u64) -> Vec<T> + Sync) -> Vec<T> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..THREADS).map(|thread| scope.spawn(move || work(thread))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}

@@ -1,0 +1,455 @@
+//! Random histories against a model that is a plain list of events.
+
+use std::collections::BTreeSet;
+
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::Index,
+    test_runner::{Config, TestRunner},
+};
+use spacefold_event_core::{
+    Append, AppendCondition, AppendError, EventFilter, EventId, EventLog, EventType,
+    ExpectedRevision, FailedCondition, Position, Read, Receipt, RecordedEvent, Revision,
+    SpaceEvent, Timestamp,
+};
+
+use crate::{LogFactory, events_of, read_all, second, whole_log};
+
+const SPACES: [&str; 3] = ["a", "b", "c"];
+const DOCUMENTS: [&str; 2] = ["d", "e"];
+
+/// One step of a history.
+#[derive(Clone, Debug)]
+enum Step {
+    Append(NewEvents, Parts, Vec<i64>),
+    /// Appends again what an earlier step tried, as it was or changed in some way.
+    Retry(Index, Change, Option<Parts>),
+    Read(Filter, u64, u64, usize),
+    ReadSpace(usize, u64, usize),
+    AsOf(i64),
+}
+
+type NewEvents = Vec<(usize, u8, usize)>;
+
+/// The parts of a condition, relative to what the log holds.
+#[derive(Clone, Debug)]
+struct Parts {
+    expected: Vec<(usize, Expected)>,
+    no_event_matching: Vec<(Filter, u64)>,
+}
+
+#[derive(Clone, Debug)]
+enum Expected {
+    Any,
+    NoSpace,
+    Exists,
+    /// The current revision less so many.
+    Behind(u64),
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Nothing,
+    DropFirst,
+    DropLast,
+    Swap,
+    Alter(Index),
+    AddFirst,
+    AddLast,
+}
+
+#[derive(Clone, Debug)]
+struct Filter {
+    types: Option<Vec<EventType>>,
+    spaces: Option<BTreeSet<usize>>,
+    document: Option<usize>,
+}
+
+impl Filter {
+    fn build(&self) -> EventFilter {
+        let mut filter = EventFilter::all();
+        if let Some(types) = &self.types {
+            filter = filter.types(types.iter().copied());
+        }
+        if let Some(spaces) = &self.spaces {
+            filter = filter.spaces(spaces.iter().map(|space| SPACES[*space]));
+        }
+        if let Some(document) = self.document {
+            filter = filter.document(DOCUMENTS[document]);
+        }
+        filter
+    }
+}
+
+/// The log as a list.
+#[derive(Default)]
+struct Model {
+    events: Vec<RecordedEvent>,
+    /// What earlier steps tried to append, and on which condition.
+    tried: Vec<(Vec<SpaceEvent>, Condition)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Condition {
+    expected: Vec<(&'static str, ExpectedRevision)>,
+    no_event_matching: Vec<(EventFilter, Position)>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Refused {
+    Reused(EventId, Position),
+    Failed(Vec<FailedCondition>),
+}
+
+impl Condition {
+    fn build(&self) -> AppendCondition {
+        let mut condition = AppendCondition::none();
+        for (space_id, expected) in &self.expected {
+            condition = condition.and_expected(*space_id, *expected);
+        }
+        for (filter, after) in &self.no_event_matching {
+            condition = condition.and_no_event_matching(filter.clone(), *after);
+        }
+        condition
+    }
+
+    /// The expectations that one revision alone meets.
+    fn exact(&self) -> Vec<(&'static str, u64)> {
+        let exact = |(space_id, expected): &(&'static str, ExpectedRevision)| match expected {
+            ExpectedRevision::NoSpace => Some((*space_id, 0)),
+            ExpectedRevision::Exact(revision) => Some((*space_id, revision.get())),
+            ExpectedRevision::Any | ExpectedRevision::Exists => None,
+        };
+        self.expected.iter().filter_map(exact).collect()
+    }
+}
+
+impl Model {
+    fn of_space<'a>(&'a self, space_id: &'a str) -> impl Iterator<Item = &'a RecordedEvent> {
+        self.events.iter().filter(move |event| event.event.space_id == space_id)
+    }
+
+    fn revision(&self, space_id: &str) -> u64 {
+        self.of_space(space_id).count() as u64
+    }
+
+    fn condition(&self, parts: &Parts) -> Condition {
+        let expected = |(space, expected): &(usize, Expected)| {
+            let space_id = SPACES[*space];
+            let expected = match expected {
+                Expected::Any => ExpectedRevision::Any,
+                Expected::NoSpace => ExpectedRevision::NoSpace,
+                Expected::Exists => ExpectedRevision::Exists,
+                Expected::Behind(by) => {
+                    let revision = self.revision(space_id).saturating_sub(*by);
+                    ExpectedRevision::Exact(Revision::new(revision))
+                }
+            };
+            (space_id, expected)
+        };
+        let head = self.events.len() as u64;
+        let matching = |(filter, behind): &(Filter, u64)| {
+            (filter.build(), Position::new(head.saturating_sub(*behind)))
+        };
+        Condition {
+            expected: parts.expected.iter().map(expected).collect(),
+            no_event_matching: parts.no_event_matching.iter().map(matching).collect(),
+        }
+    }
+
+    fn append(
+        &mut self,
+        events: &[SpaceEvent],
+        condition: &Condition,
+        times: &[Timestamp],
+    ) -> Result<Receipt, Refused> {
+        if let Some((index, position)) = self.find_retry(events, condition) {
+            return self.stored(events, index, position);
+        }
+        let failed = self.failed(condition);
+        if !failed.is_empty() {
+            return Err(Refused::Failed(failed));
+        }
+        let first = Position::new(self.events.len() as u64 + 1);
+        for (event, time) in events.iter().zip(times) {
+            let last = self.events.last().map_or(Timestamp::MIN, |e| e.recorded_at);
+            let recorded = RecordedEvent {
+                event: event.clone(),
+                position: Position::new(self.events.len() as u64 + 1),
+                revision: Revision::new(self.revision(&event.space_id) + 1),
+                recorded_at: last.max(*time),
+            };
+            self.events.push(recorded);
+        }
+        let last = self.events.last().unwrap();
+        Ok(Receipt::new(first, last.position, last.revision, true))
+    }
+
+    /// Which event of the append stands where, when one does that makes it a retry.
+    fn find_retry(&self, events: &[SpaceEvent], condition: &Condition) -> Option<(usize, usize)> {
+        let exact = condition.exact();
+        if condition.exact().is_empty() {
+            return events.iter().enumerate().find_map(|(index, event)| {
+                let id = event.event_id;
+                let stored = self.events.iter().rposition(|e| e.event.event_id == id)?;
+                Some((index, stored))
+            });
+        }
+        exact.into_iter().find_map(|(space_id, revision)| {
+            let index = events.iter().position(|event| event.space_id == space_id)?;
+            let next = self.of_space(space_id).nth(revision as usize)?;
+            let stored = next.position.get() as usize - 1;
+            (next.event.event_id == events[index].event_id).then_some((index, stored))
+        })
+    }
+
+    /// The receipt of a run, the event at `index` of which is the log's `stored`-th, from 0.
+    fn stored(
+        &self,
+        events: &[SpaceEvent],
+        index: usize,
+        stored: usize,
+    ) -> Result<Receipt, Refused> {
+        let reused = Refused::Reused(events[index].event_id, Position::new(stored as u64 + 1));
+        let Some(first) = stored.checked_sub(index) else {
+            return Err(reused);
+        };
+        for (event, place) in events.iter().zip(first..) {
+            match self.events.get(place) {
+                Some(there) if there.event == *event => {}
+                Some(there) if there.event.event_id == event.event_id => {
+                    return Err(Refused::Reused(event.event_id, there.position));
+                }
+                _ => return Err(reused),
+            }
+        }
+        let last = &self.events[first + events.len() - 1];
+        let first = self.events[first].position;
+        Ok(Receipt::new(first, last.position, last.revision, true))
+    }
+
+    fn failed(&self, condition: &Condition) -> Vec<FailedCondition> {
+        let revisions = condition.expected.iter().filter_map(|(space_id, expected)| {
+            let current = self.revision(space_id);
+            let met = match expected {
+                ExpectedRevision::Any => true,
+                ExpectedRevision::NoSpace => current == 0,
+                ExpectedRevision::Exists => current > 0,
+                ExpectedRevision::Exact(revision) => revision.get() == current,
+            };
+            (!met).then(|| FailedCondition::Revision {
+                space_id: (*space_id).to_owned(),
+                expected: *expected,
+                current: Revision::new(current),
+            })
+        });
+        let matches = condition.no_event_matching.iter().filter_map(|(filter, after)| {
+            let first = self
+                .events
+                .iter()
+                .find(|event| event.position > *after && filter.selects(&event.event))?;
+            Some(FailedCondition::EventMatches {
+                after: *after,
+                position: first.position,
+                event_id: first.event.event_id,
+            })
+        });
+        revisions.chain(matches).collect()
+    }
+}
+
+/// Runs random histories through the log and the model, step by step.
+pub fn agrees_with_the_model<F: LogFactory>(_: &F) {
+    let mut runner = TestRunner::new(Config {
+        cases: F::model_cases(),
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let outcome = runner.run(&vec(step(), 1..40), |steps| {
+        let factory = F::new();
+        run(&factory, &steps);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+fn run(factory: &impl LogFactory, steps: &[Step]) {
+    let log = factory.open();
+    let mut model = Model::default();
+    for step in steps {
+        take(&*log, &mut model, step);
+        assert_eq!(log.head().get(), model.events.len() as u64);
+    }
+    assert_eq!(whole_log(&*log), model.events);
+    if let Some(log) = factory.reopen(log) {
+        assert_eq!(whole_log(&*log), model.events);
+        for (events, condition) in model.tried.clone() {
+            let times = vec![Timestamp::MIN; events.len()];
+            compare(&*log, &mut model, &events, &condition, &times);
+        }
+    }
+}
+
+fn take(log: &dyn EventLog, model: &mut Model, step: &Step) {
+    match step {
+        Step::Append(new, parts, seconds) => {
+            let events: Vec<SpaceEvent> = new.iter().map(new_event).collect();
+            let times: Vec<Timestamp> =
+                (0..events.len()).map(|index| second(seconds[index % seconds.len()])).collect();
+            let condition = model.condition(parts);
+            compare(log, model, &events, &condition, &times);
+            model.tried.push((events, condition));
+        }
+        Step::Retry(which, change, parts) if !model.tried.is_empty() => {
+            let (events, condition) = which.get(&model.tried).clone();
+            let events = changed(events, change);
+            let condition = parts.as_ref().map_or(condition, |parts| model.condition(parts));
+            let times = vec![second(0); events.len()];
+            compare(log, model, &events, &condition, &times);
+        }
+        Step::Retry(..) => {}
+        Step::Read(filter, from, to, limit) => {
+            let (from, to) = (Position::new(*from), Position::new(*to));
+            let read = Read::from(from).to(to).matching(filter.build()).limit(*limit);
+            let expected: Vec<RecordedEvent> = model
+                .events
+                .iter()
+                .filter(|event| (from..=to).contains(&event.position))
+                .filter(|event| read.filter.selects(&event.event))
+                .cloned()
+                .collect();
+            assert_eq!(read_all(log, &read), expected);
+        }
+        Step::ReadSpace(space, from, limit) => {
+            let page = log.read_space(SPACES[*space], Revision::new(*from), *limit).unwrap();
+            let expected: Vec<RecordedEvent> = model
+                .of_space(SPACES[*space])
+                .filter(|event| event.revision.get() >= *from)
+                .take(*limit)
+                .cloned()
+                .collect();
+            let read = events_of(&page);
+            assert!(read.len() <= expected.len());
+            assert_eq!(read, expected[..read.len()]);
+            assert_eq!(read.is_empty(), expected.is_empty());
+        }
+        Step::AsOf(number) => {
+            let time = second(*number);
+            let expected = model.events.iter().rev().find(|e| e.recorded_at <= time);
+            assert_eq!(
+                log.position_as_of(time).unwrap(),
+                expected.map_or(Position::START, |event| event.position)
+            );
+        }
+    }
+}
+
+fn compare(
+    log: &dyn EventLog,
+    model: &mut Model,
+    events: &[SpaceEvent],
+    condition: &Condition,
+    times: &[Timestamp],
+) {
+    if events.is_empty() {
+        return;
+    }
+    let append = Append::new(events).on(condition.build()).recorded_at(times);
+    let outcome = match log.append(&append) {
+        Ok(receipt) => Ok(receipt),
+        Err(AppendError::EventIdReused { id, position }) => Err(Refused::Reused(id, position)),
+        Err(AppendError::ConditionFailed { failed }) => Err(Refused::Failed(failed)),
+        Err(other) => panic!("{other:?}"),
+    };
+    assert_eq!(outcome, model.append(events, condition, times));
+}
+
+fn new_event((space, kind, document): &(usize, u8, usize)) -> SpaceEvent {
+    let space_id = SPACES[*space];
+    let document_id = DOCUMENTS[*document];
+    match kind {
+        0 => SpaceEvent::space_created(space_id, "name"),
+        1 => SpaceEvent::document_added(space_id, document_id, "/path"),
+        2 => SpaceEvent::cache_invalidated(space_id, vec![document_id.to_owned()], "why"),
+        3 => SpaceEvent::render_started(space_id, None::<String>),
+        _ => SpaceEvent::variable_set(space_id, "n", i32::from(*kind)),
+    }
+}
+
+fn changed(mut events: Vec<SpaceEvent>, change: &Change) -> Vec<SpaceEvent> {
+    let extra = || SpaceEvent::space_activated(SPACES[0]);
+    match change {
+        Change::Nothing => {}
+        Change::DropFirst => drop(events.remove(0)),
+        Change::DropLast => drop(events.pop()),
+        Change::Swap => events.reverse(),
+        Change::Alter(which) => {
+            which.get_mut(&mut events).source = Some("another".to_owned());
+        }
+        Change::AddFirst => events.insert(0, extra()),
+        Change::AddLast => events.push(extra()),
+    }
+    events
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let new = vec((0..SPACES.len(), 0..6_u8, 0..DOCUMENTS.len()), 1..5);
+    let limit = prop_oneof![1..4_usize, Just(1_000)];
+    let retry = (any::<Index>(), change(), prop::option::weighted(0.3, parts()));
+    prop_oneof![
+        5 => (new, parts(), vec(-20..20_i64, 1..4))
+            .prop_map(|(new, parts, times)| Step::Append(new, parts, times)),
+        3 => retry.prop_map(|(which, change, parts)| Step::Retry(which, change, parts)),
+        2 => (filter(), 0..40_u64, prop_oneof![0..60_u64, Just(u64::MAX)], limit.clone())
+            .prop_map(|(filter, from, to, limit)| Step::Read(filter, from, to, limit)),
+        1 => (0..SPACES.len(), 0..20_u64, limit)
+            .prop_map(|(space, from, limit)| Step::ReadSpace(space, from, limit)),
+        1 => (-25..25_i64).prop_map(Step::AsOf),
+    ]
+}
+
+fn parts() -> impl Strategy<Value = Parts> {
+    let expected = prop_oneof![
+        1 => Just(Expected::Any),
+        1 => Just(Expected::NoSpace),
+        1 => Just(Expected::Exists),
+        4 => prop_oneof![4 => Just(0_u64), 1 => 1..4_u64].prop_map(Expected::Behind),
+    ];
+    let matching = (filter(), prop_oneof![Just(0_u64), 0..5_u64]);
+    prop_oneof![
+        2 => Just(Parts { expected: vec![], no_event_matching: vec![] }),
+        3 => (vec((0..SPACES.len(), expected), 0..3), vec(matching, 0..2))
+            .prop_map(|(expected, no_event_matching)| Parts { expected, no_event_matching }),
+    ]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        4 => Just(Change::Nothing),
+        1 => Just(Change::DropFirst),
+        1 => Just(Change::DropLast),
+        1 => Just(Change::Swap),
+        1 => any::<Index>().prop_map(Change::Alter),
+        1 => Just(Change::AddFirst),
+        1 => Just(Change::AddLast),
+    ]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let event_type = prop::sample::select(vec![
+        EventType::SpaceCreated,
+        EventType::DocumentAdded,
+        EventType::CacheInvalidated,
+        EventType::VariableSet,
+        EventType::SyncStarted,
+    ]);
+    (
+        prop::option::of(vec(event_type, 0..3)),
+        prop::option::of(prop::collection::btree_set(0..SPACES.len(), 0..3)),
+        prop::option::weighted(0.3, 0..DOCUMENTS.len()),
+    )
+        .prop_map(|(types, spaces, document)| Filter { types, spaces, document })
+}

@@ -1,0 +1,189 @@
+//! Ranges, filters, pages.
+
+use spacefold_event_core::{
+    EventFilter, EventLog, EventType, Position, Read, RecordedEvent, Revision, SpaceEvent,
+};
+
+use crate::{LogFactory, append, events_of, fill, read_all, set, whole_log};
+
+/// A log of 60 events in appends of different sizes: spaces `a`, `b`, `c` in turn.
+fn sixty(factory: &impl LogFactory) -> Box<dyn EventLog> {
+    let log = factory.open();
+    let events: Vec<SpaceEvent> = (0..60)
+        .map(|n| match n % 3 {
+            0 => set("a", "n", n),
+            1 => SpaceEvent::document_added("b", format!("d{}", n % 4), "/p"),
+            _ => SpaceEvent::space_activated("c"),
+        })
+        .collect();
+    let mut rest = &events[..];
+    for count in [1, 2, 10, 1, 30, 16] {
+        let (now, later) = rest.split_at(count);
+        append(&*log, now);
+        rest = later;
+    }
+    assert!(rest.is_empty());
+    log
+}
+
+fn positions(events: &[RecordedEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.position.get()).collect()
+}
+
+/// Both ends of a range belong to it; beyond the head there is nothing.
+pub fn reads_ranges_with_both_ends(factory: &impl LogFactory) {
+    let log = sixty(factory);
+    let range = |from, to| {
+        positions(&read_all(&*log, &Read::from(Position::new(from)).to(Position::new(to))))
+    };
+    for (from, to) in [(1, 60), (1, 1), (60, 60), (3, 4), (2, 14), (14, 45), (44, 60)] {
+        assert_eq!(range(from, to), (from..=to).collect::<Vec<_>>(), "{from}..={to}");
+    }
+    assert_eq!(range(59, u64::MAX), [59, 60]);
+    assert_eq!(range(0, 2), [1, 2]);
+    for (from, to) in [(5, 4), (60, 1), (61, 61), (61, u64::MAX), (u64::MAX, u64::MAX), (0, 0)] {
+        let page = log.read(&Read::from(Position::new(from)).to(Position::new(to))).unwrap();
+        assert_eq!(positions(&events_of(&page)), [] as [u64; 0], "{from}..={to}");
+    }
+}
+
+/// A page has at most as many events as were asked for, and says where the read goes on.
+pub fn reads_in_pages_that_lead_on(factory: &impl LogFactory) {
+    let log = sixty(factory);
+    let every: Vec<u64> = (1..=60).collect();
+    for limit in [1, 2, 3, 7, 59, 60, 61, usize::MAX] {
+        let read = Read::from(Position::new(1)).limit(limit);
+        assert_eq!(positions(&read_all(&*log, &read)), every, "{limit}");
+        let read = read.from_position(20).to(Position::new(41));
+        let some: Vec<u64> = (20..=41).collect();
+        assert_eq!(positions(&read_all(&*log, &read)), some, "{limit}");
+    }
+    let page = log.read(&Read::from(Position::new(1)).limit(1)).unwrap();
+    assert_eq!(page.next(), Position::new(2));
+    // Behind the last event the read goes on at the next one to come.
+    let page = log.read(&Read::from(Position::new(60)).limit(5)).unwrap();
+    assert_eq!(page.next(), Position::new(61));
+    append(&*log, &[set("a", "n", 60)]);
+    let page = log.read(&Read::from(page.next())).unwrap();
+    assert_eq!(positions(&events_of(&page)), [61]);
+}
+
+/// A filter selects by type, space and document, each event once and in order.
+pub fn reads_what_a_filter_selects(factory: &impl LogFactory) {
+    let log = sixty(factory);
+    let all = whole_log(&*log);
+    let filters = [
+        EventFilter::all(),
+        EventFilter::all().types([EventType::VariableSet]),
+        EventFilter::all().types([EventType::SpaceActivated, EventType::DocumentAdded]),
+        EventFilter::all().types([]),
+        EventFilter::all().spaces(["b"]),
+        EventFilter::all().spaces(["a", "c", "nowhere"]),
+        EventFilter::all().spaces(["nowhere"]),
+        EventFilter::all().document("d1"),
+        EventFilter::all().document("nothing"),
+        EventFilter::all().types([EventType::DocumentAdded]).spaces(["b", "c"]).document("d3"),
+        EventFilter::all().types([EventType::DocumentAdded]).spaces(["a"]),
+    ];
+    for filter in filters {
+        for limit in [1, 4, 100] {
+            let selected: Vec<u64> = all
+                .iter()
+                .filter(|event| filter.selects(&event.event))
+                .map(|event| event.position.get())
+                .collect();
+            let read = Read::from(Position::new(1)).matching(filter.clone()).limit(limit);
+            assert_eq!(positions(&read_all(&*log, &read)), selected, "{filter:?}");
+            let some: Vec<u64> =
+                selected.into_iter().filter(|position| (13..=43).contains(position)).collect();
+            let read = read.from_position(13).to(Position::new(43));
+            assert_eq!(positions(&read_all(&*log, &read)), some, "{filter:?}");
+        }
+    }
+}
+
+/// Where nothing matches for long, a read still ends, and finds what matches at the end.
+pub fn leads_on_over_pages_without_a_match(factory: &impl LogFactory) {
+    let log = factory.open();
+    append(&*log, &[SpaceEvent::space_created("rare", "Rare")]);
+    for n in 0..20 {
+        let events: Vec<SpaceEvent> = (0..200).map(|m| set("common", "n", n * 200 + m)).collect();
+        append(&*log, &events);
+    }
+    append(&*log, &[SpaceEvent::space_archived("rare")]);
+    for filter in [
+        EventFilter::all().spaces(["rare"]),
+        EventFilter::all().types([EventType::SpaceCreated, EventType::SpaceArchived]),
+    ] {
+        let read = Read::from(Position::new(1)).matching(filter).limit(1);
+        assert_eq!(positions(&read_all(&*log, &read)), [1, 4_002]);
+    }
+    let nothing = EventFilter::all().types([EventType::SyncStarted]);
+    let read = Read::from(Position::new(1)).matching(nothing);
+    assert!(read_all(&*log, &read).is_empty());
+}
+
+/// A space is read by revision, in pages; an empty page means that there is no more.
+pub fn reads_a_space_by_revision(factory: &impl LogFactory) {
+    let log = sixty(factory);
+    let revisions = |from: u64, limit| {
+        let page = log.read_space("b", Revision::new(from), limit).unwrap();
+        let events = events_of(&page);
+        assert!(events.iter().all(|event| event.event.space_id == "b"));
+        assert!(events.len() <= limit);
+        events.iter().map(|event| event.revision.get()).collect::<Vec<_>>()
+    };
+    for limit in [1, 3, 19, 20, 100] {
+        for first in [0, 1, 2, 20] {
+            let mut read = Vec::new();
+            let mut from = first;
+            loop {
+                let page = revisions(from, limit);
+                let Some(last) = page.last() else { break };
+                from = last + 1;
+                read.extend(page);
+            }
+            let expected: Vec<u64> = (first.max(1)..=20).collect();
+            assert_eq!(read, expected, "from {first} by {limit}");
+        }
+    }
+    assert!(revisions(21, 5).is_empty());
+    assert!(revisions(u64::MAX, 5).is_empty());
+    let page = log.read_space("nowhere", Revision::new(1), 5).unwrap();
+    assert!(page.is_empty());
+    append(&*log, &[SpaceEvent::space_archived("b")]);
+    assert_eq!(revisions(21, 5), [21]);
+}
+
+/// Every question has an answer before there is an event.
+pub fn reads_nothing_from_an_empty_log(factory: &impl LogFactory) {
+    let log = factory.open();
+    let page = log.read(&Read::from(Position::new(1))).unwrap();
+    assert!(page.is_empty());
+    assert_eq!(page.next(), Position::new(1));
+    assert!(log.read_space("a", Revision::new(1), 5).unwrap().is_empty());
+    assert_eq!(log.revision("a").unwrap(), Revision::NONE);
+    assert!(whole_log(&*log).is_empty());
+}
+
+/// What a page holds does not change while the log goes on.
+pub fn keeps_a_page_while_the_log_goes_on(factory: &impl LogFactory) {
+    let log = sixty(factory);
+    let page = log.read(&Read::from(Position::new(1))).unwrap();
+    let before = events_of(&page);
+    fill(&*log, "a", 10);
+    assert_eq!(events_of(&page), before);
+    drop(log);
+    assert_eq!(events_of(&page), before);
+}
+
+/// A read from another position.
+trait FromPosition {
+    fn from_position(&self, from: u64) -> Read;
+}
+
+impl FromPosition for Read {
+    fn from_position(&self, from: u64) -> Read {
+        Read { from: Position::new(from), ..self.clone() }
+    }
+}

@@ -1,0 +1,150 @@
+//! Appending again what is stored already.
+
+use spacefold_event_core::{
+    AppendCondition, AppendError, EventFilter, EventId, EventLog, Position, Revision, SpaceEvent,
+    Value,
+};
+
+use crate::{LogFactory, append, append_on, assert_holds, fill, set};
+
+#[track_caller]
+fn assert_reused(
+    log: &dyn EventLog,
+    events: &[SpaceEvent],
+    condition: AppendCondition,
+    (expected_id, expected_position): (EventId, u64),
+) {
+    let head = log.head();
+    match append_on(log, events, condition) {
+        Err(AppendError::EventIdReused { id, position }) => {
+            assert_eq!((id, position), (expected_id, Position::new(expected_position)));
+        }
+        other => panic!("expected a reused event id, not {other:?}"),
+    }
+    assert_eq!(log.head(), head);
+}
+
+/// The same event with another payload.
+fn changed(event: &SpaceEvent) -> SpaceEvent {
+    event.clone().with_extra("changed", Value::from(true)).unwrap()
+}
+
+/// With `Exact` or `NoSpace` a retry is found by revision, however much came after.
+pub fn answers_a_retry_under_an_exact_expectation(factory: &impl LogFactory) {
+    let log = factory.open();
+    let created = [SpaceEvent::space_created("a", "A")];
+    let more = [set("a", "n", 1), set("b", "n", 1), set("a", "n", 2)];
+    let no_space = AppendCondition::no_space("a");
+    let exact = AppendCondition::exact("a", Revision::new(1));
+    let first = append_on(&*log, &created, no_space.clone()).unwrap();
+    let second = append_on(&*log, &more, exact.clone()).unwrap();
+    assert_eq!(append_on(&*log, &more, exact.clone()).unwrap(), second);
+    fill(&*log, "a", 5);
+    fill(&*log, "c", 5);
+    assert_eq!(append_on(&*log, &created, no_space).unwrap(), first);
+    let again = append_on(&*log, &more, exact).unwrap();
+    assert_eq!(again, second);
+    assert_eq!(again.first_position(), Position::new(2));
+    assert_eq!(again.position(), Position::new(4));
+    assert_eq!(again.revision(), Revision::new(3));
+    assert_eq!(log.head(), Position::new(14));
+}
+
+/// Without such an expectation a retry is found by the ids of its events.
+pub fn answers_a_retry_under_no_expectation(factory: &impl LogFactory) {
+    let log = factory.open();
+    fill(&*log, "z", 3);
+    let events = [set("a", "n", 1), set("b", "n", 1), set("a", "n", 2)];
+    let receipt = append(&*log, &events);
+    fill(&*log, "a", 4);
+    assert_eq!(append(&*log, &events), receipt);
+    let exists = AppendCondition::exists("a");
+    assert_eq!(append_on(&*log, &events, exists).unwrap(), receipt);
+    // A part of it, or the end of it with what came after, is one contiguous run too.
+    let part = append(&*log, &events[1..2]);
+    assert_eq!(part.first_position(), Position::new(5));
+    assert_eq!(part.position(), Position::new(5));
+    assert_eq!(part.revision(), Revision::new(1));
+    assert_eq!(log.head(), Position::new(10));
+}
+
+/// A retry succeeds although the first try made its condition false.
+pub fn answers_a_retry_before_it_checks_the_condition(factory: &impl LogFactory) {
+    let log = factory.open();
+    let events = [set("a", "n", 1)];
+    let none_yet = AppendCondition::no_event_matching(EventFilter::all(), Position::START);
+    let receipt = append_on(&*log, &events, none_yet.clone()).unwrap();
+    assert_eq!(append_on(&*log, &events, none_yet).unwrap(), receipt);
+    let never = AppendCondition::exists("nowhere");
+    assert_eq!(append_on(&*log, &events, never).unwrap(), receipt);
+    assert_holds(&*log, &events);
+}
+
+/// An id that is stored with other content is refused, whatever differs.
+pub fn refuses_an_id_with_other_content(factory: &impl LogFactory) {
+    let log = factory.open();
+    fill(&*log, "z", 1);
+    let stored = set("a", "n", 1).with_source("s");
+    let id = stored.event_id;
+    append(&*log, std::slice::from_ref(&stored));
+    let none = AppendCondition::none;
+    let mut elsewhere = stored.clone();
+    elsewhere.space_id = "b".to_owned();
+    let mut sourceless = stored.clone();
+    sourceless.source = None;
+    for other in [
+        changed(&stored),
+        set("a", "n", 2).with_event_id(id),
+        SpaceEvent::space_activated("a").with_event_id(id),
+        stored.clone().with_correlation_id("c"),
+        stored.clone().with_timestamp(crate::second(0)),
+        elsewhere,
+        sourceless,
+    ] {
+        assert_reused(&*log, std::slice::from_ref(&other), none(), (id, 2));
+        assert_reused(&*log, &[set("a", "n", 7), other], none(), (id, 2));
+    }
+    // Found by revision as well.
+    let exact = AppendCondition::no_space("a");
+    assert_reused(&*log, &[changed(&stored)], exact, (id, 2));
+    assert_eq!(log.head(), Position::new(2));
+}
+
+/// Events that are stored, but not in this order or not next to each other, are no retry.
+pub fn refuses_a_retry_of_another_run(factory: &impl LogFactory) {
+    let log = factory.open();
+    let [one, two, three] = [set("a", "n", 1), set("a", "n", 2), set("a", "n", 3)];
+    append(&*log, &[one.clone(), two.clone()]);
+    append(&*log, &[set("b", "n", 0)]);
+    append(&*log, std::slice::from_ref(&three));
+    let none = AppendCondition::none;
+    let fresh = set("a", "n", 4);
+    let swapped = [two.clone(), one.clone()];
+    assert_reused(&*log, &swapped, none(), (two.event_id, 2));
+    let longer = [one.clone(), two.clone(), fresh.clone()];
+    assert_reused(&*log, &longer, none(), (one.event_id, 1));
+    let earlier = [fresh.clone(), one.clone()];
+    assert_reused(&*log, &earlier, none(), (one.event_id, 1));
+    let apart = [two.clone(), three.clone()];
+    assert_reused(&*log, &apart, none(), (two.event_id, 2));
+    let past_the_end = [three.clone(), fresh];
+    assert_reused(&*log, &past_the_end, none(), (three.event_id, 4));
+    let exact = AppendCondition::no_space("a");
+    assert_reused(&*log, &longer, exact, (one.event_id, 1));
+    assert_eq!(log.head(), Position::new(4));
+}
+
+/// An id twice in one append is refused before anything is looked up.
+pub fn refuses_an_id_twice_in_one_append(factory: &impl LogFactory) {
+    let log = factory.open();
+    let event = set("a", "n", 1);
+    let expected = event.event_id;
+    for events in [[event.clone(), event.clone()], [event.clone(), changed(&event)]] {
+        match append_on(&*log, &events, AppendCondition::exists("nowhere")) {
+            Err(AppendError::DuplicateEventId { id }) => assert_eq!(id, expected),
+            other => panic!("expected a duplicate event id, not {other:?}"),
+        }
+    }
+    assert_eq!(log.head(), Position::START);
+    append(&*log, &[event]);
+}

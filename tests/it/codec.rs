@@ -1,0 +1,199 @@
+//! Whatever goes into the binary form or the JSON form comes out of it again, and no bytes make
+//! the decoders panic.
+
+use proptest::{prelude::*, sample::Index};
+use spacefold_event_core::{
+    Append, Assignments, EventFilter, EventLog, JsonReader, MemoryLog, Position, Records,
+    RecordsBuilder, Revision, SpaceEvent, Timestamp,
+};
+
+use spacefold_store::EmbeddedLog;
+
+use crate::arbitrary::one_of_each;
+
+fn assert_read_back(log: &dyn EventLog, events: &[SpaceEvent]) {
+    let head = log.head();
+    log.append(&Append::new(events)).unwrap();
+    let read = spacefold_event_core::Read::from(head.next());
+    let held: Vec<SpaceEvent> =
+        conformance::read_all(log, &read).into_iter().map(|event| event.event).collect();
+    assert_eq!(held, events);
+}
+
+/// The body of a run of these events, and assignments for it.
+fn encoded(events: &[SpaceEvent]) -> (Vec<u8>, usize, Assignments) {
+    let mut builder = RecordsBuilder::new();
+    let mut spaces: Vec<&str> = Vec::new();
+    for event in events {
+        builder.push(event);
+        if !spaces.contains(&event.space_id.as_str()) {
+            spaces.push(&event.space_id);
+        }
+    }
+    let body = builder.finish();
+    let assignments = Assignments {
+        first_position: Position::new(7),
+        recorded_at: vec![conformance::second(0)],
+        base_revisions: vec![Revision::new(3); spaces.len()],
+    };
+    (body.bytes, body.count, assignments)
+}
+
+/// Does with the records all that can be done.
+fn walk(records: &Records) {
+    let count = records.len();
+    assert!(records.envelopes().count() <= count);
+    for envelope in records.envelopes() {
+        if let Ok(event) = envelope.decode() {
+            let mut json = String::new();
+            event.write_json(&mut json);
+            let _ = event.to_owned_event().event.check_limits();
+        }
+    }
+    let _ = records.spaces().count();
+    let _ = (records.first_recorded_at(), records.last_recorded_at());
+    let _ = EventFilter::all().spaces(["a"]).document("d").select(records);
+    let mut copy = RecordsBuilder::new();
+    if copy.extend_from(records, 0..count).is_ok() {
+        let copied = copy.finish();
+        Records::decode(&copied.bytes, copied.count, records.assignments().clone()).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_event_survives_the_memory_log(events in one_of_each()) {
+        assert_read_back(&MemoryLog::new(), &events);
+    }
+
+    #[test]
+    fn every_event_survives_the_embedded_log(appends in prop::collection::vec(one_of_each(), 1..3)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let log = EmbeddedLog::open(&path).unwrap();
+        for events in &appends {
+            assert_read_back(&log, events);
+        }
+        drop(log);
+        let log = EmbeddedLog::open_existing(&path).unwrap();
+        let all: Vec<SpaceEvent> = appends.into_iter().flatten().collect();
+        conformance::assert_holds(&log, &all);
+    }
+
+    #[test]
+    fn every_event_survives_json(events in one_of_each()) {
+        for event in events {
+            let json = event.to_json();
+            prop_assert!(!json.contains('\n'));
+            let again = JsonReader::default().read(json.as_bytes()).unwrap();
+            prop_assert_eq!(&again.event, &event);
+            prop_assert_eq!(again.event.to_json(), json.clone());
+            // Another reader of JSON agrees that it is JSON.
+            serde_json::from_str::<&serde_json::value::RawValue>(&json).unwrap();
+        }
+    }
+
+    #[test]
+    fn copies_of_records_are_equal(events in one_of_each(), which in any::<[Index; 3]>()) {
+        let (bytes, count, assignments) = encoded(&events);
+        let records = Records::decode(&bytes, count, assignments).unwrap();
+        let picked: Vec<usize> = which.iter().map(|index| index.index(count)).collect();
+        let mut copy = RecordsBuilder::new();
+        copy.extend_from(&records, picked.iter().copied()).unwrap();
+        let copied = copy.finish();
+        let expected: Vec<SpaceEvent> = picked.iter().map(|index| events[*index].clone()).collect();
+        let (.., assignments) = encoded(&expected);
+        let records = Records::decode(&copied.bytes, copied.count, assignments).unwrap();
+        let held: Vec<SpaceEvent> = records
+            .envelopes()
+            .map(|envelope| envelope.decode().unwrap().to_owned_event().event)
+            .collect();
+        prop_assert_eq!(held, expected);
+    }
+
+    #[test]
+    fn assignments_survive(
+        micros in prop::collection::vec(0..1_000_000_000_i64, 1..20),
+        bases in prop::collection::vec(any::<u64>(), 0..20),
+    ) {
+        let mut last = -1_000_000_i64;
+        let recorded_at = micros.iter().map(|step| {
+            last += step;
+            Timestamp::from_micros(last).unwrap()
+        });
+        let assignments = Assignments {
+            first_position: Position::new(9),
+            recorded_at: recorded_at.collect(),
+            base_revisions: bases.into_iter().map(Revision::new).collect(),
+        };
+        let bytes = assignments.encode();
+        let first = assignments.recorded_at[0];
+        let again = Assignments::decode(&bytes, Position::new(9), first).unwrap();
+        prop_assert_eq!(again, assignments);
+    }
+
+    #[test]
+    fn damaged_records_never_panic(
+        events in one_of_each(),
+        flips in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
+        cut in prop::option::weighted(0.3, any::<Index>()),
+        wrong_count in prop::option::weighted(0.2, any::<usize>()),
+    ) {
+        let (mut bytes, count, assignments) = encoded(&events[..5]);
+        for (place, byte) in flips {
+            *place.get_mut(&mut bytes) = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let count = wrong_count.unwrap_or(count);
+        for bases in 0..=5 {
+            let assignments = Assignments {
+                base_revisions: vec![Revision::new(u64::MAX); bases],
+                ..assignments.clone()
+            };
+            if let Ok(records) = Records::decode(&bytes, count, assignments) {
+                walk(&records);
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_no_records(bytes in prop::collection::vec(any::<u8>(), 0..300), count in 0..9_usize) {
+        let assignments = Assignments {
+            first_position: Position::new(1),
+            recorded_at: vec![Timestamp::MIN],
+            base_revisions: vec![Revision::NONE],
+        };
+        if let Ok(records) = Records::decode(&bytes, count, assignments) {
+            walk(&records);
+        }
+        if let Ok(assignments) = Assignments::decode(&bytes, Position::new(u64::MAX), Timestamp::MAX) {
+            prop_assert!(assignments.recorded_at.is_sorted());
+        }
+    }
+
+    #[test]
+    fn noise_is_no_event(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(JsonReader::default().read(&bytes).is_err());
+    }
+
+    #[test]
+    fn damaged_json_never_panics(
+        events in one_of_each(),
+        flips in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
+    ) {
+        for event in &events[..5] {
+            let mut json = event.to_json().into_bytes();
+            for (place, byte) in &flips {
+                *place.get_mut(&mut json) = *byte;
+            }
+            if let Ok(read) = JsonReader::default().read(&json) {
+                let again = JsonReader::default().read(read.event.to_json().as_bytes()).unwrap();
+                prop_assert_eq!(again.event, read.event);
+            }
+        }
+    }
+}

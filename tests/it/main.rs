@@ -1,0 +1,13 @@
+//! Everything that is tested from outside the crates.
+
+mod arbitrary;
+mod cli;
+mod codec;
+mod json;
+mod kill;
+mod logs;
+mod oracle;
+mod python;
+mod store;
+mod support;
+mod tidy;

@@ -1,0 +1,183 @@
+//! The store through the facade: importing again, and losing sled's copy.
+
+use std::{fs, path::Path};
+
+use spacefold::{
+    AppendCondition, OnDamage, Position, SpaceEvent, Spacefold, VerifyDepth, VerifyOptions, verify,
+};
+
+use crate::support::{Contents, REFERENCE, SAMPLE_EVENTS, import_sample};
+
+#[test]
+fn an_import_that_is_repeated_adds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let spaces = Spacefold::open(&store).unwrap();
+    import_sample(&spaces);
+    let report = import_sample(&spaces);
+    assert_eq!((report.read, report.appended), (SAMPLE_EVENTS, 0));
+    assert_eq!(report.already_present, SAMPLE_EVENTS);
+    assert_eq!(report.head, Position::new(SAMPLE_EVENTS));
+    Contents::of(&spaces).assert_is(&REFERENCE);
+    spaces.close().unwrap();
+
+    let spaces = Spacefold::open_existing(&store).unwrap();
+    assert_eq!(import_sample(&spaces).appended, 0);
+    Contents::of(&spaces).assert_is(&REFERENCE);
+}
+
+/// Makes a store of the sample, does something to sled's folder, and sees that nobody notices.
+#[track_caller]
+fn survives(harm: impl FnOnce(&Path)) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let spaces = Spacefold::open(&store).unwrap();
+    import_sample(&spaces);
+    spaces.close().unwrap();
+    drop(spaces);
+    assert!(store.join("sled").is_dir());
+    harm(&store.join("sled"));
+    let spaces = Spacefold::open_existing(&store).unwrap();
+    Contents::of(&spaces).assert_is(&REFERENCE);
+    // It goes on as ever: appends, a clean close, another opening.
+    let event = SpaceEvent::space_archived("book-src");
+    let receipt = spaces.append([event], AppendCondition::none()).unwrap();
+    assert_eq!(receipt.position(), Position::new(SAMPLE_EVENTS + 1));
+    spaces.close().unwrap();
+    drop(spaces);
+    let options = VerifyOptions { depth: VerifyDepth::Full, damage: OnDamage::Report };
+    let report = verify(&store, options).unwrap();
+    assert!(report.is_ok(), "{:?}", report.problems);
+    assert_eq!(report.events, SAMPLE_EVENTS + 1);
+    let spaces = Spacefold::open_existing(&store).unwrap();
+    assert_eq!(spaces.durable_head(), receipt.position());
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Bytes that mean nothing, the same every time.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+#[test]
+fn sled_may_be_deleted() {
+    survives(|sled| fs::remove_dir_all(sled).unwrap());
+}
+
+#[test]
+fn sled_may_be_emptied() {
+    survives(|sled| {
+        fs::remove_dir_all(sled).unwrap();
+        fs::create_dir(sled).unwrap();
+    });
+}
+
+#[test]
+fn sled_may_be_replaced_by_a_file() {
+    survives(|sled| {
+        fs::remove_dir_all(sled).unwrap();
+        fs::write(sled, noise(5_000)).unwrap();
+    });
+}
+
+#[test]
+fn sled_may_be_filled_with_noise() {
+    survives(|sled| {
+        for file in files(sled) {
+            let bytes = fs::metadata(&file).unwrap().len();
+            fs::write(&file, noise(usize::try_from(bytes).unwrap())).unwrap();
+        }
+    });
+}
+
+#[test]
+fn sled_may_be_noisy_here_and_there() {
+    survives(|sled| {
+        for file in files(sled) {
+            let mut bytes = fs::read(&file).unwrap();
+            for chunk in bytes.chunks_mut(20_000).skip(1) {
+                chunk.iter_mut().take(64).for_each(|byte| *byte ^= 0x5a);
+            }
+            fs::write(&file, bytes).unwrap();
+        }
+    });
+}
+
+#[test]
+fn sled_may_be_cut() {
+    survives(|sled| {
+        for file in files(sled) {
+            let bytes = fs::metadata(&file).unwrap().len();
+            let file = fs::OpenOptions::new().write(true).open(file).unwrap();
+            file.set_len(bytes / 2).unwrap();
+        }
+    });
+}
+
+#[test]
+fn sled_may_come_from_another_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("store");
+    let spaces = Spacefold::open(&other).unwrap();
+    // Another history under the same ids of spaces, and more of it.
+    for round in 0..20_u64 {
+        let events: Vec<SpaceEvent> = (0..2_000_u64)
+            .map(|n| SpaceEvent::variable_set("book-src", "head", round * 2_000 + n))
+            .collect();
+        spaces.append(events, AppendCondition::none()).unwrap();
+    }
+    spaces.close().unwrap();
+    drop(spaces);
+    survives(|sled| {
+        fs::remove_dir_all(sled).unwrap();
+        fs::rename(other.join("sled"), sled).unwrap();
+    });
+}
+
+#[test]
+fn sled_may_be_older_than_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let spaces = Spacefold::open(&store).unwrap();
+    import_sample(&spaces);
+    spaces.close().unwrap();
+    drop(spaces);
+    let older = folder.path().join("older");
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .args([store.join("sled"), older.clone()])
+        .status();
+    assert!(copied.unwrap().success());
+
+    let spaces = Spacefold::open_existing(&store).unwrap();
+    let events: Vec<SpaceEvent> =
+        (0..4_000_u64).map(|n| SpaceEvent::variable_set("later", "n", n)).collect();
+    spaces.append(events, AppendCondition::none()).unwrap();
+    let expected = Contents::of(&spaces);
+    spaces.close().unwrap();
+    drop(spaces);
+    fs::remove_dir_all(store.join("sled")).unwrap();
+    fs::rename(older, store.join("sled")).unwrap();
+    let spaces = Spacefold::open_existing(&store).unwrap();
+    Contents::of(&spaces).assert_is(&expected);
+}

@@ -1,0 +1,219 @@
+//! The rules of the source tree.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Lines of a source file.
+const MAX_LINES: usize = 700;
+
+/// What has no place in the sources. Put together here, so that this file may name it.
+const UNFINISHED: [&str; 4] = [
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("to", "do!("),
+    concat!("unimpl", "emented!("),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every file below these folders of the repository whose name ends so.
+fn files(folders: &[&str], ending: &str) -> Vec<(String, String)> {
+    fn collect(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if !path.ends_with("target") {
+                    collect(&path, ending, found);
+                }
+            } else if path.to_string_lossy().ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for folder in folders {
+        collect(&root().join(folder), ending, &mut found);
+    }
+    found.sort();
+    found
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let name = path.strip_prefix(root()).unwrap();
+            (name.to_string_lossy().replace('\\', "/"), text)
+        })
+        .collect()
+}
+
+const ALL: [&str; 4] = ["crates", "tools", "tests", "benches"];
+
+fn sources() -> Vec<(String, String)> {
+    let sources = files(&ALL, ".rs");
+    assert!(sources.len() > 50, "where are the sources?");
+    sources
+}
+
+/// The manifests of the members, by their folder.
+fn manifests() -> Vec<(String, String)> {
+    let manifests = files(&ALL, "Cargo.toml");
+    assert!(manifests.len() >= 8, "where are the manifests?");
+    manifests
+        .into_iter()
+        .map(|(name, text)| (name.trim_end_matches("/Cargo.toml").to_owned(), text))
+        .collect()
+}
+
+/// Whether a manifest names a dependency, in whichever table.
+fn depends_on(manifest: &str, package: &str) -> bool {
+    manifest.lines().any(|line| {
+        let name = line.split(['=', '.']).next().unwrap_or_default().trim();
+        name == package || line.trim() == format!("[dependencies.{package}]")
+    })
+}
+
+/// Whether code, comments apart, names sled's crate.
+fn names_sled(text: &str) -> bool {
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).any(|line| {
+        line.contains("use sled") && !line.contains("use sled_")
+            || line.match_indices("sled::").any(|(at, _)| {
+                !line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_')
+            })
+    })
+}
+
+#[test]
+fn one_file_of_the_store_names_sled() {
+    let with_sled: Vec<String> = manifests()
+        .into_iter()
+        .filter(|(_, manifest)| depends_on(manifest, "sled"))
+        .map(|(folder, _)| folder)
+        .collect();
+    assert_eq!(with_sled, ["crates/store"]);
+    let naming: Vec<String> = sources()
+        .into_iter()
+        .filter(|(name, text)| !name.ends_with("tidy.rs") && names_sled(text))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(naming, ["crates/store/src/sled_copy.rs"]);
+}
+
+#[test]
+fn the_language_and_the_projections_know_no_store() {
+    let known = |folder: &str, allowed: &[&str]| {
+        let manifests = manifests();
+        let (_, manifest) = manifests.iter().find(|(name, _)| name == folder).unwrap();
+        for (other, _) in &manifests {
+            let package = match other.strip_prefix("crates/") {
+                Some("spacefold") => "spacefold".to_owned(),
+                Some(name) => format!("spacefold-{name}"),
+                None => format!("spacefold-{other}"),
+            };
+            let depends = depends_on(manifest, &package);
+            assert_eq!(depends, allowed.contains(&package.as_str()), "{folder} on {package}");
+        }
+    };
+    known("crates/event-core", &[]);
+    known("crates/store", &["spacefold-event-core"]);
+    known("crates/projection", &["spacefold-event-core"]);
+    known("crates/spacefold", &["spacefold-event-core", "spacefold-store", "spacefold-projection"]);
+    known("tools/spacefold", &["spacefold"]);
+    known("tools/rebuild-projections", &["spacefold"]);
+}
+
+#[test]
+fn the_language_does_no_io() {
+    for (name, text) in sources() {
+        let pure = name.starts_with("crates/event-core/") || name.starts_with("crates/projection/");
+        if pure {
+            for word in ["std::fs", "File::", "std::net", "std::process"] {
+                assert!(!text.contains(word), "{name} names {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn architecture_names_every_folder_and_every_folder_it_names_is_there() {
+    let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    for (folder, _) in manifests() {
+        assert!(architecture.contains(&folder), "ARCHITECTURE.md does not name {folder}");
+    }
+    let words = architecture.split(|c: char| !(c.is_ascii_alphanumeric() || "/_-.".contains(c)));
+    for word in words {
+        let path = word.trim_end_matches(['/', '.']);
+        if ALL.iter().any(|folder| path.starts_with(&format!("{folder}/"))) {
+            assert!(root().join(path).exists(), "ARCHITECTURE.md names {path}, which is not there");
+        }
+    }
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    for (name, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= MAX_LINES, "{name} has {lines} lines: the limit is {MAX_LINES}");
+    }
+}
+
+#[test]
+fn nothing_unfinished_lands() {
+    for (name, text) in sources() {
+        for word in UNFINISHED {
+            assert!(!text.contains(word), "{name} has {word}");
+        }
+    }
+}
+
+#[test]
+fn members_share_version_licence_and_lints() {
+    for (folder, manifest) in manifests() {
+        for key in ["version", "edition", "rust-version", "license", "repository"] {
+            let inherited = format!("{key}.workspace = true");
+            assert!(manifest.lines().any(|line| line == inherited), "{folder}: {inherited}");
+        }
+        let lints = manifest.contains("[lints]\nworkspace = true");
+        assert!(lints || folder == "tests", "{folder} has lints of its own");
+        let published = folder.starts_with("crates/") || folder.starts_with("tools/");
+        assert_eq!(!manifest.contains("publish = false"), published, "{folder}");
+    }
+}
+
+#[test]
+fn the_readme_has_two_commands_and_the_example_that_is_tested() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.lines().count() <= 90, "the README is more than a screen or two");
+    let block = |language: &str| {
+        let begin = format!("```{language}\n");
+        let after = readme.split(&begin).nth(1).unwrap();
+        let lines: Vec<String> =
+            after.lines().take_while(|line| *line != "```").map(str::to_owned).collect();
+        lines
+    };
+    assert_eq!(
+        block("sh"),
+        ["cargo run --release --bin spacefold -- demo", "cargo test --release"]
+    );
+    // The example of the library's front page runs as a test; this is the same.
+    let library = fs::read_to_string(root().join("crates/spacefold/src/lib.rs")).unwrap();
+    let example: Vec<String> = library
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned())
+        .skip_while(|line| line != "```")
+        .skip(1)
+        .take_while(|line| line != "```")
+        .filter(|line| !line.starts_with("# "))
+        .map(|line| line.replace("&path", "\"data\""))
+        .collect();
+    let readme_example: Vec<String> = block("rust")
+        .into_iter()
+        .enumerate()
+        .filter(|(index, line)| !(*index == 1 && line.is_empty()))
+        .map(|(_, line)| line)
+        .collect();
+    assert_eq!(readme_example, example);
+}

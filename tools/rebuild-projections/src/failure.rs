@@ -1,0 +1,128 @@
+//! How the tool fails: what the user reads, and the exit code.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use spacefold::{OpenError, ReadError, RebuildError, StorageError};
+
+/// The exit codes of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Failed,
+    Usage,
+    Damaged,
+    Interrupted,
+}
+
+impl Status {
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Damaged => 3,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// `error: what (place)` and `hint: hint`.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: Status,
+    what: String,
+    place: String,
+    hint: String,
+}
+
+impl Failure {
+    pub(crate) fn new(
+        status: Status,
+        what: impl fmt::Display,
+        place: impl fmt::Display,
+        hint: impl fmt::Display,
+    ) -> Self {
+        Self { status, what: what.to_string(), place: place.to_string(), hint: hint.to_string() }
+    }
+
+    pub(crate) fn interrupted() -> Self {
+        Self::new(
+            Status::Interrupted,
+            "interrupted",
+            "Ctrl-C",
+            "the old projection or the new one is there, whole; run the command again",
+        )
+    }
+
+    /// Tells the user, and answers the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        let Self { what, place, hint, .. } = self;
+        let text = format!("error: {what} ({place})").replace(char::is_control, " ");
+        // Nobody is left to be told when standard error is gone.
+        let _ = writeln!(io::stderr().lock(), "{text}\nhint: {hint}");
+        ExitCode::from(self.status.code())
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let (place, hint) = match &error {
+            OpenError::NoStore { path } => (
+                path.display().to_string(),
+                "name the folder of a store with --data, or make one with `spacefold import FILE`",
+            ),
+            OpenError::NotAStore { path, .. } => {
+                (path.display().to_string(), "name the folder of a store with --data")
+            }
+            OpenError::AlreadyOpen { path, .. } => (
+                path.display().to_string(),
+                "one process owns a store at a time: end that one first",
+            ),
+            OpenError::UnknownFormat { path, .. } => {
+                (path.display().to_string(), "use the version that wrote it, or a newer one")
+            }
+            OpenError::JournalDamaged { .. } => (
+                "opening the store".to_owned(),
+                "`spacefold verify` says what is damaged, `verify --heal` mends what it can",
+            ),
+            _ => (
+                "opening the store".to_owned(),
+                "check the disk and the permissions of the folder, then run the command again",
+            ),
+        };
+        Self::new(Status::Failed, &error, place, hint)
+    }
+}
+
+impl From<RebuildError> for Failure {
+    fn from(error: RebuildError) -> Self {
+        match &error {
+            RebuildError::UnknownProjection { name, known } => Self::new(
+                Status::Usage,
+                format_args!("there is no projection {name:?}"),
+                format_args!("known: {}", known.join(", ")),
+                "name known projections, or none to rebuild all",
+            ),
+            RebuildError::Read(ReadError::Closed) => Self::interrupted(),
+            _ => Self::new(
+                Status::Failed,
+                &error,
+                "folding the events",
+                "`spacefold verify` says whether the store is damaged",
+            ),
+        }
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::new(
+            Status::Failed,
+            &error,
+            "closing the store",
+            "nothing acknowledged is lost; the next opening recovers it",
+        )
+    }
+}

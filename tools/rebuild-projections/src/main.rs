@@ -1,0 +1,212 @@
+//! Folds the projections of a store anew from the first event, beside the live ones, and swaps
+//! each in once it is complete; or only compares.
+
+mod failure;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::{self, ExitCode},
+    thread,
+    time::Duration,
+};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use spacefold::{
+    EmbeddedLog, EventLog, RebuildMode, RebuildOptions, RebuildOutcome, Verdict, rebuild,
+};
+
+use self::failure::{Failure, Status};
+
+/// Folds projections anew from the first event, compares them, and swaps them in.
+#[derive(Debug, Parser)]
+#[command(name = "rebuild-projections", version)]
+struct Arguments {
+    /// Which projections; all when none is named.
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR", env = "SPACEFOLD_DATA", default_value = "./spacefold-data")]
+    data: PathBuf,
+
+    /// Compare only: change nothing, and exit with 3 on divergence.
+    #[arg(long)]
+    check: bool,
+
+    /// How many threads fold; as many as there are processors unless told.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Printed {
+    head: u64,
+    projections: Vec<PrintedOutcome>,
+}
+
+#[derive(Serialize)]
+struct PrintedOutcome {
+    name: &'static str,
+    version: u32,
+    events: u64,
+    seconds: f64,
+    events_per_second: f64,
+    old_hash: Option<String>,
+    new_hash: String,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_divergence: Option<PrintedDivergence>,
+}
+
+#[derive(Serialize)]
+struct PrintedDivergence {
+    space_id: String,
+    position: u64,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let log = EmbeddedLog::open_existing(&arguments.data)?;
+    close_on_interrupt(&log);
+    let head = log.durable_head();
+    let progress = progress(head.get());
+    let options = RebuildOptions {
+        mode: if arguments.check { RebuildMode::Check } else { RebuildMode::Replace },
+        threads: arguments
+            .threads
+            .or(thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN),
+        progress: &|events| progress.set_position(events),
+    };
+    let outcomes = rebuild(&log, &log, &arguments.names, &options);
+    progress.finish_and_clear();
+    let mut outcomes = outcomes?;
+    log.close()?;
+    outcomes.sort_by(|one, other| one.name.cmp(other.name));
+    let text = if arguments.json { json(head.get(), &outcomes) } else { table(&outcomes) };
+    print(&text)?;
+    match outcomes.iter().find(|outcome| matches!(outcome.verdict, Verdict::Diverged)) {
+        None => Ok(()),
+        Some(diverged) => Err(divergence(diverged)),
+    }
+}
+
+fn divergence(diverged: &RebuildOutcome) -> Failure {
+    let place = diverged.first_divergence.as_ref().map_or_else(
+        || "no single space".to_owned(),
+        |first| format!("space {:?} at position {}", first.space_id, first.position),
+    );
+    Failure::new(
+        Status::Damaged,
+        format_args!("projection {} parts from the fold of the events", diverged.name),
+        place,
+        "run it again without --check to put the new one in",
+    )
+}
+
+/// A rebuild can be killed at any moment; closing the store makes the next opening quicker.
+fn close_on_interrupt(log: &EmbeddedLog) {
+    let log = log.clone();
+    // Without a handler Ctrl-C still ends the process, and the store recovers when it is opened.
+    let _ = ctrlc::set_handler(move || {
+        if let Err(error) = log.close() {
+            Failure::from(error).report();
+        }
+        Failure::interrupted().report();
+        process::exit(Status::Interrupted.code().into());
+    });
+}
+
+fn progress(total: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{wide_bar} {human_pos} of {human_len} events, {per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(template).expect("our own template is valid");
+    let bar = ProgressBar::new(total).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn json(head: u64, outcomes: &[RebuildOutcome]) -> String {
+    let printed =
+        Printed { head, projections: outcomes.iter().map(PrintedOutcome::from).collect() };
+    let mut json = serde_json::to_string(&printed).expect("our own values are valid JSON");
+    json.push('\n');
+    json
+}
+
+impl From<&RebuildOutcome> for PrintedOutcome {
+    fn from(outcome: &RebuildOutcome) -> Self {
+        Self {
+            name: outcome.name,
+            version: outcome.version,
+            events: outcome.events,
+            seconds: outcome.seconds,
+            events_per_second: events_per_second(outcome),
+            old_hash: outcome.old_hash.clone(),
+            new_hash: outcome.new_hash.clone(),
+            verdict: outcome.verdict.name(),
+            first_divergence: outcome.first_divergence.as_ref().map(|first| PrintedDivergence {
+                space_id: first.space_id.clone(),
+                position: first.position.get(),
+            }),
+        }
+    }
+}
+
+fn table(outcomes: &[RebuildOutcome]) -> String {
+    let mut text = String::new();
+    for outcome in outcomes {
+        let old_hash = outcome.old_hash.as_deref().unwrap_or("none");
+        text.push_str(&format!(
+            "{} version {}: {}\n  events      {}\n  seconds     {:.3}\n  events/s    {:.0}\n  \
+             spaces      {}\n  state hash  {old_hash}\n           -> {}\n",
+            outcome.name,
+            outcome.version,
+            outcome.verdict,
+            outcome.events,
+            outcome.seconds,
+            events_per_second(outcome),
+            outcome.spaces,
+            outcome.new_hash,
+        ));
+    }
+    text
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a rate is shown rounded")]
+fn events_per_second(outcome: &RebuildOutcome) -> f64 {
+    if outcome.seconds > 0.0 { outcome.events as f64 / outcome.seconds } else { 0.0 }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever read our output has enough of it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| {
+            Failure::new(
+                Status::Failed,
+                format_args!("the output cannot be written: {error}"),
+                "standard output",
+                "make room where it goes, and run the command again",
+            )
+        }),
+    }
+}

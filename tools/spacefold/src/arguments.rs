@@ -1,0 +1,55 @@
+//! What may be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::command::{append, diff, export, history, import, snapshot, spaces, tail, verify};
+
+/// An event-sourced storage engine for information spaces.
+#[derive(Debug, Parser)]
+#[command(name = "spacefold", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// The folder of the store.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "SPACEFOLD_DATA",
+        default_value = "./spacefold-data"
+    )]
+    pub(crate) data: PathBuf,
+
+    /// Print JSON for programs instead of tables for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// A guided tour on a real history, in a temporary folder.
+    Demo,
+    /// Import events from JSON lines, plain, gzip or zstd; those stored already are skipped.
+    Import(import::Import),
+    /// Print events as JSON lines.
+    Export(export::Export),
+    /// Append new events from JSON lines as they arrive.
+    Append(append::AppendEvents),
+    /// Print the state of a space, now or at an earlier position or time.
+    Snapshot(snapshot::SnapshotOf),
+    /// List the spaces.
+    Spaces(spaces::Spaces),
+    /// Print what changed in a space between two positions or times.
+    Diff(diff::Diff),
+    /// Print the events of a space or of one document.
+    History(history::History),
+    /// Print the newest events.
+    Tail(tail::Tail),
+    /// Check every copy of the data against the others.
+    Verify(verify::Verify),
+    /// Show the store at a glance.
+    Info,
+}

@@ -1,0 +1,230 @@
+//! `spacefold append`
+
+use std::{
+    path::PathBuf,
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    thread,
+    time::Duration,
+};
+
+use clap::Args;
+use serde::Serialize;
+use spacefold::{
+    Append, AppendCondition, EmbeddedLog, Folding, JsonError, JsonReader, LineReader, LineText,
+    PendingAppend, Receipt, Revision, SpaceEvent, split_array,
+};
+
+use crate::{
+    error::{Failure, Status},
+    input::Input,
+    interrupt,
+    output::grouped,
+    session::Session,
+};
+
+/// Appends in flight before reading waits for answers.
+const MAX_IN_FLIGHT: usize = 4_096;
+
+/// How often a wait for input looks at Ctrl-C.
+const WAIT: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Args)]
+pub(crate) struct AppendEvents {
+    /// JSON lines, plain or compressed; an array on a line is one atomic append.
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+
+    /// The first append happens only if the space is at this revision.
+    #[arg(long, value_name = "SPACE=REVISION", value_parser = parse_expectation)]
+    expect: Vec<(String, Revision)>,
+}
+
+fn parse_expectation(text: &str) -> Result<(String, Revision), String> {
+    let expected = || "expected SPACE=REVISION, such as handbook=3".to_owned();
+    let (space_id, revision) = text.rsplit_once('=').ok_or_else(expected)?;
+    let revision = revision.parse().map_err(|_| expected())?;
+    if space_id.is_empty() {
+        return Err(expected());
+    }
+    Ok((space_id.to_owned(), Revision::new(revision)))
+}
+
+/// What became of a line, in the order of the lines.
+struct Answer {
+    line: u64,
+    outcome: Result<PendingAppend, String>,
+}
+
+/// Where reading ended before the end of the input.
+struct BrokenOff {
+    line: u64,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct Stored {
+    line: u64,
+    position: u64,
+    count: u64,
+    revision: u64,
+    durable: bool,
+}
+
+#[derive(Serialize)]
+struct Refused<'a> {
+    line: u64,
+    error: &'a str,
+}
+
+impl AppendEvents {
+    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+        let input = Input::open(&self.file)?;
+        let store = session.open(Folding::OnDemand)?;
+        let mut condition = AppendCondition::none();
+        for (space_id, revision) in &self.expect {
+            condition =
+                condition.and_expected(space_id, spacefold::ExpectedRevision::Exact(*revision));
+        }
+        let (answers, arriving) = sync_channel(MAX_IN_FLIGHT);
+        let log = store.log().clone();
+        let reader = thread::spawn(move || submit_lines(input.reader, &log, condition, &answers));
+        let printed = print_answers(&arriving, &input.name, session);
+        // A reader that waits for a full channel ends with it; one that waits for input ends with
+        // the process.
+        drop(arriving);
+        let (lines, refused) = printed?;
+        let broken_off = reader.join().unwrap_or_else(|_| {
+            Err(BrokenOff {
+                line: lines,
+                reason: "the thread that reads it has panicked".to_owned(),
+            })
+        });
+        store.close()?;
+        if let Err(BrokenOff { line, reason }) = broken_off {
+            return Err(Failure::new(
+                Status::Failed,
+                format_args!("the input cannot be read on: {reason}"),
+                Input::place(&input.name, line),
+                "what was answered before is stored; append the rest",
+            ));
+        }
+        if refused > 0 {
+            return Err(Failure::new(
+                Status::Failed,
+                format_args!("{} of {} lines were refused", grouped(refused), grouped(lines)),
+                &input.name,
+                "nothing of a refused line is stored: correct those and append them again",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Hands every line to the log as it arrives; the condition holds for the first that gets there.
+fn submit_lines(
+    input: Box<dyn std::io::BufRead + Send>,
+    log: &EmbeddedLog,
+    condition: AppendCondition,
+    answers: &SyncSender<Answer>,
+) -> Result<(), BrokenOff> {
+    let reader = JsonReader::default();
+    let mut lines = LineReader::new(input);
+    let mut condition = Some(condition);
+    loop {
+        let line = match lines.next_line() {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                return Err(BrokenOff { line: lines.number(), reason: error.to_string() });
+            }
+        };
+        let outcome = match read_events(&reader, line.text) {
+            Ok(events) => {
+                let append = Append::new(&events).on(condition.take().unwrap_or_default());
+                log.submit(&append).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let answer = Answer { line: line.number, outcome };
+        if interrupt::requested() || answers.send(answer).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn read_events(reader: &JsonReader, text: LineText<'_>) -> Result<Vec<SpaceEvent>, JsonError> {
+    let text = match text {
+        LineText::Whole(text) => text,
+        LineText::TooLong { bytes, .. } => return Err(JsonError::TooLong { bytes }),
+    };
+    let elements = split_array(text)?.unwrap_or_else(|| vec![text]);
+    let events = elements.into_iter().map(|element| reader.read(element));
+    events.map(|read| Ok(read?.event)).collect()
+}
+
+/// Prints answers as soon as they are final; answers how many lines there were, and how many of
+/// them were refused.
+fn print_answers(
+    arriving: &Receiver<Answer>,
+    name: &str,
+    session: &mut Session,
+) -> Result<(u64, u64), Failure> {
+    let (mut lines, mut refused) = (0, 0);
+    loop {
+        let Answer { line, outcome } = match arriving.recv_timeout(WAIT) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                interrupt::check()?;
+                continue;
+            }
+        };
+        lines += 1;
+        let outcome = outcome.and_then(|pending| pending.wait().map_err(|error| error.to_string()));
+        match outcome {
+            Ok(receipt) => print_receipt(line, &receipt, session)?,
+            Err(reason) => {
+                refused += 1;
+                print_refusal(line, &reason, name, session)?;
+            }
+        }
+        // Whoever waits for the answer to one line before sending the next gets it.
+        session.output.flush()?;
+    }
+    interrupt::check()?;
+    Ok((lines, refused))
+}
+
+fn print_receipt(line: u64, receipt: &Receipt, session: &mut Session) -> Result<(), Failure> {
+    if session.json {
+        return session.output.json(&Stored {
+            line,
+            position: receipt.position().get(),
+            count: receipt.count(),
+            revision: receipt.revision().get(),
+            durable: receipt.is_durable(),
+        });
+    }
+    let durable = if receipt.is_durable() { "durable" } else { "not yet durable" };
+    session.output.line(&format!(
+        "line {line}: position {}, revision {}, events {}, {durable}",
+        receipt.position(),
+        receipt.revision(),
+        receipt.count(),
+    ))
+}
+
+fn print_refusal(
+    line: u64,
+    reason: &str,
+    name: &str,
+    session: &mut Session,
+) -> Result<(), Failure> {
+    if session.json {
+        let error = reason;
+        return session.output.json(&Refused { line, error });
+    }
+    let hint = "nothing of this line is stored; the lines after it are";
+    Failure::new(Status::Failed, reason, Input::place(name, line), hint).report();
+    Ok(())
+}

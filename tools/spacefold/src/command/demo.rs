@@ -1,0 +1,249 @@
+//! `spacefold demo`
+
+use std::{io::BufReader, path::PathBuf, time::Instant};
+
+use flate2::bufread::MultiGzDecoder;
+use spacefold::{Folding, ImportOptions, Position, RebuildMode, Snapshot, Spacefold};
+
+use crate::{
+    error::{Failure, Status},
+    interrupt,
+    output::grouped,
+    session::Session,
+};
+
+/// The history of a book's repository, one event a line.
+const SAMPLE: &[u8] = include_bytes!("../../../../tests/fixtures/book.jsonl.gz");
+
+/// The guided tour.
+struct Tour<'a> {
+    session: &'a mut Session,
+    step: u32,
+}
+
+pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
+    let folder = tempfile::Builder::new().prefix("spacefold-demo-").tempdir().map_err(|error| {
+        Failure::new(
+            Status::Failed,
+            format_args!("there is no room for the demo: {error}"),
+            std::env::temp_dir().display(),
+            "name another folder for temporary files in TMPDIR",
+        )
+    })?;
+    session.data = folder.path().join("data");
+    let store = session.open(Folding::OnDemand)?;
+    let mut tour = Tour { session, step: 0 };
+    let toured = tour.walk(&store);
+    let closed = store.close();
+    toured?;
+    closed?;
+    tour.farewell()
+}
+
+impl Tour<'_> {
+    fn walk(&mut self, store: &Spacefold) -> Result<(), Failure> {
+        self.say("This is the history of a real book, kept by its authors from 2015 on: every")?;
+        self.say("change to a chapter is an event. It goes into a store in a temporary folder.")?;
+        let head = self.import(store)?;
+        let largest = self.snapshot(store)?;
+        let middle = self.travel(store, &largest, head)?;
+        self.diff(store, largest.space_id(), middle, head)?;
+        self.rebuild(store)
+    }
+
+    fn import(&mut self, store: &Spacefold) -> Result<Position, Failure> {
+        self.begin("Import: every event durable, in order, once")?;
+        let import = |what: &str, tour: &mut Self| {
+            let start = Instant::now();
+            let sample = BufReader::new(MultiGzDecoder::new(SAMPLE));
+            let report =
+                store.import(sample, &ImportOptions::default(), &mut ()).map_err(|error| {
+                    let hint = "check that there is room for temporary files";
+                    Failure::new(Status::Failed, error, "the bundled history", hint)
+                })?;
+            let seconds = start.elapsed().as_secs_f64();
+            let (appended, present) = (report.appended, report.already_present);
+            tour.figure(&format!(
+                "{what}: {} events appended, {} already present, in {}, {}",
+                grouped(appended),
+                grouped(present),
+                shown(seconds),
+                rate(report.read, seconds),
+            ))?;
+            Ok::<Position, Failure>(report.head)
+        };
+        import("the file", self)?;
+        import("the same file again", self)
+    }
+
+    fn snapshot(&mut self, store: &Spacefold) -> Result<Snapshot, Failure> {
+        self.begin("Snapshot: what every space looks like now, folded from its events")?;
+        let start = Instant::now();
+        let all = store.snapshot_all()?;
+        let seconds = start.elapsed().as_secs_f64();
+        let events = store.durable_head().get();
+        self.figure(&format!(
+            "{} spaces from {} events in {}, {}",
+            all.len(),
+            grouped(events),
+            shown(seconds),
+            rate(events, seconds),
+        ))?;
+        let largest = all
+            .into_iter()
+            .max_by_key(|snapshot| snapshot.revision())
+            .ok_or_else(|| Failure::unknown_space("book", "in the bundled history"))?;
+        let start = Instant::now();
+        let again = store.snapshot(largest.space_id())?;
+        let seconds = start.elapsed().as_secs_f64();
+        self.figure(&format!(
+            "{:?} once more in {}: {} documents at revision {}",
+            again.space_id(),
+            shown(seconds),
+            grouped(count(again.document_count())),
+            grouped(again.revision().get()),
+        ))?;
+        Ok(largest)
+    }
+
+    fn travel(
+        &mut self,
+        store: &Spacefold,
+        now: &Snapshot,
+        head: Position,
+    ) -> Result<Position, Failure> {
+        self.begin("Time travel: the same space at any position of its past")?;
+        let middle = Position::new(head.get() / 2);
+        for position in [middle, Position::new(head.get() / 4 * 3), head] {
+            let start = Instant::now();
+            let shown_state = match store.snapshot_at(now.space_id(), position) {
+                Ok(then) => format!(
+                    "{} documents, last touched {}",
+                    grouped(count(then.document_count())),
+                    then.updated_at()
+                ),
+                Err(spacefold::SnapshotError::UnknownSpace { .. }) => "not there yet".to_owned(),
+                Err(error) => return Err(error.into()),
+            };
+            let seconds = start.elapsed().as_secs_f64();
+            self.figure(&format!(
+                "at position {}: {shown_state} (in {})",
+                grouped(position.get()),
+                shown(seconds)
+            ))?;
+        }
+        Ok(middle)
+    }
+
+    fn diff(
+        &mut self,
+        store: &Spacefold,
+        space_id: &str,
+        from: Position,
+        to: Position,
+    ) -> Result<(), Failure> {
+        self.begin("Difference: what changed in between, as typed changes")?;
+        let start = Instant::now();
+        let changes = store.diff(space_id, from, to)?;
+        let seconds = start.elapsed().as_secs_f64();
+        self.figure(&format!(
+            "{} changes from {} to {} in {}",
+            grouped(count(changes.len())),
+            grouped(from.get()),
+            grouped(to.get()),
+            shown(seconds),
+        ))?;
+        for change in changes.iter().take(3) {
+            let json = change.to_json();
+            let cut: String = json.chars().take(110).collect();
+            let dots = if cut.len() < json.len() { "…" } else { "" };
+            self.figure(&format!("{cut}{dots}"))?;
+        }
+        Ok(())
+    }
+
+    fn rebuild(&mut self, store: &Spacefold) -> Result<(), Failure> {
+        self.begin("Rebuild: states are derived, and can be folded anew at any time")?;
+        store.save()?;
+        for outcome in store.rebuild(&[], RebuildMode::Replace).map_err(|error| {
+            let hint = "run the demo again";
+            Failure::new(Status::Failed, error, "folding the states anew", hint)
+        })? {
+            let hash: String = outcome.new_hash.to_string().chars().take(16).collect();
+            self.figure(&format!(
+                "{}: {} events in {}, {}; {}, state hash {hash}…",
+                outcome.name,
+                grouped(outcome.events),
+                shown(outcome.seconds),
+                rate(outcome.events, outcome.seconds),
+                verdict(outcome.verdict),
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn farewell(&mut self) -> Result<(), Failure> {
+        let program = std::env::args_os().next().map(PathBuf::from);
+        let program = program
+            .as_deref()
+            .and_then(|path| path.file_name())
+            .map_or_else(|| "spacefold".into(), |name| name.to_string_lossy());
+        self.say("")?;
+        self.say(
+            "The temporary folder is gone again. With your own events, one JSON object a line:",
+        )?;
+        self.say(&format!("  {program} --data ./my-data import events.jsonl"))?;
+        self.say(&format!("  {program} --data ./my-data spaces"))?;
+        self.say(&format!("  {program} --data ./my-data snapshot SPACE --at 100"))?;
+        self.session.output.flush()
+    }
+
+    fn begin(&mut self, title: &str) -> Result<(), Failure> {
+        interrupt::check()?;
+        self.step += 1;
+        let title = format!("{}. {title}", self.step);
+        self.say("")?;
+        self.say(&title)
+    }
+
+    fn figure(&mut self, text: &str) -> Result<(), Failure> {
+        self.say(&format!("   {}", crate::error::one_line(text)))
+    }
+
+    /// Prints a line at once, so that the tour is followed while it runs.
+    fn say(&mut self, text: &str) -> Result<(), Failure> {
+        self.session.output.line(text)?;
+        self.session.output.flush()
+    }
+}
+
+fn verdict(verdict: spacefold::Verdict) -> &'static str {
+    match verdict {
+        spacefold::Verdict::Identical => "identical to the live one",
+        spacefold::Verdict::Replaced => "replaced the live one",
+        spacefold::Verdict::Created => "created",
+        spacefold::Verdict::Diverged => "diverged from the live one",
+    }
+}
+
+fn shown(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds >= 1.0 => format!("{seconds:.2} s"),
+        seconds if seconds >= 0.001 => format!("{:.1} ms", seconds * 1e3),
+        seconds => format!("{:.1} µs", seconds * 1e6),
+    }
+}
+
+fn rate(events: u64, seconds: f64) -> String {
+    #[allow(clippy::cast_precision_loss, reason = "a rate is shown rounded")]
+    let per_second = events as f64 / seconds.max(1e-9);
+    if per_second >= 1e6 {
+        format!("{:.1} million events/s", per_second / 1e6)
+    } else {
+        format!("{:.0} thousand events/s", per_second / 1e3)
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,37 @@
+//! `spacefold export`
+
+use clap::Args;
+use spacefold::Position;
+
+use super::selection::{self, Selection};
+use crate::{error::Failure, progress, session::Session};
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The first position, inclusive.
+    #[arg(long, value_name = "N")]
+    from: Option<u64>,
+
+    /// The last position, inclusive.
+    #[arg(long, value_name = "N")]
+    to: Option<u64>,
+
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Export {
+    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+        let store = session.open_existing()?;
+        if let Some(from) = self.from {
+            selection::check_position(&store, Position::new(from))?;
+        }
+        let filter = self.selection.filter(&store)?;
+        let from = Position::new(self.from.unwrap_or(1));
+        let to = Position::new(self.to.unwrap_or(u64::MAX)).min(store.durable_head());
+        let progress = progress::events("exporting", to.since(from));
+        selection::print(&store, (from, to), &filter, &mut session.output, &progress)?;
+        session.output.flush()?;
+        Ok(store.close()?)
+    }
+}

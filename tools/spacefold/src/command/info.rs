@@ -1,0 +1,136 @@
+//! `spacefold info`
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use spacefold::{EventLog, EventType, Position, Read, Spacefold};
+
+use crate::{
+    error::Failure,
+    interrupt,
+    output::{Table, bytes, grouped, number, text},
+    progress,
+    session::Session,
+};
+
+#[derive(Serialize)]
+struct Printed {
+    store_id: String,
+    format_version: u32,
+    head: u64,
+    durable_head: u64,
+    spaces: usize,
+    events_by_type: BTreeMap<&'static str, u64>,
+    bytes: Bytes,
+    projections: Vec<Projection>,
+    healed: u64,
+}
+
+#[derive(Serialize)]
+struct Bytes {
+    journal: u64,
+    sealed: u64,
+    sled: u64,
+}
+
+#[derive(Serialize)]
+struct Projection {
+    name: &'static str,
+    version: u32,
+    position: u64,
+    lag: u64,
+}
+
+pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
+    let store = session.open_existing()?;
+    let events_by_type = count_types(&store)?;
+    let info = store.info();
+    let projections = store.checkpoints()?.into_iter().map(|checkpoint| Projection {
+        name: checkpoint.name,
+        version: checkpoint.version,
+        position: checkpoint.position.get(),
+        lag: info.durable_head.since(checkpoint.position),
+    });
+    let printed = Printed {
+        format_version: info.format_version,
+        head: info.head.get(),
+        durable_head: info.durable_head.get(),
+        spaces: store.spaces()?.len(),
+        events_by_type,
+        bytes: Bytes {
+            journal: info.journal_bytes,
+            sealed: info.sealed_bytes,
+            sled: info.sled_bytes,
+        },
+        projections: projections.collect(),
+        healed: info.healed,
+        store_id: info.store_id,
+    };
+    if session.json {
+        session.output.json(&printed)?;
+    } else {
+        print(&printed, session)?;
+    }
+    session.output.flush()?;
+    Ok(store.close()?)
+}
+
+fn print(printed: &Printed, session: &mut Session) -> Result<(), Failure> {
+    let mut table = Table::new();
+    let mut say = |what: &str, value: String| table.row([text(what), text(value)]);
+    say("store", printed.store_id.clone());
+    say("format", printed.format_version.to_string());
+    say("head", grouped(printed.head));
+    say("durable head", grouped(printed.durable_head));
+    say("spaces", printed.spaces.to_string());
+    say("journal", bytes(printed.bytes.journal));
+    say("sealed", bytes(printed.bytes.sealed));
+    say("sled", bytes(printed.bytes.sled));
+    say("healed", printed.healed.to_string());
+    for projection in &printed.projections {
+        let Projection { name, version, position, lag } = projection;
+        let (position, lag) = (grouped(*position), grouped(*lag));
+        say(
+            &format!("projection {name}"),
+            format!("version {version}, position {position}, {lag} behind"),
+        );
+    }
+    session.output.table(&table)?;
+    if !printed.events_by_type.is_empty() {
+        session.output.line("")?;
+        let mut table = Table::new().head(["events by type", ""]);
+        for (name, count) in &printed.events_by_type {
+            table.row([text(name), number(*count)]);
+        }
+        session.output.table(&table)?;
+    }
+    Ok(())
+}
+
+/// How many events there are of each type that occurs.
+fn count_types(store: &Spacefold) -> Result<BTreeMap<&'static str, u64>, Failure> {
+    let head = store.durable_head();
+    let progress = progress::events("counting", head.get());
+    let mut counts = [0_u64; EventType::ALL.len()];
+    let mut next = Position::START.next();
+    while next <= head {
+        interrupt::check()?;
+        let page = store.log().read(&Read::from(next).to(head))?;
+        for envelope in page.envelopes() {
+            // Codes are consecutive from 1.
+            let place = usize::from(envelope.event_type.code()).wrapping_sub(1);
+            if let Some(count) = counts.get_mut(place) {
+                *count += 1;
+            }
+        }
+        next = page.next().max(next.next());
+        progress.set_position(next.previous().get());
+    }
+    progress.finish_and_clear();
+    let counted = EventType::ALL.into_iter().filter_map(|event_type| {
+        let place = usize::from(event_type.code()).wrapping_sub(1);
+        let count = counts.get(place).copied().filter(|count| *count > 0)?;
+        Some((event_type.name(), count))
+    });
+    Ok(counted.collect())
+}

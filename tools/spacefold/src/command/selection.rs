@@ -1,0 +1,96 @@
+//! Which events a command is about, and printing them.
+
+use clap::Args;
+use indicatif::ProgressBar;
+use spacefold::{
+    EventFilter, EventLog, EventType, Page, Position, Read, ReadError, Revision, Spacefold,
+};
+
+use crate::{error::Failure, interrupt, output::Output};
+
+/// Events of a page that is printed at once.
+const PAGE_EVENTS: usize = 1_024;
+
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// Only events of this space; may be given several times.
+    #[arg(long = "space", value_name = "SPACE")]
+    spaces: Vec<String>,
+
+    /// Only events of this type, such as document.added; may be given several times.
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<EventType>,
+}
+
+impl Selection {
+    /// The filter that it states.
+    pub(crate) fn filter(&self, store: &Spacefold) -> Result<EventFilter, Failure> {
+        let mut filter = EventFilter::all();
+        if !self.spaces.is_empty() {
+            for space_id in &self.spaces {
+                check_space(store, space_id)?;
+            }
+            filter = filter.spaces(self.spaces.iter().cloned());
+        }
+        if !self.types.is_empty() {
+            filter = filter.types(self.types.iter().copied());
+        }
+        Ok(filter)
+    }
+}
+
+/// Fails when the log has no event of the space.
+pub(crate) fn check_space(store: &Spacefold, space_id: &str) -> Result<Revision, Failure> {
+    match store.log().revision(space_id)? {
+        Revision::NONE => Err(Failure::unknown_space(space_id, "in the whole log")),
+        revision => Ok(revision),
+    }
+}
+
+/// Fails when the position is beyond the head.
+pub(crate) fn check_position(store: &Spacefold, position: Position) -> Result<(), Failure> {
+    let head = store.durable_head();
+    if position > head {
+        return Err(Failure::beyond_head(position, head));
+    }
+    Ok(())
+}
+
+/// Prints the events that are selected from `from` to `to`, both inclusive.
+pub(crate) fn print(
+    store: &Spacefold,
+    (from, to): (Position, Position),
+    filter: &EventFilter,
+    output: &mut Output,
+    progress: &ProgressBar,
+) -> Result<(), Failure> {
+    let to = to.min(store.durable_head());
+    let mut next = from.max(Position::START.next());
+    let mut line = String::new();
+    while next <= to {
+        interrupt::check()?;
+        let read = Read::from(next).to(to).matching(filter.clone());
+        let page = store.log().read(&read.limit(PAGE_EVENTS))?;
+        print_page(&page, output, &mut line)?;
+        next = page.next().max(next.next());
+        progress.set_position(next.min(to).since(from));
+    }
+    progress.finish_and_clear();
+    Ok(())
+}
+
+/// Prints every event of a page; `line` is only there to be used again.
+pub(crate) fn print_page(
+    page: &Page,
+    output: &mut Output,
+    line: &mut String,
+) -> Result<(), Failure> {
+    for envelope in page.envelopes() {
+        let position = envelope.position;
+        let event = envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
+        line.clear();
+        event.write_json(line);
+        output.line(line)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! `spacefold spaces`
+
+use clap::Args;
+use serde::Serialize;
+use spacefold::Position;
+
+use crate::{
+    error::Failure,
+    output::{Table, number, text},
+    session::Session,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Spaces {
+    /// As of this position.
+    #[arg(long, value_name = "N")]
+    at: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Printed<'a> {
+    space_id: &'a str,
+    name: Option<&'a str>,
+    status: String,
+    revision: u64,
+    documents: usize,
+    updated_at: String,
+}
+
+impl Spaces {
+    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+        let store = session.open_existing()?;
+        let snapshots = match self.at {
+            Some(at) => store.snapshot_all_at(Position::new(at))?,
+            None => store.snapshot_all()?,
+        };
+        let titles = ["space", "name", "status", "revision", "documents", "updated"];
+        let mut table = Table::new().head(titles);
+        for snapshot in &snapshots {
+            let printed = Printed {
+                space_id: snapshot.space_id(),
+                name: snapshot.name(),
+                status: snapshot.status().to_string(),
+                revision: snapshot.revision().get(),
+                documents: snapshot.document_count(),
+                updated_at: snapshot.updated_at().to_string(),
+            };
+            if session.json {
+                session.output.json(&printed)?;
+                continue;
+            }
+            table.row([
+                text(printed.space_id),
+                text(printed.name.unwrap_or("-")),
+                text(printed.status),
+                number(printed.revision),
+                number(u64::try_from(printed.documents).unwrap_or(u64::MAX)),
+                text(printed.updated_at),
+            ]);
+        }
+        if !session.json {
+            session.output.table(&table)?;
+        }
+        session.output.flush()?;
+        Ok(store.close()?)
+    }
+}

@@ -1,0 +1,234 @@
+//! `spacefold verify`
+
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+use spacefold::{
+    OnDamage, OpenError, Problem, RebuildMode, Spacefold, Verdict, VerifyDepth, VerifyOptions,
+    VerifyReport,
+};
+
+use crate::{
+    error::{Failure, Status},
+    output::{Table, grouped, number, text},
+    session::Session,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Leave out what takes as long as reading everything.
+    #[arg(long)]
+    quick: bool,
+
+    /// Mend one copy from the other.
+    #[arg(long)]
+    heal: bool,
+}
+
+#[derive(Serialize)]
+struct Printed {
+    ok: bool,
+    events: u64,
+    blocks: u64,
+    problems: Vec<PrintedProblem>,
+}
+
+#[derive(Serialize)]
+struct PrintedProblem {
+    position: Option<u64>,
+    file: Option<String>,
+    offset: Option<u64>,
+    kind: String,
+    detail: String,
+    healed: bool,
+}
+
+impl Verify {
+    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+        let mut printed = self.check_store(&session.data)?;
+        // Opening a store mends what it can: not what is only to be reported.
+        if !self.quick && (printed.is_ok() || self.heal) {
+            self.check_projections(session, &mut printed.problems)?;
+        }
+        printed.ok = printed.is_ok();
+        if session.json {
+            session.output.json(&printed)?;
+        } else {
+            print(&printed, session)?;
+        }
+        session.output.flush()?;
+        if printed.ok {
+            return Ok(());
+        }
+        let unhealed = printed.problems.iter().filter(|problem| !problem.healed);
+        Err(Failure::new(
+            Status::Damaged,
+            format_args!("problems found that are not healed: {}", unhealed.count()),
+            session.data.display(),
+            if self.heal {
+                "copy the folder before you go on, and restore what is lost from a backup"
+            } else {
+                "`spacefold verify --heal` mends one copy from the other"
+            },
+        ))
+    }
+
+    fn check_store(&self, path: &Path) -> Result<Printed, Failure> {
+        let options = VerifyOptions {
+            depth: if self.quick { VerifyDepth::Quick } else { VerifyDepth::Full },
+            damage: if self.heal { OnDamage::Heal } else { OnDamage::Report },
+        };
+        match spacefold::verify(path, options) {
+            Ok(report) => Ok(Printed::from(report)),
+            Err(error) => match PrintedProblem::of(&error) {
+                Some(problem) => {
+                    Ok(Printed { ok: false, events: 0, blocks: 0, problems: vec![problem] })
+                }
+                None => Err(error.into()),
+            },
+        }
+    }
+
+    /// Compares the stored states with the fold of the events.
+    fn check_projections(
+        &self,
+        session: &Session,
+        problems: &mut Vec<PrintedProblem>,
+    ) -> Result<(), Failure> {
+        let store = match session.open_existing() {
+            Ok(store) => store,
+            Err(error) if problems.is_empty() => return Err(error),
+            // What keeps it from opening is among the problems.
+            Err(_) => return Ok(()),
+        };
+        let found = self.compare(&store, problems);
+        store.close()?;
+        found
+    }
+
+    fn compare(
+        &self,
+        store: &Spacefold,
+        problems: &mut Vec<PrintedProblem>,
+    ) -> Result<(), Failure> {
+        let outcomes = match store.rebuild(&[], RebuildMode::Check) {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                problems.push(PrintedProblem {
+                    position: None,
+                    file: None,
+                    offset: None,
+                    kind: "projection-unreadable".to_owned(),
+                    detail: error.to_string(),
+                    healed: false,
+                });
+                return Ok(());
+            }
+        };
+        for outcome in outcomes {
+            if !matches!(outcome.verdict, Verdict::Diverged) {
+                continue;
+            }
+            let name = outcome.name.to_owned();
+            let first = outcome.first_divergence.as_ref();
+            let space =
+                first.map_or_else(String::new, |first| format!(" at space {:?}", first.space_id));
+            let healed = self.heal
+                && store.rebuild(std::slice::from_ref(&name), RebuildMode::Replace).is_ok();
+            problems.push(PrintedProblem {
+                position: first.map(|first| first.position.get()),
+                file: None,
+                offset: None,
+                kind: "projection-diverged".to_owned(),
+                detail: format!("projection {name:?} parts from the fold of the events{space}"),
+                healed,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Printed {
+    fn is_ok(&self) -> bool {
+        self.problems.iter().all(|problem| problem.healed)
+    }
+}
+
+impl From<VerifyReport> for Printed {
+    fn from(report: VerifyReport) -> Self {
+        let mut printed = Self {
+            ok: false,
+            events: report.events,
+            blocks: report.blocks,
+            problems: report.problems.into_iter().map(PrintedProblem::from).collect(),
+        };
+        printed.ok = printed.is_ok();
+        printed
+    }
+}
+
+impl From<Problem> for PrintedProblem {
+    fn from(problem: Problem) -> Self {
+        Self {
+            position: problem.position.map(|position| position.get()),
+            file: problem.file.map(|file| file.display().to_string()),
+            offset: problem.offset,
+            kind: problem.kind.to_owned(),
+            detail: problem.detail,
+            healed: problem.healed,
+        }
+    }
+}
+
+impl PrintedProblem {
+    /// What keeps a store from opening, as a problem of it, where it is one.
+    fn of(error: &OpenError) -> Option<Self> {
+        let mut problem = Self {
+            position: None,
+            file: None,
+            offset: None,
+            kind: "storage".to_owned(),
+            detail: error.to_string(),
+            healed: false,
+        };
+        match error {
+            OpenError::JournalDamaged { position, file, offset, what } => {
+                problem.position = Some(position.get());
+                problem.file = Some(file.display().to_string());
+                problem.offset = Some(*offset);
+                problem.kind = "journal-damaged".to_owned();
+                problem.detail.clone_from(what);
+            }
+            OpenError::Storage(_) => {}
+            _ => return None,
+        }
+        Some(problem)
+    }
+}
+
+fn print(printed: &Printed, session: &mut Session) -> Result<(), Failure> {
+    let verdict = if printed.ok { "sound" } else { "damaged" };
+    let (events, blocks) = (grouped(printed.events), grouped(printed.blocks));
+    session.output.line(&format!("{verdict}: {events} events in {blocks} blocks"))?;
+    if printed.problems.is_empty() {
+        return Ok(());
+    }
+    let titles = ["position", "kind", "healed", "where", "what"];
+    let mut table = Table::new().head(titles);
+    for problem in &printed.problems {
+        let place = match (&problem.file, problem.offset) {
+            (Some(file), Some(offset)) => format!("{file}, byte {offset}"),
+            (Some(file), None) => file.clone(),
+            (None, _) => "-".to_owned(),
+        };
+        table.row([
+            problem.position.map_or_else(|| text("-"), number),
+            text(&problem.kind),
+            text(if problem.healed { "yes" } else { "no" }),
+            text(place),
+            text(&problem.detail),
+        ]);
+    }
+    session.output.table(&table)
+}

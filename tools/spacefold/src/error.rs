@@ -1,0 +1,235 @@
+//! How commands fail: what the user reads, and the exit code.
+
+use std::{
+    fmt::{self, Write as _},
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use spacefold::{AppendError, OpenError, Position, ReadError, SnapshotError, StorageError};
+
+/// The exit codes of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Failed,
+    Usage,
+    Damaged,
+    Unknown,
+    Interrupted,
+}
+
+impl Status {
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Damaged => 3,
+            Self::Unknown => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Whoever read our output has enough of it.
+    ClosedPipe,
+    /// Something to tell.
+    Told(Box<Told>),
+}
+
+/// `error: what (place)` and `hint: hint`.
+#[derive(Debug)]
+pub(crate) struct Told {
+    status: Status,
+    what: String,
+    place: String,
+    hint: String,
+}
+
+impl Failure {
+    pub(crate) fn new(
+        status: Status,
+        what: impl fmt::Display,
+        place: impl fmt::Display,
+        hint: impl fmt::Display,
+    ) -> Self {
+        Self::Told(Box::new(Told {
+            status,
+            what: what.to_string(),
+            place: place.to_string(),
+            hint: hint.to_string(),
+        }))
+    }
+
+    pub(crate) fn interrupted() -> Self {
+        Self::new(
+            Status::Interrupted,
+            "interrupted",
+            "Ctrl-C",
+            "everything that was acknowledged is stored; run the command again to go on",
+        )
+    }
+
+    pub(crate) fn unknown_space(space_id: &str, place: &str) -> Self {
+        Self::new(
+            Status::Unknown,
+            format_args!("there is no space {space_id:?}"),
+            place,
+            "`spacefold spaces` lists the spaces",
+        )
+    }
+
+    pub(crate) fn beyond_head(asked: Position, head: Position) -> Self {
+        Self::new(
+            Status::Unknown,
+            format_args!("position {asked} is beyond the head of the log"),
+            format_args!("the head is {head}"),
+            format_args!("name a position from 0 to {head}"),
+        )
+    }
+
+    /// A failure of our standard output.
+    pub(crate) fn output(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::ClosedPipe;
+        }
+        Self::new(
+            Status::Failed,
+            format_args!("the output cannot be written: {error}"),
+            "standard output",
+            "make room where it goes, and run the command again",
+        )
+    }
+
+    /// Tells the user, and answers the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        match self {
+            Self::ClosedPipe => ExitCode::SUCCESS,
+            Self::Told(told) => {
+                told.print();
+                ExitCode::from(told.status.code())
+            }
+        }
+    }
+}
+
+impl Told {
+    fn print(&self) {
+        let text = format!(
+            "error: {} ({})\nhint: {}\n",
+            one_line(&self.what),
+            one_line(&self.place),
+            one_line(&self.hint)
+        );
+        // Nobody is left to be told when standard error is gone.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+/// The text with its control characters escaped: what others wrote moves no cursor.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            let _ = write!(line, "{}", character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let failed =
+            |what: &dyn fmt::Display, place: &dyn fmt::Display, hint: &dyn fmt::Display| {
+                Self::new(Status::Failed, what, place, hint)
+            };
+        match &error {
+            OpenError::NoStore { path } => failed(
+                &"there is no store in this folder",
+                &path.display(),
+                &"name the folder of a store with --data, or make one with `spacefold import FILE`",
+            ),
+            OpenError::NotAStore { path, what } => failed(
+                &format_args!("this is no store: {what}"),
+                &path.display(),
+                &"name the folder of a store with --data",
+            ),
+            OpenError::AlreadyOpen { path, pid } => {
+                let holder = pid
+                    .map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+                failed(
+                    &format_args!("the store is in use by {holder}"),
+                    &path.display(),
+                    &"one process owns a store at a time: end that one first, or let it answer",
+                )
+            }
+            OpenError::UnknownFormat { path, found, known } => failed(
+                &format_args!("the store has format {found}, known is format {known}"),
+                &path.display(),
+                &"use the version of spacefold that wrote it, or a newer one",
+            ),
+            OpenError::JournalDamaged { position, file, offset, what } => failed(
+                &format_args!("the journal is damaged from position {position} on: {what}"),
+                &format_args!("{}, byte {offset}", file.display()),
+                &"`spacefold verify` says what is damaged, `verify --heal` mends what it can",
+            ),
+            OpenError::ProcessRestartRequired { .. } => {
+                failed(&error, &"opening the store", &"run the command again")
+            }
+            _ => failed(
+                &error,
+                &"opening the store",
+                &"check the disk and the permissions of the folder, then run the command again",
+            ),
+        }
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::UnknownSpace { space_id } => {
+                Self::unknown_space(&space_id, "as of the position or time asked for")
+            }
+            SnapshotError::BeyondHead { asked, head } => Self::beyond_head(asked, head),
+            SnapshotError::Read(error) => error.into(),
+            error => Self::new(Status::Failed, &error, "folding the states of the spaces", VERIFY),
+        }
+    }
+}
+
+const VERIFY: &str = "`spacefold verify` says whether the store is damaged";
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            // Only the handler of Ctrl-C closes a store that is being read.
+            ReadError::Closed => Self::interrupted(),
+            error => Self::new(Status::Failed, &error, "reading the log", VERIFY),
+        }
+    }
+}
+
+impl From<AppendError> for Failure {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Closed => Self::interrupted(),
+            error => Self::new(Status::Failed, &error, "appending to the log", VERIFY),
+        }
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::new(
+            Status::Failed,
+            &error,
+            "closing the store",
+            "nothing acknowledged is lost; the next opening recovers it",
+        )
+    }
+}

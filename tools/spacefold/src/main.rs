@@ -1,0 +1,28 @@
+//! The command line of spacefold.
+
+mod arguments;
+mod command;
+mod error;
+mod input;
+mod interrupt;
+mod output;
+mod progress;
+mod session;
+mod zstd;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::{arguments::Arguments, session::Session};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    interrupt::install();
+    let mut session = Session::new(arguments.data, arguments.json);
+    let outcome = command::run(&arguments.command, &mut session);
+    match outcome.and_then(|()| session.output.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

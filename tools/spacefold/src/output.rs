@@ -1,0 +1,141 @@
+//! Standard output: lines for programs, aligned tables for people.
+
+use std::io::{self, BufWriter, Stdout, Write};
+
+use serde::Serialize;
+
+use crate::error::{Failure, one_line};
+
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Standard output, buffered; every write says whether someone still reads.
+pub(crate) struct Output {
+    out: BufWriter<Stdout>,
+}
+
+impl Output {
+    pub(crate) fn new() -> Self {
+        Self { out: BufWriter::with_capacity(BUFFER_BYTES, io::stdout()) }
+    }
+
+    /// Writes a line; it may stay in the buffer.
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
+        let written = self.out.write_all(line.as_bytes());
+        written.and_then(|()| self.out.write_all(b"\n")).map_err(|error| Failure::output(&error))
+    }
+
+    /// Writes a value as one line of JSON.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        let json = serde_json::to_string(value).expect("our own values are valid JSON");
+        self.line(&json)
+    }
+
+    /// Writes the rows of a table, columns aligned.
+    pub(crate) fn table(&mut self, table: &Table) -> Result<(), Failure> {
+        let rows = || table.head.iter().chain(&table.rows);
+        let mut widths: Vec<usize> = Vec::new();
+        for row in rows() {
+            widths.resize(widths.len().max(row.len()), 0);
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.text.chars().count());
+            }
+        }
+        for row in rows() {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                if !line.is_empty() {
+                    line.push_str("  ");
+                }
+                let padding = " ".repeat(width.saturating_sub(cell.text.chars().count()));
+                match cell.align {
+                    Align::Left => line.extend([cell.text.as_str(), &padding]),
+                    Align::Right => line.extend([&padding, cell.text.as_str()]),
+                }
+            }
+            self.line(line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush().map_err(|error| Failure::output(&error))
+    }
+}
+
+/// Rows of cells.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    head: Option<Vec<Cell>>,
+    rows: Vec<Vec<Cell>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Cell {
+    text: String,
+    align: Align,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Align {
+    Left,
+    Right,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn head<const N: usize>(mut self, titles: [&str; N]) -> Self {
+        self.head = Some(titles.into_iter().map(text).collect());
+        self
+    }
+
+    pub(crate) fn row<const N: usize>(&mut self, cells: [Cell; N]) {
+        self.rows.push(cells.into());
+    }
+}
+
+/// A cell of text.
+pub(crate) fn text(text: impl AsRef<str>) -> Cell {
+    Cell { text: one_line(text.as_ref()), align: Align::Left }
+}
+
+/// A cell with a number.
+pub(crate) fn number(number: u64) -> Cell {
+    Cell { text: grouped(number), align: Align::Right }
+}
+
+/// A number with its thousands set apart.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// Bytes in the largest unit that leaves something before the point.
+pub(crate) fn bytes(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let numbers = [0, 999, 1_000, 25_557, 1_234_567].map(grouped);
+        assert_eq!(numbers, ["0", "999", "1,000", "25,557", "1,234,567"]);
+    }
+
+    #[test]
+    fn cells_move_no_cursor() {
+        assert_eq!(text("a\u{1b}[2J\nb").text, "a\\u{1b}[2J\\nb");
+    }
+}
