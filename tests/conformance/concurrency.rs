@@ -2,7 +2,7 @@
 
 use std::sync::{
     Barrier,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use spacefold_event_core::{
@@ -81,31 +81,44 @@ pub fn keeps_parallel_appends_dense_and_whole(factory: &impl LogFactory) {
 /// Whoever reads during appends sees them from the first event on, without gaps, whole ones only.
 pub fn shows_readers_whole_appends_only(factory: &impl LogFactory) {
     const EVENTS: u64 = 3;
+    const LOOKS: u64 = 300;
     let log = factory.open();
+    let looks = AtomicU64::new(0);
     let done = AtomicBool::new(false);
+    let look = || {
+        let durable = log.durable_head();
+        assert_eq!(durable.get() % EVENTS, 0, "half an append is durable");
+        assert!(log.head() >= durable);
+        let newest = Position::new(durable.get().saturating_sub(50));
+        let page = log.read(&Read::from(newest)).unwrap();
+        let events = events_of(&page);
+        for (event, position) in events.iter().zip(newest.get().max(1)..) {
+            assert_eq!(event.position, Position::new(position));
+        }
+        let revision = log.revision("a").unwrap();
+        assert_eq!(revision.get() % EVENTS, 0, "half an append is counted");
+        assert!(revision.get() >= durable.get());
+        looks.fetch_add(1, Ordering::AcqRel);
+    };
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        let readers = [(); 2].map(|()| {
             scope.spawn(|| {
                 while !done.load(Ordering::Acquire) {
-                    let durable = log.durable_head();
-                    assert_eq!(durable.get() % EVENTS, 0, "half an append is durable");
-                    assert!(log.head() >= durable);
-                    let page = log.read(&Read::from(Position::new(1)).limit(usize::MAX)).unwrap();
-                    let positions = events_of(&page);
-                    for (index, event) in positions.iter().enumerate() {
-                        assert_eq!(event.position, Position::new(index as u64 + 1));
-                    }
-                    let revision = log.revision("a").unwrap();
-                    assert_eq!(revision.get() % EVENTS, 0, "half an append is counted");
-                    assert!(revision.get() >= durable.get());
+                    look();
                 }
-            });
-        }
-        for n in 0..REVISIONS {
+            })
+        });
+        // Appends until enough was looked at, or a reader has failed.
+        let enough =
+            || looks.load(Ordering::Acquire) >= LOOKS || readers.iter().any(|r| r.is_finished());
+        let mut n = 0;
+        while n < REVISIONS || !enough() {
             append(&*log, &[0, 1, 2].map(|m| set("a", "n", EVENTS * n + m)));
+            n += 1;
         }
         done.store(true, Ordering::Release);
     });
+    assert!(whole_log(&*log).len() as u64 >= EVENTS * REVISIONS);
 }
 
 /// Runs the work on every thread and gathers what they answer.

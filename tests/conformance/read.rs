@@ -54,7 +54,7 @@ pub fn reads_in_pages_that_lead_on(factory: &impl LogFactory) {
     for limit in [1, 2, 3, 7, 59, 60, 61, usize::MAX] {
         let read = Read::from(Position::new(1)).limit(limit);
         assert_eq!(positions(&read_all(&*log, &read)), every, "{limit}");
-        let read = read.from_position(20).to(Position::new(41));
+        let read = read.starting_at(20).to(Position::new(41));
         let some: Vec<u64> = (20..=41).collect();
         assert_eq!(positions(&read_all(&*log, &read)), some, "{limit}");
     }
@@ -96,7 +96,7 @@ pub fn reads_what_a_filter_selects(factory: &impl LogFactory) {
             assert_eq!(positions(&read_all(&*log, &read)), selected, "{filter:?}");
             let some: Vec<u64> =
                 selected.into_iter().filter(|position| (13..=43).contains(position)).collect();
-            let read = read.from_position(13).to(Position::new(43));
+            let read = read.starting_at(13).to(Position::new(43));
             assert_eq!(positions(&read_all(&*log, &read)), some, "{filter:?}");
         }
     }
@@ -178,12 +178,12 @@ pub fn keeps_a_page_while_the_log_goes_on(factory: &impl LogFactory) {
 }
 
 /// A read from another position.
-trait FromPosition {
-    fn from_position(&self, from: u64) -> Read;
+trait StartingAt {
+    fn starting_at(&self, from: u64) -> Read;
 }
 
-impl FromPosition for Read {
-    fn from_position(&self, from: u64) -> Read {
+impl StartingAt for Read {
+    fn starting_at(&self, from: u64) -> Read {
         Read { from: Position::new(from), ..self.clone() }
     }
 }

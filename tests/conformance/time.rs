@@ -105,6 +105,8 @@ pub fn waits_until_a_position_is_durable(factory: &impl LogFactory) {
                 assert_eq!(events_of(&page)[0].position, position);
             })
         });
+        // Long enough for all of them to have begun to wait; they need not have for this to hold.
+        std::thread::park_timeout(Duration::from_millis(30));
         fill(&*log, "a", 3);
         for waiter in waiting {
             waiter.join().unwrap();

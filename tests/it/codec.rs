@@ -55,8 +55,9 @@ fn walk(records: &Records) {
     let _ = EventFilter::all().spaces(["a"]).document("d").select(records);
     let mut copy = RecordsBuilder::new();
     if copy.extend_from(records, 0..count).is_ok() {
+        // Damage can make two spaces one, for which there are too many assignments then.
         let copied = copy.finish();
-        Records::decode(&copied.bytes, copied.count, records.assignments().clone()).unwrap();
+        let _ = Records::decode(&copied.bytes, copied.count, records.assignments().clone());
     }
 }
 

@@ -7,6 +7,7 @@ mod json;
 mod kill;
 mod logs;
 mod oracle;
+mod planted;
 mod python;
 mod store;
 mod support;

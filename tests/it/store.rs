@@ -1,6 +1,11 @@
 //! The store through the facade: importing again, and losing sled's copy.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use spacefold::{
     AppendCondition, OnDamage, Position, SpaceEvent, Spacefold, VerifyDepth, VerifyOptions, verify,
@@ -24,6 +29,34 @@ fn an_import_that_is_repeated_adds_nothing() {
     let spaces = Spacefold::open_existing(&store).unwrap();
     assert_eq!(import_sample(&spaces).appended, 0);
     Contents::of(&spaces).assert_is(&REFERENCE);
+}
+
+#[test]
+fn a_store_opens_again_while_children_are_started() {
+    // A child that was just forked holds whatever its parent had locked, until it is replaced.
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    Command::new("true").status().unwrap();
+                }
+            });
+        }
+        let outcomes: Vec<_> = (1..=30_u64)
+            .map(|position| {
+                let spaces = Spacefold::open(&store).map_err(|error| error.to_string())?;
+                let event = SpaceEvent::variable_set("a", "n", position);
+                let receipt = spaces.append([event], AppendCondition::none()).unwrap();
+                assert_eq!(receipt.position(), Position::new(position));
+                spaces.close().map_err(|error| error.to_string())
+            })
+            .collect();
+        done.store(true, Ordering::Release);
+        assert_eq!(outcomes, vec![Ok(()); 30]);
+    });
 }
 
 /// Makes a store of the sample, does something to sled's folder, and sees that nobody notices.
@@ -163,10 +196,7 @@ fn sled_may_be_older_than_the_journal() {
     spaces.close().unwrap();
     drop(spaces);
     let older = folder.path().join("older");
-    let copied = std::process::Command::new("cp")
-        .arg("-r")
-        .args([store.join("sled"), older.clone()])
-        .status();
+    let copied = Command::new("cp").arg("-r").args([store.join("sled"), older.clone()]).status();
     assert!(copied.unwrap().success());
 
     let spaces = Spacefold::open_existing(&store).unwrap();

@@ -24,6 +24,7 @@ mod frame;
 mod head;
 mod head_file;
 mod journal;
+mod journal_heal;
 mod recovery;
 mod scan;
 mod sealed_files;

@@ -97,6 +97,32 @@ impl SealedFiles {
     }
 }
 
+/// What a sealed file ends with, the last position and the hash of the last block, if every byte of
+/// it is as it was written and it follows what comes before; `None` when it is not.
+pub(crate) fn check(
+    path: &Path,
+    store_id: [u8; 16],
+    first: Position,
+    previous: BlockHash,
+) -> Result<Option<(Position, BlockHash)>, StorageError> {
+    let bytes = fs::read(path).doing(|| format!("reading {}", path.display()))?;
+    let Ok(index) = sealed::parse(&bytes, store_id) else { return Ok(None) };
+    let mut chain = previous;
+    for entry in &index.blocks {
+        let start = usize::try_from(entry.offset).unwrap_or(usize::MAX);
+        let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
+        let stored = bytes.get(start..start.saturating_add(len)).unwrap_or(&[]);
+        match block::decode(stored, store_id) {
+            Ok(block) if block.verify_hash().is_ok() && block.previous == chain => {
+                chain = block.hash;
+            }
+            _ => return Ok(None),
+        }
+    }
+    let whole = index.first_position == first && chain == index.last_hash;
+    Ok(whole.then_some((index.last_position, index.last_hash)))
+}
+
 /// Writes a sealed file: complete under another name, synced, renamed, its folder synced. Answers
 /// what it holds.
 pub(crate) fn write(

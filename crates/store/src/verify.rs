@@ -11,7 +11,7 @@ use crate::{
     folder::Folder,
     head::Head,
     head_file::HeadFile,
-    scan,
+    journal_heal, scan,
     sealed_files::SealedFiles,
     sled_copy::{self, SledCopy, SledError},
     tail::TailRun,
@@ -116,20 +116,22 @@ pub fn verify(path: &Path, options: VerifyOptions) -> Result<VerifyReport, OpenE
             healed,
         });
     }
-    let sled_is_wrong = match check(&folder, &head, options.depth, &mut report) {
-        Ok(sled_is_wrong) => sled_is_wrong,
-        Err(OpenError::JournalDamaged { position, file, offset, what }) => {
-            report.problems.push(Problem {
-                position: Some(position),
-                file: Some(file),
-                offset: Some(offset),
-                kind: "journal",
-                detail: what,
-                healed: false,
-            });
+    let mut checked = check(&folder, &head, options.depth, &mut report);
+    if let Err(error) = checked {
+        let problem = journal_problem(error)?;
+        report.problems.push(problem);
+        if options.damage == OnDamage::Report || !journal_heal::heal(&folder, &mut head_file)? {
             return Ok(report);
         }
-        Err(error) => return Err(error),
+        report.problems.iter_mut().for_each(|problem| problem.healed |= problem.kind == "journal");
+        checked = check(&folder, head_file.head(), options.depth, &mut report);
+    }
+    let sled_is_wrong = match checked {
+        Ok(sled_is_wrong) => sled_is_wrong,
+        Err(error) => {
+            report.problems.push(journal_problem(error)?);
+            return Ok(report);
+        }
     };
     drop(lock);
     if sled_is_wrong && options.damage == OnDamage::Heal {
@@ -140,6 +142,21 @@ pub fn verify(path: &Path, options: VerifyOptions) -> Result<VerifyReport, OpenE
         report.problems.iter_mut().for_each(|problem| problem.healed |= problem.kind == "sled");
     }
     Ok(report)
+}
+
+/// Damage of the journal as a problem; any other error as it is.
+fn journal_problem(error: OpenError) -> Result<Problem, OpenError> {
+    match error {
+        OpenError::JournalDamaged { position, file, offset, what } => Ok(Problem {
+            position: Some(position),
+            file: Some(file),
+            offset: Some(offset),
+            kind: "journal",
+            detail: what,
+            healed: false,
+        }),
+        error => Err(error),
+    }
 }
 
 /// Checks both copies; whether sled's is wrong.

@@ -314,8 +314,14 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
+/// What the parser found, without the line that it counts: one text is one line here.
 fn syntax(error: &serde_json::Error) -> JsonError {
-    JsonError::Syntax { reason: error.to_string() }
+    let said = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match said.strip_suffix(&place) {
+        Some(what) => JsonError::Syntax { reason: format!("{what} at column {}", error.column()) },
+        None => JsonError::Syntax { reason: said },
+    }
 }
 
 fn wrong_type(key: &'static str, expected: &'static str, found: &'static str) -> JsonError {

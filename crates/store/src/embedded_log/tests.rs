@@ -190,3 +190,64 @@ fn large_events_and_filters_read_back() {
     );
     assert!(page.next() > log.durable_head());
 }
+
+#[test]
+fn a_damaged_journal_is_mended_from_sleds_copy() {
+    let heal = crate::VerifyOptions { damage: crate::OnDamage::Heal, ..Default::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let log = EmbeddedLog::open(&path).unwrap();
+    (0..30).for_each(|_| append(&log, 100, 4));
+    let before = everything(&log);
+    log.close().unwrap();
+    let journal = path.join("journal/00000000000000000001.journal");
+    let whole = fs::read(&journal).unwrap();
+    // In the header of the file, in a frame that sled has too, in the same place again (now the
+    // events are in a sealed file), and in that sealed file.
+    for offset in [8, 600, 20_000] {
+        let mut damaged = whole.clone();
+        damaged[offset] ^= 4;
+        let image_path = folder.path().join(format!("damaged-{offset}"));
+        image(&path, &image_path);
+        fs::write(image_path.join("journal/00000000000000000001.journal"), damaged).unwrap();
+        assert!(matches!(EmbeddedLog::open(&image_path), Err(OpenError::JournalDamaged { .. })));
+        let report = verify(&image_path, crate::VerifyOptions::default()).unwrap();
+        assert!(!report.is_ok(), "{offset}");
+        let report = verify(&image_path, heal).unwrap();
+        assert!(report.is_ok() && report.problems.len() == 1, "{offset}: {report:?}");
+        let log = EmbeddedLog::open(&image_path).unwrap();
+        assert_eq!(everything(&log), before, "{offset}");
+        assert_eq!(log.info().healed, 1);
+        append(&log, 5, 4);
+        log.close().unwrap();
+        for sealed in fs::read_dir(image_path.join("sealed")).unwrap() {
+            let sealed = sealed.unwrap().path();
+            let mut bytes = fs::read(&sealed).unwrap();
+            bytes[3_000] ^= 1;
+            fs::write(&sealed, bytes).unwrap();
+            let report = verify(&image_path, heal).unwrap();
+            assert!(report.is_ok() && report.problems.len() == 1, "{offset}: {report:?}");
+        }
+        let report = verify(&image_path, crate::VerifyOptions::default()).unwrap();
+        assert!(report.is_ok() && report.problems.is_empty(), "{offset}: {report:?}");
+        let log = EmbeddedLog::open(&image_path).unwrap();
+        assert_eq!(everything(&log)[..before.len()], before, "{offset}");
+    }
+}
+
+#[test]
+fn damage_that_no_copy_can_mend_changes_nothing() {
+    let heal = crate::VerifyOptions { damage: crate::OnDamage::Heal, ..Default::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let log = EmbeddedLog::open(&path).unwrap();
+    (0..3).for_each(|_| append(&log, 2, 1));
+    log.close().unwrap();
+    let journal = path.join("journal/00000000000000000001.journal");
+    let mut damaged = fs::read(&journal).unwrap();
+    damaged[600] ^= 1;
+    fs::write(&journal, &damaged).unwrap();
+    let report = verify(&path, heal).unwrap();
+    assert!(!report.is_ok(), "{report:?}");
+    assert_eq!(fs::read(&journal).unwrap(), damaged);
+}
