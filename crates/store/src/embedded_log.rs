@@ -90,6 +90,36 @@ impl PendingAppend {
     }
 }
 
+/// What an open store does differently from the default.
+///
+/// ```
+/// use spacefold_store::{EmbeddedLog, StoreOptions};
+/// # let folder = tempfile::tempdir()?;
+/// let options = StoreOptions::default().retry_window_events(10_000);
+/// let log = EmbeddedLog::open_with(folder.path().join("store"), &options)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    retry_window_events: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { retry_window_events: RETRY_WINDOW_EVENTS }
+    }
+}
+
+impl StoreOptions {
+    /// The newest positions within which a retried append is recognised by its event ids: at some
+    /// 60 bytes of memory each, from the first append on that needs it. 1,000,000 by default.
+    #[must_use]
+    pub const fn retry_window_events(mut self, events: usize) -> Self {
+        self.retry_window_events = events;
+        self
+    }
+}
+
 /// A store at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -126,6 +156,14 @@ impl EmbeddedLog {
     /// # Cost
     /// In proportion to the events that are not in blocks yet, and to the number of blocks.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path, &StoreOptions::default())
+    }
+
+    /// Opens a store as [`EmbeddedLog::open`] does, with options.
+    ///
+    /// # Errors
+    /// [`OpenError`]; what is stored is not changed by it.
+    pub fn open_with(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, OpenError> {
         let folder = Folder::new(path.as_ref());
         if !folder.holds_a_store()? {
             let store_id = Uuid::new_v4().into_bytes();
@@ -141,7 +179,7 @@ impl EmbeddedLog {
                 healed: 0,
             })?;
         }
-        Self::start(&folder)
+        Self::start(&folder, options)
     }
 
     /// Opens the store in a folder; creates nothing.
@@ -153,17 +191,18 @@ impl EmbeddedLog {
         if !folder.holds_a_store()? {
             return Err(OpenError::NoStore { path: path.as_ref().to_owned() });
         }
-        Self::start(&folder)
+        Self::start(&folder, &StoreOptions::default())
     }
 
-    fn start(folder: &Folder) -> Result<Self, OpenError> {
+    fn start(folder: &Folder, options: &StoreOptions) -> Result<Self, OpenError> {
         let lock = folder.lock()?;
         let recovered = recovery::recover(folder)?;
         let shared = Arc::new(recovered.shared);
         let (requests, waiting) = bounded(MAX_WAITING_APPENDS);
         let (wake, woken) = bounded(1);
         let sealer = sealer::start(&shared, recovered.unfiled_bytes, woken)?;
-        let writer = writer::start(&shared, recovered.end, RETRY_WINDOW_EVENTS, waiting, wake)?;
+        let writer =
+            writer::start(&shared, recovered.end, options.retry_window_events, waiting, wake)?;
         let running = Mutex::new(Some(Running { writer, sealer, lock }));
         Ok(Self { inner: Arc::new(Inner { shared, running, requests }) })
     }

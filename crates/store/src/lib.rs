@@ -37,7 +37,7 @@ mod view;
 mod writer;
 
 pub use self::{
-    embedded_log::{EmbeddedLog, PendingAppend, StoreInfo},
+    embedded_log::{EmbeddedLog, PendingAppend, StoreInfo, StoreOptions},
     error::OpenError,
     verify::{OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify},
 };

@@ -251,3 +251,21 @@ fn damage_that_no_copy_can_mend_changes_nothing() {
     assert!(!report.is_ok(), "{report:?}");
     assert_eq!(fs::read(&journal).unwrap(), damaged);
 }
+
+#[test]
+fn a_retry_is_recognised_within_exactly_the_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let options = StoreOptions::default().retry_window_events(10);
+    let first = [SpaceEvent::space_created("handbook", "Handbook")];
+    let log = EmbeddedLog::open_with(&path, &options).unwrap();
+    log.append(&Append::new(&first)).unwrap();
+    append(&log, 9, 1);
+    log.close().unwrap();
+    // Ten events: the first is the oldest of the window, which is loaded anew here.
+    let log = EmbeddedLog::open_with(&path, &options).unwrap();
+    assert_eq!(log.append(&Append::new(&first)).unwrap().position(), Position::new(1));
+    append(&log, 1, 1);
+    assert_eq!(log.append(&Append::new(&first)).unwrap().position(), Position::new(12));
+    assert_eq!(log.append(&Append::new(&first)).unwrap().position(), Position::new(12));
+}
