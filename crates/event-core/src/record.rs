@@ -6,13 +6,15 @@
 
 mod body;
 mod builder;
+mod corrupt;
 mod records;
 mod text;
 
 pub(crate) use self::text::TextId;
 pub use self::{
     builder::{EncodedBody, RecordsBuilder},
-    records::{Assignments, CorruptRecords, Envelope, Records},
+    corrupt::CorruptRecords,
+    records::{Assignments, Envelope, Records},
 };
 
 /// Bytes that one encoding call may claim; no run of records comes near it.

@@ -7,6 +7,9 @@ use spacefold_event_core::{EventFilter, EventTypes, Position, Records, Revision,
 
 use crate::block::BlockHash;
 
+/// The blob of sled's copy that the index is kept in.
+pub(crate) const INDEX_KEY: &[u8] = b"store/block-index";
+
 /// The directory of the blocks and the posting lists of the spaces.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BlockIndex {

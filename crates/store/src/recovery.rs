@@ -10,7 +10,7 @@ use spacefold_event_core::{EncodedBody, Position, ReadError, Records, StorageErr
 
 use crate::{
     block::{self, Block},
-    block_index::BlockIndex,
+    block_index::{BlockIndex, INDEX_KEY},
     block_plan::BlockPlan,
     error::{Doing, OpenError},
     folder::{Folder, sync_folder},
@@ -20,7 +20,6 @@ use crate::{
     journal::JournalEnd,
     scan::{self, Scan},
     sealed_files::SealedFiles,
-    sealer::INDEX_KEY,
     shared::Shared,
     sled_copy::{self, SledCopy, SledError},
     tail::TailRun,

@@ -12,6 +12,7 @@ use spacefold_event_core::{Position, StorageError};
 
 use crate::{
     block::{self, EncodedBlock},
+    block_index::INDEX_KEY,
     block_plan::BlockPlan,
     error::Doing,
     folder::{Folder, sync_folder},
@@ -25,9 +26,6 @@ const SEALED_FILE_BYTES: usize = 8 << 20;
 /// Blocks after which sled's copy is synced and the index kept, so that opening has less to catch
 /// up with.
 const BLOCKS_BETWEEN_CHECKPOINTS: u64 = 2_048;
-
-/// Where the index is kept.
-pub(crate) const INDEX_KEY: &[u8] = b"store/block-index";
 
 struct Sealer {
     shared: Arc<Shared>,

@@ -2,7 +2,7 @@
 
 use bincode::{BorrowDecode, Encode};
 
-use super::{codec, records::CorruptRecords};
+use super::{codec, corrupt::CorruptRecords};
 use crate::limits::MAX_APPEND_EVENTS;
 
 /// The columns of a body, one entry a record unless said otherwise.

@@ -5,7 +5,8 @@ use rustc_hash::FxHashMap;
 use super::{
     body::Columns,
     codec,
-    records::{Body, CorruptRecords},
+    corrupt::CorruptRecords,
+    records::Body,
     text::{TextId, TextTableBuilder},
 };
 use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp};

@@ -7,16 +7,12 @@ use bincode::{Decode, Encode};
 use super::{
     body::Columns,
     codec,
+    corrupt::CorruptRecords,
     text::{TextId, TextTable},
 };
 use crate::{
     EventId, EventType, Payload, Position, Receipt, RecordedEventRef, Revision, Timestamp, limits,
 };
-
-/// Bytes that are no run of records: what is wrong with them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("corrupt records: {0}")]
-pub struct CorruptRecords(pub(super) &'static str);
 
 /// What the writer of a log decided for a run of records.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::str;
 use bincode::{Decode, Encode};
 use rustc_hash::FxHashMap;
 
-use super::records::CorruptRecords;
+use super::corrupt::CorruptRecords;
 
 /// A text of the run, by its place in the run's text table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
