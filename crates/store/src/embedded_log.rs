@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread::JoinHandle,
@@ -20,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     block,
     error::OpenError,
-    folder::{self, Folder},
+    folder::{self, Folder, StoreLock},
     head::{self, Head},
     journal::JournalEnd,
     recovery, sealer,
@@ -71,7 +70,7 @@ struct Inner {
 struct Running {
     writer: JoinHandle<JournalEnd>,
     sealer: JoinHandle<()>,
-    lock: File,
+    lock: StoreLock,
 }
 
 /// An append that has been handed over and not been answered yet.

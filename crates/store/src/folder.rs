@@ -124,8 +124,8 @@ impl Folder {
         sync_folder(&parent)
     }
 
-    /// Takes the lock of the store; it is given back when the file is dropped.
-    pub(crate) fn lock(&self) -> Result<File, OpenError> {
+    /// Takes the lock of the store.
+    pub(crate) fn lock(&self) -> Result<StoreLock, OpenError> {
         let path = self.root.join("LOCK");
         let mut file = OpenOptions::new()
             .read(true)
@@ -149,7 +149,19 @@ impl Folder {
         // Only a help for whoever is refused: nothing rests on what stands in the file.
         let _ = file.set_len(0).and_then(|()| file.rewind());
         let _ = writeln!(file, "{}", process::id());
-        Ok(file)
+        Ok(StoreLock(file))
+    }
+}
+
+/// The lock of a store, held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct StoreLock(File);
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        // A child that was forked meanwhile shares the lock until its program replaces it: closing
+        // the file alone would leave the store locked until then. Should this fail, closing follows.
+        let _ = self.0.unlock();
     }
 }
 

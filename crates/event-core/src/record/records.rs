@@ -122,8 +122,15 @@ impl Body {
         if ranks.contains(&0) {
             return Err(CorruptRecords("a space without a record"));
         }
+        let mut listed = vec![false; texts.len()];
+        for space in &columns.spaces {
+            let slot = listed.get_mut(to_usize(*space));
+            let slot = slot.ok_or(CorruptRecords("a text that is not in the table"))?;
+            if std::mem::replace(slot, true) {
+                return Err(CorruptRecords("a space that is listed twice"));
+            }
+        }
         let spaces: Vec<TextId> = columns.spaces.into_iter().map(TextId).collect();
-        spaces.iter().try_for_each(|space| texts.get(*space).map(drop))?;
         let references = columns.sources.iter().chain(&columns.correlation_ids);
         if references.into_iter().any(|reference| to_usize(*reference) > texts.len()) {
             return Err(CorruptRecords("a text that is not in the table"));

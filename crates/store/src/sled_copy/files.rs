@@ -4,6 +4,8 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use spacefold_event_core::StorageError;
@@ -58,17 +60,28 @@ pub(super) fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens sled's file for our own syncs; `None` when it is open elsewhere, which sled itself does
+/// How long a lock on sled's file is waited for, and how often it is tried meanwhile. The store's
+/// own lock is held, so whoever has this one is on the way out: a child that was forked while the
+/// file was open holds it until it is replaced by its program.
+const LOCK_TRIES: u32 = 400;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// Opens sled's file for our own syncs; `None` when it stays open elsewhere, which sled itself does
 /// not tell from other errors.
 pub(super) fn open_unlocked(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-    match file.try_lock() {
-        Ok(()) => file.unlock()?,
-        Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(cause)) => return Err(cause),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => {
+                file.unlock()?;
+                return Ok(Some(file));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(cause)) => return Err(cause),
+        }
     }
-    Ok(Some(file))
+    Ok(None)
 }
 
 /// Syncs a file, or the entries of a folder.
