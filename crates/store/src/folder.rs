@@ -165,6 +165,18 @@ impl Drop for StoreLock {
     }
 }
 
+/// Puts a whole file in its place, durably: written beside, synced, renamed, its folder synced.
+/// After an error the old file is there or the new one.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    let unfinished = path.with_extension("unfinished");
+    let doing = || format!("writing {}", unfinished.display());
+    let mut file = File::create(&unfinished).doing(doing)?;
+    file.write_all(bytes).doing(doing)?;
+    file.sync_all().doing(doing)?;
+    fs::rename(&unfinished, path).doing(|| format!("renaming {}", unfinished.display()))?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
 /// Makes creations, renames and removals in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), StorageError> {
     File::open(folder)

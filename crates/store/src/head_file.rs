@@ -66,6 +66,19 @@ impl HeadFile {
         self.head.clean && self.damaged_slots > 0
     }
 
+    /// Takes the next incarnation, and changes the head: durable in both slots, so that when one is
+    /// damaged later the other still knows the incarnation of what was written since.
+    pub(crate) fn begin_incarnation(
+        &mut self,
+        change: impl FnOnce(&mut Head),
+    ) -> Result<(), StorageError> {
+        self.update(|head| {
+            head.incarnation += 1;
+            change(head);
+        })?;
+        self.update(|_| {})
+    }
+
     /// Changes the head and makes the change durable.
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut Head)) -> Result<(), StorageError> {
         let mut head = self.head.clone();

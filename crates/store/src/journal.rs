@@ -5,12 +5,12 @@ use std::{
     os::unix::fs::FileExt,
 };
 
-use spacefold_event_core::{EncodedBody, Position, Records, StorageError};
+use spacefold_event_core::{CorruptRecords, EncodedBody, Position, Records, StorageError};
 
 use crate::{
     error::Doing,
     folder::{Folder, sync_folder},
-    frame::{self, FileHeader, FrameContext, GROUP_ALIGNMENT},
+    frame::{self, FileHeader, Frame, FrameContext, GROUP_ALIGNMENT},
 };
 
 /// A file is left for the next once it has this many bytes.
@@ -123,4 +123,42 @@ impl Journal {
     pub(crate) fn end(&self) -> JournalEnd {
         self.end
     }
+}
+
+/// A frame that was read back, to be written again under another incarnation.
+pub(crate) struct ReadFrame {
+    pub(crate) last: Position,
+    pub(crate) synced_through: Position,
+    pub(crate) records: Records,
+    pub(crate) body: EncodedBody,
+}
+
+impl ReadFrame {
+    pub(crate) fn new(frame: &Frame<'_>) -> Result<Self, CorruptRecords> {
+        let records = frame.records()?;
+        let body = EncodedBody { bytes: frame.body.to_vec(), count: records.len() };
+        let synced_through = frame.header.synced_through;
+        Ok(Self { last: frame.header.last_position(), synced_through, records, body })
+    }
+}
+
+/// A journal file of these frames, under the incarnation of its header; and the checksum of the
+/// last of them.
+pub(crate) fn encode_file<'f>(
+    header: &FileHeader,
+    frames: impl IntoIterator<Item = &'f ReadFrame>,
+) -> (Vec<u8>, u32) {
+    let mut bytes = header.encode().to_vec();
+    let mut crc = header.previous_crc;
+    for frame in frames {
+        let context = FrameContext {
+            store_id: header.store_id,
+            incarnation: header.incarnation,
+            previous_crc: crc,
+        };
+        let assignments = frame.records.assignments();
+        crc = frame::encode(&mut bytes, &context, frame.synced_through, assignments, &frame.body);
+    }
+    bytes.resize(bytes.len().next_multiple_of(GROUP_ALIGNMENT), 0);
+    (bytes, crc)
 }

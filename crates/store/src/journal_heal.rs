@@ -1,17 +1,18 @@
 //! Mending the journal from sled's copy: what is damaged is taken from blocks whose chain proves
 //! that they are this store's, and written as sealed files.
 
-use std::{collections::BTreeMap, fs, io::Write as _, path::Path};
+use std::{collections::BTreeMap, fs};
 
-use spacefold_event_core::{EncodedBody, Position, StorageError};
+use spacefold_event_core::{Position, StorageError};
 
 use crate::{
     block::{self, BlockHash, EncodedBlock},
     error::{Doing, OpenError},
-    folder::{Folder, sync_folder},
-    frame::{self, FileHeader, Frame, FrameContext, GROUP_ALIGNMENT},
+    folder::{Folder, replace_file, sync_folder},
+    frame::{self, FileHeader, Frame, GROUP_ALIGNMENT},
     head::Head,
     head_file::HeadFile,
+    journal::{self, ReadFrame},
     scan, sealed_files,
     sled_copy::SledCopy,
 };
@@ -121,17 +122,9 @@ fn blocks_of(sled: &SledCopy, store_id: [u8; 16], stretch: &Stretch) -> Option<V
     (fits && !blocks.is_empty()).then_some(blocks)
 }
 
-/// A whole frame, wherever it stands.
-struct OwnedFrame {
-    last: Position,
-    synced_through: Position,
-    records: spacefold_event_core::Records,
-    body: EncodedBody,
-}
-
 /// Every whole frame of the journal, by its first position.
 struct Frames {
-    frames: BTreeMap<Position, OwnedFrame>,
+    frames: BTreeMap<Position, ReadFrame>,
     synced_through: Position,
 }
 
@@ -156,20 +149,13 @@ impl Frames {
     }
 
     fn add(&mut self, frame: &Frame<'_>) {
-        let Ok(records) = frame.records() else { return };
-        self.synced_through = self.synced_through.max(frame.header.synced_through);
-        let body = EncodedBody { bytes: frame.body.to_vec(), count: records.len() };
-        let owned = OwnedFrame {
-            last: frame.header.last_position(),
-            synced_through: frame.header.synced_through,
-            records,
-            body,
-        };
+        let Ok(owned) = ReadFrame::new(frame) else { return };
+        self.synced_through = self.synced_through.max(owned.synced_through);
         self.frames.insert(frame.header.first_position, owned);
     }
 
     /// The frames behind a position, without a gap and at least as far as another.
-    fn run_after(&self, after: Position, through: Position) -> Option<Vec<&OwnedFrame>> {
+    fn run_after(&self, after: Position, through: Position) -> Option<Vec<&ReadFrame>> {
         let mut run = Vec::new();
         let mut end = after;
         for (first, frame) in self.frames.iter().filter(|(_, frame)| frame.last > after) {
@@ -189,10 +175,9 @@ fn replace_journal(
     folder: &Folder,
     head_file: &mut HeadFile,
     sealed_end: Position,
-    frames: &[&OwnedFrame],
+    frames: &[&ReadFrame],
 ) -> Result<(), OpenError> {
-    head_file.update(|head| head.incarnation += 1)?;
-    head_file.update(|_| {})?;
+    head_file.begin_incarnation(|_| {})?;
     let head = head_file.head().clone();
     let old = Folder::numbered(&folder.journal(), "journal")?;
     let number = old.last().map_or(1, |last| last + 1);
@@ -205,30 +190,11 @@ fn replace_journal(
         first_position,
         previous_crc: 0,
     };
-    let mut bytes = header.encode().to_vec();
-    let mut previous_crc = 0;
-    for frame in frames {
-        let context =
-            FrameContext { store_id: head.store_id, incarnation: head.incarnation, previous_crc };
-        let assignments = frame.records.assignments();
-        previous_crc =
-            frame::encode(&mut bytes, &context, frame.synced_through, assignments, &frame.body);
-    }
-    bytes.resize(bytes.len().next_multiple_of(GROUP_ALIGNMENT), 0);
-    write_synced(&folder.journal_file(number), &bytes)?;
-    sync_folder(&folder.journal())?;
+    let (bytes, _) = journal::encode_file(&header, frames.iter().copied());
+    replace_file(&folder.journal_file(number), &bytes)?;
     for number in old {
         let path = folder.journal_file(number);
         fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
     }
     Ok(sync_folder(&folder.journal())?)
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-    let unfinished = path.with_extension("unfinished");
-    let doing = || format!("writing {}", unfinished.display());
-    let mut file = fs::File::create(&unfinished).doing(doing)?;
-    file.write_all(bytes).doing(doing)?;
-    file.sync_all().doing(doing)?;
-    fs::rename(&unfinished, path).doing(|| format!("renaming {}", unfinished.display()))
 }

@@ -1,23 +1,19 @@
 //! Opening: from what is on disk to what readers see; sled's copy is made anew when it is wrong.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::Write as _,
-    sync::PoisonError,
-};
+use std::{fs, sync::PoisonError};
 
-use spacefold_event_core::{EncodedBody, Position, ReadError, Records, StorageError, Timestamp};
+use spacefold_event_core::{Position, ReadError, Records, StorageError, Timestamp};
 
 use crate::{
     block::{self, Block},
     block_index::{BlockIndex, INDEX_KEY},
     block_plan::BlockPlan,
     error::{Doing, OpenError},
-    folder::{Folder, sync_folder},
-    frame::{self, FILE_HEADER_BYTES, FileHeader, Frame, FrameContext, GROUP_ALIGNMENT},
+    folder::{Folder, replace_file, sync_folder},
+    frame::{self, FILE_HEADER_BYTES, FileHeader, Frame, GROUP_ALIGNMENT},
     head::Head,
     head_file::HeadFile,
-    journal::JournalEnd,
+    journal::{self, JournalEnd, ReadFrame},
     scan::{self, Scan},
     sealed_files::SealedFiles,
     shared::Shared,
@@ -288,26 +284,14 @@ fn rewrite_last_file(
     head_file: &mut HeadFile,
     scan: &Scan,
 ) -> Result<JournalEnd, OpenError> {
-    head_file.update(|head| head.incarnation += 1)?;
+    head_file.begin_incarnation(|_| {})?;
     let head = head_file.head().clone();
     let mut end = scan.end;
     if scan.end.number > 0 {
         let old = folder.journal_file(scan.end.number);
         let bytes = fs::read(&old).doing(|| format!("reading {}", old.display()))?;
         let (copy, crc) = copy_frames(&bytes, &head, scan.end.head)?;
-        let unfinished = old.with_extension("unfinished");
-        let doing = || format!("writing {}", unfinished.display());
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&unfinished)
-            .doing(doing)?;
-        file.write_all(&copy).doing(doing)?;
-        file.sync_all().doing(doing)?;
-        // One name at any moment: the old file is replaced by the new one.
-        fs::rename(&unfinished, &old).doing(|| format!("replacing {}", old.display()))?;
-        sync_folder(&folder.journal())?;
+        replace_file(&old, &copy)?;
         end.offset = u64::try_from(copy.len()).unwrap_or(u64::MAX);
         end.crc = crc;
     }
@@ -329,8 +313,7 @@ fn copy_frames(bytes: &[u8], head: &Head, through: Position) -> Result<(Vec<u8>,
     let copying = |what: String| StorageError::new("copying the tail of the journal", what);
     let header = FileHeader::parse(bytes, head.store_id).map_err(|e| copying(e.to_string()))?;
     let header = FileHeader { incarnation: head.incarnation, ..header };
-    let mut copy = header.encode().to_vec();
-    let mut crc = header.previous_crc;
+    let mut frames = Vec::new();
     let mut next = header.first_position;
     let mut offset = FILE_HEADER_BYTES;
     while next <= through {
@@ -341,20 +324,11 @@ fn copy_frames(bytes: &[u8], head: &Head, through: Position) -> Result<(Vec<u8>,
         let aligned = offset.next_multiple_of(GROUP_ALIGNMENT);
         let found = at(offset).map(|f| (offset, f)).or_else(|| at(aligned).map(|f| (aligned, f)));
         let (start, frame) = found.ok_or_else(|| copying(format!("no frame at {next}")))?;
-        let records = frame.records().map_err(|error| copying(error.to_string()))?;
-        let body = EncodedBody { bytes: frame.body.to_vec(), count: records.len() };
-        let context = FrameContext {
-            store_id: head.store_id,
-            incarnation: head.incarnation,
-            previous_crc: crc,
-        };
-        let synced = frame.header.synced_through;
-        crc = frame::encode(&mut copy, &context, synced, records.assignments(), &body);
+        frames.push(ReadFrame::new(&frame).map_err(|error| copying(error.to_string()))?);
         next = frame.header.last_position().next();
         offset = start + frame.len;
     }
-    copy.resize(copy.len().next_multiple_of(GROUP_ALIGNMENT), 0);
-    Ok((copy, crc))
+    Ok(journal::encode_file(&header, &frames))
 }
 
 /// Makes sled's copy of an open store anew: what is in sealed files at once, the rest goes back

@@ -1,8 +1,7 @@
 //! The sealed files of the journal: blocks, immutable, synced, chained from file to file.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::Write as _,
+    fs::{self, File},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -15,7 +14,7 @@ use crate::{
         sealed::{self, SealedEntry, SealedIndex},
     },
     error::{Doing, OpenError},
-    folder::{Folder, sync_folder},
+    folder::{Folder, replace_file},
 };
 
 /// What is done with each block and its bytes.
@@ -135,14 +134,7 @@ pub(crate) fn write(
     let index = sealed::parse(&bytes, store_id)
         .map_err(|error| StorageError::new("checking a sealed file before it is written", error))?;
     let path = folder.sealed_file(index.first_position);
-    let unfinished = path.with_extension("unfinished");
-    let doing = || format!("writing {}", unfinished.display());
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&unfinished);
-    let file = file.as_mut().map_err(|error| StorageError::new(doing(), error.to_string()))?;
-    file.write_all(&bytes).doing(doing)?;
-    file.sync_all().doing(doing)?;
-    fs::rename(&unfinished, &path).doing(|| format!("renaming {}", unfinished.display()))?;
-    sync_folder(&folder.sealed())?;
+    replace_file(&path, &bytes)?;
     Ok(index)
 }
 

@@ -6,6 +6,7 @@ use spacefold_event_core::{Position, Records};
 
 use crate::{
     block,
+    block_plan::BlockPlan,
     embedded_log::EmbeddedLog,
     error::OpenError,
     folder::Folder,
@@ -171,24 +172,35 @@ fn check(
     let known = head.durable_head.max(sealed.end());
     let mut journal = JournalEvents { folder, head: &head, sealed: &sealed, known, depth };
     let last = journal.check(report)?;
-    if last == Position::START && !folder.sled().exists() {
-        return Ok(false);
+    if std::fs::symlink_metadata(folder.sled()).is_err() {
+        // A store that has never been opened has no copy yet.
+        let is_missing = last > Position::START;
+        if is_missing {
+            report.problems.push(sled_problem(folder, Some(Position::new(1)), "it is missing"));
+        }
+        return Ok(is_missing);
     }
     let before = report.problems.len();
     if let Err(fault) = check_copy(&mut journal, last, report) {
         match fault {
             Fault::Open(error) => return Err(error),
-            Fault::Sled { position, detail } => report.problems.push(Problem {
-                position,
-                file: Some(folder.sled()),
-                offset: None,
-                kind: "sled",
-                detail,
-                healed: false,
-            }),
+            Fault::Sled { position, detail } => {
+                report.problems.push(sled_problem(folder, position, detail));
+            }
         }
     }
     Ok(report.problems.len() > before)
+}
+
+fn sled_problem(folder: &Folder, position: Option<Position>, detail: impl Into<String>) -> Problem {
+    Problem {
+        position,
+        file: Some(folder.sled()),
+        offset: None,
+        kind: "sled",
+        detail: detail.into(),
+        healed: false,
+    }
 }
 
 enum Fault {
@@ -233,6 +245,23 @@ impl JournalEvents<'_> {
         Ok(scan.end.head)
     }
 
+    /// Whether the appends from a position on fill a block.
+    fn fills_a_block(&self, from: Position) -> Result<bool, OpenError> {
+        let mut runs = Vec::new();
+        let mut is_full = false;
+        scan::scan(self.folder, self.head, self.known, &mut |frame| {
+            if !is_full
+                && frame.header.last_position() >= from
+                && let Ok(records) = frame.records()
+            {
+                runs.push(TailRun { records, body_bytes: frame.body.len() });
+                is_full = BlockPlan::next(&runs, from).is_some();
+            }
+            Ok(())
+        })?;
+        Ok(is_full)
+    }
+
     /// Hands every run of events behind a position to `visit`: sealed blocks, then appends.
     fn runs(
         &self,
@@ -244,8 +273,8 @@ impl JournalEvents<'_> {
             if frame.header.last_position() <= sealed_end {
                 return Ok(());
             }
-            let run = frame.records().map(|records| TailRun { records, body_bytes: 0 });
-            run.map_or(Ok(()), |run| visit(&run.records))
+            // Every frame has been unpacked once before.
+            frame.records().map_or(Ok(()), |records| visit(&records))
         })?;
         Ok(())
     }
@@ -283,6 +312,10 @@ fn check_copy(
     }
     if next <= head.sealed_through {
         return Err(sled_fault(next, "it ends before the sealed files do"));
+    }
+    if head.clean && journal.fills_a_block(next)? {
+        // Closing seals every full block there is.
+        return Err(sled_fault(next, format!("it ends at position {}", next.previous())));
     }
     if journal.depth == VerifyDepth::Full { compare(journal, &sled, &firsts) } else { Ok(()) }
 }

@@ -162,14 +162,10 @@ fn accept(
 /// Takes a new incarnation, recorded and synced before anything is written under it.
 fn begin(shared: &Shared, end: JournalEnd) -> Result<Journal, AppendError> {
     let mut head_file = shared.head_file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    // Into both slots: when one is damaged later, the other still knows the incarnation.
-    let begun = head_file
-        .update(|head| {
-            head.incarnation += 1;
-            head.durable_head = end.head;
-            head.clean = false;
-        })
-        .and_then(|()| head_file.update(|_| {}));
+    let begun = head_file.begin_incarnation(|head| {
+        head.durable_head = end.head;
+        head.clean = false;
+    });
     if let Err(error) = begun {
         shared.fail(&error);
         return Err(AppendError::Refused { reason: error.to_string() });

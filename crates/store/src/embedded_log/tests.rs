@@ -119,9 +119,18 @@ fn makes_sleds_copy_anew_whatever_happened_to_it() {
             image(&other.join("sled"), &sled);
         }),
     ];
+    let mut healed = 0;
     for (what, damage) in damages {
         damage();
+        // Looked at in a copy: sled tidies up in a folder that it opens.
+        let looked_at = folder.path().join(format!("verified: {what}"));
+        image(&path, &looked_at);
+        let report = verify(&looked_at, crate::VerifyOptions::default()).unwrap();
+        assert!(!report.is_ok(), "{what} is no damage: {report:?}");
+        let healed_before = healed;
         let log = EmbeddedLog::open(&path).unwrap();
+        healed = log.info().healed;
+        assert_eq!(healed, healed_before + 1, "{what}");
         assert_eq!(everything(&log), before, "{what}");
         log.close().unwrap();
         let report = verify(&path, crate::VerifyOptions::default()).unwrap();
