@@ -4,14 +4,16 @@
 //! covers the bytes as they are stored, the hash what they mean: two copies of a block may be
 //! compressed differently and still have one hash. `docs/format.md` has every byte.
 
+pub(crate) mod index;
+pub(crate) mod plan;
 pub(crate) mod sealed;
 
 use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, MAX_APPEND_EVENTS, Position, Records, Timestamp,
 };
 
-use crate::frame::{
-    check_run,
+use crate::{
+    journal::frame::check_run,
     wire::{
         Cursor, MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension, to_u32,
         to_usize,

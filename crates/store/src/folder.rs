@@ -12,7 +12,7 @@ use spacefold_event_core::{Position, StorageError, Timestamp};
 use crate::{
     error::{Doing, OpenError},
     head::Head,
-    head_file::HeadFile,
+    head::file::HeadFile,
 };
 
 /// The paths of a store.

@@ -3,11 +3,13 @@
 //! Pure functions over bytes. Each slot lies in a 4 KiB page of its own and is checked by itself,
 //! so that a torn write spoils one slot at the most. `docs/format.md` has every byte.
 
+pub(crate) mod file;
+
 use spacefold_event_core::{Position, Timestamp};
 
 use crate::{
     block::BlockHash,
-    frame::wire::{Cursor, is_extension, to_usize},
+    wire::{Cursor, is_extension, to_usize},
 };
 
 /// The format version that this build writes, and the only one that it reads.

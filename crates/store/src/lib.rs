@@ -15,25 +15,18 @@
 //! `docs/format.md` has every byte on disk.
 
 mod block;
-mod block_index;
-mod block_plan;
 mod embedded_log;
 mod error;
 mod folder;
-mod frame;
 mod head;
-mod head_file;
 mod journal;
-mod journal_heal;
 mod recovery;
-mod scan;
-mod sealed_files;
 mod sealer;
 mod shared;
 mod sled_copy;
-mod tail;
 mod verify;
 mod view;
+mod wire;
 mod writer;
 
 pub use self::{

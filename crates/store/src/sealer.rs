@@ -11,13 +11,13 @@ use crossbeam_channel::Receiver;
 use spacefold_event_core::{Position, StorageError};
 
 use crate::{
+    block::index::INDEX_KEY,
+    block::plan::BlockPlan,
     block::{self, EncodedBlock},
-    block_index::INDEX_KEY,
-    block_plan::BlockPlan,
     error::Doing,
     folder::{Folder, sync_folder},
-    frame::FileHeader,
-    sealed_files,
+    journal::frame::FileHeader,
+    journal::sealed_files,
     shared::Shared,
 };
 
@@ -165,7 +165,7 @@ fn give_up_journal_files(
     for pair in numbers.windows(2) {
         let [number, next] = pair else { break };
         let path = folder.journal_file(*next);
-        let mut header = vec![0; crate::frame::FILE_HEADER_BYTES];
+        let mut header = vec![0; crate::journal::frame::FILE_HEADER_BYTES];
         let doing = || format!("reading {}", path.display());
         let file = fs::File::open(&path).doing(doing)?;
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut header, 0).doing(doing)?;

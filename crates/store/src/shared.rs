@@ -17,7 +17,7 @@ use spacefold_event_core::{
 use crate::{
     block,
     folder::Folder,
-    head_file::HeadFile,
+    head::file::HeadFile,
     sled_copy::{SledCopy, SledError},
     view::{Located, View},
 };

@@ -6,16 +6,16 @@ use spacefold_event_core::{Position, Records};
 
 use crate::{
     block,
-    block_plan::BlockPlan,
+    block::plan::BlockPlan,
     embedded_log::EmbeddedLog,
     error::OpenError,
     folder::Folder,
     head::Head,
-    head_file::HeadFile,
-    journal_heal, scan,
-    sealed_files::SealedFiles,
+    head::file::HeadFile,
+    journal::sealed_files::SealedFiles,
+    journal::{heal, scan},
     sled_copy::{self, SledCopy, SledError},
-    tail::TailRun,
+    view::tail::TailRun,
 };
 
 /// What a check does.
@@ -121,7 +121,7 @@ pub fn verify(path: &Path, options: VerifyOptions) -> Result<VerifyReport, OpenE
     if let Err(error) = checked {
         let problem = journal_problem(error)?;
         report.problems.push(problem);
-        if options.damage == OnDamage::Report || !journal_heal::heal(&folder, &mut head_file)? {
+        if options.damage == OnDamage::Report || !heal::heal(&folder, &mut head_file)? {
             return Ok(report);
         }
         report.problems.iter_mut().for_each(|problem| problem.healed |= problem.kind == "journal");

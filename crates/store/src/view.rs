@@ -1,12 +1,14 @@
 //! What readers see: the blocks, the tail behind them, and the durable head.
 
+pub(crate) mod tail;
+
 use rustc_hash::FxHashMap;
 use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
 
 use crate::{
     block::BlockHash,
-    block_index::BlockIndex,
-    tail::{Tail, TailRun},
+    block::index::BlockIndex,
+    view::tail::{Tail, TailRun},
 };
 
 /// Every durable event is in a block of the index or in the tail; some are in both.

@@ -14,7 +14,7 @@ use crate::{
     folder::now,
     journal::{Journal, JournalEnd},
     shared::{Shared, recorded_event},
-    tail::TailRun,
+    view::tail::TailRun,
 };
 
 /// Bytes of frames at which a group is closed.
@@ -93,6 +93,11 @@ impl Writer {
                 }
             }
             let (head, runs) = (group.head, group.runs);
+            if cfg!(feature = "bug-ack-early") {
+                for (answer, outcome) in answers.extract_if(.., |(_, outcome)| outcome.is_ok()) {
+                    let _ = answer.send(outcome);
+                }
+            }
             let committed = if runs.is_empty() { Ok(()) } else { self.commit(head, runs) };
             for (answer, outcome) in answers {
                 let outcome = match (&committed, outcome) {

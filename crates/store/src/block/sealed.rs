@@ -10,7 +10,7 @@ use super::{
     BLOCK_HEADER_BYTES, BLOCK_TRAILER_BYTES, BlockError, BlockHash, CRC_BYTES, EncodedBlock,
     FORMAT_VERSION, MAX_BLOCK_BYTES, peek,
 };
-use crate::frame::wire::{Cursor, to_u32, to_usize};
+use crate::wire::{Cursor, to_u32, to_usize};
 
 /// Bytes before the first block.
 pub(crate) const HEADER_BYTES: usize = 80;

@@ -2,7 +2,9 @@ use proptest::prelude::*;
 use spacefold_event_core::{EventId, RecordsBuilder, SpaceEvent};
 
 use super::*;
-use crate::frame::tests::{STORE, assign, count_spaces, encode_body, fixed_run, hex, some_events};
+use crate::journal::frame::tests::{
+    STORE, assign, count_spaces, encode_body, fixed_run, hex, some_events,
+};
 
 const OTHER: [u8; 16] = *b"0123456789abcdeg";
 const PREVIOUS: BlockHash = [7; 32];

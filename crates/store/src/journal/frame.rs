@@ -4,13 +4,11 @@
 //! it follows the frame before is for the caller to see, by comparing `previous_crc`.
 //! `docs/format.md` has every byte.
 
-pub(crate) mod wire;
-
 use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, MAX_APPEND_EVENTS, Position, Records, Timestamp,
 };
 
-use self::wire::{
+use crate::wire::{
     Cursor, MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension, to_u32,
     to_usize,
 };

@@ -9,11 +9,11 @@ use crate::{
     block::{self, BlockHash, EncodedBlock},
     error::{Doing, OpenError},
     folder::{Folder, replace_file, sync_folder},
-    frame::{self, FileHeader, Frame, GROUP_ALIGNMENT},
     head::Head,
-    head_file::HeadFile,
+    head::file::HeadFile,
+    journal::frame::{self, FileHeader, Frame, GROUP_ALIGNMENT},
     journal::{self, ReadFrame},
-    scan, sealed_files,
+    journal::{scan, sealed_files},
     sled_copy::SledCopy,
 };
 

@@ -6,7 +6,7 @@ use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, Position, Records, RecordsBuilder, Revision,
 };
 
-use crate::tail::TailRun;
+use crate::view::tail::TailRun;
 
 /// Records of one block, at the most.
 const MAX_BLOCK_RECORDS: usize = 512;

@@ -8,9 +8,9 @@ use spacefold_event_core::Position;
 use crate::{
     error::{Doing, OpenError},
     folder::Folder,
-    frame::{self, FILE_HEADER_BYTES, FileHeader, Frame, GROUP_ALIGNMENT},
     head::Head,
     journal::JournalEnd,
+    journal::frame::{self, FILE_HEADER_BYTES, FileHeader, Frame, GROUP_ALIGNMENT},
 };
 
 /// What was found in the journal.
