@@ -4,8 +4,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 
 use crate::{
-    Append, AppendCondition, AppendError, Assignments, EncodedBody, EventFilter, EventId,
-    FailedCondition, Position, ReadError, Receipt, RecordedEvent, Records, RecordsBuilder,
+    Append, AppendCondition, AppendError, Assignments, EncodedBody, EventFilter, EventId, EventLog,
+    FailedCondition, Position, Read, ReadError, Receipt, RecordedEvent, Records, RecordsBuilder,
     Revision, SpaceEvent, Timestamp,
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
 };
@@ -74,6 +74,15 @@ pub struct Proposal {
     records: Records,
     condition: AppendCondition,
     times: Option<Vec<Timestamp>>,
+    /// What was found for each part of `no_event_matching`, where it was looked for ahead.
+    looked_for: Vec<LookedFor>,
+}
+
+/// The first match up to a position.
+#[derive(Clone, Copy, Debug)]
+struct LookedFor {
+    through: Position,
+    found: Option<(Position, EventId)>,
 }
 
 /// Checks what needs no log (limits, ids) and encodes the events: the work of the caller's thread.
@@ -118,10 +127,34 @@ pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
         records,
         condition: append.condition().clone(),
         times: append.times().map(<[Timestamp]>::to_vec),
+        looked_for: Vec::new(),
     })
 }
 
 impl Proposal {
+    /// Looks for the events that the condition excludes, up to the durable head of the log: work
+    /// of the caller's thread too, so that whoever decides looks only at what came after.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the log cannot be read.
+    pub fn look_for_matches(&mut self, log: &impl EventLog) -> Result<(), ReadError> {
+        let through = log.durable_head();
+        let parts = &self.condition.no_event_matching;
+        let looked_for = parts.iter().map(|part| {
+            let mut next = part.after.next();
+            let mut found = None;
+            while found.is_none() && next <= through {
+                let read = Read::from(next).to(through).matching(part.filter.clone()).limit(1);
+                let page = log.read(&read)?;
+                found = page.envelopes().next().map(|event| (event.position, event.event_id));
+                next = page.next();
+            }
+            Ok(LookedFor { through, found })
+        });
+        self.looked_for = looked_for.collect::<Result<_, ReadError>>()?;
+        Ok(())
+    }
+
     /// The encoded events.
     #[must_use]
     pub const fn body(&self) -> &EncodedBody {
@@ -201,9 +234,14 @@ pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<Verdict, Ap
             failed.push(FailedCondition::Revision { space_id, expected, current });
         }
     }
-    for part in &proposal.condition.no_event_matching {
-        if let Some((position, event_id)) = view.first_match(&part.filter, part.after)? {
-            let after = part.after;
+    for (index, part) in proposal.condition.no_event_matching.iter().enumerate() {
+        let after = part.after;
+        let first = match proposal.looked_for.get(index) {
+            Some(LookedFor { found: found @ Some(_), .. }) => *found,
+            Some(looked_for) => view.first_match(&part.filter, after.max(looked_for.through))?,
+            None => view.first_match(&part.filter, after)?,
+        };
+        if let Some((position, event_id)) = first {
             failed.push(FailedCondition::EventMatches { after, position, event_id });
         }
     }

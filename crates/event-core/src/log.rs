@@ -1,6 +1,10 @@
 //! The event log as a trait: what every log promises, wherever it keeps its events.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    time::Duration,
+};
 
 use crate::{
     AppendCondition, CorruptRecords, EventFilter, EventId, FailedCondition, Page, Position,
@@ -325,6 +329,20 @@ impl StorageError {
     /// The failure `cause` while `doing` something, which names the file or key.
     pub fn new(doing: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { doing: doing.into(), cause: cause.into().into() }
+    }
+
+    /// Whether the cause is that there is no space left on the disk.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&*self.cause);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if matches!(io, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 }
 

@@ -8,11 +8,10 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::bounded;
 use spacefold_event_core::{
     Append, AppendError, EventLog, Page, Position, Read, ReadError, Receipt, Revision, StateStore,
-    StorageError, Timestamp,
-    append_rules::{self, RETRY_WINDOW_EVENTS},
+    StorageError, Timestamp, append_rules,
 };
 use uuid::Uuid;
 
@@ -20,23 +19,23 @@ use crate::{
     block,
     error::OpenError,
     folder::{self, Folder, StoreLock},
-    head::{self, Head},
+    head::{self, Fence, Head},
     journal::JournalEnd,
-    recovery, sealer,
+    options::StoreOptions,
+    progress::WaitError,
+    recovery, reserve, sealer,
     shared::Shared,
     sled_copy::SledError,
-    writer::{self, Request},
+    writer::{self, PendingAppend, WriterHandle},
 };
-
-/// Appends that wait for the writer, at the most; further callers wait to hand over.
-const MAX_WAITING_APPENDS: usize = 256;
 
 /// An [`EventLog`] in a folder: a journal that makes events durable, and blocks in sled that they
 /// are read from. Clones share one store; the last one dropped closes it.
 ///
 /// # Durability
-/// An append is answered once its events are on disk, after one `fdatasync` that it may share with
-/// other appends. What is not on disk yet is not read either.
+/// By default an append is answered once its events are on disk, after one `fdatasync` that it may
+/// share with other appends; [`Durability`](crate::Durability) has other ways. What is not on disk
+/// yet is not read either.
 ///
 /// # Examples
 /// ```
@@ -63,7 +62,7 @@ pub struct EmbeddedLog {
 struct Inner {
     shared: Arc<Shared>,
     running: Mutex<Option<Running>>,
-    requests: Sender<Request>,
+    writer: WriterHandle,
 }
 
 /// What only an open store has.
@@ -71,52 +70,6 @@ struct Running {
     writer: JoinHandle<JournalEnd>,
     sealer: JoinHandle<()>,
     lock: StoreLock,
-}
-
-/// An append that has been handed over and not been answered yet.
-#[derive(Debug)]
-pub struct PendingAppend {
-    answer: Receiver<Result<Receipt, AppendError>>,
-}
-
-impl PendingAppend {
-    /// Waits for the answer.
-    ///
-    /// # Errors
-    /// As [`EventLog::append`].
-    pub fn wait(self) -> Result<Receipt, AppendError> {
-        self.answer.recv().unwrap_or(Err(AppendError::Closed))
-    }
-}
-
-/// What an open store does differently from the default.
-///
-/// ```
-/// use spacefold_store::{EmbeddedLog, StoreOptions};
-/// # let folder = tempfile::tempdir()?;
-/// let options = StoreOptions::default().retry_window_events(10_000);
-/// let log = EmbeddedLog::open_with(folder.path().join("store"), &options)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    retry_window_events: usize,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self { retry_window_events: RETRY_WINDOW_EVENTS }
-    }
-}
-
-impl StoreOptions {
-    /// The newest positions within which a retried append is recognised by its event ids: at some
-    /// 60 bytes of memory each, from the first append on that needs it. 1,000,000 by default.
-    #[must_use]
-    pub const fn retry_window_events(mut self, events: usize) -> Self {
-        self.retry_window_events = events;
-        self
-    }
 }
 
 /// A store at a glance.
@@ -176,6 +129,7 @@ impl EmbeddedLog {
                 sealed_hash: block::genesis(store_id),
                 created_at: Timestamp::now(),
                 healed: 0,
+                fence: Fence::default(),
             })?;
         }
         Self::start(&folder, options)
@@ -195,15 +149,21 @@ impl EmbeddedLog {
 
     fn start(folder: &Folder, options: &StoreOptions) -> Result<Self, OpenError> {
         let lock = folder.lock()?;
-        let recovered = recovery::recover(folder)?;
+        let recovered = match recovery::recover(folder, options.journal_file_bytes) {
+            Err(OpenError::Storage(error))
+                if error.is_disk_full() && reserve::give_back(folder) =>
+            {
+                tracing::warn!(%error, "the disk is full: the space set aside was given back");
+                recovery::recover(folder, options.journal_file_bytes)?
+            }
+            recovered => recovered?,
+        };
         let shared = Arc::new(recovered.shared);
-        let (requests, waiting) = bounded(MAX_WAITING_APPENDS);
         let (wake, woken) = bounded(1);
-        let sealer = sealer::start(&shared, recovered.unfiled_bytes, woken)?;
-        let writer =
-            writer::start(&shared, recovered.end, options.retry_window_events, waiting, wake)?;
+        let sealer = sealer::start(&shared, options.reserve_bytes, woken)?;
+        let (handle, writer) = writer::start(&shared, recovered.end, options, wake)?;
         let running = Mutex::new(Some(Running { writer, sealer, lock }));
-        Ok(Self { inner: Arc::new(Inner { shared, running, requests }) })
+        Ok(Self { inner: Arc::new(Inner { shared, running, writer: handle }) })
     }
 
     /// Hands an append over and returns at once; appends that are under way together become
@@ -224,13 +184,9 @@ impl EmbeddedLog {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
-        let proposal = Box::new(append_rules::propose(append)?);
-        let (answer, pending) = bounded(1);
-        self.inner
-            .requests
-            .send(Request::Append { proposal, answer })
-            .map_err(|_| AppendError::Closed)?;
-        Ok(PendingAppend { answer: pending })
+        let mut proposal = Box::new(append_rules::propose(append)?);
+        proposal.look_for_matches(self)?;
+        self.inner.writer.submit(proposal)
     }
 
     /// The spaces with their revisions at the durable head, sorted by id.
@@ -284,8 +240,7 @@ impl Inner {
         let Some(running) = running else {
             return Ok(());
         };
-        // The writer is gone already when this cannot be sent.
-        let _ = self.requests.send(Request::Close);
+        self.writer.close();
         let panicked =
             |thread| StorageError::new("closing the store", format!("the {thread} panicked"));
         let end = running.writer.join().map_err(|_| panicked("writer"));
@@ -293,14 +248,14 @@ impl Inner {
         let sealed = running.sealer.join().map_err(|_| panicked("sealer"));
         let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end)));
         self.shared.drop_sled();
-        self.shared.mark_closed();
+        self.shared.progress.close();
         drop(running.lock);
         finished
     }
 
     /// Notes that the store was closed, and what helps the next opening.
     fn finish(&self, end: JournalEnd) -> Result<(), StorageError> {
-        if self.shared.failure().is_some() {
+        if self.shared.progress.failure().is_some() {
             return Ok(());
         }
         if self.shared.index_changed.load(Ordering::Relaxed) {
@@ -337,16 +292,21 @@ impl EventLog for EmbeddedLog {
     }
 
     fn head(&self) -> Position {
-        // Every append is durable when it is answered, so the two heads are one.
-        self.durable_head()
+        self.inner.shared.progress.head()
     }
 
     fn durable_head(&self) -> Position {
-        self.inner.shared.durable_head()
+        self.inner.shared.progress.durable_head()
     }
 
     fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
-        self.inner.shared.wait_durable(position, timeout)
+        let waited = self.inner.shared.progress.wait_durable(position, timeout);
+        waited.map_err(|error| match error {
+            WaitError::Closed => ReadError::Closed,
+            WaitError::Failed(reason) => {
+                StorageError::new("waiting for the durable head", reason).into()
+            }
+        })
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {

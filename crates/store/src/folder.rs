@@ -38,8 +38,13 @@ impl Folder {
         self.root.join("journal")
     }
 
-    pub(crate) fn journal_file(&self, number: u64) -> PathBuf {
-        self.journal().join(format!("{number:020}.journal"))
+    pub(crate) fn journal_file(&self, slot: u64) -> PathBuf {
+        self.journal().join(format!("{slot:04}.journal"))
+    }
+
+    /// The files of the journal's folder, ascending.
+    pub(crate) fn journal_slots(&self) -> Result<Vec<u64>, StorageError> {
+        numbered(&self.journal(), 4, "journal")
     }
 
     pub(crate) fn sealed(&self) -> PathBuf {
@@ -50,23 +55,18 @@ impl Folder {
         self.sealed().join(format!("{:020}.sealed", first.get()))
     }
 
+    /// The first position of each sealed file, ascending.
+    pub(crate) fn sealed_firsts(&self) -> Result<Vec<Position>, StorageError> {
+        let numbers = numbered(&self.sealed(), 20, "sealed")?;
+        Ok(numbers.into_iter().map(Position::new).collect())
+    }
+
     pub(crate) fn sled(&self) -> PathBuf {
         self.root.join("sled")
     }
 
-    /// The files of a folder whose name is a number of 20 digits and this extension, ascending.
-    pub(crate) fn numbered(folder: &Path, extension: &str) -> Result<Vec<u64>, StorageError> {
-        let doing = || format!("listing {}", folder.display());
-        let mut numbers = Vec::new();
-        for entry in fs::read_dir(folder).doing(doing)? {
-            let path = PathBuf::from(entry.doing(doing)?.file_name());
-            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
-            if stem.len() == 20 && path.extension().is_some_and(|found| found == extension) {
-                numbers.extend(stem.parse::<u64>());
-            }
-        }
-        numbers.sort_unstable();
-        Ok(numbers)
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
     }
 
     /// Whether a store is there; an absent or empty folder holds none.
@@ -163,6 +163,22 @@ impl Drop for StoreLock {
         // the file alone would leave the store locked until then. Should this fail, closing follows.
         let _ = self.0.unlock();
     }
+}
+
+/// The files of a folder whose name is a number of so many digits and this extension, ascending.
+fn numbered(folder: &Path, digits: usize, extension: &str) -> Result<Vec<u64>, StorageError> {
+    let doing = || format!("listing {}", folder.display());
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder).doing(doing)? {
+        let path = PathBuf::from(entry.doing(doing)?.file_name());
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
+        let is_number = stem.len() == digits && stem.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number && path.extension().is_some_and(|found| found == extension) {
+            numbers.extend(stem.parse::<u64>());
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// Puts a whole file in its place, durably: written beside, synced, renamed, its folder synced.

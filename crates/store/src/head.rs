@@ -9,6 +9,7 @@ use spacefold_event_core::{Position, Timestamp};
 
 use crate::{
     block::BlockHash,
+    journal::frame::FrameHeader,
     wire::{Cursor, is_extension, to_usize},
 };
 
@@ -46,6 +47,16 @@ pub(crate) struct Head {
     pub(crate) created_at: Timestamp,
     /// How often a copy was found wrong and made anew from the other.
     pub(crate) healed: u64,
+    /// Which frames were cut off, though they may still be there.
+    pub(crate) fence: Fence,
+}
+
+/// What frames must be to count: those from a position on are of an incarnation or a later one.
+/// Earlier ones at these positions were cut off as a torn tail, or written again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fence {
+    pub(crate) position: Position,
+    pub(crate) incarnation: u64,
 }
 
 /// Why bytes are no HEAD to go by.
@@ -100,6 +111,13 @@ pub(crate) fn damaged_slots(file: &[u8]) -> usize {
 }
 
 impl Head {
+    /// Whether a frame is of an incarnation that may stand at its position.
+    pub(crate) fn allows(&self, frame: &FrameHeader) -> bool {
+        let is_cut_off = frame.first_position >= self.fence.position
+            && frame.incarnation < self.fence.incarnation;
+        frame.incarnation <= self.incarnation && !is_cut_off
+    }
+
     /// The head as a slot, which belongs at [`slot_offset`].
     pub(crate) fn encode_slot(&self) -> [u8; SLOT_BYTES] {
         let mut bytes = Vec::with_capacity(SLOT_BYTES);
@@ -114,6 +132,8 @@ impl Head {
         bytes.extend_from_slice(&self.sealed_hash);
         bytes.extend_from_slice(&self.created_at.as_micros().to_le_bytes());
         bytes.extend_from_slice(&self.healed.to_le_bytes());
+        bytes.extend_from_slice(&self.fence.position.get().to_le_bytes());
+        bytes.extend_from_slice(&self.fence.incarnation.to_le_bytes());
         bytes.extend_from_slice(&0_u32.to_le_bytes());
         bytes.resize(CRC_OFFSET, 0);
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
@@ -154,6 +174,7 @@ fn read_fields(cursor: &mut Cursor<'_>) -> Option<Head> {
         sealed_hash: cursor.array()?,
         created_at: Timestamp::from_micros(cursor.i64()?)?,
         healed: cursor.u64()?,
+        fence: Fence { position: Position::new(cursor.u64()?), incarnation: cursor.u64()? },
     };
     let extension_len = cursor.u32()?;
     cursor.take(to_usize(extension_len)).is_some_and(is_extension).then_some(head)
@@ -174,6 +195,7 @@ mod tests {
             sealed_hash: [7; 32],
             created_at: Timestamp::from_micros(1_700_000_000_000_000).unwrap(),
             healed: 2,
+            fence: Fence { position: Position::new(950), incarnation: 3 },
         }
     }
 
@@ -258,15 +280,15 @@ mod tests {
     fn unknown_extension_fields_are_skipped() {
         let extended = |field: &[u8], len: u32| {
             let mut slot = head().encode_slot();
-            slot[112..116].copy_from_slice(&len.to_le_bytes());
-            slot[116..116 + field.len()].copy_from_slice(field);
+            slot[128..132].copy_from_slice(&len.to_le_bytes());
+            slot[132..132 + field.len()].copy_from_slice(field);
             let mut bytes = file(&[]);
             bytes[..SLOT_BYTES].copy_from_slice(&with_crc(slot));
             parse(&bytes)
         };
         assert_eq!(extended(&[9, 0, 2, 0, 0, 0, 1, 1], 8), Ok(head()));
         assert_eq!(extended(&[9, 0, 3, 0, 0, 0, 1, 1], 8), Err(HeadError::Damaged));
-        assert_eq!(extended(&[], 393), Err(HeadError::Damaged));
+        assert_eq!(extended(&[], 377), Err(HeadError::Damaged));
     }
 
     #[test]
@@ -274,14 +296,15 @@ mod tests {
         let slot = head().encode_slot();
         let hex =
             |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
-        assert_eq!(hex(&slot[..116]), GOLDEN_FIELDS);
-        assert_eq!(slot[116..CRC_OFFSET], [0; CRC_OFFSET - 116]);
+        assert_eq!(hex(&slot[..132]), GOLDEN_FIELDS);
+        assert_eq!(slot[132..CRC_OFFSET], [0; CRC_OFFSET - 132]);
         assert_eq!(hex(&slot[CRC_OFFSET..]), GOLDEN_CRC);
     }
 
     const GOLDEN_FIELDS: &str = "\
      53464845414400000100000001000000060000000000000030313233343536373839616263646566\
      0300000000000000e803000000000000840300000000000007070707070707070707070707070707\
-     0707070707070707070707070707070700401e18240a0600020000000000000000000000";
-    const GOLDEN_CRC: &str = "a77d7ff3";
+     0707070707070707070707070707070700401e18240a06000200000000000000b603000000000000\
+     030000000000000000000000";
+    const GOLDEN_CRC: &str = "bc7f374e";
 }

@@ -1,32 +1,31 @@
-//! The journal being written: frames at the end of a file, made durable by one sync.
+//! The journal being written: frames at the end of a file, a group of them in one write, made
+//! durable by one sync.
 
+pub(crate) mod files;
 pub(crate) mod frame;
+pub(crate) mod fresh_tail;
 pub(crate) mod heal;
 pub(crate) mod scan;
 pub(crate) mod sealed_files;
 
-use std::{
-    fs::{File, OpenOptions},
-    os::unix::fs::FileExt,
+use std::{os::unix::fs::FileExt, sync::Arc};
+
+use spacefold_event_core::{EncodedBody, Position, Records, StorageError};
+
+use self::{
+    files::{JournalFiles, TakenFile},
+    frame::{FILE_HEADER_BYTES, FileHeader, FrameContext, GROUP_ALIGNMENT},
 };
-
-use spacefold_event_core::{CorruptRecords, EncodedBody, Position, Records, StorageError};
-
-use crate::{
-    error::Doing,
-    folder::{Folder, sync_folder},
-    journal::frame::{FileHeader, Frame, FrameContext, GROUP_ALIGNMENT},
-};
-
-/// A file is left for the next once it has this many bytes.
-const MAX_FILE_BYTES: u64 = 32 << 20;
+use crate::error::Doing;
 
 /// Where the journal goes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JournalEnd {
-    /// The last file; 0 when there is none.
+    /// The file to write on in; with none, the next group begins a new one.
+    pub(crate) slot: Option<u64>,
+    /// The highest number that a file has had; 0 when there was none.
     pub(crate) number: u64,
-    /// Its bytes in use, a multiple of [`GROUP_ALIGNMENT`].
+    /// The bytes of the file in use, a multiple of [`GROUP_ALIGNMENT`].
     pub(crate) offset: u64,
     /// The checksum of the last frame.
     pub(crate) crc: u32,
@@ -36,26 +35,36 @@ pub(crate) struct JournalEnd {
 
 /// Writes frames.
 pub(crate) struct Journal {
-    folder: Folder,
+    files: Arc<JournalFiles>,
     store_id: [u8; 16],
     incarnation: u64,
     end: JournalEnd,
-    file: Option<File>,
+    file: Option<TakenFile>,
+    /// What is written behind this position is not synced yet.
+    synced: Position,
     group: Vec<u8>,
     /// The checksum of the last frame of the group.
     group_crc: u32,
 }
 
 impl Journal {
+    /// Goes on where the journal ends. All of it up to there must be on disk.
     pub(crate) fn new(
-        folder: &Folder,
+        files: &Arc<JournalFiles>,
         store_id: [u8; 16],
         incarnation: u64,
         end: JournalEnd,
     ) -> Self {
-        let folder = folder.clone();
-        let group_crc = end.crc;
-        Self { folder, store_id, incarnation, end, file: None, group: Vec::new(), group_crc }
+        Self {
+            files: Arc::clone(files),
+            store_id,
+            incarnation,
+            end,
+            file: None,
+            synced: end.head,
+            group: vec![0; FILE_HEADER_BYTES],
+            group_crc: end.crc,
+        }
     }
 
     /// Adds a frame to the group; nothing is written yet.
@@ -66,63 +75,97 @@ impl Journal {
             previous_crc: self.group_crc,
         };
         self.group_crc =
-            frame::encode(&mut self.group, &context, self.end.head, records.assignments(), body);
+            frame::encode(&mut self.group, &context, self.synced, records.assignments(), body);
     }
 
     /// The bytes of the group so far.
     pub(crate) fn group_bytes(&self) -> usize {
-        self.group.len()
+        self.group.len() - FILE_HEADER_BYTES
     }
 
-    /// Writes the group and makes it durable: one write, one sync. `head` is the position of its
-    /// last event. After an error nothing is known of the group, and the journal must not be used.
-    pub(crate) fn commit(&mut self, head: Position) -> Result<(), StorageError> {
-        self.group.resize(self.group.len().next_multiple_of(GROUP_ALIGNMENT), 0);
-        if self.file.is_none() || self.end.offset >= MAX_FILE_BYTES {
-            self.open_file()?;
-        }
-        let path = self.folder.journal_file(self.end.number);
-        let Some(file) = &self.file else {
-            return Err(StorageError::new("writing the journal", "no file is open"));
+    /// Whether the group will begin a new file.
+    pub(crate) fn needs_file(&self) -> bool {
+        let room = match &self.file {
+            Some(file) => file.bytes.saturating_sub(self.end.offset),
+            // Looked at when it is opened.
+            None if self.end.slot.is_some() => u64::MAX,
+            None => 0,
         };
-        file.write_all_at(&self.group, self.end.offset)
-            .doing(|| format!("writing {}", path.display()))?;
-        if !cfg!(feature = "bug-skip-sync") {
-            file.sync_data().doing(|| format!("syncing {}", path.display()))?;
+        to_u64(self.group_bytes()) > room
+    }
+
+    /// Whether more than half of the file is used: the next one should be made ready.
+    pub(crate) fn nears_file_end(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| self.end.offset * 2 > file.bytes)
+    }
+
+    /// Writes the group, whose last event is at `head`; it is not durable yet. After an error
+    /// nothing is known of the group, and the journal must not be used.
+    pub(crate) fn write(&mut self, head: Position) -> Result<(), StorageError> {
+        self.group.resize(self.group.len().next_multiple_of(GROUP_ALIGNMENT), 0);
+        if self.file.is_none()
+            && let Some(slot) = self.end.slot
+        {
+            self.file = Some(self.files.reopen(slot)?);
         }
-        self.end.offset += u64::try_from(self.group.len()).unwrap_or(u64::MAX);
+        if self.needs_file() {
+            self.write_to_new_file()?
+        } else {
+            self.write_on()?
+        }
         self.end.crc = self.group_crc;
         self.end.head = head;
-        self.group.clear();
+        self.group.truncate(FILE_HEADER_BYTES);
         Ok(())
     }
 
-    /// Opens the file that frames go to: the last one while there is room in it, else a new one.
-    fn open_file(&mut self) -> Result<(), StorageError> {
-        if self.end.number > 0 && self.end.offset < MAX_FILE_BYTES {
-            let path = self.folder.journal_file(self.end.number);
-            let file = OpenOptions::new().read(true).write(true).open(&path);
-            self.file = Some(file.doing(|| format!("opening {}", path.display()))?);
-            return Ok(());
+    /// Makes durable what has been written. After an error nothing is known of what was written
+    /// since the last sync; the journal must not be used, nor synced again.
+    pub(crate) fn sync(&mut self) -> Result<(), StorageError> {
+        if let Some(TakenFile { file, path, .. }) = &self.file
+            && !cfg!(feature = "bug-skip-sync")
+        {
+            file.sync_data().doing(|| format!("syncing {}", path.display()))?;
         }
+        self.synced = self.end.head;
+        Ok(())
+    }
+
+    fn write_on(&mut self) -> Result<(), StorageError> {
+        let Some(TakenFile { file, path, .. }) = &self.file else {
+            return Err(StorageError::new("writing the journal", "no file is open"));
+        };
+        let group = self.group.get(FILE_HEADER_BYTES..).unwrap_or_default();
+        file.write_all_at(group, self.end.offset)
+            .doing(|| format!("writing {}", path.display()))?;
+        self.end.offset += to_u64(group.len());
+        Ok(())
+    }
+
+    /// Writes the group to a new file, behind its header, in one write. Everything before is synced
+    /// first: that a file was begun proves it.
+    fn write_to_new_file(&mut self) -> Result<(), StorageError> {
+        if self.synced < self.end.head {
+            self.sync()?;
+        }
+        let first_position = self.end.head.next();
+        let taken = self.files.take(first_position)?;
         self.end.number += 1;
-        let path = self.folder.journal_file(self.end.number);
-        let doing = || format!("creating {}", path.display());
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
-        let file = file.doing(doing)?;
         let header = FileHeader {
             store_id: self.store_id,
             incarnation: self.incarnation,
             file_number: self.end.number,
-            first_position: self.end.head.next(),
+            first_position,
             previous_crc: self.end.crc,
         };
-        let bytes = header.encode();
-        file.write_all_at(&bytes, 0).doing(doing)?;
-        file.sync_all().doing(doing)?;
-        sync_folder(&self.folder.journal())?;
-        self.end.offset = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.file = Some(file);
+        if let Some(place) = self.group.get_mut(..FILE_HEADER_BYTES) {
+            place.copy_from_slice(&header.encode());
+        }
+        let path = &taken.path;
+        taken.file.write_all_at(&self.group, 0).doing(|| format!("writing {}", path.display()))?;
+        self.end.offset = to_u64(self.group.len());
+        self.end.slot = Some(taken.slot);
+        self.file = Some(taken);
         Ok(())
     }
 
@@ -132,40 +175,6 @@ impl Journal {
     }
 }
 
-/// A frame that was read back, to be written again under another incarnation.
-pub(crate) struct ReadFrame {
-    pub(crate) last: Position,
-    pub(crate) synced_through: Position,
-    pub(crate) records: Records,
-    pub(crate) body: EncodedBody,
-}
-
-impl ReadFrame {
-    pub(crate) fn new(frame: &Frame<'_>) -> Result<Self, CorruptRecords> {
-        let records = frame.records()?;
-        let body = EncodedBody { bytes: frame.body.to_vec(), count: records.len() };
-        let synced_through = frame.header.synced_through;
-        Ok(Self { last: frame.header.last_position(), synced_through, records, body })
-    }
-}
-
-/// A journal file of these frames, under the incarnation of its header; and the checksum of the
-/// last of them.
-pub(crate) fn encode_file<'f>(
-    header: &FileHeader,
-    frames: impl IntoIterator<Item = &'f ReadFrame>,
-) -> (Vec<u8>, u32) {
-    let mut bytes = header.encode().to_vec();
-    let mut crc = header.previous_crc;
-    for frame in frames {
-        let context = FrameContext {
-            store_id: header.store_id,
-            incarnation: header.incarnation,
-            previous_crc: crc,
-        };
-        let assignments = frame.records.assignments();
-        crc = frame::encode(&mut bytes, &context, frame.synced_through, assignments, &frame.body);
-    }
-    bytes.resize(bytes.len().next_multiple_of(GROUP_ALIGNMENT), 0);
-    (bytes, crc)
+fn to_u64(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -20,17 +20,23 @@ mod error;
 mod folder;
 mod head;
 mod journal;
+mod options;
+mod progress;
 mod recovery;
+mod reserve;
 mod sealer;
 mod shared;
 mod sled_copy;
+mod sync;
 mod verify;
 mod view;
 mod wire;
 mod writer;
 
 pub use self::{
-    embedded_log::{EmbeddedLog, PendingAppend, StoreInfo, StoreOptions},
+    embedded_log::{EmbeddedLog, StoreInfo},
     error::OpenError,
+    options::{Durability, StoreOptions},
     verify::{OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify},
+    writer::{AwaitedAppend, PendingAppend},
 };

@@ -1,6 +1,9 @@
 //! Opening: from what is on disk to what readers see; sled's copy is made anew when it is wrong.
 
-use std::{fs, sync::PoisonError};
+use std::{
+    fs,
+    sync::{Arc, PoisonError},
+};
 
 use spacefold_event_core::{Position, ReadError, Records, StorageError, Timestamp};
 
@@ -8,14 +11,18 @@ use crate::{
     block::index::{BlockIndex, INDEX_KEY},
     block::plan::BlockPlan,
     block::{self, Block},
-    error::{Doing, OpenError},
-    folder::{Folder, replace_file, sync_folder},
+    error::OpenError,
+    folder::Folder,
     head::Head,
     head::file::HeadFile,
-    journal::frame::{self, FILE_HEADER_BYTES, FileHeader, Frame, GROUP_ALIGNMENT},
-    journal::scan::{self, Scan},
-    journal::sealed_files::SealedFiles,
-    journal::{self, JournalEnd, ReadFrame},
+    journal::{
+        JournalEnd,
+        files::JournalFiles,
+        frame::Frame,
+        fresh_tail, heal,
+        scan::{self, Scan},
+        sealed_files::SealedFiles,
+    },
     shared::Shared,
     sled_copy::{self, SledCopy, SledError},
     view::View,
@@ -26,8 +33,13 @@ use crate::{
 pub(crate) struct Recovered {
     pub(crate) shared: Shared,
     pub(crate) end: JournalEnd,
-    /// Bytes of the blocks that are in no sealed file.
-    pub(crate) unfiled_bytes: usize,
+}
+
+/// Both copies, each checked against the other.
+struct Loaded {
+    sled: SledCopy,
+    view: View,
+    scan: Scan,
 }
 
 /// Why sled's copy is not taken as it is.
@@ -43,32 +55,51 @@ impl<E: Into<OpenError>> From<E> for CopyFault {
     }
 }
 
-/// Reads a store back. The lock must be held.
-pub(crate) fn recover(folder: &Folder) -> Result<Recovered, OpenError> {
+/// Reads a store back, and makes what is wrong of one copy anew from the other. The lock must be
+/// held.
+pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
     let mut head_file = HeadFile::open(&folder.head(), folder.root())?;
+    let loaded = match load_or_make_anew(folder, &mut head_file) {
+        Err(damage @ OpenError::JournalDamaged { .. }) => {
+            tracing::warn!(%damage, "mending the journal from what is whole");
+            if !heal::heal(folder, &mut head_file)? {
+                return Err(damage);
+            }
+            load_or_make_anew(folder, &mut head_file)?
+        }
+        loaded => loaded?,
+    };
+    let Loaded { sled, view, scan } = loaded;
+    if let Some(cut) = &scan.cut {
+        tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn tail");
+    }
+    let files = JournalFiles::new(folder, journal_file_bytes, scan.files.clone());
+    let head = head_file.head();
+    let was_closed = head.clean && scan.cut.is_none() && scan.end.head == head.durable_head;
+    let end = if was_closed {
+        scan.end
+    } else {
+        fresh_tail::write(folder, &mut head_file, &files, &scan)?
+    };
+    let store_id = head_file.head().store_id;
+    let shared = Shared::new(folder.clone(), store_id, head_file, view, sled, Arc::new(files));
+    Ok(Recovered { shared, end })
+}
+
+/// Loads both copies; sled's is made anew from the journal when it is wrong.
+fn load_or_make_anew(folder: &Folder, head_file: &mut HeadFile) -> Result<Loaded, OpenError> {
     let sealed = SealedFiles::open(folder, head_file.head().store_id)?;
     let head = known_head(head_file.head(), &sealed, folder)?;
-    let (sled, view, scan) = match load(folder, &head, &sealed) {
-        Ok(loaded) => loaded,
-        Err(CopyFault::Failed(error)) => return Err(error),
+    match load(folder, &head, &sealed) {
+        Ok(loaded) => Ok(loaded),
+        Err(CopyFault::Failed(error)) => Err(error),
         Err(CopyFault::Wrong(what)) => {
             tracing::warn!(what, "sled's copy of the log is wrong: making it anew");
             let made = make_anew(folder, &head, &sealed)?;
             head_file.update(|head| head.healed += 1)?;
-            made
+            Ok(made)
         }
-    };
-    let mut end = scan.end;
-    if let Some(cut) = &scan.cut {
-        tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn tail");
     }
-    if !head.clean || scan.cut.is_some() || scan.end.head != head.durable_head {
-        end = rewrite_last_file(folder, &mut head_file, &scan)?;
-    }
-    let unfiled = view.index.blocks_from(head.sealed_through.next()).count();
-    let shared = Shared::new(folder.clone(), head.store_id, head_file, view, sled);
-    // A block takes some 20 KB: a guess is enough to decide when to file them.
-    Ok(Recovered { shared, end, unfiled_bytes: unfiled * 20_000 })
 }
 
 /// HEAD, brought up to the sealed files: a crash may have come between writing one and noting it.
@@ -87,11 +118,7 @@ fn known_head(head: &Head, sealed: &SealedFiles, folder: &Folder) -> Result<Head
 }
 
 /// Opens sled's copy and the journal, each checked against the other.
-fn load(
-    folder: &Folder,
-    head: &Head,
-    sealed: &SealedFiles,
-) -> Result<(SledCopy, View, Scan), CopyFault> {
+fn load(folder: &Folder, head: &Head, sealed: &SealedFiles) -> Result<Loaded, CopyFault> {
     if head.durable_head > Position::START && fs::symlink_metadata(folder.sled()).is_err() {
         return Err(CopyFault::Wrong("it is missing".to_owned()));
     }
@@ -104,22 +131,25 @@ fn load(
     if head.clean && BlockPlan::next(view.tail.runs(), end.next()).is_some() {
         return Err(CopyFault::Wrong(format!("it ends at position {end}")));
     }
-    Ok((sled, view, scan))
+    Ok(Loaded { sled, view, scan })
+}
+
+/// Reads all of the journal, so that nothing of sled's copy is let go while that is the only one.
+fn check_journal(folder: &Folder, head: &Head, sealed: &SealedFiles) -> Result<(), OpenError> {
+    sealed.blocks_from(Position::new(1), &mut |_, _| Ok(()))?;
+    scan::scan(folder, head, head.durable_head, &mut |_| Ok(())).map(drop)
 }
 
 /// Sets sled's copy aside, if one is there, and makes it anew from the journal.
-fn make_anew(
-    folder: &Folder,
-    head: &Head,
-    sealed: &SealedFiles,
-) -> Result<(SledCopy, View, Scan), OpenError> {
+fn make_anew(folder: &Folder, head: &Head, sealed: &SealedFiles) -> Result<Loaded, OpenError> {
+    check_journal(folder, head, sealed)?;
     if fs::symlink_metadata(folder.sled()).is_ok() {
         sled_copy::set_aside(&folder.sled())?;
     }
     let made = SledCopy::open(&folder.sled()).map_err(copy_fault).and_then(|sled| {
         let (index, last) = read_copy(&sled, head, sealed)?;
         let (view, scan) = read_journal(folder, head, head.durable_head, index, last.as_ref())?;
-        Ok((sled, view, scan))
+        Ok(Loaded { sled, view, scan })
     });
     made.map_err(|fault| match fault {
         CopyFault::Failed(error) => error,
@@ -277,63 +307,6 @@ fn copy_fault(error: SledError) -> CopyFault {
     }
 }
 
-/// Puts the frames of the last file, which may have been read from the page cache and never have
-/// reached the disk, into a new file that is synced, and gives the old one up.
-fn rewrite_last_file(
-    folder: &Folder,
-    head_file: &mut HeadFile,
-    scan: &Scan,
-) -> Result<JournalEnd, OpenError> {
-    head_file.begin_incarnation(|_| {})?;
-    let head = head_file.head().clone();
-    let mut end = scan.end;
-    if scan.end.number > 0 {
-        let old = folder.journal_file(scan.end.number);
-        let bytes = fs::read(&old).doing(|| format!("reading {}", old.display()))?;
-        if cfg!(feature = "bug-drop-tail") {
-            end.head = end.head.previous().max(head.sealed_through);
-        }
-        let (copy, crc) = copy_frames(&bytes, &head, end.head)?;
-        replace_file(&old, &copy)?;
-        end.offset = u64::try_from(copy.len()).unwrap_or(u64::MAX);
-        end.crc = crc;
-    }
-    if let Some(cut) = scan.cut.as_ref().filter(|cut| cut.offset == 0) {
-        // A file that was being made when the process stopped: nothing was ever written to it.
-        fs::remove_file(&cut.file).doing(|| format!("removing {}", cut.file.display()))?;
-        sync_folder(&folder.journal())?;
-    }
-    head_file.update(|head| {
-        head.durable_head = end.head;
-        head.clean = true;
-    })?;
-    Ok(end)
-}
-
-/// The frames of a file up to a position, under the incarnation of `head`, as a file of their
-/// own, and the checksum of the last.
-fn copy_frames(bytes: &[u8], head: &Head, through: Position) -> Result<(Vec<u8>, u32), OpenError> {
-    let copying = |what: String| StorageError::new("copying the tail of the journal", what);
-    let header = FileHeader::parse(bytes, head.store_id).map_err(|e| copying(e.to_string()))?;
-    let header = FileHeader { incarnation: head.incarnation, ..header };
-    let mut frames = Vec::new();
-    let mut next = header.first_position;
-    let mut offset = FILE_HEADER_BYTES;
-    while next <= through {
-        let at = |offset: usize| {
-            let rest = bytes.get(offset..).unwrap_or(&[]);
-            frame::parse(rest, head.store_id).ok().filter(|f| f.header.first_position == next)
-        };
-        let aligned = offset.next_multiple_of(GROUP_ALIGNMENT);
-        let found = at(offset).map(|f| (offset, f)).or_else(|| at(aligned).map(|f| (aligned, f)));
-        let (start, frame) = found.ok_or_else(|| copying(format!("no frame at {next}")))?;
-        frames.push(ReadFrame::new(&frame).map_err(|error| copying(error.to_string()))?);
-        next = frame.header.last_position().next();
-        offset = start + frame.len;
-    }
-    Ok(journal::encode_file(&header, &frames))
-}
-
 /// Makes sled's copy of an open store anew: what is in sealed files at once, the rest goes back
 /// into the tail, from which the sealer takes it again.
 pub(crate) fn rebuild_copy(shared: &Shared) -> Result<(), ReadError> {
@@ -348,6 +321,7 @@ pub(crate) fn rebuild_copy(shared: &Shared) -> Result<(), ReadError> {
     };
     shared.replace_copy(|durable_head| {
         let sealed = SealedFiles::open(&shared.folder, shared.store_id).map_err(failed)?;
+        check_journal(&shared.folder, &head, &sealed).map_err(failed)?;
         sled_copy::set_aside(&shared.folder.sled())?;
         let wrong = |fault| match fault {
             CopyFault::Failed(error) => failed(error),

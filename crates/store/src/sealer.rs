@@ -1,84 +1,148 @@
 //! The background thread that turns the tail into blocks: into sled, and into sealed files for
-//! which the journal files are given up.
+//! which the journal files are given up. It also makes the next journal file ready, and notes in
+//! HEAD how far the store is durable.
+
+mod unfiled;
 
 use std::{
-    fs,
     sync::{Arc, PoisonError, atomic::Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
-use crossbeam_channel::Receiver;
-use spacefold_event_core::{Position, StorageError};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use spacefold_event_core::StorageError;
 
+use self::unfiled::Unfiled;
 use crate::{
-    block::index::INDEX_KEY,
-    block::plan::BlockPlan,
-    block::{self, EncodedBlock},
-    error::Doing,
-    folder::{Folder, sync_folder},
-    journal::frame::FileHeader,
-    journal::sealed_files,
-    shared::Shared,
+    block, block::index::INDEX_KEY, block::plan::BlockPlan, journal::sealed_files, recovery,
+    reserve, shared::Shared,
 };
 
 /// Bytes of blocks that make a sealed file.
 const SEALED_FILE_BYTES: usize = 8 << 20;
+/// Journal files in use from which on fewer bytes make a sealed file, so that some are given up.
+const MANY_LIVE_FILES: usize = 5;
 /// Blocks after which sled's copy is synced and the index kept, so that opening has less to catch
 /// up with.
 const BLOCKS_BETWEEN_CHECKPOINTS: u64 = 2_048;
+/// How long HEAD may lag behind the durable head.
+const HEAD_LAG: Duration = Duration::from_secs(1);
 
 struct Sealer {
     shared: Arc<Shared>,
-    /// Bytes of the blocks that are in no sealed file yet.
-    unfiled_bytes: usize,
+    reserve_bytes: u64,
+    /// Read from sled when there is something to seal.
+    unfiled: Option<Unfiled>,
     blocks_since_checkpoint: u64,
+    /// When HEAD must be brought up to the durable head.
+    head_due: Option<Instant>,
 }
 
 /// Starts the sealer; it ends when nobody can wake it any more.
 pub(crate) fn start(
     shared: &Arc<Shared>,
-    unfiled_bytes: usize,
+    reserve_bytes: u64,
     wake: Receiver<()>,
 ) -> Result<thread::JoinHandle<()>, StorageError> {
-    let shared = Arc::clone(shared);
-    let mut sealer = Sealer { shared, unfiled_bytes, blocks_since_checkpoint: 0 };
+    let sealer = Sealer {
+        shared: Arc::clone(shared),
+        reserve_bytes,
+        unfiled: None,
+        blocks_since_checkpoint: 0,
+        head_due: None,
+    };
     thread::Builder::new()
         .name("spacefold-sealer".to_owned())
-        .spawn(move || {
-            // Also once before anybody calls: opening may have left full blocks in the tail.
-            while sealer.work() && wake.recv().is_ok() {}
-        })
+        .spawn(move || sealer.run(&wake))
         .map_err(|error| StorageError::new("starting the sealer thread", error))
 }
 
 impl Sealer {
-    /// Seals every full block there is; whether it is worth going on.
-    fn work(&mut self) -> bool {
-        match self.seal_all() {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%error, "the sealer failed: appends are refused until reopened");
-                self.shared.fail(&error);
-                false
-            }
+    fn run(mut self, wake: &Receiver<()>) {
+        // Also once before anybody calls: opening may have left full blocks in the tail.
+        let mut outcome = self.work();
+        while outcome.is_ok() {
+            let woken = match self.head_due {
+                Some(due) => wake.recv_deadline(due),
+                None => wake.recv().map_err(RecvTimeoutError::from),
+            };
+            outcome = match woken {
+                Ok(()) => self.work(),
+                Err(RecvTimeoutError::Timeout) => self.note_durable_head(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+        }
+        if let Err(error) = outcome {
+            tracing::error!(%error, "the sealer failed: appends are refused until reopened");
+            self.shared.progress.fail(error.to_string());
         }
     }
 
-    fn seal_all(&mut self) -> Result<(), StorageError> {
-        loop {
-            let shared = Arc::clone(&self.shared);
-            let guard = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
-            let planned = {
-                let view = self.shared.view();
-                let plan = BlockPlan::next(view.tail.runs(), view.index.end().next());
-                plan.map(|plan| (plan, view.index.last_hash()))
-            };
-            let Some((plan, previous)) = planned else {
-                return Ok(());
-            };
-            self.seal(&plan, previous)?;
-            drop(guard);
+    fn work(&mut self) -> Result<(), StorageError> {
+        self.prepare_file()?;
+        while self.seal_next()? {
+            self.prepare_file()?;
         }
+        if self.shared.progress.durable_head() > self.head_file_durable_head() {
+            self.head_due.get_or_insert_with(|| Instant::now() + HEAD_LAG);
+            reserve::make(&self.shared.folder, self.reserve_bytes);
+        }
+        Ok(())
+    }
+
+    fn prepare_file(&self) -> Result<(), StorageError> {
+        let files = &self.shared.journal_files;
+        if files.prepare_wanted()? {
+            self.shared.progress.update(|state| state.files_are_full = files.are_full());
+        }
+        Ok(())
+    }
+
+    fn head_file_durable_head(&self) -> spacefold_event_core::Position {
+        let head_file = self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+        head_file.head().durable_head
+    }
+
+    fn note_durable_head(&mut self) -> Result<(), StorageError> {
+        self.head_due = None;
+        let durable_head = self.shared.progress.durable_head();
+        let mut head_file = self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+        head_file.update(|head| head.durable_head = head.durable_head.max(durable_head))
+    }
+
+    /// Makes the next block of the tail, if that fills one; whether it did.
+    fn seal_next(&mut self) -> Result<bool, StorageError> {
+        let shared = Arc::clone(&self.shared);
+        let guard = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        let planned = {
+            let view = shared.view();
+            let plan = BlockPlan::next(view.tail.runs(), view.index.end().next());
+            plan.map(|plan| (plan, view.index.last_hash()))
+        };
+        let Some((plan, previous)) = planned else {
+            return Ok(false);
+        };
+        if self.unfiled.is_none() {
+            match Unfiled::read(&shared) {
+                Ok(unfiled) => self.unfiled = Some(unfiled),
+                Err(error) => {
+                    drop(guard);
+                    self.rebuild(&error)?;
+                    return Ok(true);
+                }
+            }
+        }
+        self.seal(&plan, previous)?;
+        Ok(true)
+    }
+
+    /// Makes sled's copy anew: the blocks that were to be filed are in the tail again then.
+    fn rebuild(&mut self, error: &StorageError) -> Result<(), StorageError> {
+        tracing::warn!(%error, "sled's copy of the log is wrong: making it anew");
+        self.unfiled = Some(Unfiled::default());
+        recovery::rebuild_copy(&self.shared)
+            .map_err(|error| StorageError::new("making sled's copy of the log anew", error))
     }
 
     /// Makes one block and shows it to readers.
@@ -95,9 +159,11 @@ impl Sealer {
         self.shared.view_mut().seal(&block.records, encoded.hash);
         self.shared.index_changed.store(true, Ordering::Relaxed);
         self.shared.announce();
-        self.unfiled_bytes += encoded.bytes.len();
         self.blocks_since_checkpoint += 1;
-        if self.unfiled_bytes >= SEALED_FILE_BYTES {
+        let unfiled = self.unfiled.get_or_insert_default();
+        unfiled.push(first, encoded);
+        let has_many_files = self.shared.journal_files.live_count() >= MANY_LIVE_FILES;
+        if unfiled.bytes() >= SEALED_FILE_BYTES || has_many_files {
             self.file_blocks()?;
         }
         if self.blocks_since_checkpoint >= BLOCKS_BETWEEN_CHECKPOINTS {
@@ -110,24 +176,7 @@ impl Sealer {
     /// Puts the blocks that are in no sealed file into one, then gives up the journal files that
     /// hold nothing else.
     fn file_blocks(&mut self) -> Result<(), StorageError> {
-        let sealed_through = self.head(|head| head.sealed_through);
-        let firsts: Vec<Position> =
-            self.shared.view().index.blocks_from(sealed_through.next()).collect();
-        let sled = self.shared.sled().map_err(|error| StorageError::new("filing blocks", error))?;
-        let mut blocks = Vec::with_capacity(firsts.len());
-        for first in firsts {
-            let doing = || format!("filing the block at {first}");
-            let stored = sled
-                .block_at_or_before(first)
-                .map_err(|error| StorageError::new(doing(), error))?
-                .filter(|stored| stored.first() == first)
-                .ok_or_else(|| StorageError::new(doing(), "sled does not have it"))?;
-            let bytes = stored.bytes().into_owned();
-            let block = block::decode(&bytes, self.shared.store_id)
-                .map_err(|error| StorageError::new(doing(), error))?;
-            block.verify_hash().map_err(|error| StorageError::new(doing(), error))?;
-            blocks.push(EncodedBlock { bytes, hash: block.hash });
-        }
+        let blocks = self.unfiled.get_or_insert_default().take();
         let index = sealed_files::write(&self.shared.folder, self.shared.store_id, &blocks)?;
         let mut head_file = self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
         head_file.update(|head| {
@@ -136,12 +185,10 @@ impl Sealer {
             head.durable_head = head.durable_head.max(index.last_position);
         })?;
         drop(head_file);
-        self.unfiled_bytes = 0;
-        give_up_journal_files(&self.shared.folder, self.shared.store_id, index.last_position)
-    }
-
-    fn head<T>(&self, of: impl FnOnce(&crate::head::Head) -> T) -> T {
-        of(self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner).head())
+        let files = &self.shared.journal_files;
+        files.give_up_through(index.last_position);
+        self.shared.progress.update(|state| state.files_are_full = files.are_full());
+        Ok(())
     }
 }
 
@@ -153,30 +200,4 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
     let index = shared.view().index.encode();
     sled.put_blob(INDEX_KEY, &index).map_err(|error| StorageError::new(doing(), error))?;
     sled.sync().map_err(|error| StorageError::new("syncing sled's copy", error))
-}
-
-/// Removes the journal files all of whose events are in sealed files; never the last one.
-fn give_up_journal_files(
-    folder: &Folder,
-    store_id: [u8; 16],
-    sealed_through: Position,
-) -> Result<(), StorageError> {
-    let numbers = Folder::numbered(&folder.journal(), "journal")?;
-    for pair in numbers.windows(2) {
-        let [number, next] = pair else { break };
-        let path = folder.journal_file(*next);
-        let mut header = vec![0; crate::journal::frame::FILE_HEADER_BYTES];
-        let doing = || format!("reading {}", path.display());
-        let file = fs::File::open(&path).doing(doing)?;
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut header, 0).doing(doing)?;
-        let header = FileHeader::parse(&header, store_id)
-            .map_err(|error| StorageError::new(doing(), error))?;
-        if header.first_position.previous() > sealed_through {
-            break;
-        }
-        let path = folder.journal_file(*number);
-        fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
-        sync_folder(&folder.journal())?;
-    }
-    Ok(())
 }

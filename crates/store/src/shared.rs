@@ -1,11 +1,7 @@
 //! What the threads of an open store share, and how events are read.
 
-use std::{
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::AtomicBool,
-    },
-    time::{Duration, Instant},
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool,
 };
 
 use quick_cache::{Weighter, sync::Cache};
@@ -18,14 +14,14 @@ use crate::{
     block,
     folder::Folder,
     head::file::HeadFile,
+    journal::files::JournalFiles,
+    progress::Progress,
     sled_copy::{SledCopy, SledError},
     view::{Located, View},
 };
 
 /// Bytes of unpacked blocks that are kept for the next read.
 const CACHE_BYTES: u64 = 32 << 20;
-/// Bytes of the tail at which appends wait for the sealer.
-const MAX_TAIL_BYTES: usize = 64 << 20;
 /// Blocks and appends that one page of a read touches at the most.
 const MAX_PAGE_RUNS: usize = 256;
 
@@ -42,18 +38,8 @@ pub(crate) struct Shared {
     /// `None` once the store is closed.
     sled: RwLock<Option<Arc<SledCopy>>>,
     cache: Cache<Position, Records, RecordsWeight>,
-    progress: Mutex<Progress>,
-    progressed: Condvar,
-}
-
-/// What waiting callers wait for.
-#[derive(Debug, Default)]
-struct Progress {
-    durable_head: Position,
-    tail_bytes: usize,
-    closed: bool,
-    /// Why the store takes no appends any more.
-    failure: Option<String>,
+    pub(crate) journal_files: Arc<JournalFiles>,
+    pub(crate) progress: Progress,
 }
 
 #[derive(Clone)]
@@ -79,12 +65,9 @@ impl Shared {
         head_file: HeadFile,
         view: View,
         sled: SledCopy,
+        journal_files: Arc<JournalFiles>,
     ) -> Self {
-        let progress = Progress {
-            durable_head: view.durable_head(),
-            tail_bytes: view.tail.body_bytes(),
-            ..Progress::default()
-        };
+        let progress = Progress::new(view.durable_head(), view.tail.body_bytes());
         Self {
             folder,
             store_id,
@@ -94,8 +77,8 @@ impl Shared {
             view: RwLock::new(view),
             sled: RwLock::new(Some(Arc::new(sled))),
             cache: Cache::with_weighter(1_024, CACHE_BYTES, RecordsWeight),
-            progress: Mutex::new(progress),
-            progressed: Condvar::new(),
+            journal_files,
+            progress,
         }
     }
 
@@ -133,71 +116,14 @@ impl Shared {
         Ok(())
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Tells whoever waits what the view has come to.
     pub(crate) fn announce(&self) {
-        let (durable_head, tail_bytes) = {
+        self.progress.update(|state| {
             let view = self.view();
-            (view.durable_head(), view.tail.body_bytes())
-        };
-        let mut progress = self.progress();
-        progress.durable_head = progress.durable_head.max(durable_head);
-        progress.tail_bytes = tail_bytes;
-        drop(progress);
-        self.progressed.notify_all();
-    }
-
-    /// Refuses appends from now on.
-    pub(crate) fn fail(&self, reason: &dyn std::fmt::Display) {
-        self.progress().failure.get_or_insert_with(|| reason.to_string());
-        self.progressed.notify_all();
-    }
-
-    pub(crate) fn failure(&self) -> Option<String> {
-        self.progress().failure.clone()
-    }
-
-    pub(crate) fn mark_closed(&self) {
-        self.progress().closed = true;
-        self.progressed.notify_all();
-    }
-
-    pub(crate) fn durable_head(&self) -> Position {
-        self.progress().durable_head
-    }
-
-    pub(crate) fn wait_durable(
-        &self,
-        position: Position,
-        timeout: Duration,
-    ) -> Result<Position, ReadError> {
-        let deadline = Instant::now().checked_add(timeout);
-        let mut progress = self.progress();
-        while progress.durable_head < position {
-            if progress.closed {
-                return Err(ReadError::Closed);
-            }
-            let now = Instant::now();
-            let left = deadline.map_or(Duration::MAX, |end| end.saturating_duration_since(now));
-            if left.is_zero() {
-                break;
-            }
-            let waited =
-                self.progressed.wait_timeout(progress, left.min(Duration::from_secs(3600)));
-            (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-        Ok(progress.durable_head)
-    }
-
-    /// Waits while the sealer is behind by more than the tail may hold.
-    pub(crate) fn wait_for_room(&self) {
-        let mut progress = self.progress();
-        while progress.tail_bytes > MAX_TAIL_BYTES && progress.failure.is_none() {
-            progress = self.progressed.wait(progress).unwrap_or_else(PoisonError::into_inner);
-        }
+            state.durable_head = state.durable_head.max(view.durable_head());
+            state.head = state.head.max(state.durable_head);
+            state.tail_bytes = view.tail.body_bytes();
+        });
     }
 
     /// The run that holds the event at a position, from the block or the tail; `None` beyond the
@@ -301,7 +227,7 @@ impl Shared {
         limit: usize,
     ) -> Result<Page, ReadError> {
         match self.position_of(space_id, from.max(Revision::new(1)))? {
-            None => Ok(Page::empty(self.durable_head().next())),
+            None => Ok(Page::empty(self.progress.durable_head().next())),
             Some(position) => {
                 let filter = EventFilter::all().spaces([space_id]);
                 self.read(&Read::from(position).matching(filter).limit(limit))

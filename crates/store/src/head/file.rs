@@ -27,8 +27,8 @@ impl HeadFile {
     pub(crate) fn create(path: &Path, head: &Head) -> Result<(), StorageError> {
         let doing = || format!("creating {}", path.display());
         let file = OpenOptions::new().write(true).create_new(true).open(path).doing(doing)?;
-        let length = u64::try_from(HEAD_FILE_BYTES).unwrap_or(u64::MAX);
-        file.set_len(length).doing(doing)?;
+        // Of real zeros: changing the head takes no space from a disk that has become full.
+        file.write_all_at(&[0; HEAD_FILE_BYTES], 0).doing(doing)?;
         file.write_all_at(&head.encode_slot(), slot_offset(head.sequence)).doing(doing)?;
         file.sync_all().doing(doing)
     }

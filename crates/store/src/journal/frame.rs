@@ -25,6 +25,8 @@ const FRAME_MAGIC: [u8; 4] = *b"SFJ1";
 const FILE_MAGIC: [u8; 4] = *b"SFJF";
 /// No flag is defined; a set flag is one that a later version needs understood.
 const NO_FLAGS: u16 = 0;
+const INCARNATION_OFFSET: usize = 24;
+const PREVIOUS_CRC_OFFSET: usize = CRC_OFFSET - CRC_BYTES;
 const CRC_OFFSET: usize = FRAME_HEADER_BYTES - CRC_BYTES;
 const CRC_BYTES: usize = size_of::<u32>();
 const FILE_CRC_OFFSET: usize = FILE_HEADER_BYTES - CRC_BYTES;
@@ -99,8 +101,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) assignments: &'a [u8],
     /// The encoded body.
     pub(crate) body: &'a [u8],
-    /// Bytes from the start of the frame to its end.
-    pub(crate) len: usize,
+    /// All of it.
+    pub(crate) bytes: &'a [u8],
 }
 
 /// Appends a frame to `out` and answers its checksum, which the next frame carries.
@@ -147,6 +149,45 @@ pub(crate) fn encode(
     crc
 }
 
+/// Appends a frame that was read back to `out`, as it is written after another one: the same
+/// events under another incarnation. Answers its checksum.
+pub(crate) fn encode_again(out: &mut Vec<u8>, context: &FrameContext, frame: &OwnedFrame) -> u32 {
+    let start = out.len();
+    out.extend_from_slice(&frame.bytes);
+    let written = out.get_mut(start..).unwrap_or_default();
+    put_field(written, INCARNATION_OFFSET, &context.incarnation.to_le_bytes());
+    put_field(written, PREVIOUS_CRC_OFFSET, &context.previous_crc.to_le_bytes());
+    let (fixed, rest) = written.split_at(FRAME_HEADER_BYTES);
+    let crc = crc32c::crc32c_append(context.seed(), fixed.get(..CRC_OFFSET).unwrap_or_default());
+    let crc = crc32c::crc32c_append(crc, rest);
+    put_field(written, CRC_OFFSET, &crc.to_le_bytes());
+    crc
+}
+
+fn put_field(frame: &mut [u8], offset: usize, field: &[u8]) {
+    if let Some(place) = frame.get_mut(offset..offset + field.len()) {
+        place.copy_from_slice(field);
+    }
+}
+
+/// A frame that was read back, with its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnedFrame {
+    pub(crate) header: FrameHeader,
+    bytes: Vec<u8>,
+}
+
+impl From<&Frame<'_>> for OwnedFrame {
+    fn from(frame: &Frame<'_>) -> Self {
+        Self { header: frame.header, bytes: frame.bytes.to_vec() }
+    }
+}
+
+/// Whether bytes begin as a frame does.
+pub(crate) fn begins_like_one(bytes: &[u8]) -> bool {
+    bytes.starts_with(&FRAME_MAGIC)
+}
+
 /// The frame at the start of `bytes`; what follows it is not looked at.
 pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, FrameError> {
     let magic = bytes.first_chunk().ok_or(FrameError::End)?;
@@ -188,11 +229,12 @@ pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, Frame
     if !is_extension(extension) {
         return Err(FrameError::Unreadable("extension fields of a wrong length"));
     }
+    let len = FRAME_HEADER_BYTES + extension.len() + assignments.len() + body.len();
     Ok(Frame {
         header: fields.check().map_err(FrameError::Unreadable)?,
         assignments,
         body,
-        len: FRAME_HEADER_BYTES + extension.len() + assignments.len() + body.len(),
+        bytes: bytes.get(..len).ok_or(FrameError::Truncated)?,
     })
 }
 

@@ -1,5 +1,5 @@
-//! Mending the journal from sled's copy: what is damaged is taken from blocks whose chain proves
-//! that they are this store's, and written as sealed files.
+//! Mending the journal: what is damaged is taken from sled's blocks, where their chain proves that
+//! they are this store's and fit, and from the frames that are still whole.
 
 use std::{collections::BTreeMap, fs};
 
@@ -8,12 +8,16 @@ use spacefold_event_core::{Position, StorageError};
 use crate::{
     block::{self, BlockHash, EncodedBlock},
     error::{Doing, OpenError},
-    folder::{Folder, replace_file, sync_folder},
-    head::Head,
-    head::file::HeadFile,
-    journal::frame::{self, FileHeader, Frame, GROUP_ALIGNMENT},
-    journal::{self, ReadFrame},
-    journal::{scan, sealed_files},
+    folder::Folder,
+    head::{Fence, Head, file::HeadFile},
+    journal::{
+        JournalEnd,
+        files::{FileSet, JournalFiles},
+        frame::{self, GROUP_ALIGNMENT, OwnedFrame},
+        fresh_tail,
+        scan::{self, FoundFiles},
+        sealed_files,
+    },
     sled_copy::SledCopy,
 };
 
@@ -26,83 +30,122 @@ struct Stretch {
     last_hash: Option<BlockHash>,
 }
 
-/// Mends whatever of the journal sled's copy can mend; whether anything was. The lock must be
-/// held. Nothing is changed unless every event that is known to have been durable is there
-/// afterwards.
+/// Mends whatever of the journal can be mended; whether anything was. The lock must be held.
+/// Nothing is changed unless every event that is known to have been durable is there afterwards.
 pub(crate) fn heal(folder: &Folder, head_file: &mut HeadFile) -> Result<bool, OpenError> {
-    let Ok(sled) = SledCopy::open(&folder.sled()) else { return Ok(false) };
+    // Without sled, frames behind a damaged file header are still there.
+    let sled = SledCopy::open(&folder.sled()).ok();
     let head = head_file.head().clone();
     let mut sealed_end = Position::START;
     let mut sealed_hash = block::genesis(head.store_id);
     let mut healed = false;
-    let numbers = Folder::numbered(&folder.sealed(), "sealed")?;
-    for (place, number) in numbers.iter().enumerate() {
-        let first = Position::new(*number);
-        let path = folder.sealed_file(first);
-        if let Some((last, hash)) = sealed_files::check(&path, head.store_id, first, sealed_hash)? {
+    let firsts = folder.sealed_firsts()?;
+    for (place, first) in firsts.iter().enumerate() {
+        let path = folder.sealed_file(*first);
+        if let Some((last, hash)) = sealed_files::check(&path, head.store_id, *first, sealed_hash)?
+        {
             (sealed_end, sealed_hash) = (last, hash);
             continue;
         }
-        let is_last = place + 1 == numbers.len();
-        let next = numbers.get(place + 1).map(|next| Position::new(*next).previous());
+        let is_last = place + 1 == firsts.len();
         let stretch = Stretch {
             first: sealed_end.next(),
-            last: next.or(Some(head.sealed_through)),
+            last: firsts.get(place + 1).map(|next| next.previous()).or(Some(head.sealed_through)),
             previous: sealed_hash,
             last_hash: is_last.then_some(head.sealed_hash),
         };
-        let Some(blocks) = blocks_of(&sled, head.store_id, &stretch) else { return Ok(false) };
+        let Some(blocks) = blocks_of(sled.as_ref(), head.store_id, &stretch) else {
+            return Ok(false);
+        };
         let index = sealed_files::write(folder, head.store_id, &blocks)?;
         (sealed_end, sealed_hash) = (index.last_position, index.last_hash);
         healed = true;
     }
-    let live = Frames::read(folder, head.store_id)?;
-    let known = head.durable_head.max(live.synced_through).max(sealed_end);
-    let reads = Head { sealed_through: sealed_end, ..head };
-    if scan::scan(folder, &reads, known, &mut |_| Ok(())).is_err() {
-        let mut end = sealed_end;
-        if live.run_after(end, known).is_none() {
-            let stretch = Stretch {
-                first: sealed_end.next(),
-                last: None,
-                previous: sealed_hash,
-                last_hash: None,
-            };
-            let blocks = blocks_of(&sled, reads.store_id, &stretch);
-            let Some(blocks) = blocks.filter(|blocks| reaches(blocks, &live, known)) else {
-                return Ok(false);
-            };
-            let index = sealed_files::write(folder, reads.store_id, &blocks)?;
-            (sealed_end, sealed_hash) = (index.last_position, index.last_hash);
-            end = sealed_end;
-        }
-        let tail = live.run_after(end, known).unwrap_or_default();
-        replace_journal(folder, head_file, end, &tail)?;
-        healed = true;
-    }
-    if healed {
-        head_file.update(|head| {
+    let sealed = Head { sealed_through: sealed_end, sealed_hash, ..head };
+    match heal_frames(folder, head_file, sled.as_ref(), &sealed)? {
+        Frames::Whole if !healed => return Ok(false),
+        Frames::Whole => head_file.update(|head| {
             (head.sealed_through, head.sealed_hash) = (sealed_end, sealed_hash);
-            head.durable_head = known;
+            head.durable_head = head.durable_head.max(sealed_end);
             head.healed += 1;
-        })?;
+        })?,
+        Frames::Healed => {}
+        Frames::Lost => return Ok(false),
     }
-    Ok(healed)
+    Ok(true)
 }
 
-/// Whether blocks and the frames behind them hold every event up to a position.
-fn reaches(blocks: &[EncodedBlock], live: &Frames, known: Position) -> bool {
-    let end = blocks.last().and_then(|last| block::peek(&last.bytes).ok());
-    end.is_some_and(|end| live.run_after(end.last_position(), known).is_some())
+enum Frames {
+    Whole,
+    Healed,
+    Lost,
+}
+
+/// Mends what is behind the sealed files.
+fn heal_frames(
+    folder: &Folder,
+    head_file: &mut HeadFile,
+    sled: Option<&SledCopy>,
+    head: &Head,
+) -> Result<Frames, OpenError> {
+    let found = FoundFiles::list(folder, head.store_id)?;
+    let frames = WholeFrames::read(folder, head, &found)?;
+    let known = head.durable_head.max(frames.synced_through).max(head.sealed_through);
+    if scan::scan(folder, head, known, &mut |_| Ok(())).is_ok() {
+        return Ok(Frames::Whole);
+    }
+    let (mut sealed_end, mut sealed_hash) = (head.sealed_through, head.sealed_hash);
+    if frames.run_behind(sealed_end, known).is_none() {
+        let stretch = Stretch {
+            first: sealed_end.next(),
+            last: None,
+            previous: sealed_hash,
+            last_hash: None,
+        };
+        let blocks = blocks_of(sled, head.store_id, &stretch).unwrap_or_default();
+        let end = blocks.last().and_then(|last| block::peek(&last.bytes).ok());
+        let reaches =
+            end.is_some_and(|end| frames.run_behind(end.last_position(), known).is_some());
+        if !reaches {
+            return Ok(Frames::Lost);
+        }
+        let index = sealed_files::write(folder, head.store_id, &blocks)?;
+        (sealed_end, sealed_hash) = (index.last_position, index.last_hash);
+    }
+    let run = frames.run_behind(sealed_end, known).unwrap_or_default();
+    head_file.begin_incarnation(|head| {
+        (head.sealed_through, head.sealed_hash) = (sealed_end, sealed_hash);
+    })?;
+    // Files that are there may hold frames of the run: a new one is written.
+    let new = FileSet { next_slot: found.next_slot, ..FileSet::default() };
+    let files = JournalFiles::new(folder, u64::MAX, new);
+    let mut end = JournalEnd {
+        slot: None,
+        number: found.last_number(),
+        offset: 0,
+        crc: 0,
+        head: run.last().map_or(sealed_end, |frame| frame.header.last_position()),
+    };
+    let position = fresh_tail::write_file(&files, head_file.head(), &mut end, &run)?;
+    head_file.update(|head| {
+        head.durable_head = end.head;
+        head.fence = Fence { position, incarnation: head.incarnation };
+        head.healed += 1;
+    })?;
+    Ok(Frames::Healed)
 }
 
 /// Sled's blocks for a stretch, if they are all there and fit it.
-fn blocks_of(sled: &SledCopy, store_id: [u8; 16], stretch: &Stretch) -> Option<Vec<EncodedBlock>> {
+fn blocks_of(
+    sled: Option<&SledCopy>,
+    store_id: [u8; 16],
+    stretch: &Stretch,
+) -> Option<Vec<EncodedBlock>> {
     let mut blocks = Vec::new();
     let mut next = stretch.first;
     let mut previous = stretch.previous;
     while stretch.last.is_none_or(|last| next <= last) {
-        let stored = sled.block_at_or_before(next).ok()?.filter(|stored| stored.first() == next);
+        let stored = sled?.block_at_or_before(next).ok()?.filter(|stored| stored.first() == next);
         let Some(stored) = stored else {
             // As far as sled goes.
             return stretch.last.is_none().then_some(blocks);
@@ -122,79 +165,68 @@ fn blocks_of(sled: &SledCopy, store_id: [u8; 16], stretch: &Stretch) -> Option<V
     (fits && !blocks.is_empty()).then_some(blocks)
 }
 
-/// Every whole frame of the journal, by its first position.
-struct Frames {
-    frames: BTreeMap<Position, ReadFrame>,
+/// Every whole frame that counts, by its first position; of several at one, that of the latest
+/// incarnation comes first.
+struct WholeFrames {
+    frames: BTreeMap<Position, Vec<OwnedFrame>>,
     synced_through: Position,
 }
 
-impl Frames {
-    fn read(folder: &Folder, store_id: [u8; 16]) -> Result<Self, StorageError> {
-        let mut found = Self { frames: BTreeMap::new(), synced_through: Position::START };
-        for number in Folder::numbered(&folder.journal(), "journal")? {
-            let path = folder.journal_file(number);
-            let bytes = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
-            let mut offset = 0;
-            while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
-                match frame::parse(rest, store_id) {
-                    Ok(frame) => {
-                        offset += frame.len;
-                        found.add(&frame);
-                    }
-                    Err(_) => offset = (offset + 1).next_multiple_of(GROUP_ALIGNMENT),
-                }
-            }
+impl WholeFrames {
+    fn read(folder: &Folder, head: &Head, found: &FoundFiles) -> Result<Self, StorageError> {
+        let mut whole = Self { frames: BTreeMap::new(), synced_through: Position::START };
+        for (place, file) in found.used.iter().enumerate() {
+            whole.file(folder, file.slot, head, found.limit(place))?;
         }
-        Ok(found)
+        for slot in &found.headless {
+            whole.file(folder, *slot, head, None)?;
+        }
+        for frames in whole.frames.values_mut() {
+            frames.sort_by_key(|frame| std::cmp::Reverse(frame.header.incarnation));
+        }
+        Ok(whole)
     }
 
-    fn add(&mut self, frame: &Frame<'_>) {
-        let Ok(owned) = ReadFrame::new(frame) else { return };
-        self.synced_through = self.synced_through.max(owned.synced_through);
-        self.frames.insert(frame.header.first_position, owned);
+    fn file(
+        &mut self,
+        folder: &Folder,
+        slot: u64,
+        head: &Head,
+        limit: Option<Position>,
+    ) -> Result<(), StorageError> {
+        let path = folder.journal_file(slot);
+        let bytes = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+        let mut offset = 0;
+        while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
+            let Ok(frame) = frame::parse(rest, head.store_id) else {
+                offset = (offset + 1).next_multiple_of(GROUP_ALIGNMENT);
+                continue;
+            };
+            offset += frame.bytes.len();
+            let header = &frame.header;
+            self.synced_through = self.synced_through.max(header.synced_through);
+            if head.allows(header) && limit.is_none_or(|limit| header.first_position < limit) {
+                self.frames.entry(header.first_position).or_default().push((&frame).into());
+            }
+        }
+        Ok(())
     }
 
-    /// The frames behind a position, without a gap and at least as far as another.
-    fn run_after(&self, after: Position, through: Position) -> Option<Vec<&ReadFrame>> {
-        let mut run = Vec::new();
-        let mut end = after;
-        for (first, frame) in self.frames.iter().filter(|(_, frame)| frame.last > after) {
-            if *first > end.next() {
-                break;
-            }
-            end = frame.last;
-            run.push(frame);
+    /// The frames behind a position, each following the one before, and at least as far as another
+    /// position.
+    fn run_behind(&self, after: Position, through: Position) -> Option<Vec<OwnedFrame>> {
+        let mut run: Vec<OwnedFrame> = Vec::new();
+        let covers = |frame: &&OwnedFrame| frame.header.last_position() > after;
+        // Of the latest incarnation: others may have been cut off as a torn tail.
+        let starts = self.frames.range(..=after.next()).flat_map(|(_, frames)| frames);
+        let mut next = starts.filter(covers).max_by_key(|frame| frame.header.incarnation);
+        while let Some(frame) = next {
+            let follows = frame.header.last_position().next();
+            run.push(frame.clone());
+            let behind = self.frames.get(&follows).map(Vec::as_slice).unwrap_or_default();
+            next = behind.iter().find(|next| next.header.previous_crc == frame.header.crc);
         }
+        let end = run.last().map_or(after, |frame| frame.header.last_position());
         (end >= through).then_some(run)
     }
-}
-
-/// Writes the frames behind the sealed files into a journal file of their own, synced, then gives
-/// the others up.
-fn replace_journal(
-    folder: &Folder,
-    head_file: &mut HeadFile,
-    sealed_end: Position,
-    frames: &[&ReadFrame],
-) -> Result<(), OpenError> {
-    head_file.begin_incarnation(|_| {})?;
-    let head = head_file.head().clone();
-    let old = Folder::numbered(&folder.journal(), "journal")?;
-    let number = old.last().map_or(1, |last| last + 1);
-    let first_position =
-        frames.first().map_or(sealed_end.next(), |frame| frame.records.first_position());
-    let header = FileHeader {
-        store_id: head.store_id,
-        incarnation: head.incarnation,
-        file_number: number,
-        first_position,
-        previous_crc: 0,
-    };
-    let (bytes, _) = journal::encode_file(&header, frames.iter().copied());
-    replace_file(&folder.journal_file(number), &bytes)?;
-    for number in old {
-        let path = folder.journal_file(number);
-        fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
-    }
-    Ok(sync_folder(&folder.journal())?)
 }

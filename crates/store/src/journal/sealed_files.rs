@@ -33,8 +33,8 @@ impl SealedFiles {
         let mut files: Vec<(PathBuf, SealedIndex)> = Vec::new();
         let mut next = Position::new(1);
         let mut previous = block::genesis(store_id);
-        for number in Folder::numbered(&folder.sealed(), "sealed")? {
-            let path = folder.sealed_file(Position::new(number));
+        for first in folder.sealed_firsts()? {
+            let path = folder.sealed_file(first);
             let damaged = |what: String| OpenError::JournalDamaged {
                 position: next,
                 file: path.clone(),

@@ -99,7 +99,7 @@ fn a_frame_gives_back_what_was_put_in() {
     let written = bytes.len();
     bytes.extend_from_slice(b"after");
     let frame = parse(&bytes[6..], STORE).unwrap();
-    assert_eq!(frame.len, written - 6);
+    assert_eq!(frame.bytes.len(), written - 6);
     assert_eq!(frame.header.crc, crc);
     assert_eq!(frame.header.first_position, Position::new(41));
     assert_eq!(frame.header.last_position(), Position::new(42));
@@ -202,7 +202,7 @@ fn unknown_extension_fields_are_skipped() {
     };
     let bytes = extended(8);
     let frame = parse(&bytes, STORE).unwrap();
-    assert_eq!(frame.len, fixed_frame().len() + 8);
+    assert_eq!(frame.bytes.len(), fixed_frame().len() + 8);
     assert_eq!(frame.header.extension_len, 8);
     assert_eq!(frame.records().unwrap().len(), 2);
     assert_eq!(
@@ -287,7 +287,7 @@ proptest! {
         let mut bytes = Vec::new();
         encode(&mut bytes, &context, Position::new(first - 1), &assignments, &encode_body(&events));
         let frame = parse(&bytes, STORE).unwrap();
-        prop_assert_eq!(frame.len, bytes.len());
+        prop_assert_eq!(frame.bytes.len(), bytes.len());
         let records = frame.records().unwrap();
         prop_assert_eq!(records.assignments(), &assignments);
         let decoded: Vec<SpaceEvent> = records
@@ -321,4 +321,17 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_frame_written_again_is_the_frame_written_there_first() {
+    let (assignments, body) = fixed_run();
+    let mut first = Vec::new();
+    encode(&mut first, &CONTEXT, Position::new(40), &assignments, &body);
+    let read = OwnedFrame::from(&parse(&first, STORE).unwrap());
+    let context = FrameContext { incarnation: 9, previous_crc: 77, ..CONTEXT };
+    let (mut again, mut afresh) = (vec![1, 2, 3], vec![1, 2, 3]);
+    let crc = encode_again(&mut again, &context, &read);
+    assert_eq!(crc, encode(&mut afresh, &context, Position::new(40), &assignments, &body));
+    assert_eq!(again, afresh);
 }

@@ -1,0 +1,196 @@
+//! The files that the journal is written to: filled with zeros and synced ahead of use, used in
+//! turn, and used again once what they hold is in sealed files.
+//!
+//! A file keeps its name for life; its header says which use of the journal it is in. Nothing is
+//! renamed or removed, so that taking a file into use costs no more than the write and sync of the
+//! group that is written to it.
+
+use std::{
+    collections::VecDeque,
+    fs::{File, OpenOptions},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use spacefold_event_core::{Position, StorageError};
+
+use crate::{
+    error::Doing,
+    folder::{Folder, sync_folder},
+};
+
+/// The most files that hold events which are in no sealed file yet. With as many, appends wait for
+/// the sealer.
+pub(crate) const MAX_LIVE_FILES: usize = 8;
+/// The first file of a store has this many bytes, each further one twice as many, up to what the
+/// options say.
+const FIRST_FILE_BYTES: u64 = 1 << 20;
+
+/// A file that holds events which are in no sealed file yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LiveFile {
+    pub(crate) slot: u64,
+    /// The position of its first event.
+    pub(crate) first_position: Position,
+}
+
+/// What is known of the files of a journal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FileSet {
+    /// Ascending.
+    pub(crate) live: VecDeque<LiveFile>,
+    /// Files that hold nothing any more.
+    pub(crate) spare: Vec<u64>,
+    /// The number of the next file to be made.
+    pub(crate) next_slot: u64,
+}
+
+/// The files of the journal of an open store.
+#[derive(Debug)]
+pub(crate) struct JournalFiles {
+    folder: Folder,
+    max_file_bytes: u64,
+    files: Mutex<FileSet>,
+    is_another_wanted: AtomicBool,
+}
+
+/// A file that has been taken into use.
+#[derive(Debug)]
+pub(crate) struct TakenFile {
+    pub(crate) slot: u64,
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    /// Its length: writing up to there changes no metadata.
+    pub(crate) bytes: u64,
+}
+
+impl JournalFiles {
+    pub(crate) fn new(folder: &Folder, max_file_bytes: u64, files: FileSet) -> Self {
+        Self {
+            folder: folder.clone(),
+            max_file_bytes,
+            files: Mutex::new(files),
+            is_another_wanted: AtomicBool::new(false),
+        }
+    }
+
+    fn files(&self) -> MutexGuard<'_, FileSet> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many files hold events that are in no sealed file yet.
+    pub(crate) fn live_count(&self) -> usize {
+        self.files().live.len()
+    }
+
+    /// Whether there is no file to go on in, and none may be made.
+    pub(crate) fn are_full(&self) -> bool {
+        let files = self.files();
+        files.spare.is_empty() && files.live.len() >= MAX_LIVE_FILES
+    }
+
+    /// Asks for another file to be made ready, before it is needed.
+    pub(crate) fn want_another(&self) {
+        self.is_another_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes a file into use for events from `first_position` on.
+    ///
+    /// What it held is in sealed files; until the next write to it is synced, it still holds that.
+    /// Files in use that begin there or later are superseded by it.
+    pub(crate) fn take(&self, first_position: Position) -> Result<TakenFile, StorageError> {
+        let spare = self.files().spare.pop();
+        let slot = match spare {
+            Some(slot) => slot,
+            // Someone waits: a small file is ready sooner.
+            None => self.make(FIRST_FILE_BYTES)?,
+        };
+        let taken = open_slot(&self.folder, slot)?;
+        let mut files = self.files();
+        while let Some(superseded) =
+            files.live.pop_back_if(|file| file.first_position >= first_position)
+        {
+            files.spare.push(superseded.slot);
+        }
+        files.live.push_back(LiveFile { slot, first_position });
+        Ok(taken)
+    }
+
+    /// Opens a file that is in use to write on in it.
+    pub(crate) fn reopen(&self, slot: u64) -> Result<TakenFile, StorageError> {
+        open_slot(&self.folder, slot)
+    }
+
+    /// Makes a file ahead of use, if one was asked for, none is ready, and another is allowed;
+    /// whether it did.
+    pub(crate) fn prepare_wanted(&self) -> Result<bool, StorageError> {
+        if !self.is_another_wanted.swap(false, Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let made = {
+            let files = self.files();
+            if !files.spare.is_empty() || files.live.len() >= MAX_LIVE_FILES {
+                return Ok(false);
+            }
+            files.live.len()
+        };
+        let doublings = u32::try_from(made).unwrap_or(u32::MAX).min(32);
+        let slot = self.make(FIRST_FILE_BYTES << doublings)?;
+        self.files().spare.push(slot);
+        Ok(true)
+    }
+
+    /// Gives up the files all of whose events are at or before a position: those are in sealed
+    /// files, synced. The last one is never given up.
+    pub(crate) fn give_up_through(&self, sealed_through: Position) {
+        let mut files = self.files();
+        while let Some(next) = files.live.get(1)
+            && next.first_position.previous() <= sealed_through
+            && let Some(given_up) = files.live.pop_front()
+        {
+            files.spare.push(given_up.slot);
+        }
+    }
+
+    /// Makes a file of zeros, synced, at most as long as the options say; its slot.
+    fn make(&self, bytes: u64) -> Result<u64, StorageError> {
+        let slot = {
+            let mut files = self.files();
+            files.next_slot += 1;
+            files.next_slot - 1
+        };
+        let path = self.folder.journal_file(slot);
+        let doing = || format!("preparing {}", path.display());
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
+        let file = file.doing(doing)?;
+        fill_with_zeros(&file, bytes.min(self.max_file_bytes)).doing(doing)?;
+        file.sync_all().doing(doing)?;
+        sync_folder(&self.folder.journal())?;
+        Ok(slot)
+    }
+}
+
+fn open_slot(folder: &Folder, slot: u64) -> Result<TakenFile, StorageError> {
+    let path = folder.journal_file(slot);
+    let doing = || format!("opening {}", path.display());
+    let file = OpenOptions::new().read(true).write(true).open(&path).doing(doing)?;
+    let bytes = file.metadata().doing(doing)?.len();
+    Ok(TakenFile { slot, file, path, bytes })
+}
+
+/// Writes zeros, so that every block of the file is on disk before an event is.
+pub(crate) fn fill_with_zeros(file: &File, bytes: u64) -> std::io::Result<()> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut offset = 0;
+    while offset < bytes {
+        let left = usize::try_from(bytes - offset).unwrap_or(usize::MAX);
+        let zeros = ZEROS.get(..left).unwrap_or(&ZEROS);
+        file.write_all_at(zeros, offset)?;
+        offset += u64::try_from(zeros.len()).unwrap_or(u64::MAX);
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! What an open store does differently from the default.
+
+use std::time::Duration;
+
+use spacefold_event_core::append_rules::RETRY_WINDOW_EVENTS;
+
+/// The default of [`StoreOptions::journal_file_bytes`].
+const JOURNAL_FILE_BYTES: u64 = 16 << 20;
+/// The least that a journal file has.
+const MIN_JOURNAL_FILE_BYTES: u64 = 128 << 10;
+/// The default of [`StoreOptions::reserve_bytes`].
+const RESERVE_BYTES: u64 = 8 << 20;
+/// How often the operating system would write back by itself, more or less.
+const OS_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// When what has been appended is made durable.
+///
+/// In every mode events become visible to readers only once they are durable, and in order: a
+/// crash never takes back what somebody has read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the append is answered: nothing acknowledged is ever lost.
+    #[default]
+    Sync,
+    /// This long after it was written, at the latest; the append is answered before. A power cut
+    /// loses at most what was appended in that time.
+    Interval(Duration),
+    /// In the background, every second or so: as [`Durability::Interval`] with one second.
+    Os,
+}
+
+impl Durability {
+    /// How long what has been written may wait for its sync; `None` when it may not.
+    pub(crate) const fn sync_within(self) -> Option<Duration> {
+        match self {
+            Self::Sync => None,
+            Self::Interval(interval) => Some(interval),
+            Self::Os => Some(OS_SYNC_INTERVAL),
+        }
+    }
+}
+
+/// What an open store does differently from the default.
+///
+/// ```
+/// use std::time::Duration;
+/// use spacefold_store::{Durability, EmbeddedLog, StoreOptions};
+/// # let folder = tempfile::tempdir()?;
+/// let options = StoreOptions::default()
+///     .durability(Durability::Interval(Duration::from_millis(20)))
+///     .retry_window_events(10_000);
+/// let log = EmbeddedLog::open_with(folder.path().join("store"), &options)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    pub(crate) durability: Durability,
+    pub(crate) retry_window_events: usize,
+    pub(crate) journal_file_bytes: u64,
+    pub(crate) reserve_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Sync,
+            retry_window_events: RETRY_WINDOW_EVENTS,
+            journal_file_bytes: JOURNAL_FILE_BYTES,
+            reserve_bytes: RESERVE_BYTES,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// When appends are made durable: before they are answered, by default.
+    #[must_use]
+    pub const fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The newest positions within which a retried append is recognised by its event ids.
+    /// 1,000,000 by default.
+    #[must_use]
+    pub const fn retry_window_events(mut self, events: usize) -> Self {
+        self.retry_window_events = events;
+        self
+    }
+
+    /// The bytes of a journal file, at least 128 KiB; 16 MiB by default. Up to eight of them are
+    /// on disk, filled with zeros ahead of use; a store that is new begins with 1 MiB. An append
+    /// that is larger makes its file larger.
+    #[must_use]
+    pub const fn journal_file_bytes(mut self, bytes: u64) -> Self {
+        self.journal_file_bytes =
+            if bytes < MIN_JOURNAL_FILE_BYTES { MIN_JOURNAL_FILE_BYTES } else { bytes };
+        self
+    }
+
+    /// The bytes of disk that are set aside, and given back when the disk is so full that the store
+    /// could not be opened otherwise; 8 MiB by default, 0 for none.
+    #[must_use]
+    pub const fn reserve_bytes(mut self, bytes: u64) -> Self {
+        self.reserve_bytes = bytes;
+        self
+    }
+}

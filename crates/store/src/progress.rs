@@ -1,0 +1,127 @@
+//! What the threads of an open store tell one another, and how they wait for it.
+
+use std::time::{Duration, Instant};
+
+use spacefold_event_core::Position;
+
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Bytes of the tail at which appends wait for the sealer.
+const MAX_TAIL_BYTES: usize = 64 << 20;
+/// The longest that is waited in one go.
+const LONG: Duration = Duration::from_secs(3_600);
+
+/// How far the store has come.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The last event that was written.
+    pub(crate) head: Position,
+    /// The last event that is durable; never moves back.
+    pub(crate) durable_head: Position,
+    /// Bytes of the events that are in no block yet.
+    pub(crate) tail_bytes: usize,
+    /// Whether every journal file holds events that are in no sealed file yet.
+    pub(crate) files_are_full: bool,
+    closed: bool,
+    /// Why the store takes no appends any more.
+    failure: Option<String>,
+}
+
+/// Why what is waited for will not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WaitError {
+    Closed,
+    Failed(String),
+}
+
+/// How far the store has come, to be waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Progress {
+    pub(crate) fn new(head: Position, tail_bytes: usize) -> Self {
+        let state = State { head, durable_head: head, tail_bytes, ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and wakes whoever waits. What `change` reads of others is newer than what
+    /// any change before has read.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.changed.notify_all();
+    }
+
+    /// Refuses appends from now on. The first reason stays.
+    pub(crate) fn fail(&self, reason: String) {
+        self.update(|state| {
+            state.failure.get_or_insert(reason);
+        });
+    }
+
+    /// Nothing moves any more.
+    pub(crate) fn close(&self) {
+        self.update(|state| state.closed = true);
+    }
+
+    /// Why appends are refused, if they are.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.state().failure.clone()
+    }
+
+    pub(crate) fn head(&self) -> Position {
+        self.state().head
+    }
+
+    pub(crate) fn durable_head(&self) -> Position {
+        self.state().durable_head
+    }
+
+    /// Waits until the durable head is at a position or beyond, or the time is over; answers the
+    /// durable head.
+    pub(crate) fn wait_durable(
+        &self,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<Position, WaitError> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.state();
+        while state.durable_head < position {
+            if state.closed {
+                return Err(WaitError::Closed);
+            }
+            if let Some(reason) = &state.failure {
+                return Err(WaitError::Failed(reason.clone()));
+            }
+            let left = deadline.map_or(LONG, |end| end.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.changed.wait_timeout(state, left.min(LONG));
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(state.durable_head)
+    }
+
+    /// Waits while the sealer is behind by more than it may be; with `for_file`, also while there
+    /// is no journal file to go on in. A failure ends the wait: the reason.
+    pub(crate) fn wait_for_room(&self, for_file: bool) -> Result<(), String> {
+        let mut state = self.state();
+        loop {
+            if let Some(reason) = &state.failure {
+                return Err(reason.clone());
+            }
+            let has_file = !(for_file && state.files_are_full);
+            if state.tail_bytes <= MAX_TAIL_BYTES && has_file {
+                return Ok(());
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Disk space that is set aside, to be given back when nothing else is left: a store on a full disk
+//! opens all the same, and is read.
+
+use std::fs::{self, File};
+
+use crate::{folder::Folder, journal::files::fill_with_zeros};
+
+/// Sets the space aside, if it is not yet. Without it the store goes on: it only opens no more once
+/// the disk is full.
+pub(crate) fn make(folder: &Folder, bytes: u64) {
+    let path = folder.reserve();
+    if bytes == 0 || path.exists() {
+        return;
+    }
+    // It need not be synced: nothing rests on what it holds.
+    let made = File::create(&path).and_then(|file| fill_with_zeros(&file, bytes));
+    if let Err(error) = made {
+        tracing::warn!(file = %path.display(), %error, "no space could be set aside");
+        let _ = fs::remove_file(&path);
+    }
+}
+
+/// Gives the space back; whether there was any.
+pub(crate) fn give_back(folder: &Folder) -> bool {
+    fs::remove_file(folder.reserve()).is_ok()
+}
