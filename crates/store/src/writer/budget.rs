@@ -1,6 +1,8 @@
 //! How many bytes of appends may wait for the writer.
 
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A number of bytes, parts of which are taken and given back.
 #[derive(Debug)]
