@@ -3,6 +3,7 @@
 mod arbitrary;
 mod cli;
 mod codec;
+mod commit;
 mod json;
 mod kill;
 mod logs;

@@ -60,6 +60,6 @@ pub use spacefold_projection::{
     Verdict, diff, rebuild,
 };
 pub use spacefold_store::{
-    EmbeddedLog, OnDamage, OpenError, PendingAppend, Problem, StoreInfo, VerifyDepth,
-    VerifyOptions, VerifyReport, verify,
+    AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend, Problem, StoreInfo,
+    StoreOptions, VerifyDepth, VerifyOptions, VerifyReport, verify,
 };

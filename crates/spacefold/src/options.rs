@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use spacefold_store::OpenError;
+use spacefold_store::{EmbeddedLog, OpenError, StoreOptions};
 
 use crate::Spacefold;
 
@@ -39,6 +39,7 @@ pub struct Options {
     path: PathBuf,
     missing: Missing,
     folding: Folding,
+    store: StoreOptions,
 }
 
 impl Options {
@@ -49,6 +50,7 @@ impl Options {
             path: path.as_ref().to_owned(),
             missing: Missing::Create,
             folding: Folding::default(),
+            store: StoreOptions::default(),
         }
     }
 
@@ -66,14 +68,22 @@ impl Options {
         self
     }
 
+    /// Opens the log of the store with these options: when appends become durable, the sizes of
+    /// files.
+    #[must_use]
+    pub fn store(mut self, options: StoreOptions) -> Self {
+        self.store = options;
+        self
+    }
+
     /// Opens the store.
     ///
     /// # Errors
     /// [`OpenError`]; nothing is changed then.
     pub fn open(&self) -> Result<Spacefold, OpenError> {
         let log = match self.missing {
-            Missing::Create => spacefold_store::EmbeddedLog::open(&self.path)?,
-            Missing::Refuse => spacefold_store::EmbeddedLog::open_existing(&self.path)?,
+            Missing::Create => EmbeddedLog::open_with(&self.path, &self.store)?,
+            Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &self.store)?,
         };
         Spacefold::over(log, self.folding)
     }

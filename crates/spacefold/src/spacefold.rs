@@ -77,7 +77,8 @@ impl Spacefold {
     /// Appends events, all or none, at consecutive positions, and waits until they are durable.
     ///
     /// # Durability
-    /// When it answers, the events are on disk.
+    /// When it answers, the events are on disk, unless the store was opened with another
+    /// [`Durability`](crate::Durability).
     ///
     /// # Errors
     /// [`AppendError`]; after every variant but [`AppendError::OutcomeUnknown`], nothing of this

@@ -140,11 +140,22 @@ impl EmbeddedLog {
     /// # Errors
     /// [`OpenError::NoStore`] when none is there, and every other [`OpenError`].
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_existing_with(path, &StoreOptions::default())
+    }
+
+    /// Opens a store as [`EmbeddedLog::open_existing`] does, with options.
+    ///
+    /// # Errors
+    /// [`OpenError::NoStore`] when none is there, and every other [`OpenError`].
+    pub fn open_existing_with(
+        path: impl AsRef<Path>,
+        options: &StoreOptions,
+    ) -> Result<Self, OpenError> {
         let folder = Folder::new(path.as_ref());
         if !folder.holds_a_store()? {
             return Err(OpenError::NoStore { path: path.as_ref().to_owned() });
         }
-        Self::start(&folder, &StoreOptions::default())
+        Self::start(&folder, options)
     }
 
     fn start(folder: &Folder, options: &StoreOptions) -> Result<Self, OpenError> {

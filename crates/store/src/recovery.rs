@@ -37,6 +37,8 @@ pub(crate) struct Recovered {
 
 /// Both copies, each checked against the other.
 struct Loaded {
+    /// HEAD, brought up to the sealed files.
+    head: Head,
     sled: SledCopy,
     view: View,
     scan: Scan,
@@ -69,7 +71,13 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
         }
         loaded => loaded?,
     };
-    let Loaded { sled, view, scan } = loaded;
+    let Loaded { head: known, sled, view, scan } = loaded;
+    if head_file.head().sealed_through < known.sealed_through {
+        head_file.update(|head| {
+            (head.sealed_through, head.sealed_hash) = (known.sealed_through, known.sealed_hash);
+            head.durable_head = known.durable_head;
+        })?;
+    }
     if let Some(cut) = &scan.cut {
         tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn tail");
     }
@@ -131,7 +139,7 @@ fn load(folder: &Folder, head: &Head, sealed: &SealedFiles) -> Result<Loaded, Co
     if head.clean && BlockPlan::next(view.tail.runs(), end.next()).is_some() {
         return Err(CopyFault::Wrong(format!("it ends at position {end}")));
     }
-    Ok(Loaded { sled, view, scan })
+    Ok(Loaded { head: head.clone(), sled, view, scan })
 }
 
 /// Reads all of the journal, so that nothing of sled's copy is let go while that is the only one.
@@ -149,7 +157,7 @@ fn make_anew(folder: &Folder, head: &Head, sealed: &SealedFiles) -> Result<Loade
     let made = SledCopy::open(&folder.sled()).map_err(copy_fault).and_then(|sled| {
         let (index, last) = read_copy(&sled, head, sealed)?;
         let (view, scan) = read_journal(folder, head, head.durable_head, index, last.as_ref())?;
-        Ok(Loaded { sled, view, scan })
+        Ok(Loaded { head: head.clone(), sled, view, scan })
     });
     made.map_err(|fault| match fault {
         CopyFault::Failed(error) => error,

@@ -19,10 +19,8 @@ use crate::{
     reserve, shared::Shared,
 };
 
-/// Bytes of blocks that make a sealed file.
+/// Bytes of blocks that make a sealed file; fewer do when journal files are needed.
 const SEALED_FILE_BYTES: usize = 8 << 20;
-/// Journal files in use from which on fewer bytes make a sealed file, so that some are given up.
-const MANY_LIVE_FILES: usize = 5;
 /// Blocks after which sled's copy is synced and the index kept, so that opening has less to catch
 /// up with.
 const BLOCKS_BETWEEN_CHECKPOINTS: u64 = 2_048;
@@ -162,8 +160,10 @@ impl Sealer {
         self.blocks_since_checkpoint += 1;
         let unfiled = self.unfiled.get_or_insert_default();
         unfiled.push(first, encoded);
-        let has_many_files = self.shared.journal_files.live_count() >= MANY_LIVE_FILES;
-        if unfiled.bytes() >= SEALED_FILE_BYTES || has_many_files {
+        let through = block.records.last_position();
+        if unfiled.bytes() >= SEALED_FILE_BYTES
+            || self.shared.journal_files.should_give_up_through(through)
+        {
             self.file_blocks()?;
         }
         if self.blocks_since_checkpoint >= BLOCKS_BETWEEN_CHECKPOINTS {

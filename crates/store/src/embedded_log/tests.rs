@@ -281,3 +281,31 @@ fn a_retry_is_recognised_within_exactly_the_window() {
     assert_eq!(log.append(&Append::new(&first)).unwrap().position(), Position::new(12));
     assert_eq!(log.append(&Append::new(&first)).unwrap().position(), Position::new(12));
 }
+
+#[test]
+fn a_stop_between_a_sealed_file_and_head_seals_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let options = StoreOptions::default().journal_file_bytes(128 << 10);
+    let log = EmbeddedLog::open_with(&path, &options).unwrap();
+    (0..40).for_each(|_| append(&log, 512, 4));
+    let before = everything(&log);
+    log.close().unwrap();
+    assert!(fs::read_dir(path.join("sealed")).unwrap().count() > 0);
+    // The HEAD of a moment before the first sealed file was noted in it.
+    let mut head = crate::head::parse(&fs::read(path.join("HEAD")).unwrap()).unwrap();
+    head.sealed_through = Position::START;
+    head.sealed_hash = block::genesis(head.store_id);
+    head.clean = false;
+    let mut file = vec![0; crate::head::HEAD_FILE_BYTES];
+    let offset = usize::try_from(crate::head::slot_offset(head.sequence)).unwrap();
+    file[offset..offset + crate::head::SLOT_BYTES].copy_from_slice(&head.encode_slot());
+    fs::write(path.join("HEAD"), file).unwrap();
+    for _ in 0..2 {
+        let log = EmbeddedLog::open_with(&path, &options).unwrap();
+        assert_eq!(everything(&log)[..before.len()], before);
+        (0..40).for_each(|_| append(&log, 512, 4));
+        log.close().unwrap();
+    }
+    assert_dense(&everything(&EmbeddedLog::open(&path).unwrap()), 3 * 40 * 512);
+}

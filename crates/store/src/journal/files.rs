@@ -26,6 +26,8 @@ use crate::{
 /// The most files that hold events which are in no sealed file yet. With as many, appends wait for
 /// the sealer.
 pub(crate) const MAX_LIVE_FILES: usize = 8;
+/// Files in use from which on some are given up early.
+const MANY_LIVE_FILES: usize = 5;
 /// The first file of a store has this many bytes, each further one twice as many, up to what the
 /// options say.
 const FIRST_FILE_BYTES: u64 = 1 << 20;
@@ -82,9 +84,17 @@ impl JournalFiles {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many files hold events that are in no sealed file yet.
-    pub(crate) fn live_count(&self) -> usize {
-        self.files().live.len()
+    /// Whether so many files are in use that it is time to give up those that can be, once
+    /// everything up to a position is in sealed files.
+    pub(crate) fn should_give_up_through(&self, position: Position) -> bool {
+        let files = self.files();
+        let is_done = |next: &&LiveFile| next.first_position.previous() <= position;
+        let freed = files.live.iter().skip(1).take_while(is_done).count();
+        match files.live.len() {
+            MAX_LIVE_FILES.. => freed > 0,
+            MANY_LIVE_FILES.. => freed > 1,
+            _ => false,
+        }
     }
 
     /// Whether there is no file to go on in, and none may be made.

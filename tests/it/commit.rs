@@ -1,0 +1,258 @@
+//! The commit path from outside: when what is appended becomes durable, how it is waited for, and
+//! what the files of a store grow to.
+
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    task::{Context, Poll, Wake},
+    thread,
+    time::Duration,
+};
+
+use conformance::{append, append_on, whole_log};
+use spacefold::{
+    Append, AppendCondition, AppendError, Durability, EmbeddedLog, EventLog, PendingAppend,
+    Position, Read, Revision, SpaceEvent, StoreOptions,
+};
+
+/// Longer than any test takes.
+const NEVER: Duration = Duration::from_secs(86_400);
+
+fn created(space: &str) -> [SpaceEvent; 1] {
+    [SpaceEvent::space_created(space, space)]
+}
+
+fn is_empty(log: &EmbeddedLog) -> bool {
+    log.read(&Read::from(Position::new(1))).unwrap().is_empty()
+}
+
+#[test]
+fn what_is_not_durable_is_counted_but_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let options = StoreOptions::default().durability(Durability::Interval(NEVER));
+    let log = EmbeddedLog::open_with(&store, &options).unwrap();
+    let receipt = append(&log, &created("handbook"));
+    assert!(!receipt.is_durable());
+    assert_eq!((log.head(), log.durable_head()), (Position::new(1), Position::START));
+    assert!(is_empty(&log));
+    assert_eq!(log.revision("handbook").unwrap(), Revision::NONE);
+    assert_eq!(
+        log.wait_durable(Position::new(1), Duration::ZERO).unwrap(),
+        Position::START,
+        "the time is over before it is durable"
+    );
+    // Conditions are checked against what is written.
+    let refused = append_on(&log, &created("handbook"), AppendCondition::no_space("handbook"));
+    assert!(matches!(refused, Err(AppendError::ConditionFailed { .. })), "{refused:?}");
+    let next = [SpaceEvent::variable_set("handbook", "title", "Handbook")];
+    let condition = AppendCondition::exact("handbook", Revision::new(1));
+    assert_eq!(append_on(&log, &next, condition).unwrap().revision(), Revision::new(2));
+    // A retry is answered once what it repeats is durable.
+    let again = append(&log, &next);
+    assert!(again.is_durable());
+    assert_eq!(again.position(), Position::new(2));
+    assert_eq!((log.head(), log.durable_head()), (Position::new(2), Position::new(2)));
+    assert_eq!(whole_log(&log).len(), 2);
+    // Closing makes the rest durable.
+    append(&log, &created("guide"));
+    log.close().unwrap();
+    let log = EmbeddedLog::open(&store).unwrap();
+    assert_eq!(whole_log(&log).len(), 3);
+}
+
+#[test]
+fn the_background_makes_durable_what_was_acknowledged_before() {
+    for durability in [Durability::Interval(Duration::from_millis(1)), Durability::Os] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions::default().durability(durability);
+        let log = EmbeddedLog::open_with(folder.path().join("store"), &options).unwrap();
+        for n in 1..=3_u64 {
+            let position = append(&log, &[SpaceEvent::variable_set("a", "n", n)]).position();
+            assert_eq!(log.wait_durable(position, NEVER).unwrap(), position, "{durability:?}");
+            assert_eq!(log.revision("a").unwrap(), Revision::new(n));
+        }
+    }
+}
+
+/// Wakes a thread.
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future without any runtime.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[test]
+fn an_append_is_awaited_under_any_runtime() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(folder.path().join("store")).unwrap();
+    let positions = block_on(async {
+        let first = log.submit(&Append::new(&created("a"))).unwrap();
+        let second = log.submit(&Append::new(&created("b"))).unwrap();
+        [first.await.unwrap(), second.await.unwrap()].map(|receipt| receipt.position().get())
+    });
+    assert_eq!(positions, [1, 2]);
+    // A handle that is dropped takes nothing back.
+    drop(log.submit(&Append::new(&created("c"))).unwrap());
+    let condition = AppendCondition::no_space("a");
+    let refused =
+        block_on(async { log.submit(&Append::new(&created("a")).on(condition)).unwrap().await });
+    assert!(matches!(refused, Err(AppendError::ConditionFailed { .. })), "{refused:?}");
+    assert_eq!(log.head(), Position::new(3));
+    log.close().unwrap();
+    let closed = log.submit(&Append::new(&created("d"))).and_then(PendingAppend::wait);
+    assert!(matches!(closed, Err(AppendError::Closed)), "{closed:?}");
+}
+
+#[test]
+fn one_append_of_a_group_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(folder.path().join("store")).unwrap();
+    // Handed over together: each is checked against those before it.
+    let pending: Vec<PendingAppend> = (0..60)
+        .map(|n| {
+            let space = format!("space-{}", n % 20);
+            let condition = AppendCondition::no_space(&space);
+            log.submit(&Append::new(&created(&space)).on(condition)).unwrap()
+        })
+        .collect();
+    let outcomes: Vec<_> = pending.into_iter().map(PendingAppend::wait).collect();
+    for (n, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Ok(receipt) => assert_eq!(receipt.position(), Position::new(n as u64 + 1)),
+            Err(error) => assert!(matches!(error, AppendError::ConditionFailed { .. }), "{error}"),
+        }
+        assert_eq!(outcome.is_ok(), n < 20, "{n}");
+    }
+    assert_eq!(whole_log(&log).len(), 20);
+}
+
+fn bytes_below(folder: &Path) -> u64 {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+fn variable(n: u64) -> [SpaceEvent; 1] {
+    let space = format!("space-{}", n % 100);
+    [SpaceEvent::variable_set(&space, &format!("variable-{}", n % 7), n).with_source("test")]
+}
+
+/// Appends events one by one, many under way at a time.
+fn append_singly(log: &EmbeddedLog, events: std::ops::Range<u64>) {
+    let mut pending = std::collections::VecDeque::new();
+    for n in events {
+        pending.push_back(log.submit(&Append::new(&variable(n))).unwrap());
+        if pending.len() > 500 {
+            pending.pop_front().unwrap().wait().unwrap();
+        }
+    }
+    pending.into_iter().for_each(|append| assert!(append.wait().unwrap().is_durable()));
+}
+
+#[test]
+fn small_commits_leave_no_small_blocks() {
+    const EVENTS: u64 = 100_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let log = EmbeddedLog::open(&store).unwrap();
+    append_singly(&log, 0..EVENTS);
+    log.close().unwrap();
+    let log = EmbeddedLog::open(&store).unwrap();
+    let info = log.info();
+    assert_eq!(info.head, Position::new(EVENTS));
+    assert!((EVENTS / 512 - 1..=EVENTS / 400).contains(&info.blocks), "{info:?}");
+    // An event alone in its append takes some 300 bytes of the journal.
+    assert!(info.sealed_bytes < 60 * EVENTS, "{info:?}");
+    let sealed = fs::read_dir(store.join("sealed")).unwrap().count();
+    assert!((1..=8).contains(&sealed), "{sealed} sealed files");
+    log.close().unwrap();
+}
+
+#[test]
+fn the_journal_is_used_again_and_stays_bounded() {
+    const EVENTS: u64 = 30_000;
+    const FILE_BYTES: u64 = 128 << 10;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let options = StoreOptions::default().journal_file_bytes(FILE_BYTES);
+    let log = EmbeddedLog::open_with(&store, &options).unwrap();
+    for round in 0..3 {
+        append_singly(&log, round * EVENTS / 3..(round + 1) * EVENTS / 3);
+        let files = fs::read_dir(store.join("journal")).unwrap().count();
+        assert!(files <= 9, "{files} journal files");
+        // Groups that are larger than a file make it larger.
+        assert!(bytes_below(&store.join("journal")) <= 9 * 4 * FILE_BYTES);
+    }
+    let before = whole_log(&log);
+    assert_eq!(before.len() as u64, EVENTS);
+    // As a kill leaves it: what stands in the files from earlier uses does not come back.
+    let killed = folder.path().join("killed");
+    copy_folder(&store, &killed);
+    log.close().unwrap();
+    for path in [&killed, &store] {
+        let log = EmbeddedLog::open_with(path, &options).unwrap();
+        assert_eq!(whole_log(&log), before);
+        assert_eq!(log.info().healed, 0);
+        append_singly(&log, 0..2_000);
+        log.close().unwrap();
+        let log = EmbeddedLog::open_with(path, &options).unwrap();
+        let after = whole_log(&log);
+        assert_eq!(after[..before.len()], before);
+        assert_eq!(after.len(), before.len() + 2_000);
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.metadata().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_sealer_that_fails_refuses_appends_and_wakes_whoever_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let options = StoreOptions::default().journal_file_bytes(128 << 10);
+    let log = EmbeddedLog::open_with(&store, &options).unwrap();
+    append_singly(&log, 0..10);
+    // The first sealed file cannot be written.
+    fs::remove_dir(store.join("sealed")).unwrap();
+    let waiting = thread::spawn({
+        let log = log.clone();
+        move || log.wait_durable(Position::new(1_000_000), NEVER)
+    });
+    let refused = (10..1_000_000_u64).find_map(|n| log.append(&Append::new(&variable(n))).err());
+    assert!(matches!(refused, Some(AppendError::Refused { .. })), "{refused:?}");
+    assert!(waiting.join().unwrap().is_err());
+    let durable = log.durable_head();
+    let events = whole_log(&log);
+    assert_eq!(events.len() as u64, durable.get());
+    log.close().unwrap();
+    drop(log);
+    assert!(EmbeddedLog::open(&store).is_err());
+    fs::create_dir(store.join("sealed")).unwrap();
+    let log = EmbeddedLog::open(&store).unwrap();
+    assert_eq!(whole_log(&log)[..events.len()], events);
+    append(&log, &created("resumed"));
+}
