@@ -44,18 +44,19 @@ impl<'t> TextTableBuilder<'t> {
             let len = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX >> KIND_BITS);
             self.entries.push(len << KIND_BITS | kind);
         }
-        (TextId(id), stored_len(text))
+        let entry = usize::try_from(id).ok().and_then(|index| self.entries.get(index));
+        let stored = entry.map_or(text.len(), |entry| to_usize(entry >> KIND_BITS));
+        (TextId(id), stored)
     }
 }
 
 /// Appends the stored form of `text` and says which it is.
 fn pack(text: &str, out: &mut Vec<u8>) -> u32 {
-    if is_uuid(text) {
-        let digits = text.bytes().filter(|byte| *byte != b'-');
-        pack_hex(digits, out);
+    if let Some(digits) = uuid_digits(text) {
+        pack_hex(&digits, out);
         UUID
     } else if is_hex(text) {
-        pack_hex(text.bytes(), out);
+        pack_hex(text.as_bytes(), out);
         HEX
     } else {
         out.extend_from_slice(text.as_bytes());
@@ -63,43 +64,48 @@ fn pack(text: &str, out: &mut Vec<u8>) -> u32 {
     }
 }
 
-/// The bytes that the stored form of `text` takes.
-fn stored_len(text: &str) -> usize {
-    if is_uuid(text) {
-        16
-    } else if is_hex(text) {
-        text.len() / 2
-    } else {
-        text.len()
-    }
-}
-
 fn is_hex(text: &str) -> bool {
-    text.len() >= MIN_PACKED_LEN && text.len().is_multiple_of(2) && text.bytes().all(is_hex_digit)
+    text.len() >= MIN_PACKED_LEN && text.len().is_multiple_of(2) && all_hex(text.as_bytes())
 }
 
-fn is_uuid(text: &str) -> bool {
-    text.len() == UUID_LEN
-        && text.bytes().enumerate().all(|(index, byte)| {
-            if HYPHENS.contains(&index) { byte == b'-' } else { is_hex_digit(byte) }
-        })
+/// The digits of a UUID without its hyphens.
+fn uuid_digits(text: &str) -> Option<[u8; 32]> {
+    if text.len() != UUID_LEN {
+        return None;
+    }
+    let mut digits = [0; 32];
+    let mut places = digits.iter_mut();
+    for (index, byte) in text.bytes().enumerate() {
+        if HYPHENS.contains(&index) {
+            if byte != b'-' {
+                return None;
+            }
+        } else if let Some(place) = places.next() {
+            *place = byte;
+        }
+    }
+    all_hex(&digits).then_some(digits)
+}
+
+/// Whether all bytes are lower-case hex digits. Looks at a run of them without a branch.
+fn all_hex(bytes: &[u8]) -> bool {
+    bytes.chunks(32).all(|run| run.iter().fold(true, |hex, byte| hex & is_hex_digit(*byte)))
 }
 
 const fn is_hex_digit(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-fn pack_hex(digits: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
-    let value = |digit: u8| {
-        if digit < b'a' { digit - b'0' } else { digit - b'a' + 10 }
-    };
-    let mut high = None;
-    for digit in digits {
-        match high.take() {
-            None => high = Some(value(digit)),
-            Some(first) => out.push(first << 4 | value(digit)),
-        }
-    }
+/// Appends two digits a byte.
+fn pack_hex(digits: &[u8], out: &mut Vec<u8>) {
+    // The low half of a letter counts from 1, and only letters have bit 6.
+    let value = |digit: u8| (digit & 15) + 9 * (digit >> 6);
+    let (pairs, _) = digits.as_chunks::<2>();
+    out.extend(pairs.iter().map(|[high, low]| value(*high) << 4 | value(*low)));
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The texts of a run, unpacked once so that every text can be borrowed.
