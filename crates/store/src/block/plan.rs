@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use rustc_hash::FxHashSet;
 use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, Position, Records, RecordsBuilder, Revision,
 };
@@ -74,15 +75,16 @@ impl BlockPlan {
     pub(crate) fn encode(&self) -> Result<(Assignments, EncodedBody), CorruptRecords> {
         let mut builder = RecordsBuilder::new();
         let mut recorded_at = Vec::with_capacity(self.records);
-        let mut bases: Vec<(&str, Revision)> = Vec::new();
+        let mut known = FxHashSet::default();
+        let mut base_revisions: Vec<Revision> = Vec::new();
         let mut first_position = None;
         for (records, range) in &self.stretches {
             builder.extend_from(records, range.clone())?;
             for envelope in range.clone().filter_map(|index| records.envelope(index)) {
                 first_position.get_or_insert(envelope.position);
                 recorded_at.push(envelope.recorded_at);
-                if !bases.iter().any(|(space_id, _)| *space_id == envelope.space_id) {
-                    bases.push((envelope.space_id, envelope.revision.previous()));
+                if known.insert(envelope.space_id) {
+                    base_revisions.push(envelope.revision.previous());
                 }
             }
         }
@@ -92,7 +94,7 @@ impl BlockPlan {
         let assignments = Assignments {
             first_position: first_position.unwrap_or(Position::START),
             recorded_at,
-            base_revisions: bases.into_iter().map(|(_, revision)| revision).collect(),
+            base_revisions,
         };
         Ok((assignments, builder.finish()))
     }
