@@ -163,13 +163,8 @@ impl SledCopy {
         );
         let handles = opened.map_err(|failure| failure.into_error("open", folder))?;
 
-        for name in ["conf", "db", "blobs", ""] {
-            sync_path(&folder.join(name)).map_err(in_folder)?;
-        }
-        if let (true, Some(parent)) = (created, folder.parent()) {
-            sync_path(parent).map_err(in_folder)?;
-        }
-        Ok(Self {
+        // From here on dropping it closes sled as it must be: after a failed sync sled panics.
+        let copy = Self {
             folder: folder.to_path_buf(),
             handles: Some(handles),
             db_file,
@@ -178,7 +173,14 @@ impl SledCopy {
             log_writer: Mutex::new(()),
             log_shape: RwLock::new(()),
             state_shape: RwLock::new(()),
-        })
+        };
+        for name in ["conf", "db", "blobs", ""] {
+            sync_path(&folder.join(name)).map_err(in_folder)?;
+        }
+        if let (true, Some(parent)) = (created, folder.parent()) {
+            sync_path(parent).map_err(in_folder)?;
+        }
+        Ok(copy)
     }
 
     /// Puts the block that begins at `first`, in place of one that is there.
