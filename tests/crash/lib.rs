@@ -1,0 +1,17 @@
+//! Stores that die in the middle of their work, and are then opened and checked.
+//!
+//! - [`workload`]: appends whose content follows from a seed, so that it can be made again to be
+//!   compared. [`message`]: what a writer says of them, [`child`]: the writer, a process to be
+//!   killed.
+//! - [`history`]: what is known to be stored. [`walk`]: what a log holds, compared with the workload.
+//!   [`check`]: opens a store, and compares all that it answers with both.
+//! - [`kill`]: processes killed at random moments.
+//!
+//! The binary `torture` runs each of them; `tests/` runs each at a size that fits a test.
+
+pub mod check;
+pub mod child;
+pub mod history;
+pub mod message;
+pub mod walk;
+pub mod workload;
