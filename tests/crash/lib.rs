@@ -5,13 +5,15 @@
 //!   killed.
 //! - [`history`]: what is known to be stored. [`walk`]: what a log holds, compared with the workload.
 //!   [`check`]: opens a store, and compares all that it answers with both.
-//! - [`kill`]: processes killed at random moments.
+//! - [`writer`]: a child process under observation. [`kill`]: such processes killed at random moments.
 //!
 //! The binary `torture` runs each of them; `tests/` runs each at a size that fits a test.
 
 pub mod check;
 pub mod child;
 pub mod history;
+pub mod kill;
 pub mod message;
 pub mod walk;
 pub mod workload;
+pub mod writer;

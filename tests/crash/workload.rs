@@ -36,11 +36,11 @@ impl fmt::Display for AppendKey {
 pub enum Profile {
     /// 1 to 8 events of some 200 bytes.
     Small,
-    /// Mostly few events, now and then a thousand; mostly small, now and then up to 500 KB.
+    /// Mostly few events, now and then a thousand; mostly small, now and then up to 300 KB.
     Mixed,
     /// Hundreds of small events, so that blocks fill fast.
     Bulk,
-    /// Few events of 50 to 500 KB.
+    /// Few events of 20 to 300 KB.
     Large,
 }
 
@@ -93,9 +93,9 @@ impl Profile {
     /// Bytes of free text in an event.
     fn text_bytes(self, events: u16, rng: &mut fastrand::Rng) -> usize {
         match (self, rng.u16(0..1_000)) {
-            (Self::Large, _) => rng.usize(50_000..500_000),
-            (Self::Mixed, 0..2) if events < 20 => rng.usize(50_000..500_000),
-            (Self::Mixed, 2..30) => rng.usize(2_000..20_000),
+            (Self::Large, _) => rng.usize(20_000..300_000),
+            (Self::Mixed, 0..2) if events < 20 => rng.usize(20_000..300_000),
+            (Self::Mixed, 2..30) => rng.usize(1_000..10_000),
             _ => rng.usize(0..250),
         }
     }

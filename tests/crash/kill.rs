@@ -1,0 +1,321 @@
+//! Writers that are killed at random moments; what they had been told is there afterwards.
+//!
+//! A kill loses nothing that was written: the page cache survives it. So this tests that recovery
+//! finds everything, and that an append is whole or absent; not that anything is on the disk.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    check::{check, verify_unopened},
+    child::ChildOptions,
+    history::History,
+    message::Message,
+    workload::Profile,
+    writer::{Silence, Writer},
+};
+
+/// Rounds on one store, at the most.
+const STORE_ROUNDS: u32 = 20;
+/// Events of one store, at the most: checking takes time in proportion.
+const STORE_EVENTS: u64 = 6_000;
+/// Stores with violations after which a run ends.
+const MAX_VIOLATIONS: usize = 5;
+
+/// How stores are killed.
+#[derive(Clone, Debug)]
+pub struct KillOptions {
+    /// The binary that has the writer as a command.
+    pub torture: PathBuf,
+    /// Where stores are made.
+    pub folder: PathBuf,
+    /// Rounds: writers killed one after the other, then a check.
+    pub rounds: u32,
+    /// The seed of workloads and moments.
+    pub seed: u64,
+    /// Violations after which the run ends.
+    pub stop_after: usize,
+}
+
+impl KillOptions {
+    /// So many rounds of this seed, in memory where there is a folder for that.
+    #[must_use]
+    pub fn new(torture: impl Into<PathBuf>, rounds: u32, seed: u64) -> Self {
+        let memory = PathBuf::from("/dev/shm");
+        let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let torture = torture.into();
+        Self { torture, folder, rounds, seed, stop_after: MAX_VIOLATIONS }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct KillReport {
+    /// Rounds that ended with a check.
+    pub rounds: u32,
+    /// Stores they were made on.
+    pub stores: u32,
+    /// Writers that died, by the moment.
+    pub kills: BTreeMap<&'static str, u32>,
+    /// Appends that were acknowledged.
+    pub acknowledged: u64,
+    /// Appends that were stored though nobody was told.
+    pub unacknowledged: usize,
+    /// How often a store made sled's copy anew.
+    pub healed: u64,
+    /// What was wrong, with the store that shows it.
+    pub violations: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl fmt::Display for KillReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kills: Vec<_> =
+            self.kills.iter().map(|(moment, count)| format!("{count} {moment}")).collect();
+        write!(
+            f,
+            "{} rounds on {} stores, {} writers killed ({}), {} appends acknowledged, {} more \
+             stored whole, sled's copy made anew {} times, {} violations, {:.1} s",
+            self.rounds,
+            self.stores,
+            self.kills.values().sum::<u32>(),
+            kills.join(", "),
+            self.acknowledged,
+            self.unacknowledged,
+            self.healed,
+            self.violations.len(),
+            self.took.as_secs_f64(),
+        )
+    }
+}
+
+/// Kills writers, round by round.
+///
+/// # Errors
+/// When processes or folders cannot be made; what is wrong with a store is part of the report.
+pub fn run(options: &KillOptions) -> io::Result<KillReport> {
+    let began = Instant::now();
+    let mut report = KillReport::default();
+    let mut rng = fastrand::Rng::with_seed(options.seed);
+    while report.rounds < options.rounds && report.violations.len() < options.stop_after {
+        let folder =
+            tempfile::Builder::new().prefix("spacefold-kill-").tempdir_in(&options.folder)?;
+        report.stores += 1;
+        let mut victim = Victim::new(options, folder.path(), rng.u64(..));
+        if let Err(fault) = victim.live(&mut rng, &mut report) {
+            match fault {
+                Fault::Io(error) => return Err(error),
+                Fault::Violation(what) => {
+                    report.violations.push(kept(folder, &what, report.rounds))
+                }
+            }
+        }
+    }
+    report.took = began.elapsed();
+    Ok(report)
+}
+
+/// Keeps the folder of a store that shows a violation, and says where it is.
+fn kept(folder: TempDir, what: &str, round: u32) -> String {
+    format!("round {round}: {what}; the store is kept in {}", folder.keep().display())
+}
+
+/// Why a store lives no longer.
+enum Fault {
+    Io(io::Error),
+    Violation(String),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// When a writer dies.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// So long after it said that it opens the store.
+    Opening(Duration),
+    /// So long after so many acknowledgements.
+    Appending(u64, Duration),
+    /// By its own hand, right after it told of so many acknowledgements.
+    Itself(u64),
+    /// So long after it said that it closes the store.
+    Closing(Duration),
+}
+
+impl Moment {
+    fn draw(profile: Profile, rng: &mut fastrand::Rng) -> Self {
+        let most = match profile {
+            Profile::Small => 200,
+            Profile::Mixed => 40,
+            Profile::Bulk => 6,
+            Profile::Large => 4,
+        };
+        match rng.u8(0..20) {
+            0..4 => Self::Opening(micros(rng, 30_000)),
+            4..10 => Self::Appending(rng.u64(0..most), micros(rng, 4_000)),
+            10..16 => Self::Itself(rng.u64(1..=most)),
+            _ => Self::Closing(micros(rng, 15_000)),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Opening(_) => "while opening",
+            Self::Appending(..) => "while appending",
+            Self::Itself(_) => "by themselves",
+            Self::Closing(_) => "while closing",
+        }
+    }
+}
+
+fn micros(rng: &mut fastrand::Rng, most: u64) -> Duration {
+    Duration::from_micros(rng.u64(0..most))
+}
+
+/// A store whose writers are killed.
+struct Victim<'o> {
+    options: &'o KillOptions,
+    store: PathBuf,
+    seed: u64,
+    history: History,
+    next_writer: u32,
+}
+
+impl<'o> Victim<'o> {
+    fn new(options: &'o KillOptions, folder: &Path, seed: u64) -> Self {
+        let (store, history) = (folder.join("store"), History::new(seed));
+        Self { options, store, seed, history, next_writer: 0 }
+    }
+
+    /// Rounds until the store is large.
+    fn live(&mut self, rng: &mut fastrand::Rng, report: &mut KillReport) -> Result<(), Fault> {
+        let mut healed = 0;
+        for _ in 0..STORE_ROUNDS {
+            if report.rounds >= self.options.rounds {
+                break;
+            }
+            // Now and then a writer dies on what the one before it left, before anybody checks.
+            for _ in 0..[1, 1, 1, 2, 3][rng.usize(0..5)] {
+                self.kill_one(rng, report)?;
+            }
+            report.rounds += 1;
+            let broken = |violation: crate::check::Violation| {
+                Fault::Violation(format!("{violation} (workload {})", self.seed))
+            };
+            if rng.u8(0..4) == 0 {
+                verify_unopened(&self.store).map_err(broken)?;
+            }
+            let store_options = self.child_options(rng).store_options();
+            let checked = check(&self.store, &store_options, &mut self.history).map_err(broken)?;
+            report.unacknowledged += checked.unacknowledged;
+            report.healed += checked.healed - healed;
+            healed = checked.healed;
+            if checked.head.get() > STORE_EVENTS {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn child_options(&self, rng: &mut fastrand::Rng) -> ChildOptions {
+        let profile = Profile::ALL[[0, 0, 0, 1, 1, 1, 2, 3][rng.usize(0..8)]];
+        let most_under_way = if profile == Profile::Small { 8 } else { 2 };
+        ChildOptions {
+            store: self.store.clone(),
+            seed: self.seed,
+            first_writer: self.next_writer,
+            threads: rng.u32(1..=8),
+            appends: u32::MAX,
+            under_way: rng.usize(1..=most_under_way),
+            profile,
+            openings: 1,
+            fold_every: rng.bool().then(|| rng.u64(1..40)),
+            die_after: None,
+            receipts: None,
+        }
+    }
+
+    /// Starts a writer, and kills it at a random moment.
+    fn kill_one(&mut self, rng: &mut fastrand::Rng, report: &mut KillReport) -> Result<(), Fault> {
+        let mut child = self.child_options(rng);
+        let moment = Moment::draw(child.profile, rng);
+        match moment {
+            Moment::Itself(count) => child.die_after = Some(count),
+            Moment::Closing(_) => child.appends = rng.u32(0..10),
+            _ => {}
+        }
+        self.next_writer += child.threads;
+        let writer = Writer::start(&self.options.torture, &child)?;
+        self.listen_until(moment, &writer, report)?;
+        for message in writer.kill()? {
+            self.hear(&message, report)?;
+        }
+        *report.kills.entry(moment.name()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Follows a writer until the moment of its death, or until it ends before.
+    fn listen_until(
+        &mut self,
+        moment: Moment,
+        writer: &Writer,
+        report: &mut KillReport,
+    ) -> Result<(), Fault> {
+        let mut acknowledged = 0;
+        loop {
+            let message = match writer.listen() {
+                Ok(message) => message,
+                Err(Silence::Ended) => return Ok(()),
+                Err(Silence::Stuck) => {
+                    return Err(Fault::Violation("the writer is stuck".to_owned()));
+                }
+            };
+            self.hear(&message, report)?;
+            let delay = match (&message, moment) {
+                (Message::Opening, Moment::Opening(delay))
+                | (Message::Open(_), Moment::Appending(0, delay))
+                | (Message::Closing, Moment::Closing(delay)) => delay,
+                (Message::Acknowledged(_), Moment::Appending(count, delay)) => {
+                    acknowledged += 1;
+                    if acknowledged < count {
+                        continue;
+                    }
+                    delay
+                }
+                _ => continue,
+            };
+            // A moment like any other: nothing waits for what happens meanwhile.
+            thread::sleep(delay);
+            return Ok(());
+        }
+    }
+
+    fn hear(&mut self, message: &Message, report: &mut KillReport) -> Result<(), Fault> {
+        match message {
+            Message::Acknowledged(acknowledged) => {
+                report.acknowledged += 1;
+                self.history.note(*acknowledged);
+            }
+            Message::Failed(failed) => {
+                let what = format!("{} failed: {}", failed.key, failed.why);
+                return Err(Fault::Violation(what));
+            }
+            Message::Broken(why) => {
+                return Err(Fault::Violation(format!("the writer fails: {why}")));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
