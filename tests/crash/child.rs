@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -59,6 +59,36 @@ pub struct ChildOptions {
 }
 
 impl ChildOptions {
+    /// A writer that appends in some way, for as long as it lives.
+    #[must_use]
+    pub fn draw(store: &Path, seed: u64, first_writer: u32, rng: &mut fastrand::Rng) -> Self {
+        let profile = [
+            Profile::Small,
+            Profile::Small,
+            Profile::Small,
+            Profile::Mixed,
+            Profile::Mixed,
+            Profile::Mixed,
+            Profile::Bulk,
+            Profile::Large,
+        ];
+        let profile = rng.choice(profile).unwrap_or(Profile::Small);
+        let most_under_way = if profile == Profile::Small { 8 } else { 2 };
+        Self {
+            store: store.to_owned(),
+            seed,
+            first_writer,
+            threads: rng.u32(1..=8),
+            appends: u32::MAX,
+            under_way: rng.usize(1..=most_under_way),
+            profile,
+            openings: 1,
+            fold_every: rng.bool().then(|| rng.u64(1..40)),
+            die_after: None,
+            receipts: None,
+        }
+    }
+
     /// The arguments that give these options.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {

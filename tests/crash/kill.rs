@@ -7,7 +7,6 @@ use std::{
     collections::BTreeMap,
     fmt, io,
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -18,7 +17,7 @@ use crate::{
     child::ChildOptions,
     history::History,
     message::Message,
-    workload::Profile,
+    moment::Moment,
     writer::{Silence, Writer},
 };
 
@@ -26,8 +25,6 @@ use crate::{
 const STORE_ROUNDS: u32 = 20;
 /// Events of one store, at the most: checking takes time in proportion.
 const STORE_EVENTS: u64 = 6_000;
-/// Stores with violations after which a run ends.
-const MAX_VIOLATIONS: usize = 5;
 
 /// How stores are killed.
 #[derive(Clone, Debug)]
@@ -42,17 +39,8 @@ pub struct KillOptions {
     pub seed: u64,
     /// Violations after which the run ends.
     pub stop_after: usize,
-}
-
-impl KillOptions {
-    /// So many rounds of this seed, in memory where there is a folder for that.
-    #[must_use]
-    pub fn new(torture: impl Into<PathBuf>, rounds: u32, seed: u64) -> Self {
-        let memory = PathBuf::from("/dev/shm");
-        let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
-        let torture = torture.into();
-        Self { torture, folder, rounds, seed, stop_after: MAX_VIOLATIONS }
-    }
+    /// Whether stores that show a violation are kept.
+    pub keep: bool,
 }
 
 /// What came of it.
@@ -114,7 +102,8 @@ pub fn run(options: &KillOptions) -> io::Result<KillReport> {
             match fault {
                 Fault::Io(error) => return Err(error),
                 Fault::Violation(what) => {
-                    report.violations.push(kept(folder, &what, report.rounds))
+                    let kept = if options.keep { kept(folder) } else { String::new() };
+                    report.violations.push(format!("round {}: {what}{kept}", report.rounds));
                 }
             }
         }
@@ -124,8 +113,8 @@ pub fn run(options: &KillOptions) -> io::Result<KillReport> {
 }
 
 /// Keeps the folder of a store that shows a violation, and says where it is.
-fn kept(folder: TempDir, what: &str, round: u32) -> String {
-    format!("round {round}: {what}; the store is kept in {}", folder.keep().display())
+fn kept(folder: TempDir) -> String {
+    format!("; the store is kept in {}", folder.keep().display())
 }
 
 /// Why a store lives no longer.
@@ -138,49 +127,6 @@ impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
-}
-
-/// When a writer dies.
-#[derive(Clone, Copy, Debug)]
-enum Moment {
-    /// So long after it said that it opens the store.
-    Opening(Duration),
-    /// So long after so many acknowledgements.
-    Appending(u64, Duration),
-    /// By its own hand, right after it told of so many acknowledgements.
-    Itself(u64),
-    /// So long after it said that it closes the store.
-    Closing(Duration),
-}
-
-impl Moment {
-    fn draw(profile: Profile, rng: &mut fastrand::Rng) -> Self {
-        let most = match profile {
-            Profile::Small => 200,
-            Profile::Mixed => 40,
-            Profile::Bulk => 6,
-            Profile::Large => 4,
-        };
-        match rng.u8(0..20) {
-            0..4 => Self::Opening(micros(rng, 30_000)),
-            4..10 => Self::Appending(rng.u64(0..most), micros(rng, 4_000)),
-            10..16 => Self::Itself(rng.u64(1..=most)),
-            _ => Self::Closing(micros(rng, 15_000)),
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Opening(_) => "while opening",
-            Self::Appending(..) => "while appending",
-            Self::Itself(_) => "by themselves",
-            Self::Closing(_) => "while closing",
-        }
-    }
-}
-
-fn micros(rng: &mut fastrand::Rng, most: u64) -> Duration {
-    Duration::from_micros(rng.u64(0..most))
 }
 
 /// A store whose writers are killed.
@@ -206,7 +152,7 @@ impl<'o> Victim<'o> {
                 break;
             }
             // Now and then a writer dies on what the one before it left, before anybody checks.
-            for _ in 0..[1, 1, 1, 2, 3][rng.usize(0..5)] {
+            for _ in 0..rng.choice([1, 1, 1, 2, 3]).unwrap_or(1) {
                 self.kill_one(rng, report)?;
             }
             report.rounds += 1;
@@ -216,7 +162,7 @@ impl<'o> Victim<'o> {
             if rng.u8(0..4) == 0 {
                 verify_unopened(&self.store).map_err(broken)?;
             }
-            let store_options = self.child_options(rng).store_options();
+            let store_options = self.draw(rng).store_options();
             let checked = check(&self.store, &store_options, &mut self.history).map_err(broken)?;
             report.unacknowledged += checked.unacknowledged;
             report.healed += checked.healed - healed;
@@ -228,27 +174,13 @@ impl<'o> Victim<'o> {
         Ok(())
     }
 
-    fn child_options(&self, rng: &mut fastrand::Rng) -> ChildOptions {
-        let profile = Profile::ALL[[0, 0, 0, 1, 1, 1, 2, 3][rng.usize(0..8)]];
-        let most_under_way = if profile == Profile::Small { 8 } else { 2 };
-        ChildOptions {
-            store: self.store.clone(),
-            seed: self.seed,
-            first_writer: self.next_writer,
-            threads: rng.u32(1..=8),
-            appends: u32::MAX,
-            under_way: rng.usize(1..=most_under_way),
-            profile,
-            openings: 1,
-            fold_every: rng.bool().then(|| rng.u64(1..40)),
-            die_after: None,
-            receipts: None,
-        }
+    fn draw(&self, rng: &mut fastrand::Rng) -> ChildOptions {
+        ChildOptions::draw(&self.store, self.seed, self.next_writer, rng)
     }
 
     /// Starts a writer, and kills it at a random moment.
     fn kill_one(&mut self, rng: &mut fastrand::Rng, report: &mut KillReport) -> Result<(), Fault> {
-        let mut child = self.child_options(rng);
+        let mut child = self.draw(rng);
         let moment = Moment::draw(child.profile, rng);
         match moment {
             Moment::Itself(count) => child.die_after = Some(count),
@@ -257,48 +189,16 @@ impl<'o> Victim<'o> {
         }
         self.next_writer += child.threads;
         let writer = Writer::start(&self.options.torture, &child)?;
-        self.listen_until(moment, &writer, report)?;
-        for message in writer.kill()? {
+        let mut heard = Vec::new();
+        if moment.wait_for(&writer, &mut heard) == Err(Silence::Stuck) {
+            return Err(Fault::Violation("the writer is stuck".to_owned()));
+        }
+        heard.extend(writer.kill()?);
+        for message in heard {
             self.hear(&message, report)?;
         }
         *report.kills.entry(moment.name()).or_default() += 1;
         Ok(())
-    }
-
-    /// Follows a writer until the moment of its death, or until it ends before.
-    fn listen_until(
-        &mut self,
-        moment: Moment,
-        writer: &Writer,
-        report: &mut KillReport,
-    ) -> Result<(), Fault> {
-        let mut acknowledged = 0;
-        loop {
-            let message = match writer.listen() {
-                Ok(message) => message,
-                Err(Silence::Ended) => return Ok(()),
-                Err(Silence::Stuck) => {
-                    return Err(Fault::Violation("the writer is stuck".to_owned()));
-                }
-            };
-            self.hear(&message, report)?;
-            let delay = match (&message, moment) {
-                (Message::Opening, Moment::Opening(delay))
-                | (Message::Open(_), Moment::Appending(0, delay))
-                | (Message::Closing, Moment::Closing(delay)) => delay,
-                (Message::Acknowledged(_), Moment::Appending(count, delay)) => {
-                    acknowledged += 1;
-                    if acknowledged < count {
-                        continue;
-                    }
-                    delay
-                }
-                _ => continue,
-            };
-            // A moment like any other: nothing waits for what happens meanwhile.
-            thread::sleep(delay);
-            return Ok(());
-        }
     }
 
     fn hear(&mut self, message: &Message, report: &mut KillReport) -> Result<(), Fault> {

@@ -5,7 +5,8 @@
 //!   killed.
 //! - [`history`]: what is known to be stored. [`walk`]: what a log holds, compared with the workload.
 //!   [`check`]: opens a store, and compares all that it answers with both.
-//! - [`writer`]: a child process under observation. [`kill`]: such processes killed at random moments.
+//! - [`writer`]: a child process under observation. [`moment`]: when it dies.
+//! - [`kill`]: writers killed at random moments. [`power`]: the disk cut from power under them.
 //!
 //! The binary `torture` runs each of them; `tests/` runs each at a size that fits a test.
 
@@ -14,6 +15,8 @@ pub mod child;
 pub mod history;
 pub mod kill;
 pub mod message;
+pub mod moment;
+pub mod power;
 pub mod walk;
 pub mod workload;
 pub mod writer;

@@ -1,13 +1,24 @@
 //! `torture`: kills, cuts and fails stores, and checks what is left of them.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it found is its output")]
 
-use std::{env, io, path::PathBuf, process::ExitCode};
+use std::{
+    env, io,
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{self, ExitCode},
+};
 
 use clap::{Args, Parser, Subcommand};
 use spacefold_crash_tests::{
     child::{self, ChildOptions},
     kill::{self, KillOptions},
+    power::{self, FileSystem, PowerOptions},
 };
+
+/// Set in a process whose mounts are its own.
+const OWN_MOUNTS: &str = "SPACEFOLD_TORTURE_OWN_MOUNTS";
+/// Set where a harness that cannot run is a failure.
+const REQUIRE_POWER_CUTS: &str = "SPACEFOLD_REQUIRE_POWER_CUTS";
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -20,6 +31,14 @@ struct Arguments {
 enum Command {
     /// Kills writers at random moments.
     Kill(Run),
+    /// Cuts disks from power under writers; needs root.
+    Power {
+        #[command(flatten)]
+        run: Run,
+        /// What the disks are formatted with.
+        #[arg(long, value_enum, default_value = "ext4")]
+        fs: FileSystem,
+    },
     /// The writer that the others kill.
     #[command(hide = true)]
     Child(ChildOptions),
@@ -34,7 +53,7 @@ struct Run {
     /// What everything random is drawn from; drawn itself when it is not given.
     #[arg(long, env = "SPACEFOLD_TORTURE_SEED")]
     seed: Option<u64>,
-    /// Where stores are made.
+    /// Where stores are made: in memory when it is not given.
     #[arg(long)]
     dir: Option<PathBuf>,
     /// For builds with a planted fault: finding nothing is the failure.
@@ -46,11 +65,23 @@ impl Run {
     fn seed(&self) -> u64 {
         self.seed.unwrap_or_else(|| fastrand::u64(..))
     }
+
+    fn folder(&self) -> PathBuf {
+        let memory = PathBuf::from("/dev/shm");
+        let default = || if memory.is_dir() { memory } else { env::temp_dir() };
+        self.dir.clone().unwrap_or_else(default)
+    }
+
+    /// Violations after which a run ends.
+    fn stop_after(&self) -> usize {
+        if self.must_fail { 1 } else { 5 }
+    }
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Kill(run) => kill(&run),
+        Command::Power { run, fs } => power(&run, fs),
         Command::Child(options) => child::run(&options).map(ExitCode::from),
     };
     outcome.unwrap_or_else(|error| {
@@ -62,15 +93,46 @@ fn main() -> ExitCode {
 fn kill(run: &Run) -> io::Result<ExitCode> {
     let seed = run.seed();
     println!("kill: seed {seed}");
-    let mut options = KillOptions::new(env::current_exe()?, run.rounds.unwrap_or(300), seed);
-    if let Some(dir) = &run.dir {
-        options.folder.clone_from(dir);
-    }
-    if run.must_fail {
-        options.stop_after = 1;
-    }
-    let report = kill::run(&options)?;
+    let report = kill::run(&KillOptions {
+        torture: env::current_exe()?,
+        folder: run.folder(),
+        rounds: run.rounds.unwrap_or(300),
+        seed,
+        stop_after: run.stop_after(),
+        keep: !run.must_fail,
+    })?;
     Ok(close("kill", seed, run.must_fail, &report.violations, &report))
+}
+
+fn power(run: &Run, system: FileSystem) -> io::Result<ExitCode> {
+    if env::var_os(OWN_MOUNTS).is_none() && rustix::process::geteuid().is_root() {
+        // With mounts of its own, nothing stays mounted whatever becomes of this process.
+        let error = process::Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "--"])
+            .arg(env::current_exe()?)
+            .args(env::args_os().skip(1))
+            .env(OWN_MOUNTS, "1")
+            .exec();
+        eprintln!("power: mounts are shared with other processes: {error}");
+    }
+    let (seed, cuts) = (run.seed(), run.rounds.unwrap_or(60));
+    if let Some(why) = power::unavailable(&run.folder(), system) {
+        eprintln!("power: SKIPPED all {cuts} cuts of {}: {why}", system.name());
+        let required =
+            [REQUIRE_POWER_CUTS, "CI"].into_iter().any(|name| env::var_os(name).is_some());
+        return Ok(if required { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+    }
+    println!("power: seed {seed}, {}", system.name());
+    let report = power::run(&PowerOptions {
+        torture: env::current_exe()?,
+        folder: run.folder(),
+        cuts,
+        seed,
+        system,
+        stop_after: run.stop_after(),
+        keep: !run.must_fail,
+    })?;
+    Ok(close("power", seed, run.must_fail, &report.violations, &report))
 }
 
 /// Prints what was found and the closing line; what the process answers.
