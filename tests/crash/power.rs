@@ -5,6 +5,7 @@
 //! system. Needs root.
 
 mod disk;
+pub mod failed_syncs;
 mod shutdown;
 
 use std::{

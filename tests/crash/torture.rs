@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use spacefold_crash_tests::{
     child::{self, ChildOptions},
     kill::{self, KillOptions},
-    power::{self, FileSystem, PowerOptions},
+    power::{self, FileSystem, PowerOptions, failed_syncs},
 };
 
 /// Set in a process whose mounts are its own.
@@ -39,6 +39,8 @@ enum Command {
         #[arg(long, value_enum, default_value = "ext4")]
         fs: FileSystem,
     },
+    /// Lets syncs fail, so that the page cache lies, then cuts the power; needs root.
+    FailedSyncs(Run),
     /// The writer that the others kill.
     #[command(hide = true)]
     Child(ChildOptions),
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Kill(run) => kill(&run),
         Command::Power { run, fs } => power(&run, fs),
+        Command::FailedSyncs(run) => failed_syncs(&run),
         Command::Child(options) => child::run(&options).map(ExitCode::from),
     };
     outcome.unwrap_or_else(|error| {
@@ -105,6 +108,28 @@ fn kill(run: &Run) -> io::Result<ExitCode> {
 }
 
 fn power(run: &Run, system: FileSystem) -> io::Result<ExitCode> {
+    let Some(options) = power_options("power", run, system, 60)? else {
+        return Ok(skipped());
+    };
+    let report = power::run(&options)?;
+    Ok(close("power", options.seed, run.must_fail, &report.violations, &report))
+}
+
+fn failed_syncs(run: &Run) -> io::Result<ExitCode> {
+    let Some(options) = power_options("failed-syncs", run, FileSystem::Ext4, 20)? else {
+        return Ok(skipped());
+    };
+    let report = failed_syncs::run(&options)?;
+    Ok(close("failed-syncs", options.seed, run.must_fail, &report.violations, &report))
+}
+
+/// How disks are to be cut; `None` when they cannot be cut here.
+fn power_options(
+    harness: &str,
+    run: &Run,
+    system: FileSystem,
+    default_cuts: u32,
+) -> io::Result<Option<PowerOptions>> {
     if env::var_os(OWN_MOUNTS).is_none() && rustix::process::geteuid().is_root() {
         // With mounts of its own, nothing stays mounted whatever becomes of this process.
         let error = process::Command::new("unshare")
@@ -113,17 +138,15 @@ fn power(run: &Run, system: FileSystem) -> io::Result<ExitCode> {
             .args(env::args_os().skip(1))
             .env(OWN_MOUNTS, "1")
             .exec();
-        eprintln!("power: mounts are shared with other processes: {error}");
+        eprintln!("{harness}: mounts are shared with other processes: {error}");
     }
-    let (seed, cuts) = (run.seed(), run.rounds.unwrap_or(60));
+    let (seed, cuts) = (run.seed(), run.rounds.unwrap_or(default_cuts));
     if let Some(why) = power::unavailable(&run.folder(), system) {
-        eprintln!("power: SKIPPED all {cuts} cuts of {}: {why}", system.name());
-        let required =
-            [REQUIRE_POWER_CUTS, "CI"].into_iter().any(|name| env::var_os(name).is_some());
-        return Ok(if required { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        eprintln!("{harness}: SKIPPED all {cuts} cuts of {}: {why}", system.name());
+        return Ok(None);
     }
-    println!("power: seed {seed}, {}", system.name());
-    let report = power::run(&PowerOptions {
+    println!("{harness}: seed {seed}, {}", system.name());
+    Ok(Some(PowerOptions {
         torture: env::current_exe()?,
         folder: run.folder(),
         cuts,
@@ -131,8 +154,13 @@ fn power(run: &Run, system: FileSystem) -> io::Result<ExitCode> {
         system,
         stop_after: run.stop_after(),
         keep: !run.must_fail,
-    })?;
-    Ok(close("power", seed, run.must_fail, &report.violations, &report))
+    }))
+}
+
+/// Where it has to run, a harness that cannot has failed.
+fn skipped() -> ExitCode {
+    let required = [REQUIRE_POWER_CUTS, "CI"].into_iter().any(|name| env::var_os(name).is_some());
+    if required { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Prints what was found and the closing line; what the process answers.

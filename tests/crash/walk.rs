@@ -243,3 +243,64 @@ impl<'h> Walk<'h> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use spacefold_event_core::{Append, MemoryLog};
+
+    use super::*;
+    use crate::workload::Profile;
+
+    const SEED: u64 = 7;
+
+    fn key(writer: u32, n: u32) -> AppendKey {
+        AppendKey { writer, n, profile: Profile::Bulk }
+    }
+
+    fn events(writer: u32, n: u32) -> Vec<SpaceEvent> {
+        Workload::new(SEED).events(key(writer, n))
+    }
+
+    /// Walks a log of these appends.
+    fn walked(appends: &[&[SpaceEvent]]) -> Result<Contents, WalkError> {
+        let log = MemoryLog::new();
+        for events in appends {
+            log.append(&Append::new(events)).unwrap();
+        }
+        walk(&log, &History::new(SEED))
+    }
+
+    #[test]
+    fn whole_appends_are_found_in_their_places() {
+        let (first, second, third) = (events(1, 0), events(2, 0), events(1, 1));
+        let contents = walked(&[&first, &second, &third]).unwrap();
+        let keys: Vec<_> = contents.appends.iter().map(|append| append.key).collect();
+        assert_eq!(keys, [key(1, 0), key(2, 0), key(1, 1)]);
+        let head = first.len() + second.len() + third.len();
+        assert_eq!(contents.head(), Position::new(u64::try_from(head).unwrap()));
+        let listed: usize = contents.spaces.values().map(Vec::len).sum();
+        assert_eq!(listed, head);
+    }
+
+    #[test]
+    fn what_is_wrong_is_found() {
+        let (first, second) = (events(1, 0), events(2, 0));
+        let begin = &first[..first.len() - 1];
+        assert!(matches!(walked(&[begin]), Err(WalkError::Torn { .. })));
+        assert!(matches!(walked(&[begin, &second]), Err(WalkError::Torn { .. })));
+        assert!(matches!(walked(&[&first[1..]]), Err(WalkError::Torn { .. })));
+        let hole = [&first[..3], &first[4..]].concat();
+        assert!(matches!(
+            walked(&[&hole]),
+            Err(WalkError::Torn { .. } | WalkError::Altered { .. })
+        ));
+        let interleaved = [&first[..3], &second[..3], &first[3..]].concat();
+        assert!(matches!(walked(&[&interleaved]), Err(WalkError::Torn { .. })));
+        assert!(matches!(walked(&[&events(1, 1)]), Err(WalkError::Skipped { missing: 0, .. })));
+        let mut altered = first.clone();
+        altered[5].timestamp = Timestamp::MIN;
+        assert!(matches!(walked(&[&altered]), Err(WalkError::Altered { .. })));
+        let foreign = [SpaceEvent::space_activated("foreign")];
+        assert!(matches!(walked(&[&first, &foreign]), Err(WalkError::Foreign { .. })));
+    }
+}

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{child::ChildOptions, message::Message};
 
 /// How long a writer may say nothing before it counts as stuck.
@@ -68,9 +70,12 @@ impl Writer {
         })
     }
 
-    /// What the writer has said by now, and was not listened to.
-    pub fn said(&self) -> impl Iterator<Item = Message> {
-        self.messages.try_iter()
+    /// Sends the writer a signal.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
 
     /// Kills the writer, and gives what it had said until then.

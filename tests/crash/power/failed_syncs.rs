@@ -1,0 +1,324 @@
+//! Disks on which a sync fails once: the page cache then has what the disk has not.
+//!
+//! The image of the disk is in a memory file system that is made full at some moment, with holes
+//! where the image was all zeros: what is written there fails, and the kernel marks its pages clean
+//! all the same. Then there is room again, the store is opened in the same boot, appended to, and
+//! the power is cut.
+
+use std::{
+    fmt,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{FallocateFlags, OFlags, SeekFrom, fallocate, seek, statvfs, syncfs},
+    io::Errno,
+    process::Signal,
+};
+
+use super::{
+    Fault, PowerOptions,
+    disk::{Disk, METADATA_BYTES, tool},
+};
+use crate::{
+    check::check,
+    child::ChildOptions,
+    history::History,
+    message::{Failed, Message, Outcome},
+    moment::Moment,
+    workload::Profile,
+    writer::{Silence, Writer},
+};
+
+/// What the memory file system holds while it is not to be full.
+const ROOM: &str = "size=1g";
+/// Bytes that are read, written or freed of a file at a time; direct reads are aligned to it.
+const PAGE: usize = 4_096;
+/// Appends that a writer makes on the full disk at the most.
+const MOST_ON_FULL: u32 = 400;
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct FailedSyncsReport {
+    /// Rounds that ended with a check.
+    pub rounds: u32,
+    /// Rounds in which an append had an unknown outcome.
+    pub unknown: u32,
+    /// Rounds after which the page cache had something else of the store than the disk.
+    pub lies: u32,
+    /// Appends that were acknowledged.
+    pub acknowledged: u64,
+    /// Appends that were stored though nobody was told.
+    pub unacknowledged: usize,
+    /// What was wrong, with the image that shows it.
+    pub violations: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl fmt::Display for FailedSyncsReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} rounds, in {} an append of unknown outcome, in {} a page cache that lied; {} \
+             appends acknowledged, {} more stored whole, {} violations, {:.1} s",
+            self.rounds,
+            self.unknown,
+            self.lies,
+            self.acknowledged,
+            self.unacknowledged,
+            self.violations.len(),
+            self.took.as_secs_f64(),
+        )
+    }
+}
+
+/// Lets syncs fail, round by round, each on a disk of its own.
+///
+/// # Errors
+/// When disks or processes cannot be made; what is wrong with a store is part of the report.
+pub fn run(options: &PowerOptions) -> io::Result<FailedSyncsReport> {
+    let began = Instant::now();
+    let mut report = FailedSyncsReport::default();
+    let mut rng = fastrand::Rng::with_seed(options.seed);
+    while report.rounds < options.cuts && report.violations.len() < options.stop_after {
+        let folder =
+            tempfile::Builder::new().prefix("spacefold-power-").tempdir_in(&options.folder)?;
+        let seed = rng.u64(..);
+        match Round::new(options, folder.path(), seed)?.run(&mut rng, &mut report) {
+            Ok(()) => {}
+            Err(Fault::Io(error)) => return Err(error),
+            Err(Fault::Violation(what)) => {
+                let round = report.rounds;
+                report.violations.push(format!("round {round}: {what} (workload {seed})"));
+            }
+        }
+        report.rounds += 1;
+    }
+    report.took = began.elapsed();
+    Ok(report)
+}
+
+/// A store on a disk in a memory file system that gets full.
+struct Round<'o> {
+    options: &'o PowerOptions,
+    /// Dropped before the memory it is in.
+    disk: Disk,
+    memory: Memory,
+    store: PathBuf,
+    seed: u64,
+    history: History,
+    next_writer: u32,
+}
+
+impl<'o> Round<'o> {
+    fn new(options: &'o PowerOptions, folder: &Path, seed: u64) -> io::Result<Self> {
+        let memory = Memory::mount(folder)?;
+        let disk = Disk::new(folder, options.system)?;
+        // What the file system keeps of itself always has room.
+        let image = OpenOptions::new().write(true).open(disk.image())?;
+        fallocate(&image, FallocateFlags::empty(), 0, METADATA_BYTES)?;
+        let (store, history) = (disk.root().join("store"), History::new(seed));
+        Ok(Self { options, disk, memory, store, seed, history, next_writer: 0 })
+    }
+
+    fn run(mut self, rng: &mut fastrand::Rng, report: &mut FailedSyncsReport) -> Result<(), Fault> {
+        self.fail_syncs(rng, report)?;
+        report.lies += u32::from(self.page_cache_lies()?);
+        self.append_and_cut(rng, report)?;
+        let options = self.draw(rng).store_options();
+        let checked = check(&self.store, &options, &mut self.history)
+            .map_err(|violation| Fault::Violation(violation.to_string()))?;
+        report.unacknowledged += checked.unacknowledged;
+        Ok(())
+    }
+
+    fn draw(&mut self, rng: &mut fastrand::Rng) -> ChildOptions {
+        let child = ChildOptions::draw(&self.store, self.seed, self.next_writer, rng);
+        self.next_writer += child.threads;
+        child
+    }
+
+    /// A writer appends; in the middle of it the disk takes nothing more.
+    fn fail_syncs(
+        &mut self,
+        rng: &mut fastrand::Rng,
+        report: &mut FailedSyncsReport,
+    ) -> Result<(), Fault> {
+        let mut child = self.draw(rng);
+        child.profile = rng.choice([Profile::Small, Profile::Mixed]).unwrap_or(Profile::Small);
+        child.appends = rng.u32(20..MOST_ON_FULL);
+        let writer = Writer::start(&self.options.torture, &child)?;
+        let mut heard = Vec::new();
+        let some = Moment::Appending(rng.u64(0..40), Duration::ZERO);
+        let waited = some.wait_for(&writer, &mut heard);
+        writer.signal(Signal::STOP)?;
+        // All that is there now is on the disk; from here on there is no room.
+        syncfs(File::open(self.disk.root())?).map_err(io::Error::from)?;
+        dig_holes(self.disk.image())?;
+        self.memory.fill()?;
+        writer.signal(Signal::CONT)?;
+        let mut silence = waited.err();
+        while silence.is_none() {
+            match writer.listen() {
+                Ok(message) => heard.push(message),
+                Err(end) => silence = Some(end),
+            }
+        }
+        heard.extend(writer.kill()?);
+        self.memory.make_room()?;
+        if silence == Some(Silence::Stuck) {
+            return Err(Fault::Violation("the writer is stuck".to_owned()));
+        }
+        let unknown = |message: &Message| {
+            matches!(message, Message::Failed(Failed { outcome: Outcome::Unknown, .. }))
+        };
+        report.unknown += u32::from(heard.iter().any(unknown));
+        self.note(&heard, report);
+        Ok(())
+    }
+
+    /// Opens the store in the same boot, appends, and cuts the power.
+    fn append_and_cut(
+        &mut self,
+        rng: &mut fastrand::Rng,
+        report: &mut FailedSyncsReport,
+    ) -> Result<(), Fault> {
+        let mut child = self.draw(rng);
+        child.appends = rng.u32(1..60);
+        let writer = Writer::start(&self.options.torture, &child)?;
+        let mut heard = Vec::new();
+        let moment = Moment::Appending(rng.u64(1..30), Duration::from_micros(rng.u64(0..3_000)));
+        let waited = moment.wait_for(&writer, &mut heard);
+        self.disk.cut()?;
+        let broken = heard.iter().find(|m| matches!(m, Message::Broken(_) | Message::Failed(_)));
+        let broken = broken.map(ToString::to_string);
+        heard.extend(writer.kill()?);
+        self.disk.restart()?;
+        if let Some(what) = broken {
+            return Err(Fault::Violation(format!("there is room again, but: {what}")));
+        }
+        if waited == Err(Silence::Stuck) {
+            return Err(Fault::Violation("the writer is stuck".to_owned()));
+        }
+        self.note(&heard, report);
+        Ok(())
+    }
+
+    fn note(&mut self, heard: &[Message], report: &mut FailedSyncsReport) {
+        for message in heard {
+            if let Message::Acknowledged(acknowledged) = message {
+                report.acknowledged += 1;
+                self.history.note(*acknowledged);
+            }
+        }
+    }
+
+    /// Whether a file of the store reads otherwise from the page cache than from the disk.
+    fn page_cache_lies(&self) -> io::Result<bool> {
+        let mut files = Vec::new();
+        if self.store.is_dir() {
+            list_files(&self.store, &mut files)?;
+        }
+        for file in files {
+            if fs::read(&file)? != read_direct(&file)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// A memory file system of its own; it is unmounted when it is dropped.
+struct Memory {
+    root: PathBuf,
+}
+
+impl Memory {
+    fn mount(root: &Path) -> io::Result<Self> {
+        tool(Command::new("mount").args(["-t", "tmpfs", "-o", ROOM, "tmpfs"]).arg(root))?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// Takes all room that is left away.
+    fn fill(&self) -> io::Result<()> {
+        let found = statvfs(&self.root)?;
+        let used = (found.f_blocks - found.f_bfree) * found.f_frsize;
+        self.resize(&format!("size={used}"))
+    }
+
+    fn make_room(&self) -> io::Result<()> {
+        self.resize(ROOM)
+    }
+
+    fn resize(&self, size: &str) -> io::Result<()> {
+        tool(Command::new("mount").args(["-o", &format!("remount,{size}")]).arg(&self.root))
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // What stays busy goes when the mount namespace of this process does.
+        let _ = tool(Command::new("umount").arg("--lazy").arg(&self.root));
+    }
+}
+
+/// Frees what is all zeros in an image, behind what the file system keeps of itself.
+fn dig_holes(image: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(image)?;
+    let page_bytes = u64::try_from(PAGE).unwrap_or(u64::MAX);
+    let mut page = vec![0; PAGE];
+    let mut offset = METADATA_BYTES;
+    loop {
+        // Holes that are there already are skipped.
+        offset = match seek(&file, SeekFrom::Data(offset)) {
+            Ok(data) => data.next_multiple_of(page_bytes).max(offset),
+            Err(Errno::NXIO) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if file.read_at(&mut page, offset)? < PAGE {
+            return Ok(());
+        }
+        if page.iter().all(|byte| *byte == 0) {
+            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            fallocate(&file, hole, offset, page_bytes)?;
+        }
+        offset += page_bytes;
+    }
+}
+
+/// The regular files below a folder.
+fn list_files(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            list_files(&entry.path(), files)?;
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Reads a file past the page cache.
+fn read_direct(path: &Path) -> io::Result<Vec<u8>> {
+    let direct = i32::try_from(OFlags::DIRECT.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new().read(true).custom_flags(direct).open(path)?;
+    let mut bytes = Vec::new();
+    let mut room = vec![0; 2 * PAGE];
+    let skip = room.as_ptr().align_offset(PAGE);
+    loop {
+        let offset = u64::try_from(bytes.len()).map_err(io::Error::other)?;
+        let page = room.get_mut(skip..skip + PAGE).ok_or_else(|| io::Error::other("no page"))?;
+        let read = file.read_at(page, offset)?;
+        bytes.extend_from_slice(page.get(..read).unwrap_or(&[]));
+        if read < PAGE {
+            return Ok(bytes);
+        }
+    }
+}

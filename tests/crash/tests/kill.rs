@@ -1,0 +1,11 @@
+//! Writers that are killed at random moments, at the size of a test.
+//!
+//! `SPACEFOLD_TORTURE_ROUNDS` and `SPACEFOLD_TORTURE_SEED` make it another size, or the same again.
+
+use std::process::Command;
+
+#[test]
+fn what_was_acknowledged_survives_a_kill() {
+    let status = Command::new(env!("CARGO_BIN_EXE_torture")).arg("kill").status().unwrap();
+    assert!(status.success(), "see what it printed above");
+}
