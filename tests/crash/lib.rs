@@ -7,16 +7,26 @@
 //!   [`check`]: opens a store, and compares all that it answers with both.
 //! - [`writer`]: a child process under observation. [`moment`]: when it dies.
 //! - [`kill`]: writers killed at random moments. [`power`]: the disk cut from power under them.
+//! - [`preload`]: a writer under the recorder, which leaves [`entry`] after entry, or makes a call fail.
+//!   [`images`]: disks as a power cut may have left them, made of what was recorded. [`faults`]: calls
+//!   to the operating system that fail, one a run.
 //!
 //! The binary `torture` runs each of them; `tests/` runs each at a size that fits a test.
 
 pub mod check;
 pub mod child;
+#[path = "recorder/entry.rs"]
+pub mod entry;
+pub mod faults;
+mod folders;
 pub mod history;
+pub mod images;
 pub mod kill;
 pub mod message;
 pub mod moment;
 pub mod power;
+pub mod preload;
+
 pub mod walk;
 pub mod workload;
 pub mod writer;

@@ -11,6 +11,8 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use spacefold_crash_tests::{
     child::{self, ChildOptions},
+    faults::{self, FaultsOptions, subject},
+    images::{self, ImagesOptions},
     kill::{self, KillOptions},
     power::{self, FileSystem, PowerOptions, failed_syncs},
 };
@@ -41,6 +43,13 @@ enum Command {
     },
     /// Lets syncs fail, so that the page cache lies, then cuts the power; needs root.
     FailedSyncs(Run),
+    /// Makes disk images that a power cut could have left.
+    Images(Run),
+    /// Makes calls to the operating system fail.
+    Faults(Run),
+    /// The writer whose calls fail.
+    #[command(hide = true)]
+    Subject(ChildOptions),
     /// The writer that the others kill.
     #[command(hide = true)]
     Child(ChildOptions),
@@ -85,6 +94,9 @@ fn main() -> ExitCode {
         Command::Kill(run) => kill(&run),
         Command::Power { run, fs } => power(&run, fs),
         Command::FailedSyncs(run) => failed_syncs(&run),
+        Command::Images(run) => images(&run),
+        Command::Faults(run) => faults(&run),
+        Command::Subject(options) => subject::run(&options).map(ExitCode::from),
         Command::Child(options) => child::run(&options).map(ExitCode::from),
     };
     outcome.unwrap_or_else(|error| {
@@ -161,6 +173,36 @@ fn power_options(
 fn skipped() -> ExitCode {
     let required = [REQUIRE_POWER_CUTS, "CI"].into_iter().any(|name| env::var_os(name).is_some());
     if required { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn images(run: &Run) -> io::Result<ExitCode> {
+    let (seed, images) = (run.seed(), run.rounds.unwrap_or(1_000));
+    println!("images: seed {seed}");
+    let report = images::run(&ImagesOptions {
+        torture: env::current_exe()?,
+        folder: run.folder(),
+        images,
+        pairs: images / 5,
+        seed,
+        stop_after: run.stop_after(),
+        keep: !run.must_fail,
+    })?;
+    Ok(close("images", seed, run.must_fail, &report.violations, &report))
+}
+
+/// Without a number of rounds, some calls of each kind fail; else all, in runs of so many appends.
+fn faults(run: &Run) -> io::Result<ExitCode> {
+    let seed = run.seed();
+    println!("faults: seed {seed}");
+    let report = faults::run(&FaultsOptions {
+        torture: env::current_exe()?,
+        folder: run.folder(),
+        appends: run.rounds.unwrap_or(100),
+        every_call: run.rounds.is_some(),
+        seed,
+        stop_after: run.stop_after(),
+    })?;
+    Ok(close("faults", seed, run.must_fail, &report.violations, &report))
 }
 
 /// Prints what was found and the closing line; what the process answers.

@@ -8,7 +8,7 @@
 pub const ROOT: &str = "SPACEFOLD_RECORDER_ROOT";
 /// Names the file that entries are appended to.
 pub const LOG: &str = "SPACEFOLD_RECORDER_LOG";
-/// Names the file descriptor to which marks are written.
+/// Names the file to which marks are written.
 pub const MARKS: &str = "SPACEFOLD_RECORDER_MARKS";
 /// Says which call fails.
 pub const FAULT: &str = "SPACEFOLD_RECORDER_FAULT";
@@ -93,7 +93,7 @@ pub enum Entry {
         /// Its path.
         path: String,
     },
-    /// The process wrote this to the descriptor for marks.
+    /// The process wrote this to the file for marks.
     Mark {
         /// What it wrote.
         bytes: Vec<u8>,

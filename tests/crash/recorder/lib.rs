@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`entry::ROOT`] | the folder that is watched; without it nothing is done |
 //! | [`entry::LOG`] | the file that entries are appended to, see [`entry`]; outside of the folder |
-//! | [`entry::MARKS`] | a file descriptor: what is written to it becomes an [`entry::Entry::Mark`] |
+//! | [`entry::MARKS`] | a file outside of the folder: what is written to it becomes an [`entry::Entry::Mark`] |
 //! | [`entry::FAULT`] | which call fails, and how, see [`fault`] |
 //! | [`entry::BYTES`] | `0`: entries say that something was written, but not what |
 //!

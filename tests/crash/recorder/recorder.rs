@@ -28,7 +28,7 @@ thread_local! {
 /// What one process has of the recorder.
 struct Recorder {
     root: PathBuf,
-    marks: Option<i32>,
+    marks: Option<PathBuf>,
     fault: Option<Fault>,
     with_bytes: bool,
     log: Mutex<Option<File>>,
@@ -78,7 +78,7 @@ impl Recorder {
         let fault = env::var(entry::FAULT).ok().map(|text| {
             Fault::parse(&text).unwrap_or_else(|| stop("the fault to be planted is not understood"))
         });
-        let marks = env::var(entry::MARKS).ok().and_then(|text| text.parse().ok());
+        let marks = env::var_os(entry::MARKS).map(PathBuf::from);
         let with_bytes = env::var_os(entry::BYTES).is_none_or(|value| value != "0");
         Some(Self {
             root,
@@ -116,8 +116,10 @@ impl Session {
         set_errno(errno);
     }
 
+    /// Whether `fd` is the file that marks are written to.
     pub(crate) fn is_marks(&self, fd: i32) -> bool {
-        self.recorder.marks == Some(fd)
+        let found = || fs::read_link(format!("/proc/self/fd/{fd}")).ok();
+        self.recorder.marks.is_some() && self.recorder.marks == found()
     }
 
     pub(crate) fn keeps_bytes(&self) -> bool {
