@@ -9,7 +9,7 @@
 //! - [`kill`]: writers killed at random moments. [`power`]: the disk cut from power under them.
 //! - [`preload`]: a writer under the recorder, which leaves [`entry`] after entry, or makes a call fail.
 //!   [`images`]: disks as a power cut may have left them, made of what was recorded. [`faults`]: calls
-//!   to the operating system that fail, one a run.
+//!   to the operating system that fail, one a run. [`full_disk`]: no room.
 //!
 //! The binary `torture` runs each of them; `tests/` runs each at a size that fits a test.
 
@@ -19,6 +19,7 @@ pub mod child;
 pub mod entry;
 pub mod faults;
 mod folders;
+pub mod full_disk;
 pub mod history;
 pub mod images;
 pub mod kill;

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use spacefold_crash_tests::{
     child::{self, ChildOptions},
     faults::{self, FaultsOptions, subject},
+    full_disk::{self, FullDiskOptions},
     images::{self, ImagesOptions},
     kill::{self, KillOptions},
     power::{self, FileSystem, PowerOptions, failed_syncs},
@@ -47,6 +48,8 @@ enum Command {
     Images(Run),
     /// Makes calls to the operating system fail.
     Faults(Run),
+    /// Fills disks, and frees them again; needs root for all but file size limits.
+    FullDisk(Run),
     /// The writer whose calls fail.
     #[command(hide = true)]
     Subject(ChildOptions),
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::FailedSyncs(run) => failed_syncs(&run),
         Command::Images(run) => images(&run),
         Command::Faults(run) => faults(&run),
+        Command::FullDisk(run) => full_disk(&run),
         Command::Subject(options) => subject::run(&options).map(ExitCode::from),
         Command::Child(options) => child::run(&options).map(ExitCode::from),
     };
@@ -203,6 +207,22 @@ fn faults(run: &Run) -> io::Result<ExitCode> {
         stop_after: run.stop_after(),
     })?;
     Ok(close("faults", seed, run.must_fail, &report.violations, &report))
+}
+
+fn full_disk(run: &Run) -> io::Result<ExitCode> {
+    let seed = run.seed();
+    println!("full-disk: seed {seed}");
+    let report = full_disk::run(&FullDiskOptions {
+        torture: env::current_exe()?,
+        folder: run.folder(),
+        cycles: run.rounds.unwrap_or(1),
+        serves_when_full: false,
+        seed,
+    })?;
+    for skipped in &report.skipped {
+        eprintln!("full-disk: SKIPPED {skipped}");
+    }
+    Ok(close("full-disk", seed, run.must_fail, &report.violations, &report))
 }
 
 /// Prints what was found and the closing line; what the process answers.
