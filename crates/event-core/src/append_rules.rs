@@ -1,7 +1,8 @@
 //! Whether an append may happen: the one place that decides it, for every log.
 
-use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::VecDeque;
+mod retry_window;
+
+use rustc_hash::FxHashSet;
 
 use crate::{
     Append, AppendCondition, AppendError, Assignments, EncodedBody, EventFilter, EventId, EventLog,
@@ -9,6 +10,8 @@ use crate::{
     Revision, SpaceEvent, Timestamp,
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
 };
+
+pub use self::retry_window::RetryWindow;
 
 /// The newest positions within which a retried append is recognised by its event ids.
 pub const RETRY_WINDOW_EVENTS: usize = 1_000_000;
@@ -318,47 +321,4 @@ fn stored_run(
         next = next.next();
     }
     Ok(Receipt::new(first, next.previous(), revision, true))
-}
-
-/// The ids of the newest events with their positions, within which retries are recognised.
-#[derive(Debug)]
-pub struct RetryWindow {
-    capacity: usize,
-    positions: FxHashMap<EventId, Position>,
-    ids: VecDeque<EventId>,
-    /// The position of the newest id.
-    head: Position,
-}
-
-impl RetryWindow {
-    /// An empty window over the newest `capacity` positions of a log that is at `head`.
-    #[must_use]
-    pub fn new(capacity: usize, head: Position) -> Self {
-        Self { capacity, positions: FxHashMap::default(), ids: VecDeque::new(), head }
-    }
-
-    /// Takes in the id of the next event of the log, and lets the oldest go.
-    pub fn push(&mut self, id: EventId) {
-        self.head = self.head.next();
-        self.positions.insert(id, self.head);
-        self.ids.push_back(id);
-        while self.ids.len() > self.capacity {
-            let oldest = self.head.since(Position::new(usize_to_u64(self.ids.len()) - 1));
-            if let Some(id) = self.ids.pop_front()
-                && self.positions.get(&id) == Some(&Position::new(oldest))
-            {
-                self.positions.remove(&id);
-            }
-        }
-    }
-
-    /// Where the event with this id stands, if it is in the window.
-    #[must_use]
-    pub fn find(&self, id: EventId) -> Option<Position> {
-        self.positions.get(&id).copied()
-    }
-}
-
-fn usize_to_u64(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
