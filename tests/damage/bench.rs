@@ -1,0 +1,158 @@
+//! Runs cases in worker processes, several at a time: a hang or an abort costs one of them.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::{
+    case::{Case, Outcome},
+    report::Report,
+};
+
+/// How long a case may take before it counts as a hang: a thousand times what it takes.
+const WATCHDOG: Duration = Duration::from_secs(60);
+/// After so many cases a worker is replaced: what sled leaks when it panics goes with it.
+const CASES_OF_A_WORKER: usize = 400;
+/// How often a case goes on in another process before it counts as one that never ends well.
+const MAX_RESTARTS: usize = 3;
+const WORKERS: usize = 2;
+
+/// What is asked of a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Task {
+    /// The folder of the store's images.
+    pub store: PathBuf,
+    /// What is to be done.
+    pub case: Case,
+    /// Whether to go on with what an earlier process left.
+    pub again: bool,
+}
+
+/// A folder in memory where there is one: each case makes and removes a store.
+///
+/// # Panics
+/// When no folder can be made.
+#[must_use]
+pub fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let in_memory = tempfile::Builder::new().prefix("spacefold-damage-").tempdir_in(memory);
+    in_memory.unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// Runs every case with the worker program, on the stores whose images are in `stores`.
+///
+/// # Panics
+/// When a worker cannot be started.
+#[must_use]
+pub fn run(program: &Path, cases: &[(PathBuf, Case)]) -> Report {
+    let next = AtomicUsize::new(0);
+    let report = Mutex::new(Report::default());
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                let folder = scratch();
+                let mut worker = None;
+                let mut done = 0;
+                while let Some((store, case)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if done % CASES_OF_A_WORKER == 0 {
+                        worker = None;
+                    }
+                    done += 1;
+                    let outcome = run_case(program, folder.path(), &mut worker, store, case);
+                    report.lock().unwrap_or_else(PoisonError::into_inner).add(case, &outcome);
+                }
+            });
+        }
+    });
+    report.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run_case(
+    program: &Path,
+    scratch: &Path,
+    worker: &mut Option<Worker>,
+    store: &Path,
+    case: &Case,
+) -> Outcome {
+    for attempt in 0..=MAX_RESTARTS {
+        let again = attempt > 0;
+        let task = Task { store: store.to_owned(), case: case.clone(), again };
+        let running = worker.get_or_insert_with(|| Worker::start(program, scratch));
+        let answer = running.ask(&task);
+        match answer {
+            Ok(outcome) if outcome.restart => *worker = None,
+            Ok(mut outcome) => {
+                if again {
+                    outcome.what += ", after a restart";
+                }
+                return outcome;
+            }
+            Err(what) => {
+                *worker = None;
+                return Outcome { violations: vec![what.to_owned()], ..Outcome::default() };
+            }
+        }
+    }
+    let what = "it asks for another process every time".to_owned();
+    Outcome { violations: vec![what], ..Outcome::default() }
+}
+
+/// A worker process.
+struct Worker {
+    child: Child,
+    stdin: ChildStdin,
+    answers: Receiver<String>,
+}
+
+impl Worker {
+    fn start(program: &Path, scratch: &Path) -> Self {
+        let mut child = Command::new(program)
+            .arg(scratch)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, answers) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, stdin, answers }
+    }
+
+    fn ask(&mut self, task: &Task) -> Result<Outcome, &'static str> {
+        let line = serde_json::to_string(task).unwrap();
+        if writeln!(self.stdin, "{line}").is_err() {
+            return Err("the process was gone");
+        }
+        match self.answers.recv_timeout(WATCHDOG) {
+            Ok(line) => Ok(serde_json::from_str(&line).unwrap()),
+            Err(RecvTimeoutError::Timeout) => Err("it hangs"),
+            Err(RecvTimeoutError::Disconnected) => Err("it took the process down"),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,436 @@
+//! One case: a copy of a store is harmed, then opened or verified, and what happens is judged.
+
+use std::{
+    collections::HashMap,
+    fs,
+    ops::Range,
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+use spacefold::{
+    AppendCondition, OnDamage, OpenError, SpaceEvent, Spacefold, VerifyOptions, VerifyReport,
+    verify,
+};
+
+use crate::{
+    contents::{Contents, Likeness},
+    harm::Harm,
+    layout::{Layout, Part},
+    stores::{Kind, Store, copy_folder, files},
+};
+
+/// What is done with the harmed copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// It is opened, read, and appended to.
+    Open,
+    /// It is verified, mended where that is possible, and opened.
+    Verify,
+}
+
+/// A case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    /// Which store.
+    pub kind: Kind,
+    /// What is done to it.
+    pub harm: Harm,
+    /// What is done with it.
+    pub action: Action,
+}
+
+/// What came of a case.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// In a word or two, to be counted.
+    pub what: String,
+    /// What must not have happened.
+    pub violations: Vec<String>,
+    /// The process must be started again before anything more can be said.
+    pub restart: bool,
+}
+
+/// Messages of panics that nobody caught, since they were last taken.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Keeps the message of every panic that reaches the hook: those that the store catches from sled
+/// do not.
+pub fn watch_for_panics() {
+    panic::set_hook(Box::new(|info| {
+        let message = format!("{} in {:?}", info, std::thread::current().name());
+        PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+    }));
+}
+
+/// A store with what is worked out of its files once.
+#[derive(Debug)]
+pub struct Subject {
+    store: Store,
+    layout: Layout,
+}
+
+impl Subject {
+    /// A subject out of a store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        let layout = Layout::of(&store.image());
+        Self { store, layout }
+    }
+
+    /// Runs a case in a scratch folder. With `again` the copy that an earlier process left there
+    /// is gone on with.
+    pub fn run(&self, case: &Case, scratch: &Path, again: bool) -> Outcome {
+        let copy = scratch.join("copy");
+        if !again {
+            for left in [&copy, &scratch.join("before"), &scratch.join("beside")] {
+                let _ = fs::remove_dir_all(left);
+            }
+            copy_folder(&self.store.image(), &copy);
+            case.harm.apply(&self.store, &copy);
+        }
+        let harmed = self.layout.harmed(&case.harm, &self.store);
+        let mut trial = Trial { subject: self, case, harmed, outcome: Outcome::default() };
+        let run = panic::catch_unwind(AssertUnwindSafe(|| match case.action {
+            Action::Open => trial.open(&copy),
+            Action::Verify => trial.verify(&copy, scratch),
+        }));
+        let mut outcome = trial.outcome;
+        if run.is_err() {
+            outcome.violations.push("it panicked".to_owned());
+        }
+        let panics = std::mem::take(&mut *PANICS.lock().unwrap_or_else(PoisonError::into_inner));
+        outcome.violations.extend(panics);
+        outcome
+    }
+}
+
+/// What opening a store and reading everything gave.
+enum Opened {
+    Contents { contents: Contents, healed: u64 },
+    Refused(String),
+    ReadFailed(String),
+    Restart,
+}
+
+struct Trial<'s> {
+    subject: &'s Subject,
+    case: &'s Case,
+    harmed: Vec<(String, Range<u64>)>,
+    outcome: Outcome,
+}
+
+impl Trial<'_> {
+    fn violation(&mut self, what: impl Into<String>) {
+        self.outcome.violations.push(what.into());
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        self.subject.layout.parts_of(&self.harmed)
+    }
+
+    /// Whether what the promises rest on was harmed: anything but sled's copy and filler.
+    fn harms_journal(&self) -> bool {
+        self.parts().iter().any(|part| !matches!(part, Part::Sled | Part::Filler))
+    }
+
+    fn open(&mut self, copy: &Path) {
+        let before = stored_files(copy);
+        match open(copy, AndThen::Append) {
+            Opened::Restart => self.outcome.restart = true,
+            Opened::Refused(name) => {
+                if !self.harms_journal() {
+                    self.violation(format!("refused though the journal is intact: {name}"));
+                }
+                if let Some(file) = difference(&before, &stored_files(copy)) {
+                    self.violation(format!("refused with {name}, yet {file} has changed"));
+                }
+                self.outcome.what = format!("refused: {name}");
+            }
+            Opened::ReadFailed(why) => {
+                if !self.harms_journal() {
+                    self.violation(format!("does not read though the journal is intact: {why}"));
+                }
+                self.outcome.what = "opened, reading refused".to_owned();
+            }
+            Opened::Contents { contents, healed } => {
+                let verdict = self.judge(&contents);
+                let how = if healed > self.healed_before() { ", sled's copy made anew" } else { "" };
+                self.outcome.what = format!("{verdict}{how}");
+            }
+        }
+    }
+
+    /// Judges contents that were read without an error.
+    fn judge(&mut self, contents: &Contents) -> &'static str {
+        match contents.likeness(&self.subject.store.contents) {
+            Likeness::Identical => "identical",
+            Likeness::EndsAfter(end) => {
+                let least = self.least_end();
+                if self.case.kind.is_closed() || end < least {
+                    self.violation(format!("it ends after {end} events without an error, {least} are certain"));
+                }
+                "ends early, nothing witnessed the rest"
+            }
+            Likeness::Different => {
+                let end = contents.events.len();
+                self.violation(format!("other contents without an error, {end} events"));
+                "different"
+            }
+        }
+    }
+
+    /// Up to where events of a killed store must be there, or an error: what HEAD or a frame that
+    /// is left says was synced, and what stands before the harm.
+    fn least_end(&self) -> u64 {
+        let layout = &self.subject.layout;
+        let head_is_harmed = self.parts().contains(&Part::Head);
+        let mut least = if head_is_harmed { 0 } else { layout.durable_head };
+        let mut contiguous = layout.sealed_through;
+        for frame in &layout.frames {
+            let is_left = !layout.is_touched(frame, &self.harmed);
+            if is_left {
+                least = least.max(frame.synced_through);
+                if frame.first <= contiguous + 1 {
+                    contiguous = contiguous.max(frame.last);
+                }
+            }
+        }
+        least.max(contiguous)
+    }
+
+    /// Whether sled's copy has what was harmed: then it must be mended.
+    fn is_mendable(&self) -> bool {
+        let through = self.subject.store.sled_through;
+        let layout = &self.subject.layout;
+        let frames_in_sled = layout
+            .frames
+            .iter()
+            .filter(|frame| layout.is_touched(frame, &self.harmed))
+            .all(|frame| frame.last <= through || !self.is_in_harm(frame));
+        let one_slot = !self.harmed.iter().any(|(file, bytes)| file == "HEAD" && bytes.end - bytes.start > 4_096);
+        self.case.kind.is_closed() && frames_in_sled && one_slot && !self.parts().contains(&Part::Sled)
+    }
+
+    fn is_in_harm(&self, frame: &crate::layout::Frame) -> bool {
+        self.harmed.iter().any(|(file, bytes)| {
+            *file == frame.file && bytes.start < frame.end && frame.start < bytes.end
+        })
+    }
+
+    fn verify(&mut self, copy: &Path, scratch: &Path) {
+        let before = scratch.join("before");
+        if !before.exists() {
+            copy_folder_with_links(copy, &before);
+        }
+        let found = match check(copy, OnDamage::Report) {
+            Checked::Restart => return self.outcome.restart = true,
+            checked => checked,
+        };
+        self.compare_with_opening(&found, &before, scratch);
+        if self.outcome.restart {
+            return;
+        }
+        let is_damaged = match &found {
+            Checked::Report(report) => !report.problems.is_empty(),
+            _ => true,
+        };
+        let word = match &found {
+            Checked::Refused(name) => format!("refused: {name}"),
+            Checked::Report(report) => {
+                report.problems.first().map_or("clean".to_owned(), |problem| problem.kind.to_owned())
+            }
+            Checked::Restart => return,
+        };
+        if !is_damaged {
+            self.outcome.what = "clean".to_owned();
+            return;
+        }
+        let _ = fs::remove_dir_all(copy);
+        copy_folder_with_links(&before, copy);
+        self.mend(copy, &word);
+    }
+
+    /// Verifying agrees with what was done, and with what opening makes of it.
+    fn compare_with_opening(&mut self, found: &Checked, before: &Path, scratch: &Path) {
+        let parts = self.parts();
+        let is_damaged = !matches!(found, Checked::Report(report) if report.problems.is_empty());
+        let harms_journal = self.harms_journal();
+        if harms_journal && self.case.kind.is_closed() && !is_damaged {
+            self.violation(format!("verify finds nothing wrong with {parts:?}"));
+        }
+        if !harms_journal && !parts.contains(&Part::Sled) && is_damaged {
+            self.violation(format!("verify reports damage where there is none: {found:?}"));
+        }
+        if !is_damaged || !harms_journal {
+            let beside = scratch.join("beside");
+            let _ = fs::remove_dir_all(&beside);
+            copy_folder_with_links(before, &beside);
+            match open(&beside, AndThen::Nothing) {
+                Opened::Restart => self.outcome.restart = true,
+                Opened::Refused(name) if !is_damaged => {
+                    self.violation(format!("verify finds nothing wrong, opening refuses: {name}"));
+                }
+                Opened::ReadFailed(why) if !is_damaged => {
+                    self.violation(format!("verify finds nothing wrong, reading fails: {why}"));
+                }
+                Opened::Refused(_) | Opened::ReadFailed(_) => {}
+                Opened::Contents { contents, healed } => {
+                    self.judge(&contents);
+                    let has_healed = healed > self.healed_before();
+                    if has_healed != is_damaged {
+                        self.violation(format!("opening healed: {has_healed}, verify: {found:?}"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn mend(&mut self, copy: &Path, found: &str) {
+        let before = stored_files(copy);
+        let report = match check(copy, OnDamage::Heal) {
+            Checked::Restart => return self.outcome.restart = true,
+            Checked::Refused(name) => {
+                if self.is_mendable() {
+                    self.violation(format!("verify --heal refuses what one copy has: {name}"));
+                }
+                if let Some(file) = difference(&before, &stored_files(copy)) {
+                    self.violation(format!("verify --heal refused, yet {file} has changed"));
+                }
+                self.outcome.what = format!("{found}, heal refused: {name}");
+                return;
+            }
+            Checked::Report(report) => report,
+        };
+        if !report.is_ok() {
+            if self.is_mendable() {
+                self.violation(format!("verify --heal does not mend what one copy has: {report:?}"));
+            }
+            if !self.parts().contains(&Part::Head)
+                && let Some(file) = difference(&before, &stored_files(copy))
+            {
+                self.violation(format!("nothing was mended, yet {file} has changed"));
+            }
+            self.outcome.what = format!("{found}, not mendable");
+            return;
+        }
+        match open(copy, AndThen::Append) {
+            Opened::Restart => self.outcome.restart = true,
+            Opened::Contents { contents, .. } => {
+                let verdict = self.judge(&contents);
+                self.outcome.what = format!("{found}, mended: {verdict}");
+            }
+            Opened::Refused(why) | Opened::ReadFailed(why) => {
+                self.violation(format!("said to be mended, but: {why}"));
+            }
+        }
+        match check(copy, OnDamage::Report) {
+            Checked::Report(report) if report.problems.is_empty() => {}
+            other => self.violation(format!("said to be mended, then verified: {other:?}")),
+        }
+    }
+
+    /// How often the undamaged store has healed itself.
+    fn healed_before(&self) -> u64 {
+        self.subject.layout.healed
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AndThen {
+    Nothing,
+    Append,
+}
+
+/// Opens a store, reads everything, and appends once more.
+fn open(path: &Path, and_then: AndThen) -> Opened {
+    let spaces = match Spacefold::open_existing(path) {
+        Ok(spaces) => spaces,
+        Err(OpenError::ProcessRestartRequired { .. }) => return Opened::Restart,
+        Err(error) => return Opened::Refused(name_of(&error)),
+    };
+    let contents = match Contents::of(&spaces) {
+        Ok(contents) => contents,
+        Err(why) if wants_restart(&why) => return Opened::Restart,
+        Err(why) => return Opened::ReadFailed(why),
+    };
+    let healed = spaces.info().healed;
+    if and_then == AndThen::Append {
+        let event = SpaceEvent::space_archived("space-1");
+        match spaces.append([event], AppendCondition::none()) {
+            Ok(receipt) if receipt.position().get() == contents.events.len() as u64 + 1 => {}
+            Ok(receipt) => return Opened::ReadFailed(format!("appended at {}", receipt.position())),
+            Err(error) => return Opened::ReadFailed(error.to_string()),
+        }
+    }
+    match spaces.close() {
+        Ok(()) => Opened::Contents { contents, healed },
+        Err(error) if wants_restart(&error.to_string()) => Opened::Restart,
+        Err(error) => Opened::ReadFailed(error.to_string()),
+    }
+}
+
+#[derive(Debug)]
+enum Checked {
+    Report(VerifyReport),
+    Refused(String),
+    Restart,
+}
+
+fn check(path: &Path, damage: OnDamage) -> Checked {
+    match verify(path, VerifyOptions { damage, ..VerifyOptions::default() }) {
+        Ok(report) if report.problems.iter().any(|problem| wants_restart(&problem.detail)) => {
+            Checked::Restart
+        }
+        Ok(report) => Checked::Report(report),
+        Err(OpenError::ProcessRestartRequired { .. }) => Checked::Restart,
+        Err(error) => Checked::Refused(name_of(&error)),
+    }
+}
+
+/// The one thing that a message is asked for: sled has died in this process. Where it turns up in
+/// an error of another type, its text is all there is.
+fn wants_restart(message: &str) -> bool {
+    message.contains("restart the process")
+}
+
+fn name_of(error: &OpenError) -> String {
+    match error {
+        OpenError::JournalDamaged { .. } => "JournalDamaged".to_owned(),
+        OpenError::NotAStore { .. } => "NotAStore".to_owned(),
+        OpenError::NoStore { .. } => "NoStore".to_owned(),
+        OpenError::UnknownFormat { .. } => "UnknownFormat".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The files that a refusal must leave as they are: all but the lock and sled's.
+fn stored_files(folder: &Path) -> HashMap<String, Vec<u8>> {
+    let own = |name: &String| name != "LOCK" && !name.starts_with("sled");
+    let read = |name: String| (name.clone(), fs::read(folder.join(&name)).unwrap_or_default());
+    files(folder).into_iter().filter(own).map(read).collect()
+}
+
+fn difference(
+    before: &HashMap<String, Vec<u8>>,
+    after: &HashMap<String, Vec<u8>>,
+) -> Option<String> {
+    let names = before.keys().chain(after.keys());
+    names.into_iter().find(|name| before.get(*name) != after.get(*name)).cloned()
+}
+
+/// Copies a folder in which there may be links to nowhere.
+fn copy_folder_with_links(from: &Path, to: &Path) {
+    let sled = from.join("sled");
+    match fs::read_link(&sled) {
+        Ok(target) => {
+            fs::remove_file(&sled).unwrap();
+            copy_folder(from, to);
+            std::os::unix::fs::symlink(&target, to.join("sled")).unwrap();
+            std::os::unix::fs::symlink(target, sled).unwrap();
+        }
+        Err(_) => copy_folder(from, to),
+    }
+}

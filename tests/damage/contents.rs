@@ -1,0 +1,67 @@
+//! Everything that a store answers with.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use spacefold::{EventLog, Position, Read, Spacefold};
+
+/// The events of a store, and the states that they fold to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// Every event in order: the interchange form with position, revision and recording time.
+    pub events: Vec<String>,
+    /// The hash of the state of each space.
+    pub states: BTreeMap<String, String>,
+}
+
+/// How contents compare with those that are expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    /// The same, events and states.
+    Identical,
+    /// The events end after so many; up to there they are the same.
+    EndsAfter(u64),
+    /// Other events, or other states.
+    Different,
+}
+
+impl Contents {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// What the store answered instead.
+    pub fn of(spaces: &Spacefold) -> Result<Self, String> {
+        let log = spaces.log();
+        let mut events = Vec::new();
+        let mut next = Position::new(1);
+        while next <= log.durable_head() {
+            let page = log.read(&Read::from(next)).map_err(|error| error.to_string())?;
+            for event in page.events() {
+                let event = event.map_err(|error| error.to_string())?;
+                events.push(event.to_owned_event().to_json());
+            }
+            if page.next() <= next {
+                return Err(format!("a read that gets nowhere at {next}"));
+            }
+            next = page.next();
+        }
+        let snapshots = spaces.snapshot_all().map_err(|error| error.to_string())?;
+        let states = snapshots.iter().map(|snapshot| {
+            (snapshot.space_id().to_owned(), snapshot.state().state_hash().to_string())
+        });
+        Ok(Self { events, states: states.collect() })
+    }
+
+    /// Compares with what is expected.
+    #[must_use]
+    pub fn likeness(&self, expected: &Self) -> Likeness {
+        if self == expected {
+            return Likeness::Identical;
+        }
+        let is_shorter = self.events.len() < expected.events.len();
+        if is_shorter && expected.events.starts_with(&self.events) {
+            return Likeness::EndsAfter(self.events.len() as u64);
+        }
+        Likeness::Different
+    }
+}

@@ -1,0 +1,207 @@
+//! Damage to the files of a store is healed or reported, never hidden; and `verify` tells the
+//! truth about it.
+//!
+//! `SPACEFOLD_DAMAGE=all` runs every byte with every bit; `SPACEFOLD_DAMAGE_SEED` chooses others.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+use damage::{
+    bench,
+    case::{Action, Case},
+    harm::Harm,
+    layout::{Layout, Part},
+    random::{Random, seed},
+    stores::{Kind, Store},
+};
+use tempfile::TempDir;
+
+const PAGE: u64 = 4_096;
+const SECTOR: u64 = 512;
+
+static WORKER: &str = env!("CARGO_BIN_EXE_damage-worker");
+
+struct Stores {
+    _folder: TempDir,
+    stores: Vec<(PathBuf, Store)>,
+}
+
+static STORES: LazyLock<Stores> = LazyLock::new(|| {
+    let folder = bench::scratch();
+    let make = |kind: Kind| {
+        let path = folder.path().join(format!("{kind:?}"));
+        let store = Store::make(kind, &path);
+        (path, store)
+    };
+    let stores = Kind::ALL.into_iter().map(make).collect();
+    Stores { _folder: folder, stores }
+});
+
+fn all() -> bool {
+    std::env::var("SPACEFOLD_DAMAGE").is_ok_and(|set| set == "all")
+}
+
+/// Makes cases for one store.
+struct Cases {
+    store: Store,
+    layout: Layout,
+    random: Random,
+    harms: Vec<Harm>,
+}
+
+impl Cases {
+    fn new(store: Store) -> Self {
+        let layout = Layout::of(&store.image());
+        Self { store, layout, random: Random::new(seed()), harms: Vec::new() }
+    }
+
+    fn flip(&mut self, file: &str, offset: u64, bit: u8) {
+        self.harms.push(Harm::Flip { file: file.to_owned(), offset, bit });
+    }
+
+    /// One bit of every byte that holds data; of sled's files and of long runs of one byte, of
+    /// some only.
+    fn flips(&mut self) {
+        for (file, range, part) in self.layout.parts.clone() {
+            let bytes = std::fs::read(self.store.image().join(&file)).unwrap();
+            let stride = match part {
+                Part::Filler => continue,
+                _ if all() => 1,
+                Part::Sled => (range.end - range.start).div_ceil(60).max(1),
+                _ => 1,
+            };
+            let mut at = range.start;
+            while at < range.end {
+                if all() && part != Part::Sled {
+                    (0..8).for_each(|bit| self.flip(&file, at, bit));
+                } else {
+                    let bit = self.random.below(8) as u8;
+                    self.flip(&file, at, bit);
+                }
+                at += if all() { 1 } else { stride.max(run_of_one_byte(&bytes, at, range.end)) };
+            }
+        }
+    }
+
+    fn flips_in_filler(&mut self, count: u64) {
+        let filler: Vec<(String, Range<u64>)> = self
+            .layout
+            .parts
+            .iter()
+            .filter(|(_, _, part)| *part == Part::Filler)
+            .map(|(file, range, _)| (file.clone(), range.clone()))
+            .collect();
+        let total: u64 = filler.iter().map(|(_, range)| range.end - range.start).sum();
+        for _ in 0..count.min(total) {
+            let mut at = self.random.below(total);
+            for (file, range) in &filler {
+                let len = range.end - range.start;
+                if at < len {
+                    let bit = self.random.below(8) as u8;
+                    self.flip(file, range.start + at, bit);
+                    break;
+                }
+                at -= len;
+            }
+        }
+    }
+
+    /// The file ends at every 512 bytes, and 4 KiB pages are zeros.
+    fn cuts_and_zeroed_pages(&mut self) {
+        let mut lengths: Vec<(String, u64)> = self.layout.lengths.clone().into_iter().collect();
+        lengths.sort();
+        for (file, len) in lengths {
+            let bytes = std::fs::read(self.store.image().join(&file)).unwrap();
+            // Room ahead is zeros: what matters ends where the last other byte is.
+            let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64 + 1);
+            let most = if all() { u64::MAX } else { 40 };
+            let cuts = used.div_ceil(SECTOR).max(1);
+            let stride = cuts.div_ceil(most).max(1);
+            for number in (0..cuts).step_by(stride as usize) {
+                self.harms.push(Harm::Cut { file: file.clone(), len: number * SECTOR });
+            }
+            if len > 0 {
+                self.harms.push(Harm::Cut { file: file.clone(), len: len - 1 });
+            }
+            let pages = used.div_ceil(PAGE);
+            let stride = pages.div_ceil(most).max(1);
+            for number in (0..pages).step_by(stride as usize) {
+                let offset = number * PAGE;
+                let page = PAGE.min(len - offset);
+                self.harms.push(Harm::Zero { file: file.clone(), offset, len: page });
+            }
+        }
+    }
+
+    fn missing_swapped_and_older_files(&mut self) {
+        let mut names: Vec<String> = self.layout.lengths.keys().cloned().collect();
+        names.sort();
+        for file in names {
+            self.harms.push(Harm::Missing { file: file.clone() });
+            if self.store.other().join(&file).is_file() {
+                self.harms.push(Harm::FromOther { file: file.clone() });
+            }
+            if self.store.older().join(&file).is_file() {
+                self.harms.push(Harm::Older { file });
+            }
+        }
+    }
+
+    /// Every harm with every `stride`-th also verified.
+    fn cases(self, stride: usize) -> Vec<Case> {
+        let kind = self.store.kind;
+        let both = self.harms.into_iter().enumerate().flat_map(|(number, harm)| {
+            let verified = number % stride == 0;
+            let open = Case { kind, harm: harm.clone(), action: Action::Open };
+            let verify = verified.then_some(Case { kind, harm, action: Action::Verify });
+            std::iter::once(open).chain(verify)
+        });
+        both.collect()
+    }
+}
+
+/// In a run of one byte longer than a header has zeros, every 64th byte is enough.
+fn run_of_one_byte(bytes: &[u8], at: u64, end: u64) -> u64 {
+    let bytes = &bytes[at as usize..end as usize];
+    let run = bytes.iter().take_while(|byte| **byte == bytes[0]).count() as u64;
+    if run > 64 { 64 } else { 1 }
+}
+
+fn run(name: &str, stride: usize, make: impl Fn(&mut Cases)) {
+    let mut cases: Vec<(PathBuf, Case)> = Vec::new();
+    for (path, store) in &STORES.stores {
+        let mut made = Cases::new(store.clone());
+        make(&mut made);
+        cases.extend(made.cases(stride).into_iter().map(|case| (path.clone(), case)));
+    }
+    bench::run(Path::new(WORKER), &cases).conclude(name, seed());
+}
+
+#[test]
+fn a_store_that_nothing_happened_to_is_identical_and_clean() {
+    run("undamaged", 1, |cases| cases.harms.push(Harm::None));
+}
+
+#[test]
+fn flipped_bits_are_healed_or_reported() {
+    run("flipped bits", 8, Cases::flips);
+}
+
+#[test]
+fn flipped_bits_in_filler_change_nothing() {
+    let count = if all() { 10_000 } else { 250 };
+    run("flipped bits in filler", 8, |cases| cases.flips_in_filler(count));
+}
+
+#[test]
+fn cut_files_and_zeroed_pages_are_healed_or_reported() {
+    run("cuts and zeroed pages", 4, Cases::cuts_and_zeroed_pages);
+}
+
+#[test]
+fn missing_swapped_and_older_files_are_healed_or_reported() {
+    run("missing, swapped and older files", 1, Cases::missing_swapped_and_older_files);
+}
