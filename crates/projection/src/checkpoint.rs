@@ -6,11 +6,12 @@
 //! in are skipped when the fold goes on from the marker.
 //!
 //! Marker, under [`MARKER_KEY`]: projection version (u32), generation, position, number of spaces
-//! (u64 each), event id at that position (16 bytes), BLAKE3 of all before. Blob, under
+//! (u64 each), event id at that position (16 bytes), when that event was recorded (i64), BLAKE3 of
+//! all before. Blob, under
 //! [`blob_key`]: projection version (u32), revision (u64), the encoded state, BLAKE3 of all
 //! before. All numbers are little endian.
 
-use spacefold_event_core::{EventId, EventLog, Position, Read, ReadError, Revision};
+use spacefold_event_core::{EventId, EventLog, Position, Read, ReadError, Revision, Timestamp};
 
 use crate::{SpaceState, SpaceStates};
 
@@ -40,9 +41,23 @@ pub(crate) struct Marker {
     /// The position that they are folded up to.
     pub(crate) position: Position,
     /// The event there, which tells one log from another.
-    pub(crate) event_id: EventId,
+    pub(crate) event: LastEvent,
     /// How many spaces there are at that position.
     pub(crate) spaces: u64,
+}
+
+/// An event of a log, and when the log took it: a log that was imported from another has events of
+/// the same ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastEvent {
+    pub(crate) id: EventId,
+    pub(crate) recorded_at: Timestamp,
+}
+
+impl LastEvent {
+    /// Where no event is folded yet.
+    pub(crate) const NONE: Self =
+        Self { id: EventId::from_bytes([0; EventId::LEN]), recorded_at: Timestamp::MIN };
 }
 
 impl Marker {
@@ -51,7 +66,8 @@ impl Marker {
         for number in [self.generation, self.position.get(), self.spaces] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
-        bytes.extend_from_slice(self.event_id.as_bytes());
+        bytes.extend_from_slice(self.event.id.as_bytes());
+        bytes.extend_from_slice(&self.event.recorded_at.as_micros().to_le_bytes());
         seal(bytes)
     }
 
@@ -62,8 +78,10 @@ impl Marker {
         let generation = u64::from_le_bytes(take(&mut rest)?);
         let position = Position::new(u64::from_le_bytes(take(&mut rest)?));
         let spaces = u64::from_le_bytes(take(&mut rest)?);
-        let event_id = EventId::from_bytes(take(&mut rest)?);
-        let marker = Self { generation, position, event_id, spaces };
+        let id = EventId::from_bytes(take(&mut rest)?);
+        let recorded_at = Timestamp::from_micros(i64::from_le_bytes(take(&mut rest)?))?;
+        let event = LastEvent { id, recorded_at };
+        let marker = Self { generation, position, event, spaces };
         (version == SpaceStates::VERSION && rest.is_empty()).then_some(marker)
     }
 
@@ -75,17 +93,18 @@ impl Marker {
         if self.position > log.durable_head() {
             return Ok(false);
         }
-        Ok(event_id_at(log, self.position)? == Some(self.event_id))
+        Ok(event_at(log, self.position)? == Some(self.event))
     }
 }
 
-/// The id of the event at a position.
-pub(crate) fn event_id_at(
+/// The event at a position.
+pub(crate) fn event_at(
     log: &dyn EventLog,
     position: Position,
-) -> Result<Option<EventId>, ReadError> {
+) -> Result<Option<LastEvent>, ReadError> {
     let page = log.read(&Read::from(position).to(position).limit(1))?;
-    Ok(page.envelopes().next().map(|event| event.event_id))
+    let found = page.envelopes().next();
+    Ok(found.map(|event| LastEvent { id: event.event_id, recorded_at: event.recorded_at }))
 }
 
 /// The key of every blob of a generation begins with this.
@@ -164,7 +183,10 @@ mod tests {
         let marker = Marker {
             generation: 3,
             position: Position::new(77),
-            event_id: EventId::from_bytes([7; 16]),
+            event: LastEvent {
+                id: EventId::from_bytes([7; 16]),
+                recorded_at: Timestamp::from_micros(5).unwrap(),
+            },
             spaces: 2,
         };
         let bytes = marker.encode();
@@ -195,12 +217,8 @@ mod tests {
         let key = blob_key(0x2f2f, "a/b\u{e9}");
         assert_eq!(parse_blob_key(&key), Some((0x2f2f, "a/b\u{e9}")));
         assert_eq!(parse_blob_key(MARKER_KEY), None);
-        let marker = Marker {
-            generation: 9,
-            position: Position::START,
-            event_id: EventId::from_bytes([0; 16]),
-            spaces: 0,
-        };
+        let marker =
+            Marker { generation: 9, position: Position::START, event: LastEvent::NONE, spaces: 0 };
         assert_eq!(unused_generation(std::slice::from_ref(&key), Some(&marker)), 0x2f30);
         assert_eq!(unused_generation(&[], Some(&marker)), 10);
         assert_eq!(unused_generation(&[], None), 1);

@@ -5,13 +5,13 @@ mod fold;
 
 use std::{num::NonZeroUsize, time::Instant};
 
-use spacefold_event_core::{EventId, EventLog, Position, ReadError, StateStore, StorageError};
+use spacefold_event_core::{EventLog, Position, ReadError, StateStore, StorageError};
 
 pub use self::divergence::Divergence;
 use crate::{
     Projection, SpaceStates, StateHash,
     checkpoint::{
-        BLOB_PREFIX, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob, event_id_at,
+        BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob, event_at,
         generation_prefix, parse_blob_key, unused_generation,
     },
     live_states::{fold_log, sweep},
@@ -236,14 +236,14 @@ fn replace(
     for state in states.sorted() {
         store.put(&blob_key(generation, state.space_id()), &encode_blob(state))?;
     }
-    let event_id = match head {
+    let event = match head {
         Position::START => None,
-        head => event_id_at(log, head)?,
+        head => event_at(log, head)?,
     };
     let marker = Marker {
         generation,
         position: head,
-        event_id: event_id.unwrap_or(EventId::from_bytes([0; EventId::LEN])),
+        event: event.unwrap_or(LastEvent::NONE),
         spaces: count(states),
     };
     store.put(MARKER_KEY, &marker.encode())?;

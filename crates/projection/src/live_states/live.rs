@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use rustc_hash::FxHashMap;
 use spacefold_event_core::{
-    EventId, EventLog, Position, RecordedEventRef, Revision, StateStore, StorageError,
+    EventLog, Position, RecordedEventRef, Revision, StateStore, StorageError,
 };
 
 use super::{
@@ -14,8 +14,8 @@ use super::{
 use crate::{
     SpaceState,
     checkpoint::{
-        BLOB_PREFIX, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob, generation_prefix,
-        parse_blob_key, unused_generation,
+        BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob,
+        generation_prefix, parse_blob_key, unused_generation,
     },
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Live {
     /// The last position that is folded.
     pub(super) position: Position,
     /// The event there.
-    event_id: EventId,
+    event: LastEvent,
     /// How many spaces there are at that position, loaded or not.
     space_count: u64,
     spaces: FxHashMap<String, Loaded>,
@@ -51,7 +51,7 @@ impl Live {
         {
             return Ok(Self {
                 position: marker.position,
-                event_id: marker.event_id,
+                event: marker.event,
                 space_count: marker.spaces,
                 spaces: FxHashMap::default(),
                 generation: marker.generation,
@@ -69,7 +69,7 @@ impl Live {
     fn empty(generation: u64, marker: Option<Vec<u8>>) -> Self {
         Self {
             position: Position::START,
-            event_id: EventId::from_bytes([0; EventId::LEN]),
+            event: LastEvent::NONE,
             space_count: 0,
             spaces: FxHashMap::default(),
             generation,
@@ -116,7 +116,7 @@ impl Live {
         }
         self.space_count += u64::from(is_new);
         self.position = event.position;
-        self.event_id = event.event_id;
+        self.event = LastEvent { id: event.event_id, recorded_at: event.recorded_at };
         Ok(())
     }
 
@@ -211,7 +211,7 @@ impl Live {
         let marker = Marker {
             generation: self.generation,
             position: self.position,
-            event_id: self.event_id,
+            event: self.event,
             spaces: self.space_count,
         };
         let bytes = marker.encode();

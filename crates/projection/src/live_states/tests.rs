@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    EventLog, MemoryLog, MemoryStateStore, Position, SpaceEvent, StateStore, Timestamp,
+    Append, EventLog, MemoryLog, MemoryStateStore, Position, SpaceEvent, StateStore, Timestamp,
 };
 
 use super::*;
@@ -235,6 +235,21 @@ fn states_of_another_log_are_not_taken() {
     states.catch_up().unwrap();
     states.save().unwrap();
     assert_eq!(store.keys(BLOB_PREFIX).unwrap(), [blob_key(2, "s")], "the others were swept");
+    agree(&over(&log, &store), &log);
+}
+
+#[test]
+fn states_of_a_log_with_the_same_events_at_other_times_are_not_taken() {
+    // As an import makes it: the ids of the events stay.
+    let store = Arc::new(MemoryStateStore::new());
+    let events = sample();
+    let states = over(&log_of(events.clone()), &store);
+    states.catch_up().unwrap();
+    states.save().unwrap();
+    let log = Arc::new(MemoryLog::new());
+    let times: Vec<Timestamp> = (0..).map(recorded_at).take(events.len()).collect();
+    let append = Append::new(&events).recorded_at(&times);
+    log.append(&append).unwrap();
     agree(&over(&log, &store), &log);
 }
 
