@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, ops::Range, path::Path};
 
 use crate::{
     harm::Harm,
-    stores::{files, Store},
+    stores::{Store, files},
 };
 
 const ALIGNMENT: usize = 512;
@@ -60,6 +60,8 @@ pub struct Layout {
     pub durable_head: u64,
     /// How often the store has healed itself, as HEAD's newest slot has it.
     pub healed: u64,
+    /// Where HEAD's newest slot is.
+    pub newest_slot: Range<u64>,
     /// The position up to which sealed files go.
     pub sealed_through: u64,
 }
@@ -77,7 +79,7 @@ impl Layout {
             let bytes = fs::read(store.join(&file)).unwrap();
             layout.lengths.insert(file.clone(), bytes.len() as u64);
             if file == "HEAD" {
-                (layout.durable_head, layout.healed) = newest_slot(&bytes);
+                layout.read_head(&bytes);
             } else if file.starts_with("journal/") && bytes.starts_with(b"SFJF") {
                 headers.push(file.clone());
                 layout.frames.extend(frames(&file, &bytes));
@@ -88,6 +90,14 @@ impl Layout {
         layout.keep_live_frames();
         layout.divide(&headers);
         layout
+    }
+
+    fn read_head(&mut self, bytes: &[u8]) {
+        let newest = [0, PAGE].into_iter().max_by_key(|at| u64_at(bytes, *at as usize + 16));
+        let start = newest.unwrap_or(0);
+        self.newest_slot = start..start + SLOT;
+        self.durable_head = u64_at(bytes, start as usize + 48);
+        self.healed = u64_at(bytes, start as usize + 104);
     }
 
     /// Of several frames for one position the newest counts: files are used again.
@@ -147,10 +157,14 @@ impl Layout {
                 changed.map(|at| (file.clone(), at..at + 1)).collect()
             }
             Harm::Older { .. } | Harm::FromOther { .. } => {
-                let from = if matches!(harm, Harm::Older { .. }) { store.older() } else { store.other() };
-                differences(&fs::read(from.join(&file)).unwrap(), &fs::read(store.image().join(&file)).unwrap())
-                    .map(|at| (file.clone(), at..at + 1))
-                    .collect()
+                let from =
+                    if matches!(harm, Harm::Older { .. }) { store.older() } else { store.other() };
+                differences(
+                    &fs::read(from.join(&file)).unwrap(),
+                    &fs::read(store.image().join(&file)).unwrap(),
+                )
+                .map(|at| (file.clone(), at..at + 1))
+                .collect()
             }
             Harm::Missing { .. } | Harm::Noise { .. } => vec![(file, 0..len)],
             Harm::Sled(_) => {
@@ -183,9 +197,9 @@ impl Layout {
 }
 
 fn overlaps(harmed: &[(String, Range<u64>)], file: &str, range: &Range<u64>) -> bool {
-    harmed.iter().any(|(other, bytes)| {
-        other == file && bytes.start < range.end && range.start < bytes.end
-    })
+    harmed
+        .iter()
+        .any(|(other, bytes)| other == file && bytes.start < range.end && range.start < bytes.end)
 }
 
 fn differences<'b>(one: &'b [u8], other: &'b [u8]) -> impl Iterator<Item = u64> + 'b {
@@ -216,14 +230,6 @@ fn frames(file: &str, bytes: &[u8]) -> Vec<Frame> {
         at = end;
     }
     found
-}
-
-/// The durable head, and how often the store healed itself.
-fn newest_slot(bytes: &[u8]) -> (u64, u64) {
-    let slots = [0, PAGE as usize].map(|at| {
-        (u64_at(bytes, at + 16), (u64_at(bytes, at + 48), u64_at(bytes, at + 104)))
-    });
-    slots.into_iter().max().map_or((0, 0), |(_, found)| found)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u64 {

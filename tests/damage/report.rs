@@ -21,7 +21,8 @@ impl Report {
     pub fn add(&mut self, case: &Case, outcome: &Outcome) {
         self.cases += 1;
         let action = format!("{:?}", case.action).to_lowercase();
-        let what = format!("{:?}: {action} after {}: {}", case.kind, case.harm.kind(), outcome.what);
+        let what =
+            format!("{:?}: {action} after {}: {}", case.kind, case.harm.kind(), outcome.what);
         *self.counts.entry(what).or_default() += 1;
         for violation in &outcome.violations {
             self.violated += 1;

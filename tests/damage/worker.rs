@@ -1,6 +1,10 @@
 //! The process in which cases run: a case a line comes in, an outcome a line goes out.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test harness: a panic is a finding")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test harness: a panic is a finding"
+)]
 
 use std::{
     collections::HashMap,
