@@ -14,7 +14,9 @@
 
 use std::collections::BTreeSet;
 
-use spacefold_event_core::{EventType, Object, Position, Revision, Timestamp, Value};
+use spacefold_event_core::{
+    EventType, MAX_APPEND_BYTES, Object, Position, Revision, Timestamp, Value,
+};
 
 use super::{
     Anomalies, Anomaly, AnomalyReason, Conflict, Document, Reference, Render, RenderStatus,
@@ -219,7 +221,10 @@ impl Reader<'_> {
                     state.paths.insert(document.path.clone(), 1);
                 }
             }
-            state.documents.insert(id, document);
+            // Its path would count twice.
+            if state.documents.insert(id, document).is_some() {
+                return Err(CorruptState("a document twice"));
+            }
         }
         for _ in 0..self.number()? {
             state.variables.insert(self.text()?, self.value()?);
@@ -303,7 +308,9 @@ impl Reader<'_> {
 
     fn value(&mut self) -> Result<Value, CorruptState> {
         let bytes = self.sized()?;
-        let (value, used) = bincode::decode_from_slice(bytes, bincode::config::standard())
+        // What a text claims to take is held below this before room is made for it.
+        let config = bincode::config::standard().with_limit::<MAX_APPEND_BYTES>();
+        let (value, used) = bincode::decode_from_slice(bytes, config)
             .map_err(|_| CorruptState("a value that does not decode"))?;
         if used == bytes.len() {
             Ok(value)

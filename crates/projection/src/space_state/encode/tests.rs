@@ -49,6 +49,33 @@ fn damaged_bytes_never_panic_the_decoder() {
     assert!(SpaceState::decode(&long).is_err());
 }
 
+#[test]
+fn a_text_that_claims_to_be_longer_than_memory_is_corrupt() {
+    let state = state_of([SpaceEvent::variable_set("s", "v", "sixteen bytes ok")]);
+    let mut bytes = state.encode();
+    let value = [&[6, 16][..], b"sixteen bytes ok"].concat();
+    let at = bytes.windows(value.len()).position(|window| window == value).unwrap();
+    bytes[at + 1] = 253;
+    bytes[at + 2..at + 10].copy_from_slice(&[0xff; 8]);
+    assert!(SpaceState::decode(&bytes).is_err());
+    bytes[at + 9] = 0;
+    bytes[at + 8] = 0x0f;
+    assert!(SpaceState::decode(&bytes).is_err());
+}
+
+#[test]
+fn a_document_twice_is_corrupt() {
+    let state = state_of([
+        SpaceEvent::document_added("s", "d", "/p"),
+        SpaceEvent::document_added("s", "e", "/q"),
+    ]);
+    let bytes = state.encode();
+    let twice: Vec<u8> =
+        bytes.iter().map(|byte| if *byte == b'e' { b'd' } else { *byte }).collect();
+    assert!(SpaceState::decode(&bytes).is_ok());
+    assert!(SpaceState::decode(&twice).is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
