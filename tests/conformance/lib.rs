@@ -30,6 +30,16 @@ pub trait LogFactory {
     /// Closes the log and opens it again; `None` when it does not outlive its handle.
     fn reopen(&self, log: Box<dyn EventLog>) -> Option<Box<dyn EventLog>>;
 
+    /// Whether the log outlives its handle: then random histories reopen and crash in the middle.
+    fn outlives_its_handle(&self) -> bool {
+        false
+    }
+
+    /// Goes on with what a process that is killed now would leave.
+    fn crash(&self, log: Box<dyn EventLog>) -> Option<Box<dyn EventLog>> {
+        self.reopen(log)
+    }
+
     /// How many random histories the log is compared with the model over.
     fn model_cases() -> u32;
 }

@@ -28,6 +28,10 @@ enum Step {
     Read(Filter, u64, u64, usize),
     ReadSpace(usize, u64, usize),
     AsOf(i64),
+    /// Closes the log and opens it again.
+    Reopen,
+    /// Goes on as after a kill.
+    Crash,
 }
 
 type NewEvents = Vec<(usize, u8, usize)>;
@@ -277,9 +281,14 @@ pub fn agrees_with_the_model<F: LogFactory>(_: &F) {
 }
 
 fn run(factory: &impl LogFactory, steps: &[Step]) {
-    let log = factory.open();
+    let mut log = factory.open();
     let mut model = Model::default();
     for step in steps {
+        log = match step {
+            Step::Reopen if factory.outlives_its_handle() => factory.reopen(log).unwrap(),
+            Step::Crash if factory.outlives_its_handle() => factory.crash(log).unwrap(),
+            _ => log,
+        };
         take(&*log, &mut model, step);
         assert_eq!(log.head().get(), model.events.len() as u64);
     }
@@ -311,6 +320,7 @@ fn take(log: &dyn EventLog, model: &mut Model, step: &Step) {
             compare(log, model, &events, &condition, &times);
         }
         Step::Retry(..) => {}
+        Step::Reopen | Step::Crash => assert_eq!(whole_log(log), model.events),
         Step::Read(filter, from, to, limit) => {
             let (from, to) = (Position::new(*from), Position::new(*to));
             let read = Read::from(from).to(to).matching(filter.build()).limit(*limit);
@@ -408,6 +418,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..SPACES.len(), 0..20_u64, limit)
             .prop_map(|(space, from, limit)| Step::ReadSpace(space, from, limit)),
         1 => (-25..25_i64).prop_map(Step::AsOf),
+        1 => prop_oneof![Just(Step::Reopen), Just(Step::Crash)],
     ]
 }
 

@@ -13,13 +13,12 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
-
 use crate::{
     case::{Case, Outcome},
     report::Report,
+    stores::{Store, scratch},
 };
+use serde::{Deserialize, Serialize};
 
 /// How long a case may take before it counts as a hang: a thousand times what it takes.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -40,23 +39,12 @@ pub struct Task {
     pub again: bool,
 }
 
-/// A folder in memory where there is one: each case makes and removes a store.
-///
-/// # Panics
-/// When no folder can be made.
-#[must_use]
-pub fn scratch() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    let in_memory = tempfile::Builder::new().prefix("spacefold-damage-").tempdir_in(memory);
-    in_memory.unwrap_or_else(|_| tempfile::tempdir().unwrap())
-}
-
-/// Runs every case with the worker program, on the stores whose images are in `stores`.
+/// Runs every case with the worker program, each on its store.
 ///
 /// # Panics
 /// When a worker cannot be started.
 #[must_use]
-pub fn run(program: &Path, cases: &[(PathBuf, Case)]) -> Report {
+pub fn run(program: &Path, cases: &[(&Store, Case)]) -> Report {
     let next = AtomicUsize::new(0);
     let report = Mutex::new(Report::default());
     thread::scope(|scope| {
@@ -70,7 +58,8 @@ pub fn run(program: &Path, cases: &[(PathBuf, Case)]) -> Report {
                         worker = None;
                     }
                     done += 1;
-                    let outcome = run_case(program, folder.path(), &mut worker, store, case);
+                    let outcome =
+                        run_case(program, folder.path(), &mut worker, store.folder(), case);
                     report.lock().unwrap_or_else(PoisonError::into_inner).add(case, &outcome);
                 }
             });

@@ -34,6 +34,11 @@ pub enum Harm {
     Noise { file: String, patches: u64, seed: u64 },
     /// Something is done to sled's folder as a whole.
     Sled(SledHarm),
+    /// The whole folder is another store's: nobody can tell but whoever knows what was in it. The
+    /// harness must.
+    AllFromOther,
+    /// The whole folder is as it was earlier: the same.
+    AllOlder,
 }
 
 /// What is done to sled's folder.
@@ -85,7 +90,7 @@ impl Harm {
     #[must_use]
     pub fn file(&self) -> &str {
         match self {
-            Self::None => "",
+            Self::None | Self::AllFromOther | Self::AllOlder => "",
             Self::Sled(_) => "sled",
             Self::Flip { file, .. }
             | Self::Cut { file, .. }
@@ -110,6 +115,7 @@ impl Harm {
             Self::Older { .. } => "older",
             Self::Noise { .. } => "noise",
             Self::Sled(_) => "sled folder",
+            Self::AllFromOther | Self::AllOlder => "another folder",
         }
     }
 
@@ -145,6 +151,8 @@ impl Harm {
                 }
             }
             Self::Sled(harm) => harm.apply(store, &path),
+            Self::AllFromOther => replace_folder(&store.other(), folder),
+            Self::AllOlder => replace_folder(&store.older(), folder),
         }
     }
 }

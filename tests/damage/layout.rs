@@ -147,7 +147,7 @@ impl Layout {
         let file = harm.file().to_owned();
         let len = self.lengths.get(&file).copied().unwrap_or(0);
         match harm {
-            Harm::None => Vec::new(),
+            Harm::None | Harm::AllFromOther | Harm::AllOlder => Vec::new(),
             Harm::Flip { offset, .. } => vec![(file, *offset..*offset + 1)],
             Harm::Cut { len: left, .. } => vec![(file, *left..len)],
             Harm::Zero { offset, len, .. } => {

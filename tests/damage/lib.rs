@@ -8,6 +8,7 @@
 //! | [`contents`] | everything that a store answers with, to compare |
 //! | [`case`] | harms a copy of a store, opens or verifies it, and judges what happened |
 //! | [`bench`] | runs cases in worker processes: a hang or an abort costs one of them |
+//! | [`decoders`] | everything that reads bytes it did not write, and valid bytes to begin with |
 //! | [`report`] | counts the outcomes and keeps the violations |
 //! | [`random`] | numbers from a seed |
 //!
@@ -25,6 +26,7 @@
 pub mod bench;
 pub mod case;
 pub mod contents;
+pub mod decoders;
 pub mod harm;
 pub mod layout;
 pub mod random;

@@ -8,8 +8,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use spacefold::{
-    AppendCondition, EventId, OnDamage, SpaceEvent, Spacefold, Timestamp, VerifyOptions, verify,
+    AppendCondition, EventId, OnDamage, SpaceEvent, Spacefold, Timestamp, Value, VerifyOptions,
+    verify,
 };
+
+use tempfile::TempDir;
 
 use crate::contents::Contents;
 
@@ -121,6 +124,40 @@ impl Store {
     }
 }
 
+/// Every kind of store, in a folder that goes with it.
+#[derive(Debug)]
+pub struct Stores {
+    _folder: TempDir,
+    stores: Vec<Store>,
+}
+
+impl Stores {
+    /// Makes one store of each of these kinds.
+    #[must_use]
+    pub fn make(kinds: &[Kind]) -> Self {
+        let folder = scratch();
+        let make = |kind: &Kind| Store::make(*kind, &folder.path().join(format!("{kind:?}")));
+        let stores = kinds.iter().map(make).collect();
+        Self { _folder: folder, stores }
+    }
+
+    /// The stores.
+    pub fn iter(&self) -> impl Iterator<Item = &Store> {
+        self.stores.iter()
+    }
+}
+
+/// A folder in memory where there is one: each case makes and removes a store.
+///
+/// # Panics
+/// When no folder can be made.
+#[must_use]
+pub fn scratch() -> TempDir {
+    let mut named = tempfile::Builder::new();
+    let in_memory = named.prefix("spacefold-damage-").tempdir_in("/dev/shm");
+    in_memory.unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
 /// How many events each append has, session by session; they add up to 64.
 const SESSIONS: [&[u64]; 3] = [&[1, 7, 2, 1, 10, 1, 2], &[2, 4, 1, 9], &[1, 11, 6, 2, 3, 1]];
 /// The events that fill a block, each an append of its own, where the store is to have blocks: one
@@ -205,6 +242,7 @@ fn event(n: u64, with_fillers: bool) -> SpaceEvent {
         ),
         3 => SpaceEvent::reference_added(space, document, "target", Some("link".to_owned())),
         4 => SpaceEvent::render_started(space, Some(document)),
+        _ if n % 4 == 1 => SpaceEvent::variable_set(space, "list", vec![Value::from("text"); 3]),
         _ => SpaceEvent::variable_set(space, "number", n),
     };
     let mut id = *b"an event's id 16";

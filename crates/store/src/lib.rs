@@ -18,6 +18,9 @@ mod block;
 mod embedded_log;
 mod error;
 mod folder;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod journal;
 mod options;

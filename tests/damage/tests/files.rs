@@ -3,11 +3,7 @@
 //!
 //! `SPACEFOLD_DAMAGE=all` runs every byte with every bit; `SPACEFOLD_DAMAGE_SEED` chooses others.
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::LazyLock,
-};
+use std::{ops::Range, path::Path};
 
 use damage::{
     bench,
@@ -15,34 +11,13 @@ use damage::{
     harm::Harm,
     layout::{Layout, Part},
     random::{Random, seed},
-    stores::{Kind, Store},
+    stores::{Kind, Store, Stores},
 };
-use tempfile::TempDir;
+
+use crate::{WORKER, all};
 
 const PAGE: u64 = 4_096;
 const SECTOR: u64 = 512;
-
-static WORKER: &str = env!("CARGO_BIN_EXE_damage-worker");
-
-struct Stores {
-    _folder: TempDir,
-    stores: Vec<(PathBuf, Store)>,
-}
-
-static STORES: LazyLock<Stores> = LazyLock::new(|| {
-    let folder = bench::scratch();
-    let make = |kind: Kind| {
-        let path = folder.path().join(format!("{kind:?}"));
-        let store = Store::make(kind, &path);
-        (path, store)
-    };
-    let stores = Kind::ALL.into_iter().map(make).collect();
-    Stores { _folder: folder, stores }
-});
-
-fn all() -> bool {
-    std::env::var("SPACEFOLD_DAMAGE").is_ok_and(|set| set == "all")
-}
 
 /// Makes cases for one store.
 struct Cases {
@@ -180,11 +155,12 @@ fn run_of_one_byte(bytes: &[u8], at: u64, end: u64) -> u64 {
 }
 
 fn run(name: &str, stride: usize, make: impl Fn(&mut Cases)) {
-    let mut cases: Vec<(PathBuf, Case)> = Vec::new();
-    for (path, store) in &STORES.stores {
+    let stores = Stores::make(&Kind::ALL);
+    let mut cases: Vec<(&Store, Case)> = Vec::new();
+    for store in stores.iter() {
         let mut made = Cases::new(store.clone());
         make(&mut made);
-        cases.extend(made.cases(stride).into_iter().map(|case| (path.clone(), case)));
+        cases.extend(made.cases(stride).into_iter().map(|case| (store, case)));
     }
     bench::run(Path::new(WORKER), &cases).conclude(name, seed());
 }
@@ -201,7 +177,7 @@ fn flipped_bits_are_healed_or_reported() {
 
 #[test]
 fn flipped_bits_in_filler_change_nothing() {
-    let count = if all() { 10_000 } else { 250 };
+    let count = if all() { 10_000 } else { 100 };
     run("flipped bits in filler", 8, |cases| cases.flips_in_filler(count));
 }
 

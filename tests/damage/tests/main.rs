@@ -1,3 +1,19 @@
 //! Stores that are harmed on purpose. See the library of this package for how.
+//!
+//! `SPACEFOLD_DAMAGE=all` runs every byte and every bit, and more of everything random;
+//! `SPACEFOLD_DAMAGE_SEED` chooses another seed than the usual one.
 
+mod controls;
+mod decoders;
 mod files;
+mod model;
+mod race;
+mod sled_copy;
+
+/// The program that cases run in.
+const WORKER: &str = env!("CARGO_BIN_EXE_damage-worker");
+
+/// Whether everything is to be run, which takes hours.
+fn all() -> bool {
+    std::env::var("SPACEFOLD_DAMAGE").is_ok_and(|set| set == "all")
+}

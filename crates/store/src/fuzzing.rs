@@ -1,0 +1,181 @@
+//! Doors to the decoders, for tests that feed them anything. Only with the feature `fuzzing`.
+//!
+//! Each decoder is given bytes as they would stand on disk and reads all there is to read in them.
+//! Its checksums can be made to fit first, so that what lies behind them is reached.
+
+use spacefold_event_core::Records;
+
+use crate::{
+    block::{self, index::BlockIndex, sealed},
+    head,
+    journal::frame::{self, FileHeader},
+};
+
+/// Something that reads bytes from disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoder {
+    /// A frame of the journal.
+    Frame,
+    /// The header of a journal file.
+    FileHeader,
+    /// The HEAD file.
+    Head,
+    /// A block.
+    Block,
+    /// A sealed file.
+    SealedFile,
+    /// The index of the blocks, as it is kept in sled.
+    BlockIndex,
+}
+
+/// Where frames, file headers, blocks and sealed files have the store id.
+const STORE_ID_OFFSET: usize = 8;
+const FRAME_CRC_OFFSET: usize = 76;
+const SLOT_OFFSETS: [usize; 2] = [0, 4_096];
+
+impl Decoder {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Frame,
+        Self::FileHeader,
+        Self::Head,
+        Self::Block,
+        Self::SealedFile,
+        Self::BlockIndex,
+    ];
+
+    /// Reads all there is in the bytes, as those of the store that they name; whether they are
+    /// what they should be.
+    #[must_use]
+    pub fn run(self, bytes: &[u8]) -> bool {
+        let store_id = store_id(bytes);
+        match self {
+            Self::Frame => {
+                let frame = frame::parse(bytes, store_id);
+                frame.is_ok_and(|frame| frame.records().is_ok_and(|records| reads(&records)))
+            }
+            Self::FileHeader => FileHeader::parse(bytes, store_id).is_ok(),
+            Self::Head => {
+                let _ = head::damaged_slots(bytes);
+                head::parse(bytes).is_ok()
+            }
+            Self::Block => read_block(bytes, store_id),
+            Self::SealedFile => read_sealed_file(bytes, store_id),
+            Self::BlockIndex => {
+                let index = BlockIndex::decode(bytes);
+                index.is_some_and(|index| index.encode().len() == bytes.len())
+            }
+        }
+    }
+
+    /// Makes the checksums fit the bytes, as far as the bytes have room for them.
+    pub fn repair(self, bytes: &mut [u8]) {
+        match self {
+            Self::Frame => repair_frame(bytes),
+            Self::FileHeader => repair_at(bytes, 0, frame::FILE_HEADER_BYTES),
+            Self::Head => {
+                for start in SLOT_OFFSETS {
+                    repair_at(bytes, start, start + head::SLOT_BYTES);
+                }
+            }
+            Self::Block => repair_at(bytes, 0, bytes.len()),
+            Self::SealedFile => repair_sealed_file(bytes),
+            Self::BlockIndex => {}
+        }
+    }
+}
+
+/// The index of a store that has this block alone.
+#[must_use]
+pub fn block_index(block: &[u8]) -> Option<Vec<u8>> {
+    let block = block::decode(block, store_id(block)).ok()?;
+    let mut index = BlockIndex::new(block.previous);
+    index.add(&block.records, block.hash);
+    Some(index.encode())
+}
+
+/// The blocks of a sealed file.
+#[must_use]
+pub fn blocks(sealed_file: &[u8]) -> Vec<&[u8]> {
+    let Ok(index) = sealed::parse(sealed_file, store_id(sealed_file)) else {
+        return Vec::new();
+    };
+    let range = |entry: &sealed::SealedEntry| {
+        let start = usize::try_from(entry.offset).ok()?;
+        let end = start.checked_add(usize::try_from(entry.len).ok()?)?;
+        sealed_file.get(start..end)
+    };
+    index.blocks.iter().filter_map(range).collect()
+}
+
+/// Looks at everything in a run of records; whether all of it decodes.
+#[must_use]
+pub fn reads(records: &Records) -> bool {
+    let _ = records.spaces().count();
+    let events = records.envelopes().map(spacefold_event_core::Envelope::decode);
+    let mut json = String::new();
+    events.fold(true, |all, event| match event {
+        Ok(event) => {
+            event.write_json(&mut json);
+            all
+        }
+        Err(_) => false,
+    })
+}
+
+fn store_id(bytes: &[u8]) -> [u8; 16] {
+    let id = bytes.get(STORE_ID_OFFSET..).and_then(|rest| rest.first_chunk());
+    id.copied().unwrap_or_default()
+}
+
+fn read_block(bytes: &[u8], store_id: [u8; 16]) -> bool {
+    let _ = block::peek(bytes);
+    block::decode(bytes, store_id).is_ok_and(|block| {
+        let _ = block.verify_hash();
+        reads(&block.records)
+    })
+}
+
+fn read_sealed_file(bytes: &[u8], store_id: [u8; 16]) -> bool {
+    let is_whole = sealed::parse(bytes, store_id).is_ok();
+    blocks(bytes).into_iter().fold(is_whole, |all, block| read_block(block, store_id) && all)
+}
+
+/// Puts the checksum of `start..end` into its last four bytes.
+fn repair_at(bytes: &mut [u8], start: usize, end: usize) {
+    let Some(slot) = bytes.get_mut(start..end) else { return };
+    let Some((checked, crc)) = slot.split_last_chunk_mut::<4>() else { return };
+    *crc = crc32c::crc32c(checked).to_le_bytes();
+}
+
+fn repair_frame(bytes: &mut [u8]) {
+    let u32_at = |offset: usize| {
+        let field = bytes.get(offset..).and_then(|rest| rest.first_chunk());
+        field.map_or(0, |field| usize::try_from(u32::from_le_bytes(*field)).unwrap_or(0))
+    };
+    let parts = [44, 48, 52].map(u32_at).into_iter().fold(0_usize, usize::saturating_add);
+    let end = frame::FRAME_HEADER_BYTES.saturating_add(parts).min(bytes.len());
+    let part = |start: usize, end: usize| bytes.get(start..end).unwrap_or_default();
+    // Store id and incarnation, then the checksum of the frame before.
+    let seed = crc32c::crc32c(part(STORE_ID_OFFSET, 32));
+    let seed = crc32c::crc32c_append(seed, part(72, FRAME_CRC_OFFSET));
+    let crc = crc32c::crc32c_append(seed, part(0, FRAME_CRC_OFFSET));
+    let crc = crc32c::crc32c_append(crc, part(frame::FRAME_HEADER_BYTES, end));
+    if let Some(field) = bytes.get_mut(FRAME_CRC_OFFSET..FRAME_CRC_OFFSET + 4) {
+        field.copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+fn repair_sealed_file(bytes: &mut [u8]) {
+    repair_at(bytes, 0, sealed::HEADER_BYTES);
+    let footer_len = bytes.last_chunk().and_then(|tail| sealed::footer_len(tail).ok());
+    if let Some(start) = footer_len.and_then(|len| bytes.len().checked_sub(len)) {
+        repair_at(bytes, start, bytes.len() - sealed::TAIL_BYTES);
+    }
+    let Ok(index) = sealed::parse(bytes, store_id(bytes)) else { return };
+    for entry in &index.blocks {
+        let start = usize::try_from(entry.offset).unwrap_or(usize::MAX);
+        let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
+        repair_at(bytes, start, start.saturating_add(len));
+    }
+}

@@ -1,0 +1,11 @@
+//! A block, its checksum made to fit.
+
+#![no_main]
+
+use damage::decoders::Target;
+use libfuzzer_sys::fuzz_target;
+use spacefold_store::fuzzing::Decoder;
+
+fuzz_target!(|bytes: &[u8]| {
+    Target::Store(Decoder::Block).run_repaired(bytes);
+});
