@@ -108,6 +108,7 @@ struct Worker {
 impl Worker {
     fn start(program: &Path, scratch: &Path) -> Self {
         let mut child = Command::new(program)
+            .arg("cases")
             .arg(scratch)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

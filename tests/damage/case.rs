@@ -10,13 +10,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use spacefold::{
-    AppendCondition, OnDamage, OpenError, SpaceEvent, Spacefold, VerifyOptions, VerifyReport,
-    verify,
-};
+use spacefold::{OnDamage, OpenError, SpaceEvent, VerifyOptions, VerifyReport, verify};
 
 use crate::{
-    contents::{Contents, Likeness},
+    contents::{Contents, Likeness, OpenStore},
     harm::Harm,
     layout::{Layout, Part},
     stores::{Kind, Store, copy_folder, files},
@@ -134,8 +131,12 @@ impl Trial<'_> {
     /// Whether what the promises rest on was harmed: anything but sled's copy and filler. HEAD has
     /// one length.
     fn harms_journal(&self) -> bool {
-        let is_cut_head = self.case.harm.kind() == "cut" && self.case.harm.file() == "HEAD";
-        is_cut_head || self.parts().iter().any(|part| !matches!(part, Part::Sled | Part::Filler))
+        self.is_cut_head()
+            || self.parts().iter().any(|part| !matches!(part, Part::Sled | Part::Filler))
+    }
+
+    fn is_cut_head(&self) -> bool {
+        self.case.harm.kind() == "cut" && self.case.harm.file() == "HEAD"
     }
 
     /// Whether all that is harmed is the newest slot of HEAD: a crash while the store is closed
@@ -155,6 +156,9 @@ impl Trial<'_> {
                 if !self.harms_journal() {
                     self.violation(format!("refused though the journal is intact: {name}"));
                 }
+                if self.is_mendable() {
+                    self.violation(format!("refused though one copy has it all: {name}"));
+                }
                 if let Some(file) = difference(&before, &stored_files(copy)) {
                     self.violation(format!("refused with {name}, yet {file} has changed"));
                 }
@@ -168,8 +172,7 @@ impl Trial<'_> {
             }
             Opened::Contents { contents, healed } => {
                 let verdict = self.judge(&contents);
-                let how =
-                    if healed > self.healed_before() { ", sled's copy made anew" } else { "" };
+                let how = if healed > self.healed_before() { ", healed" } else { "" };
                 self.outcome.what = format!("{verdict}{how}");
             }
         }
@@ -227,6 +230,7 @@ impl Trial<'_> {
         let parts = self.parts();
         self.case.kind.is_closed()
             && frames_in_sled
+            && !self.is_cut_head()
             && (!parts.contains(&Part::Head) || self.is_like_a_crash_in_head())
             && !parts.contains(&Part::Sled)
     }
@@ -370,7 +374,7 @@ enum AndThen {
 
 /// Opens a store, reads everything, and appends once more.
 fn open(path: &Path, and_then: AndThen) -> Opened {
-    let spaces = match Spacefold::open_existing(path) {
+    let spaces = match OpenStore::open(path) {
         Ok(spaces) => spaces,
         Err(OpenError::ProcessRestartRequired { .. }) => return Opened::Restart,
         Err(error) => return Opened::Refused(name_of(&error)),
@@ -380,7 +384,7 @@ fn open(path: &Path, and_then: AndThen) -> Opened {
         Err(why) if wants_restart(&why) => return Opened::Restart,
         Err(why) => return Opened::ReadFailed(why),
     };
-    let healed = spaces.info().healed;
+    let healed = spaces.log().info().healed;
     if and_then == AndThen::Append {
         match append(&spaces, &contents) {
             Ok(()) => {}
@@ -396,9 +400,9 @@ fn open(path: &Path, and_then: AndThen) -> Opened {
 }
 
 /// One more append follows what is there, and is folded.
-fn append(spaces: &Spacefold, before: &Contents) -> Result<(), String> {
+fn append(spaces: &OpenStore, before: &Contents) -> Result<(), String> {
     let event = SpaceEvent::space_archived("space-1");
-    let appended = spaces.append([event], AppendCondition::none());
+    let appended = spaces.append(&[event]);
     let receipt = appended.map_err(|error| error.to_string())?;
     let after = Contents::of(spaces)?;
     let follows = receipt.position().get() == before.events.len() as u64 + 1

@@ -1,9 +1,56 @@
 //! Everything that a store answers with.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use spacefold::{EventLog, Position, Projection as _, Read, SpaceStates, Spacefold};
+use spacefold::{
+    Append, AppendError, EventLog, LiveStates, OpenError, Position, Projection as _, Read, Receipt,
+    SpaceEvent, SpaceStates, StorageError,
+};
+use spacefold_store::{EmbeddedLog, StoreOptions};
+
+/// A store and the states that it folds to, opened with files as small as they can be.
+#[derive(Debug)]
+pub struct OpenStore {
+    log: Arc<EmbeddedLog>,
+    states: LiveStates,
+}
+
+impl OpenStore {
+    /// Opens a store; creates an empty one when nothing is there.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let options = StoreOptions::default().journal_file_bytes(0).reserve_bytes(4_096);
+        let log = Arc::new(EmbeddedLog::open_with(path, &options)?);
+        let states = LiveStates::new(log.clone(), log.clone());
+        Ok(Self { log, states })
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &EmbeddedLog {
+        &self.log
+    }
+
+    /// Appends on no condition.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn append(&self, events: &[SpaceEvent]) -> Result<Receipt, AppendError> {
+        self.log.append(&Append::new(events))
+    }
+
+    /// Keeps the states and closes the store.
+    ///
+    /// # Errors
+    /// [`StorageError`] of closing; states that could not be kept are folded again.
+    pub fn close(&self) -> Result<(), StorageError> {
+        let _ = self.states.save();
+        self.log.close()
+    }
+}
 
 /// The events of a store, and the states that they fold to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +79,8 @@ impl Contents {
     ///
     /// # Errors
     /// What the store answered instead.
-    pub fn of(spaces: &Spacefold) -> Result<Self, String> {
-        let log = spaces.log();
+    pub fn of(store: &OpenStore) -> Result<Self, String> {
+        let log = store.log();
         let mut events = Vec::new();
         let mut fold = SpaceStates::new();
         let mut next = Position::new(1);
@@ -49,7 +96,7 @@ impl Contents {
             }
             next = page.next();
         }
-        let snapshots = spaces.snapshot_all().map_err(|error| error.to_string())?;
+        let snapshots = store.states.snapshot_all().map_err(|error| error.to_string())?;
         let states = snapshots.iter().map(|snapshot| {
             (snapshot.space_id().to_owned(), snapshot.state().state_hash().to_string())
         });

@@ -27,7 +27,6 @@ pub struct Frame {
     pub last: u64,
     /// What it says was synced before it.
     pub synced_through: u64,
-    incarnation: u64,
 }
 
 /// What stretches of bytes are.
@@ -74,20 +73,20 @@ impl Layout {
     #[must_use]
     pub fn of(store: &Path) -> Self {
         let mut layout = Self::default();
-        let mut headers = Vec::new();
+        let mut used = Vec::new();
         for file in files(store).into_iter().filter(|file| file != "LOCK") {
             let bytes = fs::read(store.join(&file)).unwrap();
             layout.lengths.insert(file.clone(), bytes.len() as u64);
             if file == "HEAD" {
                 layout.read_head(&bytes);
             } else if file.starts_with("journal/") && bytes.starts_with(b"SFJF") {
-                headers.push(file.clone());
-                layout.frames.extend(frames(&file, &bytes));
+                used.push((u64_at(&bytes, 32), file.clone(), bytes));
             } else if file.starts_with("sealed/") && bytes.starts_with(b"SFSF") {
                 layout.sealed_through = layout.sealed_through.max(u64_at(&bytes, 32));
             }
         }
-        layout.keep_live_frames();
+        used.sort();
+        let headers = layout.read_journal(&used);
         layout.divide(&headers);
         layout
     }
@@ -100,12 +99,23 @@ impl Layout {
         self.healed = u64_at(bytes, start as usize + 104);
     }
 
-    /// Of several frames for one position the newest counts: files are used again.
-    fn keep_live_frames(&mut self) {
-        self.frames.sort_by_key(|frame| (frame.first, frame.incarnation));
-        self.frames.reverse();
-        self.frames.dedup_by_key(|frame| frame.first);
-        self.frames.reverse();
+    /// Reads the files of the journal in the order of their numbers, from the last one that begins
+    /// at or before what follows the sealed files, each up to where a later one begins. Answers
+    /// those that are read.
+    fn read_journal(&mut self, used: &[(u64, String, Vec<u8>)]) -> Vec<String> {
+        let first = |place: usize| u64_at(&used[place].2, 40);
+        let next = self.sealed_through + 1;
+        let start = (0..used.len()).rev().find(|place| first(*place) <= next).unwrap_or(0);
+        let mut headers = Vec::new();
+        for place in start..used.len() {
+            let limit = (place + 1..used.len()).map(first).min().unwrap_or(u64::MAX);
+            if first(place) < limit {
+                let (_, file, bytes) = &used[place];
+                headers.push(file.clone());
+                self.frames.extend(frames(file, bytes, first(place), limit));
+            }
+        }
+        headers
     }
 
     fn divide(&mut self, headers: &[String]) {
@@ -207,27 +217,31 @@ fn differences<'b>(one: &'b [u8], other: &'b [u8]) -> impl Iterator<Item = u64> 
     (0..len).filter(move |at| one.get(*at) != other.get(*at)).map(|at| at as u64)
 }
 
-fn frames(file: &str, bytes: &[u8]) -> Vec<Frame> {
+/// The frames of a file that follow one another from a position on, up to another.
+fn frames(file: &str, bytes: &[u8], mut next: u64, limit: u64) -> Vec<Frame> {
     let mut found = Vec::new();
     let mut at = ALIGNMENT;
-    while at + FRAME_HEADER <= bytes.len() {
-        if bytes[at..at + 4] != *b"SFJ1" {
-            at = (at + 1).next_multiple_of(ALIGNMENT);
-            continue;
-        }
-        let lengths: u64 = [44, 48, 52].iter().map(|field| u32_at(bytes, at + field)).sum();
-        let first = u64_at(bytes, at + 32);
-        let end = at + FRAME_HEADER + lengths as usize;
+    while next < limit {
+        let starts_at = |at: usize| {
+            let frame = bytes.get(at..at + FRAME_HEADER)?;
+            (frame.starts_with(b"SFJ1") && u64_at(frame, 32) == next).then_some(at)
+        };
+        let Some(start) = starts_at(at).or_else(|| starts_at(at.next_multiple_of(ALIGNMENT)))
+        else {
+            break;
+        };
+        let lengths: u64 = [44, 48, 52].iter().map(|field| u32_at(bytes, start + field)).sum();
+        at = start + FRAME_HEADER + lengths as usize;
+        let last = next + u32_at(bytes, start + 40) - 1;
         found.push(Frame {
             file: file.to_owned(),
-            start: at as u64,
-            end: end as u64,
-            first,
-            last: first + u32_at(bytes, at + 40) - 1,
-            synced_through: u64_at(bytes, at + 64),
-            incarnation: u64_at(bytes, at + 24),
+            start: start as u64,
+            end: at as u64,
+            first: next,
+            last,
+            synced_through: u64_at(bytes, start + 64),
         });
-        at = end;
+        next = last + 1;
     }
     found
 }

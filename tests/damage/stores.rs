@@ -7,14 +7,11 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use spacefold::{
-    AppendCondition, EventId, OnDamage, SpaceEvent, Spacefold, Timestamp, Value, VerifyOptions,
-    verify,
-};
+use spacefold::{EventId, OnDamage, SpaceEvent, Timestamp, Value, VerifyOptions, verify};
 
 use tempfile::TempDir;
 
-use crate::contents::Contents;
+use crate::contents::{Contents, OpenStore};
 
 /// Events of each store.
 pub const EVENTS: u64 = 64;
@@ -94,7 +91,7 @@ impl Store {
         make(kind, &folder.join("other"), &folder.join("other-older"));
         let opened = folder.join("opened");
         copy_folder(&image, &opened);
-        let spaces = Spacefold::open_existing(&opened).unwrap();
+        let spaces = OpenStore::open(&opened).unwrap();
         let contents = Contents::of(&spaces).unwrap();
         assert_eq!(contents.events.len() as u64, EVENTS);
         spaces.close().unwrap();
@@ -171,11 +168,11 @@ fn make(kind: Kind, image: &Path, older: &Path) {
     let store = image.with_file_name("store");
     let mut next = 1;
     for (session, appends) in SESSIONS.iter().enumerate() {
-        let spaces = Spacefold::open(&store).unwrap();
+        let spaces = OpenStore::open(&store).unwrap();
         for count in *appends {
             let events: Vec<SpaceEvent> =
                 (next..next + count).map(|n| event(n, kind.has_blocks())).collect();
-            let receipt = spaces.append(events, AppendCondition::none()).unwrap();
+            let receipt = spaces.append(&events).unwrap();
             assert!(receipt.is_durable());
             next += count;
         }
@@ -201,9 +198,9 @@ fn make(kind: Kind, image: &Path, older: &Path) {
 }
 
 /// Closing waits for the sealer anyway; this only makes a killed store's sessions alike.
-fn wait_for_sealer(spaces: &Spacefold, blocks: u64) {
+fn wait_for_sealer(spaces: &OpenStore, blocks: u64) {
     let began = Instant::now();
-    while spaces.info().blocks < blocks {
+    while spaces.log().info().blocks < blocks {
         assert!(began.elapsed() < Duration::from_secs(60), "the sealer makes no blocks");
         std::thread::yield_now();
     }

@@ -3,10 +3,12 @@
 //! `SPACEFOLD_DAMAGE=all` runs every byte and every bit, and more of everything random;
 //! `SPACEFOLD_DAMAGE_SEED` chooses another seed than the usual one.
 
+mod clock;
 mod controls;
 mod decoders;
 mod files;
 mod model;
+mod processes;
 mod race;
 mod sled_copy;
 

@@ -7,7 +7,8 @@ use std::cell::Cell;
 
 use conformance::{LogFactory, model};
 use damage::stores::{copy_folder, scratch};
-use spacefold::{EmbeddedLog, EventLog, MemoryLog};
+use spacefold::{EventLog, MemoryLog};
+use spacefold_store::{EmbeddedLog, StoreOptions};
 use tempfile::TempDir;
 
 fn cases(usual: u32) -> u32 {
@@ -54,7 +55,8 @@ impl LogFactory for Embedded {
     }
 
     fn open(&self) -> Box<dyn EventLog> {
-        Box::new(EmbeddedLog::open(self.store()).unwrap())
+        let options = StoreOptions::default().journal_file_bytes(0).reserve_bytes(0);
+        Box::new(EmbeddedLog::open_with(self.store(), &options).unwrap())
     }
 
     fn reopen(&self, log: Box<dyn EventLog>) -> Option<Box<dyn EventLog>> {
@@ -77,7 +79,7 @@ impl LogFactory for Embedded {
     }
 
     fn model_cases() -> u32 {
-        cases(300)
+        cases(1_000)
     }
 }
 

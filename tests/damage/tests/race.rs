@@ -2,16 +2,20 @@
 //!
 //! `SPACEFOLD_RACE_ATTEMPTS` sets how many attempts there are.
 
-use std::sync::{
-    Barrier,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Barrier,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use damage::stores::scratch;
 use spacefold::{
-    Append, AppendCondition, AppendError, EmbeddedLog, EventLog, FailedCondition, MemoryLog,
-    Position, Read, Revision, SpaceEvent,
+    Append, AppendCondition, AppendError, EventLog, FailedCondition, MemoryLog, Position, Read,
+    Revision, SpaceEvent,
 };
+use spacefold_store::{Durability, EmbeddedLog, StoreOptions};
 
 const THREADS: u64 = 8;
 
@@ -63,7 +67,9 @@ fn race(log: &dyn EventLog, attempts: u64) {
     won.sort_unstable_by_key(|(revision, _)| *revision);
     let winners = won.len() as u64;
     assert_eq!(winners + lost, attempts);
-    assert_eq!(log.durable_head().get(), winners);
+    assert_eq!(log.head().get(), winners);
+    let durable = log.wait_durable(log.head(), Duration::from_secs(60)).unwrap();
+    assert_eq!(durable.get(), winners);
     let mut next = Position::new(1);
     let mut expected = won.iter().zip(1..);
     while next <= log.durable_head() {
@@ -87,6 +93,7 @@ fn one_wins_each_revision_in_memory() {
 #[test]
 fn one_wins_each_revision_of_a_store() {
     let folder = scratch();
-    let log = EmbeddedLog::open(folder.path().join("store")).unwrap();
-    race(&log, attempts(50_000));
+    let options = StoreOptions::default().durability(Durability::Os);
+    let log = EmbeddedLog::open_with(folder.path().join("store"), &options).unwrap();
+    race(&log, attempts(200_000));
 }
