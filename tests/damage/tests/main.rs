@@ -3,6 +3,14 @@
 //! `SPACEFOLD_DAMAGE=all` runs every byte and every bit, and more of everything random;
 //! `SPACEFOLD_DAMAGE_SEED` chooses another seed than the usual one.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests: a panic is how they fail, and they print their counts"
+)]
+
 mod clock;
 mod controls;
 mod decoders;
