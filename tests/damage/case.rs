@@ -16,7 +16,7 @@ use crate::{
     contents::{Contents, Likeness, OpenStore},
     harm::Harm,
     layout::{Layout, Part},
-    stores::{Kind, Store, copy_folder, files},
+    stores::{Image, Kind, Store, copy_folder, files},
 };
 
 /// What is done with the harmed copy.
@@ -67,6 +67,7 @@ pub fn watch_for_panics() {
 pub struct Subject {
     store: Store,
     layout: Layout,
+    image: Image,
 }
 
 impl Subject {
@@ -74,7 +75,8 @@ impl Subject {
     #[must_use]
     pub fn new(store: Store) -> Self {
         let layout = Layout::of(&store.image());
-        Self { store, layout }
+        let image = Image::read(&store.image());
+        Self { store, layout, image }
     }
 
     /// Runs a case in a scratch folder. With `again` the copy that an earlier process left there
@@ -85,7 +87,7 @@ impl Subject {
             for left in [&copy, &scratch.join("before"), &scratch.join("beside")] {
                 let _ = fs::remove_dir_all(left);
             }
-            copy_folder(&self.store.image(), &copy);
+            self.image.write(&copy);
             case.harm.apply(&self.store, &copy);
         }
         let harmed = self.layout.harmed(&case.harm, &self.store);

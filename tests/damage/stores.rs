@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -248,6 +249,70 @@ fn event(n: u64, with_fillers: bool) -> SpaceEvent {
     event
         .with_event_id(EventId::from_bytes(id))
         .with_timestamp(Timestamp::from_micros(micros).unwrap())
+}
+
+/// The files of a folder in memory, without their zeros: what is copied thousands of times.
+#[derive(Debug)]
+pub struct Image {
+    folders: Vec<PathBuf>,
+    files: Vec<ImageFile>,
+}
+
+#[derive(Debug)]
+struct ImageFile {
+    path: PathBuf,
+    len: u64,
+    /// The pages that hold more than zeros.
+    pages: Vec<(u64, Vec<u8>)>,
+}
+
+impl Image {
+    const PAGE: usize = 4_096;
+
+    /// Reads a folder.
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    #[must_use]
+    pub fn read(folder: &Path) -> Self {
+        let mut folders = Vec::new();
+        collect_folders(folder, Path::new(""), &mut folders);
+        let file = |name: String| {
+            let bytes = fs::read(folder.join(&name)).unwrap();
+            let pages = bytes.chunks(Self::PAGE).zip((0_u64..).step_by(Self::PAGE));
+            let pages = pages.filter(|(page, _)| page.iter().any(|byte| *byte != 0));
+            let pages = pages.map(|(page, offset)| (offset, page.to_vec())).collect();
+            ImageFile { path: PathBuf::from(name), len: bytes.len() as u64, pages }
+        };
+        Self { folders, files: files(folder).into_iter().map(file).collect() }
+    }
+
+    /// Makes the folder again somewhere else.
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    pub fn write(&self, folder: &Path) {
+        for name in &self.folders {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        for image in &self.files {
+            let file = fs::File::create(folder.join(&image.path)).unwrap();
+            file.set_len(image.len).unwrap();
+            for (offset, page) in &image.pages {
+                file.write_all_at(page, *offset).unwrap();
+            }
+        }
+    }
+}
+
+fn collect_folders(folder: &Path, name: &Path, found: &mut Vec<PathBuf>) {
+    found.push(name.to_owned());
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            collect_folders(&entry.path(), &name.join(entry.file_name()), found);
+        }
+    }
 }
 
 /// Copies a folder as it stands.

@@ -45,9 +45,11 @@ impl Cases {
             let bytes = std::fs::read(self.store.image().join(&file)).unwrap();
             let stride = match part {
                 Part::Filler => continue,
+                Part::Sled if all() => 8,
                 _ if all() => 1,
                 Part::Sled => (range.end - range.start).div_ceil(60).max(1),
-                Part::Frame if !self.is_of_interest(&file, range.start) => 8,
+                Part::Frame if !self.is_of_interest(&file, range.start) => 16,
+                Part::Sealed if self.store.kind == Kind::SealedKilled => 16,
                 _ => 1,
             };
             let mut at = range.start;
@@ -58,7 +60,7 @@ impl Cases {
                     let bit = self.random.below(8) as u8;
                     self.flip(&file, at, bit);
                 }
-                at += if all() { 1 } else { stride.max(run_of_one_byte(&bytes, at, range.end)) };
+                at += if all() { stride } else { stride.max(run_of_one_byte(&bytes, at, range.end)) };
             }
         }
     }
@@ -147,11 +149,11 @@ impl Cases {
     }
 }
 
-/// In a run of one byte longer than a header has zeros, every 64th byte is enough.
+/// In a run of one byte longer than a header has zeros, every 512th byte is enough.
 fn run_of_one_byte(bytes: &[u8], at: u64, end: u64) -> u64 {
     let bytes = &bytes[at as usize..end as usize];
     let run = bytes.iter().take_while(|byte| **byte == bytes[0]).count() as u64;
-    if run > 64 { 64 } else { 1 }
+    if run > 64 { run.min(512) } else { 1 }
 }
 
 fn run(name: &str, stride: usize, make: impl Fn(&mut Cases)) {

@@ -95,5 +95,5 @@ fn one_wins_each_revision_of_a_store() {
     let folder = scratch();
     let options = StoreOptions::default().durability(Durability::Os);
     let log = EmbeddedLog::open_with(folder.path().join("store"), &options).unwrap();
-    race(&log, attempts(200_000));
+    race(&log, attempts(50_000));
 }
