@@ -152,6 +152,7 @@ impl Trial<'_> {
 
     fn open(&mut self, copy: &Path) {
         let before = stored_files(copy);
+        let aside = set_aside(copy);
         match open(copy, AndThen::Append) {
             Opened::Restart => self.outcome.restart = true,
             Opened::Refused(name) => {
@@ -163,6 +164,9 @@ impl Trial<'_> {
                 }
                 if let Some(file) = difference(&before, &stored_files(copy)) {
                     self.violation(format!("refused with {name}, yet {file} has changed"));
+                }
+                if set_aside(copy) != aside {
+                    self.violation(format!("refused with {name}, yet sled's copy was set aside"));
                 }
                 self.outcome.what = format!("refused: {name}");
             }
@@ -176,6 +180,29 @@ impl Trial<'_> {
                 let verdict = self.judge(&contents);
                 let how = if healed > self.healed_before() { ", healed" } else { "" };
                 self.outcome.what = format!("{verdict}{how}");
+                if !how.is_empty() || !self.case.kind.is_closed() {
+                    self.reopen(copy, &contents);
+                }
+            }
+        }
+    }
+
+    /// What was mended, or recovered after a kill, is on disk as it was read, and so is the event
+    /// that was appended to it.
+    fn reopen(&mut self, copy: &Path, before: &Contents) {
+        match open(copy, AndThen::Nothing) {
+            Opened::Restart => self.violation("sled panics in what was recovered"),
+            Opened::Refused(why) | Opened::ReadFailed(why) => {
+                self.violation(format!("what was recovered does not open again: {why}"));
+            }
+            Opened::Contents { contents, .. } => {
+                let is_same = contents.events.len() == before.events.len() + 1
+                    && contents.events.starts_with(&before.events)
+                    && contents.states == contents.folded;
+                if !is_same {
+                    let count = contents.events.len();
+                    self.violation(format!("opened again, it has other contents: {count} events"));
+                }
             }
         }
     }
@@ -453,6 +480,15 @@ fn stored_files(folder: &Path) -> HashMap<String, Vec<u8>> {
     let own = |name: &String| name != "LOCK" && !name.starts_with("sled");
     let read = |name: String| (name.clone(), fs::read(folder.join(&name)).unwrap_or_default());
     files(folder).into_iter().filter(own).map(read).collect()
+}
+
+/// Copies of sled's that were set aside.
+fn set_aside(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    let mut found: Vec<String> = names.filter(|name| name.starts_with("sled.")).collect();
+    found.sort();
+    found
 }
 
 fn difference(

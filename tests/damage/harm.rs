@@ -34,6 +34,8 @@ pub enum Harm {
     Noise { file: String, patches: u64, seed: u64 },
     /// Something is done to sled's folder as a whole.
     Sled(SledHarm),
+    /// One thing and then another, to other files.
+    Both(Box<Self>, Box<Self>),
     /// The whole folder is another store's: nobody can tell but whoever knows what was in it. The
     /// harness must.
     AllFromOther,
@@ -92,6 +94,7 @@ impl Harm {
         match self {
             Self::None | Self::AllFromOther | Self::AllOlder => "",
             Self::Sled(_) => "sled",
+            Self::Both(first, _) => first.file(),
             Self::Flip { file, .. }
             | Self::Cut { file, .. }
             | Self::Zero { file, .. }
@@ -115,6 +118,7 @@ impl Harm {
             Self::Older { .. } => "older",
             Self::Noise { .. } => "noise",
             Self::Sled(_) => "sled folder",
+            Self::Both(..) => "two harms",
             Self::AllFromOther | Self::AllOlder => "another folder",
         }
     }
@@ -151,6 +155,10 @@ impl Harm {
                 }
             }
             Self::Sled(harm) => harm.apply(store, &path),
+            Self::Both(first, second) => {
+                first.apply(store, folder);
+                second.apply(store, folder);
+            }
             Self::AllFromOther => replace_folder(&store.other(), folder),
             Self::AllOlder => replace_folder(&store.older(), folder),
         }

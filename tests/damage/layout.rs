@@ -176,6 +176,9 @@ impl Layout {
                 .map(|at| (file.clone(), at..at + 1))
                 .collect()
             }
+            Harm::Both(first, second) => {
+                [self.harmed(first, store), self.harmed(second, store)].concat()
+            }
             Harm::Missing { .. } | Harm::Noise { .. } => vec![(file, 0..len)],
             Harm::Sled(_) => {
                 let sleds = self.parts.iter().filter(|(_, _, part)| *part == Part::Sled);

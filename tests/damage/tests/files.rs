@@ -8,7 +8,7 @@ use std::{ops::Range, path::Path};
 use damage::{
     bench,
     case::{Action, Case},
-    harm::Harm,
+    harm::{Harm, SledHarm},
     layout::{Layout, Part},
     random::{Random, seed},
     stores::{Kind, Store, Stores},
@@ -60,7 +60,8 @@ impl Cases {
                     let bit = self.random.below(8) as u8;
                     self.flip(&file, at, bit);
                 }
-                at += if all() { stride } else { stride.max(run_of_one_byte(&bytes, at, range.end)) };
+                at +=
+                    if all() { stride } else { stride.max(run_of_one_byte(&bytes, at, range.end)) };
             }
         }
     }
@@ -136,6 +137,39 @@ impl Cases {
         }
     }
 
+    /// Something happens to the journal, and something to sled's copy.
+    fn both_copies(&mut self, count: u64) {
+        let own = |part: Part| matches!(part, Part::JournalHeader | Part::Frame | Part::Sealed);
+        let parts: Vec<(String, Range<u64>)> = self
+            .layout
+            .parts
+            .iter()
+            .filter(|(_, _, part)| own(*part))
+            .map(|(file, range, _)| (file.clone(), range.clone()))
+            .collect();
+        for _ in 0..count {
+            let (file, range) = parts[self.random.below(parts.len() as u64) as usize].clone();
+            let offset = range.start + self.random.below(range.end - range.start);
+            let first = match self.random.below(4) {
+                0 => Harm::Cut { file, len: offset },
+                1 => Harm::Missing { file },
+                _ => Harm::Flip { file, offset, bit: self.random.below(8) as u8 },
+            };
+            let second = match self.random.below(3) {
+                0 => {
+                    let all = SledHarm::ALL;
+                    Harm::Sled(all[self.random.below(all.len() as u64) as usize])
+                }
+                _ => Harm::Noise {
+                    file: "sled/db".to_owned(),
+                    patches: 1 + self.random.below(8),
+                    seed: self.random.number(),
+                },
+            };
+            self.harms.push(Harm::Both(Box::new(first), Box::new(second)));
+        }
+    }
+
     /// Every harm with every `stride`-th also verified.
     fn cases(self, stride: usize) -> Vec<Case> {
         let kind = self.store.kind;
@@ -191,4 +225,10 @@ fn cut_files_and_zeroed_pages_are_healed_or_reported() {
 #[test]
 fn missing_swapped_and_older_files_are_healed_or_reported() {
     run("missing, swapped and older files", 1, Cases::missing_swapped_and_older_files);
+}
+
+#[test]
+fn damage_to_both_copies_is_reported_where_nothing_is_left() {
+    let count = if all() { 20_000 } else { 150 };
+    run("damage to both copies", 4, |cases| cases.both_copies(count));
 }
