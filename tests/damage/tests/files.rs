@@ -68,7 +68,7 @@ impl Cases {
 
     /// Whether a frame is one that its kind of store is about.
     fn is_of_interest(&self, file: &str, start: u64) -> bool {
-        let last = self.layout.frames.iter().rev().take(2);
+        let last = self.layout.frames.iter().rev().take(4);
         self.store.kind == Kind::SmallClosed
             || last.into_iter().any(|frame| frame.file == file && frame.start == start)
     }
