@@ -7,7 +7,7 @@
 //! | [`harm`] | one piece of damage, as data: a case can be written down and run again |
 //! | [`contents`] | everything that a store answers with, to compare |
 //! | [`case`] | harms a copy of a store, opens or verifies it, and judges what happened |
-//! | [`bench`] | runs cases in worker processes: a hang or an abort costs one of them |
+//! | [`mod@bench`] | runs cases in worker processes: a hang or an abort costs one of them |
 //! | [`decoders`] | everything that reads bytes it did not write, and valid bytes to begin with |
 //! | [`report`] | counts the outcomes and keeps the violations |
 //! | [`random`] | numbers from a seed |

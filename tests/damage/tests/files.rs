@@ -49,6 +49,7 @@ impl Cases {
                 _ if all() => 1,
                 Part::Sled => (range.end - range.start).div_ceil(60).max(1),
                 Part::Frame if !self.is_of_interest(&file, range.start) => 16,
+                Part::Frame if !self.store.kind.is_closed() => 3,
                 Part::Sealed if self.store.kind == Kind::SealedKilled => 16,
                 _ => 1,
             };
