@@ -32,7 +32,10 @@ fn an_append_that_begins_in_a_sealed_file_and_ends_behind_it_is_no_damage() {
     log.close().unwrap();
     let store_id = HeadFile::open(&path.join("HEAD"), &path).unwrap().head().store_id;
     let sealed_through = SealedFiles::open(&Folder::new(&path), store_id).unwrap().end();
-    assert!(sealed_through.get() > 0 && sealed_through.get() % 17 > 0, "{sealed_through}");
+    assert!(
+        sealed_through.get() > 0 && !sealed_through.get().is_multiple_of(17),
+        "{sealed_through}"
+    );
     let report = verify(&path, VerifyOptions::default()).unwrap();
     assert!(report.problems.is_empty(), "{report:?}");
 }
