@@ -50,7 +50,7 @@ impl Writer {
         let (heard, messages) = channel();
         let reader = thread::Builder::new().spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let message = line.parse().unwrap_or_else(|_| Message::Broken(line));
+                let message = line.parse().unwrap_or(Message::Broken(line));
                 if heard.send(message).is_err() {
                     break;
                 }

@@ -39,6 +39,8 @@ use crate::{
 const ROOM: &str = "size=1g";
 /// Bytes that are read, written or freed of a file at a time; direct reads are aligned to it.
 const PAGE: usize = 4_096;
+/// How often room is taken away: the kernel may be writing meanwhile.
+const FILL_TRIES: u32 = 100;
 /// Appends that a writer makes on the full disk at the most.
 const MOST_ON_FULL: u32 = 400;
 
@@ -90,12 +92,14 @@ pub fn run(options: &PowerOptions) -> io::Result<FailedSyncsReport> {
         let folder =
             tempfile::Builder::new().prefix("spacefold-power-").tempdir_in(&options.folder)?;
         let seed = rng.u64(..);
-        match Round::new(options, folder.path(), seed)?.run(&mut rng, &mut report) {
+        let mut round = Round::new(options, folder.path(), seed)?;
+        match round.run(&mut rng, &mut report) {
             Ok(()) => {}
             Err(Fault::Io(error)) => return Err(error),
             Err(Fault::Violation(what)) => {
-                let round = report.rounds;
-                report.violations.push(format!("round {round}: {what} (workload {seed})"));
+                let kept = if options.keep { round.keep()? } else { String::new() };
+                let number = report.rounds;
+                report.violations.push(format!("round {number}: {what} (workload {seed}){kept}"));
             }
         }
         report.rounds += 1;
@@ -127,15 +131,29 @@ impl<'o> Round<'o> {
         Ok(Self { options, disk, memory, store, seed, history, next_writer: 0 })
     }
 
-    fn run(mut self, rng: &mut fastrand::Rng, report: &mut FailedSyncsReport) -> Result<(), Fault> {
+    fn run(
+        &mut self,
+        rng: &mut fastrand::Rng,
+        report: &mut FailedSyncsReport,
+    ) -> Result<(), Fault> {
         self.fail_syncs(rng, report)?;
+        let on_full = self.next_writer;
         report.lies += u32::from(self.page_cache_lies()?);
         self.append_and_cut(rng, report)?;
         let options = self.draw(rng).store_options();
-        let checked = check(&self.store, &options, &mut self.history)
-            .map_err(|violation| Fault::Violation(violation.to_string()))?;
+        let checked = check(&self.store, &options, &mut self.history).map_err(|violation| {
+            let what = format!("{violation}; writers below {on_full} met the full disk");
+            Fault::Violation(what)
+        })?;
         report.unacknowledged += checked.unacknowledged;
         Ok(())
+    }
+
+    /// Keeps the image of a disk that shows a violation, and says where it is.
+    fn keep(&self) -> io::Result<String> {
+        let kept = self.options.folder.join(format!("spacefold-power-kept-{}", self.seed));
+        tool(Command::new("cp").arg("--sparse=always").args([self.disk.image(), &kept]))?;
+        Ok(format!("; the image is kept in {}", kept.display()))
     }
 
     fn draw(&mut self, rng: &mut fastrand::Rng) -> ChildOptions {
@@ -247,9 +265,17 @@ impl Memory {
 
     /// Takes all room that is left away.
     fn fill(&self) -> io::Result<()> {
-        let found = statvfs(&self.root)?;
-        let used = (found.f_blocks - found.f_bfree) * found.f_frsize;
-        self.resize(&format!("size={used}"))
+        let mut tries = 0;
+        loop {
+            let found = statvfs(&self.root)?;
+            let used = (found.f_blocks - found.f_bfree) * found.f_frsize;
+            match self.resize(&format!("size={used}")) {
+                Ok(()) => return Ok(()),
+                Err(error) if tries == FILL_TRIES => return Err(error),
+                // More was used meanwhile.
+                Err(_) => tries += 1,
+            }
+        }
     }
 
     fn make_room(&self) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Writers that are killed at random moments, at the size of a test.
 //!
 //! `SPACEFOLD_TORTURE_ROUNDS` and `SPACEFOLD_TORTURE_SEED` make it another size, or the same again.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::process::Command;
 

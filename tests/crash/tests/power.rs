@@ -2,6 +2,7 @@
 //! where disks cannot be cut, unless `CI` or `SPACEFOLD_REQUIRE_POWER_CUTS` is set.
 //!
 //! `SPACEFOLD_TORTURE_ROUNDS` and `SPACEFOLD_TORTURE_SEED` make it another size, or the same again.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::process::Command;
 
