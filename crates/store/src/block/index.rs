@@ -100,9 +100,9 @@ impl BlockIndex {
         u64::try_from(self.blocks.len()).unwrap_or(u64::MAX)
     }
 
-    /// The first position of each block from the one that holds `from` on.
+    /// The first position of each block from the one that holds `from` on; none when none does.
     pub(crate) fn blocks_from(&self, from: Position) -> impl Iterator<Item = Position> {
-        let place = self.place_of(from);
+        let place = if from > self.end { self.blocks.len() } else { self.place_of(from) };
         self.blocks.iter().skip(place).map(|block| Position::new(block.first))
     }
 
