@@ -56,6 +56,12 @@ pub struct ChildOptions {
     /// Tells a file instead of the standard output.
     #[arg(long)]
     pub receipts: Option<PathBuf>,
+    /// Bytes of a journal file, if not the default.
+    #[arg(long)]
+    pub journal_file_bytes: Option<u64>,
+    /// Bytes of disk that the store sets aside, if not the default.
+    #[arg(long)]
+    pub reserve_bytes: Option<u64>,
 }
 
 impl ChildOptions {
@@ -86,6 +92,8 @@ impl ChildOptions {
             fold_every: rng.bool().then(|| rng.u64(1..40)),
             die_after: None,
             receipts: None,
+            journal_file_bytes: rng.bool().then(|| (128 << 10) << rng.u32(0..4)),
+            reserve_bytes: None,
         }
     }
 
@@ -106,13 +114,25 @@ impl ChildOptions {
         arguments.extend(self.die_after.map(|after| format!("--die-after={after}")));
         let receipts = self.receipts.as_ref();
         arguments.extend(receipts.map(|path| format!("--receipts={}", path.display())));
+        let bytes = self.journal_file_bytes;
+        arguments.extend(bytes.map(|bytes| format!("--journal-file-bytes={bytes}")));
+        let bytes = self.reserve_bytes;
+        arguments.extend(bytes.map(|bytes| format!("--reserve-bytes={bytes}")));
         arguments
     }
 
     /// How the store is opened.
     #[must_use]
     pub fn store_options(&self) -> StoreOptions {
-        StoreOptions::default()
+        let options = StoreOptions::default();
+        let options = match self.journal_file_bytes {
+            Some(bytes) => options.journal_file_bytes(bytes),
+            None => options,
+        };
+        match self.reserve_bytes {
+            Some(bytes) => options.reserve_bytes(bytes),
+            None => options,
+        }
     }
 }
 

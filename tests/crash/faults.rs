@@ -189,6 +189,8 @@ fn options(recording: &Recording, seed: u64, writer: u32) -> ChildOptions {
         fold_every: None,
         die_after: None,
         receipts: None,
+        journal_file_bytes: Some(128 << 10),
+        reserve_bytes: Some(64 << 10),
     }
 }
 

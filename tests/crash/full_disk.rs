@@ -251,6 +251,8 @@ impl Stage<'_> {
             fold_every: None,
             die_after: None,
             receipts: None,
+            journal_file_bytes: None,
+            reserve_bytes: None,
         };
         let Output { status, stdout, .. } = subject(&self.options.torture, limit)
             .args(options.arguments())

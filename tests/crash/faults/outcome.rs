@@ -44,6 +44,8 @@ impl Run {
                     }
                     run.hits.push((path.clone(), call.clone()));
                 }
+                // Opening begins anew once what was set aside is given back.
+                Entry::Remove { path } if path.ends_with("reserve") => failed_syncs.clear(),
                 Entry::SyncBegins { path, .. } if failed_syncs.contains(path) => {
                     run.synced_again.insert(path.clone());
                 }

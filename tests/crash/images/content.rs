@@ -209,7 +209,8 @@ impl Content {
         let page = self.pages.entry(number).or_default();
         let mut bytes = page.newest().as_ref().map_or([0; PAGE_BYTES], |bytes| **bytes);
         change(&mut bytes);
-        page.later.push((time, Some(Arc::new(bytes))));
+        let is_empty = bytes.iter().all(|byte| *byte == 0);
+        page.later.push((time, (!is_empty).then(|| Arc::new(bytes))));
         self.dirty.insert(number);
     }
 }

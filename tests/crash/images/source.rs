@@ -19,8 +19,8 @@ const PROFILES: [Profile; 3] = [Profile::Small, Profile::Mixed, Profile::Bulk];
 pub(super) enum Scene {
     /// A few writers on one store, each opened a few times, some of which die.
     Small,
-    /// One writer with events that are large, so that blocks go to sealed files and journal files
-    /// are given up.
+    /// Writers with much to append, so that blocks go to sealed files, and journal files are given
+    /// up and used again.
     Sealing,
 }
 
@@ -75,10 +75,11 @@ impl Scene {
             }
             Self::Sealing => ChildOptions {
                 threads: 2,
-                appends: 30,
+                appends: rng.u32(10..30),
                 under_way: 2,
-                profile: Profile::Large,
-                die_after: dies.then_some(59),
+                profile: rng.choice([Profile::Bulk, Profile::Large]).unwrap_or(Profile::Bulk),
+                die_after: dies.then(|| rng.u64(10..40)),
+                journal_file_bytes: Some((128 << 10) << rng.u32(0..3)),
                 ..options
             },
         }
@@ -100,6 +101,9 @@ pub(super) fn writer(store: &Path, seed: u64, first_writer: u32) -> ChildOptions
         fold_every: None,
         die_after: None,
         receipts: None,
+        // Small, so that files are used again and again; and so that images are.
+        journal_file_bytes: Some(128 << 10),
+        reserve_bytes: Some(64 << 10),
     }
 }
 
