@@ -327,3 +327,6 @@ impl Image<'_> {
         write_image(self.disk, self.kept, &mut fastrand::Rng::with_seed(self.seed), folder)
     }
 }
+
+#[cfg(test)]
+mod tests;
