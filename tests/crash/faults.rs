@@ -206,7 +206,7 @@ impl One<'_> {
     /// Whether the call that was to fail was made.
     fn run(&self, folder: &Path, report: &mut FaultsReport) -> io::Result<bool> {
         fs::create_dir(folder)?;
-        let recording = Recording::new(folder)?;
+        let recording = Recording { keeps_bytes: false, ..Recording::new(folder)? };
         if let Some(earlier) = self.start {
             folders::copy(&earlier.root, &recording.root)?;
         }

@@ -37,11 +37,11 @@ use crate::{
 };
 
 /// Images of one recording of a small store.
-const SMALL_IMAGES: u32 = 40;
+const SMALL_IMAGES: u32 = 25;
 /// Images of one recording of a large one, which take longer.
 const SEALING_IMAGES: u32 = 15;
-/// Small recordings for each large one.
-const SMALL_RECORDINGS: u32 = 24;
+/// Small recordings for each large one, and each with a sync that fails.
+const SMALL_RECORDINGS: u32 = 7;
 /// Images of one opening that was recorded.
 const OPENING_IMAGES: u32 = 4;
 
@@ -133,14 +133,14 @@ pub fn run(options: &ImagesOptions) -> io::Result<ImagesReport> {
     let preload = Preload::beside(&options.torture)?;
     let mut rng = fastrand::Rng::with_seed(options.seed);
     let mut run = Run { options, preload, report: ImagesReport::default() };
-    for number in 1.. {
+    for number in 1_u32.. {
         if run.images_left() == 0 || run.is_over() {
             break;
         }
-        let is_large = u32::is_multiple_of(number, SMALL_RECORDINGS + 1);
-        let (scene, images) = match is_large {
-            true => (Scene::Sealing, SEALING_IMAGES),
-            false => (Scene::Small, SMALL_IMAGES),
+        let (scene, images) = match number % (SMALL_RECORDINGS + 2) {
+            0 => (Scene::Sealing, SEALING_IMAGES),
+            1 => (Scene::FailedSync, SMALL_IMAGES),
+            _ => (Scene::Small, SMALL_IMAGES),
         };
         let images = images.min(run.images_left());
         run.scene(scene, images, &mut fastrand::Rng::with_seed(rng.u64(..)))?;

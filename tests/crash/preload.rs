@@ -57,6 +57,8 @@ pub struct Recording {
     pub log: PathBuf,
     /// The file that the writer tells of its appends, outside of it too.
     pub marks: PathBuf,
+    /// Whether the entries say what was written.
+    pub keeps_bytes: bool,
 }
 
 impl Recording {
@@ -68,7 +70,7 @@ impl Recording {
         let folder = folder.canonicalize()?;
         let root = folder.join("root");
         fs::create_dir_all(&root)?;
-        Ok(Self { root, log: folder.join("log"), marks: folder.join("marks") })
+        Ok(Self { root, log: folder.join("log"), marks: folder.join("marks"), keeps_bytes: true })
     }
 
     /// The entries so far; one that is not whole, since its process was killed meanwhile, is the
@@ -103,8 +105,7 @@ impl Preload {
         Ok(Self { torture: torture.to_owned(), library: library.canonicalize()? })
     }
 
-    /// Runs a program to its end, and records it. `fault` says which of its calls fails; then the
-    /// recording is without what was written.
+    /// Runs a program to its end, and records it. `fault` says which of its calls fails.
     ///
     /// # Errors
     /// When it does not start, or does not end.
@@ -128,7 +129,10 @@ impl Preload {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         if let Some(fault) = fault {
-            command.env(entry::FAULT, fault).env(entry::BYTES, "0");
+            command.env(entry::FAULT, fault);
+        }
+        if !recording.keeps_bytes {
+            command.env(entry::BYTES, "0");
         }
         wait(command.spawn()?)
     }

@@ -22,6 +22,9 @@ pub(super) enum Scene {
     /// Writers with much to append, so that blocks go to sealed files, and journal files are given
     /// up and used again.
     Sealing,
+    /// A sync of the first writer fails: what it was to bring to the disk never comes there, but
+    /// reads as if it had. The second writer goes on with that.
+    FailedSync,
 }
 
 impl Scene {
@@ -38,13 +41,19 @@ impl Scene {
     ) -> io::Result<()> {
         let writers = match self {
             Self::Small => rng.u32(1..=3),
-            Self::Sealing => 2,
+            Self::Sealing | Self::FailedSync => 2,
         };
         let mut first_writer = 0;
         for _ in 0..writers {
             let options = self.writer(recording, seed, first_writer, rng);
             first_writer += options.threads;
-            preload.run(Program::Writer, recording, &options, None)?;
+            let fails = self == Self::FailedSync && options.first_writer == 0;
+            if fails {
+                let fault = format!("sync:{}:EIO:store/", rng.u32(1..60));
+                preload.run(Program::Subject, recording, &options, Some(&fault))?;
+            } else {
+                preload.run(Program::Writer, recording, &options, None)?;
+            }
         }
         Ok(())
     }
@@ -73,6 +82,11 @@ impl Scene {
                     ..options
                 }
             }
+            Self::FailedSync => ChildOptions {
+                appends: rng.u32(2..40),
+                profile: rng.choice(PROFILES).unwrap_or(Profile::Small),
+                ..options
+            },
             Self::Sealing => ChildOptions {
                 threads: 2,
                 appends: rng.u32(10..30),
