@@ -22,6 +22,9 @@ const LONG: Duration = Duration::from_secs(120);
 /// How often it is looked after.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// What a writer tells before its first acknowledgement.
+const MARKS_OF_OPENING: u64 = 2;
+
 /// What runs under the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -116,7 +119,9 @@ impl Preload {
         options: &ChildOptions,
         fault: Option<&str>,
     ) -> io::Result<ExitStatus> {
-        let options = ChildOptions { receipts: Some(recording.marks.clone()), ..options.clone() };
+        let receipts = Some(recording.marks.clone());
+        let die_after = options.die_after;
+        let options = ChildOptions { receipts, die_after: None, ..options.clone() };
         let mut command = Command::new(&self.torture);
         command
             .arg(program.command())
@@ -128,6 +133,11 @@ impl Preload {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
+        // The recorder kills the process, so that no change is left out.
+        if let Some(acknowledgements) = die_after {
+            let marks = acknowledgements + MARKS_OF_OPENING;
+            command.env(entry::DIE_AFTER, marks.to_string());
+        }
         if let Some(fault) = fault {
             command.env(entry::FAULT, fault);
         }

@@ -12,6 +12,9 @@ pub const LOG: &str = "SPACEFOLD_RECORDER_LOG";
 pub const MARKS: &str = "SPACEFOLD_RECORDER_MARKS";
 /// Says which call fails.
 pub const FAULT: &str = "SPACEFOLD_RECORDER_FAULT";
+/// The number of marks after which the process kills itself: in the middle of no change, so that the
+/// recording is complete.
+pub const DIE_AFTER: &str = "SPACEFOLD_RECORDER_DIE_AFTER";
 /// `0` leaves out the bytes of writes.
 pub const BYTES: &str = "SPACEFOLD_RECORDER_BYTES";
 

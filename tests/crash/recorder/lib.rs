@@ -8,6 +8,7 @@
 //! | [`entry::LOG`] | the file that entries are appended to, see [`entry`]; outside of the folder |
 //! | [`entry::MARKS`] | a file outside of the folder: what is written to it becomes an [`entry::Entry::Mark`] |
 //! | [`entry::FAULT`] | which call fails, and how, see [`fault`] |
+//! | [`entry::DIE_AFTER`] | the number of marks after which the process kills itself, in the middle of no change |
 //! | [`entry::BYTES`] | `0`: entries say that something was written, but not what |
 //!
 //! One lock is held over each call that changes something and over its entry, so that the order

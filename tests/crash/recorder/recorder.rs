@@ -30,6 +30,8 @@ struct Recorder {
     root: PathBuf,
     marks: Option<PathBuf>,
     fault: Option<Fault>,
+    /// Marks that are still to come before the process dies.
+    marks_left: Option<AtomicU64>,
     with_bytes: bool,
     log: Mutex<Option<File>>,
     syncs: AtomicU64,
@@ -79,11 +81,13 @@ impl Recorder {
             Fault::parse(&text).unwrap_or_else(|| stop("the fault to be planted is not understood"))
         });
         let marks = env::var_os(entry::MARKS).map(PathBuf::from);
+        let marks_left = env::var(entry::DIE_AFTER).ok().and_then(|text| text.parse().ok());
         let with_bytes = env::var_os(entry::BYTES).is_none_or(|value| value != "0");
         Some(Self {
             root,
             marks,
             fault,
+            marks_left: marks_left.map(AtomicU64::new),
             with_bytes,
             log: Mutex::new(log),
             syncs: AtomicU64::new(0),
@@ -120,6 +124,12 @@ impl Session {
     pub(crate) fn is_marks(&self, fd: i32) -> bool {
         let found = || fs::read_link(format!("/proc/self/fd/{fd}")).ok();
         self.recorder.marks.is_some() && self.recorder.marks == found()
+    }
+
+    /// Counts a mark; whether it was the one to die after.
+    pub(crate) fn is_last_mark(&self) -> bool {
+        let left = self.recorder.marks_left.as_ref();
+        left.is_some_and(|left| left.fetch_sub(1, Ordering::Relaxed) <= 1)
     }
 
     pub(crate) fn keeps_bytes(&self) -> bool {
