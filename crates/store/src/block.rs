@@ -9,7 +9,8 @@ pub(crate) mod plan;
 pub(crate) mod sealed;
 
 use spacefold_event_core::{
-    Assignments, CorruptRecords, EncodedBody, MAX_APPEND_EVENTS, Position, Records, Timestamp,
+    Assignments, CorruptRecords, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
+    Timestamp,
 };
 
 use crate::{
@@ -244,38 +245,68 @@ pub(crate) fn peek(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
 /// Decodes a block that is exactly `bytes`. Everything is checked but the hash, which
 /// [`Block::verify_hash`] does.
 pub(crate) fn decode(bytes: &[u8], store_id: [u8; 16]) -> Result<Block, BlockError> {
-    let fields = peek(bytes)?;
-    if bytes.len() != fields.stored_len {
-        return Err(BlockError::WrongLength);
-    }
-    let (checked, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(BlockError::WrongLength)?;
-    if crc32c::crc32c(checked).to_le_bytes() != *crc {
-        return Err(BlockError::BadChecksum);
-    }
-    if fields.store_id != store_id {
-        return Err(BlockError::OtherStore);
-    }
-    let mut cursor = Cursor::new(bytes);
-    let header: [u8; BLOCK_HEADER_BYTES] = cursor.array().ok_or(BlockError::WrongLength)?;
-    let mut part = |len: u32| cursor.take(to_usize(len)).ok_or(BlockError::WrongLength);
-    let extension = part(fields.extension_len)?;
-    let assignments = part(fields.assignments_len)?;
-    let stored_body = part(fields.stored_body_len)?;
-    let hash = cursor.array().ok_or(BlockError::WrongLength)?;
-    if !is_extension(extension) {
+    let parts = Parts::of(bytes, store_id)?;
+    if !is_extension(parts.extension) {
         return Err(BlockError::Unreadable("extension fields of a wrong length"));
     }
-    let body = unpack(fields.codec, stored_body, to_usize(fields.body_len))?;
-    let decoded = Assignments::decode(assignments, fields.first_position, fields.recorded_at)?;
+    let body = parts.unpack_body()?;
+    let BlockHeader { first_position, recorded_at, previous, count, .. } = parts.header;
+    let assignments = Assignments::decode(parts.assignments, first_position, recorded_at)?;
     Ok(Block {
-        records: Records::decode(&body, to_usize(fields.count), decoded)?,
-        previous: fields.previous,
-        hash,
-        extension: extension.to_vec(),
-        header,
-        assignments: assignments.to_vec(),
+        records: Records::decode(&body, to_usize(count), assignments)?,
+        previous,
+        hash: parts.hash,
+        extension: parts.extension.to_vec(),
+        header: parts.header_bytes,
+        assignments: parts.assignments.to_vec(),
         body,
     })
+}
+
+/// The id of each record of a block that is exactly `bytes`; the rest of it is not unpacked.
+pub(crate) fn event_ids(bytes: &[u8], store_id: [u8; 16]) -> Result<Vec<EventId>, BlockError> {
+    let parts = Parts::of(bytes, store_id)?;
+    let body = parts.unpack_body()?;
+    Ok(Records::decode_event_ids(&body, to_usize(parts.header.count))?)
+}
+
+/// What a block consists of, its lengths and its checksum believed.
+struct Parts<'a> {
+    header: BlockHeader,
+    header_bytes: [u8; BLOCK_HEADER_BYTES],
+    extension: &'a [u8],
+    assignments: &'a [u8],
+    stored_body: &'a [u8],
+    hash: BlockHash,
+}
+
+impl<'a> Parts<'a> {
+    fn of(bytes: &'a [u8], store_id: [u8; 16]) -> Result<Self, BlockError> {
+        let header = peek(bytes)?;
+        if bytes.len() != header.stored_len {
+            return Err(BlockError::WrongLength);
+        }
+        let split = bytes.split_last_chunk::<CRC_BYTES>();
+        let (checked, crc) = split.ok_or(BlockError::WrongLength)?;
+        if crc32c::crc32c(checked).to_le_bytes() != *crc {
+            return Err(BlockError::BadChecksum);
+        }
+        if header.store_id != store_id {
+            return Err(BlockError::OtherStore);
+        }
+        let mut cursor = Cursor::new(bytes);
+        let header_bytes = cursor.array().ok_or(BlockError::WrongLength)?;
+        let mut part = |len: u32| cursor.take(to_usize(len)).ok_or(BlockError::WrongLength);
+        let extension = part(header.extension_len)?;
+        let assignments = part(header.assignments_len)?;
+        let stored_body = part(header.stored_body_len)?;
+        let hash = cursor.array().ok_or(BlockError::WrongLength)?;
+        Ok(Self { header, header_bytes, extension, assignments, stored_body, hash })
+    }
+
+    fn unpack_body(&self) -> Result<Vec<u8>, BlockError> {
+        unpack(self.header.codec, self.stored_body, to_usize(self.header.body_len))
+    }
 }
 
 impl Block {

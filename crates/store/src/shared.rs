@@ -6,8 +6,8 @@ use std::sync::{
 
 use quick_cache::{Weighter, sync::Cache};
 use spacefold_event_core::{
-    EventFilter, Page, Position, Read, ReadError, RecordedEvent, Records, Revision, StorageError,
-    Timestamp,
+    EventFilter, EventId, Page, Position, Read, ReadError, RecordedEvent, Records, Revision,
+    StorageError, Timestamp,
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     head::file::HeadFile,
     journal::files::JournalFiles,
     progress::Progress,
-    sled_copy::{SledCopy, SledError},
+    sled_copy::{SledCopy, SledError, StoredBlock},
     view::{Located, View},
 };
 
@@ -151,10 +151,40 @@ impl Shared {
         }
     }
 
+    /// The ids of the events of the run that holds a position, and the position of the first;
+    /// `None` beyond the durable head. Cheaper than the run, and leaves the cache as it is.
+    pub(crate) fn event_ids_at(
+        &self,
+        position: Position,
+    ) -> Result<Option<(Position, Vec<EventId>)>, ReadError> {
+        let located = self.view().locate(position);
+        if let Located::Block(first) = located
+            && let Ok(stored) = self.stored_block(first)
+            && let Ok(ids) = block::event_ids(&stored.bytes(), self.store_id)
+            && position.since(first) < u64::try_from(ids.len()).unwrap_or(u64::MAX)
+        {
+            return Ok(Some((first, ids)));
+        }
+        // In the tail, or wrong: then this makes it right.
+        let records = self.records_at(position)?;
+        Ok(records.map(|records| (records.first_position(), records.event_ids().to_vec())))
+    }
+
     fn block(&self, first: Position) -> Result<Records, BlockMiss> {
         if let Some(records) = self.cache.get(&first) {
             return Ok(records);
         }
+        let stored = self.stored_block(first)?;
+        let block = block::decode(&stored.bytes(), self.store_id)
+            .map_err(|error| BlockMiss::Wrong(error.to_string()))?;
+        if block.records.first_position() != first {
+            return Err(BlockMiss::Wrong(format!("another block at position {first}")));
+        }
+        self.cache.insert(first, block.records.clone());
+        Ok(block.records)
+    }
+
+    fn stored_block(&self, first: Position) -> Result<StoredBlock, BlockMiss> {
         let sled = self.sled().map_err(BlockMiss::Failed)?;
         let stored = sled.block_at_or_before(first).map_err(|error| match error {
             SledError::Broken(what) => BlockMiss::Wrong(what),
@@ -166,15 +196,7 @@ impl Shared {
             }
         })?;
         let stored = stored.filter(|stored| stored.first() == first);
-        let stored =
-            stored.ok_or_else(|| BlockMiss::Wrong(format!("no block at position {first}")))?;
-        let block = block::decode(&stored.bytes(), self.store_id)
-            .map_err(|error| BlockMiss::Wrong(error.to_string()))?;
-        if block.records.first_position() != first {
-            return Err(BlockMiss::Wrong(format!("another block at position {first}")));
-        }
-        self.cache.insert(first, block.records.clone());
-        Ok(block.records)
+        stored.ok_or_else(|| BlockMiss::Wrong(format!("no block at position {first}")))
     }
 
     fn rebuild_copy(&self, what: &str) -> Result<(), ReadError> {

@@ -7,6 +7,7 @@
 mod ahead;
 mod budget;
 mod pending;
+mod window;
 
 use std::{
     ops::ControlFlow,
@@ -131,7 +132,7 @@ struct Writer<'s> {
 
 impl<'s> Writer<'s> {
     fn new(
-        shared: &'s Shared,
+        shared: &'s Arc<Shared>,
         end: JournalEnd,
         options: &StoreOptions,
         sealer: Sender<()>,

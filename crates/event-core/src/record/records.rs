@@ -299,6 +299,14 @@ impl Records {
         Self::assign(body, Assignments { first_position, recorded_at, base_revisions })
     }
 
+    /// The id of each record of a body, without unpacking the rest.
+    ///
+    /// # Errors
+    /// [`CorruptRecords`] when the columns of the body do not decode.
+    pub fn decode_event_ids(body: &[u8], count: usize) -> Result<Vec<EventId>, CorruptRecords> {
+        Ok(decode_ids(Columns::decode(body, count)?.event_ids))
+    }
+
     /// The receipt of the append that consists of these records.
     #[must_use]
     pub fn receipt(&self, durable: bool) -> Receipt {

@@ -309,3 +309,35 @@ fn a_stop_between_a_sealed_file_and_head_seals_nothing_twice() {
     }
     assert_dense(&everything(&EmbeddedLog::open(&path).unwrap()), 3 * 40 * 512);
 }
+
+#[test]
+fn a_window_loaded_in_the_background_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let log = EmbeddedLog::open(&path).unwrap();
+    (0..6).for_each(|_| append(&log, 500, 5));
+    let before = everything(&log);
+    log.close().unwrap();
+
+    let options = StoreOptions::default().retry_window_events(1_000);
+    let log = EmbeddedLog::open_with(&path, &options).unwrap();
+    // Found by revision: none of these waits for the window, all of them push it on.
+    for n in 0..10 {
+        let events = [SpaceEvent::space_activated(format!("new-{n}"))];
+        let new = AppendCondition::no_space(format!("new-{n}"));
+        log.append(&Append::new(&events).on(new)).unwrap();
+    }
+    let retry = |position: usize| {
+        let event = before[position - 1].event.clone();
+        log.append(&Append::new(&[event])).unwrap().position().get()
+    };
+    let position = |number: usize| u64::try_from(number).unwrap();
+    // The log is at 3,010: 2,011 is the oldest of the window, until 2,010 is stored once more.
+    for known in [2_011, 2_400, 3_000] {
+        assert_eq!(retry(known), position(known));
+    }
+    assert_eq!(retry(2_010), 3_011);
+    assert_eq!(retry(2_011), 3_012);
+    assert_eq!(retry(2_013), 2_013);
+    log.close().unwrap();
+}

@@ -5,8 +5,9 @@ use spacefold_event_core::{
     EventFilter, EventId, Position, Read, ReadError, RecordedEvent, Records, Revision, Timestamp,
     append_rules::{AppendView, RetryWindow},
 };
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
+use super::window::Window;
 use crate::{
     shared::{Shared, recorded_event},
     view::tail::TailRun,
@@ -21,13 +22,11 @@ pub(super) struct Ahead<'s> {
     revisions: FxHashMap<Box<str>, Revision>,
     runs: Vec<TailRun>,
     body_bytes: usize,
-    /// Loaded by the first append that needs it.
-    window: RefCell<Option<RetryWindow>>,
-    retry_window_events: usize,
+    window: RefCell<Window>,
 }
 
 impl<'s> Ahead<'s> {
-    pub(super) fn new(shared: &'s Shared, retry_window_events: usize) -> Self {
+    pub(super) fn new(shared: &'s Arc<Shared>, retry_window_events: usize) -> Self {
         let (durable_head, last_recorded_at) = {
             let view = shared.view();
             (view.durable_head(), view.last_recorded_at())
@@ -40,13 +39,13 @@ impl<'s> Ahead<'s> {
             revisions: FxHashMap::default(),
             runs: Vec::new(),
             body_bytes: 0,
-            window: RefCell::new(None),
-            retry_window_events,
+            window: RefCell::new(Window::load(shared, retry_window_events, durable_head)),
         }
     }
 
     /// Takes an append in.
     pub(super) fn push(&mut self, run: TailRun) {
+        self.push_ids(&run.records);
         self.head = run.records.last_position();
         self.last_recorded_at = run.records.last_recorded_at();
         for (space_id, _, after) in run.records.spaces() {
@@ -56,9 +55,6 @@ impl<'s> Ahead<'s> {
                     self.revisions.insert(space_id.into(), after);
                 }
             }
-        }
-        if let Some(window) = self.window.get_mut() {
-            run.records.event_ids().iter().for_each(|id| window.push(*id));
         }
         self.body_bytes += run.body_bytes;
         self.runs.push(run);
@@ -89,22 +85,25 @@ impl<'s> Ahead<'s> {
         self.runs.iter().map(|run| &run.records)
     }
 
-    /// Loads the ids of the newest events, those ahead included.
-    fn load_window(&self) -> Result<RetryWindow, ReadError> {
-        let events = u64::try_from(self.retry_window_events).unwrap_or(u64::MAX);
-        let before = Position::new(self.durable_head.since(Position::new(events)));
-        let mut window = RetryWindow::new(self.retry_window_events, before);
-        let mut next = before.next();
-        while next <= self.durable_head {
-            let Some(records) = self.shared.records_at(next)? else {
-                break;
-            };
-            let skipped = next.since(records.first_position());
-            let ids = records.event_ids().iter().skip(usize::try_from(skipped).unwrap_or(0));
-            ids.for_each(|id| window.push(*id));
-            next = records.last_position().next();
+    /// Takes the ids of an append into the window. One that cannot be brought up to it now will be
+    /// when it is needed.
+    fn push_ids(&self, records: &Records) {
+        let mut window = self.window.borrow_mut();
+        if window.is_loaded()
+            && let Ok(window) = self.whole_window(&mut window)
+        {
+            records.event_ids().iter().for_each(|id| window.push(*id));
         }
-        self.records().flat_map(Records::event_ids).for_each(|id| window.push(*id));
+    }
+
+    /// The window, what is ahead included; waits while it is loaded.
+    fn whole_window<'w>(&self, window: &'w mut Window) -> Result<&'w mut RetryWindow, ReadError> {
+        let window = window.wait(self.shared, self.durable_head)?;
+        for records in self.records() {
+            if records.first_position() > window.head() {
+                records.event_ids().iter().for_each(|id| window.push(*id));
+            }
+        }
         Ok(window)
     }
 }
@@ -133,12 +132,7 @@ impl AppendView for Ahead<'_> {
     }
 
     fn find(&self, id: EventId) -> Result<Option<Position>, ReadError> {
-        let mut slot = self.window.borrow_mut();
-        let window = match &mut *slot {
-            Some(window) => window,
-            empty => empty.insert(self.load_window()?),
-        };
-        Ok(window.find(id))
+        Ok(self.whole_window(&mut self.window.borrow_mut())?.find(id))
     }
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {
