@@ -8,7 +8,7 @@ use std::{
 use spacefold_event_core::{Position, ReadError, Records, StorageError, Timestamp};
 
 use crate::{
-    block::index::{BlockIndex, INDEX_KEY},
+    block::index::{BlockIndex, kept},
     block::plan::BlockPlan,
     block::{self, Block},
     error::OpenError,
@@ -49,6 +49,12 @@ enum CopyFault {
     /// It is wrong: set it aside.
     Wrong(String),
     Failed(OpenError),
+}
+
+impl From<SledError> for CopyFault {
+    fn from(error: SledError) -> Self {
+        copy_fault(error)
+    }
 }
 
 impl<E: Into<OpenError>> From<E> for CopyFault {
@@ -175,27 +181,19 @@ fn read_copy(
     sealed: &SealedFiles,
 ) -> Result<(BlockIndex, Option<Records>), CopyFault> {
     let genesis = block::genesis(head.store_id);
-    let stored = sled.get_blob(INDEX_KEY).map_err(copy_fault)?;
-    let stored = stored.and_then(|bytes| BlockIndex::decode(&bytes));
     let mut last = None;
-    let mut index = match stored {
-        Some(index) if index.block_count() > 0 => {
-            let block = block_holding(sled, index.end(), head)?;
-            match block {
-                Some(block) if block.hash == index.last_hash() => {
-                    last = Some(block.records);
-                    index
-                }
-                _ => BlockIndex::new(genesis),
-            }
-        }
-        _ => BlockIndex::new(genesis),
-    };
+    let mut index = kept::load(sled, genesis, |end, hash| {
+        let block = block_holding(sled, end, head)?;
+        let block = block.filter(|block| block.hash == *hash);
+        last = block.map(|block| block.records).filter(|last| last.last_position() == end);
+        Ok::<_, CopyFault>(last.is_some())
+    })?;
     while let Some(block) = block_at(sled, index.end().next(), head)? {
         if block.previous != index.last_hash() {
             return Err(CopyFault::Wrong("a block that does not follow the one before".to_owned()));
         }
         index.add(&block.records, block.hash);
+        kept::keep_when_due(sled, &mut |change| change(&mut index)).map_err(copy_fault)?;
         last = Some(block.records);
     }
     let newest = sled.last_block().map_err(copy_fault)?;
@@ -214,6 +212,8 @@ fn read_copy(
         let put = sled.put_block(first, &mut block::split(bytes));
         put.map_err(|error| StorageError::new(format!("putting the block at {first}"), error))?;
         index.add(&block.records, block.hash);
+        kept::keep_when_due(sled, &mut |change| change(&mut index))
+            .map_err(|error| StorageError::new("keeping the index of the blocks", error))?;
         last = Some(block.records.clone());
         Ok(())
     })?;

@@ -15,17 +15,18 @@ use spacefold_event_core::StorageError;
 
 use self::unfiled::Unfiled;
 use crate::{
-    block, block::index::INDEX_KEY, block::plan::BlockPlan, journal::sealed_files, recovery,
-    reserve, shared::Shared,
+    block, block::index::kept, block::plan::BlockPlan, journal::sealed_files, recovery, reserve,
+    shared::Shared,
 };
 
 /// Bytes of blocks that make a sealed file; fewer do when journal files are needed.
 const SEALED_FILE_BYTES: usize = 8 << 20;
-/// Blocks after which sled's copy is synced and the index kept, so that opening has less to catch
-/// up with.
+/// Blocks after which sled's copy is synced, so that opening has less to catch up with.
 const BLOCKS_BETWEEN_CHECKPOINTS: u64 = 2_048;
 /// How long HEAD may lag behind the durable head.
 const HEAD_LAG: Duration = Duration::from_secs(1);
+
+const KEEPING: &str = "keeping the index of the blocks";
 
 struct Sealer {
     shared: Arc<Shared>,
@@ -68,8 +69,12 @@ impl Sealer {
             outcome = match woken {
                 Ok(()) => self.work(),
                 Err(RecvTimeoutError::Timeout) => self.note_durable_head(),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
             };
+        }
+        if outcome.is_ok() && self.shared.progress.failure().is_none() {
+            // A reader may have had sled's copy made anew since, and woke nobody.
+            outcome = self.work();
         }
         if let Err(error) = outcome {
             tracing::error!(%error, "the sealer failed: appends are refused until reopened");
@@ -166,8 +171,10 @@ impl Sealer {
         {
             self.file_blocks()?;
         }
+        kept::keep_when_due(&sled, &mut |change| change(&mut self.shared.view_mut().index))
+            .map_err(|error| StorageError::new(KEEPING, error))?;
         if self.blocks_since_checkpoint >= BLOCKS_BETWEEN_CHECKPOINTS {
-            checkpoint(&self.shared)?;
+            sync_copy(&self.shared)?;
             self.blocks_since_checkpoint = 0;
         }
         Ok(())
@@ -194,10 +201,14 @@ impl Sealer {
 
 /// Syncs sled's copy and keeps the index, so that the next opening finds both.
 pub(crate) fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
-    let doing = || "keeping the index of the blocks".to_owned();
-    let sled = shared.sled().map_err(|error| StorageError::new(doing(), error))?;
+    let _maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+    sync_copy(shared)
+}
+
+fn sync_copy(shared: &Shared) -> Result<(), StorageError> {
+    let sled = shared.sled().map_err(|error| StorageError::new(KEEPING, error))?;
     shared.index_changed.store(false, Ordering::Relaxed);
-    let index = shared.view().index.encode();
-    sled.put_blob(INDEX_KEY, &index).map_err(|error| StorageError::new(doing(), error))?;
+    kept::keep(&sled, &mut |change| change(&mut shared.view_mut().index))
+        .map_err(|error| StorageError::new(KEEPING, error))?;
     sled.sync().map_err(|error| StorageError::new("syncing sled's copy", error))
 }

@@ -1,7 +1,10 @@
 //! What the threads of an open store share, and how events are read.
 
-use std::sync::{
-    Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool,
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool,
+    },
 };
 
 use quick_cache::{Weighter, sync::Cache};
@@ -12,6 +15,7 @@ use spacefold_event_core::{
 
 use crate::{
     block,
+    block::index::{Candidates, MissingPages, PageId, Pages},
     folder::Folder,
     head::file::HeadFile,
     journal::files::JournalFiles,
@@ -22,6 +26,8 @@ use crate::{
 
 /// Bytes of unpacked blocks that are kept for the next read.
 const CACHE_BYTES: u64 = 32 << 20;
+/// Bytes of pages of the index that are kept for the next lookup.
+const INDEX_CACHE_BYTES: u64 = 8 << 20;
 /// Blocks and appends that one page of a read touches at the most.
 const MAX_PAGE_RUNS: usize = 256;
 
@@ -38,6 +44,7 @@ pub(crate) struct Shared {
     /// `None` once the store is closed.
     sled: RwLock<Option<Arc<SledCopy>>>,
     cache: Cache<Position, Records, RecordsWeight>,
+    index_pages: Cache<PageId, Arc<[u8]>, PageWeight>,
     pub(crate) journal_files: Arc<JournalFiles>,
     pub(crate) progress: Progress,
 }
@@ -48,6 +55,15 @@ struct RecordsWeight;
 impl Weighter<Position, Records> for RecordsWeight {
     fn weight(&self, _: &Position, records: &Records) -> u64 {
         u64::try_from(records.memory_bytes()).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+#[derive(Clone)]
+struct PageWeight;
+
+impl Weighter<PageId, Arc<[u8]>> for PageWeight {
+    fn weight(&self, _: &PageId, page: &Arc<[u8]>) -> u64 {
+        u64::try_from(page.len()).unwrap_or(u64::MAX).max(1)
     }
 }
 
@@ -77,6 +93,7 @@ impl Shared {
             view: RwLock::new(view),
             sled: RwLock::new(Some(Arc::new(sled))),
             cache: Cache::with_weighter(1_024, CACHE_BYTES, RecordsWeight),
+            index_pages: Cache::with_weighter(512, INDEX_CACHE_BYTES, PageWeight),
             journal_files,
             progress,
         }
@@ -206,11 +223,10 @@ impl Shared {
 
     pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
         let mut page = Page::empty(read.from.max(Position::new(1)));
+        let mut candidates = Candidates::none();
         for _ in 0..MAX_PAGE_RUNS {
-            let (next, durable_head) = {
-                let view = self.view();
-                (view.skip_to_candidate(page.next(), &read.filter), view.durable_head())
-            };
+            let durable_head = self.view().durable_head();
+            let next = self.next_candidate(page.next(), &read.filter, &mut candidates)?;
             page.advance(next.min(read.to.next()).min(durable_head.next()));
             if next > read.to.min(durable_head) || page.len() >= read.limit {
                 break;
@@ -226,13 +242,79 @@ impl Shared {
         Ok(page)
     }
 
+    /// The first position from `from` on that may hold what passes `filter`, out of the candidates
+    /// as far as they reach; from the tail on that is every position.
+    fn next_candidate(
+        &self,
+        mut from: Position,
+        filter: &EventFilter,
+        candidates: &mut Candidates,
+    ) -> Result<Position, ReadError> {
+        loop {
+            if let Some(next) = candidates.next(from) {
+                return Ok(next);
+            }
+            from = from.max(candidates.through().next());
+            match self.look_up(|view, pages| view.candidates(from, filter, pages))? {
+                Some(found) => *candidates = found,
+                None => return Ok(from),
+            }
+        }
+    }
+
+    /// Looks something up in the index, with the pages that it takes. Sled's copy is rebuilt when
+    /// one of them is not there.
+    fn look_up<T>(
+        &self,
+        look: impl Fn(&View, &Pages) -> Result<T, MissingPages>,
+    ) -> Result<T, ReadError> {
+        let mut pages = Pages::default();
+        let mut rebuilt = false;
+        loop {
+            let missing = match look(&self.view(), &pages) {
+                Ok(found) => return Ok(found),
+                Err(MissingPages(missing)) => missing,
+            };
+            for id in missing {
+                match self.index_page(id)? {
+                    Some(page) => pages.insert(id, page),
+                    // Else its segment was merged with others meanwhile.
+                    None if self.view().index.uses(&id) => {
+                        if mem::replace(&mut rebuilt, true) {
+                            let what = "a page of it stays missing after a rebuild";
+                            return Err(StorageError::new("reading the index", what).into());
+                        }
+                        self.rebuild_copy("a page of the index is missing")?;
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn index_page(&self, id: PageId) -> Result<Option<Arc<[u8]>>, ReadError> {
+        if let Some(page) = self.index_pages.get(&id) {
+            return Ok(Some(page));
+        }
+        let page = match self.sled()?.get_blob(&id.key()) {
+            Ok(page) => page,
+            Err(SledError::Broken(_)) => None,
+            Err(error) => return Err(StorageError::new("reading the index", error).into()),
+        };
+        Ok(page.map(|bytes| {
+            let page: Arc<[u8]> = bytes.into();
+            self.index_pages.insert(id, Arc::clone(&page));
+            page
+        }))
+    }
+
     /// Where the event at this revision of a space stands, up to the durable head.
     pub(crate) fn position_of(
         &self,
         space_id: &str,
         revision: Revision,
     ) -> Result<Option<Position>, ReadError> {
-        let near = self.view().near_revision(space_id, revision);
+        let near = self.look_up(|view, pages| view.near_revision(space_id, revision, pages))?;
         let Some(near) = near else { return Ok(None) };
         let Some(records) = self.records_at(near)? else {
             return Ok(None);

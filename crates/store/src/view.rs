@@ -7,7 +7,7 @@ use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
 
 use crate::{
     block::BlockHash,
-    block::index::BlockIndex,
+    block::index::{BlockIndex, Candidates, MissingPages, Pages},
     view::tail::{Tail, TailRun},
 };
 
@@ -82,16 +82,18 @@ impl View {
         }
     }
 
-    /// The first position from `from` on that may pass `filter`; one past the durable head when
-    /// there is none.
-    pub(crate) fn skip_to_candidate(&self, from: Position, filter: &EventFilter) -> Position {
+    /// The next blocks from `from` on that may hold events that pass `filter`; `None` from the tail
+    /// on, every append of which may.
+    pub(crate) fn candidates(
+        &self,
+        from: Position,
+        filter: &EventFilter,
+        pages: &Pages,
+    ) -> Result<Option<Candidates>, MissingPages> {
         if from > self.index.end() {
-            return from.min(self.durable_head.next());
+            return Ok(None);
         }
-        match self.index.next_candidate(from, filter) {
-            Some(first) => first.max(from),
-            None => self.index.end().next(),
-        }
+        self.index.candidates(from, filter, pages).map(Some)
     }
 
     pub(crate) fn revision(&self, space_id: &str) -> Revision {
@@ -101,19 +103,24 @@ impl View {
 
     /// Some position at or before that of this revision of a space, in the same block or append;
     /// `None` when the space is not there yet.
-    pub(crate) fn near_revision(&self, space_id: &str, revision: Revision) -> Option<Position> {
+    pub(crate) fn near_revision(
+        &self,
+        space_id: &str,
+        revision: Revision,
+        pages: &Pages,
+    ) -> Result<Option<Position>, MissingPages> {
         if revision == Revision::NONE || revision > self.revision(space_id) {
-            return None;
+            return Ok(None);
         }
-        if let Some(first) = self.index.block_of_revision(space_id, revision) {
-            return Some(first);
+        if let Some(first) = self.index.block_of_revision(space_id, revision, pages)? {
+            return Ok(Some(first));
         }
         let holds = |run: &&TailRun| {
             let mut spaces = run.records.spaces();
             spaces
                 .any(|(id, before, after)| id == space_id && before < revision && revision <= after)
         };
-        self.tail.runs().find(holds).map(|run| run.records.first_position())
+        Ok(self.tail.runs().find(holds).map(|run| run.records.first_position()))
     }
 
     /// The spaces with their revisions, sorted by id.

@@ -1,66 +1,127 @@
 //! What is known of the blocks without reading them: where each begins, what it holds, and which
 //! blocks each space is in. Derived from the blocks, and kept only to open faster.
+//!
+//! In memory are the directory of the blocks, the spaces with their revisions, and the postings of
+//! the newest blocks. All older postings are in [segments](segment), of which a lookup needs a page
+//! or two: it is made with the [`Pages`] at hand, names those that it misses, and is made again.
 
-use bincode::{Decode, Encode};
+mod directory;
+pub(crate) mod kept;
+mod merge;
+mod postings;
+mod segment;
+mod space_table;
+
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
-use spacefold_event_core::{EventFilter, EventTypes, Position, Records, Revision, Timestamp};
+use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
 
+pub(crate) use self::segment::PageId;
+use self::{
+    directory::{BlockEntry, Directory},
+    postings::Posting,
+    segment::{Head, Segment},
+    space_table::SpaceTable,
+};
 use crate::block::BlockHash;
 
-/// The blob of sled's copy that the index is kept in.
-pub(crate) const INDEX_KEY: &[u8] = b"store/block-index";
+/// Blocks that one lookup of candidates finds at the most.
+const MAX_CANDIDATES: usize = 64;
 
 /// The directory of the blocks and the posting lists of the spaces.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct BlockIndex {
-    blocks: Vec<BlockEntry>,
-    spaces: FxHashMap<Box<str>, SpacePostings>,
+    directory: Directory,
+    spaces: SpaceTable,
+    segments: Vec<Segment>,
+    fresh: Fresh,
     /// The position of the last event in a block.
     end: Position,
     /// The chain hash of the last block, or of the store when there is none.
     last_hash: BlockHash,
 }
 
-/// A block, by what decides whether it has to be read.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-struct BlockEntry {
-    first: u64,
-    types: u32,
-    first_recorded_at: i64,
+/// What is in no segment yet.
+#[derive(Debug)]
+struct Fresh {
+    first_block: u32,
+    /// The position before its first event.
+    start: Position,
+    /// The hash before its first block.
+    previous: BlockHash,
+    /// The number of spaces in all segments.
+    spaces_before: usize,
+    /// In the order of the blocks.
+    postings: Vec<(u32, Posting)>,
 }
 
-/// The blocks a space is in, and its revision after the last of them.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-struct SpacePostings {
-    revision: u64,
-    postings: Vec<Posting>,
+/// The pages that a lookup may use.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    loaded: FxHashMap<PageId, Arc<[u8]>>,
 }
 
-/// A block that a space is in, and the revision of the space before it.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-struct Posting {
-    block: u32,
-    base_revision: u64,
+impl Pages {
+    pub(crate) fn insert(&mut self, id: PageId, bytes: Arc<[u8]>) {
+        self.loaded.insert(id, bytes);
+    }
+
+    /// The page, or that it is missing.
+    fn get(&self, id: PageId, missing: &mut Vec<PageId>) -> Option<&[u8]> {
+        let page = self.loaded.get(&id);
+        if page.is_none() {
+            missing.push(id);
+        }
+        page.map(|bytes| &**bytes)
+    }
 }
 
-/// The index as it is kept between runs.
-#[derive(Encode, Decode)]
-struct StoredIndex {
-    version: u32,
-    end: u64,
-    last_hash: BlockHash,
-    blocks: Vec<BlockEntry>,
-    spaces: Vec<(String, SpacePostings)>,
+/// The pages that a lookup needs and does not have.
+#[derive(Debug)]
+pub(crate) struct MissingPages(pub(crate) Vec<PageId>);
+
+/// Blocks that may hold what is looked for, as far as was looked.
+#[derive(Debug)]
+pub(crate) struct Candidates {
+    /// Positions of the first and last event of each, ascending.
+    blocks: Vec<(Position, Position)>,
+    /// No other block up to here holds it.
+    through: Position,
 }
 
-const STORED_VERSION: u32 = 1;
+impl Candidates {
+    /// Nothing was looked at.
+    pub(crate) const fn none() -> Self {
+        Self { blocks: Vec::new(), through: Position::START }
+    }
+
+    /// Everything up to here was looked at.
+    pub(crate) const fn through(&self) -> Position {
+        self.through
+    }
+
+    /// The first position from `from` on that is in one of the blocks.
+    pub(crate) fn next(&self, from: Position) -> Option<Position> {
+        let passed = self.blocks.partition_point(|(_, last)| *last < from);
+        self.blocks.get(passed).map(|(first, _)| from.max(*first))
+    }
+}
 
 impl BlockIndex {
     /// The index of a store without blocks.
     pub(crate) fn new(genesis: BlockHash) -> Self {
         Self {
-            blocks: Vec::new(),
-            spaces: FxHashMap::default(),
+            directory: Directory::default(),
+            spaces: SpaceTable::default(),
+            segments: Vec::new(),
+            fresh: Fresh {
+                first_block: 0,
+                start: Position::START,
+                previous: genesis,
+                spaces_before: 0,
+                postings: Vec::new(),
+            },
             end: Position::START,
             last_hash: genesis,
         }
@@ -68,20 +129,12 @@ impl BlockIndex {
 
     /// Takes in the next block.
     pub(crate) fn add(&mut self, records: &Records, hash: BlockHash) {
-        let block = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
-        let types: EventTypes = records.event_types().iter().copied().collect();
-        self.blocks.push(BlockEntry {
-            first: records.first_position().get(),
-            types: types.bits(),
-            first_recorded_at: records.first_recorded_at().as_micros(),
-        });
+        let block = self.directory.len();
+        self.directory.push(BlockEntry::of(records));
         for (space_id, before, after) in records.spaces() {
-            let postings = match self.spaces.get_mut(space_id) {
-                Some(postings) => postings,
-                None => self.spaces.entry(space_id.into()).or_default(),
-            };
-            postings.postings.push(Posting { block, base_revision: before.get() });
-            postings.revision = after.get();
+            let space = self.spaces.number_or_new(space_id);
+            self.spaces.set_revision(space, after);
+            self.fresh.postings.push((space, Posting { block, base_revision: before.get() }));
         }
         self.end = records.last_position();
         self.last_hash = hash;
@@ -97,13 +150,15 @@ impl BlockIndex {
     }
 
     pub(crate) fn block_count(&self) -> u64 {
-        u64::try_from(self.blocks.len()).unwrap_or(u64::MAX)
+        u64::from(self.directory.len())
     }
 
     /// The first position of each block from the one that holds `from` on; none when none does.
     pub(crate) fn blocks_from(&self, from: Position) -> impl Iterator<Item = Position> {
-        let place = if from > self.end { self.blocks.len() } else { self.place_of(from) };
-        self.blocks.iter().skip(place).map(|block| Position::new(block.first))
+        let is_behind = from > self.end;
+        let place = if is_behind { self.directory.len() } else { self.directory.block_of(from) };
+        let blocks = self.directory.from(place);
+        blocks.iter().map(|block| Position::new(block.first))
     }
 
     /// The first position of the block that holds `position`.
@@ -111,101 +166,175 @@ impl BlockIndex {
         if position > self.end {
             return None;
         }
-        self.blocks.get(self.place_of(position)).map(|block| Position::new(block.first))
+        self.directory.first(self.directory.block_of(position))
     }
 
-    /// The first position of the first block at or behind the one that holds `from` which may
-    /// hold events that pass `filter`.
-    pub(crate) fn next_candidate(&self, from: Position, filter: &EventFilter) -> Option<Position> {
-        if from > self.end {
-            return None;
-        }
-        let mut place = self.place_of(from);
-        loop {
-            place = self.next_with_spaces(place, filter)?;
-            let block = self.blocks.get(place)?;
-            if filter.event_types().intersects(EventTypes::from_bits(block.types)) {
-                return Some(Position::new(block.first));
+    /// The next blocks from the one that holds `from` on that may hold events that pass `filter`,
+    /// some of them at least as far as was looked.
+    pub(crate) fn candidates(
+        &self,
+        from: Position,
+        filter: &EventFilter,
+        pages: &Pages,
+    ) -> Result<Candidates, MissingPages> {
+        let start = self.directory.block_of(from);
+        let (blocks, end) = match filter.space_ids() {
+            None => ((start..self.directory.len()).collect(), self.directory.len()),
+            Some(space_ids) => {
+                let known = space_ids.iter().filter_map(|id| self.spaces.number(id));
+                let mut spaces: Vec<u32> = known.collect();
+                spaces.sort_unstable();
+                self.blocks_of(&spaces, start, pages)?
             }
-            place += 1;
-        }
+        };
+        let may_hold = |block: &u32| {
+            self.directory.get(*block).is_some_and(|entry| entry.may_hold(filter.event_types()))
+        };
+        let passing = blocks.into_iter().filter(may_hold).take(MAX_CANDIDATES);
+        let blocks: Vec<(Position, Position)> =
+            passing.filter_map(|block| self.positions(block)).collect();
+        let last = blocks.last().filter(|_| blocks.len() == MAX_CANDIDATES);
+        let through = last.map_or_else(|| self.last_before(end), |(_, last)| *last);
+        Ok(Candidates { blocks, through })
     }
 
     /// The revision of a space after the last block.
     pub(crate) fn revision(&self, space_id: &str) -> Revision {
-        self.spaces.get(space_id).map_or(Revision::NONE, |space| Revision::new(space.revision))
+        let number = self.spaces.number(space_id);
+        number.map_or(Revision::NONE, |number| self.spaces.revision(number))
     }
 
     /// The first position of the block that holds this revision of a space.
-    pub(crate) fn block_of_revision(&self, space_id: &str, revision: Revision) -> Option<Position> {
-        let space = self.spaces.get(space_id)?;
-        if revision == Revision::NONE || revision.get() > space.revision {
-            return None;
+    pub(crate) fn block_of_revision(
+        &self,
+        space_id: &str,
+        revision: Revision,
+        pages: &Pages,
+    ) -> Result<Option<Position>, MissingPages> {
+        let Some(space) = self.spaces.number(space_id) else { return Ok(None) };
+        if revision == Revision::NONE || revision > self.spaces.revision(space) {
+            return Ok(None);
         }
-        let behind = space.postings.partition_point(|p| p.base_revision < revision.get());
-        let posting = space.postings.get(behind.checked_sub(1)?)?;
-        let block = self.blocks.get(usize::try_from(posting.block).ok()?)?;
-        Some(Position::new(block.first))
+        let is_before = |posting: &Posting| posting.base_revision < revision.get();
+        let mut found = self.fresh_postings(space).take_while(is_before).last();
+        let mut older = self.segments.iter().rev();
+        while found.is_none()
+            && let Some(segment) = older.next()
+        {
+            let mut missing = Vec::new();
+            let postings = postings_in(segment, space, pages, &mut missing);
+            if !missing.is_empty() {
+                return Err(MissingPages(missing));
+            }
+            found = postings.into_iter().flatten().take_while(is_before).last();
+        }
+        Ok(found.and_then(|posting| self.directory.first(posting.block)))
     }
 
     /// The first position of the last block whose first event was recorded at or before `time`.
     pub(crate) fn block_as_of(&self, time: Timestamp) -> Option<Position> {
-        let behind = self.blocks.partition_point(|b| b.first_recorded_at <= time.as_micros());
-        self.blocks.get(behind.checked_sub(1)?).map(|block| Position::new(block.first))
+        self.directory.first(self.directory.block_as_of(time)?)
     }
 
-    /// The spaces with their revisions after the last block, in no order.
+    /// The spaces with their revisions after the last block, in the order of their first events.
     pub(crate) fn spaces(&self) -> impl Iterator<Item = (&str, Revision)> {
-        self.spaces.iter().map(|(id, space)| (id.as_ref(), Revision::new(space.revision)))
+        self.spaces.iter()
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut spaces: Vec<(String, SpacePostings)> =
-            self.spaces.iter().map(|(id, space)| (id.to_string(), space.clone())).collect();
-        spaces.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let stored = StoredIndex {
-            version: STORED_VERSION,
-            end: self.end.get(),
-            last_hash: self.last_hash,
-            blocks: self.blocks.clone(),
-            spaces,
-        };
-        bincode::encode_to_vec(stored, bincode::config::standard())
-            .expect("an index encodes into memory without an error")
+    /// Whether a page is of a segment that is in use.
+    pub(crate) fn uses(&self, page: &PageId) -> bool {
+        self.segments.iter().any(|segment| segment.id == page.segment)
     }
 
-    /// The index that was stored, if its bytes are one.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        // The blob store has checked the bytes against their hash: the limit only bounds memory.
-        let config = bincode::config::standard().with_limit::<{ 1 << 32 }>();
-        let (stored, used): (StoredIndex, usize) =
-            bincode::decode_from_slice(bytes, config).ok()?;
-        if used != bytes.len() || stored.version != STORED_VERSION {
-            return None;
+    /// Takes in the next segment, as it was kept.
+    fn take_in(&mut self, head: &Head<'_>, segment: Segment) {
+        head.blocks.iter().for_each(|entry| self.directory.push(*entry));
+        for space_id in &head.new_spaces {
+            self.spaces.number_or_new(space_id);
         }
-        let spaces = stored.spaces.into_iter().map(|(id, space)| (id.into_boxed_str(), space));
-        Some(Self {
-            blocks: stored.blocks,
-            spaces: spaces.collect(),
-            end: Position::new(stored.end),
-            last_hash: stored.last_hash,
-        })
+        for (space, revision) in head.revisions() {
+            self.spaces.set_revision(space, Revision::new(revision));
+        }
+        self.end = Position::new(head.end);
+        self.last_hash = head.last_hash;
+        self.push_segment(segment);
     }
 
-    /// The place of the block that holds a position, or of the last one.
-    fn place_of(&self, position: Position) -> usize {
-        self.blocks.partition_point(|block| block.first <= position.get()).saturating_sub(1)
+    /// Lets go of the fresh postings: a segment has them.
+    fn push_segment(&mut self, segment: Segment) {
+        self.fresh = Fresh {
+            first_block: segment.id.end_block(),
+            start: self.end,
+            previous: self.last_hash,
+            spaces_before: self.spaces.len(),
+            postings: Vec::new(),
+        };
+        self.segments.push(segment);
     }
 
-    fn next_with_spaces(&self, place: usize, filter: &EventFilter) -> Option<usize> {
-        let Some(space_ids) = filter.space_ids() else {
-            return Some(place);
+    /// The blocks from `start` on that hold events of the spaces, ascending, as far as one segment
+    /// knows; and the block before which it knows all of them.
+    fn blocks_of(
+        &self,
+        spaces: &[u32],
+        start: u32,
+        pages: &Pages,
+    ) -> Result<(Vec<u32>, u32), MissingPages> {
+        let place = self.segments.partition_point(|segment| segment.id.end_block() <= start);
+        let mut blocks: Vec<u32> = Vec::new();
+        let end = match self.segments.get(place) {
+            Some(segment) => {
+                let mut missing = Vec::new();
+                for space in spaces {
+                    let postings = postings_in(segment, *space, pages, &mut missing);
+                    blocks.extend(postings.into_iter().flatten().map(|posting| posting.block));
+                }
+                missing.dedup();
+                if !missing.is_empty() {
+                    return Err(MissingPages(missing));
+                }
+                segment.id.end_block()
+            }
+            None => {
+                let wanted = |space: &u32| spaces.binary_search(space).is_ok();
+                let postings = self.fresh.postings.iter().filter(|(space, _)| wanted(space));
+                blocks.extend(postings.map(|(_, posting)| posting.block));
+                self.directory.len()
+            }
         };
-        let next = |space_id: &String| {
-            let postings = &self.spaces.get(space_id.as_str())?.postings;
-            let at = postings.partition_point(|p| usize::try_from(p.block).unwrap_or(0) < place);
-            postings.get(at).and_then(|posting| usize::try_from(posting.block).ok())
-        };
-        space_ids.iter().filter_map(next).min()
+        blocks.retain(|block| *block >= start);
+        blocks.sort_unstable();
+        blocks.dedup();
+        Ok((blocks, end))
+    }
+
+    fn fresh_postings(&self, space: u32) -> impl Iterator<Item = Posting> {
+        let own = self.fresh.postings.iter().filter(move |(owner, _)| *owner == space);
+        own.map(|(_, posting)| *posting)
+    }
+
+    /// The positions of the first and the last event of a block.
+    fn positions(&self, block: u32) -> Option<(Position, Position)> {
+        let first = self.directory.first(block)?;
+        Some((first, self.last_before(block.saturating_add(1))))
+    }
+
+    /// The position of the last event before a block.
+    fn last_before(&self, block: u32) -> Position {
+        self.directory.first(block).map_or(self.end, Position::previous)
     }
 }
+
+/// The postings of a space in a segment; `None` when there are none, or the page is missing.
+fn postings_in<'p>(
+    segment: &Segment,
+    space: u32,
+    pages: &'p Pages,
+    missing: &mut Vec<PageId>,
+) -> Option<impl Iterator<Item = Posting> + use<'p>> {
+    let page = segment.page_of(space)?;
+    Some(segment.postings(page, pages.get(page, missing)?, space))
+}
+
+#[cfg(test)]
+mod tests;

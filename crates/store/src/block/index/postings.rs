@@ -1,0 +1,82 @@
+//! Posting lists as bytes: numbers that are small, seven bits a byte.
+
+/// A block that a space is in, and the revision of the space before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Posting {
+    /// The block, counted from the first of the log.
+    pub(super) block: u32,
+    pub(super) base_revision: u64,
+}
+
+/// Writes the postings of one space, ascending, of blocks from `first_block` on.
+pub(super) fn encode(postings: impl IntoIterator<Item = Posting>, first_block: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut before = Posting { block: first_block, base_revision: 0 };
+    for posting in postings {
+        put_number(&mut bytes, u64::from(posting.block.saturating_sub(before.block)));
+        put_number(&mut bytes, posting.base_revision.saturating_sub(before.base_revision));
+        before = posting;
+    }
+    bytes
+}
+
+/// The postings that [`encode`] wrote; ends early when the bytes are none of its.
+pub(super) fn decode(mut bytes: &[u8], first_block: u32) -> impl Iterator<Item = Posting> {
+    let mut before = Posting { block: first_block, base_revision: 0 };
+    std::iter::from_fn(move || {
+        let blocks = u32::try_from(take_number(&mut bytes)?).ok()?;
+        let revisions = take_number(&mut bytes)?;
+        before = Posting {
+            block: before.block.checked_add(blocks)?,
+            base_revision: before.base_revision.checked_add(revisions)?,
+        };
+        Some(before)
+    })
+}
+
+pub(super) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while let Some(low) = u8::try_from(number & 0x7f).ok().filter(|_| number > 0x7f) {
+        bytes.push(low | 0x80);
+        number >>= 7;
+    }
+    bytes.push(u8::try_from(number).unwrap_or(0));
+}
+
+pub(super) fn take_number(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_survive(numbers in proptest::collection::vec((any::<u64>(), 0_u32..64), 0..20)) {
+            let numbers: Vec<u64> = numbers.into_iter().map(|(n, shift)| n >> shift).collect();
+            let mut bytes = Vec::new();
+            numbers.iter().for_each(|number| put_number(&mut bytes, *number));
+            let mut rest = bytes.as_slice();
+            for number in numbers {
+                prop_assert_eq!(take_number(&mut rest), Some(number));
+            }
+            prop_assert_eq!(take_number(&mut rest), None);
+        }
+
+        #[test]
+        fn any_bytes_end_somewhere(bytes in proptest::collection::vec(any::<u8>(), 0..50)) {
+            prop_assert!(decode(&bytes, 7).count() <= bytes.len() / 2);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The spaces of the log: a number for each, in the order of their first events, and its revision.
+
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
+use spacefold_event_core::Revision;
+
+/// Ids one after the other in one text: some 24 bytes a space beside its id.
+#[derive(Debug, Default)]
+pub(super) struct SpaceTable {
+    numbers: HashTable<u32>,
+    ids: String,
+    ends: Vec<usize>,
+    revisions: Vec<u64>,
+}
+
+impl SpaceTable {
+    pub(super) fn len(&self) -> usize {
+        self.revisions.len()
+    }
+
+    pub(super) fn number(&self, space_id: &str) -> Option<u32> {
+        let is_it = |number: &u32| self.id(*number) == Some(space_id);
+        self.numbers.find(FxBuildHasher.hash_one(space_id), is_it).copied()
+    }
+
+    /// The number of a space, which is taken in if it is new.
+    pub(super) fn number_or_new(&mut self, space_id: &str) -> u32 {
+        if let Some(number) = self.number(space_id) {
+            return number;
+        }
+        let number = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        self.ids.push_str(space_id);
+        self.ends.push(self.ids.len());
+        self.revisions.push(0);
+        let (ids, ends) = (&self.ids, &self.ends);
+        let hash = |number: &u32| FxBuildHasher.hash_one(id(ids, ends, *number).unwrap_or(""));
+        self.numbers.insert_unique(FxBuildHasher.hash_one(space_id), number, hash);
+        number
+    }
+
+    pub(super) fn id(&self, number: u32) -> Option<&str> {
+        id(&self.ids, &self.ends, number)
+    }
+
+    pub(super) fn revision(&self, number: u32) -> Revision {
+        let revision = usize::try_from(number).ok().and_then(|number| self.revisions.get(number));
+        Revision::new(revision.copied().unwrap_or(0))
+    }
+
+    pub(super) fn set_revision(&mut self, number: u32, revision: Revision) {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(slot) = self.revisions.get_mut(number) {
+            *slot = revision.get();
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Revision)> {
+        let numbers = 0..u32::try_from(self.len()).unwrap_or(u32::MAX);
+        numbers.filter_map(|number| Some((self.id(number)?, self.revision(number))))
+    }
+}
+
+fn id<'t>(ids: &'t str, ends: &[usize], number: u32) -> Option<&'t str> {
+    let number = usize::try_from(number).ok()?;
+    let start = match number.checked_sub(1) {
+        None => 0,
+        Some(before) => *ends.get(before)?,
+    };
+    ids.get(start..*ends.get(number)?)
+}
