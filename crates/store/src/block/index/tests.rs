@@ -23,7 +23,7 @@ impl Model {
     fn add(&mut self, index: &mut BlockIndex, spaces: &[u8]) {
         let event = |space: &u8| {
             let space_id = format!("space-{space}");
-            if space % 3 == 0 {
+            if space.is_multiple_of(3) {
                 SpaceEvent::space_activated(space_id)
             } else {
                 SpaceEvent::space_archived(space_id)
