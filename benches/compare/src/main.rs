@@ -62,7 +62,7 @@ struct Run {
     #[arg(long, default_value_t = 1_000)]
     spaces: u64,
     /// Slices of the rows that interleave the subjects in one process.
-    #[arg(long, default_value_t = 31)]
+    #[arg(long, default_value_t = 101)]
     slices: usize,
     /// Rounds of the rows that give every subject a process of its own.
     #[arg(long, default_value_t = 5)]

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Producers, and appends of each in a slice.
-const CASES: [(usize, usize); 2] = [(16, 40), (64, 20)];
+const CASES: [(usize, usize); 2] = [(16, 20), (64, 10)];
 /// Events that a producer has ready.
 const READY_EVENTS: usize = 1_024;
 
