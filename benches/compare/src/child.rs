@@ -91,6 +91,8 @@ pub(crate) struct Replayed {
     pub(crate) open_seconds: f64,
     /// Reading and decoding.
     pub(crate) seconds: f64,
+    /// CPU time of all threads while reading and decoding.
+    pub(crate) cpu_seconds: f64,
     /// What was read.
     pub(crate) digest: Digest,
     /// The most memory of the process.
@@ -287,6 +289,7 @@ fn replay(task: &Task, threads: usize) -> Result<Replayed> {
     let end = store.len() + 1;
     let chunk = if threads == 1 { end } else { CHUNK_EVENTS };
     let next = AtomicU64::new(1);
+    let cpu_before = cpu_seconds();
     let begun = Instant::now();
     let digest = thread::scope(|scope| {
         let mut running = Vec::new();
@@ -310,10 +313,11 @@ fn replay(task: &Task, threads: usize) -> Result<Replayed> {
         anyhow::Ok(digest)
     })?;
     let seconds = begun.elapsed().as_secs_f64();
+    let cpu_seconds = cpu_seconds() - cpu_before;
     let peak_memory_bytes = peak_memory_bytes()?;
     ensure!(digest.events == end - 1, "{} of {} events", digest.events, end - 1);
     store.close()?;
-    Ok(Replayed { open_seconds, seconds, digest, peak_memory_bytes })
+    Ok(Replayed { open_seconds, seconds, cpu_seconds, digest, peak_memory_bytes })
 }
 
 fn commits(task: &Task) -> Result<()> {

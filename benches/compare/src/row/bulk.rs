@@ -31,7 +31,7 @@ fn load(settings: &Settings, kind: Kind, slice: usize, raw_bytes: u64) -> Result
     let per_event = |bytes: u64| bytes as f64 / events;
     let mut more: std::collections::BTreeMap<String, f64> = [
         ("seconds to close".to_owned(), loaded.close_seconds),
-        ("CPU s".to_owned(), loaded.cpu_seconds),
+        ("CPU µs/event".to_owned(), loaded.cpu_seconds * 1e6 / events),
         ("written B/event".to_owned(), per_event(loaded.written_bytes)),
         ("disk B/event".to_owned(), per_event(loaded.disk_bytes)),
         ("disk / raw".to_owned(), loaded.disk_bytes as f64 / raw_bytes as f64),

@@ -49,6 +49,7 @@ fn sample(kind: Kind, threads: usize, slice: usize, replayed: &Replayed) -> Samp
         events,
         seconds: replayed.seconds,
         more: [
+            ("CPU µs/event".to_owned(), replayed.cpu_seconds * 1e6 / events as f64),
             ("open ms".to_owned(), replayed.open_seconds * 1e3),
             ("events/s with opening".to_owned(), events as f64 / total),
             ("peak MiB".to_owned(), replayed.peak_memory_bytes as f64 / 1048576.0),
