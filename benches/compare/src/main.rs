@@ -12,7 +12,7 @@ mod subject;
 mod table;
 mod workload;
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, io::Write, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -79,6 +79,9 @@ struct Run {
     /// What the events and the order of the subjects are drawn from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What a reader of the figures should know, such as what else the machine was doing.
+    #[arg(long)]
+    note: Option<String>,
     /// Measures next to nothing, to see whether it all works.
     #[arg(long)]
     smoke: bool,
@@ -111,7 +114,7 @@ fn measure(run: Run) -> Result<()> {
             command: format!("compare {}", command.join(" ")),
             revision: machine::revision(),
             machine: Machine::here(&settings.folder),
-            settings: settings.describe(),
+            settings: described(&settings, run.note.as_ref()),
             samples,
         };
         writeln!(std::io::stdout(), "{}", table::section(&report))?;
@@ -120,6 +123,12 @@ fn measure(run: Run) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn described(settings: &Settings, note: Option<&String>) -> BTreeMap<String, String> {
+    let mut described = settings.describe();
+    described.extend(note.map(|note| ("note".to_owned(), note.clone())));
+    described
 }
 
 fn settings(run: &Run) -> Settings {

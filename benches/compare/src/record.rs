@@ -189,3 +189,43 @@ fn weigh(a: &str, b: &str) -> u64 {
     let lens = u64::try_from(a.len() * 1024 + b.len()).unwrap_or(0);
     ends(a).wrapping_mul(131).wrapping_add(ends(b)) ^ (lens << 32)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use spacefold_event_core::{Append, EventLog, MemoryLog, Position, Read};
+
+    use super::{Batch, Digest};
+    use crate::workload::Workload;
+
+    /// The digest of so many events, as a rival keeps them and as spacefold's logs do.
+    fn digests(seed: u64, count: usize) -> (Digest, Digest) {
+        let mut workload = Workload::with_ready(seed, 10, 500);
+        let events = workload.take(count);
+        let mut batch = Batch::default();
+        batch.encode(events).unwrap();
+        let mut rival = Digest::default();
+        batch.records().for_each(|record| rival.add_record(record).unwrap());
+        let log = MemoryLog::new();
+        log.append(&Append::new(events)).unwrap();
+        let page = log.read(&Read::from(Position::new(1))).unwrap();
+        let mut own = Digest::default();
+        page.events().for_each(|event| own.add_event(&event.unwrap()).unwrap());
+        (rival, own)
+    }
+
+    #[test]
+    fn a_rival_and_spacefold_give_one_digest_for_the_same_events() {
+        let (rival, own) = digests(1, 500);
+        assert_eq!(rival, own);
+        assert_eq!(rival.events, 500);
+    }
+
+    #[test]
+    fn other_events_and_missing_ones_give_another_digest() {
+        let (whole, _) = digests(1, 500);
+        assert_ne!(digests(2, 500).0.sum, whole.sum);
+        assert_ne!(digests(1, 499).0.sum, whole.sum);
+    }
+}

@@ -78,3 +78,24 @@ fn parse(table: &str) -> BTreeMap<String, f64> {
     };
     table.lines().filter_map(row).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn counts_stand_in_the_fourth_column() {
+        let table = "\
+% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 66.99    2.807484        1601      1753           fsync
+  6.20    0.259727         182      1422         3 pwrite64
+------ ----------- ----------- --------- --------- ----------------
+100.00    4.191151         704      3175         3 total
+";
+        let calls = parse(table);
+        assert_eq!(calls.get("fsync"), Some(&1753.0));
+        assert_eq!(calls.get("pwrite64"), Some(&1422.0));
+        assert_eq!(calls.len(), 2);
+    }
+}
