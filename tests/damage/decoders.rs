@@ -96,7 +96,7 @@ impl Target {
     /// Where the corpus is.
     #[must_use]
     pub fn corpus(self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(self.name())
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(self.name())
     }
 
     /// The inputs of the corpus, by name.

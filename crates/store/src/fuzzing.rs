@@ -6,7 +6,11 @@
 use spacefold_event_core::Records;
 
 use crate::{
-    block::{self, index::BlockIndex, sealed},
+    block::{
+        self,
+        index::{self, BlockIndex},
+        sealed,
+    },
     head,
     journal::frame::{self, FileHeader},
 };
@@ -24,7 +28,7 @@ pub enum Decoder {
     Block,
     /// A sealed file.
     SealedFile,
-    /// The index of the blocks, as it is kept in sled.
+    /// A segment of the index of the blocks, as it is kept in sled.
     BlockIndex,
 }
 
@@ -61,10 +65,7 @@ impl Decoder {
             }
             Self::Block => read_block(bytes, store_id),
             Self::SealedFile => read_sealed_file(bytes, store_id),
-            Self::BlockIndex => {
-                let index = BlockIndex::decode(bytes);
-                index.is_some_and(|index| index.encode().len() == bytes.len())
-            }
+            Self::BlockIndex => index::kept::reads_back(bytes),
         }
     }
 
@@ -91,7 +92,7 @@ pub fn block_index(block: &[u8]) -> Option<Vec<u8>> {
     let block = block::decode(block, store_id(block)).ok()?;
     let mut index = BlockIndex::new(block.previous);
     index.add(&block.records, block.hash);
-    Some(index.encode())
+    Some(index::kept::encode_newest(&index))
 }
 
 /// The blocks of a sealed file.

@@ -196,6 +196,31 @@ impl BlockIndex {
     }
 }
 
+/// The newest blocks as the head of a segment, as it is kept; for tests that read it back.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn encode_newest(index: &BlockIndex) -> Vec<u8> {
+    let new = index.new_segment();
+    let new_spaces = new.new_spaces.iter().map(String::as_str).collect();
+    let outline = Outline { new_spaces, blocks: new.outline.blocks.clone(), ..new.outline };
+    let mut builder = SegmentBuilder::new(outline);
+    for (space, revision) in &new.revisions {
+        builder.push(*space, *revision, []);
+    }
+    builder.finish().1
+}
+
+/// Reads bytes as the head of a segment, and as a page; whether they are a head as it is written.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn reads_back(bytes: &[u8]) -> bool {
+    for (_, list) in super::segment::entries(bytes, 0) {
+        super::postings::decode(list, 0).for_each(drop);
+    }
+    Head::decode(bytes).is_some_and(|head| {
+        head.revisions().for_each(drop);
+        head.encode() == bytes
+    })
+}
+
 impl NewSegment {
     fn write(&self, sled: &SledCopy) -> Result<Segment, SledError> {
         let new_spaces = self.new_spaces.iter().map(String::as_str).collect();

@@ -146,7 +146,7 @@ pub(super) struct Head<'h> {
 impl<'h> Head<'h> {
     pub(super) fn decode(bytes: &'h [u8]) -> Option<Self> {
         // The blob store has checked the bytes against their hash: the limit only bounds memory.
-        let config = bincode::config::standard().with_limit::<{ 1 << 32 }>();
+        let config = bincode::config::standard().with_limit::<{ 1 << 30 }>();
         let (head, used): (Self, usize) = bincode::borrow_decode_from_slice(bytes, config).ok()?;
         (used == bytes.len() && head.version == STORED_VERSION).then_some(head)
     }
