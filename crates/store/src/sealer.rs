@@ -16,7 +16,7 @@ use spacefold_event_core::StorageError;
 use self::unfiled::Unfiled;
 use crate::{
     block, block::index::kept, block::plan::BlockPlan, journal::sealed_files, recovery, reserve,
-    shared::Shared,
+    shared::Shared, sled_copy::SledError,
 };
 
 /// Bytes of blocks that make a sealed file; fewer do when journal files are needed.
@@ -137,6 +137,13 @@ impl Sealer {
             }
         }
         self.seal(&plan, previous)?;
+        match self.keep_index() {
+            Err(error @ SledError::Broken(_)) => {
+                drop(guard);
+                self.rebuild(&StorageError::new(KEEPING, error))?;
+            }
+            kept => kept.map_err(|error| StorageError::new(KEEPING, error))?,
+        }
         Ok(true)
     }
 
@@ -171,13 +178,16 @@ impl Sealer {
         {
             self.file_blocks()?;
         }
-        kept::keep_when_due(&sled, &mut |change| change(&mut self.shared.view_mut().index))
-            .map_err(|error| StorageError::new(KEEPING, error))?;
         if self.blocks_since_checkpoint >= BLOCKS_BETWEEN_CHECKPOINTS {
             sync_copy(&self.shared)?;
             self.blocks_since_checkpoint = 0;
         }
         Ok(())
+    }
+
+    fn keep_index(&self) -> Result<(), SledError> {
+        let Ok(sled) = self.shared.sled() else { return Ok(()) };
+        kept::keep_when_due(&sled, &mut |change| change(&mut self.shared.view_mut().index))
     }
 
     /// Puts the blocks that are in no sealed file into one, then gives up the journal files that

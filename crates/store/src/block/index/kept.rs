@@ -1,6 +1,9 @@
 //! The index in sled's copy: written as the log grows, never all of it at once, and read back when
 //! a store is opened.
 
+use rustc_hash::FxHashSet;
+use spacefold_event_core::Position;
+
 use super::{
     BlockIndex,
     merge::merge,
@@ -11,7 +14,6 @@ use crate::{
     block::BlockHash,
     sled_copy::{SledCopy, SledError},
 };
-use spacefold_event_core::Position;
 
 /// Blocks after which their postings become a segment: opening reads those that are in none.
 const SEGMENT_BLOCKS: u32 = 128;
@@ -66,7 +68,8 @@ fn keep_from(sled: &SledCopy, least_blocks: u32, access: Access<'_>) -> Result<(
 }
 
 /// The index of the blocks up to the last segment that is good for them: `is_last` says whether
-/// the block that ends at a position has this hash. Segments that are not go.
+/// the block that ends at a position has this hash. Segments that are not go, and so does one that
+/// lacks a page.
 pub(crate) fn load<E: From<SledError>>(
     sled: &SledCopy,
     genesis: BlockHash,
@@ -75,6 +78,12 @@ pub(crate) fn load<E: From<SledError>>(
     let stored = chain(sled, &genesis)?;
     let heads = stored.iter().map_while(|(id, bytes)| Some((*id, Head::decode(bytes)?)));
     let mut heads: Vec<(SegmentId, Head<'_>)> = heads.collect();
+    let pages: FxHashSet<Vec<u8>> = sled.blob_keys(PAGE_PREFIX)?.into_iter().collect();
+    let is_whole = |(id, head): &(SegmentId, Head<'_>)| {
+        let segment = Segment { id: *id, fences: head.fences.clone() };
+        segment.pages().all(|(page, _)| pages.contains(&page.key()))
+    };
+    heads.truncate(heads.iter().take_while(|segment| is_whole(segment)).count());
     while let Some((_, head)) = heads.last() {
         if is_last(Position::new(head.end), &head.last_hash)? {
             break;

@@ -264,11 +264,15 @@ fn goes_on_behind_the_last_segment_that_is_good_for_the_blocks() {
 
 #[test]
 fn what_follows_a_damaged_head_is_dropped() {
-    for damage in ["removed", "garbled", "of another version"] {
+    for damage in ["removed", "garbled", "of another version", "without a page"] {
         let (_folder, sled, model, index) = twelve_kept();
         let key = index.segments[1].id.head_key();
         match damage {
             "removed" => sled.remove_blob(&key).unwrap(),
+            "without a page" => {
+                let page = index.segments[1].page_of(0).unwrap();
+                sled.remove_blob(&page.key()).unwrap();
+            }
             "garbled" => sled.put_blob(&key, b"garbled").unwrap(),
             _ => {
                 let mut head = sled.get_blob(&key).unwrap().unwrap();
