@@ -44,6 +44,9 @@ pub struct ChildOptions {
     /// What the events look like.
     #[arg(long, value_enum, default_value = "mixed")]
     pub profile: Profile,
+    /// Bytes of a journal file.
+    #[arg(long)]
+    pub journal_file_bytes: Option<u64>,
     /// How often the store is opened and closed.
     #[arg(long, default_value_t = 1)]
     pub openings: u32,
@@ -89,6 +92,7 @@ impl ChildOptions {
             under_way: rng.usize(1..=most_under_way),
             profile,
             openings: 1,
+            journal_file_bytes: rng.choice([None, Some(0), Some(300_000)]).flatten(),
             fold_every: rng.bool().then(|| rng.u64(1..40)),
             die_after: None,
             receipts: None,
@@ -110,6 +114,8 @@ impl ChildOptions {
             format!("--profile={}", self.profile.name()),
             format!("--openings={}", self.openings),
         ];
+        let bytes = self.journal_file_bytes;
+        arguments.extend(bytes.map(|bytes| format!("--journal-file-bytes={bytes}")));
         arguments.extend(self.fold_every.map(|every| format!("--fold-every={every}")));
         arguments.extend(self.die_after.map(|after| format!("--die-after={after}")));
         let receipts = self.receipts.as_ref();

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::{child::ChildOptions, message::Message};
 
@@ -70,12 +70,25 @@ impl Writer {
         })
     }
 
-    /// Sends the writer a signal.
+    /// Stops the writer; when this returns, none of its threads does anything any more.
     ///
     /// # Errors
-    /// When it cannot be sent.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    /// When it cannot be stopped.
+    pub fn pause(&self) -> io::Result<()> {
+        let process = Pid::from_child(&self.child);
+        kill_process(process, Signal::STOP)?;
+        // Told only once every thread has left what it was doing in the kernel.
+        let told = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(process), told)?;
+        Ok(())
+    }
+
+    /// Lets a writer that was stopped go on.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn resume(&self) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
     }
 
     /// Kills the writer, and gives what it had said until then.

@@ -13,11 +13,6 @@ use super::shutdown::shutdown;
 
 /// Bytes of the image, which takes only what is written of it.
 const IMAGE_BYTES: u64 = 512 << 20;
-/// Bytes at the start of an image with ext4 that hold all it keeps of itself.
-pub(super) const METADATA_BYTES: u64 = 16 << 20;
-/// What puts it there.
-const METADATA_FIRST: [&str; 8] =
-    ["-b", "4096", "-N", "4096", "-J", "size=8", "-E", "packed_meta_blocks=1,nodiscard"];
 /// How often unmounting is tried: a process that was killed may still be on its way out.
 const UNMOUNT_TRIES: u32 = 500;
 
@@ -43,7 +38,7 @@ impl FileSystem {
     fn format(self, image: &Path) -> io::Result<()> {
         match self {
             Self::Ext4 => {
-                tool(Command::new("mkfs.ext4").args(["-q", "-F"]).args(METADATA_FIRST).arg(image))
+                tool(Command::new("mkfs.ext4").args(["-q", "-F"]).args(["-b", "4096"]).arg(image))
             }
             Self::Xfs => tool(Command::new("mkfs.xfs").args(["-q", "-f"]).arg(image)),
         }

@@ -1,9 +1,11 @@
 //! Disks on which a sync fails once: the page cache then has what the disk has not.
 //!
-//! The image of the disk is in a memory file system that is made full at some moment, with holes
-//! where the image was all zeros: what is written there fails, and the kernel marks its pages clean
-//! all the same. Then there is room again, the store is opened in the same boot, appended to, and
-//! the power is cut.
+//! The image of the disk is made immutable for a moment, so that every write to it fails, and the
+//! kernel marks the pages clean all the same. Then it may be written again, the store is opened in
+//! the same boot, appended to, and the power is cut.
+//!
+//! A full file system in the place of the immutable image would be no test: of a write that fails in
+//! the middle, the loop device says that it went well.
 
 use std::{
     fmt,
@@ -15,15 +17,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    fs::{FallocateFlags, OFlags, SeekFrom, fallocate, seek, statvfs, syncfs},
-    io::Errno,
-    process::Signal,
-};
+use rustix::fs::{OFlags, syncfs};
 
 use super::{
-    Fault, PowerOptions,
-    disk::{Disk, METADATA_BYTES, tool},
+    Fault, FileSystem, PowerOptions,
+    disk::{Disk, tool},
 };
 use crate::{
     check::check,
@@ -35,20 +33,18 @@ use crate::{
     writer::{Silence, Writer},
 };
 
-/// What the memory file system holds while it is not to be full.
-const ROOM: &str = "size=1g";
-/// Bytes that are read, written or freed of a file at a time; direct reads are aligned to it.
+/// Bytes that are read of a file at a time; direct reads are aligned to it.
 const PAGE: usize = 4_096;
-/// How often room is taken away: the kernel may be writing meanwhile.
-const FILL_TRIES: u32 = 100;
-/// Appends that a writer makes on the full disk at the most.
-const MOST_ON_FULL: u32 = 400;
+/// Appends that a writer makes before the disk refuses, at the most, and some more.
+const MOST_APPENDS: u32 = 400;
 
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct FailedSyncsReport {
     /// Rounds that ended with a check.
     pub rounds: u32,
+    /// Rounds that ended before, since the file system had stopped itself.
+    pub stopped: u32,
     /// Rounds in which an append had an unknown outcome.
     pub unknown: u32,
     /// Rounds after which the page cache had something else of the store than the disk.
@@ -67,9 +63,10 @@ impl fmt::Display for FailedSyncsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} rounds, in {} an append of unknown outcome, in {} a page cache that lied; {} \
+            "{} rounds, {} of them ended early by the file system, in {} an append of unknown outcome, in {} a page cache that lied; {} \
              appends acknowledged, {} more stored whole, {} violations, {:.1} s",
             self.rounds,
+            self.stopped,
             self.unknown,
             self.lies,
             self.acknowledged,
@@ -108,13 +105,15 @@ pub fn run(options: &PowerOptions) -> io::Result<FailedSyncsReport> {
     Ok(report)
 }
 
-/// A store on a disk in a memory file system that gets full.
+/// A store on a disk that refuses for a moment.
 struct Round<'o> {
     options: &'o PowerOptions,
-    /// Dropped before the memory it is in.
+    /// Dropped before the disk that its image is on.
     disk: Disk,
-    memory: Memory,
+    _outer: Disk,
     store: PathBuf,
+    /// The image as the cut left it.
+    copy: PathBuf,
     seed: u64,
     history: History,
     next_writer: u32,
@@ -122,13 +121,12 @@ struct Round<'o> {
 
 impl<'o> Round<'o> {
     fn new(options: &'o PowerOptions, folder: &Path, seed: u64) -> io::Result<Self> {
-        let memory = Memory::mount(folder)?;
-        let disk = Disk::new(folder, options.system)?;
-        // What the file system keeps of itself always has room.
-        let image = OpenOptions::new().write(true).open(disk.image())?;
-        fallocate(&image, FallocateFlags::empty(), 0, METADATA_BYTES)?;
+        // Not every file system minds that a file is immutable once it is open.
+        let outer = Disk::new(folder, FileSystem::Ext4)?;
+        let disk = Disk::new(outer.root(), options.system)?;
         let (store, history) = (disk.root().join("store"), History::new(seed));
-        Ok(Self { options, disk, memory, store, seed, history, next_writer: 0 })
+        let copy = folder.join("copy");
+        Ok(Self { options, disk, _outer: outer, store, copy, seed, history, next_writer: 0 })
     }
 
     fn run(
@@ -137,22 +135,36 @@ impl<'o> Round<'o> {
         report: &mut FailedSyncsReport,
     ) -> Result<(), Fault> {
         self.fail_syncs(rng, report)?;
-        let on_full = self.next_writer;
+        let refused = self.next_writer;
         report.lies += u32::from(self.page_cache_lies()?);
+        if File::create(self.disk.root().join("probe")).is_err() {
+            // It could not write its own journal, and takes nothing any more.
+            report.stopped += 1;
+            return Ok(());
+        }
         self.append_and_cut(rng, report)?;
+        self.copy_image()?;
         let options = self.draw(rng).store_options();
         let checked = check(&self.store, &options, &mut self.history).map_err(|violation| {
-            let what = format!("{violation}; writers below {on_full} met the full disk");
+            let what = format!("{violation}; writers below {refused} met the disk that refused");
             Fault::Violation(what)
         })?;
         report.unacknowledged += checked.unacknowledged;
         Ok(())
     }
 
-    /// Keeps the image of a disk that shows a violation, and says where it is.
+    /// Copies the image as the cut left it.
+    fn copy_image(&self) -> io::Result<()> {
+        tool(Command::new("cp").arg("--sparse=always").args([self.disk.image(), &self.copy]))
+    }
+
+    /// Keeps the copy of a disk that shows a violation, and says where it is.
     fn keep(&self) -> io::Result<String> {
+        if !self.copy.exists() {
+            return Ok(String::new());
+        }
         let kept = self.options.folder.join(format!("spacefold-power-kept-{}", self.seed));
-        tool(Command::new("cp").arg("--sparse=always").args([self.disk.image(), &kept]))?;
+        fs::rename(&self.copy, &kept)?;
         Ok(format!("; the image is kept in {}", kept.display()))
     }
 
@@ -162,7 +174,7 @@ impl<'o> Round<'o> {
         child
     }
 
-    /// A writer appends; in the middle of it the disk takes nothing more.
+    /// A writer appends; in the middle of it the disk refuses what is written, for a moment.
     fn fail_syncs(
         &mut self,
         rng: &mut fastrand::Rng,
@@ -170,26 +182,29 @@ impl<'o> Round<'o> {
     ) -> Result<(), Fault> {
         let mut child = self.draw(rng);
         child.profile = rng.choice([Profile::Small, Profile::Mixed]).unwrap_or(Profile::Small);
-        child.appends = rng.u32(20..MOST_ON_FULL);
+        child.appends = rng.u32(20..MOST_APPENDS);
         let writer = Writer::start(&self.options.torture, &child)?;
         let mut heard = Vec::new();
         let some = Moment::Appending(rng.u64(0..40), Duration::ZERO);
         let waited = some.wait_for(&writer, &mut heard);
-        writer.signal(Signal::STOP)?;
-        // All that is there now is on the disk; from here on there is no room.
+        writer.pause()?;
+        // All that is there now is on the disk; from here on it takes nothing.
         syncfs(File::open(self.disk.root())?).map_err(io::Error::from)?;
-        dig_holes(self.disk.image())?;
-        self.memory.fill()?;
-        writer.signal(Signal::CONT)?;
+        self.image_is("+i")?;
+        writer.resume()?;
         let mut silence = waited.err();
         while silence.is_none() {
             match writer.listen() {
+                Ok(failed @ Message::Failed(_)) => {
+                    heard.push(failed);
+                    break;
+                }
                 Ok(message) => heard.push(message),
                 Err(end) => silence = Some(end),
             }
         }
         heard.extend(writer.kill()?);
-        self.memory.make_room()?;
+        self.image_is("-i")?;
         if silence == Some(Silence::Stuck) {
             return Err(Fault::Violation("the writer is stuck".to_owned()));
         }
@@ -219,7 +234,7 @@ impl<'o> Round<'o> {
         heard.extend(writer.kill()?);
         self.disk.restart()?;
         if let Some(what) = broken {
-            return Err(Fault::Violation(format!("there is room again, but: {what}")));
+            return Err(Fault::Violation(format!("the disk takes everything again, but: {what}")));
         }
         if waited == Err(Silence::Stuck) {
             return Err(Fault::Violation("the writer is stuck".to_owned()));
@@ -237,6 +252,11 @@ impl<'o> Round<'o> {
         }
     }
 
+    /// Makes the image immutable, or not.
+    fn image_is(&self, immutable: &str) -> io::Result<()> {
+        tool(Command::new("chattr").arg(immutable).arg(self.disk.image()))
+    }
+
     /// Whether a file of the store reads otherwise from the page cache than from the disk.
     fn page_cache_lies(&self) -> io::Result<bool> {
         let mut files = Vec::new();
@@ -249,72 +269,6 @@ impl<'o> Round<'o> {
             }
         }
         Ok(false)
-    }
-}
-
-/// A memory file system of its own; it is unmounted when it is dropped.
-struct Memory {
-    root: PathBuf,
-}
-
-impl Memory {
-    fn mount(root: &Path) -> io::Result<Self> {
-        tool(Command::new("mount").args(["-t", "tmpfs", "-o", ROOM, "tmpfs"]).arg(root))?;
-        Ok(Self { root: root.to_owned() })
-    }
-
-    /// Takes all room that is left away.
-    fn fill(&self) -> io::Result<()> {
-        let mut tries = 0;
-        loop {
-            let found = statvfs(&self.root)?;
-            let used = (found.f_blocks - found.f_bfree) * found.f_frsize;
-            match self.resize(&format!("size={used}")) {
-                Ok(()) => return Ok(()),
-                Err(error) if tries == FILL_TRIES => return Err(error),
-                // More was used meanwhile.
-                Err(_) => tries += 1,
-            }
-        }
-    }
-
-    fn make_room(&self) -> io::Result<()> {
-        self.resize(ROOM)
-    }
-
-    fn resize(&self, size: &str) -> io::Result<()> {
-        tool(Command::new("mount").args(["-o", &format!("remount,{size}")]).arg(&self.root))
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // What stays busy goes when the mount namespace of this process does.
-        let _ = tool(Command::new("umount").arg("--lazy").arg(&self.root));
-    }
-}
-
-/// Frees what is all zeros in an image, behind what the file system keeps of itself.
-fn dig_holes(image: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().read(true).write(true).open(image)?;
-    let page_bytes = u64::try_from(PAGE).unwrap_or(u64::MAX);
-    let mut page = vec![0; PAGE];
-    let mut offset = METADATA_BYTES;
-    loop {
-        // Holes that are there already are skipped.
-        offset = match seek(&file, SeekFrom::Data(offset)) {
-            Ok(data) => data.next_multiple_of(page_bytes).max(offset),
-            Err(Errno::NXIO) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        if file.read_at(&mut page, offset)? < PAGE {
-            return Ok(());
-        }
-        if page.iter().all(|byte| *byte == 0) {
-            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            fallocate(&file, hole, offset, page_bytes)?;
-        }
-        offset += page_bytes;
     }
 }
 
