@@ -59,9 +59,6 @@ pub struct ChildOptions {
     /// Tells a file instead of the standard output.
     #[arg(long)]
     pub receipts: Option<PathBuf>,
-    /// Bytes of a journal file, if not the default.
-    #[arg(long)]
-    pub journal_file_bytes: Option<u64>,
     /// Bytes of disk that the store sets aside, if not the default.
     #[arg(long)]
     pub reserve_bytes: Option<u64>,
@@ -92,7 +89,6 @@ impl ChildOptions {
             under_way: rng.usize(1..=most_under_way),
             profile,
             openings: 1,
-            journal_file_bytes: rng.choice([None, Some(0), Some(300_000)]).flatten(),
             fold_every: rng.bool().then(|| rng.u64(1..40)),
             die_after: None,
             receipts: None,
@@ -114,8 +110,6 @@ impl ChildOptions {
             format!("--profile={}", self.profile.name()),
             format!("--openings={}", self.openings),
         ];
-        let bytes = self.journal_file_bytes;
-        arguments.extend(bytes.map(|bytes| format!("--journal-file-bytes={bytes}")));
         arguments.extend(self.fold_every.map(|every| format!("--fold-every={every}")));
         arguments.extend(self.die_after.map(|after| format!("--die-after={after}")));
         let receipts = self.receipts.as_ref();

@@ -186,7 +186,6 @@ fn options(recording: &Recording, seed: u64, writer: u32) -> ChildOptions {
         under_way: 1,
         profile: Profile::Small,
         openings: 1,
-        journal_file_bytes: None,
         fold_every: None,
         die_after: None,
         receipts: None,

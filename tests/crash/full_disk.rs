@@ -248,7 +248,6 @@ impl Stage<'_> {
             under_way: 1,
             profile: Profile::Large,
             openings: 1,
-            journal_file_bytes: None,
             fold_every: None,
             die_after: None,
             receipts: None,

@@ -112,7 +112,6 @@ pub(super) fn writer(store: &Path, seed: u64, first_writer: u32) -> ChildOptions
         under_way: 1,
         profile: Profile::Small,
         openings: 1,
-        journal_file_bytes: None,
         fold_every: None,
         die_after: None,
         receipts: None,
