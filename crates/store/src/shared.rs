@@ -315,13 +315,17 @@ impl Shared {
         revision: Revision,
     ) -> Result<Option<Position>, ReadError> {
         let near = self.look_up(|view, pages| view.near_revision(space_id, revision, pages))?;
-        let Some(near) = near else { return Ok(None) };
-        let Some(records) = self.records_at(near)? else {
-            return Ok(None);
-        };
-        let mut envelopes = records.envelopes();
-        let found = envelopes.find(|e| e.space_id == space_id && e.revision == revision);
-        Ok(found.map(|event| event.position))
+        let Some(mut near) = near else { return Ok(None) };
+        // An append may be sealed meanwhile, into several blocks: the event may be in a later one.
+        while let Some(records) = self.records_at(near)? {
+            let mut envelopes = records.envelopes();
+            let found = envelopes.find(|e| e.space_id == space_id && e.revision == revision);
+            if let Some(event) = found {
+                return Ok(Some(event.position));
+            }
+            near = records.last_position().next();
+        }
+        Ok(None)
     }
 
     pub(crate) fn read_space(

@@ -120,7 +120,9 @@ impl View {
             spaces
                 .any(|(id, before, after)| id == space_id && before < revision && revision <= after)
         };
-        Ok(self.tail.runs().find(holds).map(|run| run.records.first_position()))
+        // The begin of an append may be in a block already: the event is behind that.
+        let behind = self.index.end().next();
+        Ok(self.tail.runs().find(holds).map(|run| run.records.first_position().max(behind)))
     }
 
     /// The spaces with their revisions, sorted by id.
