@@ -149,7 +149,7 @@ fn bytes_below(folder: &Path) -> u64 {
 
 fn variable(n: u64) -> [SpaceEvent; 1] {
     let space = format!("space-{}", n % 100);
-    [SpaceEvent::variable_set(&space, &format!("variable-{}", n % 7), n).with_source("test")]
+    [SpaceEvent::variable_set(&space, format!("variable-{}", n % 7), n).with_source("test")]
 }
 
 /// Appends events one by one, many under way at a time.

@@ -3,6 +3,8 @@
 //!
 //! Compiled once for each model checker, which brings `crate::sync` and `crate::thread`.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a scenario fails")]
+
 use std::{sync::Arc, time::Duration};
 
 use spacefold_event_core::Position;

@@ -103,7 +103,7 @@ impl Folder {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        fs::create_dir_all(&parent).doing(|| format!("creating {}", parent.display()))?;
+        create_folders(&parent)?;
         let name = self.root.file_name().and_then(|name| name.to_str()).unwrap_or("store");
         let beside = Self::new(&parent.join(format!(".{name}.new-{}", process::id())));
         if beside.root.exists() {
@@ -179,6 +179,18 @@ fn numbered(folder: &Path, digits: usize, extension: &str) -> Result<Vec<u64>, S
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Creates a folder and those above it that are missing, durably.
+fn create_folders(folder: &Path) -> Result<(), StorageError> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|above| !above.exists()).collect();
+    fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))?;
+    // The path of a relative folder ends in an empty one, which is the present folder.
+    let above = missing.into_iter().filter(|made| !made.as_os_str().is_empty());
+    above.filter_map(Path::parent).try_for_each(|parent| {
+        let is_here = parent.as_os_str().is_empty();
+        sync_folder(if is_here { Path::new(".") } else { parent })
+    })
 }
 
 /// Puts a whole file in its place, durably: written beside, synced, renamed, its folder synced.

@@ -87,17 +87,31 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
     if let Some(cut) = &scan.cut {
         tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn tail");
     }
-    let files = JournalFiles::new(folder, journal_file_bytes, scan.files.clone());
     let head = head_file.head();
     let was_closed = head.clean && scan.cut.is_none() && scan.end.head == head.durable_head;
-    let end = if was_closed {
-        scan.end
+    let (files, end) = if was_closed || cfg!(feature = "bug-trust-cache") {
+        let mut files = scan.files;
+        files.spare.extend(scan.headless);
+        (JournalFiles::new(folder, journal_file_bytes, files), scan.end)
     } else {
-        fresh_tail::write(folder, &mut head_file, &files, &scan)?
+        // A file that was being made when the disk failed may never take what is written to it.
+        remove_files(folder, &scan.headless);
+        let files = JournalFiles::new(folder, journal_file_bytes, scan.files.clone());
+        let end = fresh_tail::write(folder, &mut head_file, &files, &scan)?;
+        (files, end)
     };
     let store_id = head_file.head().store_id;
     let shared = Shared::new(folder.clone(), store_id, head_file, view, sled, Arc::new(files));
     Ok(Recovered { shared, end })
+}
+
+/// Removes files of the journal that hold nothing. One that stays is in nobody's way.
+fn remove_files(folder: &Folder, slots: &[u64]) {
+    for path in slots.iter().map(|slot| folder.journal_file(*slot)) {
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!(file = %path.display(), %error, "an unused journal file stays");
+        }
+    }
 }
 
 /// Loads both copies; sled's is made anew from the journal when it is wrong.

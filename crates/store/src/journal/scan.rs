@@ -41,6 +41,8 @@ pub(crate) struct Scan {
     pub(crate) cut: Option<Cut>,
     /// The files.
     pub(crate) files: FileSet,
+    /// Files without a header: never used, or not even made to the end.
+    pub(crate) headless: Vec<u64>,
     /// The newest frames, which nothing says were synced: they may have been read from memory and
     /// not be on disk.
     pub(crate) unwitnessed: Vec<OwnedFrame>,
@@ -91,6 +93,7 @@ pub(crate) fn scan(
     };
     scanner.all(&found, visit)?;
     Ok(Scan {
+        headless: found.headless,
         end: scanner.end,
         cut: scanner.cut,
         files: scanner.live,
@@ -204,7 +207,6 @@ impl Scanner<'_> {
             let what = format!("it ends at position {}", self.end.head);
             return Err(self.damage(self.last_file.clone(), self.end.offset, what));
         }
-        self.live.spare.extend(&found.headless);
         Ok(())
     }
 
