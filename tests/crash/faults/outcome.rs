@@ -138,3 +138,6 @@ pub(super) fn judge_store(store: &Path, history: &mut History, run: &Run) -> Res
     let checked = check(store, &StoreOptions::default(), history);
     checked.map(drop).map_err(|violation| format!("opened again: {violation}"))
 }
+
+#[cfg(test)]
+mod tests;
