@@ -180,7 +180,10 @@ impl Stage<'_> {
         // The first fills what is left, the second comes to a store that found no room before.
         for writer in 1..=2 {
             let told = self.write(&store, writer, 60, limit)?;
-            self.judge(scene, &told)?;
+            self.judge(scene, &told).map_err(|fault| match fault {
+                Fault::Violation(what) => Fault::Violation(format!("writer {writer}: {what}")),
+                fault @ Fault::Io(_) => fault,
+            })?;
             note(&told, &mut history);
         }
         if matches!(scene, Scene::Ballast { .. }) {
