@@ -20,6 +20,33 @@ fn assert_read_back(log: &dyn EventLog, events: &[SpaceEvent]) {
     assert_eq!(held, events);
 }
 
+#[test]
+fn what_is_encoded_is_known_without_reading_it_back() {
+    let runner = &mut proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let outcome = runner.run(&one_of_each(), |events| {
+        let mut builder = RecordsBuilder::new();
+        for event in &events {
+            builder.push(event);
+        }
+        let (body, records) = builder.finish_with_records().unwrap();
+        let read = Records::decode_unassigned(&body.bytes, body.count).unwrap();
+        prop_assert_eq!(format!("{records:?}"), format!("{read:?}"));
+        // Also out of records.
+        let mut copy = RecordsBuilder::new();
+        copy.extend_from(&read, 0..read.len()).unwrap();
+        let (copied, records) = copy.finish_with_records().unwrap();
+        let read = Records::decode_unassigned(&copied.bytes, copied.count).unwrap();
+        prop_assert_eq!(format!("{records:?}"), format!("{read:?}"));
+        Ok(())
+    });
+    outcome.unwrap();
+    assert!(RecordsBuilder::new().finish_with_records().is_err(), "a run is never empty");
+}
+
 /// The body of a run of these events, and assignments for it.
 fn encoded(events: &[SpaceEvent]) -> (Vec<u8>, usize, Assignments) {
     let mut builder = RecordsBuilder::new();

@@ -122,8 +122,8 @@ pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
             return Err(limited(LimitExceeded::AppendTooLarge { bytes: append_bytes }));
         }
     }
-    let body = builder.finish();
-    let records = Records::decode_unassigned(&body.bytes, body.count)
+    let (body, records) = builder
+        .finish_with_records()
         .map_err(|cause| ReadError::Corrupt { position: Position::START, cause })?;
     Ok(Proposal {
         body,

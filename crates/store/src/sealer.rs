@@ -158,21 +158,20 @@ impl Sealer {
     /// Makes one block and shows it to readers.
     fn seal(&mut self, plan: &BlockPlan, previous: block::BlockHash) -> Result<(), StorageError> {
         let unsealable = |cause: String| StorageError::new("making a block", cause);
-        let (assignments, body) = plan.encode().map_err(|e| unsealable(e.to_string()))?;
-        let first = assignments.first_position;
-        let encoded = block::encode(self.shared.store_id, previous, &assignments, &body, &[]);
-        let block = block::decode(&encoded.bytes, self.shared.store_id)
-            .map_err(|error| unsealable(error.to_string()))?;
+        let (body, records) = plan.encode().map_err(|e| unsealable(e.to_string()))?;
+        let first = records.first_position();
+        let store_id = self.shared.store_id;
+        let encoded = block::encode(store_id, previous, records.assignments(), &body, &[]);
         let sled = self.shared.sled().map_err(|error| unsealable(error.to_string()))?;
         sled.put_block(first, &mut block::split(&encoded.bytes))
             .map_err(|error| StorageError::new(format!("putting the block at {first}"), error))?;
-        self.shared.view_mut().seal(&block.records, encoded.hash);
+        self.shared.view_mut().seal(&records, encoded.hash);
         self.shared.index_changed.store(true, Ordering::Relaxed);
         self.shared.announce();
         self.blocks_since_checkpoint += 1;
         let unfiled = self.unfiled.get_or_insert_default();
         unfiled.push(first, encoded);
-        let through = block.records.last_position();
+        let through = records.last_position();
         if unfiled.bytes() >= SEALED_FILE_BYTES
             || self.shared.journal_files.should_give_up_through(through)
         {

@@ -92,6 +92,10 @@ pub fn run(options: &PowerOptions) -> io::Result<FailedSyncsReport> {
         let mut round = Round::new(options, folder.path(), seed)?;
         match round.run(&mut rng, &mut report) {
             Ok(()) => {}
+            // It stopped itself a moment after it was probed.
+            Err(Fault::Io(error)) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                report.stopped += 1;
+            }
             Err(Fault::Io(error)) => return Err(error),
             Err(Fault::Violation(what)) => {
                 let kept = if options.keep { round.keep()? } else { String::new() };

@@ -6,7 +6,7 @@ use super::{
     body::Columns,
     codec,
     corrupt::CorruptRecords,
-    records::Body,
+    records::{Body, Records},
     text::{TextId, TextTableBuilder},
 };
 use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp};
@@ -114,7 +114,7 @@ impl<'t> RecordsBuilder<'t> {
     /// [`CorruptRecords`] when one of them does not decode; those before it are added.
     pub fn extend_from(
         &mut self,
-        records: &'t super::Records,
+        records: &'t Records,
         indexes: impl IntoIterator<Item = usize>,
     ) -> Result<(), CorruptRecords> {
         let mut copier = TextCopier::new(records.body());
@@ -128,20 +128,36 @@ impl<'t> RecordsBuilder<'t> {
     /// The run as bytes.
     #[must_use]
     pub fn finish(self) -> EncodedBody {
-        let columns = Columns {
-            text_entries: self.texts.entries,
+        EncodedBody { count: self.count(), bytes: self.columns().encode() }
+    }
+
+    /// The run as bytes, and as the records that [`Records::decode_unassigned`] reads in them,
+    /// at less cost.
+    ///
+    /// # Errors
+    /// [`CorruptRecords`] when there is no record.
+    pub fn finish_with_records(mut self) -> Result<(EncodedBody, Records), CorruptRecords> {
+        let texts = std::mem::take(&mut self.texts.unpacked);
+        let columns = self.columns();
+        let body = EncodedBody { count: self.count(), bytes: columns.encode() };
+        let records = Records::of_columns(columns, texts)?;
+        Ok((body, records))
+    }
+
+    fn columns(&self) -> Columns<'_> {
+        Columns {
+            text_entries: self.texts.entries.clone(),
             text_bytes: &self.texts.bytes,
-            spaces: self.spaces,
+            spaces: self.spaces.clone(),
             event_ids: &self.event_ids,
             event_types: &self.event_types,
-            space_of: self.space_of,
-            timestamps: self.timestamps,
-            sources: self.sources,
-            correlation_ids: self.correlation_ids,
-            payload_lens: self.payload_lens,
+            space_of: self.space_of.clone(),
+            timestamps: self.timestamps.clone(),
+            sources: self.sources.clone(),
+            correlation_ids: self.correlation_ids.clone(),
+            payload_lens: self.payload_lens.clone(),
             payloads: &self.payloads,
-        };
-        EncodedBody { bytes: columns.encode(), count: columns.event_types.len() }
+        }
     }
 
     /// Appends one row to every column and answers the length of its payload.

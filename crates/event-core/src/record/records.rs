@@ -110,6 +110,15 @@ impl Body {
     fn decode(bytes: &[u8], count: usize) -> Result<Self, CorruptRecords> {
         let columns = Columns::decode(bytes, count)?;
         let texts = TextTable::decode(&columns.text_entries, columns.text_bytes)?;
+        Self::assemble(columns, texts, count)
+    }
+
+    /// Checks the columns against each other and the text table.
+    fn assemble(
+        columns: Columns<'_>,
+        texts: TextTable,
+        count: usize,
+    ) -> Result<Self, CorruptRecords> {
         let mut ranks = vec![0_u32; columns.spaces.len()];
         let mut rank_of = Vec::with_capacity(count);
         for space in &columns.space_of {
@@ -292,11 +301,26 @@ impl Records {
     /// # Errors
     /// [`CorruptRecords`] when the body is none that [`super::RecordsBuilder`] writes.
     pub fn decode_unassigned(body: &[u8], count: usize) -> Result<Self, CorruptRecords> {
-        let body = Arc::new(Body::decode(body, count)?);
+        Self::unassigned(Body::decode(body, count)?)
+    }
+
+    /// The records of columns that were just encoded, with their texts.
+    pub(super) fn of_columns(
+        columns: Columns<'_>,
+        texts: TextTable,
+    ) -> Result<Self, CorruptRecords> {
+        let count = columns.event_types.len();
+        if count == 0 {
+            return Err(CorruptRecords("a run without a record"));
+        }
+        Self::unassigned(Body::assemble(columns, texts, count)?)
+    }
+
+    fn unassigned(body: Body) -> Result<Self, CorruptRecords> {
         let base_revisions = vec![Revision::NONE; body.spaces.len()];
         let first_position = Position::START;
         let recorded_at = vec![Timestamp::MIN];
-        Self::assign(body, Assignments { first_position, recorded_at, base_revisions })
+        Self::assign(Arc::new(body), Assignments { first_position, recorded_at, base_revisions })
     }
 
     /// The id of each record of a body, without unpacking the rest.

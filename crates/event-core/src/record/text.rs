@@ -30,6 +30,8 @@ pub(super) struct TextTableBuilder<'t> {
     pub(super) entries: Vec<u32>,
     /// The stored bytes of all texts, one after the other.
     pub(super) bytes: Vec<u8>,
+    /// The texts as they will be unpacked.
+    pub(super) unpacked: TextTable,
 }
 
 impl<'t> TextTableBuilder<'t> {
@@ -43,6 +45,7 @@ impl<'t> TextTableBuilder<'t> {
             // A text longer than a u32 can say belongs to an event that is refused for its size.
             let len = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX >> KIND_BITS);
             self.entries.push(len << KIND_BITS | kind);
+            self.unpacked.push(text);
         }
         let entry = usize::try_from(id).ok().and_then(|index| self.entries.get(index));
         let stored = entry.map_or(text.len(), |entry| to_usize(entry >> KIND_BITS));
@@ -127,11 +130,7 @@ impl TextTable {
                 rest.split_at_checked(len).ok_or(CorruptRecords("a text beyond the table"))?;
             rest = after;
             match entry & ((1 << KIND_BITS) - 1) {
-                RAW => {
-                    str::from_utf8(stored)
-                        .map_err(|_| CorruptRecords("a text that is not UTF-8"))?;
-                    unpacked.extend_from_slice(stored);
-                }
+                RAW => unpacked.extend_from_slice(stored),
                 HEX => unpack_hex(stored, &mut unpacked),
                 UUID => unpack_uuid(stored, &mut unpacked)?,
                 _ => return Err(CorruptRecords("a text of unknown kind")),
@@ -143,9 +142,17 @@ impl TextTable {
         if !rest.is_empty() {
             return Err(CorruptRecords("bytes after the last text"));
         }
-        let text =
-            String::from_utf8(unpacked).map_err(|_| CorruptRecords("a text that is not UTF-8"))?;
-        Ok(Self { text, ends })
+        let not_utf8 = CorruptRecords("a text that is not UTF-8");
+        let text = String::from_utf8(unpacked).map_err(|_| not_utf8)?;
+        // All of them together are UTF-8; so is each, when it ends where a character does.
+        let is_end = |end: &u32| text.is_char_boundary(to_usize(*end));
+        if ends.iter().all(is_end) { Ok(Self { text, ends }) } else { Err(not_utf8) }
+    }
+
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        // A table that is longer belongs to events that are refused for their size.
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
     /// The text at a place of the table.
@@ -187,25 +194,28 @@ const HEX_PAIRS: [[u8; 2]; 256] = {
 };
 
 fn unpack_hex(stored: &[u8], out: &mut Vec<u8>) {
-    out.reserve(stored.len() * 2);
-    for byte in stored {
-        if let Some(pair) = HEX_PAIRS.get(usize::from(*byte)) {
-            out.extend_from_slice(pair);
+    let start = out.len();
+    out.resize(start + stored.len() * 2, 0);
+    let (pairs, _) = out.get_mut(start..).unwrap_or_default().as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(stored) {
+        if let Some(digits) = HEX_PAIRS.get(usize::from(*byte)) {
+            *pair = *digits;
         }
     }
 }
 
 fn unpack_uuid(stored: &[u8], out: &mut Vec<u8>) -> Result<(), CorruptRecords> {
-    if stored.len() != 16 {
-        return Err(CorruptRecords("a UUID that has not 16 bytes"));
-    }
-    for (index, byte) in stored.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
+    let mut rest = stored;
+    for (index, len) in [4, 2, 2, 2, 6].into_iter().enumerate() {
+        let (group, after) =
+            rest.split_at_checked(len).ok_or(CorruptRecords("a UUID that has not 16 bytes"))?;
+        if index > 0 {
             out.push(b'-');
         }
-        unpack_hex(&[*byte], out);
+        unpack_hex(group, out);
+        rest = after;
     }
-    Ok(())
+    if rest.is_empty() { Ok(()) } else { Err(CorruptRecords("a UUID that has not 16 bytes")) }
 }
 
 #[cfg(test)]

@@ -71,8 +71,8 @@ impl BlockPlan {
         self.stretches.push((run.records.clone(), range));
     }
 
-    /// Encodes the block's events under one text table.
-    pub(crate) fn encode(&self) -> Result<(Assignments, EncodedBody), CorruptRecords> {
+    /// Encodes the block's events under one text table; the body, and the records that it holds.
+    pub(crate) fn encode(&self) -> Result<(EncodedBody, Records), CorruptRecords> {
         let mut builder = RecordsBuilder::new();
         let mut recorded_at = Vec::with_capacity(self.records);
         let mut known = FxHashSet::default();
@@ -96,6 +96,7 @@ impl BlockPlan {
             recorded_at,
             base_revisions,
         };
-        Ok((assignments, builder.finish()))
+        let (body, records) = builder.finish_with_records()?;
+        Ok((body, records.reassign(assignments)?))
     }
 }
