@@ -115,7 +115,14 @@ impl Head {
     pub(crate) fn allows(&self, frame: &FrameHeader) -> bool {
         let is_cut_off = frame.first_position >= self.fence.position
             && frame.incarnation < self.fence.incarnation;
-        frame.incarnation <= self.incarnation && !is_cut_off
+        self.knows(frame.incarnation) && !is_cut_off
+    }
+
+    /// Whether what was written under an incarnation counts: the fence is moved before a writer
+    /// begins one, and after newest frames were written again under one. Of the latter a stop may
+    /// have left less than is to take the place of what was there.
+    pub(crate) fn knows(&self, incarnation: u64) -> bool {
+        incarnation <= self.fence.incarnation
     }
 
     /// The head as a slot, which belongs at [`slot_offset`].

@@ -88,14 +88,14 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
         tracing::warn!(file = %cut.file.display(), offset = cut.offset, "cut a torn tail");
     }
     let head = head_file.head();
-    let was_closed = head.clean && scan.cut.is_none() && scan.end.head == head.durable_head;
+    let was_closed = head.clean && scan.end.head == head.durable_head;
     let (files, end) = if was_closed || cfg!(feature = "bug-trust-cache") {
         let mut files = scan.files;
-        files.spare.extend(scan.headless);
+        files.spare.extend(scan.unused);
         (JournalFiles::new(folder, journal_file_bytes, files), scan.end)
     } else {
         // A file that was being made when the disk failed may never take what is written to it.
-        remove_files(folder, &scan.headless);
+        remove_files(folder, &scan.unused);
         let files = JournalFiles::new(folder, journal_file_bytes, scan.files.clone());
         let end = fresh_tail::write(folder, &mut head_file, &files, &scan)?;
         (files, end)

@@ -9,7 +9,9 @@ use crate::{folder::Folder, journal::files::fill_with_zeros};
 /// the disk is full.
 pub(crate) fn make(folder: &Folder, bytes: u64) {
     let path = folder.reserve();
-    if bytes == 0 || path.exists() {
+    // A power cut may have left less of it.
+    let there = fs::metadata(&path).map_or(0, |found| found.len());
+    if there >= bytes {
         return;
     }
     // It need not be synced: nothing rests on what it holds.

@@ -6,6 +6,7 @@ use spacefold_event_core::{
 };
 
 use super::*;
+use crate::head::file::HeadFile;
 use crate::verify::verify;
 
 /// Copies a store as a process that is killed leaves it: without closing it.
@@ -386,4 +387,65 @@ fn the_end_of_an_append_is_found_though_its_begin_is_in_a_block() {
     let page = log.read_space("second", Revision::new(1), 10).unwrap();
     assert_eq!(page.envelopes().map(|event| event.position.get()).collect::<Vec<_>>(), [601]);
     assert_eq!(log.read_space("first", Revision::new(600), 10).unwrap().len(), 1);
+}
+
+/// Writes HEAD as `change` leaves it, as a store would.
+fn change_head(store: &Path, change: impl FnOnce(&mut crate::head::Head)) {
+    let mut head = HeadFile::open(&store.join("HEAD"), store).unwrap();
+    head.update(change).unwrap();
+}
+
+#[test]
+fn a_fresh_tail_that_was_torn_takes_the_place_of_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let log = EmbeddedLog::open(&path).unwrap();
+    (0..5).for_each(|_| append(&log, 3, 2));
+    let before = everything(&log);
+    let killed = folder.path().join("killed");
+    image(&path, &killed);
+    log.close().unwrap();
+    // What opening the killed one writes: the newest frame again, to another file.
+    let opened = folder.path().join("opened");
+    image(&killed, &opened);
+    EmbeddedLog::open(&opened).unwrap().close().unwrap();
+    let slots = |store: &Path| Folder::new(store).journal_slots().unwrap();
+    let fresh = *slots(&opened).iter().find(|slot| !slots(&killed).contains(slot)).unwrap();
+    let file = Folder::new(&opened).journal_file(fresh);
+    let whole = fs::read(&file).unwrap();
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    for written in [512, 600, end - 1, end] {
+        let store = folder.path().join(format!("torn-{written}"));
+        image(&killed, &store);
+        change_head(&store, |head| head.incarnation += 1);
+        let mut torn = whole.clone();
+        torn[written..].fill(0);
+        fs::write(Folder::new(&store).journal_file(fresh), torn).unwrap();
+        let log = EmbeddedLog::open(&store).unwrap();
+        assert_eq!(everything(&log), before, "{written}");
+        assert_eq!(log.info().healed, 0, "{written}");
+        append(&log, 1, 2);
+        log.close().unwrap();
+        assert_eq!(everything(&EmbeddedLog::open(&store).unwrap()).len(), before.len() + 1);
+    }
+}
+
+#[test]
+fn a_store_that_was_closed_is_not_written_again_for_what_its_files_held_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let log = EmbeddedLog::open(&path).unwrap();
+    (0..5).for_each(|_| append(&log, 3, 2));
+    log.close().unwrap();
+    let head = fs::read(path.join("HEAD")).unwrap();
+    // The middle of a frame of an earlier use, where the next group would begin.
+    let journal = path.join("journal/0000.journal");
+    let mut bytes = fs::read(&journal).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes[end.next_multiple_of(512)..][..700].fill(0xab);
+    fs::write(&journal, bytes).unwrap();
+    let log = EmbeddedLog::open(&path).unwrap();
+    assert_eq!(everything(&log).len(), 15);
+    log.close().unwrap();
+    assert!(fs::read(path.join("HEAD")).unwrap() == head, "opening it wrote HEAD");
 }

@@ -26,6 +26,7 @@ const FILE_MAGIC: [u8; 4] = *b"SFJF";
 /// No flag is defined; a set flag is one that a later version needs understood.
 const NO_FLAGS: u16 = 0;
 const INCARNATION_OFFSET: usize = 24;
+const POSITION_OFFSET: usize = 32;
 const PREVIOUS_CRC_OFFSET: usize = CRC_OFFSET - CRC_BYTES;
 const CRC_OFFSET: usize = FRAME_HEADER_BYTES - CRC_BYTES;
 const CRC_BYTES: usize = size_of::<u32>();
@@ -186,6 +187,12 @@ impl From<&Frame<'_>> for OwnedFrame {
 /// Whether bytes begin as a frame does.
 pub(crate) fn begins_like_one(bytes: &[u8]) -> bool {
     bytes.starts_with(&FRAME_MAGIC)
+}
+
+/// Whether bytes begin as a frame for this position does, whole or not.
+pub(crate) fn begins_at(bytes: &[u8], position: Position) -> bool {
+    let stored = bytes.get(POSITION_OFFSET..).and_then(<[u8]>::first_chunk);
+    begins_like_one(bytes) && stored == Some(&position.get().to_le_bytes())
 }
 
 /// The frame at the start of `bytes`; what follows it is not looked at.

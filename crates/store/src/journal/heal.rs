@@ -88,7 +88,7 @@ fn heal_frames(
     sled: Option<&SledCopy>,
     head: &Head,
 ) -> Result<Frames, OpenError> {
-    let found = FoundFiles::list(folder, head.store_id)?;
+    let found = FoundFiles::list(folder, head)?;
     let frames = WholeFrames::read(folder, head, &found)?;
     let known = head.durable_head.max(frames.synced_through).max(head.sealed_through);
     if scan::scan(folder, head, known, &mut |_| Ok(())).is_ok() {

@@ -41,8 +41,8 @@ pub(crate) struct Scan {
     pub(crate) cut: Option<Cut>,
     /// The files.
     pub(crate) files: FileSet,
-    /// Files without a header: never used, or not even made to the end.
-    pub(crate) headless: Vec<u64>,
+    /// Files that hold nothing: never used, not even made to the end, or to be written again.
+    pub(crate) unused: Vec<u64>,
     /// The newest frames, which nothing says were synced: they may have been read from memory and
     /// not be on disk.
     pub(crate) unwitnessed: Vec<OwnedFrame>,
@@ -70,7 +70,7 @@ pub(crate) fn scan(
     known: Position,
     visit: &mut VisitFrame<'_>,
 ) -> Result<Scan, OpenError> {
-    let found = FoundFiles::list(folder, head.store_id)?;
+    let found = FoundFiles::list(folder, head)?;
     let begun = JournalEnd {
         slot: None,
         number: found.last_number(),
@@ -92,8 +92,9 @@ pub(crate) fn scan(
         live_file_bytes: 0,
     };
     scanner.all(&found, visit)?;
+    let unfinished = found.unfinished.iter().map(|file| file.slot);
     Ok(Scan {
-        headless: found.headless,
+        unused: found.headless.into_iter().chain(unfinished).collect(),
         end: scanner.end,
         cut: scanner.cut,
         files: scanner.live,
@@ -117,11 +118,13 @@ pub(super) struct FoundFiles {
     pub(super) used: Vec<UsedFile>,
     /// Without a header that reads: never used, or damaged.
     pub(super) headless: Vec<u64>,
+    /// Frames were to be written again to these, and nothing says that all were.
+    unfinished: Vec<UsedFile>,
     pub(super) next_slot: u64,
 }
 
 impl FoundFiles {
-    pub(super) fn list(folder: &Folder, store_id: [u8; 16]) -> Result<Self, OpenError> {
+    pub(super) fn list(folder: &Folder, head: &Head) -> Result<Self, OpenError> {
         let mut found = Self::default();
         for slot in folder.journal_slots()? {
             found.next_slot = slot + 1;
@@ -130,8 +133,11 @@ impl FoundFiles {
             let mut bytes = Vec::with_capacity(FILE_HEADER_BYTES);
             let file = File::open(&path).doing(doing)?;
             file.take(to_u64(FILE_HEADER_BYTES)).read_to_end(&mut bytes).doing(doing)?;
-            match FileHeader::parse(&bytes, store_id) {
-                Ok(header) => found.used.push(UsedFile { slot, header }),
+            match FileHeader::parse(&bytes, head.store_id) {
+                Ok(header) if head.knows(header.incarnation) => {
+                    found.used.push(UsedFile { slot, header });
+                }
+                Ok(header) => found.unfinished.push(UsedFile { slot, header }),
                 Err(FrameError::OtherStore) => {
                     tracing::warn!(file = %path.display(), "a journal file of another store");
                 }
@@ -148,7 +154,8 @@ impl FoundFiles {
 impl FoundFiles {
     /// The highest number that a file has.
     pub(super) fn last_number(&self) -> u64 {
-        self.used.last().map_or(0, |file| file.header.file_number)
+        let files = self.used.iter().chain(&self.unfinished);
+        files.map(|file| file.header.file_number).max().unwrap_or(0)
     }
 
     /// The first position that is not read from the file at this place, since a later file begins
@@ -271,7 +278,7 @@ impl Scanner<'_> {
                     if limit.is_some() || self.is_acknowledged(rest, incarnation) {
                         return Err(self.damage(path, to_u64(aligned), what));
                     }
-                    if rest.iter().any(|byte| *byte != 0) {
+                    if frame::begins_at(rest, self.end.head.next()) {
                         self.cut = Some(Cut { file: path, offset: to_u64(aligned) });
                     }
                     return Ok(());
