@@ -99,10 +99,7 @@ impl Folder {
     /// Makes an empty store: complete in a folder beside, synced, then renamed into place, so that
     /// whatever happens a store is absent or complete.
     pub(crate) fn create(&self, head: &Head) -> Result<(), StorageError> {
-        let parent = match self.root.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
+        let parent = parent_of(&self.root);
         create_folders(&parent)?;
         let name = self.root.file_name().and_then(|name| name.to_str()).unwrap_or("store");
         let beside = Self::new(&parent.join(format!(".{name}.new-{}", process::id())));
@@ -122,6 +119,15 @@ impl Folder {
         fs::rename(&beside.root, &self.root)
             .doing(|| format!("renaming {} to {}", beside.root.display(), self.root.display()))?;
         sync_folder(&parent)
+    }
+
+    /// Makes the names of the store's files durable, and its own: a process that was killed after
+    /// it created or renamed one may not have come to it, and what is done next rests on them.
+    pub(crate) fn sync_names(&self) -> Result<(), StorageError> {
+        for folder in [&self.journal(), &self.sealed(), &self.root] {
+            sync_folder(folder)?;
+        }
+        sync_folder(&parent_of(&self.root))
     }
 
     /// Takes the lock of the store.
@@ -186,11 +192,8 @@ fn create_folders(folder: &Path) -> Result<(), StorageError> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|above| !above.exists()).collect();
     fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))?;
     // The path of a relative folder ends in an empty one, which is the present folder.
-    let above = missing.into_iter().filter(|made| !made.as_os_str().is_empty());
-    above.filter_map(Path::parent).try_for_each(|parent| {
-        let is_here = parent.as_os_str().is_empty();
-        sync_folder(if is_here { Path::new(".") } else { parent })
-    })
+    let made = missing.into_iter().filter(|made| !made.as_os_str().is_empty());
+    made.map(parent_of).try_for_each(|above| sync_folder(&above))
 }
 
 /// Puts a whole file in its place, durably: written beside, synced, renamed, its folder synced.
@@ -203,6 +206,14 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError
     file.sync_all().doing(doing)?;
     fs::rename(&unfinished, path).doing(|| format!("renaming {}", unfinished.display()))?;
     path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// The folder that a path is in.
+fn parent_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }
 
 /// Makes creations, renames and removals in a folder durable.

@@ -67,6 +67,10 @@ impl<E: Into<OpenError>> From<E> for CopyFault {
 /// held.
 pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
     let mut head_file = HeadFile::open(&folder.head(), folder.root())?;
+    let head = head_file.head();
+    if !head.clean || head.incarnation == 0 {
+        folder.sync_names()?;
+    }
     let loaded = match load_or_make_anew(folder, &mut head_file) {
         Err(damage @ OpenError::JournalDamaged { .. }) => {
             tracing::warn!(%damage, "mending the journal from what is whole");
