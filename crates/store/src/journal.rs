@@ -149,7 +149,7 @@ impl Journal {
             self.sync()?;
         }
         let first_position = self.end.head.next();
-        let taken = self.files.take(first_position)?;
+        let taken = self.files.take(first_position, to_u64(self.group.len()))?;
         self.end.number += 1;
         let header = FileHeader {
             store_id: self.store_id,

@@ -15,7 +15,7 @@ pub(crate) fn make(folder: &Folder, bytes: u64) {
         return;
     }
     // It need not be synced: nothing rests on what it holds.
-    let made = File::create(&path).and_then(|file| fill_with_zeros(&file, bytes));
+    let made = File::create(&path).and_then(|file| fill_with_zeros(&file, 0, bytes));
     if let Err(error) = made {
         tracing::warn!(file = %path.display(), %error, "no space could be set aside");
         let _ = fs::remove_file(&path);

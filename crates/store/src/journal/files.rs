@@ -112,14 +112,26 @@ impl JournalFiles {
     ///
     /// What it held is in sealed files; until the next write to it is synced, it still holds that.
     /// Files in use that begin there or later are superseded by it.
-    pub(crate) fn take(&self, first_position: Position) -> Result<TakenFile, StorageError> {
+    ///
+    /// It has at least `bytes`: whatever is written to it, its length does not change.
+    pub(crate) fn take(
+        &self,
+        first_position: Position,
+        bytes: u64,
+    ) -> Result<TakenFile, StorageError> {
         let spare = self.files().spare.pop();
         let slot = match spare {
             Some(slot) => slot,
             // Someone waits: a small file is ready sooner.
             None => self.make(FIRST_FILE_BYTES)?,
         };
-        let taken = open_slot(&self.folder, slot)?;
+        let mut taken = open_slot(&self.folder, slot)?;
+        if taken.bytes < bytes {
+            let doing = || format!("preparing {}", taken.path.display());
+            fill_with_zeros(&taken.file, taken.bytes, bytes).doing(doing)?;
+            taken.file.sync_all().doing(doing)?;
+            taken.bytes = bytes;
+        }
         let mut files = self.files();
         while let Some(superseded) =
             files.live.pop_back_if(|file| file.first_position >= first_position)
@@ -177,7 +189,7 @@ impl JournalFiles {
         let doing = || format!("preparing {}", path.display());
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
         let file = file.doing(doing)?;
-        fill_with_zeros(&file, bytes.min(self.max_file_bytes)).doing(doing)?;
+        fill_with_zeros(&file, 0, bytes.min(self.max_file_bytes)).doing(doing)?;
         file.sync_all().doing(doing)?;
         sync_folder(&self.folder.journal())?;
         Ok(slot)
@@ -192,15 +204,40 @@ fn open_slot(folder: &Folder, slot: u64) -> Result<TakenFile, StorageError> {
     Ok(TakenFile { slot, file, path, bytes })
 }
 
-/// Writes zeros, so that every block of the file is on disk before an event is.
-pub(crate) fn fill_with_zeros(file: &File, bytes: u64) -> std::io::Result<()> {
+/// Writes zeros from an offset up to another, so that every block of the file is on disk before an
+/// event is.
+pub(crate) fn fill_with_zeros(file: &File, from: u64, to: u64) -> std::io::Result<()> {
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    let mut offset = 0;
-    while offset < bytes {
-        let left = usize::try_from(bytes - offset).unwrap_or(usize::MAX);
+    let mut offset = from;
+    while offset < to {
+        let left = usize::try_from(to - offset).unwrap_or(usize::MAX);
         let zeros = ZEROS.get(..left).unwrap_or(&ZEROS);
         file.write_all_at(zeros, offset)?;
         offset += u64::try_from(zeros.len()).unwrap_or(u64::MAX);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_never_shorter_than_what_is_to_be_written_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new(folder.path());
+        fs::create_dir_all(folder.journal()).unwrap();
+        let files = JournalFiles::new(&folder, 128 << 10, FileSet::default());
+        let first = files.take(Position::new(1), 512).unwrap();
+        assert_eq!(first.bytes, 128 << 10);
+        let large = files.take(Position::new(2), 300_000).unwrap();
+        assert_eq!(large.bytes, 300_000);
+        assert!(fs::read(&large.path).unwrap() == vec![0; 300_000]);
+        // Used again, it is as long as it was.
+        files.take(Position::new(3), 512).unwrap();
+        files.give_up_through(Position::new(2));
+        assert_eq!(files.take(Position::new(4), 512).unwrap().bytes, 300_000);
+    }
 }

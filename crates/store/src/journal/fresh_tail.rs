@@ -100,14 +100,15 @@ pub(crate) fn write_file(
         crc = frame::encode_again(&mut bytes, &context, frame);
     }
     bytes.resize(bytes.len().next_multiple_of(GROUP_ALIGNMENT), 0);
-    let taken = files.take(first_position)?;
+    let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let taken = files.take(first_position, len)?;
     let doing = || format!("writing {}", taken.path.display());
     taken.file.write_all_at(&bytes, 0).doing(doing)?;
     taken.file.sync_data().doing(doing)?;
     *end = JournalEnd {
         slot: Some(taken.slot),
         number: header.file_number,
-        offset: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        offset: len,
         crc,
         head: end.head,
     };
