@@ -25,7 +25,7 @@ use crate::{
     progress::WaitError,
     recovery, reserve, sealer,
     shared::Shared,
-    sled_copy::SledError,
+    sled_copy::{SledCopy, SledError},
     writer::{self, PendingAppend, WriterHandle},
 };
 
@@ -343,26 +343,20 @@ impl EventLog for EmbeddedLog {
 
 impl StateStore for EmbeddedLog {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let doing = "reading derived state";
-        self.blobs(doing)?.get_blob(&state_key(key)).map_err(|error| blob_error(doing, error))
+        self.blobs("reading derived state", |sled| sled.get_blob(&state_key(key)))
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
-        let doing = "keeping derived state";
-        self.blobs(doing)?
-            .put_blob(&state_key(key), value)
-            .map_err(|error| blob_error(doing, error))
+        self.blobs("keeping derived state", |sled| sled.put_blob(&state_key(key), value))
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
-        let doing = "removing derived state";
-        self.blobs(doing)?.remove_blob(&state_key(key)).map_err(|error| blob_error(doing, error))
+        self.blobs("removing derived state", |sled| sled.remove_blob(&state_key(key)))
     }
 
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
-        let doing = "listing derived state";
-        let keys = self.blobs(doing)?.blob_keys(&state_key(prefix));
-        let keys = keys.map_err(|error| blob_error(doing, error))?;
+        let keys =
+            self.blobs("listing derived state", |sled| sled.blob_keys(&state_key(prefix)))?;
         let own = |key: Vec<u8>| key.strip_prefix(STATE_PREFIX).map(<[u8]>::to_vec);
         Ok(keys.into_iter().filter_map(own).collect())
     }
@@ -375,13 +369,25 @@ fn state_key(key: &[u8]) -> Vec<u8> {
     [STATE_PREFIX, key].concat()
 }
 
-fn blob_error(doing: &str, error: SledError) -> StorageError {
-    StorageError::new(doing, error)
-}
-
 impl EmbeddedLog {
-    fn blobs(&self, doing: &str) -> Result<Arc<crate::sled_copy::SledCopy>, StorageError> {
-        self.inner.shared.sled().map_err(|error| StorageError::new(doing, error))
+    /// Does something with the blobs of sled's copy. When that is broken it is made anew: blobs are
+    /// derived, and gone then.
+    fn blobs<T>(
+        &self,
+        doing: &str,
+        call: impl Fn(&SledCopy) -> Result<T, SledError>,
+    ) -> Result<T, StorageError> {
+        let shared = &self.inner.shared;
+        let failed = |error: ReadError| StorageError::new(doing, error);
+        let sled = shared.sled().map_err(failed)?;
+        let outcome = match call(&sled) {
+            Err(SledError::Broken(what)) => {
+                shared.rebuild_copy(&sled, what).map_err(failed)?;
+                call(&*shared.sled().map_err(failed)?)
+            }
+            outcome => outcome,
+        };
+        outcome.map_err(|error| StorageError::new(doing, error))
     }
 }
 

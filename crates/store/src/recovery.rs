@@ -334,9 +334,13 @@ fn copy_fault(error: SledError) -> CopyFault {
 }
 
 /// Makes sled's copy of an open store anew: what is in sealed files at once, the rest goes back
-/// into the tail, from which the sealer takes it again.
-pub(crate) fn rebuild_copy(shared: &Shared) -> Result<(), ReadError> {
+/// into the tail, from which the sealer takes it again. Does nothing when that has been done since
+/// `wrong` was found to be so.
+pub(crate) fn rebuild_copy(shared: &Shared, wrong: &Arc<SledCopy>) -> Result<(), ReadError> {
     let _maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+    if !Arc::ptr_eq(&shared.sled()?, wrong) {
+        return Ok(());
+    }
     let head = {
         let head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
         head_file.head().clone()

@@ -5,6 +5,7 @@
 mod unfiled;
 
 use std::{
+    mem,
     sync::{Arc, PoisonError, atomic::Ordering},
     thread,
     time::{Duration, Instant},
@@ -15,8 +16,13 @@ use spacefold_event_core::StorageError;
 
 use self::unfiled::Unfiled;
 use crate::{
-    block, block::index::kept, block::plan::BlockPlan, journal::sealed_files, recovery, reserve,
-    shared::Shared, sled_copy::SledError,
+    block,
+    block::index::kept,
+    block::plan::BlockPlan,
+    journal::sealed_files,
+    reserve,
+    shared::Shared,
+    sled_copy::{SledCopy, SledError},
 };
 
 /// Bytes of blocks that make a sealed file; fewer do when journal files are needed.
@@ -34,8 +40,30 @@ struct Sealer {
     /// Read from sled when there is something to seal.
     unfiled: Option<Unfiled>,
     blocks_since_checkpoint: u64,
+    /// Whether sled's copy was made anew and no block has been sealed since.
+    is_rebuilt: bool,
     /// When HEAD must be brought up to the durable head.
     head_due: Option<Instant>,
+}
+
+/// Why a block was not sealed.
+enum SealError {
+    /// Sled's copy is wrong.
+    CopyWrong(StorageError),
+    Failed(StorageError),
+}
+
+impl From<StorageError> for SealError {
+    fn from(error: StorageError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn seal_error(doing: &str, error: SledError) -> SealError {
+    match error {
+        SledError::Broken(_) => SealError::CopyWrong(StorageError::new(doing, error)),
+        error => SealError::Failed(StorageError::new(doing, error)),
+    }
 }
 
 /// Starts the sealer; it ends when nobody can wake it any more.
@@ -49,6 +77,7 @@ pub(crate) fn start(
         reserve_bytes,
         unfiled: None,
         blocks_since_checkpoint: 0,
+        is_rebuilt: false,
         head_due: None,
     };
     thread::Builder::new()
@@ -114,12 +143,33 @@ impl Sealer {
         head_file.update(|head| head.durable_head = head.durable_head.max(durable_head))
     }
 
-    /// Makes the next block of the tail, if that fills one; whether it did.
+    /// Makes the next block of the tail, if that fills one; whether to look for another. When sled's
+    /// copy turns out to be wrong it is made anew, once a block.
     fn seal_next(&mut self) -> Result<bool, StorageError> {
         let shared = Arc::clone(&self.shared);
-        let guard = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        let maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        let sled = shared.sled().map_err(|error| StorageError::new("making a block", error))?;
+        let sealed = self.seal_planned(&sled);
+        drop(maintenance);
+        match sealed {
+            Err(SealError::CopyWrong(error)) if !mem::replace(&mut self.is_rebuilt, true) => {
+                self.unfiled = None;
+                shared.rebuild_copy(&sled, error).map_err(|error| {
+                    StorageError::new("making sled's copy of the log anew", error)
+                })?;
+                Ok(true)
+            }
+            Err(SealError::CopyWrong(error) | SealError::Failed(error)) => Err(error),
+            Ok(has_sealed) => {
+                self.is_rebuilt = false;
+                Ok(has_sealed)
+            }
+        }
+    }
+
+    fn seal_planned(&mut self, sled: &SledCopy) -> Result<bool, SealError> {
         let planned = {
-            let view = shared.view();
+            let view = self.shared.view();
             let plan = BlockPlan::next(view.tail.runs(), view.index.end().next());
             plan.map(|plan| (plan, view.index.last_hash()))
         };
@@ -127,44 +177,28 @@ impl Sealer {
             return Ok(false);
         };
         if self.unfiled.is_none() {
-            match Unfiled::read(&shared) {
-                Ok(unfiled) => self.unfiled = Some(unfiled),
-                Err(error) => {
-                    drop(guard);
-                    self.rebuild(&error)?;
-                    return Ok(true);
-                }
-            }
+            self.unfiled = Some(Unfiled::read(&self.shared, sled).map_err(SealError::CopyWrong)?);
         }
-        self.seal(&plan, previous)?;
-        match self.keep_index() {
-            Err(error @ SledError::Broken(_)) => {
-                drop(guard);
-                self.rebuild(&StorageError::new(KEEPING, error))?;
-            }
-            kept => kept.map_err(|error| StorageError::new(KEEPING, error))?,
-        }
+        self.seal(sled, &plan, previous)?;
+        kept::keep_when_due(sled, &mut |change| change(&mut self.shared.view_mut().index))
+            .map_err(|error| seal_error(KEEPING, error))?;
         Ok(true)
     }
 
-    /// Makes sled's copy anew: the blocks that were to be filed are in the tail again then.
-    fn rebuild(&mut self, error: &StorageError) -> Result<(), StorageError> {
-        tracing::warn!(%error, "sled's copy of the log is wrong: making it anew");
-        self.unfiled = Some(Unfiled::default());
-        recovery::rebuild_copy(&self.shared)
-            .map_err(|error| StorageError::new("making sled's copy of the log anew", error))
-    }
-
     /// Makes one block and shows it to readers.
-    fn seal(&mut self, plan: &BlockPlan, previous: block::BlockHash) -> Result<(), StorageError> {
+    fn seal(
+        &mut self,
+        sled: &SledCopy,
+        plan: &BlockPlan,
+        previous: block::BlockHash,
+    ) -> Result<(), SealError> {
         let unsealable = |cause: String| StorageError::new("making a block", cause);
         let (body, records) = plan.encode().map_err(|e| unsealable(e.to_string()))?;
         let first = records.first_position();
         let store_id = self.shared.store_id;
         let encoded = block::encode(store_id, previous, records.assignments(), &body, &[]);
-        let sled = self.shared.sled().map_err(|error| unsealable(error.to_string()))?;
         sled.put_block(first, &mut block::split(&encoded.bytes))
-            .map_err(|error| StorageError::new(format!("putting the block at {first}"), error))?;
+            .map_err(|error| seal_error(&format!("putting the block at {first}"), error))?;
         self.shared.view_mut().seal(&records, encoded.hash);
         self.shared.index_changed.store(true, Ordering::Relaxed);
         self.shared.announce();
@@ -178,15 +212,10 @@ impl Sealer {
             self.file_blocks()?;
         }
         if self.blocks_since_checkpoint >= BLOCKS_BETWEEN_CHECKPOINTS {
-            sync_copy(&self.shared)?;
+            sync_copy(&self.shared, sled)?;
             self.blocks_since_checkpoint = 0;
         }
         Ok(())
-    }
-
-    fn keep_index(&self) -> Result<(), SledError> {
-        let Ok(sled) = self.shared.sled() else { return Ok(()) };
-        kept::keep_when_due(&sled, &mut |change| change(&mut self.shared.view_mut().index))
     }
 
     /// Puts the blocks that are in no sealed file into one, then gives up the journal files that
@@ -211,13 +240,15 @@ impl Sealer {
 /// Syncs sled's copy and keeps the index, so that the next opening finds both.
 pub(crate) fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
     let _maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
-    sync_copy(shared)
+    let sled = shared.sled().map_err(|error| StorageError::new(KEEPING, error))?;
+    sync_copy(shared, &sled).map_err(|error| match error {
+        SealError::CopyWrong(error) | SealError::Failed(error) => error,
+    })
 }
 
-fn sync_copy(shared: &Shared) -> Result<(), StorageError> {
-    let sled = shared.sled().map_err(|error| StorageError::new(KEEPING, error))?;
+fn sync_copy(shared: &Shared, sled: &SledCopy) -> Result<(), SealError> {
     shared.index_changed.store(false, Ordering::Relaxed);
-    kept::keep(&sled, &mut |change| change(&mut shared.view_mut().index))
-        .map_err(|error| StorageError::new(KEEPING, error))?;
-    sled.sync().map_err(|error| StorageError::new("syncing sled's copy", error))
+    kept::keep(sled, &mut |change| change(&mut shared.view_mut().index))
+        .map_err(|error| seal_error(KEEPING, error))?;
+    sled.sync().map_err(|error| seal_error("syncing sled's copy", error))
 }

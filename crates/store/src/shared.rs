@@ -1,7 +1,7 @@
 //! What the threads of an open store share, and how events are read.
 
 use std::{
-    mem,
+    fmt, mem,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool,
     },
@@ -154,10 +154,11 @@ impl Shared {
                 Located::Tail(records) => return Ok(Some(records)),
                 Located::Block(first) => first,
             };
-            match self.block(first) {
+            let sled = self.sled()?;
+            match self.block(&sled, first) {
                 Ok(records) if records.last_position() >= position => return Ok(Some(records)),
-                Ok(_) if !rebuilt => self.rebuild_copy("a block that is too short")?,
-                Err(BlockMiss::Wrong(what)) if !rebuilt => self.rebuild_copy(&what)?,
+                Ok(_) if !rebuilt => self.rebuild_copy(&sled, "a block that is too short")?,
+                Err(BlockMiss::Wrong(what)) if !rebuilt => self.rebuild_copy(&sled, &what)?,
                 Err(BlockMiss::Failed(error)) => return Err(error),
                 Ok(_) | Err(BlockMiss::Wrong(_)) => {
                     let doing = format!("reading the block at position {first}");
@@ -176,7 +177,7 @@ impl Shared {
     ) -> Result<Option<(Position, Vec<EventId>)>, ReadError> {
         let located = self.view().locate(position);
         if let Located::Block(first) = located
-            && let Ok(stored) = self.stored_block(first)
+            && let Ok(stored) = stored_block(&*self.sled()?, first)
             && let Ok(ids) = block::event_ids(&stored.bytes(), self.store_id)
             && position.since(first) < u64::try_from(ids.len()).unwrap_or(u64::MAX)
         {
@@ -187,11 +188,11 @@ impl Shared {
         Ok(records.map(|records| (records.first_position(), records.event_ids().to_vec())))
     }
 
-    fn block(&self, first: Position) -> Result<Records, BlockMiss> {
+    fn block(&self, sled: &SledCopy, first: Position) -> Result<Records, BlockMiss> {
         if let Some(records) = self.cache.get(&first) {
             return Ok(records);
         }
-        let stored = self.stored_block(first)?;
+        let stored = stored_block(sled, first)?;
         let block = block::decode(&stored.bytes(), self.store_id)
             .map_err(|error| BlockMiss::Wrong(error.to_string()))?;
         if block.records.first_position() != first {
@@ -201,24 +202,14 @@ impl Shared {
         Ok(block.records)
     }
 
-    fn stored_block(&self, first: Position) -> Result<StoredBlock, BlockMiss> {
-        let sled = self.sled().map_err(BlockMiss::Failed)?;
-        let stored = sled.block_at_or_before(first).map_err(|error| match error {
-            SledError::Broken(what) => BlockMiss::Wrong(what),
-            SledError::Storage(error) => BlockMiss::Failed(error.into()),
-            SledError::ProcessRestartRequired => {
-                let doing = format!("reading the block at position {first}");
-                let cause = "an I/O thread of the storage engine has panicked: restart the process";
-                BlockMiss::Failed(StorageError::new(doing, cause).into())
-            }
-        })?;
-        let stored = stored.filter(|stored| stored.first() == first);
-        stored.ok_or_else(|| BlockMiss::Wrong(format!("no block at position {first}")))
-    }
-
-    fn rebuild_copy(&self, what: &str) -> Result<(), ReadError> {
-        tracing::warn!(what, "the readable copy of the log is wrong: rebuilding it");
-        crate::recovery::rebuild_copy(self)
+    /// Makes sled's copy anew, unless another thread has done so since `wrong` was found to be so.
+    pub(crate) fn rebuild_copy(
+        &self,
+        wrong: &Arc<SledCopy>,
+        what: impl fmt::Display,
+    ) -> Result<(), ReadError> {
+        tracing::warn!(%what, "sled's copy of the log is wrong: making it anew");
+        crate::recovery::rebuild_copy(self, wrong)
     }
 
     pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
@@ -276,7 +267,8 @@ impl Shared {
                 Err(MissingPages(missing)) => missing,
             };
             for id in missing {
-                match self.index_page(id)? {
+                let sled = self.sled()?;
+                match self.index_page(&sled, id)? {
                     Some(page) => pages.insert(id, page),
                     // Else its segment was merged with others meanwhile.
                     None if self.view().index.uses(&id) => {
@@ -284,7 +276,7 @@ impl Shared {
                             let what = "a page of it stays missing after a rebuild";
                             return Err(StorageError::new("reading the index", what).into());
                         }
-                        self.rebuild_copy("a page of the index is missing")?;
+                        self.rebuild_copy(&sled, "a page of the index is missing")?;
                     }
                     None => {}
                 }
@@ -292,11 +284,11 @@ impl Shared {
         }
     }
 
-    fn index_page(&self, id: PageId) -> Result<Option<Arc<[u8]>>, ReadError> {
+    fn index_page(&self, sled: &SledCopy, id: PageId) -> Result<Option<Arc<[u8]>>, ReadError> {
         if let Some(page) = self.index_pages.get(&id) {
             return Ok(Some(page));
         }
-        let page = match self.sled()?.get_blob(&id.key()) {
+        let page = match sled.get_blob(&id.key()) {
             Ok(page) => page,
             Err(SledError::Broken(_)) => None,
             Err(error) => return Err(StorageError::new("reading the index", error).into()),
@@ -380,6 +372,20 @@ impl Shared {
         }
         Ok(last.min(durable_head))
     }
+}
+
+fn stored_block(sled: &SledCopy, first: Position) -> Result<StoredBlock, BlockMiss> {
+    let stored = sled.block_at_or_before(first).map_err(|error| match error {
+        SledError::Broken(what) => BlockMiss::Wrong(what),
+        SledError::Storage(error) => BlockMiss::Failed(error.into()),
+        SledError::ProcessRestartRequired => {
+            let doing = format!("reading the block at position {first}");
+            let cause = "an I/O thread of the storage engine has panicked: restart the process";
+            BlockMiss::Failed(StorageError::new(doing, cause).into())
+        }
+    })?;
+    let stored = stored.filter(|stored| stored.first() == first);
+    stored.ok_or_else(|| BlockMiss::Wrong(format!("no block at position {first}")))
 }
 
 /// The event at a position of a run, owned.

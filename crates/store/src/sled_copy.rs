@@ -415,6 +415,12 @@ impl SledCopy {
         attempt(|| call(handles)).map_err(|failure| self.note(doing, failure))
     }
 
+    /// As after a panic of sled.
+    #[cfg(test)]
+    pub(crate) fn break_now(&self) {
+        let _ = self.broken.set("broken by a test".to_owned());
+    }
+
     fn usable(&self) -> Result<&Handles, SledError> {
         if has_io_thread_panicked() {
             return Err(SledError::ProcessRestartRequired);

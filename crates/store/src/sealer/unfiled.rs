@@ -7,6 +7,7 @@ use spacefold_event_core::{Position, StorageError};
 use crate::{
     block::{self, EncodedBlock},
     shared::Shared,
+    sled_copy::SledCopy,
 };
 
 /// The blocks that go into the next sealed file.
@@ -18,7 +19,7 @@ pub(super) struct Unfiled {
 
 impl Unfiled {
     /// Those of earlier sessions, from sled.
-    pub(super) fn read(shared: &Shared) -> Result<Self, StorageError> {
+    pub(super) fn read(shared: &Shared, sled: &SledCopy) -> Result<Self, StorageError> {
         let filed_through = {
             let head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
             head_file.head().sealed_through
@@ -27,7 +28,6 @@ impl Unfiled {
         let mut unfiled = Self::default();
         for first in firsts {
             let doing = || format!("reading the block at {first} to file it");
-            let sled = shared.sled().map_err(|error| StorageError::new(doing(), error))?;
             let stored = sled
                 .block_at_or_before(first)
                 .map_err(|error| StorageError::new(doing(), error))?
