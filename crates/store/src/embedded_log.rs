@@ -11,7 +11,8 @@ use std::{
 use crossbeam_channel::bounded;
 use spacefold_event_core::{
     Append, AppendError, EventLog, Page, Position, Read, ReadError, Receipt, Revision, StateStore,
-    StorageError, Timestamp, append_rules,
+    StorageError, Timestamp,
+    append_rules::{self, Proposal},
 };
 use uuid::Uuid;
 
@@ -67,7 +68,7 @@ struct Inner {
 
 /// What only an open store has.
 struct Running {
-    writer: JoinHandle<JournalEnd>,
+    writer: JoinHandle<()>,
     sealer: JoinHandle<()>,
     lock: StoreLock,
 }
@@ -195,9 +196,14 @@ impl EmbeddedLog {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+        self.inner.writer.submit(self.propose(append)?)
+    }
+
+    /// What is done in the caller's thread before an append is decided.
+    fn propose(&self, append: &Append<'_>) -> Result<Box<Proposal>, AppendError> {
         let mut proposal = Box::new(append_rules::propose(append)?);
         proposal.look_for_matches(self)?;
-        self.inner.writer.submit(proposal)
+        Ok(proposal)
     }
 
     /// The spaces with their revisions at the durable head, sorted by id.
@@ -251,10 +257,10 @@ impl Inner {
         let Some(running) = running else {
             return Ok(());
         };
-        self.writer.close();
         let panicked =
             |thread| StorageError::new("closing the store", format!("the {thread} panicked"));
-        let end = running.writer.join().map_err(|_| panicked("writer"));
+        let end = self.writer.close().ok_or_else(|| panicked("writer"));
+        let end = running.writer.join().map_err(|_| panicked("writer")).and(end);
         // With the writer the last one who wakes the sealer is gone: it ends.
         let sealed = running.sealer.join().map_err(|_| panicked("sealer"));
         let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end)));
@@ -299,7 +305,7 @@ impl fmt::Debug for EmbeddedLog {
 
 impl EventLog for EmbeddedLog {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.submit(append)?.wait()
+        self.inner.writer.append(self.propose(append)?)
     }
 
     fn head(&self) -> Position {

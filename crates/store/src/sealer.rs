@@ -18,7 +18,7 @@ use self::unfiled::Unfiled;
 use crate::{
     block,
     block::index::kept,
-    block::plan::BlockPlan,
+    block::plan::{BlockPlan, give_way},
     journal::sealed_files,
     reserve,
     shared::Shared,
@@ -118,6 +118,7 @@ impl Sealer {
         }
         if self.shared.progress.durable_head() > self.head_file_durable_head() {
             self.head_due.get_or_insert_with(|| Instant::now() + HEAD_LAG);
+            self.shared.is_head_note_due.store(true, Ordering::Relaxed);
             reserve::make(&self.shared.folder, self.reserve_bytes);
         }
         Ok(())
@@ -138,6 +139,7 @@ impl Sealer {
 
     fn note_durable_head(&mut self) -> Result<(), StorageError> {
         self.head_due = None;
+        self.shared.is_head_note_due.store(false, Ordering::Relaxed);
         let durable_head = self.shared.progress.durable_head();
         let mut head_file = self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
         head_file.update(|head| head.durable_head = head.durable_head.max(durable_head))
@@ -194,11 +196,14 @@ impl Sealer {
     ) -> Result<(), SealError> {
         let unsealable = |cause: String| StorageError::new("making a block", cause);
         let (body, records) = plan.encode().map_err(|e| unsealable(e.to_string()))?;
+        give_way();
         let first = records.first_position();
         let store_id = self.shared.store_id;
         let encoded = block::encode(store_id, previous, records.assignments(), &body, &[]);
+        give_way();
         sled.put_block(first, &mut block::split(&encoded.bytes))
             .map_err(|error| seal_error(&format!("putting the block at {first}"), error))?;
+        give_way();
         self.shared.view_mut().seal(&records, encoded.hash);
         self.shared.index_changed.store(true, Ordering::Relaxed);
         self.shared.announce();

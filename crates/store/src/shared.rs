@@ -3,7 +3,8 @@
 use std::{
     fmt, mem,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) head_file: Mutex<HeadFile>,
     /// Held while blocks are made, filed or rebuilt.
     pub(crate) maintenance: Mutex<()>,
+    /// Whether the sealer is going to note the durable head in HEAD.
+    pub(crate) is_head_note_due: AtomicBool,
     /// Whether the index has changed since it was kept.
     pub(crate) index_changed: AtomicBool,
     view: RwLock<View>,
@@ -89,6 +92,7 @@ impl Shared {
             store_id,
             head_file: Mutex::new(head_file),
             maintenance: Mutex::new(()),
+            is_head_note_due: AtomicBool::new(false),
             index_changed: AtomicBool::new(false),
             view: RwLock::new(view),
             sled: RwLock::new(Some(Arc::new(sled))),
@@ -131,6 +135,13 @@ impl Shared {
         *sled = Some(Arc::new(new_sled));
         self.cache.clear();
         Ok(())
+    }
+
+    /// Whether the sealer has something to do.
+    pub(crate) fn wants_sealer(&self) -> bool {
+        !self.is_head_note_due.load(Ordering::Relaxed)
+            || self.journal_files.is_another_wanted()
+            || self.view().tail.may_fill_a_block()
     }
 
     /// Tells whoever waits what the view has come to.

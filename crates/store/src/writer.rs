@@ -1,32 +1,33 @@
-//! The one thread that decides: positions, revisions, times, conditions, and what is durable.
+//! The one place that decides: positions, revisions, times, conditions, and what is durable.
 //!
-//! It takes in what waits, as one group; decides each append against everything before it; writes
-//! the group in one go and makes it durable with one sync; shows it to readers; answers. After a
-//! failure of the journal nothing is written, and nothing is synced, any more.
+//! One thread at a time has the writer. It takes in what waits, as one group; decides each append
+//! against everything before it; writes the group in one go and makes it durable with one sync;
+//! shows it to readers; answers. After a failure of the journal nothing is written, and nothing is
+//! synced, any more.
+//!
+//! Whoever appends while nobody has the writer takes it and commits in his own thread, which costs
+//! no switch between threads; everything else is handed over through a channel, for which a thread
+//! of the writer's own waits.
 
 mod ahead;
 mod budget;
+mod handover;
 mod pending;
 mod window;
 
 use std::{
-    ops::ControlFlow,
     sync::{Arc, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender};
 use spacefold_event_core::{
     AppendError, Position, Receipt, StorageError,
     append_rules::{self, Proposal, Verdict},
 };
 
-use self::{
-    ahead::Ahead,
-    budget::{ByteBudget, Permit},
-    pending::{Answer, pending},
-};
+use self::{ahead::Ahead, handover::Request, pending::Answer};
 use crate::{
     folder::now,
     head::Fence,
@@ -36,10 +37,9 @@ use crate::{
     view::tail::TailRun,
 };
 
+pub(crate) use self::handover::{WriterHandle, start};
 pub use self::pending::{AwaitedAppend, PendingAppend};
 
-/// Bytes of appends that may wait for the writer; further callers wait to hand over.
-const MAX_WAITING_BYTES: usize = 32 << 20;
 /// Bytes of frames at which a group is closed.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 /// Bytes that may be written and not synced, whatever the durability.
@@ -47,59 +47,6 @@ const MAX_UNSYNCED_BYTES: usize = 16 << 20;
 /// The longest that a group is held open for the callers that were answered last; a sync takes
 /// several times as long.
 const MAX_LINGER: Duration = Duration::from_micros(200);
-
-enum Request {
-    Append(Submission),
-    Close,
-}
-
-struct Submission {
-    proposal: Box<Proposal>,
-    answer: oneshot::Sender<Answer>,
-    _permit: Permit,
-}
-
-/// Where appends are handed over to the writer.
-#[derive(Clone)]
-pub(crate) struct WriterHandle {
-    requests: Sender<Request>,
-    budget: Arc<ByteBudget>,
-}
-
-impl WriterHandle {
-    /// Hands an append over, once there is room for its bytes.
-    pub(crate) fn submit(&self, proposal: Box<Proposal>) -> Result<PendingAppend, AppendError> {
-        let permit = self.budget.take(proposal.body().bytes.len());
-        let (answer, pending) = pending();
-        let submission = Submission { proposal, answer, _permit: permit };
-        self.requests.send(Request::Append(submission)).map_err(|_| AppendError::Closed)?;
-        Ok(pending)
-    }
-
-    /// Asks the writer to end, after everything that was handed over before.
-    pub(crate) fn close(&self) {
-        // The writer is gone already when this cannot be sent.
-        let _ = self.requests.send(Request::Close);
-    }
-}
-
-/// Starts the writer; it ends when it is asked to, or nobody can ask any more.
-pub(crate) fn start(
-    shared: &Arc<Shared>,
-    end: JournalEnd,
-    options: &StoreOptions,
-    sealer: Sender<()>,
-) -> Result<(WriterHandle, thread::JoinHandle<JournalEnd>), StorageError> {
-    let (requests, waiting) = unbounded();
-    let budget = Arc::new(ByteBudget::new(MAX_WAITING_BYTES));
-    let shared = Arc::clone(shared);
-    let options = options.clone();
-    let thread = thread::Builder::new()
-        .name("spacefold-writer".to_owned())
-        .spawn(move || Writer::new(&shared, end, &options, sealer).run(&waiting))
-        .map_err(|error| StorageError::new("starting the writer thread", error))?;
-    Ok((WriterHandle { requests, budget }, thread))
-}
 
 /// Why a group did not become durable.
 #[derive(Clone)]
@@ -110,16 +57,16 @@ enum CommitError {
     Unknown(StorageError),
 }
 
-/// The writer's own state.
-struct Writer<'s> {
-    shared: &'s Shared,
+/// What decides appends and commits them.
+struct Writer {
+    shared: Arc<Shared>,
     sealer: Sender<()>,
     /// How long what was written may wait for its sync; `None` when it may not.
     sync_within: Option<Duration>,
     end: JournalEnd,
     /// Opened by the first append.
     journal: Option<Journal>,
-    ahead: Ahead<'s>,
+    ahead: Ahead,
     /// When what has been written must be synced.
     sync_due: Option<Instant>,
     /// How long the last sync took.
@@ -130,15 +77,18 @@ struct Writer<'s> {
     failed: Option<StorageError>,
 }
 
-impl<'s> Writer<'s> {
+/// An append that was handed over, and what became of it so far.
+type Taken = (oneshot::Sender<Answer>, Result<Accepted, AppendError>);
+
+impl Writer {
     fn new(
-        shared: &'s Arc<Shared>,
+        shared: &Arc<Shared>,
         end: JournalEnd,
         options: &StoreOptions,
         sealer: Sender<()>,
     ) -> Self {
         Self {
-            shared,
+            shared: Arc::clone(shared),
             sealer,
             sync_within: options.durability.sync_within(),
             end,
@@ -151,89 +101,101 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Serves until it is told to end; where the journal ends then.
-    fn run(mut self, requests: &Receiver<Request>) -> JournalEnd {
-        loop {
-            let request = match self.sync_due {
-                Some(due) => requests.recv_deadline(due),
-                None => requests.recv().map_err(RecvTimeoutError::from),
-            };
-            match request {
-                Ok(Request::Append(first)) => {
-                    if self.serve_group(first, requests).is_break() {
-                        break;
-                    }
-                }
-                // Whoever waits learns of a failure by himself.
-                Err(RecvTimeoutError::Timeout) => drop(self.sync()),
-                Ok(Request::Close) | Err(RecvTimeoutError::Disconnected) => break,
-            }
+    /// Syncs what was written, if that is due by now; when it will be, else.
+    fn sync_when_due(&mut self) -> Option<Instant> {
+        if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+            // Whoever waits learns of a failure by himself.
+            drop(self.sync());
         }
-        // The store is closed with all that was appended; a failure is noted.
+        self.sync_due
+    }
+
+    /// Serves what waits, and makes everything durable; a failure is noted. Where the journal ends.
+    fn finish(mut self, requests: &Receiver<Request>) -> JournalEnd {
+        while !requests.is_empty() {
+            self.serve(None, requests);
+        }
         drop(self.sync());
         self.journal.as_ref().map_or(self.end, Journal::end)
     }
 
-    /// Takes in what waits, commits it, and answers.
-    fn serve_group(&mut self, first: Submission, requests: &Receiver<Request>) -> ControlFlow<()> {
-        let mut flow = ControlFlow::Continue(());
-        let mut answers = Vec::with_capacity(self.last_group);
-        let mut held_until = None;
-        let mut next = Some(Request::Append(first));
-        while let Some(request) = next.take() {
-            let Request::Append(submission) = request else {
-                flow = ControlFlow::Break(());
-                break;
-            };
-            let outcome = self.accept(&submission.proposal);
-            answers.push((submission.answer, outcome));
-            let group_bytes = self.journal.as_ref().map_or(0, Journal::group_bytes);
-            if group_bytes < MAX_GROUP_BYTES {
-                next = requests.try_recv().ok();
-                if next.is_none() && answers.len() < self.last_group && self.sync_within.is_none() {
-                    let until = held_until.get_or_insert_with(|| Instant::now() + self.linger());
-                    next = next_within(requests, *until);
-                }
-            }
+    /// Commits a group and answers it: what waits and, behind that, the append of this thread, if
+    /// it has one. What became of that.
+    fn serve(
+        &mut self,
+        own: Option<&Proposal>,
+        requests: &Receiver<Request>,
+    ) -> Option<Result<Receipt, AppendError>> {
+        let mut group = Vec::with_capacity(self.last_group);
+        self.take_ready(requests, &mut group);
+        let own = own.map(|proposal| self.accept(proposal));
+        let owned = usize::from(own.is_some());
+        if group.len() + owned == 0 {
+            return None;
         }
-        self.last_group = answers.len();
+        self.hold_open(requests, &mut group, owned);
+        self.last_group = group.len() + owned;
         if cfg!(feature = "bug-ack-early") {
-            for (answer, outcome) in answers.extract_if(.., |(_, outcome)| outcome.is_ok()) {
-                let _ = answer.send(outcome.map(|taken| taken.receipt(true)));
-            }
+            answer_early(&mut group);
         }
-        let committed = self.commit(newest_stored(&answers));
-        for (answer, outcome) in answers {
-            let outcome = outcome.and_then(|taken| self.receipt(taken, &committed));
+        let committed = self.commit(newest_stored(&group, own.as_ref()));
+        for (answer, outcome) in group {
+            let outcome = outcome.and_then(|accepted| self.receipt(accepted, &committed));
             // Whoever does not wait for the answer any more does not need it.
             let _ = answer.send(outcome);
         }
-        flow
+        own.map(|outcome| outcome.and_then(|accepted| self.receipt(accepted, &committed)))
     }
 
-    /// How long the group may be held open for the callers that were answered last.
-    fn linger(&self) -> Duration {
-        (self.last_sync / 4).min(MAX_LINGER)
+    /// Decides what is waiting now.
+    fn take_ready(&mut self, requests: &Receiver<Request>, group: &mut Vec<Taken>) {
+        while self.group_bytes() < MAX_GROUP_BYTES
+            && let Ok(Request::Append(submission)) = requests.try_recv()
+        {
+            let outcome = self.accept(&submission.proposal);
+            group.push((submission.answer, outcome));
+        }
+    }
+
+    /// Holds a group open a moment for the callers that were answered last, while it has fewer
+    /// appends than the last one.
+    fn hold_open(&mut self, requests: &Receiver<Request>, group: &mut Vec<Taken>, owned: usize) {
+        if self.sync_within.is_some() || group.len() + owned >= self.last_group {
+            return;
+        }
+        let until = Instant::now() + (self.last_sync / 4).min(MAX_LINGER);
+        while group.len() + owned < self.last_group && self.group_bytes() < MAX_GROUP_BYTES {
+            self.take_ready(requests, group);
+            if Instant::now() >= until {
+                break;
+            }
+            // Others run meanwhile: those that are waited for.
+            thread::yield_now();
+        }
+    }
+
+    fn group_bytes(&self) -> usize {
+        self.journal.as_ref().map_or(0, Journal::group_bytes)
     }
 
     /// Decides one append against everything before it, the earlier ones of its group included, and
     /// adds it to the group if it may happen.
-    fn accept(&mut self, proposal: &Proposal) -> Result<Taken, AppendError> {
+    fn accept(&mut self, proposal: &Proposal) -> Result<Accepted, AppendError> {
         if let Some(reason) = self.shared.progress.failure() {
             return Err(AppendError::Refused { reason });
         }
         if let Verdict::AlreadyStored(receipt) = append_rules::decide(proposal, &self.ahead)? {
-            return Ok(Taken::Stored(receipt));
+            return Ok(Accepted::Stored(receipt));
         }
         let records = proposal.assign(&self.ahead, self.ahead.last_recorded_at(), now())?;
         let journal = match &mut self.journal {
             Some(journal) => journal,
-            empty => empty.insert(begin(self.shared, self.end)?),
+            empty => empty.insert(begin(&self.shared, self.end)?),
         };
         journal.add(&records, proposal.body());
         let receipt = records.receipt(false);
         self.ahead.push(TailRun { records, body_bytes: proposal.body().bytes.len() });
-        Ok(Taken::New(receipt))
+        Ok(Accepted::New(receipt))
     }
 
     /// Writes the group, and makes it durable where it has to be before it is answered: always, or
@@ -286,8 +248,10 @@ impl<'s> Writer<'s> {
         self.ahead.take_durable().for_each(|run| view.publish(run));
         drop(view);
         self.shared.announce();
-        // A sealer that was told already looks again anyway.
-        let _ = self.sealer.try_send(());
+        if self.shared.wants_sealer() {
+            // A sealer that was told already looks again anyway.
+            let _ = self.sealer.try_send(());
+        }
         Ok(())
     }
 
@@ -301,10 +265,10 @@ impl<'s> Writer<'s> {
     /// What the caller of an append is told after its group.
     fn receipt(
         &self,
-        taken: Taken,
+        accepted: Accepted,
         committed: &Result<(), CommitError>,
     ) -> Result<Receipt, AppendError> {
-        let is_durable = taken.position() <= self.ahead.durable_head();
+        let is_durable = accepted.position() <= self.ahead.durable_head();
         match committed {
             Err(CommitError::Refused(reason)) if !is_durable => {
                 Err(AppendError::Refused { reason: reason.clone() })
@@ -312,51 +276,46 @@ impl<'s> Writer<'s> {
             Err(CommitError::Unknown(error)) if !is_durable => {
                 Err(AppendError::OutcomeUnknown(error.clone()))
             }
-            _ => Ok(taken.receipt(is_durable)),
+            _ => Ok(accepted.receipt(is_durable)),
         }
     }
 }
 
 /// What became of an append that may be answered with a receipt.
 #[derive(Clone, Copy)]
-enum Taken {
+enum Accepted {
     /// It is part of the group.
     New(Receipt),
     /// It was stored before, or earlier in the group.
     Stored(Receipt),
 }
 
-impl Taken {
+impl Accepted {
     fn position(self) -> Position {
         let (Self::New(receipt) | Self::Stored(receipt)) = self;
         receipt.position()
     }
 
     fn receipt(self, durable: bool) -> Receipt {
-        let (Self::New(taken) | Self::Stored(taken)) = self;
-        Receipt::new(taken.first_position(), taken.position(), taken.revision(), durable)
+        let (Self::New(accepted) | Self::Stored(accepted)) = self;
+        Receipt::new(accepted.first_position(), accepted.position(), accepted.revision(), durable)
     }
 }
 
 /// The position up to which the group answers what was stored before.
-fn newest_stored(answers: &[(oneshot::Sender<Answer>, Result<Taken, AppendError>)]) -> Position {
-    let stored = answers.iter().filter_map(|(_, outcome)| match outcome {
-        Ok(stored @ Taken::Stored(_)) => Some(stored.position()),
+fn newest_stored(group: &[Taken], own: Option<&Result<Accepted, AppendError>>) -> Position {
+    let outcomes = group.iter().map(|(_, outcome)| outcome).chain(own);
+    let stored = outcomes.filter_map(|outcome| match outcome {
+        Ok(stored @ Accepted::Stored(_)) => Some(stored.position()),
         _ => None,
     });
     stored.max().unwrap_or(Position::START)
 }
 
-/// The next request, if one comes in time. Others run meanwhile: those that are waited for.
-fn next_within(requests: &Receiver<Request>, until: Instant) -> Option<Request> {
-    loop {
-        if let Ok(request) = requests.try_recv() {
-            return Some(request);
-        }
-        if Instant::now() >= until {
-            return None;
-        }
-        thread::yield_now();
+/// Answers before anything is durable: a planted fault, which tests must find.
+fn answer_early(group: &mut Vec<Taken>) {
+    for (answer, outcome) in group.extract_if(.., |(_, outcome)| outcome.is_ok()) {
+        let _ = answer.send(outcome.map(|accepted| accepted.receipt(true)));
     }
 }
 

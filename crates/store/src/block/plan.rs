@@ -1,6 +1,6 @@
 //! Which events go into the next block.
 
-use std::ops::Range;
+use std::{ops::Range, thread};
 
 use rustc_hash::FxHashSet;
 use spacefold_event_core::{
@@ -13,6 +13,19 @@ use crate::view::tail::TailRun;
 const MAX_BLOCK_RECORDS: usize = 512;
 /// Bytes of the bodies that one block is made of. Texts that the bodies share shrink it further.
 const MAX_BLOCK_BODY_BYTES: usize = 48 << 10;
+
+/// Whether so much may fill a block.
+pub(crate) const fn may_fill_a_block(records: usize, body_bytes: usize) -> bool {
+    // A plan rounds the bytes of a record up.
+    records > MAX_BLOCK_RECORDS || body_bytes + records > MAX_BLOCK_BODY_BYTES
+}
+
+/// Lets another thread have this processor, if one waits for it. What completes a sync of the
+/// journal is work of the kernel that may be bound to this one, and on some kernels it does not
+/// interrupt: a block made in one go would hold the sync up for as long as it takes.
+pub(crate) fn give_way() {
+    thread::yield_now();
+}
 
 /// The events of the next block: stretches of appends, whole ones where they fit.
 #[derive(Debug, Default)]
@@ -80,6 +93,7 @@ impl BlockPlan {
         let mut first_position = None;
         for (records, range) in &self.stretches {
             builder.extend_from(records, range.clone())?;
+            give_way();
             for envelope in range.clone().filter_map(|index| records.envelope(index)) {
                 first_position.get_or_insert(envelope.position);
                 recorded_at.push(envelope.recorded_at);

@@ -103,6 +103,11 @@ impl JournalFiles {
         files.spare.is_empty() && files.live.len() >= MAX_LIVE_FILES
     }
 
+    /// Whether another file is to be made ready.
+    pub(crate) fn is_another_wanted(&self) -> bool {
+        self.is_another_wanted.load(Ordering::Relaxed)
+    }
+
     /// Asks for another file to be made ready, before it is needed.
     pub(crate) fn want_another(&self) {
         self.is_another_wanted.store(true, Ordering::Relaxed);

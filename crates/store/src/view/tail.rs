@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use spacefold_event_core::{Position, Records};
 
+use crate::block::plan;
+
 /// An append that is not yet, or only in part, in a block.
 #[derive(Clone, Debug)]
 pub(crate) struct TailRun {
@@ -16,11 +18,13 @@ pub(crate) struct TailRun {
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     runs: VecDeque<TailRun>,
+    records: usize,
     body_bytes: usize,
 }
 
 impl Tail {
     pub(crate) fn push(&mut self, run: TailRun) {
+        self.records += run.records.len();
         self.body_bytes += run.body_bytes;
         self.runs.push_back(run);
     }
@@ -30,6 +34,7 @@ impl Tail {
         while let Some(run) = self.runs.front()
             && run.records.last_position() <= position
         {
+            self.records -= run.records.len();
             self.body_bytes -= run.body_bytes;
             self.runs.pop_front();
         }
@@ -44,6 +49,11 @@ impl Tail {
 
     pub(crate) fn runs(&self) -> impl Iterator<Item = &TailRun> {
         self.runs.iter()
+    }
+
+    /// Whether there may be enough for a block.
+    pub(crate) fn may_fill_a_block(&self) -> bool {
+        plan::may_fill_a_block(self.records, self.body_bytes)
     }
 
     /// Bytes of the encoded bodies.

@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// What has been taken but is not durable, before the log that is.
-pub(super) struct Ahead<'s> {
-    shared: &'s Shared,
+pub(super) struct Ahead {
+    shared: Arc<Shared>,
     durable_head: Position,
     head: Position,
     last_recorded_at: Timestamp,
@@ -25,14 +25,14 @@ pub(super) struct Ahead<'s> {
     window: RefCell<Window>,
 }
 
-impl<'s> Ahead<'s> {
-    pub(super) fn new(shared: &'s Arc<Shared>, retry_window_events: usize) -> Self {
+impl Ahead {
+    pub(super) fn new(shared: &Arc<Shared>, retry_window_events: usize) -> Self {
         let (durable_head, last_recorded_at) = {
             let view = shared.view();
             (view.durable_head(), view.last_recorded_at())
         };
         Self {
-            shared,
+            shared: Arc::clone(shared),
             durable_head,
             head: durable_head,
             last_recorded_at,
@@ -98,7 +98,7 @@ impl<'s> Ahead<'s> {
 
     /// The window, what is ahead included; waits while it is loaded.
     fn whole_window<'w>(&self, window: &'w mut Window) -> Result<&'w mut RetryWindow, ReadError> {
-        let window = window.wait(self.shared, self.durable_head)?;
+        let window = window.wait(&self.shared, self.durable_head)?;
         for records in self.records() {
             if records.first_position() > window.head() {
                 records.event_ids().iter().for_each(|id| window.push(*id));
@@ -108,7 +108,7 @@ impl<'s> Ahead<'s> {
     }
 }
 
-impl AppendView for Ahead<'_> {
+impl AppendView for Ahead {
     fn head(&self) -> Position {
         self.head
     }
