@@ -113,25 +113,20 @@ impl Writer {
     /// Serves what waits, and makes everything durable; a failure is noted. Where the journal ends.
     fn finish(mut self, requests: &Receiver<Request>) -> JournalEnd {
         while !requests.is_empty() {
-            self.serve(None, requests);
+            self.serve(None, requests).answer();
         }
         drop(self.sync());
         self.journal.as_ref().map_or(self.end, Journal::end)
     }
 
-    /// Commits a group and answers it: what waits and, behind that, the append of this thread, if
-    /// it has one. What became of that.
-    fn serve(
-        &mut self,
-        own: Option<&Proposal>,
-        requests: &Receiver<Request>,
-    ) -> Option<Result<Receipt, AppendError>> {
+    /// Commits a group: what waits and, behind that, the append of this thread, if it has one.
+    fn serve(&mut self, own: Option<&Proposal>, requests: &Receiver<Request>) -> Served {
         let mut group = Vec::with_capacity(self.last_group);
         self.take_ready(requests, &mut group);
         let own = own.map(|proposal| self.accept(proposal));
         let owned = usize::from(own.is_some());
         if group.len() + owned == 0 {
-            return None;
+            return Served::default();
         }
         self.hold_open(requests, &mut group, owned);
         self.last_group = group.len() + owned;
@@ -139,12 +134,11 @@ impl Writer {
             answer_early(&mut group);
         }
         let committed = self.commit(newest_stored(&group, own.as_ref()));
-        for (answer, outcome) in group {
-            let outcome = outcome.and_then(|accepted| self.receipt(accepted, &committed));
-            // Whoever does not wait for the answer any more does not need it.
-            let _ = answer.send(outcome);
-        }
-        own.map(|outcome| outcome.and_then(|accepted| self.receipt(accepted, &committed)))
+        let answered = |outcome: Result<Accepted, AppendError>| {
+            outcome.and_then(|accepted| self.receipt(accepted, &committed))
+        };
+        let answers = group.into_iter().map(|(answer, outcome)| (answer, answered(outcome)));
+        Served { answers: answers.collect(), own: own.map(answered) }
     }
 
     /// Decides what is waiting now.
@@ -278,6 +272,26 @@ impl Writer {
             }
             _ => Ok(accepted.receipt(is_durable)),
         }
+    }
+}
+
+/// A group that was committed, or was not.
+#[derive(Default)]
+struct Served {
+    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+    /// What became of the append of the thread that served.
+    own: Option<Answer>,
+}
+
+impl Served {
+    /// Answers whoever waits; what became of the own append. To be called without the writer: the
+    /// next group is under way meanwhile.
+    fn answer(self) -> Option<Answer> {
+        for (answer, outcome) in self.answers {
+            // Whoever does not wait for the answer any more does not need it.
+            let _ = answer.send(outcome);
+        }
+        self.own
     }
 }
 

@@ -82,8 +82,9 @@ impl WriterHandle {
                     let Some(Seat { writer, requests }) = seat.as_mut() else {
                         return Err(AppendError::Closed);
                     };
-                    let outcome = writer.serve(Some(&proposal), requests);
-                    return outcome.unwrap_or(Err(AppendError::Closed));
+                    let served = writer.serve(Some(&proposal), requests);
+                    drop(seat);
+                    return served.answer().unwrap_or(Err(AppendError::Closed));
                 }
                 Err(TryLockError::Poisoned(_)) => return Err(AppendError::Closed),
                 Err(TryLockError::WouldBlock) => {}
@@ -129,8 +130,10 @@ fn serve(seat: &Mutex<Option<Seat>>, waiting: &Receiver<Request>) {
         match seat.lock() {
             Ok(mut seat) => {
                 let Some(Seat { writer, requests }) = seat.as_mut() else { return };
-                writer.serve(None, requests);
+                let served = writer.serve(None, requests);
                 due = writer.sync_when_due();
+                drop(seat);
+                served.answer();
             }
             Err(poisoned) => {
                 drop(PoisonError::into_inner(poisoned).take());
