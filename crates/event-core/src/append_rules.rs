@@ -43,6 +43,19 @@ pub trait AppendView {
     /// [`ReadError`] when it cannot be read.
     fn find(&self, id: EventId) -> Result<Option<Position>, ReadError>;
 
+    /// The first of these ids that [`AppendView::find`] finds, and where its event stands.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    fn find_any(&self, ids: &[EventId]) -> Result<Option<(usize, Position)>, ReadError> {
+        for (index, id) in ids.iter().enumerate() {
+            if let Some(position) = self.find(*id)? {
+                return Ok(Some((index, position)));
+            }
+        }
+        Ok(None)
+    }
+
     /// The event at a position; `None` beyond the head.
     ///
     /// # Errors
@@ -285,12 +298,10 @@ fn find_by_revision(
 
 /// A retry under any other condition: an id of the append is among those of the window.
 fn find_by_id(proposal: &Proposal, view: &impl AppendView) -> Result<Option<Receipt>, AppendError> {
-    for (index, id) in proposal.records.event_ids().iter().enumerate() {
-        if let Some(position) = view.find(*id)? {
-            return stored_run(proposal, index, position, view).map(Some);
-        }
+    match view.find_any(proposal.records.event_ids())? {
+        Some((index, position)) => stored_run(proposal, index, position, view).map(Some),
+        None => Ok(None),
     }
-    Ok(None)
 }
 
 /// The receipt of the run that the events are stored in, the one at `index` at `position`.

@@ -86,10 +86,10 @@ impl EventLog for MemoryLog {
             return Ok(receipt);
         }
         let records = proposal.assign(&*state, state.last_recorded_at, Timestamp::now())?;
+        state.window.extend(records.event_ids());
         for envelope in records.envelopes() {
             state.head = envelope.position;
             state.last_recorded_at = envelope.recorded_at;
-            state.window.push(envelope.event_id);
             let positions = state.spaces.entry(envelope.space_id.to_owned()).or_default();
             positions.push(envelope.position);
         }
@@ -186,6 +186,10 @@ impl AppendView for State {
 
     fn find(&self, id: EventId) -> Result<Option<Position>, ReadError> {
         Ok(self.window.find(id))
+    }
+
+    fn find_any(&self, ids: &[EventId]) -> Result<Option<(usize, Position)>, ReadError> {
+        Ok(self.window.find_any(ids))
     }
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {

@@ -92,7 +92,7 @@ impl Ahead {
         if window.is_loaded()
             && let Ok(window) = self.whole_window(&mut window)
         {
-            records.event_ids().iter().for_each(|id| window.push(*id));
+            window.extend(records.event_ids());
         }
     }
 
@@ -101,7 +101,7 @@ impl Ahead {
         let window = window.wait(&self.shared, self.durable_head)?;
         for records in self.records() {
             if records.first_position() > window.head() {
-                records.event_ids().iter().for_each(|id| window.push(*id));
+                window.extend(records.event_ids());
             }
         }
         Ok(window)
@@ -133,6 +133,10 @@ impl AppendView for Ahead {
 
     fn find(&self, id: EventId) -> Result<Option<Position>, ReadError> {
         Ok(self.whole_window(&mut self.window.borrow_mut())?.find(id))
+    }
+
+    fn find_any(&self, ids: &[EventId]) -> Result<Option<(usize, Position)>, ReadError> {
+        Ok(self.whole_window(&mut self.window.borrow_mut())?.find_any(ids))
     }
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {

@@ -110,7 +110,7 @@ fn catch_up(
             break;
         };
         let known = usize::try_from(next.since(first)).unwrap_or(usize::MAX);
-        ids.iter().skip(known).for_each(|id| window.push(*id));
+        window.extend(ids.get(known..).unwrap_or_default());
     }
     Ok(())
 }
