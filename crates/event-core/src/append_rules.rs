@@ -2,12 +2,14 @@
 
 mod retry_window;
 
-use rustc_hash::FxHashSet;
+use std::{mem, sync::Arc};
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
-    Append, AppendCondition, AppendError, Assignments, EncodedBody, EventFilter, EventId, EventLog,
-    FailedCondition, Position, Read, ReadError, Receipt, RecordedEvent, Records, RecordsBuilder,
-    Revision, SpaceEvent, Timestamp,
+    Append, AppendCondition, AppendError, Assignments, EncodedBody, Envelope, EventFilter, EventId,
+    EventLog, FailedCondition, Position, RUN_BYTES, RUN_EVENTS, Read, ReadError, Receipt,
+    RecordedEvent, Records, RecordsBuilder, Revision, SpaceEvent, Timestamp,
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
 };
 
@@ -85,13 +87,27 @@ pub enum Verdict {
 /// An append that needs no more of its caller: checked, encoded, and readable.
 #[derive(Debug)]
 pub struct Proposal {
-    body: EncodedBody,
-    /// The events under assignments that mean nothing yet.
-    records: Records,
+    runs: Vec<ProposedRun>,
     condition: AppendCondition,
     times: Option<Vec<Timestamp>>,
     /// What was found for each part of `no_event_matching`, where it was looked for ahead.
     looked_for: Vec<LookedFor>,
+}
+
+/// A part of an append that is encoded on its own: at most [`RUN_EVENTS`] events.
+#[derive(Debug)]
+pub struct ProposedRun {
+    body: Arc<EncodedBody>,
+    /// The events under assignments that mean nothing yet.
+    records: Records,
+}
+
+impl ProposedRun {
+    /// The encoded events.
+    #[must_use]
+    pub const fn body(&self) -> &Arc<EncodedBody> {
+        &self.body
+    }
 }
 
 /// The first match up to a position.
@@ -118,6 +134,7 @@ pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
         return Err(AppendError::TimesMismatch { events: events.len(), times: times.len() });
     }
     let mut ids = FxHashSet::default();
+    let mut runs = Vec::with_capacity(events.len().div_ceil(RUN_EVENTS));
     let mut builder = RecordsBuilder::new();
     let mut append_bytes = 0;
     for (index, event) in events.iter().enumerate() {
@@ -134,17 +151,26 @@ pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
         if append_bytes > MAX_APPEND_BYTES {
             return Err(limited(LimitExceeded::AppendTooLarge { bytes: append_bytes }));
         }
+        if builder.count() == RUN_EVENTS || builder.encoded_bytes() >= RUN_BYTES {
+            runs.push(finish_run(mem::take(&mut builder))?);
+        }
     }
-    let (body, records) = builder
-        .finish_with_records()
-        .map_err(|cause| ReadError::Corrupt { position: Position::START, cause })?;
+    if builder.count() > 0 {
+        runs.push(finish_run(builder)?);
+    }
     Ok(Proposal {
-        body,
-        records,
+        runs,
         condition: append.condition().clone(),
         times: append.times().map(<[Timestamp]>::to_vec),
         looked_for: Vec::new(),
     })
+}
+
+fn finish_run(builder: RecordsBuilder<'_>) -> Result<ProposedRun, AppendError> {
+    let (body, records) = builder
+        .finish_with_records()
+        .map_err(|cause| ReadError::Corrupt { position: Position::START, cause })?;
+    Ok(ProposedRun { body: Arc::new(body), records })
 }
 
 impl Proposal {
@@ -171,14 +197,20 @@ impl Proposal {
         Ok(())
     }
 
-    /// The encoded events.
+    /// The encoded events, in order.
     #[must_use]
-    pub const fn body(&self) -> &EncodedBody {
-        &self.body
+    pub fn runs(&self) -> &[ProposedRun] {
+        &self.runs
     }
 
-    /// The events as the log records them: after the one at `head`, which was recorded at `last`,
-    /// at the present time `now`, each space going on from its revision.
+    /// Bytes of the encoded events.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        self.runs.iter().map(|run| run.body.bytes.len()).sum()
+    }
+
+    /// The events as the log records them, run by run: after the one at `head`, which was recorded
+    /// at `last`, at the present time `now`, each space going on from its revision.
     ///
     /// # Errors
     /// [`ReadError`] when a revision cannot be read.
@@ -187,26 +219,77 @@ impl Proposal {
         view: &impl AppendView,
         last: Timestamp,
         now: Timestamp,
-    ) -> Result<Records, ReadError> {
-        let first_position = view.head().next();
-        let revisions = self.records.spaces().map(|(space_id, ..)| view.revision(space_id));
-        let assignments = Assignments {
-            first_position,
-            recorded_at: recording_times(self.times.as_deref(), last, now),
-            base_revisions: revisions.collect::<Result<_, _>>()?,
-        };
-        self.records
-            .reassign(assignments)
-            .map_err(|cause| ReadError::Corrupt { position: first_position, cause })
+    ) -> Result<Vec<Records>, ReadError> {
+        let times = recording_times(self.times.as_deref(), last, now);
+        let mut first_position = view.head().next();
+        let mut assigned: Vec<Records> = Vec::with_capacity(self.runs.len());
+        // Where the runs before this one have brought each of their spaces.
+        let mut reached: FxHashMap<&str, Revision> = FxHashMap::default();
+        for ProposedRun { records, .. } in &self.runs {
+            let mut base_revisions = Vec::new();
+            for (space_id, _, count) in records.spaces() {
+                let base = match reached.get(space_id) {
+                    Some(revision) => *revision,
+                    None => view.revision(space_id)?,
+                };
+                base_revisions.push(base);
+                if self.runs.len() > 1 {
+                    // Unassigned, a run counts from 0.
+                    reached.insert(space_id, base.plus(count.get()));
+                }
+            }
+            let start = first_position.since(view.head().next());
+            let recorded_at = times_of_run(&times, start, records.len());
+            let assignments = Assignments { first_position, recorded_at, base_revisions };
+            let records = records
+                .reassign(assignments)
+                .map_err(|cause| ReadError::Corrupt { position: first_position, cause })?;
+            first_position = records.last_position().next();
+            assigned.push(records);
+        }
+        Ok(assigned)
+    }
+
+    fn records(&self) -> impl Iterator<Item = &Records> {
+        self.runs.iter().map(|run| &run.records)
+    }
+
+    fn envelopes(&self) -> impl Iterator<Item = Envelope<'_>> {
+        self.records().flat_map(Records::envelopes)
+    }
+
+    fn len(&self) -> usize {
+        self.records().map(Records::len).sum()
     }
 
     fn id(&self, index: usize) -> EventId {
-        self.records.event_ids().get(index).copied().unwrap_or(EventId::from_bytes([0; 16]))
+        self.envelope(index).map_or(EventId::from_bytes([0; 16]), |event| event.event_id)
     }
 
     fn event(&self, index: usize) -> Option<SpaceEvent> {
-        let event = self.records.envelope(index)?.decode().ok()?;
+        let event = self.envelope(index)?.decode().ok()?;
         Some(event.to_owned_event().event)
+    }
+
+    fn envelope(&self, mut index: usize) -> Option<Envelope<'_>> {
+        for records in self.records() {
+            match index.checked_sub(records.len()) {
+                None => return records.envelope(index),
+                Some(behind) => index = behind,
+            }
+        }
+        None
+    }
+}
+
+/// The times of a run that begins so many events behind the first: one when they are all equal.
+fn times_of_run(times: &[Timestamp], start: u64, count: usize) -> Vec<Timestamp> {
+    let start = usize::try_from(start).unwrap_or(usize::MAX);
+    let own = times.get(start..start.saturating_add(count)).filter(|_| times.len() > 1);
+    match own {
+        Some([first, .., last]) if first == last => vec![*first],
+        Some(own) => own.to_vec(),
+        None => times.to_vec(),
     }
 }
 
@@ -281,7 +364,7 @@ fn find_by_revision(
         if view.revision(space_id)? <= revision {
             continue;
         }
-        let mut envelopes = proposal.records.envelopes();
+        let mut envelopes = proposal.envelopes();
         let Some(index) = envelopes.position(|event| event.space_id == *space_id) else {
             continue;
         };
@@ -298,10 +381,14 @@ fn find_by_revision(
 
 /// A retry under any other condition: an id of the append is among those of the window.
 fn find_by_id(proposal: &Proposal, view: &impl AppendView) -> Result<Option<Receipt>, AppendError> {
-    match view.find_any(proposal.records.event_ids())? {
-        Some((index, position)) => stored_run(proposal, index, position, view).map(Some),
-        None => Ok(None),
+    let mut before = 0;
+    for records in proposal.records() {
+        if let Some((index, position)) = view.find_any(records.event_ids())? {
+            return stored_run(proposal, before + index, position, view).map(Some);
+        }
+        before += records.len();
     }
+    Ok(None)
 }
 
 /// The receipt of the run that the events are stored in, the one at `index` at `position`.
@@ -319,7 +406,7 @@ fn stored_run(
     let first = Position::new(position.get() - before);
     let mut next = first;
     let mut revision = Revision::NONE;
-    for own in 0..proposal.records.len() {
+    for own in 0..proposal.len() {
         match view.event(next)? {
             Some(stored) if Some(&stored.event) == proposal.event(own).as_ref() => {
                 revision = stored.revision;

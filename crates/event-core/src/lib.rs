@@ -52,7 +52,10 @@ pub use self::{
     page::Page,
     payload::{EventType, Payload, PayloadError, Presence, UnknownEventType},
     position::{Position, Revision},
-    record::{Assignments, CorruptRecords, EncodedBody, Envelope, Records, RecordsBuilder},
+    record::{
+        Assignments, CorruptRecords, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records,
+        RecordsBuilder,
+    },
     state_store::{MemoryStateStore, StateStore},
     timestamp::{InvalidTimestamp, InvalidUtcOffset, Timestamp, UtcOffset},
     value::{Digits, Finite, Object, Value},

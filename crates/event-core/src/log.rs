@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     AppendCondition, CorruptRecords, EventFilter, EventId, FailedCondition, Page, Position,
-    Revision, SpaceEvent, Timestamp,
+    Records, Revision, SpaceEvent, Timestamp,
     limits::{LimitExceeded, MAX_APPEND_EVENTS},
 };
 
@@ -144,6 +144,16 @@ impl Receipt {
         durable: bool,
     ) -> Self {
         Self { first_position, position, revision, durable }
+    }
+
+    /// The receipt of the append that consists of these runs of records, one after the other.
+    #[must_use]
+    pub fn of(runs: &[Records], durable: bool) -> Self {
+        let first = runs.first().map_or(Position::START, Records::first_position);
+        let last = runs.last().and_then(|records| records.envelope(records.len() - 1));
+        let (position, revision) = last
+            .map_or((Position::START, Revision::NONE), |event| (event.position, event.revision));
+        Self::new(first, position, revision, durable)
     }
 
     /// The position of the first event.

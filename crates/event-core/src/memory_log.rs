@@ -85,16 +85,9 @@ impl EventLog for MemoryLog {
         if let Verdict::AlreadyStored(receipt) = append_rules::decide(&proposal, &*state)? {
             return Ok(receipt);
         }
-        let records = proposal.assign(&*state, state.last_recorded_at, Timestamp::now())?;
-        state.window.extend(records.event_ids());
-        for envelope in records.envelopes() {
-            state.head = envelope.position;
-            state.last_recorded_at = envelope.recorded_at;
-            let positions = state.spaces.entry(envelope.space_id.to_owned()).or_default();
-            positions.push(envelope.position);
-        }
-        let receipt = records.receipt(true);
-        state.runs.insert(receipt.position(), records);
+        let runs = proposal.assign(&*state, state.last_recorded_at, Timestamp::now())?;
+        let receipt = Receipt::of(&runs, true);
+        runs.into_iter().for_each(|records| state.take_in(records));
         drop(state);
         self.appended.notify_all();
         Ok(receipt)
@@ -149,6 +142,17 @@ impl EventLog for MemoryLog {
 }
 
 impl State {
+    fn take_in(&mut self, records: Records) {
+        for envelope in records.envelopes() {
+            let positions = self.spaces.entry(envelope.space_id.to_owned()).or_default();
+            positions.push(envelope.position);
+        }
+        self.window.extend(records.event_ids());
+        self.head = records.last_position();
+        self.last_recorded_at = records.last_recorded_at();
+        self.runs.insert(records.last_position(), records);
+    }
+
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
         let from = read.from.max(Position::new(1));
         let mut page = Page::empty(from);

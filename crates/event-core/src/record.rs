@@ -17,6 +17,12 @@ pub use self::{
     records::{Assignments, Envelope, Records},
 };
 
+/// Events at which a run of an append is closed, and the next one begun: what fills a block, so that
+/// a large append becomes blocks as it is.
+pub const RUN_EVENTS: usize = 512;
+/// Bytes of a body at which a run of an append is closed.
+pub const RUN_BYTES: usize = 48 << 10;
+
 /// Bytes that one encoding call may claim; no run of records comes near it.
 const CODEC_LIMIT_BYTES: usize = 256 << 20;
 

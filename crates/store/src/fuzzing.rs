@@ -56,7 +56,8 @@ impl Decoder {
         match self {
             Self::Frame => {
                 let frame = frame::parse(bytes, store_id);
-                frame.is_ok_and(|frame| frame.records().is_ok_and(|records| reads(&records)))
+                let runs = frame.ok().and_then(|frame| frame.runs().ok());
+                runs.is_some_and(|runs| runs.iter().all(|run| reads(&run.records)))
             }
             Self::FileHeader => FileHeader::parse(bytes, store_id).is_ok(),
             Self::Head => {

@@ -10,13 +10,13 @@ pub(crate) mod sealed_files;
 
 use std::{os::unix::fs::FileExt, sync::Arc};
 
-use spacefold_event_core::{EncodedBody, Position, Records, StorageError};
+use spacefold_event_core::{Position, StorageError};
 
 use self::{
     files::{JournalFiles, TakenFile},
     frame::{FILE_HEADER_BYTES, FileHeader, FrameContext, GROUP_ALIGNMENT},
 };
-use crate::error::Doing;
+use crate::{error::Doing, run::Run};
 
 /// Where the journal goes on.
 #[derive(Clone, Copy, Debug)]
@@ -68,14 +68,13 @@ impl Journal {
     }
 
     /// Adds a frame to the group; nothing is written yet.
-    pub(crate) fn add(&mut self, records: &Records, body: &EncodedBody) {
+    pub(crate) fn add(&mut self, runs: &[Run]) {
         let context = FrameContext {
             store_id: self.store_id,
             incarnation: self.incarnation,
             previous_crc: self.group_crc,
         };
-        self.group_crc =
-            frame::encode(&mut self.group, &context, self.synced, records.assignments(), body);
+        self.group_crc = frame::encode(&mut self.group, &context, self.synced, runs);
     }
 
     /// The bytes of the group so far.

@@ -27,6 +27,7 @@ mod options;
 mod progress;
 mod recovery;
 mod reserve;
+mod run;
 mod sealer;
 mod shared;
 mod sled_copy;

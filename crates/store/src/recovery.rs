@@ -23,10 +23,10 @@ use crate::{
         scan::{self, Scan},
         sealed_files::SealedFiles,
     },
+    run::Run,
     shared::Shared,
     sled_copy::{self, SledCopy, SledError},
     view::View,
-    view::tail::TailRun,
 };
 
 /// A store that has been read back.
@@ -290,10 +290,12 @@ fn read_journal(
         if frame.header.last_position() < from {
             return Ok(());
         }
-        let run = tail_run(frame)?;
-        differs = differs.or_else(|| last.and_then(|last| first_difference(last, &run.records)));
-        if frame.header.last_position() > sealed_end {
-            view.publish(run);
+        for run in runs(frame)? {
+            let difference = || last.and_then(|last| first_difference(last, &run.records));
+            differs = differs.or_else(difference);
+            if run.records.last_position() > sealed_end {
+                view.publish(run);
+            }
         }
         Ok(())
     })?;
@@ -315,12 +317,12 @@ fn first_difference(block: &Records, run: &Records) -> Option<Position> {
     positions.find(|position| id(block, *position) != id(run, *position))
 }
 
-fn tail_run(frame: &Frame<'_>) -> Result<TailRun, OpenError> {
+fn runs(frame: &Frame<'_>) -> Result<Vec<Run>, OpenError> {
     let position = frame.header.first_position;
-    let records = frame.records().map_err(|error| {
+    let unpacked = frame.runs().map_err(|error| {
         StorageError::new(format!("unpacking the append at position {position}"), error)
     })?;
-    Ok(TailRun { records, body_bytes: frame.body.len() })
+    Ok(unpacked)
 }
 
 fn copy_fault(error: SledError) -> CopyFault {
@@ -368,7 +370,8 @@ pub(crate) fn rebuild_copy(shared: &Shared, wrong: &Arc<SledCopy>) -> Result<(),
         scan::scan(&shared.folder, &head, durable_head, &mut |frame| {
             let range = sealed_end.next()..=durable_head;
             if range.contains(&frame.header.last_position()) {
-                view.publish(tail_run(frame)?);
+                let is_behind = |run: &Run| run.records.last_position() > sealed_end;
+                runs(frame)?.into_iter().filter(is_behind).for_each(|run| view.publish(run));
             }
             Ok(())
         })

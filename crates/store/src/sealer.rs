@@ -5,7 +5,6 @@
 mod unfiled;
 
 use std::{
-    mem,
     sync::{Arc, PoisonError, atomic::Ordering},
     thread,
     time::{Duration, Instant},
@@ -32,6 +31,9 @@ const BLOCKS_BETWEEN_CHECKPOINTS: u64 = 2_048;
 /// How long HEAD may lag behind the durable head.
 const HEAD_LAG: Duration = Duration::from_secs(1);
 
+/// How often sled's copy may turn out to be wrong before one block is in it.
+const MAX_REBUILDS: u32 = 8;
+
 const KEEPING: &str = "keeping the index of the blocks";
 
 struct Sealer {
@@ -40,8 +42,8 @@ struct Sealer {
     /// Read from sled when there is something to seal.
     unfiled: Option<Unfiled>,
     blocks_since_checkpoint: u64,
-    /// Whether sled's copy was made anew and no block has been sealed since.
-    is_rebuilt: bool,
+    /// How often sled's copy was made anew since the last block.
+    rebuilds: u32,
     /// When HEAD must be brought up to the durable head.
     head_due: Option<Instant>,
 }
@@ -77,7 +79,7 @@ pub(crate) fn start(
         reserve_bytes,
         unfiled: None,
         blocks_since_checkpoint: 0,
-        is_rebuilt: false,
+        rebuilds: 0,
         head_due: None,
     };
     thread::Builder::new()
@@ -146,7 +148,7 @@ impl Sealer {
     }
 
     /// Makes the next block of the tail, if that fills one; whether to look for another. When sled's
-    /// copy turns out to be wrong it is made anew, once a block.
+    /// copy turns out to be wrong it is made anew.
     fn seal_next(&mut self) -> Result<bool, StorageError> {
         let shared = Arc::clone(&self.shared);
         let maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +156,8 @@ impl Sealer {
         let sealed = self.seal_planned(&sled);
         drop(maintenance);
         match sealed {
-            Err(SealError::CopyWrong(error)) if !mem::replace(&mut self.is_rebuilt, true) => {
+            Err(SealError::CopyWrong(error)) if self.rebuilds < MAX_REBUILDS => {
+                self.rebuilds += 1;
                 self.unfiled = None;
                 shared.rebuild_copy(&sled, error).map_err(|error| {
                     StorageError::new("making sled's copy of the log anew", error)
@@ -163,7 +166,7 @@ impl Sealer {
             }
             Err(SealError::CopyWrong(error) | SealError::Failed(error)) => Err(error),
             Ok(has_sealed) => {
-                self.is_rebuilt = false;
+                self.rebuilds = 0;
                 Ok(has_sealed)
             }
         }

@@ -15,7 +15,6 @@ use crate::{
     journal::sealed_files::SealedFiles,
     journal::{heal, scan},
     sled_copy::{self, SledCopy, SledError},
-    view::tail::TailRun,
 };
 
 /// What a check does.
@@ -234,7 +233,7 @@ impl JournalEvents<'_> {
             self.sealed.blocks_from(Position::new(1), &mut |_, _| Ok(()))?;
         }
         let scan = scan::scan(self.folder, self.head, self.known, &mut |frame| {
-            frame.records().map(drop).map_err(|error| OpenError::JournalDamaged {
+            frame.runs().map(drop).map_err(|error| OpenError::JournalDamaged {
                 position: frame.header.first_position,
                 file: self.folder.journal(),
                 offset: 0,
@@ -252,9 +251,9 @@ impl JournalEvents<'_> {
         scan::scan(self.folder, self.head, self.known, &mut |frame| {
             if !is_full
                 && frame.header.last_position() >= from
-                && let Ok(records) = frame.records()
+                && let Ok(more) = frame.runs()
             {
-                runs.push(TailRun { records, body_bytes: frame.body.len() });
+                runs.extend(more);
                 is_full = BlockPlan::next(&runs, from).is_some();
             }
             Ok(())
@@ -274,7 +273,8 @@ impl JournalEvents<'_> {
                 return Ok(());
             }
             // Every frame has been unpacked once before.
-            frame.records().map_or(Ok(()), |records| visit(&records))
+            let runs = frame.runs().unwrap_or_default();
+            runs.iter().try_for_each(|run| visit(&run.records))
         })?;
         Ok(())
     }

@@ -8,7 +8,8 @@ use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
 use crate::{
     block::BlockHash,
     block::index::{BlockIndex, Candidates, MissingPages, Pages},
-    view::tail::{Tail, TailRun},
+    run::Run,
+    view::tail::Tail,
 };
 
 /// Every durable event is in a block of the index or in the tail; some are in both.
@@ -27,7 +28,7 @@ pub(crate) struct View {
 pub(crate) enum Located {
     /// In the block with this first position.
     Block(Position),
-    /// In an append of the tail.
+    /// In a run of the tail.
     Tail(Records),
     /// Beyond the durable head.
     Beyond,
@@ -40,8 +41,8 @@ impl View {
         Self { index, tail: Tail::default(), durable_head, last_recorded_at, tail_revisions }
     }
 
-    /// Takes in an append that has become durable.
-    pub(crate) fn publish(&mut self, run: TailRun) {
+    /// Takes in a run that has become durable.
+    pub(crate) fn publish(&mut self, run: Run) {
         for (space_id, _, after) in run.records.spaces() {
             match self.tail_revisions.get_mut(space_id) {
                 Some(revision) => *revision = after,
@@ -115,7 +116,7 @@ impl View {
         if let Some(first) = self.index.block_of_revision(space_id, revision, pages)? {
             return Ok(Some(first));
         }
-        let holds = |run: &&TailRun| {
+        let holds = |run: &&Run| {
             let mut spaces = run.records.spaces();
             spaces
                 .any(|(id, before, after)| id == space_id && before < revision && revision <= after)

@@ -33,8 +33,8 @@ use crate::{
     head::Fence,
     journal::{Journal, JournalEnd},
     options::StoreOptions,
+    run::Run,
     shared::Shared,
-    view::tail::TailRun,
 };
 
 pub(crate) use self::handover::{WriterHandle, start};
@@ -181,14 +181,17 @@ impl Writer {
         if let Verdict::AlreadyStored(receipt) = append_rules::decide(proposal, &self.ahead)? {
             return Ok(Accepted::Stored(receipt));
         }
-        let records = proposal.assign(&self.ahead, self.ahead.last_recorded_at(), now())?;
+        let assigned = proposal.assign(&self.ahead, self.ahead.last_recorded_at(), now())?;
         let journal = match &mut self.journal {
             Some(journal) => journal,
             empty => empty.insert(begin(&self.shared, self.end)?),
         };
-        journal.add(&records, proposal.body());
-        let receipt = records.receipt(false);
-        self.ahead.push(TailRun { records, body_bytes: proposal.body().bytes.len() });
+        let receipt = Receipt::of(&assigned, false);
+        let bodies = proposal.runs().iter().map(|run| Arc::clone(run.body()));
+        let runs = assigned.into_iter().zip(bodies).map(|(records, body)| Run { records, body });
+        let runs: Vec<Run> = runs.collect();
+        journal.add(&runs);
+        runs.into_iter().for_each(|run| self.ahead.push(run));
         Ok(Accepted::New(receipt))
     }
 

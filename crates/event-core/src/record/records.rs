@@ -10,9 +10,7 @@ use super::{
     corrupt::CorruptRecords,
     text::{TextId, TextTable},
 };
-use crate::{
-    EventId, EventType, Payload, Position, Receipt, RecordedEventRef, Revision, Timestamp, limits,
-};
+use crate::{EventId, EventType, Payload, Position, RecordedEventRef, Revision, Timestamp, limits};
 
 /// What the writer of a log decided for a run of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -329,14 +327,6 @@ impl Records {
     /// [`CorruptRecords`] when the columns of the body do not decode.
     pub fn decode_event_ids(body: &[u8], count: usize) -> Result<Vec<EventId>, CorruptRecords> {
         Ok(decode_ids(Columns::decode(body, count)?.event_ids))
-    }
-
-    /// The receipt of the append that consists of these records.
-    #[must_use]
-    pub fn receipt(&self, durable: bool) -> Receipt {
-        let last = self.envelope(self.len() - 1);
-        let revision = last.map_or(Revision::NONE, |event| event.revision);
-        Receipt::new(self.first_position(), self.last_position(), revision, durable)
     }
 
     /// The same records under other assignments: those of a run that was encoded before the

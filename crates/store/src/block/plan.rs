@@ -1,23 +1,34 @@
 //! Which events go into the next block.
 
-use std::{ops::Range, thread};
+use std::{ops::Range, sync::Arc, thread};
 
 use rustc_hash::FxHashSet;
 use spacefold_event_core::{
-    Assignments, CorruptRecords, EncodedBody, Position, Records, RecordsBuilder, Revision,
+    Assignments, CorruptRecords, EncodedBody, Position, RUN_BYTES, RUN_EVENTS, Records,
+    RecordsBuilder, Revision,
 };
 
-use crate::view::tail::TailRun;
+use crate::run::Run;
 
-/// Records of one block, at the most.
-const MAX_BLOCK_RECORDS: usize = 512;
-/// Bytes of the bodies that one block is made of. Texts that the bodies share shrink it further.
-const MAX_BLOCK_BODY_BYTES: usize = 48 << 10;
+/// What a block is made of, at the most.
+#[derive(Clone, Copy)]
+struct Limits {
+    records: usize,
+    /// Bytes of the bodies. Texts that they share shrink the block further.
+    body_bytes: usize,
+}
 
-/// Whether so much may fill a block.
-pub(crate) const fn may_fill_a_block(records: usize, body_bytes: usize) -> bool {
+const FULL: Limits = Limits { records: RUN_EVENTS, body_bytes: RUN_BYTES };
+/// So much is worth a block of its own.
+const HALF: Limits = Limits { records: FULL.records / 2, body_bytes: FULL.body_bytes / 2 };
+/// So much may be in a block after which a run begins that fills the next one as it is.
+const LONGEST: Limits =
+    Limits { records: FULL.records + HALF.records, body_bytes: FULL.body_bytes + HALF.body_bytes };
+
+/// Whether runs of so many records and bytes, `newest` the last of them, may fill a block.
+pub(crate) fn may_fill_a_block(records: usize, body_bytes: usize, newest: &Run) -> bool {
     // A plan rounds the bytes of a record up.
-    records > MAX_BLOCK_RECORDS || body_bytes + records > MAX_BLOCK_BODY_BYTES
+    records > FULL.records || body_bytes + records > FULL.body_bytes || fills_a_block(newest)
 }
 
 /// Lets another thread have this processor, if one waits for it. What completes a sync of the
@@ -27,90 +38,126 @@ pub(crate) fn give_way() {
     thread::yield_now();
 }
 
-/// The events of the next block: stretches of appends, whole ones where they fit.
-#[derive(Debug, Default)]
-pub(crate) struct BlockPlan {
-    stretches: Vec<(Records, Range<usize>)>,
-    records: usize,
-    body_bytes: usize,
+/// The events of the next block.
+#[derive(Debug)]
+pub(crate) enum BlockPlan {
+    /// A run that fills a block as it is.
+    Whole(Run),
+    /// Stretches of runs, whole ones where they fit, to be encoded together.
+    Together(Vec<(Records, Range<usize>)>),
 }
 
 impl BlockPlan {
-    /// The next full block that can be made of the appends from `from` on; `None` when they do
-    /// not fill one yet. The outcome depends on the appends alone, not on when it is asked.
+    /// The next full block that can be made of the runs from `from` on; `None` when they do not
+    /// fill one yet. The outcome depends on the runs alone, not on when it is asked.
     pub(crate) fn next<'r>(
-        runs: impl IntoIterator<Item = &'r TailRun>,
+        runs: impl IntoIterator<Item = &'r Run>,
         from: Position,
     ) -> Option<Self> {
-        let mut plan = Self::default();
+        let mut gathered = Gathered::default();
         for run in runs {
             if run.records.last_position() < from {
                 continue;
             }
             let skipped = from.since(run.records.first_position());
             let start = usize::try_from(skipped).unwrap_or(usize::MAX);
-            let len = run.records.len();
-            let rest = len - start;
-            let per_record = run.body_bytes.div_ceil(len).max(1);
-            if plan.has_room_for(rest, rest * per_record) {
-                plan.push(run, start..len, per_record);
-            } else if plan.records > 0
-                && rest <= MAX_BLOCK_RECORDS
-                && rest * per_record <= MAX_BLOCK_BODY_BYTES
-            {
-                return Some(plan);
-            } else {
-                let by_bytes = (MAX_BLOCK_BODY_BYTES - plan.body_bytes) / per_record;
-                let fit = by_bytes.min(MAX_BLOCK_RECORDS - plan.records).min(rest);
-                let least = usize::from(plan.records == 0);
-                let end = start + fit.max(least);
-                if end > start {
-                    plan.push(run, start..end, per_record);
-                }
-                return Some(plan);
+            if start == 0 && gathered.records == 0 && fills_a_block(run) {
+                return Some(Self::Whole(run.clone()));
+            }
+            if gathered.take(run, start) {
+                return Some(Self::Together(gathered.stretches));
             }
         }
         None
     }
+}
 
-    fn has_room_for(&self, records: usize, body_bytes: usize) -> bool {
-        self.records + records <= MAX_BLOCK_RECORDS
-            && self.body_bytes + body_bytes <= MAX_BLOCK_BODY_BYTES
+/// Whether a run is worth a block of its own.
+fn fills_a_block(run: &Run) -> bool {
+    run.records.len() >= HALF.records || run.body_bytes() >= HALF.body_bytes
+}
+
+#[derive(Default)]
+struct Gathered {
+    stretches: Vec<(Records, Range<usize>)>,
+    records: usize,
+    body_bytes: usize,
+}
+
+impl Gathered {
+    /// Takes in a run from its record at `start` on, all of it or as much as there is room for;
+    /// whether the block is full now.
+    fn take(&mut self, run: &Run, start: usize) -> bool {
+        let len = run.records.len();
+        let per_record = run.body_bytes().div_ceil(len).max(1);
+        let rest = len - start;
+        if rest <= self.room(FULL, per_record) {
+            self.push(run, start..len, per_record);
+            return false;
+        }
+        if fills_a_block(run) && rest <= self.room(LONGEST, per_record) {
+            self.push(run, start..len, per_record);
+        } else if self.records == 0 || rest > Self::default().room(FULL, per_record) {
+            let fit = self.room(FULL, per_record).max(usize::from(self.records == 0));
+            self.push(run, start..start + fit, per_record);
+        }
+        true
     }
 
-    fn push(&mut self, run: &TailRun, range: Range<usize>, per_record: usize) {
+    /// How many more records of this size fit.
+    fn room(&self, limits: Limits, per_record: usize) -> usize {
+        let records = limits.records.saturating_sub(self.records);
+        records.min(limits.body_bytes.saturating_sub(self.body_bytes) / per_record)
+    }
+
+    fn push(&mut self, run: &Run, range: Range<usize>, per_record: usize) {
+        if range.is_empty() {
+            return;
+        }
         self.records += range.len();
         self.body_bytes += range.len() * per_record;
         self.stretches.push((run.records.clone(), range));
     }
+}
 
-    /// Encodes the block's events under one text table; the body, and the records that it holds.
-    pub(crate) fn encode(&self) -> Result<(EncodedBody, Records), CorruptRecords> {
-        let mut builder = RecordsBuilder::new();
-        let mut recorded_at = Vec::with_capacity(self.records);
-        let mut known = FxHashSet::default();
-        let mut base_revisions: Vec<Revision> = Vec::new();
-        let mut first_position = None;
-        for (records, range) in &self.stretches {
-            builder.extend_from(records, range.clone())?;
-            give_way();
-            for envelope in range.clone().filter_map(|index| records.envelope(index)) {
-                first_position.get_or_insert(envelope.position);
-                recorded_at.push(envelope.recorded_at);
-                if known.insert(envelope.space_id) {
-                    base_revisions.push(envelope.revision.previous());
-                }
+impl BlockPlan {
+    /// The body of the block, and the records that it holds.
+    pub(crate) fn encode(&self) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
+        match self {
+            Self::Whole(run) => Ok((Arc::clone(&run.body), run.records.clone())),
+            Self::Together(stretches) => encode_together(stretches),
+        }
+    }
+}
+
+/// Encodes stretches of runs under one text table.
+fn encode_together(
+    stretches: &[(Records, Range<usize>)],
+) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
+    let mut builder = RecordsBuilder::new();
+    let mut recorded_at = Vec::new();
+    let mut known = FxHashSet::default();
+    let mut base_revisions: Vec<Revision> = Vec::new();
+    let mut first_position = None;
+    for (records, range) in stretches {
+        builder.extend_from(records, range.clone())?;
+        give_way();
+        for envelope in range.clone().filter_map(|index| records.envelope(index)) {
+            first_position.get_or_insert(envelope.position);
+            recorded_at.push(envelope.recorded_at);
+            if known.insert(envelope.space_id) {
+                base_revisions.push(envelope.revision.previous());
             }
         }
-        if recorded_at.first() == recorded_at.last() {
-            recorded_at.truncate(1);
-        }
-        let assignments = Assignments {
-            first_position: first_position.unwrap_or(Position::START),
-            recorded_at,
-            base_revisions,
-        };
-        let (body, records) = builder.finish_with_records()?;
-        Ok((body, records.reassign(assignments)?))
     }
+    if recorded_at.first() == recorded_at.last() {
+        recorded_at.truncate(1);
+    }
+    let assignments = Assignments {
+        first_position: first_position.unwrap_or(Position::START),
+        recorded_at,
+        base_revisions,
+    };
+    let (body, records) = builder.finish_with_records()?;
+    Ok((Arc::new(body), records.reassign(assignments)?))
 }

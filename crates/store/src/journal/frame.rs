@@ -1,12 +1,15 @@
 //! Journal frames: one append each, whole, and the header of the files that hold them.
 //!
-//! Pure functions over bytes. A frame proves on its own that it is whole and of this store; that
+//! The events of a frame are in runs: a large append has several, so that each becomes a block as it
+//! is. Pure functions over bytes. A frame proves on its own that it is whole and of this store; that
 //! it follows the frame before is for the caller to see, by comparing `previous_crc`.
 //! `docs/format.md` has every byte.
 
-use spacefold_event_core::{
-    Assignments, CorruptRecords, EncodedBody, MAX_APPEND_EVENTS, Position, Records, Timestamp,
-};
+mod runs;
+
+use spacefold_event_core::{CorruptRecords, MAX_APPEND_EVENTS, Position, Timestamp};
+
+use crate::run::Run;
 
 use crate::wire::{
     Cursor, MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension, to_u32,
@@ -17,6 +20,8 @@ use crate::wire::{
 pub(crate) const GROUP_ALIGNMENT: usize = 512;
 /// Bytes of the header of a journal file; the first group of frames follows.
 pub(crate) const FILE_HEADER_BYTES: usize = GROUP_ALIGNMENT;
+/// Bytes of the list of the runs: the assignments of an append, and some twenty bytes a run.
+const MAX_RUNS_BYTES: usize = MAX_ASSIGNMENTS_BYTES + (128 << 10);
 /// Bytes of a frame before its extension fields.
 pub(crate) const FRAME_HEADER_BYTES: usize = 80;
 
@@ -62,9 +67,9 @@ pub(crate) struct FrameHeader {
     pub(crate) synced_through: Position,
     /// The checksum of the frame.
     pub(crate) crc: u32,
-    /// Bytes of the assignments.
-    pub(crate) assignments_len: u32,
-    /// Bytes of the body.
+    /// Bytes of the list of the runs.
+    pub(crate) runs_len: u32,
+    /// Bytes of the bodies of all runs.
     pub(crate) body_len: u32,
     /// Bytes of the extension fields.
     pub(crate) extension_len: u32,
@@ -91,6 +96,9 @@ pub(crate) enum FrameError {
     /// A frame that this version cannot read: what is wrong with it.
     #[error("a frame that cannot be read: {0}")]
     Unreadable(&'static str),
+    /// The records of a run do not decode.
+    #[error(transparent)]
+    Records(#[from] CorruptRecords),
 }
 
 /// A frame whose checksum holds.
@@ -98,55 +106,55 @@ pub(crate) enum FrameError {
 pub(crate) struct Frame<'a> {
     /// The fixed fields.
     pub(crate) header: FrameHeader,
-    /// The encoded assignments.
-    pub(crate) assignments: &'a [u8],
-    /// The encoded body.
-    pub(crate) body: &'a [u8],
+    /// The encoded list of the runs.
+    runs: &'a [u8],
+    /// The encoded bodies, one after the other.
+    bodies: &'a [u8],
     /// All of it.
     pub(crate) bytes: &'a [u8],
 }
 
 /// Appends a frame to `out` and answers its checksum, which the next frame carries.
 ///
-/// Panics when the run is longer than any append may be: such a frame could not be read back.
+/// Panics when the runs are none, or longer than any append may be: such a frame could not be read
+/// back.
 pub(crate) fn encode(
     out: &mut Vec<u8>,
     context: &FrameContext,
     synced_through: Position,
-    assignments: &Assignments,
-    body: &EncodedBody,
+    runs: &[Run],
 ) -> u32 {
-    let stored_assignments = assignments.encode();
+    let stored_runs = runs::encode(runs);
+    let count: usize = runs.iter().map(|run| run.records.len()).sum();
+    let body_len: usize = runs.iter().map(Run::body_bytes).sum();
     assert!(
-        (1..=MAX_APPEND_EVENTS).contains(&body.count)
-            && body.bytes.len() <= MAX_BODY_BYTES
-            && stored_assignments.len() <= MAX_ASSIGNMENTS_BYTES,
+        (1..=MAX_APPEND_EVENTS).contains(&count)
+            && body_len <= MAX_BODY_BYTES
+            && stored_runs.len() <= MAX_RUNS_BYTES,
         "a frame holds one append within its limits"
     );
-    let recorded_at = assignments.recorded_at.first();
-    let recorded_at = recorded_at.expect("a run of records has a time");
-    let len = FRAME_HEADER_BYTES + stored_assignments.len() + body.bytes.len();
-    out.reserve(len);
+    let first = &runs.first().expect("an append has a run").records;
+    out.reserve(FRAME_HEADER_BYTES + stored_runs.len() + body_len);
     let start = out.len();
     out.extend_from_slice(&FRAME_MAGIC);
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     out.extend_from_slice(&NO_FLAGS.to_le_bytes());
     out.extend_from_slice(&context.store_id);
     out.extend_from_slice(&context.incarnation.to_le_bytes());
-    out.extend_from_slice(&assignments.first_position.get().to_le_bytes());
-    out.extend_from_slice(&to_u32(body.count).to_le_bytes());
-    out.extend_from_slice(&to_u32(stored_assignments.len()).to_le_bytes());
-    out.extend_from_slice(&to_u32(body.bytes.len()).to_le_bytes());
+    out.extend_from_slice(&first.first_position().get().to_le_bytes());
+    out.extend_from_slice(&to_u32(count).to_le_bytes());
+    out.extend_from_slice(&to_u32(stored_runs.len()).to_le_bytes());
+    out.extend_from_slice(&to_u32(body_len).to_le_bytes());
     out.extend_from_slice(&0_u32.to_le_bytes());
-    out.extend_from_slice(&recorded_at.as_micros().to_le_bytes());
+    out.extend_from_slice(&first.first_recorded_at().as_micros().to_le_bytes());
     out.extend_from_slice(&synced_through.get().to_le_bytes());
     out.extend_from_slice(&context.previous_crc.to_le_bytes());
     let crc = crc32c::crc32c_append(context.seed(), out.get(start..).unwrap_or_default());
-    let crc = crc32c::crc32c_append(crc, &stored_assignments);
-    let crc = crc32c::crc32c_append(crc, &body.bytes);
+    let crc = crc32c::crc32c_append(crc, &stored_runs);
+    let crc = runs.iter().fold(crc, |crc, run| crc32c::crc32c_append(crc, &run.body.bytes));
     out.extend_from_slice(&crc.to_le_bytes());
-    out.extend_from_slice(&stored_assignments);
-    out.extend_from_slice(&body.bytes);
+    out.extend_from_slice(&stored_runs);
+    runs.iter().for_each(|run| out.extend_from_slice(&run.body.bytes));
     crc
 }
 
@@ -212,7 +220,7 @@ pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, Frame
     }
     let limits = [
         (fields.extension_len, MAX_EXTENSION_BYTES),
-        (fields.assignments_len, MAX_ASSIGNMENTS_BYTES),
+        (fields.runs_len, MAX_RUNS_BYTES),
         (fields.body_len, MAX_BODY_BYTES),
     ];
     if limits.iter().any(|(len, limit)| to_usize(*len) > *limit) {
@@ -221,13 +229,13 @@ pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, Frame
     let mut cursor = Cursor::new(variable);
     let mut part = |len: u32| cursor.take(to_usize(len)).ok_or(FrameError::Truncated);
     let extension = part(fields.extension_len)?;
-    let assignments = part(fields.assignments_len)?;
-    let body = part(fields.body_len)?;
+    let runs = part(fields.runs_len)?;
+    let bodies = part(fields.body_len)?;
     let crc = fixed.get(..CRC_OFFSET).unwrap_or_default();
     let crc = crc32c::crc32c_append(fields.context.seed(), crc);
     let crc = crc32c::crc32c_append(crc, extension);
-    let crc = crc32c::crc32c_append(crc, assignments);
-    if crc32c::crc32c_append(crc, body) != fields.crc {
+    let crc = crc32c::crc32c_append(crc, runs);
+    if crc32c::crc32c_append(crc, bodies) != fields.crc {
         return Err(FrameError::BadChecksum);
     }
     if fields.context.store_id != store_id {
@@ -236,22 +244,19 @@ pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, Frame
     if !is_extension(extension) {
         return Err(FrameError::Unreadable("extension fields of a wrong length"));
     }
-    let len = FRAME_HEADER_BYTES + extension.len() + assignments.len() + body.len();
+    let len = FRAME_HEADER_BYTES + extension.len() + runs.len() + bodies.len();
     Ok(Frame {
         header: fields.check().map_err(FrameError::Unreadable)?,
-        assignments,
-        body,
+        runs,
+        bodies,
         bytes: bytes.get(..len).ok_or(FrameError::Truncated)?,
     })
 }
 
 impl Frame<'_> {
-    /// The events of the frame, unpacked.
-    pub(crate) fn records(&self) -> Result<Records, CorruptRecords> {
-        let first_position = self.header.first_position;
-        let assignments =
-            Assignments::decode(self.assignments, first_position, self.header.recorded_at)?;
-        Records::decode(self.body, to_usize(self.header.count), assignments)
+    /// The events of the frame, unpacked, run by run.
+    pub(crate) fn runs(&self) -> Result<Vec<Run>, FrameError> {
+        runs::decode(&self.header, self.runs, self.bodies)
     }
 }
 
@@ -279,7 +284,7 @@ struct FixedFields {
     context: FrameContext,
     first_position: u64,
     count: u32,
-    assignments_len: u32,
+    runs_len: u32,
     body_len: u32,
     extension_len: u32,
     recorded_at: i64,
@@ -300,7 +305,7 @@ impl FixedFields {
             flags,
             first_position: cursor.u64()?,
             count: cursor.u32()?,
-            assignments_len: cursor.u32()?,
+            runs_len: cursor.u32()?,
             body_len: cursor.u32()?,
             extension_len: cursor.u32()?,
             recorded_at: cursor.i64()?,
@@ -325,7 +330,7 @@ impl FixedFields {
             recorded_at: Timestamp::from_micros(self.recorded_at).ok_or("a time out of range")?,
             synced_through: Position::new(self.synced_through),
             crc: self.crc,
-            assignments_len: self.assignments_len,
+            runs_len: self.runs_len,
             body_len: self.body_len,
             extension_len: self.extension_len,
         })

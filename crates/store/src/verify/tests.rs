@@ -1,6 +1,7 @@
 use spacefold_event_core::{Append, EventLog as _, SpaceEvent};
 
 use super::*;
+use crate::StoreOptions;
 
 /// Text that does not compress, another for each number.
 fn noise(number: u32, len: usize) -> String {
@@ -18,7 +19,9 @@ fn noise(number: u32, len: usize) -> String {
 fn an_append_that_begins_in_a_sealed_file_and_ends_behind_it_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let log = EmbeddedLog::open(&path).unwrap();
+    // Few and long journal files: none is given up before there are 8 MiB of blocks.
+    let options = StoreOptions::default().journal_file_bytes(64 << 20);
+    let log = EmbeddedLog::open_with(&path, &options).unwrap();
     // Each event fills a block of its own; 8 MiB of them make a sealed file, which ends within an
     // append.
     for append in 0..12_u32 {

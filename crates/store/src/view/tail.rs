@@ -4,28 +4,20 @@ use std::collections::VecDeque;
 
 use spacefold_event_core::{Position, Records};
 
-use crate::block::plan;
-
-/// An append that is not yet, or only in part, in a block.
-#[derive(Clone, Debug)]
-pub(crate) struct TailRun {
-    pub(crate) records: Records,
-    /// Bytes of its encoded body.
-    pub(crate) body_bytes: usize,
-}
+use crate::{block::plan, run::Run};
 
 /// The events behind the last block, in order, without a gap.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
-    runs: VecDeque<TailRun>,
+    runs: VecDeque<Run>,
     records: usize,
     body_bytes: usize,
 }
 
 impl Tail {
-    pub(crate) fn push(&mut self, run: TailRun) {
+    pub(crate) fn push(&mut self, run: Run) {
         self.records += run.records.len();
-        self.body_bytes += run.body_bytes;
+        self.body_bytes += run.body_bytes();
         self.runs.push_back(run);
     }
 
@@ -35,25 +27,26 @@ impl Tail {
             && run.records.last_position() <= position
         {
             self.records -= run.records.len();
-            self.body_bytes -= run.body_bytes;
+            self.body_bytes -= run.body_bytes();
             self.runs.pop_front();
         }
     }
 
-    /// The append that holds the event at a position.
+    /// The run that holds the event at a position.
     pub(crate) fn run_at(&self, position: Position) -> Option<&Records> {
         let place = self.runs.partition_point(|run| run.records.last_position() < position);
         let records = &self.runs.get(place)?.records;
         (records.first_position() <= position).then_some(records)
     }
 
-    pub(crate) fn runs(&self) -> impl Iterator<Item = &TailRun> {
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter()
     }
 
     /// Whether there may be enough for a block.
     pub(crate) fn may_fill_a_block(&self) -> bool {
-        plan::may_fill_a_block(self.records, self.body_bytes)
+        let may_fill = |newest| plan::may_fill_a_block(self.records, self.body_bytes, newest);
+        self.runs.back().is_some_and(may_fill)
     }
 
     /// Bytes of the encoded bodies.

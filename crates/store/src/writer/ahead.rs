@@ -9,8 +9,8 @@ use std::{cell::RefCell, sync::Arc};
 
 use super::window::Window;
 use crate::{
+    run::Run,
     shared::{Shared, recorded_event},
-    view::tail::TailRun,
 };
 
 /// What has been taken but is not durable, before the log that is.
@@ -20,7 +20,7 @@ pub(super) struct Ahead {
     head: Position,
     last_recorded_at: Timestamp,
     revisions: FxHashMap<Box<str>, Revision>,
-    runs: Vec<TailRun>,
+    runs: Vec<Run>,
     body_bytes: usize,
     window: RefCell<Window>,
 }
@@ -43,8 +43,8 @@ impl Ahead {
         }
     }
 
-    /// Takes an append in.
-    pub(super) fn push(&mut self, run: TailRun) {
+    /// Takes a run of an append in.
+    pub(super) fn push(&mut self, run: Run) {
         self.push_ids(&run.records);
         self.head = run.records.last_position();
         self.last_recorded_at = run.records.last_recorded_at();
@@ -56,12 +56,12 @@ impl Ahead {
                 }
             }
         }
-        self.body_bytes += run.body_bytes;
+        self.body_bytes += run.body_bytes();
         self.runs.push(run);
     }
 
     /// Hands out everything: it is durable now.
-    pub(super) fn take_durable(&mut self) -> std::vec::Drain<'_, TailRun> {
+    pub(super) fn take_durable(&mut self) -> std::vec::Drain<'_, Run> {
         self.durable_head = self.head;
         self.revisions.clear();
         self.body_bytes = 0;

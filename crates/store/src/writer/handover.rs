@@ -95,7 +95,7 @@ impl WriterHandle {
 
     /// Hands an append over, once there is room for its bytes.
     pub(crate) fn submit(&self, proposal: Box<Proposal>) -> Result<PendingAppend, AppendError> {
-        let permit = self.budget.take(proposal.body().bytes.len());
+        let permit = self.budget.take(proposal.body_bytes());
         let (answer, pending) = pending();
         let submission = Submission { proposal, answer, _permit: permit };
         self.requests.send(Request::Append(submission)).map_err(|_| AppendError::Closed)?;

@@ -1,5 +1,10 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
-use spacefold_event_core::{EventId, Object, RecordsBuilder, Revision, SpaceEvent, Value};
+use spacefold_event_core::{
+    Assignments, EncodedBody, EventId, Object, Records, RecordsBuilder, Revision, SpaceEvent,
+    Timestamp, Value,
+};
 
 use super::*;
 
@@ -55,16 +60,34 @@ pub(crate) fn fixed_run() -> (Assignments, EncodedBody) {
     (assign(41, times, 1), encode_body(&fixed_events()))
 }
 
-fn fixed_frame() -> Vec<u8> {
+fn run(assignments: Assignments, body: EncodedBody) -> Run {
+    let records = Records::decode(&body.bytes, body.count, assignments).unwrap();
+    Run { records, body: Arc::new(body) }
+}
+
+fn fixed_runs() -> Vec<Run> {
     let (assignments, body) = fixed_run();
+    vec![run(assignments, body)]
+}
+
+fn fixed_frame() -> Vec<u8> {
     let mut bytes = Vec::new();
-    encode(&mut bytes, &CONTEXT, Position::new(40), &assignments, &body);
+    encode(&mut bytes, &CONTEXT, Position::new(40), &fixed_runs());
     bytes
+}
+
+fn events(runs: &[Run]) -> Vec<SpaceEvent> {
+    let envelopes = runs.iter().flat_map(|run| run.records.envelopes());
+    envelopes.map(|envelope| envelope.decode().unwrap().to_owned_event().event).collect()
 }
 
 /// The frame with its header changed and its checksum made to fit.
 fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut bytes = fixed_frame();
+    changed_of(&fixed_frame(), change)
+}
+
+fn changed_of(frame: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = frame.to_vec();
     change(&mut bytes);
     let context = FrameContext {
         store_id: bytes[8..24].try_into().unwrap(),
@@ -93,9 +116,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn a_frame_gives_back_what_was_put_in() {
-    let (assignments, body) = fixed_run();
     let mut bytes = b"before".to_vec();
-    let crc = encode(&mut bytes, &CONTEXT, Position::new(40), &assignments, &body);
+    let crc = encode(&mut bytes, &CONTEXT, Position::new(40), &fixed_runs());
     let written = bytes.len();
     bytes.extend_from_slice(b"after");
     let frame = parse(&bytes[6..], STORE).unwrap();
@@ -104,10 +126,39 @@ fn a_frame_gives_back_what_was_put_in() {
     assert_eq!(frame.header.first_position, Position::new(41));
     assert_eq!(frame.header.last_position(), Position::new(42));
     assert_eq!(frame.header.synced_through, Position::new(40));
-    let records = frame.records().unwrap();
-    assert_eq!(*records.assignments(), assignments);
-    for (envelope, event) in records.envelopes().zip(fixed_events()) {
-        assert_eq!(envelope.decode().unwrap().to_owned_event().event, event);
+    let [run] = &*frame.runs().unwrap() else { panic!("not one run") };
+    let (assignments, body) = fixed_run();
+    assert_eq!(*run.records.assignments(), assignments);
+    assert_eq!(run.body.bytes, body.bytes);
+    assert_eq!(events(std::slice::from_ref(run)), fixed_events());
+}
+
+#[test]
+fn a_frame_of_several_runs_gives_back_each() {
+    let later = [SpaceEvent::space_deleted("handbook", "Handbook")];
+    let second = Assignments {
+        base_revisions: vec![Revision::new(2)],
+        ..assign(43, vec![time(1_700_000_001_000_300)], 1)
+    };
+    let mut runs = fixed_runs();
+    runs.push(run(second.clone(), encode_body(&later)));
+    let mut bytes = Vec::new();
+    encode(&mut bytes, &CONTEXT, Position::new(40), &runs);
+    let frame = parse(&bytes, STORE).unwrap();
+    assert_eq!(frame.header.count, 3);
+    let read = frame.runs().unwrap();
+    assert_eq!(*read[1].records.assignments(), second);
+    assert_eq!(events(&read), [&fixed_events()[..], &later].concat());
+    // Whatever the list says of them: they are exactly the frame.
+    let list = 80..80 + to_usize(frame.header.runs_len);
+    for at in list {
+        for byte in [0, 1, 3, 200] {
+            let changed = changed_of(&bytes, |bytes| bytes[at] = byte);
+            let Ok(frame) = parse(&changed, STORE) else { panic!("the checksum was made to fit") };
+            if let Ok(runs) = frame.runs() {
+                assert_eq!(runs.last().unwrap().records.last_position(), Position::new(43));
+            }
+        }
     }
 }
 
@@ -157,9 +208,7 @@ fn the_checksum_knows_what_the_frame_is_written_after() {
 
 #[test]
 fn lengths_are_compared_with_their_limits_before_anything_else() {
-    for (offset, limit) in
-        [(44, MAX_ASSIGNMENTS_BYTES), (48, MAX_BODY_BYTES), (52, MAX_EXTENSION_BYTES)]
-    {
+    for (offset, limit) in [(44, MAX_RUNS_BYTES), (48, MAX_BODY_BYTES), (52, MAX_EXTENSION_BYTES)] {
         let parse_with = |len: usize| {
             let mut bytes = fixed_frame();
             bytes[offset..offset + 4].copy_from_slice(&to_u32(len).to_le_bytes());
@@ -188,7 +237,7 @@ fn a_header_that_cannot_be_is_refused_though_its_checksum_holds() {
         assert_eq!(error(offset, field), FrameError::Unreadable(what));
     }
     let bytes = changed(|bytes| bytes[40..44].copy_from_slice(&3_u32.to_le_bytes()));
-    assert!(parse(&bytes, STORE).unwrap().records().is_err());
+    assert!(parse(&bytes, STORE).unwrap().runs().is_err());
 }
 
 #[test]
@@ -204,7 +253,7 @@ fn unknown_extension_fields_are_skipped() {
     let frame = parse(&bytes, STORE).unwrap();
     assert_eq!(frame.bytes.len(), fixed_frame().len() + 8);
     assert_eq!(frame.header.extension_len, 8);
-    assert_eq!(frame.records().unwrap().len(), 2);
+    assert_eq!(events(&frame.runs().unwrap()).len(), 2);
     assert_eq!(
         parse(&extended(7), STORE).unwrap_err(),
         FrameError::Unreadable("extension fields of a wrong length")
@@ -239,8 +288,8 @@ fn frame_and_file_header_have_the_bytes_that_version_1_was_released_with() {
 
 const GOLDEN_FRAME: &str = "\
      53464a31010000003031323334353637383961626364656605000000000000002900000000000000\
-     0200000006000000810000000000000040822d18240a06002800000000000000efbeadde7c0ac94b\
-     01fb2c0101000520182042413668616e64626f6f6b656469746f7248616e64626f6f6b00cc4488aa\
+     020000000b000000810000000000000040822d18240a06002800000000000000efbeaddeaf7e1354\
+     010281000601fb2c0101000520182042413668616e64626f6f6b656469746f7248616e64626f6f6b00cc4488aa\
      635459bab86565b79405aeaf1349b9f5f9a1a6a0404dea36dcc94901002001010101010101010101\
      0101010101010202020202020202020202020202020202010a02000002fd02803c3048140c000202\
      020002000002020406020003010400";
@@ -277,24 +326,21 @@ pub(crate) fn count_spaces(events: &[SpaceEvent]) -> usize {
 proptest! {
     #[test]
     fn any_run_survives_a_frame(
-        events in some_events(),
+        some in some_events(),
         first in 1..u64::MAX - 100,
         incarnation in any::<u64>(),
         previous_crc in any::<u32>(),
     ) {
-        let assignments = assign(first, vec![time(77)], count_spaces(&events));
+        let assignments = assign(first, vec![time(77)], count_spaces(&some));
         let context = FrameContext { incarnation, previous_crc, ..CONTEXT };
         let mut bytes = Vec::new();
-        encode(&mut bytes, &context, Position::new(first - 1), &assignments, &encode_body(&events));
+        let runs = [run(assignments.clone(), encode_body(&some))];
+        encode(&mut bytes, &context, Position::new(first - 1), &runs);
         let frame = parse(&bytes, STORE).unwrap();
         prop_assert_eq!(frame.bytes.len(), bytes.len());
-        let records = frame.records().unwrap();
-        prop_assert_eq!(records.assignments(), &assignments);
-        let decoded: Vec<SpaceEvent> = records
-            .envelopes()
-            .map(|envelope| envelope.decode().unwrap().to_owned_event().event)
-            .collect();
-        prop_assert_eq!(decoded, events);
+        let read = frame.runs().unwrap();
+        prop_assert_eq!(read[0].records.assignments(), &assignments);
+        prop_assert_eq!(events(&read), some);
     }
 
     #[test]
@@ -314,9 +360,9 @@ proptest! {
             bytes[80 + at % (len - 80)] = byte;
         });
         if let Ok(frame) = parse(&bytes, STORE)
-            && let Ok(records) = frame.records()
+            && let Ok(runs) = frame.runs()
         {
-            for envelope in records.envelopes() {
+            for envelope in runs.iter().flat_map(|run| run.records.envelopes()) {
                 let _ = envelope.decode();
             }
         }
@@ -325,13 +371,13 @@ proptest! {
 
 #[test]
 fn a_frame_written_again_is_the_frame_written_there_first() {
-    let (assignments, body) = fixed_run();
+    let runs = fixed_runs();
     let mut first = Vec::new();
-    encode(&mut first, &CONTEXT, Position::new(40), &assignments, &body);
+    encode(&mut first, &CONTEXT, Position::new(40), &runs);
     let read = OwnedFrame::from(&parse(&first, STORE).unwrap());
     let context = FrameContext { incarnation: 9, previous_crc: 77, ..CONTEXT };
     let (mut again, mut afresh) = (vec![1, 2, 3], vec![1, 2, 3]);
     let crc = encode_again(&mut again, &context, &read);
-    assert_eq!(crc, encode(&mut afresh, &context, Position::new(40), &assignments, &body));
+    assert_eq!(crc, encode(&mut afresh, &context, Position::new(40), &runs));
     assert_eq!(again, afresh);
 }
