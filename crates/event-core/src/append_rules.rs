@@ -1,10 +1,11 @@
 //! Whether an append may happen: the one place that decides it, for every log.
 
+mod distinct_ids;
 mod retry_window;
 
 use std::{mem, sync::Arc};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::{
     Append, AppendCondition, AppendError, Assignments, EncodedBody, Envelope, EventFilter, EventId,
@@ -13,6 +14,7 @@ use crate::{
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
 };
 
+use self::distinct_ids::DistinctIds;
 pub use self::retry_window::RetryWindow;
 
 /// The newest positions within which a retried append is recognised by its event ids.
@@ -133,14 +135,14 @@ pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
     if let Some(times) = append.times().filter(|times| times.len() != events.len()) {
         return Err(AppendError::TimesMismatch { events: events.len(), times: times.len() });
     }
-    let mut ids = FxHashSet::default();
+    let mut ids = DistinctIds::default();
     let mut runs = Vec::with_capacity(events.len().div_ceil(RUN_EVENTS));
-    let mut builder = RecordsBuilder::new();
+    let mut builder = RecordsBuilder::with_capacity(events.len().min(RUN_EVENTS));
     let mut append_bytes = 0;
     for (index, event) in events.iter().enumerate() {
         let limited = |limit| AppendError::Limit { index, limit };
         event.check_limits().map_err(limited)?;
-        if !ids.insert(event.event_id) {
+        if !ids.add_next(events, index) {
             return Err(AppendError::DuplicateEventId { id: event.event_id });
         }
         let bytes = builder.push(event);
@@ -152,7 +154,9 @@ pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
             return Err(limited(LimitExceeded::AppendTooLarge { bytes: append_bytes }));
         }
         if builder.count() == RUN_EVENTS || builder.encoded_bytes() >= RUN_BYTES {
-            runs.push(finish_run(mem::take(&mut builder))?);
+            let rest = events.len() - index - 1;
+            let next = RecordsBuilder::with_capacity(rest.min(RUN_EVENTS));
+            runs.push(finish_run(mem::replace(&mut builder, next))?);
         }
     }
     if builder.count() > 0 {
@@ -166,7 +170,7 @@ pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
     })
 }
 
-fn finish_run(builder: RecordsBuilder<'_>) -> Result<ProposedRun, AppendError> {
+fn finish_run(builder: RecordsBuilder) -> Result<ProposedRun, AppendError> {
     let (body, records) = builder
         .finish_with_records()
         .map_err(|cause| ReadError::Corrupt { position: Position::START, cause })?;

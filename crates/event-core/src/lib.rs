@@ -18,6 +18,7 @@ mod event_id;
 mod event_type;
 mod factory;
 mod filter;
+mod hash_index;
 mod json;
 mod log;
 mod memory_log;

@@ -3,13 +3,16 @@
 mod field;
 mod presence;
 
-use bincode::{Decode, Encode, de::Decoder, enc::Encoder};
+use bincode::{
+    de::Decoder,
+    enc::Encoder,
+    error::{DecodeError, EncodeError},
+};
 
 use self::field::{Field, Id, Ids, Json, Label, MaybeId, MaybeLabel, MaybeText, Members, Text};
 pub use self::presence::Presence;
 use crate::{
     limits::LimitExceeded,
-    record::TextId,
     value::{Object, Value},
 };
 
@@ -159,33 +162,35 @@ macro_rules! payloads {
             }
         }
 
-        impl Encode for Payload<TextId> {
-            fn encode<E: Encoder>(
-                &self,
+        impl<S> Payload<S> {
+            /// Encodes the payload, each of its texts as `text` does.
+            pub(crate) fn encode_with<'a, E: Encoder>(
+                &'a self,
                 encoder: &mut E,
-            ) -> Result<(), bincode::error::EncodeError> {
+                text: &mut impl FnMut(&'a S, &mut E) -> Result<(), EncodeError>,
+            ) -> Result<(), EncodeError> {
                 match self {
                     $(
                         Self::$variant { $($field,)* extra } => {
-                            $( $field.encode(encoder)?; )*
-                            extra.encode(encoder)
+                            $( <$kind as Field>::encode($field, encoder, text)?; )*
+                            extra.encode_with(encoder, text)
                         }
                     )*
                 }
             }
-        }
 
-        impl Payload<TextId> {
-            /// Decodes the payload of an event whose envelope says this type.
-            pub(crate) fn decode_as<D: Decoder<Context = ()>>(
+            /// Decodes the payload of an event whose envelope says this type, each of its texts as
+            /// `text` does.
+            pub(crate) fn decode_as<D: Decoder>(
                 event_type: EventType,
                 decoder: &mut D,
-            ) -> Result<Self, bincode::error::DecodeError> {
+                text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
+            ) -> Result<Self, DecodeError> {
                 Ok(match event_type {
                     $(
                         EventType::$variant => Self::$variant {
-                            $( $field: Decode::decode(decoder)?, )*
-                            extra: Decode::decode(decoder)?,
+                            $( $field: <$kind as Field>::decode(decoder, text)?, )*
+                            extra: Object::decode_with(decoder, text)?,
                         },
                     )*
                 })

@@ -9,8 +9,8 @@ mod builder;
 mod corrupt;
 mod records;
 mod text;
+mod varint;
 
-pub(crate) use self::text::TextId;
 pub use self::{
     builder::{EncodedBody, RecordsBuilder},
     corrupt::CorruptRecords,

@@ -1,5 +1,12 @@
 //! The kinds of payload fields: how each is taken from JSON, put back, checked and mapped.
 
+use bincode::{
+    Decode, Encode,
+    de::Decoder,
+    enc::Encoder,
+    error::{DecodeError, EncodeError},
+};
+
 use crate::{
     limits::{LimitExceeded, check_id, check_label},
     payload::{PayloadError, Presence},
@@ -24,6 +31,19 @@ pub(super) trait Field {
         field: &'a Self::Of<S>,
         text: &mut impl FnMut(&'a S) -> Result<T, E>,
     ) -> Result<Self::Of<T>, E>;
+
+    /// Encodes the field, each of its texts as `text` does.
+    fn encode<'a, S: 'a, E: Encoder>(
+        field: &'a Self::Of<S>,
+        encoder: &mut E,
+        text: &mut impl FnMut(&'a S, &mut E) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError>;
+
+    /// Decodes the field, each of its texts as `text` does.
+    fn decode<S, D: Decoder>(
+        decoder: &mut D,
+        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
+    ) -> Result<Self::Of<S>, DecodeError>;
 }
 
 type TextCheck = fn(&'static str, &str) -> Result<(), LimitExceeded>;
@@ -63,6 +83,21 @@ macro_rules! required_text {
                 text: &mut impl FnMut(&'a S) -> Result<T, E>,
             ) -> Result<T, E> {
                 text(field)
+            }
+
+            fn encode<'a, S: 'a, E: Encoder>(
+                field: &'a S,
+                encoder: &mut E,
+                text: &mut impl FnMut(&'a S, &mut E) -> Result<(), EncodeError>,
+            ) -> Result<(), EncodeError> {
+                text(field, encoder)
+            }
+
+            fn decode<S, D: Decoder>(
+                decoder: &mut D,
+                text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
+            ) -> Result<S, DecodeError> {
+                text(decoder)
             }
         }
     };
@@ -107,6 +142,21 @@ macro_rules! optional_text {
                 text: &mut impl FnMut(&'a S) -> Result<T, E>,
             ) -> Result<Presence<T>, E> {
                 field.try_map(text)
+            }
+
+            fn encode<'a, S: 'a, E: Encoder>(
+                field: &'a Presence<S>,
+                encoder: &mut E,
+                text: &mut impl FnMut(&'a S, &mut E) -> Result<(), EncodeError>,
+            ) -> Result<(), EncodeError> {
+                field.encode_with(encoder, text)
+            }
+
+            fn decode<S, D: Decoder>(
+                decoder: &mut D,
+                text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
+            ) -> Result<Presence<S>, DecodeError> {
+                Presence::decode_with(decoder, text)
             }
         }
     };
@@ -173,6 +223,21 @@ impl Field for Members {
     ) -> Result<Object<T>, E> {
         field.try_map_text(text)
     }
+
+    fn encode<'a, S: 'a, E: Encoder>(
+        field: &'a Object<S>,
+        encoder: &mut E,
+        text: &mut impl FnMut(&'a S, &mut E) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        field.encode_with(encoder, text)
+    }
+
+    fn decode<S, D: Decoder>(
+        decoder: &mut D,
+        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
+    ) -> Result<Object<S>, DecodeError> {
+        Object::decode_with(decoder, text)
+    }
 }
 
 /// Any JSON, null too.
@@ -198,6 +263,21 @@ impl Field for Json {
         text: &mut impl FnMut(&'a S) -> Result<T, E>,
     ) -> Result<Value<T>, E> {
         field.try_map_text(text)
+    }
+
+    fn encode<'a, S: 'a, E: Encoder>(
+        field: &'a Value<S>,
+        encoder: &mut E,
+        text: &mut impl FnMut(&'a S, &mut E) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        field.encode_with(encoder, text)
+    }
+
+    fn decode<S, D: Decoder>(
+        decoder: &mut D,
+        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
+    ) -> Result<Value<S>, DecodeError> {
+        Value::decode_with(decoder, text)
     }
 }
 
@@ -239,6 +319,29 @@ impl Field for Ids {
         text: &mut impl FnMut(&'a S) -> Result<T, E>,
     ) -> Result<Vec<T>, E> {
         field.iter().map(text).collect()
+    }
+
+    fn encode<'a, S: 'a, E: Encoder>(
+        field: &'a Vec<S>,
+        encoder: &mut E,
+        text: &mut impl FnMut(&'a S, &mut E) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        field.len().encode(encoder)?;
+        field.iter().try_for_each(|id| text(id, encoder))
+    }
+
+    fn decode<S, D: Decoder>(
+        decoder: &mut D,
+        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
+    ) -> Result<Vec<S>, DecodeError> {
+        let count = usize::decode(decoder)?;
+        // Every id takes a byte or more, so the input bounds the loop; the capacity grows with
+        // what is really there, not with what the count claims.
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            ids.push(text(decoder)?);
+        }
+        Ok(ids)
     }
 }
 

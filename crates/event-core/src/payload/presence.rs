@@ -83,25 +83,32 @@ const ABSENT: u8 = 0;
 const NULL: u8 = 1;
 const VALUE: u8 = 2;
 
-impl<S: Encode> Encode for Presence<S> {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+impl<S> Presence<S> {
+    /// Encodes the presence, and the value as `text` does.
+    pub(crate) fn encode_with<'a, E: Encoder>(
+        &'a self,
+        encoder: &mut E,
+        text: &mut impl FnMut(&'a S, &mut E) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
         match self {
             Self::Absent => ABSENT.encode(encoder),
             Self::Null => NULL.encode(encoder),
             Self::Value(value) => {
                 VALUE.encode(encoder)?;
-                value.encode(encoder)
+                text(value, encoder)
             }
         }
     }
-}
 
-impl<C, S: Decode<C>> Decode<C> for Presence<S> {
-    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+    /// Decodes a presence, and the value as `text` does.
+    pub(crate) fn decode_with<D: Decoder>(
+        decoder: &mut D,
+        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
+    ) -> Result<Self, DecodeError> {
         match u8::decode(decoder)? {
             ABSENT => Ok(Self::Absent),
             NULL => Ok(Self::Null),
-            VALUE => Ok(Self::Value(S::decode(decoder)?)),
+            VALUE => Ok(Self::Value(text(decoder)?)),
             _ => Err(DecodeError::Other("an unknown presence of an optional key")),
         }
     }

@@ -1,12 +1,10 @@
 //! Encoding a run: from the caller's events, or from records of other runs.
 
-use rustc_hash::FxHashMap;
-
 use super::{
-    body::Columns,
+    body::{Body, Columns, Numbers, Space},
     codec,
     corrupt::CorruptRecords,
-    records::{Body, Records},
+    records::Records,
     text::{TextId, TextTableBuilder},
 };
 use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp};
@@ -15,22 +13,18 @@ use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp};
 const EVENT_FIXED_BYTES: usize = EventId::LEN + 1 + 8;
 /// What a text takes beside its bytes, at the most.
 const TEXT_FIXED_BYTES: usize = 5;
+/// About how many texts of an event no event before it has, and their bytes.
+const NEW_TEXTS: usize = 3;
+const NEW_TEXT_BYTES: usize = 160;
 
-/// Encodes a run of records. Texts are borrowed until [`RecordsBuilder::finish`].
-#[derive(Default)]
-pub struct RecordsBuilder<'t> {
-    texts: TextTableBuilder<'t>,
-    spaces: Vec<u32>,
-    space_index: FxHashMap<u32, u32>,
-    event_ids: Vec<u8>,
-    event_types: Vec<u8>,
-    space_of: Vec<u32>,
-    timestamps: Vec<i64>,
-    last_timestamp: i64,
-    sources: Vec<u32>,
-    correlation_ids: Vec<u32>,
-    payload_lens: Vec<u32>,
-    payloads: Vec<u8>,
+/// Encodes a run of records.
+#[derive(Debug, Default)]
+pub struct RecordsBuilder {
+    texts: TextTableBuilder,
+    /// Of each text that is a space, its place among the spaces plus 1; 0 for others. The texts
+    /// behind the last space are not in it.
+    space_places: Vec<u32>,
+    columns: Columns,
 }
 
 /// The encoded body of a run.
@@ -42,12 +36,7 @@ pub struct EncodedBody {
     pub count: usize,
 }
 
-/// Copies records of one run into another, looking each of its texts up once.
-pub(super) struct TextCopier<'t> {
-    source: &'t Body,
-    copied: Vec<Option<TextId>>,
-}
-
+/// All of a record but its payload, which is at the end of the payloads already.
 struct Encoded {
     event_id: EventId,
     event_type: EventType,
@@ -55,33 +44,43 @@ struct Encoded {
     timestamp: Timestamp,
     source: Option<TextId>,
     correlation_id: Option<TextId>,
-    payload: Payload<TextId>,
 }
 
-impl<'t> RecordsBuilder<'t> {
+impl RecordsBuilder {
     /// An empty run.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// An empty run with room for so many events.
+    #[must_use]
+    pub fn with_capacity(events: usize) -> Self {
+        Self {
+            texts: TextTableBuilder::with_capacity(events * NEW_TEXTS, events * NEW_TEXT_BYTES),
+            space_places: Vec::new(),
+            columns: Columns::with_capacity(events),
+        }
+    }
+
     /// The number of records so far.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.event_types.len()
+        self.columns.event_types.len()
     }
 
     /// About how many bytes the body has so far.
     #[must_use]
     pub fn encoded_bytes(&self) -> usize {
-        self.texts.bytes.len() + self.payloads.len() + self.count() * (EVENT_FIXED_BYTES + 8)
+        let per_record = EVENT_FIXED_BYTES + 8;
+        self.texts.stored_bytes() + self.columns.payloads.len() + self.count() * per_record
     }
 
     /// Adds an event and answers its encoded length: what the limits on events and appends count.
     /// Every occurrence of a text counts, so that the length depends on the event alone.
-    pub fn push(&mut self, event: &'t SpaceEvent) -> usize {
+    pub fn push(&mut self, event: &SpaceEvent) -> usize {
         let mut text_bytes = 0;
-        let mut intern = |text: &'t str| {
+        let mut intern = |text: &str| {
             let (id, stored) = self.texts.intern(text);
             text_bytes += stored + TEXT_FIXED_BYTES;
             id
@@ -89,21 +88,15 @@ impl<'t> RecordsBuilder<'t> {
         let space = intern(&event.space_id);
         let source = event.source.as_deref().map(&mut intern);
         let correlation_id = event.correlation_id.as_deref().map(&mut intern);
-        let payload = event.payload.try_map_text(&mut |text: &'t String| {
-            Ok::<TextId, std::convert::Infallible>(intern(text))
-        });
-        let payload = match payload {
-            Ok(payload) => payload,
-            Err(never) => match never {},
-        };
-        let payload_bytes = self.push_encoded(&Encoded {
+        let payload_bytes =
+            encode_payload(&event.payload, &mut self.columns.payloads, |text| intern(text));
+        self.push_encoded(&Encoded {
             event_id: event.event_id,
             event_type: event.payload.event_type(),
             space,
             timestamp: event.timestamp,
             source,
             correlation_id,
-            payload,
         });
         EVENT_FIXED_BYTES + text_bytes + payload_bytes
     }
@@ -114,21 +107,51 @@ impl<'t> RecordsBuilder<'t> {
     /// [`CorruptRecords`] when one of them does not decode; those before it are added.
     pub fn extend_from(
         &mut self,
-        records: &'t Records,
+        records: &Records,
         indexes: impl IntoIterator<Item = usize>,
     ) -> Result<(), CorruptRecords> {
-        let mut copier = TextCopier::new(records.body());
-        indexes.into_iter().try_for_each(|index| {
-            let encoded = copier.copy(index, &mut self.texts)?;
-            self.push_encoded(&encoded);
-            Ok(())
-        })
+        let source = records.body();
+        let mut copied = vec![None; source.texts.len()];
+        indexes.into_iter().try_for_each(|index| self.copy(source, index, &mut copied))
+    }
+
+    /// Adds a record of another run. Each of that run's texts is looked up once.
+    fn copy(
+        &mut self,
+        source: &Body,
+        index: usize,
+        copied: &mut [Option<TextId>],
+    ) -> Result<(), CorruptRecords> {
+        let row = source.row(index).ok_or(CorruptRecords("a record that is not in the run"))?;
+        let mut copy = |text: TextId| {
+            let place = usize::try_from(text.0).unwrap_or(usize::MAX);
+            if let Some(Some(known)) = copied.get(place) {
+                return Ok(*known);
+            }
+            let (new, _) = self.texts.intern(source.texts.get(text)?);
+            if let Some(slot) = copied.get_mut(place) {
+                *slot = Some(new);
+            }
+            Ok(new)
+        };
+        let encoded = Encoded {
+            event_id: row.event_id,
+            event_type: row.event_type,
+            space: copy(row.space)?,
+            timestamp: row.timestamp,
+            source: row.source.map(&mut copy).transpose()?,
+            correlation_id: row.correlation_id.map(&mut copy).transpose()?,
+        };
+        let payload = row.payload(&mut copy)?;
+        encode_payload(&payload, &mut self.columns.payloads, |text| *text);
+        self.push_encoded(&encoded);
+        Ok(())
     }
 
     /// The run as bytes.
     #[must_use]
     pub fn finish(self) -> EncodedBody {
-        EncodedBody { count: self.count(), bytes: self.columns().encode() }
+        EncodedBody { count: self.count(), bytes: self.columns.encode(&self.texts) }
     }
 
     /// The run as bytes, and as the records that [`Records::decode_unassigned`] reads in them,
@@ -136,100 +159,80 @@ impl<'t> RecordsBuilder<'t> {
     ///
     /// # Errors
     /// [`CorruptRecords`] when there is no record.
-    pub fn finish_with_records(mut self) -> Result<(EncodedBody, Records), CorruptRecords> {
-        let texts = std::mem::take(&mut self.texts.unpacked);
-        let columns = self.columns();
-        let body = EncodedBody { count: self.count(), bytes: columns.encode() };
-        let records = Records::of_columns(columns, texts)?;
-        Ok((body, records))
+    pub fn finish_with_records(self) -> Result<(EncodedBody, Records), CorruptRecords> {
+        if self.count() == 0 {
+            return Err(CorruptRecords("a run without a record"));
+        }
+        let body = EncodedBody { count: self.count(), bytes: self.columns.encode(&self.texts) };
+        let unpacked = Body { texts: self.texts.into_texts(), columns: self.columns };
+        Ok((body, Records::unassigned(unpacked)))
     }
 
-    fn columns(&self) -> Columns<'_> {
-        Columns {
-            text_entries: self.texts.entries.clone(),
-            text_bytes: &self.texts.bytes,
-            spaces: self.spaces.clone(),
-            event_ids: &self.event_ids,
-            event_types: &self.event_types,
-            space_of: self.space_of.clone(),
-            timestamps: self.timestamps.clone(),
-            sources: self.sources.clone(),
-            correlation_ids: self.correlation_ids.clone(),
-            payload_lens: self.payload_lens.clone(),
-            payloads: &self.payloads,
-        }
-    }
-
-    /// Appends one row to every column and answers the length of its payload.
-    fn push_encoded(&mut self, encoded: &Encoded) -> usize {
-        let TextId(space) = encoded.space;
-        let next_space = u32::try_from(self.spaces.len()).unwrap_or(u32::MAX);
-        let space_index = *self.space_index.entry(space).or_insert(next_space);
-        if space_index == next_space {
-            self.spaces.push(space);
-        }
-        self.event_ids.extend_from_slice(encoded.event_id.as_bytes());
-        self.event_types.push(encoded.event_type.code());
-        self.space_of.push(space_index);
-        let timestamp = encoded.timestamp.as_micros();
-        self.timestamps.push(timestamp.wrapping_sub(self.last_timestamp));
-        self.last_timestamp = timestamp;
+    /// Appends one row to every column; its payload is there already.
+    fn push_encoded(&mut self, encoded: &Encoded) {
         let reference = |text: Option<TextId>| text.map_or(0, |TextId(text)| text + 1);
-        self.sources.push(reference(encoded.source));
-        self.correlation_ids.push(reference(encoded.correlation_id));
-        let payload_bytes = encode_payload(&encoded.payload, &mut self.payloads);
-        self.payload_lens.push(u32::try_from(payload_bytes).unwrap_or(u32::MAX));
-        payload_bytes
-    }
-}
-
-impl<'t> TextCopier<'t> {
-    fn new(source: &'t Body) -> Self {
-        Self { source, copied: vec![None; source.texts.len()] }
-    }
-
-    fn copy(
-        &mut self,
-        index: usize,
-        texts: &mut TextTableBuilder<'t>,
-    ) -> Result<Encoded, CorruptRecords> {
-        let row = self.source.row(index)?;
-        let payload = row.payload()?;
-        Ok(Encoded {
-            event_id: row.event_id,
-            event_type: row.event_type,
-            space: self.text(row.space, texts)?,
-            timestamp: row.timestamp,
-            source: row.source.map(|text| self.text(text, texts)).transpose()?,
-            correlation_id: row.correlation_id.map(|text| self.text(text, texts)).transpose()?,
-            payload: payload.try_map_text(&mut |text| self.text(*text, texts))?,
-        })
+        let (space, rank) = self.count_in(encoded.space);
+        let columns = &mut self.columns;
+        columns.event_ids.push(encoded.event_id);
+        columns.event_types.push(encoded.event_type);
+        columns.numbers.push(Numbers {
+            timestamp: encoded.timestamp,
+            space,
+            rank,
+            source: reference(encoded.source),
+            correlation_id: reference(encoded.correlation_id),
+            payload_end: u32::try_from(columns.payloads.len()).unwrap_or(u32::MAX),
+        });
     }
 
-    fn text(
-        &mut self,
-        text: TextId,
-        texts: &mut TextTableBuilder<'t>,
-    ) -> Result<TextId, CorruptRecords> {
-        let borrowed = self.source.texts.get(text)?;
-        let place = usize::try_from(text.0).unwrap_or(usize::MAX);
-        match self.copied.get_mut(place) {
-            Some(Some(copied)) => Ok(*copied),
-            slot => {
-                let (copied, _) = texts.intern(borrowed);
-                if let Some(slot) = slot {
-                    *slot = Some(copied);
-                }
-                Ok(copied)
-            }
+    /// Counts a record of a space: the place of the space, and how many of it came before.
+    fn count_in(&mut self, id: TextId) -> (u32, u32) {
+        let text = usize::try_from(id.0).unwrap_or(usize::MAX);
+        if text >= self.space_places.len() {
+            self.space_places.resize(text + 1, 0);
         }
+        let spaces = &mut self.columns.spaces;
+        let next = u32::try_from(spaces.len()).unwrap_or(u32::MAX);
+        let place = match self.space_places.get_mut(text) {
+            Some(entry @ 0) => {
+                *entry = next + 1;
+                spaces.push(Space { id, records: 0 });
+                next
+            }
+            entry => entry.map_or(next, |entry| *entry - 1),
+        };
+        let space = usize::try_from(place).ok().and_then(|place| spaces.get_mut(place));
+        let rank = space.map_or(0, |space| {
+            space.records += 1;
+            space.records - 1
+        });
+        (place, rank)
     }
 }
 
-/// Appends the payload and answers its length.
-fn encode_payload(payload: &Payload<TextId>, out: &mut Vec<u8>) -> usize {
-    bincode::encode_into_std_write(payload, out, codec())
-        .expect("a payload encodes into memory without an error")
+/// Appends the payload, with what `text` makes of its texts, and answers its length.
+fn encode_payload<'a, S: 'a>(
+    payload: &'a Payload<S>,
+    out: &mut Vec<u8>,
+    mut text: impl FnMut(&'a S) -> TextId,
+) -> usize {
+    use bincode::{Encode, enc::EncoderImpl};
+    let before = out.len();
+    let mut encoder = EncoderImpl::new(Appended(out), codec());
+    payload
+        .encode_with(&mut encoder, &mut |own, encoder| text(own).0.encode(encoder))
+        .expect("a payload encodes into memory without an error");
+    out.len() - before
+}
+
+/// Memory that an encoder appends to.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl bincode::enc::write::Writer for Appended<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 impl SpaceEvent {

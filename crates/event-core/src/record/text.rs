@@ -1,93 +1,130 @@
 //! The texts of a run: each distinct text once, hex and UUIDs packed.
 
-use std::str;
+use std::hash::Hasher;
 
-use bincode::{Decode, Encode};
-use rustc_hash::FxHashMap;
+use rustc_hash::FxHasher;
 
 use super::corrupt::CorruptRecords;
+use crate::hash_index::HashIndex;
 
 /// A text of the run, by its place in the run's text table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct TextId(pub(super) u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TextId(pub(crate) u32);
 
 /// How the bytes of a text stand in the table: the low two bits of its entry.
 const RAW: u32 = 0;
 const HEX: u32 = 1;
 const UUID: u32 = 2;
 const KIND_BITS: u32 = 2;
+const KIND_MASK: u32 = (1 << KIND_BITS) - 1;
 
 /// The shortest text worth packing, in bytes.
 const MIN_PACKED_LEN: usize = 16;
 const UUID_LEN: usize = 36;
+const UUID_DIGITS: usize = 32;
+const UUID_BYTES: usize = 16;
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+/// Where the groups of digits of a UUID begin among the digits and in the text, and their lengths.
+const UUID_GROUPS: [(usize, usize, usize); 5] =
+    [(0, 0, 8), (8, 9, 4), (12, 14, 4), (16, 19, 4), (20, 24, 12)];
 
 /// Collects the texts of a run, each distinct one once.
-#[derive(Default)]
-pub(super) struct TextTableBuilder<'t> {
-    known: FxHashMap<&'t str, u32>,
+#[derive(Debug, Default)]
+pub(super) struct TextTableBuilder {
+    places: HashIndex,
     /// `stored length << KIND_BITS | kind` of each text.
-    pub(super) entries: Vec<u32>,
-    /// The stored bytes of all texts, one after the other.
-    pub(super) bytes: Vec<u8>,
-    /// The texts as they will be unpacked.
-    pub(super) unpacked: TextTable,
+    entries: Vec<u32>,
+    /// The length of all stored texts.
+    stored_bytes: usize,
+    texts: TextTable,
 }
 
-impl<'t> TextTableBuilder<'t> {
-    /// The place of `text` in the table, and the bytes it takes there.
-    pub(super) fn intern(&mut self, text: &'t str) -> (TextId, usize) {
-        let next = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        let id = *self.known.entry(text).or_insert(next);
-        if id == next {
-            let start = self.bytes.len();
-            let kind = pack(text, &mut self.bytes);
-            // A text longer than a u32 can say belongs to an event that is refused for its size.
-            let len = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX >> KIND_BITS);
-            self.entries.push(len << KIND_BITS | kind);
-            self.unpacked.push(text);
+impl TextTableBuilder {
+    /// A table with room for so many distinct texts of so many bytes.
+    pub(super) fn with_capacity(texts: usize, bytes: usize) -> Self {
+        Self {
+            places: HashIndex::with_capacity(texts),
+            entries: Vec::with_capacity(texts),
+            stored_bytes: 0,
+            texts: TextTable {
+                text: String::with_capacity(bytes),
+                ends: Vec::with_capacity(texts),
+            },
         }
-        let entry = usize::try_from(id).ok().and_then(|index| self.entries.get(index));
+    }
+
+    /// The place of `text` in the table, and the bytes it takes there.
+    pub(super) fn intern(&mut self, text: &str) -> (TextId, usize) {
+        let next = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let texts = &self.texts;
+        let is_it = |place| texts.bytes_at(to_usize(place)) == Some(text.as_bytes());
+        let id = self.places.find_or_add(hash(text), next, is_it);
+        if id == next {
+            let entry = entry_of(text);
+            self.entries.push(entry);
+            self.stored_bytes += to_usize(entry >> KIND_BITS);
+            self.texts.push(text);
+        }
+        let entry = self.entries.get(to_usize(id));
         let stored = entry.map_or(text.len(), |entry| to_usize(entry >> KIND_BITS));
         (TextId(id), stored)
     }
+
+    pub(super) fn entries(&self) -> &[u32] {
+        &self.entries
+    }
+
+    pub(super) fn stored_bytes(&self) -> usize {
+        self.stored_bytes
+    }
+
+    /// Appends the stored bytes of all texts, one after the other.
+    pub(super) fn pack_into(&self, out: &mut Vec<u8>) {
+        for (place, entry) in self.entries.iter().enumerate() {
+            let text = self.texts.bytes_at(place).unwrap_or_default();
+            match entry & KIND_MASK {
+                UUID => pack_uuid(text, out),
+                HEX => pack_hex(text, out),
+                _ => out.extend_from_slice(text),
+            }
+        }
+    }
+
+    /// The texts as they will be unpacked.
+    pub(super) fn into_texts(self) -> TextTable {
+        self.texts
+    }
 }
 
-/// Appends the stored form of `text` and says which it is.
-fn pack(text: &str, out: &mut Vec<u8>) -> u32 {
-    if let Some(digits) = uuid_digits(text) {
-        pack_hex(&digits, out);
-        UUID
+fn hash(text: &str) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}
+
+/// What the table says of a text: how long it is when stored, and how.
+fn entry_of(text: &str) -> u32 {
+    let (len, kind) = if is_uuid(text) {
+        (text.len() / 2 - 2, UUID)
     } else if is_hex(text) {
-        pack_hex(text.as_bytes(), out);
-        HEX
+        (text.len() / 2, HEX)
     } else {
-        out.extend_from_slice(text.as_bytes());
-        RAW
-    }
+        (text.len(), RAW)
+    };
+    // A text longer than a u32 can say belongs to an event that is refused for its size.
+    u32::try_from(len).unwrap_or(u32::MAX >> KIND_BITS) << KIND_BITS | kind
 }
 
 fn is_hex(text: &str) -> bool {
     text.len() >= MIN_PACKED_LEN && text.len().is_multiple_of(2) && all_hex(text.as_bytes())
 }
 
-/// The digits of a UUID without its hyphens.
-fn uuid_digits(text: &str) -> Option<[u8; 32]> {
-    if text.len() != UUID_LEN {
-        return None;
-    }
-    let mut digits = [0; 32];
-    let mut places = digits.iter_mut();
-    for (index, byte) in text.bytes().enumerate() {
-        if HYPHENS.contains(&index) {
-            if byte != b'-' {
-                return None;
-            }
-        } else if let Some(place) = places.next() {
-            *place = byte;
-        }
-    }
-    all_hex(&digits).then_some(digits)
+fn is_uuid(text: &str) -> bool {
+    <&[u8; UUID_LEN]>::try_from(text.as_bytes()).is_ok_and(|bytes| {
+        let hex_digits: u8 = bytes.iter().map(|byte| u8::from(is_hex_digit(*byte))).sum();
+        HYPHENS.iter().all(|place| bytes.get(*place) == Some(&b'-'))
+            && usize::from(hex_digits) == UUID_DIGITS
+    })
 }
 
 /// Whether all bytes are lower-case hex digits. Looks at a run of them without a branch.
@@ -96,15 +133,40 @@ fn all_hex(bytes: &[u8]) -> bool {
 }
 
 const fn is_hex_digit(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+    (byte.wrapping_sub(b'0') < 10) | (byte.wrapping_sub(b'a') < 6)
 }
 
 /// Appends two digits a byte.
 fn pack_hex(digits: &[u8], out: &mut Vec<u8>) {
-    // The low half of a letter counts from 1, and only letters have bit 6.
-    let value = |digit: u8| (digit & 15) + 9 * (digit >> 6);
+    let (runs, rest) = digits.as_chunks::<UUID_DIGITS>();
+    runs.iter().for_each(|run| out.extend_from_slice(&pack_run(run)));
+    let (pairs, _) = rest.as_chunks::<2>();
+    out.extend(pairs.iter().map(|pair| pack_pair(*pair)));
+}
+
+fn pack_uuid(uuid: &[u8], out: &mut Vec<u8>) {
+    let mut digits = [0; UUID_DIGITS];
+    for (place, at, len) in UUID_GROUPS {
+        copy(uuid, at, &mut digits, place, len);
+    }
+    out.extend_from_slice(&pack_run(&digits));
+}
+
+/// As many digits as are worth packing at once.
+fn pack_run(digits: &[u8; UUID_DIGITS]) -> [u8; UUID_BYTES] {
+    let mut bytes = [0; UUID_BYTES];
     let (pairs, _) = digits.as_chunks::<2>();
-    out.extend(pairs.iter().map(|[high, low]| value(*high) << 4 | value(*low)));
+    bytes.iter_mut().zip(pairs).for_each(|(byte, pair)| *byte = pack_pair(*pair));
+    bytes
+}
+
+/// The byte of two digits, which are computed as one number.
+fn pack_pair(pair: [u8; 2]) -> u8 {
+    let digits = u16::from_le_bytes(pair);
+    // The low half of a letter counts from 1, and only letters have bit 6.
+    let values = (digits & 0x0f0f) + 9 * (digits >> 6 & 0x0101);
+    let [byte, _] = (values << 4 | values >> 8).to_le_bytes();
+    byte
 }
 
 fn to_usize(number: u32) -> usize {
@@ -121,23 +183,24 @@ pub(super) struct TextTable {
 impl TextTable {
     /// Unpacks a table.
     pub(super) fn decode(entries: &[u32], bytes: &[u8]) -> Result<Self, CorruptRecords> {
-        let mut unpacked = Vec::with_capacity(bytes.len() * 2);
-        let mut ends = Vec::with_capacity(entries.len());
+        let ends = unpacked_ends(entries, bytes.len())?;
+        let mut unpacked = vec![0; ends.last().copied().map_or(0, to_usize)];
+        let mut free = unpacked.as_mut_slice();
         let mut rest = bytes;
         for entry in entries {
-            let len = usize::try_from(entry >> KIND_BITS).unwrap_or(usize::MAX);
-            let (stored, after) =
-                rest.split_at_checked(len).ok_or(CorruptRecords("a text beyond the table"))?;
-            rest = after;
-            match entry & ((1 << KIND_BITS) - 1) {
-                RAW => unpacked.extend_from_slice(stored),
-                HEX => unpack_hex(stored, &mut unpacked),
-                UUID => unpack_uuid(stored, &mut unpacked)?,
-                _ => return Err(CorruptRecords("a text of unknown kind")),
+            let kind = entry & KIND_MASK;
+            let len = to_usize(entry >> KIND_BITS);
+            let beyond = CorruptRecords("a text beyond the table");
+            let (stored, after) = rest.split_at_checked(len).ok_or(beyond)?;
+            let (text, free_after) = std::mem::take(&mut free)
+                .split_at_mut_checked(unpacked_len(kind, len))
+                .ok_or(beyond)?;
+            match kind {
+                RAW => text.copy_from_slice(stored),
+                HEX => unpack_hex(stored, text),
+                _ => unpack_uuid(stored, text),
             }
-            let end = u32::try_from(unpacked.len())
-                .map_err(|_| CorruptRecords("a text table beyond 4 GiB"))?;
-            ends.push(end);
+            (rest, free) = (after, free_after);
         }
         if !rest.is_empty() {
             return Err(CorruptRecords("bytes after the last text"));
@@ -146,7 +209,11 @@ impl TextTable {
         let text = String::from_utf8(unpacked).map_err(|_| not_utf8)?;
         // All of them together are UTF-8; so is each, when it ends where a character does.
         let is_end = |end: &u32| text.is_char_boundary(to_usize(*end));
-        if ends.iter().all(is_end) { Ok(Self { text, ends }) } else { Err(not_utf8) }
+        if text.is_ascii() || ends.iter().all(is_end) {
+            Ok(Self { text, ends })
+        } else {
+            Err(not_utf8)
+        }
     }
 
     fn push(&mut self, text: &str) {
@@ -157,8 +224,7 @@ impl TextTable {
 
     /// The text at a place of the table.
     pub(super) fn get(&self, id: TextId) -> Result<&str, CorruptRecords> {
-        let index = usize::try_from(id.0).unwrap_or(usize::MAX);
-        self.lookup(index).ok_or(CorruptRecords("a text that is not in the table"))
+        self.lookup(to_usize(id.0)).ok_or(CorruptRecords("a text that is not in the table"))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -170,52 +236,81 @@ impl TextTable {
         self.text.capacity() + self.ends.capacity() * size_of::<u32>()
     }
 
+    fn bytes_at(&self, index: usize) -> Option<&[u8]> {
+        let (start, end) = self.bounds(index)?;
+        self.text.as_bytes().get(start..end)
+    }
+
     fn lookup(&self, index: usize) -> Option<&str> {
-        let start = match index.checked_sub(1) {
-            None => 0,
-            Some(before) => usize::try_from(*self.ends.get(before)?).ok()?,
-        };
-        let end = usize::try_from(*self.ends.get(index)?).ok()?;
+        let (start, end) = self.bounds(index)?;
         self.text.get(start..end)
     }
+
+    fn bounds(&self, index: usize) -> Option<(usize, usize)> {
+        let start = match index.checked_sub(1) {
+            None => 0,
+            Some(before) => to_usize(*self.ends.get(before)?),
+        };
+        Some((start, to_usize(*self.ends.get(index)?)))
+    }
 }
 
-/// Both hex digits of every byte value.
-const HEX_PAIRS: [[u8; 2]; 256] = {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-    while byte < 256 {
-        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
-        byte += 1;
+/// Where each text ends when they are unpacked. What they claim to take of the table is held below
+/// its length before room is made for it.
+fn unpacked_ends(entries: &[u32], table_len: usize) -> Result<Vec<u32>, CorruptRecords> {
+    let (mut stored_end, mut end) = (0, 0);
+    let mut ends = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let kind = entry & KIND_MASK;
+        let len = to_usize(entry >> KIND_BITS);
+        match kind {
+            RAW | HEX => {}
+            UUID if len == UUID_BYTES => {}
+            UUID => return Err(CorruptRecords("a UUID that has not 16 bytes")),
+            _ => return Err(CorruptRecords("a text of unknown kind")),
+        }
+        stored_end += len;
+        if stored_end > table_len {
+            return Err(CorruptRecords("a text beyond the table"));
+        }
+        end += unpacked_len(kind, len);
+        ends.push(u32::try_from(end).map_err(|_| CorruptRecords("a text table beyond 4 GiB"))?);
     }
-    pairs
-};
+    Ok(ends)
+}
 
-fn unpack_hex(stored: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + stored.len() * 2, 0);
-    let (pairs, _) = out.get_mut(start..).unwrap_or_default().as_chunks_mut::<2>();
+fn unpacked_len(kind: u32, stored: usize) -> usize {
+    match kind {
+        HEX => stored * 2,
+        UUID => UUID_LEN,
+        _ => stored,
+    }
+}
+
+/// Writes both digits of every byte. Without a branch and a table, so that many are made at once.
+fn unpack_hex(stored: &[u8], out: &mut [u8]) {
+    let digit = |value: u8| value + b'0' + (b'a' - b'0' - 10) * u8::from(value > 9);
+    let (pairs, _) = out.as_chunks_mut::<2>();
     for (pair, byte) in pairs.iter_mut().zip(stored) {
-        if let Some(digits) = HEX_PAIRS.get(usize::from(*byte)) {
-            *pair = *digits;
-        }
+        *pair = [digit(byte >> 4), digit(byte & 15)];
     }
 }
 
-fn unpack_uuid(stored: &[u8], out: &mut Vec<u8>) -> Result<(), CorruptRecords> {
-    let mut rest = stored;
-    for (index, len) in [4, 2, 2, 2, 6].into_iter().enumerate() {
-        let (group, after) =
-            rest.split_at_checked(len).ok_or(CorruptRecords("a UUID that has not 16 bytes"))?;
-        if index > 0 {
-            out.push(b'-');
-        }
-        unpack_hex(group, out);
-        rest = after;
+fn unpack_uuid(stored: &[u8], out: &mut [u8]) {
+    let mut digits = [0; UUID_DIGITS];
+    unpack_hex(stored, &mut digits);
+    out.fill(b'-');
+    for (place, at, len) in UUID_GROUPS {
+        copy(&digits, place, out, at, len);
     }
-    if rest.is_empty() { Ok(()) } else { Err(CorruptRecords("a UUID that has not 16 bytes")) }
+}
+
+/// Copies `len` bytes from one place to another; none where there are not as many.
+#[inline(always)]
+fn copy(from: &[u8], at: usize, to: &mut [u8], place: usize, len: usize) {
+    if let (Some(from), Some(to)) = (from.get(at..at + len), to.get_mut(place..place + len)) {
+        to.copy_from_slice(from);
+    }
 }
 
 #[cfg(test)]
@@ -224,10 +319,16 @@ mod tests {
 
     use super::*;
 
+    fn packed(builder: &TextTableBuilder) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        builder.pack_into(&mut bytes);
+        bytes
+    }
+
     fn round_trip(texts: &[&str]) -> Vec<String> {
         let mut builder = TextTableBuilder::default();
         let ids: Vec<TextId> = texts.iter().map(|text| builder.intern(text).0).collect();
-        let table = TextTable::decode(&builder.entries, &builder.bytes).unwrap();
+        let table = TextTable::decode(builder.entries(), &packed(&builder)).unwrap();
         ids.into_iter().map(|id| table.get(id).unwrap().to_owned()).collect()
     }
 
@@ -245,7 +346,8 @@ mod tests {
         ] {
             let mut builder = TextTableBuilder::default();
             assert_eq!(builder.intern(text).1, stored, "{text:?}");
-            assert_eq!(builder.bytes.len(), stored, "{text:?}");
+            assert_eq!(builder.stored_bytes(), stored, "{text:?}");
+            assert_eq!(packed(&builder).len(), stored, "{text:?}");
             assert_eq!(round_trip(&[text]), [text]);
         }
     }

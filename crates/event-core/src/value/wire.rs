@@ -22,6 +22,23 @@ const OBJECT: u8 = 8;
 
 impl<S: Encode> Encode for Value<S> {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.encode_with(encoder, &mut |text, encoder| text.encode(encoder))
+    }
+}
+
+impl<C, S: Decode<C>> Decode<C> for Value<S> {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Self::decode_with(decoder, &mut S::decode)
+    }
+}
+
+impl<S> Value<S> {
+    /// Encodes the value, each of its texts as `text` does.
+    pub(crate) fn encode_with<'a, E: Encoder>(
+        &'a self,
+        encoder: &mut E,
+        text: &mut impl FnMut(&'a S, &mut E) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
         match self {
             Self::Null => NULL.encode(encoder),
             Self::Bool(false) => FALSE.encode(encoder),
@@ -32,7 +49,7 @@ impl<S: Encode> Encode for Value<S> {
             }
             Self::BigInteger(digits) => {
                 BIG_INTEGER.encode(encoder)?;
-                digits.0.encode(encoder)
+                text(&digits.0, encoder)
             }
             Self::Float(float) => {
                 FLOAT.encode(encoder)?;
@@ -40,60 +57,70 @@ impl<S: Encode> Encode for Value<S> {
             }
             Self::String(string) => {
                 STRING.encode(encoder)?;
-                string.encode(encoder)
+                text(string, encoder)
             }
             Self::Array(values) => {
                 ARRAY.encode(encoder)?;
                 values.len().encode(encoder)?;
-                values.iter().try_for_each(|value| value.encode(encoder))
+                values.iter().try_for_each(|value| value.encode_with(encoder, text))
             }
             Self::Object(object) => {
                 OBJECT.encode(encoder)?;
-                object.encode(encoder)
+                object.encode_with(encoder, text)
             }
         }
     }
+
+    /// Decodes a value, each of its texts as `text` does.
+    pub(crate) fn decode_with<D: Decoder>(
+        decoder: &mut D,
+        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
+    ) -> Result<Self, DecodeError> {
+        decode_value(decoder, 0, text)
+    }
 }
 
-impl<S: Encode> Encode for Object<S> {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+impl<S> Object<S> {
+    /// Encodes the object, each of its texts as `text` does.
+    pub(crate) fn encode_with<'a, E: Encoder>(
+        &'a self,
+        encoder: &mut E,
+        text: &mut impl FnMut(&'a S, &mut E) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
         self.entries.len().encode(encoder)?;
         self.entries.iter().try_for_each(|(key, value)| {
-            key.encode(encoder)?;
-            value.encode(encoder)
+            text(key, encoder)?;
+            value.encode_with(encoder, text)
         })
     }
-}
 
-impl<C, S: Decode<C>> Decode<C> for Value<S> {
-    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        decode_value(decoder, 0)
+    /// Decodes an object, each of its texts as `text` does.
+    pub(crate) fn decode_with<D: Decoder>(
+        decoder: &mut D,
+        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
+    ) -> Result<Self, DecodeError> {
+        decode_object(decoder, 0, text)
     }
 }
 
-impl<C, S: Decode<C>> Decode<C> for Object<S> {
-    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        decode_object(decoder, 0)
-    }
-}
-
-fn decode_value<C, S: Decode<C>, D: Decoder<Context = C>>(
+fn decode_value<S, D: Decoder>(
     decoder: &mut D,
     above: usize,
+    text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
 ) -> Result<Value<S>, DecodeError> {
     Ok(match u8::decode(decoder)? {
         NULL => Value::Null,
         FALSE => Value::Bool(false),
         TRUE => Value::Bool(true),
         INTEGER => Value::Integer(i64::decode(decoder)?),
-        BIG_INTEGER => Value::BigInteger(Digits(S::decode(decoder)?)),
+        BIG_INTEGER => Value::BigInteger(Digits(text(decoder)?)),
         FLOAT => {
             let float = f64::from_bits(u64::from_le_bytes(<[u8; 8]>::decode(decoder)?));
             Value::Float(
                 Finite::new(float).ok_or(DecodeError::Other("a float that is not finite"))?,
             )
         }
-        STRING => Value::String(S::decode(decoder)?),
+        STRING => Value::String(text(decoder)?),
         ARRAY => {
             let inside = enter(above)?;
             let count = usize::decode(decoder)?;
@@ -101,24 +128,25 @@ fn decode_value<C, S: Decode<C>, D: Decoder<Context = C>>(
             // with what is really there, not with what the count claims.
             let mut values = Vec::new();
             for _ in 0..count {
-                values.push(decode_value(decoder, inside)?);
+                values.push(decode_value(decoder, inside, text)?);
             }
             Value::Array(values)
         }
-        OBJECT => Value::Object(decode_object(decoder, above)?),
+        OBJECT => Value::Object(decode_object(decoder, above, text)?),
         _ => return Err(DecodeError::Other("an unknown tag of a JSON value")),
     })
 }
 
-fn decode_object<C, S: Decode<C>, D: Decoder<Context = C>>(
+fn decode_object<S, D: Decoder>(
     decoder: &mut D,
     above: usize,
+    text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
 ) -> Result<Object<S>, DecodeError> {
     let inside = enter(above)?;
     let count = usize::decode(decoder)?;
     let mut entries = Vec::new();
     for _ in 0..count {
-        entries.push((S::decode(decoder)?, decode_value(decoder, inside)?));
+        entries.push((text(decoder)?, decode_value(decoder, inside, text)?));
     }
     Ok(Object { entries })
 }

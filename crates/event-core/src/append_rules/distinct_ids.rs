@@ -1,0 +1,96 @@
+//! Whether the ids of an append are distinct.
+
+use crate::{EventId, SpaceEvent, hash_index::HashIndex};
+
+/// Appends of up to so many events are looked through for an id.
+const FEW_EVENTS: usize = 12;
+
+/// The ids of the first events of an append. Ids that rise, as those that are made of the time
+/// do, are distinct without being kept.
+#[derive(Debug, Default)]
+pub(super) struct DistinctIds {
+    greatest: u128,
+    /// Places of the first `indexed` events.
+    index: HashIndex,
+    indexed: usize,
+}
+
+impl DistinctIds {
+    /// Takes in the id of the event at `place`, all before which were taken in. Answers whether
+    /// it is none of theirs.
+    pub(super) fn add_next(&mut self, events: &[SpaceEvent], place: usize) -> bool {
+        let Some((event, before)) = events.get(..=place).and_then(<[_]>::split_last) else {
+            return true;
+        };
+        let number = u128::from_be_bytes(*event.event_id.as_bytes());
+        if number > self.greatest {
+            self.greatest = number;
+            return true;
+        }
+        if place < FEW_EVENTS {
+            return before.iter().all(|other| other.event_id != event.event_id);
+        }
+        if self.indexed == 0 {
+            self.index = HashIndex::with_capacity(events.len());
+        }
+        while self.indexed <= place {
+            if !self.add_to_index(events, self.indexed) {
+                return false;
+            }
+            self.indexed += 1;
+        }
+        true
+    }
+
+    /// Answers whether the id of the event at `place` was not there.
+    fn add_to_index(&mut self, events: &[SpaceEvent], place: usize) -> bool {
+        let id_at = |place: usize| events.get(place).map(|event| event.event_id);
+        let id = id_at(place);
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        let is_it = |other| id_at(to_usize(other)) == id;
+        self.index.find_or_add(id.map_or(0, hash), place, is_it) == place
+    }
+}
+
+fn hash(id: EventId) -> u64 {
+    let (halves, _) = id.as_bytes().as_chunks();
+    let fold = |hash: u64, half: &[u8; 8]| {
+        (hash.rotate_left(32) ^ u64::from_le_bytes(*half)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    };
+    halves.iter().fold(0, fold).rotate_left(32)
+}
+
+fn to_usize(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn finds_the_first_id_that_came_before(
+            numbers in prop::collection::vec(0_u128..200, 0..60),
+            rising in 0_usize..60,
+        ) {
+            let rising = (1_000..).take(rising);
+            let numbers: Vec<u128> = rising.chain(numbers).collect();
+            let event = |number: &u128| {
+                SpaceEvent::space_activated("a")
+                    .with_event_id(EventId::from_bytes(number.to_be_bytes()))
+            };
+            let events: Vec<SpaceEvent> = numbers.iter().map(event).collect();
+            let mut ids = DistinctIds::default();
+            for (place, number) in numbers.iter().enumerate() {
+                let is_new = !numbers[..place].contains(number);
+                prop_assert_eq!(ids.add_next(&events, place), is_new);
+                if !is_new {
+                    break;
+                }
+            }
+        }
+    }
+}
