@@ -29,6 +29,7 @@ mod record;
 mod state_store;
 mod timestamp;
 mod value;
+mod varint;
 
 pub mod append_rules;
 pub mod limits;

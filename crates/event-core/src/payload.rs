@@ -3,17 +3,14 @@
 mod field;
 mod presence;
 
-use bincode::{
-    de::Decoder,
-    enc::Encoder,
-    error::{DecodeError, EncodeError},
-};
+use bincode::{de::Decoder, enc::Encoder, error::EncodeError};
 
 use self::field::{Field, Id, Ids, Json, Label, MaybeId, MaybeLabel, MaybeText, Members, Text};
 pub use self::presence::Presence;
 use crate::{
     limits::LimitExceeded,
     value::{Object, Value},
+    varint::Malformed,
 };
 
 /// Makes the event types and their payloads from the table below.
@@ -184,8 +181,8 @@ macro_rules! payloads {
             pub(crate) fn decode_as<D: Decoder>(
                 event_type: EventType,
                 decoder: &mut D,
-                text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-            ) -> Result<Self, DecodeError> {
+                text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+            ) -> Result<Self, Malformed> {
                 Ok(match event_type {
                     $(
                         EventType::$variant => Self::$variant {

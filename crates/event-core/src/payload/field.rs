@@ -1,16 +1,12 @@
 //! The kinds of payload fields: how each is taken from JSON, put back, checked and mapped.
 
-use bincode::{
-    Decode, Encode,
-    de::Decoder,
-    enc::Encoder,
-    error::{DecodeError, EncodeError},
-};
+use bincode::{Encode, de::Decoder, enc::Encoder, error::EncodeError};
 
 use crate::{
     limits::{LimitExceeded, check_id, check_label},
     payload::{PayloadError, Presence},
     value::{Object, Value},
+    varint::{Malformed, decode_len},
 };
 
 /// One kind of payload field, over any text `S`.
@@ -42,8 +38,8 @@ pub(super) trait Field {
     /// Decodes the field, each of its texts as `text` does.
     fn decode<S, D: Decoder>(
         decoder: &mut D,
-        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-    ) -> Result<Self::Of<S>, DecodeError>;
+        text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+    ) -> Result<Self::Of<S>, Malformed>;
 }
 
 type TextCheck = fn(&'static str, &str) -> Result<(), LimitExceeded>;
@@ -95,8 +91,8 @@ macro_rules! required_text {
 
             fn decode<S, D: Decoder>(
                 decoder: &mut D,
-                text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-            ) -> Result<S, DecodeError> {
+                text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+            ) -> Result<S, Malformed> {
                 text(decoder)
             }
         }
@@ -154,8 +150,8 @@ macro_rules! optional_text {
 
             fn decode<S, D: Decoder>(
                 decoder: &mut D,
-                text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-            ) -> Result<Presence<S>, DecodeError> {
+                text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+            ) -> Result<Presence<S>, Malformed> {
                 Presence::decode_with(decoder, text)
             }
         }
@@ -234,8 +230,8 @@ impl Field for Members {
 
     fn decode<S, D: Decoder>(
         decoder: &mut D,
-        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-    ) -> Result<Object<S>, DecodeError> {
+        text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+    ) -> Result<Object<S>, Malformed> {
         Object::decode_with(decoder, text)
     }
 }
@@ -275,8 +271,8 @@ impl Field for Json {
 
     fn decode<S, D: Decoder>(
         decoder: &mut D,
-        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-    ) -> Result<Value<S>, DecodeError> {
+        text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+    ) -> Result<Value<S>, Malformed> {
         Value::decode_with(decoder, text)
     }
 }
@@ -332,9 +328,9 @@ impl Field for Ids {
 
     fn decode<S, D: Decoder>(
         decoder: &mut D,
-        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-    ) -> Result<Vec<S>, DecodeError> {
-        let count = usize::decode(decoder)?;
+        text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+    ) -> Result<Vec<S>, Malformed> {
+        let count = decode_len(decoder)?;
         // Every id takes a byte or more, so the input bounds the loop; the capacity grows with
         // what is really there, not with what the count claims.
         let mut ids = Vec::new();

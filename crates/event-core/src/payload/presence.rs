@@ -1,11 +1,8 @@
 //! Absent, null, or there: the three states of an optional payload key.
 
-use bincode::{
-    Decode, Encode,
-    de::Decoder,
-    enc::Encoder,
-    error::{DecodeError, EncodeError},
-};
+use bincode::{Encode, de::Decoder, enc::Encoder, error::EncodeError};
+
+use crate::varint::{Malformed, decode_u8};
 
 /// An optional payload key, which the interchange form tells apart when it is absent and when it
 /// is null.
@@ -103,13 +100,13 @@ impl<S> Presence<S> {
     /// Decodes a presence, and the value as `text` does.
     pub(crate) fn decode_with<D: Decoder>(
         decoder: &mut D,
-        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-    ) -> Result<Self, DecodeError> {
-        match u8::decode(decoder)? {
+        text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+    ) -> Result<Self, Malformed> {
+        match decode_u8(decoder)? {
             ABSENT => Ok(Self::Absent),
             NULL => Ok(Self::Null),
             VALUE => Ok(Self::Value(text(decoder)?)),
-            _ => Err(DecodeError::Other("an unknown presence of an optional key")),
+            _ => Err(Malformed),
         }
     }
 }

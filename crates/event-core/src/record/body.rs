@@ -1,12 +1,20 @@
 //! The body of a run: its columns as bytes, and unpacked.
 
+use bincode::de::{
+    Decoder, DecoderImpl,
+    read::{Reader, SliceReader},
+};
+
 use super::{
     codec,
     corrupt::CorruptRecords,
     text::{TextId, TextTable, TextTableBuilder},
-    varint::{Lists, put_bytes, put_i64s, put_len, put_u32s},
 };
-use crate::{EventId, EventType, Payload, Timestamp, limits::MAX_APPEND_EVENTS};
+use crate::{
+    EventId, EventType, Payload, Timestamp,
+    limits::MAX_APPEND_EVENTS,
+    varint::{Lists, Malformed, decode_u32, put_bytes, put_i64s, put_len, put_u32s},
+};
 
 /// What a record takes at the most in the columns of numbers: space, timestamp, source,
 /// correlation id, length of the payload.
@@ -184,33 +192,30 @@ impl Row<'_> {
     /// Decodes the payload, with what `text` makes of its texts.
     pub(super) fn payload<S>(
         &self,
-        mut text: impl FnMut(TextId) -> Result<S, CorruptRecords>,
+        text: impl FnMut(TextId) -> Result<S, CorruptRecords>,
     ) -> Result<Payload<S>, CorruptRecords> {
-        decode_payload(self.event_type, self.payload, &mut text)
+        decode_payload(self.event_type, self.payload, text, |payload| payload)
     }
 }
 
-/// Decodes a payload, with what `text` makes of its texts.
-pub(super) fn decode_payload<S>(
+/// Decodes a payload, with what `text` makes of its texts. It is large, so `finish` puts it where
+/// it is wanted.
+#[inline]
+pub(super) fn decode_payload<S, R>(
     event_type: EventType,
     bytes: &[u8],
-    text: &mut impl FnMut(TextId) -> Result<S, CorruptRecords>,
-) -> Result<Payload<S>, CorruptRecords> {
-    use bincode::{
-        Decode,
-        de::{Decoder, DecoderImpl, read::Reader, read::SliceReader},
-        error::DecodeError,
-    };
+    mut text: impl FnMut(TextId) -> Result<S, CorruptRecords>,
+    finish: impl FnOnce(Payload<S>) -> R,
+) -> Result<R, CorruptRecords> {
     let mut decoder = DecoderImpl::new(SliceReader::new(bytes), codec(), ());
     let payload = Payload::decode_as(event_type, &mut decoder, &mut |decoder| {
-        let id = TextId(u32::decode(decoder)?);
-        text(id).map_err(|CorruptRecords(what)| DecodeError::Other(what))
+        text(TextId(decode_u32(decoder)?)).map_err(|_| Malformed)
     });
-    let payload = payload.map_err(|_| CorruptRecords("a payload that does not decode"))?;
-    if decoder.reader().peek_read(1).is_some() {
-        return Err(CorruptRecords("bytes after a payload"));
+    match payload {
+        Ok(payload) if decoder.reader().peek_read(1).is_none() => Ok(finish(payload)),
+        Ok(_) => Err(CorruptRecords("bytes after a payload")),
+        Err(Malformed) => Err(CorruptRecords("a payload that does not decode")),
     }
-    Ok(payload)
 }
 
 /// The columns of a body as they are stored, read one after the other.
@@ -351,19 +356,20 @@ impl<'a> StoredColumns<'a> {
             if let Some(row) = rows.next() {
                 set(row, number);
             }
-        })
+        })?;
+        Ok(())
     }
 
     /// Passes a list of any length.
     fn skip_list(&mut self) -> Result<(), CorruptRecords> {
         let count = self.lists.len()?;
-        self.lists.u32s(count, |_| ())
+        Ok(self.lists.u32s(count, |_| ())?)
     }
 
     /// Passes a list of one number a record.
     fn skip_numbers(&mut self) -> Result<(), CorruptRecords> {
         self.list_of_records()?;
-        self.lists.u32s(self.count, |_| ())
+        Ok(self.lists.u32s(self.count, |_| ())?)
     }
 
     fn list_of_records(&mut self) -> Result<(), CorruptRecords> {

@@ -9,9 +9,10 @@ use super::{
     codec,
     corrupt::CorruptRecords,
     text::{TextId, TextTable},
-    varint::put_u64s,
 };
-use crate::{EventId, EventType, Position, RecordedEventRef, Revision, Timestamp, limits};
+use crate::{
+    EventId, EventType, Position, RecordedEventRef, Revision, Timestamp, limits, varint::put_u64s,
+};
 
 /// What the writer of a log decided for a run of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,8 +294,10 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`CorruptRecords`] when its bytes are no payload of the event's type.
     pub fn decode(self) -> Result<RecordedEventRef<'a>, CorruptRecords> {
-        let text = &mut |text| self.texts.get(text);
-        let payload = decode_payload(self.event_type, self.payload, text)?;
-        Ok(RecordedEventRef { envelope: self, payload })
+        let text = |text| self.texts.get(text);
+        decode_payload(self.event_type, self.payload, text, |payload| RecordedEventRef {
+            envelope: self,
+            payload,
+        })
     }
 }

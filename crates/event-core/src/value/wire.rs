@@ -8,7 +8,10 @@ use bincode::{
 };
 
 use super::{Digits, Finite, Object, Value};
-use crate::limits::MAX_JSON_DEPTH;
+use crate::{
+    limits::MAX_JSON_DEPTH,
+    varint::{Malformed, decode, decode_len, decode_u8},
+};
 
 const NULL: u8 = 0;
 const FALSE: u8 = 1;
@@ -28,7 +31,8 @@ impl<S: Encode> Encode for Value<S> {
 
 impl<C, S: Decode<C>> Decode<C> for Value<S> {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        Self::decode_with(decoder, &mut S::decode)
+        Self::decode_with(decoder, &mut decode)
+            .map_err(|Malformed| DecodeError::Other("a JSON value that does not decode"))
     }
 }
 
@@ -74,8 +78,8 @@ impl<S> Value<S> {
     /// Decodes a value, each of its texts as `text` does.
     pub(crate) fn decode_with<D: Decoder>(
         decoder: &mut D,
-        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-    ) -> Result<Self, DecodeError> {
+        text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+    ) -> Result<Self, Malformed> {
         decode_value(decoder, 0, text)
     }
 }
@@ -97,8 +101,8 @@ impl<S> Object<S> {
     /// Decodes an object, each of its texts as `text` does.
     pub(crate) fn decode_with<D: Decoder>(
         decoder: &mut D,
-        text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-    ) -> Result<Self, DecodeError> {
+        text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+    ) -> Result<Self, Malformed> {
         decode_object(decoder, 0, text)
     }
 }
@@ -106,24 +110,22 @@ impl<S> Object<S> {
 fn decode_value<S, D: Decoder>(
     decoder: &mut D,
     above: usize,
-    text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-) -> Result<Value<S>, DecodeError> {
-    Ok(match u8::decode(decoder)? {
+    text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+) -> Result<Value<S>, Malformed> {
+    Ok(match decode_u8(decoder)? {
         NULL => Value::Null,
         FALSE => Value::Bool(false),
         TRUE => Value::Bool(true),
-        INTEGER => Value::Integer(i64::decode(decoder)?),
+        INTEGER => Value::Integer(decode(decoder)?),
         BIG_INTEGER => Value::BigInteger(Digits(text(decoder)?)),
         FLOAT => {
-            let float = f64::from_bits(u64::from_le_bytes(<[u8; 8]>::decode(decoder)?));
-            Value::Float(
-                Finite::new(float).ok_or(DecodeError::Other("a float that is not finite"))?,
-            )
+            let float = f64::from_bits(u64::from_le_bytes(decode(decoder)?));
+            Value::Float(Finite::new(float).ok_or(Malformed)?)
         }
         STRING => Value::String(text(decoder)?),
         ARRAY => {
             let inside = enter(above)?;
-            let count = usize::decode(decoder)?;
+            let count = decode_len(decoder)?;
             // Every value takes a byte or more, so the input bounds the loop; the capacity grows
             // with what is really there, not with what the count claims.
             let mut values = Vec::new();
@@ -133,17 +135,17 @@ fn decode_value<S, D: Decoder>(
             Value::Array(values)
         }
         OBJECT => Value::Object(decode_object(decoder, above, text)?),
-        _ => return Err(DecodeError::Other("an unknown tag of a JSON value")),
+        _ => return Err(Malformed),
     })
 }
 
 fn decode_object<S, D: Decoder>(
     decoder: &mut D,
     above: usize,
-    text: &mut impl FnMut(&mut D) -> Result<S, DecodeError>,
-) -> Result<Object<S>, DecodeError> {
+    text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
+) -> Result<Object<S>, Malformed> {
     let inside = enter(above)?;
-    let count = usize::decode(decoder)?;
+    let count = decode_len(decoder)?;
     let mut entries = Vec::new();
     for _ in 0..count {
         entries.push((text(decoder)?, decode_value(decoder, inside, text)?));
@@ -151,10 +153,10 @@ fn decode_object<S, D: Decoder>(
     Ok(Object { entries })
 }
 
-fn enter(above: usize) -> Result<usize, DecodeError> {
+fn enter(above: usize) -> Result<usize, Malformed> {
     // One level more than a value may have: the object of a payload's extra keys encloses them.
     if above > MAX_JSON_DEPTH {
-        return Err(DecodeError::Other("JSON that nests too deep"));
+        return Err(Malformed);
     }
     Ok(above + 1)
 }

@@ -1,6 +1,14 @@
-//! Variable-length integers as the codec writes them one by one, a list at a time.
+//! Variable-length integers as bincode has them, with short cuts: whole lists, and single ones
+//! that are small.
 
-use super::corrupt::CorruptRecords;
+use bincode::{
+    Decode,
+    de::{Decoder, read::Reader},
+};
+
+/// Bytes that are not what they should be. It says no more, so that results are small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
 
 /// The largest number that is its own byte; larger ones follow a byte that says how long they are.
 const MAX_ONE_BYTE: u8 = 250;
@@ -8,35 +16,33 @@ const TWO_BYTES: u8 = 251;
 const FOUR_BYTES: u8 = 252;
 const EIGHT_BYTES: u8 = 253;
 
-const MALFORMED: CorruptRecords = CorruptRecords("columns that do not decode");
-
 /// Writes bytes, led by their number.
-pub(super) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     put_len(bytes.len(), out);
     out.extend_from_slice(bytes);
 }
 
 /// Writes the number of entries of a list.
-pub(super) fn put_len(len: usize, out: &mut Vec<u8>) {
+pub(crate) fn put_len(len: usize, out: &mut Vec<u8>) {
     put_u64(u64::try_from(len).unwrap_or(u64::MAX), out);
 }
 
 /// Writes a list.
-pub(super) fn put_u32s(numbers: impl ExactSizeIterator<Item = u32>, out: &mut Vec<u8>) {
+pub(crate) fn put_u32s(numbers: impl ExactSizeIterator<Item = u32>, out: &mut Vec<u8>) {
     put_len(numbers.len(), out);
     out.reserve(numbers.len());
     numbers.for_each(|number| put_u32(number, out));
 }
 
 /// Writes a list.
-pub(super) fn put_u64s(numbers: impl ExactSizeIterator<Item = u64>, out: &mut Vec<u8>) {
+pub(crate) fn put_u64s(numbers: impl ExactSizeIterator<Item = u64>, out: &mut Vec<u8>) {
     put_len(numbers.len(), out);
     out.reserve(numbers.len());
     numbers.for_each(|number| put_u64(number, out));
 }
 
 /// Writes a list of numbers with sign: those that are near 0 are short.
-pub(super) fn put_i64s(numbers: impl ExactSizeIterator<Item = i64>, out: &mut Vec<u8>) {
+pub(crate) fn put_i64s(numbers: impl ExactSizeIterator<Item = i64>, out: &mut Vec<u8>) {
     put_u64s(numbers.map(|number| (number << 1 ^ number >> 63).cast_unsigned()), out);
 }
 
@@ -65,31 +71,31 @@ fn put_u64(number: u64, out: &mut Vec<u8>) {
 }
 
 /// Bytes that lists are read from, one after the other.
-pub(super) struct Lists<'a>(pub(super) &'a [u8]);
+pub(crate) struct Lists<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Lists<'a> {
     /// Reads bytes that are led by their number.
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], CorruptRecords> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let len = self.len()?;
-        let (bytes, rest) = self.0.split_at_checked(len).ok_or(MALFORMED)?;
+        let (bytes, rest) = self.0.split_at_checked(len).ok_or(Malformed)?;
         self.0 = rest;
         Ok(bytes)
     }
 
     /// Reads the number of entries of a list. There are as many bytes and more, or it is refused.
-    pub(super) fn len(&mut self) -> Result<usize, CorruptRecords> {
-        let (len, rest) = read_u64(self.0).ok_or(MALFORMED)?;
+    pub(crate) fn len(&mut self) -> Result<usize, Malformed> {
+        let (len, rest) = read_u64(self.0).ok_or(Malformed)?;
         self.0 = rest;
         let len = usize::try_from(len).ok().filter(|len| *len <= rest.len());
-        len.ok_or(MALFORMED)
+        len.ok_or(Malformed)
     }
 
     /// Reads as many numbers, and hands each on.
-    pub(super) fn u32s(
+    pub(crate) fn u32s(
         &mut self,
         count: usize,
         mut each: impl FnMut(u32),
-    ) -> Result<(), CorruptRecords> {
+    ) -> Result<(), Malformed> {
         if let Some((bytes, rest)) = self.0.split_at_checked(count)
             && are_numbers(bytes)
         {
@@ -99,7 +105,7 @@ impl<'a> Lists<'a> {
         }
         let mut left = self.0;
         for _ in 0..count {
-            let (number, rest) = read_u32(left).ok_or(MALFORMED)?;
+            let (number, rest) = read_u32(left).ok_or(Malformed)?;
             each(number);
             left = rest;
         }
@@ -108,20 +114,63 @@ impl<'a> Lists<'a> {
     }
 
     /// Reads as many numbers with sign, and hands each on.
-    pub(super) fn i64s(
+    pub(crate) fn i64s(
         &mut self,
         count: usize,
         mut each: impl FnMut(i64),
-    ) -> Result<(), CorruptRecords> {
+    ) -> Result<(), Malformed> {
         let mut left = self.0;
         for _ in 0..count {
-            let (number, rest) = read_u64(left).ok_or(MALFORMED)?;
+            let (number, rest) = read_u64(left).ok_or(Malformed)?;
             each((number >> 1).cast_signed() ^ -(number & 1).cast_signed());
             left = rest;
         }
         self.0 = left;
         Ok(())
     }
+}
+
+/// Decodes a byte.
+pub(crate) fn decode_u8<D: Decoder>(decoder: &mut D) -> Result<u8, Malformed> {
+    let reader = decoder.reader();
+    if let Some([byte]) = reader.peek_read(1) {
+        let byte = *byte;
+        reader.consume(1);
+        return Ok(byte);
+    }
+    decode(decoder)
+}
+
+/// Decodes a number.
+pub(crate) fn decode_u32<D: Decoder>(decoder: &mut D) -> Result<u32, Malformed> {
+    let reader = decoder.reader();
+    if let Some([byte @ 0..=MAX_ONE_BYTE]) = reader.peek_read(1) {
+        let number = u32::from(*byte);
+        reader.consume(1);
+        return Ok(number);
+    }
+    if let Some([TWO_BYTES, a, b]) = reader.peek_read(3) {
+        let number = u32::from(u16::from_le_bytes([*a, *b]));
+        reader.consume(3);
+        return Ok(number);
+    }
+    decode(decoder)
+}
+
+/// Decodes the number of entries of a list.
+pub(crate) fn decode_len<D: Decoder>(decoder: &mut D) -> Result<usize, Malformed> {
+    let reader = decoder.reader();
+    if let Some([byte @ 0..=MAX_ONE_BYTE]) = reader.peek_read(1) {
+        let len = usize::from(*byte);
+        reader.consume(1);
+        return Ok(len);
+    }
+    decode(decoder)
+}
+
+/// Decodes anything, without a short cut.
+pub(crate) fn decode<T: Decode<D::Context>, D: Decoder>(decoder: &mut D) -> Result<T, Malformed> {
+    T::decode(decoder).map_err(|_| Malformed)
 }
 
 /// Whether every byte is a number of its own. Looks at a run of them without a branch.
@@ -149,6 +198,7 @@ fn read_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use bincode::de::{DecoderImpl, read::SliceReader};
     use proptest::prelude::*;
 
     use super::*;
@@ -160,6 +210,24 @@ mod tests {
         let edge = prop::sample::select(edges.to_vec());
         let number = (0_u32..64, any::<u64>()).prop_map(|(shift, number)| number >> shift);
         prop::collection::vec(prop_oneof![0_u64..250, number, edge], 0..70)
+    }
+
+    type SliceDecoder<'a> = DecoderImpl<SliceReader<'a>, crate::record::Codec, ()>;
+
+    /// What is decoded of the bytes, and how many it leaves.
+    fn short_cut<T>(
+        bytes: &[u8],
+        decode: impl Fn(&mut SliceDecoder<'_>) -> Result<T, Malformed>,
+    ) -> Option<(T, usize)> {
+        let mut decoder = DecoderImpl::new(SliceReader::new(bytes), codec(), ());
+        let decoded = decode(&mut decoder).ok()?;
+        let left = (0..=bytes.len()).rfind(|len| decoder.reader().peek_read(*len).is_some());
+        Some((decoded, left.unwrap()))
+    }
+
+    fn plain<T: Decode<()>>(bytes: &[u8]) -> Option<(T, usize)> {
+        let (decoded, used) = bincode::decode_from_slice(bytes, codec()).ok()?;
+        Some((decoded, bytes.len() - used))
     }
 
     proptest! {
@@ -202,6 +270,9 @@ mod tests {
             let read = Lists(&bytes).u32s(1, |read| number = Some(read)).ok().and(number);
             let expected = bincode::decode_from_slice::<u32, _>(&bytes, codec());
             prop_assert_eq!(read, expected.ok().map(|(number, _)| number));
+            prop_assert_eq!(short_cut(&bytes, |decoder| decode_u32(decoder)), plain(&bytes));
+            prop_assert_eq!(short_cut(&bytes, |decoder| decode_len(decoder)), plain(&bytes));
+            prop_assert_eq!(short_cut(&bytes, |decoder| decode_u8(decoder)), plain(&bytes));
             let mut number = None;
             let read = Lists(&bytes).i64s(1, |read| number = Some(read)).ok().and(number);
             let expected = bincode::decode_from_slice::<i64, _>(&bytes, codec());
