@@ -250,6 +250,9 @@ impl<'a> StoredColumns<'a> {
     /// The spaces, how many records they have not yet known.
     fn spaces(&mut self, texts: usize) -> Result<Vec<Space>, CorruptRecords> {
         let count = self.lists.len()?;
+        if count > self.count {
+            return Err(CorruptRecords("a space without a record"));
+        }
         let mut spaces = Vec::with_capacity(count);
         self.lists.u32s(count, |id| spaces.push(Space { id: TextId(id), records: 0 }))?;
         let mut listed = vec![false; texts];

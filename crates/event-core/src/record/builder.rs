@@ -7,7 +7,7 @@ use super::{
     records::Records,
     text::{TextId, TextTableBuilder},
 };
-use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp};
+use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp, limits::MAX_APPEND_EVENTS};
 
 /// What an event takes beside its texts and its payload: id, type, timestamp.
 const EVENT_FIXED_BYTES: usize = EventId::LEN + 1 + 8;
@@ -16,6 +16,9 @@ const TEXT_FIXED_BYTES: usize = 5;
 /// About how many texts of an event no event before it has, and their bytes.
 const NEW_TEXTS: usize = 3;
 const NEW_TEXT_BYTES: usize = 160;
+
+/// Of a text of another run: it is not in this one yet.
+const NOT_COPIED: u32 = u32::MAX;
 
 /// Encodes a run of records.
 #[derive(Debug, Default)]
@@ -111,8 +114,12 @@ impl RecordsBuilder {
         indexes: impl IntoIterator<Item = usize>,
     ) -> Result<(), CorruptRecords> {
         let source = records.body();
-        let mut copied = vec![None; source.texts.len()];
-        indexes.into_iter().try_for_each(|index| self.copy(source, index, &mut copied))
+        let mut copied = vec![NOT_COPIED; source.texts.len()];
+        let mut indexes = indexes.into_iter();
+        if self.count() == 0 {
+            *self = Self::with_capacity(indexes.size_hint().0.min(MAX_APPEND_EVENTS));
+        }
+        indexes.try_for_each(|index| self.copy(source, index, &mut copied))
     }
 
     /// Adds a record of another run. Each of that run's texts is looked up once.
@@ -120,19 +127,20 @@ impl RecordsBuilder {
         &mut self,
         source: &Body,
         index: usize,
-        copied: &mut [Option<TextId>],
+        copied: &mut [u32],
     ) -> Result<(), CorruptRecords> {
         let row = source.row(index).ok_or(CorruptRecords("a record that is not in the run"))?;
         let mut copy = |text: TextId| {
             let place = usize::try_from(text.0).unwrap_or(usize::MAX);
-            if let Some(Some(known)) = copied.get(place) {
-                return Ok(*known);
+            match copied.get_mut(place) {
+                Some(slot @ &mut NOT_COPIED) => {
+                    let (new, _) = self.texts.intern(source.texts.get(text)?);
+                    *slot = new.0;
+                    Ok(new)
+                }
+                Some(known) => Ok(TextId(*known)),
+                None => Err(CorruptRecords("a text that is not in the table")),
             }
-            let (new, _) = self.texts.intern(source.texts.get(text)?);
-            if let Some(slot) = copied.get_mut(place) {
-                *slot = Some(new);
-            }
-            Ok(new)
         };
         let encoded = Encoded {
             event_id: row.event_id,
