@@ -24,9 +24,6 @@ use crate::{
 /// What a block is known by, and what the next one is chained to.
 pub(crate) type BlockHash = [u8; 32];
 
-/// The longest value in sled; longer blocks are split into parts. Larger values would leave sled's
-/// log and become files of their own, which sled never syncs.
-pub(crate) const MAX_PART_BYTES: usize = 26_000;
 /// Bytes of a block before its extension fields: what [`peek`] needs.
 pub(crate) const BLOCK_HEADER_BYTES: usize = 92;
 /// Bytes of a block after its body: hash and checksum.
@@ -323,12 +320,6 @@ impl BlockHeader {
         // Lossless: the count is a u32, and at least 1.
         self.first_position.plus(self.count as u64).previous()
     }
-}
-
-/// The parts that a block is kept in, each short enough for a value in sled. To join them again:
-/// [`peek`] into the first says how many bytes there are in all.
-pub(crate) fn split(bytes: &[u8]) -> impl ExactSizeIterator<Item = &[u8]> {
-    bytes.chunks(MAX_PART_BYTES)
 }
 
 /// BLAKE3 of what a block means: its fixed fields but codec and stored length, then its parts, of

@@ -227,7 +227,7 @@ fn read_copy(
         if gap.is_some() {
             return Ok(());
         }
-        let put = sled.put_block(first, &mut block::split(bytes));
+        let put = sled.put_block(first, bytes);
         put.map_err(|error| StorageError::new(format!("putting the block at {first}"), error))?;
         index.add(&block.records, block.hash);
         kept::keep_when_due(sled, &mut |change| change(&mut index))

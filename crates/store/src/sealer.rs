@@ -11,13 +11,13 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{CorruptRecords, Records, StorageError};
 
 use self::unfiled::Unfiled;
 use crate::{
-    block,
     block::index::kept,
     block::plan::{BlockPlan, give_way},
+    block::{self, EncodedBlock},
     journal::sealed_files,
     reserve,
     shared::Shared,
@@ -26,6 +26,8 @@ use crate::{
 
 /// Bytes of blocks that make a sealed file; fewer do when journal files are needed.
 const SEALED_FILE_BYTES: usize = 8 << 20;
+/// The most blocks that are made in one go: some 90 values of sled's.
+const MAX_BATCH_BLOCKS: usize = 48;
 /// Blocks after which sled's copy is synced, so that opening has less to catch up with.
 const BLOCKS_BETWEEN_CHECKPOINTS: u64 = 2_048;
 /// How long HEAD may lag behind the durable head.
@@ -42,6 +44,8 @@ struct Sealer {
     /// Read from sled when there is something to seal.
     unfiled: Option<Unfiled>,
     blocks_since_checkpoint: u64,
+    /// Every full block is made then.
+    is_closing: bool,
     /// How often sled's copy was made anew since the last block.
     rebuilds: u32,
     /// When HEAD must be brought up to the durable head.
@@ -79,6 +83,7 @@ pub(crate) fn start(
         reserve_bytes,
         unfiled: None,
         blocks_since_checkpoint: 0,
+        is_closing: false,
         rebuilds: 0,
         head_due: None,
     };
@@ -104,7 +109,7 @@ impl Sealer {
             };
         }
         if outcome.is_ok() && self.shared.progress.failure().is_none() {
-            // A reader may have had sled's copy made anew since, and woke nobody.
+            self.is_closing = true;
             outcome = self.work();
         }
         if let Err(error) = outcome {
@@ -115,7 +120,7 @@ impl Sealer {
 
     fn work(&mut self) -> Result<(), StorageError> {
         self.prepare_file()?;
-        while self.seal_next()? {
+        while (self.is_closing || self.shared.wants_blocks()) && self.seal_next()? {
             self.prepare_file()?;
         }
         if self.shared.progress.durable_head() > self.head_file_durable_head() {
@@ -147,13 +152,13 @@ impl Sealer {
         head_file.update(|head| head.durable_head = head.durable_head.max(durable_head))
     }
 
-    /// Makes the next block of the tail, if that fills one; whether to look for another. When sled's
-    /// copy turns out to be wrong it is made anew.
+    /// Makes the next blocks of the tail; whether to look for more. When sled's copy turns out to be
+    /// wrong it is made anew.
     fn seal_next(&mut self) -> Result<bool, StorageError> {
         let shared = Arc::clone(&self.shared);
         let maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         let sled = shared.sled().map_err(|error| StorageError::new("making a block", error))?;
-        let sealed = self.seal_planned(&sled);
+        let sealed = self.seal_batch(&sled);
         drop(maintenance);
         match sealed {
             Err(SealError::CopyWrong(error)) if self.rebuilds < MAX_REBUILDS => {
@@ -172,42 +177,67 @@ impl Sealer {
         }
     }
 
-    fn seal_planned(&mut self, sled: &SledCopy) -> Result<bool, SealError> {
-        let planned = {
-            let view = self.shared.view();
-            let plan = BlockPlan::next(view.tail.runs(), view.index.end().next());
-            plan.map(|plan| (plan, view.index.last_hash()))
-        };
-        let Some((plan, previous)) = planned else {
+    /// Makes the next blocks of the tail, if that fills some; whether it did.
+    fn seal_batch(&mut self, sled: &SledCopy) -> Result<bool, SealError> {
+        let batch = self.encode_batch()?;
+        if batch.is_empty() {
             return Ok(false);
-        };
+        }
         if self.unfiled.is_none() {
             self.unfiled = Some(Unfiled::read(&self.shared, sled).map_err(SealError::CopyWrong)?);
         }
-        self.seal(sled, &plan, previous)?;
+        if batch.len() > 1 {
+            let blocks = batch.iter().map(|(records, block)| {
+                let bytes: &[u8] = &block.bytes;
+                (records.first_position(), bytes)
+            });
+            sled.keep_places(blocks)
+                .map_err(|error| seal_error("keeping places for blocks", error))?;
+        }
+        for (records, encoded) in batch {
+            self.seal(sled, &records, encoded)?;
+        }
         kept::keep_when_due(sled, &mut |change| change(&mut self.shared.view_mut().index))
             .map_err(|error| seal_error(KEEPING, error))?;
         Ok(true)
     }
 
-    /// Makes one block and shows it to readers.
+    /// The next blocks of the tail, at most [`MAX_BATCH_BLOCKS`].
+    fn encode_batch(&self) -> Result<Vec<(Records, EncodedBlock)>, StorageError> {
+        let (mut from, mut previous) = {
+            let view = self.shared.view();
+            (view.index.end().next(), view.index.last_hash())
+        };
+        let mut batch = Vec::new();
+        while batch.len() < MAX_BATCH_BLOCKS {
+            let plan = BlockPlan::next(self.shared.view().tail.runs(), from);
+            let Some(plan) = plan else { break };
+            let unsealable =
+                |error: CorruptRecords| StorageError::new("making a block", error.to_string());
+            let (body, records) = plan.encode().map_err(unsealable)?;
+            give_way();
+            let store_id = self.shared.store_id;
+            let encoded = block::encode(store_id, previous, records.assignments(), &body, &[]);
+            give_way();
+            from = records.last_position().next();
+            previous = encoded.hash;
+            batch.push((records, encoded));
+        }
+        Ok(batch)
+    }
+
+    /// Puts a block where it belongs, and shows it to readers.
     fn seal(
         &mut self,
         sled: &SledCopy,
-        plan: &BlockPlan,
-        previous: block::BlockHash,
+        records: &Records,
+        encoded: EncodedBlock,
     ) -> Result<(), SealError> {
-        let unsealable = |cause: String| StorageError::new("making a block", cause);
-        let (body, records) = plan.encode().map_err(|e| unsealable(e.to_string()))?;
-        give_way();
         let first = records.first_position();
-        let store_id = self.shared.store_id;
-        let encoded = block::encode(store_id, previous, records.assignments(), &body, &[]);
-        give_way();
-        sled.put_block(first, &mut block::split(&encoded.bytes))
+        sled.put_block(first, &encoded.bytes)
             .map_err(|error| seal_error(&format!("putting the block at {first}"), error))?;
         give_way();
-        self.shared.view_mut().seal(&records, encoded.hash);
+        self.shared.view_mut().seal(records, encoded.hash);
         self.shared.index_changed.store(true, Ordering::Relaxed);
         self.shared.announce();
         self.blocks_since_checkpoint += 1;

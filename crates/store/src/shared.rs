@@ -141,7 +141,12 @@ impl Shared {
     pub(crate) fn wants_sealer(&self) -> bool {
         !self.is_head_note_due.load(Ordering::Relaxed)
             || self.journal_files.is_another_wanted()
-            || self.view().tail.may_fill_a_block()
+            || self.wants_blocks()
+    }
+
+    /// Whether blocks should be made of what is in the tail.
+    pub(crate) fn wants_blocks(&self) -> bool {
+        self.view().tail.fills_a_batch() || self.journal_files.are_many()
     }
 
     /// Tells whoever waits what the view has come to.

@@ -19,6 +19,10 @@
 //!   holds up to 16 values and one before it splits, and takes up to 3 from a neighbour that
 //!   shrank: 20 values of [`MAX_VALUE_BYTES`] fit. `blobs/` stays empty.
 //! - An iterator repeats an error for ever: each loop ends at the first one.
+//! - A leaf that has more than 16 values is split, and all of them are written again; what that leaves
+//!   behind is collected by writing yet more again. Of 24 KB values put in order it wrote 3.7 times
+//!   their bytes, and kept twice as many. Leaves of keys without values are split for nothing: with
+//!   [`SledCopy::keep_places`] for 90 values at a time it wrote 1.2 times the bytes, for 36 1.5 times.
 
 mod calls;
 mod files;
@@ -183,29 +187,46 @@ impl SledCopy {
         Ok(copy)
     }
 
+    /// Keeps places for blocks that are put next, given by where each begins and its bytes: sled
+    /// writes much less then. No block is found there before it is put.
+    ///
+    /// # Errors
+    /// [`SledError`].
+    pub(crate) fn keep_places<'b>(
+        &self,
+        blocks: impl IntoIterator<Item = (Position, &'b [u8])>,
+    ) -> Result<(), SledError> {
+        let _writer = self.log_writer();
+        self.attempt("keep places for blocks", |handles| {
+            for (first, bytes) in blocks {
+                for (part, _) in (0..=u16::MAX).zip(bytes.chunks(MAX_VALUE_BYTES)) {
+                    let key = block_key(first, part);
+                    if !handles.log.contains_key(key)? {
+                        handles.log.insert(key, &[])?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Puts the block that begins at `first`, in place of one that is there.
     ///
-    /// `parts` are the bytes of the block in order, cut wherever it suits the caller. Part 0 goes
-    /// to sled last: a block is found whole, or not at all.
+    /// Its parts are values, and part 0 goes to sled last: a block is found whole, or not at all.
     ///
     /// # Errors
     /// [`SledError`]; the block is there whole, or not found.
-    pub(crate) fn put_block(
-        &self,
-        first: Position,
-        parts: &mut dyn Iterator<Item = &[u8]>,
-    ) -> Result<(), SledError> {
-        let mut values: Vec<&[u8]> = parts.flat_map(|part| part.chunks(MAX_VALUE_BYTES)).collect();
-        if values.is_empty() {
-            values.push(&[]);
-        }
-        assert!(values.len() <= usize::from(u16::MAX), "a block is bounded to far fewer parts");
-
+    pub(crate) fn put_block(&self, first: Position, bytes: &[u8]) -> Result<(), SledError> {
+        let parts = bytes.chunks(MAX_VALUE_BYTES);
+        assert!(
+            (1..=usize::from(u16::MAX)).contains(&parts.len()),
+            "a block has bytes, and is bounded to far fewer parts"
+        );
         let _writer = self.log_writer();
-        self.remove_block_if_any(first)?;
+        self.remove_block_if_any(first, parts.len())?;
         self.attempt("write a block", |handles| {
-            for (part, value) in (0..=u16::MAX).zip(&values).rev() {
-                handles.log.insert(block_key(first, part), *value)?;
+            for (part, value) in (0..=u16::MAX).zip(parts).rev() {
+                handles.log.insert(block_key(first, part), value)?;
             }
             Ok(())
         })
@@ -245,8 +266,9 @@ impl SledCopy {
         self.attempt("list the blocks", |handles| {
             let mut positions = Vec::new();
             for entry in handles.log.iter() {
-                let (first, part) = parse_key(&entry?.0)?;
-                if part == 0 {
+                let (key, value) = entry?;
+                let (first, part) = parse_key(&key)?;
+                if part == 0 && !value.is_empty() {
                     positions.push(first);
                 }
             }
@@ -370,13 +392,22 @@ impl SledCopy {
         fs::read_dir(self.folder.join("blobs")).is_ok_and(|mut files| files.next().is_some())
     }
 
-    /// Removes what is stored under `first`, part 0 first: from then on it is no block.
-    fn remove_block_if_any(&self, first: Position) -> Result<(), SledError> {
+    /// Removes what is stored under `first`, part 0 first: from then on it is no block. Places that
+    /// are kept for so many parts stay.
+    fn remove_block_if_any(&self, first: Position, parts: usize) -> Result<(), SledError> {
         let keys = block_key(first, 0)..=block_key(first, u16::MAX);
-        let found = self.attempt("look for a block", |handles| {
-            Ok(handles.log.range(keys.clone()).next().transpose()?)
+        let is_free = self.attempt("look for a block", |handles| {
+            let mut places = 0;
+            for entry in handles.log.range(keys.clone()) {
+                let (_, value) = entry?;
+                places += 1;
+                if !value.is_empty() || places > parts {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
         })?;
-        if found.is_none() {
+        if is_free {
             return Ok(());
         }
         let _alone = alone(&self.log_shape);
@@ -486,7 +517,8 @@ struct Handles {
     db: Db,
 }
 
-/// The last block whose part 0 is there, out of entries in descending order. Parts without their
+/// The last block whose part 0 is there, out of entries in descending order. An entry without a value
+/// only keeps a place. Parts without their
 /// part 0 are of a put that was cut off; parts behind a gap are left out, which the block's own
 /// check finds.
 fn last_whole(
@@ -496,6 +528,9 @@ fn last_whole(
     let mut before = None;
     for entry in entries {
         let (key, value) = entry?;
+        if value.is_empty() {
+            continue;
+        }
         let (first, part) = parse_key(&key)?;
         if before != Some((first, part)) {
             rest.clear();

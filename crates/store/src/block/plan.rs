@@ -25,10 +25,13 @@ const HALF: Limits = Limits { records: FULL.records / 2, body_bytes: FULL.body_b
 const LONGEST: Limits =
     Limits { records: FULL.records + HALF.records, body_bytes: FULL.body_bytes + HALF.body_bytes };
 
-/// Whether runs of so many records and bytes, `newest` the last of them, may fill a block.
-pub(crate) fn may_fill_a_block(records: usize, body_bytes: usize, newest: &Run) -> bool {
-    // A plan rounds the bytes of a record up.
-    records > FULL.records || body_bytes + records > FULL.body_bytes || fills_a_block(newest)
+/// The fewest blocks that are made in one go, unless there is need to make some sooner: putting
+/// many into sled together has it write less.
+const BATCH_BLOCKS: usize = 16;
+
+/// Whether so much fills as many blocks as are made in one go.
+pub(crate) const fn fills_a_batch(records: usize, body_bytes: usize) -> bool {
+    records > BATCH_BLOCKS * FULL.records || body_bytes > BATCH_BLOCKS * FULL.body_bytes
 }
 
 /// Lets another thread have this processor, if one waits for it. What completes a sync of the

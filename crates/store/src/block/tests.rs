@@ -181,17 +181,6 @@ fn the_hash_covers_the_content_and_not_its_storage() {
 }
 
 #[test]
-fn parts_join_to_the_block() {
-    let (assignments, body) = compressible(1, 4_000);
-    let block = encode_as(Codec::None, &body.bytes, STORE, PREVIOUS, &assignments, &body, b"");
-    let parts: Vec<&[u8]> = split(&block.bytes).collect();
-    assert_eq!(parts.len(), block.bytes.len().div_ceil(MAX_PART_BYTES));
-    assert!(parts.len() > 2 && parts.iter().all(|part| part.len() <= MAX_PART_BYTES));
-    assert_eq!(peek(parts[0]).unwrap().stored_len, block.bytes.len());
-    assert_eq!(parts.concat(), block.bytes);
-}
-
-#[test]
 fn blocks_of_many_appends_are_encoded_like_those_of_one() {
     let (assignments, body) = compressible(1, 30);
     let records = Records::decode(&body.bytes, body.count, assignments).unwrap();

@@ -97,6 +97,11 @@ impl JournalFiles {
         }
     }
 
+    /// Whether so many files are in use that some should be given up.
+    pub(crate) fn are_many(&self) -> bool {
+        self.files().live.len() >= MANY_LIVE_FILES
+    }
+
     /// Whether there is no file to go on in, and none may be made.
     pub(crate) fn are_full(&self) -> bool {
         let files = self.files();

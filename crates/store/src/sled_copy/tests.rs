@@ -43,7 +43,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 fn put(copy: &SledCopy, first: u64, bytes: &[u8]) {
-    copy.put_block(position(first), &mut [bytes].into_iter()).unwrap();
+    copy.put_block(position(first), bytes).unwrap();
 }
 
 fn assert_block(copy: &SledCopy, at: u64, first: u64, bytes: &[u8]) {
@@ -61,7 +61,7 @@ fn blocks_come_back_as_they_were_put() {
         (300, noise(2, MAX_VALUE_BYTES)),
         (1_000, noise(3, MAX_VALUE_BYTES + 1)),
         (70_000, noise(4, 2_000_000)),
-        (1 << 40, Vec::new()),
+        (1 << 40, noise(5, 10)),
     ];
     for (first, bytes) in &blocks {
         put(&copy, *first, bytes);
@@ -73,7 +73,7 @@ fn blocks_come_back_as_they_were_put() {
             assert_block(copy, first + 200, *first, bytes);
         }
         assert_block(copy, 299, 1, &blocks[0].1);
-        assert_block(copy, u64::MAX, 1 << 40, &[]);
+        assert_block(copy, u64::MAX, 1 << 40, &blocks[4].1);
         assert_eq!(copy.last_block().unwrap().unwrap().first(), position(1 << 40));
         let firsts: Vec<u64> =
             copy.first_positions().unwrap().into_iter().map(Position::get).collect();
@@ -86,12 +86,44 @@ fn blocks_come_back_as_they_were_put() {
 }
 
 #[test]
-fn the_parts_of_a_block_may_be_cut_anywhere() {
+fn a_place_that_is_kept_is_no_block() {
     let (_folder, copy) = empty_copy();
-    let bytes = noise(1, 90_000);
-    let (head, tail) = bytes.split_at(40_001);
-    copy.put_block(position(5), &mut [head, &[], tail].into_iter()).unwrap();
-    assert_block(&copy, 5, 5, &bytes);
+    put(&copy, 1, b"first");
+    let (long, short) = (noise(1, 90_000), noise(2, 30_000));
+    copy.keep_places([(position(5), &*long), (position(9), &*long)]).unwrap();
+    assert_block(&copy, 20, 1, b"first");
+    assert_eq!(copy.last_block().unwrap().unwrap().first(), position(1));
+    assert_eq!(copy.first_positions().unwrap(), [position(1)]);
+    put(&copy, 5, &long);
+    assert_block(&copy, 20, 5, &long);
+    // Fewer parts than places, a block that is replaced, and places for one that is there.
+    put(&copy, 9, &short);
+    assert_block(&copy, 20, 9, &short);
+    put(&copy, 5, &short);
+    copy.keep_places([(position(5), &*short)]).unwrap();
+    assert_block(&copy, 8, 5, &short);
+    assert_eq!(copy.first_positions().unwrap(), [1, 5, 9].map(position));
+}
+
+#[test]
+fn places_for_many_blocks_halve_what_sled_keeps() {
+    let bytes = |places: bool| {
+        let (folder, copy) = empty_copy();
+        for batch in 0..10_u64 {
+            let blocks: Vec<(Position, Vec<u8>)> = (1..=48)
+                .map(|block| (position(batch * 48 + block), noise(block, 2 * MAX_VALUE_BYTES)))
+                .collect();
+            if places {
+                copy.keep_places(blocks.iter().map(|(first, bytes)| (*first, &**bytes))).unwrap();
+            }
+            blocks.iter().for_each(|(first, bytes)| put(&copy, first.get(), bytes));
+        }
+        copy.sync().unwrap();
+        drop(copy);
+        std::fs::metadata(folder.path().join("sled/db")).unwrap().len()
+    };
+    let (with, without) = (bytes(true), bytes(false));
+    assert!(with * 3 < without * 2, "{with} bytes with places, {without} without");
 }
 
 #[test]
@@ -445,7 +477,7 @@ fn reopen_damaged(path: &Path, what: &str) {
         Ok(blob) => assert!(blob.is_none_or(|blob| blob == noise(1, 100_000)), "{what}"),
         Err(error) => errors.push(error),
     }
-    errors.extend(copy.put_block(position(1_000), &mut [&b"more"[..]].into_iter()).err());
+    errors.extend(copy.put_block(position(1_000), b"more").err());
     errors.extend(copy.put_blob(b"key", b"more").err());
     errors.extend(copy.sync().err());
     errors.iter().for_each(check);

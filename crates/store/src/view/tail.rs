@@ -43,10 +43,9 @@ impl Tail {
         self.runs.iter()
     }
 
-    /// Whether there may be enough for a block.
-    pub(crate) fn may_fill_a_block(&self) -> bool {
-        let may_fill = |newest| plan::may_fill_a_block(self.records, self.body_bytes, newest);
-        self.runs.back().is_some_and(may_fill)
+    /// Whether there is enough for blocks that are worth making.
+    pub(crate) fn fills_a_batch(&self) -> bool {
+        plan::fills_a_batch(self.records, self.body_bytes)
     }
 
     /// Bytes of the encoded bodies.
