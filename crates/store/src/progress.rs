@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) tail_bytes: usize,
     /// Whether every journal file holds events that are in no sealed file yet.
     pub(crate) files_are_full: bool,
+    /// Whether blocks are being put into a sealed file.
+    pub(crate) is_filing: bool,
     closed: bool,
     /// Why the store takes no appends any more.
     failure: Option<String>,
@@ -107,6 +109,19 @@ impl Progress {
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
         Ok(state.durable_head)
+    }
+
+    /// Whether blocks are being put into a sealed file.
+    pub(crate) fn is_filing(&self) -> bool {
+        self.state().is_filing
+    }
+
+    /// Waits while blocks are being put into a sealed file.
+    pub(crate) fn wait_until_filed(&self) {
+        let mut state = self.state();
+        while state.is_filing {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Waits while the sealer is behind by more than it may be; with `for_file`, also while there

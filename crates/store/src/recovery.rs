@@ -340,6 +340,8 @@ fn copy_fault(error: SledError) -> CopyFault {
 /// `wrong` was found to be so.
 pub(crate) fn rebuild_copy(shared: &Shared, wrong: &Arc<SledCopy>) -> Result<(), ReadError> {
     let _maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+    // What is being filed counts as neither filed nor not.
+    shared.progress.wait_until_filed();
     if !Arc::ptr_eq(&shared.sled()?, wrong) {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 //! which the journal files are given up. It also makes the next journal file ready, and notes in
 //! HEAD how far the store is durable.
 
+mod filing;
 mod unfiled;
 
 use std::{
@@ -18,7 +19,6 @@ use crate::{
     block::index::kept,
     block::plan::{BlockPlan, give_way},
     block::{self, EncodedBlock},
-    journal::sealed_files,
     reserve,
     shared::Shared,
     sled_copy::{SledCopy, SledError},
@@ -111,6 +111,7 @@ impl Sealer {
         if outcome.is_ok() && self.shared.progress.failure().is_none() {
             self.is_closing = true;
             outcome = self.work();
+            self.shared.progress.wait_until_filed();
         }
         if let Err(error) = outcome {
             tracing::error!(%error, "the sealer failed: appends are refused until reopened");
@@ -245,7 +246,8 @@ impl Sealer {
         unfiled.push(first, encoded);
         let through = records.last_position();
         if unfiled.bytes() >= SEALED_FILE_BYTES
-            || self.shared.journal_files.should_give_up_through(through)
+            || (self.shared.journal_files.should_give_up_through(through)
+                && !self.shared.progress.is_filing())
         {
             self.file_blocks()?;
         }
@@ -256,22 +258,11 @@ impl Sealer {
         Ok(())
     }
 
-    /// Puts the blocks that are in no sealed file into one, then gives up the journal files that
-    /// hold nothing else.
+    /// Begins to put the blocks that are in no sealed file into one, once those before them are.
     fn file_blocks(&mut self) -> Result<(), StorageError> {
+        self.shared.progress.wait_until_filed();
         let blocks = self.unfiled.get_or_insert_default().take();
-        let index = sealed_files::write(&self.shared.folder, self.shared.store_id, &blocks)?;
-        let mut head_file = self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
-        head_file.update(|head| {
-            head.sealed_through = index.last_position;
-            head.sealed_hash = index.last_hash;
-            head.durable_head = head.durable_head.max(index.last_position);
-        })?;
-        drop(head_file);
-        let files = &self.shared.journal_files;
-        files.give_up_through(index.last_position);
-        self.shared.progress.update(|state| state.files_are_full = files.are_full());
-        Ok(())
+        filing::start(&self.shared, blocks)
     }
 }
 

@@ -217,16 +217,16 @@ impl SledCopy {
     /// # Errors
     /// [`SledError`]; the block is there whole, or not found.
     pub(crate) fn put_block(&self, first: Position, bytes: &[u8]) -> Result<(), SledError> {
-        let parts = bytes.chunks(MAX_VALUE_BYTES);
+        let parts: Vec<(u16, &[u8])> = (0..=u16::MAX).zip(bytes.chunks(MAX_VALUE_BYTES)).collect();
         assert!(
-            (1..=usize::from(u16::MAX)).contains(&parts.len()),
+            !parts.is_empty() && bytes.len().div_ceil(MAX_VALUE_BYTES) == parts.len(),
             "a block has bytes, and is bounded to far fewer parts"
         );
         let _writer = self.log_writer();
         self.remove_block_if_any(first, parts.len())?;
         self.attempt("write a block", |handles| {
-            for (part, value) in (0..=u16::MAX).zip(parts).rev() {
-                handles.log.insert(block_key(first, part), value)?;
+            for (part, value) in parts.iter().rev() {
+                handles.log.insert(block_key(first, *part), *value)?;
             }
             Ok(())
         })

@@ -1,0 +1,54 @@
+//! Putting blocks into sealed files, in a thread of its own: the next blocks are made meanwhile.
+
+use std::{
+    sync::{Arc, PoisonError},
+    thread,
+};
+
+use spacefold_event_core::StorageError;
+
+use crate::{block::EncodedBlock, journal::sealed_files, shared::Shared};
+
+/// Says that nothing is being filed any more, however the thread ends.
+struct Filing {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Filing {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.shared.progress.fail("filing blocks panicked".to_owned());
+        }
+        self.shared.progress.update(|state| state.is_filing = false);
+    }
+}
+
+/// Begins to put blocks into a sealed file, and to give up the journal files that hold nothing else.
+/// Those before them must be filed. An error refuses appends, as one of the sealer's does.
+pub(super) fn start(shared: &Arc<Shared>, blocks: Vec<EncodedBlock>) -> Result<(), StorageError> {
+    shared.progress.update(|state| state.is_filing = true);
+    let filing = Filing { shared: Arc::clone(shared) };
+    let work = move || {
+        if let Err(error) = file(&filing.shared, &blocks) {
+            tracing::error!(%error, "filing failed: appends are refused until reopened");
+            filing.shared.progress.fail(error.to_string());
+        }
+    };
+    let spawned = thread::Builder::new().name("spacefold-filing".to_owned()).spawn(work);
+    spawned.map(drop).map_err(|error| StorageError::new("starting the filing thread", error))
+}
+
+fn file(shared: &Shared, blocks: &[EncodedBlock]) -> Result<(), StorageError> {
+    let index = sealed_files::write(&shared.folder, shared.store_id, blocks)?;
+    let mut head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+    head_file.update(|head| {
+        head.sealed_through = index.last_position;
+        head.sealed_hash = index.last_hash;
+        head.durable_head = head.durable_head.max(index.last_position);
+    })?;
+    drop(head_file);
+    let files = &shared.journal_files;
+    files.give_up_through(index.last_position);
+    shared.progress.update(|state| state.files_are_full = files.are_full());
+    Ok(())
+}
