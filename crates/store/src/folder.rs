@@ -196,18 +196,6 @@ fn create_folders(folder: &Path) -> Result<(), StorageError> {
     made.map(parent_of).try_for_each(|above| sync_folder(&above))
 }
 
-/// Puts a whole file in its place, durably: written beside, synced, renamed, its folder synced.
-/// After an error the old file is there or the new one.
-pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-    let unfinished = path.with_extension("unfinished");
-    let doing = || format!("writing {}", unfinished.display());
-    let mut file = File::create(&unfinished).doing(doing)?;
-    file.write_all(bytes).doing(doing)?;
-    file.sync_all().doing(doing)?;
-    fs::rename(&unfinished, path).doing(|| format!("renaming {}", unfinished.display()))?;
-    path.parent().map_or(Ok(()), sync_folder)
-}
-
 /// The folder that a path is in.
 fn parent_of(path: &Path) -> PathBuf {
     match path.parent() {

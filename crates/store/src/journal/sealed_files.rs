@@ -1,5 +1,7 @@
 //! The sealed files of the journal: blocks, immutable, synced, chained from file to file.
 
+mod replace;
+
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
@@ -8,13 +10,14 @@ use std::{
 
 use spacefold_event_core::{Position, StorageError};
 
+use self::replace::replace_file;
 use crate::{
     block::{
         self, Block, BlockError, BlockHash, EncodedBlock,
         sealed::{self, SealedEntry, SealedIndex},
     },
     error::{Doing, OpenError},
-    folder::{Folder, replace_file},
+    folder::Folder,
 };
 
 /// What is done with each block and its bytes.
