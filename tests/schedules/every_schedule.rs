@@ -58,6 +58,11 @@ fn a_full_journal_holds_the_writer_up_until_a_file_is_given_up() {
 }
 
 #[test]
+fn one_sealed_file_is_made_after_the_other() {
+    check(scenarios::filing);
+}
+
+#[test]
 fn everybody_gets_through_the_byte_budget() {
     check(|| scenarios::byte_budget([4, 8, 30]));
 }

@@ -154,6 +154,34 @@ pub(crate) fn room_in_the_journal() {
     other.join().unwrap();
 }
 
+/// The sealer begins to file one time after the other, each once what it filed before is done; a
+/// thread that makes sled's copy anew waits for that too.
+pub(crate) fn filing() {
+    let progress = Arc::new(Progress::new(Position::START, 0));
+    let under_way = Arc::new(Mutex::new(0));
+    let rebuild = {
+        let progress = Arc::clone(&progress);
+        thread::spawn(move || progress.wait_until_filed())
+    };
+    let mut filers = Vec::new();
+    for _ in 0..2 {
+        progress.wait_until_filed();
+        progress.update(|state| state.is_filing = true);
+        assert!(progress.is_filing());
+        let (progress, under_way) = (Arc::clone(&progress), Arc::clone(&under_way));
+        filers.push(thread::spawn(move || {
+            *under_way.lock().unwrap() += 1;
+            assert_eq!(*under_way.lock().unwrap(), 1, "filed twice at once");
+            *under_way.lock().unwrap() -= 1;
+            progress.update(|state| state.is_filing = false);
+        }));
+    }
+    progress.wait_until_filed();
+    assert_eq!(*under_way.lock().unwrap(), 0);
+    filers.into_iter().for_each(|filer| filer.join().unwrap());
+    rebuild.join().unwrap();
+}
+
 /// Callers with appends of all sizes get through, never with more bytes under way than allowed,
 /// unless it is one append alone.
 pub(crate) fn byte_budget(sizes: [usize; 3]) {

@@ -211,7 +211,7 @@ impl Sealer {
         };
         let mut batch = Vec::new();
         while batch.len() < MAX_BATCH_BLOCKS {
-            let plan = BlockPlan::next(self.shared.view().tail.runs(), from);
+            let plan = BlockPlan::next(self.shared.view().tail.runs_from(from), from);
             let Some(plan) = plan else { break };
             let unsealable =
                 |error: CorruptRecords| StorageError::new("making a block", error.to_string());

@@ -7,7 +7,7 @@ use super::{
     records::Records,
     text::{TextId, TextTableBuilder},
 };
-use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp, limits::MAX_APPEND_EVENTS};
+use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp};
 
 /// What an event takes beside its texts and its payload: id, type, timestamp.
 const EVENT_FIXED_BYTES: usize = EventId::LEN + 1 + 8;
@@ -115,11 +115,7 @@ impl RecordsBuilder {
     ) -> Result<(), CorruptRecords> {
         let source = records.body();
         let mut copied = vec![NOT_COPIED; source.texts.len()];
-        let mut indexes = indexes.into_iter();
-        if self.count() == 0 {
-            *self = Self::with_capacity(indexes.size_hint().0.min(MAX_APPEND_EVENTS));
-        }
-        indexes.try_for_each(|index| self.copy(source, index, &mut copied))
+        indexes.into_iter().try_for_each(|index| self.copy(source, index, &mut copied))
     }
 
     /// Adds a record of another run. Each of that run's texts is looked up once.

@@ -25,6 +25,8 @@ const HALF: Limits = Limits { records: FULL.records / 2, body_bytes: FULL.body_b
 const LONGEST: Limits =
     Limits { records: FULL.records + HALF.records, body_bytes: FULL.body_bytes + HALF.body_bytes };
 
+/// Records that are encoded again between two pauses for other threads: some 10 µs.
+const RECORDS_BETWEEN_PAUSES: usize = 64;
 /// The fewest blocks that are made in one go, unless there is need to make some sooner: putting
 /// many into sled together has it write less.
 const BATCH_BLOCKS: usize = 16;
@@ -137,20 +139,26 @@ impl BlockPlan {
 fn encode_together(
     stretches: &[(Records, Range<usize>)],
 ) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
-    let mut builder = RecordsBuilder::new();
-    let mut recorded_at = Vec::new();
+    let count = stretches.iter().map(|(_, range)| range.len()).sum();
+    let mut builder = RecordsBuilder::with_capacity(count);
+    let mut recorded_at = Vec::with_capacity(count);
     let mut known = FxHashSet::default();
     let mut base_revisions: Vec<Revision> = Vec::new();
     let mut first_position = None;
+    let mut since_pause = 0;
     for (records, range) in stretches {
         builder.extend_from(records, range.clone())?;
-        give_way();
         for envelope in range.clone().filter_map(|index| records.envelope(index)) {
             first_position.get_or_insert(envelope.position);
             recorded_at.push(envelope.recorded_at);
             if known.insert(envelope.space_id) {
                 base_revisions.push(envelope.revision.previous());
             }
+        }
+        since_pause += range.len();
+        if since_pause >= RECORDS_BETWEEN_PAUSES {
+            give_way();
+            since_pause = 0;
         }
     }
     if recorded_at.first() == recorded_at.last() {

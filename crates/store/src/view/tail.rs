@@ -43,6 +43,12 @@ impl Tail {
         self.runs.iter()
     }
 
+    /// The runs from the one that holds the event at a position on.
+    pub(crate) fn runs_from(&self, position: Position) -> impl Iterator<Item = &Run> {
+        let place = self.runs.partition_point(|run| run.records.last_position() < position);
+        self.runs.range(place..)
+    }
+
     /// Whether there is enough for blocks that are worth making.
     pub(crate) fn fills_a_batch(&self) -> bool {
         plan::fills_a_batch(self.records, self.body_bytes)

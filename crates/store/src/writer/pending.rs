@@ -4,9 +4,14 @@ use std::{
     future::{Future, IntoFuture},
     pin::Pin,
     task::{Context, Poll},
+    thread,
 };
 
 use spacefold_event_core::{AppendError, Receipt};
+
+/// How often a thread that waits lets others run before it sleeps: with many of them the answer is
+/// often there by then, and nobody has to be woken.
+const YIELDS: usize = 8;
 
 /// An append that has been handed over and not been answered yet: to be waited for, or awaited
 /// under any runtime. Dropping it does not take the append back.
@@ -52,7 +57,15 @@ impl PendingAppend {
     /// # Errors
     /// As [`EventLog::append`](spacefold_event_core::EventLog::append).
     pub fn wait(self) -> Result<Receipt, AppendError> {
-        self.answer.recv().unwrap_or(Err(AppendError::Closed))
+        let mut pending = self;
+        for _ in 0..YIELDS {
+            match pending.try_wait() {
+                Ok(answer) => return answer,
+                Err(waiting) => pending = waiting,
+            }
+            thread::yield_now();
+        }
+        pending.answer.recv().unwrap_or(Err(AppendError::Closed))
     }
 
     /// The answer, if it is there already; else the handle, to ask again.
