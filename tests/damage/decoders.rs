@@ -211,11 +211,23 @@ pub fn samples(target: Target, store: &Store) -> Vec<Vec<u8>> {
     }
 }
 
-/// The records of a frame, as the target for records takes them.
+/// The records of a frame of one run, as the target for records takes them.
 fn records_of(frame: &[u8]) -> Vec<u8> {
-    let assignments = &frame[44..46];
-    let count = &frame[40..42];
-    [count, assignments, &frame[80..]].concat()
+    let list_len = u32::from_le_bytes(frame[44..48].try_into().unwrap()) as usize;
+    let (mut list, bodies) = frame[80..].split_at(list_len);
+    let mut number = || {
+        let (first, rest) = list.split_first().unwrap();
+        let (number, rest) = match first {
+            251 => (u16::from_le_bytes(rest[..2].try_into().unwrap()), &rest[2..]),
+            small => (u16::from(*small), rest),
+        };
+        list = rest;
+        number
+    };
+    let [runs, count, body_len, recorded_after, assignments_len] = [(); 5].map(|()| number());
+    assert_eq!((runs, recorded_after), (1, 0), "a small append is one run");
+    assert_eq!((usize::from(body_len), usize::from(assignments_len)), (bodies.len(), list.len()));
+    [&count.to_le_bytes()[..], &assignments_len.to_le_bytes(), list, bodies].concat()
 }
 
 fn states(image: &Path) -> Vec<Vec<u8>> {

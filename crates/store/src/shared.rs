@@ -146,7 +146,11 @@ impl Shared {
 
     /// Whether blocks should be made of what is in the tail.
     pub(crate) fn wants_blocks(&self) -> bool {
-        self.view().tail.fills_a_batch() || self.journal_files.are_many()
+        let (fills_a_batch, tail_bytes) = {
+            let tail = &self.view().tail;
+            (tail.fills_a_batch(), tail.body_bytes())
+        };
+        fills_a_batch || self.journal_files.are_short_of(tail_bytes)
     }
 
     /// Tells whoever waits what the view has come to.

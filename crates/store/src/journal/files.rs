@@ -97,9 +97,11 @@ impl JournalFiles {
         }
     }
 
-    /// Whether so many files are in use that some should be given up.
-    pub(crate) fn are_many(&self) -> bool {
-        self.files().live.len() >= MANY_LIVE_FILES
+    /// Whether so many files are in use, or they are so short, that some should be given up though
+    /// only so many bytes are in no block.
+    pub(crate) fn are_short_of(&self, tail_bytes: usize) -> bool {
+        let tail_bytes = u64::try_from(tail_bytes).unwrap_or(u64::MAX);
+        tail_bytes > self.max_file_bytes / 2 || self.files().live.len() >= MANY_LIVE_FILES
     }
 
     /// Whether there is no file to go on in, and none may be made.
