@@ -118,6 +118,9 @@ pub fn reads_what_a_filter_selects(factory: &impl LogFactory) {
             let selected: Vec<u64> = selected.map(|event| event.position.get()).collect();
             assert_eq!(positions(&events_of(&matching)), selected, "{filter:?}");
             assert_eq!(matching.next(), page.next());
+            let every_other: Vec<u64> = selected.iter().copied().step_by(2).collect();
+            let wanted: Vec<Position> = every_other.iter().copied().map(Position::new).collect();
+            assert_eq!(positions(&events_of(&matching.at_positions(&wanted))), every_other);
             let twice = matching.matching(from, &filter).unwrap();
             assert_eq!(positions(&events_of(&twice)), selected, "{filter:?}");
         }

@@ -4,6 +4,7 @@ mod arbitrary;
 mod cli;
 mod codec;
 mod commit;
+mod feed;
 mod json;
 mod kill;
 mod logs;

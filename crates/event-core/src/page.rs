@@ -97,6 +97,14 @@ impl Page {
         Ok(page)
     }
 
+    /// The events of the page that stand at one of `positions`, which ascend, as a page that shares
+    /// the records and leads on to the same position.
+    #[must_use]
+    pub fn at_positions(&self, positions: &[Position]) -> Self {
+        let runs = self.runs.iter().filter_map(|run| run.at_positions(positions)).collect();
+        Self { runs, next: self.next }
+    }
+
     /// Bytes that the records of the page hold in memory, about, whether selected or not.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
@@ -168,6 +176,19 @@ impl Selection {
         };
         let selection = Self { records: self.records.clone(), selected };
         Ok((selection.len() > 0).then_some(selection))
+    }
+
+    /// The selected records that stand at one of `positions`; `None` when there are none.
+    fn at_positions(&self, positions: &[Position]) -> Option<Self> {
+        let first = self.records.first_position();
+        let stands = |index: &usize| {
+            let position = u64::try_from(*index).map(|index| first.plus(index));
+            position.is_ok_and(|position| positions.binary_search(&position).is_ok())
+        };
+        let listed: Vec<usize> =
+            (0..self.len()).filter_map(|nth| self.index(nth)).filter(stands).collect();
+        let records = self.records.clone();
+        (!listed.is_empty()).then_some(Self { records, selected: Selected::Listed(listed) })
     }
 
     fn len(&self) -> usize {

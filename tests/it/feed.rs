@@ -1,0 +1,3 @@
+//! Subscriptions, seen from outside.
+
+mod model;
