@@ -163,7 +163,7 @@ impl DurableSubscriber {
     /// # Cost
     /// One sync of the store's derived state: as much as a durable append.
     pub fn sync(&self) -> Result<(), StorageError> {
-        self.place.store.sync()
+        self.place.sync()
     }
 
     fn check_received(&self, position: Position) -> Result<(), AckError> {
@@ -259,6 +259,10 @@ impl Place {
             return Ok(());
         }
         self.keep(position, Vec::new())
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        self.store.sync()
     }
 
     fn keep(&mut self, position: Position, result: Vec<u8>) -> Result<(), AckError> {

@@ -10,6 +10,9 @@ use std::{
     time::Duration,
 };
 
+use spacefold_bus::{
+    BusOptions, DurableSubscriber, EventBus, Feed, SubscribeError, Subscriber, Subscription,
+};
 use spacefold_event_core::{
     Append, AppendCondition, AppendError, EventLog, Position, ReadError, Receipt, Revision,
     SpaceEvent, StorageError, Timestamp,
@@ -24,6 +27,7 @@ use crate::{
     Folding, ImportError, ImportHooks, ImportOptions, ImportReport, Options,
     follower::{self, Shared},
     import,
+    snapshot_and_tail::{self, SnapshotAndTail, SnapshotAndTailError},
 };
 
 /// An open store with the states of its spaces. Clones are cheap and share one store.
@@ -36,6 +40,8 @@ pub struct Spacefold {
 }
 
 struct Inner {
+    // Dropped first: its handlers may still use what follows.
+    bus: EventBus,
     shared: Arc<Shared>,
     folding: Mutex<Option<JoinHandle<()>>>,
 }
@@ -58,20 +64,118 @@ impl Spacefold {
         Options::new(path).existing_only().open()
     }
 
-    pub(crate) fn over(log: EmbeddedLog, folding: Folding) -> Result<Self, OpenError> {
+    pub(crate) fn over(
+        log: EmbeddedLog,
+        folding: Folding,
+        bus: BusOptions,
+    ) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::new(log));
         let thread = match folding {
             Folding::Live => Some(follower::follow(Arc::clone(&shared))?),
             Folding::OnDemand => None,
         };
         let folding = Mutex::new(thread);
-        Ok(Self { inner: Arc::new(Inner { shared, folding }) })
+        let bus = EventBus::over(&shared.feed, bus);
+        Ok(Self { inner: Arc::new(Inner { bus, shared, folding }) })
     }
 
     /// The log of the store: everything that [`EventLog`] offers, and what only this one can.
     #[must_use]
     pub fn log(&self) -> &EmbeddedLog {
         &self.inner.shared.log
+    }
+
+    /// What is subscribed to: durable subscriptions, open subscribers and their lag.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.inner.shared.feed
+    }
+
+    /// The bus that calls handlers for what the store commits, from when they are registered.
+    ///
+    /// A handler that holds a clone of this store keeps it open until it is taken off or
+    /// [`Spacefold::close`] is called.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::{sync::mpsc, time::Duration};
+    /// use spacefold::{AppendCondition, EventType, Priority, SpaceEvent, Spacefold};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// let (seen, seen_by_handler) = mpsc::channel();
+    /// spaces.bus().on(EventType::DocumentAdded, Priority::HIGH, move |event| {
+    ///     seen.send(event.position)
+    /// })?;
+    /// let added = SpaceEvent::document_added("handbook", "intro", "/intro.md");
+    /// let receipt = spaces.append([added], AppendCondition::none())?;
+    /// assert_eq!(seen_by_handler.recv()?, receipt.position());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn bus(&self) -> &EventBus {
+        &self.inner.bus
+    }
+
+    /// Subscribes to events: history first, then live, nothing missed.
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{AppendCondition, FeedItem, SpaceEvent, Spacefold, Subscription};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// let created = SpaceEvent::space_created("handbook", "Handbook");
+    /// spaces.append([created], AppendCondition::none())?;
+    /// let late = spaces.subscribe(Subscription::from_start().spaces(["handbook"]))?;
+    /// let mut items = late.into_iter();
+    /// assert!(matches!(items.next(), Some(Ok(FeedItem::Event(_)))));
+    /// assert!(matches!(items.next(), Some(Ok(FeedItem::CaughtUp { .. }))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, SubscribeError> {
+        self.feed().subscribe(subscription)
+    }
+
+    /// The states of the spaces that a subscription is about, at one position, and every event
+    /// behind that position which passes it: for who wants to know how things are, then what
+    /// happens. Where the subscription begins by itself does not count.
+    ///
+    /// # Errors
+    /// [`SnapshotAndTailError`].
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{AppendCondition, Delivery, SpaceEvent, Spacefold, Subscription};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// let created = SpaceEvent::space_created("handbook", "Handbook");
+    /// spaces.append([created], AppendCondition::none())?;
+    /// let late = spaces.snapshot_and_subscribe(Subscription::from_now().spaces(["handbook"]))?;
+    /// assert_eq!(late.snapshots[0].name(), Some("Handbook"));
+    /// let mut tail = late.tail;
+    /// assert!(matches!(tail.recv()?, Delivery::CaughtUp { position } if position == late.position));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn snapshot_and_subscribe(
+        &self,
+        subscription: Subscription,
+    ) -> Result<SnapshotAndTail, SnapshotAndTailError> {
+        snapshot_and_tail::take(&self.inner.shared, subscription)
+    }
+
+    /// Subscribes under a name whose place is kept in the store: see
+    /// [`DurableSubscriber`]. [`Spacefold::feed`] lists, resets and removes such subscriptions.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; [`SubscribeError::Owned`] while another subscriber has the name.
+    pub fn subscribe_durably(
+        &self,
+        name: &str,
+        subscription: &Subscription,
+    ) -> Result<DurableSubscriber, SubscribeError> {
+        self.feed().subscribe_durably(name, subscription)
     }
 
     /// Appends events, all or none, at consecutive positions, and waits until they are durable.
@@ -320,6 +424,9 @@ impl Inner {
             // States are derived: the next opening folds what could not be stored.
             tracing::warn!(%error, "the states of the spaces could not be stored");
         }
+        // Subscribers first, so that no handler waits in one; handlers next, which may append.
+        self.shared.feed.close();
+        self.bus.close();
         let closed = self.shared.log.close();
         let thread = self.folding.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
@@ -348,64 +455,4 @@ impl fmt::Debug for Spacefold {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shared<T: Send + Sync + Clone>(_: &T) {}
-
-    #[test]
-    fn states_are_folded_live_and_found_again_after_reopening() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data");
-        let spaces = Spacefold::open(&path).unwrap();
-        shared(&spaces);
-        let created = SpaceEvent::space_created("handbook", "Handbook");
-        let receipt = spaces.append([created], AppendCondition::none()).unwrap();
-        let timeout = Duration::from_secs(10);
-        let snapshot = spaces.snapshot_after("handbook", receipt.position(), timeout).unwrap();
-        assert_eq!(snapshot.name(), Some("Handbook"));
-        let clone = spaces.clone();
-        spaces.close().unwrap();
-        clone.close().unwrap();
-        assert!(matches!(
-            clone.append([SpaceEvent::space_activated("handbook")], AppendCondition::none()),
-            Err(AppendError::Closed)
-        ));
-        drop((spaces, clone));
-
-        let again = Options::new(&path).folding(Folding::OnDemand).open().unwrap();
-        let positions: Vec<Position> =
-            again.checkpoints().unwrap().iter().map(|checkpoint| checkpoint.position).collect();
-        assert_eq!(positions, [receipt.position()]);
-        assert_eq!(again.snapshot("handbook").unwrap().state_hash(), snapshot.state_hash());
-    }
-
-    #[test]
-    fn a_store_that_is_open_is_not_opened_again_until_it_is_dropped() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data");
-        let spaces = Spacefold::open(&path).unwrap();
-        assert!(matches!(Spacefold::open(&path), Err(OpenError::AlreadyOpen { .. })));
-        drop(spaces);
-        Spacefold::open_existing(&path).unwrap();
-    }
-
-    #[test]
-    fn a_rebuild_finds_what_was_folded_live() {
-        let folder = tempfile::tempdir().unwrap();
-        let spaces = Spacefold::open(folder.path().join("data")).unwrap();
-        let events = [SpaceEvent::space_created("a", "A"), SpaceEvent::space_created("b", "B")];
-        spaces.append(events, AppendCondition::none()).unwrap();
-        spaces.catch_up().unwrap();
-        spaces.save().unwrap();
-        for mode in [RebuildMode::Check, RebuildMode::Replace] {
-            let outcomes = spaces.rebuild(&[], mode).unwrap();
-            assert_eq!(outcomes.len(), 1);
-            assert_eq!(outcomes[0].verdict.name(), "identical");
-            assert_eq!(outcomes[0].events, 2);
-        }
-        assert_eq!(spaces.snapshot_all().unwrap().len(), 2);
-        let unknown = spaces.rebuild(&["nope".to_owned()], RebuildMode::Check);
-        assert!(matches!(unknown, Err(RebuildError::UnknownProjection { .. })));
-    }
-}
+mod tests;
