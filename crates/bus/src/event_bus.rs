@@ -379,3 +379,6 @@ impl fmt::Debug for EventBus {
         f.debug_struct("EventBus").field("options", &self.inner.options).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -245,3 +245,6 @@ impl fmt::Debug for Feed {
         f.debug_struct("Feed").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

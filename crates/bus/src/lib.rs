@@ -22,6 +22,9 @@ mod subscription;
 mod sync;
 mod watcher;
 
+#[cfg(test)]
+mod testing;
+
 pub use self::{
     delivery::{Delivery, FeedItem, ReceiveError, SubscribeError},
     durable::{AckError, DurableSubscriber, DurableSubscription},
