@@ -1,12 +1,13 @@
 //! Where a subscriber stands in the log, and what comes next there. Never waits.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use spacefold_event_core::{Page, Position, Read, ReadError, StorageError};
 
 use crate::{
     coalesce::coalesce,
     delivery::Delivery,
+    recent::Recent,
     source::{Source, Standing},
     subscription::WhenBehind,
 };
@@ -22,6 +23,8 @@ pub(crate) struct Cursor {
     phase: Phase,
     /// The page behind a marker.
     queued: Option<Arc<Page>>,
+    /// Pages that others share, from about `next` on.
+    ahead: VecDeque<Recent>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +53,16 @@ impl Cursor {
         after: Position,
     ) -> Self {
         let (next, head) = (after.next(), after);
-        Self { source, standing, lagging_after, next, head, phase: Phase::CatchingUp, queued: None }
+        Self {
+            source,
+            standing,
+            lagging_after,
+            next,
+            head,
+            phase: Phase::CatchingUp,
+            queued: None,
+            ahead: VecDeque::new(),
+        }
     }
 
     /// Nothing up to here is left to be looked at.
@@ -77,7 +89,8 @@ impl Cursor {
         if let Some(step) = self.fall_behind()? {
             return Ok(step);
         }
-        let page = self.source.page(self.next, self.head, &self.standing.filter)?;
+        let page =
+            self.source.page(self.next, self.head, &self.standing.filter, &mut self.ahead)?;
         if page.next() <= self.next {
             return Err(stuck(self.next));
         }

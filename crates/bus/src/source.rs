@@ -1,8 +1,11 @@
 //! What all subscribers of a log share: the log, the watch on its head, the newest pages.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use spacefold_event_core::{EventFilter, EventLog, Page, Position, Read, ReadError};
@@ -105,14 +108,21 @@ impl Source {
     /// A page of what passes `filter` from `next` on, up to the durable head `head`, which must
     /// not be before `next`. It may be empty, and leads beyond `next`.
     ///
-    /// Near the head, one reads for all: the pages are shared, and filtered from memory.
+    /// Near the head, one reads for all: the pages are shared, and filtered from memory. Those
+    /// that follow are left in `ahead`, to be looked at first the next time.
     pub(crate) fn page(
         &self,
         next: Position,
         head: Position,
         filter: &EventFilter,
+        ahead: &mut VecDeque<Recent>,
     ) -> Result<Arc<Page>, ReadError> {
-        let to = match self.recent.find(next) {
+        while let Some(recent) = ahead.pop_front() {
+            if recent.from <= next && next < recent.page.next() {
+                return select(&recent, next, filter);
+            }
+        }
+        let to = match self.recent.find(next, ahead) {
             Found::Page(recent) => return select(&recent, next, filter),
             Found::Newer if head.since(next) < NEAR_HEAD_EVENTS => {
                 return select(&self.read_for_all(next, head)?, next, filter);
@@ -130,9 +140,9 @@ impl Source {
         if filter.is_all() || head.since(after) > PAGE_EVENTS as u64 {
             return true;
         }
-        let mut next = after.next();
+        let (mut next, mut ahead) = (after.next(), VecDeque::new());
         while next <= head {
-            match self.page(next, head, filter) {
+            match self.page(next, head, filter, &mut ahead) {
                 Ok(page) if page.is_empty() && page.next() > next => next = page.next(),
                 // What fails here fails again, and is told, where the events are read.
                 Ok(_) | Err(_) => return true,
@@ -143,7 +153,7 @@ impl Source {
 
     fn read_for_all(&self, from: Position, head: Position) -> Result<Recent, ReadError> {
         let page = self.log.read(&Read::from(from).to(head).limit(PAGE_EVENTS))?;
-        let recent = Recent { from, page: Arc::new(page) };
+        let recent = Recent::new(from, page);
         self.recent.keep(&recent);
         Ok(recent)
     }
