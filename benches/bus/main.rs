@@ -22,11 +22,14 @@ mod sample;
 
 use sample::Size;
 
+/// What is measured, and the name to pick it by.
+type Part = (&'static str, fn(Size));
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_full = arguments.iter().any(|argument| argument == "--bench");
     let size = if is_full { Size::Full } else { Size::Smoke };
-    let parts: [(&str, fn(Size)); 4] = [
+    let parts: [Part; 4] = [
         ("fan-out", fan_out::run),
         ("idle", idle::run),
         ("latency", latency::run),

@@ -1,3 +1,5 @@
 //! Subscriptions, seen from outside.
 
+mod kill;
 mod model;
+mod stress;

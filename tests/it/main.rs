@@ -1,6 +1,7 @@
 //! Everything that is tested from outside the crates.
 
 mod arbitrary;
+mod bus;
 mod cli;
 mod codec;
 mod commit;

@@ -65,6 +65,13 @@ pub(crate) enum Watched {
     NotYet,
 }
 
+/// Whom a move of the head has woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    Somebody,
+    Nobody,
+}
+
 impl<I: Clone> HeadWatch<I> {
     pub(crate) fn new() -> Self {
         let state = State {
@@ -161,7 +168,11 @@ impl<I: Clone> HeadWatch<I> {
     /// that lie between. For the watcher alone.
     ///
     /// That is asked without the lock; who begins to wait meanwhile is woken in vain.
-    pub(crate) fn advance(&self, head: Position, mut may_be_of_interest: impl FnMut(&I) -> bool) {
+    pub(crate) fn advance(
+        &self,
+        head: Position,
+        mut may_be_of_interest: impl FnMut(&I) -> bool,
+    ) -> Woken {
         let (before, waiting) = {
             let state = self.state();
             let waiting = state.members.iter().filter(|(_, member)| member.waker.is_some());
@@ -188,7 +199,9 @@ impl<I: Clone> HeadWatch<I> {
             }
         }
         drop(state);
+        let outcome = if woken.is_empty() { Woken::Nobody } else { Woken::Somebody };
         woken.into_iter().for_each(Waker::wake);
+        outcome
     }
 
     /// Wakes those whose time has come.

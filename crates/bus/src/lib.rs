@@ -11,6 +11,7 @@ mod handler;
 mod head_watch;
 mod items;
 mod names;
+mod news;
 mod parked;
 mod priority;
 mod recent;

@@ -1,6 +1,7 @@
 //! What all subscribers of a log share: the log, the watch on its head, the newest pages.
 
 use std::{
+    cell::OnceCell,
     collections::VecDeque,
     sync::{
         Arc, Mutex,
@@ -11,8 +12,9 @@ use std::{
 use spacefold_event_core::{EventFilter, EventLog, Page, Position, Read, ReadError};
 
 use crate::{
-    head_watch::HeadWatch,
+    head_watch::{HeadWatch, Woken},
     names::Names,
+    news::News,
     recent::{Found, Recent, RecentPages},
     subscription::WhenBehind,
 };
@@ -90,9 +92,20 @@ impl Source {
     }
 
     /// Tells the subscribers that the durable head has moved. For the watcher alone.
-    pub(crate) fn announce(&self, before: Position, head: Position) {
+    pub(crate) fn announce(&self, before: Position, head: Position) -> Woken {
         self.announced.fetch_max(head.get(), Ordering::Release);
-        self.watch.advance(head, |standing| self.may_hold(before, head, &standing.filter));
+        // Read when somebody waits whose filter has to be looked at.
+        let pages = OnceCell::new();
+        let news = OnceCell::new();
+        self.watch.advance(head, |standing| {
+            if standing.filter.is_all() {
+                return true;
+            }
+            let pages: &Option<Vec<Arc<Page>>> = pages.get_or_init(|| self.new_pages(before, head));
+            pages
+                .as_ref()
+                .is_none_or(|pages| news.get_or_init(|| News::of(pages)).concern(&standing.filter))
+        })
     }
 
     /// Ends every subscription.
@@ -134,21 +147,23 @@ impl Source {
         self.log.read(&read).map(Arc::new)
     }
 
-    /// Whether an event that passes `filter` stands behind `after` up to the head; yes when that
-    /// is not to be had cheaply.
-    fn may_hold(&self, after: Position, head: Position, filter: &EventFilter) -> bool {
-        if filter.is_all() || head.since(after) > PAGE_EVENTS as u64 {
-            return true;
+    /// The events behind `after` up to the head; `None` when they are too many to be looked at for
+    /// others, or cannot be read. What fails here is told where the events are read.
+    fn new_pages(&self, after: Position, head: Position) -> Option<Vec<Arc<Page>>> {
+        if head.since(after) > PAGE_EVENTS as u64 {
+            return None;
         }
-        let (mut next, mut ahead) = (after.next(), VecDeque::new());
+        let all = EventFilter::all();
+        let (mut next, mut ahead, mut pages) = (after.next(), VecDeque::new(), Vec::new());
         while next <= head {
-            match self.page(next, head, filter, &mut ahead) {
-                Ok(page) if page.is_empty() && page.next() > next => next = page.next(),
-                // What fails here fails again, and is told, where the events are read.
-                Ok(_) | Err(_) => return true,
+            let page = self.page(next, head, &all, &mut ahead).ok()?;
+            if page.next() <= next {
+                return None;
             }
+            next = page.next();
+            pages.push(page);
         }
-        false
+        Some(pages)
     }
 
     fn read_for_all(&self, from: Position, head: Position) -> Result<Recent, ReadError> {

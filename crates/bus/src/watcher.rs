@@ -8,10 +8,13 @@ use std::{
 
 use spacefold_event_core::{ReadError, StorageError};
 
-use crate::source::Source;
+use crate::{head_watch::Woken, source::Source};
 
 /// How long one wait for new events lasts; the end of the log ends it at once.
 const WAIT: Duration = Duration::from_secs(1);
+/// How long the watcher rests when events come faster than this and concern nobody who waits: so
+/// that the writer need not wake it for each.
+const LINGER: Duration = Duration::from_micros(200);
 /// How long the watcher rests after the log could not be followed.
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(200);
 
@@ -35,9 +38,14 @@ struct Watcher {
 impl Watcher {
     fn run(mut self) {
         while self.source.watch.is_still_watched() {
-            let before = self.source.watch.head();
+            let (before, begun) = (self.source.watch.head(), Instant::now());
             match self.source.log.wait_durable(before.next(), WAIT) {
-                Ok(head) if head > before => self.source.announce(before, head),
+                Ok(head) if head > before => {
+                    let came_soon = begun.elapsed() < LINGER;
+                    if self.source.announce(before, head) == Woken::Nobody && came_soon {
+                        thread::park_timeout(LINGER);
+                    }
+                }
                 Ok(_) => {}
                 Err(ReadError::Closed) => return,
                 Err(error) => {
