@@ -15,7 +15,10 @@ use spacefold::{
     Position, Priority, RecordedEvent, RetryPolicy, SpaceEvent, Spacefold, Subscription,
 };
 
-use crate::arbitrary::one_of_each;
+use crate::{
+    arbitrary::one_of_each,
+    support::{cli, run},
+};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -219,4 +222,27 @@ fn states_and_what_follows_them_come_in_one_call() {
     assert_eq!(events.take(2).collect::<Vec<_>>(), [5, 6]);
     let all = spaces.snapshot_and_subscribe(Subscription::from_start()).unwrap();
     assert_eq!((all.position, all.snapshots.len()), (Position::new(6), 4));
+}
+
+#[test]
+fn info_lists_durable_subscriptions_with_lag_and_what_is_parked() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let spaces = Spacefold::open(&data).unwrap();
+    let begin = Subscription::from_start();
+    spaces.append([SpaceEvent::space_activated("a")], AppendCondition::none()).unwrap();
+    let options = BusOptions::new().retry(RetryPolicy::NEVER);
+    let bus = EventBus::durable(spaces.feed(), "mailer", &begin, options).unwrap();
+    bus.register(Handler::new(|_| Err::<(), _>("no network")).named("mail")).unwrap();
+    bus.start().unwrap();
+    assert_eq!(bus.wait_handled(Position::new(1), LONG), Position::new(1));
+    bus.close();
+    spaces.append([SpaceEvent::space_activated("a")], AppendCondition::none()).unwrap();
+    spaces.close().unwrap();
+    let printed = run(cli(&data).args(["info", "--json"])).succeeded();
+    let info: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let expected = serde_json::json!([{"name": "mailer", "position": 1, "lag": 1, "parked": 1}]);
+    assert_eq!(info["subscriptions"], expected);
+    let shown = run(cli(&data).arg("info")).succeeded();
+    assert!(shown.contains("position 1, 1 behind, 1 parked"), "{shown}");
 }

@@ -40,7 +40,7 @@ pub use self::{
 ///
 /// For each event, handlers run one after the other, by priority, then in the order in which they
 /// were registered. A handler that fails or panics is in nobody's way: the others run, then it is
-/// tried again as its [`RetryPolicy`] says, and at last the event is parked for it, to be retried
+/// tried again as its [`RetryPolicy`](crate::RetryPolicy) says, and at last the event is parked for it, to be retried
 /// or discarded by hand. A handler may publish, append, register, remove and subscribe.
 ///
 /// What a log commits is handled by threads of the bus, after it has become durable, never by the
