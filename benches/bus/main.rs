@@ -15,10 +15,10 @@
 
 mod catch_up;
 mod fan_out;
-mod idle;
 mod latency;
 mod paced_log;
 mod sample;
+mod writer;
 
 use sample::Size;
 
@@ -31,7 +31,7 @@ fn main() {
     let size = if is_full { Size::Full } else { Size::Smoke };
     let parts: [Part; 4] = [
         ("fan-out", fan_out::run),
-        ("idle", idle::run),
+        ("writer", writer::run),
         ("latency", latency::run),
         ("catch-up", catch_up::run),
     ];
