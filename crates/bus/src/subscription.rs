@@ -155,8 +155,8 @@ impl Subscription {
         self
     }
 
-    /// How many events a subscriber that was caught up may be behind before it counts as lagging:
-    /// 65,536 unless told otherwise.
+    /// How many events a subscriber that was caught up may be behind the durable head, whether they
+    /// pass the filter or not, before it counts as lagging: 65,536 unless told otherwise.
     #[must_use]
     pub const fn lagging_after(mut self, events: u64) -> Self {
         self.lagging_after = events;

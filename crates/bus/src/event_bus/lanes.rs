@@ -10,9 +10,9 @@ use std::{
 };
 
 use rustc_hash::FxHasher;
-use spacefold_event_core::{Page, Position, ReadError, RecordedEvent, StorageError};
+use spacefold_event_core::{Envelope, Page, Position, ReadError, RecordedEvent, StorageError};
 
-use super::dispatcher::{Dispatcher, Interrupted};
+use super::dispatcher::Dispatcher;
 use crate::{
     delivery::{Delivery, ReceiveError, SubscribeError},
     durable::Place,
@@ -111,10 +111,7 @@ impl Lane {
     fn run(mut self) {
         loop {
             let position = match self.subscriber.recv() {
-                Ok(Delivery::Events(page)) => match self.deliver(&page) {
-                    Ok(()) => page.next().previous(),
-                    Err(Interrupted) => return,
-                },
+                Ok(Delivery::Events(page)) => self.deliver(&page),
                 Ok(Delivery::CaughtUp { position }) => position,
                 Ok(_) => continue,
                 Err(ReceiveError::Closed) => return,
@@ -126,35 +123,46 @@ impl Lane {
                 }
             };
             self.progress.set(self.number, position);
+            if self.dispatcher.stop.is_stopped() {
+                return;
+            }
         }
     }
 
-    /// Handles the events of a page that fall to this lane.
-    fn deliver(&self, page: &Page) -> Result<(), Interrupted> {
+    /// Handles the events of a page that fall to this lane; answers how far that went, which is the
+    /// end of the page unless the bus is closed.
+    fn deliver(&self, page: &Page) -> Position {
         for envelope in page.envelopes() {
-            if self.dispatcher.stop.is_stopped() {
-                return Err(Interrupted);
-            }
+            let position = envelope.position;
             let is_wanted = self.dispatcher.history.is_kept()
                 || self.dispatcher.registry.handlers().want(envelope.event_type);
             if !is_wanted || self.lane_of(envelope.space_id) != self.number {
                 continue;
             }
-            let position = envelope.position;
-            let event = loop {
-                match envelope.decode() {
-                    Ok(event) => break event.to_owned_event(),
-                    // Passing over it would lose it without a word: the lane stands still.
-                    Err(cause) => {
-                        if !self.rest(&ReadError::Corrupt { position, cause }) {
-                            return Err(Interrupted);
-                        }
-                    }
-                }
+            let Some(event) = self.decode(envelope) else {
+                return position.previous();
             };
-            self.dispatcher.deliver(&Arc::<RecordedEvent>::new(event))?;
+            let is_done = !self.dispatcher.stop.is_stopped()
+                && self.dispatcher.deliver(&Arc::new(event)).is_ok();
+            if !is_done {
+                return position.previous();
+            }
         }
-        Ok(())
+        page.next().previous()
+    }
+
+    /// Decodes an event. Where that fails the lane stands still, since passing over the event would
+    /// lose it without a word; `None` when the bus is closed meanwhile.
+    fn decode(&self, envelope: Envelope<'_>) -> Option<RecordedEvent> {
+        loop {
+            let cause = match envelope.decode() {
+                Ok(event) => return Some(event.to_owned_event()),
+                Err(cause) => cause,
+            };
+            if !self.rest(&ReadError::Corrupt { position: envelope.position, cause }) {
+                return None;
+            }
+        }
     }
 
     fn lane_of(&self, space_id: &str) -> usize {

@@ -382,10 +382,9 @@ fn a_durable_bus_that_is_closed_while_a_handler_is_to_be_retried_has_the_event_a
         _ => Ok(()),
     });
     bus.register(failing.named("mail").retry(RetryPolicy::new(9, LONG))).unwrap();
+    // All three come in one page; the first is not handled again.
+    activate(&*log, &["a", "a", "a"]);
     bus.start().unwrap();
-    activate(&*log, &["a"]);
-    assert_eq!(bus.wait_handled(Position::new(1), LONG), Position::new(1));
-    activate(&*log, &["a", "a"]);
     assert_eq!(has_failed.recv().unwrap(), Position::new(2));
     bus.close();
     drop(bus);

@@ -121,6 +121,31 @@ fn a_stream_gives_the_same_and_ends_when_it_is_closed() {
 }
 
 #[test]
+fn a_stream_is_woken_for_its_heartbeat() {
+    let (_log, feed) = feed_of(&["a"]);
+    let subscription = Subscription::from_now().heartbeat(Duration::from_millis(1));
+    let mut subscriber = feed.subscribe(subscription).unwrap();
+    let woken = Arc::new(Woken::default());
+    let waker = woken.waker();
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match Pin::new(&mut subscriber).poll_next(&mut context) {
+            Poll::Ready(Some(Ok(Delivery::Heartbeat { position }))) => {
+                assert_eq!(position, Position::new(1));
+                return;
+            }
+            Poll::Ready(Some(Ok(Delivery::CaughtUp { .. }))) => {}
+            Poll::Ready(other) => panic!("{other:?}"),
+            Poll::Pending => {
+                while !woken.was_woken() {
+                    thread::yield_now();
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn closing_wakes_whoever_waits() {
     let (_log, feed) = feed_of(&[]);
     let closed_alone = feed.subscribe(Subscription::from_now()).unwrap();
