@@ -74,23 +74,41 @@ fn receive_all(watch: &Watch, member: MemberId, interest: Interest) {
     watch.leave(member);
 }
 
+/// Waits for ever, unless it is closed.
+fn wait_to_be_closed(watch: &Watch, member: MemberId) {
+    let signal = Arc::new(Signal::new());
+    let waker = Waker::from(Arc::clone(&signal));
+    loop {
+        match watch.poll(member, Position::START, None, &waker) {
+            Poll::Pending => assert!(signal.sleep_until(None)),
+            Poll::Ready(Turn::Closed) => break,
+            Poll::Ready(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Of two subscribers that wait, one is closed from its own side, then both from the log's.
+pub(crate) fn closing_from_either_side() {
+    let watch = Arc::new(Watch::new());
+    let [own, other] = [&[], &[]].map(|interest| {
+        let watch = Arc::clone(&watch);
+        let (member, _) = watch.join(interest);
+        (member, thread::spawn(move || wait_to_be_closed(&watch, member)))
+    });
+    watch.close_member(own.0);
+    own.1.join().unwrap();
+    watch.close();
+    other.1.join().unwrap();
+    assert!(!watch.is_still_watched());
+}
+
 /// A subscriber that waits for ever is closed from its own side and from the log's at once.
 pub(crate) fn closing_from_both_sides() {
     let watch = Arc::new(Watch::new());
     let (member, _) = watch.join(&[]);
     let subscriber = {
         let watch = Arc::clone(&watch);
-        thread::spawn(move || {
-            let signal = Arc::new(Signal::new());
-            let waker = Waker::from(Arc::clone(&signal));
-            loop {
-                match watch.poll(member, Position::START, None, &waker) {
-                    Poll::Pending => assert!(signal.sleep_until(None)),
-                    Poll::Ready(Turn::Closed) => break,
-                    Poll::Ready(other) => panic!("{other:?}"),
-                }
-            }
-        })
+        thread::spawn(move || wait_to_be_closed(&watch, member))
     };
     let closer = {
         let watch = Arc::clone(&watch);

@@ -84,6 +84,11 @@ fn an_event_that_is_passed_over_is_found() {
 }
 
 #[test]
+fn a_subscription_is_closed_from_either_side() {
+    check(bus_scenarios::closing_from_either_side);
+}
+
+#[test]
 fn a_subscription_is_closed_from_both_sides_at_once() {
     check(bus_scenarios::closing_from_both_sides);
 }
