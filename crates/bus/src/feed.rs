@@ -28,6 +28,9 @@ use crate::{
 /// writer of the log wakes that thread alone. Subscribers at the head share the pages they are
 /// given. One whose filter none of the new events passes is not woken at all.
 ///
+/// That thread ends within a second after the last subscriber has gone, and holds the log until then:
+/// close a log that others wait for, rather than drop it.
+///
 /// # Examples
 /// See [`Subscriber`] and [`DurableSubscriber`].
 #[derive(Clone)]

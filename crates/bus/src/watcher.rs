@@ -19,6 +19,7 @@ const LINGER: Duration = Duration::from_micros(200);
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(200);
 
 /// Starts following the log; the thread ends when nobody subscribes any more or the log is closed.
+/// Where no thread can be started every subscription ends, so that nobody relies on one.
 pub(crate) fn start(source: &Arc<Source>) -> Result<(), StorageError> {
     let watcher = Watcher { source: Arc::clone(source), is_relieved: false };
     let spawned =
