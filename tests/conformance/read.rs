@@ -13,7 +13,11 @@ fn sixty(factory: &impl LogFactory) -> Box<dyn EventLog> {
         .map(|n| match n % 3 {
             0 => set("a", "n", n),
             1 => SpaceEvent::document_added("b", format!("d{}", n % 4), "/p"),
-            _ => SpaceEvent::space_activated("c"),
+            _ => SpaceEvent::space_activated("c").with_source(format!("source-{}", n % 4)),
+        })
+        .map(|event| match event.event_type() {
+            EventType::VariableSet => event.with_correlation_id("settings"),
+            _ => event,
         })
         .collect();
     let mut rest = &events[..];
@@ -84,6 +88,11 @@ pub fn reads_what_a_filter_selects(factory: &impl LogFactory) {
         EventFilter::all().document("nothing"),
         EventFilter::all().types([EventType::DocumentAdded]).spaces(["b", "c"]).document("d3"),
         EventFilter::all().types([EventType::DocumentAdded]).spaces(["a"]),
+        EventFilter::all().source("source-1"),
+        EventFilter::all().source("source-9"),
+        EventFilter::all().spaces(["c"]).source("source-2"),
+        EventFilter::all().correlation_id("settings"),
+        EventFilter::all().correlation_id("settings").source("source-1"),
     ];
     for filter in filters {
         for limit in [1, 4, 100] {
@@ -98,6 +107,22 @@ pub fn reads_what_a_filter_selects(factory: &impl LogFactory) {
                 selected.into_iter().filter(|position| (13..=43).contains(position)).collect();
             let read = read.starting_at(13).to(Position::new(43));
             assert_eq!(positions(&read_all(&*log, &read)), some, "{filter:?}");
+        }
+        // What was read without the filter gives the same when it is filtered then.
+        let page = log.read(&Read::from(Position::new(3))).unwrap();
+        for from in [1, 3, 4, 20, 60, 61].map(Position::new) {
+            let matching = page.matching(from, &filter).unwrap();
+            let selected = all.iter().filter(|event| {
+                filter.selects(&event.event) && event.position >= from.max(Position::new(3))
+            });
+            let selected: Vec<u64> = selected.map(|event| event.position.get()).collect();
+            assert_eq!(positions(&events_of(&matching)), selected, "{filter:?}");
+            assert_eq!(matching.next(), page.next());
+            let every_other: Vec<u64> = selected.iter().copied().step_by(2).collect();
+            let wanted: Vec<Position> = every_other.iter().copied().map(Position::new).collect();
+            assert_eq!(positions(&events_of(&matching.at_positions(&wanted))), every_other);
+            let twice = matching.matching(from, &filter).unwrap();
+            assert_eq!(positions(&events_of(&twice)), selected, "{filter:?}");
         }
     }
 }

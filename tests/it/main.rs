@@ -1,9 +1,11 @@
 //! Everything that is tested from outside the crates.
 
 mod arbitrary;
+mod bus;
 mod cli;
 mod codec;
 mod commit;
+mod feed;
 mod json;
 mod kill;
 mod logs;

@@ -17,6 +17,8 @@ pub struct EventFilter {
     types: EventTypes,
     spaces: Option<BTreeSet<String>>,
     document_id: Option<String>,
+    source: Option<String>,
+    correlation_id: Option<String>,
 }
 
 impl Default for EventFilter {
@@ -29,7 +31,13 @@ impl EventFilter {
     /// Every event.
     #[must_use]
     pub const fn all() -> Self {
-        Self { types: EventTypes::ALL, spaces: None, document_id: None }
+        Self {
+            types: EventTypes::ALL,
+            spaces: None,
+            document_id: None,
+            source: None,
+            correlation_id: None,
+        }
     }
 
     /// Only events of these types.
@@ -50,6 +58,20 @@ impl EventFilter {
     #[must_use]
     pub fn document(mut self, document_id: impl Into<String>) -> Self {
         self.document_id = Some(document_id.into());
+        self
+    }
+
+    /// Only events of this source.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Only events with this correlation id.
+    #[must_use]
+    pub fn correlation_id(mut self, correlation_id: impl Into<String>) -> Self {
+        self.correlation_id = Some(correlation_id.into());
         self
     }
 
@@ -76,6 +98,8 @@ impl EventFilter {
     pub fn selects(&self, event: &SpaceEvent) -> bool {
         self.types.contains(event.event_type())
             && self.spaces.as_ref().is_none_or(|spaces| spaces.contains(&event.space_id))
+            && passes(self.source.as_deref(), event.source.as_deref())
+            && passes(self.correlation_id.as_deref(), event.correlation_id.as_deref())
             && self.document_id.as_ref().is_none_or(|id| event.payload.names_document(id))
     }
 
@@ -95,7 +119,7 @@ impl EventFilter {
         for (index, (event_type, space)) in rows {
             if self.types.contains(*event_type)
                 && space_passes(space)
-                && self.document_passes(records, index)?
+                && self.rest_passes(records, index)?
             {
                 selected.push(index);
             }
@@ -103,15 +127,30 @@ impl EventFilter {
         Ok(selected)
     }
 
-    fn document_passes(&self, records: &Records, index: usize) -> Result<bool, CorruptRecords> {
-        let Some(document_id) = &self.document_id else {
+    /// Whether a record of a type and space that pass also passes the parts that cost more to
+    /// look at, the payload last.
+    fn rest_passes(&self, records: &Records, index: usize) -> Result<bool, CorruptRecords> {
+        if self.document_id.is_none() && self.source.is_none() && self.correlation_id.is_none() {
             return Ok(true);
-        };
+        }
         let Some(envelope) = records.envelope(index) else {
             return Ok(false);
         };
-        Ok(envelope.decode()?.payload.names_document(document_id))
+        if !passes(self.source.as_deref(), envelope.source)
+            || !passes(self.correlation_id.as_deref(), envelope.correlation_id)
+        {
+            return Ok(false);
+        }
+        match &self.document_id {
+            Some(document_id) => Ok(envelope.decode()?.payload.names_document(document_id)),
+            None => Ok(true),
+        }
     }
+}
+
+/// Whether a label is the one that is wanted, if one is.
+fn passes(wanted: Option<&str>, label: Option<&str>) -> bool {
+    wanted.is_none_or(|wanted| label == Some(wanted))
 }
 
 impl<S: AsRef<str>> Payload<S> {

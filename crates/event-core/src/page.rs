@@ -68,6 +68,49 @@ impl Page {
         Ok(())
     }
 
+    /// The events of the page that stand at `from` or behind and pass `filter`, as a page that
+    /// shares the records and leads on to the same position.
+    ///
+    /// # Errors
+    /// [`CorruptRecords`] when a payload has to be decoded for the filter and does not.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold_event_core::{
+    ///     Append, EventFilter, EventLog, EventType, MemoryLog, Position, Read, SpaceEvent,
+    /// };
+    /// let log = MemoryLog::new();
+    /// let events = [SpaceEvent::space_created("a", "A"), SpaceEvent::space_activated("a")];
+    /// log.append(&Append::new(&events))?;
+    /// let page = log.read(&Read::from(Position::new(1)))?;
+    /// let activated = EventFilter::all().types([EventType::SpaceActivated]);
+    /// assert_eq!(page.matching(Position::new(1), &activated)?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn matching(&self, from: Position, filter: &EventFilter) -> Result<Self, CorruptRecords> {
+        let mut page = Self::empty(from.max(Position::new(1)));
+        for run in &self.runs {
+            let Some(run) = run.matching(from, filter)? else { continue };
+            page.runs.push(run);
+        }
+        page.advance(self.next);
+        Ok(page)
+    }
+
+    /// The events of the page that stand at one of `positions`, which ascend, as a page that shares
+    /// the records and leads on to the same position.
+    #[must_use]
+    pub fn at_positions(&self, positions: &[Position]) -> Self {
+        let runs = self.runs.iter().filter_map(|run| run.at_positions(positions)).collect();
+        Self { runs, next: self.next }
+    }
+
+    /// Bytes that the records of the page hold in memory, about, whether selected or not.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.runs.iter().map(|run| run.records.memory_bytes()).sum()
+    }
+
     /// Says that nothing before `next` is left to be read.
     pub fn advance(&mut self, next: Position) {
         self.next = self.next.max(next);
@@ -107,6 +150,47 @@ impl Page {
 }
 
 impl Selection {
+    /// The selected records that stand at `from` or behind and pass `filter`; `None` when there
+    /// are none.
+    fn matching(
+        &self,
+        from: Position,
+        filter: &EventFilter,
+    ) -> Result<Option<Self>, CorruptRecords> {
+        let first = self.records.first_position();
+        let skipped = usize::try_from(from.since(first)).unwrap_or(usize::MAX);
+        let selected = match &self.selected {
+            Selected::Range { start, end } if filter.is_all() => {
+                Selected::Range { start: (*start).max(skipped).min(*end), end: *end }
+            }
+            Selected::Range { start, end } => {
+                let mut listed = filter.select(&self.records)?;
+                listed.retain(|index| (skipped.max(*start)..*end).contains(index));
+                Selected::Listed(listed)
+            }
+            Selected::Listed(before) => {
+                let mut listed = filter.select(&self.records)?;
+                listed.retain(|index| *index >= skipped && before.binary_search(index).is_ok());
+                Selected::Listed(listed)
+            }
+        };
+        let selection = Self { records: self.records.clone(), selected };
+        Ok((selection.len() > 0).then_some(selection))
+    }
+
+    /// The selected records that stand at one of `positions`; `None` when there are none.
+    fn at_positions(&self, positions: &[Position]) -> Option<Self> {
+        let first = self.records.first_position();
+        let stands = |index: &usize| {
+            let position = u64::try_from(*index).map(|index| first.plus(index));
+            position.is_ok_and(|position| positions.binary_search(&position).is_ok())
+        };
+        let listed: Vec<usize> =
+            (0..self.len()).filter_map(|nth| self.index(nth)).filter(stands).collect();
+        let records = self.records.clone();
+        (!listed.is_empty()).then_some(Self { records, selected: Selected::Listed(listed) })
+    }
+
     fn len(&self) -> usize {
         match &self.selected {
             Selected::Range { start, end } => end - start,

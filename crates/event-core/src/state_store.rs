@@ -37,6 +37,13 @@ pub trait StateStore: Send + Sync {
     /// # Errors
     /// [`StorageError`] when the storage fails.
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError>;
+
+    /// Makes what was put and removed before outlive the process, however that ends. Without it,
+    /// a kill may leave older blobs.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage fails: older blobs may be read after a kill.
+    fn sync(&self) -> Result<(), StorageError>;
 }
 
 /// A [`StateStore`] that keeps its blobs in memory and loses them when it is dropped.
@@ -76,5 +83,9 @@ impl StateStore for MemoryStateStore {
         let blobs = self.blobs();
         let keys = blobs.range(prefix.to_vec()..).map(|(key, _)| key);
         Ok(keys.take_while(|key| key.starts_with(prefix)).cloned().collect())
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        Ok(())
     }
 }

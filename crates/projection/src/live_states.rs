@@ -4,6 +4,7 @@ mod history;
 mod live;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -88,6 +89,31 @@ impl LiveStates {
         self.caught_up(|live, states| {
             let all = live.all(&*states.log, &*states.store)?;
             Ok(snapshots(all, live.position))
+        })
+    }
+
+    /// The states of some spaces, of all when `space_ids` is `None`, at one position, which is the
+    /// durable head; sorted by space id. A space that has had no event is not among them.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Read`] or [`SnapshotError::Storage`].
+    pub fn snapshot_of_spaces(
+        &self,
+        space_ids: Option<&BTreeSet<String>>,
+    ) -> Result<(Position, Vec<Snapshot>), SnapshotError> {
+        self.caught_up(|live, states| {
+            let (log, store) = (&*states.log, &*states.store);
+            let found = match space_ids {
+                None => live.all(log, store)?,
+                Some(space_ids) => {
+                    let mut found = Vec::new();
+                    for space_id in space_ids {
+                        found.extend(live.state(log, store, space_id)?);
+                    }
+                    found
+                }
+            };
+            Ok((live.position, snapshots(found, live.position)))
         })
     }
 

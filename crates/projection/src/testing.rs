@@ -178,6 +178,10 @@ impl StateStore for FailingStore {
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
         self.inner.keys(prefix)
     }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        self.write()
+    }
 }
 
 /// Everything that a store holds.

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use spacefold_bus::Feed;
 use spacefold_event_core::{EventLog, Position, ReadError, StorageError};
 use spacefold_projection::LiveStates;
 use spacefold_store::EmbeddedLog;
@@ -23,13 +24,15 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(crate) log: EmbeddedLog,
     pub(crate) live: LiveStates,
+    pub(crate) feed: Feed,
     pub(crate) closing: AtomicBool,
 }
 
 impl Shared {
     pub(crate) fn new(log: EmbeddedLog) -> Self {
         let live = LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone()));
-        Self { log, live, closing: AtomicBool::new(false) }
+        let feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
+        Self { log, live, feed, closing: AtomicBool::new(false) }
     }
 }
 

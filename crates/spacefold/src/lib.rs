@@ -4,10 +4,10 @@
 //! state of its rendering, syncing and caching. Everything that happens to one is an event in an
 //! ordered, durable log; what a space looks like, now or at any time before, is folded from it.
 //!
-//! [`Spacefold`] is the way in. It puts together three crates that can be used alone:
-//! `spacefold-event-core` (events and the log as a trait), `spacefold-store` (the log on disk) and
-//! `spacefold-projection` (states, snapshots, differences). What one needs of them is re-exported
-//! here.
+//! [`Spacefold`] is the way in. It puts together four crates that can be used alone:
+//! `spacefold-event-core` (events and the log as a trait), `spacefold-store` (the log on disk),
+//! `spacefold-projection` (states, snapshots, differences) and `spacefold-bus` (subscriptions and
+//! handlers). What one needs of them is re-exported here.
 //!
 //! ```
 //! use spacefold::{AppendCondition, Position, Revision, SpaceEvent, Spacefold};
@@ -40,6 +40,7 @@ mod follower;
 mod import;
 mod lines;
 mod options;
+mod snapshot_and_tail;
 mod spacefold;
 
 pub use self::{
@@ -49,7 +50,15 @@ pub use self::{
     },
     lines::{Line, LineReader, LineText},
     options::{Folding, Options},
+    snapshot_and_tail::{SnapshotAndTail, SnapshotAndTailError},
     spacefold::Spacefold,
+};
+pub use spacefold_bus::{
+    AckError, AfterFailure, BusError, BusOptions, Closer, Delivery, DurableSubscriber,
+    DurableSubscription, EventBus, Feed, FeedItem, FeedItems, Handler, HandlerError,
+    HandlerFailure, HandlerId, HandlerOutcome, ParkedEvent, ParkedId, Priority, Published,
+    ReceiveError, RetryPolicy, SubscribeError, Subscriber, SubscriberInfo, Subscription,
+    WhenBehind,
 };
 pub use spacefold_event_core::*;
 pub use spacefold_projection::{

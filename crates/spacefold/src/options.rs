@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use spacefold_bus::BusOptions;
 use spacefold_store::{EmbeddedLog, OpenError, StoreOptions};
 
 use crate::Spacefold;
@@ -40,6 +41,7 @@ pub struct Options {
     missing: Missing,
     folding: Folding,
     store: StoreOptions,
+    bus: BusOptions,
 }
 
 impl Options {
@@ -51,6 +53,7 @@ impl Options {
             missing: Missing::Create,
             folding: Folding::default(),
             store: StoreOptions::default(),
+            bus: BusOptions::default(),
         }
     }
 
@@ -76,6 +79,13 @@ impl Options {
         self
     }
 
+    /// Lets the bus of the store work with these options.
+    #[must_use]
+    pub const fn bus(mut self, options: BusOptions) -> Self {
+        self.bus = options;
+        self
+    }
+
     /// Opens the store.
     ///
     /// # Errors
@@ -85,6 +95,6 @@ impl Options {
             Missing::Create => EmbeddedLog::open_with(&self.path, &self.store)?,
             Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &self.store)?,
         };
-        Spacefold::over(log, self.folding)
+        Spacefold::over(log, self.folding, self.bus.clone())
     }
 }

@@ -1,5 +1,7 @@
 //! The store, opened: events in, states out.
 
+mod subscribing;
+
 use std::{
     fmt,
     io::BufRead,
@@ -10,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use spacefold_bus::{BusOptions, EventBus};
 use spacefold_event_core::{
     Append, AppendCondition, AppendError, EventLog, Position, ReadError, Receipt, Revision,
     SpaceEvent, StorageError, Timestamp,
@@ -36,6 +39,8 @@ pub struct Spacefold {
 }
 
 struct Inner {
+    // Dropped first: its handlers may still use what follows.
+    bus: EventBus,
     shared: Arc<Shared>,
     folding: Mutex<Option<JoinHandle<()>>>,
 }
@@ -58,14 +63,19 @@ impl Spacefold {
         Options::new(path).existing_only().open()
     }
 
-    pub(crate) fn over(log: EmbeddedLog, folding: Folding) -> Result<Self, OpenError> {
+    pub(crate) fn over(
+        log: EmbeddedLog,
+        folding: Folding,
+        bus: BusOptions,
+    ) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::new(log));
         let thread = match folding {
             Folding::Live => Some(follower::follow(Arc::clone(&shared))?),
             Folding::OnDemand => None,
         };
         let folding = Mutex::new(thread);
-        Ok(Self { inner: Arc::new(Inner { shared, folding }) })
+        let bus = EventBus::over(&shared.feed, bus);
+        Ok(Self { inner: Arc::new(Inner { bus, shared, folding }) })
     }
 
     /// The log of the store: everything that [`EventLog`] offers, and what only this one can.
@@ -320,6 +330,9 @@ impl Inner {
             // States are derived: the next opening folds what could not be stored.
             tracing::warn!(%error, "the states of the spaces could not be stored");
         }
+        // Subscribers first, so that no handler waits in one; handlers next, which may append.
+        self.shared.feed.close();
+        self.bus.close();
         let closed = self.shared.log.close();
         let thread = self.folding.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
@@ -348,64 +361,4 @@ impl fmt::Debug for Spacefold {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shared<T: Send + Sync + Clone>(_: &T) {}
-
-    #[test]
-    fn states_are_folded_live_and_found_again_after_reopening() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data");
-        let spaces = Spacefold::open(&path).unwrap();
-        shared(&spaces);
-        let created = SpaceEvent::space_created("handbook", "Handbook");
-        let receipt = spaces.append([created], AppendCondition::none()).unwrap();
-        let timeout = Duration::from_secs(10);
-        let snapshot = spaces.snapshot_after("handbook", receipt.position(), timeout).unwrap();
-        assert_eq!(snapshot.name(), Some("Handbook"));
-        let clone = spaces.clone();
-        spaces.close().unwrap();
-        clone.close().unwrap();
-        assert!(matches!(
-            clone.append([SpaceEvent::space_activated("handbook")], AppendCondition::none()),
-            Err(AppendError::Closed)
-        ));
-        drop((spaces, clone));
-
-        let again = Options::new(&path).folding(Folding::OnDemand).open().unwrap();
-        let positions: Vec<Position> =
-            again.checkpoints().unwrap().iter().map(|checkpoint| checkpoint.position).collect();
-        assert_eq!(positions, [receipt.position()]);
-        assert_eq!(again.snapshot("handbook").unwrap().state_hash(), snapshot.state_hash());
-    }
-
-    #[test]
-    fn a_store_that_is_open_is_not_opened_again_until_it_is_dropped() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data");
-        let spaces = Spacefold::open(&path).unwrap();
-        assert!(matches!(Spacefold::open(&path), Err(OpenError::AlreadyOpen { .. })));
-        drop(spaces);
-        Spacefold::open_existing(&path).unwrap();
-    }
-
-    #[test]
-    fn a_rebuild_finds_what_was_folded_live() {
-        let folder = tempfile::tempdir().unwrap();
-        let spaces = Spacefold::open(folder.path().join("data")).unwrap();
-        let events = [SpaceEvent::space_created("a", "A"), SpaceEvent::space_created("b", "B")];
-        spaces.append(events, AppendCondition::none()).unwrap();
-        spaces.catch_up().unwrap();
-        spaces.save().unwrap();
-        for mode in [RebuildMode::Check, RebuildMode::Replace] {
-            let outcomes = spaces.rebuild(&[], mode).unwrap();
-            assert_eq!(outcomes.len(), 1);
-            assert_eq!(outcomes[0].verdict.name(), "identical");
-            assert_eq!(outcomes[0].events, 2);
-        }
-        assert_eq!(spaces.snapshot_all().unwrap().len(), 2);
-        let unknown = spaces.rebuild(&["nope".to_owned()], RebuildMode::Check);
-        assert!(matches!(unknown, Err(RebuildError::UnknownProjection { .. })));
-    }
-}
+mod tests;

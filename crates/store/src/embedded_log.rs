@@ -366,6 +366,10 @@ impl StateStore for EmbeddedLog {
         let own = |key: Vec<u8>| key.strip_prefix(STATE_PREFIX).map(<[u8]>::to_vec);
         Ok(keys.into_iter().filter_map(own).collect())
     }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        self.blobs("syncing derived state", SledCopy::sync)
+    }
 }
 
 /// What sets the blobs of others apart from the store's own.

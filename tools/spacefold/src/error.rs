@@ -6,7 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use spacefold::{AppendError, OpenError, Position, ReadError, SnapshotError, StorageError};
+use spacefold::{
+    AppendError, OpenError, Position, ReadError, ReceiveError, SnapshotError, StorageError,
+    SubscribeError,
+};
 
 /// The exit codes of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +213,25 @@ impl From<ReadError> for Failure {
             // Only the handler of Ctrl-C closes a store that is being read.
             ReadError::Closed => Self::interrupted(),
             error => Self::new(Status::Failed, &error, "reading the log", VERIFY),
+        }
+    }
+}
+
+impl From<SubscribeError> for Failure {
+    fn from(error: SubscribeError) -> Self {
+        match error {
+            SubscribeError::BeyondHead { asked, head } => Self::beyond_head(asked, head),
+            SubscribeError::Read(error) => error.into(),
+            error => Self::new(Status::Failed, &error, "subscribing to events", VERIFY),
+        }
+    }
+}
+
+impl From<ReceiveError> for Failure {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Read(error) => error.into(),
+            _ => Self::interrupted(),
         }
     }
 }

@@ -3,7 +3,10 @@
 use std::{io::BufReader, path::PathBuf, time::Instant};
 
 use flate2::bufread::MultiGzDecoder;
-use spacefold::{Folding, ImportOptions, Position, RebuildMode, Snapshot, Spacefold};
+use spacefold::{
+    AppendCondition, Delivery, Folding, ImportOptions, Position, RebuildMode, Snapshot, SpaceEvent,
+    Spacefold, Subscription,
+};
 
 use crate::{
     error::{Failure, Status},
@@ -48,6 +51,7 @@ impl Tour<'_> {
         let largest = self.snapshot(store)?;
         let middle = self.travel(store, &largest, head)?;
         self.diff(store, largest.space_id(), middle, head)?;
+        self.subscribe(store, largest.space_id())?;
         self.rebuild(store)
     }
 
@@ -158,6 +162,42 @@ impl Tour<'_> {
             let cut: String = json.chars().take(110).collect();
             let dots = if cut.len() < json.len() { "…" } else { "" };
             self.figure(&format!("{cut}{dots}"))?;
+        }
+        Ok(())
+    }
+
+    /// A subscriber that comes late: all that has happened, then what happens.
+    fn subscribe(&mut self, store: &Spacefold, space_id: &str) -> Result<(), Failure> {
+        self.begin("Subscription: a late subscriber gets the history, then what happens live")?;
+        let mut late = store.subscribe(Subscription::from_start().spaces([space_id]))?;
+        let start = Instant::now();
+        let mut events = 0;
+        let caught_up = loop {
+            match late.recv()? {
+                Delivery::Events(page) => events += count(page.len()),
+                Delivery::CaughtUp { position } => break position,
+                _ => {}
+            }
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        self.figure(&format!(
+            "history: {} events of {space_id:?} in {}; caught up at position {}",
+            grouped(events),
+            shown(seconds),
+            grouped(caught_up.get()),
+        ))?;
+        let event = SpaceEvent::variable_set(space_id, "toured", true);
+        let receipt = store.append([event], AppendCondition::none())?;
+        let start = Instant::now();
+        if let Delivery::Events(page) = late.recv()? {
+            for event in page.envelopes() {
+                self.figure(&format!(
+                    "live: {} at position {}, received {} after it was appended",
+                    event.event_type.name(),
+                    grouped(receipt.position().get()),
+                    shown(start.elapsed().as_secs_f64()),
+                ))?;
+            }
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ struct Printed {
     events_by_type: BTreeMap<&'static str, u64>,
     bytes: Bytes,
     projections: Vec<Projection>,
+    subscriptions: Vec<Subscription>,
     healed: u64,
 }
 
@@ -41,6 +42,16 @@ struct Projection {
     lag: u64,
 }
 
+/// A durable subscription, or a durable bus.
+#[derive(Serialize)]
+struct Subscription {
+    name: String,
+    /// `null` when what is kept does not decode.
+    position: Option<u64>,
+    lag: u64,
+    parked: usize,
+}
+
 pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
     let store = session.open_existing()?;
     let events_by_type = count_types(&store)?;
@@ -50,6 +61,13 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
         version: checkpoint.version,
         position: checkpoint.position.get(),
         lag: info.durable_head.since(checkpoint.position),
+    });
+    let subscriptions = store.feed().durable_subscriptions()?.into_iter();
+    let subscriptions = subscriptions.map(|subscription| Subscription {
+        name: subscription.name,
+        position: subscription.position.map(Position::get),
+        lag: subscription.lag,
+        parked: subscription.parked,
     });
     let printed = Printed {
         format_version: info.format_version,
@@ -63,6 +81,7 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
             sled: info.sled_bytes,
         },
         projections: projections.collect(),
+        subscriptions: subscriptions.collect(),
         healed: info.healed,
         store_id: info.store_id,
     };
@@ -94,6 +113,12 @@ fn print(printed: &Printed, session: &mut Session) -> Result<(), Failure> {
             &format!("projection {name}"),
             format!("version {version}, position {position}, {lag} behind"),
         );
+    }
+    for Subscription { name, position, lag, parked } in &printed.subscriptions {
+        let position = position.map_or_else(|| "unreadable".to_owned(), grouped);
+        let lag = grouped(*lag);
+        let place = format!("position {position}, {lag} behind, {parked} parked");
+        say(&format!("subscription {name}"), place);
     }
     session.output.table(&table)?;
     if !printed.events_by_type.is_empty() {

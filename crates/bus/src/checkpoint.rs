@@ -1,0 +1,143 @@
+//! How far a durable subscription has come, as it is kept in the store.
+//!
+//! Under [`key`]: [`Stored`] in bincode's native encoding, then the BLAKE3 hash of that.
+
+use bincode::{Decode, Encode, config};
+use spacefold_event_core::{EventId, EventLog, Position, Read, ReadError, Timestamp};
+
+/// What the key of every checkpoint begins with.
+pub(crate) const PREFIX: &[u8] = b"subscription/";
+
+const SCHEMA_VERSION: u32 = 1;
+/// Bytes of the result that is kept with a position.
+pub(crate) const MAX_RESULT_BYTES: usize = 1 << 20;
+
+/// A position that was acknowledged, the event there, and the result that was kept with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub(crate) position: Position,
+    /// Tells one log from another; `None` before the first event.
+    pub(crate) event: Option<EventMark>,
+    pub(crate) result: Vec<u8>,
+}
+
+/// An event, and when the log took it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EventMark {
+    id: EventId,
+    recorded_at: Timestamp,
+}
+
+#[derive(Encode, Decode)]
+struct Stored {
+    schema_version: u32,
+    position: u64,
+    event: Option<([u8; EventId::LEN], i64)>,
+    result: Vec<u8>,
+}
+
+/// Where the checkpoint of a subscription is kept.
+pub(crate) fn key(name: &str) -> Vec<u8> {
+    [PREFIX, name.as_bytes()].concat()
+}
+
+/// The name in the key of a checkpoint.
+pub(crate) fn name_of(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(PREFIX)?).ok()
+}
+
+impl Checkpoint {
+    /// The checkpoint at a position of a log.
+    pub(crate) fn at(
+        log: &dyn EventLog,
+        position: Position,
+        result: Vec<u8>,
+    ) -> Result<Self, ReadError> {
+        Ok(Self { position, event: event_at(log, position)?, result })
+    }
+
+    /// Whether it was made on this log: its event stands where it says.
+    pub(crate) fn fits(&self, log: &dyn EventLog) -> Result<bool, ReadError> {
+        Ok(self.position <= log.durable_head() && event_at(log, self.position)? == self.event)
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let event = self.event.map(|mark| (*mark.id.as_bytes(), mark.recorded_at.as_micros()));
+        let (position, result) = (self.position.get(), self.result.clone());
+        seal(&Stored { schema_version: SCHEMA_VERSION, position, event, result })
+    }
+
+    /// The checkpoint from its bytes; `None` when they are damaged or of another version.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let stored: Stored = unseal(bytes)?;
+        let mark = |(id, micros)| {
+            let recorded_at = Timestamp::from_micros(micros)?;
+            Some(EventMark { id: EventId::from_bytes(id), recorded_at })
+        };
+        let event = match stored.event {
+            Some(event) => Some(mark(event)?),
+            None => None,
+        };
+        let position = Position::new(stored.position);
+        (stored.schema_version == SCHEMA_VERSION).then_some(Self {
+            position,
+            event,
+            result: stored.result,
+        })
+    }
+}
+
+fn event_at(log: &dyn EventLog, position: Position) -> Result<Option<EventMark>, ReadError> {
+    if position == Position::START {
+        return Ok(None);
+    }
+    let page = log.read(&Read::from(position).to(position).limit(1))?;
+    let found = page.envelopes().next();
+    Ok(found.map(|event| EventMark { id: event.event_id, recorded_at: event.recorded_at }))
+}
+
+/// A value as bytes that say when they are damaged.
+pub(crate) fn seal(value: &impl Encode) -> Vec<u8> {
+    let mut bytes = bincode::encode_to_vec(value, config::standard())
+        .expect("our own values encode into memory without an error");
+    let checksum = blake3::hash(&bytes);
+    bytes.extend_from_slice(checksum.as_bytes());
+    bytes
+}
+
+/// The value of sealed bytes; `None` when they are damaged.
+pub(crate) fn unseal<T: Decode<()>>(bytes: &[u8]) -> Option<T> {
+    let (body, checksum) = bytes.split_last_chunk::<{ blake3::OUT_LEN }>()?;
+    if blake3::hash(body) != *checksum {
+        return None;
+    }
+    let limited = config::standard().with_limit::<{ 2 * MAX_RESULT_BYTES }>();
+    let (value, used) = bincode::decode_from_slice(body, limited).ok()?;
+    (used == body.len()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_reads_back_and_no_damaged_one_does() {
+        let recorded_at = Timestamp::from_micros(5).unwrap();
+        let event = Some(EventMark { id: EventId::from_bytes([7; 16]), recorded_at });
+        let checkpoint = Checkpoint { position: Position::new(77), event, result: vec![1, 2] };
+        let bytes = checkpoint.encode();
+        assert_eq!(Checkpoint::decode(&bytes), Some(checkpoint));
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Checkpoint::decode(&damaged), None, "bit {bit}");
+        }
+        assert_eq!(Checkpoint::decode(&[]), None);
+    }
+
+    #[test]
+    fn a_key_names_its_subscription() {
+        assert_eq!(name_of(&key("a/b\u{e9}")), Some("a/b\u{e9}"));
+        assert_eq!(name_of(b"other/a"), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! Where a subscriber stands in the log, and what comes next there. Never waits.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use spacefold_event_core::{Page, Position, Read, ReadError, StorageError};
+
+use crate::{
+    coalesce::coalesce,
+    delivery::Delivery,
+    recent::Recent,
+    source::{Source, Standing},
+    subscription::WhenBehind,
+};
+
+pub(crate) struct Cursor {
+    source: Arc<Source>,
+    standing: Arc<Standing>,
+    lagging_after: u64,
+    /// The first position that has not been looked at.
+    next: Position,
+    /// The durable head, as far as it is known here.
+    head: Position,
+    phase: Phase,
+    /// The page behind a marker.
+    queued: Option<Arc<Page>>,
+    /// Pages that others share, from about `next` on.
+    ahead: VecDeque<Recent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reads the history that the subscription begins with.
+    CatchingUp,
+    Live,
+    /// Was live, and has fallen behind.
+    Behind,
+}
+
+/// What one look at the log gives.
+pub(crate) enum Step {
+    Deliver(Delivery),
+    /// Nothing passes the filter, but the cursor has moved.
+    Moved,
+    /// There is nothing behind the cursor.
+    AtHead,
+}
+
+impl Cursor {
+    pub(crate) fn new(
+        source: Arc<Source>,
+        standing: Arc<Standing>,
+        lagging_after: u64,
+        after: Position,
+    ) -> Self {
+        let (next, head) = (after.next(), after);
+        Self {
+            source,
+            standing,
+            lagging_after,
+            next,
+            head,
+            phase: Phase::CatchingUp,
+            queued: None,
+            ahead: VecDeque::new(),
+        }
+    }
+
+    /// Nothing up to here is left to be looked at.
+    pub(crate) fn passed(&self) -> Position {
+        self.next.previous()
+    }
+
+    /// Takes note that nothing up to `passed` passes the filter.
+    pub(crate) fn pass(&mut self, passed: Position) {
+        if passed >= self.next {
+            self.move_to(passed.next());
+        }
+    }
+
+    /// Looks at the log once.
+    pub(crate) fn step(&mut self) -> Result<Step, ReadError> {
+        if let Some(page) = self.queued.take() {
+            return Ok(self.deliver(page));
+        }
+        self.look_at_head();
+        if self.next > self.head {
+            return Ok(self.at_head());
+        }
+        if let Some(step) = self.fall_behind()? {
+            return Ok(step);
+        }
+        let page =
+            self.source.page(self.next, self.head, &self.standing.filter, &mut self.ahead)?;
+        if page.next() <= self.next {
+            return Err(stuck(self.next));
+        }
+        if page.is_empty() {
+            self.move_to(page.next());
+            return Ok(Step::Moved);
+        }
+        if self.phase == Phase::Behind && self.standing.when_behind == WhenBehind::CoalesceDocuments
+        {
+            return self.deliver_coalesced(&page);
+        }
+        Ok(self.deliver(page))
+    }
+
+    fn look_at_head(&mut self) {
+        self.head = self.head.max(self.source.announced());
+        if self.next > self.head {
+            // The watcher may not have got there yet. What was durable before this call is given.
+            self.head = self.head.max(self.source.log.durable_head());
+        }
+    }
+
+    fn at_head(&mut self) -> Step {
+        if self.phase == Phase::Live {
+            return Step::AtHead;
+        }
+        self.phase = Phase::Live;
+        let position = self.passed();
+        tracing::debug!(subscriber = self.standing.name, %position, "caught up");
+        Step::Deliver(Delivery::CaughtUp { position })
+    }
+
+    fn deliver(&mut self, page: Arc<Page>) -> Step {
+        self.move_to(page.next());
+        Step::Deliver(Delivery::Events(page))
+    }
+
+    /// What there is to say when a subscriber that was live is behind by more than it may be.
+    fn fall_behind(&mut self) -> Result<Option<Step>, ReadError> {
+        let position = self.passed();
+        if self.phase != Phase::Live || self.head.since(position) <= self.lagging_after {
+            return Ok(None);
+        }
+        self.head = self.head.max(self.source.log.durable_head());
+        let lag = self.head.since(position);
+        tracing::info!(subscriber = self.standing.name, %position, lag, "a subscriber lags");
+        if self.standing.when_behind == WhenBehind::SkipOldest {
+            return self.skip_oldest().map(Some);
+        }
+        self.phase = Phase::Behind;
+        Ok(Some(Step::Deliver(Delivery::Lagging { position, lag })))
+    }
+
+    /// Moves on to the newest events.
+    fn skip_oldest(&mut self) -> Result<Step, ReadError> {
+        let from = self.next;
+        let kept = self.lagging_after / 2;
+        let to = Position::new(self.head.get().saturating_sub(kept));
+        let events = self.count(from, to)?;
+        self.move_to(to.next());
+        Ok(match events {
+            0 => Step::Moved,
+            events => Step::Deliver(Delivery::Skipped { from, to, events }),
+        })
+    }
+
+    /// How many events of a stretch pass the filter.
+    fn count(&self, from: Position, to: Position) -> Result<u64, ReadError> {
+        if self.standing.filter.is_all() {
+            return Ok(to.next().since(from));
+        }
+        let mut events = 0;
+        let mut next = from;
+        while next <= to {
+            let read = Read::from(next).to(to).matching(self.standing.filter.clone());
+            let page = self.source.log.read(&read)?;
+            if page.next() <= next {
+                return Err(stuck(next));
+            }
+            events += u64::try_from(page.len()).unwrap_or(u64::MAX);
+            next = page.next();
+        }
+        Ok(events)
+    }
+
+    fn deliver_coalesced(&mut self, page: &Page) -> Result<Step, ReadError> {
+        let kept = coalesce(page)?;
+        let events = u64::try_from(page.len() - kept.len()).unwrap_or(u64::MAX);
+        if events == 0 {
+            return Ok(self.deliver(Arc::new(kept)));
+        }
+        let (from, to) = (self.next, page.next().previous());
+        self.queued = Some(Arc::new(kept));
+        Ok(Step::Deliver(Delivery::Skipped { from, to, events }))
+    }
+
+    fn move_to(&mut self, next: Position) {
+        self.next = next;
+        self.standing.move_to(next.previous());
+    }
+}
+
+/// The error of a log that has events up to its durable head, and gives none.
+fn stuck(from: Position) -> ReadError {
+    let doing = format!("reading on at position {from}");
+    StorageError::new(doing, "the log gives no event there, though its head lies beyond").into()
+}

@@ -1,0 +1,299 @@
+//! Subscriptions whose place in the log is kept under a name.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use spacefold_event_core::{Position, ReadError, StateStore, StorageError};
+
+use crate::{
+    checkpoint::{self, Checkpoint, MAX_RESULT_BYTES},
+    delivery::{Delivery, ReceiveError, SubscribeError},
+    names::Owner,
+    source::Source,
+    subscriber::{Closer, Subscriber},
+};
+
+/// A [`Subscriber`] whose place in the log is kept in the store under a name, so that the next one
+/// of that name goes on there.
+///
+/// What was received counts as processed once it is acknowledged: whatever happens before, it is
+/// received again. With [`DurableSubscriber::ack_with`] a result is kept in the same write as the
+/// place, so that each event is in the result exactly once.
+///
+/// # Durability
+/// The place is derived state. A kill can take back acknowledgements made since the last
+/// [`DurableSubscriber::sync`], and the result that was kept with them, but never one without the
+/// other: their events are received again. The loss of the store's derived state, which a damaged
+/// copy can cost, takes back all of them; the subscription then begins anew where its description
+/// says. One that must not miss an event even then begins at the start or behind a fixed position.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use spacefold_bus::{Delivery, Feed, Subscription};
+/// use spacefold_event_core::{Append, EventLog, MemoryLog, Position, SpaceEvent};
+/// let log = Arc::new(MemoryLog::new());
+/// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// let feed = Feed::new(log);
+/// let mut mailer = feed.subscribe_durably("mailer", &Subscription::from_start())?;
+/// while let Delivery::Events(page) = mailer.recv()? {
+///     for event in page.events() {
+///         println!("mail about {}", event?.space_id);
+///     }
+///     mailer.ack(page.next().previous())?;
+/// }
+/// drop(mailer);
+/// let again = feed.subscribe_durably("mailer", &Subscription::from_start())?;
+/// assert_eq!(again.acknowledged(), Position::new(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DurableSubscriber {
+    // Dropped first: the name is free once nothing is received under it any more.
+    subscriber: Subscriber,
+    place: Place,
+}
+
+impl DurableSubscriber {
+    pub(crate) const fn new(subscriber: Subscriber, place: Place) -> Self {
+        Self { subscriber, place }
+    }
+
+    /// Receives what comes next, and waits for it.
+    ///
+    /// # Errors
+    /// As [`Subscriber::recv`].
+    pub fn recv(&mut self) -> Result<Delivery, ReceiveError> {
+        self.subscriber.recv()
+    }
+
+    /// Receives what comes next; `None` when there is nothing to deliver for as long as `timeout`.
+    ///
+    /// # Errors
+    /// As [`Subscriber::recv_timeout`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Delivery>, ReceiveError> {
+        self.subscriber.recv_timeout(timeout)
+    }
+
+    /// Receives what there is already.
+    ///
+    /// # Errors
+    /// As [`Subscriber::try_recv`].
+    pub fn try_recv(&mut self) -> Result<Option<Delivery>, ReceiveError> {
+        self.subscriber.try_recv()
+    }
+
+    /// The subscriber, to be awaited as a stream.
+    pub const fn subscriber(&mut self) -> &mut Subscriber {
+        &mut self.subscriber
+    }
+
+    /// A handle that closes the subscription from elsewhere.
+    #[must_use]
+    pub fn closer(&self) -> Closer {
+        self.subscriber.closer()
+    }
+
+    /// The position up to which everything was received, or did not pass the filter.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.subscriber.position()
+    }
+
+    /// The position that was acknowledged last.
+    #[must_use]
+    pub const fn acknowledged(&self) -> Position {
+        self.place.checkpoint.position
+    }
+
+    /// The result that was kept last; empty when none was.
+    #[must_use]
+    pub fn result(&self) -> &[u8] {
+        &self.place.checkpoint.result
+    }
+
+    /// Acknowledges everything up to `position`: the next subscriber of the name goes on behind
+    /// it. At most up to [`DurableSubscriber::position`]; a position that is acknowledged already
+    /// changes nothing.
+    ///
+    /// # Durability
+    /// It outlives the store being closed, and a kill once [`DurableSubscriber::sync`] was called.
+    ///
+    /// # Errors
+    /// [`AckError`]; what was acknowledged before stays.
+    pub fn ack(&mut self, position: Position) -> Result<(), AckError> {
+        if position <= self.acknowledged() {
+            return Ok(());
+        }
+        self.check_received(position)?;
+        let result = self.place.checkpoint.result.clone();
+        self.place.keep(position, result)
+    }
+
+    /// Acknowledges everything up to `position` and keeps the result of processing it, of at most
+    /// 1 MiB, both or neither: what [`DurableSubscriber::result`] gives after a restart is made of
+    /// exactly the events up to [`DurableSubscriber::acknowledged`].
+    ///
+    /// # Durability
+    /// As [`DurableSubscriber::ack`].
+    ///
+    /// # Errors
+    /// [`AckError`]; place and result of before stay.
+    pub fn ack_with(
+        &mut self,
+        position: Position,
+        result: impl Into<Vec<u8>>,
+    ) -> Result<(), AckError> {
+        let result = result.into();
+        let acknowledged = self.acknowledged();
+        if position < acknowledged {
+            return Err(AckError::Backwards { position, acknowledged });
+        }
+        if result.len() > MAX_RESULT_BYTES {
+            return Err(AckError::ResultTooLong { bytes: result.len(), max: MAX_RESULT_BYTES });
+        }
+        self.check_received(position)?;
+        self.place.keep(position, result)
+    }
+
+    /// Makes all acknowledgements outlive a kill.
+    ///
+    /// # Errors
+    /// [`StorageError`]: a kill may take them back.
+    ///
+    /// # Cost
+    /// One sync of the store's derived state: as much as a durable append.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        self.place.sync()
+    }
+
+    fn check_received(&self, position: Position) -> Result<(), AckError> {
+        let received = self.position();
+        if position > received {
+            return Err(AckError::NotReceived { position, received });
+        }
+        Ok(())
+    }
+}
+
+/// Why an acknowledgement was not kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AckError {
+    /// Nothing is known of what was not received yet.
+    #[error("position {position} was not received yet: received is {received}")]
+    NotReceived {
+        /// The position to be acknowledged.
+        position: Position,
+        /// How far was received.
+        received: Position,
+    },
+    /// A result would be kept that is older than the one that is there.
+    #[error("the result at position {position} is older than the one kept at {acknowledged}")]
+    Backwards {
+        /// The position to be acknowledged.
+        position: Position,
+        /// The position that is acknowledged.
+        acknowledged: Position,
+    },
+    /// The result is past its limit.
+    #[error("the result has {bytes} bytes, allowed are {max}")]
+    ResultTooLong {
+        /// Its bytes.
+        bytes: usize,
+        /// The most that are allowed.
+        max: usize,
+    },
+    /// The event to be acknowledged could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store failed: the old place or the new one is kept.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// The place of one durable subscription, owned.
+pub(crate) struct Place {
+    source: Arc<Source>,
+    store: Arc<dyn StateStore>,
+    owner: Owner,
+    checkpoint: Checkpoint,
+}
+
+impl Place {
+    /// Takes the place of this name, and makes it when there is none; it is kept before anything
+    /// is received.
+    pub(crate) fn take(
+        source: &Arc<Source>,
+        store: &Arc<dyn StateStore>,
+        name: &str,
+        begin: impl FnOnce() -> Result<Position, SubscribeError>,
+    ) -> Result<Self, SubscribeError> {
+        let owner = Owner::of(source, name)?;
+        let unfit = |what| SubscribeError::Unfit { name: name.to_owned(), what };
+        let (source, store) = (Arc::clone(source), Arc::clone(store));
+        let checkpoint = match store.get(&checkpoint::key(name))? {
+            Some(bytes) => {
+                let checkpoint = Checkpoint::decode(&bytes).ok_or(unfit("it does not decode"))?;
+                if !checkpoint.fits(&*source.log)? {
+                    return Err(unfit("the event there is another one, or missing"));
+                }
+                checkpoint
+            }
+            None => {
+                let checkpoint = Checkpoint::at(&*source.log, begin()?, Vec::new())?;
+                store.put(&checkpoint::key(name), &checkpoint.encode())?;
+                store.sync()?;
+                checkpoint
+            }
+        };
+        Ok(Self { source, store, owner, checkpoint })
+    }
+
+    pub(crate) const fn position(&self) -> Position {
+        self.checkpoint.position
+    }
+
+    /// Keeps a position that was processed.
+    pub(crate) fn advance(&mut self, position: Position) -> Result<(), AckError> {
+        if position <= self.position() {
+            return Ok(());
+        }
+        self.keep(position, Vec::new())
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        self.store.sync()
+    }
+
+    fn keep(&mut self, position: Position, result: Vec<u8>) -> Result<(), AckError> {
+        let checkpoint = Checkpoint::at(&*self.source.log, position, result)?;
+        self.store.put(&checkpoint::key(self.owner.name()), &checkpoint.encode())?;
+        self.checkpoint = checkpoint;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place")
+            .field("name", &self.owner.name())
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far a durable subscription has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DurableSubscription {
+    /// Its name.
+    pub name: String,
+    /// The position that was acknowledged last; `None` when what is kept does not decode.
+    pub position: Option<Position>,
+    /// How many events the durable head is ahead of that.
+    pub lag: u64,
+    /// How many of its events are parked.
+    pub parked: usize,
+    /// Whether somebody receives under the name.
+    pub is_owned: bool,
+}

@@ -1,0 +1,59 @@
+//! Why something could not be done with a bus.
+
+use spacefold_event_core::{LimitExceeded, ReadError, StorageError};
+
+use crate::delivery::SubscribeError;
+
+/// Why something could not be done with a bus.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BusError {
+    /// There are as many handlers as there may be.
+    #[error("a bus has at most {max} handlers")]
+    TooManyHandlers {
+        /// The most that there may be.
+        max: usize,
+    },
+    /// Another handler has the name.
+    #[error("another handler has the name {name:?}")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The event is past a limit; no handler was called.
+    #[error("{0}; no handler was called")]
+    Limit(#[from] LimitExceeded),
+    /// Handlers have published too many events while one was being handled; no handler was called.
+    #[error("{max} events wait already for the one that is being handled; no handler was called")]
+    TooManyNested {
+        /// The most that may wait.
+        max: usize,
+    },
+    /// No event is parked under this id.
+    #[error("no event is parked under this id")]
+    NotParked,
+    /// The bus has no handler of the name.
+    #[error("the bus has no handler {name:?}")]
+    UnknownHandler {
+        /// The name.
+        name: String,
+    },
+    /// The handler has failed once more.
+    #[error("the handler failed: {reason}")]
+    HandlerFailed {
+        /// What it answered.
+        reason: String,
+    },
+    /// The bus is closed.
+    #[error("the bus is closed")]
+    Closed,
+    /// What the bus delivers could not be subscribed to.
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+    /// The log could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}

@@ -1,0 +1,39 @@
+//! The events that a bus has handled last.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use spacefold_event_core::RecordedEvent;
+
+/// The newest events, as many as may be kept.
+pub(crate) struct History {
+    max_events: usize,
+    events: Mutex<VecDeque<Arc<RecordedEvent>>>,
+}
+
+impl History {
+    pub(crate) const fn new(max_events: usize) -> Self {
+        Self { max_events, events: Mutex::new(VecDeque::new()) }
+    }
+
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.max_events > 0
+    }
+
+    pub(crate) fn push(&self, event: &Arc<RecordedEvent>) {
+        if !self.is_kept() {
+            return;
+        }
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.len() >= self.max_events {
+            events.pop_front();
+        }
+        events.push_back(Arc::clone(event));
+    }
+
+    pub(crate) fn events(&self) -> Vec<Arc<RecordedEvent>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}

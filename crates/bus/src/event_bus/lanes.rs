@@ -1,0 +1,238 @@
+//! The threads that deliver what the log commits: each pulls from the log on its own and handles
+//! the spaces that fall to it, so that the events of a space stay in order and nothing is queued.
+
+use std::{
+    hash::{Hash, Hasher},
+    num::NonZeroUsize,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle, ThreadId},
+    time::{Duration, Instant},
+};
+
+use rustc_hash::FxHasher;
+use spacefold_event_core::{Envelope, Page, Position, ReadError, RecordedEvent, StorageError};
+
+use super::dispatcher::Dispatcher;
+use crate::{
+    delivery::{Delivery, ReceiveError, SubscribeError},
+    durable::Place,
+    feed::Feed,
+    subscriber::{Closer, Subscriber},
+    subscription::Subscription,
+};
+
+/// How long a lane rests after the log could not be read.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// The running lanes of a bus.
+pub(crate) struct Lanes {
+    progress: Arc<Progress>,
+    closers: Vec<Closer>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// How far the lanes have come.
+pub(crate) struct Progress {
+    positions: Mutex<Vec<Position>>,
+    changed: Condvar,
+    /// Where the slowest one is kept, for a durable bus.
+    place: Option<Mutex<Place>>,
+}
+
+struct Lane {
+    number: usize,
+    of: usize,
+    subscriber: Subscriber,
+    dispatcher: Arc<Dispatcher>,
+    progress: Arc<Progress>,
+}
+
+impl Lanes {
+    /// Starts so many lanes behind a position, which is kept in `place` if there is one.
+    pub(crate) fn start(
+        feed: &Feed,
+        subscription: &Subscription,
+        after: Position,
+        place: Option<Place>,
+        count: NonZeroUsize,
+        dispatcher: &Arc<Dispatcher>,
+    ) -> Result<Self, SubscribeError> {
+        let progress = Arc::new(Progress {
+            positions: Mutex::new(vec![after; count.get()]),
+            changed: Condvar::new(),
+            place: place.map(Mutex::new),
+        });
+        let (closers, threads) = (Vec::new(), Vec::new());
+        let mut lanes = Self { progress, closers, threads };
+        for number in 0..count.get() {
+            let name = format!("{} lane {}", subscription.name, number + 1);
+            let subscriber = feed.subscribe_after(subscription.clone().named(name), after)?;
+            lanes.closers.push(subscriber.closer());
+            let lane = Lane {
+                number,
+                of: count.get(),
+                subscriber,
+                dispatcher: Arc::clone(dispatcher),
+                progress: Arc::clone(&lanes.progress),
+            };
+            let spawned =
+                thread::Builder::new().name("spacefold-bus".to_owned()).spawn(move || lane.run());
+            let thread = spawned
+                .map_err(|error| StorageError::new("starting a thread that delivers", error));
+            match thread {
+                Ok(thread) => lanes.threads.push(thread),
+                Err(error) => {
+                    lanes.close();
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(lanes)
+    }
+
+    pub(crate) const fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Ends the lanes, and waits for them, unless one of them calls this itself.
+    pub(crate) fn close(self) {
+        self.closers.iter().for_each(Closer::close);
+        let own: ThreadId = thread::current().id();
+        for thread in self.threads {
+            if thread.thread().id() != own && thread.join().is_err() {
+                tracing::error!("a thread that delivers events has panicked");
+            }
+        }
+        self.progress.sync();
+    }
+}
+
+impl Lane {
+    fn run(mut self) {
+        loop {
+            let position = match self.subscriber.recv() {
+                Ok(Delivery::Events(page)) => self.deliver(&page),
+                Ok(Delivery::CaughtUp { position }) => position,
+                Ok(_) => continue,
+                Err(ReceiveError::Closed) => return,
+                Err(ReceiveError::Read(error)) => {
+                    if !self.rest(&error) {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            self.progress.set(self.number, position);
+            if self.dispatcher.stop.is_stopped() {
+                return;
+            }
+        }
+    }
+
+    /// Handles the events of a page that fall to this lane; answers how far that went, which is the
+    /// end of the page unless the bus is closed.
+    fn deliver(&self, page: &Page) -> Position {
+        for envelope in page.envelopes() {
+            let position = envelope.position;
+            let is_wanted = self.dispatcher.history.is_kept()
+                || self.dispatcher.registry.handlers().want(envelope.event_type);
+            if !is_wanted || self.lane_of(envelope.space_id) != self.number {
+                continue;
+            }
+            let Some(event) = self.decode(envelope) else {
+                return position.previous();
+            };
+            let is_done = !self.dispatcher.stop.is_stopped()
+                && self.dispatcher.deliver(&Arc::new(event)).is_ok();
+            if !is_done {
+                return position.previous();
+            }
+        }
+        page.next().previous()
+    }
+
+    /// Decodes an event. Where that fails the lane stands still, since passing over the event would
+    /// lose it without a word; `None` when the bus is closed meanwhile.
+    fn decode(&self, envelope: Envelope<'_>) -> Option<RecordedEvent> {
+        loop {
+            let cause = match envelope.decode() {
+                Ok(event) => return Some(event.to_owned_event()),
+                Err(cause) => cause,
+            };
+            if !self.rest(&ReadError::Corrupt { position: envelope.position, cause }) {
+                return None;
+            }
+        }
+    }
+
+    fn lane_of(&self, space_id: &str) -> usize {
+        let mut hasher = FxHasher::default();
+        space_id.hash(&mut hasher);
+        let lanes = u64::try_from(self.of).unwrap_or(1).max(1);
+        usize::try_from(hasher.finish() % lanes).unwrap_or(0)
+    }
+
+    /// Rests after a failure; `false` when the bus is closed.
+    fn rest(&self, error: &ReadError) -> bool {
+        tracing::error!(%error, lane = self.number, "events are not delivered for now");
+        self.dispatcher.stop.rest(REST_AFTER_FAILURE)
+    }
+}
+
+impl Progress {
+    fn positions(&self) -> MutexGuard<'_, Vec<Position>> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The position up to which every lane has handled all.
+    pub(crate) fn position(&self) -> Position {
+        slowest(&self.positions())
+    }
+
+    fn set(&self, lane: usize, position: Position) {
+        let slowest = {
+            let mut positions = self.positions();
+            if let Some(own) = positions.get_mut(lane) {
+                *own = position;
+            }
+            slowest(&positions)
+        };
+        self.changed.notify_all();
+        if let Some(place) = &self.place {
+            let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+            // What is not kept now is kept with a later position, or handled again.
+            if let Err(error) = place.advance(slowest) {
+                tracing::warn!(%error, "the place of the bus is not kept");
+            }
+        }
+    }
+
+    /// Waits until every lane has handled all up to a position, or the time is over; answers how
+    /// far they are.
+    pub(crate) fn wait(&self, position: Position, timeout: Duration) -> Position {
+        let end = Instant::now().checked_add(timeout);
+        let mut positions = self.positions();
+        while slowest(&positions) < position {
+            let left = end.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.changed.wait_timeout(positions, left);
+            (positions, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        slowest(&positions)
+    }
+
+    fn sync(&self) {
+        if let Some(place) = &self.place {
+            let place = place.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(error) = place.sync() {
+                tracing::warn!(%error, "a kill may take back the place of the bus");
+            }
+        }
+    }
+}
+
+fn slowest(positions: &[Position]) -> Position {
+    positions.iter().min().copied().unwrap_or_default()
+}

@@ -1,0 +1,38 @@
+//! Rests that end early when the bus is closed.
+
+use std::{
+    sync::{Condvar, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    is_stopped: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    pub(crate) fn stop(&self) {
+        *self.is_stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        *self.is_stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Rests; `false` when it was stopped.
+    pub(crate) fn rest(&self, wait: Duration) -> bool {
+        let end = Instant::now().checked_add(wait);
+        let mut is_stopped = self.is_stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*is_stopped {
+            let left = end.map_or(wait, |end| end.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return true;
+            }
+            let rested = self.changed.wait_timeout(is_stopped, left);
+            (is_stopped, _) = rested.unwrap_or_else(PoisonError::into_inner);
+        }
+        false
+    }
+}

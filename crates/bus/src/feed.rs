@@ -1,0 +1,253 @@
+//! The events of a log, to be subscribed to.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError},
+};
+
+use spacefold_event_core::{EventLog, MemoryStateStore, Position, StateStore, Timestamp};
+
+use crate::{
+    checkpoint::{self, Checkpoint},
+    delivery::SubscribeError,
+    durable::{DurableSubscriber, DurableSubscription, Place},
+    head_watch::Watched,
+    names::Owner,
+    parked,
+    source::{Source, Standing},
+    subscriber::Subscriber,
+    subscription::{Start, Subscription, WhenBehind},
+    watcher,
+};
+
+/// The events of a log, to be subscribed to by any number of subscribers. Clones are cheap and
+/// share one watch on the log.
+///
+/// # Cost
+/// One thread waits for the durable head, while there are subscribers; whatever their number, the
+/// writer of the log wakes that thread alone. Subscribers at the head share the pages they are
+/// given. One whose filter none of the new events passes is not woken at all.
+///
+/// That thread ends within a second after the last subscriber has gone, and holds the log until then:
+/// close a log that others wait for, rather than drop it.
+///
+/// # Examples
+/// See [`Subscriber`] and [`DurableSubscriber`].
+#[derive(Clone)]
+pub struct Feed {
+    source: Arc<Source>,
+    store: Arc<dyn StateStore>,
+}
+
+/// What is known of an open subscriber.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubscriberInfo {
+    /// The name it was given, or an empty text.
+    pub name: String,
+    /// The position up to which it received everything, or nothing passed its filter.
+    pub position: Position,
+    /// How many events the durable head is ahead of that.
+    pub lag: u64,
+    /// What it gets when it is lagging.
+    pub when_behind: WhenBehind,
+}
+
+impl Feed {
+    /// The events of a log. Durable subscriptions are kept in memory, as long as a clone of the
+    /// feed is there.
+    #[must_use]
+    pub fn new(log: Arc<dyn EventLog>) -> Self {
+        Self::kept_in(log, Arc::new(MemoryStateStore::new()))
+    }
+
+    /// The events of a log, with the places of durable subscriptions kept in `store`. There should
+    /// be one feed for a store: owners of names know of each other in one feed alone.
+    #[must_use]
+    pub fn kept_in(log: Arc<dyn EventLog>, store: Arc<dyn StateStore>) -> Self {
+        Self { source: Arc::new(Source::new(log)), store }
+    }
+
+    /// Opens a subscription.
+    ///
+    /// # Errors
+    /// [`SubscribeError::BeyondHead`], or a failure of the log or of starting the watching thread.
+    pub fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, SubscribeError> {
+        let after = self.begin(&subscription)?;
+        self.subscribe_after(subscription, after)
+    }
+
+    /// Opens the durable subscription `name`: behind what was acknowledged last, or, when there is
+    /// none of the name yet, where `subscription` begins.
+    ///
+    /// # Durability
+    /// A new subscription outlives a kill from when this returns.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; [`SubscribeError::Owned`] while another subscriber has the name.
+    pub fn subscribe_durably(
+        &self,
+        name: &str,
+        subscription: &Subscription,
+    ) -> Result<DurableSubscriber, SubscribeError> {
+        let place = self.take_place(name, subscription)?;
+        let subscription = subscription.clone().named(name);
+        let subscriber = self.subscribe_after(subscription, place.position())?;
+        Ok(DurableSubscriber::new(subscriber, place))
+    }
+
+    /// Every durable subscription, sorted by name.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Storage`].
+    pub fn durable_subscriptions(&self) -> Result<Vec<DurableSubscription>, SubscribeError> {
+        let head = self.source.log.durable_head();
+        let mut found = Vec::new();
+        for key in self.store.keys(checkpoint::PREFIX)? {
+            let (Some(name), Some(bytes)) = (checkpoint::name_of(&key), self.store.get(&key)?)
+            else {
+                continue;
+            };
+            let position = Checkpoint::decode(&bytes).map(|checkpoint| checkpoint.position);
+            let owned = self.source.owned.lock().unwrap_or_else(PoisonError::into_inner);
+            found.push(DurableSubscription {
+                name: name.to_owned(),
+                position,
+                lag: head.since(position.unwrap_or_default()),
+                parked: self.store.keys(&parked::prefix(name))?.len(),
+                is_owned: owned.contains(name),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Moves a durable subscription, so that it goes on behind `after`; forwards too. The result
+    /// that was kept with its place is dropped; what is parked stays.
+    ///
+    /// # Durability
+    /// It outlives a kill from when this returns.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Owned`] while a subscriber has the name, [`SubscribeError::Unknown`],
+    /// [`SubscribeError::BeyondHead`], or a failure to read or write: the old place or the new one
+    /// is kept then.
+    pub fn reset_durable(&self, name: &str, after: Position) -> Result<(), SubscribeError> {
+        let _owner = self.own_existing(name)?;
+        self.check_head(after)?;
+        let checkpoint = Checkpoint::at(&*self.source.log, after, Vec::new())?;
+        self.store.put(&checkpoint::key(name), &checkpoint.encode())?;
+        Ok(self.store.sync()?)
+    }
+
+    /// Removes a durable subscription, with its place, the result that was kept with it, and what
+    /// is parked.
+    ///
+    /// # Durability
+    /// It outlives a kill from when this returns.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Owned`] while a subscriber has the name, [`SubscribeError::Unknown`], or
+    /// a failure to write.
+    pub fn remove_durable(&self, name: &str) -> Result<(), SubscribeError> {
+        let _owner = self.own_existing(name)?;
+        for key in self.store.keys(&parked::prefix(name))? {
+            self.store.remove(&key)?;
+        }
+        self.store.remove(&checkpoint::key(name))?;
+        Ok(self.store.sync()?)
+    }
+
+    /// Every open subscriber of this feed, in the order in which they were opened.
+    #[must_use]
+    pub fn subscribers(&self) -> Vec<SubscriberInfo> {
+        let head = self.source.log.durable_head();
+        let info = |standing: Arc<Standing>| SubscriberInfo {
+            name: standing.name.clone(),
+            position: standing.position(),
+            lag: head.since(standing.position()),
+            when_behind: standing.when_behind,
+        };
+        self.source.watch.interests().into_iter().map(info).collect()
+    }
+
+    /// Closes every subscriber, and the feed for new ones: whoever waits is woken.
+    pub fn close(&self) {
+        self.source.close();
+    }
+
+    pub(crate) fn log(&self) -> &Arc<dyn EventLog> {
+        &self.source.log
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn StateStore> {
+        &self.store
+    }
+
+    pub(crate) fn take_place(
+        &self,
+        name: &str,
+        subscription: &Subscription,
+    ) -> Result<Place, SubscribeError> {
+        Place::take(&self.source, &self.store, name, || self.begin(subscription))
+    }
+
+    pub(crate) fn subscribe_after(
+        &self,
+        subscription: Subscription,
+        after: Position,
+    ) -> Result<Subscriber, SubscribeError> {
+        let standing = Arc::new(Standing::new(
+            subscription.name.clone(),
+            subscription.filter.clone(),
+            subscription.when_behind,
+            after,
+        ));
+        let source = Arc::clone(&self.source);
+        let (member, watched) = self.source.watch.join(Arc::clone(&standing));
+        let subscriber = Subscriber::new(source, standing, member, &subscription, after);
+        if watched == Watched::NotYet {
+            watcher::start(&self.source)?;
+        }
+        Ok(subscriber)
+    }
+
+    /// The position behind which a subscription begins.
+    fn begin(&self, subscription: &Subscription) -> Result<Position, SubscribeError> {
+        match subscription.start {
+            Start::After(position) => {
+                self.check_head(position)?;
+                Ok(position)
+            }
+            Start::Now => Ok(self.source.log.durable_head()),
+            Start::Time(time) => match Timestamp::from_micros(time.as_micros() - 1) {
+                Some(before) => Ok(self.source.log.position_as_of(before)?),
+                None => Ok(Position::START),
+            },
+        }
+    }
+
+    fn check_head(&self, asked: Position) -> Result<(), SubscribeError> {
+        let head = self.source.log.durable_head();
+        if asked > head {
+            return Err(SubscribeError::BeyondHead { asked, head });
+        }
+        Ok(())
+    }
+
+    fn own_existing(&self, name: &str) -> Result<Owner, SubscribeError> {
+        let owner = Owner::of(&self.source, name)?;
+        match self.store.get(&checkpoint::key(name))? {
+            Some(_) => Ok(owner),
+            None => Err(SubscribeError::Unknown { name: name.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Event by event.
+
+use std::vec;
+
+use spacefold_event_core::{Page, ReadError, RecordedEvent};
+
+use crate::{
+    delivery::{Delivery, FeedItem, ReceiveError},
+    subscriber::{Closer, Subscriber},
+};
+
+/// What a [`Subscriber`] receives, one at a time. Waits for what comes; ends when the subscription
+/// is closed, and behind the first error.
+///
+/// Events are decoded a page at a time and own their texts. Where that costs too much, receive
+/// pages and borrow from them.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use spacefold_bus::{Feed, FeedItem, Subscription};
+/// use spacefold_event_core::{Append, EventLog, MemoryLog, SpaceEvent};
+/// let log = Arc::new(MemoryLog::new());
+/// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// let feed = Feed::new(log);
+/// let late = feed.subscribe(Subscription::from_start().spaces(["handbook"]))?;
+/// let mut seen = 0;
+/// for item in late {
+///     match item? {
+///         FeedItem::Event(recorded) => seen = recorded.position.get(),
+///         FeedItem::CaughtUp { .. } => break,
+///         _ => {}
+///     }
+/// }
+/// assert_eq!(seen, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct FeedItems {
+    subscriber: Subscriber,
+    events: vec::IntoIter<Result<RecordedEvent, ReadError>>,
+    has_ended: bool,
+}
+
+impl FeedItems {
+    pub(crate) fn new(subscriber: Subscriber) -> Self {
+        Self { subscriber, events: Vec::new().into_iter(), has_ended: false }
+    }
+
+    /// A handle that closes the subscription from elsewhere.
+    #[must_use]
+    pub fn closer(&self) -> Closer {
+        self.subscriber.closer()
+    }
+}
+
+impl Iterator for FeedItems {
+    type Item = Result<FeedItem, ReceiveError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.has_ended {
+            let item = match self.events.next() {
+                Some(event) => event.map(|event| FeedItem::Event(Box::new(event))),
+                None => match self.subscriber.recv() {
+                    Ok(Delivery::Events(page)) => {
+                        self.events = owned(&page).into_iter();
+                        continue;
+                    }
+                    Ok(delivery) => Ok(marker(delivery)?),
+                    Err(ReceiveError::Closed) => Err(ReadError::Closed),
+                    Err(ReceiveError::Read(error)) => Err(error),
+                },
+            };
+            self.has_ended = item.is_err();
+            return match item.map_err(ReceiveError::from) {
+                Err(ReceiveError::Closed) => None,
+                item => Some(item),
+            };
+        }
+        None
+    }
+}
+
+fn owned(page: &Page) -> Vec<Result<RecordedEvent, ReadError>> {
+    let events = page.envelopes().map(|envelope| {
+        let position = envelope.position;
+        let event = envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
+        Ok(event.to_owned_event())
+    });
+    events.collect()
+}
+
+/// The item of a delivery; `None` of a page.
+fn marker(delivery: Delivery) -> Option<FeedItem> {
+    match delivery {
+        Delivery::Events(_) => None,
+        Delivery::CaughtUp { position } => Some(FeedItem::CaughtUp { position }),
+        Delivery::Lagging { position, lag } => Some(FeedItem::Lagging { position, lag }),
+        Delivery::Skipped { from, to, events } => Some(FeedItem::Skipped { from, to, events }),
+        Delivery::Heartbeat { position } => Some(FeedItem::Heartbeat { position }),
+    }
+}

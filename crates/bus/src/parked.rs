@@ -1,0 +1,253 @@
+//! Events that a handler could not process, set aside.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bincode::{Decode, Encode};
+use spacefold_event_core::{EventId, EventType, Position, RecordedEvent, StateStore, StorageError};
+
+use crate::checkpoint::{seal, unseal};
+
+/// How many events are parked at the most.
+pub(crate) const MAX_PARKED_EVENTS: usize = 10_000;
+/// Bytes of a reason that are kept.
+const MAX_REASON_BYTES: usize = 1_024;
+
+const SCHEMA_VERSION: u32 = 1;
+
+/// What the key of every parked event of a subscription begins with. The length keeps names apart
+/// of which one begins with the other.
+pub(crate) fn prefix(name: &str) -> Vec<u8> {
+    [b"parked/", &name.len().to_be_bytes()[..], name.as_bytes()].concat()
+}
+
+/// Names a parked event of a bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParkedId(u64);
+
+/// An event that a handler could not process, however often it was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParkedEvent {
+    /// What to retry or discard it by.
+    pub id: ParkedId,
+    /// The name of the handler.
+    pub handler: String,
+    /// Where the event stands; 0 when it is not stored.
+    pub position: Position,
+    /// The id of the event.
+    pub event_id: EventId,
+    /// What kind of thing happened.
+    pub event_type: EventType,
+    /// The space it happened to.
+    pub space_id: String,
+    /// How often the handler was tried.
+    pub attempts: u32,
+    /// What it answered last, the first 1,024 bytes.
+    pub reason: String,
+}
+
+#[derive(Encode, Decode)]
+struct Stored {
+    schema_version: u32,
+    handler: String,
+    position: u64,
+    event_id: [u8; EventId::LEN],
+    event_type: u8,
+    space_id: String,
+    attempts: u32,
+    reason: String,
+}
+
+/// The parked events of a bus; those of a durable one are in the store too.
+pub(crate) struct Parked {
+    state: Mutex<State>,
+    kept: Option<Kept>,
+}
+
+/// Where parked events are kept between runs.
+struct Kept {
+    store: Arc<dyn StateStore>,
+    name: String,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<ParkedId, Entry>,
+    last_id: u64,
+}
+
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) parked: ParkedEvent,
+    /// The event, when no log has it.
+    pub(crate) event: Option<Arc<RecordedEvent>>,
+}
+
+/// Why an event was not parked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ParkError {
+    #[error("{MAX_PARKED_EVENTS} events are parked already")]
+    Full,
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Parked {
+    pub(crate) fn in_memory() -> Self {
+        Self { state: Mutex::default(), kept: None }
+    }
+
+    /// The parked events of a durable subscription, as they were left.
+    pub(crate) fn kept_in(store: &Arc<dyn StateStore>, name: &str) -> Result<Self, StorageError> {
+        let mut state = State::default();
+        for key in store.keys(&prefix(name))? {
+            let Some(id) = key.strip_prefix(&prefix(name)[..]).and_then(|id| id.try_into().ok())
+            else {
+                continue;
+            };
+            let id = u64::from_be_bytes(id);
+            state.last_id = state.last_id.max(id);
+            let bytes = store.get(&key)?;
+            match bytes.as_deref().and_then(|bytes| decode(ParkedId(id), bytes)) {
+                Some(parked) => drop(state.entries.insert(parked.id, Entry::stored(parked))),
+                None => tracing::error!(name, id, "a parked event does not decode"),
+            }
+        }
+        let kept = Some(Kept { store: Arc::clone(store), name: name.to_owned() });
+        Ok(Self { state: Mutex::new(state), kept })
+    }
+
+    /// Whether what is parked outlives the bus.
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn list(&self) -> Vec<ParkedEvent> {
+        self.state().entries.values().map(|entry| entry.parked.clone()).collect()
+    }
+
+    /// Sets an event aside. In memory the oldest one goes when there are too many; what is kept in
+    /// a store is never dropped so.
+    pub(crate) fn park(
+        &self,
+        handler: &str,
+        event: &Arc<RecordedEvent>,
+        attempts: u32,
+        reason: &str,
+    ) -> Result<(), ParkError> {
+        let mut state = self.state();
+        if state.entries.len() >= MAX_PARKED_EVENTS {
+            if self.kept.is_some() {
+                return Err(ParkError::Full);
+            }
+            if let Some((_, oldest)) = state.entries.pop_first() {
+                let ParkedEvent { handler, event_id, .. } = oldest.parked;
+                tracing::error!(handler, %event_id, "too many events are parked: the oldest goes");
+            }
+        }
+        let parked = ParkedEvent {
+            id: ParkedId(state.last_id + 1),
+            handler: handler.to_owned(),
+            position: event.position,
+            event_id: event.event.event_id,
+            event_type: event.event.event_type(),
+            space_id: event.event.space_id.clone(),
+            attempts,
+            reason: cut(reason),
+        };
+        self.put(&parked)?;
+        state.last_id += 1;
+        let event = (event.position == Position::START).then(|| Arc::clone(event));
+        state.entries.insert(parked.id, Entry { parked, event });
+        Ok(())
+    }
+
+    /// Takes one out to be tried again, so that nobody else does; it stays in the store.
+    pub(crate) fn take(&self, id: ParkedId) -> Option<Entry> {
+        self.state().entries.remove(&id)
+    }
+
+    /// Puts one back that was tried in vain.
+    pub(crate) fn put_back(&self, mut entry: Entry, reason: Option<&str>) {
+        if let Some(reason) = reason {
+            entry.parked.attempts = entry.parked.attempts.saturating_add(1);
+            entry.parked.reason = cut(reason);
+            if let Err(error) = self.put(&entry.parked) {
+                tracing::warn!(%error, "a parked event keeps the reason it had");
+            }
+        }
+        self.state().entries.insert(entry.parked.id, entry);
+    }
+
+    /// Forgets one that was taken out.
+    pub(crate) fn forget(&self, id: ParkedId) -> Result<(), StorageError> {
+        match &self.kept {
+            Some(kept) => kept.store.remove(&kept.key(id)),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps one between runs, if its event can be read again.
+    fn put(&self, parked: &ParkedEvent) -> Result<(), StorageError> {
+        match &self.kept {
+            Some(kept) if parked.position > Position::START => {
+                kept.store.put(&kept.key(parked.id), &encode(parked))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Kept {
+    fn key(&self, id: ParkedId) -> Vec<u8> {
+        [&prefix(&self.name)[..], &id.0.to_be_bytes()].concat()
+    }
+}
+
+impl Entry {
+    const fn stored(parked: ParkedEvent) -> Self {
+        Self { parked, event: None }
+    }
+}
+
+fn encode(parked: &ParkedEvent) -> Vec<u8> {
+    seal(&Stored {
+        schema_version: SCHEMA_VERSION,
+        handler: parked.handler.clone(),
+        position: parked.position.get(),
+        event_id: *parked.event_id.as_bytes(),
+        event_type: parked.event_type.code(),
+        space_id: parked.space_id.clone(),
+        attempts: parked.attempts,
+        reason: parked.reason.clone(),
+    })
+}
+
+fn decode(id: ParkedId, bytes: &[u8]) -> Option<ParkedEvent> {
+    let stored: Stored = unseal(bytes)?;
+    (stored.schema_version == SCHEMA_VERSION).then_some(ParkedEvent {
+        id,
+        handler: stored.handler,
+        position: Position::new(stored.position),
+        event_id: EventId::from_bytes(stored.event_id),
+        event_type: EventType::from_code(stored.event_type)?,
+        space_id: stored.space_id,
+        attempts: stored.attempts,
+        reason: stored.reason,
+    })
+}
+
+fn cut(reason: &str) -> String {
+    let mut end = reason.len().min(MAX_REASON_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason.get(..end).unwrap_or_default().to_owned()
+}

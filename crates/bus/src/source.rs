@@ -1,0 +1,184 @@
+//! What all subscribers of a log share: the log, the watch on its head, the newest pages.
+
+use std::{
+    cell::OnceCell,
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use spacefold_event_core::{EventFilter, EventLog, Page, Position, Read, ReadError};
+
+use crate::{
+    head_watch::{HeadWatch, Woken},
+    names::Names,
+    news::News,
+    recent::{Found, Recent, RecentPages},
+    subscription::WhenBehind,
+};
+
+/// How many events a page holds at the most.
+const PAGE_EVENTS: usize = 4_096;
+/// So many events behind the head, a subscriber reads its own pages, with its filter.
+const NEAR_HEAD_EVENTS: u64 = 4 * PAGE_EVENTS as u64;
+
+pub(crate) struct Source {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) watch: HeadWatch<Arc<Standing>>,
+    /// The durable subscriptions that somebody owns.
+    pub(crate) owned: Mutex<Names>,
+    recent: RecentPages,
+    /// What the watch has as its head and as its end, to be looked at without its lock.
+    announced: AtomicU64,
+    is_closed: AtomicBool,
+}
+
+/// What others can see of a subscriber.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) name: String,
+    pub(crate) filter: EventFilter,
+    pub(crate) when_behind: WhenBehind,
+    position: AtomicU64,
+    is_closed: AtomicBool,
+}
+
+impl Standing {
+    pub(crate) fn new(
+        name: String,
+        filter: EventFilter,
+        when_behind: WhenBehind,
+        position: Position,
+    ) -> Self {
+        let position = AtomicU64::new(position.get());
+        Self { name, filter, when_behind, position, is_closed: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// How far it has come.
+    pub(crate) fn position(&self) -> Position {
+        Position::new(self.position.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn move_to(&self, position: Position) {
+        self.position.store(position.get(), Ordering::Relaxed);
+    }
+}
+
+impl Source {
+    pub(crate) fn new(log: Arc<dyn EventLog>) -> Self {
+        Self {
+            log,
+            watch: HeadWatch::new(),
+            owned: Mutex::default(),
+            recent: RecentPages::default(),
+            announced: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The durable head as it was announced last.
+    pub(crate) fn announced(&self) -> Position {
+        Position::new(self.announced.load(Ordering::Acquire))
+    }
+
+    /// Tells the subscribers that the durable head has moved. For the watcher alone.
+    pub(crate) fn announce(&self, before: Position, head: Position) -> Woken {
+        self.announced.fetch_max(head.get(), Ordering::Release);
+        // Read when somebody waits whose filter has to be looked at.
+        let pages = OnceCell::new();
+        let news = OnceCell::new();
+        self.watch.advance(head, |standing| {
+            if standing.filter.is_all() {
+                return true;
+            }
+            let pages: &Option<Vec<Arc<Page>>> = pages.get_or_init(|| self.new_pages(before, head));
+            pages
+                .as_ref()
+                .is_none_or(|pages| news.get_or_init(|| News::of(pages)).concern(&standing.filter))
+        })
+    }
+
+    /// Ends every subscription.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.watch.close();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// A page of what passes `filter` from `next` on, up to the durable head `head`, which must
+    /// not be before `next`. It may be empty, and leads beyond `next`.
+    ///
+    /// Near the head, one reads for all: the pages are shared, and filtered from memory. Those
+    /// that follow are left in `ahead`, to be looked at first the next time.
+    pub(crate) fn page(
+        &self,
+        next: Position,
+        head: Position,
+        filter: &EventFilter,
+        ahead: &mut VecDeque<Recent>,
+    ) -> Result<Arc<Page>, ReadError> {
+        while let Some(recent) = ahead.pop_front() {
+            if recent.from <= next && next < recent.page.next() {
+                return select(&recent, next, filter);
+            }
+        }
+        let to = match self.recent.find(next, ahead) {
+            Found::Page(recent) => return select(&recent, next, filter),
+            Found::Newer if head.since(next) < NEAR_HEAD_EVENTS => {
+                return select(&self.read_for_all(next, head)?, next, filter);
+            }
+            Found::Newer => head,
+            Found::Older { kept_from } => kept_from.previous().min(head),
+        };
+        let read = Read::from(next).to(to).matching(filter.clone()).limit(PAGE_EVENTS);
+        self.log.read(&read).map(Arc::new)
+    }
+
+    /// The events behind `after` up to the head; `None` when they are too many to be looked at for
+    /// others, or cannot be read. What fails here is told where the events are read.
+    fn new_pages(&self, after: Position, head: Position) -> Option<Vec<Arc<Page>>> {
+        if head.since(after) > PAGE_EVENTS as u64 {
+            return None;
+        }
+        let all = EventFilter::all();
+        let (mut next, mut ahead, mut pages) = (after.next(), VecDeque::new(), Vec::new());
+        while next <= head {
+            let page = self.page(next, head, &all, &mut ahead).ok()?;
+            if page.next() <= next {
+                return None;
+            }
+            next = page.next();
+            pages.push(page);
+        }
+        Some(pages)
+    }
+
+    fn read_for_all(&self, from: Position, head: Position) -> Result<Recent, ReadError> {
+        let page = self.log.read(&Read::from(from).to(head).limit(PAGE_EVENTS))?;
+        let recent = Recent::new(from, page);
+        self.recent.keep(&recent);
+        Ok(recent)
+    }
+}
+
+/// What passes the filter from `next` on.
+fn select(recent: &Recent, next: Position, filter: &EventFilter) -> Result<Arc<Page>, ReadError> {
+    if next == recent.from && filter.is_all() {
+        return Ok(Arc::clone(&recent.page));
+    }
+    let page = recent.page.matching(next, filter);
+    page.map(Arc::new).map_err(|cause| ReadError::Corrupt { position: next, cause })
+}

@@ -1,0 +1,4 @@
+//! The primitives that threads wait with. The files that use nothing else of the kind are compiled
+//! a second time against a model checker's, by the tests that try every schedule.
+
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

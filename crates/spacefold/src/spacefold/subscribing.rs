@@ -1,0 +1,101 @@
+//! Being told what happens.
+
+use spacefold_bus::{DurableSubscriber, EventBus, Feed, SubscribeError, Subscriber, Subscription};
+
+use super::Spacefold;
+use crate::snapshot_and_tail::{self, SnapshotAndTail, SnapshotAndTailError};
+
+impl Spacefold {
+    /// What is subscribed to: durable subscriptions, open subscribers and their lag.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.inner.shared.feed
+    }
+
+    /// The bus that calls handlers for what the store commits, from when they are registered.
+    ///
+    /// A handler that holds a clone of this store keeps it open until it is taken off or
+    /// [`Spacefold::close`] is called.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::{sync::mpsc, time::Duration};
+    /// use spacefold::{AppendCondition, EventType, Priority, SpaceEvent, Spacefold};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// let (seen, seen_by_handler) = mpsc::channel();
+    /// spaces.bus().on(EventType::DocumentAdded, Priority::HIGH, move |event| {
+    ///     seen.send(event.position)
+    /// })?;
+    /// let added = SpaceEvent::document_added("handbook", "intro", "/intro.md");
+    /// let receipt = spaces.append([added], AppendCondition::none())?;
+    /// assert_eq!(seen_by_handler.recv()?, receipt.position());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn bus(&self) -> &EventBus {
+        &self.inner.bus
+    }
+
+    /// Subscribes to events: history first, then live, nothing missed.
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{AppendCondition, FeedItem, SpaceEvent, Spacefold, Subscription};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// let created = SpaceEvent::space_created("handbook", "Handbook");
+    /// spaces.append([created], AppendCondition::none())?;
+    /// let late = spaces.subscribe(Subscription::from_start().spaces(["handbook"]))?;
+    /// let mut items = late.into_iter();
+    /// assert!(matches!(items.next(), Some(Ok(FeedItem::Event(_)))));
+    /// assert!(matches!(items.next(), Some(Ok(FeedItem::CaughtUp { .. }))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, SubscribeError> {
+        self.feed().subscribe(subscription)
+    }
+
+    /// The states of the spaces that a subscription is about, at one position, and every event
+    /// behind that position which passes it: for who wants to know how things are, then what
+    /// happens. Where the subscription begins by itself does not count.
+    ///
+    /// # Errors
+    /// [`SnapshotAndTailError`].
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{AppendCondition, Delivery, SpaceEvent, Spacefold, Subscription};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// let created = SpaceEvent::space_created("handbook", "Handbook");
+    /// spaces.append([created], AppendCondition::none())?;
+    /// let late = spaces.snapshot_and_subscribe(Subscription::from_now().spaces(["handbook"]))?;
+    /// assert_eq!(late.snapshots[0].name(), Some("Handbook"));
+    /// let mut tail = late.tail;
+    /// assert!(matches!(tail.recv()?, Delivery::CaughtUp { position } if position == late.position));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn snapshot_and_subscribe(
+        &self,
+        subscription: Subscription,
+    ) -> Result<SnapshotAndTail, SnapshotAndTailError> {
+        snapshot_and_tail::take(&self.inner.shared, subscription)
+    }
+
+    /// Subscribes under a name whose place is kept in the store: see
+    /// [`DurableSubscriber`]. [`Spacefold::feed`] lists, resets and removes such subscriptions.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; [`SubscribeError::Owned`] while another subscriber has the name.
+    pub fn subscribe_durably(
+        &self,
+        name: &str,
+        subscription: &Subscription,
+    ) -> Result<DurableSubscriber, SubscribeError> {
+        self.feed().subscribe_durably(name, subscription)
+    }
+}

@@ -1,0 +1,6 @@
+//! Subscriptions, seen from outside.
+
+mod kill;
+mod late;
+mod model;
+mod stress;
