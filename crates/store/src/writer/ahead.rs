@@ -19,10 +19,35 @@ pub(super) struct Ahead {
     durable_head: Position,
     head: Position,
     last_recorded_at: Timestamp,
-    revisions: FxHashMap<Box<str>, Revision>,
+    revisions: RefCell<Revisions>,
     runs: Vec<Run>,
     body_bytes: usize,
     window: RefCell<Window>,
+}
+
+/// Where the first so many runs have brought their spaces. Brought up to all runs when it is asked:
+/// for an append that is alone in its group that is never.
+#[derive(Default)]
+struct Revisions {
+    runs: usize,
+    reached: FxHashMap<Box<str>, Revision>,
+}
+
+impl Revisions {
+    fn of(&mut self, space_id: &str, runs: &[Run]) -> Option<Revision> {
+        for run in runs.get(self.runs..).unwrap_or_default() {
+            for (space_id, _, after) in run.records.spaces() {
+                match self.reached.get_mut(space_id) {
+                    Some(revision) => *revision = after,
+                    None => {
+                        self.reached.insert(space_id.into(), after);
+                    }
+                }
+            }
+        }
+        self.runs = runs.len();
+        self.reached.get(space_id).copied()
+    }
 }
 
 impl Ahead {
@@ -36,7 +61,7 @@ impl Ahead {
             durable_head,
             head: durable_head,
             last_recorded_at,
-            revisions: FxHashMap::default(),
+            revisions: RefCell::default(),
             runs: Vec::new(),
             body_bytes: 0,
             window: RefCell::new(Window::load(shared, retry_window_events, durable_head)),
@@ -48,14 +73,6 @@ impl Ahead {
         self.push_ids(&run.records);
         self.head = run.records.last_position();
         self.last_recorded_at = run.records.last_recorded_at();
-        for (space_id, _, after) in run.records.spaces() {
-            match self.revisions.get_mut(space_id) {
-                Some(revision) => *revision = after,
-                None => {
-                    self.revisions.insert(space_id.into(), after);
-                }
-            }
-        }
         self.body_bytes += run.body_bytes();
         self.runs.push(run);
     }
@@ -63,7 +80,7 @@ impl Ahead {
     /// Hands out everything: it is durable now.
     pub(super) fn take_durable(&mut self) -> std::vec::Drain<'_, Run> {
         self.durable_head = self.head;
-        self.revisions.clear();
+        self.revisions.take();
         self.body_bytes = 0;
         self.runs.drain(..)
     }
@@ -114,7 +131,7 @@ impl AppendView for Ahead {
     }
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        let own = self.revisions.get(space_id).copied();
+        let own = self.revisions.borrow_mut().of(space_id, &self.runs);
         Ok(own.unwrap_or_else(|| self.shared.view().revision(space_id)))
     }
 
