@@ -2,6 +2,7 @@
 //! which the journal files are given up. It also makes the next journal file ready, and notes in
 //! HEAD how far the store is durable.
 
+mod batch;
 mod filing;
 mod unfiled;
 
@@ -12,13 +13,13 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use spacefold_event_core::{CorruptRecords, Records, StorageError};
+use spacefold_event_core::{Records, StorageError};
 
-use self::unfiled::Unfiled;
+use self::{batch::Batch, unfiled::Unfiled};
 use crate::{
+    block::EncodedBlock,
     block::index::kept,
-    block::plan::{BlockPlan, give_way},
-    block::{self, EncodedBlock},
+    block::plan::give_way,
     reserve,
     shared::Shared,
     sled_copy::{SledCopy, SledError},
@@ -26,8 +27,6 @@ use crate::{
 
 /// Bytes of blocks that make a sealed file; fewer do when journal files are needed.
 const SEALED_FILE_BYTES: usize = 8 << 20;
-/// The most blocks that are made in one go: some 90 values of sled's.
-const MAX_BATCH_BLOCKS: usize = 48;
 /// Blocks after which sled's copy is synced, so that opening has less to catch up with.
 const BLOCKS_BETWEEN_CHECKPOINTS: u64 = 2_048;
 /// How long HEAD may lag behind the durable head.
@@ -41,6 +40,8 @@ const KEEPING: &str = "keeping the index of the blocks";
 struct Sealer {
     shared: Arc<Shared>,
     reserve_bytes: u64,
+    /// The next blocks, encoded ahead.
+    encoded: Option<Batch>,
     /// Read from sled when there is something to seal.
     unfiled: Option<Unfiled>,
     blocks_since_checkpoint: u64,
@@ -81,6 +82,7 @@ pub(crate) fn start(
     let sealer = Sealer {
         shared: Arc::clone(shared),
         reserve_bytes,
+        encoded: None,
         unfiled: None,
         blocks_since_checkpoint: 0,
         is_closing: false,
@@ -178,53 +180,51 @@ impl Sealer {
         }
     }
 
-    /// Makes the next blocks of the tail, if that fills some; whether it did.
+    /// Makes the next blocks of the tail, if that fills some; whether it did. While they are put where
+    /// they belong, those behind them are encoded.
     fn seal_batch(&mut self, sled: &SledCopy) -> Result<bool, SealError> {
-        let batch = self.encode_batch()?;
-        if batch.is_empty() {
+        let (from, previous) = {
+            let view = self.shared.view();
+            (view.index.end().next(), view.index.last_hash())
+        };
+        let ahead = self.encoded.take().filter(|batch| batch.follows(from, previous));
+        let batch = ahead.unwrap_or_else(|| Batch::behind(from, previous)).encode(&self.shared)?;
+        let Some((from, previous)) = batch.end() else {
             return Ok(false);
-        }
+        };
         if self.unfiled.is_none() {
             self.unfiled = Some(Unfiled::read(&self.shared, sled).map_err(SealError::CopyWrong)?);
         }
-        if batch.len() > 1 {
-            let blocks = batch.iter().map(|(records, block)| {
+        if batch.is_longest() {
+            let shared = Arc::clone(&self.shared);
+            let (put, encoded) = thread::scope(|scope| {
+                let next = Batch::behind(from, previous);
+                let encoder = scope.spawn(|| next.encode(&shared));
+                (self.put_batch(sled, batch), encoder.join())
+            });
+            put?;
+            let panicked = |_| StorageError::new("making a block", "the encoder panicked");
+            self.encoded = Some(encoded.map_err(panicked)??);
+        } else {
+            self.put_batch(sled, batch)?;
+        }
+        Ok(true)
+    }
+
+    fn put_batch(&mut self, sled: &SledCopy, batch: Batch) -> Result<(), SealError> {
+        if batch.blocks.len() > 1 {
+            let blocks = batch.blocks.iter().map(|(records, block)| {
                 let bytes: &[u8] = &block.bytes;
                 (records.first_position(), bytes)
             });
             sled.keep_places(blocks)
                 .map_err(|error| seal_error("keeping places for blocks", error))?;
         }
-        for (records, encoded) in batch {
+        for (records, encoded) in batch.blocks {
             self.seal(sled, &records, encoded)?;
         }
         kept::keep_when_due(sled, &mut |change| change(&mut self.shared.view_mut().index))
-            .map_err(|error| seal_error(KEEPING, error))?;
-        Ok(true)
-    }
-
-    /// The next blocks of the tail, at most [`MAX_BATCH_BLOCKS`].
-    fn encode_batch(&self) -> Result<Vec<(Records, EncodedBlock)>, StorageError> {
-        let (mut from, mut previous) = {
-            let view = self.shared.view();
-            (view.index.end().next(), view.index.last_hash())
-        };
-        let mut batch = Vec::new();
-        while batch.len() < MAX_BATCH_BLOCKS {
-            let plan = BlockPlan::next(self.shared.view().tail.runs_from(from), from);
-            let Some(plan) = plan else { break };
-            let unsealable =
-                |error: CorruptRecords| StorageError::new("making a block", error.to_string());
-            let (body, records) = plan.encode().map_err(unsealable)?;
-            give_way();
-            let store_id = self.shared.store_id;
-            let encoded = block::encode(store_id, previous, records.assignments(), &body, &[]);
-            give_way();
-            from = records.last_position().next();
-            previous = encoded.hash;
-            batch.push((records, encoded));
-        }
-        Ok(batch)
+            .map_err(|error| seal_error(KEEPING, error))
     }
 
     /// Puts a block where it belongs, and shows it to readers.
