@@ -218,6 +218,7 @@ fn read_copy(
     if newest.is_some_and(|newest| newest.first() > index.end()) {
         return Err(CopyFault::Wrong(format!("no block at position {}", index.end().next())));
     }
+    sled.keep_places(sealed.places_from(index.end().next()))?;
     let mut gap = None;
     sealed.blocks_from(index.end().next(), &mut |block, bytes| {
         let first = block.records.first_position();

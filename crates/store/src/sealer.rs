@@ -213,11 +213,10 @@ impl Sealer {
 
     fn put_batch(&mut self, sled: &SledCopy, batch: Batch) -> Result<(), SealError> {
         if batch.blocks.len() > 1 {
-            let blocks = batch.blocks.iter().map(|(records, block)| {
-                let bytes: &[u8] = &block.bytes;
-                (records.first_position(), bytes)
-            });
-            sled.keep_places(blocks)
+            let places = batch.blocks.iter();
+            let places =
+                places.map(|(records, block)| (records.first_position(), block.bytes.len()));
+            sled.keep_places(places)
                 .map_err(|error| seal_error("keeping places for blocks", error))?;
         }
         for (records, encoded) in batch.blocks {

@@ -190,19 +190,19 @@ impl SledCopy {
         Ok(copy)
     }
 
-    /// Keeps places for blocks that are put next, given by where each begins and its bytes: sled
-    /// writes much less then. No block is found there before it is put.
+    /// Keeps places for blocks that are put next, given by where each begins and how many bytes it
+    /// has: sled writes much less then. No block is found there before it is put.
     ///
     /// # Errors
     /// [`SledError`].
-    pub(crate) fn keep_places<'b>(
+    pub(crate) fn keep_places(
         &self,
-        blocks: impl IntoIterator<Item = (Position, &'b [u8])>,
+        blocks: impl IntoIterator<Item = (Position, usize)>,
     ) -> Result<(), SledError> {
         let _writer = self.log_writer();
         self.attempt("keep places for blocks", |handles| {
             for (first, bytes) in blocks {
-                for (part, _) in (0..=u16::MAX).zip(bytes.chunks(MAX_VALUE_BYTES)) {
+                for (part, _) in (0..=u16::MAX).zip(0..bytes.div_ceil(MAX_VALUE_BYTES)) {
                     let key = block_key(first, part);
                     if !handles.log.contains_key(key)? {
                         handles.log.insert(key, &[])?;

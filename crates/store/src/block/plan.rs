@@ -21,7 +21,7 @@ struct Limits {
 const FULL: Limits = Limits { records: RUN_EVENTS, body_bytes: RUN_BYTES };
 /// So much is worth a block of its own.
 const HALF: Limits = Limits { records: FULL.records / 2, body_bytes: FULL.body_bytes / 2 };
-/// So much may be in a block after which a run begins that fills the next one as it is.
+/// So much may be in a block that ends with a run worth one: the next run begins the next block.
 const LONGEST: Limits =
     Limits { records: FULL.records + HALF.records, body_bytes: FULL.body_bytes + HALF.body_bytes };
 
@@ -75,6 +75,14 @@ impl BlockPlan {
         }
         None
     }
+
+    /// The body of the block, and the records that it holds.
+    pub(crate) fn encode(&self) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
+        match self {
+            Self::Whole(run) => Ok((Arc::clone(&run.body), run.records.clone())),
+            Self::Together(stretches) => encode_together(stretches),
+        }
+    }
 }
 
 /// Whether a run is worth a block of its own.
@@ -122,16 +130,6 @@ impl Gathered {
         self.records += range.len();
         self.body_bytes += range.len() * per_record;
         self.stretches.push((run.records.clone(), range));
-    }
-}
-
-impl BlockPlan {
-    /// The body of the block, and the records that it holds.
-    pub(crate) fn encode(&self) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
-        match self {
-            Self::Whole(run) => Ok((Arc::clone(&run.body), run.records.clone())),
-            Self::Together(stretches) => encode_together(stretches),
-        }
     }
 }
 

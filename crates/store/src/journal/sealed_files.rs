@@ -67,6 +67,13 @@ impl SealedFiles {
             .map_or_else(|| block::genesis(self.store_id), |(_, index)| index.last_hash)
     }
 
+    /// Where each block begins from `from` on, and its bytes, as the indexes of the files say.
+    pub(crate) fn places_from(&self, from: Position) -> impl Iterator<Item = (Position, usize)> {
+        let entries = self.files.iter().flat_map(|(_, index)| &index.blocks);
+        let behind = entries.filter(move |entry| entry.first_position >= from);
+        behind.map(|entry| (entry.first_position, usize::try_from(entry.len).unwrap_or(0)))
+    }
+
     /// Reads every block from the one at `from` on, checked against its own hash and the chain.
     pub(crate) fn blocks_from(
         &self,
