@@ -121,6 +121,24 @@ fn an_append_is_awaited_under_any_runtime() {
 }
 
 #[test]
+fn what_a_thread_handed_over_stays_before_what_it_appends_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = EmbeddedLog::open(folder.path().join("store")).unwrap();
+    for round in 0..200 {
+        let handed_over: Vec<PendingAppend> = (0..3)
+            .map(|n| log.submit(&Append::new(&created(&format!("{round}-{n}")))).unwrap())
+            .collect();
+        // Nobody has the writer by now, or somebody does: it goes through either way.
+        let own = log.append(&Append::new(&created(&format!("{round}-own")))).unwrap();
+        let positions = handed_over.into_iter().map(|pending| pending.wait().unwrap().position());
+        let positions: Vec<u64> = positions.map(Position::get).collect();
+        let first = round * 4 + 1;
+        assert_eq!(positions, [first, first + 1, first + 2], "round {round}");
+        assert_eq!(own.position().get(), first + 3, "round {round}");
+    }
+}
+
+#[test]
 fn one_append_of_a_group_fails_alone() {
     let folder = tempfile::tempdir().unwrap();
     let log = EmbeddedLog::open(folder.path().join("store")).unwrap();
