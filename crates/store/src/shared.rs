@@ -245,10 +245,8 @@ impl Shared {
             let Some(records) = self.records_at(next)? else {
                 break;
             };
-            let first = records.first_position();
             let left = read.limit - page.len();
-            page.add(records, next, read.to, &read.filter, left)
-                .map_err(|cause| ReadError::Corrupt { position: first, cause })?;
+            page.add(records, next, read.to, &read.filter, left)?;
         }
         Ok(page)
     }

@@ -5,9 +5,10 @@ use super::{
     codec,
     corrupt::CorruptRecords,
     records::Records,
+    schemas::{self, Schemas},
     text::{TextId, TextTableBuilder},
 };
-use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp};
+use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp, varint::Malformed};
 
 /// What an event takes beside its texts and its payload: id, type, timestamp.
 const EVENT_FIXED_BYTES: usize = EventId::LEN + 1 + 8;
@@ -104,7 +105,8 @@ impl RecordsBuilder {
         EVENT_FIXED_BYTES + text_bytes + payload_bytes
     }
 
-    /// Adds records of another run, those at `indexes`.
+    /// Adds records of another run, those at `indexes`. Payloads of earlier versions become those of
+    /// this program's; whoever has to keep a run as it was recorded keeps its bytes.
     ///
     /// # Errors
     /// [`CorruptRecords`] when one of them does not decode; those before it are added.
@@ -125,17 +127,19 @@ impl RecordsBuilder {
         index: usize,
         copied: &mut [u32],
     ) -> Result<(), CorruptRecords> {
-        let row = source.row(index).ok_or(CorruptRecords("a record that is not in the run"))?;
+        let row = source
+            .row(index)
+            .ok_or(CorruptRecords::Malformed("a record that is not in the run"))?;
         let mut copy = |text: TextId| {
             let place = usize::try_from(text.0).unwrap_or(usize::MAX);
             match copied.get_mut(place) {
                 Some(slot @ &mut NOT_COPIED) => {
-                    let (new, _) = self.texts.intern(source.texts.get(text)?);
+                    let (new, _) = self.texts.intern(source.texts.get(text).ok_or(Malformed)?);
                     *slot = new.0;
                     Ok(new)
                 }
                 Some(known) => Ok(TextId(*known)),
-                None => Err(CorruptRecords("a text that is not in the table")),
+                None => Err(Malformed),
             }
         };
         let encoded = Encoded {
@@ -155,7 +159,7 @@ impl RecordsBuilder {
     /// The run as bytes.
     #[must_use]
     pub fn finish(self) -> EncodedBody {
-        EncodedBody { count: self.count(), bytes: self.columns.encode(&self.texts) }
+        self.encode_by(schemas::of_this_program())
     }
 
     /// The run as bytes, and as the records that [`Records::decode_unassigned`] reads in them,
@@ -165,11 +169,17 @@ impl RecordsBuilder {
     /// [`CorruptRecords`] when there is no record.
     pub fn finish_with_records(self) -> Result<(EncodedBody, Records), CorruptRecords> {
         if self.count() == 0 {
-            return Err(CorruptRecords("a run without a record"));
+            return Err(CorruptRecords::Malformed("a run without a record"));
         }
-        let body = EncodedBody { count: self.count(), bytes: self.columns.encode(&self.texts) };
-        let unpacked = Body { texts: self.texts.into_texts(), columns: self.columns };
+        let body = self.encode_by(schemas::of_this_program());
+        let unpacked =
+            Body { texts: self.texts.into_texts(), columns: self.columns, are_current: true };
         Ok((body, Records::unassigned(unpacked)))
+    }
+
+    pub(super) fn encode_by(&self, schemas: &Schemas) -> EncodedBody {
+        let codes = self.columns.event_types.iter().map(|event_type| schemas.code(*event_type));
+        EncodedBody { count: self.count(), bytes: self.columns.encode(&self.texts, codes) }
     }
 
     /// Appends one row to every column; its payload is there already.
@@ -215,7 +225,7 @@ impl RecordsBuilder {
 }
 
 /// Appends the payload, with what `text` makes of its texts, and answers its length.
-fn encode_payload<'a, S: 'a>(
+pub(super) fn encode_payload<'a, S: 'a>(
     payload: &'a Payload<S>,
     out: &mut Vec<u8>,
     mut text: impl FnMut(&'a S) -> TextId,

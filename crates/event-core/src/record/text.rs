@@ -53,6 +53,18 @@ impl TextTableBuilder {
         }
     }
 
+    /// A table that has these texts at the same places, and room for more.
+    pub(super) fn with_texts_of(texts: &TextTable) -> Result<Self, CorruptRecords> {
+        let mut table = Self::with_capacity(texts.len(), texts.text.len());
+        for place in 0..texts.len() {
+            let text = texts.lookup(place).unwrap_or_default();
+            if to_usize(table.intern(text).0.0) != place {
+                return Err(CorruptRecords::Malformed("a text that is in the table twice"));
+            }
+        }
+        Ok(table)
+    }
+
     /// The place of `text` in the table, and the bytes it takes there.
     pub(super) fn intern(&mut self, text: &str) -> (TextId, usize) {
         let next = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
@@ -190,7 +202,7 @@ impl TextTable {
         for entry in entries {
             let kind = entry & KIND_MASK;
             let len = to_usize(entry >> KIND_BITS);
-            let beyond = CorruptRecords("a text beyond the table");
+            let beyond = CorruptRecords::Malformed("a text beyond the table");
             let (stored, after) = rest.split_at_checked(len).ok_or(beyond)?;
             let (text, free_after) = std::mem::take(&mut free)
                 .split_at_mut_checked(unpacked_len(kind, len))
@@ -203,9 +215,9 @@ impl TextTable {
             (rest, free) = (after, free_after);
         }
         if !rest.is_empty() {
-            return Err(CorruptRecords("bytes after the last text"));
+            return Err(CorruptRecords::Malformed("bytes after the last text"));
         }
-        let not_utf8 = CorruptRecords("a text that is not UTF-8");
+        let not_utf8 = CorruptRecords::Malformed("a text that is not UTF-8");
         let text = String::from_utf8(unpacked).map_err(|_| not_utf8)?;
         // All of them together are UTF-8; so is each, when it ends where a character does.
         let is_end = |end: &u32| text.is_char_boundary(to_usize(*end));
@@ -222,9 +234,9 @@ impl TextTable {
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
-    /// The text at a place of the table.
-    pub(super) fn get(&self, id: TextId) -> Result<&str, CorruptRecords> {
-        self.lookup(to_usize(id.0)).ok_or(CorruptRecords("a text that is not in the table"))
+    /// The text at a place of the table, if it has one.
+    pub(super) fn get(&self, id: TextId) -> Option<&str> {
+        self.lookup(to_usize(id.0))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -266,15 +278,18 @@ fn unpacked_ends(entries: &[u32], table_len: usize) -> Result<Vec<u32>, CorruptR
         match kind {
             RAW | HEX => {}
             UUID if len == UUID_BYTES => {}
-            UUID => return Err(CorruptRecords("a UUID that has not 16 bytes")),
-            _ => return Err(CorruptRecords("a text of unknown kind")),
+            UUID => return Err(CorruptRecords::Malformed("a UUID that has not 16 bytes")),
+            _ => return Err(CorruptRecords::Malformed("a text of unknown kind")),
         }
         stored_end += len;
         if stored_end > table_len {
-            return Err(CorruptRecords("a text beyond the table"));
+            return Err(CorruptRecords::Malformed("a text beyond the table"));
         }
         end += unpacked_len(kind, len);
-        ends.push(u32::try_from(end).map_err(|_| CorruptRecords("a text table beyond 4 GiB"))?);
+        ends.push(
+            u32::try_from(end)
+                .map_err(|_| CorruptRecords::Malformed("a text table beyond 4 GiB"))?,
+        );
     }
     Ok(ends)
 }
@@ -364,15 +379,27 @@ mod tests {
     #[test]
     fn refuses_damaged_tables() {
         let decode = |entries: &[u32], bytes: &[u8]| TextTable::decode(entries, bytes).unwrap_err();
-        assert_eq!(decode(&[3 << 2], b"ab"), CorruptRecords("a text beyond the table"));
-        assert_eq!(decode(&[1 << 2], b"ab"), CorruptRecords("bytes after the last text"));
-        assert_eq!(decode(&[1 << 2], b"\xff"), CorruptRecords("a text that is not UTF-8"));
+        assert_eq!(decode(&[3 << 2], b"ab"), CorruptRecords::Malformed("a text beyond the table"));
+        assert_eq!(
+            decode(&[1 << 2], b"ab"),
+            CorruptRecords::Malformed("bytes after the last text")
+        );
+        assert_eq!(
+            decode(&[1 << 2], b"\xff"),
+            CorruptRecords::Malformed("a text that is not UTF-8")
+        );
         assert_eq!(
             decode(&[1 << 2, 1 << 2], "é".as_bytes()),
-            CorruptRecords("a text that is not UTF-8")
+            CorruptRecords::Malformed("a text that is not UTF-8")
         );
-        assert_eq!(decode(&[2 << 2 | UUID], b"ab"), CorruptRecords("a UUID that has not 16 bytes"));
-        assert_eq!(decode(&[2 << 2 | 3], b"ab"), CorruptRecords("a text of unknown kind"));
+        assert_eq!(
+            decode(&[2 << 2 | UUID], b"ab"),
+            CorruptRecords::Malformed("a UUID that has not 16 bytes")
+        );
+        assert_eq!(
+            decode(&[2 << 2 | 3], b"ab"),
+            CorruptRecords::Malformed("a text of unknown kind")
+        );
     }
 
     proptest! {
