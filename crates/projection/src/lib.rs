@@ -17,6 +17,7 @@ mod json;
 mod live_states;
 mod projection;
 mod rebuild;
+mod shared_map;
 mod snapshot;
 mod space_state;
 mod space_states;
