@@ -9,7 +9,7 @@ use super::{
     codec,
     corrupt::CorruptRecords,
     schemas::{OtherVersion, Schemas},
-    stored_columns::{StoredColumns, decode_ids},
+    stored_columns::{StoredBody, StoredColumns},
     text::{TextId, TextTable, TextTableBuilder},
     upcast::{Unreadable, read_foreign},
 };
@@ -90,24 +90,24 @@ impl Body {
     /// Unpacks a body of `count` records, and checks its columns against each other and the text
     /// table. Payloads become those of the versions that `schemas` has.
     pub(super) fn decode(
-        bytes: &[u8],
+        stored: StoredBody<'_>,
         count: usize,
         schemas: &Schemas,
     ) -> Result<Self, CorruptRecords> {
-        let (body, codes) = Self::unpack(bytes, count, schemas)?;
+        let (body, codes) = Self::unpack(stored, count, schemas)?;
         if codes.others.is_empty() { Ok(body) } else { read_foreign(body, &codes.others, schemas) }
     }
 
     /// As [`Body::decode`], payloads as they are stored.
     pub(super) fn unpack<'a>(
-        bytes: &'a [u8],
+        stored: StoredBody<'a>,
         count: usize,
         schemas: &Schemas,
     ) -> Result<(Self, Codes<'a>), CorruptRecords> {
-        let mut stored = StoredColumns::open(bytes, count)?;
+        let mut stored = StoredColumns::open(stored, count)?;
         let texts = stored.texts()?;
         let spaces = stored.spaces(texts.len())?;
-        let event_ids = decode_ids(stored.event_ids()?);
+        let event_ids = stored.event_ids();
         let mut codes = Codes { stored: stored.codes()?, others: Vec::new() };
         let event_types = codes.types(schemas)?;
         let numbers = vec![Numbers::NONE; count];
@@ -147,12 +147,13 @@ impl Columns {
         }
     }
 
-    /// The body as bytes, with these texts, and the bytes that stand for types and versions.
+    /// The body as bytes, with these texts, and the bytes that stand for types and versions; and how
+    /// many of them are its dense part.
     pub(super) fn encode(
         &self,
         texts: &TextTableBuilder,
         codes: impl ExactSizeIterator<Item = u8>,
-    ) -> Vec<u8> {
+    ) -> (Vec<u8>, usize) {
         let fixed = EventId::LEN + 1 + MAX_NUMBERS_BYTES;
         let most = texts.stored_bytes()
             + (texts.entries().len() + self.spaces.len()) * 5
@@ -161,16 +162,18 @@ impl Columns {
             + 11 * 9;
         let mut out = Vec::with_capacity(most);
         put_u32s(texts.entries().iter().copied(), &mut out);
-        put_len(texts.stored_bytes(), &mut out);
-        texts.pack_into(&mut out);
+        put_len(texts.raw_bytes(), &mut out);
+        texts.put_raw(&mut out);
         put_u32s(self.spaces.iter().map(|space| space.id.0), &mut out);
-        put_len(self.event_ids.len() * EventId::LEN, &mut out);
-        self.event_ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
         put_len(codes.len(), &mut out);
         out.extend(codes);
         self.encode_numbers(&mut out);
         put_bytes(&self.payloads, &mut out);
-        out
+        let rest = out.len();
+        texts.put_packed(&mut out);
+        self.event_ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
+        let dense_bytes = out.len() - rest;
+        (out, dense_bytes)
     }
 
     fn encode_numbers(&self, out: &mut Vec<u8>) {

@@ -6,6 +6,7 @@ use super::{
     corrupt::CorruptRecords,
     records::Records,
     schemas::{self, Schemas},
+    stored_columns::{StoredBody, StoredColumns},
     text::{TextId, TextTableBuilder},
 };
 use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp, varint::Malformed};
@@ -32,12 +33,53 @@ pub struct RecordsBuilder {
 }
 
 /// The encoded body of a run.
+///
+/// Its last bytes are its dense part: ids and packed texts, most of which are random. Whoever
+/// compresses a body leaves them as they are.
 #[derive(Clone, Debug)]
 pub struct EncodedBody {
+    bytes: Vec<u8>,
+    count: usize,
+    dense_bytes: usize,
+}
+
+impl EncodedBody {
+    /// The body of `count` records that `bytes` are.
+    ///
+    /// # Errors
+    /// [`CorruptRecords`] when they cannot be one. What is in them is checked when it is decoded.
+    pub fn from_bytes(bytes: Vec<u8>, count: usize) -> Result<Self, CorruptRecords> {
+        let dense_bytes = StoredColumns::open(StoredBody::Whole(&bytes), count)?.dense_bytes();
+        Ok(Self { bytes, count, dense_bytes })
+    }
+
     /// The bytes.
-    pub bytes: Vec<u8>,
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The number of records.
-    pub count: usize,
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The bytes without the dense part, and the dense part.
+    #[must_use]
+    pub fn parts(&self) -> (&[u8], &[u8]) {
+        self.bytes.split_at(self.bytes.len() - self.dense_bytes)
+    }
+
+    pub(super) fn encode(
+        columns: &Columns,
+        texts: &TextTableBuilder,
+        codes: impl ExactSizeIterator<Item = u8>,
+    ) -> Self {
+        let count = codes.len();
+        let (bytes, dense_bytes) = columns.encode(texts, codes);
+        Self { bytes, count, dense_bytes }
+    }
 }
 
 /// All of a record but its payload, which is at the end of the payloads already.
@@ -179,7 +221,7 @@ impl RecordsBuilder {
 
     pub(super) fn encode_by(&self, schemas: &Schemas) -> EncodedBody {
         let codes = self.columns.event_types.iter().map(|event_type| schemas.code(*event_type));
-        EncodedBody { count: self.count(), bytes: self.columns.encode(&self.texts, codes) }
+        EncodedBody::encode(&self.columns, &self.texts, codes)
     }
 
     /// Appends one row to every column; its payload is there already.

@@ -8,7 +8,8 @@ use super::{
     body::{Body, decode_payload},
     codec,
     corrupt::CorruptRecords,
-    schemas, stored_columns,
+    schemas,
+    stored_columns::{self, StoredBody},
     text::{TextId, TextTable},
 };
 use crate::{
@@ -128,7 +129,28 @@ impl Records {
         count: usize,
         assignments: Assignments,
     ) -> Result<Self, CorruptRecords> {
-        let body = Arc::new(Body::decode(body, count, schemas::of_this_program())?);
+        Self::decode_stored(StoredBody::Whole(body), count, assignments)
+    }
+
+    /// Unpacks a run from the two [parts](EncodedBody::parts) of its body.
+    ///
+    /// # Errors
+    /// As [`Records::decode`], and when the body was parted at another place.
+    pub fn decode_parts(
+        rest: &[u8],
+        dense: &[u8],
+        count: usize,
+        assignments: Assignments,
+    ) -> Result<Self, CorruptRecords> {
+        Self::decode_stored(StoredBody::Parted { rest, dense }, count, assignments)
+    }
+
+    fn decode_stored(
+        stored: StoredBody<'_>,
+        count: usize,
+        assignments: Assignments,
+    ) -> Result<Self, CorruptRecords> {
+        let body = Arc::new(Body::decode(stored, count, schemas::of_this_program())?);
         Self::assign(body, assignments)
     }
 
@@ -137,7 +159,8 @@ impl Records {
     /// # Errors
     /// [`CorruptRecords`] when the body is none that [`super::RecordsBuilder`] writes.
     pub fn decode_unassigned(body: &[u8], count: usize) -> Result<Self, CorruptRecords> {
-        Ok(Self::unassigned(Body::decode(body, count, schemas::of_this_program())?))
+        let stored = StoredBody::Whole(body);
+        Ok(Self::unassigned(Body::decode(stored, count, schemas::of_this_program())?))
     }
 
     /// Records of which nothing is decided: their positions mean nothing.
@@ -150,12 +173,12 @@ impl Records {
         Self { assignments: Arc::new(assignments), body: Arc::new(body) }
     }
 
-    /// The id of each record of a body, without unpacking the rest.
+    /// The id of each record, from the [dense part](EncodedBody::parts) of a body.
     ///
     /// # Errors
-    /// [`CorruptRecords`] when the columns of the body do not decode.
-    pub fn decode_event_ids(body: &[u8], count: usize) -> Result<Vec<EventId>, CorruptRecords> {
-        stored_columns::decode_event_ids(body, count)
+    /// [`CorruptRecords`] when it is shorter than the ids of so many records.
+    pub fn decode_event_ids(dense: &[u8], count: usize) -> Result<Vec<EventId>, CorruptRecords> {
+        stored_columns::event_ids_of_dense(dense, count)
     }
 
     /// The same records under other assignments: those of a run that was encoded before the

@@ -5,6 +5,7 @@ use super::{
     builder::EncodedBody,
     corrupt::CorruptRecords,
     schemas,
+    stored_columns::StoredBody,
     text::TextTableBuilder,
 };
 
@@ -18,11 +19,12 @@ impl EncodedBody {
     /// [`CorruptRecords`] when the bytes are no body, or have no record there.
     pub fn rest(&self, start: usize) -> Result<Self, CorruptRecords> {
         let schemas = schemas::of_this_program();
-        let (body, codes) = Body::unpack(&self.bytes, self.count, schemas)?;
+        let stored = StoredBody::Whole(self.bytes());
+        let (body, codes) = Body::unpack(stored, self.count(), schemas)?;
         let texts = TextTableBuilder::with_texts_of(&body.texts)?;
         let codes = codes.stored.get(start..).filter(|codes| !codes.is_empty()).ok_or(PARTED)?;
         let columns = rest_of(body.columns, start).ok_or(PARTED)?;
-        Ok(Self { bytes: columns.encode(&texts, codes.iter().copied()), count: codes.len() })
+        Ok(Self::encode(&columns, &texts, codes.iter().copied()))
     }
 }
 

@@ -3,22 +3,56 @@
 use super::{
     body::{Columns, Numbers, Space},
     corrupt::CorruptRecords,
-    text::{TextId, TextTable},
+    text::{TextId, TextTable, packed_bytes},
 };
 use crate::{EventId, Timestamp, limits::MAX_APPEND_EVENTS, varint::Lists};
+
+/// A body as it is stored, its dense part perhaps in another place than the rest.
+#[derive(Clone, Copy)]
+pub(super) enum StoredBody<'a> {
+    Whole(&'a [u8]),
+    Parted { rest: &'a [u8], dense: &'a [u8] },
+}
 
 /// The columns of a body as they are stored, read one after the other.
 pub(super) struct StoredColumns<'a> {
     lists: Lists<'a>,
     count: usize,
+    /// The entries of the text table.
+    entries: Vec<u32>,
+    packed_texts: &'a [u8],
+    event_ids: &'a [u8],
 }
 
 impl<'a> StoredColumns<'a> {
-    pub(super) fn open(body: &'a [u8], count: usize) -> Result<Self, CorruptRecords> {
+    pub(super) fn open(body: StoredBody<'a>, count: usize) -> Result<Self, CorruptRecords> {
         if count == 0 || count > MAX_APPEND_EVENTS {
             return Err(CorruptRecords::Malformed("a run whose count of records is out of range"));
         }
-        Ok(Self { lists: Lists(body), count })
+        let (StoredBody::Whole(rest) | StoredBody::Parted { rest, .. }) = body;
+        let mut lists = Lists(rest);
+        let len = lists.len()?;
+        let mut entries = Vec::with_capacity(len);
+        lists.u32s(len, |entry| entries.push(entry))?;
+        let packed_len = packed_bytes(&entries);
+        let dense_len = packed_len + count * EventId::LEN;
+        let dense = match body {
+            StoredBody::Whole(_) => {
+                let len = lists.0.len().checked_sub(dense_len).ok_or(OTHER_LENGTH)?;
+                let (rest, dense) = lists.0.split_at(len);
+                lists = Lists(rest);
+                dense
+            }
+            StoredBody::Parted { dense, .. } if dense.len() == dense_len => dense,
+            StoredBody::Parted { .. } => return Err(OTHER_LENGTH),
+        };
+        let (packed_texts, event_ids) = dense.split_at(packed_len);
+        Ok(Self { lists, count, entries, packed_texts, event_ids })
+    }
+
+    /// The length of the dense part.
+    pub(super) fn dense_bytes(&self) -> usize {
+        self.packed_texts.len() + self.event_ids.len()
     }
 
     pub(super) fn close(self) -> Result<(), CorruptRecords> {
@@ -30,10 +64,7 @@ impl<'a> StoredColumns<'a> {
     }
 
     pub(super) fn texts(&mut self) -> Result<TextTable, CorruptRecords> {
-        let count = self.lists.len()?;
-        let mut entries = Vec::with_capacity(count);
-        self.lists.u32s(count, |entry| entries.push(entry))?;
-        TextTable::decode(&entries, self.lists.bytes()?)
+        TextTable::decode(&self.entries, self.lists.bytes()?, self.packed_texts)
     }
 
     /// The spaces, how many records they have not yet known.
@@ -55,9 +86,8 @@ impl<'a> StoredColumns<'a> {
         Ok(spaces)
     }
 
-    pub(super) fn event_ids(&mut self) -> Result<&'a [u8], CorruptRecords> {
-        let bytes = self.lists.bytes()?;
-        if bytes.len() == self.count * EventId::LEN { Ok(bytes) } else { Err(OTHER_LENGTH) }
+    pub(super) fn event_ids(&self) -> Vec<EventId> {
+        decode_ids(self.event_ids)
     }
 
     /// What stands for the types and versions of the records.
@@ -161,18 +191,6 @@ impl<'a> StoredColumns<'a> {
         Ok(())
     }
 
-    /// Passes a list of any length.
-    fn skip_list(&mut self) -> Result<(), CorruptRecords> {
-        let count = self.lists.len()?;
-        Ok(self.lists.u32s(count, |_| ())?)
-    }
-
-    /// Passes a list of one number a record.
-    fn skip_numbers(&mut self) -> Result<(), CorruptRecords> {
-        self.list_of_records()?;
-        Ok(self.lists.u32s(self.count, |_| ())?)
-    }
-
     fn list_of_records(&mut self) -> Result<(), CorruptRecords> {
         if self.lists.len()? == self.count { Ok(()) } else { Err(OTHER_LENGTH) }
     }
@@ -180,26 +198,16 @@ impl<'a> StoredColumns<'a> {
 
 const OTHER_LENGTH: CorruptRecords = CorruptRecords::Malformed("columns of different lengths");
 
-/// The id of each record of a body, without unpacking the rest.
-pub(super) fn decode_event_ids(body: &[u8], count: usize) -> Result<Vec<EventId>, CorruptRecords> {
-    let mut stored = StoredColumns::open(body, count)?;
-    stored.skip_list()?;
-    stored.lists.bytes()?;
-    stored.skip_list()?;
-    let ids = stored.event_ids()?;
-    stored.codes()?;
-    stored.skip_numbers()?;
-    stored.list_of_records()?;
-    stored.lists.i64s(count, |_| ())?;
-    stored.skip_numbers()?;
-    stored.skip_numbers()?;
-    stored.skip_numbers()?;
-    stored.lists.bytes()?;
-    stored.close()?;
-    Ok(decode_ids(ids))
+/// The id of each record, from the dense part of a body.
+pub(super) fn event_ids_of_dense(
+    dense: &[u8],
+    count: usize,
+) -> Result<Vec<EventId>, CorruptRecords> {
+    let start = dense.len().checked_sub(count * EventId::LEN).ok_or(OTHER_LENGTH)?;
+    Ok(decode_ids(dense.get(start..).unwrap_or_default()))
 }
 
-pub(super) fn decode_ids(bytes: &[u8]) -> Vec<EventId> {
+fn decode_ids(bytes: &[u8]) -> Vec<EventId> {
     let (ids, _) = bytes.as_chunks::<{ EventId::LEN }>();
     ids.iter().map(|id| EventId::from_bytes(*id)).collect()
 }

@@ -172,7 +172,7 @@ fn encode_rest(run: &Run, start: usize) -> Result<(Arc<EncodedBody>, Records), C
         .filter_map(|index| run.records.envelope(index))
         .for_each(|envelope| assigned.add(&envelope));
     let body = run.body.rest(start)?;
-    let records = Records::decode(&body.bytes, body.count, assigned.finish())?;
+    let records = Records::decode(body.bytes(), body.count(), assigned.finish())?;
     Ok((Arc::new(body), records))
 }
 

@@ -8,6 +8,7 @@ use crate::{
     record::{
         planted::{LATER, MIXED},
         schemas::{OWN, byte},
+        stored_columns::StoredBody,
     },
 };
 
@@ -72,7 +73,7 @@ fn encode(events: &[SpaceEvent], schemas: &Schemas) -> EncodedBody {
 }
 
 fn decode(bytes: &[u8], count: usize, schemas: &Schemas) -> Records {
-    let body = Body::decode(bytes, count, schemas).unwrap();
+    let body = Body::decode(StoredBody::Whole(bytes), count, schemas).unwrap();
     let assignments = Assignments {
         first_position: Position::new(41),
         recorded_at: vec![Timestamp::MIN],
@@ -99,7 +100,7 @@ fn version(number: u8) -> SchemaVersion {
 fn fixtures_are_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/record/fixtures");
     for (name, ..) in FIXTURES {
-        fs::write(folder.join(name), encode(&recorded(name), &MIXED).bytes).unwrap();
+        fs::write(folder.join(name), encode(&recorded(name), &MIXED).bytes()).unwrap();
     }
 }
 
@@ -107,7 +108,7 @@ fn fixtures_are_written() {
 fn the_fixtures_are_what_earlier_programs_wrote() {
     for (name, bytes, count) in FIXTURES {
         let body = encode(&recorded(name), &MIXED);
-        assert_eq!((body.bytes.as_slice(), body.count), (bytes, count), "{name}");
+        assert_eq!((body.bytes(), body.count()), (bytes, count), "{name}");
     }
 }
 
@@ -119,7 +120,7 @@ fn recorded_bytes_of_every_version_are_read_as_payloads_of_today() {
         assert!(!records.are_current());
         // Payloads of today are as if they had been recorded so.
         let as_of_today = encode(&today(name), &LATER);
-        let recorded_today = decode(&as_of_today.bytes, count, &LATER);
+        let recorded_today = decode(as_of_today.bytes(), count, &LATER);
         assert_eq!(readable(&recorded_today), today(name), "{name}");
         assert!(recorded_today.are_current());
     }
@@ -175,7 +176,7 @@ fn an_old_payload_that_does_not_decode_is_refused_alone() {
     let (_, bytes, count) = FIXTURES[0];
     let mut bytes = bytes.to_vec();
     // The path of the second record, its last text but `extra`.
-    let payloads = bytes.len() - payload_bytes(&bytes, count);
+    let payloads = start_of_payloads(&bytes, count);
     bytes[payloads + 3] = 200;
     let read = events(&decode(&bytes, count, &LATER));
     let refused = CorruptRecords::OldPayload {
@@ -187,8 +188,11 @@ fn an_old_payload_that_does_not_decode_is_refused_alone() {
     assert_eq!(read[2].as_ref(), Ok(&today("moved-1.body")[2]));
 }
 
-fn payload_bytes(bytes: &[u8], count: usize) -> usize {
-    Body::unpack(bytes, count, &MIXED).unwrap().0.columns.payloads.len()
+/// Payloads stand before the dense part.
+fn start_of_payloads(bytes: &[u8], count: usize) -> usize {
+    let (body, _) = Body::unpack(StoredBody::Whole(bytes), count, &MIXED).unwrap();
+    let stored = EncodedBody::from_bytes(bytes.to_vec(), count).unwrap();
+    stored.parts().0.len() - body.columns.payloads.len()
 }
 
 #[test]
@@ -205,7 +209,7 @@ fn a_long_text_that_an_old_payload_names_over_and_over_is_no_way_to_fill_the_mem
         let ids = vec![long.clone(); times];
         let event = SpaceEvent::cache_invalidated("handbook", ids, None::<String>);
         let body = encode(&[event], &OWN);
-        events(&decode(&body.bytes, 1, &SCHEMAS)).remove(0)
+        events(&decode(body.bytes(), 1, &SCHEMAS)).remove(0)
     };
     assert!(of(2).is_ok());
     assert!(matches!(of(3), Err(CorruptRecords::OldPayload { .. })));
@@ -232,7 +236,7 @@ fn keys_of_every_kind_are_read() {
         extra(SpaceEvent::sync_completed("handbook")),
     ];
     let body = encode(&events, &OWN);
-    let records = decode(&body.bytes, body.count, &SCHEMAS);
+    let records = decode(body.bytes(), body.count(), &SCHEMAS);
     assert_eq!(readable(&records), events);
     assert!(!records.are_current());
 }
@@ -245,21 +249,22 @@ fn the_rest_of_a_run_keeps_its_payloads_as_they_were_recorded() {
     recorded.insert(1, other.clone());
     recorded.push(other.with_event_id(EventId::from_bytes([8; 16])));
     let body = encode(&recorded, &MIXED);
-    let whole = readable(&decode(&body.bytes, count + 2, &LATER));
-    for start in 0..body.count {
+    let whole = readable(&decode(body.bytes(), count + 2, &LATER));
+    for start in 0..body.count() {
         let rest = body.rest(start).unwrap();
-        assert_eq!(rest.count, body.count - start);
-        let records = decode(&rest.bytes, rest.count, &LATER);
+        assert_eq!(rest.count(), body.count() - start);
+        let records = decode(rest.bytes(), rest.count(), &LATER);
         assert_eq!(readable(&records), whole[start..], "from {start}");
         let revisions: Vec<u64> = records.envelopes().map(|event| event.revision.get()).collect();
         assert!(records.spaces().all(|(_, before, after)| before < after));
         assert_eq!(revisions[0], 1);
         // Whoever knows no later version still passes them on.
-        assert_eq!(decode(&rest.bytes, rest.count, &OWN).len(), rest.count);
+        assert_eq!(decode(rest.bytes(), rest.count(), &OWN).len(), rest.count());
     }
-    assert_eq!(body.rest(0).unwrap().bytes, body.bytes);
-    assert!(body.rest(body.count).is_err());
-    assert!(EncodedBody { bytes: bytes.to_vec(), count: count + 1 }.rest(1).is_err());
+    assert_eq!(body.rest(0).unwrap().bytes(), body.bytes());
+    assert!(body.rest(body.count()).is_err());
+    let longer = EncodedBody::from_bytes(bytes.to_vec(), count + 1);
+    assert!(longer.and_then(|longer| longer.rest(1)).is_err());
 }
 
 #[test]
@@ -269,7 +274,7 @@ fn a_copy_is_of_the_version_of_today() {
     let mut copy = RecordsBuilder::new();
     copy.extend_from(&records, 1..count).unwrap();
     let body = copy.encode_by(&LATER);
-    let copied = decode(&body.bytes, body.count, &LATER);
+    let copied = decode(body.bytes(), body.count(), &LATER);
     assert!(copied.are_current());
     assert_eq!(readable(&copied), today(name)[1..]);
 }
