@@ -5,6 +5,7 @@ mod bus;
 mod cli;
 mod codec;
 mod commit;
+mod commitments;
 mod feed;
 mod json;
 mod kill;

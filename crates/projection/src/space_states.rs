@@ -58,12 +58,18 @@ impl SpaceStates {
     /// last made of them, here or in a clone.
     #[must_use]
     pub fn hash(&self) -> StateHash {
+        let states = self.sorted();
+        Self::hash_of(states.iter().map(|state| (state.space_id(), state.state_hash())))
+    }
+
+    /// [`SpaceStates::hash`] of spaces whose hashes are known, sorted by space id.
+    #[must_use]
+    pub fn hash_of<'a>(spaces: impl IntoIterator<Item = (&'a str, StateHash)>) -> StateHash {
         let mut hasher = blake3::Hasher::new();
-        for state in self.sorted() {
-            let id = state.space_id();
+        for (id, hash) in spaces {
             hasher.update(&u64::try_from(id.len()).unwrap_or(u64::MAX).to_le_bytes());
             hasher.update(id.as_bytes());
-            hasher.update(state.state_hash().as_bytes());
+            hasher.update(hash.as_bytes());
         }
         StateHash::from_bytes(*hasher.finalize().as_bytes())
     }

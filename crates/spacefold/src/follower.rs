@@ -14,6 +14,8 @@ use spacefold_event_core::{EventLog, Position, ReadError, StorageError};
 use spacefold_projection::LiveStates;
 use spacefold_store::EmbeddedLog;
 
+use crate::commitments::Committing;
+
 /// How long one wait for new events lasts; the end of the log ends it at once.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -37,14 +39,17 @@ impl Shared {
 }
 
 /// Starts folding behind the durable head; the thread ends when the log is closed.
-pub(crate) fn follow(shared: Arc<Shared>) -> Result<JoinHandle<()>, StorageError> {
+pub(crate) fn follow(
+    shared: Arc<Shared>,
+    committing: Committing,
+) -> Result<JoinHandle<()>, StorageError> {
     thread::Builder::new()
         .name("spacefold-fold".to_owned())
-        .spawn(move || run(&shared))
+        .spawn(move || run(&shared, committing))
         .map_err(|error| StorageError::new("starting the folding thread", error))
 }
 
-fn run(shared: &Shared) {
+fn run(shared: &Shared, mut committing: Committing) {
     let mut folded = Position::START;
     while !shared.closing.load(Ordering::Acquire) {
         match shared.log.wait_durable(folded.next(), WAIT) {
@@ -56,7 +61,10 @@ fn run(shared: &Shared) {
             return;
         }
         match shared.live.catch_up() {
-            Ok(position) => folded = position,
+            Ok(position) => {
+                folded = position;
+                committing.passed(folded, shared);
+            }
             // A log that is being closed ends the thread in the next round.
             Err(error) => {
                 if !shared.closing.load(Ordering::Acquire) {

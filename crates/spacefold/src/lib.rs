@@ -36,6 +36,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod commitments;
 mod follower;
 mod import;
 mod lines;
@@ -44,12 +45,13 @@ mod snapshot_and_tail;
 mod spacefold;
 
 pub use self::{
+    commitments::verify,
     import::{
         BadLine, ImportError, ImportFailure, ImportHooks, ImportOptions, ImportReport, OnBadLine,
         RecordingTimes,
     },
     lines::{Line, LineReader, LineText},
-    options::{Folding, Options},
+    options::{Commitments, Folding, Options},
     snapshot_and_tail::{SnapshotAndTail, SnapshotAndTailError},
     spacefold::Spacefold,
 };
@@ -69,6 +71,6 @@ pub use spacefold_projection::{
     Verdict, diff, rebuild,
 };
 pub use spacefold_store::{
-    AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend, Problem, StoreInfo,
-    StoreOptions, VerifyDepth, VerifyOptions, VerifyReport, verify,
+    AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend, Problem,
+    StateCommitment, StoreInfo, StoreOptions, VerifyDepth, VerifyOptions, VerifyReport,
 };

@@ -1,6 +1,9 @@
 //! How a store is opened.
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZeroU64,
+    path::{Path, PathBuf},
+};
 
 use spacefold_bus::BusOptions;
 use spacefold_store::{EmbeddedLog, OpenError, StoreOptions};
@@ -15,6 +18,28 @@ pub enum Folding {
     Live,
     /// When someone asks for them: for programs that open a store for one question.
     OnDemand,
+}
+
+/// How often the hash of all states is put into the log, for copies, backups and rebuilds to be
+/// checked against it: [`verify`](crate::verify) does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commitments {
+    /// When so many events have been folded since the last one, and making it takes no more than a
+    /// fiftieth of the time since.
+    EveryEvents(NonZeroU64),
+    /// Never.
+    Off,
+}
+
+impl Commitments {
+    /// The default: one for some 128 full blocks.
+    pub const DEFAULT_EVENTS: NonZeroU64 = NonZeroU64::new(65_536).unwrap();
+}
+
+impl Default for Commitments {
+    fn default() -> Self {
+        Self::EveryEvents(Self::DEFAULT_EVENTS)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +67,7 @@ pub struct Options {
     folding: Folding,
     store: StoreOptions,
     bus: BusOptions,
+    commitments: Commitments,
 }
 
 impl Options {
@@ -54,6 +80,7 @@ impl Options {
             folding: Folding::default(),
             store: StoreOptions::default(),
             bus: BusOptions::default(),
+            commitments: Commitments::default(),
         }
     }
 
@@ -86,6 +113,13 @@ impl Options {
         self
     }
 
+    /// Has the log say this often what states it leads to; only while they are folded live.
+    #[must_use]
+    pub const fn commitments(mut self, commitments: Commitments) -> Self {
+        self.commitments = commitments;
+        self
+    }
+
     /// Opens the store.
     ///
     /// # Errors
@@ -95,6 +129,6 @@ impl Options {
             Missing::Create => EmbeddedLog::open_with(&self.path, &self.store)?,
             Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &self.store)?,
         };
-        Spacefold::over(log, self.folding, self.bus.clone())
+        Spacefold::over(log, self.folding, self.bus.clone(), self.commitments)
     }
 }

@@ -24,7 +24,8 @@ use spacefold_projection::{
 use spacefold_store::{EmbeddedLog, OpenError, StoreInfo};
 
 use crate::{
-    Folding, ImportError, ImportHooks, ImportOptions, ImportReport, Options,
+    Commitments, Folding, ImportError, ImportHooks, ImportOptions, ImportReport, Options,
+    commitments::Committing,
     follower::{self, Shared},
     import,
 };
@@ -67,10 +68,14 @@ impl Spacefold {
         log: EmbeddedLog,
         folding: Folding,
         bus: BusOptions,
+        commitments: Commitments,
     ) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::new(log));
         let thread = match folding {
-            Folding::Live => Some(follower::follow(Arc::clone(&shared))?),
+            Folding::Live => {
+                let committing = Committing::new(commitments, shared.log.durable_head());
+                Some(follower::follow(Arc::clone(&shared), committing)?)
+            }
             Folding::OnDemand => None,
         };
         let folding = Mutex::new(thread);

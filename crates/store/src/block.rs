@@ -115,7 +115,7 @@ pub(crate) struct Block {
     pub(crate) previous: BlockHash,
     /// The hash of the block, as the block says; [`Block::verify_hash`] makes sure.
     pub(crate) hash: BlockHash,
-    /// The extension fields; none is known yet.
+    /// The extension fields: [`StateCommitment`](crate::StateCommitment)s, and others.
     pub(crate) extension: Vec<u8>,
     header: [u8; BLOCK_HEADER_BYTES],
     assignments: Vec<u8>,

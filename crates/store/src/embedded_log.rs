@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     block,
+    commitment::StateCommitment,
     error::OpenError,
     folder::{self, Folder, StoreLock},
     head::{self, Fence, Head},
@@ -238,6 +239,28 @@ impl EmbeddedLog {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.inner.shared.folder.root().to_owned()
+    }
+
+    /// Offers the hash of a state to stand in the next block that reaches its position: covered by the
+    /// block's own hash, so that whoever has a copy of the log can check states against it. Returns at
+    /// once; nothing waits for it.
+    ///
+    /// Of several that a block reaches it takes the newest of each projection. A position that the
+    /// log has not come to yet is waited for; one that is before the newest that was taken, or a name
+    /// past its limit, is let go.
+    ///
+    /// # Durability
+    /// As that of the block. A block that no sealed file has yet may be made anew after a crash, from
+    /// the events alone: without what it said of states.
+    pub fn offer_commitment(&self, commitment: StateCommitment) {
+        self.inner.shared.commitments.offer(commitment);
+    }
+
+    /// The position of the newest commitment that has gone into a block since the store was opened;
+    /// before the first event when none has.
+    #[must_use]
+    pub fn last_commitment(&self) -> Position {
+        self.inner.shared.commitments.taken()
     }
 
     /// Waits for the appends under way, then closes the store: nothing is read or appended through

@@ -15,6 +15,7 @@
 //! `docs/format.md` has every byte on disk.
 
 mod block;
+mod commitment;
 mod embedded_log;
 mod error;
 mod folder;
@@ -38,9 +39,10 @@ mod wire;
 mod writer;
 
 pub use self::{
+    commitment::{StateCommitment, StateFold},
     embedded_log::{EmbeddedLog, StoreInfo},
     error::OpenError,
     options::{Durability, StoreOptions},
-    verify::{OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify},
+    verify::{OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify, verify_states},
     writer::{AwaitedAppend, PendingAppend},
 };

@@ -17,6 +17,7 @@ use spacefold_event_core::{
 use crate::{
     block,
     block::index::{Candidates, MissingPages, PageId, Pages},
+    commitment::Offers,
     folder::Folder,
     head::file::HeadFile,
     journal::files::JournalFiles,
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     index_pages: Cache<PageId, Arc<[u8]>, PageWeight>,
     pub(crate) journal_files: Arc<JournalFiles>,
     pub(crate) progress: Progress,
+    /// What the next blocks are to say of states.
+    pub(crate) commitments: Offers,
 }
 
 #[derive(Clone)]
@@ -100,6 +103,7 @@ impl Shared {
             index_pages: Cache::with_weighter(512, INDEX_CACHE_BYTES, PageWeight),
             journal_files,
             progress,
+            commitments: Offers::default(),
         }
     }
 

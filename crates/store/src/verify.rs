@@ -1,4 +1,7 @@
-//! Checking a store: the journal, the chain, the numbering, and sled's copy against the journal.
+//! Checking a store: the journal, the chain, the numbering, and sled's copy against the journal;
+//! what the log says of states against what it leads to.
+
+mod states;
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +10,7 @@ use spacefold_event_core::{Position, Records};
 use crate::{
     block,
     block::plan::BlockPlan,
+    commitment::StateFold,
     embedded_log::EmbeddedLog,
     error::OpenError,
     folder::Folder,
@@ -54,6 +58,8 @@ pub struct VerifyReport {
     pub events: u64,
     /// Blocks in sled's copy.
     pub blocks: u64,
+    /// Commitments to states that were checked.
+    pub commitments: u64,
     /// What is wrong.
     pub problems: Vec<Problem>,
 }
@@ -68,7 +74,7 @@ pub struct Problem {
     pub file: Option<PathBuf>,
     /// The byte of the file.
     pub offset: Option<u64>,
-    /// Which part of the store: `journal`, `sled` or `head`.
+    /// Which part of the store: `journal`, `sled`, `head`, or `commitment`.
     pub kind: &'static str,
     /// What it is.
     pub detail: String,
@@ -93,6 +99,30 @@ impl VerifyReport {
 /// # Cost
 /// Full: reads and hashes every byte of both copies.
 pub fn verify(path: &Path, options: VerifyOptions) -> Result<VerifyReport, OpenError> {
+    verify_with(path, options, None)
+}
+
+/// As [`verify`]; if it is to be full, every commitment to a state that `fold` knows is compared with
+/// what the events lead to. One that is wrong cannot be mended: it is what the log says.
+///
+/// # Errors
+/// As [`verify`].
+///
+/// # Cost
+/// As [`verify`], and one fold of all events.
+pub fn verify_states(
+    path: &Path,
+    options: VerifyOptions,
+    fold: &mut dyn StateFold,
+) -> Result<VerifyReport, OpenError> {
+    verify_with(path, options, Some(fold))
+}
+
+fn verify_with(
+    path: &Path,
+    options: VerifyOptions,
+    fold: Option<&mut dyn StateFold>,
+) -> Result<VerifyReport, OpenError> {
     let folder = Folder::new(path);
     if !folder.holds_a_store()? {
         return Err(OpenError::NoStore { path: path.to_owned() });
@@ -133,6 +163,9 @@ pub fn verify(path: &Path, options: VerifyOptions) -> Result<VerifyReport, OpenE
             return Ok(report);
         }
     };
+    if let (VerifyDepth::Full, Some(fold)) = (options.depth, fold) {
+        states::check(&folder, head_file.head(), fold, &mut report)?;
+    }
     drop(lock);
     if sled_is_wrong && options.damage == OnDamage::Heal {
         if std::fs::symlink_metadata(folder.sled()).is_ok() {

@@ -7,6 +7,7 @@ use crate::{
         self, BlockHash, EncodedBlock,
         plan::{BlockPlan, give_way},
     },
+    commitment::StateCommitment,
     shared::Shared,
 };
 
@@ -36,7 +37,10 @@ impl Batch {
                 |error: CorruptRecords| StorageError::new("making a block", error.to_string());
             let (body, records) = plan.encode().map_err(unsealable)?;
             give_way();
-            let encoded = block::encode(shared.store_id, before, records.assignments(), &body, &[]);
+            let commitments = shared.commitments.take_through(records.last_position());
+            let extension = StateCommitment::encode(&commitments);
+            let assignments = records.assignments();
+            let encoded = block::encode(shared.store_id, before, assignments, &body, &extension);
             give_way();
             next = records.last_position().next();
             before = encoded.hash;
