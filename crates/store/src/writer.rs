@@ -315,7 +315,7 @@ impl Accepted {
 
     fn receipt(self, durable: bool) -> Receipt {
         let (Self::New(accepted) | Self::Stored(accepted)) = self;
-        Receipt::new(accepted.first_position(), accepted.position(), accepted.revision(), durable)
+        accepted.with_durable(durable)
     }
 }
 
