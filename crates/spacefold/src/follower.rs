@@ -23,14 +23,14 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// What the handles of a store and its folding thread share.
 pub(crate) struct Shared {
     pub(crate) log: EmbeddedLog,
-    pub(crate) live: LiveStates,
+    pub(crate) live: Arc<LiveStates>,
     pub(crate) feed: Feed,
     pub(crate) closing: AtomicBool,
 }
 
 impl Shared {
     pub(crate) fn new(log: EmbeddedLog) -> Self {
-        let live = LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone()));
+        let live = Arc::new(LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone())));
         let feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
         Self { log, live, feed, closing: AtomicBool::new(false) }
     }

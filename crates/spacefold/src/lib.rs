@@ -4,10 +4,10 @@
 //! state of its rendering, syncing and caching. Everything that happens to one is an event in an
 //! ordered, durable log; what a space looks like, now or at any time before, is folded from it.
 //!
-//! [`Spacefold`] is the way in. It puts together four crates that can be used alone:
+//! [`Spacefold`] is the way in. It puts together five crates that can be used alone:
 //! `spacefold-event-core` (events and the log as a trait), `spacefold-store` (the log on disk),
-//! `spacefold-projection` (states, snapshots, differences) and `spacefold-bus` (subscriptions and
-//! handlers). What one needs of them is re-exported here.
+//! `spacefold-projection` (states, snapshots, differences), `spacefold-service` (commands) and
+//! `spacefold-bus` (subscriptions and handlers). What one needs of them is re-exported here.
 //!
 //! ```
 //! use spacefold::{AppendCondition, Position, Revision, SpaceEvent, Spacefold};
@@ -67,6 +67,10 @@ pub use spacefold_projection::{
     RebuildOptions, RebuildOutcome, Reference, Render, RenderOutcome, RenderStatus, Snapshot,
     SnapshotError, SpaceHeader, SpaceState, SpaceStates, SpaceStatus, StateHash, SyncStatus,
     Verdict, diff, rebuild,
+};
+pub use spacefold_service::{
+    Batch, Command, CommandError, IdempotencyKey, Outcome, Refusal, RenderGuard, SpaceService,
+    testing,
 };
 pub use spacefold_store::{
     AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend, Problem, StoreInfo,

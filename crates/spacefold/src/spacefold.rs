@@ -1,5 +1,6 @@
 //! The store, opened: events in, states out.
 
+mod commanding;
 mod subscribing;
 
 use std::{
@@ -21,6 +22,7 @@ use spacefold_projection::{
     Change, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Snapshot,
     SnapshotError,
 };
+use spacefold_service::SpaceService;
 use spacefold_store::{EmbeddedLog, OpenError, StoreInfo};
 
 use crate::{
@@ -41,6 +43,7 @@ pub struct Spacefold {
 struct Inner {
     // Dropped first: its handlers may still use what follows.
     bus: EventBus,
+    service: SpaceService,
     shared: Arc<Shared>,
     folding: Mutex<Option<JoinHandle<()>>>,
 }
@@ -75,7 +78,8 @@ impl Spacefold {
         };
         let folding = Mutex::new(thread);
         let bus = EventBus::over(&shared.feed, bus);
-        Ok(Self { inner: Arc::new(Inner { bus, shared, folding }) })
+        let service = SpaceService::new(Arc::new(shared.log.clone()), Arc::clone(&shared.live));
+        Ok(Self { inner: Arc::new(Inner { bus, service, shared, folding }) })
     }
 
     /// The log of the store: everything that [`EventLog`] offers, and what only this one can.
