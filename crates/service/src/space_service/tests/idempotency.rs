@@ -120,8 +120,11 @@ fn one_of_many_that_repeat_a_command_at_once_records_it() {
                         // Half of them through services of their own, which know nothing.
                         let own = SpaceService::over(Arc::clone(service.log()));
                         let service = if n % 2 == 0 { service } else { &own };
+                        // At times that differ, so that only the key tells.
+                        let time = Timestamp::from_micros(i64::try_from(n).unwrap()).unwrap();
+                        let service = service.with_timestamp(time).with_key("k");
                         begin.wait();
-                        service.with_key("k").set_variable("s", "v", 1).unwrap()
+                        service.set_variable("s", "v", 1).unwrap()
                     })
                 })
                 .collect();
