@@ -197,7 +197,8 @@ fn a_handler_appends_to_the_store_that_calls_it() {
     spaces.log().append(&Append::new(&created)).unwrap();
     let both = Position::new(2);
     assert_eq!(spaces.bus().wait_handled(both, LONG), both);
-    assert_eq!(spaces.snapshot("a").unwrap().status().name(), "active");
+    let snapshot = spaces.snapshot_after("a", both, LONG).unwrap();
+    assert_eq!(snapshot.status().name(), "active");
     // What the handler holds is let go of, so that the store can be opened again.
     spaces.close().unwrap();
     Spacefold::open_existing(folder.path().join("data")).unwrap();

@@ -8,8 +8,8 @@ mod reference;
 use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 
 use spacefold::{
-    AppendCondition, BusOptions, CommandError, Durability, EventBus, EventLog, Feed, FeedItem,
-    Object, Options, Outcome, Presence, RecordedEvent, Refusal, SpaceEvent, SpaceService,
+    Append, AppendCondition, BusOptions, CommandError, Durability, EventBus, EventLog, Feed,
+    FeedItem, Object, Options, Outcome, Presence, RecordedEvent, Refusal, SpaceEvent, SpaceService,
     Spacefold, StoreOptions, Subscription, Value,
 };
 
@@ -224,5 +224,25 @@ fn what_others_were_told_is_stored_counts_before_it_can_be_read() {
         assert_eq!(error.refusal(), Some(&Refusal::SpaceDeleted));
     }
     assert_eq!(spaces.log().head().get(), 40);
+    spaces.close().unwrap();
+}
+
+#[test]
+fn whoever_commands_reads_what_that_came_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+    let service = spaces.service().with_source("tester");
+    service.create_space("s", "S").unwrap();
+    for n in 0..200 {
+        service.set_variable("s", "v", n).unwrap();
+        assert_eq!(spaces.snapshot("s").unwrap().variable("v"), Some(&Value::from(n)));
+        let id = format!("d{n}");
+        // Somebody else, whose append this handle knows nothing of.
+        let added = [SpaceEvent::document_added("s", &id, format!("/{n}"))];
+        spaces.log().append(&Append::new(&added)).unwrap();
+        let error = service.add_document("s", &id, "/other").unwrap_err();
+        assert!(matches!(error.refusal(), Some(Refusal::DocumentExists { .. })), "{error}");
+        assert!(spaces.snapshot("s").unwrap().document(&id).is_some(), "what was in the way");
+    }
     spaces.close().unwrap();
 }

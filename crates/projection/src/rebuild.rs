@@ -210,7 +210,7 @@ fn persisted(
         };
         let blob = store.get(&key)?;
         if let Some(state) = blob.and_then(|bytes| decode_blob(&bytes, space_id)) {
-            states.insert(state);
+            states.insert(state.into());
         }
     }
     fold_log(log, marker.position, head, |event| {

@@ -1,10 +1,17 @@
 //! Executing commands: read the state, decide, append at the revision read; again when another
 //! writer was first.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventFilter, EventLog, Receipt, Revision, SpaceEvent,
+    Append, AppendCondition, AppendError, EventFilter, EventLog, Position, Receipt, Revision,
+    SpaceEvent,
 };
 use spacefold_projection::{LiveStates, SnapshotError, SpaceState};
 
@@ -28,11 +35,13 @@ pub(crate) struct Executor {
     log: Arc<dyn EventLog>,
     states: Arc<LiveStates>,
     known: KnownStates,
+    /// See [`Executor::seen`].
+    seen: AtomicU64,
 }
 
 impl Executor {
     pub(crate) fn new(log: Arc<dyn EventLog>, states: Arc<LiveStates>) -> Self {
-        Self { log, states, known: KnownStates::default() }
+        Self { log, states, known: KnownStates::default(), seen: AtomicU64::new(0) }
     }
 
     pub(crate) const fn log(&self) -> &Arc<dyn EventLog> {
@@ -41,6 +50,15 @@ impl Executor {
 
     pub(crate) const fn states(&self) -> &Arc<LiveStates> {
         &self.states
+    }
+
+    /// The newest durable position that was recorded or read.
+    pub(crate) fn seen(&self) -> Position {
+        Position::new(self.seen.load(Ordering::Acquire))
+    }
+
+    fn see(&self, position: Position) {
+        self.seen.fetch_max(position.get(), Ordering::AcqRel);
     }
 
     #[cfg(test)]
@@ -78,6 +96,9 @@ impl Executor {
             let condition = condition(space_id, known, attribution);
             match self.log.append(&Append::new(&decided.events).on(condition)) {
                 Ok(receipt) => {
+                    if receipt.is_durable() {
+                        self.see(receipt.position());
+                    }
                     if !known.advance(&decided.events, &receipt) {
                         *place = None;
                     }
@@ -134,6 +155,7 @@ impl Executor {
         match self.states.snapshot_after(space_id, head, MAX_WAIT) {
             Ok(snapshot) => {
                 let position = snapshot.position();
+                self.see(position);
                 Ok(Known { state: Arc::clone(snapshot.state()), position })
             }
             Err(SnapshotError::UnknownSpace { .. }) => {

@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use spacefold_event_core::{
-    ContentStore, EventLog, MemoryContentStore, MemoryLog, MemoryStateStore, Presence, Timestamp,
+    ContentStore, EventLog, MemoryContentStore, MemoryLog, MemoryStateStore, Position, Presence,
+    Timestamp,
 };
 use spacefold_projection::LiveStates;
 
@@ -91,6 +92,22 @@ impl SpaceService {
     #[must_use]
     pub fn states(&self) -> &Arc<LiveStates> {
         self.executor.states()
+    }
+
+    /// The newest durable position that this service, or a clone of it, has recorded or read: what a
+    /// snapshot should have, so that those who command see what they were answered by.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold_service::SpaceService;
+    /// let service = SpaceService::in_memory();
+    /// let created = service.create_space("handbook", "Handbook")?;
+    /// assert_eq!(Some(service.seen()), created.position());
+    /// # Ok::<(), spacefold_service::CommandError>(())
+    /// ```
+    #[must_use]
+    pub fn seen(&self) -> Position {
+        self.executor.seen()
     }
 
     /// The store for the bytes of documents, if there is one.

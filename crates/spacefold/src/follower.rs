@@ -46,6 +46,8 @@ pub(crate) fn follow(shared: Arc<Shared>) -> Result<JoinHandle<()>, StorageError
 
 fn run(shared: &Shared) {
     let mut folded = Position::START;
+    // While folding fails, whoever asks folds for himself, and is told why it fails.
+    let mut followed = None;
     while !shared.closing.load(Ordering::Acquire) {
         match shared.log.wait_durable(folded.next(), WAIT) {
             Err(ReadError::Closed) => return,
@@ -56,9 +58,13 @@ fn run(shared: &Shared) {
             return;
         }
         match shared.live.catch_up() {
-            Ok(position) => folded = position,
+            Ok(position) => {
+                folded = position;
+                followed.get_or_insert_with(|| shared.live.followed());
+            }
             // A log that is being closed ends the thread in the next round.
             Err(error) => {
+                followed = None;
                 if !shared.closing.load(Ordering::Acquire) {
                     tracing::warn!(%error, "the states of the spaces fall behind");
                     thread::park_timeout(REST_AFTER_FAILURE);

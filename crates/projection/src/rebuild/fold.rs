@@ -12,16 +12,18 @@ use std::{
     thread,
 };
 
-use rustc_hash::FxHasher;
-use spacefold_event_core::{EventLog, Page, Position, Read, ReadError};
+use rustc_hash::{FxHashMap, FxHasher};
+use spacefold_event_core::{Envelope, EventLog, Page, Position, Read, ReadError};
 
 use crate::{
-    Projection, SpaceStates,
+    SpaceStates,
     live_states::{corrupt, stuck},
 };
 
 /// How many pages the fastest thread may be ahead of the slowest.
-const PAGES_AHEAD: usize = 8;
+const PAGES_AHEAD: usize = 16;
+/// How many pages a thread folds together.
+const PAGES_AT_ONCE: usize = 4;
 
 /// The states of all spaces at `head`.
 pub(super) fn fold_partitioned(
@@ -75,24 +77,53 @@ fn fold_part(
     let mut stop = StopOthers { pages, done: false };
     let mut states = SpaceStates::new();
     let mut nth = 0;
-    while let Some(page) = pages.get(nth)? {
-        let mut last = None;
-        for envelope in page.envelopes() {
-            let is_own = match last {
-                Some((space_id, is_own)) if space_id == envelope.space_id => is_own,
-                _ => part_of(envelope.space_id, threads) == part,
-            };
-            last = Some((envelope.space_id, is_own));
-            if is_own {
-                let position = envelope.position;
-                let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-                states.apply(&event);
-            }
+    loop {
+        let mut batch = Vec::with_capacity(PAGES_AT_ONCE);
+        while batch.len() < PAGES_AT_ONCE
+            && let Some(page) = pages.get(nth)?
+        {
+            batch.push(page);
+            nth += 1;
         }
-        nth += 1;
+        if batch.is_empty() {
+            break;
+        }
+        fold_pages(&batch, &mut states, |space_id| part_of(space_id, threads) == part)?;
     }
     stop.done = true;
     Ok(states)
+}
+
+/// Folds the events of some pages that are of one's own spaces, space by space: what the
+/// processor's cache has of a space after one event is there for the next.
+fn fold_pages(
+    pages: &[Page],
+    states: &mut SpaceStates,
+    is_own: impl Fn(&str) -> bool,
+) -> Result<(), ReadError> {
+    let mut places: FxHashMap<&str, Option<usize>> = FxHashMap::default();
+    let mut spaces: Vec<(&str, Vec<Envelope<'_>>)> = Vec::new();
+    for envelope in pages.iter().flat_map(Page::envelopes) {
+        let space_id = envelope.space_id;
+        let place = places.entry(space_id).or_insert_with(|| {
+            is_own(space_id).then(|| {
+                spaces.push((space_id, Vec::new()));
+                spaces.len() - 1
+            })
+        });
+        if let Some((_, envelopes)) = place.and_then(|place| spaces.get_mut(place)) {
+            envelopes.push(envelope);
+        }
+    }
+    for (space_id, envelopes) in spaces {
+        let state = states.state_mut(space_id);
+        for envelope in envelopes {
+            let position = envelope.position;
+            let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
+            state.apply(&event);
+        }
+    }
+    Ok(())
 }
 
 /// Which thread folds a space.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventType, MAX_APPEND_EVENTS, Page, Position, Read, ReadError, Receipt,
-    Revision, SpaceEvent, Value,
+    Append, AppendError, EventType, MAX_APPEND_EVENTS, Page, Read, ReadError, Receipt, Revision,
+    SpaceEvent, Value,
 };
 
 use super::*;
