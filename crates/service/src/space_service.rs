@@ -26,7 +26,8 @@ use crate::{
 ///
 /// # Cost
 /// A few µs beyond the append. The states of up to 1,024 spaces are kept, sharing what they can
-/// with those of the projection.
+/// with those of the projection. That a path is taken is known at once; which document is there, as
+/// the refusal says, takes a walk over the documents.
 ///
 /// # Examples
 /// ```

@@ -10,28 +10,22 @@
 //! `spacefold-bus` (subscriptions and handlers). What one needs of them is re-exported here.
 //!
 //! ```
-//! use spacefold::{AppendCondition, Position, Revision, SpaceEvent, Spacefold};
+//! use spacefold::{Position, Refusal, Spacefold};
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("data");
 //! let spaces = Spacefold::open(&path)?;
-//! spaces.append(
-//!     [
-//!         SpaceEvent::space_created("handbook", "Handbook"),
-//!         SpaceEvent::document_added("handbook", "intro", "/intro.md"),
-//!     ],
-//!     AppendCondition::no_space("handbook"),
-//! )?;
-//! let receipt = spaces.append(
-//!     [SpaceEvent::document_removed("handbook", "intro", "/intro.md")],
-//!     AppendCondition::exact("handbook", Revision::new(2)),
-//! )?;
+//! let service = spaces.service();
+//! service.create_space("handbook", "Handbook")?;
+//! service.add_document("handbook", "intro", "/intro.md")?;
+//! service.batch("handbook").move_document("intro", "/start.md").activate_space().commit()?;
+//! let refused = service.add_document("handbook", "other", "/start.md").unwrap_err();
+//! assert!(matches!(refused.refusal(), Some(Refusal::PathTaken { .. })));
 //!
-//! assert_eq!(receipt.position(), Position::new(3));
-//! let then = spaces.snapshot_at("handbook", Position::new(2))?;
-//! assert!(then.to_json().contains("/intro.md"));
 //! let now = spaces.snapshot("handbook")?;
-//! assert!(!now.to_json().contains("/intro.md"));
-//! assert_eq!(spaces.diff("handbook", Position::new(2), Position::new(3))?.len(), 1);
+//! assert!(now.has_path("/start.md"));
+//! let then = spaces.snapshot_at("handbook", Position::new(2))?;
+//! assert!(then.has_path("/intro.md"));
+//! assert_eq!(spaces.diff("handbook", Position::new(2), Position::new(4))?.len(), 2);
 //! spaces.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
