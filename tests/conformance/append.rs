@@ -16,10 +16,12 @@ pub fn numbers_positions_and_revisions_from_one(factory: &impl LogFactory) {
     for (index, (space_id, revision)) in spaces.into_iter().zip(revisions).enumerate() {
         let position = Position::new(index as u64 + 1);
         let receipt = append(&*log, &[set(space_id, "n", 0)]);
-        assert_eq!(receipt, Receipt::new(position, position, Revision::new(revision), true));
+        let revision = Revision::new(revision);
+        let time = whole_log(&*log).last().unwrap().recorded_at;
+        assert_eq!(receipt, Receipt::new(position, position, revision, time, true));
         assert_eq!(log.head(), position);
         assert_eq!(log.durable_head(), position);
-        assert_eq!(log.revision(space_id).unwrap(), Revision::new(revision));
+        assert_eq!(log.revision(space_id).unwrap(), revision);
     }
     assert_eq!(log.revision("c").unwrap(), Revision::NONE);
     assert_eq!(whole_log(&*log).len(), spaces.len());
@@ -48,7 +50,9 @@ pub fn appends_to_several_spaces_at_once(factory: &impl LogFactory) {
     append(&*log, &[set("b", "n", 0)]);
     let events = ["a", "b", "a", "c", "b", "a"].map(|space_id| set(space_id, "n", 1));
     let receipt = append(&*log, &events);
-    assert_eq!(receipt, Receipt::new(Position::new(2), Position::new(7), Revision::new(3), true));
+    let (first, last, revision) = (Position::new(2), Position::new(7), Revision::new(3));
+    let time = whole_log(&*log).last().unwrap().recorded_at;
+    assert_eq!(receipt, Receipt::new(first, last, revision, time, true));
     for (space_id, revision) in [("a", 3), ("b", 3), ("c", 1)] {
         assert_eq!(log.revision(space_id).unwrap(), Revision::new(revision));
     }

@@ -187,7 +187,7 @@ impl Model {
             self.events.push(recorded);
         }
         let last = self.events.last().unwrap();
-        Ok(Receipt::new(first, last.position, last.revision, true))
+        Ok(Receipt::new(first, last.position, last.revision, last.recorded_at, true))
     }
 
     /// Which event of the append stands where, when one does that makes it a retry.
@@ -230,7 +230,7 @@ impl Model {
         }
         let last = &self.events[first + events.len() - 1];
         let first = self.events[first].position;
-        Ok(Receipt::new(first, last.position, last.revision, true))
+        Ok(Receipt::new(first, last.position, last.revision, last.recorded_at, true))
     }
 
     fn failed(&self, condition: &Condition) -> Vec<FailedCondition> {

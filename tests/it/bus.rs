@@ -20,11 +20,11 @@ use crate::{
     support::{cli, run},
 };
 
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// What was called for which event, in order.
 #[derive(Clone, Default)]
-struct Calls(Arc<Mutex<Vec<(&'static str, RecordedEvent)>>>);
+pub(crate) struct Calls(Arc<Mutex<Vec<(&'static str, RecordedEvent)>>>);
 
 impl Calls {
     fn note(&self, what: &'static str, event: &RecordedEvent) {
@@ -47,7 +47,8 @@ fn each_type() -> Vec<SpaceEvent> {
     one_of_each().new_tree(&mut TestRunner::deterministic()).unwrap().current()
 }
 
-fn register(bus: &EventBus, calls: &Calls) {
+/// Registers handlers of every kind, one of which fails.
+pub(crate) fn register(bus: &EventBus, calls: &Calls) {
     bus.on_any(Priority::LOW, calls.noting("any")).unwrap();
     for event_type in EventType::ALL {
         bus.on(event_type, Priority::NORMAL, calls.noting("typed")).unwrap();
@@ -69,7 +70,7 @@ fn register(bus: &EventBus, calls: &Calls) {
 }
 
 /// What every receiver must have had, after the events `expected`.
-fn check(bus: &EventBus, calls: &Calls, expected: &[RecordedEvent]) {
+pub(crate) fn check(bus: &EventBus, calls: &Calls, expected: &[RecordedEvent]) {
     for what in ["any", "typed", "early", "async", "failing"] {
         let seen = calls.of(what);
         assert_eq!(seen.len(), expected.len(), "{what}");
@@ -196,7 +197,8 @@ fn a_handler_appends_to_the_store_that_calls_it() {
     spaces.log().append(&Append::new(&created)).unwrap();
     let both = Position::new(2);
     assert_eq!(spaces.bus().wait_handled(both, LONG), both);
-    assert_eq!(spaces.snapshot("a").unwrap().status().name(), "active");
+    let snapshot = spaces.snapshot_after("a", both, LONG).unwrap();
+    assert_eq!(snapshot.status().name(), "active");
     // What the handler holds is let go of, so that the store can be opened again.
     spaces.close().unwrap();
     Spacefold::open_existing(folder.path().join("data")).unwrap();

@@ -63,6 +63,22 @@ fn what_is_not_durable_is_counted_but_not_read() {
 }
 
 #[test]
+fn appends_that_fill_the_journal_before_anything_is_synced_go_on() {
+    const APPENDS: u64 = 6_000;
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions::default().durability(Durability::Interval(NEVER));
+    // Eight of these hold two thousand appends.
+    let options = options.journal_file_bytes(128 << 10);
+    let log = EmbeddedLog::open_with(folder.path().join("store"), &options).unwrap();
+    for n in 0..APPENDS {
+        append(&log, &[SpaceEvent::variable_set("handbook", "n", n)]);
+    }
+    assert_eq!(log.head(), Position::new(APPENDS));
+    assert!(log.durable_head() > Position::START);
+    log.close().unwrap();
+}
+
+#[test]
 fn the_background_makes_durable_what_was_acknowledged_before() {
     for durability in [Durability::Interval(Duration::from_millis(1)), Durability::Os] {
         let folder = tempfile::tempdir().unwrap();

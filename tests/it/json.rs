@@ -272,7 +272,25 @@ fn counts_the_levels_of_nesting() {
         for levels in [129, 130, 5_000, 100_000] {
             let message = "JSON nests 129 levels or more: the limit is 128";
             refused(value_line(&nested(levels)), message);
+            let error = nested(levels).parse::<Value>().unwrap_err();
+            assert_eq!(error.to_string(), message);
         }
+        assert_eq!(nested(128).parse::<Value>().unwrap().to_string(), nested(128));
+    }
+}
+
+#[test]
+fn a_value_reads_by_itself_as_in_a_payload() {
+    for json in ["null", "-1.50", "18446744073709551616", r#"{"b":[1,1.0],"a":"\u00e9"}"#] {
+        let Payload::VariableSet { value, .. } = read(&value_line(json)).payload else { panic!() };
+        assert_eq!(json.parse::<Value>().unwrap(), value, "{json}");
+    }
+    for (json, message) in [
+        ("three", "not valid JSON: expected ident at column 2"),
+        ("1 2", "not valid JSON: trailing characters at column 3"),
+        ("1e400", "the number 1e400 is beyond the largest float"),
+    ] {
+        assert_eq!(json.parse::<Value>().unwrap_err().to_string(), message);
     }
 }
 

@@ -13,6 +13,7 @@ mod logs;
 mod oracle;
 mod planted;
 mod python;
+mod service;
 mod store;
 mod support;
 mod tidy;

@@ -84,7 +84,8 @@ impl EventLog for Faulty {
                     std::thread::park_timeout(Duration::from_millis(1));
                     let next = next?;
                     let (position, revision) = (next.position(), next.revision());
-                    Ok(Receipt::new(first.first_position(), position, revision, true))
+                    let (begin, time) = (first.first_position(), next.recorded_at());
+                    Ok(Receipt::new(begin, position, revision, time, true))
                 })
             }
             Fault::LosesRecordingTimes => {

@@ -106,7 +106,7 @@ fn one_file_of_the_store_names_sled() {
 }
 
 #[test]
-fn the_language_the_projections_and_the_bus_know_no_store() {
+fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
     let known = |folder: &str, allowed: &[&str]| {
         let manifests = manifests();
         let (_, manifest) = manifests.iter().find(|(name, _)| name == folder).unwrap();
@@ -124,8 +124,15 @@ fn the_language_the_projections_and_the_bus_know_no_store() {
     known("crates/store", &["spacefold-event-core"]);
     known("crates/projection", &["spacefold-event-core"]);
     known("crates/bus", &["spacefold-event-core"]);
-    let parts =
-        ["spacefold-event-core", "spacefold-store", "spacefold-projection", "spacefold-bus"];
+    let parts = ["spacefold-event-core", "spacefold-projection", "spacefold-bus"];
+    known("crates/service", &parts);
+    let parts = [
+        "spacefold-event-core",
+        "spacefold-store",
+        "spacefold-projection",
+        "spacefold-service",
+        "spacefold-bus",
+    ];
     known("crates/spacefold", &parts);
     known("tools/spacefold", &["spacefold"]);
     known("tools/rebuild-projections", &["spacefold"]);
@@ -134,7 +141,7 @@ fn the_language_the_projections_and_the_bus_know_no_store() {
 #[test]
 fn the_language_does_no_io() {
     for (name, text) in sources() {
-        let pure = ["crates/event-core/", "crates/projection/", "crates/bus/"]
+        let pure = ["crates/event-core/", "crates/projection/", "crates/bus/", "crates/service/"]
             .iter()
             .any(|folder| name.starts_with(folder));
         if pure {

@@ -409,11 +409,11 @@ fn stored_run(
     }
     let first = Position::new(position.get() - before);
     let mut next = first;
-    let mut revision = Revision::NONE;
+    let (mut revision, mut recorded_at) = (Revision::NONE, Timestamp::MIN);
     for own in 0..proposal.len() {
         match view.event(next)? {
             Some(stored) if Some(&stored.event) == proposal.event(own).as_ref() => {
-                revision = stored.revision;
+                (revision, recorded_at) = (stored.revision, stored.recorded_at);
             }
             Some(stored) if stored.event.event_id == proposal.id(own) => {
                 return Err(reused(own, next));
@@ -422,5 +422,5 @@ fn stored_run(
         }
         next = next.next();
     }
-    Ok(Receipt::new(first, next.previous(), revision, true))
+    Ok(Receipt::new(first, next.previous(), revision, recorded_at, true))
 }

@@ -130,20 +130,22 @@ pub struct Receipt {
     first_position: Position,
     position: Position,
     revision: Revision,
+    recorded_at: Timestamp,
     durable: bool,
 }
 
 impl Receipt {
     /// A receipt for the events from `first_position` to `position`, the last of which is at
-    /// `revision` of its space.
+    /// `revision` of its space and was recorded at `recorded_at`.
     #[must_use]
     pub const fn new(
         first_position: Position,
         position: Position,
         revision: Revision,
+        recorded_at: Timestamp,
         durable: bool,
     ) -> Self {
-        Self { first_position, position, revision, durable }
+        Self { first_position, position, revision, recorded_at, durable }
     }
 
     /// The receipt of the append that consists of these runs of records, one after the other.
@@ -151,9 +153,11 @@ impl Receipt {
     pub fn of(runs: &[Records], durable: bool) -> Self {
         let first = runs.first().map_or(Position::START, Records::first_position);
         let last = runs.last().and_then(|records| records.envelope(records.len() - 1));
-        let (position, revision) = last
-            .map_or((Position::START, Revision::NONE), |event| (event.position, event.revision));
-        Self::new(first, position, revision, durable)
+        let (position, revision, recorded_at) = last
+            .map_or((Position::START, Revision::NONE, Timestamp::MIN), |event| {
+                (event.position, event.revision, event.recorded_at)
+            });
+        Self::new(first, position, revision, recorded_at, durable)
     }
 
     /// The position of the first event.
@@ -178,6 +182,19 @@ impl Receipt {
     #[must_use]
     pub const fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// When the log took the last event: all of them, unless the append brought times of its own.
+    #[must_use]
+    pub const fn recorded_at(&self) -> Timestamp {
+        self.recorded_at
+    }
+
+    /// The receipt with another answer to whether the events are on disk.
+    #[must_use]
+    pub const fn with_durable(mut self, durable: bool) -> Self {
+        self.durable = durable;
+        self
     }
 
     /// Whether the events were on disk when the receipt was given.

@@ -17,6 +17,8 @@ use crate::limits::{LimitExceeded, MAX_JSON_DEPTH};
 /// assert_eq!(value.to_string(), r#""draft""#);
 /// let object: Object = [("pages", Value::from(12)), ("open", Value::from(true))].into_iter().collect();
 /// assert_eq!(Value::from(object).to_string(), r#"{"open":true,"pages":12}"#);
+/// assert_eq!("[1, 1.0]".parse::<Value>()?.to_string(), "[1,1.0]");
+/// # Ok::<(), spacefold_event_core::JsonError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<S = String> {

@@ -25,14 +25,14 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// What the handles of a store and its folding thread share.
 pub(crate) struct Shared {
     pub(crate) log: EmbeddedLog,
-    pub(crate) live: LiveStates,
+    pub(crate) live: Arc<LiveStates>,
     pub(crate) feed: Feed,
     pub(crate) closing: AtomicBool,
 }
 
 impl Shared {
     pub(crate) fn new(log: EmbeddedLog) -> Self {
-        let live = LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone()));
+        let live = Arc::new(LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone())));
         let feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
         Self { log, live, feed, closing: AtomicBool::new(false) }
     }
@@ -51,6 +51,8 @@ pub(crate) fn follow(
 
 fn run(shared: &Shared, mut committing: Committing) {
     let mut folded = Position::START;
+    // While folding fails, whoever asks folds for himself, and is told why it fails.
+    let mut followed = None;
     while !shared.closing.load(Ordering::Acquire) {
         match shared.log.wait_durable(folded.next(), WAIT) {
             Err(ReadError::Closed) => return,
@@ -64,9 +66,11 @@ fn run(shared: &Shared, mut committing: Committing) {
             Ok(position) => {
                 folded = position;
                 committing.passed(folded, shared);
+                followed.get_or_insert_with(|| shared.live.followed());
             }
             // A log that is being closed ends the thread in the next round.
             Err(error) => {
+                followed = None;
                 if !shared.closing.load(Ordering::Acquire) {
                     tracing::warn!(%error, "the states of the spaces fall behind");
                     thread::park_timeout(REST_AFTER_FAILURE);

@@ -4,34 +4,28 @@
 //! state of its rendering, syncing and caching. Everything that happens to one is an event in an
 //! ordered, durable log; what a space looks like, now or at any time before, is folded from it.
 //!
-//! [`Spacefold`] is the way in. It puts together four crates that can be used alone:
+//! [`Spacefold`] is the way in. It puts together five crates that can be used alone:
 //! `spacefold-event-core` (events and the log as a trait), `spacefold-store` (the log on disk),
-//! `spacefold-projection` (states, snapshots, differences) and `spacefold-bus` (subscriptions and
-//! handlers). What one needs of them is re-exported here.
+//! `spacefold-projection` (states, snapshots, differences), `spacefold-service` (commands) and
+//! `spacefold-bus` (subscriptions and handlers). What one needs of them is re-exported here.
 //!
 //! ```
-//! use spacefold::{AppendCondition, Position, Revision, SpaceEvent, Spacefold};
+//! use spacefold::{Position, Refusal, Spacefold};
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("data");
 //! let spaces = Spacefold::open(&path)?;
-//! spaces.append(
-//!     [
-//!         SpaceEvent::space_created("handbook", "Handbook"),
-//!         SpaceEvent::document_added("handbook", "intro", "/intro.md"),
-//!     ],
-//!     AppendCondition::no_space("handbook"),
-//! )?;
-//! let receipt = spaces.append(
-//!     [SpaceEvent::document_removed("handbook", "intro", "/intro.md")],
-//!     AppendCondition::exact("handbook", Revision::new(2)),
-//! )?;
+//! let service = spaces.service();
+//! service.create_space("handbook", "Handbook")?;
+//! service.add_document("handbook", "intro", "/intro.md")?;
+//! service.batch("handbook").move_document("intro", "/start.md").activate_space().commit()?;
+//! let refused = service.add_document("handbook", "other", "/start.md").unwrap_err();
+//! assert!(matches!(refused.refusal(), Some(Refusal::PathTaken { .. })));
 //!
-//! assert_eq!(receipt.position(), Position::new(3));
-//! let then = spaces.snapshot_at("handbook", Position::new(2))?;
-//! assert!(then.to_json().contains("/intro.md"));
 //! let now = spaces.snapshot("handbook")?;
-//! assert!(!now.to_json().contains("/intro.md"));
-//! assert_eq!(spaces.diff("handbook", Position::new(2), Position::new(3))?.len(), 1);
+//! assert!(now.has_path("/start.md"));
+//! let then = spaces.snapshot_at("handbook", Position::new(2))?;
+//! assert!(then.has_path("/intro.md"));
+//! assert_eq!(spaces.diff("handbook", Position::new(2), Position::new(4))?.len(), 2);
 //! spaces.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -69,6 +63,10 @@ pub use spacefold_projection::{
     RebuildOptions, RebuildOutcome, Reference, Render, RenderOutcome, RenderStatus, Snapshot,
     SnapshotError, SpaceHeader, SpaceState, SpaceStates, SpaceStatus, StateHash, SyncStatus,
     Verdict, diff, rebuild,
+};
+pub use spacefold_service::{
+    Batch, Command, CommandError, IdempotencyKey, Outcome, Refusal, RenderGuard, SpaceService,
+    testing,
 };
 pub use spacefold_store::{
     AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend, Problem,

@@ -217,11 +217,16 @@ impl Writer {
             });
         }
         let is_sync = self.sync_within.is_none();
+        // Files are given up for what is durable alone: once they run out, nothing may stay behind.
         if is_sync
             || wanted > self.ahead.durable_head()
             || self.ahead.body_bytes() >= MAX_UNSYNCED_BYTES
+            || self.shared.journal_files.are_full()
         {
             return self.sync();
+        }
+        if self.shared.journal_files.is_another_wanted() {
+            let _ = self.sealer.try_send(());
         }
         let within = self.sync_within.unwrap_or_default();
         self.sync_due.get_or_insert_with(|| Instant::now() + within);
@@ -315,7 +320,7 @@ impl Accepted {
 
     fn receipt(self, durable: bool) -> Receipt {
         let (Self::New(accepted) | Self::Stored(accepted)) = self;
-        Receipt::new(accepted.first_position(), accepted.position(), accepted.revision(), durable)
+        accepted.with_durable(durable)
     }
 }
 

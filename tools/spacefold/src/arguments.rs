@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{append, diff, export, history, import, snapshot, spaces, tail, verify};
+use crate::command::{
+    append, diff, export, history, import, service, snapshot, spaces, tail, verify,
+};
 
 /// An event-sourced storage engine for information spaces.
 #[derive(Debug, Parser)]
@@ -38,6 +40,8 @@ pub(crate) enum Command {
     Export(export::Export),
     /// Append new events from JSON lines as they arrive.
     Append(append::AppendEvents),
+    /// Command a space: each operation is checked against its state and recorded as an event.
+    Service(service::Service),
     /// Print the state of a space, now or at an earlier position or time.
     Snapshot(snapshot::SnapshotOf),
     /// List the spaces.

@@ -8,6 +8,7 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod selection;
+pub(crate) mod service;
 pub(crate) mod snapshot;
 pub(crate) mod spaces;
 pub(crate) mod tail;
@@ -21,6 +22,7 @@ pub(crate) fn run(command: &Command, session: &mut Session) -> Result<(), Failur
         Command::Import(arguments) => arguments.run(session),
         Command::Export(arguments) => arguments.run(session),
         Command::Append(arguments) => arguments.run(session),
+        Command::Service(arguments) => arguments.run(session),
         Command::Snapshot(arguments) => arguments.run(session),
         Command::Spaces(arguments) => arguments.run(session),
         Command::Diff(arguments) => arguments.run(session),

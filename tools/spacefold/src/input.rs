@@ -55,6 +55,14 @@ impl Input {
         })
     }
 
+    /// Opens a file, or standard input for `-`, to read its bytes as they are. Nothing is read yet.
+    pub(crate) fn open_as_it_is(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
+        if path.as_os_str() == "-" {
+            return Ok(Box::new(io::stdin()));
+        }
+        Ok(Box::new(open_file(path)?.0))
+    }
+
     /// Where in the input line `number` is.
     pub(crate) fn place(name: &str, number: u64) -> String {
         format!("line {number} of {name}")

@@ -1,6 +1,6 @@
 //! Events and values from JSON text.
 
-use std::{borrow::Cow, collections::HashMap, fmt};
+use std::{borrow::Cow, collections::HashMap, fmt, str::FromStr};
 
 use serde::{
     Deserialize, Deserializer,
@@ -183,6 +183,22 @@ impl JsonReader {
         }
     }
 }
+
+impl FromStr for Value {
+    type Err = JsonError;
+
+    /// Reads a JSON text, as one value of a payload.
+    fn from_str(text: &str) -> Result<Self, JsonError> {
+        if text.len() > MAX_JSON_LINE_BYTES {
+            return Err(JsonError::TooLong { bytes: text.len() });
+        }
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| syntax(&error))?;
+        read_value(raw, IN_PAYLOAD)
+    }
+}
+
+/// The levels around a value of a payload: the payload itself.
+const IN_PAYLOAD: usize = 1;
 
 /// The texts of the elements of a JSON array, or `None` when `json` is none.
 ///

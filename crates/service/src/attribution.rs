@@ -1,0 +1,30 @@
+//! What commands say of themselves, beside what they do.
+
+use spacefold_event_core::{SpaceEvent, Timestamp};
+
+use crate::IdempotencyKey;
+
+/// What goes into each event of a command: who did it, what it belongs to, when it happened, and
+/// the key by which a repetition is recognised.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attribution {
+    pub(crate) source: Option<String>,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) timestamp: Option<Timestamp>,
+    pub(crate) key: Option<IdempotencyKey>,
+}
+
+impl Attribution {
+    /// The event, the one at `index` of its command, with all of this.
+    pub(crate) fn mark(&self, mut event: SpaceEvent, index: usize) -> SpaceEvent {
+        event.source.clone_from(&self.source);
+        event.correlation_id.clone_from(&self.correlation_id);
+        if let Some(timestamp) = self.timestamp {
+            event.timestamp = timestamp;
+        }
+        if let Some(key) = &self.key {
+            event.event_id = key.event_id(index);
+        }
+        event
+    }
+}

@@ -1,0 +1,79 @@
+//! Commands that happen together.
+
+use crate::{Command, CommandError, Outcome, SpaceService};
+
+/// Commands on one space, collected to happen together or not at all.
+///
+/// Nothing is checked before [`Batch::commit`]. Each command is then checked in the state as those
+/// before it would leave it, and all events are recorded in one append: at most 4,096 of them.
+///
+/// # Examples
+/// ```
+/// use spacefold_service::{Refusal, SpaceService};
+/// let service = SpaceService::in_memory();
+/// let outcome = service
+///     .batch("handbook")
+///     .create_space("Handbook")
+///     .add_document("intro", "/intro.md")
+///     .set_content_hash("intro", "8fb0cc…")
+///     .commit()?;
+/// assert_eq!(outcome.events().len(), 3);
+///
+/// let refused = service
+///     .batch("handbook")
+///     .move_document("intro", "/start.md")
+///     .add_document("other", "/start.md")
+///     .commit()
+///     .unwrap_err();
+/// assert!(matches!(refused.refusal(), Some(Refusal::PathTaken { .. })));
+/// assert!(service.states().snapshot("handbook")?.has_path("/intro.md"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing happens before it is committed"]
+pub struct Batch {
+    pub(crate) service: SpaceService,
+    space_id: String,
+    commands: Vec<Command>,
+    /// Whether content was put that is not synced yet.
+    pub(crate) has_put: bool,
+    /// Why content could not be put, the first time.
+    pub(crate) failed: Option<CommandError>,
+}
+
+impl Batch {
+    pub(crate) const fn new(service: SpaceService, space_id: String) -> Self {
+        Self { service, space_id, commands: Vec::new(), has_put: false, failed: None }
+    }
+
+    /// Adds a command.
+    pub fn then(mut self, command: Command) -> Self {
+        self.commands.push(command);
+        self
+    }
+
+    /// The number of commands so far.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether there is no command yet.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Checks the commands in order and records what they change in one append.
+    ///
+    /// # Errors
+    /// [`CommandError`]; [`CommandError::Refused`] says which command breaks which rule. After every
+    /// variant but an append of unknown outcome, nothing of the batch is stored.
+    pub fn commit(mut self) -> Result<Outcome, CommandError> {
+        self.sync_content()?;
+        self.service.execute_all(&self.space_id, self.commands)
+    }
+}
+
+#[cfg(test)]
+mod tests;

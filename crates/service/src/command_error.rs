@@ -1,0 +1,72 @@
+//! How commands fail.
+
+use spacefold_event_core::{AppendError, ContentError, ReadError, Revision};
+use spacefold_projection::SnapshotError;
+
+use crate::Refusal;
+
+/// Why a command did not happen. After every variant but a [`CommandError::Append`] with
+/// [`AppendError::OutcomeUnknown`], nothing of it is stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The command does not fit the state of the space. Nothing is stored, of a batch neither.
+    #[error("{}space {space_id:?}: {refusal}; nothing was written", of_batch(*index))]
+    Refused {
+        /// The space.
+        space_id: String,
+        /// Which command of a batch, from 0; `None` outside a batch.
+        index: Option<usize>,
+        /// The rule that it breaks, and what was found.
+        #[source]
+        refusal: Refusal,
+    },
+    /// Other writers were faster every time. Nothing is stored: try again.
+    #[error(
+        "space {space_id:?} has changed under the command {attempts} times, from revision {read} to \
+         {found} the last time; nothing was written"
+    )]
+    Conflict {
+        /// The space.
+        space_id: String,
+        /// How often the command was decided anew.
+        attempts: u32,
+        /// The revision that it was decided at last.
+        read: Revision,
+        /// The revision that was found after that.
+        found: Revision,
+    },
+    /// The state of the space could not be read. Nothing is stored.
+    #[error("the command could not be checked; nothing was written: {0}")]
+    State(#[from] SnapshotError),
+    /// The content was not taken. No event is stored.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// The service has no content store: it records hashes only. Nothing is stored.
+    #[error("the service has no content store to keep bytes in; nothing was written")]
+    NoContentStore,
+    /// The log did not take the event.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+impl CommandError {
+    /// The rule that a refused command breaks.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused { refusal, .. } => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
+impl From<ReadError> for CommandError {
+    fn from(error: ReadError) -> Self {
+        Self::State(error.into())
+    }
+}
+
+fn of_batch(index: Option<usize>) -> String {
+    index.map_or_else(String::new, |index| format!("command {index} of the batch: "))
+}

@@ -1,0 +1,318 @@
+//! What a command comes to in a state: an event, nothing, or a refusal.
+//!
+//! An event that is decided here is never an anomaly to the fold.
+
+use spacefold_event_core::{Object, Position, Presence, Revision, SpaceEvent, Value};
+use spacefold_projection::{Document, RenderStatus, SpaceState, SpaceStatus, SyncStatus};
+
+use crate::{Command, Refusal};
+
+/// The event that a command comes to in this state; `None` when it changes nothing.
+pub(crate) fn decide(state: &SpaceState, command: &Command) -> Result<Option<SpaceEvent>, Refusal> {
+    check_status(state, command)?;
+    let event = match command {
+        Command::CreateSpace { name }
+        | Command::RenameSpace { name }
+        | Command::DeleteVariable { name } => decide_by_name(state, command, name)?,
+        Command::UpdateSpace { changes } => update_space(state, changes)?,
+        Command::ActivateSpace => Some(SpaceEvent::space_activated(state.space_id())),
+        Command::ArchiveSpace => Some(SpaceEvent::space_archived(state.space_id())),
+        Command::DeleteSpace => Some(SpaceEvent::space_deleted(state.space_id(), state.name())),
+        Command::SetVariable { name, value } => {
+            let changes = state.variable(name) != Some(value);
+            changes.then(|| SpaceEvent::variable_set(state.space_id(), name, value.clone()))
+        }
+        Command::StartSync { direction } => Some(start_sync(state, direction)?),
+        Command::CompleteSync => Some(complete_sync(state)?),
+        Command::RecordConflict { document_id, local_hash, remote_hash } => {
+            record_conflict(state, document_id, local_hash, remote_hash)?
+        }
+        Command::StartRender { document_id } => Some(start_render(state, document_id)?),
+        Command::CompleteRender { document_id, output_hash, started } => {
+            check_running(state, document_id, *started)?;
+            let (id, hash) = (document_id.clone(), output_hash.clone());
+            Some(SpaceEvent::render_completed(state.space_id(), id, hash))
+        }
+        Command::FailRender { document_id, error, started } => {
+            check_running(state, document_id, *started)?;
+            let (id, error) = (document_id.clone(), error.clone());
+            Some(SpaceEvent::render_failed(state.space_id(), id, error))
+        }
+        Command::InvalidateCache { document_ids, reason } => {
+            invalidate_cache(state, document_ids, reason)?
+        }
+        _ => decide_on_document(state, command)?,
+    };
+    if let Some(event) = &event {
+        event.check_limits()?;
+    }
+    Ok(event)
+}
+
+/// Whether the space is in a status in which the command may be given.
+fn check_status(state: &SpaceState, command: &Command) -> Result<(), Refusal> {
+    let status = state.status();
+    let is_there = state.revision() > Revision::NONE;
+    if let Command::CreateSpace { .. } = command {
+        if is_there && status != SpaceStatus::Deleted {
+            return Err(Refusal::SpaceExists { status });
+        }
+        return Ok(());
+    }
+    match (status, command) {
+        _ if !is_there => Err(Refusal::NoSuchSpace),
+        (SpaceStatus::Deleted, _) => Err(Refusal::SpaceDeleted),
+        (SpaceStatus::Active, Command::ActivateSpace)
+        | (SpaceStatus::Archived, Command::ArchiveSpace) => {
+            Err(Refusal::StatusUnchanged { status })
+        }
+        (SpaceStatus::Archived, command) if !may_be_archived(state, command) => {
+            Err(Refusal::SpaceArchived)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the command may be given on an archived space. Renders and synchronisations begin on
+/// no archived space, so that those that run were under way.
+fn may_be_archived(state: &SpaceState, command: &Command) -> bool {
+    match command {
+        Command::ActivateSpace
+        | Command::DeleteSpace
+        | Command::CompleteRender { .. }
+        | Command::FailRender { .. }
+        | Command::CompleteSync
+        | Command::RecordConflict { .. } => true,
+        Command::ResolveConflict { .. } => state.sync().status == SyncStatus::Running,
+        _ => false,
+    }
+}
+
+fn decide_by_name(
+    state: &SpaceState,
+    command: &Command,
+    name: &str,
+) -> Result<Option<SpaceEvent>, Refusal> {
+    if let Command::DeleteVariable { .. } = command {
+        if state.variable(name).is_none() {
+            return Err(Refusal::UnknownVariable { name: name.to_owned() });
+        }
+        return Ok(Some(SpaceEvent::variable_deleted(state.space_id(), name)));
+    }
+    check_filled("name", name)?;
+    if let Command::CreateSpace { .. } = command {
+        return Ok(Some(SpaceEvent::space_created(state.space_id(), name)));
+    }
+    if state.name() == Some(name) {
+        return Ok(None);
+    }
+    let changes = Object::from_iter([("name", Value::from(name))]);
+    Ok(Some(SpaceEvent::space_updated(state.space_id(), changes)))
+}
+
+fn update_space(state: &SpaceState, changes: &Object) -> Result<Option<SpaceEvent>, Refusal> {
+    let name = changes.get("name").and_then(Value::as_str);
+    if let Some(name) = name {
+        check_filled("name", name)?;
+    }
+    let renames = name.is_some() && name != state.name();
+    let changes_any = renames || merges(state.metadata(), changes);
+    Ok(changes_any.then(|| SpaceEvent::space_updated(state.space_id(), changes.clone())))
+}
+
+fn decide_on_document(
+    state: &SpaceState,
+    command: &Command,
+) -> Result<Option<SpaceEvent>, Refusal> {
+    let space_id = state.space_id();
+    match command {
+        Command::AddDocument { document_id, path } => {
+            check_filled("path", path)?;
+            if let Some(document) = state.document(document_id) {
+                let (document_id, path) = (document_id.clone(), document.path.clone());
+                return Err(Refusal::DocumentExists { document_id, path });
+            }
+            check_path_free(state, path)?;
+            Ok(Some(SpaceEvent::document_added(space_id, document_id, path)))
+        }
+        Command::UpdateDocument { document_id, changes } => {
+            let document = known_document(state, document_id)?;
+            let changes_any = merges(&document.attributes, changes);
+            let event = || SpaceEvent::document_updated(space_id, document_id, changes.clone());
+            Ok(changes_any.then(event))
+        }
+        Command::MoveDocument { document_id, new_path } => {
+            check_filled("path", new_path)?;
+            let old_path = known_document(state, document_id)?.path.as_str();
+            if old_path == new_path {
+                return Ok(None);
+            }
+            check_path_free(state, new_path)?;
+            Ok(Some(SpaceEvent::document_moved(space_id, document_id, old_path, new_path)))
+        }
+        Command::RemoveDocument { document_id } => {
+            let path = known_document(state, document_id)?.path.as_str();
+            Ok(Some(SpaceEvent::document_removed(space_id, document_id, path)))
+        }
+        Command::SetContentHash { document_id, hash } => {
+            check_filled("hash", hash)?;
+            let old_hash = known_document(state, document_id)?.content_hash.as_deref();
+            let changes = old_hash != Some(hash.as_str());
+            let event =
+                || SpaceEvent::document_content_changed(space_id, document_id, old_hash, hash);
+            Ok(changes.then(event))
+        }
+        Command::ResolveConflict { document_id, hash } => {
+            check_filled("hash", hash)?;
+            let old_hash = known_document(state, document_id)?.content_hash.as_deref();
+            if state.conflict(document_id).is_none() {
+                return Err(Refusal::NoConflict { document_id: document_id.clone() });
+            }
+            // Emitted even when it is the same hash: the event is what closes the conflict.
+            Ok(Some(SpaceEvent::document_content_changed(space_id, document_id, old_hash, hash)))
+        }
+        Command::AddReference { document_id, target, kind } => {
+            check_filled("target", target)?;
+            known_document(state, document_id)?;
+            let is_new = state.references_of(document_id).all(|reference| {
+                (reference.target.as_str(), reference.kind.as_deref())
+                    != (target.as_str(), kind.as_deref())
+            });
+            let event = || SpaceEvent::reference_added(space_id, document_id, target, kind.clone());
+            Ok(is_new.then(event))
+        }
+        Command::ClearReferences { document_id } => clear_references(state, document_id),
+        _ => Ok(None),
+    }
+}
+
+fn clear_references(
+    state: &SpaceState,
+    document_id: &Presence,
+) -> Result<Option<SpaceEvent>, Refusal> {
+    let has_any = match document_id.as_deref() {
+        Some(id) => {
+            known_document(state, id)?;
+            state.references_of(id).next().is_some()
+        }
+        None => !state.references().is_empty(),
+    };
+    Ok(has_any.then(|| SpaceEvent::reference_cleared(state.space_id(), document_id.clone())))
+}
+
+fn start_render(state: &SpaceState, document_id: &Presence) -> Result<SpaceEvent, Refusal> {
+    let id = document_id.as_deref();
+    if let Some(id) = id {
+        known_document(state, id)?;
+    }
+    if let Some(render) = state.render(id)
+        && render.status == RenderStatus::Running
+    {
+        let document_id = id.map(str::to_owned);
+        return Err(Refusal::RenderRunning { document_id, started: render.position });
+    }
+    Ok(SpaceEvent::render_started(state.space_id(), document_id.clone()))
+}
+
+/// Whether a render that may end is running; with `started` that very one.
+fn check_running(
+    state: &SpaceState,
+    document_id: &Presence,
+    started: Option<Position>,
+) -> Result<(), Refusal> {
+    let id = document_id.as_deref();
+    if let Some(id) = id {
+        known_document(state, id)?;
+    }
+    let render = state.render(id);
+    match (render, started) {
+        (Some(render), _) if render.status != RenderStatus::Running => {
+            let document_id = id.map(str::to_owned);
+            Err(Refusal::RenderNotRunning { document_id, found: Some(render.status) })
+        }
+        (None, _) => {
+            Err(Refusal::RenderNotRunning { document_id: id.map(str::to_owned), found: None })
+        }
+        (Some(render), Some(started)) if render.position != started => {
+            Err(Refusal::RenderSuperseded { started, running: render.position })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn start_sync(state: &SpaceState, direction: &Presence) -> Result<SpaceEvent, Refusal> {
+    match state.sync().status {
+        SyncStatus::Running => Err(Refusal::SyncRunning),
+        SyncStatus::Idle => Ok(SpaceEvent::sync_started(state.space_id(), direction.clone())),
+    }
+}
+
+fn complete_sync(state: &SpaceState) -> Result<SpaceEvent, Refusal> {
+    match state.sync().status {
+        SyncStatus::Running => Ok(SpaceEvent::sync_completed(state.space_id())),
+        SyncStatus::Idle => Err(Refusal::SyncNotRunning),
+    }
+}
+
+fn record_conflict(
+    state: &SpaceState,
+    document_id: &str,
+    local_hash: &Presence,
+    remote_hash: &Presence,
+) -> Result<Option<SpaceEvent>, Refusal> {
+    if state.sync().status == SyncStatus::Idle {
+        return Err(Refusal::SyncNotRunning);
+    }
+    let is_open = state.conflict(document_id).is_some_and(|open| {
+        open.local_hash.as_deref() == local_hash.as_deref()
+            && open.remote_hash.as_deref() == remote_hash.as_deref()
+    });
+    let (local, remote) = (local_hash.clone(), remote_hash.clone());
+    let event = || SpaceEvent::sync_conflict(state.space_id(), document_id, local, remote);
+    Ok((!is_open).then(event))
+}
+
+fn invalidate_cache(
+    state: &SpaceState,
+    document_ids: &[String],
+    reason: &Presence,
+) -> Result<Option<SpaceEvent>, Refusal> {
+    let mut marks_any = false;
+    for id in document_ids {
+        known_document(state, id)?;
+        marks_any |= !state.is_stale(id);
+    }
+    let event =
+        || SpaceEvent::cache_invalidated(state.space_id(), document_ids.to_vec(), reason.clone());
+    Ok(marks_any.then(event))
+}
+
+/// Whether merging `changes` into `object` changes it.
+fn merges(object: &Object, changes: &Object) -> bool {
+    changes.iter().any(|(key, value)| match value {
+        Value::Null => object.get(key).is_some(),
+        value => object.get(key) != Some(value),
+    })
+}
+
+fn known_document<'a>(state: &'a SpaceState, document_id: &str) -> Result<&'a Document, Refusal> {
+    let unknown = || Refusal::UnknownDocument { document_id: document_id.to_owned() };
+    state.document(document_id).ok_or_else(unknown)
+}
+
+fn check_path_free(state: &SpaceState, path: &str) -> Result<(), Refusal> {
+    if !state.has_path(path) {
+        return Ok(());
+    }
+    let documents = state.documents();
+    let holder = documents.into_iter().find(|(_, document)| document.path == path);
+    let document_id = holder.map(|(id, _)| id.to_owned()).unwrap_or_default();
+    Err(Refusal::PathTaken { path: path.to_owned(), document_id })
+}
+
+fn check_filled(what: &'static str, text: &str) -> Result<(), Refusal> {
+    if text.trim().is_empty() { Err(Refusal::Empty { what }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;

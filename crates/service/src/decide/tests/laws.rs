@@ -1,0 +1,212 @@
+//! What holds of every command in every state.
+
+use proptest::prelude::*;
+use spacefold_projection::{Change, diff};
+
+use super::*;
+use crate::fold::fold;
+
+fn presence(texts: &'static [&'static str]) -> impl Strategy<Value = Presence> {
+    prop_oneof![
+        Just(Presence::Absent),
+        Just(Presence::Null),
+        prop::sample::select(texts).prop_map(Presence::from),
+    ]
+}
+
+fn objects() -> impl Strategy<Value = Object> {
+    let key = prop::sample::select(&["name", "a", "b"][..]);
+    let value = prop_oneof![Just(Value::Null), Just(Value::from("x")), Just(Value::from(1))];
+    prop::collection::vec((key, value), 0..3).prop_map(|entries| entries.into_iter().collect())
+}
+
+/// Commands on few documents, paths and names, so that they meet.
+fn commands() -> impl Strategy<Value = Command> {
+    prop_oneof![commands_on_the_space(), commands_on_documents()]
+}
+
+fn text(texts: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::sample::select(texts).prop_map(str::to_owned)
+}
+
+fn commands_on_the_space() -> impl Strategy<Value = Command> {
+    let name = || text(&["one", "two", ""]);
+    prop_oneof![
+        4 => name().prop_map(|name| Command::CreateSpace { name }),
+        2 => objects().prop_map(|changes| Command::UpdateSpace { changes }),
+        1 => name().prop_map(|name| Command::RenameSpace { name }),
+        2 => Just(Command::ActivateSpace),
+        1 => Just(Command::ArchiveSpace),
+        1 => Just(Command::DeleteSpace),
+        2 => (name(), 0_i64..3).prop_map(|(name, n)| Command::SetVariable { name, value: n.into() }),
+        1 => name().prop_map(|name| Command::DeleteVariable { name }),
+        2 => presence(&["push"]).prop_map(|direction| Command::StartSync { direction }),
+        1 => Just(Command::CompleteSync),
+    ]
+}
+
+fn commands_on_documents() -> impl Strategy<Value = Command> {
+    const DOCUMENTS: &[&str] = &["d", "e", "f"];
+    let id = || text(DOCUMENTS);
+    let path = || text(&["/a", "/b", "/c", ""]);
+    let hash = || text(&["h1", "h2", ""]);
+    let maybe_hash = || presence(&["h1", "h2"]);
+    prop_oneof![
+        6 => (id(), path())
+            .prop_map(|(document_id, path)| Command::AddDocument { document_id, path }),
+        2 => (id(), objects())
+            .prop_map(|(document_id, changes)| Command::UpdateDocument { document_id, changes }),
+        3 => (id(), path())
+            .prop_map(|(document_id, new_path)| Command::MoveDocument { document_id, new_path }),
+        1 => id().prop_map(|document_id| Command::RemoveDocument { document_id }),
+        3 => (id(), hash())
+            .prop_map(|(document_id, hash)| Command::SetContentHash { document_id, hash }),
+        2 => (id(), path(), presence(&["cites"])).prop_map(|(document_id, target, kind)| {
+            Command::AddReference { document_id, target, kind }
+        }),
+        1 => presence(DOCUMENTS).prop_map(|document_id| Command::ClearReferences { document_id }),
+        2 => presence(DOCUMENTS).prop_map(|document_id| Command::StartRender { document_id }),
+        2 => (presence(DOCUMENTS), maybe_hash()).prop_map(|(document_id, output_hash)| {
+            Command::CompleteRender { document_id, output_hash, started: None }
+        }),
+        1 => (presence(DOCUMENTS), presence(&["no ink"])).prop_map(|(document_id, error)| {
+            Command::FailRender { document_id, error, started: None }
+        }),
+        2 => (id(), maybe_hash(), maybe_hash()).prop_map(
+            |(document_id, local_hash, remote_hash)| {
+                Command::RecordConflict { document_id, local_hash, remote_hash }
+            }
+        ),
+        2 => (id(), hash())
+            .prop_map(|(document_id, hash)| Command::ResolveConflict { document_id, hash }),
+        2 => (prop::collection::vec(id(), 0..3), presence(&["style"])).prop_map(
+            |(document_ids, reason)| Command::InvalidateCache { document_ids, reason }
+        ),
+    ]
+}
+
+/// What somebody would record who checks nothing.
+fn unchecked(command: &Command) -> SpaceEvent {
+    match command.clone() {
+        Command::CreateSpace { name } => SpaceEvent::space_created("s", name),
+        Command::UpdateSpace { changes } => SpaceEvent::space_updated("s", changes),
+        Command::RenameSpace { name } => {
+            SpaceEvent::space_updated("s", object([("name", name.into())]))
+        }
+        Command::ActivateSpace => SpaceEvent::space_activated("s"),
+        Command::ArchiveSpace => SpaceEvent::space_archived("s"),
+        Command::DeleteSpace => SpaceEvent::space_deleted("s", NONE),
+        Command::AddDocument { document_id, path } => {
+            SpaceEvent::document_added("s", document_id, path)
+        }
+        Command::UpdateDocument { document_id, changes } => {
+            SpaceEvent::document_updated("s", document_id, changes)
+        }
+        Command::MoveDocument { document_id, new_path } => {
+            SpaceEvent::document_moved("s", document_id, NONE, new_path)
+        }
+        Command::RemoveDocument { document_id } => {
+            SpaceEvent::document_removed("s", document_id, NONE)
+        }
+        Command::SetContentHash { document_id, hash }
+        | Command::ResolveConflict { document_id, hash } => {
+            SpaceEvent::document_content_changed("s", document_id, NONE, hash)
+        }
+        Command::SetVariable { name, value } => SpaceEvent::variable_set("s", name, value),
+        Command::DeleteVariable { name } => SpaceEvent::variable_deleted("s", name),
+        Command::AddReference { document_id, target, kind } => {
+            SpaceEvent::reference_added("s", document_id, target, kind)
+        }
+        Command::ClearReferences { document_id } => SpaceEvent::reference_cleared("s", document_id),
+        Command::StartRender { document_id } => SpaceEvent::render_started("s", document_id),
+        Command::CompleteRender { document_id, output_hash, .. } => {
+            SpaceEvent::render_completed("s", document_id, output_hash)
+        }
+        Command::FailRender { document_id, error, .. } => {
+            SpaceEvent::render_failed("s", document_id, error)
+        }
+        Command::StartSync { direction } => SpaceEvent::sync_started("s", direction),
+        Command::CompleteSync => SpaceEvent::sync_completed("s"),
+        Command::RecordConflict { document_id, local_hash, remote_hash } => {
+            SpaceEvent::sync_conflict("s", document_id, local_hash, remote_hash)
+        }
+        Command::InvalidateCache { document_ids, reason } => {
+            SpaceEvent::cache_invalidated("s", document_ids, reason)
+        }
+    }
+}
+
+/// Steps that keep the rules, and now and then one that does not.
+fn histories() -> impl Strategy<Value = Vec<(Command, bool)>> {
+    prop::collection::vec((commands(), prop::bool::weighted(0.9)), 1..80)
+}
+
+/// Takes in the event as the one after `index` others.
+fn take_in(state: &mut SpaceState, event: &SpaceEvent, index: usize) {
+    let position = Position::new(index as u64 + 1);
+    fold(state, std::slice::from_ref(event), position, event.timestamp).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// An event that is decided fits the state: it is no anomaly, and it changes something.
+    #[test]
+    fn what_is_emitted_fits_and_changes_something(history in histories()) {
+        let mut state = SpaceState::new("s");
+        for (index, (command, checked)) in history.iter().enumerate() {
+            let decided = decide(&state, command).ok().flatten();
+            let before = state.clone();
+            match decided {
+                Some(event) => {
+                    take_in(&mut state, &event, index);
+                    prop_assert_eq!(state.anomalies(), before.anomalies(), "{:?}", command);
+                    let first = before.revision() == Revision::NONE;
+                    let changes = diff((!first).then_some(&before), Some(&state));
+                    prop_assert!(!changes.is_empty(), "{:?} changes nothing", command);
+                    prop_assert!(command.may_have_emitted(&event.payload));
+                }
+                None if *checked => {}
+                None => take_in(&mut state, &unchecked(command), index),
+            }
+        }
+    }
+
+    /// What is neither refused nor emitted would have changed nothing that it is about. Renaming is
+    /// about the name alone, though its event puts that into the metadata too; setting content is
+    /// about the hash alone, though its event also closes a conflict.
+    #[test]
+    fn what_is_not_emitted_changes_nothing(history in histories()) {
+        let mut state = SpaceState::new("s");
+        for (index, (command, _)) in history.iter().enumerate() {
+            let Ok(decided) = decide(&state, command) else { continue };
+            let quiet = decided.is_none();
+            let before = state.clone();
+            take_in(&mut state, &decided.unwrap_or_else(|| unchecked(command)), index);
+            if quiet {
+                let changes = diff(Some(&before), Some(&state));
+                let is_aside = match command {
+                    Command::RenameSpace { .. } => |change: &Change| {
+                        matches!(change, Change::MetadataChanged { .. })
+                    },
+                    Command::SetContentHash { .. } => |change: &Change| {
+                        matches!(change, Change::ConflictClosed { .. })
+                    },
+                    _ => |_: &Change| false,
+                };
+                prop_assert!(changes.iter().all(is_aside), "{:?}: {:?}", command, changes);
+                state = before;
+            }
+        }
+    }
+
+    /// A command is taken for another only where both say the same.
+    #[test]
+    fn a_command_knows_its_events(one in commands(), other in commands()) {
+        prop_assert!(one.may_have_emitted(&unchecked(&one).payload));
+        if one.may_have_emitted(&unchecked(&other).payload) {
+            let same = unchecked(&one).payload == unchecked(&other).payload;
+            prop_assert!(same, "{:?} {:?}", one, other);
+        }
+    }
+}

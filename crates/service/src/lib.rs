@@ -1,0 +1,41 @@
+//! The command side of spacefold: operations on spaces, checked against their state and recorded
+//! as events.
+//!
+//! - [`SpaceService`] has a method for each operation. It reads the state of the space, refuses what
+//!   does not fit it with a [`Refusal`] that says what was found, and appends the event with the
+//!   revision that it read. What would change nothing emits nothing.
+//! - [`Batch`] collects commands on one space and commits them as one atomic append.
+//! - [`Command`] is an operation as data, [`Outcome`] what came of it.
+//! - [`RenderGuard`] fails the render that it stands for when it is dropped.
+//! - [`testing`] has given, when, then.
+//!
+//! The crate works over every [`EventLog`](spacefold_event_core::EventLog), in memory too. It knows
+//! no store; the bus is the optional feature `bus`.
+
+mod attribution;
+mod batch;
+#[cfg(feature = "bus")]
+mod bus;
+mod command;
+mod command_error;
+mod commands;
+mod content;
+mod decide;
+mod executor;
+mod fold;
+mod idempotency_key;
+mod known_states;
+mod operations;
+mod outcome;
+mod question;
+mod refusal;
+mod render_guard;
+mod repeat;
+mod space_service;
+
+pub mod testing;
+
+pub use self::{
+    batch::Batch, command::Command, command_error::CommandError, idempotency_key::IdempotencyKey,
+    outcome::Outcome, refusal::Refusal, render_guard::RenderGuard, space_service::SpaceService,
+};

@@ -1,0 +1,133 @@
+//! The rules that commands are checked against.
+
+use spacefold_event_core::{EventType, LimitExceeded, Position};
+use spacefold_projection::{RenderStatus, SpaceStatus};
+
+use crate::IdempotencyKey;
+
+/// Why a command was refused: the rule that it breaks, and what was found. Nothing of it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A space is created that is there, and not deleted.
+    #[error("the space exists already, its status is {status}")]
+    SpaceExists {
+        /// Its status.
+        status: SpaceStatus,
+    },
+    /// The space has had no event.
+    #[error("there is no such space")]
+    NoSuchSpace,
+    /// The space is deleted: it can only be created again.
+    #[error("the space is deleted")]
+    SpaceDeleted,
+    /// The space is archived: it can only be activated or deleted, and renders and synchronisations
+    /// that were under way can end.
+    #[error("the space is archived")]
+    SpaceArchived,
+    /// The space has the status already.
+    #[error("the space is {status} already")]
+    StatusUnchanged {
+        /// Its status.
+        status: SpaceStatus,
+    },
+    /// A name, path, target or hash is empty.
+    #[error("the {what} is empty")]
+    Empty {
+        /// What is empty.
+        what: &'static str,
+    },
+    /// A document is added whose id the space has already.
+    #[error("document {document_id:?} exists already, at {path:?}")]
+    DocumentExists {
+        /// The id.
+        document_id: String,
+        /// The path of the document that has it.
+        path: String,
+    },
+    /// The space has no such document.
+    #[error("there is no document {document_id:?}")]
+    UnknownDocument {
+        /// The id.
+        document_id: String,
+    },
+    /// Another document is at the path.
+    #[error("document {document_id:?} is at {path:?} already")]
+    PathTaken {
+        /// The path.
+        path: String,
+        /// The document that is there.
+        document_id: String,
+    },
+    /// The space has no such variable.
+    #[error("there is no variable {name:?}")]
+    UnknownVariable {
+        /// Its name.
+        name: String,
+    },
+    /// A render is started while one is running: it has to end first.
+    #[error("{} is being rendered since position {started}", rendered(document_id.as_deref()))]
+    RenderRunning {
+        /// Of which document; without it, of the space.
+        document_id: Option<String>,
+        /// Where the start of the one that is running stands.
+        started: Position,
+    },
+    /// A render ends that is not running.
+    #[error("{} is not being rendered{}", rendered(document_id.as_deref()), last_render(*found))]
+    RenderNotRunning {
+        /// Of which document; without it, of the space.
+        document_id: Option<String>,
+        /// How the last one ended, when there was one.
+        found: Option<RenderStatus>,
+    },
+    /// A render ends whose place another one has taken.
+    #[error(
+        "the render that started at position {started} has ended: one that started at position \
+         {running} is running"
+    )]
+    RenderSuperseded {
+        /// Where the start of the one that was to end stands.
+        started: Position,
+        /// Where the start of the one that is running stands.
+        running: Position,
+    },
+    /// A synchronisation is started while one is running: it has to complete first.
+    #[error("a synchronisation is running already")]
+    SyncRunning,
+    /// No synchronisation is running that could complete or find a conflict.
+    #[error("no synchronisation is running")]
+    SyncNotRunning,
+    /// The document has no open conflict.
+    #[error("document {document_id:?} has no open conflict")]
+    NoConflict {
+        /// The document.
+        document_id: String,
+    },
+    /// The idempotency key stands for another command.
+    #[error(
+        "idempotency key {key:?} stands for another command: its {event_type} in space \
+         {space_id:?} is at position {position}", key = key.as_str()
+    )]
+    KeyReused {
+        /// The key.
+        key: IdempotencyKey,
+        /// The space of the event that it stands for.
+        space_id: String,
+        /// The type of that event.
+        event_type: EventType,
+        /// Where that event stands.
+        position: Position,
+    },
+    /// Something is past its limit.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+}
+
+fn rendered(document_id: Option<&str>) -> String {
+    document_id.map_or_else(|| "the space".to_owned(), |id| format!("document {id:?}"))
+}
+
+fn last_render(found: Option<RenderStatus>) -> String {
+    found.map_or_else(String::new, |status| format!(": its last render is {status}"))
+}

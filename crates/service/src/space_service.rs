@@ -1,0 +1,225 @@
+//! The service: commands in, events out.
+
+use std::{fmt, sync::Arc};
+
+use spacefold_event_core::{
+    ContentStore, EventLog, MemoryContentStore, MemoryLog, MemoryStateStore, Position, Presence,
+    Timestamp,
+};
+use spacefold_projection::LiveStates;
+
+use crate::{
+    Batch, Command, CommandError, IdempotencyKey, Outcome, RenderGuard, attribution::Attribution,
+    commands::Commands, executor::Executor,
+};
+
+/// The command side of a log: a method for each operation on a space, checked against the state of
+/// the space and recorded as an event. Clones are cheap and share one service.
+///
+/// A command is appended with the revision that it was decided at. When another writer was first it
+/// is decided anew, a bounded number of times. Threads of one service wait for each other where they
+/// command the same space.
+///
+/// | nothing is emitted | refused |
+/// |---|---|
+/// | what is set, added or recorded is there already; a change that changes nothing; a move to the own path; clearing where nothing is | a space that is not there, deleted or archived; a status that the space has; a document, variable or conflict that is not there; a document or path that is; an end without a start, a start without an end; an empty name, path, target or hash |
+///
+/// # Cost
+/// A few µs beyond the append. The states of up to 1,024 spaces are kept, sharing what they can
+/// with those of the projection. That a path is taken is known at once; which document is there, as
+/// the refusal says, takes a walk over the documents.
+///
+/// # Examples
+/// ```
+/// use spacefold_service::{Refusal, SpaceService};
+/// let service = SpaceService::in_memory();
+/// service.create_space("handbook", "Handbook")?;
+/// let added = service.add_document("handbook", "intro", "/intro.md")?;
+/// assert_eq!(added.events().len(), 1);
+/// assert!(service.rename_space("handbook", "Handbook")?.is_unchanged());
+///
+/// let refused = service.add_document("handbook", "start", "/intro.md").unwrap_err();
+/// let (path, document_id) = ("/intro.md".to_owned(), "intro".to_owned());
+/// assert_eq!(refused.refusal(), Some(&Refusal::PathTaken { path, document_id }));
+///
+/// let editor = service.with_source("editor").with_correlation_id("session 9");
+/// let set = editor.set_variable("handbook", "reviewed", true)?;
+/// assert_eq!(set.events()[0].event.source.as_deref(), Some("editor"));
+/// # Ok::<(), spacefold_service::CommandError>(())
+/// ```
+#[derive(Clone)]
+pub struct SpaceService {
+    executor: Arc<Executor>,
+    content: Option<Arc<dyn ContentStore>>,
+    attribution: Attribution,
+}
+
+impl SpaceService {
+    /// A service that records in a log, and finds the states of its spaces in the projection of it.
+    #[must_use]
+    pub fn new(log: Arc<dyn EventLog>, states: Arc<LiveStates>) -> Self {
+        let executor = Arc::new(Executor::new(log, states));
+        Self { executor, content: None, attribution: Attribution::default() }
+    }
+
+    /// A service that records in a log, and folds the states of its spaces in memory.
+    #[must_use]
+    pub fn over(log: Arc<dyn EventLog>) -> Self {
+        let states = LiveStates::new(Arc::clone(&log), Arc::new(MemoryStateStore::new()));
+        Self::new(log, Arc::new(states))
+    }
+
+    /// A service without a store: events and states are in memory, and gone with it.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::over(Arc::new(MemoryLog::new()))
+            .with_content_store(Arc::new(MemoryContentStore::new()))
+    }
+
+    /// The service with a store for the bytes of documents.
+    #[must_use]
+    pub fn with_content_store(mut self, content: Arc<dyn ContentStore>) -> Self {
+        self.content = Some(content);
+        self
+    }
+
+    /// The log that the service records in.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn EventLog> {
+        self.executor.log()
+    }
+
+    /// The states of the spaces.
+    #[must_use]
+    pub fn states(&self) -> &Arc<LiveStates> {
+        self.executor.states()
+    }
+
+    /// The newest durable position that this service, or a clone of it, has recorded or read: what a
+    /// snapshot should have, so that those who command see what they were answered by.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold_service::SpaceService;
+    /// let service = SpaceService::in_memory();
+    /// let created = service.create_space("handbook", "Handbook")?;
+    /// assert_eq!(Some(service.seen()), created.position());
+    /// # Ok::<(), spacefold_service::CommandError>(())
+    /// ```
+    #[must_use]
+    pub fn seen(&self) -> Position {
+        self.executor.seen()
+    }
+
+    /// The store for the bytes of documents, if there is one.
+    #[must_use]
+    pub fn content_store(&self) -> Option<&Arc<dyn ContentStore>> {
+        self.content.as_ref()
+    }
+
+    /// The service as this source uses it: who says so, in each event.
+    #[must_use]
+    pub fn with_source(&self, source: impl Into<String>) -> Self {
+        let source = Some(source.into());
+        self.with(Attribution { source, ..self.attribution.clone() })
+    }
+
+    /// The service for commands that belong to this, which each event says.
+    #[must_use]
+    pub fn with_correlation_id(&self, correlation_id: impl Into<String>) -> Self {
+        let correlation_id = Some(correlation_id.into());
+        self.with(Attribution { correlation_id, ..self.attribution.clone() })
+    }
+
+    /// The service for commands that happened at this time, instead of now.
+    #[must_use]
+    pub fn with_timestamp(&self, timestamp: Timestamp) -> Self {
+        let timestamp = Some(timestamp);
+        self.with(Attribution { timestamp, ..self.attribution.clone() })
+    }
+
+    /// The service for one command or batch under this key: when it is repeated, because its answer
+    /// was lost, it emits nothing and answers as the first time, whatever has happened since.
+    ///
+    /// A command that changed nothing left nothing to recognise it by: repeated, it is decided anew.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold_service::SpaceService;
+    /// let service = SpaceService::in_memory();
+    /// service.create_space("handbook", "Handbook")?;
+    /// let first = service.with_key("request-17").set_variable("handbook", "n", 1)?;
+    /// service.set_variable("handbook", "n", 2)?;
+    /// let again = service.with_key("request-17").set_variable("handbook", "n", 1)?;
+    /// assert_eq!(again.events(), first.events());
+    /// assert!(again.is_repeated());
+    /// # Ok::<(), spacefold_service::CommandError>(())
+    /// ```
+    #[must_use]
+    pub fn with_key(&self, key: impl Into<IdempotencyKey>) -> Self {
+        let key = Some(key.into());
+        self.with(Attribution { key, ..self.attribution.clone() })
+    }
+
+    pub(crate) const fn has_key(&self) -> bool {
+        self.attribution.key.is_some()
+    }
+
+    pub(crate) fn without_key(&self) -> Self {
+        self.with(Attribution { key: None, ..self.attribution.clone() })
+    }
+
+    fn with(&self, attribution: Attribution) -> Self {
+        Self { attribution, ..self.clone() }
+    }
+
+    /// Commands on a space that happen together or not at all.
+    pub fn batch(&self, space_id: impl Into<String>) -> Batch {
+        Batch::new(self.clone(), space_id.into())
+    }
+
+    /// Starts the render of a document, without one of the space, and gives a guard that fails it
+    /// when it is dropped.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing was started then.
+    pub fn render(
+        &self,
+        space_id: impl Into<String>,
+        document_id: impl Into<Presence>,
+    ) -> Result<RenderGuard, CommandError> {
+        RenderGuard::start(self, space_id.into(), document_id.into())
+    }
+
+    /// Executes a command on a space: what the method of the operation does.
+    ///
+    /// # Errors
+    /// [`CommandError`]; see there what is known to be stored.
+    pub fn execute(&self, space_id: &str, command: Command) -> Result<Outcome, CommandError> {
+        self.executor.execute(space_id, &Commands::One(command), &self.attribution)
+    }
+
+    /// Whether a command would change the space as it is.
+    pub(crate) fn check(&self, space_id: &str, command: Command) -> Result<bool, CommandError> {
+        self.executor.check(space_id, &Commands::One(command), &self.attribution)
+    }
+
+    pub(crate) fn execute_all(
+        &self,
+        space_id: &str,
+        commands: Vec<Command>,
+    ) -> Result<Outcome, CommandError> {
+        self.executor.execute(space_id, &Commands::Batch(commands), &self.attribution)
+    }
+}
+
+impl fmt::Debug for SpaceService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpaceService")
+            .field("attribution", &self.attribution)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

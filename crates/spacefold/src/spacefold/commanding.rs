@@ -1,0 +1,32 @@
+//! Commands on spaces.
+
+use spacefold_service::SpaceService;
+
+use super::Spacefold;
+
+impl Spacefold {
+    /// The command side of the store: a method for each operation on a space, checked against the
+    /// state of the space and recorded as an event.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{Position, Refusal, Spacefold};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// let service = spaces.service();
+    /// service.create_space("handbook", "Handbook")?;
+    /// let added = service.add_document("handbook", "intro", "/intro.md")?;
+    /// assert_eq!(added.position(), Some(Position::new(2)));
+    ///
+    /// let refused = service.add_document("handbook", "start", "/intro.md").unwrap_err();
+    /// assert!(matches!(refused.refusal(), Some(Refusal::PathTaken { .. })));
+    ///
+    /// let batch = service.batch("handbook").set_variable("reviewed", true).activate_space();
+    /// assert_eq!(batch.commit()?.events().len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn service(&self) -> &SpaceService {
+        &self.inner.service
+    }
+}

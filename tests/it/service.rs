@@ -1,0 +1,248 @@
+//! Commands, from outside: what they record, who sees it, and how writers get along.
+
+mod cli;
+mod commands;
+mod model;
+mod reference;
+
+use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
+
+use spacefold::{
+    Append, AppendCondition, BusOptions, CommandError, Durability, EventBus, EventLog, Feed,
+    FeedItem, Object, Options, Outcome, Presence, RecordedEvent, Refusal, SpaceEvent, SpaceService,
+    Spacefold, StoreOptions, Subscription, Value,
+};
+
+use crate::bus::{Calls, LONG, check, register};
+
+const NONE: Presence = Presence::Absent;
+
+fn object<const N: usize>(entries: [(&str, Value); N]) -> Object {
+    entries.into_iter().collect()
+}
+
+/// Every operation on the space `s`, in an order in which each changes something. All 21 types.
+fn every_operation(service: &SpaceService) -> Result<Vec<RecordedEvent>, CommandError> {
+    let mut events = Vec::new();
+    let mut done = |outcome: Outcome| events.extend(outcome.into_events());
+    done(service.create_space("s", "S")?);
+    done(service.update_space("s", object([("color", "red".into()), ("size", 3.into())]))?);
+    done(service.rename_space("s", "T")?);
+    done(service.activate_space("s")?);
+    done(service.add_document("s", "d", "/d.md")?);
+    done(service.add_document("s", "e", "/e.md")?);
+    done(service.update_document("s", "d", object([("lang", "en".into())]))?);
+    done(service.move_document("s", "d", "/f.md")?);
+    done(service.set_content_hash("s", "d", "h1")?);
+    done(service.set_variable("s", "v", 1)?);
+    done(service.set_variable("s", "w", "text")?);
+    done(service.delete_variable("s", "v")?);
+    done(service.add_reference("s", "d", "/e.md", "cites")?);
+    done(service.add_reference("s", "e", "/f.md", NONE)?);
+    done(service.clear_references("s", "d")?);
+    done(service.clear_references("s", NONE)?);
+    done(service.start_render("s", "d")?);
+    done(service.complete_render("s", "d", "out")?);
+    done(service.start_render("s", NONE)?);
+    done(service.fail_render("s", NONE, "no ink")?);
+    done(service.start_sync("s", "pull")?);
+    done(service.record_conflict("s", "d", "h1", "h2")?);
+    done(service.record_conflict("s", "x", NONE, "h9")?);
+    done(service.resolve_conflict("s", "d", "h2")?);
+    done(service.complete_sync("s")?);
+    done(service.invalidate_cache("s", ["d", "e"].map(str::to_owned), "style")?);
+    done(service.remove_document("s", "e")?);
+    done(service.archive_space("s")?);
+    done(service.delete_space("s")?);
+    Ok(events)
+}
+
+/// What every operation records, word for word as the contract has it.
+const RECORDED: &str = r#"
+space.created {"name":"S"}
+space.updated {"changes":{"color":"red","size":3}}
+space.updated {"changes":{"name":"T"}}
+space.activated {}
+document.added {"document_id":"d","space_path":"/d.md"}
+document.added {"document_id":"e","space_path":"/e.md"}
+document.updated {"changes":{"lang":"en"},"document_id":"d"}
+document.moved {"document_id":"d","new_path":"/f.md","old_path":"/d.md"}
+document.content_changed {"document_id":"d","new_hash":"h1","old_hash":null}
+variable.set {"name":"v","value":1}
+variable.set {"name":"w","value":"text"}
+variable.deleted {"name":"v"}
+reference.added {"document_id":"d","kind":"cites","target":"/e.md"}
+reference.added {"document_id":"e","target":"/f.md"}
+reference.cleared {"document_id":"d"}
+reference.cleared {}
+render.started {"document_id":"d"}
+render.completed {"document_id":"d","output_hash":"out"}
+render.started {}
+render.failed {"error":"no ink"}
+sync.started {"direction":"pull"}
+sync.conflict {"document_id":"d","local_hash":"h1","remote_hash":"h2"}
+sync.conflict {"document_id":"x","remote_hash":"h9"}
+document.content_changed {"document_id":"d","new_hash":"h2","old_hash":"h1"}
+sync.completed {}
+cache.invalidated {"document_ids":["d","e"],"reason":"style"}
+document.removed {"document_id":"e","space_path":"/e.md"}
+space.archived {}
+space.deleted {"name":"T"}
+"#;
+
+/// Types and payloads, as [`RECORDED`] has them.
+fn written(events: &[RecordedEvent]) -> String {
+    let mut written = String::from("\n");
+    for recorded in events {
+        let payload = Value::Object(recorded.event.payload.to_object());
+        writeln!(written, "{} {payload}", recorded.event.event_type()).unwrap();
+    }
+    written
+}
+
+#[test]
+fn every_operation_records_its_event_as_the_contract_has_it() {
+    let events = every_operation(&SpaceService::in_memory()).unwrap();
+    assert_eq!(written(&events), RECORDED);
+    let types: BTreeSet<u8> = events.iter().map(|event| event.event.event_type().code()).collect();
+    assert_eq!(types.len(), 21);
+}
+
+#[test]
+fn every_operation_reaches_every_receiver_of_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options::new(folder.path().join("data")).bus(BusOptions::new().history(100));
+    let spaces = options.open().unwrap();
+    let calls = Calls::default();
+    register(spaces.bus(), &calls);
+    let mut early = spaces.subscribe(Subscription::from_now()).unwrap().into_iter();
+    assert!(matches!(early.next(), Some(Ok(FeedItem::CaughtUp { .. }))));
+    let service = spaces.service().with_source("tester").with_correlation_id("c 1");
+    let events = every_operation(&service).unwrap();
+    assert_eq!(written(&events), RECORDED);
+    for recorded in &events {
+        assert_eq!(recorded.event.source.as_deref(), Some("tester"));
+        assert_eq!(recorded.event.correlation_id.as_deref(), Some("c 1"));
+    }
+    let head = events.last().unwrap().position;
+    assert_eq!(spaces.bus().wait_handled(head, LONG), head);
+    check(spaces.bus(), &calls, &events);
+    assert_eq!(conformance::whole_log(spaces.log()), events);
+    let received = |items: spacefold::FeedItems| -> Vec<RecordedEvent> {
+        let events = items.filter_map(|item| match item.unwrap() {
+            FeedItem::Event(event) => Some(*event),
+            _ => None,
+        });
+        events.take(RECORDED.lines().count() - 1).collect()
+    };
+    assert_eq!(received(early), events);
+    let late = spaces.subscribe(Subscription::from_start()).unwrap().into_iter();
+    assert_eq!(received(late), events);
+    spaces.close().unwrap();
+}
+
+#[test]
+fn every_operation_reaches_every_receiver_without_a_store() {
+    let service = SpaceService::in_memory();
+    let feed = Feed::new(Arc::clone(service.log()));
+    let bus = EventBus::over(&feed, BusOptions::new().history(100));
+    let calls = Calls::default();
+    register(&bus, &calls);
+    let events = every_operation(&service).unwrap();
+    let head = events.last().unwrap().position;
+    assert_eq!(bus.wait_handled(head, LONG), head);
+    check(&bus, &calls, &events);
+    let late = feed.subscribe(Subscription::from_start()).unwrap().into_iter();
+    let seen = late.filter_map(|item| match item.unwrap() {
+        FeedItem::Event(event) => Some(*event),
+        _ => None,
+    });
+    assert_eq!(seen.take(events.len()).collect::<Vec<_>>(), events);
+}
+
+#[test]
+fn a_handler_commands_the_space_that_it_hears_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+    let service = spaces.service().clone();
+    let activate = move |event: &RecordedEvent| service.activate_space(&event.event.space_id);
+    let created = spacefold::EventType::SpaceCreated;
+    let activated = move |event: &RecordedEvent| activate(event).map(drop);
+    spaces.bus().on(created, spacefold::Priority::NORMAL, activated).unwrap();
+    let position = spaces.service().create_space("s", "S").unwrap().position().unwrap().next();
+    assert_eq!(spaces.bus().wait_handled(position, LONG), position);
+    assert_eq!(spaces.snapshot("s").unwrap().status().name(), "active");
+    spaces.close().unwrap();
+}
+
+/// A store that syncs so long after it has answered.
+fn opened(folder: &tempfile::TempDir, interval: Duration) -> Spacefold {
+    let store = StoreOptions::default().durability(Durability::Interval(interval));
+    Options::new(folder.path().join("data")).store(store).open().unwrap()
+}
+
+#[test]
+fn a_service_waits_for_no_sync_of_what_it_has_recorded_itself() {
+    // Whoever waits for this interval is not done before the test is given up.
+    let folder = tempfile::tempdir().unwrap();
+    let spaces = opened(&folder, Duration::from_secs(3_600));
+    let service = spaces.service();
+    let outcome = service.create_space("s", "S").unwrap();
+    assert!(!outcome.is_durable());
+    service.create_space("t", "T").unwrap();
+    service.batch("s").add_document("d", "/d").set_variable("v", 1).commit().unwrap();
+    let error = service.add_document("s", "d", "/e").unwrap_err();
+    assert!(matches!(error.refusal(), Some(Refusal::DocumentExists { .. })), "{error}");
+    // Of the other space, since which this one has recorded more.
+    assert!(service.rename_space("t", "T").unwrap().is_unchanged());
+    let error = service.create_space("t", "T").unwrap_err();
+    assert!(matches!(error.refusal(), Some(Refusal::SpaceExists { .. })), "{error}");
+    let keyed = service.with_key("k");
+    let first = keyed.set_variable("s", "v", 2).unwrap();
+    assert_eq!(first.events()[0].revision.get(), 4);
+    assert_eq!(spaces.durable_head().get(), 0, "nothing was synced meanwhile");
+    spaces.close().unwrap();
+}
+
+#[test]
+fn what_others_were_told_is_stored_counts_before_it_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let spaces = opened(&folder, Duration::from_millis(30));
+    let service = spaces.service();
+    for round in 0..10 {
+        let id = format!("s{round}");
+        let created = SpaceEvent::space_created(&id, "S");
+        spaces.append([created], AppendCondition::none()).unwrap();
+        // Each of these would be wrong by what can be read.
+        service.add_document(&id, "d", "/d").unwrap();
+        let taken = SpaceEvent::variable_set(&id, "v", 1);
+        spaces.append([taken], AppendCondition::none()).unwrap();
+        assert!(service.set_variable(&id, "v", 1).unwrap().is_unchanged());
+        let deleted = SpaceEvent::space_deleted(&id, "S");
+        spaces.append([deleted], AppendCondition::none()).unwrap();
+        let error = service.activate_space(&id).unwrap_err();
+        assert_eq!(error.refusal(), Some(&Refusal::SpaceDeleted));
+    }
+    assert_eq!(spaces.log().head().get(), 40);
+    spaces.close().unwrap();
+}
+
+#[test]
+fn whoever_commands_reads_what_that_came_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+    let service = spaces.service().with_source("tester");
+    service.create_space("s", "S").unwrap();
+    for n in 0..200 {
+        service.set_variable("s", "v", n).unwrap();
+        assert_eq!(spaces.snapshot("s").unwrap().variable("v"), Some(&Value::from(n)));
+        let id = format!("d{n}");
+        // Somebody else, whose append this handle knows nothing of.
+        let added = [SpaceEvent::document_added("s", &id, format!("/{n}"))];
+        spaces.log().append(&Append::new(&added)).unwrap();
+        let error = service.add_document("s", &id, "/other").unwrap_err();
+        assert!(matches!(error.refusal(), Some(Refusal::DocumentExists { .. })), "{error}");
+        assert!(spaces.snapshot("s").unwrap().document(&id).is_some(), "what was in the way");
+    }
+    spaces.close().unwrap();
+}

@@ -1,0 +1,124 @@
+//! `spacefold service`.
+
+use std::path::Path;
+
+use spacefold::{EventLog, JsonReader, Spacefold};
+
+use super::RECORDED;
+use crate::support::{Answer, cli, run};
+
+fn service(data: &Path, arguments: &[&str]) -> Answer {
+    run(cli(data).arg("service").args(arguments))
+}
+
+/// What [`super::every_operation`] does, said on the command line.
+const EVERY_OPERATION: [&[&str]; 29] = [
+    &["create-space", "s", "S"],
+    &["update-space", "s", r#"{"color":"red","size":3}"#],
+    &["rename-space", "s", "T"],
+    &["activate-space", "s"],
+    &["add-document", "s", "d", "/d.md"],
+    &["add-document", "s", "e", "/e.md"],
+    &["update-document", "s", "d", r#"{"lang":"en"}"#],
+    &["move-document", "s", "d", "/f.md"],
+    &["set-content-hash", "s", "d", "h1"],
+    &["set-variable", "s", "v", "1"],
+    &["set-variable", "s", "w", "text", "--text"],
+    &["delete-variable", "s", "v"],
+    &["add-reference", "s", "d", "/e.md", "--kind", "cites"],
+    &["add-reference", "s", "e", "/f.md"],
+    &["clear-references", "s", "--document", "d"],
+    &["clear-references", "s"],
+    &["start-render", "s", "--document", "d"],
+    &["complete-render", "s", "--document", "d", "--output-hash", "out"],
+    &["start-render", "s"],
+    &["fail-render", "s", "--error", "no ink"],
+    &["start-sync", "s", "--direction", "pull"],
+    &["record-conflict", "s", "d", "--local-hash", "h1", "--remote-hash", "h2"],
+    &["record-conflict", "s", "x", "--remote-hash", "h9"],
+    &["resolve-conflict", "s", "d", "h2"],
+    &["complete-sync", "s"],
+    &["invalidate-cache", "s", "d", "e", "--reason", "style"],
+    &["remove-document", "s", "e"],
+    &["archive-space", "s"],
+    &["delete-space", "s"],
+];
+
+#[test]
+fn every_operation_is_a_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut printed = String::new();
+    for arguments in EVERY_OPERATION {
+        let marked = ["--json", "--source", "me", "--correlation-id", "c"];
+        printed += &service(&data, &[arguments, &marked].concat()).succeeded();
+    }
+    let exported = run(cli(&data).arg("export")).succeeded();
+    assert_eq!(printed, exported);
+    let spaces = Spacefold::open_existing(&data).unwrap();
+    let events = conformance::whole_log(spaces.log());
+    assert_eq!(super::written(&events), RECORDED);
+    for (line, recorded) in printed.lines().zip(&events) {
+        let read = JsonReader::default().read(line.as_bytes()).unwrap();
+        assert_eq!(read.event, recorded.event);
+        assert_eq!(read.event.source.as_deref(), Some("me"));
+        assert_eq!(read.event.correlation_id.as_deref(), Some("c"));
+    }
+}
+
+#[test]
+fn what_is_refused_says_why_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    service(&data, &["create-space", "s", "S"]).succeeded();
+    service(&data, &["add-document", "s", "d", "/d"]).succeeded();
+    service(&data, &["create-space", "s", "S"])
+        .failed(1, "the space exists already, its status is created (space \"s\")");
+    service(&data, &["add-document", "s", "e", "/d"])
+        .failed(1, "document \"d\" is at \"/d\" already (space \"s\")");
+    service(&data, &["activate-space", "nowhere"])
+        .failed(4, "there is no space \"nowhere\" (in the whole log)");
+    service(&data, &["set-variable", "s", "v", "three"])
+        .failed(2, "not valid JSON: expected ident at column 2 (the value \"three\")");
+    let usage = service(&data, &["update-space", "s", "[1]"]);
+    assert_eq!(usage.code, Some(2), "{}", usage.stderr);
+    assert!(usage.stderr.contains("expected a JSON object, found an array"), "{}", usage.stderr);
+    let usage = service(&data, &["set-everything", "s"]);
+    assert_eq!(usage.code, Some(2), "{}", usage.stderr);
+    assert_eq!(Spacefold::open_existing(&data).unwrap().log().head().get(), 2);
+}
+
+#[test]
+fn people_are_told_what_was_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let created = service(&data, &["create-space", "s", "S"]).succeeded();
+    assert_eq!(created, "space.created: position 1, revision 1\n");
+    assert_eq!(service(&data, &["rename-space", "s", "S"]).succeeded(), "nothing changed\n");
+    let quiet = service(&data, &["rename-space", "s", "S", "--json"]).succeeded();
+    assert_eq!(quiet, "");
+    let keyed = ["set-variable", "s", "v", "-1", "--key", "k"];
+    let first = service(&data, &keyed).succeeded();
+    assert_eq!(first, "variable.set: position 2, revision 2\n");
+    service(&data, &["set-variable", "s", "v", "2"]).succeeded();
+    let again = service(&data, &keyed).succeeded();
+    let before = ", recorded before under this key";
+    assert_eq!(again, format!("variable.set: position 2, revision 2{before}\n"));
+    let other = service(&data, &["set-variable", "s", "v", "3", "--key", "k"]);
+    other.failed(
+        1,
+        "idempotency key \"k\" stands for another command: its variable.set in space \"s\" is at \
+         position 2 (space \"s\")",
+    );
+}
+
+#[test]
+fn content_that_does_not_open_creates_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let absent = folder.path().join("absent.md");
+    let answer = service(&data, &["set-content", "s", "d", absent.to_str().unwrap()]);
+    assert_eq!(answer.code, Some(1), "{}", answer.stderr);
+    assert!(answer.stderr.contains("absent.md"), "{}", answer.stderr);
+    assert!(!data.exists());
+}

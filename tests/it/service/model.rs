@@ -1,0 +1,214 @@
+//! The service against a plain model, alone and with other writers.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Barrier},
+    thread,
+    time::Duration,
+};
+
+use fastrand::Rng;
+use spacefold::{
+    Command, CommandError, Durability, EventLog, LiveStates, MemoryLog, MemoryStateStore, Options,
+    Outcome, Position, Revision, SpaceEvent, SpaceService, StoreOptions,
+};
+
+use super::{
+    commands::command,
+    reference::{Answer, Reference},
+};
+
+const SPACES: [&str; 2] = ["s", "t"];
+
+/// The name of the rule, of a refusal.
+fn rule(error: &CommandError) -> String {
+    let refusal = error.refusal().unwrap_or_else(|| panic!("no refusal: {error}"));
+    let shown = format!("{refusal:?}");
+    shown.split([' ', '(']).next().unwrap_or_default().to_owned()
+}
+
+/// Whether the service has answered what the model does.
+fn agrees(outcome: &Result<Outcome, CommandError>, answer: &Answer) -> bool {
+    match (outcome, answer) {
+        (Ok(outcome), Answer::Event(expected)) => {
+            let same = |found: &SpaceEvent| {
+                found.space_id == expected.space_id && found.payload == expected.payload
+            };
+            matches!(outcome.events(), [recorded] if same(&recorded.event))
+        }
+        (Ok(outcome), Answer::Nothing) => outcome.is_unchanged(),
+        (Err(error), Answer::Refused(expected)) => rule(error) == *expected,
+        _ => false,
+    }
+}
+
+#[test]
+fn one_writer_gets_the_answers_of_the_model() {
+    for seed in 0..400 {
+        let mut rng = Rng::with_seed(seed);
+        let service = SpaceService::in_memory();
+        let mut models: HashMap<&str, Reference> = HashMap::new();
+        for step in 0..250 {
+            let space = SPACES[rng.usize(..2)];
+            let command = command(&mut rng);
+            let answer = models.entry(space).or_default().command(space, &command);
+            let outcome = service.execute(space, command.clone());
+            let place = format!("seed {seed}, step {step}, {space}: {command:?}");
+            assert!(agrees(&outcome, &answer), "{place}\n{outcome:?}\n{answer:?}");
+        }
+        for (space, model) in models {
+            if let Ok(snapshot) = service.states().snapshot(space) {
+                model.assert_is(&snapshot);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_answers_as_its_commands_would_one_by_one() {
+    for seed in 0..200 {
+        let mut rng = Rng::with_seed(seed);
+        let service = SpaceService::in_memory();
+        let mut model = Reference::default();
+        for _ in 0..20 {
+            let commands: Vec<Command> = (0..rng.usize(1..12)).map(|_| command(&mut rng)).collect();
+            let mut after = model.clone();
+            let answers: Vec<Answer> =
+                commands.iter().map(|command| after.command("s", command)).collect();
+            let batch = commands
+                .iter()
+                .cloned()
+                .fold(service.batch("s"), |batch, command| batch.then(command));
+            let before = service.log().head();
+            let refused = answers.iter().position(|answer| matches!(answer, Answer::Refused(_)));
+            match (batch.commit(), refused) {
+                (Ok(outcome), None) => {
+                    let expected: Vec<_> = answers
+                        .iter()
+                        .filter_map(|answer| match answer {
+                            Answer::Event(event) => Some(event.payload.clone()),
+                            _ => None,
+                        })
+                        .collect();
+                    let found = outcome.events().iter().map(|recorded| &recorded.event.payload);
+                    assert_eq!(found.cloned().collect::<Vec<_>>(), expected, "seed {seed}");
+                    model = after;
+                }
+                (Err(error), Some(refused)) => {
+                    let CommandError::Refused { index, .. } = &error else { panic!("{error}") };
+                    assert_eq!(*index, Some(refused), "seed {seed}: {error}");
+                    assert_eq!(Answer::Refused(rule(&error).leak()), answers[refused]);
+                    assert_eq!(service.log().head(), before);
+                }
+                (outcome, refused) => panic!("seed {seed}: {outcome:?}, {refused:?}"),
+            }
+        }
+    }
+}
+
+/// A command, what came of it, and at which revisions of its space it may have been decided.
+struct Given {
+    space: &'static str,
+    command: Command,
+    outcome: Result<Outcome, CommandError>,
+    from: Revision,
+    to: Revision,
+}
+
+/// Commands from many threads through several services on one log.
+fn give(seed: u64, log: &Arc<dyn EventLog>, threads: u64, commands: u64) -> Vec<Given> {
+    let service = || {
+        let states = LiveStates::new(Arc::clone(log), Arc::new(MemoryStateStore::new()));
+        SpaceService::new(Arc::clone(log), Arc::new(states))
+    };
+    let services = [service(), service()];
+    let begin = Barrier::new(usize::try_from(threads).unwrap());
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads)
+            .map(|n| {
+                let (begin, service) = (&begin, &services[usize::try_from(n % 2).unwrap()]);
+                scope.spawn(move || {
+                    let mut rng = Rng::with_seed(seed * 1_000 + n);
+                    let mut given = Vec::new();
+                    begin.wait();
+                    for _ in 0..commands {
+                        let space = SPACES[rng.usize(..2)];
+                        let command = command(&mut rng);
+                        let from = log.revision(space).unwrap();
+                        let outcome = service.execute(space, command.clone());
+                        // What it saw may not be durable yet.
+                        log.wait_durable(log.head(), Duration::from_secs(60)).unwrap();
+                        let to = log.revision(space).unwrap();
+                        given.push(Given { space, command, outcome, from, to });
+                    }
+                    given
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// Every command must have been answered as the model answers it, at one revision between its
+/// beginning and its end; each event at its own.
+fn check(seed: u64, log: &Arc<dyn EventLog>, given: Vec<Given>) {
+    let (recorded, quiet): (Vec<Given>, Vec<Given>) =
+        given.into_iter().partition(|given| matches!(&given.outcome, Ok(o) if !o.is_unchanged()));
+    for space in SPACES {
+        let mut of_space: Vec<&Given> = recorded.iter().filter(|g| g.space == space).collect();
+        let position = |given: &Given| given.outcome.as_ref().unwrap().position();
+        of_space.sort_by_key(|given| position(given));
+        // The model at each revision.
+        let mut models = vec![Reference::default()];
+        for given in &of_space {
+            let mut model = models.last().unwrap().clone();
+            let answer = model.command(space, &given.command);
+            let place = format!("seed {seed}, {space}: {:?} {:?}", given.command, given.outcome);
+            assert!(agrees(&given.outcome, &answer), "{place}\n{answer:?}");
+            let revision = given.outcome.as_ref().unwrap().revision();
+            assert_eq!(revision.get(), models.len() as u64, "{place}");
+            models.push(model);
+        }
+        assert_eq!(log.revision(space).unwrap().get(), of_space.len() as u64);
+        for given in quiet.iter().filter(|given| given.space == space) {
+            let agreeing = (given.from.get()..=given.to.get()).any(|revision| {
+                let mut model = models[usize::try_from(revision).unwrap()].clone();
+                agrees(&given.outcome, &model.command(space, &given.command))
+            });
+            assert!(agreeing, "seed {seed}, {space}: {:?} {:?}", given.command, given.outcome);
+        }
+        let states = LiveStates::new(Arc::clone(log), Arc::new(MemoryStateStore::new()));
+        if let Ok(snapshot) = states.snapshot(space) {
+            models.last().unwrap().assert_is(&snapshot);
+        }
+    }
+    let events = conformance::whole_log(&**log);
+    assert_eq!(events.last().map_or(Position::START, |e| e.position), log.durable_head());
+}
+
+#[test]
+fn many_writers_are_answered_as_if_one_after_the_other_in_memory() {
+    for seed in 0..30 {
+        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+        let given = give(seed, &log, 4, 250);
+        check(seed, &log, given);
+    }
+}
+
+#[test]
+fn many_writers_are_answered_as_if_one_after_the_other_in_a_store() {
+    for (seed, durability) in [
+        (0, Durability::Sync),
+        (1, Durability::Sync),
+        (2, Durability::Interval(Duration::from_millis(2))),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = StoreOptions::default().durability(durability);
+        let spaces = Options::new(folder.path().join("data")).store(store).open().unwrap();
+        let log: Arc<dyn EventLog> = Arc::new(spaces.log().clone());
+        let given = give(seed, &log, 4, 60);
+        check(seed, &log, given);
+        drop(log);
+        spaces.close().unwrap();
+    }
+}

@@ -1,0 +1,53 @@
+//! How commands fail, as the user reads it.
+
+use spacefold::{CommandError, Refusal};
+
+use crate::error::{Failure, Status};
+
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Refused { space_id, refusal: Refusal::NoSuchSpace, .. } => {
+                Self::unknown_space(&space_id, "in the whole log")
+            }
+            CommandError::Refused { space_id, refusal, .. } => {
+                let place = format_args!("space {space_id:?}");
+                Self::new(Status::Failed, &refusal, place, hint(&refusal))
+            }
+            CommandError::State(error) => error.into(),
+            CommandError::Append(error) => error.into(),
+            CommandError::Content(error) => {
+                let hint = "nothing was recorded; mend what is named and run the command again";
+                Self::new(Status::Failed, &error, "keeping the content", hint)
+            }
+            error => {
+                let hint = "nothing was written; run the command again";
+                Self::new(Status::Failed, &error, "commanding a space", hint)
+            }
+        }
+    }
+}
+
+/// What to do about a refusal.
+const fn hint(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::SpaceExists { .. } => "choose another id, or update the space that is there",
+        Refusal::SpaceDeleted => "create it again with `spacefold service create-space`",
+        Refusal::SpaceArchived => {
+            "activate it with `spacefold service activate-space`, then run the command again"
+        }
+        Refusal::StatusUnchanged { .. } => "nothing is left to do",
+        Refusal::Empty { .. } => "name something",
+        Refusal::DocumentExists { .. } => "choose another id, or move or update that document",
+        Refusal::PathTaken { .. } => "choose another path, or move that document first",
+        Refusal::UnknownDocument { .. }
+        | Refusal::UnknownVariable { .. }
+        | Refusal::NoConflict { .. } => "`spacefold snapshot SPACE` shows what the space has",
+        Refusal::RenderRunning { .. } => "complete it or fail it first",
+        Refusal::RenderNotRunning { .. } => "start it with `spacefold service start-render`",
+        Refusal::SyncRunning => "complete it with `spacefold service complete-sync` first",
+        Refusal::SyncNotRunning => "start it with `spacefold service start-sync`",
+        Refusal::KeyReused { .. } => "choose another key for this command",
+        _ => "nothing was written; correct the command and run it again",
+    }
+}
