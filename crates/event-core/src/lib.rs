@@ -7,12 +7,15 @@
 //!   are borrowed.
 //! - [`EventLog`] is the seam behind which events are stored; [`MemoryLog`] its executable
 //!   specification; [`append_rules`] decide what may be appended.
+//! - [`ContentStore`] is the seam behind which the bytes are kept that events name by their
+//!   [`ContentHash`].
 //!
 //! The crate does no I/O and starts no thread. It reads the clock and draws random bits only to
 //! fill in the id and time of a new event.
 
 mod condition;
 mod content_hash;
+mod content_store;
 mod event;
 mod event_id;
 mod event_type;
@@ -37,6 +40,7 @@ pub mod limits;
 pub use self::{
     condition::{AppendCondition, ExpectedRevision, FailedCondition},
     content_hash::{ContentHash, InvalidContentHash},
+    content_store::{ContentError, ContentReader, ContentStore, MemoryContentStore, StoredContent},
     event::{RecordedEvent, RecordedEventRef, SpaceEvent},
     event_id::{EventId, InvalidEventId},
     event_type::EventTypes,
@@ -46,8 +50,8 @@ pub use self::{
         write_value,
     },
     limits::{
-        LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_ID_BYTES,
-        MAX_JSON_DEPTH, MAX_LABEL_BYTES,
+        LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_CONTENT_BYTES, MAX_EVENT_BYTES,
+        MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES,
     },
     log::{Append, AppendError, EventLog, Read, ReadError, Receipt, StorageError},
     memory_log::MemoryLog,

@@ -12,6 +12,8 @@ pub const MAX_EVENT_BYTES: usize = 1 << 20;
 pub const MAX_APPEND_EVENTS: usize = 4_096;
 /// Bytes of one append: the sum of its encoded events.
 pub const MAX_APPEND_BYTES: usize = 16 << 20;
+/// Bytes of one content.
+pub const MAX_CONTENT_BYTES: u64 = 16 << 30;
 
 /// A value past one of the limits, named with what was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

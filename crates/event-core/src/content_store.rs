@@ -1,0 +1,124 @@
+//! Where the bytes of documents are kept: what every content store promises.
+
+mod error;
+mod memory;
+
+use std::io::{self, Read};
+
+pub use self::{error::ContentError, memory::MemoryContentStore};
+use crate::ContentHash;
+
+/// Bytes by their hash, each content once.
+///
+/// An event names content by its hash, so the content comes first: [`put`](ContentStore::put) it,
+/// [`sync`](ContentStore::sync), then append the event. Whatever an event names can then be read
+/// for as long as its position can. Calls block and may be made from any thread.
+///
+/// ```
+/// use spacefold_event_core::{ContentHash, ContentStore, MemoryContentStore};
+/// let store = MemoryContentStore::new();
+/// let stored = store.put(&mut &b"# Hello"[..])?;
+/// store.sync()?;
+/// assert_eq!(stored.hash, ContentHash::of(b"# Hello"));
+/// assert_eq!(store.get(&stored.hash, 1_024)?, b"# Hello");
+/// # Ok::<(), spacefold_event_core::ContentError>(())
+/// ```
+pub trait ContentStore: Send + Sync {
+    /// Takes all that `content` gives, up to [`MAX_CONTENT_BYTES`](crate::MAX_CONTENT_BYTES).
+    /// Content that is there already is not stored again.
+    ///
+    /// # Durability
+    /// It can be read from now on, and is durable once [`sync`](ContentStore::sync) has answered.
+    ///
+    /// # Errors
+    /// [`ContentError`]; nothing can be read under the content's hash that could not before.
+    ///
+    /// # Cost
+    /// One pass over the bytes, in bounded memory however many they are.
+    fn put(&self, content: &mut dyn Read) -> Result<StoredContent, ContentError>;
+
+    /// Makes everything durable that was put before. Callers in many threads share the cost.
+    ///
+    /// # Errors
+    /// [`ContentError::Storage`] when the storage fails: what was put since the last success may
+    /// be there after a crash or not, each content whole. The store then takes nothing until it is
+    /// opened again; a failed sync is never tried again.
+    fn sync(&self) -> Result<(), ContentError>;
+
+    /// Opens content for reading from its first byte on.
+    ///
+    /// # Errors
+    /// [`ContentError::Missing`] when it is not here, or another [`ContentError`].
+    fn open(&self, hash: &ContentHash) -> Result<ContentReader, ContentError>;
+
+    /// Whether content with this hash is here. Nothing of it is read: it may be damaged.
+    ///
+    /// # Errors
+    /// [`ContentError`] when that cannot be told.
+    fn contains(&self, hash: &ContentHash) -> Result<bool, ContentError>;
+
+    /// All bytes of content that has at most `limit`.
+    ///
+    /// # Errors
+    /// [`ContentError::PastLimit`] when it has more, nothing of which is read then;
+    /// [`ContentError::Missing`], [`ContentError::Damaged`] or a failure to read.
+    fn get(&self, hash: &ContentHash, limit: u64) -> Result<Vec<u8>, ContentError> {
+        let mut reader = self.open(hash)?;
+        if reader.content_bytes() > limit {
+            return Err(ContentError::PastLimit {
+                hash: *hash,
+                bytes: reader.content_bytes(),
+                limit,
+            });
+        }
+        let mut content = Vec::with_capacity(usize::try_from(reader.content_bytes()).unwrap_or(0));
+        reader.read_to_end(&mut content).map_err(|error| ContentError::of_reading(*hash, error))?;
+        Ok(content)
+    }
+}
+
+/// Content that a store has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StoredContent {
+    /// Its hash, which events name it by.
+    pub hash: ContentHash,
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+/// The bytes of one content, checked while they are read.
+///
+/// No byte is given before what it belongs to has been checked, and the last ones only once all of
+/// them are known to have the content's hash: whoever reads to the end without an error has the
+/// content. A failure is an [`io::Error`] around a [`ContentError`];
+/// [`ContentError::of_reading`] takes it out again.
+pub struct ContentReader {
+    bytes: u64,
+    checked: Box<dyn Read + Send>,
+}
+
+impl ContentReader {
+    /// A reader of content with so many bytes, from what gives them checked.
+    #[must_use]
+    pub fn new(bytes: u64, checked: Box<dyn Read + Send>) -> Self {
+        Self { bytes, checked }
+    }
+
+    /// How many bytes the whole content has.
+    #[must_use]
+    pub const fn content_bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Read for ContentReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.checked.read(buffer)
+    }
+}
+
+impl std::fmt::Debug for ContentReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContentReader").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
