@@ -122,6 +122,7 @@ fn the_language_the_projections_and_the_bus_know_no_store() {
     };
     known("crates/event-core", &[]);
     known("crates/store", &["spacefold-event-core"]);
+    known("crates/content", &["spacefold-event-core"]);
     known("crates/projection", &["spacefold-event-core"]);
     known("crates/bus", &["spacefold-event-core"]);
     let parts =
