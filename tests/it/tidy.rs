@@ -125,8 +125,13 @@ fn the_language_the_projections_and_the_bus_know_no_store() {
     known("crates/content", &["spacefold-event-core"]);
     known("crates/projection", &["spacefold-event-core"]);
     known("crates/bus", &["spacefold-event-core"]);
-    let parts =
-        ["spacefold-event-core", "spacefold-store", "spacefold-projection", "spacefold-bus"];
+    let parts = [
+        "spacefold-event-core",
+        "spacefold-store",
+        "spacefold-content",
+        "spacefold-projection",
+        "spacefold-bus",
+    ];
     known("crates/spacefold", &parts);
     known("tools/spacefold", &["spacefold"]);
     known("tools/rebuild-projections", &["spacefold"]);

@@ -16,6 +16,8 @@ pub(crate) const MIN_CHUNK_BYTES: usize = 16 << 10;
 const AVERAGE_CHUNK_BYTES: usize = 64 << 10;
 /// The most bytes of a chunk.
 pub const MAX_CHUNK_BYTES: usize = 256 << 10;
+/// What is read of a stream at first.
+const FIRST_BUFFER_BYTES: usize = 8 << 10;
 /// What is read of the stream ahead of the cuts.
 const BUFFER_BYTES: usize = 4 * MAX_CHUNK_BYTES;
 
@@ -78,11 +80,12 @@ impl<'a> Chunks<'a> {
         self.buffer.copy_within(self.begin..self.end, 0);
         self.end -= self.begin;
         self.begin = 0;
-        let room = if wanted > WHOLE_CONTENT_BYTES + 1 { BUFFER_BYTES } else { wanted };
-        if self.buffer.len() < room {
-            self.buffer.resize(room, 0);
-        }
         while self.end < wanted {
+            if self.end == self.buffer.len() {
+                // A small content costs a small buffer.
+                let room = (self.buffer.len() * 4).clamp(FIRST_BUFFER_BYTES, BUFFER_BYTES);
+                self.buffer.resize(room, 0);
+            }
             let free = self.buffer.get_mut(self.end..).unwrap_or(&mut []);
             match self.source.read(free) {
                 Ok(0) => {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs,
+    hash::BuildHasher,
     sync::PoisonError,
 };
 
@@ -41,11 +42,21 @@ pub struct CollectReport {
     pub freed_bytes: u64,
 }
 
+/// What becomes of a pack that is damaged where nothing says what it held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DamagedPacks {
+    /// It may have held something that is needed: it stays, so that the loss is not forgotten.
+    Stay,
+    /// Everything that is needed is elsewhere.
+    Go,
+}
+
 impl PackStore {
-    /// Removes every content that `is_needed` denies, and the chunks that no other content has.
-    /// What was put, put again or asked for with
+    /// Removes every content that is not among the `needed`, and the chunks that no other content
+    /// has. What was put, put again or asked for with
     /// [`contains`](spacefold_event_core::ContentStore::contains) since the store was opened stays:
-    /// the event that names it may be under way.
+    /// the event that names it may be under way. A damaged pack goes once everything needed is
+    /// elsewhere.
     ///
     /// # Durability
     /// A kill or a power cut at any moment leaves everything that is needed.
@@ -55,17 +66,29 @@ impl PackStore {
     /// list of a needed content does not read, so that nobody knows which chunks it needs.
     ///
     /// # Cost
-    /// Asks `is_needed` for every content, then reads, checks and writes every pack that has
+    /// Looks every content up among the `needed`, then reads, checks and writes every pack that has
     /// something to leave behind; other packs are not touched. Puts, syncs and reads go on
     /// meanwhile.
-    pub fn collect_garbage(
+    pub fn collect_garbage<S: BuildHasher>(
+        &self,
+        needed: &HashSet<ContentHash, S>,
+    ) -> Result<CollectReport, ContentError> {
+        let index = self.shared.index();
+        let all_here = needed.iter().all(|hash| index.get(hash).is_some());
+        drop(index);
+        let damaged = if all_here { DamagedPacks::Go } else { DamagedPacks::Stay };
+        self.collect(&mut |hash| needed.contains(hash), damaged)
+    }
+
+    pub(crate) fn collect(
         &self,
         is_needed: &mut dyn FnMut(&ContentHash) -> bool,
+        damaged: DamagedPacks,
     ) -> Result<CollectReport, ContentError> {
         let _only_one = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
         self.writer().check()?;
         let needed = self.mark(is_needed)?;
-        let victims = self.victims(&needed)?;
+        let victims = self.victims(&needed, damaged)?;
         if victims.is_empty() {
             let kept_entries = wide(self.shared.index().iter().count());
             return Ok(CollectReport { kept_entries, ..CollectReport::default() });
@@ -96,27 +119,46 @@ impl PackStore {
     }
 
     /// The packs that hold something that is not needed, or something twice.
-    fn victims(&self, needed: &FxHashSet<ContentHash>) -> Result<BTreeSet<u32>, ContentError> {
+    fn victims(
+        &self,
+        needed: &FxHashSet<ContentHash>,
+        damaged: DamagedPacks,
+    ) -> Result<BTreeSet<u32>, ContentError> {
         let mut victims = BTreeSet::new();
         let mut held: FxHashMap<u32, usize> = HashMap::default();
+        let mut all_here = damaged == DamagedPacks::Go;
+        let index = self.shared.index();
+        all_here &= needed.iter().all(|hash| index.get(hash).is_some());
+        drop(index);
         for (hash, place) in self.shared.index().iter() {
             *held.entry(place.pack).or_default() += 1;
             if !place.put_here && !needed.contains(hash) {
                 victims.insert(place.pack);
             }
         }
-        let packs = self.writer().manifest.packs.clone();
+        let writer = self.writer();
+        let packs = writer.manifest.packs.clone();
+        let damaged = writer.damaged.clone();
+        drop(writer);
         for pack in packs {
-            if let PackState::Sealed { bytes } = pack.state
-                && !victims.contains(&pack.number)
+            let number = pack.number;
+            if damaged.contains(&number) {
+                // With it goes the only trace of what it may have held.
+                if all_here {
+                    victims.insert(number);
+                } else {
+                    victims.remove(&number);
+                }
+            } else if let PackState::Sealed { bytes } = pack.state
+                && !victims.contains(&number)
             {
-                let doing = || format!("reading {}", self.shared.files.name(pack.number));
-                let Ok(file) = self.shared.files.get(pack.number) else { continue };
+                let doing = || format!("reading {}", self.shared.files.name(number));
+                let file = self.shared.files.get(number)?;
                 let len = file.metadata().doing(doing)?.len().min(bytes);
                 let footer = read_footer(&file, pack.id, len).doing(doing)?;
-                let indexed = held.get(&pack.number).copied().unwrap_or(0);
-                if footer.is_some_and(|(entries, _)| entries.len() > indexed) {
-                    victims.insert(pack.number);
+                let indexed = held.get(&number).copied().unwrap_or(0);
+                if footer.is_none_or(|(entries, _)| entries.len() > indexed) {
+                    victims.insert(number);
                 }
             }
         }
@@ -272,6 +314,8 @@ impl<'a> Collection<'a> {
             }
             return Err(error);
         }
+        let live = &self.live;
+        self.store.writer().damaged.retain(|number| !live.contains_key(number));
         self.remove_old();
         self.report.kept_entries = wide(self.store.shared.index().iter().count());
         Ok(self.report)

@@ -21,6 +21,8 @@ mod collect;
 mod entry;
 mod error;
 mod folder;
+#[cfg(test)]
+mod golden;
 mod index;
 mod manifest;
 mod options;

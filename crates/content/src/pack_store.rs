@@ -17,6 +17,7 @@ use crate::{
     chunks::Chunks,
     entry::{Codec, Kind, PackedChunk},
     error::{Doing, OpenContentError},
+    index::Place,
     options::ContentOptions,
     pack_files::PackFiles,
     reader::Shared,
@@ -75,7 +76,7 @@ impl PackStore {
     ///
     /// # Errors
     /// [`OpenContentError`]. Damage is none: what is damaged is missing, or an error when it is
-    /// read; [`verify`](crate::verify()) names it.
+    /// read; [`verify`](crate::verify()) names it, and putting the same content again mends it.
     ///
     /// # Cost
     /// Reads the footer of every sealed pack, 48 bytes for each of its entries, and the one pack
@@ -126,7 +127,8 @@ impl PackStore {
             Err(ContentError::Storage(error)) => Err(error),
             _ => Ok(()),
         };
-        synced.and(self.writer().close())
+        self.writer().close();
+        synced
     }
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -134,34 +136,63 @@ impl PackStore {
     }
 
     fn put_chunk(&self, hash: ContentHash, chunk: &[u8]) -> Result<(), ContentError> {
-        if self.shared.index_mut().touch(&hash) {
+        let stored = self.stored(&hash)?;
+        if matches!(stored, Stored::Sound) {
             return self.writer().check();
         }
         let packed = PackedChunk::of(chunk);
-        self.put_entry(NewEntry {
+        let entry = NewEntry {
             kind: Kind::Chunk,
             codec: packed.codec,
             hash,
             bytes: u32::try_from(chunk.len()).unwrap_or(u32::MAX),
             stored: &packed.stored,
-        })
+        };
+        self.put_entry(entry, stored)
     }
 
     fn put_list(&self, hash: ContentHash, list: &ChunkList) -> Result<(), ContentError> {
+        let stored = self.stored(&hash)?;
+        if matches!(stored, Stored::Sound) {
+            return self.writer().check();
+        }
         let encoded = list.encode();
-        self.put_entry(NewEntry {
+        let entry = NewEntry {
             kind: Kind::List,
             codec: Codec::Plain,
             hash,
             bytes: u32::try_from(encoded.len()).unwrap_or(u32::MAX),
             stored: &encoded,
-        })
+        };
+        self.put_entry(entry, stored)
     }
 
-    fn put_entry(&self, entry: NewEntry<'_>) -> Result<(), ContentError> {
+    /// What of an entry is stored. One that is there is noted to be put again; one of an earlier
+    /// session is read first, so that whoever puts damaged content again mends it.
+    fn stored(&self, hash: &ContentHash) -> Result<Stored, ContentError> {
+        let Some(place) = self.shared.index().get(hash) else { return Ok(Stored::Missing) };
+        if place.put_here {
+            return Ok(Stored::Sound);
+        }
+        let checked = match place.kind {
+            Kind::List => self.shared.list(hash).map(drop),
+            _ => self.shared.stored_chunk(hash).map(drop),
+        };
+        match checked {
+            Ok(()) if self.shared.index_mut().touch(hash) => Ok(Stored::Sound),
+            Ok(()) | Err(ContentError::Missing { .. }) => Ok(Stored::Missing),
+            Err(ContentError::Damaged { .. }) => Ok(Stored::Damaged(place)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put_entry(&self, entry: NewEntry<'_>, stored: Stored) -> Result<(), ContentError> {
         let mut writer = self.writer();
         // Another thread may have put it meanwhile.
-        if self.shared.index_mut().touch(&entry.hash) {
+        let there = self.shared.index().get(&entry.hash);
+        let is_damaged = matches!((there, stored), (Some(now), Stored::Damaged(old)) if now == old);
+        if there.is_some() && !is_damaged {
+            self.shared.index_mut().touch(&entry.hash);
             return writer.check();
         }
         let place = writer.append(entry)?;
@@ -171,6 +202,14 @@ impl PackStore {
         self.shared.index_mut().insert(entry.hash, place);
         Ok(())
     }
+}
+
+/// What of an entry is stored.
+#[derive(Clone, Copy)]
+enum Stored {
+    Missing,
+    Sound,
+    Damaged(Place),
 }
 
 impl ContentStore for PackStore {

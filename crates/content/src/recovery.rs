@@ -1,6 +1,7 @@
 //! Opening: from the files to where every entry is.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     os::unix::fs::FileExt,
     path::Path,
@@ -38,20 +39,27 @@ pub(crate) fn open(
     let lock = folder.lock()?;
     let (mut manifest, found) = read_manifest(&folder)?;
     folder.remove_unfinished()?;
-    let mut recovery = Recovery { folder, index: Index::default(), active: None };
+    let mut recovery =
+        Recovery { folder, index: Index::default(), active: None, damaged: BTreeSet::new() };
     let is_open = |pack: &ListedPack| matches!(pack.state, PackState::Open { .. });
     let newest_open = manifest.packs.iter().rposition(is_open);
     for (place, pack) in manifest.packs.iter().enumerate() {
         recovery.take(pack, if newest_open == Some(place) { Use::Append } else { Use::Read })?;
     }
-    let Recovery { folder, index, active } = recovery;
+    let Recovery { folder, index, active, damaged } = recovery;
     if matches!(found, Found::ToBeWritten) {
-        manifest.write(&folder).map_err(|error| match error {
-            ReplaceError::OldStays(error) | ReplaceError::Unknown(error) => error,
-        })?;
-        remove_left_over(&folder, &manifest)?;
+        match manifest.write(&folder) {
+            Ok(()) => remove_left_over(&folder, &manifest)?,
+            // As on a full disk: the next opening finds the same, and this one reads all the same.
+            Err(ReplaceError::OldStays(error)) => {
+                tracing::warn!(%error, "the manifest of the content is not written yet");
+            }
+            Err(ReplaceError::Unknown(error)) => return Err(error.into()),
+        }
     }
-    Ok((Writer::new(folder, options, manifest, active, Some(lock)), index))
+    let mut writer = Writer::new(folder, options, manifest, active, Some(lock));
+    writer.damaged = damaged;
+    Ok((writer, index))
 }
 
 /// Whether the manifest says what is in the folder.
@@ -148,6 +156,8 @@ struct Recovery {
     folder: Folder,
     index: Index,
     active: Option<Active>,
+    /// Packs of which nobody knows all that they held.
+    damaged: BTreeSet<u32>,
 }
 
 impl Recovery {
@@ -158,6 +168,7 @@ impl Recovery {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 tracing::error!(file = %path.display(), "a pack of the content is missing");
+                self.damaged.insert(pack.number);
                 return Ok(());
             }
             Err(error) => return Err(StorageError::new(doing(), error)),
@@ -179,6 +190,7 @@ impl Recovery {
         let is_sound = scanned.damaged.is_empty() && len >= pack.state.synced_bytes();
         if !is_sound {
             tracing::error!(file = %path.display(), "a pack of the content is damaged");
+            self.damaged.insert(pack.number);
         }
         let has_header = matches!(
             PackHeader::read(&file).doing(doing)?,

@@ -69,18 +69,21 @@ pub fn verify(path: &Path) -> Result<ContentReport, OpenContentError> {
     }
     let _lock = folder.lock()?;
     let mut check = Check { folder, report: ContentReport::default(), lists: FxHashMap::default() };
-    let is_damaged = match Manifest::read(&check.folder)? {
+    let found = Manifest::read(&check.folder)?;
+    let (manifest, _) = read_manifest(&check.folder)?;
+    for pack in &manifest.packs {
+        check.pack(pack)?;
+    }
+    // Nothing is put before there is a manifest.
+    let holds_something = || !check.report.sound.is_empty() || !check.lists.is_empty();
+    let is_damaged = match found {
         FoundManifest::Damaged => true,
-        FoundManifest::Missing => !check.folder.packs()?.is_empty(),
+        FoundManifest::Missing => holds_something(),
         _ => false,
     };
     if is_damaged {
         let file = check.folder.manifest();
         check.problem(file, None, None, "which packs there are does not read");
-    }
-    let (manifest, _) = read_manifest(&check.folder)?;
-    for pack in &manifest.packs {
-        check.pack(pack)?;
     }
     check.lists();
     check.report.entries = crate::wire::wide(check.report.sound.len());

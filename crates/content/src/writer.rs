@@ -1,6 +1,6 @@
 //! Everything that changes the files: one thread at a time.
 
-use std::{fs::File, sync::Arc};
+use std::{collections::BTreeSet, fs::File, sync::Arc};
 
 use spacefold_event_core::{ContentError, StorageError};
 
@@ -20,6 +20,8 @@ pub(crate) struct Writer {
     options: ContentOptions,
     pub(crate) manifest: Manifest,
     pub(crate) active: Option<Active>,
+    /// Packs of which nobody knows all that they held.
+    pub(crate) damaged: BTreeSet<u32>,
     lock: Option<FolderLock>,
     state: WriterState,
     /// Entries that were appended since the store was opened.
@@ -49,7 +51,16 @@ impl Writer {
         active: Option<Active>,
         lock: Option<FolderLock>,
     ) -> Self {
-        Self { folder, options, manifest, active, lock, state: WriterState::Open, appended: 0 }
+        Self {
+            folder,
+            options,
+            manifest,
+            active,
+            damaged: BTreeSet::new(),
+            lock,
+            state: WriterState::Open,
+            appended: 0,
+        }
     }
 
     /// Whether the store takes anything.
@@ -198,25 +209,22 @@ impl Writer {
 
     /// Notes in the manifest how far the active pack is synced, and gives the folder free. What is
     /// not synced by then is no part of what was acknowledged.
-    pub(crate) fn close(&mut self) -> Result<(), StorageError> {
-        if matches!(self.state, WriterState::Closed) {
-            return Ok(());
-        }
+    pub(crate) fn close(&mut self) {
         let was_open = matches!(self.state, WriterState::Open);
         self.state = WriterState::Closed;
-        let mut written = Ok(());
         if let Some(active) = self.active.take() {
             let state = PackState::Open { synced_bytes: active.synced_bytes };
-            let noted = self.manifest.packs.iter().any(|pack| pack.state == state);
+            let listed = self.manifest.packs.iter().find(|pack| pack.number == active.number);
+            let is_news = listed.is_some_and(|pack| pack.state != state);
             self.set_state(active.number, state);
-            if was_open && !noted {
-                written = match self.manifest.write(&self.folder) {
-                    Ok(()) => Ok(()),
-                    Err(ReplaceError::OldStays(error) | ReplaceError::Unknown(error)) => Err(error),
-                };
+            // Nothing rests on it but that the next opening has less to do.
+            if was_open
+                && is_news
+                && let Err(error) = self.write_manifest()
+            {
+                tracing::warn!(%error, "the manifest of the content does not say what is synced");
             }
         }
         self.lock = None;
-        written
     }
 }

@@ -1,5 +1,6 @@
 //! The store, opened: events in, states out.
 
+mod content;
 mod subscribing;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 };
 
 use spacefold_bus::{BusOptions, EventBus};
+use spacefold_content::PackStore;
 use spacefold_event_core::{
     Append, AppendCondition, AppendError, EventLog, Position, ReadError, Receipt, Revision,
     SpaceEvent, StorageError, Timestamp,
@@ -42,6 +44,7 @@ struct Inner {
     // Dropped first: its handlers may still use what follows.
     bus: EventBus,
     shared: Arc<Shared>,
+    content: Arc<PackStore>,
     folding: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -65,6 +68,7 @@ impl Spacefold {
 
     pub(crate) fn over(
         log: EmbeddedLog,
+        content: PackStore,
         folding: Folding,
         bus: BusOptions,
     ) -> Result<Self, OpenError> {
@@ -75,7 +79,8 @@ impl Spacefold {
         };
         let folding = Mutex::new(thread);
         let bus = EventBus::over(&shared.feed, bus);
-        Ok(Self { inner: Arc::new(Inner { bus, shared, folding }) })
+        let content = Arc::new(content);
+        Ok(Self { inner: Arc::new(Inner { bus, shared, content, folding }) })
     }
 
     /// The log of the store: everything that [`EventLog`] offers, and what only this one can.
@@ -333,7 +338,7 @@ impl Inner {
         // Subscribers first, so that no handler waits in one; handlers next, which may append.
         self.shared.feed.close();
         self.bus.close();
-        let closed = self.shared.log.close();
+        let closed = self.content.close().and(self.shared.log.close());
         let thread = self.folding.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.join().is_err()

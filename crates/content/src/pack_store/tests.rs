@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs,
     io::{self, Read as _},
     path::PathBuf,
@@ -9,7 +9,7 @@ use fastrand::Rng;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{ContentReport, MIN_PACK_BYTES, WHOLE_CONTENT_BYTES, verify};
+use crate::{ContentReport, MIN_PACK_BYTES, WHOLE_CONTENT_BYTES, collect::DamagedPacks, verify};
 
 const SMALL: ContentOptions = ContentOptions { pack_bytes: MIN_PACK_BYTES };
 
@@ -325,6 +325,45 @@ fn damage_in_one_place_costs_no_other_content() {
 }
 
 #[test]
+fn putting_damaged_content_again_mends_it() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let contents: Vec<Vec<u8>> =
+        (0..40).map(|seed| noise(3_000, seed)).chain([noise(300_000, 99)]).collect();
+    for content in &contents {
+        put(&store, content);
+    }
+    store.close().unwrap();
+    for pack in fixture.packs() {
+        let mut bytes = fs::read(&pack).unwrap();
+        // In the payloads of several entries, in sealed packs too.
+        for byte in (200..bytes.len() - 4_000).step_by(10_000) {
+            bytes[byte] ^= 4;
+        }
+        fs::write(&pack, bytes).unwrap();
+    }
+    let store = fixture.open();
+    let is_damaged = |store: &PackStore, content: &Vec<u8>| {
+        store.get(&ContentHash::of(content), u64::MAX).is_err()
+    };
+    assert!(contents.iter().filter(|content| is_damaged(&store, content)).count() > 5);
+    for content in &contents {
+        put(&store, content);
+        assert!(!is_damaged(&store, content));
+    }
+    store.close().unwrap();
+    let store = fixture.open();
+    assert!(!contents.iter().any(|content| is_damaged(&store, content)));
+    // What is damaged is garbage now.
+    let all: HashSet<ContentHash> =
+        contents.iter().map(|content| ContentHash::of(content)).collect();
+    store.collect_garbage(&all).unwrap();
+    assert!(!contents.iter().any(|content| is_damaged(&store, content)));
+    drop(store);
+    assert_eq!(fixture.verify().problems, []);
+}
+
+#[test]
 fn a_missing_pack_is_missed() {
     let fixture = Fixture::new();
     let store = fixture.open();
@@ -415,7 +454,7 @@ fn collecting_removes_what_nothing_needs_and_nothing_else() {
                     assert_eq!(fixture.verify().problems, [], "seed {seed}");
                     store = fixture.open();
                     let named = |hash: &ContentHash| model.get(hash).is_some_and(|kept| kept.1);
-                    store.collect_garbage(&mut |hash| named(hash)).unwrap();
+                    store.collect(&mut |hash| named(hash), DamagedPacks::Stay).unwrap();
                     model.retain(|_, (_, named)| *named);
                 }
                 _ => {
@@ -428,7 +467,7 @@ fn collecting_removes_what_nothing_needs_and_nothing_else() {
                         .filter(|(_, place)| place.put_here)
                         .map(|(hash, _)| *hash)
                         .collect();
-                    store.collect_garbage(&mut |hash| named(hash)).unwrap();
+                    store.collect(&mut |hash| named(hash), DamagedPacks::Stay).unwrap();
                     model.retain(|hash, (_, named)| *named || put_here.contains(hash));
                 }
             }
@@ -439,7 +478,9 @@ fn collecting_removes_what_nothing_needs_and_nothing_else() {
         drop(store);
         assert_eq!(fixture.verify().problems, [], "seed {seed}");
         let store = fixture.open();
-        store.collect_garbage(&mut |hash| model.get(hash).is_some_and(|kept| kept.1)).unwrap();
+        store
+            .collect(&mut |hash| model.get(hash).is_some_and(|kept| kept.1), DamagedPacks::Stay)
+            .unwrap();
         model.retain(|_, (_, named)| *named);
         for (hash, (content, _)) in &model {
             assert!(get(&store, hash) == *content, "seed {seed}");
@@ -474,7 +515,7 @@ fn what_is_put_while_garbage_is_collected_stays() {
             store.sync().unwrap();
         });
         for _ in 0..20 {
-            store.collect_garbage(&mut |_| false).unwrap();
+            store.collect(&mut |_| false, DamagedPacks::Stay).unwrap();
         }
         putting.join().unwrap();
     });
@@ -498,17 +539,16 @@ fn what_was_put_again_between_marking_and_the_swap_is_rescued() {
     // The hashes are asked for in the middle of marking: what was denied is put again after it.
     let mut asked = 0;
     let entries = store.info().entries;
-    let report = store
-        .collect_garbage(&mut |_| {
-            asked += 1;
-            if asked == entries {
-                for hash in &hashes {
-                    store.contains(hash).unwrap();
-                }
+    let mut is_needed = |_: &ContentHash| {
+        asked += 1;
+        if asked == entries {
+            for hash in &hashes {
+                store.contains(hash).unwrap();
             }
-            false
-        })
-        .unwrap();
+        }
+        false
+    };
+    let report = store.collect(&mut is_needed, DamagedPacks::Stay).unwrap();
     assert_eq!(report.removed_entries, 0, "{report:?}");
     assert!(get(&store, &hashes[0]) == small && get(&store, &hashes[1]) == large);
     drop(store);
@@ -533,7 +573,7 @@ fn a_collection_that_was_stopped_anywhere_is_finished_by_the_next_opening() {
     let needed: Vec<ContentHash> =
         contents.iter().step_by(2).map(|content| ContentHash::of(content)).collect();
     let store = fixture.open();
-    store.collect_garbage(&mut |hash| needed.contains(hash)).unwrap();
+    store.collect(&mut |hash| needed.contains(hash), DamagedPacks::Stay).unwrap();
     drop(store);
     let after: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(fixture.path())
         .unwrap()
@@ -561,7 +601,7 @@ fn a_collection_that_was_stopped_anywhere_is_finished_by_the_next_opening() {
             let is_there = store.get(&hash, u64::MAX).is_ok_and(|found| found == *content);
             assert_eq!(is_there, place % 2 == 0 || !swapped, "{place}");
         }
-        store.collect_garbage(&mut |hash| needed.contains(hash)).unwrap();
+        store.collect(&mut |hash| needed.contains(hash), DamagedPacks::Stay).unwrap();
         assert_eq!(store.info().entries, 30);
         drop(store);
         assert_eq!(fixture.verify().problems, []);
@@ -586,7 +626,7 @@ fn damage_stops_no_collection_and_is_not_collected() {
     let store = fixture.open();
     let needed: Vec<ContentHash> =
         contents.iter().step_by(2).map(|content| ContentHash::of(content)).collect();
-    let report = store.collect_garbage(&mut |hash| needed.contains(hash)).unwrap();
+    let report = store.collect(&mut |hash| needed.contains(hash), DamagedPacks::Stay).unwrap();
     assert_eq!(report.damaged_packs, 1, "{report:?}");
     assert!(packs[0].exists() && report.rewritten_packs > 0);
     assert!(matches!(store.get(&needed[0], u64::MAX), Err(ContentError::Damaged { .. })));
