@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{append, diff, export, history, import, snapshot, spaces, tail, verify};
+use crate::command::{
+    append, checkout, content, diff, export, history, import, import_git, snapshot, spaces, tail,
+    verify,
+};
 
 /// An event-sourced storage engine for information spaces.
 #[derive(Debug, Parser)]
@@ -52,4 +55,10 @@ pub(crate) enum Command {
     Verify(verify::Verify),
     /// Show the store at a glance.
     Info,
+    /// Store, print and clear away the content of documents.
+    Content(content::Content),
+    /// Import the history of a git repository; what was imported before is skipped.
+    ImportGit(import_git::ImportGit),
+    /// Write the documents of a space as files.
+    Checkout(checkout::Checkout),
 }
