@@ -4,10 +4,11 @@
 //! state of its rendering, syncing and caching. Everything that happens to one is an event in an
 //! ordered, durable log; what a space looks like, now or at any time before, is folded from it.
 //!
-//! [`Spacefold`] is the way in. It puts together five crates that can be used alone:
+//! [`Spacefold`] is the way in. It puts together six crates that can be used alone:
 //! `spacefold-event-core` (events and the log as a trait), `spacefold-store` (the log on disk),
-//! `spacefold-projection` (states, snapshots, differences), `spacefold-service` (commands) and
-//! `spacefold-bus` (subscriptions and handlers). What one needs of them is re-exported here.
+//! `spacefold-content` (the bytes of documents), `spacefold-projection` (states, snapshots,
+//! differences), `spacefold-service` (commands) and `spacefold-bus` (subscriptions and handlers).
+//! What one needs of them is re-exported here.
 //!
 //! ```
 //! use spacefold::{Position, Refusal, Spacefold};
@@ -31,6 +32,7 @@
 //! ```
 
 mod commitments;
+mod contents;
 mod follower;
 mod import;
 mod lines;
@@ -40,6 +42,7 @@ mod spacefold;
 
 pub use self::{
     commitments::verify,
+    contents::{CollectError, ContentAtError, verify_content, visit_named_content},
     import::{
         BadLine, ImportError, ImportFailure, ImportHooks, ImportOptions, ImportReport, OnBadLine,
         RecordingTimes,
@@ -55,6 +58,9 @@ pub use spacefold_bus::{
     HandlerFailure, HandlerId, HandlerOutcome, ParkedEvent, ParkedId, Priority, Published,
     ReceiveError, RetryPolicy, SubscribeError, Subscriber, SubscriberInfo, Subscription,
     WhenBehind,
+};
+pub use spacefold_content::{
+    CollectReport, ContentInfo, ContentOptions, ContentProblem, ContentReport, PackStore,
 };
 pub use spacefold_event_core::*;
 pub use spacefold_projection::{
