@@ -11,6 +11,7 @@ mod kill;
 mod logs;
 mod oracle;
 mod planted;
+mod projections;
 mod python;
 mod store;
 mod support;

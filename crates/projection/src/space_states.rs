@@ -5,9 +5,11 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use spacefold_event_core::RecordedEventRef;
 
-use crate::{Projection, SpaceState, StateHash};
+use crate::{SpaceState, StateHash};
 
 /// The states of all spaces of a log: the projection that snapshots are answered from.
+///
+/// The fold is total: it takes every event and never fails.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpaceStates {
     spaces: FxHashMap<String, Arc<SpaceState>>,
@@ -55,14 +57,29 @@ impl SpaceStates {
     /// endian, then its bytes) and state hash, sorted by space id.
     #[must_use]
     pub fn hash(&self) -> StateHash {
+        Self::hash_of(self.sorted().into_iter().map(|state| (state.space_id(), state.state_hash())))
+    }
+
+    /// The hash of the whole projection, of these spaces, which are sorted by id.
+    pub(crate) fn hash_of<'a>(spaces: impl Iterator<Item = (&'a str, StateHash)>) -> StateHash {
         let mut hasher = blake3::Hasher::new();
-        for state in self.sorted() {
-            let id = state.space_id();
+        for (id, state_hash) in spaces {
             hasher.update(&u64::try_from(id.len()).unwrap_or(u64::MAX).to_le_bytes());
             hasher.update(id.as_bytes());
-            hasher.update(state.state_hash().as_bytes());
+            hasher.update(state_hash.as_bytes());
         }
         StateHash::from_bytes(*hasher.finalize().as_bytes())
+    }
+
+    /// Takes in the next event.
+    pub fn apply(&mut self, event: &RecordedEventRef<'_>) {
+        if let Some(state) = self.spaces.get_mut(event.space_id) {
+            Arc::make_mut(state).apply(event);
+        } else {
+            let mut state = SpaceState::new(event.space_id);
+            state.apply(event);
+            self.insert(state);
+        }
     }
 
     /// Puts a state in, in place of what is known of its space.
@@ -83,25 +100,5 @@ impl SpaceStates {
         let mut states: Vec<_> = self.spaces.into_values().collect();
         states.sort_unstable_by(|a, b| a.space_id().cmp(b.space_id()));
         states
-    }
-}
-
-impl Projection for SpaceStates {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
-
-    fn version(&self) -> u32 {
-        Self::VERSION
-    }
-
-    fn apply(&mut self, event: &RecordedEventRef<'_>) {
-        if let Some(state) = self.spaces.get_mut(event.space_id) {
-            Arc::make_mut(state).apply(event);
-        } else {
-            let mut state = SpaceState::new(event.space_id);
-            state.apply(event);
-            self.insert(state);
-        }
     }
 }

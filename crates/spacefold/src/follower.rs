@@ -14,6 +14,8 @@ use spacefold_event_core::{EventLog, Position, ReadError, StorageError};
 use spacefold_projection::LiveStates;
 use spacefold_store::EmbeddedLog;
 
+use crate::views::Views;
+
 /// How long one wait for new events lasts; the end of the log ends it at once.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -24,6 +26,7 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(crate) log: EmbeddedLog,
     pub(crate) live: LiveStates,
+    pub(crate) views: Views,
     pub(crate) feed: Feed,
     pub(crate) closing: AtomicBool,
 }
@@ -31,8 +34,9 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(log: EmbeddedLog) -> Self {
         let live = LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone()));
+        let views = Views::new(Arc::new(log.clone()), Arc::new(log.clone()));
         let feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
-        Self { log, live, feed, closing: AtomicBool::new(false) }
+        Self { log, live, views, feed, closing: AtomicBool::new(false) }
     }
 }
 
@@ -46,17 +50,22 @@ pub(crate) fn follow(shared: Arc<Shared>) -> Result<JoinHandle<()>, StorageError
 
 fn run(shared: &Shared) {
     let mut folded = Position::START;
+    shared.views.start();
     while !shared.closing.load(Ordering::Acquire) {
         match shared.log.wait_durable(folded.next(), WAIT) {
             Err(ReadError::Closed) => return,
             Ok(durable) if durable <= folded => continue,
-            Ok(_) | Err(_) => {}
+            Ok(durable) => shared.views.tell(durable),
+            Err(_) => {}
         }
         if shared.closing.load(Ordering::Acquire) {
             return;
         }
         match shared.live.catch_up() {
-            Ok(position) => folded = position,
+            Ok(position) => {
+                folded = position;
+                shared.views.tell(position);
+            }
             // A log that is being closed ends the thread in the next round.
             Err(error) => {
                 if !shared.closing.load(Ordering::Acquire) {

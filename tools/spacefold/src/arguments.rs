@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{append, diff, export, history, import, snapshot, spaces, tail, verify};
+use crate::command::{
+    activity, append, diff, export, history, import, problems, snapshot, spaces, tail, verify,
+    where_is,
+};
 
 /// An event-sourced storage engine for information spaces.
 #[derive(Debug, Parser)]
@@ -48,6 +51,12 @@ pub(crate) enum Command {
     History(history::History),
     /// Print the newest events.
     Tail(tail::Tail),
+    /// Print where a content is and was, by its hash: in which documents, from when to when.
+    Where(where_is::WhereIs),
+    /// Print how many events there were, by day, type and source.
+    Activity(activity::ActivityOf),
+    /// List failed renders, open sync conflicts and stale documents.
+    Problems(problems::Problems),
     /// Check every copy of the data against the others.
     Verify(verify::Verify),
     /// Show the store at a glance.

@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+pub(crate) mod activity;
 pub(crate) mod append;
 pub(crate) mod demo;
 pub(crate) mod diff;
@@ -7,11 +8,13 @@ pub(crate) mod export;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod info;
+pub(crate) mod problems;
 pub(crate) mod selection;
 pub(crate) mod snapshot;
 pub(crate) mod spaces;
 pub(crate) mod tail;
 pub(crate) mod verify;
+pub(crate) mod where_is;
 
 use crate::{arguments::Command, error::Failure, session::Session};
 
@@ -26,6 +29,9 @@ pub(crate) fn run(command: &Command, session: &mut Session) -> Result<(), Failur
         Command::Diff(arguments) => arguments.run(session),
         Command::History(arguments) => arguments.run(session),
         Command::Tail(arguments) => arguments.run(session),
+        Command::Where(arguments) => arguments.run(session),
+        Command::Activity(arguments) => arguments.run(session),
+        Command::Problems(arguments) => arguments.run(session),
         Command::Verify(arguments) => arguments.run(session),
         Command::Info => info::run(session),
     }

@@ -8,48 +8,83 @@ use std::{
     collections::VecDeque,
     hash::{Hash, Hasher},
     num::NonZeroUsize,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use rustc_hash::FxHasher;
-use spacefold_event_core::{EventLog, Page, Position, Read, ReadError};
+use spacefold_event_core::{Envelope, EventLog, Page, Position, Read, ReadError};
 
 use crate::{
-    Projection, SpaceStates,
+    SpaceState, SpaceStates,
     live_states::{corrupt, stuck},
 };
 
 /// How many pages the fastest thread may be ahead of the slowest.
 const PAGES_AHEAD: usize = 8;
 
-/// The states of all spaces at `head`.
+/// The states of some spaces, in one part for each thread that folds.
+#[derive(Default)]
+pub(super) struct Parts(Vec<SpaceStates>);
+
+impl Parts {
+    /// Parts that hold these states.
+    pub(super) fn of(states: SpaceStates, threads: NonZeroUsize) -> Self {
+        let mut parts: Vec<_> = (0..threads.get()).map(|_| SpaceStates::new()).collect();
+        for state in states.into_sorted() {
+            if let Some(part) = parts.get_mut(part_of(state.space_id(), threads)) {
+                part.insert(Arc::unwrap_or_clone(state));
+            }
+        }
+        Self(parts)
+    }
+
+    /// All of the states.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<SpaceState>> {
+        self.0.iter().flat_map(SpaceStates::sorted)
+    }
+
+    /// The states as one.
+    pub(super) fn into_states(self) -> SpaceStates {
+        let mut states = SpaceStates::new();
+        self.0.into_iter().for_each(|part| states.absorb(part));
+        states
+    }
+}
+
+/// Folds the events behind `after`, up to `to`, of the spaces that `wanted` selects.
+///
+/// Events that a state has taken in already are passed over.
 pub(super) fn fold_partitioned(
     log: &dyn EventLog,
-    head: Position,
-    threads: NonZeroUsize,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<SpaceStates, ReadError> {
+    (after, to): (Position, Position),
+    parts: Parts,
+    wanted: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Parts, ReadError> {
+    let Parts(parts) = parts;
+    let threads = NonZeroUsize::new(parts.len()).unwrap_or(NonZeroUsize::MIN);
     let pages = Pages {
         log,
-        head,
+        head: to,
         readers: threads.get(),
-        progress,
         queue: Mutex::new(Queue {
             first: 0,
             pages: VecDeque::new(),
-            next: Position::new(1),
+            next: after.next(),
             reading: false,
             stopped: false,
         }),
         moved: Condvar::new(),
     };
-    let folded = thread::scope(|scope| {
-        let pages = &pages;
-        let others: Vec<_> = (1..threads.get())
-            .map(|part| scope.spawn(move || fold_part(pages, part, threads)))
-            .collect();
-        let mut folded = vec![fold_part(pages, 0, threads)];
+    let is_own = |space_id: &str, part| part_of(space_id, threads) == part && wanted(space_id);
+    let folded: Vec<Result<SpaceStates, ReadError>> = thread::scope(|scope| {
+        let (pages, is_own) = (&pages, &is_own);
+        let fold = move |part, states| fold_part(pages, states, |space_id| is_own(space_id, part));
+        let mut parts = parts.into_iter().enumerate();
+        let own = parts.next();
+        let others: Vec<_> =
+            parts.map(|(part, states)| scope.spawn(move || fold(part, states))).collect();
+        let mut folded: Vec<_> = own.into_iter().map(|(part, states)| fold(part, states)).collect();
         for other in others {
             match other.join() {
                 Ok(part) => folded.push(part),
@@ -58,41 +93,45 @@ pub(super) fn fold_partitioned(
         }
         folded
     });
-    let mut states = SpaceStates::new();
-    for part in folded {
-        states.absorb(part?);
-    }
-    Ok(states)
+    folded.into_iter().collect::<Result<_, _>>().map(Parts)
 }
 
 /// Folds the spaces that are one thread's own.
 fn fold_part(
     pages: &Pages<'_>,
-    part: usize,
-    threads: NonZeroUsize,
+    mut states: SpaceStates,
+    is_own: impl Fn(&str) -> bool,
 ) -> Result<SpaceStates, ReadError> {
     // If this thread ends early, by an error or a panic, the others are not to wait for it.
     let mut stop = StopOthers { pages, done: false };
-    let mut states = SpaceStates::new();
     let mut nth = 0;
     while let Some(page) = pages.get(nth)? {
         let mut last = None;
         for envelope in page.envelopes() {
-            let is_own = match last {
-                Some((space_id, is_own)) if space_id == envelope.space_id => is_own,
-                _ => part_of(envelope.space_id, threads) == part,
+            let owns = match last {
+                Some((space_id, owns)) if space_id == envelope.space_id => owns,
+                _ => is_own(envelope.space_id),
             };
-            last = Some((envelope.space_id, is_own));
-            if is_own {
-                let position = envelope.position;
-                let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-                states.apply(&event);
+            last = Some((envelope.space_id, owns));
+            if owns {
+                fold_event(&mut states, envelope)?;
             }
         }
         nth += 1;
     }
     stop.done = true;
     Ok(states)
+}
+
+fn fold_event(states: &mut SpaceStates, envelope: Envelope<'_>) -> Result<(), ReadError> {
+    let position = envelope.position;
+    let known = states.get(envelope.space_id).map(|state| state.revision());
+    if known.is_some_and(|known| known >= envelope.revision) {
+        return Ok(());
+    }
+    let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
+    states.apply(&event);
+    Ok(())
 }
 
 /// Which thread folds a space.
@@ -112,7 +151,6 @@ struct Pages<'a> {
     log: &'a dyn EventLog,
     head: Position,
     readers: usize,
-    progress: &'a (dyn Fn(u64) + Sync),
     queue: Mutex<Queue>,
     moved: Condvar,
 }
@@ -156,8 +194,6 @@ impl Pages<'_> {
             if page.next() <= from {
                 return Err(stuck(from));
             }
-            let read = page.next().previous().min(self.head);
-            (self.progress)(read.get());
             queue = self.lock();
             queue.reading = false;
             queue.next = page.next();
