@@ -1,7 +1,7 @@
 //! Folding an event log into the state of its spaces: snapshots, time travel, diffs, rebuilds.
 //!
 //! - [`SpaceState`] is the state of one space: a total fold that never fails and never panics,
-//!   whatever order events come in. [`SpaceStates`] is all of them, and a [`Projection`].
+//!   whatever order events come in. [`SpaceStates`] is all of them.
 //! - [`LiveStates`] folds a log live behind its durable head and answers [`Snapshot`]s: of now, of
 //!   any position, of any time. It persists what it folded in a
 //!   [`StateStore`](spacefold_event_core::StateStore).

@@ -42,6 +42,7 @@ impl Shared {
 
 /// Starts folding behind the durable head; the thread ends when the log is closed.
 pub(crate) fn follow(shared: Arc<Shared>) -> Result<JoinHandle<()>, StorageError> {
+    shared.views.follow_what_comes();
     thread::Builder::new()
         .name("spacefold-fold".to_owned())
         .spawn(move || run(&shared))
@@ -50,7 +51,7 @@ pub(crate) fn follow(shared: Arc<Shared>) -> Result<JoinHandle<()>, StorageError
 
 fn run(shared: &Shared) {
     let mut folded = Position::START;
-    shared.views.start();
+    shared.views.follow_what_is_there();
     while !shared.closing.load(Ordering::Acquire) {
         match shared.log.wait_durable(folded.next(), WAIT) {
             Err(ReadError::Closed) => return,

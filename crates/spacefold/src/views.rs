@@ -97,9 +97,13 @@ impl Views {
         Ok(self.projections.infos())
     }
 
-    /// Follows what is registered from now on, and what was folded before.
-    pub(crate) fn start(&self) {
+    /// Follows what is registered from now on.
+    pub(crate) fn follow_what_comes(&self) {
         self.follows.store(true, Ordering::Release);
+    }
+
+    /// Follows those that come with the store and were folded before.
+    pub(crate) fn follow_what_is_there(&self) {
         match self.shipped() {
             Ok(Shipped { content_index, activity, open_problems, .. }) => {
                 let handles = [
