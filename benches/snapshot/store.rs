@@ -18,7 +18,7 @@ use std::{env, time::Instant};
 
 use histories::{Events, History, fill, space_id};
 use spacefold_event_core::{EventLog, Page, Position, Read};
-use spacefold_projection::{Projection, SpaceStates};
+use spacefold_projection::SpaceStates;
 use spacefold_store::EmbeddedLog;
 
 const SEED: u64 = 7;

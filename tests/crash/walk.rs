@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use spacefold_event_core::{
     EventId, EventLog, Position, Read, ReadError, RecordedEventRef, SpaceEvent, Timestamp,
 };
-use spacefold_projection::{Projection, SpaceStates};
+use spacefold_projection::SpaceStates;
 
 use crate::{
     history::History,

@@ -3,9 +3,9 @@
 use std::{fs, num::NonZeroU64, path::Path};
 
 use spacefold::{
-    AppendCondition, Commitments, EventLog, Folding, OnDamage, Options, Position, Problem,
-    Projection, Read, SpaceStates, Spacefold, StateCommitment, StoreOptions, VerifyDepth,
-    VerifyOptions, VerifyReport, verify,
+    AppendCondition, Commitments, EventLog, Folding, OnDamage, Options, Position, Problem, Read,
+    SpaceStates, Spacefold, StateCommitment, StoreOptions, VerifyDepth, VerifyOptions,
+    VerifyReport, verify,
 };
 
 /// Appends of this many events fill a block each.

@@ -14,6 +14,7 @@ mod kill;
 mod logs;
 mod oracle;
 mod planted;
+mod projections;
 mod python;
 mod service;
 mod store;

@@ -1,11 +1,14 @@
 //! Folding an event log into the state of its spaces: snapshots, time travel, diffs, rebuilds.
 //!
 //! - [`SpaceState`] is the state of one space: a total fold that never fails and never panics,
-//!   whatever order events come in. [`SpaceStates`] is all of them, and a [`Projection`].
+//!   whatever order events come in. [`SpaceStates`] is all of them.
 //! - [`LiveStates`] folds a log live behind its durable head and answers [`Snapshot`]s: of now, of
 //!   any position, of any time. It persists what it folded in a
 //!   [`StateStore`](spacefold_event_core::StateStore).
 //! - [`diff`] says what changed between two states, as [`Change`]s.
+//! - [`Projection`] is what one writes for a read model of one's own, a [`Table`] what it keeps its
+//!   rows in, [`Projections`] what folds and persists it. [`ContentIndex`], [`Activity`] and
+//!   [`OpenProblems`] are such projections.
 //! - [`rebuild`] folds anew from the first event, compares, and swaps in one step.
 //!
 //! The crate knows no disk: it reads through the `EventLog` trait and keeps blobs through
@@ -15,20 +18,35 @@ mod checkpoint;
 mod diff;
 mod json;
 mod live_states;
+mod one_value;
 mod projection;
+mod projections;
 mod rebuild;
 mod shared_map;
+mod shipped;
 mod snapshot;
 mod space_state;
 mod space_states;
+mod table;
+mod wire;
 
 pub use self::{
     checkpoint::CheckpointInfo,
     diff::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader, diff},
     live_states::{Followed, LiveStates, SnapshotError},
-    projection::Projection,
+    one_value::{OneValue, ValueProjection},
+    projection::{ApplyError, Projection, Reactions},
+    projections::{
+        Building, CatchUpError, MAX_PROJECTION_NAME_BYTES, MAX_SKIPPED_EVENTS, PauseKind, Paused,
+        ProjectionHandle, ProjectionInfo, Projections, RegisterError,
+    },
     rebuild::{
-        Divergence, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Verdict, rebuild,
+        Divergence, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Resume, Verdict,
+        rebuild,
+    },
+    shipped::{
+        Activity, ActivityCount, ActivityFilter, ContentIndex, Day, InvalidDay, Occurrence,
+        OpenProblem, OpenProblems, ProblemDetail, ProblemFilter, ProblemKind, Shipped,
     },
     snapshot::Snapshot,
     space_state::{
@@ -36,6 +54,10 @@ pub use self::{
         Reference, Render, RenderStatus, SpaceState, SpaceStatus, StateHash, SyncState, SyncStatus,
     },
     space_states::SpaceStates,
+    table::{
+        MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES, RowKey, RowKeyReader, Scan, Table, TableError,
+        TableView,
+    },
 };
 
 #[cfg(test)]

@@ -20,13 +20,13 @@ use spacefold_event_core::{
 
 use self::{live::Live, root::Root};
 use crate::{
-    Change, CheckpointInfo, Projection, Snapshot, SpaceState, SpaceStates,
+    Change, CheckpointInfo, Snapshot, SpaceState, SpaceStates,
     checkpoint::{MARKER_KEY, Marker},
     diff,
 };
 
 pub(crate) use self::{
-    history::{corrupt, fold_log, replay_space, stuck},
+    history::{corrupt, replay_space, stuck},
     live::sweep,
 };
 

@@ -1,17 +1,121 @@
 //! What every projection is.
 
-use spacefold_event_core::RecordedEventRef;
+use std::fmt;
 
-/// A read model: a state that is folded from the events of a log, in order of position.
+use spacefold_event_core::{EventTypes, RecordedEvent, RecordedEventRef};
+
+use crate::{Table, TableError};
+
+/// A read model of the user's own: rows that are folded from the events of a log, in order of
+/// position.
 ///
-/// The fold is total: it takes every event and never fails. The same events give the same state.
-pub trait Projection {
-    /// The name under which its state is kept and rebuilt.
+/// The state is the [`Table`] alone: it is persisted with the position that it is of in one step,
+/// so that after a kill neither is ahead of the other. An `apply` whose outcome depends on anything
+/// but the event and the table (a clock, a random number, a file) makes a projection that no
+/// rebuild can verify.
+///
+/// ```
+/// use spacefold_event_core::{EventType, EventTypes, RecordedEventRef};
+/// use spacefold_projection::{ApplyError, Projection, Table};
+///
+/// /// How many documents were added, by space.
+/// struct DocumentCounts;
+///
+/// impl Projection for DocumentCounts {
+///     fn name(&self) -> &'static str {
+///         "document-counts"
+///     }
+///
+///     fn version(&self) -> u32 {
+///         1
+///     }
+///
+///     fn event_types(&self) -> EventTypes {
+///         [EventType::DocumentAdded].into_iter().collect()
+///     }
+///
+///     fn apply(
+///         &self,
+///         event: &RecordedEventRef<'_>,
+///         table: &mut Table<'_>,
+///     ) -> Result<(), ApplyError> {
+///         let count = table.get(event.space_id)?.and_then(|bytes| bytes.try_into().ok());
+///         let count = count.map_or(0, u64::from_le_bytes) + 1;
+///         Ok(table.put(event.space_id, count.to_le_bytes())?)
+///     }
+/// }
+/// ```
+pub trait Projection: Send + Sync + 'static {
+    /// The name under which its state is kept and rebuilt: see [`MAX_PROJECTION_NAME_BYTES`].
+    ///
+    /// [`MAX_PROJECTION_NAME_BYTES`]: crate::MAX_PROJECTION_NAME_BYTES
     fn name(&self) -> &'static str;
 
-    /// The version of the fold: states that another version folded are folded anew.
+    /// The version of the fold: to be raised with every change of what `apply` does. A state of
+    /// another version is folded anew, beside the one that is there, and put in its place when it
+    /// has caught up.
     fn version(&self) -> u32;
 
+    /// The types that `apply` is called for; the payloads of others are not decoded.
+    fn event_types(&self) -> EventTypes {
+        EventTypes::ALL
+    }
+
     /// Takes in the next event.
-    fn apply(&mut self, event: &RecordedEventRef<'_>);
+    ///
+    /// # Errors
+    /// [`ApplyError::Refused`] for an event that this projection cannot make sense of: nothing that
+    /// was changed for it counts. Live, the projection is paused in front of the event until it is
+    /// resumed or told to skip it; a rebuild ends there. A panic does the same.
+    fn apply(&self, event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), ApplyError>;
+
+    /// Whether [`Projection::react`] is to be called.
+    fn reactions(&self) -> Reactions {
+        Reactions::None
+    }
+
+    /// Does what is to follow an event outside: called for each event of
+    /// [`Projection::event_types`] that is folded live, in order, after its changes are
+    /// checkpointed.
+    ///
+    /// At most once for an event, also over restarts: what a kill cuts off between checkpoint and
+    /// reaction is not made up for. Never for an event that was durable when the projection was
+    /// registered, nor for one that a rebuild or a new version folds. A durable subscription of the
+    /// bus is what calls at least once. It runs in the thread that folds and holds it up; it must
+    /// not wait for this projection. A panic is logged, and folding goes on.
+    fn react(&self, event: &RecordedEvent) {
+        let _ = event;
+    }
+}
+
+/// Whether a projection has reactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reactions {
+    /// It has none.
+    #[default]
+    None,
+    /// [`Projection::react`] is called after the checkpoint. Each few events are checkpointed then.
+    AfterCheckpoint,
+}
+
+/// Why an event was not taken in.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The projection cannot make sense of the event.
+    #[error("the projection refuses the event: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// The table failed.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl ApplyError {
+    /// The refusal of an event.
+    pub fn refused(reason: impl fmt::Display) -> Self {
+        Self::Refused { reason: reason.to_string() }
+    }
 }

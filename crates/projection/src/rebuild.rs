@@ -2,20 +2,27 @@
 
 mod divergence;
 mod fold;
+mod pace;
+mod reading;
+mod rows;
+mod spaces;
 
-use std::{num::NonZeroUsize, time::Instant};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+};
 
-use spacefold_event_core::{EventLog, Position, ReadError, StateStore, StorageError};
+use spacefold_event_core::{EventLog, Position, ReadError, StorageError};
 
 pub use self::divergence::Divergence;
-use crate::{
-    Projection, SpaceStates, StateHash,
-    checkpoint::{
-        BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob, event_at,
-        generation_prefix, parse_blob_key, unused_generation,
-    },
-    live_states::{fold_log, sweep},
+use self::{
+    pace::Pace,
+    reading::{pages, read_all},
+    rows::RowsRebuild,
+    spaces::SpacesRebuild,
 };
+use crate::{CatchUpError, Paused, Projections, SpaceStates, TableError, projections::Slot};
 
 /// What a rebuild does with what it folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +33,53 @@ pub enum RebuildMode {
     Check,
 }
 
+/// What a rebuild does with what an earlier one, which was cut short, has folded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// Goes on from there.
+    #[default]
+    GoOn,
+    /// Begins at the first event.
+    Restart,
+}
+
+/// Bytes that the new states of spaces take in memory, unless told.
+const MEMORY_BYTES: u64 = 160 << 20;
+
 /// How to rebuild.
 #[derive(Clone, Copy)]
 pub struct RebuildOptions<'a> {
     /// What to do with what was folded.
     pub mode: RebuildMode,
-    /// How many threads fold.
+    /// How many threads fold the states of spaces. Each other projection has one of its own.
     pub threads: NonZeroUsize,
     /// Told now and then how many events have been read, by any of the threads.
     pub progress: &'a (dyn Fn(u64) + Sync),
+    /// Where to begin; a check always begins at the first event.
+    pub resume: Resume,
+    /// How many events are read in a second at the most, so that a store that is in use stays so.
+    pub max_rate: Option<NonZeroU64>,
+    /// How many bytes the new states of spaces take in memory, about, before they are persisted and
+    /// the rest is folded in another reading of the log.
+    pub memory_bytes: u64,
+    /// Set from another thread to end the rebuild: what it has folded is kept for the next one.
+    pub cancel: Option<&'a AtomicBool>,
+}
+
+impl RebuildOptions<'_> {
+    /// Options for this mode: as many threads as there are processors, as fast as can be.
+    #[must_use]
+    pub fn new(mode: RebuildMode) -> Self {
+        Self {
+            mode,
+            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            progress: &|_| {},
+            resume: Resume::GoOn,
+            max_rate: None,
+            memory_bytes: MEMORY_BYTES,
+            cancel: None,
+        }
+    }
 }
 
 /// What came of the rebuild of one projection.
@@ -48,9 +93,10 @@ pub struct RebuildOutcome {
     pub events: u64,
     /// How long it took, the swap included.
     pub seconds: f64,
-    /// How many spaces there are.
-    pub spaces: u64,
-    /// The hash of what was persisted, folded on to the durable head; `None` when there was none.
+    /// How many spaces there are, or rows.
+    pub entries: u64,
+    /// The hash of what was persisted, as of the durable head; `None` when there was none. Of rows
+    /// that part from the fold it is their hash as of where they end.
     pub old_hash: Option<String>,
     /// The hash of what was folded.
     pub new_hash: String,
@@ -58,6 +104,9 @@ pub struct RebuildOutcome {
     pub verdict: Verdict,
     /// With [`Verdict::Diverged`]: where.
     pub first_divergence: Option<Divergence>,
+    /// The position that an earlier rebuild, which was cut short, had come to, if this one went on
+    /// from there.
+    pub resumed_from: Option<Position>,
 }
 
 /// How what was folded compares with what was persisted, and what was done.
@@ -104,6 +153,23 @@ pub enum RebuildError {
         /// The names that there are.
         known: Vec<&'static str>,
     },
+    /// A projection cannot take in an event.
+    #[error("projection {name} cannot be rebuilt: position {} ({}): {}", cause.position, cause.kind, cause.reason)]
+    Undecodable {
+        /// The name of the projection.
+        name: &'static str,
+        /// The event, and what is wrong.
+        cause: Paused,
+    },
+    /// It was told to end. What was folded is kept: the next rebuild goes on from there.
+    #[error("the rebuild was cancelled")]
+    Cancelled,
+    /// The rows of a projection could not be read or written.
+    #[error(transparent)]
+    Rows(#[from] TableError),
+    /// A projection could not be folded on.
+    #[error(transparent)]
+    CatchUp(#[from] CatchUpError),
     /// An event could not be read; the error names its position.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -112,143 +178,101 @@ pub enum RebuildError {
     Storage(#[from] StorageError),
 }
 
-/// The names of all projections, sorted.
-const NAMES: [&str; 1] = [SpaceStates::NAME];
-
 /// Folds projections anew from the first event up to the durable head, compares them with what is
-/// persisted, and puts the new ones in their place; all of them when `names` is empty.
+/// persisted, and puts the new ones in their place; all that are registered, and the states of the
+/// spaces, when `names` is empty.
 ///
-/// The new states are written beside the old ones and come to count with one put, when they are
-/// complete: a kill at any moment leaves the old or the new ones. Outcomes are sorted by name.
+/// One reading of the log serves all of them. New states are written beside the old ones, which are
+/// read and folded on meanwhile, and come to count with one put each, when they are complete: a kill
+/// at any moment leaves the old or the new ones, and what was folded, so that the next rebuild goes
+/// on from there. Outcomes are sorted by name. Rebuilds of one log wait for one another.
 ///
 /// # Errors
-/// [`RebuildError`]; strict: an event that does not decode ends it.
+/// [`RebuildError`]; strict: an event that does not decode, or that a projection refuses, ends it.
 ///
 /// # Cost
-/// Reads the log once. Memory: the states, persisted and new, and a few pages.
+/// Reads the log once, and once more for every [`RebuildOptions::memory_bytes`] that the states of
+/// spaces take. Memory: that, some 20 MiB for each other projection, and a few pages.
 pub fn rebuild(
-    log: &dyn EventLog,
-    store: &dyn StateStore,
+    projections: &Projections,
     names: &[String],
     options: &RebuildOptions<'_>,
 ) -> Result<Vec<RebuildOutcome>, RebuildError> {
-    if let Some(name) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
-        return Err(RebuildError::UnknownProjection { name: name.clone(), known: NAMES.to_vec() });
-    }
-    rebuild_space_states(log, store, options).map(|outcome| vec![outcome])
-}
-
-fn rebuild_space_states(
-    log: &dyn EventLog,
-    store: &dyn StateStore,
-    options: &RebuildOptions<'_>,
-) -> Result<RebuildOutcome, RebuildError> {
-    let started = Instant::now();
+    let _alone = projections.rebuild_alone();
+    let (slots, with_spaces) = selected(projections, names)?;
+    let (log, store) = (&**projections.log(), &**projections.store());
     let head = log.durable_head();
-    let new = fold::fold_partitioned(log, head, options.threads, options.progress)?;
-    let new_hash = new.hash();
-    let persisted = persisted(log, store, head)?;
-    let old = persisted.as_ref().map(|(states, _)| states);
-    let old_hash = old.map(SpaceStates::hash);
-    if let (RebuildMode::Replace, Some((_, generation))) = (options.mode, &persisted) {
-        // What a rebuild that was cut short left behind.
-        sweep(store, *generation);
+    let pace = Pace::new(options.max_rate, options.cancel, options.progress);
+    let begin = |slot| RowsRebuild::begin(slot, log, head, options.mode, options.resume);
+    let mut rows = slots.iter().map(|slot| begin(slot)).collect::<Result<Vec<_>, _>>()?;
+    let spaces = with_spaces.then(|| SpacesRebuild::begin(log, store, head, options));
+    let mut spaces = spaces.transpose()?;
+
+    if let Err(error) = fold_all(log, head, &pace, &mut rows, spaces.as_mut()) {
+        for rebuild in &mut rows {
+            rebuild.keep_progress()?;
+        }
+        return Err(error);
     }
-    let (verdict, first_divergence) = match (options.mode, old) {
-        (RebuildMode::Check, Some(old)) if old_hash != Some(new_hash) => {
-            (Verdict::Diverged, divergence::find(log, head, old, &new)?)
-        }
-        (RebuildMode::Check, _) => (Verdict::Identical, None),
-        (RebuildMode::Replace, Some(_)) if old_hash == Some(new_hash) => (Verdict::Identical, None),
-        (RebuildMode::Replace, old) => {
-            replace(log, store, head, &new)?;
-            let verdict = match old {
-                Some(_) => Verdict::Replaced,
-                None => Verdict::Created,
-            };
-            (verdict, None)
-        }
-    };
-    Ok(RebuildOutcome {
-        name: SpaceStates::NAME,
-        version: SpaceStates::VERSION,
-        events: head.get(),
-        seconds: started.elapsed().as_secs_f64(),
-        spaces: count(&new),
-        old_hash: old_hash.as_ref().map(StateHash::to_string),
-        new_hash: new_hash.to_string(),
-        verdict,
-        first_divergence,
-    })
+    let mut outcomes = Vec::new();
+    for rebuild in rows {
+        outcomes.push(rebuild.finish(&pace)?);
+    }
+    outcomes.extend(spaces.map(SpacesRebuild::finish).transpose()?);
+    outcomes.sort_unstable_by_key(|outcome| outcome.name);
+    Ok(outcomes)
 }
 
-fn count(states: &SpaceStates) -> u64 {
-    u64::try_from(states.len()).unwrap_or(u64::MAX)
+/// The registered projections that are named, sorted by name, and whether the states of the spaces
+/// are.
+fn selected(
+    projections: &Projections,
+    names: &[String],
+) -> Result<(Vec<Arc<Slot>>, bool), RebuildError> {
+    let mut slots = projections.slots();
+    let name_of = |slot: &Arc<Slot>| slot.projection().name();
+    let mut known: Vec<&'static str> = slots.iter().map(name_of).collect();
+    known.push(SpaceStates::NAME);
+    known.sort_unstable();
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(RebuildError::UnknownProjection { name: name.clone(), known });
+    }
+    let is_named = |name: &str| names.is_empty() || names.iter().any(|named| named == name);
+    slots.retain(|slot| is_named(name_of(slot)));
+    Ok((slots, is_named(SpaceStates::NAME)))
 }
 
-/// The persisted states, folded on to `head`, and their generation; `None` when none are persisted
-/// for this log.
-///
-/// What is wrong with them stays wrong, so that it is found: a blob that is damaged or lost is a
-/// space without a state, and one that is too old takes in nothing more.
-fn persisted(
+/// Folds everything up to the head over one reading of the log.
+fn fold_all(
     log: &dyn EventLog,
-    store: &dyn StateStore,
     head: Position,
-) -> Result<Option<(SpaceStates, u64)>, RebuildError> {
-    let bytes = store.get(MARKER_KEY)?;
-    let Some(marker) = bytes.as_deref().and_then(Marker::decode) else {
-        return Ok(None);
-    };
-    if !marker.fits(log)? {
-        return Ok(None);
-    }
-    let mut states = SpaceStates::new();
-    for key in store.keys(&generation_prefix(marker.generation))? {
-        let Some((_, space_id)) = parse_blob_key(&key) else {
-            continue;
-        };
-        let blob = store.get(&key)?;
-        if let Some(state) = blob.and_then(|bytes| decode_blob(&bytes, space_id)) {
-            states.insert(state.into());
-        }
-    }
-    fold_log(log, marker.position, head, |event| {
-        let known = states.get(event.space_id).map(|state| state.revision());
-        if known.unwrap_or_default().next() == event.revision {
-            states.apply(event);
-        }
-        Ok::<(), RebuildError>(())
-    })?;
-    Ok(Some((states, marker.generation)))
-}
-
-/// Persists the states as a generation of its own, makes it count, and removes the others.
-fn replace(
-    log: &dyn EventLog,
-    store: &dyn StateStore,
-    head: Position,
-    states: &SpaceStates,
+    pace: &Pace<'_>,
+    rows: &mut [RowsRebuild<'_>],
+    spaces: Option<&mut SpacesRebuild<'_>>,
 ) -> Result<(), RebuildError> {
-    let marker = store.get(MARKER_KEY)?;
-    let marker = marker.as_deref().and_then(Marker::decode);
-    let generation = unused_generation(&store.keys(BLOB_PREFIX)?, marker.as_ref());
-    for state in states.sorted() {
-        store.put(&blob_key(generation, state.space_id()), &encode_blob(state))?;
-    }
-    let event = match head {
-        Position::START => None,
-        head => event_at(log, head)?,
-    };
-    let marker = Marker {
-        generation,
-        position: head,
-        event: event.unwrap_or(LastEvent::NONE),
-        spaces: count(states),
-    };
-    store.put(MARKER_KEY, &marker.encode())?;
-    sweep(store, generation);
-    Ok(())
+    let slowest = rows.iter().map(RowsRebuild::position).min().unwrap_or(head);
+    thread::scope(|scope| {
+        let mut senders = Vec::new();
+        let mut folds = Vec::new();
+        for rebuild in rows {
+            let (sender, pages) = pages();
+            senders.push(sender);
+            folds.push(scope.spawn(move || rebuild.fold(&pages)));
+        }
+        let read = match spaces {
+            // What the others lack comes first, then what all read together.
+            Some(spaces) => read_all(log, (slowest, spaces.position()), pace, &senders)
+                .and_then(|()| spaces.fold(pace, &senders)),
+            None => read_all(log, (slowest, head), pace, &senders),
+        };
+        drop(senders);
+        let mut folded = read;
+        for fold in folds {
+            let outcome = fold.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            folded = folded.and(outcome);
+        }
+        folded
+    })
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use spacefold_event_core::RecordedEventRef;
 
-use crate::{Projection, SpaceState, StateHash, shared_map::SharedMap};
+use crate::{SpaceState, StateHash, shared_map::SharedMap};
 
 /// The states of all spaces of a log: the projection that snapshots are answered from.
 ///
-/// A clone shares everything with its origin, and costs the same however many spaces there are.
+/// The fold is total: it takes every event and never fails. A clone shares everything with its
+/// origin, and costs the same however many spaces there are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpaceStates {
     spaces: SharedMap<Arc<SpaceState>>,
@@ -74,6 +75,11 @@ impl SpaceStates {
         StateHash::from_bytes(*hasher.finalize().as_bytes())
     }
 
+    /// Takes in the next event.
+    pub fn apply(&mut self, event: &RecordedEventRef<'_>) {
+        self.state_mut(event.space_id).apply(event);
+    }
+
     /// The state of a space, to be changed: a new one when it has had no event.
     pub(crate) fn state_mut(&mut self, space_id: &str) -> &mut SpaceState {
         let new = || Arc::new(SpaceState::new(space_id));
@@ -100,19 +106,5 @@ impl SpaceStates {
         for (space_id, state) in other.spaces.entries() {
             self.spaces.insert(space_id, Arc::clone(state));
         }
-    }
-}
-
-impl Projection for SpaceStates {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
-
-    fn version(&self) -> u32 {
-        Self::VERSION
-    }
-
-    fn apply(&mut self, event: &RecordedEventRef<'_>) {
-        self.state_mut(event.space_id).apply(event);
     }
 }

@@ -15,7 +15,7 @@ use spacefold_event_core::{
     StateStore, StorageError, Timestamp, Value,
 };
 
-use crate::SpaceState;
+use crate::{Projection, ProjectionHandle, Projections, SpaceState};
 
 /// A log of these events, one append each, recorded one second apart from the year 2001 on.
 pub(crate) fn log_of(events: impl IntoIterator<Item = SpaceEvent>) -> Arc<MemoryLog> {
@@ -53,6 +53,14 @@ pub(crate) fn fold(log: &MemoryLog, space_id: &str, count: u64) -> SpaceState {
         }
     }
     state
+}
+
+/// A projection, folded up to the head of a log.
+pub(crate) fn folded<P: Projection>(log: &Arc<MemoryLog>, projection: P) -> ProjectionHandle<P> {
+    let projections = Projections::new(log.clone(), Arc::new(MemoryStateStore::new()));
+    let handle = projections.register(projection).unwrap();
+    handle.catch_up().unwrap();
+    handle
 }
 
 /// The state of space `s` after these events of it.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use spacefold_event_core::{Position, RecordedEventRef};
-use spacefold_projection::{Projection, SpaceStates};
+use spacefold_projection::SpaceStates;
 use spacefold_store::{
     OpenError, StateCommitment, StateFold, VerifyOptions, VerifyReport, verify_states,
 };

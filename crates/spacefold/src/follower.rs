@@ -14,7 +14,7 @@ use spacefold_event_core::{EventLog, Position, ReadError, StorageError};
 use spacefold_projection::LiveStates;
 use spacefold_store::EmbeddedLog;
 
-use crate::commitments::Committing;
+use crate::{commitments::Committing, views::Views};
 
 /// How long one wait for new events lasts; the end of the log ends it at once.
 const WAIT: Duration = Duration::from_secs(1);
@@ -26,6 +26,7 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(crate) log: EmbeddedLog,
     pub(crate) live: Arc<LiveStates>,
+    pub(crate) views: Views,
     pub(crate) feed: Feed,
     pub(crate) closing: AtomicBool,
 }
@@ -33,8 +34,9 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(log: EmbeddedLog) -> Self {
         let live = Arc::new(LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone())));
+        let views = Views::new(Arc::new(log.clone()), Arc::new(log.clone()));
         let feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
-        Self { log, live, feed, closing: AtomicBool::new(false) }
+        Self { log, live, views, feed, closing: AtomicBool::new(false) }
     }
 }
 
@@ -43,6 +45,7 @@ pub(crate) fn follow(
     shared: Arc<Shared>,
     committing: Committing,
 ) -> Result<JoinHandle<()>, StorageError> {
+    shared.views.follow_what_comes();
     thread::Builder::new()
         .name("spacefold-fold".to_owned())
         .spawn(move || run(&shared, committing))
@@ -53,11 +56,13 @@ fn run(shared: &Shared, mut committing: Committing) {
     let mut folded = Position::START;
     // While folding fails, whoever asks folds for himself, and is told why it fails.
     let mut followed = None;
+    shared.views.follow_what_is_there();
     while !shared.closing.load(Ordering::Acquire) {
         match shared.log.wait_durable(folded.next(), WAIT) {
             Err(ReadError::Closed) => return,
             Ok(durable) if durable <= folded => continue,
-            Ok(_) | Err(_) => {}
+            Ok(durable) => shared.views.tell(durable),
+            Err(_) => {}
         }
         if shared.closing.load(Ordering::Acquire) {
             return;
@@ -67,6 +72,7 @@ fn run(shared: &Shared, mut committing: Committing) {
                 folded = position;
                 committing.passed(folded, shared);
                 followed.get_or_insert_with(|| shared.live.followed());
+                shared.views.tell(position);
             }
             // A log that is being closed ends the thread in the next round.
             Err(error) => {

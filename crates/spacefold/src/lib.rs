@@ -39,6 +39,7 @@ mod lines;
 mod options;
 mod snapshot_and_tail;
 mod spacefold;
+mod views;
 
 pub use self::{
     commitments::verify,
@@ -64,10 +65,15 @@ pub use spacefold_content::{
 };
 pub use spacefold_event_core::*;
 pub use spacefold_projection::{
-    Anomalies, Anomaly, AnomalyReason, Change, CheckpointInfo, Conflict, ConflictHashes,
-    Divergence, Document, DocumentContent, LiveStates, Projection, RebuildError, RebuildMode,
-    RebuildOptions, RebuildOutcome, Reference, Render, RenderOutcome, RenderStatus, Snapshot,
-    SnapshotError, SpaceHeader, SpaceState, SpaceStates, SpaceStatus, StateHash, SyncStatus,
+    Activity, ActivityCount, ActivityFilter, Anomalies, Anomaly, AnomalyReason, ApplyError,
+    Building, CatchUpError, Change, CheckpointInfo, Conflict, ConflictHashes, ContentIndex, Day,
+    Divergence, Document, DocumentContent, InvalidDay, LiveStates, MAX_PROJECTION_NAME_BYTES,
+    MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES, MAX_SKIPPED_EVENTS, Occurrence, OneValue, OpenProblem,
+    OpenProblems, PauseKind, Paused, ProblemDetail, ProblemFilter, ProblemKind, Projection,
+    ProjectionHandle, ProjectionInfo, Projections, Reactions, RebuildError, RebuildMode,
+    RebuildOptions, RebuildOutcome, Reference, RegisterError, Render, RenderOutcome, RenderStatus,
+    Resume, RowKey, RowKeyReader, Scan, Shipped, Snapshot, SnapshotError, SpaceHeader, SpaceState,
+    SpaceStates, SpaceStatus, StateHash, SyncStatus, Table, TableError, TableView, ValueProjection,
     Verdict, diff, rebuild,
 };
 pub use spacefold_service::{

@@ -2,18 +2,18 @@
 
 mod commanding;
 mod content;
+mod projecting;
 mod subscribing;
 
 use std::{
     fmt,
     io::BufRead,
-    num::NonZeroUsize,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -24,8 +24,8 @@ use spacefold_event_core::{
     SpaceEvent, StorageError, Timestamp,
 };
 use spacefold_projection::{
-    Change, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Snapshot,
-    SnapshotError,
+    CatchUpError, Change, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions,
+    RebuildOutcome, Snapshot, SnapshotError,
 };
 use spacefold_service::SpaceService;
 use spacefold_store::{EmbeddedLog, OpenError, StoreInfo};
@@ -356,6 +356,7 @@ impl Spacefold {
 
     /// Folds projections anew from the first event, beside the live ones, all of them when `names`
     /// is empty; in [`RebuildMode::Replace`] each is swapped in, in one step, once it is complete.
+    /// The store goes on meanwhile, and what is read of them too.
     ///
     /// # Errors
     /// [`RebuildError`]; what was stored before stays.
@@ -364,13 +365,22 @@ impl Spacefold {
         names: &[String],
         mode: RebuildMode,
     ) -> Result<Vec<RebuildOutcome>, RebuildError> {
-        let options = RebuildOptions {
-            mode,
-            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            progress: &|_| {},
-        };
-        let outcomes = spacefold_projection::rebuild(self.log(), self.log(), names, &options)?;
-        if matches!(mode, RebuildMode::Replace) {
+        self.rebuild_with(names, &RebuildOptions::new(mode))
+    }
+
+    /// As [`Spacefold::rebuild`], with a limit on how fast it reads, progress, an end before its time.
+    ///
+    /// # Errors
+    /// [`RebuildError`]; what was stored before stays.
+    pub fn rebuild_with(
+        &self,
+        names: &[String],
+        options: &RebuildOptions<'_>,
+    ) -> Result<Vec<RebuildOutcome>, RebuildError> {
+        let views = &self.inner.shared.views;
+        views.shipped().map_err(CatchUpError::from)?;
+        let outcomes = spacefold_projection::rebuild(views.projections(), names, options)?;
+        if matches!(options.mode, RebuildMode::Replace) {
             self.inner.shared.live.forget();
         }
         Ok(outcomes)
@@ -396,6 +406,7 @@ impl Inner {
             // States are derived: the next opening folds what could not be stored.
             tracing::warn!(%error, "the states of the spaces could not be stored");
         }
+        self.shared.views.close();
         // Subscribers first, so that no handler waits in one; handlers next, which may append.
         self.shared.feed.close();
         self.bus.close();

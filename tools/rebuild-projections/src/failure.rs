@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use spacefold::{OpenError, ReadError, RebuildError, StorageError};
+use spacefold::{OpenError, ReadError, RebuildError, RegisterError, StorageError};
 
 /// The exit codes of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Failure {
             Status::Interrupted,
             "interrupted",
             "Ctrl-C",
-            "the old projection or the new one is there, whole; run the command again",
+            "the old projections are there, whole; run the command again to go on",
         )
     }
 
@@ -105,7 +105,7 @@ impl From<RebuildError> for Failure {
                 format_args!("known: {}", known.join(", ")),
                 "name known projections, or none to rebuild all",
             ),
-            RebuildError::Read(ReadError::Closed) => Self::interrupted(),
+            RebuildError::Cancelled | RebuildError::Read(ReadError::Closed) => Self::interrupted(),
             _ => Self::new(
                 Status::Failed,
                 &error,
@@ -113,6 +113,17 @@ impl From<RebuildError> for Failure {
                 "`spacefold verify` says whether the store is damaged",
             ),
         }
+    }
+}
+
+impl From<RegisterError> for Failure {
+    fn from(error: RegisterError) -> Self {
+        Self::new(
+            Status::Failed,
+            &error,
+            "reading what is persisted of the projections",
+            "`spacefold verify` says whether the store is damaged",
+        )
     }
 }
 

@@ -5,10 +5,13 @@ mod failure;
 
 use std::{
     io::{self, IsTerminal, Write},
-    num::NonZeroUsize,
+    num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
     process::{self, ExitCode},
-    thread,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,8 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use spacefold::{
-    EmbeddedLog, EventLog, RebuildMode, RebuildOptions, RebuildOutcome, Verdict, rebuild,
+    EmbeddedLog, EventLog, Position, Projections, RebuildMode, RebuildOptions, RebuildOutcome,
+    Resume, Shipped, SpaceStates, Verdict, rebuild,
 };
 
 use self::failure::{Failure, Status};
@@ -37,9 +41,21 @@ struct Arguments {
     #[arg(long)]
     check: bool,
 
-    /// How many threads fold; as many as there are processors unless told.
+    /// How many threads fold the states of spaces; as many as there are processors unless told.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+
+    /// Begin at the first event, whatever an earlier run that was cut short has folded.
+    #[arg(long)]
+    restart: bool,
+
+    /// Read so many events a second at the most.
+    #[arg(long, value_name = "EVENTS_PER_SECOND")]
+    max_rate: Option<NonZeroU64>,
+
+    /// How much memory the new states of spaces may take, in MiB.
+    #[arg(long, value_name = "MIB", default_value = "160")]
+    memory: NonZeroU64,
 
     /// Print JSON.
     #[arg(long)]
@@ -64,6 +80,8 @@ struct PrintedOutcome {
     verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_divergence: Option<PrintedDivergence>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resumed_from: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -81,28 +99,47 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
+    cancel_on_interrupt();
     let log = EmbeddedLog::open_existing(&arguments.data)?;
-    close_on_interrupt(&log);
     let head = log.durable_head();
     let progress = progress(head.get());
-    let options = RebuildOptions {
-        mode: if arguments.check { RebuildMode::Check } else { RebuildMode::Replace },
-        threads: arguments
-            .threads
-            .or(thread::available_parallelism().ok())
-            .unwrap_or(NonZeroUsize::MIN),
-        progress: &|events| progress.set_position(events),
-    };
-    let outcomes = rebuild(&log, &log, &arguments.names, &options);
+    let show = |events| progress.set_position(events);
+    let options = options(arguments, &show);
+    let outcomes = rebuild_all(&log, &arguments.names, &options);
     progress.finish_and_clear();
-    let mut outcomes = outcomes?;
-    log.close()?;
-    outcomes.sort_by(|one, other| one.name.cmp(other.name));
+    // What was folded is kept also when the rebuild did not end.
+    let closed = log.close();
+    let outcomes = outcomes?;
+    closed?;
     let text = if arguments.json { json(head.get(), &outcomes) } else { table(&outcomes) };
     print(&text)?;
     match outcomes.iter().find(|outcome| matches!(outcome.verdict, Verdict::Diverged)) {
         None => Ok(()),
         Some(diverged) => Err(divergence(diverged)),
+    }
+}
+
+fn rebuild_all(
+    log: &EmbeddedLog,
+    names: &[String],
+    options: &RebuildOptions<'_>,
+) -> Result<Vec<RebuildOutcome>, Failure> {
+    let projections = Projections::new(Arc::new(log.clone()), Arc::new(log.clone()));
+    Shipped::register(&projections)?;
+    Ok(rebuild(&projections, names, options)?)
+}
+
+fn options<'a>(arguments: &Arguments, progress: &'a (dyn Fn(u64) + Sync)) -> RebuildOptions<'a> {
+    let mode = if arguments.check { RebuildMode::Check } else { RebuildMode::Replace };
+    let defaults = RebuildOptions::new(mode);
+    RebuildOptions {
+        threads: arguments.threads.unwrap_or(defaults.threads),
+        progress,
+        resume: if arguments.restart { Resume::Restart } else { Resume::GoOn },
+        max_rate: arguments.max_rate,
+        memory_bytes: arguments.memory.get().saturating_mul(1 << 20),
+        cancel: Some(&CANCELLED),
+        ..defaults
     }
 }
 
@@ -119,16 +156,16 @@ fn divergence(diverged: &RebuildOutcome) -> Failure {
     )
 }
 
-/// A rebuild can be killed at any moment; closing the store makes the next opening quicker.
-fn close_on_interrupt(log: &EmbeddedLog) {
-    let log = log.clone();
-    // Without a handler Ctrl-C still ends the process, and the store recovers when it is opened.
-    let _ = ctrlc::set_handler(move || {
-        if let Err(error) = log.close() {
-            Failure::from(error).report();
+/// Set by Ctrl-C: the rebuild keeps what it has folded, and ends.
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+
+fn cancel_on_interrupt() {
+    // Without a handler Ctrl-C still ends the process, as a kill does: what was kept last counts.
+    let _ = ctrlc::set_handler(|| {
+        if CANCELLED.swap(true, Ordering::AcqRel) {
+            // Pressed again.
+            process::exit(Status::Interrupted.code().into());
         }
-        Failure::interrupted().report();
-        process::exit(Status::Interrupted.code().into());
     });
 }
 
@@ -166,6 +203,7 @@ impl From<&RebuildOutcome> for PrintedOutcome {
                 space_id: first.space_id.clone(),
                 position: first.position.get(),
             }),
+            resumed_from: outcome.resumed_from.map(Position::get),
         }
     }
 }
@@ -174,16 +212,20 @@ fn table(outcomes: &[RebuildOutcome]) -> String {
     let mut text = String::new();
     for outcome in outcomes {
         let old_hash = outcome.old_hash.as_deref().unwrap_or("none");
+        let entries = if outcome.name == SpaceStates::NAME { "spaces" } else { "rows  " };
+        let resumed = outcome.resumed_from.map_or_else(String::new, |position| {
+            format!("  went on from position {position}, where an earlier run was cut short\n")
+        });
         text.push_str(&format!(
-            "{} version {}: {}\n  events      {}\n  seconds     {:.3}\n  events/s    {:.0}\n  \
-             spaces      {}\n  state hash  {old_hash}\n           -> {}\n",
+            "{} version {}: {}\n{resumed}  events      {}\n  seconds     {:.3}\n  events/s    {:.0}\n  \
+             {entries}      {}\n  state hash  {old_hash}\n           -> {}\n",
             outcome.name,
             outcome.version,
             outcome.verdict,
             outcome.events,
             outcome.seconds,
             events_per_second(outcome),
-            outcome.spaces,
+            outcome.entries,
             outcome.new_hash,
         ));
     }

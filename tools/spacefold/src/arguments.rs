@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    append, checkout, content, diff, export, history, import, import_git, service, snapshot,
-    spaces, tail, verify,
+    activity, append, checkout, content, diff, export, history, import, import_git, problems,
+    service, snapshot, spaces, tail, verify, where_is,
 };
 
 /// An event-sourced storage engine for information spaces.
@@ -53,6 +53,12 @@ pub(crate) enum Command {
     History(history::History),
     /// Print the newest events.
     Tail(tail::Tail),
+    /// Print where a content is and was, by its hash: in which documents, from when to when.
+    Where(where_is::WhereIs),
+    /// Print how many events there were, by day, type and source.
+    Activity(activity::ActivityOf),
+    /// List failed renders, open sync conflicts and stale documents.
+    Problems(problems::Problems),
     /// Check every copy of the data against the others.
     Verify(verify::Verify),
     /// Show the store at a glance.

@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+pub(crate) mod activity;
 pub(crate) mod append;
 pub(crate) mod checkout;
 pub(crate) mod content;
@@ -10,12 +11,14 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod import_git;
 pub(crate) mod info;
+pub(crate) mod problems;
 pub(crate) mod selection;
 pub(crate) mod service;
 pub(crate) mod snapshot;
 pub(crate) mod spaces;
 pub(crate) mod tail;
 pub(crate) mod verify;
+pub(crate) mod where_is;
 
 use crate::{arguments::Command, error::Failure, session::Session};
 
@@ -31,6 +34,9 @@ pub(crate) fn run(command: &Command, session: &mut Session) -> Result<(), Failur
         Command::Diff(arguments) => arguments.run(session),
         Command::History(arguments) => arguments.run(session),
         Command::Tail(arguments) => arguments.run(session),
+        Command::Where(arguments) => arguments.run(session),
+        Command::Activity(arguments) => arguments.run(session),
+        Command::Problems(arguments) => arguments.run(session),
         Command::Verify(arguments) => arguments.run(session),
         Command::Info => info::run(session),
         Command::Content(arguments) => arguments.run(session),

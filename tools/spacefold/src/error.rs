@@ -7,8 +7,8 @@ use std::{
 };
 
 use spacefold::{
-    AppendError, ContentError, OpenError, Position, ReadError, ReceiveError, SnapshotError,
-    StorageError, SubscribeError,
+    AppendError, CatchUpError, ContentError, OpenError, Position, ReadError, ReceiveError,
+    SnapshotError, StorageError, SubscribeError,
 };
 
 /// The exit codes of the contract.
@@ -213,6 +213,21 @@ impl From<ReadError> for Failure {
             // Only the handler of Ctrl-C closes a store that is being read.
             ReadError::Closed => Self::interrupted(),
             error => Self::new(Status::Failed, &error, "reading the log", VERIFY),
+        }
+    }
+}
+
+impl From<CatchUpError> for Failure {
+    fn from(error: CatchUpError) -> Self {
+        match error {
+            CatchUpError::Read(error) => error.into(),
+            CatchUpError::Paused(_) => Self::new(
+                Status::Failed,
+                &error,
+                "folding a projection",
+                "`spacefold verify` says whether that event is damaged",
+            ),
+            error => Self::new(Status::Failed, &error, "folding a projection", VERIFY),
         }
     }
 }

@@ -19,9 +19,7 @@ use super::*;
 use crate::{
     RebuildMode, RebuildOptions,
     checkpoint::{BLOB_PREFIX, blob_key},
-    testing::{
-        CorruptLog, FailingStore, contents, events, fold, log_of, record, recorded, recorded_at,
-    },
+    testing::{CorruptLog, FailingStore, contents, events, fold, log_of, record, recorded_at},
 };
 
 const SPACES: [&str; 3] = ["s", "s2", "t"];
@@ -272,12 +270,9 @@ fn a_rebuild_beside_it_is_taken_over() {
     states.save().unwrap();
     let blob = store.get(&blob_key(1, "s")).unwrap().unwrap();
     store.put(&blob_key(1, "t"), &blob).unwrap();
-    let options = RebuildOptions {
-        mode: RebuildMode::Replace,
-        threads: std::num::NonZeroUsize::MIN,
-        progress: &|_| {},
-    };
-    crate::rebuild(&*log, &*store, &[], &options).unwrap();
+    let projections = crate::Projections::new(log.clone(), store.clone());
+    let options = RebuildOptions::new(RebuildMode::Replace);
+    crate::rebuild(&projections, &[], &options).unwrap();
     let rebuilt = contents(&*store);
     record(&log, [SpaceEvent::space_archived("s")]);
     agree(&states, &log);

@@ -4,43 +4,38 @@ use std::collections::BTreeSet;
 
 use spacefold_event_core::{EventLog, Position, ReadError};
 
-use crate::{SpaceState, SpaceStates, live_states::replay_space};
+use crate::{SpaceState, live_states::replay_space};
 
-/// Where the persisted states and the fold part first.
+/// Where what is persisted and the fold part first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// The first space, by its id, of which they differ.
+    /// Of the states of the spaces: the first space, by its id, of which they differ. Of other
+    /// projections: the space of the event at the position.
     pub space_id: String,
-    /// The first position from which on the fold has another state there than the persisted one:
-    /// that of the event which gave a part that differs its last value. It is
+    /// Of the states of the spaces: the first position from which on the fold has another state there
+    /// than the persisted one, that of the event which gave a part that differs its last value.
     /// [`Position::START`] for a persisted space of which the log has no event.
+    ///
+    /// Of other projections: the first event that did not do the same to the rows; when all did, the
+    /// one that gave a row that differs its last value. [`Position::START`] for a row that no event
+    /// made.
     pub position: Position,
 }
 
-/// The first space of which the two differ, and where.
-pub(super) fn find(
+/// Where the two states of a space part, which differ.
+pub(super) fn of_space(
     log: &dyn EventLog,
     head: Position,
-    old: &SpaceStates,
-    new: &SpaceStates,
-) -> Result<Option<Divergence>, ReadError> {
-    let ids = |states: &SpaceStates| -> BTreeSet<String> {
-        let states = states.sorted().into_iter();
-        states.map(|state| state.space_id().to_owned()).collect()
+    space_id: &str,
+    old: Option<&SpaceState>,
+    new: Option<&SpaceState>,
+) -> Result<Divergence, ReadError> {
+    let position = match (old, new) {
+        (_, None) => Position::START,
+        (None, Some(_)) => first_position(log, head, space_id)?,
+        (Some(old), Some(new)) => parting(log, head, old, new)?,
     };
-    for space_id in &ids(old) | &ids(new) {
-        let (old, new) = (old.get(&space_id), new.get(&space_id));
-        if old == new {
-            continue;
-        }
-        let position = match (old, new) {
-            (_, None) => Position::START,
-            (None, Some(_)) => first_position(log, head, &space_id)?,
-            (Some(old), Some(new)) => parting(log, head, old, new)?,
-        };
-        return Ok(Some(Divergence { space_id, position }));
-    }
-    Ok(None)
+    Ok(Divergence { space_id: space_id.to_owned(), position })
 }
 
 fn first_position(

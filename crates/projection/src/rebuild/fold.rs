@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     hash::{Hash, Hasher},
     num::NonZeroUsize,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -16,7 +16,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use spacefold_event_core::{Envelope, EventLog, Page, Position, Read, ReadError};
 
 use crate::{
-    SpaceStates,
+    SpaceState, SpaceStates,
     live_states::{corrupt, stuck},
 };
 
@@ -25,33 +25,68 @@ const PAGES_AHEAD: usize = 16;
 /// How many pages a thread folds together.
 const PAGES_AT_ONCE: usize = 4;
 
-/// The states of all spaces at `head`.
+/// The states of some spaces, in one part for each thread that folds.
+#[derive(Default)]
+pub(super) struct Parts(Vec<SpaceStates>);
+
+impl Parts {
+    /// Parts that hold these states.
+    pub(super) fn of(states: SpaceStates, threads: NonZeroUsize) -> Self {
+        let mut parts: Vec<_> = (0..threads.get()).map(|_| SpaceStates::new()).collect();
+        for state in states.sorted() {
+            if let Some(part) = parts.get_mut(part_of(state.space_id(), threads)) {
+                part.insert(Arc::clone(state));
+            }
+        }
+        Self(parts)
+    }
+
+    /// All of the states.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<SpaceState>> {
+        self.0.iter().flat_map(SpaceStates::sorted)
+    }
+
+    /// The states as one.
+    pub(super) fn into_states(self) -> SpaceStates {
+        let mut states = SpaceStates::new();
+        self.0.into_iter().for_each(|part| states.absorb(part));
+        states
+    }
+}
+
+/// Folds the events behind `after`, up to `to`, of the spaces that `wanted` selects.
+///
+/// Events that a state has taken in already are passed over.
 pub(super) fn fold_partitioned(
     log: &dyn EventLog,
-    head: Position,
-    threads: NonZeroUsize,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<SpaceStates, ReadError> {
+    (after, to): (Position, Position),
+    parts: Parts,
+    wanted: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Parts, ReadError> {
+    let Parts(parts) = parts;
+    let threads = NonZeroUsize::new(parts.len()).unwrap_or(NonZeroUsize::MIN);
     let pages = Pages {
         log,
-        head,
+        head: to,
         readers: threads.get(),
-        progress,
         queue: Mutex::new(Queue {
             first: 0,
             pages: VecDeque::new(),
-            next: Position::new(1),
+            next: after.next(),
             reading: false,
             stopped: false,
         }),
         moved: Condvar::new(),
     };
-    let folded = thread::scope(|scope| {
-        let pages = &pages;
-        let others: Vec<_> = (1..threads.get())
-            .map(|part| scope.spawn(move || fold_part(pages, part, threads)))
-            .collect();
-        let mut folded = vec![fold_part(pages, 0, threads)];
+    let is_own = |space_id: &str, part| part_of(space_id, threads) == part && wanted(space_id);
+    let folded: Vec<Result<SpaceStates, ReadError>> = thread::scope(|scope| {
+        let (pages, is_own) = (&pages, &is_own);
+        let fold = move |part, states| fold_part(pages, states, |space_id| is_own(space_id, part));
+        let mut parts = parts.into_iter().enumerate();
+        let own = parts.next();
+        let others: Vec<_> =
+            parts.map(|(part, states)| scope.spawn(move || fold(part, states))).collect();
+        let mut folded: Vec<_> = own.into_iter().map(|(part, states)| fold(part, states)).collect();
         for other in others {
             match other.join() {
                 Ok(part) => folded.push(part),
@@ -60,22 +95,17 @@ pub(super) fn fold_partitioned(
         }
         folded
     });
-    let mut states = SpaceStates::new();
-    for part in folded {
-        states.absorb(part?);
-    }
-    Ok(states)
+    folded.into_iter().collect::<Result<_, _>>().map(Parts)
 }
 
 /// Folds the spaces that are one thread's own.
 fn fold_part(
     pages: &Pages<'_>,
-    part: usize,
-    threads: NonZeroUsize,
+    mut states: SpaceStates,
+    is_own: impl Fn(&str) -> bool,
 ) -> Result<SpaceStates, ReadError> {
     // If this thread ends early, by an error or a panic, the others are not to wait for it.
     let mut stop = StopOthers { pages, done: false };
-    let mut states = SpaceStates::new();
     let mut nth = 0;
     loop {
         let mut batch = Vec::with_capacity(PAGES_AT_ONCE);
@@ -88,7 +118,7 @@ fn fold_part(
         if batch.is_empty() {
             break;
         }
-        fold_pages(&batch, &mut states, |space_id| part_of(space_id, threads) == part)?;
+        fold_pages(&batch, &mut states, &is_own)?;
     }
     stop.done = true;
     Ok(states)
@@ -118,6 +148,9 @@ fn fold_pages(
     for (space_id, envelopes) in spaces {
         let state = states.state_mut(space_id);
         for envelope in envelopes {
+            if state.revision() >= envelope.revision {
+                continue;
+            }
             let position = envelope.position;
             let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
             state.apply(&event);
@@ -143,7 +176,6 @@ struct Pages<'a> {
     log: &'a dyn EventLog,
     head: Position,
     readers: usize,
-    progress: &'a (dyn Fn(u64) + Sync),
     queue: Mutex<Queue>,
     moved: Condvar,
 }
@@ -187,8 +219,6 @@ impl Pages<'_> {
             if page.next() <= from {
                 return Err(stuck(from));
             }
-            let read = page.next().previous().min(self.head);
-            (self.progress)(read.get());
             queue = self.lock();
             queue.reading = false;
             queue.next = page.next();

@@ -6,20 +6,30 @@ use std::sync::{
 };
 
 use proptest::prelude::*;
-use spacefold_event_core::{MemoryLog, MemoryStateStore, SpaceEvent};
+use spacefold_event_core::{MemoryLog, MemoryStateStore, SpaceEvent, StateStore};
 
 use super::*;
 use crate::{
     LiveStates, SpaceState,
+    checkpoint::{BLOB_PREFIX, blob_key, encode_blob},
     testing::{CorruptLog, FailingStore, contents, events, fold, log_of, record},
 };
 
 fn options(mode: RebuildMode, threads: usize) -> RebuildOptions<'static> {
-    RebuildOptions { mode, threads: NonZeroUsize::new(threads).unwrap(), progress: &|_| {} }
+    RebuildOptions { threads: NonZeroUsize::new(threads).unwrap(), ..RebuildOptions::new(mode) }
 }
 
-fn run(log: &MemoryLog, store: &dyn StateStore, mode: RebuildMode) -> RebuildOutcome {
-    let mut outcomes = rebuild(log, store, &[], &options(mode, 2)).unwrap();
+/// Of a log and a store, without projections but the states of the spaces.
+fn over(log: &Arc<impl EventLog + 'static>, store: &Arc<impl StateStore + 'static>) -> Projections {
+    Projections::new(log.clone(), store.clone())
+}
+
+fn run(
+    log: &Arc<MemoryLog>,
+    store: &Arc<impl StateStore + 'static>,
+    mode: RebuildMode,
+) -> RebuildOutcome {
+    let mut outcomes = rebuild(&over(log, store), &[], &options(mode, 2)).unwrap();
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0)
 }
@@ -63,9 +73,9 @@ fn state_with(other: impl Fn(&mut Vec<SpaceEvent>)) -> SpaceState {
 #[test]
 fn unknown_names_list_the_known_ones() {
     let log = log_of(sample());
-    let store = MemoryStateStore::new();
+    let store = Arc::new(MemoryStateStore::new());
     let names = ["space-state".to_owned(), "nonsense".to_owned()];
-    let error = rebuild(&*log, &store, &names, &options(RebuildMode::Check, 1)).unwrap_err();
+    let error = rebuild(&over(&log, &store), &names, &options(RebuildMode::Check, 1)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "there is no projection \"nonsense\": expected one of space-state"
@@ -74,7 +84,7 @@ fn unknown_names_list_the_known_ones() {
         matches!(error, RebuildError::UnknownProjection { known, .. } if known == ["space-state"])
     );
     let names = ["space-state".to_owned(), "space-state".to_owned()];
-    let outcomes = rebuild(&*log, &store, &names, &options(RebuildMode::Check, 1)).unwrap();
+    let outcomes = rebuild(&over(&log, &store), &names, &options(RebuildMode::Check, 1)).unwrap();
     assert_eq!(outcomes.len(), 1);
 }
 
@@ -82,13 +92,13 @@ fn unknown_names_list_the_known_ones() {
 fn created_when_nothing_was_persisted() {
     let log = log_of(sample());
     let store = Arc::new(MemoryStateStore::new());
-    let checked = run(&log, &*store, RebuildMode::Check);
+    let checked = run(&log, &store, RebuildMode::Check);
     assert_eq!((checked.verdict, checked.old_hash), (Verdict::Identical, None));
     assert_eq!(contents(&*store), [], "a check changes nothing");
-    let outcome = run(&log, &*store, RebuildMode::Replace);
+    let outcome = run(&log, &store, RebuildMode::Replace);
     assert_eq!((outcome.verdict, outcome.old_hash.as_deref()), (Verdict::Created, None));
-    assert_eq!((outcome.events, outcome.spaces, outcome.name), (7, 2, "space-state"));
-    let again = run(&log, &*store, RebuildMode::Replace);
+    assert_eq!((outcome.events, outcome.entries, outcome.name), (7, 2, "space-state"));
+    let again = run(&log, &store, RebuildMode::Replace);
     assert_eq!(again.verdict, Verdict::Identical);
     assert_eq!(again.old_hash.as_deref(), Some(outcome.new_hash.as_str()));
     let states = LiveStates::new(log.clone(), store);
@@ -103,18 +113,18 @@ fn identical_also_when_the_checkpoint_lies_behind() {
     record(&log, [SpaceEvent::space_archived("s"), SpaceEvent::space_created("u", "U")]);
     let before = contents(&*store);
     for mode in [RebuildMode::Check, RebuildMode::Replace] {
-        let outcome = run(&log, &*store, mode);
+        let outcome = run(&log, &store, mode);
         assert_eq!(outcome.verdict, Verdict::Identical);
         assert_eq!(outcome.old_hash, Some(outcome.new_hash));
-        assert_eq!((outcome.events, outcome.spaces), (9, 3));
+        assert_eq!((outcome.events, outcome.entries), (9, 3));
     }
     assert_eq!(contents(&*store), before);
 }
 
 #[test]
 fn an_empty_log_is_identical_or_created() {
-    let log = MemoryLog::new();
-    let store = MemoryStateStore::new();
+    let log = Arc::new(MemoryLog::new());
+    let store = Arc::new(MemoryStateStore::new());
     assert_eq!(run(&log, &store, RebuildMode::Check).verdict, Verdict::Identical);
     assert_eq!(run(&log, &store, RebuildMode::Replace).verdict, Verdict::Created);
     let outcome = run(&log, &store, RebuildMode::Replace);
@@ -126,23 +136,23 @@ fn replaced_when_a_blob_was_tampered_with() {
     let log = log_of(sample());
     let wrong = state_with(|events| events[5] = SpaceEvent::variable_set("s", "v", 2));
     let store = tampered(&log, &wrong);
-    let outcome = run(&log, &*store, RebuildMode::Replace);
+    let outcome = run(&log, &store, RebuildMode::Replace);
     assert_eq!((outcome.verdict, outcome.first_divergence), (Verdict::Replaced, None));
     assert_ne!(outcome.old_hash, Some(outcome.new_hash));
     assert_eq!(store.keys(BLOB_PREFIX).unwrap(), [blob_key(2, "s"), blob_key(2, "t")]);
-    assert_eq!(run(&log, &*store, RebuildMode::Check).verdict, Verdict::Identical);
+    assert_eq!(run(&log, &store, RebuildMode::Check).verdict, Verdict::Identical);
     let states = LiveStates::new(log.clone(), store);
     assert_eq!(**states.snapshot("s").unwrap().state(), fold(&log, "s", 7));
 }
 
 #[track_caller]
-fn diverges(log: &Arc<MemoryLog>, store: &MemoryStateStore, space_id: &str, position: u64) {
-    let before = contents(store);
+fn diverges(log: &Arc<MemoryLog>, store: &Arc<MemoryStateStore>, space_id: &str, position: u64) {
+    let before = contents(&**store);
     let outcome = run(log, store, RebuildMode::Check);
     assert_eq!(outcome.verdict, Verdict::Diverged);
     let expected = Divergence { space_id: space_id.to_owned(), position: Position::new(position) };
     assert_eq!(outcome.first_divergence, Some(expected));
-    assert_eq!(contents(store), before, "a check changes nothing");
+    assert_eq!(contents(&**store), before, "a check changes nothing");
 }
 
 #[test]
@@ -187,20 +197,21 @@ fn diverged_names_the_first_event_of_a_space_that_is_lost_or_damaged() {
 fn a_kill_at_any_write_leaves_the_old_or_the_new() {
     let log = log_of(sample());
     let wrong = state_with(|events| events[5] = SpaceEvent::variable_set("s", "v", 2));
-    let old_hash = run(&log, &*tampered(&log, &wrong), RebuildMode::Check).old_hash;
+    let old_hash = run(&log, &tampered(&log, &wrong), RebuildMode::Check).old_hash;
     // Two blobs, the marker, and the two old blobs removed.
     for writes in 0..6 {
         let store = tampered(&log, &wrong);
         let failing = FailingStore::new(store.clone(), writes);
-        let result = rebuild(&*log, &failing, &[], &options(RebuildMode::Replace, 2));
+        let result =
+            rebuild(&over(&log, &Arc::new(failing)), &[], &options(RebuildMode::Replace, 2));
         let swapped = writes >= 3;
         assert_eq!(result.is_ok(), swapped, "{writes}");
-        let found = run(&log, &*store, RebuildMode::Check);
+        let found = run(&log, &store, RebuildMode::Check);
         assert_eq!(found.old_hash == old_hash, !swapped, "{writes}");
         assert_eq!(found.verdict == Verdict::Identical, swapped, "{writes}");
         // The next one finishes the work, and leaves nothing of the one that was cut short once
         // it replaces again.
-        let verdict = run(&log, &*store, RebuildMode::Replace).verdict;
+        let verdict = run(&log, &store, RebuildMode::Replace).verdict;
         assert_eq!(verdict == Verdict::Replaced, !swapped, "{writes}");
         let live = LiveStates::new(log.clone(), store.clone());
         assert_eq!(**live.snapshot("s").unwrap().state(), fold(&log, "s", 7));
@@ -217,12 +228,12 @@ fn an_event_that_does_not_decode_is_named_and_nothing_is_changed() {
         for corrupt in [1, 50, 100].map(Position::new) {
             let inner = log.clone();
             let log = CorruptLog { inner, corrupt };
-            let store = MemoryStateStore::new();
+            let store = Arc::new(MemoryStateStore::new());
             let options = options(RebuildMode::Replace, threads);
-            let error = rebuild(&log, &store, &[], &options).unwrap_err();
+            let error = rebuild(&over(&Arc::new(log), &store), &[], &options).unwrap_err();
             let expected = format!("position {corrupt} does not decode");
             assert!(error.to_string().starts_with(&expected), "{error}");
-            assert_eq!(contents(&store), []);
+            assert_eq!(contents(&*store), []);
         }
     }
 }
@@ -234,13 +245,9 @@ fn progress_rises_to_the_head() {
     let progress = |events: u64| {
         seen.fetch_max(events, Ordering::SeqCst);
     };
-    let options = RebuildOptions {
-        mode: RebuildMode::Check,
-        threads: NonZeroUsize::new(3).unwrap(),
-        progress: &progress,
-    };
-    let outcomes = rebuild(&*log, &MemoryStateStore::new(), &[], &options).unwrap();
-    assert_eq!((outcomes[0].events, outcomes[0].spaces), (10_000, 7));
+    let options = RebuildOptions { progress: &progress, ..options(RebuildMode::Check, 3) };
+    let outcomes = rebuild(&over(&log, &Arc::new(MemoryStateStore::new())), &[], &options).unwrap();
+    assert_eq!((outcomes[0].events, outcomes[0].entries), (10_000, 7));
     assert_eq!(seen.load(Ordering::SeqCst), 10_000);
 }
 
@@ -252,7 +259,7 @@ proptest! {
         let log = log_of(events);
         let store = saved(&log);
         let outcomes =
-            rebuild(&*log, &*store, &[], &options(RebuildMode::Check, threads)).unwrap();
+            rebuild(&over(&log, &store), &[], &options(RebuildMode::Check, threads)).unwrap();
         prop_assert_eq!(outcomes[0].first_divergence.as_ref(), None);
         prop_assert_eq!(outcomes[0].verdict, Verdict::Identical);
     }
@@ -269,7 +276,7 @@ proptest! {
         prop_assume!(event.is_some());
         let event = event.unwrap();
         let old = fold(&log, &event.event.space_id, event.position.get() - 1);
-        let outcome = run(&log, &*tampered(&log, &old), RebuildMode::Check);
+        let outcome = run(&log, &tampered(&log, &old), RebuildMode::Check);
         let expected = Divergence { space_id: event.event.space_id, position: event.position };
         prop_assert_eq!(outcome.first_divergence, Some(expected));
     }

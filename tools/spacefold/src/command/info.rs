@@ -40,6 +40,17 @@ struct Projection {
     version: u32,
     position: u64,
     lag: u64,
+    /// Only where it is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<Paused>,
+}
+
+/// Why a projection does not go on.
+#[derive(Serialize)]
+struct Paused {
+    position: u64,
+    kind: &'static str,
+    reason: String,
 }
 
 /// A durable subscription, or a durable bus.
@@ -56,11 +67,16 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
     let store = session.open_existing()?;
     let events_by_type = count_types(&store)?;
     let info = store.info();
-    let projections = store.checkpoints()?.into_iter().map(|checkpoint| Projection {
-        name: checkpoint.name,
-        version: checkpoint.version,
-        position: checkpoint.position.get(),
-        lag: info.durable_head.since(checkpoint.position),
+    let projections = store.projections()?.into_iter().map(|projection| Projection {
+        name: projection.name,
+        version: projection.version,
+        position: projection.position.get(),
+        lag: projection.lag,
+        paused: projection.paused.map(|paused| Paused {
+            position: paused.position.get(),
+            kind: paused.kind.name(),
+            reason: paused.reason,
+        }),
     });
     let subscriptions = store.feed().durable_subscriptions()?.into_iter();
     let subscriptions = subscriptions.map(|subscription| Subscription {
@@ -107,12 +123,14 @@ fn print(printed: &Printed, session: &mut Session) -> Result<(), Failure> {
     say("sled", bytes(printed.bytes.sled));
     say("healed", printed.healed.to_string());
     for projection in &printed.projections {
-        let Projection { name, version, position, lag } = projection;
+        let Projection { name, version, position, lag, paused } = projection;
         let (position, lag) = (grouped(*position), grouped(*lag));
-        say(
-            &format!("projection {name}"),
-            format!("version {version}, position {position}, {lag} behind"),
-        );
+        let mut place = format!("version {version}, position {position}, {lag} behind");
+        if let Some(Paused { position, kind, reason }) = paused {
+            let position = grouped(*position);
+            place.push_str(&format!(", paused in front of {position} ({kind}): {reason}"));
+        }
+        say(&format!("projection {name}"), place);
     }
     for Subscription { name, position, lag, parked } in &printed.subscriptions {
         let position = position.map_or_else(|| "unreadable".to_owned(), grouped);

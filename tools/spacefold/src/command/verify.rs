@@ -7,8 +7,8 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    OnDamage, OpenError, Problem, RebuildMode, Spacefold, Verdict, VerifyDepth, VerifyOptions,
-    VerifyReport,
+    OnDamage, OpenError, Position, Problem, RebuildMode, SpaceStates, Spacefold, Verdict,
+    VerifyDepth, VerifyOptions, VerifyReport,
 };
 
 use self::content::CheckedContent;
@@ -121,7 +121,14 @@ impl Verify {
         store: &Spacefold,
         problems: &mut Vec<PrintedProblem>,
     ) -> Result<(), Failure> {
-        let outcomes = match store.rebuild(&[], RebuildMode::Check) {
+        // One that was never folded has nothing to be compared.
+        let infos = store.projections()?.into_iter();
+        let folded = infos.filter(|info| info.position > Position::START);
+        let mut names: Vec<String> = folded.map(|info| info.name.to_owned()).collect();
+        if !names.iter().any(|name| name == SpaceStates::NAME) {
+            names.push(SpaceStates::NAME.to_owned());
+        }
+        let outcomes = match store.rebuild(&names, RebuildMode::Check) {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 problems.push(PrintedProblem {

@@ -1,0 +1,142 @@
+//! Projections whose state is one small value.
+
+use serde::{Serialize, de::DeserializeOwned};
+use spacefold_event_core::{EventTypes, Position, RecordedEvent, RecordedEventRef};
+
+use crate::{
+    ApplyError, CatchUpError, Projection, ProjectionHandle, Reactions, Table, TableError, TableView,
+};
+
+/// A projection whose state is one small value: a few counters, a short list.
+///
+/// The value is decoded and encoded as JSON for each event that is applied, so that its size is what
+/// an event costs. Equal values must encode to equal bytes, for rebuilds to be verified: a
+/// `BTreeMap` does, a `HashMap` does not.
+pub trait ValueProjection: Send + Sync + 'static {
+    /// The state; its default is that of an empty log.
+    type Value: Serialize + DeserializeOwned + Default;
+
+    /// As [`Projection::name`].
+    fn name(&self) -> &'static str;
+
+    /// As [`Projection::version`].
+    fn version(&self) -> u32;
+
+    /// As [`Projection::event_types`].
+    fn event_types(&self) -> EventTypes {
+        EventTypes::ALL
+    }
+
+    /// Takes in the next event.
+    ///
+    /// # Errors
+    /// As [`Projection::apply`].
+    fn apply(
+        &self,
+        event: &RecordedEventRef<'_>,
+        value: &mut Self::Value,
+    ) -> Result<(), ApplyError>;
+
+    /// As [`Projection::reactions`].
+    fn reactions(&self) -> Reactions {
+        Reactions::None
+    }
+
+    /// As [`Projection::react`].
+    fn react(&self, event: &RecordedEvent) {
+        let _ = event;
+    }
+}
+
+/// Makes a [`Projection`] of a [`ValueProjection`].
+///
+/// ```
+/// use std::{collections::BTreeMap, sync::Arc};
+/// use spacefold_event_core::{
+///     Append, EventLog, MemoryLog, MemoryStateStore, Position, RecordedEventRef, SpaceEvent,
+/// };
+/// use spacefold_projection::{ApplyError, OneValue, Projections, ValueProjection};
+///
+/// struct EventsByType;
+///
+/// impl ValueProjection for EventsByType {
+///     type Value = BTreeMap<String, u64>;
+///
+///     fn name(&self) -> &'static str {
+///         "events-by-type"
+///     }
+///
+///     fn version(&self) -> u32 {
+///         1
+///     }
+///
+///     fn apply(
+///         &self,
+///         event: &RecordedEventRef<'_>,
+///         counts: &mut Self::Value,
+///     ) -> Result<(), ApplyError> {
+///         *counts.entry(event.event_type.to_string()).or_default() += 1;
+///         Ok(())
+///     }
+/// }
+///
+/// let log = Arc::new(MemoryLog::new());
+/// log.append(&Append::new(&[SpaceEvent::space_created("a", "A")]))?;
+/// let projections = Projections::new(log, Arc::new(MemoryStateStore::new()));
+/// let counts = projections.register(OneValue(EventsByType))?;
+/// counts.catch_up()?;
+/// let (counts, position) = counts.value()?;
+/// assert_eq!((counts["space.created"], position), (1, Position::new(1)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct OneValue<P>(pub P);
+
+/// The key of the only row.
+const KEY: &[u8] = b"";
+
+impl<P: ValueProjection> Projection for OneValue<P> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn version(&self) -> u32 {
+        self.0.version()
+    }
+
+    fn event_types(&self) -> EventTypes {
+        self.0.event_types()
+    }
+
+    fn apply(&self, event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), ApplyError> {
+        let mut value: P::Value = decode(table.get(KEY)?)?;
+        self.0.apply(event, &mut value)?;
+        let bytes = serde_json::to_vec(&value).map_err(ApplyError::refused)?;
+        Ok(table.put(KEY, bytes)?)
+    }
+
+    fn reactions(&self) -> Reactions {
+        self.0.reactions()
+    }
+
+    fn react(&self, event: &RecordedEvent) {
+        self.0.react(event);
+    }
+}
+
+impl<P: ValueProjection> ProjectionHandle<OneValue<P>> {
+    /// The value, and the position that it is as of.
+    ///
+    /// # Errors
+    /// [`CatchUpError::Table`], also when a version whose value had another form is still read.
+    pub fn value(&self) -> Result<(P::Value, Position), CatchUpError> {
+        self.read(|view: &TableView<'_>| Ok((decode(view.get(KEY)?)?, view.position())))
+    }
+}
+
+fn decode<T: DeserializeOwned + Default>(bytes: Option<Vec<u8>>) -> Result<T, TableError> {
+    bytes.map_or_else(
+        || Ok(T::default()),
+        |bytes| serde_json::from_slice(&bytes).map_err(TableError::damaged),
+    )
+}

@@ -1,0 +1,214 @@
+//! Projections of the user's own: registered by name and version, folded live, persisted.
+
+mod error;
+mod generation;
+mod handle;
+mod info;
+mod paused;
+mod root;
+mod slot;
+mod trail;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use spacefold_event_core::{EventLog, Position, StateStore};
+
+pub use self::{
+    error::{CatchUpError, RegisterError},
+    generation::MAX_SKIPPED_EVENTS,
+    handle::ProjectionHandle,
+    info::{Building, ProjectionInfo},
+    paused::{PauseKind, Paused},
+};
+pub(crate) use self::{
+    generation::{Generation, Stopped},
+    slot::{LeftBehind, Slot},
+    trail::first_parting,
+};
+use crate::{Projection, SpaceStates};
+
+/// Bytes of the name of a projection, which is made of letters, digits, dots, dashes and
+/// underscores of ASCII.
+pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
+
+/// The projections that are registered for a log, and where they are persisted.
+///
+/// Nothing is folded by itself: [`Projections::catch_up`] does, from whichever thread calls it, and
+/// each projection goes at its own pace.
+///
+/// ```
+/// use std::sync::Arc;
+/// use spacefold_event_core::{
+///     Append, EventLog, MemoryLog, MemoryStateStore, Position, RecordedEventRef, SpaceEvent,
+/// };
+/// use spacefold_projection::{ApplyError, Projection, Projections, Table};
+///
+/// /// The sources that have said anything.
+/// struct Sources;
+///
+/// impl Projection for Sources {
+///     fn name(&self) -> &'static str {
+///         "sources"
+///     }
+///
+///     fn version(&self) -> u32 {
+///         1
+///     }
+///
+///     fn apply(
+///         &self,
+///         event: &RecordedEventRef<'_>,
+///         table: &mut Table<'_>,
+///     ) -> Result<(), ApplyError> {
+///         Ok(event.source.map_or(Ok(()), |source| table.put(source, b""))?)
+///     }
+/// }
+///
+/// let log = Arc::new(MemoryLog::new());
+/// log.append(&Append::new(&[SpaceEvent::space_created("a", "A").with_source("editor")]))?;
+/// let projections = Projections::new(log, Arc::new(MemoryStateStore::new()));
+/// let sources = projections.register(Sources)?;
+/// assert_eq!(sources.catch_up()?, Position::new(1));
+/// let known = sources.read(|view| Ok(view.get("editor")?.is_some()))?;
+/// assert!(known);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Projections {
+    log: Arc<dyn EventLog>,
+    store: Arc<dyn StateStore>,
+    slots: RwLock<BTreeMap<&'static str, Arc<Slot>>>,
+    stop: Arc<AtomicBool>,
+    rebuilding: Mutex<()>,
+}
+
+impl Projections {
+    /// No projection of this log yet; what is registered is persisted in `store`.
+    #[must_use]
+    pub fn new(log: Arc<dyn EventLog>, store: Arc<dyn StateStore>) -> Self {
+        let (slots, stop, rebuilding) = (RwLock::default(), Arc::default(), Mutex::default());
+        Self { log, store, slots, stop, rebuilding }
+    }
+
+    /// Registers a projection: it goes on from what is persisted of it, if that is of its version and
+    /// good for this log. A state of another version is read until one of this version has caught
+    /// up, and is removed then.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; nothing is changed then.
+    pub fn register<P: Projection>(
+        &self,
+        projection: P,
+    ) -> Result<ProjectionHandle<P>, RegisterError> {
+        let name = projection.name();
+        if !is_name(name) || name == SpaceStates::NAME {
+            return Err(RegisterError::InvalidName { name });
+        }
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        if slots.contains_key(name) {
+            return Err(RegisterError::NameTaken { name });
+        }
+        let (log, store) = (Arc::clone(&self.log), Arc::clone(&self.store));
+        let slot = Slot::open(Arc::new(projection), log, store, Arc::clone(&self.stop))?;
+        let slot = Arc::new(slot);
+        slots.insert(name, Arc::clone(&slot));
+        Ok(ProjectionHandle::new(slot))
+    }
+
+    /// How each is doing, sorted by name.
+    #[must_use]
+    pub fn infos(&self) -> Vec<ProjectionInfo> {
+        self.slots().iter().map(|slot| slot.info()).collect()
+    }
+
+    /// Folds one up to the durable head as it is now, in this thread, and answers the position that
+    /// is read then.
+    ///
+    /// # Errors
+    /// [`CatchUpError`]; what was folded stays folded.
+    pub fn catch_up(&self, name: &str) -> Result<Position, CatchUpError> {
+        self.slot(name)?.catch_up()
+    }
+
+    /// Tries the event again that a paused projection stands in front of, and goes on to the durable
+    /// head.
+    ///
+    /// # Errors
+    /// [`CatchUpError::Paused`] when it fails again.
+    pub fn resume(&self, name: &str) -> Result<Position, CatchUpError> {
+        self.slot(name)?.resume()
+    }
+
+    /// Leaves the event out that a paused projection stands in front of, for ever, in rebuilds too,
+    /// and goes on to the durable head. Does nothing but that when it is not paused.
+    ///
+    /// # Errors
+    /// [`CatchUpError::TooManySkipped`]; [`CatchUpError::Paused`] when it cannot take in a later
+    /// one.
+    pub fn skip(&self, name: &str) -> Result<Position, CatchUpError> {
+        self.slot(name)?.skip()
+    }
+
+    /// Persists what was folded since the last checkpoints, of all of them.
+    ///
+    /// # Errors
+    /// The first failure; the others are tried nevertheless.
+    pub fn save(&self) -> Result<(), CatchUpError> {
+        let saved: Vec<_> = self.slots().iter().map(|slot| slot.save()).collect();
+        saved.into_iter().collect()
+    }
+
+    /// Ends every fold that is under way, and every later one, with
+    /// [`ReadError::Closed`](spacefold_event_core::ReadError::Closed).
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.slots().iter().for_each(|slot| slot.notify());
+    }
+
+    fn slot(&self, name: &str) -> Result<Arc<Slot>, CatchUpError> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let unknown = || CatchUpError::UnknownProjection {
+            name: name.to_owned(),
+            known: slots.keys().copied().collect(),
+        };
+        slots.get(name).cloned().ok_or_else(unknown)
+    }
+
+    pub(crate) const fn log(&self) -> &Arc<dyn EventLog> {
+        &self.log
+    }
+
+    pub(crate) const fn store(&self) -> &Arc<dyn StateStore> {
+        &self.store
+    }
+
+    /// Keeps other rebuilds away until the guard is dropped.
+    pub(crate) fn rebuild_alone(&self) -> MutexGuard<'_, ()> {
+        self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn slots(&self) -> Vec<Arc<Slot>> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.values().cloned().collect()
+    }
+}
+
+impl fmt::Debug for Projections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Projections").field("infos", &self.infos()).finish_non_exhaustive()
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    (1..=MAX_PROJECTION_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_part)
+}
+
+#[cfg(test)]
+mod tests;

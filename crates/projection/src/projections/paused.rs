@@ -1,0 +1,73 @@
+//! Why a projection does not go on.
+
+use std::fmt;
+
+use spacefold_event_core::Position;
+
+use crate::wire::{Wire, put_bytes, put_u64};
+
+/// A projection stands in front of an event that it cannot take in: it is paused, persistently,
+/// until it is resumed or told to skip the event. Others are not concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paused {
+    /// The position of the event.
+    pub position: Position,
+    /// What kind of failure it was.
+    pub kind: PauseKind,
+    /// What happened.
+    pub reason: String,
+}
+
+/// What kind of failure has paused a projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PauseKind {
+    /// The bytes at the position are no event, in any copy.
+    Undecodable,
+    /// The projection refuses the event.
+    Refused,
+    /// The projection panicked.
+    Panicked,
+}
+
+impl PauseKind {
+    const ALL: [Self; 3] = [Self::Undecodable, Self::Refused, Self::Panicked];
+
+    /// The name in the text formats.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Undecodable => "undecodable",
+            Self::Refused => "refused",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+impl fmt::Display for PauseKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for Paused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, kind, reason } = self;
+        write!(f, "paused in front of position {position} ({kind}): {reason}")
+    }
+}
+
+impl Paused {
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
+        put_u64(bytes, self.position.get());
+        put_bytes(bytes, self.kind.name().as_bytes());
+        put_bytes(bytes, self.reason.as_bytes());
+    }
+
+    pub(crate) fn decode(wire: &mut Wire<'_>) -> Option<Self> {
+        let position = Position::new(wire.u64()?);
+        let name = wire.text()?;
+        let kind = PauseKind::ALL.into_iter().find(|kind| kind.name() == name)?;
+        Some(Self { position, kind, reason: wire.text()?.to_owned() })
+    }
+}

@@ -1,0 +1,525 @@
+//! Registered projections: checkpoints, pauses, versions, reactions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, mpsc},
+    thread,
+    time::Duration,
+};
+
+use proptest::prelude::*;
+use spacefold_event_core::{
+    EventType, EventTypes, MemoryLog, MemoryStateStore, RecordedEvent, RecordedEventRef, SpaceEvent,
+};
+
+use super::*;
+use crate::{
+    ApplyError, Reactions, Table, TableError,
+    testing::{CorruptLog, FailingStore, contents, events, log_of, record},
+};
+
+/// What a [`Probe`] is told to do, and tells.
+#[derive(Default)]
+struct Wires {
+    refuse: Mutex<BTreeSet<u64>>,
+    panic: Mutex<BTreeSet<u64>>,
+    reacted: Mutex<Vec<u64>>,
+}
+
+/// Counts events by space, and keeps a row for each.
+struct Probe {
+    name: &'static str,
+    version: u32,
+    reactions: Reactions,
+    wires: Arc<Wires>,
+}
+
+impl Probe {
+    fn new(wires: &Arc<Wires>) -> Self {
+        let (name, version, reactions) = ("probe", 1, Reactions::None);
+        Self { name, version, reactions, wires: Arc::clone(wires) }
+    }
+}
+
+impl Projection for Probe {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn version(&self) -> u32 {
+        self.version
+    }
+
+    fn event_types(&self) -> EventTypes {
+        EventType::ALL.into_iter().filter(|it| *it != EventType::SpaceArchived).collect()
+    }
+
+    fn apply(&self, event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), ApplyError> {
+        let position = event.position.get();
+        let count = table.get(event.space_id)?.map_or(0, |value| value[0]);
+        table.put(event.space_id, [count.wrapping_add(1), u8::try_from(self.version).unwrap()])?;
+        if self.wires.refuse.lock().unwrap().contains(&position) {
+            return Err(ApplyError::refused("not today"));
+        }
+        assert!(!self.wires.panic.lock().unwrap().contains(&position), "as told");
+        table.put(format!("event {position}"), vec![b'x'; 300])?;
+        Ok(())
+    }
+
+    fn reactions(&self) -> Reactions {
+        self.reactions
+    }
+
+    fn react(&self, event: &RecordedEvent) {
+        self.wires.reacted.lock().unwrap().push(event.position.get());
+        assert!(event.position.get() != 13, "bad luck");
+    }
+}
+
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn rows<P>(handle: &ProjectionHandle<P>) -> (Rows, u64) {
+    let read = handle.read(|view| {
+        let rows = view.scan(b"")?.collect::<Result<Rows, _>>()?;
+        Ok((rows, view.position().get()))
+    });
+    read.unwrap()
+}
+
+/// What a probe has after the first events of a log, some of which it leaves out.
+fn expected(log: &MemoryLog, up_to: u64, version: u8, skipped: &[u64]) -> Rows {
+    let mut rows = Rows::new();
+    for event in crate::testing::recorded(log) {
+        let position = event.position.get();
+        let concerns = event.event.event_type() != EventType::SpaceArchived;
+        if position > up_to || !concerns || skipped.contains(&position) {
+            continue;
+        }
+        let row = rows.entry(event.event.space_id.into_bytes());
+        let count = &mut row.or_insert_with(|| vec![0, version])[0];
+        *count = count.wrapping_add(1);
+        rows.insert(format!("event {position}").into_bytes(), vec![b'x'; 300]);
+    }
+    rows
+}
+
+fn some_events(count: u64) -> impl Iterator<Item = SpaceEvent> {
+    (0..count).map(|n| {
+        let space = format!("s{}", n % 3);
+        match n % 5 {
+            4 => SpaceEvent::space_archived(space),
+            _ => SpaceEvent::variable_set(space, "n", n),
+        }
+    })
+}
+
+fn over(log: &Arc<MemoryLog>, store: &Arc<MemoryStateStore>) -> Projections {
+    Projections::new(log.clone(), store.clone())
+}
+
+#[test]
+fn names_are_checked_and_taken_once() {
+    let log = log_of([]);
+    let projections = over(&log, &Arc::default());
+    let wires = Arc::default();
+    for name in ["", "a/b", "space-state", "a b", "\u{e9}"] {
+        let refused = projections.register(Probe { name, ..Probe::new(&wires) });
+        assert!(matches!(refused, Err(RegisterError::InvalidName { .. })), "{name}");
+    }
+    let longest: &'static str = "n".repeat(MAX_PROJECTION_NAME_BYTES).leak();
+    let too_long: &'static str = "n".repeat(MAX_PROJECTION_NAME_BYTES + 1).leak();
+    projections.register(Probe { name: longest, ..Probe::new(&wires) }).unwrap();
+    assert!(projections.register(Probe { name: too_long, ..Probe::new(&wires) }).is_err());
+    projections.register(Probe::new(&wires)).unwrap();
+    let again = projections.register(Probe::new(&wires));
+    assert!(matches!(again, Err(RegisterError::NameTaken { name: "probe" })));
+    let unknown = projections.catch_up("nobody").unwrap_err();
+    assert!(unknown.to_string().contains("expected one of nnn"), "{unknown}");
+}
+
+#[test]
+fn nothing_is_written_before_something_is_folded() {
+    let log = log_of(some_events(5));
+    let store = Arc::default();
+    let projections = over(&log, &store);
+    let handle = projections.register(Probe::new(&Arc::default())).unwrap();
+    projections.save().unwrap();
+    assert_eq!(contents(&*store), []);
+    assert!(!handle.is_persisted());
+    let info = handle.info();
+    assert_eq!((info.position, info.lag), (Position::START, 5));
+}
+
+#[test]
+fn it_goes_on_from_its_checkpoint() {
+    let log = log_of(some_events(40));
+    let store = Arc::default();
+    for events in [40, 47, 47, 90] {
+        record(&log, some_events(events - log.head().get()));
+        let projections = over(&log, &store);
+        let handle = projections.register(Probe::new(&Arc::default())).unwrap();
+        assert_eq!(handle.catch_up().unwrap().get(), events);
+        assert_eq!(rows(&handle), (expected(&log, events, 1, &[]), events));
+        projections.save().unwrap();
+        let again = over(&log, &store).register(Probe::new(&Arc::default())).unwrap();
+        assert_eq!(rows(&again), (expected(&log, events, 1, &[]), events));
+    }
+}
+
+#[test]
+fn rows_and_position_are_persisted_in_one_step_whichever_write_is_the_last() {
+    let log = log_of(some_events(60));
+    let mut failed = 0;
+    for writes in 0..60 {
+        let store: Arc<MemoryStateStore> = Arc::default();
+        let failing = Arc::new(FailingStore::new(store.clone(), writes));
+        let projections = Projections::new(log.clone(), failing);
+        let handle = projections.register(Probe::new(&Arc::default())).unwrap();
+        // Several checkpoints, with more rows than one has room for.
+        let mut saved = 0;
+        for n in 1..=6 {
+            let skipped = handle.slot_for_tests().catch_up_to(Position::new(n * 10));
+            if skipped.is_ok() && projections.save().is_ok() {
+                saved = n * 10;
+            }
+        }
+        failed += u64::from(saved < 60);
+        let again = over(&log, &store).register(Probe::new(&Arc::default())).unwrap();
+        let (found, position) = rows(&again);
+        assert_eq!(found, expected(&log, position, 1, &[]), "{writes}");
+        assert!(position == saved || position == saved + 10, "{writes}: {position} {saved}");
+        assert_eq!(again.catch_up().unwrap().get(), 60);
+        assert_eq!(rows(&again).0, expected(&log, 60, 1, &[]));
+    }
+    assert!(failed > 10, "no write failed in the middle");
+}
+
+#[test]
+fn an_event_that_is_refused_pauses_that_projection_alone() {
+    let log = log_of(some_events(20));
+    let store = Arc::default();
+    let projections = over(&log, &store);
+    let wires: Arc<Wires> = Arc::default();
+    wires.refuse.lock().unwrap().extend([7, 12]);
+    let handle = projections.register(Probe::new(&wires)).unwrap();
+    let other =
+        projections.register(Probe { name: "other", ..Probe::new(&Arc::default()) }).unwrap();
+    let paused = Paused {
+        position: Position::new(7),
+        kind: PauseKind::Refused,
+        reason: "not today".to_owned(),
+    };
+    for _ in 0..2 {
+        let error = handle.catch_up().unwrap_err();
+        assert!(matches!(error, CatchUpError::Paused(found) if found == paused));
+    }
+    assert_eq!(rows(&handle), (expected(&log, 6, 1, &[]), 6), "nothing of it counts");
+    assert_eq!(other.catch_up().unwrap().get(), 20);
+    assert_eq!(projections.infos()[1].paused.as_ref(), Some(&paused));
+    let waited = handle.wait(Position::new(8), Duration::from_secs(100));
+    assert!(matches!(waited, Err(CatchUpError::Paused(_))));
+
+    // It is still paused after a restart, until it is resumed.
+    let projections = over(&log, &store);
+    let handle = projections.register(Probe::new(&wires)).unwrap();
+    assert_eq!(handle.info().paused.as_ref(), Some(&paused));
+    assert!(matches!(projections.resume("probe"), Err(CatchUpError::Paused(_))));
+    wires.refuse.lock().unwrap().remove(&7);
+    assert!(matches!(handle.catch_up(), Err(CatchUpError::Paused(_))), "not by itself");
+    let error = projections.resume("probe").unwrap_err();
+    assert!(error.to_string().contains("position 12 (refused): not today"), "{error}");
+    assert_eq!(projections.skip("probe").unwrap().get(), 20);
+    assert_eq!(rows(&handle), (expected(&log, 20, 1, &[12]), 20));
+    assert_eq!(handle.info().skipped, [Position::new(12)]);
+    projections.save().unwrap();
+    let again = over(&log, &store).register(Probe::new(&wires)).unwrap();
+    assert_eq!(again.info().skipped, [Position::new(12)]);
+    assert_eq!(rows(&again), (expected(&log, 20, 1, &[12]), 20));
+}
+
+#[test]
+fn a_panic_pauses_and_takes_nothing_with_it() {
+    let log = log_of(some_events(20));
+    let projections = over(&log, &Arc::default());
+    let wires: Arc<Wires> = Arc::default();
+    wires.panic.lock().unwrap().insert(8);
+    let handle = projections.register(Probe::new(&wires)).unwrap();
+    let error = handle.catch_up().unwrap_err();
+    let CatchUpError::Paused(paused) = error else { panic!("{error}") };
+    assert_eq!((paused.position.get(), paused.kind), (8, PauseKind::Panicked));
+    assert_eq!(paused.reason, "as told");
+    assert_eq!(rows(&handle), (expected(&log, 7, 1, &[]), 7));
+    wires.panic.lock().unwrap().clear();
+    assert_eq!(projections.resume("probe").unwrap().get(), 20);
+    assert_eq!(rows(&handle).0, expected(&log, 20, 1, &[]));
+}
+
+#[test]
+fn an_event_that_does_not_decode_is_quarantined_and_can_be_skipped() {
+    let inner = log_of(some_events(20));
+    for corrupt in [1, 9, 20] {
+        let log = CorruptLog { inner: inner.clone(), corrupt: Position::new(corrupt) };
+        let projections = Projections::new(Arc::new(log), Arc::new(MemoryStateStore::new()));
+        let handle = projections.register(Probe::new(&Arc::default())).unwrap();
+        let error = handle.catch_up().unwrap_err();
+        let CatchUpError::Paused(paused) = error else { panic!("{error}") };
+        assert_eq!((paused.position.get(), paused.kind), (corrupt, PauseKind::Undecodable));
+        assert!(paused.reason.contains("does not decode"), "{}", paused.reason);
+        assert_eq!(rows(&handle), (expected(&inner, corrupt - 1, 1, &[]), corrupt - 1));
+        assert_eq!(projections.skip("probe").unwrap().get(), 20);
+        assert_eq!(rows(&handle), (expected(&inner, 20, 1, &[corrupt]), 20));
+    }
+}
+
+#[test]
+fn no_more_events_are_skipped_than_may_be() {
+    let count = u64::try_from(MAX_SKIPPED_EVENTS).unwrap() + 1;
+    let log = log_of((0..count).map(|n| SpaceEvent::variable_set("s", "n", n)));
+    let projections = over(&log, &Arc::default());
+    let wires: Arc<Wires> = Arc::default();
+    wires.refuse.lock().unwrap().extend(1..=count);
+    let handle = projections.register(Probe::new(&wires)).unwrap();
+    for skipped in 1..count {
+        let next = projections.skip("probe").unwrap_err();
+        assert!(matches!(next, CatchUpError::Paused(at) if at.position.get() == skipped));
+    }
+    assert!(matches!(projections.skip("probe"), Err(CatchUpError::Paused(_))));
+    assert!(matches!(projections.skip("probe"), Err(CatchUpError::TooManySkipped)));
+    assert_eq!(handle.info().skipped.len(), MAX_SKIPPED_EVENTS);
+    assert_eq!(handle.info().paused.unwrap().position.get(), count);
+}
+
+#[test]
+fn a_new_version_is_built_beside_the_old_one_and_swapped_in() {
+    let log = log_of(some_events(2_000));
+    let store = Arc::default();
+    let projections = over(&log, &store);
+    projections.register(Probe::new(&Arc::default())).unwrap().catch_up().unwrap();
+    projections.save().unwrap();
+
+    let wires: Arc<Wires> = Arc::default();
+    wires.refuse.lock().unwrap().insert(1_502);
+    let projections = over(&log, &store);
+    let newer = Probe { version: 2, ..Probe::new(&wires) };
+    let handle = projections.register(newer).unwrap();
+    let old = expected(&log, 2_000, 1, &[]);
+    assert!(handle.catch_up().is_err());
+    assert_eq!(rows(&handle), (old.clone(), 2_000), "the old one is read");
+    let info = handle.info();
+    assert_eq!((info.version, info.position.get()), (1, 2_000));
+    let building = Building { version: 2, position: Position::new(1_501) };
+    assert_eq!(info.building, Some(building));
+    assert_eq!(info.paused.unwrap().position.get(), 1_502);
+
+    // After a restart it goes on where it was, and readers see the one or the other.
+    wires.refuse.lock().unwrap().clear();
+    let projections = over(&log, &store);
+    let handle = projections.register(Probe { version: 2, ..Probe::new(&wires) }).unwrap();
+    assert_eq!(handle.info().building, Some(building));
+    let new = expected(&log, 2_000, 2, &[]);
+    thread::scope(|scope| {
+        let (begun, has_begun) = mpsc::channel();
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let (handle, begun, old, new) = (handle.clone(), begun.clone(), &old, &new);
+                scope.spawn(move || {
+                    let mut versions = BTreeSet::new();
+                    loop {
+                        let (found, version) = handle
+                            .read(|view| {
+                                Ok((view.scan(b"")?.collect::<Result<Rows, _>>()?, view.version()))
+                            })
+                            .unwrap();
+                        assert!(found == *if version == 1 { old } else { new });
+                        versions.insert(version);
+                        let _ = begun.send(());
+                        if version == 2 {
+                            return versions;
+                        }
+                    }
+                })
+            })
+            .collect();
+        has_begun.recv().unwrap();
+        has_begun.recv().unwrap();
+        projections.resume("probe").unwrap();
+        for reader in readers {
+            assert!(reader.join().unwrap().contains(&2));
+        }
+    });
+    let info = handle.info();
+    assert_eq!((info.version, info.building, info.paused), (2, None, None));
+    let keys = store.keys(b"projection/probe/").unwrap();
+    let of_old = keys.iter().filter(|key| key.starts_with(b"projection/probe/\0\0\0\0\0\0\0\x01"));
+    assert_eq!(of_old.count(), 0, "the old rows are removed");
+    // An older program finds the newer state, and builds its own beside it.
+    let older = over(&log, &store).register(Probe::new(&Arc::default())).unwrap();
+    assert_eq!((older.info().version, older.info().position.get()), (2, 2_000));
+    older.catch_up().unwrap();
+    assert_eq!(rows(&older).0, old);
+}
+
+#[test]
+fn reactions_follow_what_is_folded_live_and_nothing_else() {
+    let log = log_of(some_events(10));
+    let store = Arc::default();
+    let reacting =
+        |wires: &Arc<Wires>| Probe { reactions: Reactions::AfterCheckpoint, ..Probe::new(wires) };
+    let wires: Arc<Wires> = Arc::default();
+    let projections = over(&log, &store);
+    let handle = projections.register(reacting(&wires)).unwrap();
+    handle.catch_up().unwrap();
+    assert_eq!(*wires.reacted.lock().unwrap(), [0; 0], "history");
+    record(&log, some_events(5));
+    handle.catch_up().unwrap();
+    handle.catch_up().unwrap();
+    // The fifth is of a type that it does not take; one panics, and the next is called all the same.
+    assert_eq!(*wires.reacted.lock().unwrap(), [11, 12, 13, 14]);
+    // What was reacted to was checkpointed before.
+    let found = over(&log, &store).register(reacting(&Arc::default())).unwrap();
+    assert_eq!(found.position().get(), 15);
+    // After a restart, what is durable already is history, whether it was folded or not.
+    record(&log, some_events(3));
+    wires.reacted.lock().unwrap().clear();
+    let projections = over(&log, &store);
+    let handle = projections.register(reacting(&wires)).unwrap();
+    record(&log, some_events(1));
+    handle.catch_up().unwrap();
+    assert_eq!(*wires.reacted.lock().unwrap(), [19]);
+    // Nor does a new version react to what it folds before it has taken the place of the old.
+    wires.reacted.lock().unwrap().clear();
+    let projections = over(&log, &store);
+    let handle = projections.register(Probe { version: 2, ..reacting(&wires) }).unwrap();
+    record(&log, some_events(2));
+    handle.catch_up().unwrap();
+    assert_eq!(*wires.reacted.lock().unwrap(), [0; 0]);
+    record(&log, some_events(1));
+    handle.catch_up().unwrap();
+    assert_eq!(*wires.reacted.lock().unwrap(), [22]);
+}
+
+#[test]
+fn what_is_checkpointed_when_a_reaction_is_called_covers_its_event() {
+    struct Looks(Arc<MemoryStateStore>, Arc<MemoryLog>, Arc<Mutex<Vec<(u64, u64)>>>);
+    impl Projection for Looks {
+        fn name(&self) -> &'static str {
+            "looks"
+        }
+        fn version(&self) -> u32 {
+            1
+        }
+        fn apply(&self, _: &RecordedEventRef<'_>, _: &mut Table<'_>) -> Result<(), ApplyError> {
+            Ok(())
+        }
+        fn reactions(&self) -> Reactions {
+            Reactions::AfterCheckpoint
+        }
+        fn react(&self, event: &RecordedEvent) {
+            let other = Looks(self.0.clone(), self.1.clone(), Arc::default());
+            let found = over(&self.1, &self.0).register(other).unwrap();
+            let seen = (event.position.get(), found.position().get());
+            self.2.lock().unwrap().push(seen);
+        }
+    }
+    let log = log_of([]);
+    let (store, seen) = (Arc::default(), Arc::default());
+    let projections = over(&log, &store);
+    let handle =
+        projections.register(Looks(store.clone(), log.clone(), Arc::clone(&seen))).unwrap();
+    record(&log, some_events(300));
+    handle.catch_up().unwrap();
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 300);
+    assert!(seen.iter().all(|(event, checkpoint)| event <= checkpoint));
+}
+
+#[test]
+fn rows_that_are_damaged_or_of_another_log_are_folded_anew() {
+    let log = log_of(some_events(200));
+    let store: Arc<MemoryStateStore> = Arc::default();
+    let projections = over(&log, &store);
+    projections.register(Probe::new(&Arc::default())).unwrap().catch_up().unwrap();
+    projections.save().unwrap();
+    let expected = expected(&log, 200, 1, &[]);
+    let whole = contents(&*store);
+    assert!(whole.len() > 4, "{}", whole.len());
+    for (damaged, blob) in &whole {
+        for lost in [true, false] {
+            let store: Arc<MemoryStateStore> = Arc::default();
+            whole.iter().for_each(|(key, blob)| store.put(key, blob).unwrap());
+            let mut noise = blob.clone();
+            noise[blob.len() / 2] ^= 1;
+            match lost {
+                true => store.remove(damaged).unwrap(),
+                false => store.put(damaged, &noise).unwrap(),
+            }
+            let projections = over(&log, &store);
+            let handle = projections.register(Probe::new(&Arc::default())).unwrap();
+            // A page that is damaged is found when it is read.
+            record(&log, []);
+            let read = handle.read(|view| view.scan(b"")?.collect::<Result<Rows, _>>());
+            match read {
+                Ok(rows) if handle.position().get() == 200 => assert_eq!(rows, expected),
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(matches!(error, CatchUpError::Table(TableError::Damaged { .. })));
+                    handle.slot_for_tests().begin_anew();
+                }
+            }
+            handle.catch_up().unwrap();
+            assert_eq!(rows(&handle), (expected.clone(), 200));
+        }
+    }
+    let other = log_of(some_events(250));
+    let handle = over(&other, &store).register(Probe::new(&Arc::default())).unwrap();
+    assert_eq!(handle.position(), Position::START, "of another log");
+    let shorter = log_of(some_events(10));
+    let handle = over(&shorter, &store).register(Probe::new(&Arc::default())).unwrap();
+    assert_eq!(handle.position(), Position::START, "ahead of the log");
+}
+
+#[test]
+fn who_waits_is_woken_when_it_is_there() {
+    let log = log_of(some_events(10));
+    let projections = over(&log, &Arc::default());
+    let handle = projections.register(Probe::new(&Arc::default())).unwrap();
+    assert_eq!(handle.wait(Position::new(1), Duration::ZERO).unwrap(), Position::START);
+    thread::scope(|scope| {
+        let waiter =
+            scope.spawn(|| handle.wait(Position::new(10), Duration::from_secs(600)).unwrap());
+        handle.catch_up().unwrap();
+        assert_eq!(waiter.join().unwrap().get(), 10);
+        let waiter = scope.spawn(|| handle.wait(Position::new(11), Duration::from_secs(600)));
+        projections.stop();
+        assert!(matches!(waiter.join().unwrap(), Err(CatchUpError::Read(_))));
+    });
+    record(&log, some_events(1));
+    assert!(matches!(handle.catch_up(), Err(CatchUpError::Read(_))), "it is stopped");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn however_it_is_interrupted_it_folds_the_same(
+        events in events(1..60),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let log = log_of(events);
+        let head = log.durable_head().get();
+        let store = Arc::default();
+        let mut cuts: Vec<u64> =
+            cuts.iter().map(|cut| cut.index(usize::try_from(head).unwrap()) as u64 + 1).collect();
+        cuts.sort_unstable();
+        for (round, cut) in cuts.into_iter().chain([head]).enumerate() {
+            let projections = over(&log, &store);
+            let handle = projections.register(Probe::new(&Arc::default())).unwrap();
+            let position = handle.slot_for_tests().catch_up_to(Position::new(cut)).unwrap();
+            prop_assert_eq!(rows(&handle), (expected(&log, position.get(), 1, &[]), position.get()));
+            // Every other one ends without a checkpoint, as a kill does.
+            if round % 2 == 0 {
+                projections.save().unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Rebuilds of registered projections: verdicts, the first event that parts, interruptions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use proptest::prelude::*;
+use spacefold_event_core::{MemoryLog, MemoryStateStore, RecordedEventRef, SpaceEvent, StateStore};
+
+use super::*;
+use crate::{
+    Activity, ApplyError, ContentIndex, OpenProblems, Projection, ProjectionHandle, Projections,
+    RebuildOptions, Shipped, Table, rebuild,
+    testing::{FailingStore, contents, events, log_of, record},
+};
+
+/// Sums up positions by space; at some positions it does more than it is to do.
+struct Sums {
+    wrong: Arc<Mutex<BTreeSet<u64>>>,
+    refused: Option<u64>,
+}
+
+impl Projection for Sums {
+    fn name(&self) -> &'static str {
+        "sums"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn apply(&self, event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), ApplyError> {
+        let position = event.position.get();
+        if self.refused == Some(position) {
+            return Err(ApplyError::refused("no sum"));
+        }
+        let sum =
+            table.get(event.space_id)?.map_or(0, |it| u64::from_le_bytes(it.try_into().unwrap()));
+        let more = u64::from(self.wrong.lock().unwrap().contains(&position));
+        table.put(event.space_id, (sum + position + more).to_le_bytes())?;
+        table.put(format!("{position}"), vec![b'x'; 100])?;
+        Ok(())
+    }
+}
+
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn sums(
+    log: &Arc<MemoryLog>,
+    store: &Arc<MemoryStateStore>,
+    wrong: &[u64],
+) -> (Projections, ProjectionHandle<Sums>) {
+    let projections = Projections::new(log.clone(), store.clone());
+    let wrong = Arc::new(Mutex::new(wrong.iter().copied().collect()));
+    let handle = projections.register(Sums { wrong, refused: None }).unwrap();
+    (projections, handle)
+}
+
+fn rows(handle: &ProjectionHandle<Sums>) -> Rows {
+    handle.read(|view| view.scan(b"")?.collect()).unwrap()
+}
+
+/// The rows of a plain fold.
+fn plain(log: &Arc<MemoryLog>) -> Rows {
+    let (_, handle) = sums(log, &Arc::default(), &[]);
+    handle.catch_up().unwrap();
+    rows(&handle)
+}
+
+/// A store with the rows of a fold that went wrong at these positions.
+fn folded_wrong(log: &Arc<MemoryLog>, wrong: &[u64]) -> Arc<MemoryStateStore> {
+    let store = Arc::default();
+    let (projections, handle) = sums(log, &store, wrong);
+    handle.catch_up().unwrap();
+    projections.save().unwrap();
+    store
+}
+
+fn run(projections: &Projections, mode: RebuildMode) -> Result<RebuildOutcome, RebuildError> {
+    run_with(projections, &RebuildOptions::new(mode))
+}
+
+fn run_with(
+    projections: &Projections,
+    options: &RebuildOptions<'_>,
+) -> Result<RebuildOutcome, RebuildError> {
+    rebuild(projections, &["sums".to_owned()], options).map(|mut outcomes| outcomes.remove(0))
+}
+
+fn some_events(count: u64) -> impl Iterator<Item = SpaceEvent> {
+    (0..count).map(|n| SpaceEvent::variable_set(format!("s{}", n % 3), "n", n))
+}
+
+#[test]
+fn created_then_identical_also_when_events_came_since() {
+    let log = log_of(some_events(100));
+    let store = Arc::default();
+    let (projections, handle) = sums(&log, &store, &[]);
+    let checked = run(&projections, RebuildMode::Check).unwrap();
+    assert_eq!((checked.verdict, checked.old_hash), (Verdict::Identical, None));
+    assert_eq!(contents(&*store), [], "a check changes nothing");
+    let created = run(&projections, RebuildMode::Replace).unwrap();
+    assert_eq!((created.verdict, created.old_hash.as_ref()), (Verdict::Created, None));
+    assert_eq!((created.name, created.events, created.entries), ("sums", 100, 103));
+    assert_eq!(rows(&handle), plain(&log));
+    record(&log, some_events(50));
+    let before = contents(&*store);
+    for mode in [RebuildMode::Check, RebuildMode::Replace] {
+        let outcome = run(&projections, mode).unwrap();
+        assert_eq!((outcome.verdict, outcome.events), (Verdict::Identical, 150));
+        assert_eq!(outcome.old_hash, Some(outcome.new_hash));
+        assert_eq!(contents(&*store), before);
+    }
+    assert_eq!(handle.position().get(), 100, "what is the same is left as it is");
+    handle.catch_up().unwrap();
+    assert_eq!(rows(&handle), plain(&log));
+}
+
+#[test]
+fn the_first_event_that_did_something_else_is_found_exactly() {
+    let log = log_of(some_events(3_000));
+    for wrong in [&[1][..], &[2], &[1_023], &[1_024], &[1_025], &[2_047, 2_500], &[3_000]] {
+        let store = folded_wrong(&log, wrong);
+        let (projections, handle) = sums(&log, &store, &[]);
+        let before = contents(&*store);
+        let outcome = run(&projections, RebuildMode::Check).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Diverged);
+        let space_id = format!("s{}", (wrong[0] - 1) % 3);
+        let position = Position::new(wrong[0]);
+        assert_eq!(outcome.first_divergence, Some(Divergence { space_id, position }));
+        assert_eq!(contents(&*store), before, "a check changes nothing");
+        let outcome = run(&projections, RebuildMode::Replace).unwrap();
+        assert_eq!((outcome.verdict, outcome.first_divergence), (Verdict::Replaced, None));
+        assert_ne!(outcome.old_hash, Some(outcome.new_hash));
+        assert_eq!(rows(&handle), plain(&log));
+        assert_eq!(run(&projections, RebuildMode::Check).unwrap().verdict, Verdict::Identical);
+        let (_, again) = sums(&log, &store, &[]);
+        assert_eq!((rows(&again), again.position().get()), (plain(&log), 3_000));
+    }
+}
+
+#[test]
+fn a_row_that_no_event_explains_names_the_event_that_made_it() {
+    let log = log_of(some_events(100));
+    let sum = |n: u64| n.to_le_bytes().to_vec();
+    for (key, value, expected) in [
+        ("7", Some(b"other".to_vec()), 7),
+        ("s1", Some(sum(1)), 98),
+        ("s1", None, 98),
+        ("nobody", Some(sum(1)), 0),
+    ] {
+        let store = folded_wrong(&log, &[]);
+        let (projections, handle) = sums(&log, &store, &[]);
+        handle.slot_for_tests().tamper(key.as_bytes(), value.as_deref());
+        let outcome = run(&projections, RebuildMode::Check).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Diverged, "{key}");
+        let found = outcome.first_divergence.unwrap();
+        assert_eq!(found.position.get(), expected, "{key}");
+        assert_eq!(run(&projections, RebuildMode::Replace).unwrap().verdict, Verdict::Replaced);
+        assert_eq!(rows(&handle), plain(&log));
+    }
+}
+
+#[test]
+fn an_event_that_is_refused_ends_it_and_leaves_what_is_there() {
+    let log = log_of(some_events(50));
+    let store = folded_wrong(&log, &[30]);
+    let projections = Projections::new(log.clone(), store.clone());
+    let handle = projections.register(Sums { wrong: Arc::default(), refused: Some(40) }).unwrap();
+    let before = rows(&handle);
+    let error = run(&projections, RebuildMode::Replace).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "projection sums cannot be rebuilt: position 40 (refused): no sum"
+    );
+    assert_eq!(rows(&handle), before);
+    // The next one goes on in front of it.
+    let (projections, handle) = sums(&log, &store, &[]);
+    let outcome = run(&projections, RebuildMode::Replace).unwrap();
+    assert_eq!(outcome.resumed_from.map(Position::get), Some(39));
+    assert_eq!((outcome.verdict, rows(&handle)), (Verdict::Replaced, plain(&log)));
+}
+
+#[test]
+fn one_that_was_cut_short_is_gone_on_with_or_begun_anew() {
+    let log = log_of(some_events(20_000));
+    let expected = plain(&log);
+    for resume in [Resume::GoOn, Resume::Restart] {
+        let store = folded_wrong(&log, &[15_000]);
+        let (projections, handle) = sums(&log, &store, &[]);
+        let old = rows(&handle);
+        let cancel = AtomicBool::new(false);
+        let progress = |events| cancel.store(events > 8_000, Ordering::Release);
+        let mut options = RebuildOptions::new(RebuildMode::Replace);
+        options.cancel = Some(&cancel);
+        options.progress = &progress;
+        let error = run_with(&projections, &options).unwrap_err();
+        assert!(matches!(error, RebuildError::Cancelled));
+        assert_eq!(rows(&handle), old, "the old one stays");
+        // A check leaves it alone, and a restarted program finds it.
+        assert!(run(&projections, RebuildMode::Check).unwrap().resumed_from.is_none());
+        let (projections, handle) = sums(&log, &store, &[]);
+        let options = RebuildOptions { resume, ..RebuildOptions::new(RebuildMode::Replace) };
+        let outcome = run_with(&projections, &options).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Replaced);
+        assert_eq!(outcome.resumed_from.is_some(), resume == Resume::GoOn);
+        assert!(outcome.resumed_from.is_none_or(|from| from.get() > 4_000));
+        assert_eq!(rows(&handle), expected);
+        let of_others = store.keys(b"projection/sums/").unwrap();
+        let generations: BTreeSet<_> = of_others.iter().map(|key| key[16..24].to_vec()).collect();
+        assert_eq!(generations.len(), 1, "nothing of the others stays");
+    }
+}
+
+#[test]
+fn a_kill_at_any_write_leaves_the_old_or_the_new() {
+    let log = log_of(some_events(120));
+    let (new, old) = (plain(&log), {
+        let (_, handle) = sums(&log, &folded_wrong(&log, &[60]), &[]);
+        rows(&handle)
+    });
+    let mut seen = [0, 0];
+    for writes in 0..40 {
+        let store = folded_wrong(&log, &[60]);
+        let failing = Arc::new(FailingStore::new(store.clone(), writes));
+        let projections = Projections::new(log.clone(), failing);
+        let wrong: Arc<Mutex<BTreeSet<u64>>> = Arc::default();
+        projections.register(Sums { wrong, refused: None }).unwrap();
+        let result = run(&projections, RebuildMode::Replace);
+        let (projections, handle) = sums(&log, &store, &[]);
+        let found = rows(&handle);
+        assert!(found == old || found == new, "{writes}");
+        assert!(result.is_err() || found == new, "{writes}");
+        seen[usize::from(found == new)] += 1;
+        run(&projections, RebuildMode::Replace).unwrap();
+        assert_eq!(rows(&handle), new, "{writes}");
+        assert_eq!(run(&projections, RebuildMode::Check).unwrap().verdict, Verdict::Identical);
+    }
+    assert!(seen[0] > 2 && seen[1] > 2, "{seen:?}");
+}
+
+#[test]
+fn a_store_that_goes_on_meanwhile_is_not_held_up_nor_left_behind() {
+    let log = log_of(some_events(2_000));
+    let store = folded_wrong(&log, &[500]);
+    let (projections, handle) = sums(&log, &store, &[]);
+    // Appended and folded from within the rebuild, in front of its end.
+    let progress = |events: u64| {
+        if log.head().get() < 4_000 {
+            record(&log, some_events(100));
+            let before = handle.position();
+            assert!(handle.catch_up().unwrap() > before);
+        }
+        assert!(events <= 2_000);
+    };
+    let options =
+        RebuildOptions { progress: &progress, ..RebuildOptions::new(RebuildMode::Replace) };
+    let outcome = run_with(&projections, &options).unwrap();
+    assert_eq!((outcome.verdict, outcome.events), (Verdict::Replaced, 2_000));
+    assert!(log.head().get() > 2_000);
+    assert_eq!(handle.position(), log.head(), "it does not fall back");
+    assert_eq!(rows(&handle), plain(&log));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn interrupted_resumed_and_parallel_rebuilds_equal_a_plain_fold(
+        events in events(1..80),
+        kills in prop::collection::vec(0..60_usize, 0..4),
+        threads in 1..4_usize,
+        memory_bytes in prop::sample::select(&[0, 2_000, 1 << 30][..]),
+    ) {
+        let log = log_of(events);
+        let store: Arc<MemoryStateStore> = Arc::default();
+        let options = RebuildOptions {
+            threads: NonZeroUsize::new(threads).unwrap(),
+            memory_bytes,
+            ..RebuildOptions::new(RebuildMode::Replace)
+        };
+        for writes in kills {
+            let failing = Arc::new(FailingStore::new(store.clone(), writes));
+            let projections = Projections::new(log.clone(), failing);
+            Shipped::register(&projections).unwrap();
+            let _ = rebuild(&projections, &[], &options);
+        }
+        let projections = Projections::new(log.clone(), store.clone());
+        let shipped = Shipped::register(&projections).unwrap();
+        let outcomes = rebuild(&projections, &[], &options).unwrap();
+        let names: Vec<_> = outcomes.iter().map(|outcome| outcome.name).collect();
+        prop_assert_eq!(names, ["activity", "content-index", "open-problems", "space-state"]);
+
+        let plainly = Projections::new(log.clone(), Arc::new(MemoryStateStore::new()));
+        let others = (
+            plainly.register(Activity).unwrap(),
+            plainly.register(ContentIndex).unwrap(),
+            plainly.register(OpenProblems).unwrap(),
+        );
+        let hashes = (|| Ok::<_, crate::CatchUpError>([
+            (others.0.catch_up()?, others.0.state_hash()?, shipped.activity.state_hash()?),
+            (others.1.catch_up()?, others.1.state_hash()?, shipped.content_index.state_hash()?),
+            (others.2.catch_up()?, others.2.state_hash()?, shipped.open_problems.state_hash()?),
+        ]))();
+        for ((_, plain, rebuilt), outcome) in hashes.unwrap().iter().zip(&outcomes) {
+            prop_assert_eq!(plain, rebuilt);
+            prop_assert_eq!(&outcome.new_hash, &plain.to_string());
+        }
+        let states = crate::LiveStates::new(log.clone(), store.clone());
+        let mut folded = crate::SpaceStates::new();
+        for snapshot in states.snapshot_all().unwrap() {
+            let space_id = snapshot.space_id().to_owned();
+            let expected = crate::testing::fold(&log, &space_id, log.durable_head().get());
+            prop_assert_eq!(&**snapshot.state(), &expected);
+            folded.insert(expected.into());
+        }
+        prop_assert_eq!(&outcomes[3].new_hash, &folded.hash().to_string());
+        let again = rebuild(&projections, &[], &RebuildOptions::new(RebuildMode::Check)).unwrap();
+        prop_assert!(again.iter().all(|outcome| outcome.verdict == Verdict::Identical));
+    }
+}

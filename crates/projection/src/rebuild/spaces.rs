@@ -1,0 +1,476 @@
+//! Folding the states of all spaces anew, beside what is persisted.
+
+mod persisted;
+mod ranges;
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rustc_hash::FxHashMap;
+use spacefold_event_core::{EventLog, Position, Revision, StateStore};
+
+use self::{
+    persisted::Persisted,
+    ranges::{Ranges, place_of},
+};
+use super::{
+    RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Resume, Verdict, divergence,
+    fold::{Parts, fold_partitioned},
+    pace::Pace,
+    reading::{PageSender, Shared},
+};
+use crate::{
+    SpaceState, SpaceStates, StateHash,
+    checkpoint::{
+        BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob, event_at,
+        generation_prefix, parse_blob_key, unused_generation,
+    },
+    live_states::sweep,
+};
+
+/// How many events are folded before it is looked at how much memory the states take.
+const SEGMENT_EVENTS: u64 = 1 << 17;
+/// Progress is kept so often, so that a kill costs no more.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+/// What a state takes in memory, to what its encoding takes, at most about.
+const MEMORY_PER_ENCODED_BYTE: u64 = 4;
+/// What an event can add to a state, to what it takes in a page, at most about.
+const MEMORY_PER_PAGE_BYTE: u64 = 2;
+
+/// New states of all spaces, on their way from the first event to the head.
+pub(super) struct SpacesRebuild<'a> {
+    log: &'a dyn EventLog,
+    store: &'a dyn StateStore,
+    head: Position,
+    mode: RebuildMode,
+    threads: NonZeroUsize,
+    memory_bytes: u64,
+    ranges: Ranges,
+    persisted: Option<Persisted>,
+    /// What was found of each space.
+    found: BTreeMap<String, Found>,
+    /// The first space of which the two differ.
+    parting: Option<Parting>,
+    resumed_from: Option<Position>,
+    started: Instant,
+    progress_kept: Instant,
+    /// The states of a rebuild that has one range, at the head.
+    whole: Option<Folding>,
+}
+
+/// The hashes of a space's states.
+struct Found {
+    old: Option<StateHash>,
+    new: Option<StateHash>,
+}
+
+/// Two states of one space that differ.
+struct Parting {
+    space_id: String,
+    old: Option<SpaceState>,
+    new: Option<SpaceState>,
+}
+
+/// The states of one range while they are folded.
+struct Folding {
+    parts: Parts,
+    /// Up to which revision the blob of a space is persisted.
+    persisted: FxHashMap<String, Revision>,
+    /// Bytes that the states took in memory when they were measured last.
+    measured: u64,
+}
+
+impl<'a> SpacesRebuild<'a> {
+    pub(super) fn begin(
+        log: &'a dyn EventLog,
+        store: &'a dyn StateStore,
+        head: Position,
+        options: &RebuildOptions<'_>,
+    ) -> Result<Self, RebuildError> {
+        let started = Instant::now();
+        let persisted = Persisted::load(log, store, head)?;
+        let left = match (options.mode, options.resume) {
+            (RebuildMode::Replace, Resume::GoOn) => Ranges::load(log, store)?,
+            (RebuildMode::Replace, Resume::Restart) => {
+                Ranges::forget(store)?;
+                None
+            }
+            (RebuildMode::Check, _) => None,
+        };
+        // One that came to its end, and was killed before it could say so, wrote what counts now.
+        let counts = persisted.as_ref().map(Persisted::generation);
+        let is_usable = |left: &Ranges| {
+            Some(left.generation) != counts
+                && left.ranges.iter().all(|range| range.position <= head)
+        };
+        let ranges = match left.filter(is_usable) {
+            Some(left) => left,
+            None => {
+                let marker = store.get(MARKER_KEY)?.as_deref().and_then(Marker::decode);
+                let keys = store.keys(BLOB_PREFIX)?;
+                Ranges::new(unused_generation(&keys, marker.as_ref()))
+            }
+        };
+        let first = ranges.ranges.first().map(|range| range.position);
+        Ok(Self {
+            log,
+            store,
+            head,
+            mode: options.mode,
+            threads: options.threads,
+            memory_bytes: options.memory_bytes,
+            ranges,
+            persisted,
+            found: BTreeMap::new(),
+            parting: None,
+            resumed_from: first.filter(|first| *first > Position::START),
+            started,
+            progress_kept: started,
+            whole: None,
+        })
+    }
+
+    /// From where on it reads the log first.
+    pub(super) fn position(&self) -> Position {
+        self.ranges.ranges.first().map_or(Position::START, |range| range.position)
+    }
+
+    /// Folds every range up to the head; the first reading of the log goes to the other folds too.
+    pub(super) fn fold(
+        &mut self,
+        pace: &Pace<'_>,
+        senders: &[PageSender],
+    ) -> Result<(), RebuildError> {
+        let mut senders = senders;
+        let mut index = 0;
+        while index < self.ranges.ranges.len() {
+            let folding = self.fold_range(index, pace, senders)?;
+            self.compare(index, &folding)?;
+            if self.ranges.ranges.len() == 1 {
+                self.whole = Some(folding);
+            } else if self.mode == RebuildMode::Replace {
+                self.persist(index, folding, self.head)?;
+                self.ranges.store(self.log, self.store)?;
+            }
+            senders = &[];
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// Puts the new states in the place of the old ones where the two differ.
+    pub(super) fn finish(mut self) -> Result<RebuildOutcome, RebuildError> {
+        let hash = |of: fn(&Found) -> Option<StateHash>| {
+            let found = self.found.iter();
+            SpaceStates::hash_of(found.filter_map(|(id, it)| Some((id.as_str(), of(it)?))))
+        };
+        let new_hash = hash(|found| found.new);
+        let old_hash = self.persisted.is_some().then(|| hash(|found| found.old));
+        let spaces = self.found.values().filter(|found| found.new.is_some()).count();
+        let spaces = u64::try_from(spaces).unwrap_or(u64::MAX);
+        let (verdict, first_divergence) = match (self.mode, old_hash) {
+            (RebuildMode::Check, Some(old_hash)) if old_hash != new_hash => {
+                (Verdict::Diverged, self.divergence()?)
+            }
+            (RebuildMode::Check, _) => (Verdict::Identical, None),
+            (RebuildMode::Replace, Some(old_hash)) if old_hash == new_hash => {
+                (Verdict::Identical, None)
+            }
+            (RebuildMode::Replace, Some(_)) => (Verdict::Replaced, None),
+            (RebuildMode::Replace, None) => (Verdict::Created, None),
+        };
+        match verdict {
+            Verdict::Replaced | Verdict::Created => self.replace(spaces)?,
+            Verdict::Identical | Verdict::Diverged => self.give_up()?,
+        }
+        Ok(RebuildOutcome {
+            name: SpaceStates::NAME,
+            version: SpaceStates::VERSION,
+            events: self.head.get(),
+            seconds: self.started.elapsed().as_secs_f64(),
+            entries: spaces,
+            old_hash: old_hash.as_ref().map(StateHash::to_string),
+            new_hash: new_hash.to_string(),
+            verdict,
+            first_divergence,
+            resumed_from: self.resumed_from,
+        })
+    }
+
+    fn fold_range(
+        &mut self,
+        index: usize,
+        pace: &Pace<'_>,
+        senders: &[PageSender],
+    ) -> Result<Folding, RebuildError> {
+        let log = Shared { log: self.log, pace, senders, bytes: AtomicU64::new(0) };
+        let (mut folding, mut position) = self.load_range(index)?;
+        while position < self.head {
+            let to = self.head.min(position.plus(SEGMENT_EVENTS));
+            let (begin, end) = (self.ranges.begin(index), self.end(index));
+            let wanted = |space_id: &str| {
+                (begin, end) == (0, u64::MAX) || (begin..=end).contains(&place_of(space_id))
+            };
+            folding.parts = fold_partitioned(
+                &log,
+                (position, to),
+                std::mem::take(&mut folding.parts),
+                &wanted,
+            )?;
+            position = to;
+            if let Err(cancelled) = pace.check() {
+                self.keep_progress(index, &mut folding, position)?;
+                return Err(cancelled);
+            }
+            let read = log.bytes.load(Ordering::Relaxed);
+            if folding.measured + read * MEMORY_PER_PAGE_BYTE > self.memory_bytes {
+                log.bytes.store(0, Ordering::Relaxed);
+                folding.measure();
+                if folding.measured > self.memory_bytes {
+                    folding = self.divide(index, folding, position)?;
+                }
+            }
+            if self.progress_kept.elapsed() >= PROGRESS_EVERY {
+                self.keep_progress(index, &mut folding, position)?;
+            }
+        }
+        Ok(folding)
+    }
+
+    fn end(&self, index: usize) -> u64 {
+        self.ranges.ranges.get(index).map_or(u64::MAX, |range| range.to)
+    }
+
+    /// The states of a range as they are persisted; none, from the first event on, where not all of
+    /// them are.
+    fn load_range(&mut self, index: usize) -> Result<(Folding, Position), RebuildError> {
+        let (begin, end) = (self.ranges.begin(index), self.end(index));
+        let Some(range) = self.ranges.ranges.get_mut(index) else {
+            return Ok((Folding::of(SpaceStates::new(), self.threads), self.head));
+        };
+        let mut states = SpaceStates::new();
+        if range.position > Position::START {
+            for key in self.store.keys(&generation_prefix(self.ranges.generation))? {
+                let Some((_, space_id)) = parse_blob_key(&key) else { continue };
+                if (begin..=end).contains(&place_of(space_id))
+                    && let Some(blob) = self.store.get(&key)?
+                    && let Some(state) = decode_blob(&blob, space_id)
+                {
+                    states.insert(Arc::new(state));
+                }
+            }
+        }
+        if u64::try_from(states.len()).unwrap_or(0) < range.spaces {
+            tracing::warn!("what an earlier rebuild has left is damaged: folding from the start");
+            range.position = Position::START;
+            states = SpaceStates::new();
+        }
+        let position = range.position;
+        let mut folding = Folding::of(states, self.threads);
+        folding.measure();
+        Ok((folding, position))
+    }
+
+    /// Persists the states of a range, and lets go of those in its upper half, which is folded later.
+    fn divide(
+        &mut self,
+        index: usize,
+        folding: Folding,
+        position: Position,
+    ) -> Result<Folding, RebuildError> {
+        let mut folding = folding;
+        self.persist_states(&mut folding)?;
+        if let Some(range) = self.ranges.ranges.get_mut(index) {
+            range.position = position;
+        }
+        let Some(middle) = self.ranges.divide(index) else {
+            // One space alone takes more: there is nothing to be done about it.
+            return Ok(folding);
+        };
+        let mut lower = SpaceStates::new();
+        let (mut lower_count, mut upper_count) = (0, 0);
+        for state in folding.parts.into_states().sorted() {
+            if place_of(state.space_id()) <= middle {
+                lower_count += 1;
+                lower.insert(Arc::clone(state));
+            } else {
+                upper_count += 1;
+            }
+        }
+        for (range, spaces) in
+            self.ranges.ranges.iter_mut().skip(index).zip([lower_count, upper_count])
+        {
+            range.spaces = spaces;
+        }
+        if self.mode == RebuildMode::Replace {
+            self.ranges.store(self.log, self.store)?;
+        }
+        let mut persisted = folding.persisted;
+        persisted.retain(|space_id, _| place_of(space_id) <= middle);
+        let mut folding = Folding { parts: Parts::of(lower, self.threads), persisted, measured: 0 };
+        folding.measure();
+        Ok(folding)
+    }
+
+    /// Persists how far it is, so that the next rebuild goes on there.
+    fn keep_progress(
+        &mut self,
+        index: usize,
+        folding: &mut Folding,
+        position: Position,
+    ) -> Result<(), RebuildError> {
+        self.progress_kept = Instant::now();
+        if self.mode == RebuildMode::Check {
+            return Ok(());
+        }
+        self.persist_states(folding)?;
+        let spaces = folding.count();
+        if let Some(range) = self.ranges.ranges.get_mut(index) {
+            range.position = position;
+            range.spaces = spaces;
+        }
+        self.ranges.store(self.log, self.store)
+    }
+
+    /// Persists the states of a range, which are as of `position`.
+    fn persist(
+        &mut self,
+        index: usize,
+        mut folding: Folding,
+        position: Position,
+    ) -> Result<(), RebuildError> {
+        self.persist_states(&mut folding)?;
+        let spaces = folding.count();
+        if let Some(range) = self.ranges.ranges.get_mut(index) {
+            range.position = position;
+            range.spaces = spaces;
+        }
+        Ok(())
+    }
+
+    fn persist_states(&self, folding: &mut Folding) -> Result<(), RebuildError> {
+        for state in folding.parts.iter() {
+            let known = folding.persisted.get(state.space_id());
+            if known.is_some_and(|known| *known == state.revision()) {
+                continue;
+            }
+            let key = blob_key(self.ranges.generation, state.space_id());
+            self.store.put(&key, &encode_blob(state))?;
+            folding.persisted.insert(state.space_id().to_owned(), state.revision());
+        }
+        Ok(())
+    }
+
+    /// Compares the states of a range, which are as of the head, with the persisted ones.
+    fn compare(&mut self, index: usize, folding: &Folding) -> Result<(), RebuildError> {
+        let (begin, end) = (self.ranges.begin(index), self.end(index));
+        for state in folding.parts.iter() {
+            let space_id = state.space_id();
+            let new = state.state_hash();
+            let old = match &self.persisted {
+                Some(persisted) => persisted.state(self.log, self.store, state)?,
+                None => None,
+            };
+            let old_hash = old.as_ref().map(|old| old.hash);
+            if self.persisted.is_some() && old_hash != Some(new) {
+                self.parts_in(space_id, old.map(|old| old.state), Some(state));
+            }
+            self.found.insert(space_id.to_owned(), Found { old: old_hash, new: Some(new) });
+        }
+        let Some(persisted) = &self.persisted else {
+            return Ok(());
+        };
+        let mut only_old = persisted.spaces_in(self.store, begin..=end)?;
+        only_old.retain(|space_id| !self.found.contains_key(space_id));
+        for space_id in only_old {
+            let Some(old) = self.persisted_blob(&space_id)? else { continue };
+            let found = Found { old: Some(old.state_hash()), new: None };
+            self.parts_in(&space_id, Some(old), None);
+            self.found.insert(space_id, found);
+        }
+        Ok(())
+    }
+
+    fn persisted_blob(&self, space_id: &str) -> Result<Option<SpaceState>, RebuildError> {
+        match &self.persisted {
+            Some(persisted) => Ok(persisted.blob(self.store, space_id)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Notes that a space differs, if it is the first one.
+    fn parts_in(&mut self, space_id: &str, old: Option<SpaceState>, new: Option<&Arc<SpaceState>>) {
+        if self.parting.as_ref().is_none_or(|first| space_id < first.space_id.as_str()) {
+            let new = new.map(|new| SpaceState::clone(new));
+            self.parting = Some(Parting { space_id: space_id.to_owned(), old, new });
+        }
+    }
+
+    fn divergence(&self) -> Result<Option<divergence::Divergence>, RebuildError> {
+        let Some(Parting { space_id, old, new }) = &self.parting else {
+            return Ok(None);
+        };
+        let found =
+            divergence::of_space(self.log, self.head, space_id, old.as_ref(), new.as_ref())?;
+        Ok(Some(found))
+    }
+
+    /// Makes the new states count, and removes the others.
+    fn replace(&mut self, spaces: u64) -> Result<(), RebuildError> {
+        if let Some(mut whole) = self.whole.take() {
+            self.persist_states(&mut whole)?;
+        }
+        let generation = self.ranges.generation;
+        let event = match self.head {
+            Position::START => None,
+            head => event_at(self.log, head)?,
+        };
+        let event = event.unwrap_or(LastEvent::NONE);
+        let marker = Marker { generation, position: self.head, event, spaces };
+        self.store.put(MARKER_KEY, &marker.encode())?;
+        sweep(self.store, generation);
+        Ranges::forget(self.store)
+    }
+
+    /// Removes what it has persisted, and what one that was cut short left behind.
+    fn give_up(&self) -> Result<(), RebuildError> {
+        match (self.mode, &self.persisted) {
+            (RebuildMode::Replace, Some(persisted)) => {
+                sweep(self.store, persisted.generation());
+                Ranges::forget(self.store)
+            }
+            _ => {
+                for key in self.store.keys(&generation_prefix(self.ranges.generation))? {
+                    self.store.remove(&key)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Folding {
+    /// States that are persisted as they are.
+    fn of(states: SpaceStates, threads: NonZeroUsize) -> Self {
+        let revision = |state: &Arc<SpaceState>| (state.space_id().to_owned(), state.revision());
+        let persisted = states.sorted().into_iter().map(revision).collect();
+        Self { parts: Parts::of(states, threads), persisted, measured: 0 }
+    }
+
+    fn count(&self) -> u64 {
+        u64::try_from(self.parts.iter().count()).unwrap_or(u64::MAX)
+    }
+
+    fn measure(&mut self) {
+        let bytes = |state: &Arc<SpaceState>| u64::try_from(state.encode().len()).unwrap_or(0);
+        let encoded: u64 = self.parts.iter().map(bytes).sum();
+        self.measured = encoded.saturating_mul(MEMORY_PER_ENCODED_BYTE);
+    }
+}

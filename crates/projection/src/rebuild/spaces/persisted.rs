@@ -1,0 +1,121 @@
+//! The states of the spaces as they are persisted, one at a time.
+
+use std::ops::RangeInclusive;
+
+use spacefold_event_core::{EventLog, Position, Revision, StateStore, StorageError};
+
+use super::ranges::place_of;
+use crate::{
+    SpaceState, StateHash,
+    checkpoint::{MARKER_KEY, Marker, blob_key, decode_blob, generation_prefix, parse_blob_key},
+    live_states::corrupt,
+    rebuild::RebuildError,
+};
+
+/// How many events are read of one space at a time.
+const SPACE_PAGE_EVENTS: usize = 1_024;
+
+pub(super) struct Persisted {
+    marker: Marker,
+    head: Position,
+}
+
+/// A persisted state, folded on.
+pub(super) struct Old {
+    pub(super) state: SpaceState,
+    /// Its hash; that of the new state where the two agree as of the revision of the further one.
+    pub(super) hash: StateHash,
+}
+
+impl Persisted {
+    /// What is persisted for this log, if anything is.
+    pub(super) fn load(
+        log: &dyn EventLog,
+        store: &dyn StateStore,
+        head: Position,
+    ) -> Result<Option<Self>, RebuildError> {
+        let bytes = store.get(MARKER_KEY)?;
+        match bytes.as_deref().and_then(Marker::decode) {
+            Some(marker) if marker.fits(log)? => Ok(Some(Self { marker, head })),
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) const fn generation(&self) -> u64 {
+        self.marker.generation
+    }
+
+    /// The spaces that have a blob and are in these places, sorted.
+    pub(super) fn spaces_in(
+        &self,
+        store: &dyn StateStore,
+        places: RangeInclusive<u64>,
+    ) -> Result<Vec<String>, StorageError> {
+        let keys = store.keys(&generation_prefix(self.marker.generation))?;
+        let ids = keys.iter().filter_map(|key| parse_blob_key(key)).map(|(_, id)| id);
+        Ok(ids.filter(|id| places.contains(&place_of(id))).map(str::to_owned).collect())
+    }
+
+    /// The state of a space as its blob has it.
+    pub(super) fn blob(
+        &self,
+        store: &dyn StateStore,
+        space_id: &str,
+    ) -> Result<Option<SpaceState>, StorageError> {
+        let blob = store.get(&blob_key(self.marker.generation, space_id))?;
+        Ok(blob.and_then(|bytes| decode_blob(&bytes, space_id)))
+    }
+
+    /// The persisted state of a space, folded on to the head as far as it can be.
+    ///
+    /// What is wrong with it stays wrong, so that it is found: a blob that is damaged or lost is a
+    /// space without a state, and one that is too old takes in nothing more. A blob that is ahead
+    /// of the head, since the store goes on meanwhile, is compared as of where it is.
+    pub(super) fn state(
+        &self,
+        log: &dyn EventLog,
+        store: &dyn StateStore,
+        new: &SpaceState,
+    ) -> Result<Option<Old>, RebuildError> {
+        let blob = self.blob(store, new.space_id())?;
+        let mut state = blob.unwrap_or_else(|| SpaceState::new(new.space_id()));
+        if state.revision() > new.revision() {
+            let mut ahead = new.clone();
+            fold_on(log, &mut ahead, new.revision(), |_, revision| revision <= state.revision())?;
+            let hash = if ahead == state { new.state_hash() } else { state.state_hash() };
+            return Ok(Some(Old { state, hash }));
+        }
+        let (from, head) = (self.marker.position, self.head);
+        let revision = state.revision();
+        if revision < new.revision() {
+            fold_on(log, &mut state, revision, |position, _| from < position && position <= head)?;
+        }
+        let hash = state.state_hash();
+        Ok((state.revision() > Revision::NONE).then_some(Old { state, hash }))
+    }
+}
+
+/// Folds the events of a space behind a revision for as long as they are to be taken.
+fn fold_on(
+    log: &dyn EventLog,
+    state: &mut SpaceState,
+    after: Revision,
+    takes: impl Fn(Position, Revision) -> bool,
+) -> Result<(), RebuildError> {
+    let mut next = after.next();
+    loop {
+        let page = log.read_space(state.space_id(), next, SPACE_PAGE_EVENTS)?;
+        for envelope in page.envelopes() {
+            let position = envelope.position;
+            if !takes(position, envelope.revision) {
+                return Ok(());
+            }
+            let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
+            state.apply(&event);
+        }
+        if state.revision() < next {
+            return Ok(());
+        }
+        next = state.revision().next();
+    }
+}

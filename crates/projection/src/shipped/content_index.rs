@@ -1,0 +1,234 @@
+//! Where a content is, and was: documents by content hash.
+
+use spacefold_event_core::{EventType, EventTypes, Payload, Position, RecordedEventRef};
+
+use super::known_documents::{delete, document, documents, is_ignored, take_all};
+use crate::{
+    ApplyError, CatchUpError, Projection, ProjectionHandle, RowKey, RowKeyReader, Table,
+    TableError, TableView,
+    wire::{Wire, put_bytes, put_u64},
+};
+
+/// First byte of the row of an occurrence: its key goes on with the hash and the position that it
+/// begins at.
+const OCCURRENCE: u8 = b'c';
+
+/// The projection that knows where a content is, across spaces and time: for each content hash the
+/// documents that had it, and from when to when.
+///
+/// ```
+/// use std::sync::Arc;
+/// use spacefold_event_core::{
+///     Append, EventLog, MemoryLog, MemoryStateStore, Position, SpaceEvent,
+/// };
+/// use spacefold_projection::{ContentIndex, Projections};
+/// let log = Arc::new(MemoryLog::new());
+/// log.append(&Append::new(&[
+///     SpaceEvent::document_added("handbook", "intro", "/intro.md"),
+///     SpaceEvent::document_content_changed("handbook", "intro", None::<String>, "h1"),
+///     SpaceEvent::document_content_changed("handbook", "intro", "h1", "h2"),
+/// ]))?;
+/// let projections = Projections::new(log, Arc::new(MemoryStateStore::new()));
+/// let index = projections.register(ContentIndex)?;
+/// index.catch_up()?;
+/// let found = index.occurrences("h1")?;
+/// assert_eq!((&*found[0].space_id, &*found[0].document_id), ("handbook", "intro"));
+/// assert_eq!((found[0].from, found[0].until), (Position::new(2), Some(Position::new(3))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ContentIndex;
+
+/// A document that had a content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occurrence {
+    /// The space.
+    pub space_id: String,
+    /// The document.
+    pub document_id: String,
+    /// The position of the event that gave it the content.
+    pub from: Position,
+    /// The position of the event that took it away; `None` while the document has it.
+    pub until: Option<Position>,
+}
+
+impl Occurrence {
+    /// Whether the document had the content as of a position.
+    #[must_use]
+    pub fn is_at(&self, position: Position) -> bool {
+        self.from <= position && self.until.is_none_or(|until| position < until)
+    }
+}
+
+impl ContentIndex {
+    /// The name of the projection.
+    pub const NAME: &'static str = "content-index";
+
+    /// Every document that has or had the content with this hash, in order of the positions that
+    /// it began at.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub fn occurrences(
+        view: &TableView<'_>,
+        content_hash: &str,
+    ) -> Result<Vec<Occurrence>, TableError> {
+        let rows = view.scan(RowKey::new(OCCURRENCE).text(content_hash))?;
+        rows.map(|row| {
+            let (key, value) = row?;
+            occurrence(&key, &value).ok_or_else(|| damaged("an occurrence"))
+        })
+        .collect()
+    }
+}
+
+impl ProjectionHandle<ContentIndex> {
+    /// As [`ContentIndex::occurrences`].
+    ///
+    /// # Errors
+    /// [`CatchUpError::Table`].
+    pub fn occurrences(&self, content_hash: &str) -> Result<Vec<Occurrence>, CatchUpError> {
+        self.read(|view| ContentIndex::occurrences(view, content_hash))
+    }
+}
+
+impl Projection for ContentIndex {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn event_types(&self) -> EventTypes {
+        [
+            EventType::SpaceCreated,
+            EventType::SpaceDeleted,
+            EventType::DocumentAdded,
+            EventType::DocumentRemoved,
+            EventType::DocumentContentChanged,
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    fn apply(&self, event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), ApplyError> {
+        if is_ignored(event, table)? {
+            return Ok(());
+        }
+        let (space_id, position) = (event.space_id, event.position);
+        match &event.payload {
+            Payload::SpaceDeleted { .. } => {
+                for (key, row) in take_all(&documents(space_id), table)? {
+                    let mut parts = RowKeyReader::new(&key);
+                    let document_id = parts.text().and_then(|_space| parts.text());
+                    let document_id = document_id.ok_or_else(|| damaged("a document"))?;
+                    close(table, &row, space_id, &document_id, position)?;
+                }
+                delete(space_id, table)?;
+            }
+            Payload::DocumentAdded { document_id, .. } => {
+                let key = document(space_id, document_id);
+                if table.get(&key)?.is_none() {
+                    table.put(&key, b"")?;
+                }
+            }
+            Payload::DocumentRemoved { document_id, .. } => {
+                let key = document(space_id, document_id);
+                if let Some(row) = table.get(&key)? {
+                    close(table, &row, space_id, document_id, position)?;
+                    table.remove(&key)?;
+                }
+            }
+            Payload::DocumentContentChanged { document_id, new_hash, .. } => {
+                let key = document(space_id, document_id);
+                let Some(row) = table.get(&key)? else {
+                    return Ok(());
+                };
+                let known = Content::decode(&row)?;
+                if known.is_none_or(|content| content.hash != *new_hash) {
+                    close(table, &row, space_id, document_id, position)?;
+                    table.put(&key, Content { from: position, hash: new_hash }.encode())?;
+                    put_occurrence(table, new_hash, space_id, document_id, (position, None))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The content that a document has, as the row of the document says; the row of a document without
+/// content is empty.
+struct Content<'a> {
+    from: Position,
+    hash: &'a str,
+}
+
+impl<'a> Content<'a> {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put_u64(&mut bytes, self.from.get());
+        put_bytes(&mut bytes, self.hash.as_bytes());
+        bytes
+    }
+
+    fn decode(row: &'a [u8]) -> Result<Option<Self>, TableError> {
+        if row.is_empty() {
+            return Ok(None);
+        }
+        let mut wire = Wire::new(row);
+        let content = wire.u64().zip(wire.text());
+        let content = content.map(|(from, hash)| Self { from: Position::new(from), hash });
+        content.map(Some).ok_or_else(|| damaged("a document"))
+    }
+}
+
+/// Notes until when a document had the content that its row names, if any.
+fn close(
+    table: &mut Table<'_>,
+    row: &[u8],
+    space_id: &str,
+    document_id: &str,
+    until: Position,
+) -> Result<(), TableError> {
+    match Content::decode(row)? {
+        Some(Content { from, hash }) => {
+            put_occurrence(table, hash, space_id, document_id, (from, Some(until)))
+        }
+        None => Ok(()),
+    }
+}
+
+fn put_occurrence(
+    table: &mut Table<'_>,
+    hash: &str,
+    space_id: &str,
+    document_id: &str,
+    (from, until): (Position, Option<Position>),
+) -> Result<(), TableError> {
+    let mut value = Vec::new();
+    put_u64(&mut value, until.unwrap_or(Position::START).get());
+    put_bytes(&mut value, space_id.as_bytes());
+    put_bytes(&mut value, document_id.as_bytes());
+    table.put(RowKey::new(OCCURRENCE).text(hash).position(from), value)
+}
+
+fn occurrence(key: &[u8], value: &[u8]) -> Option<Occurrence> {
+    let mut parts = RowKeyReader::new(key);
+    let from = parts.text().and_then(|_hash| parts.position())?;
+    let mut wire = Wire::new(value);
+    let until = Position::new(wire.u64()?);
+    let until = (until > Position::START).then_some(until);
+    let space_id = wire.text()?.to_owned();
+    let document_id = wire.text()?.to_owned();
+    Some(Occurrence { space_id, document_id, from, until })
+}
+
+fn damaged(what: &str) -> TableError {
+    TableError::damaged(format_args!("the row of {what} does not decode"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,382 @@
+//! What is to be looked after, across all spaces.
+
+use std::fmt;
+
+use spacefold_event_core::{EventType, EventTypes, Payload, Position, RecordedEventRef, Timestamp};
+
+use super::known_documents::{delete, document, documents, is_ignored, take, take_all};
+use crate::{
+    ApplyError, CatchUpError, Projection, ProjectionHandle, RowKey, RowKeyReader, Table,
+    TableError, TableView,
+    wire::{Wire, put_optional_text, put_u64},
+};
+
+/// First byte of the row of a problem: its key goes on with the space, the kind, and the document.
+const PROBLEM: u8 = b'p';
+
+/// The projection that knows what is to be looked after: failed renders, open sync conflicts and
+/// stale documents of all spaces, and since when.
+///
+/// A problem is open exactly while the state of its space has it.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenProblems;
+
+/// Something that is to be looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenProblem {
+    /// The space.
+    pub space_id: String,
+    /// The document; `None` for a render of the space itself.
+    pub document_id: Option<String>,
+    /// The position since which it has been open without a break.
+    pub since: Position,
+    /// When the event there was recorded.
+    pub since_time: Timestamp,
+    /// The position of the event that reported it last.
+    pub reported: Position,
+    /// What it is.
+    pub detail: ProblemDetail,
+}
+
+/// What a problem is, as it was reported last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProblemDetail {
+    /// The last render failed.
+    FailedRender {
+        /// What went wrong.
+        error: Option<String>,
+    },
+    /// A document differs here and at the other side.
+    SyncConflict {
+        /// The content hash here.
+        local_hash: Option<String>,
+        /// The content hash there.
+        remote_hash: Option<String>,
+    },
+    /// What was derived from a document is out of date.
+    StaleDocument {
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// The kinds of problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// The last render failed.
+    FailedRender,
+    /// A document differs here and at the other side.
+    SyncConflict,
+    /// What was derived from a document is out of date.
+    StaleDocument,
+}
+
+impl ProblemKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::FailedRender, Self::SyncConflict, Self::StaleDocument];
+
+    /// The name in the text formats.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FailedRender => "failed_render",
+            Self::SyncConflict => "sync_conflict",
+            Self::StaleDocument => "stale_document",
+        }
+    }
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::FailedRender => 1,
+            Self::SyncConflict => 2,
+            Self::StaleDocument => 3,
+        }
+    }
+}
+
+impl fmt::Display for ProblemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl OpenProblem {
+    /// Of what kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> ProblemKind {
+        self.detail.kind()
+    }
+}
+
+impl ProblemDetail {
+    /// Of what kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> ProblemKind {
+        match self {
+            Self::FailedRender { .. } => ProblemKind::FailedRender,
+            Self::SyncConflict { .. } => ProblemKind::SyncConflict,
+            Self::StaleDocument { .. } => ProblemKind::StaleDocument,
+        }
+    }
+}
+
+/// Which problems one is interested in: all, unless told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProblemFilter {
+    /// Only those of this space.
+    pub space_id: Option<String>,
+    /// Only those of this kind.
+    pub kind: Option<ProblemKind>,
+}
+
+impl OpenProblems {
+    /// The name of the projection.
+    pub const NAME: &'static str = "open-problems";
+
+    /// The problems that are open and pass, by space, kind and document, the space itself first.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub fn problems(
+        view: &TableView<'_>,
+        filter: &ProblemFilter,
+    ) -> Result<Vec<OpenProblem>, TableError> {
+        let prefix = match &filter.space_id {
+            Some(space_id) => problems(space_id),
+            None => RowKey::new(PROBLEM),
+        };
+        let mut found = Vec::new();
+        for row in view.scan(prefix)? {
+            let (key, value) = row?;
+            let problem = decode(&key, &value).ok_or_else(damaged)?;
+            if filter.kind.is_none_or(|kind| kind == problem.kind()) {
+                found.push(problem);
+            }
+        }
+        found.sort_by(|a, b| {
+            let spaces = a.space_id.cmp(&b.space_id);
+            let kinds = spaces.then_with(|| a.kind().cmp(&b.kind()));
+            kinds.then_with(|| a.document_id.cmp(&b.document_id))
+        });
+        Ok(found)
+    }
+}
+
+impl ProjectionHandle<OpenProblems> {
+    /// As [`OpenProblems::problems`].
+    ///
+    /// # Errors
+    /// [`CatchUpError::Table`].
+    pub fn problems(&self, filter: &ProblemFilter) -> Result<Vec<OpenProblem>, CatchUpError> {
+        self.read(|view| OpenProblems::problems(view, filter))
+    }
+}
+
+impl Projection for OpenProblems {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn event_types(&self) -> EventTypes {
+        [
+            EventType::SpaceCreated,
+            EventType::SpaceDeleted,
+            EventType::DocumentAdded,
+            EventType::DocumentRemoved,
+            EventType::DocumentContentChanged,
+            EventType::RenderStarted,
+            EventType::RenderCompleted,
+            EventType::RenderFailed,
+            EventType::SyncStarted,
+            EventType::SyncConflict,
+            EventType::CacheInvalidated,
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    fn apply(&self, event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), ApplyError> {
+        if !is_ignored(event, table)? {
+            apply(event, table)?;
+        }
+        Ok(())
+    }
+}
+
+fn apply(event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), TableError> {
+    use ProblemKind::{FailedRender, StaleDocument, SyncConflict};
+
+    let space = event.space_id;
+    match &event.payload {
+        Payload::SpaceDeleted { .. } => {
+            take_all(&documents(space), table)?;
+            take_all(&problems(space), table)?;
+            delete(space, table)
+        }
+        Payload::DocumentAdded { document_id, .. } => {
+            let key = document(space, document_id);
+            if table.get(&key)?.is_none() {
+                table.put(&key, b"")?;
+            }
+            Ok(())
+        }
+        Payload::DocumentRemoved { document_id, .. } => {
+            let key = document(space, document_id);
+            if table.get(&key)?.is_none() {
+                return Ok(());
+            }
+            table.remove(&key)?;
+            ProblemKind::ALL
+                .into_iter()
+                .try_for_each(|kind| take(&problem(space, kind, Some(document_id)), table))
+        }
+        Payload::DocumentContentChanged { document_id, .. } => {
+            if knows(space, Some(document_id), table)? {
+                take(&problem(space, SyncConflict, Some(document_id)), table)?;
+            }
+            Ok(())
+        }
+        Payload::RenderStarted { document_id, .. } => {
+            let document = document_id.as_deref();
+            if knows(space, document, table)? {
+                take(&problem(space, FailedRender, document), table)?;
+            }
+            Ok(())
+        }
+        Payload::RenderCompleted { document_id, .. } => {
+            let document = document_id.as_deref();
+            if !knows(space, document, table)? {
+                return Ok(());
+            }
+            take(&problem(space, FailedRender, document), table)?;
+            match document {
+                Some(_) => take(&problem(space, StaleDocument, document), table),
+                None => take_all(&of_kind(space, StaleDocument), table).map(drop),
+            }
+        }
+        Payload::RenderFailed { document_id, error, .. } => {
+            let document = document_id.as_deref();
+            if knows(space, document, table)? {
+                let error = error.as_deref();
+                report(&problem(space, FailedRender, document), event, [error, None], table)?;
+            }
+            Ok(())
+        }
+        Payload::SyncStarted { .. } => take_all(&of_kind(space, SyncConflict), table).map(drop),
+        Payload::SyncConflict { document_id, local_hash, remote_hash, .. } => {
+            let hashes = [local_hash.as_deref(), remote_hash.as_deref()];
+            report(&problem(space, SyncConflict, Some(document_id)), event, hashes, table)
+        }
+        Payload::CacheInvalidated { document_ids, reason, .. } => {
+            let reason = reason.as_deref();
+            for document_id in document_ids {
+                let key = problem(space, StaleDocument, Some(document_id));
+                if knows(space, Some(document_id), table)? {
+                    report(&key, event, [reason, None], table)?;
+                }
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the fold of the space's state knows the document; there is always the space itself.
+fn knows(space_id: &str, document_id: Option<&str>, table: &Table<'_>) -> Result<bool, TableError> {
+    match document_id {
+        Some(document_id) => Ok(table.get(document(space_id, document_id))?.is_some()),
+        None => Ok(true),
+    }
+}
+
+/// Opens a problem, or reports an open one again.
+fn report(
+    key: &RowKey,
+    event: &RecordedEventRef<'_>,
+    texts: [Option<&str>; 2],
+    table: &mut Table<'_>,
+) -> Result<(), TableError> {
+    let open = table.get(key)?;
+    let open = open.map(|row| Row::decode(&row).map(|row| (row.since, row.since_time)));
+    let open = open.map(|row| row.ok_or_else(damaged)).transpose()?;
+    let (since, since_time) = open.unwrap_or((event.position, event.recorded_at));
+    let row = Row { since, since_time, reported: event.position, texts };
+    table.put(key, row.encode())
+}
+
+struct Row<'a> {
+    since: Position,
+    since_time: Timestamp,
+    reported: Position,
+    texts: [Option<&'a str>; 2],
+}
+
+impl<'a> Row<'a> {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put_u64(&mut bytes, self.since.get());
+        bytes.extend_from_slice(&self.since_time.as_micros().to_le_bytes());
+        put_u64(&mut bytes, self.reported.get());
+        self.texts.iter().for_each(|text| put_optional_text(&mut bytes, *text));
+        bytes
+    }
+
+    fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let mut wire = Wire::new(bytes);
+        let since = Position::new(wire.u64()?);
+        let since_time = Timestamp::from_micros(wire.i64()?)?;
+        let reported = Position::new(wire.u64()?);
+        let texts = [wire.optional_text()?, wire.optional_text()?];
+        wire.end(Self { since, since_time, reported, texts })
+    }
+}
+
+fn decode(key: &[u8], value: &[u8]) -> Option<OpenProblem> {
+    let mut parts = RowKeyReader::new(key);
+    let space_id = parts.text()?;
+    let code = parts.byte()?;
+    let kind = ProblemKind::ALL.into_iter().find(|kind| kind.code() == code)?;
+    let document_id = match parts.byte()? {
+        0 => None,
+        _ => Some(parts.text()?),
+    };
+    let Row { since, since_time, reported, texts: [one, other] } = Row::decode(value)?;
+    let (one, other) = (one.map(str::to_owned), other.map(str::to_owned));
+    let detail = match kind {
+        ProblemKind::FailedRender => ProblemDetail::FailedRender { error: one },
+        ProblemKind::SyncConflict => {
+            ProblemDetail::SyncConflict { local_hash: one, remote_hash: other }
+        }
+        ProblemKind::StaleDocument => ProblemDetail::StaleDocument { reason: one },
+    };
+    Some(OpenProblem { space_id, document_id, since, since_time, reported, detail })
+}
+
+fn problems(space_id: &str) -> RowKey {
+    RowKey::new(PROBLEM).text(space_id)
+}
+
+fn of_kind(space_id: &str, kind: ProblemKind) -> RowKey {
+    problems(space_id).byte(kind.code())
+}
+
+fn problem(space_id: &str, kind: ProblemKind, document_id: Option<&str>) -> RowKey {
+    let key = of_kind(space_id, kind);
+    match document_id {
+        Some(document_id) => key.byte(1).text(document_id),
+        None => key.byte(0),
+    }
+}
+
+fn damaged() -> TableError {
+    TableError::damaged("the row of a problem does not decode")
+}
+
+#[cfg(test)]
+mod tests;

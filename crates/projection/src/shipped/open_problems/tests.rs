@@ -1,0 +1,115 @@
+//! Open problems against the states of the spaces after every event.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use spacefold_event_core::{Payload, SpaceEvent};
+
+use super::*;
+use crate::{
+    RenderStatus, SpaceState,
+    testing::{events, fold, folded, log_of, recorded, recorded_at},
+};
+
+type Key = (String, ProblemKind, Option<String>);
+
+/// What a state has of problems, without what only the events say.
+fn open_in(state: &SpaceState) -> BTreeMap<Key, (Option<Position>, ProblemDetail)> {
+    let key = |kind, id: Option<&str>| (state.space_id().to_owned(), kind, id.map(str::to_owned));
+    let mut open = BTreeMap::new();
+    for (id, render) in state.renders() {
+        if render.status == RenderStatus::Failed {
+            let detail = ProblemDetail::FailedRender { error: render.error.clone() };
+            open.insert(key(ProblemKind::FailedRender, id), (Some(render.position), detail));
+        }
+    }
+    for (id, conflict) in state.conflicts() {
+        let (local_hash, remote_hash) = (conflict.local_hash.clone(), conflict.remote_hash.clone());
+        let detail = ProblemDetail::SyncConflict { local_hash, remote_hash };
+        open.insert(key(ProblemKind::SyncConflict, Some(id)), (Some(conflict.position), detail));
+    }
+    for id in state.stale_documents() {
+        let detail = ProblemDetail::StaleDocument { reason: None };
+        open.insert(key(ProblemKind::StaleDocument, Some(id)), (None, detail));
+    }
+    open
+}
+
+fn model(events: &[SpaceEvent]) -> Vec<OpenProblem> {
+    let log = log_of(events.to_vec());
+    let mut found: BTreeMap<Key, OpenProblem> = BTreeMap::new();
+    for event in recorded(&log) {
+        let position = event.position;
+        let open = open_in(&fold(&log, &event.event.space_id, position.get()));
+        found.retain(|key, _| key.0 != event.event.space_id || open.contains_key(key));
+        for (key, (reported, detail)) in open {
+            let problem = found.entry(key.clone()).or_insert_with(|| OpenProblem {
+                space_id: key.0,
+                document_id: key.2.clone(),
+                since: position,
+                since_time: recorded_at(position.get()),
+                reported: position,
+                detail: detail.clone(),
+            });
+            match (reported, &event.event.payload) {
+                (Some(reported), _) => {
+                    problem.reported = reported;
+                    problem.detail = detail;
+                }
+                (None, Payload::CacheInvalidated { document_ids, reason, .. })
+                    if document_ids.iter().any(|id| Some(id) == key.2.as_ref()) =>
+                {
+                    problem.reported = position;
+                    let reason = reason.as_deref().map(str::to_owned);
+                    problem.detail = ProblemDetail::StaleDocument { reason };
+                }
+                (None, _) => {}
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+#[test]
+fn problems_come_and_go() {
+    let log = log_of([
+        SpaceEvent::space_created("a", "A"),
+        SpaceEvent::document_added("a", "d", "/d"),
+        SpaceEvent::render_failed("a", None::<String>, "no template"),
+        SpaceEvent::render_failed("a", "d", "no ink"),
+        SpaceEvent::render_failed("a", "d", "no paper"),
+        SpaceEvent::sync_conflict("b", "e", "l", "r"),
+        SpaceEvent::cache_invalidated("a", vec!["d".to_owned(), "x".to_owned()], "moved"),
+        SpaceEvent::render_started("a", None::<String>),
+    ]);
+    let problems = folded(&log, OpenProblems);
+    let found = problems.problems(&ProblemFilter::default()).unwrap();
+    let shown: Vec<_> = found
+        .iter()
+        .map(|it| (&*it.space_id, it.kind(), it.since.get(), it.reported.get()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("a", ProblemKind::FailedRender, 4, 5),
+            ("a", ProblemKind::StaleDocument, 7, 7),
+            ("b", ProblemKind::SyncConflict, 6, 6),
+        ]
+    );
+    assert_eq!(found[0].detail, ProblemDetail::FailedRender { error: Some("no paper".into()) });
+    let of_kind = ProblemFilter { kind: Some(ProblemKind::StaleDocument), space_id: None };
+    assert_eq!(problems.problems(&of_kind).unwrap(), found[1..2]);
+    let of_space = ProblemFilter { kind: None, space_id: Some("b".to_owned()) };
+    assert_eq!(problems.problems(&of_space).unwrap(), found[2..]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_problem_is_open_while_the_state_has_it(events in events(0..80)) {
+        let problems = folded(&log_of(events.clone()), OpenProblems);
+        let found = problems.problems(&ProblemFilter::default()).unwrap();
+        prop_assert_eq!(found, model(&events));
+    }
+}

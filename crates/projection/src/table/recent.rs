@@ -1,0 +1,162 @@
+//! The rows that were changed since the last checkpoint, in memory.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use super::page::Row;
+use crate::wire::Digest;
+
+/// What a row costs in memory beside its bytes, about.
+const ROW_OVERHEAD_BYTES: usize = 96;
+
+type Change = Option<Vec<u8>>;
+
+#[derive(Clone, Default)]
+pub(super) struct Recent {
+    rows: BTreeMap<Vec<u8>, Change>,
+    bytes: usize,
+    /// What the event at hand has changed, each with what stood there before: the newest last.
+    undo: Vec<(Vec<u8>, Option<Change>)>,
+}
+
+impl Recent {
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// How many rows there are, those that are removed too.
+    pub(super) fn len(&self) -> u64 {
+        u64::try_from(self.rows.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Bytes in memory, about.
+    pub(super) const fn memory_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+        self.rows.get(key).map(Option::as_deref)
+    }
+
+    /// Changes a row, for the event at hand.
+    pub(super) fn set(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let before = self.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+        self.undo.push((key.to_vec(), before));
+    }
+
+    /// The keys that the event at hand has changed so far.
+    pub(super) fn changing(&self) -> impl Iterator<Item = &[u8]> {
+        self.undo.iter().map(|(key, _)| key.as_slice())
+    }
+
+    /// Takes the changes of the event at hand for good, and answers their digest; 0 when there
+    /// were none.
+    pub(super) fn accept(&mut self) -> u32 {
+        if self.undo.is_empty() {
+            return 0;
+        }
+        let mut digest = Digest::new(1);
+        for (key, _) in &self.undo {
+            digest.bytes(key);
+            match self.rows.get(key).and_then(Option::as_deref) {
+                Some(value) => digest.bytes(value),
+                None => digest.number(u64::MAX),
+            }
+        }
+        self.undo.clear();
+        let [a, b, c, d, ..] = digest.get().to_le_bytes();
+        u32::from_le_bytes([a, b, c, d]).max(1)
+    }
+
+    /// Takes the changes of the event at hand back.
+    pub(super) fn reject(&mut self) {
+        while let Some((key, before)) = self.undo.pop() {
+            match before {
+                Some(change) => {
+                    self.insert(key, change);
+                }
+                None => {
+                    if let Some(change) = self.rows.remove(&key) {
+                        self.bytes -= row_bytes(&key, &change);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Puts a row in that was persisted with the checkpoint itself.
+    pub(super) fn restore(&mut self, (key, value): Row<'_>) {
+        self.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+    }
+
+    /// The rows from a key on, in order.
+    pub(super) fn rows_from<'a>(&'a self, key: &[u8]) -> impl Iterator<Item = Row<'a>> + use<'a> {
+        let range = self.rows.range::<[u8], _>((Bound::Included(key), Bound::Unbounded));
+        range.map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
+
+    fn insert(&mut self, key: Vec<u8>, change: Change) -> Option<Change> {
+        let key_bytes = key.len();
+        self.bytes += row_bytes(&key, &change);
+        let before = self.rows.insert(key, change);
+        if let Some(before) = &before {
+            self.bytes -= change_bytes(before) + key_bytes + ROW_OVERHEAD_BYTES;
+        }
+        before
+    }
+}
+
+fn row_bytes(key: &[u8], change: &Change) -> usize {
+    key.len() + change_bytes(change) + ROW_OVERHEAD_BYTES
+}
+
+fn change_bytes(change: &Change) -> usize {
+    change.as_ref().map_or(0, Vec::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_event_changed_is_taken_back_whole() {
+        let mut recent = Recent::default();
+        recent.set(b"a", Some(b"1"));
+        recent.set(b"gone", None);
+        let digest = recent.accept();
+        assert_ne!(digest, 0);
+        let before: Vec<_> =
+            recent.rows_from(b"").map(|(k, v)| (k.to_vec(), v.map(<[u8]>::to_vec))).collect();
+        let bytes = recent.memory_bytes();
+        recent.set(b"a", Some(b"22"));
+        recent.set(b"b", Some(b"3"));
+        recent.set(b"a", None);
+        recent.set(b"gone", Some(b"back"));
+        recent.reject();
+        let after: Vec<_> =
+            recent.rows_from(b"").map(|(k, v)| (k.to_vec(), v.map(<[u8]>::to_vec))).collect();
+        assert_eq!((after, recent.memory_bytes()), (before, bytes));
+        assert_eq!(recent.accept(), 0, "nothing was changed");
+    }
+
+    #[test]
+    fn a_digest_tells_changes_apart() {
+        let digest = |changes: &[(&[u8], Option<&[u8]>)]| {
+            let mut recent = Recent::default();
+            changes.iter().for_each(|(key, value)| recent.set(key, *value));
+            recent.accept()
+        };
+        let digests = [
+            digest(&[(b"a", Some(b"1"))]),
+            digest(&[(b"a", Some(b"2"))]),
+            digest(&[(b"a", None)]),
+            digest(&[(b"b", Some(b"1"))]),
+            digest(&[(b"a", Some(b"1")), (b"b", None)]),
+        ];
+        let distinct: std::collections::BTreeSet<u32> = digests.into();
+        assert_eq!(distinct.len(), digests.len());
+    }
+}

@@ -1,0 +1,164 @@
+//! Projections beside the states of the spaces: those that come with the store, and the user's own.
+
+use spacefold_event_core::Position;
+use spacefold_projection::{
+    Activity, CatchUpError, ContentIndex, OpenProblems, Projection, ProjectionHandle,
+    ProjectionInfo, RegisterError, SnapshotError,
+};
+
+use super::Spacefold;
+
+impl Spacefold {
+    /// Registers a projection of one's own: it is folded live in a thread of its own, persisted with
+    /// its position in one step, and rebuilt like those that come with the store.
+    ///
+    /// A state of another version is read until one of this version has caught up. An event that
+    /// the projection cannot take in pauses it, and nothing else: see [`Spacefold::projections`].
+    ///
+    /// # Errors
+    /// [`RegisterError`]; nothing is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::{collections::BTreeSet, time::Duration};
+    /// use spacefold::{
+    ///     AppendCondition, ApplyError, OneValue, RecordedEventRef, SpaceEvent, Spacefold,
+    ///     ValueProjection,
+    /// };
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    ///
+    /// struct Sources;
+    ///
+    /// impl ValueProjection for Sources {
+    ///     type Value = BTreeSet<String>;
+    ///
+    ///     fn name(&self) -> &'static str {
+    ///         "sources"
+    ///     }
+    ///
+    ///     fn version(&self) -> u32 {
+    ///         1
+    ///     }
+    ///
+    ///     fn apply(
+    ///         &self,
+    ///         event: &RecordedEventRef<'_>,
+    ///         sources: &mut Self::Value,
+    ///     ) -> Result<(), ApplyError> {
+    ///         sources.extend(event.source.map(str::to_owned));
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let sources = spaces.register(OneValue(Sources))?;
+    /// let created = SpaceEvent::space_created("handbook", "Handbook").with_source("editor");
+    /// let receipt = spaces.append([created], AppendCondition::none())?;
+    /// sources.wait(receipt.position(), Duration::from_secs(10))?;
+    /// assert!(sources.value()?.0.contains("editor"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn register<P: Projection>(
+        &self,
+        projection: P,
+    ) -> Result<ProjectionHandle<P>, RegisterError> {
+        self.inner.shared.views.register(projection)
+    }
+
+    /// How every projection is doing, the states of the spaces too; sorted by name.
+    ///
+    /// # Errors
+    /// [`CatchUpError`] when what is persisted cannot be read.
+    pub fn projections(&self) -> Result<Vec<ProjectionInfo>, CatchUpError> {
+        let checkpoints = self.inner.shared.live.checkpoints().map_err(|error| match error {
+            SnapshotError::Storage(error) => CatchUpError::Table(error.into()),
+            SnapshotError::Read(error) => CatchUpError::Read(error),
+            other => CatchUpError::Table(
+                spacefold_event_core::StorageError::new("reading a checkpoint", other).into(),
+            ),
+        })?;
+        let head = self.durable_head();
+        let states = checkpoints.into_iter().map(|checkpoint| ProjectionInfo {
+            name: checkpoint.name,
+            version: checkpoint.version,
+            position: checkpoint.position,
+            lag: head.since(checkpoint.position),
+            building: None,
+            paused: None,
+            skipped: Vec::new(),
+        });
+        let mut infos = self.inner.shared.views.infos()?;
+        infos.extend(states);
+        infos.sort_unstable_by_key(|info| info.name);
+        Ok(infos)
+    }
+
+    /// Tries the event again that a paused projection stands in front of, and folds on.
+    ///
+    /// # Errors
+    /// [`CatchUpError::Paused`] when it fails again; [`CatchUpError::UnknownProjection`].
+    pub fn resume_projection(&self, name: &str) -> Result<Position, CatchUpError> {
+        self.inner.shared.views.projections().resume(name)
+    }
+
+    /// Leaves the event out that a paused projection stands in front of, for ever, in rebuilds too,
+    /// and folds on.
+    ///
+    /// # Errors
+    /// [`CatchUpError::Paused`] when it cannot take in a later one;
+    /// [`CatchUpError::TooManySkipped`]; [`CatchUpError::UnknownProjection`].
+    pub fn skip_quarantined(&self, name: &str) -> Result<Position, CatchUpError> {
+        self.inner.shared.views.projections().skip(name)
+    }
+
+    /// Where a content is, and was, across spaces and time; folded up to the durable head.
+    ///
+    /// # Errors
+    /// [`CatchUpError`].
+    ///
+    /// # Cost
+    /// The first time, the whole log; from then on what is new.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{AppendCondition, SpaceEvent, Spacefold};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// spaces.append(
+    ///     [
+    ///         SpaceEvent::document_added("handbook", "intro", "/intro.md"),
+    ///         SpaceEvent::document_content_changed("handbook", "intro", None::<String>, "h1"),
+    ///     ],
+    ///     AppendCondition::none(),
+    /// )?;
+    /// let found = spaces.content_index()?.occurrences("h1")?;
+    /// assert_eq!(found[0].document_id, "intro");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn content_index(&self) -> Result<ProjectionHandle<ContentIndex>, CatchUpError> {
+        self.inner.shared.views.caught_up(|shipped| shipped.content_index)
+    }
+
+    /// How many events there were by day, type and source; folded up to the durable head.
+    ///
+    /// # Errors
+    /// [`CatchUpError`].
+    ///
+    /// # Cost
+    /// The first time, the whole log; from then on what is new.
+    pub fn activity(&self) -> Result<ProjectionHandle<Activity>, CatchUpError> {
+        self.inner.shared.views.caught_up(|shipped| shipped.activity)
+    }
+
+    /// Failed renders, open sync conflicts and stale documents of all spaces; folded up to the durable
+    /// head.
+    ///
+    /// # Errors
+    /// [`CatchUpError`].
+    ///
+    /// # Cost
+    /// The first time, the whole log; from then on what is new.
+    pub fn open_problems(&self) -> Result<ProjectionHandle<OpenProblems>, CatchUpError> {
+        self.inner.shared.views.caught_up(|shipped| shipped.open_problems)
+    }
+}

@@ -1,0 +1,200 @@
+//! The registered projections of an open store, and the threads that fold them.
+//!
+//! Each that is followed has a thread of its own, so that one that is slow holds up no other. They do
+//! not wait in the log, where each would be woken by the writer: the thread that folds the states of the
+//! spaces tells them how far the log is.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use spacefold_event_core::{EventLog, Position, ReadError, StateStore};
+use spacefold_projection::{
+    CatchUpError, Projection, ProjectionHandle, ProjectionInfo, Projections, RegisterError, Shipped,
+};
+
+/// How long folding rests after it has failed.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// The registered projections of a store. Those that come with it cost nothing until one is asked
+/// for: from then on it is folded like the others, also when the store is opened again.
+pub(crate) struct Views {
+    projections: Arc<Projections>,
+    shipped: Mutex<Option<Shipped>>,
+    told: Arc<Told>,
+    threads: Mutex<Vec<(&'static str, JoinHandle<()>)>>,
+    /// Whether what is registered is followed.
+    follows: AtomicBool,
+}
+
+/// How far the log is, as far as the threads were told.
+#[derive(Default)]
+struct Told {
+    head: Mutex<Head>,
+    moved: Condvar,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Head {
+    position: Position,
+    closing: bool,
+}
+
+impl Views {
+    pub(crate) fn new(log: Arc<dyn EventLog>, store: Arc<dyn StateStore>) -> Self {
+        Self {
+            projections: Arc::new(Projections::new(log, store)),
+            shipped: Mutex::default(),
+            told: Arc::default(),
+            threads: Mutex::default(),
+            follows: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) const fn projections(&self) -> &Arc<Projections> {
+        &self.projections
+    }
+
+    /// Registers a projection, and follows it.
+    pub(crate) fn register<P: Projection>(
+        &self,
+        projection: P,
+    ) -> Result<ProjectionHandle<P>, RegisterError> {
+        // First, so that nobody takes their names.
+        self.shipped()?;
+        let handle = self.projections.register(projection)?;
+        self.follow(handle.info().name);
+        Ok(handle)
+    }
+
+    pub(crate) fn shipped(&self) -> Result<Shipped, RegisterError> {
+        let mut shipped = lock(&self.shipped);
+        if let Some(shipped) = shipped.as_ref() {
+            return Ok(shipped.clone());
+        }
+        let registered = Shipped::register(&self.projections)?;
+        Ok(shipped.insert(registered).clone())
+    }
+
+    /// One of those that come with the store, folded up to the durable head, and followed from now on.
+    pub(crate) fn caught_up<P>(
+        &self,
+        of: impl FnOnce(Shipped) -> ProjectionHandle<P>,
+    ) -> Result<ProjectionHandle<P>, CatchUpError> {
+        let handle = of(self.shipped()?);
+        handle.catch_up()?;
+        self.follow(handle.info().name);
+        Ok(handle)
+    }
+
+    pub(crate) fn infos(&self) -> Result<Vec<ProjectionInfo>, RegisterError> {
+        self.shipped()?;
+        Ok(self.projections.infos())
+    }
+
+    /// Follows what is registered from now on.
+    pub(crate) fn follow_what_comes(&self) {
+        self.follows.store(true, Ordering::Release);
+    }
+
+    /// Follows those that come with the store and were folded before.
+    pub(crate) fn follow_what_is_there(&self) {
+        match self.shipped() {
+            Ok(Shipped { content_index, activity, open_problems, .. }) => {
+                let handles = [
+                    (content_index.is_persisted(), content_index.info().name),
+                    (activity.is_persisted(), activity.info().name),
+                    (open_problems.is_persisted(), open_problems.info().name),
+                ];
+                handles.into_iter().filter(|(used, _)| *used).for_each(|(_, it)| self.follow(it));
+            }
+            Err(error) => tracing::warn!(%error, "the projections of the store are not followed"),
+        }
+    }
+
+    /// Tells the threads how far the log is.
+    pub(crate) fn tell(&self, durable: Position) {
+        let mut head = lock(&self.told.head);
+        if durable > head.position {
+            head.position = durable;
+            self.told.moved.notify_all();
+        }
+    }
+
+    /// Ends the threads, and persists what they have folded.
+    pub(crate) fn close(&self) {
+        self.projections.stop();
+        {
+            let mut threads = lock(&self.threads);
+            lock(&self.told.head).closing = true;
+            self.told.moved.notify_all();
+            for (name, thread) in threads.drain(..) {
+                if thread.join().is_err() {
+                    tracing::error!(name, "the thread that folds a projection has panicked");
+                }
+            }
+        }
+        if let Err(error) = self.projections.save() {
+            // Rows are derived: the next opening folds what could not be stored.
+            tracing::warn!(%error, "the rows of projections could not be stored");
+        }
+    }
+
+    fn follow(&self, name: &'static str) {
+        let mut threads = lock(&self.threads);
+        let is_known = threads.iter().any(|(known, _)| *known == name);
+        if is_known || !self.follows.load(Ordering::Acquire) || lock(&self.told.head).closing {
+            return;
+        }
+        let (projections, told) = (Arc::clone(&self.projections), Arc::clone(&self.told));
+        let thread = thread::Builder::new()
+            .name(format!("spacefold-{name}"))
+            .spawn(move || run(&projections, name, &told));
+        match thread {
+            Ok(thread) => threads.push((name, thread)),
+            Err(error) => tracing::warn!(%error, name, "a projection is not followed"),
+        }
+    }
+}
+
+/// Folds one projection whenever the log has moved on.
+fn run(projections: &Projections, name: &str, told: &Told) {
+    // Once at first, whatever was told before.
+    let mut seen = None;
+    while let Some(head) = told.wait_beyond(seen) {
+        match projections.catch_up(name) {
+            // Whoever resumes it folds it on; new events do not concern it until then.
+            Ok(_) | Err(CatchUpError::Paused(_)) => seen = Some(head),
+            Err(CatchUpError::Read(ReadError::Closed)) => return,
+            Err(error) => {
+                tracing::warn!(%error, name, "a projection falls behind");
+                told.rest();
+            }
+        }
+    }
+}
+
+impl Told {
+    /// Waits until the log is known to be beyond `seen`; `None` when the store is being closed.
+    fn wait_beyond(&self, seen: Option<Position>) -> Option<Position> {
+        let head = lock(&self.head);
+        let is_old = |head: &mut Head| !head.closing && Some(head.position) <= seen;
+        let head = self.moved.wait_while(head, is_old).unwrap_or_else(PoisonError::into_inner);
+        (!head.closing).then_some(head.position)
+    }
+
+    /// Waits a while, or until the store is being closed.
+    fn rest(&self) {
+        let is_open = |head: &mut Head| !head.closing;
+        drop(self.moved.wait_timeout_while(lock(&self.head), REST_AFTER_FAILURE, is_open));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
