@@ -31,10 +31,12 @@ use crate::{
         cut::{Kept, write_image},
         disk::Disk,
         known::Known,
-        source::{STORE, Scene, moments, writer},
+        source::{STORE, Scene},
     },
     preload::{Preload, Program, Recording},
 };
+
+pub(crate) use self::source::{moments, writer};
 
 /// Images of one recording of a small store.
 const SMALL_IMAGES: u32 = 25;

@@ -9,7 +9,8 @@
 //! - [`kill`]: writers killed at random moments. [`power`]: the disk cut from power under them.
 //! - [`preload`]: a writer under the recorder, which leaves [`entry`] after entry, or makes a call fail.
 //!   [`images`]: disks as a power cut may have left them, made of what was recorded. [`faults`]: calls
-//!   to the operating system that fail, one a run. [`full_disk`]: no room.
+//!   to the operating system that fail, one a run. [`full_disk`]: no room. [`packs`]: images of content
+//!   stores.
 //!
 //! The binary `torture` runs each of them; `tests/` runs each at a size that fits a test.
 
@@ -25,6 +26,7 @@ pub mod images;
 pub mod kill;
 pub mod message;
 pub mod moment;
+pub mod packs;
 pub mod power;
 pub mod preload;
 

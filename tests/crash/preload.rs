@@ -32,6 +32,8 @@ pub enum Program {
     Writer,
     /// A writer that goes on after errors, see [`crate::faults::subject`].
     Subject,
+    /// What works on a content store, see [`crate::packs::subject`].
+    Content,
 }
 
 impl Program {
@@ -40,6 +42,7 @@ impl Program {
         match self {
             Self::Writer => "child",
             Self::Subject => "subject",
+            Self::Content => "packs-subject",
         }
     }
 }

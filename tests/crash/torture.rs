@@ -15,6 +15,7 @@ use spacefold_crash_tests::{
     full_disk::{self, FullDiskOptions},
     images::{self, ImagesOptions},
     kill::{self, KillOptions},
+    packs::{self, PacksOptions},
     power::{self, FileSystem, PowerOptions, failed_syncs},
 };
 
@@ -46,6 +47,8 @@ enum Command {
     FailedSyncs(Run),
     /// Makes disk images that a power cut could have left.
     Images(Run),
+    /// Makes disk images of content stores.
+    Packs(Run),
     /// Makes calls to the operating system fail.
     Faults(Run),
     /// Fills disks, and frees them again; needs root for all but file size limits.
@@ -53,6 +56,9 @@ enum Command {
     /// The writer whose calls fail.
     #[command(hide = true)]
     Subject(ChildOptions),
+    /// What works on a content store under the recorder.
+    #[command(hide = true)]
+    PacksSubject(ChildOptions),
     /// The writer that the others kill.
     #[command(hide = true)]
     Child(ChildOptions),
@@ -98,9 +104,11 @@ fn main() -> ExitCode {
         Command::Power { run, fs } => power(&run, fs),
         Command::FailedSyncs(run) => failed_syncs(&run),
         Command::Images(run) => images(&run),
+        Command::Packs(run) => packs(&run),
         Command::Faults(run) => faults(&run),
         Command::FullDisk(run) => full_disk(&run),
         Command::Subject(options) => subject::run(&options).map(ExitCode::from),
+        Command::PacksSubject(options) => packs::subject(&options).map(ExitCode::from),
         Command::Child(options) => child::run(&options).map(ExitCode::from),
     };
     outcome.unwrap_or_else(|error| {
@@ -192,6 +200,19 @@ fn images(run: &Run) -> io::Result<ExitCode> {
         keep: !run.must_fail,
     })?;
     Ok(close("images", seed, run.must_fail, &report.violations, &report))
+}
+
+fn packs(run: &Run) -> io::Result<ExitCode> {
+    let seed = run.seed();
+    println!("packs: seed {seed}");
+    let report = packs::run(&PacksOptions {
+        torture: env::current_exe()?,
+        folder: run.folder(),
+        images: run.rounds.unwrap_or(300),
+        seed,
+        stop_after: run.stop_after(),
+    })?;
+    Ok(close("packs", seed, run.must_fail, &report.violations, &report))
 }
 
 /// Without a number of rounds, some calls of each kind fail; else all, in runs of so many appends.

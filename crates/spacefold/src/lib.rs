@@ -4,10 +4,11 @@
 //! state of its rendering, syncing and caching. Everything that happens to one is an event in an
 //! ordered, durable log; what a space looks like, now or at any time before, is folded from it.
 //!
-//! [`Spacefold`] is the way in. It puts together five crates that can be used alone:
+//! [`Spacefold`] is the way in. It puts together six crates that can be used alone:
 //! `spacefold-event-core` (events and the log as a trait), `spacefold-store` (the log on disk),
-//! `spacefold-projection` (states, snapshots, differences), `spacefold-service` (commands) and
-//! `spacefold-bus` (subscriptions and handlers). What one needs of them is re-exported here.
+//! `spacefold-content` (the bytes of documents), `spacefold-projection` (states, snapshots,
+//! differences), `spacefold-service` (commands) and `spacefold-bus` (subscriptions and handlers).
+//! What one needs of them is re-exported here.
 //!
 //! ```
 //! use spacefold::{Position, Refusal, Spacefold};
@@ -17,6 +18,7 @@
 //! let service = spaces.service();
 //! service.create_space("handbook", "Handbook")?;
 //! service.add_document("handbook", "intro", "/intro.md")?;
+//! service.set_content("handbook", "intro", b"# Hello")?;
 //! service.batch("handbook").move_document("intro", "/start.md").activate_space().commit()?;
 //! let refused = service.add_document("handbook", "other", "/start.md").unwrap_err();
 //! assert!(matches!(refused.refusal(), Some(Refusal::PathTaken { .. })));
@@ -25,11 +27,12 @@
 //! assert!(now.has_path("/start.md"));
 //! let then = spaces.snapshot_at("handbook", Position::new(2))?;
 //! assert!(then.has_path("/intro.md"));
-//! assert_eq!(spaces.diff("handbook", Position::new(2), Position::new(4))?.len(), 2);
+//! assert_eq!(spaces.diff("handbook", Position::new(2), Position::new(5))?.len(), 3);
 //! spaces.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod contents;
 mod follower;
 mod import;
 mod lines;
@@ -38,6 +41,7 @@ mod snapshot_and_tail;
 mod spacefold;
 
 pub use self::{
+    contents::{CollectError, ContentAtError, verify_content, visit_named_content},
     import::{
         BadLine, ImportError, ImportFailure, ImportHooks, ImportOptions, ImportReport, OnBadLine,
         RecordingTimes,
@@ -53,6 +57,9 @@ pub use spacefold_bus::{
     HandlerFailure, HandlerId, HandlerOutcome, ParkedEvent, ParkedId, Priority, Published,
     ReceiveError, RetryPolicy, SubscribeError, Subscriber, SubscriberInfo, Subscription,
     WhenBehind,
+};
+pub use spacefold_content::{
+    CollectReport, ContentInfo, ContentOptions, ContentProblem, ContentReport, PackStore,
 };
 pub use spacefold_event_core::*;
 pub use spacefold_projection::{

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use spacefold_bus::BusOptions;
+use spacefold_content::ContentOptions;
 use spacefold_store::{EmbeddedLog, OpenError, StoreOptions};
 
-use crate::Spacefold;
+use crate::{Spacefold, contents};
 
 /// When the states of the spaces are folded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,7 @@ pub struct Options {
     missing: Missing,
     folding: Folding,
     store: StoreOptions,
+    content: ContentOptions,
     bus: BusOptions,
 }
 
@@ -53,6 +55,7 @@ impl Options {
             missing: Missing::Create,
             folding: Folding::default(),
             store: StoreOptions::default(),
+            content: ContentOptions::default(),
             bus: BusOptions::default(),
         }
     }
@@ -79,6 +82,13 @@ impl Options {
         self
     }
 
+    /// Opens the content of the store with these options.
+    #[must_use]
+    pub const fn content(mut self, options: ContentOptions) -> Self {
+        self.content = options;
+        self
+    }
+
     /// Lets the bus of the store work with these options.
     #[must_use]
     pub const fn bus(mut self, options: BusOptions) -> Self {
@@ -95,6 +105,7 @@ impl Options {
             Missing::Create => EmbeddedLog::open_with(&self.path, &self.store)?,
             Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &self.store)?,
         };
-        Spacefold::over(log, self.folding, self.bus.clone())
+        let content = contents::open(&self.path, self.content)?;
+        Spacefold::over(log, content, self.folding, self.bus.clone())
     }
 }

@@ -1,6 +1,7 @@
 //! The store, opened: events in, states out.
 
 mod commanding;
+mod content;
 mod subscribing;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 };
 
 use spacefold_bus::{BusOptions, EventBus};
+use spacefold_content::PackStore;
 use spacefold_event_core::{
     Append, AppendCondition, AppendError, EventLog, Position, ReadError, Receipt, Revision,
     SpaceEvent, StorageError, Timestamp,
@@ -71,6 +73,7 @@ struct Inner {
     bus: EventBus,
     service: SpaceService,
     shared: Arc<Shared>,
+    content: Arc<PackStore>,
     folding: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -94,6 +97,7 @@ impl Spacefold {
 
     pub(crate) fn over(
         log: EmbeddedLog,
+        content: PackStore,
         folding: Folding,
         bus: BusOptions,
     ) -> Result<Self, OpenError> {
@@ -104,8 +108,10 @@ impl Spacefold {
         };
         let folding = Mutex::new(thread);
         let bus = EventBus::over(&shared.feed, bus);
-        let service = SpaceService::new(Arc::new(shared.log.clone()), Arc::clone(&shared.live));
-        let inner = Arc::new(Inner { bus, service, shared, folding });
+        let content = Arc::new(content);
+        let service = SpaceService::new(Arc::new(shared.log.clone()), Arc::clone(&shared.live))
+            .with_content_store(Arc::<PackStore>::clone(&content));
+        let inner = Arc::new(Inner { bus, service, shared, content, folding });
         Ok(Self { inner, floor: AtomicU64::new(0) })
     }
 
@@ -388,7 +394,7 @@ impl Inner {
         // Subscribers first, so that no handler waits in one; handlers next, which may append.
         self.shared.feed.close();
         self.bus.close();
-        let closed = self.shared.log.close();
+        let closed = self.content.close().and(self.shared.log.close());
         let thread = self.folding.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.join().is_err()

@@ -102,7 +102,7 @@ impl Scene {
 
 /// A writer that opens a store, appends a little, and closes it.
 #[must_use]
-pub(super) fn writer(store: &Path, seed: u64, first_writer: u32) -> ChildOptions {
+pub(crate) fn writer(store: &Path, seed: u64, first_writer: u32) -> ChildOptions {
     ChildOptions {
         store: store.to_owned(),
         seed,
@@ -127,7 +127,7 @@ const NEAR: usize = 6;
 /// Moments to cut a recording at, ascending: each is how many of its entries have happened. Half of
 /// them are close to something that happens rarely: a file is created, renamed or removed.
 #[must_use]
-pub(super) fn moments(entries: &[Entry], count: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
+pub(crate) fn moments(entries: &[Entry], count: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
     let is_rare = |entry: &Entry| {
         matches!(
             entry,

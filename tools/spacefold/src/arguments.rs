@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    append, diff, export, history, import, service, snapshot, spaces, tail, verify,
+    append, checkout, content, diff, export, history, import, import_git, service, snapshot,
+    spaces, tail, verify,
 };
 
 /// An event-sourced storage engine for information spaces.
@@ -56,4 +57,10 @@ pub(crate) enum Command {
     Verify(verify::Verify),
     /// Show the store at a glance.
     Info,
+    /// Store, print and clear away the content of documents.
+    Content(content::Content),
+    /// Import the history of a git repository; what was imported before is skipped.
+    ImportGit(import_git::ImportGit),
+    /// Write the documents of a space as files.
+    Checkout(checkout::Checkout),
 }

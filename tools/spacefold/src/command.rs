@@ -1,11 +1,14 @@
 //! The commands, one module each.
 
 pub(crate) mod append;
+pub(crate) mod checkout;
+pub(crate) mod content;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod export;
 pub(crate) mod history;
 pub(crate) mod import;
+pub(crate) mod import_git;
 pub(crate) mod info;
 pub(crate) mod selection;
 pub(crate) mod service;
@@ -30,5 +33,8 @@ pub(crate) fn run(command: &Command, session: &mut Session) -> Result<(), Failur
         Command::Tail(arguments) => arguments.run(session),
         Command::Verify(arguments) => arguments.run(session),
         Command::Info => info::run(session),
+        Command::Content(arguments) => arguments.run(session),
+        Command::ImportGit(arguments) => arguments.run(session),
+        Command::Checkout(arguments) => arguments.run(session),
     }
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use spacefold::{
-    AppendError, OpenError, Position, ReadError, ReceiveError, SnapshotError, StorageError,
-    SubscribeError,
+    AppendError, ContentError, OpenError, Position, ReadError, ReceiveError, SnapshotError,
+    StorageError, SubscribeError,
 };
 
 /// The exit codes of the contract.
@@ -242,6 +242,24 @@ impl From<AppendError> for Failure {
             AppendError::Closed => Self::interrupted(),
             error => Self::new(Status::Failed, &error, "appending to the log", VERIFY),
         }
+    }
+}
+
+impl From<ContentError> for Failure {
+    fn from(error: ContentError) -> Self {
+        let (status, hint) = match &error {
+            ContentError::Closed => return Self::interrupted(),
+            ContentError::Missing { .. } => {
+                (Status::Unknown, "store it with `spacefold content put FILE`")
+            }
+            ContentError::Damaged { .. } => (
+                Status::Damaged,
+                "`spacefold verify` says what is damaged; `spacefold content put` of the same content \
+                 mends it",
+            ),
+            _ => (Status::Failed, "make room on the disk, then run the command again"),
+        };
+        Self::new(status, &error, "the content of the store", hint)
     }
 }
 

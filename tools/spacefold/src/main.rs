@@ -3,11 +3,13 @@
 mod arguments;
 mod command;
 mod error;
+mod git;
 mod input;
 mod interrupt;
 mod output;
 mod progress;
 mod session;
+mod tree;
 mod zstd;
 
 use std::process::ExitCode;

@@ -24,6 +24,11 @@ impl Output {
         written.and_then(|()| self.out.write_all(b"\n")).map_err(|error| Failure::output(&error))
     }
 
+    /// Writes bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes).map_err(|error| Failure::output(&error))
+    }
+
     /// Writes a value as one line of JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let json = serde_json::to_string(value).expect("our own values are valid JSON");

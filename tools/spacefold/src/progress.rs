@@ -27,6 +27,11 @@ pub(crate) fn input(total: Option<u64>) -> ProgressBar {
     bar(total, "", template)
 }
 
+/// Progress towards an end that is not known.
+pub(crate) fn spinner() -> ProgressBar {
+    bar(None, "", "{spinner} {msg}, {elapsed}")
+}
+
 fn bar(total: Option<u64>, message: &'static str, template: &str) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();

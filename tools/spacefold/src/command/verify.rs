@@ -1,5 +1,7 @@
 //! `spacefold verify`
 
+mod content;
+
 use std::path::Path;
 
 use clap::Args;
@@ -9,6 +11,7 @@ use spacefold::{
     VerifyReport,
 };
 
+use self::content::CheckedContent;
 use crate::{
     error::{Failure, Status},
     output::{Table, grouped, number, text},
@@ -35,7 +38,7 @@ struct Printed {
 }
 
 #[derive(Serialize)]
-struct PrintedProblem {
+pub(super) struct PrintedProblem {
     position: Option<u64>,
     file: Option<String>,
     offset: Option<u64>,
@@ -47,6 +50,12 @@ struct PrintedProblem {
 impl Verify {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let mut printed = self.check_store(&session.data)?;
+        let log_is_sound = printed.is_ok();
+        let content = if self.quick {
+            CheckedContent::default()
+        } else {
+            content::check(&session.data, log_is_sound, &mut printed.problems)?
+        };
         // Opening a store mends what it can: not what is only to be reported.
         if !self.quick && (printed.is_ok() || self.heal) {
             self.check_projections(session, &mut printed.problems)?;
@@ -55,7 +64,7 @@ impl Verify {
         if session.json {
             session.output.json(&printed)?;
         } else {
-            print(&printed, session)?;
+            print(&printed, &content, session)?;
         }
         session.output.flush()?;
         if printed.ok {
@@ -207,10 +216,15 @@ impl PrintedProblem {
     }
 }
 
-fn print(printed: &Printed, session: &mut Session) -> Result<(), Failure> {
+fn print(
+    printed: &Printed,
+    content: &CheckedContent,
+    session: &mut Session,
+) -> Result<(), Failure> {
     let verdict = if printed.ok { "sound" } else { "damaged" };
     let (events, blocks) = (grouped(printed.events), grouped(printed.blocks));
     session.output.line(&format!("{verdict}: {events} events in {blocks} blocks"))?;
+    content.print(&mut session.output)?;
     if printed.problems.is_empty() {
         return Ok(());
     }

@@ -1,0 +1,115 @@
+//! The pack that entries are appended to.
+
+use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
+
+use spacefold_event_core::{ContentHash, StorageError};
+
+use crate::{
+    entry::{Codec, Header, Kind, entry_bytes},
+    error::Doing,
+    folder::{Folder, NewFile},
+    index::Place,
+    pack::{Listed, PACK_HEADER_BYTES, PackHeader, PackId, encode_footer, footer_bytes},
+    wire::wide,
+};
+
+/// A pack that is appended to.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) number: u32,
+    pub(crate) id: PackId,
+    pub(crate) file: Arc<File>,
+    /// Where the next entry goes. What may stand behind it counts for nothing.
+    pub(crate) end: u64,
+    /// These bytes are synced.
+    pub(crate) synced_bytes: u64,
+    pub(crate) entries: Vec<Listed>,
+}
+
+/// What becomes an entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewEntry<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) codec: Codec,
+    pub(crate) hash: ContentHash,
+    /// Bytes of the payload.
+    pub(crate) bytes: u32,
+    /// The payload as it is stored.
+    pub(crate) stored: &'a [u8],
+}
+
+impl Active {
+    /// An empty pack: complete under another name, synced, renamed. The folder is for the caller
+    /// to sync.
+    pub(crate) fn create(folder: &Folder, number: u32) -> Result<Self, StorageError> {
+        let unfinished = Self::create_unfinished(folder, number)?;
+        Ok(Self { file: Arc::new(unfinished.0.finish()?), ..unfinished.1 })
+    }
+
+    /// A pack that has its name only once it is complete.
+    pub(crate) fn create_unfinished(
+        folder: &Folder,
+        number: u32,
+    ) -> Result<(NewFile, Self), StorageError> {
+        let id = PackId::new();
+        let mut new = NewFile::create(folder.pack(number))?;
+        if let Err(error) = new.write_all(&PackHeader { id, number }.encode()) {
+            new.discard();
+            return Err(error);
+        }
+        let file = new.file.try_clone().doing(|| format!("opening pack {number}"))?;
+        let active = Self {
+            number,
+            id,
+            file: Arc::new(file),
+            end: PACK_HEADER_BYTES,
+            synced_bytes: PACK_HEADER_BYTES,
+            entries: Vec::new(),
+        };
+        Ok((new, active))
+    }
+
+    /// Whether an entry fits a pack of so many bytes; into an empty one every entry does.
+    pub(crate) fn has_room(&self, stored_bytes: usize, pack_bytes: u64) -> bool {
+        let footer = footer_bytes(self.entries.len() + 1);
+        self.entries.is_empty() || self.end + entry_bytes(stored_bytes) + footer <= pack_bytes
+    }
+
+    /// Writes an entry behind the others. After an error it is as if nothing had been written.
+    pub(crate) fn append(&mut self, entry: NewEntry<'_>) -> Result<Place, StorageError> {
+        let stored_bytes = u32::try_from(entry.stored.len()).unwrap_or(u32::MAX);
+        let header = Header {
+            kind: entry.kind,
+            codec: entry.codec,
+            stored_bytes,
+            bytes: entry.bytes,
+            synced_through: self.synced_bytes,
+            hash: entry.hash,
+        };
+        let mut bytes = Vec::with_capacity(entry.stored.len() + 128);
+        header.encode(self.id, self.end, entry.stored, &mut bytes);
+        self.write_at_end(&bytes)?;
+        let listed = Listed::of(&header, u32::try_from(self.end).unwrap_or(u32::MAX));
+        self.entries.push(listed);
+        self.end += wide(bytes.len());
+        Ok(Place { put_here: true, ..Place::listed_in(self.number, &listed) })
+    }
+
+    /// Writes the footer; the pack has so many bytes with it. The entries still end where they
+    /// did, so that an error can be followed by another try.
+    pub(crate) fn write_footer(&self) -> Result<u64, StorageError> {
+        let footer = encode_footer(self.id, self.end, &self.entries);
+        self.write_at_end(&footer)?;
+        let bytes = self.end + wide(footer.len());
+        self.file.set_len(bytes).doing(|| format!("cutting pack {}", self.number))?;
+        Ok(bytes)
+    }
+
+    fn write_at_end(&self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.file.write_all_at(bytes, self.end).map_err(|error| {
+            // On a full disk the space is given back at once; what stays counts for nothing.
+            let _ = self.file.set_len(self.end);
+            StorageError::new(format!("writing pack {} at byte {}", self.number, self.end), error)
+        })
+    }
+}

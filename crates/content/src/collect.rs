@@ -1,0 +1,444 @@
+//! Collecting garbage: content that nothing needs is left behind when its pack is written anew.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fs,
+    hash::BuildHasher,
+    sync::PoisonError,
+};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use spacefold_event_core::{ContentError, ContentHash};
+
+use crate::{
+    active::{Active, NewEntry},
+    chunk_list::ChunkList,
+    entry::{Codec, Kind},
+    error::Doing,
+    folder::NewFile,
+    index::Place,
+    manifest::{ListedPack, PackState},
+    pack::read_footer,
+    pack_store::PackStore,
+    wire::wide,
+    writer::Writer,
+};
+
+/// What a collection did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CollectReport {
+    /// Entries that are gone: small contents, chunks of large ones, and their lists.
+    pub removed_entries: u64,
+    /// Bytes that they held.
+    pub removed_bytes: u64,
+    /// Entries that are there afterwards.
+    pub kept_entries: u64,
+    /// Packs that were written anew without them, or are gone.
+    pub rewritten_packs: u64,
+    /// Packs that stay as they are, since something in them that is needed is damaged.
+    pub damaged_packs: u64,
+    /// Bytes of disk that were given back.
+    pub freed_bytes: u64,
+}
+
+/// What becomes of a pack that is damaged where nothing says what it held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DamagedPacks {
+    /// It may have held something that is needed: it stays, so that the loss is not forgotten.
+    Stay,
+    /// Everything that is needed is elsewhere.
+    Go,
+}
+
+impl PackStore {
+    /// Removes every content that is not among the `needed`, and the chunks that no other content
+    /// has. What was put, put again or asked for with
+    /// [`contains`](spacefold_event_core::ContentStore::contains) since the store was opened stays:
+    /// the event that names it may be under way. A damaged pack goes once everything needed is
+    /// elsewhere.
+    ///
+    /// # Durability
+    /// A kill or a power cut at any moment leaves everything that is needed.
+    ///
+    /// # Errors
+    /// [`ContentError`]; nothing that is needed is gone then. [`ContentError::Damaged`] when the
+    /// list of a needed content does not read, so that nobody knows which chunks it needs.
+    ///
+    /// # Cost
+    /// Looks every content up among the `needed`, then reads, checks and writes every pack that has
+    /// something to leave behind; other packs are not touched. Puts, syncs and reads go on
+    /// meanwhile.
+    pub fn collect_garbage<S: BuildHasher>(
+        &self,
+        needed: &HashSet<ContentHash, S>,
+    ) -> Result<CollectReport, ContentError> {
+        let index = self.shared.index();
+        let all_here = needed.iter().all(|hash| index.get(hash).is_some());
+        drop(index);
+        let damaged = if all_here { DamagedPacks::Go } else { DamagedPacks::Stay };
+        self.collect(&mut |hash| needed.contains(hash), damaged)
+    }
+
+    pub(crate) fn collect(
+        &self,
+        is_needed: &mut dyn FnMut(&ContentHash) -> bool,
+        damaged: DamagedPacks,
+    ) -> Result<CollectReport, ContentError> {
+        let _only_one = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.writer().check()?;
+        let needed = self.mark(is_needed)?;
+        let victims = self.victims(&needed, damaged)?;
+        if victims.is_empty() {
+            let kept_entries = wide(self.shared.index().iter().count());
+            return Ok(CollectReport { kept_entries, ..CollectReport::default() });
+        }
+        let mut collection = Collection::of(self, needed, victims)?;
+        collection.copy_live()?;
+        collection.commit()
+    }
+
+    /// Everything that is needed now, chunks too.
+    fn mark(
+        &self,
+        is_needed: &mut dyn FnMut(&ContentHash) -> bool,
+    ) -> Result<FxHashSet<ContentHash>, ContentError> {
+        let entries: Vec<(ContentHash, Place)> =
+            self.shared.index().iter().map(|(hash, place)| (*hash, *place)).collect();
+        let mut needed = FxHashSet::default();
+        for (hash, place) in entries {
+            if !place.put_here && !is_needed(&hash) {
+                continue;
+            }
+            needed.insert(hash);
+            if place.kind == Kind::List {
+                needed.extend(self.shared.list(&hash)?.chunks.iter().map(|chunk| chunk.hash));
+            }
+        }
+        Ok(needed)
+    }
+
+    /// The packs that hold something that is not needed, or something twice.
+    fn victims(
+        &self,
+        needed: &FxHashSet<ContentHash>,
+        damaged: DamagedPacks,
+    ) -> Result<BTreeSet<u32>, ContentError> {
+        let mut victims = BTreeSet::new();
+        let mut held: FxHashMap<u32, usize> = HashMap::default();
+        let mut all_here = damaged == DamagedPacks::Go;
+        let index = self.shared.index();
+        all_here &= needed.iter().all(|hash| index.get(hash).is_some());
+        drop(index);
+        for (hash, place) in self.shared.index().iter() {
+            *held.entry(place.pack).or_default() += 1;
+            if !place.put_here && !needed.contains(hash) {
+                victims.insert(place.pack);
+            }
+        }
+        let writer = self.writer();
+        let packs = writer.manifest.packs.clone();
+        let damaged = writer.damaged.clone();
+        drop(writer);
+        for pack in packs {
+            let number = pack.number;
+            if damaged.contains(&number) {
+                // With it goes the only trace of what it may have held.
+                if all_here {
+                    victims.insert(number);
+                } else {
+                    victims.remove(&number);
+                }
+            } else if let PackState::Sealed { bytes } = pack.state
+                && !victims.contains(&number)
+            {
+                let doing = || format!("reading {}", self.shared.files.name(number));
+                let file = self.shared.files.get(number)?;
+                let len = file.metadata().doing(doing)?.len().min(bytes);
+                let footer = read_footer(&file, pack.id, len).doing(doing)?;
+                let indexed = held.get(&number).copied().unwrap_or(0);
+                if footer.is_none_or(|(entries, _)| entries.len() > indexed) {
+                    victims.insert(number);
+                }
+            }
+        }
+        Ok(victims)
+    }
+}
+
+/// A collection under way.
+struct Collection<'a> {
+    store: &'a PackStore,
+    /// What is needed of each pack that is to go, in the order it stands there.
+    live: BTreeMap<u32, Vec<(ContentHash, Place)>>,
+    /// What is not needed of them.
+    garbage: Vec<(ContentHash, Place)>,
+    /// The new packs, complete.
+    written: Vec<ListedPack>,
+    /// The new pack that is being written.
+    open: Option<(NewFile, Active)>,
+    moved: Vec<(ContentHash, Place)>,
+    /// Bytes at which a new pack is full.
+    pack_bytes: u64,
+    report: CollectReport,
+}
+
+impl<'a> Collection<'a> {
+    fn of(
+        store: &'a PackStore,
+        mut needed: FxHashSet<ContentHash>,
+        victims: BTreeSet<u32>,
+    ) -> Result<Self, ContentError> {
+        let mut writer = store.writer();
+        if writer.active.as_ref().is_some_and(|active| victims.contains(&active.number)) {
+            writer.begin_pack()?;
+            store.shared.set_packs(&writer.manifest);
+        }
+        let pack_bytes = writer.pack_bytes();
+        drop(writer);
+        // Large contents that came to be needed since the marking, with their chunks.
+        let index = store.shared.index();
+        let lists: Vec<ContentHash> = index
+            .iter()
+            .filter(|(hash, place)| {
+                place.put_here && place.kind == Kind::List && !needed.contains(*hash)
+            })
+            .map(|(hash, _)| *hash)
+            .collect();
+        drop(index);
+        for hash in lists {
+            needed.extend(store.shared.list(&hash)?.chunks.iter().map(|chunk| chunk.hash));
+        }
+        let mut live: BTreeMap<u32, Vec<(ContentHash, Place)>> =
+            victims.into_iter().map(|number| (number, Vec::new())).collect();
+        let mut garbage = Vec::new();
+        for (hash, place) in store.shared.index().iter() {
+            let Some(of_pack) = live.get_mut(&place.pack) else { continue };
+            if place.put_here || needed.contains(hash) {
+                of_pack.push((*hash, *place));
+            } else {
+                garbage.push((*hash, *place));
+            }
+        }
+        for of_pack in live.values_mut() {
+            of_pack.sort_unstable_by_key(|(_, place)| place.offset);
+        }
+        Ok(Self {
+            store,
+            live,
+            garbage,
+            written: Vec::new(),
+            open: None,
+            moved: Vec::new(),
+            pack_bytes,
+            report: CollectReport::default(),
+        })
+    }
+
+    /// Copies what is needed into new packs; a pack of which something does not read stays.
+    fn copy_live(&mut self) -> Result<(), ContentError> {
+        for (number, entries) in std::mem::take(&mut self.live) {
+            match self.copy_pack(&entries) {
+                Ok(()) => {
+                    self.live.insert(number, entries);
+                }
+                Err(ContentError::Damaged { .. }) => self.report.damaged_packs += 1,
+                Err(error) => {
+                    self.discard();
+                    return Err(error);
+                }
+            }
+        }
+        let live = &self.live;
+        self.garbage.retain(|(_, place)| live.contains_key(&place.pack));
+        self.moved.retain(|(hash, _)| {
+            self.store.shared.index().get(hash).is_some_and(|place| live.contains_key(&place.pack))
+        });
+        self.finish_open().inspect_err(|_| self.discard())
+    }
+
+    fn copy_pack(&mut self, entries: &[(ContentHash, Place)]) -> Result<(), ContentError> {
+        for (hash, place) in entries {
+            let entry = CheckedEntry::read(self.store, hash, *place)?;
+            let fits = self
+                .open
+                .as_ref()
+                .is_some_and(|(_, active)| active.has_room(entry.stored.len(), self.pack_bytes));
+            if !fits {
+                self.finish_open()?;
+                let number = self.store.writer().take_number();
+                self.open = Some(Active::create_unfinished(&self.store.writer().folder, number)?);
+            }
+            if let Some((_, active)) = &mut self.open {
+                self.moved.push((*hash, active.append(entry.as_new(*hash))?));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_open(&mut self) -> Result<(), ContentError> {
+        let Some((file, active)) = self.open.take() else { return Ok(()) };
+        let bytes = active.write_footer().inspect_err(|_| file.discard())?;
+        file.finish()?;
+        self.written.push(ListedPack {
+            number: active.number,
+            id: active.id,
+            state: PackState::Sealed { bytes },
+        });
+        Ok(())
+    }
+
+    /// Removes the new packs, since nothing refers to them yet.
+    fn discard(&mut self) {
+        if let Some((file, _)) = self.open.take() {
+            file.discard();
+        }
+        let folder = self.store.writer().folder.clone();
+        for pack in self.written.drain(..) {
+            let _ = fs::remove_file(folder.pack(pack.number));
+        }
+    }
+
+    /// Puts the new packs in the place of the old ones, in one step.
+    fn commit(mut self) -> Result<CollectReport, ContentError> {
+        let mut writer = self.store.writer();
+        let committed = writer
+            .check()
+            .and_then(|()| writer.folder.sync().map_err(|error| writer.fail(error)))
+            .and_then(|()| self.swap(&mut writer));
+        drop(writer);
+        if let Err(error) = committed {
+            // Where the manifest may have been replaced, the new packs must stay.
+            if !matches!(self.store.writer().check(), Err(ContentError::Refused { .. })) {
+                self.discard();
+            }
+            return Err(error);
+        }
+        let live = &self.live;
+        self.store.writer().damaged.retain(|number| !live.contains_key(number));
+        self.remove_old();
+        self.report.kept_entries = wide(self.store.shared.index().iter().count());
+        Ok(self.report)
+    }
+
+    fn swap(&mut self, writer: &mut Writer) -> Result<(), ContentError> {
+        loop {
+            let mut index = self.store.shared.index_mut();
+            // What was put again since it was found to be garbage is needed now.
+            let wanted: Vec<(ContentHash, Place)> = self
+                .garbage
+                .iter()
+                .filter_map(|(hash, old)| {
+                    let now = index.get(hash)?;
+                    (now.pack == old.pack && now.put_here).then_some((*hash, now))
+                })
+                .collect();
+            if wanted.is_empty() {
+                let before = writer.manifest.clone();
+                let packs = &mut writer.manifest.packs;
+                packs.retain(|pack| !self.live.contains_key(&pack.number));
+                packs.extend(&self.written);
+                packs.sort_unstable_by_key(|pack| pack.number);
+                if let Err(error) = writer.write_manifest() {
+                    writer.manifest = before;
+                    return Err(error);
+                }
+                for (hash, place) in self.moved.drain(..) {
+                    if let Some(now) = index.get(&hash)
+                        && self.live.contains_key(&now.pack)
+                    {
+                        index.insert(hash, Place { put_here: now.put_here, ..place });
+                    }
+                }
+                for (hash, old) in &self.garbage {
+                    if index.get(hash).is_some_and(|now| now.pack == old.pack) {
+                        self.report.removed_entries += 1;
+                        self.report.removed_bytes += u64::from(old.bytes);
+                        index.remove(hash);
+                    }
+                }
+                self.store.shared.set_packs(&writer.manifest);
+                return Ok(());
+            }
+            drop(index);
+            self.rescue(writer, wanted)?;
+        }
+    }
+
+    /// Copies what was garbage, and is not any more, behind everything else.
+    fn rescue(
+        &self,
+        writer: &mut Writer,
+        wanted: Vec<(ContentHash, Place)>,
+    ) -> Result<(), ContentError> {
+        let mut seen = HashSet::new();
+        let mut left = wanted;
+        while let Some((hash, place)) = left.pop() {
+            let is_going = self
+                .garbage
+                .iter()
+                .any(|(other, old)| *other == hash && *old == Place { put_here: false, ..place });
+            if !is_going || !seen.insert(hash) {
+                continue;
+            }
+            let entry = CheckedEntry::read(self.store, &hash, place)?;
+            if let Some(list) = &entry.list {
+                let index = self.store.shared.index();
+                let chunks = list.chunks.iter();
+                left.extend(chunks.filter_map(|chunk| Some((chunk.hash, index.get(&chunk.hash)?))));
+            }
+            let place = writer.append(entry.as_new(hash))?;
+            self.store.shared.set_packs(&writer.manifest);
+            self.store.shared.index_mut().insert(hash, place);
+        }
+        writer.sync_active()
+    }
+
+    /// Removes the old packs. What stays because of an error, the next opening removes.
+    fn remove_old(&mut self) {
+        let folder = self.store.writer().folder.clone();
+        let bytes_of =
+            |number: u32| fs::metadata(folder.pack(number)).map_or(0, |found| found.len());
+        let before: u64 = self.live.keys().map(|number| bytes_of(*number)).sum();
+        let after: u64 = self.written.iter().map(|pack| pack.state.synced_bytes()).sum();
+        self.report.freed_bytes = before.saturating_sub(after);
+        self.report.rewritten_packs = wide(self.live.len());
+        for number in self.live.keys() {
+            self.store.shared.files.forget(*number);
+            if let Err(error) = fs::remove_file(folder.pack(*number)) {
+                tracing::warn!(number, %error, "a pack that was collected stays for now");
+            }
+        }
+        if let Err(error) = folder.sync() {
+            tracing::warn!(%error, "packs that were collected may stay for now");
+        }
+    }
+}
+
+/// An entry as it is stored, after it was checked.
+struct CheckedEntry {
+    kind: Kind,
+    codec: Codec,
+    bytes: u32,
+    stored: Vec<u8>,
+    list: Option<ChunkList>,
+}
+
+impl CheckedEntry {
+    fn read(store: &PackStore, hash: &ContentHash, place: Place) -> Result<Self, ContentError> {
+        let (list, stored) = if place.kind == Kind::List {
+            let list = store.shared.list(hash)?;
+            let stored = list.encode();
+            (Some(list), stored)
+        } else {
+            (None, store.shared.stored_chunk(hash)?.1)
+        };
+        let (kind, codec, bytes) = (place.kind, place.codec, place.bytes);
+        Ok(Self { kind, codec, bytes, stored, list })
+    }
+
+    fn as_new(&self, hash: ContentHash) -> NewEntry<'_> {
+        let (kind, codec, bytes) = (self.kind, self.codec, self.bytes);
+        NewEntry { kind, codec, hash, bytes, stored: &self.stored }
+    }
+}

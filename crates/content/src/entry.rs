@@ -1,0 +1,207 @@
+//! An entry of a pack: a header, its payload, zeros up to the next multiple of 8.
+//!
+//! Both checksums are seeded with the id of the pack and the place of the entry in it, so that no
+//! bytes that anybody puts, and none of another pack or place, are ever taken for an entry.
+
+use std::borrow::Cow;
+
+use spacefold_event_core::ContentHash;
+
+use crate::{
+    chunk_list::MAX_LIST_BYTES,
+    chunks::MAX_CHUNK_BYTES,
+    pack::{MAX_FOOTER_BYTES, PackId},
+    wire::{array_at, near, u8_at, u16_at, u32_at, u64_at, wide},
+};
+
+/// Bytes of an entry's header.
+pub(crate) const HEADER_BYTES: usize = 64;
+/// Entries begin at multiples of this.
+pub(crate) const ALIGNMENT: u64 = 8;
+/// What an entry begins with.
+pub(crate) const MAGIC: [u8; 4] = *b"SFCE";
+
+/// What the payload of an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Bytes with the hash of the entry: a whole content or a chunk of one.
+    Chunk,
+    /// The list of the chunks of the content with the hash of the entry.
+    List,
+    /// What the pack holds; its last entry.
+    Footer,
+}
+
+impl Kind {
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Chunk => 1,
+            Self::List => 2,
+            Self::Footer => 3,
+        }
+    }
+
+    pub(crate) const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Chunk),
+            2 => Some(Self::List),
+            3 => Some(Self::Footer),
+            _ => None,
+        }
+    }
+
+    /// The most bytes of such a payload.
+    const fn max_bytes(self) -> usize {
+        match self {
+            Self::Chunk => MAX_CHUNK_BYTES,
+            Self::List => MAX_LIST_BYTES,
+            Self::Footer => MAX_FOOTER_BYTES,
+        }
+    }
+}
+
+/// How the payload of an entry is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    /// Not at all.
+    Plain,
+    /// As one LZ4 block.
+    Lz4,
+}
+
+impl Codec {
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Plain => 0,
+            Self::Lz4 => 1,
+        }
+    }
+
+    pub(crate) const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Plain),
+            1 => Some(Self::Lz4),
+            _ => None,
+        }
+    }
+
+    /// The payload that was packed into `stored`; `None` when it is none of `bytes`.
+    pub(crate) fn unpack(self, stored: &[u8], bytes: usize) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Self::Plain => (stored.len() == bytes).then_some(Cow::Borrowed(stored)),
+            Self::Lz4 if bytes <= MAX_CHUNK_BYTES => {
+                let payload = lz4_flex::block::decompress(stored, bytes).ok()?;
+                (payload.len() == bytes).then_some(Cow::Owned(payload))
+            }
+            Self::Lz4 => None,
+        }
+    }
+}
+
+/// A chunk as it is stored: packed where that saves at least an eighth.
+#[derive(Debug)]
+pub(crate) struct PackedChunk<'a> {
+    pub(crate) codec: Codec,
+    pub(crate) stored: Cow<'a, [u8]>,
+}
+
+impl<'a> PackedChunk<'a> {
+    pub(crate) fn of(chunk: &'a [u8]) -> Self {
+        if chunk.len() >= MIN_PACKED_BYTES {
+            let packed = lz4_flex::block::compress(chunk);
+            if packed.len() <= chunk.len() - chunk.len() / 8 {
+                return Self { codec: Codec::Lz4, stored: Cow::Owned(packed) };
+            }
+        }
+        Self { codec: Codec::Plain, stored: Cow::Borrowed(chunk) }
+    }
+}
+
+/// Chunks of fewer bytes are not worth packing.
+const MIN_PACKED_BYTES: usize = 64;
+
+/// The header of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
+    pub(crate) codec: Codec,
+    /// Bytes of the payload as it is stored.
+    pub(crate) stored_bytes: u32,
+    /// Bytes of the payload.
+    pub(crate) bytes: u32,
+    /// The pack was synced up to here when the entry was written.
+    pub(crate) synced_through: u64,
+    pub(crate) hash: ContentHash,
+}
+
+impl Header {
+    /// The header and its payload, as they stand at `offset` of the pack.
+    pub(crate) fn encode(&self, pack: PackId, offset: u64, stored: &[u8], out: &mut Vec<u8>) {
+        let begin = out.len();
+        out.extend(MAGIC);
+        out.extend([self.kind.code(), self.codec.code(), 0, 0]);
+        out.extend(self.stored_bytes.to_le_bytes());
+        out.extend(self.bytes.to_le_bytes());
+        out.extend(self.synced_through.to_le_bytes());
+        out.extend(self.hash.as_bytes());
+        let seed = seed(pack, offset);
+        out.extend(crc32c::crc32c_append(seed, stored).to_le_bytes());
+        let header = out.get(begin..).unwrap_or(&[]);
+        let checksum = crc32c::crc32c_append(seed, header);
+        out.extend(checksum.to_le_bytes());
+        out.extend(stored);
+        let padded = begin + near(entry_bytes(stored.len()));
+        out.resize(padded, 0);
+    }
+
+    /// The header at `offset` of the pack, with the checksum of its payload; `None` when the bytes
+    /// are none.
+    pub(crate) fn decode(bytes: &[u8], pack: PackId, offset: u64) -> Option<(Self, u32)> {
+        let bytes = bytes.get(..HEADER_BYTES)?;
+        if !bytes.starts_with(&MAGIC) {
+            return None;
+        }
+        let checked = bytes.get(..HEADER_BYTES - 4)?;
+        if crc32c::crc32c_append(seed(pack, offset), checked) != u32_at(bytes, HEADER_BYTES - 4)? {
+            return None;
+        }
+        let header = Self {
+            kind: Kind::from_code(u8_at(bytes, 4)?)?,
+            codec: Codec::from_code(u8_at(bytes, 5)?)?,
+            stored_bytes: u32_at(bytes, 8)?,
+            bytes: u32_at(bytes, 12)?,
+            synced_through: u64_at(bytes, 16)?,
+            hash: ContentHash::from_bytes(array_at(bytes, 24)?),
+        };
+        (u16_at(bytes, 6)? == 0 && header.is_in_range())
+            .then_some((header, u32_at(bytes, HEADER_BYTES - 8)?))
+    }
+
+    fn is_in_range(&self) -> bool {
+        let fits = near(u64::from(self.bytes)) <= self.kind.max_bytes();
+        let packed = match self.codec {
+            Codec::Plain => self.stored_bytes == self.bytes,
+            Codec::Lz4 => self.kind == Kind::Chunk && self.stored_bytes < self.bytes,
+        };
+        fits && packed
+    }
+
+    /// Bytes of the whole entry.
+    pub(crate) fn entry_bytes(&self) -> u64 {
+        entry_bytes(near(u64::from(self.stored_bytes)))
+    }
+}
+
+/// Bytes of an entry whose payload is stored in so many.
+pub(crate) fn entry_bytes(stored_bytes: usize) -> u64 {
+    (wide(HEADER_BYTES) + wide(stored_bytes)).next_multiple_of(ALIGNMENT)
+}
+
+/// Whether the payload is what the checksum in the header was made of.
+pub(crate) fn payload_holds(stored: &[u8], checksum: u32, pack: PackId, offset: u64) -> bool {
+    crc32c::crc32c_append(seed(pack, offset), stored) == checksum
+}
+
+fn seed(pack: PackId, offset: u64) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(pack.as_bytes()), &offset.to_le_bytes())
+}

@@ -1,0 +1,172 @@
+//! The folder of a content store: where its files are, and who may be in it.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use spacefold_event_core::StorageError;
+
+use crate::error::{Doing, OpenContentError};
+
+/// What the name of a file ends in until it is complete.
+const UNFINISHED: &str = "unfinished";
+
+/// The paths of a content store.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.root.join("MANIFEST")
+    }
+
+    pub(crate) fn pack(&self, number: u32) -> PathBuf {
+        self.root.join(format!("{number:010}.pack"))
+    }
+
+    /// Whether a store was ever made here.
+    pub(crate) fn exists(&self) -> bool {
+        self.root.is_dir()
+    }
+
+    /// The numbers of the packs whose files are here, ascending.
+    pub(crate) fn packs(&self) -> Result<Vec<u32>, StorageError> {
+        let mut numbers = Vec::new();
+        for name in self.names()? {
+            let stem = name.strip_suffix(".pack").filter(|stem| stem.len() == 10);
+            numbers.extend(stem.and_then(|stem| stem.parse::<u32>().ok()));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Removes what was being written when a process stopped.
+    pub(crate) fn remove_unfinished(&self) -> Result<(), StorageError> {
+        for name in self.names()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
+            let path = self.root.join(name);
+            fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Result<Vec<String>, StorageError> {
+        let doing = || format!("listing {}", self.root.display());
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.root).doing(doing)? {
+            names.extend(entry.doing(doing)?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    /// Makes the folder, durably.
+    pub(crate) fn create(&self) -> Result<(), StorageError> {
+        if self.root.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir(&self.root).doing(|| format!("creating {}", self.root.display()))?;
+        match self.root.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+            _ => sync_folder(Path::new(".")),
+        }
+    }
+
+    /// Makes creations, renames and removals in the folder durable.
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        sync_folder(&self.root)
+    }
+
+    pub(crate) fn lock(&self) -> Result<FolderLock, OpenContentError> {
+        let path = self.root.join("LOCK");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .doing(|| format!("opening {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(FolderLock(file)),
+            Err(TryLockError::WouldBlock) => {
+                Err(OpenContentError::AlreadyOpen { path: self.root.clone() })
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(StorageError::new(format!("locking {}", path.display()), error).into())
+            }
+        }
+    }
+}
+
+/// The lock of a content store, held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // A child that was forked meanwhile shares the lock until its program replaces it.
+        let _ = self.0.unlock();
+    }
+}
+
+/// A file that is complete, or not there: written under another name, synced, then renamed.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    pub(crate) file: File,
+    unfinished: PathBuf,
+    path: PathBuf,
+}
+
+impl NewFile {
+    pub(crate) fn create(path: PathBuf) -> Result<Self, StorageError> {
+        let mut unfinished = path.clone().into_os_string();
+        unfinished.push(".");
+        unfinished.push(UNFINISHED);
+        let unfinished = PathBuf::from(unfinished);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&unfinished)
+            .doing(|| format!("creating {}", unfinished.display()))?;
+        Ok(Self { file, unfinished, path })
+    }
+
+    /// Syncs the file and gives it its name; the folder is for the caller to sync.
+    pub(crate) fn finish(self) -> Result<File, StorageError> {
+        let done = self
+            .file
+            .sync_all()
+            .doing(|| format!("syncing {}", self.unfinished.display()))
+            .and_then(|()| {
+                fs::rename(&self.unfinished, &self.path)
+                    .doing(|| format!("renaming {}", self.unfinished.display()))
+            });
+        if let Err(error) = done {
+            self.discard();
+            return Err(error);
+        }
+        Ok(self.file)
+    }
+
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.file.write_all(bytes).doing(|| format!("writing {}", self.unfinished.display()))
+    }
+
+    /// Removes the file again; what stays is removed by the next opening.
+    pub(crate) fn discard(&self) {
+        let _ = fs::remove_file(&self.unfinished);
+    }
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StorageError> {
+    File::open(folder)
+        .and_then(|file| file.sync_all())
+        .doing(|| format!("syncing the folder {}", folder.display()))
+}

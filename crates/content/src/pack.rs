@@ -1,0 +1,222 @@
+//! A pack: its header, and the footer that spares reading the rest.
+
+use std::{fs::File, io, os::unix::fs::FileExt};
+
+use spacefold_event_core::ContentHash;
+
+use crate::{
+    entry::{self, Codec, HEADER_BYTES, Header, Kind, payload_holds},
+    wire::{array_at, near, u8_at, u16_at, u32_at, u64_at, wide},
+};
+
+/// The version of the layout of packs and manifests.
+pub(crate) const FORMAT_VERSION: u16 = 1;
+/// Bytes of a pack's header, where its first entry begins.
+pub(crate) const PACK_HEADER_BYTES: u64 = 64;
+const PACK_MAGIC: [u8; 8] = *b"SFPACK\0\0";
+
+/// Bytes at the end of a sealed pack, which say where its footer is.
+const TRAILER_BYTES: usize = 16;
+const TRAILER_MAGIC: [u8; 4] = *b"SFPE";
+
+/// Bytes that an entry takes in a footer.
+const LISTED_BYTES: usize = 48;
+/// Entries of a pack at the most: one of a pack of the largest size has 64 bytes at least.
+const MAX_ENTRIES: usize = 1 << 24;
+/// Bytes of a footer at the most.
+pub(crate) const MAX_FOOTER_BYTES: usize = MAX_ENTRIES * LISTED_BYTES;
+
+/// What tells a pack from every other: drawn at random when it is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PackId([u8; 16]);
+
+impl PackId {
+    pub(crate) fn new() -> Self {
+        Self(uuid::Uuid::new_v4().into_bytes())
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// The header of a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PackHeader {
+    pub(crate) id: PackId,
+    pub(crate) number: u32,
+}
+
+/// Why bytes are no header of a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadHeader {
+    Damaged,
+    UnknownFormat(u16),
+}
+
+impl PackHeader {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(near(PACK_HEADER_BYTES));
+        bytes.extend(PACK_MAGIC);
+        bytes.extend(FORMAT_VERSION.to_le_bytes());
+        bytes.extend([0; 6]);
+        bytes.extend(self.id.as_bytes());
+        bytes.extend(self.number.to_le_bytes());
+        bytes.resize(near(PACK_HEADER_BYTES) - 4, 0);
+        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+        let header = || {
+            let checked = bytes.get(..near(PACK_HEADER_BYTES) - 4)?;
+            let holds = bytes.starts_with(&PACK_MAGIC)
+                && u32_at(bytes, near(PACK_HEADER_BYTES) - 4)? == crc32c::crc32c(checked);
+            let version = u16_at(bytes, 8).filter(|_| holds)?;
+            let header =
+                Self { id: PackId::from_bytes(array_at(bytes, 16)?), number: u32_at(bytes, 32)? };
+            Some((version, header))
+        };
+        match header() {
+            Some((FORMAT_VERSION, header)) => Ok(header),
+            Some((version, _)) => Err(BadHeader::UnknownFormat(version)),
+            None => Err(BadHeader::Damaged),
+        }
+    }
+
+    /// The header of the pack in a file.
+    pub(crate) fn read(file: &File) -> io::Result<Result<Self, BadHeader>> {
+        let mut bytes = [0; 64];
+        match file.read_exact_at(&mut bytes, 0) {
+            Ok(()) => Ok(Self::decode(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Ok(Err(BadHeader::Damaged))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// An entry as the footer lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) hash: ContentHash,
+    pub(crate) offset: u32,
+    pub(crate) kind: Kind,
+    pub(crate) codec: Codec,
+    pub(crate) stored_bytes: u32,
+    pub(crate) bytes: u32,
+}
+
+impl Listed {
+    pub(crate) const fn of(header: &Header, offset: u32) -> Self {
+        Self {
+            hash: header.hash,
+            offset,
+            kind: header.kind,
+            codec: header.codec,
+            stored_bytes: header.stored_bytes,
+            bytes: header.bytes,
+        }
+    }
+}
+
+/// The footer of a pack whose entries end at `end`, with its trailer: what is to be written there.
+pub(crate) fn encode_footer(pack: PackId, end: u64, entries: &[Listed]) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(entries.len() * LISTED_BYTES);
+    for entry in entries {
+        payload.extend(entry.hash.as_bytes());
+        payload.extend(entry.offset.to_le_bytes());
+        payload.extend([entry.kind.code(), entry.codec.code(), 0, 0]);
+        payload.extend(entry.stored_bytes.to_le_bytes());
+        payload.extend(entry.bytes.to_le_bytes());
+    }
+    let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let header = Header {
+        kind: Kind::Footer,
+        codec: Codec::Plain,
+        stored_bytes: bytes,
+        bytes,
+        synced_through: 0,
+        hash: ContentHash::of(&payload),
+    };
+    let mut out = Vec::with_capacity(payload.len() + HEADER_BYTES + 8 + TRAILER_BYTES);
+    header.encode(pack, end, &payload, &mut out);
+    let begin = out.len();
+    out.extend(end.to_le_bytes());
+    out.extend(TRAILER_MAGIC);
+    let trailer = out.get(begin..).unwrap_or(&[]);
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(pack.as_bytes()), trailer);
+    out.extend(checksum.to_le_bytes());
+    out
+}
+
+/// Bytes that a footer with its trailer adds to a pack of so many entries.
+pub(crate) fn footer_bytes(entries: usize) -> u64 {
+    entry::entry_bytes(entries * LISTED_BYTES) + wide(TRAILER_BYTES)
+}
+
+/// What the footer of a sealed pack of `len` bytes lists, and where it begins; `None` when it is
+/// not sealed, or the footer is damaged.
+pub(crate) fn read_footer(
+    file: &File,
+    pack: PackId,
+    len: u64,
+) -> io::Result<Option<(Vec<Listed>, u64)>> {
+    let Some(begin) = len.checked_sub(wide(TRAILER_BYTES)) else { return Ok(None) };
+    let mut trailer = [0; TRAILER_BYTES];
+    file.read_exact_at(&mut trailer, begin)?;
+    let Some(end) = decode_trailer(&trailer, pack) else { return Ok(None) };
+    let Some(footer_len) = begin.checked_sub(end) else { return Ok(None) };
+    if near(footer_len) > MAX_FOOTER_BYTES + HEADER_BYTES + 8 {
+        return Ok(None);
+    }
+    let mut footer = vec![0; near(footer_len)];
+    file.read_exact_at(&mut footer, end)?;
+    Ok(decode_footer(&footer, pack, end).map(|entries| (entries, end)))
+}
+
+fn decode_trailer(trailer: &[u8], pack: PackId) -> Option<u64> {
+    let checksum =
+        crc32c::crc32c_append(crc32c::crc32c(pack.as_bytes()), trailer.get(..TRAILER_BYTES - 4)?);
+    let holds =
+        trailer.get(8..12)? == TRAILER_MAGIC && u32_at(trailer, TRAILER_BYTES - 4)? == checksum;
+    u64_at(trailer, 0).filter(|_| holds)
+}
+
+fn decode_footer(footer: &[u8], pack: PackId, end: u64) -> Option<Vec<Listed>> {
+    let (header, checksum) = Header::decode(footer, pack, end)?;
+    let payload = footer.get(HEADER_BYTES..)?.get(..near(u64::from(header.stored_bytes)))?;
+    let fits = header.kind == Kind::Footer && header.entry_bytes() == wide(footer.len());
+    if !fits || !payload_holds(payload, checksum, pack, end) {
+        return None;
+    }
+    decode_listed(payload, end)
+}
+
+/// What a footer lists, each entry before the footer.
+pub(crate) fn decode_listed(payload: &[u8], end: u64) -> Option<Vec<Listed>> {
+    let listed = payload.chunks_exact(LISTED_BYTES);
+    if !listed.remainder().is_empty() {
+        return None;
+    }
+    listed
+        .map(|bytes| {
+            let entry = Listed {
+                hash: ContentHash::from_bytes(array_at(bytes, 0)?),
+                offset: u32_at(bytes, 32)?,
+                kind: Kind::from_code(u8_at(bytes, 36)?)?,
+                codec: Codec::from_code(u8_at(bytes, 37)?)?,
+                stored_bytes: u32_at(bytes, 40)?,
+                bytes: u32_at(bytes, 44)?,
+            };
+            let last =
+                u64::from(entry.offset) + entry::entry_bytes(near(u64::from(entry.stored_bytes)));
+            (u16_at(bytes, 38)? == 0 && last <= end).then_some(entry)
+        })
+        .collect()
+}

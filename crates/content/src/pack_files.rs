@@ -1,0 +1,40 @@
+//! The files of the packs, open while they are in use.
+
+use std::{fs::File, sync::Arc};
+
+use quick_cache::sync::Cache;
+use spacefold_event_core::StorageError;
+
+use crate::{error::Doing, folder::Folder};
+
+/// Packs whose files stay open for reading.
+const OPEN_PACKS: usize = 64;
+
+/// The files of the packs: those that were read last stay open.
+#[derive(Debug)]
+pub(crate) struct PackFiles {
+    folder: Folder,
+    open: Cache<u32, Arc<File>>,
+}
+
+impl PackFiles {
+    pub(crate) fn new(folder: Folder) -> Self {
+        Self { folder, open: Cache::new(OPEN_PACKS) }
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Result<Arc<File>, StorageError> {
+        self.open.get_or_insert_with(&number, || {
+            let path = self.folder.pack(number);
+            File::open(&path).map(Arc::new).doing(|| format!("opening {}", path.display()))
+        })
+    }
+
+    pub(crate) fn forget(&self, number: u32) {
+        self.open.remove(&number);
+    }
+
+    /// What messages call a pack.
+    pub(crate) fn name(&self, number: u32) -> String {
+        self.folder.pack(number).display().to_string()
+    }
+}

@@ -1,0 +1,308 @@
+//! The content store in a folder.
+
+use std::{
+    io::Read,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use spacefold_event_core::{
+    ContentError, ContentHash, ContentReader, ContentStore, MAX_CONTENT_BYTES, StorageError,
+    StoredContent,
+};
+
+use crate::{
+    active::NewEntry,
+    chunk_list::ChunkList,
+    chunks::Chunks,
+    entry::{Codec, Kind, PackedChunk},
+    error::{Doing, OpenContentError},
+    index::Place,
+    options::ContentOptions,
+    pack_files::PackFiles,
+    reader::Shared,
+    recovery,
+    wire::wide,
+    writer::Writer,
+};
+
+/// A [`ContentStore`] in a folder, for one process at a time.
+///
+/// # Durability
+/// What was put is durable once [`sync`](ContentStore::sync) has answered: a kill or a power cut
+/// loses nothing of it. What was put and not synced is there whole or not at all.
+///
+/// # Examples
+/// ```
+/// use spacefold_content::PackStore;
+/// use spacefold_event_core::ContentStore;
+/// # let folder = tempfile::tempdir()?;
+/// let store = PackStore::open(&folder.path().join("content"))?;
+/// let stored = store.put(&mut &b"# Hello"[..])?;
+/// store.sync()?;
+/// store.close()?;
+///
+/// let store = PackStore::open(&folder.path().join("content"))?;
+/// assert_eq!(store.get(&stored.hash, 1_024)?, b"# Hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct PackStore {
+    pub(crate) shared: Arc<Shared>,
+    writer: Mutex<Writer>,
+    /// How many of the appended entries are synced; whoever holds it syncs for those who wait.
+    synced: Mutex<u64>,
+    /// Held by a collection.
+    pub(crate) collecting: Mutex<()>,
+}
+
+/// A content store at a glance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ContentInfo {
+    /// Entries: small contents, the chunks of large ones, and their lists.
+    pub entries: u64,
+    /// Bytes of what they hold.
+    pub bytes: u64,
+    /// Bytes that they take, packed.
+    pub stored_bytes: u64,
+    /// Packs.
+    pub packs: u64,
+}
+
+impl PackStore {
+    /// Opens the content store in the folder `path`. Where there is none, the first put makes one;
+    /// the folder above it must be there.
+    ///
+    /// # Errors
+    /// [`OpenContentError`]. Damage is none: what is damaged is missing, or an error when it is
+    /// read; [`verify`](crate::verify()) names it, and putting the same content again mends it.
+    ///
+    /// # Cost
+    /// Reads the footer of every sealed pack, 48 bytes for each of its entries, and the one pack
+    /// that is not sealed. The index takes some 60 bytes of memory an entry.
+    pub fn open(path: &Path) -> Result<Self, OpenContentError> {
+        Self::open_with(path, ContentOptions::default())
+    }
+
+    /// Opens as [`PackStore::open`] does, with options.
+    ///
+    /// # Errors
+    /// [`OpenContentError`], as there.
+    pub fn open_with(path: &Path, options: ContentOptions) -> Result<Self, OpenContentError> {
+        let (writer, index) = recovery::open(path, options)?;
+        let files = PackFiles::new(writer.folder.clone());
+        let shared = Arc::new(Shared::new(index, &writer.manifest, files));
+        Ok(Self {
+            shared,
+            writer: Mutex::new(writer),
+            synced: Mutex::new(0),
+            collecting: Mutex::new(()),
+        })
+    }
+
+    /// The store at a glance.
+    ///
+    /// # Cost
+    /// One pass over the index.
+    #[must_use]
+    pub fn info(&self) -> ContentInfo {
+        let packs = wide(self.writer().manifest.packs.len());
+        let info = ContentInfo { packs, ..ContentInfo::default() };
+        self.shared.index().iter().fold(info, |info, (_, place)| ContentInfo {
+            entries: info.entries + 1,
+            bytes: info.bytes + u64::from(place.bytes),
+            stored_bytes: info.stored_bytes + u64::from(place.stored_bytes),
+            ..info
+        })
+    }
+
+    /// Syncs, and closes the store: it takes and gives nothing any more. Closing twice is no error.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the store did not close cleanly: what a sync had acknowledged is
+    /// there at the next opening all the same.
+    pub fn close(&self) -> Result<(), StorageError> {
+        let synced = match self.sync() {
+            Err(ContentError::Storage(error)) => Err(error),
+            _ => Ok(()),
+        };
+        self.writer().close();
+        synced
+    }
+
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_chunk(&self, hash: ContentHash, chunk: &[u8]) -> Result<(), ContentError> {
+        let stored = self.stored(&hash)?;
+        if matches!(stored, Stored::Sound) {
+            return self.writer().check();
+        }
+        let packed = PackedChunk::of(chunk);
+        let entry = NewEntry {
+            kind: Kind::Chunk,
+            codec: packed.codec,
+            hash,
+            bytes: u32::try_from(chunk.len()).unwrap_or(u32::MAX),
+            stored: &packed.stored,
+        };
+        self.put_entry(entry, stored)
+    }
+
+    fn put_list(&self, hash: ContentHash, list: &ChunkList) -> Result<(), ContentError> {
+        let stored = self.stored(&hash)?;
+        if matches!(stored, Stored::Sound) {
+            return self.writer().check();
+        }
+        let encoded = list.encode();
+        let entry = NewEntry {
+            kind: Kind::List,
+            codec: Codec::Plain,
+            hash,
+            bytes: u32::try_from(encoded.len()).unwrap_or(u32::MAX),
+            stored: &encoded,
+        };
+        self.put_entry(entry, stored)
+    }
+
+    /// What of an entry is stored. One that is there is noted to be put again; one of an earlier
+    /// session is read first, so that whoever puts damaged content again mends it.
+    fn stored(&self, hash: &ContentHash) -> Result<Stored, ContentError> {
+        let Some(place) = self.shared.index().get(hash) else { return Ok(Stored::Missing) };
+        if place.put_here {
+            return Ok(Stored::Sound);
+        }
+        let checked = match place.kind {
+            Kind::List => self.shared.list(hash).map(drop),
+            _ => self.shared.stored_chunk(hash).map(drop),
+        };
+        match checked {
+            Ok(()) if self.shared.index_mut().touch(hash) => Ok(Stored::Sound),
+            Ok(()) | Err(ContentError::Missing { .. }) => Ok(Stored::Missing),
+            Err(ContentError::Damaged { .. }) => Ok(Stored::Damaged(place)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put_entry(&self, entry: NewEntry<'_>, stored: Stored) -> Result<(), ContentError> {
+        let mut writer = self.writer();
+        // Another thread may have put it meanwhile.
+        let there = self.shared.index().get(&entry.hash);
+        let is_damaged = matches!((there, stored), (Some(now), Stored::Damaged(old)) if now == old);
+        if there.is_some() && !is_damaged {
+            self.shared.index_mut().touch(&entry.hash);
+            return writer.check();
+        }
+        let place = writer.append(entry)?;
+        if self.shared.id(place.pack).is_none() {
+            self.shared.set_packs(&writer.manifest);
+        }
+        self.shared.index_mut().insert(entry.hash, place);
+        Ok(())
+    }
+}
+
+/// What of an entry is stored.
+#[derive(Clone, Copy)]
+enum Stored {
+    Missing,
+    Sound,
+    Damaged(Place),
+}
+
+impl ContentStore for PackStore {
+    fn put(&self, content: &mut dyn Read) -> Result<StoredContent, ContentError> {
+        self.writer().check()?;
+        let mut chunks = Chunks::of(content);
+        let first = chunks.next().map_err(ContentError::Source)?;
+        let hash = ContentHash::of(first.bytes);
+        let bytes = wide(first.bytes.len());
+        self.put_chunk(hash, first.bytes)?;
+        if first.is_last {
+            return Ok(StoredContent { hash, bytes });
+        }
+        let mut whole = blake3::Hasher::new();
+        whole.update(first.bytes);
+        let mut list = ChunkList::default();
+        list.push(hash, u32::try_from(bytes).unwrap_or(u32::MAX));
+        loop {
+            let chunk = chunks.next().map_err(ContentError::Source)?.bytes;
+            if chunk.is_empty() {
+                break;
+            }
+            if list.bytes + wide(chunk.len()) > MAX_CONTENT_BYTES {
+                return Err(ContentError::TooLarge);
+            }
+            let chunk_hash = ContentHash::of(chunk);
+            whole.update(chunk);
+            list.push(chunk_hash, u32::try_from(chunk.len()).unwrap_or(u32::MAX));
+            self.put_chunk(chunk_hash, chunk)?;
+        }
+        let hash = ContentHash::from_bytes(*whole.finalize().as_bytes());
+        if list.chunks.len() > 1 {
+            self.put_list(hash, &list)?;
+        }
+        Ok(StoredContent { hash, bytes: list.bytes })
+    }
+
+    fn sync(&self) -> Result<(), ContentError> {
+        let (wanted, _) = {
+            let writer = self.writer();
+            writer.check()?;
+            writer.unsynced()
+        };
+        // One caller syncs; those who wait here meanwhile find it done, or sync once for all.
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        if *synced >= wanted {
+            return self.writer().check();
+        }
+        let (appended, unsynced) = {
+            let writer = self.writer();
+            writer.check()?;
+            writer.unsynced()
+        };
+        if let Some(unsynced) = unsynced {
+            // The writer is free meanwhile.
+            if let Err(error) = unsynced.file.sync_data().doing(|| "syncing a pack".to_owned()) {
+                return Err(self.writer().fail(error));
+            }
+            self.writer().synced(&unsynced);
+        }
+        *synced = appended;
+        Ok(())
+    }
+
+    fn open(&self, hash: &ContentHash) -> Result<ContentReader, ContentError> {
+        self.check_open()?;
+        self.shared.open(hash)
+    }
+
+    fn contains(&self, hash: &ContentHash) -> Result<bool, ContentError> {
+        self.check_open()?;
+        // Whoever is told that content is here may name it: a collection leaves it alone.
+        Ok(self.shared.index_mut().touch(hash))
+    }
+}
+
+impl PackStore {
+    /// A store that failed still reads.
+    fn check_open(&self) -> Result<(), ContentError> {
+        match self.writer().check() {
+            Err(ContentError::Closed) => Err(ContentError::Closed),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for PackStore {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the content did not close cleanly");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

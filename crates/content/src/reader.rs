@@ -1,0 +1,228 @@
+//! Reading content, each entry checked before a byte of it is given.
+
+use std::{
+    borrow::Cow,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    vec,
+};
+
+use spacefold_event_core::{ContentError, ContentHash, ContentReader, StorageError};
+
+use crate::{
+    chunk_list::{ChunkList, ChunkRef},
+    entry::{HEADER_BYTES, Header, Kind, payload_holds},
+    index::{Index, Place},
+    manifest::Manifest,
+    pack::PackId,
+    pack_files::PackFiles,
+    wire::{near, wide},
+};
+
+/// How often a place is looked up anew because its pack was collected meanwhile.
+const MAX_LOOKUPS: usize = 8;
+
+/// What reading needs.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    index: RwLock<Index>,
+    ids: RwLock<Vec<(u32, PackId)>>,
+    pub(crate) files: PackFiles,
+}
+
+impl Shared {
+    pub(crate) fn new(index: Index, manifest: &Manifest, files: PackFiles) -> Self {
+        let shared = Self { index: RwLock::new(index), ids: RwLock::default(), files };
+        shared.set_packs(manifest);
+        shared
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Takes over which packs there are.
+    pub(crate) fn set_packs(&self, manifest: &Manifest) {
+        let ids = manifest.packs.iter().map(|pack| (pack.number, pack.id)).collect();
+        *self.ids.write().unwrap_or_else(std::sync::PoisonError::into_inner) = ids;
+    }
+
+    pub(crate) fn id(&self, number: u32) -> Option<PackId> {
+        let ids = self.ids.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let found = ids.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        ids.get(found).map(|(_, id)| *id)
+    }
+
+    /// Opens content.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        hash: &ContentHash,
+    ) -> Result<ContentReader, ContentError> {
+        let place = self.index().get(hash).ok_or(ContentError::Missing { hash: *hash })?;
+        let (bytes, chunks, whole) = match place.kind {
+            Kind::List => {
+                let list = self.list(hash)?;
+                (list.bytes, list.chunks, Some(Box::default()))
+            }
+            _ => {
+                let chunk = ChunkRef { hash: *hash, bytes: place.bytes };
+                (u64::from(place.bytes), vec![chunk], None)
+            }
+        };
+        let checked = CheckedReader {
+            shared: Arc::clone(self),
+            hash: *hash,
+            left: chunks.into_iter(),
+            whole,
+            chunk: Vec::new(),
+            given: 0,
+            failed: None,
+        };
+        Ok(ContentReader::new(bytes, Box::new(checked)))
+    }
+
+    /// The list of the chunks of a large content.
+    pub(crate) fn list(&self, hash: &ContentHash) -> Result<ChunkList, ContentError> {
+        let (place, entry) = self.read(hash, HEADER_BYTES)?;
+        let list = || {
+            let offset = u64::from(place.offset);
+            let pack = self.id(place.pack)?;
+            let (header, checksum) = Header::decode(&entry, pack, offset)?;
+            let payload = entry.get(HEADER_BYTES..)?;
+            let holds = header.hash == *hash
+                && header.kind == Kind::List
+                && payload_holds(payload, checksum, pack, offset);
+            ChunkList::decode(payload).filter(|_| holds)
+        };
+        list().ok_or_else(|| self.damaged(hash, &place, "its list of chunks does not hold"))
+    }
+
+    /// A chunk, checked against its hash.
+    fn chunk(&self, hash: &ContentHash) -> Result<Vec<u8>, ContentError> {
+        let (chunk, stored) = self.stored_chunk(hash)?;
+        Ok(chunk.unwrap_or(stored))
+    }
+
+    /// A chunk, checked against its hash, where it is stored otherwise; and as it is stored.
+    pub(crate) fn stored_chunk(
+        &self,
+        hash: &ContentHash,
+    ) -> Result<(Option<Vec<u8>>, Vec<u8>), ContentError> {
+        let (place, stored) = self.read(hash, 0)?;
+        let unpacked = place.codec.unpack(&stored, near(u64::from(place.bytes)));
+        let chunk =
+            unpacked.ok_or_else(|| self.damaged(hash, &place, "its bytes do not unpack"))?;
+        if ContentHash::of(&chunk) != *hash {
+            return Err(self.damaged(hash, &place, "its bytes have another hash"));
+        }
+        let chunk = match chunk {
+            Cow::Owned(chunk) => Some(chunk),
+            Cow::Borrowed(_) => None,
+        };
+        Ok((chunk, stored))
+    }
+
+    /// The bytes of an entry as they are stored, behind the last `header` bytes of its header.
+    fn read(&self, hash: &ContentHash, header: usize) -> Result<(Place, Vec<u8>), ContentError> {
+        let mut before = None;
+        for _ in 0..MAX_LOOKUPS {
+            let place = self.index().get(hash).ok_or(ContentError::Missing { hash: *hash })?;
+            let file = match self.files.get(place.pack) {
+                Ok(file) => file,
+                // Its pack may have been collected since the place was looked up.
+                Err(_) if before != Some(place) => {
+                    before = Some(place);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let offset = u64::from(place.offset) + wide(HEADER_BYTES - header);
+            let mut stored = vec![0; header + place.stored_len()];
+            return match file.read_exact_at(&mut stored, offset) {
+                Ok(()) => Ok((place, stored)),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Err(self.damaged(hash, &place, "its pack is too short"))
+                }
+                Err(error) => {
+                    let doing = format!("reading {}", self.files.name(place.pack));
+                    Err(StorageError::new(doing, error).into())
+                }
+            };
+        }
+        Err(ContentError::Missing { hash: *hash })
+    }
+
+    fn damaged(&self, hash: &ContentHash, place: &Place, what: &str) -> ContentError {
+        let pack = self.files.name(place.pack);
+        let what = format!("{what} ({pack}, byte {})", place.offset);
+        ContentError::Damaged { hash: *hash, what }
+    }
+}
+
+/// The bytes of a content, chunk by chunk.
+struct CheckedReader {
+    shared: Arc<Shared>,
+    hash: ContentHash,
+    left: vec::IntoIter<ChunkRef>,
+    /// The hash of the chunks so far, when there are several.
+    whole: Option<Box<blake3::Hasher>>,
+    chunk: Vec<u8>,
+    given: usize,
+    failed: Option<String>,
+}
+
+impl CheckedReader {
+    fn next_chunk(&mut self, expected: ChunkRef) -> Result<Vec<u8>, ContentError> {
+        let damaged = |what: String| ContentError::Damaged { hash: self.hash, what };
+        let chunk = self.shared.chunk(&expected.hash).map_err(|error| match error {
+            ContentError::Missing { hash } => damaged(format!("its chunk {hash} is missing")),
+            ContentError::Damaged { hash, what } => damaged(format!("its chunk {hash}: {what}")),
+            other => other,
+        })?;
+        if wide(chunk.len()) != u64::from(expected.bytes) {
+            return Err(damaged(format!("its chunk {} has another length", expected.hash)));
+        }
+        if let Some(whole) = &mut self.whole {
+            whole.update(&chunk);
+            let is_last = self.left.as_slice().is_empty();
+            if is_last && whole.finalize() != blake3::Hash::from_bytes(*self.hash.as_bytes()) {
+                return Err(damaged("its chunks together have another hash".to_owned()));
+            }
+        }
+        Ok(chunk)
+    }
+}
+
+impl Read for CheckedReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.given == self.chunk.len() {
+            if let Some(what) = &self.failed {
+                let what = format!("an earlier read of it failed: {what}");
+                return Err(ContentError::Damaged { hash: self.hash, what }.into());
+            }
+            let Some(next) = self.left.next() else { return Ok(0) };
+            self.given = 0;
+            self.chunk.clear();
+            match self.next_chunk(next) {
+                Ok(chunk) => self.chunk = chunk,
+                Err(error) => {
+                    self.failed = Some(error.to_string());
+                    return Err(error.into());
+                }
+            }
+        }
+        let rest = self.chunk.get(self.given..).unwrap_or(&[]);
+        let count = rest.len().min(buffer.len());
+        let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) else {
+            return Ok(0);
+        };
+        to.copy_from_slice(from);
+        self.given += count;
+        Ok(count)
+    }
+}

@@ -1,0 +1,147 @@
+//! Reading a pack from its first entry to its last, past whatever is damaged.
+
+use std::{fs::File, io, os::unix::fs::FileExt};
+
+use crate::{
+    entry::{ALIGNMENT, HEADER_BYTES, Header, Kind, MAGIC, payload_holds},
+    pack::{PACK_HEADER_BYTES, PackId},
+    wire::{near, wide},
+};
+
+/// What is read of a pack at once.
+const WINDOW_BYTES: usize = 1 << 20;
+
+/// What is done with each whole entry: its offset, its header, its payload as it is stored.
+pub(crate) type VisitEntry<'v> = dyn FnMut(u64, &Header, &[u8]) + 'v;
+
+/// What stands in a pack.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// The entries, whole, in their order, without a footer.
+    pub(crate) entries: Vec<(u64, Header)>,
+    /// Where the bytes that count end: what is behind it was never acknowledged, or is a footer.
+    pub(crate) end: u64,
+    /// These bytes of the pack are known to have been synced.
+    pub(crate) synced_bytes: u64,
+    /// Stretches before the end that are damaged: where each begins and ends.
+    pub(crate) damaged: Vec<(u64, u64)>,
+}
+
+/// Reads the entries of a pack of `len` bytes, of which `synced_bytes` are known to be synced.
+///
+/// A stretch that is no entry is damage when it begins before a place that was synced, as the
+/// caller or a later entry says. Otherwise it is the torn end of what was being written, and
+/// nothing behind it counts.
+pub(crate) fn scan(
+    file: &File,
+    pack: PackId,
+    len: u64,
+    synced_bytes: u64,
+    visit: &mut VisitEntry<'_>,
+) -> io::Result<Scan> {
+    let mut window = Window { file, len, begin: 0, bytes: Vec::new() };
+    let mut entries: Vec<(u64, Header)> = Vec::new();
+    let mut gaps: Vec<(u64, u64)> = Vec::new();
+    let mut synced = synced_bytes;
+    let mut offset = PACK_HEADER_BYTES;
+    while offset < len {
+        match window.entry(pack, offset)? {
+            Found::Entry(header, stored) => {
+                if header.kind == Kind::Footer {
+                    break;
+                }
+                visit(offset, &header, stored);
+                synced = synced.max(header.synced_through.min(offset));
+                entries.push((offset, header));
+                offset += header.entry_bytes();
+            }
+            Found::Nothing { next } => {
+                let next = window.search(pack, next)?.unwrap_or(len);
+                gaps.push((offset, next));
+                offset = next;
+            }
+        }
+    }
+    let mut end = offset.min(len);
+    if synced > len {
+        gaps.push((len, synced));
+    }
+    if let Some((torn, _)) = gaps.iter().find(|(begin, _)| *begin >= synced) {
+        end = *torn;
+    }
+    entries.retain(|(offset, _)| *offset < end);
+    gaps.retain(|(begin, _)| *begin < synced);
+    Ok(Scan { entries, end, synced_bytes: synced.min(end), damaged: gaps })
+}
+
+enum Found<'w> {
+    Entry(Header, &'w [u8]),
+    /// No entry; one may begin at `next` or behind it.
+    Nothing {
+        next: u64,
+    },
+}
+
+/// A part of the file, in memory.
+struct Window<'f> {
+    file: &'f File,
+    len: u64,
+    begin: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// The `count` bytes at `offset`, if the file has them.
+    fn at(&mut self, offset: u64, count: usize) -> io::Result<Option<&[u8]>> {
+        if offset + wide(count) > self.len {
+            return Ok(None);
+        }
+        let held = self.begin + wide(self.bytes.len());
+        if offset < self.begin || offset + wide(count) > held {
+            let read = near(self.len - offset).min(count.max(WINDOW_BYTES));
+            self.bytes.resize(read, 0);
+            self.begin = offset;
+            self.file.read_exact_at(&mut self.bytes, offset)?;
+        }
+        let begin = near(offset - self.begin);
+        Ok(self.bytes.get(begin..begin + count))
+    }
+
+    fn entry(&mut self, pack: PackId, offset: u64) -> io::Result<Found<'_>> {
+        let nothing = Found::Nothing { next: offset + ALIGNMENT };
+        let header = self.at(offset, HEADER_BYTES)?;
+        let Some((header, checksum)) = header.and_then(|bytes| Header::decode(bytes, pack, offset))
+        else {
+            return Ok(nothing);
+        };
+        let next = offset + header.entry_bytes();
+        let Some(bytes) = self.at(offset, near(header.entry_bytes()))? else {
+            return Ok(nothing);
+        };
+        let payload = bytes.get(HEADER_BYTES..).unwrap_or(&[]);
+        let (stored, padding) =
+            payload.split_at_checked(near(u64::from(header.stored_bytes))).unwrap_or_default();
+        let whole = payload_holds(stored, checksum, pack, offset);
+        if whole && padding.iter().all(|byte| *byte == 0) {
+            Ok(Found::Entry(header, stored))
+        } else {
+            // The header is whole, so it is known where the next entry begins.
+            Ok(Found::Nothing { next })
+        }
+    }
+
+    /// The first offset from `from` on at which a whole entry begins.
+    fn search(&mut self, pack: PackId, from: u64) -> io::Result<Option<u64>> {
+        let mut offset = from;
+        while offset < self.len {
+            let Some(begin) = self.at(offset, MAGIC.len())? else {
+                return Ok(None);
+            };
+            if begin == MAGIC && matches!(self.entry(pack, offset)?, Found::Entry(..)) {
+                return Ok(Some(offset));
+            }
+            offset += ALIGNMENT;
+        }
+        Ok(None)
+    }
+}

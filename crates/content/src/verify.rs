@@ -1,0 +1,228 @@
+//! Checking every byte of a content store, without changing one.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use spacefold_event_core::{ContentHash, StorageError};
+
+use crate::{
+    chunk_list::ChunkList,
+    entry::{Header, Kind},
+    error::{Doing, OpenContentError},
+    folder::Folder,
+    manifest::{FoundManifest, ListedPack, Manifest, PackState},
+    pack::{Listed, PackHeader, read_footer},
+    recovery::read_manifest,
+    scan::{Scan, scan},
+    wire::near,
+};
+
+/// What a check of a content store found.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ContentReport {
+    /// Entries that are sound: small contents, the chunks of large ones, and their lists.
+    pub entries: u64,
+    /// What is wrong.
+    pub problems: Vec<ContentProblem>,
+    sound: FxHashSet<ContentHash>,
+}
+
+/// Something that is wrong in a content store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ContentProblem {
+    /// The file it is in.
+    pub file: PathBuf,
+    /// The byte of the file.
+    pub offset: Option<u64>,
+    /// The content it concerns, where that is known.
+    pub hash: Option<ContentHash>,
+    /// What it is.
+    pub detail: String,
+}
+
+impl ContentReport {
+    /// Whether all of this content is here and sound.
+    #[must_use]
+    pub fn is_sound(&self, hash: &ContentHash) -> bool {
+        self.sound.contains(hash)
+    }
+}
+
+/// Checks the content store in a folder, which must not be open. What was being put when a process
+/// was stopped is no damage. A folder that is not there holds no content.
+///
+/// # Errors
+/// [`OpenContentError`] when it is in use or the disk refuses; damage is no error but part of the
+/// report.
+///
+/// # Cost
+/// Reads, unpacks and hashes every byte.
+pub fn verify(path: &Path) -> Result<ContentReport, OpenContentError> {
+    let folder = Folder::new(path);
+    if !folder.exists() {
+        return Ok(ContentReport::default());
+    }
+    let _lock = folder.lock()?;
+    let mut check = Check { folder, report: ContentReport::default(), lists: FxHashMap::default() };
+    let found = Manifest::read(&check.folder)?;
+    let (manifest, _) = read_manifest(&check.folder)?;
+    for pack in &manifest.packs {
+        check.pack(pack)?;
+    }
+    // Nothing is put before there is a manifest.
+    let holds_something = || !check.report.sound.is_empty() || !check.lists.is_empty();
+    let is_damaged = match found {
+        FoundManifest::Damaged => true,
+        FoundManifest::Missing => holds_something(),
+        _ => false,
+    };
+    if is_damaged {
+        let file = check.folder.manifest();
+        check.problem(file, None, None, "which packs there are does not read");
+    }
+    check.lists();
+    check.report.entries = crate::wire::wide(check.report.sound.len());
+    Ok(check.report)
+}
+
+struct Check {
+    folder: Folder,
+    report: ContentReport,
+    /// The lists that read, and where they are.
+    lists: FxHashMap<ContentHash, (ChunkList, u32, u64)>,
+}
+
+impl Check {
+    fn problem(
+        &mut self,
+        file: PathBuf,
+        offset: Option<u64>,
+        hash: Option<ContentHash>,
+        detail: impl Into<String>,
+    ) {
+        let detail = detail.into();
+        self.report.problems.push(ContentProblem { file, offset, hash, detail });
+    }
+
+    fn pack(&mut self, pack: &ListedPack) -> Result<(), StorageError> {
+        let path = self.folder.pack(pack.number);
+        let doing = || format!("reading {}", path.display());
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.problem(path, None, None, "the pack is missing");
+                return Ok(());
+            }
+            Err(error) => return Err(StorageError::new(doing(), error)),
+        };
+        let header = PackHeader::read(&file).doing(doing)?;
+        if !matches!(header, Ok(header) if header.id == pack.id && header.number == pack.number) {
+            self.problem(path.clone(), Some(0), None, "the header of the pack does not hold");
+        }
+        let len = file.metadata().doing(doing)?.len();
+        let footer = match pack.state {
+            PackState::Open { .. } => None,
+            PackState::Sealed { bytes } => {
+                if len != bytes {
+                    let detail = format!("the pack has {len} bytes, sealed were {bytes}");
+                    self.problem(path.clone(), Some(len.min(bytes)), None, detail);
+                }
+                read_footer(&file, pack.id, bytes.min(len)).doing(doing)?
+            }
+        };
+        let mut found = Entries::default();
+        let end = footer.as_ref().map_or(len, |(_, end)| *end);
+        let synced_bytes = match pack.state {
+            PackState::Sealed { .. } => end,
+            PackState::Open { synced_bytes } => synced_bytes,
+        };
+        let scanned = scan(&file, pack.id, end, synced_bytes, &mut |offset, header, stored| {
+            found.check(offset, header, stored);
+        });
+        let scanned = scanned.doing(doing)?;
+        self.take(pack, &path, &scanned, found);
+        if matches!(pack.state, PackState::Sealed { .. }) {
+            self.footer(&path, &scanned, footer);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, pack: &ListedPack, path: &Path, scanned: &Scan, found: Entries) {
+        for (begin, end) in &scanned.damaged {
+            let detail = format!("{} bytes are damaged", end - begin);
+            self.problem(path.to_owned(), Some(*begin), None, detail);
+        }
+        for (offset, hash, what) in found.wrong {
+            self.problem(path.to_owned(), Some(offset), Some(hash), what);
+        }
+        let counts = |offset: &u64| *offset < scanned.end;
+        let sound = found.sound.iter().filter(|(offset, _)| counts(offset));
+        self.report.sound.extend(sound.map(|(_, hash)| *hash));
+        let lists = found.lists.into_iter().filter(|(offset, ..)| counts(offset));
+        self.lists.extend(lists.map(|(offset, hash, list)| (hash, (list, pack.number, offset))));
+    }
+
+    /// Compares what the footer lists with what is there.
+    fn footer(&mut self, path: &Path, scanned: &Scan, footer: Option<(Vec<Listed>, u64)>) {
+        let Some((listed, end)) = footer else {
+            let detail = "the footer of the pack does not hold";
+            self.problem(path.to_owned(), Some(scanned.end), None, detail);
+            return;
+        };
+        let there = scanned
+            .entries
+            .iter()
+            .map(|(offset, header)| Listed::of(header, u32::try_from(*offset).unwrap_or(u32::MAX)));
+        if scanned.damaged.is_empty() && !there.eq(listed) {
+            let detail = "the footer of the pack lists other entries than there are";
+            self.problem(path.to_owned(), Some(end), None, detail);
+        }
+    }
+
+    /// A list is sound when all of its chunks are.
+    fn lists(&mut self) {
+        for (hash, (list, pack, offset)) in std::mem::take(&mut self.lists) {
+            let mut chunks = list.chunks.iter();
+            match chunks.find(|chunk| !self.report.sound.contains(&chunk.hash)) {
+                None => {
+                    self.report.sound.insert(hash);
+                }
+                Some(chunk) => {
+                    let detail = format!("chunk {} of it is damaged or missing", chunk.hash);
+                    self.problem(self.folder.pack(pack), Some(offset), Some(hash), detail);
+                }
+            }
+        }
+    }
+}
+
+/// The entries of a pack.
+#[derive(Default)]
+struct Entries {
+    sound: Vec<(u64, ContentHash)>,
+    lists: Vec<(u64, ContentHash, ChunkList)>,
+    wrong: Vec<(u64, ContentHash, &'static str)>,
+}
+
+impl Entries {
+    fn check(&mut self, offset: u64, header: &Header, stored: &[u8]) {
+        match header.kind {
+            Kind::Chunk => match header.codec.unpack(stored, near(u64::from(header.bytes))) {
+                Some(chunk) if ContentHash::of(&chunk) == header.hash => {
+                    self.sound.push((offset, header.hash));
+                }
+                _ => self.wrong.push((offset, header.hash, "its bytes have another hash")),
+            },
+            Kind::List => match ChunkList::decode(stored) {
+                Some(list) => self.lists.push((offset, header.hash, list)),
+                None => self.wrong.push((offset, header.hash, "its list of chunks does not read")),
+            },
+            Kind::Footer => {}
+        }
+    }
+}

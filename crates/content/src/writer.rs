@@ -1,0 +1,230 @@
+//! Everything that changes the files: one thread at a time.
+
+use std::{collections::BTreeSet, fs::File, sync::Arc};
+
+use spacefold_event_core::{ContentError, StorageError};
+
+use crate::{
+    active::{Active, NewEntry},
+    error::Doing,
+    folder::{Folder, FolderLock},
+    index::Place,
+    manifest::{ListedPack, MAX_PACKS, Manifest, PackState, ReplaceError},
+    options::ContentOptions,
+};
+
+/// The files of the store, to be changed.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) folder: Folder,
+    options: ContentOptions,
+    pub(crate) manifest: Manifest,
+    pub(crate) active: Option<Active>,
+    /// Packs of which nobody knows all that they held.
+    pub(crate) damaged: BTreeSet<u32>,
+    lock: Option<FolderLock>,
+    state: WriterState,
+    /// Entries that were appended since the store was opened.
+    appended: u64,
+}
+
+#[derive(Debug)]
+enum WriterState {
+    Open,
+    Failed(String),
+    Closed,
+}
+
+/// What is to be synced so that everything appended so far is durable.
+#[derive(Debug)]
+pub(crate) struct Unsynced {
+    pack: u32,
+    end: u64,
+    pub(crate) file: Arc<File>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        folder: Folder,
+        options: ContentOptions,
+        manifest: Manifest,
+        active: Option<Active>,
+        lock: Option<FolderLock>,
+    ) -> Self {
+        Self {
+            folder,
+            options,
+            manifest,
+            active,
+            damaged: BTreeSet::new(),
+            lock,
+            state: WriterState::Open,
+            appended: 0,
+        }
+    }
+
+    /// Whether the store takes anything.
+    pub(crate) fn check(&self) -> Result<(), ContentError> {
+        match &self.state {
+            WriterState::Open => Ok(()),
+            WriterState::Failed(reason) => Err(ContentError::Refused { reason: reason.clone() }),
+            WriterState::Closed => Err(ContentError::Closed),
+        }
+    }
+
+    /// Lets the store take nothing more until it is opened again.
+    pub(crate) fn fail(&mut self, error: StorageError) -> ContentError {
+        if matches!(self.state, WriterState::Open) {
+            self.state = WriterState::Failed(error.to_string());
+        }
+        ContentError::Storage(error)
+    }
+
+    /// Writes an entry into the active pack, or a new one when that is full.
+    pub(crate) fn append(&mut self, entry: NewEntry<'_>) -> Result<Place, ContentError> {
+        self.check()?;
+        let pack_bytes = self.options.pack_bytes;
+        if !self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.has_room(entry.stored.len(), pack_bytes))
+        {
+            self.begin_pack()?;
+        }
+        let Some(active) = &mut self.active else {
+            return Err(ContentError::Refused { reason: "no pack could be begun".to_owned() });
+        };
+        let place = active.append(entry)?;
+        self.appended += 1;
+        Ok(place)
+    }
+
+    /// Begins a new pack, after the one before is sealed.
+    pub(crate) fn begin_pack(&mut self) -> Result<(), ContentError> {
+        self.make_folder()?;
+        self.seal_active()?;
+        let number = self.manifest.next_number;
+        if self.manifest.packs.len() >= MAX_PACKS || number == u32::MAX {
+            let reason = format!("there are {MAX_PACKS} packs, the limit");
+            return Err(ContentError::Refused { reason });
+        }
+        let active = Active::create(&self.folder, number)?;
+        // The name comes before the manifest that lists it; the next opening takes it up anyway.
+        self.folder.sync().map_err(|error| self.fail(error))?;
+        self.manifest.next_number = number + 1;
+        self.manifest.packs.push(ListedPack {
+            number,
+            id: active.id,
+            state: PackState::Open { synced_bytes: active.synced_bytes },
+        });
+        self.active = Some(active);
+        self.write_manifest().inspect_err(|_| {
+            // What no manifest lists takes no entries.
+            self.active = None;
+            self.manifest.packs.pop();
+        })
+    }
+
+    /// Seals the active pack, synced; the manifest that says so is for the caller to write.
+    fn seal_active(&mut self) -> Result<(), ContentError> {
+        let Some(active) = &self.active else { return Ok(()) };
+        let bytes = active.write_footer()?;
+        let synced = active.file.sync_all().doing(|| format!("syncing pack {}", active.number));
+        if let Err(error) = synced {
+            return Err(self.fail(error));
+        }
+        self.set_state(active.number, PackState::Sealed { bytes });
+        self.active = None;
+        Ok(())
+    }
+
+    fn set_state(&mut self, number: u32, state: PackState) {
+        let mut packs = self.manifest.packs.iter_mut();
+        if let Some(pack) = packs.find(|pack| pack.number == number) {
+            pack.state = state;
+        }
+    }
+
+    pub(crate) fn write_manifest(&mut self) -> Result<(), ContentError> {
+        match self.manifest.write(&self.folder) {
+            Ok(()) => Ok(()),
+            Err(ReplaceError::OldStays(error)) => Err(error.into()),
+            Err(ReplaceError::Unknown(error)) => Err(self.fail(error)),
+        }
+    }
+
+    fn make_folder(&mut self) -> Result<(), ContentError> {
+        if self.lock.is_some() {
+            return Ok(());
+        }
+        self.folder.create()?;
+        let lock = self.folder.lock();
+        self.lock = Some(lock.map_err(|error| StorageError::new("locking the content", error))?);
+        Ok(())
+    }
+
+    /// How many entries were appended by now, and what holds those that may not be synced yet.
+    pub(crate) fn unsynced(&self) -> (u64, Option<Unsynced>) {
+        let unsynced = self.active.as_ref().map(|active| Unsynced {
+            pack: active.number,
+            end: active.end,
+            file: Arc::clone(&active.file),
+        });
+        (self.appended, unsynced.filter(|found| self.is_unsynced(found)))
+    }
+
+    fn is_unsynced(&self, found: &Unsynced) -> bool {
+        self.active.as_ref().is_some_and(|active| active.synced_bytes < found.end)
+    }
+
+    /// Syncs what was appended, with everybody else waiting.
+    pub(crate) fn sync_active(&mut self) -> Result<(), ContentError> {
+        let (_, Some(unsynced)) = self.unsynced() else { return Ok(()) };
+        if let Err(error) = unsynced.file.sync_data().doing(|| "syncing a pack".to_owned()) {
+            return Err(self.fail(error));
+        }
+        self.synced(&unsynced);
+        Ok(())
+    }
+
+    /// The number of a new pack.
+    pub(crate) fn take_number(&mut self) -> u32 {
+        let number = self.manifest.next_number;
+        self.manifest.next_number = number.saturating_add(1);
+        number
+    }
+
+    pub(crate) const fn pack_bytes(&self) -> u64 {
+        self.options.pack_bytes
+    }
+
+    /// Notes what was synced.
+    pub(crate) fn synced(&mut self, unsynced: &Unsynced) {
+        if let Some(active) = &mut self.active
+            && active.number == unsynced.pack
+        {
+            active.synced_bytes = active.synced_bytes.max(unsynced.end);
+        }
+    }
+
+    /// Notes in the manifest how far the active pack is synced, and gives the folder free. What is
+    /// not synced by then is no part of what was acknowledged.
+    pub(crate) fn close(&mut self) {
+        let was_open = matches!(self.state, WriterState::Open);
+        self.state = WriterState::Closed;
+        if let Some(active) = self.active.take() {
+            let state = PackState::Open { synced_bytes: active.synced_bytes };
+            let listed = self.manifest.packs.iter().find(|pack| pack.number == active.number);
+            let is_news = listed.is_some_and(|pack| pack.state != state);
+            self.set_state(active.number, state);
+            // Nothing rests on it but that the next opening has less to do.
+            if was_open
+                && is_news
+                && let Err(error) = self.write_manifest()
+            {
+                tracing::warn!(%error, "the manifest of the content does not say what is synced");
+            }
+        }
+        self.lock = None;
+    }
+}

@@ -1,0 +1,158 @@
+//! The content that belongs to a store, and which of it the events name.
+
+use std::path::Path;
+
+use rustc_hash::FxHashSet;
+use spacefold_content::{ContentOptions, ContentReport, OpenContentError, PackStore};
+use spacefold_event_core::{
+    ContentError, ContentHash, EventFilter, EventLog, EventType, Payload, Position, Read, ReadError,
+};
+use spacefold_projection::SnapshotError;
+use spacefold_store::OpenError;
+
+/// The folder of the content in that of a store.
+const CONTENT_FOLDER: &str = "content";
+
+/// Why the bytes of a document are not given.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContentAtError {
+    /// The space, the position, or the log.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The space has no such document there.
+    #[error("space {space_id:?} has no document {document_id:?} at position {position}")]
+    UnknownDocument {
+        /// The space.
+        space_id: String,
+        /// The document asked for.
+        document_id: String,
+        /// The position asked for.
+        position: Position,
+    },
+    /// The document has no content there.
+    #[error("document {document_id:?} has no content at position {position}")]
+    NoContent {
+        /// The document.
+        document_id: String,
+        /// The position asked for.
+        position: Position,
+    },
+    /// The document's content hash is not of this program's making: where the content is, only
+    /// whoever wrote the event knows.
+    #[error("document {document_id:?} has content {hash:?}, which is no BLAKE3 hash")]
+    ForeignHash {
+        /// The document.
+        document_id: String,
+        /// Its content hash.
+        hash: String,
+    },
+    /// The content is not here, damaged, or cannot be read.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+}
+
+/// Why garbage was not collected. Nothing that an event names is gone.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CollectError {
+    /// The log cannot be read, so that nobody knows what is needed.
+    #[error("what the events need cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// The content store failed.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+}
+
+/// Checks every byte of the content in the store at `path`, which must not be open. Which events
+/// name what is damaged or missing is for the caller to find.
+///
+/// # Errors
+/// [`OpenError`] when it is in use or the disk refuses; damage is no error but part of the report.
+pub fn verify_content(path: &Path) -> Result<ContentReport, OpenError> {
+    spacefold_content::verify(&path.join(CONTENT_FOLDER)).map_err(|error| open_error(error, path))
+}
+
+/// Opens the content of the store at `path`, whose lock is held.
+pub(crate) fn open(path: &Path, options: ContentOptions) -> Result<PackStore, OpenError> {
+    PackStore::open_with(&path.join(CONTENT_FOLDER), options)
+        .map_err(|error| open_error(error, path))
+}
+
+fn open_error(error: OpenContentError, store: &Path) -> OpenError {
+    match error {
+        OpenContentError::AlreadyOpen { .. } => {
+            OpenError::AlreadyOpen { path: store.to_owned(), pid: None }
+        }
+        OpenContentError::UnknownFormat { path, found, known } => {
+            OpenError::UnknownFormat { path, found: found.into(), known: known.into() }
+        }
+        OpenContentError::Storage(error) => OpenError::Storage(error),
+        other => OpenError::NotAStore { path: store.to_owned(), what: other.to_string() },
+    }
+}
+
+/// Calls `visit` with every content that an event up to the durable head names, and the position of
+/// that event, in the order of the log: contents of documents, before and after a change, both
+/// sides of conflicts, and what was rendered.
+///
+/// As long as every position is retained, this is what the snapshot of some position needs.
+///
+/// # Errors
+/// [`ReadError`]; nothing is changed by it.
+pub fn visit_named_content(
+    log: &dyn EventLog,
+    visit: &mut dyn FnMut(Position, ContentHash),
+) -> Result<(), ReadError> {
+    let head = log.durable_head();
+    let filter = EventFilter::all().types([
+        EventType::DocumentContentChanged,
+        EventType::SyncConflict,
+        EventType::RenderStarted,
+        EventType::RenderCompleted,
+        EventType::RenderFailed,
+    ]);
+    let mut next = Position::START.next();
+    while next <= head {
+        let page = log.read(&Read::from(next).to(head).matching(filter.clone()))?;
+        for envelope in page.envelopes() {
+            let position = envelope.position;
+            let event =
+                envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
+            visit_payload(&event.payload, &mut |hash| visit(position, hash));
+        }
+        next = page.next().max(next.next());
+    }
+    Ok(())
+}
+
+fn visit_payload(payload: &Payload<&str>, visit: &mut dyn FnMut(ContentHash)) {
+    let mut named = |hash: Option<&str>| {
+        if let Some(hash) = hash.and_then(|text| text.parse().ok()) {
+            visit(hash);
+        }
+    };
+    match payload {
+        Payload::DocumentContentChanged { old_hash, new_hash, .. } => {
+            named(old_hash.as_deref());
+            named(Some(new_hash));
+        }
+        Payload::SyncConflict { local_hash, remote_hash, .. } => {
+            named(local_hash.as_deref());
+            named(remote_hash.as_deref());
+        }
+        Payload::RenderStarted { output_hash, .. }
+        | Payload::RenderCompleted { output_hash, .. }
+        | Payload::RenderFailed { output_hash, .. } => named(output_hash.as_deref()),
+        _ => {}
+    }
+}
+
+/// Every content that an event up to the durable head names.
+pub(crate) fn named(log: &dyn EventLog) -> Result<FxHashSet<ContentHash>, ReadError> {
+    let mut named = FxHashSet::default();
+    visit_named_content(log, &mut |_, hash| {
+        named.insert(hash);
+    })?;
+    Ok(named)
+}

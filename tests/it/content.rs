@@ -1,0 +1,316 @@
+//! Content through the whole: the facade, the command line, damage, kills.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+};
+
+use serde_json::Value;
+use spacefold::{
+    AppendCondition, ContentAtError, ContentError, ContentHash, ContentStore as _, Position,
+    SpaceEvent, Spacefold,
+};
+
+use crate::support::{cli, fixture, run};
+
+fn changed(document: &str, old: Option<ContentHash>, new: ContentHash) -> SpaceEvent {
+    let old = old.map(|hash| hash.to_string());
+    SpaceEvent::document_content_changed("s", document, old, new.to_string())
+}
+
+/// A store whose document `d` of space `s` had these contents from position 3 on, one after the
+/// other.
+fn with_versions(path: &Path, versions: &[Vec<u8>]) -> Spacefold {
+    let spaces = Spacefold::open(path).unwrap();
+    let added = [SpaceEvent::space_created("s", "S"), SpaceEvent::document_added("s", "d", "/d")];
+    spaces.append(added, AppendCondition::none()).unwrap();
+    let mut old = None;
+    for version in versions {
+        let stored = spaces.content().put(&mut &version[..]).unwrap();
+        spaces.content().sync().unwrap();
+        spaces.append([changed("d", old, stored.hash)], AppendCondition::none()).unwrap();
+        old = Some(stored.hash);
+    }
+    spaces
+}
+
+fn versions() -> Vec<Vec<u8>> {
+    let line = |number: u32| format!("line {number}\n").into_bytes();
+    (0..8_u32).map(|version| (0..version * 4_000).flat_map(line).collect()).collect()
+}
+
+fn bytes_at(spaces: &Spacefold, position: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut reader = spaces.content_at("s", "d", Position::new(position)).unwrap();
+    reader.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn every_document_of_any_time_can_be_read_before_and_after_garbage_is_collected() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let versions = versions();
+    let unnamed = b"nothing names this".to_vec();
+    let spaces = with_versions(&store, &versions);
+    spaces.content().put(&mut &unnamed[..]).unwrap();
+    // The document goes, and so does the space: every position is retained all the same.
+    let gone = [
+        SpaceEvent::sync_conflict(
+            "s",
+            "d",
+            Some(ContentHash::of(&unnamed).to_string()),
+            None::<String>,
+        ),
+        SpaceEvent::document_removed("s", "d", "/d"),
+        SpaceEvent::space_deleted("s", "S"),
+    ];
+    spaces.append(&gone[1..], AppendCondition::none()).unwrap();
+    // It was put by this process: its event may be under way.
+    assert_eq!(spaces.collect_garbage().unwrap().removed_entries, 0);
+    spaces.close().unwrap();
+    drop(spaces);
+
+    let spaces = Spacefold::open(&store).unwrap();
+    let report = spaces.collect_garbage().unwrap();
+    assert_eq!(report.removed_entries, 1, "{report:?}");
+    assert!(!spaces.content().contains(&ContentHash::of(&unnamed)).unwrap());
+    for (version, position) in versions.iter().zip(3..) {
+        assert!(bytes_at(&spaces, position) == *version, "at {position}");
+    }
+    // A conflict names both of its sides.
+    spaces.content().put(&mut &unnamed[..]).unwrap();
+    spaces.append(&gone[..1], AppendCondition::none()).unwrap();
+    spaces.close().unwrap();
+    drop(spaces);
+    let spaces = Spacefold::open(&store).unwrap();
+    assert_eq!(spaces.collect_garbage().unwrap().removed_entries, 0);
+}
+
+#[test]
+fn what_keeps_content_from_being_given_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let spaces = with_versions(&folder.path().join("store"), &[]);
+    let at = |position| spaces.content_at("s", "d", Position::new(position));
+    assert!(matches!(at(0), Err(ContentAtError::Snapshot(_))));
+    assert!(matches!(at(1), Err(ContentAtError::UnknownDocument { .. })));
+    assert!(matches!(at(2), Err(ContentAtError::NoContent { .. })));
+    assert!(matches!(at(9), Err(ContentAtError::Snapshot(_))));
+    let foreign = SpaceEvent::document_content_changed("s", "d", None::<String>, "sha1:abc");
+    let absent = changed("d", None, ContentHash::of(b"absent"));
+    spaces.append([foreign, absent], AppendCondition::none()).unwrap();
+    assert!(matches!(at(3), Err(ContentAtError::ForeignHash { hash, .. }) if hash == "sha1:abc"));
+    assert!(matches!(at(4), Err(ContentAtError::Content(ContentError::Missing { .. }))));
+    spaces.close().unwrap();
+    assert!(matches!(spaces.content().sync(), Err(ContentError::Closed)));
+}
+
+#[test]
+fn the_command_line_stores_and_prints_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let file = folder.path().join("in.bin");
+    let bytes: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+    fs::write(&file, &bytes).unwrap();
+    let hash = ContentHash::of(&bytes).to_string();
+    // Nothing but an import makes a store.
+    let put = || run(cli(&store).args(["content", "put"]).arg(&file));
+    put().failed(1, &format!("there is no store in this folder ({})", store.display()));
+    drop(Spacefold::open(&store).unwrap());
+    assert_eq!(put().succeeded(), format!("{hash}\n"));
+    let json = run(cli(&store).args(["content", "put", "--json"]).arg(&file)).succeeded();
+    assert_eq!(json, format!("{{\"hash\":\"{hash}\",\"bytes\":800000}}\n"));
+
+    let got = cli(&store).args(["content", "get", &hash]).output().unwrap();
+    assert!(got.status.success() && got.stdout == bytes);
+    let out = folder.path().join("out.bin");
+    run(cli(&store).args(["content", "get", &hash, "--out"]).arg(&out)).succeeded();
+    assert!(fs::read(&out).unwrap() == bytes);
+
+    let absent = ContentHash::of(b"absent").to_string();
+    let missing = format!("there is no content {absent} here (the content of the store)");
+    run(cli(&store).args(["content", "get", &absent])).failed(4, &missing);
+    assert_eq!(run(cli(&store).args(["content", "get", "abc"])).code, Some(2));
+    assert_eq!(run(cli(&store).args(["content", "put", "/absent"])).code, Some(1));
+
+    let gc = run(cli(&store).args(["content", "gc", "--json"])).succeeded();
+    let gc: Value = serde_json::from_str(&gc).unwrap();
+    assert!(gc["removed_bytes"].as_u64().unwrap() >= 800_000, "{gc}");
+    assert_eq!((&gc["kept_entries"], &gc["damaged_packs"]), (&0.into(), &0.into()));
+    assert_eq!(run(cli(&store).args(["content", "get", &hash])).code, Some(4));
+}
+
+fn packs(store: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(store.join("content")).unwrap();
+    let mut packs: Vec<PathBuf> = files
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pack"))
+        .collect();
+    packs.sort();
+    packs
+}
+
+fn verified(store: &Path) -> (Option<i32>, Value) {
+    let answer = run(cli(store).args(["verify", "--json"]));
+    let json = serde_json::from_str(&answer.stdout).unwrap_or_else(|_| panic!("{}", answer.stderr));
+    (answer.code, json)
+}
+
+#[test]
+fn verify_finds_a_flipped_byte_and_getting_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let versions = [vec![b'x'; 10], (0..30_000_u32).flat_map(u32::to_le_bytes).collect()];
+    with_versions(&store, &versions).close().unwrap();
+    assert_eq!(verified(&store).0, Some(0));
+    let pack = packs(&store).remove(0);
+    let whole = fs::read(&pack).unwrap();
+    // Of the first content's payload, then of the second's.
+    for (byte, position) in [(64 + 64 + 3, 3), (1_000, 4)] {
+        let mut damaged = whole.clone();
+        damaged[byte] ^= 0x10;
+        fs::write(&pack, &damaged).unwrap();
+        let (code, report) = verified(&store);
+        assert_eq!((code, &report["ok"]), (Some(3), &false.into()), "{report}");
+        let problems = report["problems"].as_array().unwrap();
+        assert_eq!(problems[0]["kind"], "content", "{report}");
+        assert_eq!(problems[0]["file"], pack.display().to_string());
+        assert!(problems.iter().any(|problem| problem["position"] == position), "{report}");
+        // The check has changed nothing.
+        assert!(fs::read(&pack).unwrap() == damaged);
+        let hash = ContentHash::of(&versions[position as usize - 3]).to_string();
+        let got = cli(&store).args(["content", "get", &hash]).output().unwrap();
+        let code = got.status.code();
+        assert!(matches!(code, Some(3 | 4)), "{code:?}");
+        assert!(versions[position as usize - 3].starts_with(&got.stdout));
+        fs::write(&pack, &whole).unwrap();
+    }
+    // A pack that is gone is missed, with what was in it.
+    fs::remove_file(&pack).unwrap();
+    let (code, report) = verified(&store);
+    assert_eq!(code, Some(3));
+    let kinds: Vec<&str> = report["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| problem["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["content", "content-missing", "content-missing"]);
+}
+
+#[test]
+fn content_that_was_never_put_here_is_no_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    run(cli(&store).arg("import").arg(fixture("book.jsonl.gz"))).succeeded();
+    let told = run(cli(&store).arg("verify")).succeeded();
+    assert!(told.contains("sound: 25,557 events"), "{told}");
+    assert!(told.contains("contents that events name were never put here"), "{told}");
+    assert_eq!(verified(&store).1["problems"], Value::Array(Vec::new()));
+    assert!(!store.join("content").exists());
+    let folder = folder.path().join("out");
+    let answer = run(cli(&store).args(["checkout", "book-src"]).arg(&folder));
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.stderr.contains("is not stored here"), "{}", answer.stderr);
+    assert!(!folder.exists());
+}
+
+/// The bytes of memory that a process has had at the most.
+fn peak_memory(child: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let kib: u64 = line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap();
+    kib << 10
+}
+
+/// `SPACEFOLD_LARGE_CONTENT_MIB` (64 unless told) makes it larger: 1024 is a gigabyte.
+#[test]
+fn large_content_streams_through_bounded_memory() {
+    let mib: u64 = std::env::var("SPACEFOLD_LARGE_CONTENT_MIB")
+        .map_or(64, |text| text.parse().expect("a number of MiB"));
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    drop(Spacefold::open(&store).unwrap());
+    let idle = {
+        let mut child = putting(&store);
+        child.stdin.as_mut().unwrap().write_all(&[1; 200_000]).unwrap();
+        finish_put(child).0
+    };
+    let mut child = putting(&store);
+    let mut hash = Hashing::default();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut state = 1_u64;
+    for _ in 0..mib {
+        // Noise, half of it packed away.
+        let mut block = vec![0_u8; 1 << 20];
+        for word in block.chunks_exact_mut(16) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            word[..8].copy_from_slice(&state.to_le_bytes());
+        }
+        stdin.write_all(&block).unwrap();
+        hash.0.push(block);
+    }
+    child.stdin = Some(stdin);
+    let (peak, printed) = finish_put(child);
+    assert!(peak < idle + (24 << 20), "{peak} bytes of memory, {idle} for a small content");
+    assert_eq!(printed, hash.of_all());
+
+    // And out again.
+    let mut child =
+        cli(&store).args(["content", "get", &printed]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut block = vec![0; 1 << 20];
+    let (mut read, mut peak) = (0_u64, 0);
+    for expected in &hash.0 {
+        stdout.read_exact(&mut block).unwrap();
+        assert!(block == *expected, "after {read} bytes");
+        read += block.len() as u64;
+        if read < mib << 20 {
+            peak = peak_memory(&child);
+        }
+    }
+    assert_eq!(stdout.read(&mut block).unwrap(), 0);
+    assert!(child.wait().unwrap().success());
+    assert!(peak < idle + (24 << 20), "{peak} bytes of memory");
+}
+
+#[derive(Default)]
+struct Hashing(Vec<Vec<u8>>);
+
+impl Hashing {
+    fn of_all(&self) -> String {
+        struct Blocks<'a>(std::slice::Iter<'a, Vec<u8>>, &'a [u8]);
+        impl std::io::Read for Blocks<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                if self.1.is_empty() {
+                    self.1 = self.0.next().map_or(&[], Vec::as_slice);
+                }
+                std::io::Read::read(&mut self.1, buffer)
+            }
+        }
+        ContentHash::of_reader(Blocks(self.0.iter(), &[])).unwrap().to_string()
+    }
+}
+
+fn putting(store: &Path) -> Child {
+    cli(store)
+        .args(["content", "put", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// The most memory that it had while it still waited for the end of its input, and the hash.
+fn finish_put(mut child: Child) -> (u64, String) {
+    let peak = peak_memory(&child);
+    drop(child.stdin.take());
+    let mut printed = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert!(child.wait().unwrap().success());
+    (peak, printed.trim_end().to_owned())
+}

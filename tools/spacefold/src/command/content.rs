@@ -1,0 +1,191 @@
+//! `spacefold content`
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use spacefold::{CollectError, ContentError, ContentHash, ContentReader, ContentStore as _};
+
+use crate::{
+    error::{Failure, Status},
+    interrupt,
+    output::{Table, number, text},
+    session::Session,
+};
+
+const COPY_BYTES: usize = 64 << 10;
+
+#[derive(Debug, Args)]
+pub(crate) struct Content {
+    #[command(subcommand)]
+    command: ContentCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ContentCommand {
+    /// Store content, and print the hash that events name it by.
+    Put {
+        /// A file; - for standard input.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print content, or write it to a file.
+    Get {
+        /// Its hash: 64 hexadecimal digits.
+        #[arg(value_name = "HASH")]
+        hash: ContentHash,
+
+        /// The file that is written, once all of the content has been checked.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Remove the content that no event names.
+    Gc,
+}
+
+#[derive(Serialize)]
+struct PrintedPut {
+    hash: String,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct PrintedGc {
+    removed_entries: u64,
+    removed_bytes: u64,
+    kept_entries: u64,
+    rewritten_packs: u64,
+    damaged_packs: u64,
+    freed_bytes: u64,
+}
+
+impl Content {
+    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+        match &self.command {
+            ContentCommand::Put { file } => put(file, session),
+            ContentCommand::Get { hash, out } => get(hash, out.as_deref(), session),
+            ContentCommand::Gc => collect(session),
+        }
+    }
+}
+
+fn put(file: &Path, session: &mut Session) -> Result<(), Failure> {
+    let failed = |error: io::Error| {
+        let what = format_args!("the file cannot be read: {error}");
+        Failure::new(Status::Failed, what, file.display(), "name a file that can be read")
+    };
+    let mut input: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(file).map_err(failed)?)
+    };
+    let store = session.open_existing()?;
+    let stored = store.content().put(&mut Interruptible(&mut input));
+    let stored = match stored {
+        Err(ContentError::Source(_)) if interrupt::requested() => {
+            return Err(Failure::interrupted());
+        }
+        Err(ContentError::Source(error)) => return Err(failed(error)),
+        other => other?,
+    };
+    store.content().sync()?;
+    if session.json {
+        let printed = PrintedPut { hash: stored.hash.to_string(), bytes: stored.bytes };
+        session.output.json(&printed)?;
+    } else {
+        session.output.line(&stored.hash.to_string())?;
+    }
+    session.output.flush()?;
+    Ok(store.close()?)
+}
+
+/// A source that fails once Ctrl-C was pressed.
+struct Interruptible<'a>(&'a mut dyn Read);
+
+impl Read for Interruptible<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if interrupt::requested() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.0.read(buffer)
+    }
+}
+
+fn get(hash: &ContentHash, out: Option<&Path>, session: &mut Session) -> Result<(), Failure> {
+    let store = session.open_existing()?;
+    let mut content = store.content().open(hash)?;
+    match out {
+        Some(path) => write_file(&mut content, hash, path)?,
+        None => copy(&mut content, hash, &mut |bytes| session.output.bytes(bytes))?,
+    }
+    session.output.flush()?;
+    Ok(store.close()?)
+}
+
+/// Writes the file whole or not at all.
+fn write_file(content: &mut ContentReader, hash: &ContentHash, path: &Path) -> Result<(), Failure> {
+    let failed = |error: io::Error| {
+        let what = format_args!("the file cannot be written: {error}");
+        Failure::new(Status::Failed, what, path.display(), "name a file that can be written")
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    copy(content, hash, &mut |bytes| file.write_all(bytes).map_err(failed))?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+pub(crate) fn copy(
+    content: &mut ContentReader,
+    hash: &ContentHash,
+    take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        interrupt::check()?;
+        let read = content.read(&mut buffer);
+        let read = read.map_err(|error| ContentError::of_reading(*hash, error))?;
+        match buffer.get(..read) {
+            Some(bytes) if read > 0 => take(bytes)?,
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn collect(session: &mut Session) -> Result<(), Failure> {
+    let store = session.open_existing()?;
+    let report = store.collect_garbage().map_err(|error| match error {
+        CollectError::Read(error) => Failure::from(error),
+        CollectError::Content(error) => Failure::from(error),
+        other => Failure::new(Status::Failed, other, "collecting", "run `spacefold verify`"),
+    })?;
+    if session.json {
+        session.output.json(&PrintedGc {
+            removed_entries: report.removed_entries,
+            removed_bytes: report.removed_bytes,
+            kept_entries: report.kept_entries,
+            rewritten_packs: report.rewritten_packs,
+            damaged_packs: report.damaged_packs,
+            freed_bytes: report.freed_bytes,
+        })?;
+    } else {
+        let mut table = Table::new();
+        table.row([text("removed entries"), number(report.removed_entries)]);
+        table.row([text("removed bytes"), number(report.removed_bytes)]);
+        table.row([text("kept entries"), number(report.kept_entries)]);
+        table.row([text("rewritten packs"), number(report.rewritten_packs)]);
+        table.row([text("damaged packs"), number(report.damaged_packs)]);
+        table.row([text("freed bytes"), number(report.freed_bytes)]);
+        session.output.table(&table)?;
+    }
+    session.output.flush()?;
+    Ok(store.close()?)
+}

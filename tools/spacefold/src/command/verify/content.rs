@@ -1,0 +1,118 @@
+//! The content of a store, against itself and against what the events name.
+
+use std::{collections::HashMap, path::Path};
+
+use spacefold::{
+    ContentHash, ContentProblem, ContentReport, EmbeddedLog, Position, StoreOptions,
+    verify_content, visit_named_content,
+};
+
+use super::PrintedProblem;
+use crate::{
+    error::Failure,
+    output::{Output, grouped},
+};
+
+/// What is known of the content after a check.
+#[derive(Debug, Default)]
+pub(super) struct CheckedContent {
+    /// Entries that are sound.
+    entries: u64,
+    /// Contents that events name and that are here.
+    named: u64,
+    /// Contents that events name and that were never put here, as after an import of events.
+    absent: u64,
+}
+
+/// Checks the content, and where the log is sound, what events name of it.
+pub(super) fn check(
+    store: &Path,
+    log_is_sound: bool,
+    problems: &mut Vec<PrintedProblem>,
+) -> Result<CheckedContent, Failure> {
+    let report = verify_content(store)?;
+    let mut checked = CheckedContent { entries: report.entries, ..CheckedContent::default() };
+    let mut names = HashMap::new();
+    if log_is_sound {
+        names = first_names(store)?;
+        checked.named = names
+            .keys()
+            .filter(|hash| report.is_sound(hash))
+            .count()
+            .try_into()
+            .unwrap_or(u64::MAX);
+        // What is missing while nothing is damaged was never here.
+        if report.problems.is_empty() {
+            let all = u64::try_from(names.len()).unwrap_or(u64::MAX);
+            checked.absent = all.saturating_sub(checked.named);
+        }
+    }
+    problems.extend(report.problems.iter().map(|problem| damaged(problem, &names)));
+    if !report.problems.is_empty() {
+        problems.extend(lost(&report, &names));
+    }
+    Ok(checked)
+}
+
+/// Every content that an event names, with the position of the first that does.
+fn first_names(store: &Path) -> Result<HashMap<ContentHash, Position>, Failure> {
+    let log = EmbeddedLog::open_existing_with(store, &StoreOptions::default())?;
+    let mut names = HashMap::new();
+    let visited = visit_named_content(&log, &mut |position, hash| {
+        names.entry(hash).or_insert(position);
+    });
+    log.close()?;
+    visited?;
+    Ok(names)
+}
+
+fn damaged(problem: &ContentProblem, names: &HashMap<ContentHash, Position>) -> PrintedProblem {
+    let position = problem.hash.and_then(|hash| names.get(&hash));
+    PrintedProblem {
+        position: position.map(|position| position.get()),
+        file: Some(problem.file.display().to_string()),
+        offset: problem.offset,
+        kind: "content".to_owned(),
+        detail: match problem.hash {
+            Some(hash) => format!("{hash}: {}", problem.detail),
+            None => problem.detail.clone(),
+        },
+        healed: false,
+    }
+}
+
+/// The contents that events name and that are not here, where some were lost.
+fn lost(report: &ContentReport, names: &HashMap<ContentHash, Position>) -> Vec<PrintedProblem> {
+    let told =
+        |hash: &ContentHash| report.problems.iter().any(|problem| problem.hash == Some(*hash));
+    let mut lost: Vec<_> =
+        names.iter().filter(|(hash, _)| !report.is_sound(hash) && !told(hash)).collect();
+    lost.sort_unstable_by_key(|(hash, position)| (**position, **hash));
+    let problem = |(hash, position): (&ContentHash, &Position)| PrintedProblem {
+        position: Some(position.get()),
+        file: None,
+        offset: None,
+        kind: "content-missing".to_owned(),
+        detail: format!("content {hash} is not here: it was lost, or never put here"),
+        healed: false,
+    };
+    lost.into_iter().map(problem).collect()
+}
+
+impl CheckedContent {
+    pub(super) fn print(&self, output: &mut Output) -> Result<(), Failure> {
+        if self.entries == 0 && self.absent == 0 {
+            return Ok(());
+        }
+        let (entries, named) = (grouped(self.entries), grouped(self.named));
+        output
+            .line(&format!("content: {entries} sound entries, {named} contents named by events"))?;
+        if self.absent > 0 {
+            let absent = grouped(self.absent);
+            output.line(&format!(
+                "content: {absent} contents that events name were never put here"
+            ))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! The first-parent history of a branch: its commits, and what each changed.
+
+use std::io::{BufRead, BufReader, Read};
+
+use super::{
+    GitError, Repository,
+    process::{Running, git},
+};
+
+/// What is read of a commit at the most: whatever goes on without a NUL is no commit.
+const MAX_TOKEN_BYTES: u64 = 1 << 20;
+
+/// A commit.
+#[derive(Debug)]
+pub(super) struct Commit {
+    pub(super) hash: String,
+    pub(super) first_parent: Option<String>,
+    /// Seconds since 1970 at which it was committed.
+    pub(super) time: i64,
+    pub(super) author: String,
+    pub(super) subject: String,
+    pub(super) changes: Vec<Change>,
+}
+
+/// What a commit did to a path.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// The path has this now.
+    Set { path: Vec<u8>, entry: TreeEntry },
+    /// The path is no more.
+    Removed { path: Vec<u8> },
+    /// What was at a path is at another, as git takes it.
+    Moved { from: Vec<u8>, to: Vec<u8>, entry: TreeEntry },
+}
+
+impl Change {
+    pub(super) const fn entry(&self) -> Option<&TreeEntry> {
+        match self {
+            Self::Set { entry, .. } | Self::Moved { entry, .. } => Some(entry),
+            Self::Removed { .. } => None,
+        }
+    }
+}
+
+/// What is at a path.
+#[derive(Clone, Debug)]
+pub(super) struct TreeEntry {
+    /// As git writes it, such as `100644`.
+    pub(super) mode: String,
+    pub(super) object: String,
+}
+
+impl TreeEntry {
+    /// Whether it is a commit of another repository, whose content is not here.
+    pub(super) fn is_submodule(&self) -> bool {
+        self.mode == "160000"
+    }
+}
+
+/// The commits of a branch, the oldest first.
+pub(super) struct History {
+    running: Option<Running>,
+    output: BufReader<Box<dyn Read + Send>>,
+    next: Option<Vec<u8>>,
+}
+
+impl History {
+    /// The commits after `after`, or all of them.
+    pub(super) fn of(repository: &Repository, after: Option<&str>) -> Result<Self, GitError> {
+        let mut command = git(&repository.path);
+        command.args([
+            "-c",
+            "log.showRoot=true",
+            "-c",
+            "log.showSignature=false",
+            "log",
+            "--first-parent",
+            "--diff-merges=first-parent",
+            "--reverse",
+            "--raw",
+            "-z",
+            "--no-abbrev",
+            "--no-color",
+            "--no-mailmap",
+            "--no-notes",
+            "--no-relative",
+            "--ignore-submodules=none",
+            "--encoding=UTF-8",
+            // Whatever the configuration says, so that every run finds the same.
+            "-M50%",
+            "-l2000",
+            "--format=tformat:%H %ct %P%x00%an%x00%s",
+            "--end-of-options",
+        ]);
+        match after {
+            Some(after) => command.arg(format!("{after}..{}", repository.tip)),
+            None => command.arg(&repository.tip),
+        };
+        command.arg("--");
+        let mut running = Running::start(&mut command, "reading the history")?;
+        let output: Box<dyn Read + Send> = Box::new(running.stdout()?);
+        Ok(Self::reading(output, Some(running)))
+    }
+
+    fn reading(output: Box<dyn Read + Send>, running: Option<Running>) -> Self {
+        Self { running, output: BufReader::with_capacity(256 << 10, output), next: None }
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Commit>, GitError> {
+        let Some(head) = self.token()? else {
+            return self.running.take().map_or(Ok(None), |running| running.finish().map(|()| None));
+        };
+        let mut commit = self.head(&head)?;
+        while let Some(token) = self.token()? {
+            // The first change of a commit has a line break before it.
+            let Some(change) = token.trim_ascii_start().strip_prefix(b":") else {
+                self.next = Some(token);
+                break;
+            };
+            let change = self.change(&String::from_utf8_lossy(change))?;
+            commit.changes.push(change);
+        }
+        Ok(Some(commit))
+    }
+
+    fn head(&mut self, head: &[u8]) -> Result<Commit, GitError> {
+        let head = String::from_utf8_lossy(head).into_owned();
+        let unexpected = || GitError::Unexpected(format!("{head:?} begins no commit"));
+        let mut words = head.split(' ');
+        let hash =
+            words.next().filter(|hash| matches!(hash.len(), 40 | 64)).ok_or_else(unexpected)?;
+        let time = words.next().and_then(|time| time.parse().ok()).ok_or_else(unexpected)?;
+        let first_parent = words.next().filter(|parent| !parent.is_empty());
+        Ok(Commit {
+            hash: hash.to_owned(),
+            first_parent: first_parent.map(str::to_owned),
+            time,
+            author: self.text()?,
+            subject: self.text()?,
+            changes: Vec::new(),
+        })
+    }
+
+    /// A change: `100644 100644 <object> <object> M`, then the path, or both of a rename.
+    fn change(&mut self, raw: &str) -> Result<Change, GitError> {
+        let unexpected = || GitError::Unexpected(format!("{raw:?} is no change"));
+        let words: Vec<&str> = raw.split(' ').collect();
+        let [_, mode, _, object, status] = words[..] else { return Err(unexpected()) };
+        let entry = TreeEntry { mode: mode.to_owned(), object: object.to_owned() };
+        let path = self.path()?;
+        match status.as_bytes().first() {
+            Some(b'A' | b'M' | b'T') => Ok(Change::Set { path, entry }),
+            Some(b'D') => Ok(Change::Removed { path }),
+            Some(b'R') => Ok(Change::Moved { from: path, to: self.path()?, entry }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn path(&mut self) -> Result<Vec<u8>, GitError> {
+        self.token()?.ok_or_else(|| GitError::Unexpected("a change without a path".to_owned()))
+    }
+
+    fn text(&mut self) -> Result<String, GitError> {
+        let text = self.token()?;
+        let text =
+            text.ok_or_else(|| GitError::Unexpected("a commit that breaks off".to_owned()))?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// What comes before the next NUL; `None` at the end.
+    fn token(&mut self) -> Result<Option<Vec<u8>>, GitError> {
+        if let Some(token) = self.next.take() {
+            return Ok(Some(token));
+        }
+        let mut token = Vec::new();
+        let read = (&mut self.output).take(MAX_TOKEN_BYTES).read_until(0, &mut token);
+        read.map_err(|error| GitError::Unexpected(error.to_string()))?;
+        match token.pop() {
+            Some(0) => Ok(Some(token)),
+            // Where git fails in the middle, what it says is better than this.
+            Some(_) => {
+                self.running.take().map_or(Ok(()), Running::finish)?;
+                Err(GitError::Unexpected("the history breaks off".to_owned()))
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(output: &[u8]) -> Result<Vec<Commit>, GitError> {
+        let mut history = History::reading(Box::new(std::io::Cursor::new(output.to_vec())), None);
+        let mut commits = Vec::new();
+        while let Some(commit) = history.next()? {
+            commits.push(commit);
+        }
+        Ok(commits)
+    }
+
+    const ONE: &str = "1111111111111111111111111111111111111111";
+    const TWO: &str = "2222222222222222222222222222222222222222";
+
+    #[test]
+    fn commits_and_changes_are_told_apart() {
+        let output = format!(
+            "{ONE} 5 \0Ü\0:first\0\n:000000 100644 {TWO} {ONE} A\0a b\0:100644 100755 {ONE} {TWO} R090\0:x\0y\nz\0{TWO} 6 {ONE} {TWO}\0\0\0"
+        );
+        let commits = read(output.as_bytes()).unwrap();
+        assert_eq!(commits.len(), 2);
+        let first = &commits[0];
+        assert_eq!((first.time, first.first_parent.as_deref()), (5, None));
+        assert_eq!((first.author.as_str(), first.subject.as_str()), ("Ü", ":first"));
+        assert!(
+            matches!(&first.changes[0], Change::Set { path, entry } if path == b"a b" && entry.object == ONE)
+        );
+        assert!(matches!(&first.changes[1], Change::Moved { from, to, entry }
+            if from == b":x" && to == b"y\nz" && entry.mode == "100755"));
+        assert_eq!(commits[1].first_parent.as_deref(), Some(ONE));
+        assert!(commits[1].changes.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_history_is_an_error() {
+        let head = format!("{ONE} 5 \0a\0s\0");
+        for output in [
+            "nonsense\0".to_owned(),
+            format!("{ONE} 5 "),
+            format!("{ONE} x \0a\0s\0"),
+            format!("{ONE} 5 \0a"),
+            format!("{head}\n:100644 100644 {ONE} {TWO} M\0"),
+            format!("{head}\n:100644 100644 {ONE} {TWO} X\0p\0"),
+            format!("{head}\n:100644 {ONE} M\0p\0"),
+            format!("{head}\n:100644 100644 {ONE} {TWO} R100\0p\0"),
+        ] {
+            assert!(read(output.as_bytes()).is_err(), "{output:?}");
+        }
+    }
+}

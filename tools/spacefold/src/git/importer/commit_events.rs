@@ -1,0 +1,271 @@
+//! The events of a commit.
+
+use std::collections::{BTreeMap, HashMap};
+
+use spacefold::{ContentHash, Object, Payload, SpaceEvent, Timestamp, Value};
+use uuid::Uuid;
+
+use crate::git::{
+    ATTRIBUTE_COMMIT, ATTRIBUTE_MODE, ATTRIBUTE_PATH_HEX,
+    history::{Change, Commit, TreeEntry},
+    path,
+};
+
+/// What ids of imported events and documents are derived in.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6c1f_9a52_41d3_4d0b_9b5e_7f0c_52f4_a8e1);
+/// The source of imported events.
+pub(super) const SOURCE: &str = "git";
+/// The variable that holds the newest commit that changed the space.
+pub(super) const HEAD: &str = "head";
+/// The key in the space's metadata that says how it was imported.
+pub(super) const METADATA: &str = "import_git";
+/// The mode of a plain file, which needs no attribute.
+const PLAIN_MODE: &str = "100644";
+/// Characters of a commit's author and subject that are kept.
+const MAX_TEXT_CHARS: usize = 512;
+
+/// What becomes a space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SpacePer {
+    /// Each folder at the top, and what is in none.
+    Folder,
+    /// The repository.
+    Repo,
+}
+
+impl SpacePer {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Repo => "repo",
+        }
+    }
+
+    /// The space that a path is in.
+    fn space_of(self, name: &str, path: &[u8]) -> String {
+        match (self, path.iter().position(|byte| *byte == b'/')) {
+            (Self::Folder, Some(end)) => {
+                format!("{name}/{}", path::text_of(path.get(..end).unwrap_or(path)))
+            }
+            _ => name.to_owned(),
+        }
+    }
+
+    /// Whether a space may be one of an import into spaces called `name`.
+    pub(super) fn covers(self, name: &str, space_id: &str) -> bool {
+        space_id == name
+            || self == Self::Folder
+                && space_id.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+/// The documents of a space, by the bytes of their paths.
+pub(super) type Documents = HashMap<Vec<u8>, Tracked>;
+
+/// A document as the last commit left it.
+#[derive(Clone, Debug)]
+pub(super) struct Tracked {
+    pub(super) id: String,
+    pub(super) content_hash: Option<String>,
+    pub(super) attributes: Object,
+}
+
+/// Makes events of commits, one after the other.
+pub(super) struct CommitEvents {
+    name: String,
+    space_per: SpacePer,
+    spaces: HashMap<String, Documents>,
+}
+
+impl CommitEvents {
+    pub(super) const fn new(
+        name: String,
+        space_per: SpacePer,
+        spaces: HashMap<String, Documents>,
+    ) -> Self {
+        Self { name, space_per, spaces }
+    }
+
+    /// The events of the next commit, whose contents are known.
+    pub(super) fn of(
+        &mut self,
+        commit: &Commit,
+        contents: &HashMap<String, ContentHash>,
+    ) -> Vec<SpaceEvent> {
+        let mut events = Vec::new();
+        let mut ends = Vec::new();
+        for (space_id, edits) in self.edits(commit) {
+            let mut writer = Writer { commit, space_id: &space_id, contents, events: &mut events };
+            let documents = self.spaces.entry(space_id.clone()).or_insert_with(|| {
+                writer.create(self.space_per);
+                Documents::new()
+            });
+            writer.edit(documents, edits, &mut ends);
+        }
+        // What says that a commit is complete comes last, should it be too much for one append.
+        events.extend(ends);
+        events
+    }
+
+    /// What a commit does to each space, what makes room first.
+    fn edits<'c>(&self, commit: &'c Commit) -> BTreeMap<String, Edits<'c>> {
+        let space_of = |path: &[u8]| self.space_per.space_of(&self.name, path);
+        let mut edits: BTreeMap<String, Edits<'c>> = BTreeMap::new();
+        for change in &commit.changes {
+            match change {
+                Change::Set { path, entry } => {
+                    edits.entry(space_of(path)).or_default().sets.push((path, entry));
+                }
+                Change::Removed { path } => {
+                    edits.entry(space_of(path)).or_default().removes.push(path);
+                }
+                Change::Moved { from, to, entry } => {
+                    let (source, target) = (space_of(from), space_of(to));
+                    if source == target {
+                        edits.entry(source.clone()).or_default().moves.push((from, to));
+                    } else {
+                        edits.entry(source).or_default().removes.push(from);
+                    }
+                    edits.entry(target).or_default().sets.push((to, entry));
+                }
+            }
+        }
+        edits
+    }
+}
+
+/// What a commit does to a space.
+#[derive(Default)]
+struct Edits<'c> {
+    removes: Vec<&'c [u8]>,
+    moves: Vec<(&'c [u8], &'c [u8])>,
+    sets: Vec<(&'c [u8], &'c TreeEntry)>,
+}
+
+/// Writes the events of a commit in a space.
+struct Writer<'a> {
+    commit: &'a Commit,
+    space_id: &'a str,
+    contents: &'a HashMap<String, ContentHash>,
+    events: &'a mut Vec<SpaceEvent>,
+}
+
+impl Writer<'_> {
+    fn create(&mut self, space_per: SpacePer) {
+        let space_id = self.space_id;
+        self.push(SpaceEvent::space_created(space_id, space_id), b"");
+        let how: Object = [("space_per", Value::from(space_per.name()))].into_iter().collect();
+        let changes: Object = [(METADATA, Value::from(how))].into_iter().collect();
+        self.push(SpaceEvent::space_updated(space_id, changes), b"");
+        self.push(SpaceEvent::space_activated(space_id), b"");
+    }
+
+    fn edit(&mut self, documents: &mut Documents, edits: Edits<'_>, ends: &mut Vec<SpaceEvent>) {
+        let space_id = self.space_id;
+        self.push(SpaceEvent::sync_started(space_id, Some("pull".to_owned())), b"");
+        let changed = edits.removes.len() + edits.sets.len();
+        for path in edits.removes {
+            if let Some(document) = documents.remove(path) {
+                let path_text = Some(path::text_of(path));
+                self.push(SpaceEvent::document_removed(space_id, document.id, path_text), path);
+            }
+        }
+        for (from, to) in edits.moves {
+            if let Some(document) = documents.remove(from) {
+                let (old, new) = (Some(path::text_of(from)), path::text_of(to));
+                self.push(SpaceEvent::document_moved(space_id, &document.id, old, new), to);
+                documents.insert(to.to_vec(), document);
+            }
+        }
+        for (path, entry) in edits.sets {
+            self.set(documents, path, entry);
+        }
+        let mut completed = SpaceEvent::sync_completed(space_id);
+        let Payload::SyncCompleted { extra, .. } = &mut completed.payload else { return };
+        let shortened =
+            |text: &str| Value::from(text.chars().take(MAX_TEXT_CHARS).collect::<String>());
+        extra.insert("documents", Value::from(u64::try_from(changed).unwrap_or(u64::MAX)));
+        extra.insert("author", shortened(&self.commit.author));
+        extra.insert("subject", shortened(&self.commit.subject));
+        ends.push(self.finished(completed, b""));
+        let head = SpaceEvent::variable_set(space_id, HEAD, self.commit.hash.as_str());
+        ends.push(self.finished(head, b""));
+    }
+
+    /// What is at a path now: a new document, or the one that is there changes.
+    fn set(&mut self, documents: &mut Documents, path: &[u8], entry: &TreeEntry) {
+        let space_id = self.space_id;
+        if !documents.contains_key(path) {
+            let id = derived(&["document", space_id, &self.commit.hash], path).to_string();
+            self.push(SpaceEvent::document_added(space_id, &id, path::text_of(path)), path);
+            let new = Tracked { id, content_hash: None, attributes: Object::new() };
+            documents.insert(path.to_vec(), new);
+        }
+        let Some(document) = documents.get_mut(path) else { return };
+        let changes = attribute_changes(&document.attributes, path, entry);
+        if !changes.is_empty() {
+            document.attributes.merge(&changes);
+            self.push(SpaceEvent::document_updated(space_id, &document.id, changes), path);
+        }
+        // A submodule has no content here: what was there before it stays the last content.
+        let hash = self.contents.get(&entry.object).map(ToString::to_string);
+        if let Some(hash) = hash
+            && document.content_hash.as_ref() != Some(&hash)
+        {
+            let old = document.content_hash.replace(hash.clone());
+            let id = &document.id;
+            self.push(SpaceEvent::document_content_changed(space_id, id, old, hash), path);
+        }
+    }
+
+    fn push(&mut self, event: SpaceEvent, path: &[u8]) {
+        let event = self.finished(event, path);
+        self.events.push(event);
+    }
+
+    /// The event with all that every event of the commit has.
+    fn finished(&self, event: SpaceEvent, path: &[u8]) -> SpaceEvent {
+        let kind = event.event_type().name();
+        let id = derived(&[kind, self.space_id, &self.commit.hash], path);
+        event
+            .with_event_id(id.into())
+            .with_timestamp(time_of(self.commit))
+            .with_source(SOURCE)
+            .with_correlation_id(self.commit.hash.as_str())
+    }
+}
+
+/// What has to change so that the attributes are those of the entry.
+fn attribute_changes(now: &Object, path: &[u8], entry: &TreeEntry) -> Object {
+    let wanted = [
+        (ATTRIBUTE_MODE, Some(entry.mode.clone()).filter(|mode| mode != PLAIN_MODE)),
+        (ATTRIBUTE_COMMIT, Some(entry.object.clone()).filter(|_| entry.is_submodule())),
+        (ATTRIBUTE_PATH_HEX, path::hex_of(path)),
+    ];
+    let mut changes = Object::new();
+    for (key, wanted) in wanted {
+        let held = now.get(key).and_then(Value::as_str);
+        if held != wanted.as_deref() {
+            changes.insert(key, wanted.map_or(Value::Null, Value::from));
+        }
+    }
+    changes
+}
+
+/// An id that every run derives alike.
+fn derived(parts: &[&str], path: &[u8]) -> Uuid {
+    let mut name = Vec::new();
+    for part in parts {
+        name.extend(part.as_bytes());
+        name.push(0);
+    }
+    name.extend(path);
+    Uuid::new_v5(&NAMESPACE, &name)
+}
+
+/// When a commit was made; where that is no time that events have, the beginning of time.
+fn time_of(commit: &Commit) -> Timestamp {
+    let micros = commit.time.checked_mul(1_000_000);
+    let epoch = Timestamp::from_micros(0);
+    micros.and_then(Timestamp::from_micros).or(epoch).unwrap_or_else(Timestamp::now)
+}
