@@ -5,7 +5,7 @@ mod commands;
 mod model;
 mod reference;
 
-use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, io::Read as _, sync::Arc, time::Duration};
 
 use spacefold::{
     Append, AppendCondition, BusOptions, CommandError, Durability, EventBus, EventLog, Feed,
@@ -243,6 +243,33 @@ fn whoever_commands_reads_what_that_came_to() {
         let error = service.add_document("s", &id, "/other").unwrap_err();
         assert!(matches!(error.refusal(), Some(Refusal::DocumentExists { .. })), "{error}");
         assert!(spaces.snapshot("s").unwrap().document(&id).is_some(), "what was in the way");
+    }
+    spaces.close().unwrap();
+}
+
+#[test]
+fn the_bytes_of_every_position_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+    let service = spaces.service();
+    service.batch("s").create_space("S").add_document("d", "/d").commit().unwrap();
+    let mut expected = Vec::new();
+    for content in ["one", "two", "two", "one", "three"] {
+        let outcome = service.set_content("s", "d", content).unwrap();
+        expected.extend(outcome.position().map(|position| (position, content)));
+    }
+    let batch = service.batch("s").set_content("d", "four").set_content("d", "five");
+    let events = batch.commit().unwrap().into_events();
+    expected.extend(events.iter().map(|e| e.position).zip(["four", "five"]));
+    let reader = &mut &b"six"[..];
+    let outcome = service.set_content_from("s", "d", reader).unwrap();
+    expected.push((outcome.position().unwrap(), "six"));
+    assert_eq!(expected.len(), 7);
+    for (position, content) in expected {
+        let mut text = String::new();
+        let mut reader = spaces.content_at("s", "d", position).unwrap();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, content);
     }
     spaces.close().unwrap();
 }

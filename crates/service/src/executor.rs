@@ -125,7 +125,7 @@ impl Executor {
     ) -> Result<bool, CommandError> {
         let place = self.known.place(space_id);
         let mut place = place.lock();
-        loop {
+        for _ in 0..MAX_ATTEMPTS {
             let known = self.current(space_id, &mut place)?;
             match commands.decide(known, attribution)? {
                 Decided::Events(_) => return Ok(true),
@@ -134,6 +134,8 @@ impl Executor {
                 Decided::Refused(error) => return Err(error),
             }
         }
+        // Executing them will tell.
+        Ok(true)
     }
 
     /// What is known of a space, read anew when the log has more.
@@ -168,9 +170,7 @@ impl Executor {
     /// Whether the log has taken events of the space that cannot be read yet. An append finds that
     /// out by itself; a refusal has to ask.
     fn is_behind(&self, space_id: &str, known: &Known) -> Result<bool, CommandError> {
-        let gone_on =
-            question::has_gone_on(&*self.log, space_id, known.revision(), known.position)?;
-        Ok(gone_on)
+        Ok(question::has_gone_on(&*self.log, space_id, known.revision(), known.position)?)
     }
 
     /// Lets those pass who were first: what they have appended is read next.

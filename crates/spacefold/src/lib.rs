@@ -18,6 +18,7 @@
 //! let service = spaces.service();
 //! service.create_space("handbook", "Handbook")?;
 //! service.add_document("handbook", "intro", "/intro.md")?;
+//! service.set_content("handbook", "intro", b"# Hello")?;
 //! service.batch("handbook").move_document("intro", "/start.md").activate_space().commit()?;
 //! let refused = service.add_document("handbook", "other", "/start.md").unwrap_err();
 //! assert!(matches!(refused.refusal(), Some(Refusal::PathTaken { .. })));
@@ -26,7 +27,7 @@
 //! assert!(now.has_path("/start.md"));
 //! let then = spaces.snapshot_at("handbook", Position::new(2))?;
 //! assert!(then.has_path("/intro.md"));
-//! assert_eq!(spaces.diff("handbook", Position::new(2), Position::new(4))?.len(), 2);
+//! assert_eq!(spaces.diff("handbook", Position::new(2), Position::new(5))?.len(), 3);
 //! spaces.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

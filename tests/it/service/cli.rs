@@ -1,8 +1,8 @@
 //! `spacefold service`.
 
-use std::path::Path;
+use std::{fs::File, io::Read as _, path::Path};
 
-use spacefold::{EventLog, JsonReader, Spacefold};
+use spacefold::{EventLog, JsonReader, Position, Spacefold};
 
 use super::RECORDED;
 use crate::support::{Answer, cli, run};
@@ -121,4 +121,31 @@ fn content_that_does_not_open_creates_no_store() {
     assert_eq!(answer.code, Some(1), "{}", answer.stderr);
     assert!(answer.stderr.contains("absent.md"), "{}", answer.stderr);
     assert!(!data.exists());
+}
+
+#[test]
+fn content_comes_from_a_file_or_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let file = folder.path().join("intro.md");
+    std::fs::write(&file, "# Hello").unwrap();
+    service(&data, &["create-space", "s", "S"]).succeeded();
+    service(&data, &["add-document", "s", "d", "/d"]).succeeded();
+    let set = ["set-content", "s", "d", file.to_str().unwrap()];
+    assert_eq!(
+        service(&data, &set).succeeded(),
+        "document.content_changed: position 3, revision 3\n"
+    );
+    assert_eq!(service(&data, &set).succeeded(), "nothing changed\n");
+    let input = File::open(&file).unwrap();
+    let mut from_input = cli(&data);
+    from_input.args(["service", "set-content", "s", "d", "-"]).stdin(input);
+    assert_eq!(run(&mut from_input).succeeded(), "nothing changed\n");
+    service(&data, &["set-content", "s", "x", file.to_str().unwrap()])
+        .failed(1, "there is no document \"x\" (space \"s\")");
+    let spaces = Spacefold::open_existing(&data).unwrap();
+    let mut content = spaces.content_at("s", "d", Position::new(3)).unwrap();
+    let mut text = String::new();
+    content.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "# Hello");
 }

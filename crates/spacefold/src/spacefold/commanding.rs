@@ -6,7 +6,8 @@ use super::Spacefold;
 
 impl Spacefold {
     /// The command side of the store: a method for each operation on a space, checked against the
-    /// state of the space and recorded as an event.
+    /// state of the space and recorded as an event. The bytes of documents go into the content of
+    /// the store.
     ///
     /// # Examples
     /// ```
@@ -17,6 +18,9 @@ impl Spacefold {
     /// service.create_space("handbook", "Handbook")?;
     /// let added = service.add_document("handbook", "intro", "/intro.md")?;
     /// assert_eq!(added.position(), Some(Position::new(2)));
+    /// service.set_content("handbook", "intro", b"# Hello")?;
+    /// // The same content again changes nothing.
+    /// assert!(service.set_content("handbook", "intro", b"# Hello")?.is_unchanged());
     ///
     /// let refused = service.add_document("handbook", "start", "/intro.md").unwrap_err();
     /// assert!(matches!(refused.refusal(), Some(Refusal::PathTaken { .. })));

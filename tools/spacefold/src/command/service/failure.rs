@@ -16,10 +16,7 @@ impl From<CommandError> for Failure {
             }
             CommandError::State(error) => error.into(),
             CommandError::Append(error) => error.into(),
-            CommandError::Content(error) => {
-                let hint = "nothing was recorded; mend what is named and run the command again";
-                Self::new(Status::Failed, &error, "keeping the content", hint)
-            }
+            CommandError::Content(error) => error.into(),
             error => {
                 let hint = "nothing was written; run the command again";
                 Self::new(Status::Failed, &error, "commanding a space", hint)
