@@ -25,7 +25,7 @@ mod space_states;
 pub use self::{
     checkpoint::CheckpointInfo,
     diff::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader, diff},
-    live_states::{LiveStates, SnapshotError},
+    live_states::{Followed, LiveStates, SnapshotError},
     projection::Projection,
     rebuild::{
         Divergence, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Verdict, rebuild,

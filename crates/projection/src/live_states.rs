@@ -2,18 +2,23 @@
 
 mod history;
 mod live;
+mod root;
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, TryLockError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use spacefold_event_core::{
     EventLog, Position, ReadError, Revision, StateStore, StorageError, Timestamp,
 };
 
-use self::live::Live;
+use self::{live::Live, root::Root};
 use crate::{
     Change, CheckpointInfo, Projection, Snapshot, SpaceState, SpaceStates,
     checkpoint::{MARKER_KEY, Marker},
@@ -25,12 +30,21 @@ pub(crate) use self::{
     live::sweep,
 };
 
+/// How many events are folded before readers see them, when there are more.
+const FOLD_STEP: u64 = 65_536;
+
 /// The states of all spaces, folded live behind the durable head of a log.
 ///
 /// Nothing is read before the first use. Then the fold goes on from what was persisted last, if
 /// that is good for this log, and from the first event otherwise; a space's state is loaded when
-/// it is first asked for or has a new event. Safe to share between threads: readers share states
-/// that never change under them.
+/// it is first asked for or has a new event. Safe to share between threads.
+///
+/// # What a snapshot is of
+/// Readers see what the last fold that ended has put in place: one immutable set of states, all at
+/// one position. When it lags behind the durable head and nobody is folding, whoever asks folds
+/// first. When another thread is folding, or keeps the states [`followed`](Self::followed), the
+/// answer is what is in place, without waiting; [`Snapshot::position`] says of when. It never goes
+/// back. [`LiveStates::snapshot_after`] is for those who must not see less than a position.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -48,15 +62,35 @@ pub(crate) use self::{
 pub struct LiveStates {
     log: Arc<dyn EventLog>,
     store: Arc<dyn StateStore>,
+    /// What readers see; nothing before the first use.
+    published: ArcSwapOption<Root>,
     live: Mutex<Option<Live>>,
+    followers: AtomicUsize,
+}
+
+/// Says that its thread keeps the states of a [`LiveStates`] folded, for as long as it lives.
+#[derive(Debug)]
+pub struct Followed<'a> {
+    states: &'a LiveStates,
+}
+
+impl Drop for Followed<'_> {
+    fn drop(&mut self) {
+        self.states.followers.fetch_sub(1, Ordering::Release);
+    }
 }
 
 impl LiveStates {
     /// The states of a log, persisted in a store. Reads nothing yet.
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, store: Arc<dyn StateStore>) -> Self {
-        let live = Mutex::new(None);
-        Self { log, store, live }
+        Self {
+            log,
+            store,
+            published: ArcSwapOption::empty(),
+            live: Mutex::new(None),
+            followers: AtomicUsize::new(0),
+        }
     }
 
     /// Folds up to the durable head as it is now, and answers the position folded up to.
@@ -64,32 +98,76 @@ impl LiveStates {
     /// # Errors
     /// [`SnapshotError::Read`] or [`SnapshotError::Storage`]; what was folded stays folded.
     pub fn catch_up(&self) -> Result<Position, SnapshotError> {
-        self.caught_up(|live, _| Ok(live.position))
+        self.fold(self.lock(), |_, _| Ok(())).map(|(root, ())| root.position)
     }
 
-    /// The state of a space at the durable head. It takes no time beyond catching up: the state is
-    /// shared.
+    /// Tells that the caller's thread calls [`LiveStates::catch_up`] whenever the durable head
+    /// moves, until it drops the answer: meanwhile snapshots do not fold for themselves.
+    #[must_use]
+    pub fn followed(&self) -> Followed<'_> {
+        self.followers.fetch_add(1, Ordering::Acquire);
+        Followed { states: self }
+    }
+
+    /// The state of a space, shared: at the durable head, or at an earlier position while another
+    /// thread is folding.
     ///
     /// # Errors
-    /// [`SnapshotError::UnknownSpace`] when the space has had no event.
+    /// [`SnapshotError::UnknownSpace`] when the space has had no event there.
+    ///
+    /// # Cost
+    /// The same whatever the size of the space, and no waiting for writers or for a fold under
+    /// way; the first time that a space is asked for, its state is loaded, behind that fold.
     pub fn snapshot(&self, space_id: &str) -> Result<Snapshot, SnapshotError> {
-        let (state, position) = self.caught_up(|live, states| {
-            let state = live.state(&*states.log, &*states.store, space_id)?;
-            Ok((state, live.position))
-        })?;
-        let state = state.ok_or_else(|| unknown(space_id))?;
-        Ok(Snapshot::new(state, position))
+        self.snapshot_from(space_id, Position::START)
     }
 
-    /// The states of all spaces at the durable head, deleted ones too, sorted by space id.
+    /// The state of a space at `floor`, which is durable, or later.
+    ///
+    /// # Errors
+    /// As [`LiveStates::snapshot`].
+    ///
+    /// # Cost
+    /// That of [`LiveStates::snapshot`] when the states in place are no older than `floor`;
+    /// otherwise this folds, or waits for a fold under way and folds then.
+    pub fn snapshot_from(
+        &self,
+        space_id: &str,
+        floor: Position,
+    ) -> Result<Snapshot, SnapshotError> {
+        let root = self.root(floor)?;
+        if let Some(state) = root.spaces.get(space_id) {
+            return Ok(Snapshot::new(Arc::clone(state), root.position));
+        }
+        if self.log.revision(space_id)? == Revision::NONE || root.is_complete() {
+            return Err(unknown(space_id));
+        }
+        let (root, state) = self
+            .fold(self.lock(), |live, states| live.state(&*states.log, &*states.store, space_id))?;
+        let state = state.ok_or_else(|| unknown(space_id))?;
+        Ok(Snapshot::new(state, root.position))
+    }
+
+    /// The states of all spaces at one position, deleted ones too, sorted by space id: at the
+    /// durable head, or at an earlier position while another thread is folding.
     ///
     /// # Errors
     /// [`SnapshotError::Read`] or [`SnapshotError::Storage`].
     pub fn snapshot_all(&self) -> Result<Vec<Snapshot>, SnapshotError> {
-        self.caught_up(|live, states| {
-            let all = live.all(&*states.log, &*states.store)?;
-            Ok(snapshots(all, live.position))
-        })
+        self.snapshot_all_from(Position::START)
+    }
+
+    /// The states of all spaces at one position, which is `floor` or later.
+    ///
+    /// # Errors
+    /// As [`LiveStates::snapshot_all`].
+    pub fn snapshot_all_from(&self, floor: Position) -> Result<Vec<Snapshot>, SnapshotError> {
+        let mut root = self.root(floor)?;
+        if !root.is_complete() {
+            let load = |live: &mut Live, states: &Self| live.load_all(&*states.log, &*states.store);
+            root = self.fold(self.lock(), load)?.0;
+        }
+        Ok(snapshots(root.spaces.sorted().into_iter().cloned(), root.position))
     }
 
     /// The states of some spaces, of all when `space_ids` is `None`, at one position, which is the
@@ -101,20 +179,23 @@ impl LiveStates {
         &self,
         space_ids: Option<&BTreeSet<String>>,
     ) -> Result<(Position, Vec<Snapshot>), SnapshotError> {
-        self.caught_up(|live, states| {
+        let (root, found) = self.fold(self.lock(), |live, states| {
             let (log, store) = (&*states.log, &*states.store);
-            let found = match space_ids {
-                None => live.all(log, store)?,
+            let mut found = Vec::new();
+            match space_ids {
+                None => {
+                    live.load_all(log, store)?;
+                    found.extend(live.root.spaces.sorted().into_iter().cloned());
+                }
                 Some(space_ids) => {
-                    let mut found = Vec::new();
                     for space_id in space_ids {
                         found.extend(live.state(log, store, space_id)?);
                     }
-                    found
                 }
-            };
-            Ok((live.position, snapshots(found, live.position)))
-        })
+            }
+            Ok(found)
+        })?;
+        Ok((root.position, snapshots(found, root.position)))
     }
 
     /// The state of a space as of a position. Cost: the space's history up to there, unless that
@@ -141,7 +222,7 @@ impl LiveStates {
     pub fn snapshot_all_at(&self, position: Position) -> Result<Vec<Snapshot>, SnapshotError> {
         let head = self.check_head(position)?;
         if position == head {
-            let now = self.snapshot_all()?;
+            let now = self.snapshot_all_from(position)?;
             // Events may have come in the meantime.
             if now.iter().all(|snapshot| snapshot.position() == position) {
                 return Ok(now);
@@ -152,7 +233,7 @@ impl LiveStates {
             states.apply(event);
             Ok::<(), SnapshotError>(())
         })?;
-        Ok(snapshots(states.sorted().into_iter().cloned().collect(), position))
+        Ok(snapshots(states.sorted().into_iter().cloned(), position))
     }
 
     /// The state of a space as of a time: of the last position recorded at or before it.
@@ -167,8 +248,8 @@ impl LiveStates {
         self.snapshot_at(space_id, self.position_as_of(time)?)
     }
 
-    /// The state of a space once `position` is durable, at the durable head then: reads what one
-    /// has written.
+    /// The state of a space at `position` or later, once that is durable: reads what one has
+    /// written.
     ///
     /// # Errors
     /// [`SnapshotError::TimedOut`] when `position` is not durable within `timeout`;
@@ -183,7 +264,7 @@ impl LiveStates {
         if durable_head < position {
             return Err(SnapshotError::TimedOut { position, durable_head });
         }
-        self.snapshot(space_id)
+        self.snapshot_from(space_id, position)
     }
 
     /// The last position whose event was recorded at or before `time`.
@@ -225,7 +306,11 @@ impl LiveStates {
         let Some(live) = guard.as_mut() else {
             return Ok(());
         };
-        if !live.save(&*self.store)? {
+        let mut saved = live.clone();
+        if saved.save(&*self.store)? {
+            *live = saved;
+        } else {
+            self.published.store(None);
             *guard = None;
         }
         Ok(())
@@ -233,7 +318,9 @@ impl LiveStates {
 
     /// Lets go of everything in memory: the next use loads what is persisted. For after a rebuild.
     pub fn forget(&self) {
-        *self.lock() = None;
+        let mut guard = self.lock();
+        self.published.store(None);
+        *guard = None;
     }
 
     /// How far the projection has come: in memory, or persisted when nothing was used yet.
@@ -241,8 +328,8 @@ impl LiveStates {
     /// # Errors
     /// [`SnapshotError::Read`] or [`SnapshotError::Storage`].
     pub fn checkpoints(&self) -> Result<Vec<CheckpointInfo>, SnapshotError> {
-        let position = match self.lock().as_ref() {
-            Some(live) => live.position,
+        let position = match &*self.published.load() {
+            Some(root) => root.position,
             None => match self.store.get(MARKER_KEY)?.as_deref().map(Marker::decode) {
                 Some(Some(marker)) if marker.fits(&*self.log)? => marker.position,
                 _ => Position::START,
@@ -255,18 +342,61 @@ impl LiveStates {
         }])
     }
 
-    /// Runs `answer` on the states at the durable head.
-    fn caught_up<T>(
-        &self,
-        answer: impl FnOnce(&mut Live, &Self) -> Result<T, SnapshotError>,
-    ) -> Result<T, SnapshotError> {
-        let mut guard = self.lock();
-        let live = match guard.as_mut() {
-            Some(live) => live,
-            None => guard.insert(Live::load(&*self.log, &*self.store)?),
+    /// What readers are to see now, of `floor` or later.
+    fn root(&self, floor: Position) -> Result<Arc<Root>, SnapshotError> {
+        let published = self.published.load();
+        let in_place = published.as_ref().filter(|root| root.position >= floor);
+        if let Some(root) = in_place
+            && (self.followers.load(Ordering::Acquire) > 0
+                || root.position >= self.log.durable_head())
+        {
+            return Ok(Arc::clone(root));
+        }
+        let guard = match (self.live.try_lock(), in_place) {
+            (Ok(guard), _) => guard,
+            (Err(TryLockError::WouldBlock), Some(root)) => return Ok(Arc::clone(root)),
+            (Err(_), _) => self.lock(),
         };
-        live.catch_up(&*self.log, &*self.store)?;
-        answer(live, self)
+        Ok(self.fold(guard, |_, _| Ok(()))?.0)
+    }
+
+    /// Folds up to the durable head as it is now, runs `answer` on what there is then, and puts it
+    /// in place for all. What was folded before an error stays.
+    fn fold<T>(
+        &self,
+        mut guard: MutexGuard<'_, Option<Live>>,
+        answer: impl FnOnce(&mut Live, &Self) -> Result<T, SnapshotError>,
+    ) -> Result<(Arc<Root>, T), SnapshotError> {
+        let (log, store) = (&*self.log, &*self.store);
+        // In a copy: whatever panics leaves the old one.
+        let mut live = match guard.as_ref() {
+            Some(live) => live.clone(),
+            None => Live::load(log, store)?,
+        };
+        let is_first = self.published.load().is_none();
+        let head = log.durable_head();
+        let mut folded = Ok(());
+        while folded.is_ok() && live.root.position < head {
+            // Before anybody can see a part of it, nothing is shared: all in one go is faster.
+            let step = if is_first { head } else { live.root.position.plus(FOLD_STEP).min(head) };
+            folded = live.fold_to(log, store, step);
+            if !is_first && step < head {
+                self.published.store(Some(Arc::new(live.root.clone())));
+                *guard = Some(live.clone());
+            }
+        }
+        let answered = folded.and_then(|()| answer(&mut live, self));
+        let published = self.published.load_full();
+        let root = match published {
+            Some(root) if root.is(&live.root) => root,
+            _ => {
+                let root = Arc::new(live.root.clone());
+                self.published.store(Some(Arc::clone(&root)));
+                root
+            }
+        };
+        *guard = Some(live);
+        answered.map(|answer| (root, answer))
     }
 
     /// The state of a space as of a position; `None` when it does not exist there.
@@ -276,13 +406,12 @@ impl LiveStates {
         position: Position,
     ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
         if position == self.check_head(position)? {
-            let (state, at) = self.caught_up(|live, states| {
-                let state = live.state(&*states.log, &*states.store, space_id)?;
-                Ok((state, live.position))
-            })?;
-            // Events may have come in the meantime.
-            if at == position {
-                return Ok(state);
+            match self.snapshot_from(space_id, position) {
+                // Events may have come in the meantime.
+                Ok(snapshot) if snapshot.position() > position => {}
+                Ok(snapshot) => return Ok(Some(Arc::clone(snapshot.state()))),
+                Err(SnapshotError::UnknownSpace { .. }) => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
         let mut state = SpaceState::new(space_id);
@@ -299,12 +428,10 @@ impl LiveStates {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Live>> {
+        // Whatever is in there is whole: a fold that panics does so in a copy.
         self.live.lock().unwrap_or_else(|poisoned| {
-            // Whoever panicked may have left an event half folded: load again.
             self.live.clear_poison();
-            let mut guard = poisoned.into_inner();
-            *guard = None;
-            guard
+            poisoned.into_inner()
         })
     }
 }
@@ -320,9 +447,11 @@ fn unknown(space_id: &str) -> SnapshotError {
     SnapshotError::UnknownSpace { space_id }
 }
 
-fn snapshots(states: Vec<Arc<SpaceState>>, position: Position) -> Vec<Snapshot> {
-    let snapshot = |state| Snapshot::new(state, position);
-    states.into_iter().map(snapshot).collect()
+fn snapshots(
+    states: impl IntoIterator<Item = Arc<SpaceState>>,
+    position: Position,
+) -> Vec<Snapshot> {
+    states.into_iter().map(|state| Snapshot::new(state, position)).collect()
 }
 
 /// Why there is no snapshot.

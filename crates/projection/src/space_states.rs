@@ -22,8 +22,8 @@ impl SpaceStates {
 
     /// No space yet.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { spaces: SharedMap::new() }
     }
 
     /// The number of spaces, deleted ones too.
@@ -78,6 +78,11 @@ impl SpaceStates {
     pub(crate) fn state_mut(&mut self, space_id: &str) -> &mut SpaceState {
         let new = || Arc::new(SpaceState::new(space_id));
         Arc::make_mut(self.spaces.get_or_insert_with(space_id, new))
+    }
+
+    /// The state of a space that has had an event, to be changed.
+    pub(crate) fn get_mut(&mut self, space_id: &str) -> Option<&mut SpaceState> {
+        self.spaces.get_mut(space_id).map(Arc::make_mut)
     }
 
     /// Puts a state in, in place of what is known of its space.

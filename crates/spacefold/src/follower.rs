@@ -51,6 +51,8 @@ pub(crate) fn follow(
 
 fn run(shared: &Shared, mut committing: Committing) {
     let mut folded = Position::START;
+    // While folding fails, whoever asks folds for himself, and is told why it fails.
+    let mut followed = None;
     while !shared.closing.load(Ordering::Acquire) {
         match shared.log.wait_durable(folded.next(), WAIT) {
             Err(ReadError::Closed) => return,
@@ -63,10 +65,12 @@ fn run(shared: &Shared, mut committing: Committing) {
         match shared.live.catch_up() {
             Ok(position) => {
                 folded = position;
+                followed.get_or_insert_with(|| shared.live.followed());
                 committing.passed(folded, shared);
             }
             // A log that is being closed ends the thread in the next round.
             Err(error) => {
+                followed = None;
                 if !shared.closing.load(Ordering::Acquire) {
                     tracing::warn!(%error, "the states of the spaces fall behind");
                     thread::park_timeout(REST_AFTER_FAILURE);

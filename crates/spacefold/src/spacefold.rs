@@ -7,7 +7,10 @@ use std::{
     io::BufRead,
     num::NonZeroUsize,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -34,9 +37,31 @@ use crate::{
 ///
 /// All calls may be made from any thread. The store is closed by [`Spacefold::close`] or when the
 /// last clone is dropped.
-#[derive(Clone)]
+///
+/// # What a snapshot of now is of
+/// States are folded behind the durable head, and snapshots are answered from what is folded, so
+/// that they take the same short time whatever the size of the space and however busy the writers.
+/// Each clone is a session of its own, in the sense of Terry et al., *Session guarantees for weakly
+/// consistent replicated data* (1994):
+///
+/// - *read your writes*: a snapshot has every event whose append through this clone was answered
+///   as durable, and, after a condition that failed, whatever it failed for;
+/// - *monotonic reads*: a later snapshot is of the same position or a later one;
+/// - what others have appended is there soon, as soon as it is folded. To see at least a position
+///   that one knows of from elsewhere, ask for it: [`Spacefold::snapshot_after`].
+///
+/// [`Spacefold::snapshot_all`] is of one position.
 pub struct Spacefold {
     inner: Arc<Inner>,
+    /// The newest position that a snapshot through this clone must not lack.
+    floor: AtomicU64,
+}
+
+impl Clone for Spacefold {
+    fn clone(&self) -> Self {
+        let floor = AtomicU64::new(self.floor().get());
+        Self { inner: Arc::clone(&self.inner), floor }
+    }
 }
 
 struct Inner {
@@ -80,7 +105,8 @@ impl Spacefold {
         };
         let folding = Mutex::new(thread);
         let bus = EventBus::over(&shared.feed, bus);
-        Ok(Self { inner: Arc::new(Inner { bus, shared, folding }) })
+        let inner = Arc::new(Inner { bus, shared, folding });
+        Ok(Self { inner, floor: AtomicU64::new(0) })
     }
 
     /// The log of the store: everything that [`EventLog`] offers, and what only this one can.
@@ -117,7 +143,22 @@ impl Spacefold {
         events: impl AsRef<[SpaceEvent]>,
         condition: AppendCondition,
     ) -> Result<Receipt, AppendError> {
-        self.log().append(&Append::new(events.as_ref()).on(condition))
+        let appended = self.log().append(&Append::new(events.as_ref()).on(condition));
+        match &appended {
+            Ok(receipt) if receipt.is_durable() => self.raise_floor(receipt.position()),
+            // Whoever reads next is to see what was in the way.
+            Err(AppendError::ConditionFailed { .. }) => self.raise_floor(self.durable_head()),
+            _ => {}
+        }
+        appended
+    }
+
+    fn floor(&self) -> Position {
+        Position::new(self.floor.load(Ordering::Acquire))
+    }
+
+    fn raise_floor(&self, position: Position) {
+        self.floor.fetch_max(position.get(), Ordering::AcqRel);
     }
 
     /// The position of the last event that is known to be durable: the newest one that is read.
@@ -149,20 +190,26 @@ impl Spacefold {
         self.inner.shared.live.catch_up()
     }
 
-    /// The state of a space at the durable head: shared and immutable.
+    /// The state of a space now: shared and immutable. It has whatever this clone has appended.
     ///
     /// # Errors
     /// [`SnapshotError::UnknownSpace`] when the space has no event, or a failure to read.
+    ///
+    /// # Cost
+    /// Below a microsecond, whatever the size of the space; the first time that a space is asked
+    /// for, its state is loaded. With [`Folding::OnDemand`], or right behind an append of one's
+    /// own, what is new is folded first.
     pub fn snapshot(&self, space_id: &str) -> Result<Snapshot, SnapshotError> {
-        self.inner.shared.live.snapshot(space_id)
+        self.inner.shared.live.snapshot_from(space_id, self.floor())
     }
 
-    /// The states of all spaces at the durable head, sorted by id.
+    /// The states of all spaces at one position, sorted by id; they have whatever this clone has
+    /// appended.
     ///
     /// # Errors
     /// [`SnapshotError`] when the log cannot be read.
     pub fn snapshot_all(&self) -> Result<Vec<Snapshot>, SnapshotError> {
-        self.inner.shared.live.snapshot_all()
+        self.inner.shared.live.snapshot_all_from(self.floor())
     }
 
     /// The state of a space as of a position.
@@ -290,7 +337,9 @@ impl Spacefold {
         options: &ImportOptions,
         hooks: &mut dyn ImportHooks,
     ) -> Result<ImportReport, ImportError> {
-        import::import(self.log(), input, options, hooks)
+        let imported = import::import(self.log(), input, options, hooks);
+        self.raise_floor(self.durable_head());
+        imported
     }
 
     /// Folds projections anew from the first event, beside the live ones, all of them when `names`

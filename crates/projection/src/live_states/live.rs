@@ -1,8 +1,7 @@
-//! What a [`LiveStates`](super::LiveStates) holds in memory once it is used.
+//! The fold behind a [`LiveStates`](super::LiveStates).
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use rustc_hash::FxHashMap;
 use spacefold_event_core::{
     EventLog, Position, RecordedEventRef, Revision, StateStore, StorageError,
 };
@@ -10,6 +9,7 @@ use spacefold_event_core::{
 use super::{
     SnapshotError,
     history::{fold_log, fold_space},
+    root::Root,
 };
 use crate::{
     SpaceState,
@@ -17,28 +17,22 @@ use crate::{
         BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob,
         generation_prefix, parse_blob_key, unused_generation,
     },
+    shared_map::SharedMap,
 };
 
+/// A clone costs nothing that grows: a fold goes on in one, and takes the place of the old when it
+/// ends, so that no panic leaves it half done.
+#[derive(Clone)]
 pub(super) struct Live {
-    /// The last position that is folded.
-    pub(super) position: Position,
-    /// The event there.
-    event: LastEvent,
-    /// How many spaces there are at that position, loaded or not.
-    space_count: u64,
-    spaces: FxHashMap<String, Loaded>,
+    pub(super) root: Root,
+    /// The revision at which the state of each space in memory is persisted, if it is.
+    persisted: SharedMap<Revision>,
     /// Which set of blobs is this log's.
     generation: u64,
     /// Whether that set is new: nothing of it is persisted yet, and others go at the first save.
     fresh: bool,
     /// The marker as it was found or saved last.
     marker: Option<Vec<u8>>,
-}
-
-struct Loaded {
-    state: Arc<SpaceState>,
-    /// Whether it has taken in an event since it was persisted.
-    dirty: bool,
 }
 
 impl Live {
@@ -50,10 +44,13 @@ impl Live {
             && marker.fits(log)?
         {
             return Ok(Self {
-                position: marker.position,
-                event: marker.event,
-                space_count: marker.spaces,
-                spaces: FxHashMap::default(),
+                root: Root {
+                    position: marker.position,
+                    event: marker.event,
+                    space_count: marker.spaces,
+                    ..Root::empty()
+                },
+                persisted: SharedMap::new(),
                 generation: marker.generation,
                 fresh: false,
                 marker: bytes,
@@ -67,26 +64,18 @@ impl Live {
     }
 
     fn empty(generation: u64, marker: Option<Vec<u8>>) -> Self {
-        Self {
-            position: Position::START,
-            event: LastEvent::NONE,
-            space_count: 0,
-            spaces: FxHashMap::default(),
-            generation,
-            fresh: true,
-            marker,
-        }
+        let (root, persisted) = (Root::empty(), SharedMap::new());
+        Self { root, persisted, generation, fresh: true, marker }
     }
 
-    /// Folds up to the durable head as it is now.
-    pub(super) fn catch_up(
+    /// Folds up to a position.
+    pub(super) fn fold_to(
         &mut self,
         log: &dyn EventLog,
         store: &dyn StateStore,
+        to: Position,
     ) -> Result<(), SnapshotError> {
-        let head = log.durable_head();
-        let position = self.position;
-        fold_log(log, position, head, |event| self.fold(log, store, event))
+        fold_log(log, self.root.position, to, |event| self.fold(log, store, event))
     }
 
     fn fold(
@@ -96,39 +85,38 @@ impl Live {
         event: &RecordedEventRef<'_>,
     ) -> Result<(), SnapshotError> {
         let is_new = event.revision == Revision::new(1);
-        if !self.spaces.contains_key(event.space_id) {
-            let mut state = SpaceState::new(event.space_id);
-            if !is_new {
-                state = self.blob(log, store, event.space_id)?.unwrap_or(state);
-                if state.revision().next() < event.revision {
-                    fold_space(log, &mut state, self.position)?;
+        let state = match self.root.spaces.get_mut(event.space_id) {
+            Some(state) => state,
+            None => {
+                let mut state = SpaceState::new(event.space_id);
+                if !is_new {
+                    state = self.blob(log, store, event.space_id)?.unwrap_or(state);
+                    if state.revision().next() < event.revision {
+                        fold_space(log, &mut state, self.root.position)?;
+                    }
                 }
+                self.root.spaces.insert(Arc::new(state));
+                self.root.spaces.state_mut(event.space_id)
             }
-            let state = Arc::new(state);
-            let dirty = false;
-            self.spaces.insert(event.space_id.to_owned(), Loaded { state, dirty });
+        };
+        if state.revision() < event.revision {
+            state.apply(event);
         }
-        if let Some(loaded) = self.spaces.get_mut(event.space_id)
-            && loaded.state.revision() < event.revision
-        {
-            Arc::make_mut(&mut loaded.state).apply(event);
-            loaded.dirty = true;
-        }
-        self.space_count += u64::from(is_new);
-        self.position = event.position;
-        self.event = LastEvent { id: event.event_id, recorded_at: event.recorded_at };
+        self.root.space_count += u64::from(is_new);
+        self.root.position = event.position;
+        self.root.event = LastEvent { id: event.event_id, recorded_at: event.recorded_at };
         Ok(())
     }
 
-    /// The state of a space; `None` when it has had no event.
+    /// The state of a space, loaded when it is not in memory; `None` when it has had no event.
     pub(super) fn state(
         &mut self,
         log: &dyn EventLog,
         store: &dyn StateStore,
         space_id: &str,
     ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
-        if let Some(loaded) = self.spaces.get(space_id) {
-            return Ok(Some(Arc::clone(&loaded.state)));
+        if let Some(state) = self.root.spaces.get(space_id) {
+            return Ok(Some(Arc::clone(state)));
         }
         let revision = log.revision(space_id)?;
         if revision == Revision::NONE {
@@ -136,45 +124,47 @@ impl Live {
         }
         let persisted = self.blob(log, store, space_id)?;
         let mut state = persisted.unwrap_or_else(|| SpaceState::new(space_id));
-        let known = state.revision();
-        if known < revision {
-            fold_space(log, &mut state, self.position)?;
+        if state.revision() < revision {
+            fold_space(log, &mut state, self.root.position)?;
         }
         if state.revision() == Revision::NONE {
             return Ok(None);
         }
-        let dirty = state.revision() > known;
         let state = Arc::new(state);
-        let loaded = Loaded { state: Arc::clone(&state), dirty };
-        self.spaces.insert(space_id.to_owned(), loaded);
+        self.root.spaces.insert(Arc::clone(&state));
         Ok(Some(state))
     }
 
-    /// The states of all spaces, sorted by space id.
-    pub(super) fn all(
+    /// Loads the states of all spaces.
+    pub(super) fn load_all(
         &mut self,
         log: &dyn EventLog,
         store: &dyn StateStore,
-    ) -> Result<Vec<Arc<SpaceState>>, SnapshotError> {
+    ) -> Result<(), SnapshotError> {
+        if self.root.is_complete() {
+            return Ok(());
+        }
         let mut ids = self.ids(store)?;
-        if u64::try_from(ids.len()).unwrap_or(u64::MAX) != self.space_count {
+        if u64::try_from(ids.len()) != Ok(self.root.space_count) {
             tracing::warn!("persisted states of spaces are missing: refolding");
             let keys = store.keys(BLOB_PREFIX)?;
             let generation = unused_generation(&keys, None).max(self.generation.saturating_add(1));
+            let position = self.root.position;
             *self = Self::empty(generation, self.marker.take());
-            self.catch_up(log, store)?;
+            self.fold_to(log, store, position)?;
             ids = self.ids(store)?;
         }
-        let mut states = Vec::with_capacity(ids.len());
         for id in ids {
-            states.extend(self.state(log, store, &id)?);
+            self.state(log, store, &id)?;
         }
-        Ok(states)
+        Ok(())
     }
 
-    /// The ids of all spaces, loaded or persisted.
+    /// The ids of all spaces, in memory or persisted.
     fn ids(&self, store: &dyn StateStore) -> Result<BTreeSet<String>, StorageError> {
-        let mut ids: BTreeSet<String> = self.spaces.keys().cloned().collect();
+        let in_memory = self.root.spaces.sorted().into_iter();
+        let mut ids: BTreeSet<String> =
+            in_memory.map(|state| state.space_id().to_owned()).collect();
         if !self.fresh {
             let keys = store.keys(&generation_prefix(self.generation))?;
             let persisted = keys.iter().filter_map(|key| parse_blob_key(key));
@@ -185,7 +175,7 @@ impl Live {
 
     /// The persisted state of a space, if it is whole and not ahead of the log.
     fn blob(
-        &self,
+        &mut self,
         log: &dyn EventLog,
         store: &dyn StateStore,
         space_id: &str,
@@ -199,8 +189,13 @@ impl Live {
         let state = decode_blob(&bytes, space_id);
         let head = log.revision(space_id)?;
         let state = state.filter(|state| state.revision() <= head);
-        if state.is_none() {
-            tracing::warn!(space_id, "the persisted state of a space is damaged: refolding it");
+        match &state {
+            Some(state) => {
+                self.persisted.insert(space_id, state.revision());
+            }
+            None => {
+                tracing::warn!(space_id, "the persisted state of a space is damaged: refolding it");
+            }
         }
         Ok(state)
     }
@@ -210,24 +205,26 @@ impl Live {
     pub(super) fn save(&mut self, store: &dyn StateStore) -> Result<bool, StorageError> {
         let marker = Marker {
             generation: self.generation,
-            position: self.position,
-            event: self.event,
-            spaces: self.space_count,
+            position: self.root.position,
+            event: self.root.event,
+            spaces: self.root.space_count,
         };
         let bytes = marker.encode();
-        let changed = self.spaces.values().any(|loaded| loaded.dirty);
-        let empty = self.position == Position::START;
-        if !changed && (empty || self.marker.as_ref() == Some(&bytes)) {
+        let changed: Vec<_> = self.root.spaces.sorted();
+        let changed: Vec<_> = changed
+            .into_iter()
+            .filter(|state| self.persisted.get(state.space_id()) != Some(&state.revision()))
+            .collect();
+        let empty = self.root.position == Position::START;
+        if changed.is_empty() && (empty || self.marker.as_ref() == Some(&bytes)) {
             return Ok(true);
         }
         if store.get(MARKER_KEY)? != self.marker {
             return Ok(false);
         }
-        for (space_id, loaded) in &mut self.spaces {
-            if loaded.dirty {
-                store.put(&blob_key(self.generation, space_id), &encode_blob(&loaded.state))?;
-                loaded.dirty = false;
-            }
+        for state in changed {
+            store.put(&blob_key(self.generation, state.space_id()), &encode_blob(state))?;
+            self.persisted.insert(state.space_id(), state.revision());
         }
         store.put(MARKER_KEY, &bytes)?;
         self.marker = Some(bytes);

@@ -1,17 +1,27 @@
 //! One fold, whichever way it is cut, saved, loaded and asked.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    Append, EventLog, MemoryLog, MemoryStateStore, Position, SpaceEvent, StateStore, Timestamp,
+    Append, AppendError, EventLog, MemoryLog, MemoryStateStore, Page, Position, Read, ReadError,
+    Receipt, SpaceEvent, StateStore, Timestamp,
 };
 
 use super::*;
 use crate::{
     RebuildMode, RebuildOptions,
     checkpoint::{BLOB_PREFIX, blob_key},
-    testing::{CorruptLog, FailingStore, contents, events, fold, log_of, record, recorded_at},
+    testing::{
+        CorruptLog, FailingStore, contents, events, fold, log_of, record, recorded, recorded_at,
+    },
 };
 
 const SPACES: [&str; 3] = ["s", "s2", "t"];
@@ -314,6 +324,204 @@ fn readers_and_a_writer_share_it() {
         record(&log, (0..200).map(|n| SpaceEvent::variable_set("s", "n", n)));
     });
     agree(&states, &log);
+}
+
+/// A log that reads only when it is let: a fold can be stopped in the middle.
+struct GatedLog {
+    inner: Arc<MemoryLog>,
+    /// Held by who lets nobody read.
+    gate: Mutex<()>,
+    panics: AtomicUsize,
+    reading: AtomicUsize,
+}
+
+impl GatedLog {
+    fn over(inner: Arc<MemoryLog>) -> Arc<Self> {
+        let (panics, reading) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { inner, gate: Mutex::new(()), panics, reading })
+    }
+}
+
+impl EventLog for GatedLog {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.inner.append(append)
+    }
+
+    fn head(&self) -> Position {
+        self.inner.head()
+    }
+
+    fn durable_head(&self) -> Position {
+        self.inner.durable_head()
+    }
+
+    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
+        self.inner.wait_durable(position, timeout)
+    }
+
+    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        self.reading.fetch_add(1, Ordering::SeqCst);
+        let passing = self.gate.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        drop(passing);
+        let page = self.inner.read(&read.clone().limit(2))?;
+        let panics =
+            self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        assert_ne!(panics, Ok(1), "a read that panics");
+        Ok(page)
+    }
+
+    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
+        self.inner.read_space(space_id, from, limit)
+    }
+
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.inner.revision(space_id)
+    }
+
+    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
+        self.inner.position_as_of(time)
+    }
+}
+
+#[test]
+fn readers_do_not_wait_for_a_fold_under_way_unless_they_must() {
+    let log = GatedLog::over(log_of(sample()));
+    let states = LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
+    states.catch_up().unwrap();
+    record(&log.inner, [SpaceEvent::space_archived("s"), SpaceEvent::space_archived("t")]);
+    thread::scope(|scope| {
+        let closed = log.gate.lock().unwrap();
+        let reads = log.reading.load(Ordering::SeqCst);
+        let folding = scope.spawn(|| states.catch_up().unwrap());
+        while log.reading.load(Ordering::SeqCst) == reads {
+            thread::yield_now();
+        }
+        // The fold stands in its first read, and holds its lock.
+        let snapshot = states.snapshot("s").unwrap();
+        assert_eq!((snapshot.position(), snapshot.status().name()), (at(5), "created"));
+        assert!(states.snapshot_all().unwrap().iter().all(|s| s.position() == at(5)));
+        let own = scope.spawn(|| states.snapshot_from("s", at(6)).unwrap());
+        let waited = scope.spawn(|| states.snapshot_after("t", at(7), Duration::ZERO).unwrap());
+        drop(closed);
+        assert_eq!(folding.join().unwrap(), at(7));
+        assert_eq!(own.join().unwrap().status().name(), "archived");
+        assert_eq!(waited.join().unwrap().status().name(), "archived");
+    });
+}
+
+#[test]
+fn while_they_are_followed_snapshots_answer_what_is_in_place() {
+    let log = log_of(sample());
+    let states = over(&log, &Arc::new(MemoryStateStore::new()));
+    let followed = states.followed();
+    assert_eq!(states.snapshot("s").unwrap().position(), at(5), "nothing was in place yet");
+    record(&log, [SpaceEvent::space_archived("s")]);
+    assert_eq!(states.snapshot("s").unwrap().position(), at(5));
+    assert_eq!(states.snapshot_from("s", at(6)).unwrap().position(), at(6));
+    record(&log, [SpaceEvent::space_activated("s")]);
+    drop(followed);
+    assert_eq!(states.snapshot("s").unwrap().position(), at(7));
+}
+
+#[test]
+fn a_panic_in_a_fold_leaves_states_that_are_whole() {
+    for reads in 1..6 {
+        let log = GatedLog::over(log_of(sample()));
+        let store = Arc::new(MemoryStateStore::new());
+        let states = LiveStates::new(log.clone(), store.clone());
+        states.catch_up().unwrap();
+        states.save().unwrap();
+        record(&log.inner, (0..9).map(|n| SpaceEvent::variable_set("s", format!("v{n}"), n)));
+        log.panics.store(reads, Ordering::SeqCst);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| states.catch_up()));
+        assert!(panicked.is_err(), "{reads}");
+        agree(&states, &log.inner);
+        states.save().unwrap();
+        agree(&over(&log.inner, &store), &log.inner);
+    }
+}
+
+#[test]
+fn every_snapshot_is_the_fold_at_its_position_while_writers_write() {
+    const EVENTS: u64 = 3_000;
+    let log = log_of(sample());
+    let states = over(&log, &Arc::new(MemoryStateStore::new()));
+    let done = AtomicBool::new(false);
+    let mut seen: Vec<Snapshot> = thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|reader| {
+                let (states, done) = (&states, &done);
+                scope.spawn(move || {
+                    let mut seen: Vec<Snapshot> = Vec::new();
+                    while !done.load(Ordering::SeqCst) {
+                        if reader == 0 {
+                            let all = states.snapshot_all().unwrap();
+                            assert!(all.iter().all(|s| s.position() == all[0].position()));
+                            seen.extend(all);
+                        }
+                        let snapshot = states.snapshot("s").unwrap();
+                        if let Some(last) = seen.last() {
+                            assert!(last.position() <= snapshot.position(), "it went back");
+                        }
+                        seen.push(snapshot);
+                    }
+                    seen
+                })
+            })
+            .collect();
+        let follower = scope.spawn(|| {
+            let followed = states.followed();
+            while !done.load(Ordering::SeqCst) {
+                states.catch_up().unwrap();
+            }
+            drop(followed);
+        });
+        for n in 0..EVENTS {
+            let event = match n % 4 {
+                0 => SpaceEvent::variable_set("t", format!("v{}", n % 50), n),
+                1 => SpaceEvent::document_added("s", format!("d{n}"), format!("/{n}")),
+                _ => SpaceEvent::variable_set("s", format!("v{}", n % 300), n),
+            };
+            record(&log, [event]);
+        }
+        done.store(true, Ordering::SeqCst);
+        follower.join().unwrap();
+        readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect()
+    });
+    seen.sort_by_key(Snapshot::position);
+    let mut expected = [SpaceState::new("s"), SpaceState::new("t")];
+    let page = log.read(&Read::from(at(1)).limit(usize::MAX)).unwrap();
+    let mut events = page.events().map(Result::unwrap).peekable();
+    for snapshot in seen {
+        while let Some(event) = events.next_if(|event| event.position <= snapshot.position()) {
+            expected[usize::from(event.space_id == "t")].apply(&event);
+        }
+        assert_eq!(**snapshot.state(), expected[usize::from(snapshot.space_id() == "t")]);
+    }
+}
+
+#[test]
+fn the_hash_of_all_makes_anew_only_the_hashes_of_what_changed() {
+    let log = log_of(sample());
+    let mut states = SpaceStates::new();
+    history::fold_log(&*log, Position::START, log.head(), |event| {
+        states.apply(event);
+        Ok::<(), ReadError>(())
+    })
+    .unwrap();
+    let kept = states.clone();
+    let before = states.hash();
+    record(&log, [SpaceEvent::space_archived("t")]);
+    history::fold_log(&*log, at(5), log.head(), |event| {
+        states.apply(event);
+        Ok::<(), ReadError>(())
+    })
+    .unwrap();
+    assert!(Arc::ptr_eq(kept.get("s").unwrap(), states.get("s").unwrap()));
+    assert_ne!(states.hash(), before);
+    assert_eq!(kept.hash(), before);
+    let anew: SpaceState = fold(&log, "t", 6);
+    assert_eq!(states.get("t").unwrap().state_hash(), anew.state_hash());
 }
 
 proptest! {

@@ -1,0 +1,38 @@
+//! What readers see of a fold: immutable, put in place whole.
+
+use spacefold_event_core::Position;
+
+use crate::{SpaceStates, checkpoint::LastEvent};
+
+/// The states of the spaces that are in memory, at one position.
+#[derive(Clone)]
+pub(super) struct Root {
+    /// The last position that is folded.
+    pub(super) position: Position,
+    /// The event there.
+    pub(super) event: LastEvent,
+    /// How many spaces there are at that position, in memory or not.
+    pub(super) space_count: u64,
+    pub(super) spaces: SpaceStates,
+}
+
+impl Root {
+    pub(super) const fn empty() -> Self {
+        Self {
+            position: Position::START,
+            event: LastEvent::NONE,
+            space_count: 0,
+            spaces: SpaceStates::new(),
+        }
+    }
+
+    /// Whether readers would see the same of the two.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.position == other.position && self.spaces.len() == other.spaces.len()
+    }
+
+    /// Whether every space that there is, is in memory.
+    pub(super) fn is_complete(&self) -> bool {
+        u64::try_from(self.spaces.len()) == Ok(self.space_count)
+    }
+}
