@@ -70,8 +70,8 @@ fn run(shared: &Shared, mut committing: Committing) {
         match shared.live.catch_up() {
             Ok(position) => {
                 folded = position;
-                committing.passed(folded, shared);
                 followed.get_or_insert_with(|| shared.live.followed());
+                committing.passed(folded, shared);
                 shared.views.tell(position);
             }
             // A log that is being closed ends the thread in the next round.
