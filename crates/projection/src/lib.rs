@@ -11,10 +11,13 @@
 //! The crate knows no disk: it reads through the `EventLog` trait and keeps blobs through
 //! `StateStore`. Nothing that it stores is the only copy of anything.
 
+mod blame;
 mod checkpoint;
 mod diff;
+mod history;
 mod json;
 mod live_states;
+mod past;
 mod projection;
 mod rebuild;
 mod shared_map;
@@ -23,9 +26,12 @@ mod space_state;
 mod space_states;
 
 pub use self::{
+    blame::{Blame, BlamedEvent, DocumentBlame, ReferenceBlame, VariableBlame},
     checkpoint::CheckpointInfo,
     diff::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader, diff},
+    history::History,
     live_states::{Followed, LiveStates, SnapshotError},
+    past::{PastOnDisk, PastOptions},
     projection::Projection,
     rebuild::{
         Divergence, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Verdict, rebuild,

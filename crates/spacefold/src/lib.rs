@@ -62,11 +62,12 @@ pub use spacefold_bus::{
 };
 pub use spacefold_event_core::*;
 pub use spacefold_projection::{
-    Anomalies, Anomaly, AnomalyReason, Change, CheckpointInfo, Conflict, ConflictHashes,
-    Divergence, Document, DocumentContent, LiveStates, Projection, RebuildError, RebuildMode,
-    RebuildOptions, RebuildOutcome, Reference, Render, RenderOutcome, RenderStatus, Snapshot,
+    Anomalies, Anomaly, AnomalyReason, Blame, BlamedEvent, Change, CheckpointInfo, Conflict,
+    ConflictHashes, Divergence, Document, DocumentBlame, DocumentContent, Followed, History,
+    LiveStates, PastOnDisk, PastOptions, Projection, RebuildError, RebuildMode, RebuildOptions,
+    RebuildOutcome, Reference, ReferenceBlame, Render, RenderOutcome, RenderStatus, Snapshot,
     SnapshotError, SpaceHeader, SpaceState, SpaceStates, SpaceStatus, StateHash, SyncStatus,
-    Verdict, diff, rebuild,
+    VariableBlame, Verdict, diff, rebuild,
 };
 pub use spacefold_store::{
     AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend, Problem, StoreInfo,

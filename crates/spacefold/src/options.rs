@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use spacefold_bus::BusOptions;
+use spacefold_projection::PastOptions;
 use spacefold_store::{EmbeddedLog, OpenError, StoreOptions};
 
 use crate::Spacefold;
@@ -39,9 +40,10 @@ enum Missing {
 pub struct Options {
     path: PathBuf,
     missing: Missing,
-    folding: Folding,
+    pub(crate) folding: Folding,
     store: StoreOptions,
-    bus: BusOptions,
+    pub(crate) bus: BusOptions,
+    pub(crate) past: PastOptions,
 }
 
 impl Options {
@@ -54,6 +56,7 @@ impl Options {
             folding: Folding::default(),
             store: StoreOptions::default(),
             bus: BusOptions::default(),
+            past: PastOptions::default(),
         }
     }
 
@@ -86,6 +89,14 @@ impl Options {
         self
     }
 
+    /// Answers states of the past with these options: what is kept on disk for them, and in
+    /// memory.
+    #[must_use]
+    pub const fn past(mut self, options: PastOptions) -> Self {
+        self.past = options;
+        self
+    }
+
     /// Opens the store.
     ///
     /// # Errors
@@ -95,6 +106,6 @@ impl Options {
             Missing::Create => EmbeddedLog::open_with(&self.path, &self.store)?,
             Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &self.store)?,
         };
-        Spacefold::over(log, self.folding, self.bus.clone())
+        Spacefold::over(log, self)
     }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{append, diff, export, history, import, snapshot, spaces, tail, verify};
+use crate::command::{
+    append, blame, diff, export, history, import, snapshot, spaces, tail, verify,
+};
 
 /// An event-sourced storage engine for information spaces.
 #[derive(Debug, Parser)]
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     Spaces(spaces::Spaces),
     /// Print what changed in a space between two positions or times.
     Diff(diff::Diff),
+    /// Which event gave each document, variable and reference the value that it has.
+    Blame(blame::BlameOf),
     /// Print the events of a space or of one document.
     History(history::History),
     /// Print the newest events.

@@ -1,6 +1,7 @@
 //! The commands, one module each.
 
 pub(crate) mod append;
+pub(crate) mod blame;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod export;
@@ -24,6 +25,7 @@ pub(crate) fn run(command: &Command, session: &mut Session) -> Result<(), Failur
         Command::Snapshot(arguments) => arguments.run(session),
         Command::Spaces(arguments) => arguments.run(session),
         Command::Diff(arguments) => arguments.run(session),
+        Command::Blame(arguments) => arguments.run(session),
         Command::History(arguments) => arguments.run(session),
         Command::Tail(arguments) => arguments.run(session),
         Command::Verify(arguments) => arguments.run(session),
