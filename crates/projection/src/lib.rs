@@ -14,11 +14,14 @@
 //! The crate knows no disk: it reads through the `EventLog` trait and keeps blobs through
 //! `StateStore`. Nothing that it stores is the only copy of anything.
 
+mod blame;
 mod checkpoint;
 mod diff;
+mod history;
 mod json;
 mod live_states;
 mod one_value;
+mod past;
 mod projection;
 mod projections;
 mod rebuild;
@@ -31,10 +34,13 @@ mod table;
 mod wire;
 
 pub use self::{
+    blame::{Blame, BlamedEvent, DocumentBlame, ReferenceBlame, VariableBlame},
     checkpoint::CheckpointInfo,
     diff::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader, diff},
+    history::History,
     live_states::{Followed, LiveStates, SnapshotError},
     one_value::{OneValue, ValueProjection},
+    past::{PastOnDisk, PastOptions},
     projection::{ApplyError, Projection, Reactions},
     projections::{
         Building, CatchUpError, MAX_PROJECTION_NAME_BYTES, MAX_SKIPPED_EVENTS, PauseKind, Paused,

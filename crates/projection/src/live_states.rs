@@ -1,5 +1,6 @@
 //! Folding a log live, and answering snapshots of now and of any time.
 
+mod error;
 mod history;
 mod live;
 mod root;
@@ -14,19 +15,19 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use spacefold_event_core::{
-    EventLog, Position, ReadError, Revision, StateStore, StorageError, Timestamp,
-};
+use spacefold_event_core::{EventLog, Position, Revision, StateStore, Timestamp};
 
+pub use self::error::SnapshotError;
 use self::{live::Live, root::Root};
 use crate::{
-    Change, CheckpointInfo, Snapshot, SpaceState, SpaceStates,
+    Blame, Change, CheckpointInfo, History, PastOptions, Snapshot, SpaceState, SpaceStates, blame,
     checkpoint::{MARKER_KEY, Marker},
     diff,
+    past::Past,
 };
 
 pub(crate) use self::{
-    history::{corrupt, replay_space, stuck},
+    history::{corrupt, fold_log, replay_space, stuck},
     live::sweep,
 };
 
@@ -66,6 +67,7 @@ pub struct LiveStates {
     published: ArcSwapOption<Root>,
     live: Mutex<Option<Live>>,
     followers: AtomicUsize,
+    past: Past,
 }
 
 /// Says that its thread keeps the states of a [`LiveStates`] folded, for as long as it lives.
@@ -84,7 +86,18 @@ impl LiveStates {
     /// The states of a log, persisted in a store. Reads nothing yet.
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, store: Arc<dyn StateStore>) -> Self {
+        Self::with_past(log, store, PastOptions::default())
+    }
+
+    /// The states of a log, with options for states of the past. Reads nothing yet.
+    #[must_use]
+    pub fn with_past(
+        log: Arc<dyn EventLog>,
+        store: Arc<dyn StateStore>,
+        options: PastOptions,
+    ) -> Self {
         Self {
+            past: Past::new(Arc::clone(&log), Arc::clone(&store), options),
             log,
             store,
             published: ArcSwapOption::empty(),
@@ -198,8 +211,11 @@ impl LiveStates {
         Ok((root.position, snapshots(found, root.position)))
     }
 
-    /// The state of a space as of a position. Cost: the space's history up to there, unless that
-    /// is the durable head.
+    /// The state of a space as of a position.
+    ///
+    /// # Cost
+    /// A fold of at most some thousand of the space's events behind a version that is in memory or
+    /// kept in the store; more where neither is. [`LiveStates::weave_past`] keeps what it takes.
     ///
     /// # Errors
     /// [`SnapshotError::BeyondHead`]; [`SnapshotError::UnknownSpace`] when the space has had no
@@ -287,13 +303,108 @@ impl LiveStates {
         a: Position,
         b: Position,
     ) -> Result<Vec<Change>, SnapshotError> {
+        let [before, after] = self.two_states(space_id, a, b)?;
+        Ok(diff(before.as_deref(), after.as_deref()))
+    }
+
+    /// What changed of one document between two positions, in either order: itself, its
+    /// references, its render state, its conflict and whether it is stale.
+    ///
+    /// # Errors
+    /// As [`LiveStates::diff`].
+    pub fn diff_document(
+        &self,
+        space_id: &str,
+        document_id: &str,
+        a: Position,
+        b: Position,
+    ) -> Result<Vec<Change>, SnapshotError> {
+        let mut changes = self.diff(space_id, a, b)?;
+        changes.retain(|change| change.document_id() == Some(document_id));
+        Ok(changes)
+    }
+
+    /// What changed in a space between two times, in either order.
+    ///
+    /// # Errors
+    /// As [`LiveStates::diff`].
+    pub fn diff_as_of(
+        &self,
+        space_id: &str,
+        a: Timestamp,
+        b: Timestamp,
+    ) -> Result<Vec<Change>, SnapshotError> {
+        self.diff(space_id, self.position_as_of(a)?, self.position_as_of(b)?)
+    }
+
+    /// The events of a space, or those that name one of its documents, page by page.
+    ///
+    /// # Errors
+    /// [`SnapshotError::UnknownSpace`] when the space has had no event.
+    pub fn history(
+        &self,
+        space_id: &str,
+        document_id: Option<&str>,
+    ) -> Result<History, SnapshotError> {
+        if self.log.revision(space_id)? == Revision::NONE {
+            return Err(unknown(space_id));
+        }
+        Ok(History::new(Arc::clone(&self.log), space_id, document_id))
+    }
+
+    /// Which event gave each part of a space the value that it has as of a position.
+    ///
+    /// # Errors
+    /// [`SnapshotError::BeyondHead`]; [`SnapshotError::UnknownSpace`] when the space has had no
+    /// event at that position.
+    ///
+    /// # Cost
+    /// All events of the space up to there.
+    pub fn blame(&self, space_id: &str, position: Position) -> Result<Blame, SnapshotError> {
+        self.check_head(position)?;
+        blame::blame(&*self.log, space_id, position)?.ok_or_else(|| unknown(space_id))
+    }
+
+    fn two_states(
+        &self,
+        space_id: &str,
+        a: Position,
+        b: Position,
+    ) -> Result<[Option<Arc<SpaceState>>; 2], SnapshotError> {
         self.check_head(a.max(b))?;
         if self.log.revision(space_id)? == Revision::NONE {
             return Err(unknown(space_id));
         }
-        let before = self.state_at(space_id, a)?;
-        let after = self.state_at(space_id, b)?;
-        Ok(diff(before.as_deref(), after.as_deref()))
+        let [earlier, later] = self.past.states_at(space_id, a.min(b), a.max(b))?;
+        Ok(if a <= b { [earlier, later] } else { [later, earlier] })
+    }
+
+    /// Keeps more of the past in the store, so that states of it are found fast; answers whether
+    /// there is more to keep. For a thread that has nothing better to do: a call takes some tens of
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Read`] or [`SnapshotError::Storage`]; nothing depends on what is missing.
+    pub fn weave_past(&self) -> Result<bool, SnapshotError> {
+        self.past.weave()
+    }
+
+    /// Removes everything that is kept of the past, on disk and in memory. It is derived: states of
+    /// the past take longer until it is kept again.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Storage`].
+    pub fn remove_past(&self) -> Result<(), SnapshotError> {
+        self.past.remove()
+    }
+
+    /// Keeps the past anew from the first event on.
+    ///
+    /// # Errors
+    /// As [`LiveStates::weave_past`].
+    pub fn rebuild_past(&self) -> Result<(), SnapshotError> {
+        self.past.remove()?;
+        self.past.weave_all()
     }
 
     /// Persists what was folded since the last time, with its position. Does nothing when nothing
@@ -313,7 +424,8 @@ impl LiveStates {
             self.published.store(None);
             *guard = None;
         }
-        Ok(())
+        drop(guard);
+        self.past.finish_weaving()
     }
 
     /// Lets go of everything in memory: the next use loads what is persisted. For after a rebuild.
@@ -355,7 +467,11 @@ impl LiveStates {
         let guard = match (self.live.try_lock(), in_place) {
             (Ok(guard), _) => guard,
             (Err(TryLockError::WouldBlock), Some(root)) => return Ok(Arc::clone(root)),
-            (Err(_), _) => self.lock(),
+            (Err(TryLockError::WouldBlock), None) => self.lock(),
+            (Err(TryLockError::Poisoned(poisoned)), _) => {
+                self.live.clear_poison();
+                poisoned.into_inner()
+            }
         };
         Ok(self.fold(guard, |_, _| Ok(()))?.0)
     }
@@ -414,9 +530,7 @@ impl LiveStates {
                 Err(error) => return Err(error),
             }
         }
-        let mut state = SpaceState::new(space_id);
-        history::fold_space(&*self.log, &mut state, position)?;
-        Ok((state.revision() > Revision::NONE).then(|| Arc::new(state)))
+        self.past.state_at(space_id, position)
     }
 
     fn check_head(&self, asked: Position) -> Result<Position, SnapshotError> {
@@ -452,40 +566,6 @@ fn snapshots(
     position: Position,
 ) -> Vec<Snapshot> {
     states.into_iter().map(|state| Snapshot::new(state, position)).collect()
-}
-
-/// Why there is no snapshot.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SnapshotError {
-    /// The space has had no event, at the position that was asked for.
-    #[error("there is no space {space_id:?}")]
-    UnknownSpace {
-        /// The id that was asked for.
-        space_id: String,
-    },
-    /// The position lies beyond the durable head.
-    #[error("position {asked} lies beyond the head, which is {head}")]
-    BeyondHead {
-        /// The position that was asked for.
-        asked: Position,
-        /// The durable head.
-        head: Position,
-    },
-    /// The log could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The position did not become durable in time.
-    #[error("position {position} is not durable yet: the durable head is {durable_head}")]
-    TimedOut {
-        /// The position that was waited for.
-        position: Position,
-        /// The durable head at the end.
-        durable_head: Position,
-    },
-    /// The store of persisted states failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
 }
 
 #[cfg(test)]

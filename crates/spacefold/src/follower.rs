@@ -11,13 +11,19 @@ use std::{
 
 use spacefold_bus::Feed;
 use spacefold_event_core::{EventLog, Position, ReadError, StorageError};
-use spacefold_projection::LiveStates;
+use spacefold_projection::{LiveStates, PastOptions};
 use spacefold_store::EmbeddedLog;
 
 use crate::{commitments::Committing, views::Views};
 
 /// How long one wait for new events lasts; the end of the log ends it at once.
 const WAIT: Duration = Duration::from_secs(1);
+
+/// How long nothing must be new before the past is gathered.
+const IDLE: Duration = Duration::from_millis(20);
+
+/// While there always is something new, the past is gathered once in so many rounds.
+const BUSY_ROUNDS: u32 = 256;
 
 /// How long folding rests after it has failed.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -32,8 +38,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(log: EmbeddedLog) -> Self {
-        let live = Arc::new(LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone())));
+    pub(crate) fn new(log: EmbeddedLog, past: PastOptions) -> Self {
+        let live = LiveStates::with_past(Arc::new(log.clone()), Arc::new(log.clone()), past);
+        let live = Arc::new(live);
         let views = Views::new(Arc::new(log.clone()), Arc::new(log.clone()));
         let feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
         Self { log, live, views, feed, closing: AtomicBool::new(false) }
@@ -56,11 +63,18 @@ fn run(shared: &Shared, mut committing: Committing) {
     let mut folded = Position::START;
     // While folding fails, whoever asks folds for himself, and is told why it fails.
     let mut followed = None;
+    // Whether there may be a past that is not gathered.
+    let mut is_past_left = true;
+    let mut busy_rounds = 0;
     shared.views.follow_what_is_there();
     while !shared.closing.load(Ordering::Acquire) {
-        match shared.log.wait_durable(folded.next(), WAIT) {
+        let wait = if is_past_left { IDLE } else { WAIT };
+        match shared.log.wait_durable(folded.next(), wait) {
             Err(ReadError::Closed) => return,
-            Ok(durable) if durable <= folded => continue,
+            Ok(durable) if durable <= folded => {
+                is_past_left = is_past_left && gather_past(shared);
+                continue;
+            }
             Ok(durable) => shared.views.tell(durable),
             Err(_) => {}
         }
@@ -73,6 +87,12 @@ fn run(shared: &Shared, mut committing: Committing) {
                 followed.get_or_insert_with(|| shared.live.followed());
                 committing.passed(folded, shared);
                 shared.views.tell(position);
+                is_past_left = true;
+                busy_rounds += 1;
+                if busy_rounds == BUSY_ROUNDS {
+                    busy_rounds = 0;
+                    gather_past(shared);
+                }
             }
             // A log that is being closed ends the thread in the next round.
             Err(error) => {
@@ -82,6 +102,19 @@ fn run(shared: &Shared, mut committing: Committing) {
                     thread::park_timeout(REST_AFTER_FAILURE);
                 }
             }
+        }
+    }
+}
+
+/// Gathers a part of the past, and answers whether more is left.
+fn gather_past(shared: &Shared) -> bool {
+    match shared.live.weave_past() {
+        Ok(is_more_left) => is_more_left,
+        Err(error) => {
+            if !shared.closing.load(Ordering::Acquire) {
+                tracing::warn!(%error, "states of the past will take longer");
+            }
+            false
         }
     }
 }

@@ -66,16 +66,17 @@ pub use spacefold_content::{
 };
 pub use spacefold_event_core::*;
 pub use spacefold_projection::{
-    Activity, ActivityCount, ActivityFilter, Anomalies, Anomaly, AnomalyReason, ApplyError,
-    Building, CatchUpError, Change, CheckpointInfo, Conflict, ConflictHashes, ContentIndex, Day,
-    Divergence, Document, DocumentContent, InvalidDay, LiveStates, MAX_PROJECTION_NAME_BYTES,
-    MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES, MAX_SKIPPED_EVENTS, Occurrence, OneValue, OpenProblem,
-    OpenProblems, PauseKind, Paused, ProblemDetail, ProblemFilter, ProblemKind, Projection,
-    ProjectionHandle, ProjectionInfo, Projections, Reactions, RebuildError, RebuildMode,
-    RebuildOptions, RebuildOutcome, Reference, RegisterError, Render, RenderOutcome, RenderStatus,
+    Activity, ActivityCount, ActivityFilter, Anomalies, Anomaly, AnomalyReason, ApplyError, Blame,
+    BlamedEvent, Building, CatchUpError, Change, CheckpointInfo, Conflict, ConflictHashes,
+    ContentIndex, Day, Divergence, Document, DocumentBlame, DocumentContent, Followed, History,
+    InvalidDay, LiveStates, MAX_PROJECTION_NAME_BYTES, MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES,
+    MAX_SKIPPED_EVENTS, Occurrence, OneValue, OpenProblem, OpenProblems, PastOnDisk, PastOptions,
+    PauseKind, Paused, ProblemDetail, ProblemFilter, ProblemKind, Projection, ProjectionHandle,
+    ProjectionInfo, Projections, Reactions, RebuildError, RebuildMode, RebuildOptions,
+    RebuildOutcome, Reference, ReferenceBlame, RegisterError, Render, RenderOutcome, RenderStatus,
     Resume, RowKey, RowKeyReader, Scan, Shipped, Snapshot, SnapshotError, SpaceHeader, SpaceState,
     SpaceStates, SpaceStatus, StateHash, SyncStatus, Table, TableError, TableView, ValueProjection,
-    Verdict, diff, rebuild,
+    VariableBlame, Verdict, diff, rebuild,
 };
 pub use spacefold_service::{
     Batch, Command, CommandError, IdempotencyKey, Outcome, Refusal, RenderGuard, SpaceService,

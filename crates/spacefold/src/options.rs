@@ -7,6 +7,7 @@ use std::{
 
 use spacefold_bus::BusOptions;
 use spacefold_content::ContentOptions;
+use spacefold_projection::PastOptions;
 use spacefold_store::{EmbeddedLog, OpenError, StoreOptions};
 
 use crate::{Spacefold, contents};
@@ -65,11 +66,12 @@ enum Missing {
 pub struct Options {
     path: PathBuf,
     missing: Missing,
-    folding: Folding,
+    pub(crate) folding: Folding,
     store: StoreOptions,
     content: ContentOptions,
-    bus: BusOptions,
-    commitments: Commitments,
+    pub(crate) bus: BusOptions,
+    pub(crate) past: PastOptions,
+    pub(crate) commitments: Commitments,
 }
 
 impl Options {
@@ -83,6 +85,7 @@ impl Options {
             store: StoreOptions::default(),
             content: ContentOptions::default(),
             bus: BusOptions::default(),
+            past: PastOptions::default(),
             commitments: Commitments::default(),
         }
     }
@@ -130,6 +133,14 @@ impl Options {
         self
     }
 
+    /// Answers states of the past with these options: what is kept on disk for them, and in
+    /// memory.
+    #[must_use]
+    pub const fn past(mut self, options: PastOptions) -> Self {
+        self.past = options;
+        self
+    }
+
     /// Opens the store.
     ///
     /// # Errors
@@ -140,6 +151,6 @@ impl Options {
             Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &self.store)?,
         };
         let content = contents::open(&self.path, self.content)?;
-        Spacefold::over(log, content, self.folding, self.bus.clone(), self.commitments)
+        Spacefold::over(log, content, self)
     }
 }

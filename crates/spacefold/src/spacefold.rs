@@ -4,6 +4,7 @@ mod commanding;
 mod content;
 mod projecting;
 mod subscribing;
+mod travelling;
 
 use std::{
     fmt,
@@ -17,21 +18,21 @@ use std::{
     time::Duration,
 };
 
-use spacefold_bus::{BusOptions, EventBus};
+use spacefold_bus::EventBus;
 use spacefold_content::PackStore;
 use spacefold_event_core::{
     Append, AppendCondition, AppendError, EventLog, Position, ReadError, Receipt, Revision,
-    SpaceEvent, StorageError, Timestamp,
+    SpaceEvent, StorageError,
 };
 use spacefold_projection::{
-    CatchUpError, Change, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions,
-    RebuildOutcome, Snapshot, SnapshotError,
+    CatchUpError, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome,
+    Snapshot, SnapshotError,
 };
 use spacefold_service::SpaceService;
 use spacefold_store::{EmbeddedLog, OpenError, StoreInfo};
 
 use crate::{
-    Commitments, Folding, ImportError, ImportHooks, ImportOptions, ImportReport, Options,
+    Folding, ImportError, ImportHooks, ImportOptions, ImportReport, Options,
     commitments::Committing,
     follower::{self, Shared},
     import,
@@ -99,20 +100,18 @@ impl Spacefold {
     pub(crate) fn over(
         log: EmbeddedLog,
         content: PackStore,
-        folding: Folding,
-        bus: BusOptions,
-        commitments: Commitments,
+        options: &Options,
     ) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared::new(log));
-        let thread = match folding {
+        let shared = Arc::new(Shared::new(log, options.past));
+        let thread = match options.folding {
             Folding::Live => {
-                let committing = Committing::new(commitments, shared.log.durable_head());
+                let committing = Committing::new(options.commitments, shared.log.durable_head());
                 Some(follower::follow(Arc::clone(&shared), committing)?)
             }
             Folding::OnDemand => None,
         };
         let folding = Mutex::new(thread);
-        let bus = EventBus::over(&shared.feed, bus);
+        let bus = EventBus::over(&shared.feed, options.bus.clone());
         let content = Arc::new(content);
         let service = SpaceService::new(Arc::new(shared.log.clone()), Arc::clone(&shared.live))
             .with_content_store(content.clone());
@@ -224,39 +223,6 @@ impl Spacefold {
         self.inner.shared.live.snapshot_all_from(self.floor())
     }
 
-    /// The state of a space as of a position.
-    ///
-    /// # Errors
-    /// [`SnapshotError::BeyondHead`], [`SnapshotError::UnknownSpace`] when the space has no event
-    /// up to there, or a failure to read.
-    pub fn snapshot_at(
-        &self,
-        space_id: &str,
-        position: Position,
-    ) -> Result<Snapshot, SnapshotError> {
-        self.inner.shared.live.snapshot_at(space_id, position)
-    }
-
-    /// The states of all spaces as of a position, sorted by id.
-    ///
-    /// # Errors
-    /// [`SnapshotError::BeyondHead`], or a failure to read.
-    pub fn snapshot_all_at(&self, position: Position) -> Result<Vec<Snapshot>, SnapshotError> {
-        self.inner.shared.live.snapshot_all_at(position)
-    }
-
-    /// The state of a space as of a time: of the last event recorded then or before.
-    ///
-    /// # Errors
-    /// [`SnapshotError::UnknownSpace`] when the space had no event then, or a failure to read.
-    pub fn snapshot_as_of(
-        &self,
-        space_id: &str,
-        time: Timestamp,
-    ) -> Result<Snapshot, SnapshotError> {
-        self.inner.shared.live.snapshot_as_of(space_id, time)
-    }
-
     /// The state of a space at `position` or later: waits until that is durable. For reading what
     /// one has just written.
     ///
@@ -269,29 +235,6 @@ impl Spacefold {
         timeout: Duration,
     ) -> Result<Snapshot, SnapshotError> {
         self.inner.shared.live.snapshot_after(space_id, position, timeout)
-    }
-
-    /// The last position whose event was recorded at or before `time`.
-    ///
-    /// # Errors
-    /// [`SnapshotError`] when the log cannot be read.
-    pub fn position_as_of(&self, time: Timestamp) -> Result<Position, SnapshotError> {
-        self.inner.shared.live.position_as_of(time)
-    }
-
-    /// What changed in a space from its state at `before` to its state at `after`, in either
-    /// order.
-    ///
-    /// # Errors
-    /// [`SnapshotError::BeyondHead`], [`SnapshotError::UnknownSpace`] when the space has no event
-    /// at all, or a failure to read.
-    pub fn diff(
-        &self,
-        space_id: &str,
-        before: Position,
-        after: Position,
-    ) -> Result<Vec<Change>, SnapshotError> {
-        self.inner.shared.live.diff(space_id, before, after)
     }
 
     /// Stores the folded states, so that the next opening need not fold them again.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    activity, append, checkout, content, diff, export, history, import, import_git, problems,
-    service, snapshot, spaces, tail, verify, where_is,
+    activity, append, blame, checkout, content, diff, export, history, import, import_git,
+    problems, service, snapshot, spaces, tail, verify, where_is,
 };
 
 /// An event-sourced storage engine for information spaces.
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Spaces(spaces::Spaces),
     /// Print what changed in a space between two positions or times.
     Diff(diff::Diff),
+    /// Which event gave each document, variable and reference the value that it has.
+    Blame(blame::BlameOf),
     /// Print the events of a space or of one document.
     History(history::History),
     /// Print the newest events.

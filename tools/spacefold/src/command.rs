@@ -2,6 +2,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod append;
+pub(crate) mod blame;
 pub(crate) mod checkout;
 pub(crate) mod content;
 pub(crate) mod demo;
@@ -32,6 +33,7 @@ pub(crate) fn run(command: &Command, session: &mut Session) -> Result<(), Failur
         Command::Snapshot(arguments) => arguments.run(session),
         Command::Spaces(arguments) => arguments.run(session),
         Command::Diff(arguments) => arguments.run(session),
+        Command::Blame(arguments) => arguments.run(session),
         Command::History(arguments) => arguments.run(session),
         Command::Tail(arguments) => arguments.run(session),
         Command::Where(arguments) => arguments.run(session),

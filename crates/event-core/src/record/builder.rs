@@ -9,7 +9,9 @@ use super::{
     stored_columns::{StoredBody, StoredColumns},
     text::{TextId, TextTableBuilder},
 };
-use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp, varint::Malformed};
+use crate::{
+    EventId, EventType, Payload, RecordedEventRef, SpaceEvent, Timestamp, varint::Malformed,
+};
 
 /// What an event takes beside its texts and its payload: id, type, timestamp.
 const EVENT_FIXED_BYTES: usize = EventId::LEN + 1 + 8;
@@ -145,6 +147,24 @@ impl RecordsBuilder {
             correlation_id,
         });
         EVENT_FIXED_BYTES + text_bytes + payload_bytes
+    }
+
+    /// Adds an event that a log has recorded, without what the log decided about it.
+    pub fn push_recorded(&mut self, event: &RecordedEventRef<'_>) {
+        let mut intern = |text: &str| self.texts.intern(text).0;
+        let space = intern(event.space_id);
+        let source = event.source.map(&mut intern);
+        let correlation_id = event.correlation_id.map(&mut intern);
+        let payload = &mut self.columns.payloads;
+        encode_payload(&event.payload, payload, |text: &&str| intern(text));
+        self.push_encoded(&Encoded {
+            event_id: event.event_id,
+            event_type: event.event_type,
+            space,
+            timestamp: event.timestamp,
+            source,
+            correlation_id,
+        });
     }
 
     /// Adds records of another run, those at `indexes`. Payloads of earlier versions become those of

@@ -254,6 +254,26 @@ impl Change {
     }
 
     /// What tells the change from others of its kind.
+    /// The document that the change is of; `None` when it is of none.
+    #[must_use]
+    pub fn document_id(&self) -> Option<&str> {
+        match self {
+            Self::DocumentAdded { document_id, .. }
+            | Self::DocumentRemoved { document_id, .. }
+            | Self::DocumentMoved { document_id, .. }
+            | Self::ContentChanged { document_id, .. }
+            | Self::AttributesChanged { document_id, .. }
+            | Self::ConflictOpened { document_id, .. }
+            | Self::ConflictClosed { document_id, .. }
+            | Self::MarkedStale { document_id }
+            | Self::UnmarkedStale { document_id }
+            | Self::ReferenceAdded { document_id, .. }
+            | Self::ReferenceRemoved { document_id, .. } => Some(document_id),
+            Self::RenderChanged { document_id, .. } => document_id.as_deref(),
+            _ => None,
+        }
+    }
+
     fn key(&self) -> Vec<(&'static str, Value)> {
         match self {
             Self::SpaceCreated { .. }

@@ -1,12 +1,9 @@
 //! `spacefold history`
 
 use clap::Args;
-use spacefold::{EventLog, ReadError, Revision};
+use spacefold::ReadError;
 
-use super::selection;
 use crate::{error::Failure, interrupt, session::Session};
-
-const PAGE_EVENTS: usize = 1_024;
 
 #[derive(Debug, Args)]
 pub(crate) struct History {
@@ -22,27 +19,17 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
-        let last = selection::check_space(&store, &self.space_id)?;
-        let mut next = Revision::NONE.next();
         let mut line = String::new();
-        while next <= last {
+        for page in store.history(&self.space_id, self.document.as_deref())? {
             interrupt::check()?;
-            let page = store.log().read_space(&self.space_id, next, PAGE_EVENTS)?;
-            let Some(end) = page.envelopes().last().map(|envelope| envelope.revision) else {
-                break;
-            };
-            for envelope in page.envelopes() {
+            for envelope in page?.envelopes() {
                 let position = envelope.position;
                 let event =
                     envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
-                let document = self.document.as_deref();
-                if document.is_none_or(|id| event.payload.names_document(id)) {
-                    line.clear();
-                    event.write_json(&mut line);
-                    session.output.line(&line)?;
-                }
+                line.clear();
+                event.write_json(&mut line);
+                session.output.line(&line)?;
             }
-            next = end.next();
         }
         session.output.flush()?;
         Ok(store.close()?)

@@ -1,0 +1,93 @@
+//! Blame against the states before and after each event.
+
+use proptest::prelude::*;
+use spacefold_event_core::SpaceEvent;
+
+use super::*;
+use crate::testing::{events, fold, log_of, recorded};
+
+fn at(blamed: Option<BlamedEvent>) -> Option<u64> {
+    blamed.map(|event| event.position.get())
+}
+
+#[test]
+fn each_part_has_the_event_that_gave_it_its_value() {
+    let none = None::<String>;
+    let log = log_of([
+        SpaceEvent::space_created("s", "S"),
+        SpaceEvent::document_added("s", "d", "/d"),
+        SpaceEvent::document_content_changed("s", "d", none.clone(), "h"),
+        SpaceEvent::document_content_changed("s", "d", none.clone(), "h"),
+        SpaceEvent::document_moved("s", "d", none.clone(), "/e"),
+        SpaceEvent::variable_set("s", "v", 1),
+        SpaceEvent::variable_set("s", "w", 1),
+        SpaceEvent::variable_deleted("s", "w"),
+        SpaceEvent::reference_added("s", "d", "/x", "cites"),
+        SpaceEvent::reference_added("s", "d", "/x", "cites"),
+        SpaceEvent::document_content_changed("s", "nobody", none, "h"),
+    ]);
+    let blame = blame(&*log, "s", Position::new(11)).unwrap().unwrap();
+    let document = &blame.documents[0];
+    let parts = (document.path, document.content, document.attributes);
+    assert_eq!((at(Some(parts.0)), at(parts.1), at(parts.2)), (Some(5), Some(3), None));
+    assert_eq!(blame.documents.len(), 1);
+    assert_eq!(blame.variables.len(), 1);
+    assert_eq!(
+        (blame.variables[0].name.as_str(), at(Some(blame.variables[0].set))),
+        ("v", Some(6))
+    );
+    assert_eq!(blame.references.len(), 1);
+    assert_eq!(at(Some(blame.references[0].added)), Some(9));
+    let event = &recorded(&log)[4];
+    assert_eq!(document.path.event_id, event.event.event_id);
+    assert_eq!(document.path.recorded_at, event.recorded_at);
+    assert!(super::blame(&*log, "t", Position::new(11)).unwrap().is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn blame_is_where_a_part_last_became_what_it_is(events in events(1..40)) {
+        let log = log_of(events);
+        let head = log.durable_head().get();
+        let states: Vec<SpaceState> = (0..=head).map(|n| fold(&log, "s", n)).collect();
+        let last = &states[states.len() - 1];
+        let Some(blame) = blame(&*log, "s", Position::new(head)).unwrap() else {
+            prop_assert_eq!(last.revision(), Revision::NONE);
+            return Ok(());
+        };
+        // The last position at which something differs from what it was just before.
+        let since = |differs: &dyn Fn(&SpaceState, &SpaceState) -> bool| {
+            (1..states.len()).rev().find(|n| differs(&states[n - 1], &states[*n]))
+        };
+        prop_assert_eq!(blame.documents.len(), last.document_count());
+        for document in &blame.documents {
+            let id = document.document_id.as_str();
+            let path = since(&|a, b| {
+                a.document(id).map(|d| &d.path) != b.document(id).map(|d| &d.path)
+            });
+            prop_assert_eq!(at(Some(document.path)), path.map(|n| n as u64));
+            let content = since(&|a, b| {
+                a.document(id).and_then(|d| d.content_hash.as_ref())
+                    != b.document(id).and_then(|d| d.content_hash.as_ref())
+            });
+            let has = last.document(id).is_some_and(|d| d.content_hash.is_some());
+            prop_assert_eq!(at(document.content), content.filter(|_| has).map(|n| n as u64));
+        }
+        prop_assert_eq!(blame.variables.len(), last.variables().len());
+        for variable in &blame.variables {
+            let name = variable.name.as_str();
+            let set = since(&|a, b| a.variable(name) != b.variable(name));
+            prop_assert_eq!(at(Some(variable.set)), set.map(|n| n as u64));
+        }
+        prop_assert_eq!(blame.references.len(), last.references().len());
+        for reference in &blame.references {
+            let has = |s: &SpaceState| {
+                s.references_of(&reference.document_id).any(|r| *r == reference.reference)
+            };
+            let added = since(&|a, b| has(a) != has(b));
+            prop_assert_eq!(at(Some(reference.added)), added.map(|n| n as u64));
+        }
+    }
+}
