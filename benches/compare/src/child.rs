@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use spacefold_event_core::MAX_APPEND_EVENTS;
 
 use crate::{
+    fold::Summary,
     measure::{
         cpu_seconds, folder_bytes, memory_bytes, peak_memory_bytes, reset_peak_memory,
         written_bytes,
@@ -44,11 +45,12 @@ pub(crate) struct Task {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Work {
-    Load,
+    Load { known_documents: bool },
     LoadUntilKilled,
     Open,
     OpenSled,
     Replay { threads: usize },
+    Rebuild,
     Commits,
 }
 
@@ -99,6 +101,21 @@ pub(crate) struct Replayed {
     pub(crate) peak_memory_bytes: u64,
 }
 
+/// What came of folding everything.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Rebuilt {
+    /// How many events were folded.
+    pub(crate) events: u64,
+    /// From before the opening to the states.
+    pub(crate) seconds: f64,
+    /// CPU time of all threads meanwhile.
+    pub(crate) cpu_seconds: f64,
+    /// What the states come to.
+    pub(crate) summary: Summary,
+    /// The most memory of the process.
+    pub(crate) peak_memory_bytes: u64,
+}
+
 impl Task {
     fn new(settings: &Settings, work: Work, subject: Kind, folder: &Path, events: u64) -> Self {
         let folder = folder.to_owned();
@@ -107,7 +124,12 @@ impl Task {
 
     /// Loads a store and closes it.
     pub(crate) fn load(settings: &Settings, subject: Kind, folder: &Path) -> Self {
-        Self::new(settings, Work::Load, subject, folder, settings.events)
+        Self::new(settings, Work::Load { known_documents: false }, subject, folder, settings.events)
+    }
+
+    /// Loads a store with events most of which change a state, and closes it.
+    pub(crate) fn load_to_fold(settings: &Settings, subject: Kind, folder: &Path) -> Self {
+        Self::new(settings, Work::Load { known_documents: true }, subject, folder, settings.events)
     }
 
     /// Loads a store, says so, and goes on appending until killed.
@@ -133,6 +155,11 @@ impl Task {
         threads: usize,
     ) -> Self {
         Self::new(settings, Work::Replay { threads }, subject, folder, 0)
+    }
+
+    /// Folds the states of a whole store.
+    pub(crate) fn rebuild(settings: &Settings, subject: Kind, folder: &Path) -> Self {
+        Self::new(settings, Work::Rebuild, subject, folder, 0)
     }
 
     /// Commits so often, one event at a time.
@@ -201,11 +228,15 @@ fn appends(events: u64) -> impl Iterator<Item = usize> {
 pub(crate) fn work(task: &str) -> Result<()> {
     let task: Task = serde_json::from_str(task)?;
     match task.work {
-        Work::Load => answer(&load(&task)?),
+        Work::Load { known_documents } => {
+            let make = if known_documents { Workload::of_known_documents } else { Workload::new };
+            answer(&load(&task, make(task.seed, task.spaces))?)
+        }
         Work::LoadUntilKilled => load_until_killed(&task),
         Work::Open => answer(&open(&task)?),
         Work::OpenSled => answer(&open_sled(&task)?),
         Work::Replay { threads } => answer(&replay(&task, threads)?),
+        Work::Rebuild => answer(&rebuild(&task)?),
         Work::Commits => commits(&task),
     }
 }
@@ -216,8 +247,7 @@ fn answer(answer: &impl Serialize) -> Result<()> {
     Ok(output.flush()?)
 }
 
-fn load(task: &Task) -> Result<Load> {
-    let mut workload = Workload::new(task.seed, task.spaces);
+fn load(task: &Task, mut workload: Workload) -> Result<Load> {
     let memory_before_bytes = memory_bytes()?;
     reset_peak_memory()?;
     let (written_before, cpu_before) = (written_bytes()?, cpu_seconds());
@@ -318,6 +348,21 @@ fn replay(task: &Task, threads: usize) -> Result<Replayed> {
     ensure!(digest.events == end - 1, "{} of {} events", digest.events, end - 1);
     store.close()?;
     Ok(Replayed { open_seconds, seconds, cpu_seconds, digest, peak_memory_bytes })
+}
+
+fn rebuild(task: &Task) -> Result<Rebuilt> {
+    let cpu_before = cpu_seconds();
+    let begun = Instant::now();
+    let store = Store::open(task.subject, &task.folder)?;
+    let states = store.fold()?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let cpu_seconds = cpu_seconds() - cpu_before;
+    let peak_memory_bytes = peak_memory_bytes()?;
+    let summary = states.summary()?;
+    let events = store.len();
+    ensure!(summary.revisions == events, "{} of {events} events", summary.revisions);
+    store.close()?;
+    Ok(Rebuilt { events, seconds, cpu_seconds, summary, peak_memory_bytes })
 }
 
 fn commits(task: &Task) -> Result<()> {

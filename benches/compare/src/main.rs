@@ -2,6 +2,7 @@
 //! run. `compare run` measures, `compare table` writes the page that shows the newest results.
 
 mod child;
+mod fold;
 mod front;
 mod machine;
 mod measure;

@@ -4,7 +4,7 @@
 //! spacefold stores too, is left out, in the rivals' favour.
 
 use anyhow::{Context, Result, bail};
-use bincode::{BorrowDecode, Encode};
+use bincode::{BorrowDecode, Decode, Encode};
 use spacefold_event_core::{Payload, RecordedEventRef, SpaceEvent, Timestamp, Value};
 
 /// An event as a rival stores it.
@@ -26,6 +26,36 @@ enum Body<'a> {
     ContentChanged { document_id: &'a str, old_hash: Option<&'a str>, new_hash: &'a str },
     VariableSet { name: &'a str, value: &'a str },
     RenderCompleted { document_id: Option<&'a str>, output_hash: Option<&'a str> },
+}
+
+/// A rival's record with texts of its own, as most programs decode it.
+#[derive(Decode)]
+pub(crate) struct OwnedRecord {
+    pub(crate) event_id: [u8; 16],
+    pub(crate) space_id: String,
+    pub(crate) timestamp: i64,
+    pub(crate) recorded_at: i64,
+    pub(crate) source: Option<String>,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) body: OwnedBody,
+}
+
+/// The payloads that the workload has, with texts of their own.
+#[derive(Decode)]
+pub(crate) enum OwnedBody {
+    DocumentAdded { document_id: String, space_path: String },
+    ContentChanged { document_id: String, old_hash: Option<String>, new_hash: String },
+    VariableSet { name: String, value: String },
+    RenderCompleted { document_id: Option<String>, output_hash: Option<String> },
+}
+
+impl OwnedRecord {
+    /// A record from its bytes.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let (record, _) = bincode::decode_from_slice(bytes, bincode::config::standard())
+            .context("a record that does not decode")?;
+        Ok(record)
+    }
 }
 
 /// Encoded records of one append, one behind the other.

@@ -4,6 +4,7 @@ mod append;
 mod bulk;
 mod open;
 mod producers;
+mod rebuild;
 mod replay;
 mod syncs;
 
@@ -26,6 +27,8 @@ pub(crate) enum Row {
     Open,
     /// Reading and decoding everything in a fresh process.
     Replay,
+    /// Folding the state of every space in a fresh process.
+    Rebuild,
     /// System calls a commit, counted by strace.
     Syncs,
 }
@@ -62,6 +65,7 @@ impl Row {
             Self::Bulk => "bulk",
             Self::Open => "open",
             Self::Replay => "replay",
+            Self::Rebuild => "rebuild",
             Self::Syncs => "syncs",
         }
     }
@@ -74,6 +78,7 @@ impl Row {
             Self::Bulk => bulk::measure(settings),
             Self::Open => open::measure(settings),
             Self::Replay => replay::measure(settings),
+            Self::Rebuild => rebuild::measure(settings),
             Self::Syncs => syncs::measure(settings),
         }
     }

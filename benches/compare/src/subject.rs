@@ -17,12 +17,16 @@ use std::{ops::Range, path::Path};
 
 use anyhow::{Result, bail};
 use spacefold_event_core::SpaceEvent;
+use spacefold_projection::LiveStates;
 use spacefold_store::EmbeddedLog;
 
 pub(crate) use self::{
     sled::open_alone as open_sled_alone, spacefold::append as append_to_spacefold,
 };
-use crate::record::{Batch, Digest};
+use crate::{
+    fold::{ObviousStates, Summary},
+    record::{Batch, Digest},
+};
 
 /// One of the engines.
 #[derive(
@@ -176,6 +180,22 @@ impl Store {
         self.replayer()?.replay(range)
     }
 
+    /// Folds the states of all spaces: a rival's records with the obvious fold.
+    pub(crate) fn fold(&self) -> Result<Folded> {
+        Ok(match self {
+            Self::Spacefold(log) => Folded::Spacefold(spacefold::fold(log)?),
+            Self::Rival(engine, _) => {
+                let mut states = ObviousStates::default();
+                let mut position = 0;
+                engine.reader()?.scan(1..engine.last() + 1, &mut |record| {
+                    position += 1;
+                    states.apply(position, record)
+                })?;
+                Folded::Rival(states)
+            }
+        })
+    }
+
     /// A view for a thread of its own.
     pub(crate) fn replayer(&self) -> Result<Replayer> {
         Ok(match self {
@@ -189,6 +209,24 @@ impl Store {
         match self {
             Self::Spacefold(log) => Ok(log.close()?),
             Self::Rival(engine, _) => engine.close(),
+        }
+    }
+}
+
+/// The states of all spaces.
+pub(crate) enum Folded {
+    /// spacefold's, persisted.
+    Spacefold(LiveStates),
+    /// Those of a rival's events.
+    Rival(ObviousStates),
+}
+
+impl Folded {
+    /// What they come to.
+    pub(crate) fn summary(&self) -> Result<Summary> {
+        match self {
+            Self::Spacefold(states) => spacefold::summary(states),
+            Self::Rival(states) => Ok(states.summary()),
         }
     }
 }

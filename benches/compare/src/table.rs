@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The order of the sections.
-const ROWS: [&str; 6] = ["append", "producers", "bulk", "open", "replay", "syncs"];
+const ROWS: [&str; 7] = ["append", "producers", "bulk", "open", "replay", "rebuild", "syncs"];
 
 /// Writes `README.md` into the folder of the raw data.
 pub(crate) fn write(results: &Path) -> Result<()> {
@@ -48,11 +48,14 @@ inside one row count**. A ratio is taken slice by slice, more than 1 is faster; 
   It keeps no events.
 - With many producers, every rival and both files stand behind the same group commit: one thread drains a channel and
   commits once a group.
-- `bulk`, `open` and `replay` give every subject a process of its own. *written* is what the kernel sent to the disk for it;
+- `bulk`, `open`, `replay` and `rebuild` give every subject a process of its own. *written* is what the kernel sent to the disk for it;
   *disk* is what is allocated after closing, of spacefold's with the journal files and the reserve, which are filled with
   zeros ahead of use. *peak* is the most memory of the process, mapped pages included.
 - `open` kills a process in the middle of appends, copies the folder for each round and syncs the copy; the time runs in
   a fresh process, with everything in the page cache, until the first event is decoded.
+- `rebuild` folds the state of every space in a fresh process, opening included. The rivals fold as one writes it first:
+  records with texts of their own, maps of the standard library, one thread; spacefold's rebuild folds with one thread a
+  core and persists the states, which the rivals' do not. The same documents are met again and again.
 - `append` and `producers` wait between two subjects until background threads are idle, so that nobody pays for his
   neighbour; `bulk` charges everything until the store is closed.
 

@@ -4,6 +4,10 @@ use spacefold_event_core::{EventId, MAX_APPEND_EVENTS, SpaceEvent, Timestamp};
 
 /// Appends of the full size that are kept ready; then their contents come again under new ids.
 const READY_APPENDS: usize = 16;
+/// Distinct ids of documents.
+const DOCUMENTS: u32 = 200_000;
+/// Distinct ids of documents, few enough for most spaces to have most.
+const KNOWN_DOCUMENTS: u32 = 50;
 /// µs since 1970 of the first event, so that runs are the same on every day.
 const FIRST_TIMESTAMP: i64 = 1_750_000_000_000_000;
 
@@ -14,15 +18,25 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    /// The events of this seed, over so many spaces, some of which are met far more often.
+    /// The events of this seed, over so many spaces, some of which are met far more often. Hardly
+    /// any document is met twice.
     pub(crate) fn new(seed: u64, spaces: u64) -> Self {
-        Self::with_ready(seed, spaces, READY_APPENDS * MAX_APPEND_EVENTS)
+        Self::make(seed, spaces, DOCUMENTS, READY_APPENDS * MAX_APPEND_EVENTS)
+    }
+
+    /// Such events, most of which are of documents that their spaces know.
+    pub(crate) fn of_known_documents(seed: u64, spaces: u64) -> Self {
+        Self::make(seed, spaces, KNOWN_DOCUMENTS, READY_APPENDS * MAX_APPEND_EVENTS)
     }
 
     /// A workload whose contents come again after `ready` events.
     pub(crate) fn with_ready(seed: u64, spaces: u64, ready: usize) -> Self {
+        Self::make(seed, spaces, DOCUMENTS, ready)
+    }
+
+    fn make(seed: u64, spaces: u64, documents: u32, ready: usize) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let ready = (0..ready).map(|_| event(&mut random, spaces)).collect();
+        let ready = (0..ready).map(|_| event(&mut random, spaces, documents)).collect();
         Self { ready, next: seed << 40 }
     }
 
@@ -56,7 +70,7 @@ fn timestamp(number: u64) -> Timestamp {
     Timestamp::from_micros(FIRST_TIMESTAMP + micros).unwrap_or(Timestamp::MIN)
 }
 
-fn event(random: &mut fastrand::Rng, spaces: u64) -> SpaceEvent {
+fn event(random: &mut fastrand::Rng, spaces: u64, documents: u32) -> SpaceEvent {
     let skewed = random.f64().powi(3);
     #[expect(
         clippy::cast_possible_truncation,
@@ -65,7 +79,7 @@ fn event(random: &mut fastrand::Rng, spaces: u64) -> SpaceEvent {
     )]
     let space = (skewed * spaces as f64) as u64;
     let space_id = format!("space-{space:05}");
-    let document_id = format!("document-{:06}", random.u32(0..200_000));
+    let document_id = format!("document-{:06}", random.u32(0..documents));
     let event = match random.u8(0..10) {
         0..4 => {
             let old_hash = hash(random);

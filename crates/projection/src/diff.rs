@@ -4,8 +4,10 @@ mod change;
 
 use std::collections::BTreeSet;
 
+use spacefold_event_core::Value;
+
 pub use self::change::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader};
-use crate::{Document, SpaceState};
+use crate::{Conflict, Document, Reference, Render, SpaceState, shared_map::Difference};
 
 /// The changes that lead from one state of a space to another; `None` for a space that does not
 /// exist there.
@@ -17,7 +19,9 @@ use crate::{Document, SpaceState};
 /// status and metadata, and then whatever else it has; a space that ceases to be is a
 /// [`Change::SpaceDeleted`] and nothing else.
 ///
-/// Cost: a walk over both states.
+/// # Cost
+/// States of one origin, one of which was folded on from the other, cost in proportion to what the
+/// events between them changed, however large the space is. Others cost a walk over both.
 #[must_use]
 pub fn diff(before: Option<&SpaceState>, after: Option<&SpaceState>) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -63,27 +67,22 @@ fn headers(before: &SpaceState, after: &SpaceState, changes: &mut Vec<Change>) {
 }
 
 fn contents(before: &SpaceState, after: &SpaceState, changes: &mut Vec<Change>) {
-    documents(before, after, changes);
-    variables(before, after, changes);
-    references(before, after, changes);
-    renders(before, after, changes);
+    let parting = before.parting(after);
+    documents(&parting.documents, changes);
+    variables(&parting.variables, changes);
+    references(&parting.references, changes);
+    let space_render =
+        Difference { key: "", before: before.render(None), after: after.render(None) };
+    changes.extend(render(None, &space_render));
+    for difference in &parting.renders {
+        changes.extend(render(Some(difference.key), difference));
+    }
     let (sync_before, sync_after) = (before.sync().status, after.sync().status);
     if sync_before != sync_after {
         changes.push(Change::SyncChanged { before: sync_before, after: sync_after });
     }
-    conflicts(before, after, changes);
-    for document_id in after.stale_documents() {
-        if !before.is_stale(document_id) {
-            let document_id = document_id.to_owned();
-            changes.push(Change::MarkedStale { document_id });
-        }
-    }
-    for document_id in before.stale_documents() {
-        if !after.is_stale(document_id) {
-            let document_id = document_id.to_owned();
-            changes.push(Change::UnmarkedStale { document_id });
-        }
-    }
+    conflicts(&parting.conflicts, changes);
+    stale(&parting.stale, changes);
 }
 
 fn content(document: &Document) -> DocumentContent {
@@ -94,152 +93,125 @@ fn content(document: &Document) -> DocumentContent {
     }
 }
 
-fn documents(before: &SpaceState, after: &SpaceState, changes: &mut Vec<Change>) {
-    // By id, which is the key of the changes; a state lists its documents by path.
-    let ids = |state: &SpaceState| -> Vec<String> {
-        let mut ids: Vec<String> =
-            state.documents().into_iter().map(|(id, _)| id.to_owned()).collect();
-        ids.sort_unstable();
-        ids
-    };
-    let ids_after = ids(after);
-    for document_id in &ids_after {
-        if let (None, Some(document)) = (before.document(document_id), after.document(document_id))
-        {
-            changes.push(Change::DocumentAdded {
-                document_id: document_id.clone(),
-                after: content(document),
-            });
-        }
-    }
-    for document_id in ids(before) {
-        if let (Some(document), None) =
-            (before.document(&document_id), after.document(&document_id))
-        {
-            let before = content(document);
-            changes.push(Change::DocumentRemoved { document_id, before });
-        }
-    }
+fn documents(differences: &[Difference<'_, Document>], changes: &mut Vec<Change>) {
+    let mut removed = Vec::new();
+    let mut moved = Vec::new();
     let mut content_changes = Vec::new();
     let mut attribute_changes = Vec::new();
-    for document_id in ids_after {
-        let (Some(old), Some(new)) = (before.document(&document_id), after.document(&document_id))
-        else {
-            continue;
-        };
-        if old.path != new.path {
-            changes.push(Change::DocumentMoved {
-                document_id: document_id.clone(),
-                before: old.path.clone(),
-                after: new.path.clone(),
-            });
-        }
-        if old.content_hash != new.content_hash {
-            content_changes.push(Change::ContentChanged {
-                document_id: document_id.clone(),
-                before: old.content_hash.clone(),
-                after: new.content_hash.clone(),
-            });
-        }
-        if old.attributes != new.attributes {
-            attribute_changes.push(Change::AttributesChanged {
-                before: old.attributes.clone(),
-                after: new.attributes.clone(),
-                document_id,
-            });
-        }
-    }
-    changes.append(&mut content_changes);
-    changes.append(&mut attribute_changes);
-}
-
-fn variables(before: &SpaceState, after: &SpaceState, changes: &mut Vec<Change>) {
-    for (name, value) in after.variables() {
-        let old = before.variable(name);
-        if old != Some(value) {
-            changes.push(Change::VariableSet {
-                name: name.to_owned(),
-                before: old.cloned(),
-                after: value.clone(),
-            });
+    for difference in differences {
+        let document_id = difference.key.to_owned();
+        match (difference.before, difference.after) {
+            (None, None) => {}
+            (None, Some(document)) => {
+                changes.push(Change::DocumentAdded { document_id, after: content(document) });
+            }
+            (Some(document), None) => {
+                removed.push(Change::DocumentRemoved { document_id, before: content(document) });
+            }
+            (Some(old), Some(new)) => {
+                if old.path != new.path {
+                    moved.push(Change::DocumentMoved {
+                        document_id: document_id.clone(),
+                        before: old.path.clone(),
+                        after: new.path.clone(),
+                    });
+                }
+                if old.content_hash != new.content_hash {
+                    content_changes.push(Change::ContentChanged {
+                        document_id: document_id.clone(),
+                        before: old.content_hash.clone(),
+                        after: new.content_hash.clone(),
+                    });
+                }
+                if old.attributes != new.attributes {
+                    attribute_changes.push(Change::AttributesChanged {
+                        before: old.attributes.clone(),
+                        after: new.attributes.clone(),
+                        document_id,
+                    });
+                }
+            }
         }
     }
-    for (name, value) in before.variables() {
-        if after.variable(name).is_none() {
-            changes.push(Change::VariableDeleted { name: name.to_owned(), before: value.clone() });
-        }
+    for mut kind in [removed, moved, content_changes, attribute_changes] {
+        changes.append(&mut kind);
     }
 }
 
-fn references(before: &SpaceState, after: &SpaceState, changes: &mut Vec<Change>) {
-    let (old, new) = (before.references(), after.references());
-    let old_set: BTreeSet<_> = old.iter().copied().collect();
-    let new_set: BTreeSet<_> = new.iter().copied().collect();
-    for (document_id, reference) in new {
-        if !old_set.contains(&(document_id, reference)) {
-            changes.push(Change::ReferenceAdded {
-                document_id: document_id.to_owned(),
-                reference: reference.clone(),
-            });
+fn variables(differences: &[Difference<'_, Value>], changes: &mut Vec<Change>) {
+    let mut deleted = Vec::new();
+    for difference in differences {
+        let name = difference.key.to_owned();
+        match (difference.before, difference.after) {
+            (before, Some(after)) => changes.push(Change::VariableSet {
+                name,
+                before: before.cloned(),
+                after: after.clone(),
+            }),
+            (Some(before), None) => {
+                deleted.push(Change::VariableDeleted { name, before: before.clone() });
+            }
+            (None, None) => {}
         }
     }
-    for (document_id, reference) in old {
-        if !new_set.contains(&(document_id, reference)) {
-            changes.push(Change::ReferenceRemoved {
-                document_id: document_id.to_owned(),
-                reference: reference.clone(),
-            });
-        }
-    }
+    changes.append(&mut deleted);
 }
 
-fn renders(before: &SpaceState, after: &SpaceState, changes: &mut Vec<Change>) {
-    let keys = |state: &SpaceState| -> BTreeSet<Option<String>> {
-        let renders = state.renders().into_iter();
-        renders.map(|(id, _)| id.map(str::to_owned)).collect()
+fn references(differences: &[Difference<'_, BTreeSet<Reference>>], changes: &mut Vec<Change>) {
+    let none = BTreeSet::new();
+    let mut removed = Vec::new();
+    for difference in differences {
+        let (before, after) =
+            (difference.before.unwrap_or(&none), difference.after.unwrap_or(&none));
+        changes.extend(after.difference(before).map(|reference| Change::ReferenceAdded {
+            document_id: difference.key.to_owned(),
+            reference: reference.clone(),
+        }));
+        removed.extend(before.difference(after).map(|reference| Change::ReferenceRemoved {
+            document_id: difference.key.to_owned(),
+            reference: reference.clone(),
+        }));
+    }
+    changes.append(&mut removed);
+}
+
+fn render(document_id: Option<&str>, difference: &Difference<'_, Render>) -> Option<Change> {
+    let outcome = |render: &Render| RenderOutcome {
+        status: render.status,
+        output_hash: render.output_hash.clone(),
+        error: render.error.clone(),
     };
-    for document_id in &keys(before) | &keys(after) {
-        let outcome = |state: &SpaceState| {
-            state.render(document_id.as_deref()).map(|r| RenderOutcome {
-                status: r.status,
-                output_hash: r.output_hash.clone(),
-                error: r.error.clone(),
-            })
-        };
-        let (before, after) = (outcome(before), outcome(after));
-        if before != after {
-            changes.push(Change::RenderChanged { document_id, before, after });
-        }
-    }
+    let (before, after) = (difference.before.map(outcome), difference.after.map(outcome));
+    let document_id = document_id.map(str::to_owned);
+    (before != after).then_some(Change::RenderChanged { document_id, before, after })
 }
 
-fn conflicts(before: &SpaceState, after: &SpaceState, changes: &mut Vec<Change>) {
-    let hashes = |state: &SpaceState, document_id: &str| {
-        state.conflict(document_id).map(|conflict| ConflictHashes {
-            local_hash: conflict.local_hash.clone(),
-            remote_hash: conflict.remote_hash.clone(),
-        })
+fn conflicts(differences: &[Difference<'_, Conflict>], changes: &mut Vec<Change>) {
+    let hashes = |conflict: &Conflict| ConflictHashes {
+        local_hash: conflict.local_hash.clone(),
+        remote_hash: conflict.remote_hash.clone(),
     };
-    for (document_id, _) in after.conflicts() {
-        let old = hashes(before, document_id);
-        if let Some(new) = hashes(after, document_id)
-            && old.as_ref() != Some(&new)
-        {
-            changes.push(Change::ConflictOpened {
-                document_id: document_id.to_owned(),
-                before: old,
-                after: new,
-            });
+    let mut closed = Vec::new();
+    for difference in differences {
+        let document_id = difference.key.to_owned();
+        match (difference.before.map(hashes), difference.after.map(hashes)) {
+            (before, Some(after)) if before.as_ref() != Some(&after) => {
+                changes.push(Change::ConflictOpened { document_id, before, after });
+            }
+            (Some(before), None) => closed.push(Change::ConflictClosed { document_id, before }),
+            _ => {}
         }
     }
-    for (document_id, _) in before.conflicts() {
-        if after.conflict(document_id).is_none()
-            && let Some(old) = hashes(before, document_id)
-        {
-            changes
-                .push(Change::ConflictClosed { document_id: document_id.to_owned(), before: old });
-        }
-    }
+    changes.append(&mut closed);
+}
+
+fn stale(differences: &[Difference<'_, ()>], changes: &mut Vec<Change>) {
+    let id = |difference: &Difference<'_, ()>| difference.key.to_owned();
+    let marked = differences.iter().filter(|difference| difference.after.is_some());
+    changes.extend(marked.map(|difference| Change::MarkedStale { document_id: id(difference) }));
+    let unmarked = differences.iter().filter(|difference| difference.after.is_none());
+    changes
+        .extend(unmarked.map(|difference| Change::UnmarkedStale { document_id: id(difference) }));
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod one_value;
 mod projection;
 mod projections;
 mod rebuild;
+mod shared_map;
 mod shipped;
 mod snapshot;
 mod space_state;

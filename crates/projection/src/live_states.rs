@@ -152,7 +152,7 @@ impl LiveStates {
             states.apply(event);
             Ok::<(), SnapshotError>(())
         })?;
-        Ok(snapshots(states.into_sorted(), position))
+        Ok(snapshots(states.sorted().into_iter().cloned().collect(), position))
     }
 
     /// The state of a space as of a time: of the last position recorded at or before it.

@@ -2,11 +2,15 @@
 
 mod apply;
 mod encode;
+mod parting;
 mod parts;
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
-use rustc_hash::{FxHashMap, FxHashSet};
 use spacefold_event_core::{Object, Revision, Timestamp, Value};
 
 pub use self::{
@@ -16,10 +20,15 @@ pub use self::{
         Render, RenderStatus, SpaceStatus, SyncState, SyncStatus,
     },
 };
+use crate::shared_map::SharedMap;
 
 /// The state of one space after the events that were applied to it.
 ///
 /// Two states are equal when everything but the log position that they were asked for is.
+///
+/// A clone costs the same whatever is in the space: it shares everything with its origin. What an
+/// event changes afterwards is copied, and no more than that. Two states of one origin are compared
+/// without looking at what they share.
 ///
 /// ```
 /// use spacefold_event_core::{Append, EventLog, MemoryLog, Position, Read, SpaceEvent};
@@ -39,32 +48,43 @@ pub use self::{
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpaceState {
-    space_id: String,
-    name: Option<String>,
+    space_id: Arc<str>,
+    name: Option<Arc<str>>,
     status: SpaceStatus,
     revision: Revision,
     created_at: Timestamp,
     updated_at: Timestamp,
-    metadata: Object,
-    documents: FxHashMap<String, Document>,
+    metadata: Arc<Object>,
+    documents: SharedMap<Document>,
     /// How many documents are at each path: derived from the documents.
-    paths: FxHashMap<String, u64>,
-    variables: FxHashMap<String, Value>,
+    paths: SharedMap<u64>,
+    variables: SharedMap<Value>,
     /// The references of each document that has any.
-    references: FxHashMap<String, BTreeSet<Reference>>,
+    references: SharedMap<BTreeSet<Reference>>,
     /// The render state of the space itself.
-    space_render: Option<Render>,
-    renders: FxHashMap<String, Render>,
+    space_render: Option<Arc<Render>>,
+    renders: SharedMap<Render>,
     sync: SyncState,
-    conflicts: FxHashMap<String, Conflict>,
-    stale: FxHashSet<String>,
-    anomalies: Anomalies,
+    conflicts: SharedMap<Conflict>,
+    stale: SharedMap<()>,
+    anomalies: Arc<Anomalies>,
+    hash: KnownHash,
+}
+
+/// The hash of a state, once somebody has asked for it. It is no part of the state.
+#[derive(Clone, Debug, Default)]
+struct KnownHash(OnceLock<StateHash>);
+
+impl PartialEq for KnownHash {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl SpaceState {
     /// The state of a space before its first event.
     #[must_use]
-    pub fn new(space_id: impl Into<String>) -> Self {
+    pub fn new(space_id: impl Into<Arc<str>>) -> Self {
         Self {
             space_id: space_id.into(),
             name: None,
@@ -72,17 +92,18 @@ impl SpaceState {
             revision: Revision::NONE,
             created_at: Timestamp::MIN,
             updated_at: Timestamp::MIN,
-            metadata: Object::new(),
-            documents: FxHashMap::default(),
-            paths: FxHashMap::default(),
-            variables: FxHashMap::default(),
-            references: FxHashMap::default(),
+            metadata: Arc::default(),
+            documents: SharedMap::new(),
+            paths: SharedMap::new(),
+            variables: SharedMap::new(),
+            references: SharedMap::new(),
             space_render: None,
-            renders: FxHashMap::default(),
+            renders: SharedMap::new(),
             sync: SyncState::default(),
-            conflicts: FxHashMap::default(),
-            stale: FxHashSet::default(),
-            anomalies: Anomalies::default(),
+            conflicts: SharedMap::new(),
+            stale: SharedMap::new(),
+            anomalies: Arc::default(),
+            hash: KnownHash::default(),
         }
     }
 
@@ -90,6 +111,10 @@ impl SpaceState {
     #[must_use]
     pub fn space_id(&self) -> &str {
         &self.space_id
+    }
+
+    pub(crate) fn shared_space_id(&self) -> Arc<str> {
+        Arc::clone(&self.space_id)
     }
 
     /// The name, when an event has given one.
@@ -124,7 +149,7 @@ impl SpaceState {
 
     /// The metadata.
     #[must_use]
-    pub const fn metadata(&self) -> &Object {
+    pub fn metadata(&self) -> &Object {
         &self.metadata
     }
 
@@ -149,7 +174,7 @@ impl SpaceState {
     /// The documents with their ids, sorted by path, then id. Cost: a sort.
     #[must_use]
     pub fn documents(&self) -> Vec<(&str, &Document)> {
-        let mut documents: Vec<_> = self.documents.iter().map(by_text).collect();
+        let mut documents = self.documents.entries();
         documents.sort_unstable_by(|a, b| (&a.1.path, a.0).cmp(&(&b.1.path, b.0)));
         documents
     }
@@ -163,14 +188,15 @@ impl SpaceState {
     /// The variables, sorted by name. Cost: a sort.
     #[must_use]
     pub fn variables(&self) -> Vec<(&str, &Value)> {
-        sorted(&self.variables)
+        self.variables.sorted()
     }
 
     /// The references with the documents that refer, sorted by document id, target, kind. Cost: a
     /// sort.
     #[must_use]
     pub fn references(&self) -> Vec<(&str, &Reference)> {
-        sorted(&self.references)
+        self.references
+            .sorted()
             .into_iter()
             .flat_map(|(id, references)| references.iter().map(move |reference| (id, reference)))
             .collect()
@@ -185,10 +211,10 @@ impl SpaceState {
     /// sort.
     #[must_use]
     pub fn renders(&self) -> Vec<(Option<&str>, &Render)> {
-        let documents = sorted(&self.renders).into_iter();
+        let documents = self.renders.sorted().into_iter();
         self.space_render
             .iter()
-            .map(|render| (None, render))
+            .map(|render| (None, &**render))
             .chain(documents.map(|(id, render)| (Some(id), render)))
             .collect()
     }
@@ -198,7 +224,7 @@ impl SpaceState {
     pub fn render(&self, document_id: Option<&str>) -> Option<&Render> {
         match document_id {
             Some(id) => self.renders.get(id),
-            None => self.space_render.as_ref(),
+            None => self.space_render.as_deref(),
         }
     }
 
@@ -211,7 +237,7 @@ impl SpaceState {
     /// The open conflicts, sorted by document id. Cost: a sort.
     #[must_use]
     pub fn conflicts(&self) -> Vec<(&str, &Conflict)> {
-        sorted(&self.conflicts)
+        self.conflicts.sorted()
     }
 
     /// The open conflict of a document, known or not.
@@ -223,32 +249,20 @@ impl SpaceState {
     /// The ids of the documents of which what was derived is out of date, sorted. Cost: a sort.
     #[must_use]
     pub fn stale_documents(&self) -> Vec<&str> {
-        let mut stale: Vec<_> = self.stale.iter().map(String::as_str).collect();
-        stale.sort_unstable();
-        stale
+        self.stale.sorted().into_iter().map(|(id, ())| id).collect()
     }
 
     /// Whether what was derived from a document is out of date.
     #[must_use]
     pub fn is_stale(&self, document_id: &str) -> bool {
-        self.stale.contains(document_id)
+        self.stale.contains_key(document_id)
     }
 
     /// The events that did not fit.
     #[must_use]
-    pub const fn anomalies(&self) -> &Anomalies {
+    pub fn anomalies(&self) -> &Anomalies {
         &self.anomalies
     }
-}
-
-fn by_text<'a, V>((key, value): (&'a String, &'a V)) -> (&'a str, &'a V) {
-    (key, value)
-}
-
-fn sorted<V>(map: &FxHashMap<String, V>) -> Vec<(&str, &V)> {
-    let mut entries: Vec<_> = map.iter().map(by_text).collect();
-    entries.sort_unstable_by(|a, b| a.0.cmp(b.0));
-    entries
 }
 
 /// BLAKE3 of a state, printed as 64 lower-case hex digits: two folds agree exactly when their

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use spacefold_event_core::RecordedEventRef;
 
-use crate::{SpaceState, StateHash};
+use crate::{SpaceState, StateHash, shared_map::SharedMap};
 
 /// The states of all spaces of a log: the projection that snapshots are answered from.
 ///
 /// The fold is total: it takes every event and never fails.
+///
+/// A clone shares everything with its origin, and costs the same however many spaces there are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpaceStates {
-    spaces: FxHashMap<String, Arc<SpaceState>>,
+    spaces: SharedMap<Arc<SpaceState>>,
 }
 
 impl SpaceStates {
@@ -48,13 +49,15 @@ impl SpaceStates {
     /// The states, sorted by space id.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Arc<SpaceState>> {
-        let mut states: Vec<_> = self.spaces.values().collect();
-        states.sort_unstable_by(|a, b| a.space_id().cmp(b.space_id()));
-        states
+        self.spaces.sorted().into_iter().map(|(_, state)| state).collect()
     }
 
     /// The hash of the whole projection: BLAKE3 over every space id (its length as 64 bits, little
     /// endian, then its bytes) and state hash, sorted by space id.
+    ///
+    /// # Cost
+    /// A pass over the spaces, and over the contents of those that have changed since a hash was
+    /// last made of them, here or in a clone.
     #[must_use]
     pub fn hash(&self) -> StateHash {
         Self::hash_of(self.sorted().into_iter().map(|state| (state.space_id(), state.state_hash())))
@@ -73,32 +76,18 @@ impl SpaceStates {
 
     /// Takes in the next event.
     pub fn apply(&mut self, event: &RecordedEventRef<'_>) {
-        if let Some(state) = self.spaces.get_mut(event.space_id) {
-            Arc::make_mut(state).apply(event);
-        } else {
-            let mut state = SpaceState::new(event.space_id);
-            state.apply(event);
-            self.insert(state);
-        }
+        self.state_mut(event.space_id).apply(event);
+    }
+
+    /// The state of a space, to be changed: a new one when it has had no event.
+    pub(crate) fn state_mut(&mut self, space_id: &str) -> &mut SpaceState {
+        let new = || Arc::new(SpaceState::new(space_id));
+        Arc::make_mut(self.spaces.get_or_insert_with(space_id, new))
     }
 
     /// Puts a state in, in place of what is known of its space.
-    pub(crate) fn insert(&mut self, state: SpaceState) {
-        self.spaces.insert(state.space_id().to_owned(), Arc::new(state));
-    }
-
-    /// Takes in the spaces of `other`, in place of what is known of them.
-    pub(crate) fn absorb(&mut self, other: Self) {
-        if self.spaces.is_empty() {
-            self.spaces = other.spaces;
-        } else {
-            self.spaces.extend(other.spaces);
-        }
-    }
-
-    pub(crate) fn into_sorted(self) -> Vec<Arc<SpaceState>> {
-        let mut states: Vec<_> = self.spaces.into_values().collect();
-        states.sort_unstable_by(|a, b| a.space_id().cmp(b.space_id()));
-        states
+    pub(crate) fn insert(&mut self, state: Arc<SpaceState>) {
+        let space_id = state.shared_space_id();
+        self.spaces.insert(&*space_id, state);
     }
 }

@@ -164,8 +164,15 @@ impl Shared {
     }
 
     /// The run that holds the event at a position, from the block or the tail; `None` beyond the
-    /// durable head. Sled's copy is rebuilt when it turns out to be wrong.
+    /// durable head. A block stays in the cache.
     pub(crate) fn records_at(&self, position: Position) -> Result<Option<Records>, ReadError> {
+        let records = self.passing_records_at(position)?;
+        Ok(records.inspect(|records| self.keep(records)))
+    }
+
+    /// As [`Shared::records_at`], for whoever is done with them then: the cache is left as it is.
+    /// Sled's copy is rebuilt when it turns out to be wrong.
+    fn passing_records_at(&self, position: Position) -> Result<Option<Records>, ReadError> {
         let mut rebuilt = false;
         loop {
             let located = self.view().locate(position);
@@ -213,13 +220,20 @@ impl Shared {
             return Ok(records);
         }
         let stored = stored_block(sled, first)?;
-        let block = block::decode(&stored.bytes(), self.store_id)
+        let records = block::records(&stored.bytes(), self.store_id)
             .map_err(|error| BlockMiss::Wrong(error.to_string()))?;
-        if block.records.first_position() != first {
+        if records.first_position() != first {
             return Err(BlockMiss::Wrong(format!("another block at position {first}")));
         }
-        self.cache.insert(first, block.records.clone());
-        Ok(block.records)
+        Ok(records)
+    }
+
+    /// Keeps a block for the next read. Runs of the tail are in memory anyway.
+    fn keep(&self, records: &Records) {
+        let first = records.first_position();
+        if records.last_position() <= self.view().index.end() && self.cache.peek(&first).is_none() {
+            self.cache.insert(first, records.clone());
+        }
     }
 
     /// Makes sled's copy anew, unless another thread has done so since `wrong` was found to be so.
@@ -242,13 +256,15 @@ impl Shared {
             if next > read.to.min(durable_head) || page.len() >= read.limit {
                 break;
             }
-            let Some(records) = self.records_at(next)? else {
+            let Some(records) = self.passing_records_at(next)? else {
                 break;
             };
-            let first = records.first_position();
             let left = read.limit - page.len();
-            page.add(records, next, read.to, &read.filter, left)
-                .map_err(|cause| ReadError::Corrupt { position: first, cause })?;
+            // A block of which all is read is not read again soon.
+            if !read.filter.is_all() || next > records.first_position() || left < records.len() {
+                self.keep(&records);
+            }
+            page.add(records, next, read.to, &read.filter, left)?;
         }
         Ok(page)
     }

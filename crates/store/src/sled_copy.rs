@@ -32,7 +32,7 @@ use std::{
     borrow::Cow,
     fs::{self, File},
     io::ErrorKind,
-    mem,
+    iter, mem,
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -121,11 +121,9 @@ impl StoredBlock {
         if self.rest.is_empty() {
             return Cow::Borrowed(&self.head);
         }
-        let mut bytes = self.head.to_vec();
-        for part in &self.rest {
-            bytes.extend_from_slice(part);
-        }
-        Cow::Owned(bytes)
+        let parts: Vec<&[u8]> =
+            iter::once(&self.head).chain(&self.rest).map(AsRef::as_ref).collect();
+        Cow::Owned(parts.concat())
     }
 }
 

@@ -1,12 +1,13 @@
 //! spacefold, through its public API. Events are encoded in the caller's thread by `append`.
 
-use std::{ops::Range, path::Path};
+use std::{ops::Range, path::Path, sync::Arc};
 
 use anyhow::Result;
 use spacefold_event_core::{Append, EventLog, MAX_APPEND_EVENTS, Position, Read, SpaceEvent};
+use spacefold_projection::{LiveStates, Projections, RebuildMode, RebuildOptions, rebuild};
 use spacefold_store::EmbeddedLog;
 
-use crate::record::Digest;
+use crate::{fold::Summary, record::Digest};
 
 pub(crate) fn open(folder: &Path) -> Result<EmbeddedLog> {
     Ok(EmbeddedLog::open(folder)?)
@@ -34,4 +35,32 @@ pub(crate) fn replay(log: &EmbeddedLog, range: Range<u64>) -> Result<Digest> {
         next = page.next();
     }
     Ok(digest)
+}
+
+/// Rebuilds the states of all spaces, and persists them.
+pub(crate) fn fold(log: &EmbeddedLog) -> Result<LiveStates> {
+    let log = Arc::new(log.clone());
+    let projections = Projections::new(log.clone(), log.clone());
+    let options = RebuildOptions::new(RebuildMode::Replace);
+    rebuild(&projections, &["space-state".to_owned()], &options)?;
+    Ok(LiveStates::new(log.clone(), log))
+}
+
+pub(crate) fn summary(states: &LiveStates) -> Result<Summary> {
+    let mut summary = Summary::default();
+    for snapshot in states.snapshot_all()? {
+        summary.spaces += 1;
+        summary.revisions += snapshot.revision().get();
+        summary.documents += snapshot.document_count() as u64;
+        summary.variables += snapshot.variables().len() as u64;
+        summary.renders += snapshot.renders().len() as u64;
+        summary.anomalies += snapshot.anomalies().count();
+        for (_, document) in snapshot.documents() {
+            let positions = [document.added_position, document.updated_position];
+            summary.positions += positions.map(Position::get).iter().sum::<u64>();
+        }
+        let renders = snapshot.renders().into_iter();
+        summary.positions += renders.map(|(_, render)| render.position.get()).sum::<u64>();
+    }
+    Ok(summary)
 }

@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashMap, FxHasher};
 use spacefold_event_core::{Envelope, EventLog, Page, Position, Read, ReadError};
 
 use crate::{
@@ -21,7 +21,9 @@ use crate::{
 };
 
 /// How many pages the fastest thread may be ahead of the slowest.
-const PAGES_AHEAD: usize = 8;
+const PAGES_AHEAD: usize = 16;
+/// How many pages a thread folds together.
+const PAGES_AT_ONCE: usize = 4;
 
 /// The states of some spaces, in one part for each thread that folds.
 #[derive(Default)]
@@ -31,9 +33,9 @@ impl Parts {
     /// Parts that hold these states.
     pub(super) fn of(states: SpaceStates, threads: NonZeroUsize) -> Self {
         let mut parts: Vec<_> = (0..threads.get()).map(|_| SpaceStates::new()).collect();
-        for state in states.into_sorted() {
+        for state in states.sorted() {
             if let Some(part) = parts.get_mut(part_of(state.space_id(), threads)) {
-                part.insert(Arc::unwrap_or_clone(state));
+                part.insert(Arc::clone(state));
             }
         }
         Self(parts)
@@ -42,13 +44,6 @@ impl Parts {
     /// All of the states.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<SpaceState>> {
         self.0.iter().flat_map(SpaceStates::sorted)
-    }
-
-    /// The states as one.
-    pub(super) fn into_states(self) -> SpaceStates {
-        let mut states = SpaceStates::new();
-        self.0.into_iter().for_each(|part| states.absorb(part));
-        states
     }
 }
 
@@ -105,32 +100,55 @@ fn fold_part(
     // If this thread ends early, by an error or a panic, the others are not to wait for it.
     let mut stop = StopOthers { pages, done: false };
     let mut nth = 0;
-    while let Some(page) = pages.get(nth)? {
-        let mut last = None;
-        for envelope in page.envelopes() {
-            let owns = match last {
-                Some((space_id, owns)) if space_id == envelope.space_id => owns,
-                _ => is_own(envelope.space_id),
-            };
-            last = Some((envelope.space_id, owns));
-            if owns {
-                fold_event(&mut states, envelope)?;
-            }
+    loop {
+        let mut batch = Vec::with_capacity(PAGES_AT_ONCE);
+        while batch.len() < PAGES_AT_ONCE
+            && let Some(page) = pages.get(nth)?
+        {
+            batch.push(page);
+            nth += 1;
         }
-        nth += 1;
+        if batch.is_empty() {
+            break;
+        }
+        fold_pages(&batch, &mut states, &is_own)?;
     }
     stop.done = true;
     Ok(states)
 }
 
-fn fold_event(states: &mut SpaceStates, envelope: Envelope<'_>) -> Result<(), ReadError> {
-    let position = envelope.position;
-    let known = states.get(envelope.space_id).map(|state| state.revision());
-    if known.is_some_and(|known| known >= envelope.revision) {
-        return Ok(());
+/// Folds the events of some pages that are of one's own spaces, space by space: what the
+/// processor's cache has of a space after one event is there for the next.
+fn fold_pages(
+    pages: &[Page],
+    states: &mut SpaceStates,
+    is_own: impl Fn(&str) -> bool,
+) -> Result<(), ReadError> {
+    let mut places: FxHashMap<&str, Option<usize>> = FxHashMap::default();
+    let mut spaces: Vec<(&str, Vec<Envelope<'_>>)> = Vec::new();
+    for envelope in pages.iter().flat_map(Page::envelopes) {
+        let space_id = envelope.space_id;
+        let place = places.entry(space_id).or_insert_with(|| {
+            is_own(space_id).then(|| {
+                spaces.push((space_id, Vec::new()));
+                spaces.len() - 1
+            })
+        });
+        if let Some((_, envelopes)) = place.and_then(|place| spaces.get_mut(place)) {
+            envelopes.push(envelope);
+        }
     }
-    let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-    states.apply(&event);
+    for (space_id, envelopes) in spaces {
+        let state = states.state_mut(space_id);
+        for envelope in envelopes {
+            if envelope.revision <= state.revision() {
+                continue;
+            }
+            let position = envelope.position;
+            let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
+            state.apply(&event);
+        }
+    }
     Ok(())
 }
 

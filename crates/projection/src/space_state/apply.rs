@@ -3,12 +3,15 @@
 //! It is total: an event that does not fit is counted as one anomaly, with the first reason that
 //! applies in the order of [`AnomalyReason`], and does no more than that reason allows.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use spacefold_event_core::{Object, Payload, Position, RecordedEventRef, Revision};
 
 use super::{
-    Anomaly, AnomalyReason, Conflict, Document, Reference, Render, RenderStatus, SpaceState,
-    SpaceStatus, SyncState, SyncStatus,
+    Anomaly, AnomalyReason, Conflict, Document, KnownHash, Reference, Render, RenderStatus,
+    SpaceState, SpaceStatus, SyncState, SyncStatus,
 };
+use crate::shared_map::Key;
 
 impl SpaceState {
     /// Takes in the next event of the space.
@@ -16,6 +19,7 @@ impl SpaceState {
     /// Revision and time of the newest event move with every event, ignored ones too.
     pub fn apply(&mut self, event: &RecordedEventRef<'_>) {
         let is_first = self.revision == Revision::NONE;
+        self.hash = KnownHash::default();
         self.revision = event.revision;
         self.updated_at = event.recorded_at;
         let created = match &event.payload {
@@ -36,7 +40,7 @@ impl SpaceState {
             _ => self.apply_live(event),
         };
         if let Some(reason) = reason {
-            self.anomalies.add(Anomaly {
+            Arc::make_mut(&mut self.anomalies).add(Anomaly {
                 position: event.position,
                 event_type: event.event_type,
                 reason,
@@ -47,10 +51,10 @@ impl SpaceState {
     /// A fresh state; revision and anomalies go on.
     fn begin(&mut self, event: &RecordedEventRef<'_>, name: &str) {
         self.empty();
-        self.name = Some(name.to_owned());
+        self.name = Some(name.into());
         self.status = SpaceStatus::Created;
         self.created_at = event.recorded_at;
-        self.metadata = Object::new();
+        self.metadata = Arc::default();
         self.sync = SyncState::default();
     }
 
@@ -72,7 +76,7 @@ impl SpaceState {
         let position = event.position;
         match &event.payload {
             Payload::SpaceCreated { name, .. } => {
-                self.name = Some((*name).to_owned());
+                self.name = Some((*name).into());
                 if self.status == SpaceStatus::Unknown {
                     self.status = SpaceStatus::Created;
                 }
@@ -119,7 +123,7 @@ impl SpaceState {
                     remote_hash: remote_hash.as_deref().map(str::to_owned),
                     position,
                 };
-                self.conflicts.insert((*document_id).to_owned(), conflict);
+                self.conflicts.insert(*document_id, conflict);
             }
             Payload::CacheInvalidated { document_ids, .. } => {
                 return self.mark_stale(document_ids);
@@ -149,36 +153,31 @@ impl SpaceState {
             }
             Payload::DocumentRemoved { document_id, .. } => self.remove_document(document_id),
             Payload::DocumentMoved { document_id, new_path, .. } => {
-                match self.set_path(document_id, new_path, position) {
+                match self.set_path((*document_id).into(), (*new_path).into(), position) {
                     None => Some(AnomalyReason::UnknownDocument),
                     Some(taken) => taken.then_some(AnomalyReason::PathTaken),
                 }
             }
             Payload::DocumentContentChanged { document_id, new_hash, .. } => {
-                let Some(document) = self.documents.get_mut(*document_id) else {
+                let id = Key::from(*document_id);
+                let Some(document) = self.documents.get_mut(id) else {
                     return Some(AnomalyReason::UnknownDocument);
                 };
                 set_text(&mut document.content_hash, new_hash);
                 document.updated_position = position;
-                self.conflicts.remove(*document_id);
+                self.conflicts.remove(id);
                 None
             }
             Payload::ReferenceAdded { document_id, target, kind, .. } => {
-                if !self.documents.contains_key(*document_id) {
+                let id = Key::from(*document_id);
+                if !self.documents.contains_key(id) {
                     return Some(AnomalyReason::UnknownDocument);
                 }
                 let reference = Reference {
                     target: (*target).to_owned(),
                     kind: kind.as_deref().map(str::to_owned),
                 };
-                match self.references.get_mut(*document_id) {
-                    Some(references) => {
-                        references.insert(reference);
-                    }
-                    None => {
-                        self.references.insert((*document_id).to_owned(), [reference].into());
-                    }
-                }
+                self.references.get_or_insert_with(id, BTreeSet::new).insert(reference);
                 None
             }
             _ => None,
@@ -187,62 +186,57 @@ impl SpaceState {
 
     fn update(&mut self, changes: &Object<&str>) {
         if let Some(name) = changes.get("name").and_then(|name| name.as_str()) {
-            self.name = Some(name.to_owned());
+            self.name = Some(name.into());
         }
-        self.metadata.merge(changes);
+        Arc::make_mut(&mut self.metadata).merge(changes);
     }
 
     fn set_variable(&mut self, name: &str, value: &spacefold_event_core::Value<&str>) {
-        let value = value.to_owned_value();
-        match self.variables.get_mut(name) {
-            Some(variable) => *variable = value,
-            None => {
-                self.variables.insert(name.to_owned(), value);
-            }
-        }
+        self.variables.insert(name, value.to_owned_value());
     }
 
     fn add_document(&mut self, id: &str, path: &str, position: Position) -> Option<AnomalyReason> {
+        let (id, path) = (Key::from(id), Key::from(path));
         if self.set_path(id, path, position).is_some() {
             return Some(AnomalyReason::DocumentExists);
         }
         let document = Document {
-            path: path.to_owned(),
+            path: path.text().to_owned(),
             content_hash: None,
             attributes: Object::new(),
             added_position: position,
             updated_position: position,
         };
-        self.documents.insert(id.to_owned(), document);
+        self.documents.insert(id, document);
         self.take_path(path).then_some(AnomalyReason::PathTaken)
     }
 
     /// Moves a known document, and says whether another one is at the path; `None` when the
     /// document is unknown.
-    fn set_path(&mut self, id: &str, path: &str, position: Position) -> Option<bool> {
+    fn set_path(&mut self, id: Key<'_>, path: Key<'_>, position: Position) -> Option<bool> {
         let document = self.documents.get_mut(id)?;
         document.updated_position = position;
-        let old = std::mem::replace(&mut document.path, path.to_owned());
+        let old = std::mem::replace(&mut document.path, path.text().to_owned());
         // Its own place is given back first: what is counted then are the others.
-        self.give_path_back(&old);
+        self.give_path_back(old.as_str().into());
         Some(self.take_path(path))
     }
 
     /// Counts one more document at a path, and says whether there was one.
-    fn take_path(&mut self, path: &str) -> bool {
+    fn take_path(&mut self, path: Key<'_>) -> bool {
         match self.paths.get_mut(path) {
             Some(count) => {
                 *count += 1;
                 true
             }
             None => {
-                self.paths.insert(path.to_owned(), 1);
+                self.paths.insert(path, 1);
                 false
             }
         }
     }
 
-    fn give_path_back(&mut self, path: &str) {
+    fn give_path_back(&mut self, path: Key<'_>) {
         match self.paths.get_mut(path) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
@@ -252,10 +246,11 @@ impl SpaceState {
     }
 
     fn remove_document(&mut self, id: &str) -> Option<AnomalyReason> {
+        let id = Key::from(id);
         let Some(document) = self.documents.remove(id) else {
             return Some(AnomalyReason::UnknownDocument);
         };
-        self.give_path_back(&document.path);
+        self.give_path_back(document.path.as_str().into());
         self.references.remove(id);
         self.renders.remove(id);
         self.stale.remove(id);
@@ -280,31 +275,27 @@ impl SpaceState {
             if completed {
                 self.stale.clear();
             }
-            self.space_render = Some(render);
+            self.space_render = Some(Arc::new(render));
             return None;
         };
+        let id = Key::from(id);
         if !self.documents.contains_key(id) {
             return Some(AnomalyReason::UnknownDocument);
         }
         if completed {
             self.stale.remove(id);
         }
-        match self.renders.get_mut(id) {
-            Some(known) => *known = render,
-            None => {
-                self.renders.insert(id.to_owned(), render);
-            }
-        }
+        self.renders.insert(id, render);
         None
     }
 
     fn mark_stale(&mut self, document_ids: &[&str]) -> Option<AnomalyReason> {
         let mut reason = None;
-        for id in document_ids {
-            if !self.documents.contains_key(*id) {
+        for id in document_ids.iter().map(|id| Key::from(*id)) {
+            if !self.documents.contains_key(id) {
                 reason = Some(AnomalyReason::UnknownDocument);
-            } else if !self.stale.contains(*id) {
-                self.stale.insert((*id).to_owned());
+            } else if !self.stale.contains_key(id) {
+                self.stale.insert(id, ());
             }
         }
         reason

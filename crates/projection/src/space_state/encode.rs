@@ -12,7 +12,7 @@
 //! BLAKE3, has the length and the text of their canonical JSON; the *stored* form has the length
 //! and the bytes of their binary encoding, which reads back faster.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use spacefold_event_core::{
     EventType, MAX_APPEND_BYTES, Object, Position, Revision, Timestamp, Value,
@@ -33,11 +33,13 @@ pub struct CorruptState(pub(crate) &'static str);
 
 impl SpaceState {
     /// BLAKE3 over the canonical encoding: two folds agree exactly when their hashes do. Cost: a
-    /// walk over the whole state.
+    /// walk over the whole state, the first time.
     #[must_use]
     pub fn state_hash(&self) -> StateHash {
-        let bytes = Writer::new(Form::Canonical).state(self);
-        StateHash::from_bytes(*blake3::hash(&bytes).as_bytes())
+        *self.hash.0.get_or_init(|| {
+            let bytes = Writer::new(Form::Canonical).state(self);
+            StateHash::from_bytes(*blake3::hash(&bytes).as_bytes())
+        })
     }
 
     /// The state as bytes that [`SpaceState::decode`] reads; equal states give equal bytes.
@@ -201,26 +203,21 @@ struct Reader<'a> {
     bytes: &'a [u8],
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn state(&mut self) -> Result<SpaceState, CorruptState> {
         if self.code()? != ENCODING_VERSION {
             return Err(CorruptState("an encoding of another version"));
         }
         let mut state = SpaceState::new(self.text()?);
-        state.name = self.maybe(Self::text)?;
+        state.name = self.maybe(Self::text)?.map(Arc::from);
         state.status = SpaceStatus::from_code(self.code()?).ok_or(UNKNOWN_CODE)?;
         state.revision = Revision::new(self.number()?);
         state.created_at = self.time()?;
         state.updated_at = self.time()?;
-        state.metadata = self.object()?;
+        state.metadata = Arc::new(self.object()?);
         for _ in 0..self.number()? {
             let (id, document) = (self.text()?, self.document()?);
-            match state.paths.get_mut(&document.path) {
-                Some(count) => *count += 1,
-                None => {
-                    state.paths.insert(document.path.clone(), 1);
-                }
-            }
+            *state.paths.get_or_insert_with(document.path.as_str(), || 0) += 1;
             // Its path would count twice.
             if state.documents.insert(id, document).is_some() {
                 return Err(CorruptState("a document twice"));
@@ -230,39 +227,39 @@ impl Reader<'_> {
             state.variables.insert(self.text()?, self.value()?);
         }
         for _ in 0..self.number()? {
-            let references: &mut BTreeSet<Reference> =
-                state.references.entry(self.text()?).or_default();
-            references.insert(Reference { target: self.text()?, kind: self.maybe(Self::text)? });
+            let references = state.references.get_or_insert_with(self.text()?, BTreeSet::new);
+            references
+                .insert(Reference { target: self.string()?, kind: self.maybe(Self::string)? });
         }
         for _ in 0..self.number()? {
             match (self.maybe(Self::text)?, self.render()?) {
                 (Some(id), render) => {
                     state.renders.insert(id, render);
                 }
-                (None, render) => state.space_render = Some(render),
+                (None, render) => state.space_render = Some(Arc::new(render)),
             }
         }
         state.sync = self.sync()?;
         for _ in 0..self.number()? {
             let id = self.text()?;
             let conflict = Conflict {
-                local_hash: self.maybe(Self::text)?,
-                remote_hash: self.maybe(Self::text)?,
+                local_hash: self.maybe(Self::string)?,
+                remote_hash: self.maybe(Self::string)?,
                 position: self.position()?,
             };
             state.conflicts.insert(id, conflict);
         }
         for _ in 0..self.number()? {
-            state.stale.insert(self.text()?);
+            state.stale.insert(self.text()?, ());
         }
-        state.anomalies = self.anomalies()?;
+        state.anomalies = Arc::new(self.anomalies()?);
         Ok(state)
     }
 
     fn document(&mut self) -> Result<Document, CorruptState> {
         Ok(Document {
-            path: self.text()?,
-            content_hash: self.maybe(Self::text)?,
+            path: self.string()?,
+            content_hash: self.maybe(Self::string)?,
             attributes: self.object()?,
             added_position: self.position()?,
             updated_position: self.position()?,
@@ -272,8 +269,8 @@ impl Reader<'_> {
     fn render(&mut self) -> Result<Render, CorruptState> {
         Ok(Render {
             status: RenderStatus::from_code(self.code()?).ok_or(UNKNOWN_CODE)?,
-            output_hash: self.maybe(Self::text)?,
-            error: self.maybe(Self::text)?,
+            output_hash: self.maybe(Self::string)?,
+            error: self.maybe(Self::string)?,
             position: self.position()?,
         })
     }
@@ -330,12 +327,15 @@ impl Reader<'_> {
         }
     }
 
-    fn text(&mut self) -> Result<String, CorruptState> {
-        let text = std::str::from_utf8(self.sized()?).map_err(|_| CorruptState("no UTF-8"))?;
-        Ok(text.to_owned())
+    fn string(&mut self) -> Result<String, CorruptState> {
+        self.text().map(str::to_owned)
     }
 
-    fn sized(&mut self) -> Result<&[u8], CorruptState> {
+    fn text(&mut self) -> Result<&'a str, CorruptState> {
+        std::str::from_utf8(self.sized()?).map_err(|_| CorruptState("no UTF-8"))
+    }
+
+    fn sized(&mut self) -> Result<&'a [u8], CorruptState> {
         let length = usize::try_from(self.number()?).map_err(|_| CUT_SHORT)?;
         self.take(length)
     }
@@ -364,7 +364,7 @@ impl Reader<'_> {
         Ok(*array)
     }
 
-    fn take(&mut self, length: usize) -> Result<&[u8], CorruptState> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], CorruptState> {
         let (taken, rest) = self.bytes.split_at_checked(length).ok_or(CUT_SHORT)?;
         self.bytes = rest;
         Ok(taken)

@@ -1,5 +1,5 @@
-//! The retry window of the writer: loaded by a thread of its own once the store is open, so that
-//! only an append that needs it waits.
+//! The retry window of the writer: loaded by a thread of its own, so that only an append that needs
+//! it waits.
 
 use std::{
     mem,
@@ -8,11 +8,17 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use spacefold_event_core::{Position, ReadError, StorageError, append_rules::RetryWindow};
 
 use crate::shared::Shared;
+
+/// How long whoever opens a store has it to himself: most programs read first, and loading takes as
+/// much of a processor as reading what is loaded.
+const HEAD_START: Duration = Duration::from_secs(1);
 
 /// The retry window, or whoever loads it.
 pub(super) struct Window {
@@ -22,14 +28,15 @@ pub(super) struct Window {
 }
 
 enum State {
-    Loading(JoinHandle<Result<RetryWindow, ReadError>>),
+    /// It begins when the sender goes, or after a while.
+    Loading(Sender<()>, JoinHandle<Result<RetryWindow, ReadError>>),
     Loaded(RetryWindow),
     /// It could not be loaded: whoever needs it tries again.
     Missing,
 }
 
 impl Window {
-    /// Begins to load the ids of the newest `events` positions up to `through`.
+    /// Loads the ids of the newest `events` positions up to `through`, soon or once they are needed.
     pub(super) fn load(shared: &Arc<Shared>, events: usize, through: Position) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut window = Window::empty(events, through);
@@ -37,12 +44,15 @@ impl Window {
             State::Loaded(window)
         } else {
             let (shared, stopped) = (Arc::clone(shared), Arc::clone(&stop));
+            let (begin, begun): (Sender<()>, Receiver<()>) = bounded(0);
             let load = move || {
+                // Nothing is ever sent: it ends when it is time, or when the sender goes.
+                let _ = begun.recv_timeout(HEAD_START);
                 catch_up(&shared, &mut window, through, &stopped)?;
                 Ok(window)
             };
             let thread = thread::Builder::new().name("spacefold-window".to_owned()).spawn(load);
-            thread.map_or(State::Missing, State::Loading)
+            thread.map_or(State::Missing, |thread| State::Loading(begin, thread))
         };
         Self { state, events, stop }
     }
@@ -55,9 +65,13 @@ impl Window {
     ) -> Result<&mut RetryWindow, ReadError> {
         let mut window = match mem::replace(&mut self.state, State::Missing) {
             State::Loaded(window) => window,
-            State::Loading(thread) => thread.join().unwrap_or_else(|_| {
-                Err(StorageError::new("loading the newest event ids", "the thread panicked").into())
-            })?,
+            State::Loading(begin, thread) => {
+                drop(begin);
+                thread.join().unwrap_or_else(|_| {
+                    let doing = "loading the newest event ids";
+                    Err(StorageError::new(doing, "the thread panicked").into())
+                })?
+            }
             State::Missing => Self::empty(self.events, durable_head),
         };
         if window.head() < Self::empty(self.events, durable_head).head() {
@@ -67,14 +81,14 @@ impl Window {
         self.state = State::Loaded(window);
         match &mut self.state {
             State::Loaded(window) => Ok(window),
-            State::Loading(_) | State::Missing => Err(ReadError::Closed),
+            State::Loading(..) | State::Missing => Err(ReadError::Closed),
         }
     }
 
     /// Whether [`Window::wait`] does not wait.
     pub(super) fn is_loaded(&self) -> bool {
         match &self.state {
-            State::Loading(thread) => thread.is_finished(),
+            State::Loading(_, thread) => thread.is_finished(),
             State::Loaded(_) => true,
             State::Missing => false,
         }
@@ -90,7 +104,8 @@ impl Window {
 impl Drop for Window {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let State::Loading(thread) = mem::replace(&mut self.state, State::Missing) {
+        if let State::Loading(begin, thread) = mem::replace(&mut self.state, State::Missing) {
+            drop(begin);
             // What it has loaded, or why not, is of no use any more.
             let _ = thread.join();
         }

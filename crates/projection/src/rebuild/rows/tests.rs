@@ -317,7 +317,7 @@ proptest! {
             let space_id = snapshot.space_id().to_owned();
             let expected = crate::testing::fold(&log, &space_id, log.durable_head().get());
             prop_assert_eq!(&**snapshot.state(), &expected);
-            folded.insert(expected);
+            folded.insert(expected.into());
         }
         prop_assert_eq!(&outcomes[3].new_hash, &folded.hash().to_string());
         let again = rebuild(&projections, &[], &RebuildOptions::new(RebuildMode::Check)).unwrap();

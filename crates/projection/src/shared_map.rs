@@ -1,0 +1,448 @@
+//! A map from text whose clones share what they have in common.
+//!
+//! A trie over the bits of the key's hash. Its leaves are wide, so that it is shallow; a clone
+//! costs one count, and a change copies the nodes on one path that a clone has too. What no clone
+//! has is changed in place. Two maps of one origin are compared without looking at what they
+//! share.
+
+use std::{fmt, hash::BuildHasher, mem, ops::ControlFlow, sync::Arc};
+
+use rustc_hash::FxBuildHasher;
+use smol_str::SmolStr;
+
+/// Bits of the hash that choose among the children of a branch.
+const BITS: u32 = 4;
+/// Children of a branch.
+const WIDTH: usize = 1 << BITS;
+/// Bits of the hash: leaves at that depth are not split, whatever they hold.
+const HASH_BITS: u32 = u64::BITS;
+/// Entries of a leaf that is not split.
+const LEAF_ENTRIES: usize = 16;
+
+/// A map from text to `V`.
+#[derive(Clone)]
+pub(crate) struct SharedMap<V> {
+    root: Node<V>,
+    len: usize,
+}
+
+enum Node<V> {
+    Empty,
+    /// Slots, the free ones behind the others.
+    Leaf(Arc<[Slot<V>]>),
+    Branch(Arc<[Node<V>; WIDTH]>),
+}
+
+struct Slot<V> {
+    hash: u64,
+    /// `None` in a free slot.
+    entry: Option<Arc<Entry<V>>>,
+}
+
+#[derive(Clone)]
+struct Entry<V> {
+    key: SmolStr,
+    value: V,
+}
+
+/// A key with its hash, for looking it up in several maps.
+#[derive(Clone, Copy)]
+pub(crate) struct Key<'a> {
+    text: &'a str,
+    hash: u64,
+}
+
+impl<'a> Key<'a> {
+    pub(crate) const fn text(self) -> &'a str {
+        self.text
+    }
+}
+
+impl<'a> From<&'a str> for Key<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text, hash: FxBuildHasher.hash_one(text) }
+    }
+}
+
+/// What two maps have under a key under which they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Difference<'a, V> {
+    pub(crate) key: &'a str,
+    pub(crate) before: Option<&'a V>,
+    pub(crate) after: Option<&'a V>,
+}
+
+impl<V> SharedMap<V> {
+    pub(crate) const fn new() -> Self {
+        Self { root: Node::Empty, len: 0 }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    pub(crate) fn get<'k>(&self, key: impl Into<Key<'k>>) -> Option<&V> {
+        let key = key.into();
+        let mut node = &self.root;
+        let mut shift = 0;
+        loop {
+            match node {
+                Node::Empty => return None,
+                Node::Leaf(slots) => {
+                    let entry = slots.iter().find_map(|slot| slot.entry_of(key))?;
+                    return Some(&entry.value);
+                }
+                Node::Branch(children) => node = children.get(place(key.hash, shift))?,
+            }
+            shift += BITS;
+        }
+    }
+
+    pub(crate) fn contains_key<'k>(&self, key: impl Into<Key<'k>>) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The entries, in no order that means anything.
+    pub(crate) fn entries(&self) -> Vec<(&str, &V)> {
+        let mut entries = Vec::with_capacity(self.len);
+        self.root.for_each(&mut |_, entry| entries.push((entry.key.as_str(), &entry.value)));
+        entries
+    }
+
+    /// The entries, sorted by key.
+    pub(crate) fn sorted(&self) -> Vec<(&str, &V)> {
+        let mut entries = self.entries();
+        entries.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        entries
+    }
+}
+
+impl<V: Clone> SharedMap<V> {
+    pub(crate) fn get_mut<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<&mut V> {
+        let key = key.into();
+        let mut node = &mut self.root;
+        let mut shift = 0;
+        loop {
+            match node {
+                Node::Empty => return None,
+                Node::Leaf(slots) => {
+                    let index = slots.iter().position(|slot| slot.entry_of(key).is_some())?;
+                    let slot = Arc::make_mut(slots).get_mut(index)?;
+                    return slot.entry.as_mut().map(|entry| &mut Arc::make_mut(entry).value);
+                }
+                Node::Branch(children) => {
+                    node = Arc::make_mut(children).get_mut(place(key.hash, shift))?;
+                }
+            }
+            shift += BITS;
+        }
+    }
+
+    /// Puts a value under a key, and gives back what was there.
+    pub(crate) fn insert<'k>(&mut self, key: impl Into<Key<'k>>, value: V) -> Option<V> {
+        let key = key.into();
+        if let Some(known) = self.get_mut(key) {
+            return Some(mem::replace(known, value));
+        }
+        let entry = Arc::new(Entry { key: SmolStr::new(key.text), value });
+        self.root.add(Slot { hash: key.hash, entry: Some(entry) }, 0);
+        self.len += 1;
+        None
+    }
+
+    /// The value under a key, made first when there is none.
+    pub(crate) fn get_or_insert_with<'k>(
+        &mut self,
+        key: impl Into<Key<'k>>,
+        make: impl FnOnce() -> V,
+    ) -> &mut V {
+        let key = key.into();
+        if !self.contains_key(key) {
+            self.insert(key, make());
+        }
+        self.get_mut(key).expect("a key that is there")
+    }
+
+    /// Takes what is under a key out.
+    pub(crate) fn remove<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<V> {
+        let key = key.into();
+        if !self.contains_key(key) {
+            return None;
+        }
+        let entry = self.root.take(key)?;
+        self.len -= 1;
+        if self.len <= LEAF_ENTRIES / 2 && matches!(self.root, Node::Branch(_)) {
+            self.root.gather();
+        }
+        Some(Arc::unwrap_or_clone(entry).value)
+    }
+}
+
+impl<V: PartialEq> SharedMap<V> {
+    /// Where another map, `after`, differs from this one, in no order that means anything. Cost: in
+    /// proportion to what the two do not share.
+    pub(crate) fn differences<'a>(&'a self, after: &'a Self) -> Vec<Difference<'a, V>> {
+        let mut found = Vec::new();
+        let _: ControlFlow<()> = compare(&self.root, &after.root, &mut |difference| {
+            found.push(difference);
+            ControlFlow::Continue(())
+        });
+        found
+    }
+
+    /// The differences, sorted by key.
+    pub(crate) fn sorted_differences<'a>(&'a self, after: &'a Self) -> Vec<Difference<'a, V>> {
+        let mut found = self.differences(after);
+        found.sort_unstable_by(|a, b| a.key.cmp(b.key));
+        found
+    }
+}
+
+impl<V> Node<V> {
+    fn for_each<'a>(&'a self, visit: &mut impl FnMut(u64, &'a Arc<Entry<V>>)) {
+        match self {
+            Self::Empty => {}
+            Self::Leaf(slots) => {
+                for slot in slots.iter() {
+                    if let Some(entry) = &slot.entry {
+                        visit(slot.hash, entry);
+                    }
+                }
+            }
+            Self::Branch(children) => children.iter().for_each(|child| child.for_each(visit)),
+        }
+    }
+
+    /// Whether the two are one in memory.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Empty, Self::Empty) => true,
+            (Self::Leaf(a), Self::Leaf(b)) => Arc::ptr_eq(a, b),
+            (Self::Branch(a), Self::Branch(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl<V: Clone> Node<V> {
+    /// Adds a slot whose key is not there yet.
+    fn add(&mut self, slot: Slot<V>, mut shift: u32) {
+        let mut node = self;
+        loop {
+            if let Self::Leaf(slots) = node
+                && slots.len() >= LEAF_ENTRIES
+                && slots.iter().take(LEAF_ENTRIES).all(|slot| slot.entry.is_some())
+                && shift < HASH_BITS
+            {
+                node.split(shift);
+            }
+            match node {
+                Self::Empty => {
+                    *node = Self::Leaf(leaf([slot]));
+                    return;
+                }
+                Self::Leaf(slots) => {
+                    if slots.last().is_none_or(|last| last.entry.is_some()) {
+                        *slots = leaf(take_slots(slots));
+                    }
+                    let slots = Arc::make_mut(slots).iter_mut();
+                    if let Some(free) = { slots }.find(|slot| slot.entry.is_none()) {
+                        *free = slot;
+                    }
+                    return;
+                }
+                Self::Branch(children) => {
+                    match Arc::make_mut(children).get_mut(place(slot.hash, shift)) {
+                        Some(child) => node = child,
+                        None => return,
+                    }
+                }
+            }
+            shift += BITS;
+        }
+    }
+
+    /// Makes a leaf a branch.
+    fn split(&mut self, shift: u32) {
+        let Self::Leaf(slots) = self else { return };
+        let mut parts: [Vec<Slot<V>>; WIDTH] = std::array::from_fn(|_| Vec::new());
+        for slot in take_slots(slots) {
+            if let Some(part) = parts.get_mut(place(slot.hash, shift)) {
+                part.push(slot);
+            }
+        }
+        let children = parts.map(|slots| match slots.is_empty() {
+            true => Self::Empty,
+            false => Self::Leaf(leaf(slots)),
+        });
+        *self = Self::Branch(Arc::new(children));
+    }
+
+    fn take(&mut self, key: Key<'_>) -> Option<Arc<Entry<V>>> {
+        let mut node = self;
+        let mut shift = 0;
+        loop {
+            match node {
+                Self::Empty => return None,
+                Self::Leaf(slots) => {
+                    let index = slots.iter().position(|slot| slot.entry_of(key).is_some())?;
+                    let last = slots.iter().rposition(|slot| slot.entry.is_some())?;
+                    let slots = Arc::make_mut(slots);
+                    slots.swap(index, last);
+                    let entry = slots.get_mut(last)?.entry.take();
+                    if last == 0 {
+                        *node = Self::Empty;
+                    }
+                    return entry;
+                }
+                Self::Branch(children) => {
+                    node = Arc::make_mut(children).get_mut(place(key.hash, shift))?;
+                }
+            }
+            shift += BITS;
+        }
+    }
+
+    /// Makes one leaf of all that is below.
+    fn gather(&mut self) {
+        let mut slots = Vec::new();
+        self.for_each(&mut |hash, entry| slots.push(Slot { hash, entry: Some(Arc::clone(entry)) }));
+        *self = if slots.is_empty() { Self::Empty } else { Self::Leaf(leaf(slots)) };
+    }
+}
+
+/// A leaf of these slots, and at least one free one.
+fn leaf<V>(slots: impl IntoIterator<Item = Slot<V>>) -> Arc<[Slot<V>]> {
+    let mut slots: Vec<_> = slots.into_iter().collect();
+    slots.resize_with((slots.len() + 1).next_power_of_two(), || Slot { hash: 0, entry: None });
+    slots.into()
+}
+
+/// The slots of a leaf that are not free, taken out of it unless another map has it too.
+fn take_slots<V>(slots: &mut Arc<[Slot<V>]>) -> Vec<Slot<V>> {
+    let taken = |slot: &Slot<V>| slot.entry.is_some();
+    match Arc::get_mut(slots) {
+        Some(slots) => {
+            let slots = slots.iter_mut();
+            let slots = slots.map(|slot| Slot { hash: slot.hash, entry: slot.entry.take() });
+            slots.filter(taken).collect()
+        }
+        None => slots.iter().filter(|slot| taken(slot)).cloned().collect(),
+    }
+}
+
+impl<V> Slot<V> {
+    /// The entry, when it is the one of this key.
+    fn entry_of(&self, key: Key<'_>) -> Option<&Arc<Entry<V>>> {
+        if self.hash != key.hash {
+            return None;
+        }
+        self.entry.as_ref().filter(|entry| entry.key == key.text)
+    }
+}
+
+// Not derived: a value need not be clonable to be shared.
+impl<V> Clone for Slot<V> {
+    fn clone(&self) -> Self {
+        Self { hash: self.hash, entry: self.entry.clone() }
+    }
+}
+
+impl<V> Clone for Node<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Empty => Self::Empty,
+            Self::Leaf(slots) => Self::Leaf(Arc::clone(slots)),
+            Self::Branch(children) => Self::Branch(Arc::clone(children)),
+        }
+    }
+}
+
+/// Which child of a branch a hash belongs to.
+fn place(hash: u64, shift: u32) -> usize {
+    let bits = hash.checked_shr(shift).unwrap_or(0);
+    usize::try_from(bits).unwrap_or(0) % WIDTH
+}
+
+/// Hands the differences of two nodes at one place to `visit`, until that breaks.
+fn compare<'a, V: PartialEq, B>(
+    before: &'a Node<V>,
+    after: &'a Node<V>,
+    visit: &mut impl FnMut(Difference<'a, V>) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    if before.is(after) {
+        return ControlFlow::Continue(());
+    }
+    if let (Node::Branch(before), Node::Branch(after)) = (before, after) {
+        for (before, after) in before.iter().zip(after.iter()) {
+            compare(before, after, visit)?;
+        }
+        return ControlFlow::Continue(());
+    }
+    let (before, after) = (entries_of(before), entries_of(after));
+    let (mut before, mut after) = (before.into_iter().peekable(), after.into_iter().peekable());
+    loop {
+        let order = match (before.peek(), after.peek()) {
+            (None, None) => return ControlFlow::Continue(()),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(b), Some(a)) => order(*b).cmp(&order(*a)),
+        };
+        let before = if order.is_le() { before.next() } else { None };
+        let after = if order.is_ge() { after.next() } else { None };
+        if let (Some(before), Some(after)) = (before, after)
+            && (Arc::ptr_eq(before.1, after.1) || before.1.value == after.1.value)
+        {
+            continue;
+        }
+        if let Some((_, entry)) = before.or(after) {
+            visit(Difference {
+                key: &entry.key,
+                before: before.map(|(_, entry)| &entry.value),
+                after: after.map(|(_, entry)| &entry.value),
+            })?;
+        }
+    }
+}
+
+/// The entries below a node with their hashes, in the order of those.
+fn entries_of<V>(node: &Node<V>) -> Vec<(u64, &Arc<Entry<V>>)> {
+    let mut entries = Vec::new();
+    node.for_each(&mut |hash, entry| entries.push((hash, entry)));
+    entries.sort_unstable_by(|a, b| order(*a).cmp(&order(*b)));
+    entries
+}
+
+fn order<V>((hash, entry): (u64, &Arc<Entry<V>>)) -> (u64, &str) {
+    (hash, &entry.key)
+}
+
+impl<V> Default for SharedMap<V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<V: PartialEq> PartialEq for SharedMap<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len
+            && compare(&self.root, &other.root, &mut |_| ControlFlow::Break(())).is_continue()
+    }
+}
+
+impl<V: fmt::Debug> fmt::Debug for SharedMap<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.sorted()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
