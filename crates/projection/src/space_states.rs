@@ -8,8 +8,9 @@ use crate::{SpaceState, StateHash, shared_map::SharedMap};
 
 /// The states of all spaces of a log: the projection that snapshots are answered from.
 ///
-/// The fold is total: it takes every event and never fails. A clone shares everything with its
-/// origin, and costs the same however many spaces there are.
+/// The fold is total: it takes every event and never fails.
+///
+/// A clone shares everything with its origin, and costs the same however many spaces there are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpaceStates {
     spaces: SharedMap<Arc<SpaceState>>,
@@ -95,16 +96,5 @@ impl SpaceStates {
     pub(crate) fn insert(&mut self, state: Arc<SpaceState>) {
         let space_id = state.shared_space_id();
         self.spaces.insert(&*space_id, state);
-    }
-
-    /// Takes in the spaces of `other`, in place of what is known of them.
-    pub(crate) fn absorb(&mut self, other: Self) {
-        if self.spaces.is_empty() {
-            *self = other;
-            return;
-        }
-        for (space_id, state) in other.spaces.entries() {
-            self.spaces.insert(space_id, Arc::clone(state));
-        }
     }
 }

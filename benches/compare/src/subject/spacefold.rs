@@ -1,10 +1,10 @@
 //! spacefold, through its public API. Events are encoded in the caller's thread by `append`.
 
-use std::{num::NonZeroUsize, ops::Range, path::Path, sync::Arc, thread};
+use std::{ops::Range, path::Path, sync::Arc};
 
 use anyhow::Result;
 use spacefold_event_core::{Append, EventLog, MAX_APPEND_EVENTS, Position, Read, SpaceEvent};
-use spacefold_projection::{LiveStates, RebuildMode, RebuildOptions, rebuild};
+use spacefold_projection::{LiveStates, Projections, RebuildMode, RebuildOptions, rebuild};
 use spacefold_store::EmbeddedLog;
 
 use crate::{fold::Summary, record::Digest};
@@ -39,10 +39,10 @@ pub(crate) fn replay(log: &EmbeddedLog, range: Range<u64>) -> Result<Digest> {
 
 /// Rebuilds the states of all spaces, and persists them.
 pub(crate) fn fold(log: &EmbeddedLog) -> Result<LiveStates> {
-    let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let options = RebuildOptions { mode: RebuildMode::Replace, threads, progress: &|_| {} };
-    rebuild(log, log, &["space-state".to_owned()], &options)?;
     let log = Arc::new(log.clone());
+    let projections = Projections::new(log.clone(), log.clone());
+    let options = RebuildOptions::new(RebuildMode::Replace);
+    rebuild(&projections, &["space-state".to_owned()], &options)?;
     Ok(LiveStates::new(log.clone(), log))
 }
 

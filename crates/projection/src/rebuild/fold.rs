@@ -45,13 +45,6 @@ impl Parts {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<SpaceState>> {
         self.0.iter().flat_map(SpaceStates::sorted)
     }
-
-    /// The states as one.
-    pub(super) fn into_states(self) -> SpaceStates {
-        let mut states = SpaceStates::new();
-        self.0.into_iter().for_each(|part| states.absorb(part));
-        states
-    }
 }
 
 /// Folds the events behind `after`, up to `to`, of the spaces that `wanted` selects.
@@ -148,7 +141,7 @@ fn fold_pages(
     for (space_id, envelopes) in spaces {
         let state = states.state_mut(space_id);
         for envelope in envelopes {
-            if state.revision() >= envelope.revision {
+            if envelope.revision <= state.revision() {
                 continue;
             }
             let position = envelope.position;

@@ -263,7 +263,7 @@ impl<'a> SpacesRebuild<'a> {
                     && let Some(blob) = self.store.get(&key)?
                     && let Some(state) = decode_blob(&blob, space_id)
                 {
-                    states.insert(Arc::new(state));
+                    states.insert(state.into());
                 }
             }
         }
@@ -296,7 +296,7 @@ impl<'a> SpacesRebuild<'a> {
         };
         let mut lower = SpaceStates::new();
         let (mut lower_count, mut upper_count) = (0, 0);
-        for state in folding.parts.into_states().sorted() {
+        for state in folding.parts.iter() {
             if place_of(state.space_id()) <= middle {
                 lower_count += 1;
                 lower.insert(Arc::clone(state));
