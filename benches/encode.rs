@@ -64,7 +64,7 @@ fn decode(criterion: &mut Criterion) {
         let spaces = records.spaces().count();
         group.throughput(elements(count));
         group.bench_function(format!("a run of {count}"), |bencher| {
-            bencher.iter(|| Records::decode(&body.bytes, count, assignments(spaces)).unwrap());
+            bencher.iter(|| Records::decode(body.bytes(), count, assignments(spaces)).unwrap());
         });
         group.bench_function(format!("events of a run of {count}"), |bencher| {
             bencher.iter(|| {

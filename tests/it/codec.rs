@@ -33,13 +33,13 @@ fn what_is_encoded_is_known_without_reading_it_back() {
             builder.push(event);
         }
         let (body, records) = builder.finish_with_records().unwrap();
-        let read = Records::decode_unassigned(&body.bytes, body.count).unwrap();
+        let read = Records::decode_unassigned(body.bytes(), body.count()).unwrap();
         prop_assert_eq!(format!("{records:?}"), format!("{read:?}"));
         // Also out of records.
         let mut copy = RecordsBuilder::new();
         copy.extend_from(&read, 0..read.len()).unwrap();
         let (copied, records) = copy.finish_with_records().unwrap();
-        let read = Records::decode_unassigned(&copied.bytes, copied.count).unwrap();
+        let read = Records::decode_unassigned(copied.bytes(), copied.count()).unwrap();
         prop_assert_eq!(format!("{records:?}"), format!("{read:?}"));
         Ok(())
     });
@@ -63,7 +63,7 @@ fn encoded(events: &[SpaceEvent]) -> (Vec<u8>, usize, Assignments) {
         recorded_at: vec![conformance::second(0)],
         base_revisions: vec![Revision::new(3); spaces.len()],
     };
-    (body.bytes, body.count, assignments)
+    (body.bytes().to_vec(), body.count(), assignments)
 }
 
 /// Does with the records all that can be done.
@@ -84,7 +84,7 @@ fn walk(records: &Records) {
     if copy.extend_from(records, 0..count).is_ok() {
         // Damage can make two spaces one, for which there are too many assignments then.
         let copied = copy.finish();
-        let _ = Records::decode(&copied.bytes, copied.count, records.assignments().clone());
+        let _ = Records::decode(copied.bytes(), copied.count(), records.assignments().clone());
     }
 }
 
@@ -133,7 +133,7 @@ proptest! {
         let copied = copy.finish();
         let expected: Vec<SpaceEvent> = picked.iter().map(|index| events[*index].clone()).collect();
         let (.., assignments) = encoded(&expected);
-        let records = Records::decode(&copied.bytes, copied.count, assignments).unwrap();
+        let records = Records::decode(copied.bytes(), copied.count(), assignments).unwrap();
         let held: Vec<SpaceEvent> = records
             .envelopes()
             .map(|envelope| envelope.decode().unwrap().to_owned_event().event)

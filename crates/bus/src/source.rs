@@ -179,6 +179,5 @@ fn select(recent: &Recent, next: Position, filter: &EventFilter) -> Result<Arc<P
     if next == recent.from && filter.is_all() {
         return Ok(Arc::clone(&recent.page));
     }
-    let page = recent.page.matching(next, filter);
-    page.map(Arc::new).map_err(|cause| ReadError::Corrupt { position: next, cause })
+    recent.page.matching(next, filter).map(Arc::new)
 }

@@ -210,7 +210,7 @@ impl Proposal {
     /// Bytes of the encoded events.
     #[must_use]
     pub fn body_bytes(&self) -> usize {
-        self.runs.iter().map(|run| run.body.bytes.len()).sum()
+        self.runs.iter().map(|run| run.body.bytes().len()).sum()
     }
 
     /// The events as the log records them, run by run: after the one at `head`, which was recorded

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{CorruptRecords, EventType, EventTypes, Payload, Records, SpaceEvent};
+use crate::{EventType, EventTypes, Payload, ReadError, Records, SpaceEvent};
 
 /// Selects events: those that pass every part that is set.
 ///
@@ -106,8 +106,8 @@ impl EventFilter {
     /// The places of the records that pass, ascending.
     ///
     /// # Errors
-    /// [`CorruptRecords`] when a payload has to be decoded and does not.
-    pub fn select(&self, records: &Records) -> Result<Vec<usize>, CorruptRecords> {
+    /// [`ReadError::Corrupt`] when a payload has to be decoded and does not.
+    pub fn select(&self, records: &Records) -> Result<Vec<usize>, ReadError> {
         let spaces: Option<Vec<bool>> = self.spaces.as_ref().map(|wanted| {
             records.spaces().map(|(space_id, ..)| wanted.contains(space_id)).collect()
         });
@@ -129,7 +129,7 @@ impl EventFilter {
 
     /// Whether a record of a type and space that pass also passes the parts that cost more to
     /// look at, the payload last.
-    fn rest_passes(&self, records: &Records, index: usize) -> Result<bool, CorruptRecords> {
+    fn rest_passes(&self, records: &Records, index: usize) -> Result<bool, ReadError> {
         if self.document_id.is_none() && self.source.is_none() && self.correlation_id.is_none() {
             return Ok(true);
         }
@@ -142,7 +142,12 @@ impl EventFilter {
             return Ok(false);
         }
         match &self.document_id {
-            Some(document_id) => Ok(envelope.decode()?.payload.names_document(document_id)),
+            Some(document_id) => {
+                let position = envelope.position;
+                let event = envelope.decode();
+                let event = event.map_err(|cause| ReadError::Corrupt { position, cause })?;
+                Ok(event.payload.names_document(document_id))
+            }
             None => Ok(true),
         }
     }

@@ -37,6 +37,9 @@ mod varint;
 pub mod append_rules;
 pub mod limits;
 
+#[cfg(feature = "planted-versions")]
+pub use self::record::planted;
+
 pub use self::{
     condition::{AppendCondition, ExpectedRevision, FailedCondition},
     content_hash::{ContentHash, InvalidContentHash},
@@ -60,7 +63,7 @@ pub use self::{
     position::{Position, Revision},
     record::{
         Assignments, CorruptRecords, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records,
-        RecordsBuilder,
+        RecordsBuilder, SchemaVersion,
     },
     state_store::{MemoryStateStore, StateStore},
     timestamp::{InvalidTimestamp, InvalidUtcOffset, Timestamp, UtcOffset},

@@ -161,9 +161,7 @@ impl State {
             if left == 0 || records.first_position() > read.to {
                 break;
             }
-            page.add(records.clone(), from, read.to, &read.filter, left).map_err(|cause| {
-                ReadError::Corrupt { position: records.first_position(), cause }
-            })?;
+            page.add(records.clone(), from, read.to, &read.filter, left)?;
         }
         Ok(page)
     }

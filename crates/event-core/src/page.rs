@@ -1,6 +1,8 @@
 //! What a read gives back.
 
-use crate::{CorruptRecords, Envelope, EventFilter, Position, RecordedEventRef, Records};
+use crate::{
+    CorruptRecords, Envelope, EventFilter, Position, ReadError, RecordedEventRef, Records,
+};
 
 /// Events that were read together, in order, shared and immutable: a page of a longer read.
 ///
@@ -35,7 +37,7 @@ impl Page {
     /// at most `limit` of them, and moves [`Page::next`] behind the last one looked at.
     ///
     /// # Errors
-    /// [`CorruptRecords`] when a payload has to be decoded for the filter and does not.
+    /// [`ReadError::Corrupt`] when a payload has to be decoded for the filter and does not.
     pub fn add(
         &mut self,
         records: Records,
@@ -43,7 +45,7 @@ impl Page {
         to: Position,
         filter: &EventFilter,
         limit: usize,
-    ) -> Result<(), CorruptRecords> {
+    ) -> Result<(), ReadError> {
         let first = records.first_position();
         let place =
             |position: Position| usize::try_from(position.since(first)).unwrap_or(usize::MAX);
@@ -72,7 +74,7 @@ impl Page {
     /// shares the records and leads on to the same position.
     ///
     /// # Errors
-    /// [`CorruptRecords`] when a payload has to be decoded for the filter and does not.
+    /// [`ReadError::Corrupt`] when a payload has to be decoded for the filter and does not.
     ///
     /// # Examples
     /// ```
@@ -87,7 +89,7 @@ impl Page {
     /// assert_eq!(page.matching(Position::new(1), &activated)?.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn matching(&self, from: Position, filter: &EventFilter) -> Result<Self, CorruptRecords> {
+    pub fn matching(&self, from: Position, filter: &EventFilter) -> Result<Self, ReadError> {
         let mut page = Self::empty(from.max(Position::new(1)));
         for run in &self.runs {
             let Some(run) = run.matching(from, filter)? else { continue };
@@ -152,11 +154,7 @@ impl Page {
 impl Selection {
     /// The selected records that stand at `from` or behind and pass `filter`; `None` when there
     /// are none.
-    fn matching(
-        &self,
-        from: Position,
-        filter: &EventFilter,
-    ) -> Result<Option<Self>, CorruptRecords> {
+    fn matching(&self, from: Position, filter: &EventFilter) -> Result<Option<Self>, ReadError> {
         let first = self.records.first_position();
         let skipped = usize::try_from(from.since(first)).unwrap_or(usize::MAX);
         let selected = match &self.selected {

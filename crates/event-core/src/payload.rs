@@ -1,6 +1,7 @@
 //! The 21 event types and what each carries: the contract, as one table.
 
 mod field;
+pub(crate) mod layout;
 mod presence;
 
 use bincode::{de::Decoder, enc::Encoder, error::EncodeError};
@@ -21,7 +22,8 @@ macro_rules! payloads {
             $( $(#[$field_doc:meta])* $field:ident : $kind:ident($type:ty), )*
         }
     )*) => {
-        /// What kind of thing happened. The codes are frozen: they stand in every record.
+        /// What kind of thing happened. The codes are frozen: they stand in every record, beside
+        /// the version of the payload.
         ///
         /// ```
         /// use spacefold_event_core::EventType;

@@ -3,17 +3,30 @@
 //! A run is a stretch of the log. Its *body* is all that the caller decided (ids, types, texts,
 //! payloads) and is encoded in the caller's thread; its *assignments* are what the one writer
 //! decided (positions, revisions, times) and are small. `docs/format.md` has every byte.
+//!
+//! Each payload has a version of its own. Those of earlier versions are read as those of today
+//! (`upcast.rs`); one of a later version is refused when it is read, and nothing else of its run is.
 
 mod body;
 mod builder;
 mod corrupt;
 mod records;
+mod rest;
+mod schemas;
+mod stored_columns;
 mod text;
+mod upcast;
+
+#[cfg(feature = "planted-versions")]
+pub mod planted;
+#[cfg(all(test, not(feature = "planted-versions")))]
+mod planted;
 
 pub use self::{
     builder::{EncodedBody, RecordsBuilder},
     corrupt::CorruptRecords,
     records::{Assignments, Envelope, Records},
+    schemas::SchemaVersion,
 };
 
 /// Events at which a run of an append is closed, and the next one begun: what fills a block, so that

@@ -8,6 +8,8 @@ pub(crate) mod index;
 pub(crate) mod plan;
 pub(crate) mod sealed;
 
+use std::borrow::Cow;
+
 use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
     Timestamp,
@@ -25,7 +27,7 @@ use crate::{
 pub(crate) type BlockHash = [u8; 32];
 
 /// Bytes of a block before its extension fields: what [`peek`] needs.
-pub(crate) const BLOCK_HEADER_BYTES: usize = 92;
+pub(crate) const BLOCK_HEADER_BYTES: usize = 96;
 /// Bytes of a block after its body: hash and checksum.
 pub(crate) const BLOCK_TRAILER_BYTES: usize = size_of::<BlockHash>() + CRC_BYTES;
 /// The longest block there can be.
@@ -40,10 +42,11 @@ const FORMAT_VERSION: u16 = 1;
 const NO_FLAGS: u8 = 0;
 const CRC_BYTES: usize = size_of::<u32>();
 const CODEC_OFFSET: usize = 6;
-const STORED_LEN_OFFSET: usize = BLOCK_HEADER_BYTES - size_of::<u32>();
+/// Where the fields begin that say how the body is stored: its length then, and that of its dense part.
+const STORAGE_OFFSET: usize = BLOCK_HEADER_BYTES - 2 * size_of::<u32>();
 const GENESIS_DOMAIN: &[u8] = b"spacefold block chain";
 
-/// How a body is stored.
+/// How a body is stored but for its dense part, which is stored as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
     /// As it is.
@@ -100,6 +103,7 @@ pub(crate) struct BlockHeader {
     extension_len: u32,
     assignments_len: u32,
     stored_body_len: u32,
+    dense_len: u32,
 }
 
 /// A decoded block. It keeps what the hash is made of: keep [`Block::records`], drop the rest.
@@ -115,7 +119,8 @@ pub(crate) struct Block {
     pub(crate) extension: Vec<u8>,
     header: [u8; BLOCK_HEADER_BYTES],
     assignments: Vec<u8>,
-    body: Vec<u8>,
+    rest: Vec<u8>,
+    dense: Vec<u8>,
 }
 
 /// Why bytes are no block of this store.
@@ -161,7 +166,7 @@ pub(crate) fn genesis(store_id: [u8; 16]) -> BlockHash {
 
 /// Encodes a block that follows the one with the hash `previous`.
 ///
-/// The body is compressed when that saves an eighth or more. Panics when the run is longer than
+/// The body but for its dense part is compressed when that saves an eighth of it or more. Panics when the run is longer than
 /// any append may be, or `extension` is none: such a block could not be read back.
 pub(crate) fn encode(
     store_id: [u8; 16],
@@ -170,18 +175,18 @@ pub(crate) fn encode(
     body: &EncodedBody,
     extension: &[u8],
 ) -> EncodedBlock {
-    let compressed = lz4_flex::block::compress(&body.bytes);
-    let (codec, stored_body) = if compressed.len() < body.bytes.len() / 8 * 7 {
-        (Codec::Lz4, &compressed)
+    let (rest, _) = body.parts();
+    let compressed = lz4_flex::block::compress(rest);
+    if compressed.len() < rest.len() / 8 * 7 {
+        encode_as(Codec::Lz4, &compressed, store_id, previous, assignments, body, extension)
     } else {
-        (Codec::None, &body.bytes)
-    };
-    encode_as(codec, stored_body, store_id, previous, assignments, body, extension)
+        encode_as(Codec::None, rest, store_id, previous, assignments, body, extension)
+    }
 }
 
 fn encode_as(
     codec: Codec,
-    stored_body: &[u8],
+    stored_rest: &[u8],
     store_id: [u8; 16],
     previous: BlockHash,
     assignments: &Assignments,
@@ -190,18 +195,20 @@ fn encode_as(
 ) -> EncodedBlock {
     let stored_assignments = assignments.encode();
     assert!(
-        (1..=MAX_APPEND_EVENTS).contains(&body.count)
-            && body.bytes.len() <= MAX_BODY_BYTES
+        (1..=MAX_APPEND_EVENTS).contains(&body.count())
+            && body.bytes().len() <= MAX_BODY_BYTES
             && stored_assignments.len() <= MAX_ASSIGNMENTS_BYTES
             && is_extension(extension),
         "a block holds a run of records within the limits of an append"
     );
     let recorded_at = assignments.recorded_at.first();
     let recorded_at = recorded_at.expect("a run of records has a time");
+    let (rest, dense) = body.parts();
+    let stored_body_len = stored_rest.len() + dense.len();
     let len = BLOCK_HEADER_BYTES
         + extension.len()
         + stored_assignments.len()
-        + stored_body.len()
+        + stored_body_len
         + BLOCK_TRAILER_BYTES;
     let mut bytes = Vec::with_capacity(len);
     bytes.extend_from_slice(&MAGIC);
@@ -212,15 +219,17 @@ fn encode_as(
     bytes.extend_from_slice(&assignments.first_position.get().to_le_bytes());
     bytes.extend_from_slice(&recorded_at.as_micros().to_le_bytes());
     bytes.extend_from_slice(&previous);
-    bytes.extend_from_slice(&to_u32(body.count).to_le_bytes());
+    bytes.extend_from_slice(&to_u32(body.count()).to_le_bytes());
     bytes.extend_from_slice(&to_u32(extension.len()).to_le_bytes());
     bytes.extend_from_slice(&to_u32(stored_assignments.len()).to_le_bytes());
-    bytes.extend_from_slice(&to_u32(body.bytes.len()).to_le_bytes());
-    bytes.extend_from_slice(&to_u32(stored_body.len()).to_le_bytes());
-    let hash = content_hash(&bytes, extension, &stored_assignments, &body.bytes);
+    bytes.extend_from_slice(&to_u32(body.bytes().len()).to_le_bytes());
+    bytes.extend_from_slice(&to_u32(stored_body_len).to_le_bytes());
+    bytes.extend_from_slice(&to_u32(dense.len()).to_le_bytes());
+    let hash = content_hash(&bytes, [extension, &stored_assignments, rest, dense]);
     bytes.extend_from_slice(extension);
     bytes.extend_from_slice(&stored_assignments);
-    bytes.extend_from_slice(stored_body);
+    bytes.extend_from_slice(stored_rest);
+    bytes.extend_from_slice(dense);
     bytes.extend_from_slice(&hash);
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     EncodedBlock { bytes, hash }
@@ -246,25 +255,29 @@ pub(crate) fn decode(bytes: &[u8], store_id: [u8; 16]) -> Result<Block, BlockErr
     if !is_extension(parts.extension) {
         return Err(BlockError::Unreadable("extension fields of a wrong length"));
     }
-    let body = parts.unpack_body()?;
-    let BlockHeader { first_position, recorded_at, previous, count, .. } = parts.header;
-    let assignments = Assignments::decode(parts.assignments, first_position, recorded_at)?;
+    let rest = parts.unpack_rest()?;
     Ok(Block {
-        records: Records::decode(&body, to_usize(count), assignments)?,
-        previous,
+        records: parts.records(&rest)?,
+        previous: parts.header.previous,
         hash: parts.hash,
         extension: parts.extension.to_vec(),
         header: parts.header_bytes,
         assignments: parts.assignments.to_vec(),
-        body,
+        rest: rest.into_owned(),
+        dense: parts.dense.to_vec(),
     })
 }
 
-/// The id of each record of a block that is exactly `bytes`; the rest of it is not unpacked.
+/// The records of a block that is exactly `bytes`: what [`decode`] gives, at less cost.
+pub(crate) fn records(bytes: &[u8], store_id: [u8; 16]) -> Result<Records, BlockError> {
+    let parts = Parts::of(bytes, store_id)?;
+    parts.records(&parts.unpack_rest()?)
+}
+
+/// The id of each record of a block that is exactly `bytes`; nothing of it is unpacked.
 pub(crate) fn event_ids(bytes: &[u8], store_id: [u8; 16]) -> Result<Vec<EventId>, BlockError> {
     let parts = Parts::of(bytes, store_id)?;
-    let body = parts.unpack_body()?;
-    Ok(Records::decode_event_ids(&body, to_usize(parts.header.count))?)
+    Ok(Records::decode_event_ids(parts.dense, to_usize(parts.header.count))?)
 }
 
 /// What a block consists of, its lengths and its checksum believed.
@@ -273,7 +286,8 @@ struct Parts<'a> {
     header_bytes: [u8; BLOCK_HEADER_BYTES],
     extension: &'a [u8],
     assignments: &'a [u8],
-    stored_body: &'a [u8],
+    stored_rest: &'a [u8],
+    dense: &'a [u8],
     hash: BlockHash,
 }
 
@@ -296,20 +310,30 @@ impl<'a> Parts<'a> {
         let mut part = |len: u32| cursor.take(to_usize(len)).ok_or(BlockError::WrongLength);
         let extension = part(header.extension_len)?;
         let assignments = part(header.assignments_len)?;
-        let stored_body = part(header.stored_body_len)?;
+        let stored_rest = part(header.stored_body_len - header.dense_len)?;
+        let dense = part(header.dense_len)?;
         let hash = cursor.array().ok_or(BlockError::WrongLength)?;
-        Ok(Self { header, header_bytes, extension, assignments, stored_body, hash })
+        Ok(Self { header, header_bytes, extension, assignments, stored_rest, dense, hash })
     }
 
-    fn unpack_body(&self) -> Result<Vec<u8>, BlockError> {
-        unpack(self.header.codec, self.stored_body, to_usize(self.header.body_len))
+    /// The body but for its dense part.
+    fn unpack_rest(&self) -> Result<Cow<'a, [u8]>, BlockError> {
+        let len = to_usize(self.header.body_len - self.header.dense_len);
+        unpack(self.header.codec, self.stored_rest, len)
+    }
+
+    fn records(&self, rest: &[u8]) -> Result<Records, BlockError> {
+        let BlockHeader { first_position, recorded_at, count, .. } = self.header;
+        let assignments = Assignments::decode(self.assignments, first_position, recorded_at)?;
+        Ok(Records::decode_parts(rest, self.dense, to_usize(count), assignments)?)
     }
 }
 
 impl Block {
     /// Makes sure that the hash is that of the content. Costs one BLAKE3 over the unpacked block.
     pub(crate) fn verify_hash(&self) -> Result<(), BlockError> {
-        let content = content_hash(&self.header, &self.extension, &self.assignments, &self.body);
+        let parts = [&self.extension[..], &self.assignments, &self.rest, &self.dense];
+        let content = content_hash(&self.header, parts);
         if content == self.hash { Ok(()) } else { Err(BlockError::WrongHash) }
     }
 }
@@ -322,28 +346,25 @@ impl BlockHeader {
     }
 }
 
-/// BLAKE3 of what a block means: its fixed fields but codec and stored length, then its parts, of
-/// which the fixed fields give the lengths.
-fn content_hash(header: &[u8], extension: &[u8], assignments: &[u8], body: &[u8]) -> BlockHash {
+/// BLAKE3 of what a block means: its fixed fields but those that say how it is stored, then its
+/// parts, of which the fixed fields give the lengths.
+fn content_hash(header: &[u8], parts: [&[u8]; 4]) -> BlockHash {
     let mut hasher = blake3::Hasher::new();
-    for part in [
-        header.get(..CODEC_OFFSET).unwrap_or_default(),
-        header.get(CODEC_OFFSET + 1..STORED_LEN_OFFSET).unwrap_or_default(),
-        extension,
-        assignments,
-        body,
-    ] {
+    hasher.update(header.get(..CODEC_OFFSET).unwrap_or_default());
+    hasher.update(header.get(CODEC_OFFSET + 1..STORAGE_OFFSET).unwrap_or_default());
+    for part in parts {
         hasher.update(part);
     }
     *hasher.finalize().as_bytes()
 }
 
-/// The body as it was before it was stored; `len` is within the limit of a body.
-fn unpack(codec: Codec, stored: &[u8], len: usize) -> Result<Vec<u8>, BlockError> {
+/// Bytes as they were before they were stored; `len` is within the limit of a body.
+fn unpack(codec: Codec, stored: &[u8], len: usize) -> Result<Cow<'_, [u8]>, BlockError> {
     let body = match codec {
-        Codec::None => stored.to_vec(),
+        Codec::None => Cow::Borrowed(stored),
         Codec::Lz4 => lz4_flex::block::decompress(stored, len)
-            .map_err(|_| BlockError::Unreadable("a body that does not decompress"))?,
+            .map_err(|_| BlockError::Unreadable("a body that does not decompress"))?
+            .into(),
     };
     if body.len() == len {
         Ok(body)
@@ -366,6 +387,7 @@ struct FixedFields {
     assignments_len: u32,
     body_len: u32,
     stored_body_len: u32,
+    dense_len: u32,
 }
 
 impl FixedFields {
@@ -385,6 +407,7 @@ impl FixedFields {
             assignments_len: cursor.u32()?,
             body_len: cursor.u32()?,
             stored_body_len: cursor.u32()?,
+            dense_len: cursor.u32()?,
         })
     }
 
@@ -398,6 +421,9 @@ impl FixedFields {
         ];
         if limits.iter().any(|(len, limit)| to_usize(*len) > *limit) {
             return Err("a length past its limit");
+        }
+        if self.dense_len > self.body_len.min(self.stored_body_len) {
+            return Err("a dense part that is longer than its body");
         }
         if self.flags != NO_FLAGS {
             return Err("a flag of a later version");
@@ -420,6 +446,7 @@ impl FixedFields {
             extension_len: self.extension_len,
             assignments_len: self.assignments_len,
             stored_body_len: self.stored_body_len,
+            dense_len: self.dense_len,
         })
     }
 }

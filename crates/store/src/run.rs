@@ -15,6 +15,6 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn body_bytes(&self) -> usize {
-        self.body.bytes.len()
+        self.body.bytes().len()
     }
 }

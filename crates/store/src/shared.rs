@@ -220,12 +220,12 @@ impl Shared {
             return Ok(records);
         }
         let stored = stored_block(sled, first)?;
-        let block = block::decode(&stored.bytes(), self.store_id)
+        let records = block::records(&stored.bytes(), self.store_id)
             .map_err(|error| BlockMiss::Wrong(error.to_string()))?;
-        if block.records.first_position() != first {
+        if records.first_position() != first {
             return Err(BlockMiss::Wrong(format!("another block at position {first}")));
         }
-        Ok(block.records)
+        Ok(records)
     }
 
     /// Keeps a block for the next read. Runs of the tail are in memory anyway.
@@ -259,14 +259,12 @@ impl Shared {
             let Some(records) = self.passing_records_at(next)? else {
                 break;
             };
-            let first = records.first_position();
             let left = read.limit - page.len();
             // A block of which all is read is not read again soon.
-            if !read.filter.is_all() || next > first || left < records.len() {
+            if !read.filter.is_all() || next > records.first_position() || left < records.len() {
                 self.keep(&records);
             }
-            page.add(records, next, read.to, &read.filter, left)
-                .map_err(|cause| ReadError::Corrupt { position: first, cause })?;
+            page.add(records, next, read.to, &read.filter, left)?;
         }
         Ok(page)
     }

@@ -8,12 +8,14 @@ use bincode::de::{
 use super::{
     codec,
     corrupt::CorruptRecords,
+    schemas::{OtherVersion, Schemas},
+    stored_columns::{StoredBody, StoredColumns},
     text::{TextId, TextTable, TextTableBuilder},
+    upcast::{Unreadable, read_foreign},
 };
 use crate::{
     EventId, EventType, Payload, Timestamp,
-    limits::MAX_APPEND_EVENTS,
-    varint::{Lists, Malformed, decode_u32, put_bytes, put_i64s, put_len, put_u32s},
+    varint::{Malformed, decode_u32, put_bytes, put_i64s, put_len, put_u32s},
 };
 
 /// What a record takes at the most in the columns of numbers: space, timestamp, source,
@@ -25,6 +27,9 @@ const MAX_NUMBERS_BYTES: usize = 5 + 9 + 5 + 5 + 5;
 pub(super) struct Body {
     pub(super) texts: TextTable,
     pub(super) columns: Columns,
+    /// Whether every payload was stored as this program stores it. Those of earlier versions are of
+    /// this program's here, those of later ones are [`Unreadable`].
+    pub(super) are_current: bool,
 }
 
 /// All of a body but its texts.
@@ -43,6 +48,14 @@ pub(super) struct Space {
     pub(super) id: TextId,
     /// How many records of the run are of it.
     pub(super) records: u32,
+}
+
+/// The bytes that stand for the types and versions of the records.
+#[derive(Debug)]
+pub(super) struct Codes<'a> {
+    pub(super) stored: &'a [u8],
+    /// The records whose payloads are of another version than is written now.
+    others: Vec<(usize, OtherVersion)>,
 }
 
 /// What a record has of numbers.
@@ -75,13 +88,28 @@ pub(super) struct Row<'a> {
 
 impl Body {
     /// Unpacks a body of `count` records, and checks its columns against each other and the text
-    /// table.
-    pub(super) fn decode(bytes: &[u8], count: usize) -> Result<Self, CorruptRecords> {
-        let mut stored = StoredColumns::open(bytes, count)?;
+    /// table. Payloads become those of the versions that `schemas` has.
+    pub(super) fn decode(
+        stored: StoredBody<'_>,
+        count: usize,
+        schemas: &Schemas,
+    ) -> Result<Self, CorruptRecords> {
+        let (body, codes) = Self::unpack(stored, count, schemas)?;
+        if codes.others.is_empty() { Ok(body) } else { read_foreign(body, &codes.others, schemas) }
+    }
+
+    /// As [`Body::decode`], payloads as they are stored.
+    pub(super) fn unpack<'a>(
+        stored: StoredBody<'a>,
+        count: usize,
+        schemas: &Schemas,
+    ) -> Result<(Self, Codes<'a>), CorruptRecords> {
+        let mut stored = StoredColumns::open(stored, count)?;
         let texts = stored.texts()?;
         let spaces = stored.spaces(texts.len())?;
-        let event_ids = decode_ids(stored.event_ids()?);
-        let event_types = decode_types(stored.event_types()?)?;
+        let event_ids = stored.event_ids();
+        let mut codes = Codes { stored: stored.codes()?, others: Vec::new() };
+        let event_types = codes.types(schemas)?;
         let numbers = vec![Numbers::NONE; count];
         let mut columns = Columns { spaces, event_ids, event_types, numbers, payloads: Vec::new() };
         stored.space_of(&mut columns)?;
@@ -89,7 +117,7 @@ impl Body {
         stored.references(&mut columns.numbers, texts.len())?;
         columns.payloads = stored.payloads(&mut columns.numbers)?.to_vec();
         stored.close()?;
-        Ok(Self { texts, columns })
+        Ok((Self { texts, columns, are_current: true }, codes))
     }
 
     pub(super) fn row(&self, index: usize) -> Option<Row<'_>> {
@@ -119,8 +147,13 @@ impl Columns {
         }
     }
 
-    /// The body as bytes, with these texts.
-    pub(super) fn encode(&self, texts: &TextTableBuilder) -> Vec<u8> {
+    /// The body as bytes, with these texts, and the bytes that stand for types and versions; and how
+    /// many of them are its dense part.
+    pub(super) fn encode(
+        &self,
+        texts: &TextTableBuilder,
+        codes: impl ExactSizeIterator<Item = u8>,
+    ) -> (Vec<u8>, usize) {
         let fixed = EventId::LEN + 1 + MAX_NUMBERS_BYTES;
         let most = texts.stored_bytes()
             + (texts.entries().len() + self.spaces.len()) * 5
@@ -129,16 +162,18 @@ impl Columns {
             + 11 * 9;
         let mut out = Vec::with_capacity(most);
         put_u32s(texts.entries().iter().copied(), &mut out);
-        put_len(texts.stored_bytes(), &mut out);
-        texts.pack_into(&mut out);
+        put_len(texts.raw_bytes(), &mut out);
+        texts.put_raw(&mut out);
         put_u32s(self.spaces.iter().map(|space| space.id.0), &mut out);
-        put_len(self.event_ids.len() * EventId::LEN, &mut out);
-        self.event_ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
-        put_len(self.event_types.len(), &mut out);
-        out.extend(self.event_types.iter().map(|event_type| event_type.code()));
+        put_len(codes.len(), &mut out);
+        out.extend(codes);
         self.encode_numbers(&mut out);
         put_bytes(&self.payloads, &mut out);
-        out
+        let rest = out.len();
+        texts.put_packed(&mut out);
+        self.event_ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
+        let dense_bytes = out.len() - rest;
+        (out, dense_bytes)
     }
 
     fn encode_numbers(&self, out: &mut Vec<u8>) {
@@ -177,6 +212,24 @@ impl Columns {
     }
 }
 
+impl Codes<'_> {
+    /// The type of each record; those of another version are noted.
+    fn types(&mut self, schemas: &Schemas) -> Result<Vec<EventType>, CorruptRecords> {
+        let Self { stored, others } = self;
+        let mut other = |index, code| {
+            let other = schemas.other(code);
+            let other = other.ok_or(CorruptRecords::Malformed("an unknown event type"))?;
+            others.push((index, other));
+            Ok(other.event_type)
+        };
+        let event_type = |(index, code): (usize, &u8)| match schemas.current(*code) {
+            Some(event_type) => Ok(event_type),
+            None => other(index, *code),
+        };
+        stored.iter().enumerate().map(event_type).collect()
+    }
+}
+
 impl Numbers {
     const NONE: Self = Self {
         timestamp: Timestamp::MIN,
@@ -192,7 +245,7 @@ impl Row<'_> {
     /// Decodes the payload, with what `text` makes of its texts.
     pub(super) fn payload<S>(
         &self,
-        text: impl FnMut(TextId) -> Result<S, CorruptRecords>,
+        text: impl FnMut(TextId) -> Result<S, Malformed>,
     ) -> Result<Payload<S>, CorruptRecords> {
         decode_payload(self.event_type, self.payload, text, |payload| payload)
     }
@@ -204,212 +257,18 @@ impl Row<'_> {
 pub(super) fn decode_payload<S, R>(
     event_type: EventType,
     bytes: &[u8],
-    mut text: impl FnMut(TextId) -> Result<S, CorruptRecords>,
+    mut text: impl FnMut(TextId) -> Result<S, Malformed>,
     finish: impl FnOnce(Payload<S>) -> R,
 ) -> Result<R, CorruptRecords> {
     let mut decoder = DecoderImpl::new(SliceReader::new(bytes), codec(), ());
     let payload = Payload::decode_as(event_type, &mut decoder, &mut |decoder| {
-        text(TextId(decode_u32(decoder)?)).map_err(|_| Malformed)
+        text(TextId(decode_u32(decoder)?))
     });
     match payload {
         Ok(payload) if decoder.reader().peek_read(1).is_none() => Ok(finish(payload)),
-        Ok(_) => Err(CorruptRecords("bytes after a payload")),
-        Err(Malformed) => Err(CorruptRecords("a payload that does not decode")),
+        Ok(_) => Err(CorruptRecords::Malformed("bytes after a payload")),
+        Err(Malformed) => Err(Unreadable::explain(event_type, bytes)),
     }
-}
-
-/// The columns of a body as they are stored, read one after the other.
-struct StoredColumns<'a> {
-    lists: Lists<'a>,
-    count: usize,
-}
-
-impl<'a> StoredColumns<'a> {
-    fn open(body: &'a [u8], count: usize) -> Result<Self, CorruptRecords> {
-        if count == 0 || count > MAX_APPEND_EVENTS {
-            return Err(CorruptRecords("a run whose count of records is out of range"));
-        }
-        Ok(Self { lists: Lists(body), count })
-    }
-
-    fn close(self) -> Result<(), CorruptRecords> {
-        if self.lists.0.is_empty() {
-            Ok(())
-        } else {
-            Err(CorruptRecords("bytes after the last column"))
-        }
-    }
-
-    fn texts(&mut self) -> Result<TextTable, CorruptRecords> {
-        let count = self.lists.len()?;
-        let mut entries = Vec::with_capacity(count);
-        self.lists.u32s(count, |entry| entries.push(entry))?;
-        TextTable::decode(&entries, self.lists.bytes()?)
-    }
-
-    /// The spaces, how many records they have not yet known.
-    fn spaces(&mut self, texts: usize) -> Result<Vec<Space>, CorruptRecords> {
-        let count = self.lists.len()?;
-        if count > self.count {
-            return Err(CorruptRecords("a space without a record"));
-        }
-        let mut spaces = Vec::with_capacity(count);
-        self.lists.u32s(count, |id| spaces.push(Space { id: TextId(id), records: 0 }))?;
-        let mut listed = vec![false; texts];
-        for space in &spaces {
-            let slot = listed.get_mut(to_usize(space.id.0));
-            let slot = slot.ok_or(CorruptRecords("a text that is not in the table"))?;
-            if std::mem::replace(slot, true) {
-                return Err(CorruptRecords("a space that is listed twice"));
-            }
-        }
-        Ok(spaces)
-    }
-
-    fn event_ids(&mut self) -> Result<&'a [u8], CorruptRecords> {
-        let bytes = self.lists.bytes()?;
-        if bytes.len() == self.count * EventId::LEN { Ok(bytes) } else { Err(OTHER_LENGTH) }
-    }
-
-    fn event_types(&mut self) -> Result<&'a [u8], CorruptRecords> {
-        let codes = self.lists.bytes()?;
-        if codes.len() == self.count { Ok(codes) } else { Err(OTHER_LENGTH) }
-    }
-
-    /// Reads the space of each record, and counts the records of each space.
-    fn space_of(&mut self, columns: &mut Columns) -> Result<(), CorruptRecords> {
-        let Columns { spaces, numbers, .. } = columns;
-        let mut unknown = false;
-        self.numbers(numbers, |row, space| {
-            row.space = space;
-            match spaces.get_mut(to_usize(space)) {
-                Some(space) => {
-                    row.rank = space.records;
-                    space.records += 1;
-                }
-                None => unknown = true,
-            }
-        })?;
-        if unknown {
-            return Err(CorruptRecords("a record of a space that is not in the run"));
-        }
-        if spaces.iter().any(|space| space.records == 0) {
-            return Err(CorruptRecords("a space without a record"));
-        }
-        Ok(())
-    }
-
-    fn timestamps(&mut self, numbers: &mut [Numbers]) -> Result<(), CorruptRecords> {
-        self.list_of_records()?;
-        let mut rows = numbers.iter_mut();
-        let mut last = 0_i64;
-        let mut out_of_range = false;
-        self.lists.i64s(self.count, |difference| {
-            last = last.wrapping_add(difference);
-            match (rows.next(), Timestamp::from_micros(last)) {
-                (Some(row), Some(timestamp)) => row.timestamp = timestamp,
-                _ => out_of_range = true,
-            }
-        })?;
-        if out_of_range { Err(CorruptRecords("a timestamp out of range")) } else { Ok(()) }
-    }
-
-    /// Reads the sources and the correlation ids.
-    fn references(&mut self, numbers: &mut [Numbers], texts: usize) -> Result<(), CorruptRecords> {
-        let mut greatest = 0;
-        self.numbers(numbers, |row, text| {
-            row.source = text;
-            greatest = greatest.max(text);
-        })?;
-        self.numbers(numbers, |row, text| {
-            row.correlation_id = text;
-            greatest = greatest.max(text);
-        })?;
-        if to_usize(greatest) > texts {
-            return Err(CorruptRecords("a text that is not in the table"));
-        }
-        Ok(())
-    }
-
-    /// Reads the lengths of the payloads, then these themselves.
-    fn payloads(&mut self, numbers: &mut [Numbers]) -> Result<&'a [u8], CorruptRecords> {
-        let mut end = Some(0_u32);
-        self.numbers(numbers, |row, len| {
-            end = end.and_then(|end| end.checked_add(len));
-            row.payload_end = end.unwrap_or(u32::MAX);
-        })?;
-        let end = end.ok_or(CorruptRecords("payloads beyond 4 GiB"))?;
-        let payloads = self.lists.bytes()?;
-        if payloads.len() == to_usize(end) {
-            Ok(payloads)
-        } else {
-            Err(CorruptRecords("payloads of another length"))
-        }
-    }
-
-    /// Reads a list of one number a record.
-    fn numbers(
-        &mut self,
-        numbers: &mut [Numbers],
-        mut set: impl FnMut(&mut Numbers, u32),
-    ) -> Result<(), CorruptRecords> {
-        self.list_of_records()?;
-        let mut rows = numbers.iter_mut();
-        self.lists.u32s(self.count, |number| {
-            if let Some(row) = rows.next() {
-                set(row, number);
-            }
-        })?;
-        Ok(())
-    }
-
-    /// Passes a list of any length.
-    fn skip_list(&mut self) -> Result<(), CorruptRecords> {
-        let count = self.lists.len()?;
-        Ok(self.lists.u32s(count, |_| ())?)
-    }
-
-    /// Passes a list of one number a record.
-    fn skip_numbers(&mut self) -> Result<(), CorruptRecords> {
-        self.list_of_records()?;
-        Ok(self.lists.u32s(self.count, |_| ())?)
-    }
-
-    fn list_of_records(&mut self) -> Result<(), CorruptRecords> {
-        if self.lists.len()? == self.count { Ok(()) } else { Err(OTHER_LENGTH) }
-    }
-}
-
-const OTHER_LENGTH: CorruptRecords = CorruptRecords("columns of different lengths");
-
-/// The id of each record of a body, without unpacking the rest.
-pub(super) fn decode_event_ids(body: &[u8], count: usize) -> Result<Vec<EventId>, CorruptRecords> {
-    let mut stored = StoredColumns::open(body, count)?;
-    stored.skip_list()?;
-    stored.lists.bytes()?;
-    stored.skip_list()?;
-    let ids = stored.event_ids()?;
-    stored.event_types()?;
-    stored.skip_numbers()?;
-    stored.list_of_records()?;
-    stored.lists.i64s(count, |_| ())?;
-    stored.skip_numbers()?;
-    stored.skip_numbers()?;
-    stored.skip_numbers()?;
-    stored.lists.bytes()?;
-    stored.close()?;
-    Ok(decode_ids(ids))
-}
-
-fn decode_ids(bytes: &[u8]) -> Vec<EventId> {
-    let (ids, _) = bytes.as_chunks::<{ EventId::LEN }>();
-    ids.iter().map(|id| EventId::from_bytes(*id)).collect()
-}
-
-fn decode_types(codes: &[u8]) -> Result<Vec<EventType>, CorruptRecords> {
-    let event_type =
-        |code: &u8| EventType::from_code(*code).ok_or(CorruptRecords("an unknown event type"));
-    codes.iter().map(event_type).collect()
 }
 
 fn to_usize(number: u32) -> usize {

@@ -5,9 +5,11 @@ use super::{
     codec,
     corrupt::CorruptRecords,
     records::Records,
+    schemas::{self, Schemas},
+    stored_columns::{StoredBody, StoredColumns},
     text::{TextId, TextTableBuilder},
 };
-use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp};
+use crate::{EventId, EventType, Payload, SpaceEvent, Timestamp, varint::Malformed};
 
 /// What an event takes beside its texts and its payload: id, type, timestamp.
 const EVENT_FIXED_BYTES: usize = EventId::LEN + 1 + 8;
@@ -31,12 +33,53 @@ pub struct RecordsBuilder {
 }
 
 /// The encoded body of a run.
+///
+/// Its last bytes are its dense part: ids and packed texts, most of which are random. Whoever
+/// compresses a body leaves them as they are.
 #[derive(Clone, Debug)]
 pub struct EncodedBody {
+    bytes: Vec<u8>,
+    count: usize,
+    dense_bytes: usize,
+}
+
+impl EncodedBody {
+    /// The body of `count` records that `bytes` are.
+    ///
+    /// # Errors
+    /// [`CorruptRecords`] when they cannot be one. What is in them is checked when it is decoded.
+    pub fn from_bytes(bytes: Vec<u8>, count: usize) -> Result<Self, CorruptRecords> {
+        let dense_bytes = StoredColumns::open(StoredBody::Whole(&bytes), count)?.dense_bytes();
+        Ok(Self { bytes, count, dense_bytes })
+    }
+
     /// The bytes.
-    pub bytes: Vec<u8>,
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The number of records.
-    pub count: usize,
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The bytes without the dense part, and the dense part.
+    #[must_use]
+    pub fn parts(&self) -> (&[u8], &[u8]) {
+        self.bytes.split_at(self.bytes.len() - self.dense_bytes)
+    }
+
+    pub(super) fn encode(
+        columns: &Columns,
+        texts: &TextTableBuilder,
+        codes: impl ExactSizeIterator<Item = u8>,
+    ) -> Self {
+        let count = codes.len();
+        let (bytes, dense_bytes) = columns.encode(texts, codes);
+        Self { bytes, count, dense_bytes }
+    }
 }
 
 /// All of a record but its payload, which is at the end of the payloads already.
@@ -104,7 +147,8 @@ impl RecordsBuilder {
         EVENT_FIXED_BYTES + text_bytes + payload_bytes
     }
 
-    /// Adds records of another run, those at `indexes`.
+    /// Adds records of another run, those at `indexes`. Payloads of earlier versions become those of
+    /// this program's; whoever has to keep a run as it was recorded keeps its bytes.
     ///
     /// # Errors
     /// [`CorruptRecords`] when one of them does not decode; those before it are added.
@@ -125,17 +169,19 @@ impl RecordsBuilder {
         index: usize,
         copied: &mut [u32],
     ) -> Result<(), CorruptRecords> {
-        let row = source.row(index).ok_or(CorruptRecords("a record that is not in the run"))?;
+        let row = source
+            .row(index)
+            .ok_or(CorruptRecords::Malformed("a record that is not in the run"))?;
         let mut copy = |text: TextId| {
             let place = usize::try_from(text.0).unwrap_or(usize::MAX);
             match copied.get_mut(place) {
                 Some(slot @ &mut NOT_COPIED) => {
-                    let (new, _) = self.texts.intern(source.texts.get(text)?);
+                    let (new, _) = self.texts.intern(source.texts.get(text).ok_or(Malformed)?);
                     *slot = new.0;
                     Ok(new)
                 }
                 Some(known) => Ok(TextId(*known)),
-                None => Err(CorruptRecords("a text that is not in the table")),
+                None => Err(Malformed),
             }
         };
         let encoded = Encoded {
@@ -155,7 +201,7 @@ impl RecordsBuilder {
     /// The run as bytes.
     #[must_use]
     pub fn finish(self) -> EncodedBody {
-        EncodedBody { count: self.count(), bytes: self.columns.encode(&self.texts) }
+        self.encode_by(schemas::of_this_program())
     }
 
     /// The run as bytes, and as the records that [`Records::decode_unassigned`] reads in them,
@@ -165,11 +211,17 @@ impl RecordsBuilder {
     /// [`CorruptRecords`] when there is no record.
     pub fn finish_with_records(self) -> Result<(EncodedBody, Records), CorruptRecords> {
         if self.count() == 0 {
-            return Err(CorruptRecords("a run without a record"));
+            return Err(CorruptRecords::Malformed("a run without a record"));
         }
-        let body = EncodedBody { count: self.count(), bytes: self.columns.encode(&self.texts) };
-        let unpacked = Body { texts: self.texts.into_texts(), columns: self.columns };
+        let body = self.encode_by(schemas::of_this_program());
+        let unpacked =
+            Body { texts: self.texts.into_texts(), columns: self.columns, are_current: true };
         Ok((body, Records::unassigned(unpacked)))
+    }
+
+    pub(super) fn encode_by(&self, schemas: &Schemas) -> EncodedBody {
+        let codes = self.columns.event_types.iter().map(|event_type| schemas.code(*event_type));
+        EncodedBody::encode(&self.columns, &self.texts, codes)
     }
 
     /// Appends one row to every column; its payload is there already.
@@ -215,7 +267,7 @@ impl RecordsBuilder {
 }
 
 /// Appends the payload, with what `text` makes of its texts, and answers its length.
-fn encode_payload<'a, S: 'a>(
+pub(super) fn encode_payload<'a, S: 'a>(
     payload: &'a Payload<S>,
     out: &mut Vec<u8>,
     mut text: impl FnMut(&'a S) -> TextId,

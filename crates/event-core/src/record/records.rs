@@ -5,13 +5,16 @@ use std::sync::Arc;
 use bincode::Decode;
 
 use super::{
-    body::{self, Body, decode_payload},
+    body::{Body, decode_payload},
     codec,
     corrupt::CorruptRecords,
+    schemas,
+    stored_columns::{self, StoredBody},
     text::{TextId, TextTable},
 };
 use crate::{
-    EventId, EventType, Position, RecordedEventRef, Revision, Timestamp, limits, varint::put_u64s,
+    EventId, EventType, Position, RecordedEventRef, Revision, Timestamp, limits,
+    varint::{Malformed, put_u64s},
 };
 
 /// What the writer of a log decided for a run of records.
@@ -60,16 +63,16 @@ impl Assignments {
         recorded_at: Timestamp,
     ) -> Result<Self, CorruptRecords> {
         let (stored, used): (StoredAssignments, usize) = bincode::decode_from_slice(bytes, codec())
-            .map_err(|_| CorruptRecords("assignments that do not decode"))?;
+            .map_err(|_| CorruptRecords::Malformed("assignments that do not decode"))?;
         if used != bytes.len() || stored.recorded_after.len() >= limits::MAX_APPEND_EVENTS {
-            return Err(CorruptRecords("assignments of the wrong length"));
+            return Err(CorruptRecords::Malformed("assignments of the wrong length"));
         }
         let mut times = vec![recorded_at];
         let mut last = recorded_at.as_micros();
         for micros in stored.recorded_after {
             last = last.saturating_add_unsigned(micros);
             let time = Timestamp::from_micros(last);
-            times.push(time.ok_or(CorruptRecords("a time beyond the year 9999"))?);
+            times.push(time.ok_or(CorruptRecords::Malformed("a time beyond the year 9999"))?);
         }
         let base_revisions = stored.base_revisions.into_iter().map(Revision::new).collect();
         Ok(Self { first_position, recorded_at: times, base_revisions })
@@ -126,7 +129,28 @@ impl Records {
         count: usize,
         assignments: Assignments,
     ) -> Result<Self, CorruptRecords> {
-        let body = Arc::new(Body::decode(body, count)?);
+        Self::decode_stored(StoredBody::Whole(body), count, assignments)
+    }
+
+    /// Unpacks a run from the two [parts](EncodedBody::parts) of its body.
+    ///
+    /// # Errors
+    /// As [`Records::decode`], and when the body was parted at another place.
+    pub fn decode_parts(
+        rest: &[u8],
+        dense: &[u8],
+        count: usize,
+        assignments: Assignments,
+    ) -> Result<Self, CorruptRecords> {
+        Self::decode_stored(StoredBody::Parted { rest, dense }, count, assignments)
+    }
+
+    fn decode_stored(
+        stored: StoredBody<'_>,
+        count: usize,
+        assignments: Assignments,
+    ) -> Result<Self, CorruptRecords> {
+        let body = Arc::new(Body::decode(stored, count, schemas::of_this_program())?);
         Self::assign(body, assignments)
     }
 
@@ -135,7 +159,8 @@ impl Records {
     /// # Errors
     /// [`CorruptRecords`] when the body is none that [`super::RecordsBuilder`] writes.
     pub fn decode_unassigned(body: &[u8], count: usize) -> Result<Self, CorruptRecords> {
-        Ok(Self::unassigned(Body::decode(body, count)?))
+        let stored = StoredBody::Whole(body);
+        Ok(Self::unassigned(Body::decode(stored, count, schemas::of_this_program())?))
     }
 
     /// Records of which nothing is decided: their positions mean nothing.
@@ -148,12 +173,12 @@ impl Records {
         Self { assignments: Arc::new(assignments), body: Arc::new(body) }
     }
 
-    /// The id of each record of a body, without unpacking the rest.
+    /// The id of each record, from the [dense part](EncodedBody::parts) of a body.
     ///
     /// # Errors
-    /// [`CorruptRecords`] when the columns of the body do not decode.
-    pub fn decode_event_ids(body: &[u8], count: usize) -> Result<Vec<EventId>, CorruptRecords> {
-        body::decode_event_ids(body, count)
+    /// [`CorruptRecords`] when it is shorter than the ids of so many records.
+    pub fn decode_event_ids(dense: &[u8], count: usize) -> Result<Vec<EventId>, CorruptRecords> {
+        stored_columns::event_ids_of_dense(dense, count)
     }
 
     /// The same records under other assignments: those of a run that was encoded before the
@@ -170,7 +195,7 @@ impl Records {
         if assignments.base_revisions.len() != body.columns.spaces.len()
             || (times != 1 && times != body.columns.event_ids.len())
         {
-            return Err(CorruptRecords("assignments for another run"));
+            return Err(CorruptRecords::Malformed("assignments for another run"));
         }
         Ok(Self { assignments: Arc::new(assignments), body })
     }
@@ -217,7 +242,7 @@ impl Records {
     pub fn spaces(&self) -> impl Iterator<Item = (&str, Revision, Revision)> {
         let spaces = self.body.columns.spaces.iter();
         spaces.zip(&self.assignments.base_revisions).map(|(space, base)| {
-            let text = self.body.texts.get(space.id).unwrap_or("");
+            let text = self.body.texts.get(space.id).unwrap_or_default();
             (text, *base, base.plus(u64::from(space.records)))
         })
     }
@@ -226,7 +251,7 @@ impl Records {
     #[must_use]
     pub fn space_index(&self, space_id: &str) -> Option<usize> {
         let mut spaces = self.body.columns.spaces.iter();
-        spaces.position(|space| self.body.texts.get(space.id) == Ok(space_id))
+        spaces.position(|space| self.body.texts.get(space.id) == Some(space_id))
     }
 
     /// For each record, the place of its space among the spaces of the run.
@@ -250,7 +275,7 @@ impl Records {
     #[must_use]
     pub fn envelope(&self, index: usize) -> Option<Envelope<'_>> {
         let row = self.body.row(index)?;
-        let text = |text: TextId| self.body.texts.get(text).ok();
+        let text = |text: TextId| self.body.texts.get(text);
         let base = self.assignments.base_revisions.get(to_usize(row.space_index))?;
         Some(Envelope {
             position: self.assignments.first_position.plus(u64::try_from(index).ok()?),
@@ -270,6 +295,14 @@ impl Records {
     /// Every record in order, payloads not yet decoded.
     pub fn envelopes(&self) -> impl Iterator<Item = Envelope<'_>> {
         (0..self.len()).filter_map(|index| self.envelope(index))
+    }
+
+    /// Whether every payload was recorded as this program records it. If not, those of earlier
+    /// versions are read as if they were; the bytes of the run still have them as they were, and
+    /// are what to keep.
+    #[must_use]
+    pub fn are_current(&self) -> bool {
+        self.body.are_current
     }
 
     /// Bytes the run holds in memory, about.
@@ -292,12 +325,12 @@ impl<'a> Envelope<'a> {
     /// Decodes the payload.
     ///
     /// # Errors
-    /// [`CorruptRecords`] when its bytes are no payload of the event's type.
+    /// [`CorruptRecords`] when its bytes are no payload of the event's type, or one of a version that
+    /// only a newer program knows.
     pub fn decode(self) -> Result<RecordedEventRef<'a>, CorruptRecords> {
-        let text = |text| self.texts.get(text);
-        decode_payload(self.event_type, self.payload, text, |payload| RecordedEventRef {
-            envelope: self,
-            payload,
-        })
+        let texts = self.texts;
+        let text = |text| texts.get(text).ok_or(Malformed);
+        let finish = |payload| RecordedEventRef { envelope: self, payload };
+        decode_payload(self.event_type, self.payload, text, finish)
     }
 }

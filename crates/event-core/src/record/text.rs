@@ -53,6 +53,18 @@ impl TextTableBuilder {
         }
     }
 
+    /// A table that has these texts at the same places, and room for more.
+    pub(super) fn with_texts_of(texts: &TextTable) -> Result<Self, CorruptRecords> {
+        let mut table = Self::with_capacity(texts.len(), texts.text.len());
+        for place in 0..texts.len() {
+            let text = texts.lookup(place).unwrap_or_default();
+            if to_usize(table.intern(text).0.0) != place {
+                return Err(CorruptRecords::Malformed("a text that is in the table twice"));
+            }
+        }
+        Ok(table)
+    }
+
     /// The place of `text` in the table, and the bytes it takes there.
     pub(super) fn intern(&mut self, text: &str) -> (TextId, usize) {
         let next = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
@@ -78,16 +90,34 @@ impl TextTableBuilder {
         self.stored_bytes
     }
 
-    /// Appends the stored bytes of all texts, one after the other.
-    pub(super) fn pack_into(&self, out: &mut Vec<u8>) {
-        for (place, entry) in self.entries.iter().enumerate() {
-            let text = self.texts.bytes_at(place).unwrap_or_default();
+    /// The length of the texts that are stored as they are.
+    pub(super) fn raw_bytes(&self) -> usize {
+        self.stored_bytes - packed_bytes(&self.entries)
+    }
+
+    /// Appends the texts that are stored as they are, one after the other.
+    pub(super) fn put_raw(&self, out: &mut Vec<u8>) {
+        for (entry, text) in self.entries_and_texts() {
+            if entry & KIND_MASK == RAW {
+                out.extend_from_slice(text);
+            }
+        }
+    }
+
+    /// Appends the packed bytes of the others, one after the other.
+    pub(super) fn put_packed(&self, out: &mut Vec<u8>) {
+        for (entry, text) in self.entries_and_texts() {
             match entry & KIND_MASK {
                 UUID => pack_uuid(text, out),
                 HEX => pack_hex(text, out),
-                _ => out.extend_from_slice(text),
+                _ => {}
             }
         }
+    }
+
+    fn entries_and_texts(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let texts = (0..).map(|place| self.texts.bytes_at(place).unwrap_or_default());
+        self.entries.iter().copied().zip(texts)
     }
 
     /// The texts as they will be unpacked.
@@ -181,17 +211,23 @@ pub(super) struct TextTable {
 }
 
 impl TextTable {
-    /// Unpacks a table.
-    pub(super) fn decode(entries: &[u32], bytes: &[u8]) -> Result<Self, CorruptRecords> {
-        let ends = unpacked_ends(entries, bytes.len())?;
+    /// Unpacks a table: `raw` has the texts that are stored as they are, `packed` the others.
+    pub(super) fn decode(
+        entries: &[u32],
+        raw: &[u8],
+        packed: &[u8],
+    ) -> Result<Self, CorruptRecords> {
+        let ends = unpacked_ends(entries, raw.len() + packed.len())?;
         let mut unpacked = vec![0; ends.last().copied().map_or(0, to_usize)];
         let mut free = unpacked.as_mut_slice();
-        let mut rest = bytes;
+        let (mut raw, mut packed) = (raw, packed);
         for entry in entries {
             let kind = entry & KIND_MASK;
             let len = to_usize(entry >> KIND_BITS);
-            let beyond = CorruptRecords("a text beyond the table");
+            let beyond = CorruptRecords::Malformed("a text beyond the table");
+            let rest = if kind == RAW { &mut raw } else { &mut packed };
             let (stored, after) = rest.split_at_checked(len).ok_or(beyond)?;
+            *rest = after;
             let (text, free_after) = std::mem::take(&mut free)
                 .split_at_mut_checked(unpacked_len(kind, len))
                 .ok_or(beyond)?;
@@ -200,12 +236,12 @@ impl TextTable {
                 HEX => unpack_hex(stored, text),
                 _ => unpack_uuid(stored, text),
             }
-            (rest, free) = (after, free_after);
+            free = free_after;
         }
-        if !rest.is_empty() {
-            return Err(CorruptRecords("bytes after the last text"));
+        if !raw.is_empty() || !packed.is_empty() {
+            return Err(CorruptRecords::Malformed("bytes after the last text"));
         }
-        let not_utf8 = CorruptRecords("a text that is not UTF-8");
+        let not_utf8 = CorruptRecords::Malformed("a text that is not UTF-8");
         let text = String::from_utf8(unpacked).map_err(|_| not_utf8)?;
         // All of them together are UTF-8; so is each, when it ends where a character does.
         let is_end = |end: &u32| text.is_char_boundary(to_usize(*end));
@@ -222,9 +258,9 @@ impl TextTable {
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
-    /// The text at a place of the table.
-    pub(super) fn get(&self, id: TextId) -> Result<&str, CorruptRecords> {
-        self.lookup(to_usize(id.0)).ok_or(CorruptRecords("a text that is not in the table"))
+    /// The text at a place of the table, if it has one.
+    pub(super) fn get(&self, id: TextId) -> Option<&str> {
+        self.lookup(to_usize(id.0))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -255,6 +291,12 @@ impl TextTable {
     }
 }
 
+/// What the packed texts among these take of the table.
+pub(super) fn packed_bytes(entries: &[u32]) -> usize {
+    let packed = entries.iter().filter(|entry| **entry & KIND_MASK != RAW);
+    packed.map(|entry| to_usize(entry >> KIND_BITS)).sum()
+}
+
 /// Where each text ends when they are unpacked. What they claim to take of the table is held below
 /// its length before room is made for it.
 fn unpacked_ends(entries: &[u32], table_len: usize) -> Result<Vec<u32>, CorruptRecords> {
@@ -266,15 +308,18 @@ fn unpacked_ends(entries: &[u32], table_len: usize) -> Result<Vec<u32>, CorruptR
         match kind {
             RAW | HEX => {}
             UUID if len == UUID_BYTES => {}
-            UUID => return Err(CorruptRecords("a UUID that has not 16 bytes")),
-            _ => return Err(CorruptRecords("a text of unknown kind")),
+            UUID => return Err(CorruptRecords::Malformed("a UUID that has not 16 bytes")),
+            _ => return Err(CorruptRecords::Malformed("a text of unknown kind")),
         }
         stored_end += len;
         if stored_end > table_len {
-            return Err(CorruptRecords("a text beyond the table"));
+            return Err(CorruptRecords::Malformed("a text beyond the table"));
         }
         end += unpacked_len(kind, len);
-        ends.push(u32::try_from(end).map_err(|_| CorruptRecords("a text table beyond 4 GiB"))?);
+        ends.push(
+            u32::try_from(end)
+                .map_err(|_| CorruptRecords::Malformed("a text table beyond 4 GiB"))?,
+        );
     }
     Ok(ends)
 }
@@ -319,16 +364,18 @@ mod tests {
 
     use super::*;
 
-    fn packed(builder: &TextTableBuilder) -> Vec<u8> {
+    fn stored(put: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
         let mut bytes = Vec::new();
-        builder.pack_into(&mut bytes);
+        put(&mut bytes);
         bytes
     }
 
     fn round_trip(texts: &[&str]) -> Vec<String> {
         let mut builder = TextTableBuilder::default();
         let ids: Vec<TextId> = texts.iter().map(|text| builder.intern(text).0).collect();
-        let table = TextTable::decode(builder.entries(), &packed(&builder)).unwrap();
+        let raw = stored(|out| builder.put_raw(out));
+        let packed = stored(|out| builder.put_packed(out));
+        let table = TextTable::decode(builder.entries(), &raw, &packed).unwrap();
         ids.into_iter().map(|id| table.get(id).unwrap().to_owned()).collect()
     }
 
@@ -347,7 +394,9 @@ mod tests {
             let mut builder = TextTableBuilder::default();
             assert_eq!(builder.intern(text).1, stored, "{text:?}");
             assert_eq!(builder.stored_bytes(), stored, "{text:?}");
-            assert_eq!(packed(&builder).len(), stored, "{text:?}");
+            assert_eq!(builder.raw_bytes(), self::stored(|out| builder.put_raw(out)).len());
+            let packed = self::stored(|out| builder.put_packed(out));
+            assert_eq!(builder.raw_bytes() + packed.len(), stored, "{text:?}");
             assert_eq!(round_trip(&[text]), [text]);
         }
     }
@@ -363,16 +412,34 @@ mod tests {
 
     #[test]
     fn refuses_damaged_tables() {
-        let decode = |entries: &[u32], bytes: &[u8]| TextTable::decode(entries, bytes).unwrap_err();
-        assert_eq!(decode(&[3 << 2], b"ab"), CorruptRecords("a text beyond the table"));
-        assert_eq!(decode(&[1 << 2], b"ab"), CorruptRecords("bytes after the last text"));
-        assert_eq!(decode(&[1 << 2], b"\xff"), CorruptRecords("a text that is not UTF-8"));
+        let decode = |entries: &[u32], raw: &[u8]| {
+            TextTable::decode(entries, raw, b"").map(|_| ()).unwrap_err()
+        };
+        assert_eq!(decode(&[3 << 2], b"ab"), CorruptRecords::Malformed("a text beyond the table"));
+        assert_eq!(
+            decode(&[1 << 2], b"ab"),
+            CorruptRecords::Malformed("bytes after the last text")
+        );
+        assert_eq!(
+            decode(&[1 << 2], b"\xff"),
+            CorruptRecords::Malformed("a text that is not UTF-8")
+        );
         assert_eq!(
             decode(&[1 << 2, 1 << 2], "é".as_bytes()),
-            CorruptRecords("a text that is not UTF-8")
+            CorruptRecords::Malformed("a text that is not UTF-8")
         );
-        assert_eq!(decode(&[2 << 2 | UUID], b"ab"), CorruptRecords("a UUID that has not 16 bytes"));
-        assert_eq!(decode(&[2 << 2 | 3], b"ab"), CorruptRecords("a text of unknown kind"));
+        assert_eq!(
+            decode(&[2 << 2 | UUID], b"ab"),
+            CorruptRecords::Malformed("a UUID that has not 16 bytes")
+        );
+        assert_eq!(
+            decode(&[2 << 2 | 3], b"ab"),
+            CorruptRecords::Malformed("a text of unknown kind")
+        );
+        let swapped = TextTable::decode(&[8 << 2 | HEX], b"abcdefgh", b"").unwrap_err();
+        assert_eq!(swapped, CorruptRecords::Malformed("a text beyond the table"));
+        let too_much = TextTable::decode(&[2 << 2], b"ab", b"c").unwrap_err();
+        assert_eq!(too_much, CorruptRecords::Malformed("bytes after the last text"));
     }
 
     proptest! {

@@ -4,8 +4,8 @@ use std::{ops::Range, sync::Arc, thread};
 
 use rustc_hash::FxHashSet;
 use spacefold_event_core::{
-    Assignments, CorruptRecords, EncodedBody, Position, RUN_BYTES, RUN_EVENTS, Records,
-    RecordsBuilder, Revision,
+    Assignments, CorruptRecords, EncodedBody, Envelope, Position, RUN_BYTES, RUN_EVENTS, Records,
+    RecordsBuilder, Revision, Timestamp,
 };
 
 use crate::run::Run;
@@ -46,10 +46,19 @@ pub(crate) fn give_way() {
 /// The events of the next block.
 #[derive(Debug)]
 pub(crate) enum BlockPlan {
-    /// A run that fills a block as it is.
+    /// A run that becomes a block as it is.
     Whole(Run),
+    /// A run from one of its records on, as it was recorded.
+    Rest(Run, usize),
     /// Stretches of runs, whole ones where they fit, to be encoded together.
-    Together(Vec<(Records, Range<usize>)>),
+    Together(Vec<Stretch>),
+}
+
+/// Records of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch {
+    run: Run,
+    range: Range<usize>,
 }
 
 impl BlockPlan {
@@ -70,7 +79,7 @@ impl BlockPlan {
                 return Some(Self::Whole(run.clone()));
             }
             if gathered.take(run, start) {
-                return Some(Self::Together(gathered.stretches));
+                return Some(gathered.plan());
             }
         }
         None
@@ -80,6 +89,7 @@ impl BlockPlan {
     pub(crate) fn encode(&self) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
         match self {
             Self::Whole(run) => Ok((Arc::clone(&run.body), run.records.clone())),
+            Self::Rest(run, start) => encode_rest(run, *start),
             Self::Together(stretches) => encode_together(stretches),
         }
     }
@@ -92,7 +102,7 @@ fn fills_a_block(run: &Run) -> bool {
 
 #[derive(Default)]
 struct Gathered {
-    stretches: Vec<(Records, Range<usize>)>,
+    stretches: Vec<Stretch>,
     records: usize,
     body_bytes: usize,
 }
@@ -129,44 +139,96 @@ impl Gathered {
         }
         self.records += range.len();
         self.body_bytes += range.len() * per_record;
-        self.stretches.push((run.records.clone(), range));
+        self.stretches.push(Stretch { run: run.clone(), range });
+    }
+
+    /// The block that is full now. A run with payloads of other versions is not encoded again, since
+    /// what was recorded stays as it is: it makes a block of its own. Whether a block is full does not
+    /// depend on versions, so that every program finds the same blocks to be missing.
+    fn plan(mut self) -> BlockPlan {
+        let foreign = self.stretches.iter().position(|stretch| !stretch.run.records.are_current());
+        match foreign {
+            Some(0) => {
+                let Stretch { run, range } = self.stretches.swap_remove(0);
+                if range.start == 0 {
+                    BlockPlan::Whole(run)
+                } else {
+                    BlockPlan::Rest(run, range.start)
+                }
+            }
+            Some(place) => {
+                self.stretches.truncate(place);
+                BlockPlan::Together(self.stretches)
+            }
+            None => BlockPlan::Together(self.stretches),
+        }
     }
 }
 
+/// The records of a run from one on, payloads and all as they were recorded.
+fn encode_rest(run: &Run, start: usize) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
+    let mut assigned = Assigned::default();
+    (start..run.records.len())
+        .filter_map(|index| run.records.envelope(index))
+        .for_each(|envelope| assigned.add(&envelope));
+    let body = run.body.rest(start)?;
+    let records = Records::decode(body.bytes(), body.count(), assigned.finish())?;
+    Ok((Arc::new(body), records))
+}
+
 /// Encodes stretches of runs under one text table.
-fn encode_together(
-    stretches: &[(Records, Range<usize>)],
-) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
-    let count = stretches.iter().map(|(_, range)| range.len()).sum();
+fn encode_together(stretches: &[Stretch]) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
+    let count = stretches.iter().map(|stretch| stretch.range.len()).sum();
     let mut builder = RecordsBuilder::with_capacity(count);
-    let mut recorded_at = Vec::with_capacity(count);
-    let mut known = FxHashSet::default();
-    let mut base_revisions: Vec<Revision> = Vec::new();
-    let mut first_position = None;
+    let mut assigned = Assigned::with_capacity(count);
     let mut since_pause = 0;
-    for (records, range) in stretches {
+    for Stretch { run: Run { records, .. }, range } in stretches {
         builder.extend_from(records, range.clone())?;
-        for envelope in range.clone().filter_map(|index| records.envelope(index)) {
-            first_position.get_or_insert(envelope.position);
-            recorded_at.push(envelope.recorded_at);
-            if known.insert(envelope.space_id) {
-                base_revisions.push(envelope.revision.previous());
-            }
-        }
+        let envelopes = range.clone().filter_map(|index| records.envelope(index));
+        envelopes.for_each(|envelope| assigned.add(&envelope));
         since_pause += range.len();
         if since_pause >= RECORDS_BETWEEN_PAUSES {
             give_way();
             since_pause = 0;
         }
     }
-    if recorded_at.first() == recorded_at.last() {
-        recorded_at.truncate(1);
-    }
-    let assignments = Assignments {
-        first_position: first_position.unwrap_or(Position::START),
-        recorded_at,
-        base_revisions,
-    };
     let (body, records) = builder.finish_with_records()?;
-    Ok((Arc::new(body), records.reassign(assignments)?))
+    Ok((Arc::new(body), records.reassign(assigned.finish())?))
 }
+
+/// What was decided for records that become a run together.
+#[derive(Default)]
+struct Assigned<'a> {
+    first_position: Option<Position>,
+    recorded_at: Vec<Timestamp>,
+    known: FxHashSet<&'a str>,
+    base_revisions: Vec<Revision>,
+}
+
+impl<'a> Assigned<'a> {
+    fn with_capacity(records: usize) -> Self {
+        Self { recorded_at: Vec::with_capacity(records), ..Self::default() }
+    }
+
+    fn add(&mut self, envelope: &Envelope<'a>) {
+        self.first_position.get_or_insert(envelope.position);
+        self.recorded_at.push(envelope.recorded_at);
+        if self.known.insert(envelope.space_id) {
+            self.base_revisions.push(envelope.revision.previous());
+        }
+    }
+
+    fn finish(mut self) -> Assignments {
+        if self.recorded_at.first() == self.recorded_at.last() {
+            self.recorded_at.truncate(1);
+        }
+        Assignments {
+            first_position: self.first_position.unwrap_or(Position::START),
+            recorded_at: self.recorded_at,
+            base_revisions: self.base_revisions,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

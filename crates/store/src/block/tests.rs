@@ -12,7 +12,7 @@ const PREVIOUS: BlockHash = [7; 32];
 /// A block whose every byte is fixed, whatever the compressor makes of its body.
 fn fixed_block() -> EncodedBlock {
     let (assignments, body) = fixed_run();
-    encode_as(Codec::None, &body.bytes, STORE, PREVIOUS, &assignments, &body, b"")
+    encode_as(Codec::None, body.parts().0, STORE, PREVIOUS, &assignments, &body, b"")
 }
 
 /// The block with bytes changed and its checksum made to fit.
@@ -143,7 +143,9 @@ fn a_header_that_cannot_be_is_refused_though_its_checksum_holds() {
         (32, &[0x7f; 8], "a time out of range"),
         (72, &[0; 4], "a count of records out of range"),
         (72, &4_097_u32.to_le_bytes(), "a count of records out of range"),
-        (84, &[1, 0, 0, 0], "a body of another length"),
+        (84, &[129, 0, 0, 0], "a body of another length"),
+        (84, &[1, 0, 0, 0], "a dense part that is longer than its body"),
+        (92, &[129, 0, 0, 0], "a dense part that is longer than its body"),
     ] {
         assert_eq!(error(offset, field), BlockError::Unreadable(what));
     }
@@ -158,13 +160,14 @@ fn a_header_that_cannot_be_is_refused_though_its_checksum_holds() {
         assert_eq!(error(offset, &to_u32(limit + 1).to_le_bytes()), past);
     }
     assert!(matches!(error(72, &[3, 0, 0, 0]), BlockError::Records(_)));
+    assert!(matches!(error(92, &[63, 0, 0, 0]), BlockError::Records(_)));
 }
 
 #[test]
 fn the_hash_covers_the_content_and_not_its_storage() {
     let (assignments, body) = compressible(1, 200);
     let compressed = encode(STORE, PREVIOUS, &assignments, &body, b"");
-    let plain = encode_as(Codec::None, &body.bytes, STORE, PREVIOUS, &assignments, &body, b"");
+    let plain = encode_as(Codec::None, body.parts().0, STORE, PREVIOUS, &assignments, &body, b"");
     assert_eq!(peek(&compressed.bytes).unwrap().codec, Codec::Lz4);
     assert_eq!(peek(&plain.bytes).unwrap().codec, Codec::None);
     assert!(compressed.bytes.len() < plain.bytes.len());
@@ -183,7 +186,7 @@ fn the_hash_covers_the_content_and_not_its_storage() {
 #[test]
 fn blocks_of_many_appends_are_encoded_like_those_of_one() {
     let (assignments, body) = compressible(1, 30);
-    let records = Records::decode(&body.bytes, body.count, assignments).unwrap();
+    let records = Records::decode(body.bytes(), body.count(), assignments).unwrap();
     let mut builder = RecordsBuilder::new();
     builder.extend_from(&records, 10..30).unwrap();
     let body = builder.finish();
@@ -280,24 +283,25 @@ const GOLDEN_GENESIS: &str = "f226216157e626750bcc5e656d43668cbe9165e800ae69386d
 const GOLDEN_BLOCK: &str = "\
      534642310100000030313233343536373839616263646566290000000000000040822d18240a0600\
      07070707070707070707070707070707070707070707070707070707070707070200000000000000\
-     06000000810000008100000001fb2c0101000520182042413668616e64626f6f6b656469746f7248\
-     616e64626f6f6b00cc4488aa635459bab86565b79405aeaf1349b9f5f9a1a6a0404dea36dcc94901\
-     0020010101010101010101010101010101010202020202020202020202020202020202010a020000\
-     02fd02803c3048140c0002020200020000020204060200030104008b3b90c4dc9265acbb4f8638e6\
-     a767acfbb726b9870474ff3110d1de0b505940d6bce1f6";
+     0600000080000000800000004000000001fb2c0101000520182042411668616e64626f6f6b656469\
+     746f7248616e64626f6f6b010002010a02000002fd02803c3048140c000202020002000002020406\
+     02000301040000cc4488aa635459bab86565b79405aeaf1349b9f5f9a1a6a0404dea36dcc9490101\
+     0101010101010101010101010101020202020202020202020202020202022d5b0a6d9752e1e8edf5\
+     0a5c2632d421a540b26a04769f17a85b4bbc1df0d0dace633b94";
 const GOLDEN_COMPRESSED_BLOCK: &str = "\
      534642310100010030313233343536373839616263646566290000000000000040822d18240a0600\
      07070707070707070707070707070707070707070707070707070707070707070200000000000000\
-     06000000810000006800000001fb2c010100f3070520182042413668616e64626f6f6b656469746f\
-     72480e00fa1600cc4488aa635459bab86565b79405aeaf1349b9f5f9a1a6a0404dea36dcc9490100\
-     20010102001c020100f004010a02000002fd02803c3048140c000202020011009002040602000301\
-     04008b3b90c4dc9265acbb4f8638e6a767acfbb726b9870474ff3110d1de0b505940bbb23948";
+     06000000800000007e0000004000000001fb2c010100f3070520182042411668616e64626f6f6b65\
+     6469746f72480e00f007010002010a02000002fd02803c3048140c00020202001100900204060200\
+     0301040000cc4488aa635459bab86565b79405aeaf1349b9f5f9a1a6a0404dea36dcc94901010101\
+     010101010101010101010101020202020202020202020202020202022d5b0a6d9752e1e8edf50a5c\
+     2632d421a540b26a04769f17a85b4bbc1df0d0da4fe6264b";
 const GOLDEN_SEALED_HEADER: &str = "\
      53465346010000003031323334353637383961626364656629000000000000002a00000000000000\
      0707070707070707070707070707070707070707070707070707070707070707010000003c090e6b";
 const GOLDEN_SEALED_FOOTER: &str = "\
-     290000000000000050000000000000008b3b90c4dc9265acbb4f8638e6a767acfbb726b9870474ff\
-     3110d1de0b50594081fec0c63c00000053465345";
+     290000000000000050000000000000002d5b0a6d9752e1e8edf50a5c2632d421a540b26a04769f17\
+     a85b4bbc1df0d0daea16feb13c00000053465345";
 
 proptest! {
     #[test]

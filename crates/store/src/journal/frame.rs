@@ -151,10 +151,10 @@ pub(crate) fn encode(
     out.extend_from_slice(&context.previous_crc.to_le_bytes());
     let crc = crc32c::crc32c_append(context.seed(), out.get(start..).unwrap_or_default());
     let crc = crc32c::crc32c_append(crc, &stored_runs);
-    let crc = runs.iter().fold(crc, |crc, run| crc32c::crc32c_append(crc, &run.body.bytes));
+    let crc = runs.iter().fold(crc, |crc, run| crc32c::crc32c_append(crc, run.body.bytes()));
     out.extend_from_slice(&crc.to_le_bytes());
     out.extend_from_slice(&stored_runs);
-    runs.iter().for_each(|run| out.extend_from_slice(&run.body.bytes));
+    runs.iter().for_each(|run| out.extend_from_slice(run.body.bytes()));
     crc
 }
 

@@ -180,9 +180,7 @@ impl AppendView for Ahead {
             next = page.next();
         }
         for records in self.records() {
-            let selected = filter.select(records);
-            let position = records.first_position();
-            let selected = selected.map_err(|cause| ReadError::Corrupt { position, cause })?;
+            let selected = filter.select(records)?;
             let mut envelopes = selected.into_iter().filter_map(|index| records.envelope(index));
             if let Some(event) = envelopes.find(|event| event.position > after) {
                 return Ok(Some((event.position, event.event_id)));

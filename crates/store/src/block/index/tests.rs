@@ -50,7 +50,7 @@ impl Model {
             base_revisions: base_revisions.into_iter().map(|(_, revision)| revision).collect(),
         };
         let body = builder.finish();
-        let records = Records::decode(&body.bytes, body.count, assignments).unwrap();
+        let records = Records::decode(body.bytes(), body.count(), assignments).unwrap();
         let hash = *blake3::hash(&self.blocks.len().to_le_bytes()).as_bytes();
         index.add(&records, hash);
         let (first, last) = (records.first_position().get(), records.last_position().get());

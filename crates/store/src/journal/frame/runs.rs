@@ -56,7 +56,7 @@ pub(super) fn decode(
         let records = Records::decode(bytes, to_usize(run.count), assignments)?;
         last_recorded_at = records.last_recorded_at();
         first_position = records.last_position().next();
-        let body = Arc::new(EncodedBody { bytes: bytes.to_vec(), count: records.len() });
+        let body = Arc::new(EncodedBody::from_bytes(bytes.to_vec(), records.len())?);
         runs.push(Run { records, body });
     }
     let is_whole = used == list.len() && rest.is_empty();

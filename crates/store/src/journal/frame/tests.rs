@@ -61,7 +61,7 @@ pub(crate) fn fixed_run() -> (Assignments, EncodedBody) {
 }
 
 fn run(assignments: Assignments, body: EncodedBody) -> Run {
-    let records = Records::decode(&body.bytes, body.count, assignments).unwrap();
+    let records = Records::decode(body.bytes(), body.count(), assignments).unwrap();
     Run { records, body: Arc::new(body) }
 }
 
@@ -129,7 +129,7 @@ fn a_frame_gives_back_what_was_put_in() {
     let [run] = &*frame.runs().unwrap() else { panic!("not one run") };
     let (assignments, body) = fixed_run();
     assert_eq!(*run.records.assignments(), assignments);
-    assert_eq!(run.body.bytes, body.bytes);
+    assert_eq!(run.body.bytes(), body.bytes());
     assert_eq!(events(std::slice::from_ref(run)), fixed_events());
 }
 
@@ -288,11 +288,11 @@ fn frame_and_file_header_have_the_bytes_that_version_1_was_released_with() {
 
 const GOLDEN_FRAME: &str = "\
      53464a31010000003031323334353637383961626364656605000000000000002900000000000000\
-     020000000b000000810000000000000040822d18240a06002800000000000000efbeaddeaf7e1354\
-     010281000601fb2c0101000520182042413668616e64626f6f6b656469746f7248616e64626f6f6b00cc4488aa\
-     635459bab86565b79405aeaf1349b9f5f9a1a6a0404dea36dcc94901002001010101010101010101\
-     0101010101010202020202020202020202020202020202010a02000002fd02803c3048140c000202\
-     020002000002020406020003010400";
+     020000000b000000800000000000000040822d18240a06002800000000000000efbeadde9871755f\
+     010280000601fb2c0101000520182042411668616e64626f6f6b656469746f7248616e64626f6f6b\
+     010002010a02000002fd02803c3048140c00020202000200000202040602000301040000cc4488aa\
+     635459bab86565b79405aeaf1349b9f5f9a1a6a0404dea36dcc94901010101010101010101010101\
+     01010102020202020202020202020202020202";
 const GOLDEN_FILE_HEADER: &str = "\
      53464a46010000003031323334353637383961626364656605000000000000000c00000000000000\
      2900000000000000efbeadde00000000";

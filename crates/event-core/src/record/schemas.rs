@@ -1,0 +1,149 @@
+//! Which versions of payloads there are: the byte that stands for a type at a version.
+//!
+//! The byte is the whole price of versions. Its low bits are the type, the others the version, so
+//! that records of all versions stand side by side in one run, and a byte that this program writes
+//! itself is looked up as before there were versions.
+
+use std::fmt;
+
+use super::upcast::Upcaster;
+use crate::EventType;
+
+/// Bits of the byte that are the type's code.
+const TYPE_BITS: u32 = 5;
+const TYPES: usize = 1 << TYPE_BITS;
+const TYPE_MASK: u8 = (1 << TYPE_BITS) - 1;
+/// The newest version that the byte has room for.
+const MAX_VERSION: u8 = u8::MAX >> TYPE_BITS;
+
+/// How the payloads of one event type are laid out: a version of it, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SchemaVersion(u8);
+
+impl SchemaVersion {
+    /// The first version of every type.
+    pub const FIRST: Self = Self(1);
+
+    pub(super) const fn new(number: u8) -> Self {
+        Self(number)
+    }
+
+    /// The number of the version.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// The version that follows.
+    pub(super) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for SchemaVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The versions of payloads that a program reads, and those that it writes.
+#[derive(Debug)]
+pub(super) struct Schemas {
+    /// The byte that stands for each type, by the code of the type.
+    codes: [u8; TYPES],
+    /// The type that each byte stands for, when its payload is of the version that is written.
+    types: [Option<EventType>; 1 << u8::BITS],
+    upcasters: &'static [Upcaster],
+}
+
+/// What a byte says of a payload that is not of the version that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OtherVersion {
+    pub(super) event_type: EventType,
+    pub(super) found: SchemaVersion,
+    /// The version that is written.
+    pub(super) known: SchemaVersion,
+}
+
+impl Schemas {
+    /// The schemas of a program that has these upcasters: each type is at the version that the last
+    /// of its upcasters leads to. Those of one type follow one another from the first version on.
+    #[allow(clippy::indexing_slicing, reason = "const: what is out of range does not compile")]
+    pub(super) const fn new(upcasters: &'static [Upcaster]) -> Self {
+        let mut codes = [0; TYPES];
+        let mut place = 0;
+        while place < EventType::ALL.len() {
+            let code = EventType::ALL[place].code();
+            codes[code as usize] = code;
+            place += 1;
+        }
+        place = 0;
+        while place < upcasters.len() {
+            let Upcaster { event_type, from, .. } = &upcasters[place];
+            let code = &mut codes[event_type.code() as usize];
+            assert!(from.0 - 1 == *code >> TYPE_BITS, "upcasters of a type leave no version out");
+            assert!(from.0 < MAX_VERSION + 1, "the byte has room for so many versions");
+            *code = byte(*event_type, from.next());
+            place += 1;
+        }
+        Self::with_codes(codes, upcasters)
+    }
+
+    /// The schemas of a program that writes these bytes for the types.
+    #[allow(clippy::indexing_slicing, reason = "const: what is out of range does not compile")]
+    pub(super) const fn with_codes(codes: [u8; TYPES], upcasters: &'static [Upcaster]) -> Self {
+        let mut types = [None; 1 << u8::BITS];
+        let mut place = 0;
+        while place < EventType::ALL.len() {
+            let event_type = EventType::ALL[place];
+            types[codes[event_type.code() as usize] as usize] = Some(event_type);
+            place += 1;
+        }
+        Self { codes, types, upcasters }
+    }
+
+    /// The byte that stands for a type at the version that is written.
+    pub(super) fn code(&self, event_type: EventType) -> u8 {
+        self.codes.get(usize::from(event_type.code())).copied().unwrap_or_default()
+    }
+
+    /// The type that a byte stands for; `None` when its payload is of another version.
+    pub(super) fn current(&self, code: u8) -> Option<EventType> {
+        self.types.get(usize::from(code)).copied().flatten()
+    }
+
+    /// What a byte says that [`Schemas::current`] does not know; `None` for an unknown type.
+    pub(super) fn other(&self, code: u8) -> Option<OtherVersion> {
+        let event_type = EventType::from_code(code & TYPE_MASK)?;
+        let known = version(self.code(event_type));
+        Some(OtherVersion { event_type, found: version(code), known })
+    }
+
+    /// The upcaster that reads a version of a type.
+    pub(super) fn upcaster(&self, event_type: EventType, from: SchemaVersion) -> Option<&Upcaster> {
+        let reads =
+            |upcaster: &&Upcaster| upcaster.event_type == event_type && upcaster.from == from;
+        self.upcasters.iter().find(reads)
+    }
+}
+
+/// The byte that stands for a type at a version.
+pub(super) const fn byte(event_type: EventType, version: SchemaVersion) -> u8 {
+    event_type.code() | (version.0 - 1) << TYPE_BITS
+}
+
+const fn version(code: u8) -> SchemaVersion {
+    SchemaVersion((code >> TYPE_BITS) + 1)
+}
+
+/// No payload has changed yet: every type is at its first version.
+pub(super) static OWN: Schemas = Schemas::new(&[]);
+
+/// The schemas that this program reads and writes by.
+pub(super) fn of_this_program() -> &'static Schemas {
+    #[cfg(feature = "planted-versions")]
+    if let Some(planted) = super::planted::played() {
+        return planted;
+    }
+    &OWN
+}
