@@ -239,25 +239,15 @@ fn large_content_streams_through_bounded_memory() {
         finish_put(child).0
     };
     let mut child = putting(&store);
-    let mut hash = Hashing::default();
     let mut stdin = child.stdin.take().unwrap();
-    let mut state = 1_u64;
-    for _ in 0..mib {
-        // Noise, half of it packed away.
-        let mut block = vec![0_u8; 1 << 20];
-        for word in block.chunks_exact_mut(16) {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            word[..8].copy_from_slice(&state.to_le_bytes());
-        }
+    for block in blocks(mib) {
         stdin.write_all(&block).unwrap();
-        hash.0.push(block);
     }
     child.stdin = Some(stdin);
     let (peak, printed) = finish_put(child);
     assert!(peak < idle + (24 << 20), "{peak} bytes of memory, {idle} for a small content");
-    assert_eq!(printed, hash.of_all());
+    let source = Blocks { left: blocks(mib), block: Vec::new(), given: 0 };
+    assert_eq!(printed, ContentHash::of_reader(source).unwrap().to_string());
 
     // And out again.
     let mut child =
@@ -265,9 +255,9 @@ fn large_content_streams_through_bounded_memory() {
     let mut stdout = child.stdout.take().unwrap();
     let mut block = vec![0; 1 << 20];
     let (mut read, mut peak) = (0_u64, 0);
-    for expected in &hash.0 {
+    for expected in blocks(mib) {
         stdout.read_exact(&mut block).unwrap();
-        assert!(block == *expected, "after {read} bytes");
+        assert!(block == expected, "after {read} bytes");
         read += block.len() as u64;
         if read < mib << 20 {
             peak = peak_memory(&child);
@@ -278,21 +268,36 @@ fn large_content_streams_through_bounded_memory() {
     assert!(peak < idle + (24 << 20), "{peak} bytes of memory");
 }
 
-#[derive(Default)]
-struct Hashing(Vec<Vec<u8>>);
-
-impl Hashing {
-    fn of_all(&self) -> String {
-        struct Blocks<'a>(std::slice::Iter<'a, Vec<u8>>, &'a [u8]);
-        impl std::io::Read for Blocks<'_> {
-            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-                if self.1.is_empty() {
-                    self.1 = self.0.next().map_or(&[], Vec::as_slice);
-                }
-                std::io::Read::read(&mut self.1, buffer)
-            }
+/// So many MiB of noise, half of which can be packed away.
+fn blocks(mib: u64) -> impl Iterator<Item = Vec<u8>> {
+    let mut state = 1_u64;
+    (0..mib).map(move |_| {
+        let mut block = vec![0_u8; 1 << 20];
+        for word in block.chunks_exact_mut(16) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            word[..8].copy_from_slice(&state.to_le_bytes());
         }
-        ContentHash::of_reader(Blocks(self.0.iter(), &[])).unwrap().to_string()
+        block
+    })
+}
+
+struct Blocks<I> {
+    left: I,
+    block: Vec<u8>,
+    given: usize,
+}
+
+impl<I: Iterator<Item = Vec<u8>>> std::io::Read for Blocks<I> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.given == self.block.len() {
+            self.block = self.left.next().unwrap_or_default();
+            self.given = 0;
+        }
+        let read = std::io::Read::read(&mut &self.block[self.given..], buffer)?;
+        self.given += read;
+        Ok(read)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod bus;
+mod checkout;
 mod cli;
 mod codec;
 mod commit;

@@ -135,6 +135,38 @@ fn limits_are_told_apart_from_damage() {
 }
 
 #[test]
+fn content_at_the_limit_is_taken_and_past_it_is_not() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    for limit in [0, 1_000, 500_000] {
+        let content = noise(limit + 1, 8);
+        let most = wide(limit);
+        let past = store.put_within(most, &mut &content[..]);
+        assert!(matches!(past, Err(ContentError::TooLarge)), "{past:?}");
+        assert!(!store.contains(&ContentHash::of(&content)).unwrap());
+        let at = store.put_within(most, &mut &content[..limit]).unwrap();
+        assert_eq!(at.bytes, most);
+        assert!(get(&store, &at.hash) == content[..limit]);
+    }
+}
+
+#[test]
+fn packs_keep_their_size_but_for_one_entry_that_is_larger() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    for seed in 0..60 {
+        put(&store, &noise(if seed % 20 == 0 { 64 << 10 } else { 5_000 }, seed));
+    }
+    store.close().unwrap();
+    let sizes: Vec<u64> =
+        fixture.packs().iter().map(|pack| fs::metadata(pack).unwrap().len()).collect();
+    let larger = sizes.iter().filter(|size| **size > MIN_PACK_BYTES).count();
+    assert_eq!(larger, 3, "{sizes:?}");
+    // They are filled before another is begun.
+    assert!(sizes.len() < 3 + 60 * 5_000 / 50_000 + 3, "{sizes:?}");
+}
+
+#[test]
 fn a_source_that_fails_leaves_no_content() {
     struct Broken;
     impl io::Read for Broken {
