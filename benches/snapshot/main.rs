@@ -52,7 +52,7 @@ fn main() {
         Data::load("large", History::Large { documents: 100_000 / scale }, 300_000 / scale, 1),
     ] {
         if wants("past") {
-            past(&data, "not woven", 200 / scale.min(20));
+            past(&data, "while it is woven", 200 / scale.min(20));
             timed(&data, "weaving the past", || data.spaces.rebuild_past().unwrap());
             let after = data.spaces.info();
             println!("{:>8} sled has {} MiB", data.name, after.sled_bytes >> 20);
