@@ -251,14 +251,19 @@ fn the_journal_is_used_again_and_stays_bounded() {
     }
 }
 
+/// Copies a store that is open. What is in the way of events goes before what they move to: HEAD,
+/// then the journal, then the sealed files.
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+    let mut entries: Vec<_> = fs::read_dir(from).unwrap().map(Result::unwrap).collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
         let target = to.join(entry.file_name());
-        if entry.metadata().unwrap().is_dir() {
+        if entry.file_type().unwrap().is_dir() {
             copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
+        } else if fs::copy(entry.path(), target).is_err() {
+            // It has been renamed since.
+            return copy_folder(from, to);
         }
     }
 }

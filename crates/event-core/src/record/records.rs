@@ -132,7 +132,7 @@ impl Records {
         Self::decode_stored(StoredBody::Whole(body), count, assignments)
     }
 
-    /// Unpacks a run from the two [parts](EncodedBody::parts) of its body.
+    /// Unpacks a run from the two [parts](super::EncodedBody::parts) of its body.
     ///
     /// # Errors
     /// As [`Records::decode`], and when the body was parted at another place.
@@ -173,7 +173,7 @@ impl Records {
         Self { assignments: Arc::new(assignments), body: Arc::new(body) }
     }
 
-    /// The id of each record, from the [dense part](EncodedBody::parts) of a body.
+    /// The id of each record, from the [dense part](super::EncodedBody::parts) of a body.
     ///
     /// # Errors
     /// [`CorruptRecords`] when it is shorter than the ids of so many records.

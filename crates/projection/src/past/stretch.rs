@@ -166,7 +166,7 @@ impl Gathered {
             positions,
             times,
             first_revision: self.first.get(),
-            packed: lz4_flex::compress_prepend_size(&self.builder.finish().bytes()),
+            packed: lz4_flex::compress_prepend_size(self.builder.finish().bytes()),
         };
         Some((key, stored.seal()))
     }
