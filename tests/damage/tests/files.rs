@@ -47,7 +47,7 @@ impl Cases {
             let bytes = std::fs::read(self.store.image().join(&file)).unwrap();
             let stride = match part {
                 Part::Filler => continue,
-                Part::Sled if all() => 8,
+                Part::Sled if all() => 64,
                 _ if all() => 1,
                 Part::Sled => (range.end - range.start).div_ceil(60).max(1),
                 Part::Frame if !self.is_of_interest(&file, range.start) => 16,
