@@ -286,6 +286,8 @@ impl Inner {
         let end = running.writer.join().map_err(|_| panicked("writer")).and(end);
         // With the writer the last one who wakes the sealer is gone: it ends.
         let sealed = running.sealer.join().map_err(|_| panicked("sealer"));
+        // After a failure too: what is filed later would overwrite what the next opening files.
+        self.shared.progress.wait_until_filed();
         let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end)));
         self.shared.drop_sled();
         self.shared.progress.close();

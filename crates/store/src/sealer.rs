@@ -113,7 +113,6 @@ impl Sealer {
         if outcome.is_ok() && self.shared.progress.failure().is_none() {
             self.is_closing = true;
             outcome = self.work();
-            self.shared.progress.wait_until_filed();
         }
         if let Err(error) = outcome {
             tracing::error!(%error, "the sealer failed: appends are refused until reopened");
@@ -260,6 +259,9 @@ impl Sealer {
     /// Begins to put the blocks that are in no sealed file into one, once those before them are.
     fn file_blocks(&mut self) -> Result<(), StorageError> {
         self.shared.progress.wait_until_filed();
+        if let Some(reason) = self.shared.progress.failure() {
+            return Err(StorageError::new("filing blocks", reason));
+        }
         let blocks = self.unfiled.get_or_insert_default().take();
         filing::start(&self.shared, blocks)
     }

@@ -1,4 +1,11 @@
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
 
 use spacefold_event_core::{
     Append, AppendCondition, EventFilter, EventLog, Position, Read, RecordedEvent, Revision,
@@ -469,4 +476,39 @@ fn a_copy_that_breaks_while_derived_state_is_read_is_made_anew() {
     }
     append(&log, 1, 5);
     assert_eq!(everything(&log).len(), before.len() + 1);
+}
+
+/// The next opening may file the same blocks: what an earlier one files later would overwrite that.
+#[test]
+fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let options = StoreOptions::default().journal_file_bytes(128 << 10);
+    let log = EmbeddedLog::open_with(&path, &options).unwrap();
+    // Whoever opens this to write waits until somebody reads.
+    let pipe = path.join("sealed").join(format!("{:020}.unfinished", 1));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    while !log.inner.shared.progress.is_filing() {
+        append(&log, 97, 7);
+    }
+    log.inner.shared.progress.fail("planted".to_owned());
+    let (closed, is_closed) = mpsc::channel();
+    let closing = thread::spawn({
+        let log = log.clone();
+        move || {
+            let outcome = log.close();
+            closed.send(log.inner.shared.progress.is_filing()).unwrap();
+            outcome
+        }
+    });
+    let early = is_closed.recv_timeout(Duration::from_millis(300));
+    let reader = fs::File::open(&pipe).unwrap();
+    assert_eq!(
+        early,
+        Err(RecvTimeoutError::Timeout),
+        "it was closed while blocks were being filed"
+    );
+    assert_eq!(is_closed.recv(), Ok(false));
+    drop(reader);
+    closing.join().unwrap().unwrap();
 }
