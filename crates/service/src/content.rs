@@ -41,9 +41,9 @@ impl SpaceService {
         document_id: impl Into<String>,
         content: impl AsRef<[u8]>,
     ) -> Result<Outcome, CommandError> {
-        let hash = ContentHash::of(content.as_ref()).to_string();
-        let command = Command::SetContentHash { document_id: document_id.into(), hash };
-        self.execute_with_content(space_id, command, content.as_ref())
+        let document_id = document_id.into();
+        let command = |hash| Command::SetContentHash { document_id, hash };
+        self.execute_with_content(space_id, content.as_ref(), command)
     }
 
     /// Gives a document all that `content` gives, in bounded memory however much that is.
@@ -79,21 +79,22 @@ impl SpaceService {
         document_id: impl Into<String>,
         content: impl AsRef<[u8]>,
     ) -> Result<Outcome, CommandError> {
-        let hash = ContentHash::of(content.as_ref()).to_string();
-        let command = Command::ResolveConflict { document_id: document_id.into(), hash };
-        self.execute_with_content(space_id, command, content.as_ref())
+        let document_id = document_id.into();
+        let command = |hash| Command::ResolveConflict { document_id, hash };
+        self.execute_with_content(space_id, content.as_ref(), command)
     }
 
     fn execute_with_content(
         &self,
         space_id: &str,
-        command: Command,
         content: &[u8],
+        command: impl FnOnce(String) -> Command,
     ) -> Result<Outcome, CommandError> {
         let store = self.required_content_store()?;
+        let hash = ContentHash::of(content);
+        let command = command(hash.to_string());
         // Under a key a refusal may be that of a repetition: it is for the log to say.
         let changes = self.has_key() || self.check(space_id, command.clone())?;
-        let hash = ContentHash::of(content);
         // What an event names is there already, unless that came from elsewhere.
         if changes || !store.contains(&hash)? {
             put(store, &mut &*content)?;
