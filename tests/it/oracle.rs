@@ -47,8 +47,8 @@ fn every_checkpoint_is_what_git_says() {
             let held: BTreeMap<String, String> = documents
                 .into_iter()
                 .map(|(_, document)| {
-                    let hash = document.content_hash.clone().unwrap();
-                    (document.path.clone(), hash)
+                    let hash = document.content_hash().unwrap().to_owned();
+                    (document.path().to_owned(), hash)
                 })
                 .collect();
             assert_eq!(&held, expected, "{space_id} at {at}");

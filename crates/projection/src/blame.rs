@@ -161,13 +161,13 @@ impl Blamed {
             attributes: None,
         });
         let Some(before) = before else { return };
-        if before.path != after.path {
+        if before.path() != after.path() {
             known.path = blamed;
         }
-        if before.content_hash != after.content_hash {
+        if before.content_hash() != after.content_hash() {
             known.content = Some(blamed);
         }
-        if before.attributes != after.attributes {
+        if before.attributes() != after.attributes() {
             known.attributes = Some(blamed);
         }
     }

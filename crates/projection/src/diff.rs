@@ -85,11 +85,15 @@ fn contents(before: &SpaceState, after: &SpaceState, changes: &mut Vec<Change>) 
     stale(&parting.stale, changes);
 }
 
+fn owned(text: Option<&str>) -> Option<String> {
+    text.map(str::to_owned)
+}
+
 fn content(document: &Document) -> DocumentContent {
     DocumentContent {
-        path: document.path.clone(),
-        content_hash: document.content_hash.clone(),
-        attributes: document.attributes.clone(),
+        path: document.path().to_owned(),
+        content_hash: owned(document.content_hash()),
+        attributes: document.attributes().clone(),
     }
 }
 
@@ -109,24 +113,24 @@ fn documents(differences: &[Difference<'_, Document>], changes: &mut Vec<Change>
                 removed.push(Change::DocumentRemoved { document_id, before: content(document) });
             }
             (Some(old), Some(new)) => {
-                if old.path != new.path {
+                if old.path() != new.path() {
                     moved.push(Change::DocumentMoved {
                         document_id: document_id.clone(),
-                        before: old.path.clone(),
-                        after: new.path.clone(),
+                        before: old.path().to_owned(),
+                        after: new.path().to_owned(),
                     });
                 }
-                if old.content_hash != new.content_hash {
+                if old.content_hash() != new.content_hash() {
                     content_changes.push(Change::ContentChanged {
                         document_id: document_id.clone(),
-                        before: old.content_hash.clone(),
-                        after: new.content_hash.clone(),
+                        before: owned(old.content_hash()),
+                        after: owned(new.content_hash()),
                     });
                 }
-                if old.attributes != new.attributes {
+                if old.attributes() != new.attributes() {
                     attribute_changes.push(Change::AttributesChanged {
-                        before: old.attributes.clone(),
-                        after: new.attributes.clone(),
+                        before: old.attributes().clone(),
+                        after: new.attributes().clone(),
                         document_id,
                     });
                 }
@@ -177,9 +181,9 @@ fn references(differences: &[Difference<'_, BTreeSet<Reference>>], changes: &mut
 
 fn render(document_id: Option<&str>, difference: &Difference<'_, Render>) -> Option<Change> {
     let outcome = |render: &Render| RenderOutcome {
-        status: render.status,
-        output_hash: render.output_hash.clone(),
-        error: render.error.clone(),
+        status: render.status(),
+        output_hash: owned(render.output_hash()),
+        error: owned(render.error()),
     };
     let (before, after) = (difference.before.map(outcome), difference.after.map(outcome));
     let document_id = document_id.map(str::to_owned);
@@ -188,8 +192,8 @@ fn render(document_id: Option<&str>, difference: &Difference<'_, Render>) -> Opt
 
 fn conflicts(differences: &[Difference<'_, Conflict>], changes: &mut Vec<Change>) {
     let hashes = |conflict: &Conflict| ConflictHashes {
-        local_hash: conflict.local_hash.clone(),
-        remote_hash: conflict.remote_hash.clone(),
+        local_hash: owned(conflict.local_hash()),
+        remote_hash: owned(conflict.remote_hash()),
     };
     let mut closed = Vec::new();
     for difference in differences {

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Versions in memory lie so many events of their space apart, at least.
-const VERSION_EVENTS: u64 = 1_024;
+const VERSION_EVENTS: u64 = 512;
 /// How many events are read of a space at a time.
 const PAGE_EVENTS: usize = 1_024;
 
@@ -49,13 +49,16 @@ pub enum PastOnDisk {
 pub struct PastOptions {
     /// Whether anything is kept in the state store for it.
     pub on_disk: PastOnDisk,
-    /// About how many bytes the versions in memory may take.
+    /// About how many bytes the versions in memory may take; 256 MiB unless told. They are made only
+    /// when the past is asked for: some 0.5 KB for each event of the spaces that are. An answer costs
+    /// folding up to 512 events while they fit. Of a large space whose versions do not, it costs
+    /// folding tens of thousands.
     pub cache_bytes: u64,
 }
 
 impl Default for PastOptions {
     fn default() -> Self {
-        Self { on_disk: PastOnDisk::Kept, cache_bytes: 64 << 20 }
+        Self { on_disk: PastOnDisk::Kept, cache_bytes: 256 << 20 }
     }
 }
 
@@ -83,25 +86,29 @@ impl Past {
         space_id: &str,
         position: Position,
     ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
-        let start = self.start(space_id, position)?;
-        let begun_at = start.state.revision();
+        self.state_after(None, space_id, position)
+    }
+
+    /// As [`Past::state_at`], where the state as of some position in front is known already.
+    fn state_after(
+        &self,
+        known: Option<&Version>,
+        space_id: &str,
+        position: Position,
+    ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
+        let start = self.start(known, space_id, position)?;
         let directory = self.directory(space_id)?;
         let mut replay = Replay::new(self, start, position);
         if !replay.run(&directory)? {
             // What is kept is not of this log.
             self.versions().forget(space_id);
             self.remove_stretches(space_id)?;
-            return self.state_at(space_id, position);
+            return self.state_after(None, space_id, position);
         }
-        let (state, kept) = (Arc::new(replay.state), replay.kept);
+        let state = Arc::new(replay.state);
         self.keep(replay.versions);
         if state.revision() == Revision::NONE {
             return Ok(None);
-        }
-        let events = state.revision().get() - kept.get();
-        // A short way from what is kept already is not worth another version.
-        if state.revision() > begun_at && events >= VERSION_EVENTS / 4 {
-            self.versions().keep(&Version { state: Arc::clone(&state), position }, Some(events));
         }
         Ok(Some(state))
     }
@@ -115,11 +122,9 @@ impl Past {
         later: Position,
     ) -> Result<[Option<Arc<SpaceState>>; 2], SnapshotError> {
         let before = self.state_at(space_id, earlier)?;
-        if let Some(state) = &before {
-            let version = Version { state: Arc::clone(state), position: earlier };
-            self.versions().keep(&version, Some(VERSION_EVENTS));
-        }
-        Ok([before, self.state_at(space_id, later)?])
+        let known =
+            before.as_ref().map(|state| Version { state: Arc::clone(state), position: earlier });
+        Ok([before, self.state_after(known.as_ref(), space_id, later)?])
     }
 
     fn keep(&self, versions: Vec<Version>) {
@@ -137,8 +142,14 @@ impl Past {
     }
 
     /// Where the fold up to a position begins.
-    fn start(&self, space_id: &str, position: Position) -> Result<Version, SnapshotError> {
+    fn start(
+        &self,
+        known: Option<&Version>,
+        space_id: &str,
+        position: Position,
+    ) -> Result<Version, SnapshotError> {
         let near = self.versions().nearest(space_id, position);
+        let near = near.into_iter().chain(known.cloned()).max_by_key(|version| version.position);
         let directory = self.directory(space_id)?;
         while let Some(entry) = directory.state_at(position) {
             let key = entry.key;

@@ -5,10 +5,14 @@
 //! has is changed in place. Two maps of one origin are compared without looking at what they
 //! share.
 
+mod leaf;
+
 use std::{fmt, hash::BuildHasher, mem, ops::ControlFlow, sync::Arc};
 
 use rustc_hash::FxBuildHasher;
 use smol_str::SmolStr;
+
+use self::leaf::{LEAF_ENTRIES, Leaf, Slot};
 
 /// Bits of the hash that choose among the children of a branch.
 const BITS: u32 = 4;
@@ -16,8 +20,6 @@ const BITS: u32 = 4;
 const WIDTH: usize = 1 << BITS;
 /// Bits of the hash: leaves at that depth are not split, whatever they hold.
 const HASH_BITS: u32 = u64::BITS;
-/// Entries of a leaf that is not split.
-const LEAF_ENTRIES: usize = 16;
 
 /// A map from text to `V`.
 #[derive(Clone)]
@@ -28,15 +30,8 @@ pub(crate) struct SharedMap<V> {
 
 enum Node<V> {
     Empty,
-    /// Slots, the free ones behind the others.
-    Leaf(Arc<[Slot<V>]>),
+    Leaf(Leaf<V>),
     Branch(Arc<[Node<V>; WIDTH]>),
-}
-
-struct Slot<V> {
-    hash: u64,
-    /// `None` in a free slot.
-    entry: Option<Arc<Entry<V>>>,
 }
 
 #[derive(Clone)]
@@ -96,8 +91,8 @@ impl<V> SharedMap<V> {
         loop {
             match node {
                 Node::Empty => return None,
-                Node::Leaf(slots) => {
-                    let entry = slots.iter().find_map(|slot| slot.entry_of(key))?;
+                Node::Leaf(leaf) => {
+                    let entry = leaf.slots().iter().find_map(|slot| slot.entry_of(key))?;
                     return Some(&entry.value);
                 }
                 Node::Branch(children) => node = children.get(place(key.hash, shift))?,
@@ -133,9 +128,10 @@ impl<V: Clone> SharedMap<V> {
         loop {
             match node {
                 Node::Empty => return None,
-                Node::Leaf(slots) => {
-                    let index = slots.iter().position(|slot| slot.entry_of(key).is_some())?;
-                    let slot = Arc::make_mut(slots).get_mut(index)?;
+                Node::Leaf(leaf) => {
+                    let mut slots = leaf.slots().iter();
+                    let index = slots.position(|slot| slot.entry_of(key).is_some())?;
+                    let slot = leaf.slots_mut().get_mut(index)?;
                     return slot.entry.as_mut().map(|entry| &mut Arc::make_mut(entry).value);
                 }
                 Node::Branch(children) => {
@@ -210,8 +206,8 @@ impl<V> Node<V> {
     fn for_each<'a>(&'a self, visit: &mut impl FnMut(u64, &'a Arc<Entry<V>>)) {
         match self {
             Self::Empty => {}
-            Self::Leaf(slots) => {
-                for slot in slots.iter() {
+            Self::Leaf(leaf) => {
+                for slot in leaf.slots() {
                     if let Some(entry) = &slot.entry {
                         visit(slot.hash, entry);
                     }
@@ -225,7 +221,7 @@ impl<V> Node<V> {
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Empty, Self::Empty) => true,
-            (Self::Leaf(a), Self::Leaf(b)) => Arc::ptr_eq(a, b),
+            (Self::Leaf(a), Self::Leaf(b)) => a.is(b),
             (Self::Branch(a), Self::Branch(b)) => Arc::ptr_eq(a, b),
             _ => false,
         }
@@ -237,28 +233,18 @@ impl<V: Clone> Node<V> {
     fn add(&mut self, slot: Slot<V>, mut shift: u32) {
         let mut node = self;
         loop {
-            if let Self::Leaf(slots) = node
-                && slots.len() >= LEAF_ENTRIES
-                && slots.iter().take(LEAF_ENTRIES).all(|slot| slot.entry.is_some())
+            if let Self::Leaf(leaf) = node
+                && leaf.is_full()
                 && shift < HASH_BITS
             {
                 node.split(shift);
             }
             match node {
                 Self::Empty => {
-                    *node = Self::Leaf(leaf([slot]));
+                    *node = Self::Leaf(Leaf::of(vec![slot]));
                     return;
                 }
-                Self::Leaf(slots) => {
-                    if slots.last().is_none_or(|last| last.entry.is_some()) {
-                        *slots = leaf(take_slots(slots));
-                    }
-                    let slots = Arc::make_mut(slots).iter_mut();
-                    if let Some(free) = { slots }.find(|slot| slot.entry.is_none()) {
-                        *free = slot;
-                    }
-                    return;
-                }
+                Self::Leaf(leaf) => return leaf.add(slot),
                 Self::Branch(children) => {
                     match Arc::make_mut(children).get_mut(place(slot.hash, shift)) {
                         Some(child) => node = child,
@@ -272,16 +258,16 @@ impl<V: Clone> Node<V> {
 
     /// Makes a leaf a branch.
     fn split(&mut self, shift: u32) {
-        let Self::Leaf(slots) = self else { return };
+        let Self::Leaf(leaf) = self else { return };
         let mut parts: [Vec<Slot<V>>; WIDTH] = std::array::from_fn(|_| Vec::new());
-        for slot in take_slots(slots) {
+        for slot in leaf.take_slots() {
             if let Some(part) = parts.get_mut(place(slot.hash, shift)) {
                 part.push(slot);
             }
         }
         let children = parts.map(|slots| match slots.is_empty() {
             true => Self::Empty,
-            false => Self::Leaf(leaf(slots)),
+            false => Self::Leaf(Leaf::of(slots)),
         });
         *self = Self::Branch(Arc::new(children));
     }
@@ -292,16 +278,12 @@ impl<V: Clone> Node<V> {
         loop {
             match node {
                 Self::Empty => return None,
-                Self::Leaf(slots) => {
-                    let index = slots.iter().position(|slot| slot.entry_of(key).is_some())?;
-                    let last = slots.iter().rposition(|slot| slot.entry.is_some())?;
-                    let slots = Arc::make_mut(slots);
-                    slots.swap(index, last);
-                    let entry = slots.get_mut(last)?.entry.take();
-                    if last == 0 {
+                Self::Leaf(leaf) => {
+                    let (entry, are_left) = leaf.take(key)?;
+                    if !are_left {
                         *node = Self::Empty;
                     }
-                    return entry;
+                    return Some(entry);
                 }
                 Self::Branch(children) => {
                     node = Arc::make_mut(children).get_mut(place(key.hash, shift))?;
@@ -315,52 +297,16 @@ impl<V: Clone> Node<V> {
     fn gather(&mut self) {
         let mut slots = Vec::new();
         self.for_each(&mut |hash, entry| slots.push(Slot { hash, entry: Some(Arc::clone(entry)) }));
-        *self = if slots.is_empty() { Self::Empty } else { Self::Leaf(leaf(slots)) };
-    }
-}
-
-/// A leaf of these slots, and at least one free one.
-fn leaf<V>(slots: impl IntoIterator<Item = Slot<V>>) -> Arc<[Slot<V>]> {
-    let mut slots: Vec<_> = slots.into_iter().collect();
-    slots.resize_with((slots.len() + 1).next_power_of_two(), || Slot { hash: 0, entry: None });
-    slots.into()
-}
-
-/// The slots of a leaf that are not free, taken out of it unless another map has it too.
-fn take_slots<V>(slots: &mut Arc<[Slot<V>]>) -> Vec<Slot<V>> {
-    let taken = |slot: &Slot<V>| slot.entry.is_some();
-    match Arc::get_mut(slots) {
-        Some(slots) => {
-            let slots = slots.iter_mut();
-            let slots = slots.map(|slot| Slot { hash: slot.hash, entry: slot.entry.take() });
-            slots.filter(taken).collect()
-        }
-        None => slots.iter().filter(|slot| taken(slot)).cloned().collect(),
-    }
-}
-
-impl<V> Slot<V> {
-    /// The entry, when it is the one of this key.
-    fn entry_of(&self, key: Key<'_>) -> Option<&Arc<Entry<V>>> {
-        if self.hash != key.hash {
-            return None;
-        }
-        self.entry.as_ref().filter(|entry| entry.key == key.text)
+        *self = if slots.is_empty() { Self::Empty } else { Self::Leaf(Leaf::of(slots)) };
     }
 }
 
 // Not derived: a value need not be clonable to be shared.
-impl<V> Clone for Slot<V> {
-    fn clone(&self) -> Self {
-        Self { hash: self.hash, entry: self.entry.clone() }
-    }
-}
-
 impl<V> Clone for Node<V> {
     fn clone(&self) -> Self {
         match self {
             Self::Empty => Self::Empty,
-            Self::Leaf(slots) => Self::Leaf(Arc::clone(slots)),
+            Self::Leaf(leaf) => Self::Leaf(leaf.clone()),
             Self::Branch(children) => Self::Branch(Arc::clone(children)),
         }
     }

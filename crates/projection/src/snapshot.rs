@@ -102,16 +102,17 @@ fn write_documents(json: &mut String, state: &SpaceState) {
         json.push_str("{\"document_id\":");
         write_string(json, id);
         json.push_str(",\"path\":");
-        write_string(json, &document.path);
+        write_string(json, document.path());
         json.push_str(",\"content_hash\":");
-        write_optional(json, document.content_hash.as_deref());
+        write_optional(json, document.content_hash());
         json.push_str(",\"attributes\":");
-        write_object(json, &document.attributes);
+        write_object(json, document.attributes());
         append(
             json,
             format_args!(
                 ",\"added_position\":{},\"updated_position\":{}}}",
-                document.added_position, document.updated_position
+                document.added_position(),
+                document.updated_position()
             ),
         );
     });
@@ -135,11 +136,11 @@ fn write_renders(json: &mut String, state: &SpaceState) {
     write_array(json, state.renders(), |json, (id, render)| {
         json.push_str("{\"document_id\":");
         write_optional(json, id);
-        append(json, format_args!(",\"status\":\"{}\",\"output_hash\":", render.status));
-        write_optional(json, render.output_hash.as_deref());
+        append(json, format_args!(",\"status\":\"{}\",\"output_hash\":", render.status()));
+        write_optional(json, render.output_hash());
         json.push_str(",\"error\":");
-        write_optional(json, render.error.as_deref());
-        append(json, format_args!(",\"position\":{}}}", render.position));
+        write_optional(json, render.error());
+        append(json, format_args!(",\"position\":{}}}", render.position()));
     });
 }
 
@@ -160,10 +161,10 @@ fn write_sync(json: &mut String, state: &SpaceState) {
         json.push_str("{\"document_id\":");
         write_string(json, id);
         json.push_str(",\"local_hash\":");
-        write_optional(json, conflict.local_hash.as_deref());
+        write_optional(json, conflict.local_hash());
         json.push_str(",\"remote_hash\":");
-        write_optional(json, conflict.remote_hash.as_deref());
-        append(json, format_args!(",\"position\":{}}}", conflict.position));
+        write_optional(json, conflict.remote_hash());
+        append(json, format_args!(",\"position\":{}}}", conflict.position()));
     });
     json.push('}');
 }

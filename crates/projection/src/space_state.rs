@@ -43,7 +43,7 @@ use crate::shared_map::SharedMap;
 ///     state.apply(&event?);
 /// }
 /// assert_eq!(state.name(), Some("Handbook"));
-/// assert_eq!(state.document("intro").map(|document| document.path.as_str()), Some("/intro.md"));
+/// assert_eq!(state.document("intro").map(|document| document.path()), Some("/intro.md"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -175,7 +175,7 @@ impl SpaceState {
     #[must_use]
     pub fn documents(&self) -> Vec<(&str, &Document)> {
         let mut documents = self.documents.entries();
-        documents.sort_unstable_by(|a, b| (&a.1.path, a.0).cmp(&(&b.1.path, b.0)));
+        documents.sort_unstable_by(|a, b| (a.1.path(), a.0).cmp(&(b.1.path(), b.0)));
         documents
     }
 

@@ -129,7 +129,7 @@ fn decide_on_document(
         Command::AddDocument { document_id, path } => {
             check_filled("path", path)?;
             if let Some(document) = state.document(document_id) {
-                let (document_id, path) = (document_id.clone(), document.path.clone());
+                let (document_id, path) = (document_id.clone(), document.path().to_owned());
                 return Err(Refusal::DocumentExists { document_id, path });
             }
             check_path_free(state, path)?;
@@ -137,13 +137,13 @@ fn decide_on_document(
         }
         Command::UpdateDocument { document_id, changes } => {
             let document = known_document(state, document_id)?;
-            let changes_any = merges(&document.attributes, changes);
+            let changes_any = merges(document.attributes(), changes);
             let event = || SpaceEvent::document_updated(space_id, document_id, changes.clone());
             Ok(changes_any.then(event))
         }
         Command::MoveDocument { document_id, new_path } => {
             check_filled("path", new_path)?;
-            let old_path = known_document(state, document_id)?.path.as_str();
+            let old_path = known_document(state, document_id)?.path();
             if old_path == new_path {
                 return Ok(None);
             }
@@ -151,12 +151,12 @@ fn decide_on_document(
             Ok(Some(SpaceEvent::document_moved(space_id, document_id, old_path, new_path)))
         }
         Command::RemoveDocument { document_id } => {
-            let path = known_document(state, document_id)?.path.as_str();
+            let path = known_document(state, document_id)?.path();
             Ok(Some(SpaceEvent::document_removed(space_id, document_id, path)))
         }
         Command::SetContentHash { document_id, hash } => {
             check_filled("hash", hash)?;
-            let old_hash = known_document(state, document_id)?.content_hash.as_deref();
+            let old_hash = known_document(state, document_id)?.content_hash();
             let changes = old_hash != Some(hash.as_str());
             let event =
                 || SpaceEvent::document_content_changed(space_id, document_id, old_hash, hash);
@@ -164,7 +164,7 @@ fn decide_on_document(
         }
         Command::ResolveConflict { document_id, hash } => {
             check_filled("hash", hash)?;
-            let old_hash = known_document(state, document_id)?.content_hash.as_deref();
+            let old_hash = known_document(state, document_id)?.content_hash();
             if state.conflict(document_id).is_none() {
                 return Err(Refusal::NoConflict { document_id: document_id.clone() });
             }
@@ -206,10 +206,10 @@ fn start_render(state: &SpaceState, document_id: &Presence) -> Result<SpaceEvent
         known_document(state, id)?;
     }
     if let Some(render) = state.render(id)
-        && render.status == RenderStatus::Running
+        && render.status() == RenderStatus::Running
     {
         let document_id = id.map(str::to_owned);
-        return Err(Refusal::RenderRunning { document_id, started: render.position });
+        return Err(Refusal::RenderRunning { document_id, started: render.position() });
     }
     Ok(SpaceEvent::render_started(state.space_id(), document_id.clone()))
 }
@@ -226,15 +226,15 @@ fn check_running(
     }
     let render = state.render(id);
     match (render, started) {
-        (Some(render), _) if render.status != RenderStatus::Running => {
+        (Some(render), _) if render.status() != RenderStatus::Running => {
             let document_id = id.map(str::to_owned);
-            Err(Refusal::RenderNotRunning { document_id, found: Some(render.status) })
+            Err(Refusal::RenderNotRunning { document_id, found: Some(render.status()) })
         }
         (None, _) => {
             Err(Refusal::RenderNotRunning { document_id: id.map(str::to_owned), found: None })
         }
-        (Some(render), Some(started)) if render.position != started => {
-            Err(Refusal::RenderSuperseded { started, running: render.position })
+        (Some(render), Some(started)) if render.position() != started => {
+            Err(Refusal::RenderSuperseded { started, running: render.position() })
         }
         _ => Ok(()),
     }
@@ -264,8 +264,7 @@ fn record_conflict(
         return Err(Refusal::SyncNotRunning);
     }
     let is_open = state.conflict(document_id).is_some_and(|open| {
-        open.local_hash.as_deref() == local_hash.as_deref()
-            && open.remote_hash.as_deref() == remote_hash.as_deref()
+        open.local_hash() == local_hash.as_deref() && open.remote_hash() == remote_hash.as_deref()
     });
     let (local, remote) = (local_hash.clone(), remote_hash.clone());
     let event = || SpaceEvent::sync_conflict(state.space_id(), document_id, local, remote);
@@ -305,7 +304,7 @@ fn check_path_free(state: &SpaceState, path: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let documents = state.documents();
-    let holder = documents.into_iter().find(|(_, document)| document.path == path);
+    let holder = documents.into_iter().find(|(_, document)| document.path() == path);
     let document_id = holder.map(|(id, _)| id.to_owned()).unwrap_or_default();
     Err(Refusal::PathTaken { path: path.to_owned(), document_id })
 }

@@ -331,9 +331,9 @@ impl Reference {
         };
         assert_eq!(entries(state.metadata()), self.metadata);
         let documents = state.documents().into_iter().map(|(id, document)| {
-            let path = document.path.as_str().to_owned();
-            let hash = document.content_hash.as_deref().map(str::to_owned);
-            (id.to_owned(), Document { path, hash, attributes: entries(&document.attributes) })
+            let path = document.path().to_owned();
+            let hash = document.content_hash().map(str::to_owned);
+            (id.to_owned(), Document { path, hash, attributes: entries(document.attributes()) })
         });
         assert_eq!(documents.collect::<BTreeMap<_, _>>(), self.documents);
         let variables =
@@ -347,12 +347,12 @@ impl Reference {
         let renders = state
             .renders()
             .into_iter()
-            .map(|(id, render)| (id.map(str::to_owned), render.status.name()));
+            .map(|(id, render)| (id.map(str::to_owned), render.status().name()));
         assert_eq!(renders.collect::<BTreeMap<_, _>>(), self.renders);
         assert_eq!(state.sync().status.name() == "running", self.syncs);
         let conflicts = state.conflicts().into_iter().map(|(id, conflict)| {
-            let local = conflict.local_hash.as_deref().map(str::to_owned);
-            let remote = conflict.remote_hash.as_deref().map(str::to_owned);
+            let local = conflict.local_hash().map(str::to_owned);
+            let remote = conflict.remote_hash().map(str::to_owned);
             (id.to_owned(), (local, remote))
         });
         assert_eq!(conflicts.collect::<BTreeMap<_, _>>(), self.conflicts);

@@ -65,14 +65,14 @@ proptest! {
         for document in &blame.documents {
             let id = document.document_id.as_str();
             let path = since(&|a, b| {
-                a.document(id).map(|d| &d.path) != b.document(id).map(|d| &d.path)
+                a.document(id).map(Document::path) != b.document(id).map(Document::path)
             });
             prop_assert_eq!(at(Some(document.path)), path.map(|n| n as u64));
             let content = since(&|a, b| {
-                a.document(id).and_then(|d| d.content_hash.as_ref())
-                    != b.document(id).and_then(|d| d.content_hash.as_ref())
+                a.document(id).and_then(Document::content_hash)
+                    != b.document(id).and_then(Document::content_hash)
             });
-            let has = last.document(id).is_some_and(|d| d.content_hash.is_some());
+            let has = last.document(id).is_some_and(|d| d.content_hash().is_some());
             prop_assert_eq!(at(document.content), content.filter(|_| has).map(|n| n as u64));
         }
         prop_assert_eq!(blame.variables.len(), last.variables().len());

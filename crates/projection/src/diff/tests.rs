@@ -52,9 +52,9 @@ impl View {
                 .into_iter()
                 .map(|(id, r)| {
                     let outcome = RenderOutcome {
-                        status: r.status,
-                        output_hash: r.output_hash.clone(),
-                        error: r.error.clone(),
+                        status: r.status(),
+                        output_hash: r.output_hash().map(str::to_owned),
+                        error: r.error().map(str::to_owned),
                     };
                     (id.map(str::to_owned), outcome)
                 })
@@ -65,8 +65,8 @@ impl View {
                 .into_iter()
                 .map(|(id, c)| {
                     let hashes = ConflictHashes {
-                        local_hash: c.local_hash.clone(),
-                        remote_hash: c.remote_hash.clone(),
+                        local_hash: c.local_hash().map(str::to_owned),
+                        remote_hash: c.remote_hash().map(str::to_owned),
                     };
                     (id.to_owned(), hashes)
                 })

@@ -11,7 +11,7 @@ use crate::SpaceState;
 /// About what an event adds to the memory of a version that shares the rest with another.
 const EVENT_BYTES: u64 = 640;
 /// About what a document takes in a version that shares nothing.
-const DOCUMENT_BYTES: u64 = 512;
+const DOCUMENT_BYTES: u64 = 800;
 /// What a version takes besides.
 const VERSION_BYTES: u64 = 1_024;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use spacefold_event_core::{EventLog, Position, ReadError};
 
-use crate::{SpaceState, live_states::replay_space};
+use crate::{Document, SpaceState, live_states::replay_space};
 
 /// Where what is persisted and the fold part first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,11 +112,11 @@ impl Part {
             Self::CreatedAt => a.created_at() == b.created_at(),
             Self::UpdatedAt => a.updated_at() == b.updated_at(),
             Self::Metadata => a.metadata() == b.metadata(),
-            Self::DocumentPath(id) => of_document(a, b, id, |d| &d.path),
-            Self::DocumentHash(id) => of_document(a, b, id, |d| &d.content_hash),
-            Self::DocumentAttributes(id) => of_document(a, b, id, |d| &d.attributes),
-            Self::DocumentAdded(id) => of_document(a, b, id, |d| &d.added_position),
-            Self::DocumentUpdated(id) => of_document(a, b, id, |d| &d.updated_position),
+            Self::DocumentPath(id) => of_document(a, b, id, Document::path),
+            Self::DocumentHash(id) => of_document(a, b, id, Document::content_hash),
+            Self::DocumentAttributes(id) => of_document(a, b, id, Document::attributes),
+            Self::DocumentAdded(id) => of_document(a, b, id, Document::added_position),
+            Self::DocumentUpdated(id) => of_document(a, b, id, Document::updated_position),
             Self::Variable(name) => a.variable(name) == b.variable(name),
             Self::References(id) => a.references_of(id).eq(b.references_of(id)),
             Self::Render(id) => a.render(id.as_deref()) == b.render(id.as_deref()),
@@ -129,11 +129,11 @@ impl Part {
     }
 }
 
-fn of_document<T: PartialEq>(
-    a: &SpaceState,
-    b: &SpaceState,
+fn of_document<'a, T: PartialEq>(
+    a: &'a SpaceState,
+    b: &'a SpaceState,
     id: &str,
-    field: impl Fn(&crate::Document) -> &T,
+    field: impl Fn(&'a Document) -> T,
 ) -> bool {
     a.document(id).map(&field) == b.document(id).map(&field)
 }

@@ -11,9 +11,9 @@ fn places(map: &SharedMap<u32>) -> HashSet<usize> {
     fn walk(node: &Node<u32>, places: &mut HashSet<usize>) {
         match node {
             Node::Empty => {}
-            Node::Leaf(slots) => {
-                places.insert(slots.as_ptr().addr());
-                let entries = slots.iter().filter_map(|slot| slot.entry.as_ref());
+            Node::Leaf(leaf) => {
+                places.insert(leaf.slots().as_ptr().addr());
+                let entries = leaf.slots().iter().filter_map(|slot| slot.entry.as_ref());
                 places.extend(entries.map(|entry| Arc::as_ptr(entry).addr()));
             }
             Node::Branch(children) => {
@@ -57,6 +57,12 @@ fn a_change_copies_one_path_and_no_more() {
     // A changed entry, its leaf, and the branches above it: four at this size, five at the most.
     let copied = all.len() - of_one;
     assert!((3_000..=7_000).contains(&copied), "{copied} for 1,000 changes of {of_one}");
+}
+
+#[test]
+fn a_node_takes_two_words() {
+    // A branch is copied with every change to a clone.
+    assert_eq!(size_of::<Node<u32>>(), 2 * size_of::<usize>());
 }
 
 #[test]

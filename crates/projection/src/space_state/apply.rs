@@ -119,8 +119,8 @@ impl SpaceState {
             }
             Payload::SyncConflict { document_id, local_hash, remote_hash, .. } => {
                 let conflict = Conflict {
-                    local_hash: local_hash.as_deref().map(str::to_owned),
-                    remote_hash: remote_hash.as_deref().map(str::to_owned),
+                    local_hash: local_hash.as_deref().map(Arc::from),
+                    remote_hash: remote_hash.as_deref().map(Arc::from),
                     position,
                 };
                 self.conflicts.insert(*document_id, conflict);
@@ -147,7 +147,7 @@ impl SpaceState {
                 let Some(document) = self.documents.get_mut(*document_id) else {
                     return Some(AnomalyReason::UnknownDocument);
                 };
-                document.attributes.merge(changes);
+                document.merge(changes);
                 document.updated_position = position;
                 None
             }
@@ -163,7 +163,7 @@ impl SpaceState {
                 let Some(document) = self.documents.get_mut(id) else {
                     return Some(AnomalyReason::UnknownDocument);
                 };
-                set_text(&mut document.content_hash, new_hash);
+                document.content_hash = Some((*new_hash).into());
                 document.updated_position = position;
                 self.conflicts.remove(id);
                 None
@@ -201,9 +201,9 @@ impl SpaceState {
             return Some(AnomalyReason::DocumentExists);
         }
         let document = Document {
-            path: path.text().to_owned(),
+            path: path.text().into(),
             content_hash: None,
-            attributes: Object::new(),
+            attributes: None,
             added_position: position,
             updated_position: position,
         };
@@ -216,9 +216,9 @@ impl SpaceState {
     fn set_path(&mut self, id: Key<'_>, path: Key<'_>, position: Position) -> Option<bool> {
         let document = self.documents.get_mut(id)?;
         document.updated_position = position;
-        let old = std::mem::replace(&mut document.path, path.text().to_owned());
+        let old = std::mem::replace(&mut document.path, path.text().into());
         // Its own place is given back first: what is counted then are the others.
-        self.give_path_back(old.as_str().into());
+        self.give_path_back((&*old).into());
         Some(self.take_path(path))
     }
 
@@ -250,7 +250,7 @@ impl SpaceState {
         let Some(document) = self.documents.remove(id) else {
             return Some(AnomalyReason::UnknownDocument);
         };
-        self.give_path_back(document.path.as_str().into());
+        self.give_path_back((&*document.path).into());
         self.references.remove(id);
         self.renders.remove(id);
         self.stale.remove(id);
@@ -310,16 +310,18 @@ fn render(
 ) -> Render {
     Render {
         status,
-        output_hash: output_hash.map(str::to_owned),
-        error: error.map(str::to_owned),
+        output_hash: output_hash.map(Arc::from),
+        error: error.map(Arc::from),
         position,
     }
 }
 
-/// Sets an optional text, in the memory that it has already.
-fn set_text(text: &mut Option<String>, new: &str) {
-    match text {
-        Some(text) => new.clone_into(text),
-        None => *text = Some(new.to_owned()),
+impl Document {
+    fn merge(&mut self, changes: &Object<&str>) {
+        let attributes = Arc::make_mut(self.attributes.get_or_insert_default());
+        attributes.merge(changes);
+        if attributes.is_empty() {
+            self.attributes = None;
+        }
     }
 }

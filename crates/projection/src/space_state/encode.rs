@@ -91,7 +91,7 @@ impl Writer {
             w.text(id);
             w.text(&document.path);
             w.maybe_text(document.content_hash.as_deref());
-            w.object(&document.attributes);
+            w.object(document.attributes());
             w.number(document.added_position.get());
             w.number(document.updated_position.get());
         });
@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
         state.metadata = Arc::new(self.object()?);
         for _ in 0..self.number()? {
             let (id, document) = (self.text()?, self.document()?);
-            *state.paths.get_or_insert_with(document.path.as_str(), || 0) += 1;
+            *state.paths.get_or_insert_with(&*document.path, || 0) += 1;
             // Its path would count twice.
             if state.documents.insert(id, document).is_some() {
                 return Err(CorruptState("a document twice"));
@@ -243,8 +243,8 @@ impl<'a> Reader<'a> {
         for _ in 0..self.number()? {
             let id = self.text()?;
             let conflict = Conflict {
-                local_hash: self.maybe(Self::string)?,
-                remote_hash: self.maybe(Self::string)?,
+                local_hash: self.maybe(Self::shared)?,
+                remote_hash: self.maybe(Self::shared)?,
                 position: self.position()?,
             };
             state.conflicts.insert(id, conflict);
@@ -258,9 +258,9 @@ impl<'a> Reader<'a> {
 
     fn document(&mut self) -> Result<Document, CorruptState> {
         Ok(Document {
-            path: self.string()?,
-            content_hash: self.maybe(Self::string)?,
-            attributes: self.object()?,
+            path: self.shared()?,
+            content_hash: self.maybe(Self::shared)?,
+            attributes: Some(self.object()?).filter(|object| !object.is_empty()).map(Arc::new),
             added_position: self.position()?,
             updated_position: self.position()?,
         })
@@ -269,8 +269,8 @@ impl<'a> Reader<'a> {
     fn render(&mut self) -> Result<Render, CorruptState> {
         Ok(Render {
             status: RenderStatus::from_code(self.code()?).ok_or(UNKNOWN_CODE)?,
-            output_hash: self.maybe(Self::string)?,
-            error: self.maybe(Self::string)?,
+            output_hash: self.maybe(Self::shared)?,
+            error: self.maybe(Self::shared)?,
             position: self.position()?,
         })
     }
@@ -325,6 +325,10 @@ impl<'a> Reader<'a> {
             1 => read(self).map(Some),
             _ => Err(UNKNOWN_CODE),
         }
+    }
+
+    fn shared(&mut self) -> Result<Arc<str>, CorruptState> {
+        self.text().map(Arc::from)
     }
 
     fn string(&mut self) -> Result<String, CorruptState> {

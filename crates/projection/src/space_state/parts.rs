@@ -1,6 +1,7 @@
-//! What the state of a space is made of.
+//! What the state of a space is made of: texts and attributes are shared by all versions of a state
+//! that have them.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use spacefold_event_core::{EventType, Object, Position, Timestamp};
 
@@ -100,16 +101,45 @@ named! {
 /// A document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
+    pub(super) path: Arc<str>,
+    pub(super) content_hash: Option<Arc<str>>,
+    /// `None` while it has none.
+    pub(super) attributes: Option<Arc<Object>>,
+    pub(super) added_position: Position,
+    pub(super) updated_position: Position,
+}
+
+impl Document {
     /// Its path in the space.
-    pub path: String,
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The hash of its content, when it is known.
-    pub content_hash: Option<String>,
+    #[must_use]
+    pub fn content_hash(&self) -> Option<&str> {
+        self.content_hash.as_deref()
+    }
+
     /// Its attributes.
-    pub attributes: Object,
+    #[must_use]
+    pub fn attributes(&self) -> &Object {
+        static NONE: Object = Object::new();
+        self.attributes.as_deref().unwrap_or(&NONE)
+    }
+
     /// Where the event stands that added it.
-    pub added_position: Position,
+    #[must_use]
+    pub const fn added_position(&self) -> Position {
+        self.added_position
+    }
+
     /// Where the newest of its added, updated, moved and content events stands.
-    pub updated_position: Position,
+    #[must_use]
+    pub const fn updated_position(&self) -> Position {
+        self.updated_position
+    }
 }
 
 /// What a document refers to.
@@ -124,14 +154,36 @@ pub struct Reference {
 /// The render state of a document or of the space itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Render {
+    pub(super) status: RenderStatus,
+    pub(super) output_hash: Option<Arc<str>>,
+    pub(super) error: Option<Arc<str>>,
+    pub(super) position: Position,
+}
+
+impl Render {
     /// Where it stands.
-    pub status: RenderStatus,
+    #[must_use]
+    pub const fn status(&self) -> RenderStatus {
+        self.status
+    }
+
     /// The hash of what a completed one gave.
-    pub output_hash: Option<String>,
+    #[must_use]
+    pub fn output_hash(&self) -> Option<&str> {
+        self.output_hash.as_deref()
+    }
+
     /// What went wrong with a failed one.
-    pub error: Option<String>,
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
     /// Where the event stands that said so.
-    pub position: Position,
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        self.position
+    }
 }
 
 /// Where synchronisation stands.
@@ -152,12 +204,29 @@ impl Default for SyncState {
 /// An open conflict of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
+    pub(super) local_hash: Option<Arc<str>>,
+    pub(super) remote_hash: Option<Arc<str>>,
+    pub(super) position: Position,
+}
+
+impl Conflict {
     /// The content hash here.
-    pub local_hash: Option<String>,
+    #[must_use]
+    pub fn local_hash(&self) -> Option<&str> {
+        self.local_hash.as_deref()
+    }
+
     /// The content hash at the other side.
-    pub remote_hash: Option<String>,
+    #[must_use]
+    pub fn remote_hash(&self) -> Option<&str> {
+        self.remote_hash.as_deref()
+    }
+
     /// Where the event stands that opened it.
-    pub position: Position,
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        self.position
+    }
 }
 
 /// How many anomalies are kept with their particulars: the first ones.

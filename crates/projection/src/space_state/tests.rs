@@ -117,9 +117,9 @@ fn space_activated_and_archived_set_the_status_also_twice() {
 fn document_added_gives_a_document_without_content() {
     let state = state_of([created(), added("d", "/d")]);
     let document = state.document("d").unwrap();
-    assert_eq!((document.path.as_str(), &document.content_hash), ("/d", &None));
-    assert!(document.attributes.is_empty());
-    assert_eq!((document.added_position, document.updated_position), (at(2), at(2)));
+    assert_eq!((document.path(), document.content_hash()), ("/d", None));
+    assert!(document.attributes().is_empty());
+    assert_eq!((document.added_position(), document.updated_position()), (at(2), at(2)));
     assert!(state.has_path("/d"));
     fits(&state);
 }
@@ -134,8 +134,8 @@ fn document_updated_merges_attributes() {
         SpaceEvent::document_updated("s", "d", changes(Value::Null)),
     ]);
     let document = state.document("d").unwrap();
-    assert_eq!(document.attributes, object([("b", Value::from(2))]));
-    assert_eq!((document.added_position, document.updated_position), (at(2), at(4)));
+    assert_eq!(*document.attributes(), object([("b", Value::from(2))]));
+    assert_eq!((document.added_position(), document.updated_position()), (at(2), at(4)));
     fits(&state);
 }
 
@@ -160,7 +160,7 @@ fn document_moved_changes_the_path_whatever_the_old_one_is_said_to_be() {
         added("d", "/d"),
         SpaceEvent::document_moved("s", "d", "/wrong", "/new"),
     ]);
-    assert_eq!(state.document("d").unwrap().path, "/new");
+    assert_eq!(state.document("d").unwrap().path(), "/new");
     assert_eq!(state.document("d").unwrap().updated_position, at(3));
     assert!(state.has_path("/new") && !state.has_path("/d"));
     fits(&state);
@@ -184,8 +184,8 @@ fn content_changed_sets_the_hash_and_closes_the_conflict() {
         SpaceEvent::document_content_changed("s", "d", "wrong", "h2"),
     ]);
     let document = state.document("d").unwrap();
-    assert_eq!(document.content_hash.as_deref(), Some("h2"));
-    assert_eq!(document.updated_position, at(5));
+    assert_eq!(document.content_hash(), Some("h2"));
+    assert_eq!(document.updated_position(), at(5));
     assert!(state.conflict("d").is_none() && state.conflict("e").is_some());
     fits(&state);
 }
@@ -262,7 +262,7 @@ fn render_events_set_one_field_and_null_the_others() {
     assert_eq!((running.status, running.position), (RenderStatus::Running, at(3)));
     let failed = render(vec![started(), SpaceEvent::render_failed("s", "d", "boom")], Some("d"));
     assert_eq!(failed.status, RenderStatus::Failed);
-    assert_eq!((failed.error.as_deref(), failed.output_hash), (Some("boom"), None));
+    assert_eq!((failed.error(), failed.output_hash()), (Some("boom"), None));
     let completed = render(
         vec![
             SpaceEvent::render_failed("s", Presence::Null, "boom"),
@@ -271,7 +271,7 @@ fn render_events_set_one_field_and_null_the_others() {
         None,
     );
     assert_eq!(completed.status, RenderStatus::Completed);
-    assert_eq!((completed.output_hash.as_deref(), completed.error), (Some("out"), None));
+    assert_eq!((completed.output_hash(), completed.error()), (Some("out"), None));
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn a_later_conflict_replaces_the_earlier_one_and_may_be_of_an_unknown_document()
         SpaceEvent::sync_conflict("s", "x", "l2", ABSENT),
     ]);
     let conflict = state.conflict("x").unwrap();
-    assert_eq!((conflict.local_hash.as_deref(), &conflict.remote_hash), (Some("l2"), &None));
+    assert_eq!((conflict.local_hash(), conflict.remote_hash()), (Some("l2"), None));
     assert_eq!(conflict.position, at(3));
     fits(&state);
 }
@@ -450,9 +450,9 @@ fn anomaly_document_exists_replaces_the_path_and_keeps_the_rest() {
         added("d", "/e"),
     ]);
     let document = state.document("d").unwrap();
-    assert_eq!((document.path.as_str(), document.content_hash.as_deref()), ("/e", Some("h")));
-    assert_eq!(document.attributes, object([("a", Value::from(1))]));
-    assert_eq!((document.added_position, document.updated_position), (at(2), at(6)));
+    assert_eq!((document.path(), document.content_hash()), ("/e", Some("h")));
+    assert_eq!(*document.attributes(), object([("a", Value::from(1))]));
+    assert_eq!((document.added_position(), document.updated_position()), (at(2), at(6)));
     assert!(!state.has_path("/d"));
     has_anomalies(&state, &[(6, EventType::DocumentAdded, "document_exists")]);
 }
@@ -466,8 +466,7 @@ fn anomaly_path_taken_lets_both_keep_the_path() {
         added("f", "/f"),
         SpaceEvent::document_moved("s", "f", ABSENT, "/p"),
     ]);
-    let paths: Vec<_> =
-        state.documents().into_iter().map(|(id, d)| (id, d.path.as_str())).collect();
+    let paths: Vec<_> = state.documents().into_iter().map(|(id, d)| (id, d.path())).collect();
     assert_eq!(paths, [("d", "/p"), ("e", "/p"), ("f", "/p")]);
     has_anomalies(
         &state,
@@ -549,10 +548,10 @@ proptest! {
             prop_assert!(state.document(id).is_some());
         }
         for (_, document) in state.documents() {
-            prop_assert!(state.has_path(&document.path));
+            prop_assert!(state.has_path(document.path()));
         }
         let paths: std::collections::BTreeSet<_> =
-            state.documents().into_iter().map(|(_, d)| d.path.clone()).collect();
+            state.documents().into_iter().map(|(_, d)| d.path().to_owned()).collect();
         prop_assert_eq!(paths.len(), state.paths.len());
     }
 }

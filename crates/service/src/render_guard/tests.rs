@@ -71,7 +71,7 @@ fn a_guard_ends_no_render_but_its_own() {
             assert_eq!(error.refusal(), Some(&Refusal::RenderSuperseded { started, running }));
         })
         .then_state("s", |state| {
-            assert_eq!(state.render(Some("d")).unwrap().position, Position::new(5));
+            assert_eq!(state.render(Some("d")).unwrap().position(), Position::new(5));
         });
 }
 

@@ -65,7 +65,7 @@ impl Spacefold {
                 document_id: document_id.to_owned(),
                 position,
             })?;
-        let hash = document.content_hash.as_deref();
+        let hash = document.content_hash();
         let hash = hash.ok_or_else(|| ContentAtError::NoContent {
             document_id: document_id.to_owned(),
             position,

@@ -107,7 +107,7 @@ impl Checkout {
         let mut plan = Plan { files: BTreeMap::new(), without_content: 0 };
         for (document_id, document) in snapshot.documents() {
             let path = path_of(document).map_err(|what| {
-                let what = format!("document {document_id:?} at {:?}: {what}", document.path);
+                let what = format!("document {document_id:?} at {:?}: {what}", document.path());
                 self.refused(&what, "move the document to a path inside of the space")
             })?;
             let Some(planned) = planned(document_id, document).map_err(|what| {
@@ -236,18 +236,18 @@ impl Checkout {
 
 /// Where a document goes, from its path, or the bytes of it where they are kept.
 fn path_of(document: &Document) -> Result<TreePath, &'static str> {
-    match document.attributes.get(ATTRIBUTE_PATH_HEX).and_then(Value::as_str) {
+    match document.attributes().get(ATTRIBUTE_PATH_HEX).and_then(Value::as_str) {
         Some(hex) => {
             let bytes = crate::git::path_bytes(hex).ok_or("the bytes of its path do not read")?;
             TreePath::new(&bytes)
         }
-        None => TreePath::new(document.path.as_bytes()),
+        None => TreePath::new(document.path().as_bytes()),
     }
 }
 
 /// What a document becomes; nothing when it has no content.
 fn planned(document_id: &str, document: &Document) -> Result<Option<Planned>, String> {
-    let mode = document.attributes.get(ATTRIBUTE_MODE).and_then(Value::as_str);
+    let mode = document.attributes().get(ATTRIBUTE_MODE).and_then(Value::as_str);
     let kind = match mode {
         Some("100755") => FileKind::Program,
         Some("120000") => FileKind::Link,
@@ -255,7 +255,7 @@ fn planned(document_id: &str, document: &Document) -> Result<Option<Planned>, St
         _ => FileKind::Plain,
     };
     let planned = |content| Some(Planned { document_id: document_id.to_owned(), kind, content });
-    match &document.content_hash {
+    match document.content_hash() {
         _ if kind == FileKind::EmptyFolder => Ok(planned(None)),
         None => Ok(None),
         Some(hash) => match hash.parse() {

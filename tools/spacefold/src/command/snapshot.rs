@@ -90,12 +90,12 @@ fn print(snapshot: &Snapshot, output: &mut Output) -> Result<(), Failure> {
     if snapshot.document_count() > 0 {
         let mut table = Table::new().head(["  path", "id", "content hash", "updated at"]);
         for (id, document) in snapshot.documents() {
-            let hash = document.content_hash.as_deref().unwrap_or("-");
+            let hash = document.content_hash().unwrap_or("-");
             table.row([
-                text(format!("  {}", document.path)),
+                text(format!("  {}", document.path())),
                 text(id),
                 text(hash.chars().take(12).collect::<String>()),
-                number(document.updated_position.get()),
+                number(document.updated_position().get()),
             ]);
         }
         output.table(&table)?;

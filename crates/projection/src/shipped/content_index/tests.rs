@@ -16,12 +16,12 @@ fn model(events: &[SpaceEvent]) -> BTreeMap<String, Vec<Occurrence>> {
     for event in recorded(&log) {
         let space_id = event.event.space_id;
         let state = fold(&log, &space_id, event.position.get());
-        let hash_of = |id: &str| state.document(id).and_then(|it| it.content_hash.clone());
+        let hash_of = |id: &str| state.document(id).and_then(|it| it.content_hash());
         let keys: Vec<(String, String)> =
             open.keys().filter(|(space, _)| *space == space_id).cloned().collect();
         for key in keys {
             let (hash, from) = open[&key].clone();
-            if hash_of(&key.1).as_ref() != Some(&hash) {
+            if hash_of(&key.1) != Some(hash.as_str()) {
                 open.remove(&key);
                 let (space_id, document_id) = key;
                 let until = Some(event.position);
@@ -30,9 +30,9 @@ fn model(events: &[SpaceEvent]) -> BTreeMap<String, Vec<Occurrence>> {
             }
         }
         for (id, document) in state.documents() {
-            if let Some(hash) = &document.content_hash {
+            if let Some(hash) = document.content_hash() {
                 open.entry((space_id.clone(), id.to_owned()))
-                    .or_insert((hash.clone(), event.position));
+                    .or_insert((hash.to_owned(), event.position));
             }
         }
     }

@@ -18,15 +18,16 @@ fn open_in(state: &SpaceState) -> BTreeMap<Key, (Option<Position>, ProblemDetail
     let key = |kind, id: Option<&str>| (state.space_id().to_owned(), kind, id.map(str::to_owned));
     let mut open = BTreeMap::new();
     for (id, render) in state.renders() {
-        if render.status == RenderStatus::Failed {
-            let detail = ProblemDetail::FailedRender { error: render.error.clone() };
-            open.insert(key(ProblemKind::FailedRender, id), (Some(render.position), detail));
+        if render.status() == RenderStatus::Failed {
+            let detail = ProblemDetail::FailedRender { error: render.error().map(str::to_owned) };
+            open.insert(key(ProblemKind::FailedRender, id), (Some(render.position()), detail));
         }
     }
     for (id, conflict) in state.conflicts() {
-        let (local_hash, remote_hash) = (conflict.local_hash.clone(), conflict.remote_hash.clone());
+        let local_hash = conflict.local_hash().map(str::to_owned);
+        let remote_hash = conflict.remote_hash().map(str::to_owned);
         let detail = ProblemDetail::SyncConflict { local_hash, remote_hash };
-        open.insert(key(ProblemKind::SyncConflict, Some(id)), (Some(conflict.position), detail));
+        open.insert(key(ProblemKind::SyncConflict, Some(id)), (Some(conflict.position()), detail));
     }
     for id in state.stale_documents() {
         let detail = ProblemDetail::StaleDocument { reason: None };

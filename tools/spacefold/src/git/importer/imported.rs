@@ -85,13 +85,13 @@ fn is_of_import(snapshot: &Snapshot, space_per: SpacePer) -> bool {
 fn documents(snapshot: &Snapshot) -> Documents {
     let documents = snapshot.documents();
     let tracked = documents.into_iter().map(|(id, document)| {
-        let hex = document.attributes.get(ATTRIBUTE_PATH_HEX).and_then(Value::as_str);
+        let hex = document.attributes().get(ATTRIBUTE_PATH_HEX).and_then(Value::as_str);
         let bytes = hex.and_then(path::bytes_of);
-        let bytes = bytes.unwrap_or_else(|| document.path.clone().into_bytes());
+        let bytes = bytes.unwrap_or_else(|| document.path().as_bytes().to_vec());
         let tracked = Tracked {
             id: id.to_owned(),
-            content_hash: document.content_hash.clone(),
-            attributes: document.attributes.clone(),
+            content_hash: document.content_hash().map(str::to_owned),
+            attributes: document.attributes().clone(),
         };
         (bytes, tracked)
     });
