@@ -10,8 +10,8 @@ use std::{
 
 use quick_cache::{Weighter, sync::Cache};
 use spacefold_event_core::{
-    EventFilter, EventId, Page, Position, Read, ReadError, RecordedEvent, Records, Revision,
-    StorageError, Timestamp,
+    EventFilter, EventId, Page, Position, RUN_EVENTS, Read, ReadError, RecordedEvent, Records,
+    Revision, StorageError, Timestamp,
 };
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     commitment::Offers,
     folder::Folder,
     head::file::HeadFile,
-    journal::files::JournalFiles,
+    journal::{files::JournalFiles, sealed_files::SealedScan},
     progress::Progress,
     sled_copy::{SledCopy, SledError, StoredBlock},
     view::{Located, View},
@@ -47,6 +47,7 @@ pub(crate) struct Shared {
     view: RwLock<View>,
     /// `None` once the store is closed.
     sled: RwLock<Option<Arc<SledCopy>>>,
+    pub(crate) sealed: SealedScan,
     cache: Cache<Position, Records, RecordsWeight>,
     index_pages: Cache<PageId, Arc<[u8]>, PageWeight>,
     pub(crate) journal_files: Arc<JournalFiles>,
@@ -80,6 +81,14 @@ enum BlockMiss {
     Failed(ReadError),
 }
 
+/// Which copy of the log blocks are read from first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BlocksOf {
+    Sled,
+    /// As far as they go, and can be read.
+    SealedFiles,
+}
+
 impl Shared {
     pub(crate) fn new(
         folder: Folder,
@@ -90,6 +99,7 @@ impl Shared {
         journal_files: Arc<JournalFiles>,
     ) -> Self {
         let progress = Progress::new(view.durable_head(), view.tail.body_bytes());
+        let sealed = SealedScan::new(folder.clone(), store_id, head_file.head().sealed_through);
         Self {
             folder,
             store_id,
@@ -99,6 +109,7 @@ impl Shared {
             index_changed: AtomicBool::new(false),
             view: RwLock::new(view),
             sled: RwLock::new(Some(Arc::new(sled))),
+            sealed,
             cache: Cache::with_weighter(1_024, CACHE_BYTES, RecordsWeight),
             index_pages: Cache::with_weighter(512, INDEX_CACHE_BYTES, PageWeight),
             journal_files,
@@ -170,13 +181,17 @@ impl Shared {
     /// The run that holds the event at a position, from the block or the tail; `None` beyond the
     /// durable head. A block stays in the cache.
     pub(crate) fn records_at(&self, position: Position) -> Result<Option<Records>, ReadError> {
-        let records = self.passing_records_at(position)?;
+        let records = self.passing_records_at(position, BlocksOf::Sled)?;
         Ok(records.inspect(|records| self.keep(records)))
     }
 
     /// As [`Shared::records_at`], for whoever is done with them then: the cache is left as it is.
     /// Sled's copy is rebuilt when it turns out to be wrong.
-    fn passing_records_at(&self, position: Position) -> Result<Option<Records>, ReadError> {
+    fn passing_records_at(
+        &self,
+        position: Position,
+        blocks: BlocksOf,
+    ) -> Result<Option<Records>, ReadError> {
         let mut rebuilt = false;
         loop {
             let located = self.view().locate(position);
@@ -186,7 +201,7 @@ impl Shared {
                 Located::Block(first) => first,
             };
             let sled = self.sled()?;
-            match self.block(&sled, first) {
+            match self.block(&sled, first, blocks) {
                 Ok(records) if records.last_position() >= position => return Ok(Some(records)),
                 Ok(_) if !rebuilt => self.rebuild_copy(&sled, "a block that is too short")?,
                 Err(BlockMiss::Wrong(what)) if !rebuilt => self.rebuild_copy(&sled, &what)?,
@@ -219,8 +234,20 @@ impl Shared {
         Ok(records.map(|records| (records.first_position(), records.event_ids().to_vec())))
     }
 
-    fn block(&self, sled: &SledCopy, first: Position) -> Result<Records, BlockMiss> {
+    fn block(
+        &self,
+        sled: &SledCopy,
+        first: Position,
+        blocks: BlocksOf,
+    ) -> Result<Records, BlockMiss> {
         if let Some(records) = self.cache.get(&first) {
+            return Ok(records);
+        }
+        if blocks == BlocksOf::SealedFiles
+            && let Some(bytes) = self.sealed.block(first)
+            && let Ok(records) = block::records(&bytes, self.store_id)
+            && records.first_position() == first
+        {
             return Ok(records);
         }
         let stored = stored_block(sled, first)?;
@@ -253,6 +280,11 @@ impl Shared {
     pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
         let mut page = Page::empty(read.from.max(Position::new(1)));
         let mut candidates = Candidates::none();
+        // Whoever wants more than a block has reads on in order, most likely.
+        let blocks = match read.filter.is_all() && read.limit >= RUN_EVENTS {
+            true => BlocksOf::SealedFiles,
+            false => BlocksOf::Sled,
+        };
         for _ in 0..MAX_PAGE_RUNS {
             let durable_head = self.view().durable_head();
             let next = self.next_candidate(page.next(), &read.filter, &mut candidates)?;
@@ -260,13 +292,17 @@ impl Shared {
             if next > read.to.min(durable_head) || page.len() >= read.limit {
                 break;
             }
-            let Some(records) = self.passing_records_at(next)? else {
+            let Some(records) = self.passing_records_at(next, blocks)? else {
                 break;
             };
             let left = read.limit - page.len();
-            // A block of which all is read is not read again soon.
-            if !read.filter.is_all() || next > records.first_position() || left < records.len() {
+            let first = records.first_position();
+            let rest = records.last_position().next().since(next);
+            if blocks == BlocksOf::Sled || u64::try_from(left).is_ok_and(|left| left < rest) {
                 self.keep(&records);
+            } else if next > first {
+                // The page before has left it for this one: it is done with now.
+                self.cache.remove(&first);
             }
             page.add(records, next, read.to, &read.filter, left)?;
         }

@@ -56,11 +56,11 @@ pub(crate) fn summary(states: &LiveStates) -> Result<Summary> {
         summary.renders += snapshot.renders().len() as u64;
         summary.anomalies += snapshot.anomalies().count();
         for (_, document) in snapshot.documents() {
-            let positions = [document.added_position, document.updated_position];
+            let positions = [document.added_position(), document.updated_position()];
             summary.positions += positions.map(Position::get).iter().sum::<u64>();
         }
         let renders = snapshot.renders().into_iter();
-        summary.positions += renders.map(|(_, render)| render.position.get()).sum::<u64>();
+        summary.positions += renders.map(|(_, render)| render.position().get()).sum::<u64>();
     }
     Ok(summary)
 }

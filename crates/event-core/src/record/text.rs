@@ -1,6 +1,6 @@
 //! The texts of a run: each distinct text once, hex and UUIDs packed.
 
-use std::hash::Hasher;
+use std::{fmt, hash::Hasher};
 
 use rustc_hash::FxHasher;
 
@@ -23,6 +23,8 @@ const MIN_PACKED_LEN: usize = 16;
 const UUID_LEN: usize = 36;
 const UUID_DIGITS: usize = 32;
 const UUID_BYTES: usize = 16;
+const UUID_BYTES_U32: u32 = 16;
+const HYPHENS_U32: u32 = 4;
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 /// Where the groups of digits of a UUID begin among the digits and in the text, and their lengths.
 const UUID_GROUPS: [(usize, usize, usize); 5] =
@@ -48,7 +50,7 @@ impl TextTableBuilder {
             stored_bytes: 0,
             texts: TextTable {
                 text: String::with_capacity(bytes),
-                ends: Vec::with_capacity(texts),
+                spans: Vec::with_capacity(texts),
             },
         }
     }
@@ -204,58 +206,49 @@ fn to_usize(number: u32) -> usize {
 }
 
 /// The texts of a run, unpacked once so that every text can be borrowed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct TextTable {
     text: String,
-    ends: Vec<u32>,
+    spans: Vec<Span>,
+}
+
+/// Where a text is among all of them.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    end: u32,
 }
 
 impl TextTable {
     /// Unpacks a table: `raw` has the texts that are stored as they are, `packed` the others.
+    ///
+    /// Texts of one kind stand together, so that they are copied or unpacked together.
     pub(super) fn decode(
         entries: &[u32],
         raw: &[u8],
         packed: &[u8],
     ) -> Result<Self, CorruptRecords> {
-        let ends = unpacked_ends(entries, raw.len() + packed.len())?;
-        let mut unpacked = vec![0; ends.last().copied().map_or(0, to_usize)];
-        let mut free = unpacked.as_mut_slice();
-        let (mut raw, mut packed) = (raw, packed);
-        for entry in entries {
-            let kind = entry & KIND_MASK;
-            let len = to_usize(entry >> KIND_BITS);
-            let beyond = CorruptRecords::Malformed("a text beyond the table");
-            let rest = if kind == RAW { &mut raw } else { &mut packed };
-            let (stored, after) = rest.split_at_checked(len).ok_or(beyond)?;
-            *rest = after;
-            let (text, free_after) = std::mem::take(&mut free)
-                .split_at_mut_checked(unpacked_len(kind, len))
-                .ok_or(beyond)?;
-            match kind {
-                RAW => text.copy_from_slice(stored),
-                HEX => unpack_hex(stored, text),
-                _ => unpack_uuid(stored, text),
-            }
-            free = free_after;
-        }
-        if !raw.is_empty() || !packed.is_empty() {
-            return Err(CorruptRecords::Malformed("bytes after the last text"));
-        }
+        let Layout { spans, uuids, unpacked_len } = Layout::of(entries, raw.len(), packed.len())?;
+        let mut unpacked = Vec::with_capacity(unpacked_len);
+        unpacked.extend_from_slice(raw);
+        unpack(packed, &uuids, &mut unpacked);
         let not_utf8 = CorruptRecords::Malformed("a text that is not UTF-8");
         let text = String::from_utf8(unpacked).map_err(|_| not_utf8)?;
         // All of them together are UTF-8; so is each, when it ends where a character does.
-        let is_end = |end: &u32| text.is_char_boundary(to_usize(*end));
-        if text.is_ascii() || ends.iter().all(is_end) {
-            Ok(Self { text, ends })
+        let is_end = |span: &Span| text.is_char_boundary(to_usize(span.end));
+        if raw.is_ascii() || spans.iter().all(is_end) {
+            Ok(Self { text, spans })
         } else {
             Err(not_utf8)
         }
     }
 
     fn push(&mut self, text: &str) {
-        self.text.push_str(text);
         // A table that is longer belongs to events that are refused for their size.
-        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        self.text.push_str(text);
+        let end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        self.spans.push(Span { start, end });
     }
 
     /// The text at a place of the table, if it has one.
@@ -264,12 +257,12 @@ impl TextTable {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.spans.len()
     }
 
     /// Bytes this table holds in memory.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.text.capacity() + self.ends.capacity() * size_of::<u32>()
+        self.text.capacity() + self.spans.capacity() * size_of::<Span>()
     }
 
     fn bytes_at(&self, index: usize) -> Option<&[u8]> {
@@ -283,11 +276,15 @@ impl TextTable {
     }
 
     fn bounds(&self, index: usize) -> Option<(usize, usize)> {
-        let start = match index.checked_sub(1) {
-            None => 0,
-            Some(before) => to_usize(*self.ends.get(before)?),
-        };
-        Some((start, to_usize(*self.ends.get(index)?)))
+        let Span { start, end } = self.spans.get(index)?;
+        Some((to_usize(*start), to_usize(*end)))
+    }
+}
+
+impl fmt::Debug for TextTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not where they are in memory, which depends on whether they were packed.
+        f.debug_list().entries((0..self.len()).map(|place| self.lookup(place))).finish()
     }
 }
 
@@ -297,57 +294,120 @@ pub(super) fn packed_bytes(entries: &[u32]) -> usize {
     packed.map(|entry| to_usize(entry >> KIND_BITS)).sum()
 }
 
-/// Where each text ends when they are unpacked. What they claim to take of the table is held below
-/// its length before room is made for it.
-fn unpacked_ends(entries: &[u32], table_len: usize) -> Result<Vec<u32>, CorruptRecords> {
-    let (mut stored_end, mut end) = (0, 0);
-    let mut ends = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let kind = entry & KIND_MASK;
-        let len = to_usize(entry >> KIND_BITS);
-        match kind {
-            RAW | HEX => {}
-            UUID if len == UUID_BYTES => {}
-            UUID => return Err(CorruptRecords::Malformed("a UUID that has not 16 bytes")),
-            _ => return Err(CorruptRecords::Malformed("a text of unknown kind")),
+/// Where all texts are once they are unpacked: those that are stored as they are in front of the
+/// others.
+struct Layout {
+    spans: Vec<Span>,
+    /// Where the UUIDs begin among the packed bytes.
+    uuids: Vec<u32>,
+    unpacked_len: usize,
+}
+
+impl Layout {
+    /// The layout that the entries say, if it takes all bytes there are: no room is made for what
+    /// they do not have.
+    ///
+    /// The kinds of texts follow each other in no order that a processor would guess, so that what
+    /// they come to is computed for each without a branch; what is wrong is looked at in the end.
+    fn of(entries: &[u32], raw_len: usize, packed_len: usize) -> Result<Self, CorruptRecords> {
+        // A text takes at most three times what it is stored as.
+        let most = raw_len.saturating_add(packed_len.saturating_mul(3));
+        u32::try_from(most).map_err(|_| CorruptRecords::Malformed("a text table beyond 4 GiB"))?;
+        let offset = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let (raw_len, packed_len) = (offset(raw_len), offset(packed_len));
+        // Where the next text of either kind begins; none wraps while all take what there is.
+        let (mut raw_end, mut packed_end, mut end) = (0_u32, 0_u32, raw_len);
+        let mut stored = 0_u64;
+        let (mut is_unknown, mut is_no_uuid) = (false, false);
+        let mut spans = Vec::with_capacity(entries.len());
+        let (mut uuids, mut uuid_count) = (vec![0; entries.len() + 1], 0);
+        for entry in entries {
+            let (kind, len) = (entry & KIND_MASK, entry >> KIND_BITS);
+            let only_if = |is_it: bool| u32::from(is_it).wrapping_neg();
+            let (is_raw, is_uuid) = (only_if(kind == RAW), only_if(kind == UUID));
+            is_unknown |= kind > UUID;
+            is_no_uuid |= len & is_uuid != UUID_BYTES_U32 & is_uuid;
+            if let Some(uuid) = uuids.get_mut(uuid_count) {
+                *uuid = packed_end;
+            }
+            uuid_count += usize::from(kind == UUID);
+            let (raw, packed) = (len & is_raw, len & !is_raw);
+            // Two digits a byte, and the hyphens.
+            let unpacked = packed.wrapping_mul(2).wrapping_add(HYPHENS_U32 & is_uuid);
+            let start = raw_end & is_raw | end & !is_raw;
+            spans.push(Span { start, end: start.wrapping_add(raw | unpacked) });
+            raw_end = raw_end.wrapping_add(raw);
+            packed_end = packed_end.wrapping_add(packed);
+            end = end.wrapping_add(unpacked);
+            stored += u64::from(len);
         }
-        stored_end += len;
-        if stored_end > table_len {
+        if is_no_uuid {
+            return Err(CorruptRecords::Malformed("a UUID that has not 16 bytes"));
+        }
+        if is_unknown {
+            return Err(CorruptRecords::Malformed("a text of unknown kind"));
+        }
+        let is_beyond = stored > u64::from(raw_len) + u64::from(packed_len);
+        if is_beyond || raw_end > raw_len || packed_end > packed_len {
             return Err(CorruptRecords::Malformed("a text beyond the table"));
         }
-        end += unpacked_len(kind, len);
-        ends.push(
-            u32::try_from(end)
-                .map_err(|_| CorruptRecords::Malformed("a text table beyond 4 GiB"))?,
-        );
-    }
-    Ok(ends)
-}
-
-fn unpacked_len(kind: u32, stored: usize) -> usize {
-    match kind {
-        HEX => stored * 2,
-        UUID => UUID_LEN,
-        _ => stored,
+        if raw_end < raw_len || packed_end < packed_len {
+            return Err(CorruptRecords::Malformed("bytes after the last text"));
+        }
+        uuids.truncate(uuid_count);
+        Ok(Self { spans, uuids, unpacked_len: to_usize(end) })
     }
 }
 
-/// Writes both digits of every byte. Without a branch and a table, so that many are made at once.
-fn unpack_hex(stored: &[u8], out: &mut [u8]) {
-    let digit = |value: u8| value + b'0' + (b'a' - b'0' - 10) * u8::from(value > 9);
-    let (pairs, _) = out.as_chunks_mut::<2>();
-    for (pair, byte) in pairs.iter_mut().zip(stored) {
-        *pair = [digit(byte >> 4), digit(byte & 15)];
+/// Appends the packed texts, unpacked: all hex between two UUIDs at once.
+fn unpack(packed: &[u8], uuids: &[u32], out: &mut Vec<u8>) {
+    let mut rest = packed;
+    let mut unpacked = 0;
+    for uuid in uuids {
+        let hex_len = to_usize(*uuid) - unpacked;
+        let Some((hex, after)) = rest.split_at_checked(hex_len) else { return };
+        unpack_hex(hex, out);
+        let Some((uuid, after)) = after.split_first_chunk() else { return };
+        out.extend_from_slice(&unpack_uuid(uuid));
+        rest = after;
+        unpacked += hex_len + UUID_BYTES;
     }
+    unpack_hex(rest, out);
 }
 
-fn unpack_uuid(stored: &[u8], out: &mut [u8]) {
-    let mut digits = [0; UUID_DIGITS];
-    unpack_hex(stored, &mut digits);
-    out.fill(b'-');
+/// Appends two digits a byte.
+fn unpack_hex(stored: &[u8], out: &mut Vec<u8>) {
+    let (runs, rest) = stored.as_chunks::<UUID_BYTES>();
+    runs.iter().for_each(|run| out.extend_from_slice(&unpack_run(run)));
+    rest.iter().for_each(|byte| out.extend_from_slice(&unpack_byte(*byte)));
+}
+
+fn unpack_uuid(stored: &[u8; UUID_BYTES]) -> [u8; UUID_LEN] {
+    let digits = unpack_run(stored);
+    let mut uuid = [b'-'; UUID_LEN];
     for (place, at, len) in UUID_GROUPS {
-        copy(&digits, place, out, at, len);
+        copy(&digits, place, &mut uuid, at, len);
     }
+    uuid
+}
+
+/// As many bytes as make the digits of a UUID. Without a branch and a table, so that many are made
+/// at once.
+fn unpack_run(stored: &[u8; UUID_BYTES]) -> [u8; UUID_DIGITS] {
+    let mut digits = [0; UUID_DIGITS];
+    let (pairs, _) = digits.as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(stored) {
+        *pair = unpack_byte(*byte);
+    }
+    digits
+}
+
+const fn unpack_byte(byte: u8) -> [u8; 2] {
+    const fn digit(value: u8) -> u8 {
+        // The bool is 1 for what is written as a letter.
+        value + b'0' + (b'a' - b'0' - 10) * (value > 9) as u8
+    }
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 /// Copies `len` bytes from one place to another; none where there are not as many.

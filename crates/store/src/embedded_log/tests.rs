@@ -512,3 +512,70 @@ fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
     drop(reader);
     closing.join().unwrap().unwrap();
 }
+
+/// A store whose blocks are in several sealed files, opened anew, and its events.
+fn sealed_store(path: &Path) -> (EmbeddedLog, Vec<RecordedEvent>) {
+    let options = StoreOptions::default().journal_file_bytes(128 << 10);
+    let mut before = Vec::new();
+    while fs::read_dir(path.join("sealed")).map_or(0, Iterator::count) <= 2 {
+        let log = EmbeddedLog::open_with(path, &options).unwrap();
+        (0..20).for_each(|_| append(&log, 512, 4));
+        before = everything(&log);
+        log.close().unwrap();
+    }
+    (EmbeddedLog::open_with(path, &options).unwrap(), before)
+}
+
+#[test]
+fn reading_in_order_takes_nothing_of_sled_that_a_sealed_file_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (log, before) = sealed_store(&path);
+    let sled = log.inner.shared.sled().unwrap();
+    // A block that is sealed is another one in sled: reading it there would make the copy anew.
+    let first = sled.first_positions().unwrap()[1];
+    sled.put_block(first, b"no block").unwrap();
+    drop(sled);
+    assert_eq!(everything(&log), before);
+    // Blocks that end in the middle of a page are read where the others are.
+    let mut next = Position::new(1);
+    let mut events = Vec::new();
+    while next <= log.durable_head() {
+        let page = log.read(&Read::from(next).limit(777)).unwrap();
+        events.extend(page.events().map(|event| event.unwrap().to_owned_event()));
+        next = page.next();
+    }
+    assert_eq!(events, before);
+    assert_eq!(log.info().healed, 0);
+    // What is looked up is looked up in sled, and so the copy is made anew.
+    let index = usize::try_from(first.get()).unwrap();
+    assert_eq!(log.inner.shared.event(first).unwrap().as_ref(), before.get(index - 1));
+    assert_eq!(log.info().healed, 1);
+    assert_eq!(everything(&log), before);
+}
+
+#[test]
+fn reading_in_order_goes_on_in_sled_where_a_sealed_file_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (log, before) = sealed_store(&path);
+    let mut files: Vec<_> =
+        fs::read_dir(path.join("sealed")).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let good: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    let mut flipped = good[0].clone();
+    flipped.iter_mut().skip(200).step_by(1_000).for_each(|byte| *byte ^= 16);
+    fs::write(&files[0], &flipped).unwrap();
+    fs::write(&files[1], &good[0]).unwrap();
+    fs::remove_file(&files[2]).unwrap();
+    assert_eq!(everything(&log), before);
+    for (file, bytes) in files.iter().zip(&good) {
+        fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
+    }
+    assert_eq!(everything(&log), before);
+    assert_eq!(log.info().healed, 0);
+    for (file, bytes) in files.iter().zip(&good) {
+        fs::write(file, bytes).unwrap();
+    }
+    assert_eq!(everything(&log), before);
+}

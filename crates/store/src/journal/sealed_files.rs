@@ -1,6 +1,7 @@
 //! The sealed files of the journal: blocks, immutable, synced, chained from file to file.
 
 mod replace;
+mod scan;
 
 use std::{
     fs::{self, File},
@@ -11,6 +12,7 @@ use std::{
 use spacefold_event_core::{Position, StorageError};
 
 use self::replace::replace_file;
+pub(crate) use self::scan::SealedScan;
 use crate::{
     block::{
         self, Block, BlockError, BlockHash, EncodedBlock,
@@ -44,7 +46,8 @@ impl SealedFiles {
                 offset: 0,
                 what,
             };
-            let index = read_index(&path, store_id)?.map_err(|error| damaged(error.to_string()))?;
+            let (_, index) = read_index(&path, store_id)?;
+            let index = index.map_err(|error| damaged(error.to_string()))?;
             if index.first_position != next || index.previous != previous {
                 return Err(damaged(format!("the file begins at {}", index.first_position)));
             }
@@ -148,10 +151,11 @@ pub(crate) fn write(
     Ok(index)
 }
 
+/// The file, and what it says of itself.
 fn read_index(
     path: &Path,
     store_id: [u8; 16],
-) -> Result<Result<SealedIndex, BlockError>, StorageError> {
+) -> Result<(File, Result<SealedIndex, BlockError>), StorageError> {
     let doing = || format!("reading {}", path.display());
     let file = File::open(path).doing(doing)?;
     let len = file.metadata().doing(doing)?.len();
@@ -160,21 +164,22 @@ fn read_index(
     let tail_len = u64::try_from(sealed::TAIL_BYTES).unwrap_or(u64::MAX);
     let shortest = u64::try_from(sealed::HEADER_BYTES).unwrap_or(u64::MAX) + tail_len;
     if len < shortest {
-        return Ok(Err(BlockError::WrongLength));
+        return Ok((file, Err(BlockError::WrongLength)));
     }
     file.read_exact_at(&mut header, 0).doing(doing)?;
     file.read_exact_at(&mut tail, len - tail_len).doing(doing)?;
     let footer_len = match sealed::footer_len(&tail) {
         Ok(footer_len) => footer_len,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => return Ok((file, Err(error))),
     };
     let Some(start) = u64::try_from(footer_len).ok().and_then(|footer| len.checked_sub(footer))
     else {
-        return Ok(Err(BlockError::WrongLength));
+        return Ok((file, Err(BlockError::WrongLength)));
     };
     let mut footer = vec![0; footer_len];
     file.read_exact_at(&mut footer, start).doing(doing)?;
-    Ok(sealed::parse_parts(&header, &footer, len, store_id))
+    let index = sealed::parse_parts(&header, &footer, len, store_id);
+    Ok((file, index))
 }
 
 fn read_block(file: &File, path: &Path, entry: SealedEntry) -> Result<Vec<u8>, StorageError> {

@@ -47,6 +47,7 @@ fn file(shared: &Shared, blocks: &[EncodedBlock]) -> Result<(), StorageError> {
         head.durable_head = head.durable_head.max(index.last_position);
     })?;
     drop(head_file);
+    shared.sealed.sealed_through(index.last_position);
     let files = &shared.journal_files;
     files.give_up_through(index.last_position);
     shared.progress.update(|state| state.files_are_full = files.are_full());

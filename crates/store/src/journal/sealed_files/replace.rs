@@ -1,5 +1,5 @@
-//! Writing a sealed file past the page cache: nobody reads it again soon, and to copy it there costs
-//! more than all else that is done for it.
+//! Writing a sealed file past the page cache: it is read again only when the log is, and to copy it
+//! there costs more than all else that is done for it.
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -1,0 +1,132 @@
+//! Blocks of sealed files for whoever reads the log in order: one read of a file for a block, and
+//! nothing stays in memory. Sled takes four reads for it, and keeps what it has read.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rustix::fs::{Advice, fadvise};
+use spacefold_event_core::{Position, StorageError};
+
+use super::{read_block, read_index};
+use crate::{block::sealed::SealedIndex, folder::Folder};
+
+/// How many files are held open: threads that read at a time are in as many.
+const OPEN_FILES: usize = 4;
+
+/// Finds blocks in the sealed files by their first position.
+pub(crate) struct SealedScan {
+    folder: Folder,
+    store_id: [u8; 16],
+    /// The position of the last event that a sealed file has, as far as is known.
+    end: AtomicU64,
+    files: Mutex<Files>,
+}
+
+#[derive(Default)]
+struct Files {
+    /// The first position of each file, ascending, as they were listed last.
+    firsts: Vec<Position>,
+    /// The files that are open, the one used last in front.
+    open: VecDeque<Arc<OpenFile>>,
+}
+
+struct OpenFile {
+    file: File,
+    index: SealedIndex,
+}
+
+impl SealedScan {
+    pub(crate) fn new(folder: Folder, store_id: [u8; 16], end: Position) -> Self {
+        Self { folder, store_id, end: AtomicU64::new(end.get()), files: Mutex::default() }
+    }
+
+    /// Says up to where the sealed files go now.
+    pub(crate) fn sealed_through(&self, end: Position) {
+        self.end.fetch_max(end.get(), Ordering::Release);
+    }
+
+    /// Bytes of the block that begins at a position; `None` when no sealed file has it, or none
+    /// that can be read: sled's copy is to be asked then. They are not looked at.
+    pub(crate) fn block(&self, first: Position) -> Option<Vec<u8>> {
+        if first.get() > self.end.load(Ordering::Acquire) {
+            return None;
+        }
+        let found = self.open_file(first).and_then(|open| {
+            let Some(open) = open else { return Ok(None) };
+            let blocks = &open.index.blocks;
+            let place = blocks.binary_search_by_key(&first, |entry| entry.first_position);
+            let entry = place.ok().and_then(|place| blocks.get(place));
+            entry.map(|entry| read_block(&open.file, &open.path(&self.folder), *entry)).transpose()
+        });
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a sealed file cannot be read: sled's copy is");
+            None
+        })
+    }
+
+    /// The file that has the event at a position.
+    fn open_file(&self, position: Position) -> Result<Option<Arc<OpenFile>>, StorageError> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = files.take(position) {
+            return Ok(Some(open));
+        }
+        if let Some(open) = self.open_listed(&files, position)? {
+            return Ok(Some(files.keep(open)));
+        }
+        // It was written since.
+        files.firsts = self.folder.sealed_firsts()?;
+        let open = self.open_listed(&files, position)?;
+        Ok(open.map(|open| files.keep(open)))
+    }
+
+    fn open_listed(
+        &self,
+        files: &Files,
+        position: Position,
+    ) -> Result<Option<OpenFile>, StorageError> {
+        let place = files.firsts.partition_point(|first| *first <= position);
+        let Some(first) = place.checked_sub(1).and_then(|place| files.firsts.get(place)) else {
+            return Ok(None);
+        };
+        let path = self.folder.sealed_file(*first);
+        let (file, index) = read_index(&path, self.store_id)?;
+        // One that is damaged is for `verify` to say.
+        let Ok(index) = index else { return Ok(None) };
+        // The kernel reads on further ahead then; what it makes of it is its own affair.
+        fadvise(&file, 0, None, Advice::Sequential).unwrap_or_default();
+        Ok(Some(OpenFile { file, index }).filter(|open| open.has(position)))
+    }
+}
+
+impl Files {
+    /// An open file that has a position, in front of the others now.
+    fn take(&mut self, position: Position) -> Option<Arc<OpenFile>> {
+        let place = self.open.iter().position(|open| open.has(position))?;
+        let open = self.open.remove(place)?;
+        self.open.push_front(Arc::clone(&open));
+        Some(open)
+    }
+
+    fn keep(&mut self, open: OpenFile) -> Arc<OpenFile> {
+        let open = Arc::new(open);
+        self.open.truncate(OPEN_FILES - 1);
+        self.open.push_front(Arc::clone(&open));
+        open
+    }
+}
+
+impl OpenFile {
+    fn has(&self, position: Position) -> bool {
+        (self.index.first_position..=self.index.last_position).contains(&position)
+    }
+
+    fn path(&self, folder: &Folder) -> std::path::PathBuf {
+        folder.sealed_file(self.index.first_position)
+    }
+}
