@@ -1,9 +1,9 @@
-//! What states cost: of now, beside a writer at full speed; of any position; and what changed
-//! between two.
+//! What states cost: of now, beside a writer at full speed; of any position; what changed between
+//! two; and when they are opened as they were persisted.
 //!
 //! ```text
 //! cargo bench -p spacefold-benches --bench snapshot
-//! cargo bench -p spacefold-benches --bench snapshot -- now past diff
+//! cargo bench -p spacefold-benches --bench snapshot -- now past diff open
 //! ```
 //!
 //! On two histories: a million events of 1,000 spaces of skewed sizes, and one space of 100,000
@@ -24,7 +24,7 @@ use std::{
 
 use fastrand::Rng;
 use histories::{Events, History, fill, space_id};
-use spacefold::{AppendCondition, EventLog, Position, Spacefold};
+use spacefold::{AppendCondition, EmbeddedLog, EventLog, Position, Spacefold};
 use tempfile::TempDir;
 
 const SEED: u64 = 7;
@@ -36,7 +36,7 @@ struct Data {
     events: Events,
     count: u64,
     ids: Vec<String>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 fn main() {
@@ -67,6 +67,9 @@ fn main() {
             now(&mut data, Duration::from_millis(if is_full { 3_000 } else { 30 }));
         }
         data.spaces.close().unwrap();
+        if wants("open") {
+            open(&data, if is_full { 15 } else { 1 });
+        }
     }
 }
 
@@ -82,7 +85,7 @@ impl Data {
             events,
             count: u64::try_from(count).unwrap(),
             ids: (0..spaces).map(space_id).collect(),
-            _folder: folder,
+            folder,
         };
         timed(&data, "folding what is new", || data.spaces.catch_up().unwrap());
         data
@@ -98,6 +101,33 @@ impl Data {
             }
         }
     }
+}
+
+/// Opening the log alone, and with the states as they were persisted at close, to the first
+/// snapshot of one and of all.
+fn open(data: &Data, times: usize) {
+    let (mut log_alone, mut to_one, mut to_all) = (Vec::new(), Vec::new(), Vec::new());
+    let path = data.folder.path().join("store");
+    let micros = |begun: Instant| begun.elapsed().as_secs_f64() * 1e6;
+    for _ in 0..times {
+        let begun = Instant::now();
+        let log = EmbeddedLog::open(&path).unwrap();
+        log_alone.push(micros(begun));
+        log.close().unwrap();
+        let begun = Instant::now();
+        let spaces = Spacefold::open(&path).unwrap();
+        spaces.snapshot(&data.ids[0]).unwrap();
+        to_one.push(micros(begun));
+        spaces.close().unwrap();
+        let begun = Instant::now();
+        let spaces = Spacefold::open(&path).unwrap();
+        assert!(!spaces.snapshot_all().unwrap().is_empty());
+        to_all.push(micros(begun));
+        spaces.close().unwrap();
+    }
+    report(data.name, "open, the log alone", log_alone);
+    report(data.name, "open, to the first snapshot", to_one);
+    report(data.name, "open, to the first of all", to_all);
 }
 
 /// Snapshots of now, while one writer appends as fast as it can.

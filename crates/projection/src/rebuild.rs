@@ -44,7 +44,7 @@ pub enum Resume {
 }
 
 /// Bytes that the new states of spaces take in memory, unless told.
-const MEMORY_BYTES: u64 = 160 << 20;
+const MEMORY_BYTES: u64 = 128 << 20;
 
 /// How to rebuild.
 #[derive(Clone, Copy)]

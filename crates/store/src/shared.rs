@@ -222,12 +222,20 @@ impl Shared {
         position: Position,
     ) -> Result<Option<(Position, Vec<EventId>)>, ReadError> {
         let located = self.view().locate(position);
-        if let Located::Block(first) = located
-            && let Ok(stored) = stored_block(&*self.sled()?, first)
-            && let Ok(ids) = block::event_ids(&stored.bytes(), self.store_id)
-            && position.since(first) < u64::try_from(ids.len()).unwrap_or(u64::MAX)
-        {
-            return Ok(Some((first, ids)));
+        if let Located::Block(first) = located {
+            let ids = |bytes: &[u8]| {
+                let ids = block::event_ids(bytes, self.store_id).ok()?;
+                let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+                (position.since(first) < count).then_some(ids)
+            };
+            if let Some(ids) = self.sealed.block(first).and_then(|bytes| ids(&bytes)) {
+                return Ok(Some((first, ids)));
+            }
+            if let Ok(stored) = stored_block(&*self.sled()?, first)
+                && let Some(ids) = ids(&stored.bytes())
+            {
+                return Ok(Some((first, ids)));
+            }
         }
         // In the tail, or wrong: then this makes it right.
         let records = self.records_at(position)?;

@@ -2,8 +2,7 @@
 //!
 //! Two trees. `log` holds blocks: key = first position (u64) and part (u16), big-endian, so that
 //! keys sort as positions do; the parts of a block in order are its bytes. `state` holds blobs of
-//! derived state: a directory entry for each (`d`, key) and parts (`p`, hash of the key,
-//! generation, part).
+//! derived state (`blobs.rs`).
 //!
 //! What this file assumes of sled 0.34.7, and does about it:
 //! - Nothing here is the only copy of anything. sled may lose, reorder or silently forget what
@@ -24,6 +23,7 @@
 //!   their bytes, and kept twice as many. Leaves of keys without values are split for nothing: with
 //!   [`SledCopy::keep_places`] for 90 values at a time it wrote 1.2 times the bytes, for 36 1.5 times.
 
+mod blobs;
 mod calls;
 mod files;
 mod keys;
@@ -47,7 +47,7 @@ pub(crate) use self::files::set_aside;
 use self::{
     calls::{Interrupted, has_io_thread_panicked, install_hook, note_io_thread_panic},
     files::{open_unlocked, remove_unfinished_snapshots, sync_path},
-    keys::{DirectoryEntry, block_key, directory_key, parse_block_key, part_key},
+    keys::{block_key, parse_block_key},
 };
 
 /// Bytes of one value in sled; longer parts are divided.
@@ -283,94 +283,6 @@ impl SledCopy {
         })
     }
 
-    /// The blob under `key`; `None` when there is none, or not all of it as it was put.
-    ///
-    /// # Errors
-    /// [`SledError`].
-    pub(crate) fn get_blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
-        let _whole = shared(&self.state_shape);
-        let found = self.attempt("read a blob", |handles| {
-            let Some(entry) = handles.state.get(directory_key(key))? else {
-                return Ok(None);
-            };
-            let Some(entry) = DirectoryEntry::decode(&entry) else {
-                return Ok(None);
-            };
-            let mut parts = Vec::new();
-            let range =
-                part_key(key, entry.generation, 0)..part_key(key, entry.generation, entry.parts);
-            for (part, stored) in (0..entry.parts).zip(handles.state.range(range)) {
-                let (stored_key, value) = stored?;
-                if stored_key != part_key(key, entry.generation, part) {
-                    return Ok(None);
-                }
-                parts.push(value);
-            }
-            Ok(Some((entry, parts)))
-        })?;
-        Ok(found.and_then(|(entry, parts)| entry.assemble(&parts)))
-    }
-
-    /// Puts a blob under `key`: the old one is read, or the new one, never a mixture.
-    ///
-    /// # Errors
-    /// [`SledError`]; the old blob or the new one is there.
-    pub(crate) fn put_blob(&self, key: &[u8], value: &[u8]) -> Result<(), SledError> {
-        if key.len() > MAX_BLOB_KEY_BYTES {
-            let what = format!("{} bytes: the limit is {MAX_BLOB_KEY_BYTES}", key.len());
-            return Err(StorageError::new("key of a blob", what).into());
-        }
-        let _alone = alone(&self.state_shape);
-        self.attempt("write a blob", |handles| {
-            let old = handles.state.get(directory_key(key))?;
-            let old = old.as_deref().and_then(DirectoryEntry::decode);
-            let generation = old.map_or(0, |old| old.generation.wrapping_add(1));
-            let mut parts = 0_u32;
-            for part in value.chunks(MAX_VALUE_BYTES) {
-                handles.state.insert(part_key(key, generation, parts), part)?;
-                parts += 1;
-            }
-            let entry = DirectoryEntry {
-                generation,
-                parts,
-                length: value.len() as u64,
-                hash: *blake3::hash(value).as_bytes(),
-            };
-            handles.state.insert(directory_key(key), entry.encode().as_slice())?;
-            // Also what an earlier put or removal left behind when it was cut off.
-            remove_range(&handles.state, part_key(key, 0, 0), part_key(key, generation, 0))?;
-            let end = part_key(key, u64::MAX, u32::MAX);
-            remove_range(&handles.state, part_key(key, generation, parts), end)
-        })
-    }
-
-    /// Removes the blob under `key`, if there is one.
-    ///
-    /// # Errors
-    /// [`SledError`]; the blob is there or not.
-    pub(crate) fn remove_blob(&self, key: &[u8]) -> Result<(), SledError> {
-        let _alone = alone(&self.state_shape);
-        self.attempt("remove a blob", |handles| {
-            handles.state.remove(directory_key(key))?;
-            remove_range(&handles.state, part_key(key, 0, 0), part_key(key, u64::MAX, u32::MAX))
-        })
-    }
-
-    /// The key of every blob that begins with `prefix`, ascending.
-    ///
-    /// # Errors
-    /// [`SledError`].
-    pub(crate) fn blob_keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, SledError> {
-        let _whole = shared(&self.state_shape);
-        self.attempt("list the blobs", |handles| {
-            let mut keys = Vec::new();
-            for entry in handles.state.scan_prefix(directory_key(prefix)) {
-                keys.extend(entry?.0.split_first().map(|(_, key)| key.to_vec()));
-            }
-            Ok(keys)
-        })
-    }
-
     /// Brings everything put or removed before this call to the disk.
     ///
     /// # Durability
@@ -550,13 +462,6 @@ fn last_whole(
         before = Some((first, part - 1));
     }
     Ok(None)
-}
-
-fn remove_range(tree: &Tree, from: Vec<u8>, to: Vec<u8>) -> Result<(), Failure> {
-    for entry in tree.range(from..to) {
-        tree.remove(entry?.0)?;
-    }
-    Ok(())
 }
 
 fn parse_key(key: &[u8]) -> Result<(Position, u16), Failure> {

@@ -54,7 +54,7 @@ struct Arguments {
     max_rate: Option<NonZeroU64>,
 
     /// How much memory the new states of spaces may take, in MiB.
-    #[arg(long, value_name = "MIB", default_value = "160")]
+    #[arg(long, value_name = "MIB", default_value = "128")]
     memory: NonZeroU64,
 
     /// Print JSON.

@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// Events of a page.
-const PAGE_EVENTS: u64 = 1_024;
-const PAGE_BYTES: usize = 1_024 * 4 + 8;
+const PAGE_EVENTS: u64 = 4_096;
+const PAGE_BYTES: usize = 4_096 * size_of::<u32>() + size_of::<u64>();
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Trail {
@@ -152,13 +152,17 @@ mod tests {
     fn the_first_event_that_did_something_else_is_found_wherever_it_is() {
         let store = Arc::new(MemoryStateStore::new());
         let place = |generation| Place::new(store.clone(), "p", generation);
-        for events in [1, 1_023, 1_024, 1_025, 5_000] {
+        let page = PAGE_EVENTS;
+        let last = 5 * page - 120;
+        for events in [1, page - 1, page, page + 1, last] {
             let one = trail(&place(1), events, |_| false);
-            for wrong in [1, 2, 1_023, 1_024, 1_025, 2_048, 2_049, 4_999, 5_000, 5_001] {
+            for wrong in
+                [1, 2, page - 1, page, page + 1, 2 * page, 2 * page + 1, last - 1, last, last + 1]
+            {
                 // It goes on being wrong, or is so only once.
                 for once in [false, true] {
                     let is_wrong = |n| n == wrong || (!once && n > wrong);
-                    let other = trail(&place(2), events.max(3_000), is_wrong);
+                    let other = trail(&place(2), events.max(3 * page - 72), is_wrong);
                     let found = first_parting((&one, &place(1)), (&other, &place(2))).unwrap();
                     let expected = (wrong <= events).then(|| Position::new(wrong));
                     assert_eq!(found, expected, "{events} {wrong}");

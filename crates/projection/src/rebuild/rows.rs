@@ -17,7 +17,7 @@ use crate::{
 /// Progress is kept so often, so that a kill costs no more.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// How much may be changed in memory before it is written.
-const MAX_RECENT_BYTES: usize = 16 << 20;
+const MAX_RECENT_BYTES: usize = 24 << 20;
 /// How many rows that differ are looked at for where they part.
 const MAX_WATCHED_ROWS: usize = 1_000;
 

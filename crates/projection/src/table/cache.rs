@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::page::Page;
 
 /// Bytes of pages in each half of the cache.
-const HALF_BYTES: usize = 2 << 20;
+const HALF_BYTES: usize = 4 << 20;
 
 type PageId = (u64, u32);
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::wire::{Digest, put_u64};
 
 /// Bytes of the rows of one page, unless one row is larger.
-pub(super) const PAGE_BYTES: usize = 16 << 10;
+pub(super) const PAGE_BYTES: usize = 4 << 10;
 
 const DIGEST_BYTES: usize = 8;
 const COUNT_BYTES: usize = 4;

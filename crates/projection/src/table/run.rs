@@ -195,7 +195,7 @@ impl RunWriter {
 }
 
 fn page_number(number: usize) -> u32 {
-    // 16 KiB each: as many make 64 TiB.
+    // 4 KiB each: as many make 16 TiB.
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 

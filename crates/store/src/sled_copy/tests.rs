@@ -13,9 +13,9 @@ use spacefold_event_core::Position;
 use tempfile::TempDir;
 
 use super::{
-    MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError, block_key, directory_key,
-    keys::{DIRECTORY, PART},
-    part_key, set_aside,
+    MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError,
+    blobs::{DIRECTORY, MAX_INLINE_BYTES, PART, directory_key, part_key},
+    block_key, set_aside,
 };
 
 fn empty_copy() -> (TempDir, SledCopy) {
@@ -181,7 +181,20 @@ fn a_foreign_key_in_the_log_is_broken() {
 #[test]
 fn blobs_of_any_size_come_back_and_are_replaced() {
     let (folder, copy) = empty_copy();
-    let sizes = [0, 1, MAX_VALUE_BYTES, MAX_VALUE_BYTES + 1, 3_000_000, 100_000, 0, 5];
+    let inline = MAX_INLINE_BYTES;
+    let sizes = [
+        0,
+        1,
+        inline,
+        inline + 1,
+        inline,
+        MAX_VALUE_BYTES,
+        MAX_VALUE_BYTES + 1,
+        3_000_000,
+        100_000,
+        0,
+        5,
+    ];
     for (round, size) in (0..).zip(sizes) {
         copy.put_blob(b"state/a", &noise(round, size)).unwrap();
         copy.put_blob(b"state/b", &noise(round + 100, size / 2)).unwrap();
@@ -189,16 +202,16 @@ fn blobs_of_any_size_come_back_and_are_replaced() {
         assert!(copy.get_blob(b"state/b").unwrap().unwrap() == noise(round + 100, size / 2));
     }
     assert!(copy.get_blob(b"state/").unwrap().is_none());
-    // Nothing of the older generations is left: an entry and a part for each.
-    assert_eq!(copy.handles.as_ref().unwrap().state.iter().count(), 4);
+    // Nothing of the older generations is left: an entry for each.
+    assert_eq!(copy.handles.as_ref().unwrap().state.iter().count(), 2);
     drop(copy);
 
     let copy = SledCopy::open(&folder.path().join("sled")).unwrap();
-    assert_eq!(copy.get_blob(b"state/a").unwrap().unwrap(), noise(7, 5));
+    assert_eq!(copy.get_blob(b"state/a").unwrap().unwrap(), noise(10, 5));
     copy.remove_blob(b"state/a").unwrap();
     copy.remove_blob(b"state/a").unwrap();
     assert!(copy.get_blob(b"state/a").unwrap().is_none());
-    assert_eq!(copy.get_blob(b"state/b").unwrap().unwrap(), noise(107, 2));
+    assert_eq!(copy.get_blob(b"state/b").unwrap().unwrap(), noise(110, 2));
     assert!(!copy.has_external_values());
 }
 
@@ -252,22 +265,42 @@ fn a_blob_that_is_not_as_it_was_put_is_none() {
         state.insert(directory_key(b"key"), entry).unwrap();
         assert!(copy.get_blob(b"key").unwrap().is_none());
     }
+    let (state, _) = put_again();
+    copy.put_blob(b"key", b"short").unwrap();
+    let good = state.get(directory_key(b"key")).unwrap().unwrap();
+    // But for those of the generation, which has nothing to say then.
+    for bit in 64..good.len() * 8 {
+        let mut entry = good.to_vec();
+        entry[bit / 8] ^= 1 << (bit % 8);
+        state.insert(directory_key(b"key"), entry).unwrap();
+        assert!(copy.get_blob(b"key").unwrap().is_none(), "bit {bit}");
+    }
+    state.insert(directory_key(b"key"), &good[..good.len() - 1]).unwrap();
+    assert!(copy.get_blob(b"key").unwrap().is_none());
     put_again();
 }
 
 #[test]
 fn a_put_that_was_cut_off_leaves_the_old_blob_and_is_cleaned_up() {
     let (_folder, copy) = empty_copy();
-    copy.put_blob(b"key", b"old").unwrap();
     let state = &copy.handles.as_ref().unwrap().state;
-    for part in 0..3 {
-        state.insert(part_key(b"key", 1, part), b"new").unwrap();
+    let (short, long) = (noise(1, MAX_INLINE_BYTES), noise(2, MAX_INLINE_BYTES + 1));
+    for (old, generation) in [(&short, 1), (&long, 3)] {
+        copy.put_blob(b"key", old).unwrap();
+        for part in 0..3 {
+            state.insert(part_key(b"key", generation, part), b"new").unwrap();
+        }
+        assert!(copy.get_blob(b"key").unwrap().unwrap() == *old);
+        copy.put_blob(b"key", &long).unwrap();
+        assert!(copy.get_blob(b"key").unwrap().unwrap() == long);
+        assert_eq!(state.scan_prefix([PART]).count(), 1);
+        assert_eq!(state.scan_prefix([DIRECTORY]).count(), 1);
     }
-    assert_eq!(copy.get_blob(b"key").unwrap().unwrap(), b"old");
-    copy.put_blob(b"key", b"newest").unwrap();
-    assert_eq!(copy.get_blob(b"key").unwrap().unwrap(), b"newest");
-    assert_eq!(state.scan_prefix([PART]).count(), 1);
-    assert_eq!(state.scan_prefix([DIRECTORY]).count(), 1);
+    copy.put_blob(b"key", &short).unwrap();
+    assert!(copy.get_blob(b"key").unwrap().unwrap() == short);
+    assert_eq!(state.scan_prefix([PART]).count(), 0);
+    copy.remove_blob(b"key").unwrap();
+    assert_eq!(state.len(), 0);
 }
 
 #[test]
