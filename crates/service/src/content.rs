@@ -31,7 +31,7 @@ impl SpaceService {
     /// assert!(service.set_content("handbook", "intro", b"# Hello")?.is_unchanged());
     ///
     /// let snapshot = service.states().snapshot("handbook")?;
-    /// let hash: ContentHash = snapshot.document("intro").unwrap().content_hash.as_deref().unwrap().parse()?;
+    /// let hash: ContentHash = snapshot.document("intro").unwrap().content_hash().unwrap().parse()?;
     /// assert_eq!(service.content_store().unwrap().get(&hash, 100)?, b"# Hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -22,7 +22,7 @@ const PANICKED: &str = "the thread that rendered has panicked";
 /// service.render("handbook", "intro")?.complete("5d41402a…")?;
 /// drop(service.render("handbook", "intro")?);
 /// let snapshot = service.states().snapshot("handbook")?;
-/// assert_eq!(snapshot.render(Some("intro")).unwrap().status.name(), "failed");
+/// assert_eq!(snapshot.render(Some("intro")).unwrap().status().name(), "failed");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

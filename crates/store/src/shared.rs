@@ -253,10 +253,11 @@ impl Shared {
         }
         if blocks == BlocksOf::SealedFiles
             && let Some(bytes) = self.sealed.block(first)
-            && let Ok(records) = block::records(&bytes, self.store_id)
-            && records.first_position() == first
         {
-            return Ok(records);
+            match block::records(&bytes, self.store_id) {
+                Ok(records) if records.first_position() == first => return Ok(records),
+                _ => tracing::warn!(%first, "a sealed block is damaged: sled's copy of it is read"),
+            }
         }
         let stored = stored_block(sled, first)?;
         let records = block::records(&stored.bytes(), self.store_id)

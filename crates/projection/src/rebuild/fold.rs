@@ -45,6 +45,19 @@ impl Parts {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<SpaceState>> {
         self.0.iter().flat_map(SpaceStates::sorted)
     }
+
+    /// Does the same with every part, each in a thread of its own.
+    pub(super) fn each<T: Send>(&self, work: impl Fn(&SpaceStates) -> T + Sync) -> Vec<T> {
+        thread::scope(|scope| {
+            let work = &work;
+            let mut parts = self.0.iter();
+            let own = parts.next();
+            let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+            let mut done: Vec<T> = own.into_iter().map(work).collect();
+            done.extend(others.into_iter().map(joined));
+            done
+        })
+    }
 }
 
 /// Folds the events behind `after`, up to `to`, of the spaces that `wanted` selects.
@@ -80,15 +93,14 @@ pub(super) fn fold_partitioned(
         let others: Vec<_> =
             parts.map(|(part, states)| scope.spawn(move || fold(part, states))).collect();
         let mut folded: Vec<_> = own.into_iter().map(|(part, states)| fold(part, states)).collect();
-        for other in others {
-            match other.join() {
-                Ok(part) => folded.push(part),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
+        folded.extend(others.into_iter().map(joined));
         folded
     });
     folded.into_iter().collect::<Result<_, _>>().map(Parts)
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Folds the spaces that are one thread's own.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustc_hash::FxHashMap;
-use spacefold_event_core::{EventLog, Position, Revision, StateStore};
+use spacefold_event_core::{EventLog, Position, Revision, StateStore, StorageError};
 
 use self::{
     persisted::Persisted,
@@ -356,14 +356,21 @@ impl<'a> SpacesRebuild<'a> {
     }
 
     fn persist_states(&self, folding: &mut Folding) -> Result<(), RebuildError> {
-        for state in folding.parts.iter() {
-            let known = folding.persisted.get(state.space_id());
-            if known.is_some_and(|known| *known == state.revision()) {
-                continue;
+        let (store, generation) = (self.store, self.ranges.generation);
+        let Folding { parts, persisted, .. } = folding;
+        let known = &*persisted;
+        let outcomes = parts.each(|states| {
+            let mut put = Vec::new();
+            for state in states.sorted() {
+                if known.get(state.space_id()) != Some(&state.revision()) {
+                    store.put(&blob_key(generation, state.space_id()), &encode_blob(state))?;
+                    put.push((state.space_id().to_owned(), state.revision()));
+                }
             }
-            let key = blob_key(self.ranges.generation, state.space_id());
-            self.store.put(&key, &encode_blob(state))?;
-            folding.persisted.insert(state.space_id().to_owned(), state.revision());
+            Ok::<_, StorageError>(put)
+        });
+        for put in outcomes {
+            persisted.extend(put?);
         }
         Ok(())
     }
@@ -371,6 +378,12 @@ impl<'a> SpacesRebuild<'a> {
     /// Compares the states of a range, which are as of the head, with the persisted ones.
     fn compare(&mut self, index: usize, folding: &Folding) -> Result<(), RebuildError> {
         let (begin, end) = (self.ranges.begin(index), self.end(index));
+        // A state knows its hash once it was asked for it.
+        folding.parts.each(|states| {
+            for state in states.sorted() {
+                let _ = state.state_hash();
+            }
+        });
         for state in folding.parts.iter() {
             let space_id = state.space_id();
             let new = state.state_hash();
@@ -470,7 +483,8 @@ impl Folding {
 
     fn measure(&mut self) {
         let bytes = |state: &Arc<SpaceState>| u64::try_from(state.encode().len()).unwrap_or(0);
-        let encoded: u64 = self.parts.iter().map(bytes).sum();
+        let encoded = self.parts.each(|states| states.sorted().into_iter().map(bytes).sum::<u64>());
+        let encoded: u64 = encoded.into_iter().sum();
         self.measured = encoded.saturating_mul(MEMORY_PER_ENCODED_BYTE);
     }
 }

@@ -1,6 +1,6 @@
 //! The rows that were changed since the last checkpoint, in memory.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use super::page::Row;
 use crate::wire::Digest;
@@ -8,14 +8,17 @@ use crate::wire::Digest;
 /// What a row costs in memory beside its bytes, about.
 const ROW_OVERHEAD_BYTES: usize = 96;
 
-type Change = Option<Vec<u8>>;
+/// Shared by the row and what is needed to take its change back.
+type Key = Arc<[u8]>;
+
+type Change = Option<Box<[u8]>>;
 
 #[derive(Clone, Default)]
 pub(super) struct Recent {
-    rows: BTreeMap<Vec<u8>, Change>,
+    rows: BTreeMap<Key, Change>,
     bytes: usize,
     /// What the event at hand has changed, each with what stood there before: the newest last.
-    undo: Vec<(Vec<u8>, Option<Change>)>,
+    undo: Vec<(Key, Option<Change>)>,
 }
 
 impl Recent {
@@ -39,13 +42,14 @@ impl Recent {
 
     /// Changes a row, for the event at hand.
     pub(super) fn set(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let before = self.insert(key.to_vec(), value.map(<[u8]>::to_vec));
-        self.undo.push((key.to_vec(), before));
+        let key = Key::from(key);
+        let before = self.insert(Arc::clone(&key), value.map(Box::from));
+        self.undo.push((key, before));
     }
 
     /// The keys that the event at hand has changed so far.
     pub(super) fn changing(&self) -> impl Iterator<Item = &[u8]> {
-        self.undo.iter().map(|(key, _)| key.as_slice())
+        self.undo.iter().map(|(key, _)| &**key)
     }
 
     /// Takes the changes of the event at hand for good, and answers their digest; 0 when there
@@ -89,16 +93,16 @@ impl Recent {
 
     /// Puts a row in that was persisted with the checkpoint itself.
     pub(super) fn restore(&mut self, (key, value): Row<'_>) {
-        self.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+        self.insert(key.into(), value.map(Box::from));
     }
 
     /// The rows from a key on, in order.
     pub(super) fn rows_from<'a>(&'a self, key: &[u8]) -> impl Iterator<Item = Row<'a>> + use<'a> {
         let range = self.rows.range::<[u8], _>((Bound::Included(key), Bound::Unbounded));
-        range.map(|(key, value)| (key.as_slice(), value.as_deref()))
+        range.map(|(key, value)| (&**key, value.as_deref()))
     }
 
-    fn insert(&mut self, key: Vec<u8>, change: Change) -> Option<Change> {
+    fn insert(&mut self, key: Key, change: Change) -> Option<Change> {
         let key_bytes = key.len();
         self.bytes += row_bytes(&key, &change);
         let before = self.rows.insert(key, change);
@@ -114,7 +118,7 @@ fn row_bytes(key: &[u8], change: &Change) -> usize {
 }
 
 fn change_bytes(change: &Change) -> usize {
-    change.as_ref().map_or(0, Vec::len)
+    change.as_ref().map_or(0, |value| value.len())
 }
 
 #[cfg(test)]

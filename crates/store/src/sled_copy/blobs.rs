@@ -4,11 +4,10 @@
 //! itself: one look finds it, and blobs with neighbouring keys are neighbours. A longer one stands
 //! in parts (`p`, hash of the key, generation, part).
 
-use sled::Tree;
 use spacefold_event_core::StorageError;
 
 use super::{
-    Failure, MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError, TOUCHES, alone, shared,
+    Failure, MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError, TOUCHES, Tree, alone, shared,
 };
 
 /// First byte of the key of a directory entry.
