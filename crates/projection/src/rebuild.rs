@@ -192,7 +192,7 @@ pub enum RebuildError {
 ///
 /// # Cost
 /// Reads the log once, and once more for every [`RebuildOptions::memory_bytes`] that the states of
-/// spaces take. Memory: that, some 20 MiB for each other projection, and a few pages.
+/// spaces take. Memory: that, some 40 MiB for each other projection, and a few pages.
 pub fn rebuild(
     projections: &Projections,
     names: &[String],

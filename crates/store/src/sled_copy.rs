@@ -52,7 +52,7 @@ use self::{
 
 /// Bytes of one value in sled; longer parts are divided.
 pub(crate) const MAX_VALUE_BYTES: usize = 26_000;
-/// How often a block that is read is touched once more. sled lets pages go only when it has noted 64
+/// How often a block, or a blob that stands in its entry, is touched once more. sled lets pages go only when it has noted 64
 /// uses of any of a 256th of them: a log of 10 M events that is read once was in memory to 500 MB.
 const TOUCHES: usize = 6;
 /// Bytes of a blob's key.
@@ -245,9 +245,7 @@ impl SledCopy {
         self.attempt("read a block", |handles| {
             let found = last_whole(handles.log.range(..=block_key(position, u16::MAX)).rev())?;
             if let Some(found) = &found {
-                for _ in 0..TOUCHES {
-                    handles.log.contains_key(block_key(found.first, 0))?;
-                }
+                touch(&handles.log, &block_key(found.first, 0))?;
             }
             Ok(found)
         })
@@ -462,6 +460,14 @@ fn last_whole(
         before = Some((first, part - 1));
     }
     Ok(None)
+}
+
+/// Uses an entry some more times: sled lets go of nothing before it has noted enough uses.
+fn touch(tree: &Tree, key: &[u8]) -> Result<(), Failure> {
+    for _ in 0..TOUCHES {
+        tree.contains_key(key)?;
+    }
+    Ok(())
 }
 
 fn parse_key(key: &[u8]) -> Result<(Position, u16), Failure> {

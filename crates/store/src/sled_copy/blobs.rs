@@ -7,7 +7,7 @@
 use spacefold_event_core::StorageError;
 
 use super::{
-    Failure, MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError, TOUCHES, Tree, alone, shared,
+    Failure, MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError, Tree, alone, shared, touch,
 };
 
 /// First byte of the key of a directory entry.
@@ -24,15 +24,16 @@ impl SledCopy {
     /// [`SledError`].
     pub(crate) fn get_blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
         let _whole = shared(&self.state_shape);
-        let found = self.attempt("read a blob", |handles| {
-            let Some(entry) = handles.state.get(directory_key(key))? else {
+        self.attempt("read a blob", |handles| {
+            let place = directory_key(key);
+            let Some(entry) = handles.state.get(&place)? else {
                 return Ok(None);
             };
             let Some((entry, inline)) = DirectoryEntry::decode(&entry) else {
                 return Ok(None);
             };
             if entry.parts == 0 {
-                touch(&handles.state, key)?;
+                touch(&handles.state, &place)?;
                 return Ok(entry.assemble(&[inline]));
             }
             let mut parts = Vec::new();
@@ -46,8 +47,7 @@ impl SledCopy {
                 parts.push(value);
             }
             Ok(entry.assemble(&parts))
-        })?;
-        Ok(found)
+        })
     }
 
     /// Puts a blob under `key`: the old one is read, or the new one, never a mixture.
@@ -99,8 +99,9 @@ impl SledCopy {
 
 fn put_inline(state: &Tree, key: &[u8], value: &[u8]) -> Result<(), Failure> {
     let entry = DirectoryEntry::of(0, 0, value);
-    let old = state.insert(directory_key(key), [&entry.encode(), value].concat())?;
-    touch(state, key)?;
+    let place = directory_key(key);
+    let old = state.insert(&place, [&entry.encode(), value].concat())?;
+    touch(state, &place)?;
     // What a put of parts leaves that was cut off behind an entry like this one goes with the next
     // blob that has parts.
     match old.as_deref().is_none_or(is_inline) {
@@ -123,14 +124,6 @@ fn put_parts(state: &Tree, key: &[u8], value: &[u8]) -> Result<(), Failure> {
     // Also what an earlier put or removal left behind when it was cut off.
     remove_range(state, part_key(key, 0, 0), part_key(key, generation, 0))?;
     remove_range(state, part_key(key, generation, parts), part_key(key, u64::MAX, u32::MAX))
-}
-
-/// Uses an entry again: sled lets go of nothing before it has noted enough uses.
-fn touch(state: &Tree, key: &[u8]) -> Result<(), Failure> {
-    for _ in 0..TOUCHES {
-        state.contains_key(directory_key(key))?;
-    }
-    Ok(())
 }
 
 fn remove_parts(state: &Tree, key: &[u8]) -> Result<(), Failure> {
