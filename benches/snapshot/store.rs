@@ -4,8 +4,11 @@
 //! cargo run --release -p spacefold-benches --example history -- skewed /tmp/store 1000000 1000
 //! cargo run --release -p spacefold-benches --example history -- large /tmp/store 300000 100000
 //! cargo run --release -p spacefold-benches --example history -- fold /tmp/store
+//! cargo run --release -p spacefold-benches --example history -- live /tmp/store 65536
 //! ```
 //!
+//! `live` appends the skewed history and folds it in one process, with a state commitment every so
+//! many events, or none for 0: its CPU time with and without tells what commitments cost.
 //! `fold` tells apart what reading, decoding, folding and hashing cost, in one thread.
 
 #![allow(clippy::unwrap_used, reason = "a bench that fails may panic")]
@@ -14,9 +17,10 @@
 
 mod histories;
 
-use std::{env, time::Instant};
+use std::{env, num::NonZeroU64, time::Instant};
 
 use histories::{Events, History, fill, space_id};
+use spacefold::{Commitments, Options};
 use spacefold_event_core::{EventLog, Page, Position, Read};
 use spacefold_projection::SpaceStates;
 use spacefold_store::EmbeddedLog;
@@ -35,8 +39,11 @@ fn main() {
             (History::Large { documents: number(documents) }, path, number(events))
         }
         ["fold", path] => return fold(path),
+        ["live", path, every] => return live(path, every.parse().unwrap()),
         _ => {
-            println!("fold PATH | skewed PATH EVENTS SPACES | large PATH EVENTS DOCUMENTS");
+            println!(
+                "fold PATH | live PATH EVERY | skewed PATH EVENTS SPACES | large PATH EVENTS DOCUMENTS"
+            );
             return;
         }
     };
@@ -62,6 +69,17 @@ fn fold(path: &str) {
         timed("hash", || states.hash());
         timed("drop", || drop(states));
     }
+}
+
+fn live(path: &str, every: u64) {
+    let commitments = NonZeroU64::new(every).map_or(Commitments::Off, Commitments::EveryEvents);
+    let spaces = Options::new(path).commitments(commitments).open().unwrap();
+    let mut events = Events::new(History::Skewed { spaces: 1_000 }, SEED);
+    timed("live", || {
+        fill(spaces.log(), &mut events, 1_000_000);
+        spaces.catch_up().unwrap();
+    });
+    spaces.close().unwrap();
 }
 
 fn each_page(log: &EmbeddedLog, mut visit: impl FnMut(&Page)) {
