@@ -186,6 +186,39 @@ fn nothing_unfinished_lands() {
     }
 }
 
+/// Hashers that whoever chooses the keys can know, and so make all of them collide.
+const UNSEEDED: [&str; 9] = [
+    "rustc_hash",
+    "BuildHasherDefault",
+    "DefaultHasher",
+    "FixedState",
+    "FixedHasher",
+    "fxhash",
+    "FnvHash",
+    "RapidHasher::default",
+    "SeedableState",
+];
+
+#[test]
+fn every_table_is_seeded() {
+    for (name, text) in files(&["crates", "tools"], ".rs") {
+        // What is behind the tests is theirs: they make keys that collide.
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        if name.ends_with("tests.rs") || name.contains("/tests/") {
+            continue;
+        }
+        for hasher in UNSEEDED {
+            assert!(!product.contains(hasher), "{name} has tables of {hasher}");
+        }
+    }
+    for (folder, manifest) in manifests() {
+        let product = manifest.split("[dev-dependencies]").next().unwrap_or_default();
+        for package in ["rustc-hash", "fxhash", "fnv"] {
+            assert!(!depends_on(product, package), "{folder} has tables of {package}");
+        }
+    }
+}
+
 #[test]
 fn members_share_version_licence_and_lints() {
     let is_own_workspace = |manifest: &str| manifest.lines().any(|line| line == "[workspace]");

@@ -1,11 +1,11 @@
 //! Leaving out what a later event of the same document makes old.
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 use spacefold_event_core::{Page, Payload, Position, ReadError};
 
 /// Of the events of a page only the newest of each document, and those about no single document.
 pub(crate) fn coalesce(page: &Page) -> Result<Page, ReadError> {
-    let mut newest: FxHashMap<(&str, &str), Position> = FxHashMap::default();
+    let mut newest: RapidHashMap<(&str, &str), Position> = RapidHashMap::default();
     let mut alone = Vec::new();
     for envelope in page.envelopes() {
         let position = envelope.position;

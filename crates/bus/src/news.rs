@@ -2,21 +2,21 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use rustc_hash::FxHashSet;
+use rapidhash::RapidHashSet;
 use spacefold_event_core::{EventFilter, EventTypes, Page, Position};
 
 /// Some new events, with what most filters can be answered from without a look at each event.
 pub(crate) struct News<'p> {
     pages: &'p [Arc<Page>],
     types: EventTypes,
-    space_ids: FxHashSet<&'p str>,
+    space_ids: RapidHashSet<&'p str>,
 }
 
 impl<'p> News<'p> {
     /// The events of these pages.
     pub(crate) fn of(pages: &'p [Arc<Page>]) -> Self {
         let mut types = EventTypes::NONE;
-        let mut space_ids = FxHashSet::default();
+        let mut space_ids = RapidHashSet::default();
         for envelope in pages.iter().flat_map(|page| page.envelopes()) {
             types = types.with(envelope.event_type);
             space_ids.insert(envelope.space_id);

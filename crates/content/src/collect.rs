@@ -7,7 +7,7 @@ use std::{
     sync::PoisonError,
 };
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rapidhash::{RapidHashMap, RapidHashSet};
 use spacefold_event_core::{ContentError, ContentHash};
 
 use crate::{
@@ -102,10 +102,10 @@ impl PackStore {
     fn mark(
         &self,
         is_needed: &mut dyn FnMut(&ContentHash) -> bool,
-    ) -> Result<FxHashSet<ContentHash>, ContentError> {
+    ) -> Result<RapidHashSet<ContentHash>, ContentError> {
         let entries: Vec<(ContentHash, Place)> =
             self.shared.index().iter().map(|(hash, place)| (*hash, *place)).collect();
-        let mut needed = FxHashSet::default();
+        let mut needed = RapidHashSet::default();
         for (hash, place) in entries {
             if !place.put_here && !is_needed(&hash) {
                 continue;
@@ -121,11 +121,11 @@ impl PackStore {
     /// The packs that hold something that is not needed, or something twice.
     fn victims(
         &self,
-        needed: &FxHashSet<ContentHash>,
+        needed: &RapidHashSet<ContentHash>,
         damaged: DamagedPacks,
     ) -> Result<BTreeSet<u32>, ContentError> {
         let mut victims = BTreeSet::new();
-        let mut held: FxHashMap<u32, usize> = HashMap::default();
+        let mut held: RapidHashMap<u32, usize> = HashMap::default();
         let mut all_here = damaged == DamagedPacks::Go;
         let index = self.shared.index();
         all_here &= needed.iter().all(|hash| index.get(hash).is_some());
@@ -186,7 +186,7 @@ struct Collection<'a> {
 impl<'a> Collection<'a> {
     fn of(
         store: &'a PackStore,
-        mut needed: FxHashSet<ContentHash>,
+        mut needed: RapidHashSet<ContentHash>,
         victims: BTreeSet<u32>,
     ) -> Result<Self, ContentError> {
         let mut writer = store.writer();

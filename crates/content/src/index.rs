@@ -1,8 +1,6 @@
 //! Where each entry is.
 
-use std::collections::HashMap;
-
-use rustc_hash::FxBuildHasher;
+use rapidhash::RapidHashMap;
 use spacefold_event_core::ContentHash;
 
 use crate::{
@@ -16,7 +14,7 @@ const _: () = assert!(size_of::<Place>() <= 20, "with its hash a place has some 
 /// Where the entry with a hash is. In memory it takes some 60 bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    places: HashMap<ContentHash, Place, FxBuildHasher>,
+    places: RapidHashMap<ContentHash, Place>,
 }
 
 /// The place of an entry.

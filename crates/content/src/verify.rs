@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rapidhash::{RapidHashMap, RapidHashSet};
 use spacefold_event_core::{ContentHash, StorageError};
 
 use crate::{
@@ -28,7 +28,7 @@ pub struct ContentReport {
     pub entries: u64,
     /// What is wrong.
     pub problems: Vec<ContentProblem>,
-    sound: FxHashSet<ContentHash>,
+    sound: RapidHashSet<ContentHash>,
 }
 
 /// Something that is wrong in a content store.
@@ -68,7 +68,8 @@ pub fn verify(path: &Path) -> Result<ContentReport, OpenContentError> {
         return Ok(ContentReport::default());
     }
     let _lock = folder.lock()?;
-    let mut check = Check { folder, report: ContentReport::default(), lists: FxHashMap::default() };
+    let mut check =
+        Check { folder, report: ContentReport::default(), lists: RapidHashMap::default() };
     let found = Manifest::read(&check.folder)?;
     let (manifest, _) = read_manifest(&check.folder)?;
     for pack in &manifest.packs {
@@ -94,7 +95,7 @@ struct Check {
     folder: Folder,
     report: ContentReport,
     /// The lists that read, and where they are.
-    lists: FxHashMap<ContentHash, (ChunkList, u32, u64)>,
+    lists: RapidHashMap<ContentHash, (ChunkList, u32, u64)>,
 }
 
 impl Check {

@@ -5,7 +5,7 @@ mod retry_window;
 
 use std::{mem, sync::Arc};
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 
 use crate::{
     Append, AppendCondition, AppendError, Assignments, EncodedBody, Envelope, EventFilter, EventId,
@@ -228,7 +228,7 @@ impl Proposal {
         let mut first_position = view.head().next();
         let mut assigned: Vec<Records> = Vec::with_capacity(self.runs.len());
         // Where the runs before this one have brought each of their spaces.
-        let mut reached: FxHashMap<&str, Revision> = FxHashMap::default();
+        let mut reached: RapidHashMap<&str, Revision> = RapidHashMap::default();
         for ProposedRun { records, .. } in &self.runs {
             let mut base_revisions = Vec::new();
             for (space_id, _, count) in records.spaces() {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 
 use crate::{
     Append, AppendError, EventFilter, EventId, EventLog, Page, Position, Read, ReadError, Receipt,
@@ -40,7 +40,7 @@ struct State {
     /// The events of each append, by the position of its last.
     runs: BTreeMap<Position, Records>,
     /// The positions of each space's events: revision n at index n - 1.
-    spaces: FxHashMap<String, Vec<Position>>,
+    spaces: RapidHashMap<String, Vec<Position>>,
     window: RetryWindow,
     head: Position,
     last_recorded_at: Timestamp,
@@ -64,7 +64,7 @@ impl MemoryLog {
     pub fn with_retry_window(events: usize) -> Self {
         let state = State {
             runs: BTreeMap::new(),
-            spaces: FxHashMap::default(),
+            spaces: RapidHashMap::default(),
             window: RetryWindow::new(events, Position::START),
             head: Position::START,
             last_recorded_at: Timestamp::MIN,

@@ -1,15 +1,23 @@
 //! A map from text whose clones share what they have in common.
 //!
-//! A trie over the bits of the key's hash. Its leaves are wide, so that it is shallow; a clone
+//! A trie over the bits of the key's hash, which is seeded, since keys come from outside: who does
+//! not know the seed cannot choose keys that have all 64 bits in common, and such as happen to are
+//! never more than a few in one leaf. Its leaves are wide, so that it is shallow; a clone
 //! costs one count, and a change copies the nodes on one path that a clone has too. What no clone
 //! has is changed in place. Two maps of one origin are compared without looking at what they
 //! share.
 
 mod leaf;
 
-use std::{fmt, hash::BuildHasher, mem, ops::ControlFlow, sync::Arc};
+use std::{
+    fmt,
+    hash::{BuildHasher, Hasher},
+    mem,
+    ops::ControlFlow,
+    sync::Arc,
+};
 
-use rustc_hash::FxBuildHasher;
+use rapidhash::fast::GlobalState;
 use smol_str::SmolStr;
 
 use self::leaf::{LEAF_ENTRIES, Leaf, Slot};
@@ -55,7 +63,9 @@ impl<'a> Key<'a> {
 
 impl<'a> From<&'a str> for Key<'a> {
     fn from(text: &'a str) -> Self {
-        Self { text, hash: FxBuildHasher.hash_one(text) }
+        let mut hasher = GlobalState::new().build_hasher();
+        hasher.write(text.as_bytes());
+        Self { text, hash: hasher.finish() }
     }
 }
 

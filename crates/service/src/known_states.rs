@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 use spacefold_event_core::{Position, Revision};
 use spacefold_projection::SpaceState;
 
@@ -15,7 +15,7 @@ const MAX_KEPT_SPACES: usize = 1_024;
 /// service do not lose races to each other.
 #[derive(Debug, Default)]
 pub(crate) struct KnownStates {
-    places: Mutex<FxHashMap<String, Arc<KnownPlace>>>,
+    places: Mutex<RapidHashMap<String, Arc<KnownPlace>>>,
 }
 
 /// Where the state of one space is kept.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rustc_hash::FxHashSet;
+use rapidhash::RapidHashSet;
 use spacefold_content::{ContentOptions, ContentReport, OpenContentError, PackStore};
 use spacefold_event_core::{
     ContentError, ContentHash, EventFilter, EventLog, EventType, Payload, Position, Read, ReadError,
@@ -149,8 +149,8 @@ fn visit_payload(payload: &Payload<&str>, visit: &mut dyn FnMut(ContentHash)) {
 }
 
 /// Every content that an event up to the durable head names.
-pub(crate) fn named(log: &dyn EventLog) -> Result<FxHashSet<ContentHash>, ReadError> {
-    let mut named = FxHashSet::default();
+pub(crate) fn named(log: &dyn EventLog) -> Result<RapidHashSet<ContentHash>, ReadError> {
+    let mut named = RapidHashSet::default();
     visit_named_content(log, &mut |_, hash| {
         named.insert(hash);
     })?;

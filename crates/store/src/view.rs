@@ -2,7 +2,7 @@
 
 pub(crate) mod tail;
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
 
 use crate::{
@@ -20,7 +20,7 @@ pub(crate) struct View {
     durable_head: Position,
     last_recorded_at: Timestamp,
     /// Revisions at the durable head of the spaces that the tail touches or has touched.
-    tail_revisions: FxHashMap<Box<str>, Revision>,
+    tail_revisions: RapidHashMap<Box<str>, Revision>,
 }
 
 /// Where an event is.
@@ -37,7 +37,7 @@ pub(crate) enum Located {
 impl View {
     pub(crate) fn new(index: BlockIndex, last_recorded_at: Timestamp) -> Self {
         let durable_head = index.end();
-        let tail_revisions = FxHashMap::default();
+        let tail_revisions = RapidHashMap::default();
         Self { index, tail: Tail::default(), durable_head, last_recorded_at, tail_revisions }
     }
 
@@ -128,7 +128,7 @@ impl View {
 
     /// The spaces with their revisions, sorted by id.
     pub(crate) fn spaces(&self) -> Vec<(String, Revision)> {
-        let mut spaces: FxHashMap<&str, Revision> = self.index.spaces().collect();
+        let mut spaces: RapidHashMap<&str, Revision> = self.index.spaces().collect();
         spaces.extend(self.tail_revisions.iter().map(|(id, revision)| (id.as_ref(), *revision)));
         let mut sorted: Vec<(String, Revision)> =
             spaces.into_iter().map(|(id, revision)| (id.to_owned(), revision)).collect();

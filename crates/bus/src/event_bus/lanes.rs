@@ -2,14 +2,14 @@
 //! the spaces that fall to it, so that the events of a space stay in order and nothing is queued.
 
 use std::{
-    hash::{Hash, Hasher},
+    hash::BuildHasher,
     num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle, ThreadId},
     time::{Duration, Instant},
 };
 
-use rustc_hash::FxHasher;
+use rapidhash::fast::GlobalState;
 use spacefold_event_core::{Envelope, Page, Position, ReadError, RecordedEvent, StorageError};
 
 use super::dispatcher::Dispatcher;
@@ -166,10 +166,8 @@ impl Lane {
     }
 
     fn lane_of(&self, space_id: &str) -> usize {
-        let mut hasher = FxHasher::default();
-        space_id.hash(&mut hasher);
         let lanes = u64::try_from(self.of).unwrap_or(1).max(1);
-        usize::try_from(hasher.finish() % lanes).unwrap_or(0)
+        usize::try_from(GlobalState::new().hash_one(space_id) % lanes).unwrap_or(0)
     }
 
     /// Rests after a failure; `false` when the bus is closed.

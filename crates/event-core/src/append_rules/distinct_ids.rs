@@ -1,5 +1,9 @@
 //! Whether the ids of an append are distinct.
 
+use std::hash::{BuildHasher, Hasher};
+
+use rapidhash::quality::GlobalState;
+
 use crate::{EventId, SpaceEvent, hash_index::HashIndex};
 
 /// Appends of up to so many events are looked through for an id.
@@ -53,11 +57,9 @@ impl DistinctIds {
 }
 
 fn hash(id: EventId) -> u64 {
-    let (halves, _) = id.as_bytes().as_chunks();
-    let fold = |hash: u64, half: &[u8; 8]| {
-        (hash.rotate_left(32) ^ u64::from_le_bytes(*half)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    };
-    halves.iter().fold(0, fold).rotate_left(32)
+    let mut hasher = GlobalState::new().build_hasher();
+    hasher.write_u128(u128::from_be_bytes(*id.as_bytes()));
+    hasher.finish()
 }
 
 fn to_usize(place: u32) -> usize {
@@ -66,9 +68,37 @@ fn to_usize(place: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use proptest::prelude::*;
 
     use super::*;
+
+    /// An id that a multiplication without a secret maps to one and the same number, whatever `n`.
+    fn colliding(n: u64) -> EventId {
+        let upper = u64::MAX - n;
+        let lower = upper.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&upper.to_le_bytes());
+        bytes[8..].copy_from_slice(&lower.to_le_bytes());
+        EventId::from_bytes(bytes)
+    }
+
+    #[test]
+    fn ids_that_are_chosen_to_collide_cost_what_others_do() {
+        for count in [1_024, 2_048, 4_096] {
+            let ids: Vec<EventId> = (0..count).map(colliding).collect();
+            let (mut index, compared) = (HashIndex::default(), Cell::new(0));
+            for (place, id) in (0..).zip(&ids) {
+                let is_it = |other| {
+                    compared.set(compared.get() + 1);
+                    ids[to_usize(other)] == *id
+                };
+                assert_eq!(index.find_or_add(hash(*id), place, is_it), place);
+            }
+            assert!(compared.get() <= 16, "{} comparisons of {count} ids", compared.get());
+        }
+    }
 
     proptest! {
         #[test]

@@ -4,6 +4,8 @@ mod place_table;
 
 use std::{collections::VecDeque, mem};
 
+use rapidhash::quality::RandomState;
+
 use self::place_table::PlaceTable;
 use crate::{EventId, Position};
 
@@ -19,6 +21,8 @@ use crate::{EventId, Position};
 #[derive(Debug)]
 pub struct RetryWindow {
     capacity: usize,
+    /// How both tables hash ids.
+    hashes: RandomState,
     ids: Vec<EventId>,
     /// How many ids the present lap has, and so the place of the next.
     next: usize,
@@ -51,12 +55,14 @@ impl RetryWindow {
     #[must_use]
     pub fn new(capacity: usize, head: Position) -> Self {
         let most = u32::try_from(capacity).unwrap_or(u32::MAX);
+        let hashes = RandomState::new();
         Self {
             capacity: place_table::to_usize(most),
+            hashes,
             ids: Vec::new(),
             next: 0,
-            present: PlaceTable::new(most),
-            before: PlaceTable::new(most),
+            present: PlaceTable::new(most, hashes),
+            before: PlaceTable::new(most, hashes),
             head,
             greatest: 0,
             rising: Stretch { first: head.next(), count: 0 },
@@ -124,7 +130,7 @@ impl RetryWindow {
     }
 
     fn place_in_tables(&self, id: EventId) -> Option<usize> {
-        let hash = place_table::hash(id);
+        let hash = place_table::hash(id, self.hashes);
         // Hardly any id is found, so this branch is foreseen and the next id looked at meanwhile.
         if !(self.present.may_have(hash) | self.before.may_have(hash)) {
             return None;

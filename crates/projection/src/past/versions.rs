@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 use spacefold_event_core::Position;
 
 use super::directory::Directory;
@@ -24,7 +24,7 @@ pub(super) struct Version {
 
 /// The versions of many spaces, those used longest ago given up first.
 pub(super) struct Versions {
-    spaces: FxHashMap<Arc<str>, OfSpace>,
+    spaces: RapidHashMap<Arc<str>, OfSpace>,
     bytes: u64,
     max_bytes: u64,
     /// How often a version was asked for.
@@ -45,7 +45,7 @@ struct Kept {
 
 impl Versions {
     pub(super) fn new(max_bytes: u64) -> Self {
-        Self { spaces: FxHashMap::default(), bytes: 0, max_bytes, clock: 0 }
+        Self { spaces: RapidHashMap::default(), bytes: 0, max_bytes, clock: 0 }
     }
 
     /// The newest version of a space that is not behind `position`.

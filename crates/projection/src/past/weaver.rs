@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 use spacefold_event_core::{EventId, EventLog, Position, RecordedEventRef, StateStore, Timestamp};
 
 use super::{
@@ -35,7 +35,7 @@ const STATE_EVENTS_PER_DOCUMENT: u64 = 2;
 /// How far the past is gathered, and what of it is not written yet.
 pub(super) struct Weaver {
     position: Position,
-    held: FxHashMap<String, Gathered>,
+    held: RapidHashMap<String, Gathered>,
     held_events: usize,
 }
 
@@ -56,7 +56,7 @@ impl Weaver {
                 }
             }
         }
-        Ok(Self { position, held: FxHashMap::default(), held_events: 0 })
+        Ok(Self { position, held: RapidHashMap::default(), held_events: 0 })
     }
 
     pub(super) const fn position(&self) -> Position {
@@ -108,7 +108,7 @@ impl Weaver {
     fn keep(&mut self, past: &Past, min_events: usize) -> Result<(), SnapshotError> {
         let long = |gathered: &Gathered| gathered.count() >= min_events;
         let (kept, held) = mem::take(&mut self.held).into_iter().partition(|(_, g)| long(g));
-        let kept: FxHashMap<String, Gathered> = kept;
+        let kept: RapidHashMap<String, Gathered> = kept;
         self.held = held;
         for (space_id, gathered) in kept {
             self.held_events -= gathered.count();
@@ -136,7 +136,9 @@ impl Weaver {
 /// Keeps the state of a space as of its event at this key, when the last one lies far behind.
 fn keep_state(past: &Past, space_id: &str, key: StateKey) -> Result<(), SnapshotError> {
     let newest = past.directory(space_id)?.newest_state();
-    let behind = key.revision.get() - newest.map_or(0, |newest| newest.revision.get());
+    // A state that lies ahead is of a session whose marker is gone.
+    let newest = newest.map_or(0, |newest| newest.revision.get());
+    let behind = key.revision.get().saturating_sub(newest);
     if behind < STATE_EVENTS {
         return Ok(());
     }

@@ -6,13 +6,13 @@
 
 use std::{
     collections::VecDeque,
-    hash::{Hash, Hasher},
+    hash::BuildHasher,
     num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
-use rustc_hash::{FxHashMap, FxHasher};
+use rapidhash::{RapidHashMap, fast::GlobalState};
 use spacefold_event_core::{Envelope, EventLog, Page, Position, Read, ReadError};
 
 use crate::{
@@ -136,7 +136,7 @@ fn fold_pages(
     states: &mut SpaceStates,
     is_own: impl Fn(&str) -> bool,
 ) -> Result<(), ReadError> {
-    let mut places: FxHashMap<&str, Option<usize>> = FxHashMap::default();
+    let mut places: RapidHashMap<&str, Option<usize>> = RapidHashMap::default();
     let mut spaces: Vec<(&str, Vec<Envelope<'_>>)> = Vec::new();
     for envelope in pages.iter().flat_map(Page::envelopes) {
         let space_id = envelope.space_id;
@@ -169,11 +169,8 @@ fn part_of(space_id: &str, threads: NonZeroUsize) -> usize {
     if threads.get() == 1 {
         return 0;
     }
-    let mut hasher = FxHasher::default();
-    space_id.hash(&mut hasher);
     let parts = u64::try_from(threads.get()).unwrap_or(u64::MAX);
-    // The upper half is the better mixed one.
-    usize::try_from((hasher.finish() >> 32) % parts).unwrap_or(0)
+    usize::try_from(GlobalState::new().hash_one(space_id) % parts).unwrap_or(0)
 }
 
 /// The pages of a log, each read once and handed to every thread.

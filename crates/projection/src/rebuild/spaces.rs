@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 use spacefold_event_core::{EventLog, Position, Revision, StateStore, StorageError};
 
 use self::{
@@ -82,7 +82,7 @@ struct Parting {
 struct Folding {
     parts: Parts,
     /// Up to which revision the blob of a space is persisted.
-    persisted: FxHashMap<String, Revision>,
+    persisted: RapidHashMap<String, Revision>,
     /// Bytes that the states took in memory when they were measured last.
     measured: u64,
 }

@@ -18,7 +18,9 @@ impl Bloom {
         Self { words: vec![0; usize::try_from(words).unwrap_or(1)] }
     }
 
-    /// What stands for a key: the same in every run, so that it is made once for all.
+    /// What stands for a key: the same in every run, so that it is made once for all. It is
+    /// persisted, and so has no secret: keys that are chosen to seem to be there cost a look at one
+    /// page of each run, of which a table has few.
     pub(super) fn digest(key: &[u8]) -> u64 {
         let mut digest = Digest::new(0);
         digest.bytes(key);

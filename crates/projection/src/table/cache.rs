@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 
 use super::page::Page;
 
@@ -20,9 +20,9 @@ pub(super) struct PageCache {
 
 #[derive(Default)]
 struct Halves {
-    newer: FxHashMap<PageId, Page>,
+    newer: RapidHashMap<PageId, Page>,
     newer_bytes: usize,
-    older: FxHashMap<PageId, Page>,
+    older: RapidHashMap<PageId, Page>,
 }
 
 impl PageCache {

@@ -5,7 +5,7 @@
 //! the id columns that goes on where the last one found something: for input that repeats what
 //! is stored in the order it is stored in, all passes together read each page once.
 
-use rustc_hash::FxHashSet;
+use rapidhash::RapidHashSet;
 use spacefold_event_core::{EventId, EventLog, Position, Read, ReadError};
 
 /// Events whose ids are kept in memory, about 80 MB of them; the stretch after is searched for the
@@ -40,12 +40,12 @@ impl StoredIds {
         &mut self,
         log: &dyn EventLog,
         ids: impl Iterator<Item = EventId>,
-    ) -> Result<FxHashSet<EventId>, ReadError> {
+    ) -> Result<RapidHashSet<EventId>, ReadError> {
         self.cover(log)?;
-        let ids: FxHashSet<EventId> = ids.collect();
-        let mut wanted: FxHashSet<EventId> =
+        let ids: RapidHashSet<EventId> = ids.collect();
+        let mut wanted: RapidHashSet<EventId> =
             ids.iter().filter(|id| self.fingerprints.may_hold(**id)).copied().collect();
-        let mut known = FxHashSet::default();
+        let mut known = RapidHashSet::default();
         let covered = (Position::START.next(), self.covered);
         search(log, covered, &mut self.covered_cursor, &mut wanted, &mut known)?;
         let head = log.durable_head();
@@ -95,8 +95,8 @@ fn search(
     log: &dyn EventLog,
     (from, to): (Position, Position),
     cursor: &mut Position,
-    wanted: &mut FxHashSet<EventId>,
-    known: &mut FxHashSet<EventId>,
+    wanted: &mut RapidHashSet<EventId>,
+    known: &mut RapidHashSet<EventId>,
 ) -> Result<(), ReadError> {
     if from > to {
         return Ok(());

@@ -14,7 +14,7 @@ mod space_table;
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
 
 pub(crate) use self::segment::PageId;
@@ -59,7 +59,7 @@ struct Fresh {
 /// The pages that a lookup may use.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
-    loaded: FxHashMap<PageId, Arc<[u8]>>,
+    loaded: RapidHashMap<PageId, Arc<[u8]>>,
 }
 
 impl Pages {

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc, thread};
 
-use rustc_hash::FxHashSet;
+use rapidhash::RapidHashSet;
 use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, Envelope, Position, RUN_BYTES, RUN_EVENTS, Records,
     RecordsBuilder, Revision, Timestamp,
@@ -201,7 +201,7 @@ fn encode_together(stretches: &[Stretch]) -> Result<(Arc<EncodedBody>, Records),
 struct Assigned<'a> {
     first_position: Option<Position>,
     recorded_at: Vec<Timestamp>,
-    known: FxHashSet<&'a str>,
+    known: RapidHashSet<&'a str>,
     base_revisions: Vec<Revision>,
 }
 

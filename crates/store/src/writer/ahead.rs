@@ -1,6 +1,6 @@
 //! The log as it will be once everything is durable that has been taken so far.
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 use spacefold_event_core::{
     EventFilter, EventId, Position, Read, ReadError, RecordedEvent, Records, Revision, Timestamp,
     append_rules::{AppendView, RetryWindow},
@@ -30,7 +30,7 @@ pub(super) struct Ahead {
 #[derive(Default)]
 struct Revisions {
     runs: usize,
-    reached: FxHashMap<Box<str>, Revision>,
+    reached: RapidHashMap<Box<str>, Revision>,
 }
 
 impl Revisions {

@@ -1,5 +1,9 @@
 //! Finds places of a ring of ids.
 
+use std::hash::{BuildHasher, Hasher};
+
+use rapidhash::quality::RandomState;
+
 use crate::EventId;
 
 /// Finds places of a ring by id, at the cost of about one cache miss: the bucket of an id is one
@@ -12,6 +16,7 @@ pub(super) struct PlaceTable {
     capacity: usize,
     /// The bits of a slot that hold a place; the others hold as many bits of the id's hash.
     place_bits: u32,
+    hashes: RandomState,
 }
 
 /// Slots are used from the first on, and never emptied one by one: the last one is empty unless
@@ -29,10 +34,10 @@ const MOST_FULL: (usize, usize) = (3, 5);
 const MIN_BUCKETS: usize = 64;
 
 impl PlaceTable {
-    /// A table for places below `capacity`.
-    pub(super) fn new(capacity: u32) -> Self {
+    /// A table for places below `capacity`, whose hashes are of this making.
+    pub(super) fn new(capacity: u32, hashes: RandomState) -> Self {
         let place_bits = u32::MAX.checked_shr(capacity.leading_zeros()).unwrap_or(0);
-        Self { buckets: Vec::new(), used: 0, capacity: to_usize(capacity), place_bits }
+        Self { buckets: Vec::new(), used: 0, capacity: to_usize(capacity), place_bits, hashes }
     }
 
     fn buckets_for(places: usize) -> usize {
@@ -75,6 +80,17 @@ impl PlaceTable {
         self.buckets.iter().map(Bucket::used).sum()
     }
 
+    /// The buckets that are looked at for this id, which is in the table.
+    #[cfg(test)]
+    pub(super) fn buckets_looked_at(&self, id: EventId, ids: &[EventId]) -> usize {
+        let hash = hash(id, self.hashes);
+        let (home, count) = (home(hash, self.buckets.len()), self.buckets.len());
+        let has_it = |further: &usize| {
+            self.find_in(&self.buckets[(home + further) % count], id, hash, ids).is_some()
+        };
+        (0..count).find(has_it).unwrap() + 1
+    }
+
     #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         self.buckets.capacity() * size_of::<Bucket>()
@@ -109,7 +125,7 @@ impl PlaceTable {
     }
 
     fn put(&mut self, place: usize, id: EventId, ids: &[EventId]) {
-        let hash = hash(id);
+        let hash = hash(id, self.hashes);
         let mut at = home(hash, self.buckets.len());
         while let Some(bucket) = self.buckets.get(at) {
             let known = self.find_in(bucket, id, hash, ids);
@@ -169,15 +185,12 @@ impl Bucket {
     }
 }
 
-/// The hash of an id, every bit of which depends on every bit of the id.
-pub(super) fn hash(id: EventId) -> u64 {
-    let (halves, _) = id.as_bytes().as_chunks();
-    let fold = |hash: u64, half: &[u8; 8]| hash.rotate_left(32) ^ u64::from_le_bytes(*half);
-    let mut hash = halves.iter().fold(0, fold);
-    for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
-        hash = (hash ^ hash >> 33).wrapping_mul(factor);
-    }
-    hash
+/// The hash of an id, every bit of which depends on every bit of the id. Seeded: ids come from
+/// outside.
+pub(super) fn hash(id: EventId, hashes: RandomState) -> u64 {
+    let mut hasher = hashes.build_hasher();
+    hasher.write_u128(u128::from_be_bytes(*id.as_bytes()));
+    hasher.finish()
 }
 
 /// The bucket out of `count` at which an id is looked for first: by the high bits of its hash.

@@ -64,6 +64,28 @@ fn an_id_that_comes_again_and_again_takes_one_slot_a_lap() {
     assert_eq!(window.find(id(7)), Some(Position::new(2_500)));
 }
 
+/// An id that halves put together without a secret make one and the same number of.
+fn colliding(n: u64) -> EventId {
+    let upper = u64::MAX - n;
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&upper.to_le_bytes());
+    bytes[8..].copy_from_slice(&upper.rotate_left(32).to_le_bytes());
+    EventId::from_bytes(bytes)
+}
+
+#[test]
+fn ids_that_are_chosen_to_collide_are_found_as_others_are() {
+    for count in [5_000, 10_000, 20_000] {
+        let mut window = RetryWindow::new(1_000_000, Position::START);
+        window.push(EventId::from_bytes([255; 16]));
+        (1..count).for_each(|n| window.push(colliding(n)));
+        let looked_at = |n| window.present.buckets_looked_at(colliding(n), &window.ids);
+        let all: usize = (1..count).map(looked_at).sum();
+        let most = usize::try_from(count).unwrap() * 5 / 4;
+        assert!(all <= most, "{all} buckets for {count} ids");
+    }
+}
+
 #[test]
 fn finds_the_first_of_several_ids() {
     let mut window = RetryWindow::new(3, Position::new(10));

@@ -129,6 +129,6 @@ fn new_events_are_told_without_searching() {
     assert_eq!(log.read.load(Ordering::Relaxed), 1_000);
 }
 
-fn stored_known(log: &Counted, ids: &[EventId]) -> FxHashSet<EventId> {
+fn stored_known(log: &Counted, ids: &[EventId]) -> RapidHashSet<EventId> {
     StoredIds::new(10).known(log, ids.iter().copied()).unwrap()
 }

@@ -1,7 +1,7 @@
 //! The index in sled's copy: written as the log grows, never all of it at once, and read back when
 //! a store is opened.
 
-use rustc_hash::FxHashSet;
+use rapidhash::RapidHashSet;
 use spacefold_event_core::Position;
 
 use super::{
@@ -78,7 +78,7 @@ pub(crate) fn load<E: From<SledError>>(
     let stored = chain(sled, &genesis)?;
     let heads = stored.iter().map_while(|(id, bytes)| Some((*id, Head::decode(bytes)?)));
     let mut heads: Vec<(SegmentId, Head<'_>)> = heads.collect();
-    let pages: FxHashSet<Vec<u8>> = sled.blob_keys(PAGE_PREFIX)?.into_iter().collect();
+    let pages: RapidHashSet<Vec<u8>> = sled.blob_keys(PAGE_PREFIX)?.into_iter().collect();
     let is_whole = |(id, head): &(SegmentId, Head<'_>)| {
         let segment = Segment { id: *id, fences: head.fences.clone() };
         segment.pages().all(|(page, _)| pages.contains(&page.key()))
