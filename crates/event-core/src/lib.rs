@@ -26,6 +26,7 @@ mod json;
 mod log;
 mod memory_log;
 mod page;
+mod pages;
 mod payload;
 mod position;
 mod record;
@@ -59,6 +60,7 @@ pub use self::{
     log::{Append, AppendError, EventLog, Read, ReadError, Receipt, StorageError},
     memory_log::MemoryLog,
     page::Page,
+    pages::Pages,
     payload::{EventType, Payload, PayloadError, Presence, UnknownEventType},
     position::{Position, Revision},
     record::{
