@@ -91,7 +91,9 @@ fn event_at(log: &dyn EventLog, position: Position) -> Result<Option<EventMark>,
     if position == Position::START {
         return Ok(None);
     }
-    let page = log.read(&Read::from(position).to(position).limit(1))?;
+    let read = Read::from(position).to(position).limit(1);
+    let page = log.read(&read)?;
+    page.check_progress(&read)?;
     let found = page.envelopes().next();
     Ok(found.map(|event| EventMark { id: event.event_id, recorded_at: event.recorded_at }))
 }

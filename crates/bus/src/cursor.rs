@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use spacefold_event_core::{Page, Position, Read, ReadError, StorageError};
+use spacefold_event_core::{Page, Pages, Position, Read, ReadError};
 
 use crate::{
     coalesce::coalesce,
@@ -92,7 +92,7 @@ impl Cursor {
         let page =
             self.source.page(self.next, self.head, &self.standing.filter, &mut self.ahead)?;
         if page.next() <= self.next {
-            return Err(stuck(self.next));
+            return Err(ReadError::NothingGiven { position: self.next, to: self.head });
         }
         if page.is_empty() {
             self.move_to(page.next());
@@ -163,15 +163,9 @@ impl Cursor {
             return Ok(to.next().since(from));
         }
         let mut events = 0;
-        let mut next = from;
-        while next <= to {
-            let read = Read::from(next).to(to).matching(self.standing.filter.clone());
-            let page = self.source.log.read(&read)?;
-            if page.next() <= next {
-                return Err(stuck(next));
-            }
-            events += u64::try_from(page.len()).unwrap_or(u64::MAX);
-            next = page.next();
+        let read = Read::from(from).to(to).matching(self.standing.filter.clone());
+        for page in Pages::of(&*self.source.log, read) {
+            events += u64::try_from(page?.len()).unwrap_or(u64::MAX);
         }
         Ok(events)
     }
@@ -191,10 +185,4 @@ impl Cursor {
         self.next = next;
         self.standing.move_to(next.previous());
     }
-}
-
-/// The error of a log that has events up to its durable head, and gives none.
-fn stuck(from: Position) -> ReadError {
-    let doing = format!("reading on at position {from}");
-    StorageError::new(doing, "the log gives no event there, though its head lies beyond").into()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{EventType, EventTypes, Payload, ReadError, Records, SpaceEvent};
+use crate::{EventType, EventTypes, ReadError, Records, SpaceEvent};
 
 /// Selects events: those that pass every part that is set.
 ///
@@ -156,36 +156,4 @@ impl EventFilter {
 /// Whether a label is the one that is wanted, if one is.
 fn passes(wanted: Option<&str>, label: Option<&str>) -> bool {
     wanted.is_none_or(|wanted| label == Some(wanted))
-}
-
-impl<S: AsRef<str>> Payload<S> {
-    /// Whether the payload names this document as one that it is about.
-    #[must_use]
-    pub fn names_document(&self, id: &str) -> bool {
-        match self {
-            Self::DocumentAdded { document_id, .. }
-            | Self::DocumentUpdated { document_id, .. }
-            | Self::DocumentRemoved { document_id, .. }
-            | Self::DocumentMoved { document_id, .. }
-            | Self::DocumentContentChanged { document_id, .. }
-            | Self::ReferenceAdded { document_id, .. }
-            | Self::SyncConflict { document_id, .. } => document_id.as_ref() == id,
-            Self::ReferenceCleared { document_id, .. }
-            | Self::RenderStarted { document_id, .. }
-            | Self::RenderCompleted { document_id, .. }
-            | Self::RenderFailed { document_id, .. } => document_id.as_deref() == Some(id),
-            Self::CacheInvalidated { document_ids, .. } => {
-                document_ids.iter().any(|document_id| document_id.as_ref() == id)
-            }
-            Self::SpaceCreated { .. }
-            | Self::SpaceUpdated { .. }
-            | Self::SpaceDeleted { .. }
-            | Self::SpaceActivated { .. }
-            | Self::SpaceArchived { .. }
-            | Self::VariableSet { .. }
-            | Self::VariableDeleted { .. }
-            | Self::SyncStarted { .. }
-            | Self::SyncCompleted { .. } => false,
-        }
-    }
 }

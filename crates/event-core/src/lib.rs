@@ -61,7 +61,7 @@ pub use self::{
     memory_log::MemoryLog,
     page::Page,
     pages::Pages,
-    payload::{EventType, Payload, PayloadError, Presence, UnknownEventType},
+    payload::{EventType, NamedDocuments, Payload, PayloadError, Presence, UnknownEventType},
     position::{Position, Revision},
     record::{
         Assignments, CorruptRecords, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records,
