@@ -1,6 +1,6 @@
 //! Which events one is interested in.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use crate::{EventType, EventTypes, ReadError, Records, SpaceEvent};
 
@@ -87,6 +87,24 @@ impl EventFilter {
         self.spaces.as_ref()
     }
 
+    /// The document that a payload must name to pass; `None` when it need not name any.
+    #[must_use]
+    pub fn document_id(&self) -> Option<&str> {
+        self.document_id.as_deref()
+    }
+
+    /// The source that passes; `None` for every one.
+    #[must_use]
+    pub fn wanted_source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    /// The correlation id that passes; `None` for every one.
+    #[must_use]
+    pub fn wanted_correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
+    }
+
     /// Whether every event passes.
     #[must_use]
     pub fn is_all(&self) -> bool {
@@ -150,6 +168,48 @@ impl EventFilter {
             }
             None => Ok(true),
         }
+    }
+}
+
+/// How many names of spaces or types are written out.
+const MAX_WRITTEN: usize = 8;
+
+/// In words: `every event`, or the parts that are set, such as `types space.created; spaces "a"`.
+/// Of many types or spaces the first few.
+impl fmt::Display for EventFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_all() {
+            return f.write_str("every event");
+        }
+        let mut parts = Vec::new();
+        if self.types != EventTypes::ALL {
+            let types = EventType::ALL.into_iter().filter(|it| self.types.contains(*it));
+            parts.push(format!("types {}", listed(types.map(|it| it.name().to_owned()))));
+        }
+        if let Some(spaces) = &self.spaces {
+            parts.push(format!("spaces {}", listed(spaces.iter().map(|id| format!("{id:?}")))));
+        }
+        let labels = [
+            ("document", &self.document_id),
+            ("source", &self.source),
+            ("correlation id", &self.correlation_id),
+        ];
+        for (what, label) in labels {
+            parts.extend(label.as_ref().map(|label| format!("{what} {label:?}")));
+        }
+        f.write_str(&parts.join("; "))
+    }
+}
+
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let mut names = names.peekable();
+    if names.peek().is_none() {
+        return "none".to_owned();
+    }
+    let written: Vec<String> = names.by_ref().take(MAX_WRITTEN).collect();
+    match names.count() {
+        0 => written.join(", "),
+        more => format!("{} and {more} more", written.join(", ")),
     }
 }
 
