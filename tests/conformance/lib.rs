@@ -78,6 +78,8 @@ macro_rules! conformance_suite {
                 read::leads_on_over_pages_without_a_match,
                 read::reads_a_space_by_revision,
                 read::reads_nothing_from_an_empty_log,
+                read::refuses_pages_of_nothing,
+                read::looks_at_no_more_than_it_is_told,
                 read::keeps_a_page_while_the_log_goes_on,
                 time::finds_the_last_position_as_of_a_time,
                 time::clamps_recording_times,
@@ -168,6 +170,7 @@ pub fn read_all(log: &dyn EventLog, read: &Read) -> Vec<RecordedEvent> {
         let events = events_of(&page);
         assert!(events.len() <= read.limit, "a page past its limit");
         assert!(page.next() > next, "a read that gets nowhere at {next}");
+        page.check_progress(&Read { from: next, to: last, ..read.clone() }).unwrap();
         for event in &events {
             assert!(event.position >= next && event.position < page.next());
             assert!(event.position <= read.to);

@@ -1,7 +1,8 @@
 //! Ranges, filters, pages.
 
 use spacefold_event_core::{
-    EventFilter, EventLog, EventType, Position, Read, RecordedEvent, Revision, SpaceEvent,
+    EventFilter, EventLog, EventType, Pages, Position, RUN_EVENTS, Read, ReadError, RecordedEvent,
+    Revision, SpaceEvent,
 };
 
 use crate::{LogFactory, append, events_of, fill, read_all, set, whole_log};
@@ -210,5 +211,49 @@ trait StartingAt {
 impl StartingAt for Read {
     fn starting_at(&self, from: u64) -> Read {
         Read { from: Position::new(from), ..self.clone() }
+    }
+}
+
+/// A page of nothing would leave whoever reads on where he is, for ever: it is refused, whatever
+/// else is asked for, and whether there is something to read or not.
+pub fn refuses_pages_of_nothing(factory: &impl LogFactory) {
+    let log = factory.open();
+    for _ in 0..2 {
+        for from in [0, 1, 2, 61, u64::MAX] {
+            let read = Read::from(Position::new(from));
+            let of_a = read.clone().matching(EventFilter::all().spaces(["a"]));
+            for read in [read.clone().limit(0), read.looking_at(0), of_a.limit(0)] {
+                let refused = log.read(&read);
+                assert!(matches!(refused, Err(ReadError::NothingAsked)), "{read:?}: {refused:?}");
+            }
+            for space_id in ["a", "nowhere"] {
+                let refused = log.read_space(space_id, Revision::new(from), 0);
+                assert!(matches!(refused, Err(ReadError::NothingAsked)), "{space_id}: {refused:?}");
+            }
+        }
+        fill(&*log, "a", 3);
+    }
+}
+
+/// Where nothing passes the filter, and nothing but a look at each event tells, a page is given
+/// after so many were looked at, and the run in which that ends.
+pub fn looks_at_no_more_than_it_is_told(factory: &impl LogFactory) {
+    let log = factory.open();
+    for _ in 0..30 {
+        append(&*log, &[0; 200].map(|n| set("a", "n", n).with_source("here")));
+    }
+    let head = log.durable_head();
+    let filter = EventFilter::all().source("elsewhere");
+    for look in [1, 700, 3_000, usize::MAX] {
+        let read = Read::from(Position::new(1)).matching(filter.clone()).looking_at(look);
+        let mut next = Position::new(1);
+        for page in Pages::of(&*log, read) {
+            let page = page.unwrap();
+            assert!(page.is_empty());
+            let looked_at = usize::try_from(page.next().since(next)).unwrap();
+            assert!(looked_at < look.saturating_add(RUN_EVENTS), "{looked_at} of {look}");
+            next = page.next();
+        }
+        assert_eq!(next, head.next());
     }
 }

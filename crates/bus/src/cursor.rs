@@ -2,13 +2,13 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use spacefold_event_core::{Page, Position, Read, ReadError, StorageError};
+use spacefold_event_core::{Page, Position, ReadError};
 
 use crate::{
     coalesce::coalesce,
     delivery::Delivery,
     recent::Recent,
-    source::{Source, Standing},
+    source::{Source, Standing, Stride},
     subscription::WhenBehind,
 };
 
@@ -21,10 +21,23 @@ pub(crate) struct Cursor {
     /// The durable head, as far as it is known here.
     head: Position,
     phase: Phase,
+    /// The stretch that is being left out, while its events are counted.
+    skipping: Option<Skipping>,
     /// The page behind a marker.
     queued: Option<Arc<Page>>,
     /// Pages that others share, from about `next` on.
     ahead: VecDeque<Recent>,
+}
+
+/// A stretch that is left out.
+#[derive(Clone, Copy)]
+struct Skipping {
+    from: Position,
+    to: Position,
+    /// The first position whose event is not counted yet.
+    next: Position,
+    /// How many events up to there pass the filter.
+    events: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +52,7 @@ enum Phase {
 /// What one look at the log gives.
 pub(crate) enum Step {
     Deliver(Delivery),
-    /// Nothing passes the filter, but the cursor has moved.
+    /// There is nothing to deliver yet, but more was looked at.
     Moved,
     /// There is nothing behind the cursor.
     AtHead,
@@ -60,6 +73,7 @@ impl Cursor {
             next,
             head,
             phase: Phase::CatchingUp,
+            skipping: None,
             queued: None,
             ahead: VecDeque::new(),
         }
@@ -77,22 +91,25 @@ impl Cursor {
         }
     }
 
-    /// Looks at the log once.
-    pub(crate) fn step(&mut self) -> Result<Step, ReadError> {
+    /// Looks at the log once, as far as one stride.
+    pub(crate) fn step(&mut self, stride: Stride) -> Result<Step, ReadError> {
         if let Some(page) = self.queued.take() {
             return Ok(self.deliver(page));
+        }
+        if let Some(skipping) = self.skipping {
+            return self.skip_on(skipping, stride);
         }
         self.look_at_head();
         if self.next > self.head {
             return Ok(self.at_head());
         }
-        if let Some(step) = self.fall_behind()? {
+        if let Some(step) = self.fall_behind(stride)? {
             return Ok(step);
         }
-        let page =
-            self.source.page(self.next, self.head, &self.standing.filter, &mut self.ahead)?;
+        let filter = &self.standing.filter;
+        let page = self.source.page(self.next, self.head, filter, &mut self.ahead, stride)?;
         if page.next() <= self.next {
-            return Err(stuck(self.next));
+            return Err(ReadError::NothingGiven { position: self.next, to: self.head });
         }
         if page.is_empty() {
             self.move_to(page.next());
@@ -129,7 +146,7 @@ impl Cursor {
     }
 
     /// What there is to say when a subscriber that was live is behind by more than it may be.
-    fn fall_behind(&mut self) -> Result<Option<Step>, ReadError> {
+    fn fall_behind(&mut self, stride: Stride) -> Result<Option<Step>, ReadError> {
         let position = self.passed();
         if self.phase != Phase::Live || self.head.since(position) <= self.lagging_after {
             return Ok(None);
@@ -138,42 +155,46 @@ impl Cursor {
         let lag = self.head.since(position);
         tracing::info!(subscriber = self.standing.name, %position, lag, "a subscriber lags");
         if self.standing.when_behind == WhenBehind::SkipOldest {
-            return self.skip_oldest().map(Some);
+            return self.skip_oldest(stride).map(Some);
         }
         self.phase = Phase::Behind;
         Ok(Some(Step::Deliver(Delivery::Lagging { position, lag })))
     }
 
     /// Moves on to the newest events.
-    fn skip_oldest(&mut self) -> Result<Step, ReadError> {
+    fn skip_oldest(&mut self, stride: Stride) -> Result<Step, ReadError> {
         let from = self.next;
         let kept = self.lagging_after / 2;
         let to = Position::new(self.head.get().saturating_sub(kept));
-        let events = self.count(from, to)?;
+        let skipping = match self.standing.filter.is_all() {
+            true => Skipping { from, to, next: to.next(), events: to.next().since(from) },
+            false => Skipping { from, to, next: from, events: 0 },
+        };
+        self.skip_on(skipping, stride)
+    }
+
+    /// Counts on what is left out, and moves behind it at its end. An error changes nothing: it is
+    /// counted on from there.
+    fn skip_on(&mut self, mut skipping: Skipping, stride: Stride) -> Result<Step, ReadError> {
+        let Skipping { from, to, .. } = skipping;
+        if skipping.next <= to {
+            self.skipping = Some(skipping);
+            let read = stride.read(skipping.next).to(to).matching(self.standing.filter.clone());
+            let page = self.source.log.read(&read)?;
+            page.check_progress(&read)?;
+            skipping.events += u64::try_from(page.len()).unwrap_or(u64::MAX);
+            skipping.next = page.next();
+            self.skipping = Some(skipping);
+        }
+        if skipping.next <= to {
+            return Ok(Step::Moved);
+        }
+        self.skipping = None;
         self.move_to(to.next());
-        Ok(match events {
+        Ok(match skipping.events {
             0 => Step::Moved,
             events => Step::Deliver(Delivery::Skipped { from, to, events }),
         })
-    }
-
-    /// How many events of a stretch pass the filter.
-    fn count(&self, from: Position, to: Position) -> Result<u64, ReadError> {
-        if self.standing.filter.is_all() {
-            return Ok(to.next().since(from));
-        }
-        let mut events = 0;
-        let mut next = from;
-        while next <= to {
-            let read = Read::from(next).to(to).matching(self.standing.filter.clone());
-            let page = self.source.log.read(&read)?;
-            if page.next() <= next {
-                return Err(stuck(next));
-            }
-            events += u64::try_from(page.len()).unwrap_or(u64::MAX);
-            next = page.next();
-        }
-        Ok(events)
     }
 
     fn deliver_coalesced(&mut self, page: &Page) -> Result<Step, ReadError> {
@@ -191,10 +212,4 @@ impl Cursor {
         self.next = next;
         self.standing.move_to(next.previous());
     }
-}
-
-/// The error of a log that has events up to its durable head, and gives none.
-fn stuck(from: Position) -> ReadError {
-    let doing = format!("reading on at position {from}");
-    StorageError::new(doing, "the log gives no event there, though its head lies beyond").into()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spacefold_event_core::{Page, Position, ReadError, RecordedEvent, StorageError};
+use spacefold_event_core::{EventFilter, Page, Position, ReadError, RecordedEvent, StorageError};
 
 /// What a subscriber is given next: a page of events, or where it stands.
 #[derive(Clone, Debug)]
@@ -122,6 +122,25 @@ pub enum SubscribeError {
         /// The name of the subscription.
         name: String,
     },
+    /// The durable subscription was looked at with another filter so far: what only the new one
+    /// passes would be missed up to where it is. Nothing is changed.
+    #[error(
+        "the subscription {name:?} is kept with another filter: kept is {}, asked for is {{{asked}}}; \
+         what only the latter passes would be missed up to position {position}, where it is: open \
+         it with the filter that is kept, or change that with Feed::change_durable_filter, which \
+         says from where the new one applies",
+        in_words(kept.as_deref())
+    )]
+    OtherFilter {
+        /// The name of the subscription.
+        name: String,
+        /// How far it has come with the filter that is kept.
+        position: Position,
+        /// The filter that is kept; `None` when it cannot be read any more.
+        kept: Option<Box<EventFilter>>,
+        /// The filter that was asked for.
+        asked: Box<EventFilter>,
+    },
     /// There is no durable subscription of this name.
     #[error("there is no subscription {name:?}")]
     Unknown {
@@ -143,4 +162,9 @@ pub enum SubscribeError {
     /// The store of positions failed, or no thread could be started.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+/// A filter that is kept, for people.
+pub(crate) fn in_words(kept: Option<&EventFilter>) -> String {
+    kept.map_or_else(|| "one that cannot be read any more".to_owned(), |it| format!("{{{it}}}"))
 }

@@ -2,13 +2,15 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use spacefold_event_core::{Position, ReadError, StateStore, StorageError};
+use spacefold_event_core::{EventFilter, Position, ReadError, StorageError};
 
 use crate::{
     checkpoint::{self, Checkpoint, MAX_RESULT_BYTES},
     delivery::{Delivery, ReceiveError, SubscribeError},
     names::Owner,
+    places::Places,
     source::Source,
+    subscribed_filter::{self, FilterDigest},
     subscriber::{Closer, Subscriber},
 };
 
@@ -20,9 +22,10 @@ use crate::{
 /// place, so that each event is in the result exactly once.
 ///
 /// # Durability
-/// The place is derived state. A kill can take back acknowledgements made since the last
-/// [`DurableSubscriber::sync`], and the result that was kept with them, but never one without the
-/// other: their events are received again. The loss of the store's derived state, which a damaged
+/// The place is derived state. A place that moved is synced within a second, unless the feed was
+/// [told otherwise](crate::Feed::sync_places_within), or at once by [`DurableSubscriber::sync`]: a
+/// kill takes back at most the acknowledgements since, and the result that was kept with them, but
+/// never one without the other: their events are received again. The loss of the store's derived state, which a damaged
 /// copy can cost, takes back all of them; the subscription then begins anew where its description
 /// says. One that must not miss an event even then begins at the start or behind a fixed position.
 ///
@@ -116,7 +119,8 @@ impl DurableSubscriber {
     /// changes nothing.
     ///
     /// # Durability
-    /// It outlives the store being closed, and a kill once [`DurableSubscriber::sync`] was called.
+    /// It outlives the store being closed, and a kill once it is synced: within a second, or at
+    /// once by [`DurableSubscriber::sync`].
     ///
     /// # Errors
     /// [`AckError`]; what was acknowledged before stays.
@@ -214,39 +218,57 @@ pub enum AckError {
 /// The place of one durable subscription, owned.
 pub(crate) struct Place {
     source: Arc<Source>,
-    store: Arc<dyn StateStore>,
+    places: Arc<Places>,
     owner: Owner,
     checkpoint: Checkpoint,
 }
 
 impl Place {
     /// Takes the place of this name, and makes it when there is none; it is kept before anything
-    /// is received.
+    /// is received. One that was kept without its filter takes this one for it.
     pub(crate) fn take(
         source: &Arc<Source>,
-        store: &Arc<dyn StateStore>,
+        places: &Arc<Places>,
         name: &str,
+        filter: &EventFilter,
         begin: impl FnOnce() -> Result<Position, SubscribeError>,
     ) -> Result<Self, SubscribeError> {
         let owner = Owner::of(source, name)?;
-        let unfit = |what| SubscribeError::Unfit { name: name.to_owned(), what };
-        let (source, store) = (Arc::clone(source), Arc::clone(store));
-        let checkpoint = match store.get(&checkpoint::key(name))? {
-            Some(bytes) => {
-                let checkpoint = Checkpoint::decode(&bytes).ok_or(unfit("it does not decode"))?;
+        let (source, places) = (Arc::clone(source), Arc::clone(places));
+        let checkpoint = match Checkpoint::load(&places, name)? {
+            Some(checkpoint) => {
                 if !checkpoint.fits(&*source.log)? {
-                    return Err(unfit("the event there is another one, or missing"));
+                    let what = "the event there is another one, or missing";
+                    return Err(SubscribeError::Unfit { name: name.to_owned(), what });
                 }
                 checkpoint
             }
-            None => {
-                let checkpoint = Checkpoint::at(&*source.log, begin()?, Vec::new())?;
-                store.put(&checkpoint::key(name), &checkpoint.encode())?;
-                store.sync()?;
-                checkpoint
-            }
+            None => Checkpoint::at(&*source.log, begin()?, Vec::new(), None)?,
         };
-        Ok(Self { source, store, owner, checkpoint })
+        let mut place = Self { source, places, owner, checkpoint };
+        place.keep_filter(filter)?;
+        Ok(place)
+    }
+
+    /// Keeps a filter with a place that has none; one that has another stays as it is.
+    fn keep_filter(&mut self, filter: &EventFilter) -> Result<(), SubscribeError> {
+        let (name, asked) = (self.owner.name(), FilterDigest::of(filter));
+        match self.checkpoint.filter {
+            Some(kept) if kept == asked => return Ok(()),
+            Some(kept) => {
+                return Err(SubscribeError::OtherFilter {
+                    name: name.to_owned(),
+                    position: self.position(),
+                    kept: subscribed_filter::kept_as(&self.places, name, kept)?.map(Box::new),
+                    asked: Box::new(filter.clone()),
+                });
+            }
+            None => {}
+        }
+        subscribed_filter::keep(&self.places, name, filter)?;
+        self.checkpoint.filter = Some(asked);
+        self.places.put(&checkpoint::key(name), &self.checkpoint.encode())?;
+        Ok(self.places.sync()?)
     }
 
     pub(crate) const fn position(&self) -> Position {
@@ -262,12 +284,13 @@ impl Place {
     }
 
     pub(crate) fn sync(&self) -> Result<(), StorageError> {
-        self.store.sync()
+        self.places.sync()
     }
 
     fn keep(&mut self, position: Position, result: Vec<u8>) -> Result<(), AckError> {
-        let checkpoint = Checkpoint::at(&*self.source.log, position, result)?;
-        self.store.put(&checkpoint::key(self.owner.name()), &checkpoint.encode())?;
+        let filter = self.checkpoint.filter;
+        let checkpoint = Checkpoint::at(&*self.source.log, position, result, filter)?;
+        self.places.put(&checkpoint::key(self.owner.name()), &checkpoint.encode())?;
         self.checkpoint = checkpoint;
         Ok(())
     }
@@ -290,6 +313,9 @@ pub struct DurableSubscription {
     pub name: String,
     /// The position that was acknowledged last; `None` when what is kept does not decode.
     pub position: Option<Position>,
+    /// The filter that it was looked at with up to there; `None` when none is kept, or it does not
+    /// decode.
+    pub filter: Option<EventFilter>,
     /// How many events the durable head is ahead of that.
     pub lag: u64,
     /// How many of its events are parked.
@@ -297,3 +323,6 @@ pub struct DurableSubscription {
     /// Whether somebody receives under the name.
     pub is_owned: bool,
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod bus_options;
 mod dispatcher;
 mod history;
 mod inner;
+pub(crate) mod kept_handlers;
 mod lanes;
 mod nested;
 mod registry;
@@ -12,15 +13,18 @@ mod stop;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use spacefold_event_core::{EventType, Position, RecordedEvent, Revision, SpaceEvent, Timestamp};
+use spacefold_event_core::{
+    EventType, Position, RecordedEvent, Revision, SpaceEvent, StorageError, Timestamp,
+};
 
 use self::{
     dispatcher::Refused,
-    inner::{EventSource, Inner, State},
+    inner::{Durable, EventSource, Inner, State},
+    kept_handlers::KeptHandlers,
     nested::MAX_NESTED_EVENTS,
 };
 use crate::{
-    durable::Place,
+    durable::{AckError, Place},
     feed::Feed,
     handler::{Handler, HandlerOutcome},
     parked::{Parked, ParkedEvent, ParkedId},
@@ -98,13 +102,20 @@ impl EventBus {
     /// was; the first of the name begins where `subscription` says, and its filter says which
     /// events. Register the handlers, under names, then [`EventBus::start`] it.
     ///
+    /// A handler that is new begins where the bus is. One that comes back under its name must come
+    /// with its filter, and so must the bus: see [`EventBus::forget_filter`] and
+    /// [`Feed::change_durable_filter`].
+    ///
     /// # Durability
     /// Its place and what is parked are kept in the store of the feed, as those of a
-    /// [`DurableSubscriber`](crate::DurableSubscriber) are: each handler has each event at least
-    /// once, or it is parked.
+    /// [`DurableSubscriber`](crate::DurableSubscriber) are, and synced within a second after they
+    /// have moved, unless the feed was [told otherwise](Feed::sync_places_within): each handler has
+    /// each event at least once, or it is parked; after a kill, those again whose place was not
+    /// synced yet.
     ///
     /// # Errors
-    /// [`BusError::Subscribe`]: somebody owns the name, or the store or the log fails.
+    /// [`BusError::Subscribe`]: somebody owns the name, it is kept with another filter, or the store
+    /// or the log fails.
     pub fn durable(
         feed: &Feed,
         name: &str,
@@ -112,9 +123,11 @@ impl EventBus {
         options: BusOptions,
     ) -> Result<Self, BusError> {
         let place = feed.take_place(name, subscription)?;
-        let parked = Parked::kept_in(feed.store(), name)?;
+        let parked = Parked::kept_in(feed.places(), name)?;
+        let handlers = KeptHandlers::load(feed.places(), name)?;
         let subscription = subscription.clone().named(name);
-        let source = EventSource::Durable(feed.clone(), Box::new(subscription));
+        let source =
+            EventSource::Durable(feed.clone(), Box::new(Durable { subscription, handlers }));
         Ok(Self::made(options, parked, source, Some(place)))
     }
 
@@ -200,7 +213,7 @@ impl EventBus {
     ///
     /// # Errors
     /// [`BusError::TooManyHandlers`], [`BusError::NameTaken`], [`BusError::Closed`], or a failure
-    /// of the log.
+    /// of the log; [`BusError::OtherFilter`] on a durable bus that runs.
     pub fn register(&self, handler: Handler) -> Result<HandlerId, BusError> {
         let after = match &self.inner.source {
             EventSource::Nowhere => Position::START,
@@ -214,26 +227,97 @@ impl EventBus {
                 _ => feed.log().durable_head(),
             },
         };
+        self.inner.admit_while_running(&handler)?;
+        let registry = &self.inner.dispatcher.registry;
+        let id = registry.add(handler, after, self.inner.options.retry)?;
+        // Looked at behind the change: whoever closes the bus lets go of what is there by then.
         if matches!(*self.inner.state(), State::Closed) {
+            drop(registry.remove(id));
             return Err(BusError::Closed);
         }
-        self.inner.dispatcher.registry.add(handler, after, self.inner.options.retry)
+        Ok(id)
     }
 
     /// Takes a handler off the bus: it is not called again, though it may still be running. Whether
-    /// it was there.
+    /// it was there. Its filter is [forgotten](EventBus::forget_filter).
     #[must_use = "it says whether the handler was there"]
     pub fn off(&self, handler: HandlerId) -> bool {
-        self.inner.dispatcher.registry.remove(handler)
+        let Some(removed) = self.inner.dispatcher.registry.remove(handler) else {
+            return false;
+        };
+        if removed.comes_back()
+            && let Err(error) = self.forget_filter(&removed.name)
+        {
+            tracing::warn!(handler = removed.name, %error, "a handler that is off keeps its filter");
+        }
+        true
+    }
+
+    /// Forgets the filter that a durable bus keeps of the handler of this name, so that it may come
+    /// back with another one; that applies behind the position that is answered, where the bus is.
+    /// To handle the history too, move the bus by [`Feed::reset_durable`] before it is opened.
+    ///
+    /// # Errors
+    /// [`BusError::Storage`]: the filter is kept, or not.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use spacefold_bus::{BusError, BusOptions, EventBus, Feed, Handler, Subscription};
+    /// use spacefold_event_core::{EventType, MemoryLog};
+    /// let feed = Feed::new(Arc::new(MemoryLog::new()));
+    /// let open = || {
+    ///     EventBus::durable(&feed, "mail", &Subscription::from_start(), BusOptions::new())
+    /// };
+    /// let bus = open()?;
+    /// bus.register(Handler::new(|_| ()).named("send").types([EventType::SpaceCreated]))?;
+    /// bus.start()?;
+    /// bus.close();
+    ///
+    /// let bus = open()?;
+    /// bus.register(Handler::new(|_| ()).named("send").types([EventType::SpaceDeleted]))?;
+    /// assert!(matches!(bus.start(), Err(BusError::OtherFilter { .. })));
+    /// bus.forget_filter("send")?;
+    /// bus.start()?;
+    /// # Ok::<(), BusError>(())
+    /// ```
+    pub fn forget_filter(&self, handler: &str) -> Result<Position, BusError> {
+        if let EventSource::Durable(_, durable) = &self.inner.source {
+            durable.handlers.forget(handler)?;
+        }
+        Ok(self.inner.position())
     }
 
     /// Begins to deliver what the log has, on a durable bus; on others this is done with the first
     /// handler. Starting a bus again does nothing.
     ///
     /// # Errors
-    /// [`BusError::Closed`], or a failure of the log.
+    /// [`BusError::OtherFilter`]: the bus can still be started. [`BusError::Closed`], or a failure of
+    /// the log.
     pub fn start(&self) -> Result<(), BusError> {
         self.inner.run()
+    }
+
+    /// Makes the place of a durable bus, and what is parked, outlive a kill as they are now; on other
+    /// buses there is nothing to do.
+    ///
+    /// # Errors
+    /// [`BusError::Storage`]: what has moved since the sync before may be handled again after a kill.
+    ///
+    /// # Cost
+    /// As [`Feed::sync`].
+    pub fn sync(&self) -> Result<(), BusError> {
+        if let Some(progress) = self.inner.progress() {
+            progress.keep().map_err(|error| match error {
+                AckError::Read(error) => BusError::Read(error),
+                AckError::Storage(error) => BusError::Storage(error),
+                other => StorageError::new("keeping the place of the bus", other).into(),
+            })?;
+        }
+        match &self.inner.source {
+            EventSource::Durable(feed, _) => Ok(feed.sync()?),
+            EventSource::Nowhere | EventSource::Live(_) => Ok(()),
+        }
     }
 
     /// Gives an event that is not stored to the handlers, in this thread; when it returns they have

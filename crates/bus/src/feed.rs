@@ -3,18 +3,24 @@
 use std::{
     fmt,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
-use spacefold_event_core::{EventLog, MemoryStateStore, Position, StateStore, Timestamp};
+use spacefold_event_core::{
+    EventFilter, EventLog, MemoryStateStore, Position, StateStore, StorageError, Timestamp,
+};
 
 use crate::{
     checkpoint::{self, Checkpoint},
     delivery::SubscribeError,
     durable::{DurableSubscriber, DurableSubscription, Place},
+    event_bus::kept_handlers,
     head_watch::Watched,
     names::Owner,
     parked,
+    places::Places,
     source::{Source, Standing},
+    subscribed_filter::{self, FilterDigest},
     subscriber::Subscriber,
     subscription::{Start, Subscription, WhenBehind},
     watcher,
@@ -36,7 +42,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Feed {
     source: Arc<Source>,
-    store: Arc<dyn StateStore>,
+    places: Arc<Places>,
 }
 
 /// What is known of an open subscriber.
@@ -65,7 +71,28 @@ impl Feed {
     /// be one feed for a store: owners of names know of each other in one feed alone.
     #[must_use]
     pub fn kept_in(log: Arc<dyn EventLog>, store: Arc<dyn StateStore>) -> Self {
-        Self { source: Arc::new(Source::new(log)), store }
+        Self { source: Arc::new(Source::new(log)), places: Arc::new(Places::new(store)) }
+    }
+
+    /// The feed, with the places of its durable subscriptions and buses synced within this time
+    /// after they have moved, rather than within a second: by one thread for all of them, which is
+    /// there while something is to be synced.
+    #[must_use]
+    pub fn sync_places_within(self, within: Duration) -> Self {
+        self.places.sync_within(within);
+        self
+    }
+
+    /// Makes the places of all durable subscriptions, and what is parked, outlive a kill as they are
+    /// now.
+    ///
+    /// # Errors
+    /// [`StorageError`]: a kill may take back what has moved since the sync before.
+    ///
+    /// # Cost
+    /// One sync of the store's derived state: as much as a durable append.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        self.places.sync()
     }
 
     /// Opens a subscription.
@@ -84,7 +111,9 @@ impl Feed {
     /// A new subscription outlives a kill from when this returns.
     ///
     /// # Errors
-    /// [`SubscribeError`]; [`SubscribeError::Owned`] while another subscriber has the name.
+    /// [`SubscribeError`]; [`SubscribeError::Owned`] while another subscriber has the name,
+    /// [`SubscribeError::OtherFilter`] where the filter is another one than the one that is kept:
+    /// what only the new one passes would be missed. [`Feed::change_durable_filter`] changes it.
     pub fn subscribe_durably(
         &self,
         name: &str,
@@ -103,18 +132,25 @@ impl Feed {
     pub fn durable_subscriptions(&self) -> Result<Vec<DurableSubscription>, SubscribeError> {
         let head = self.source.log.durable_head();
         let mut found = Vec::new();
-        for key in self.store.keys(checkpoint::PREFIX)? {
-            let (Some(name), Some(bytes)) = (checkpoint::name_of(&key), self.store.get(&key)?)
+        for key in self.places.keys(checkpoint::PREFIX)? {
+            let (Some(name), Some(bytes)) = (checkpoint::name_of(&key), self.places.get(&key)?)
             else {
                 continue;
             };
-            let position = Checkpoint::decode(&bytes).map(|checkpoint| checkpoint.position);
+            let checkpoint = Checkpoint::decode(&bytes);
+            let position = checkpoint.as_ref().map(|checkpoint| checkpoint.position);
+            let digest = checkpoint.and_then(|checkpoint| checkpoint.filter);
+            let filter = match digest {
+                Some(digest) => subscribed_filter::kept_as(&self.places, name, digest)?,
+                None => None,
+            };
             let owned = self.source.owned.lock().unwrap_or_else(PoisonError::into_inner);
             found.push(DurableSubscription {
                 name: name.to_owned(),
                 position,
+                filter,
                 lag: head.since(position.unwrap_or_default()),
-                parked: self.store.keys(&parked::prefix(name))?.len(),
+                parked: self.places.keys(&parked::prefix(name))?.len(),
                 is_owned: owned.contains(name),
             });
         }
@@ -122,7 +158,7 @@ impl Feed {
     }
 
     /// Moves a durable subscription, so that it goes on behind `after`; forwards too. The result
-    /// that was kept with its place is dropped; what is parked stays.
+    /// that was kept with its place is dropped; its filter and what is parked stay.
     ///
     /// # Durability
     /// It outlives a kill from when this returns.
@@ -134,9 +170,69 @@ impl Feed {
     pub fn reset_durable(&self, name: &str, after: Position) -> Result<(), SubscribeError> {
         let _owner = self.own_existing(name)?;
         self.check_head(after)?;
-        let checkpoint = Checkpoint::at(&*self.source.log, after, Vec::new())?;
-        self.store.put(&checkpoint::key(name), &checkpoint.encode())?;
-        Ok(self.store.sync()?)
+        let filter = match Checkpoint::load(&self.places, name) {
+            Ok(kept) => kept.and_then(|kept| kept.filter),
+            Err(SubscribeError::Unfit { .. }) => {
+                subscribed_filter::kept(&self.places, name)?.as_ref().map(FilterDigest::of)
+            }
+            Err(error) => return Err(error),
+        };
+        let checkpoint = Checkpoint::at(&*self.source.log, after, Vec::new(), filter)?;
+        self.places.put(&checkpoint::key(name), &checkpoint.encode())?;
+        Ok(self.places.sync()?)
+    }
+
+    /// Gives a durable subscription another filter, which applies behind `after`: the position where
+    /// it is, to go on from there, or an earlier one, for what only the new filter passes of the
+    /// history; then what both pass is received again. Where it is said by
+    /// [`Feed::durable_subscriptions`]. A result that was kept with the place stays when that does.
+    ///
+    /// # Durability
+    /// It outlives a kill from when this returns.
+    ///
+    /// # Errors
+    /// As [`Feed::reset_durable`]; the old filter is kept then, or the new one with its place.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use spacefold_bus::{Feed, SubscribeError, Subscription};
+    /// use spacefold_event_core::{Append, EventLog, EventType, MemoryLog, Position, SpaceEvent};
+    /// let log = Arc::new(MemoryLog::new());
+    /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+    /// let feed = Feed::new(log);
+    /// let of_handbook = Subscription::from_start().spaces(["handbook"]);
+    /// drop(feed.subscribe_durably("mailer", &of_handbook)?);
+    ///
+    /// let of_all = Subscription::from_start();
+    /// let refused = feed.subscribe_durably("mailer", &of_all);
+    /// assert!(matches!(refused, Err(SubscribeError::OtherFilter { .. })));
+    /// feed.change_durable_filter("mailer", of_all.filter(), Position::START)?;
+    /// let mailer = feed.subscribe_durably("mailer", &of_all)?;
+    /// assert_eq!(mailer.acknowledged(), Position::START);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn change_durable_filter(
+        &self,
+        name: &str,
+        filter: &EventFilter,
+        after: Position,
+    ) -> Result<(), SubscribeError> {
+        let _owner = self.own_existing(name)?;
+        self.check_head(after)?;
+        let digest = Some(FilterDigest::of(filter));
+        let checkpoint = match Checkpoint::load(&self.places, name) {
+            Ok(Some(kept)) if kept.position == after => Checkpoint { filter: digest, ..kept },
+            // One that does not decode is made anew.
+            Ok(_) | Err(SubscribeError::Unfit { .. }) => {
+                Checkpoint::at(&*self.source.log, after, Vec::new(), digest)?
+            }
+            Err(error) => return Err(error),
+        };
+        // The place says which filter counts: until that is put it is the old one.
+        self.places.put(&checkpoint::key(name), &checkpoint.encode())?;
+        subscribed_filter::keep(&self.places, name, filter)?;
+        Ok(self.places.sync()?)
     }
 
     /// Removes a durable subscription, with its place, the result that was kept with it, and what
@@ -150,11 +246,13 @@ impl Feed {
     /// a failure to write.
     pub fn remove_durable(&self, name: &str) -> Result<(), SubscribeError> {
         let _owner = self.own_existing(name)?;
-        for key in self.store.keys(&parked::prefix(name))? {
-            self.store.remove(&key)?;
+        for key in self.places.keys(&parked::prefix(name))? {
+            self.places.remove(&key)?;
         }
-        self.store.remove(&checkpoint::key(name))?;
-        Ok(self.store.sync()?)
+        for key in [checkpoint::key(name), subscribed_filter::key(name), kept_handlers::key(name)] {
+            self.places.remove(&key)?;
+        }
+        Ok(self.places.sync()?)
     }
 
     /// Every open subscriber of this feed, in the order in which they were opened.
@@ -179,8 +277,8 @@ impl Feed {
         &self.source.log
     }
 
-    pub(crate) fn store(&self) -> &Arc<dyn StateStore> {
-        &self.store
+    pub(crate) const fn places(&self) -> &Arc<Places> {
+        &self.places
     }
 
     pub(crate) fn take_place(
@@ -188,7 +286,8 @@ impl Feed {
         name: &str,
         subscription: &Subscription,
     ) -> Result<Place, SubscribeError> {
-        Place::take(&self.source, &self.store, name, || self.begin(subscription))
+        let filter = subscription.filter();
+        Place::take(&self.source, &self.places, name, filter, || self.begin(subscription))
     }
 
     pub(crate) fn subscribe_after(
@@ -236,7 +335,7 @@ impl Feed {
 
     fn own_existing(&self, name: &str) -> Result<Owner, SubscribeError> {
         let owner = Owner::of(&self.source, name)?;
-        match self.store.get(&checkpoint::key(name))? {
+        match self.places.get(&checkpoint::key(name))? {
             Some(_) => Ok(owner),
             None => Err(SubscribeError::Unknown { name: name.to_owned() }),
         }

@@ -6,9 +6,12 @@ use std::{
 };
 
 use bincode::{Decode, Encode};
-use spacefold_event_core::{EventId, EventType, Position, RecordedEvent, StateStore, StorageError};
+use spacefold_event_core::{EventId, EventType, Position, RecordedEvent, StorageError};
 
-use crate::checkpoint::{seal, unseal};
+use crate::{
+    checkpoint::{seal, unseal},
+    places::Places,
+};
 
 /// How many events are parked at the most.
 pub(crate) const MAX_PARKED_EVENTS: usize = 10_000;
@@ -69,7 +72,7 @@ pub(crate) struct Parked {
 
 /// Where parked events are kept between runs.
 struct Kept {
-    store: Arc<dyn StateStore>,
+    places: Arc<Places>,
     name: String,
 }
 
@@ -101,22 +104,22 @@ impl Parked {
     }
 
     /// The parked events of a durable subscription, as they were left.
-    pub(crate) fn kept_in(store: &Arc<dyn StateStore>, name: &str) -> Result<Self, StorageError> {
+    pub(crate) fn kept_in(places: &Arc<Places>, name: &str) -> Result<Self, StorageError> {
         let mut state = State::default();
-        for key in store.keys(&prefix(name))? {
+        for key in places.keys(&prefix(name))? {
             let Some(id) = key.strip_prefix(&prefix(name)[..]).and_then(|id| id.try_into().ok())
             else {
                 continue;
             };
             let id = u64::from_be_bytes(id);
             state.last_id = state.last_id.max(id);
-            let bytes = store.get(&key)?;
+            let bytes = places.get(&key)?;
             match bytes.as_deref().and_then(|bytes| decode(ParkedId(id), bytes)) {
                 Some(parked) => drop(state.entries.insert(parked.id, Entry::stored(parked))),
                 None => tracing::error!(name, id, "a parked event does not decode"),
             }
         }
-        let kept = Some(Kept { store: Arc::clone(store), name: name.to_owned() });
+        let kept = Some(Kept { places: Arc::clone(places), name: name.to_owned() });
         Ok(Self { state: Mutex::new(state), kept })
     }
 
@@ -189,7 +192,7 @@ impl Parked {
     /// Forgets one that was taken out.
     pub(crate) fn forget(&self, id: ParkedId) -> Result<(), StorageError> {
         match &self.kept {
-            Some(kept) => kept.store.remove(&kept.key(id)),
+            Some(kept) => kept.places.remove(&kept.key(id)),
             None => Ok(()),
         }
     }
@@ -198,7 +201,7 @@ impl Parked {
     fn put(&self, parked: &ParkedEvent) -> Result<(), StorageError> {
         match &self.kept {
             Some(kept) if parked.position > Position::START => {
-                kept.store.put(&kept.key(parked.id), &encode(parked))
+                kept.places.put(&kept.key(parked.id), &encode(parked))
             }
             _ => Ok(()),
         }

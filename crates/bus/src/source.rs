@@ -21,8 +21,29 @@ use crate::{
 
 /// How many events a page holds at the most.
 const PAGE_EVENTS: usize = 4_096;
+/// About how many events are looked at in one poll of a stream, a millisecond's work at the most.
+pub(crate) const POLL_EVENTS: usize = 1_024;
 /// So many events behind the head, a subscriber reads its own pages, with its filter.
 const NEAR_HEAD_EVENTS: u64 = 4 * PAGE_EVENTS as u64;
+
+/// How much of the log is looked at in one go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stride {
+    /// As much as a page takes: by a thread that has nothing else to do.
+    Long,
+    /// [`POLL_EVENTS`]: by a thread that has others to serve.
+    Short,
+}
+
+impl Stride {
+    /// The read of a page from a position on.
+    pub(crate) const fn read(self, from: Position) -> Read {
+        match self {
+            Self::Long => Read::from(from).limit(PAGE_EVENTS),
+            Self::Short => Read::from(from).limit(POLL_EVENTS).looking_at(POLL_EVENTS),
+        }
+    }
+}
 
 pub(crate) struct Source {
     pub(crate) log: Arc<dyn EventLog>,
@@ -129,6 +150,7 @@ impl Source {
         head: Position,
         filter: &EventFilter,
         ahead: &mut VecDeque<Recent>,
+        stride: Stride,
     ) -> Result<Arc<Page>, ReadError> {
         while let Some(recent) = ahead.pop_front() {
             if recent.from <= next && next < recent.page.next() {
@@ -138,12 +160,12 @@ impl Source {
         let to = match self.recent.find(next, ahead) {
             Found::Page(recent) => return select(&recent, next, filter),
             Found::Newer if head.since(next) < NEAR_HEAD_EVENTS => {
-                return select(&self.read_for_all(next, head)?, next, filter);
+                return select(&self.read_for_all(next, head, stride)?, next, filter);
             }
             Found::Newer => head,
             Found::Older { kept_from } => kept_from.previous().min(head),
         };
-        let read = Read::from(next).to(to).matching(filter.clone()).limit(PAGE_EVENTS);
+        let read = stride.read(next).to(to).matching(filter.clone());
         self.log.read(&read).map(Arc::new)
     }
 
@@ -156,7 +178,7 @@ impl Source {
         let all = EventFilter::all();
         let (mut next, mut ahead, mut pages) = (after.next(), VecDeque::new(), Vec::new());
         while next <= head {
-            let page = self.page(next, head, &all, &mut ahead).ok()?;
+            let page = self.page(next, head, &all, &mut ahead, Stride::Long).ok()?;
             if page.next() <= next {
                 return None;
             }
@@ -166,8 +188,13 @@ impl Source {
         Some(pages)
     }
 
-    fn read_for_all(&self, from: Position, head: Position) -> Result<Recent, ReadError> {
-        let page = self.log.read(&Read::from(from).to(head).limit(PAGE_EVENTS))?;
+    fn read_for_all(
+        &self,
+        from: Position,
+        head: Position,
+        stride: Stride,
+    ) -> Result<Recent, ReadError> {
+        let page = self.log.read(&stride.read(from).to(head))?;
         let recent = Recent::new(from, page);
         self.recent.keep(&recent);
         Ok(recent)

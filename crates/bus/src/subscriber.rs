@@ -17,12 +17,9 @@ use crate::{
     head_watch::{MemberId, Turn},
     items::FeedItems,
     signal::Signal,
-    source::{Source, Standing},
+    source::{Source, Standing, Stride},
     subscription::Subscription,
 };
-
-/// How many pages without a match are looked at before others get a turn.
-const PAGES_AT_A_TIME: usize = 16;
 
 /// An open subscription: events are received from it in the order of the log, history first, then
 /// live, every one that passes the filter once.
@@ -151,7 +148,7 @@ impl Subscriber {
     ) -> Result<Option<Delivery>, ReceiveError> {
         let waker = Waker::from(Arc::clone(&self.signal));
         loop {
-            if let Poll::Ready(received) = self.poll_delivery(&waker) {
+            if let Poll::Ready(received) = self.poll_delivery(&waker, Stride::Long) {
                 return received.map(Some);
             }
             let end = [deadline, self.heartbeat_due()].into_iter().flatten().min();
@@ -162,15 +159,21 @@ impl Subscriber {
         }
     }
 
-    pub(crate) fn poll_delivery(&mut self, waker: &Waker) -> Poll<Result<Delivery, ReceiveError>> {
+    /// Looks at the log for one stride. Where there is more to look at, `waker` is woken at once, so
+    /// that others who share the thread get their turn.
+    pub(crate) fn poll_delivery(
+        &mut self,
+        waker: &Waker,
+        stride: Stride,
+    ) -> Poll<Result<Delivery, ReceiveError>> {
         if std::mem::take(&mut self.has_waited) {
             self.cursor.pass(self.source.watch.passed(self.member));
         }
-        for _ in 0..PAGES_AT_A_TIME {
+        loop {
             if self.standing.is_closed() || self.source.is_closed() {
                 return Poll::Ready(Err(ReceiveError::Closed));
             }
-            let step = self.cursor.step()?;
+            let step = self.cursor.step(stride)?;
             if let Step::Deliver(delivery) = step {
                 return Poll::Ready(Ok(self.delivered(delivery)));
             }
@@ -178,15 +181,18 @@ impl Subscriber {
                 let position = self.cursor.passed();
                 return Poll::Ready(Ok(self.delivered(Delivery::Heartbeat { position })));
             }
-            if matches!(step, Step::AtHead) {
-                match self.wait_for_head(waker) {
+            match step {
+                // The head has moved: that costs nothing to find out.
+                Step::AtHead => match self.wait_for_head(waker) {
                     Poll::Ready(outcome) => outcome?,
                     Poll::Pending => return Poll::Pending,
+                },
+                Step::Moved | Step::Deliver(_) => {
+                    waker.wake_by_ref();
+                    return Poll::Pending;
                 }
             }
         }
-        waker.wake_by_ref();
-        Poll::Pending
     }
 
     /// Waits for something behind the cursor.
@@ -235,6 +241,10 @@ impl fmt::Debug for Subscriber {
 }
 
 /// Ends when the subscription is closed, and behind the first error.
+///
+/// # Cost
+/// A poll looks at some 1,024 events at the most, whether they pass the filter or not: a stream over
+/// history that nothing in passes wakes itself, and others who share its thread get their turn.
 impl Stream for Subscriber {
     type Item = Result<Delivery, ReceiveError>;
 
@@ -243,7 +253,7 @@ impl Stream for Subscriber {
         if subscriber.has_ended {
             return Poll::Ready(None);
         }
-        let received = std::task::ready!(subscriber.poll_delivery(context.waker()));
+        let received = std::task::ready!(subscriber.poll_delivery(context.waker(), Stride::Short));
         subscriber.has_ended = received.is_err();
         Poll::Ready(match received {
             Err(ReceiveError::Closed) => None,
@@ -284,3 +294,6 @@ impl fmt::Debug for Closer {
         f.debug_struct("Closer").field("name", &self.standing.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

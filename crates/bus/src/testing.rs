@@ -1,8 +1,9 @@
 //! What the tests of this crate share.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     task::{Wake, Waker},
@@ -10,8 +11,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventLog, MemoryLog, Page, Position, Read, ReadError, Receipt, Revision,
-    SpaceEvent, StorageError, Timestamp,
+    Append, AppendError, EventLog, MemoryLog, MemoryStateStore, Page, Position, Read, ReadError,
+    Receipt, Revision, SpaceEvent, StateStore, StorageError, Timestamp,
 };
 
 use crate::{Delivery, Subscriber};
@@ -60,6 +61,106 @@ impl Woken {
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// How long anything may take.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+type Blobs = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A store in memory that notes what its syncs have made to outlive a kill.
+#[derive(Default)]
+pub(crate) struct SyncedStore {
+    blobs: MemoryStateStore,
+    synced: Mutex<Synced>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Synced {
+    blobs: Blobs,
+    /// How often a sync was asked for.
+    syncs: usize,
+    fails: bool,
+}
+
+impl SyncedStore {
+    fn synced(&self) -> MutexGuard<'_, Synced> {
+        self.synced.lock().unwrap()
+    }
+
+    pub(crate) fn fail_syncs(&self, fails: bool) {
+        self.synced().fails = fails;
+    }
+
+    pub(crate) fn syncs(&self) -> usize {
+        self.synced().syncs
+    }
+
+    pub(crate) fn is_synced(&self, key: &[u8], value: &[u8]) -> bool {
+        self.synced().blobs.get(key).is_some_and(|synced| synced == value)
+    }
+
+    fn wait(&self, is_there: impl Fn(&Synced) -> bool) -> bool {
+        let is_missing = |synced: &mut Synced| !is_there(synced);
+        let waited = self.changed.wait_timeout_while(self.synced(), LONG, is_missing);
+        !waited.unwrap().1.timed_out()
+    }
+
+    /// Waits until so many syncs were asked for.
+    pub(crate) fn wait_for_syncs(&self, syncs: usize) -> bool {
+        self.wait(|synced| synced.syncs >= syncs)
+    }
+
+    /// Waits until what a kill would leave is so.
+    pub(crate) fn wait_until(&self, is_so: impl Fn(&Blobs) -> bool) -> bool {
+        self.wait(|synced| is_so(&synced.blobs))
+    }
+
+    pub(crate) fn wait_until_synced(&self, key: &[u8], value: &[u8]) -> bool {
+        self.wait_until(|blobs| blobs.get(key).is_some_and(|synced| synced == value))
+    }
+
+    /// What a kill would leave.
+    pub(crate) fn after_a_kill(&self) -> Arc<Self> {
+        let left = Self::default();
+        for (key, value) in &self.synced().blobs {
+            left.blobs.put(key, value).unwrap();
+        }
+        Arc::new(left)
+    }
+}
+
+impl StateStore for SyncedStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.blobs.get(key)
+    }
+
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        self.blobs.put(key, value)
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
+        self.blobs.remove(key)
+    }
+
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
+        self.blobs.keys(prefix)
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        let mut synced = self.synced();
+        synced.syncs += 1;
+        self.changed.notify_all();
+        if synced.fails {
+            return Err(StorageError::new("syncing", "the disk is gone"));
+        }
+        let keys = self.blobs.keys(b"")?.into_iter();
+        synced.blobs = keys.map(|key| (self.blobs.get(&key).unwrap().unwrap(), key))
+            .map(|(value, key)| (key, value))
+            .collect();
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use rapidhash::RapidHashMap;
 
 use crate::{
     Append, AppendCondition, AppendError, Assignments, EncodedBody, Envelope, EventFilter, EventId,
-    EventLog, FailedCondition, Position, RUN_BYTES, RUN_EVENTS, Read, ReadError, Receipt,
+    EventLog, FailedCondition, Pages, Position, RUN_BYTES, RUN_EVENTS, Read, ReadError, Receipt,
     RecordedEvent, Records, RecordsBuilder, Revision, SpaceEvent, Timestamp,
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
 };
@@ -187,15 +187,15 @@ impl Proposal {
         let through = log.durable_head();
         let parts = &self.condition.no_event_matching;
         let looked_for = parts.iter().map(|part| {
-            let mut next = part.after.next();
-            let mut found = None;
-            while found.is_none() && next <= through {
-                let read = Read::from(next).to(through).matching(part.filter.clone()).limit(1);
-                let page = log.read(&read)?;
-                found = page.envelopes().next().map(|event| (event.position, event.event_id));
-                next = page.next();
+            let read = Read::from(part.after.next()).to(through);
+            let read = read.matching(part.filter.clone()).limit(1);
+            for page in Pages::of(log, read) {
+                if let Some(event) = page?.envelopes().next() {
+                    let found = Some((event.position, event.event_id));
+                    return Ok(LookedFor { through, found });
+                }
             }
-            Ok(LookedFor { through, found })
+            Ok(LookedFor { through, found: None })
         });
         self.looked_for = looked_for.collect::<Result<_, ReadError>>()?;
         Ok(())

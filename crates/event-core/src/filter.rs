@@ -1,8 +1,8 @@
 //! Which events one is interested in.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
-use crate::{EventType, EventTypes, Payload, ReadError, Records, SpaceEvent};
+use crate::{EventType, EventTypes, ReadError, Records, SpaceEvent};
 
 /// Selects events: those that pass every part that is set.
 ///
@@ -87,6 +87,24 @@ impl EventFilter {
         self.spaces.as_ref()
     }
 
+    /// The document that a payload must name to pass; `None` when it need not name any.
+    #[must_use]
+    pub fn document_id(&self) -> Option<&str> {
+        self.document_id.as_deref()
+    }
+
+    /// The source that passes; `None` for every one.
+    #[must_use]
+    pub fn wanted_source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    /// The correlation id that passes; `None` for every one.
+    #[must_use]
+    pub fn wanted_correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
+    }
+
     /// Whether every event passes.
     #[must_use]
     pub fn is_all(&self) -> bool {
@@ -153,39 +171,49 @@ impl EventFilter {
     }
 }
 
+/// How many names of spaces or types are written out.
+const MAX_WRITTEN: usize = 8;
+
+/// In words: `every event`, or the parts that are set, such as `types space.created; spaces "a"`.
+/// Of many types or spaces the first few.
+impl fmt::Display for EventFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_all() {
+            return f.write_str("every event");
+        }
+        let mut parts = Vec::new();
+        if self.types != EventTypes::ALL {
+            let types = EventType::ALL.into_iter().filter(|it| self.types.contains(*it));
+            parts.push(format!("types {}", listed(types.map(|it| it.name().to_owned()))));
+        }
+        if let Some(spaces) = &self.spaces {
+            parts.push(format!("spaces {}", listed(spaces.iter().map(|id| format!("{id:?}")))));
+        }
+        let labels = [
+            ("document", &self.document_id),
+            ("source", &self.source),
+            ("correlation id", &self.correlation_id),
+        ];
+        for (what, label) in labels {
+            parts.extend(label.as_ref().map(|label| format!("{what} {label:?}")));
+        }
+        f.write_str(&parts.join("; "))
+    }
+}
+
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let mut names = names.peekable();
+    if names.peek().is_none() {
+        return "none".to_owned();
+    }
+    let written: Vec<String> = names.by_ref().take(MAX_WRITTEN).collect();
+    match names.count() {
+        0 => written.join(", "),
+        more => format!("{} and {more} more", written.join(", ")),
+    }
+}
+
 /// Whether a label is the one that is wanted, if one is.
 fn passes(wanted: Option<&str>, label: Option<&str>) -> bool {
     wanted.is_none_or(|wanted| label == Some(wanted))
-}
-
-impl<S: AsRef<str>> Payload<S> {
-    /// Whether the payload names this document as one that it is about.
-    #[must_use]
-    pub fn names_document(&self, id: &str) -> bool {
-        match self {
-            Self::DocumentAdded { document_id, .. }
-            | Self::DocumentUpdated { document_id, .. }
-            | Self::DocumentRemoved { document_id, .. }
-            | Self::DocumentMoved { document_id, .. }
-            | Self::DocumentContentChanged { document_id, .. }
-            | Self::ReferenceAdded { document_id, .. }
-            | Self::SyncConflict { document_id, .. } => document_id.as_ref() == id,
-            Self::ReferenceCleared { document_id, .. }
-            | Self::RenderStarted { document_id, .. }
-            | Self::RenderCompleted { document_id, .. }
-            | Self::RenderFailed { document_id, .. } => document_id.as_deref() == Some(id),
-            Self::CacheInvalidated { document_ids, .. } => {
-                document_ids.iter().any(|document_id| document_id.as_ref() == id)
-            }
-            Self::SpaceCreated { .. }
-            | Self::SpaceUpdated { .. }
-            | Self::SpaceDeleted { .. }
-            | Self::SpaceActivated { .. }
-            | Self::SpaceArchived { .. }
-            | Self::VariableSet { .. }
-            | Self::VariableDeleted { .. }
-            | Self::SyncStarted { .. }
-            | Self::SyncCompleted { .. } => false,
-        }
-    }
 }

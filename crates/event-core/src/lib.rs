@@ -26,6 +26,7 @@ mod json;
 mod log;
 mod memory_log;
 mod page;
+mod pages;
 mod payload;
 mod position;
 mod record;
@@ -59,7 +60,8 @@ pub use self::{
     log::{Append, AppendError, EventLog, Read, ReadError, Receipt, StorageError},
     memory_log::MemoryLog,
     page::Page,
-    payload::{EventType, Payload, PayloadError, Presence, UnknownEventType},
+    pages::Pages,
+    payload::{EventType, NamedDocuments, Payload, PayloadError, Presence, UnknownEventType},
     position::{Position, Revision},
     record::{
         Assignments, CorruptRecords, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records,

@@ -42,17 +42,18 @@ pub trait EventLog: Send + Sync {
     /// [`ReadError::Closed`] when the log closed before the durable head got there.
     fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError>;
 
-    /// Reads a page of events in order of position.
+    /// Reads a page of events in order of position. [`Pages`](crate::Pages) reads on to the end.
     ///
     /// # Errors
-    /// [`ReadError`]; the log is not changed by it.
+    /// [`ReadError`]; the log is not changed by it. [`ReadError::NothingAsked`] of a read that no
+    /// page could satisfy: it comes of [`Read::check`], before anything is read.
     fn read(&self, read: &Read) -> Result<Page, ReadError>;
 
     /// Reads a page of one space's events from revision `from` on, at most `limit`; an empty page
     /// means that there are none.
     ///
     /// # Errors
-    /// [`ReadError`]; the log is not changed by it.
+    /// [`ReadError`]; the log is not changed by it. [`ReadError::NothingAsked`] where `limit` is 0.
     fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError>;
 
     /// The revision of a space at the durable head; [`Revision::NONE`] when it has no event.
@@ -218,8 +219,11 @@ pub struct Read {
     pub to: Position,
     /// Which events.
     pub filter: EventFilter,
-    /// How many events a page holds at the most.
+    /// How many events a page holds at the most; at least 1.
     pub limit: usize,
+    /// How many events are looked at for a page, whether they pass or not, before it is given as it
+    /// is, empty too; at least 1. Runs of events are looked at whole, so it may be one run more.
+    pub look: usize,
 }
 
 impl Read {
@@ -231,6 +235,7 @@ impl Read {
             to: Position::new(u64::MAX),
             filter: EventFilter::all(),
             limit: MAX_APPEND_EVENTS,
+            look: usize::MAX,
         }
     }
 
@@ -248,11 +253,30 @@ impl Read {
         self
     }
 
-    /// The read in pages of at most `limit` events.
+    /// The read in pages of at most `limit` events; none is too few, and is refused by the log.
     #[must_use]
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
+    }
+
+    /// The read in pages for each of which about `events` events are looked at, whether they pass
+    /// the filter or not: for whoever may not work for long in one go.
+    #[must_use]
+    pub const fn looking_at(mut self, events: usize) -> Self {
+        self.look = events;
+        self
+    }
+
+    /// Whether a page can lead anywhere: every log asks before it reads.
+    ///
+    /// # Errors
+    /// [`ReadError::NothingAsked`].
+    pub const fn check(&self) -> Result<(), ReadError> {
+        if self.limit == 0 || self.look == 0 {
+            return Err(ReadError::NothingAsked);
+        }
+        Ok(())
     }
 }
 
@@ -334,6 +358,21 @@ pub enum ReadError {
         position: Position,
         /// What is wrong.
         cause: CorruptRecords,
+    },
+    /// A page of no events was asked for: reading on from it would never end. Nothing was read.
+    #[error("a page of 0 events was asked for, which leads nowhere: ask for at least 1")]
+    NothingAsked,
+    /// The log has a head, and does not give the events before it. What was read before is whole;
+    /// what follows is missing, and not to be taken for the end.
+    #[error(
+        "the log gives nothing from position {position} on, though it is read up to {to}: \
+         what follows is missing; verify the log"
+    )]
+    NothingGiven {
+        /// The first position that is missing.
+        position: Position,
+        /// The last position that was to be read.
+        to: Position,
     },
     /// The storage failed.
     #[error(transparent)]

@@ -117,16 +117,19 @@ impl EventLog for MemoryLog {
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        read.check()?;
         self.state().read(read)
     }
 
     fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
+        let filter = EventFilter::all().spaces([space_id]);
+        let read = Read::from(Position::new(1)).matching(filter).limit(limit);
+        read.check()?;
         let state = self.state();
         let Some(position) = state.position_of(space_id, from.max(Revision::new(1)))? else {
             return Ok(Page::empty(state.head.next()));
         };
-        let filter = EventFilter::all().spaces([space_id]);
-        state.read(&Read::from(position).matching(filter).limit(limit))
+        state.read(&Read { from: position, ..read })
     }
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
@@ -158,7 +161,8 @@ impl State {
         let mut page = Page::empty(from);
         for records in self.runs.range(from..).map(|(_, records)| records) {
             let left = read.limit.saturating_sub(page.len());
-            if left == 0 || records.first_position() > read.to {
+            let looked_at = usize::try_from(page.next().since(from)).unwrap_or(usize::MAX);
+            if left == 0 || looked_at >= read.look || records.first_position() > read.to {
                 break;
             }
             page.add(records.clone(), from, read.to, &read.filter, left)?;

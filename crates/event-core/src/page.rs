@@ -1,7 +1,7 @@
 //! What a read gives back.
 
 use crate::{
-    CorruptRecords, Envelope, EventFilter, Position, ReadError, RecordedEventRef, Records,
+    CorruptRecords, Envelope, EventFilter, Position, Read, ReadError, RecordedEventRef, Records,
 };
 
 /// Events that were read together, in order, shared and immutable: a page of a longer read.
@@ -122,6 +122,25 @@ impl Page {
     #[must_use]
     pub const fn next(&self) -> Position {
         self.next
+    }
+
+    /// Whether this page, given for `read`, leads on from where that begins; and where everything
+    /// was asked for, whether it holds all that it leads over.
+    ///
+    /// # Errors
+    /// [`ReadError::NothingGiven`] when it does not, though there is something to read up to
+    /// [`Read::to`]: for whoever reads on to a position that the log is known to have.
+    pub fn check_progress(&self, read: &Read) -> Result<(), ReadError> {
+        let from = read.from.max(Position::new(1));
+        let covered = self.next.since(from);
+        let holds_all = || {
+            let given = u64::try_from(self.len()).unwrap_or(u64::MAX);
+            !read.filter.is_all() || given >= covered.min(read.to.next().since(from))
+        };
+        if from <= read.to && (covered == 0 || !holds_all()) {
+            return Err(ReadError::NothingGiven { position: from, to: read.to });
+        }
+        Ok(())
     }
 
     /// The number of events.

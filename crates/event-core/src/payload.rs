@@ -2,12 +2,13 @@
 
 mod field;
 pub(crate) mod layout;
+mod naming;
 mod presence;
 
 use bincode::{de::Decoder, enc::Encoder, error::EncodeError};
 
 use self::field::{Field, Id, Ids, Json, Label, MaybeId, MaybeLabel, MaybeText, Members, Text};
-pub use self::presence::Presence;
+pub use self::{naming::NamedDocuments, presence::Presence};
 use crate::{
     limits::LimitExceeded,
     value::{Object, Value},

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use spacefold_event_core::{
-    EventFilter, EventId, EventLog, Position, Read, RecordedEventRef, Revision, Timestamp,
+    EventFilter, EventId, EventLog, Position, Read, ReadError, RecordedEventRef, Revision,
+    Timestamp,
 };
 
 use crate::{Document, Reference, SnapshotError, SpaceState, live_states::corrupt};
@@ -91,7 +92,7 @@ pub(crate) fn blame(
             blamed.take(&before, &state, &event);
         }
         if page.next() <= next {
-            break;
+            return Err(ReadError::NothingGiven { position: next, to: position }.into());
         }
         next = page.next();
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spacefold_event_core::{EventFilter, EventLog, Page, Position, Read};
+use spacefold_event_core::{EventFilter, EventLog, Page, Pages, Position, Read};
 
 use crate::SnapshotError;
 
@@ -12,10 +12,7 @@ const PAGE_EVENTS: usize = 1_024;
 /// The events of a space, or those that name one of its documents, in order: pages that events are
 /// borrowed from. Ends at the durable head as it was when the history was asked for.
 pub struct History {
-    log: Arc<dyn EventLog>,
-    filter: EventFilter,
-    next: Position,
-    to: Position,
+    pages: Pages<Arc<dyn EventLog>>,
 }
 
 impl History {
@@ -24,8 +21,8 @@ impl History {
         if let Some(document_id) = document_id {
             filter = filter.document(document_id);
         }
-        let to = log.durable_head();
-        Self { log, filter, next: Position::new(1), to }
+        let read = Read::from(Position::new(1)).matching(filter).limit(PAGE_EVENTS);
+        Self { pages: Pages::of(log, read) }
     }
 }
 
@@ -33,29 +30,14 @@ impl Iterator for History {
     type Item = Result<Page, SnapshotError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.next <= self.to {
-            let read = Read::from(self.next).to(self.to).limit(PAGE_EVENTS);
-            let page = match self.log.read(&read.matching(self.filter.clone())) {
-                Ok(page) => page,
-                Err(error) => {
-                    self.next = self.to.next();
-                    return Some(Err(error.into()));
-                }
-            };
-            if page.next() <= self.next {
-                break;
-            }
-            self.next = page.next();
-            if !page.is_empty() {
-                return Some(Ok(page));
-            }
-        }
-        None
+        let page = self.pages.find(|page| !page.as_ref().is_ok_and(Page::is_empty))?;
+        Some(page.map_err(SnapshotError::from))
     }
 }
 
 impl std::fmt::Debug for History {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("History").field("next", &self.next).field("to", &self.to).finish()
+        let (next, to) = (self.pages.next_position(), self.pages.last_position());
+        f.debug_struct("History").field("next", &next).field("to", &to).finish()
     }
 }

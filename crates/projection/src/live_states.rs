@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    history::{corrupt, fold_log, replay_space, stuck},
+    history::{corrupt, fold_log, replay_space},
     live::sweep,
 };
 

@@ -349,16 +349,15 @@ impl<'a> Replay<'a> {
             let left = to.get() - self.state.revision().get();
             let limit = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE_EVENTS);
             let read = Read::from(self.through.next()).to(self.to).limit(limit);
-            let page = self.past.log.read(&read.matching(filter.clone()))?;
+            let read = read.matching(filter.clone());
+            let page = self.past.log.read(&read)?;
             for envelope in page.envelopes() {
                 let position = envelope.position;
                 let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
                 self.state.apply(&event);
                 self.versions.extend(version_due(&self.state, &mut self.kept, position));
             }
-            if page.next() <= self.through.next() {
-                return Ok(());
-            }
+            page.check_progress(&read)?;
             self.through = page.next().previous().min(self.to);
         }
         Ok(())

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use spacefold_event_core::{EventLog, MAX_APPEND_EVENTS, Position, Read, ReadError, RecordedEvent};
+use spacefold_event_core::{
+    EventLog, MAX_APPEND_EVENTS, Pages, Position, Read, ReadError, RecordedEvent,
+};
 
 use crate::{CommandError, IdempotencyKey, Outcome, Refusal, commands::Commands, question};
 
@@ -57,10 +59,9 @@ fn read(
     first: Position,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     let mut events: Vec<RecordedEvent> = Vec::new();
-    let mut next = first;
-    while events.len() < MAX_APPEND_EVENTS && next <= log.durable_head() {
-        let page = log.read(&Read::from(next).limit(MAX_APPEND_EVENTS - events.len()))?;
-        for envelope in page.envelopes() {
+    for page in Pages::of(log, Read::from(first).limit(MAX_APPEND_EVENTS)) {
+        let page = page?;
+        for envelope in page.envelopes().take(MAX_APPEND_EVENTS - events.len()) {
             if envelope.event_id != key.event_id(events.len()) {
                 return Ok(events);
             }
@@ -69,7 +70,9 @@ fn read(
                 envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
             events.push(event.to_owned_event());
         }
-        next = page.next().max(next.next());
+        if events.len() >= MAX_APPEND_EVENTS {
+            break;
+        }
     }
     Ok(events)
 }

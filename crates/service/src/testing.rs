@@ -29,8 +29,8 @@
 use std::{fmt::Write, sync::Arc};
 
 use spacefold_event_core::{
-    Append, EventLog, MAX_APPEND_EVENTS, MemoryContentStore, MemoryLog, Position, Read, SpaceEvent,
-    Value,
+    Append, EventLog, MAX_APPEND_EVENTS, MemoryContentStore, MemoryLog, Pages, Position, Read,
+    SpaceEvent, Value,
 };
 use spacefold_projection::SpaceState;
 
@@ -148,9 +148,9 @@ impl Then {
     pub fn recorded(&self) -> Vec<SpaceEvent> {
         let log = self.service.log();
         let mut recorded = Vec::new();
-        let mut next = self.before.next();
-        while next <= log.durable_head() {
-            let page = match log.read(&Read::from(next).limit(MAX_APPEND_EVENTS)) {
+        let read = Read::from(self.before.next()).limit(MAX_APPEND_EVENTS);
+        for page in Pages::of(&**log, read) {
+            let page = match page {
                 Ok(page) => page,
                 Err(error) => panic!("what was recorded cannot be read: {error}"),
             };
@@ -160,7 +160,6 @@ impl Then {
                     Err(error) => panic!("what was recorded does not decode: {error}"),
                 }
             }
-            next = page.next();
         }
         recorded
     }

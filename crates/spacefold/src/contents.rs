@@ -5,7 +5,8 @@ use std::path::Path;
 use rapidhash::RapidHashSet;
 use spacefold_content::{ContentOptions, ContentReport, OpenContentError, PackStore};
 use spacefold_event_core::{
-    ContentError, ContentHash, EventFilter, EventLog, EventType, Payload, Position, Read, ReadError,
+    ContentError, ContentHash, EventFilter, EventLog, EventType, Pages, Position, Read,
+    ReadError,
 };
 use spacefold_projection::SnapshotError;
 use spacefold_store::OpenError;
@@ -104,48 +105,20 @@ pub fn visit_named_content(
     log: &dyn EventLog,
     visit: &mut dyn FnMut(Position, ContentHash),
 ) -> Result<(), ReadError> {
-    let head = log.durable_head();
-    let filter = EventFilter::all().types([
-        EventType::DocumentContentChanged,
-        EventType::SyncConflict,
-        EventType::RenderStarted,
-        EventType::RenderCompleted,
-        EventType::RenderFailed,
-    ]);
-    let mut next = Position::START.next();
-    while next <= head {
-        let page = log.read(&Read::from(next).to(head).matching(filter.clone()))?;
+    let types = EventType::ALL.into_iter().filter(|event_type| event_type.may_name_content());
+    let filter = EventFilter::all().types(types);
+    for page in Pages::of(log, Read::from(Position::START.next()).matching(filter)) {
+        let page = page?;
         for envelope in page.envelopes() {
             let position = envelope.position;
             let event =
                 envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
-            visit_payload(&event.payload, &mut |hash| visit(position, hash));
+            // A hash that is not of this program's making names nothing that is kept here.
+            let named = event.payload.content_hashes().filter_map(|text| text.parse().ok());
+            named.for_each(|hash| visit(position, hash));
         }
-        next = page.next().max(next.next());
     }
     Ok(())
-}
-
-fn visit_payload(payload: &Payload<&str>, visit: &mut dyn FnMut(ContentHash)) {
-    let mut named = |hash: Option<&str>| {
-        if let Some(hash) = hash.and_then(|text| text.parse().ok()) {
-            visit(hash);
-        }
-    };
-    match payload {
-        Payload::DocumentContentChanged { old_hash, new_hash, .. } => {
-            named(old_hash.as_deref());
-            named(Some(new_hash));
-        }
-        Payload::SyncConflict { local_hash, remote_hash, .. } => {
-            named(local_hash.as_deref());
-            named(remote_hash.as_deref());
-        }
-        Payload::RenderStarted { output_hash, .. }
-        | Payload::RenderCompleted { output_hash, .. }
-        | Payload::RenderFailed { output_hash, .. } => named(output_hash.as_deref()),
-        _ => {}
-    }
 }
 
 /// Every content that an event up to the durable head names.

@@ -11,10 +11,10 @@ use std::{
 
 use spacefold_bus::Feed;
 use spacefold_event_core::{EventLog, Position, ReadError, StorageError};
-use spacefold_projection::{LiveStates, PastOptions};
+use spacefold_projection::LiveStates;
 use spacefold_store::EmbeddedLog;
 
-use crate::{commitments::Committing, views::Views};
+use crate::{Options, commitments::Committing, views::Views};
 
 /// How long one wait for new events lasts; the end of the log ends it at once.
 const WAIT: Duration = Duration::from_secs(1);
@@ -38,11 +38,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(log: EmbeddedLog, past: PastOptions) -> Self {
-        let live = LiveStates::with_past(Arc::new(log.clone()), Arc::new(log.clone()), past);
+    pub(crate) fn new(log: EmbeddedLog, options: &Options) -> Self {
+        let (read, kept) = (Arc::new(log.clone()), Arc::new(log.clone()));
+        let live = LiveStates::with_past(read, kept, options.past);
         let live = Arc::new(live);
         let views = Views::new(Arc::new(log.clone()), Arc::new(log.clone()));
-        let feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
+        let mut feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
+        if let Some(within) = options.sync_places_within {
+            feed = feed.sync_places_within(within);
+        }
         Self { log, live, views, feed, closing: AtomicBool::new(false) }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     num::NonZeroU64,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use spacefold_bus::BusOptions;
@@ -72,6 +73,7 @@ pub struct Options {
     pub(crate) bus: BusOptions,
     pub(crate) past: PastOptions,
     pub(crate) commitments: Commitments,
+    pub(crate) sync_places_within: Option<Duration>,
 }
 
 impl Options {
@@ -87,6 +89,7 @@ impl Options {
             bus: BusOptions::default(),
             past: PastOptions::default(),
             commitments: Commitments::default(),
+            sync_places_within: None,
         }
     }
 
@@ -123,6 +126,15 @@ impl Options {
     #[must_use]
     pub const fn bus(mut self, options: BusOptions) -> Self {
         self.bus = options;
+        self
+    }
+
+    /// Syncs the places of durable subscriptions and buses within this time after they have moved,
+    /// rather than within a second: what was acknowledged or handled in that time may be so again
+    /// after a kill.
+    #[must_use]
+    pub const fn sync_places_within(mut self, within: Duration) -> Self {
+        self.sync_places_within = Some(within);
         self
     }
 

@@ -102,7 +102,7 @@ impl Spacefold {
         content: PackStore,
         options: &Options,
     ) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared::new(log, options.past));
+        let shared = Arc::new(Shared::new(log, options));
         let thread = match options.folding {
             Folding::Live => {
                 let committing = Committing::new(options.commitments, shared.log.durable_head());
@@ -237,12 +237,14 @@ impl Spacefold {
         self.inner.shared.live.snapshot_after(space_id, position, timeout)
     }
 
-    /// Stores the folded states, so that the next opening need not fold them again.
+    /// Stores the folded states, so that the next opening need not fold them again, and syncs the
+    /// places of durable subscriptions and buses, as [`Feed::sync`](crate::Feed::sync) does.
     ///
     /// # Errors
     /// [`SnapshotError`]; what was stored before stays good.
     pub fn save(&self) -> Result<(), SnapshotError> {
-        self.inner.shared.live.save()
+        self.inner.shared.live.save()?;
+        Ok(self.inner.shared.feed.sync()?)
     }
 
     /// The stored states, each with the position it is good for.

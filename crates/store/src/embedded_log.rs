@@ -352,11 +352,13 @@ impl EventLog for EmbeddedLog {
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        read.check()?;
         self.inner.shared.sled()?;
         self.inner.shared.read(read)
     }
 
     fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
+        Read::from(Position::new(1)).limit(limit).check()?;
         self.inner.shared.sled()?;
         self.inner.shared.read_space(space_id, from, limit)
     }

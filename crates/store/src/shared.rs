@@ -294,16 +294,21 @@ impl Shared {
             true => BlocksOf::SealedFiles,
             false => BlocksOf::Sled,
         };
+        let mut looked_at = 0;
         for _ in 0..MAX_PAGE_RUNS {
             let durable_head = self.view().durable_head();
             let next = self.next_candidate(page.next(), &read.filter, &mut candidates)?;
             page.advance(next.min(read.to.next()).min(durable_head.next()));
-            if next > read.to.min(durable_head) || page.len() >= read.limit {
+            if next > read.to.min(durable_head)
+                || page.len() >= read.limit
+                || looked_at >= read.look
+            {
                 break;
             }
             let Some(records) = self.passing_records_at(next, blocks)? else {
                 break;
             };
+            looked_at = looked_at.saturating_add(records.len());
             let left = read.limit - page.len();
             let first = records.first_position();
             let rest = records.last_position().next().since(next);

@@ -1,6 +1,6 @@
 //! Why something could not be done with a bus.
 
-use spacefold_event_core::{LimitExceeded, ReadError, StorageError};
+use spacefold_event_core::{EventFilter, LimitExceeded, Position, ReadError, StorageError};
 
 use crate::delivery::SubscribeError;
 
@@ -19,6 +19,25 @@ pub enum BusError {
     NameTaken {
         /// The name.
         name: String,
+    },
+    /// The handler had another filter when the bus of this name ran before: what only the new one
+    /// passes was missed up to where the bus is. The bus is not started, or the handler not
+    /// registered; nothing is changed.
+    #[error(
+        "the handler {handler:?} is kept with another filter: kept is {{{kept}}}, asked for is \
+         {{{asked}}}; what only the latter passes was missed up to position {position}, where the \
+         bus is: register it with the filter that is kept, under another name, or after \
+         EventBus::forget_filter, from when the new one applies behind that position"
+    )]
+    OtherFilter {
+        /// The name of the handler.
+        handler: String,
+        /// How far the bus has come.
+        position: Position,
+        /// The filter that is kept.
+        kept: Box<EventFilter>,
+        /// The filter that was asked for.
+        asked: Box<EventFilter>,
     },
     /// The event is past a limit; no handler was called.
     #[error("{0}; no handler was called")]

@@ -180,7 +180,7 @@ impl Dispatcher {
 
     pub(crate) fn succeeded(&self, handler: &Registered) {
         if handler.is_once() {
-            self.registry.remove(handler.id);
+            drop(self.registry.remove(handler.id));
         }
     }
 

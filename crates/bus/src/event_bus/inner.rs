@@ -8,12 +8,14 @@ use super::{
     BusError, BusOptions,
     dispatcher::Dispatcher,
     history::History,
+    kept_handlers::KeptHandlers,
     lanes::{Lanes, Progress},
 };
 use crate::{
     delivery::SubscribeError,
     durable::Place,
     feed::Feed,
+    handler::{Handler, Times},
     parked::{Entry, Parked},
     subscription::Subscription,
 };
@@ -31,7 +33,13 @@ pub(crate) enum EventSource {
     /// What the log commits once there is a handler.
     Live(Feed),
     /// What the log has behind a place that is kept, once the bus is started.
-    Durable(Feed, Box<Subscription>),
+    Durable(Feed, Box<Durable>),
+}
+
+/// What a durable bus is kept with.
+pub(crate) struct Durable {
+    pub(crate) subscription: Subscription,
+    pub(crate) handlers: KeptHandlers,
 }
 
 pub(crate) enum State {
@@ -68,7 +76,14 @@ impl Inner {
         let place = match &mut *state {
             State::Running(_) => return Ok(()),
             State::Closed => return Err(BusError::Closed),
-            State::Waiting(place) => place.take(),
+            State::Waiting(place) => {
+                if let EventSource::Durable(_, durable) = &self.source {
+                    let position = place.as_ref().map_or(Position::START, Place::position);
+                    let handlers = self.dispatcher.registry.handlers();
+                    durable.handlers.admit(handlers.named(), position)?;
+                }
+                place.take()
+            }
         };
         let begun = match &self.source {
             EventSource::Nowhere => return Ok(()),
@@ -77,9 +92,9 @@ impl Inner {
                 let after = feed.log().durable_head();
                 self.start_lanes(feed, &subscription, after, None)
             }
-            EventSource::Durable(feed, subscription) => {
+            EventSource::Durable(feed, durable) => {
                 let after = place.as_ref().map_or(Position::START, Place::position);
-                self.start_lanes(feed, subscription, after, place)
+                self.start_lanes(feed, &durable.subscription, after, place)
             }
         };
         match begun {
@@ -91,6 +106,26 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Keeps the filter of a handler that joins a durable bus which runs.
+    pub(crate) fn admit_while_running(&self, handler: &Handler) -> Result<(), BusError> {
+        let (EventSource::Durable(_, durable), Some(progress)) = (&self.source, self.progress())
+        else {
+            return Ok(());
+        };
+        let named = handler.name.as_deref().filter(|_| handler.times == Times::Every);
+        let named = named.map(|name| (name, &handler.filter));
+        durable.handlers.admit(named.into_iter(), progress.position())
+    }
+
+    /// How far the bus has come, or begins.
+    pub(crate) fn position(&self) -> Position {
+        match &*self.state() {
+            State::Waiting(place) => place.as_ref().map_or(Position::START, Place::position),
+            State::Running(lanes) => lanes.progress().position(),
+            State::Closed => Position::START,
+        }
     }
 
     fn start_lanes(

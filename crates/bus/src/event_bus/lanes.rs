@@ -15,7 +15,7 @@ use spacefold_event_core::{Envelope, Page, Position, ReadError, RecordedEvent, S
 use super::dispatcher::Dispatcher;
 use crate::{
     delivery::{Delivery, ReceiveError, SubscribeError},
-    durable::Place,
+    durable::{AckError, Place},
     feed::Feed,
     subscriber::{Closer, Subscriber},
     subscription::Subscription,
@@ -221,12 +221,20 @@ impl Progress {
         slowest(&positions)
     }
 
+    /// Keeps the place as far as the lanes are.
+    pub(crate) fn keep(&self) -> Result<(), AckError> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        place.advance(self.position())
+    }
+
     fn sync(&self) {
-        if let Some(place) = &self.place {
-            let place = place.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = place.sync() {
-                tracing::warn!(%error, "a kill may take back the place of the bus");
-            }
+        let synced = self.keep().and_then(|()| {
+            let Some(place) = &self.place else { return Ok(()) };
+            Ok(place.lock().unwrap_or_else(PoisonError::into_inner).sync()?)
+        });
+        if let Err(error) = synced {
+            tracing::warn!(%error, "a kill may take back the place of the bus");
         }
     }
 }

@@ -29,8 +29,10 @@ pub struct HandlerId(u64);
 pub(crate) struct Registered {
     pub(crate) id: HandlerId,
     pub(crate) name: String,
+    /// Whether it was given its name, so that it can come back under it.
+    pub(crate) is_named: bool,
     pub(crate) retry: RetryPolicy,
-    filter: EventFilter,
+    pub(crate) filter: EventFilter,
     priority: Priority,
     /// Stored events up to here were there before it.
     after: Position,
@@ -69,6 +71,7 @@ impl Registry {
     ) -> Result<HandlerId, BusError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let id = HandlerId(state.next_id);
+        let is_named = handler.name.is_some();
         let name = handler.name.unwrap_or_else(|| format!("handler-{}", state.next_id));
         let mut in_order = state.handlers.in_order.clone();
         if in_order.len() >= MAX_HANDLERS {
@@ -84,6 +87,7 @@ impl Registry {
             Arc::new(Registered {
                 id,
                 name,
+                is_named,
                 retry: handler.retry.unwrap_or(retry),
                 filter: handler.filter,
                 priority,
@@ -98,8 +102,8 @@ impl Registry {
         Ok(id)
     }
 
-    /// Whether the handler was there.
-    pub(crate) fn remove(&self, id: HandlerId) -> bool {
+    /// The handler, if it was there.
+    pub(crate) fn remove(&self, id: HandlerId) -> Option<Arc<Registered>> {
         let removed = {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             let mut in_order = state.handlers.in_order.clone();
@@ -111,7 +115,7 @@ impl Registry {
             removed
         };
         // Outside of the lock, since what a handler has captured is dropped with it.
-        removed.is_some_and(|handler| !handler.is_off.swap(true, Ordering::AcqRel))
+        removed.filter(|handler| !handler.is_off.swap(true, Ordering::AcqRel))
     }
 
     pub(crate) fn clear(&self) {
@@ -146,6 +150,12 @@ impl Handlers {
         self.types.contains(event_type)
     }
 
+    /// Those that can come back under their names, with their filters.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&str, &EventFilter)> + Clone {
+        let named = self.in_order.iter().filter(|handler| handler.comes_back());
+        named.map(|handler| (handler.name.as_str(), &handler.filter))
+    }
+
     /// Those to be called for an event, in order.
     pub(crate) fn of<'a>(
         &'a self,
@@ -172,6 +182,11 @@ impl Registered {
     /// Whether it is gone, rather than called already.
     pub(crate) fn is_gone(&self) -> bool {
         self.times == Times::Every && self.is_off.load(Ordering::Acquire)
+    }
+
+    /// Whether it can come back, under its name, when the bus runs again.
+    pub(crate) const fn comes_back(&self) -> bool {
+        self.is_named && !self.is_once()
     }
 
     pub(crate) const fn is_once(&self) -> bool {

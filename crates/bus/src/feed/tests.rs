@@ -12,6 +12,7 @@ use spacefold_event_core::{EventLog, MemoryLog, Position, SpaceEvent, StateStore
 use super::*;
 use crate::{
     AckError, Delivery, FeedItem, ReceiveError,
+    source::Stride,
     testing::{FailingLog, Woken, activate, drain, positions},
 };
 
@@ -73,7 +74,7 @@ fn whom_no_event_concerns_is_not_woken_and_moves_on_all_the_same() {
     let mut other = feed.subscribe(Subscription::from_now().spaces(["a"])).unwrap();
     assert!(matches!(idle.recv().unwrap(), Delivery::CaughtUp { .. }));
     assert!(matches!(other.recv().unwrap(), Delivery::CaughtUp { .. }));
-    assert!(idle.poll_delivery(&waker).is_pending());
+    assert!(idle.poll_delivery(&waker, Stride::Long).is_pending());
     activate(&*log, &["a", "a"]);
     // Once the other one has waited for it, the watcher has announced it.
     assert_eq!(positions(other.recv().unwrap()), [2, 3]);
@@ -85,13 +86,13 @@ fn whom_no_event_concerns_is_not_woken_and_moves_on_all_the_same() {
         thread::yield_now();
     }
     assert!(!woken.was_woken());
-    assert!(idle.poll_delivery(&waker).is_pending());
+    assert!(idle.poll_delivery(&waker, Stride::Long).is_pending());
     assert_eq!(idle.position(), Position::new(3));
     activate(&*log, &["b"]);
     while !woken.was_woken() {
         thread::yield_now();
     }
-    let Poll::Ready(received) = idle.poll_delivery(&waker) else { panic!("woken for nothing") };
+    let Poll::Ready(received) = idle.poll_delivery(&waker, Stride::Long) else { panic!("woken for nothing") };
     assert_eq!(positions(received.unwrap()), [4]);
 }
 

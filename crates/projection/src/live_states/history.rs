@@ -1,7 +1,8 @@
 //! Reading a log to its end, page by page.
 
 use spacefold_event_core::{
-    CorruptRecords, EventLog, Position, Read, ReadError, RecordedEventRef, StorageError,
+    CorruptRecords, EventLog, Page, Pages, Position, Read, ReadError, RecordedEventRef, Revision,
+    StorageError,
 };
 
 use crate::SpaceState;
@@ -14,12 +15,6 @@ pub(crate) const fn corrupt(position: Position, cause: CorruptRecords) -> ReadEr
     ReadError::Corrupt { position, cause }
 }
 
-/// The error of a log that has events up to its durable head, and gives none.
-pub(crate) fn stuck(from: Position) -> ReadError {
-    let doing = format!("reading on at position {from}");
-    StorageError::new(doing, "the log gives no event there, though its head lies beyond").into()
-}
-
 /// Hands every event after `after`, up to `to`, to `apply`.
 pub(crate) fn fold_log<E: From<ReadError>>(
     log: &dyn EventLog,
@@ -27,18 +22,13 @@ pub(crate) fn fold_log<E: From<ReadError>>(
     to: Position,
     mut apply: impl FnMut(&RecordedEventRef<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut next = after.next();
-    while next <= to {
-        let page = log.read(&Read::from(next).to(to))?;
+    for page in Pages::of(log, Read::from(after.next()).to(to)) {
+        let page = page?;
         for envelope in page.envelopes() {
             let position = envelope.position;
             let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
             apply(&event)?;
         }
-        if page.next() <= next {
-            return Err(stuck(next).into());
-        }
-        next = page.next();
     }
     Ok(())
 }
@@ -61,7 +51,7 @@ pub(crate) fn replay_space(
 ) -> Result<(), ReadError> {
     loop {
         let next = state.revision().next();
-        let page = log.read_space(state.space_id(), next, SPACE_PAGE_EVENTS)?;
+        let page = space_page(log, state.space_id(), next)?;
         for envelope in page.envelopes() {
             let position = envelope.position;
             if position > to {
@@ -77,4 +67,23 @@ pub(crate) fn replay_space(
             return Ok(());
         }
     }
+}
+
+/// A page of a space's events from a revision on; empty only when the log has none there.
+fn space_page(
+    log: &dyn EventLog,
+    space_id: &str,
+    from: Revision,
+) -> Result<Page, ReadError> {
+    let page = log.read_space(space_id, from, SPACE_PAGE_EVENTS)?;
+    if !page.is_empty() || log.revision(space_id)? < from {
+        return Ok(page);
+    }
+    // It may have been appended in between.
+    let again = log.read_space(space_id, from, SPACE_PAGE_EVENTS)?;
+    if again.is_empty() {
+        let doing = format!("reading space {space_id:?} from revision {from} on");
+        return Err(StorageError::new(doing, "the log has more of it, and gives nothing").into());
+    }
+    Ok(again)
 }

@@ -17,7 +17,7 @@ use spacefold_event_core::{Envelope, EventLog, Page, Position, Read, ReadError};
 
 use crate::{
     SpaceState, SpaceStates,
-    live_states::{corrupt, stuck},
+    live_states::corrupt,
 };
 
 /// How many pages the fastest thread may be ahead of the slowest.
@@ -217,10 +217,9 @@ impl Pages<'_> {
             queue.reading = true;
             let from = queue.next;
             drop(queue);
-            let page = self.log.read(&Read::from(from).to(self.head))?;
-            if page.next() <= from {
-                return Err(stuck(from));
-            }
+            let read = Read::from(from).to(self.head);
+            let page = self.log.read(&read)?;
+            page.check_progress(&read)?;
             queue = self.lock();
             queue.reading = false;
             queue.next = page.next();

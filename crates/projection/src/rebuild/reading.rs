@@ -9,11 +9,10 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventLog, Page, Position, Read, ReadError, Receipt, Revision, Timestamp,
+    Append, AppendError, EventLog, Page, Pages, Position, Read, ReadError, Receipt, Revision, Timestamp,
 };
 
 use super::{RebuildError, pace::Pace};
-use crate::live_states::stuck;
 
 /// How many pages a slow fold may be behind the reader.
 const PAGES_AHEAD: usize = 8;
@@ -40,16 +39,13 @@ pub(super) fn read_all(
     pace: &Pace<'_>,
     senders: &[PageSender],
 ) -> Result<(), RebuildError> {
-    let mut next = after.next();
-    while next <= to {
-        let page = log.read(&Read::from(next).to(to))?;
-        if page.next() <= next {
-            return Err(stuck(next).into());
-        }
+    let mut before = after;
+    for page in Pages::of(log, Read::from(after.next()).to(to)) {
+        let page = page?;
         let read = page.next().previous().min(to);
-        pace.read(read.get(), read.since(next.previous()));
+        pace.read(read.get(), read.since(before));
         pace.check()?;
-        next = page.next();
+        before = read;
         hand_out(&page, senders);
     }
     Ok(())

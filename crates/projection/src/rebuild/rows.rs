@@ -230,10 +230,9 @@ fn fold_alone(
 ) -> Result<(), RebuildError> {
     while state.position() < to {
         let from = state.position().next();
-        let page = rebuild.log.read(&Read::from(from).to(to))?;
-        if page.next() <= from {
-            return Err(crate::live_states::stuck(from).into());
-        }
+        let read = Read::from(from).to(to);
+        let page = rebuild.log.read(&read)?;
+        page.check_progress(&read)?;
         pace.check()?;
         for envelope in page.envelopes() {
             let applied = state.apply(&**rebuild.slot.projection(), envelope);

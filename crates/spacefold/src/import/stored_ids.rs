@@ -6,7 +6,7 @@
 //! is stored in the order it is stored in, all passes together read each page once.
 
 use rapidhash::RapidHashSet;
-use spacefold_event_core::{EventId, EventLog, Position, Read, ReadError};
+use spacefold_event_core::{EventId, EventLog, Pages, Position, Read, ReadError};
 
 /// Events whose ids are kept in memory, about 80 MB of them; the stretch after is searched for the
 /// ids of each window.
@@ -75,7 +75,9 @@ impl StoredIds {
         while self.covered < head && self.room() > 0 {
             let read = Read::from(self.covered.next()).to(head);
             let limit = self.room().min(read.limit);
-            let page = log.read(&read.limit(limit))?;
+            let read = read.limit(limit);
+            let page = log.read(&read)?;
+            page.check_progress(&read)?;
             for envelope in page.envelopes() {
                 self.fingerprints.insert(envelope.event_id);
             }
@@ -103,16 +105,16 @@ fn search(
     }
     let start = if (from..=to).contains(cursor) { *cursor } else { from };
     for (from, to) in [(start, to), (from, start.previous())] {
-        let mut next = from;
-        while next <= to && !wanted.is_empty() {
-            let page = log.read(&Read::from(next).to(to))?;
+        let mut pages = Pages::of(log, Read::from(from).to(to));
+        while !wanted.is_empty()
+            && let Some(page) = pages.next().transpose()?
+        {
             for envelope in page.envelopes() {
                 if wanted.remove(&envelope.event_id) {
                     known.insert(envelope.event_id);
                     *cursor = envelope.position.next();
                 }
             }
-            next = page.next().max(next.next());
         }
     }
     Ok(())

@@ -178,21 +178,25 @@ impl BlockIndex {
         pages: &Pages,
     ) -> Result<Candidates, MissingPages> {
         let start = self.directory.block_of(from);
-        let (blocks, end) = match filter.space_ids() {
-            None => ((start..self.directory.len()).collect(), self.directory.len()),
+        let may_hold = |block: &u32| {
+            self.directory.get(*block).is_some_and(|entry| entry.may_hold(filter.event_types()))
+        };
+        let positions = |block| self.positions(block);
+        let (blocks, end): (Vec<(Position, Position)>, u32) = match filter.space_ids() {
+            None => {
+                let end = self.directory.len();
+                let passing = (start..end).filter(may_hold).take(MAX_CANDIDATES);
+                (passing.filter_map(positions).collect(), end)
+            }
             Some(space_ids) => {
                 let known = space_ids.iter().filter_map(|id| self.spaces.number(id));
                 let mut spaces: Vec<u32> = known.collect();
                 spaces.sort_unstable();
-                self.blocks_of(&spaces, start, pages)?
+                let (blocks, end) = self.blocks_of(&spaces, start, pages)?;
+                let passing = blocks.into_iter().filter(may_hold).take(MAX_CANDIDATES);
+                (passing.filter_map(positions).collect(), end)
             }
         };
-        let may_hold = |block: &u32| {
-            self.directory.get(*block).is_some_and(|entry| entry.may_hold(filter.event_types()))
-        };
-        let passing = blocks.into_iter().filter(may_hold).take(MAX_CANDIDATES);
-        let blocks: Vec<(Position, Position)> =
-            passing.filter_map(|block| self.positions(block)).collect();
         let last = blocks.last().filter(|_| blocks.len() == MAX_CANDIDATES);
         let through = last.map_or_else(|| self.last_before(end), |(_, last)| *last);
         Ok(Candidates { blocks, through })

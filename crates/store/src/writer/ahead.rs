@@ -173,7 +173,9 @@ impl AppendView for Ahead {
     ) -> Result<Option<(Position, EventId)>, ReadError> {
         let mut next = after.next();
         while next <= self.durable_head {
-            let page = self.shared.read(&Read::from(next).matching(filter.clone()).limit(1))?;
+            let read = Read::from(next).to(self.durable_head).matching(filter.clone()).limit(1);
+            let page = self.shared.read(&read)?;
+            page.check_progress(&read)?;
             if let Some(event) = page.envelopes().next() {
                 return Ok(Some((event.position, event.event_id)));
             }

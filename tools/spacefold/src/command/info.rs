@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use spacefold::{EventLog, EventType, Position, Read, Spacefold};
+use spacefold::{EventType, Pages, Position, Read, Spacefold};
 
 use crate::{
     error::Failure,
@@ -155,10 +155,9 @@ fn count_types(store: &Spacefold) -> Result<BTreeMap<&'static str, u64>, Failure
     let head = store.durable_head();
     let progress = progress::events("counting", head.get());
     let mut counts = [0_u64; EventType::ALL.len()];
-    let mut next = Position::START.next();
-    while next <= head {
+    for page in Pages::of(store.log(), Read::from(Position::START.next()).to(head)) {
         interrupt::check()?;
-        let page = store.log().read(&Read::from(next).to(head))?;
+        let page = page?;
         for envelope in page.envelopes() {
             // Codes are consecutive from 1.
             let place = usize::from(envelope.event_type.code()).wrapping_sub(1);
@@ -166,8 +165,7 @@ fn count_types(store: &Spacefold) -> Result<BTreeMap<&'static str, u64>, Failure
                 *count += 1;
             }
         }
-        next = page.next().max(next.next());
-        progress.set_position(next.previous().get());
+        progress.set_position(page.next().previous().get());
     }
     progress.finish_and_clear();
     let counted = EventType::ALL.into_iter().filter_map(|event_type| {

@@ -3,7 +3,7 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use spacefold::{
-    EventFilter, EventLog, EventType, Page, Position, Read, ReadError, Revision, Spacefold,
+    EventFilter, EventLog, EventType, Page, Pages, Position, Read, ReadError, Revision, Spacefold,
 };
 
 use crate::{error::Failure, interrupt, output::Output};
@@ -65,15 +65,13 @@ pub(crate) fn print(
     progress: &ProgressBar,
 ) -> Result<(), Failure> {
     let to = to.min(store.durable_head());
-    let mut next = from.max(Position::START.next());
     let mut line = String::new();
-    while next <= to {
+    let read = Read::from(from).to(to).matching(filter.clone()).limit(PAGE_EVENTS);
+    for page in Pages::of(store.log(), read) {
         interrupt::check()?;
-        let read = Read::from(next).to(to).matching(filter.clone());
-        let page = store.log().read(&read.limit(PAGE_EVENTS))?;
+        let page = page?;
         print_page(&page, output, &mut line)?;
-        next = page.next().max(next.next());
-        progress.set_position(next.min(to).since(from));
+        progress.set_position(page.next().min(to).since(from));
     }
     progress.finish_and_clear();
     Ok(())

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use indicatif::ProgressBar;
-use spacefold::{EventFilter, EventLog, Position, Read, Spacefold};
+use spacefold::{EventFilter, Pages, Position, Read, Spacefold};
 
 use super::selection::{self, Selection};
 use crate::{error::Failure, interrupt, session::Session};
@@ -76,11 +76,8 @@ fn positions(
     (from, to): (Position, Position),
 ) -> Result<Vec<Position>, Failure> {
     let mut found = Vec::new();
-    let mut next = from;
-    while next <= to {
-        let page = store.log().read(&Read::from(next).to(to).matching(filter.clone()))?;
-        found.extend(page.envelopes().map(|envelope| envelope.position));
-        next = page.next().max(next.next());
+    for page in Pages::of(store.log(), Read::from(from).to(to).matching(filter.clone())) {
+        found.extend(page?.envelopes().map(|envelope| envelope.position));
     }
     Ok(found)
 }

@@ -3,10 +3,7 @@
 use spacefold_event_core::{Page, Position, Read, ReadError};
 
 use super::Slot;
-use crate::{
-    live_states::stuck,
-    projections::{PauseKind, Paused, error::CatchUpError},
-};
+use crate::projections::{PauseKind, Paused, error::CatchUpError};
 
 /// How many events are read at a time where each few are checkpointed.
 const REACTING_PAGE_EVENTS: usize = 256;
@@ -29,22 +26,20 @@ impl Slot {
                 self.page_of(read.to(position.previous()))
             }
             Err(error) => unreadable(from, error),
-            Ok(page) => whole(from, page),
+            Ok(page) => whole(&read, page),
         }
     }
 
     fn page_of(&self, read: Read) -> Result<NextPage, CatchUpError> {
         match self.log.read(&read) {
             Err(error) => unreadable(read.from, error),
-            Ok(page) => whole(read.from, page),
+            Ok(page) => whole(&read, page),
         }
     }
 }
 
-fn whole(from: Position, page: Page) -> Result<NextPage, CatchUpError> {
-    if page.next() <= from {
-        return Err(stuck(from).into());
-    }
+fn whole(read: &Read, page: Page) -> Result<NextPage, CatchUpError> {
+    page.check_progress(read)?;
     Ok(NextPage::Page(page))
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use spacefold::{
-    EventFilter, EventId, EventLog as _, EventType, Payload, Position, Read, ReadError,
-    RecordedEventRef, Snapshot, SpaceStatus, Spacefold, Value,
+    EventFilter, EventId, EventType, Pages, Payload, Position, Read,
+    ReadError, RecordedEventRef, Snapshot, SpaceStatus, Spacefold, Value,
 };
 
 use super::{
@@ -104,15 +104,12 @@ fn each_event(
     filter: EventFilter,
     visit: &mut dyn FnMut(&RecordedEventRef<'_>),
 ) -> Result<(), ReadError> {
-    let head = store.durable_head();
-    let mut next = after.next();
-    while next <= head {
-        let page = store.log().read(&Read::from(next).to(head).matching(filter.clone()))?;
+    for page in Pages::of(store.log(), Read::from(after.next()).matching(filter)) {
+        let page = page?;
         for envelope in page.envelopes() {
             let position = envelope.position;
             visit(&envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?);
         }
-        next = page.next().max(next.next());
     }
     Ok(())
 }

@@ -1,0 +1,208 @@
+//! The store of a feed, where places are kept: synced soon after something in it has moved.
+//!
+//! One thread sees to it for all who keep a place, and is there only while something is to be
+//! synced: it waits as long as it may, syncs once for everything that moved meanwhile, and ends
+//! when nothing has moved since.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use spacefold_event_core::{StateStore, StorageError};
+
+/// What moved is synced within this time, unless told otherwise.
+pub(crate) const SYNC_WITHIN: Duration = Duration::from_secs(1);
+
+pub(crate) struct Places {
+    store: Arc<dyn StateStore>,
+    due: Arc<Due>,
+}
+
+/// When the next sync is due. Shared with the thread, which must not keep the store open.
+struct Due {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Whether the store is about to be closed, which syncs it.
+    is_closing: AtomicBool,
+}
+
+struct State {
+    within: Duration,
+    /// When what has moved is to be synced at the latest.
+    at: Option<Instant>,
+    has_thread: bool,
+    /// Whether the thread has the store for now.
+    is_syncing: bool,
+    /// Whether nobody keeps anything any more.
+    has_ended: bool,
+}
+
+impl Places {
+    pub(crate) fn new(store: Arc<dyn StateStore>) -> Self {
+        let state = State {
+            within: SYNC_WITHIN,
+            at: None,
+            has_thread: false,
+            is_syncing: false,
+            has_ended: false,
+        };
+        let due = Due {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            is_closing: AtomicBool::new(false),
+        };
+        Self { store, due: Arc::new(due) }
+    }
+
+    /// Syncs what moves from now on within this time.
+    pub(crate) fn sync_within(&self, within: Duration) {
+        self.due.state().within = within;
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.store.get(key)
+    }
+
+    pub(crate) fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
+        self.store.keys(prefix)
+    }
+
+    /// Keeps a blob, which is synced soon.
+    pub(crate) fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        self.store.put(key, value)?;
+        self.moved();
+        Ok(())
+    }
+
+    /// Removes a blob, which is synced soon.
+    pub(crate) fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
+        self.store.remove(key)?;
+        self.moved();
+        Ok(())
+    }
+
+    /// Syncs what was put and removed before the call.
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        let before = self.due.state().at.take();
+        let synced = self.store.sync();
+        if synced.is_err() {
+            let mut state = self.due.state();
+            state.at = state.at.or(before);
+        }
+        synced
+    }
+
+    /// Says that the store is about to be closed: what cannot be synced then is no news.
+    pub(crate) fn is_closing(&self) {
+        self.due.is_closing.store(true, Ordering::Release);
+    }
+
+    fn moved(&self) {
+        {
+            let mut state = self.due.state();
+            if state.at.is_none() {
+                // A time beyond what the clock can tell never comes.
+                state.at = Instant::now().checked_add(state.within);
+            }
+            if state.has_thread || state.at.is_none() {
+                return;
+            }
+            state.has_thread = true;
+        }
+        let (due, store) = (Arc::clone(&self.due), Arc::downgrade(&self.store));
+        let thread = thread::Builder::new().name("spacefold-places".to_owned());
+        if let Err(error) = thread.spawn(move || due.run(&store)) {
+            self.due.state().has_thread = false;
+            tracing::warn!(%error, "no thread to sync places in: this one does");
+            if let Err(error) = self.sync() {
+                self.due.failed(&error);
+            }
+        }
+    }
+}
+
+impl Drop for Places {
+    /// Nothing is left unsynced, and nobody has the store behind the back of who lets go of it.
+    fn drop(&mut self) {
+        let is_left = {
+            let mut state = self.due.state();
+            state.has_ended = true;
+            self.due.changed.notify_all();
+            while state.is_syncing {
+                state = self.due.wait(state, None);
+            }
+            state.at.is_some()
+        };
+        if is_left && let Err(error) = self.sync() {
+            // It was closed before, most likely, and is synced then.
+            tracing::debug!(%error, "places are not synced");
+        }
+    }
+}
+
+impl Due {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        left: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
+        match left {
+            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(left) => {
+                let waited = self.changed.wait_timeout(state, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        }
+    }
+
+    /// What the thread does.
+    fn run(&self, store: &Weak<dyn StateStore>) {
+        while self.is_to_sync() {
+            let synced = store.upgrade().map_or(Ok(()), |store| store.sync());
+            self.state().is_syncing = false;
+            self.changed.notify_all();
+            if let Err(error) = synced {
+                self.failed(&error);
+            }
+        }
+    }
+
+    /// Waits until a sync is due; `false`, and the thread is gone, when none is.
+    fn is_to_sync(&self) -> bool {
+        let mut state = self.state();
+        loop {
+            let due = state.at.filter(|_| !state.has_ended);
+            let Some(due) = due else {
+                state.has_thread = false;
+                return false;
+            };
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                state.at = None;
+                state.is_syncing = true;
+                return true;
+            }
+            state = self.wait(state, Some(left));
+        }
+    }
+
+    fn failed(&self, error: &StorageError) {
+        if self.is_closing.load(Ordering::Acquire) {
+            tracing::debug!(%error, "places are not synced: the store is being closed");
+        } else {
+            tracing::warn!(%error, "a kill may take back places: they could not be synced");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    Append, AppendError, EventFilter, EventType, MemoryLog, Receipt, Revision, SpaceEvent,
+    Timestamp,
+};
+
+/// A log whose pages get nowhere from some position on, in one way or another.
+struct Withholding {
+    log: MemoryLog,
+    from: Position,
+    gives: fn(&Read) -> Page,
+}
+
+impl Withholding {
+    fn new(events: u64, from: u64, gives: fn(&Read) -> Page) -> Self {
+        let log = MemoryLog::new();
+        for _ in 0..events {
+            log.append(&Append::new(&[SpaceEvent::space_activated("a")])).unwrap();
+        }
+        Self { log, from: Position::new(from), gives }
+    }
+}
+
+impl EventLog for Withholding {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.log.append(append)
+    }
+
+    fn head(&self) -> Position {
+        self.log.head()
+    }
+
+    fn durable_head(&self) -> Position {
+        self.log.durable_head()
+    }
+
+    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
+        self.log.wait_durable(position, timeout)
+    }
+
+    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        if read.from >= self.from {
+            return Ok((self.gives)(read));
+        }
+        self.log.read(&read.clone().to(read.to.min(self.from.previous())))
+    }
+
+    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
+        self.log.read_space(space_id, from, limit)
+    }
+
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.log.revision(space_id)
+    }
+
+    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
+        self.log.position_as_of(time)
+    }
+}
+
+#[test]
+fn pages_lead_from_the_beginning_to_the_head_and_end() {
+    let log = Withholding::new(10, 11, |read| Page::empty(read.from)).log;
+    for limit in [1, 3, 10, 11] {
+        let mut pages = Pages::of(&log, Read::from(Position::START).limit(limit));
+        let mut positions = Vec::new();
+        for page in pages.by_ref() {
+            positions.extend(page.unwrap().envelopes().map(|event| event.position.get()));
+        }
+        assert_eq!(positions, (1..=10).collect::<Vec<_>>(), "{limit}");
+        assert_eq!(pages.next_position(), Position::new(11));
+        assert!(pages.next().is_none());
+    }
+    let none = EventFilter::all().types([EventType::SpaceDeleted]);
+    let pages = Pages::of(&log, Read::from(Position::new(4)).matching(none));
+    assert_eq!(pages.map(|page| page.unwrap().len()).sum::<usize>(), 0);
+    assert!(Pages::of(&log, Read::from(Position::new(11))).next().is_none());
+    assert!(Pages::of(&log, Read::from(Position::new(5)).to(Position::new(4))).next().is_none());
+}
+
+#[test]
+fn a_log_that_gives_nothing_before_its_head_is_an_error_and_no_end() {
+    let nowhere: fn(&Read) -> Page = |read| Page::empty(read.from);
+    let to_the_end: fn(&Read) -> Page = |read| Page::empty(read.to.next());
+    let back: fn(&Read) -> Page = |_| Page::empty(Position::new(1));
+    let activated = EventFilter::all().types([EventType::SpaceActivated]);
+    for (gives, filter) in [
+        (nowhere, EventFilter::all()),
+        (nowhere, activated.clone()),
+        (back, activated),
+        (back, EventFilter::all()),
+        (to_the_end, EventFilter::all()),
+    ] {
+        for missing in [1, 6, 10] {
+            let log = Withholding::new(10, missing, gives);
+            let read = Read::from(Position::new(1)).matching(filter.clone());
+            let mut pages = Pages::of(&log, read);
+            let mut given = 0;
+            let error = loop {
+                match pages.next().expect("an end before the head") {
+                    Ok(page) => given += page.len(),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(given as u64, missing - 1);
+            let (position, to) = (Position::new(missing), Position::new(10));
+            assert!(
+                matches!(error, ReadError::NothingGiven { position: p, to: t } if p == position && t == to),
+                "{error}"
+            );
+            assert!(pages.next().is_none(), "something behind the error");
+        }
+    }
+}
+
+#[test]
+fn pages_of_nothing_are_refused_once() {
+    let log = Withholding::new(3, 4, |read| Page::empty(read.from)).log;
+    for read in [Read::from(Position::new(1)).limit(0), Read::from(Position::new(1)).looking_at(0)]
+    {
+        let mut pages = Pages::of(&log, read);
+        assert!(matches!(pages.next(), Some(Err(ReadError::NothingAsked))));
+        assert!(pages.next().is_none());
+    }
+}
+
+#[test]
+fn a_page_looks_at_no_more_than_it_is_told_and_a_run() {
+    let log = MemoryLog::new();
+    for _ in 0..50 {
+        let run = [0; 7].map(|_| SpaceEvent::space_activated("a"));
+        log.append(&Append::new(&run)).unwrap();
+    }
+    let none = EventFilter::all().types([EventType::SpaceDeleted]);
+    let mut next = Position::new(1);
+    let mut pages = 0;
+    for page in Pages::of(&log, Read::from(next).matching(none).looking_at(20)) {
+        let page = page.unwrap();
+        assert!(page.next().since(next) < 20 + 7);
+        next = page.next();
+        pages += 1;
+    }
+    assert_eq!((next, pages), (Position::new(351), 350_u64.div_ceil(21)));
+}

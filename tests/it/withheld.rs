@@ -1,0 +1,219 @@
+//! Logs that have a head and do not give what is before it: nothing that reads on may take that for
+//! the end.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use spacefold::{
+    Append, AppendError, ContentHash, EventFilter, EventLog, Feed, IdempotencyKey, LiveStates,
+    MemoryLog, MemoryStateStore, Page, Position, Projections, Read, ReadError, RebuildMode,
+    RebuildOptions, Receipt, ReceiveError, Revision, Shipped, SpaceEvent, SpaceService,
+    Subscription, Timestamp, visit_named_content,
+};
+
+/// A log in memory that gives nothing from some position on.
+struct Withholding {
+    log: MemoryLog,
+    /// 0 while it gives everything.
+    from: AtomicU64,
+}
+
+const EVENTS: u64 = 40;
+
+impl Withholding {
+    /// Contents of two documents, in one event each.
+    fn new() -> Arc<Self> {
+        let log = MemoryLog::new();
+        log.append(&Append::new(&[SpaceEvent::space_created("s", "S")])).unwrap();
+        for n in 1..EVENTS {
+            let (hash, document) = (ContentHash::of(&n.to_le_bytes()), format!("d{}", n % 2));
+            let changed = SpaceEvent::document_content_changed(
+                "s",
+                document,
+                None::<String>,
+                hash.to_string(),
+            );
+            log.append(&Append::new(&[changed])).unwrap();
+        }
+        Arc::new(Self { log, from: AtomicU64::new(0) })
+    }
+
+    /// From a position on it gives nothing.
+    fn withholding(from: u64) -> Arc<Self> {
+        let log = Self::new();
+        log.from.store(from, Ordering::SeqCst);
+        log
+    }
+
+    fn given(&self, to: Position) -> Position {
+        match self.from.load(Ordering::SeqCst) {
+            0 => to,
+            from => to.min(Position::new(from - 1)),
+        }
+    }
+}
+
+impl EventLog for Withholding {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.log.append(append)
+    }
+
+    fn head(&self) -> Position {
+        self.log.head()
+    }
+
+    fn durable_head(&self) -> Position {
+        self.log.durable_head()
+    }
+
+    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
+        self.log.wait_durable(position, timeout)
+    }
+
+    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        let page = self.log.read(&read.clone().to(self.given(read.to)).limit(read.limit.min(7)))?;
+        assert!(page.next() <= read.from.max(self.given(read.to).next()));
+        Ok(page)
+    }
+
+    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
+        // In this log the revisions of its one space are the positions.
+        let position = Position::new(from.get().max(1));
+        if position > self.given(Position::new(u64::MAX)) {
+            return Ok(Page::empty(self.durable_head().next()));
+        }
+        let filter = EventFilter::all().spaces([space_id]);
+        self.read(&Read::from(position).matching(filter).limit(limit))
+    }
+
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.log.revision(space_id)
+    }
+
+    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
+        self.log.position_as_of(time)
+    }
+}
+
+/// Where logs stop to give: at the first event, at the end of a page, in the middle of one, last.
+const MISSING: [u64; 4] = [1, 8, 20, EVENTS];
+
+fn says_so(answer: &dyn std::fmt::Display, missing: u64) {
+    let said = answer.to_string();
+    assert!(said.contains("gives nothing"), "{missing}: {said}");
+}
+
+#[test]
+fn nothing_is_collected_by_a_part_of_the_log() {
+    for missing in MISSING {
+        let log = Withholding::withholding(missing);
+        let mut named = BTreeSet::new();
+        let outcome = visit_named_content(&*log, &mut |position, _| {
+            named.insert(position);
+        });
+        let error = outcome.expect_err("content was marked by a part of the log");
+        let (position, to) = (Position::new(missing), Position::new(EVENTS));
+        assert!(
+            matches!(error, ReadError::NothingGiven { position: p, to: t } if p == position && t == to),
+            "{error}"
+        );
+        assert!(named.iter().all(|named| *named < position));
+    }
+    let mut named = 0;
+    visit_named_content(&*Withholding::new(), &mut |_, _| named += 1).unwrap();
+    assert_eq!(named, EVENTS - 1);
+}
+
+#[test]
+fn states_histories_and_blame_are_never_of_a_part() {
+    for missing in MISSING {
+        let log = Withholding::withholding(missing);
+        let live = || LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
+        let (head, before) = (Position::new(EVENTS), Position::new(EVENTS - 1));
+        for document in [None, Some("d0"), Some("d1")] {
+            let mut pages = live().history("s", document).unwrap();
+            let error = pages.find_map(Result::err);
+            says_so(&error.expect("a history that ends early"), missing);
+            assert!(pages.next().is_none());
+        }
+        says_so(&live().blame("s", head).unwrap_err(), missing);
+        says_so(&live().snapshot("s").unwrap_err(), missing);
+        says_so(&live().snapshot_all().unwrap_err(), missing);
+        if missing < EVENTS {
+            says_so(&live().snapshot_at("s", before).unwrap_err(), missing);
+            says_so(&live().snapshot_all_at(before).unwrap_err(), missing);
+        }
+    }
+}
+
+#[test]
+fn projections_and_rebuilds_do_not_end_early() {
+    for missing in MISSING {
+        let log = Withholding::withholding(missing);
+        let projections = Projections::new(log.clone(), Arc::new(MemoryStateStore::new()));
+        let shipped = Shipped::register(&projections).unwrap();
+        says_so(&shipped.activity.catch_up().unwrap_err(), missing);
+        assert!(shipped.activity.position() < Position::new(missing));
+        for mode in [RebuildMode::Check, RebuildMode::Replace] {
+            for names in [vec![], vec!["activity".to_owned()], vec!["space-state".to_owned()]] {
+                let options = RebuildOptions::new(mode);
+                let error = spacefold::rebuild(&projections, &names, &options).unwrap_err();
+                says_so(&error, missing);
+            }
+        }
+    }
+}
+
+#[test]
+fn subscribers_are_told_and_pass_over_nothing() {
+    for missing in MISSING {
+        let log = Withholding::withholding(missing);
+        for subscription in [
+            Subscription::from_start(),
+            Subscription::from_start().document("d1"),
+            Subscription::from_start().spaces(["nowhere"]),
+        ] {
+            let feed = Feed::new(log.clone());
+            let mut subscriber = feed.subscribe(subscription).unwrap();
+            let error = loop {
+                match subscriber.recv() {
+                    Ok(spacefold::Delivery::Events(_)) => {}
+                    Ok(other) => panic!("{other:?} instead of an error"),
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(&error, ReceiveError::Read(ReadError::NothingGiven { .. })), "{error}");
+            assert_eq!(subscriber.position(), Position::new(missing - 1));
+            // Once the log gives everything it goes on where it was.
+            log.from.store(0, Ordering::SeqCst);
+            while !matches!(subscriber.recv().unwrap(), spacefold::Delivery::CaughtUp { .. }) {}
+            assert_eq!(subscriber.position(), Position::new(EVENTS));
+            log.from.store(missing, Ordering::SeqCst);
+        }
+    }
+}
+
+#[test]
+fn a_repeated_command_is_not_answered_with_a_part_of_its_events() {
+    let log = Withholding::new();
+    let key = IdempotencyKey::from("k");
+    let batch = |service: &SpaceService| {
+        let batch = service.with_key(key.clone()).batch("t").create_space("T");
+        batch.add_document("d", "/d").activate_space().commit()
+    };
+    let service = SpaceService::over(log.clone());
+    assert_eq!(batch(&service).unwrap().events().len(), 3);
+    for missing in EVENTS + 1..=EVENTS + 3 {
+        log.from.store(missing, Ordering::SeqCst);
+        let error = batch(&SpaceService::over(log.clone())).unwrap_err();
+        says_so(&error, missing);
+    }
+    log.from.store(0, Ordering::SeqCst);
+    assert_eq!(batch(&SpaceService::over(log)).unwrap().events().len(), 3);
+}
