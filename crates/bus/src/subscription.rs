@@ -113,7 +113,7 @@ impl Subscription {
 
     /// Only events of these spaces.
     #[must_use]
-    pub fn spaces<S: Into<String>>(mut self, spaces: impl IntoIterator<Item = S>) -> Self {
+    pub fn spaces(mut self, spaces: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         self.filter = self.filter.spaces(spaces);
         self
     }

@@ -49,8 +49,8 @@ impl EventFilter {
 
     /// Only events of these spaces.
     #[must_use]
-    pub fn spaces<S: Into<String>>(mut self, spaces: impl IntoIterator<Item = S>) -> Self {
-        self.spaces = Some(spaces.into_iter().map(Into::into).collect());
+    pub fn spaces(mut self, spaces: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        self.spaces = Some(spaces.into_iter().map(|id| id.as_ref().to_owned()).collect());
         self
     }
 
