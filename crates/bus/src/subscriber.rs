@@ -36,8 +36,7 @@ const PAGES_AT_A_TIME: usize = 16;
 /// # Examples
 /// ```
 /// use std::sync::Arc;
-/// use spacefold_bus::{Delivery, Feed, Subscription};
-/// use spacefold_event_core::{Append, EventLog, MemoryLog, SpaceEvent};
+/// use spacefold::{Append, Delivery, EventLog, Feed, MemoryLog, SpaceEvent, Subscription};
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let feed = Feed::new(log.clone());

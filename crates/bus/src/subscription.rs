@@ -41,8 +41,7 @@ pub enum WhenBehind {
 /// # Examples
 /// ```
 /// use std::time::Duration;
-/// use spacefold_bus::{Subscription, WhenBehind};
-/// use spacefold_event_core::EventType;
+/// use spacefold::{EventType, Subscription, WhenBehind};
 /// let subscription = Subscription::from_start()
 ///     .spaces(["handbook"])
 ///     .types([EventType::DocumentContentChanged])

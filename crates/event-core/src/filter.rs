@@ -7,7 +7,7 @@ use crate::{EventType, EventTypes, Payload, ReadError, Records, SpaceEvent};
 /// Selects events: those that pass every part that is set.
 ///
 /// ```
-/// use spacefold_event_core::{EventFilter, EventType, SpaceEvent};
+/// use spacefold::{EventFilter, EventType, SpaceEvent};
 /// let filter = EventFilter::all().spaces(["handbook"]).types([EventType::DocumentAdded]);
 /// assert!(filter.selects(&SpaceEvent::document_added("handbook", "intro", "/intro.md")));
 /// assert!(!filter.selects(&SpaceEvent::space_activated("handbook")));

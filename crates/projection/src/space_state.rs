@@ -31,8 +31,7 @@ use crate::shared_map::SharedMap;
 /// without looking at what they share.
 ///
 /// ```
-/// use spacefold_event_core::{Append, EventLog, MemoryLog, Position, Read, SpaceEvent};
-/// use spacefold_projection::SpaceState;
+/// use spacefold::{Append, EventLog, MemoryLog, Position, Read, SpaceEvent, SpaceState};
 /// let log = MemoryLog::new();
 /// log.append(&Append::new(&[
 ///     SpaceEvent::space_created("handbook", "Handbook"),

@@ -13,7 +13,7 @@ use crate::{Command, CommandError, Outcome, SpaceService};
 ///
 /// # Examples
 /// ```
-/// use spacefold_service::{Refusal, SpaceService};
+/// use spacefold::{Refusal, SpaceService};
 /// let service = SpaceService::in_memory();
 /// let outcome = service
 ///     .batch("handbook")

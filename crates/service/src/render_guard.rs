@@ -21,7 +21,7 @@ const PANICKED: &str = "the thread that rendered has panicked";
 ///
 /// # Examples
 /// ```
-/// use spacefold_service::SpaceService;
+/// use spacefold::SpaceService;
 /// let service = SpaceService::in_memory();
 /// service.batch("handbook").create_space("Handbook").add_document("intro", "/intro.md").commit()?;
 /// service.render("handbook", "intro")?.complete("5d41402a…")?;

@@ -31,7 +31,7 @@ use crate::{
 ///
 /// # Examples
 /// ```
-/// use spacefold_service::{Refusal, SpaceService};
+/// use spacefold::{Refusal, SpaceService};
 /// let service = SpaceService::in_memory();
 /// service.create_space("handbook", "Handbook")?;
 /// let added = service.add_document("handbook", "intro", "/intro.md")?;
@@ -45,7 +45,7 @@ use crate::{
 /// let editor = service.with_source("editor").with_correlation_id("session 9");
 /// let set = editor.set_variable("handbook", "reviewed", true)?;
 /// assert_eq!(set.events()[0].event.source.as_deref(), Some("editor"));
-/// # Ok::<(), spacefold_service::CommandError>(())
+/// # Ok::<(), spacefold::CommandError>(())
 /// ```
 #[derive(Clone)]
 pub struct SpaceService {
@@ -100,11 +100,11 @@ impl SpaceService {
     ///
     /// # Examples
     /// ```
-    /// use spacefold_service::SpaceService;
+    /// use spacefold::SpaceService;
     /// let service = SpaceService::in_memory();
     /// let created = service.create_space("handbook", "Handbook")?;
     /// assert_eq!(Some(service.seen()), created.position());
-    /// # Ok::<(), spacefold_service::CommandError>(())
+    /// # Ok::<(), spacefold::CommandError>(())
     /// ```
     #[must_use]
     pub fn seen(&self) -> Position {
@@ -145,7 +145,7 @@ impl SpaceService {
     ///
     /// # Examples
     /// ```
-    /// use spacefold_service::SpaceService;
+    /// use spacefold::SpaceService;
     /// let service = SpaceService::in_memory();
     /// service.create_space("handbook", "Handbook")?;
     /// let first = service.with_key("request-17").set_variable("handbook", "n", 1)?;
@@ -153,7 +153,7 @@ impl SpaceService {
     /// let again = service.with_key("request-17").set_variable("handbook", "n", 1)?;
     /// assert_eq!(again.events(), first.events());
     /// assert!(again.is_repeated());
-    /// # Ok::<(), spacefold_service::CommandError>(())
+    /// # Ok::<(), spacefold::CommandError>(())
     /// ```
     #[must_use]
     pub fn with_key(&self, key: impl Into<IdempotencyKey>) -> Self {

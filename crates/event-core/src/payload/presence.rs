@@ -11,7 +11,7 @@ use crate::varint::{Malformed, decode_u8};
 /// from `Option<String>`, so that a bare `None` says what it is the none of.
 ///
 /// ```
-/// use spacefold_event_core::Presence;
+/// use spacefold::Presence;
 /// let kind: Presence = "cites".into();
 /// assert_eq!(kind.as_deref(), Some("cites"));
 /// assert_eq!(Presence::<String>::Null.as_deref(), None);
