@@ -211,9 +211,9 @@ fn event(space: String, bytes: usize, rng: &mut fastrand::Rng) -> SpaceEvent {
             SpaceEvent::document_content_changed(space, document, Some(hash(rng)), hash(rng))
         }
         12 => SpaceEvent::variable_deleted(space, name),
-        13 => SpaceEvent::reference_added(space, document, text(bytes, rng), Some("cites")),
+        13 => SpaceEvent::reference_added(space, document, text(bytes, rng), "cites"),
         14 => SpaceEvent::reference_cleared(space, Some(document)),
-        15 => SpaceEvent::sync_started(space, Some("push")),
+        15 => SpaceEvent::sync_started(space, "push"),
         16 => SpaceEvent::sync_completed(space),
         17 => SpaceEvent::sync_conflict(space, document, Some(hash(rng)), None::<String>),
         18 => SpaceEvent::cache_invalidated(space, vec![document], Some(text(bytes, rng))),

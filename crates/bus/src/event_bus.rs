@@ -53,8 +53,7 @@ pub use self::{
 /// # Examples
 /// ```
 /// use std::sync::{Arc, Mutex};
-/// use spacefold_bus::{EventBus, Priority, Published};
-/// use spacefold_event_core::{EventType, SpaceEvent};
+/// use spacefold::{EventBus, EventType, Priority, Published, SpaceEvent};
 /// let bus = EventBus::new();
 /// let log = Arc::new(Mutex::new(Vec::new()));
 /// for (name, priority) in [("second", Priority::NORMAL), ("first", Priority::HIGH)] {
@@ -64,7 +63,7 @@ pub use self::{
 /// let published = bus.publish(SpaceEvent::space_created("handbook", "Handbook"))?;
 /// assert_eq!(published, Published::Handled { handlers: 2, parked: 0 });
 /// assert_eq!(*log.lock().unwrap(), ["first", "second"]);
-/// # Ok::<(), spacefold_bus::BusError>(())
+/// # Ok::<(), spacefold::BusError>(())
 /// ```
 #[derive(Clone)]
 pub struct EventBus {
@@ -187,14 +186,13 @@ impl EventBus {
     ///
     /// # Examples
     /// ```
-    /// use spacefold_bus::{EventBus, Priority};
-    /// use spacefold_event_core::{EventType, SpaceEvent};
+    /// use spacefold::{EventBus, EventType, Priority, SpaceEvent};
     /// let bus = EventBus::new();
     /// bus.on_async(EventType::SpaceCreated, Priority::NORMAL, |event| async move {
     ///     println!("{} was created", event.event.space_id);
     /// })?;
     /// bus.publish(SpaceEvent::space_created("handbook", "Handbook"))?;
-    /// # Ok::<(), spacefold_bus::BusError>(())
+    /// # Ok::<(), spacefold::BusError>(())
     /// ```
     pub fn on_async<O, F>(
         &self,
@@ -373,8 +371,9 @@ impl EventBus {
     ///
     /// # Examples
     /// ```
-    /// use spacefold_bus::{BusError, BusOptions, EventBus, Priority, RetryPolicy};
-    /// use spacefold_event_core::{EventType, SpaceEvent};
+    /// use spacefold::{
+    ///     BusError, BusOptions, EventBus, EventType, Priority, RetryPolicy, SpaceEvent,
+    /// };
     /// let bus = EventBus::with_options(BusOptions::new().retry(RetryPolicy::NEVER));
     /// bus.on(EventType::SpaceCreated, Priority::NORMAL, |_| Err::<(), _>("no room"))?;
     /// bus.publish(SpaceEvent::space_created("handbook", "Handbook"))?;

@@ -55,8 +55,7 @@ pub(crate) enum Times {
 /// # Examples
 /// ```
 /// use std::time::Duration;
-/// use spacefold_bus::{EventBus, Handler, Priority, RetryPolicy};
-/// use spacefold_event_core::{EventFilter, EventType, SpaceEvent};
+/// use spacefold::{EventBus, EventFilter, EventType, Handler, Priority, RetryPolicy, SpaceEvent};
 /// let bus = EventBus::new();
 /// let handler = Handler::new(|event| println!("{}", event.event.space_id))
 ///     .named("printer")
@@ -65,7 +64,7 @@ pub(crate) enum Times {
 ///     .retry(RetryPolicy::new(5, Duration::from_millis(1)));
 /// bus.register(handler)?;
 /// bus.publish(SpaceEvent::space_created("handbook", "Handbook"))?;
-/// # Ok::<(), spacefold_bus::BusError>(())
+/// # Ok::<(), spacefold::BusError>(())
 /// ```
 pub struct Handler {
     pub(crate) name: Option<String>,

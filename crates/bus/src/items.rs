@@ -18,8 +18,7 @@ use crate::{
 /// # Examples
 /// ```
 /// use std::sync::Arc;
-/// use spacefold_bus::{Feed, FeedItem, Subscription};
-/// use spacefold_event_core::{Append, EventLog, MemoryLog, SpaceEvent};
+/// use spacefold::{Append, EventLog, Feed, FeedItem, MemoryLog, SpaceEvent, Subscription};
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let feed = Feed::new(log);

@@ -33,8 +33,7 @@ use crate::{
 /// # Examples
 /// ```
 /// use std::sync::Arc;
-/// use spacefold_bus::{Delivery, Feed, Subscription};
-/// use spacefold_event_core::{Append, EventLog, MemoryLog, SpaceEvent};
+/// use spacefold::{Append, Delivery, EventLog, Feed, MemoryLog, SpaceEvent, Subscription};
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let feed = Feed::new(log.clone());

@@ -41,8 +41,7 @@ pub enum WhenBehind {
 /// # Examples
 /// ```
 /// use std::time::Duration;
-/// use spacefold_bus::{Subscription, WhenBehind};
-/// use spacefold_event_core::EventType;
+/// use spacefold::{EventType, Subscription, WhenBehind};
 /// let subscription = Subscription::from_start()
 ///     .spaces(["handbook"])
 ///     .types([EventType::DocumentContentChanged])
@@ -113,7 +112,7 @@ impl Subscription {
 
     /// Only events of these spaces.
     #[must_use]
-    pub fn spaces<S: Into<String>>(mut self, spaces: impl IntoIterator<Item = S>) -> Self {
+    pub fn spaces(mut self, spaces: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         self.filter = self.filter.spaces(spaces);
         self
     }

@@ -35,16 +35,17 @@ use crate::{
 ///
 /// # Examples
 /// ```
-/// use spacefold_content::PackStore;
-/// use spacefold_event_core::ContentStore;
-/// # let folder = tempfile::tempdir()?;
-/// let store = PackStore::open(&folder.path().join("content"))?;
+/// use spacefold::{ContentStore, PackStore};
+/// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+/// let store = PackStore::open(&data)?;
 /// let stored = store.put(&mut &b"# Hello"[..])?;
 /// store.sync()?;
 /// store.close()?;
 ///
-/// let store = PackStore::open(&folder.path().join("content"))?;
+/// let store = PackStore::open(&data)?;
 /// assert_eq!(store.get(&stored.hash, 1_024)?, b"# Hello");
+/// # store.close()?;
+/// # std::fs::remove_dir_all(&data)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

@@ -53,7 +53,7 @@ impl fmt::Display for ExpectedRevision {
 /// What must hold for an append to happen: all of its parts, checked together.
 ///
 /// ```
-/// use spacefold_event_core::{AppendCondition, EventFilter, EventType, Position, Revision};
+/// use spacefold::{AppendCondition, EventFilter, EventType, Position, Revision};
 /// let condition = AppendCondition::exact("handbook", Revision::new(3))
 ///     .and_no_event_matching(
 ///         EventFilter::all().types([EventType::SpaceDeleted]),

@@ -5,12 +5,12 @@ use std::{fmt, io, str::FromStr};
 /// BLAKE3 of a document's content, printed as 64 lower-case hex digits.
 ///
 /// ```
-/// use spacefold_event_core::ContentHash;
+/// use spacefold::ContentHash;
 /// let hash = ContentHash::of(b"# Hello");
 /// assert_eq!(hash, hash.to_string().parse()?);
 /// assert!(!hash.is_change_from(Some(&hash.to_string())));
 /// assert!(hash.is_change_from(None));
-/// # Ok::<(), spacefold_event_core::InvalidContentHash>(())
+/// # Ok::<(), spacefold::InvalidContentHash>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash([u8; ContentHash::LEN]);

@@ -15,13 +15,13 @@ use crate::ContentHash;
 /// for as long as its position can. Calls block and may be made from any thread.
 ///
 /// ```
-/// use spacefold_event_core::{ContentHash, ContentStore, MemoryContentStore};
+/// use spacefold::{ContentHash, ContentStore, MemoryContentStore};
 /// let store = MemoryContentStore::new();
 /// let stored = store.put(&mut &b"# Hello"[..])?;
 /// store.sync()?;
 /// assert_eq!(stored.hash, ContentHash::of(b"# Hello"));
 /// assert_eq!(store.get(&stored.hash, 1_024)?, b"# Hello");
-/// # Ok::<(), spacefold_event_core::ContentError>(())
+/// # Ok::<(), spacefold::ContentError>(())
 /// ```
 pub trait ContentStore: Send + Sync {
     /// Takes all that `content` gives, up to [`MAX_CONTENT_BYTES`](crate::MAX_CONTENT_BYTES).

@@ -14,12 +14,12 @@ use crate::{
 /// `with_` methods. A new event has a fresh UUIDv7 and the present time.
 ///
 /// ```
-/// use spacefold_event_core::{EventType, SpaceEvent, Value};
+/// use spacefold::{EventType, SpaceEvent, Value};
 /// let event = SpaceEvent::document_added("handbook", "intro", "/intro.md")
 ///     .with_source("editor")
 ///     .with_extra("pages", Value::from(12))?;
 /// assert_eq!(event.event_type(), EventType::DocumentAdded);
-/// # Ok::<(), spacefold_event_core::PayloadError>(())
+/// # Ok::<(), spacefold::PayloadError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpaceEvent {

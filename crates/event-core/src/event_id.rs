@@ -9,11 +9,11 @@ use uuid::Uuid;
 /// It makes retries idempotent: an append whose events are stored already is recognised by it.
 ///
 /// ```
-/// use spacefold_event_core::EventId;
+/// use spacefold::EventId;
 /// let id: EventId = "00CC4488-aa63-5459-bab8-6565b79405ae".parse()?;
 /// assert_eq!(id.to_string(), "00cc4488-aa63-5459-bab8-6565b79405ae");
 /// assert!("not a uuid".parse::<EventId>().is_err());
-/// # Ok::<(), spacefold_event_core::InvalidEventId>(())
+/// # Ok::<(), spacefold::InvalidEventId>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId([u8; EventId::LEN]);

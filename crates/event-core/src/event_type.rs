@@ -7,7 +7,7 @@ use crate::EventType;
 /// A set of event types; [`EventTypes::ALL`] holds every one.
 ///
 /// ```
-/// use spacefold_event_core::{EventType, EventTypes};
+/// use spacefold::{EventType, EventTypes};
 /// let types = EventTypes::from_iter([EventType::SpaceCreated, EventType::VariableSet]);
 /// assert!(types.contains(EventType::VariableSet));
 /// assert!(!types.contains(EventType::SyncStarted));

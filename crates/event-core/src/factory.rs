@@ -12,6 +12,15 @@ macro_rules! factories {
         ///
         /// Where an argument is optional, `None` writes null; [`Presence::Absent`] leaves the key
         /// out.
+        ///
+        /// ```
+        /// use spacefold::{Presence, SpaceEvent};
+        /// SpaceEvent::document_content_changed("handbook", "intro", None, "8fb0cc…");
+        /// SpaceEvent::document_content_changed("handbook", "intro", "8fb0cc…", "5d4140…");
+        /// SpaceEvent::render_started("handbook", None);
+        /// SpaceEvent::render_failed("handbook", Presence::Absent, "no template");
+        /// SpaceEvent::cache_invalidated("handbook", ["intro", "start"], None);
+        /// ```
         impl SpaceEvent {
             $(
                 $(#[$doc])*
@@ -79,13 +88,26 @@ factories! {
         local_hash: impl Into<Presence>,
         remote_hash: impl Into<Presence>
     ) => SyncConflict { document_id, local_hash, remote_hash };
-    /// `cache.invalidated`
-    cache_invalidated(document_ids: impl Into<Vec<String>>, reason: impl Into<Presence>)
-        => CacheInvalidated { document_ids, reason };
 }
 
-/// Rendering, of a document or of the space itself.
+/// Those whose arguments are not those of the payload, one by one.
 impl SpaceEvent {
+    /// `cache.invalidated`
+    #[must_use]
+    pub fn cache_invalidated(
+        space_id: impl Into<String>,
+        document_ids: impl IntoIterator<Item = impl AsRef<str>>,
+        reason: impl Into<Presence>,
+    ) -> Self {
+        let document_ids = document_ids.into_iter().map(|id| id.as_ref().to_owned());
+        let payload = Payload::CacheInvalidated {
+            document_ids: document_ids.collect(),
+            reason: reason.into(),
+            extra: Object::new(),
+        };
+        Self::new(space_id, payload)
+    }
+
     /// `render.started`; without a document, of the space
     #[must_use]
     pub fn render_started(space_id: impl Into<String>, document_id: impl Into<Presence>) -> Self {

@@ -7,7 +7,7 @@ use crate::{EventType, EventTypes, ReadError, Records, SpaceEvent};
 /// Selects events: those that pass every part that is set.
 ///
 /// ```
-/// use spacefold_event_core::{EventFilter, EventType, SpaceEvent};
+/// use spacefold::{EventFilter, EventType, SpaceEvent};
 /// let filter = EventFilter::all().spaces(["handbook"]).types([EventType::DocumentAdded]);
 /// assert!(filter.selects(&SpaceEvent::document_added("handbook", "intro", "/intro.md")));
 /// assert!(!filter.selects(&SpaceEvent::space_activated("handbook")));
@@ -49,8 +49,8 @@ impl EventFilter {
 
     /// Only events of these spaces.
     #[must_use]
-    pub fn spaces<S: Into<String>>(mut self, spaces: impl IntoIterator<Item = S>) -> Self {
-        self.spaces = Some(spaces.into_iter().map(Into::into).collect());
+    pub fn spaces(mut self, spaces: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        self.spaces = Some(spaces.into_iter().map(|id| id.as_ref().to_owned()).collect());
         self
     }
 

@@ -72,7 +72,7 @@ pub trait EventLog: Send + Sync {
 /// An append: the events, what must hold, and when they were recorded.
 ///
 /// ```
-/// use spacefold_event_core::{Append, AppendCondition, SpaceEvent};
+/// use spacefold::{Append, AppendCondition, SpaceEvent};
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
 /// let append = Append::new(&events).on(AppendCondition::no_space("handbook"));
 /// assert_eq!(append.events().len(), 1);
@@ -208,7 +208,7 @@ impl Receipt {
 /// A read: from where, how far, and what.
 ///
 /// ```
-/// use spacefold_event_core::{EventFilter, Position, Read};
+/// use spacefold::{EventFilter, Position, Read};
 /// let read = Read::from(Position::new(1)).to(Position::new(100)).matching(EventFilter::all()).limit(10);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use crate::{
 /// the others. Every event is durable as soon as it is appended.
 ///
 /// ```
-/// use spacefold_event_core::{Append, AppendCondition, EventLog, MemoryLog, Position, Read, SpaceEvent};
+/// use spacefold::{Append, AppendCondition, EventLog, MemoryLog, Position, Read, SpaceEvent};
 /// let log = MemoryLog::new();
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
 /// let receipt = log.append(&Append::new(&events).on(AppendCondition::no_space("handbook")))?;

@@ -78,7 +78,7 @@ impl Page {
     ///
     /// # Examples
     /// ```
-    /// use spacefold_event_core::{
+    /// use spacefold::{
     ///     Append, EventFilter, EventLog, EventType, MemoryLog, Position, Read, SpaceEvent,
     /// };
     /// let log = MemoryLog::new();

@@ -27,7 +27,7 @@ macro_rules! payloads {
         /// the version of the payload.
         ///
         /// ```
-        /// use spacefold_event_core::EventType;
+        /// use spacefold::EventType;
         /// assert_eq!(EventType::DocumentAdded.name(), "document.added");
         /// assert_eq!("document.added".parse(), Ok(EventType::DocumentAdded));
         /// assert!("document.eaten".parse::<EventType>().is_err());

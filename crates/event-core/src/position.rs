@@ -65,7 +65,7 @@ sequence_number!(
     /// its last event, which is also the number of its events.
     ///
     /// ```
-    /// use spacefold_event_core::Position;
+    /// use spacefold::Position;
     /// assert_eq!(Position::START.next(), Position::new(1));
     /// assert_eq!(Position::new(9).since(Position::new(4)), 5);
     /// ```
@@ -80,7 +80,7 @@ sequence_number!(
     /// [`Revision::NONE`] (0) is the revision of a space that has no event yet.
     ///
     /// ```
-    /// use spacefold_event_core::Revision;
+    /// use spacefold::Revision;
     /// assert_eq!(Revision::NONE.next(), Revision::new(1));
     /// ```
     Revision,

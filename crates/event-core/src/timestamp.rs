@@ -13,11 +13,11 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 /// cut; without an offset it is read as UTC.
 ///
 /// ```
-/// use spacefold_event_core::Timestamp;
+/// use spacefold::Timestamp;
 /// let t: Timestamp = "2015-12-11 23:50:02.5+01:00".parse()?;
 /// assert_eq!(t.to_string(), "2015-12-11T22:50:02.500000+00:00");
 /// assert!("yesterday".parse::<Timestamp>().is_err());
-/// # Ok::<(), spacefold_event_core::InvalidTimestamp>(())
+/// # Ok::<(), spacefold::InvalidTimestamp>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

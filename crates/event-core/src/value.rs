@@ -12,13 +12,13 @@ use crate::limits::{LimitExceeded, MAX_JSON_DEPTH};
 /// that it was read with. Two values are equal when they print the same JSON: `1` and `1.0` differ.
 ///
 /// ```
-/// use spacefold_event_core::{Object, Value};
+/// use spacefold::{Object, Value};
 /// let value = Value::from("draft");
 /// assert_eq!(value.to_string(), r#""draft""#);
 /// let object: Object = [("pages", Value::from(12)), ("open", Value::from(true))].into_iter().collect();
 /// assert_eq!(Value::from(object).to_string(), r#"{"open":true,"pages":12}"#);
 /// assert_eq!("[1, 1.0]".parse::<Value>()?.to_string(), "[1,1.0]");
-/// # Ok::<(), spacefold_event_core::JsonError>(())
+/// # Ok::<(), spacefold::JsonError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<S = String> {
@@ -89,7 +89,7 @@ impl Eq for Finite {}
 /// A JSON object: its entries sorted by the bytes of their keys, each key once.
 ///
 /// ```
-/// use spacefold_event_core::{Object, Value};
+/// use spacefold::{Object, Value};
 /// let mut object = Object::new();
 /// object.insert("b", Value::from(2));
 /// object.insert("a", Value::from(1));

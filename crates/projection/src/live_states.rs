@@ -49,8 +49,9 @@ const FOLD_STEP: u64 = 65_536;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use spacefold_event_core::{Append, EventLog, MemoryLog, MemoryStateStore, Position, SpaceEvent};
-/// use spacefold_projection::LiveStates;
+/// use spacefold::{
+///     Append, EventLog, LiveStates, MemoryLog, MemoryStateStore, Position, SpaceEvent,
+/// };
 /// let log = Arc::new(MemoryLog::new());
 /// let states = LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;

@@ -52,10 +52,10 @@ pub trait ValueProjection: Send + Sync + 'static {
 ///
 /// ```
 /// use std::{collections::BTreeMap, sync::Arc};
-/// use spacefold_event_core::{
-///     Append, EventLog, MemoryLog, MemoryStateStore, Position, RecordedEventRef, SpaceEvent,
+/// use spacefold::{
+///     Append, ApplyError, EventLog, MemoryLog, MemoryStateStore, OneValue, Position, Projections,
+///     RecordedEventRef, SpaceEvent, ValueProjection,
 /// };
-/// use spacefold_projection::{ApplyError, OneValue, Projections, ValueProjection};
 ///
 /// struct EventsByType;
 ///

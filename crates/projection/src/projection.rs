@@ -15,8 +15,7 @@ use crate::{Table, TableError};
 /// rebuild can verify.
 ///
 /// ```
-/// use spacefold_event_core::{EventType, EventTypes, RecordedEventRef};
-/// use spacefold_projection::{ApplyError, Projection, Table};
+/// use spacefold::{ApplyError, EventType, EventTypes, Projection, RecordedEventRef, Table};
 ///
 /// /// How many documents were added, by space.
 /// struct DocumentCounts;

@@ -45,10 +45,10 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use spacefold_event_core::{
-///     Append, EventLog, MemoryLog, MemoryStateStore, Position, RecordedEventRef, SpaceEvent,
+/// use spacefold::{
+///     Append, ApplyError, EventLog, MemoryLog, MemoryStateStore, Position, Projection,
+///     Projections, RecordedEventRef, SpaceEvent, Table,
 /// };
-/// use spacefold_projection::{ApplyError, Projection, Projections, Table};
 ///
 /// /// The sources that have said anything.
 /// struct Sources;

@@ -31,8 +31,7 @@ use crate::shared_map::SharedMap;
 /// without looking at what they share.
 ///
 /// ```
-/// use spacefold_event_core::{Append, EventLog, MemoryLog, Position, Read, SpaceEvent};
-/// use spacefold_projection::SpaceState;
+/// use spacefold::{Append, EventLog, MemoryLog, Position, Read, SpaceEvent, SpaceState};
 /// let log = MemoryLog::new();
 /// log.append(&Append::new(&[
 ///     SpaceEvent::space_created("handbook", "Handbook"),
@@ -246,16 +245,85 @@ impl SpaceState {
         self.conflicts.get(document_id)
     }
 
-    /// The ids of the documents of which what was derived is out of date, sorted. Cost: a sort.
+    /// The ids of the documents that are marked stale, sorted: see [`SpaceState::is_stale`]. Cost: a
+    /// sort.
     #[must_use]
     pub fn stale_documents(&self) -> Vec<&str> {
         self.stale.sorted().into_iter().map(|(id, ())| id).collect()
     }
 
-    /// Whether what was derived from a document is out of date.
+    /// Whether a document is marked stale: a `cache.invalidated` has named it, and no render of it or
+    /// of the space has completed since.
+    ///
+    /// Nothing else sets the mark: a document with new content is not stale. Whether it has to be
+    /// rendered is what [`SpaceState::needs_render`] says.
     #[must_use]
     pub fn is_stale(&self, document_id: &str) -> bool {
         self.stale.contains_key(document_id)
+    }
+
+    /// Whether a document has something that no completed render shows: it is
+    /// [marked stale](SpaceState::is_stale), or it has content and no completed render is newer than
+    /// its last change.
+    ///
+    /// - A completed render of the space counts as one of each of its documents, as it does for the
+    ///   stale marks.
+    /// - A render that runs or has failed shows nothing, so a document with content that was only
+    ///   ever started or failed needs one. Of each document, and of the space, the state keeps the
+    ///   newest render alone: one that follows a completed render takes its place, and the answer is
+    ///   yes again until it completes.
+    /// - The change that counts is [`Document::updated_position`]: new content, but also new
+    ///   attributes or another path, which may show in what is rendered. A render that sets attributes
+    ///   sets them before it completes.
+    /// - A render is as new as its completion. Content that changed while it ran is taken for
+    ///   rendered, unless the render marks the document stale, as the guard of `SpaceService::render`
+    ///   does.
+    ///
+    /// A document without content needs none unless it is marked; one that is unknown, or of a
+    /// deleted space, never does. Whether a render may start just now is another question: see
+    /// [`SpaceState::render`].
+    ///
+    /// ```
+    /// use spacefold::SpaceService;
+    /// let service = SpaceService::in_memory();
+    /// service.batch("handbook").create_space("Handbook").add_document("intro", "/intro.md").commit()?;
+    /// let needs_render = || -> Result<bool, spacefold::SnapshotError> {
+    ///     Ok(service.states().snapshot("handbook")?.needs_render("intro"))
+    /// };
+    /// assert!(!needs_render()?);
+    /// service.set_content("handbook", "intro", "# Hello")?;
+    /// assert!(needs_render()?);
+    /// service.render("handbook", "intro")?.complete("5d41402a…")?;
+    /// assert!(!needs_render()?);
+    /// service.set_content("handbook", "intro", "# Hello, you")?;
+    /// assert!(needs_render()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn needs_render(&self, document_id: &str) -> bool {
+        self.document(document_id).is_some_and(|document| self.is_unrendered(document_id, document))
+    }
+
+    /// The ids of the documents that need a render, sorted: see [`SpaceState::needs_render`]. Cost: a
+    /// walk over the documents, and a sort.
+    #[must_use]
+    pub fn documents_to_render(&self) -> Vec<&str> {
+        let documents = self.documents.sorted().into_iter();
+        documents
+            .filter(|(id, document)| self.is_unrendered(id, document))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    fn is_unrendered(&self, document_id: &str, document: &Document) -> bool {
+        let shows = |render: Option<&Render>| {
+            render.is_some_and(|render| {
+                render.status == RenderStatus::Completed
+                    && render.position >= document.updated_position
+            })
+        };
+        let is_shown = || shows(self.render(Some(document_id))) || shows(self.render(None));
+        self.is_stale(document_id) || document.content_hash.is_some() && !is_shown()
     }
 
     /// The events that did not fit.

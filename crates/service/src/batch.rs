@@ -7,9 +7,13 @@ use crate::{Command, CommandError, Outcome, SpaceService};
 /// Nothing is checked before [`Batch::commit`]. Each command is then checked in the state as those
 /// before it would leave it, and all events are recorded in one append: at most 4,096 of them.
 ///
+/// Of the paths of documents, what counts is how the batch leaves them: documents can swap their paths.
+/// What is emitted fits one event after the other all the same: whoever is in the way moves on first,
+/// and where that goes in a ring, one document steps aside, with one event more than there are commands.
+///
 /// # Examples
 /// ```
-/// use spacefold_service::{Refusal, SpaceService};
+/// use spacefold::{Refusal, SpaceService};
 /// let service = SpaceService::in_memory();
 /// let outcome = service
 ///     .batch("handbook")
@@ -27,6 +31,13 @@ use crate::{Command, CommandError, Outcome, SpaceService};
 ///     .unwrap_err();
 /// assert!(matches!(refused.refusal(), Some(Refusal::PathTaken { .. })));
 /// assert!(service.states().snapshot("handbook")?.has_path("/intro.md"));
+///
+/// service.add_document("handbook", "other", "/start.md")?;
+/// let swap = service.batch("handbook").move_document("intro", "/start.md");
+/// swap.move_document("other", "/intro.md").commit()?;
+/// let snapshot = service.states().snapshot("handbook")?;
+/// assert_eq!(snapshot.document("intro").unwrap().path(), "/start.md");
+/// assert_eq!(snapshot.document("other").unwrap().path(), "/intro.md");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

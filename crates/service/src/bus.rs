@@ -13,9 +13,7 @@ impl SpaceService {
     /// # Examples
     /// ```
     /// use std::{sync::mpsc, time::Duration};
-    /// use spacefold_bus::{BusOptions, Priority};
-    /// use spacefold_event_core::EventType;
-    /// use spacefold_service::SpaceService;
+    /// use spacefold::{BusOptions, EventType, Priority, SpaceService};
     /// let service = SpaceService::in_memory();
     /// let bus = service.bus(BusOptions::new());
     /// let (seen, seen_by_handler) = mpsc::channel();

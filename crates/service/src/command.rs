@@ -1,8 +1,9 @@
 //! Operations as data.
 
 use spacefold_event_core::{Object, Payload, Position, Presence, Value};
+use spacefold_projection::Reference;
 
-/// An operation on a space. Each becomes one event at the most.
+/// An operation on a space. Each becomes one event at the most, unless it says otherwise.
 ///
 /// An optional text is a [`Presence`]: it goes into the event as it is, absent or null.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +44,8 @@ pub enum Command {
         /// Top-level keys to replace; null removes.
         changes: Object,
     },
-    /// Moves a document: `document.moved` with the path that it had.
+    /// Moves a document: `document.moved` with the path that it had. In a batch that also moves on who
+    /// is in its way, there may be one more: see [`Batch`](crate::Batch).
     MoveDocument {
         /// Which document.
         document_id: String,
@@ -84,6 +86,14 @@ pub enum Command {
         /// In which way.
         kind: Presence,
     },
+    /// Makes these the references of a document. Those that are new become a `reference.added` each;
+    /// when others have to go, a `reference.cleared` comes first, and all of these are added again.
+    SetReferences {
+        /// The document that refers.
+        document_id: String,
+        /// All that it refers to; what is named twice counts once.
+        references: Vec<Reference>,
+    },
     /// Clears the references of one document, or all of the space's: `reference.cleared`.
     ClearReferences {
         /// Whose; without it, all.
@@ -112,8 +122,23 @@ pub enum Command {
         /// The render that this is about, by where its start stands; without it, the one that runs.
         started: Option<Position>,
     },
+    /// Ends a render whose process is gone, and says that another began in its place: `render.failed`
+    /// and `render.started`.
+    TakeOverRender {
+        /// Of which document; without it, of the space.
+        document_id: Presence,
+        /// The render that is given up, by where its start stands: of several who want to take it
+        /// over, one does.
+        started: Position,
+    },
     /// Says that a synchronisation began: `sync.started`. It closes all open conflicts.
     StartSync {
+        /// Which way.
+        direction: Presence,
+    },
+    /// Says that another synchronisation began in place of a running one, whose process is gone:
+    /// `sync.started`. It closes all open conflicts.
+    TakeOverSync {
         /// Which way.
         direction: Presence,
     },
@@ -136,7 +161,7 @@ pub enum Command {
         /// The hash of the content chosen.
         hash: String,
     },
-    /// Marks what was derived from documents as out of date: `cache.invalidated`.
+    /// Marks documents stale, what was derived from them being out of date: `cache.invalidated`.
     InvalidateCache {
         /// Which documents.
         document_ids: Vec<String>,
@@ -146,6 +171,20 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether the command may become several events.
+    pub(crate) const fn may_emit_several(&self) -> bool {
+        matches!(self, Self::SetReferences { .. } | Self::TakeOverRender { .. })
+    }
+
+    /// Where the command puts a document: its id and the path.
+    pub(crate) const fn target(&self) -> Option<(&String, &String)> {
+        match self {
+            Self::AddDocument { document_id, path }
+            | Self::MoveDocument { document_id, new_path: path } => Some((document_id, path)),
+            _ => None,
+        }
+    }
+
     /// Whether an event that carries this may have come from the command, whatever the state was.
     pub(crate) fn may_have_emitted(&self, payload: &Payload) -> bool {
         match (self, payload) {
@@ -169,9 +208,10 @@ impl Command {
             (Self::DeleteVariable { name }, Payload::VariableDeleted { name: stored, .. }) => {
                 name == stored
             }
-            (Self::StartSync { direction }, Payload::SyncStarted { direction: stored, .. }) => {
-                direction == stored
-            }
+            (
+                Self::StartSync { direction } | Self::TakeOverSync { direction },
+                Payload::SyncStarted { direction: stored, .. },
+            ) => direction == stored,
             (
                 Self::InvalidateCache { document_ids, reason },
                 Payload::CacheInvalidated { document_ids: ids, reason: r, .. },
@@ -208,12 +248,29 @@ impl Command {
                 Payload::ReferenceAdded { document_id: id, target: t, kind: k, .. },
             ) => document_id == id && target == t && kind == k,
             (
+                Self::SetReferences { document_id, references },
+                Payload::ReferenceAdded { document_id: id, target, kind, .. },
+            ) => {
+                let is_it =
+                    |to: &Reference| to.target == *target && to.kind.as_deref() == kind.as_deref();
+                document_id == id && references.iter().any(is_it)
+            }
+            (
+                Self::SetReferences { document_id, .. },
+                Payload::ReferenceCleared { document_id: id, .. },
+            ) => Some(document_id.as_str()) == id.as_deref(),
+            (
                 Self::ClearReferences { document_id },
                 Payload::ReferenceCleared { document_id: id, .. },
             )
-            | (Self::StartRender { document_id }, Payload::RenderStarted { document_id: id, .. }) => {
-                document_id == id
-            }
+            | (
+                Self::StartRender { document_id } | Self::TakeOverRender { document_id, .. },
+                Payload::RenderStarted { document_id: id, .. },
+            )
+            | (
+                Self::TakeOverRender { document_id, .. },
+                Payload::RenderFailed { document_id: id, .. },
+            ) => document_id == id,
             (
                 Self::CompleteRender { document_id, output_hash, .. },
                 Payload::RenderCompleted { document_id: id, output_hash: hash, .. },

@@ -22,8 +22,7 @@ impl SpaceService {
     ///
     /// # Examples
     /// ```
-    /// use spacefold_event_core::ContentHash;
-    /// use spacefold_service::SpaceService;
+    /// use spacefold::{ContentHash, SpaceService};
     /// let service = SpaceService::in_memory();
     /// service.create_space("handbook", "Handbook")?;
     /// service.add_document("handbook", "intro", "/intro.md")?;

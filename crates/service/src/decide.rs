@@ -1,56 +1,69 @@
-//! What a command comes to in a state: an event, nothing, or a refusal.
+//! What a command comes to in a state: events, nothing, or a refusal.
 //!
 //! An event that is decided here is never an anomaly to the fold.
 
-use spacefold_event_core::{Object, Position, Presence, Revision, SpaceEvent, Value};
-use spacefold_projection::{Document, RenderStatus, SpaceState, SpaceStatus, SyncStatus};
+mod references;
+mod renders;
 
+use spacefold_event_core::{Object, Presence, Revision, SpaceEvent, Value};
+use spacefold_projection::{Document, SpaceState, SpaceStatus, SyncStatus};
+
+use self::{
+    references::{add_reference, clear_references, set_references},
+    renders::decide_on_render,
+};
 use crate::{Command, Refusal};
 
-/// The event that a command comes to in this state; `None` when it changes nothing.
-pub(crate) fn decide(state: &SpaceState, command: &Command) -> Result<Option<SpaceEvent>, Refusal> {
+/// The events that a command comes to in this state, none when it changes nothing. Of most commands
+/// it is one at the most.
+pub(crate) fn decide(state: &SpaceState, command: &Command) -> Result<Vec<SpaceEvent>, Refusal> {
     check_status(state, command)?;
-    let event = match command {
+    let events = match command {
+        Command::StartRender { .. }
+        | Command::CompleteRender { .. }
+        | Command::FailRender { .. }
+        | Command::TakeOverRender { .. } => decide_on_render(state, command)?,
+        Command::SetReferences { document_id, references } => {
+            set_references(state, document_id, references)?
+        }
+        _ => decide_one(state, command)?.into_iter().collect(),
+    };
+    events.iter().try_for_each(SpaceEvent::check_limits)?;
+    Ok(events)
+}
+
+/// The event that a command comes to which has no more than one.
+fn decide_one(state: &SpaceState, command: &Command) -> Result<Option<SpaceEvent>, Refusal> {
+    Ok(match command {
         Command::CreateSpace { name }
         | Command::RenameSpace { name }
         | Command::DeleteVariable { name } => decide_by_name(state, command, name)?,
         Command::UpdateSpace { changes } => update_space(state, changes)?,
         Command::ActivateSpace => Some(SpaceEvent::space_activated(state.space_id())),
         Command::ArchiveSpace => Some(SpaceEvent::space_archived(state.space_id())),
-        Command::DeleteSpace => Some(SpaceEvent::space_deleted(state.space_id(), state.name())),
+        Command::DeleteSpace => {
+            let name = state.name().map(str::to_owned);
+            Some(SpaceEvent::space_deleted(state.space_id(), name))
+        }
         Command::SetVariable { name, value } => {
             let changes = state.variable(name) != Some(value);
             changes.then(|| SpaceEvent::variable_set(state.space_id(), name, value.clone()))
         }
         Command::StartSync { direction } => Some(start_sync(state, direction)?),
+        Command::TakeOverSync { direction } => Some(take_over_sync(state, direction)?),
         Command::CompleteSync => Some(complete_sync(state)?),
         Command::RecordConflict { document_id, local_hash, remote_hash } => {
             record_conflict(state, document_id, local_hash, remote_hash)?
-        }
-        Command::StartRender { document_id } => Some(start_render(state, document_id)?),
-        Command::CompleteRender { document_id, output_hash, started } => {
-            check_running(state, document_id, *started)?;
-            let (id, hash) = (document_id.clone(), output_hash.clone());
-            Some(SpaceEvent::render_completed(state.space_id(), id, hash))
-        }
-        Command::FailRender { document_id, error, started } => {
-            check_running(state, document_id, *started)?;
-            let (id, error) = (document_id.clone(), error.clone());
-            Some(SpaceEvent::render_failed(state.space_id(), id, error))
         }
         Command::InvalidateCache { document_ids, reason } => {
             invalidate_cache(state, document_ids, reason)?
         }
         _ => decide_on_document(state, command)?,
-    };
-    if let Some(event) = &event {
-        event.check_limits()?;
-    }
-    Ok(event)
+    })
 }
 
 /// Whether the space is in a status in which the command may be given.
-fn check_status(state: &SpaceState, command: &Command) -> Result<(), Refusal> {
+pub(crate) fn check_status(state: &SpaceState, command: &Command) -> Result<(), Refusal> {
     let status = state.status();
     let is_there = state.revision() > Revision::NONE;
     if let Command::CreateSpace { .. } = command {
@@ -158,9 +171,7 @@ fn decide_on_document(
             check_filled("hash", hash)?;
             let old_hash = known_document(state, document_id)?.content_hash();
             let changes = old_hash != Some(hash.as_str());
-            let event =
-                || SpaceEvent::document_content_changed(space_id, document_id, old_hash, hash);
-            Ok(changes.then(event))
+            Ok(changes.then(|| content_changed(state, document_id, old_hash, hash)))
         }
         Command::ResolveConflict { document_id, hash } => {
             check_filled("hash", hash)?;
@@ -169,81 +180,37 @@ fn decide_on_document(
                 return Err(Refusal::NoConflict { document_id: document_id.clone() });
             }
             // Emitted even when it is the same hash: the event is what closes the conflict.
-            Ok(Some(SpaceEvent::document_content_changed(space_id, document_id, old_hash, hash)))
+            Ok(Some(content_changed(state, document_id, old_hash, hash)))
         }
         Command::AddReference { document_id, target, kind } => {
-            check_filled("target", target)?;
-            known_document(state, document_id)?;
-            let is_new = state.references_of(document_id).all(|reference| {
-                (reference.target.as_str(), reference.kind.as_deref())
-                    != (target.as_str(), kind.as_deref())
-            });
-            let event = || SpaceEvent::reference_added(space_id, document_id, target, kind.clone());
-            Ok(is_new.then(event))
+            add_reference(state, document_id, target, kind)
         }
         Command::ClearReferences { document_id } => clear_references(state, document_id),
         _ => Ok(None),
     }
 }
 
-fn clear_references(
+fn content_changed(
     state: &SpaceState,
-    document_id: &Presence,
-) -> Result<Option<SpaceEvent>, Refusal> {
-    let has_any = match document_id.as_deref() {
-        Some(id) => {
-            known_document(state, id)?;
-            state.references_of(id).next().is_some()
-        }
-        None => !state.references().is_empty(),
-    };
-    Ok(has_any.then(|| SpaceEvent::reference_cleared(state.space_id(), document_id.clone())))
-}
-
-fn start_render(state: &SpaceState, document_id: &Presence) -> Result<SpaceEvent, Refusal> {
-    let id = document_id.as_deref();
-    if let Some(id) = id {
-        known_document(state, id)?;
-    }
-    if let Some(render) = state.render(id)
-        && render.status() == RenderStatus::Running
-    {
-        let document_id = id.map(str::to_owned);
-        return Err(Refusal::RenderRunning { document_id, started: render.position() });
-    }
-    Ok(SpaceEvent::render_started(state.space_id(), document_id.clone()))
-}
-
-/// Whether a render that may end is running; with `started` that very one.
-fn check_running(
-    state: &SpaceState,
-    document_id: &Presence,
-    started: Option<Position>,
-) -> Result<(), Refusal> {
-    let id = document_id.as_deref();
-    if let Some(id) = id {
-        known_document(state, id)?;
-    }
-    let render = state.render(id);
-    match (render, started) {
-        (Some(render), _) if render.status() != RenderStatus::Running => {
-            let document_id = id.map(str::to_owned);
-            Err(Refusal::RenderNotRunning { document_id, found: Some(render.status()) })
-        }
-        (None, _) => {
-            Err(Refusal::RenderNotRunning { document_id: id.map(str::to_owned), found: None })
-        }
-        (Some(render), Some(started)) if render.position() != started => {
-            Err(Refusal::RenderSuperseded { started, running: render.position() })
-        }
-        _ => Ok(()),
-    }
+    document_id: &str,
+    old_hash: Option<&str>,
+    hash: &str,
+) -> SpaceEvent {
+    let old_hash = old_hash.map(str::to_owned);
+    SpaceEvent::document_content_changed(state.space_id(), document_id, old_hash, hash)
 }
 
 fn start_sync(state: &SpaceState, direction: &Presence) -> Result<SpaceEvent, Refusal> {
     match state.sync().status {
         SyncStatus::Running => Err(Refusal::SyncRunning),
         SyncStatus::Idle => Ok(SpaceEvent::sync_started(state.space_id(), direction.clone())),
+    }
+}
+
+fn take_over_sync(state: &SpaceState, direction: &Presence) -> Result<SpaceEvent, Refusal> {
+    match state.sync().status {
+        SyncStatus::Running => Ok(SpaceEvent::sync_started(state.space_id(), direction.clone())),
+        SyncStatus::Idle => Err(Refusal::SyncNotRunning),
     }
 }
 
@@ -281,8 +248,7 @@ fn invalidate_cache(
         known_document(state, id)?;
         marks_any |= !state.is_stale(id);
     }
-    let event =
-        || SpaceEvent::cache_invalidated(state.space_id(), document_ids.to_vec(), reason.clone());
+    let event = || SpaceEvent::cache_invalidated(state.space_id(), document_ids, reason.clone());
     Ok(marks_any.then(event))
 }
 

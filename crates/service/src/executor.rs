@@ -116,6 +116,13 @@ impl Executor {
         Err(CommandError::Conflict { space_id, attempts: MAX_ATTEMPTS, read, found })
     }
 
+    /// The state of a space, with what this service has recorded.
+    pub(crate) fn state(&self, space_id: &str) -> Result<Arc<SpaceState>, CommandError> {
+        let place = self.known.place(space_id);
+        let mut place = place.lock();
+        Ok(Arc::clone(&self.current(space_id, &mut place)?.state))
+    }
+
     /// Whether commands would change a space as it is.
     pub(crate) fn check(
         &self,

@@ -1,6 +1,7 @@
 //! The operations, as one table: each is a method of the service and of a batch.
 
-use spacefold_event_core::{Object, Presence, Value};
+use spacefold_event_core::{Object, Position, Presence, Value};
+use spacefold_projection::Reference;
 
 use crate::{Batch, Command, CommandError, Outcome, SpaceService};
 
@@ -94,6 +95,19 @@ operations! {
         target: target.into(),
         kind: kind.into(),
     };
+    /// Makes these the references of a document, by the fewest events that do: what is named and there
+    /// already is left alone, and nothing is emitted when that is all. A reference is a target, or a
+    /// target and a kind.
+    ///
+    /// No event takes a single reference away: when one has to go, all are cleared, and those named are
+    /// added again, in one append.
+    set_references(
+        document_id: impl Into<String>,
+        references: impl IntoIterator<Item = impl Into<Reference>>
+    ) => Command::SetReferences {
+        document_id: document_id.into(),
+        references: references.into_iter().map(Into::into).collect(),
+    };
     /// Clears the references of a document; without one, all of the space's.
     clear_references(document_id: impl Into<Presence>)
         => Command::ClearReferences { document_id: document_id.into() };
@@ -114,9 +128,18 @@ operations! {
             error: error.into(),
             started: None,
         };
+    /// Ends the render of a document that started there and whose process is gone, and says that
+    /// another one began in its place; without a document, of the space. See
+    /// [`SpaceService::take_over`], which gives a guard.
+    take_over_render(document_id: impl Into<Presence>, started: Position)
+        => Command::TakeOverRender { document_id: document_id.into(), started };
     /// Says that a synchronisation began; it closes all open conflicts.
     start_sync(direction: impl Into<Presence>)
         => Command::StartSync { direction: direction.into() };
+    /// Says that another synchronisation began in place of the running one, whose process is gone; it
+    /// closes all open conflicts.
+    take_over_sync(direction: impl Into<Presence>)
+        => Command::TakeOverSync { direction: direction.into() };
     /// Says that the running synchronisation ended; open conflicts stay open.
     complete_sync() => Command::CompleteSync;
     /// Records that the running synchronisation found a document, known here or not, that differs
@@ -136,10 +159,12 @@ operations! {
     /// synchronisation close it too.
     resolve_conflict(document_id: impl Into<String>, hash: impl Into<String>)
         => Command::ResolveConflict { document_id: document_id.into(), hash: hash.into() };
-    /// Marks what was derived from these documents as out of date.
-    invalidate_cache(document_ids: impl Into<Vec<String>>, reason: impl Into<Presence>)
-        => Command::InvalidateCache {
-            document_ids: document_ids.into(),
-            reason: reason.into(),
-        };
+    /// Marks documents stale: what was derived from them is out of date.
+    invalidate_cache(
+        document_ids: impl IntoIterator<Item = impl AsRef<str>>,
+        reason: impl Into<Presence>
+    ) => Command::InvalidateCache {
+        document_ids: document_ids.into_iter().map(|id| id.as_ref().to_owned()).collect(),
+        reason: reason.into(),
+    };
 }

@@ -1,8 +1,9 @@
 //! A render under way.
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use spacefold_event_core::{Position, Presence};
+use spacefold_projection::SpaceState;
 
 use crate::{Command, CommandError, Outcome, SpaceService};
 
@@ -11,12 +12,16 @@ const PANICKED: &str = "the thread that rendered has panicked";
 
 /// A render that was started, and fails when this is dropped before it is completed, in a panic too.
 ///
-/// It ends only the render that it started: when that has ended, and another was started since, the
-/// other goes on.
+/// It ends only the render that it started: when that has ended, or was
+/// [taken over](SpaceService::take_over), and another was started since, the other goes on.
+///
+/// Content that is read once there is a guard is what the render shows. A document whose content has
+/// changed by the time it completes is [marked stale](SpaceState::is_stale) in the same append, so that
+/// it [needs another render](SpaceState::needs_render).
 ///
 /// # Examples
 /// ```
-/// use spacefold_service::SpaceService;
+/// use spacefold::SpaceService;
 /// let service = SpaceService::in_memory();
 /// service.batch("handbook").create_space("Handbook").add_document("intro", "/intro.md").commit()?;
 /// service.render("handbook", "intro")?.complete("5d41402a…")?;
@@ -32,19 +37,27 @@ pub struct RenderGuard {
     space_id: String,
     document_id: Presence,
     started: Position,
+    /// What is rendered, if it could be told.
+    shown: Option<Arc<SpaceState>>,
     has_ended: bool,
 }
 
 impl RenderGuard {
+    /// Starts a render by a command that does.
     pub(crate) fn start(
         service: &SpaceService,
         space_id: String,
         document_id: Presence,
+        start: Command,
     ) -> Result<Self, CommandError> {
-        let outcome = service.start_render(&space_id, document_id.clone())?;
+        let outcome = service.execute(&space_id, start)?;
         let started = outcome.position().unwrap_or(Position::START);
         let service = service.without_key();
-        Ok(Self { service, space_id, document_id, started, has_ended: false })
+        let mut guard =
+            Self { service, space_id, document_id, started, shown: None, has_ended: false };
+        // The render began, whether its state can be read or not.
+        guard.shown = guard.service.state(&guard.space_id).ok();
+        Ok(guard)
     }
 
     /// Where the event stands that says that the render began.
@@ -58,11 +71,15 @@ impl RenderGuard {
     /// # Errors
     /// [`CommandError`]; the render is failed then, if it still runs.
     pub fn complete(mut self, output_hash: impl Into<Presence>) -> Result<Outcome, CommandError> {
-        self.end(Command::CompleteRender {
+        let command = Command::CompleteRender {
             document_id: self.document_id.clone(),
             output_hash: output_hash.into(),
             started: Some(self.started),
-        })
+        };
+        let Some(shown) = self.shown.take() else { return self.end(command) };
+        let ended = self.service.complete(&self.space_id, command, shown);
+        self.has_ended = ended.is_ok();
+        ended
     }
 
     /// Says that the render failed, and why.

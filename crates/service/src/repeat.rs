@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use spacefold_event_core::{
-    EventLog, MAX_APPEND_EVENTS, Pages, Position, Read, ReadError, RecordedEvent,
+    EventLog, MAX_APPEND_EVENTS, Pages, Payload, Position, Read, ReadError, RecordedEvent,
 };
 
-use crate::{CommandError, IdempotencyKey, Outcome, Refusal, commands::Commands, question};
+use crate::{
+    Command, CommandError, IdempotencyKey, Outcome, Refusal, commands::Commands, question,
+};
 
 /// How long what was recorded before is waited for to become durable.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -34,22 +36,64 @@ pub(crate) fn stored(
 ) -> Result<Outcome, CommandError> {
     log.wait_durable(first, MAX_WAIT)?;
     let events = read(log, key, first)?;
-    let mut rest = commands.as_slice().iter();
-    for recorded in &events {
-        let event = &recorded.event;
-        if event.space_id != space_id
-            || !rest.any(|command| command.may_have_emitted(&event.payload))
-        {
-            let refusal = Refusal::KeyReused {
-                key: key.clone(),
-                space_id: event.space_id.clone(),
-                event_type: event.event_type(),
-                position: recorded.position,
-            };
-            return Err(commands.refused(space_id, 0, refusal));
-        }
+    if let Some(other) = find_other(&events, space_id, commands.as_slice()) {
+        let refusal = Refusal::KeyReused {
+            key: key.clone(),
+            space_id: other.event.space_id.clone(),
+            event_type: other.event.event_type(),
+            position: other.position,
+        };
+        return Err(commands.refused(space_id, 0, refusal));
     }
     Ok(Outcome::repeated(events))
+}
+
+/// The first event that none of the commands may have emitted. Most commands have emitted one event at
+/// the most, in their order, but for those who had to wait for others to move on.
+fn find_other<'e>(
+    events: &'e [RecordedEvent],
+    space_id: &str,
+    commands: &[Command],
+) -> Option<&'e RecordedEvent> {
+    let mut unused: Vec<bool> = vec![true; commands.len()];
+    let mut next = 0;
+    events.iter().enumerate().find_map(|(index, recorded)| {
+        let event = &recorded.event;
+        let (before, behind) = (0..next, next..commands.len());
+        let emitter = behind.chain(before).find(|&at| {
+            unused.get(at) == Some(&true)
+                && commands.get(at).is_some_and(|it| it.may_have_emitted(&event.payload))
+        });
+        if let Some(at) = emitter {
+            next = at;
+            if let (Some(unused), Some(command)) = (unused.get_mut(at), commands.get(at)) {
+                *unused = command.may_emit_several();
+            }
+        }
+        let rest = events.get(index + 1..).unwrap_or_default();
+        let is_known = event.space_id == space_id
+            && (emitter.is_some() || commands.len() > 1 && is_left(&event.payload, rest));
+        (!is_known).then_some(recorded)
+    })
+}
+
+/// Whether the event puts a document somewhere from where one of these takes it: it stepped aside.
+fn is_left(payload: &Payload, events: &[RecordedEvent]) -> bool {
+    let (Payload::DocumentAdded { document_id, space_path: path, .. }
+    | Payload::DocumentMoved { document_id, new_path: path, .. }) = payload
+    else {
+        return false;
+    };
+    events.iter().any(|recorded| match &recorded.event.payload {
+        Payload::DocumentMoved { document_id: id, old_path, .. } => {
+            document_id == id && old_path.as_deref() == Some(path.as_str())
+        }
+        Payload::DocumentRemoved { document_id: id, space_path, .. } => {
+            document_id == id && space_path.as_deref() == Some(path.as_str())
+        }
+        Payload::SpaceDeleted { .. } => true,
+        _ => false,
+    })
 }
 
 /// The events under the key, from the first on.

@@ -6,7 +6,7 @@ use spacefold_event_core::{
     ContentStore, EventLog, MemoryContentStore, MemoryLog, MemoryStateStore, Position, Presence,
     Timestamp,
 };
-use spacefold_projection::LiveStates;
+use spacefold_projection::{LiveStates, SpaceState};
 
 use crate::{
     Batch, Command, CommandError, IdempotencyKey, Outcome, RenderGuard, attribution::Attribution,
@@ -31,7 +31,7 @@ use crate::{
 ///
 /// # Examples
 /// ```
-/// use spacefold_service::{Refusal, SpaceService};
+/// use spacefold::{Refusal, SpaceService};
 /// let service = SpaceService::in_memory();
 /// service.create_space("handbook", "Handbook")?;
 /// let added = service.add_document("handbook", "intro", "/intro.md")?;
@@ -45,7 +45,7 @@ use crate::{
 /// let editor = service.with_source("editor").with_correlation_id("session 9");
 /// let set = editor.set_variable("handbook", "reviewed", true)?;
 /// assert_eq!(set.events()[0].event.source.as_deref(), Some("editor"));
-/// # Ok::<(), spacefold_service::CommandError>(())
+/// # Ok::<(), spacefold::CommandError>(())
 /// ```
 #[derive(Clone)]
 pub struct SpaceService {
@@ -100,11 +100,11 @@ impl SpaceService {
     ///
     /// # Examples
     /// ```
-    /// use spacefold_service::SpaceService;
+    /// use spacefold::SpaceService;
     /// let service = SpaceService::in_memory();
     /// let created = service.create_space("handbook", "Handbook")?;
     /// assert_eq!(Some(service.seen()), created.position());
-    /// # Ok::<(), spacefold_service::CommandError>(())
+    /// # Ok::<(), spacefold::CommandError>(())
     /// ```
     #[must_use]
     pub fn seen(&self) -> Position {
@@ -145,7 +145,7 @@ impl SpaceService {
     ///
     /// # Examples
     /// ```
-    /// use spacefold_service::SpaceService;
+    /// use spacefold::SpaceService;
     /// let service = SpaceService::in_memory();
     /// service.create_space("handbook", "Handbook")?;
     /// let first = service.with_key("request-17").set_variable("handbook", "n", 1)?;
@@ -153,7 +153,7 @@ impl SpaceService {
     /// let again = service.with_key("request-17").set_variable("handbook", "n", 1)?;
     /// assert_eq!(again.events(), first.events());
     /// assert!(again.is_repeated());
-    /// # Ok::<(), spacefold_service::CommandError>(())
+    /// # Ok::<(), spacefold::CommandError>(())
     /// ```
     #[must_use]
     pub fn with_key(&self, key: impl Into<IdempotencyKey>) -> Self {
@@ -188,7 +188,48 @@ impl SpaceService {
         space_id: impl Into<String>,
         document_id: impl Into<Presence>,
     ) -> Result<RenderGuard, CommandError> {
-        RenderGuard::start(self, space_id.into(), document_id.into())
+        let document_id = document_id.into();
+        let start = Command::StartRender { document_id: document_id.clone() };
+        RenderGuard::start(self, space_id.into(), document_id, start)
+    }
+
+    /// Starts a render in place of one that runs no more, though no event says so: its process was
+    /// killed, say. The guard that was given for that one ends nothing any more.
+    ///
+    /// `started` says which render is given up, by where its start stands: what
+    /// [`OpenProblems`](spacefold_projection::OpenProblems) lists and a refusal to
+    /// [start](SpaceService::render) another one says. Of several who find the same render given up
+    /// one takes it over, and the others are refused.
+    ///
+    /// # Errors
+    /// [`CommandError`]; [`Refusal::RenderSuperseded`](crate::Refusal::RenderSuperseded) when another
+    /// render runs by now, [`Refusal::RenderNotRunning`](crate::Refusal::RenderNotRunning) when none
+    /// does. Nothing was started then.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{Refusal, SpaceService};
+    /// let service = SpaceService::in_memory();
+    /// service.batch("handbook").create_space("Handbook").add_document("intro", "/intro.md").commit()?;
+    /// // A process that is killed drops no guard.
+    /// std::mem::forget(service.with_source("host 1").render("handbook", "intro")?);
+    ///
+    /// let refused = service.render("handbook", "intro").unwrap_err();
+    /// let Some(&Refusal::RenderRunning { started, .. }) = refused.refusal() else { unreachable!() };
+    /// let guard = service.with_source("host 2").take_over("handbook", "intro", started)?;
+    /// assert!(service.take_over("handbook", "intro", started).is_err());
+    /// guard.complete("5d41402a…")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn take_over(
+        &self,
+        space_id: impl Into<String>,
+        document_id: impl Into<Presence>,
+        started: Position,
+    ) -> Result<RenderGuard, CommandError> {
+        let document_id = document_id.into();
+        let start = Command::TakeOverRender { document_id: document_id.clone(), started };
+        RenderGuard::start(self, space_id.into(), document_id, start)
     }
 
     /// Executes a command on a space: what the method of the operation does.
@@ -197,6 +238,22 @@ impl SpaceService {
     /// [`CommandError`]; see there what is known to be stored.
     pub fn execute(&self, space_id: &str, command: Command) -> Result<Outcome, CommandError> {
         self.executor.execute(space_id, &Commands::One(command), &self.attribution)
+    }
+
+    /// The state of a space, with what this service has recorded.
+    pub(crate) fn state(&self, space_id: &str) -> Result<Arc<SpaceState>, CommandError> {
+        self.executor.state(space_id)
+    }
+
+    /// Completes a render, and marks stale what it shows otherwise than it is now.
+    pub(crate) fn complete(
+        &self,
+        space_id: &str,
+        command: Command,
+        shown: Arc<SpaceState>,
+    ) -> Result<Outcome, CommandError> {
+        let commands = Commands::Completion { command, shown };
+        self.executor.execute(space_id, &commands, &self.attribution)
     }
 
     /// Whether a command would change the space as it is.

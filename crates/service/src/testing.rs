@@ -4,8 +4,7 @@
 //! the events that they record, or the rule that refuses them.
 //!
 //! ```
-//! use spacefold_event_core::SpaceEvent;
-//! use spacefold_service::{Refusal, testing::given};
+//! use spacefold::{Refusal, SpaceEvent, testing::given};
 //!
 //! let created = SpaceEvent::space_created("handbook", "Handbook");
 //!

@@ -12,8 +12,7 @@
 //!
 //! ```
 //! use spacefold::{Position, Refusal, Spacefold};
-//! # let folder = tempfile::tempdir()?;
-//! # let path = folder.path().join("data");
+//! # let path = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 //! let spaces = Spacefold::open(&path)?;
 //! let service = spaces.service();
 //! service.create_space("handbook", "Handbook")?;
@@ -29,6 +28,7 @@
 //! assert!(then.has_path("/intro.md"));
 //! assert_eq!(spaces.diff("handbook", Position::new(2), Position::new(5))?.len(), 3);
 //! spaces.close()?;
+//! # std::fs::remove_dir_all(&path)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -62,21 +62,23 @@ pub use spacefold_bus::{
     WhenBehind,
 };
 pub use spacefold_content::{
-    CollectReport, ContentInfo, ContentOptions, ContentProblem, ContentReport, PackStore,
+    CollectReport, ContentInfo, ContentOptions, ContentProblem, ContentReport, MAX_CHUNK_BYTES,
+    MAX_PACK_BYTES, MIN_PACK_BYTES, OpenContentError, PackStore, WHOLE_CONTENT_BYTES,
 };
 pub use spacefold_event_core::*;
 pub use spacefold_projection::{
     Activity, ActivityCount, ActivityFilter, Anomalies, Anomaly, AnomalyReason, ApplyError, Blame,
     BlamedEvent, Building, CatchUpError, Change, CheckpointInfo, Conflict, ConflictHashes,
-    ContentIndex, Day, Divergence, Document, DocumentBlame, DocumentContent, Followed, History,
-    InvalidDay, LiveStates, MAX_PROJECTION_NAME_BYTES, MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES,
-    MAX_SKIPPED_EVENTS, Occurrence, OneValue, OpenProblem, OpenProblems, PastOnDisk, PastOptions,
-    PauseKind, Paused, ProblemDetail, ProblemFilter, ProblemKind, Projection, ProjectionHandle,
-    ProjectionInfo, Projections, Reactions, RebuildError, RebuildMode, RebuildOptions,
-    RebuildOutcome, Reference, ReferenceBlame, RegisterError, Render, RenderOutcome, RenderStatus,
-    Resume, RowKey, RowKeyReader, Scan, Shipped, Snapshot, SnapshotError, SpaceHeader, SpaceState,
-    SpaceStates, SpaceStatus, StateHash, SyncStatus, Table, TableError, TableView, ValueProjection,
-    VariableBlame, Verdict, diff, rebuild,
+    ContentIndex, CorruptState, Day, Divergence, Document, DocumentBlame, DocumentContent,
+    Followed, History, InvalidDay, LiveStates, MAX_KEPT_ANOMALIES, MAX_PROJECTION_NAME_BYTES,
+    MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES, MAX_SKIPPED_EVENTS, Occurrence, OneValue, OpenProblem,
+    OpenProblems, PastOnDisk, PastOptions, PauseKind, Paused, ProblemDetail, ProblemFilter,
+    ProblemKind, Projection, ProjectionHandle, ProjectionInfo, Projections, Reactions,
+    RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Reference, ReferenceBlame,
+    RegisterError, Render, RenderOutcome, RenderStatus, Resume, RowKey, RowKeyReader, Scan,
+    Shipped, Snapshot, SnapshotError, SpaceHeader, SpaceState, SpaceStates, SpaceStatus, StateHash,
+    SyncState, SyncStatus, Table, TableError, TableView, ValueProjection, VariableBlame, Verdict,
+    diff, rebuild,
 };
 pub use spacefold_service::{
     Batch, Command, CommandError, IdempotencyKey, Outcome, Refusal, RenderGuard, SpaceService,

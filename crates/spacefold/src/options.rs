@@ -55,12 +55,12 @@ enum Missing {
 ///
 /// ```
 /// use spacefold::{Folding, OpenError, Options};
-/// # let folder = tempfile::tempdir()?;
-/// let path = folder.path().join("data");
+/// # let path = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 /// let refused = Options::new(&path).existing_only().open();
 /// assert!(matches!(refused, Err(OpenError::NoStore { .. })));
 /// let spaces = Options::new(&path).folding(Folding::OnDemand).open()?;
 /// spaces.close()?;
+/// # std::fs::remove_dir_all(&path)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -138,14 +138,16 @@ impl Spacefold {
     /// # Examples
     /// ```
     /// use spacefold::{AppendCondition, AppendError, SpaceEvent, Spacefold};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     /// let condition = AppendCondition::no_space("handbook");
     /// let created = SpaceEvent::space_created("handbook", "Handbook");
     /// assert!(spaces.append([created], condition.clone())?.is_durable());
     /// let again = SpaceEvent::space_created("handbook", "Another");
     /// let refused = spaces.append([again], condition);
     /// assert!(matches!(refused, Err(AppendError::ConditionFailed { .. })));
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn append(
@@ -275,8 +277,8 @@ impl Spacefold {
     /// # Examples
     /// ```
     /// use spacefold::{ImportOptions, Spacefold};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     /// let input = r#"{"event_type": "space.created", "space_id": "a", "payload": {"name": "A"}}
     /// {"event_type": "space.create"}
     /// "#;
@@ -286,6 +288,8 @@ impl Spacefold {
     /// assert!(error.to_string().starts_with("unknown event type \"space.create\""));
     /// assert_eq!(error.line(), Some(2));
     /// assert_eq!(error.report().appended, 1);
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn import(

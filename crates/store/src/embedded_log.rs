@@ -41,10 +41,8 @@ use crate::{
 ///
 /// # Examples
 /// ```
-/// use spacefold_event_core::{Append, AppendCondition, AppendError, EventLog, SpaceEvent};
-/// use spacefold_store::EmbeddedLog;
-/// # let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("store");
+/// use spacefold::{Append, AppendCondition, AppendError, EmbeddedLog, EventLog, SpaceEvent};
+/// # let path = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 /// let log = EmbeddedLog::open(&path)?;
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
 /// let receipt = log.append(&Append::new(&events).on(AppendCondition::no_space("handbook")))?;
@@ -54,6 +52,7 @@ use crate::{
 /// let refused = log.append(&Append::new(&other).on(AppendCondition::no_space("handbook")));
 /// assert!(matches!(refused, Err(AppendError::ConditionFailed { .. })));
 /// log.close()?;
+/// # std::fs::remove_dir_all(&path)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -187,13 +186,14 @@ impl EmbeddedLog {
     ///
     /// # Examples
     /// ```
-    /// use spacefold_event_core::{Append, SpaceEvent};
-    /// use spacefold_store::EmbeddedLog;
-    /// # let folder = tempfile::tempdir()?;
-    /// let log = EmbeddedLog::open(folder.path().join("store"))?;
+    /// use spacefold::{Append, EmbeddedLog, SpaceEvent};
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// let log = EmbeddedLog::open(&data)?;
     /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
     /// let pending = log.submit(&Append::new(&events))?;
     /// assert_eq!(pending.wait()?.count(), 1);
+    /// # log.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {

@@ -44,12 +44,14 @@ impl Durability {
 ///
 /// ```
 /// use std::time::Duration;
-/// use spacefold_store::{Durability, EmbeddedLog, StoreOptions};
-/// # let folder = tempfile::tempdir()?;
+/// use spacefold::{Durability, EmbeddedLog, StoreOptions};
+/// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 /// let options = StoreOptions::default()
 ///     .durability(Durability::Interval(Duration::from_millis(20)))
 ///     .retry_window_events(10_000);
-/// let log = EmbeddedLog::open_with(folder.path().join("store"), &options)?;
+/// let log = EmbeddedLog::open_with(&data, &options)?;
+/// # log.close()?;
+/// # std::fs::remove_dir_all(&data)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -59,7 +59,11 @@ pub(crate) enum Command {
     Where(where_is::WhereIs),
     /// Print how many events there were, by day, type and source.
     Activity(activity::ActivityOf),
-    /// List failed renders, open sync conflicts and stale documents.
+    /// List failed renders, open sync conflicts, stale documents, and renders and synchronisations that
+    /// run.
+    ///
+    /// What runs is listed from its start on, with who started it: whether it still does, the store
+    /// cannot know. One whose process is gone is ended or taken over by `spacefold service`.
     Problems(problems::Problems),
     /// Check every copy of the data against the others.
     Verify(verify::Verify),

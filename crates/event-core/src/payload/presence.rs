@@ -7,14 +7,16 @@ use crate::varint::{Malformed, decode_u8};
 /// An optional payload key, which the interchange form tells apart when it is absent and when it
 /// is null.
 ///
-/// `From<Option<T>>` makes `None` null, as the Python factories write it.
+/// From an option, `None` is null, as the Python factories write it. There is one such conversion,
+/// from `Option<String>`, so that a bare `None` says what it is the none of.
 ///
 /// ```
-/// use spacefold_event_core::Presence;
+/// use spacefold::Presence;
 /// let kind: Presence = "cites".into();
 /// assert_eq!(kind.as_deref(), Some("cites"));
 /// assert_eq!(Presence::<String>::Null.as_deref(), None);
 /// assert_ne!(Presence::<String>::Null, Presence::Absent);
+/// assert_eq!(Presence::from(None), Presence::Null);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Presence<S = String> {
@@ -70,9 +72,9 @@ impl From<String> for Presence {
     }
 }
 
-impl<T: Into<String>> From<Option<T>> for Presence {
-    fn from(text: Option<T>) -> Self {
-        text.map_or(Self::Null, |text| Self::Value(text.into()))
+impl From<Option<String>> for Presence {
+    fn from(text: Option<String>) -> Self {
+        text.map_or(Self::Null, Self::Value)
     }
 }
 

@@ -253,7 +253,6 @@ impl Change {
         json.push('}');
     }
 
-    /// What tells the change from others of its kind.
     /// The document that the change is of; `None` when it is of none.
     #[must_use]
     pub fn document_id(&self) -> Option<&str> {
@@ -274,6 +273,7 @@ impl Change {
         }
     }
 
+    /// What tells the change from others of its kind.
     fn key(&self) -> Vec<(&'static str, Value)> {
         match self {
             Self::SpaceCreated { .. }

@@ -18,14 +18,14 @@ const OCCURRENCE: u8 = b'c';
 ///
 /// ```
 /// use std::sync::Arc;
-/// use spacefold_event_core::{
-///     Append, EventLog, MemoryLog, MemoryStateStore, Position, SpaceEvent,
+/// use spacefold::{
+///     Append, ContentIndex, EventLog, MemoryLog, MemoryStateStore, Position, Projections,
+///     SpaceEvent,
 /// };
-/// use spacefold_projection::{ContentIndex, Projections};
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[
 ///     SpaceEvent::document_added("handbook", "intro", "/intro.md"),
-///     SpaceEvent::document_content_changed("handbook", "intro", None::<String>, "h1"),
+///     SpaceEvent::document_content_changed("handbook", "intro", None, "h1"),
 ///     SpaceEvent::document_content_changed("handbook", "intro", "h1", "h2"),
 /// ]))?;
 /// let projections = Projections::new(log, Arc::new(MemoryStateStore::new()));

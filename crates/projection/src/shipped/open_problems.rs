@@ -14,10 +14,13 @@ use crate::{
 /// First byte of the row of a problem: its key goes on with the space, the kind, and the document.
 const PROBLEM: u8 = b'p';
 
-/// The projection that knows what is to be looked after: failed renders, open sync conflicts and
-/// stale documents of all spaces, and since when.
+/// The projection that knows what is to be looked after: failed renders, open sync conflicts, stale
+/// documents, and renders and synchronisations that run, of all spaces, and since when.
 ///
-/// A problem is open exactly while the state of its space has it.
+/// A problem is open exactly while the state of its space has it. So is a render that is well under
+/// way: the log cannot tell it from one whose process is gone, and a fold that asked the clock would
+/// fold the same events to different rows. It is listed with its start, and whoever reads the list
+/// decides how old is too old. A render that is given up is ended or taken over by a command.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenProblems;
 
@@ -26,14 +29,17 @@ pub struct OpenProblems;
 pub struct OpenProblem {
     /// The space.
     pub space_id: String,
-    /// The document; `None` for a render of the space itself.
+    /// The document; `None` for a render of the space itself, and for a synchronisation.
     pub document_id: Option<String>,
-    /// The position since which it has been open without a break.
+    /// The position since which it has been open without a break. Of a render or synchronisation that
+    /// runs, where its start stands: one that was started while another ran is another problem.
     pub since: Position,
     /// When the event there was recorded.
     pub since_time: Timestamp,
     /// The position of the event that reported it last.
     pub reported: Position,
+    /// Who recorded that event, if it says so: of a render that runs, who started it.
+    pub source: Option<String>,
     /// What it is.
     pub detail: ProblemDetail,
 }
@@ -54,10 +60,17 @@ pub enum ProblemDetail {
         /// The content hash there.
         remote_hash: Option<String>,
     },
-    /// What was derived from a document is out of date.
+    /// A document is marked stale: what was derived from it is out of date.
     StaleDocument {
         /// Why.
         reason: Option<String>,
+    },
+    /// A render was started and has not ended.
+    RunningRender,
+    /// A synchronisation was started and has not ended.
+    RunningSync {
+        /// Which way.
+        direction: Option<String>,
     },
 }
 
@@ -69,13 +82,23 @@ pub enum ProblemKind {
     FailedRender,
     /// A document differs here and at the other side.
     SyncConflict,
-    /// What was derived from a document is out of date.
+    /// A document is marked stale: what was derived from it is out of date.
     StaleDocument,
+    /// A render was started and has not ended.
+    RunningRender,
+    /// A synchronisation was started and has not ended.
+    RunningSync,
 }
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::FailedRender, Self::SyncConflict, Self::StaleDocument];
+    pub const ALL: [Self; 5] = [
+        Self::FailedRender,
+        Self::SyncConflict,
+        Self::StaleDocument,
+        Self::RunningRender,
+        Self::RunningSync,
+    ];
 
     /// The name in the text formats.
     #[must_use]
@@ -84,6 +107,8 @@ impl ProblemKind {
             Self::FailedRender => "failed_render",
             Self::SyncConflict => "sync_conflict",
             Self::StaleDocument => "stale_document",
+            Self::RunningRender => "running_render",
+            Self::RunningSync => "running_sync",
         }
     }
 
@@ -92,6 +117,8 @@ impl ProblemKind {
             Self::FailedRender => 1,
             Self::SyncConflict => 2,
             Self::StaleDocument => 3,
+            Self::RunningRender => 4,
+            Self::RunningSync => 5,
         }
     }
 }
@@ -118,6 +145,8 @@ impl ProblemDetail {
             Self::FailedRender { .. } => ProblemKind::FailedRender,
             Self::SyncConflict { .. } => ProblemKind::SyncConflict,
             Self::StaleDocument { .. } => ProblemKind::StaleDocument,
+            Self::RunningRender => ProblemKind::RunningRender,
+            Self::RunningSync { .. } => ProblemKind::RunningSync,
         }
     }
 }
@@ -180,7 +209,7 @@ impl Projection for OpenProblems {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn event_types(&self) -> EventTypes {
@@ -194,6 +223,7 @@ impl Projection for OpenProblems {
             EventType::RenderCompleted,
             EventType::RenderFailed,
             EventType::SyncStarted,
+            EventType::SyncCompleted,
             EventType::SyncConflict,
             EventType::CacheInvalidated,
         ]
@@ -210,7 +240,7 @@ impl Projection for OpenProblems {
 }
 
 fn apply(event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), TableError> {
-    use ProblemKind::{FailedRender, StaleDocument, SyncConflict};
+    use ProblemKind::{RunningSync, StaleDocument, SyncConflict};
 
     let space = event.space_id;
     match &event.payload {
@@ -242,33 +272,16 @@ fn apply(event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), Tabl
             }
             Ok(())
         }
-        Payload::RenderStarted { document_id, .. } => {
-            let document = document_id.as_deref();
-            if knows(space, document, table)? {
-                take(&problem(space, FailedRender, document), table)?;
-            }
-            Ok(())
+        Payload::RenderStarted { document_id, .. }
+        | Payload::RenderCompleted { document_id, .. }
+        | Payload::RenderFailed { document_id, .. } => {
+            apply_render(event, document_id.as_deref(), table)
         }
-        Payload::RenderCompleted { document_id, .. } => {
-            let document = document_id.as_deref();
-            if !knows(space, document, table)? {
-                return Ok(());
-            }
-            take(&problem(space, FailedRender, document), table)?;
-            match document {
-                Some(_) => take(&problem(space, StaleDocument, document), table),
-                None => take_all(&of_kind(space, StaleDocument), table).map(drop),
-            }
+        Payload::SyncStarted { direction, .. } => {
+            take_all(&of_kind(space, SyncConflict), table)?;
+            open(&problem(space, RunningSync, None), event, [direction.as_deref(), None], table)
         }
-        Payload::RenderFailed { document_id, error, .. } => {
-            let document = document_id.as_deref();
-            if knows(space, document, table)? {
-                let error = error.as_deref();
-                report(&problem(space, FailedRender, document), event, [error, None], table)?;
-            }
-            Ok(())
-        }
-        Payload::SyncStarted { .. } => take_all(&of_kind(space, SyncConflict), table).map(drop),
+        Payload::SyncCompleted { .. } => take(&problem(space, RunningSync, None), table),
         Payload::SyncConflict { document_id, local_hash, remote_hash, .. } => {
             let hashes = [local_hash.as_deref(), remote_hash.as_deref()];
             report(&problem(space, SyncConflict, Some(document_id)), event, hashes, table)
@@ -287,12 +300,58 @@ fn apply(event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), Tabl
     }
 }
 
+/// What a render event of a document, or of the space, does.
+fn apply_render(
+    event: &RecordedEventRef<'_>,
+    document_id: Option<&str>,
+    table: &mut Table<'_>,
+) -> Result<(), TableError> {
+    use ProblemKind::{FailedRender, RunningRender, StaleDocument};
+
+    let space = event.space_id;
+    if !knows(space, document_id, table)? {
+        return Ok(());
+    }
+    let running = problem(space, RunningRender, document_id);
+    let failed = problem(space, FailedRender, document_id);
+    match &event.payload {
+        Payload::RenderStarted { .. } => {
+            take(&failed, table)?;
+            open(&running, event, [None, None], table)
+        }
+        Payload::RenderFailed { error, .. } => {
+            take(&running, table)?;
+            report(&failed, event, [error.as_deref(), None], table)
+        }
+        _ => {
+            take(&running, table)?;
+            take(&failed, table)?;
+            match document_id {
+                Some(_) => take(&problem(space, StaleDocument, document_id), table),
+                None => take_all(&of_kind(space, StaleDocument), table).map(drop),
+            }
+        }
+    }
+}
+
 /// Whether the fold of the space's state knows the document; there is always the space itself.
 fn knows(space_id: &str, document_id: Option<&str>, table: &Table<'_>) -> Result<bool, TableError> {
     match document_id {
         Some(document_id) => Ok(table.get(document(space_id, document_id))?.is_some()),
         None => Ok(true),
     }
+}
+
+/// Opens a problem, in place of one that may be open.
+fn open(
+    key: &RowKey,
+    event: &RecordedEventRef<'_>,
+    texts: [Option<&str>; 2],
+    table: &mut Table<'_>,
+) -> Result<(), TableError> {
+    let (since, since_time) = (event.position, event.recorded_at);
+    let row = Row { since, since_time, reported: since, source: event.source, texts };
+    table.put(key, row.encode())
 }
 
 /// Opens a problem, or reports an open one again.
@@ -302,11 +361,11 @@ fn report(
     texts: [Option<&str>; 2],
     table: &mut Table<'_>,
 ) -> Result<(), TableError> {
-    let open = table.get(key)?;
-    let open = open.map(|row| Row::decode(&row).map(|row| (row.since, row.since_time)));
-    let open = open.map(|row| row.ok_or_else(damaged)).transpose()?;
-    let (since, since_time) = open.unwrap_or((event.position, event.recorded_at));
-    let row = Row { since, since_time, reported: event.position, texts };
+    let is_open = table.get(key)?;
+    let is_open = is_open.map(|row| Row::decode(&row).map(|row| (row.since, row.since_time)));
+    let is_open = is_open.map(|row| row.ok_or_else(damaged)).transpose()?;
+    let (since, since_time) = is_open.unwrap_or((event.position, event.recorded_at));
+    let row = Row { since, since_time, reported: event.position, source: event.source, texts };
     table.put(key, row.encode())
 }
 
@@ -314,6 +373,7 @@ struct Row<'a> {
     since: Position,
     since_time: Timestamp,
     reported: Position,
+    source: Option<&'a str>,
     texts: [Option<&'a str>; 2],
 }
 
@@ -323,6 +383,7 @@ impl<'a> Row<'a> {
         put_u64(&mut bytes, self.since.get());
         bytes.extend_from_slice(&self.since_time.as_micros().to_le_bytes());
         put_u64(&mut bytes, self.reported.get());
+        put_optional_text(&mut bytes, self.source);
         self.texts.iter().for_each(|text| put_optional_text(&mut bytes, *text));
         bytes
     }
@@ -332,8 +393,9 @@ impl<'a> Row<'a> {
         let since = Position::new(wire.u64()?);
         let since_time = Timestamp::from_micros(wire.i64()?)?;
         let reported = Position::new(wire.u64()?);
+        let source = wire.optional_text()?;
         let texts = [wire.optional_text()?, wire.optional_text()?];
-        wire.end(Self { since, since_time, reported, texts })
+        wire.end(Self { since, since_time, reported, source, texts })
     }
 }
 
@@ -346,7 +408,8 @@ fn decode(key: &[u8], value: &[u8]) -> Option<OpenProblem> {
         0 => None,
         _ => Some(parts.text()?),
     };
-    let Row { since, since_time, reported, texts: [one, other] } = Row::decode(value)?;
+    let Row { since, since_time, reported, source, texts: [one, other] } = Row::decode(value)?;
+    let source = source.map(str::to_owned);
     let (one, other) = (one.map(str::to_owned), other.map(str::to_owned));
     let detail = match kind {
         ProblemKind::FailedRender => ProblemDetail::FailedRender { error: one },
@@ -354,8 +417,10 @@ fn decode(key: &[u8], value: &[u8]) -> Option<OpenProblem> {
             ProblemDetail::SyncConflict { local_hash: one, remote_hash: other }
         }
         ProblemKind::StaleDocument => ProblemDetail::StaleDocument { reason: one },
+        ProblemKind::RunningRender => ProblemDetail::RunningRender,
+        ProblemKind::RunningSync => ProblemDetail::RunningSync { direction: one },
     };
-    Some(OpenProblem { space_id, document_id, since, since_time, reported, detail })
+    Some(OpenProblem { space_id, document_id, since, since_time, reported, source, detail })
 }
 
 fn problems(space_id: &str) -> RowKey {

@@ -151,6 +151,27 @@ pub struct Reference {
     pub kind: Option<String>,
 }
 
+/// To the target, in no particular way.
+impl From<&str> for Reference {
+    fn from(target: &str) -> Self {
+        Self::from(target.to_owned())
+    }
+}
+
+/// To the target, in no particular way.
+impl From<String> for Reference {
+    fn from(target: String) -> Self {
+        Self { target, kind: None }
+    }
+}
+
+/// To the target, in the way that the kind says.
+impl<T: Into<String>, K: Into<String>> From<(T, K)> for Reference {
+    fn from((target, kind): (T, K)) -> Self {
+        Self { target: target.into(), kind: Some(kind.into()) }
+    }
+}
+
 /// The render state of a document or of the space itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Render {

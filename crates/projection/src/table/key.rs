@@ -13,7 +13,7 @@ const HEX_DIGITS: usize = 64;
 /// sort by length first, and hex hashes take half their bytes.
 ///
 /// ```
-/// use spacefold_projection::RowKey;
+/// use spacefold::RowKey;
 /// let of_space = RowKey::new(b'd').text("handbook");
 /// let of_document = RowKey::new(b'd').text("handbook").text("intro");
 /// assert!(of_document.as_bytes().starts_with(of_space.as_bytes()));

@@ -1,3 +1,5 @@
+mod paths;
+
 use spacefold_event_core::{LimitExceeded, MAX_APPEND_EVENTS, Position, Revision, SpaceEvent};
 
 use crate::{CommandError, Refusal, SpaceService, testing::given};

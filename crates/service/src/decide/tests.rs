@@ -5,7 +5,8 @@ mod statuses;
 
 use super::*;
 use crate::{CommandError, Outcome, SpaceService, testing::given};
-use spacefold_event_core::LimitExceeded;
+use spacefold_event_core::{LimitExceeded, Position};
+use spacefold_projection::{Reference, RenderStatus};
 
 const NONE: Presence = Presence::Absent;
 
@@ -223,6 +224,82 @@ fn references_are_a_set_of_documents_that_exist() {
 }
 
 #[test]
+fn references_are_set_by_their_difference() {
+    let cleared = SpaceEvent::reference_cleared("s", "d");
+    let plain = SpaceEvent::reference_added("s", "d", "/f", NONE);
+    let set = |to: Vec<Reference>| move |s: &SpaceService| s.set_references("s", "d", to);
+    let (kept, new) = (Reference::from(("/e", "cites")), Reference::from("/f"));
+    // The document has the first of them.
+    is_quiet(set(vec![kept.clone(), kept.clone()]));
+    emits(set(vec![new.clone(), kept.clone(), new.clone()]), plain.clone());
+    given(space()).when(set(vec![new.clone()])).then([cleared.clone(), plain.clone()]);
+    let of_another_kind = Reference::from(("/e", "quotes"));
+    given(space())
+        .when(set(vec![of_another_kind, kept]))
+        .then([SpaceEvent::reference_added("s", "d", "/e", "quotes")]);
+    emits(set(Vec::new()), cleared.clone());
+    is_quiet(|s| s.set_references("s", "e", Vec::<Reference>::new()));
+    // One that goes and one that stays.
+    given(and(plain.clone())).when(|s| s.set_references("s", "d", ["/f", "/g"])).then([
+        cleared,
+        plain,
+        SpaceEvent::reference_added("s", "d", "/g", NONE),
+    ]);
+    given(and(SpaceEvent::reference_added("s", "d", "/f", Presence::Null)))
+        .when(|s| s.set_references("s", "d", [("/e", "cites").into(), new]))
+        .then_nothing();
+    given(space())
+        .when(|s| {
+            s.batch("s").add_document("f", "/f").set_references("f", [("/e", "cites")]).commit()
+        })
+        .then([
+            SpaceEvent::document_added("s", "f", "/f"),
+            SpaceEvent::reference_added("s", "f", "/e", "cites"),
+        ]);
+    refuses(|s| s.set_references("s", "x", ["/e"]), unknown_document("x"));
+    refuses(|s| s.set_references("s", "d", ["/e", " "]), empty("target"));
+}
+
+#[test]
+fn a_render_is_taken_over_by_where_it_started() {
+    for document in [NONE, "d".into()] {
+        let of = || document.clone();
+        let running = || and(SpaceEvent::render_started("s", of()));
+        let (started, later) = (Position::new(9), Position::new(11));
+        let taken_over = [
+            SpaceEvent::render_failed("s", of(), "another render was started in its place"),
+            SpaceEvent::render_started("s", of()),
+        ];
+        given(running())
+            .when(|s| s.take_over_render("s", of(), started))
+            .then(taken_over)
+            .then_state("s", |state| {
+                let render = state.render(document.as_deref()).unwrap();
+                assert_eq!((render.status(), render.position()), (RenderStatus::Running, later));
+            });
+        // Of two who find the same render, one gets it.
+        given(running())
+            .when(|s| {
+                s.take_over_render("s", of(), started)?;
+                s.take_over_render("s", of(), started)
+            })
+            .then_error(|error| {
+                let superseded = Refusal::RenderSuperseded { started, running: later };
+                assert_eq!(error.refusal(), Some(&superseded));
+            });
+        let document_id = document.as_deref().map(str::to_owned);
+        let none = Refusal::RenderNotRunning { document_id: document_id.clone(), found: None };
+        refuses(|s| s.take_over_render("s", of(), started), none);
+        let found = Some(RenderStatus::Failed);
+        given(running().into_iter().chain([SpaceEvent::render_failed("s", of(), NONE)]))
+            .when(|s| s.take_over_render("s", of(), started))
+            .then(Refusal::RenderNotRunning { document_id, found });
+    }
+    let started = Position::new(9);
+    refuses(|s| s.take_over_render("s", "x", started), unknown_document("x"));
+}
+
+#[test]
 fn a_render_begins_and_ends_in_turn() {
     for document in [NONE, "d".into()] {
         let of = document.clone();
@@ -261,6 +338,10 @@ fn a_synchronisation_begins_and_ends_in_turn() {
     refuses(|s| s.record_conflict("s", "d", "l", "r"), Refusal::SyncNotRunning);
     let running = || and(SpaceEvent::sync_started("s", NONE));
     given(running()).when(|s| s.start_sync("s", NONE)).then(Refusal::SyncRunning);
+    refuses(|s| s.take_over_sync("s", NONE), Refusal::SyncNotRunning);
+    given(running())
+        .when(|s| s.take_over_sync("s", "pull"))
+        .then([SpaceEvent::sync_started("s", "pull")]);
     given(running()).when(|s| s.complete_sync("s")).then([SpaceEvent::sync_completed("s")]);
     // Of a document that is unknown here too.
     for document in ["d", "x"] {
@@ -326,6 +407,17 @@ fn a_cache_is_invalidated_where_it_is_not_yet() {
     let one = and(SpaceEvent::cache_invalidated("s", ids(["d"]), NONE));
     given(one.clone()).when(|s| s.invalidate_cache("s", ids(["d", "e"]), "style")).then([both]);
     given(one).when(|s| s.invalidate_cache("s", ids(["d"]), "style")).then_nothing();
+    // Of whatever kind the strings are, and however they come.
+    let (d, e): (&str, std::borrow::Cow<'_, str>) = ("d", "e".into());
+    emits(
+        |s| s.invalidate_cache("s", [d, &e], None),
+        SpaceEvent::cache_invalidated("s", &ids(["d", "e"]), None),
+    );
+    let lines = "d\ne";
+    emits(
+        |s| s.batch("s").invalidate_cache(lines.lines(), None).commit(),
+        SpaceEvent::cache_invalidated("s", &["d", "e"], None),
+    );
 }
 
 #[test]

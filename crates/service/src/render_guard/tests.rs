@@ -76,6 +76,73 @@ fn a_guard_ends_no_render_but_its_own() {
 }
 
 #[test]
+fn a_render_that_is_taken_over_is_its_guards_no_more() {
+    let error = "another render was started in its place";
+    given(space())
+        .when(|service| {
+            let dead = service.with_source("host 1").render("s", "d")?;
+            let other = service.with_source("host 2");
+            let late = other.take_over("s", "d", dead.started()).unwrap();
+            assert_eq!(late.started(), Position::new(5));
+            // It was only slow: what it says of its render changes nothing, nor does its end.
+            let error = dead.complete("old").unwrap_err();
+            let (started, running) = (Position::new(3), late.started());
+            assert_eq!(error.refusal(), Some(&Refusal::RenderSuperseded { started, running }));
+            late.complete("new")
+        })
+        .then([
+            SpaceEvent::render_started("s", "d").with_source("host 1"),
+            SpaceEvent::render_failed("s", "d", error).with_source("host 2"),
+            SpaceEvent::render_started("s", "d").with_source("host 2"),
+            SpaceEvent::render_completed("s", "d", "new").with_source("host 2"),
+        ]);
+    given(space())
+        .when(|service| service.take_over("s", "d", Position::new(3))?.complete(NONE))
+        .then(Refusal::RenderNotRunning { document_id: Some("d".to_owned()), found: None });
+}
+
+#[test]
+fn content_that_changes_while_it_is_rendered_needs_another_render() {
+    let why = "its content changed while it was rendered";
+    given(space())
+        .when(|service| {
+            service.set_content_hash("s", "d", "h1")?;
+            let guard = service.render("s", "d")?;
+            // What a render sets of the document itself is not what it shows.
+            service.update_document("s", "d", [("pages", 3.into())].into_iter().collect())?;
+            service.set_content_hash("s", "d", "h2")?;
+            guard.complete("out")
+        })
+        .then_state("s", |state| {
+            assert!(state.is_stale("d") && state.needs_render("d"));
+            assert_eq!(state.anomalies().count(), 0);
+        });
+    given(space())
+        .when(|service| {
+            service.add_document("s", "e", "/e")?;
+            let of_d = service.render("s", "d")?;
+            service.update_document("s", "d", [("pages", 3.into())].into_iter().collect())?;
+            service.set_content_hash("s", "e", "h2")?;
+            of_d.complete(NONE)
+        })
+        .then_state("s", |state| assert!(state.stale_documents().is_empty()));
+    // Of the space, each of its documents.
+    let events = given(space())
+        .when(|service| {
+            service.add_document("s", "e", "/e")?;
+            let guard = service.render("s", NONE)?;
+            service.set_content_hash("s", "e", "h2")?;
+            service.batch("s").add_document("f", "/f").set_content_hash("f", "h3").commit()?;
+            service.add_document("s", "g", "/g")?;
+            guard.complete(NONE)
+        })
+        .recorded();
+    let end = events.split_at(events.len() - 2).1;
+    assert_eq!(end[0].payload, SpaceEvent::render_completed("s", NONE, NONE).payload);
+    assert_eq!(end[1].payload, SpaceEvent::cache_invalidated("s", ["e", "f"], why).payload);
+}
+
+#[test]
 fn a_guard_whose_document_is_gone_has_nothing_to_fail() {
     given(space())
         .when(|service| {

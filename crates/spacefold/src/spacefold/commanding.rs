@@ -12,8 +12,8 @@ impl Spacefold {
     /// # Examples
     /// ```
     /// use spacefold::{Position, Refusal, Spacefold};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     /// let service = spaces.service();
     /// service.create_space("handbook", "Handbook")?;
     /// let added = service.add_document("handbook", "intro", "/intro.md")?;
@@ -27,6 +27,8 @@ impl Spacefold {
     ///
     /// let batch = service.batch("handbook").set_variable("reviewed", true).activate_space();
     /// assert_eq!(batch.commit()?.events().len(), 2);
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

@@ -15,8 +15,8 @@ impl Spacefold {
     /// # Examples
     /// ```
     /// use spacefold::{AppendCondition, ContentStore, Position, SpaceEvent, Spacefold};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     /// // The content first, synced, then the event that names it.
     /// let stored = spaces.content().put(&mut &b"# Hello"[..])?;
     /// spaces.content().sync()?;
@@ -27,7 +27,7 @@ impl Spacefold {
     ///         SpaceEvent::document_content_changed(
     ///             "handbook",
     ///             "intro",
-    ///             None::<String>,
+    ///             None,
     ///             stored.hash.to_string(),
     ///         ),
     ///     ],
@@ -37,6 +37,8 @@ impl Spacefold {
     /// let mut reader = spaces.content_at("handbook", "intro", Position::new(3))?;
     /// std::io::Read::read_to_string(&mut reader, &mut text)?;
     /// assert_eq!(text, "# Hello");
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

@@ -25,8 +25,8 @@ impl Spacefold {
     ///     AppendCondition, ApplyError, OneValue, RecordedEventRef, SpaceEvent, Spacefold,
     ///     ValueProjection,
     /// };
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     ///
     /// struct Sources;
     ///
@@ -56,6 +56,8 @@ impl Spacefold {
     /// let receipt = spaces.append([created], AppendCondition::none())?;
     /// sources.wait(receipt.position(), Duration::from_secs(10))?;
     /// assert!(sources.value()?.0.contains("editor"));
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn register<P: Projection>(
@@ -122,17 +124,19 @@ impl Spacefold {
     /// # Examples
     /// ```
     /// use spacefold::{AppendCondition, SpaceEvent, Spacefold};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     /// spaces.append(
     ///     [
     ///         SpaceEvent::document_added("handbook", "intro", "/intro.md"),
-    ///         SpaceEvent::document_content_changed("handbook", "intro", None::<String>, "h1"),
+    ///         SpaceEvent::document_content_changed("handbook", "intro", None, "h1"),
     ///     ],
     ///     AppendCondition::none(),
     /// )?;
     /// let found = spaces.content_index()?.occurrences("h1")?;
     /// assert_eq!(found[0].document_id, "intro");
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn content_index(&self) -> Result<ProjectionHandle<ContentIndex>, CatchUpError> {
@@ -150,8 +154,11 @@ impl Spacefold {
         self.inner.shared.views.caught_up(|shipped| shipped.activity)
     }
 
-    /// Failed renders, open sync conflicts and stale documents of all spaces; folded up to the durable
-    /// head.
+    /// Failed renders, open sync conflicts, stale documents, and renders and synchronisations that run,
+    /// of all spaces; folded up to the durable head.
+    ///
+    /// A render that runs is one of them from its start on, since no event says that its process is
+    /// gone: see [`OpenProblems`], and [`SpaceService::take_over`](crate::SpaceService::take_over).
     ///
     /// # Errors
     /// [`CatchUpError`].

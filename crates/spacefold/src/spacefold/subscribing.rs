@@ -21,8 +21,8 @@ impl Spacefold {
     /// ```
     /// use std::{sync::mpsc, time::Duration};
     /// use spacefold::{AppendCondition, EventType, Priority, SpaceEvent, Spacefold};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     /// let (seen, seen_by_handler) = mpsc::channel();
     /// spaces.bus().on(EventType::DocumentAdded, Priority::HIGH, move |event| {
     ///     seen.send(event.position)
@@ -30,6 +30,8 @@ impl Spacefold {
     /// let added = SpaceEvent::document_added("handbook", "intro", "/intro.md");
     /// let receipt = spaces.append([added], AppendCondition::none())?;
     /// assert_eq!(seen_by_handler.recv()?, receipt.position());
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -45,14 +47,16 @@ impl Spacefold {
     /// # Examples
     /// ```
     /// use spacefold::{AppendCondition, FeedItem, SpaceEvent, Spacefold, Subscription};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook");
     /// spaces.append([created], AppendCondition::none())?;
     /// let late = spaces.subscribe(Subscription::from_start().spaces(["handbook"]))?;
     /// let mut items = late.into_iter();
     /// assert!(matches!(items.next(), Some(Ok(FeedItem::Event(_)))));
     /// assert!(matches!(items.next(), Some(Ok(FeedItem::CaughtUp { .. }))));
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, SubscribeError> {
@@ -69,14 +73,16 @@ impl Spacefold {
     /// # Examples
     /// ```
     /// use spacefold::{AppendCondition, Delivery, SpaceEvent, Spacefold, Subscription};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook");
     /// spaces.append([created], AppendCondition::none())?;
     /// let late = spaces.snapshot_and_subscribe(Subscription::from_now().spaces(["handbook"]))?;
     /// assert_eq!(late.snapshots[0].name(), Some("Handbook"));
     /// let mut tail = late.tail;
     /// assert!(matches!(tail.recv()?, Delivery::CaughtUp { position } if position == late.position));
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn snapshot_and_subscribe(

@@ -98,8 +98,8 @@ impl Spacefold {
     /// # Examples
     /// ```
     /// use spacefold::{AppendCondition, SpaceEvent, Spacefold};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook");
     /// let added = SpaceEvent::document_added("handbook", "intro", "/intro.md");
     /// spaces.append([created, added], AppendCondition::none())?;
@@ -108,6 +108,8 @@ impl Spacefold {
     ///         assert_eq!(event?.event_type.name(), "document.added");
     ///     }
     /// }
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn history(

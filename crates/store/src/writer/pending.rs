@@ -18,16 +18,17 @@ const YIELDS: usize = 8;
 ///
 /// # Examples
 /// ```
-/// use spacefold_event_core::{Append, SpaceEvent};
-/// use spacefold_store::EmbeddedLog;
-/// # let folder = tempfile::tempdir()?;
-/// let log = EmbeddedLog::open(folder.path().join("store"))?;
+/// use spacefold::{Append, EmbeddedLog, SpaceEvent};
+/// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+/// let log = EmbeddedLog::open(&data)?;
 /// let handbook = [SpaceEvent::space_created("handbook", "Handbook")];
 /// let guide = [SpaceEvent::space_created("guide", "Guide")];
 /// // Both are under way together, and may share one sync.
 /// let first = log.submit(&Append::new(&handbook))?;
 /// let second = log.submit(&Append::new(&guide))?;
 /// assert!(first.wait()?.position() < second.wait()?.position());
+/// # log.close()?;
+/// # std::fs::remove_dir_all(&data)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

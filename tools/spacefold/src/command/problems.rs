@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use spacefold::{OpenProblem, ProblemDetail, ProblemFilter, ProblemKind, Revision};
+use spacefold::{OpenProblem, ProblemDetail, ProblemFilter, ProblemKind, Revision, Timestamp};
 
 use crate::{
     error::Failure,
@@ -27,6 +27,8 @@ enum Kind {
     FailedRender,
     SyncConflict,
     StaleDocument,
+    RunningRender,
+    RunningSync,
 }
 
 impl From<Kind> for ProblemKind {
@@ -35,6 +37,8 @@ impl From<Kind> for ProblemKind {
             Kind::FailedRender => Self::FailedRender,
             Kind::SyncConflict => Self::SyncConflict,
             Kind::StaleDocument => Self::StaleDocument,
+            Kind::RunningRender => Self::RunningRender,
+            Kind::RunningSync => Self::RunningSync,
         }
     }
 }
@@ -46,7 +50,9 @@ struct Printed<'a> {
     document_id: Option<&'a str>,
     since: u64,
     since_time: String,
+    age_seconds: u64,
     reported: u64,
+    source: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +61,8 @@ struct Printed<'a> {
     remote_hash: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<&'a str>,
 }
 
 impl Problems {
@@ -68,10 +76,11 @@ impl Problems {
         let filter =
             ProblemFilter { space_id: self.space.clone(), kind: self.kind.map(Into::into) };
         let problems = store.open_problems()?.problems(&filter)?;
-        let titles = ["space", "problem", "document", "since", "since time", "what"];
+        let now = Timestamp::now();
+        let titles = ["space", "problem", "document", "since", "since time", "age", "by", "what"];
         let mut table = Table::new().head(titles);
         for problem in &problems {
-            let printed = Printed::from(problem);
+            let printed = Printed::of(problem, now);
             if session.json {
                 session.output.json(&printed)?;
                 continue;
@@ -82,6 +91,8 @@ impl Problems {
                 text(printed.document_id.unwrap_or("-")),
                 number(printed.since),
                 text(&printed.since_time),
+                text(age(printed.age_seconds)),
+                text(printed.source.unwrap_or("-")),
                 text(printed.what()),
             ]);
         }
@@ -93,10 +104,19 @@ impl Problems {
     }
 }
 
-impl Printed<'_> {
+/// How long something has lasted, to the unit that tells.
+fn age(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let unit = UNITS.into_iter().find(|(unit, _)| seconds >= *unit);
+    let (unit, name) = unit.unwrap_or((1, "s"));
+    format!("{} {name}", seconds / unit)
+}
+
+impl<'a> Printed<'a> {
     /// The rest in one cell.
     fn what(&self) -> String {
-        match (self.error.or(self.reason), self.local_hash, self.remote_hash) {
+        let said = self.error.or(self.reason).or(self.direction);
+        match (said, self.local_hash, self.remote_hash) {
             (Some(what), _, _) => what.to_owned(),
             (None, None, None) => "-".to_owned(),
             (None, here, there) => {
@@ -104,21 +124,23 @@ impl Printed<'_> {
             }
         }
     }
-}
 
-impl<'a> From<&'a OpenProblem> for Printed<'a> {
-    fn from(problem: &'a OpenProblem) -> Self {
+    fn of(problem: &'a OpenProblem, now: Timestamp) -> Self {
+        let age = now.as_micros().saturating_sub(problem.since_time.as_micros());
         let mut printed = Self {
             space_id: &problem.space_id,
             kind: problem.kind().name(),
             document_id: problem.document_id.as_deref(),
             since: problem.since.get(),
             since_time: problem.since_time.to_string(),
+            age_seconds: u64::try_from(age).unwrap_or_default() / 1_000_000,
             reported: problem.reported.get(),
+            source: problem.source.as_deref(),
             error: None,
             local_hash: None,
             remote_hash: None,
             reason: None,
+            direction: None,
         };
         match &problem.detail {
             ProblemDetail::FailedRender { error } => printed.error = error.as_deref(),
@@ -127,8 +149,20 @@ impl<'a> From<&'a OpenProblem> for Printed<'a> {
                 printed.remote_hash = remote_hash.as_deref();
             }
             ProblemDetail::StaleDocument { reason } => printed.reason = reason.as_deref(),
+            ProblemDetail::RunningSync { direction } => printed.direction = direction.as_deref(),
             _ => {}
         }
         printed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_in_the_largest_unit_that_fits() {
+        let ages = [0, 59, 60, 3_599, 3_600, 86_399, 86_400, 1_000_000].map(age);
+        assert_eq!(ages, ["0 s", "59 s", "1 min", "59 min", "1 h", "23 h", "1 d", "11 d"]);
     }
 }

@@ -1,6 +1,7 @@
 //! `spacefold snapshot`
 
 use clap::Args;
+use serde::Serialize;
 use spacefold::{Position, Snapshot, Spacefold, Timestamp};
 
 use crate::{
@@ -27,12 +28,33 @@ pub(crate) struct SnapshotOf {
     /// As of this time, such as 2015-12-11T22:50:02+00:00.
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
+
+    /// Only the documents that need a render: with content that no completed render shows, or marked
+    /// stale.
+    #[arg(long)]
+    needs_render: bool,
+}
+
+/// A document that needs a render.
+#[derive(Serialize)]
+struct Unrendered<'a> {
+    space_id: &'a str,
+    document_id: &'a str,
+    path: &'a str,
+    content_hash: Option<&'a str>,
+    stale: bool,
+    last_render: Option<&'static str>,
 }
 
 impl SnapshotOf {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
         let snapshots = self.take(&store)?;
+        if self.needs_render {
+            print_unrendered(&snapshots, session)?;
+            session.output.flush()?;
+            return Ok(store.close()?);
+        }
         for (index, snapshot) in snapshots.iter().enumerate() {
             interrupt::check()?;
             if session.json {
@@ -63,6 +85,46 @@ impl SnapshotOf {
     }
 }
 
+fn print_unrendered(snapshots: &[Snapshot], session: &mut Session) -> Result<(), Failure> {
+    let mut table = Table::new().head(["space", "document", "path", "stale", "last render"]);
+    for snapshot in snapshots {
+        interrupt::check()?;
+        for document_id in snapshot.documents_to_render() {
+            let Some(document) = snapshot.document(document_id) else { continue };
+            let unrendered = Unrendered {
+                space_id: snapshot.space_id(),
+                document_id,
+                path: document.path(),
+                content_hash: document.content_hash(),
+                stale: snapshot.is_stale(document_id),
+                last_render: snapshot.render(Some(document_id)).map(|it| it.status().name()),
+            };
+            if session.json {
+                session.output.json(&unrendered)?;
+                continue;
+            }
+            table.row([
+                text(unrendered.space_id),
+                text(unrendered.document_id),
+                text(unrendered.path),
+                text(if unrendered.stale { "yes" } else { "no" }),
+                text(unrendered.last_render.unwrap_or("-")),
+            ]);
+        }
+    }
+    if session.json { Ok(()) } else { session.output.table(&table) }
+}
+
+/// How the last render of a document ended, and whether it needs one.
+fn render(snapshot: &Snapshot, document_id: &str) -> String {
+    let last = snapshot.render(Some(document_id)).map(|render| render.status().name());
+    match (snapshot.needs_render(document_id), last) {
+        (true, Some(last)) => format!("needed, last {last}"),
+        (true, None) => "needed".to_owned(),
+        (false, last) => last.unwrap_or("-").to_owned(),
+    }
+}
+
 fn print(snapshot: &Snapshot, output: &mut Output) -> Result<(), Failure> {
     let mut table = Table::new();
     let mut say = |what: &str, value: String| table.row([text(what), text(value)]);
@@ -83,12 +145,13 @@ fn print(snapshot: &Snapshot, output: &mut Output) -> Result<(), Failure> {
     say("sync", snapshot.sync().status.to_string());
     say("conflicts", snapshot.conflicts().len().to_string());
     say("stale documents", snapshot.stale_documents().len().to_string());
+    say("documents to render", snapshot.documents_to_render().len().to_string());
     say("anomalies", snapshot.anomalies().count().to_string());
     say("state hash", snapshot.state_hash().to_string());
     say("documents", snapshot.document_count().to_string());
     output.table(&table)?;
     if snapshot.document_count() > 0 {
-        let mut table = Table::new().head(["  path", "id", "content hash", "updated at"]);
+        let mut table = Table::new().head(["  path", "id", "content hash", "updated at", "render"]);
         for (id, document) in snapshot.documents() {
             let hash = document.content_hash().unwrap_or("-");
             table.row([
@@ -96,6 +159,7 @@ fn print(snapshot: &Snapshot, output: &mut Output) -> Result<(), Failure> {
                 text(id),
                 text(hash.chars().take(12).collect::<String>()),
                 number(document.updated_position().get()),
+                text(render(snapshot, id)),
             ]);
         }
         output.table(&table)?;

@@ -7,7 +7,7 @@ use spacefold_event_core::{Payload, SpaceEvent};
 
 use super::*;
 use crate::{
-    RenderStatus, SpaceState,
+    RenderStatus, SpaceState, SyncStatus,
     testing::{events, fold, folded, log_of, recorded, recorded_at},
 };
 
@@ -18,10 +18,18 @@ fn open_in(state: &SpaceState) -> BTreeMap<Key, (Option<Position>, ProblemDetail
     let key = |kind, id: Option<&str>| (state.space_id().to_owned(), kind, id.map(str::to_owned));
     let mut open = BTreeMap::new();
     for (id, render) in state.renders() {
-        if render.status() == RenderStatus::Failed {
-            let detail = ProblemDetail::FailedRender { error: render.error().map(str::to_owned) };
-            open.insert(key(ProblemKind::FailedRender, id), (Some(render.position()), detail));
-        }
+        let detail = match render.status() {
+            RenderStatus::Failed => {
+                ProblemDetail::FailedRender { error: render.error().map(str::to_owned) }
+            }
+            RenderStatus::Running => ProblemDetail::RunningRender,
+            RenderStatus::Completed => continue,
+        };
+        open.insert(key(detail.kind(), id), (Some(render.position()), detail));
+    }
+    if state.sync().status == SyncStatus::Running {
+        let detail = ProblemDetail::RunningSync { direction: None };
+        open.insert(key(ProblemKind::RunningSync, None), (None, detail));
     }
     for (id, conflict) in state.conflicts() {
         let local_hash = conflict.local_hash().map(str::to_owned);
@@ -50,21 +58,34 @@ fn model(events: &[SpaceEvent]) -> Vec<OpenProblem> {
                 since: position,
                 since_time: recorded_at(position.get()),
                 reported: position,
+                source: event.event.source.clone(),
                 detail: detail.clone(),
             });
+            let mut report = |detail| {
+                problem.reported = position;
+                problem.source = event.event.source.clone();
+                problem.detail = detail;
+            };
             match (reported, &event.event.payload) {
-                (Some(reported), _) => {
-                    problem.reported = reported;
-                    problem.detail = detail;
-                }
+                (Some(reported), _) if reported == position => report(detail),
                 (None, Payload::CacheInvalidated { document_ids, reason, .. })
                     if document_ids.iter().any(|id| Some(id) == key.2.as_ref()) =>
                 {
-                    problem.reported = position;
                     let reason = reason.as_deref().map(str::to_owned);
-                    problem.detail = ProblemDetail::StaleDocument { reason };
+                    report(ProblemDetail::StaleDocument { reason });
                 }
-                (None, _) => {}
+                (None, Payload::SyncStarted { direction, .. })
+                    if key.1 == ProblemKind::RunningSync =>
+                {
+                    let direction = direction.as_deref().map(str::to_owned);
+                    report(ProblemDetail::RunningSync { direction });
+                }
+                _ => {}
+            }
+            // What runs is another one with every start.
+            if matches!(key.1, ProblemKind::RunningRender | ProblemKind::RunningSync) {
+                problem.since = problem.reported;
+                problem.since_time = recorded_at(problem.since.get());
             }
         }
     }
@@ -94,6 +115,7 @@ fn problems_come_and_go() {
         [
             ("a", ProblemKind::FailedRender, 4, 5),
             ("a", ProblemKind::StaleDocument, 7, 7),
+            ("a", ProblemKind::RunningRender, 8, 8),
             ("b", ProblemKind::SyncConflict, 6, 6),
         ]
     );
@@ -101,7 +123,52 @@ fn problems_come_and_go() {
     let of_kind = ProblemFilter { kind: Some(ProblemKind::StaleDocument), space_id: None };
     assert_eq!(problems.problems(&of_kind).unwrap(), found[1..2]);
     let of_space = ProblemFilter { kind: None, space_id: Some("b".to_owned()) };
-    assert_eq!(problems.problems(&of_space).unwrap(), found[2..]);
+    assert_eq!(problems.problems(&of_space).unwrap(), found[3..]);
+}
+
+#[test]
+fn what_runs_is_listed_with_who_started_it_until_it_ends() {
+    let by = |event: SpaceEvent, source: &str| event.with_source(source);
+    let mut events = vec![
+        SpaceEvent::space_created("a", "A"),
+        SpaceEvent::document_added("a", "d", "/d"),
+        by(SpaceEvent::render_started("a", "d"), "host 1"),
+        by(SpaceEvent::render_started("a", None), "host 2"),
+        by(SpaceEvent::sync_started("a", "pull"), "host 3"),
+    ];
+    let listed = |events: &[SpaceEvent]| {
+        let problems = folded(&log_of(events.to_vec()), OpenProblems);
+        let found = problems.problems(&ProblemFilter::default()).unwrap();
+        let shown = found.into_iter().map(|it| {
+            assert_eq!(it.since_time, recorded_at(it.since.get()));
+            (it.kind(), it.document_id, it.since.get(), it.source)
+        });
+        shown.collect::<Vec<_>>()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let (render, sync) = (ProblemKind::RunningRender, ProblemKind::RunningSync);
+    assert_eq!(
+        listed(&events),
+        [
+            (render, None, 4, some("host 2")),
+            (render, some("d"), 3, some("host 1")),
+            (sync, None, 5, some("host 3")),
+        ]
+    );
+    // Another start is another render.
+    events.push(by(SpaceEvent::render_started("a", "d"), "host 4"));
+    assert_eq!(listed(&events)[1], (render, some("d"), 6, some("host 4")));
+    events.push(SpaceEvent::render_completed("a", "d", None));
+    events.push(by(SpaceEvent::render_failed("a", None, "no ink"), "host 2"));
+    let failed = (ProblemKind::FailedRender, None, 8, some("host 2"));
+    assert_eq!(listed(&events), [failed.clone(), (sync, None, 5, some("host 3"))]);
+    events.push(SpaceEvent::sync_completed("a"));
+    assert_eq!(listed(&events), [failed]);
+    events.push(SpaceEvent::render_started("a", "d"));
+    events.push(SpaceEvent::document_removed("a", "d", None));
+    events.push(SpaceEvent::sync_started("a", None));
+    events.push(SpaceEvent::space_deleted("a", None));
+    assert_eq!(listed(&events), []);
 }
 
 proptest! {

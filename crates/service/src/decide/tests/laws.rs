@@ -1,7 +1,10 @@
 //! What holds of every command in every state.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
-use spacefold_projection::{Change, diff};
+use spacefold_event_core::Position;
+use spacefold_projection::{Change, Reference, diff};
 
 use super::*;
 use crate::fold::fold;
@@ -42,7 +45,15 @@ fn commands_on_the_space() -> impl Strategy<Value = Command> {
         1 => name().prop_map(|name| Command::DeleteVariable { name }),
         2 => presence(&["push"]).prop_map(|direction| Command::StartSync { direction }),
         1 => Just(Command::CompleteSync),
+        1 => presence(&["pull"]).prop_map(|direction| Command::TakeOverSync { direction }),
     ]
+}
+
+fn references() -> impl Strategy<Value = Vec<Reference>> {
+    let target = prop_oneof![4 => text(&["/a", "/b", "/c"]), 1 => text(&[""])];
+    let kind = prop::option::of(text(&["cites"]));
+    let reference = (target, kind).prop_map(|(target, kind)| Reference { target, kind });
+    prop::collection::vec(reference, 0..4)
 }
 
 fn commands_on_documents() -> impl Strategy<Value = Command> {
@@ -65,6 +76,12 @@ fn commands_on_documents() -> impl Strategy<Value = Command> {
             Command::AddReference { document_id, target, kind }
         }),
         1 => presence(DOCUMENTS).prop_map(|document_id| Command::ClearReferences { document_id }),
+        3 => (id(), references()).prop_map(|(document_id, references)| {
+            Command::SetReferences { document_id, references }
+        }),
+        2 => (presence(DOCUMENTS), 0_u64..40).prop_map(|(document_id, started)| {
+            Command::TakeOverRender { document_id, started: Position::new(started) }
+        }),
         2 => presence(DOCUMENTS).prop_map(|document_id| Command::StartRender { document_id }),
         2 => (presence(DOCUMENTS), maybe_hash()).prop_map(|(document_id, output_hash)| {
             Command::CompleteRender { document_id, output_hash, started: None }
@@ -86,8 +103,8 @@ fn commands_on_documents() -> impl Strategy<Value = Command> {
 }
 
 /// What somebody would record who checks nothing.
-fn unchecked(command: &Command) -> SpaceEvent {
-    match command.clone() {
+fn unchecked(command: &Command) -> Vec<SpaceEvent> {
+    vec![match command.clone() {
         Command::CreateSpace { name } => SpaceEvent::space_created("s", name),
         Command::UpdateSpace { changes } => SpaceEvent::space_updated("s", changes),
         Command::RenameSpace { name } => {
@@ -125,7 +142,9 @@ fn unchecked(command: &Command) -> SpaceEvent {
         Command::FailRender { document_id, error, .. } => {
             SpaceEvent::render_failed("s", document_id, error)
         }
-        Command::StartSync { direction } => SpaceEvent::sync_started("s", direction),
+        Command::StartSync { direction } | Command::TakeOverSync { direction } => {
+            SpaceEvent::sync_started("s", direction)
+        }
         Command::CompleteSync => SpaceEvent::sync_completed("s"),
         Command::RecordConflict { document_id, local_hash, remote_hash } => {
             SpaceEvent::sync_conflict("s", document_id, local_hash, remote_hash)
@@ -133,7 +152,19 @@ fn unchecked(command: &Command) -> SpaceEvent {
         Command::InvalidateCache { document_ids, reason } => {
             SpaceEvent::cache_invalidated("s", document_ids, reason)
         }
-    }
+        Command::SetReferences { document_id, references } => {
+            let added = references.into_iter().map(|Reference { target, kind }| {
+                let kind = kind.map_or(Presence::Absent, Presence::from);
+                SpaceEvent::reference_added("s", &document_id, target, kind)
+            });
+            let cleared = SpaceEvent::reference_cleared("s", document_id.as_str());
+            return std::iter::once(cleared).chain(added).collect();
+        }
+        Command::TakeOverRender { document_id, .. } => {
+            let failed = SpaceEvent::render_failed("s", document_id.clone(), "taken over");
+            return vec![failed, SpaceEvent::render_started("s", document_id)];
+        }
+    }]
 }
 
 /// Steps that keep the rules, and now and then one that does not.
@@ -141,35 +172,72 @@ fn histories() -> impl Strategy<Value = Vec<(Command, bool)>> {
     prop::collection::vec((commands(), prop::bool::weighted(0.9)), 1..80)
 }
 
-/// Takes in the event as the one after `index` others.
-fn take_in(state: &mut SpaceState, event: &SpaceEvent, index: usize) {
-    let position = Position::new(index as u64 + 1);
-    fold(state, std::slice::from_ref(event), position, event.timestamp).unwrap();
+/// Takes in the events as those after its own.
+fn take_in(state: &mut SpaceState, events: &[SpaceEvent]) {
+    for event in events {
+        let position = Position::new(state.revision().get() + 1);
+        fold(state, std::slice::from_ref(event), position, event.timestamp).unwrap();
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// An event that is decided fits the state: it is no anomaly, and it changes something.
+    /// Events that are decided fit the state: they are no anomalies, and they change something.
     #[test]
     fn what_is_emitted_fits_and_changes_something(history in histories()) {
         let mut state = SpaceState::new("s");
-        for (index, (command, checked)) in history.iter().enumerate() {
-            let decided = decide(&state, command).ok().flatten();
+        for (command, checked) in &history {
+            let decided = decide(&state, command).unwrap_or_default();
             let before = state.clone();
-            match decided {
-                Some(event) => {
-                    take_in(&mut state, &event, index);
-                    prop_assert_eq!(state.anomalies(), before.anomalies(), "{:?}", command);
-                    let first = before.revision() == Revision::NONE;
-                    let changes = diff((!first).then_some(&before), Some(&state));
-                    prop_assert!(!changes.is_empty(), "{:?} changes nothing", command);
+            take_in(&mut state, &decided);
+            if !decided.is_empty() {
+                prop_assert_eq!(state.anomalies(), before.anomalies(), "{:?}", command);
+                let first = before.revision() == Revision::NONE;
+                let changes = diff((!first).then_some(&before), Some(&state));
+                let restarts = matches!(
+                    command,
+                    Command::TakeOverRender { .. } | Command::TakeOverSync { .. }
+                );
+                prop_assert!(restarts || !changes.is_empty(), "{:?} changes nothing", command);
+                for event in &decided {
                     prop_assert!(command.may_have_emitted(&event.payload));
                 }
-                None if *checked => {}
-                None => take_in(&mut state, &unchecked(command), index),
+                prop_assert!(decided.len() < 2 || command.may_emit_several());
+            } else if !*checked {
+                take_in(&mut state, &unchecked(command));
             }
         }
+    }
+
+    /// What is set is what is there then, by no more events than it takes.
+    #[test]
+    fn references_are_what_they_are_set_to(
+        there in references(),
+        wanted in references(),
+    ) {
+        let set = |references: &[Reference]| Command::SetReferences {
+            document_id: "d".to_owned(),
+            references: references.to_vec(),
+        };
+        let mut state = SpaceState::new("s");
+        let added = [SpaceEvent::space_created("s", "S"), SpaceEvent::document_added("s", "d", "/d")];
+        take_in(&mut state, &added);
+        let is_filled = |references: &[Reference]| references.iter().all(|it| !it.target.is_empty());
+        prop_assume!(is_filled(&there) && is_filled(&wanted));
+        let decided = decide(&state, &set(&there)).unwrap();
+        take_in(&mut state, &decided);
+        let decided = decide(&state, &set(&wanted)).unwrap();
+        take_in(&mut state, &decided);
+        let (there, wanted): (BTreeSet<_>, BTreeSet<_>) =
+            (there.into_iter().collect(), wanted.into_iter().collect());
+        prop_assert_eq!(state.references_of("d").cloned().collect::<BTreeSet<_>>(), wanted.clone());
+        let fewest = if there.is_subset(&wanted) {
+            wanted.len() - there.len()
+        } else {
+            1 + wanted.len()
+        };
+        prop_assert_eq!(decided.len(), fewest);
     }
 
     /// What is neither refused nor emitted would have changed nothing that it is about. Renaming is
@@ -178,11 +246,11 @@ proptest! {
     #[test]
     fn what_is_not_emitted_changes_nothing(history in histories()) {
         let mut state = SpaceState::new("s");
-        for (index, (command, _)) in history.iter().enumerate() {
+        for (command, _) in &history {
             let Ok(decided) = decide(&state, command) else { continue };
-            let quiet = decided.is_none();
+            let quiet = decided.is_empty();
             let before = state.clone();
-            take_in(&mut state, &decided.unwrap_or_else(|| unchecked(command)), index);
+            take_in(&mut state, &if quiet { unchecked(command) } else { decided });
             if quiet {
                 let changes = diff(Some(&before), Some(&state));
                 let is_aside = match command {
@@ -200,13 +268,17 @@ proptest! {
         }
     }
 
-    /// A command is taken for another only where both say the same.
+    /// A command is taken for another only where both say the same, or one is a part of the other.
     #[test]
     fn a_command_knows_its_events(one in commands(), other in commands()) {
-        prop_assert!(one.may_have_emitted(&unchecked(&one).payload));
-        if one.may_have_emitted(&unchecked(&other).payload) {
-            let same = unchecked(&one).payload == unchecked(&other).payload;
-            prop_assert!(same, "{:?} {:?}", one, other);
+        for event in unchecked(&one) {
+            prop_assert!(one.may_have_emitted(&event.payload));
+        }
+        let payloads = |command| unchecked(command).into_iter().map(|it| it.payload);
+        for payload in payloads(&other).filter(|payload| one.may_have_emitted(payload)) {
+            let says_so = payloads(&one).any(|it| it == payload);
+            let takes_over = matches!(one, Command::TakeOverRender { .. });
+            prop_assert!(says_so || takes_over, "{:?} {:?}", one, other);
         }
     }
 }

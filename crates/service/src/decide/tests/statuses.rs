@@ -21,11 +21,17 @@ fn one_of_each() -> Vec<Command> {
         Command::SetVariable { name: "v".to_owned(), value: 2.into() },
         Command::DeleteVariable { name: "v".to_owned() },
         Command::AddReference { document_id: d(), target: "/x".to_owned(), kind: NONE },
+        Command::SetReferences {
+            document_id: d(),
+            references: vec![("/e", "cites").into(), "/x".into()],
+        },
         Command::ClearReferences { document_id: NONE },
         Command::StartRender { document_id: NONE },
+        Command::TakeOverRender { document_id: d().into(), started: Position::new(9) },
         Command::CompleteRender { document_id: d().into(), output_hash: NONE, started: None },
         Command::FailRender { document_id: d().into(), error: NONE, started: None },
         Command::StartSync { direction: NONE },
+        Command::TakeOverSync { direction: NONE },
         Command::CompleteSync,
         Command::RecordConflict {
             document_id: "e".to_owned(),
@@ -52,7 +58,8 @@ fn refusal(given_events: Vec<SpaceEvent>, command: &Command) -> Option<Refusal> 
     let outcome = given(given_events).when(|s| s.execute("s", command.clone())).into_outcome();
     match outcome {
         Ok(outcome) => {
-            assert_eq!(outcome.events().len(), 1, "{command:?}");
+            let events = if matches!(command, Command::TakeOverRender { .. }) { 2 } else { 1 };
+            assert_eq!(outcome.events().len(), events, "{command:?}");
             None
         }
         Err(error) => Some(error.refusal().expect("a refusal").clone()),
@@ -132,7 +139,7 @@ fn spaces_that_live_take_every_command() {
     let mut active = under_way();
     active.push(SpaceEvent::space_activated("s"));
     let mut unknown = under_way();
-    unknown.remove(0);
+    unknown[0] = SpaceEvent::variable_set("s", "w", 1);
     for (events, status) in [
         (under_way(), SpaceStatus::Created),
         (active, SpaceStatus::Active),

@@ -40,9 +40,19 @@ const fn hint(refusal: &Refusal) -> &'static str {
         Refusal::UnknownDocument { .. }
         | Refusal::UnknownVariable { .. }
         | Refusal::NoConflict { .. } => "`spacefold snapshot SPACE` shows what the space has",
-        Refusal::RenderRunning { .. } => "complete it or fail it first",
+        Refusal::RenderRunning { .. } => {
+            "complete it or fail it first; if its process is gone, `spacefold problems --kind \
+             running_render` says whose it was, and `spacefold service take-over-render` ends it and \
+             starts another"
+        }
+        Refusal::RenderSuperseded { .. } => {
+            "`spacefold problems --kind running_render` lists the renders that run"
+        }
         Refusal::RenderNotRunning { .. } => "start it with `spacefold service start-render`",
-        Refusal::SyncRunning => "complete it with `spacefold service complete-sync` first",
+        Refusal::SyncRunning => {
+            "complete it with `spacefold service complete-sync` first; if its process is gone, \
+             `spacefold service take-over-sync` starts another in its place"
+        }
         Refusal::SyncNotRunning => "start it with `spacefold service start-sync`",
         Refusal::KeyReused { .. } => "choose another key for this command",
         _ => "nothing was written; correct the command and run it again",

@@ -3,7 +3,10 @@
 use std::{io::Read, path::PathBuf};
 
 use clap::Subcommand;
-use spacefold::{Command, CommandError, JsonError, Object, Outcome, Presence, SpaceService, Value};
+use spacefold::{
+    Command, CommandError, JsonError, Object, Outcome, Position, Presence, Reference, SpaceService,
+    Value,
+};
 
 use crate::{
     error::{Failure, Status},
@@ -71,6 +74,14 @@ pub(super) enum Operation {
         #[arg(long)]
         kind: Option<String>,
     },
+    /// Make these the references of a document, and record what that changes.
+    SetReferences {
+        space: String,
+        document: String,
+        /// A JSON array of targets, or of objects {"target": …, "kind": …}.
+        #[arg(value_parser = parse_references)]
+        references: References,
+    },
     /// Clear the references of a document, or all of the space's.
     ClearReferences {
         space: String,
@@ -91,6 +102,9 @@ pub(super) enum Operation {
         /// The hash of what was rendered.
         #[arg(long, value_name = "HASH")]
         output_hash: Option<String>,
+        /// Only the render that started at this position.
+        #[arg(long, value_name = "N")]
+        started: Option<u64>,
     },
     /// Say that the running render of a document, or of the space, failed.
     FailRender {
@@ -100,9 +114,30 @@ pub(super) enum Operation {
         /// What went wrong.
         #[arg(long)]
         error: Option<String>,
+        /// Only the render that started at this position.
+        #[arg(long, value_name = "N")]
+        started: Option<u64>,
+    },
+    /// End a running render whose process is gone, and say that another one began in its place;
+    /// `spacefold problems --kind running_render` lists those that run, and since when.
+    TakeOverRender {
+        space: String,
+        #[arg(long)]
+        document: Option<String>,
+        /// The position at which the render that is given up started.
+        #[arg(long, value_name = "N")]
+        started: u64,
     },
     /// Say that a synchronisation began; it closes all open conflicts.
     StartSync {
+        space: String,
+        /// Which way.
+        #[arg(long)]
+        direction: Option<String>,
+    },
+    /// Say that another synchronisation began in place of the running one, whose process is gone; it
+    /// closes all open conflicts.
+    TakeOverSync {
         space: String,
         /// Which way.
         #[arg(long)]
@@ -123,7 +158,7 @@ pub(super) enum Operation {
     },
     /// Close the open conflict of a document by the hash of the content chosen.
     ResolveConflict { space: String, document: String, hash: String },
-    /// Mark what was derived from documents as out of date.
+    /// Mark documents stale: what was derived from them is out of date.
     InvalidateCache {
         space: String,
         #[arg(value_name = "DOCUMENT", required = true)]
@@ -173,6 +208,9 @@ impl Operation {
             Self::StartSync { space, direction } => {
                 (space, Command::StartSync { direction: optional(direction) })
             }
+            Self::TakeOverSync { space, direction } => {
+                (space, Command::TakeOverSync { direction: optional(direction) })
+            }
             Self::CompleteSync { space } => (space, Command::CompleteSync),
             Self::InvalidateCache { space, documents: document_ids, reason } => {
                 let reason = optional(reason);
@@ -196,19 +234,30 @@ impl Operation {
             Self::AddReference { space, document: document_id, target, kind } => {
                 (space, Command::AddReference { document_id, target, kind: optional(kind) })
             }
+            Self::SetReferences {
+                space,
+                document: document_id,
+                references: References(references),
+            } => (space, Command::SetReferences { document_id, references }),
             Self::ClearReferences { space, document } => {
                 (space, Command::ClearReferences { document_id: optional(document) })
             }
             Self::StartRender { space, document } => {
                 (space, Command::StartRender { document_id: optional(document) })
             }
-            Self::CompleteRender { space, document, output_hash } => {
+            Self::CompleteRender { space, document, output_hash, started } => {
                 let (document_id, output_hash) = (optional(document), optional(output_hash));
-                (space, Command::CompleteRender { document_id, output_hash, started: None })
+                let started = started.map(Position::new);
+                (space, Command::CompleteRender { document_id, output_hash, started })
             }
-            Self::FailRender { space, document, error } => {
+            Self::FailRender { space, document, error, started } => {
                 let (document_id, error) = (optional(document), optional(error));
-                (space, Command::FailRender { document_id, error, started: None })
+                let started = started.map(Position::new);
+                (space, Command::FailRender { document_id, error, started })
+            }
+            Self::TakeOverRender { space, document, started } => {
+                let (document_id, started) = (optional(document), Position::new(started));
+                (space, Command::TakeOverRender { document_id, started })
             }
             Self::RecordConflict { space, document: document_id, local_hash, remote_hash } => {
                 let (local_hash, remote_hash) = (optional(local_hash), optional(remote_hash));
@@ -240,4 +289,39 @@ fn parse_object(text: &str) -> Result<Object, String> {
         Ok(other) => Err(format!("expected a JSON object, found {}", other.type_name())),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// The references of a document: one argument.
+#[derive(Clone, Debug)]
+pub(super) struct References(Vec<Reference>);
+
+fn parse_references(text: &str) -> Result<References, String> {
+    let value = text.parse().map_err(|error: JsonError| error.to_string())?;
+    let Value::Array(references) = value else {
+        return Err(format!("expected a JSON array, found {}", value.type_name()));
+    };
+    references.iter().map(reference).collect::<Result<_, _>>().map(References)
+}
+
+fn reference(value: &Value) -> Result<Reference, String> {
+    let wrong = |what: &str, found: &Value| Err(format!("{what}, found {}", found.type_name()));
+    let object = match value {
+        Value::String(target) => return Ok(Reference::from(target.as_str())),
+        Value::Object(object) => object,
+        other => return wrong("a reference is a target or an object", other),
+    };
+    if let Some(key) = object.keys().find(|key| !["target", "kind"].contains(key)) {
+        return Err(format!("a reference has a target and a kind, and no {key:?}"));
+    }
+    let target = match object.get("target") {
+        Some(Value::String(target)) => target.clone(),
+        Some(other) => return wrong("the target of a reference is a string", other),
+        None => return Err("a reference has a target".to_owned()),
+    };
+    let kind = match object.get("kind") {
+        Some(Value::String(kind)) => Some(kind.clone()),
+        Some(Value::Null) | None => None,
+        Some(other) => return wrong("the kind of a reference is a string", other),
+    };
+    Ok(Reference { target, kind })
 }

@@ -1,0 +1,95 @@
+//! Gathers the examples from the documentation of the crates in `crates/`, as they stand there.
+
+use std::{
+    env,
+    fmt::Write,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+const CRATES: &str = "../../crates";
+
+fn main() -> io::Result<()> {
+    println!("cargo:rerun-if-changed={CRATES}");
+    let mut sources = Vec::new();
+    collect(Path::new(CRATES), &mut sources)?;
+    sources.sort();
+    let mut gathered = String::new();
+    let mut count = 0;
+    for source in &sources {
+        for example in examples(&fs::read_to_string(source)?) {
+            write_module(&mut gathered, source, &example);
+            count += 1;
+        }
+    }
+    let _ = writeln!(gathered, "/// How many there are.\npub const COUNT: usize = {count};");
+    let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
+    fs::write(out.join("examples.rs"), gathered)
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// A block of code in a documentation comment, its fences too.
+struct Example {
+    line: usize,
+    text: String,
+}
+
+/// The blocks in the documentation comments of a source file that are Rust.
+fn examples(source: &str) -> Vec<Example> {
+    let mut found = Vec::new();
+    let mut open: Option<Example> = None;
+    for (index, line) in source.lines().enumerate() {
+        let Some(line) = documentation(line) else {
+            open = None;
+            continue;
+        };
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(_)) => open = Some(Example { line: index + 1, text: format!("{line}\n") }),
+            (Some(example), fence) => {
+                let _ = writeln!(example.text, "{line}");
+                if fence.is_some() {
+                    found.extend(open.take().filter(|example| is_rust(&example.text)));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+/// What a line of a documentation comment says.
+fn documentation(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let text = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"))?;
+    Some(text.strip_prefix(' ').unwrap_or(text))
+}
+
+/// Whether rustdoc takes a block for Rust.
+fn is_rust(block: &str) -> bool {
+    const RUST: [&str; 5] = ["", "rust", "should_panic", "no_run", "compile_fail"];
+    let fence = block.lines().next().unwrap_or_default().trim_start_matches('`');
+    fence.split(',').all(|word| RUST.contains(&word.trim()))
+}
+
+/// A module for the example, named after where it stands: so rustdoc names what fails.
+fn write_module(gathered: &mut String, source: &Path, example: &Example) {
+    let place = source.strip_prefix(CRATES).unwrap_or(source).display().to_string();
+    let name: String = place
+        .trim_end_matches(".rs")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    let Example { line, text } = example;
+    let _ = writeln!(gathered, "#[doc = {text:?}]\npub mod {name}_line_{line} {{}}\n");
+}
