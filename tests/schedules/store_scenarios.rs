@@ -80,14 +80,14 @@ pub(crate) fn failure_and_close() {
     };
     let room = {
         let progress = Arc::clone(&progress);
-        thread::spawn(move || assert_eq!(progress.wait_for_room(true), Err("broken".to_owned())))
+        thread::spawn(move || assert_eq!(progress.wait_for_room(true), Err(Failure::new("broken"))))
     };
-    progress.fail("broken".to_owned());
-    progress.fail("broken again".to_owned());
+    progress.fail(Failure::new("broken"));
+    progress.fail(Failure::new("broken again"));
     progress.close();
     durable.join().unwrap();
     room.join().unwrap();
-    assert_eq!(progress.failure().as_deref(), Some("broken"));
+    assert_eq!(progress.failure(), Some(Failure::new("broken")));
 }
 
 /// Where a thread looks at the tail when it says how long that is.

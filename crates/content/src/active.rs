@@ -52,7 +52,7 @@ impl Active {
         number: u32,
     ) -> Result<(NewFile, Self), StorageError> {
         let id = PackId::new();
-        let mut new = NewFile::create(folder.pack(number))?;
+        let mut new = NewFile::create(folder, folder.pack(number))?;
         if let Err(error) = new.write_all(&PackHeader { id, number }.encode()) {
             new.discard();
             return Err(error);

@@ -24,6 +24,20 @@ pub enum OpenContentError {
         /// The newest format this version knows.
         known: u16,
     },
+    /// The file system of the folder has no locks: nothing would keep two processes from writing
+    /// one store.
+    #[error(
+        "the file system of {} has no locks, without which two processes could write one store: \
+         {cause}",
+        path.display()
+    )]
+    NoLocks {
+        /// Its folder.
+        path: PathBuf,
+        /// What it says when it is asked for one.
+        #[source]
+        cause: io::Error,
+    },
     /// The disk or the operating system refused.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -1,14 +1,18 @@
 //! The folder of a content store: where its files are, and who may be in it.
 
+mod access;
+mod lock;
+
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions},
     io::Write as _,
     path::{Path, PathBuf},
 };
 
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{StorageError, StorageErrorKind, StoreMode};
 
-use crate::error::{Doing, OpenContentError};
+pub(crate) use self::lock::FolderLock;
+use crate::error::Doing;
 
 /// What the name of a file ends in until it is complete.
 const UNFINISHED: &str = "unfinished";
@@ -17,11 +21,14 @@ const UNFINISHED: &str = "unfinished";
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
+    /// What is made in the folder gets this mode: that of the folder itself, once it is there.
+    mode: StoreMode,
 }
 
 impl Folder {
-    pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+    /// A folder that gets this mode when it is made; one that is there has its own.
+    pub(crate) fn new(root: &Path, mode: StoreMode) -> Self {
+        Self { root: root.to_owned(), mode: access::mode_of(root).unwrap_or(mode) }
     }
 
     pub(crate) fn manifest(&self) -> PathBuf {
@@ -52,7 +59,11 @@ impl Folder {
     pub(crate) fn remove_unfinished(&self) -> Result<(), StorageError> {
         for name in self.names()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
             let path = self.root.join(name);
-            fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
+            match fs::remove_file(&path) {
+                // It is in nobody's way.
+                Err(error) if StorageErrorKind::of_io(&error).forbids_writing_only() => {}
+                removed => removed.doing(|| format!("removing {}", path.display()))?,
+            }
         }
         Ok(())
     }
@@ -71,7 +82,8 @@ impl Folder {
         if self.root.is_dir() {
             return Ok(());
         }
-        fs::create_dir(&self.root).doing(|| format!("creating {}", self.root.display()))?;
+        access::create_folder(&self.root, self.mode)
+            .doing(|| format!("creating {}", self.root.display()))?;
         match self.root.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
             _ => sync_folder(Path::new(".")),
@@ -81,36 +93,6 @@ impl Folder {
     /// Makes creations, renames and removals in the folder durable.
     pub(crate) fn sync(&self) -> Result<(), StorageError> {
         sync_folder(&self.root)
-    }
-
-    pub(crate) fn lock(&self) -> Result<FolderLock, OpenContentError> {
-        let path = self.root.join("LOCK");
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .doing(|| format!("opening {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(FolderLock(file)),
-            Err(TryLockError::WouldBlock) => {
-                Err(OpenContentError::AlreadyOpen { path: self.root.clone() })
-            }
-            Err(TryLockError::Error(error)) => {
-                Err(StorageError::new(format!("locking {}", path.display()), error).into())
-            }
-        }
-    }
-}
-
-/// The lock of a content store, held until it is dropped.
-#[derive(Debug)]
-pub(crate) struct FolderLock(File);
-
-impl Drop for FolderLock {
-    fn drop(&mut self) {
-        // A child that was forked meanwhile shares the lock until its program replaces it.
-        let _ = self.0.unlock();
     }
 }
 
@@ -123,17 +105,14 @@ pub(crate) struct NewFile {
 }
 
 impl NewFile {
-    pub(crate) fn create(path: PathBuf) -> Result<Self, StorageError> {
+    pub(crate) fn create(folder: &Folder, path: PathBuf) -> Result<Self, StorageError> {
         let mut unfinished = path.clone().into_os_string();
         unfinished.push(".");
         unfinished.push(UNFINISHED);
         let unfinished = PathBuf::from(unfinished);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&unfinished)
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        let file = access::open_new(&mut options, &unfinished, folder.mode)
             .doing(|| format!("creating {}", unfinished.display()))?;
         Ok(Self { file, unfinished, path })
     }

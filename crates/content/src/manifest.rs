@@ -146,7 +146,8 @@ impl Manifest {
     /// Puts the manifest in the place of the one before: it or this one is there afterwards.
     pub(crate) fn write(&mut self, folder: &Folder) -> Result<(), ReplaceError> {
         let next = Self { generation: self.generation + 1, ..self.clone() };
-        let mut file = NewFile::create(folder.manifest()).map_err(ReplaceError::OldStays)?;
+        let mut file =
+            NewFile::create(folder, folder.manifest()).map_err(ReplaceError::OldStays)?;
         if let Err(error) = file.write_all(&next.encode()) {
             file.discard();
             return Err(ReplaceError::OldStays(error));

@@ -1,5 +1,7 @@
 //! What an open content store does differently from the default.
 
+use spacefold_event_core::StoreMode;
+
 /// The least that [`ContentOptions::pack_bytes`] can be.
 pub const MIN_PACK_BYTES: u64 = 64 << 10;
 /// The most that [`ContentOptions::pack_bytes`] can be.
@@ -17,11 +19,12 @@ const PACK_BYTES: u64 = 64 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentOptions {
     pub(crate) pack_bytes: u64,
+    pub(crate) mode: StoreMode,
 }
 
 impl Default for ContentOptions {
     fn default() -> Self {
-        Self { pack_bytes: PACK_BYTES }
+        Self { pack_bytes: PACK_BYTES, mode: StoreMode::PRIVATE }
     }
 }
 
@@ -37,6 +40,14 @@ impl ContentOptions {
         } else {
             bytes
         };
+        self
+    }
+
+    /// Who may read and change the files of a content store that is made: its owner alone by
+    /// default. Where there is one, modes stay, and what is new follows that of its folder.
+    #[must_use]
+    pub const fn mode(mut self, mode: StoreMode) -> Self {
+        self.mode = mode;
         self
     }
 }

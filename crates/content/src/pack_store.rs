@@ -262,8 +262,9 @@ impl ContentStore for PackStore {
 
     fn sync(&self) -> Result<(), ContentError> {
         let (wanted, _) = {
-            let writer = self.writer();
+            let mut writer = self.writer();
             writer.check()?;
+            writer.watch_folder()?;
             writer.unsynced()
         };
         // One caller syncs; those who wait here meanwhile find it done, or sync once for all.

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{StorageError, StorageErrorKind};
 
 use crate::{
     active::Active,
@@ -31,7 +31,7 @@ pub(crate) fn open(
     root: &Path,
     options: ContentOptions,
 ) -> Result<(Writer, Index), OpenContentError> {
-    let folder = Folder::new(root);
+    let folder = Folder::new(root, options.mode);
     if !folder.exists() {
         let writer = Writer::new(folder, options, Manifest::default(), None, None);
         return Ok((writer, Index::default()));
@@ -39,14 +39,19 @@ pub(crate) fn open(
     let lock = folder.lock()?;
     let (mut manifest, found) = read_manifest(&folder)?;
     folder.remove_unfinished()?;
-    let mut recovery =
-        Recovery { folder, index: Index::default(), active: None, damaged: BTreeSet::new() };
+    let mut recovery = Recovery {
+        folder,
+        index: Index::default(),
+        active: None,
+        damaged: BTreeSet::new(),
+        refused: None,
+    };
     let is_open = |pack: &ListedPack| matches!(pack.state, PackState::Open { .. });
     let newest_open = manifest.packs.iter().rposition(is_open);
     for (place, pack) in manifest.packs.iter().enumerate() {
         recovery.take(pack, if newest_open == Some(place) { Use::Append } else { Use::Read })?;
     }
-    let Recovery { folder, index, active, damaged } = recovery;
+    let Recovery { folder, index, active, damaged, refused } = recovery;
     if matches!(found, Found::ToBeWritten) {
         match manifest.write(&folder) {
             Ok(()) => remove_left_over(&folder, &manifest)?,
@@ -59,6 +64,10 @@ pub(crate) fn open(
     }
     let mut writer = Writer::new(folder, options, manifest, active, Some(lock));
     writer.damaged = damaged;
+    if let Some(error) = refused {
+        tracing::error!(%error, "nothing can be written: the content is opened to be read only");
+        drop(writer.fail(error));
+    }
     Ok((writer, index))
 }
 
@@ -158,13 +167,26 @@ struct Recovery {
     active: Option<Active>,
     /// Packs of which nobody knows all that they held.
     damaged: BTreeSet<u32>,
+    /// Why nothing can be put, where the packs can be read only.
+    refused: Option<StorageError>,
 }
 
 impl Recovery {
     fn take(&mut self, pack: &ListedPack, usage: Use) -> Result<(), StorageError> {
         let path = self.folder.pack(pack.number);
         let doing = || format!("reading {}", path.display());
-        let file = match OpenOptions::new().read(true).write(usage == Use::Append).open(&path) {
+        let mut usage = usage;
+        let opened = OpenOptions::new().read(true).write(usage == Use::Append).open(&path);
+        let opened = opened.or_else(|error| {
+            if !StorageErrorKind::of_io(&error).forbids_writing_only() {
+                return Err(error);
+            }
+            usage = Use::Read;
+            let file = File::open(&path)?;
+            self.refused = Some(StorageError::new(doing(), error));
+            Ok(file)
+        });
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 tracing::error!(file = %path.display(), "a pack of the content is missing");
@@ -197,7 +219,14 @@ impl Recovery {
             Ok(header) if header.id == pack.id && header.number == pack.number
         );
         if usage == Use::Append && is_sound && has_header {
-            secure_tail(&file, &path, len, &scanned)?;
+            match secure_tail(&file, &path, len, &scanned) {
+                // What reads is read; nothing is put behind what may not be on disk.
+                Err(error) if error.kind().forbids_writing_only() => {
+                    self.refused = Some(error);
+                    return Ok(());
+                }
+                secured => secured?,
+            }
             self.active = Some(Active {
                 number: pack.number,
                 id: pack.id,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rapidhash::{RapidHashMap, RapidHashSet};
-use spacefold_event_core::{ContentHash, StorageError};
+use spacefold_event_core::{ContentHash, StorageError, StoreMode};
 
 use crate::{
     chunk_list::ChunkList,
@@ -63,7 +63,7 @@ impl ContentReport {
 /// # Cost
 /// Reads, unpacks and hashes every byte.
 pub fn verify(path: &Path) -> Result<ContentReport, OpenContentError> {
-    let folder = Folder::new(path);
+    let folder = Folder::new(path, StoreMode::PRIVATE);
     if !folder.exists() {
         return Ok(ContentReport::default());
     }

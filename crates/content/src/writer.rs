@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs::File, sync::Arc};
 
-use spacefold_event_core::{ContentError, StorageError};
+use spacefold_event_core::{ContentError, StorageError, StorageErrorKind};
 
 use crate::{
     active::{Active, NewEntry},
@@ -31,7 +31,7 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 enum WriterState {
     Open,
-    Failed(String),
+    Failed { kind: StorageErrorKind, reason: String },
     Closed,
 }
 
@@ -67,7 +67,9 @@ impl Writer {
     pub(crate) fn check(&self) -> Result<(), ContentError> {
         match &self.state {
             WriterState::Open => Ok(()),
-            WriterState::Failed(reason) => Err(ContentError::Refused { reason: reason.clone() }),
+            WriterState::Failed { kind, reason } => {
+                Err(ContentError::Refused { kind: *kind, reason: reason.clone() })
+            }
             WriterState::Closed => Err(ContentError::Closed),
         }
     }
@@ -75,14 +77,21 @@ impl Writer {
     /// Lets the store take nothing more until it is opened again.
     pub(crate) fn fail(&mut self, error: StorageError) -> ContentError {
         if matches!(self.state, WriterState::Open) {
-            self.state = WriterState::Failed(error.to_string());
+            self.state = WriterState::Failed { kind: error.kind(), reason: error.to_string() };
         }
         ContentError::Storage(error)
+    }
+
+    /// Lets the store take nothing more once its folder is gone.
+    pub(crate) fn watch_folder(&mut self) -> Result<(), ContentError> {
+        let Some(lock) = &mut self.lock else { return Ok(()) };
+        lock.check_now_and_then().map_err(|error| self.fail(error))
     }
 
     /// Writes an entry into the active pack, or a new one when that is full.
     pub(crate) fn append(&mut self, entry: NewEntry<'_>) -> Result<Place, ContentError> {
         self.check()?;
+        self.watch_folder()?;
         let pack_bytes = self.options.pack_bytes;
         if !self
             .active
@@ -92,7 +101,8 @@ impl Writer {
             self.begin_pack()?;
         }
         let Some(active) = &mut self.active else {
-            return Err(ContentError::Refused { reason: "no pack could be begun".to_owned() });
+            let reason = "no pack could be begun".to_owned();
+            return Err(ContentError::Refused { kind: StorageErrorKind::Other, reason });
         };
         let place = active.append(entry)?;
         self.appended += 1;
@@ -106,7 +116,7 @@ impl Writer {
         let number = self.manifest.next_number;
         if self.manifest.packs.len() >= MAX_PACKS || number == u32::MAX {
             let reason = format!("there are {MAX_PACKS} packs, the limit");
-            return Err(ContentError::Refused { reason });
+            return Err(ContentError::Refused { kind: StorageErrorKind::Other, reason });
         }
         let active = Active::create(&self.folder, number)?;
         // The name comes before the manifest that lists it; the next opening takes it up anyway.

@@ -31,6 +31,8 @@ mod payload;
 mod position;
 mod record;
 mod state_store;
+mod storage_error;
+mod store_mode;
 mod timestamp;
 mod value;
 mod varint;
@@ -57,7 +59,7 @@ pub use self::{
         LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_CONTENT_BYTES, MAX_EVENT_BYTES,
         MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES,
     },
-    log::{Append, AppendError, EventLog, Read, ReadError, Receipt, StorageError},
+    log::{Append, AppendError, EventLog, Read, ReadError, Receipt},
     memory_log::MemoryLog,
     page::Page,
     pages::Pages,
@@ -68,6 +70,8 @@ pub use self::{
         RecordsBuilder, SchemaVersion,
     },
     state_store::{MemoryStateStore, StateStore},
+    storage_error::{StorageError, StorageErrorKind},
+    store_mode::{InvalidStoreMode, StoreMode},
     timestamp::{InvalidTimestamp, InvalidUtcOffset, Timestamp, UtcOffset},
     value::{Digits, Finite, Object, Value},
 };

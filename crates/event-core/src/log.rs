@@ -1,14 +1,10 @@
 //! The event log as a trait: what every log promises, wherever it keeps its events.
 
-use std::{
-    error::Error,
-    io::{self, ErrorKind},
-    time::Duration,
-};
+use std::time::Duration;
 
 use crate::{
     AppendCondition, CorruptRecords, EventFilter, EventId, FailedCondition, Page, Position,
-    Records, Revision, SpaceEvent, Timestamp,
+    Records, Revision, SpaceEvent, StorageError, StorageErrorKind, Timestamp,
     limits::{LimitExceeded, MAX_APPEND_EVENTS},
 };
 
@@ -326,10 +322,12 @@ pub enum AppendError {
         /// Every part that does not hold, with the current value.
         failed: Vec<FailedCondition>,
     },
-    /// The log takes no appends until it is opened again, since an earlier one failed on disk.
-    /// Nothing of this append is stored.
+    /// The log takes no appends until it is opened again, since an earlier one failed on disk, its
+    /// folder is gone, or it was opened where nothing can be written. Nothing of this append is stored.
     #[error("the log takes no appends until it is opened again: {reason}; nothing was written")]
     Refused {
+        /// What kind of failure that was.
+        kind: StorageErrorKind,
         /// What happened to the earlier one.
         reason: String,
     },
@@ -345,6 +343,20 @@ pub enum AppendError {
     /// The log is closed. Nothing is stored.
     #[error("the log is closed; nothing was written")]
     Closed,
+}
+
+impl AppendError {
+    /// What kind of failure of the storage is behind it; `None` when it is none.
+    #[must_use]
+    pub fn storage_kind(&self) -> Option<StorageErrorKind> {
+        match self {
+            Self::Refused { kind, .. } => Some(*kind),
+            Self::OutcomeUnknown(error) | Self::Unreadable(ReadError::Storage(error)) => {
+                Some(error.kind())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Why a read gave nothing.
@@ -380,36 +392,6 @@ pub enum ReadError {
     /// The log is closed.
     #[error("the log is closed")]
     Closed,
-}
-
-/// A failure of whatever a log stores its events in: what was being done, and the cause.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{doing}: {cause}")]
-pub struct StorageError {
-    doing: String,
-    #[source]
-    cause: std::sync::Arc<dyn Error + Send + Sync>,
-}
-
-impl StorageError {
-    /// The failure `cause` while `doing` something, which names the file or key.
-    pub fn new(doing: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { doing: doing.into(), cause: cause.into().into() }
-    }
-
-    /// Whether the cause is that there is no space left on the disk.
-    #[must_use]
-    pub fn is_disk_full(&self) -> bool {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(&*self.cause);
-        while let Some(error) = cause {
-            let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
-            if matches!(io, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
-                return true;
-            }
-            cause = error.source();
-        }
-        false
-    }
 }
 
 fn join(failed: &[FailedCondition]) -> String {

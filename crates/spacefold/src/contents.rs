@@ -88,6 +88,7 @@ fn open_error(error: OpenContentError, store: &Path) -> OpenError {
         OpenContentError::UnknownFormat { path, found, known } => {
             OpenError::UnknownFormat { path, found: found.into(), known: known.into() }
         }
+        OpenContentError::NoLocks { path, cause } => OpenError::NoLocks { path, cause },
         OpenContentError::Storage(error) => OpenError::Storage(error),
         other => OpenError::NotAStore { path: store.to_owned(), what: other.to_string() },
     }

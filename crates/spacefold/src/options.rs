@@ -8,6 +8,7 @@ use std::{
 
 use spacefold_bus::BusOptions;
 use spacefold_content::ContentOptions;
+use spacefold_event_core::StoreMode;
 use spacefold_projection::PastOptions;
 use spacefold_store::{EmbeddedLog, OpenError, StoreOptions};
 
@@ -67,6 +68,7 @@ enum Missing {
 pub struct Options {
     path: PathBuf,
     missing: Missing,
+    mode: Option<StoreMode>,
     pub(crate) folding: Folding,
     store: StoreOptions,
     content: ContentOptions,
@@ -83,6 +85,7 @@ impl Options {
         Self {
             path: path.as_ref().to_owned(),
             missing: Missing::Create,
+            mode: None,
             folding: Folding::default(),
             store: StoreOptions::default(),
             content: ContentOptions::default(),
@@ -104,6 +107,26 @@ impl Options {
     #[must_use]
     pub const fn folding(mut self, folding: Folding) -> Self {
         self.folding = folding;
+        self
+    }
+
+    /// Gives a store that is made these permission bits: its folders have them, its files the same
+    /// without the right to run them; the owner always has everything. `0o700` by default, his
+    /// alone. In a store that is there, modes stay, and what is new follows that of its folder.
+    ///
+    /// ```
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use spacefold::Options;
+    /// # let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("data");
+    /// let spaces = Options::new(&path).mode(0o750).open()?;
+    /// let mode = |name: &str| Ok::<_, std::io::Error>(path.join(name).metadata()?.permissions().mode());
+    /// assert_eq!((mode("journal")? & 0o777, mode("HEAD")? & 0o777), (0o750, 0o640));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn mode(mut self, bits: u32) -> Self {
+        self.mode = Some(StoreMode::new(bits));
         self
     }
 
@@ -158,11 +181,15 @@ impl Options {
     /// # Errors
     /// [`OpenError`]; nothing is changed then.
     pub fn open(&self) -> Result<Spacefold, OpenError> {
+        let mut store = self.store.clone();
+        if let Some(mode) = self.mode {
+            store = store.mode(mode);
+        }
         let log = match self.missing {
-            Missing::Create => EmbeddedLog::open_with(&self.path, &self.store)?,
-            Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &self.store)?,
+            Missing::Create => EmbeddedLog::open_with(&self.path, &store)?,
+            Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &store)?,
         };
-        let content = contents::open(&self.path, self.content)?;
+        let content = contents::open(&self.path, self.content.mode(log.mode()))?;
         Spacefold::over(log, content, self)
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use crossbeam_channel::bounded;
 use spacefold_event_core::{
     Append, AppendError, EventLog, Page, Position, Read, ReadError, Receipt, Revision, StateStore,
-    StorageError, Timestamp,
+    StorageError, StoreMode, Timestamp,
     append_rules::{self, Proposal},
 };
 use uuid::Uuid;
@@ -20,12 +20,14 @@ use crate::{
     block,
     commitment::StateCommitment,
     error::OpenError,
-    folder::{self, Folder, StoreLock},
+    folder::{self, Folder, StoreLock, watch::FolderWatch},
     head::{self, Fence, Head},
     journal::JournalEnd,
     options::StoreOptions,
     progress::WaitError,
-    recovery, reserve, sealer,
+    reading,
+    recovery::{self, Recovered},
+    reserve, sealer,
     shared::Shared,
     sled_copy::{SledCopy, SledError},
     writer::{self, PendingAppend, WriterHandle},
@@ -70,6 +72,7 @@ struct Inner {
 struct Running {
     writer: JoinHandle<()>,
     sealer: JoinHandle<()>,
+    watch: Arc<FolderWatch>,
     lock: StoreLock,
 }
 
@@ -103,11 +106,19 @@ impl EmbeddedLog {
     /// # Durability
     /// A new store is on disk, complete, when this returns; before that it is absent.
     ///
+    /// # Where nothing can be written
+    /// On a full disk, where the space that was set aside is used up too, on a file system or in a
+    /// folder that takes no changes, and where the process may not write files as large, a store
+    /// that is there opens all the same, and changes nothing: events are read, in order and by
+    /// space, from the journal and its sealed files. Appends are refused, and derived state is,
+    /// since only sled's copy has it, each with the reason; [`EmbeddedLog::refusal`] has it too.
+    ///
     /// # Errors
     /// [`OpenError`]; what is stored is not changed by it.
     ///
     /// # Cost
-    /// In proportion to the events that are not in blocks yet, and to the number of blocks.
+    /// In proportion to the events that are not in blocks yet, and to the number of blocks; where
+    /// nothing can be written, to all events.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::open_with(path, &StoreOptions::default())
     }
@@ -117,10 +128,10 @@ impl EmbeddedLog {
     /// # Errors
     /// [`OpenError`]; what is stored is not changed by it.
     pub fn open_with(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, OpenError> {
-        let folder = Folder::new(path.as_ref());
+        let mut folder = Folder::new(path.as_ref());
         if !folder.holds_a_store()? {
             let store_id = Uuid::new_v4().into_bytes();
-            folder.create(&Head {
+            let head = Head {
                 sequence: 0,
                 store_id,
                 incarnation: 0,
@@ -131,7 +142,8 @@ impl EmbeddedLog {
                 created_at: Timestamp::now(),
                 healed: 0,
                 fence: Fence::default(),
-            })?;
+            };
+            folder = folder.create(&head, options.mode)?;
         }
         Self::start(&folder, options)
     }
@@ -161,21 +173,40 @@ impl EmbeddedLog {
 
     fn start(folder: &Folder, options: &StoreOptions) -> Result<Self, OpenError> {
         let lock = folder.lock()?;
-        let recovered = match recovery::recover(folder, options.journal_file_bytes) {
-            Err(OpenError::Storage(error))
-                if error.is_disk_full() && reserve::give_back(folder) =>
-            {
-                tracing::warn!(%error, "the disk is full: the space set aside was given back");
-                recovery::recover(folder, options.journal_file_bytes)?
-            }
-            recovered => recovered?,
-        };
+        let recovered = recover(folder, options.journal_file_bytes)?;
         let shared = Arc::new(recovered.shared);
+        let watch = Arc::new(FolderWatch::new(folder, &shared, &lock)?);
         let (wake, woken) = bounded(1);
-        let sealer = sealer::start(&shared, options.reserve_bytes, woken)?;
-        let (handle, writer) = writer::start(&shared, recovered.end, options, wake)?;
-        let running = Mutex::new(Some(Running { writer, sealer, lock }));
-        Ok(Self { inner: Arc::new(Inner { shared, running, writer: handle }) })
+        let sealer = sealer::start(&shared, options.reserve_bytes, Arc::clone(&watch), woken)?;
+        match writer::start(&shared, recovered.end, options, wake) {
+            Ok((handle, writer)) => {
+                let running = Mutex::new(Some(Running { writer, sealer, watch, lock }));
+                Ok(Self { inner: Arc::new(Inner { shared, running, writer: handle }) })
+            }
+            Err(error) => {
+                // With the writer the one who wakes the sealer is gone. Nothing of it may go on
+                // once another process has the lock.
+                shared.progress.fail(&error);
+                let _ = sealer.join();
+                shared.progress.wait_until_filed();
+                shared.drop_sled();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Why the store was opened to be read only, or has come to that since; `None` while it takes
+    /// appends. See [`EmbeddedLog::open`].
+    #[must_use]
+    pub fn refusal(&self) -> Option<StorageError> {
+        let failure = self.inner.shared.progress.failure();
+        failure.map(|failure| failure.while_doing("the store takes no appends"))
+    }
+
+    /// Who may read and change the files of the store, as its folder says.
+    #[must_use]
+    pub fn mode(&self) -> StoreMode {
+        self.inner.shared.folder.mode()
     }
 
     /// Hands an append over and returns at once; appends that are under way together become
@@ -212,7 +243,7 @@ impl EmbeddedLog {
     /// # Errors
     /// [`ReadError::Closed`].
     pub fn spaces(&self) -> Result<Vec<(String, Revision)>, ReadError> {
-        self.inner.shared.sled()?;
+        self.inner.shared.check_open()?;
         Ok(self.inner.shared.view().spaces())
     }
 
@@ -274,6 +305,25 @@ impl EmbeddedLog {
     }
 }
 
+/// Reads a store back, if need be with the space that was set aside; where nothing can be written
+/// all the same, to be read only.
+fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
+    let recovered = match recovery::recover(folder, journal_file_bytes) {
+        Err(OpenError::Storage(error)) if error.is_disk_full() && reserve::give_back(folder) => {
+            tracing::warn!(%error, "the disk is full: the space set aside was given back");
+            recovery::recover(folder, journal_file_bytes)
+        }
+        recovered => recovered,
+    };
+    match recovered {
+        Err(OpenError::Storage(why)) if why.kind().forbids_writing_only() => {
+            tracing::error!(%why, "nothing can be written: the store is opened to be read only");
+            reading::open(folder, journal_file_bytes, &why)
+        }
+        recovered => recovered,
+    }
+}
+
 impl Inner {
     fn close(&self) -> Result<(), StorageError> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -288,7 +338,7 @@ impl Inner {
         let sealed = running.sealer.join().map_err(|_| panicked("sealer"));
         // After a failure too: what is filed later would overwrite what the next opening files.
         self.shared.progress.wait_until_filed();
-        let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end)));
+        let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end, &running.watch)));
         self.shared.drop_sled();
         self.shared.progress.close();
         drop(running.lock);
@@ -296,7 +346,8 @@ impl Inner {
     }
 
     /// Notes that the store was closed, and what helps the next opening.
-    fn finish(&self, end: JournalEnd) -> Result<(), StorageError> {
+    fn finish(&self, end: JournalEnd, watch: &FolderWatch) -> Result<(), StorageError> {
+        watch.check(&self.shared)?;
         if self.shared.progress.failure().is_some() {
             return Ok(());
         }
@@ -345,31 +396,31 @@ impl EventLog for EmbeddedLog {
         let waited = self.inner.shared.progress.wait_durable(position, timeout);
         waited.map_err(|error| match error {
             WaitError::Closed => ReadError::Closed,
-            WaitError::Failed(reason) => {
-                StorageError::new("waiting for the durable head", reason).into()
+            WaitError::Failed(failure) => {
+                failure.while_doing("waiting for the durable head").into()
             }
         })
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
         read.check()?;
-        self.inner.shared.sled()?;
+        self.inner.shared.check_open()?;
         self.inner.shared.read(read)
     }
 
     fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
         Read::from(Position::new(1)).limit(limit).check()?;
-        self.inner.shared.sled()?;
+        self.inner.shared.check_open()?;
         self.inner.shared.read_space(space_id, from, limit)
     }
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.inner.shared.sled()?;
+        self.inner.shared.check_open()?;
         Ok(self.inner.shared.view().revision(space_id))
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.inner.shared.sled()?;
+        self.inner.shared.check_open()?;
         self.inner.shared.position_as_of(time)
     }
 }

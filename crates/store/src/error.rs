@@ -52,6 +52,20 @@ pub enum OpenError {
         /// What was found there.
         what: String,
     },
+    /// The file system of the folder has no locks: nothing would keep two processes from writing
+    /// one store.
+    #[error(
+        "the file system of {} has no locks, without which two processes could write one store: \
+         {cause}",
+        path.display()
+    )]
+    NoLocks {
+        /// The folder of the store.
+        path: PathBuf,
+        /// What it says when it is asked for one.
+        #[source]
+        cause: io::Error,
+    },
     /// An I/O thread of sled has panicked: this process can open no sled any more.
     #[error("an I/O thread of the storage engine has panicked: {what}; restart the process")]
     ProcessRestartRequired {

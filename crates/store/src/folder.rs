@@ -1,13 +1,19 @@
 //! The folder of a store: where everything is, who may be in it, and how it comes to be.
 
+pub(crate) mod access;
+mod lock;
+pub(crate) mod watch;
+
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{Read as _, Seek, Write as _},
+    fs::{self, File},
     path::{Path, PathBuf},
     process,
 };
 
-use spacefold_event_core::{Position, StorageError, Timestamp};
+use spacefold_event_core::{Position, StorageError, StoreMode, Timestamp};
+
+use self::access::{create_file, create_folder};
+pub(crate) use self::lock::StoreLock;
 
 use crate::{
     error::{Doing, OpenError},
@@ -19,11 +25,18 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
+    /// What is made in the folder gets this mode: that of the folder itself.
+    mode: StoreMode,
 }
 
 impl Folder {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), mode: access::mode_of(root) }
+    }
+
+    /// Who may read and change what is made here.
+    pub(crate) fn mode(&self) -> StoreMode {
+        self.mode
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -98,27 +111,29 @@ impl Folder {
 
     /// Makes an empty store: complete in a folder beside, synced, then renamed into place, so that
     /// whatever happens a store is absent or complete.
-    pub(crate) fn create(&self, head: &Head) -> Result<(), StorageError> {
+    pub(crate) fn create(&self, head: &Head, mode: StoreMode) -> Result<Self, StorageError> {
         let parent = parent_of(&self.root);
         create_folders(&parent)?;
         let name = self.root.file_name().and_then(|name| name.to_str()).unwrap_or("store");
-        let beside = Self::new(&parent.join(format!(".{name}.new-{}", process::id())));
+        let beside = parent.join(format!(".{name}.new-{}", process::id()));
+        let beside = Self { root: beside, mode };
         if beside.root.exists() {
             fs::remove_dir_all(&beside.root)
                 .doing(|| format!("removing {}", beside.root.display()))?;
         }
         for folder in [beside.root.clone(), beside.journal(), beside.sealed()] {
-            fs::create_dir(&folder).doing(|| format!("creating {}", folder.display()))?;
+            create_folder(&folder, mode).doing(|| format!("creating {}", folder.display()))?;
         }
-        File::create(beside.root.join("LOCK"))
+        create_file(&beside.root.join("LOCK"), mode)
             .doing(|| format!("creating a lock in {}", beside.root.display()))?;
-        HeadFile::create(&beside.head(), head)?;
+        HeadFile::create(&beside.head(), head, mode)?;
         for folder in [beside.journal(), beside.sealed(), beside.root.clone()] {
             sync_folder(&folder)?;
         }
         fs::rename(&beside.root, &self.root)
             .doing(|| format!("renaming {} to {}", beside.root.display(), self.root.display()))?;
-        sync_folder(&parent)
+        sync_folder(&parent)?;
+        Ok(Self { root: self.root.clone(), mode })
     }
 
     /// Makes the names of the store's files durable, and its own: a process that was killed after
@@ -128,46 +143,6 @@ impl Folder {
             sync_folder(folder)?;
         }
         sync_folder(&parent_of(&self.root))
-    }
-
-    /// Takes the lock of the store.
-    pub(crate) fn lock(&self) -> Result<StoreLock, OpenError> {
-        let path = self.root.join("LOCK");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .doing(|| format!("opening {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let pid =
-                    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                return Err(OpenError::AlreadyOpen { path: self.root.clone(), pid });
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(StorageError::new(format!("locking {}", path.display()), error).into());
-            }
-        }
-        // Only a help for whoever is refused: nothing rests on what stands in the file.
-        let _ = file.set_len(0).and_then(|()| file.rewind());
-        let _ = writeln!(file, "{}", process::id());
-        Ok(StoreLock(file))
-    }
-}
-
-/// The lock of a store, held until it is dropped.
-#[derive(Debug)]
-pub(crate) struct StoreLock(File);
-
-impl Drop for StoreLock {
-    fn drop(&mut self) {
-        // A child that was forked meanwhile shares the lock until its program replaces it: closing
-        // the file alone would leave the store locked until then. Should this fail, closing follows.
-        let _ = self.0.unlock();
     }
 }
 

@@ -26,6 +26,7 @@ mod head;
 mod journal;
 mod options;
 mod progress;
+mod reading;
 mod recovery;
 mod reserve;
 mod run;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spacefold_event_core::append_rules::RETRY_WINDOW_EVENTS;
+use spacefold_event_core::{StoreMode, append_rules::RETRY_WINDOW_EVENTS};
 
 /// The default of [`StoreOptions::journal_file_bytes`].
 const JOURNAL_FILE_BYTES: u64 = 16 << 20;
@@ -60,6 +60,7 @@ pub struct StoreOptions {
     pub(crate) retry_window_events: usize,
     pub(crate) journal_file_bytes: u64,
     pub(crate) reserve_bytes: u64,
+    pub(crate) mode: StoreMode,
 }
 
 impl Default for StoreOptions {
@@ -69,6 +70,7 @@ impl Default for StoreOptions {
             retry_window_events: RETRY_WINDOW_EVENTS,
             journal_file_bytes: JOURNAL_FILE_BYTES,
             reserve_bytes: RESERVE_BYTES,
+            mode: StoreMode::PRIVATE,
         }
     }
 }
@@ -104,6 +106,14 @@ impl StoreOptions {
     #[must_use]
     pub const fn reserve_bytes(mut self, bytes: u64) -> Self {
         self.reserve_bytes = bytes;
+        self
+    }
+
+    /// Who may read and change the files of a store that is made: its owner alone by default. In a
+    /// store that is there, modes stay, and what is new follows that of its folder.
+    #[must_use]
+    pub const fn mode(mut self, mode: StoreMode) -> Self {
+        self.mode = mode;
         self
     }
 }

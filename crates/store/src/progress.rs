@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use spacefold_event_core::Position;
+use spacefold_event_core::{AppendError, Position, StorageError, StorageErrorKind};
 
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -26,14 +26,44 @@ pub(crate) struct State {
     pub(crate) is_filing: bool,
     closed: bool,
     /// Why the store takes no appends any more.
-    failure: Option<String>,
+    failure: Option<Failure>,
+}
+
+/// Why the store takes no appends any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) kind: StorageErrorKind,
+    pub(crate) reason: String,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { kind: StorageErrorKind::Other, reason: reason.into() }
+    }
+
+    /// The failure as that of doing something else.
+    pub(crate) fn while_doing(self, doing: &str) -> StorageError {
+        StorageError::new(doing, self.reason).of_kind(self.kind)
+    }
+}
+
+impl From<&StorageError> for Failure {
+    fn from(error: &StorageError) -> Self {
+        Self { kind: error.kind(), reason: error.to_string() }
+    }
+}
+
+impl From<Failure> for AppendError {
+    fn from(Failure { kind, reason }: Failure) -> Self {
+        Self::Refused { kind, reason }
+    }
 }
 
 /// Why what is waited for will not happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WaitError {
     Closed,
-    Failed(String),
+    Failed(Failure),
 }
 
 /// How far the store has come, to be waited for.
@@ -61,7 +91,8 @@ impl Progress {
     }
 
     /// Refuses appends from now on. The first reason stays.
-    pub(crate) fn fail(&self, reason: String) {
+    pub(crate) fn fail(&self, reason: impl Into<Failure>) {
+        let reason = reason.into();
         self.update(|state| {
             state.failure.get_or_insert(reason);
         });
@@ -73,7 +104,7 @@ impl Progress {
     }
 
     /// Why appends are refused, if they are.
-    pub(crate) fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<Failure> {
         self.state().failure.clone()
     }
 
@@ -126,7 +157,7 @@ impl Progress {
 
     /// Waits while the sealer is behind by more than it may be; with `for_file`, also while there
     /// is no journal file to go on in. A failure ends the wait: the reason.
-    pub(crate) fn wait_for_room(&self, for_file: bool) -> Result<(), String> {
+    pub(crate) fn wait_for_room(&self, for_file: bool) -> Result<(), Failure> {
         let mut state = self.state();
         loop {
             if let Some(reason) = &state.failure {

@@ -135,7 +135,11 @@ fn load_or_make_anew(folder: &Folder, head_file: &mut HeadFile) -> Result<Loaded
 }
 
 /// HEAD, brought up to the sealed files: a crash may have come between writing one and noting it.
-fn known_head(head: &Head, sealed: &SealedFiles, folder: &Folder) -> Result<Head, OpenError> {
+pub(crate) fn known_head(
+    head: &Head,
+    sealed: &SealedFiles,
+    folder: &Folder,
+) -> Result<Head, OpenError> {
     if sealed.end() < head.sealed_through {
         return Err(OpenError::JournalDamaged {
             position: sealed.end().next(),
@@ -318,7 +322,7 @@ fn first_difference(block: &Records, run: &Records) -> Option<Position> {
     positions.find(|position| id(block, *position) != id(run, *position))
 }
 
-fn runs(frame: &Frame<'_>) -> Result<Vec<Run>, OpenError> {
+pub(crate) fn runs(frame: &Frame<'_>) -> Result<Vec<Run>, OpenError> {
     let position = frame.header.first_position;
     let unpacked = frame.runs().map_err(|error| {
         StorageError::new(format!("unpacking the append at position {position}"), error)
@@ -379,7 +383,7 @@ pub(crate) fn rebuild_copy(shared: &Shared, wrong: &Arc<SledCopy>) -> Result<(),
             Ok(())
         })
         .map_err(failed)?;
-        Ok::<_, ReadError>((sled, view))
+        Ok((sled.into(), view))
     })?;
     let mut head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
     head_file.update(|head| head.healed += 1)?;

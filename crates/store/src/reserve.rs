@@ -1,9 +1,12 @@
 //! Disk space that is set aside, to be given back when nothing else is left: a store on a full disk
 //! opens all the same, and is read.
 
-use std::fs::{self, File};
+use std::fs;
 
-use crate::{folder::Folder, journal::files::fill_with_zeros};
+use crate::{
+    folder::{Folder, access::create_file},
+    journal::files::fill_with_zeros,
+};
 
 /// Sets the space aside, if it is not yet. Without it the store goes on: it only opens no more once
 /// the disk is full.
@@ -15,7 +18,7 @@ pub(crate) fn make(folder: &Folder, bytes: u64) {
         return;
     }
     // It need not be synced: nothing rests on what it holds.
-    let made = File::create(&path).and_then(|file| fill_with_zeros(&file, 0, bytes));
+    let made = create_file(&path, folder.mode()).and_then(|file| fill_with_zeros(&file, 0, bytes));
     if let Err(error) = made {
         tracing::warn!(file = %path.display(), %error, "no space could be set aside");
         let _ = fs::remove_file(&path);

@@ -8,7 +8,7 @@ mod unfiled;
 
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering},
-    thread,
+    thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use crate::{
     block::EncodedBlock,
     block::index::kept,
     block::plan::give_way,
+    folder::watch::{FolderWatch, WATCH_INTERVAL},
     reserve,
     shared::Shared,
     sled_copy::{SledCopy, SledError},
@@ -51,6 +52,9 @@ struct Sealer {
     rebuilds: u32,
     /// When HEAD must be brought up to the durable head.
     head_due: Option<Instant>,
+    watch: Arc<FolderWatch>,
+    /// When it is to be looked for the folder again.
+    watch_due: Instant,
 }
 
 /// Why a block was not sealed.
@@ -77,6 +81,7 @@ fn seal_error(doing: &str, error: SledError) -> SealError {
 pub(crate) fn start(
     shared: &Arc<Shared>,
     reserve_bytes: u64,
+    watch: Arc<FolderWatch>,
     wake: Receiver<()>,
 ) -> Result<thread::JoinHandle<()>, StorageError> {
     let sealer = Sealer {
@@ -88,6 +93,8 @@ pub(crate) fn start(
         is_closing: false,
         rebuilds: 0,
         head_due: None,
+        watch,
+        watch_due: Instant::now() + WATCH_INTERVAL,
     };
     thread::Builder::new()
         .name("spacefold-sealer".to_owned())
@@ -97,16 +104,17 @@ pub(crate) fn start(
 
 impl Sealer {
     fn run(mut self, wake: &Receiver<()>) {
+        if self.shared.progress.failure().is_some() {
+            // Opened to be read only.
+            return;
+        }
         // Also once before anybody calls: opening may have left full blocks in the tail.
         let mut outcome = self.work();
         while outcome.is_ok() {
-            let woken = match self.head_due {
-                Some(due) => wake.recv_deadline(due),
-                None => wake.recv().map_err(RecvTimeoutError::from),
-            };
-            outcome = match woken {
+            let due = self.head_due.map_or(self.watch_due, |due| due.min(self.watch_due));
+            outcome = match wake.recv_deadline(due) {
                 Ok(()) => self.work(),
-                Err(RecvTimeoutError::Timeout) => self.note_durable_head(),
+                Err(RecvTimeoutError::Timeout) => self.do_what_is_due(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
         }
@@ -116,14 +124,16 @@ impl Sealer {
         }
         if let Err(error) = outcome {
             tracing::error!(%error, "the sealer failed: appends are refused until reopened");
-            self.shared.progress.fail(error.to_string());
+            self.shared.progress.fail(&error);
         }
     }
 
     fn work(&mut self) -> Result<(), StorageError> {
         self.prepare_file()?;
+        self.watch_folder()?;
         while (self.is_closing || self.shared.wants_blocks()) && self.seal_next()? {
             self.prepare_file()?;
+            self.watch_folder()?;
         }
         if self.shared.progress.durable_head() > self.head_file_durable_head() {
             self.head_due.get_or_insert_with(|| Instant::now() + HEAD_LAG);
@@ -131,6 +141,23 @@ impl Sealer {
             reserve::make(&self.shared.folder, self.reserve_bytes);
         }
         Ok(())
+    }
+
+    fn do_what_is_due(&mut self) -> Result<(), StorageError> {
+        self.watch_folder()?;
+        if self.head_due.is_some_and(|due| due <= Instant::now()) {
+            return self.note_durable_head();
+        }
+        Ok(())
+    }
+
+    /// Looks for the folder of the store, if it is time to.
+    fn watch_folder(&mut self) -> Result<(), StorageError> {
+        if Instant::now() < self.watch_due {
+            return Ok(());
+        }
+        self.watch_due = Instant::now() + WATCH_INTERVAL;
+        self.watch.check(&self.shared)
     }
 
     fn prepare_file(&self) -> Result<(), StorageError> {
@@ -197,13 +224,14 @@ impl Sealer {
         if batch.is_longest() {
             let shared = Arc::clone(&self.shared);
             let (put, encoded) = thread::scope(|scope| {
-                let next = Batch::behind(from, previous);
-                let encoder = scope.spawn(|| next.encode(&shared));
-                (self.put_batch(sled, batch), encoder.join())
+                let encode = move || Batch::behind(from, previous).encode(&shared);
+                // Where there is no thread to be had the next round does it.
+                let encoder = thread::Builder::new().spawn_scoped(scope, encode).ok();
+                (self.put_batch(sled, batch), encoder.map(ScopedJoinHandle::join))
             });
             put?;
             let panicked = |_| StorageError::new("making a block", "the encoder panicked");
-            self.encoded = Some(encoded.map_err(panicked)??);
+            self.encoded = encoded.map(|encoded| encoded.map_err(panicked)?).transpose()?;
         } else {
             self.put_batch(sled, batch)?;
         }
@@ -259,8 +287,8 @@ impl Sealer {
     /// Begins to put the blocks that are in no sealed file into one, once those before them are.
     fn file_blocks(&mut self) -> Result<(), StorageError> {
         self.shared.progress.wait_until_filed();
-        if let Some(reason) = self.shared.progress.failure() {
-            return Err(StorageError::new("filing blocks", reason));
+        if let Some(failure) = self.shared.progress.failure() {
+            return Err(failure.while_doing("filing blocks"));
         }
         let blocks = self.unfiled.get_or_insert_default().take();
         filing::start(&self.shared, blocks)

@@ -3,7 +3,7 @@
 use std::{
     fmt, mem,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -22,6 +22,7 @@ use crate::{
     head::file::HeadFile,
     journal::{files::JournalFiles, sealed_files::SealedScan},
     progress::Progress,
+    reading,
     sled_copy::{SledCopy, SledError, StoredBlock},
     view::{Located, View},
 };
@@ -32,6 +33,8 @@ const CACHE_BYTES: u64 = 32 << 20;
 const INDEX_CACHE_BYTES: u64 = 8 << 20;
 /// Blocks and appends that one page of a read touches at the most.
 const MAX_PAGE_RUNS: usize = 256;
+
+const REPLACING: &str = "sled's copy of the log could not be made anew";
 
 /// An open store, as all of its threads see it.
 pub(crate) struct Shared {
@@ -45,8 +48,7 @@ pub(crate) struct Shared {
     /// Whether the index has changed since it was kept.
     pub(crate) index_changed: AtomicBool,
     view: RwLock<View>,
-    /// `None` once the store is closed.
-    sled: RwLock<Option<Arc<SledCopy>>>,
+    sled: RwLock<Copy>,
     pub(crate) sealed: SealedScan,
     cache: Cache<Position, Records, RecordsWeight>,
     index_pages: Cache<PageId, Arc<[u8]>, PageWeight>,
@@ -54,6 +56,28 @@ pub(crate) struct Shared {
     pub(crate) progress: Progress,
     /// What the next blocks are to say of states.
     pub(crate) commitments: Offers,
+}
+
+/// Sled's copy, or why there is none.
+#[derive(Clone)]
+pub(crate) enum Copy {
+    Open(Arc<SledCopy>),
+    /// Nothing can be written, and so sled cannot be used: events are read without it.
+    Unusable(StorageError),
+    /// The store is closed.
+    Closed,
+}
+
+impl From<SledCopy> for Copy {
+    fn from(sled: SledCopy) -> Self {
+        Self::Open(Arc::new(sled))
+    }
+}
+
+impl From<StorageError> for Copy {
+    fn from(why: StorageError) -> Self {
+        Self::Unusable(why)
+    }
 }
 
 #[derive(Clone)]
@@ -78,6 +102,8 @@ impl Weighter<PageId, Arc<[u8]>> for PageWeight {
 enum BlockMiss {
     /// The copy is wrong: it has to be rebuilt.
     Wrong(String),
+    /// It cannot be used, since nothing can be written.
+    Unusable(StorageError),
     Failed(ReadError),
 }
 
@@ -95,7 +121,7 @@ impl Shared {
         store_id: [u8; 16],
         head_file: HeadFile,
         view: View,
-        sled: SledCopy,
+        sled: impl Into<Copy>,
         journal_files: Arc<JournalFiles>,
     ) -> Self {
         let progress = Progress::new(view.durable_head(), view.tail.body_bytes());
@@ -108,7 +134,7 @@ impl Shared {
             is_head_note_due: AtomicBool::new(false),
             index_changed: AtomicBool::new(false),
             view: RwLock::new(view),
-            sled: RwLock::new(Some(Arc::new(sled))),
+            sled: RwLock::new(sled.into()),
             sealed,
             cache: Cache::with_weighter(1_024, CACHE_BYTES, RecordsWeight),
             index_pages: Cache::with_weighter(512, INDEX_CACHE_BYTES, PageWeight),
@@ -126,30 +152,72 @@ impl Shared {
         self.view.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn lock_maintenance(&self) -> MutexGuard<'_, ()> {
+        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lock_head_file(&self) -> MutexGuard<'_, HeadFile> {
+        self.head_file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sled's copy.
+    ///
+    /// # Errors
+    /// Why there is none.
     pub(crate) fn sled(&self) -> Result<Arc<SledCopy>, ReadError> {
-        let sled = self.sled.read().unwrap_or_else(PoisonError::into_inner);
-        sled.clone().ok_or(ReadError::Closed)
+        match &*self.sled.read().unwrap_or_else(PoisonError::into_inner) {
+            Copy::Open(sled) => Ok(Arc::clone(sled)),
+            Copy::Unusable(why) => Err(why.clone().into()),
+            Copy::Closed => Err(ReadError::Closed),
+        }
+    }
+
+    /// Sled's copy, if there is one that can be used.
+    fn usable_sled(&self) -> Result<Option<Arc<SledCopy>>, ReadError> {
+        match &*self.sled.read().unwrap_or_else(PoisonError::into_inner) {
+            Copy::Open(sled) => Ok(Some(Arc::clone(sled))),
+            Copy::Unusable(_) => Ok(None),
+            Copy::Closed => Err(ReadError::Closed),
+        }
+    }
+
+    /// Whether there is a copy that can be used.
+    pub(crate) fn has_usable_sled(&self) -> bool {
+        matches!(self.usable_sled(), Ok(Some(_)))
+    }
+
+    /// Fails when the store is closed.
+    pub(crate) fn check_open(&self) -> Result<(), ReadError> {
+        self.usable_sled().map(drop)
     }
 
     /// Lets go of the copy: the store is closed.
     pub(crate) fn drop_sled(&self) {
-        *self.sled.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.sled.write().unwrap_or_else(PoisonError::into_inner) = Copy::Closed;
     }
 
-    /// Puts a copy that `make` makes, and what readers see of it, in the place of the one there.
-    /// Readers wait meanwhile. After an error there is no copy any more.
-    pub(crate) fn replace_copy<E>(
+    /// Puts what `make` makes, and what readers see of it, in the place of the copy that is there.
+    /// Readers wait meanwhile. After an error there is no copy any more, but for the error.
+    pub(crate) fn replace_copy(
         &self,
-        make: impl FnOnce(Position) -> Result<(SledCopy, View), E>,
-    ) -> Result<(), E> {
+        make: impl FnOnce(Position) -> Result<(Copy, View), ReadError>,
+    ) -> Result<(), ReadError> {
         let mut sled = self.sled.write().unwrap_or_else(PoisonError::into_inner);
-        *sled = None;
+        // Dropped first: of two copies in one folder neither would open.
+        *sled = Copy::Closed;
         let mut view = self.view_mut();
-        let (new_sled, new_view) = make(view.durable_head())?;
-        *view = new_view;
-        *sled = Some(Arc::new(new_sled));
-        self.cache.clear();
-        Ok(())
+        match make(view.durable_head()) {
+            Ok((made, new_view)) => {
+                *view = new_view;
+                *sled = made;
+                self.cache.clear();
+                Ok(())
+            }
+            Err(error) => {
+                *sled = Copy::Unusable(StorageError::new(REPLACING, error.clone()));
+                Err(error)
+            }
+        }
     }
 
     /// Whether the sealer has something to do.
@@ -200,11 +268,18 @@ impl Shared {
                 Located::Tail(records) => return Ok(Some(records)),
                 Located::Block(first) => first,
             };
-            let sled = self.sled()?;
+            let Some(sled) = self.usable_sled()? else {
+                let records = self.sealed_block(first)?;
+                return Ok(records.filter(|records| records.last_position() >= position));
+            };
             match self.block(&sled, first, blocks) {
                 Ok(records) if records.last_position() >= position => return Ok(Some(records)),
                 Ok(_) if !rebuilt => self.rebuild_copy(&sled, "a block that is too short")?,
                 Err(BlockMiss::Wrong(what)) if !rebuilt => self.rebuild_copy(&sled, &what)?,
+                Err(BlockMiss::Unusable(why)) if !rebuilt => {
+                    reading::go_on_without_copy(self, &why)?;
+                }
+                Err(BlockMiss::Unusable(why)) => return Err(why.into()),
                 Err(BlockMiss::Failed(error)) => return Err(error),
                 Ok(_) | Err(BlockMiss::Wrong(_)) => {
                     let doing = format!("reading the block at position {first}");
@@ -231,7 +306,8 @@ impl Shared {
             if let Some(ids) = self.sealed.block(first).and_then(|bytes| ids(&bytes)) {
                 return Ok(Some((first, ids)));
             }
-            if let Ok(stored) = stored_block(&*self.sled()?, first)
+            if let Some(sled) = self.usable_sled()?
+                && let Ok(stored) = stored_block(&sled, first)
                 && let Some(ids) = ids(&stored.bytes())
             {
                 return Ok(Some((first, ids)));
@@ -268,6 +344,19 @@ impl Shared {
         Ok(records)
     }
 
+    /// A block out of the sealed files alone.
+    fn sealed_block(&self, first: Position) -> Result<Option<Records>, ReadError> {
+        if let Some(records) = self.cache.get(&first) {
+            return Ok(Some(records));
+        }
+        let Some(bytes) = self.sealed.block(first) else {
+            return self.sled().map(|_| None);
+        };
+        let records = block::records(&bytes, self.store_id);
+        let doing = || format!("reading the sealed block at position {first}");
+        records.map(Some).map_err(|error| StorageError::new(doing(), error).into())
+    }
+
     /// Keeps a block for the next read. Runs of the tail are in memory anyway.
     fn keep(&self, records: &Records) {
         let first = records.first_position();
@@ -283,7 +372,12 @@ impl Shared {
         what: impl fmt::Display,
     ) -> Result<(), ReadError> {
         tracing::warn!(%what, "sled's copy of the log is wrong: making it anew");
-        crate::recovery::rebuild_copy(self, wrong)
+        match crate::recovery::rebuild_copy(self, wrong) {
+            Err(ReadError::Storage(why)) if why.kind().forbids_writing_only() => {
+                reading::go_on_without_copy(self, &why)
+            }
+            rebuilt => rebuilt,
+        }
     }
 
     pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
@@ -381,6 +475,11 @@ impl Shared {
         let page = match sled.get_blob(&id.key()) {
             Ok(page) => page,
             Err(SledError::Broken(_)) => None,
+            Err(SledError::Storage(why)) if why.kind().forbids_writing_only() => {
+                // The index that there is then needs no pages.
+                reading::go_on_without_copy(self, &why)?;
+                None
+            }
             Err(error) => return Err(StorageError::new("reading the index", error).into()),
         };
         Ok(page.map(|bytes| {
@@ -467,6 +566,9 @@ impl Shared {
 fn stored_block(sled: &SledCopy, first: Position) -> Result<StoredBlock, BlockMiss> {
     let stored = sled.block_at_or_before(first).map_err(|error| match error {
         SledError::Broken(what) => BlockMiss::Wrong(what),
+        SledError::Storage(error) if error.kind().forbids_writing_only() => {
+            BlockMiss::Unusable(error)
+        }
         SledError::Storage(error) => BlockMiss::Failed(error.into()),
         SledError::ProcessRestartRequired => {
             let doing = format!("reading the block at position {first}");

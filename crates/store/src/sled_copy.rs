@@ -31,7 +31,7 @@ mod keys;
 use std::{
     borrow::Cow,
     fs::{self, File},
-    io::ErrorKind,
+    io::{self, ErrorKind},
     iter, mem,
     path::{Path, PathBuf},
     sync::{
@@ -46,7 +46,7 @@ use spacefold_event_core::{Position, StorageError};
 pub(crate) use self::files::set_aside;
 use self::{
     calls::{Interrupted, has_io_thread_panicked, install_hook, note_io_thread_panic},
-    files::{open_unlocked, remove_unfinished_snapshots, sync_path},
+    files::{follow_mode, make_folders, open_unlocked, remove_unfinished_snapshots, sync_path},
     keys::{block_key, parse_block_key},
 };
 
@@ -144,7 +144,7 @@ impl SledCopy {
         install_hook();
         let created = !folder.exists();
         let in_folder = |cause| Failure::Sled(sled::Error::Io(cause)).into_error("open", folder);
-        fs::create_dir_all(folder.join("blobs")).map_err(in_folder)?;
+        make_folders(folder).map_err(in_folder)?;
         remove_unfinished_snapshots(folder).map_err(in_folder)?;
         let Some(db_file) = open_unlocked(&folder.join("db")).map_err(in_folder)? else {
             let doing = format!("open {}", folder.display());
@@ -179,6 +179,7 @@ impl SledCopy {
             log_shape: RwLock::new(()),
             state_shape: RwLock::new(()),
         };
+        follow_mode(folder).map_err(in_folder)?;
         for name in ["conf", "db", "blobs", ""] {
             sync_path(&folder.join(name)).map_err(in_folder)?;
         }
@@ -411,6 +412,7 @@ impl Drop for SledCopy {
         };
         if is_usable {
             let _ = calls::watched(|| {}, move || drop(handles));
+            let _ = follow_mode(&self.folder);
         } else {
             // After a panic, closing may wait for ever for what was under way. The lock on the
             // file stays with the leak; whoever goes on sets the folder aside.
@@ -516,6 +518,11 @@ impl Failure {
         let error = match self {
             _ if has_io_thread_panicked() => return SledError::ProcessRestartRequired,
             Self::Interrupted(Interrupted::Abandoned) => return SledError::ProcessRestartRequired,
+            Self::Interrupted(Interrupted::Panicked(message)) if is_out_of_memory(&message) => {
+                // Nothing is wrong with what it holds.
+                let cause = io::Error::new(ErrorKind::OutOfMemory, message);
+                return StorageError::new(doing, cause).into();
+            }
             Self::Interrupted(Interrupted::Panicked(message)) => {
                 return SledError::Broken(format!("{doing}: sled panicked: {message}"));
             }
@@ -538,6 +545,13 @@ impl Failure {
             other => SledError::Broken(format!("{doing}: {other}")),
         }
     }
+}
+
+/// Whether a panic of sled says that it got no memory: it takes what it asks for in ways that do
+/// not end the process.
+fn is_out_of_memory(message: &str) -> bool {
+    let sayings = ["failed to allocate", "converting zero into `Owned`"];
+    sayings.iter().any(|words| message.contains(words))
 }
 
 /// Whether an I/O error comes from what the folder holds and not from the disk.

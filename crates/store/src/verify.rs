@@ -5,7 +5,7 @@ mod states;
 
 use std::path::{Path, PathBuf};
 
-use spacefold_event_core::{Position, Records};
+use spacefold_event_core::{Position, Records, StorageErrorKind};
 
 use crate::{
     block,
@@ -62,6 +62,10 @@ pub struct VerifyReport {
     pub commitments: u64,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// Whether the store was not closed and has not been opened since, as after a kill or a power
+    /// cut: nothing is damaged for that, the next opening puts it in order. What it has yet to do
+    /// to sled's copy is among the problems, as `needs-recovery`.
+    pub needs_recovery: bool,
 }
 
 /// Something that is wrong.
@@ -74,7 +78,9 @@ pub struct Problem {
     pub file: Option<PathBuf>,
     /// The byte of the file.
     pub offset: Option<u64>,
-    /// Which part of the store: `journal`, `sled`, `head`, or `commitment`.
+    /// Which part of the store is damaged: `journal`, `sled`, `head`, or `commitment`. Or what kept
+    /// a part from being checked, as [`StorageErrorKind::name`] says it, such as `no-room` and
+    /// `read-only`; or `needs-recovery`.
     pub kind: &'static str,
     /// What it is.
     pub detail: String,
@@ -82,7 +88,25 @@ pub struct Problem {
     pub healed: bool,
 }
 
+impl Problem {
+    /// Whether something is damaged: the other problems are of the machine, which let a part go
+    /// unchecked, or go away when the store is opened.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        ["journal", "sled", "head", "commitment"].contains(&self.kind)
+    }
+}
+
+/// What is told of a store that was not closed.
+const NEEDS_RECOVERY: &str = "needs-recovery";
+
 impl VerifyReport {
+    /// Whether something is damaged that has not been mended.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.problems.iter().any(|problem| problem.is_damage() && !problem.healed)
+    }
+
     /// Whether nothing is wrong, or all of it has been mended.
     #[must_use]
     pub fn is_ok(&self) -> bool {
@@ -129,8 +153,9 @@ fn verify_with(
     }
     let lock = folder.lock()?;
     let mut report = VerifyReport::default();
-    let mut head_file = HeadFile::open(&folder.head(), folder.root())?;
+    let mut head_file = open_head(&folder)?;
     let head = head_file.head().clone();
+    report.needs_recovery = !head.clean;
     if head_file.is_damaged() {
         let healed = options.damage == OnDamage::Heal;
         if healed {
@@ -156,8 +181,8 @@ fn verify_with(
         report.problems.iter_mut().for_each(|problem| problem.healed |= problem.kind == "journal");
         checked = check(&folder, head_file.head(), options.depth, &mut report);
     }
-    let sled_is_wrong = match checked {
-        Ok(sled_is_wrong) => sled_is_wrong,
+    let copy = match checked {
+        Ok(copy) => copy,
         Err(error) => {
             report.problems.push(journal_problem(error)?);
             return Ok(report);
@@ -167,14 +192,44 @@ fn verify_with(
         states::check(&folder, head_file.head(), fold, &mut report)?;
     }
     drop(lock);
-    if sled_is_wrong && options.damage == OnDamage::Heal {
-        if std::fs::symlink_metadata(folder.sled()).is_ok() {
+    if options.damage == OnDamage::Heal && (copy == CheckedCopy::Wrong || report.needs_recovery) {
+        if copy == CheckedCopy::Wrong && std::fs::symlink_metadata(folder.sled()).is_ok() {
             sled_copy::set_aside(&folder.sled())?;
         }
-        EmbeddedLog::open_existing(path)?.close()?;
-        report.problems.iter_mut().for_each(|problem| problem.healed |= problem.kind == "sled");
+        open_and_close(path)?;
+        report.needs_recovery = false;
+        let is_mended = |kind: &str| kind == "sled" || kind == NEEDS_RECOVERY;
+        report.problems.iter_mut().for_each(|problem| problem.healed |= is_mended(problem.kind));
     }
     Ok(report)
+}
+
+/// HEAD; where nothing can be written, to be read.
+fn open_head(folder: &Folder) -> Result<HeadFile, OpenError> {
+    match HeadFile::open(&folder.head(), folder.root()) {
+        Err(OpenError::Storage(error)) if error.kind().forbids_writing_only() => {
+            HeadFile::open_to_read(&folder.head(), folder.root())
+        }
+        opened => opened,
+    }
+}
+
+/// Has opening mend what it mends.
+fn open_and_close(path: &Path) -> Result<(), OpenError> {
+    let log = EmbeddedLog::open_existing(path)?;
+    if let Some(why) = log.refusal() {
+        return Err(why.into());
+    }
+    Ok(log.close()?)
+}
+
+/// What a check of sled's copy came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CheckedCopy {
+    Sound,
+    Wrong,
+    /// It could not be looked at.
+    Unchecked,
 }
 
 /// Damage of the journal as a problem; any other error as it is.
@@ -192,13 +247,13 @@ fn journal_problem(error: OpenError) -> Result<Problem, OpenError> {
     }
 }
 
-/// Checks both copies; whether sled's is wrong.
+/// Checks both copies; what sled's came to.
 fn check(
     folder: &Folder,
     head: &Head,
     depth: VerifyDepth,
     report: &mut VerifyReport,
-) -> Result<bool, OpenError> {
+) -> Result<CheckedCopy, OpenError> {
     let sealed = SealedFiles::open(folder, head.store_id)?;
     let head = Head { sealed_through: sealed.end(), ..head.clone() };
     let known = head.durable_head.max(sealed.end());
@@ -208,28 +263,37 @@ fn check(
         // A store that has never been opened has no copy yet.
         let is_missing = last > Position::START;
         if is_missing {
-            report.problems.push(sled_problem(folder, Some(Position::new(1)), "it is missing"));
+            report.problems.push(sled_problem(&journal, Some(Position::new(1)), "it is missing"));
         }
-        return Ok(is_missing);
+        return Ok(if is_missing { CheckedCopy::Wrong } else { CheckedCopy::Sound });
     }
-    let before = report.problems.len();
-    if let Err(fault) = check_copy(&mut journal, last, report) {
-        match fault {
-            Fault::Open(error) => return Err(error),
-            Fault::Sled { position, detail } => {
-                report.problems.push(sled_problem(folder, position, detail));
-            }
+    match check_copy(&mut journal, last, report) {
+        Ok(()) => Ok(CheckedCopy::Sound),
+        Err(Fault::Open(error)) => Err(error),
+        Err(Fault::Sled { position, detail }) => {
+            report.problems.push(sled_problem(&journal, position, detail));
+            Ok(CheckedCopy::Wrong)
+        }
+        Err(Fault::Unchecked { kind, detail }) => {
+            let detail = format!("sled's copy was not checked: {detail}");
+            report.problems.push(Problem { kind, ..sled_problem(&journal, None, detail) });
+            Ok(CheckedCopy::Unchecked)
         }
     }
-    Ok(report.problems.len() > before)
 }
 
-fn sled_problem(folder: &Folder, position: Option<Position>, detail: impl Into<String>) -> Problem {
+/// What is wrong with sled's copy. In a store that was not closed that is no damage: sled promises
+/// nothing there, and the next opening makes it anew.
+fn sled_problem(
+    journal: &JournalEvents<'_>,
+    position: Option<Position>,
+    detail: impl Into<String>,
+) -> Problem {
     Problem {
         position,
-        file: Some(folder.sled()),
+        file: Some(journal.folder.sled()),
         offset: None,
-        kind: "sled",
+        kind: if journal.head.clean { "sled" } else { NEEDS_RECOVERY },
         detail: detail.into(),
         healed: false,
     }
@@ -237,13 +301,35 @@ fn sled_problem(folder: &Folder, position: Option<Position>, detail: impl Into<S
 
 enum Fault {
     Open(OpenError),
-    Sled { position: Option<Position>, detail: String },
+    Sled {
+        position: Option<Position>,
+        detail: String,
+    },
+    /// Nothing is known of it: the machine lets nobody look.
+    Unchecked {
+        kind: &'static str,
+        detail: String,
+    },
 }
 
 impl From<OpenError> for Fault {
     fn from(error: OpenError) -> Self {
         Self::Open(error)
     }
+}
+
+/// Why a call on sled's copy gave nothing: something is wrong with it, or with the machine.
+fn call_fault(position: impl Into<Option<Position>>, error: &SledError) -> Fault {
+    if let SledError::Storage(error) = error {
+        let kind = match error.kind() {
+            StorageErrorKind::Other => return sled_fault(position, error),
+            // Whoever opens sled wants to write.
+            StorageErrorKind::NotPermitted => StorageErrorKind::ReadOnly,
+            kind => kind,
+        };
+        return Fault::Unchecked { kind: kind.name(), detail: error.to_string() };
+    }
+    sled_fault(position, error)
 }
 
 fn sled_fault(position: impl Into<Option<Position>>, detail: impl ToString) -> Fault {
@@ -320,8 +406,8 @@ fn check_copy(
     report: &mut VerifyReport,
 ) -> Result<(), Fault> {
     let head = journal.head;
-    let sled = SledCopy::open(&journal.folder.sled()).map_err(|error| sled_fault(None, error))?;
-    let firsts = sled.first_positions().map_err(|error| sled_fault(None, error))?;
+    let sled = SledCopy::open(&journal.folder.sled()).map_err(|error| call_fault(None, &error))?;
+    let firsts = sled.first_positions().map_err(|error| call_fault(None, &error))?;
     report.blocks = u64::try_from(firsts.len()).unwrap_or(u64::MAX);
     if sled.has_external_values() {
         return Err(sled_fault(None, "it keeps values in files of their own"));
@@ -355,7 +441,7 @@ fn check_copy(
 
 fn read_block(sled: &SledCopy, first: Position, head: &Head) -> Result<block::Block, Fault> {
     let stored =
-        sled.block_at_or_before(first).map_err(|error: SledError| sled_fault(first, error))?;
+        sled.block_at_or_before(first).map_err(|error: SledError| call_fault(first, &error))?;
     let stored = stored.ok_or_else(|| sled_fault(first, "the block is not there"))?;
     block::decode(&stored.bytes(), head.store_id).map_err(|error| sled_fault(first, error))
 }

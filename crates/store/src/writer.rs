@@ -33,6 +33,7 @@ use crate::{
     head::Fence,
     journal::{Journal, JournalEnd},
     options::StoreOptions,
+    progress::Failure,
     run::Run,
     shared::Shared,
 };
@@ -52,7 +53,7 @@ const MAX_LINGER: Duration = Duration::from_micros(200);
 #[derive(Clone)]
 enum CommitError {
     /// Nothing of it was written.
-    Refused(String),
+    Refused(Failure),
     /// Some of it may be on disk.
     Unknown(StorageError),
 }
@@ -175,8 +176,8 @@ impl Writer {
     /// Decides one append against everything before it, the earlier ones of its group included, and
     /// adds it to the group if it may happen.
     fn accept(&mut self, proposal: &Proposal) -> Result<Accepted, AppendError> {
-        if let Some(reason) = self.shared.progress.failure() {
-            return Err(AppendError::Refused { reason });
+        if let Some(failure) = self.shared.progress.failure() {
+            return Err(failure.into());
         }
         if let Verdict::AlreadyStored(receipt) = append_rules::decide(proposal, &self.ahead)? {
             return Ok(Accepted::Stored(receipt));
@@ -199,10 +200,10 @@ impl Writer {
     /// when something up to `wanted` is answered that was stored before.
     fn commit(&mut self, wanted: Position) -> Result<(), CommitError> {
         if let Some(journal) = self.journal.as_mut().filter(|journal| journal.group_bytes() > 0) {
-            if let Err(reason) = self.shared.progress.wait_for_room(journal.needs_file()) {
+            if let Err(failure) = self.shared.progress.wait_for_room(journal.needs_file()) {
                 // What is ahead from here on is not in the journal.
-                self.failed = Some(StorageError::new("writing the journal", reason.as_str()));
-                return Err(CommitError::Refused(reason));
+                self.failed = Some(failure.clone().while_doing("writing the journal"));
+                return Err(CommitError::Refused(failure));
             }
             let head = append_rules::AppendView::head(&self.ahead);
             let written = journal.write(head);
@@ -259,7 +260,7 @@ impl Writer {
 
     fn fail(&mut self, error: StorageError) -> CommitError {
         tracing::error!(%error, "the journal failed: appends are refused until reopened");
-        self.shared.progress.fail(error.to_string());
+        self.shared.progress.fail(&error);
         self.failed = Some(error.clone());
         CommitError::Unknown(error)
     }
@@ -272,9 +273,7 @@ impl Writer {
     ) -> Result<Receipt, AppendError> {
         let is_durable = accepted.position() <= self.ahead.durable_head();
         match committed {
-            Err(CommitError::Refused(reason)) if !is_durable => {
-                Err(AppendError::Refused { reason: reason.clone() })
-            }
+            Err(CommitError::Refused(failure)) if !is_durable => Err(failure.clone().into()),
             Err(CommitError::Unknown(error)) if !is_durable => {
                 Err(AppendError::OutcomeUnknown(error.clone()))
             }
@@ -350,8 +349,9 @@ fn begin(shared: &Shared, end: JournalEnd) -> Result<Journal, AppendError> {
         head.fence = Fence { position: end.head.next(), incarnation: head.incarnation };
     });
     if let Err(error) = begun {
-        shared.progress.fail(error.to_string());
-        return Err(AppendError::Refused { reason: error.to_string() });
+        let failure = Failure::from(&error);
+        shared.progress.fail(failure.clone());
+        return Err(failure.into());
     }
     let incarnation = head_file.head().incarnation;
     Ok(Journal::new(&shared.journal_files, shared.store_id, incarnation, end))

@@ -1,12 +1,15 @@
 //! How the tool fails: what the user reads, and the exit code.
 
 use std::{
+    error::Error,
     fmt,
     io::{self, Write},
     process::ExitCode,
 };
 
-use spacefold::{OpenError, ReadError, RebuildError, RegisterError, StorageError};
+use spacefold::{
+    OpenError, ReadError, RebuildError, RegisterError, StorageError, StorageErrorKind,
+};
 
 /// The exit codes of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,13 @@ impl Failure {
     }
 }
 
+const VERIFY: &str = "`spacefold verify` says whether the store is damaged";
+
+/// What to do about an error: about what the machine lacks, if that is behind it.
+pub(crate) fn hint_about(error: &(dyn Error + 'static), otherwise: &'static str) -> &'static str {
+    StorageErrorKind::behind(error).and_then(StorageErrorKind::advice).unwrap_or(otherwise)
+}
+
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let (place, hint) = match &error {
@@ -87,9 +97,16 @@ impl From<OpenError> for Failure {
                 "opening the store".to_owned(),
                 "`spacefold verify` says what is damaged, `verify --heal` mends what it can",
             ),
+            OpenError::NoLocks { path, .. } => (
+                path.display().to_string(),
+                "move the store to a file system that has locks, such as a local disk",
+            ),
             _ => (
                 "opening the store".to_owned(),
-                "check the disk and the permissions of the folder, then run the command again",
+                hint_about(
+                    &error,
+                    "check the disk and the permissions of the folder, then run the command again",
+                ),
             ),
         };
         Self::new(Status::Failed, &error, place, hint)
@@ -106,12 +123,9 @@ impl From<RebuildError> for Failure {
                 "name known projections, or none to rebuild all",
             ),
             RebuildError::Cancelled | RebuildError::Read(ReadError::Closed) => Self::interrupted(),
-            _ => Self::new(
-                Status::Failed,
-                &error,
-                "folding the events",
-                "`spacefold verify` says whether the store is damaged",
-            ),
+            _ => {
+                Self::new(Status::Failed, &error, "folding the events", hint_about(&error, VERIFY))
+            }
         }
     }
 }
@@ -122,7 +136,7 @@ impl From<RegisterError> for Failure {
             Status::Failed,
             &error,
             "reading what is persisted of the projections",
-            "`spacefold verify` says whether the store is damaged",
+            hint_about(&error, VERIFY),
         )
     }
 }
@@ -133,7 +147,7 @@ impl From<StorageError> for Failure {
             Status::Failed,
             &error,
             "closing the store",
-            "nothing acknowledged is lost; the next opening recovers it",
+            hint_about(&error, "nothing acknowledged is lost; the next opening recovers it"),
         )
     }
 }

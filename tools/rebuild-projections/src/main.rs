@@ -265,7 +265,7 @@ fn print(text: &str) -> Result<(), Failure> {
                 Status::Failed,
                 format_args!("the output cannot be written: {error}"),
                 "standard output",
-                "make room where it goes, and run the command again",
+                failure::hint_about(&error, "make room where it goes, and run the command again"),
             )
         }),
     }

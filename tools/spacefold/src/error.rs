@@ -1,6 +1,7 @@
 //! How commands fail: what the user reads, and the exit code.
 
 use std::{
+    error::Error,
     fmt::{self, Write as _},
     io::{self, Write as _},
     process::ExitCode,
@@ -8,7 +9,7 @@ use std::{
 
 use spacefold::{
     AppendError, CatchUpError, ContentError, OpenError, Position, ReadError, ReceiveError,
-    SnapshotError, StorageError, SubscribeError,
+    SnapshotError, StorageError, StorageErrorKind, SubscribeError,
 };
 
 /// The exit codes of the contract.
@@ -66,6 +67,16 @@ impl Failure {
         }))
     }
 
+    /// A failure that the machine may be behind, such as a full disk: the hint is then what to do
+    /// about that.
+    pub(crate) fn caused(
+        error: &(dyn Error + 'static),
+        place: impl fmt::Display,
+        hint: &'static str,
+    ) -> Self {
+        Self::new(Status::Failed, error, place, hint_about(error, hint))
+    }
+
     pub(crate) fn interrupted() -> Self {
         Self::new(
             Status::Interrupted,
@@ -102,7 +113,7 @@ impl Failure {
             Status::Failed,
             format_args!("the output cannot be written: {error}"),
             "standard output",
-            "make room where it goes, and run the command again",
+            hint_about(error, "make room where it goes, and run the command again"),
         )
     }
 
@@ -116,6 +127,11 @@ impl Failure {
             }
         }
     }
+}
+
+/// What to do about an error: about what the machine lacks, if that is behind it.
+pub(crate) fn hint_about(error: &(dyn Error + 'static), otherwise: &'static str) -> &'static str {
+    StorageErrorKind::behind(error).and_then(StorageErrorKind::advice).unwrap_or(otherwise)
 }
 
 impl Told {
@@ -180,13 +196,18 @@ impl From<OpenError> for Failure {
                 &format_args!("{}, byte {offset}", file.display()),
                 &"`spacefold verify` says what is damaged, `verify --heal` mends what it can",
             ),
+            OpenError::NoLocks { path, .. } => failed(
+                &error,
+                &path.display(),
+                &"move the store to a file system that has locks, such as a local disk",
+            ),
             OpenError::ProcessRestartRequired { .. } => {
                 failed(&error, &"opening the store", &"run the command again")
             }
-            _ => failed(
+            _ => Self::caused(
                 &error,
-                &"opening the store",
-                &"check the disk and the permissions of the folder, then run the command again",
+                "opening the store",
+                "check the disk and the permissions of the folder, then run the command again",
             ),
         }
     }
@@ -200,7 +221,7 @@ impl From<SnapshotError> for Failure {
             }
             SnapshotError::BeyondHead { asked, head } => Self::beyond_head(asked, head),
             SnapshotError::Read(error) => error.into(),
-            error => Self::new(Status::Failed, &error, "folding the states of the spaces", VERIFY),
+            error => Self::caused(&error, "folding the states of the spaces", VERIFY),
         }
     }
 }
@@ -212,7 +233,7 @@ impl From<ReadError> for Failure {
         match error {
             // Only the handler of Ctrl-C closes a store that is being read.
             ReadError::Closed => Self::interrupted(),
-            error => Self::new(Status::Failed, &error, "reading the log", VERIFY),
+            error => Self::caused(&error, "reading the log", VERIFY),
         }
     }
 }
@@ -227,7 +248,7 @@ impl From<CatchUpError> for Failure {
                 "folding a projection",
                 "`spacefold verify` says whether that event is damaged",
             ),
-            error => Self::new(Status::Failed, &error, "folding a projection", VERIFY),
+            error => Self::caused(&error, "folding a projection", VERIFY),
         }
     }
 }
@@ -237,7 +258,7 @@ impl From<SubscribeError> for Failure {
         match error {
             SubscribeError::BeyondHead { asked, head } => Self::beyond_head(asked, head),
             SubscribeError::Read(error) => error.into(),
-            error => Self::new(Status::Failed, &error, "subscribing to events", VERIFY),
+            error => Self::caused(&error, "subscribing to events", VERIFY),
         }
     }
 }
@@ -255,7 +276,7 @@ impl From<AppendError> for Failure {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Closed => Self::interrupted(),
-            error => Self::new(Status::Failed, &error, "appending to the log", VERIFY),
+            error => Self::caused(&error, "appending to the log", VERIFY),
         }
     }
 }
@@ -272,7 +293,7 @@ impl From<ContentError> for Failure {
                 "`spacefold verify` says what is damaged; `spacefold content put` of the same content \
                  mends it",
             ),
-            _ => (Status::Failed, "make room on the disk, then run the command again"),
+            error => (Status::Failed, hint_about(error, VERIFY)),
         };
         Self::new(status, &error, "the content of the store", hint)
     }
@@ -280,8 +301,7 @@ impl From<ContentError> for Failure {
 
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
-        Self::new(
-            Status::Failed,
+        Self::caused(
             &error,
             "closing the store",
             "nothing acknowledged is lost; the next opening recovers it",

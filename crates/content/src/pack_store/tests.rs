@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::{ContentReport, MIN_PACK_BYTES, WHOLE_CONTENT_BYTES, collect::DamagedPacks, verify};
 
-const SMALL: ContentOptions = ContentOptions { pack_bytes: MIN_PACK_BYTES };
+const SMALL: ContentOptions =
+    ContentOptions { pack_bytes: MIN_PACK_BYTES, mode: spacefold_event_core::StoreMode::PRIVATE };
 
 struct Fixture {
     folder: TempDir,

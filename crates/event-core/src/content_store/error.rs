@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{ContentHash, StorageError, limits::MAX_CONTENT_BYTES};
+use crate::{ContentHash, StorageError, StorageErrorKind, limits::MAX_CONTENT_BYTES};
 
 /// Why content was not taken, or not given.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,8 @@ pub enum ContentError {
     /// is not stored.
     #[error("the content store takes nothing until it is opened again: {reason}")]
     Refused {
+        /// What kind of failure that was.
+        kind: StorageErrorKind,
         /// What happened.
         reason: String,
     },
@@ -64,10 +66,20 @@ impl ContentError {
         }
     }
 
+    /// What kind of failure of the storage is behind it; `None` when it is none.
+    #[must_use]
+    pub fn storage_kind(&self) -> Option<StorageErrorKind> {
+        match self {
+            Self::Refused { kind, .. } => Some(*kind),
+            Self::Storage(error) => Some(error.kind()),
+            _ => None,
+        }
+    }
+
     /// Whether the cause is that there is no space left on the disk.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Storage(error) if error.is_disk_full())
+        self.storage_kind() == Some(StorageErrorKind::NoRoom)
     }
 }
 

@@ -491,7 +491,7 @@ fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
     while !log.inner.shared.progress.is_filing() {
         append(&log, 97, 7);
     }
-    log.inner.shared.progress.fail("planted".to_owned());
+    log.inner.shared.progress.fail(crate::progress::Failure::new("planted"));
     let (closed, is_closed) = mpsc::channel();
     let closing = thread::spawn({
         let log = log.clone();

@@ -6,10 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{StorageError, StoreMode};
 
 use crate::{
     error::{Doing, OpenError},
+    folder::access::open_new,
     head::{self, HEAD_FILE_BYTES, Head, HeadError, slot_offset},
 };
 
@@ -24,17 +25,27 @@ pub(crate) struct HeadFile {
 
 impl HeadFile {
     /// Makes the file of a new store, both slots written.
-    pub(crate) fn create(path: &Path, head: &Head) -> Result<(), StorageError> {
+    pub(crate) fn create(path: &Path, head: &Head, mode: StoreMode) -> Result<(), StorageError> {
         let doing = || format!("creating {}", path.display());
-        let file = OpenOptions::new().write(true).create_new(true).open(path).doing(doing)?;
+        let file = open_new(OpenOptions::new().write(true).create_new(true), path, mode);
+        let file = file.doing(doing)?;
         // Of real zeros: changing the head takes no space from a disk that has become full.
         file.write_all_at(&[0; HEAD_FILE_BYTES], 0).doing(doing)?;
         file.write_all_at(&head.encode_slot(), slot_offset(head.sequence)).doing(doing)?;
         file.sync_all().doing(doing)
     }
 
-    /// Reads the file of a store.
+    /// Reads the file of a store, which can be changed then.
     pub(crate) fn open(path: &Path, root: &Path) -> Result<Self, OpenError> {
+        Self::open_with(OpenOptions::new().write(true), path, root)
+    }
+
+    /// Reads the file of a store, where nothing can be written: to change it fails.
+    pub(crate) fn open_to_read(path: &Path, root: &Path) -> Result<Self, OpenError> {
+        Self::open_with(OpenOptions::new().read(true), path, root)
+    }
+
+    fn open_with(options: &OpenOptions, path: &Path, root: &Path) -> Result<Self, OpenError> {
         let bytes = std::fs::read(path).doing(|| format!("reading {}", path.display()))?;
         let head = head::parse(&bytes).map_err(|error| match error {
             HeadError::UnknownFormat { found } => OpenError::UnknownFormat {
@@ -51,9 +62,14 @@ impl HeadFile {
                 what: "both slots of its HEAD file are damaged".to_owned(),
             },
         })?;
-        let file = OpenOptions::new().write(true).open(path);
+        let file = options.open(path);
         let file = file.doing(|| format!("opening {}", path.display()))?;
         Ok(Self { damaged_slots: head::damaged_slots(&bytes), path: path.to_owned(), file, head })
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
     pub(crate) fn head(&self) -> &Head {

@@ -20,7 +20,7 @@ use spacefold_event_core::{Position, StorageError};
 
 use crate::{
     error::Doing,
-    folder::{Folder, sync_folder},
+    folder::{Folder, access::create_file, sync_folder},
 };
 
 /// The most files that hold events which are in no sealed file yet. With as many, appends wait for
@@ -108,6 +108,11 @@ impl JournalFiles {
     pub(crate) fn are_full(&self) -> bool {
         let files = self.files();
         files.spare.is_empty() && files.live.len() >= MAX_LIVE_FILES
+    }
+
+    /// The files that hold events which are in no sealed file yet.
+    pub(crate) fn live_slots(&self) -> Vec<u64> {
+        self.files().live.iter().map(|file| file.slot).collect()
     }
 
     /// Whether another file is to be made ready.
@@ -199,8 +204,7 @@ impl JournalFiles {
         };
         let path = self.folder.journal_file(slot);
         let doing = || format!("preparing {}", path.display());
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
-        let file = file.doing(doing)?;
+        let file = create_file(&path, self.folder.mode()).doing(doing)?;
         fill_with_zeros(&file, 0, bytes.min(self.max_file_bytes)).doing(doing)?;
         file.sync_all().doing(doing)?;
         sync_folder(&self.folder.journal())?;

@@ -147,7 +147,7 @@ pub(crate) fn write(
     let index = sealed::parse(&bytes, store_id)
         .map_err(|error| StorageError::new("checking a sealed file before it is written", error))?;
     let path = folder.sealed_file(index.first_position);
-    replace_file(&path, &bytes)?;
+    replace_file(&path, &bytes, folder.mode())?;
     Ok(index)
 }
 

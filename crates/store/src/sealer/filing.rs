@@ -7,7 +7,7 @@ use std::{
 
 use spacefold_event_core::StorageError;
 
-use crate::{block::EncodedBlock, journal::sealed_files, shared::Shared};
+use crate::{block::EncodedBlock, journal::sealed_files, progress::Failure, shared::Shared};
 
 /// Says that nothing is being filed any more, however the thread ends.
 struct Filing {
@@ -17,7 +17,7 @@ struct Filing {
 impl Drop for Filing {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.shared.progress.fail("filing blocks panicked".to_owned());
+            self.shared.progress.fail(Failure::new("filing blocks panicked"));
         }
         self.shared.progress.update(|state| state.is_filing = false);
     }
@@ -31,7 +31,7 @@ pub(super) fn start(shared: &Arc<Shared>, blocks: Vec<EncodedBlock>) -> Result<(
     let work = move || {
         if let Err(error) = file(&filing.shared, &blocks) {
             tracing::error!(%error, "filing failed: appends are refused until reopened");
-            filing.shared.progress.fail(error.to_string());
+            filing.shared.progress.fail(&error);
         }
     };
     let spawned = thread::Builder::new().name("spacefold-filing".to_owned()).spawn(work);

@@ -1,7 +1,7 @@
 //! What is done to the files of the copy without sled.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     thread,
@@ -9,6 +9,8 @@ use std::{
 };
 
 use spacefold_event_core::StorageError;
+
+use crate::folder::access::{self, create_folder};
 
 /// How many folders that were set aside are kept.
 const SET_ASIDE_KEPT: usize = 1;
@@ -46,6 +48,35 @@ pub(crate) fn set_aside(folder: &Path) -> Result<PathBuf, StorageError> {
     Ok(path)
 }
 
+/// Makes the folders of a copy that are missing, with the mode of the store.
+pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
+    let mode = access::mode_of(folder.parent().unwrap_or(folder));
+    for folder in [folder, &folder.join("blobs")] {
+        match create_folder(folder, mode) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
+            made => made?,
+        }
+    }
+    Ok(())
+}
+
+/// Gives what sled has made by itself the mode of its folder.
+pub(super) fn follow_mode(folder: &Path) -> io::Result<()> {
+    let mode = access::mode_of(folder);
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_sleds = |name: &str| name == "conf" || name.starts_with("snap.");
+        if entry.file_name().to_str().is_some_and(is_sleds) {
+            match access::set_file_mode(&entry.path(), mode) {
+                // It was an older snapshot.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                set => set?,
+            }
+        }
+    }
+    Ok(())
+}
+
 /// sled takes the file that a crash left half written for its newest snapshot, and never opens
 /// again.
 pub(super) fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
@@ -69,8 +100,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// Opens sled's file for our own syncs; `None` when it stays open elsewhere, which sled itself does
 /// not tell from other errors.
 pub(super) fn open_unlocked(path: &Path) -> io::Result<Option<File>> {
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    let mode = access::mode_of(path.parent().unwrap_or(path));
+    let file = access::open_or_create(path, mode)?;
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => {

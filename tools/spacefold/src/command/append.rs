@@ -1,6 +1,7 @@
 //! `spacefold append`
 
 use std::{
+    error::Error,
     path::PathBuf,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
@@ -11,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 use spacefold::{
     Append, AppendCondition, EmbeddedLog, Folding, JsonError, JsonReader, LineReader, LineText,
-    PendingAppend, Receipt, Revision, SpaceEvent, split_array,
+    PendingAppend, Receipt, Revision, SpaceEvent, StorageErrorKind, split_array,
 };
 
 use crate::{
@@ -52,7 +53,29 @@ fn parse_expectation(text: &str) -> Result<(String, Revision), String> {
 /// What became of a line, in the order of the lines.
 struct Answer {
     line: u64,
-    outcome: Result<PendingAppend, String>,
+    outcome: Result<PendingAppend, Refusal>,
+}
+
+/// Why a line was not taken, and what to do about it where that is no fault of the line.
+struct Refusal {
+    reason: String,
+    advice: Option<&'static str>,
+}
+
+impl<E: Error + 'static> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        let advice = StorageErrorKind::behind(&error).and_then(StorageErrorKind::advice);
+        Self { reason: error.to_string(), advice }
+    }
+}
+
+/// What became of all lines.
+#[derive(Default)]
+struct Tally {
+    lines: u64,
+    refused: u64,
+    /// What to do, where something kept lines from being taken that is no fault of theirs.
+    advice: Option<&'static str>,
 }
 
 /// Where reading ended before the end of the input.
@@ -87,12 +110,15 @@ impl AppendEvents {
         }
         let (answers, arriving) = sync_channel(MAX_IN_FLIGHT);
         let log = store.log().clone();
-        let reader = thread::spawn(move || submit_lines(input.reader, &log, condition, &answers));
+        let submit = move || submit_lines(input.reader, &log, condition, &answers);
+        let reader = thread::Builder::new().spawn(submit).map_err(|error| {
+            Failure::caused(&error, "starting a thread that reads", "run the command again")
+        })?;
         let printed = print_answers(&arriving, &input.name, session);
         // A reader that waits for a full channel ends with it; one that waits for input ends with
         // the process.
         drop(arriving);
-        let (lines, refused) = printed?;
+        let Tally { lines, refused, advice } = printed?;
         let broken_off = reader.join().unwrap_or_else(|_| {
             Err(BrokenOff {
                 line: lines,
@@ -113,7 +139,9 @@ impl AppendEvents {
                 Status::Failed,
                 format_args!("{} of {} lines were refused", grouped(refused), grouped(lines)),
                 &input.name,
-                "nothing of a refused line is stored: correct those and append them again",
+                advice.unwrap_or(
+                    "nothing of a refused line is stored: correct those and append them again",
+                ),
             ));
         }
         Ok(())
@@ -141,9 +169,9 @@ fn submit_lines(
         let outcome = match read_events(&reader, line.text) {
             Ok(events) => {
                 let append = Append::new(&events).on(condition.take().unwrap_or_default());
-                log.submit(&append).map_err(|error| error.to_string())
+                log.submit(&append).map_err(Refusal::from)
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.into()),
         };
         let answer = Answer { line: line.number, outcome };
         if interrupt::requested() || answers.send(answer).is_err() {
@@ -162,14 +190,13 @@ fn read_events(reader: &JsonReader, text: LineText<'_>) -> Result<Vec<SpaceEvent
     events.map(|read| Ok(read?.event)).collect()
 }
 
-/// Prints answers as soon as they are final; answers how many lines there were, and how many of
-/// them were refused.
+/// Prints answers as soon as they are final; answers what became of all lines.
 fn print_answers(
     arriving: &Receiver<Answer>,
     name: &str,
     session: &mut Session,
-) -> Result<(u64, u64), Failure> {
-    let (mut lines, mut refused) = (0, 0);
+) -> Result<Tally, Failure> {
+    let mut tally = Tally::default();
     loop {
         let Answer { line, outcome } = match arriving.recv_timeout(WAIT) {
             Ok(answer) => answer,
@@ -179,20 +206,21 @@ fn print_answers(
                 continue;
             }
         };
-        lines += 1;
-        let outcome = outcome.and_then(|pending| pending.wait().map_err(|error| error.to_string()));
+        tally.lines += 1;
+        let outcome = outcome.and_then(|pending| pending.wait().map_err(Refusal::from));
         match outcome {
             Ok(receipt) => print_receipt(line, &receipt, session)?,
-            Err(reason) => {
-                refused += 1;
-                print_refusal(line, &reason, name, session)?;
+            Err(refusal) => {
+                tally.refused += 1;
+                tally.advice = tally.advice.or(refusal.advice);
+                print_refusal(line, &refusal, name, session)?;
             }
         }
         // Whoever waits for the answer to one line before sending the next gets it.
         session.output.flush()?;
     }
     interrupt::check()?;
-    Ok((lines, refused))
+    Ok(tally)
 }
 
 fn print_receipt(line: u64, receipt: &Receipt, session: &mut Session) -> Result<(), Failure> {
@@ -216,15 +244,14 @@ fn print_receipt(line: u64, receipt: &Receipt, session: &mut Session) -> Result<
 
 fn print_refusal(
     line: u64,
-    reason: &str,
+    refusal: &Refusal,
     name: &str,
     session: &mut Session,
 ) -> Result<(), Failure> {
     if session.json {
-        let error = reason;
-        return session.output.json(&Refused { line, error });
+        return session.output.json(&Refused { line, error: &refusal.reason });
     }
-    let hint = "nothing of this line is stored; the lines after it are";
-    Failure::new(Status::Failed, reason, Input::place(name, line), hint).report();
+    let hint = refusal.advice.unwrap_or("nothing of this line is stored; the lines after it are");
+    Failure::new(Status::Failed, &refusal.reason, Input::place(name, line), hint).report();
     Ok(())
 }

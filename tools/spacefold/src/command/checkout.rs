@@ -10,7 +10,7 @@ use spacefold::{
 
 use super::content;
 use crate::{
-    error::{Failure, Status},
+    error::{Failure, Status, hint_about},
     git::{ATTRIBUTE_MODE, ATTRIBUTE_PATH_HEX},
     interrupt,
     output::{Table, number, text},
@@ -162,7 +162,8 @@ impl Checkout {
     fn tree(&self) -> Result<Tree, Failure> {
         let failed = |error: std::io::Error| {
             let what = format_args!("the folder cannot be written to: {error}");
-            Failure::new(Status::Failed, what, self.folder.display(), "name another folder")
+            let hint = hint_about(&error, "name another folder");
+            Failure::new(Status::Failed, what, self.folder.display(), hint)
         };
         fs::create_dir_all(&self.folder).map_err(failed)?;
         let is_empty = fs::read_dir(&self.folder).map_err(failed)?.next().is_none();
@@ -210,7 +211,10 @@ impl Checkout {
             Status::Failed,
             format_args!("the file cannot be written: {error}"),
             place.display(),
-            "what was written before stays: empty the folder and try again",
+            hint_about(
+                &error.error,
+                "what was written before stays: empty the folder and try again",
+            ),
         )
     }
 

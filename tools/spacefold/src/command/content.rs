@@ -11,7 +11,7 @@ use serde::Serialize;
 use spacefold::{CollectError, ContentError, ContentHash, ContentReader, ContentStore as _};
 
 use crate::{
-    error::{Failure, Status},
+    error::{Failure, Status, hint_about},
     interrupt,
     output::{Table, number, text},
     session::Session,
@@ -130,7 +130,8 @@ fn get(hash: &ContentHash, out: Option<&Path>, session: &mut Session) -> Result<
 fn write_file(content: &mut ContentReader, hash: &ContentHash, path: &Path) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         let what = format_args!("the file cannot be written: {error}");
-        Failure::new(Status::Failed, what, path.display(), "name a file that can be written")
+        let hint = hint_about(&error, "name a file that can be written");
+        Failure::new(Status::Failed, what, path.display(), hint)
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or_else(|| Path::new("."));
@@ -165,7 +166,7 @@ fn collect(session: &mut Session) -> Result<(), Failure> {
     let report = store.collect_garbage().map_err(|error| match error {
         CollectError::Read(error) => Failure::from(error),
         CollectError::Content(error) => Failure::from(error),
-        other => Failure::new(Status::Failed, other, "collecting", "run `spacefold verify`"),
+        other => Failure::caused(&other, "collecting", "run `spacefold verify`"),
     })?;
     if session.json {
         session.output.json(&PrintedGc {

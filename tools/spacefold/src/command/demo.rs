@@ -63,7 +63,7 @@ impl Tour<'_> {
             let report =
                 store.import(sample, &ImportOptions::default(), &mut ()).map_err(|error| {
                     let hint = "check that there is room for temporary files";
-                    Failure::new(Status::Failed, error, "the bundled history", hint)
+                    Failure::caused(&error, "the bundled history", hint)
                 })?;
             let seconds = start.elapsed().as_secs_f64();
             let (appended, present) = (report.appended, report.already_present);
@@ -207,7 +207,7 @@ impl Tour<'_> {
         store.save()?;
         for outcome in store.rebuild(&[], RebuildMode::Replace).map_err(|error| {
             let hint = "run the demo again";
-            Failure::new(Status::Failed, error, "folding the states anew", hint)
+            Failure::caused(&error, "folding the states anew", hint)
         })? {
             let hash: String = outcome.new_hash.to_string().chars().take(16).collect();
             self.figure(&format!(

@@ -21,7 +21,7 @@ use spacefold::{
 };
 
 use crate::{
-    error::{Failure, Status},
+    error::{Failure, Status, hint_about},
     input::{self, Input},
     interrupt,
     output::{Table, grouped, number, text},
@@ -129,8 +129,10 @@ fn failure(error: ImportError, name: &str) -> Failure {
         ImportFailure::Input { .. } => {
             "every line before it is stored: get the whole file and import it again"
         }
-        ImportFailure::Hook { .. } => "make room for the file of --rejects, then import again",
-        _ => "run the import again: what is stored is skipped",
+        ImportFailure::Hook { source, .. } => {
+            hint_about(source, "make room for the file of --rejects, then import again")
+        }
+        failure => hint_about(failure, "run the import again: what is stored is skipped"),
     };
     Failure::new(Status::Failed, error.failure(), place, hint)
 }
@@ -216,7 +218,7 @@ impl Rejects {
             Status::Failed,
             format_args!("the file for rejected lines cannot be written: {error}"),
             path.display(),
-            "name a file that can be written with --rejects",
+            hint_about(error, "name a file that can be written with --rejects"),
         )
     }
 

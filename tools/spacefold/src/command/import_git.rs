@@ -7,7 +7,7 @@ use serde::Serialize;
 use spacefold::{AppendError, Folding, ReadError};
 
 use crate::{
-    error::{Failure, Status},
+    error::{Failure, Status, hint_about},
     git::{self, GitError, ImportGitError, Imported, Repository, SpacePer},
     interrupt,
     output::{Table, bytes, grouped, number, text},
@@ -45,6 +45,8 @@ struct Printed<'a> {
     bytes: u64,
     head: u64,
 }
+
+const GO_ON: &str = "every commit before it is stored: run the import again to go on";
 
 impl ImportGit {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
@@ -112,7 +114,10 @@ impl ImportGit {
                 "import the branch that was imported before, or the new history into other spaces \
                  with --name"
             }
-            _ => "every commit before it is stored: run the import again to go on",
+            ImportGitError::Content(error) => hint_about(error, GO_ON),
+            ImportGitError::Read(error) => hint_about(error, GO_ON),
+            ImportGitError::Snapshot(error) => hint_about(error, GO_ON),
+            ImportGitError::Append { error, .. } => hint_about(error, GO_ON),
         };
         Failure::new(Status::Failed, error, self.repository.display(), hint)
     }

@@ -2,13 +2,13 @@
 
 mod content;
 
-use std::path::Path;
+use std::{error::Error, path::Path};
 
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    OnDamage, OpenError, Position, Problem, RebuildMode, SpaceStates, Spacefold, Verdict,
-    VerifyDepth, VerifyOptions, VerifyReport,
+    OnDamage, OpenError, Position, Problem, RebuildMode, SpaceStates, Spacefold, StorageErrorKind,
+    Verdict, VerifyDepth, VerifyOptions, VerifyReport,
 };
 
 use self::content::CheckedContent;
@@ -67,11 +67,17 @@ impl Verify {
             print(&printed, &content, session)?;
         }
         session.output.flush()?;
-        if printed.ok {
-            return Ok(());
+        match printed.state() {
+            State::Sound => Ok(()),
+            State::Damaged => Err(self.damaged(&printed, session)),
+            State::NeedsRecovery => Err(needs_recovery(session)),
+            State::Unchecked(kind) => Err(unchecked(kind, session)),
         }
+    }
+
+    fn damaged(&self, printed: &Printed, session: &Session) -> Failure {
         let unhealed = printed.problems.iter().filter(|problem| !problem.healed);
-        Err(Failure::new(
+        Failure::new(
             Status::Damaged,
             format_args!("problems found that are not healed: {}", unhealed.count()),
             session.data.display(),
@@ -80,7 +86,7 @@ impl Verify {
             } else {
                 "`spacefold verify --heal` mends one copy from the other"
             },
-        ))
+        )
     }
 
     fn check_store(&self, path: &Path) -> Result<Printed, Failure> {
@@ -135,7 +141,7 @@ impl Verify {
                     position: None,
                     file: None,
                     offset: None,
-                    kind: "projection-unreadable".to_owned(),
+                    kind: machine_kind(&error).unwrap_or("projection-unreadable").to_owned(),
                     detail: error.to_string(),
                     healed: false,
                 });
@@ -165,7 +171,90 @@ impl Verify {
     }
 }
 
+/// What a check comes to as a whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Sound,
+    /// Something is damaged, whatever else there is.
+    Damaged,
+    /// Something could not be checked, for this reason.
+    Unchecked(StorageErrorKind),
+    /// The store was not closed, and nothing is damaged.
+    NeedsRecovery,
+}
+
+/// What of a store is told when it was not closed.
+const NEEDS_RECOVERY: &str = "needs-recovery";
+
+/// The reasons of the machine for which a part may go unchecked.
+const UNCHECKED: [StorageErrorKind; 7] = [
+    StorageErrorKind::NoRoom,
+    StorageErrorKind::FileTooLarge,
+    StorageErrorKind::ReadOnly,
+    StorageErrorKind::NotPermitted,
+    StorageErrorKind::NoMemory,
+    StorageErrorKind::TooManyFiles,
+    StorageErrorKind::FolderGone,
+];
+
+/// The reason of the machine that is behind an error, as one word.
+pub(super) fn machine_kind(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let kind = StorageErrorKind::behind(error).filter(|kind| UNCHECKED.contains(kind))?;
+    Some(kind.name())
+}
+
+fn needs_recovery(session: &Session) -> Failure {
+    Failure::new(
+        Status::Failed,
+        "the store was not closed and has not been opened since: it needs recovery",
+        session.data.display(),
+        "any command that opens the store recovers it, and so does `spacefold verify --heal`; nothing \
+         acknowledged is lost",
+    )
+}
+
+fn unchecked(kind: StorageErrorKind, session: &Session) -> Failure {
+    let what = match kind {
+        StorageErrorKind::NoRoom => "the disk is full",
+        StorageErrorKind::FileTooLarge => "this process may not write files as large",
+        StorageErrorKind::ReadOnly => "the file system or the folder takes no changes",
+        StorageErrorKind::NotPermitted => "this process may not read all of it",
+        StorageErrorKind::NoMemory => "this process gets no more memory or threads",
+        StorageErrorKind::TooManyFiles => "this process may not open more files",
+        _ => "the folder is gone",
+    };
+    Failure::new(
+        Status::Failed,
+        format_args!("not everything could be checked: {what}; no damage was found"),
+        session.data.display(),
+        kind.advice().unwrap_or("run the command again"),
+    )
+}
+
+impl PrintedProblem {
+    /// The reason of the machine that it is, if it is one.
+    fn unchecked(&self) -> Option<StorageErrorKind> {
+        UNCHECKED.into_iter().find(|kind| kind.name() == self.kind)
+    }
+
+    fn is_damage(&self) -> bool {
+        self.unchecked().is_none() && self.kind != NEEDS_RECOVERY
+    }
+}
+
 impl Printed {
+    fn state(&self) -> State {
+        let unhealed = || self.problems.iter().filter(|problem| !problem.healed);
+        if unhealed().any(PrintedProblem::is_damage) {
+            return State::Damaged;
+        }
+        match unhealed().find_map(PrintedProblem::unchecked) {
+            Some(kind) => State::Unchecked(kind),
+            None if unhealed().next().is_some() => State::NeedsRecovery,
+            None => State::Sound,
+        }
+    }
+
     fn is_ok(&self) -> bool {
         self.problems.iter().all(|problem| problem.healed)
     }
@@ -179,6 +268,17 @@ impl From<VerifyReport> for Printed {
             blocks: report.blocks,
             problems: report.problems.into_iter().map(PrintedProblem::from).collect(),
         };
+        let is_told = printed.problems.iter().any(|problem| problem.kind == NEEDS_RECOVERY);
+        if report.needs_recovery && !is_told {
+            printed.problems.push(PrintedProblem {
+                position: None,
+                file: None,
+                offset: None,
+                kind: NEEDS_RECOVERY.to_owned(),
+                detail: "the store was not closed and has not been opened since".to_owned(),
+                healed: false,
+            });
+        }
         printed.ok = printed.is_ok();
         printed
     }
@@ -216,7 +316,7 @@ impl PrintedProblem {
                 problem.kind = "journal-damaged".to_owned();
                 problem.detail.clone_from(what);
             }
-            OpenError::Storage(_) => {}
+            OpenError::Storage(error) => problem.kind = error.kind().name().to_owned(),
             _ => return None,
         }
         Some(problem)
@@ -228,7 +328,12 @@ fn print(
     content: &CheckedContent,
     session: &mut Session,
 ) -> Result<(), Failure> {
-    let verdict = if printed.ok { "sound" } else { "damaged" };
+    let verdict = match printed.state() {
+        State::Sound => "sound",
+        State::Damaged => "damaged",
+        State::NeedsRecovery => "needs recovery",
+        State::Unchecked(_) => "not checked to the end",
+    };
     let (events, blocks) = (grouped(printed.events), grouped(printed.blocks));
     session.output.line(&format!("{verdict}: {events} events in {blocks} blocks"))?;
     content.print(&mut session.output)?;

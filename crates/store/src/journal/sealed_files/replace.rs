@@ -2,16 +2,19 @@
 //! there costs more than all else that is done for it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
 
 use rustix::fs::OFlags;
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{StorageError, StoreMode};
 
-use crate::{error::Doing, folder::sync_folder};
+use crate::{
+    error::Doing,
+    folder::{access::create_file, sync_folder},
+};
 
 /// What buffers, offsets and lengths are multiples of when a file is written past the page cache.
 const ALIGNMENT: usize = 4_096;
@@ -20,10 +23,10 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// Puts a whole file in its place, durably: written beside, synced, renamed, its folder synced.
 /// After an error the old file is there or the new one.
-pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+pub(super) fn replace_file(path: &Path, bytes: &[u8], mode: StoreMode) -> Result<(), StorageError> {
     let unfinished = path.with_extension("unfinished");
     let doing = || format!("writing {}", unfinished.display());
-    let file = File::create(&unfinished).doing(doing)?;
+    let file = create_file(&unfinished, mode).doing(doing)?;
     if !write_direct(&unfinished, bytes).doing(doing)? {
         file.write_all_at(bytes, 0).doing(doing)?;
     }
@@ -81,7 +84,7 @@ mod tests {
         let path = folder.path().join("file.sealed");
         for len in [1, 4_095, 4_096, 4_097, BUFFER_BYTES, 2 * BUFFER_BYTES + 77] {
             let bytes: Vec<u8> = (0..len).map(|n| u8::try_from(n % 251).unwrap()).collect();
-            replace_file(&path, &bytes).unwrap();
+            replace_file(&path, &bytes, StoreMode::PRIVATE).unwrap();
             assert!(fs::read(&path).unwrap() == bytes, "{len} bytes");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }

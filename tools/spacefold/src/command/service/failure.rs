@@ -19,7 +19,7 @@ impl From<CommandError> for Failure {
             CommandError::Content(error) => error.into(),
             error => {
                 let hint = "nothing was written; run the command again";
-                Self::new(Status::Failed, &error, "commanding a space", hint)
+                Self::caused(&error, "commanding a space", hint)
             }
         }
     }

@@ -7,7 +7,7 @@ use spacefold::{
     verify_content, visit_named_content,
 };
 
-use super::PrintedProblem;
+use super::{PrintedProblem, machine_kind};
 use crate::{
     error::Failure,
     output::{Output, grouped},
@@ -30,7 +30,14 @@ pub(super) fn check(
     log_is_sound: bool,
     problems: &mut Vec<PrintedProblem>,
 ) -> Result<CheckedContent, Failure> {
-    let report = verify_content(store)?;
+    let report = match verify_content(store) {
+        Ok(report) => report,
+        Err(error) => {
+            let Some(kind) = machine_kind(&error) else { return Err(error.into()) };
+            problems.push(unchecked(kind, format!("the content was not checked: {error}")));
+            return Ok(CheckedContent::default());
+        }
+    };
     let mut checked = CheckedContent { entries: report.entries, ..CheckedContent::default() };
     let mut names = HashMap::new();
     if log_is_sound {
@@ -52,6 +59,11 @@ pub(super) fn check(
         problems.extend(lost(&report, &names));
     }
     Ok(checked)
+}
+
+fn unchecked(kind: &str, detail: String) -> PrintedProblem {
+    let kind = kind.to_owned();
+    PrintedProblem { position: None, file: None, offset: None, kind, detail, healed: false }
 }
 
 /// Every content that an event names, with the position of the first that does.

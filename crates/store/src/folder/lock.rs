@@ -1,0 +1,104 @@
+//! The lock of a store: one process at a time.
+
+use std::{
+    fs::{File, TryLockError},
+    io::{self, Read as _, Seek, Write as _},
+    path::{Path, PathBuf},
+    process,
+};
+
+use rustix::io::Errno;
+use spacefold_event_core::{StorageError, StorageErrorKind};
+
+use super::{Folder, access::open_or_create};
+use crate::error::{Doing, OpenError};
+
+/// The lock of a store, held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct StoreLock(File);
+
+impl Folder {
+    /// The file that is locked while the store is open.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.root.join("LOCK")
+    }
+
+    /// Takes the lock of the store.
+    pub(crate) fn lock(&self) -> Result<StoreLock, OpenError> {
+        let path = self.lock_file();
+        let mut file = self.open_lock(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let pid =
+                    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                return Err(OpenError::AlreadyOpen { path: self.root.clone(), pid });
+            }
+            Err(TryLockError::Error(error)) => return Err(self.not_locked(&path, error)),
+        }
+        // Only a help for whoever is refused: nothing rests on what stands in the file.
+        let _ = file.set_len(0).and_then(|()| file.rewind());
+        let _ = writeln!(file, "{}", process::id());
+        Ok(StoreLock(file))
+    }
+
+    /// Opens the file of the lock; where nothing can be written, to read it: that locks as well.
+    fn open_lock(&self, path: &Path) -> Result<File, StorageError> {
+        let opened = open_or_create(path, self.mode).or_else(|error| {
+            let to_read = StorageErrorKind::of_io(&error).forbids_writing_only();
+            if to_read { File::open(path).map_err(|_| error) } else { Err(error) }
+        });
+        opened.doing(|| format!("opening {}", path.display()))
+    }
+
+    fn not_locked(&self, path: &Path, cause: io::Error) -> OpenError {
+        if has_no_locks(&cause) {
+            return OpenError::NoLocks { path: self.root.clone(), cause };
+        }
+        StorageError::new(format!("locking {}", path.display()), cause).into()
+    }
+}
+
+/// Whether an attempt to lock a file failed since its file system has no locks.
+fn has_no_locks(error: &io::Error) -> bool {
+    let without = [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOSYS];
+    Errno::from_io_error(error).is_some_and(|errno| without.contains(&errno))
+}
+
+impl StoreLock {
+    /// The file that is locked.
+    pub(crate) fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        // A child that was forked meanwhile shares the lock until its program replaces it: closing
+        // the file alone would leave the store locked until then. Should this fail, closing follows.
+        let _ = self.0.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_named_as_such() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::new(scratch.path());
+        let path = folder.lock_file();
+        let refused = |errno: i32| folder.not_locked(&path, io::Error::from_raw_os_error(errno));
+        // ENOLCK, EOPNOTSUPP, ENOSYS.
+        for errno in [37, 95, 38] {
+            let error = refused(errno);
+            assert!(matches!(error, OpenError::NoLocks { .. }), "{errno}: {error:?}");
+            let text = error.to_string();
+            assert!(text.contains("has no locks"), "{text}");
+            assert!(text.contains(&scratch.path().display().to_string()), "{text}");
+        }
+        assert!(matches!(refused(5), OpenError::Storage(_)));
+    }
+}
