@@ -185,41 +185,44 @@ impl Repository {
         assert!(archive.wait().unwrap().success() && unpacked.success());
     }
 
-    fn write(&self, path: impl AsRef<OsStr>, bytes: &[u8]) {
+    pub(super) fn write(&self, path: impl AsRef<OsStr>, bytes: &[u8]) {
         let path = self.path.join(path.as_ref());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
 
-    fn link(&self, path: &str, target: &str) {
+    pub(super) fn link(&self, path: &str, target: &str) {
         symlink(target, self.path.join(path)).unwrap();
     }
 
-    fn set_mode(&self, path: &str, mode: u32) {
+    pub(super) fn set_mode(&self, path: &str, mode: u32) {
         fs::set_permissions(self.path.join(path), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn remove(&self, path: &str) {
+    pub(super) fn remove(&self, path: &str) {
         fs::remove_file(self.path.join(path)).unwrap();
     }
 
-    fn rename(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) {
+    pub(super) fn rename(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) {
         fs::rename(self.path.join(from.as_ref()), self.path.join(to.as_ref())).unwrap();
     }
 
-    fn commit(&self, message: &str) {
+    pub(super) fn commit(&self, message: &str) {
         self.git(["add", "--all"]);
         self.git(["commit", "--quiet", "--message", message]);
     }
 
-    fn git<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> String {
+    pub(super) fn git<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> String {
         let output = self.command(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// A git command that depends on nobody's settings.
-    fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+    pub(super) fn command<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
         let mut command = Command::new("git");
         command
             .arg("-C")
