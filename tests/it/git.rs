@@ -1,6 +1,10 @@
 //! Git repositories in, files out.
 
+mod hostile;
+mod memory;
 mod repository;
+mod rewritten;
+mod trouble;
 
 use std::{
     collections::BTreeMap,
