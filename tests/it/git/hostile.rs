@@ -70,10 +70,7 @@ fn nothing_is_fetched_for_a_partial_clone() {
         ("ext", "remote.origin.url ext::PROGRAM %S\nprotocol.ext.allow always"),
         ("any protocol", "remote.origin.url ext::PROGRAM %S\nprotocol.allow always"),
         ("insteadOf", "url.ext::PROGRAM .insteadOf = file://\nprotocol.ext.allow always"),
-        (
-            "vcs",
-            "remote.origin.vcs ext\nremote.origin.url PROGRAM\nprotocol.ext.allow always",
-        ),
+        ("vcs", "remote.origin.vcs ext\nremote.origin.url PROGRAM\nprotocol.ext.allow always"),
         ("proxy", "remote.origin.url git://host/path\ncore.gitProxy PROGRAM"),
         (
             "another promisor",
@@ -125,12 +122,7 @@ fn the_configuration_of_a_worktree_runs_nothing() {
     clone.git(["config", "extensions.worktreeConfig", "true"]);
     clone.git(["worktree", "add", "--quiet", "--no-checkout", worktree.to_str().unwrap(), "main"]);
     let path = program.path.to_str().unwrap();
-    Repository::existing(&worktree).git([
-        "config",
-        "--worktree",
-        "remote.origin.uploadpack",
-        path,
-    ]);
+    Repository::existing(&worktree).git(["config", "--worktree", "remote.origin.uploadpack", path]);
     let answer = import(&folder.path().join("store"), &worktree, &["--space-per", "repo"]);
     assert!(!program.has_run() && answer.code == Some(1), "{}", answer.stderr);
     plain_git(&worktree, &["log", "--patch"]);

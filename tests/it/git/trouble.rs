@@ -122,7 +122,11 @@ fn clones_that_lack_objects_say_what_kind_they_are() {
     let partial = repository.partial_clone(&folder.path().join("partial"), "blob:none");
     let store = folder.path().join("store");
     let answer = import(&store, partial.path(), &PER_REPO);
-    failed(&answer, "at \"a\", which the repository does not have: it is a partial clone", "--refetch");
+    failed(
+        &answer,
+        "at \"a\", which the repository does not have: it is a partial clone",
+        "--refetch",
+    );
     // As the hint says.
     partial.git(["fetch", "--quiet", "--refetch", "--no-filter"]);
     import(&store, partial.path(), &PER_REPO).succeeded();
@@ -200,8 +204,7 @@ fn names_that_do_not_fit_are_told() {
     let name = "n".repeat(512);
     let whole = folder.path().join("whole");
     import(&whole, repository.path(), &["--space-per", "repo", "--name", &name]).succeeded();
-    let answer =
-        import(&store, repository.path(), &["--space-per", "folder", "--name", &name]);
+    let answer = import(&store, repository.path(), &["--space-per", "folder", "--name", &name]);
     let commits = repository.commits();
     let said = format!(
         "commit {}: the space of \"folder/c d\" would have an id of 519 bytes: the limit is 512",

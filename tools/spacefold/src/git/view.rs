@@ -45,11 +45,12 @@ const ENVIRONMENT: [(&str, &str); 12] = [
     ("GIT_ASKPASS", "false"),
 ];
 
-/// What git is told of every repository. Files of commit graphs could claim other parents than the
+/// What git is told of every repository. Of a bare one some versions take attributes out of the
+/// newest commit; our folder, as a place of work, has none. Files of commit graphs could claim other parents than the
 /// commits have. Packs are looked at in pieces, so that a large one is not in memory whole.
 const SETTINGS: &str = "\
 [core]
-\tbare = true
+\tbare = false
 \tcommitGraph = false
 \tfsmonitor = false
 \thooksPath = /dev/null
