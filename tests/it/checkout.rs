@@ -159,3 +159,131 @@ fn documents_without_content_here_are_named() {
     assert!(answer.stderr.contains("no BLAKE3 hash"), "{}", answer.stderr);
     assert!(!out.exists());
 }
+
+/// Names that NTFS or HFS+ take for `.git`, at any depth, and links that are taken for `.gitmodules`:
+/// by the rules of git.
+#[test]
+fn names_that_a_file_system_takes_for_git_are_refused() {
+    let ntfs = "NTFS takes no notice of dots and spaces at the end, or of a stream";
+    let short = "NTFS has it as a short name";
+    let separator = "a backslash ends a name where NTFS is";
+    let hfs = "HFS+ takes no notice of characters that are not seen";
+    let cases = [
+        (".GIT/config", None, "the path is in .git"),
+        ("deep/down/.Git/hooks/post-checkout", None, "the path is in .git"),
+        (".git /config", None, ntfs),
+        ("sub/.git. ./config", None, ntfs),
+        (".git::$INDEX_ALLOCATION/config", None, ntfs),
+        ("git~1/config", None, short),
+        ("sub/GIT~1", None, short),
+        (".git\\config", None, separator),
+        ("sub/x\\.git\\config", None, separator),
+        (".g\u{200c}it/config", None, hfs),
+        ("sub/\u{feff}.gi\u{206a}T/config", None, hfs),
+        (".gitmodules", Some("120000"), "it is a link in the place of .gitmodules"),
+        ("sub/.gitModules .", Some("120000"), "is taken for .gitmodules"),
+        ("gitmod~1", Some("120000"), short),
+        ("gi7eba~1", Some("120000"), short),
+        (".git\u{200d}modules", Some("120000"), hfs),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (index, (path, mode, said)) in cases.into_iter().enumerate() {
+        let store = folder.path().join(format!("store-{index}"));
+        let out = folder.path().join(format!("out-{index}"));
+        let documents = [("good", "good", Some(&b"x"[..]), None), ("bad", path, Some(b"y"), mode)];
+        store_of(&store, &documents);
+        for arguments in [&[][..], &["--overwrite", "--skip-missing"]] {
+            let answer = checkout(&store, &out, arguments);
+            assert_eq!(answer.code, Some(1), "{path:?}");
+            let begin = format!("error: document \"bad\" at {path:?}: ");
+            assert!(answer.stderr.starts_with(&begin), "{path:?}: {}", answer.stderr);
+            assert!(answer.stderr.contains(said), "{path:?}: {}", answer.stderr);
+            assert!(!out.exists(), "{path:?}");
+        }
+    }
+    // What only looks so is a name as any other, and so is a file called .gitmodules.
+    let (store, out) = (folder.path().join("others"), folder.path().join("out"));
+    let names =
+        [".gitignore", ".gitmodules", "git~2", ".git.x", "a.git", "gi7eba~1", "a\\b", " .git"];
+    let documents: Vec<Document<'_>> =
+        names.iter().map(|name| (*name, *name, Some(&b"x"[..]), None)).collect();
+    store_of(&store, &documents);
+    checkout(&store, &out, &[]).succeeded();
+    assert_eq!(fs::read_dir(&out).unwrap().count(), names.len());
+}
+
+/// What is missing is left out and listed, when that is asked for.
+#[test]
+fn the_rest_is_written_without_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, out) = (folder.path().join("store"), folder.path().join("out"));
+    let noise: Vec<u8> = (0..200_000_u32).flat_map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    store_of(
+        &store,
+        &[
+            ("a", "a.md", Some(b"a"), None),
+            ("bin", "sub/noise", Some(&noise), None),
+            ("none", "none.md", None, None),
+            ("link", "link", Some(b"a.md"), Some("120000")),
+        ],
+    );
+    let spaces = Spacefold::open(&store).unwrap();
+    let foreign = [
+        SpaceEvent::document_added("s", "gone", "sub/gone.md"),
+        SpaceEvent::document_content_changed("s", "gone", None::<String>, "0".repeat(64)),
+        SpaceEvent::document_added("s", "lost", "lost-link"),
+        SpaceEvent::document_updated(
+            "s",
+            "lost",
+            [("mode", spacefold::Value::from("120000"))].into_iter().collect::<Object>(),
+        ),
+        SpaceEvent::document_content_changed("s", "lost", None::<String>, "1".repeat(64)),
+        SpaceEvent::document_added("s", "md5", "md5.md"),
+        SpaceEvent::document_content_changed("s", "md5", None::<String>, "md5:abc"),
+    ];
+    spaces.append(&foreign, AppendCondition::none()).unwrap();
+    spaces.close().unwrap();
+    drop(spaces);
+    let refused = checkout(&store, &out, &[]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("--skip-missing"), "{}", refused.stderr);
+    assert!(!out.exists());
+    let printed = checkout(&store, &out, &["--skip-missing"]).succeeded();
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((&printed["files"], &printed["without_content"]), (&3.into(), &1.into()));
+    let expected = serde_json::json!([
+        {"document_id": "md5", "path": "md5.md", "content_hash": "md5:abc", "reason": "unknown_hash"},
+        {"document_id": "lost", "path": "lost-link", "content_hash": "1".repeat(64), "reason": "missing"},
+        {"document_id": "gone", "path": "sub/gone.md", "content_hash": "0".repeat(64), "reason": "missing"},
+    ]);
+    assert_eq!(printed["skipped"], expected);
+    assert_eq!(fs::read(out.join("sub/noise")).unwrap(), noise);
+    assert_eq!(fs::read_link(out.join("link")).unwrap(), Path::new("a.md"));
+    assert!(!out.join("sub/gone.md").exists() && !out.join("md5.md").exists());
+    let table = run(cli(&store).args(["checkout", "s", "--skip-missing", "--overwrite"]).arg(&out));
+    let table = table.succeeded();
+    assert!(table.contains("skipped sub/gone.md: not stored here\n"), "{table}");
+    assert!(table.contains("skipped md5.md: no BLAKE3 hash\n"), "{table}");
+
+    // One that is damaged in its middle: nothing of it is written, all the rest is, and it is no
+    // success.
+    let packs = fs::read_dir(store.join("content")).unwrap().map(|file| file.unwrap().path());
+    let pack = packs.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&pack, bytes).unwrap();
+    let out = folder.path().join("damaged");
+    let answer = checkout(&store, &out, &["--skip-missing"]);
+    assert_eq!(answer.code, Some(3), "{}", answer.stderr);
+    assert!(answer.stderr.contains("the content of 1 documents is damaged"), "{}", answer.stderr);
+    let printed: Value = serde_json::from_str(&answer.stdout).unwrap();
+    assert_eq!(printed["files"], 2);
+    let last = printed["skipped"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["path"], &last["reason"]), (&"sub/noise".into(), &"damaged".into()));
+    assert!(!out.join("sub/noise").exists() && out.join("a.md").exists());
+    // Told to write all or nothing, it leaves no half of a file either.
+    let answer = checkout(&store, &folder.path().join("half"), &["--at", "8"]);
+    assert_eq!(answer.code, Some(3), "{}", answer.stderr);
+    assert!(!folder.path().join("half/sub/noise").exists());
+}

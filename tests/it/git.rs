@@ -1,6 +1,10 @@
 //! Git repositories in, files out.
 
+mod hostile;
+mod memory;
 mod repository;
+mod rewritten;
+mod trouble;
 
 use std::{
     collections::BTreeMap,
@@ -184,15 +188,13 @@ fn an_import_goes_on_where_the_last_one_ended() {
         assert!(again.contains("\"events\":0,\"contents\":0,"), "{again}");
         assert!(export(&pieces) == export(&whole), "{space_per}");
     }
-    // A branch that does not lead on from what was imported.
-    let first = &repository.commits()[0];
-    let refused = import(
-        &pieces,
-        repository.path(),
-        &["--space-per", "repo", "--name", "repo", "--branch", first],
-    );
-    assert_eq!(refused.code, Some(1));
-    assert!(refused.stderr.contains("the last that was imported, is not in"), "{}", refused.stderr);
+    // An older commit, and one that was merged, are in what was imported.
+    let merged = repository.git(["rev-parse", "side"]).trim().to_owned();
+    for old in [&repository.commits()[0], &merged] {
+        let how = ["--space-per", "repo", "--name", "repo", "--branch", old];
+        let nothing = import(&pieces, repository.path(), &how).succeeded();
+        assert!(nothing.contains("\"commits\":0,\"events\":0,"), "{nothing}");
+    }
     assert!(export(&pieces) == export(&whole));
 }
 

@@ -148,6 +148,50 @@ impl Repository {
         to.to_owned()
     }
 
+    /// A bare clone that lacks what the filter leaves out.
+    pub(super) fn partial_clone(&self, to: &Path, filter: &str) -> Self {
+        self.git(["config", "uploadpack.allowFilter", "true"]);
+        let url = format!("file://{}", self.path.display());
+        let filter = format!("--filter={filter}");
+        let options = ["clone", "--quiet", "--bare", &filter, &url].map(OsStr::new);
+        self.git(options.into_iter().chain([to.as_os_str()]));
+        Self::existing(to)
+    }
+
+    /// A copy of a bare repository, file by file.
+    pub(super) fn copied(&self, to: &Path) -> Self {
+        fn copy(from: &Path, to: &Path) {
+            fs::create_dir(to).unwrap();
+            for entry in fs::read_dir(from).unwrap() {
+                let (from, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+                if from.is_dir() {
+                    copy(&from, &to.join(name));
+                } else {
+                    fs::copy(&from, to.join(name)).unwrap();
+                }
+            }
+        }
+        copy(&self.path, to);
+        Self::existing(to)
+    }
+
+    /// Puts a commit with a signature, of nobody, on top of the branch.
+    pub(super) fn sign_the_tip(&self) {
+        let commit = self.git(["cat-file", "commit", "HEAD"]);
+        let (head, message) = commit.split_once("\n\n").unwrap();
+        let signature = "-----BEGIN PGP SIGNATURE-----\n \n iQ==\n -----END PGP SIGNATURE-----";
+        let signed = format!("{head}\ngpgsig {signature}\n\n{message}");
+        let mut child = self
+            .command(["hash-object", "-t", "commit", "-w", "--stdin"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(signed.as_bytes()).unwrap();
+        let hash = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        self.git(["update-ref", "refs/heads/main", hash.trim()]);
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -185,41 +229,44 @@ impl Repository {
         assert!(archive.wait().unwrap().success() && unpacked.success());
     }
 
-    fn write(&self, path: impl AsRef<OsStr>, bytes: &[u8]) {
+    pub(super) fn write(&self, path: impl AsRef<OsStr>, bytes: &[u8]) {
         let path = self.path.join(path.as_ref());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
 
-    fn link(&self, path: &str, target: &str) {
+    pub(super) fn link(&self, path: &str, target: &str) {
         symlink(target, self.path.join(path)).unwrap();
     }
 
-    fn set_mode(&self, path: &str, mode: u32) {
+    pub(super) fn set_mode(&self, path: &str, mode: u32) {
         fs::set_permissions(self.path.join(path), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn remove(&self, path: &str) {
+    pub(super) fn remove(&self, path: &str) {
         fs::remove_file(self.path.join(path)).unwrap();
     }
 
-    fn rename(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) {
+    pub(super) fn rename(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) {
         fs::rename(self.path.join(from.as_ref()), self.path.join(to.as_ref())).unwrap();
     }
 
-    fn commit(&self, message: &str) {
+    pub(super) fn commit(&self, message: &str) {
         self.git(["add", "--all"]);
         self.git(["commit", "--quiet", "--message", message]);
     }
 
-    fn git<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> String {
+    pub(super) fn git<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> String {
         let output = self.command(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// A git command that depends on nobody's settings.
-    fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+    pub(super) fn command<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
         let mut command = Command::new("git");
         command
             .arg("-C")

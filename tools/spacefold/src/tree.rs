@@ -1,6 +1,8 @@
 //! Files below a folder, and nowhere else: every step goes from an open folder to one in it, and
 //! never through a link.
 
+mod dot_git;
+
 use std::{
     ffi::OsStr,
     fmt,
@@ -14,6 +16,8 @@ use rustix::{
     fs::{AtFlags, Mode, OFlags, mkdirat, openat, symlinkat, unlinkat},
     io::Errno,
 };
+
+use self::dot_git::{TakenFor, taken_for_git, taken_for_gitmodules};
 
 /// Bytes of one name in a path.
 const MAX_NAME_BYTES: usize = 255;
@@ -29,6 +33,51 @@ pub(crate) enum FileKind {
     Program,
     Link,
     EmptyFolder,
+}
+
+/// Why a path is none that a file is written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RefusedPath {
+    EmptyName,
+    Dots,
+    Nul,
+    NameTooLong {
+        bytes: usize,
+    },
+    Git {
+        name: String,
+        taken: TakenFor,
+    },
+    GitmodulesLink {
+        name: String,
+        taken: TakenFor,
+    },
+    /// What is kept of its bytes does not read.
+    Unreadable,
+}
+
+impl fmt::Display for RefusedPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyName => f.write_str("a name in the path is empty"),
+            Self::Dots => f.write_str("the path has . or .. in it"),
+            Self::Nul => f.write_str("the path has a NUL in it"),
+            Self::NameTooLong { bytes } => {
+                write!(f, "a name in the path has {bytes} bytes: the limit is {MAX_NAME_BYTES}")
+            }
+            Self::Git { taken: TakenFor::Itself, .. } => f.write_str("the path is in .git"),
+            Self::Git { name, taken } => {
+                write!(f, "the name {name:?} in the path is taken for .git: {taken}")
+            }
+            Self::GitmodulesLink { taken: TakenFor::Itself, .. } => {
+                f.write_str("it is a link in the place of .gitmodules, which git reads through it")
+            }
+            Self::GitmodulesLink { name, taken } => {
+                write!(f, "the link {name:?} is taken for .gitmodules: {taken}")
+            }
+            Self::Unreadable => f.write_str("the bytes of its path do not read"),
+        }
+    }
 }
 
 /// Why a file was not written.
@@ -56,22 +105,29 @@ impl From<Errno> for TreeError {
 }
 
 impl TreePath {
-    /// The path, or why it is none that stays inside of a folder. A slash in front of it means the
-    /// space, not the root of the file system.
-    pub(crate) fn new(path: &[u8]) -> Result<Self, &'static str> {
+    /// The path, or why it is none that stays inside of a folder and is harmless there. A slash in
+    /// front of it means the space, not the root of the file system.
+    pub(crate) fn new(path: &[u8], kind: FileKind) -> Result<Self, RefusedPath> {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         let names: Vec<Vec<u8>> = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
         for name in &names {
             match name.as_slice() {
-                b"" => return Err("a name in the path is empty"),
-                b"." | b".." => return Err("the path has . or .. in it"),
-                name if name.contains(&0) => return Err("the path has a NUL in it"),
+                b"" => return Err(RefusedPath::EmptyName),
+                b"." | b".." => return Err(RefusedPath::Dots),
+                name if name.contains(&0) => return Err(RefusedPath::Nul),
                 name if name.len() > MAX_NAME_BYTES => {
-                    return Err("a name in the path is too long");
+                    return Err(RefusedPath::NameTooLong { bytes: name.len() });
                 }
-                // What is in there git believes, and runs.
-                name if name.eq_ignore_ascii_case(b".git") => return Err("the path is in .git"),
                 _ => {}
+            }
+            let text = || String::from_utf8_lossy(name).into_owned();
+            if let Some(taken) = taken_for_git(name) {
+                return Err(RefusedPath::Git { name: text(), taken });
+            }
+            if kind == FileKind::Link
+                && let Some(taken) = taken_for_gitmodules(name)
+            {
+                return Err(RefusedPath::GitmodulesLink { name: text(), taken });
             }
         }
         Ok(Self(names))
@@ -131,6 +187,12 @@ impl Tree {
         Ok(symlinkat(target, &folder, name)?)
     }
 
+    /// Takes back a file that could not be written whole.
+    pub(crate) fn remove_file(&self, path: &TreePath) -> Result<(), TreeError> {
+        let (folders, name) = path.split();
+        remove(&self.folder(folders)?, name)
+    }
+
     /// The folder at a path, whether it was there or not.
     pub(crate) fn make_folder(&self, path: &TreePath) -> Result<(), TreeError> {
         self.folder(&path.0).map(drop)
@@ -171,12 +233,13 @@ mod tests {
         for path in
             ["..", "a/../b", "./a", "a//b", "", "/", "//a", "a/", ".git/config", "a/.GIT/x", "a\0b"]
         {
-            assert!(TreePath::new(path.as_bytes()).is_err(), "{path:?}");
+            assert!(TreePath::new(path.as_bytes(), FileKind::Plain).is_err(), "{path:?}");
         }
-        assert!(TreePath::new(&vec![b'x'; 256]).is_err());
-        let path = TreePath::new(b"/a/..b/c.md").unwrap();
+        let too_long = TreePath::new(&[b'x'; 256], FileKind::Plain);
+        assert_eq!(too_long, Err(RefusedPath::NameTooLong { bytes: 256 }));
+        let path = TreePath::new(b"/a/..b/c.md", FileKind::Plain).unwrap();
         assert_eq!(path.to_string(), "a/..b/c.md");
-        assert_eq!(path, TreePath::new(b"a/..b/c.md").unwrap());
+        assert_eq!(path, TreePath::new(b"a/..b/c.md", FileKind::Plain).unwrap());
         let folders: Vec<String> = path.folders().map(|folder| folder.to_string()).collect();
         assert_eq!(folders, ["a", "a/..b"]);
     }
@@ -191,7 +254,7 @@ mod tests {
         std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
         std::os::unix::fs::symlink(outside.join("kept"), inside.join("file")).unwrap();
         let tree = Tree::open(&inside).unwrap();
-        let through = TreePath::new(b"link/new").unwrap();
+        let through = TreePath::new(b"link/new", FileKind::Plain).unwrap();
         for refused in [
             tree.make_file(&through, FileKind::Plain).map(drop),
             tree.make_link(&through, b"x"),
@@ -203,7 +266,7 @@ mod tests {
             );
         }
         // A link where a file goes is replaced, not followed.
-        let file = TreePath::new(b"file").unwrap();
+        let file = TreePath::new(b"file", FileKind::Plain).unwrap();
         drop(tree.make_file(&file, FileKind::Plain).unwrap());
         assert_eq!(std::fs::read_to_string(outside.join("kept")).unwrap(), "kept");
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);

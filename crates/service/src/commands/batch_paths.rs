@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rapidhash::{RapidHashMap, RapidHashSet};
 use spacefold_event_core::{Payload, SpaceEvent};
 use spacefold_projection::SpaceState;
 
@@ -18,9 +18,9 @@ use crate::{Command, Refusal, decide::check_status};
 #[derive(Default)]
 pub(super) struct Paths<'a> {
     /// Which documents are at each path, once it is asked for.
-    holders: Option<FxHashMap<String, BTreeSet<String>>>,
+    holders: Option<RapidHashMap<String, BTreeSet<String>>>,
     /// Where the commands put documents, once it is asked for.
-    targets: Option<FxHashSet<&'a str>>,
+    targets: Option<RapidHashSet<&'a str>>,
 }
 
 impl Paths<'_> {
@@ -50,8 +50,8 @@ impl Paths<'_> {
 }
 
 /// Of every path the documents that are there.
-fn holders(state: &SpaceState) -> FxHashMap<String, BTreeSet<String>> {
-    let mut holders: FxHashMap<String, BTreeSet<String>> = FxHashMap::default();
+fn holders(state: &SpaceState) -> RapidHashMap<String, BTreeSet<String>> {
+    let mut holders: RapidHashMap<String, BTreeSet<String>> = RapidHashMap::default();
     for (id, document) in state.documents() {
         holders.entry(document.path().to_owned()).or_default().insert(id.to_owned());
     }
@@ -70,7 +70,7 @@ impl<'a> Deciding<'a> {
             // A document twice, or a path: their order counts.
             return range.into_iter().try_for_each(|index| self.one(index));
         };
-        let mut waiting: FxHashSet<usize> = range.clone().collect();
+        let mut waiting: RapidHashSet<usize> = range.clone().collect();
         // Each waits for the one behind it.
         let mut chain: Vec<usize> = Vec::new();
         for first in range {
@@ -97,9 +97,9 @@ impl<'a> Deciding<'a> {
     }
 
     /// The moves by their documents; `None` when a document or a path is there twice.
-    fn moving(&self, range: Range<usize>) -> Option<FxHashMap<&'a str, usize>> {
-        let mut moving = FxHashMap::default();
-        let mut targets = FxHashSet::default();
+    fn moving(&self, range: Range<usize>) -> Option<RapidHashMap<&'a str, usize>> {
+        let mut moving = RapidHashMap::default();
+        let mut targets = RapidHashSet::default();
         for index in range {
             let (document_id, path) = self.commands.get(index)?.target()?;
             if moving.insert(document_id.as_str(), index).is_some() || !targets.insert(path) {

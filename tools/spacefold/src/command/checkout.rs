@@ -1,21 +1,22 @@
 //! `spacefold checkout`
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    ContentHash, ContentStore as _, Document, Position, Snapshot, Spacefold, Timestamp, Value,
+    ContentError, ContentHash, ContentStore as _, Document, Position, Snapshot, Spacefold,
+    Timestamp, Value,
 };
 
 use super::content;
 use crate::{
-    error::{Failure, Status, hint_about},
+    error::{Failure, Status, hint_about, one_line},
     git::{ATTRIBUTE_MODE, ATTRIBUTE_PATH_HEX},
     interrupt,
     output::{Table, number, text},
     session::Session,
-    tree::{FileKind, Tree, TreeError, TreePath},
+    tree::{FileKind, RefusedPath, Tree, TreeError, TreePath},
 };
 
 /// Bytes of the target of a symbolic link.
@@ -44,6 +45,11 @@ pub(crate) struct Checkout {
     /// Write into a folder that is not empty, over what is there under the paths of documents.
     #[arg(long)]
     overwrite: bool,
+
+    /// Write all the rest when the content of documents is missing here, names none, or is damaged,
+    /// and list these. The exit code is 0 then, and 3 if any is damaged.
+    #[arg(long)]
+    skip_missing: bool,
 }
 
 #[derive(Serialize)]
@@ -53,12 +59,47 @@ struct Printed {
     files: u64,
     bytes: u64,
     without_content: u64,
+    /// Without `--skip-missing` there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<Vec<Skipped>>,
 }
 
-/// What is to be written.
+/// A document that is not written.
+#[derive(Debug, Serialize)]
+struct Skipped {
+    document_id: String,
+    path: String,
+    content_hash: String,
+    reason: Reason,
+}
+
+/// Why a document is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Reason {
+    /// Its content is not stored here.
+    Missing,
+    /// What it names is no hash of a content that could be.
+    UnknownHash,
+    /// Its content is damaged.
+    Damaged,
+}
+
+impl Reason {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Missing => "not stored here",
+            Self::UnknownHash => "no BLAKE3 hash",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// What is to be written, and what cannot be.
 struct Plan {
     files: BTreeMap<TreePath, Planned>,
     without_content: u64,
+    skipped: Vec<Skipped>,
 }
 
 /// A document that becomes a file.
@@ -72,8 +113,8 @@ impl Checkout {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
         let snapshot = self.snapshot(&store)?;
-        let plan = self.plan(&snapshot)?;
-        self.check_contents(&store, &plan)?;
+        let mut plan = self.plan(&snapshot)?;
+        self.leave_out_missing(&store, &mut plan)?;
         let tree = self.tree()?;
         let mut printed = Printed {
             space_id: self.space_id.clone(),
@@ -81,17 +122,36 @@ impl Checkout {
             files: 0,
             bytes: 0,
             without_content: plan.without_content,
+            skipped: None,
         };
+        let mut skipped = plan.skipped;
         // Links come last, so that nothing is written through one.
         let (links, files): (Vec<_>, Vec<_>) =
             plan.files.iter().partition(|(_, planned)| planned.kind == FileKind::Link);
         for (path, planned) in files.into_iter().chain(links) {
             interrupt::check()?;
-            printed.bytes += self.write(&store, &tree, path, planned)?;
-            printed.files += 1;
+            match self.write(&store, &tree, path, planned)? {
+                Ok(bytes) => {
+                    printed.bytes += bytes;
+                    printed.files += 1;
+                }
+                Err(reason) => skipped.push(planned.skipped(path, reason)),
+            }
         }
+        let damaged = skipped.iter().filter(|skipped| skipped.reason == Reason::Damaged).count();
+        printed.skipped = self.skip_missing.then_some(skipped);
         self.print(&printed, session)?;
-        Ok(store.close()?)
+        store.close()?;
+        if damaged > 0 {
+            return Err(Failure::new(
+                Status::Damaged,
+                format_args!("the content of {damaged} documents is damaged; the rest is written"),
+                format_args!("space {:?}", self.space_id),
+                "`spacefold verify` says what is damaged; `spacefold content put` of the same content \
+                 mends it",
+            ));
+        }
+        Ok(())
     }
 
     fn snapshot(&self, store: &Spacefold) -> Result<Snapshot, Failure> {
@@ -104,19 +164,40 @@ impl Checkout {
 
     /// Where every document goes; nothing is written before all of them have a place.
     fn plan(&self, snapshot: &Snapshot) -> Result<Plan, Failure> {
-        let mut plan = Plan { files: BTreeMap::new(), without_content: 0 };
+        let mut plan = Plan { files: BTreeMap::new(), without_content: 0, skipped: Vec::new() };
         for (document_id, document) in snapshot.documents() {
-            let path = path_of(document).map_err(|what| {
-                let what = format!("document {document_id:?} at {:?}: {what}", document.path());
+            let kind = kind_of(document);
+            let path = path_of(document, kind).map_err(|why| {
+                let what = format!("document {document_id:?} at {:?}: {why}", document.path());
                 self.refused(&what, "move the document to a path inside of the space")
             })?;
-            let Some(planned) = planned(document_id, document).map_err(|what| {
-                self.refused(&what, "set its content with content that is stored here")
-            })?
-            else {
-                plan.without_content += 1;
-                continue;
-            };
+            let mut planned = Planned { document_id: document_id.to_owned(), kind, content: None };
+            match (kind, document.content_hash()) {
+                (FileKind::EmptyFolder, _) => {}
+                (_, None) => {
+                    plan.without_content += 1;
+                    continue;
+                }
+                (_, Some(hash)) => match hash.parse() {
+                    Ok(hash) => planned.content = Some(hash),
+                    Err(_) if self.skip_missing => {
+                        let content_hash = hash.to_owned();
+                        let skipped = planned.skipped(&path, Reason::UnknownHash);
+                        plan.skipped.push(Skipped { content_hash, ..skipped });
+                        continue;
+                    }
+                    Err(_) => {
+                        let what = format!(
+                            "document {document_id:?} has content {hash:?}, no BLAKE3 hash"
+                        );
+                        return Err(self.refused(
+                            &what,
+                            "set its content with content that is stored here, or write the rest \
+                             with --skip-missing",
+                        ));
+                    }
+                },
+            }
             if let Some(other) = plan.files.insert(path.clone(), planned) {
                 let other = other.document_id;
                 let what = format!("documents {other:?} and {document_id:?} are both at {path}");
@@ -137,26 +218,37 @@ impl Checkout {
         Ok(plan)
     }
 
-    fn check_contents(&self, store: &Spacefold, plan: &Plan) -> Result<(), Failure> {
+    /// Takes what has no content here off the plan, or refuses the whole.
+    fn leave_out_missing(&self, store: &Spacefold, plan: &mut Plan) -> Result<(), Failure> {
         let mut missing = Vec::new();
         for (path, planned) in &plan.files {
             if let Some(hash) = &planned.content
                 && !store.content().contains(hash)?
             {
-                missing.push(path.to_string());
+                missing.push(path.clone());
             }
+        }
+        if self.skip_missing {
+            for path in missing {
+                if let Some(planned) = plan.files.remove(&path) {
+                    plan.skipped.push(planned.skipped(&path, Reason::Missing));
+                }
+            }
+            return Ok(());
         }
         if missing.is_empty() {
             return Ok(());
         }
-        let named: Vec<&str> = missing.iter().take(MAX_NAMED).map(String::as_str).collect();
+        let named: Vec<String> = missing.iter().take(MAX_NAMED).map(TreePath::to_string).collect();
         let what = format!(
             "the content of {} documents is not stored here: {}{}",
             missing.len(),
             named.join(", "),
             if missing.len() > MAX_NAMED { ", …" } else { "" }
         );
-        Err(self.refused(&what, "store it with `spacefold content put FILE`, then try again"))
+        let hint = "store it with `spacefold content put FILE`, then try again, or write the rest with \
+                    --skip-missing";
+        Err(self.refused(&what, hint))
     }
 
     fn tree(&self) -> Result<Tree, Failure> {
@@ -178,31 +270,71 @@ impl Checkout {
         Tree::open(&self.folder).map_err(|error| self.failed(error.path.as_ref(), &error))
     }
 
+    /// Writes a file, and answers its bytes, or why it is skipped.
     fn write(
         &self,
         store: &Spacefold,
         tree: &Tree,
         path: &TreePath,
         planned: &Planned,
-    ) -> Result<u64, Failure> {
+    ) -> Result<Result<u64, Reason>, Failure> {
         let failed = |error: TreeError| self.failed(Some(path), &error);
         let Some(hash) = &planned.content else {
             tree.make_folder(path).map_err(failed)?;
-            return Ok(0);
+            return Ok(Ok(0));
         };
+        let written = if planned.kind == FileKind::Link {
+            self.write_link(store, tree, path, hash)
+        } else {
+            self.write_file(store, tree, path, planned.kind, hash)
+        };
+        match written {
+            Err(NotWritten::Content(ContentError::Damaged { .. })) if self.skip_missing => {
+                Ok(Err(Reason::Damaged))
+            }
+            Err(NotWritten::Content(ContentError::Missing { .. })) if self.skip_missing => {
+                Ok(Err(Reason::Missing))
+            }
+            Err(NotWritten::Content(error)) => Err(error.into()),
+            Err(NotWritten::Other(failure)) => Err(failure),
+            Ok(bytes) => Ok(Ok(bytes)),
+        }
+    }
+
+    fn write_link(
+        &self,
+        store: &Spacefold,
+        tree: &Tree,
+        path: &TreePath,
+        hash: &ContentHash,
+    ) -> Result<u64, NotWritten> {
+        let target = store.content().get(hash, MAX_TARGET_BYTES)?;
+        tree.make_link(path, &target).map_err(|error| self.failed(Some(path), &error))?;
+        Ok(u64::try_from(target.len()).unwrap_or(u64::MAX))
+    }
+
+    fn write_file(
+        &self,
+        store: &Spacefold,
+        tree: &Tree,
+        path: &TreePath,
+        kind: FileKind,
+        hash: &ContentHash,
+    ) -> Result<u64, NotWritten> {
+        let failed = |error: TreeError| NotWritten::Other(self.failed(Some(path), &error));
         let mut reader = store.content().open(hash)?;
         let bytes = reader.content_bytes();
-        if planned.kind == FileKind::Link {
-            let target = store.content().get(hash, MAX_TARGET_BYTES)?;
-            tree.make_link(path, &target).map_err(failed)?;
-            return Ok(bytes);
-        }
-        let mut file = tree.make_file(path, planned.kind).map_err(failed)?;
-        content::copy(&mut reader, hash, &mut |bytes| {
-            std::io::Write::write_all(&mut file, bytes)
+        let mut file = tree.make_file(path, kind).map_err(failed)?;
+        let copied = content::copy(&mut reader, hash, &mut |bytes| {
+            io::Write::write_all(&mut file, bytes)
                 .map_err(|error| failed(TreeError { path: None, error }))
-        })?;
-        Ok(bytes)
+        });
+        if copied.is_err() {
+            // Half of a file is taken for all of it.
+            drop(file);
+            tree.remove_file(path).map_err(failed)?;
+        }
+        copied.map(|()| bytes)
     }
 
     fn failed(&self, path: Option<&TreePath>, error: &TreeError) -> Failure {
@@ -232,39 +364,62 @@ impl Checkout {
             table.row([text("files"), number(printed.files)]);
             table.row([text("bytes"), number(printed.bytes)]);
             table.row([text("without content"), number(printed.without_content)]);
+            let skipped = printed.skipped.as_deref().unwrap_or_default();
+            if self.skip_missing {
+                table.row([text("skipped"), number(skipped.len().try_into().unwrap_or(u64::MAX))]);
+            }
             session.output.table(&table)?;
+            for Skipped { path, reason, .. } in skipped {
+                session.output.line(&one_line(&format!("skipped {path}: {}", reason.text())))?;
+            }
         }
         session.output.flush()
     }
 }
 
-/// Where a document goes, from its path, or the bytes of it where they are kept.
-fn path_of(document: &Document) -> Result<TreePath, &'static str> {
-    match document.attributes().get(ATTRIBUTE_PATH_HEX).and_then(Value::as_str) {
-        Some(hex) => {
-            let bytes = crate::git::path_bytes(hex).ok_or("the bytes of its path do not read")?;
-            TreePath::new(&bytes)
-        }
-        None => TreePath::new(document.path().as_bytes()),
+impl Planned {
+    fn skipped(&self, path: &TreePath, reason: Reason) -> Skipped {
+        let content_hash = self.content.map(|hash| hash.to_string()).unwrap_or_default();
+        let (document_id, path) = (self.document_id.clone(), path.to_string());
+        Skipped { document_id, path, content_hash, reason }
     }
 }
 
-/// What a document becomes; nothing when it has no content.
-fn planned(document_id: &str, document: &Document) -> Result<Option<Planned>, String> {
-    let mode = document.attributes().get(ATTRIBUTE_MODE).and_then(Value::as_str);
-    let kind = match mode {
+/// Why a file was not written: its content, or whatever else.
+enum NotWritten {
+    Content(ContentError),
+    Other(Failure),
+}
+
+impl From<ContentError> for NotWritten {
+    fn from(error: ContentError) -> Self {
+        Self::Content(error)
+    }
+}
+
+impl From<Failure> for NotWritten {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
+/// Where a document goes, from its path, or the bytes of it where they are kept.
+fn path_of(document: &Document, kind: FileKind) -> Result<TreePath, RefusedPath> {
+    match document.attributes().get(ATTRIBUTE_PATH_HEX).and_then(Value::as_str) {
+        Some(hex) => {
+            let bytes = crate::git::path_bytes(hex).ok_or(RefusedPath::Unreadable)?;
+            TreePath::new(&bytes, kind)
+        }
+        None => TreePath::new(document.path().as_bytes(), kind),
+    }
+}
+
+/// What a document becomes.
+fn kind_of(document: &Document) -> FileKind {
+    match document.attributes().get(ATTRIBUTE_MODE).and_then(Value::as_str) {
         Some("100755") => FileKind::Program,
         Some("120000") => FileKind::Link,
         Some("160000") => FileKind::EmptyFolder,
         _ => FileKind::Plain,
-    };
-    let planned = |content| Some(Planned { document_id: document_id.to_owned(), kind, content });
-    match document.content_hash() {
-        _ if kind == FileKind::EmptyFolder => Ok(planned(None)),
-        None => Ok(None),
-        Some(hash) => match hash.parse() {
-            Ok(hash) => Ok(planned(Some(hash))),
-            Err(_) => Err(format!("document {document_id:?} has content {hash:?}, no BLAKE3 hash")),
-        },
     }
 }

@@ -144,11 +144,12 @@ fn write_file(content: &mut ContentReader, hash: &ContentHash, path: &Path) -> R
     Ok(())
 }
 
-pub(crate) fn copy(
+/// Hands the content on, a piece at a time.
+pub(crate) fn copy<E: From<Failure> + From<ContentError>>(
     content: &mut ContentReader,
     hash: &ContentHash,
-    take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     let mut buffer = vec![0; COPY_BYTES];
     loop {
         interrupt::check()?;

@@ -4,17 +4,23 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::{AppendError, Folding, ReadError};
+use spacefold::{AppendError, ContentError, Folding, MAX_ID_BYTES, ReadError};
 
 use crate::{
     error::{Failure, Status, hint_about},
-    git::{self, GitError, ImportGitError, Imported, Repository, SpacePer},
+    git::{
+        self, GitError, ImportGitError, Imported, Lack, Repository, Rewound, SpacePer,
+        WhenRewritten,
+    },
     interrupt,
     output::{Table, bytes, grouped, number, text},
     progress,
     session::Session,
 };
 
+/// Nothing is fetched, no setting of the repository counts, and no program that it names is run. Of
+/// a file nothing is held in memory whole, but by git where a pack keeps it as a difference to another
+/// one, and where a commit may have renamed it with changes.
 #[derive(Debug, Args)]
 pub(crate) struct ImportGit {
     /// The repository: its folder, or a bare one.
@@ -31,8 +37,24 @@ pub(crate) struct ImportGit {
     branch: Option<String>,
 
     /// What the spaces are called; as the folder of the repository unless told.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = space_name)]
     name: Option<String>,
+
+    /// Go on though history was rewritten: events take the spaces back to the newest commit of the
+    /// branch that was imported before (to nothing if there is none), and say so; then the commits
+    /// after it are imported.
+    #[arg(long)]
+    onto_new_history: bool,
+}
+
+fn space_name(name: &str) -> Result<String, String> {
+    match name.len() {
+        0 => Err("a name is not empty".to_owned()),
+        bytes if bytes > MAX_ID_BYTES => {
+            Err(format!("the name has {bytes} bytes: the limit is {MAX_ID_BYTES}"))
+        }
+        _ => Ok(name.to_owned()),
+    }
 }
 
 #[derive(Serialize)]
@@ -44,6 +66,16 @@ struct Printed<'a> {
     contents: u64,
     bytes: u64,
     head: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewound: Option<PrintedRewound<'a>>,
+}
+
+/// What was taken back, since the history was rewritten.
+#[derive(Serialize)]
+struct PrintedRewound<'a> {
+    from: Option<&'a str>,
+    to: Option<&'a str>,
+    events: u64,
 }
 
 const GO_ON: &str = "every commit before it is stored: run the import again to go on";
@@ -56,7 +88,13 @@ impl ImportGit {
         let store = session.open(Folding::OnDemand)?;
         let bar = progress::spinner();
         let mut last = Imported::default();
-        let outcome = git::import(&store, &repository, name, self.space_per, &mut |done| {
+        let when_rewritten = if self.onto_new_history {
+            WhenRewritten::GoBackToTheFork
+        } else {
+            WhenRewritten::Refuse
+        };
+        let how = (self.space_per, when_rewritten);
+        let outcome = git::import(&store, &repository, name, how, &mut |done| {
             bar.set_message(format!(
                 "{} commits, {} contents, {}",
                 grouped(done.commits),
@@ -71,6 +109,7 @@ impl ImportGit {
         let closed = store.close();
         let imported = outcome.map_err(|error| self.failure(error))?;
         closed?;
+        let rewound = imported.rewound.as_ref();
         if session.json {
             session.output.json(&Printed {
                 name,
@@ -80,11 +119,21 @@ impl ImportGit {
                 contents: imported.contents,
                 bytes: imported.bytes,
                 head: head.get(),
+                rewound: rewound.map(|Rewound { from, to, events }| PrintedRewound {
+                    from: from.as_deref(),
+                    to: to.as_deref(),
+                    events: *events,
+                }),
             })?;
         } else {
             let mut table = Table::new();
             table.row([text("spaces"), text(name)]);
             table.row([text("tip"), text(&repository.tip)]);
+            if let Some(Rewound { to, events, .. }) = rewound {
+                let to = to.as_deref().unwrap_or("before the first commit");
+                table.row([text("went back to"), text(to)]);
+                table.row([text("events of that"), number(*events)]);
+            }
             table.row([text("commits"), number(imported.commits)]);
             table.row([text("events"), number(imported.events)]);
             table.row([text("contents"), number(imported.contents)]);
@@ -99,20 +148,24 @@ impl ImportGit {
         let hint = match &error {
             ImportGitError::Stopped
             | ImportGitError::Append { error: AppendError::Closed, .. }
+            | ImportGitError::Content(ContentError::Closed)
             | ImportGitError::Read(ReadError::Closed) => return Failure::interrupted(),
-            ImportGitError::Git(GitError::NoGit(_)) => "install git",
-            ImportGitError::Git(GitError::Shallow) => {
-                "`git fetch --unshallow` gets the whole history"
-            }
-            ImportGitError::Git(_) => {
-                "name a repository, and with --branch a branch of it that has a commit"
-            }
+            ImportGitError::Git(error) => hint_of(error),
             ImportGitError::SpaceInUse { .. } => {
                 "name other spaces with --name, or import as before with --space-per"
             }
-            ImportGitError::Diverged { .. } => {
-                "import the branch that was imported before, or the new history into other spaces \
-                 with --name"
+            ImportGitError::Diverged { .. }
+            | ImportGitError::HeadGone { .. }
+            | ImportGitError::Unfinished { .. } => {
+                "import the branch that was imported before; if its history was rewritten, go on \
+                 with --onto-new-history, or import it into other spaces with --name"
+            }
+            ImportGitError::SpaceIdTooLong { .. } => {
+                "every commit before it is stored: import with a shorter --name, or with --space-per \
+                 repo, into a store or under a name of its own"
+            }
+            ImportGitError::Append { error: AppendError::Limit { .. }, .. } => {
+                "every commit before it is stored; this one cannot be: import a branch without it"
             }
             ImportGitError::Content(error) => hint_about(error, GO_ON),
             ImportGitError::Read(error) => hint_about(error, GO_ON),
@@ -120,5 +173,43 @@ impl ImportGit {
             ImportGitError::Append { error, .. } => hint_about(error, GO_ON),
         };
         Failure::new(Status::Failed, error, self.repository.display(), hint)
+    }
+}
+
+fn hint_of(error: &GitError) -> &'static str {
+    match error {
+        GitError::NoGit(_) => "install git",
+        GitError::Url { .. } => "`git clone` it first, then name the folder of the clone",
+        GitError::NoRepository { .. } | GitError::Io { .. } => {
+            "name the folder of a repository that can be read"
+        }
+        GitError::UnknownFormat { .. } => "`git clone` it into a repository of the usual format",
+        GitError::Shallow => "`git fetch --unshallow` gets the whole history",
+        GitError::Empty => "make a commit, then import it",
+        GitError::Unborn => "name a branch with --branch: `git branch --all` lists them",
+        GitError::NoSuchBranch { .. } | GitError::NoCommit { .. } => {
+            "`git branch --all` and `git tag` list what --branch may name"
+        }
+        GitError::Missing(missing) => match missing.lack {
+            Lack::Partial => {
+                "every commit before it is stored: `git fetch --refetch --no-filter` in the repository \
+                 gets what was left out, then run the import again"
+            }
+            Lack::Borrowed { .. } => {
+                "every commit before it is stored: put that folder back, or clone the repository \
+                 whole, then run the import again"
+            }
+            Lack::Unknown => {
+                "every commit before it is stored: `git fsck` says what the repository lacks; clone \
+                 it whole, then run the import again"
+            }
+        },
+        GitError::Unreadable { .. } => {
+            "every commit before it is stored: `git fsck` says what is damaged; clone the repository \
+             anew, then run the import again"
+        }
+        GitError::Failed { .. } | GitError::Unexpected(_) => {
+            "`git fsck` says whether the repository is sound"
+        }
     }
 }

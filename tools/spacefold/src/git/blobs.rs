@@ -7,74 +7,197 @@ use std::{
 
 use super::{
     GitError, Repository,
-    process::{Running, git},
+    loose::{LooseBlob, LooseObjects},
+    process::Running,
 };
 
+/// Blobs of more bytes are handed on by git as it unpacks them; it holds smaller ones whole.
+const STREAMED: &str = "core.bigFileThreshold=1m";
+/// What git reads an object with.
+const READING: &str = "reading the contents";
+
 /// Asks for contents; one thread may do so while another reads them.
-pub(super) struct BlobRequests(BufWriter<ChildStdin>);
+pub(super) struct BlobRequests {
+    git: BufWriter<ChildStdin>,
+    loose: LooseObjects,
+}
+
+/// A content that was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) object: String,
+    /// Whether it is in a large file of its own, which git was not asked for.
+    is_loose: bool,
+}
 
 /// The contents asked for, in that order.
-pub(super) struct Blobs {
-    running: Running,
+pub(super) struct Blobs<'r> {
+    repository: &'r Repository,
+    loose: LooseObjects,
+    git: Answers,
+}
+
+/// What `git cat-file` answers.
+pub(super) struct Answers {
+    running: Option<Running>,
     output: BufReader<ChildStdout>,
 }
 
 /// Starts to read contents of a repository.
-pub(super) fn read(repository: &Repository) -> Result<(BlobRequests, Blobs), GitError> {
-    let mut command = git(&repository.path);
-    command.args(["cat-file", "--batch"]).stdin(Stdio::piped());
-    let mut running = Running::start(&mut command, "reading the contents")?;
+pub(super) fn read(repository: &Repository) -> Result<(BlobRequests, Blobs<'_>), GitError> {
+    let (git, answers) = start(repository, "--batch")?;
+    let loose = LooseObjects::in_folders(repository.object_folders());
+    let requests = BlobRequests { git, loose: loose.clone() };
+    Ok((requests, Blobs { repository, loose, git: answers }))
+}
+
+/// Starts `git cat-file`, which answers what it is asked as the option says.
+pub(super) fn start(
+    repository: &Repository,
+    option: &str,
+) -> Result<(BufWriter<ChildStdin>, Answers), GitError> {
+    let mut command = repository.git(["-c", STREAMED, "cat-file", option]);
+    let mut running = Running::start(command.stdin(Stdio::piped()), READING)?;
     let input = running.stdin();
     let input = input.ok_or_else(|| GitError::Unexpected("no input".to_owned()))?;
     let output = BufReader::with_capacity(1 << 20, running.stdout()?);
-    Ok((BlobRequests(BufWriter::new(input)), Blobs { running, output }))
+    Ok((BufWriter::new(input), Answers { running: Some(running), output }))
 }
 
 impl BlobRequests {
-    pub(super) fn ask(&mut self, object: &str) -> io::Result<()> {
-        self.0.write_all(object.as_bytes())?;
-        self.0.write_all(b"\n")
+    /// What has to be asked for to have this content.
+    pub(super) fn wanted(&self, object: &str) -> Wanted {
+        Wanted { object: object.to_owned(), is_loose: self.loose.large(object).is_some() }
+    }
+
+    pub(super) fn ask(&mut self, wanted: &Wanted) -> io::Result<()> {
+        if wanted.is_loose {
+            return Ok(());
+        }
+        self.git.write_all(wanted.object.as_bytes())?;
+        self.git.write_all(b"\n")
     }
 
     /// Hands over what was asked for so far.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.git.flush()
     }
 }
 
-impl Blobs {
-    /// Gives the next content, which must be that of `object`, to `take`.
+impl Blobs<'_> {
+    /// Gives the next content, which must be the one wanted, to `take`; nothing when the repository
+    /// does not have it.
+    pub(super) fn next<T>(
+        &mut self,
+        wanted: &Wanted,
+        take: impl FnOnce(&mut dyn Read) -> T,
+    ) -> Result<Option<T>, GitError> {
+        let object = wanted.object.as_str();
+        if !wanted.is_loose {
+            return self.git.next(object, "blob", take);
+        }
+        let unreadable = |error: io::Error| GitError::Unexpected(format!("{object}: {error}"));
+        let Some(file) = self.loose.large(object) else {
+            // It has been packed meanwhile.
+            let (mut requests, mut answers) = start(self.repository, "--batch")?;
+            writeln!(requests, "{object}").and_then(|()| requests.flush()).map_err(unreadable)?;
+            drop(requests);
+            return answers.next(object, "blob", take);
+        };
+        let blob = LooseBlob::open(file).map_err(unreadable)?;
+        let bytes = blob.bytes;
+        let mut counted = Exactly { left: bytes, source: blob, failed: None };
+        let taken = take(&mut counted);
+        io::copy(&mut counted, &mut io::sink()).map_err(unreadable)?;
+        counted.failed.map_or(Ok(Some(taken)), |error| Err(unreadable(error)))
+    }
+
+    /// Waits for the end, after the requests are dropped.
+    pub(super) fn finish(mut self) -> Result<(), GitError> {
+        self.git.running.take().map_or(Ok(()), Running::finish)
+    }
+}
+
+impl Answers {
+    /// The kind and the bytes of the next object; nothing when the repository does not have it.
+    pub(super) fn head(&mut self, object: &str) -> Result<Option<(String, u64)>, GitError> {
+        let mut head = String::new();
+        let read = (&mut self.output).take(1_024).read_line(&mut head);
+        read.map_err(|error| GitError::Unexpected(error.to_string()))?;
+        // `<object> blob <bytes>`, or `<object> missing`.
+        let words: Vec<&str> = head.split_ascii_whitespace().collect();
+        match words[..] {
+            [found, "missing"] if found == object => return Ok(None),
+            [found, kind, bytes] if found == object => {
+                if let Ok(bytes) = bytes.parse() {
+                    return Ok(Some((kind.to_owned(), bytes)));
+                }
+            }
+            _ => {}
+        }
+        Err(self.broken(format!("asked for {object}, got {:?}", head.trim_end())))
+    }
+
     pub(super) fn next<T>(
         &mut self,
         object: &str,
+        kind: &str,
         take: impl FnOnce(&mut dyn Read) -> T,
-    ) -> Result<T, GitError> {
+    ) -> Result<Option<T>, GitError> {
         let broken = |error: io::Error| GitError::Unexpected(error.to_string());
-        let mut head = String::new();
-        (&mut self.output).take(1_024).read_line(&mut head).map_err(broken)?;
-        // `<object> blob <bytes>`, or `<object> missing`.
-        let words: Vec<&str> = head.split_ascii_whitespace().collect();
-        let bytes = match words[..] {
-            [found, "blob", bytes] if found == object => bytes.parse::<u64>().ok(),
-            _ => None,
-        };
-        let bytes = bytes.ok_or_else(|| {
-            GitError::Unexpected(format!("asked for {object}, got {:?}", head.trim_end()))
-        })?;
+        let Some((found, bytes)) = self.head(object)? else { return Ok(None) };
+        if found != kind {
+            return Err(GitError::Unexpected(format!("{object} is a {found}, not a {kind}")));
+        }
         let mut content = (&mut self.output).take(bytes);
         let taken = take(&mut content);
         // Whoever took it may have given up before the end.
         io::copy(&mut content, &mut io::sink()).map_err(broken)?;
         if content.limit() > 0 {
-            return Err(GitError::Unexpected(format!("{object} breaks off")));
+            return Err(self.broken(format!("{object} breaks off")));
         }
         let mut line_break = [0];
         self.output.read_exact(&mut line_break).map_err(broken)?;
-        Ok(taken)
+        Ok(Some(taken))
     }
 
-    /// Waits for the end, after the requests are dropped.
-    pub(super) fn finish(self) -> Result<(), GitError> {
-        self.running.finish()
+    /// Why the answers end: what git says of it, if it has given up.
+    fn broken(&mut self, what: String) -> GitError {
+        let has_ended = self.output.fill_buf().is_ok_and(<[u8]>::is_empty);
+        let running = if has_ended { self.running.take() } else { None };
+        match running.map(Running::finish) {
+            Some(Err(error)) => error,
+            _ => GitError::Unexpected(what),
+        }
+    }
+}
+
+/// A source that must have so many bytes, no fewer and no more.
+struct Exactly<R> {
+    source: R,
+    left: u64,
+    /// Whoever takes the content may make another error of it.
+    failed: Option<io::Error>,
+}
+
+impl<R: Read> Read for Exactly<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() || self.failed.is_some() {
+            return Ok(0);
+        }
+        let outcome = self.source.read(buffer).and_then(|read| {
+            let bytes = u64::try_from(read).unwrap_or(u64::MAX);
+            if bytes > self.left || read == 0 && self.left > 0 {
+                let what = "it has another length than it says";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+            self.left -= bytes;
+            Ok(read)
+        });
+        outcome.inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.failed = Some(io::Error::new(error.kind(), error.to_string()));
+            }
+        })
     }
 }

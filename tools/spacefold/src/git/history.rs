@@ -2,13 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use super::{
-    GitError, Repository,
-    process::{Running, git},
-};
+use super::{GitError, Repository, process::Running};
 
-/// What is read of a commit at the most: whatever goes on without a NUL is no commit.
+/// What is read of a path at the most: whatever goes on without a NUL is none.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;
+/// What is kept of the name of an author and of a subject; the rest is passed over.
+const MAX_TEXT_BYTES: u64 = 16 << 10;
 
 /// A commit.
 #[derive(Debug)]
@@ -67,12 +66,7 @@ pub(super) struct History {
 impl History {
     /// The commits after `after`, or all of them.
     pub(super) fn of(repository: &Repository, after: Option<&str>) -> Result<Self, GitError> {
-        let mut command = git(&repository.path);
-        command.args([
-            "-c",
-            "log.showRoot=true",
-            "-c",
-            "log.showSignature=false",
+        let mut command = repository.git([
             "log",
             "--first-parent",
             "--diff-merges=first-parent",
@@ -86,7 +80,7 @@ impl History {
             "--no-relative",
             "--ignore-submodules=none",
             "--encoding=UTF-8",
-            // Whatever the configuration says, so that every run finds the same.
+            // Whatever the version of git does without, so that every run finds the same.
             "-M50%",
             "-l2000",
             "--format=tformat:%H %ct %P%x00%an%x00%s",
@@ -160,10 +154,28 @@ impl History {
         self.token()?.ok_or_else(|| GitError::Unexpected("a change without a path".to_owned()))
     }
 
+    /// A text, of which no more is kept than is of use.
     fn text(&mut self) -> Result<String, GitError> {
-        let text = self.token()?;
-        let text =
-            text.ok_or_else(|| GitError::Unexpected("a commit that breaks off".to_owned()))?;
+        let mut text = Vec::new();
+        let mut part = Vec::new();
+        loop {
+            part.clear();
+            let read = (&mut self.output).take(MAX_TEXT_BYTES).read_until(0, &mut part);
+            read.map_err(|error| GitError::Unexpected(error.to_string()))?;
+            let is_last = part.last() == Some(&0);
+            if part.is_empty() {
+                return Err(self.breaks_off());
+            }
+            if text.is_empty() {
+                text.clone_from(&part);
+            }
+            if is_last {
+                break;
+            }
+        }
+        if text.last() == Some(&0) {
+            text.pop();
+        }
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -177,14 +189,51 @@ impl History {
         read.map_err(|error| GitError::Unexpected(error.to_string()))?;
         match token.pop() {
             Some(0) => Ok(Some(token)),
-            // Where git fails in the middle, what it says is better than this.
-            Some(_) => {
-                self.running.take().map_or(Ok(()), Running::finish)?;
-                Err(GitError::Unexpected("the history breaks off".to_owned()))
+            Some(_)
+                if u64::try_from(token.len()).is_ok_and(|bytes| bytes + 1 >= MAX_TOKEN_BYTES) =>
+            {
+                let what = format!("a path of more than {MAX_TOKEN_BYTES} bytes");
+                Err(GitError::Unexpected(what))
             }
+            Some(_) => Err(self.breaks_off()),
             None => Ok(None),
         }
     }
+
+    /// Why the history ends in the middle: what git says of it is better than what is known here.
+    fn breaks_off(&mut self) -> GitError {
+        match self.running.take().map(Running::finish) {
+            Some(Err(error)) => error,
+            _ => GitError::Unexpected("the history breaks off".to_owned()),
+        }
+    }
+}
+
+/// Where a branch leaves what is known.
+pub(super) struct Fork {
+    /// The newest known commit of its first-parent history.
+    pub(super) commit: Option<String>,
+    /// The commit after it.
+    pub(super) next: Option<String>,
+}
+
+/// Finds where the branch of a repository leaves the commits that are known.
+pub(super) fn fork(
+    repository: &Repository,
+    is_known: &dyn Fn(&str) -> bool,
+) -> Result<Fork, GitError> {
+    let mut command = repository.git(["rev-list", "--first-parent", &repository.tip, "--"]);
+    let mut running = Running::start(&mut command, "reading the history")?;
+    let mut next = None;
+    for line in BufReader::new(running.stdout()?).lines() {
+        let commit = line.map_err(|error| GitError::Unexpected(error.to_string()))?;
+        if is_known(&commit) {
+            return Ok(Fork { commit: Some(commit), next });
+        }
+        next = Some(commit);
+    }
+    running.finish()?;
+    Ok(Fork { commit: None, next })
 }
 
 #[cfg(test)]

@@ -1,28 +1,29 @@
 //! From a history to events: each commit's as one append, with the content they name before them.
 
+mod appender;
 mod commit_events;
+mod error;
 mod imported;
+mod rewind;
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt,
-    io::{self, Read},
+    io::Read,
     sync::mpsc,
     thread,
 };
 
 use spacefold::{
-    Append, AppendError, ContentError, ContentHash, ContentStore as _, MAX_APPEND_BYTES,
-    MAX_APPEND_EVENTS, PendingAppend, ReadError, SnapshotError, SpaceEvent, Spacefold,
-    StoredContent, Timestamp,
+    ContentError, ContentHash, ContentStore as _, EventId, SpaceEvent, Spacefold, StoredContent,
 };
 
-pub(crate) use self::commit_events::SpacePer;
-use self::{commit_events::CommitEvents, imported::Earlier};
+use self::{appender::Appender, commit_events::CommitEvents, imported::Earlier};
+pub(crate) use self::{commit_events::SpacePer, error::ImportGitError, rewind::Rewound};
 use super::{
     GitError, Repository,
-    blobs::{self, BlobRequests, Blobs},
-    history::{Commit, History},
+    blobs::{self, BlobRequests, Blobs, Wanted},
+    history::{Change, Commit, History},
+    missing, path,
 };
 
 /// Commits that are read ahead.
@@ -39,76 +40,14 @@ pub(crate) struct Imported {
     pub(crate) events: u64,
     pub(crate) contents: u64,
     pub(crate) bytes: u64,
+    pub(crate) rewound: Option<Rewound>,
 }
 
-/// Why an import ended early. Every commit before is stored, with its content.
-#[derive(Debug)]
-pub(crate) enum ImportGitError {
-    Git(GitError),
-    /// A space that the import would write to is none of an earlier import of this kind.
-    SpaceInUse {
-        space_id: String,
-    },
-    /// The last imported commit is not on the branch.
-    Diverged {
-        head: String,
-        tip: String,
-    },
-    Content(ContentError),
-    Read(ReadError),
-    Snapshot(SnapshotError),
-    Append {
-        commit: String,
-        error: AppendError,
-    },
-    Stopped,
-}
-
-impl fmt::Display for ImportGitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Git(error) => error.fmt(f),
-            Self::SpaceInUse { space_id } => {
-                write!(
-                    f,
-                    "space {space_id:?} was not made by an import of this repository of this kind"
-                )
-            }
-            Self::Diverged { head, tip } => write!(
-                f,
-                "commit {head}, the last that was imported, is not in the first-parent history of {tip}"
-            ),
-            Self::Content(error) => error.fmt(f),
-            Self::Read(error) => error.fmt(f),
-            Self::Snapshot(error) => error.fmt(f),
-            Self::Append { commit, error } => write!(f, "commit {commit}: {error}"),
-            Self::Stopped => f.write_str("the import was stopped"),
-        }
-    }
-}
-
-impl From<GitError> for ImportGitError {
-    fn from(error: GitError) -> Self {
-        Self::Git(error)
-    }
-}
-
-impl From<ContentError> for ImportGitError {
-    fn from(error: ContentError) -> Self {
-        Self::Content(error)
-    }
-}
-
-impl From<ReadError> for ImportGitError {
-    fn from(error: ReadError) -> Self {
-        Self::Read(error)
-    }
-}
-
-impl From<SnapshotError> for ImportGitError {
-    fn from(error: SnapshotError) -> Self {
-        Self::Snapshot(error)
-    }
+/// What is done about a branch that does not lead on from what was imported before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenRewritten {
+    Refuse,
+    GoBackToTheFork,
 }
 
 /// Imports what of a branch is not imported yet, into spaces called `name`. Tells `progress` what is
@@ -117,36 +56,59 @@ pub(crate) fn import(
     store: &Spacefold,
     repository: &Repository,
     name: &str,
-    space_per: SpacePer,
+    (space_per, when_rewritten): (SpacePer, WhenRewritten),
     progress: &mut dyn FnMut(&Imported) -> bool,
 ) -> Result<Imported, ImportGitError> {
-    let earlier = imported::load(store, name, space_per)?;
+    let mut earlier = imported::load(store, name, space_per)?;
+    let mut done = Imported::default();
+    if when_rewritten == WhenRewritten::GoBackToTheFork {
+        done.rewound = rewind::onto(store, repository, name, space_per, &earlier)?;
+        if done.rewound.is_some() {
+            earlier = imported::load(store, name, space_per)?;
+        }
+    }
+    if let Some(head) = &earlier.head
+        && !repository.has_commit(head)?
+    {
+        return Err(ImportGitError::HeadGone { head: head.clone() });
+    }
     let mut history = History::of(repository, earlier.head.as_deref())?;
     let (requests, blobs) = blobs::read(repository)?;
     let (sender, commits) = mpsc::sync_channel(COMMITS_AHEAD);
     thread::scope(|scope| {
         let reading = scope.spawn(move || read_ahead(&mut history, requests, &sender));
-        let mut importer = Importer::new(store, blobs, name, space_per, earlier, repository);
+        let events = CommitEvents::new(
+            name.to_owned(),
+            space_per,
+            earlier.spaces.clone(),
+            earlier.rewound_at,
+        );
+        let mut importer = Importer::new(store, blobs, events, earlier, repository, done);
         let outcome = importer.run(&commits, progress);
         // The reading thread ends when nobody takes its commits any more.
         drop(commits);
-        if outcome.is_err() {
+        if let Err(error) = outcome {
             // It may wait for git to take a request, and git for us to take a content.
             drop(importer);
             let _ = reading.join();
-            return Err(outcome.err().unwrap_or(ImportGitError::Stopped));
+            return Err(error);
         }
         match reading.join() {
-            Ok(read) => read?,
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let missing = missing::in_history(repository, importer.after.as_deref());
+                let missing = missing.ok().flatten();
+                let missing = missing.map(|missing| GitError::Missing(Box::new(missing)));
+                return Err(missing.unwrap_or(error).into());
+            }
             Err(_) => return Err(GitError::Unexpected("its reader ended".to_owned()).into()),
         }
-        importer.blobs.finish()?;
-        Ok(importer.done)
+        importer.finish()
     })
 }
 
 /// A commit, and the objects that were asked for because of it.
-type Ahead = (Commit, Vec<String>);
+type Ahead = (Commit, Vec<Wanted>);
 
 /// Reads the history, and asks for the content that it brings, each once.
 fn read_ahead(
@@ -154,13 +116,12 @@ fn read_ahead(
     mut requests: BlobRequests,
     commits: &mpsc::SyncSender<Ahead>,
 ) -> Result<(), GitError> {
-    let broken = |error: io::Error| GitError::Unexpected(error.to_string());
     let mut asked: HashSet<String> = HashSet::new();
     while let Some(commit) = history.next()? {
         let mut wanted = Vec::new();
         for entry in commit.changes.iter().filter_map(|change| change.entry()) {
             if !entry.is_submodule() && asked.insert(entry.object.clone()) {
-                wanted.push(entry.object.clone());
+                wanted.push(requests.wanted(&entry.object));
             }
         }
         // The commit first: git answers only as fast as someone reads, and whoever has the commit
@@ -168,157 +129,171 @@ fn read_ahead(
         if commits.send((commit, wanted.clone())).is_err() {
             return Ok(());
         }
-        for object in wanted {
-            requests.ask(&object).map_err(broken)?;
+        let asked = wanted.iter().try_for_each(|wanted| requests.ask(wanted));
+        if asked.and_then(|()| requests.flush()).is_err() {
+            // Git has given up; whoever waits for what it answers is told why.
+            return Ok(());
         }
-        requests.flush().map_err(broken)?;
     }
     Ok(())
 }
 
 struct Importer<'a> {
     store: &'a Spacefold,
-    blobs: Blobs,
+    blobs: Blobs<'a>,
     /// The content of each object that was read.
     hashes: HashMap<String, ContentHash>,
     events: CommitEvents,
     /// Ids of events that an import which was stopped has stored of its last commit.
-    stored: HashSet<spacefold::EventId>,
+    stored: HashSet<EventId>,
+    stored_commit: Option<String>,
+    /// The last commit whose events were made.
     after: Option<String>,
-    tip: &'a str,
-    batch: Vec<Vec<SpaceEvent>>,
-    batch_events: usize,
+    repository: &'a Repository,
+    log: Appender<'a>,
     batch_bytes: u64,
-    in_flight: Vec<(String, PendingAppend)>,
     done: Imported,
 }
 
 impl<'a> Importer<'a> {
     fn new(
         store: &'a Spacefold,
-        blobs: Blobs,
-        name: &str,
-        space_per: SpacePer,
+        blobs: Blobs<'a>,
+        events: CommitEvents,
         earlier: Earlier,
         repository: &'a Repository,
+        done: Imported,
     ) -> Self {
         Self {
             store,
             blobs,
             hashes: HashMap::new(),
-            events: CommitEvents::new(name.to_owned(), space_per, earlier.spaces),
-            stored: earlier.unfinished,
+            events,
+            stored: earlier.unfinished.events,
+            stored_commit: earlier.unfinished.commit,
             after: earlier.head,
-            tip: &repository.tip,
-            batch: Vec::new(),
-            batch_events: 0,
+            repository,
+            log: Appender::to(store),
             batch_bytes: 0,
-            in_flight: Vec::new(),
-            done: Imported::default(),
+            done,
         }
     }
 
+    /// Imports the commits. What they had before an error is stored.
     fn run(
         &mut self,
         commits: &mpsc::Receiver<Ahead>,
         progress: &mut dyn FnMut(&Imported) -> bool,
     ) -> Result<(), ImportGitError> {
-        let mut first = true;
-        for (commit, wanted) in commits {
-            if std::mem::take(&mut first) && commit.first_parent != self.after {
+        let taken = commits.iter().enumerate().try_for_each(|(index, (commit, wanted))| {
+            // Where none comes, the tip is in what was imported: it is older, or was merged.
+            if index == 0 && commit.first_parent != self.after {
                 return Err(self.diverged());
             }
-            self.take_contents(&wanted)?;
-            let events = self.events.of(&commit, &self.hashes);
-            self.done.commits += 1;
-            self.push(events);
-            if self.batch_events >= BATCH_EVENTS || self.batch_bytes >= BATCH_CONTENT_BYTES {
-                self.store_batch()?;
+            self.take(&commit, &wanted)?;
+            if self.log.waiting >= BATCH_EVENTS || self.batch_bytes >= BATCH_CONTENT_BYTES {
+                self.hand_over()?;
             }
-            if !progress(&self.done) {
-                self.store_batch()?;
-                self.settle()?;
-                return Err(ImportGitError::Stopped);
-            }
+            if progress(&self.done) { Ok(()) } else { Err(ImportGitError::Stopped) }
+        });
+        // Of what did not fit in the store, nothing more does.
+        if !matches!(taken, Err(ImportGitError::Content(_) | ImportGitError::Append { .. })) {
+            self.hand_over()?;
+            self.log.settle()?;
         }
-        if first && self.after.as_deref().is_some_and(|after| after != self.tip) {
-            return Err(self.diverged());
+        if taken.is_ok() && !self.stored.is_empty() {
+            return Err(self.unfinished());
         }
-        self.store_batch()?;
-        self.settle()
+        taken
+    }
+
+    fn finish(self) -> Result<Imported, ImportGitError> {
+        self.blobs.finish()?;
+        Ok(Imported { events: self.log.appended, ..self.done })
     }
 
     fn diverged(&self) -> ImportGitError {
         let head = self.after.clone().unwrap_or_default();
-        ImportGitError::Diverged { head, tip: self.tip.to_owned() }
+        ImportGitError::Diverged { head, tip: self.repository.tip.clone() }
     }
 
-    fn take_contents(&mut self, wanted: &[String]) -> Result<(), ImportGitError> {
+    fn unfinished(&self) -> ImportGitError {
+        let commit = self.stored_commit.clone().unwrap_or_default();
+        ImportGitError::Unfinished { commit, tip: self.repository.tip.clone() }
+    }
+
+    /// Adds a commit to what goes to the log.
+    fn take(&mut self, commit: &Commit, wanted: &[Wanted]) -> Result<(), ImportGitError> {
+        for wanted in wanted {
+            self.take_content(commit, wanted)?;
+        }
+        let mut events = self.events.of(commit, &self.hashes).map_err(|too_long| {
+            let (path, bytes) = (path::text_of(&too_long.path), too_long.bytes);
+            ImportGitError::SpaceIdTooLong { commit: commit.hash.clone(), path, bytes }
+        })?;
+        self.leave_out_stored(&mut events)?;
+        self.log.push(events);
+        self.done.commits += 1;
+        self.after = Some(commit.hash.clone());
+        Ok(())
+    }
+
+    fn take_content(&mut self, commit: &Commit, wanted: &Wanted) -> Result<(), ImportGitError> {
         let content = self.store.content();
-        for object in wanted {
-            let put = |reader: &mut dyn Read| content.put(reader);
-            let StoredContent { hash, bytes } = self.blobs.next(object, put)??;
-            self.hashes.insert(object.clone(), hash);
-            self.done.contents += 1;
-            self.done.bytes += bytes;
-            self.batch_bytes += bytes;
-        }
+        let put = |reader: &mut dyn Read| content.put(reader);
+        let path = || path_of(commit, &wanted.object);
+        let unreadable = |error: String| GitError::Unreadable {
+            commit: commit.hash.clone(),
+            path: path::text_of(&path()),
+            said: error,
+        };
+        let stored = match self.blobs.next(wanted, put) {
+            Ok(Some(Ok(stored))) => stored,
+            Ok(Some(Err(ContentError::Source(error)))) => {
+                return Err(unreadable(error.to_string()).into());
+            }
+            Ok(Some(Err(error))) => return Err(error.into()),
+            Ok(None) => {
+                let object = wanted.object.clone();
+                return Err(missing::content(self.repository, &commit.hash, object, path()).into());
+            }
+            Err(error) => return Err(unreadable(error.to_string()).into()),
+        };
+        let StoredContent { hash, bytes } = stored;
+        self.hashes.insert(wanted.object.clone(), hash);
+        self.done.contents += 1;
+        self.done.bytes += bytes;
+        self.batch_bytes += bytes;
         Ok(())
     }
 
-    /// Adds the events of a commit to the batch: as one append, or several if they are too many.
-    fn push(&mut self, mut events: Vec<SpaceEvent>) {
-        if !self.stored.is_empty() {
-            events.retain(|event| !self.stored.contains(&event.event_id));
+    /// Leaves out what an import that was stopped has stored, which is of the next commit if the
+    /// branch is still the one that it was.
+    fn leave_out_stored(&mut self, events: &mut Vec<SpaceEvent>) -> Result<(), ImportGitError> {
+        if self.stored.is_empty() {
+            return Ok(());
         }
-        let mut append = Vec::new();
-        let mut bytes = 0;
-        for event in events {
-            let event_bytes = event.encoded_len();
-            if append.len() == MAX_APPEND_EVENTS || bytes + event_bytes > MAX_APPEND_BYTES {
-                self.batch.push(std::mem::take(&mut append));
-                bytes = 0;
-            }
-            bytes += event_bytes;
-            self.batch_events += 1;
-            append.push(event);
+        let all = events.len();
+        events.retain(|event| !self.stored.contains(&event.event_id));
+        if all - events.len() != self.stored.len() {
+            return Err(self.unfinished());
         }
-        if !append.is_empty() {
-            self.batch.push(append);
-        }
+        self.stored.clear();
+        Ok(())
     }
 
-    /// Makes the content of the batch durable, then hands its events to the log.
-    fn store_batch(&mut self) -> Result<(), ImportGitError> {
-        self.store.content().sync()?;
-        self.settle()?;
-        for events in std::mem::take(&mut self.batch) {
-            let commit =
-                events.first().and_then(|event| event.correlation_id.clone()).unwrap_or_default();
-            let times: Vec<Timestamp> = events.iter().map(|event| event.timestamp).collect();
-            let append = Append::new(&events).recorded_at(&times);
-            match self.store.log().submit(&append) {
-                Ok(pending) => self.in_flight.push((commit, pending)),
-                Err(error) => {
-                    self.settle()?;
-                    return Err(ImportGitError::Append { commit, error });
-                }
-            }
-        }
-        self.batch_events = 0;
+    fn hand_over(&mut self) -> Result<(), ImportGitError> {
         self.batch_bytes = 0;
-        Ok(())
+        self.log.hand_over()
     }
+}
 
-    /// Waits until the events that the log was handed are durable.
-    fn settle(&mut self) -> Result<(), ImportGitError> {
-        let mut outcome = Ok(());
-        for (commit, pending) in self.in_flight.drain(..) {
-            match pending.wait() {
-                Ok(receipt) => self.done.events += receipt.count(),
-                Err(error) => outcome = outcome.and(Err(ImportGitError::Append { commit, error })),
-            }
-        }
-        outcome
-    }
+/// The first path at which a commit has an object.
+fn path_of(commit: &Commit, object: &str) -> Vec<u8> {
+    let path = commit.changes.iter().find_map(|change| match change {
+        Change::Set { path, entry } if entry.object == object => Some(path.clone()),
+        Change::Moved { to, entry, .. } if entry.object == object => Some(to.clone()),
+        _ => None,
+    });
+    path.unwrap_or_default()
 }

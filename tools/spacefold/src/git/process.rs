@@ -1,42 +1,37 @@
-//! The git program.
+//! The git program at work.
 
 use std::{
-    io::Read as _,
-    path::Path,
+    fs::File,
+    io::{self, Read as _, Seek as _},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 use super::GitError;
 
-/// What a caller's environment would change about what git looks at.
-const REDIRECTIONS: [&str; 7] = [
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_COMMON_DIR",
-    "GIT_NAMESPACE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-];
-
-/// A git command on a repository.
-pub(super) fn git(repository: &Path) -> Command {
-    let mut command = Command::new("git");
-    command.arg("-C").arg(repository).stdin(Stdio::null()).stderr(Stdio::piped());
-    for variable in REDIRECTIONS {
-        command.env_remove(variable);
-    }
-    command
-}
+/// What is read of the messages of a git command.
+const MAX_SAID_BYTES: u64 = 64 << 10;
 
 /// What a git command that ends at once prints, without the line break.
 pub(super) fn answer(command: &mut Command, doing: &str) -> Result<String, GitError> {
+    answer_of(command, doing, None).map(Option::unwrap_or_default)
+}
+
+/// What a git command that ends at once prints, without the line break; nothing where it ends with
+/// the exit code that says so.
+pub(super) fn answer_of(
+    command: &mut Command,
+    doing: &str,
+    nothing: Option<i32>,
+) -> Result<Option<String>, GitError> {
     let output = command.output().map_err(GitError::NoGit)?;
+    if nothing.is_some() && output.status.code() == nothing {
+        return Ok(None);
+    }
     if !output.status.success() {
         return Err(failed(doing, &output.stderr));
     }
     String::from_utf8(output.stdout)
-        .map(|text| text.trim_end().to_owned())
+        .map(|text| Some(text.trim_end().to_owned()))
         .map_err(|_| GitError::Unexpected(format!("{doing}: no UTF-8")))
 }
 
@@ -50,12 +45,17 @@ fn failed(doing: &str, stderr: &[u8]) -> GitError {
 pub(super) struct Running {
     child: Child,
     doing: &'static str,
+    /// What it says goes to a file: a pipe that nobody reads would hold it up once it is full.
+    said: File,
 }
 
 impl Running {
     pub(super) fn start(command: &mut Command, doing: &'static str) -> Result<Self, GitError> {
-        let child = command.stdout(Stdio::piped()).spawn().map_err(GitError::NoGit)?;
-        Ok(Self { child, doing })
+        let temporary = |error| GitError::Io { path: std::env::temp_dir(), error };
+        let said = tempfile::tempfile().map_err(temporary)?;
+        let stderr = said.try_clone().map_err(temporary)?;
+        let child = command.stdout(Stdio::piped()).stderr(stderr).spawn();
+        Ok(Self { child: child.map_err(GitError::NoGit)?, doing, said })
     }
 
     pub(super) fn stdin(&mut self) -> Option<ChildStdin> {
@@ -69,15 +69,20 @@ impl Running {
 
     /// Waits for its end; an error is told with what it said.
     pub(super) fn finish(mut self) -> Result<(), GitError> {
-        let mut stderr = Vec::new();
-        if let Some(mut pipe) = self.child.stderr.take() {
-            let _ = pipe.read_to_end(&mut stderr);
-        }
         match self.child.wait() {
             Ok(status) if status.success() => Ok(()),
-            Ok(_) => Err(failed(self.doing, &stderr)),
+            Ok(_) => Err(failed(self.doing, &self.said().unwrap_or_default())),
             Err(error) => Err(GitError::NoGit(error)),
         }
+    }
+
+    /// The end of what it said.
+    fn said(&mut self) -> io::Result<Vec<u8>> {
+        let bytes = self.said.metadata()?.len();
+        self.said.seek(io::SeekFrom::Start(bytes.saturating_sub(MAX_SAID_BYTES)))?;
+        let mut said = Vec::new();
+        (&mut self.said).take(MAX_SAID_BYTES).read_to_end(&mut said)?;
+        Ok(said)
     }
 }
 

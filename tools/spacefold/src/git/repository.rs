@@ -1,16 +1,24 @@
 //! A repository, and the branch of it that is read.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use super::{
     GitError,
-    process::{answer, git},
+    locate::GitFolder,
+    missing::{self, Lack},
+    process::{answer, answer_of},
+    view::View,
 };
 
 /// A repository, and the commit that is read up to.
 #[derive(Debug)]
 pub(crate) struct Repository {
-    pub(crate) path: PathBuf,
+    folder: GitFolder,
+    view: View,
     /// The newest commit of the branch.
     pub(crate) tip: String,
     /// What its folder is called.
@@ -20,24 +28,73 @@ pub(crate) struct Repository {
 impl Repository {
     /// The repository at `path` with the branch, tag or commit `branch`, or what is checked out.
     pub(crate) fn open(path: &Path, branch: Option<&str>) -> Result<Self, GitError> {
-        let ask = |arguments: &[&str], doing: &str| answer(git(path).args(arguments), doing);
-        let shallow = ask(&["rev-parse", "--is-shallow-repository"], "opening the repository")?;
-        if shallow == "true" {
+        let folder = GitFolder::find(path)?;
+        if folder.is_shallow() {
             return Err(GitError::Shallow);
         }
-        let revision = format!("{}^{{commit}}", branch.unwrap_or("HEAD"));
-        let resolve = ["rev-parse", "--verify", "--end-of-options", &revision];
-        let tip = ask(&resolve, "finding the branch")?;
+        let view = View::of(&folder)?;
+        let name = name_of(&folder.common);
+        let mut repository = Self { folder, view, tip: String::new(), name };
+        repository.tip = repository.commit_of(branch)?;
+        Ok(repository)
+    }
+
+    /// A git command on it, which knows nothing of its configuration.
+    pub(super) fn git<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        self.view.git(arguments)
+    }
+
+    pub(super) fn object_folders(&self) -> Vec<PathBuf> {
+        self.folder.object_folders()
+    }
+
+    /// Why objects may be missing.
+    pub(super) fn lack(&self) -> Lack {
+        if self.folder.has_promised_packs() {
+            return Lack::Partial;
+        }
+        let gone = self.object_folders().into_iter().find(|folder| !folder.is_dir());
+        gone.map_or(Lack::Unknown, |folder| Lack::Borrowed { folder })
+    }
+
+    /// Whether it has the commit.
+    pub(super) fn has_commit(&self, commit: &str) -> Result<bool, GitError> {
+        Ok(missing::kind_of(self, commit)?.as_deref() == Some("commit"))
+    }
+
+    /// The commit that a branch, a tag or what is checked out is at.
+    fn commit_of(&self, branch: Option<&str>) -> Result<String, GitError> {
+        let name = branch.unwrap_or("HEAD");
+        // What does not resolve is told with an exit code of its own.
+        let resolve = |revision: &str| {
+            let arguments = ["rev-parse", "--quiet", "--verify", "--end-of-options", revision];
+            answer_of(&mut self.git(arguments), "finding the branch", Some(1))
+        };
+        let Some(object) = resolve(name)?.filter(|found| !found.is_empty()) else {
+            let count = ["for-each-ref", "--count=1", "--format=%(objectname)"];
+            let any = answer(&mut self.git(count), "listing the branches")?;
+            return Err(match branch {
+                _ if any.is_empty() => GitError::Empty,
+                Some(branch) => GitError::NoSuchBranch { branch: branch.to_owned() },
+                None => GitError::Unborn,
+            });
+        };
+        match missing::kind_of(self, &object)?.as_deref() {
+            None => return Err(missing::tip(self, name, object)),
+            Some("commit" | "tag") => {}
+            Some(kind) => {
+                return Err(GitError::NoCommit { branch: name.to_owned(), kind: kind.to_owned() });
+            }
+        }
+        let tip = resolve(&format!("{object}^{{commit}}"))?.unwrap_or_default();
         let is_hash =
             matches!(tip.len(), 40 | 64) && tip.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_hash {
-            return Err(GitError::Unexpected(format!("{tip:?} is no commit")));
+        if is_hash {
+            Ok(tip)
+        } else {
+            let kind = "tag of something else".to_owned();
+            Err(GitError::NoCommit { branch: name.to_owned(), kind })
         }
-        let folder = ask(
-            &["rev-parse", "--path-format=absolute", "--git-common-dir"],
-            "finding its folder",
-        )?;
-        Ok(Self { path: path.to_owned(), tip, name: name_of(Path::new(&folder)) })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use spacefold::{ContentHash, Object, Payload, SpaceEvent, Timestamp, Value};
+use spacefold::{
+    ContentHash, MAX_ID_BYTES, Object, Payload, Position, SpaceEvent, Timestamp, Value,
+};
 use uuid::Uuid;
 
 use crate::git::{
@@ -19,6 +21,10 @@ pub(super) const SOURCE: &str = "git";
 pub(super) const HEAD: &str = "head";
 /// The key in the space's metadata that says how it was imported.
 pub(super) const METADATA: &str = "import_git";
+/// What is beside the head when the import went back to an earlier commit: the one it came from.
+pub(super) const REWOUND_FROM: &str = "rewound_from";
+/// And, once all of it is done, the one that it went to.
+pub(super) const REWOUND_TO: &str = "rewound_to";
 /// The mode of a plain file, which needs no attribute.
 const PLAIN_MODE: &str = "100644";
 /// Characters of a commit's author and subject that are kept.
@@ -63,7 +69,7 @@ impl SpacePer {
 pub(super) type Documents = HashMap<Vec<u8>, Tracked>;
 
 /// A document as the last commit left it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tracked {
     pub(super) id: String,
     pub(super) content_hash: Option<String>,
@@ -75,15 +81,25 @@ pub(super) struct CommitEvents {
     name: String,
     space_per: SpacePer,
     spaces: HashMap<String, Documents>,
+    /// What sets ids apart from those of the same commit before the history was rewritten.
+    epoch: Option<String>,
+}
+
+/// A path whose space has an id that is too long.
+#[derive(Debug)]
+pub(super) struct SpaceIdTooLong {
+    pub(super) path: Vec<u8>,
+    pub(super) bytes: usize,
 }
 
 impl CommitEvents {
-    pub(super) const fn new(
+    pub(super) fn new(
         name: String,
         space_per: SpacePer,
         spaces: HashMap<String, Documents>,
+        rewound_at: Option<Position>,
     ) -> Self {
-        Self { name, space_per, spaces }
+        Self { name, space_per, spaces, epoch: rewound_at.map(|position| position.to_string()) }
     }
 
     /// The events of the next commit, whose contents are known.
@@ -91,11 +107,14 @@ impl CommitEvents {
         &mut self,
         commit: &Commit,
         contents: &HashMap<String, ContentHash>,
-    ) -> Vec<SpaceEvent> {
+    ) -> Result<Vec<SpaceEvent>, SpaceIdTooLong> {
         let mut events = Vec::new();
         let mut ends = Vec::new();
-        for (space_id, edits) in self.edits(commit) {
-            let mut writer = Writer { commit, space_id: &space_id, contents, events: &mut events };
+        let edits = self.edits(commit)?;
+        for (space_id, edits) in edits {
+            let (space, events) = (space_id.as_str(), &mut events);
+            let epoch = self.epoch.as_deref();
+            let mut writer = Writer { commit, space_id: space, epoch, contents, events };
             let documents = self.spaces.entry(space_id.clone()).or_insert_with(|| {
                 writer.create(self.space_per);
                 Documents::new()
@@ -104,23 +123,30 @@ impl CommitEvents {
         }
         // What says that a commit is complete comes last, should it be too much for one append.
         events.extend(ends);
-        events
+        Ok(events)
     }
 
-    /// What a commit does to each space, what makes room first.
-    fn edits<'c>(&self, commit: &'c Commit) -> BTreeMap<String, Edits<'c>> {
-        let space_of = |path: &[u8]| self.space_per.space_of(&self.name, path);
+    /// What a commit does to each space, what makes room first. One that changes nothing is noted in
+    /// the space of what is in no folder.
+    fn edits<'c>(&self, commit: &'c Commit) -> Result<BTreeMap<String, Edits<'c>>, SpaceIdTooLong> {
+        let space_of = |path: &[u8]| {
+            let space_id = self.space_per.space_of(&self.name, path);
+            if space_id.len() > MAX_ID_BYTES {
+                return Err(SpaceIdTooLong { path: path.to_vec(), bytes: space_id.len() });
+            }
+            Ok(space_id)
+        };
         let mut edits: BTreeMap<String, Edits<'c>> = BTreeMap::new();
         for change in &commit.changes {
             match change {
                 Change::Set { path, entry } => {
-                    edits.entry(space_of(path)).or_default().sets.push((path, entry));
+                    edits.entry(space_of(path)?).or_default().sets.push((path, entry));
                 }
                 Change::Removed { path } => {
-                    edits.entry(space_of(path)).or_default().removes.push(path);
+                    edits.entry(space_of(path)?).or_default().removes.push(path);
                 }
                 Change::Moved { from, to, entry } => {
-                    let (source, target) = (space_of(from), space_of(to));
+                    let (source, target) = (space_of(from)?, space_of(to)?);
                     if source == target {
                         edits.entry(source.clone()).or_default().moves.push((from, to));
                     } else {
@@ -130,7 +156,10 @@ impl CommitEvents {
                 }
             }
         }
-        edits
+        if edits.is_empty() {
+            edits.entry(self.name.clone()).or_default();
+        }
+        Ok(edits)
     }
 }
 
@@ -146,6 +175,7 @@ struct Edits<'c> {
 struct Writer<'a> {
     commit: &'a Commit,
     space_id: &'a str,
+    epoch: Option<&'a str>,
     contents: &'a HashMap<String, ContentHash>,
     events: &'a mut Vec<SpaceEvent>,
 }
@@ -196,7 +226,7 @@ impl Writer<'_> {
     fn set(&mut self, documents: &mut Documents, path: &[u8], entry: &TreeEntry) {
         let space_id = self.space_id;
         if !documents.contains_key(path) {
-            let id = derived(&["document", space_id, &self.commit.hash], path).to_string();
+            let id = self.id("document", path).to_string();
             self.push(SpaceEvent::document_added(space_id, &id, path::text_of(path)), path);
             let new = Tracked { id, content_hash: None, attributes: Object::new() };
             documents.insert(path.to_vec(), new);
@@ -225,13 +255,18 @@ impl Writer<'_> {
 
     /// The event with all that every event of the commit has.
     fn finished(&self, event: SpaceEvent, path: &[u8]) -> SpaceEvent {
-        let kind = event.event_type().name();
-        let id = derived(&[kind, self.space_id, &self.commit.hash], path);
+        let id = self.id(event.event_type().name(), path);
         event
             .with_event_id(id.into())
             .with_timestamp(time_of(self.commit))
             .with_source(SOURCE)
             .with_correlation_id(self.commit.hash.as_str())
+    }
+
+    fn id(&self, kind: &str, path: &[u8]) -> Uuid {
+        let mut parts = vec![kind, self.space_id, &self.commit.hash];
+        parts.extend(self.epoch);
+        derived(&parts, path)
     }
 }
 
@@ -253,7 +288,7 @@ fn attribute_changes(now: &Object, path: &[u8], entry: &TreeEntry) -> Object {
 }
 
 /// An id that every run derives alike.
-fn derived(parts: &[&str], path: &[u8]) -> Uuid {
+pub(super) fn derived(parts: &[&str], path: &[u8]) -> Uuid {
     let mut name = Vec::new();
     for part in parts {
         name.extend(part.as_bytes());

@@ -1,0 +1,109 @@
+//! Large objects that git keeps in a file each.
+//!
+//! Git maps such a file into memory whole, whatever it is told. It is a zlib stream, so it is read
+//! here, a piece at a time.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::PathBuf,
+};
+
+use flate2::bufread::ZlibDecoder;
+
+/// Files of at least so many bytes are read here.
+const LARGE_BYTES: u64 = 1 << 20;
+/// Bytes of what stands before the content: `blob <bytes>` and a NUL.
+const MAX_HEAD_BYTES: u64 = 32;
+
+/// Where objects are looked for that have a file each.
+#[derive(Clone, Debug)]
+pub(super) struct LooseObjects {
+    folders: Vec<PathBuf>,
+}
+
+/// The content of a blob, and how much of it there has to be.
+pub(super) struct LooseBlob {
+    content: BufReader<ZlibDecoder<BufReader<File>>>,
+    pub(super) bytes: u64,
+}
+
+impl LooseObjects {
+    pub(super) const fn in_folders(folders: Vec<PathBuf>) -> Self {
+        Self { folders }
+    }
+
+    /// The file of an object, if it is a large one.
+    pub(super) fn large(&self, object: &str) -> Option<File> {
+        let (folder, name) = object.split_at_checked(2)?;
+        self.folders.iter().find_map(|objects| {
+            let file = File::open(objects.join(folder).join(name)).ok()?;
+            let metadata = file.metadata().ok()?;
+            (metadata.is_file() && metadata.len() >= LARGE_BYTES).then_some(file)
+        })
+    }
+}
+
+impl LooseBlob {
+    /// The blob in a file.
+    pub(super) fn open(file: File) -> io::Result<Self> {
+        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let mut content = BufReader::new(ZlibDecoder::new(BufReader::new(file)));
+        let mut head = Vec::new();
+        (&mut content).take(MAX_HEAD_BYTES).read_until(0, &mut head)?;
+        let text = head.strip_suffix(&[0]).and_then(|head| std::str::from_utf8(head).ok());
+        let bytes = text.and_then(|text| text.strip_prefix("blob ")?.parse().ok());
+        let bytes = bytes.ok_or_else(|| {
+            invalid(format!("{:?} begins no blob", head.escape_ascii().to_string()))
+        })?;
+        Ok(Self { content, bytes })
+    }
+}
+
+impl Read for LooseBlob {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.content.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn object(folder: &std::path::Path, head: &[u8], content: &[u8]) -> LooseObjects {
+        std::fs::create_dir_all(folder.join("ab")).unwrap();
+        let file = File::create(folder.join("ab/cdef")).unwrap();
+        let mut zlib = flate2::write::ZlibEncoder::new(file, flate2::Compression::none());
+        zlib.write_all(head).unwrap();
+        zlib.write_all(content).unwrap();
+        zlib.finish().unwrap();
+        LooseObjects::in_folders(vec![folder.join("nowhere"), folder.to_owned()])
+    }
+
+    #[test]
+    fn large_ones_are_read_and_small_ones_left_to_git() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = vec![7; 2 << 20];
+        let objects = object(folder.path(), b"blob 2097152\0", &content);
+        let mut blob = LooseBlob::open(objects.large("abcdef").unwrap()).unwrap();
+        assert_eq!(blob.bytes, 2 << 20);
+        let mut read = Vec::new();
+        blob.read_to_end(&mut read).unwrap();
+        assert!(read == content);
+        assert!(objects.large("abcdee").is_none() && objects.large("").is_none());
+        let objects = object(folder.path(), b"blob 3\0", b"abc");
+        assert!(objects.large("abcdef").is_none());
+    }
+
+    #[test]
+    fn what_is_no_blob_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = vec![7; 2 << 20];
+        for head in [&b"tree 2097152\0"[..], b"blob \0", b"blob 2097152", b""] {
+            let objects = object(folder.path(), head, &content);
+            assert!(LooseBlob::open(objects.large("abcdef").unwrap()).is_err(), "{head:?}");
+        }
+    }
+}
