@@ -79,7 +79,7 @@ pub fn keeps_every_part_of_an_event(factory: &impl LogFactory) {
         SpaceEvent::space_deleted("ä ö \u{1F600}", Presence::Null)
             .with_correlation_id("c".repeat(512)),
         SpaceEvent::space_deleted("ä ö \u{1F600}", "\0\n\u{10FFFF}"),
-        SpaceEvent::cache_invalidated("a", vec![], None::<String>).with_timestamp(second(-5)),
+        SpaceEvent::cache_invalidated("a", Vec::<String>::new(), None).with_timestamp(second(-5)),
         SpaceEvent::document_added("a", "d", "")
             .with_extra("pages", 12.into())
             .unwrap()

@@ -1,5 +1,7 @@
 //! Gathers the examples from the documentation of the crates in `crates/`, as they stand there.
 
+#![allow(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
+
 use std::{
     env,
     fmt::Write,

@@ -1,6 +1,7 @@
 //! The rules of the source tree.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -136,6 +137,11 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
         "spacefold-bus",
     ];
     known("crates/spacefold", &parts);
+    known("tests/examples", &["spacefold"]);
+    let manifest = fs::read_to_string(root().join("tests/examples/Cargo.toml")).unwrap();
+    let alone = "[dependencies]\nspacefold.workspace = true\n\n[lints]\nworkspace = true\n";
+    assert!(manifest.ends_with(alone), "the examples have more than the facade");
+    assert_eq!(manifest.matches("dependencies").count(), 1);
     known("tools/spacefold", &["spacefold"]);
     known("tools/rebuild-projections", &["spacefold"]);
 }
@@ -271,4 +277,78 @@ fn the_readme_has_two_commands_and_the_example_that_is_tested() {
         .map(|(_, line)| line)
         .collect();
     assert_eq!(readme_example, example);
+}
+
+/// The code of a source file, comments apart.
+fn code(text: &str) -> String {
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The names that a crate gives out, by `pub use` of this and `pub mod`.
+fn given_out(library: &str, of: &str) -> BTreeSet<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let code = code(library);
+    let begin = format!("pub use {of}::");
+    let lists = code.split(&begin).skip(1);
+    let mut names = BTreeSet::new();
+    for list in lists.map(|list| list.split(';').next().unwrap_or_default()) {
+        for part in list.split([',', '{', '}']).map(str::trim) {
+            let name = part.rsplit("::").next().unwrap_or_default();
+            names.extend((!name.is_empty() && name.chars().all(is_name)).then(|| name.to_owned()));
+        }
+    }
+    names
+}
+
+/// What the parts give out to one another, and is no use to who has the facade.
+const BETWEEN_PARTS: [&str; 3] = [
+    // Its own checks the states too.
+    "verify",
+    "verify_states",
+    "StateFold",
+];
+
+#[test]
+fn the_facade_gives_out_whatever_its_parts_do() {
+    let library = |folder: &str| {
+        fs::read_to_string(root().join("crates").join(folder).join("src/lib.rs")).unwrap()
+    };
+    let facade = library("spacefold");
+    let mut names = 0;
+    for part in ["event-core", "store", "content", "projection", "bus", "service"] {
+        let package = format!("spacefold_{}", part.replace('-', "_"));
+        if facade.contains(&format!("pub use {package}::*;")) {
+            continue;
+        }
+        let reached = given_out(&facade, &package);
+        for name in given_out(&library(part), "self") {
+            names += 1;
+            let is_known = reached.contains(&name) || BETWEEN_PARTS.contains(&name.as_str());
+            assert!(is_known, "{name} of {package} is not to be had from spacefold");
+        }
+    }
+    assert!(names > 100, "where are the names? there are {names}");
+}
+
+#[test]
+fn no_documentation_runs_into_another() {
+    let text = |line: &str| {
+        let line = line.trim_start();
+        let text = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"))?;
+        Some(text.trim().to_owned())
+    };
+    for (name, source) in files(&["crates", "tools"], ".rs") {
+        let lines: Vec<&str> = source.lines().collect();
+        for (index, pair) in lines.windows(2).enumerate() {
+            let (Some(one), Some(next)) = (text(pair[0]), text(pair[1])) else { continue };
+            // A sentence that ends a line early, and another behind it that would have fit: one of
+            // them came to stand there when what it is about went elsewhere.
+            let word = next.split(' ').next().unwrap_or_default();
+            let begins = word.starts_with(|c: char| c.is_ascii_uppercase() || "`[".contains(c));
+            let fits = pair[0].chars().count() + 1 + word.chars().count() <= 90;
+            let place = index + 1;
+            assert!(!(one.ends_with('.') && begins && fits), "{name}:{place}: {one}");
+        }
+    }
 }

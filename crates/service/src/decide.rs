@@ -63,7 +63,7 @@ fn decide_one(state: &SpaceState, command: &Command) -> Result<Option<SpaceEvent
 }
 
 /// Whether the space is in a status in which the command may be given.
-pub(crate) fn check_status(state: &SpaceState, command: &Command) -> Result<(), Refusal> {
+fn check_status(state: &SpaceState, command: &Command) -> Result<(), Refusal> {
     let status = state.status();
     let is_there = state.revision() > Revision::NONE;
     if let Command::CreateSpace { .. } = command {
@@ -99,6 +99,16 @@ fn may_be_archived(state: &SpaceState, command: &Command) -> bool {
         Command::ResolveConflict { .. } => state.sync().status == SyncStatus::Running,
         _ => false,
     }
+}
+
+/// Whether a move fits the state in all but who is at its path.
+pub(crate) fn check_but_for_path(state: &SpaceState, command: &Command) -> Result<(), Refusal> {
+    check_status(state, command)?;
+    if let Command::MoveDocument { document_id, new_path } = command {
+        check_filled("path", new_path)?;
+        known_document(state, document_id)?;
+    }
+    Ok(())
 }
 
 fn decide_by_name(

@@ -149,3 +149,137 @@ fn content_comes_from_a_file_or_standard_input() {
     content.read_to_string(&mut text).unwrap();
     assert_eq!(text, "# Hello");
 }
+
+#[test]
+fn a_render_whose_process_is_gone_is_listed_and_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let spaces = Spacefold::open(&data).unwrap();
+    let host = spaces.service().with_source("host 1");
+    host.batch("s").create_space("S").add_document("d", "/d").commit().unwrap();
+    // A process that is killed drops no guard.
+    std::mem::forget(host.render("s", "d").unwrap());
+    host.start_sync("s", "pull").unwrap();
+    spaces.close().unwrap();
+    drop((host, spaces));
+
+    let problems = |arguments: &[&str]| {
+        let printed = run(cli(&data).args(["problems", "--json"]).args(arguments)).succeeded();
+        let lines = printed.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<serde_json::Value>>()
+    };
+    let running = ["--kind", "running_render"];
+    let listed = problems(&running);
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!((&listed[0]["document_id"], &listed[0]["since"]), (&"d".into(), &3.into()));
+    assert_eq!(listed[0]["source"], "host 1");
+    assert!(listed[0]["age_seconds"].is_u64() && listed[0]["since_time"].is_string());
+    let sync = problems(&["--kind", "running_sync"]);
+    assert_eq!((&sync[0]["since"], &sync[0]["direction"]), (&4.into(), &"pull".into()));
+    let table = run(cli(&data).arg("problems")).succeeded();
+    assert!(table.contains("running_render") && table.contains("host 1"), "{table}");
+
+    let refused = service(&data, &["start-render", "s", "--document", "d"]);
+    assert!(refused.stderr.contains("take-over-render"), "{}", refused.stderr);
+    refused.failed(1, "document \"d\" is being rendered since position 3 (space \"s\")");
+    let take_over =
+        ["take-over-render", "s", "--document", "d", "--started", "3", "--source", "host 2"];
+    assert_eq!(
+        service(&data, &take_over).succeeded(),
+        "render.failed: position 5, revision 5\nrender.started: position 6, revision 6\n"
+    );
+    // Who comes late, to take it over or to end it, is told.
+    let superseded = "the render that started at position 3 has ended: one that started at position \
+                      6 is running (space \"s\")";
+    service(&data, &take_over).failed(1, superseded);
+    let complete = ["complete-render", "s", "--document", "d", "--started"];
+    service(&data, &[&complete[..], &["3"]].concat()).failed(1, superseded);
+    let fail = ["fail-render", "s", "--document", "d", "--started", "3"];
+    service(&data, &fail).failed(1, superseded);
+    assert_eq!(problems(&running)[0]["source"], "host 2");
+    service(&data, &[&complete[..], &["6"]].concat()).succeeded();
+    assert_eq!(problems(&running), Vec::<serde_json::Value>::new());
+
+    let refused = service(&data, &["start-sync", "s"]);
+    assert!(refused.stderr.contains("take-over-sync"), "{}", refused.stderr);
+    assert_eq!(
+        service(&data, &["take-over-sync", "s", "--direction", "push"]).succeeded(),
+        "sync.started: position 8, revision 8\n"
+    );
+    service(&data, &["complete-sync", "s"]).succeeded();
+    service(&data, &["take-over-sync", "s"])
+        .failed(1, "no synchronisation is running (space \"s\")");
+    assert_eq!(problems(&[]), Vec::<serde_json::Value>::new());
+}
+
+#[test]
+fn what_needs_a_render_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for arguments in [
+        &["create-space", "s", "S"][..],
+        &["add-document", "s", "d", "/d"],
+        &["add-document", "s", "e", "/e"],
+        &["set-content-hash", "s", "d", "h1"],
+    ] {
+        service(&data, arguments).succeeded();
+    }
+    let unrendered =
+        || run(cli(&data).args(["snapshot", "s", "--needs-render", "--json"])).succeeded();
+    let needed = |last: &str| {
+        format!(
+            "{{\"space_id\":\"s\",\"document_id\":\"d\",\"path\":\"/d\",\"content_hash\":\"h1\",\
+             \"stale\":false,\"last_render\":{last}}}\n"
+        )
+    };
+    let shown = || run(cli(&data).args(["snapshot", "s"])).succeeded();
+    let counted = |count: &str| {
+        let shown = shown();
+        let line = shown.lines().find(|line| line.starts_with("documents to render"));
+        assert!(line.is_some_and(|line| line.ends_with(count)), "{shown}");
+    };
+    assert_eq!(unrendered(), needed("null"));
+    counted(" 1");
+    service(&data, &["start-render", "s", "--document", "d"]).succeeded();
+    assert_eq!(unrendered(), needed("\"running\""));
+    assert!(shown().contains("needed, last running"), "{}", shown());
+    service(&data, &["complete-render", "s", "--document", "d"]).succeeded();
+    assert_eq!(unrendered(), "");
+    counted(" 0");
+    service(&data, &["set-content-hash", "s", "d", "h2"]).succeeded();
+    assert!(unrendered().contains("\"h2\""));
+    service(&data, &["invalidate-cache", "s", "e"]).succeeded();
+    assert!(unrendered().contains("\"content_hash\":null,\"stale\":true"));
+}
+
+#[test]
+fn references_are_set_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    service(&data, &["create-space", "s", "S"]).succeeded();
+    service(&data, &["add-document", "s", "d", "/d"]).succeeded();
+    let set = |references: &str| service(&data, &["set-references", "s", "d", references]);
+    let both = r#"["/a", {"target": "/b", "kind": "cites"}]"#;
+    assert_eq!(
+        set(both).succeeded(),
+        "reference.added: position 3, revision 3\nreference.added: position 4, revision 4\n"
+    );
+    assert_eq!(set(both).succeeded(), "nothing changed\n");
+    assert_eq!(
+        set(r#"["/a"]"#).succeeded(),
+        "reference.cleared: position 5, revision 5\nreference.added: position 6, revision 6\n"
+    );
+    assert_eq!(set("[]").succeeded(), "reference.cleared: position 7, revision 7\n");
+    for (wrong, why) in [
+        ("/a", "not valid JSON"),
+        ("{}", "expected a JSON array, found an object"),
+        ("[7]", "a reference is a target or an object, found "),
+        (r#"[{"kind": "cites"}]"#, "a reference has a target"),
+        (r#"[{"target": "/a", "kind": 7}]"#, "the kind of a reference is a string"),
+        (r#"[{"target": "/a", "sort": "x"}]"#, "no \"sort\""),
+    ] {
+        let usage = set(wrong);
+        assert_eq!(usage.code, Some(2), "{wrong}: {}", usage.stderr);
+        assert!(usage.stderr.contains(why), "{wrong}: {}", usage.stderr);
+    }
+}

@@ -55,6 +55,26 @@ pub(super) fn command(rng: &mut Rng) -> Command {
     }
 }
 
+/// Commands that create the space with the documents that others name.
+pub(super) fn furnished() -> Vec<Command> {
+    let added = [("d", "/a"), ("e", "/b"), ("f", "/c")].map(|(document_id, path)| {
+        let (document_id, path) = (document_id.to_owned(), path.to_owned());
+        Command::AddDocument { document_id, path }
+    });
+    let created = Command::CreateSpace { name: "S".to_owned() };
+    std::iter::once(created).chain(added).collect()
+}
+
+/// A command that puts a document somewhere, or takes it away.
+pub(super) fn placement(rng: &mut Rng) -> Command {
+    let (document_id, path) = (document(rng), one(rng, &["/a", "/b", "/c", "/d"]));
+    match rng.u32(0..8) {
+        0 => Command::RemoveDocument { document_id },
+        1 => Command::AddDocument { document_id, path },
+        _ => Command::MoveDocument { document_id, new_path: path },
+    }
+}
+
 fn one(rng: &mut Rng, texts: &[&str]) -> String {
     texts[rng.usize(..texts.len())].to_owned()
 }

@@ -17,6 +17,10 @@ pub(super) struct Reference {
     syncs: bool,
     conflicts: BTreeMap<String, (Option<String>, Option<String>)>,
     stale: BTreeSet<String>,
+    /// Of a batch, the commands behind the one that is given.
+    rest: Vec<Command>,
+    /// Whether a document was put where another one is that is to leave.
+    overlapped: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +70,43 @@ fn text(presence: &Presence) -> Option<String> {
 }
 
 impl Reference {
+    /// What the commands of a batch come to, one by one, and whether documents took the paths of others
+    /// before these had left: then it is by other events.
+    pub(super) fn batch(&mut self, space: &str, commands: &[Command]) -> (Vec<Answer>, bool) {
+        let mut overlapped = false;
+        let answers = commands.iter().enumerate().map(|(index, command)| {
+            self.rest = commands[index + 1..].to_vec();
+            let answer = self.command(space, command);
+            overlapped |= std::mem::take(&mut self.overlapped);
+            answer
+        });
+        let answers = answers.collect();
+        self.rest.clear();
+        (answers, overlapped)
+    }
+
+    /// Whether another document is at the path, and none of the two is to leave it.
+    fn is_taken(&mut self, document_id: &str, path: &str) -> bool {
+        let leaves = |id: &str| {
+            self.rest.iter().any(|command| match command {
+                Command::MoveDocument { document_id, new_path } => {
+                    document_id == id && new_path != path
+                }
+                Command::RemoveDocument { document_id } => document_id == id,
+                Command::DeleteSpace => true,
+                _ => false,
+            })
+        };
+        let mut others =
+            self.documents.iter().filter(|(id, it)| *id != document_id && it.path == path);
+        if others.clone().next().is_none() {
+            return false;
+        }
+        let taken = !others.all(|(id, _)| leaves(id)) && !leaves(document_id);
+        self.overlapped = !taken;
+        taken
+    }
+
     /// What the command comes to, and the space after it.
     pub(super) fn command(&mut self, space: &str, command: &Command) -> Answer {
         let creates = matches!(command, Command::CreateSpace { .. });
@@ -226,9 +267,6 @@ impl Reference {
     }
 
     fn command_on_document(&mut self, space: &str, command: &Command) -> Answer {
-        let at = |documents: &BTreeMap<String, Document>, path: &str| {
-            documents.values().any(|document| document.path == path)
-        };
         match command {
             Command::AddDocument { path, .. } | Command::MoveDocument { new_path: path, .. }
                 if path.is_empty() =>
@@ -239,7 +277,7 @@ impl Reference {
                 if self.documents.contains_key(document_id) {
                     return Refused("DocumentExists");
                 }
-                if at(&self.documents, path) {
+                if self.is_taken(document_id, path) {
                     return Refused("PathTaken");
                 }
                 let document = Document { path: path.clone(), ..Document::default() };
@@ -264,14 +302,13 @@ impl Reference {
                 event(SpaceEvent::document_updated(space, document_id, changes.clone()))
             }
             Command::MoveDocument { document_id, new_path } => {
-                let taken = at(&self.documents, new_path);
-                let document = self.documents.get_mut(document_id).unwrap();
-                if document.path == *new_path {
+                if self.documents[document_id].path == *new_path {
                     return Nothing;
                 }
-                if taken {
+                if self.is_taken(document_id, new_path) {
                     return Refused("PathTaken");
                 }
+                let document = self.documents.get_mut(document_id).unwrap();
                 let old = std::mem::replace(&mut document.path, new_path.clone());
                 event(SpaceEvent::document_moved(space, document_id, old, new_path))
             }

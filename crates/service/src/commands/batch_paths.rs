@@ -12,7 +12,7 @@ use spacefold_event_core::{Payload, SpaceEvent};
 use spacefold_projection::SpaceState;
 
 use super::deciding::{Deciding, Stop};
-use crate::{Command, Refusal, decide::check_status};
+use crate::{Command, Refusal, decide::check_but_for_path};
 
 /// Where documents are and are going to be, as far as somebody has asked.
 #[derive(Default)]
@@ -61,11 +61,6 @@ fn holders(state: &SpaceState) -> RapidHashMap<String, BTreeSet<String>> {
 impl<'a> Deciding<'a> {
     /// Decides moves that follow one another: each after that of the document that is at its path.
     pub(super) fn moves(&mut self, range: Range<usize>) -> Result<(), Stop> {
-        // What no move may do in this state, the first of them may not.
-        if let Some(command) = self.commands.get(range.start) {
-            let checked = check_status(self.state()?, command);
-            checked.map_err(|refusal| Stop::Refused { index: range.start, refusal })?;
-        }
         let Some(moving) = self.moving(range.clone()) else {
             // A document twice, or a path: their order counts.
             return range.into_iter().try_for_each(|index| self.one(index));
@@ -74,6 +69,11 @@ impl<'a> Deciding<'a> {
         // Each waits for the one behind it.
         let mut chain: Vec<usize> = Vec::new();
         for first in range {
+            // Whatever else it breaks, it does so before those that it would wait for.
+            if let Some(command) = self.commands.get(first) {
+                let checked = check_but_for_path(self.state()?, command);
+                checked.map_err(|refusal| Stop::Refused { index: first, refusal })?;
+            }
             chain.extend(waiting.remove(&first).then_some(first));
             while let Some(&last) = chain.last() {
                 let in_the_way = self.in_the_way(last)?;
