@@ -28,6 +28,7 @@ mod memory_log;
 mod page;
 mod payload;
 mod position;
+mod printable;
 mod record;
 mod state_store;
 mod timestamp;
@@ -49,8 +50,8 @@ pub use self::{
     event_type::EventTypes,
     filter::EventFilter,
     json::{
-        JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array, write_string,
-        write_value,
+        FilledIn, JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array,
+        write_string, write_value,
     },
     limits::{
         LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_CONTENT_BYTES, MAX_EVENT_BYTES,
@@ -61,6 +62,7 @@ pub use self::{
     page::Page,
     payload::{EventType, Payload, PayloadError, Presence, UnknownEventType},
     position::{Position, Revision},
+    printable::printable,
     record::{
         Assignments, CorruptRecords, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records,
         RecordsBuilder, SchemaVersion,
