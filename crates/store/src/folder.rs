@@ -1,18 +1,20 @@
 //! The folder of a store: where everything is, who may be in it, and how it comes to be.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{Read as _, Seek, Write as _},
+    io::{self, Read as _, Seek, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use spacefold_event_core::{Position, StorageError, Timestamp};
 
 use crate::{
     error::{Doing, OpenError},
-    head::Head,
-    head::file::HeadFile,
+    head::{Head, file::HeadFile},
 };
 
 /// The paths of a store.
@@ -79,7 +81,15 @@ impl Folder {
         match fs::metadata(&self.root) {
             Ok(found) if !found.is_dir() => return Err(not("it is a file")),
             Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // What would be made would not take the place of the link.
+                let is_link = fs::symlink_metadata(&self.root).is_ok();
+                return if is_link {
+                    Err(not("it is a link that leads nowhere"))
+                } else {
+                    Ok(false)
+                };
+            }
             Err(error) => {
                 return Err(StorageError::new(
                     format!("looking at {}", self.root.display()),
@@ -103,6 +113,16 @@ impl Folder {
         create_folders(&parent)?;
         let name = self.root.file_name().and_then(|name| name.to_str()).unwrap_or("store");
         let beside = Self::new(&parent.join(format!(".{name}.new-{}", process::id())));
+        let made = self.create_by_way_of(&beside, head);
+        if made.is_err() {
+            // Nothing is left of what did not become a store; what cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(&beside.root);
+        }
+        made?;
+        sync_folder(&parent)
+    }
+
+    fn create_by_way_of(&self, beside: &Self, head: &Head) -> Result<(), StorageError> {
         if beside.root.exists() {
             fs::remove_dir_all(&beside.root)
                 .doing(|| format!("removing {}", beside.root.display()))?;
@@ -117,8 +137,7 @@ impl Folder {
             sync_folder(&folder)?;
         }
         fs::rename(&beside.root, &self.root)
-            .doing(|| format!("renaming {} to {}", beside.root.display(), self.root.display()))?;
-        sync_folder(&parent)
+            .doing(|| format!("renaming {} to {}", beside.root.display(), self.root.display()))
     }
 
     /// Makes the names of the store's files durable, and its own: a process that was killed after
@@ -140,12 +159,17 @@ impl Folder {
             .truncate(false)
             .open(&path)
             .doing(|| format!("opening {}", path.display()))?;
+        let id = file_id(&file).doing(|| format!("looking at {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let pid =
-                    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                let pid = if held().contains(&id) {
+                    Some(process::id())
+                } else {
+                    let mut text = String::new();
+                    let pid = file.read_to_string(&mut text).ok();
+                    pid.and_then(|_| text.trim().parse().ok()).filter(|pid| *pid != process::id())
+                };
                 return Err(OpenError::AlreadyOpen { path: self.root.clone(), pid });
             }
             Err(TryLockError::Error(error)) => {
@@ -155,19 +179,38 @@ impl Folder {
         // Only a help for whoever is refused: nothing rests on what stands in the file.
         let _ = file.set_len(0).and_then(|()| file.rewind());
         let _ = writeln!(file, "{}", process::id());
-        Ok(StoreLock(file))
+        held().insert(id);
+        Ok(StoreLock { file, id })
     }
+}
+
+/// A device and a file on it.
+type FileId = (u64, u64);
+
+/// The locks that this process holds: in another container another process may have its number.
+fn held() -> MutexGuard<'static, BTreeSet<FileId>> {
+    static HELD: Mutex<BTreeSet<FileId>> = Mutex::new(BTreeSet::new());
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn file_id(file: &File) -> io::Result<FileId> {
+    let found = file.metadata()?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// The lock of a store, held until it is dropped.
 #[derive(Debug)]
-pub(crate) struct StoreLock(File);
+pub(crate) struct StoreLock {
+    file: File,
+    id: FileId,
+}
 
 impl Drop for StoreLock {
     fn drop(&mut self) {
         // A child that was forked meanwhile shares the lock until its program replaces it: closing
         // the file alone would leave the store locked until then. Should this fail, closing follows.
-        let _ = self.0.unlock();
+        held().remove(&self.id);
+        let _ = self.file.unlock();
     }
 }
 
@@ -224,7 +267,22 @@ pub(crate) fn disk_bytes(folder: &Path) -> u64 {
     entries.flatten().map(bytes).sum()
 }
 
+/// Whether a folder holds a store, or what is left of one: other files have no place in it.
+///
+/// # Cost
+/// Looks at four names in the folder.
+#[must_use]
+pub fn is_store(path: impl AsRef<Path>) -> bool {
+    let folder = Folder::new(path.as_ref());
+    let parts = [folder.journal(), folder.sealed(), folder.sled()];
+    let parts = parts.iter().filter(|part| part.is_dir()).count();
+    parts >= 2 || parts == 1 && folder.head().is_file()
+}
+
 /// The present instant.
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
+
+#[cfg(test)]
+mod tests;
