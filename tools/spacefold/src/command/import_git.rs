@@ -44,6 +44,8 @@ struct Printed<'a> {
     contents: u64,
     bytes: u64,
     head: u64,
+    clamped: u64,
+    first_clamped: Option<&'a str>,
 }
 
 impl ImportGit {
@@ -78,6 +80,8 @@ impl ImportGit {
                 contents: imported.contents,
                 bytes: imported.bytes,
                 head: head.get(),
+                clamped: imported.clamped,
+                first_clamped: imported.first_clamped.as_deref(),
             })?;
         } else {
             let mut table = Table::new();
@@ -88,6 +92,10 @@ impl ImportGit {
             table.row([text("contents"), number(imported.contents)]);
             table.row([text("bytes"), number(imported.bytes)]);
             table.row([text("head"), number(head.get())]);
+            if let Some(commit) = &imported.first_clamped {
+                table.row([text("recorded at another time"), number(imported.clamped)]);
+                table.row([text("first of them in"), text(commit)]);
+            }
             session.output.table(&table)?;
         }
         session.output.flush()

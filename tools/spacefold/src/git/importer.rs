@@ -12,7 +12,7 @@ use std::{
 };
 
 use spacefold::{
-    Append, AppendError, ContentError, ContentHash, ContentStore as _, MAX_APPEND_BYTES,
+    Append, AppendError, Clamped, ContentError, ContentHash, ContentStore as _, MAX_APPEND_BYTES,
     MAX_APPEND_EVENTS, PendingAppend, ReadError, SnapshotError, SpaceEvent, Spacefold,
     StoredContent, Timestamp,
 };
@@ -39,6 +39,10 @@ pub(crate) struct Imported {
     pub(crate) events: u64,
     pub(crate) contents: u64,
     pub(crate) bytes: u64,
+    /// Events that were recorded at another time than their commits say.
+    pub(crate) clamped: u64,
+    /// The commit of the first of them.
+    pub(crate) first_clamped: Option<String>,
 }
 
 /// Why an import ended early. Every commit before is stored, with its content.
@@ -189,7 +193,7 @@ struct Importer<'a> {
     batch: Vec<Vec<SpaceEvent>>,
     batch_events: usize,
     batch_bytes: u64,
-    in_flight: Vec<(String, PendingAppend)>,
+    in_flight: Vec<(String, Vec<Timestamp>, PendingAppend)>,
     done: Imported,
 }
 
@@ -298,7 +302,7 @@ impl<'a> Importer<'a> {
             let times: Vec<Timestamp> = events.iter().map(|event| event.timestamp).collect();
             let append = Append::new(&events).recorded_at(&times);
             match self.store.log().submit(&append) {
-                Ok(pending) => self.in_flight.push((commit, pending)),
+                Ok(pending) => self.in_flight.push((commit, times, pending)),
                 Err(error) => {
                     self.settle()?;
                     return Err(ImportGitError::Append { commit, error });
@@ -313,9 +317,15 @@ impl<'a> Importer<'a> {
     /// Waits until the events that the log was handed are durable.
     fn settle(&mut self) -> Result<(), ImportGitError> {
         let mut outcome = Ok(());
-        for (commit, pending) in self.in_flight.drain(..) {
+        for (commit, times, pending) in self.in_flight.drain(..) {
             match pending.wait() {
-                Ok(receipt) => self.done.events += receipt.count(),
+                Ok(receipt) => {
+                    self.done.events += receipt.count();
+                    if let Some(clamped) = Clamped::of(self.store.log(), &receipt, &times)? {
+                        self.done.clamped += clamped.events;
+                        self.done.first_clamped.get_or_insert(commit);
+                    }
+                }
                 Err(error) => outcome = outcome.and(Err(ImportGitError::Append { commit, error })),
             }
         }
