@@ -82,8 +82,8 @@ impl Contents {
     }
 }
 
-/// The binary of this name, built as the tests are.
-fn binary(name: &str) -> PathBuf {
+/// The folder of the binaries, built as the tests are.
+fn binaries() -> &'static Path {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         // This test is `<target>/<profile>/deps/it-<hash>`.
         let test = std::env::current_exe().unwrap();
@@ -99,7 +99,19 @@ fn binary(name: &str) -> PathBuf {
         assert!(build.status().unwrap().success(), "the binaries do not build");
         folder
     });
-    FOLDER.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    &FOLDER
+}
+
+/// The binary of this name.
+fn binary(name: &str) -> PathBuf {
+    binaries().join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// A library to preload that sets the clock of a process: one of the binaries depends on it.
+pub(crate) fn recorder() -> PathBuf {
+    let library = binaries().join("deps/libspacefold_crash_recorder.so");
+    assert!(library.is_file(), "{} is not built", library.display());
+    library
 }
 
 /// A command on a store, without input and without the caller's settings.

@@ -4,6 +4,6 @@ mod read;
 mod write;
 
 pub use self::{
-    read::{JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array},
+    read::{FilledIn, JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array},
     write::{write_string, write_value},
 };

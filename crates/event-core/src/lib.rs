@@ -29,6 +29,7 @@ mod page;
 mod pages;
 mod payload;
 mod position;
+mod printable;
 mod record;
 mod state_store;
 mod storage_error;
@@ -52,8 +53,8 @@ pub use self::{
     event_type::EventTypes,
     filter::EventFilter,
     json::{
-        JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array, write_string,
-        write_value,
+        FilledIn, JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array,
+        write_string, write_value,
     },
     limits::{
         LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_CONTENT_BYTES, MAX_EVENT_BYTES,
@@ -65,6 +66,7 @@ pub use self::{
     pages::Pages,
     payload::{EventType, NamedDocuments, Payload, PayloadError, Presence, UnknownEventType},
     position::{Position, Revision},
+    printable::printable,
     record::{
         Assignments, CorruptRecords, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records,
         RecordsBuilder, SchemaVersion,

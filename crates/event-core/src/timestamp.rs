@@ -1,6 +1,10 @@
 //! Instants: microseconds since 1970-01-01T00:00:00Z.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
 
@@ -10,12 +14,14 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 ///
 /// Prints as RFC 3339 with `+00:00` and six fractional digits or none. Reads that, what Python's
 /// `datetime.isoformat()` writes, `Z`, and a space for `T`; digits finer than a microsecond are
-/// cut; without an offset it is read as UTC.
+/// cut; without an offset it is read as UTC. A date alone is its first instant.
 ///
 /// ```
 /// use spacefold::Timestamp;
 /// let t: Timestamp = "2015-12-11 23:50:02.5+01:00".parse()?;
 /// assert_eq!(t.to_string(), "2015-12-11T22:50:02.500000+00:00");
+/// let day: Timestamp = "2015-12-11".parse()?;
+/// assert_eq!(day.to_string(), "2015-12-11T00:00:00+00:00");
 /// assert!("yesterday".parse::<Timestamp>().is_err());
 /// # Ok::<(), spacefold::InvalidTimestamp>(())
 /// ```
@@ -52,10 +58,16 @@ impl Timestamp {
         self.0
     }
 
-    /// The present instant by the system's clock.
+    /// The present instant by the system's clock, wherever that stands.
     #[must_use]
     pub fn now() -> Self {
-        Self(Utc::now().timestamp_micros()).clamp(Self::MIN, Self::MAX)
+        let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+            Err(before) => {
+                i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros)
+            }
+        };
+        Self(micros).clamp(Self::MIN, Self::MAX)
     }
 
     /// Reads a timestamp as [`FromStr`] does, but takes one without an offset to be at `naive`.
@@ -63,15 +75,63 @@ impl Timestamp {
     /// # Errors
     /// [`InvalidTimestamp`] when `text` is no timestamp or lies outside the years 1 to 9999.
     pub fn parse_with(text: &str, naive: UtcOffset) -> Result<Self, InvalidTimestamp> {
-        parse(text, naive).ok_or_else(|| InvalidTimestamp { text: text.chars().take(80).collect() })
+        Self::parse_told(text, naive).map(|parsed| parsed.time)
     }
+
+    /// As [`Timestamp::parse_with`], and tells whether the text had an offset.
+    pub(crate) fn parse_told(text: &str, naive: UtcOffset) -> Result<Parsed, InvalidTimestamp> {
+        parse(text, naive)
+            .map_err(|fault| InvalidTimestamp { text: text.chars().take(80).collect(), fault })
+    }
+}
+
+/// A time as a text states it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parsed {
+    pub(crate) time: Timestamp,
+    /// The text has no offset.
+    pub(crate) is_naive: bool,
 }
 
 /// A text that is no timestamp, or one outside the years 1 to 9999.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no timestamp: expected one like 2015-12-11T22:50:02+00:00")]
+#[error("{text:?} {fault}")]
 pub struct InvalidTimestamp {
     text: String,
+    fault: Fault,
+}
+
+/// What is wrong with a text that is to be a timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// It has another form, or names a day or an hour that does not exist.
+    Form,
+    TooEarly,
+    TooLate,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form => {
+                f.write_str("is no timestamp: expected one like 2015-12-11T22:50:02+00:00")
+            }
+            Self::TooEarly => {
+                write!(
+                    f,
+                    "is before {}, the earliest instant of the years 1 to 9999 in UTC",
+                    Timestamp::MIN
+                )
+            }
+            Self::TooLate => {
+                write!(
+                    f,
+                    "is after {}, the latest instant of the years 1 to 9999 in UTC",
+                    Timestamp::MAX
+                )
+            }
+        }
+    }
 }
 
 /// A text that is no offset from UTC.
@@ -133,26 +193,44 @@ impl fmt::Display for Timestamp {
     }
 }
 
-fn parse(text: &str, naive: UtcOffset) -> Option<Timestamp> {
-    let (date, rest) = text.split_once(['T', ' '])?;
-    let date = parse_date(date)?;
+fn parse(text: &str, naive: UtcOffset) -> Result<Parsed, Fault> {
+    // A date alone is the instant at which it begins.
+    let (date, rest) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
     let clock_len = rest.find(['Z', '+', '-']).unwrap_or(rest.len());
-    let (clock, offset) = rest.split_at_checked(clock_len)?;
-    let offset = if offset.is_empty() { naive } else { parse_offset(offset)? };
-    let (clock, micros) = parse_clock(clock)?;
-    let local = date.and_time(clock).and_utc().timestamp().checked_mul(MICROS_PER_SECOND)?;
-    Timestamp::from_micros(local.checked_add(micros)?.checked_sub(offset.micros)?)
+    let (clock, offset) = rest.split_at_checked(clock_len).ok_or(Fault::Form)?;
+    let is_naive = offset.is_empty();
+    let offset = if is_naive { naive } else { parse_offset(offset).ok_or(Fault::Form)? };
+    let (clock, micros) = parse_clock(clock).ok_or(Fault::Form)?;
+    let date = parse_date(date)?;
+    let local = date.and_time(clock).and_utc().timestamp() * MICROS_PER_SECOND;
+    let time = local + micros - offset.micros;
+    match Timestamp::from_micros(time) {
+        Some(time) => Ok(Parsed { time, is_naive }),
+        None if time < Timestamp::MIN.0 => Err(Fault::TooEarly),
+        None => Err(Fault::TooLate),
+    }
 }
 
-fn parse_date(text: &str) -> Option<NaiveDate> {
+/// `YYYY-MM-DD`; a year of another number of digits is one that there is not.
+fn parse_date(text: &str) -> Result<NaiveDate, Fault> {
     let mut parts = text.split('-');
-    let year = digits(parts.next()?, 4)?;
-    let month = digits(parts.next()?, 2)?;
-    let day = digits(parts.next()?, 2)?;
-    if parts.next().is_some() || year == 0 {
-        return None;
+    let mut part = || parts.next().ok_or(Fault::Form);
+    let (year, month, day) = (part()?, part()?, part()?);
+    let month = digits(month, 2).ok_or(Fault::Form)?;
+    let day = digits(day, 2).ok_or(Fault::Form)?;
+    if parts.next().is_some() {
+        return Err(Fault::Form);
     }
-    NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)
+    let year = match digits(year, 4) {
+        Some(0) => return Err(Fault::TooEarly),
+        Some(year) => year,
+        None if year.len() > 4 && year.bytes().all(|byte| byte.is_ascii_digit()) => {
+            return Err(Fault::TooLate);
+        }
+        None => return Err(Fault::Form),
+    };
+    let year = i32::try_from(year).map_err(|_| Fault::TooLate)?;
+    NaiveDate::from_ymd_opt(year, month, day).ok_or(Fault::Form)
 }
 
 /// `HH:MM[:SS[.fraction]]` as a time of day and the microseconds beyond its second.
@@ -231,6 +309,8 @@ mod tests {
         reads("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999+00:00");
         reads("0001-01-01T00:00:00", "0001-01-01T00:00:00+00:00");
         reads("9999-12-31T23:59:59.999999", "9999-12-31T23:59:59.999999+00:00");
+        reads("2022-01-01", "2022-01-01T00:00:00+00:00");
+        reads("0001-01-01", "0001-01-01T00:00:00+00:00");
     }
 
     #[test]
@@ -239,7 +319,12 @@ mod tests {
             "",
             "T",
             "2015",
-            "2015-12-11",
+            "2015-12",
+            "2015-12-1",
+            "2015-02-29",
+            "2015-12-11Z",
+            "2015-12-11T",
+            "2015-12-11 ",
             "2015-13-11T00:00:00",
             "2015-02-29T00:00:00",
             "2015-12-11T24:00:00",
@@ -262,11 +347,35 @@ mod tests {
     }
 
     #[test]
+    fn says_why_it_refuses_what_lies_outside_the_years() {
+        let refused = |text: &str| text.parse::<Timestamp>().unwrap_err().to_string();
+        let early = " is before 0001-01-01T00:00:00+00:00, the earliest instant of the years 1 to \
+                     9999 in UTC";
+        for text in ["0001-01-01T00:00:00+00:01", "0000-12-31T23:59:59", "0000-06-01"] {
+            assert_eq!(refused(text), format!("{text:?}{early}"));
+        }
+        let late = " is after 9999-12-31T23:59:59.999999+00:00, the latest instant of the years 1 \
+                    to 9999 in UTC";
+        for text in ["9999-12-31T23:59:59-00:01", "10000-01-01T00:00:00Z", "99999999999-01-01"] {
+            assert_eq!(refused(text), format!("{text:?}{late}"));
+        }
+        let form = " is no timestamp: expected one like 2015-12-11T22:50:02+00:00";
+        for text in ["015-01-01T00:00:00", "12345-01", "9999-12-31T23:59:60-00:01"] {
+            assert_eq!(refused(text), format!("{text:?}{form}"));
+        }
+        let offset: UtcOffset = "+09:00".parse().unwrap();
+        assert!(Timestamp::parse_with("0001-01-01T08:59:59", offset).is_err());
+        assert_eq!(Timestamp::parse_with("0001-01-01T09:00:00", offset), Ok(Timestamp::MIN));
+    }
+
+    #[test]
     fn reads_naive_times_at_the_offset_it_is_told() {
         let offset: UtcOffset = "+09:00".parse().unwrap();
         let time = Timestamp::parse_with("2020-01-01T09:00:00", offset).unwrap();
         assert_eq!(time.to_string(), "2020-01-01T00:00:00+00:00");
         let stated = Timestamp::parse_with("2020-01-01T09:00:00Z", offset).unwrap();
         assert_eq!(stated.to_string(), "2020-01-01T09:00:00+00:00");
+        let day = Timestamp::parse_with("2020-01-01", offset).unwrap();
+        assert_eq!(day.to_string(), "2019-12-31T15:00:00+00:00");
     }
 }

@@ -112,7 +112,7 @@ pub struct RebuildOutcome {
 /// How what was folded compares with what was persisted, and what was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// They are the same, or nothing was persisted and nothing was to be changed.
+    /// They are the same.
     Identical,
     /// They differed: the new one is persisted now.
     Replaced,
@@ -120,6 +120,8 @@ pub enum Verdict {
     Created,
     /// They differ: nothing was changed.
     Diverged,
+    /// Nothing was persisted, and nothing was to be changed.
+    NothingToCompare,
 }
 
 impl Verdict {
@@ -131,6 +133,7 @@ impl Verdict {
             Self::Replaced => "replaced",
             Self::Created => "created",
             Self::Diverged => "diverged",
+            Self::NothingToCompare => "nothing to compare",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Imports: events of other logs, line by line, none of them twice.
 
+mod clamped;
+mod occurrences;
 mod stored_ids;
 
 use std::{
@@ -10,11 +12,12 @@ use std::{
 
 use spacefold_event_core::{
     Append, AppendError, EventId, EventLog, JsonError, JsonReader, LimitExceeded,
-    MAX_APPEND_EVENTS, MAX_EVENT_BYTES, Position, ReadError, SpaceEvent, Timestamp,
+    MAX_APPEND_EVENTS, MAX_EVENT_BYTES, Position, ReadError, Receipt, SpaceEvent, Timestamp,
 };
 use spacefold_store::{EmbeddedLog, PendingAppend};
 
-use self::stored_ids::StoredIds;
+pub use self::clamped::Clamped;
+use self::{occurrences::Occurrences, stored_ids::StoredIds};
 use crate::lines::{Line, LineReader, LineText};
 
 /// Events that are looked up among the stored ones together.
@@ -35,7 +38,8 @@ const MEASURED_TEXT_BYTES: usize = MAX_EVENT_BYTES / 8;
 /// ```
 /// use spacefold::{ImportOptions, JsonReader, RecordingTimes};
 /// let reader = JsonReader { naive_offset: "+09:00".parse()?, ..JsonReader::default() };
-/// let options = ImportOptions { reader, times: RecordingTimes::FromInput };
+/// let times = RecordingTimes::FromInput;
+/// let options = ImportOptions { reader, times, ..ImportOptions::default() };
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -44,6 +48,10 @@ pub struct ImportOptions {
     pub reader: JsonReader,
     /// When the events count as recorded.
     pub times: RecordingTimes,
+    /// What becomes of a line whose time lies ahead of the clock.
+    pub future: FutureTimes,
+    /// What id an event gets whose line has none.
+    pub ids: MissingIds,
 }
 
 /// When imported events count as recorded.
@@ -55,6 +63,29 @@ pub enum RecordingTimes {
     FromInput,
     /// When this log takes them.
     Now,
+}
+
+/// What becomes of a line whose time lies ahead of the clock, where times are taken from the lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FutureTimes {
+    /// The event is recorded at the present. So is every later one with an earlier time: the times
+    /// of a log never decrease. [`ImportReport::clamped`] counts them.
+    #[default]
+    Clamp,
+    /// The line is a bad one: [`JsonError::InFuture`].
+    Reject,
+}
+
+/// What id an event gets whose line has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingIds {
+    /// A fresh one: imported again, the line is another event.
+    #[default]
+    MakeUp,
+    /// One made of what the line says, and of how many lines before it in the input say the same
+    /// ([`JsonEvent::derived_id`](spacefold_event_core::JsonEvent::derived_id)): imported again, it
+    /// is the same event. This takes some 20 bytes of memory a line.
+    Derive,
 }
 
 /// What an import asks and tells while it runs. `()` stops at the first bad line.
@@ -110,6 +141,31 @@ pub struct ImportReport {
     pub rejected: u64,
     /// The durable head at the end.
     pub head: Position,
+    /// Events whose line has no id and that got a fresh one: a second import does not know them.
+    pub ids_made_up: u64,
+    /// Events whose line has no id and that got one made of what it says.
+    pub ids_derived: u64,
+    /// Events whose line has no time and that got the present one.
+    pub times_made_up: u64,
+    /// Times without an offset, taken to be at [`JsonReader::naive_offset`].
+    pub naive_times: u64,
+    /// Events that were recorded at another time than their lines say: these were not in order, or
+    /// lie ahead of the clock.
+    pub clamped: u64,
+    /// The first of them.
+    pub first_clamped: Option<ClampedLine>,
+}
+
+/// A line whose event was recorded at another time than it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClampedLine {
+    /// Its number, from 1.
+    pub line: u64,
+    /// The time that it says.
+    pub asked: Timestamp,
+    /// When the event was recorded: later where an event before it was recorded then, earlier where
+    /// the clock had not come to the time asked for.
+    pub recorded: Timestamp,
 }
 
 /// Why an import ended early, and what it had done by then.
@@ -204,6 +260,7 @@ pub(crate) fn import(
         hooks,
         report: ImportReport::default(),
         stored: StoredIds::new(stored_ids::MAX_COVERED_EVENTS),
+        occurrences: Occurrences::default(),
         window: Vec::new(),
         window_bytes: 0,
         in_flight: Vec::new(),
@@ -224,6 +281,7 @@ struct Importer<'a> {
     hooks: &'a mut dyn ImportHooks,
     report: ImportReport,
     stored: StoredIds,
+    occurrences: Occurrences,
     /// Events that were read and not yet looked up.
     window: Vec<ReadEvent>,
     window_bytes: usize,
@@ -239,8 +297,10 @@ struct ReadEvent {
 }
 
 struct InFlight {
-    line: u64,
+    lines: Vec<u64>,
     ids: Vec<EventId>,
+    /// When they are to be recorded, where the lines say that.
+    times: Vec<Timestamp>,
     pending: PendingAppend,
 }
 
@@ -271,7 +331,7 @@ impl Importer<'_> {
 
     fn take(&mut self, line: Line<'_>) -> Result<(), ImportFailure> {
         let (text, outcome) = match line.text {
-            LineText::Whole(text) => (text, read_event(&self.options.reader, line.number, text)),
+            LineText::Whole(text) => (text, self.read_event(line.number, text)),
             LineText::TooLong { beginning, bytes } => {
                 (beginning, Err(JsonError::TooLong { bytes }))
             }
@@ -338,7 +398,8 @@ impl Importer<'_> {
         let Some(line) = run.first().map(|read| read.line) else {
             return Ok(());
         };
-        let times: Vec<Timestamp> = run.iter().map(|read| read.recorded_at).collect();
+        let lines = run.iter().map(|read| read.line).collect();
+        let mut times: Vec<Timestamp> = run.iter().map(|read| read.recorded_at).collect();
         let events: Vec<SpaceEvent> = run.into_iter().map(|read| read.event).collect();
         let append = match self.options.times {
             RecordingTimes::FromInput => Append::new(&events).recorded_at(&times),
@@ -346,46 +407,85 @@ impl Importer<'_> {
         };
         let pending =
             self.log.submit(&append).map_err(|source| ImportFailure::Append { line, source })?;
-        self.in_flight.push(InFlight {
-            line,
-            ids: events.iter().map(|event| event.event_id).collect(),
-            pending,
-        });
+        if self.options.times == RecordingTimes::Now {
+            times.clear();
+        }
+        let ids = events.iter().map(|event| event.event_id).collect();
+        self.in_flight.push(InFlight { lines, ids, times, pending });
         Ok(())
     }
 
     /// Waits until everything that the log was handed is durable, or refused.
     fn settle(&mut self) -> Result<(), ImportFailure> {
         let mut outcome = Ok(());
-        for InFlight { line, ids, pending } in self.in_flight.drain(..) {
+        for InFlight { lines, ids, times, pending } in mem::take(&mut self.in_flight) {
             match pending.wait() {
                 Ok(receipt) => {
                     self.report.appended += receipt.count();
                     self.stored.appended(receipt.first_position(), &ids);
+                    outcome = outcome.and(self.note_clamped(&receipt, &lines, &times));
                 }
                 Err(source) => {
+                    let line = lines.first().copied().unwrap_or_default();
                     outcome = outcome.and(Err(ImportFailure::Append { line, source }));
                 }
             }
         }
         outcome
     }
-}
 
-fn read_event(reader: &JsonReader, line: u64, text: &[u8]) -> Result<ReadEvent, JsonError> {
-    let read = reader.read(text)?;
-    if text.len() >= MEASURED_TEXT_BYTES {
-        let bytes = read.event.encoded_len();
-        if bytes > MAX_EVENT_BYTES {
-            return Err(LimitExceeded::EventTooLarge { bytes }.into());
+    /// Counts the events of an append that were recorded at another time than their lines say.
+    fn note_clamped(
+        &mut self,
+        receipt: &Receipt,
+        lines: &[u64],
+        times: &[Timestamp],
+    ) -> Result<(), ImportFailure> {
+        if times.is_empty() {
+            return Ok(());
         }
+        if let Some(clamped) = Clamped::of(self.log, receipt, times)? {
+            self.report.clamped += clamped.events;
+            let line = lines.get(clamped.first).copied().unwrap_or_default();
+            let Clamped { asked, recorded, .. } = clamped;
+            self.report.first_clamped.get_or_insert(ClampedLine { line, asked, recorded });
+        }
+        Ok(())
     }
-    Ok(ReadEvent {
-        line,
-        text_bytes: text.len(),
-        recorded_at: read.recorded_at.unwrap_or(read.event.timestamp),
-        event: read.event,
-    })
+
+    /// Reads a line, and counts what it does not say.
+    fn read_event(&mut self, line: u64, text: &[u8]) -> Result<ReadEvent, JsonError> {
+        let mut read = self.options.reader.read(text)?;
+        if text.len() >= MEASURED_TEXT_BYTES {
+            let bytes = read.event.encoded_len();
+            if bytes > MAX_EVENT_BYTES {
+                return Err(LimitExceeded::EventTooLarge { bytes }.into());
+            }
+        }
+        let (key, recorded_at) = match read.recorded_at {
+            Some(time) => ("recorded_at", time),
+            None => ("timestamp", read.event.timestamp),
+        };
+        if self.options.future == FutureTimes::Reject
+            && self.options.times == RecordingTimes::FromInput
+        {
+            let now = Timestamp::now();
+            if recorded_at > now {
+                return Err(JsonError::InFuture { key, time: recorded_at, now });
+            }
+        }
+        match (read.filled_in.event_id, self.options.ids) {
+            (false, _) => {}
+            (true, MissingIds::MakeUp) => self.report.ids_made_up += 1,
+            (true, MissingIds::Derive) => {
+                read.event.event_id = self.occurrences.id_of(&read);
+                self.report.ids_derived += 1;
+            }
+        }
+        self.report.times_made_up += u64::from(read.filled_in.timestamp);
+        self.report.naive_times += u64::from(read.naive_times);
+        Ok(ReadEvent { line, text_bytes: text.len(), recorded_at, event: read.event })
+    }
 }
 
 fn count(number: usize) -> u64 {

@@ -46,10 +46,10 @@ pub use self::{
     commitments::verify,
     contents::{CollectError, ContentAtError, verify_content, visit_named_content},
     import::{
-        BadLine, ImportError, ImportFailure, ImportHooks, ImportOptions, ImportReport, OnBadLine,
-        RecordingTimes,
+        BadLine, Clamped, ClampedLine, FutureTimes, ImportError, ImportFailure, ImportHooks,
+        ImportOptions, ImportReport, MissingIds, OnBadLine, RecordingTimes,
     },
-    lines::{Line, LineReader, LineText},
+    lines::{BYTE_ORDER_MARK, Line, LineReader, LineText},
     options::{Commitments, Folding, Options},
     snapshot_and_tail::{SnapshotAndTail, SnapshotAndTailError},
     spacefold::Spacefold,
@@ -85,6 +85,7 @@ pub use spacefold_service::{
     testing,
 };
 pub use spacefold_store::{
-    AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend, Problem,
-    StateCommitment, StoreInfo, StoreOptions, VerifyDepth, VerifyOptions, VerifyReport,
+    AheadOfClock, AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend,
+    Problem, StateCommitment, StoreInfo, StoreOptions, VerifyDepth, VerifyOptions, VerifyReport,
+    is_store,
 };

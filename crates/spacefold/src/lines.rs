@@ -1,13 +1,20 @@
 //! Lines of an input of any length, none of which is buffered past its limit.
 
-use std::io::{self, BufRead, Read};
+use std::{
+    io::{self, BufRead, Read},
+    mem,
+};
 
 use spacefold_event_core::MAX_JSON_LINE_BYTES;
 
 /// Bytes that are kept of a line past its limit, to show which one it is.
 const SHOWN_BYTES: usize = 4 << 10;
 
-/// Reads the lines of an input one by one, numbered from 1, blank ones counted and skipped.
+/// What some programs put before UTF-8 text.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads the lines of an input one by one, numbered from 1, blank ones counted and skipped. A byte
+/// order mark at the start of the input is passed over.
 ///
 /// ```
 /// use spacefold::{LineReader, LineText};
@@ -24,6 +31,8 @@ pub struct LineReader<R> {
     buffer: Vec<u8>,
     number: u64,
     limit: usize,
+    /// Nothing was read yet: a byte order mark may come.
+    at_start: bool,
 }
 
 /// A line that is not blank.
@@ -57,7 +66,7 @@ impl<R: BufRead> LineReader<R> {
     }
 
     const fn with_limit(input: R, limit: usize) -> Self {
-        Self { input, buffer: Vec::new(), number: 0, limit }
+        Self { input, buffer: Vec::new(), number: 0, limit, at_start: true }
     }
 
     /// The number of the line that was read last, or at which reading failed.
@@ -98,18 +107,22 @@ impl<R: BufRead> LineReader<R> {
     /// bytes it has without the line break.
     fn fill(&mut self) -> io::Result<usize> {
         self.buffer.clear();
-        let most = u64::try_from(self.limit).unwrap_or(u64::MAX).saturating_add(1);
+        let mark = if mem::take(&mut self.at_start) { BYTE_ORDER_MARK } else { &[] };
+        let most = self.limit.saturating_add(1).saturating_add(mark.len());
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
         (&mut self.input).take(most).read_until(b'\n', &mut self.buffer)?;
-        let read = self.buffer.len();
-        if self.buffer.last() == Some(&b'\n') {
-            return Ok(read - 1);
+        if self.buffer.starts_with(mark) {
+            self.buffer.drain(..mark.len());
         }
+        let is_ended = self.buffer.last() == Some(&b'\n');
+        let read = self.buffer.len() - usize::from(is_ended);
         if read <= self.limit {
             return Ok(read);
         }
         self.buffer.truncate(SHOWN_BYTES);
         self.buffer.shrink_to_fit();
-        Ok(read.saturating_add(self.skip_line()?))
+        let rest = if is_ended { 0 } else { self.skip_line()? };
+        Ok(read.saturating_add(rest))
     }
 
     /// Passes over the rest of a line and its line break.
@@ -159,6 +172,26 @@ mod tests {
         let expected = [(1, "12345678", 8), (2, "123456789", 9), (3, "ab", 2)];
         let expected = expected.map(|(number, text, bytes)| (number, text.to_owned(), bytes));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_at_the_start_alone() {
+        let texts = |input: &str, limit| {
+            read(input, limit).into_iter().map(|(number, text, _)| (number, text)).collect()
+        };
+        let found: Vec<(u64, String)> = texts("\u{feff}12345678\n\u{feff}a", 8);
+        assert_eq!(found, [(1, "12345678".to_owned()), (2, "\u{feff}a".to_owned())]);
+        let found: Vec<(u64, String)> = texts("\u{feff}\n\u{feff}", 8);
+        assert_eq!(found, [(2, "\u{feff}".to_owned())]);
+        assert_eq!(read("\u{feff}", 8), []);
+        // It takes nothing off what a line may have, nor adds to it.
+        let lens: Vec<usize> = [1, 8, 9, 10, 11, 12, 13]
+            .map(|len| format!("{}\n\u{feff}", "x".repeat(len)))
+            .iter()
+            .flat_map(|line| [line.clone(), format!("\u{feff}{line}")])
+            .map(|input| read(&input, 8)[0].2)
+            .collect();
+        assert_eq!(lens, [1, 1, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13]);
     }
 
     #[test]

@@ -272,7 +272,7 @@ impl Spacefold {
     ///
     /// # Cost
     /// One pass over the ids of the log, then one over the input; memory does not grow with
-    /// either.
+    /// either, unless ids are [derived](crate::MissingIds::Derive).
     ///
     /// # Examples
     /// ```

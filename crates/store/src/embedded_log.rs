@@ -17,7 +17,7 @@ use spacefold_event_core::{
 use uuid::Uuid;
 
 use crate::{
-    block,
+    block, clock,
     commitment::StateCommitment,
     error::OpenError,
     folder::{self, Folder, StoreLock, watch::FolderWatch},
@@ -128,6 +128,7 @@ impl EmbeddedLog {
     /// # Errors
     /// [`OpenError`]; what is stored is not changed by it.
     pub fn open_with(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, OpenError> {
+        clock::check()?;
         let mut folder = Folder::new(path.as_ref());
         if !folder.holds_a_store()? {
             let store_id = Uuid::new_v4().into_bytes();
@@ -164,6 +165,7 @@ impl EmbeddedLog {
         path: impl AsRef<Path>,
         options: &StoreOptions,
     ) -> Result<Self, OpenError> {
+        clock::check()?;
         let folder = Folder::new(path.as_ref());
         if !folder.holds_a_store()? {
             return Err(OpenError::NoStore { path: path.as_ref().to_owned() });
@@ -181,7 +183,9 @@ impl EmbeddedLog {
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
                 let running = Mutex::new(Some(Running { writer, sealer, watch, lock }));
-                Ok(Self { inner: Arc::new(Inner { shared, running, writer: handle }) })
+                let log = Self { inner: Arc::new(Inner { shared, running, writer: handle }) };
+                log.warn_when_ahead_of_clock();
+                Ok(log)
             }
             Err(error) => {
                 // With the writer the one who wakes the sealer is gone. Nothing of it may go on
@@ -264,6 +268,11 @@ impl EmbeddedLog {
             sled_bytes: folder::disk_bytes(&shared.folder.sled()),
             healed,
         }
+    }
+
+    /// When the newest durable event was recorded.
+    pub(crate) fn last_recorded_at(&self) -> Timestamp {
+        self.inner.shared.view().last_recorded_at()
     }
 
     /// The folder of the store.

@@ -1,8 +1,8 @@
 //! Why a store does not open.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, process};
 
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::{Position, StorageError, Timestamp};
 
 /// Why a store does not open. Nothing is changed by a refused open.
 #[derive(Debug, thiserror::Error)]
@@ -72,13 +72,25 @@ pub enum OpenError {
         /// What the thread said.
         what: String,
     },
+    /// The system's clock stands before 1970, where neither a store nor the ids of events can be made.
+    #[error(
+        "the system's clock stands at {now}, before 1970: set it, then open the store; nothing was changed"
+    )]
+    ClockBefore1970 {
+        /// Where it stands.
+        now: Timestamp,
+    },
     /// The disk or the operating system refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    match pid {
+        Some(pid) if pid == process::id() => "this process".to_owned(),
+        Some(pid) => format!("process {pid}"),
+        None => "another process".to_owned(),
+    }
 }
 
 /// Makes an I/O error say what was being done.

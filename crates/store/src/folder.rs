@@ -6,6 +6,7 @@ pub(crate) mod watch;
 
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
     process,
 };
@@ -17,8 +18,7 @@ pub(crate) use self::lock::StoreLock;
 
 use crate::{
     error::{Doing, OpenError},
-    head::Head,
-    head::file::HeadFile,
+    head::{Head, file::HeadFile},
 };
 
 /// The paths of a store.
@@ -92,7 +92,15 @@ impl Folder {
         match fs::metadata(&self.root) {
             Ok(found) if !found.is_dir() => return Err(not("it is a file")),
             Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // What would be made would not take the place of the link.
+                let is_link = fs::symlink_metadata(&self.root).is_ok();
+                return if is_link {
+                    Err(not("it is a link that leads nowhere"))
+                } else {
+                    Ok(false)
+                };
+            }
             Err(error) => {
                 return Err(StorageError::new(
                     format!("looking at {}", self.root.display()),
@@ -117,6 +125,18 @@ impl Folder {
         let name = self.root.file_name().and_then(|name| name.to_str()).unwrap_or("store");
         let beside = parent.join(format!(".{name}.new-{}", process::id()));
         let beside = Self { root: beside, mode };
+        let made = self.create_by_way_of(&beside, head);
+        if made.is_err() {
+            // Nothing is left of what did not become a store; what cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(&beside.root);
+        }
+        made?;
+        sync_folder(&parent)?;
+        Ok(Self { root: self.root.clone(), mode })
+    }
+
+    fn create_by_way_of(&self, beside: &Self, head: &Head) -> Result<(), StorageError> {
+        let mode = beside.mode;
         if beside.root.exists() {
             fs::remove_dir_all(&beside.root)
                 .doing(|| format!("removing {}", beside.root.display()))?;
@@ -131,9 +151,7 @@ impl Folder {
             sync_folder(&folder)?;
         }
         fs::rename(&beside.root, &self.root)
-            .doing(|| format!("renaming {} to {}", beside.root.display(), self.root.display()))?;
-        sync_folder(&parent)?;
-        Ok(Self { root: self.root.clone(), mode })
+            .doing(|| format!("renaming {} to {}", beside.root.display(), self.root.display()))
     }
 
     /// Makes the names of the store's files durable, and its own: a process that was killed after
@@ -199,7 +217,22 @@ pub(crate) fn disk_bytes(folder: &Path) -> u64 {
     entries.flatten().map(bytes).sum()
 }
 
+/// Whether a folder holds a store, or what is left of one: other files have no place in it.
+///
+/// # Cost
+/// Looks at four names in the folder.
+#[must_use]
+pub fn is_store(path: impl AsRef<Path>) -> bool {
+    let folder = Folder::new(path.as_ref());
+    let parts = [folder.journal(), folder.sealed(), folder.sled()];
+    let parts = parts.iter().filter(|part| part.is_dir()).count();
+    parts >= 2 || parts == 1 && folder.head().is_file()
+}
+
 /// The present instant.
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
+
+#[cfg(test)]
+mod tests;

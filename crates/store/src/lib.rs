@@ -15,6 +15,7 @@
 //! `docs/format.md` has every byte on disk.
 
 mod block;
+mod clock;
 mod commitment;
 mod embedded_log;
 mod error;
@@ -40,9 +41,11 @@ mod wire;
 mod writer;
 
 pub use self::{
+    clock::AheadOfClock,
     commitment::{StateCommitment, StateFold},
     embedded_log::{EmbeddedLog, StoreInfo},
     error::OpenError,
+    folder::is_store,
     options::{Durability, StoreOptions},
     verify::{OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify, verify_states},
     writer::{AwaitedAppend, PendingAppend},

@@ -41,7 +41,7 @@ use std::{
 };
 
 use sled::{Db, IVec, Tree};
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::{Position, StorageError, Timestamp};
 
 pub(crate) use self::files::set_aside;
 use self::{
@@ -140,6 +140,11 @@ impl SledCopy {
     pub(crate) fn open(folder: &Path) -> Result<Self, SledError> {
         if has_io_thread_panicked() {
             return Err(SledError::ProcessRestartRequired);
+        }
+        // sled panics on one.
+        if Timestamp::now().as_micros() < 0 {
+            let doing = format!("open {}", folder.display());
+            return Err(StorageError::new(doing, "the system's clock stands before 1970").into());
         }
         install_hook();
         let created = !folder.exists();

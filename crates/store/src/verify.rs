@@ -10,6 +10,7 @@ use spacefold_event_core::{Position, Records, StorageErrorKind};
 use crate::{
     block,
     block::plan::BlockPlan,
+    clock,
     commitment::StateFold,
     embedded_log::EmbeddedLog,
     error::OpenError,
@@ -147,6 +148,7 @@ fn verify_with(
     options: VerifyOptions,
     fold: Option<&mut dyn StateFold>,
 ) -> Result<VerifyReport, OpenError> {
+    clock::check()?;
     let folder = Folder::new(path);
     if !folder.holds_a_store()? {
         return Err(OpenError::NoStore { path: path.to_owned() });

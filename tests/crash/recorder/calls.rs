@@ -7,7 +7,8 @@
 //! - a path is a string that ends with a zero, or the call is undefined already;
 //! - a buffer that is written from has at least as many bytes as the call says, for as long as it
 //!   lasts, and nobody changes it meanwhile; the same holds of each part of a list of buffers;
-//! - nothing is kept of either after the call, and no buffer that is read into is looked at.
+//! - nothing is kept of either after the call, and no buffer that is read into is looked at;
+//! - a place for a time is one that the C library may write to, and has written to when it says so.
 //!
 //! `open` and `openat` are variadic in C; ours take the mode as a plain argument. On the 64-bit ABIs of
 //! Linux for x86-64, AArch64 and RISC-V integers of both kinds arrive in the same registers; where no mode
@@ -17,16 +18,21 @@
 #![expect(non_camel_case_types, reason = "the names of the C library")]
 
 use std::{
+    env,
     ffi::{CStr, OsStr},
     os::unix::ffi::OsStrExt as _,
     path::Path,
     slice,
+    sync::OnceLock,
 };
 
-use libc::{c_char, c_int, c_uint, c_void, iovec, mode_t, off_t, size_t, ssize_t};
+use libc::{
+    c_char, c_int, c_uint, c_void, clockid_t, iovec, mode_t, off_t, size_t, ssize_t, time_t,
+    timespec,
+};
 
 use crate::{
-    entry::Entry,
+    entry::{self, Entry},
     fault::{Call, How},
     real::{errno, real, set_errno},
     recorder::{Session, Target, enter, inode, stop},
@@ -50,6 +56,7 @@ type mkdirat_fn = unsafe extern "C" fn(c_int, *const c_char, mode_t) -> c_int;
 type unlinkat_fn = unsafe extern "C" fn(c_int, *const c_char, c_int) -> c_int;
 type rename_fn = unsafe extern "C" fn(*const c_char, *const c_char) -> c_int;
 type renameat_fn = unsafe extern "C" fn(c_int, *const c_char, c_int, *const c_char) -> c_int;
+type clock_gettime_fn = unsafe extern "C" fn(clockid_t, *mut timespec) -> c_int;
 type opendir_fn = unsafe extern "C" fn(*const c_char) -> *mut libc::DIR;
 
 /// A function under its C name: hands its arguments to `$body`, with `$real` for the real one.
@@ -136,9 +143,32 @@ stands_in! {
         removed(at, path, || unsafe { real(at, path, flags) });
     rename(from: *const c_char, to: *const c_char) -> c_int, rename_fn, |real|
         renamed((libc::AT_FDCWD, from), (libc::AT_FDCWD, to), || unsafe { real(from, to) });
+    clock_gettime(clock: clockid_t, to: *mut timespec) -> c_int, clock_gettime_fn, |real| {
+        let answer = unsafe { real(clock, to) };
+        if answer == 0 && clock == libc::CLOCK_REALTIME {
+            unsafe { shift(to) };
+        }
+        answer
+    };
     renameat(from_at: c_int, from: *const c_char, to_at: c_int, to: *const c_char) -> c_int,
         renameat_fn, |real|
         renamed((from_at, from), (to_at, to), || unsafe { real(from_at, from, to_at, to) });
+}
+
+/// Moves a time of day by as much as the clock of this process is ahead.
+///
+/// # Safety
+/// As of the place for the time of `clock_gettime`, which has answered.
+unsafe fn shift(time: *mut timespec) {
+    static AHEAD: OnceLock<time_t> = OnceLock::new();
+    let ahead = AHEAD.get_or_init(|| {
+        let ahead = env::var(entry::CLOCK).ok();
+        ahead.map_or(0, |text| text.parse().unwrap_or_else(|_| stop("the clock cannot be set so")))
+    });
+    if *ahead != 0 && !time.is_null() {
+        // SAFETY: as this function requires.
+        unsafe { (*time).tv_sec += *ahead };
+    }
 }
 
 /// A name that ends with a zero, as the C library wants it.

@@ -17,6 +17,8 @@ pub const FAULT: &str = "SPACEFOLD_RECORDER_FAULT";
 pub const DIE_AFTER: &str = "SPACEFOLD_RECORDER_DIE_AFTER";
 /// `0` leaves out the bytes of writes.
 pub const BYTES: &str = "SPACEFOLD_RECORDER_BYTES";
+/// The seconds by which the clock of the process is ahead, or behind when there are fewer than none.
+pub const CLOCK: &str = "SPACEFOLD_RECORDER_CLOCK";
 
 /// Bytes of an entry before its path.
 const HEADER_BYTES: usize = 25;

@@ -1,6 +1,6 @@
 //! A library to preload (`LD_PRELOAD`) that stands between a process and its C library: it writes
 //! down everything the process does to the files below a folder, in order, or makes one of its calls
-//! fail.
+//! fail. It can also set the clock of the process.
 //!
 //! | environment | meaning |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | [`entry::FAULT`] | which call fails, and how, see [`fault`] |
 //! | [`entry::DIE_AFTER`] | the number of marks after which the process kills itself, in the middle of no change |
 //! | [`entry::BYTES`] | `0`: entries say that something was written, but not what |
+//! | [`entry::CLOCK`] | seconds by which the time of day is ahead; whether anything is watched or not |
 //!
 //! One lock is held over each call that changes something and over its entry, so that the order
 //! of the entries is the order of the effects. A sync, which takes long, has an entry before and

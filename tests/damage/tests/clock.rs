@@ -58,6 +58,10 @@ fn goes_on_from(clock: Timestamp) {
     let before = Timestamp::now();
     let store = OpenStore::open(&path).unwrap();
     assert_eq!(recorded(&store), [clock; 3]);
+    let ahead = store.log().ahead_of_clock().unwrap();
+    assert_eq!(ahead.map(|ahead| ahead.since.get()), (clock > before).then_some(1));
+    let a_day_on = before.as_micros() + 25 * 3_600_000_000;
+    assert_eq!(ahead.is_some_and(|ahead| ahead.is_long()), clock.as_micros() > a_day_on);
     for _ in 0..3 {
         store.append(&events(2)).unwrap();
         store.append(&[filler()]).unwrap();

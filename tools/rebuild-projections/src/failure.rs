@@ -1,14 +1,17 @@
 //! How the tool fails: what the user reads, and the exit code.
 
 use std::{
+    env,
     error::Error,
     fmt,
     io::{self, Write},
-    process::ExitCode,
+    process::{self, ExitCode},
 };
 
+use clap::Parser;
 use spacefold::{
-    OpenError, ReadError, RebuildError, RegisterError, StorageError, StorageErrorKind,
+    AheadOfClock, OpenError, ReadError, RebuildError, RegisterError, StorageError,
+    StorageErrorKind, printable,
 };
 
 /// The exit codes of the contract.
@@ -62,9 +65,7 @@ impl Failure {
     /// Tells the user, and answers the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         let Self { what, place, hint, .. } = self;
-        let text = format!("error: {what} ({place})").replace(char::is_control, " ");
-        // Nobody is left to be told when standard error is gone.
-        let _ = writeln!(io::stderr().lock(), "{text}\nhint: {hint}");
+        tell(&[&format!("error: {what} ({place})"), &format!("hint: {hint}")]);
         ExitCode::from(self.status.code())
     }
 }
@@ -74,6 +75,36 @@ const VERIFY: &str = "`spacefold verify` says whether the store is damaged";
 /// What to do about an error: about what the machine lacks, if that is behind it.
 pub(crate) fn hint_about(error: &(dyn Error + 'static), otherwise: &'static str) -> &'static str {
     StorageErrorKind::behind(error).and_then(StorageErrorKind::advice).unwrap_or(otherwise)
+/// Warns where the times of new events say nothing.
+pub(crate) fn warn_of_clock(ahead: &AheadOfClock) {
+    tell(&[&format!("warning: {ahead}"), "hint: check the system's clock"]);
+}
+
+/// Writes lines for people to standard error, in which nothing that others wrote moves the cursor.
+fn tell(lines: &[&str]) {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&printable(line));
+        text.push('\n');
+    }
+    // Nobody is left to be told when standard error is gone.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Reads the command line; where it is misused, says how, with what was given escaped, and ends the
+/// process.
+pub(crate) fn parse_arguments<A: Parser>() -> A {
+    A::try_parse().unwrap_or_else(|error| {
+        let given = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+        match A::try_parse_from(given.map(|argument| printable(&argument).into_owned())) {
+            Err(escaped) => escaped.exit(),
+            Ok(_) => {
+                let text = error.render().to_string();
+                tell(&text.lines().collect::<Vec<_>>());
+                process::exit(error.exit_code())
+            }
+        }
+    })
 }
 
 impl From<OpenError> for Failure {
@@ -93,6 +124,9 @@ impl From<OpenError> for Failure {
             OpenError::UnknownFormat { path, .. } => {
                 (path.display().to_string(), "use the version that wrote it, or a newer one")
             }
+            OpenError::ClockBefore1970 { .. } => {
+                ("opening the store".to_owned(), "set the clock, then run the command again")
+            }
             OpenError::JournalDamaged { .. } => (
                 "opening the store".to_owned(),
                 "`spacefold verify` says what is damaged, `verify --heal` mends what it can",
@@ -110,6 +144,17 @@ impl From<OpenError> for Failure {
             ),
         };
         Self::new(Status::Failed, &error, place, hint)
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::new(
+            Status::Failed,
+            &error,
+            "reading the log",
+            "`spacefold verify` says whether the store is damaged",
+        )
     }
 }
 

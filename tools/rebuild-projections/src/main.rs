@@ -21,8 +21,8 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use spacefold::{
-    EmbeddedLog, EventLog, Position, Projections, RebuildMode, RebuildOptions, RebuildOutcome,
-    Resume, Shipped, SpaceStates, Verdict, rebuild,
+    AheadOfClock, EmbeddedLog, EventLog, Position, Projections, RebuildMode, RebuildOptions,
+    RebuildOutcome, Resume, Shipped, SpaceStates, Verdict, rebuild,
 };
 
 use self::failure::{Failure, Status};
@@ -39,10 +39,17 @@ struct Arguments {
     names: Vec<String>,
 
     /// The folder of the store.
-    #[arg(long, value_name = "DIR", env = "SPACEFOLD_DATA", default_value = "./spacefold-data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "SPACEFOLD_DATA",
+        hide_env_values = true,
+        default_value = "./spacefold-data"
+    )]
     data: PathBuf,
 
-    /// Compare only: change nothing, and exit with 3 on divergence.
+    /// Compare only: change nothing, and exit with 3 on divergence. Where nothing is persisted yet there
+    /// is nothing to compare.
     #[arg(long)]
     check: bool,
 
@@ -96,7 +103,7 @@ struct PrintedDivergence {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = failure::parse_arguments();
     share_arenas();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -119,6 +126,9 @@ fn share_arenas() {
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     cancel_on_interrupt();
     let log = EmbeddedLog::open_existing(&arguments.data)?;
+    if let Some(ahead) = log.ahead_of_clock()?.filter(AheadOfClock::is_long) {
+        failure::warn_of_clock(&ahead);
+    }
     let head = log.durable_head();
     let progress = progress(head.get());
     let show = |events| progress.set_position(events);

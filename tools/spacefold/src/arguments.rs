@@ -19,6 +19,7 @@ pub(crate) struct Arguments {
         global = true,
         value_name = "DIR",
         env = "SPACEFOLD_DATA",
+        hide_env_values = true,
         default_value = "./spacefold-data"
     )]
     pub(crate) data: PathBuf,

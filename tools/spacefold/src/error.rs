@@ -1,15 +1,17 @@
 //! How commands fail: what the user reads, and the exit code.
 
 use std::{
+    env,
     error::Error,
-    fmt::{self, Write as _},
+    fmt,
     io::{self, Write as _},
-    process::ExitCode,
+    process::{self, ExitCode},
 };
 
+use clap::Parser;
 use spacefold::{
-    AppendError, CatchUpError, ContentError, OpenError, Position, ReadError, ReceiveError,
-    SnapshotError, StorageError, StorageErrorKind, SubscribeError,
+    AheadOfClock, AppendError, CatchUpError, ContentError, OpenError, Position, ReadError,
+    ReceiveError, SnapshotError, StorageError, StorageErrorKind, SubscribeError, printable,
 };
 
 /// The exit codes of the contract.
@@ -95,6 +97,24 @@ impl Failure {
         )
     }
 
+    /// A space that has no event up to a position.
+    pub(crate) fn unknown_space_at(space_id: &str, position: Position) -> Self {
+        Self::new(
+            Status::Unknown,
+            format_args!("there is no space {space_id:?} at position {position}"),
+            "as of the position or time asked for",
+            format_args!("`spacefold spaces --at {position}` lists the spaces that are there"),
+        )
+    }
+
+    /// Why there is no state as of a position.
+    pub(crate) fn of_state_at(error: SnapshotError, position: Position) -> Self {
+        match error {
+            SnapshotError::UnknownSpace { space_id } => Self::unknown_space_at(&space_id, position),
+            error => error.into(),
+        }
+    }
+
     pub(crate) fn beyond_head(asked: Position, head: Position) -> Self {
         Self::new(
             Status::Unknown,
@@ -136,28 +156,44 @@ pub(crate) fn hint_about(error: &(dyn Error + 'static), otherwise: &'static str)
 
 impl Told {
     fn print(&self) {
-        let text = format!(
-            "error: {} ({})\nhint: {}\n",
-            one_line(&self.what),
-            one_line(&self.place),
-            one_line(&self.hint)
-        );
-        // Nobody is left to be told when standard error is gone.
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        tell(&[&format!("error: {} ({})", self.what, self.place), &format!("hint: {}", self.hint)]);
     }
 }
 
-/// The text with its control characters escaped: what others wrote moves no cursor.
-pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            let _ = write!(line, "{}", character.escape_default());
-        } else {
-            line.push(character);
-        }
+/// Warns where the times of new events say nothing.
+pub(crate) fn warn_of_clock(ahead: &AheadOfClock) {
+    tell(&[
+        &format!("warning: {ahead}"),
+        "hint: check the system's clock: until it gets there, new events are recorded at the time of \
+         the newest one, and --as-of does not tell them apart",
+    ]);
+}
+
+/// Writes lines for people to standard error.
+fn tell(lines: &[&str]) {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&printable(line));
+        text.push('\n');
     }
-    line
+    // Nobody is left to be told when standard error is gone.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Reads the command line; where it is misused, says how, with what was given escaped, and ends the
+/// process.
+pub(crate) fn parse_arguments<A: Parser>() -> A {
+    A::try_parse().unwrap_or_else(|error| {
+        let given = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+        match A::try_parse_from(given.map(|argument| printable(&argument).into_owned())) {
+            Err(escaped) => escaped.exit(),
+            Ok(_) => {
+                let text = error.render().to_string();
+                tell(&text.lines().collect::<Vec<_>>());
+                process::exit(error.exit_code())
+            }
+        }
+    })
 }
 
 impl From<OpenError> for Failure {
@@ -170,7 +206,8 @@ impl From<OpenError> for Failure {
             OpenError::NoStore { path } => failed(
                 &"there is no store in this folder",
                 &path.display(),
-                &"name the folder of a store with --data, or make one with `spacefold import FILE`",
+                &"name the folder of a store with --data, or make one with `spacefold import FILE` or \
+                 `spacefold service create-space`",
             ),
             OpenError::NotAStore { path, what } => failed(
                 &format_args!("this is no store: {what}"),
@@ -178,8 +215,11 @@ impl From<OpenError> for Failure {
                 &"name the folder of a store with --data",
             ),
             OpenError::AlreadyOpen { path, pid } => {
-                let holder = pid
-                    .map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+                let holder = match pid {
+                    Some(pid) if *pid == process::id() => "this process".to_owned(),
+                    Some(pid) => format!("process {pid}"),
+                    None => "another process".to_owned(),
+                };
                 failed(
                     &format_args!("the store is in use by {holder}"),
                     &path.display(),
@@ -200,6 +240,11 @@ impl From<OpenError> for Failure {
                 &error,
                 &path.display(),
                 &"move the store to a file system that has locks, such as a local disk",
+            ),
+            OpenError::ClockBefore1970 { now } => failed(
+                &format_args!("the system's clock stands at {now}, before 1970"),
+                &"opening the store",
+                &"set the clock, then run the command again; nothing was changed",
             ),
             OpenError::ProcessRestartRequired { .. } => {
                 failed(&error, &"opening the store", &"run the command again")

@@ -40,7 +40,8 @@ impl Input {
         let (raw, name, bytes) = if path.as_os_str() == "-" {
             (counted(Box::new(io::stdin())), "standard input".to_owned(), None)
         } else {
-            let (file, bytes) = open_file(path)?;
+            let hint = "name a file of JSON lines, or - for standard input";
+            let (file, bytes) = open_file(path, hint)?;
             (counted(Box::new(file)), path.display().to_string(), bytes)
         };
         let decoding = Decoding::Unknown {
@@ -56,11 +57,11 @@ impl Input {
     }
 
     /// Opens a file, or standard input for `-`, to read its bytes as they are. Nothing is read yet.
-    pub(crate) fn open_as_it_is(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
+    pub(crate) fn open_as_it_is(path: &Path, hint: &str) -> Result<Box<dyn Read + Send>, Failure> {
         if path.as_os_str() == "-" {
             return Ok(Box::new(io::stdin()));
         }
-        Ok(Box::new(open_file(path)?.0))
+        Ok(Box::new(open_file(path, hint)?.0))
     }
 
     /// Where in the input line `number` is.
@@ -69,11 +70,8 @@ impl Input {
     }
 }
 
-fn open_file(path: &Path) -> Result<(File, Option<u64>), Failure> {
-    let failed = |what: String| {
-        let hint = "name a file of JSON lines, or - for standard input";
-        Failure::new(Status::Failed, what, path.display(), hint)
-    };
+fn open_file(path: &Path, hint: &str) -> Result<(File, Option<u64>), Failure> {
+    let failed = |what: String| Failure::new(Status::Failed, what, path.display(), hint);
     let file =
         File::open(path).map_err(|error| failed(format!("the input cannot be opened: {error}")))?;
     let metadata =

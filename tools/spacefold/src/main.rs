@@ -9,17 +9,16 @@ mod interrupt;
 mod output;
 mod progress;
 mod session;
+mod target;
 mod tree;
 mod zstd;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use self::{arguments::Arguments, session::Session};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = error::parse_arguments();
     interrupt::install();
     let mut session = Session::new(arguments.data, arguments.json);
     let outcome = command::run(&arguments.command, &mut session);

@@ -1,10 +1,12 @@
-//! Standard output: lines for programs, aligned tables for people.
+//! Standard output: JSON for programs, as it is; lines and aligned tables for people, in which nothing
+//! that others wrote moves the cursor. What people are told on standard error is in `error.rs`.
 
 use std::io::{self, BufWriter, Stdout, Write};
 
 use serde::Serialize;
+use spacefold::printable;
 
-use crate::error::{Failure, one_line};
+use crate::error::Failure;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -18,8 +20,17 @@ impl Output {
         Self { out: BufWriter::with_capacity(BUFFER_BYTES, io::stdout()) }
     }
 
-    /// Writes a line; it may stay in the buffer.
+    /// Writes a line for people; it may stay in the buffer.
     pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
+        self.raw_line(&printable(line))
+    }
+
+    /// Writes a line of JSON; it may stay in the buffer.
+    pub(crate) fn json_line(&mut self, json: &str) -> Result<(), Failure> {
+        self.raw_line(json)
+    }
+
+    fn raw_line(&mut self, line: &str) -> Result<(), Failure> {
         let written = self.out.write_all(line.as_bytes());
         written.and_then(|()| self.out.write_all(b"\n")).map_err(|error| Failure::output(&error))
     }
@@ -32,7 +43,7 @@ impl Output {
     /// Writes a value as one line of JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let json = serde_json::to_string(value).expect("our own values are valid JSON");
-        self.line(&json)
+        self.json_line(&json)
     }
 
     /// Writes the rows of a table, columns aligned.
@@ -103,7 +114,7 @@ impl Table {
 
 /// A cell of text.
 pub(crate) fn text(text: impl AsRef<str>) -> Cell {
-    Cell { text: one_line(text.as_ref()), align: Align::Left }
+    Cell { text: printable(text.as_ref()).into_owned(), align: Align::Left }
 }
 
 /// A cell with a number.

@@ -4,7 +4,12 @@ use std::path::PathBuf;
 
 use spacefold::{Folding, Options, Spacefold};
 
-use crate::{error::Failure, interrupt, output::Output};
+use crate::{
+    error::{self, Failure},
+    interrupt,
+    output::Output,
+    target,
+};
 
 pub(crate) struct Session {
     pub(crate) data: PathBuf,
@@ -25,12 +30,17 @@ impl Session {
 
     /// Opens the store, and makes one where there is none.
     pub(crate) fn open(&self, folding: Folding) -> Result<Spacefold, Failure> {
+        target::check_store(&self.data)?;
         Self::guarded(Options::new(&self.data).folding(folding))
     }
 
     fn guarded(options: Options) -> Result<Spacefold, Failure> {
         let spaces = options.open()?;
         interrupt::guard(spaces.log());
+        if let Some(ahead) = spaces.log().ahead_of_clock()?.filter(spacefold::AheadOfClock::is_long)
+        {
+            error::warn_of_clock(&ahead);
+        }
         Ok(spaces)
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     EventId, EventType, InvalidEventId, InvalidTimestamp, Payload, PayloadError, SpaceEvent,
     Timestamp, UnknownEventType,
     limits::{LimitExceeded, MAX_JSON_DEPTH},
-    timestamp::UtcOffset,
+    timestamp::{Parsed, UtcOffset},
     value::{Digits, Finite, Object, Value},
 };
 
@@ -49,6 +49,42 @@ pub struct JsonEvent {
     pub event: SpaceEvent,
     /// When a log took the event before, if the object says so.
     pub recorded_at: Option<Timestamp>,
+    /// What of the event the object does not say.
+    pub filled_in: FilledIn,
+    /// How many of the times of the object have no offset of their own.
+    pub naive_times: u8,
+}
+
+/// What an object left out or set null, and was filled in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FilledIn {
+    /// The id: a fresh one.
+    pub event_id: bool,
+    /// The time: the present one.
+    pub timestamp: bool,
+}
+
+impl JsonEvent {
+    /// An id made of what the object says, however it is written down: of equal ones by which of
+    /// them it is, from 0. Keys that the contract does not name do not count.
+    #[must_use]
+    pub fn derived_id(&self, occurrence: u64) -> EventId {
+        EventId::derived(self.said().as_bytes(), occurrence)
+    }
+
+    /// What the object says, in canonical form: what was filled in is the same for all.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let mut event = self.event.clone().with_event_id(EventId::from_bytes([0; EventId::LEN]));
+        if self.filled_in.timestamp {
+            event.timestamp = Timestamp::MIN;
+        }
+        let mut said = event.to_json();
+        if let Some(recorded_at) = self.recorded_at {
+            said.push_str(&recorded_at.to_string());
+        }
+        said
+    }
 }
 
 /// A text that is no event in the interchange form.
@@ -115,6 +151,16 @@ pub enum JsonError {
         /// What is wrong with it.
         source: InvalidTimestamp,
     },
+    /// A time lies ahead of the clock, and such times are not wanted.
+    #[error("key {key:?}: {time} lies in the future: the clock stands at {now}")]
+    InFuture {
+        /// The key.
+        key: &'static str,
+        /// The time that it holds.
+        time: Timestamp,
+        /// The present time.
+        now: Timestamp,
+    },
     /// The payload does not fit the event type.
     #[error(transparent)]
     Payload(#[from] PayloadError),
@@ -141,20 +187,26 @@ impl JsonReader {
             .ok_or(JsonError::MissingKey { key: "event_type" })?
             .parse()?;
         let space_id = keys.string("space_id")?.ok_or(JsonError::MissingKey { key: "space_id" })?;
-        let event_id = match keys.string("event_id")? {
-            Some(id) => id.parse()?,
-            None => EventId::new(),
-        };
+        let event_id = keys.string("event_id")?.map(|id| id.parse()).transpose()?;
+        let payload = self.payload(event_type, &keys)?;
+        let timestamp = self.time("timestamp", &keys)?;
         let event = SpaceEvent {
-            event_id,
+            event_id: event_id.unwrap_or_else(EventId::new),
             space_id: space_id.into_owned(),
-            payload: self.payload(event_type, &keys)?,
-            timestamp: self.time("timestamp", &keys)?.unwrap_or_else(Timestamp::now),
+            payload,
+            timestamp: timestamp.map_or_else(Timestamp::now, |parsed| parsed.time),
             source: keys.string("source")?.map(Cow::into_owned),
             correlation_id: keys.string("correlation_id")?.map(Cow::into_owned),
         };
         event.check_limits()?;
-        Ok(JsonEvent { event, recorded_at: self.time("recorded_at", &keys)? })
+        let recorded_at = self.time("recorded_at", &keys)?;
+        let naive = [timestamp, recorded_at].map(|time| time.is_some_and(|time| time.is_naive));
+        Ok(JsonEvent {
+            event,
+            recorded_at: recorded_at.map(|parsed| parsed.time),
+            filled_in: FilledIn { event_id: event_id.is_none(), timestamp: timestamp.is_none() },
+            naive_times: naive.map(u8::from).into_iter().sum(),
+        })
     }
 
     fn payload(&self, event_type: EventType, keys: &TopLevel<'_>) -> Result<Payload, JsonError> {
@@ -174,9 +226,9 @@ impl JsonReader {
     }
 
     /// A time; an empty string counts as missing, as it does for the Python module.
-    fn time(&self, key: &'static str, keys: &TopLevel<'_>) -> Result<Option<Timestamp>, JsonError> {
+    fn time(&self, key: &'static str, keys: &TopLevel<'_>) -> Result<Option<Parsed>, JsonError> {
         match keys.string(key)? {
-            Some(text) if !text.is_empty() => Timestamp::parse_with(&text, self.naive_offset)
+            Some(text) if !text.is_empty() => Timestamp::parse_told(&text, self.naive_offset)
                 .map(Some)
                 .map_err(|source| JsonError::InvalidTimestamp { key, source }),
             _ => Ok(None),

@@ -119,7 +119,8 @@ impl<'a> RowsRebuild<'a> {
             (RebuildMode::Check, Some(old)) if differs => {
                 (Verdict::Diverged, self.divergence(old, pace)?)
             }
-            (RebuildMode::Check, _) => (Verdict::Identical, None),
+            (RebuildMode::Check, Some(_)) => (Verdict::Identical, None),
+            (RebuildMode::Check, None) => (Verdict::NothingToCompare, None),
             (RebuildMode::Replace, Some(_)) if !differs => (Verdict::Identical, None),
             (RebuildMode::Replace, Some(_)) => (Verdict::Replaced, None),
             (RebuildMode::Replace, None) => (Verdict::Created, None),
@@ -140,7 +141,9 @@ impl<'a> RowsRebuild<'a> {
         drop(self.old.take());
         match verdict {
             Verdict::Replaced | Verdict::Created => self.slot.replace(self.new)?,
-            Verdict::Identical | Verdict::Diverged => self.slot.give_up_building(self.new)?,
+            Verdict::Identical | Verdict::Diverged | Verdict::NothingToCompare => {
+                self.slot.give_up_building(self.new)?
+            }
         }
         Ok(RebuildOutcome { seconds: self.started.elapsed().as_secs_f64(), ..outcome })
     }

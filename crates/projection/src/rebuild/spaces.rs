@@ -179,7 +179,8 @@ impl<'a> SpacesRebuild<'a> {
             (RebuildMode::Check, Some(old_hash)) if old_hash != new_hash => {
                 (Verdict::Diverged, self.divergence()?)
             }
-            (RebuildMode::Check, _) => (Verdict::Identical, None),
+            (RebuildMode::Check, Some(_)) => (Verdict::Identical, None),
+            (RebuildMode::Check, None) => (Verdict::NothingToCompare, None),
             (RebuildMode::Replace, Some(old_hash)) if old_hash == new_hash => {
                 (Verdict::Identical, None)
             }
@@ -188,7 +189,7 @@ impl<'a> SpacesRebuild<'a> {
         };
         match verdict {
             Verdict::Replaced | Verdict::Created => self.replace(spaces)?,
-            Verdict::Identical | Verdict::Diverged => self.give_up()?,
+            Verdict::Identical | Verdict::Diverged | Verdict::NothingToCompare => self.give_up()?,
         }
         Ok(RebuildOutcome {
             name: SpaceStates::NAME,

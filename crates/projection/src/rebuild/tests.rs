@@ -93,7 +93,7 @@ fn created_when_nothing_was_persisted() {
     let log = log_of(sample());
     let store = Arc::new(MemoryStateStore::new());
     let checked = run(&log, &store, RebuildMode::Check);
-    assert_eq!((checked.verdict, checked.old_hash), (Verdict::Identical, None));
+    assert_eq!((checked.verdict, checked.old_hash), (Verdict::NothingToCompare, None));
     assert_eq!(contents(&*store), [], "a check changes nothing");
     let outcome = run(&log, &store, RebuildMode::Replace);
     assert_eq!((outcome.verdict, outcome.old_hash.as_deref()), (Verdict::Created, None));
@@ -122,10 +122,10 @@ fn identical_also_when_the_checkpoint_lies_behind() {
 }
 
 #[test]
-fn an_empty_log_is_identical_or_created() {
+fn an_empty_log_has_nothing_to_compare_until_it_is_created() {
     let log = Arc::new(MemoryLog::new());
     let store = Arc::new(MemoryStateStore::new());
-    assert_eq!(run(&log, &store, RebuildMode::Check).verdict, Verdict::Identical);
+    assert_eq!(run(&log, &store, RebuildMode::Check).verdict, Verdict::NothingToCompare);
     assert_eq!(run(&log, &store, RebuildMode::Replace).verdict, Verdict::Created);
     let outcome = run(&log, &store, RebuildMode::Replace);
     assert_eq!((outcome.verdict, outcome.events), (Verdict::Identical, 0));

@@ -56,6 +56,7 @@ fn several_windows_keep_their_order_and_a_repetition_adds_nothing() {
         already_present: 0,
         rejected: 0,
         head: Position::new(events),
+        ..ImportReport::default()
     };
     assert_eq!(report, expected);
     assert_eq!(stored(&spaces), numbers(0..events));
@@ -183,4 +184,122 @@ fn times_come_from_the_line_or_are_now() {
     let times: Vec<String> = page.envelopes().map(|event| event.recorded_at.to_string()).collect();
     assert_eq!(times[..2], ["2020-01-01T00:00:00+00:00", "2021-01-01T00:00:00+00:00"]);
     assert!(times[2] > times[1]);
+}
+
+fn line_at(time: &str) -> String {
+    format!(r#"{{"event_type":"space.activated","space_id":"a","timestamp":"{time}"}}"#)
+}
+
+/// The line numbers and times of what was clamped.
+fn clamped(report: &ImportReport) -> (u64, Option<(u64, String, String)>) {
+    let first = report.first_clamped.map(|ClampedLine { line, asked, recorded }| {
+        (line, asked.to_string(), recorded.to_string())
+    });
+    (report.clamped, first)
+}
+
+#[test]
+fn events_recorded_at_another_time_than_they_say_are_counted() {
+    let (_folder, spaces) = open();
+    let times = ["2020-01-03", "2020-01-02T12:00:00", "2020-01-02", "2020-01-03", "2020-01-04"];
+    let report = import_text(&spaces, &times.map(line_at).join("\n")).unwrap();
+    let first = (2, "2020-01-02T12:00:00+00:00".to_owned(), "2020-01-03T00:00:00+00:00".to_owned());
+    assert_eq!(clamped(&report), (2, Some(first)));
+    // Behind what other imports have brought.
+    let report = import_text(&spaces, &line_at("2020-01-01")).unwrap();
+    let first = (1, "2020-01-01T00:00:00+00:00".to_owned(), "2020-01-04T00:00:00+00:00".to_owned());
+    assert_eq!(clamped(&report), (1, Some(first)));
+    let report = import_text(&spaces, &line_at("2020-01-04")).unwrap();
+    assert_eq!(clamped(&report), (0, None));
+    // One from the future takes all of those behind it along.
+    let times = ["2020-01-05", "2099-01-01", "2020-01-06", "2020-01-07"];
+    let report = import_text(&spaces, &times.map(line_at).join("\n\n")).unwrap();
+    assert_eq!(report.clamped, 3);
+    let first = report.first_clamped.unwrap();
+    assert_eq!((first.line, first.asked.to_string().as_str()), (3, "2099-01-01T00:00:00+00:00"));
+    assert!(first.recorded < Timestamp::now() && first.recorded > "2020-02-01".parse().unwrap());
+    // Recorded at the present, none is at another time than it was to be.
+    let now = ImportOptions { times: RecordingTimes::Now, ..ImportOptions::default() };
+    let report = spaces.import(line_at("2021-01-01").as_bytes(), &now, &mut ()).unwrap();
+    assert_eq!(clamped(&report), (0, None));
+}
+
+#[test]
+fn clamped_events_are_counted_over_many_appends_and_before_a_bad_line() {
+    let (_folder, spaces) = open();
+    let mut all: Vec<String> = (0..20_000).map(|_| line_at("2020-01-02")).collect();
+    all[17_000] = line_at("2020-01-01");
+    all[18_000] = line_at("2019-01-01");
+    all[19_000] = "nonsense".to_owned();
+    let error = import_text(&spaces, &all.join("\n")).unwrap_err();
+    assert_eq!(error.line(), Some(19_001));
+    let (count, first) = clamped(error.report());
+    assert_eq!((count, first.unwrap().0), (2, 17_001));
+}
+
+#[test]
+fn lines_from_the_future_can_be_refused_or_set_aside() {
+    struct Aside(Vec<(u64, String)>);
+    impl ImportHooks for Aside {
+        fn bad_line(&mut self, bad: &BadLine<'_>) -> io::Result<OnBadLine> {
+            self.0.push((bad.number, bad.reason.to_string()));
+            Ok(OnBadLine::Reject)
+        }
+    }
+    let (_folder, spaces) = open();
+    let options = ImportOptions { future: FutureTimes::Reject, ..ImportOptions::default() };
+    let stated = r#"{"event_type":"space.activated","space_id":"a","timestamp":"2098-01-01","recorded_at":"2020-01-02"}"#;
+    let again = stated.replace("2020-01-02", "2097-01-01");
+    let text = [line_at("2020-01-01"), line_at("2099-01-01"), stated.to_owned(), again].join("\n");
+    let error = spaces.import(text.as_bytes(), &options, &mut ()).unwrap_err();
+    assert_eq!((error.line(), error.report().appended), (Some(2), 1));
+    let told = error.to_string();
+    let begins =
+        "key \"timestamp\": 2099-01-01T00:00:00+00:00 lies in the future: the clock stands";
+    assert!(told.starts_with(begins), "{told}");
+    let mut aside = Aside(Vec::new());
+    let report = spaces.import(text.as_bytes(), &options, &mut aside).unwrap();
+    // When it happened may lie ahead, when it was recorded may not.
+    assert_eq!((report.appended, report.rejected, report.clamped), (2, 2, 0));
+    assert_eq!(aside.0.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 4]);
+    assert!(aside.0[1].1.starts_with("key \"recorded_at\": 2097-01-01"), "{:?}", aside.0);
+}
+
+#[test]
+fn what_lines_do_not_say_is_counted() {
+    let (_folder, spaces) = open();
+    let lines = [
+        r#"{"event_type":"space.activated","space_id":"a"}"#,
+        r#"{"event_type":"space.activated","space_id":"a","event_id":null,"timestamp":""}"#,
+        r#"{"event_type":"space.activated","space_id":"a","timestamp":"2020-01-01","recorded_at":"2020-01-01T00:00:00"}"#,
+        r#"{"event_type":"space.activated","space_id":"a","event_id":"00cc4488-aa63-5459-bab8-6565b79405ae","timestamp":"2020-01-01T00:00:00Z"}"#,
+    ];
+    let report = import_text(&spaces, &lines.join("\n")).unwrap();
+    assert_eq!((report.appended, report.ids_made_up, report.ids_derived), (4, 3, 0));
+    assert_eq!((report.times_made_up, report.naive_times), (2, 2));
+}
+
+#[test]
+fn derived_ids_make_an_import_repeatable() {
+    let (_folder, spaces) = open();
+    let options = ImportOptions { ids: MissingIds::Derive, ..ImportOptions::default() };
+    let import = |text: &str| spaces.import(text.as_bytes(), &options, &mut ()).unwrap();
+    let line = |value: u64| {
+        format!(
+            r#"{{"event_type":"variable.set","space_id":"a","payload":{{"name":"n","value":{value}}}}}"#
+        )
+    };
+    // Two equal lines are two events.
+    let text = [line(1), line(2), line(1), line_at("2020-01-01")].join("\n");
+    let report = import(&text);
+    assert_eq!((report.appended, report.ids_derived, report.ids_made_up), (4, 4, 0));
+    let report = import(&text);
+    assert_eq!((report.appended, report.already_present), (0, 4));
+    // However they are written down, and whatever stands between them.
+    let other = r#"{ "payload": {"value": 1, "name": "n"}, "space_id": "a", "event_type": "variable.set", "note": 7 }"#;
+    let text = [line(3), other.to_owned(), line(1), line_at("2020-01-01T00:00:00Z")].join("\r\n");
+    let report = import(&text);
+    assert_eq!((report.appended, report.already_present), (1, 3));
+    let report = import(&[line(1), line(1), line(1)].join("\n"));
+    assert_eq!((report.appended, report.already_present), (1, 2));
 }

@@ -1,10 +1,13 @@
 //! The lock of a store: one process at a time.
 
 use std::{
+    collections::BTreeSet,
     fs::{File, TryLockError},
     io::{self, Read as _, Seek, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::io::Errno;
@@ -15,7 +18,24 @@ use crate::error::{Doing, OpenError};
 
 /// The lock of a store, held until it is dropped.
 #[derive(Debug)]
-pub(crate) struct StoreLock(File);
+pub(crate) struct StoreLock {
+    file: File,
+    id: FileId,
+}
+
+/// A device and a file on it.
+type FileId = (u64, u64);
+
+/// The locks that this process holds: in another container another process may have its number.
+fn held() -> MutexGuard<'static, BTreeSet<FileId>> {
+    static HELD: Mutex<BTreeSet<FileId>> = Mutex::new(BTreeSet::new());
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn file_id(file: &File) -> io::Result<FileId> {
+    let found = file.metadata()?;
+    Ok((found.dev(), found.ino()))
+}
 
 impl Folder {
     /// The file that is locked while the store is open.
@@ -27,12 +47,17 @@ impl Folder {
     pub(crate) fn lock(&self) -> Result<StoreLock, OpenError> {
         let path = self.lock_file();
         let mut file = self.open_lock(&path)?;
+        let id = file_id(&file).doing(|| format!("looking at {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let pid =
-                    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                let pid = if held().contains(&id) {
+                    Some(process::id())
+                } else {
+                    let mut text = String::new();
+                    let pid = file.read_to_string(&mut text).ok();
+                    pid.and_then(|_| text.trim().parse().ok()).filter(|pid| *pid != process::id())
+                };
                 return Err(OpenError::AlreadyOpen { path: self.root.clone(), pid });
             }
             Err(TryLockError::Error(error)) => return Err(self.not_locked(&path, error)),
@@ -40,7 +65,8 @@ impl Folder {
         // Only a help for whoever is refused: nothing rests on what stands in the file.
         let _ = file.set_len(0).and_then(|()| file.rewind());
         let _ = writeln!(file, "{}", process::id());
-        Ok(StoreLock(file))
+        held().insert(id);
+        Ok(StoreLock { file, id })
     }
 
     /// Opens the file of the lock; where nothing can be written, to read it: that locks as well.
@@ -69,7 +95,7 @@ fn has_no_locks(error: &io::Error) -> bool {
 impl StoreLock {
     /// The file that is locked.
     pub(crate) fn file(&self) -> &File {
-        &self.0
+        &self.file
     }
 }
 
@@ -77,7 +103,8 @@ impl Drop for StoreLock {
     fn drop(&mut self) {
         // A child that was forked meanwhile shares the lock until its program replaces it: closing
         // the file alone would leave the store locked until then. Should this fail, closing follows.
-        let _ = self.0.unlock();
+        held().remove(&self.id);
+        let _ = self.file.unlock();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use spacefold::{Blame, BlamedEvent, DocumentBlame, Position, Timestamp};
+use spacefold::{Blame, BlamedEvent, DocumentBlame, Timestamp};
 
 use super::selection;
 use crate::{
@@ -21,7 +21,7 @@ pub(crate) struct BlameOf {
     #[arg(long, value_name = "N", conflicts_with = "as_of")]
     at: Option<u64>,
 
-    /// As of this time, such as 2015-12-11T22:50:02+00:00.
+    /// As of this time, such as 2015-12-11T22:50:02+00:00; a date alone is its first instant in UTC.
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
 }
@@ -30,14 +30,13 @@ impl BlameOf {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
         selection::check_space(&store, &self.space_id)?;
-        let position = match (self.at, self.as_of) {
-            (Some(at), _) => Position::new(at),
-            (None, Some(time)) => store.position_as_of(time)?,
-            (None, None) => store.durable_head(),
-        };
-        let blame = store.blame(&self.space_id, position)?;
+        let position = selection::moment(&store, self.at, self.as_of)?;
+        let position = position.unwrap_or_else(|| store.durable_head());
+        let blame = store
+            .blame(&self.space_id, position)
+            .map_err(|error| Failure::of_state_at(error, position))?;
         if session.json {
-            session.output.line(&json_of(&blame).to_string())?;
+            session.output.json_line(&json_of(&blame).to_string())?;
         } else {
             session.output.table(&table_of(&blame))?;
         }

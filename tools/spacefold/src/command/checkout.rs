@@ -1,21 +1,25 @@
 //! `spacefold checkout`
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::PathBuf,
+};
 
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    ContentError, ContentHash, ContentStore as _, Document, Position, Snapshot, Spacefold,
-    Timestamp, Value,
+    ContentError, ContentHash, ContentStore as _, Document, Snapshot, Spacefold, Timestamp, Value,
 };
 
-use super::content;
+use super::{content, selection};
 use crate::{
     error::{Failure, Status, hint_about, one_line},
     git::{ATTRIBUTE_MODE, ATTRIBUTE_PATH_HEX},
     interrupt,
     output::{Table, number, text},
     session::Session,
+    target,
     tree::{FileKind, RefusedPath, Tree, TreeError, TreePath},
 };
 
@@ -38,7 +42,7 @@ pub(crate) struct Checkout {
     #[arg(long, value_name = "N", conflicts_with = "as_of")]
     at: Option<u64>,
 
-    /// As of this time, such as 2015-12-11T22:50:02+00:00.
+    /// As of this time, such as 2015-12-11T22:50:02+00:00; a date alone is its first instant in UTC.
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
 
@@ -115,7 +119,7 @@ impl Checkout {
         let snapshot = self.snapshot(&store)?;
         let mut plan = self.plan(&snapshot)?;
         self.leave_out_missing(&store, &mut plan)?;
-        let tree = self.tree()?;
+        let tree = self.tree(&plan)?;
         let mut printed = Printed {
             space_id: self.space_id.clone(),
             position: snapshot.position().get(),
@@ -155,11 +159,8 @@ impl Checkout {
     }
 
     fn snapshot(&self, store: &Spacefold) -> Result<Snapshot, Failure> {
-        Ok(match (self.at, self.as_of) {
-            (Some(at), _) => store.snapshot_at(&self.space_id, Position::new(at))?,
-            (None, Some(time)) => store.snapshot_as_of(&self.space_id, time)?,
-            (None, None) => store.snapshot(&self.space_id)?,
-        })
+        let at = selection::moment(store, self.at, self.as_of)?;
+        selection::state(store, &self.space_id, at)
     }
 
     /// Where every document goes; nothing is written before all of them have a place.
@@ -251,7 +252,8 @@ impl Checkout {
         Err(self.refused(&what, hint))
     }
 
-    fn tree(&self) -> Result<Tree, Failure> {
+    fn tree(&self, plan: &Plan) -> Result<Tree, Failure> {
+        target::check_folder(&self.folder)?;
         let failed = |error: std::io::Error| {
             let what = format_args!("the folder cannot be written to: {error}");
             let hint = hint_about(&error, "name another folder");
@@ -266,6 +268,14 @@ impl Checkout {
                 self.folder.display(),
                 "name an empty folder, or say --overwrite",
             ));
+        }
+        if !is_empty {
+            // What is there may have a store in it.
+            let folders: BTreeSet<TreePath> =
+                plan.files.keys().flat_map(TreePath::folders).collect();
+            for folder in folders {
+                target::check_no_store(&folder.below(&self.folder))?;
+            }
         }
         Tree::open(&self.folder).map_err(|error| self.failed(error.path.as_ref(), &error))
     }

@@ -15,6 +15,7 @@ use crate::{
     interrupt,
     output::{Table, number, text},
     session::Session,
+    target::{Existing, TargetFile},
 };
 
 const COPY_BYTES: usize = 64 << 10;
@@ -42,6 +43,10 @@ enum ContentCommand {
         /// The file that is written, once all of the content has been checked.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+
+        /// Replace the file if it is there.
+        #[arg(long, requires = "out")]
+        force: bool,
     },
     /// Remove the content that no event names.
     Gc,
@@ -67,7 +72,9 @@ impl Content {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         match &self.command {
             ContentCommand::Put { file } => put(file, session),
-            ContentCommand::Get { hash, out } => get(hash, out.as_deref(), session),
+            ContentCommand::Get { hash, out, force } => {
+                get(hash, out.as_deref(), Existing::forced(*force), session)
+            }
             ContentCommand::Gc => collect(session),
         }
     }
@@ -115,11 +122,19 @@ impl Read for Interruptible<'_> {
     }
 }
 
-fn get(hash: &ContentHash, out: Option<&Path>, session: &mut Session) -> Result<(), Failure> {
+fn get(
+    hash: &ContentHash,
+    out: Option<&Path>,
+    existing: Existing,
+    session: &mut Session,
+) -> Result<(), Failure> {
     let store = session.open_existing()?;
     let mut content = store.content().open(hash)?;
     match out {
-        Some(path) => write_file(&mut content, hash, path)?,
+        Some(path) => {
+            let file = TargetFile::create(path, existing, &session.data)?;
+            write_file(&mut content, hash, path, file)?;
+        }
         None => copy(&mut content, hash, &mut |bytes| session.output.bytes(bytes))?,
     }
     session.output.flush()?;
@@ -127,21 +142,19 @@ fn get(hash: &ContentHash, out: Option<&Path>, session: &mut Session) -> Result<
 }
 
 /// Writes the file whole or not at all.
-fn write_file(content: &mut ContentReader, hash: &ContentHash, path: &Path) -> Result<(), Failure> {
+fn write_file(
+    content: &mut ContentReader,
+    hash: &ContentHash,
+    path: &Path,
+    mut file: TargetFile,
+) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         let what = format_args!("the file cannot be written: {error}");
-        let hint = hint_about(&error, "name a file that can be written");
+        let hint = hint_about(&error, "make room where it goes");
         Failure::new(Status::Failed, what, path.display(), hint)
     };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(failed)?;
     copy(content, hash, &mut |bytes| file.write_all(bytes).map_err(failed))?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    file.finish()
 }
 
 /// Hands the content on, a piece at a time.

@@ -247,7 +247,7 @@ impl Tour<'_> {
     }
 
     fn figure(&mut self, text: &str) -> Result<(), Failure> {
-        self.say(&format!("   {}", crate::error::one_line(text)))
+        self.say(&format!("   {text}"))
     }
 
     /// Prints a line at once, so that the tour is followed while it runs.
@@ -263,6 +263,7 @@ fn verdict(verdict: spacefold::Verdict) -> &'static str {
         spacefold::Verdict::Replaced => "replaced the live one",
         spacefold::Verdict::Created => "created",
         spacefold::Verdict::Diverged => "diverged from the live one",
+        spacefold::Verdict::NothingToCompare => "nothing to compare it with",
     }
 }
 

@@ -1,15 +1,11 @@
 //! `spacefold diff`
 
-use clap::{
-    Args, CommandFactory,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::Args;
 use spacefold::{Position, Spacefold, Timestamp, write_string};
 
 use super::selection;
 use crate::{
-    arguments::Arguments,
-    error::Failure,
+    error::{Failure, Status},
     output::{Table, grouped, text},
     session::Session,
 };
@@ -20,31 +16,44 @@ pub(crate) struct Diff {
     #[arg(value_name = "SPACE")]
     space_id: String,
 
-    /// The position, or with --times the time, of the state before.
-    #[arg(value_name = "A")]
-    from: String,
+    /// The position or the time of the state before: a number, or a time such as
+    /// 2015-12-11T22:50:02+00:00; a date alone is its first instant in UTC.
+    #[arg(value_name = "A", value_parser = parse_end)]
+    from: End,
 
-    /// The position, or with --times the time, of the state after.
-    #[arg(value_name = "B")]
-    to: String,
+    /// The position or the time of the state after.
+    #[arg(value_name = "B", value_parser = parse_end)]
+    to: End,
 
-    /// Read A and B as times, such as 2015-12-11T22:50:02+00:00.
+    /// Take nothing but times for A and B.
     #[arg(long)]
     times: bool,
 }
 
 /// One end of the difference, as it was given.
+#[derive(Clone, Copy, Debug)]
 enum End {
     Position(Position),
     Time(Timestamp),
 }
 
+fn parse_end(text: &str) -> Result<End, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let position = text.parse().map_err(|_| format!("{text} is beyond every position"))?;
+        return Ok(End::Position(Position::new(position)));
+    }
+    let time = text.parse().map_err(|error| format!("neither a position nor a time: {error}"))?;
+    Ok(End::Time(time))
+}
+
 impl Diff {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
-        let (from, to) = (self.end("A", &self.from), self.end("B", &self.to));
+        for end in [self.from, self.to] {
+            self.check(end)?;
+        }
         let store = session.open_existing()?;
         selection::check_space(&store, &self.space_id)?;
-        let (from, to) = (from.position(&store)?, to.position(&store)?);
+        let (from, to) = (self.from.position(&store)?, self.to.position(&store)?);
         let changes = store.diff(&self.space_id, from, to)?;
         if session.json {
             let mut json = String::from("{\"space_id\":");
@@ -57,7 +66,7 @@ impl Diff {
                 change.write_json(&mut json);
             }
             json.push_str("]}");
-            session.output.line(&json)?;
+            session.output.json_line(&json)?;
         } else {
             let changes: Vec<String> = changes.iter().map(|change| change.to_json()).collect();
             self.print(from, to, &changes, session)?;
@@ -66,13 +75,16 @@ impl Diff {
         Ok(store.close()?)
     }
 
-    fn end(&self, name: &str, given: &str) -> End {
-        let read = if self.times {
-            given.parse().ok().map(End::Time)
-        } else {
-            given.parse().ok().map(Position::new).map(End::Position)
-        };
-        read.unwrap_or_else(|| usage_error(name, given))
+    fn check(&self, end: End) -> Result<(), Failure> {
+        match end {
+            End::Position(position) if self.times => Err(Failure::new(
+                Status::Usage,
+                format_args!("{position} is a position, and --times takes times"),
+                "A and B",
+                "write a time, such as 2015-12-11T22:50:02+00:00, or leave out --times",
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn print(
@@ -83,7 +95,7 @@ impl Diff {
         session: &mut Session,
     ) -> Result<(), Failure> {
         let (from, to) = (grouped(from.get()), grouped(to.get()));
-        let space_id = crate::error::one_line(&self.space_id);
+        let space_id = &self.space_id;
         let count = changes.len();
         session.output.line(&format!("{space_id} from {from} to {to}: {count} changes"))?;
         let mut table = Table::new();
@@ -124,12 +136,4 @@ fn shown(value: &serde_json::Value) -> String {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
     }
-}
-
-/// Ends the process as the parser of the command line does.
-fn usage_error(name: &str, given: &str) -> ! {
-    let mut error = clap::Error::new(ErrorKind::ValueValidation).with_cmd(&Arguments::command());
-    error.insert(ContextKind::InvalidArg, ContextValue::String(format!("<{name}>")));
-    error.insert(ContextKind::InvalidValue, ContextValue::String(given.to_owned()));
-    error.exit()
 }

@@ -28,7 +28,7 @@ impl History {
                     envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
                 line.clear();
                 event.write_json(&mut line);
-                session.output.line(&line)?;
+                session.output.json_line(&line)?;
             }
         }
         session.output.flush()?;

@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
@@ -16,8 +15,9 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use spacefold::{
-    BadLine, Folding, ImportError, ImportFailure, ImportHooks, ImportOptions, ImportReport,
-    JsonReader, KeyMap, OnBadLine, RecordingTimes, UtcOffset,
+    BYTE_ORDER_MARK, BadLine, ClampedLine, Folding, FutureTimes, ImportError, ImportFailure,
+    ImportHooks, ImportOptions, ImportReport, JsonError, JsonReader, KeyMap, MissingIds, OnBadLine,
+    RecordingTimes, UtcOffset,
 };
 
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
     output::{Table, grouped, number, text},
     progress,
     session::Session,
+    target::{Existing, TargetFile},
 };
 
 #[derive(Debug, Args)]
@@ -43,7 +44,22 @@ pub(crate) struct Import {
     #[arg(long, value_name = "OUT")]
     rejects: Option<PathBuf>,
 
-    /// Take times without an offset to be at this one, such as +09:00.
+    /// Replace the file of --rejects if it is there.
+    #[arg(long, requires = "rejects")]
+    force: bool,
+
+    /// Take a line whose time lies in the future for a bad one: else its event, and those behind it
+    /// that say an earlier time, are recorded at the present.
+    #[arg(long, conflicts_with = "now")]
+    reject_future: bool,
+
+    /// Make the ids of events whose lines have none of what the lines say, so that a second import
+    /// knows them.
+    #[arg(long)]
+    derive_ids: bool,
+
+    /// Take times without an offset to be at this one, such as +09:00, instead of UTC; a date alone is
+    /// its first instant.
     #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
     naive_offset: Option<UtcOffset>,
 
@@ -59,6 +75,20 @@ struct Printed {
     already_present: u64,
     rejected: u64,
     head: u64,
+    ids_made_up: u64,
+    ids_derived: u64,
+    times_made_up: u64,
+    naive_times: u64,
+    clamped: u64,
+    first_clamped: Option<PrintedClamped>,
+}
+
+/// The first event that was recorded at another time than its line says.
+#[derive(Serialize)]
+struct PrintedClamped {
+    line: u64,
+    time: String,
+    recorded_at: String,
 }
 
 impl Import {
@@ -66,7 +96,7 @@ impl Import {
         let input = Input::open(&self.file)?;
         let key_map = self.map.as_deref().map(read_key_map).transpose()?;
         let rejects = match &self.rejects {
-            Some(path) => Some(Rejects::create(path, &self.file)?),
+            Some(path) => Some(self.rejects_at(path, &session.data)?),
             None => None,
         };
         let options = ImportOptions {
@@ -75,6 +105,8 @@ impl Import {
                 key_map: key_map.unwrap_or_default(),
             },
             times: if self.now { RecordingTimes::Now } else { RecordingTimes::FromInput },
+            future: if self.reject_future { FutureTimes::Reject } else { FutureTimes::Clamp },
+            ids: if self.derive_ids { MissingIds::Derive } else { MissingIds::MakeUp },
         };
         let store = session.open(Folding::Live)?;
         let mut hooks =
@@ -85,7 +117,7 @@ impl Import {
             Ok(report) => report,
             Err(error) => error.report(),
         };
-        let told = print(report, session);
+        let told = print(report, self.naive_offset, session);
         let kept = hooks.rejects.map_or(Ok(()), Rejects::finish);
         let closed = store.close();
         outcome.map_err(|error| failure(error, &input.name))?;
@@ -95,7 +127,26 @@ impl Import {
     }
 }
 
-fn print(report: &ImportReport, session: &mut Session) -> Result<(), Failure> {
+impl Import {
+    fn rejects_at(&self, path: &Path, data: &Path) -> Result<Rejects, Failure> {
+        let read = [Some(self.file.as_path()), self.map.as_deref()];
+        if read.into_iter().flatten().any(|read| input::same_file(path, read)) {
+            return Err(Failure::new(
+                Status::Usage,
+                "the rejected lines would overwrite the input",
+                path.display(),
+                "name another file with --rejects",
+            ));
+        }
+        Ok(Rejects { out: TargetFile::create(path, Existing::forced(self.force), data)? })
+    }
+}
+
+fn print(
+    report: &ImportReport,
+    naive_offset: Option<UtcOffset>,
+    session: &mut Session,
+) -> Result<(), Failure> {
     if session.json {
         session.output.json(&Printed {
             read: report.read,
@@ -103,6 +154,16 @@ fn print(report: &ImportReport, session: &mut Session) -> Result<(), Failure> {
             already_present: report.already_present,
             rejected: report.rejected,
             head: report.head.get(),
+            ids_made_up: report.ids_made_up,
+            ids_derived: report.ids_derived,
+            times_made_up: report.times_made_up,
+            naive_times: report.naive_times,
+            clamped: report.clamped,
+            first_clamped: report.first_clamped.map(|first| PrintedClamped {
+                line: first.line,
+                time: first.asked.to_string(),
+                recorded_at: first.recorded.to_string(),
+            }),
         })?;
     } else {
         let mut table = Table::new();
@@ -111,9 +172,36 @@ fn print(report: &ImportReport, session: &mut Session) -> Result<(), Failure> {
         table.row([text("already present"), number(report.already_present)]);
         table.row([text("rejected"), number(report.rejected)]);
         table.row([text("head"), number(report.head.get())]);
+        let naive = match naive_offset {
+            None => "times read as UTC",
+            Some(_) => "times read at --naive-offset",
+        };
+        for (what, count) in [
+            ("ids made up", report.ids_made_up),
+            ("ids derived", report.ids_derived),
+            ("times made up", report.times_made_up),
+            (naive, report.naive_times),
+            ("recorded at another time", report.clamped),
+        ] {
+            if count > 0 {
+                table.row([text(what), number(count)]);
+            }
+        }
         session.output.table(&table)?;
+        if let Some(first) = report.first_clamped {
+            session.output.line(&shown(&first))?;
+        }
     }
     session.output.flush()
+}
+
+/// Why an event was recorded at another time than its line says.
+fn shown(first: &ClampedLine) -> String {
+    let ClampedLine { line, asked, recorded } = first;
+    let why = if recorded < asked { "in the future" } else { "earlier than an event before it" };
+    format!(
+        "first at another time: line {line}, whose time {asked} is {why}: recorded at {recorded}"
+    )
 }
 
 fn failure(error: ImportError, name: &str) -> Failure {
@@ -122,6 +210,10 @@ fn failure(error: ImportError, name: &str) -> Failure {
         ImportFailure::Stopped => return Failure::interrupted(),
         ImportFailure::Append { source: spacefold::AppendError::Closed, .. }
         | ImportFailure::Read(spacefold::ReadError::Closed) => return Failure::interrupted(),
+        ImportFailure::BadLine { reason: JsonError::InFuture { .. }, .. } => {
+            "every line before it is stored: set such lines aside with --rejects OUT, or leave out \
+             --reject-future"
+        }
         ImportFailure::BadLine { .. } => {
             "every line before it is stored: correct it and import the file again, or set bad \
              lines aside with --rejects OUT, or rename payload keys with --map FILE"
@@ -139,12 +231,13 @@ fn failure(error: ImportError, name: &str) -> Failure {
 
 fn read_key_map(path: &Path) -> Result<KeyMap, Failure> {
     let failed = |what: String| {
-        let hint = r#"write {"event.type": {"old_key": "new_key"}}"#;
+        let hint = r#"name a file with {"event.type": {"old_key": "new_key"}}"#;
         Failure::new(Status::Failed, what, path.display(), hint)
     };
     let json = std::fs::read(path)
         .map_err(|error| failed(format!("the key map cannot be read: {error}")))?;
-    let named: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_slice(&json)
+    let json = json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&json);
+    let named: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_slice(json)
         .map_err(|error| failed(format!("the key map is not valid: {error}")))?;
     let mut key_map = KeyMap::new();
     for (event_type, keys) in named {
@@ -188,8 +281,7 @@ impl ImportHooks for Hooks {
 
 /// The file of lines that are no events.
 struct Rejects {
-    path: PathBuf,
-    out: BufWriter<File>,
+    out: TargetFile,
 }
 
 #[derive(Serialize)]
@@ -200,28 +292,6 @@ struct Reject<'a> {
 }
 
 impl Rejects {
-    fn create(path: &Path, input: &Path) -> Result<Self, Failure> {
-        if input::same_file(path, input) {
-            return Err(Failure::new(
-                Status::Usage,
-                "the rejected lines would overwrite the input",
-                path.display(),
-                "name another file with --rejects",
-            ));
-        }
-        let file = File::create(path).map_err(|error| Self::failed(path, &error))?;
-        Ok(Self { path: path.to_owned(), out: BufWriter::new(file) })
-    }
-
-    fn failed(path: &Path, error: &io::Error) -> Failure {
-        Failure::new(
-            Status::Failed,
-            format_args!("the file for rejected lines cannot be written: {error}"),
-            path.display(),
-            hint_about(error, "name a file that can be written with --rejects"),
-        )
-    }
-
     fn write(&mut self, bad: &BadLine<'_>) -> io::Result<()> {
         let reject = Reject {
             line: bad.number,
@@ -232,8 +302,7 @@ impl Rejects {
         self.out.write_all(b"\n")
     }
 
-    fn finish(mut self) -> Result<(), Failure> {
-        let flushed = self.out.flush();
-        flushed.map_err(|error| Self::failed(&self.path, &error))
+    fn finish(self) -> Result<(), Failure> {
+        self.out.finish()
     }
 }

@@ -68,6 +68,8 @@ struct Printed<'a> {
     head: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     rewound: Option<PrintedRewound<'a>>,
+    clamped: u64,
+    first_clamped: Option<&'a str>,
 }
 
 /// What was taken back, since the history was rewritten.
@@ -124,6 +126,8 @@ impl ImportGit {
                     to: to.as_deref(),
                     events: *events,
                 }),
+                clamped: imported.clamped,
+                first_clamped: imported.first_clamped.as_deref(),
             })?;
         } else {
             let mut table = Table::new();
@@ -139,6 +143,10 @@ impl ImportGit {
             table.row([text("contents"), number(imported.contents)]);
             table.row([text("bytes"), number(imported.bytes)]);
             table.row([text("head"), number(head.get())]);
+            if let Some(commit) = &imported.first_clamped {
+                table.row([text("recorded at another time"), number(imported.clamped)]);
+                table.row([text("first of them in"), text(commit)]);
+            }
             session.output.table(&table)?;
         }
         session.output.flush()

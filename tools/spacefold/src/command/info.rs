@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use spacefold::{EventType, Pages, Position, Read, Spacefold};
+use spacefold::{AheadOfClock, EventType, Pages, Position, Read, Spacefold};
 
 use crate::{
     error::Failure,
@@ -25,6 +25,18 @@ struct Printed {
     projections: Vec<Projection>,
     subscriptions: Vec<Subscription>,
     healed: u64,
+    /// `null` where no event was recorded ahead of the clock.
+    ahead_of_clock: Option<Ahead>,
+}
+
+/// The newest events were recorded ahead of the system's clock.
+#[derive(Serialize)]
+struct Ahead {
+    /// The position of the first of them.
+    since: u64,
+    /// When the newest was recorded.
+    newest: String,
+    seconds: u64,
 }
 
 #[derive(Serialize)]
@@ -67,6 +79,7 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
     let store = session.open_existing()?;
     let events_by_type = count_types(&store)?;
     let info = store.info();
+    let ahead = store.log().ahead_of_clock()?;
     let projections = store.projections()?.into_iter().map(|projection| Projection {
         name: projection.name,
         version: projection.version,
@@ -99,18 +112,27 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
         projections: projections.collect(),
         subscriptions: subscriptions.collect(),
         healed: info.healed,
+        ahead_of_clock: ahead.as_ref().map(|ahead| Ahead {
+            since: ahead.since.get(),
+            newest: ahead.newest.to_string(),
+            seconds: ahead.by().as_secs(),
+        }),
         store_id: info.store_id,
     };
     if session.json {
         session.output.json(&printed)?;
     } else {
-        print(&printed, session)?;
+        print(&printed, ahead.as_ref(), session)?;
     }
     session.output.flush()?;
     Ok(store.close()?)
 }
 
-fn print(printed: &Printed, session: &mut Session) -> Result<(), Failure> {
+fn print(
+    printed: &Printed,
+    ahead: Option<&AheadOfClock>,
+    session: &mut Session,
+) -> Result<(), Failure> {
     let mut table = Table::new();
     let mut say = |what: &str, value: String| table.row([text(what), text(value)]);
     say("store", printed.store_id.clone());
@@ -122,6 +144,9 @@ fn print(printed: &Printed, session: &mut Session) -> Result<(), Failure> {
     say("sealed", bytes(printed.bytes.sealed));
     say("sled", bytes(printed.bytes.sled));
     say("healed", printed.healed.to_string());
+    if let Some(ahead) = ahead {
+        say("clock", ahead.to_string());
+    }
     for projection in &printed.projections {
         let Projection { name, version, position, lag, paused } = projection;
         let (position, lag) = (grouped(*position), grouped(*lag));

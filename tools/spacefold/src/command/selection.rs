@@ -3,7 +3,8 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use spacefold::{
-    EventFilter, EventLog, EventType, Page, Pages, Position, Read, ReadError, Revision, Spacefold,
+    EventFilter, EventLog, EventType, Page, Pages, Position, Read, ReadError, Revision, Snapshot,
+    Spacefold, Timestamp,
 };
 
 use crate::{error::Failure, interrupt, output::Output};
@@ -56,6 +57,33 @@ pub(crate) fn check_position(store: &Spacefold, position: Position) -> Result<()
     Ok(())
 }
 
+/// The position that `--at` or `--as-of` names; none when neither is said.
+pub(crate) fn moment(
+    store: &Spacefold,
+    at: Option<u64>,
+    as_of: Option<Timestamp>,
+) -> Result<Option<Position>, Failure> {
+    Ok(match (at, as_of) {
+        (Some(at), _) => Some(Position::new(at)),
+        (None, Some(time)) => Some(store.position_as_of(time)?),
+        (None, None) => None,
+    })
+}
+
+/// The state of a space, now or as of a position.
+pub(crate) fn state(
+    store: &Spacefold,
+    space_id: &str,
+    at: Option<Position>,
+) -> Result<Snapshot, Failure> {
+    match at {
+        None => Ok(store.snapshot(space_id)?),
+        Some(at) => {
+            store.snapshot_at(space_id, at).map_err(|error| Failure::of_state_at(error, at))
+        }
+    }
+}
+
 /// Prints the events that are selected from `from` to `to`, both inclusive.
 pub(crate) fn print(
     store: &Spacefold,
@@ -88,7 +116,7 @@ pub(crate) fn print_page(
         let event = envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
         line.clear();
         event.write_json(line);
-        output.line(line)?;
+        output.json_line(line)?;
     }
     Ok(())
 }

@@ -31,7 +31,11 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let operation = self.operation.ready()?;
-        let store = session.open(Folding::OnDemand)?;
+        let store = if self.operation.creates_a_store() {
+            session.open(Folding::OnDemand)?
+        } else {
+            session.open_existing()?
+        };
         let outcome = operation.run(&self.marked(store.service()));
         let printed = outcome.map_err(Failure::from).and_then(|outcome| print(&outcome, session));
         store.close()?;
@@ -58,7 +62,7 @@ impl Service {
 fn print(outcome: &Outcome, session: &mut Session) -> Result<(), Failure> {
     if session.json {
         for event in outcome.events() {
-            session.output.line(&event.to_json())?;
+            session.output.json_line(&event.to_json())?;
         }
         return session.output.flush();
     }

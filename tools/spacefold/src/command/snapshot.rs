@@ -2,8 +2,9 @@
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::{Position, Snapshot, Spacefold, Timestamp};
+use spacefold::{Snapshot, Spacefold, Timestamp};
 
+use super::selection;
 use crate::{
     error::Failure,
     interrupt,
@@ -25,7 +26,7 @@ pub(crate) struct SnapshotOf {
     #[arg(long, value_name = "N", conflicts_with = "as_of")]
     at: Option<u64>,
 
-    /// As of this time, such as 2015-12-11T22:50:02+00:00.
+    /// As of this time, such as 2015-12-11T22:50:02+00:00; a date alone is its first instant in UTC.
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
 
@@ -58,7 +59,7 @@ impl SnapshotOf {
         for (index, snapshot) in snapshots.iter().enumerate() {
             interrupt::check()?;
             if session.json {
-                session.output.line(&snapshot.to_json())?;
+                session.output.json_line(&snapshot.to_json())?;
             } else {
                 if index > 0 {
                     session.output.line("")?;
@@ -71,14 +72,9 @@ impl SnapshotOf {
     }
 
     fn take(&self, store: &Spacefold) -> Result<Vec<Snapshot>, Failure> {
-        let at = match (self.at, self.as_of) {
-            (Some(at), _) => Some(Position::new(at)),
-            (None, Some(time)) => Some(store.position_as_of(time)?),
-            (None, None) => None,
-        };
+        let at = selection::moment(store, self.at, self.as_of)?;
         Ok(match (&self.space_id, at) {
-            (Some(space_id), Some(at)) => vec![store.snapshot_at(space_id, at)?],
-            (Some(space_id), None) => vec![store.snapshot(space_id)?],
+            (Some(space_id), at) => vec![selection::state(store, space_id, at)?],
             (None, Some(at)) => store.snapshot_all_at(at)?,
             (None, None) => store.snapshot_all()?,
         })

@@ -41,6 +41,10 @@ pub(crate) struct Imported {
     pub(crate) contents: u64,
     pub(crate) bytes: u64,
     pub(crate) rewound: Option<Rewound>,
+    /// Events that were recorded at another time than their commits say.
+    pub(crate) clamped: u64,
+    /// The commit of the first of them.
+    pub(crate) first_clamped: Option<String>,
 }
 
 /// What is done about a branch that does not lead on from what was imported before.
@@ -209,7 +213,12 @@ impl<'a> Importer<'a> {
 
     fn finish(self) -> Result<Imported, ImportGitError> {
         self.blobs.finish()?;
-        Ok(Imported { events: self.log.appended, ..self.done })
+        Ok(Imported {
+            events: self.log.appended,
+            clamped: self.log.clamped,
+            first_clamped: self.log.first_clamped,
+            ..self.done
+        })
     }
 
     fn diverged(&self) -> ImportGitError {

@@ -187,11 +187,20 @@ impl Ready {
 }
 
 impl Operation {
+    /// Whether it makes a store where there is none: nothing but a first space has a place in an empty
+    /// one.
+    pub(super) const fn creates_a_store(&self) -> bool {
+        matches!(self, Self::CreateSpace { .. })
+    }
+
     /// The operation with its input open; nothing is read yet.
     pub(super) fn ready(&self) -> Result<Ready, Failure> {
         let (space_id, command) = match self.clone() {
             Self::SetContent { space: space_id, document: document_id, file } => {
-                let content = Input::open_as_it_is(&file)?;
+                let content = Input::open_as_it_is(
+                    &file,
+                    "name the file of the content, or - for standard input",
+                )?;
                 return Ok(Ready::Content { space_id, document_id, content });
             }
             Self::CreateSpace { space, name } => (space, Command::CreateSpace { name }),

@@ -3,8 +3,8 @@
 use std::mem;
 
 use spacefold::{
-    Append, ContentStore as _, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, PendingAppend, SpaceEvent,
-    Spacefold, Timestamp,
+    Append, Clamped, ContentStore as _, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, PendingAppend,
+    SpaceEvent, Spacefold, Timestamp,
 };
 
 use super::ImportGitError;
@@ -15,14 +15,26 @@ pub(super) struct Appender<'a> {
     batch: Vec<Vec<SpaceEvent>>,
     /// Events that wait in the batch.
     pub(super) waiting: usize,
-    in_flight: Vec<(String, PendingAppend)>,
+    in_flight: Vec<(String, Vec<Timestamp>, PendingAppend)>,
     /// Events that are durable.
     pub(super) appended: u64,
+    /// Of these, events that were recorded at another time than their commits say.
+    pub(super) clamped: u64,
+    /// The commit of the first of them.
+    pub(super) first_clamped: Option<String>,
 }
 
 impl<'a> Appender<'a> {
     pub(super) const fn to(store: &'a Spacefold) -> Self {
-        Self { store, batch: Vec::new(), waiting: 0, in_flight: Vec::new(), appended: 0 }
+        Self {
+            store,
+            batch: Vec::new(),
+            waiting: 0,
+            in_flight: Vec::new(),
+            appended: 0,
+            clamped: 0,
+            first_clamped: None,
+        }
     }
 
     /// Adds events to the batch: as one append, or several if they are too many.
@@ -54,7 +66,7 @@ impl<'a> Appender<'a> {
             let times: Vec<Timestamp> = events.iter().map(|event| event.timestamp).collect();
             let append = Append::new(&events).recorded_at(&times);
             match self.store.log().submit(&append) {
-                Ok(pending) => self.in_flight.push((commit, pending)),
+                Ok(pending) => self.in_flight.push((commit, times, pending)),
                 Err(error) => {
                     self.settle()?;
                     return Err(ImportGitError::Append { commit, error });
@@ -68,9 +80,15 @@ impl<'a> Appender<'a> {
     /// Waits until the events that the log was handed are durable.
     pub(super) fn settle(&mut self) -> Result<(), ImportGitError> {
         let mut outcome = Ok(());
-        for (commit, pending) in self.in_flight.drain(..) {
+        for (commit, times, pending) in self.in_flight.drain(..) {
             match pending.wait() {
-                Ok(receipt) => self.appended += receipt.count(),
+                Ok(receipt) => {
+                    self.appended += receipt.count();
+                    if let Some(clamped) = Clamped::of(self.store.log(), &receipt, &times)? {
+                        self.clamped += clamped.events;
+                        self.first_clamped.get_or_insert(commit);
+                    }
+                }
                 Err(error) => outcome = outcome.and(Err(ImportGitError::Append { commit, error })),
             }
         }

@@ -1,0 +1,104 @@
+//! Events that were recorded at another time than they were to be.
+
+use std::time::Duration;
+
+use spacefold_event_core::{EventLog, Position, Read, ReadError, Receipt, Timestamp};
+
+/// How long what was answered is waited for to become durable, where it was answered before.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Events of an append that the log recorded at another time than [`Append::recorded_at`] said: a
+/// time never decreases along the log, and never lies ahead of the clock.
+///
+/// [`Append::recorded_at`]: spacefold_event_core::Append::recorded_at
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clamped {
+    /// How many.
+    pub events: u64,
+    /// The place of the first of them in the append, from 0.
+    pub first: usize,
+    /// When that was to be recorded.
+    pub asked: Timestamp,
+    /// When it was recorded.
+    pub recorded: Timestamp,
+}
+
+impl Clamped {
+    /// The events of an append, by its receipt, that were not recorded when they were `asked` to be;
+    /// `None` when all were.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the log cannot be read; the events are stored all the same.
+    ///
+    /// # Cost
+    /// One event is read; all of them where a time lies ahead of the clock.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{Append, Clamped, EventLog, MemoryLog, SpaceEvent, Timestamp};
+    /// let log = MemoryLog::new();
+    /// let events = [SpaceEvent::space_activated("a"), SpaceEvent::space_archived("a")];
+    /// let times: [Timestamp; 2] = ["2020-01-02".parse()?, "2020-01-01".parse()?];
+    /// let receipt = log.append(&Append::new(&events).recorded_at(&times))?;
+    /// let clamped = Clamped::of(&log, &receipt, &times)?.expect("the second is before the first");
+    /// assert_eq!((clamped.events, clamped.first, clamped.recorded), (1, 1, times[0]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of(
+        log: &dyn EventLog,
+        receipt: &Receipt,
+        asked: &[Timestamp],
+    ) -> Result<Option<Self>, ReadError> {
+        if !receipt.is_durable() {
+            log.wait_durable(receipt.position(), MAX_WAIT)?;
+        }
+        let mut clamped = None;
+        let mut last = recorded_before(log, receipt.first_position())?;
+        for (index, time) in asked.iter().enumerate() {
+            last = last.max(*time);
+            note(&mut clamped, index, *time, last);
+        }
+        if last == receipt.recorded_at() {
+            return Ok(clamped);
+        }
+        // Some time lies ahead of the clock, and where that stood only the log knows.
+        read_clamped(log, receipt, asked)
+    }
+}
+
+/// When the event before a position was recorded.
+fn recorded_before(log: &dyn EventLog, position: Position) -> Result<Timestamp, ReadError> {
+    let before = position.previous();
+    if before == Position::START {
+        return Ok(Timestamp::MIN);
+    }
+    let page = log.read(&Read::from(before).to(before).limit(1))?;
+    let event = page.envelopes().next();
+    Ok(event.map_or(Timestamp::MIN, |event| event.recorded_at))
+}
+
+fn note(clamped: &mut Option<Clamped>, index: usize, asked: Timestamp, recorded: Timestamp) {
+    if recorded != asked {
+        let first = Clamped { events: 0, first: index, asked, recorded };
+        clamped.get_or_insert(first).events += 1;
+    }
+}
+
+fn read_clamped(
+    log: &dyn EventLog,
+    receipt: &Receipt,
+    asked: &[Timestamp],
+) -> Result<Option<Clamped>, ReadError> {
+    let mut clamped = None;
+    let mut asked = asked.iter().enumerate();
+    let mut next = receipt.first_position();
+    let end = receipt.position().min(log.durable_head());
+    while next <= end {
+        let page = log.read(&Read::from(next).to(end))?;
+        for (event, (index, time)) in page.envelopes().zip(&mut asked) {
+            note(&mut clamped, index, *time, event.recorded_at);
+        }
+        next = page.next().max(next.next());
+    }
+    Ok(clamped)
+}
