@@ -46,8 +46,8 @@ pub(crate) struct Checkout {
     #[arg(long)]
     overwrite: bool,
 
-    /// Write all the rest when the content of documents is missing here, names none, or is damaged,
-    /// and list these. The exit code is 0 then, and 3 if any is damaged.
+    /// Leave out documents whose content is not stored here, has no BLAKE3 hash or is damaged, write
+    /// all the rest, and list what was left out. The exit code is 0 then, and 3 if any is damaged.
     #[arg(long)]
     skip_missing: bool,
 }
