@@ -217,7 +217,8 @@ fn names_that_a_file_system_takes_for_git_are_refused() {
 fn the_rest_is_written_without_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let (store, out) = (folder.path().join("store"), folder.path().join("out"));
-    let noise: Vec<u8> = (0..200_000_u32).flat_map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let noise: Vec<u8> =
+        (0..200_000_u32).flat_map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     store_of(
         &store,
         &[

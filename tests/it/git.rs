@@ -336,3 +336,93 @@ fn what_cannot_be_imported_is_told_and_makes_no_store() {
     );
     assert_eq!(export(&store).lines().count(), 1);
 }
+
+/// However a repository is kept, and wherever its branches are, its history is the same.
+#[test]
+fn repositories_of_every_kind_are_read_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let repository = Repository::with_long_history(folder.path(), 12);
+    repository.git(["reset", "--quiet", "--hard"]);
+    repository.git(["tag", "--annotate", "--message=tag", "v1"]);
+    let source = repository.path().to_str().unwrap();
+    let clone = |options: &[&str], name: &str| {
+        let to = path(name);
+        let all = [&["clone", "--quiet"], options, &[source, to.to_str().unwrap()]].concat();
+        repository.git(all);
+        Repository::existing(&to)
+    };
+    clone(&["--bare"], "bare.git");
+    clone(&["--bare", "--shared"], "borrowing");
+    let packed = clone(&["--mirror"], "packed");
+    packed.git(["gc", "--quiet"]);
+    packed.git(["pack-refs", "--all"]);
+    let detached = clone(&[], "detached");
+    detached.git(["checkout", "--quiet", "--detach"]);
+    detached.git(["branch", "--delete", "--force", "main"]);
+    let worktree = path("worktree");
+    let add = ["worktree", "add", "--quiet", "--detach", worktree.to_str().unwrap(), "v1"];
+    repository.git(add);
+    clone(&["--separate-git-dir", path("apart").to_str().unwrap()], "pointing");
+    std::os::unix::fs::symlink(repository.path(), path("linked")).unwrap();
+    let mut sources = vec![
+        (path("bare.git"), "HEAD"),
+        (path("borrowing"), "main"),
+        (path("packed"), "v1"),
+        (path("packed"), "refs/tags/v1"),
+        (path("detached"), "HEAD"),
+        (path("detached"), "origin/main"),
+        (path("detached"), "HEAD@{0}"),
+        (worktree, "HEAD"),
+        (path("pointing"), "HEAD"),
+        (path("linked"), "main"),
+        (repository.path().join("src"), "main~0"),
+        (repository.path().join(".git"), "HEAD"),
+    ];
+    let kinds = ["--ref-format=reftable", "--object-format=sha256"];
+    let mut others = Vec::new();
+    for (kind, name) in kinds.into_iter().zip(["reftable", "sha256"]) {
+        let to = path(name);
+        let init = ["init", "--quiet", "--initial-branch=main", kind, to.to_str().unwrap()];
+        if !repository.command(init).status().unwrap().success() {
+            println!("skipped: this git knows no {kind}");
+            continue;
+        }
+        let other = Repository::existing(&to);
+        let mut export = repository.command(["fast-export", "main"]);
+        let mut export = export.stdout(Stdio::piped()).spawn().unwrap();
+        let mut import = other.command(["fast-import", "--quiet"]);
+        import.stdin(export.stdout.take().unwrap());
+        assert!(import.status().unwrap().success() && export.wait().unwrap().success());
+        let linked = path(&format!("{name}-worktree"));
+        let add = ["worktree", "add", "--quiet", "--detach", linked.to_str().unwrap(), "main"];
+        other.git(add);
+        others.push((name, to, linked));
+    }
+    let of_kind = |kind: &str| others.iter().find(|(name, ..)| *name == kind).cloned();
+    if let Some((_, reftable, linked)) = of_kind("reftable") {
+        sources.extend([(reftable, "HEAD"), (linked, "HEAD")]);
+    }
+    let plain = path("store");
+    let how = ["--space-per", "folder", "--name", "all"];
+    import(&plain, repository.path(), &how).succeeded();
+    let expected = export(&plain);
+    for (index, (source, branch)) in sources.into_iter().enumerate() {
+        let store = path(&format!("store-{index}"));
+        let how = [&how[..], &["--branch", branch]].concat();
+        import(&store, &source, &how).succeeded();
+        assert!(export(&store) == expected, "{} at {branch}", source.display());
+    }
+    // With other hashes the history is another, and its files are the same.
+    if let Some((_, sha256, linked)) = of_kind("sha256") {
+        for (index, source) in [&sha256, &linked].into_iter().enumerate() {
+            let store = path(&format!("store-sha256-{index}"));
+            import(&store, source, &["--space-per", "repo", "--name", "all"]).succeeded();
+            let [archive, checkout] =
+                ["archive", "checkout"].map(|name| path(&format!("{name}-{index}")));
+            repository.archive("main", &archive);
+            run(cli(&store).args(["checkout", "all"]).arg(&checkout)).succeeded();
+            assert_same(&tree(&checkout), &tree(&archive), "sha256");
+        }
+    }
+}

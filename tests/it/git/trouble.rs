@@ -108,11 +108,34 @@ fn what_is_damaged_is_named_with_its_commit_and_path() {
             let store = folder.path().join(format!("store-{index}-{cut}"));
             let answer = import(&store, repository.path(), &PER_REPO);
             let tip = &repository.commits()[1];
-            failed(&answer, &format!("commit {tip}: the content at \"dam aged\""), "git fsck");
+            failed(
+                &answer,
+                &format!("commit {tip}: what it has at \"dam aged\" cannot"),
+                "git fsck",
+            );
             assert!(export(&store).contains(&repository.commits()[0]));
             assert!(!export(&store).contains(tip));
         }
     }
+}
+
+/// Folders and the commits themselves, on which the history depends.
+#[test]
+fn a_damaged_folder_is_named_with_its_commit_and_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = four_commits(folder.path());
+    let commits = repository.commits();
+    let tree = repository.git(["rev-parse", "HEAD:folder"]).trim().to_owned();
+    let file = object_file(&repository, &tree);
+    let sound = fs::read(&file).unwrap();
+    fs::write(&file, &sound[..sound.len() / 2]).unwrap();
+    let store = folder.path().join("store");
+    let answer = import(&store, repository.path(), &PER_REPO);
+    let said = format!("commit {}: what it has at \"folder\" cannot be read", commits[2]);
+    failed(&answer, &said, "git fsck");
+    assert!(export(&store).contains(&commits[1]));
+    fs::write(&file, sound).unwrap();
+    import(&store, repository.path(), &PER_REPO).succeeded();
 }
 
 #[test]

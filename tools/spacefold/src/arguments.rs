@@ -73,6 +73,10 @@ pub(crate) enum Command {
     /// Store, print and clear away the content of documents.
     Content(content::Content),
     /// Import the history of a git repository; what was imported before is skipped.
+    ///
+    /// Nothing is fetched, no setting of the repository counts, and no program that it names is run.
+    /// No file is held in memory whole, but by git where a pack keeps one as a difference to
+    /// another, and where a commit may have renamed one with changes.
     ImportGit(import_git::ImportGit),
     /// Write the documents of a space as files.
     Checkout(checkout::Checkout),

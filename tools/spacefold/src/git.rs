@@ -85,7 +85,7 @@ impl fmt::Display for GitError {
             Self::NoCommit { branch, kind } => write!(f, "{branch:?} is no commit: it is a {kind}"),
             Self::Missing(missing) => missing.fmt(f),
             Self::Unreadable { commit, path, said } => {
-                write!(f, "commit {commit}: the content at {path:?} cannot be read: {said}")
+                write!(f, "commit {commit}: what it has at {path:?} cannot be read: {said}")
             }
             Self::Failed { doing, said } => write!(f, "git failed {doing}: {said}"),
             Self::Unexpected(what) => write!(f, "git answered what is not understood: {what}"),

@@ -14,7 +14,7 @@ use spacefold::{
 
 use super::{content, selection};
 use crate::{
-    error::{Failure, Status, hint_about, one_line},
+    error::{Failure, Status, hint_about},
     git::{ATTRIBUTE_MODE, ATTRIBUTE_PATH_HEX},
     interrupt,
     output::{Table, number, text},
@@ -50,8 +50,8 @@ pub(crate) struct Checkout {
     #[arg(long)]
     overwrite: bool,
 
-    /// Write all the rest when the content of documents is missing here, names none, or is damaged,
-    /// and list these. The exit code is 0 then, and 3 if any is damaged.
+    /// Leave out documents whose content is not stored here, has no BLAKE3 hash or is damaged, write
+    /// all the rest, and list what was left out. The exit code is 0 then, and 3 if any is damaged.
     #[arg(long)]
     skip_missing: bool,
 }
@@ -380,7 +380,7 @@ impl Checkout {
             }
             session.output.table(&table)?;
             for Skipped { path, reason, .. } in skipped {
-                session.output.line(&one_line(&format!("skipped {path}: {}", reason.text())))?;
+                session.output.line(&format!("skipped {path}: {}", reason.text()))?;
             }
         }
         session.output.flush()

@@ -18,9 +18,6 @@ use crate::{
     session::Session,
 };
 
-/// Nothing is fetched, no setting of the repository counts, and no program that it names is run. Of
-/// a file nothing is held in memory whole, but by git where a pack keeps it as a difference to another
-/// one, and where a commit may have renamed it with changes.
 #[derive(Debug, Args)]
 pub(crate) struct ImportGit {
     /// The repository: its folder, or a bare one.

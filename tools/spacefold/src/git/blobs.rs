@@ -86,12 +86,12 @@ impl BlobRequests {
 
 impl Blobs<'_> {
     /// Gives the next content, which must be the one wanted, to `take`; nothing when the repository
-    /// does not have it.
-    pub(super) fn next<T>(
+    /// does not have it. Where `take` fails, there is no next one.
+    pub(super) fn next<T, E>(
         &mut self,
         wanted: &Wanted,
-        take: impl FnOnce(&mut dyn Read) -> T,
-    ) -> Result<Option<T>, GitError> {
+        take: impl FnOnce(&mut dyn Read) -> Result<T, E>,
+    ) -> Result<Option<Result<T, E>>, GitError> {
         let object = wanted.object.as_str();
         if !wanted.is_loose {
             return self.git.next(object, "blob", take);
@@ -105,10 +105,8 @@ impl Blobs<'_> {
             return answers.next(object, "blob", take);
         };
         let blob = LooseBlob::open(file).map_err(unreadable)?;
-        let bytes = blob.bytes;
-        let mut counted = Exactly { left: bytes, source: blob, failed: None };
+        let mut counted = Exactly { left: blob.bytes, source: blob, failed: None };
         let taken = take(&mut counted);
-        io::copy(&mut counted, &mut io::sink()).map_err(unreadable)?;
         counted.failed.map_or(Ok(Some(taken)), |error| Err(unreadable(error)))
     }
 
@@ -138,12 +136,13 @@ impl Answers {
         Err(self.broken(format!("asked for {object}, got {:?}", head.trim_end())))
     }
 
-    pub(super) fn next<T>(
+    /// Gives the next object to `take`. Where that fails, there is no next one.
+    pub(super) fn next<T, E>(
         &mut self,
         object: &str,
         kind: &str,
-        take: impl FnOnce(&mut dyn Read) -> T,
-    ) -> Result<Option<T>, GitError> {
+        take: impl FnOnce(&mut dyn Read) -> Result<T, E>,
+    ) -> Result<Option<Result<T, E>>, GitError> {
         let broken = |error: io::Error| GitError::Unexpected(error.to_string());
         let Some((found, bytes)) = self.head(object)? else { return Ok(None) };
         if found != kind {
@@ -151,8 +150,9 @@ impl Answers {
         }
         let mut content = (&mut self.output).take(bytes);
         let taken = take(&mut content);
-        // Whoever took it may have given up before the end.
-        io::copy(&mut content, &mut io::sink()).map_err(broken)?;
+        if taken.is_err() {
+            return Ok(Some(taken));
+        }
         if content.limit() > 0 {
             return Err(self.broken(format!("{object} breaks off")));
         }

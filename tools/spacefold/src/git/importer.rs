@@ -8,9 +8,10 @@ mod rewind;
 
 use std::{
     collections::{HashMap, HashSet},
-    io::Read,
-    sync::mpsc,
+    io::{self, Read},
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
+    time::Duration,
 };
 
 use spacefold::{
@@ -32,6 +33,11 @@ const COMMITS_AHEAD: usize = 256;
 const BATCH_EVENTS: usize = 4_096;
 /// Bytes of content that are synced together, more or less.
 const BATCH_CONTENT_BYTES: u64 = 64 << 20;
+
+/// How often it is asked whether to go on, while git has nothing to say.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// Bytes of a content after which it is asked.
+const PROGRESS_BYTES: u64 = 1 << 20;
 
 /// What an import did.
 #[derive(Clone, Debug, Default)]
@@ -100,10 +106,8 @@ pub(crate) fn import(
         match reading.join() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                let missing = missing::in_history(repository, importer.after.as_deref());
-                let missing = missing.ok().flatten();
-                let missing = missing.map(|missing| GitError::Missing(Box::new(missing)));
-                return Err(missing.unwrap_or(error).into());
+                let why = missing::in_history(repository, importer.after.as_deref());
+                return Err(why.ok().flatten().unwrap_or(error).into());
             }
             Err(_) => return Err(GitError::Unexpected("its reader ended".to_owned()).into()),
         }
@@ -189,17 +193,7 @@ impl<'a> Importer<'a> {
         commits: &mpsc::Receiver<Ahead>,
         progress: &mut dyn FnMut(&Imported) -> bool,
     ) -> Result<(), ImportGitError> {
-        let taken = commits.iter().enumerate().try_for_each(|(index, (commit, wanted))| {
-            // Where none comes, the tip is in what was imported: it is older, or was merged.
-            if index == 0 && commit.first_parent != self.after {
-                return Err(self.diverged());
-            }
-            self.take(&commit, &wanted)?;
-            if self.log.waiting >= BATCH_EVENTS || self.batch_bytes >= BATCH_CONTENT_BYTES {
-                self.hand_over()?;
-            }
-            if progress(&self.done) { Ok(()) } else { Err(ImportGitError::Stopped) }
-        });
+        let taken = self.take_all(commits, progress);
         // Of what did not fit in the store, nothing more does.
         if !matches!(taken, Err(ImportGitError::Content(_) | ImportGitError::Append { .. })) {
             self.hand_over()?;
@@ -209,6 +203,32 @@ impl<'a> Importer<'a> {
             return Err(self.unfinished());
         }
         taken
+    }
+
+    fn take_all(
+        &mut self,
+        commits: &mpsc::Receiver<Ahead>,
+        progress: &mut dyn FnMut(&Imported) -> bool,
+    ) -> Result<(), ImportGitError> {
+        let mut is_first = true;
+        loop {
+            if !progress(&self.done) {
+                return Err(ImportGitError::Stopped);
+            }
+            let (commit, wanted) = match commits.recv_timeout(PROGRESS_EVERY) {
+                Ok(ahead) => ahead,
+                Err(RecvTimeoutError::Timeout) => continue,
+                // Where not one came, the tip is in what was imported: it is older, or was merged.
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            if std::mem::take(&mut is_first) && commit.first_parent != self.after {
+                return Err(self.diverged());
+            }
+            self.take(&commit, &wanted, progress)?;
+            if self.log.waiting >= BATCH_EVENTS || self.batch_bytes >= BATCH_CONTENT_BYTES {
+                self.hand_over()?;
+            }
+        }
     }
 
     fn finish(self) -> Result<Imported, ImportGitError> {
@@ -232,9 +252,14 @@ impl<'a> Importer<'a> {
     }
 
     /// Adds a commit to what goes to the log.
-    fn take(&mut self, commit: &Commit, wanted: &[Wanted]) -> Result<(), ImportGitError> {
+    fn take(
+        &mut self,
+        commit: &Commit,
+        wanted: &[Wanted],
+        progress: &mut dyn FnMut(&Imported) -> bool,
+    ) -> Result<(), ImportGitError> {
         for wanted in wanted {
-            self.take_content(commit, wanted)?;
+            self.take_content(commit, wanted, progress)?;
         }
         let mut events = self.events.of(commit, &self.hashes).map_err(|too_long| {
             let (path, bytes) = (path::text_of(&too_long.path), too_long.bytes);
@@ -247,16 +272,27 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    fn take_content(&mut self, commit: &Commit, wanted: &Wanted) -> Result<(), ImportGitError> {
+    fn take_content(
+        &mut self,
+        commit: &Commit,
+        wanted: &Wanted,
+        progress: &mut dyn FnMut(&Imported) -> bool,
+    ) -> Result<(), ImportGitError> {
         let content = self.store.content();
-        let put = |reader: &mut dyn Read| content.put(reader);
+        let mut watched =
+            Watched { done: self.done.clone(), progress, unsaid: 0, is_stopped: false };
+        let put = |reader: &mut dyn Read| content.put(&mut watched.reading(reader));
         let path = || path_of(commit, &wanted.object);
         let unreadable = |error: String| GitError::Unreadable {
             commit: commit.hash.clone(),
             path: path::text_of(&path()),
             said: error,
         };
-        let stored = match self.blobs.next(wanted, put) {
+        let next = self.blobs.next(wanted, put);
+        if watched.is_stopped {
+            return Err(ImportGitError::Stopped);
+        }
+        let stored = match next {
             Ok(Some(Ok(stored))) => stored,
             Ok(Some(Err(ContentError::Source(error)))) => {
                 return Err(unreadable(error.to_string()).into());
@@ -294,6 +330,42 @@ impl<'a> Importer<'a> {
     fn hand_over(&mut self) -> Result<(), ImportGitError> {
         self.batch_bytes = 0;
         self.log.hand_over()
+    }
+}
+
+/// Tells how far a content is read, and stops when told to.
+struct Watched<'p> {
+    done: Imported,
+    progress: &'p mut dyn FnMut(&Imported) -> bool,
+    /// Bytes that were read since it was told last.
+    unsaid: u64,
+    is_stopped: bool,
+}
+
+impl<'p> Watched<'p> {
+    const fn reading<'w>(&'w mut self, source: &'w mut dyn Read) -> WatchedRead<'w, 'p> {
+        WatchedRead { source, watched: self }
+    }
+}
+
+struct WatchedRead<'w, 'p> {
+    source: &'w mut dyn Read,
+    watched: &'w mut Watched<'p>,
+}
+
+impl Read for WatchedRead<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        let watched = &mut *self.watched;
+        watched.unsaid += u64::try_from(read).unwrap_or(u64::MAX);
+        if watched.unsaid >= PROGRESS_BYTES {
+            watched.done.bytes += std::mem::take(&mut watched.unsaid);
+            if !(watched.progress)(&watched.done) {
+                watched.is_stopped = true;
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+        }
+        Ok(read)
     }
 }
 

@@ -4,7 +4,7 @@
 //! here, a piece at a time.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead, BufReader, Read},
     path::PathBuf,
 };
@@ -37,9 +37,11 @@ impl LooseObjects {
     pub(super) fn large(&self, object: &str) -> Option<File> {
         let (folder, name) = object.split_at_checked(2)?;
         self.folders.iter().find_map(|objects| {
-            let file = File::open(objects.join(folder).join(name)).ok()?;
-            let metadata = file.metadata().ok()?;
-            (metadata.is_file() && metadata.len() >= LARGE_BYTES).then_some(file)
+            let path = objects.join(folder).join(name);
+            // What is no file, such as a pipe, is not opened.
+            let metadata = fs::metadata(&path).ok()?;
+            let is_large = metadata.is_file() && metadata.len() >= LARGE_BYTES;
+            is_large.then(|| File::open(&path).ok()).flatten()
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What a repository does not have, though its history needs it.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fmt,
     io::{self, BufWriter, Read, Write},
     path::PathBuf,
@@ -84,25 +84,22 @@ pub(super) fn kind_of(repository: &Repository, object: &str) -> Result<Option<St
     Asking::start(repository, "--batch-check")?.kind(object)
 }
 
-/// What the history after the commit `after` lacks, when reading it has failed: the first that is
-/// missing, from there on.
+/// What the history after the commit `after` lacks, or has and cannot be read, when reading it has
+/// failed: the first such thing from there on.
 pub(super) fn in_history(
     repository: &Repository,
     after: Option<&str>,
-) -> Result<Option<MissingObject>, GitError> {
+) -> Result<Option<GitError>, GitError> {
     let mut looking = Looking {
         contents: Asking::start(repository, "--batch")?,
         kinds: Asking::start(repository, "--batch-check")?,
-    };
-    let missing = |commit: &str, (kind, object, path): Found| {
-        let needed_by = format!("commit {commit}");
-        Some(MissingObject { needed_by, kind, object, path, lack: repository.lack() })
     };
     let mut commits = Vec::new();
     let (mut child, mut next) = (repository.tip.clone(), Some(repository.tip.clone()));
     while let Some(commit) = next.filter(|commit| Some(commit.as_str()) != after) {
         let Some(read) = looking.commit(&commit)? else {
-            return Ok(missing(&child, ("commit", commit, Vec::new())));
+            let found = Found::Missing { kind: "commit", object: commit, path: Vec::new() };
+            return Ok(Some(found.into_error(repository, &child)));
         };
         commits.push((commit.clone(), read.tree));
         next = read.first_parent;
@@ -113,16 +110,34 @@ pub(super) fn in_history(
         None => None,
     };
     for (commit, tree) in commits.into_iter().rev() {
-        if let Some(found) = looking.differences(before.take(), &tree)? {
-            return Ok(missing(&commit, found));
+        if let Some(found) = looking.differences(before.take(), &tree) {
+            return Ok(Some(found.into_error(repository, &commit)));
         }
         before = Some(tree);
     }
     Ok(None)
 }
 
-/// What is missing: its kind, its name, and its path.
-type Found = (&'static str, String, Vec<u8>);
+/// What is wrong in a commit, and where.
+enum Found {
+    Missing { kind: &'static str, object: String, path: Vec<u8> },
+    Unreadable { path: Vec<u8>, said: String },
+}
+
+impl Found {
+    fn into_error(self, repository: &Repository, commit: &str) -> GitError {
+        match self {
+            Self::Missing { kind, object, path } => {
+                let needed_by = format!("commit {commit}");
+                let lack = repository.lack();
+                GitError::Missing(Box::new(MissingObject { needed_by, kind, object, path, lack }))
+            }
+            Self::Unreadable { path, said } => {
+                GitError::Unreadable { commit: commit.to_owned(), path: path::text_of(&path), said }
+            }
+        }
+    }
+}
 
 /// A `git cat-file` that is asked for one object at a time.
 struct Asking {
@@ -157,6 +172,9 @@ impl Asking {
     }
 }
 
+/// Two folders that differ, of which one may be nothing, and their path.
+type Differing = (Option<String>, Option<String>, Vec<u8>);
+
 struct Looking {
     contents: Asking,
     kinds: Asking,
@@ -169,7 +187,7 @@ struct Commit {
 }
 
 /// What is in a folder: whether it is a folder or content, and its name among the objects.
-type Entries = HashMap<Vec<u8>, (Kind, String)>;
+type Entries = BTreeMap<Vec<u8>, (Kind, String)>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -188,52 +206,70 @@ impl Looking {
         Ok(Some(Commit { tree: tree.to_owned(), first_parent: first_parent.map(str::to_owned) }))
     }
 
-    /// The first object in which the folders differ that is not there.
-    fn differences(&mut self, old: Option<String>, new: &str) -> Result<Option<Found>, GitError> {
+    /// The first object in which two folders differ that is not there, or does not read.
+    fn differences(&mut self, old: Option<String>, new: &str) -> Option<Found> {
         let mut folders = vec![(old, Some(new.to_owned()), Vec::new())];
         while let Some((old, new, path)) = folders.pop() {
-            let mut sides = [Entries::new(), Entries::new()];
-            for (entries, folder) in sides.iter_mut().zip([old, new]) {
-                let Some(folder) = folder else { continue };
-                match self.contents.get(&folder, "tree")? {
-                    Some(bytes) => *entries = entries_of(&bytes, folder.len() / 2),
-                    None => return Ok(Some(("folder", folder, path))),
-                }
+            match self.folder(old, new, &path) {
+                Ok(below) => folders.extend(below),
+                Err(found) => return Some(found),
             }
-            let [mut old, new] = sides;
-            let mut changed: Vec<(Vec<u8>, [Option<(Kind, String)>; 2])> = Vec::new();
-            for (name, entry) in new {
-                let was = old.remove(&name);
-                if was.as_ref() != Some(&entry) {
-                    changed.push((name, [was, Some(entry)]));
-                }
-            }
-            changed.extend(old.into_iter().map(|(name, was)| (name, [Some(was), None])));
-            changed.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-            for (name, sides) in changed {
-                let mut below = path.clone();
-                if !below.is_empty() {
-                    below.push(b'/');
-                }
-                below.extend(name);
-                let mut both = [None, None];
-                for (folder, side) in both.iter_mut().zip(sides) {
-                    match side {
-                        Some((Kind::Folder, object)) => *folder = Some(object),
-                        Some((Kind::Content, object)) if self.kinds.kind(&object)?.is_none() => {
-                            return Ok(Some(("content", object, below)));
-                        }
-                        _ => {}
-                    }
-                }
-                if let [old, new] = both
-                    && (old.is_some() || new.is_some())
-                {
-                    folders.push((old, new, below));
+        }
+        None
+    }
+
+    /// Looks at what is in two folders, and answers those in them that differ.
+    fn folder(
+        &mut self,
+        old: Option<String>,
+        new: Option<String>,
+        path: &[u8],
+    ) -> Result<Vec<Differing>, Found> {
+        let mut entries: BTreeMap<Vec<u8>, [Option<(Kind, String)>; 2]> = BTreeMap::new();
+        for (side, folder) in [old, new].into_iter().enumerate() {
+            let Some(object) = folder else { continue };
+            let unreadable = |error: GitError| Found::Unreadable {
+                path: path.to_vec(),
+                said: error.to_string(),
+            };
+            let Some(bytes) = self.contents.get(&object, "tree").map_err(unreadable)? else {
+                return Err(Found::Missing { kind: "folder", object, path: path.to_vec() });
+            };
+            for (name, entry) in entries_of(&bytes, object.len() / 2) {
+                if let Some(place) = entries.entry(name).or_default().get_mut(side) {
+                    *place = Some(entry);
                 }
             }
         }
-        Ok(None)
+        let mut differing = Vec::new();
+        for (name, [old, new]) in entries {
+            if old == new {
+                continue;
+            }
+            let mut below = path.to_vec();
+            if !below.is_empty() {
+                below.push(b'/');
+            }
+            below.extend(name);
+            let mut folder_of = |entry: Option<(Kind, String)>| match entry {
+                Some((Kind::Folder, object)) => Ok(Some(object)),
+                Some((Kind::Content, object)) => match self.kinds.kind(&object) {
+                    Ok(Some(_)) => Ok(None),
+                    Ok(None) => {
+                        Err(Found::Missing { kind: "content", object, path: below.clone() })
+                    }
+                    Err(error) => {
+                        Err(Found::Unreadable { path: below.clone(), said: error.to_string() })
+                    }
+                },
+                None => Ok(None),
+            };
+            let (old, new) = (folder_of(old)?, folder_of(new)?);
+            if old.is_some() || new.is_some() {
+                differing.push((old, new, below));
+            }
+        }
+        Ok(differing)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use spacefold::{
-    EventFilter, EventId, EventLog as _, EventType, Pages, Payload, Position, Read, ReadError,
+    EventFilter, EventId, EventType, Pages, Payload, Position, Read, ReadError,
     RecordedEventRef, Snapshot, SpaceStatus, Spacefold, Timestamp, Value,
 };
 
