@@ -174,12 +174,9 @@ fn decide_on_document(
         Command::AddReference { document_id, target, kind } => {
             check_filled("target", target)?;
             known_document(state, document_id)?;
-            let is_new = state.references_of(document_id).all(|reference| {
-                (reference.target.as_str(), reference.kind.as_deref())
-                    != (target.as_str(), kind.as_deref())
-            });
+            let is_known = state.has_reference(document_id, target, kind.as_deref());
             let event = || SpaceEvent::reference_added(space_id, document_id, target, kind.clone());
-            Ok(is_new.then(event))
+            Ok((!is_known).then(event))
         }
         Command::ClearReferences { document_id } => clear_references(state, document_id),
         _ => Ok(None),
@@ -190,13 +187,11 @@ fn clear_references(
     state: &SpaceState,
     document_id: &Presence,
 ) -> Result<Option<SpaceEvent>, Refusal> {
-    let has_any = match document_id.as_deref() {
-        Some(id) => {
-            known_document(state, id)?;
-            state.references_of(id).next().is_some()
-        }
-        None => !state.references().is_empty(),
-    };
+    let id = document_id.as_deref();
+    if let Some(id) = id {
+        known_document(state, id)?;
+    }
+    let has_any = state.has_references(id);
     Ok(has_any.then(|| SpaceEvent::reference_cleared(state.space_id(), document_id.clone())))
 }
 
@@ -303,9 +298,7 @@ fn check_path_free(state: &SpaceState, path: &str) -> Result<(), Refusal> {
     if !state.has_path(path) {
         return Ok(());
     }
-    let documents = state.documents();
-    let holder = documents.into_iter().find(|(_, document)| document.path() == path);
-    let document_id = holder.map(|(id, _)| id.to_owned()).unwrap_or_default();
+    let document_id = state.document_at(path).unwrap_or_default().to_owned();
     Err(Refusal::PathTaken { path: path.to_owned(), document_id })
 }
 

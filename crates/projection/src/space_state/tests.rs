@@ -1,5 +1,7 @@
 //! The rules of the fold, one by one.
 
+mod sharing;
+
 use proptest::prelude::*;
 use spacefold_event_core::{
     EventLog, EventType, Object, Position, Presence, Revision, SpaceEvent, Value,
