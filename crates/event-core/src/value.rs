@@ -1,9 +1,12 @@
 //! Free-form JSON: what a payload holds where the contract fixes no type.
 
+mod object;
+mod tree;
 mod wire;
 
 use std::{fmt, ops::Deref};
 
+pub use self::object::Object;
 use crate::limits::{LimitExceeded, MAX_JSON_DEPTH};
 
 /// A JSON value that keeps every integer and every finite float exactly.
@@ -86,115 +89,6 @@ impl PartialEq for Finite {
 
 impl Eq for Finite {}
 
-/// A JSON object: its entries sorted by the bytes of their keys, each key once.
-///
-/// ```
-/// use spacefold::{Object, Value};
-/// let mut object = Object::new();
-/// object.insert("b", Value::from(2));
-/// object.insert("a", Value::from(1));
-/// assert_eq!(object.get("a"), Some(&Value::from(1)));
-/// assert_eq!(object.keys().collect::<Vec<_>>(), ["a", "b"]);
-/// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct Object<S = String> {
-    entries: Vec<(S, Value<S>)>,
-}
-
-impl<S> Default for Object<S> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<S> Object<S> {
-    /// An object without entries; it allocates nothing.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { entries: Vec::new() }
-    }
-
-    /// The number of entries.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there are no entries.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// The entries, in the order of their keys' bytes.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&S, &Value<S>)> {
-        self.entries.iter().map(|(key, value)| (key, value))
-    }
-}
-
-impl<S: AsRef<str>> Object<S> {
-    /// The keys, in the order of their bytes.
-    pub fn keys(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.entries.iter().map(|(key, _)| key.as_ref())
-    }
-
-    /// The value under `key`. Cost: a binary search.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Value<S>> {
-        let index = self.find(key).ok()?;
-        self.entries.get(index).map(|(_, value)| value)
-    }
-
-    fn find(&self, key: &str) -> Result<usize, usize> {
-        self.entries.binary_search_by(|(other, _)| other.as_ref().cmp(key))
-    }
-}
-
-impl Object {
-    /// Puts `value` under `key` and gives back what was there.
-    pub fn insert(&mut self, key: impl Into<String>, value: Value) -> Option<Value> {
-        let key = key.into();
-        match self.find(&key) {
-            Ok(index) => {
-                self.entries.get_mut(index).map(|entry| std::mem::replace(&mut entry.1, value))
-            }
-            Err(index) => {
-                self.entries.insert(index, (key, value));
-                None
-            }
-        }
-    }
-
-    /// Takes the entry under `key` out.
-    pub fn remove(&mut self, key: &str) -> Option<Value> {
-        let index = self.find(key).ok()?;
-        Some(self.entries.remove(index).1)
-    }
-
-    /// Merges `changes` in: each of its top-level keys replaces the one here, null removes it.
-    pub fn merge<S: AsRef<str>>(&mut self, changes: &Object<S>) {
-        for (key, value) in &changes.entries {
-            match value {
-                Value::Null => {
-                    self.remove(key.as_ref());
-                }
-                value => {
-                    self.insert(key.as_ref(), value.to_owned_value());
-                }
-            }
-        }
-    }
-}
-
-impl Object {
-    /// Puts every entry of `other` in, nulls too.
-    pub(crate) fn insert_all<S: AsRef<str>>(&mut self, other: &Object<S>) {
-        for (key, value) in &other.entries {
-            self.insert(key.as_ref(), value.to_owned_value());
-        }
-    }
-}
-
 impl<S: AsRef<str>> Value<S> {
     /// The string, when the value is one.
     #[must_use]
@@ -274,33 +168,11 @@ impl<S> Value<S> {
     }
 }
 
-impl<S> Object<S> {
-    /// The same object with every text replaced by what `text` makes of it, or its first error.
-    ///
-    /// The order of the entries is kept: `text` must keep the order and the identity of keys.
-    pub(crate) fn try_map_text<'a, T, E>(
-        &'a self,
-        text: &mut impl FnMut(&'a S) -> Result<T, E>,
-    ) -> Result<Object<T>, E> {
-        let mut entries = Vec::with_capacity(self.entries.len());
-        for (key, value) in &self.entries {
-            entries.push((text(key)?, value.try_map_text(text)?));
-        }
-        Ok(Object { entries })
-    }
-}
-
 impl Deref for Finite {
     type Target = f64;
 
     fn deref(&self) -> &f64 {
         &self.0
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for Object<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
     }
 }
 
@@ -310,16 +182,6 @@ impl<S: AsRef<str>> fmt::Display for Value<S> {
         let mut json = String::new();
         crate::json::write_value(&mut json, self);
         f.write_str(&json)
-    }
-}
-
-impl<K: Into<String>> FromIterator<(K, Value)> for Object {
-    fn from_iter<I: IntoIterator<Item = (K, Value)>>(entries: I) -> Self {
-        let mut object = Self::new();
-        for (key, value) in entries {
-            object.insert(key, value);
-        }
-        object
     }
 }
 

@@ -7,7 +7,9 @@ use spacefold_event_core::{
     Timestamp,
 };
 
-use crate::{Document, Reference, SnapshotError, SpaceState, live_states::corrupt};
+use crate::{
+    Document, Reference, SnapshotError, SpaceState, live_states::corrupt, space_state::References,
+};
 
 /// How many events are read at a time.
 const PAGE_EVENTS: usize = 1_024;
@@ -135,15 +137,12 @@ impl Blamed {
         }
         for difference in parting.references {
             let id = difference.key;
-            for gone in difference.before.into_iter().flatten() {
-                if difference.after.is_none_or(|after| !after.contains(gone)) {
-                    self.references.remove(&(id.to_owned(), gone.clone()));
-                }
+            let (gone, new) = References::parting(difference.before, difference.after);
+            for gone in gone {
+                self.references.remove(&(id.to_owned(), gone.clone()));
             }
-            for new in difference.after.into_iter().flatten() {
-                if difference.before.is_none_or(|before| !before.contains(new)) {
-                    self.references.insert((id.to_owned(), new.clone()), blamed);
-                }
+            for new in new {
+                self.references.insert((id.to_owned(), new.clone()), blamed);
             }
         }
     }

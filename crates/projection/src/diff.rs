@@ -2,12 +2,12 @@
 
 mod change;
 
-use std::collections::BTreeSet;
-
 use spacefold_event_core::Value;
 
 pub use self::change::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader};
-use crate::{Conflict, Document, Reference, Render, SpaceState, shared_map::Difference};
+use crate::{
+    Conflict, Document, Render, SpaceState, shared_map::Difference, space_state::References,
+};
 
 /// The changes that lead from one state of a space to another; `None` for a space that does not
 /// exist there.
@@ -161,17 +161,15 @@ fn variables(differences: &[Difference<'_, Value>], changes: &mut Vec<Change>) {
     changes.append(&mut deleted);
 }
 
-fn references(differences: &[Difference<'_, BTreeSet<Reference>>], changes: &mut Vec<Change>) {
-    let none = BTreeSet::new();
+fn references(differences: &[Difference<'_, References>], changes: &mut Vec<Change>) {
     let mut removed = Vec::new();
     for difference in differences {
-        let (before, after) =
-            (difference.before.unwrap_or(&none), difference.after.unwrap_or(&none));
-        changes.extend(after.difference(before).map(|reference| Change::ReferenceAdded {
+        let (gone, new) = References::parting(difference.before, difference.after);
+        changes.extend(new.into_iter().map(|reference| Change::ReferenceAdded {
             document_id: difference.key.to_owned(),
             reference: reference.clone(),
         }));
-        removed.extend(before.difference(after).map(|reference| Change::ReferenceRemoved {
+        removed.extend(gone.into_iter().map(|reference| Change::ReferenceRemoved {
             document_id: difference.key.to_owned(),
             reference: reference.clone(),
         }));

@@ -158,10 +158,16 @@ impl<V: Clone> SharedMap<V> {
         if let Some(known) = self.get_mut(key) {
             return Some(mem::replace(known, value));
         }
+        self.insert_new(key, value);
+        None
+    }
+
+    /// Puts a value under a key that has none.
+    pub(crate) fn insert_new<'k>(&mut self, key: impl Into<Key<'k>>, value: V) {
+        let key = key.into();
         let entry = Arc::new(Entry { key: SmolStr::new(key.text), value });
         self.root.add(Slot { hash: key.hash, entry: Some(entry) }, 0);
         self.len += 1;
-        None
     }
 
     /// The value under a key, made first when there is none.
@@ -172,7 +178,7 @@ impl<V: Clone> SharedMap<V> {
     ) -> &mut V {
         let key = key.into();
         if !self.contains_key(key) {
-            self.insert(key, make());
+            self.insert_new(key, make());
         }
         self.get_mut(key).expect("a key that is there")
     }
@@ -401,4 +407,4 @@ impl<V: fmt::Debug> fmt::Debug for SharedMap<V> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

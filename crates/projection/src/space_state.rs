@@ -4,15 +4,16 @@ mod apply;
 mod encode;
 mod parting;
 mod parts;
+mod references;
 
 use std::{
-    collections::BTreeSet,
     fmt,
     sync::{Arc, OnceLock},
 };
 
 use spacefold_event_core::{Object, Revision, Timestamp, Value};
 
+pub(crate) use self::references::References;
 pub use self::{
     encode::CorruptState,
     parts::{
@@ -59,7 +60,7 @@ pub struct SpaceState {
     paths: SharedMap<u64>,
     variables: SharedMap<Value>,
     /// The references of each document that has any.
-    references: SharedMap<BTreeSet<Reference>>,
+    references: SharedMap<References>,
     /// The render state of the space itself.
     space_render: Option<Arc<Render>>,
     renders: SharedMap<Render>,
@@ -170,6 +171,17 @@ impl SpaceState {
         self.paths.contains_key(path)
     }
 
+    /// The id of the document at this path, of several the first. Cost: nothing when there is none,
+    /// else a look at each document.
+    #[must_use]
+    pub fn document_at(&self, path: &str) -> Option<&str> {
+        if !self.has_path(path) {
+            return None;
+        }
+        let documents = self.documents.entries().into_iter();
+        documents.filter(|(_, document)| document.path() == path).map(|(id, _)| id).min()
+    }
+
     /// The documents with their ids, sorted by path, then id. Cost: a sort.
     #[must_use]
     pub fn documents(&self) -> Vec<(&str, &Document)> {
@@ -197,13 +209,32 @@ impl SpaceState {
         self.references
             .sorted()
             .into_iter()
-            .flat_map(|(id, references)| references.iter().map(move |reference| (id, reference)))
+            .flat_map(|(id, references)| {
+                references.sorted().into_iter().map(move |reference| (id, reference))
+            })
             .collect()
     }
 
-    /// The references of one document, sorted by target, then kind.
+    /// The references of one document, sorted by target, then kind. Cost: a sort.
     pub fn references_of(&self, document_id: &str) -> impl Iterator<Item = &Reference> {
-        self.references.get(document_id).into_iter().flatten()
+        let references = self.references.get(document_id);
+        references.map(References::sorted).unwrap_or_default().into_iter()
+    }
+
+    /// Whether a document refers to this target in this way.
+    #[must_use]
+    pub fn has_reference(&self, document_id: &str, target: &str, kind: Option<&str>) -> bool {
+        let references = self.references.get(document_id);
+        references.is_some_and(|references| references.contains(target, kind))
+    }
+
+    /// Whether a document has any references, or any document for `None`.
+    #[must_use]
+    pub fn has_references(&self, document_id: Option<&str>) -> bool {
+        match document_id {
+            Some(id) => self.references.contains_key(id),
+            None => !self.references.is_empty(),
+        }
     }
 
     /// The render states, that of the space itself (`None`) first, then by document id. Cost: a

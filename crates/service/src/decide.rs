@@ -279,9 +279,7 @@ fn check_path_free(state: &SpaceState, path: &str) -> Result<(), Refusal> {
     if !state.has_path(path) {
         return Ok(());
     }
-    let documents = state.documents();
-    let holder = documents.into_iter().find(|(_, document)| document.path() == path);
-    let document_id = holder.map(|(id, _)| id.to_owned()).unwrap_or_default();
+    let document_id = state.document_at(path).unwrap_or_default().to_owned();
     Err(Refusal::PathTaken { path: path.to_owned(), document_id })
 }
 

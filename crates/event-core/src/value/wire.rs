@@ -91,8 +91,8 @@ impl<S> Object<S> {
         encoder: &mut E,
         text: &mut impl FnMut(&'a S, &mut E) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        self.entries.len().encode(encoder)?;
-        self.entries.iter().try_for_each(|(key, value)| {
+        self.len().encode(encoder)?;
+        self.iter().try_for_each(|(key, value)| {
             text(key, encoder)?;
             value.encode_with(encoder, text)
         })
@@ -150,7 +150,7 @@ fn decode_object<S, D: Decoder>(
     for _ in 0..count {
         entries.push((text(decoder)?, decode_value(decoder, inside, text)?));
     }
-    Ok(Object { entries })
+    Ok(Object::of_sorted(entries))
 }
 
 fn enter(above: usize) -> Result<usize, Malformed> {

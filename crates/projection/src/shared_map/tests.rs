@@ -8,8 +8,8 @@ use rustc_hash::FxBuildHasher;
 use super::*;
 
 /// Every node and entry of a map, by where it is in memory.
-fn places(map: &SharedMap<u32>) -> HashSet<usize> {
-    fn walk(node: &Node<u32>, places: &mut HashSet<usize>) {
+pub(crate) fn places<V>(map: &SharedMap<V>) -> HashSet<usize> {
+    fn walk<V>(node: &Node<V>, places: &mut HashSet<usize>) {
         match node {
             Node::Empty => {}
             Node::Leaf(leaf) => {

@@ -3,13 +3,13 @@
 //! It is total: an event that does not fit is counted as one anomaly, with the first reason that
 //! applies in the order of [`AnomalyReason`], and does no more than that reason allows.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use spacefold_event_core::{Object, Payload, Position, RecordedEventRef, Revision};
 
 use super::{
-    Anomaly, AnomalyReason, Conflict, Document, KnownHash, Reference, Render, RenderStatus,
-    SpaceState, SpaceStatus, SyncState, SyncStatus,
+    Anomaly, AnomalyReason, Conflict, Document, KnownHash, Reference, References, Render,
+    RenderStatus, SpaceState, SpaceStatus, SyncState, SyncStatus,
 };
 use crate::shared_map::Key;
 
@@ -177,7 +177,7 @@ impl SpaceState {
                     target: (*target).to_owned(),
                     kind: kind.as_deref().map(str::to_owned),
                 };
-                self.references.get_or_insert_with(id, BTreeSet::new).insert(reference);
+                self.references.get_or_insert_with(id, References::new).insert(reference);
                 None
             }
             _ => None,
@@ -207,7 +207,7 @@ impl SpaceState {
             added_position: position,
             updated_position: position,
         };
-        self.documents.insert(id, document);
+        self.documents.insert_new(id, document);
         self.take_path(path).then_some(AnomalyReason::PathTaken)
     }
 
@@ -230,7 +230,7 @@ impl SpaceState {
                 true
             }
             None => {
-                self.paths.insert(path, 1);
+                self.paths.insert_new(path, 1);
                 false
             }
         }
@@ -295,7 +295,7 @@ impl SpaceState {
             if !self.documents.contains_key(id) {
                 reason = Some(AnomalyReason::UnknownDocument);
             } else if !self.stale.contains_key(id) {
-                self.stale.insert(id, ());
+                self.stale.insert_new(id, ());
             }
         }
         reason

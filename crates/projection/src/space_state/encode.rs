@@ -12,15 +12,15 @@
 //! BLAKE3, has the length and the text of their canonical JSON; the *stored* form has the length
 //! and the bytes of their binary encoding, which reads back faster.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use spacefold_event_core::{
     EventType, MAX_APPEND_BYTES, Object, Position, Revision, Timestamp, Value,
 };
 
 use super::{
-    Anomalies, Anomaly, AnomalyReason, Conflict, Document, Reference, Render, RenderStatus,
-    SpaceState, SpaceStatus, StateHash, SyncState, SyncStatus,
+    Anomalies, Anomaly, AnomalyReason, Conflict, Document, Reference, References, Render,
+    RenderStatus, SpaceState, SpaceStatus, StateHash, SyncState, SyncStatus,
 };
 
 /// The version of the encoding, of both forms.
@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
             state.variables.insert(self.text()?, self.value()?);
         }
         for _ in 0..self.number()? {
-            let references = state.references.get_or_insert_with(self.text()?, BTreeSet::new);
+            let references = state.references.get_or_insert_with(self.text()?, References::new);
             references
                 .insert(Reference { target: self.string()?, kind: self.maybe(Self::string)? });
         }
@@ -296,11 +296,8 @@ impl<'a> Reader<'a> {
     }
 
     fn object(&mut self) -> Result<Object, CorruptState> {
-        let mut object = Object::new();
-        for _ in 0..self.number()? {
-            object.insert(self.text()?, self.value()?);
-        }
-        Ok(object)
+        let count = self.number()?;
+        (0..count).map(|_| Ok((self.text()?, self.value()?))).collect()
     }
 
     fn value(&mut self) -> Result<Value, CorruptState> {

@@ -1,17 +1,15 @@
 //! Where two states part, found without looking at what they share.
 
-use std::collections::BTreeSet;
-
 use spacefold_event_core::Value;
 
-use super::{Conflict, Document, Reference, Render, SpaceState};
+use super::{Conflict, Document, References, Render, SpaceState};
 use crate::shared_map::Difference;
 
 /// The parts in which two states of a space differ, each kind sorted by key.
 pub(crate) struct Parting<'a> {
     pub(crate) documents: Vec<Difference<'a, Document>>,
     pub(crate) variables: Vec<Difference<'a, Value>>,
-    pub(crate) references: Vec<Difference<'a, BTreeSet<Reference>>>,
+    pub(crate) references: Vec<Difference<'a, References>>,
     pub(crate) renders: Vec<Difference<'a, Render>>,
     pub(crate) conflicts: Vec<Difference<'a, Conflict>>,
     pub(crate) stale: Vec<Difference<'a, ()>>,

@@ -1,6 +1,7 @@
 //! The rules of the fold, one by one.
 
 mod rendering;
+mod sharing;
 
 use proptest::prelude::*;
 use spacefold_event_core::{

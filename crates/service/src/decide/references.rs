@@ -16,11 +16,9 @@ pub(super) fn add_reference(
 ) -> Result<Option<SpaceEvent>, Refusal> {
     check_filled("target", target)?;
     known_document(state, document_id)?;
-    let is_new = state.references_of(document_id).all(|reference| {
-        (reference.target.as_str(), reference.kind.as_deref()) != (target, kind.as_deref())
-    });
+    let is_known = state.has_reference(document_id, target, kind.as_deref());
     let event = || SpaceEvent::reference_added(state.space_id(), document_id, target, kind.clone());
-    Ok(is_new.then(event))
+    Ok((!is_known).then(event))
 }
 
 /// The fewest events that make these the references of a document: no event takes one reference away,
@@ -54,12 +52,10 @@ pub(super) fn clear_references(
     state: &SpaceState,
     document_id: &Presence,
 ) -> Result<Option<SpaceEvent>, Refusal> {
-    let has_any = match document_id.as_deref() {
-        Some(id) => {
-            known_document(state, id)?;
-            state.references_of(id).next().is_some()
-        }
-        None => !state.references().is_empty(),
-    };
+    let id = document_id.as_deref();
+    if let Some(id) = id {
+        known_document(state, id)?;
+    }
+    let has_any = state.has_references(id);
     Ok(has_any.then(|| SpaceEvent::reference_cleared(state.space_id(), document_id.clone())))
 }
