@@ -26,7 +26,7 @@ use crate::{
     interrupt,
     output::{Table, grouped, number, text},
     progress,
-    session::Session,
+    session::{NewStore, Session},
 };
 
 #[derive(Debug, Args)]
@@ -50,6 +50,9 @@ pub(crate) struct Import {
     /// Rename payload keys as this JSON file says: {type: {old_key: new_key}}.
     #[arg(long, value_name = "FILE")]
     map: Option<PathBuf>,
+
+    #[command(flatten)]
+    new_store: NewStore,
 }
 
 #[derive(Serialize)]
@@ -76,7 +79,7 @@ impl Import {
             },
             times: if self.now { RecordingTimes::Now } else { RecordingTimes::FromInput },
         };
-        let store = session.open(Folding::Live)?;
+        let store = session.open(Folding::Live, self.new_store)?;
         let mut hooks =
             Hooks { rejects, progress: progress::input(input.bytes), bytes_read: input.bytes_read };
         let outcome = store.import(input.reader, &options, &mut hooks);

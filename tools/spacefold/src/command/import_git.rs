@@ -12,7 +12,7 @@ use crate::{
     interrupt,
     output::{Table, bytes, grouped, number, text},
     progress,
-    session::Session,
+    session::{NewStore, Session},
 };
 
 #[derive(Debug, Args)]
@@ -33,6 +33,9 @@ pub(crate) struct ImportGit {
     /// What the spaces are called; as the folder of the repository unless told.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+
+    #[command(flatten)]
+    new_store: NewStore,
 }
 
 #[derive(Serialize)]
@@ -53,7 +56,7 @@ impl ImportGit {
         let repository = Repository::open(&self.repository, self.branch.as_deref())
             .map_err(|error| self.failure(error.into()))?;
         let name = self.name.as_deref().unwrap_or(&repository.name);
-        let store = session.open(Folding::OnDemand)?;
+        let store = session.open(Folding::OnDemand, self.new_store)?;
         let bar = progress::spinner();
         let mut last = Imported::default();
         let outcome = git::import(&store, &repository, name, self.space_per, &mut |done| {

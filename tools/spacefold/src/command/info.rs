@@ -25,6 +25,9 @@ struct Printed {
     projections: Vec<Projection>,
     subscriptions: Vec<Subscription>,
     healed: u64,
+    /// Only where nothing can be written: why, and then what only sled's copy has is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_only: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -67,7 +70,10 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
     let store = session.open_existing()?;
     let events_by_type = count_types(&store)?;
     let info = store.info();
-    let projections = store.projections()?.into_iter().map(|projection| Projection {
+    let refusal = store.log().refusal();
+    let is_readable = refusal.is_none();
+    let projections = if is_readable { store.projections()? } else { Vec::new() };
+    let projections = projections.into_iter().map(|projection| Projection {
         name: projection.name,
         version: projection.version,
         position: projection.position.get(),
@@ -78,8 +84,9 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
             reason: paused.reason,
         }),
     });
-    let subscriptions = store.feed().durable_subscriptions()?.into_iter();
-    let subscriptions = subscriptions.map(|subscription| Subscription {
+    let subscriptions =
+        if is_readable { store.feed().durable_subscriptions()? } else { Vec::new() };
+    let subscriptions = subscriptions.into_iter().map(|subscription| Subscription {
         name: subscription.name,
         position: subscription.position.map(Position::get),
         lag: subscription.lag,
@@ -99,6 +106,7 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
         projections: projections.collect(),
         subscriptions: subscriptions.collect(),
         healed: info.healed,
+        read_only: refusal.map(|why| why.to_string()),
         store_id: info.store_id,
     };
     if session.json {
@@ -122,6 +130,9 @@ fn print(printed: &Printed, session: &mut Session) -> Result<(), Failure> {
     say("sealed", bytes(printed.bytes.sealed));
     say("sled", bytes(printed.bytes.sled));
     say("healed", printed.healed.to_string());
+    if let Some(why) = &printed.read_only {
+        say("read only", why.clone());
+    }
     for projection in &printed.projections {
         let Projection { name, version, position, lag, paused } = projection;
         let (position, lag) = (grouped(*position), grouped(*lag));

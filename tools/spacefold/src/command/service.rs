@@ -7,7 +7,11 @@ use clap::Args;
 use spacefold::{Folding, Outcome, SpaceService};
 
 use self::operation::Operation;
-use crate::{error::Failure, output::grouped, session::Session};
+use crate::{
+    error::Failure,
+    output::grouped,
+    session::{NewStore, Session},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Service {
@@ -26,12 +30,15 @@ pub(crate) struct Service {
     /// and answers as the first time.
     #[arg(long, global = true, value_name = "KEY")]
     key: Option<String>,
+
+    #[command(flatten)]
+    new_store: NewStore,
 }
 
 impl Service {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let operation = self.operation.ready()?;
-        let store = session.open(Folding::OnDemand)?;
+        let store = session.open(Folding::OnDemand, self.new_store)?;
         let outcome = operation.run(&self.marked(store.service()));
         let printed = outcome.map_err(Failure::from).and_then(|outcome| print(&outcome, session));
         store.close()?;

@@ -14,7 +14,7 @@ use std::{
 use spacefold::{
     Append, AppendError, ContentError, ContentHash, ContentStore as _, MAX_APPEND_BYTES,
     MAX_APPEND_EVENTS, PendingAppend, ReadError, SnapshotError, SpaceEvent, Spacefold,
-    StoredContent, Timestamp,
+    StorageError, StoredContent, Timestamp,
 };
 
 pub(crate) use self::commit_events::SpacePer;
@@ -125,7 +125,11 @@ pub(crate) fn import(
     let (requests, blobs) = blobs::read(repository)?;
     let (sender, commits) = mpsc::sync_channel(COMMITS_AHEAD);
     thread::scope(|scope| {
-        let reading = scope.spawn(move || read_ahead(&mut history, requests, &sender));
+        let read = move || read_ahead(&mut history, requests, &sender);
+        let reading = thread::Builder::new().spawn_scoped(scope, read).map_err(|error| {
+            let doing = "starting a thread that reads the history";
+            ImportGitError::Read(StorageError::new(doing, error).into())
+        })?;
         let mut importer = Importer::new(store, blobs, name, space_per, earlier, repository);
         let outcome = importer.run(&commits, progress);
         // The reading thread ends when nobody takes its commits any more.
