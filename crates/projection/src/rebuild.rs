@@ -8,6 +8,7 @@ mod rows;
 mod spaces;
 
 use std::{
+    io,
     num::{NonZeroU64, NonZeroUsize},
     sync::{Arc, atomic::AtomicBool},
     thread,
@@ -260,7 +261,15 @@ fn fold_all(
         for rebuild in rows {
             let (sender, pages) = pages();
             senders.push(sender);
-            folds.push(scope.spawn(move || rebuild.fold(&pages)));
+            let fold = move || rebuild.fold(&pages);
+            match thread::Builder::new().spawn_scoped(scope, fold) {
+                Ok(fold) => folds.push(fold),
+                Err(error) => {
+                    // Those that were begun end when nobody hands them pages.
+                    drop(senders);
+                    return Err(no_thread(error).into());
+                }
+            }
         }
         let read = match spaces {
             // What the others lack comes first, then what all read together.
@@ -276,6 +285,11 @@ fn fold_all(
         }
         folded
     })
+}
+
+/// There is no thread to be had for a fold.
+pub(crate) fn no_thread(error: io::Error) -> ReadError {
+    StorageError::new("starting a thread that folds", error).into()
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 //! each in once it is complete; or only compares.
 
 mod failure;
+// What the command line does about its limits this tool does too.
+#[path = "../../spacefold/src/limits.rs"]
+mod limits;
 
 use std::{
     env,
@@ -105,7 +108,12 @@ struct PrintedDivergence {
 fn main() -> ExitCode {
     let arguments: Arguments = failure::parse_arguments();
     share_arenas();
-    match run(&arguments) {
+    limits::turn_signals_into_errors();
+    let begun = limits::make_sure_of_the_stack().map_err(|error| {
+        let hint = failure::hint_about(&error, "run it again");
+        Failure::new(Status::Failed, error, "before anything", hint)
+    });
+    match begun.and_then(|()| run(&arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use spacefold::{Folding, Options, Spacefold};
+use clap::Args;
+use spacefold::{Folding, Options, Spacefold, StoreMode};
 
 use crate::{
     error::{self, Failure},
@@ -10,6 +11,15 @@ use crate::{
     output::Output,
     target,
 };
+
+/// What is said of a store that is made.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct NewStore {
+    /// The mode of a store that is made, such as 0750 for a group that may read it; 0700 unless
+    /// told. In a store that is there, modes stay.
+    #[arg(long, value_name = "MODE")]
+    mode: Option<StoreMode>,
+}
 
 pub(crate) struct Session {
     pub(crate) data: PathBuf,
@@ -29,9 +39,11 @@ impl Session {
     }
 
     /// Opens the store, and makes one where there is none.
-    pub(crate) fn open(&self, folding: Folding) -> Result<Spacefold, Failure> {
+    pub(crate) fn open(&self, folding: Folding, new: NewStore) -> Result<Spacefold, Failure> {
         target::check_store(&self.data)?;
-        Self::guarded(Options::new(&self.data).folding(folding))
+        let options = Options::new(&self.data).folding(folding);
+        let mode = new.mode.unwrap_or_default();
+        Self::guarded(options.mode(mode.folder()))
     }
 
     fn guarded(options: Options) -> Result<Spacefold, Failure> {

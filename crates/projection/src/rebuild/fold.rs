@@ -7,6 +7,7 @@
 use std::{
     collections::VecDeque,
     hash::BuildHasher,
+    io,
     num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -15,6 +16,7 @@ use std::{
 use rapidhash::{RapidHashMap, fast::GlobalState};
 use spacefold_event_core::{Envelope, EventLog, Page, Position, Read, ReadError};
 
+use super::no_thread;
 use crate::{
     SpaceState, SpaceStates,
     live_states::corrupt,
@@ -52,9 +54,14 @@ impl Parts {
             let work = &work;
             let mut parts = self.0.iter();
             let own = parts.next();
-            let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+            let spawn = |part| thread::Builder::new().spawn_scoped(scope, move || work(part));
+            let others: Vec<_> = parts.map(|part| (part, spawn(part))).collect();
             let mut done: Vec<T> = own.into_iter().map(work).collect();
-            done.extend(others.into_iter().map(joined));
+            // Where there is no thread to be had, this one does it.
+            let other = |(part, spawned): (_, io::Result<_>)| {
+                spawned.map_or_else(|_| work(part), joined)
+            };
+            done.extend(others.into_iter().map(other));
             done
         })
     }
@@ -90,10 +97,15 @@ pub(super) fn fold_partitioned(
         let fold = move |part, states| fold_part(pages, states, |space_id| is_own(space_id, part));
         let mut parts = parts.into_iter().enumerate();
         let own = parts.next();
-        let others: Vec<_> =
-            parts.map(|(part, states)| scope.spawn(move || fold(part, states))).collect();
+        let spawn = |(part, states)| {
+            let spawned = thread::Builder::new().spawn_scoped(scope, move || fold(part, states));
+            // The pages wait for every thread: without one of them the others end as well.
+            spawned.inspect_err(|_| drop(StopOthers { pages, done: false }))
+        };
+        let others: Vec<_> = parts.map(spawn).collect();
         let mut folded: Vec<_> = own.into_iter().map(|(part, states)| fold(part, states)).collect();
-        folded.extend(others.into_iter().map(joined));
+        let other = |spawned: io::Result<_>| spawned.map_or_else(|e| Err(no_thread(e)), joined);
+        folded.extend(others.into_iter().map(other));
         folded
     });
     folded.into_iter().collect::<Result<_, _>>().map(Parts)

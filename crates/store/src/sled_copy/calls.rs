@@ -3,7 +3,8 @@
 use std::{
     any::Any,
     cell::Cell,
-    io,
+    fs,
+    io::{self, ErrorKind},
     panic::{self, AssertUnwindSafe},
     sync::{
         Once,
@@ -14,10 +15,15 @@ use std::{
     time::Duration,
 };
 
+use rustix::{process::Pid, thread::gettid};
+
 /// How often a call that is watched is looked after.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// How many intervals a watched call is given after a thread of sled has panicked.
 const WATCH_GRACE: u32 = 20;
+
+/// What the names of sled's own threads begin with.
+const IO_THREAD: &str = "sled-io-";
 
 /// Why a call did not come back by itself.
 #[derive(Debug)]
@@ -58,7 +64,7 @@ pub(super) fn install_hook() {
     INSTALLED.call_once(|| {
         let others = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if thread::current().name().is_some_and(|name| name.starts_with("sled-io-")) {
+            if thread::current().name().is_some_and(|name| name.starts_with(IO_THREAD)) {
                 note_io_thread_panic();
             } else if !QUIET.try_with(Cell::get).unwrap_or(false) {
                 others(info);
@@ -84,10 +90,15 @@ pub(super) fn watched<T: Send + 'static>(
     call: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Interrupted> {
     let (sender, outcome) = mpsc::sync_channel(1);
-    let run = move || drop(sender.send(attempt(call)));
+    let (starting, started) = mpsc::sync_channel(1);
+    let run = move || {
+        let _ = starting.send(gettid());
+        drop(sender.send(attempt(call)));
+    };
     let spawned = thread::Builder::new().name("sled-call".to_owned()).spawn(run);
     let thread = spawned.map_err(Interrupted::NoThread)?;
     let mut grace = WATCH_GRACE;
+    let mut lonely = Lonely { thread: started.recv().ok(), since: None, intervals: 0 };
     loop {
         match outcome.recv_timeout(WATCH_INTERVAL) {
             Ok(outcome) => {
@@ -103,9 +114,49 @@ pub(super) fn watched<T: Send + 'static>(
                     return Err(Interrupted::Abandoned);
                 }
             }
+            Err(RecvTimeoutError::Timeout) if lonely.is_for_long() => {
+                let what = "sled has got no threads to work with: restart the process";
+                return Err(Interrupted::NoThread(io::Error::new(ErrorKind::OutOfMemory, what)));
+            }
             Err(RecvTimeoutError::Timeout) => wake(),
         }
     }
+}
+
+/// A call that waits for threads of sled's that are not there. sled starts them once, before it does
+/// anything, and goes on without those that it does not get: with none it waits for ever.
+struct Lonely {
+    thread: Option<Pid>,
+    /// How long the thread had run when it was looked at last.
+    since: Option<String>,
+    intervals: u32,
+}
+
+impl Lonely {
+    /// Looks once more: whether the thread has slept all the time, for long, with nobody to wake it.
+    fn is_for_long(&mut self) -> bool {
+        let ran = self.thread.and_then(asleep_after);
+        let is_stuck = ran.is_some() && ran == self.since && !has_sleds_threads();
+        self.since = ran;
+        self.intervals = if is_stuck { self.intervals + 1 } else { 0 };
+        self.intervals >= WATCH_GRACE
+    }
+}
+
+/// How long a thread has run, when it sleeps; `None` when it does not, or nobody says.
+fn asleep_after(thread: Pid) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()?;
+    // The name of the thread, in brackets, may hold anything.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let is_asleep = fields.first() == Some(&"S");
+    is_asleep.then(|| fields.get(11..13).map(|ran| ran.join(" ")))?
+}
+
+fn has_sleds_threads() -> bool {
+    let Ok(threads) = fs::read_dir("/proc/self/task") else { return true };
+    let mut names = threads.flatten().map(|thread| fs::read(thread.path().join("comm")));
+    names.any(|name| name.is_ok_and(|name| name.starts_with(IO_THREAD.as_bytes())))
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> String {

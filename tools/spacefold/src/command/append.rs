@@ -20,7 +20,7 @@ use crate::{
     input::Input,
     interrupt,
     output::grouped,
-    session::Session,
+    session::{NewStore, Session},
 };
 
 /// Appends in flight before reading waits for answers.
@@ -38,6 +38,9 @@ pub(crate) struct AppendEvents {
     /// The first append happens only if the space is at this revision.
     #[arg(long, value_name = "SPACE=REVISION", value_parser = parse_expectation)]
     expect: Vec<(String, Revision)>,
+
+    #[command(flatten)]
+    new_store: NewStore,
 }
 
 fn parse_expectation(text: &str) -> Result<(String, Revision), String> {
@@ -102,7 +105,7 @@ struct Refused<'a> {
 impl AppendEvents {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let input = Input::open(&self.file)?;
-        let store = session.open(Folding::OnDemand)?;
+        let store = session.open(Folding::OnDemand, self.new_store)?;
         let mut condition = AppendCondition::none();
         for (space_id, revision) in &self.expect {
             condition =

@@ -12,7 +12,7 @@ use crate::{
     error::{Failure, Status},
     interrupt,
     output::grouped,
-    session::Session,
+    session::{NewStore, Session},
 };
 
 /// The history of a book's repository, one event a line.
@@ -34,7 +34,7 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
         )
     })?;
     session.data = folder.path().join("data");
-    let store = session.open(Folding::OnDemand)?;
+    let store = session.open(Folding::OnDemand, NewStore::default())?;
     let mut tour = Tour { session, step: 0 };
     let toured = tour.walk(&store);
     let closed = store.close();

@@ -26,7 +26,7 @@ use crate::{
     interrupt,
     output::{Table, grouped, number, text},
     progress,
-    session::Session,
+    session::{NewStore, Session},
     target::{Existing, TargetFile},
 };
 
@@ -66,6 +66,9 @@ pub(crate) struct Import {
     /// Rename payload keys as this JSON file says: {type: {old_key: new_key}}.
     #[arg(long, value_name = "FILE")]
     map: Option<PathBuf>,
+
+    #[command(flatten)]
+    new_store: NewStore,
 }
 
 #[derive(Serialize)]
@@ -108,7 +111,7 @@ impl Import {
             future: if self.reject_future { FutureTimes::Reject } else { FutureTimes::Clamp },
             ids: if self.derive_ids { MissingIds::Derive } else { MissingIds::MakeUp },
         };
-        let store = session.open(Folding::Live)?;
+        let store = session.open(Folding::Live, self.new_store)?;
         let mut hooks =
             Hooks { rejects, progress: progress::input(input.bytes), bytes_read: input.bytes_read };
         let outcome = store.import(input.reader, &options, &mut hooks);

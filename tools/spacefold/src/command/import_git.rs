@@ -15,7 +15,7 @@ use crate::{
     interrupt,
     output::{Table, bytes, grouped, number, text},
     progress,
-    session::Session,
+    session::{NewStore, Session},
 };
 
 #[derive(Debug, Args)]
@@ -42,6 +42,9 @@ pub(crate) struct ImportGit {
     /// after it are imported.
     #[arg(long)]
     onto_new_history: bool,
+
+    #[command(flatten)]
+    new_store: NewStore,
 }
 
 fn space_name(name: &str) -> Result<String, String> {
@@ -84,7 +87,7 @@ impl ImportGit {
         let repository = Repository::open(&self.repository, self.branch.as_deref())
             .map_err(|error| self.failure(error.into()))?;
         let name = self.name.as_deref().unwrap_or(&repository.name);
-        let store = session.open(Folding::OnDemand)?;
+        let store = session.open(Folding::OnDemand, self.new_store)?;
         let bar = progress::spinner();
         let mut last = Imported::default();
         let when_rewritten = if self.onto_new_history {

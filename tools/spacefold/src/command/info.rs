@@ -37,6 +37,9 @@ struct Ahead {
     /// When the newest was recorded.
     newest: String,
     seconds: u64,
+    /// Only where nothing can be written: why, and then what only sled's copy has is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_only: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -80,7 +83,10 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
     let events_by_type = count_types(&store)?;
     let info = store.info();
     let ahead = store.log().ahead_of_clock()?;
-    let projections = store.projections()?.into_iter().map(|projection| Projection {
+    let refusal = store.log().refusal();
+    let is_readable = refusal.is_none();
+    let projections = if is_readable { store.projections()? } else { Vec::new() };
+    let projections = projections.into_iter().map(|projection| Projection {
         name: projection.name,
         version: projection.version,
         position: projection.position.get(),
@@ -91,8 +97,9 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
             reason: paused.reason,
         }),
     });
-    let subscriptions = store.feed().durable_subscriptions()?.into_iter();
-    let subscriptions = subscriptions.map(|subscription| Subscription {
+    let subscriptions =
+        if is_readable { store.feed().durable_subscriptions()? } else { Vec::new() };
+    let subscriptions = subscriptions.into_iter().map(|subscription| Subscription {
         name: subscription.name,
         position: subscription.position.map(Position::get),
         lag: subscription.lag,
@@ -117,6 +124,7 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
             newest: ahead.newest.to_string(),
             seconds: ahead.by().as_secs(),
         }),
+        read_only: refusal.map(|why| why.to_string()),
         store_id: info.store_id,
     };
     if session.json {
@@ -146,6 +154,9 @@ fn print(
     say("healed", printed.healed.to_string());
     if let Some(ahead) = ahead {
         say("clock", ahead.to_string());
+    }
+    if let Some(why) = &printed.read_only {
+        say("read only", why.clone());
     }
     for projection in &printed.projections {
         let Projection { name, version, position, lag, paused } = projection;

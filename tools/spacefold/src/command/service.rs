@@ -7,7 +7,11 @@ use clap::Args;
 use spacefold::{Folding, Outcome, SpaceService};
 
 use self::operation::Operation;
-use crate::{error::Failure, output::grouped, session::Session};
+use crate::{
+    error::Failure,
+    output::grouped,
+    session::{NewStore, Session},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Service {
@@ -26,13 +30,16 @@ pub(crate) struct Service {
     /// and answers as the first time.
     #[arg(long, global = true, value_name = "KEY")]
     key: Option<String>,
+
+    #[command(flatten)]
+    new_store: NewStore,
 }
 
 impl Service {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let operation = self.operation.ready()?;
         let store = if self.operation.creates_a_store() {
-            session.open(Folding::OnDemand)?
+            session.open(Folding::OnDemand, self.new_store)?
         } else {
             session.open_existing()?
         };

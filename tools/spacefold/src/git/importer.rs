@@ -15,7 +15,8 @@ use std::{
 };
 
 use spacefold::{
-    ContentError, ContentHash, ContentStore as _, EventId, SpaceEvent, Spacefold, StoredContent,
+    ContentError, ContentHash, ContentStore as _, EventId, SpaceEvent, Spacefold, StorageError,
+    StoredContent,
 };
 
 use self::{appender::Appender, commit_events::CommitEvents, imported::Earlier};
@@ -86,7 +87,11 @@ pub(crate) fn import(
     let (requests, blobs) = blobs::read(repository)?;
     let (sender, commits) = mpsc::sync_channel(COMMITS_AHEAD);
     thread::scope(|scope| {
-        let reading = scope.spawn(move || read_ahead(&mut history, requests, &sender));
+        let read = move || read_ahead(&mut history, requests, &sender);
+        let reading = thread::Builder::new().spawn_scoped(scope, read).map_err(|error| {
+            let doing = "starting a thread that reads the history";
+            ImportGitError::Read(StorageError::new(doing, error).into())
+        })?;
         let events = CommitEvents::new(
             name.to_owned(),
             space_per,

@@ -1,0 +1,52 @@
+//! What the limits of the process are taken as: errors with a message, not a process that is gone.
+
+use std::{hint::black_box, io, sync::Arc};
+
+use rustix::process::{Resource, getrlimit};
+use signal_hook::{consts::SIGXFSZ, flag};
+use spacefold::{StorageError, StorageErrorKind};
+
+/// The stack that is made sure of where memory is limited; no command takes as much.
+const STACK_BYTES: usize = 1 << 20;
+/// Bytes of the stack that one step of that takes.
+const STEP_BYTES: usize = 16 << 10;
+
+/// Takes the signal over that a write past the limit on the size of files sends: such a write is an
+/// error then, which says what was written; the signal would end the process without a word.
+pub(crate) fn turn_signals_into_errors() {
+    // Without a handler the process ends as it would have anyway.
+    let _ = flag::register(SIGXFSZ, Arc::default());
+}
+
+/// Grows the stack of the first thread now, where the process may have only so much memory. It grows
+/// as it is used else, and when it cannot, the process ends without a word.
+///
+/// # Errors
+/// When the limit leaves no room for it.
+pub(crate) fn make_sure_of_the_stack() -> Result<(), StorageError> {
+    let Some(limit) = getrlimit(Resource::As).current else { return Ok(()) };
+    let needed = taken()?.saturating_add(u64::try_from(STACK_BYTES).unwrap_or(u64::MAX));
+    if needed > limit {
+        let what = format!("it may have {limit} bytes, and needs {needed} to begin with");
+        return Err(StorageError::new("starting the process", what)
+            .of_kind(StorageErrorKind::NoMemory));
+    }
+    grow(STACK_BYTES / STEP_BYTES);
+    Ok(())
+}
+
+/// The bytes of address space that the process has.
+fn taken() -> Result<u64, StorageError> {
+    let failed = |cause: io::Error| StorageError::new("asking how large the process is", cause);
+    let sizes = std::fs::read_to_string("/proc/self/statm").map_err(failed)?;
+    let pages: u64 = sizes.split(' ').next().and_then(|size| size.parse().ok()).unwrap_or(0);
+    Ok(pages.saturating_mul(u64::try_from(rustix::param::page_size()).unwrap_or(4_096)))
+}
+
+#[inline(never)]
+fn grow(steps: usize) -> u8 {
+    let room = black_box([1_u8; STEP_BYTES]);
+    let below = if steps == 0 { 0 } else { grow(steps - 1) };
+    // Looked at behind the call, so that it is no loop.
+    room.iter().fold(below, |sum, byte| sum.wrapping_add(*byte))
+}
