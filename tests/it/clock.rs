@@ -215,3 +215,34 @@ fn lines_from_the_future_are_kept_out() {
     let usage = import(&second, &times, &["--reject-future", "--now"]);
     assert_eq!(usage.code, Some(2), "{}", usage.stderr);
 }
+
+#[test]
+fn commits_that_are_dated_before_the_one_before_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = folder.path().join("repository");
+    fs::create_dir(&repository).unwrap();
+    let git = |arguments: &[&str], date: &str| {
+        let mut command = Command::new("git");
+        command.current_dir(&repository).args(arguments);
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), "name").env(format!("GIT_{who}_EMAIL"), "mail");
+            command.env(format!("GIT_{who}_DATE"), date);
+        }
+        run(&mut command).succeeded()
+    };
+    git(&["init", "--quiet"], "");
+    for date in ["2020-01-02T00:00:00Z", "2020-01-01T00:00:00Z", "2020-01-03T00:00:00Z"] {
+        fs::write(repository.join("file"), date).unwrap();
+        git(&["add", "file"], date);
+        git(&["commit", "--quiet", "--message", "text"], date);
+    }
+    let store = folder.path().join("store");
+    let mut import = cli(&store);
+    import.arg("import-git").arg(&repository).args(["--space-per", "repo", "--json"]);
+    let printed = json_of(&run(&mut import).succeeded());
+    let second = git(&["rev-parse", "HEAD~1"], "");
+    assert_eq!(printed["first_clamped"], second.trim());
+    let exported = run(cli(&store).arg("export")).succeeded();
+    let of_second = exported.lines().filter(|line| line.contains("\"timestamp\":\"2020-01-01"));
+    assert_eq!(printed["clamped"], of_second.count());
+}

@@ -77,9 +77,13 @@ fn the_command_line_says_what_git_says() {
     let store = folder.path().join("store");
     let imported =
         run(cli(&store).args(["import", "--json"]).arg(fixture("book.jsonl.gz"))).succeeded();
+    // Five commits are dated earlier than the one before them.
     assert_eq!(
         imported,
-        "{\"read\":25557,\"appended\":25557,\"already_present\":0,\"rejected\":0,\"head\":25557}\n"
+        "{\"read\":25557,\"appended\":25557,\"already_present\":0,\"rejected\":0,\"head\":25557,\
+         \"ids_made_up\":0,\"ids_derived\":0,\"times_made_up\":0,\"naive_times\":0,\"clamped\":5,\
+         \"first_clamped\":{\"line\":295,\"time\":\"2015-12-18T19:48:13+00:00\",\
+         \"recorded_at\":\"2015-12-18T19:48:16+00:00\"}}\n"
     );
     let checkpoints = checkpoints();
     for checkpoint in [&checkpoints[0], &checkpoints[9], &checkpoints[19]] {

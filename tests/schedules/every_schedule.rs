@@ -2,6 +2,7 @@
 
 #[path = "../../crates/store/src/writer/budget.rs"]
 mod budget;
+#[allow(dead_code, reason = "the whole file is compiled, for the parts under test")]
 #[path = "../../crates/store/src/progress.rs"]
 mod progress;
 // What the scenarios do not need is there for the crate.

@@ -75,6 +75,8 @@ const VERIFY: &str = "`spacefold verify` says whether the store is damaged";
 /// What to do about an error: about what the machine lacks, if that is behind it.
 pub(crate) fn hint_about(error: &(dyn Error + 'static), otherwise: &'static str) -> &'static str {
     StorageErrorKind::behind(error).and_then(StorageErrorKind::advice).unwrap_or(otherwise)
+}
+
 /// Warns where the times of new events say nothing.
 pub(crate) fn warn_of_clock(ahead: &AheadOfClock) {
     tell(&[&format!("warning: {ahead}"), "hint: check the system's clock"]);

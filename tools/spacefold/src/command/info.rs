@@ -27,6 +27,9 @@ struct Printed {
     healed: u64,
     /// `null` where no event was recorded ahead of the clock.
     ahead_of_clock: Option<Ahead>,
+    /// Only where nothing can be written: why, and then what only sled's copy has is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_only: Option<String>,
 }
 
 /// The newest events were recorded ahead of the system's clock.
@@ -37,9 +40,6 @@ struct Ahead {
     /// When the newest was recorded.
     newest: String,
     seconds: u64,
-    /// Only where nothing can be written: why, and then what only sled's copy has is left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    read_only: Option<String>,
 }
 
 #[derive(Serialize)]
