@@ -409,14 +409,15 @@ fn a_cache_is_invalidated_where_it_is_not_yet() {
     given(one).when(|s| s.invalidate_cache("s", ids(["d"]), "style")).then_nothing();
     // Of whatever kind the strings are, and however they come.
     let (d, e): (&str, std::borrow::Cow<'_, str>) = ("d", "e".into());
+    let (owned, borrowed) = (ids(["d", "e"]), ["d", "e"]);
     emits(
         |s| s.invalidate_cache("s", [d, &e], None),
-        SpaceEvent::cache_invalidated("s", &ids(["d", "e"]), None),
+        SpaceEvent::cache_invalidated("s", &owned, None),
     );
     let lines = "d\ne";
     emits(
         |s| s.batch("s").invalidate_cache(lines.lines(), None).commit(),
-        SpaceEvent::cache_invalidated("s", &["d", "e"], None),
+        SpaceEvent::cache_invalidated("s", borrowed.iter(), None),
     );
 }
 
