@@ -4,6 +4,7 @@ mod arbitrary;
 mod bus;
 mod checkout;
 mod cli;
+mod closing;
 mod codec;
 mod commit;
 mod commitments;

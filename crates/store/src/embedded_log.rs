@@ -13,6 +13,7 @@ use spacefold_event_core::{
     Append, AppendError, EventLog, Page, Position, Read, ReadError, Receipt, Revision, StateStore,
     StorageError, Timestamp,
     append_rules::{self, Proposal},
+    closing::CloseOnce,
 };
 use uuid::Uuid;
 
@@ -63,6 +64,7 @@ pub struct EmbeddedLog {
 
 struct Inner {
     shared: Arc<Shared>,
+    closing: CloseOnce<Result<(), StorageError>>,
     running: Mutex<Option<Running>>,
     writer: WriterHandle,
 }
@@ -176,7 +178,8 @@ impl EmbeddedLog {
         let sealer = sealer::start(&shared, options.reserve_bytes, woken)?;
         let (handle, writer) = writer::start(&shared, recovered.end, options, wake)?;
         let running = Mutex::new(Some(Running { writer, sealer, lock }));
-        Ok(Self { inner: Arc::new(Inner { shared, running, writer: handle }) })
+        let closing = CloseOnce::default();
+        Ok(Self { inner: Arc::new(Inner { shared, closing, running, writer: handle }) })
     }
 
     /// Hands an append over and returns at once; appends that are under way together become
@@ -264,7 +267,8 @@ impl EmbeddedLog {
     }
 
     /// Waits for the appends under way, then closes the store: nothing is read or appended through
-    /// any clone after it, and another process may open it. Closing a closed store does nothing.
+    /// any clone after it, and another process may open it. Whoever closes it again waits until it is
+    /// closed, and is answered the same.
     ///
     /// # Errors
     /// [`StorageError`] when what makes the next opening faster could not be written: the store is
@@ -272,10 +276,21 @@ impl EmbeddedLog {
     pub fn close(&self) -> Result<(), StorageError> {
         self.inner.close()
     }
+
+    /// Ends every wait for the durable head with [`ReadError::Closed`], those to come too: for
+    /// whoever is about to close the store, and first waits for others who may be in such a wait.
+    /// Appends and reads go on.
+    pub fn stop_waiting(&self) {
+        self.inner.shared.progress.close();
+    }
 }
 
 impl Inner {
     fn close(&self) -> Result<(), StorageError> {
+        self.closing.run(|| self.close_now()).unwrap_or(Ok(()))
+    }
+
+    fn close_now(&self) -> Result<(), StorageError> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(running) = running else {
             return Ok(());
