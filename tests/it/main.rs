@@ -5,6 +5,7 @@ mod bus;
 mod checkout;
 mod cli;
 mod clock;
+mod closing;
 mod codec;
 mod commit;
 mod commitments;

@@ -9,7 +9,7 @@ pub(crate) mod kept_handlers;
 mod lanes;
 mod nested;
 mod registry;
-mod stop;
+pub(crate) mod stop;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -439,8 +439,8 @@ impl EventBus {
         }
     }
 
-    /// Waits until all stored events up to `position` are handled, or `timeout` has passed; answers
-    /// [`EventBus::position`]. Not for handlers: they would wait for themselves.
+    /// Waits until all stored events up to `position` are handled, `timeout` has passed, or the bus is
+    /// being closed; answers [`EventBus::position`]. Not for handlers: they would wait for themselves.
     #[must_use]
     pub fn wait_handled(&self, position: Position, timeout: Duration) -> Position {
         match self.inner.progress() {
@@ -451,7 +451,11 @@ impl EventBus {
 
     /// Closes the bus: waits for the handlers that run, calls none any more and lets go of them
     /// all. An event whose handlers were not done is handled again by the next durable bus of the
-    /// name. Closing a closed bus does nothing.
+    /// name. Whoever closes it again waits until it is closed.
+    ///
+    /// From within a handler or a projection, of this bus or any other, it waits for no handler, since
+    /// that could be waiting for this one: those that run end behind the event at hand. Elsewhere, hold
+    /// no lock that a handler takes.
     pub fn close(&self) {
         self.inner.close();
     }

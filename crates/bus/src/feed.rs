@@ -8,6 +8,7 @@ use std::{
 
 use spacefold_event_core::{
     EventFilter, EventLog, MemoryStateStore, Position, StateStore, StorageError, Timestamp,
+    closing::Callbacks,
 };
 
 use crate::{
@@ -268,9 +269,22 @@ impl Feed {
         self.source.watch.interests().into_iter().map(info).collect()
     }
 
-    /// Closes every subscriber, and the feed for new ones: whoever waits is woken.
+    /// Closes every subscriber, and the feed for new ones: whoever waits is woken, and buses end behind
+    /// the events that they are handling. Waits for nobody.
     pub fn close(&self) {
+        self.places.note_closing();
         self.source.close();
+    }
+
+    /// What the handlers of buses over this feed are called by: whoever closes what handlers use may
+    /// wait for them, behind [`Feed::close`].
+    #[must_use]
+    pub fn callbacks(&self) -> &Arc<Callbacks> {
+        &self.source.callbacks
+    }
+
+    pub(crate) const fn source(&self) -> &Arc<Source> {
+        &self.source
     }
 
     pub(crate) fn log(&self) -> &Arc<dyn EventLog> {

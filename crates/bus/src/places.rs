@@ -33,7 +33,9 @@ struct Due {
 
 struct State {
     within: Duration,
-    /// When what has moved is to be synced at the latest.
+    /// Whether something has moved that was not synced.
+    is_dirty: bool,
+    /// When that is to be synced at the latest.
     at: Option<Instant>,
     has_thread: bool,
     /// Whether the thread has the store for now.
@@ -46,6 +48,7 @@ impl Places {
     pub(crate) fn new(store: Arc<dyn StateStore>) -> Self {
         let state = State {
             within: SYNC_WITHIN,
+            is_dirty: false,
             at: None,
             has_thread: false,
             is_syncing: false,
@@ -86,25 +89,31 @@ impl Places {
         Ok(())
     }
 
-    /// Syncs what was put and removed before the call.
+    /// Syncs what was put and removed before the call, if anything was since the last time.
     pub(crate) fn sync(&self) -> Result<(), StorageError> {
-        let before = self.due.state().at.take();
+        {
+            let mut state = self.due.state();
+            if !state.is_dirty && !state.is_syncing {
+                return Ok(());
+            }
+            state.begin_sync();
+        }
         let synced = self.store.sync();
         if synced.is_err() {
-            let mut state = self.due.state();
-            state.at = state.at.or(before);
+            self.due.state().is_dirty = true;
         }
         synced
     }
 
     /// Says that the store is about to be closed: what cannot be synced then is no news.
-    pub(crate) fn is_closing(&self) {
+    pub(crate) fn note_closing(&self) {
         self.due.is_closing.store(true, Ordering::Release);
     }
 
     fn moved(&self) {
         {
             let mut state = self.due.state();
+            state.is_dirty = true;
             if state.at.is_none() {
                 // A time beyond what the clock can tell never comes.
                 state.at = Instant::now().checked_add(state.within);
@@ -136,12 +145,20 @@ impl Drop for Places {
             while state.is_syncing {
                 state = self.due.wait(state, None);
             }
-            state.at.is_some()
+            state.is_dirty
         };
         if is_left && let Err(error) = self.sync() {
             // It was closed before, most likely, and is synced then.
             tracing::debug!(%error, "places are not synced");
         }
+    }
+}
+
+impl State {
+    /// What has moved so far is synced now.
+    const fn begin_sync(&mut self) {
+        self.at = None;
+        self.is_dirty = false;
     }
 }
 
@@ -168,7 +185,11 @@ impl Due {
     fn run(&self, store: &Weak<dyn StateStore>) {
         while self.is_to_sync() {
             let synced = store.upgrade().map_or(Ok(()), |store| store.sync());
-            self.state().is_syncing = false;
+            {
+                let mut state = self.state();
+                state.is_syncing = false;
+                state.is_dirty |= synced.is_err();
+            }
             self.changed.notify_all();
             if let Err(error) = synced {
                 self.failed(&error);
@@ -187,7 +208,7 @@ impl Due {
             };
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                state.at = None;
+                state.begin_sync();
                 state.is_syncing = true;
                 return true;
             }

@@ -4,14 +4,17 @@ use std::{
     cell::OnceCell,
     collections::VecDeque,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use spacefold_event_core::{EventFilter, EventLog, Page, Position, Read, ReadError};
+use spacefold_event_core::{
+    EventFilter, EventLog, Page, Position, Read, ReadError, closing::Callbacks,
+};
 
 use crate::{
+    event_bus::stop::Stop,
     head_watch::{HeadWatch, Woken},
     names::Names,
     news::News,
@@ -50,6 +53,10 @@ pub(crate) struct Source {
     pub(crate) watch: HeadWatch<Arc<Standing>>,
     /// The durable subscriptions that somebody owns.
     pub(crate) owned: Mutex<Names>,
+    /// What the handlers of buses are called by.
+    pub(crate) callbacks: Arc<Callbacks>,
+    /// What ends the rests of buses.
+    stops: Mutex<Vec<Weak<Stop>>>,
     recent: RecentPages,
     /// What the watch has as its head and as its end, to be looked at without its lock.
     announced: AtomicU64,
@@ -101,6 +108,8 @@ impl Source {
             log,
             watch: HeadWatch::new(),
             owned: Mutex::default(),
+            callbacks: Arc::default(),
+            stops: Mutex::default(),
             recent: RecentPages::default(),
             announced: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
@@ -129,10 +138,27 @@ impl Source {
         })
     }
 
-    /// Ends every subscription.
+    /// Ends every subscription, and the buses over them after the events at hand.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
         self.watch.close();
+        let stops = std::mem::take(&mut *self.stops());
+        stops.iter().filter_map(Weak::upgrade).for_each(|stop| stop.stop());
+    }
+
+    fn stops(&self) -> MutexGuard<'_, Vec<Weak<Stop>>> {
+        self.stops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a bus stopped when the source is closed, or now when it is.
+    pub(crate) fn add_stop(&self, stop: &Arc<Stop>) {
+        let mut stops = self.stops();
+        stops.retain(|stop| stop.strong_count() > 0);
+        stops.push(Arc::downgrade(stop));
+        drop(stops);
+        if self.is_closed() {
+            stop.stop();
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

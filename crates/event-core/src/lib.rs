@@ -39,6 +39,7 @@ mod value;
 mod varint;
 
 pub mod append_rules;
+pub mod closing;
 pub mod limits;
 
 #[cfg(feature = "planted-versions")]

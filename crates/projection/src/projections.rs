@@ -18,7 +18,7 @@ use std::{
     },
 };
 
-use spacefold_event_core::{EventLog, Position, StateStore};
+use spacefold_event_core::{EventLog, Position, StateStore, closing::Callbacks};
 
 pub use self::{
     error::{CatchUpError, RegisterError},
@@ -85,6 +85,7 @@ pub struct Projections {
     store: Arc<dyn StateStore>,
     slots: RwLock<BTreeMap<&'static str, Arc<Slot>>>,
     stop: Arc<AtomicBool>,
+    callbacks: Arc<Callbacks>,
     rebuilding: Mutex<()>,
 }
 
@@ -92,8 +93,9 @@ impl Projections {
     /// No projection of this log yet; what is registered is persisted in `store`.
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, store: Arc<dyn StateStore>) -> Self {
-        let (slots, stop, rebuilding) = (RwLock::default(), Arc::default(), Mutex::default());
-        Self { log, store, slots, stop, rebuilding }
+        let (slots, rebuilding) = (RwLock::default(), Mutex::default());
+        let (stop, callbacks) = (Arc::default(), Arc::default());
+        Self { log, store, slots, stop, callbacks, rebuilding }
     }
 
     /// Registers a projection: it goes on from what is persisted of it, if that is of its version and
@@ -115,7 +117,8 @@ impl Projections {
             return Err(RegisterError::NameTaken { name });
         }
         let (log, store) = (Arc::clone(&self.log), Arc::clone(&self.store));
-        let slot = Slot::open(Arc::new(projection), log, store, Arc::clone(&self.stop))?;
+        let (stop, callbacks) = (Arc::clone(&self.stop), Arc::clone(&self.callbacks));
+        let slot = Slot::open(Arc::new(projection), log, store, stop, callbacks)?;
         let slot = Arc::new(slot);
         slots.insert(name, Arc::clone(&slot));
         Ok(ProjectionHandle::new(slot))
@@ -164,11 +167,29 @@ impl Projections {
         saved.into_iter().collect()
     }
 
+    /// Persists what was folded since the last checkpoints, behind [`Projections::stop`]; of one that
+    /// is still being read or folded, which may be for the caller to go on, the last events are
+    /// folded again the next time. Waits for nobody.
+    ///
+    /// # Errors
+    /// The first failure; the others are tried nevertheless.
+    pub fn save_last(&self) -> Result<(), CatchUpError> {
+        let saved: Vec<_> = self.slots().iter().map(|slot| slot.save_last()).collect();
+        saved.into_iter().collect()
+    }
+
     /// Ends every fold that is under way, and every later one, with
     /// [`ReadError::Closed`](spacefold_event_core::ReadError::Closed).
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.slots().iter().for_each(|slot| slot.notify());
+    }
+
+    /// The folds that are under way: after [`Projections::stop`] none begins that calls a projection,
+    /// and whoever closes what projections use may wait for these.
+    #[must_use]
+    pub const fn callbacks(&self) -> &Arc<Callbacks> {
+        &self.callbacks
     }
 
     fn slot(&self, name: &str) -> Result<Arc<Slot>, CatchUpError> {

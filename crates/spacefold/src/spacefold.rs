@@ -23,6 +23,7 @@ use spacefold_content::PackStore;
 use spacefold_event_core::{
     Append, AppendCondition, AppendError, EventLog, Position, ReadError, Receipt, Revision,
     SpaceEvent, StorageError,
+    closing::{CloseOnce, is_in_callback},
 };
 use spacefold_projection::{
     CatchUpError, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome,
@@ -77,6 +78,7 @@ struct Inner {
     shared: Arc<Shared>,
     content: Arc<PackStore>,
     folding: Mutex<Option<JoinHandle<()>>>,
+    closing: CloseOnce<Result<(), StorageError>>,
 }
 
 impl Spacefold {
@@ -115,7 +117,8 @@ impl Spacefold {
         let content = Arc::new(content);
         let service = SpaceService::new(Arc::new(shared.log.clone()), Arc::clone(&shared.live))
             .with_content_store(content.clone());
-        let inner = Arc::new(Inner { bus, service, shared, content, folding });
+        let closing = CloseOnce::default();
+        let inner = Arc::new(Inner { bus, service, shared, content, folding, closing });
         Ok(Self { inner, floor: AtomicU64::new(0) })
     }
 
@@ -335,7 +338,17 @@ impl Spacefold {
         Ok(outcomes)
     }
 
-    /// Stores the folded states and closes the store, for all clones; closing twice is no error.
+    /// Stores the folded states and closes the store, for all clones. When it answers the store is
+    /// closed, whoever closed it first: nothing is read or appended through any handle, and it can be
+    /// opened again. Every call that waits ends, with an error that says so.
+    ///
+    /// It may be called from anywhere and by many at once. It waits for the handlers and projections
+    /// that are running, which may append until they are done; so hold no lock that one of them takes.
+    /// Called from within one of them, or from what they wait for, it waits for none: they find the
+    /// store closed, and end. Of a durable bus an event is handled again whose handlers were not done,
+    /// and of a projection that was not done its last events are folded again.
+    ///
+    /// Handlers and projections that hold a clone of this store keep it open until this is called.
     ///
     /// # Durability
     /// Everything acknowledged is on disk before and after.
@@ -349,16 +362,36 @@ impl Spacefold {
 
 impl Inner {
     fn close(&self) -> Result<(), StorageError> {
-        if !self.shared.closing.swap(true, Ordering::AcqRel)
-            && let Err(error) = self.shared.live.save()
-        {
+        self.stop();
+        if is_in_callback() {
+            // Whoever closes already may be waiting for this thread.
+            self.shared.views.projections().callbacks().hurry();
+            self.shared.feed.callbacks().hurry();
+            self.bus.close();
+        }
+        self.closing.run(|| self.close_stopped()).unwrap_or(Ok(()))
+    }
+
+    /// Ends what runs behind what is at hand, and all waiting. Waits for nobody.
+    fn stop(&self) {
+        self.shared.closing.store(true, Ordering::Release);
+        self.shared.log.stop_waiting();
+        self.shared.views.stop();
+        self.shared.feed.close();
+    }
+
+    fn close_stopped(&self) -> Result<(), StorageError> {
+        // Handlers and projections first, which may append and read until they are done.
+        self.shared.views.close();
+        self.shared.feed.callbacks().wait();
+        self.bus.close();
+        if let Err(error) = self.shared.live.save() {
             // States are derived: the next opening folds what could not be stored.
             tracing::warn!(%error, "the states of the spaces could not be stored");
         }
-        self.shared.views.close();
-        // Subscribers first, so that no handler waits in one; handlers next, which may append.
-        self.shared.feed.close();
-        self.bus.close();
+        if let Err(error) = self.shared.feed.sync() {
+            tracing::warn!(%error, "places of subscriptions could not be synced");
+        }
         let closed = self.content.close().and(self.shared.log.close());
         let thread = self.folding.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use spacefold_event_core::{EventLog, Position, ReadError, StateStore};
+use spacefold_event_core::{EventLog, Position, ReadError, StateStore, closing::Waited};
 use spacefold_projection::{
     CatchUpError, Projection, ProjectionHandle, ProjectionInfo, Projections, RegisterError, Shipped,
 };
@@ -126,20 +126,28 @@ impl Views {
         }
     }
 
-    /// Ends the threads, and persists what they have folded.
-    pub(crate) fn close(&self) {
+    /// Ends the threads behind the events at hand, and all who wait for a projection. Waits for
+    /// nobody.
+    pub(crate) fn stop(&self) {
         self.projections.stop();
-        {
-            let mut threads = lock(&self.threads);
-            lock(&self.told.head).closing = true;
-            self.told.moved.notify_all();
-            for (name, thread) in threads.drain(..) {
+        // Behind the lock, so that none is started behind this.
+        let _threads = lock(&self.threads);
+        lock(&self.told.head).closing = true;
+        self.told.moved.notify_all();
+    }
+
+    /// Waits for the threads that were told to stop, as far as whoever closes may, and persists what
+    /// they have folded.
+    pub(crate) fn close(&self) {
+        if self.projections.callbacks().wait() == Waited::AllEnded {
+            let threads = std::mem::take(&mut *lock(&self.threads));
+            for (name, thread) in threads {
                 if thread.join().is_err() {
                     tracing::error!(name, "the thread that folds a projection has panicked");
                 }
             }
         }
-        if let Err(error) = self.projections.save() {
+        if let Err(error) = self.projections.save_last() {
             // Rows are derived: the next opening folds what could not be stored.
             tracing::warn!(%error, "the rows of projections could not be stored");
         }
@@ -152,9 +160,11 @@ impl Views {
             return;
         }
         let (projections, told) = (Arc::clone(&self.projections), Arc::clone(&self.told));
-        let thread = thread::Builder::new()
-            .name(format!("spacefold-{name}"))
-            .spawn(move || run(&projections, name, &told));
+        let running = projections.callbacks().enter();
+        let thread = thread::Builder::new().name(format!("spacefold-{name}")).spawn(move || {
+            run(&projections, name, &told);
+            drop(running);
+        });
         match thread {
             Ok(thread) => threads.push((name, thread)),
             Err(error) => tracing::warn!(%error, name, "a projection is not followed"),

@@ -13,6 +13,7 @@ use spacefold_event_core::{
     Append, AppendError, EventLog, Page, Position, Read, ReadError, Receipt, Revision, StateStore,
     StorageError, StoreMode, Timestamp,
     append_rules::{self, Proposal},
+    closing::CloseOnce,
 };
 use uuid::Uuid;
 
@@ -64,6 +65,7 @@ pub struct EmbeddedLog {
 
 struct Inner {
     shared: Arc<Shared>,
+    closing: CloseOnce<Result<(), StorageError>>,
     running: Mutex<Option<Running>>,
     writer: WriterHandle,
 }
@@ -183,7 +185,9 @@ impl EmbeddedLog {
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
                 let running = Mutex::new(Some(Running { writer, sealer, watch, lock }));
-                let log = Self { inner: Arc::new(Inner { shared, running, writer: handle }) };
+                let closing = CloseOnce::default();
+                let inner = Inner { shared, closing, running, writer: handle };
+                let log = Self { inner: Arc::new(inner) };
                 log.warn_when_ahead_of_clock();
                 Ok(log)
             }
@@ -304,13 +308,21 @@ impl EmbeddedLog {
     }
 
     /// Waits for the appends under way, then closes the store: nothing is read or appended through
-    /// any clone after it, and another process may open it. Closing a closed store does nothing.
+    /// any clone after it, and another process may open it. Whoever closes it again waits until it is
+    /// closed, and is answered the same.
     ///
     /// # Errors
     /// [`StorageError`] when what makes the next opening faster could not be written: the store is
     /// closed all the same, and has lost nothing.
     pub fn close(&self) -> Result<(), StorageError> {
         self.inner.close()
+    }
+
+    /// Ends every wait for the durable head with [`ReadError::Closed`], those to come too: for
+    /// whoever is about to close the store, and first waits for others who may be in such a wait.
+    /// Appends and reads go on.
+    pub fn stop_waiting(&self) {
+        self.inner.shared.progress.close();
     }
 }
 
@@ -335,6 +347,10 @@ fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recovered, OpenEr
 
 impl Inner {
     fn close(&self) -> Result<(), StorageError> {
+        self.closing.run(|| self.close_now()).unwrap_or(Ok(()))
+    }
+
+    fn close_now(&self) -> Result<(), StorageError> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(running) = running else {
             return Ok(());

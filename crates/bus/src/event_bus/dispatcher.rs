@@ -93,7 +93,7 @@ pub(crate) struct Dispatcher {
     pub(crate) registry: Registry,
     pub(crate) history: History,
     pub(crate) parked: Parked,
-    pub(crate) stop: Stop,
+    pub(crate) stop: Arc<Stop>,
     hook: RwLock<Option<Arc<Hook>>>,
 }
 
@@ -103,7 +103,7 @@ impl Dispatcher {
             registry: Registry::new(),
             history,
             parked,
-            stop: Stop::default(),
+            stop: Arc::default(),
             hook: RwLock::new(None),
         }
     }
@@ -115,11 +115,17 @@ impl Dispatcher {
         drop(before);
     }
 
-    /// Lets go of everything that users have handed in.
+    /// Lets go of everything that users have handed in. What panics as it is dropped holds up
+    /// nothing.
     pub(crate) fn clear(&self) {
-        self.registry.clear();
         let hook = self.hook.write().unwrap_or_else(PoisonError::into_inner).take();
-        drop(hook);
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            drop(hook);
+            self.registry.clear();
+        }));
+        if dropped.is_err() {
+            tracing::error!("a handler has panicked as it was dropped");
+        }
     }
 
     /// Handles an event in this thread, and those that its handlers publish.

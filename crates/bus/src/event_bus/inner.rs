@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use spacefold_event_core::{EventLog, Position, Read, ReadError, RecordedEvent};
+use spacefold_event_core::{
+    EventLog, Position, Read, ReadError, RecordedEvent,
+    closing::{Callbacks, CloseOnce, is_in_callback},
+};
 
 use super::{
     BusError, BusOptions,
@@ -25,6 +28,9 @@ pub(crate) struct Inner {
     pub(crate) options: BusOptions,
     pub(crate) source: EventSource,
     state: Mutex<State>,
+    closing: CloseOnce<()>,
+    /// The lanes of this bus.
+    callbacks: Arc<Callbacks>,
 }
 
 /// Where stored events come from.
@@ -56,7 +62,12 @@ impl Inner {
         place: Option<Place>,
     ) -> Self {
         let dispatcher = Arc::new(Dispatcher::new(History::new(options.history), parked));
-        Self { dispatcher, options, source, state: Mutex::new(State::Waiting(place)) }
+        if let EventSource::Live(feed) | EventSource::Durable(feed, _) = &source {
+            feed.source().add_stop(&dispatcher.stop);
+        }
+        let state = Mutex::new(State::Waiting(place));
+        let (closing, callbacks) = (CloseOnce::default(), Arc::default());
+        Self { dispatcher, options, source, state, closing, callbacks }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -135,7 +146,9 @@ impl Inner {
         after: Position,
         place: Option<Place>,
     ) -> Result<Lanes, SubscribeError> {
-        Lanes::start(feed, subscription, after, place, self.options.lanes, &self.dispatcher)
+        let callbacks = [&self.callbacks, feed.callbacks()];
+        let lanes = self.options.lanes;
+        Lanes::start(feed, subscription, (after, place), lanes, &self.dispatcher, callbacks)
     }
 
     /// The event of a parked entry.
@@ -157,11 +170,16 @@ impl Inner {
 
     pub(crate) fn close(&self) {
         self.dispatcher.stop.stop();
-        let state = std::mem::replace(&mut *self.state(), State::Closed);
-        if let State::Running(lanes) = state {
-            lanes.close();
+        if is_in_callback() {
+            self.callbacks.hurry();
         }
-        self.dispatcher.clear();
+        self.closing.run(|| {
+            let state = std::mem::replace(&mut *self.state(), State::Closed);
+            if let State::Running(lanes) = state {
+                lanes.close(&self.callbacks);
+            }
+            self.dispatcher.clear();
+        });
     }
 }
 

@@ -5,12 +5,15 @@ use std::{
     hash::BuildHasher,
     num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle, ThreadId},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use rapidhash::fast::GlobalState;
-use spacefold_event_core::{Envelope, Page, Position, ReadError, RecordedEvent, StorageError};
+use spacefold_event_core::{
+    Envelope, Page, Position, ReadError, RecordedEvent, StorageError,
+    closing::{Callbacks, InCallback, Running, Waited},
+};
 
 use super::dispatcher::Dispatcher;
 use crate::{
@@ -33,32 +36,43 @@ pub(crate) struct Lanes {
 
 /// How far the lanes have come.
 pub(crate) struct Progress {
-    positions: Mutex<Vec<Position>>,
+    positions: Mutex<Positions>,
     changed: Condvar,
     /// Where the slowest one is kept, for a durable bus.
     place: Option<Mutex<Place>>,
 }
 
+struct Positions {
+    of_lanes: Vec<Position>,
+    /// Whether they move no more.
+    are_closed: bool,
+}
+
 struct Lane {
+    // Dropped first: behind that the lane has nothing of the log.
+    subscriber: Subscriber,
     number: usize,
     of: usize,
-    subscriber: Subscriber,
     dispatcher: Arc<Dispatcher>,
     progress: Arc<Progress>,
+    /// Dropped last, so that whoever waits for the lane finds it gone.
+    _running: [Running; 2],
 }
 
 impl Lanes {
-    /// Starts so many lanes behind a position, which is kept in `place` if there is one.
+    /// Starts so many lanes behind a position, which is kept in `place` if there is one. Each counts
+    /// as one of `callbacks` until it has ended.
     pub(crate) fn start(
         feed: &Feed,
         subscription: &Subscription,
-        after: Position,
-        place: Option<Place>,
+        (after, place): (Position, Option<Place>),
         count: NonZeroUsize,
         dispatcher: &Arc<Dispatcher>,
+        callbacks: [&Arc<Callbacks>; 2],
     ) -> Result<Self, SubscribeError> {
+        let of_lanes = vec![after; count.get()];
         let progress = Arc::new(Progress {
-            positions: Mutex::new(vec![after; count.get()]),
+            positions: Mutex::new(Positions { of_lanes, are_closed: false }),
             changed: Condvar::new(),
             place: place.map(Mutex::new),
         });
@@ -69,20 +83,28 @@ impl Lanes {
             let subscriber = feed.subscribe_after(subscription.clone().named(name), after)?;
             lanes.closers.push(subscriber.closer());
             let lane = Lane {
+                subscriber,
                 number,
                 of: count.get(),
-                subscriber,
                 dispatcher: Arc::clone(dispatcher),
                 progress: Arc::clone(&lanes.progress),
+                _running: callbacks.map(Callbacks::enter),
             };
-            let spawned =
-                thread::Builder::new().name("spacefold-bus".to_owned()).spawn(move || lane.run());
+            let thread = thread::Builder::new().name("spacefold-bus".to_owned());
+            let spawned = thread.spawn(move || {
+                // To the very end: what a handler has captured is dropped in here too.
+                let _in_callback = InCallback::begin();
+                let progress = Arc::clone(&lane.progress);
+                lane.run();
+                // Also when the log was closed, and the bus was not.
+                progress.close();
+            });
             let thread = spawned
                 .map_err(|error| StorageError::new("starting a thread that delivers", error));
             match thread {
                 Ok(thread) => lanes.threads.push(thread),
                 Err(error) => {
-                    lanes.close();
+                    lanes.close(callbacks[0]);
                     return Err(error.into());
                 }
             }
@@ -94,13 +116,16 @@ impl Lanes {
         &self.progress
     }
 
-    /// Ends the lanes, and waits for them, unless one of them calls this itself.
-    pub(crate) fn close(self) {
+    /// Ends the lanes, and waits for them, as far as whoever closes may.
+    pub(crate) fn close(self, callbacks: &Callbacks) {
         self.closers.iter().for_each(Closer::close);
-        let own: ThreadId = thread::current().id();
-        for thread in self.threads {
-            if thread.thread().id() != own && thread.join().is_err() {
-                tracing::error!("a thread that delivers events has panicked");
+        self.progress.close();
+        // Of those that still run, each ends behind the event that it is handling.
+        if callbacks.wait() == Waited::AllEnded {
+            for thread in self.threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread that delivers events has panicked");
+                }
             }
         }
         self.progress.sync();
@@ -178,22 +203,28 @@ impl Lane {
 }
 
 impl Progress {
-    fn positions(&self) -> MutexGuard<'_, Vec<Position>> {
+    fn positions(&self) -> MutexGuard<'_, Positions> {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The position up to which every lane has handled all.
     pub(crate) fn position(&self) -> Position {
-        slowest(&self.positions())
+        self.positions().slowest()
+    }
+
+    /// Ends every wait, those to come too.
+    fn close(&self) {
+        self.positions().are_closed = true;
+        self.changed.notify_all();
     }
 
     fn set(&self, lane: usize, position: Position) {
         let slowest = {
             let mut positions = self.positions();
-            if let Some(own) = positions.get_mut(lane) {
+            if let Some(own) = positions.of_lanes.get_mut(lane) {
                 *own = position;
             }
-            slowest(&positions)
+            positions.slowest()
         };
         self.changed.notify_all();
         if let Some(place) = &self.place {
@@ -205,12 +236,12 @@ impl Progress {
         }
     }
 
-    /// Waits until every lane has handled all up to a position, or the time is over; answers how
-    /// far they are.
+    /// Waits until every lane has handled all up to a position, the time is over, or they are closed;
+    /// answers how far they are.
     pub(crate) fn wait(&self, position: Position, timeout: Duration) -> Position {
         let end = Instant::now().checked_add(timeout);
         let mut positions = self.positions();
-        while slowest(&positions) < position {
+        while positions.slowest() < position && !positions.are_closed {
             let left = end.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 break;
@@ -218,7 +249,7 @@ impl Progress {
             let waited = self.changed.wait_timeout(positions, left);
             (positions, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        slowest(&positions)
+        positions.slowest()
     }
 
     /// Keeps the place as far as the lanes are.
@@ -239,6 +270,8 @@ impl Progress {
     }
 }
 
-fn slowest(positions: &[Position]) -> Position {
-    positions.iter().min().copied().unwrap_or_default()
+impl Positions {
+    fn slowest(&self) -> Position {
+        self.of_lanes.iter().min().copied().unwrap_or_default()
+    }
 }

@@ -9,7 +9,9 @@ use std::{
     },
 };
 
-use spacefold_event_core::{EventFilter, EventType, EventTypes, Position, RecordedEvent};
+use spacefold_event_core::{
+    EventFilter, EventType, EventTypes, Position, RecordedEvent, closing::InCallback,
+};
 
 use crate::{
     event_bus::BusError,
@@ -195,6 +197,7 @@ impl Registered {
 
     /// Calls it. A panic is a failure like any other.
     pub(crate) fn call(&self, event: &Arc<RecordedEvent>) -> Result<(), String> {
+        let _in_callback = InCallback::begin();
         let called = catch_unwind(AssertUnwindSafe(|| match &self.call {
             Call::Now(call) => call(event),
             Call::Awaited(call) => block_on(call(Arc::clone(event))),

@@ -18,13 +18,14 @@ use std::{
 
 use spacefold_event_core::{
     Envelope, EventLog, Page, Position, ReadError, RecordedEvent, StateStore,
+    closing::{Callbacks, InCallback, Running},
 };
 
 use self::pages::NextPage;
 pub(crate) use self::rebuilding::LeftBehind;
 use super::{
     error::CatchUpError,
-    generation::{Generation, LoadError, Stopped, panic_message},
+    generation::{Checkpointed, Generation, LoadError, Stopped, panic_message},
     info::{Building, ProjectionInfo},
     paused::Paused,
     root::{Root, sweep_generations},
@@ -52,6 +53,15 @@ pub(crate) struct Slot {
     registered_at: Position,
     /// Says that folding is to end.
     stop: Arc<AtomicBool>,
+    /// Those who fold.
+    callbacks: Arc<Callbacks>,
+}
+
+/// Keeps others from folding; its thread may call the projection.
+pub(crate) struct FoldingAlone<'a> {
+    _alone: MutexGuard<'a, ()>,
+    _in_callback: InCallback,
+    _running: Running,
 }
 
 pub(crate) struct Generations {
@@ -87,6 +97,7 @@ impl Slot {
         log: Arc<dyn EventLog>,
         store: Arc<dyn StateStore>,
         stop: Arc<AtomicBool>,
+        callbacks: Arc<Callbacks>,
     ) -> Result<Self, LoadError> {
         let name = projection.name();
         let version = projection.version();
@@ -130,6 +141,7 @@ impl Slot {
             moved: Condvar::new(),
             registered_at,
             stop,
+            callbacks,
         })
     }
 
@@ -143,6 +155,7 @@ impl Slot {
 
     /// Answers from the rows as they are.
     pub(crate) fn read<T>(&self, query: impl FnOnce(&TableView<'_>) -> T) -> T {
+        let _in_callback = InCallback::begin();
         query(&self.generations().current.view())
     }
 
@@ -262,6 +275,28 @@ impl Slot {
         Ok(())
     }
 
+    /// Persists what was folded since the last checkpoint, when folding has ended for good. Waits for
+    /// nobody: where somebody folds or reads, who may be waiting for the caller, it is folded again
+    /// the next time.
+    pub(crate) fn save_last(&self) -> Result<(), CatchUpError> {
+        let (Ok(_folding), Ok(generations)) = (self.folding.try_lock(), self.generations.try_read())
+        else {
+            let name = self.projection.name();
+            tracing::info!(name, "the last rows of a projection are not stored: it is in use");
+            return Ok(());
+        };
+        if generations.target().position() <= generations.target().checkpointed() {
+            return Ok(());
+        }
+        // In memory they need not be taken over any more.
+        let (_, root) = self.persist(&generations)?;
+        if root.current != generations.root.current {
+            let kept = [root.current, root.building, generations.rebuilding];
+            sweep_generations(&*self.store, self.projection.name(), &kept);
+        }
+        Ok(())
+    }
+
     /// Wakes those who wait: after a change of `stop` too.
     pub(crate) fn notify(&self) {
         drop(self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
@@ -269,8 +304,12 @@ impl Slot {
     }
 
     /// Keeps folding away until the guard is dropped.
-    pub(crate) fn fold_alone(&self) -> MutexGuard<'_, ()> {
-        self.folding.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn fold_alone(&self) -> FoldingAlone<'_> {
+        FoldingAlone {
+            _running: self.callbacks.enter(),
+            _in_callback: InCallback::begin(),
+            _alone: self.folding.lock().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
     pub(crate) fn generations(&self) -> RwLockReadGuard<'_, Generations> {
@@ -302,11 +341,11 @@ impl Slot {
                 }
                 generations.target().position().next()
             };
-            if next > head {
-                break;
-            }
             if self.stop.load(Ordering::Acquire) {
                 return Err(ReadError::Closed.into());
+            }
+            if next > head {
+                break;
             }
             match self.next_page(next, head)? {
                 NextPage::Page(page) => self.fold_page(&page)?,
@@ -326,6 +365,10 @@ impl Slot {
         let mut reactions = Vec::new();
         let mut envelopes = page.envelopes().peekable();
         while envelopes.peek().is_some() {
+            if self.stop.load(Ordering::Acquire) {
+                self.react(reactions)?;
+                return Err(ReadError::Closed.into());
+            }
             let folded = self.fold_turn(envelopes.by_ref().take(TURN_EVENTS), &mut reactions);
             self.notify();
             if let Err(stopped) = folded {
@@ -420,20 +463,7 @@ impl Slot {
 
     /// Persists the rows and the position of what is folded, in one step.
     fn checkpoint(&self) -> Result<(), CatchUpError> {
-        let (checkpointed, root) = {
-            let generations = self.generations();
-            let checkpointed = generations.target().checkpoint()?;
-            let mut root = generations.root;
-            let number = Some(generations.target().number());
-            match &generations.building {
-                Some(_) => root.building = number,
-                None => root.current = number,
-            }
-            if root != generations.root {
-                root.store(&*self.store, self.projection.name())?;
-            }
-            (checkpointed, root)
-        };
+        let (checkpointed, root) = self.persist(&self.generations())?;
         let mut generations = self.generations_mut();
         let is_first = generations.root.current != root.current;
         generations.root = root;
@@ -445,6 +475,21 @@ impl Slot {
             sweep_generations(&*self.store, self.projection.name(), &kept);
         }
         Ok(())
+    }
+
+    /// Writes the rows and the position of what is folded, and the root that names them.
+    fn persist(&self, generations: &Generations) -> Result<(Checkpointed, Root), CatchUpError> {
+        let checkpointed = generations.target().checkpoint()?;
+        let mut root = generations.root;
+        let number = Some(generations.target().number());
+        match &generations.building {
+            Some(_) => root.building = number,
+            None => root.current = number,
+        }
+        if root != generations.root {
+            root.store(&*self.store, self.projection.name())?;
+        }
+        Ok((checkpointed, root))
     }
 
     /// Puts what was built, and is checkpointed, in the place of what is read.
