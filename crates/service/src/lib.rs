@@ -6,7 +6,8 @@
 //!   revision that it read. What would change nothing emits nothing.
 //! - [`Batch`] collects commands on one space and commits them as one atomic append.
 //! - [`Command`] is an operation as data, [`Outcome`] what came of it.
-//! - [`RenderGuard`] fails the render that it stands for when it is dropped.
+//! - [`RenderGuard`] fails the render that it stands for when it is dropped; one whose process is gone
+//!   is [taken over](SpaceService::take_over).
 //! - [`testing`] has given, when, then.
 //!
 //! The crate works over every [`EventLog`](spacefold_event_core::EventLog), in memory too. It knows

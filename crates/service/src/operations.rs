@@ -100,7 +100,7 @@ operations! {
     /// target and a kind.
     ///
     /// No event takes a single reference away: when one has to go, all are cleared, and those named are
-    /// added again, in one append.
+    /// added again, in one append. To leave none there is `clear_references`.
     set_references(
         document_id: impl Into<String>,
         references: impl IntoIterator<Item = impl Into<Reference>>

@@ -13,6 +13,9 @@ use crate::{
 
 /// First byte of the row of a problem: its key goes on with the space, the kind, and the document.
 const PROBLEM: u8 = b'p';
+/// First byte of the row of a space in which a conflict was opened since a synchronisation last began.
+/// Without it none is open, which most events need not look for then.
+const CONFLICTED: u8 = b'c';
 
 /// The projection that knows what is to be looked after: failed renders, open sync conflicts, stale
 /// documents, and renders and synchronisations that run, of all spaces, and since when.
@@ -247,6 +250,7 @@ fn apply(event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), Tabl
         Payload::SpaceDeleted { .. } => {
             take_all(&documents(space), table)?;
             take_all(&problems(space), table)?;
+            take(&conflicted(space), table)?;
             delete(space, table)
         }
         Payload::DocumentAdded { document_id, .. } => {
@@ -267,7 +271,7 @@ fn apply(event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), Tabl
                 .try_for_each(|kind| take(&problem(space, kind, Some(document_id)), table))
         }
         Payload::DocumentContentChanged { document_id, .. } => {
-            if knows(space, Some(document_id), table)? {
+            if table.get(conflicted(space))?.is_some() && knows(space, Some(document_id), table)? {
                 take(&problem(space, SyncConflict, Some(document_id)), table)?;
             }
             Ok(())
@@ -278,12 +282,18 @@ fn apply(event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), Tabl
             apply_render(event, document_id.as_deref(), table)
         }
         Payload::SyncStarted { direction, .. } => {
-            take_all(&of_kind(space, SyncConflict), table)?;
+            if table.get(conflicted(space))?.is_some() {
+                take_all(&of_kind(space, SyncConflict), table)?;
+                table.remove(conflicted(space))?;
+            }
             open(&problem(space, RunningSync, None), event, [direction.as_deref(), None], table)
         }
         Payload::SyncCompleted { .. } => take(&problem(space, RunningSync, None), table),
         Payload::SyncConflict { document_id, local_hash, remote_hash, .. } => {
             let hashes = [local_hash.as_deref(), remote_hash.as_deref()];
+            if table.get(conflicted(space))?.is_none() {
+                table.put(conflicted(space), b"")?;
+            }
             report(&problem(space, SyncConflict, Some(document_id)), event, hashes, table)
         }
         Payload::CacheInvalidated { document_ids, reason, .. } => {
@@ -421,6 +431,10 @@ fn decode(key: &[u8], value: &[u8]) -> Option<OpenProblem> {
         ProblemKind::RunningSync => ProblemDetail::RunningSync { direction: one },
     };
     Some(OpenProblem { space_id, document_id, since, since_time, reported, source, detail })
+}
+
+fn conflicted(space_id: &str) -> RowKey {
+    RowKey::new(CONFLICTED).text(space_id)
 }
 
 fn problems(space_id: &str) -> RowKey {

@@ -14,6 +14,9 @@ use crate::{
 /// Why a document is marked stale when its render completes.
 const UNSHOWN: &str = "its content changed while it was rendered";
 
+/// Documents that one event marks: with the longest of ids it stays below the limit of an event.
+const MAX_MARKED: usize = 1_024;
+
 /// Commands on the way to what they come to.
 pub(super) struct Deciding<'a> {
     pub(super) commands: &'a [Command],
@@ -140,10 +143,10 @@ impl<'a> Deciding<'a> {
         });
         let unshown: BTreeSet<&String> =
             unshown.filter(|id| rendered.is_none_or(|rendered| rendered == id.as_str())).collect();
-        if !unshown.is_empty() {
-            let event =
-                SpaceEvent::cache_invalidated(self.known.state.space_id(), unshown, UNSHOWN);
-            self.take(0, vec![event]);
+        let unshown: Vec<&String> = unshown.into_iter().collect();
+        let space_id = self.known.state.space_id();
+        for ids in unshown.chunks(MAX_MARKED) {
+            self.take(0, vec![SpaceEvent::cache_invalidated(space_id, ids, UNSHOWN)]);
         }
         Ok(())
     }

@@ -143,6 +143,24 @@ fn content_that_changes_while_it_is_rendered_needs_another_render() {
 }
 
 #[test]
+fn however_many_documents_changed_a_render_of_the_space_completes() {
+    let id = |n: usize| format!("{n:0>512}");
+    let count = 3_000;
+    given(space())
+        .when(|service| {
+            let guard = service.render("s", NONE)?;
+            for n in (0..count).step_by(1_000) {
+                let batch = (n..n + 1_000).fold(service.batch("s"), |batch, n| {
+                    batch.add_document(id(n), format!("/{n}")).set_content_hash(id(n), "h")
+                });
+                batch.commit()?;
+            }
+            guard.complete(NONE)
+        })
+        .then_state("s", |state| assert_eq!(state.stale_documents().len(), count));
+}
+
+#[test]
 fn a_guard_whose_document_is_gone_has_nothing_to_fail() {
     given(space())
         .when(|service| {
