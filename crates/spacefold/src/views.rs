@@ -10,13 +10,19 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use spacefold_event_core::{EventLog, Position, ReadError, StateStore, closing::Waited};
 use spacefold_projection::{
-    CatchUpError, Projection, ProjectionHandle, ProjectionInfo, Projections, RegisterError, Shipped,
+    CatchUpError, ContentIndex, Occurrence, Projection, ProjectionHandle, ProjectionInfo,
+    Projections, RegisterError, Shipped,
 };
+
+/// How far behind the head of the log the content index may be to be caught up at once.
+const NEAR_EVENTS: u64 = 16_384;
+/// How many events are folded between two looks at the time.
+const STEP_EVENTS: u64 = 8_192;
 
 /// How long folding rests after it has failed.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -90,6 +96,39 @@ impl Views {
         handle.catch_up()?;
         self.follow(handle.info().name);
         Ok(handle)
+    }
+
+    /// Where a content is and was. The index answers while it is near the head of the log; else the
+    /// log itself does, and the index is folded on by as much as that took, or by a thread of its own.
+    pub(crate) fn occurrences(
+        &self,
+        log: &dyn EventLog,
+        content_hash: &str,
+    ) -> Result<Vec<Occurrence>, CatchUpError> {
+        let index = match self.shipped() {
+            Ok(shipped) => shipped.content_index,
+            // Where nothing can be written there is none.
+            Err(_) => return Ok(ContentIndex::occurrences_in(log, content_hash)?),
+        };
+        if index.info().lag <= NEAR_EVENTS {
+            let found = index.catch_up().and_then(|_| index.occurrences(content_hash));
+            match found {
+                Err(CatchUpError::Table(error)) => {
+                    tracing::warn!(%error, "the content index is wrong: the log is asked");
+                }
+                found => {
+                    self.follow(ContentIndex::NAME);
+                    return found;
+                }
+            }
+        }
+        let began = Instant::now();
+        let found = ContentIndex::occurrences_in(log, content_hash)?;
+        self.follow(ContentIndex::NAME);
+        if !self.follows.load(Ordering::Acquire) {
+            fold_on(&index, log.durable_head(), began.elapsed());
+        }
+        Ok(found)
     }
 
     pub(crate) fn infos(&self) -> Result<Vec<ProjectionInfo>, RegisterError> {
@@ -168,6 +207,18 @@ impl Views {
         match thread {
             Ok(thread) => threads.push((name, thread)),
             Err(error) => tracing::warn!(%error, name, "a projection is not followed"),
+        }
+    }
+}
+
+/// Folds a projection for so long, or to the head.
+fn fold_on(index: &ProjectionHandle<ContentIndex>, head: Position, time: Duration) {
+    let until = Instant::now() + time;
+    while index.position() < head && Instant::now() < until {
+        let to = index.position().plus(STEP_EVENTS).min(head);
+        if let Err(error) = index.catch_up_to(to) {
+            tracing::warn!(%error, "the content index falls behind");
+            return;
         }
     }
 }

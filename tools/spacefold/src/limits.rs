@@ -28,8 +28,9 @@ pub(crate) fn make_sure_of_the_stack() -> Result<(), StorageError> {
     let needed = taken()?.saturating_add(u64::try_from(STACK_BYTES).unwrap_or(u64::MAX));
     if needed > limit {
         let what = format!("it may have {limit} bytes, and needs {needed} to begin with");
-        return Err(StorageError::new("starting the process", what)
-            .of_kind(StorageErrorKind::NoMemory));
+        return Err(
+            StorageError::new("starting the process", what).of_kind(StorageErrorKind::NoMemory)
+        );
     }
     grow(STACK_BYTES / STEP_BYTES);
     Ok(())

@@ -47,6 +47,15 @@ impl<P> ProjectionHandle<P> {
         self.slot.catch_up()
     }
 
+    /// Folds up to a position, in this thread, or to the durable head where that comes first; answers
+    /// the position that is read then. For whoever has only so much time.
+    ///
+    /// # Errors
+    /// [`CatchUpError`]; what was folded stays folded.
+    pub fn catch_up_to(&self, position: Position) -> Result<Position, CatchUpError> {
+        self.slot.catch_up_to(position)
+    }
+
     /// Waits until it is folded up to `position` by whoever folds it, or `timeout` has passed;
     /// answers the position that is read then.
     ///

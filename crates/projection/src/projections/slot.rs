@@ -223,10 +223,9 @@ impl Slot {
     }
 
     /// Folds up to `head`, or to where it is already.
-    #[cfg(test)]
     pub(crate) fn catch_up_to(&self, head: Position) -> Result<Position, CatchUpError> {
         let _folding = self.fold_alone();
-        self.fold_to(head)
+        self.fold_to(head.min(self.log.durable_head()))
     }
 
     /// Changes a persisted row as no event has.

@@ -58,9 +58,8 @@ impl Parts {
             let others: Vec<_> = parts.map(|part| (part, spawn(part))).collect();
             let mut done: Vec<T> = own.into_iter().map(work).collect();
             // Where there is no thread to be had, this one does it.
-            let other = |(part, spawned): (_, io::Result<_>)| {
-                spawned.map_or_else(|_| work(part), joined)
-            };
+            let other =
+                |(part, spawned): (_, io::Result<_>)| spawned.map_or_else(|_| work(part), joined);
             done.extend(others.into_iter().map(other));
             done
         })

@@ -1,6 +1,10 @@
 //! Where a content is, and was: documents by content hash.
 
-use spacefold_event_core::{EventType, EventTypes, Payload, Position, RecordedEventRef};
+mod scan;
+
+use spacefold_event_core::{
+    EventLog, EventType, EventTypes, Payload, Position, ReadError, RecordedEventRef,
+};
 
 use super::known_documents::{delete, document, documents, is_ignored, take_all};
 use crate::{
@@ -79,6 +83,23 @@ impl ContentIndex {
             occurrence(&key, &value).ok_or_else(|| damaged("an occurrence"))
         })
         .collect()
+    }
+}
+
+impl ContentIndex {
+    /// As [`ContentIndex::occurrences`], out of the log itself, up to its durable head: where the
+    /// rows are not there yet, or not any more.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    ///
+    /// # Cost
+    /// Reads the whole log and writes nothing: a fraction of what folding it takes.
+    pub fn occurrences_in(
+        log: &dyn EventLog,
+        content_hash: &str,
+    ) -> Result<Vec<Occurrence>, ReadError> {
+        scan::occurrences(log, content_hash)
     }
 }
 

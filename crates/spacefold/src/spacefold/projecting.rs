@@ -2,7 +2,7 @@
 
 use spacefold_event_core::Position;
 use spacefold_projection::{
-    Activity, CatchUpError, ContentIndex, OpenProblems, Projection, ProjectionHandle,
+    Activity, CatchUpError, ContentIndex, Occurrence, OpenProblems, Projection, ProjectionHandle,
     ProjectionInfo, RegisterError, SnapshotError,
 };
 
@@ -141,6 +141,36 @@ impl Spacefold {
     /// ```
     pub fn content_index(&self) -> Result<ProjectionHandle<ContentIndex>, CatchUpError> {
         self.inner.shared.views.caught_up(|shipped| shipped.content_index)
+    }
+
+    /// Where a content is, and was: answered by the [content index](Spacefold::content_index) where
+    /// that is folded, and else, as after damage to it, by the log itself, without waiting until it
+    /// is folded again.
+    ///
+    /// # Errors
+    /// [`CatchUpError`] when the log cannot be read.
+    ///
+    /// # Cost
+    /// With the index some microseconds; without it one pass over the log, and as much time again
+    /// that the index is folded on.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{AppendCondition, SpaceEvent, Spacefold};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// spaces.append(
+    ///     [
+    ///         SpaceEvent::document_added("handbook", "intro", "/intro.md"),
+    ///         SpaceEvent::document_content_changed("handbook", "intro", None::<String>, "h1"),
+    ///     ],
+    ///     AppendCondition::none(),
+    /// )?;
+    /// assert_eq!(spaces.occurrences("h1")?[0].document_id, "intro");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn occurrences(&self, content_hash: &str) -> Result<Vec<Occurrence>, CatchUpError> {
+        self.inner.shared.views.occurrences(self.log(), content_hash)
     }
 
     /// How many events there were by day, type and source; folded up to the durable head.

@@ -57,7 +57,8 @@ impl Verify {
             content::check(&session.data, log_is_sound, &mut printed.problems)?
         };
         // Opening a store mends what it can: not what is only to be reported.
-        if !self.quick && (printed.is_ok() || self.heal) {
+        let is_checked = !matches!(printed.state(), State::Unchecked(_));
+        if !self.quick && (printed.is_ok() || self.heal) && is_checked {
             self.check_projections(session, &mut printed.problems)?;
         }
         printed.ok = printed.is_ok();

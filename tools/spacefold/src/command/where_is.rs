@@ -42,7 +42,7 @@ impl WhereIs {
             (None, true) => Some(head),
             (None, false) => None,
         };
-        let mut found = store.content_index()?.occurrences(&self.hash)?;
+        let mut found = store.occurrences(&self.hash)?;
         found.retain(|occurrence| at.is_none_or(|at| occurrence.is_at(at)));
         let mut table = Table::new().head(["space", "document", "from", "until"]);
         for Occurrence { space_id, document_id, from, until } in &found {
