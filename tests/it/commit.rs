@@ -287,7 +287,8 @@ fn a_sealer_that_fails_refuses_appends_and_wakes_whoever_waits() {
     let durable = log.durable_head();
     let events = whole_log(&log);
     assert_eq!(events.len() as u64, durable.get());
-    log.close().unwrap();
+    // Whether it is told that the folder is gone depends on who found it first.
+    let _ = log.close();
     drop(log);
     assert!(EmbeddedLog::open(&store).is_err());
     fs::create_dir(store.join("sealed")).unwrap();

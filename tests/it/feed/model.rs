@@ -192,6 +192,8 @@ struct History<S> {
     durable: [Option<(DurableSubscriber, Expected)>; 2],
     /// What is acknowledged under each name; `None` when there is no such subscription.
     acknowledged: [Option<u64>; 2],
+    /// The filter that is kept under each name.
+    filters: [EventFilter; 2],
 }
 
 impl<S: Subject> History<S> {
@@ -204,6 +206,7 @@ impl<S: Subject> History<S> {
             subscribers: Vec::new(),
             durable: [None, None],
             acknowledged: [None, None],
+            filters: [EventFilter::all(), EventFilter::all()],
         }
     }
 
@@ -286,11 +289,21 @@ impl<S: Subject> History<S> {
 
     fn open_durable(&mut self, name: usize, wanted: &Wanted) {
         let (subscription, after) = self.subscription(wanted);
-        let opened = self.feed.subscribe_durably(NAMES[name], &subscription);
+        let mut opened = self.feed.subscribe_durably(NAMES[name], &subscription);
         if self.durable[name].is_some() {
             assert!(matches!(opened, Err(SubscribeError::Owned { .. })));
             return;
         }
+        let asked = filter(wanted.filter);
+        if let Some(acknowledged) = self.acknowledged[name]
+            && self.filters[name] != asked
+        {
+            assert!(matches!(opened, Err(SubscribeError::OtherFilter { .. })));
+            let place = Position::new(acknowledged);
+            self.feed.change_durable_filter(NAMES[name], &asked, place).unwrap();
+            opened = self.feed.subscribe_durably(NAMES[name], &subscription);
+        }
+        self.filters[name] = asked;
         let after = *self.acknowledged[name].get_or_insert(after);
         let subscriber = opened.unwrap();
         assert_eq!(subscriber.acknowledged().get(), after);

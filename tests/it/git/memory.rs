@@ -83,7 +83,7 @@ fn a_file_larger_than_the_memory_is_imported_and_checked_out() {
         fs::remove_dir_all(&out).unwrap();
         let again = limited(cli(&store).args(["content", "put"]).arg(&file), folder.path());
         assert_eq!(again.succeeded().trim(), expected);
-        let out = folder.path().join("out");
+        let out = folder.path().join(format!("content-{storage}"));
         let mut get = cli(&store);
         get.args(["content", "get", &expected, "--out"]).arg(&out);
         limited(&get, folder.path()).succeeded();
