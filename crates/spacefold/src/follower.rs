@@ -38,9 +38,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(log: EmbeddedLog, past: PastOptions) -> Self {
+    pub(crate) fn new(log: EmbeddedLog, past: PastOptions, states_memory_bytes: u64) -> Self {
         let live = LiveStates::with_past(Arc::new(log.clone()), Arc::new(log.clone()), past);
-        let live = Arc::new(live);
+        let live = Arc::new(live.with_memory_bytes(states_memory_bytes));
         let views = Views::new(Arc::new(log.clone()), Arc::new(log.clone()));
         let feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
         Self { log, live, views, feed, closing: AtomicBool::new(false) }

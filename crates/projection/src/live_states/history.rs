@@ -1,7 +1,7 @@
 //! Reading a log to its end, page by page.
 
 use spacefold_event_core::{
-    CorruptRecords, EventLog, Position, Read, ReadError, RecordedEventRef, StorageError,
+    CorruptRecords, EventLog, Page, Position, Read, ReadError, RecordedEventRef, StorageError,
 };
 
 use crate::SpaceState;
@@ -27,14 +27,27 @@ pub(crate) fn fold_log<E: From<ReadError>>(
     to: Position,
     mut apply: impl FnMut(&RecordedEventRef<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut next = after.next();
-    while next <= to {
-        let page = log.read(&Read::from(next).to(to))?;
+    each_page(log, after, to, |page| {
         for envelope in page.envelopes() {
             let position = envelope.position;
             let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
             apply(&event)?;
         }
+        Ok(())
+    })
+}
+
+/// Hands every page of the events after `after`, up to `to`, to `visit`.
+pub(crate) fn each_page<E: From<ReadError>>(
+    log: &dyn EventLog,
+    after: Position,
+    to: Position,
+    mut visit: impl FnMut(&Page) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut next = after.next();
+    while next <= to {
+        let page = log.read(&Read::from(next).to(to))?;
+        visit(&page)?;
         if page.next() <= next {
             return Err(stuck(next).into());
         }

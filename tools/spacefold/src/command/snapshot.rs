@@ -32,34 +32,40 @@ pub(crate) struct SnapshotOf {
 impl SnapshotOf {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
-        let snapshots = self.take(&store)?;
-        for (index, snapshot) in snapshots.iter().enumerate() {
-            interrupt::check()?;
-            if session.json {
-                session.output.line(&snapshot.to_json())?;
-            } else {
-                if index > 0 {
-                    session.output.line("")?;
-                }
-                print(snapshot, &mut session.output)?;
-            }
-        }
+        self.write(&store, session)?;
         session.output.flush()?;
         Ok(store.close()?)
     }
 
-    fn take(&self, store: &Spacefold) -> Result<Vec<Snapshot>, Failure> {
+    fn write(&self, store: &Spacefold, session: &mut Session) -> Result<(), Failure> {
         let at = match (self.at, self.as_of) {
             (Some(at), _) => Some(Position::new(at)),
             (None, Some(time)) => Some(store.position_as_of(time)?),
             (None, None) => None,
         };
-        Ok(match (&self.space_id, at) {
-            (Some(space_id), Some(at)) => vec![store.snapshot_at(space_id, at)?],
-            (Some(space_id), None) => vec![store.snapshot(space_id)?],
-            (None, Some(at)) => store.snapshot_all_at(at)?,
-            (None, None) => store.snapshot_all()?,
-        })
+        let all = match (&self.space_id, at) {
+            (Some(space_id), Some(at)) => {
+                return write_one(&store.snapshot_at(space_id, at)?, session);
+            }
+            (Some(space_id), None) => return write_one(&store.snapshot(space_id)?, session),
+            (None, Some(at)) => store.snapshots_at(at)?,
+            (None, None) => store.snapshots(),
+        };
+        for (index, snapshot) in all.enumerate() {
+            interrupt::check()?;
+            if index > 0 && !session.json {
+                session.output.line("")?;
+            }
+            write_one(&snapshot?, session)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_one(snapshot: &Snapshot, session: &mut Session) -> Result<(), Failure> {
+    match session.json {
+        true => session.output.line(&snapshot.to_json()),
+        false => print(snapshot, &mut session.output),
     }
 }
 

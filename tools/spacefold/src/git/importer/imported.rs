@@ -57,7 +57,8 @@ pub(super) fn load(
     // Where an import was stopped in the middle of a commit, all of it is derived again; else what
     // was done to the documents since the import counts.
     let at = if earlier.unfinished.is_empty() { store.durable_head() } else { whole };
-    for snapshot in store.snapshot_all_at(at)? {
+    for snapshot in store.snapshots_at(at)? {
+        let snapshot = snapshot?;
         let space_id = snapshot.space_id();
         if !space_per.covers(name, space_id) {
             continue;
