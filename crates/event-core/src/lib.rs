@@ -61,7 +61,7 @@ pub use self::{
         LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_CONTENT_BYTES, MAX_EVENT_BYTES,
         MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES,
     },
-    log::{Append, AppendError, EventLog, Read, ReadError, Receipt},
+    log::{Append, AppendError, EventLog, Read, ReadError, Receipt, least_after},
     memory_log::MemoryLog,
     page::Page,
     pages::Pages,

@@ -63,6 +63,61 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// [`ReadError`]; the log is not changed by it.
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError>;
+
+    /// The next `limit` spaces that have an event up to the durable head, by the bytes of their ids,
+    /// behind `after`; fewer only when there are no more.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    ///
+    /// # Cost
+    /// As provided, a reading of the whole log, and memory for twice as many ids. Logs that know
+    /// their spaces look at each id once.
+    fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
+        let mut least: Vec<String> = Vec::new();
+        let mut next = Position::new(1);
+        while next <= self.durable_head() {
+            let page = self.read(&Read::from(next))?;
+            if page.next() <= next {
+                break;
+            }
+            let known = least.iter().map(String::as_str);
+            let ids = known.chain(page.envelopes().map(|envelope| envelope.space_id));
+            least = least_after(ids, after, limit);
+            next = page.next();
+        }
+        Ok(least)
+    }
+}
+
+/// The first `limit` of these texts that are behind `after`, each once, sorted. Cost: a look at each,
+/// and memory for twice as many as are asked for.
+#[must_use]
+pub fn least_after<'a>(
+    texts: impl IntoIterator<Item = &'a str>,
+    after: Option<&str>,
+    limit: usize,
+) -> Vec<String> {
+    let mut least: Vec<&str> = Vec::new();
+    let mut last: Option<&str> = None;
+    for text in texts {
+        if after.is_some_and(|after| text <= after) || last.is_some_and(|last| text > last) {
+            continue;
+        }
+        least.push(text);
+        if least.len() >= limit.saturating_mul(2).max(64) {
+            keep_least(&mut least, limit);
+            last = least.last().copied().filter(|_| least.len() >= limit);
+        }
+    }
+    keep_least(&mut least, limit);
+    least.into_iter().map(str::to_owned).collect()
+}
+
+fn keep_least(texts: &mut Vec<&str>, limit: usize) {
+    texts.sort_unstable();
+    texts.dedup();
+    texts.truncate(limit);
 }
 
 /// An append: the events, what must hold, and when they were recorded.

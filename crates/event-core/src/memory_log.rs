@@ -12,6 +12,7 @@ use crate::{
     Append, AppendError, EventFilter, EventId, EventLog, Page, Position, Read, ReadError, Receipt,
     RecordedEvent, Records, Revision, Timestamp,
     append_rules::{self, AppendView, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
+    least_after,
 };
 
 /// An [`EventLog`] that keeps its events in memory and loses them when it is dropped.
@@ -141,6 +142,10 @@ impl EventLog for MemoryLog {
         let recorded = state.runs.values().flat_map(Records::envelopes);
         let later = recorded.into_iter().find(|event| event.recorded_at > time);
         Ok(later.map_or(state.head, |event| event.position.previous()))
+    }
+
+    fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
+        Ok(least_after(self.state().spaces.keys().map(String::as_str), after, limit))
     }
 }
 

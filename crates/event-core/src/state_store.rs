@@ -38,6 +38,37 @@ pub trait StateStore: Send + Sync {
     /// [`StorageError`] when the storage fails.
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError>;
 
+    /// The next `limit` keys that begin with `prefix`, ascending, behind `after`; fewer only when
+    /// there are no more.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage fails.
+    ///
+    /// # Cost
+    /// As provided, that of all keys: for stores that have a better way.
+    fn keys_after(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StorageError> {
+        let mut keys = self.keys(prefix)?;
+        keys.retain(|key| after.is_none_or(|after| key.as_slice() > after));
+        keys.truncate(limit);
+        Ok(keys)
+    }
+
+    /// The last of the keys that begin with `prefix`.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the storage fails.
+    ///
+    /// # Cost
+    /// As provided, that of all keys: for stores that have a better way.
+    fn last_key(&self, prefix: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.keys(prefix)?.pop())
+    }
+
     /// Makes what was put and removed before outlive the process, however that ends. Without it,
     /// a kill may leave older blobs.
     ///

@@ -11,7 +11,9 @@
 //! [`blob_key`]: projection version (u32), revision (u64), the encoded state, BLAKE3 of all
 //! before. All numbers are little endian.
 
-use spacefold_event_core::{EventId, EventLog, Position, Read, ReadError, Revision, Timestamp};
+use spacefold_event_core::{
+    EventId, EventLog, Position, Read, ReadError, Revision, StateStore, StorageError, Timestamp,
+};
 
 use crate::{SpaceState, SpaceStates};
 
@@ -129,10 +131,17 @@ pub(crate) fn parse_blob_key(key: &[u8]) -> Option<(u64, &str)> {
     Some((u64::from_be_bytes(*generation), space_id))
 }
 
-/// A generation that no blob of these keys and no marker has.
-pub(crate) fn unused_generation(keys: &[Vec<u8>], marker: Option<&Marker>) -> u64 {
-    let keyed = keys.iter().filter_map(|key| parse_blob_key(key));
-    let newest = keyed.map(|(generation, _)| generation).max();
+/// The greatest generation that any blob has.
+pub(crate) fn newest_generation(store: &dyn StateStore) -> Result<Option<u64>, StorageError> {
+    let last = store.last_key(BLOB_PREFIX)?;
+    Ok(last.and_then(|key| {
+        let (generation, _) = key.strip_prefix(BLOB_PREFIX)?.split_first_chunk()?;
+        Some(u64::from_be_bytes(*generation))
+    }))
+}
+
+/// A generation that is greater than that of every blob and of the marker.
+pub(crate) fn unused_generation(newest: Option<u64>, marker: Option<&Marker>) -> u64 {
     let marked = marker.map(|marker| marker.generation);
     newest.max(marked).unwrap_or(0).saturating_add(1)
 }
@@ -176,6 +185,8 @@ pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use spacefold_event_core::MemoryStateStore;
+
     use super::*;
 
     #[test]
@@ -219,8 +230,14 @@ mod tests {
         assert_eq!(parse_blob_key(MARKER_KEY), None);
         let marker =
             Marker { generation: 9, position: Position::START, event: LastEvent::NONE, spaces: 0 };
-        assert_eq!(unused_generation(std::slice::from_ref(&key), Some(&marker)), 0x2f30);
-        assert_eq!(unused_generation(&[], Some(&marker)), 10);
-        assert_eq!(unused_generation(&[], None), 1);
+        let store = MemoryStateStore::new();
+        assert_eq!(newest_generation(&store).unwrap(), None);
+        store.put(&key, b"").unwrap();
+        store.put(&blob_key(7, "a"), b"").unwrap();
+        store.put(b"space-state0", b"").unwrap();
+        assert_eq!(newest_generation(&store).unwrap(), Some(0x2f2f));
+        assert_eq!(unused_generation(Some(0x2f2f), Some(&marker)), 0x2f30);
+        assert_eq!(unused_generation(None, Some(&marker)), 10);
+        assert_eq!(unused_generation(None, None), 1);
     }
 }

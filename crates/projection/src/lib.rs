@@ -24,6 +24,7 @@ mod one_value;
 mod past;
 mod projection;
 mod projections;
+mod ranged_states;
 mod rebuild;
 mod shared_map;
 mod shipped;
@@ -38,7 +39,9 @@ pub use self::{
     checkpoint::CheckpointInfo,
     diff::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader, diff},
     history::History,
-    live_states::{Followed, LiveStates, SnapshotError},
+    live_states::{
+        Followed, LIVE_STATES_MEMORY_BYTES, LiveStates, SnapshotError, Snapshots,
+    },
     one_value::{OneValue, ValueProjection},
     past::{PastOnDisk, PastOptions},
     projection::{ApplyError, Projection, Reactions},
@@ -46,6 +49,7 @@ pub use self::{
         Building, CatchUpError, MAX_PROJECTION_NAME_BYTES, MAX_SKIPPED_EVENTS, PauseKind, Paused,
         ProjectionHandle, ProjectionInfo, Projections, RegisterError,
     },
+    ranged_states::{RangedHash, RangedStates, STATES_MEMORY_BYTES},
     rebuild::{
         Divergence, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Resume, Verdict,
         rebuild,

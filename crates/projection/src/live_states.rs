@@ -4,6 +4,7 @@ mod error;
 mod history;
 mod live;
 mod root;
+mod snapshots;
 
 use std::{
     collections::BTreeSet,
@@ -17,10 +18,14 @@ use std::{
 use arc_swap::ArcSwapOption;
 use spacefold_event_core::{EventLog, Position, Revision, StateStore, Timestamp};
 
-pub use self::error::SnapshotError;
-use self::{live::Live, root::Root};
+pub use self::{error::SnapshotError, snapshots::Snapshots};
+use self::{
+    live::{IDS_AT_ONCE, Live},
+    root::Root,
+};
 use crate::{
-    Blame, Change, CheckpointInfo, History, PastOptions, Snapshot, SpaceState, SpaceStates, blame,
+    Blame, Change, CheckpointInfo, History, PastOptions, RangedHash, Snapshot, SpaceState,
+    SpaceStates, StateHash, blame,
     checkpoint::{MARKER_KEY, Marker},
     diff,
     past::Past,
@@ -28,11 +33,15 @@ use crate::{
 
 pub(crate) use self::{
     history::{corrupt, fold_log, replay_space},
-    live::sweep,
+    live::{each_key, sweep},
 };
 
 /// How many events are folded before readers see them, when there are more.
 const FOLD_STEP: u64 = 65_536;
+
+/// Bytes that states which are folded live take in memory, about, unless told. Beyond it they are
+/// persisted, and loaded again when they are needed.
+pub const LIVE_STATES_MEMORY_BYTES: u64 = 256 << 20;
 
 /// The states of all spaces, folded live behind the durable head of a log.
 ///
@@ -69,6 +78,7 @@ pub struct LiveStates {
     live: Mutex<Option<Live>>,
     followers: AtomicUsize,
     past: Past,
+    memory_bytes: u64,
 }
 
 /// Says that its thread keeps the states of a [`LiveStates`] folded, for as long as it lives.
@@ -104,7 +114,16 @@ impl LiveStates {
             published: ArcSwapOption::empty(),
             live: Mutex::new(None),
             followers: AtomicUsize::new(0),
+            memory_bytes: LIVE_STATES_MEMORY_BYTES,
         }
+    }
+
+    /// With so many bytes of memory for states, about, in place of [`LIVE_STATES_MEMORY_BYTES`]. What
+    /// snapshots hold is not counted.
+    #[must_use]
+    pub fn with_memory_bytes(mut self, bytes: u64) -> Self {
+        self.memory_bytes = bytes;
+        self
     }
 
     /// Folds up to the durable head as it is now, and answers the position folded up to.
@@ -182,6 +201,67 @@ impl LiveStates {
             root = self.fold(self.lock(), load)?.0;
         }
         Ok(snapshots(root.spaces.sorted().into_iter().cloned(), root.position))
+    }
+
+    /// The states of all spaces, deleted ones too, sorted by space id, one after the other: each as it
+    /// is when it comes, at `floor` or later. What is in memory at a time does not grow with the
+    /// spaces; a space that comes to be meanwhile may be missing.
+    #[must_use]
+    pub fn snapshots_from(&self, floor: Position) -> Snapshots<'_> {
+        Snapshots::now(self, floor)
+    }
+
+    /// The states of all spaces that exist as of a position, deleted ones too, sorted by space id, one
+    /// after the other.
+    ///
+    /// # Errors
+    /// [`SnapshotError::BeyondHead`].
+    ///
+    /// # Cost
+    /// The whole history up to there, once for every [`STATES_MEMORY_BYTES`](crate::STATES_MEMORY_BYTES)
+    /// that the states take; no more than that is in memory at a time, about.
+    pub fn snapshots_at(&self, position: Position) -> Result<Snapshots<'_>, SnapshotError> {
+        self.check_head(position)?;
+        Ok(Snapshots::at(self, position))
+    }
+
+    /// The hash of all states, as [`SpaceStates::hash`] makes it, and the position that it is of: the
+    /// durable head.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Read`] or [`SnapshotError::Storage`].
+    ///
+    /// # Cost
+    /// A pass over the spaces, one at a time. Of those in memory the ones that have changed are
+    /// hashed, the others are loaded.
+    pub fn hash_of_spaces(&self) -> Result<(Position, StateHash), SnapshotError> {
+        let (root, hash) = self.fold(self.lock(), |live, states| {
+            let mut hash = RangedHash::default();
+            let mut after: Option<String> = None;
+            loop {
+                let ids = states.log.spaces_after(after.as_deref(), IDS_AT_ONCE)?;
+                for id in &ids {
+                    let state = live.peek(&*states.log, &*states.store, id)?;
+                    state.iter().for_each(|state| hash.push(state));
+                }
+                match ids.into_iter().next_back() {
+                    Some(last) => after = Some(last),
+                    None => return Ok(hash.hash()),
+                }
+            }
+        })?;
+        Ok((root.position, hash))
+    }
+
+    /// The state of a space, without keeping it in memory; `None` when it has had no event.
+    fn peek(&self, space_id: &str, floor: Position) -> Result<Option<Snapshot>, SnapshotError> {
+        let root = self.root(floor)?;
+        if let Some(state) = root.spaces.get(space_id) {
+            return Ok(Some(Snapshot::new(Arc::clone(state), root.position)));
+        }
+        let (root, state) = self
+            .fold(self.lock(), |live, states| live.peek(&*states.log, &*states.store, space_id))?;
+        Ok(state.map(|state| Snapshot::new(state, root.position)))
     }
 
     /// The states of some spaces, of all when `space_ids` is `None`, at one position, which is the
@@ -496,13 +576,14 @@ impl LiveStates {
         while folded.is_ok() && live.root.position < head {
             // Before anybody can see a part of it, nothing is shared: all in one go is faster.
             let step = if is_first { head } else { live.root.position.plus(FOLD_STEP).min(head) };
-            folded = live.fold_to(log, store, step);
+            folded = live.fold_to(log, store, step, self.memory_bytes);
             if !is_first && step < head {
                 self.published.store(Some(Arc::new(live.root.clone())));
                 *guard = Some(live.clone());
             }
         }
         let answered = folded.and_then(|()| answer(&mut live, self));
+        live.make_room(store, self.memory_bytes);
         let published = self.published.load_full();
         let root = match published {
             Some(root) if root.is(&live.root) => root,

@@ -23,7 +23,10 @@ use self::{
     rows::RowsRebuild,
     spaces::SpacesRebuild,
 };
-use crate::{CatchUpError, Paused, Projections, SpaceStates, TableError, projections::Slot};
+use crate::{
+    CatchUpError, Paused, Projections, STATES_MEMORY_BYTES, SpaceStates, TableError,
+    projections::Slot,
+};
 
 /// What a rebuild does with what it folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +46,6 @@ pub enum Resume {
     /// Begins at the first event.
     Restart,
 }
-
-/// Bytes that the new states of spaces take in memory, unless told.
-const MEMORY_BYTES: u64 = 128 << 20;
 
 /// How to rebuild.
 #[derive(Clone, Copy)]
@@ -77,7 +77,7 @@ impl RebuildOptions<'_> {
             progress: &|_| {},
             resume: Resume::GoOn,
             max_rate: None,
-            memory_bytes: MEMORY_BYTES,
+            memory_bytes: STATES_MEMORY_BYTES,
             cancel: None,
         }
     }

@@ -69,11 +69,16 @@ impl SpaceStates {
     pub fn hash_of<'a>(spaces: impl IntoIterator<Item = (&'a str, StateHash)>) -> StateHash {
         let mut hasher = blake3::Hasher::new();
         for (id, hash) in spaces {
-            hasher.update(&u64::try_from(id.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hasher.update(id.as_bytes());
-            hasher.update(hash.as_bytes());
+            Self::hash_space(&mut hasher, id, hash);
         }
         StateHash::from_bytes(*hasher.finalize().as_bytes())
+    }
+
+    /// Takes the next space into the hash of all.
+    pub(crate) fn hash_space(hasher: &mut blake3::Hasher, id: &str, hash: StateHash) {
+        hasher.update(&u64::try_from(id.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hasher.update(id.as_bytes());
+        hasher.update(hash.as_bytes());
     }
 
     /// Takes in the next event.

@@ -1,12 +1,13 @@
 //! Hashes of the states in the log: offered while it is folded, checked when it is verified.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     time::{Duration, Instant},
 };
 
 use spacefold_event_core::{Position, RecordedEventRef};
-use spacefold_projection::SpaceStates;
+use spacefold_projection::{RangedHash, RangedStates, STATES_MEMORY_BYTES, SpaceStates};
 use spacefold_store::{
     OpenError, StateCommitment, StateFold, VerifyOptions, VerifyReport, verify_states,
 };
@@ -51,13 +52,12 @@ impl Committing {
 
 /// The hash of all states at the durable head.
 fn commitment(shared: &Shared) -> Result<StateCommitment, spacefold_projection::SnapshotError> {
-    let (position, states) = shared.live.snapshot_of_spaces(None)?;
-    let hashes = states.iter().map(|state| (state.space_id(), state.state_hash()));
+    let (position, hash) = shared.live.hash_of_spaces()?;
     Ok(StateCommitment {
         projection: SpaceStates::NAME.to_owned(),
         version: SpaceStates::VERSION,
         position,
-        hash: *SpaceStates::hash_of(hashes).as_bytes(),
+        hash: *hash.as_bytes(),
     })
 }
 
@@ -69,12 +69,18 @@ fn commitment(shared: &Shared) -> Result<StateCommitment, spacefold_projection::
 /// part of the report.
 ///
 /// # Cost
-/// Full: reads and hashes every byte of both copies, and folds every event.
+/// Full: reads and hashes every byte of both copies, and folds every event; once more for every
+/// [`STATES_MEMORY_BYTES`] that the states of the spaces take.
 pub fn verify(path: &Path, options: VerifyOptions) -> Result<VerifyReport, OpenError> {
-    verify_states(path, options, &mut Refold(SpaceStates::new()))
+    let states = RangedStates::new(STATES_MEMORY_BYTES);
+    verify_states(path, options, &mut Refold { states, hashes: BTreeMap::new() })
 }
 
-struct Refold(SpaceStates);
+/// Folds the states of as many spaces at a time as there is memory for.
+struct Refold {
+    states: RangedStates,
+    hashes: BTreeMap<Position, RangedHash>,
+}
 
 impl StateFold for Refold {
     fn is_of(&self, commitment: &StateCommitment) -> bool {
@@ -82,10 +88,22 @@ impl StateFold for Refold {
     }
 
     fn apply(&mut self, event: &RecordedEventRef<'_>) {
-        self.0.apply(event);
+        self.states.apply(event);
     }
 
-    fn hash(&self) -> [u8; 32] {
-        *self.0.hash().as_bytes()
+    fn has_read(&mut self, bytes: usize) {
+        self.states.has_read(bytes);
+    }
+
+    fn reach(&mut self, position: Position) {
+        self.hashes.entry(position).or_default().take_in(&self.states);
+    }
+
+    fn goes_on(&mut self) -> bool {
+        self.states.next_range()
+    }
+
+    fn hash(&self, position: Position) -> [u8; 32] {
+        *self.hashes.get(&position).map_or_else(|| SpaceStates::new().hash(), RangedHash::hash).as_bytes()
     }
 }

@@ -41,7 +41,7 @@ impl Shared {
     pub(crate) fn new(log: EmbeddedLog, options: &Options) -> Self {
         let (read, kept) = (Arc::new(log.clone()), Arc::new(log.clone()));
         let live = LiveStates::with_past(read, kept, options.past);
-        let live = Arc::new(live);
+        let live = Arc::new(live.with_memory_bytes(options.states_memory_bytes));
         let views = Views::new(Arc::new(log.clone()), Arc::new(log.clone()));
         let mut feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
         if let Some(within) = options.sync_places_within {

@@ -9,7 +9,7 @@ use std::{
 use spacefold_bus::BusOptions;
 use spacefold_content::ContentOptions;
 use spacefold_event_core::StoreMode;
-use spacefold_projection::PastOptions;
+use spacefold_projection::{LIVE_STATES_MEMORY_BYTES, PastOptions};
 use spacefold_store::{EmbeddedLog, OpenError, StoreOptions};
 
 use crate::{Spacefold, contents};
@@ -76,6 +76,7 @@ pub struct Options {
     pub(crate) past: PastOptions,
     pub(crate) commitments: Commitments,
     pub(crate) sync_places_within: Option<Duration>,
+    pub(crate) states_memory_bytes: u64,
 }
 
 impl Options {
@@ -93,6 +94,7 @@ impl Options {
             past: PastOptions::default(),
             commitments: Commitments::default(),
             sync_places_within: None,
+            states_memory_bytes: LIVE_STATES_MEMORY_BYTES,
         }
     }
 
@@ -173,6 +175,14 @@ impl Options {
     #[must_use]
     pub const fn past(mut self, options: PastOptions) -> Self {
         self.past = options;
+        self
+    }
+
+    /// Keeps so many bytes of folded states in memory, about; the others are loaded when they are asked
+    /// for. Unless told, [`LIVE_STATES_MEMORY_BYTES`].
+    #[must_use]
+    pub const fn states_memory_bytes(mut self, bytes: u64) -> Self {
+        self.states_memory_bytes = bytes;
         self
     }
 

@@ -27,7 +27,7 @@ use spacefold_event_core::{
 };
 use spacefold_projection::{
     CatchUpError, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome,
-    Snapshot, SnapshotError,
+    Snapshot, SnapshotError, Snapshots,
 };
 use spacefold_service::SpaceService;
 use spacefold_store::{EmbeddedLog, OpenError, StoreInfo};
@@ -226,6 +226,25 @@ impl Spacefold {
     /// [`SnapshotError`] when the log cannot be read.
     pub fn snapshot_all(&self) -> Result<Vec<Snapshot>, SnapshotError> {
         self.inner.shared.live.snapshot_all_from(self.floor())
+    }
+
+    /// The states of all spaces, sorted by id, one after the other: each as it is when it comes, with
+    /// whatever this clone has appended. What is in memory at a time does not grow with the spaces.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{AppendCondition, SpaceEvent, Spacefold};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// let created = ["b", "a"].map(|id| SpaceEvent::space_created(id, id));
+    /// spaces.append(created, AppendCondition::none())?;
+    /// let first = spaces.snapshots().next().expect("two spaces")?;
+    /// assert_eq!(first.space_id(), "a");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn snapshots(&self) -> Snapshots<'_> {
+        self.inner.shared.live.snapshots_from(self.floor())
     }
 
     /// The state of a space at `position` or later: waits until that is durable. For reading what

@@ -31,7 +31,8 @@ pub struct StateCommitment {
 
 /// A fold that commitments are checked against.
 ///
-/// It begins at the first event, and is given every event in order.
+/// It begins at the first event, and is given every event in order; more than once, when it has no room
+/// for all that they lead to.
 pub trait StateFold {
     /// Whether it is the fold that a commitment is of. Others are not checked.
     fn is_of(&self, commitment: &StateCommitment) -> bool;
@@ -39,8 +40,17 @@ pub trait StateFold {
     /// Takes in the next event.
     fn apply(&mut self, event: &RecordedEventRef<'_>);
 
-    /// The hash of the state.
-    fn hash(&self) -> [u8; 32];
+    /// The events since the last time took so many bytes of memory.
+    fn has_read(&mut self, bytes: usize);
+
+    /// The hash of the state as it is now, behind the event at this position, will be asked for.
+    fn reach(&mut self, position: Position);
+
+    /// Whether it is to be given all events again, from the first on.
+    fn goes_on(&mut self) -> bool;
+
+    /// The hash of the state behind the event at a position that was reached.
+    fn hash(&self, position: Position) -> [u8; 32];
 }
 
 impl StateCommitment {

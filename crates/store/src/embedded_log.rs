@@ -448,6 +448,11 @@ impl EventLog for EmbeddedLog {
         self.inner.shared.check_open()?;
         self.inner.shared.position_as_of(time)
     }
+
+    fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
+        self.inner.shared.sled()?;
+        Ok(self.inner.shared.view().spaces_after(after, limit))
+    }
 }
 
 impl StateStore for EmbeddedLog {
@@ -466,8 +471,26 @@ impl StateStore for EmbeddedLog {
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
         let keys =
             self.blobs("listing derived state", |sled| sled.blob_keys(&state_key(prefix)))?;
-        let own = |key: Vec<u8>| key.strip_prefix(STATE_PREFIX).map(<[u8]>::to_vec);
-        Ok(keys.into_iter().filter_map(own).collect())
+        Ok(keys.into_iter().filter_map(own_key).collect())
+    }
+
+    fn keys_after(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StorageError> {
+        let (prefix, after) = (state_key(prefix), after.map(state_key));
+        let keys = self.blobs("listing derived state", |sled| {
+            sled.blob_keys_after(&prefix, after.as_deref(), limit)
+        })?;
+        Ok(keys.into_iter().filter_map(own_key).collect())
+    }
+
+    fn last_key(&self, prefix: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let key = self
+            .blobs("listing derived state", |sled| sled.last_blob_key(&state_key(prefix)))?;
+        Ok(key.and_then(own_key))
     }
 
     fn sync(&self) -> Result<(), StorageError> {
@@ -480,6 +503,10 @@ const STATE_PREFIX: &[u8] = b"state/";
 
 fn state_key(key: &[u8]) -> Vec<u8> {
     [STATE_PREFIX, key].concat()
+}
+
+fn own_key(key: Vec<u8>) -> Option<Vec<u8>> {
+    key.strip_prefix(STATE_PREFIX).map(<[u8]>::to_vec)
 }
 
 impl EmbeddedLog {

@@ -3,7 +3,9 @@
 pub(crate) mod tail;
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
+use spacefold_event_core::{
+    EventFilter, Position, Records, Revision, Timestamp, least_after,
+};
 
 use crate::{
     block::BlockHash,
@@ -19,9 +21,12 @@ pub(crate) struct View {
     pub(crate) tail: Tail,
     durable_head: Position,
     last_recorded_at: Timestamp,
-    /// Revisions at the durable head of the spaces that the tail touches or has touched.
+    /// Revisions at the durable head of the spaces that the tail touches.
     tail_revisions: RapidHashMap<Box<str>, Revision>,
 }
+
+/// Room for so many spaces of the tail is kept.
+const MIN_TAIL_SPACES: usize = 1_024;
 
 /// Where an event is.
 #[derive(Debug)]
@@ -60,8 +65,15 @@ impl View {
     pub(crate) fn seal(&mut self, records: &Records, hash: BlockHash) {
         self.index.add(records, hash);
         self.tail.release_through(self.index.end());
-        if self.tail.runs().next().is_none() {
-            self.tail_revisions.clear();
+        // While there always is a tail, spaces that it has left would become ever more.
+        let tail_revisions = &mut self.tail_revisions;
+        for (space_id, _, after) in records.spaces() {
+            if tail_revisions.get(space_id) == Some(&after) {
+                tail_revisions.remove(space_id);
+            }
+        }
+        if tail_revisions.capacity() / 8 > tail_revisions.len().max(MIN_TAIL_SPACES) {
+            tail_revisions.shrink_to_fit();
         }
     }
 
@@ -124,6 +136,13 @@ impl View {
         // The begin of an append may be in a block already: the event is behind that.
         let behind = self.index.end().next();
         Ok(self.tail.runs().find(holds).map(|run| run.records.first_position().max(behind)))
+    }
+
+    /// The next spaces behind `after`, sorted.
+    pub(crate) fn spaces_after(&self, after: Option<&str>, limit: usize) -> Vec<String> {
+        let sealed = self.index.spaces().map(|(id, _)| id);
+        let ids = sealed.chain(self.tail_revisions.keys().map(|id| &**id));
+        least_after(ids, after, limit)
     }
 
     /// The spaces with their revisions, sorted by id.

@@ -9,6 +9,8 @@ use spacefold::printable;
 use crate::error::Failure;
 
 const BUFFER_BYTES: usize = 64 << 10;
+/// Rows of a table that are aligned with one another; those behind them are as wide or wider.
+const MANY_ROWS: usize = 1_024;
 
 /// Standard output, buffered; every write says whether someone still reads.
 pub(crate) struct Output {
@@ -46,10 +48,26 @@ impl Output {
         self.json_line(&json)
     }
 
+    /// Writes the rows of a table, columns aligned, when there are many: then as wide as those were.
+    pub(crate) fn many_rows(&mut self, table: &mut Table) -> Result<(), Failure> {
+        if table.rows.len() < MANY_ROWS {
+            return Ok(());
+        }
+        table.widths = self.rows(table)?;
+        table.head = None;
+        table.rows.clear();
+        Ok(())
+    }
+
     /// Writes the rows of a table, columns aligned.
     pub(crate) fn table(&mut self, table: &Table) -> Result<(), Failure> {
+        self.rows(table).map(drop)
+    }
+
+    /// Writes rows, and answers how wide their columns are.
+    fn rows(&mut self, table: &Table) -> Result<Vec<usize>, Failure> {
         let rows = || table.head.iter().chain(&table.rows);
-        let mut widths: Vec<usize> = Vec::new();
+        let mut widths = table.widths.clone();
         for row in rows() {
             widths.resize(widths.len().max(row.len()), 0);
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -70,7 +88,7 @@ impl Output {
             }
             self.line(line.trim_end())?;
         }
-        Ok(())
+        Ok(widths)
     }
 
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
@@ -83,6 +101,8 @@ impl Output {
 pub(crate) struct Table {
     head: Option<Vec<Cell>>,
     rows: Vec<Vec<Cell>>,
+    /// How wide the columns are at least.
+    widths: Vec<usize>,
 }
 
 #[derive(Debug)]

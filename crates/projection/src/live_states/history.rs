@@ -1,8 +1,7 @@
 //! Reading a log to its end, page by page.
 
 use spacefold_event_core::{
-    CorruptRecords, EventLog, Page, Pages, Position, Read, ReadError, RecordedEventRef, Revision,
-    StorageError,
+    CorruptRecords, EventLog, Pages, Position, Read, ReadError, RecordedEventRef,
 };
 
 use crate::SpaceState;

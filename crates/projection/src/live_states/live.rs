@@ -1,24 +1,30 @@
 //! The fold behind a [`LiveStates`](super::LiveStates).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use spacefold_event_core::{
-    EventLog, Position, RecordedEventRef, Revision, StateStore, StorageError,
+    EventLog, Pages, Position, Read, RecordedEventRef, Revision, StateStore, StorageError,
 };
 
 use super::{
     SnapshotError,
-    history::{fold_log, fold_space},
+    history::{corrupt, fold_space},
     root::Root,
 };
 use crate::{
-    SpaceState,
+    SpaceState, SpaceStates,
     checkpoint::{
         BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob,
-        generation_prefix, parse_blob_key, unused_generation,
+        newest_generation, parse_blob_key, unused_generation,
     },
+    ranged_states::{MEMORY_PER_PAGE_BYTE, memory_of, memory_of_encoded},
     shared_map::SharedMap,
 };
+
+/// Keys that are listed at a time.
+const KEYS_AT_ONCE: usize = 4_096;
+/// Ids of spaces that are listed at a time: the log looks at all of its spaces for them.
+pub(super) const IDS_AT_ONCE: usize = 65_536;
 
 /// A clone costs nothing that grows: a fold goes on in one, and takes the place of the old when it
 /// ends, so that no panic leaves it half done.
@@ -29,10 +35,16 @@ pub(super) struct Live {
     persisted: SharedMap<Revision>,
     /// Which set of blobs is this log's.
     generation: u64,
-    /// Whether that set is new: nothing of it is persisted yet, and others go at the first save.
+    /// Whether that set is new: no marker names it yet, and others go at the first save.
     fresh: bool,
+    /// Whether any blob of that set may be there.
+    has_blobs: bool,
     /// The marker as it was found or saved last.
     marker: Option<Vec<u8>>,
+    /// About what the states in memory took when they were measured last, and what they may have
+    /// grown since.
+    measured: u64,
+    grown: u64,
 }
 
 impl Live {
@@ -53,29 +65,44 @@ impl Live {
                 persisted: SharedMap::new(),
                 generation: marker.generation,
                 fresh: false,
+                has_blobs: true,
                 marker: bytes,
+                measured: 0,
+                grown: 0,
             });
         }
         if bytes.is_some() {
             tracing::warn!("the persisted space states are not this log's, or damaged: refolding");
         }
-        let keys = store.keys(BLOB_PREFIX)?;
-        Ok(Self::empty(unused_generation(&keys, marker.as_ref()), bytes))
+        Ok(Self::empty(unused_generation(newest_generation(store)?, marker.as_ref()), bytes))
     }
 
     fn empty(generation: u64, marker: Option<Vec<u8>>) -> Self {
         let (root, persisted) = (Root::empty(), SharedMap::new());
-        Self { root, persisted, generation, fresh: true, marker }
+        let (fresh, has_blobs) = (true, false);
+        Self { root, persisted, generation, fresh, has_blobs, marker, measured: 0, grown: 0 }
     }
 
-    /// Folds up to a position.
+    /// Folds up to a position, within `max_bytes` of memory.
     pub(super) fn fold_to(
         &mut self,
         log: &dyn EventLog,
         store: &dyn StateStore,
         to: Position,
+        max_bytes: u64,
     ) -> Result<(), SnapshotError> {
-        fold_log(log, self.root.position, to, |event| self.fold(log, store, event))
+        for page in Pages::of(log, Read::from(self.root.position.next()).to(to)) {
+            let page = page?;
+            for envelope in page.envelopes() {
+                let position = envelope.position;
+                let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
+                self.fold(log, store, &event)?;
+            }
+            let bytes = u64::try_from(page.memory_bytes()).unwrap_or(u64::MAX);
+            self.grown = self.grown.saturating_add(bytes.saturating_mul(MEMORY_PER_PAGE_BYTE));
+            self.make_room(store, max_bytes);
+        }
+        Ok(())
     }
 
     fn fold(
@@ -89,8 +116,9 @@ impl Live {
             Some(state) => state,
             None => {
                 let mut state = SpaceState::new(event.space_id);
+                self.grown += memory_of_encoded(0);
                 if !is_new {
-                    state = self.blob(log, store, event.space_id)?.unwrap_or(state);
+                    state = self.load_blob(log, store, event.space_id)?.unwrap_or(state);
                     if state.revision().next() < event.revision {
                         fold_space(log, &mut state, self.root.position)?;
                     }
@@ -108,7 +136,7 @@ impl Live {
         Ok(())
     }
 
-    /// The state of a space, loaded when it is not in memory; `None` when it has had no event.
+    /// The state of a space, which is kept in memory from then on; `None` when it has had no event.
     pub(super) fn state(
         &mut self,
         log: &dyn EventLog,
@@ -118,21 +146,67 @@ impl Live {
         if let Some(state) = self.root.spaces.get(space_id) {
             return Ok(Some(Arc::clone(state)));
         }
-        let revision = log.revision(space_id)?;
-        if revision == Revision::NONE {
-            return Ok(None);
-        }
-        let persisted = self.blob(log, store, space_id)?;
-        let mut state = persisted.unwrap_or_else(|| SpaceState::new(space_id));
-        if state.revision() < revision {
-            fold_space(log, &mut state, self.root.position)?;
-        }
-        if state.revision() == Revision::NONE {
-            return Ok(None);
-        }
-        let state = Arc::new(state);
+        let persisted = self.load_blob(log, store, space_id)?;
+        let Some(state) = self.from_blob(log, space_id, persisted)? else { return Ok(None) };
         self.root.spaces.insert(Arc::clone(&state));
         Ok(Some(state))
+    }
+
+    /// The state of a space, which is kept in memory no longer than it was; `None` when it has had
+    /// no event.
+    pub(super) fn peek(
+        &self,
+        log: &dyn EventLog,
+        store: &dyn StateStore,
+        space_id: &str,
+    ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
+        match self.root.spaces.get(space_id) {
+            Some(state) => Ok(Some(Arc::clone(state))),
+            None => {
+                let persisted = self.blob(log, store, space_id)?.map(|(state, _)| state);
+                self.from_blob(log, space_id, persisted)
+            }
+        }
+    }
+
+    /// A persisted state, or the one before the first event, folded on to where the others are.
+    fn from_blob(
+        &self,
+        log: &dyn EventLog,
+        space_id: &str,
+        persisted: Option<SpaceState>,
+    ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
+        let mut state = persisted.unwrap_or_else(|| SpaceState::new(space_id));
+        if state.revision() < log.revision(space_id)? {
+            fold_space(log, &mut state, self.root.position)?;
+        }
+        Ok((state.revision() > Revision::NONE).then(|| Arc::new(state)))
+    }
+
+    /// Persists the states in memory and lets go of them when they take more than `max_bytes`: they
+    /// are loaded again when they are needed.
+    pub(super) fn make_room(&mut self, store: &dyn StateStore, max_bytes: u64) {
+        if self.measured.saturating_add(self.grown) <= max_bytes {
+            return;
+        }
+        let states = self.root.spaces.sorted();
+        self.measured = states.into_iter().map(|state| memory_of(state)).sum();
+        self.grown = 0;
+        // So that those that stay take a while to grow.
+        if self.measured <= max_bytes / 4 * 3 {
+            return;
+        }
+        match self.persist_changed(store) {
+            // Where a rebuild has replaced what was persisted they are folded from the log.
+            Ok(_) => {
+                self.root.spaces = SpaceStates::new();
+                self.persisted = SharedMap::new();
+                self.measured = 0;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "states of spaces stay in memory: they could not be stored");
+            }
+        }
     }
 
     /// Loads the states of all spaces.
@@ -144,60 +218,54 @@ impl Live {
         if self.root.is_complete() {
             return Ok(());
         }
-        let mut ids = self.ids(store)?;
-        if u64::try_from(ids.len()) != Ok(self.root.space_count) {
-            tracing::warn!("persisted states of spaces are missing: refolding");
-            let keys = store.keys(BLOB_PREFIX)?;
-            let generation = unused_generation(&keys, None).max(self.generation.saturating_add(1));
-            let position = self.root.position;
-            *self = Self::empty(generation, self.marker.take());
-            self.fold_to(log, store, position)?;
-            ids = self.ids(store)?;
+        let mut after: Option<String> = None;
+        loop {
+            let ids = log.spaces_after(after.as_deref(), IDS_AT_ONCE)?;
+            for id in &ids {
+                self.state(log, store, id)?;
+            }
+            match ids.into_iter().next_back() {
+                Some(last) => after = Some(last),
+                None => return Ok(()),
+            }
         }
-        for id in ids {
-            self.state(log, store, &id)?;
-        }
-        Ok(())
     }
 
-    /// The ids of all spaces, in memory or persisted.
-    fn ids(&self, store: &dyn StateStore) -> Result<BTreeSet<String>, StorageError> {
-        let in_memory = self.root.spaces.sorted().into_iter();
-        let mut ids: BTreeSet<String> =
-            in_memory.map(|state| state.space_id().to_owned()).collect();
-        if !self.fresh {
-            let keys = store.keys(&generation_prefix(self.generation))?;
-            let persisted = keys.iter().filter_map(|key| parse_blob_key(key));
-            ids.extend(persisted.map(|(_, id)| id.to_owned()));
-        }
-        Ok(ids)
-    }
-
-    /// The persisted state of a space, if it is whole and not ahead of the log.
-    fn blob(
+    /// The persisted state of a space, which is about to be kept in memory.
+    fn load_blob(
         &mut self,
         log: &dyn EventLog,
         store: &dyn StateStore,
         space_id: &str,
     ) -> Result<Option<SpaceState>, SnapshotError> {
-        if self.fresh {
+        let Some((state, bytes)) = self.blob(log, store, space_id)? else { return Ok(None) };
+        self.persisted.insert(space_id, state.revision());
+        self.grown = self.grown.saturating_add(memory_of_encoded(bytes));
+        Ok(Some(state))
+    }
+
+    /// The persisted state of a space, if it is whole and not ahead of the log, and how many bytes it
+    /// takes in the store.
+    fn blob(
+        &self,
+        log: &dyn EventLog,
+        store: &dyn StateStore,
+        space_id: &str,
+    ) -> Result<Option<(SpaceState, u64)>, SnapshotError> {
+        if !self.has_blobs {
             return Ok(None);
         }
         let Some(bytes) = store.get(&blob_key(self.generation, space_id))? else {
             return Ok(None);
         };
-        let state = decode_blob(&bytes, space_id);
         let head = log.revision(space_id)?;
-        let state = state.filter(|state| state.revision() <= head);
-        match &state {
-            Some(state) => {
-                self.persisted.insert(space_id, state.revision());
-            }
-            None => {
-                tracing::warn!(space_id, "the persisted state of a space is damaged: refolding it");
-            }
+        let state =
+            decode_blob(&bytes, space_id).filter(|state| state.revision() <= head);
+        if state.is_none() {
+            tracing::warn!(space_id, "the persisted state of a space is damaged: refolding it");
         }
-        Ok(state)
+        let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Ok(state.map(|state| (state, bytes)))
     }
 
     /// Persists what changed, the marker last; `false` when the persisted states are not those
@@ -210,21 +278,13 @@ impl Live {
             spaces: self.root.space_count,
         };
         let bytes = marker.encode();
-        let changed: Vec<_> = self.root.spaces.sorted();
-        let changed: Vec<_> = changed
-            .into_iter()
-            .filter(|state| self.persisted.get(state.space_id()) != Some(&state.revision()))
-            .collect();
         let empty = self.root.position == Position::START;
-        if changed.is_empty() && (empty || self.marker.as_ref() == Some(&bytes)) {
+        let is_marked = empty || self.marker.as_ref() == Some(&bytes);
+        if is_marked && self.changed().is_empty() {
             return Ok(true);
         }
-        if store.get(MARKER_KEY)? != self.marker {
+        if !self.persist_changed(store)? {
             return Ok(false);
-        }
-        for state in changed {
-            store.put(&blob_key(self.generation, state.space_id()), &encode_blob(state))?;
-            self.persisted.insert(state.space_id(), state.revision());
         }
         store.put(MARKER_KEY, &bytes)?;
         self.marker = Some(bytes);
@@ -234,17 +294,57 @@ impl Live {
         }
         Ok(true)
     }
+
+    /// The states in memory that are not persisted as they are.
+    fn changed(&self) -> Vec<&Arc<SpaceState>> {
+        let mut states = self.root.spaces.sorted();
+        states.retain(|state| self.persisted.get(state.space_id()) != Some(&state.revision()));
+        states
+    }
+
+    /// Persists the states that have changed; `false` when the marker is not the one that this went
+    /// on from: nothing is written then.
+    fn persist_changed(&mut self, store: &dyn StateStore) -> Result<bool, StorageError> {
+        if store.get(MARKER_KEY)? != self.marker {
+            return Ok(false);
+        }
+        let changed: Vec<_> = self.changed().into_iter().map(Arc::clone).collect();
+        for state in changed {
+            store.put(&blob_key(self.generation, state.space_id()), &encode_blob(&state))?;
+            self.persisted.insert(state.space_id(), state.revision());
+        }
+        self.has_blobs = true;
+        Ok(true)
+    }
 }
 
 /// Removes the blobs of every generation but one. A blob that stays for a failure is in nobody's
 /// way, and goes the next time.
 pub(crate) fn sweep(store: &dyn StateStore, generation: u64) {
-    let removed = store.keys(BLOB_PREFIX).and_then(|keys| {
-        let of_others =
-            keys.iter().filter(|key| parse_blob_key(key).is_none_or(|(of, _)| of != generation));
-        of_others.into_iter().try_for_each(|key| store.remove(key))
+    let removed = each_key(store, BLOB_PREFIX, |key| {
+        match parse_blob_key(key).is_none_or(|(of, _)| of != generation) {
+            true => store.remove(key),
+            false => Ok(()),
+        }
     });
     if let Err(error) = removed {
         tracing::warn!(%error, "old states of spaces could not be removed");
+    }
+}
+
+/// Hands every key that begins with a prefix to `visit`, ascending. It may be removed.
+pub(crate) fn each_key<E: From<StorageError>>(
+    store: &dyn StateStore,
+    prefix: &[u8],
+    mut visit: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let keys = store.keys_after(prefix, after.as_deref(), KEYS_AT_ONCE)?;
+        keys.iter().try_for_each(|key| visit(key))?;
+        match keys.into_iter().next_back() {
+            Some(last) => after = Some(last),
+            None => return Ok(()),
+        }
     }
 }

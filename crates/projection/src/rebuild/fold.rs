@@ -43,6 +43,12 @@ impl Parts {
         Self(parts)
     }
 
+    /// The state of a space.
+    pub(super) fn get(&self, space_id: &str) -> Option<&Arc<SpaceState>> {
+        let threads = NonZeroUsize::new(self.0.len())?;
+        self.0.get(part_of(space_id, threads))?.get(space_id)
+    }
+
     /// All of the states.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<SpaceState>> {
         self.0.iter().flat_map(SpaceStates::sorted)

@@ -1,10 +1,10 @@
 //! Folding the states of all spaces anew, beside what is persisted.
 
+mod found;
 mod persisted;
 mod ranges;
 
 use std::{
-    collections::BTreeMap,
     num::NonZeroUsize,
     sync::{
         Arc,
@@ -17,6 +17,7 @@ use rapidhash::RapidHashMap;
 use spacefold_event_core::{EventLog, Position, Revision, StateStore, StorageError};
 
 use self::{
+    found::Found,
     persisted::Persisted,
     ranges::{Ranges, place_of},
 };
@@ -29,10 +30,10 @@ use super::{
 use crate::{
     SpaceState, SpaceStates, StateHash,
     checkpoint::{
-        BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob, event_at,
-        generation_prefix, parse_blob_key, unused_generation,
+        LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob, event_at,
+        generation_prefix, newest_generation, parse_blob_key, unused_generation,
     },
-    live_states::sweep,
+    live_states::{each_key, sweep},
 };
 
 /// How many events are folded before it is looked at how much memory the states take.
@@ -55,7 +56,7 @@ pub(super) struct SpacesRebuild<'a> {
     ranges: Ranges,
     persisted: Option<Persisted>,
     /// What was found of each space.
-    found: BTreeMap<String, Found>,
+    found: Found,
     /// The first space of which the two differ.
     parting: Option<Parting>,
     resumed_from: Option<Position>,
@@ -63,12 +64,6 @@ pub(super) struct SpacesRebuild<'a> {
     progress_kept: Instant,
     /// The states of a rebuild that has one range, at the head.
     whole: Option<Folding>,
-}
-
-/// The hashes of a space's states.
-struct Found {
-    old: Option<StateHash>,
-    new: Option<StateHash>,
 }
 
 /// Two states of one space that differ.
@@ -114,8 +109,7 @@ impl<'a> SpacesRebuild<'a> {
             Some(left) => left,
             None => {
                 let marker = store.get(MARKER_KEY)?.as_deref().and_then(Marker::decode);
-                let keys = store.keys(BLOB_PREFIX)?;
-                Ranges::new(unused_generation(&keys, marker.as_ref()))
+                Ranges::new(unused_generation(newest_generation(store)?, marker.as_ref()))
             }
         };
         let first = ranges.ranges.first().map(|range| range.position);
@@ -128,7 +122,7 @@ impl<'a> SpacesRebuild<'a> {
             memory_bytes: options.memory_bytes,
             ranges,
             persisted,
-            found: BTreeMap::new(),
+            found: Found::default(),
             parting: None,
             resumed_from: first.filter(|first| *first > Position::START),
             started,
@@ -167,14 +161,8 @@ impl<'a> SpacesRebuild<'a> {
 
     /// Puts the new states in the place of the old ones where the two differ.
     pub(super) fn finish(mut self) -> Result<RebuildOutcome, RebuildError> {
-        let hash = |of: fn(&Found) -> Option<StateHash>| {
-            let found = self.found.iter();
-            SpaceStates::hash_of(found.filter_map(|(id, it)| Some((id.as_str(), of(it)?))))
-        };
-        let new_hash = hash(|found| found.new);
-        let old_hash = self.persisted.is_some().then(|| hash(|found| found.old));
-        let spaces = self.found.values().filter(|found| found.new.is_some()).count();
-        let spaces = u64::try_from(spaces).unwrap_or(u64::MAX);
+        let (old_hash, new_hash, spaces) = self.found.hashes();
+        let old_hash = self.persisted.is_some().then_some(old_hash);
         let (verdict, first_divergence) = match (self.mode, old_hash) {
             (RebuildMode::Check, Some(old_hash)) if old_hash != new_hash => {
                 (Verdict::Diverged, self.divergence()?)
@@ -258,15 +246,16 @@ impl<'a> SpacesRebuild<'a> {
         };
         let mut states = SpaceStates::new();
         if range.position > Position::START {
-            for key in self.store.keys(&generation_prefix(self.ranges.generation))? {
-                let Some((_, space_id)) = parse_blob_key(&key) else { continue };
-                if (begin..=end).contains(&place_of(space_id))
-                    && let Some(blob) = self.store.get(&key)?
+            each_key(self.store, &generation_prefix(self.ranges.generation), |key| {
+                if let Some((_, space_id)) = parse_blob_key(key)
+                    && (begin..=end).contains(&place_of(space_id))
+                    && let Some(blob) = self.store.get(key)?
                     && let Some(state) = decode_blob(&blob, space_id)
                 {
                     states.insert(state.into());
                 }
-            }
+                Ok::<_, StorageError>(())
+            })?;
         }
         if u64::try_from(states.len()).unwrap_or(0) < range.spaces {
             tracing::warn!("what an earlier rebuild has left is damaged: folding from the start");
@@ -279,7 +268,8 @@ impl<'a> SpacesRebuild<'a> {
         Ok((folding, position))
     }
 
-    /// Persists the states of a range, and lets go of those in its upper half, which is folded later.
+    /// Persists the states of a range, and lets go of those in its upper half, which is folded later. A
+    /// check persists nothing: it folds the upper half from the first event.
     fn divide(
         &mut self,
         index: usize,
@@ -287,9 +277,11 @@ impl<'a> SpacesRebuild<'a> {
         position: Position,
     ) -> Result<Folding, RebuildError> {
         let mut folding = folding;
-        self.persist_states(&mut folding)?;
-        if let Some(range) = self.ranges.ranges.get_mut(index) {
-            range.position = position;
+        if self.mode == RebuildMode::Replace {
+            self.persist_states(&mut folding)?;
+            if let Some(range) = self.ranges.ranges.get_mut(index) {
+                range.position = position;
+            }
         }
         let Some(middle) = self.ranges.divide(index) else {
             // One space alone takes more: there is nothing to be done about it.
@@ -305,12 +297,11 @@ impl<'a> SpacesRebuild<'a> {
                 upper_count += 1;
             }
         }
-        for (range, spaces) in
-            self.ranges.ranges.iter_mut().skip(index).zip([lower_count, upper_count])
-        {
-            range.spaces = spaces;
-        }
         if self.mode == RebuildMode::Replace {
+            let counts = [lower_count, upper_count];
+            for (range, spaces) in self.ranges.ranges.iter_mut().skip(index).zip(counts) {
+                range.spaces = spaces;
+            }
             self.ranges.store(self.log, self.store)?;
         }
         let mut persisted = folding.persisted;
@@ -393,30 +384,34 @@ impl<'a> SpacesRebuild<'a> {
                 None => None,
             };
             let old_hash = old.as_ref().map(|old| old.hash);
-            if self.persisted.is_some() && old_hash != Some(new) {
-                self.parts_in(space_id, old.map(|old| old.state), Some(state));
+            match self.persisted.is_some() {
+                true => {
+                    if old_hash != Some(new) {
+                        self.parts_in(space_id, old.map(|old| old.state), Some(state));
+                    }
+                    self.found.add(space_id, old_hash, Some(new));
+                }
+                false => self.found.add(space_id, Some(new), Some(new)),
             }
-            self.found.insert(space_id.to_owned(), Found { old: old_hash, new: Some(new) });
         }
         let Some(persisted) = &self.persisted else {
             return Ok(());
         };
-        let mut only_old = persisted.spaces_in(self.store, begin..=end)?;
-        only_old.retain(|space_id| !self.found.contains_key(space_id));
-        for space_id in only_old {
-            let Some(old) = self.persisted_blob(&space_id)? else { continue };
-            let found = Found { old: Some(old.state_hash()), new: None };
+        let mut only_old = Vec::new();
+        persisted.each_space(self.store, |space_id| {
+            let is_there = !(begin..=end).contains(&place_of(space_id))
+                || folding.parts.get(space_id).is_some();
+            if !is_there && let Some(old) = persisted.blob(self.store, space_id)? {
+                only_old.push(old);
+            }
+            Ok(())
+        })?;
+        for old in only_old {
+            let space_id = old.space_id().to_owned();
+            self.found.add(&space_id, Some(old.state_hash()), None);
             self.parts_in(&space_id, Some(old), None);
-            self.found.insert(space_id, found);
         }
         Ok(())
-    }
-
-    fn persisted_blob(&self, space_id: &str) -> Result<Option<SpaceState>, RebuildError> {
-        match &self.persisted {
-            Some(persisted) => Ok(persisted.blob(self.store, space_id)?),
-            None => Ok(None),
-        }
     }
 
     /// Notes that a space differs, if it is the first one.
@@ -461,10 +456,8 @@ impl<'a> SpacesRebuild<'a> {
                 Ranges::forget(self.store)
             }
             _ => {
-                for key in self.store.keys(&generation_prefix(self.ranges.generation))? {
-                    self.store.remove(&key)?;
-                }
-                Ok(())
+                let own = generation_prefix(self.ranges.generation);
+                Ok(each_key(self.store, &own, |key| self.store.remove(key))?)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! States of the past, and what led from one to the next.
 
 use spacefold_event_core::{Position, Timestamp};
-use spacefold_projection::{Blame, Change, History, Snapshot, SnapshotError};
+use spacefold_projection::{Blame, Change, History, Snapshot, SnapshotError, Snapshots};
 
 use super::Spacefold;
 
@@ -25,6 +25,19 @@ impl Spacefold {
     /// [`SnapshotError::BeyondHead`], or a failure to read.
     pub fn snapshot_all_at(&self, position: Position) -> Result<Vec<Snapshot>, SnapshotError> {
         self.inner.shared.live.snapshot_all_at(position)
+    }
+
+    /// The states of all spaces as of a position, sorted by id, one after the other. What is in memory
+    /// at a time does not grow with the spaces.
+    ///
+    /// # Errors
+    /// [`SnapshotError::BeyondHead`]; each may be a failure to read.
+    ///
+    /// # Cost
+    /// The whole history up to there, once for every [`STATES_MEMORY_BYTES`](crate::STATES_MEMORY_BYTES)
+    /// that the states take.
+    pub fn snapshots_at(&self, position: Position) -> Result<Snapshots<'_>, SnapshotError> {
+        self.inner.shared.live.snapshots_at(position)
     }
 
     /// The state of a space as of a time: of the last event recorded then or before.

@@ -4,6 +4,8 @@
 //! itself: one look finds it, and blobs with neighbouring keys are neighbours. A longer one stands
 //! in parts (`p`, hash of the key, generation, part).
 
+use std::ops::Bound;
+
 use spacefold_event_core::StorageError;
 
 use super::{
@@ -90,11 +92,56 @@ impl SledCopy {
         self.attempt("list the blobs", |handles| {
             let mut keys = Vec::new();
             for entry in handles.state.scan_prefix(directory_key(prefix)) {
-                keys.extend(entry?.0.split_first().map(|(_, key)| key.to_vec()));
+                keys.extend(key_of(&entry?.0));
             }
             Ok(keys)
         })
     }
+
+    /// The next `limit` keys of blobs that begin with `prefix`, ascending, behind `after`.
+    ///
+    /// # Errors
+    /// [`SledError`].
+    pub(crate) fn blob_keys_after(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, SledError> {
+        let _whole = shared(&self.state_shape);
+        self.attempt("list the blobs", |handles| {
+            let prefix = directory_key(prefix);
+            let first = after.map_or(Bound::Included(prefix.clone()), |after| {
+                Bound::Excluded(directory_key(after).max(prefix.clone()))
+            });
+            let mut keys = Vec::new();
+            for entry in handles.state.range((first, Bound::Unbounded)).take(limit) {
+                let (place, _) = entry?;
+                if !place.starts_with(&prefix) {
+                    break;
+                }
+                keys.extend(key_of(&place));
+            }
+            Ok(keys)
+        })
+    }
+
+    /// The last key of a blob that begins with `prefix`.
+    ///
+    /// # Errors
+    /// [`SledError`].
+    pub(crate) fn last_blob_key(&self, prefix: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
+        let _whole = shared(&self.state_shape);
+        self.attempt("list the blobs", |handles| {
+            let last = handles.state.scan_prefix(directory_key(prefix)).next_back();
+            Ok(last.transpose()?.and_then(|(place, _)| key_of(&place)))
+        })
+    }
+}
+
+/// The key of the blob whose directory entry this is.
+fn key_of(place: &[u8]) -> Option<Vec<u8>> {
+    place.split_first().map(|(_, key)| key.to_vec())
 }
 
 fn put_inline(state: &Tree, key: &[u8], value: &[u8]) -> Result<(), Failure> {

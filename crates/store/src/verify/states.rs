@@ -18,7 +18,8 @@ use crate::{
 /// Commitments by the position of the state, each with the first position of its block.
 type Found = BTreeMap<Position, Vec<(Position, StateCommitment)>>;
 
-/// Folds the events, and compares at every position that a block says something of.
+/// Folds the events, as often as the fold asks for them, and compares at every position that a block
+/// says something of.
 ///
 /// The journal has been read whole before. An event that cannot be read ends it: nothing behind it
 /// can be known.
@@ -36,40 +37,64 @@ pub(super) fn check(
     let known = head.durable_head.max(sealed.end());
     let depth = VerifyDepth::Full;
     let journal = JournalEvents { folder, head: &head, sealed: &sealed, known, depth };
-    let mut folded = Position::START;
-    let mut ended = false;
-    journal.runs(&mut |records| {
-        for envelope in records.envelopes() {
-            if ended || found.is_empty() {
-                break;
-            }
-            if envelope.position <= folded {
-                continue;
-            }
-            folded = envelope.position;
-            let Ok(event) = envelope.decode() else {
-                ended = true;
-                break;
-            };
-            fold.apply(&event);
-            let Some(due) = found.remove(&folded) else { continue };
-            let hash = fold.hash();
+    let Some(last) = found.keys().next_back().copied() else { return Ok(()) };
+    let mut read = fold_through(&journal, last, &found, fold)?;
+    while fold.goes_on() {
+        read = fold_through(&journal, last, &found, fold)?;
+    }
+    let is_reached = |position: Position| position <= read.through;
+    for (position, due) in found {
+        if is_reached(position) {
+            let hash = fold.hash(position);
             report.commitments += u64::try_from(due.len()).unwrap_or(u64::MAX);
-            for (block, commitment) in due {
-                if commitment.hash != hash {
-                    report.problems.push(problem(block, &commitment, hash));
-                }
-            }
+            let wrong = due.into_iter().filter(|(_, commitment)| commitment.hash != hash);
+            report.problems.extend(wrong.map(|(block, commitment)| problem(block, &commitment, hash)));
+        } else if !read.is_cut_short {
+            let beyond = due.into_iter();
+            report.problems.extend(beyond.map(|(block, of)| problem_beyond(block, &of)));
         }
-        Ok(())
-    })?;
-    if !ended {
-        let beyond = found.into_values().flatten();
-        report
-            .problems
-            .extend(beyond.map(|(block, commitment)| problem_beyond(block, &commitment)));
     }
     Ok(())
+}
+
+/// How far the events were read.
+struct ReadThrough {
+    through: Position,
+    /// Whether the next one cannot be read.
+    is_cut_short: bool,
+}
+
+/// Hands the events up to a position to the fold, and tells it where it is asked for its hash.
+fn fold_through(
+    journal: &JournalEvents<'_>,
+    last: Position,
+    found: &Found,
+    fold: &mut dyn StateFold,
+) -> Result<ReadThrough, OpenError> {
+    let mut read = ReadThrough { through: Position::START, is_cut_short: false };
+    journal.runs(&mut |records| {
+        for envelope in records.envelopes() {
+            if read.is_cut_short || read.through >= last {
+                return Ok(());
+            }
+            // An append may begin in the last sealed block and go on behind it.
+            if envelope.position <= read.through {
+                continue;
+            }
+            let Ok(event) = envelope.decode() else {
+                read.is_cut_short = true;
+                return Ok(());
+            };
+            read.through = envelope.position;
+            fold.apply(&event);
+            if found.contains_key(&read.through) {
+                fold.reach(read.through);
+            }
+        }
+        fold.has_read(records.memory_bytes());
+        Ok(())
+    })?;
+    Ok(read)
 }
 
 /// Every commitment of the blocks in sealed files, then of those that sled alone has.

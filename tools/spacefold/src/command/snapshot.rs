@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::{Snapshot, Spacefold, Timestamp};
+use spacefold::{Snapshot, SnapshotError, Spacefold, Timestamp};
 
 use super::selection;
 use crate::{
@@ -50,41 +50,66 @@ struct Unrendered<'a> {
 impl SnapshotOf {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
-        let snapshots = self.take(&store)?;
-        if self.needs_render {
-            print_unrendered(&snapshots, session)?;
-            session.output.flush()?;
-            return Ok(store.close()?);
-        }
-        for (index, snapshot) in snapshots.iter().enumerate() {
-            interrupt::check()?;
-            if session.json {
-                session.output.json_line(&snapshot.to_json())?;
-            } else {
-                if index > 0 {
-                    session.output.line("")?;
-                }
-                print(snapshot, &mut session.output)?;
-            }
-        }
+        self.write(&store, session)?;
         session.output.flush()?;
         Ok(store.close()?)
     }
 
-    fn take(&self, store: &Spacefold) -> Result<Vec<Snapshot>, Failure> {
+    fn write(&self, store: &Spacefold, session: &mut Session) -> Result<(), Failure> {
         let at = selection::moment(store, self.at, self.as_of)?;
-        Ok(match (&self.space_id, at) {
-            (Some(space_id), at) => vec![selection::state(store, space_id, at)?],
-            (None, Some(at)) => store.snapshot_all_at(at)?,
-            (None, None) => store.snapshot_all()?,
-        })
+        let all = match (&self.space_id, at) {
+            (Some(space_id), at) => {
+                let one = selection::state(store, space_id, at)?;
+                return if self.needs_render {
+                    write_unrendered([Ok(one)].into_iter(), session)
+                } else {
+                    write_one(&one, session)
+                };
+            }
+            (None, Some(at)) => store.snapshots_at(at)?,
+            (None, None) => store.snapshots(),
+        };
+        if self.needs_render {
+            return write_unrendered(all, session);
+        }
+        for (index, snapshot) in all.enumerate() {
+            interrupt::check()?;
+            if index > 0 && !session.json {
+                session.output.line("")?;
+            }
+            write_one(&snapshot?, session)?;
+        }
+        Ok(())
     }
 }
 
-fn print_unrendered(snapshots: &[Snapshot], session: &mut Session) -> Result<(), Failure> {
-    let mut table = Table::new().head(["space", "document", "path", "stale", "last render"]);
+fn write_one(snapshot: &Snapshot, session: &mut Session) -> Result<(), Failure> {
+    match session.json {
+        true => session.output.json_line(&snapshot.to_json()),
+        false => print(snapshot, &mut session.output),
+    }
+}
+
+/// Writes the documents that need a render, of one space after the other.
+fn write_unrendered(
+    snapshots: impl Iterator<Item = Result<Snapshot, SnapshotError>>,
+    session: &mut Session,
+) -> Result<(), Failure> {
+    let mut table = Unrendered::table();
     for snapshot in snapshots {
         interrupt::check()?;
+        Unrendered::write(&snapshot?, &mut table, session)?;
+    }
+    if session.json { Ok(()) } else { session.output.table(&table) }
+}
+
+impl Unrendered<'_> {
+    fn table() -> Table {
+        Table::new().head(["space", "document", "path", "stale", "last render"])
+    }
+
+    /// Writes those of a space, or adds them to the table, which is written when it has many.
+    fn write(snapshot: &Snapshot, table: &mut Table, session: &mut Session) -> Result<(), Failure> {
         for document_id in snapshot.documents_to_render() {
             let Some(document) = snapshot.document(document_id) else { continue };
             let unrendered = Unrendered {
@@ -106,9 +131,10 @@ fn print_unrendered(snapshots: &[Snapshot], session: &mut Session) -> Result<(),
                 text(if unrendered.stale { "yes" } else { "no" }),
                 text(unrendered.last_render.unwrap_or("-")),
             ]);
+            session.output.many_rows(table)?;
         }
+        Ok(())
     }
-    if session.json { Ok(()) } else { session.output.table(&table) }
 }
 
 /// How the last render of a document ended, and whether it needs one.

@@ -6,6 +6,7 @@ use spacefold::Position;
 
 use crate::{
     error::Failure,
+    interrupt,
     output::{Table, number, text},
     session::Session,
 };
@@ -31,12 +32,14 @@ impl Spaces {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
         let snapshots = match self.at {
-            Some(at) => store.snapshot_all_at(Position::new(at))?,
-            None => store.snapshot_all()?,
+            Some(at) => store.snapshots_at(Position::new(at))?,
+            None => store.snapshots(),
         };
         let titles = ["space", "name", "status", "revision", "documents", "updated"];
         let mut table = Table::new().head(titles);
-        for snapshot in &snapshots {
+        for snapshot in snapshots {
+            interrupt::check()?;
+            let snapshot = snapshot?;
             let printed = Printed {
                 space_id: snapshot.space_id(),
                 name: snapshot.name(),
@@ -57,6 +60,7 @@ impl Spaces {
                 number(u64::try_from(printed.documents).unwrap_or(u64::MAX)),
                 text(printed.updated_at),
             ]);
+            session.output.many_rows(&mut table)?;
         }
         if !session.json {
             session.output.table(&table)?;

@@ -1,14 +1,11 @@
 //! The states of the spaces as they are persisted, one at a time.
 
-use std::ops::RangeInclusive;
-
 use spacefold_event_core::{EventLog, Position, Revision, StateStore, StorageError};
 
-use super::ranges::place_of;
 use crate::{
     SpaceState, StateHash,
     checkpoint::{MARKER_KEY, Marker, blob_key, decode_blob, generation_prefix, parse_blob_key},
-    live_states::corrupt,
+    live_states::{corrupt, each_key},
     rebuild::RebuildError,
 };
 
@@ -45,15 +42,15 @@ impl Persisted {
         self.marker.generation
     }
 
-    /// The spaces that have a blob and are in these places, sorted.
-    pub(super) fn spaces_in(
+    /// Hands every space that has a blob to `visit`, sorted.
+    pub(super) fn each_space(
         &self,
         store: &dyn StateStore,
-        places: RangeInclusive<u64>,
-    ) -> Result<Vec<String>, StorageError> {
-        let keys = store.keys(&generation_prefix(self.marker.generation))?;
-        let ids = keys.iter().filter_map(|key| parse_blob_key(key)).map(|(_, id)| id);
-        Ok(ids.filter(|id| places.contains(&place_of(id))).map(str::to_owned).collect())
+        mut visit: impl FnMut(&str) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        each_key(store, &generation_prefix(self.marker.generation), |key| {
+            parse_blob_key(key).map_or(Ok(()), |(_, space_id)| visit(space_id))
+        })
     }
 
     /// The state of a space as its blob has it.

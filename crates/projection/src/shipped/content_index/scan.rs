@@ -1,16 +1,13 @@
 //! Where a content is, found in the log itself: without rows, and so in one pass that writes
 //! nothing, by the rules by which the rows are made.
 
-use rustc_hash::FxHashMap;
+use rapidhash::RapidHashMap;
 use spacefold_event_core::{
-    EventLog, EventType, Payload, Position, Read, ReadError, RecordedEventRef,
+    EventLog, EventType, Pages, Payload, Position, Read, ReadError, RecordedEventRef,
 };
 
 use super::{ContentIndex, Occurrence};
-use crate::{
-    Projection,
-    live_states::{corrupt, stuck},
-};
+use crate::{Projection, live_states::corrupt};
 
 /// What is known of a space.
 #[derive(Default)]
@@ -18,12 +15,12 @@ struct Space {
     is_deleted: bool,
     /// Its documents; those that have the content, with where that began: a place among what was
     /// found.
-    documents: FxHashMap<Box<str>, Option<usize>>,
+    documents: RapidHashMap<Box<str>, Option<usize>>,
 }
 
 struct Scan<'a> {
     content_hash: &'a str,
-    spaces: FxHashMap<Box<str>, Space>,
+    spaces: RapidHashMap<Box<str>, Space>,
     found: Vec<Occurrence>,
 }
 
@@ -34,19 +31,14 @@ pub(super) fn occurrences(
 ) -> Result<Vec<Occurrence>, ReadError> {
     let head = log.durable_head();
     let types = ContentIndex.event_types();
-    let mut scan = Scan { content_hash, spaces: FxHashMap::default(), found: Vec::new() };
-    let mut next = Position::START.next();
-    while next <= head {
-        let page = log.read(&Read::from(next).to(head))?;
+    let mut scan = Scan { content_hash, spaces: RapidHashMap::default(), found: Vec::new() };
+    for page in Pages::of(log, Read::from(Position::new(1)).to(head)) {
+        let page = page?;
         for envelope in page.envelopes().filter(|event| types.contains(event.event_type)) {
             let position = envelope.position;
             let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
             scan.apply(&event);
         }
-        if page.next() <= next {
-            return Err(stuck(next));
-        }
-        next = page.next();
     }
     Ok(scan.found)
 }
