@@ -11,7 +11,7 @@ use spacefold_event_core::Position;
 
 use crate::{
     budget::ByteBudget,
-    progress::{Progress, WaitError},
+    progress::{Failure, Progress, WaitError},
     sync::Mutex,
     thread,
 };

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use spacefold_event_core::{Position, StorageError};
 
+use crate::progress::Failure;
+
 /// Why a store does not open. Nothing is changed by a refused open.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -79,6 +81,13 @@ pub enum OpenError {
 
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+impl Failure {
+    /// Why the store takes no appends, as the failure of doing something.
+    pub(crate) fn while_doing(self, doing: &str) -> StorageError {
+        StorageError::new(doing, self.reason).of_kind(self.kind)
+    }
 }
 
 /// Makes an I/O error say what was being done.
