@@ -4,6 +4,8 @@ use std::{io, path::PathBuf, process};
 
 use spacefold_event_core::{Position, StorageError, Timestamp};
 
+use crate::progress::Failure;
+
 /// Why a store does not open. Nothing is changed by a refused open.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -90,6 +92,13 @@ fn holder(pid: Option<u32>) -> String {
         Some(pid) if pid == process::id() => "this process".to_owned(),
         Some(pid) => format!("process {pid}"),
         None => "another process".to_owned(),
+    }
+}
+
+impl Failure {
+    /// Why the store takes no appends, as the failure of doing something.
+    pub(crate) fn while_doing(self, doing: &str) -> StorageError {
+        StorageError::new(doing, self.reason).of_kind(self.kind)
     }
 }
 

@@ -40,11 +40,6 @@ impl Failure {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
         Self { kind: StorageErrorKind::Other, reason: reason.into() }
     }
-
-    /// The failure as that of doing something else.
-    pub(crate) fn while_doing(self, doing: &str) -> StorageError {
-        StorageError::new(doing, self.reason).of_kind(self.kind)
-    }
 }
 
 impl From<&StorageError> for Failure {

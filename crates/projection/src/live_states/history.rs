@@ -1,7 +1,8 @@
 //! Reading a log to its end, page by page.
 
 use spacefold_event_core::{
-    CorruptRecords, EventLog, Pages, Position, Read, ReadError, RecordedEventRef,
+    CorruptRecords, EventLog, Page, Pages, Position, Read, ReadError, RecordedEventRef, Revision,
+    StorageError,
 };
 
 use crate::SpaceState;
