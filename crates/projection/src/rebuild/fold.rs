@@ -15,10 +15,7 @@ use std::{
 use rustc_hash::{FxHashMap, FxHasher};
 use spacefold_event_core::{Envelope, EventLog, Page, Position, Read, ReadError};
 
-use crate::{
-    SpaceState, SpaceStates,
-    live_states::corrupt,
-};
+use crate::{SpaceState, SpaceStates, live_states::corrupt};
 
 /// How many pages the fastest thread may be ahead of the slowest.
 const PAGES_AHEAD: usize = 16;
