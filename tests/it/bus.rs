@@ -215,6 +215,7 @@ fn states_and_what_follows_them_come_in_one_call() {
     assert_eq!(late.position, Position::new(3));
     let names: Vec<_> = late.snapshots.iter().map(|s| s.name().unwrap().to_owned()).collect();
     assert_eq!(names, ["A", "C"]);
+    assert_eq!(late.unknown, ["nowhere"]);
     let after = ["b", "c", "nowhere"].map(SpaceEvent::space_activated);
     spaces.append(after, AppendCondition::none()).unwrap();
     let events = late.tail.into_iter().filter_map(|item| match item.unwrap() {
@@ -224,6 +225,10 @@ fn states_and_what_follows_them_come_in_one_call() {
     assert_eq!(events.take(2).collect::<Vec<_>>(), [5, 6]);
     let all = spaces.snapshot_and_subscribe(Subscription::from_start()).unwrap();
     assert_eq!((all.position, all.snapshots.len()), (Position::new(6), 4));
+    assert_eq!(all.unknown, [""; 0]);
+    // Once it is there it is unknown no more; what is named twice is named once.
+    let again = Subscription::from_start().spaces(["none", "nowhere", "a", "none", "few"]);
+    assert_eq!(spaces.snapshot_and_subscribe(again).unwrap().unknown, ["few", "none"]);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use proptest::{prelude::*, sample::Index};
 use spacefold_event_core::{
-    Append, Assignments, EventFilter, EventLog, JsonReader, MemoryLog, Position, Records,
-    RecordsBuilder, Revision, SpaceEvent, Timestamp,
+    Append, Assignments, EventFilter, EventLog, JsonReader, MemoryLog, NamedDocuments, Position,
+    Records, RecordsBuilder, Revision, SpaceEvent, Timestamp,
 };
 
 use spacefold_store::EmbeddedLog;
@@ -85,6 +85,36 @@ fn walk(records: &Records) {
         // Damage can make two spaces one, for which there are too many assignments then.
         let copied = copy.finish();
         let _ = Records::decode(copied.bytes(), copied.count(), records.assignments().clone());
+    }
+}
+
+/// What a payload names outside of itself is what its keys in the interchange form say.
+fn names_what_its_keys_say(event: &SpaceEvent) {
+    let json: serde_json::Value = serde_json::from_str(&event.to_json()).unwrap();
+    let payload = json["payload"].as_object().unwrap();
+    let hashes = payload.iter().filter(|(key, _)| key.ends_with("_hash"));
+    let mut hashes: Vec<&str> = hashes.filter_map(|(_, hash)| hash.as_str()).collect();
+    let mut named: Vec<&str> = event.payload.content_hashes().map(String::as_str).collect();
+    hashes.sort_unstable();
+    named.sort_unstable();
+    assert_eq!(named, hashes);
+    assert!(named.is_empty() || event.event_type().may_name_content());
+    match event.payload.documents() {
+        NamedDocuments::One(id) => assert_eq!(payload["document_id"], **id),
+        NamedDocuments::Several(ids) => assert_eq!(payload["document_ids"], serde_json::json!(ids)),
+        NamedDocuments::None => {
+            assert!(!payload.contains_key("document_ids"));
+            assert!(payload.get("document_id").is_none_or(serde_json::Value::is_null));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_event_names_what_its_keys_say(events in one_of_each()) {
+        events.iter().for_each(names_what_its_keys_say);
     }
 }
 

@@ -45,7 +45,7 @@ impl Withholding {
     }
 
     /// From a position on it gives nothing.
-    fn withholding(from: u64) -> Arc<Self> {
+    fn from(from: u64) -> Arc<Self> {
         let log = Self::new();
         log.from.store(from, Ordering::SeqCst);
         log
@@ -112,7 +112,7 @@ fn says_so(answer: &dyn std::fmt::Display, missing: u64) {
 #[test]
 fn nothing_is_collected_by_a_part_of_the_log() {
     for missing in MISSING {
-        let log = Withholding::withholding(missing);
+        let log = Withholding::from(missing);
         let mut named = BTreeSet::new();
         let outcome = visit_named_content(&*log, &mut |position, _| {
             named.insert(position);
@@ -133,7 +133,7 @@ fn nothing_is_collected_by_a_part_of_the_log() {
 #[test]
 fn states_histories_and_blame_are_never_of_a_part() {
     for missing in MISSING {
-        let log = Withholding::withholding(missing);
+        let log = Withholding::from(missing);
         let live = || LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
         let (head, before) = (Position::new(EVENTS), Position::new(EVENTS - 1));
         for document in [None, Some("d0"), Some("d1")] {
@@ -155,7 +155,7 @@ fn states_histories_and_blame_are_never_of_a_part() {
 #[test]
 fn projections_and_rebuilds_do_not_end_early() {
     for missing in MISSING {
-        let log = Withholding::withholding(missing);
+        let log = Withholding::from(missing);
         let projections = Projections::new(log.clone(), Arc::new(MemoryStateStore::new()));
         let shipped = Shipped::register(&projections).unwrap();
         says_so(&shipped.activity.catch_up().unwrap_err(), missing);
@@ -173,7 +173,7 @@ fn projections_and_rebuilds_do_not_end_early() {
 #[test]
 fn subscribers_are_told_and_pass_over_nothing() {
     for missing in MISSING {
-        let log = Withholding::withholding(missing);
+        let log = Withholding::from(missing);
         for subscription in [
             Subscription::from_start(),
             Subscription::from_start().document("d1"),
@@ -188,7 +188,10 @@ fn subscribers_are_told_and_pass_over_nothing() {
                     Err(error) => break error,
                 }
             };
-            assert!(matches!(&error, ReceiveError::Read(ReadError::NothingGiven { .. })), "{error}");
+            assert!(
+                matches!(&error, ReceiveError::Read(ReadError::NothingGiven { .. })),
+                "{error}"
+            );
             assert_eq!(subscriber.position(), Position::new(missing - 1));
             // Once the log gives everything it goes on where it was.
             log.from.store(0, Ordering::SeqCst);

@@ -156,10 +156,11 @@ impl StateStore for SyncedStore {
         if synced.fails {
             return Err(StorageError::new("syncing", "the disk is gone"));
         }
-        let keys = self.blobs.keys(b"")?.into_iter();
-        synced.blobs = keys.map(|key| (self.blobs.get(&key).unwrap().unwrap(), key))
-            .map(|(value, key)| (key, value))
-            .collect();
+        let mut blobs = Blobs::new();
+        for key in self.blobs.keys(b"")? {
+            blobs.extend(self.blobs.get(&key)?.map(|value| (key, value)));
+        }
+        synced.blobs = blobs;
         Ok(())
     }
 }

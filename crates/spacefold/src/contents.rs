@@ -5,8 +5,7 @@ use std::path::Path;
 use rapidhash::RapidHashSet;
 use spacefold_content::{ContentOptions, ContentReport, OpenContentError, PackStore};
 use spacefold_event_core::{
-    ContentError, ContentHash, EventFilter, EventLog, EventType, Pages, Position, Read,
-    ReadError,
+    ContentError, ContentHash, EventFilter, EventLog, EventType, Pages, Position, Read, ReadError,
 };
 use spacefold_projection::SnapshotError;
 use spacefold_store::OpenError;

@@ -13,6 +13,10 @@ pub struct SnapshotAndTail {
     pub position: Position,
     /// The states, sorted by space id; a space that has had no event is not among them.
     pub snapshots: Vec<Snapshot>,
+    /// The spaces that the subscription names and that have had no event up to the position, sorted:
+    /// those of which a [`snapshot`](crate::Spacefold::snapshot) says that there is none. Once there
+    /// is one, the tail begins with its first event.
+    pub unknown: Vec<String>,
     /// Gives every event behind the position that passes the subscription.
     pub tail: Subscriber,
 }
@@ -35,6 +39,11 @@ pub(crate) fn take(
 ) -> Result<SnapshotAndTail, SnapshotAndTailError> {
     let space_ids = subscription.filter().space_ids();
     let (position, snapshots) = shared.live.snapshot_of_spaces(space_ids)?;
+    let is_known = |space_id: &&String| {
+        snapshots.binary_search_by(|it| it.space_id().cmp(space_id.as_str())).is_ok()
+    };
+    let named = space_ids.into_iter().flatten();
+    let unknown = named.filter(|space_id| !is_known(space_id)).cloned().collect();
     let tail = shared.feed.subscribe(subscription.beginning_after(position))?;
-    Ok(SnapshotAndTail { position, snapshots, tail })
+    Ok(SnapshotAndTail { position, snapshots, unknown, tail })
 }

@@ -9,9 +9,9 @@ use std::{
 
 use spacefold::{
     AppendCondition, ApplyError, BadLine, BusOptions, ContentStore, EventBus, EventType, Handler,
-    ImportHooks, ImportOptions, OnBadLine, OneValue, Priority, Projection, Reactions,
-    RebuildMode, RebuildOptions, RecordedEvent, RecordedEventRef, RetryPolicy, SpaceEvent,
-    Spacefold, Subscription, Table, ValueProjection, visit_named_content,
+    ImportHooks, ImportOptions, OnBadLine, OneValue, Priority, Projection, Reactions, RebuildMode,
+    RebuildOptions, RecordedEvent, RecordedEventRef, RetryPolicy, SpaceEvent, Spacefold,
+    Subscription, Table, ValueProjection, visit_named_content,
 };
 
 /// What is done in a place, once.
@@ -335,12 +335,8 @@ fn content(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
 
 fn visit(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
     let stored = spaces.content().put(&mut &b"content"[..]).unwrap();
-    let changed = SpaceEvent::document_content_changed(
-        "visit",
-        "d",
-        None::<String>,
-        stored.hash.to_string(),
-    );
+    let changed =
+        SpaceEvent::document_content_changed("visit", "d", None::<String>, stored.hash.to_string());
     spaces.append([changed], AppendCondition::none()).unwrap();
     let own = spaces.clone();
     Box::new(thread::spawn(move || {

@@ -49,6 +49,9 @@ fn is_closed_snapshot(error: &SnapshotError) -> bool {
     matches!(error, SnapshotError::Read(ReadError::Closed))
 }
 
+/// A call that waits.
+type Wait = Box<dyn FnOnce(&Spacefold) + Send>;
+
 /// Every call that waits, in a thread of its own: each says that it begins, and must end with an
 /// error that says that the store is closed, where it has one.
 #[test]
@@ -62,38 +65,59 @@ fn every_call_that_waits_ends_and_says_why() {
         store.spaces.bus().on_any(Priority::LOW, |_| {}).unwrap();
         let handle = store.spaces.activity().unwrap();
         let mut durable = store.spaces.subscribe_durably("mailer", &begin()).unwrap();
-        let waits: Vec<(&str, Box<dyn FnOnce(&Spacefold) + Send>)> = vec![
-            ("wait_durable", Box::new(|own| {
-                let waited = own.log().wait_durable(FAR, LONG);
-                assert!(matches!(waited, Err(ReadError::Closed)), "{waited:?}");
-            })),
-            ("snapshot_after", Box::new(|own| {
-                let error = own.snapshot_after("first", FAR, LONG).unwrap_err();
-                assert!(is_closed_snapshot(&error), "{error}");
-            })),
-            ("projection", Box::new(move |_| {
-                let waited = handle.wait(FAR, LONG);
-                let Err(CatchUpError::Read(ReadError::Closed)) = waited else {
-                    panic!("{waited:?}");
-                };
-            })),
-            ("subscriber", Box::new(move |own| {
-                let mut subscriber = own.subscribe(begin()).unwrap();
-                let error = std::iter::repeat_with(|| subscriber.recv()).find_map(Result::err);
-                assert!(matches!(error, Some(ReceiveError::Closed)), "{error:?}");
-            })),
-            ("durable subscriber", Box::new(move |_| {
-                let error = std::iter::repeat_with(|| durable.recv()).find_map(Result::err);
-                assert!(matches!(error, Some(ReceiveError::Closed)), "{error:?}");
-            })),
+        let waits: Vec<(&str, Wait)> = vec![
+            (
+                "wait_durable",
+                Box::new(|own| {
+                    let waited = own.log().wait_durable(FAR, LONG);
+                    assert!(matches!(waited, Err(ReadError::Closed)), "{waited:?}");
+                }),
+            ),
+            (
+                "snapshot_after",
+                Box::new(|own| {
+                    let error = own.snapshot_after("first", FAR, LONG).unwrap_err();
+                    assert!(is_closed_snapshot(&error), "{error}");
+                }),
+            ),
+            (
+                "projection",
+                Box::new(move |_| {
+                    let waited = handle.wait(FAR, LONG);
+                    let Err(CatchUpError::Read(ReadError::Closed)) = waited else {
+                        panic!("{waited:?}");
+                    };
+                }),
+            ),
+            (
+                "subscriber",
+                Box::new(move |own| {
+                    let mut subscriber = own.subscribe(begin()).unwrap();
+                    let error = std::iter::repeat_with(|| subscriber.recv()).find_map(Result::err);
+                    assert!(matches!(error, Some(ReceiveError::Closed)), "{error:?}");
+                }),
+            ),
+            (
+                "durable subscriber",
+                Box::new(move |_| {
+                    let error = std::iter::repeat_with(|| durable.recv()).find_map(Result::err);
+                    assert!(matches!(error, Some(ReceiveError::Closed)), "{error:?}");
+                }),
+            ),
             ("stream", Box::new(move |own| drain(own.subscribe(begin()).unwrap()))),
-            ("items", Box::new(move |own| {
-                let items = own.subscribe(begin()).unwrap().into_iter();
-                assert!(items.map(Result::unwrap).count() >= 1);
-            })),
-            ("bus", Box::new(|own| {
-                assert!(own.bus().wait_handled(FAR, LONG) < FAR);
-            })),
+            (
+                "items",
+                Box::new(move |own| {
+                    let items = own.subscribe(begin()).unwrap().into_iter();
+                    assert!(items.map(Result::unwrap).count() >= 1);
+                }),
+            ),
+            (
+                "bus",
+                Box::new(|own| {
+                    assert!(own.bus().wait_handled(FAR, LONG) < FAR);
+                }),
+            ),
             ("durable bus", Box::new(move |_| assert!(bus.wait_handled(FAR, LONG) < FAR))),
         ];
         let (begun, has_begun) = mpsc::channel();
@@ -290,7 +314,8 @@ fn buses_that_close_one_another_do_not_wait_for_one_another() {
             .into();
         let closed = Arc::new(AtomicU64::new(0));
         for (own, other) in [(0, 1), (1, 0)] {
-            let (other, both, closed) = (buses[other].clone(), Arc::clone(&lock), Arc::clone(&closed));
+            let (other, both, closed) =
+                (buses[other].clone(), Arc::clone(&lock), Arc::clone(&closed));
             let handler = move |_: &spacefold::RecordedEvent| {
                 both.wait();
                 other.close();

@@ -92,7 +92,9 @@ fn whom_no_event_concerns_is_not_woken_and_moves_on_all_the_same() {
     while !woken.was_woken() {
         thread::yield_now();
     }
-    let Poll::Ready(received) = idle.poll_delivery(&waker, Stride::Long) else { panic!("woken for nothing") };
+    let Poll::Ready(received) = idle.poll_delivery(&waker, Stride::Long) else {
+        panic!("woken for nothing")
+    };
     assert_eq!(positions(received.unwrap()), [4]);
 }
 

@@ -11,10 +11,11 @@ fn whoever_comes_later_waits_and_is_answered_the_same() {
     let (begun, has_begun) = mpsc::channel();
     let (end, ends) = mpsc::channel();
     thread::scope(|scope| {
-        let first = scope.spawn(|| {
+        let (once, first_ends) = (&once, ends);
+        let first = scope.spawn(move || {
             once.run(|| {
                 begun.send(()).unwrap();
-                ends.recv().unwrap();
+                first_ends.recv().unwrap();
                 7
             })
         });

@@ -70,11 +70,7 @@ pub(crate) fn replay_space(
 }
 
 /// A page of a space's events from a revision on; empty only when the log has none there.
-fn space_page(
-    log: &dyn EventLog,
-    space_id: &str,
-    from: Revision,
-) -> Result<Page, ReadError> {
+fn space_page(log: &dyn EventLog, space_id: &str, from: Revision) -> Result<Page, ReadError> {
     let page = log.read_space(space_id, from, SPACE_PAGE_EVENTS)?;
     if !page.is_empty() || log.revision(space_id)? < from {
         return Ok(page);

@@ -278,7 +278,8 @@ impl Slot {
     /// nobody: where somebody folds or reads, who may be waiting for the caller, it is folded again
     /// the next time.
     pub(crate) fn save_last(&self) -> Result<(), CatchUpError> {
-        let (Ok(_folding), Ok(generations)) = (self.folding.try_lock(), self.generations.try_read())
+        let (Ok(_folding), Ok(generations)) =
+            (self.folding.try_lock(), self.generations.try_read())
         else {
             let name = self.projection.name();
             tracing::info!(name, "the last rows of a projection are not stored: it is in use");

@@ -9,7 +9,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventLog, Page, Pages, Position, Read, ReadError, Receipt, Revision, Timestamp,
+    Append, AppendError, EventLog, Page, Pages, Position, Read, ReadError, Receipt, Revision,
+    Timestamp,
 };
 
 use super::{RebuildError, pace::Pace};

@@ -65,7 +65,8 @@ impl Spacefold {
 
     /// The states of the spaces that a subscription is about, at one position, and every event
     /// behind that position which passes it: for who wants to know how things are, then what
-    /// happens. Where the subscription begins by itself does not count.
+    /// happens. Where the subscription begins by itself does not count. Of a space that it names and
+    /// that is not there yet [`SnapshotAndTail::unknown`] says so, and its events follow once it is.
     ///
     /// # Errors
     /// [`SnapshotAndTailError`].
@@ -81,6 +82,9 @@ impl Spacefold {
     /// assert_eq!(late.snapshots[0].name(), Some("Handbook"));
     /// let mut tail = late.tail;
     /// assert!(matches!(tail.recv()?, Delivery::CaughtUp { position } if position == late.position));
+    ///
+    /// let early = spaces.snapshot_and_subscribe(Subscription::from_now().spaces(["guide"]))?;
+    /// assert_eq!((early.snapshots.len(), early.unknown), (0, vec!["guide".to_owned()]));
     /// # spaces.close()?;
     /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -112,7 +112,10 @@ fn a_handler_that_comes_back_with_another_filter_is_refused_by_name() {
     bus.register(types(counting(&calls), &created)).unwrap();
     let refused = bus.start().unwrap_err();
     let said = refused.to_string();
-    assert!(matches!(&refused, BusError::OtherFilter { handler, .. } if handler == "send"), "{said}");
+    assert!(
+        matches!(&refused, BusError::OtherFilter { handler, .. } if handler == "send"),
+        "{said}"
+    );
     for part in ["\"send\"", "space.activated", "space.created", "position 3"] {
         assert!(said.contains(part), "{part}: {said}");
     }

@@ -74,7 +74,7 @@ fn a_content_is_found_across_spaces_and_time() {
     assert!(!found[0].is_at(Position::new(2)) && !found[0].is_at(Position::new(7)));
     assert_eq!(index.occurrences("i").unwrap()[0].until, None);
     for hash in ["h", "i", ""] {
-        let in_log = ContentIndex::occurrences_in(&log, hash).unwrap();
+        let in_log = ContentIndex::occurrences_in(&*log, hash).unwrap();
         assert_eq!(in_log, index.occurrences(hash).unwrap(), "{hash:?}");
     }
     assert_eq!(index.occurrences("").unwrap(), []);
@@ -91,7 +91,7 @@ proptest! {
         let model = model(&events);
         for hash in ["h", "h1", "h2"] {
             let expected = model.get(hash).cloned().unwrap_or_default();
-            let in_log = ContentIndex::occurrences_in(&log, hash).unwrap();
+            let in_log = ContentIndex::occurrences_in(&*log, hash).unwrap();
             prop_assert_eq!(index.occurrences(hash).unwrap(), expected.clone(), "{}", hash);
             prop_assert_eq!(in_log, expected, "{} in the log", hash);
         }
