@@ -12,6 +12,8 @@ use crate::error::{Doing, OpenContentError};
 
 /// What the name of a file ends in until it is complete.
 const UNFINISHED: &str = "unfinished";
+/// The name of the manifest.
+const MANIFEST: &str = "MANIFEST";
 
 /// The paths of a content store.
 #[derive(Clone, Debug)]
@@ -25,7 +27,7 @@ impl Folder {
     }
 
     pub(crate) fn manifest(&self) -> PathBuf {
-        self.root.join("MANIFEST")
+        self.root.join(MANIFEST)
     }
 
     pub(crate) fn pack(&self, number: u32) -> PathBuf {
@@ -41,8 +43,7 @@ impl Folder {
     pub(crate) fn packs(&self) -> Result<Vec<u32>, StorageError> {
         let mut numbers = Vec::new();
         for name in self.names()? {
-            let stem = name.strip_suffix(".pack").filter(|stem| stem.len() == 10);
-            numbers.extend(stem.and_then(|stem| stem.parse::<u32>().ok()));
+            numbers.extend(pack_number(&name));
         }
         numbers.sort_unstable();
         Ok(numbers)
@@ -50,11 +51,30 @@ impl Folder {
 
     /// Removes what was being written when a process stopped.
     pub(crate) fn remove_unfinished(&self) -> Result<(), StorageError> {
-        for name in self.names()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
+        let is_ours = |name: &&String| {
+            let whole = name.strip_suffix(UNFINISHED).and_then(|name| name.strip_suffix('.'));
+            whole.is_some_and(|name| name.starts_with(MANIFEST) || pack_number(name).is_some())
+        };
+        for name in self.names()?.iter().filter(is_ours) {
             let path = self.root.join(name);
             fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
         }
         Ok(())
+    }
+
+    /// Copies the manifest beside, under a name of its own, before another takes its place.
+    pub(crate) fn set_manifest_aside(&self) -> Result<(), StorageError> {
+        let from = self.manifest();
+        let bytes = fs::read(&from).doing(|| format!("reading {}", from.display()))?;
+        let aside = |number: u32| self.root.join(format!("{MANIFEST}.set-aside-{number}"));
+        let free = (0..).map(aside).find(|path| !path.exists());
+        let mut file = NewFile::create(free.unwrap_or_else(|| aside(u32::MAX)))?;
+        if let Err(error) = file.write_all(&bytes) {
+            file.discard();
+            return Err(error);
+        }
+        file.finish()?;
+        self.sync()
     }
 
     fn names(&self) -> Result<Vec<String>, StorageError> {
@@ -101,6 +121,13 @@ impl Folder {
             }
         }
     }
+}
+
+/// The number in the name of a pack.
+fn pack_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(".pack").filter(|stem| stem.len() == 10);
+    let is_number = |stem: &&str| stem.bytes().all(|byte| byte.is_ascii_digit());
+    digits.filter(is_number)?.parse().ok()
 }
 
 /// The lock of a content store, held until it is dropped.

@@ -146,11 +146,12 @@ impl Options {
     /// # Errors
     /// [`OpenError`]; nothing is changed then.
     pub fn open(&self) -> Result<Spacefold, OpenError> {
+        let content = contents::prepare(&self.path)?;
         let log = match self.missing {
             Missing::Create => EmbeddedLog::open_with(&self.path, &self.store)?,
             Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &self.store)?,
         };
-        let content = contents::open(&self.path, self.content)?;
+        let content = contents::open(content, self.content, &log)?;
         Spacefold::over(log, content, self)
     }
 }
