@@ -173,7 +173,8 @@ impl PackStore {
 impl PackStore {
     /// The entries of a pack, those that another entry of the same hash has followed too.
     fn entries_of(&self, number: u32) -> Result<Vec<Listed>, ContentError> {
-        let listed = self.writer().manifest.packs.iter().find(|pack| pack.number == number).copied();
+        let listed =
+            self.writer().manifest.packs.iter().find(|pack| pack.number == number).copied();
         let Some(pack) = listed else { return Ok(Vec::new()) };
         let doing = || format!("reading {}", self.shared.files.name(number));
         let file = self.shared.files.get(number)?;
@@ -266,8 +267,7 @@ impl<'a> Collection<'a> {
     /// Copies what is needed into new packs; a pack of which something does not read stays.
     fn copy_live(&mut self) -> Result<(), ContentError> {
         for (number, entries) in std::mem::take(&mut self.live) {
-            let copied =
-                self.check_elsewhere(number).and_then(|()| self.copy_pack(&entries));
+            let copied = self.check_elsewhere(number).and_then(|()| self.copy_pack(&entries));
             match copied {
                 Ok(()) => {
                     self.live.insert(number, entries);

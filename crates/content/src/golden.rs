@@ -143,9 +143,7 @@ fn a_manifest_of_the_first_version_is_of_no_store() {
          b44ec9c7",
     );
     let unbound = Manifest { store: None, ..manifest() };
-    assert!(
-        matches!(Manifest::decode(&expected), FoundManifest::Whole(found) if found == unbound)
-    );
+    assert!(matches!(Manifest::decode(&expected), FoundManifest::Whole(found) if found == unbound));
 }
 
 proptest! {

@@ -161,8 +161,7 @@ impl Manifest {
         };
         let packs = listed.map(pack).collect::<Option<Vec<_>>>()?;
         let next_number = u32_at(checked, 24)?;
-        let ascend =
-            packs.iter().zip(packs.iter().skip(1)).all(|(one, two)| one.key() < two.key());
+        let ascend = packs.iter().zip(packs.iter().skip(1)).all(|(one, two)| one.key() < two.key());
         let below = packs.last().is_none_or(|last| last.number < next_number);
         let generation = u64_at(checked, 16)?;
         let lost = Vec::new();

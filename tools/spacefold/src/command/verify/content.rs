@@ -124,8 +124,11 @@ impl CheckedContent {
             .line(&format!("content: {entries} sound entries, {named} contents named by events"))?;
         if self.absent > 0 {
             let absent = grouped(self.absent);
+            // Older packs under a manifest of no later time look the same.
+            let or_lost =
+                if self.entries > 0 { ", or are gone with all of their packs" } else { "" };
             output.line(&format!(
-                "content: {absent} contents that events name were never put here"
+                "content: {absent} contents that events name were never put here{or_lost}"
             ))?;
         }
         Ok(())
