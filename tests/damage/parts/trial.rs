@@ -218,38 +218,27 @@ impl Trial<'_> {
     }
 
     /// Whose whole log the folder holds and answers with: HEAD, journal and sealed files are all of
-    /// one store, of HEAD perhaps only one slot. Of an own older journal HEAD may be one that knows
-    /// of no later event.
+    /// one store. Of HEAD the newest slot counts; of an own older journal it may be a newer one that
+    /// knows of no later event.
     fn whole(&self, answers: &Answers) -> Option<Source> {
         let copy = self.exchanged("looked-at");
+        let layout = Layout::of(&copy);
+        let slot = if layout.newest_slot.start == 0 { Part::FirstSlot } else { Part::SecondSlot };
         let mut relatives = self.store().relatives.iter();
         let found = relatives.find(|(source, relative)| {
             let Some(other) = self.store().of(*source) else { return false };
             let is_of = |part: Part| part.digest(&copy) == part.digest(&other);
-            let slots = [Part::FirstSlot, Part::SecondSlot];
-            let is_of_or_missing =
-                |slot: Part| is_of(slot) || self.source_of(slot) == Some(Source::Missing);
-            let is_own = |part: &Part| {
-                let from = self.source_of(*part);
-                matches!(from, None | Some(Source::Older | Source::Missing))
-            };
             let knows_no_later = || {
                 *source == Source::Older
-                    && [Part::Head, Part::FirstSlot, Part::SecondSlot].iter().all(is_own)
-                    && Layout::of(&copy).durable_head <= relative.events.len() as u64
+                    && slot.digest(&copy) == slot.digest(&self.store().image())
+                    && layout.durable_head <= relative.events.len() as u64
             };
             relative.events == answers.events
                 && is_of(Part::Journal)
                 && is_of(Part::Segments)
-                && (slots.into_iter().all(is_of_or_missing) || knows_no_later())
+                && (is_of(slot) || knows_no_later())
         });
         found.map(|(source, _)| *source)
-    }
-
-    /// Where the last exchange has taken a part from.
-    fn source_of(&self, part: Part) -> Option<Source> {
-        let mut exchanges = self.case.exchanges.iter();
-        exchanges.find(|(exchanged, _)| *exchanged == part).map(|(_, source)| *source)
     }
 
     /// Verifying agrees with what opening gave.
