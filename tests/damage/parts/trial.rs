@@ -218,8 +218,8 @@ impl Trial<'_> {
     }
 
     /// Whose whole log the folder holds and answers with: HEAD, journal and sealed files are all of
-    /// one store. Of HEAD the newest slot counts; of an own older journal it may be a newer one that
-    /// knows of no later event.
+    /// one store, or HEAD, journal and sled, from which sealed files are mended. Of HEAD the newest
+    /// slot counts; of an own older journal it may be a newer one that knows of no later event.
     fn whole(&self, answers: &Answers) -> Option<Source> {
         let copy = self.exchanged("looked-at");
         let layout = Layout::of(&copy);
@@ -235,7 +235,7 @@ impl Trial<'_> {
             };
             relative.events == answers.events
                 && is_of(Part::Journal)
-                && is_of(Part::Segments)
+                && (is_of(Part::Segments) || is_of(Part::Sled))
                 && (is_of(slot) || knows_no_later())
         });
         found.map(|(source, _)| *source)
