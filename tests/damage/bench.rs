@@ -15,6 +15,7 @@ use std::{
 
 use crate::{
     case::{Case, Outcome},
+    parts,
     report::Report,
     stores::{Store, scratch},
 };
@@ -28,13 +29,38 @@ const CASES_OF_A_WORKER: usize = 400;
 const MAX_RESTARTS: usize = 3;
 const WORKERS: usize = 2;
 
+/// What a worker does, as data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Work {
+    /// A store is harmed.
+    Harm(Case),
+    /// Parts of a store are exchanged.
+    Parts(parts::Case),
+}
+
+impl Work {
+    /// What cases of its kind are counted under.
+    pub(crate) fn title(&self) -> String {
+        match self {
+            Self::Harm(case) => {
+                let action = format!("{:?}", case.action).to_lowercase();
+                format!("{:?}: {action} after {}", case.kind, case.harm.kind())
+            }
+            Self::Parts(case) => match &case.exchanges[..] {
+                [(part, source)] => format!("{part:?} {source:?}").to_lowercase(),
+                exchanges => format!("{} parts", exchanges.len()),
+            },
+        }
+    }
+}
+
 /// What is asked of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Task {
     /// The folder of the store's images.
     pub store: PathBuf,
     /// What is to be done.
-    pub case: Case,
+    pub work: Work,
     /// Whether to go on with what an earlier process left.
     pub again: bool,
 }
@@ -45,6 +71,17 @@ pub struct Task {
 /// When a worker cannot be started.
 #[must_use]
 pub fn run(program: &Path, cases: &[(&Store, Case)]) -> Report {
+    let work =
+        |(store, case): &(&Store, Case)| (store.folder().to_owned(), Work::Harm(case.clone()));
+    run_all(program, &cases.iter().map(work).collect::<Vec<_>>())
+}
+
+/// Runs everything with the worker program, each on the store in its folder.
+///
+/// # Panics
+/// When a worker cannot be started.
+#[must_use]
+pub fn run_all(program: &Path, cases: &[(PathBuf, Work)]) -> Report {
     let next = AtomicUsize::new(0);
     let report = Mutex::new(Report::default());
     thread::scope(|scope| {
@@ -53,14 +90,13 @@ pub fn run(program: &Path, cases: &[(&Store, Case)]) -> Report {
                 let folder = scratch();
                 let mut worker = None;
                 let mut done = 0;
-                while let Some((store, case)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some((store, work)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if done % CASES_OF_A_WORKER == 0 {
                         worker = None;
                     }
                     done += 1;
-                    let outcome =
-                        run_case(program, folder.path(), &mut worker, store.folder(), case);
-                    report.lock().unwrap_or_else(PoisonError::into_inner).add(case, &outcome);
+                    let outcome = run_one(program, folder.path(), &mut worker, store, work);
+                    report.lock().unwrap_or_else(PoisonError::into_inner).add(work, &outcome);
                 }
             });
         }
@@ -68,16 +104,16 @@ pub fn run(program: &Path, cases: &[(&Store, Case)]) -> Report {
     report.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run_case(
+fn run_one(
     program: &Path,
     scratch: &Path,
     worker: &mut Option<Worker>,
     store: &Path,
-    case: &Case,
+    work: &Work,
 ) -> Outcome {
     for attempt in 0..=MAX_RESTARTS {
         let again = attempt > 0;
-        let task = Task { store: store.to_owned(), case: case.clone(), again };
+        let task = Task { store: store.to_owned(), work: work.clone(), again };
         let running = worker.get_or_insert_with(|| Worker::start(program, scratch));
         let answer = running.ask(&task);
         match answer {

@@ -62,6 +62,10 @@ pub fn watch_for_panics() {
     }));
 }
 
+pub(crate) fn take_panics() -> Vec<String> {
+    std::mem::take(&mut *PANICS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 /// A store with what is worked out of its files once.
 #[derive(Debug)]
 pub struct Subject {
@@ -100,8 +104,7 @@ impl Subject {
         if run.is_err() {
             outcome.violations.push("it panicked".to_owned());
         }
-        let panics = std::mem::take(&mut *PANICS.lock().unwrap_or_else(PoisonError::into_inner));
-        outcome.violations.extend(panics);
+        outcome.violations.extend(take_panics());
         outcome
     }
 }

@@ -8,6 +8,7 @@
 //! | [`contents`] | everything that a store answers with, to compare |
 //! | [`case`] | harms a copy of a store, opens or verifies it, and judges what happened |
 //! | [`mod@bench`] | runs cases in worker processes: a hang or an abort costs one of them |
+//! | [`parts`] | parts of a store that are of another time, of a sibling or of another store |
 //! | [`decoders`] | everything that reads bytes it did not write, and valid bytes to begin with |
 //! | [`report`] | counts the outcomes and keeps the violations |
 //! | [`random`] | numbers from a seed |
@@ -29,6 +30,7 @@ pub mod contents;
 pub mod decoders;
 pub mod harm;
 pub mod layout;
+pub mod parts;
 pub mod random;
 pub mod report;
 pub mod stores;

@@ -2,33 +2,36 @@
 
 use std::collections::BTreeMap;
 
-use crate::case::{Case, Outcome};
+use crate::{bench::Work, case::Outcome};
 
-/// How many violations are kept to be shown.
-const SHOWN: usize = 40;
+/// How many violations of each kind are kept to be shown.
+const SHOWN: usize = 3;
 
 /// What came of many cases.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     cases: u64,
     counts: BTreeMap<String, u64>,
-    violations: Vec<String>,
+    /// By what they say but for numbers: how many, and the first of them.
+    violations: BTreeMap<String, (u64, Vec<String>)>,
     violated: u64,
 }
 
 impl Report {
     /// Takes an outcome in.
-    pub fn add(&mut self, case: &Case, outcome: &Outcome) {
+    pub fn add(&mut self, work: &Work, outcome: &Outcome) {
         self.cases += 1;
-        let action = format!("{:?}", case.action).to_lowercase();
-        let what =
-            format!("{:?}: {action} after {}: {}", case.kind, case.harm.kind(), outcome.what);
+        let what = format!("{}: {}", work.title(), outcome.what);
         *self.counts.entry(what).or_default() += 1;
         for violation in &outcome.violations {
             self.violated += 1;
-            if self.violations.len() < SHOWN {
-                let case = serde_json::to_string(case).expect("a case is plain data");
-                self.violations.push(format!("{violation}\n    case {case}"));
+            let is_word = |word: &&str| !word.contains(|c: char| c == '/' || c.is_ascii_digit());
+            let kind = violation.split(' ').filter(is_word).collect::<Vec<_>>().join(" ");
+            let (count, shown) = self.violations.entry(kind).or_default();
+            *count += 1;
+            if shown.len() < SHOWN {
+                let case = serde_json::to_string(work).expect("a case is plain data");
+                shown.push(format!("{violation}\n    case {case}"));
             }
         }
     }
@@ -57,8 +60,10 @@ impl Report {
         for (what, count) in &self.counts {
             println!("{count:8}  {what}");
         }
-        for violation in &self.violations {
-            println!("VIOLATION {violation}");
+        for (count, shown) in self.violations.values() {
+            for violation in shown {
+                println!("VIOLATION ({count} like it) {violation}");
+            }
         }
         let violated = self.violated;
         println!("{name}: {} cases, {violated} violations, seed {seed}", self.cases);

@@ -13,9 +13,10 @@ use std::{
 };
 
 use damage::{
-    bench::Task,
+    bench::{Task, Work},
     case::{Subject, watch_for_panics},
     contents::OpenStore,
+    parts,
     stores::Store,
 };
 use spacefold::OpenError;
@@ -38,12 +39,20 @@ fn say(line: &str) {
 fn run_cases(scratch: &Path) {
     watch_for_panics();
     let mut subjects: HashMap<PathBuf, Subject> = HashMap::new();
+    let mut exchanged: HashMap<PathBuf, parts::trial::Subject> = HashMap::new();
     for line in std::io::stdin().lock().lines() {
         let task: Task = serde_json::from_str(&line.unwrap()).unwrap();
-        let subject = subjects
-            .entry(task.store.clone())
-            .or_insert_with(|| Subject::new(Store::read(&task.store)));
-        let outcome = subject.run(&task.case, scratch, task.again);
+        let Task { store, work, again } = task;
+        let outcome = match work {
+            Work::Harm(case) => subjects
+                .entry(store.clone())
+                .or_insert_with(|| Subject::new(Store::read(&store)))
+                .run(&case, scratch, again),
+            Work::Parts(case) => exchanged
+                .entry(store.clone())
+                .or_insert_with(|| parts::trial::Subject::new(parts::making::Store::read(&store)))
+                .run(&case, scratch),
+        };
         say(&serde_json::to_string(&outcome).unwrap());
     }
 }

@@ -1,6 +1,7 @@
 //! Content through the whole: the facade, the command line, damage, kills.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
@@ -9,8 +10,8 @@ use std::{
 
 use serde_json::Value;
 use spacefold::{
-    AppendCondition, ContentAtError, ContentError, ContentHash, ContentStore as _, Position,
-    SpaceEvent, Spacefold,
+    AppendCondition, ContentAtError, ContentError, ContentHash, ContentStore as _, OpenError,
+    Position, SpaceEvent, Spacefold,
 };
 
 use crate::support::{cli, fixture, run};
@@ -198,6 +199,83 @@ fn verify_finds_a_flipped_byte_and_getting_it_fails() {
         .map(|problem| problem["kind"].as_str().unwrap())
         .collect();
     assert_eq!(kinds, ["content", "content-missing", "content-missing"]);
+}
+
+/// The files of a store by name, but for the locks.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files(&entry.path()));
+        } else if entry.file_name() != "LOCK" {
+            found.insert(entry.path(), fs::read(entry.path()).unwrap());
+        }
+    }
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    for (path, bytes) in files(from) {
+        let to = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::write(to, bytes).unwrap();
+    }
+}
+
+#[test]
+fn content_that_is_refused_leaves_the_log_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let spaces = with_versions(&store, &versions());
+    // As a process that was killed leaves it: opening the log writes to it.
+    let killed = folder.path().join("killed");
+    copy(&store, &killed);
+    drop(spaces);
+    fs::create_dir_all(killed.join("sealed")).unwrap();
+    // What no process may open: it may be a pack.
+    let pack = killed.join("content/0000000099.pack");
+    fs::create_dir(&pack).unwrap();
+    let before = files(&killed);
+    for _ in 0..2 {
+        let refused = Spacefold::open(&killed).unwrap_err();
+        assert!(matches!(refused, OpenError::Storage(_)), "{refused:?}");
+        assert!(refused.to_string().contains(pack.to_str().unwrap()), "{refused}");
+        assert!(files(&killed) == before, "a refused opening has changed something");
+    }
+    fs::remove_dir(&pack).unwrap();
+    let spaces = Spacefold::open(&killed).unwrap();
+    for (version, position) in versions().iter().zip(3..) {
+        assert!(bytes_at(&spaces, position) == *version, "at {position}");
+    }
+}
+
+#[test]
+fn a_manifest_of_another_store_is_said_then_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let [store, other] = ["store", "other"].map(|name| folder.path().join(name));
+    with_versions(&store, &versions()).close().unwrap();
+    with_versions(&other, &[b"another".to_vec()]).close().unwrap();
+    let manifest = store.join("content/MANIFEST");
+    let foreign = fs::read(other.join("content/MANIFEST")).unwrap();
+    fs::write(&manifest, &foreign).unwrap();
+    let (code, report) = verified(&store);
+    assert_eq!(code, Some(3), "{report}");
+    let problems = report["problems"].as_array().unwrap();
+    let said = |problem: &Value| problem["detail"].as_str().unwrap().contains("another store");
+    assert!(problems.iter().any(said), "{report}");
+    let spaces = Spacefold::open(&store).unwrap();
+    for (version, position) in versions().iter().zip(3..) {
+        assert!(bytes_at(&spaces, position) == *version, "at {position}");
+    }
+    spaces.close().unwrap();
+    assert!(fs::read(store.join("content/MANIFEST.set-aside-0")).unwrap() == foreign);
+    assert_eq!(verified(&store).0, Some(0));
+    // All of the content of another store says so too, where no pack is missing.
+    fs::remove_dir_all(store.join("content")).unwrap();
+    copy(&other.join("content"), &store.join("content"));
+    let (code, report) = verified(&store);
+    assert_eq!(code, Some(3), "{report}");
+    assert!(report["problems"].as_array().unwrap().iter().any(said), "{report}");
 }
 
 #[test]

@@ -18,8 +18,9 @@ use crate::{
     folder::NewFile,
     index::Place,
     manifest::{ListedPack, PackState},
-    pack::read_footer,
+    pack::{Listed, read_footer},
     pack_store::PackStore,
+    scan::scan,
     wire::wide,
     writer::Writer,
 };
@@ -88,12 +89,18 @@ impl PackStore {
         let _only_one = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
         self.writer().check()?;
         let needed = self.mark(is_needed)?;
-        let victims = self.victims(&needed, damaged)?;
-        if victims.is_empty() {
+        let all_here = {
+            let index = self.shared.index();
+            damaged == DamagedPacks::Go && needed.iter().all(|hash| index.get(hash).is_some())
+        };
+        let forgets_lost = all_here && !self.writer().manifest.lost.is_empty();
+        let victims = self.victims(&needed, all_here)?;
+        if victims.is_empty() && !forgets_lost {
             let kept_entries = wide(self.shared.index().iter().count());
             return Ok(CollectReport { kept_entries, ..CollectReport::default() });
         }
         let mut collection = Collection::of(self, needed, victims)?;
+        collection.forgets_lost = forgets_lost;
         collection.copy_live()?;
         collection.commit()
     }
@@ -118,18 +125,15 @@ impl PackStore {
         Ok(needed)
     }
 
-    /// The packs that hold something that is not needed, or something twice.
+    /// The packs that hold something that is not needed, or something twice, and damaged ones when
+    /// everything needed is here.
     fn victims(
         &self,
         needed: &RapidHashSet<ContentHash>,
-        damaged: DamagedPacks,
+        all_here: bool,
     ) -> Result<BTreeSet<u32>, ContentError> {
         let mut victims = BTreeSet::new();
         let mut held: RapidHashMap<u32, usize> = HashMap::default();
-        let mut all_here = damaged == DamagedPacks::Go;
-        let index = self.shared.index();
-        all_here &= needed.iter().all(|hash| index.get(hash).is_some());
-        drop(index);
         for (hash, place) in self.shared.index().iter() {
             *held.entry(place.pack).or_default() += 1;
             if !place.put_here && !needed.contains(hash) {
@@ -166,9 +170,32 @@ impl PackStore {
     }
 }
 
+impl PackStore {
+    /// The entries of a pack, those that another entry of the same hash has followed too.
+    fn entries_of(&self, number: u32) -> Result<Vec<Listed>, ContentError> {
+        let listed =
+            self.writer().manifest.packs.iter().find(|pack| pack.number == number).copied();
+        let Some(pack) = listed else { return Ok(Vec::new()) };
+        let doing = || format!("reading {}", self.shared.files.name(number));
+        let file = self.shared.files.get(number)?;
+        let len = file.metadata().doing(doing)?.len();
+        let bytes = pack.state.synced_bytes().min(len);
+        if let Some((entries, _)) = read_footer(&file, pack.id, bytes).doing(doing)? {
+            return Ok(entries);
+        }
+        let scanned = scan(&file, pack.id, len, bytes, &mut |_, _, _| {}).doing(doing)?;
+        let offset = |offset: u64| u32::try_from(offset).unwrap_or(u32::MAX);
+        let entries = scanned.entries.iter();
+        Ok(entries.map(|(at, header)| Listed::of(header, offset(*at))).collect())
+    }
+}
+
 /// A collection under way.
 struct Collection<'a> {
     store: &'a PackStore,
+    needed: RapidHashSet<ContentHash>,
+    /// Whether packs that are missing are not missed any more.
+    forgets_lost: bool,
     /// What is needed of each pack that is to go, in the order it stands there.
     live: BTreeMap<u32, Vec<(ContentHash, Place)>>,
     /// What is not needed of them.
@@ -225,6 +252,8 @@ impl<'a> Collection<'a> {
         }
         Ok(Self {
             store,
+            needed,
+            forgets_lost: false,
             live,
             garbage,
             written: Vec::new(),
@@ -238,7 +267,8 @@ impl<'a> Collection<'a> {
     /// Copies what is needed into new packs; a pack of which something does not read stays.
     fn copy_live(&mut self) -> Result<(), ContentError> {
         for (number, entries) in std::mem::take(&mut self.live) {
-            match self.copy_pack(&entries) {
+            let copied = self.check_elsewhere(number).and_then(|()| self.copy_pack(&entries));
+            match copied {
                 Ok(()) => {
                     self.live.insert(number, entries);
                 }
@@ -255,6 +285,20 @@ impl<'a> Collection<'a> {
             self.store.shared.index().get(hash).is_some_and(|place| live.contains_key(&place.pack))
         });
         self.finish_open().inspect_err(|_| self.discard())
+    }
+
+    /// What a pack holds and is needed, and for which another entry of the same hash counts, goes
+    /// with it: so that entry must read.
+    fn check_elsewhere(&self, number: u32) -> Result<(), ContentError> {
+        let shared = &self.store.shared;
+        for entry in self.store.entries_of(number)? {
+            let Some(place) = shared.index().get(&entry.hash) else { continue };
+            let is_elsewhere = (place.pack, place.offset) != (number, entry.offset);
+            if is_elsewhere && (place.put_here || self.needed.contains(&entry.hash)) {
+                CheckedEntry::read(self.store, &entry.hash, place)?;
+            }
+        }
+        Ok(())
     }
 
     fn copy_pack(&mut self, entries: &[(ContentHash, Place)]) -> Result<(), ContentError> {
@@ -339,6 +383,9 @@ impl<'a> Collection<'a> {
                 packs.retain(|pack| !self.live.contains_key(&pack.number));
                 packs.extend(&self.written);
                 packs.sort_unstable_by_key(|pack| pack.number);
+                if self.forgets_lost {
+                    writer.manifest.lost.clear();
+                }
                 if let Err(error) = writer.write_manifest() {
                     writer.manifest = before;
                     return Err(error);

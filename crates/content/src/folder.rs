@@ -16,6 +16,8 @@ use crate::error::Doing;
 
 /// What the name of a file ends in until it is complete.
 const UNFINISHED: &str = "unfinished";
+/// The name of the manifest.
+const MANIFEST: &str = "MANIFEST";
 
 /// The paths of a content store.
 #[derive(Clone, Debug)]
@@ -31,8 +33,13 @@ impl Folder {
         Self { root: root.to_owned(), mode: access::mode_of(root).unwrap_or(mode) }
     }
 
+    /// The folder, to be made with this mode.
+    pub(crate) fn to_be_made(self, mode: StoreMode) -> Self {
+        Self { mode, ..self }
+    }
+
     pub(crate) fn manifest(&self) -> PathBuf {
-        self.root.join("MANIFEST")
+        self.root.join(MANIFEST)
     }
 
     pub(crate) fn pack(&self, number: u32) -> PathBuf {
@@ -48,8 +55,7 @@ impl Folder {
     pub(crate) fn packs(&self) -> Result<Vec<u32>, StorageError> {
         let mut numbers = Vec::new();
         for name in self.names()? {
-            let stem = name.strip_suffix(".pack").filter(|stem| stem.len() == 10);
-            numbers.extend(stem.and_then(|stem| stem.parse::<u32>().ok()));
+            numbers.extend(pack_number(&name));
         }
         numbers.sort_unstable();
         Ok(numbers)
@@ -57,7 +63,11 @@ impl Folder {
 
     /// Removes what was being written when a process stopped.
     pub(crate) fn remove_unfinished(&self) -> Result<(), StorageError> {
-        for name in self.names()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
+        let is_ours = |name: &&String| {
+            let whole = name.strip_suffix(UNFINISHED).and_then(|name| name.strip_suffix('.'));
+            whole.is_some_and(|name| name.starts_with(MANIFEST) || pack_number(name).is_some())
+        };
+        for name in self.names()?.iter().filter(is_ours) {
             let path = self.root.join(name);
             match fs::remove_file(&path) {
                 // It is in nobody's way.
@@ -66,6 +76,21 @@ impl Folder {
             }
         }
         Ok(())
+    }
+
+    /// Copies the manifest beside, under a name of its own, before another takes its place.
+    pub(crate) fn set_manifest_aside(&self) -> Result<(), StorageError> {
+        let from = self.manifest();
+        let bytes = fs::read(&from).doing(|| format!("reading {}", from.display()))?;
+        let aside = |number: u32| self.root.join(format!("{MANIFEST}.set-aside-{number}"));
+        let free = (0..).map(aside).find(|path| !path.exists());
+        let mut file = NewFile::create(free.unwrap_or_else(|| aside(u32::MAX)))?;
+        if let Err(error) = file.write_all(&bytes) {
+            file.discard();
+            return Err(error);
+        }
+        file.finish()?;
+        self.sync()
     }
 
     fn names(&self) -> Result<Vec<String>, StorageError> {
@@ -94,6 +119,13 @@ impl Folder {
     pub(crate) fn sync(&self) -> Result<(), StorageError> {
         sync_folder(&self.root)
     }
+}
+
+/// The number in the name of a pack.
+fn pack_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(".pack").filter(|stem| stem.len() == 10);
+    let is_number = |stem: &&str| stem.bytes().all(|byte| byte.is_ascii_digit());
+    digits.filter(is_number)?.parse().ok()
 }
 
 /// A file that is complete, or not there: written under another name, synced, then renamed.

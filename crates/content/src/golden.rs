@@ -11,6 +11,7 @@ use crate::{
     manifest::{FoundManifest, ListedPack, Manifest, PackState},
     pack::{Listed, PackHeader, PackId, encode_footer, read_footer},
     scan::scan,
+    store_id::StoreId,
 };
 
 const PACK: PackId = PackId::from_bytes(*b"0123456789abcdef");
@@ -97,30 +98,52 @@ fn a_list_of_chunks() {
     assert_eq!(list.encode(), expected);
 }
 
+fn manifest() -> Manifest {
+    let packs = vec![
+        ListedPack { number: 5, id: PACK, state: PackState::Sealed { bytes: 4_096 } },
+        ListedPack {
+            number: 7,
+            id: PackId::from_bytes(*b"fedcba9876543210"),
+            state: PackState::Open { synced_bytes: 144 },
+        },
+    ];
+    let store = StoreId::from_bytes(*b"a store's own id");
+    Manifest { store, generation: 3, next_number: 8, packs, lost: Vec::new() }
+}
+
 #[test]
 fn a_manifest() {
-    let manifest = Manifest {
-        generation: 3,
-        next_number: 8,
-        packs: vec![
-            ListedPack { number: 5, id: PACK, state: PackState::Sealed { bytes: 4_096 } },
-            ListedPack {
-                number: 7,
-                id: PackId::from_bytes(*b"fedcba9876543210"),
-                state: PackState::Open { synced_bytes: 144 },
-            },
-        ],
-    };
+    let expected = bytes(
+        "53464d414e494600 0200 0000 02000000 0300000000000000 08000000 00000000
+         612073746f72652773206f776e206964
+         30313233343536373839616263646566 05000000 01000000 0010000000000000
+         66656463626139383736353433323130 07000000 00000000 9000000000000000
+         d017cb51",
+    );
+    assert_eq!(manifest().encode(), expected);
+    assert!(
+        matches!(Manifest::decode(&expected), FoundManifest::Whole(found) if found == manifest())
+    );
+}
+
+#[test]
+fn packs_of_other_times_have_one_number_in_a_manifest() {
+    let other = ListedPack { id: PackId::from_bytes([1; 16]), ..manifest().packs[1] };
+    let both = Manifest { lost: vec![other], ..manifest() };
+    let FoundManifest::Whole(found) = Manifest::decode(&both.encode()) else { panic!("damaged") };
+    assert_eq!(found.packs, [both.packs[0], other, both.packs[1]]);
+}
+
+#[test]
+fn a_manifest_of_the_first_version_is_of_no_store() {
     let expected = bytes(
         "53464d414e494600 0100 0000 02000000 0300000000000000 08000000 00000000
          30313233343536373839616263646566 05000000 01000000 0010000000000000
          66656463626139383736353433323130 07000000 00000000 9000000000000000
          b44ec9c7",
     );
-    assert_eq!(manifest.encode(), expected);
-    assert!(
-        matches!(Manifest::decode(&expected), FoundManifest::Whole(found) if found == manifest)
-    );
+    let unbound = Manifest { store: None, ..manifest() };
+    assert!(matches!(Manifest::decode(&expected), FoundManifest::Whole(found) if found == unbound));
 }
 
 proptest! {
@@ -129,7 +152,7 @@ proptest! {
         let (_, encoded) = entry();
         let whole = Manifest { generation: 1, next_number: 1, packs: vec![
             ListedPack { number: 0, id: PACK, state: PackState::Open { synced_bytes: 64 } },
-        ] }.encode();
+        ], ..Manifest::default() }.encode();
         for mut known in [encoded, whole, PackHeader { id: PACK, number: 1 }.encode(), noise] {
             let before = known.clone();
             if let Some(byte) = known.get_mut(at) {

@@ -4,7 +4,8 @@
 //! and the chunks of large ones are entries of *packs*, files that are only ever appended to;
 //! where each entry is stands in an index in memory, which is made from the packs when the store
 //! is opened. A *manifest* names the packs, so that one that is lost is missed, and so that
-//! collecting garbage replaces many packs in one step.
+//! collecting garbage replaces many packs in one step. It is bound to the store that the content
+//! belongs to, and is believed of a pack only where that is here by its id: opening removes none.
 //!
 //! ```text
 //! put ─▶ Chunks: cut by content ─▶ hash ─▶ there already? ─▶ LZ4 ─▶ Writer ─▶ the active pack
@@ -32,6 +33,8 @@ mod pack_store;
 mod reader;
 mod recovery;
 mod scan;
+mod store_id;
+mod survey;
 mod verify;
 mod wire;
 mod writer;
@@ -42,5 +45,7 @@ pub use self::{
     error::OpenContentError,
     options::{ContentOptions, MAX_PACK_BYTES, MIN_PACK_BYTES},
     pack_store::{ContentInfo, PackStore},
+    recovery::PreparedContent,
+    store_id::{InvalidStoreId, StoreId},
     verify::{ContentProblem, ContentReport, verify},
 };

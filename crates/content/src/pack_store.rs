@@ -18,11 +18,11 @@ use crate::{
     chunks::Chunks,
     entry::{Codec, Kind, PackedChunk},
     error::{Doing, OpenContentError},
-    index::Place,
+    index::{Index, Place},
     options::ContentOptions,
     pack_files::PackFiles,
     reader::Shared,
-    recovery,
+    recovery::PreparedContent,
     wire::wide,
     writer::Writer,
 };
@@ -92,15 +92,30 @@ impl PackStore {
     /// # Errors
     /// [`OpenContentError`], as there.
     pub fn open_with(path: &Path, options: ContentOptions) -> Result<Self, OpenContentError> {
-        let (writer, index) = recovery::open(path, options)?;
+        Self::prepare(path)?.open(options, None)
+    }
+
+    /// Locks and reads the content store in the folder `path`, and changes nothing: everything that
+    /// can be in the way of opening it is found here.
+    ///
+    /// # Errors
+    /// [`OpenContentError`], as [`PackStore::open`].
+    ///
+    /// # Cost
+    /// As [`PackStore::open`].
+    pub fn prepare(path: &Path) -> Result<PreparedContent, OpenContentError> {
+        PreparedContent::read(path)
+    }
+
+    pub(crate) fn of(writer: Writer, index: Index) -> Self {
         let files = PackFiles::new(writer.folder.clone());
         let shared = Arc::new(Shared::new(index, &writer.manifest, files));
-        Ok(Self {
+        Self {
             shared,
             writer: Mutex::new(writer),
             synced: Mutex::new(0),
             collecting: Mutex::new(()),
-        })
+        }
     }
 
     /// The store at a glance.

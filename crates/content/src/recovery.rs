@@ -1,10 +1,13 @@
 //! Opening: from the files to where every entry is.
+//!
+//! Everything is read before anything is changed, so that whoever is refused finds all as it was;
+//! and no pack is removed.
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     os::unix::fs::FileExt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -13,12 +16,15 @@ use spacefold_event_core::{StorageError, StorageErrorKind};
 use crate::{
     active::Active,
     error::{Doing, OpenContentError},
-    folder::Folder,
+    folder::{Folder, FolderLock},
     index::{Index, Place},
-    manifest::{FoundManifest, ListedPack, Manifest, PackState, ReplaceError},
+    manifest::{ListedPack, Manifest, PackState, ReplaceError},
     options::ContentOptions,
-    pack::{BadHeader, FORMAT_VERSION, Listed, PACK_HEADER_BYTES, PackHeader, read_footer},
-    scan::{Scan, scan},
+    pack::{Listed, PackHeader, read_footer},
+    pack_store::PackStore,
+    scan::scan,
+    store_id::StoreId,
+    survey::{Found, Survey, survey},
     wire::near,
     writer::Writer,
 };
@@ -26,132 +32,177 @@ use crate::{
 /// What is copied of a pack at once.
 const COPY_BYTES: usize = 1 << 20;
 
-/// A store that was opened: the files to change, and where everything is.
-pub(crate) fn open(
-    root: &Path,
-    options: ContentOptions,
-) -> Result<(Writer, Index), OpenContentError> {
-    let folder = Folder::new(root, options.mode);
-    if !folder.exists() {
-        let writer = Writer::new(folder, options, Manifest::default(), None, None);
-        return Ok((writer, Index::default()));
-    }
-    let lock = folder.lock()?;
-    let (mut manifest, found) = read_manifest(&folder)?;
-    folder.remove_unfinished()?;
-    let mut recovery = Recovery {
-        folder,
-        index: Index::default(),
-        active: None,
-        damaged: BTreeSet::new(),
-        refused: None,
-    };
-    let is_open = |pack: &ListedPack| matches!(pack.state, PackState::Open { .. });
-    let newest_open = manifest.packs.iter().rposition(is_open);
-    for (place, pack) in manifest.packs.iter().enumerate() {
-        recovery.take(pack, if newest_open == Some(place) { Use::Append } else { Use::Read })?;
-    }
-    let Recovery { folder, index, active, damaged, refused } = recovery;
-    if matches!(found, Found::ToBeWritten) {
-        match manifest.write(&folder) {
-            Ok(()) => remove_left_over(&folder, &manifest)?,
-            // As on a full disk: the next opening finds the same, and this one reads all the same.
-            Err(ReplaceError::OldStays(error)) => {
-                tracing::warn!(%error, "the manifest of the content is not written yet");
-            }
-            Err(ReplaceError::Unknown(error)) => return Err(error.into()),
-        }
-    }
-    let mut writer = Writer::new(folder, options, manifest, active, Some(lock));
-    writer.damaged = damaged;
-    if let Some(error) = refused {
-        tracing::error!(%error, "nothing can be written: the content is opened to be read only");
-        drop(writer.fail(error));
-    }
-    Ok((writer, index))
+/// A content store that was locked and read, and in which nothing is changed yet.
+///
+/// Whoever opens content together with something else reads both, and lets neither change before
+/// both are known to open. Dropping it gives the folder free again.
+#[derive(Debug)]
+pub struct PreparedContent {
+    folder: Folder,
+    lock: Option<FolderLock>,
+    survey: Survey,
+    index: Index,
+    /// Packs of which nobody knows all that they held.
+    damaged: BTreeSet<u32>,
+    /// The pack that takes new entries.
+    tail: Option<Tail>,
+    /// Packs that end in a footer which may not be on disk yet.
+    sealed: Vec<Unsecured>,
 }
 
-/// Whether the manifest says what is in the folder.
-pub(crate) enum Found {
-    AsIs,
-    ToBeWritten,
+/// The newest pack that is not sealed.
+#[derive(Debug)]
+struct Tail {
+    pack: ListedPack,
+    entries: Vec<Listed>,
+    unsecured: Unsecured,
 }
 
-/// The manifest, with packs that it does not list yet: those of a process that was stopped between
-/// making a pack and listing it, or all of them where the manifest itself is damaged.
-pub(crate) fn read_manifest(folder: &Folder) -> Result<(Manifest, Found), OpenContentError> {
-    let there = folder.packs()?;
-    let (mut manifest, mut found) = match Manifest::read(folder)? {
-        FoundManifest::Whole(manifest) => (manifest, Found::AsIs),
-        FoundManifest::UnknownFormat(format) => {
-            let path = folder.manifest();
-            return Err(OpenContentError::UnknownFormat {
-                path,
-                found: format,
-                known: FORMAT_VERSION,
-            });
-        }
-        FoundManifest::Missing | FoundManifest::Damaged => {
-            if !there.is_empty() {
-                tracing::warn!("the manifest of the content is damaged: it is made of the packs");
-            }
-            (Manifest::default(), Found::ToBeWritten)
-        }
-    };
-    let listed = |number: &u32| manifest.packs.iter().any(|pack| pack.number == *number);
-    if there.iter().any(|number| !listed(number)) {
-        found = Found::ToBeWritten;
-    }
-    let next_number = manifest.next_number;
-    for number in there.into_iter().filter(|number| *number >= next_number) {
-        if let Some(pack) = adopt(folder, number)? {
-            manifest.packs.push(pack);
-        }
-        manifest.next_number = number.saturating_add(1);
-    }
-    Ok((manifest, found))
+/// A pack of which not all is known to be on disk.
+#[derive(Debug)]
+struct Unsecured {
+    path: PathBuf,
+    /// The bytes that the file has.
+    len: u64,
+    /// These of them are synced.
+    synced_bytes: u64,
+    /// These count.
+    end: u64,
 }
 
-/// A pack that no manifest lists. What is synced of it is what its entries say.
-fn adopt(folder: &Folder, number: u32) -> Result<Option<ListedPack>, OpenContentError> {
-    let path = folder.pack(number);
-    let doing = || format!("reading {}", path.display());
-    let file = File::open(&path).doing(doing)?;
-    let header = match PackHeader::read(&file).doing(doing)? {
-        Ok(header) => header,
-        Err(BadHeader::UnknownFormat(found)) => {
-            return Err(OpenContentError::UnknownFormat { path, found, known: FORMAT_VERSION });
-        }
-        Err(BadHeader::Damaged) => {
-            tracing::warn!(file = %path.display(), "a pack without a header is left alone");
-            return Ok(None);
-        }
-    };
-    let bytes = file.metadata().doing(doing)?.len();
-    let sealed = read_footer(&file, header.id, bytes).doing(doing)?.is_some();
-    let state = if sealed {
-        PackState::Sealed { bytes }
-    } else {
-        PackState::Open { synced_bytes: PACK_HEADER_BYTES }
-    };
-    Ok(Some(ListedPack { number, id: header.id, state }))
-}
-
-/// Removes packs whose content a collection has put elsewhere before it was stopped.
-fn remove_left_over(folder: &Folder, manifest: &Manifest) -> Result<(), StorageError> {
-    for number in folder.packs()? {
-        let listed = manifest.packs.iter().any(|pack| pack.number == number);
-        let path = folder.pack(number);
-        // A pack that could not be adopted is damaged: it stays for someone to look at.
-        let is_whole = || {
-            let file = File::open(&path).ok()?;
-            PackHeader::read(&file).ok()?.ok()
+impl PreparedContent {
+    pub(crate) fn read(root: &Path) -> Result<Self, OpenContentError> {
+        let folder = Folder::new(root, StoreMode::PRIVATE);
+        let (lock, survey) = if folder.exists() {
+            let lock = folder.lock()?;
+            (Some(lock), survey(&folder)?)
+        } else {
+            let manifest = Manifest::default();
+            (None, Survey { manifest, found: Found::Missing, has_news: false })
         };
-        if !listed && is_whole().is_some() {
-            fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
+        let mut packs = survey.manifest.packs.clone();
+        let mut prepared = Self {
+            folder,
+            lock,
+            survey,
+            index: Index::default(),
+            damaged: BTreeSet::new(),
+            tail: None,
+            sealed: Vec::new(),
+        };
+        let is_open = |pack: &ListedPack| matches!(pack.state, PackState::Open { .. });
+        let newest_open = packs.iter().rposition(is_open);
+        for (place, pack) in packs.iter_mut().enumerate() {
+            let usage = if newest_open == Some(place) { Use::Append } else { Use::Read };
+            prepared.take(pack, usage)?;
+        }
+        prepared.survey.manifest.packs = packs;
+        Ok(prepared)
+    }
+
+    /// Opens what was read, for the store with this id. A manifest that is bound to another store
+    /// is set aside, and which packs there are is made of the packs; one that is bound to none is
+    /// bound. With `None` it stays as it is.
+    ///
+    /// # Errors
+    /// [`OpenContentError::Storage`].
+    ///
+    /// # Cost
+    /// The newest pack is synced when the store was not closed.
+    pub fn open(
+        self,
+        options: ContentOptions,
+        store: Option<StoreId>,
+    ) -> Result<PackStore, OpenContentError> {
+        let Self { folder, lock, survey, index, damaged, tail, sealed } = self;
+        if lock.is_none() {
+            let manifest = Manifest { store, ..Manifest::default() };
+            let folder = folder.to_be_made(options.mode);
+            let writer = Writer::new(folder, options, manifest, None, None);
+            return Ok(PackStore::of(writer, index));
+        }
+        folder.remove_unfinished()?;
+        let mut refused = None;
+        for pack in &sealed {
+            to_be_read_only(pack.secure(), &mut refused)?;
+        }
+        let active = to_be_read_only(tail.map(Tail::into_active).transpose(), &mut refused)?;
+        let manifest = keep(&folder, survey, store)?;
+        let mut writer = Writer::new(folder, options, manifest, active.flatten(), lock);
+        writer.damaged = damaged;
+        if let Some(error) = refused {
+            tracing::error!(%error, "nothing can be written: the content is opened to be read only");
+            drop(writer.fail(error));
+        }
+        Ok(PackStore::of(writer, index))
+    }
+
+    fn take(&mut self, pack: &mut ListedPack, usage: Use) -> Result<(), StorageError> {
+        let path = self.folder.pack(pack.number);
+        let doing = || format!("reading {}", path.display());
+        let file = File::open(&path).doing(doing)?;
+        let len = file.metadata().doing(doing)?.len();
+        if let PackState::Sealed { bytes } = pack.state
+            && let Some((entries, _)) = read_footer(&file, pack.id, bytes.min(len)).doing(doing)?
+        {
+            self.take_entries(pack.number, &entries);
+            return Ok(());
+        }
+        let synced_bytes = pack.state.synced_bytes().min(len);
+        let scanned = scan(&file, pack.id, len, synced_bytes, &mut |_, _, _| {}).doing(doing)?;
+        let near_offset = |offset: u64| u32::try_from(offset).unwrap_or(u32::MAX);
+        let listed = scanned.entries.iter();
+        let entries: Vec<Listed> =
+            listed.map(|(offset, header)| Listed::of(header, near_offset(*offset))).collect();
+        self.take_entries(pack.number, &entries);
+        if !scanned.damaged.is_empty() || len < pack.state.synced_bytes() {
+            tracing::error!(file = %path.display(), "a pack of the content is damaged");
+            self.damaged.insert(pack.number);
+            return Ok(());
+        }
+        if !matches!(pack.state, PackState::Open { .. }) {
+            return Ok(());
+        }
+        let synced_bytes = scanned.synced_bytes;
+        // The manifest is older than the footer of the pack, where that lists what is there.
+        let footer = read_footer(&file, pack.id, len).doing(doing)?;
+        if footer.is_some_and(|(listed, end)| listed == entries && end == scanned.end) {
+            pack.state = PackState::Sealed { bytes: len };
+            self.survey.has_news = true;
+            self.sealed.push(Unsecured { path, len, synced_bytes, end: len });
+            return Ok(());
+        }
+        let has_header = matches!(
+            PackHeader::read(&file).doing(doing)?,
+            Ok(header) if header.id == pack.id && header.number == pack.number
+        );
+        if usage == Use::Append && has_header {
+            let unsecured = Unsecured { path, len, synced_bytes, end: scanned.end };
+            self.tail = Some(Tail { pack: *pack, entries, unsecured });
+        }
+        Ok(())
+    }
+
+    fn take_entries(&mut self, number: u32, entries: &[Listed]) {
+        for entry in entries {
+            self.index.insert(entry.hash, Place::listed_in(number, entry));
         }
     }
-    folder.sync()
+}
+
+/// What was written; `None` where nothing can be, which is why nothing is put behind what may not
+/// be on disk: what reads is read.
+fn to_be_read_only<T>(
+    written: Result<T, StorageError>,
+    refused: &mut Option<StorageError>,
+) -> Result<Option<T>, StorageError> {
+    match written {
+        Err(error) if error.kind().forbids_writing_only() => {
+            *refused = Some(error);
+            Ok(None)
+        }
+        written => written.map(Some),
+    }
 }
 
 /// What a pack is for.
@@ -161,111 +212,82 @@ enum Use {
     Append,
 }
 
-struct Recovery {
-    folder: Folder,
-    index: Index,
-    active: Option<Active>,
-    /// Packs of which nobody knows all that they held.
-    damaged: BTreeSet<u32>,
-    /// Why nothing can be put, where the packs can be read only.
-    refused: Option<StorageError>,
+impl Tail {
+    fn into_active(self) -> Result<Active, StorageError> {
+        let file = self.unsecured.secure()?;
+        Ok(Active {
+            number: self.pack.number,
+            id: self.pack.id,
+            file: Arc::new(file),
+            end: self.unsecured.end,
+            synced_bytes: self.unsecured.end,
+            entries: self.entries,
+        })
+    }
 }
 
-impl Recovery {
-    fn take(&mut self, pack: &ListedPack, usage: Use) -> Result<(), StorageError> {
-        let path = self.folder.pack(pack.number);
-        let doing = || format!("reading {}", path.display());
-        let mut usage = usage;
-        let opened = OpenOptions::new().read(true).write(usage == Use::Append).open(&path);
-        let opened = opened.or_else(|error| {
-            if !StorageErrorKind::of_io(&error).forbids_writing_only() {
-                return Err(error);
-            }
-            usage = Use::Read;
-            let file = File::open(&path)?;
-            self.refused = Some(StorageError::new(doing(), error));
-            Ok(file)
-        });
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                tracing::error!(file = %path.display(), "a pack of the content is missing");
-                self.damaged.insert(pack.number);
-                return Ok(());
-            }
-            Err(error) => return Err(StorageError::new(doing(), error)),
-        };
-        let len = file.metadata().doing(doing)?.len();
-        if let PackState::Sealed { bytes } = pack.state
-            && let Some((entries, _)) = read_footer(&file, pack.id, bytes.min(len)).doing(doing)?
-        {
-            self.index(pack.number, entries);
-            return Ok(());
+impl Unsecured {
+    /// Cuts the torn end of a pack off, and makes sure that what is left is on disk.
+    ///
+    /// What reads back may be in the page cache alone: a sync that failed marks pages as clean. So
+    /// what nothing proves to have been synced is written again in its place, then synced.
+    fn secure(&self) -> Result<File, StorageError> {
+        let doing = || format!("securing the end of {}", self.path.display());
+        let file = OpenOptions::new().read(true).write(true).open(&self.path).doing(doing)?;
+        if self.len > self.end {
+            file.set_len(self.end).doing(doing)?;
         }
-        let synced_bytes = pack.state.synced_bytes().min(len);
-        let scanned = scan(&file, pack.id, len, synced_bytes, &mut |_, _, _| {}).doing(doing)?;
-        let near_offset = |offset: u64| u32::try_from(offset).unwrap_or(u32::MAX);
-        let listed = scanned.entries.iter();
-        let entries: Vec<Listed> =
-            listed.map(|(offset, header)| Listed::of(header, near_offset(*offset))).collect();
-        self.index(pack.number, entries.iter().copied());
-        let is_sound = scanned.damaged.is_empty() && len >= pack.state.synced_bytes();
-        if !is_sound {
-            tracing::error!(file = %path.display(), "a pack of the content is damaged");
-            self.damaged.insert(pack.number);
+        let mut offset = self.synced_bytes;
+        let mut bytes = Vec::new();
+        while offset < self.end {
+            let count = near(self.end - offset).min(COPY_BYTES);
+            bytes.resize(count, 0);
+            file.read_exact_at(&mut bytes, offset).doing(doing)?;
+            file.write_all_at(&bytes, offset).doing(doing)?;
+            offset += crate::wire::wide(count);
         }
-        let has_header = matches!(
-            PackHeader::read(&file).doing(doing)?,
-            Ok(header) if header.id == pack.id && header.number == pack.number
-        );
-        if usage == Use::Append && is_sound && has_header {
-            match secure_tail(&file, &path, len, &scanned) {
-                // What reads is read; nothing is put behind what may not be on disk.
-                Err(error) if error.kind().forbids_writing_only() => {
-                    self.refused = Some(error);
-                    return Ok(());
-                }
-                secured => secured?,
-            }
-            self.active = Some(Active {
-                number: pack.number,
-                id: pack.id,
-                file: Arc::new(file),
-                end: scanned.end,
-                synced_bytes: scanned.end,
-                entries,
-            });
+        if self.len > self.end || self.synced_bytes < self.end {
+            file.sync_all().doing(doing)?;
         }
+        Ok(file)
+    }
+}
+
+/// The manifest of what is here, written where that is not what stands on disk.
+fn keep(
+    folder: &Folder,
+    survey: Survey,
+    store: Option<StoreId>,
+) -> Result<Manifest, OpenContentError> {
+    let Survey { mut manifest, found, has_news } = survey;
+    let is_of_another = store.is_some_and(|store| manifest.is_of_another(store));
+    if is_of_another {
+        tracing::error!("the manifest of the content is of another store: it is set aside");
+        // What is missing of the other store is none of ours.
+        manifest.lost.clear();
+    }
+    for pack in &manifest.lost {
+        let file = folder.pack(pack.number);
+        tracing::error!(file = %file.display(), "a pack of the content is missing");
+    }
+    let is_bound = store.is_none() || manifest.store == store;
+    manifest.store = store.or(manifest.store);
+    if found == Found::Whole && is_bound && !has_news {
+        return Ok(manifest);
+    }
+    let replaces_what_is_lost = is_of_another || found == Found::Damaged;
+    let written = if replaces_what_is_lost {
+        folder.set_manifest_aside().map_err(ReplaceError::OldStays)
+    } else {
         Ok(())
-    }
-
-    fn index(&mut self, number: u32, entries: impl IntoIterator<Item = Listed>) {
-        for entry in entries {
-            self.index.insert(entry.hash, Place::listed_in(number, &entry));
+    };
+    match written.and_then(|()| manifest.write(folder)) {
+        Ok(()) => {}
+        // As on a full disk: the next opening finds the same, and this one reads all the same.
+        Err(ReplaceError::OldStays(error)) => {
+            tracing::warn!(%error, "the manifest of the content is not written yet");
         }
+        Err(ReplaceError::Unknown(error)) => return Err(error.into()),
     }
-}
-
-/// Cuts the torn end of a pack off, and makes sure that what is left is on disk.
-///
-/// What reads back may be in the page cache alone: a sync that failed marks pages as clean. So what
-/// nothing proves to have been synced is written again in its place, then synced.
-fn secure_tail(file: &File, path: &Path, len: u64, scanned: &Scan) -> Result<(), StorageError> {
-    let doing = || format!("securing the end of {}", path.display());
-    if len > scanned.end {
-        file.set_len(scanned.end).doing(doing)?;
-    }
-    let mut offset = scanned.synced_bytes;
-    let mut bytes = Vec::new();
-    while offset < scanned.end {
-        let count = near(scanned.end - offset).min(COPY_BYTES);
-        bytes.resize(count, 0);
-        file.read_exact_at(&mut bytes, offset).doing(doing)?;
-        file.write_all_at(&bytes, offset).doing(doing)?;
-        offset += crate::wire::wide(count);
-    }
-    if len > scanned.end || scanned.synced_bytes < scanned.end {
-        file.sync_all().doing(doing)?;
-    }
-    Ok(())
+    Ok(manifest)
 }

@@ -13,10 +13,11 @@ use crate::{
     entry::{Header, Kind},
     error::{Doing, OpenContentError},
     folder::Folder,
-    manifest::{FoundManifest, ListedPack, Manifest, PackState},
+    manifest::{ListedPack, PackState},
     pack::{Listed, PackHeader, read_footer},
-    recovery::read_manifest,
     scan::{Scan, scan},
+    store_id::StoreId,
+    survey::{Found, Survey, survey},
     wire::near,
 };
 
@@ -26,6 +27,8 @@ use crate::{
 pub struct ContentReport {
     /// Entries that are sound: small contents, the chunks of large ones, and their lists.
     pub entries: u64,
+    /// The store that the manifest is bound to.
+    pub store: Option<StoreId>,
     /// What is wrong.
     pub problems: Vec<ContentProblem>,
     sound: RapidHashSet<ContentHash>,
@@ -70,17 +73,26 @@ pub fn verify(path: &Path) -> Result<ContentReport, OpenContentError> {
     let _lock = folder.lock()?;
     let mut check =
         Check { folder, report: ContentReport::default(), lists: RapidHashMap::default() };
-    let found = Manifest::read(&check.folder)?;
-    let (manifest, _) = read_manifest(&check.folder)?;
+    let Survey { manifest, found, .. } = survey(&check.folder)?;
+    check.report.store = manifest.store;
     for pack in &manifest.packs {
         check.pack(pack)?;
+    }
+    for pack in &manifest.lost {
+        let path = check.folder.pack(pack.number);
+        let detail = if path.exists() {
+            "another pack is in the place of the one that the manifest lists"
+        } else {
+            "the pack is missing"
+        };
+        check.problem(path, None, None, detail);
     }
     // Nothing is put before there is a manifest.
     let holds_something = || !check.report.sound.is_empty() || !check.lists.is_empty();
     let is_damaged = match found {
-        FoundManifest::Damaged => true,
-        FoundManifest::Missing => holds_something(),
-        _ => false,
+        Found::Damaged => true,
+        Found::Missing => holds_something(),
+        Found::Whole => false,
     };
     if is_damaged {
         let file = check.folder.manifest();
@@ -113,14 +125,7 @@ impl Check {
     fn pack(&mut self, pack: &ListedPack) -> Result<(), StorageError> {
         let path = self.folder.pack(pack.number);
         let doing = || format!("reading {}", path.display());
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.problem(path, None, None, "the pack is missing");
-                return Ok(());
-            }
-            Err(error) => return Err(StorageError::new(doing(), error)),
-        };
+        let file = File::open(&path).doing(doing)?;
         let header = PackHeader::read(&file).doing(doing)?;
         if !matches!(header, Ok(header) if header.id == pack.id && header.number == pack.number) {
             self.problem(path.clone(), Some(0), None, "the header of the pack does not hold");

@@ -114,7 +114,7 @@ impl Writer {
         self.make_folder()?;
         self.seal_active()?;
         let number = self.manifest.next_number;
-        if self.manifest.packs.len() >= MAX_PACKS || number == u32::MAX {
+        if self.manifest.count() >= MAX_PACKS || number == u32::MAX {
             let reason = format!("there are {MAX_PACKS} packs, the limit");
             return Err(ContentError::Refused { kind: StorageErrorKind::Other, reason });
         }

@@ -1,14 +1,16 @@
 //! The content that belongs to a store, and which of it the events name.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use rapidhash::RapidHashSet;
-use spacefold_content::{ContentOptions, ContentReport, OpenContentError, PackStore};
+use spacefold_content::{
+    ContentOptions, ContentReport, OpenContentError, PackStore, PreparedContent, StoreId,
+};
 use spacefold_event_core::{
     ContentError, ContentHash, EventFilter, EventLog, EventType, Pages, Position, Read, ReadError,
 };
 use spacefold_projection::SnapshotError;
-use spacefold_store::OpenError;
+use spacefold_store::{EmbeddedLog, OpenError};
 
 /// The folder of the content in that of a store.
 const CONTENT_FOLDER: &str = "content";
@@ -73,16 +75,28 @@ pub fn verify_content(path: &Path) -> Result<ContentReport, OpenError> {
     spacefold_content::verify(&path.join(CONTENT_FOLDER)).map_err(|error| open_error(error, path))
 }
 
-/// Opens the content of the store at `path`, whose lock is held.
-pub(crate) fn open(path: &Path, options: ContentOptions) -> Result<PackStore, OpenError> {
-    PackStore::open_with(&path.join(CONTENT_FOLDER), options)
-        .map_err(|error| open_error(error, path))
+/// Locks and reads the content of the store at `path`: before the log is opened, so that neither of
+/// them is changed when the other one does not open.
+pub(crate) fn prepare(path: &Path) -> Result<PreparedContent, OpenError> {
+    PackStore::prepare(&path.join(CONTENT_FOLDER)).map_err(|error| open_error(error, path))
+}
+
+/// Opens the content that was prepared, bound to the store with this log.
+pub(crate) fn open(
+    prepared: PreparedContent,
+    options: ContentOptions,
+    log: &EmbeddedLog,
+) -> Result<PackStore, OpenError> {
+    let store = log.info().store_id.parse::<StoreId>().ok();
+    prepared.open(options, store).map_err(|error| open_error(error, &log.path()))
 }
 
 fn open_error(error: OpenContentError, store: &Path) -> OpenError {
     match error {
         OpenContentError::AlreadyOpen { .. } => {
-            OpenError::AlreadyOpen { path: store.to_owned(), pid: None }
+            // Whoever has the content has the store, or is about to have it.
+            let text = fs::read_to_string(store.join("LOCK")).unwrap_or_default();
+            OpenError::AlreadyOpen { path: store.to_owned(), pid: text.trim().parse().ok() }
         }
         OpenContentError::UnknownFormat { path, found, known } => {
             OpenError::UnknownFormat { path, found: found.into(), known: known.into() }

@@ -195,11 +195,12 @@ impl Options {
         if let Some(mode) = self.mode {
             store = store.mode(mode);
         }
+        let content = contents::prepare(&self.path)?;
         let log = match self.missing {
             Missing::Create => EmbeddedLog::open_with(&self.path, &store)?,
             Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &store)?,
         };
-        let content = contents::open(&self.path, self.content.mode(log.mode()))?;
+        let content = contents::open(content, self.content.mode(log.mode()), &log)?;
         Spacefold::over(log, content, self)
     }
 }

@@ -1,6 +1,8 @@
 //! Stores that are harmed on purpose. See the library of this package for how.
 //!
 //! `SPACEFOLD_DAMAGE=all` runs every byte and every bit, and more of everything random;
+//! `SPACEFOLD_DAMAGE_PARTS` says how many pairs and triples of parts are exchanged in each store,
+//! `SPACEFOLD_DAMAGE_CASE` is one such case, as it is printed, to run alone, and
 //! `SPACEFOLD_DAMAGE_SEED` chooses another seed than the usual one.
 
 #![allow(
@@ -16,6 +18,7 @@ mod controls;
 mod decoders;
 mod files;
 mod model;
+mod parts;
 mod processes;
 mod race;
 mod sled_copy;

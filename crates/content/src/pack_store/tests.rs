@@ -1,3 +1,5 @@
+mod exchanged;
+
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
@@ -632,7 +634,9 @@ fn a_collection_that_was_stopped_anywhere_is_finished_by_the_next_opening() {
         for (place, content) in contents.iter().enumerate() {
             let hash = ContentHash::of(content);
             let is_there = store.get(&hash, u64::MAX).is_ok_and(|found| found == *content);
-            assert_eq!(is_there, place % 2 == 0 || !swapped, "{place}");
+            // What was collected is garbage again until the next collection: nothing says that it
+            // is not the only copy of something.
+            assert!(is_there, "{place}");
         }
         store.collect(&mut |hash| needed.contains(hash), DamagedPacks::Stay).unwrap();
         assert_eq!(store.info().entries, 30);
@@ -674,11 +678,11 @@ fn an_unknown_format_is_refused_by_name() {
     store.close().unwrap();
     let path = fixture.path().join("MANIFEST");
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let checked = bytes.len() - 4;
     let checksum = crc32c::crc32c(&bytes[..checked]).to_le_bytes();
     bytes[checked..].copy_from_slice(&checksum);
     fs::write(&path, &bytes).unwrap();
     let refused = PackStore::open(&fixture.path());
-    assert!(matches!(refused, Err(OpenContentError::UnknownFormat { found: 2, known: 1, .. })));
+    assert!(matches!(refused, Err(OpenContentError::UnknownFormat { found: 3, known: 2, .. })));
 }

@@ -10,6 +10,7 @@ fn whoever_comes_later_waits_and_is_answered_the_same() {
     let once = CloseOnce::default();
     let (begun, has_begun) = mpsc::channel();
     let (end, ends) = mpsc::channel();
+    let barrier = Barrier::new(4);
     thread::scope(|scope| {
         let (once, first_ends) = (&once, ends);
         let first = scope.spawn(move || {
@@ -20,7 +21,6 @@ fn whoever_comes_later_waits_and_is_answered_the_same() {
             })
         });
         has_begun.recv().unwrap();
-        let barrier = Barrier::new(4);
         let later = [0; 3].map(|_| {
             scope.spawn(|| {
                 barrier.wait();

@@ -40,8 +40,21 @@ pub(super) fn check(
     };
     let mut checked = CheckedContent { entries: report.entries, ..CheckedContent::default() };
     let mut names = HashMap::new();
+    let mut problems_found = report.problems.len();
     if log_is_sound {
-        names = first_names(store)?;
+        let (store_id, found) = first_names(store)?;
+        names = found;
+        if let Some(bound) = report.store.filter(|bound| bound.to_string() != store_id) {
+            problems_found += 1;
+            problems.push(PrintedProblem {
+                position: None,
+                file: Some(store.join("content/MANIFEST").display().to_string()),
+                offset: None,
+                kind: "content".to_owned(),
+                detail: format!("it is of the content of another store, {bound}"),
+                healed: false,
+            });
+        }
         checked.named = names
             .keys()
             .filter(|hash| report.is_sound(hash))
@@ -49,13 +62,13 @@ pub(super) fn check(
             .try_into()
             .unwrap_or(u64::MAX);
         // What is missing while nothing is damaged was never here.
-        if report.problems.is_empty() {
+        if problems_found == 0 {
             let all = u64::try_from(names.len()).unwrap_or(u64::MAX);
             checked.absent = all.saturating_sub(checked.named);
         }
     }
     problems.extend(report.problems.iter().map(|problem| damaged(problem, &names)));
-    if !report.problems.is_empty() {
+    if problems_found > 0 {
         problems.extend(lost(&report, &names));
     }
     Ok(checked)
@@ -66,16 +79,18 @@ fn unchecked(kind: &str, detail: String) -> PrintedProblem {
     PrintedProblem { position: None, file: None, offset: None, kind, detail, healed: false }
 }
 
-/// Every content that an event names, with the position of the first that does.
-fn first_names(store: &Path) -> Result<HashMap<ContentHash, Position>, Failure> {
+/// The id of the store, and every content that an event names, with the position of the first that
+/// does.
+fn first_names(store: &Path) -> Result<(String, HashMap<ContentHash, Position>), Failure> {
     let log = EmbeddedLog::open_existing_with(store, &StoreOptions::default())?;
     let mut names = HashMap::new();
     let visited = visit_named_content(&log, &mut |position, hash| {
         names.entry(hash).or_insert(position);
     });
+    let store_id = log.info().store_id;
     log.close()?;
     visited?;
-    Ok(names)
+    Ok((store_id, names))
 }
 
 fn damaged(problem: &ContentProblem, names: &HashMap<ContentHash, Position>) -> PrintedProblem {
@@ -121,8 +136,11 @@ impl CheckedContent {
             .line(&format!("content: {entries} sound entries, {named} contents named by events"))?;
         if self.absent > 0 {
             let absent = grouped(self.absent);
+            // Older packs under a manifest of no later time look the same.
+            let or_lost =
+                if self.entries > 0 { ", or are gone with all of their packs" } else { "" };
             output.line(&format!(
-                "content: {absent} contents that events name were never put here"
+                "content: {absent} contents that events name were never put here{or_lost}"
             ))?;
         }
         Ok(())

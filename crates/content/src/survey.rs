@@ -1,0 +1,123 @@
+//! Which packs are here, by their own headers, and what the manifest says of them.
+//!
+//! The manifest may be of another time than the packs, of a sibling, or of another store; so what
+//! counts is what is here. A pack is what its header says it is: the manifest speaks of it only
+//! where it lists the same id. What it does not list is taken in, and nothing is removed: what was
+//! collected may be the only copy where it was put back.
+
+use std::{collections::BTreeMap, fs::File};
+
+use crate::{
+    error::{Doing, OpenContentError},
+    folder::Folder,
+    manifest::{FoundManifest, ListedPack, Manifest, PackState},
+    pack::{BadHeader, FORMAT_VERSION, PACK_HEADER_BYTES, PackHeader, PackId, read_footer},
+    scan::scan,
+};
+
+/// What is in a folder.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    /// The packs that are here, and those that are lost.
+    pub(crate) manifest: Manifest,
+    /// What stood in the place of the manifest.
+    pub(crate) found: Found,
+    /// Whether there is a pack that the manifest on disk does not list as it is.
+    pub(crate) has_news: bool,
+}
+
+/// What stood in the place of the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Whole,
+    Missing,
+    Damaged,
+}
+
+/// Looks at a folder, and changes nothing.
+pub(crate) fn survey(folder: &Folder) -> Result<Survey, OpenContentError> {
+    let (manifest, found) = match Manifest::read(folder)? {
+        FoundManifest::Whole(manifest) => (manifest, Found::Whole),
+        FoundManifest::Missing => (Manifest::default(), Found::Missing),
+        FoundManifest::Damaged => (Manifest::default(), Found::Damaged),
+        FoundManifest::UnknownFormat { found, known } => {
+            let path = folder.manifest();
+            return Err(OpenContentError::UnknownFormat { path, found, known });
+        }
+    };
+    let mut here = headers(folder)?;
+    if found != Found::Whole && !here.is_empty() {
+        tracing::warn!("the manifest of the content does not read: it is made of the packs");
+    }
+    let mut packs = Vec::new();
+    let mut lost = Vec::new();
+    for listed in manifest.packs {
+        let is_here = match here.get(&listed.number) {
+            Some(Some(id)) => *id == listed.id,
+            // Nothing else says what it is.
+            Some(None) => true,
+            None => false,
+        };
+        if is_here {
+            here.remove(&listed.number);
+            packs.push(listed);
+        } else {
+            lost.push(listed);
+        }
+    }
+    let mut next_number = manifest.next_number;
+    let mut has_news = false;
+    for (number, id) in here {
+        next_number = next_number.max(number.saturating_add(1));
+        if let Some(id) = id {
+            packs.push(adopt(folder, number, id)?);
+            has_news = true;
+        } else {
+            let file = folder.pack(number);
+            tracing::warn!(file = %file.display(), "a pack without a header is left alone");
+        }
+    }
+    packs.sort_unstable_by_key(|pack| pack.number);
+    let manifest = Manifest { packs, lost, next_number, ..manifest };
+    Ok(Survey { manifest, found, has_news })
+}
+
+/// The packs whose files are here, with the id that each has by its header; `None` when that is
+/// damaged.
+fn headers(folder: &Folder) -> Result<BTreeMap<u32, Option<PackId>>, OpenContentError> {
+    let mut headers = BTreeMap::new();
+    for number in folder.packs()? {
+        let path = folder.pack(number);
+        let doing = || format!("reading {}", path.display());
+        let header = PackHeader::read(&File::open(&path).doing(doing)?).doing(doing)?;
+        let id = match header {
+            Ok(header) => Some(header.id),
+            Err(BadHeader::Damaged) => None,
+            Err(BadHeader::UnknownFormat(found)) => {
+                return Err(OpenContentError::UnknownFormat { path, found, known: FORMAT_VERSION });
+            }
+        };
+        headers.insert(number, id);
+    }
+    Ok(headers)
+}
+
+/// A pack that no manifest lists. What is synced of it is what its entries say.
+///
+/// A process that stops between making a pack and listing it leaves no end that is torn: one that
+/// is there is of a pack whose manifest is lost, and may have been whole. So it counts as damage,
+/// which is kept, and not as what nobody was promised, which is cut off.
+fn adopt(folder: &Folder, number: u32, id: PackId) -> Result<ListedPack, OpenContentError> {
+    let path = folder.pack(number);
+    let doing = || format!("reading {}", path.display());
+    let file = File::open(&path).doing(doing)?;
+    let bytes = file.metadata().doing(doing)?.len();
+    let state = if read_footer(&file, id, bytes).doing(doing)?.is_some() {
+        PackState::Sealed { bytes }
+    } else {
+        let scanned = scan(&file, id, bytes, PACK_HEADER_BYTES, &mut |_, _, _| {}).doing(doing)?;
+        let is_torn = scanned.end < bytes;
+        PackState::Open { synced_bytes: if is_torn { bytes } else { PACK_HEADER_BYTES } }
+    };
+    Ok(ListedPack { number, id, state })
+}
