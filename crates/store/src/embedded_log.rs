@@ -21,7 +21,7 @@ use crate::{
     commitment::StateCommitment,
     error::OpenError,
     folder::{self, Folder, StoreLock},
-    head::{self, Fence, Head},
+    head::{self, Fence, Head, sessions::Sessions},
     journal::JournalEnd,
     options::StoreOptions,
     progress::WaitError,
@@ -132,6 +132,8 @@ impl EmbeddedLog {
                 created_at: Timestamp::now(),
                 healed: 0,
                 fence: Fence::default(),
+                witness: None,
+                sessions: Sessions::default(),
             })?;
         }
         Self::start(&folder, options)
@@ -167,9 +169,16 @@ impl EmbeddedLog {
                 if error.is_disk_full() && reserve::give_back(folder) =>
             {
                 tracing::warn!(%error, "the disk is full: the space set aside was given back");
-                recovery::recover(folder, options.journal_file_bytes)?
+                recovery::recover(folder, options.journal_file_bytes)
             }
-            recovered => recovered?,
+            recovered => recovered,
+        };
+        let recovered = match recovered {
+            Ok(recovered) => recovered,
+            Err(error) => {
+                lock.give_back();
+                return Err(error);
+            }
         };
         let shared = Arc::new(recovered.shared);
         let (wake, woken) = bounded(1);
@@ -300,6 +309,9 @@ impl Inner {
         if self.shared.progress.failure().is_some() {
             return Ok(());
         }
+        let sled = self.shared.sled().map_err(|error| StorageError::new("closing", error))?;
+        self.shared.note_lineage(&sled).map_err(|error| StorageError::new("closing", error))?;
+        drop(sled);
         if self.shared.index_changed.load(Ordering::Relaxed) {
             sealer::checkpoint(&self.shared)?;
         }
@@ -309,6 +321,7 @@ impl Inner {
         }
         head_file.update(|head| {
             head.durable_head = end.head;
+            head.witness = end.witness();
             head.clean = true;
         })
     }
@@ -378,7 +391,10 @@ impl StateStore for EmbeddedLog {
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
-        self.blobs("keeping derived state", |sled| sled.put_blob(&state_key(key), value))
+        self.blobs("keeping derived state", |sled| {
+            self.inner.shared.note_lineage(sled)?;
+            sled.put_blob(&state_key(key), value)
+        })
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), StorageError> {

@@ -65,6 +65,11 @@ impl Folder {
         self.root.join("sled")
     }
 
+    /// Where a copy of sled's is made, to take the place of the one that is there.
+    pub(crate) fn unfinished_sled(&self) -> PathBuf {
+        self.root.join("sled.unfinished")
+    }
+
     pub(crate) fn reserve(&self) -> PathBuf {
         self.root.join("reserve")
     }
@@ -152,22 +157,42 @@ impl Folder {
                 return Err(StorageError::new(format!("locking {}", path.display()), error).into());
             }
         }
-        // Only a help for whoever is refused: nothing rests on what stands in the file.
-        let _ = file.set_len(0).and_then(|()| file.rewind());
-        let _ = writeln!(file, "{}", process::id());
-        Ok(StoreLock(file))
+        let mut before = Vec::new();
+        let _ = file.read_to_end(&mut before);
+        let mut lock = StoreLock { file, before: Vec::new() };
+        lock.note(format!("{}\n", process::id()).as_bytes());
+        lock.before = before;
+        Ok(lock)
     }
 }
 
 /// The lock of a store, held until it is dropped.
 #[derive(Debug)]
-pub(crate) struct StoreLock(File);
+pub(crate) struct StoreLock {
+    file: File,
+    /// What stood in the file.
+    before: Vec<u8>,
+}
+
+impl StoreLock {
+    /// Leaves the file as it was: the store was not opened.
+    pub(crate) fn give_back(mut self) {
+        let before = std::mem::take(&mut self.before);
+        self.note(&before);
+    }
+
+    /// Only a help for whoever is refused: nothing rests on what stands in the file.
+    fn note(&mut self, text: &[u8]) {
+        let rewound = self.file.set_len(0).and_then(|()| self.file.rewind());
+        let _ = rewound.and_then(|()| self.file.write_all(text));
+    }
+}
 
 impl Drop for StoreLock {
     fn drop(&mut self) {
         // A child that was forked meanwhile shares the lock until its program replaces it: closing
         // the file alone would leave the store locked until then. Should this fail, closing follows.
-        let _ = self.0.unlock();
+        let _ = self.file.unlock();
     }
 }
 

@@ -16,7 +16,7 @@ use self::{
     files::{JournalFiles, TakenFile},
     frame::{FILE_HEADER_BYTES, FileHeader, FrameContext, GROUP_ALIGNMENT},
 };
-use crate::{error::Doing, run::Run};
+use crate::{error::Doing, head::extension::Witness, run::Run};
 
 /// Where the journal goes on.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,14 @@ pub(crate) struct JournalEnd {
     pub(crate) crc: u32,
     /// The position of the last event.
     pub(crate) head: Position,
+}
+
+impl JournalEnd {
+    /// The last frame; `None` when there is none.
+    pub(crate) fn witness(&self) -> Option<Witness> {
+        let Self { crc, head: position, .. } = *self;
+        (self.number > 0 && position > Position::START).then_some(Witness { position, crc })
+    }
 }
 
 /// Writes frames.

@@ -24,6 +24,7 @@ mod folder;
 pub mod fuzzing;
 mod head;
 mod journal;
+mod lineage;
 mod options;
 mod progress;
 mod recovery;
@@ -41,7 +42,7 @@ mod writer;
 pub use self::{
     commitment::{StateCommitment, StateFold},
     embedded_log::{EmbeddedLog, StoreInfo},
-    error::OpenError,
+    error::{OpenError, StorePart},
     options::{Durability, StoreOptions},
     verify::{OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify, verify_states},
     writer::{AwaitedAppend, PendingAppend},

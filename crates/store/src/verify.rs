@@ -12,13 +12,15 @@ use crate::{
     block::plan::BlockPlan,
     commitment::StateFold,
     embedded_log::EmbeddedLog,
-    error::OpenError,
+    error::{OpenError, StorePart},
     folder::Folder,
     head::Head,
     head::file::HeadFile,
     journal::sealed_files::SealedFiles,
     journal::{heal, scan},
-    sled_copy::{self, SledCopy, SledError},
+    lineage::Kin,
+    recovery::{self, parts::Parts},
+    sled_copy::{SledCopy, SledError},
 };
 
 /// What a check does.
@@ -74,7 +76,7 @@ pub struct Problem {
     pub file: Option<PathBuf>,
     /// The byte of the file.
     pub offset: Option<u64>,
-    /// Which part of the store: `journal`, `sled`, `head`, or `commitment`.
+    /// Which part of the store: `journal`, `sealed`, `sled`, `head`, or `commitment`.
     pub kind: &'static str,
     /// What it is.
     pub detail: String,
@@ -131,54 +133,53 @@ fn verify_with(
     let mut report = VerifyReport::default();
     let mut head_file = HeadFile::open(&folder.head(), folder.root())?;
     let head = head_file.head().clone();
-    if head_file.is_damaged() {
-        let healed = options.damage == OnDamage::Heal;
-        if healed {
-            // The next slot to be written is the one that is damaged.
-            head_file.update(|head| head.healed += 1)?;
-        }
-        report.problems.push(Problem {
-            position: None,
-            file: Some(folder.head()),
-            offset: None,
-            kind: "head",
-            detail: "one of its two slots is damaged".to_owned(),
-            healed,
-        });
+    let has_damaged_slot = head_file.is_damaged();
+    if has_damaged_slot {
+        let detail = "one of its two slots is damaged".to_owned();
+        report.problems.push(head_problem(&folder, detail));
     }
     let mut checked = check(&folder, &head, options.depth, &mut report);
     if let Err(error) = checked {
-        let problem = journal_problem(error)?;
+        let is_damage = matches!(error, OpenError::JournalDamaged { .. });
+        let problem = part_problem(error)?;
         report.problems.push(problem);
-        if options.damage == OnDamage::Report || !heal::heal(&folder, &mut head_file)? {
+        let is_healed = options.damage == OnDamage::Heal
+            && is_damage
+            && heal::heal(&folder, &mut head_file)?;
+        if !is_healed {
             return Ok(report);
         }
         report.problems.iter_mut().for_each(|problem| problem.healed |= problem.kind == "journal");
         checked = check(&folder, head_file.head(), options.depth, &mut report);
     }
-    let sled_is_wrong = match checked {
-        Ok(sled_is_wrong) => sled_is_wrong,
+    let Checked { sled_is_wrong, older_head } = match checked {
+        Ok(checked) => checked,
         Err(error) => {
-            report.problems.push(journal_problem(error)?);
+            report.problems.push(part_problem(error)?);
             return Ok(report);
         }
     };
+    if options.damage == OnDamage::Heal && (has_damaged_slot || older_head.is_some()) {
+        // The next slot to be written is the one that is damaged.
+        older_head.into_iter().for_each(|mended| head_file.mend(mended));
+        head_file.update(|head| head.healed += 1)?;
+        head_file.update(|_| {})?;
+        report.problems.iter_mut().for_each(|problem| problem.healed |= problem.kind == "head");
+    }
     if let (VerifyDepth::Full, Some(fold)) = (options.depth, fold) {
         states::check(&folder, head_file.head(), fold, &mut report)?;
     }
-    drop(lock);
     if sled_is_wrong && options.damage == OnDamage::Heal {
-        if std::fs::symlink_metadata(folder.sled()).is_ok() {
-            sled_copy::set_aside(&folder.sled())?;
-        }
+        recovery::renew_copy(&folder, &mut head_file)?;
+        drop(lock);
         EmbeddedLog::open_existing(path)?.close()?;
         report.problems.iter_mut().for_each(|problem| problem.healed |= problem.kind == "sled");
     }
     Ok(report)
 }
 
-/// Damage of the journal as a problem; any other error as it is.
-fn journal_problem(error: OpenError) -> Result<Problem, OpenError> {
+/// What keeps the parts of a store from being one, as a problem; any other error as it is.
+fn part_problem(error: OpenError) -> Result<Problem, OpenError> {
     match error {
         OpenError::JournalDamaged { position, file, offset, what } => Ok(Problem {
             position: Some(position),
@@ -188,20 +189,45 @@ fn journal_problem(error: OpenError) -> Result<Problem, OpenError> {
             detail: what,
             healed: false,
         }),
+        OpenError::PartsDiffer { path, part, what } => {
+            let file = Some(path.join(part.name()));
+            let kind = match part {
+                StorePart::Head => "head",
+                StorePart::Journal => "journal",
+                StorePart::Sealed => "sealed",
+                StorePart::Sled => "sled",
+            };
+            Ok(Problem { position: None, file, offset: None, kind, detail: what, healed: false })
+        }
         error => Err(error),
     }
 }
 
-/// Checks both copies; whether sled's is wrong.
+fn head_problem(folder: &Folder, detail: String) -> Problem {
+    let file = Some(folder.head());
+    Problem { position: None, file, offset: None, kind: "head", detail, healed: false }
+}
+
+/// What a check of both copies came to.
+struct Checked {
+    sled_is_wrong: bool,
+    /// What HEAD should say, when it is older than the journal.
+    older_head: Option<Head>,
+}
+
+/// Checks both copies.
 fn check(
     folder: &Folder,
     head: &Head,
     depth: VerifyDepth,
     report: &mut VerifyReport,
-) -> Result<bool, OpenError> {
-    let sealed = SealedFiles::open(folder, head.store_id)?;
-    let head = Head { sealed_through: sealed.end(), ..head.clone() };
-    let known = head.durable_head.max(sealed.end());
+) -> Result<Checked, OpenError> {
+    let (Parts { head, sealed, kin, .. }, older_head) = recovery::read_parts(folder, head)?;
+    if older_head.is_some() {
+        let detail = "it is older than the journal; opening the store mends it".to_owned();
+        report.problems.push(head_problem(folder, detail));
+    }
+    let known = head.durable_head.max(kin.known());
     let mut journal = JournalEvents { folder, head: &head, sealed: &sealed, known, depth };
     let last = journal.check(report)?;
     if std::fs::symlink_metadata(folder.sled()).is_err() {
@@ -210,7 +236,11 @@ fn check(
         if is_missing {
             report.problems.push(sled_problem(folder, Some(Position::new(1)), "it is missing"));
         }
-        return Ok(is_missing);
+        return Ok(Checked { sled_is_wrong: is_missing, older_head });
+    }
+    if kin == Kin::OtherStore {
+        report.problems.push(sled_problem(folder, None, "it is another store's"));
+        return Ok(Checked { sled_is_wrong: true, older_head });
     }
     let before = report.problems.len();
     if let Err(fault) = check_copy(&mut journal, last, report) {
@@ -221,7 +251,7 @@ fn check(
             }
         }
     }
-    Ok(report.problems.len() > before)
+    Ok(Checked { sled_is_wrong: report.problems.len() > before, older_head })
 }
 
 fn sled_problem(folder: &Folder, position: Option<Position>, detail: impl Into<String>) -> Problem {

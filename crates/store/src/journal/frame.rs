@@ -253,7 +253,17 @@ pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, Frame
     })
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// The frame at the start of `bytes`, whose header was parsed before.
+    pub(crate) fn of(header: FrameHeader, bytes: &'a [u8]) -> Option<Self> {
+        let (_, rest) = bytes.split_at_checked(FRAME_HEADER_BYTES)?;
+        let (_, rest) = rest.split_at_checked(to_usize(header.extension_len))?;
+        let (runs, rest) = rest.split_at_checked(to_usize(header.runs_len))?;
+        let (bodies, behind) = rest.split_at_checked(to_usize(header.body_len))?;
+        let bytes = bytes.get(..bytes.len() - behind.len())?;
+        Some(Self { header, runs, bodies, bytes })
+    }
+
     /// The events of the frame, unpacked, run by run.
     pub(crate) fn runs(&self) -> Result<Vec<Run>, FrameError> {
         runs::decode(&self.header, self.runs, self.bodies)

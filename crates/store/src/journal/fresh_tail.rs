@@ -31,7 +31,7 @@ pub(crate) fn write(
     files: &JournalFiles,
     scan: &Scan,
 ) -> Result<JournalEnd, OpenError> {
-    head_file.begin_incarnation(|_| {})?;
+    head_file.begin_incarnation(scan.end.head, |_| {})?;
     let head = head_file.head().clone();
     let mut end = scan.end;
     let mut fence = head.fence;
@@ -51,6 +51,7 @@ pub(crate) fn write(
     }
     head_file.update(|head| {
         head.durable_head = end.head;
+        head.witness = end.witness();
         head.clean = true;
         head.fence = fence;
     })?;

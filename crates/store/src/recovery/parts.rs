@@ -1,0 +1,107 @@
+//! The parts of a store that lie in files of ours, read and held against each other before anything
+//! is changed, and before sled is opened: what is refused here leaves the folder as it was.
+
+use spacefold_event_core::Position;
+
+use super::compare;
+use crate::{
+    error::{OpenError, StorePart},
+    folder::Folder,
+    head::Head,
+    journal::{
+        scan::{self, KeptFrames, Scan},
+        sealed_files::SealedFiles,
+    },
+    lineage::{self, Kin},
+};
+
+/// HEAD, sealed files and journal, which fit each other.
+pub(crate) struct Parts {
+    /// HEAD, brought up to the sealed files.
+    pub(crate) head: Head,
+    pub(crate) sealed: SealedFiles,
+    pub(crate) scan: Scan,
+    /// The frames behind the sealed files, and perhaps some before.
+    pub(crate) frames: KeptFrames,
+    /// Whose sled's copy is.
+    pub(crate) kin: Kin,
+}
+
+/// Reads the parts of a store.
+pub(crate) fn read(folder: &Folder, head: &Head) -> Result<Parts, OpenError> {
+    let sealed = SealedFiles::open(folder, head.store_id)?;
+    let known_head = known_head(head, &sealed, folder)?;
+    let kin = lineage::judge(folder, head)?;
+    if !head.sessions.is_empty() && folder.journal_slots()?.is_empty() {
+        let what = "its files are missing, and the store has been written to".to_owned();
+        return Err(differ(folder, StorePart::Journal, what));
+    }
+    if sealed.end() > head.sealed_through {
+        compare_newest_sealed(folder, head, &sealed)?;
+    }
+    let known = known_head.durable_head.max(kin.known());
+    let (scan, frames) = scan::scan_and_keep(folder, &known_head, known)?;
+    Ok(Parts { head: known_head, sealed, scan, frames, kin })
+}
+
+/// HEAD, brought up to the sealed files: a crash may have come between writing one and noting it.
+fn known_head(head: &Head, sealed: &SealedFiles, folder: &Folder) -> Result<Head, OpenError> {
+    if sealed.end() < head.sealed_through {
+        return Err(OpenError::JournalDamaged {
+            position: sealed.end().next(),
+            file: folder.sealed(),
+            offset: 0,
+            what: format!("the sealed files end before position {}", head.sealed_through),
+        });
+    }
+    if head.sealed_through > Position::START
+        && sealed.hash_at(head.sealed_through) != Some(head.sealed_hash)
+    {
+        let what = format!(
+            "HEAD knows another block that ends at position {}: one of them is of another copy of \
+             the store",
+            head.sealed_through
+        );
+        return Err(differ(folder, StorePart::Sealed, what));
+    }
+    let durable_head = head.durable_head.max(sealed.end());
+    let (sealed_through, sealed_hash) = (sealed.end(), sealed.last_hash());
+    Ok(Head { sealed_through, sealed_hash, durable_head, ..head.clone() })
+}
+
+/// Compares sealed files that HEAD does not know with the journal: until HEAD knows them the frames
+/// of their events stay in it.
+fn compare_newest_sealed(
+    folder: &Folder,
+    head: &Head,
+    sealed: &SealedFiles,
+) -> Result<(), OpenError> {
+    let known = head.durable_head.max(sealed.end());
+    let (_, frames) =
+        scan::scan_and_keep(folder, head, known).map_err(|error| match error {
+            OpenError::JournalDamaged { position, what, .. } => {
+                let what = format!(
+                    "it knows sealed files up to position {}, they go on to {}, and the journal does \
+                     not have what is in those ({what}, position {position}): HEAD is older, or the \
+                     sealed files are of another copy of the store",
+                    head.sealed_through,
+                    sealed.end()
+                );
+                differ(folder, StorePart::Head, what)
+            }
+            other => other,
+        })?;
+    sealed.blocks_from(head.sealed_through.next(), &mut |block, _| {
+        match compare::first_difference(&block.records, &frames)? {
+            None => Ok(()),
+            Some(position) => {
+                let what = format!("the journal has another event at position {position}");
+                Err(differ(folder, StorePart::Sealed, what))
+            }
+        }
+    })
+}
+
+pub(super) fn differ(folder: &Folder, part: StorePart, what: String) -> OpenError {
+    OpenError::PartsDiffer { path: folder.root().to_owned(), part, what }
+}
