@@ -84,7 +84,7 @@ impl Folder {
         let bytes = fs::read(&from).doing(|| format!("reading {}", from.display()))?;
         let aside = |number: u32| self.root.join(format!("{MANIFEST}.set-aside-{number}"));
         let free = (0..).map(aside).find(|path| !path.exists());
-        let mut file = NewFile::create(free.unwrap_or_else(|| aside(u32::MAX)))?;
+        let mut file = NewFile::create(self, free.unwrap_or_else(|| aside(u32::MAX)))?;
         if let Err(error) = file.write_all(&bytes) {
             file.discard();
             return Err(error);

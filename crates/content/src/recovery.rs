@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use spacefold_event_core::{StorageError, StorageErrorKind};
+use spacefold_event_core::{StorageError, StoreMode};
 
 use crate::{
     active::Active,

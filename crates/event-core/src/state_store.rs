@@ -19,8 +19,8 @@ pub trait StateStore: Send + Sync {
     /// [`StorageError`] when the storage fails.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError>;
 
-    /// Puts a blob under `key`, of at most 1 KiB: the old one or the new one is read after it,
-    /// never a mixture.
+    /// Puts a blob of any length under `key`, which has at most 1 KiB: the old blob or the new one is
+    /// read after it, never a mixture.
     ///
     /// # Errors
     /// [`StorageError`] when the storage fails: the old blob or the new one is there.

@@ -86,6 +86,6 @@ pub use spacefold_service::{
 };
 pub use spacefold_store::{
     AheadOfClock, AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend,
-    Problem, StateCommitment, StoreInfo, StoreOptions, VerifyDepth, VerifyOptions, VerifyReport,
-    is_store,
+    Problem, StateCommitment, StoreInfo, StoreOptions, StorePart, VerifyDepth, VerifyOptions,
+    VerifyReport, is_store,
 };

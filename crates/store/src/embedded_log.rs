@@ -22,7 +22,7 @@ use crate::{
     commitment::StateCommitment,
     error::OpenError,
     folder::{self, Folder, StoreLock, watch::FolderWatch},
-    head::{self, Fence, Head},
+    head::{self, Fence, Head, sessions::Sessions},
     journal::JournalEnd,
     options::StoreOptions,
     progress::WaitError,
@@ -145,6 +145,8 @@ impl EmbeddedLog {
                 created_at: Timestamp::now(),
                 healed: 0,
                 fence: Fence::default(),
+                witness: None,
+                sessions: Sessions::default(),
             };
             folder = folder.create(&head, options.mode)?;
         }
@@ -177,7 +179,13 @@ impl EmbeddedLog {
 
     fn start(folder: &Folder, options: &StoreOptions) -> Result<Self, OpenError> {
         let lock = folder.lock()?;
-        let recovered = recover(folder, options.journal_file_bytes)?;
+        let recovered = match recover(folder, options.journal_file_bytes) {
+            Ok(recovered) => recovered,
+            Err(error) => {
+                lock.give_back();
+                return Err(error);
+            }
+        };
         let shared = Arc::new(recovered.shared);
         let watch = Arc::new(FolderWatch::new(folder, &shared, &lock)?);
         let (wake, woken) = bounded(1);
@@ -376,6 +384,9 @@ impl Inner {
         if self.shared.progress.failure().is_some() {
             return Ok(());
         }
+        let sled = self.shared.sled().map_err(|error| StorageError::new("closing", error))?;
+        self.shared.note_lineage(&sled).map_err(|error| StorageError::new("closing", error))?;
+        drop(sled);
         if self.shared.index_changed.load(Ordering::Relaxed) {
             sealer::checkpoint(&self.shared)?;
         }
@@ -385,6 +396,7 @@ impl Inner {
         }
         head_file.update(|head| {
             head.durable_head = end.head;
+            head.witness = end.witness();
             head.clean = true;
         })
     }
@@ -461,7 +473,10 @@ impl StateStore for EmbeddedLog {
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
-        self.blobs("keeping derived state", |sled| sled.put_blob(&state_key(key), value))
+        self.blobs("keeping derived state", |sled| {
+            self.inner.shared.note_lineage(sled)?;
+            sled.put_blob(&state_key(key), value)
+        })
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), StorageError> {

@@ -1,6 +1,6 @@
 //! Why a store does not open.
 
-use std::{io, path::PathBuf, process};
+use std::{fmt, io, path::PathBuf, process};
 
 use spacefold_event_core::{Position, StorageError, Timestamp};
 
@@ -68,6 +68,17 @@ pub enum OpenError {
         #[source]
         cause: io::Error,
     },
+    /// Parts of the store are of different times, or of copies of it that went on apart: together
+    /// they are no store. Every part is as it was.
+    #[error("{part} in {} does not fit the rest of the store: {what}", path.display())]
+    PartsDiffer {
+        /// The folder of the store.
+        path: PathBuf,
+        /// The part that does not fit.
+        part: StorePart,
+        /// What tells.
+        what: String,
+    },
     /// An I/O thread of sled has panicked: this process can open no sled any more.
     #[error("an I/O thread of the storage engine has panicked: {what}; restart the process")]
     ProcessRestartRequired {
@@ -85,6 +96,39 @@ pub enum OpenError {
     /// The disk or the operating system refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+/// A part of a store, as it lies in its folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StorePart {
+    /// The file `HEAD`.
+    Head,
+    /// The folder `journal`.
+    Journal,
+    /// The folder `sealed`.
+    Sealed,
+    /// The folder `sled`.
+    Sled,
+}
+
+impl StorePart {
+    /// The name of the file or folder.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Head => "HEAD",
+            Self::Journal => "journal",
+            Self::Sealed => "sealed",
+            Self::Sled => "sled",
+        }
+    }
+}
+
+impl fmt::Display for StorePart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 fn holder(pid: Option<u32>) -> String {

@@ -78,6 +78,11 @@ impl Folder {
         self.root.join("sled")
     }
 
+    /// Where a copy of sled's is made, to take the place of the one that is there.
+    pub(crate) fn unfinished_sled(&self) -> PathBuf {
+        self.root.join("sled.unfinished")
+    }
+
     pub(crate) fn reserve(&self) -> PathBuf {
         self.root.join("reserve")
     }

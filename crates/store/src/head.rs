@@ -3,14 +3,22 @@
 //! Pure functions over bytes. Each slot lies in a 4 KiB page of its own and is checked by itself,
 //! so that a torn write spoils one slot at the most. `docs/format.md` has every byte.
 
+pub(crate) mod extension;
 pub(crate) mod file;
+pub(crate) mod sessions;
 
 use spacefold_event_core::{Position, Timestamp};
 
+use self::{
+    extension::Witness,
+    sessions::{Kinship, Session, Sessions, next_incarnation},
+};
 use crate::{
     block::BlockHash,
-    journal::frame::FrameHeader,
-    wire::{Cursor, is_extension, to_usize},
+    error::{OpenError, StorePart},
+    folder::Folder,
+    journal::frame::{FileHeader, FrameHeader},
+    wire::{Cursor, is_extension, to_u32, to_usize},
 };
 
 /// The format version that this build writes, and the only one that it reads.
@@ -25,6 +33,9 @@ const PAGE_BYTES: usize = 4_096;
 const MAGIC: [u8; 8] = *b"SFHEAD\0\0";
 const CRC_BYTES: usize = size_of::<u32>();
 const CRC_OFFSET: usize = SLOT_BYTES - CRC_BYTES;
+/// Bytes of a slot before its extension fields.
+const FIXED_BYTES: usize = 132;
+const _: () = assert!(FIXED_BYTES + extension::MAX_BYTES <= CRC_OFFSET);
 
 /// What a store says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +60,10 @@ pub(crate) struct Head {
     pub(crate) healed: u64,
     /// Which frames were cut off, though they may still be there.
     pub(crate) fence: Fence,
+    /// A frame at or before the durable head; `None` when there is none, or an earlier version wrote.
+    pub(crate) witness: Option<Witness>,
+    /// Who has written to the store.
+    pub(crate) sessions: Sessions,
 }
 
 /// What frames must be to count: those from a position on are of an incarnation or a later one.
@@ -74,6 +89,9 @@ pub(crate) enum HeadError {
     /// No slot is intact, or the file has not its length.
     #[error("a HEAD that is damaged")]
     Damaged,
+    /// Both slots are intact, and each is of another store.
+    #[error("a HEAD whose slots are of two stores")]
+    TwoStores,
 }
 
 /// Where in the file the slot for this sequence number lies.
@@ -97,7 +115,11 @@ pub(crate) fn parse(file: &[u8]) -> Result<Head, HeadError> {
     if let Some(Err(unknown)) = unknown {
         return Err(*unknown);
     }
-    slots.into_iter().flatten().max_by_key(|head| head.sequence).ok_or(HeadError::Damaged)
+    let intact: Vec<Head> = slots.into_iter().flatten().collect();
+    if intact.iter().any(|head| intact.iter().any(|other| other.store_id != head.store_id)) {
+        return Err(HeadError::TwoStores);
+    }
+    intact.into_iter().max_by_key(|head| head.sequence).ok_or(HeadError::Damaged)
 }
 
 /// How many slots have been written and are no longer intact. One is what a crash while HEAD was
@@ -125,6 +147,69 @@ impl Head {
         incarnation <= self.fence.incarnation
     }
 
+    /// Makes sure that a journal file was begun in a session that HEAD knows.
+    pub(crate) fn check_file(&self, header: &FileHeader, folder: &Folder) -> Result<(), OpenError> {
+        let differ = |part, what| OpenError::PartsDiffer { path: folder.root().into(), part, what };
+        match self.sessions.kinship(&header.sessions) {
+            Kinship::SecondGoesOn(after) => {
+                let what =
+                    format!("the journal has a session that went on behind position {after}");
+                Err(differ(StorePart::Head, what))
+            }
+            Kinship::Parted => {
+                let what = format!(
+                    "HEAD knows other sessions than its file number {}: HEAD or the journal is of \
+                     another copy of the store",
+                    header.file_number
+                );
+                Err(differ(StorePart::Journal, what))
+            }
+            Kinship::Unknown | Kinship::Same | Kinship::FirstGoesOn(_) => {
+                self.check_incarnation(header.incarnation, folder)
+            }
+        }
+    }
+
+    /// Makes sure that something of the journal was written under an incarnation that was given out.
+    pub(crate) fn check_incarnation(
+        &self,
+        incarnation: u64,
+        folder: &Folder,
+    ) -> Result<(), OpenError> {
+        let differ = |part, what| OpenError::PartsDiffer { path: folder.root().into(), part, what };
+        if incarnation > self.incarnation {
+            let what = format!(
+                "it ends with session {}, the journal goes on with {incarnation}: HEAD is older, or \
+                 of another copy of the store",
+                self.incarnation
+            );
+            return Err(differ(StorePart::Head, what));
+        }
+        if self.sessions.excludes(incarnation) {
+            let what = format!(
+                "HEAD knows no session {incarnation}: HEAD or the journal is of another copy of the \
+                 store"
+            );
+            return Err(differ(StorePart::Journal, what));
+        }
+        Ok(())
+    }
+
+    /// Takes the next incarnation, for a session that goes on behind a position.
+    pub(crate) fn take_incarnation(&mut self, after: Position) {
+        self.incarnation = next_incarnation(self.incarnation);
+        self.sessions.push(Session { incarnation: self.incarnation, after });
+    }
+
+    /// Notes what has become durable: everything up to a position, and a frame.
+    pub(crate) fn note_durable(&mut self, position: Position, frame: Option<Witness>) {
+        self.durable_head = self.durable_head.max(position);
+        if let Some(frame) = frame {
+            self.durable_head = self.durable_head.max(frame.position);
+            self.witness = Some(frame);
+        }
+    }
+
     /// The head as a slot, which belongs at [`slot_offset`].
     pub(crate) fn encode_slot(&self) -> [u8; SLOT_BYTES] {
         let mut bytes = Vec::with_capacity(SLOT_BYTES);
@@ -141,7 +226,9 @@ impl Head {
         bytes.extend_from_slice(&self.healed.to_le_bytes());
         bytes.extend_from_slice(&self.fence.position.get().to_le_bytes());
         bytes.extend_from_slice(&self.fence.incarnation.to_le_bytes());
-        bytes.extend_from_slice(&0_u32.to_le_bytes());
+        let extension = extension::encode(self.witness, &self.sessions);
+        bytes.extend_from_slice(&to_u32(extension.len()).to_le_bytes());
+        bytes.extend_from_slice(&extension);
         bytes.resize(CRC_OFFSET, 0);
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         bytes.try_into().expect("the fields end before the checksum, the checksum ends the slot")
@@ -171,7 +258,7 @@ fn read_fields(cursor: &mut Cursor<'_>) -> Option<Head> {
         [1, 0, 0, 0] => true,
         _ => return None,
     };
-    let head = Head {
+    let mut head = Head {
         clean,
         sequence: cursor.u64()?,
         store_id: cursor.array()?,
@@ -182,9 +269,17 @@ fn read_fields(cursor: &mut Cursor<'_>) -> Option<Head> {
         created_at: Timestamp::from_micros(cursor.i64()?)?,
         healed: cursor.u64()?,
         fence: Fence { position: Position::new(cursor.u64()?), incarnation: cursor.u64()? },
+        witness: None,
+        sessions: Sessions::default(),
     };
     let extension_len = cursor.u32()?;
-    cursor.take(to_usize(extension_len)).is_some_and(is_extension).then_some(head)
+    let extension = cursor.take(to_usize(extension_len)).filter(|bytes| is_extension(bytes))?;
+    let (witness, sessions) = extension::decode(extension)?;
+    head.witness = witness;
+    // A list that does not end with the newest one was kept by a program that did not know it.
+    let is_whole = sessions.newest().is_some_and(|newest| newest.incarnation == head.incarnation);
+    head.sessions = if is_whole { sessions } else { Sessions::default() };
+    Some(head)
 }
 
 #[cfg(test)]
@@ -203,6 +298,8 @@ mod tests {
             created_at: Timestamp::from_micros(1_700_000_000_000_000).unwrap(),
             healed: 2,
             fence: Fence { position: Position::new(950), incarnation: 3 },
+            witness: None,
+            sessions: Sessions::default(),
         }
     }
 
@@ -296,6 +393,27 @@ mod tests {
         assert_eq!(extended(&[9, 0, 2, 0, 0, 0, 1, 1], 8), Ok(head()));
         assert_eq!(extended(&[9, 0, 3, 0, 0, 0, 1, 1], 8), Err(HeadError::Damaged));
         assert_eq!(extended(&[], 377), Err(HeadError::Damaged));
+    }
+
+    #[test]
+    fn witness_and_sessions_are_read_back_however_many_there_are() {
+        let mut head = head();
+        head.witness = Some(Witness { position: Position::new(990), crc: 0x1234_5678 });
+        for after in 0..40 {
+            assert_eq!(parse(&file(std::slice::from_ref(&head))), Ok(head.clone()));
+            head.take_incarnation(Position::new(after));
+        }
+        // A program that does not know the list takes an incarnation: the list is not whole then.
+        head.incarnation += 1;
+        let read = parse(&file(&[head])).unwrap();
+        assert!(read.sessions.is_empty());
+        assert!(read.witness.is_some());
+    }
+
+    #[test]
+    fn slots_of_two_stores_are_no_head() {
+        let other = Head { store_id: [9; 16], ..newer() };
+        assert_eq!(parse(&file(&[head(), other])), Err(HeadError::TwoStores));
     }
 
     #[test]

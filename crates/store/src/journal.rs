@@ -16,7 +16,11 @@ use self::{
     files::{JournalFiles, TakenFile},
     frame::{FILE_HEADER_BYTES, FileHeader, FrameContext, GROUP_ALIGNMENT},
 };
-use crate::{error::Doing, run::Run};
+use crate::{
+    error::Doing,
+    head::{Head, extension::Witness, sessions::Sessions},
+    run::Run,
+};
 
 /// Where the journal goes on.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +37,20 @@ pub(crate) struct JournalEnd {
     pub(crate) head: Position,
 }
 
+impl JournalEnd {
+    /// The last frame; `None` when there is none.
+    pub(crate) fn witness(&self) -> Option<Witness> {
+        let Self { crc, head: position, .. } = *self;
+        (self.number > 0 && position > Position::START).then_some(Witness { position, crc })
+    }
+}
+
 /// Writes frames.
 pub(crate) struct Journal {
     files: Arc<JournalFiles>,
     store_id: [u8; 16],
     incarnation: u64,
+    sessions: Sessions,
     end: JournalEnd,
     file: Option<TakenFile>,
     /// What is written behind this position is not synced yet.
@@ -48,17 +61,13 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Goes on where the journal ends. All of it up to there must be on disk.
-    pub(crate) fn new(
-        files: &Arc<JournalFiles>,
-        store_id: [u8; 16],
-        incarnation: u64,
-        end: JournalEnd,
-    ) -> Self {
+    /// Goes on where the journal ends, under HEAD's newest incarnation. All of it up to there must be on disk.
+    pub(crate) fn new(files: &Arc<JournalFiles>, head: &Head, end: JournalEnd) -> Self {
         Self {
             files: Arc::clone(files),
-            store_id,
-            incarnation,
+            store_id: head.store_id,
+            incarnation: head.incarnation,
+            sessions: head.sessions.clone(),
             end,
             file: None,
             synced: end.head,
@@ -156,6 +165,7 @@ impl Journal {
             file_number: self.end.number,
             first_position,
             previous_crc: self.end.crc,
+            sessions: self.sessions.clone(),
         };
         if let Some(place) = self.group.get_mut(..FILE_HEADER_BYTES) {
             place.copy_from_slice(&header.encode());

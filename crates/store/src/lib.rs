@@ -25,6 +25,7 @@ mod folder;
 pub mod fuzzing;
 mod head;
 mod journal;
+mod lineage;
 mod options;
 mod progress;
 mod reading;
@@ -44,7 +45,7 @@ pub use self::{
     clock::AheadOfClock,
     commitment::{StateCommitment, StateFold},
     embedded_log::{EmbeddedLog, StoreInfo},
-    error::OpenError,
+    error::{OpenError, StorePart},
     folder::is_store,
     options::{Durability, StoreOptions},
     verify::{OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify, verify_states},

@@ -2,8 +2,6 @@
 //! alone. Sled's copy is left as it is, since sled writes whenever it is opened; what only that has
 //! answers with the reason. Nothing is changed, and nothing is appended.
 
-use std::sync::Arc;
-
 use spacefold_event_core::{Position, ReadError, StorageError, Timestamp};
 
 use crate::{
@@ -14,10 +12,13 @@ use crate::{
     head::{Head, file::HeadFile},
     journal::{
         files::JournalFiles,
-        scan::{self, Scan},
+        scan::{self, Scan, unpack},
         sealed_files::SealedFiles,
     },
-    recovery::{Recovered, known_head, runs},
+    recovery::{
+        self, Recovered,
+        parts::{Parts, known_head},
+    },
     shared::Shared,
     view::View,
 };
@@ -31,18 +32,19 @@ pub(crate) fn open(
     journal_file_bytes: u64,
     why: &StorageError,
 ) -> Result<Recovered, OpenError> {
-    let head_file = HeadFile::open_to_read(&folder.head(), folder.root())?;
-    let sealed = SealedFiles::open(folder, head_file.head().store_id)?;
-    let head = known_head(head_file.head(), &sealed, folder)?;
+    let mut head_file = HeadFile::open_to_read(&folder.head(), folder.root())?;
+    let (Parts { head, sealed, .. }, mended) = recovery::read_parts(folder, head_file.head())?;
+    if let Some(mended) = mended {
+        head_file.mend(mended);
+    }
     let all = Position::new(u64::MAX);
     let (view, scan) = view(folder, &head, &sealed, (head.durable_head, all))?;
     let files = JournalFiles::new(folder, journal_file_bytes, scan.files);
-    let store_id = head.store_id;
-    let copy = why.clone();
-    let shared = Shared::new(folder.clone(), store_id, head_file, view, copy, Arc::new(files));
+    let end = scan.end;
+    let shared = Shared::new(folder.clone(), head_file, view, why.clone(), files.into(), &end);
     shared.sealed.sealed_through(sealed.end());
     shared.progress.fail(why);
-    Ok(Recovered { shared, end: scan.end })
+    Ok(Recovered { shared, end })
 }
 
 /// What readers see up to a position: the blocks of the sealed files, then the frames behind them.
@@ -65,7 +67,7 @@ fn view(
     let scan = scan::scan(folder, head, known, &mut |frame| {
         let last = frame.header.last_position();
         if sealed_end < last && last <= to {
-            let behind = runs(frame)?.into_iter();
+            let behind = unpack(frame.header.first_position, frame.runs())?.into_iter();
             let behind = behind.filter(|run| run.records.last_position() > sealed_end);
             behind.for_each(|run| view.publish(run));
         }

@@ -177,8 +177,9 @@ impl Sealer {
         self.head_due = None;
         self.shared.is_head_note_due.store(false, Ordering::Relaxed);
         let durable_head = self.shared.progress.durable_head();
+        let witness = self.shared.durable_frame();
         let mut head_file = self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
-        head_file.update(|head| head.durable_head = head.durable_head.max(durable_head))
+        head_file.update(|head| head.note_durable(durable_head, witness))
     }
 
     /// Makes the next blocks of the tail; whether to look for more. When sled's copy turns out to be
@@ -239,6 +240,9 @@ impl Sealer {
     }
 
     fn put_batch(&mut self, sled: &SledCopy, batch: Batch) -> Result<(), SealError> {
+        self.shared
+            .note_lineage(sled)
+            .map_err(|error| seal_error("noting what sled's copy knows", error))?;
         if batch.blocks.len() > 1 {
             let places = batch.blocks.iter();
             let places =
@@ -249,6 +253,10 @@ impl Sealer {
         for (records, encoded) in batch.blocks {
             self.seal(sled, &records, encoded)?;
         }
+        // Opening takes the rest of the journal to be behind the blocks.
+        self.shared
+            .note_lineage(sled)
+            .map_err(|error| seal_error("noting what sled's copy knows", error))?;
         kept::keep_when_due(sled, &mut |change| change(&mut self.shared.view_mut().index))
             .map_err(|error| seal_error(KEEPING, error))
     }

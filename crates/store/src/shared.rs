@@ -19,8 +19,9 @@ use crate::{
     block::index::{Candidates, MissingPages, PageId, Pages},
     commitment::Offers,
     folder::Folder,
-    head::file::HeadFile,
-    journal::{files::JournalFiles, sealed_files::SealedScan},
+    head::{extension::Witness, file::HeadFile, sessions::Sessions},
+    journal::{JournalEnd, files::JournalFiles, sealed_files::SealedScan},
+    lineage::Lineage,
     progress::Progress,
     reading,
     sled_copy::{SledCopy, SledError, StoredBlock},
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) progress: Progress,
     /// What the next blocks are to say of states.
     pub(crate) commitments: Offers,
+    durable_frame: Mutex<Option<Witness>>,
+    sessions: Mutex<Sessions>,
 }
 
 /// Sled's copy, or why there is none.
@@ -118,12 +121,14 @@ enum BlocksOf {
 impl Shared {
     pub(crate) fn new(
         folder: Folder,
-        store_id: [u8; 16],
         head_file: HeadFile,
         view: View,
         sled: impl Into<Copy>,
         journal_files: Arc<JournalFiles>,
+        end: &JournalEnd,
     ) -> Self {
+        let store_id = head_file.head().store_id;
+        let sessions = head_file.head().sessions.clone();
         let progress = Progress::new(view.durable_head(), view.tail.body_bytes());
         let sealed = SealedScan::new(folder.clone(), store_id, head_file.head().sealed_through);
         Self {
@@ -141,7 +146,40 @@ impl Shared {
             journal_files,
             progress,
             commitments: Offers::default(),
+            durable_frame: Mutex::new(end.witness()),
+            sessions: Mutex::new(sessions),
         }
+    }
+
+    /// The newest frame that is durable.
+    pub(crate) fn durable_frame(&self) -> Option<Witness> {
+        *self.durable_frame.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note_durable_frame(&self, frame: Option<Witness>) {
+        *self.durable_frame.lock().unwrap_or_else(PoisonError::into_inner) = frame;
+    }
+
+    /// Says which sessions there are, now that another one writes.
+    pub(crate) fn note_sessions(&self, sessions: &Sessions) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone_from(sessions);
+    }
+
+    /// What sled's copy may come to know of the log now.
+    pub(crate) fn lineage(&self) -> Lineage {
+        // Read before the sessions: it is no later than they are.
+        let position = self.progress.durable_head();
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last_block_after = {
+            let index = &self.view().index;
+            index.block_of(index.end()).map_or(Position::START, Position::previous)
+        };
+        Lineage { store_id: self.store_id, position, last_block_after, sessions }
+    }
+
+    /// To be called before anything is put into sled's copy that comes from the log as it is now.
+    pub(crate) fn note_lineage(&self, sled: &SledCopy) -> Result<(), SledError> {
+        sled.note_lineage(&self.lineage())
     }
 
     pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {

@@ -33,6 +33,7 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind},
     iter, mem,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -43,11 +44,16 @@ use std::{
 use sled::{Db, IVec, Tree};
 use spacefold_event_core::{Position, StorageError, Timestamp};
 
-pub(crate) use self::files::set_aside;
+pub(crate) use self::files::{CopiedFolder, remove_if_any, set_aside};
 use self::{
     calls::{Interrupted, has_io_thread_panicked, install_hook, note_io_thread_panic},
     files::{follow_mode, make_folders, open_unlocked, remove_unfinished_snapshots, sync_path},
     keys::{block_key, parse_block_key},
+};
+
+use crate::{
+    head::sessions::Session,
+    lineage::{self, Lineage},
 };
 
 /// Bytes of one value in sled; longer parts are divided.
@@ -100,6 +106,15 @@ pub(crate) struct SledCopy {
     log_shape: RwLock<()>,
     /// Held alone while a blob is put or removed.
     state_shape: RwLock<()>,
+    lineage: Mutex<NotedLineage>,
+}
+
+/// What the file says that tells whose copy this is; it is opened when it is written first.
+#[derive(Default)]
+struct NotedLineage {
+    file: Option<File>,
+    /// The newest session, and the two positions.
+    noted: Option<(Option<Session>, Position, Position)>,
 }
 
 /// A block as it was put: the bytes of its parts.
@@ -183,6 +198,7 @@ impl SledCopy {
             log_writer: Mutex::new(()),
             log_shape: RwLock::new(()),
             state_shape: RwLock::new(()),
+            lineage: Mutex::default(),
         };
         follow_mode(folder).map_err(in_folder)?;
         for name in ["conf", "db", "blobs", ""] {
@@ -192,6 +208,41 @@ impl SledCopy {
             sync_path(parent).map_err(in_folder)?;
         }
         Ok(copy)
+    }
+
+    /// Says that what is put from now on may come from events up to a position, unless that has been
+    /// said. To be called before it is put.
+    ///
+    /// # Durability
+    /// Outlives the process. A power cut may take it back, and what was put since with it.
+    ///
+    /// # Errors
+    /// [`SledError`].
+    pub(crate) fn note_lineage(&self, lineage: &Lineage) -> Result<(), SledError> {
+        let mut state = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = lineage.sessions.newest();
+        let blocks = lineage.last_block_after;
+        let is_noted = state.noted.is_some_and(|(session, position, last_block_after)| {
+            session == newest && position >= lineage.position && last_block_after == blocks
+        });
+        if is_noted {
+            return Ok(());
+        }
+        let failed = |cause| StorageError::new(self.doing("note the lineage"), cause);
+        let path = self.folder.join(lineage::FILE_NAME);
+        let bytes = lineage.encode();
+        let file = match &mut state.file {
+            Some(file) => file,
+            none => {
+                // Of real bytes from the start: what is written later takes no space.
+                let mut options = OpenOptions::new();
+                let options = options.write(true).create(true).truncate(false);
+                none.insert(options.open(&path).map_err(failed)?)
+            }
+        };
+        file.write_all_at(&bytes, 0).map_err(failed)?;
+        state.noted = Some((newest, lineage.position, blocks));
+        Ok(())
     }
 
     /// Keeps places for blocks that are put next, given by where each begins and how many bytes it

@@ -13,13 +13,15 @@ use crate::{
     clock,
     commitment::StateFold,
     embedded_log::EmbeddedLog,
-    error::OpenError,
+    error::{OpenError, StorePart},
     folder::Folder,
     head::Head,
     head::file::HeadFile,
     journal::sealed_files::SealedFiles,
     journal::{heal, scan},
-    sled_copy::{self, SledCopy, SledError},
+    lineage::Kin,
+    recovery::{self, parts::Parts},
+    sled_copy::{SledCopy, SledError},
 };
 
 /// What a check does.
@@ -79,9 +81,9 @@ pub struct Problem {
     pub file: Option<PathBuf>,
     /// The byte of the file.
     pub offset: Option<u64>,
-    /// Which part of the store is damaged: `journal`, `sled`, `head`, or `commitment`. Or what kept
-    /// a part from being checked, as [`StorageErrorKind::name`] says it, such as `no-room` and
-    /// `read-only`; or `needs-recovery`.
+    /// Which part of the store is damaged: `journal`, `sealed`, `sled`, `head`, or `commitment`. Or
+    /// what kept a part from being checked, as [`StorageErrorKind::name`] says it, such as `no-room`
+    /// and `read-only`; or `needs-recovery`.
     pub kind: &'static str,
     /// What it is.
     pub detail: String,
@@ -94,7 +96,7 @@ impl Problem {
     /// unchecked, or go away when the store is opened.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        ["journal", "sled", "head", "commitment"].contains(&self.kind)
+        ["journal", "sealed", "sled", "head", "commitment"].contains(&self.kind)
     }
 }
 
@@ -158,46 +160,46 @@ fn verify_with(
     let mut head_file = open_head(&folder)?;
     let head = head_file.head().clone();
     report.needs_recovery = !head.clean;
-    if head_file.is_damaged() {
-        let healed = options.damage == OnDamage::Heal;
-        if healed {
-            // The next slot to be written is the one that is damaged.
-            head_file.update(|head| head.healed += 1)?;
-        }
-        report.problems.push(Problem {
-            position: None,
-            file: Some(folder.head()),
-            offset: None,
-            kind: "head",
-            detail: "one of its two slots is damaged".to_owned(),
-            healed,
-        });
+    let has_damaged_slot = head_file.is_damaged();
+    if has_damaged_slot {
+        let detail = "one of its two slots is damaged".to_owned();
+        report.problems.push(head_problem(&folder, detail));
     }
     let mut checked = check(&folder, &head, options.depth, &mut report);
     if let Err(error) = checked {
-        let problem = journal_problem(error)?;
+        let is_damage = matches!(error, OpenError::JournalDamaged { .. });
+        let problem = part_problem(error)?;
         report.problems.push(problem);
-        if options.damage == OnDamage::Report || !heal::heal(&folder, &mut head_file)? {
+        let is_healed =
+            options.damage == OnDamage::Heal && is_damage && heal::heal(&folder, &mut head_file)?;
+        if !is_healed {
             return Ok(report);
         }
         report.problems.iter_mut().for_each(|problem| problem.healed |= problem.kind == "journal");
         checked = check(&folder, head_file.head(), options.depth, &mut report);
     }
-    let copy = match checked {
-        Ok(copy) => copy,
+    let Checked { copy, older_head } = match checked {
+        Ok(checked) => checked,
         Err(error) => {
-            report.problems.push(journal_problem(error)?);
+            report.problems.push(part_problem(error)?);
             return Ok(report);
         }
     };
+    if options.damage == OnDamage::Heal && (has_damaged_slot || older_head.is_some()) {
+        // The next slot to be written is the one that is damaged.
+        older_head.into_iter().for_each(|mended| head_file.mend(mended));
+        head_file.update(|head| head.healed += 1)?;
+        head_file.update(|_| {})?;
+        report.problems.iter_mut().for_each(|problem| problem.healed |= problem.kind == "head");
+    }
     if let (VerifyDepth::Full, Some(fold)) = (options.depth, fold) {
         states::check(&folder, head_file.head(), fold, &mut report)?;
     }
-    drop(lock);
     if options.damage == OnDamage::Heal && (copy == CheckedCopy::Wrong || report.needs_recovery) {
-        if copy == CheckedCopy::Wrong && std::fs::symlink_metadata(folder.sled()).is_ok() {
-            sled_copy::set_aside(&folder.sled())?;
+        if copy == CheckedCopy::Wrong {
+            recovery::renew_copy(&folder, &mut head_file)?;
         }
+        drop(lock);
         open_and_close(path)?;
         report.needs_recovery = false;
         let is_mended = |kind: &str| kind == "sled" || kind == NEEDS_RECOVERY;
@@ -225,17 +227,8 @@ fn open_and_close(path: &Path) -> Result<(), OpenError> {
     Ok(log.close()?)
 }
 
-/// What a check of sled's copy came to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum CheckedCopy {
-    Sound,
-    Wrong,
-    /// It could not be looked at.
-    Unchecked,
-}
-
-/// Damage of the journal as a problem; any other error as it is.
-fn journal_problem(error: OpenError) -> Result<Problem, OpenError> {
+/// What keeps the parts of a store from being one, as a problem; any other error as it is.
+fn part_problem(error: OpenError) -> Result<Problem, OpenError> {
     match error {
         OpenError::JournalDamaged { position, file, offset, what } => Ok(Problem {
             position: Some(position),
@@ -245,20 +238,54 @@ fn journal_problem(error: OpenError) -> Result<Problem, OpenError> {
             detail: what,
             healed: false,
         }),
+        OpenError::PartsDiffer { path, part, what } => {
+            let file = Some(path.join(part.name()));
+            let kind = match part {
+                StorePart::Head => "head",
+                StorePart::Journal => "journal",
+                StorePart::Sealed => "sealed",
+                StorePart::Sled => "sled",
+            };
+            Ok(Problem { position: None, file, offset: None, kind, detail: what, healed: false })
+        }
         error => Err(error),
     }
 }
 
-/// Checks both copies; what sled's came to.
+fn head_problem(folder: &Folder, detail: String) -> Problem {
+    let file = Some(folder.head());
+    Problem { position: None, file, offset: None, kind: "head", detail, healed: false }
+}
+
+/// What a check of both copies came to.
+struct Checked {
+    copy: CheckedCopy,
+    /// What HEAD should say, when it is older than the journal.
+    older_head: Option<Head>,
+}
+
+/// What a check of sled's copy came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CheckedCopy {
+    Sound,
+    Wrong,
+    /// It could not be looked at.
+    Unchecked,
+}
+
+/// Checks both copies.
 fn check(
     folder: &Folder,
     head: &Head,
     depth: VerifyDepth,
     report: &mut VerifyReport,
-) -> Result<CheckedCopy, OpenError> {
-    let sealed = SealedFiles::open(folder, head.store_id)?;
-    let head = Head { sealed_through: sealed.end(), ..head.clone() };
-    let known = head.durable_head.max(sealed.end());
+) -> Result<Checked, OpenError> {
+    let (Parts { head, sealed, kin, .. }, older_head) = recovery::read_parts(folder, head)?;
+    if older_head.is_some() {
+        let detail = "it is older than the journal; opening the store mends it".to_owned();
+        report.problems.push(head_problem(folder, detail));
+    }
+    let known = head.durable_head.max(kin.known());
     let mut journal = JournalEvents { folder, head: &head, sealed: &sealed, known, depth };
     let last = journal.check(report)?;
     if std::fs::symlink_metadata(folder.sled()).is_err() {
@@ -267,21 +294,27 @@ fn check(
         if is_missing {
             report.problems.push(sled_problem(&journal, Some(Position::new(1)), "it is missing"));
         }
-        return Ok(if is_missing { CheckedCopy::Wrong } else { CheckedCopy::Sound });
+        let copy = if is_missing { CheckedCopy::Wrong } else { CheckedCopy::Sound };
+        return Ok(Checked { copy, older_head });
     }
-    match check_copy(&mut journal, last, report) {
-        Ok(()) => Ok(CheckedCopy::Sound),
-        Err(Fault::Open(error)) => Err(error),
+    if kin == Kin::OtherStore {
+        report.problems.push(sled_problem(&journal, None, "it is another store's"));
+        return Ok(Checked { copy: CheckedCopy::Wrong, older_head });
+    }
+    let copy = match check_copy(&mut journal, last, report) {
+        Ok(()) => CheckedCopy::Sound,
+        Err(Fault::Open(error)) => return Err(error),
         Err(Fault::Sled { position, detail }) => {
             report.problems.push(sled_problem(&journal, position, detail));
-            Ok(CheckedCopy::Wrong)
+            CheckedCopy::Wrong
         }
         Err(Fault::Unchecked { kind, detail }) => {
             let detail = format!("sled's copy was not checked: {detail}");
             report.problems.push(Problem { kind, ..sled_problem(&journal, None, detail) });
-            Ok(CheckedCopy::Unchecked)
+            CheckedCopy::Unchecked
         }
-    }
+    };
+    Ok(Checked { copy, older_head })
 }
 
 /// What is wrong with sled's copy. In a store that was not closed that is no damage: sled promises

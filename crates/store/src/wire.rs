@@ -59,8 +59,8 @@ impl<'a> Cursor<'a> {
 }
 
 /// Whether `bytes` are extension fields without a remainder: type u16, length u32, that many
-/// bytes, and so on. Fields of unknown types are skipped, so version 1, which knows none, needs
-/// no more than this.
+/// bytes, and so on. What the fields of a type hold is for whoever knows the type to say; the others
+/// are skipped.
 pub(crate) fn is_extension(bytes: &[u8]) -> bool {
     if bytes.len() > MAX_EXTENSION_BYTES {
         return false;

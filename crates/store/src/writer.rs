@@ -245,8 +245,11 @@ impl Writer {
             return Ok(());
         };
         let begun = Instant::now();
-        journal.sync().map_err(|error| self.fail(error))?;
+        let synced = journal.sync();
+        let last_frame = journal.end().witness();
+        synced.map_err(|error| self.fail(error))?;
         self.last_sync = begun.elapsed();
+        self.shared.note_durable_frame(last_frame);
         let mut view = self.shared.view_mut();
         self.ahead.take_durable().for_each(|run| view.publish(run));
         drop(view);
@@ -343,16 +346,19 @@ fn answer_early(group: &mut Vec<Taken>) {
 /// Takes a new incarnation, recorded and synced before anything is written under it.
 fn begin(shared: &Shared, end: JournalEnd) -> Result<Journal, AppendError> {
     let mut head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
-    let begun = head_file.begin_incarnation(|head| {
-        head.durable_head = end.head;
-        head.clean = false;
-        head.fence = Fence { position: end.head.next(), incarnation: head.incarnation };
+    let begun = shared.journal_files.prepare_first().and_then(|()| {
+        head_file.begin_incarnation(end.head, |head| {
+            head.durable_head = end.head;
+            head.witness = end.witness();
+            head.clean = false;
+            head.fence = Fence { position: end.head.next(), incarnation: head.incarnation };
+        })
     });
     if let Err(error) = begun {
         let failure = Failure::from(&error);
         shared.progress.fail(failure.clone());
         return Err(failure.into());
     }
-    let incarnation = head_file.head().incarnation;
-    Ok(Journal::new(&shared.journal_files, shared.store_id, incarnation, end))
+    shared.note_sessions(&head_file.head().sessions);
+    Ok(Journal::new(&shared.journal_files, head_file.head(), end))
 }

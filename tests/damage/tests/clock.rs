@@ -4,7 +4,7 @@
 //! The time of the last frame is changed on disk, its checksum made to fit: so the clock seems to
 //! have gone back by a century, or to have stood at 1970 or at the ends of what there is.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use damage::{
     contents::{Contents, OpenStore},
@@ -16,6 +16,10 @@ use spacefold_store::fuzzing::Decoder;
 
 /// Where a frame has the time of its first event.
 const RECORDED_AT: usize = 56;
+/// Where HEAD has its slots, and these the length of their extension fields and the checksum.
+const HEAD_SLOTS: [usize; 2] = [0, 4_096];
+const HEAD_EXTENSION: usize = 128;
+const HEAD_CHECKSUM: usize = 508;
 
 fn events(count: u64) -> Vec<SpaceEvent> {
     (0..count).map(|n| SpaceEvent::variable_set("a", "n", n)).collect()
@@ -37,6 +41,17 @@ fn recorded(store: &OpenStore) -> Vec<Timestamp> {
     times
 }
 
+/// Takes what HEAD says of frames out of it, as if an earlier version had written it.
+fn forget_frames(store: &Path) {
+    let path = store.join("HEAD");
+    let mut head = fs::read(&path).unwrap();
+    for slot in HEAD_SLOTS {
+        head[slot + HEAD_EXTENSION..slot + HEAD_CHECKSUM].fill(0);
+    }
+    Decoder::Head.repair(&mut head);
+    fs::write(path, head).unwrap();
+}
+
 /// A store of one append of three events, taken at `clock`, goes on at the present.
 fn goes_on_from(clock: Timestamp) {
     let folder = scratch();
@@ -52,6 +67,7 @@ fn goes_on_from(clock: Timestamp) {
     stored[RECORDED_AT..RECORDED_AT + 8].copy_from_slice(&clock.as_micros().to_le_bytes());
     Decoder::Frame.repair(stored);
     fs::write(&file, bytes).unwrap();
+    forget_frames(&path);
     // Folded before the time was changed.
     fs::remove_dir_all(path.join("sled")).unwrap();
 

@@ -129,6 +129,10 @@ impl From<OpenError> for Failure {
             OpenError::ClockBefore1970 { .. } => {
                 ("opening the store".to_owned(), "set the clock, then run the command again")
             }
+            OpenError::PartsDiffer { path, .. } => (
+                path.display().to_string(),
+                "put back the part of this store and of this time; nothing was changed",
+            ),
             OpenError::JournalDamaged { .. } => (
                 "opening the store".to_owned(),
                 "`spacefold verify` says what is damaged, `verify --heal` mends what it can",

@@ -246,6 +246,11 @@ impl From<OpenError> for Failure {
                 &"opening the store",
                 &"set the clock, then run the command again; nothing was changed",
             ),
+            OpenError::PartsDiffer { path, part, what } => failed(
+                &format_args!("{part} does not fit the rest of the store: {what}"),
+                &path.display(),
+                &"put back the part of this store and of this time; nothing was changed",
+            ),
             OpenError::ProcessRestartRequired { .. } => {
                 failed(&error, &"opening the store", &"run the command again")
             }

@@ -420,11 +420,14 @@ fn a_fresh_tail_that_was_torn_takes_the_place_of_nothing() {
     let fresh = *slots(&opened).iter().find(|slot| !slots(&killed).contains(slot)).unwrap();
     let file = Folder::new(&opened).journal_file(fresh);
     let whole = fs::read(&file).unwrap();
+    let opened = HeadFile::open(&opened.join("HEAD"), &opened).unwrap().head().clone();
     let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
     for written in [512, 600, end - 1, end] {
         let store = folder.path().join(format!("torn-{written}"));
         image(&killed, &store);
-        change_head(&store, |head| head.incarnation += 1);
+        change_head(&store, |head| {
+            (head.incarnation, head.sessions) = (opened.incarnation, opened.sessions.clone());
+        });
         let mut torn = whole.clone();
         torn[written..].fill(0);
         fs::write(Folder::new(&store).journal_file(fresh), torn).unwrap();

@@ -21,6 +21,8 @@ use crate::error::{Doing, OpenError};
 pub(crate) struct StoreLock {
     file: File,
     id: FileId,
+    /// What stood in the file.
+    before: Vec<u8>,
 }
 
 /// A device and a file on it.
@@ -62,11 +64,12 @@ impl Folder {
             }
             Err(TryLockError::Error(error)) => return Err(self.not_locked(&path, error)),
         }
-        // Only a help for whoever is refused: nothing rests on what stands in the file.
-        let _ = file.set_len(0).and_then(|()| file.rewind());
-        let _ = writeln!(file, "{}", process::id());
+        let mut before = Vec::new();
+        let _ = file.read_to_end(&mut before);
         held().insert(id);
-        Ok(StoreLock { file, id })
+        let mut lock = StoreLock { file, id, before };
+        lock.note(format!("{}\n", process::id()).as_bytes());
+        Ok(lock)
     }
 
     /// Opens the file of the lock; where nothing can be written, to read it: that locks as well.
@@ -93,6 +96,18 @@ fn has_no_locks(error: &io::Error) -> bool {
 }
 
 impl StoreLock {
+    /// Leaves the file as it was: the store was not opened.
+    pub(crate) fn give_back(mut self) {
+        let before = std::mem::take(&mut self.before);
+        self.note(&before);
+    }
+
+    /// Only a help for whoever is refused: nothing rests on what stands in the file.
+    fn note(&mut self, text: &[u8]) {
+        let rewound = self.file.set_len(0).and_then(|()| self.file.rewind());
+        let _ = rewound.and_then(|()| self.file.write_all(text));
+    }
+
     /// The file that is locked.
     pub(crate) fn file(&self) -> &File {
         &self.file

@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use spacefold_event_core::{StorageError, StoreMode};
+use spacefold_event_core::{Position, StorageError, StoreMode};
 
 use crate::{
-    error::{Doing, OpenError},
+    error::{Doing, OpenError, StorePart},
     folder::access::open_new,
     head::{self, HEAD_FILE_BYTES, Head, HeadError, slot_offset},
 };
@@ -57,6 +57,11 @@ impl HeadFile {
                 path: root.to_owned(),
                 what: "its HEAD file is none of ours".to_owned(),
             },
+            HeadError::TwoStores => OpenError::PartsDiffer {
+                path: root.to_owned(),
+                part: StorePart::Head,
+                what: "its two slots are of different stores".to_owned(),
+            },
             HeadError::Damaged => OpenError::NotAStore {
                 path: root.to_owned(),
                 what: "both slots of its HEAD file are damaged".to_owned(),
@@ -82,14 +87,21 @@ impl HeadFile {
         self.head.clean && self.damaged_slots > 0
     }
 
-    /// Takes the next incarnation, and changes the head: durable in both slots, so that when one is
-    /// damaged later the other still knows the incarnation of what was written since.
+    /// Goes on from what HEAD should have said; the next change writes it.
+    pub(crate) fn mend(&mut self, mended: Head) {
+        self.head = mended;
+    }
+
+    /// Takes the next incarnation for what goes on behind a position, and changes the head: durable
+    /// in both slots, so that when one is damaged later the other still knows the incarnation of what
+    /// was written since.
     pub(crate) fn begin_incarnation(
         &mut self,
+        after: Position,
         change: impl FnOnce(&mut Head),
     ) -> Result<(), StorageError> {
         self.update(|head| {
-            head.incarnation += 1;
+            head.take_incarnation(after);
             change(head);
         })?;
         self.update(|_| {})

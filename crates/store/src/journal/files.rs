@@ -164,6 +164,19 @@ impl JournalFiles {
         open_slot(&self.folder, slot)
     }
 
+    /// Makes the first file of a journal, if there is none: a journal without any has lost them.
+    pub(crate) fn prepare_first(&self) -> Result<(), StorageError> {
+        let is_first = {
+            let files = self.files();
+            files.spare.is_empty() && files.live.is_empty()
+        };
+        if is_first {
+            let slot = self.make(FIRST_FILE_BYTES)?;
+            self.files().spare.push(slot);
+        }
+        Ok(())
+    }
+
     /// Makes a file ahead of use, if one was asked for, none is ready, and another is allowed;
     /// whether it did.
     pub(crate) fn prepare_wanted(&self) -> Result<bool, StorageError> {

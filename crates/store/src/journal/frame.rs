@@ -9,7 +9,10 @@ mod runs;
 
 use spacefold_event_core::{CorruptRecords, MAX_APPEND_EVENTS, Position, Timestamp};
 
-use crate::run::Run;
+use crate::{
+    head::{extension, sessions::Sessions},
+    run::Run,
+};
 
 use crate::wire::{
     Cursor, MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension, to_u32,
@@ -192,6 +195,13 @@ impl From<&Frame<'_>> for OwnedFrame {
     }
 }
 
+impl OwnedFrame {
+    /// The events of the frame, unpacked, run by run.
+    pub(crate) fn runs(&self) -> Result<Vec<Run>, FrameError> {
+        parse_again(&self.bytes, self.header.store_id)?.runs()
+    }
+}
+
 /// Whether bytes begin as a frame does.
 pub(crate) fn begins_like_one(bytes: &[u8]) -> bool {
     bytes.starts_with(&FRAME_MAGIC)
@@ -205,6 +215,26 @@ pub(crate) fn begins_at(bytes: &[u8], position: Position) -> bool {
 
 /// The frame at the start of `bytes`; what follows it is not looked at.
 pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, FrameError> {
+    parse_with(bytes, store_id, Checksum::Checked)
+}
+
+/// As [`parse`], for a frame that was parsed there a moment ago.
+pub(crate) fn parse_again(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, FrameError> {
+    parse_with(bytes, store_id, Checksum::Known)
+}
+
+/// Whether the checksum of a frame is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Checksum {
+    Checked,
+    Known,
+}
+
+fn parse_with(
+    bytes: &[u8],
+    store_id: [u8; 16],
+    checksum: Checksum,
+) -> Result<Frame<'_>, FrameError> {
     let magic = bytes.first_chunk().ok_or(FrameError::End)?;
     if *magic == [0; 4] {
         return Err(FrameError::End);
@@ -231,12 +261,14 @@ pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, Frame
     let extension = part(fields.extension_len)?;
     let runs = part(fields.runs_len)?;
     let bodies = part(fields.body_len)?;
-    let crc = fixed.get(..CRC_OFFSET).unwrap_or_default();
-    let crc = crc32c::crc32c_append(fields.context.seed(), crc);
-    let crc = crc32c::crc32c_append(crc, extension);
-    let crc = crc32c::crc32c_append(crc, runs);
-    if crc32c::crc32c_append(crc, bodies) != fields.crc {
-        return Err(FrameError::BadChecksum);
+    if checksum == Checksum::Checked {
+        let crc = fixed.get(..CRC_OFFSET).unwrap_or_default();
+        let crc = crc32c::crc32c_append(fields.context.seed(), crc);
+        let crc = crc32c::crc32c_append(crc, extension);
+        let crc = crc32c::crc32c_append(crc, runs);
+        if crc32c::crc32c_append(crc, bodies) != fields.crc {
+            return Err(FrameError::BadChecksum);
+        }
     }
     if fields.context.store_id != store_id {
         return Err(FrameError::OtherStore);
@@ -349,7 +381,7 @@ pub(crate) fn check_run(first_position: u64, count: u32) -> Result<(), &'static 
 }
 
 /// The header of a journal file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileHeader {
     /// The store.
     pub(crate) store_id: [u8; 16],
@@ -361,6 +393,9 @@ pub(crate) struct FileHeader {
     pub(crate) first_position: Position,
     /// The checksum of the frame before the first of the file.
     pub(crate) previous_crc: u32,
+    /// The sessions up to the one that began this use, as HEAD had them; none when an earlier version
+    /// wrote it.
+    pub(crate) sessions: Sessions,
 }
 
 impl FileHeader {
@@ -375,6 +410,9 @@ impl FileHeader {
         bytes.extend_from_slice(&self.file_number.to_le_bytes());
         bytes.extend_from_slice(&self.first_position.get().to_le_bytes());
         bytes.extend_from_slice(&self.previous_crc.to_le_bytes());
+        let extension = extension::encode(None, &self.sessions);
+        bytes.extend_from_slice(&to_u32(extension.len()).to_le_bytes());
+        bytes.extend_from_slice(&extension);
         bytes.resize(FILE_CRC_OFFSET, 0);
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         bytes.try_into().expect("the fields end before the checksum, the checksum ends the header")
@@ -405,10 +443,12 @@ impl FileHeader {
         if flags != NO_FLAGS {
             return Err(FrameError::Unreadable("a flag of a later version"));
         }
-        if !extension.is_some_and(is_extension) {
+        let Some(extension) = extension.filter(|bytes| is_extension(bytes)) else {
             return Err(FrameError::Unreadable("extension fields of a wrong length"));
-        }
-        Ok(parsed)
+        };
+        let (_, sessions) = extension::decode(extension)
+            .ok_or(FrameError::Unreadable("sessions that do not follow one another"))?;
+        Ok(Self { sessions, ..parsed })
     }
 
     /// Format version, flags, the fields, and the extension fields when they fit.
@@ -423,6 +463,7 @@ impl FileHeader {
             file_number: cursor.u64()?,
             first_position: Position::new(cursor.u64()?),
             previous_crc: cursor.u32()?,
+            sessions: Sessions::default(),
         };
         let extension_len = cursor.u32()?;
         Some((format_version, flags, header, cursor.take(to_usize(extension_len))))

@@ -31,7 +31,7 @@ pub(crate) fn write(
     files: &JournalFiles,
     scan: &Scan,
 ) -> Result<JournalEnd, OpenError> {
-    head_file.begin_incarnation(|_| {})?;
+    head_file.begin_incarnation(scan.end.head, |_| {})?;
     let head = head_file.head().clone();
     let mut end = scan.end;
     let mut fence = head.fence;
@@ -51,6 +51,7 @@ pub(crate) fn write(
     }
     head_file.update(|head| {
         head.durable_head = end.head;
+        head.witness = end.witness();
         head.clean = true;
         head.fence = fence;
     })?;
@@ -88,6 +89,7 @@ pub(crate) fn write_file(
         file_number: end.number + 1,
         first_position,
         previous_crc: first.map_or(end.crc, |header| header.previous_crc),
+        sessions: head.sessions.clone(),
     };
     let mut bytes = header.encode().to_vec();
     let mut crc = header.previous_crc;

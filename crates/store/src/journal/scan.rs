@@ -6,9 +6,14 @@
 //! - A file may still hold bytes of an earlier use. They never read as the next frame: every frame
 //!   carries the checksum of the frame before, which is seeded with the incarnation, and its
 //!   position; an earlier use has lower positions or an earlier incarnation.
+//! - A frame of an incarnation that HEAD has never given out is of another copy of the store, or HEAD
+//!   is older than the journal. Both are said, and neither is taken for a torn tail.
 //! - A file is begun only after everything before it was synced. So a frame that does not read is
 //!   damage unless it stands in the last file, and nothing says that it was synced: no later frame
 //!   of that file, and not HEAD.
+
+mod found;
+mod kept;
 
 use std::{
     fs::{self, File},
@@ -18,17 +23,17 @@ use std::{
 
 use spacefold_event_core::Position;
 
+pub(crate) use self::found::FoundFiles;
+use self::found::UsedFile;
+pub(crate) use self::kept::{KeptFrames, unpack};
 use crate::{
-    error::{Doing, OpenError},
+    error::{Doing, OpenError, StorePart},
     folder::Folder,
-    head::Head,
+    head::{Head, sessions::Session},
     journal::{
         JournalEnd,
         files::{FileSet, LiveFile},
-        frame::{
-            self, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, Frame, FrameError,
-            GROUP_ALIGNMENT, OwnedFrame,
-        },
+        frame::{self, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Frame, GROUP_ALIGNMENT, OwnedFrame},
     },
 };
 
@@ -50,6 +55,12 @@ pub(crate) struct Scan {
     pub(crate) live_bytes: u64,
     /// Bytes of the files that these are in.
     pub(crate) live_file_bytes: u64,
+    /// The file that was read last.
+    pub(crate) last_file: PathBuf,
+    /// Whether the frame that HEAD has noted was found.
+    pub(crate) saw_witness: bool,
+    /// The incarnations of the files and frames that were read, in the order in which they begin.
+    pub(crate) sessions: Vec<Session>,
 }
 
 /// A torn tail.
@@ -71,99 +82,23 @@ pub(crate) fn scan(
     visit: &mut VisitFrame<'_>,
 ) -> Result<Scan, OpenError> {
     let found = FoundFiles::list(folder, head)?;
-    let begun = JournalEnd {
-        slot: None,
-        number: found.last_number(),
-        offset: 0,
-        crc: 0,
-        head: head.sealed_through,
-    };
-    let mut scanner = Scanner {
-        folder,
-        head,
-        known,
-        end: begun,
-        last_file: folder.journal(),
-        witnessed: head.durable_head.max(head.sealed_through),
-        cut: None,
-        live: FileSet { next_slot: found.next_slot, ..FileSet::default() },
-        unwitnessed: Vec::new(),
-        live_bytes: 0,
-        live_file_bytes: 0,
-    };
+    let mut scanner = Scanner::new(folder, head, known, &found);
     scanner.all(&found, visit)?;
-    let unfinished = found.unfinished.iter().map(|file| file.slot);
-    Ok(Scan {
-        unused: found.headless.into_iter().chain(unfinished).collect(),
-        end: scanner.end,
-        cut: scanner.cut,
-        files: scanner.live,
-        unwitnessed: scanner.unwitnessed,
-        live_bytes: scanner.live_bytes,
-        live_file_bytes: scanner.live_file_bytes,
-    })
+    Ok(scanner.finish(&found).0)
 }
 
-/// A file with a header of this store.
-#[derive(Debug)]
-pub(super) struct UsedFile {
-    pub(super) slot: u64,
-    pub(super) header: FileHeader,
-}
-
-/// The files of the journal's folder.
-#[derive(Debug, Default)]
-pub(super) struct FoundFiles {
-    /// Ascending by number.
-    pub(super) used: Vec<UsedFile>,
-    /// Without a header that reads: never used, or damaged.
-    pub(super) headless: Vec<u64>,
-    /// Frames were to be written again to these, and nothing says that all were.
-    unfinished: Vec<UsedFile>,
-    pub(super) next_slot: u64,
-}
-
-impl FoundFiles {
-    pub(super) fn list(folder: &Folder, head: &Head) -> Result<Self, OpenError> {
-        let mut found = Self::default();
-        for slot in folder.journal_slots()? {
-            found.next_slot = slot + 1;
-            let path = folder.journal_file(slot);
-            let doing = || format!("reading {}", path.display());
-            let mut bytes = Vec::with_capacity(FILE_HEADER_BYTES);
-            let file = File::open(&path).doing(doing)?;
-            file.take(to_u64(FILE_HEADER_BYTES)).read_to_end(&mut bytes).doing(doing)?;
-            match FileHeader::parse(&bytes, head.store_id) {
-                Ok(header) if head.knows(header.incarnation) => {
-                    found.used.push(UsedFile { slot, header });
-                }
-                Ok(header) => found.unfinished.push(UsedFile { slot, header }),
-                Err(FrameError::OtherStore) => {
-                    tracing::warn!(file = %path.display(), "a journal file of another store");
-                }
-                Err(_) => found.headless.push(slot),
-            }
-        }
-        found.used.sort_by_key(|file| (file.header.file_number, file.slot));
-        // Of two that claim to be one, the copy is left alone: it is neither read nor written.
-        found.used.dedup_by_key(|file| file.header.file_number);
-        Ok(found)
-    }
-}
-
-impl FoundFiles {
-    /// The highest number that a file has.
-    pub(super) fn last_number(&self) -> u64 {
-        let files = self.used.iter().chain(&self.unfinished);
-        files.map(|file| file.header.file_number).max().unwrap_or(0)
-    }
-
-    /// The first position that is not read from the file at this place, since a later file begins
-    /// there.
-    pub(super) fn limit(&self, place: usize) -> Option<Position> {
-        let later = self.used.get(place + 1..).unwrap_or_default();
-        later.iter().map(|file| file.header.first_position).min()
-    }
+/// As [`scan`]; frames behind a position stay unpacked, and where the others stand is kept.
+pub(crate) fn scan_and_keep(
+    folder: &Folder,
+    head: &Head,
+    known: Position,
+    behind: Position,
+) -> Result<(Scan, KeptFrames), OpenError> {
+    let found = FoundFiles::list(folder, head)?;
+    let mut scanner = Scanner::new(folder, head, known, &found);
+    scanner.kept = Some(KeptFrames::new(head.store_id, behind));
+    scanner.all(&found, &mut |_| Ok(()))?;
+    Ok(scanner.finish(&found))
 }
 
 struct Scanner<'a> {
@@ -180,9 +115,64 @@ struct Scanner<'a> {
     unwitnessed: Vec<OwnedFrame>,
     live_bytes: u64,
     live_file_bytes: u64,
+    saw_witness: bool,
+    sessions: Vec<Session>,
+    kept: Option<KeptFrames>,
 }
 
-impl Scanner<'_> {
+/// Why no frame of the chain stands somewhere.
+enum Miss {
+    /// It is none, or another one: what is wrong.
+    NotNext(String),
+    /// It is the next one, and yet not of what HEAD knows.
+    Unfit(OpenError),
+}
+
+impl<'a> Scanner<'a> {
+    fn new(folder: &'a Folder, head: &'a Head, known: Position, found: &FoundFiles) -> Self {
+        let end = JournalEnd {
+            slot: None,
+            number: found.last_number(),
+            offset: 0,
+            crc: 0,
+            head: head.sealed_through,
+        };
+        Self {
+            folder,
+            head,
+            known,
+            end,
+            last_file: folder.journal(),
+            witnessed: head.durable_head.max(head.sealed_through),
+            cut: None,
+            live: FileSet { next_slot: found.next_slot, ..FileSet::default() },
+            unwitnessed: Vec::new(),
+            live_bytes: 0,
+            live_file_bytes: 0,
+            saw_witness: false,
+            sessions: Vec::new(),
+            kept: None,
+        }
+    }
+
+    fn finish(self, found: &FoundFiles) -> (Scan, KeptFrames) {
+        let unfinished = found.unfinished.iter().map(|file| file.slot);
+        let scan = Scan {
+            unused: found.headless.iter().copied().chain(unfinished).collect(),
+            end: self.end,
+            cut: self.cut,
+            files: self.live,
+            unwitnessed: self.unwitnessed,
+            live_bytes: self.live_bytes,
+            live_file_bytes: self.live_file_bytes,
+            last_file: self.last_file,
+            saw_witness: self.saw_witness,
+            sessions: self.sessions,
+        };
+        let nothing = || KeptFrames::new(self.head.store_id, Position::START);
+        (scan, self.kept.unwrap_or_else(nothing))
+    }
+
     fn all(&mut self, found: &FoundFiles, visit: &mut VisitFrame<'_>) -> Result<(), OpenError> {
         let next = self.head.sealed_through.next();
         let start = found.used.iter().rposition(|file| file.header.first_position <= next);
@@ -198,11 +188,11 @@ impl Scanner<'_> {
             self.file(file, is_first, limit, visit)?;
             is_first = false;
         }
-        self.finish(found)
+        self.check_end(found)
     }
 
     /// Checks that nothing is missing at the end.
-    fn finish(&mut self, found: &FoundFiles) -> Result<(), OpenError> {
+    fn check_end(&mut self, found: &FoundFiles) -> Result<(), OpenError> {
         for slot in &found.headless {
             // Acknowledged perhaps, and whole: only the header in front of them is damaged.
             let path = self.folder.journal_file(*slot);
@@ -236,11 +226,13 @@ impl Scanner<'_> {
             }
             self.end.head = header.first_position.previous();
             self.end.crc = header.previous_crc;
+            self.compare_with_witness(header.first_position.previous().previous())?;
         } else if header.first_position != self.end.head.next()
             || header.previous_crc != self.end.crc
         {
             return Err(self.damage(path, 0, begins_elsewhere()));
         }
+        self.note_session(header.incarnation);
         self.last_file.clone_from(&path);
         let bytes = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
         self.live
@@ -248,6 +240,9 @@ impl Scanner<'_> {
             .push_back(LiveFile { slot: file.slot, first_position: header.first_position });
         self.live_file_bytes += to_u64(bytes.len());
         self.end.slot = Some(file.slot);
+        if let Some(kept) = &mut self.kept {
+            kept.begin_file(path.clone());
+        }
         self.frames(path, &bytes, header.incarnation, limit, visit)
     }
 
@@ -263,17 +258,20 @@ impl Scanner<'_> {
         self.end.offset = to_u64(offset);
         while limit.is_none_or(|limit| self.end.head.next() < limit) {
             let aligned = offset.next_multiple_of(GROUP_ALIGNMENT);
-            let here = self.next_frame(bytes, offset).map(|frame| (offset, frame));
-            // The next group begins at the next boundary.
-            let found = here.or_else(|_| self.next_frame(bytes, aligned).map(|f| (aligned, f)));
+            let found = match self.next_frame(bytes, offset) {
+                // The next group begins at the next boundary.
+                Err(Miss::NotNext(_)) => self.next_frame(bytes, aligned).map(|f| (aligned, f)),
+                here => here.map(|frame| (offset, frame)),
+            };
             match found {
                 Ok((at, frame)) => {
                     visit(&frame)?;
-                    self.take(&frame);
+                    self.take(&frame, at)?;
                     offset = at + frame.bytes.len();
                     self.end.offset = to_u64(offset.next_multiple_of(GROUP_ALIGNMENT));
                 }
-                Err(what) => {
+                Err(Miss::Unfit(error)) => return Err(error),
+                Err(Miss::NotNext(what)) => {
                     let rest = bytes.get(aligned..).unwrap_or(&[]);
                     if limit.is_some() || self.is_acknowledged(rest, incarnation) {
                         return Err(self.damage(path, to_u64(aligned), what));
@@ -292,7 +290,12 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn take(&mut self, frame: &Frame<'_>) {
+    fn take(&mut self, frame: &Frame<'_>, at: usize) -> Result<(), OpenError> {
+        let before = self.end.head;
+        self.note_session(frame.header.incarnation);
+        if let Some(kept) = &mut self.kept {
+            kept.push(frame, at)?;
+        }
         self.end.head = frame.header.last_position();
         self.end.crc = frame.header.crc;
         self.witnessed = self.witnessed.max(frame.header.synced_through);
@@ -303,21 +306,51 @@ impl Scanner<'_> {
         if self.end.head > self.head.sealed_through {
             self.live_bytes += to_u64(frame.bytes.len());
         }
+        self.compare_with_witness(before)
+    }
+
+    /// Notes whose frames follow, if they are another session's.
+    fn note_session(&mut self, incarnation: u64) {
+        if self.sessions.last().is_none_or(|last| last.incarnation != incarnation) {
+            self.sessions.push(Session { incarnation, after: self.end.head });
+        }
+    }
+
+    /// Compares with what HEAD has noted, now that a frame ends here, and none did since `before`.
+    fn compare_with_witness(&mut self, before: Position) -> Result<(), OpenError> {
+        let Some(witness) = self.head.witness.filter(|_| !self.saw_witness) else { return Ok(()) };
+        self.saw_witness = self.end.head == witness.position && self.end.crc == witness.crc;
+        let is_passed = before < witness.position && witness.position <= self.end.head;
+        if !is_passed || self.saw_witness {
+            return Ok(());
+        }
+        Err(OpenError::PartsDiffer {
+            path: self.folder.root().to_owned(),
+            part: StorePart::Journal,
+            what: format!(
+                "HEAD knows another frame that ends at position {}: HEAD or the journal is of another \
+                 copy of the store",
+                witness.position
+            ),
+        })
     }
 
     /// The frame at an offset, if it is whole and the next of the chain; else what is wrong.
-    fn next_frame<'b>(&self, bytes: &'b [u8], offset: usize) -> Result<Frame<'b>, String> {
+    fn next_frame<'b>(&self, bytes: &'b [u8], offset: usize) -> Result<Frame<'b>, Miss> {
         let rest = bytes.get(offset..).unwrap_or(&[]);
-        let frame = frame::parse(rest, self.head.store_id).map_err(|error| error.to_string())?;
+        let frame = frame::parse(rest, self.head.store_id)
+            .map_err(|error| Miss::NotNext(error.to_string()))?;
         let header = &frame.header;
+        let not_next = |what: String| Err(Miss::NotNext(what));
         if header.previous_crc != self.end.crc {
-            return Err("a frame that follows another frame".to_owned());
+            return not_next("a frame that follows another frame".to_owned());
         }
         if header.first_position != self.end.head.next() {
-            return Err(format!("a frame for position {}", header.first_position));
+            return not_next(format!("a frame for position {}", header.first_position));
         }
+        self.head.check_incarnation(header.incarnation, self.folder).map_err(Miss::Unfit)?;
         if !self.head.allows(header) {
-            return Err(format!("a frame of incarnation {}", header.incarnation));
+            return not_next(format!("a frame of incarnation {}", header.incarnation));
         }
         Ok(frame)
     }

@@ -70,6 +70,20 @@ impl SealedFiles {
             .map_or_else(|| block::genesis(self.store_id), |(_, index)| index.last_hash)
     }
 
+    /// The hash of the block that ends a file at a position; `None` when no file ends there.
+    pub(crate) fn hash_at(&self, position: Position) -> Option<BlockHash> {
+        let mut indexes = self.files.iter().map(|(_, index)| index);
+        let ends = indexes.find(|index| index.last_position == position);
+        ends.map(|index| index.last_hash)
+    }
+
+    /// The first position of the block that holds a position, or of the first block.
+    pub(crate) fn block_of(&self, position: Position) -> Position {
+        let entries = self.files.iter().flat_map(|(_, index)| &index.blocks);
+        let before = entries.map(|entry| entry.first_position);
+        before.take_while(|first| *first <= position).last().unwrap_or(Position::new(1))
+    }
+
     /// Where each block begins from `from` on, and its bytes, as the indexes of the files say.
     pub(crate) fn places_from(&self, from: Position) -> impl Iterator<Item = (Position, usize)> {
         let entries = self.files.iter().flat_map(|(_, index)| &index.blocks);

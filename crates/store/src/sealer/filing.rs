@@ -44,7 +44,7 @@ fn file(shared: &Shared, blocks: &[EncodedBlock]) -> Result<(), StorageError> {
     head_file.update(|head| {
         head.sealed_through = index.last_position;
         head.sealed_hash = index.last_hash;
-        head.durable_head = head.durable_head.max(index.last_position);
+        head.note_durable(index.last_position, shared.durable_frame());
     })?;
     drop(head_file);
     shared.sealed.sealed_through(index.last_position);

@@ -12,11 +12,8 @@ use spacefold_event_core::StorageError;
 
 use crate::folder::access::{self, create_folder};
 
-/// How many folders that were set aside are kept.
-const SET_ASIDE_KEPT: usize = 1;
-
-/// Renames the folder of a copy to `<folder>.set-aside-<n>`, n counting up, and removes all but
-/// the newest of those. Answers the new path.
+/// Renames the folder of a copy to `<folder>.set-aside-<n>`, n counting up. Those that are there stay:
+/// what was set aside may turn out to be what was needed. Answers the new path.
 ///
 /// # Errors
 /// [`StorageError`]; the folder has its old name or its new one.
@@ -38,14 +35,68 @@ pub(crate) fn set_aside(folder: &Path) -> Result<PathBuf, StorageError> {
     let path = parent.join(format!("{prefix}{next}"));
     fs::rename(folder, &path).map_err(failed)?;
     sync_path(parent).map_err(failed)?;
+    Ok(path)
+}
 
-    for number in numbers.iter().rev().skip(SET_ASIDE_KEPT - 1) {
-        let old = parent.join(format!("{prefix}{number}"));
-        if let Err(cause) = fs::remove_dir_all(&old) {
-            tracing::warn!(path = %old.display(), %cause, "an old copy could not be removed");
+/// Removes a folder, or whatever is in its place, if there is anything.
+///
+/// # Errors
+/// [`StorageError`]; some of it may be gone.
+pub(crate) fn remove_if_any(path: &Path) -> Result<(), StorageError> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(cause) => Err(cause),
+    };
+    removed.map_err(|cause| StorageError::new(format!("remove {}", path.display()), cause))
+}
+
+/// A copy of a folder beside it, to be opened in its place: sled changes the folders that it opens.
+/// Removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct CopiedFolder {
+    path: PathBuf,
+}
+
+impl CopiedFolder {
+    /// Copies a folder to another place, in place of what an earlier copy has left there.
+    ///
+    /// # Errors
+    /// [`StorageError`]; nothing stays of the copy.
+    pub(crate) fn of(folder: &Path, path: &Path) -> Result<Self, StorageError> {
+        remove_if_any(path)?;
+        let copied = Self { path: path.to_owned() };
+        let doing = || format!("copy {} to {}", folder.display(), path.display());
+        copy_folder(folder, path).map_err(|cause| StorageError::new(doing(), cause))?;
+        Ok(copied)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for CopiedFolder {
+    fn drop(&mut self) {
+        if let Err(error) = remove_if_any(&self.path) {
+            tracing::warn!(%error, "a copy that is not needed any more stays");
         }
     }
-    Ok(path)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the folders of a copy that are missing, with the mode of the store.

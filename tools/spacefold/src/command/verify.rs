@@ -317,6 +317,11 @@ impl PrintedProblem {
                 problem.kind = "journal-damaged".to_owned();
                 problem.detail.clone_from(what);
             }
+            OpenError::PartsDiffer { path, part, what } => {
+                problem.file = Some(path.join(part.name()).display().to_string());
+                problem.kind = "parts-differ".to_owned();
+                problem.detail.clone_from(what);
+            }
             OpenError::Storage(error) => problem.kind = error.kind().name().to_owned(),
             _ => return None,
         }

@@ -107,6 +107,7 @@ fn file_header() -> FileHeader {
         file_number: 12,
         first_position: Position::new(41),
         previous_crc: 0xdead_beef,
+        sessions: Sessions::default(),
     }
 }
 

@@ -1,0 +1,190 @@
+//! What sled's copy says of the store that it is a copy of, in a file of its own: which sessions
+//! have written to the store, and up to where the copy can know of it.
+//!
+//! The file is written before anything goes into the copy that reaches further: blocks and derived
+//! state alike. So whoever opens a store sees, before sled is opened, whether the copy is of this
+//! store, of a copy of it that went on apart, or of a later time than HEAD and the journal are.
+
+use std::{fs, path::Path};
+
+use spacefold_event_core::Position;
+
+use crate::{
+    error::{OpenError, StorePart},
+    folder::Folder,
+    head::{
+        Head,
+        extension::{decode_sessions, encode_sessions},
+        sessions::{Kinship, Sessions},
+    },
+    wire::{Cursor, to_u32, to_usize},
+};
+
+/// The name of the file in the folder of the copy.
+pub(crate) const FILE_NAME: &str = "lineage";
+/// Bytes of the file.
+pub(crate) const LINEAGE_BYTES: usize = 512;
+
+const MAGIC: [u8; 8] = *b"SFLINE\0\0";
+const FORMAT_VERSION: u32 = 1;
+const CRC_OFFSET: usize = LINEAGE_BYTES - size_of::<u32>();
+
+/// What a copy says of its store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lineage {
+    pub(crate) store_id: [u8; 16],
+    /// No event behind this position has left anything in the copy.
+    pub(crate) position: Position,
+    /// The last position before the last block of the copy. Nothing rests on it but time.
+    pub(crate) last_block_after: Position,
+    pub(crate) sessions: Sessions,
+}
+
+/// Whose copy it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kin {
+    /// This store's, as it says.
+    Own(Reach),
+    /// The copy does not say it, or is of a time that HEAD has forgotten.
+    Unknown,
+    OtherStore,
+}
+
+/// How far a copy of this store goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// The log went up to this position at least.
+    pub(crate) known: Position,
+    /// The last block of the copy begins behind this one, if what was put last is not lost.
+    pub(crate) last_block_after: Position,
+}
+
+impl Kin {
+    /// The position that the log is known to have had.
+    pub(crate) const fn known(self) -> Position {
+        match self {
+            Self::Own(reach) => reach.known,
+            Self::Unknown | Self::OtherStore => Position::START,
+        }
+    }
+
+    /// The position behind which the copy has one block at the most, most likely.
+    pub(crate) const fn last_block_after(self) -> Position {
+        match self {
+            Self::Own(reach) => reach.last_block_after,
+            Self::Unknown => Position::new(u64::MAX),
+            Self::OtherStore => Position::START,
+        }
+    }
+}
+
+impl Lineage {
+    /// What the copy in a folder says; `None` when nothing can be read.
+    pub(crate) fn read(copy: &Path) -> Option<Self> {
+        Self::parse(&fs::read(copy.join(FILE_NAME)).ok()?)
+    }
+
+    pub(crate) fn encode(&self) -> [u8; LINEAGE_BYTES] {
+        let sessions = encode_sessions(&self.sessions);
+        let mut bytes = Vec::with_capacity(LINEAGE_BYTES);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes.extend_from_slice(&to_u32(sessions.len()).to_le_bytes());
+        bytes.extend_from_slice(&self.store_id);
+        bytes.extend_from_slice(&self.position.get().to_le_bytes());
+        bytes.extend_from_slice(&self.last_block_after.get().to_le_bytes());
+        bytes.extend_from_slice(&sessions);
+        bytes.resize(CRC_OFFSET, 0);
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        bytes.try_into().expect("the fields end before the checksum, the checksum ends the file")
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (checked, crc) = bytes.split_at_checked(CRC_OFFSET)?;
+        if crc32c::crc32c(checked).to_le_bytes() != crc {
+            return None;
+        }
+        let mut cursor = Cursor::new(checked);
+        if cursor.array()? != MAGIC || cursor.u32()? != FORMAT_VERSION {
+            return None;
+        }
+        let len = to_usize(cursor.u32()?);
+        Some(Self {
+            store_id: cursor.array()?,
+            position: Position::new(cursor.u64()?),
+            last_block_after: Position::new(cursor.u64()?),
+            sessions: decode_sessions(cursor.take(len)?)?,
+        })
+    }
+}
+
+/// Whose copy lies in the folder of a store, as far as it says so. Sled is not opened.
+///
+/// # Errors
+/// [`OpenError::PartsDiffer`] when it is of a copy of the store that went on apart, or when it knows
+/// of sessions that HEAD does not.
+pub(crate) fn judge(folder: &Folder, head: &Head) -> Result<Kin, OpenError> {
+    let Some(copy) = Lineage::read(&folder.sled()) else { return Ok(Kin::Unknown) };
+    if copy.store_id != head.store_id {
+        return Ok(Kin::OtherStore);
+    }
+    let differ = |part, what| OpenError::PartsDiffer { path: folder.root().into(), part, what };
+    let newest = copy.sessions.newest().map_or(0, |newest| newest.incarnation);
+    if newest > head.incarnation && head.sessions.kinship(&copy.sessions) != Kinship::Parted {
+        let what = format!(
+            "it ends with session {}, sled's copy is of session {newest} and position {}: HEAD is \
+             older",
+            head.incarnation, copy.position
+        );
+        return Err(differ(StorePart::Head, what));
+    }
+    let parted = |place: Position| {
+        let what = format!(
+            "it is of a copy of the store that went on apart, at position {place}; put the right one \
+             back, or remove it: it is made anew from the journal"
+        );
+        Err(differ(StorePart::Sled, what))
+    };
+    let reach = Reach { known: copy.position, last_block_after: copy.last_block_after };
+    match head.sessions.kinship(&copy.sessions) {
+        Kinship::Unknown => Ok(Kin::Unknown),
+        Kinship::Same => Ok(Kin::Own(reach)),
+        // That session went on behind what the copy knows, if the copy is this store's.
+        Kinship::FirstGoesOn(after) if copy.position <= after => Ok(Kin::Own(reach)),
+        Kinship::FirstGoesOn(_) | Kinship::SecondGoesOn(_) | Kinship::Parted => {
+            parted(copy.position)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flipped_bit_is_detected() {
+        let mut sessions = Sessions::default();
+        (0..20).for_each(|n| {
+            sessions.push(crate::head::sessions::Session {
+                incarnation: 7 * n,
+                after: Position::new(n),
+            });
+        });
+        let lineage = Lineage {
+            store_id: [3; 16],
+            position: Position::new(77),
+            last_block_after: Position::new(70),
+            sessions,
+        };
+        let bytes = lineage.encode();
+        assert_eq!(Lineage::parse(&bytes), Some(lineage));
+        for bit in 0..LINEAGE_BYTES * 8 {
+            let mut flipped = bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Lineage::parse(&flipped), None, "bit {bit}");
+        }
+        for len in 0..LINEAGE_BYTES {
+            assert_eq!(Lineage::parse(&bytes[..len]), None, "{len} bytes");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The parts of a store that lie in files of ours, read and held against each other before anything
+//! is changed, and before sled is opened: what is refused here leaves the folder as it was.
+
+use spacefold_event_core::Position;
+
+use super::compare::{self, Compare};
+use crate::{
+    error::{OpenError, StorePart},
+    folder::Folder,
+    head::Head,
+    journal::{
+        scan::{self, KeptFrames, Scan},
+        sealed_files::SealedFiles,
+    },
+    lineage::{self, Kin},
+};
+
+/// HEAD, sealed files and journal, which fit each other.
+pub(crate) struct Parts {
+    /// HEAD, brought up to the sealed files.
+    pub(crate) head: Head,
+    pub(crate) sealed: SealedFiles,
+    pub(crate) scan: Scan,
+    /// The frames behind the sealed files, and perhaps some before.
+    pub(crate) frames: KeptFrames,
+    /// Whose sled's copy is.
+    pub(crate) kin: Kin,
+}
+
+/// Reads the parts of a store.
+pub(crate) fn read(folder: &Folder, head: &Head) -> Result<Parts, OpenError> {
+    let sealed = SealedFiles::open(folder, head.store_id)?;
+    let known_head = known_head(head, &sealed, folder)?;
+    let kin = lineage::judge(folder, head)?;
+    let known = known_head.durable_head.max(kin.known());
+    let behind = kin.last_block_after().max(sealed.end());
+    let (scan, frames) = scan::scan_and_keep(folder, &known_head, known, behind)?;
+    let parts = Parts { head: known_head, sealed, scan, frames, kin };
+    if parts.sealed.end() > head.sealed_through {
+        compare_newest_sealed(folder, head, &parts)?;
+    }
+    Ok(parts)
+}
+
+/// HEAD, brought up to the sealed files: a crash may have come between writing one and noting it.
+pub(crate) fn known_head(
+    head: &Head,
+    sealed: &SealedFiles,
+    folder: &Folder,
+) -> Result<Head, OpenError> {
+    if sealed.end() < head.sealed_through {
+        return Err(OpenError::JournalDamaged {
+            position: sealed.end().next(),
+            file: folder.sealed(),
+            offset: 0,
+            what: format!("the sealed files end before position {}", head.sealed_through),
+        });
+    }
+    if head.sealed_through > Position::START
+        && sealed.hash_at(head.sealed_through) != Some(head.sealed_hash)
+    {
+        let what = format!(
+            "HEAD knows another block that ends at position {}: one of them is of another copy of \
+             the store",
+            head.sealed_through
+        );
+        return Err(differ(folder, StorePart::Sealed, what));
+    }
+    if head.clean && sealed.end() > head.durable_head {
+        let what = format!(
+            "it says that the store was closed at position {}, the sealed files go on to {}: HEAD is \
+             older",
+            head.durable_head,
+            sealed.end()
+        );
+        return Err(differ(folder, StorePart::Head, what));
+    }
+    let durable_head = head.durable_head.max(sealed.end());
+    let (sealed_through, sealed_hash) = (sealed.end(), sealed.last_hash());
+    Ok(Head { sealed_through, sealed_hash, durable_head, ..head.clone() })
+}
+
+/// Compares sealed files that HEAD does not know with the journal. Until HEAD knows them the frames of
+/// their events stay in it; where they do not, HEAD is older. Then the journal must have the frame that
+/// HEAD has noted, and go on from what is in the sealed files.
+fn compare_newest_sealed(folder: &Folder, head: &Head, parts: &Parts) -> Result<(), OpenError> {
+    let Parts { sealed, scan, frames, .. } = parts;
+    let known = parts.head.durable_head;
+    let all = match scan::scan_and_keep(folder, head, known, Position::new(u64::MAX)) {
+        Ok((_, frames)) => Some(frames),
+        Err(OpenError::JournalDamaged { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let first = all.as_ref().map_or_else(
+        || frames.first_position().max(head.sealed_through.next()),
+        |_| head.sealed_through.next(),
+    );
+    let has_witness = head.witness.is_none() || scan.saw_witness;
+    if all.is_none() && (!has_witness || first > sealed.end()) {
+        let what = format!(
+            "it knows sealed files up to position {}, they go on to {}, and the journal does not have \
+             what is in those: HEAD is older, or they are of another copy of the store",
+            head.sealed_through,
+            sealed.end()
+        );
+        return Err(differ(folder, StorePart::Head, what));
+    }
+    let frames = all.as_ref().unwrap_or(frames);
+    sealed.blocks_from(sealed.block_of(first), &mut |block, _| match compare::first_difference(
+        &block.records,
+        frames,
+        Compare::Events,
+    )? {
+        None => Ok(()),
+        Some(position) => {
+            let what = format!("the journal has another event at position {position}");
+            Err(differ(folder, StorePart::Sealed, what))
+        }
+    })
+}
+
+pub(super) fn differ(folder: &Folder, part: StorePart, what: String) -> OpenError {
+    OpenError::PartsDiffer { path: folder.root().to_owned(), part, what }
+}
