@@ -192,6 +192,8 @@ struct History<S> {
     durable: [Option<(DurableSubscriber, Expected)>; 2],
     /// What is acknowledged under each name; `None` when there is no such subscription.
     acknowledged: [Option<u64>; 2],
+    /// The filter that is kept under each name.
+    filters: [Option<EventFilter>; 2],
 }
 
 impl<S: Subject> History<S> {
@@ -204,6 +206,7 @@ impl<S: Subject> History<S> {
             subscribers: Vec::new(),
             durable: [None, None],
             acknowledged: [None, None],
+            filters: [None, None],
         }
     }
 
@@ -292,6 +295,17 @@ impl<S: Subject> History<S> {
             return;
         }
         let after = *self.acknowledged[name].get_or_insert(after);
+        let asked = subscription.filter();
+        let opened = match self.filters[name].replace(asked.clone()) {
+            Some(kept) if kept != *asked => {
+                assert!(matches!(opened, Err(SubscribeError::OtherFilter { .. })));
+                // On purpose, from where it is.
+                let after = Position::new(after);
+                self.feed.change_durable_filter(NAMES[name], asked, after).unwrap();
+                self.feed.subscribe_durably(NAMES[name], &subscription)
+            }
+            _ => opened,
+        };
         let subscriber = opened.unwrap();
         assert_eq!(subscriber.acknowledged().get(), after);
         self.durable[name] = Some((subscriber, Expected::new(wanted, after)));
@@ -336,6 +350,7 @@ impl<S: Subject> History<S> {
             (None, Some(_)) => {
                 removed.unwrap();
                 self.acknowledged[name] = None;
+                self.filters[name] = None;
             }
         }
         self.check_durable();
