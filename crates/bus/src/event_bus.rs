@@ -261,8 +261,9 @@ impl EventBus {
     /// # Examples
     /// ```
     /// use std::sync::Arc;
-    /// use spacefold_bus::{BusError, BusOptions, EventBus, Feed, Handler, Subscription};
-    /// use spacefold_event_core::{EventType, MemoryLog};
+    /// use spacefold::{
+    ///     BusError, BusOptions, EventBus, EventType, Feed, Handler, MemoryLog, Subscription,
+    /// };
     /// let feed = Feed::new(Arc::new(MemoryLog::new()));
     /// let open = || {
     ///     EventBus::durable(&feed, "mail", &Subscription::from_start(), BusOptions::new())

@@ -197,8 +197,10 @@ impl Feed {
     /// # Examples
     /// ```
     /// use std::sync::Arc;
-    /// use spacefold_bus::{Feed, SubscribeError, Subscription};
-    /// use spacefold_event_core::{Append, EventLog, EventType, MemoryLog, Position, SpaceEvent};
+    /// use spacefold::{
+    ///     Append, EventLog, EventType, Feed, MemoryLog, Position, SpaceEvent, SubscribeError,
+    ///     Subscription,
+    /// };
     /// let log = Arc::new(MemoryLog::new());
     /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
     /// let feed = Feed::new(log);

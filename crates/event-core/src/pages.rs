@@ -12,7 +12,7 @@ use crate::{EventLog, Page, Position, Read, ReadError};
 /// first error ends it.
 ///
 /// ```
-/// use spacefold_event_core::{Append, EventLog, MemoryLog, Pages, Position, Read, SpaceEvent};
+/// use spacefold::{Append, EventLog, MemoryLog, Pages, Position, Read, SpaceEvent};
 /// let log = MemoryLog::new();
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let mut events = 0;

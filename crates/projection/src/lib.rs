@@ -39,9 +39,7 @@ pub use self::{
     checkpoint::CheckpointInfo,
     diff::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader, diff},
     history::History,
-    live_states::{
-        Followed, LIVE_STATES_MEMORY_BYTES, LiveStates, SnapshotError, Snapshots,
-    },
+    live_states::{Followed, LIVE_STATES_MEMORY_BYTES, LiveStates, SnapshotError, Snapshots},
     one_value::{OneValue, ValueProjection},
     past::{PastOnDisk, PastOptions},
     projection::{ApplyError, Projection, Reactions},

@@ -33,8 +33,7 @@ pub(crate) const fn memory_of_encoded(bytes: u64) -> u64 {
 /// [`RangedStates::next_range`].
 ///
 /// ```
-/// use spacefold_event_core::{Append, EventLog, MemoryLog, Position, Read, SpaceEvent};
-/// use spacefold_projection::RangedStates;
+/// use spacefold::{Append, EventLog, MemoryLog, Position, RangedStates, Read, SpaceEvent};
 /// let log = MemoryLog::new();
 /// let created = ["a", "b", "c"].map(|id| SpaceEvent::space_created(id, id));
 /// log.append(&Append::new(&created))?;
@@ -71,14 +70,7 @@ impl RangedStates {
     /// No event yet, of spaces that may take so many bytes of memory, about.
     #[must_use]
     pub const fn new(max_bytes: u64) -> Self {
-        Self {
-            states: SpaceStates::new(),
-            after: None,
-            to: None,
-            max_bytes,
-            measured: 0,
-            grown: 0,
-        }
+        Self { states: SpaceStates::new(), after: None, to: None, max_bytes, measured: 0, grown: 0 }
     }
 
     /// Whether a space is in the range.

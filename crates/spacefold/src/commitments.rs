@@ -104,6 +104,10 @@ impl StateFold for Refold {
     }
 
     fn hash(&self, position: Position) -> [u8; 32] {
-        *self.hashes.get(&position).map_or_else(|| SpaceStates::new().hash(), RangedHash::hash).as_bytes()
+        *self
+            .hashes
+            .get(&position)
+            .map_or_else(|| SpaceStates::new().hash(), RangedHash::hash)
+            .as_bytes()
     }
 }

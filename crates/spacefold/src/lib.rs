@@ -63,7 +63,7 @@ pub use spacefold_bus::{
 };
 pub use spacefold_content::{
     CollectReport, ContentInfo, ContentOptions, ContentProblem, ContentReport, MAX_CHUNK_BYTES,
-    MAX_PACK_BYTES, MIN_PACK_BYTES, OpenContentError, PackStore, WHOLE_CONTENT_BYTES,
+    MAX_PACK_BYTES, MIN_PACK_BYTES, OpenContentError, PackStore, StoreId, WHOLE_CONTENT_BYTES,
 };
 pub use spacefold_event_core::*;
 pub use spacefold_projection::{
@@ -74,11 +74,11 @@ pub use spacefold_projection::{
     MAX_PROJECTION_NAME_BYTES, MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES, MAX_SKIPPED_EVENTS,
     Occurrence, OneValue, OpenProblem, OpenProblems, PastOnDisk, PastOptions, PauseKind, Paused,
     ProblemDetail, ProblemFilter, ProblemKind, Projection, ProjectionHandle, ProjectionInfo,
-    Projections, Reactions, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Reference,
-    ReferenceBlame, RegisterError, Render, RenderOutcome, RenderStatus, Resume, RowKey,
-    RowKeyReader, STATES_MEMORY_BYTES, Scan, Shipped, Snapshot, SnapshotError, Snapshots,
-    SpaceHeader, SpaceState, SpaceStates, SpaceStatus, StateHash, SyncState, SyncStatus, Table,
-    TableError, TableView, ValueProjection, VariableBlame, Verdict, diff, rebuild,
+    Projections, RangedHash, RangedStates, Reactions, RebuildError, RebuildMode, RebuildOptions,
+    RebuildOutcome, Reference, ReferenceBlame, RegisterError, Render, RenderOutcome, RenderStatus,
+    Resume, RowKey, RowKeyReader, STATES_MEMORY_BYTES, Scan, Shipped, Snapshot, SnapshotError,
+    Snapshots, SpaceHeader, SpaceState, SpaceStates, SpaceStatus, StateHash, SyncState, SyncStatus,
+    Table, TableError, TableView, ValueProjection, VariableBlame, Verdict, diff, rebuild,
 };
 pub use spacefold_service::{
     Batch, Command, CommandError, IdempotencyKey, Outcome, Refusal, RenderGuard, SpaceService,

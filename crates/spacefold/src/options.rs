@@ -119,11 +119,12 @@ impl Options {
     /// ```
     /// use std::os::unix::fs::PermissionsExt;
     /// use spacefold::Options;
-    /// # let folder = tempfile::tempdir()?;
-    /// let path = folder.path().join("data");
+    /// # let path = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// let spaces = Options::new(&path).mode(0o750).open()?;
     /// let mode = |name: &str| Ok::<_, std::io::Error>(path.join(name).metadata()?.permissions().mode());
     /// assert_eq!((mode("journal")? & 0o777, mode("HEAD")? & 0o777), (0o750, 0o640));
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&path)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

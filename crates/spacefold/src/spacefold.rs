@@ -234,12 +234,14 @@ impl Spacefold {
     /// # Examples
     /// ```
     /// use spacefold::{AppendCondition, SpaceEvent, Spacefold};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     /// let created = ["b", "a"].map(|id| SpaceEvent::space_created(id, id));
     /// spaces.append(created, AppendCondition::none())?;
     /// let first = spaces.snapshots().next().expect("two spaces")?;
     /// assert_eq!(first.space_id(), "a");
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

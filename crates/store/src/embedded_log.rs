@@ -503,8 +503,8 @@ impl StateStore for EmbeddedLog {
     }
 
     fn last_key(&self, prefix: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        let key = self
-            .blobs("listing derived state", |sled| sled.last_blob_key(&state_key(prefix)))?;
+        let key =
+            self.blobs("listing derived state", |sled| sled.last_blob_key(&state_key(prefix)))?;
         Ok(key.and_then(own_key))
     }
 

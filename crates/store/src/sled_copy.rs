@@ -52,6 +52,7 @@ use self::{
 };
 
 use crate::{
+    folder::access,
     head::sessions::Session,
     lineage::{self, Lineage},
 };
@@ -235,9 +236,8 @@ impl SledCopy {
             Some(file) => file,
             none => {
                 // Of real bytes from the start: what is written later takes no space.
-                let mut options = OpenOptions::new();
-                let options = options.write(true).create(true).truncate(false);
-                none.insert(options.open(&path).map_err(failed)?)
+                let mode = access::mode_of(&self.folder);
+                none.insert(access::open_or_create(&path, mode).map_err(failed)?)
             }
         };
         file.write_all_at(&bytes, 0).map_err(failed)?;

@@ -3,9 +3,7 @@
 pub(crate) mod tail;
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::{
-    EventFilter, Position, Records, Revision, Timestamp, least_after,
-};
+use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp, least_after};
 
 use crate::{
     block::BlockHash,

@@ -193,7 +193,7 @@ struct History<S> {
     /// What is acknowledged under each name; `None` when there is no such subscription.
     acknowledged: [Option<u64>; 2],
     /// The filter that is kept under each name.
-    filters: [EventFilter; 2],
+    filters: [Option<EventFilter>; 2],
 }
 
 impl<S: Subject> History<S> {
@@ -206,7 +206,7 @@ impl<S: Subject> History<S> {
             subscribers: Vec::new(),
             durable: [None, None],
             acknowledged: [None, None],
-            filters: [EventFilter::all(), EventFilter::all()],
+            filters: [None, None],
         }
     }
 
@@ -289,22 +289,23 @@ impl<S: Subject> History<S> {
 
     fn open_durable(&mut self, name: usize, wanted: &Wanted) {
         let (subscription, after) = self.subscription(wanted);
-        let mut opened = self.feed.subscribe_durably(NAMES[name], &subscription);
+        let opened = self.feed.subscribe_durably(NAMES[name], &subscription);
         if self.durable[name].is_some() {
             assert!(matches!(opened, Err(SubscribeError::Owned { .. })));
             return;
         }
-        let asked = filter(wanted.filter);
-        if let Some(acknowledged) = self.acknowledged[name]
-            && self.filters[name] != asked
-        {
-            assert!(matches!(opened, Err(SubscribeError::OtherFilter { .. })));
-            let place = Position::new(acknowledged);
-            self.feed.change_durable_filter(NAMES[name], &asked, place).unwrap();
-            opened = self.feed.subscribe_durably(NAMES[name], &subscription);
-        }
-        self.filters[name] = asked;
         let after = *self.acknowledged[name].get_or_insert(after);
+        let asked = subscription.filter();
+        let opened = match self.filters[name].replace(asked.clone()) {
+            Some(kept) if kept != *asked => {
+                assert!(matches!(opened, Err(SubscribeError::OtherFilter { .. })));
+                // On purpose, from where it is.
+                let after = Position::new(after);
+                self.feed.change_durable_filter(NAMES[name], asked, after).unwrap();
+                self.feed.subscribe_durably(NAMES[name], &subscription)
+            }
+            _ => opened,
+        };
         let subscriber = opened.unwrap();
         assert_eq!(subscriber.acknowledged().get(), after);
         self.durable[name] = Some((subscriber, Expected::new(wanted, after)));
@@ -349,6 +350,7 @@ impl<S: Subject> History<S> {
             (None, Some(_)) => {
                 removed.unwrap();
                 self.acknowledged[name] = None;
+                self.filters[name] = None;
             }
         }
         self.check_durable();

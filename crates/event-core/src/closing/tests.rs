@@ -10,9 +10,9 @@ fn whoever_comes_later_waits_and_is_answered_the_same() {
     let once = CloseOnce::default();
     let (begun, has_begun) = mpsc::channel();
     let (end, ends) = mpsc::channel();
-    let barrier = Barrier::new(4);
+    let (barrier, once) = (&Barrier::new(4), &once);
     thread::scope(|scope| {
-        let (once, first_ends) = (&once, ends);
+        let first_ends = ends;
         let first = scope.spawn(move || {
             once.run(|| {
                 begun.send(()).unwrap();
@@ -22,7 +22,7 @@ fn whoever_comes_later_waits_and_is_answered_the_same() {
         });
         has_begun.recv().unwrap();
         let later = [0; 3].map(|_| {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 barrier.wait();
                 once.run(|| unreachable!("closed twice"))
             })

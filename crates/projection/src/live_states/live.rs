@@ -259,8 +259,7 @@ impl Live {
             return Ok(None);
         };
         let head = log.revision(space_id)?;
-        let state =
-            decode_blob(&bytes, space_id).filter(|state| state.revision() <= head);
+        let state = decode_blob(&bytes, space_id).filter(|state| state.revision() <= head);
         if state.is_none() {
             tracing::warn!(space_id, "the persisted state of a space is damaged: refolding it");
         }

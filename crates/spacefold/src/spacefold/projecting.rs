@@ -157,8 +157,8 @@ impl Spacefold {
     /// # Examples
     /// ```
     /// use spacefold::{AppendCondition, SpaceEvent, Spacefold};
-    /// # let folder = tempfile::tempdir()?;
-    /// # let spaces = Spacefold::open(folder.path().join("data"))?;
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
     /// spaces.append(
     ///     [
     ///         SpaceEvent::document_added("handbook", "intro", "/intro.md"),
@@ -167,6 +167,8 @@ impl Spacefold {
     ///     AppendCondition::none(),
     /// )?;
     /// assert_eq!(spaces.occurrences("h1")?[0].document_id, "intro");
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn occurrences(&self, content_hash: &str) -> Result<Vec<Occurrence>, CatchUpError> {

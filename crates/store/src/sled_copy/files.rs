@@ -86,7 +86,7 @@ impl Drop for CopiedFolder {
 }
 
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir(to)?;
+    create_folder(to, access::mode_of(from))?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());

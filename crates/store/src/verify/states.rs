@@ -48,7 +48,9 @@ pub(super) fn check(
             let hash = fold.hash(position);
             report.commitments += u64::try_from(due.len()).unwrap_or(u64::MAX);
             let wrong = due.into_iter().filter(|(_, commitment)| commitment.hash != hash);
-            report.problems.extend(wrong.map(|(block, commitment)| problem(block, &commitment, hash)));
+            report
+                .problems
+                .extend(wrong.map(|(block, commitment)| problem(block, &commitment, hash)));
         } else if !read.is_cut_short {
             let beyond = due.into_iter();
             report.problems.extend(beyond.map(|(block, of)| problem_beyond(block, &of)));

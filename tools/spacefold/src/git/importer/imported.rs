@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use spacefold::{
-    EventFilter, EventId, EventType, Pages, Payload, Position, Read, ReadError,
-    RecordedEventRef, Snapshot, SpaceStatus, Spacefold, Timestamp, Value,
+    EventFilter, EventId, EventType, Pages, Payload, Position, Read, ReadError, RecordedEventRef,
+    Snapshot, SpaceStatus, Spacefold, Timestamp, Value,
 };
 
 use super::{
