@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use spacefold::{
@@ -91,9 +91,7 @@ fn by_itself(path: &Path) -> ! {
     let feed = Feed::kept_in(Arc::new(log), store.clone());
     let _bus = handle_all(&feed);
     println!("kept {}", store.puts.load(Ordering::SeqCst));
-    loop {
-        std::thread::park();
-    }
+    wait_for_the_end();
 }
 
 /// What is synced when it is told to.
@@ -103,9 +101,16 @@ fn told(path: &Path, sync: impl FnOnce(&Spacefold, &EventBus)) -> ! {
     let bus = handle_all(spaces.feed());
     sync(&spaces, &bus);
     println!("kept 0\nsynced 0");
-    loop {
-        std::thread::park();
+    wait_for_the_end();
+}
+
+/// Waits to be killed; whoever does not kill it in time waits for what does not come.
+fn wait_for_the_end() -> ! {
+    let end = Instant::now() + LONG;
+    while Instant::now() < end {
+        std::thread::park_timeout(LONG);
     }
+    std::process::abort();
 }
 
 /// The process that is killed. Does nothing unless the test below runs it, in a process of its own.
