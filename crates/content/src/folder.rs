@@ -34,7 +34,7 @@ impl Folder {
     }
 
     /// The folder, to be made with this mode.
-    pub(crate) fn to_be_made(self, mode: StoreMode) -> Self {
+    pub(crate) fn made_with(self, mode: StoreMode) -> Self {
         Self { mode, ..self }
     }
 

@@ -117,16 +117,16 @@ impl PreparedContent {
         let Self { folder, lock, survey, index, damaged, tail, sealed } = self;
         if lock.is_none() {
             let manifest = Manifest { store, ..Manifest::default() };
-            let folder = folder.to_be_made(options.mode);
+            let folder = folder.made_with(options.mode);
             let writer = Writer::new(folder, options, manifest, None, None);
             return Ok(PackStore::of(writer, index));
         }
         folder.remove_unfinished()?;
         let mut refused = None;
         for pack in &sealed {
-            to_be_read_only(pack.secure(), &mut refused)?;
+            unless_read_only(pack.secure(), &mut refused)?;
         }
-        let active = to_be_read_only(tail.map(Tail::into_active).transpose(), &mut refused)?;
+        let active = unless_read_only(tail.map(Tail::into_active).transpose(), &mut refused)?;
         let manifest = keep(&folder, survey, store)?;
         let mut writer = Writer::new(folder, options, manifest, active.flatten(), lock);
         writer.damaged = damaged;
@@ -192,7 +192,7 @@ impl PreparedContent {
 
 /// What was written; `None` where nothing can be, which is why nothing is put behind what may not
 /// be on disk: what reads is read.
-fn to_be_read_only<T>(
+fn unless_read_only<T>(
     written: Result<T, StorageError>,
     refused: &mut Option<StorageError>,
 ) -> Result<Option<T>, StorageError> {

@@ -147,7 +147,7 @@ impl Live {
             return Ok(Some(Arc::clone(state)));
         }
         let persisted = self.load_blob(log, store, space_id)?;
-        let Some(state) = self.from_blob(log, space_id, persisted)? else { return Ok(None) };
+        let Some(state) = self.folded_on(log, space_id, persisted)? else { return Ok(None) };
         self.root.spaces.insert(Arc::clone(&state));
         Ok(Some(state))
     }
@@ -164,13 +164,13 @@ impl Live {
             Some(state) => Ok(Some(Arc::clone(state))),
             None => {
                 let persisted = self.blob(log, store, space_id)?.map(|(state, _)| state);
-                self.from_blob(log, space_id, persisted)
+                self.folded_on(log, space_id, persisted)
             }
         }
     }
 
     /// A persisted state, or the one before the first event, folded on to where the others are.
-    fn from_blob(
+    fn folded_on(
         &self,
         log: &dyn EventLog,
         space_id: &str,
