@@ -74,6 +74,7 @@ macro_rules! conformance_suite {
                 limits::names_the_event_that_is_past_a_limit,
                 read::reads_ranges_with_both_ends,
                 read::reads_in_pages_that_lead_on,
+                read::lists_spaces_in_order,
                 read::reads_what_a_filter_selects,
                 read::leads_on_over_pages_without_a_match,
                 read::reads_a_space_by_revision,

@@ -52,6 +52,33 @@ pub fn reads_ranges_with_both_ends(factory: &impl LogFactory) {
     }
 }
 
+/// Spaces come sorted by id, each once, as many as are asked for.
+pub fn lists_spaces_in_order(factory: &impl LogFactory) {
+    let log = sixty(factory);
+    let mut ids = vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
+    for n in 0..300_u32 {
+        let id = format!("s{:05}", n.wrapping_mul(7_919) % 10_000);
+        append(&*log, &[set(&id, "n", n)]);
+        ids.push(id);
+    }
+    ids.sort_unstable();
+    for limit in [1, 2, 7, 64, 303, 304, usize::MAX] {
+        let mut listed: Vec<String> = Vec::new();
+        loop {
+            let more = log.spaces_after(listed.last().map(String::as_str), limit).unwrap();
+            assert!(more.len() <= limit);
+            if more.is_empty() {
+                break;
+            }
+            listed.extend(more);
+        }
+        assert_eq!(listed, ids, "{limit}");
+    }
+    assert_eq!(log.spaces_after(Some("a"), 2).unwrap(), ["b", "c"]);
+    assert_eq!(log.spaces_after(Some("b0"), 1).unwrap(), ["c"], "though there is no b0");
+    assert_eq!(log.spaces_after(None, 0).unwrap(), [""; 0]);
+}
+
 /// A page has at most as many events as were asked for, and says where the read goes on.
 pub fn reads_in_pages_that_lead_on(factory: &impl LogFactory) {
     let log = sixty(factory);

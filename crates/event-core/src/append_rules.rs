@@ -262,6 +262,15 @@ impl Proposal {
         self.records().flat_map(Records::envelopes)
     }
 
+    /// The index of the first event of each space.
+    fn firsts(&self) -> RapidHashMap<&str, usize> {
+        let mut firsts = RapidHashMap::default();
+        for (index, envelope) in self.envelopes().enumerate() {
+            firsts.entry(envelope.space_id).or_insert(index);
+        }
+        firsts
+    }
+
     fn len(&self) -> usize {
         self.records().map(Records::len).sum()
     }
@@ -361,6 +370,8 @@ fn find_by_revision(
     proposal: &Proposal,
     view: &impl AppendView,
 ) -> Result<Option<Receipt>, AppendError> {
+    // Where the events of each space begin: not needed unless a space has gone on.
+    let mut firsts: Option<RapidHashMap<&str, usize>> = None;
     for (space_id, expected) in &proposal.condition.expected {
         let Some(revision) = expected.exact() else {
             continue;
@@ -368,8 +379,8 @@ fn find_by_revision(
         if view.revision(space_id)? <= revision {
             continue;
         }
-        let mut envelopes = proposal.envelopes();
-        let Some(index) = envelopes.position(|event| event.space_id == *space_id) else {
+        let firsts = firsts.get_or_insert_with(|| proposal.firsts());
+        let Some(index) = firsts.get(space_id.as_str()).copied() else {
             continue;
         };
         let Some(position) = view.position_of(space_id, revision.next())? else {

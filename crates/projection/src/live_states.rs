@@ -19,10 +19,7 @@ use arc_swap::ArcSwapOption;
 use spacefold_event_core::{EventLog, Position, Revision, StateStore, Timestamp};
 
 pub use self::{error::SnapshotError, snapshots::Snapshots};
-use self::{
-    live::{IDS_AT_ONCE, Live},
-    root::Root,
-};
+use self::{live::Live, root::Root};
 use crate::{
     Blame, Change, CheckpointInfo, History, PastOptions, RangedHash, Snapshot, SpaceState,
     SpaceStates, StateHash, blame,
@@ -195,12 +192,13 @@ impl LiveStates {
     /// # Errors
     /// As [`LiveStates::snapshot_all`].
     pub fn snapshot_all_from(&self, floor: Position) -> Result<Vec<Snapshot>, SnapshotError> {
-        let mut root = self.root(floor)?;
-        if !root.is_complete() {
-            let load = |live: &mut Live, states: &Self| live.load_all(&*states.log, &*states.store);
-            root = self.fold(self.lock(), load)?.0;
+        let root = self.root(floor)?;
+        if root.is_complete() {
+            return Ok(snapshots(root.spaces.sorted().into_iter().cloned(), root.position));
         }
-        Ok(snapshots(root.spaces.sorted().into_iter().cloned(), root.position))
+        let (position, all) = self.snapshot_of_spaces(None)?;
+        debug_assert!(position >= root.position, "it never goes back");
+        Ok(all)
     }
 
     /// The states of all spaces, deleted ones too, sorted by space id, one after the other: each as it
@@ -229,7 +227,7 @@ impl LiveStates {
     /// durable head.
     ///
     /// # Errors
-    /// [`SnapshotError::Read`] or [`SnapshotError::Storage`].
+    /// [`SnapshotError::Read`] or [`SnapshotError::Storage`], also when persisted states are missing.
     ///
     /// # Cost
     /// A pass over the spaces, one at a time. Of those in memory the ones that have changed are
@@ -237,18 +235,8 @@ impl LiveStates {
     pub fn hash_of_spaces(&self) -> Result<(Position, StateHash), SnapshotError> {
         let (root, hash) = self.fold(self.lock(), |live, states| {
             let mut hash = RangedHash::default();
-            let mut after: Option<String> = None;
-            loop {
-                let ids = states.log.spaces_after(after.as_deref(), IDS_AT_ONCE)?;
-                for id in &ids {
-                    let state = live.peek(&*states.log, &*states.store, id)?;
-                    state.iter().for_each(|state| hash.push(state));
-                }
-                match ids.into_iter().next_back() {
-                    Some(last) => after = Some(last),
-                    None => return Ok(hash.hash()),
-                }
-            }
+            live.each_state(&*states.log, &*states.store, |state| hash.push(state))?;
+            Ok(hash.hash())
         })?;
         Ok((root.position, hash))
     }

@@ -10,23 +10,10 @@ use crate::{SpaceState, SpaceStates, StateHash};
 /// told.
 pub const STATES_MEMORY_BYTES: u64 = 128 << 20;
 
-/// What a state takes in memory, beside what its encoding says, at most about.
-const STATE_BYTES: u64 = 768;
-/// What a state takes in memory, to what its encoding takes, at most about.
-const MEMORY_PER_ENCODED_BYTE: u64 = 4;
+/// What a state without documents and variables takes in memory, at most about.
+pub(crate) const NEW_STATE_BYTES: u64 = 768;
 /// What an event can add to a state, to what it takes in a page, at most about.
 pub(crate) const MEMORY_PER_PAGE_BYTE: u64 = 2;
-
-/// About what a state takes in memory. Cost: encodes it.
-pub(crate) fn memory_of(state: &SpaceState) -> u64 {
-    let encoded = u64::try_from(state.encode().len()).unwrap_or(u64::MAX);
-    memory_of_encoded(encoded)
-}
-
-/// About what a state takes in memory whose encoding has so many bytes.
-pub(crate) const fn memory_of_encoded(bytes: u64) -> u64 {
-    bytes.saturating_mul(MEMORY_PER_ENCODED_BYTE).saturating_add(STATE_BYTES)
-}
 
 /// The states of a range of spaces, which is all of them until they take too much memory: then it is
 /// the lower half of them by their ids. The rest comes with another reading of the events, after
@@ -92,7 +79,7 @@ impl RangedStates {
             let before = self.states.len();
             self.states.apply(event);
             if self.states.len() > before {
-                self.grown = self.grown.saturating_add(STATE_BYTES);
+                self.grown = self.grown.saturating_add(NEW_STATE_BYTES);
             }
         }
     }
@@ -103,7 +90,7 @@ impl RangedStates {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.grown = self.grown.saturating_add(bytes.saturating_mul(MEMORY_PER_PAGE_BYTE));
         while self.measured.saturating_add(self.grown) > self.max_bytes {
-            self.measured = self.states.sorted().into_iter().map(|state| memory_of(state)).sum();
+            self.measured = self.states.memory_bytes();
             self.grown = 0;
             // So that what is left takes a while to grow.
             if self.measured <= self.max_bytes / 4 * 3 || !self.divide() {

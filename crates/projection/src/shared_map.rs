@@ -115,6 +115,11 @@ impl<V> SharedMap<V> {
         self.get(key).is_some()
     }
 
+    /// Hands every entry to `visit`, in no order that means anything.
+    pub(crate) fn each<'a>(&'a self, mut visit: impl FnMut(&'a str, &'a V)) {
+        self.root.for_each(&mut |_, entry| visit(&entry.key, &entry.value));
+    }
+
     /// The entries, in no order that means anything.
     pub(crate) fn entries(&self) -> Vec<(&str, &V)> {
         let mut entries = Vec::with_capacity(self.len);

@@ -2,6 +2,7 @@
 
 mod apply;
 mod encode;
+mod memory;
 mod parting;
 mod parts;
 mod references;

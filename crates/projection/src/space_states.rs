@@ -81,6 +81,13 @@ impl SpaceStates {
         hasher.update(hash.as_bytes());
     }
 
+    /// About how many bytes the states take in memory. Cost: a look at each of their parts.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let mut bytes = 0;
+        self.spaces.each(|_, state| bytes += state.memory_bytes());
+        bytes
+    }
+
     /// Takes in the next event.
     pub fn apply(&mut self, event: &RecordedEventRef<'_>) {
         self.state_mut(event.space_id).apply(event);

@@ -72,14 +72,19 @@ fn commitment(shared: &Shared) -> Result<StateCommitment, spacefold_projection::
 /// Full: reads and hashes every byte of both copies, and folds every event; once more for every
 /// [`STATES_MEMORY_BYTES`] that the states of the spaces take.
 pub fn verify(path: &Path, options: VerifyOptions) -> Result<VerifyReport, OpenError> {
-    let states = RangedStates::new(STATES_MEMORY_BYTES);
-    verify_states(path, options, &mut Refold { states, hashes: BTreeMap::new() })
+    verify_states(path, options, &mut Refold::within(STATES_MEMORY_BYTES))
 }
 
 /// Folds the states of as many spaces at a time as there is memory for.
 struct Refold {
     states: RangedStates,
     hashes: BTreeMap<Position, RangedHash>,
+}
+
+impl Refold {
+    const fn within(bytes: u64) -> Self {
+        Self { states: RangedStates::new(bytes), hashes: BTreeMap::new() }
+    }
 }
 
 impl StateFold for Refold {
@@ -109,5 +114,56 @@ impl StateFold for Refold {
             .get(&position)
             .map_or_else(|| SpaceStates::new().hash(), RangedHash::hash)
             .as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spacefold_event_core::SpaceEvent;
+    use spacefold_store::StoreOptions;
+
+    use super::*;
+    use crate::{AppendCondition, Folding, Options, Spacefold};
+
+    fn fill(spaces: &Spacefold, round: u64) {
+        let event = |n: u64| {
+            let text = format!("{:0128}", round * 512 + n);
+            SpaceEvent::variable_set(format!("space-{}", n % 97), "n", text)
+        };
+        let events: Vec<_> = (0..512).map(event).collect();
+        spaces.append(events, AppendCondition::none()).unwrap();
+    }
+
+    #[test]
+    fn commitments_are_checked_in_however_little_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store = StoreOptions::default().journal_file_bytes(128 << 10);
+        let options = Options::new(&path).folding(Folding::OnDemand).store(store);
+        let spaces = options.open().unwrap();
+        let mut round = 0;
+        // One that is wrong, between two that are right.
+        for wrong in [0, 1, 0] {
+            fill(&spaces, round);
+            let all = spaces.snapshot_all().unwrap();
+            let states = all.iter().map(|state| (state.space_id(), state.state_hash()));
+            let mut hash = *SpaceStates::hash_of(states).as_bytes();
+            hash[7] ^= wrong;
+            let (projection, position) = (SpaceStates::NAME.to_owned(), spaces.durable_head());
+            let version = SpaceStates::VERSION;
+            spaces.log().offer_commitment(StateCommitment { projection, version, position, hash });
+            while spaces.log().last_commitment() < position {
+                round += 1;
+                fill(&spaces, round);
+                assert!(round < 20_000, "no block says anything of position {position}");
+            }
+        }
+        spaces.close().unwrap();
+        for bytes in [0, 20_000, 1 << 30] {
+            let mut fold = Refold::within(bytes);
+            let report = verify_states(&path, VerifyOptions::default(), &mut fold).unwrap();
+            assert_eq!((report.commitments, report.problems.len()), (3, 1), "{bytes}");
+            assert_eq!(report.problems[0].kind, "commitment");
+        }
     }
 }

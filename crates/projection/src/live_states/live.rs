@@ -15,9 +15,9 @@ use crate::{
     SpaceState, SpaceStates,
     checkpoint::{
         BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob,
-        newest_generation, parse_blob_key, unused_generation,
+        generation_prefix, newest_generation, parse_blob_key, unused_generation,
     },
-    ranged_states::{MEMORY_PER_PAGE_BYTE, memory_of, memory_of_encoded},
+    ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
     shared_map::SharedMap,
 };
 
@@ -45,6 +45,10 @@ pub(super) struct Live {
     /// grown since.
     measured: u64,
     grown: u64,
+    /// When they take more than this it is time to let go of some.
+    enough: u64,
+    /// The revision at which the state of a space stayed when others were let go of.
+    seen: SharedMap<Revision>,
 }
 
 impl Live {
@@ -69,6 +73,8 @@ impl Live {
                 marker: bytes,
                 measured: 0,
                 grown: 0,
+                enough: 0,
+                seen: SharedMap::new(),
             });
         }
         if bytes.is_some() {
@@ -78,9 +84,18 @@ impl Live {
     }
 
     fn empty(generation: u64, marker: Option<Vec<u8>>) -> Self {
-        let (root, persisted) = (Root::empty(), SharedMap::new());
-        let (fresh, has_blobs) = (true, false);
-        Self { root, persisted, generation, fresh, has_blobs, marker, measured: 0, grown: 0 }
+        Self {
+            root: Root::empty(),
+            persisted: SharedMap::new(),
+            generation,
+            fresh: true,
+            has_blobs: false,
+            marker,
+            measured: 0,
+            grown: 0,
+            enough: 0,
+            seen: SharedMap::new(),
+        }
     }
 
     /// Folds up to a position, within `max_bytes` of memory.
@@ -116,7 +131,7 @@ impl Live {
             Some(state) => state,
             None => {
                 let mut state = SpaceState::new(event.space_id);
-                self.grown += memory_of_encoded(0);
+                self.grown = self.grown.saturating_add(NEW_STATE_BYTES);
                 if !is_new {
                     state = self.load_blob(log, store, event.space_id)?.unwrap_or(state);
                     if state.revision().next() < event.revision {
@@ -163,10 +178,47 @@ impl Live {
         match self.root.spaces.get(space_id) {
             Some(state) => Ok(Some(Arc::clone(state))),
             None => {
-                let persisted = self.blob(log, store, space_id)?.map(|(state, _)| state);
+                let persisted = self.blob(log, store, space_id)?;
                 self.folded_on(log, space_id, persisted)
             }
         }
+    }
+
+    /// Hands the state of every space to `visit`, sorted by id, and keeps none of them in memory that
+    /// was not.
+    pub(super) fn each_state(
+        &self,
+        log: &dyn EventLog,
+        store: &dyn StateStore,
+        mut visit: impl FnMut(&SpaceState),
+    ) -> Result<(), SnapshotError> {
+        let mut count = 0;
+        let mut visit = |state: &SpaceState| {
+            count += 1;
+            visit(state);
+        };
+        let mut in_memory = self.root.spaces.sorted().into_iter().peekable();
+        if self.has_blobs {
+            each_key(store, &generation_prefix(self.generation), |key| {
+                let Some((_, space_id)) = parse_blob_key(key) else { return Ok(()) };
+                while let Some(state) = in_memory.next_if(|state| state.space_id() < space_id) {
+                    visit(state);
+                }
+                match in_memory.next_if(|state| state.space_id() == space_id) {
+                    Some(state) => visit(state),
+                    None => {
+                        self.peek(log, store, space_id)?.iter().for_each(|state| visit(state));
+                    }
+                }
+                Ok::<(), SnapshotError>(())
+            })?;
+        }
+        in_memory.for_each(|state| visit(state));
+        if count == self.root.space_count {
+            return Ok(());
+        }
+        let what = format!("{count} of {} are there", self.root.space_count);
+        Err(StorageError::new("reading the persisted states of spaces", what).into())
     }
 
     /// A persisted state, or the one before the first event, folded on to where the others are.
@@ -183,30 +235,53 @@ impl Live {
         Ok((state.revision() > Revision::NONE).then(|| Arc::new(state)))
     }
 
-    /// Persists the states in memory and lets go of them when they take more than `max_bytes`: they
-    /// are loaded again when they are needed.
+    /// When the states in memory take more than `max_bytes`, persists those that no event has changed
+    /// since it was looked at last, and lets go of them: they are loaded again when they are needed.
     pub(super) fn make_room(&mut self, store: &dyn StateStore, max_bytes: u64) {
-        if self.measured.saturating_add(self.grown) <= max_bytes {
+        if self.measured.saturating_add(self.grown) <= self.enough.max(max_bytes) {
             return;
         }
-        let states = self.root.spaces.sorted();
-        self.measured = states.into_iter().map(|state| memory_of(state)).sum();
+        self.measured = self.root.spaces.memory_bytes();
         self.grown = 0;
-        // So that those that stay take a while to grow.
+        // So that it takes a while until it is looked at again.
         if self.measured <= max_bytes / 4 * 3 {
             return;
         }
-        match self.persist_changed(store) {
-            // Where a rebuild has replaced what was persisted they are folded from the log.
-            Ok(_) => {
-                self.root.spaces = SpaceStates::new();
-                self.persisted = SharedMap::new();
-                self.measured = 0;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "states of spaces stay in memory: they could not be stored");
+        if let Err(error) = self.let_go(store) {
+            tracing::warn!(%error, "states of spaces stay in memory: they could not be stored");
+        }
+        self.measured = self.root.spaces.memory_bytes();
+        self.enough = self.measured / 2 * 3;
+    }
+
+    /// Lets go of the states that have not changed since they were loaded, persisted or seen here.
+    fn let_go(&mut self, store: &dyn StateStore) -> Result<(), StorageError> {
+        let known = |map: &SharedMap<Revision>, state: &SpaceState| {
+            map.get(state.space_id()) == Some(&state.revision())
+        };
+        let states = self.root.spaces.sorted().into_iter().map(Arc::clone);
+        let (cold, warm): (Vec<_>, Vec<_>) =
+            states.partition(|state| known(&self.persisted, state) || known(&self.seen, state));
+        let changed = cold.iter().filter(|state| !known(&self.persisted, state));
+        // Where a rebuild has replaced what was persisted they are folded from the log.
+        if store.get(MARKER_KEY)? == self.marker {
+            for state in changed {
+                store.put(&blob_key(self.generation, state.space_id()), &encode_blob(state))?;
+                self.has_blobs = true;
             }
         }
+        let (mut spaces, mut persisted) = (SpaceStates::new(), SharedMap::new());
+        self.seen = SharedMap::new();
+        for state in warm {
+            self.seen.insert(state.space_id(), state.revision());
+            if let Some(revision) = self.persisted.get(state.space_id()) {
+                persisted.insert(state.space_id(), *revision);
+            }
+            spaces.insert(state);
+        }
+        self.root.spaces = spaces;
+        self.persisted = persisted;
+        Ok(())
     }
 
     /// Loads the states of all spaces.
@@ -218,6 +293,18 @@ impl Live {
         if self.root.is_complete() {
             return Ok(());
         }
+        if self.has_blobs {
+            each_key(store, &generation_prefix(self.generation), |key| {
+                match parse_blob_key(key) {
+                    Some((_, space_id)) => self.state(log, store, space_id).map(drop),
+                    None => Ok(()),
+                }
+            })?;
+        }
+        if self.root.is_complete() {
+            return Ok(());
+        }
+        tracing::warn!("persisted states of spaces are missing: refolding them");
         let mut after: Option<String> = None;
         loop {
             let ids = log.spaces_after(after.as_deref(), IDS_AT_ONCE)?;
@@ -238,20 +325,19 @@ impl Live {
         store: &dyn StateStore,
         space_id: &str,
     ) -> Result<Option<SpaceState>, SnapshotError> {
-        let Some((state, bytes)) = self.blob(log, store, space_id)? else { return Ok(None) };
+        let Some(state) = self.blob(log, store, space_id)? else { return Ok(None) };
         self.persisted.insert(space_id, state.revision());
-        self.grown = self.grown.saturating_add(memory_of_encoded(bytes));
+        self.grown = self.grown.saturating_add(state.memory_bytes());
         Ok(Some(state))
     }
 
-    /// The persisted state of a space, if it is whole and not ahead of the log, and how many bytes it
-    /// takes in the store.
+    /// The persisted state of a space, if it is whole and not ahead of the log.
     fn blob(
         &self,
         log: &dyn EventLog,
         store: &dyn StateStore,
         space_id: &str,
-    ) -> Result<Option<(SpaceState, u64)>, SnapshotError> {
+    ) -> Result<Option<SpaceState>, SnapshotError> {
         if !self.has_blobs {
             return Ok(None);
         }
@@ -263,8 +349,7 @@ impl Live {
         if state.is_none() {
             tracing::warn!(space_id, "the persisted state of a space is damaged: refolding it");
         }
-        let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Ok(state.map(|state| (state, bytes)))
+        Ok(state)
     }
 
     /// Persists what changed, the marker last; `false` when the persisted states are not those

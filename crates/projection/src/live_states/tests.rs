@@ -1,5 +1,7 @@
 //! One fold, whichever way it is cut, saved, loaded and asked.
 
+mod many;
+
 use std::{
     sync::{
         Arc, Mutex,

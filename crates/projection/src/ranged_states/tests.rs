@@ -42,7 +42,7 @@ fn twice_the_spaces_take_twice_the_readings_and_no_more_memory() {
     };
     let seen = [1_000, 2_000, 4_000].map(of);
     for (most, _) in seen {
-        assert!(most * usize::try_from(STATE_BYTES).unwrap() <= 2 << 20, "{seen:?}");
+        assert!(most * usize::try_from(NEW_STATE_BYTES).unwrap() <= 2 << 20, "{seen:?}");
     }
     assert!(seen[2].1 > 1 && seen[2].1 <= 16, "{seen:?}");
 }

@@ -46,6 +46,11 @@ impl Parts {
         self.0.get(part_of(space_id, threads))?.get(space_id)
     }
 
+    /// How many states there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(SpaceStates::len).sum()
+    }
+
     /// All of the states.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<SpaceState>> {
         self.0.iter().flat_map(SpaceStates::sorted)

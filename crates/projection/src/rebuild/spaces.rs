@@ -34,16 +34,13 @@ use crate::{
         generation_prefix, newest_generation, parse_blob_key, unused_generation,
     },
     live_states::{each_key, sweep},
+    ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
 };
 
 /// How many events are folded before it is looked at how much memory the states take.
 const SEGMENT_EVENTS: u64 = 1 << 17;
 /// Progress is kept so often, so that a kill costs no more.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
-/// What a state takes in memory, to what its encoding takes, at most about.
-const MEMORY_PER_ENCODED_BYTE: u64 = 4;
-/// What an event can add to a state, to what it takes in a page, at most about.
-const MEMORY_PER_PAGE_BYTE: u64 = 2;
 
 /// New states of all spaces, on their way from the first event to the head.
 pub(super) struct SpacesRebuild<'a> {
@@ -78,8 +75,9 @@ struct Folding {
     parts: Parts,
     /// Up to which revision the blob of a space is persisted.
     persisted: RapidHashMap<String, Revision>,
-    /// Bytes that the states took in memory when they were measured last.
+    /// Bytes that the states took in memory when they were measured last, and how many there were.
     measured: u64,
+    counted: u64,
 }
 
 impl<'a> SpacesRebuild<'a> {
@@ -219,7 +217,7 @@ impl<'a> SpacesRebuild<'a> {
                 return Err(cancelled);
             }
             let read = log.bytes.load(Ordering::Relaxed);
-            if folding.measured + read * MEMORY_PER_PAGE_BYTE > self.memory_bytes {
+            if folding.may_take(read) > self.memory_bytes {
                 log.bytes.store(0, Ordering::Relaxed);
                 folding.measure();
                 if folding.measured > self.memory_bytes {
@@ -263,9 +261,7 @@ impl<'a> SpacesRebuild<'a> {
             states = SpaceStates::new();
         }
         let position = range.position;
-        let mut folding = Folding::of(states, self.threads);
-        folding.measure();
-        Ok((folding, position))
+        Ok((Folding::of(states, self.threads), position))
     }
 
     /// Persists the states of a range, and lets go of those in its upper half, which is folded later. A
@@ -306,9 +302,7 @@ impl<'a> SpacesRebuild<'a> {
         }
         let mut persisted = folding.persisted;
         persisted.retain(|space_id, _| place_of(space_id) <= middle);
-        let mut folding = Folding { parts: Parts::of(lower, self.threads), persisted, measured: 0 };
-        folding.measure();
-        Ok(folding)
+        Ok(Folding::measured(Parts::of(lower, self.threads), persisted))
     }
 
     /// Persists how far it is, so that the next rebuild goes on there.
@@ -468,17 +462,29 @@ impl Folding {
     fn of(states: SpaceStates, threads: NonZeroUsize) -> Self {
         let revision = |state: &Arc<SpaceState>| (state.space_id().to_owned(), state.revision());
         let persisted = states.sorted().into_iter().map(revision).collect();
-        Self { parts: Parts::of(states, threads), persisted, measured: 0 }
+        Self::measured(Parts::of(states, threads), persisted)
+    }
+
+    fn measured(parts: Parts, persisted: RapidHashMap<String, Revision>) -> Self {
+        let mut folding = Self { parts, persisted, measured: 0, counted: 0 };
+        folding.measure();
+        folding
+    }
+
+    /// What the states may take in memory after so many bytes of pages.
+    fn may_take(&self, read: u64) -> u64 {
+        let new = self.count().saturating_sub(self.counted);
+        let grown = read.saturating_mul(MEMORY_PER_PAGE_BYTE);
+        let grown = grown.saturating_add(new.saturating_mul(NEW_STATE_BYTES));
+        self.measured.saturating_add(grown)
     }
 
     fn count(&self) -> u64 {
-        u64::try_from(self.parts.iter().count()).unwrap_or(u64::MAX)
+        u64::try_from(self.parts.len()).unwrap_or(u64::MAX)
     }
 
     fn measure(&mut self) {
-        let bytes = |state: &Arc<SpaceState>| u64::try_from(state.encode().len()).unwrap_or(0);
-        let encoded = self.parts.each(|states| states.sorted().into_iter().map(bytes).sum::<u64>());
-        let encoded: u64 = encoded.into_iter().sum();
-        self.measured = encoded.saturating_mul(MEMORY_PER_ENCODED_BYTE);
+        self.measured = self.parts.each(SpaceStates::memory_bytes).into_iter().sum();
+        self.counted = self.count();
     }
 }

@@ -34,6 +34,20 @@ fn run(
     outcomes.remove(0)
 }
 
+#[test]
+fn a_check_writes_nothing_however_little_memory_it_has() {
+    let log = log_of((0..60).map(|n| SpaceEvent::space_created(format!("s{n}"), "S")));
+    let store = saved(&log);
+    let before = contents(&*store);
+    for memory_bytes in [0, 10_000, 1 << 30] {
+        let failing = Arc::new(FailingStore::new(store.clone(), 0));
+        let options = RebuildOptions { memory_bytes, ..options(RebuildMode::Check, 2) };
+        let outcomes = rebuild(&over(&log, &failing), &[], &options).unwrap();
+        assert_eq!((outcomes[0].verdict, outcomes[0].entries), (Verdict::Identical, 60));
+        assert_eq!(contents(&*store), before);
+    }
+}
+
 fn sample() -> Vec<SpaceEvent> {
     vec![
         SpaceEvent::space_created("s", "S"),

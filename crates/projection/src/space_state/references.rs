@@ -53,6 +53,14 @@ impl References {
         }
     }
 
+    /// Hands each of them to `visit`, in no order that means anything.
+    pub(super) fn each<'a>(&'a self, mut visit: impl FnMut(&'a Reference)) {
+        match self {
+            Self::Few(few) => few.iter().for_each(visit),
+            Self::Many(many) => many.each(|_, reference| visit(reference)),
+        }
+    }
+
     /// All of them, sorted. Cost: a sort.
     pub(crate) fn sorted(&self) -> Vec<&Reference> {
         match self {
