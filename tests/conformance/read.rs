@@ -56,7 +56,7 @@ pub fn reads_ranges_with_both_ends(factory: &impl LogFactory) {
 pub fn lists_spaces_in_order(factory: &impl LogFactory) {
     let log = sixty(factory);
     let mut ids = vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
-    for n in 0..300_u32 {
+    for n in 0..300_u64 {
         let id = format!("s{:05}", n.wrapping_mul(7_919) % 10_000);
         append(&*log, &[set(&id, "n", n)]);
         ids.push(id);

@@ -36,9 +36,10 @@ pub(crate) use self::{
 /// How many events are folded before readers see them, when there are more.
 const FOLD_STEP: u64 = 65_536;
 
-/// Bytes that states which are folded live take in memory, about, unless told. Beyond it they are
-/// persisted, and loaded again when they are needed.
-pub const LIVE_STATES_MEMORY_BYTES: u64 = 256 << 20;
+/// Bytes that states which are folded live take in memory, about, unless told. Beyond it those that
+/// events do not change are persisted, and loaded again when they are needed; what is in memory comes
+/// to half as much again before they are looked at.
+pub const LIVE_STATES_MEMORY_BYTES: u64 = 96 << 20;
 
 /// The states of all spaces, folded live behind the durable head of a log.
 ///

@@ -251,7 +251,7 @@ impl Live {
             tracing::warn!(%error, "states of spaces stay in memory: they could not be stored");
         }
         self.measured = self.root.spaces.memory_bytes();
-        self.enough = self.measured / 2 * 3;
+        self.enough = self.measured.max(max_bytes) / 2 * 3;
     }
 
     /// Lets go of the states that have not changed since they were loaded, persisted or seen here.

@@ -27,6 +27,8 @@ const DENSE_EVENTS: u64 = 64;
 const BLOCK_EVENTS: u64 = 512;
 /// Events that are held while their stretches are too short; beyond them they stay in the log only.
 const MAX_HELD_EVENTS: usize = 131_072;
+/// As many spaces: of more of them than this, most have too few events for a stretch.
+const MAX_HELD_SPACES: usize = MAX_HELD_EVENTS / 4;
 /// A state is kept after so many events of its space, at least.
 const STATE_EVENTS: u64 = 1_024;
 /// And after so many for each of its documents, so that states take less room than events do.
@@ -77,7 +79,7 @@ impl Weaver {
             Ok::<(), SnapshotError>(())
         })?;
         self.keep(past, MIN_EVENTS)?;
-        if self.held_events > MAX_HELD_EVENTS {
+        if self.held_events > MAX_HELD_EVENTS || self.held.len() > MAX_HELD_SPACES {
             self.keep(past, MIN_EVENTS_AT_END)?;
             self.held.clear();
             self.held_events = 0;

@@ -253,6 +253,8 @@ impl BlockIndex {
     /// Takes in the next segment, as it was kept.
     fn take_in(&mut self, head: &Head<'_>, segment: Segment) {
         head.blocks.iter().for_each(|entry| self.directory.push(*entry));
+        let bytes = head.new_spaces.iter().map(|id| id.len()).sum();
+        self.spaces.reserve(head.new_spaces.len(), bytes);
         for space_id in &head.new_spaces {
             self.spaces.number_or_new(space_id);
         }

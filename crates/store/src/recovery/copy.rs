@@ -273,8 +273,11 @@ pub(crate) fn rebuild(shared: &Shared, wrong: &Arc<SledCopy>) -> Result<(), Read
         OpenError::Storage(error) => ReadError::Storage(error),
         other => StorageError::new(MAKING, other).into(),
     };
+    // Nothing that is locked for it may be asked for while the copy is replaced.
+    let lineage = shared.lineage();
     shared.replace_copy(|durable_head| {
-        let (sled, view) = rebuild_from(shared, &head, durable_head).map_err(read_error)?;
+        let (sled, view) =
+            rebuild_from(shared, &head, lineage, durable_head).map_err(read_error)?;
         Ok((sled.into(), view))
     })?;
     let mut head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -285,13 +288,15 @@ pub(crate) fn rebuild(shared: &Shared, wrong: &Arc<SledCopy>) -> Result<(), Read
 fn rebuild_from(
     shared: &Shared,
     head: &Head,
+    mut lineage: Lineage,
     durable_head: Position,
 ) -> Result<(SledCopy, View), OpenError> {
     let folder = &shared.folder;
     let sealed = SealedFiles::open(folder, shared.store_id)?;
     // The journal is read before the copy is let go: it may be the only one.
     scan::scan(folder, head, head.durable_head, &mut |_| Ok(()))?;
-    replace(folder, head, &sealed, &shared.lineage())?;
+    lineage.last_block_after = sealed.block_of(sealed.end()).previous();
+    replace(folder, head, &sealed, &lineage)?;
     let sled = SledCopy::open(&folder.sled()).map_err(|error| failed(error.into()))?;
     let (index, last) = read_copy(&sled, head, &sealed).map_err(failed)?;
     let last_recorded_at = last.as_ref().map_or(Timestamp::MIN, Records::last_recorded_at);

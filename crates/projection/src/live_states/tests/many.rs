@@ -23,7 +23,9 @@ fn twice_the_spaces_are_folded_and_listed_in_no_more_memory() {
     let most = [10_000, 20_000, 40_000].map(|count| {
         let log = Arc::new(MemoryLog::new());
         let events: Vec<_> = (0..count).map(|n| SpaceEvent::space_created(id(n), id(n))).collect();
-        events.chunks(1_000).for_each(|some| drop(log.append(&Append::new(some)).unwrap()));
+        events.chunks(1_000).for_each(|some| {
+            log.append(&Append::new(some)).unwrap();
+        });
         let store = Arc::new(MemoryStateStore::new());
         let states = within(&log, &store, MAX_BYTES);
         states.catch_up().unwrap();

@@ -21,6 +21,16 @@ impl SpaceTable {
         self.revisions.len()
     }
 
+    /// Makes room for so many more spaces whose ids take so many bytes.
+    pub(super) fn reserve(&mut self, spaces: usize, bytes: usize) {
+        self.ids.reserve(bytes);
+        self.ends.reserve(spaces);
+        self.revisions.reserve(spaces);
+        let (ids, ends, hashes) = (&self.ids, &self.ends, &self.hashes);
+        let hash = |number: &u32| hashes.hash_one(id(ids, ends, *number).unwrap_or(""));
+        self.numbers.reserve(spaces, hash);
+    }
+
     pub(super) fn number(&self, space_id: &str) -> Option<u32> {
         let is_it = |number: &u32| self.id(*number) == Some(space_id);
         self.numbers.find(self.hashes.hash_one(space_id), is_it).copied()
