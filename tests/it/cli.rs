@@ -287,3 +287,36 @@ fn an_export_makes_the_same_store_again() {
     assert_eq!(rebuilt["projections"][3]["name"], "space-state");
     assert_eq!(rebuilt["projections"][0]["events"], 25_557);
 }
+
+#[test]
+fn many_spaces_are_printed_one_after_the_other_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let input = folder.path().join("many.jsonl");
+    let id = |n: u64| format!("space-{:04}", n * 7_919 % 10_000);
+    let line = |n: u64| CREATED.replace("\"a\"", &format!("{:?}", id(n)));
+    fs::write(&input, (0..2_500).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    import(&store, &input).succeeded();
+    let mut expected: Vec<String> = (0..2_500).map(id).collect();
+    expected.sort_unstable();
+    let [table, json] = [&[][..], &["--json"]]
+        .map(|options| run(cli(&store).arg("spaces").args(options)).succeeded());
+    let first_word = |line: &str| line.split(' ').next().unwrap().to_owned();
+    assert_eq!(table.lines().skip(1).map(first_word).collect::<Vec<_>>(), expected);
+    let id_of = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        value["space_id"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(json.lines().map(id_of).collect::<Vec<_>>(), expected);
+    let then = run(cli(&store).args(["spaces", "--json", "--at", "2500"]));
+    assert_eq!(then.succeeded(), json);
+    let all = run(cli(&store).args(["snapshot", "--all", "--json"])).succeeded();
+    assert_eq!(all.lines().map(id_of).collect::<Vec<_>>(), expected);
+    // Who reads no more ends it.
+    let mut printing =
+        cli(&store).args(["snapshot", "--all"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(printing.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("space"), "{first}");
+    printing.wait().unwrap();
+}
