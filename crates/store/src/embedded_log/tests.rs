@@ -19,7 +19,10 @@ use crate::verify::verify;
 /// Copies a store as a process that is killed leaves it: without closing it.
 fn image(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+    let mut entries: Vec<_> = fs::read_dir(from).unwrap().map(Result::unwrap).collect();
+    // HEAD, journal, sealed, sled: in the order in which events move, since that goes on.
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
         let target = to.join(entry.file_name());
         if entry.metadata().unwrap().is_dir() {
             image(&entry.path(), &target);
@@ -491,10 +494,19 @@ fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
     // Whoever opens this to write waits until somebody reads.
     let pipe = path.join("sealed").join(format!("{:020}.unfinished", 1));
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // In a thread of its own: behind what is being filed an append waits for room.
+    let appending = thread::spawn({
+        let log = log.clone();
+        move || {
+            let events = [SpaceEvent::variable_set("a", "n", "x".repeat(500))];
+            while log.append(&Append::new(&events)).is_ok() {}
+        }
+    });
     while !log.inner.shared.progress.is_filing() {
-        append(&log, 97, 7);
+        thread::yield_now();
     }
     log.inner.shared.progress.fail(crate::progress::Failure::new("planted"));
+    appending.join().unwrap();
     let (closed, is_closed) = mpsc::channel();
     let closing = thread::spawn({
         let log = log.clone();

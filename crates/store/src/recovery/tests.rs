@@ -89,9 +89,13 @@ fn everything(log: &EmbeddedLog) -> Vec<RecordedEvent> {
 fn copy(from: &Path, to: &Path) {
     if fs::metadata(from).unwrap().is_dir() {
         fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        }
+        // HEAD, journal, sealed, sled: in the order in which events move, since that goes on.
+        let entries: BTreeMap<_, _> = fs::read_dir(from)
+            .unwrap()
+            .map(Result::unwrap)
+            .map(|entry| (entry.file_name(), entry.path()))
+            .collect();
+        entries.iter().for_each(|(name, path)| copy(path, &to.join(name)));
     } else {
         fs::copy(from, to).unwrap();
     }
