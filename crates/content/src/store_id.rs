@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// use spacefold::StoreId;
 /// let id: StoreId = "6f9619ff-8b86-d011-b42d-00c04fc964ff".parse()?;
 /// assert_eq!(id.to_string(), "6f9619ff-8b86-d011-b42d-00c04fc964ff");
-/// # Ok::<(), spacefold_content::InvalidStoreId>(())
+/// # Ok::<(), spacefold::InvalidStoreId>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreId([u8; 16]);

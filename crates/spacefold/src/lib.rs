@@ -62,8 +62,9 @@ pub use spacefold_bus::{
     WhenBehind,
 };
 pub use spacefold_content::{
-    CollectReport, ContentInfo, ContentOptions, ContentProblem, ContentReport, MAX_CHUNK_BYTES,
-    MAX_PACK_BYTES, MIN_PACK_BYTES, OpenContentError, PackStore, StoreId, WHOLE_CONTENT_BYTES,
+    CollectReport, ContentInfo, ContentOptions, ContentProblem, ContentReport, InvalidStoreId,
+    MAX_CHUNK_BYTES, MAX_PACK_BYTES, MIN_PACK_BYTES, OpenContentError, PackStore, StoreId,
+    WHOLE_CONTENT_BYTES,
 };
 pub use spacefold_event_core::*;
 pub use spacefold_projection::{

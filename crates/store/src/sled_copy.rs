@@ -27,6 +27,7 @@ mod blobs;
 mod calls;
 mod files;
 mod keys;
+mod room;
 
 use std::{
     borrow::Cow,
@@ -163,6 +164,7 @@ impl SledCopy {
             return Err(StorageError::new(doing, "the system's clock stands before 1970").into());
         }
         install_hook();
+        room::check()?;
         let created = !folder.exists();
         let in_folder = |cause| Failure::Sled(sled::Error::Io(cause)).into_error("open", folder);
         make_folders(folder).map_err(in_folder)?;

@@ -1,6 +1,8 @@
 //! What the limits of the process are taken as: errors with a message, not a process that is gone.
 
-use std::{hint::black_box, io, sync::Arc};
+use std::{
+    env, hint::black_box, io, os::unix::process::CommandExt as _, process::Command, sync::Arc,
+};
 
 use rustix::process::{Resource, getrlimit};
 use signal_hook::{consts::SIGXFSZ, flag};
@@ -25,6 +27,7 @@ pub(crate) fn turn_signals_into_errors() {
 /// When the limit leaves no room for it.
 pub(crate) fn make_sure_of_the_stack() -> Result<(), StorageError> {
     let Some(limit) = getrlimit(Resource::As).current else { return Ok(()) };
+    share_one_heap();
     let needed = taken()?.saturating_add(u64::try_from(STACK_BYTES).unwrap_or(u64::MAX));
     if needed > limit {
         let what = format!("it may have {limit} bytes, and needs {needed} to begin with");
@@ -34,6 +37,22 @@ pub(crate) fn make_sure_of_the_stack() -> Result<(), StorageError> {
     }
     grow(STACK_BYTES / STEP_BYTES);
     Ok(())
+}
+
+/// Begins anew with one heap for all threads, unless that is so: the allocator gives each thread
+/// addresses of its own, as many as there are, and those that are left are too few for what does not
+/// ask whether it got any.
+fn share_one_heap() {
+    const HEAPS: &str = "MALLOC_ARENA_MAX";
+    if env::var_os(HEAPS).is_none() {
+        let mut arguments = env::args_os();
+        let mut anew = Command::new("/proc/self/exe");
+        if let Some(name) = arguments.next() {
+            anew.arg0(name);
+        }
+        // It goes on as it is where that cannot be done.
+        let _ = anew.args(arguments).env(HEAPS, "1").exec();
+    }
 }
 
 /// The bytes of address space that the process has.
