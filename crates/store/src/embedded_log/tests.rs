@@ -494,19 +494,10 @@ fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
     // Whoever opens this to write waits until somebody reads.
     let pipe = path.join("sealed").join(format!("{:020}.unfinished", 1));
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // In a thread of its own: behind what is being filed an append waits for room.
-    let appending = thread::spawn({
-        let log = log.clone();
-        move || {
-            let events = [SpaceEvent::variable_set("a", "n", "x".repeat(500))];
-            while log.append(&Append::new(&events)).is_ok() {}
-        }
-    });
     while !log.inner.shared.progress.is_filing() {
-        thread::yield_now();
+        append(&log, 97, 7);
     }
     log.inner.shared.progress.fail(crate::progress::Failure::new("planted"));
-    appending.join().unwrap();
     let (closed, is_closed) = mpsc::channel();
     let closing = thread::spawn({
         let log = log.clone();
