@@ -87,7 +87,7 @@ pub(crate) fn open(
     options: ContentOptions,
     log: &EmbeddedLog,
 ) -> Result<PackStore, OpenError> {
-    let store = log.info().store_id.parse::<StoreId>().ok();
+    let store = StoreId::from_bytes(log.store_id());
     prepared.open(options, store).map_err(|error| open_error(error, &log.path()))
 }
 

@@ -263,6 +263,12 @@ impl EmbeddedLog {
         Ok(self.inner.shared.view().spaces())
     }
 
+    /// The identity of the store, the bytes of a UUID. Cost: none, it is in memory.
+    #[must_use]
+    pub fn store_id(&self) -> [u8; 16] {
+        self.inner.shared.store_id
+    }
+
     /// The store at a glance. Cost: looks at every file of the folder.
     #[must_use]
     pub fn info(&self) -> StoreInfo {
