@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use spacefold_event_core::{Records, StorageError};
 
 use self::{batch::Batch, unfiled::Unfiled};
@@ -45,6 +45,8 @@ struct Sealer {
     encoded: Option<Batch>,
     /// Read from sled when there is something to seal.
     unfiled: Option<Unfiled>,
+    /// Told whenever blocks were filed: more may have become due meanwhile.
+    filed: Sender<()>,
     blocks_since_checkpoint: u64,
     /// Every full block is made then.
     is_closing: bool,
@@ -84,11 +86,13 @@ pub(crate) fn start(
     watch: Arc<FolderWatch>,
     wake: Receiver<()>,
 ) -> Result<thread::JoinHandle<()>, StorageError> {
+    let (filed, woken_by_filing) = bounded(1);
     let sealer = Sealer {
         shared: Arc::clone(shared),
         reserve_bytes,
         encoded: None,
         unfiled: None,
+        filed,
         blocks_since_checkpoint: 0,
         is_closing: false,
         rebuilds: 0,
@@ -98,12 +102,12 @@ pub(crate) fn start(
     };
     thread::Builder::new()
         .name("spacefold-sealer".to_owned())
-        .spawn(move || sealer.run(&wake))
+        .spawn(move || sealer.run(&wake, &woken_by_filing))
         .map_err(|error| StorageError::new("starting the sealer thread", error))
 }
 
 impl Sealer {
-    fn run(mut self, wake: &Receiver<()>) {
+    fn run(mut self, wake: &Receiver<()>, filed: &Receiver<()>) {
         if self.shared.progress.failure().is_some() {
             // Opened to be read only.
             return;
@@ -112,10 +116,11 @@ impl Sealer {
         let mut outcome = self.work();
         while outcome.is_ok() {
             let due = self.head_due.map_or(self.watch_due, |due| due.min(self.watch_due));
-            outcome = match wake.recv_deadline(due) {
-                Ok(()) => self.work(),
-                Err(RecvTimeoutError::Timeout) => self.do_what_is_due(),
-                Err(RecvTimeoutError::Disconnected) => break,
+            let left = due.saturating_duration_since(Instant::now());
+            outcome = select! {
+                recv(wake) -> woken => if woken.is_ok() { self.work() } else { break },
+                recv(filed) -> _ => self.work(),
+                default(left) => self.do_what_is_due(),
             };
         }
         if outcome.is_ok() && self.shared.progress.failure().is_none() {
@@ -135,6 +140,8 @@ impl Sealer {
             self.prepare_file()?;
             self.watch_folder()?;
         }
+        // What was sealed while others were filed: appends may wait for the files that it is in.
+        self.file_when_due()?;
         if self.shared.progress.durable_head() > self.head_file_durable_head() {
             self.head_due.get_or_insert_with(|| Instant::now() + HEAD_LAG);
             self.shared.is_head_note_due.store(true, Ordering::Relaxed);
@@ -278,18 +285,25 @@ impl Sealer {
         self.blocks_since_checkpoint += 1;
         let unfiled = self.unfiled.get_or_insert_default();
         unfiled.push(first, encoded);
-        let through = records.last_position();
-        if unfiled.bytes() >= SEALED_FILE_BYTES
-            || (self.shared.journal_files.should_give_up_through(through)
-                && !self.shared.progress.is_filing())
-        {
-            self.file_blocks()?;
-        }
+        self.file_when_due()?;
         if self.blocks_since_checkpoint >= BLOCKS_BETWEEN_CHECKPOINTS {
             sync_copy(&self.shared, sled)?;
             self.blocks_since_checkpoint = 0;
         }
         Ok(())
+    }
+
+    /// Begins to file what is in no sealed file when that is enough for one, or when journal files
+    /// are needed and nothing else is being filed.
+    fn file_when_due(&mut self) -> Result<(), StorageError> {
+        let bytes = self.unfiled.as_ref().map_or(0, Unfiled::bytes);
+        let are_files_needed = || {
+            let through = self.shared.view().index.end();
+            self.shared.journal_files.should_give_up_through(through)
+        };
+        let is_due = bytes >= SEALED_FILE_BYTES
+            || (bytes > 0 && !self.shared.progress.is_filing() && are_files_needed());
+        if is_due { self.file_blocks() } else { Ok(()) }
     }
 
     /// Begins to put the blocks that are in no sealed file into one, once those before them are.
@@ -299,7 +313,7 @@ impl Sealer {
             return Err(failure.while_doing("filing blocks"));
         }
         let blocks = self.unfiled.get_or_insert_default().take();
-        filing::start(&self.shared, blocks)
+        filing::start(&self.shared, blocks, self.filed.clone())
     }
 }
 

@@ -59,6 +59,9 @@ pub(crate) struct Shared {
     pub(crate) commitments: Offers,
     durable_frame: Mutex<Option<Witness>>,
     sessions: Mutex<Sessions>,
+    /// While a test holds it, sealed files are written and HEAD does not come to know of them.
+    #[cfg(test)]
+    pub(crate) noting_sealed: Mutex<()>,
 }
 
 /// Sled's copy, or why there is none.
@@ -148,6 +151,8 @@ impl Shared {
             commitments: Offers::default(),
             durable_frame: Mutex::new(end.witness()),
             sessions: Mutex::new(sessions),
+            #[cfg(test)]
+            noting_sealed: Mutex::new(()),
         }
     }
 

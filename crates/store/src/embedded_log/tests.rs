@@ -8,8 +8,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendCondition, EventFilter, EventLog, Position, Read, RecordedEvent, Revision,
-    SpaceEvent,
+    Append, AppendCondition, EventFilter, EventId, EventLog, Position, Read, RecordedEvent,
+    Revision, SpaceEvent, Value,
 };
 
 use super::*;
@@ -32,15 +32,17 @@ fn image(from: &Path, to: &Path) {
     }
 }
 
-fn append(log: &EmbeddedLog, count: usize, spaces: usize) {
+fn added(log: &EmbeddedLog, count: usize, spaces: usize) -> Vec<SpaceEvent> {
     let start = usize::try_from(log.head().get()).unwrap();
-    let events: Vec<SpaceEvent> = (start..start + count)
-        .map(|n| {
-            SpaceEvent::document_added(format!("space-{}", n % spaces), format!("doc-{n}"), "/a.md")
-                .with_source("test")
-        })
-        .collect();
-    log.append(&Append::new(&events)).unwrap();
+    let event = |n: usize| {
+        SpaceEvent::document_added(format!("space-{}", n % spaces), format!("doc-{n}"), "/a.md")
+            .with_source("test")
+    };
+    (start..start + count).map(event).collect()
+}
+
+fn append(log: &EmbeddedLog, count: usize, spaces: usize) {
+    log.append(&Append::new(&added(log, count, spaces))).unwrap();
 }
 
 fn everything(log: &EmbeddedLog) -> Vec<RecordedEvent> {
@@ -298,27 +300,32 @@ fn a_stop_between_a_sealed_file_and_head_seals_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let options = StoreOptions::default().journal_file_bytes(128 << 10);
-    let log = EmbeddedLog::open_with(&path, &options).unwrap();
-    (0..40).for_each(|_| append(&log, 512, 4));
+    let log = EmbeddedLog::open_with(folder.path().join("running"), &options).unwrap();
+    let noting = log.inner.shared.noting_sealed.lock().unwrap();
+    let sealed = folder.path().join("running/sealed");
+    let is_sealed = |entry: std::io::Result<fs::DirEntry>| {
+        entry.unwrap().path().extension().is_some_and(|extension| extension == "sealed")
+    };
+    let mut appends = 0;
+    while !fs::read_dir(&sealed).is_ok_and(|mut files| files.any(is_sealed)) {
+        if log.inner.shared.journal_files.are_full() {
+            thread::yield_now();
+        } else {
+            append(&log, 512, 4);
+            appends += 1;
+        }
+    }
+    image(&folder.path().join("running"), &path);
     let before = everything(&log);
+    drop(noting);
     log.close().unwrap();
-    assert!(fs::read_dir(path.join("sealed")).unwrap().count() > 0);
-    // The HEAD of a moment before the first sealed file was noted in it.
-    let mut head = crate::head::parse(&fs::read(path.join("HEAD")).unwrap()).unwrap();
-    head.sealed_through = Position::START;
-    head.sealed_hash = block::genesis(head.store_id);
-    head.clean = false;
-    let mut file = vec![0; crate::head::HEAD_FILE_BYTES];
-    let offset = usize::try_from(crate::head::slot_offset(head.sequence)).unwrap();
-    file[offset..offset + crate::head::SLOT_BYTES].copy_from_slice(&head.encode_slot());
-    fs::write(path.join("HEAD"), file).unwrap();
     for _ in 0..2 {
         let log = EmbeddedLog::open_with(&path, &options).unwrap();
         assert_eq!(everything(&log)[..before.len()], before);
         (0..40).for_each(|_| append(&log, 512, 4));
         log.close().unwrap();
     }
-    assert_dense(&everything(&EmbeddedLog::open(&path).unwrap()), 3 * 40 * 512);
+    assert_dense(&everything(&EmbeddedLog::open(&path).unwrap()), (appends + 2 * 40) * 512);
 }
 
 #[test]
@@ -494,10 +501,16 @@ fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
     // Whoever opens this to write waits until somebody reads.
     let pipe = path.join("sealed").join(format!("{:020}.unfinished", 1));
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // In a thread of its own: once files run out an append waits for what is being filed.
+    let appending = thread::spawn({
+        let log = log.clone();
+        move || while log.append(&Append::new(&added(&log, 97, 7))).is_ok() {}
+    });
     while !log.inner.shared.progress.is_filing() {
-        append(&log, 97, 7);
+        thread::yield_now();
     }
     log.inner.shared.progress.fail(crate::progress::Failure::new("planted"));
+    appending.join().unwrap();
     let (closed, is_closed) = mpsc::channel();
     let closing = thread::spawn({
         let log = log.clone();
@@ -517,6 +530,40 @@ fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
     assert_eq!(is_closed.recv(), Ok(false));
     drop(reader);
     closing.join().unwrap().unwrap();
+}
+
+/// What is filed at first is a part of the first journal file, so that nothing is given up for it;
+/// the rest is sealed meanwhile, and is not enough for a sealed file.
+#[test]
+fn appends_that_wait_for_what_is_sealed_while_other_blocks_are_filed_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions::default().journal_file_bytes(128 << 10);
+    let log = EmbeddedLog::open_with(folder.path().join("store"), &options).unwrap();
+    let shared = &log.inner.shared;
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut event = |bytes: usize| {
+        let text: String = std::iter::repeat_with(|| random.alphanumeric()).take(bytes).collect();
+        SpaceEvent::document_added("space", EventId::new().to_string(), "/a.md")
+            .with_extra("text", Value::from(text))
+            .unwrap()
+    };
+    let noting = shared.noting_sealed.lock().unwrap();
+    let large: Vec<SpaceEvent> = (0..144).map(|_| event(60_000)).collect();
+    log.append(&Append::new(&large)).unwrap();
+    while !shared.journal_files.are_full() {
+        log.append(&Append::new(&[event(40_000), event(40_000)])).unwrap();
+    }
+    let waiting = thread::spawn({
+        let (log, event) = (log.clone(), event(120_000));
+        move || log.append(&Append::new(&[event])).map(drop)
+    });
+    while shared.view().tail.body_bytes() > 100_000 {
+        thread::yield_now();
+    }
+    assert!(shared.progress.is_filing() && shared.journal_files.are_full());
+    drop(noting);
+    waiting.join().unwrap().unwrap();
+    log.close().unwrap();
 }
 
 /// A store whose blocks are in several sealed files, opened anew, and its events.

@@ -5,6 +5,7 @@ use std::{
     thread,
 };
 
+use crossbeam_channel::Sender;
 use spacefold_event_core::StorageError;
 
 use crate::{block::EncodedBlock, journal::sealed_files, progress::Failure, shared::Shared};
@@ -12,6 +13,7 @@ use crate::{block::EncodedBlock, journal::sealed_files, progress::Failure, share
 /// Says that nothing is being filed any more, however the thread ends.
 struct Filing {
     shared: Arc<Shared>,
+    filed: Sender<()>,
 }
 
 impl Drop for Filing {
@@ -20,14 +22,21 @@ impl Drop for Filing {
             self.shared.progress.fail(Failure::new("filing blocks panicked"));
         }
         self.shared.progress.update(|state| state.is_filing = false);
+        // The sealer looks again whether more is due; one that was told already does so anyway.
+        let _ = self.filed.try_send(());
     }
 }
 
 /// Begins to put blocks into a sealed file, and to give up the journal files that hold nothing else.
 /// Those before them must be filed. An error refuses appends, as one of the sealer's does.
-pub(super) fn start(shared: &Arc<Shared>, blocks: Vec<EncodedBlock>) -> Result<(), StorageError> {
+/// `filed` is told when it is over.
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    blocks: Vec<EncodedBlock>,
+    filed: Sender<()>,
+) -> Result<(), StorageError> {
     shared.progress.update(|state| state.is_filing = true);
-    let filing = Filing { shared: Arc::clone(shared) };
+    let filing = Filing { shared: Arc::clone(shared), filed };
     let work = move || {
         if let Err(error) = file(&filing.shared, &blocks) {
             tracing::error!(%error, "filing failed: appends are refused until reopened");
@@ -40,6 +49,8 @@ pub(super) fn start(shared: &Arc<Shared>, blocks: Vec<EncodedBlock>) -> Result<(
 
 fn file(shared: &Shared, blocks: &[EncodedBlock]) -> Result<(), StorageError> {
     let index = sealed_files::write(&shared.folder, shared.store_id, blocks)?;
+    #[cfg(test)]
+    drop(shared.noting_sealed.lock());
     let mut head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
     head_file.update(|head| {
         head.sealed_through = index.last_position;
