@@ -141,7 +141,9 @@ impl Sealer {
             self.watch_folder()?;
         }
         // What was sealed while others were filed: appends may wait for the files that it is in.
-        self.file_when_due()?;
+        if self.shared.journal_files.are_full() {
+            self.file_when_due()?;
+        }
         if self.shared.progress.durable_head() > self.head_file_durable_head() {
             self.head_due.get_or_insert_with(|| Instant::now() + HEAD_LAG);
             self.shared.is_head_note_due.store(true, Ordering::Relaxed);

@@ -327,6 +327,8 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`CorruptRecords`] when its bytes are no payload of the event's type, or one of a version that
     /// only a newer program knows.
+    // An event is large: where this is not inlined, it is moved twice more.
+    #[inline]
     pub fn decode(self) -> Result<RecordedEventRef<'a>, CorruptRecords> {
         let texts = self.texts;
         let text = |text| texts.get(text).ok_or(Malformed);

@@ -29,9 +29,11 @@ pub struct Object<S = String> {
 enum Entries<S> {
     /// However many there were when it was made; what is changed is not many.
     Listed(Vec<Entry<S>>),
-    /// Many that have been changed.
-    Shared(Tree<S>),
+    /// Many that have been changed. Behind a pointer, so that every value is as small as it can be.
+    Shared(Arc<Tree<S>>),
 }
+
+const _: () = assert!(size_of::<Object>() == size_of::<Vec<u8>>(), "events are moved about a lot");
 
 /// An object that is changed while it has more entries shares them with its clones.
 const MAX_LISTED: usize = 32;
@@ -131,7 +133,7 @@ impl Object {
                 }
             },
             Entries::Shared(tree) => {
-                tree.insert((key, value)).map(|old| Arc::unwrap_or_clone(old).1)
+                Arc::make_mut(tree).insert((key, value)).map(|old| Arc::unwrap_or_clone(old).1)
             }
         }
     }
@@ -144,7 +146,7 @@ impl Object {
                 let at = place_of(entries, key).ok()?;
                 return Some(entries.remove(at).1);
             }
-            Entries::Shared(tree) => tree,
+            Entries::Shared(tree) => Arc::make_mut(tree),
         };
         let removed = tree.remove(key)?;
         if tree.len() == 0 {
@@ -187,7 +189,7 @@ impl Object {
         if let Entries::Listed(entries) = &mut self.entries
             && let Some(tree) = Tree::of(mem::take(entries))
         {
-            self.entries = Entries::Shared(tree);
+            self.entries = Entries::Shared(Arc::new(tree));
         }
     }
 }
