@@ -10,8 +10,8 @@ use std::{
 
 use serde_json::Value;
 use spacefold::{
-    AppendCondition, ContentAtError, ContentError, ContentHash, ContentStore as _, OpenError,
-    Position, SpaceEvent, Spacefold,
+    AppendCondition, ContentAtError, ContentError, ContentHash, ContentOptions, ContentStore as _,
+    MIN_PACK_BYTES, OpenError, Options, Position, SpaceEvent, Spacefold,
 };
 
 use crate::support::{cli, fixture, run};
@@ -293,6 +293,50 @@ fn content_that_was_never_put_here_is_no_problem() {
     assert_eq!(answer.code, Some(1));
     assert!(answer.stderr.contains("is not stored here"), "{}", answer.stderr);
     assert!(!folder.exists());
+}
+
+#[test]
+fn what_a_stopped_collection_leaves_is_a_problem_only_where_an_event_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    drop(with_versions(&store, &versions()[..2]));
+    let open = || {
+        let content = ContentOptions::default().pack_bytes(MIN_PACK_BYTES);
+        Options::new(&store).content(content).open().unwrap()
+    };
+    let unnamed: Vec<u8> = (0..100_000_u32).flat_map(u32::to_be_bytes).collect();
+    let spaces = open();
+    let hash = spaces.content().put(&mut &unnamed[..]).unwrap().hash;
+    spaces.close().unwrap();
+    // Of the packs that are removed one is left, with the list of what is gone.
+    let before: Vec<(PathBuf, Vec<u8>)> =
+        packs(&store).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    let spaces = open();
+    assert!(spaces.collect_garbage().unwrap().rewritten_packs > 1);
+    spaces.close().unwrap();
+    let (path, bytes) = before.iter().rfind(|(path, _)| !path.exists()).unwrap();
+    fs::write(path, bytes).unwrap();
+    let told = run(cli(&store).arg("verify")).succeeded();
+    assert!(told.contains("1 contents without all of their chunks"), "{told}");
+    assert_eq!(verified(&store).0, Some(0));
+    let spaces = open();
+    assert!(!spaces.content().contains(&hash).unwrap());
+    let old = ContentHash::of(&versions()[1]);
+    spaces.append([changed("d", Some(old), hash)], AppendCondition::none()).unwrap();
+    spaces.close().unwrap();
+    let (code, report) = verified(&store);
+    assert_eq!(code, Some(3), "{report}");
+    let problems = report["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "{report}");
+    assert_eq!((&problems[0]["kind"], &problems[0]["position"]), (&"content".into(), &5.into()));
+    assert!(problems[0]["detail"].as_str().unwrap().starts_with(&hash.to_string()), "{report}");
+    // Putting it again mends it.
+    let spaces = open();
+    spaces.content().put(&mut &unnamed[..]).unwrap();
+    spaces.close().unwrap();
+    assert_eq!(verified(&store).0, Some(0));
+    let spaces = open();
+    assert!(bytes_at(&spaces, 5) == unnamed);
 }
 
 /// The bytes of memory that a process has had at the most.

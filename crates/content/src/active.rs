@@ -92,7 +92,7 @@ impl Active {
         let listed = Listed::of(&header, u32::try_from(self.end).unwrap_or(u32::MAX));
         self.entries.push(listed);
         self.end += wide(bytes.len());
-        Ok(Place { put_here: true, ..Place::listed_in(self.number, &listed) })
+        Ok(Place { put_here: true, checked: true, ..Place::listed_in(self.number, &listed) })
     }
 
     /// Writes the footer; the pack has so many bytes with it. The entries still end where they

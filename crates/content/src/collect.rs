@@ -12,7 +12,6 @@ use spacefold_event_core::{ContentError, ContentHash};
 
 use crate::{
     active::{Active, NewEntry},
-    chunk_list::ChunkList,
     entry::{Codec, Kind},
     error::Doing,
     folder::NewFile,
@@ -118,7 +117,8 @@ impl PackStore {
                 continue;
             }
             needed.insert(hash);
-            if place.kind == Kind::List {
+            // The chunks of one that was put here were put here.
+            if place.kind == Kind::List && !place.put_here {
                 needed.extend(self.shared.list(&hash)?.chunks.iter().map(|chunk| chunk.hash));
             }
         }
@@ -213,7 +213,7 @@ struct Collection<'a> {
 impl<'a> Collection<'a> {
     fn of(
         store: &'a PackStore,
-        mut needed: RapidHashSet<ContentHash>,
+        needed: RapidHashSet<ContentHash>,
         victims: BTreeSet<u32>,
     ) -> Result<Self, ContentError> {
         let mut writer = store.writer();
@@ -223,19 +223,6 @@ impl<'a> Collection<'a> {
         }
         let pack_bytes = writer.pack_bytes();
         drop(writer);
-        // Large contents that came to be needed since the marking, with their chunks.
-        let index = store.shared.index();
-        let lists: Vec<ContentHash> = index
-            .iter()
-            .filter(|(hash, place)| {
-                place.put_here && place.kind == Kind::List && !needed.contains(*hash)
-            })
-            .map(|(hash, _)| *hash)
-            .collect();
-        drop(index);
-        for hash in lists {
-            needed.extend(store.shared.list(&hash)?.chunks.iter().map(|chunk| chunk.hash));
-        }
         let mut live: BTreeMap<u32, Vec<(ContentHash, Place)>> =
             victims.into_iter().map(|number| (number, Vec::new())).collect();
         let mut garbage = Vec::new();
@@ -418,22 +405,8 @@ impl<'a> Collection<'a> {
         writer: &mut Writer,
         wanted: Vec<(ContentHash, Place)>,
     ) -> Result<(), ContentError> {
-        let mut seen = HashSet::new();
-        let mut left = wanted;
-        while let Some((hash, place)) = left.pop() {
-            let is_going = self
-                .garbage
-                .iter()
-                .any(|(other, old)| *other == hash && *old == Place { put_here: false, ..place });
-            if !is_going || !seen.insert(hash) {
-                continue;
-            }
+        for (hash, place) in wanted {
             let entry = CheckedEntry::read(self.store, &hash, place)?;
-            if let Some(list) = &entry.list {
-                let index = self.store.shared.index();
-                let chunks = list.chunks.iter();
-                left.extend(chunks.filter_map(|chunk| Some((chunk.hash, index.get(&chunk.hash)?))));
-            }
             let place = writer.append(entry.as_new(hash))?;
             self.store.shared.set_packs(&writer.manifest);
             self.store.shared.index_mut().insert(hash, place);
@@ -441,7 +414,9 @@ impl<'a> Collection<'a> {
         writer.sync_active()
     }
 
-    /// Removes the old packs. What stays because of an error, the next opening removes.
+    /// Removes the old packs. What stays, because of an error or since the process is stopped here,
+    /// the next opening takes in and the next collection removes: until then a list that stays may
+    /// be of chunks that are gone.
     fn remove_old(&mut self) {
         let folder = self.store.writer().folder.clone();
         let bytes_of =
@@ -468,20 +443,17 @@ struct CheckedEntry {
     codec: Codec,
     bytes: u32,
     stored: Vec<u8>,
-    list: Option<ChunkList>,
 }
 
 impl CheckedEntry {
     fn read(store: &PackStore, hash: &ContentHash, place: Place) -> Result<Self, ContentError> {
-        let (list, stored) = if place.kind == Kind::List {
-            let list = store.shared.list(hash)?;
-            let stored = list.encode();
-            (Some(list), stored)
+        let stored = if place.kind == Kind::List {
+            store.shared.list(hash)?.encode()
         } else {
-            (None, store.shared.stored_chunk(hash)?.1)
+            store.shared.stored_chunk(hash)?.1
         };
         let (kind, codec, bytes) = (place.kind, place.codec, place.bytes);
-        Ok(Self { kind, codec, bytes, stored, list })
+        Ok(Self { kind, codec, bytes, stored })
     }
 
     fn as_new(&self, hash: ContentHash) -> NewEntry<'_> {

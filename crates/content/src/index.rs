@@ -4,6 +4,7 @@ use rapidhash::RapidHashMap;
 use spacefold_event_core::ContentHash;
 
 use crate::{
+    chunk_list::ChunkList,
     entry::{Codec, Kind},
     pack::Listed,
     wire::near,
@@ -26,8 +27,11 @@ pub(crate) struct Place {
     pub(crate) bytes: u32,
     pub(crate) kind: Kind,
     pub(crate) codec: Codec,
-    /// Whether it was put, or put again, since the store was opened.
+    /// Whether it was put, put again or asked for since the store was opened, so that a collection
+    /// leaves it alone. All chunks of a list of which that is so are here, and so it is of them.
     pub(crate) put_here: bool,
+    /// Whether it was written or read since the store was opened, and so is known to be sound.
+    pub(crate) checked: bool,
 }
 
 impl Place {
@@ -40,6 +44,7 @@ impl Place {
             kind: entry.kind,
             codec: entry.codec,
             put_here: false,
+            checked: false,
         }
     }
 
@@ -54,9 +59,27 @@ impl Index {
         self.places.get(hash).copied()
     }
 
-    /// Notes that content which is there was put again; whether it is there.
+    /// Notes that an entry which is there was put again or asked for; whether it is there.
     pub(crate) fn touch(&mut self, hash: &ContentHash) -> bool {
         self.places.get_mut(hash).map(|place| place.put_here = true).is_some()
+    }
+
+    /// Notes that of a list and of its chunks, when all of them are there; whether they are.
+    pub(crate) fn touch_list(&mut self, hash: &ContentHash, list: &ChunkList) -> bool {
+        let entries = || list.chunks.iter().map(|chunk| &chunk.hash).chain([hash]);
+        let all_here = entries().all(|entry| self.places.contains_key(entry));
+        if all_here {
+            for entry in entries() {
+                self.touch(entry);
+            }
+        }
+        all_here
+    }
+
+    /// Notes that an entry which is there was put again, and read; whether it is there.
+    pub(crate) fn touch_checked(&mut self, hash: &ContentHash) -> bool {
+        let place = self.places.get_mut(hash);
+        place.map(|place| (place.put_here, place.checked) = (true, true)).is_some()
     }
 
     pub(crate) fn insert(&mut self, hash: ContentHash, place: Place) {

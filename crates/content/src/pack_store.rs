@@ -18,7 +18,7 @@ use crate::{
     chunks::Chunks,
     entry::{Codec, Kind, PackedChunk},
     error::{Doing, OpenContentError},
-    index::{Index, Place},
+    index::Index,
     options::ContentOptions,
     pack_files::PackFiles,
     reader::Shared,
@@ -194,63 +194,56 @@ impl PackStore {
     }
 
     fn put_chunk(&self, hash: ContentHash, chunk: &[u8]) -> Result<(), ContentError> {
-        let stored = self.stored(&hash)?;
-        if matches!(stored, Stored::Sound) {
+        if self.is_stored(&hash)? {
             return self.writer().check();
         }
         let packed = PackedChunk::of(chunk);
-        let entry = NewEntry {
+        self.put_entry(NewEntry {
             kind: Kind::Chunk,
             codec: packed.codec,
             hash,
             bytes: u32::try_from(chunk.len()).unwrap_or(u32::MAX),
             stored: &packed.stored,
-        };
-        self.put_entry(entry, stored)
+        })
     }
 
     fn put_list(&self, hash: ContentHash, list: &ChunkList) -> Result<(), ContentError> {
-        let stored = self.stored(&hash)?;
-        if matches!(stored, Stored::Sound) {
+        if self.is_stored(&hash)? {
             return self.writer().check();
         }
         let encoded = list.encode();
-        let entry = NewEntry {
+        self.put_entry(NewEntry {
             kind: Kind::List,
             codec: Codec::Plain,
             hash,
             bytes: u32::try_from(encoded.len()).unwrap_or(u32::MAX),
             stored: &encoded,
-        };
-        self.put_entry(entry, stored)
+        })
     }
 
-    /// What of an entry is stored. One that is there is noted to be put again; one of an earlier
-    /// session is read first, so that whoever puts damaged content again mends it.
-    fn stored(&self, hash: &ContentHash) -> Result<Stored, ContentError> {
-        let Some(place) = self.shared.index().get(hash) else { return Ok(Stored::Missing) };
-        if place.put_here {
-            return Ok(Stored::Sound);
+    /// Whether an entry is stored, which is noted to be put again then. One of an earlier session
+    /// is read first, so that whoever puts damaged content again mends it.
+    fn is_stored(&self, hash: &ContentHash) -> Result<bool, ContentError> {
+        let Some(place) = self.shared.index().get(hash) else { return Ok(false) };
+        if place.put_here && place.checked {
+            return Ok(true);
         }
-        let checked = match place.kind {
-            Kind::List => self.shared.list(hash).map(drop),
-            _ => self.shared.stored_chunk(hash).map(drop),
-        };
-        match checked {
-            Ok(()) if self.shared.index_mut().touch(hash) => Ok(Stored::Sound),
-            Ok(()) | Err(ContentError::Missing { .. }) => Ok(Stored::Missing),
-            Err(ContentError::Damaged { .. }) => Ok(Stored::Damaged(place)),
+        if place.kind == Kind::List {
+            // One that was cut otherwise may list chunks that are not here.
+            return self.shared.keep(hash);
+        }
+        match self.shared.stored_chunk(hash) {
+            Ok(_) => Ok(self.shared.index_mut().touch_checked(hash)),
+            Err(ContentError::Missing { .. } | ContentError::Damaged { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    fn put_entry(&self, entry: NewEntry<'_>, stored: Stored) -> Result<(), ContentError> {
+    fn put_entry(&self, entry: NewEntry<'_>) -> Result<(), ContentError> {
         let mut writer = self.writer();
         // Another thread may have put it meanwhile.
         let there = self.shared.index().get(&entry.hash);
-        let is_damaged = matches!((there, stored), (Some(now), Stored::Damaged(old)) if now == old);
-        if there.is_some() && !is_damaged {
-            self.shared.index_mut().touch(&entry.hash);
+        if there.is_some_and(|place| place.put_here && place.checked) {
             return writer.check();
         }
         let place = writer.append(entry)?;
@@ -260,14 +253,6 @@ impl PackStore {
         self.shared.index_mut().insert(entry.hash, place);
         Ok(())
     }
-}
-
-/// What of an entry is stored.
-#[derive(Clone, Copy)]
-enum Stored {
-    Missing,
-    Sound,
-    Damaged(Place),
 }
 
 impl ContentStore for PackStore {
@@ -310,8 +295,8 @@ impl ContentStore for PackStore {
 
     fn contains(&self, hash: &ContentHash) -> Result<bool, ContentError> {
         self.check_open()?;
-        // Whoever is told that content is here may name it: a collection leaves it alone.
-        Ok(self.shared.index_mut().touch(hash))
+        // Whoever is told that content is here may name it.
+        self.shared.keep(hash)
     }
 }
 

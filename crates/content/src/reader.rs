@@ -86,6 +86,24 @@ impl Shared {
         Ok(ContentReader::new(bytes, Box::new(checked)))
     }
 
+    /// Whether all of a content is here; then a collection leaves it alone from now on. Of large
+    /// content the list is read and every chunk is looked up: the chunks of a list may be gone, as
+    /// when a pack is lost or a collection was stopped while it removed some.
+    pub(crate) fn keep(&self, hash: &ContentHash) -> Result<bool, ContentError> {
+        let Some(place) = self.index().get(hash) else { return Ok(false) };
+        if place.put_here {
+            return Ok(true);
+        }
+        if place.kind != Kind::List {
+            return Ok(self.index_mut().touch(hash));
+        }
+        match self.list(hash) {
+            Ok(list) => Ok(self.index_mut().touch_list(hash, &list)),
+            Err(ContentError::Missing { .. } | ContentError::Damaged { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The list of the chunks of a large content.
     pub(crate) fn list(&self, hash: &ContentHash) -> Result<ChunkList, ContentError> {
         let (place, entry) = self.read(hash, HEADER_BYTES)?;

@@ -31,6 +31,10 @@ pub struct ContentReport {
     pub store: Option<StoreId>,
     /// What is wrong.
     pub problems: Vec<ContentProblem>,
+    /// Large contents of which chunks are gone while nothing is damaged or missed: what a
+    /// collection leaves that is stopped while it removes packs. One that an event names was lost;
+    /// the others are garbage, which the next collection removes.
+    pub incomplete: Vec<ContentProblem>,
     sound: RapidHashSet<ContentHash>,
 }
 
@@ -56,8 +60,8 @@ impl ContentReport {
     }
 }
 
-/// Checks the content store in a folder, which must not be open. What was being put when a process
-/// was stopped is no damage. A folder that is not there holds no content.
+/// Checks the content store in a folder, which must not be open. What was being put or
+/// collected when a process was stopped is no damage. A folder that is not there holds no content.
 ///
 /// # Errors
 /// [`OpenContentError`] when it is in use or the disk refuses; damage is no error but part of the
@@ -192,17 +196,26 @@ impl Check {
 
     /// A list is sound when all of its chunks are.
     fn lists(&mut self) {
+        let nothing_is_damaged = self.report.problems.is_empty();
+        let mut incomplete = Vec::new();
         for (hash, (list, pack, offset)) in std::mem::take(&mut self.lists) {
             let mut chunks = list.chunks.iter();
             match chunks.find(|chunk| !self.report.sound.contains(&chunk.hash)) {
                 None => {
                     self.report.sound.insert(hash);
                 }
-                Some(chunk) => {
-                    let detail = format!("chunk {} of it is damaged or missing", chunk.hash);
-                    self.problem(self.folder.pack(pack), Some(offset), Some(hash), detail);
-                }
+                Some(chunk) => incomplete.push(ContentProblem {
+                    file: self.folder.pack(pack),
+                    offset: Some(offset),
+                    hash: Some(hash),
+                    detail: format!("chunk {} of it is damaged or missing", chunk.hash),
+                }),
             }
+        }
+        if nothing_is_damaged {
+            self.report.incomplete = incomplete;
+        } else {
+            self.report.problems.extend(incomplete);
         }
     }
 }

@@ -51,10 +51,15 @@ pub trait ContentStore: Send + Sync {
     /// [`ContentError::Missing`] when it is not here, or another [`ContentError`].
     fn open(&self, hash: &ContentHash) -> Result<ContentReader, ContentError>;
 
-    /// Whether content with this hash is here. Nothing of it is read: it may be damaged.
+    /// Whether content with this hash is here, all of it. Its bytes are not read: they may be
+    /// damaged.
     ///
     /// # Errors
     /// [`ContentError`] when that cannot be told.
+    ///
+    /// # Cost
+    /// One look-up; of large content that was neither put nor asked for before, one for each of its
+    /// chunks, and a read of the list of them.
     fn contains(&self, hash: &ContentHash) -> Result<bool, ContentError>;
 
     /// All bytes of content that has at most `limit`.

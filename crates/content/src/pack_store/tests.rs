@@ -1,4 +1,5 @@
 mod exchanged;
+mod interrupted;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -591,7 +592,7 @@ fn what_was_put_again_between_marking_and_the_swap_is_rescued() {
 }
 
 #[test]
-fn a_collection_that_was_stopped_anywhere_is_finished_by_the_next_opening() {
+fn a_collection_that_was_stopped_anywhere_is_finished_by_the_next_one() {
     let fixture = Fixture::new();
     let store = fixture.open();
     let contents: Vec<Vec<u8>> = (0..60).map(|seed| noise(3_000, seed)).collect();

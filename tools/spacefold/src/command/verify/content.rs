@@ -22,6 +22,9 @@ pub(super) struct CheckedContent {
     named: u64,
     /// Contents that events name and that were never put here, as after an import of events.
     absent: u64,
+    /// Contents without some of their chunks that no event names: garbage of a collection that was
+    /// stopped.
+    leftovers: u64,
 }
 
 /// Checks the content, and where the log is sound, what events name of it.
@@ -55,23 +58,27 @@ pub(super) fn check(
                 healed: false,
             });
         }
-        checked.named = names
-            .keys()
-            .filter(|hash| report.is_sound(hash))
-            .count()
-            .try_into()
-            .unwrap_or(u64::MAX);
-        // What is missing while nothing is damaged was never here.
-        if problems_found == 0 {
-            let all = u64::try_from(names.len()).unwrap_or(u64::MAX);
-            checked.absent = all.saturating_sub(checked.named);
-        }
+        checked.named = count(names.keys().filter(|hash| report.is_sound(hash)).count());
     }
-    problems.extend(report.problems.iter().map(|problem| damaged(problem, &names)));
+    let is_named =
+        |found: &&ContentProblem| found.hash.is_some_and(|hash| names.contains_key(&hash));
+    let (incomplete, leftovers): (Vec<_>, Vec<_>) = report.incomplete.iter().partition(is_named);
+    checked.leftovers = count(leftovers.len());
+    problems_found += incomplete.len();
+    // What is missing while nothing is damaged was never here.
+    if problems_found == 0 {
+        checked.absent = count(names.len()).saturating_sub(checked.named);
+    }
+    let found = report.problems.iter().chain(incomplete);
+    problems.extend(found.map(|problem| damaged(problem, &names)));
     if problems_found > 0 {
         problems.extend(lost(&report, &names));
     }
     Ok(checked)
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 fn unchecked(kind: &str, detail: String) -> PrintedProblem {
@@ -110,8 +117,10 @@ fn damaged(problem: &ContentProblem, names: &HashMap<ContentHash, Position>) -> 
 
 /// The contents that events name and that are not here, where some were lost.
 fn lost(report: &ContentReport, names: &HashMap<ContentHash, Position>) -> Vec<PrintedProblem> {
-    let told =
-        |hash: &ContentHash| report.problems.iter().any(|problem| problem.hash == Some(*hash));
+    let told = |hash: &ContentHash| {
+        let mut all = report.problems.iter().chain(&report.incomplete);
+        all.any(|problem| problem.hash == Some(*hash))
+    };
     let mut lost: Vec<_> =
         names.iter().filter(|(hash, _)| !report.is_sound(hash) && !told(hash)).collect();
     lost.sort_unstable_by_key(|(hash, position)| (**position, **hash));
@@ -128,7 +137,7 @@ fn lost(report: &ContentReport, names: &HashMap<ContentHash, Position>) -> Vec<P
 
 impl CheckedContent {
     pub(super) fn print(&self, output: &mut Output) -> Result<(), Failure> {
-        if self.entries == 0 && self.absent == 0 {
+        if self.entries == 0 && self.absent == 0 && self.leftovers == 0 {
             return Ok(());
         }
         let (entries, named) = (grouped(self.entries), grouped(self.named));
@@ -141,6 +150,13 @@ impl CheckedContent {
                 if self.entries > 0 { ", or are gone with all of their packs" } else { "" };
             output.line(&format!(
                 "content: {absent} contents that events name were never put here{or_lost}"
+            ))?;
+        }
+        if self.leftovers > 0 {
+            let leftovers = grouped(self.leftovers);
+            output.line(&format!(
+                "content: {leftovers} contents without all of their chunks, garbage of a collection \
+                 that was stopped"
             ))?;
         }
         Ok(())
