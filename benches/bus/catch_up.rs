@@ -62,7 +62,7 @@ fn handled(feed: &Feed, head: Position) -> usize {
     let bus = EventBus::durable(feed, "bench", &begin, BusOptions::new()).unwrap();
     bus.register(Handler::new(|_| ()).named("nothing")).unwrap();
     bus.start().unwrap();
-    let handled = bus.wait_handled(head, Duration::from_secs(600));
+    let handled = bus.wait_handled(head, Duration::from_secs(600)).unwrap();
     bus.close();
     feed.remove_durable("bench").unwrap();
     usize::try_from(handled.get()).unwrap()

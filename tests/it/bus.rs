@@ -114,7 +114,7 @@ fn each_type_reaches_every_receiver_of_a_store() {
         spaces.append([event.clone()], AppendCondition::none()).unwrap();
     }
     let head = spaces.append(together, AppendCondition::none()).unwrap().position();
-    assert_eq!(spaces.bus().wait_handled(head, LONG), head);
+    assert_eq!(spaces.bus().wait_handled(head, LONG).unwrap(), head);
 
     let committed = conformance::whole_log(spaces.log());
     let sent: Vec<&SpaceEvent> = committed.iter().map(|recorded| &recorded.event).collect();
@@ -196,7 +196,7 @@ fn a_handler_appends_to_the_store_that_calls_it() {
     let created = [SpaceEvent::space_created("a", "A")];
     spaces.log().append(&Append::new(&created)).unwrap();
     let both = Position::new(2);
-    assert_eq!(spaces.bus().wait_handled(both, LONG), both);
+    assert_eq!(spaces.bus().wait_handled(both, LONG).unwrap(), both);
     let snapshot = spaces.snapshot_after("a", both, LONG).unwrap();
     assert_eq!(snapshot.status().name(), "active");
     // What the handler holds is let go of, so that the store can be opened again.
@@ -242,7 +242,7 @@ fn info_lists_durable_subscriptions_with_lag_and_what_is_parked() {
     let bus = EventBus::durable(spaces.feed(), "mailer", &begin, options).unwrap();
     bus.register(Handler::new(|_| Err::<(), _>("no network")).named("mail")).unwrap();
     bus.start().unwrap();
-    assert_eq!(bus.wait_handled(Position::new(1), LONG), Position::new(1));
+    assert_eq!(bus.wait_handled(Position::new(1), LONG).unwrap(), Position::new(1));
     bus.close();
     spaces.append([SpaceEvent::space_activated("a")], AppendCondition::none()).unwrap();
     spaces.close().unwrap();

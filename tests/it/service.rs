@@ -125,7 +125,7 @@ fn every_operation_reaches_every_receiver_of_a_store() {
         assert_eq!(recorded.event.correlation_id.as_deref(), Some("c 1"));
     }
     let head = events.last().unwrap().position;
-    assert_eq!(spaces.bus().wait_handled(head, LONG), head);
+    assert_eq!(spaces.bus().wait_handled(head, LONG).unwrap(), head);
     check(spaces.bus(), &calls, &events);
     assert_eq!(conformance::whole_log(spaces.log()), events);
     let received = |items: spacefold::FeedItems| -> Vec<RecordedEvent> {
@@ -150,7 +150,7 @@ fn every_operation_reaches_every_receiver_without_a_store() {
     register(&bus, &calls);
     let events = every_operation(&service).unwrap();
     let head = events.last().unwrap().position;
-    assert_eq!(bus.wait_handled(head, LONG), head);
+    assert_eq!(bus.wait_handled(head, LONG).unwrap(), head);
     check(&bus, &calls, &events);
     let late = feed.subscribe(Subscription::from_start()).unwrap().into_iter();
     let seen = late.filter_map(|item| match item.unwrap() {
@@ -170,7 +170,7 @@ fn a_handler_commands_the_space_that_it_hears_of() {
     let activated = move |event: &RecordedEvent| activate(event).map(drop);
     spaces.bus().on(created, spacefold::Priority::NORMAL, activated).unwrap();
     let position = spaces.service().create_space("s", "S").unwrap().position().unwrap().next();
-    assert_eq!(spaces.bus().wait_handled(position, LONG), position);
+    assert_eq!(spaces.bus().wait_handled(position, LONG).unwrap(), position);
     assert_eq!(spaces.snapshot("s").unwrap().status().name(), "active");
     spaces.close().unwrap();
 }

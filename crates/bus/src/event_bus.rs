@@ -440,14 +440,39 @@ impl EventBus {
         }
     }
 
-    /// Waits until all stored events up to `position` are handled, `timeout` has passed, or the bus is
-    /// being closed; answers [`EventBus::position`]. Not for handlers: they would wait for themselves.
-    #[must_use]
-    pub fn wait_handled(&self, position: Position, timeout: Duration) -> Position {
-        match self.inner.progress() {
-            Some(progress) => progress.wait(position, timeout),
-            None => Position::START,
-        }
+    /// Waits until all stored events up to `position` are handled, or `timeout` has passed; answers
+    /// [`EventBus::position`], which lies before `position` when the time was over first. Not for
+    /// handlers: they would wait for themselves.
+    ///
+    /// # Errors
+    /// [`BusError::Closed`] when the bus or its log is closed before all of them are handled;
+    /// [`BusError::NotRunning`] when nobody is to handle any.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use spacefold::{
+    ///     Append, BusError, BusOptions, EventBus, EventLog, Feed, MemoryLog, Position, Priority,
+    ///     SpaceEvent,
+    /// };
+    /// let log = Arc::new(MemoryLog::new());
+    /// let bus = EventBus::over(&Feed::new(log.clone()), BusOptions::new());
+    /// bus.on_any(Priority::NORMAL, |event| println!("{}", event.position))?;
+    /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
+    /// let position = log.append(&Append::new(&events))?.position();
+    /// assert_eq!(bus.wait_handled(position, Duration::from_secs(60))?, position);
+    ///
+    /// bus.close();
+    /// let waited = bus.wait_handled(position.next(), Duration::from_secs(60));
+    /// assert!(matches!(waited, Err(BusError::Closed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_handled(
+        &self,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<Position, BusError> {
+        self.inner.running()?.wait(position, timeout)
     }
 
     /// Closes the bus: waits for the handlers that run, calls none any more and lets go of them

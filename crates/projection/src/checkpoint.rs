@@ -5,22 +5,29 @@
 //! nothing until the marker names it. A blob may be ahead of the marker: events that it has taken
 //! in are skipped when the fold goes on from the marker.
 //!
-//! Marker, under [`MARKER_KEY`]: projection version (u32), generation, position, number of spaces
+//! Marker, under [`MARKER_KEY`]: version of what is kept (u32), generation, position, number of spaces
 //! (u64 each), event id at that position (16 bytes), when that event was recorded (i64), BLAKE3 of
 //! all before. Blob, under
-//! [`blob_key`]: projection version (u32), revision (u64), the encoded state, BLAKE3 of all
+//! [`blob_key`]: version of what is kept (u32), revision (u64), the encoded state, BLAKE3 of all
 //! before. All numbers are little endian.
 
 use spacefold_event_core::{
     EventId, EventLog, Position, Read, ReadError, Revision, StateStore, StorageError, Timestamp,
 };
 
-use crate::{SpaceState, SpaceStates};
+use crate::SpaceState;
 
 /// Where the marker is kept.
 pub(crate) const MARKER_KEY: &[u8] = b"space-state";
 /// What the key of every blob begins with.
 pub(crate) const BLOB_PREFIX: &[u8] = b"space-state/";
+
+/// The version of everything that is kept of states: what is of another one is made anew from the log.
+/// Raised with the stored form of a state, and with [`SpaceStates::VERSION`](crate::SpaceStates::VERSION),
+/// which says more: that states of other versions have other hashes.
+///
+/// Version 2 has the positions of contents, of what renders show, and of the synchronisation that runs.
+pub(crate) const KEPT_VERSION: u32 = 2;
 
 const CHECKSUM_BYTES: usize = 32;
 
@@ -64,7 +71,7 @@ impl LastEvent {
 
 impl Marker {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = SpaceStates::VERSION.to_le_bytes().to_vec();
+        let mut bytes = KEPT_VERSION.to_le_bytes().to_vec();
         for number in [self.generation, self.position.get(), self.spaces] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -84,7 +91,7 @@ impl Marker {
         let recorded_at = Timestamp::from_micros(i64::from_le_bytes(take(&mut rest)?))?;
         let event = LastEvent { id, recorded_at };
         let marker = Self { generation, position, event, spaces };
-        (version == SpaceStates::VERSION && rest.is_empty()).then_some(marker)
+        (version == KEPT_VERSION && rest.is_empty()).then_some(marker)
     }
 
     /// Whether the marker was made for this log: its event stands where it says.
@@ -147,7 +154,7 @@ pub(crate) fn unused_generation(newest: Option<u64>, marker: Option<&Marker>) ->
 }
 
 pub(crate) fn encode_blob(state: &SpaceState) -> Vec<u8> {
-    let mut bytes = SpaceStates::VERSION.to_le_bytes().to_vec();
+    let mut bytes = KEPT_VERSION.to_le_bytes().to_vec();
     bytes.extend_from_slice(&state.revision().get().to_le_bytes());
     bytes.extend_from_slice(&state.encode());
     seal(bytes)
@@ -159,7 +166,7 @@ pub(crate) fn decode_blob(bytes: &[u8], space_id: &str) -> Option<SpaceState> {
     let mut rest = unseal(bytes)?;
     let version = u32::from_le_bytes(take(&mut rest)?);
     let revision = Revision::new(u64::from_le_bytes(take(&mut rest)?));
-    if version != SpaceStates::VERSION {
+    if version != KEPT_VERSION {
         return None;
     }
     let state = SpaceState::decode(rest).ok()?;

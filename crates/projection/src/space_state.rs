@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use spacefold_event_core::{Object, Revision, Timestamp, Value};
+use spacefold_event_core::{Object, Position, Revision, Timestamp, Value};
 
 pub(crate) use self::references::References;
 pub use self::{
@@ -294,25 +294,23 @@ impl SpaceState {
         self.stale.contains_key(document_id)
     }
 
-    /// Whether a document has something that no completed render shows: it is
-    /// [marked stale](SpaceState::is_stale), or it has content and no completed render is newer than
-    /// its last change.
+    /// Whether a document has content that is newer than its last completed render: none that has
+    /// completed shows it.
     ///
-    /// - A completed render of the space counts as one of each of its documents, as it does for the
-    ///   stale marks.
-    /// - A render that runs or has failed shows nothing, so a document with content that was only
-    ///   ever started or failed needs one. Of each document, and of the space, the state keeps the
-    ///   newest render alone: one that follows a completed render takes its place, and the answer is
-    ///   yes again until it completes.
-    /// - The change that counts is [`Document::updated_position`]: new content, but also new
-    ///   attributes or another path, which may show in what is rendered. A render that sets attributes
-    ///   sets them before it completes.
-    /// - A render is as new as its completion. Content that changed while it ran is taken for
-    ///   rendered, unless the render marks the document stale, as the guard of `SpaceService::render`
-    ///   does.
+    /// - A render shows the content that the document had when it began: content that changed while it
+    ///   ran needs another one. Of one that completes without having begun, as in histories that record
+    ///   no starts, that is the content when it completed. Where one began while another ran, the one
+    ///   that began last counts.
+    /// - A completed render of the space is one of each of its documents.
+    /// - A render that runs, has failed or was taken over shows nothing, and takes nothing away from the
+    ///   last one that completed.
+    /// - Attributes, paths and references are no content, nor is the hash that the document has already.
+    ///   Content that changed and changed back is newer all the same.
     ///
-    /// A document without content needs none unless it is marked; one that is unknown, or of a
-    /// deleted space, never does. Whether a render may start just now is another question: see
+    /// A document without content needs no render, whether it ever had one or not; one that is unknown,
+    /// or of a deleted space, neither. Removed and added again it begins anew. A document that is
+    /// [marked stale](SpaceState::is_stale) need not have new content: both are listed by
+    /// [`SpaceState::documents_to_render`]. Whether a render may start just now is another question: see
     /// [`SpaceState::render`].
     ///
     /// ```
@@ -327,6 +325,8 @@ impl SpaceState {
     /// assert!(needs_render()?);
     /// service.render("handbook", "intro")?.complete("5d41402a…")?;
     /// assert!(!needs_render()?);
+    /// service.move_document("handbook", "intro", "/welcome.md")?;
+    /// assert!(!needs_render()?);
     /// service.set_content("handbook", "intro", "# Hello, you")?;
     /// assert!(needs_render()?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -336,26 +336,21 @@ impl SpaceState {
         self.document(document_id).is_some_and(|document| self.is_unrendered(document_id, document))
     }
 
-    /// The ids of the documents that need a render, sorted: see [`SpaceState::needs_render`]. Cost: a
-    /// walk over the documents, and a sort.
+    /// The ids of the documents that there is something to render of, sorted: those that
+    /// [need a render](SpaceState::needs_render), and those that are
+    /// [marked stale](SpaceState::is_stale). Cost: a walk over the documents, and a sort.
     #[must_use]
     pub fn documents_to_render(&self) -> Vec<&str> {
         let documents = self.documents.sorted().into_iter();
         documents
-            .filter(|(id, document)| self.is_unrendered(id, document))
+            .filter(|(id, document)| self.is_stale(id) || self.is_unrendered(id, document))
             .map(|(id, _)| id)
             .collect()
     }
 
     fn is_unrendered(&self, document_id: &str, document: &Document) -> bool {
-        let shows = |render: Option<&Render>| {
-            render.is_some_and(|render| {
-                render.status == RenderStatus::Completed
-                    && render.position >= document.updated_position
-            })
-        };
-        let is_shown = || shows(self.render(Some(document_id))) || shows(self.render(None));
-        self.is_stale(document_id) || document.content_hash.is_some() && !is_shown()
+        let shows = |id| self.render(id).map_or(Position::START, |render| render.shows);
+        document.content_position > shows(Some(document_id)).max(shows(None))
     }
 
     /// The events that did not fit.

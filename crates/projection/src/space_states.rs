@@ -19,7 +19,7 @@ pub struct SpaceStates {
 impl SpaceStates {
     /// The name of the projection.
     pub const NAME: &'static str = "space-state";
-    /// The version of the fold.
+    /// The version of the fold: states of one version have the same hashes.
     pub const VERSION: u32 = 1;
 
     /// No space yet.

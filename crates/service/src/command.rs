@@ -141,9 +141,16 @@ pub enum Command {
     TakeOverSync {
         /// Which way.
         direction: Presence,
+        /// The synchronisation that is given up, by where its start stands: of several who want to take
+        /// it over, one does.
+        started: Position,
     },
     /// Says that a synchronisation ended: `sync.completed`. Open conflicts stay open.
-    CompleteSync,
+    CompleteSync {
+        /// The synchronisation that this is about, by where its start stands; without it, the one that
+        /// runs.
+        started: Option<Position>,
+    },
     /// Records that a document differs here and at the other side: `sync.conflict`.
     RecordConflict {
         /// Which document; it may be unknown here.
@@ -152,6 +159,8 @@ pub enum Command {
         local_hash: Presence,
         /// The content hash there.
         remote_hash: Presence,
+        /// The synchronisation that found it, by where its start stands; without it, the one that runs.
+        started: Option<Position>,
     },
     /// Closes a document's open conflict by the content that it is to have, which may be the one
     /// that it has: `document.content_changed`.
@@ -201,7 +210,7 @@ impl Command {
             (Self::ActivateSpace, Payload::SpaceActivated { .. })
             | (Self::ArchiveSpace, Payload::SpaceArchived { .. })
             | (Self::DeleteSpace, Payload::SpaceDeleted { .. })
-            | (Self::CompleteSync, Payload::SyncCompleted { .. }) => true,
+            | (Self::CompleteSync { .. }, Payload::SyncCompleted { .. }) => true,
             (Self::SetVariable { name, value }, Payload::VariableSet { name: n, value: v, .. }) => {
                 name == n && value == v
             }
@@ -209,7 +218,7 @@ impl Command {
                 name == stored
             }
             (
-                Self::StartSync { direction } | Self::TakeOverSync { direction },
+                Self::StartSync { direction } | Self::TakeOverSync { direction, .. },
                 Payload::SyncStarted { direction: stored, .. },
             ) => direction == stored,
             (
@@ -280,7 +289,7 @@ impl Command {
                 Payload::RenderFailed { document_id: id, error: stored, .. },
             ) => document_id == id && error == stored,
             (
-                Self::RecordConflict { document_id, local_hash, remote_hash },
+                Self::RecordConflict { document_id, local_hash, remote_hash, .. },
                 Payload::SyncConflict { document_id: id, local_hash: l, remote_hash: r, .. },
             ) => document_id == id && local_hash == l && remote_hash == r,
             _ => false,

@@ -36,7 +36,8 @@ pub enum CommandError {
         /// The revision that was found after that.
         found: Revision,
     },
-    /// The state of the space could not be read. Nothing is stored.
+    /// The state of the space could not be read, or what was recorded before under the key. Nothing more
+    /// is stored.
     #[error("the command could not be checked; nothing was written: {0}")]
     State(#[from] SnapshotError),
     /// The content was not taken. No event is stored.

@@ -4,6 +4,7 @@
 
 mod references;
 mod renders;
+mod syncs;
 
 use spacefold_event_core::{Object, Presence, Revision, SpaceEvent, Value};
 use spacefold_projection::{Document, SpaceState, SpaceStatus, SyncStatus};
@@ -11,6 +12,7 @@ use spacefold_projection::{Document, SpaceState, SpaceStatus, SyncStatus};
 use self::{
     references::{add_reference, clear_references, set_references},
     renders::decide_on_render,
+    syncs::{complete_sync, record_conflict, start_sync, take_over_sync},
 };
 use crate::{Command, Refusal};
 
@@ -50,10 +52,12 @@ fn decide_one(state: &SpaceState, command: &Command) -> Result<Option<SpaceEvent
             changes.then(|| SpaceEvent::variable_set(state.space_id(), name, value.clone()))
         }
         Command::StartSync { direction } => Some(start_sync(state, direction)?),
-        Command::TakeOverSync { direction } => Some(take_over_sync(state, direction)?),
-        Command::CompleteSync => Some(complete_sync(state)?),
-        Command::RecordConflict { document_id, local_hash, remote_hash } => {
-            record_conflict(state, document_id, local_hash, remote_hash)?
+        Command::TakeOverSync { direction, started } => {
+            Some(take_over_sync(state, direction, *started)?)
+        }
+        Command::CompleteSync { started } => Some(complete_sync(state, *started)?),
+        Command::RecordConflict { document_id, local_hash, remote_hash, started } => {
+            record_conflict(state, document_id, [local_hash, remote_hash], *started)?
         }
         Command::InvalidateCache { document_ids, reason } => {
             invalidate_cache(state, document_ids, reason)?
@@ -94,7 +98,7 @@ fn may_be_archived(state: &SpaceState, command: &Command) -> bool {
         | Command::DeleteSpace
         | Command::CompleteRender { .. }
         | Command::FailRender { .. }
-        | Command::CompleteSync
+        | Command::CompleteSync { .. }
         | Command::RecordConflict { .. } => true,
         Command::ResolveConflict { .. } => state.sync().status == SyncStatus::Running,
         _ => false,
@@ -208,44 +212,6 @@ fn content_changed(
 ) -> SpaceEvent {
     let old_hash = old_hash.map(str::to_owned);
     SpaceEvent::document_content_changed(state.space_id(), document_id, old_hash, hash)
-}
-
-fn start_sync(state: &SpaceState, direction: &Presence) -> Result<SpaceEvent, Refusal> {
-    match state.sync().status {
-        SyncStatus::Running => Err(Refusal::SyncRunning),
-        SyncStatus::Idle => Ok(SpaceEvent::sync_started(state.space_id(), direction.clone())),
-    }
-}
-
-fn take_over_sync(state: &SpaceState, direction: &Presence) -> Result<SpaceEvent, Refusal> {
-    match state.sync().status {
-        SyncStatus::Running => Ok(SpaceEvent::sync_started(state.space_id(), direction.clone())),
-        SyncStatus::Idle => Err(Refusal::SyncNotRunning),
-    }
-}
-
-fn complete_sync(state: &SpaceState) -> Result<SpaceEvent, Refusal> {
-    match state.sync().status {
-        SyncStatus::Running => Ok(SpaceEvent::sync_completed(state.space_id())),
-        SyncStatus::Idle => Err(Refusal::SyncNotRunning),
-    }
-}
-
-fn record_conflict(
-    state: &SpaceState,
-    document_id: &str,
-    local_hash: &Presence,
-    remote_hash: &Presence,
-) -> Result<Option<SpaceEvent>, Refusal> {
-    if state.sync().status == SyncStatus::Idle {
-        return Err(Refusal::SyncNotRunning);
-    }
-    let is_open = state.conflict(document_id).is_some_and(|open| {
-        open.local_hash() == local_hash.as_deref() && open.remote_hash() == remote_hash.as_deref()
-    });
-    let (local, remote) = (local_hash.clone(), remote_hash.clone());
-    let event = || SpaceEvent::sync_conflict(state.space_id(), document_id, local, remote);
-    Ok((!is_open).then(event))
 }
 
 fn invalidate_cache(

@@ -136,12 +136,16 @@ operations! {
     /// Says that a synchronisation began; it closes all open conflicts.
     start_sync(direction: impl Into<Presence>)
         => Command::StartSync { direction: direction.into() };
-    /// Says that another synchronisation began in place of the running one, whose process is gone; it
-    /// closes all open conflicts.
-    take_over_sync(direction: impl Into<Presence>)
-        => Command::TakeOverSync { direction: direction.into() };
+    /// Says that another synchronisation began in place of the one that started there and whose process
+    /// is gone; it closes all open conflicts. `started` is what
+    /// [`OpenProblems`](spacefold_projection::OpenProblems) lists and a refusal to start another one
+    /// says: of several who find the same one given up one takes it over, and the others are refused by
+    /// [`Refusal::SyncSuperseded`](crate::Refusal::SyncSuperseded). Who may be taken over, says with its
+    /// commands which one it is: [`Command::CompleteSync`], [`Command::RecordConflict`].
+    take_over_sync(direction: impl Into<Presence>, started: Position)
+        => Command::TakeOverSync { direction: direction.into(), started };
     /// Says that the running synchronisation ended; open conflicts stay open.
-    complete_sync() => Command::CompleteSync;
+    complete_sync() => Command::CompleteSync { started: None };
     /// Records that the running synchronisation found a document, known here or not, that differs
     /// at the other side.
     record_conflict(
@@ -152,6 +156,7 @@ operations! {
         document_id: document_id.into(),
         local_hash: local_hash.into(),
         remote_hash: remote_hash.into(),
+        started: None,
     };
     /// Closes the open conflict of a document by the hash of the content that it is to have: the
     /// local one, the remote one or another. It is emitted even when that is its hash already,

@@ -93,11 +93,25 @@ pub enum Refusal {
         running: Position,
     },
     /// A synchronisation is started while one is running: it has to complete first.
-    #[error("a synchronisation is running already")]
-    SyncRunning,
+    #[error("a synchronisation is running since position {started}")]
+    SyncRunning {
+        /// Where the start of the one that is running stands.
+        started: Position,
+    },
     /// No synchronisation is running that could complete or find a conflict.
     #[error("no synchronisation is running")]
     SyncNotRunning,
+    /// A synchronisation goes on or ends whose place another one has taken.
+    #[error(
+        "the synchronisation that started at position {started} has ended: one that started at \
+         position {running} is running"
+    )]
+    SyncSuperseded {
+        /// Where the start of the one that was to go on or end stands.
+        started: Position,
+        /// Where the start of the one that is running stands.
+        running: Position,
+    },
     /// The document has no open conflict.
     #[error("document {document_id:?} has no open conflict")]
     NoConflict {

@@ -16,8 +16,8 @@ const PANICKED: &str = "the thread that rendered has panicked";
 /// [taken over](SpaceService::take_over), and another was started since, the other goes on.
 ///
 /// Content that is read once there is a guard is what the render shows. A document whose content has
-/// changed by the time it completes is [marked stale](SpaceState::is_stale) in the same append, so that
-/// it [needs another render](SpaceState::needs_render).
+/// changed by the time it completes [needs another render](SpaceState::needs_render), and is
+/// [marked stale](SpaceState::is_stale) in the same append, so that whoever follows the events is told.
 ///
 /// # Examples
 /// ```

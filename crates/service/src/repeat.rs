@@ -6,6 +6,8 @@ use spacefold_event_core::{
     EventLog, MAX_APPEND_EVENTS, Pages, Payload, Position, Read, ReadError, RecordedEvent,
 };
 
+use spacefold_projection::SnapshotError;
+
 use crate::{
     Command, CommandError, IdempotencyKey, Outcome, Refusal, commands::Commands, question,
 };
@@ -34,7 +36,10 @@ pub(crate) fn stored(
     space_id: &str,
     commands: &Commands,
 ) -> Result<Outcome, CommandError> {
-    log.wait_durable(first, MAX_WAIT)?;
+    let durable_head = log.wait_durable(first, MAX_WAIT)?;
+    if durable_head < first {
+        return Err(SnapshotError::TimedOut { position: first, durable_head }.into());
+    }
     let events = read(log, key, first)?;
     if let Some(other) = find_other(&events, space_id, commands.as_slice()) {
         let refusal = Refusal::KeyReused {

@@ -71,7 +71,7 @@ fn open(feed: &Feed, calls: &Arc<AtomicU64>) -> EventBus {
 fn handle_all(feed: &Feed) -> EventBus {
     let head = Position::new(EVENTS);
     let bus = open(feed, &Arc::default());
-    assert_eq!(bus.wait_handled(head, LONG), head);
+    assert_eq!(bus.wait_handled(head, LONG).unwrap(), head);
     let place = || feed.durable_subscriptions().unwrap()[0].position;
     while place() != Some(head) {
         std::thread::yield_now();
@@ -161,7 +161,7 @@ fn what_a_bus_has_handled_is_not_handled_again_after_a_kill() {
         let bus = open(spaces.feed(), &again);
         let more = spaces.append([SpaceEvent::space_activated("s")], AppendCondition::none());
         let head = more.unwrap().position();
-        assert_eq!(bus.wait_handled(head, Duration::from_secs(60)), head);
+        assert_eq!(bus.wait_handled(head, Duration::from_secs(60)).unwrap(), head);
         bus.close();
         assert_eq!(again.load(Ordering::SeqCst), 1, "by {by}");
         spaces.close().unwrap();

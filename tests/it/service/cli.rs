@@ -202,13 +202,16 @@ fn a_render_whose_process_is_gone_is_listed_and_taken_over() {
 
     let refused = service(&data, &["start-sync", "s"]);
     assert!(refused.stderr.contains("take-over-sync"), "{}", refused.stderr);
-    assert_eq!(
-        service(&data, &["take-over-sync", "s", "--direction", "push"]).succeeded(),
-        "sync.started: position 8, revision 8\n"
-    );
-    service(&data, &["complete-sync", "s"]).succeeded();
-    service(&data, &["take-over-sync", "s"])
-        .failed(1, "no synchronisation is running (space \"s\")");
+    refused.failed(1, "a synchronisation is running since position 4 (space \"s\")");
+    let take_over = ["take-over-sync", "s", "--started", "4", "--direction", "push"];
+    assert_eq!(service(&data, &take_over).succeeded(), "sync.started: position 8, revision 8\n");
+    let superseded = "the synchronisation that started at position 4 has ended: one that started at \
+                      position 8 is running (space \"s\")";
+    service(&data, &take_over).failed(1, superseded);
+    service(&data, &["complete-sync", "s", "--started", "4"]).failed(1, superseded);
+    service(&data, &["record-conflict", "s", "d", "--started", "4"]).failed(1, superseded);
+    service(&data, &["complete-sync", "s", "--started", "8"]).succeeded();
+    service(&data, &take_over).failed(1, "no synchronisation is running (space \"s\")");
     assert_eq!(problems(&[]), Vec::<serde_json::Value>::new());
 }
 

@@ -41,11 +41,12 @@ pub(super) fn command(rng: &mut Rng) -> Command {
             started: None,
         },
         81..85 => Command::StartSync { direction: maybe(rng, "pull") },
-        85..88 => Command::CompleteSync,
+        85..88 => Command::CompleteSync { started: None },
         88..92 => Command::RecordConflict {
             document_id: document(rng),
             local_hash: maybe(rng, "h1"),
             remote_hash: maybe(rng, "h2"),
+            started: None,
         },
         92..96 => Command::ResolveConflict { document_id: document(rng), hash: hash(rng) },
         _ => Command::InvalidateCache {

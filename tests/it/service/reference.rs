@@ -160,13 +160,13 @@ impl Reference {
                 let failed = SpaceEvent::render_failed(space, document_id.clone(), error.clone());
                 self.end_render(document_id, "failed", failed)
             }
-            Command::CompleteSync if !self.syncs => Refused("SyncNotRunning"),
-            Command::CompleteSync => {
+            Command::CompleteSync { .. } if !self.syncs => Refused("SyncNotRunning"),
+            Command::CompleteSync { .. } => {
                 self.syncs = false;
                 event(SpaceEvent::sync_completed(space))
             }
             Command::RecordConflict { .. } if !self.syncs => Refused("SyncNotRunning"),
-            Command::RecordConflict { document_id, local_hash, remote_hash } => {
+            Command::RecordConflict { document_id, local_hash, remote_hash, .. } => {
                 let hashes = (text(local_hash), text(remote_hash));
                 let before = self.conflicts.insert(document_id.clone(), hashes.clone());
                 if before == Some(hashes) {

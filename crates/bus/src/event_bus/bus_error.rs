@@ -66,6 +66,12 @@ pub enum BusError {
     /// The bus is closed.
     #[error("the bus is closed")]
     Closed,
+    /// Nobody handles what is stored: the bus has no store, no handler yet, or is a durable one that is
+    /// not started.
+    #[error(
+        "nothing that is stored is handled: the bus has no store, no handler, or is not started"
+    )]
+    NotRunning,
     /// What the bus delivers could not be subscribed to.
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),

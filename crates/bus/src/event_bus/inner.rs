@@ -75,9 +75,15 @@ impl Inner {
     }
 
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        self.running().ok()
+    }
+
+    /// How far the lanes are, or why there are none.
+    pub(crate) fn running(&self) -> Result<Arc<Progress>, BusError> {
         match &*self.state() {
-            State::Running(lanes) => Some(Arc::clone(lanes.progress())),
-            State::Waiting(_) | State::Closed => None,
+            State::Running(lanes) => Ok(Arc::clone(lanes.progress())),
+            State::Waiting(_) => Err(BusError::NotRunning),
+            State::Closed => Err(BusError::Closed),
         }
     }
 

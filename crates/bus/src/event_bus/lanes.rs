@@ -15,7 +15,7 @@ use spacefold_event_core::{
     closing::{Callbacks, InCallback, Running, Waited},
 };
 
-use super::dispatcher::Dispatcher;
+use super::{BusError, dispatcher::Dispatcher};
 use crate::{
     delivery::{Delivery, ReceiveError, SubscribeError},
     durable::{AckError, Place},
@@ -236,12 +236,15 @@ impl Progress {
         }
     }
 
-    /// Waits until every lane has handled all up to a position, the time is over, or they are closed;
-    /// answers how far they are.
-    pub(crate) fn wait(&self, position: Position, timeout: Duration) -> Position {
+    /// Waits until every lane has handled all up to a position, or the time is over; answers how far
+    /// they are. They may be closed first: nobody gets any further then.
+    pub(crate) fn wait(&self, position: Position, timeout: Duration) -> Result<Position, BusError> {
         let end = Instant::now().checked_add(timeout);
         let mut positions = self.positions();
-        while positions.slowest() < position && !positions.are_closed {
+        while positions.slowest() < position {
+            if positions.are_closed {
+                return Err(BusError::Closed);
+            }
             let left = end.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 break;
@@ -249,7 +252,7 @@ impl Progress {
             let waited = self.changed.wait_timeout(positions, left);
             (positions, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        positions.slowest()
+        Ok(positions.slowest())
     }
 
     /// Keeps the place as far as the lanes are.

@@ -268,16 +268,77 @@ fn stored_events_are_handled_from_when_a_handler_is_registered() {
     activate(&*log, &["before"]);
     bus.on_any(Priority::NORMAL, noting(&seen, "first")).unwrap();
     let position = activate(&*log, &["a", "b"]);
-    assert_eq!(bus.wait_handled(position, LONG), position);
+    assert_eq!(bus.wait_handled(position, LONG).unwrap(), position);
     bus.on_any(Priority::HIGH, noting(&seen, "second")).unwrap();
     let position = activate(&*log, &["c"]);
-    assert_eq!(bus.wait_handled(position, LONG), position);
+    assert_eq!(bus.wait_handled(position, LONG).unwrap(), position);
     assert_eq!(said(&seen), ["first a", "first b", "second c", "first c"]);
     assert_eq!((bus.position(), bus.lag()), (position, 0));
     let history = bus.history();
     let spaces: Vec<&str> = history.iter().map(|event| event.event.space_id.as_str()).collect();
     assert_eq!(spaces, ["b", "c"]);
     assert_eq!(feed.subscribers()[0].name, "bus lane 1");
+}
+
+/// A bus over a log with one event, which it has handled.
+fn over_one_event() -> (EventBus, Position) {
+    let log = Arc::new(MemoryLog::new());
+    let bus = EventBus::over(&Feed::new(log.clone()), BusOptions::new());
+    bus.on_any(Priority::NORMAL, |_| {}).unwrap();
+    let position = activate(&*log, &["a"]);
+    assert_eq!(bus.wait_handled(position, LONG).unwrap(), position);
+    (bus, position)
+}
+
+#[test]
+fn who_waits_for_a_bus_is_told_when_it_is_closed() {
+    let (bus, position) = over_one_event();
+    // The time may be over first.
+    assert_eq!(bus.wait_handled(position.next(), Duration::ZERO).unwrap(), position);
+    let progress = bus.inner.progress().unwrap();
+    let waiting = thread::spawn({
+        let bus = bus.clone();
+        move || bus.wait_handled(position.next(), LONG)
+    });
+    bus.close();
+    let waited = waiting.join().unwrap();
+    assert!(matches!(waited, Err(BusError::Closed)), "{waited:?}");
+    let waited = bus.wait_handled(position.next(), LONG);
+    assert!(matches!(waited, Err(BusError::Closed)), "{waited:?}");
+    // As who waited when it was closed; what was handled before that is handled.
+    let waited = progress.wait(position.next(), LONG);
+    assert!(matches!(waited, Err(BusError::Closed)), "{waited:?}");
+    assert_eq!(progress.wait(position, LONG).unwrap(), position);
+}
+
+#[test]
+fn who_waits_for_a_bus_is_told_when_its_feed_is_closed() {
+    let log = Arc::new(MemoryLog::new());
+    let feed = Feed::new(log.clone());
+    let bus = EventBus::over(&feed, BusOptions::new());
+    bus.on_any(Priority::NORMAL, |_| {}).unwrap();
+    let waiting = thread::spawn({
+        let bus = bus.clone();
+        move || bus.wait_handled(Position::new(1), LONG)
+    });
+    feed.close();
+    let waited = waiting.join().unwrap();
+    assert!(matches!(waited, Err(BusError::Closed)), "{waited:?}");
+}
+
+#[test]
+fn who_waits_for_a_bus_that_handles_nothing_is_told_so() {
+    let feed = Feed::new(Arc::new(MemoryLog::new()));
+    let durable =
+        EventBus::durable(&feed, "bus", &Subscription::from_start(), BusOptions::new()).unwrap();
+    let live = EventBus::over(&feed, BusOptions::new());
+    for bus in [EventBus::new(), live, durable] {
+        let waited = bus.wait_handled(Position::new(1), LONG);
+        assert!(matches!(waited, Err(BusError::NotRunning)), "{waited:?}");
+        bus.close();
+        let waited = bus.wait_handled(Position::new(1), LONG);
+        assert!(matches!(waited, Err(BusError::Closed)), "{waited:?}");
+    }
 }
 
 #[test]
@@ -296,7 +357,7 @@ fn lanes_keep_the_order_of_each_space() {
     for n in 0..500_u32 {
         position = activate(&*log, &[["a", "b", "c", "d", "e"][(n % 5) as usize]]);
     }
-    assert_eq!(bus.wait_handled(position, LONG), position);
+    assert_eq!(bus.wait_handled(position, LONG).unwrap(), position);
     bus.close();
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 500);
@@ -325,7 +386,7 @@ fn a_handler_appends_and_subscribes_without_waiting_for_itself() {
     bus.on_any(Priority::LOW, noting(&seen, "saw")).unwrap();
     log.append(&Append::new(&[SpaceEvent::space_created("cause", "Cause")])).unwrap();
     let both = Position::new(2);
-    assert_eq!(bus.wait_handled(both, LONG), both);
+    assert_eq!(bus.wait_handled(both, LONG).unwrap(), both);
     assert_eq!(said(&seen), ["saw cause", "saw effect"]);
     assert!(bus.parked().is_empty(), "{:?}", bus.parked());
 }
@@ -350,7 +411,7 @@ fn a_durable_bus_goes_on_where_it_was_and_keeps_what_is_parked() {
         "bad" => Err("bad"),
         _ => Ok(()),
     }));
-    assert_eq!(bus.wait_handled(Position::new(2), LONG), Position::new(2));
+    assert_eq!(bus.wait_handled(Position::new(2), LONG).unwrap(), Position::new(2));
     assert_eq!(said(&seen), ["saw a", "saw bad"]);
     let taken = EventBus::durable(&feed, "mailer", &Subscription::from_start(), BusOptions::new());
     assert!(matches!(taken, Err(BusError::Subscribe(SubscribeError::Owned { .. }))));
@@ -360,7 +421,7 @@ fn a_durable_bus_goes_on_where_it_was_and_keeps_what_is_parked() {
 
     activate(&*log, &["c"]);
     let bus = open(Handler::new(|_| ()));
-    assert_eq!(bus.wait_handled(Position::new(3), LONG), Position::new(3));
+    assert_eq!(bus.wait_handled(Position::new(3), LONG).unwrap(), Position::new(3));
     assert_eq!(said(&seen), ["saw c"]);
     let parked = bus.parked().remove(0);
     assert_eq!((parked.position, parked.reason.as_str()), (Position::new(2), "bad"));
@@ -395,7 +456,7 @@ fn a_durable_bus_that_is_closed_while_a_handler_is_to_be_retried_has_the_event_a
     let bus = EventBus::durable(&feed, "mailer", &begin, BusOptions::new()).unwrap();
     bus.register(Handler::new(noting(&seen, "saw")).named("mail")).unwrap();
     bus.start().unwrap();
-    assert_eq!(bus.wait_handled(Position::new(3), LONG), Position::new(3));
+    assert_eq!(bus.wait_handled(Position::new(3), LONG).unwrap(), Position::new(3));
     assert_eq!(said(&seen), ["saw a", "saw a"]);
 }
 

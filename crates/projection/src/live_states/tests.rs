@@ -1,5 +1,6 @@
 //! One fold, whichever way it is cut, saved, loaded and asked.
 
+mod kept;
 mod many;
 
 use std::{

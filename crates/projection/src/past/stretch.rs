@@ -14,8 +14,8 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    SpaceState, SpaceStates,
-    checkpoint::{LastEvent, seal, unseal},
+    SpaceState,
+    checkpoint::{KEPT_VERSION, LastEvent, seal, unseal},
 };
 
 /// What the key of everything that is kept of the past begins with.
@@ -23,8 +23,8 @@ pub(super) const PREFIX: &[u8] = b"space-past/";
 /// Where it is noted how far the past is kept.
 pub(super) const MARKER_KEY: &[u8] = b"space-past";
 
-/// The version of the form, and of the fold that the states are of.
-pub(super) const VERSION: u64 = (1 << 32) | SpaceStates::VERSION as u64;
+/// The version of the form, and of the states.
+pub(super) const VERSION: u64 = (1 << 32) | KEPT_VERSION as u64;
 
 /// Where a stretch of a space's events is kept, as far as its key tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -69,6 +69,7 @@ impl SpaceState {
         self.conflicts.clear();
         self.stale.clear();
         self.sync.status = SyncStatus::Idle;
+        self.sync.started = None;
     }
 
     /// What an event does to a space that is not deleted.
@@ -111,10 +112,12 @@ impl SpaceState {
             }
             Payload::SyncStarted { .. } => {
                 self.sync.status = SyncStatus::Running;
+                self.sync.started = Some(position);
                 self.conflicts.clear();
             }
             Payload::SyncCompleted { .. } => {
                 self.sync.status = SyncStatus::Idle;
+                self.sync.started = None;
                 self.sync.last_completed = Some((position, event.recorded_at));
             }
             Payload::SyncConflict { document_id, local_hash, remote_hash, .. } => {
@@ -163,8 +166,12 @@ impl SpaceState {
                 let Some(document) = self.documents.get_mut(id) else {
                     return Some(AnomalyReason::UnknownDocument);
                 };
-                document.content_hash = Some((*new_hash).into());
                 document.updated_position = position;
+                // The event that closes a conflict may leave the content as it is.
+                if document.content_hash.as_deref() != Some(*new_hash) {
+                    document.content_hash = Some((*new_hash).into());
+                    document.content_position = position;
+                }
                 self.conflicts.remove(id);
                 None
             }
@@ -206,6 +213,7 @@ impl SpaceState {
             attributes: None,
             added_position: position,
             updated_position: position,
+            content_position: Position::START,
         };
         self.documents.insert_new(id, document);
         self.take_path(path).then_some(AnomalyReason::PathTaken)
@@ -275,6 +283,7 @@ impl SpaceState {
             if completed {
                 self.stale.clear();
             }
+            let render = render.after(self.space_render.as_deref());
             self.space_render = Some(Arc::new(render));
             return None;
         };
@@ -285,7 +294,10 @@ impl SpaceState {
         if completed {
             self.stale.remove(id);
         }
-        self.renders.insert(id, render);
+        match self.renders.get_mut(id) {
+            Some(known) => *known = render.after(Some(known)),
+            None => self.renders.insert_new(id, render.after(None)),
+        }
         None
     }
 
@@ -313,6 +325,7 @@ fn render(
         output_hash: output_hash.map(Arc::from),
         error: error.map(Arc::from),
         position,
+        shows: Position::START,
     }
 }
 

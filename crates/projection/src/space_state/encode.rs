@@ -10,7 +10,10 @@
 //!
 //! The two differ in free-form JSON values: the *canonical* form, of which the state hash is the
 //! BLAKE3, has the length and the text of their canonical JSON; the *stored* form has the length
-//! and the bytes of their binary encoding, which reads back faster.
+//! and the bytes of their binary encoding, which reads back faster. And the stored form has what the
+//! fold goes on with and no snapshot shows: behind each document the position of its content, behind
+//! each render the one up to which it shows what there is, and where the synchronisation that is under
+//! way started; 0 where there is none.
 
 use std::sync::Arc;
 
@@ -23,8 +26,10 @@ use super::{
     RenderStatus, SpaceState, SpaceStatus, StateHash, SyncState, SyncStatus,
 };
 
-/// The version of the encoding, of both forms.
-const ENCODING_VERSION: u8 = 1;
+/// The version of the canonical form. Another one is another hash of every state there is.
+const CANONICAL_VERSION: u8 = 1;
+/// The version of the stored form. [`KEPT_VERSION`](crate::checkpoint::KEPT_VERSION) goes with it.
+const STORED_VERSION: u8 = 2;
 
 /// Bytes that are no state of a space: what is wrong with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,7 +84,10 @@ impl Writer {
     }
 
     fn state(mut self, state: &SpaceState) -> Vec<u8> {
-        self.code(ENCODING_VERSION);
+        self.code(match self.form {
+            Form::Canonical => CANONICAL_VERSION,
+            Form::Stored => STORED_VERSION,
+        });
         self.text(&state.space_id);
         self.maybe_text(state.name.as_deref());
         self.code(state.status.code());
@@ -94,6 +102,7 @@ impl Writer {
             w.object(document.attributes());
             w.number(document.added_position.get());
             w.number(document.updated_position.get());
+            w.stored_position(document.content_position);
         });
         self.list(state.variables(), |w, (name, value)| {
             w.text(name);
@@ -110,6 +119,7 @@ impl Writer {
             w.maybe_text(render.output_hash.as_deref());
             w.maybe_text(render.error.as_deref());
             w.number(render.position.get());
+            w.stored_position(render.shows);
         });
         self.sync(&state.sync);
         self.list(state.conflicts(), |w, (id, conflict)| {
@@ -134,6 +144,14 @@ impl Writer {
         if let Some((position, time)) = sync.last_completed {
             self.number(position.get());
             self.time(time);
+        }
+        self.stored_position(sync.started.unwrap_or(Position::START));
+    }
+
+    /// A position that is no part of the snapshot.
+    fn stored_position(&mut self, position: Position) {
+        if let Form::Stored = self.form {
+            self.number(position.get());
         }
     }
 
@@ -205,7 +223,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn state(&mut self) -> Result<SpaceState, CorruptState> {
-        if self.code()? != ENCODING_VERSION {
+        if self.code()? != STORED_VERSION {
             return Err(CorruptState("an encoding of another version"));
         }
         let mut state = SpaceState::new(self.text()?);
@@ -263,6 +281,7 @@ impl<'a> Reader<'a> {
             attributes: Some(self.object()?).filter(|object| !object.is_empty()).map(Arc::new),
             added_position: self.position()?,
             updated_position: self.position()?,
+            content_position: self.position()?,
         })
     }
 
@@ -272,6 +291,7 @@ impl<'a> Reader<'a> {
             output_hash: self.maybe(Self::shared)?,
             error: self.maybe(Self::shared)?,
             position: self.position()?,
+            shows: self.position()?,
         })
     }
 
@@ -279,6 +299,7 @@ impl<'a> Reader<'a> {
         Ok(SyncState {
             status: SyncStatus::from_code(self.code()?).ok_or(UNKNOWN_CODE)?,
             last_completed: self.maybe(|r| Ok((r.position()?, r.time()?)))?,
+            started: Some(self.position()?).filter(|started| *started > Position::START),
         })
     }
 

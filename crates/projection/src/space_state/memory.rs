@@ -7,7 +7,7 @@ use super::{Document, References, SpaceState};
 /// What an entry of a map takes beside its texts, about.
 const ENTRY_BYTES: usize = 128;
 /// What a document takes beside its texts, the entry of its path included, about.
-const DOCUMENT_BYTES: usize = 288;
+const DOCUMENT_BYTES: usize = 296;
 /// What a value takes beside its texts, about.
 const VALUE_BYTES: usize = 64;
 

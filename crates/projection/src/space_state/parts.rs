@@ -107,6 +107,8 @@ pub struct Document {
     pub(super) attributes: Option<Arc<Object>>,
     pub(super) added_position: Position,
     pub(super) updated_position: Position,
+    /// Where the event stands that gave it the content that it has; before the first when it has none.
+    pub(super) content_position: Position,
 }
 
 impl Document {
@@ -179,9 +181,27 @@ pub struct Render {
     pub(super) output_hash: Option<Arc<str>>,
     pub(super) error: Option<Arc<str>>,
     pub(super) position: Position,
+    /// What stood up to here when the last one that completed began, it shows.
+    pub(super) shows: Position,
 }
 
 impl Render {
+    /// The same one behind the one that was there.
+    ///
+    /// A render shows what stood when it began. One that completes without a start, as in histories that
+    /// record no starts, shows what stood when it completed. What has completed is shown until another
+    /// one completes, whatever begins or fails meanwhile.
+    pub(super) fn after(self, before: Option<&Self>) -> Self {
+        let shows = match (self.status, before) {
+            (RenderStatus::Completed, Some(before)) if before.status == RenderStatus::Running => {
+                before.position
+            }
+            (RenderStatus::Completed, _) => self.position,
+            (_, before) => before.map_or(Position::START, |before| before.shows),
+        };
+        Self { shows, ..self }
+    }
+
     /// Where it stands.
     #[must_use]
     pub const fn status(&self) -> RenderStatus {
@@ -212,13 +232,15 @@ impl Render {
 pub struct SyncState {
     /// Whether one is under way.
     pub status: SyncStatus,
+    /// Where the event stands that started the one that is under way.
+    pub started: Option<Position>,
     /// Where the event stands that completed the last one, and when the log took it.
     pub last_completed: Option<(Position, Timestamp)>,
 }
 
 impl Default for SyncState {
     fn default() -> Self {
-        Self { status: SyncStatus::Idle, last_completed: None }
+        Self { status: SyncStatus::Idle, started: None, last_completed: None }
     }
 }
 

@@ -124,8 +124,8 @@ impl<'a> Deciding<'a> {
         Ok(ahead)
     }
 
-    /// Marks the documents stale that a completed render shows with other content than they have: the
-    /// state keeps of it where it completed, not what it showed.
+    /// Marks the documents stale that a completed render shows with other content than they have, for
+    /// whoever follows the events.
     pub(super) fn mark_unshown(
         &mut self,
         completion: &Command,

@@ -5,7 +5,7 @@ mod statuses;
 
 use super::*;
 use crate::{CommandError, Outcome, SpaceService, testing::given};
-use spacefold_event_core::{LimitExceeded, Position};
+use spacefold_event_core::{LimitExceeded, Payload, Position};
 use spacefold_projection::{Reference, RenderStatus};
 
 const NONE: Presence = Presence::Absent;
@@ -337,11 +337,8 @@ fn a_synchronisation_begins_and_ends_in_turn() {
     refuses(|s| s.complete_sync("s"), Refusal::SyncNotRunning);
     refuses(|s| s.record_conflict("s", "d", "l", "r"), Refusal::SyncNotRunning);
     let running = || and(SpaceEvent::sync_started("s", NONE));
-    given(running()).when(|s| s.start_sync("s", NONE)).then(Refusal::SyncRunning);
-    refuses(|s| s.take_over_sync("s", NONE), Refusal::SyncNotRunning);
-    given(running())
-        .when(|s| s.take_over_sync("s", "pull"))
-        .then([SpaceEvent::sync_started("s", "pull")]);
+    let started = Position::new(9);
+    given(running()).when(|s| s.start_sync("s", NONE)).then(Refusal::SyncRunning { started });
     given(running()).when(|s| s.complete_sync("s")).then([SpaceEvent::sync_completed("s")]);
     // Of a document that is unknown here too.
     for document in ["d", "x"] {
@@ -354,6 +351,50 @@ fn a_synchronisation_begins_and_ends_in_turn() {
         let other = SpaceEvent::sync_conflict("s", document, "l", NONE);
         given(open).when(|s| s.record_conflict("s", document, "l", NONE)).then([other]);
     }
+}
+
+#[test]
+fn a_synchronisation_is_taken_over_by_where_it_started() {
+    let running = || and(SpaceEvent::sync_started("s", "push"));
+    let (started, later) = (Position::new(9), Position::new(10));
+    given(running())
+        .when(|s| s.take_over_sync("s", "pull", started))
+        .then([SpaceEvent::sync_started("s", "pull")])
+        .then_state("s", |state| assert_eq!(state.sync().started, Some(later)));
+    // Of two who find the same synchronisation, one gets it.
+    let superseded = || Refusal::SyncSuperseded { started, running: later };
+    let taken_over = || running().into_iter().chain([SpaceEvent::sync_started("s", "pull")]);
+    given(taken_over()).when(|s| s.take_over_sync("s", NONE, started)).then(superseded());
+    refuses(|s| s.take_over_sync("s", NONE, started), Refusal::SyncNotRunning);
+    for ended in [SpaceEvent::sync_completed("s"), SpaceEvent::space_archived("s")] {
+        let refused = match ended.payload {
+            Payload::SyncCompleted { .. } => Refusal::SyncNotRunning,
+            _ => Refusal::SpaceArchived,
+        };
+        given(running().into_iter().chain([ended]))
+            .when(|s| s.take_over_sync("s", NONE, started))
+            .then(refused);
+    }
+    // What the one that was only slow says of its own changes nothing of the other one.
+    let late = [
+        Command::CompleteSync { started: Some(started) },
+        Command::RecordConflict {
+            document_id: "d".to_owned(),
+            local_hash: "l".into(),
+            remote_hash: "r".into(),
+            started: Some(started),
+        },
+    ];
+    for command in late {
+        given(taken_over()).when(|s| s.execute("s", command.clone())).then(superseded());
+        let recorded = given(running()).when(|s| s.execute("s", command)).recorded();
+        assert_eq!(recorded.len(), 1, "{recorded:?}");
+    }
+    let own = Command::CompleteSync { started: Some(later) };
+    given(taken_over())
+        .when(|s| s.execute("s", own))
+        .then([SpaceEvent::sync_completed("s")])
+        .then_state("s", |state| assert_eq!(state.sync().started, None));
 }
 
 #[test]

@@ -30,13 +30,13 @@ pub(crate) struct SnapshotOf {
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
 
-    /// Only the documents that need a render: with content that no completed render shows, or marked
-    /// stale.
+    /// Only the documents that there is something to render of: with content that is newer than their
+    /// last completed render, or marked stale.
     #[arg(long)]
     needs_render: bool,
 }
 
-/// A document that needs a render.
+/// A document that there is something to render of.
 #[derive(Serialize)]
 struct Unrendered<'a> {
     space_id: &'a str,
@@ -90,7 +90,7 @@ fn write_one(snapshot: &Snapshot, session: &mut Session) -> Result<(), Failure> 
     }
 }
 
-/// Writes the documents that need a render, of one space after the other.
+/// Writes the documents that there is something to render of, of one space after the other.
 fn write_unrendered(
     snapshots: impl Iterator<Item = Result<Snapshot, SnapshotError>>,
     session: &mut Session,
@@ -137,10 +137,11 @@ impl Unrendered<'_> {
     }
 }
 
-/// How the last render of a document ended, and whether it needs one.
+/// How the last render of a document ended, and whether there is something to render.
 fn render(snapshot: &Snapshot, document_id: &str) -> String {
     let last = snapshot.render(Some(document_id)).map(|render| render.status().name());
-    match (snapshot.needs_render(document_id), last) {
+    let is_needed = snapshot.needs_render(document_id) || snapshot.is_stale(document_id);
+    match (is_needed, last) {
         (true, Some(last)) => format!("needed, last {last}"),
         (true, None) => "needed".to_owned(),
         (false, last) => last.unwrap_or("-").to_owned(),

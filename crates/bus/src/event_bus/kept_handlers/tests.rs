@@ -39,7 +39,7 @@ fn handled(feed: &Feed) -> u64 {
     bus.register(counting(&calls).named("count")).unwrap();
     bus.start().unwrap();
     let head = feed.log().durable_head();
-    assert_eq!(bus.wait_handled(head, LONG), head);
+    assert_eq!(bus.wait_handled(head, LONG).unwrap(), head);
     bus.close();
     calls.load(Ordering::SeqCst)
 }
@@ -79,7 +79,7 @@ fn a_bus_is_synced_at_once_when_it_is_told_to() {
     let (bus, calls) = (open(&feed), Arc::default());
     bus.register(counting(&calls)).unwrap();
     bus.start().unwrap();
-    assert_eq!(bus.wait_handled(Position::new(5), LONG), Position::new(5));
+    assert_eq!(bus.wait_handled(Position::new(5), LONG).unwrap(), Position::new(5));
     assert_eq!(handled(&Feed::kept_in(log.clone(), store.after_a_kill())), 5);
     bus.sync().unwrap();
     assert_eq!(handled(&Feed::kept_in(log, store.after_a_kill())), 0);
@@ -101,7 +101,7 @@ fn a_handler_that_comes_back_with_another_filter_is_refused_by_name() {
     bus.register(types(handler(), &activated)).unwrap();
     bus.register(counting(&calls)).unwrap();
     bus.start().unwrap();
-    assert_eq!(bus.wait_handled(Position::new(3), LONG), Position::new(3));
+    assert_eq!(bus.wait_handled(Position::new(3), LONG).unwrap(), Position::new(3));
     bus.close();
     drop(bus);
 

@@ -5,15 +5,14 @@
 //! a range take more memory than they may, they are persisted and the range is divided: the lower half
 //! is folded on, the upper one later, from where it was persisted.
 //!
-//! Bytes of the progress: version of the fold (u32), generation (u64), position of an event of the
+//! Bytes of the progress: version of what is kept (u32), generation (u64), position of an event of the
 //! log (u64), its id (16 bytes), when it was recorded (i64), number of ranges (u32); each with the
 //! place that it ends at, its position and its number of spaces (u64 each); BLAKE3 of all before.
 
 use spacefold_event_core::{EventId, EventLog, Position, StateStore, Timestamp};
 
 use crate::{
-    SpaceStates,
-    checkpoint::{LastEvent, event_at},
+    checkpoint::{KEPT_VERSION, LastEvent, event_at},
     rebuild::RebuildError,
     wire::{Digest, Wire, put_count, put_u64, seal, unseal},
 };
@@ -111,7 +110,7 @@ impl Ranges {
     }
 
     fn encode(&self, position: Position, event: LastEvent) -> Vec<u8> {
-        let mut bytes = SpaceStates::VERSION.to_le_bytes().to_vec();
+        let mut bytes = KEPT_VERSION.to_le_bytes().to_vec();
         put_u64(&mut bytes, self.generation);
         put_u64(&mut bytes, position.get());
         bytes.extend_from_slice(event.id.as_bytes());
@@ -127,7 +126,7 @@ impl Ranges {
 
     fn decode(bytes: &[u8]) -> Option<(Self, Position, LastEvent)> {
         let mut wire = Wire::new(unseal(bytes)?);
-        if wire.u32()? != SpaceStates::VERSION {
+        if wire.u32()? != KEPT_VERSION {
             return None;
         }
         let generation = wire.u64()?;

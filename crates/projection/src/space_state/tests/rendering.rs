@@ -18,9 +18,32 @@ fn failed() -> SpaceEvent {
     SpaceEvent::render_failed("s", "d", "no ink")
 }
 
-/// Whether document `d`, beside another one that is rendered, needs a render after these events.
-#[track_caller]
-fn needs(events: impl IntoIterator<Item = SpaceEvent>, expected: bool) {
+fn space_started() -> SpaceEvent {
+    SpaceEvent::render_started("s", ABSENT)
+}
+
+fn space_completed() -> SpaceEvent {
+    SpaceEvent::render_completed("s", ABSENT, ABSENT)
+}
+
+fn space_failed() -> SpaceEvent {
+    SpaceEvent::render_failed("s", ABSENT, ABSENT)
+}
+
+fn removed() -> SpaceEvent {
+    SpaceEvent::document_removed("s", "d", "/d")
+}
+
+fn moved() -> SpaceEvent {
+    SpaceEvent::document_moved("s", "d", "/d", "/f")
+}
+
+fn updated() -> SpaceEvent {
+    SpaceEvent::document_updated("s", "d", object([("k", Value::from(1))]))
+}
+
+/// The state with document `d` behind these events, beside another one that is rendered.
+fn state_with(events: &[SpaceEvent]) -> SpaceState {
     let other = [
         created(),
         added("e", "/e"),
@@ -28,77 +51,122 @@ fn needs(events: impl IntoIterator<Item = SpaceEvent>, expected: bool) {
         SpaceEvent::render_completed("s", "e", ABSENT),
         added("d", "/d"),
     ];
-    let state = state_of(other.into_iter().chain(events));
-    assert_eq!(state.needs_render("d"), expected);
-    let listed = state.documents_to_render();
-    assert_eq!(listed.contains(&"d"), expected, "{listed:?}");
-    assert!(listed.iter().all(|id| state.needs_render(id)), "{listed:?}");
+    state_of(other.iter().chain(events).cloned())
+}
+
+/// Histories of document `d`, and whether it needs a render behind each.
+fn table() -> Vec<(bool, Vec<SpaceEvent>)> {
+    vec![
+        // Never rendered.
+        (false, vec![]),
+        (false, vec![moved(), updated()]),
+        (true, vec![content("h1")]),
+        (true, vec![content("h1"), moved(), updated()]),
+        // While a render runs, and behind one that has completed.
+        (true, vec![content("h1"), started()]),
+        (false, vec![content("h1"), started(), completed()]),
+        (true, vec![content("h1"), started(), completed(), content("h2")]),
+        (true, vec![content("h1"), started(), completed(), content("h2"), started()]),
+        (false, vec![content("h1"), started(), completed(), content("h2"), started(), completed()]),
+        // What runs or fails behind one that has completed takes nothing away from it.
+        (false, vec![content("h1"), started(), completed(), started()]),
+        (false, vec![content("h1"), started(), completed(), started(), failed()]),
+        (true, vec![content("h1"), started(), completed(), content("h2"), started(), failed()]),
+        (true, vec![content("h1"), started(), failed()]),
+        (true, vec![content("h1"), failed()]),
+        (false, vec![failed()]),
+        // Content that changes between start and end is not what was rendered.
+        (true, vec![content("h1"), started(), content("h2"), completed()]),
+        (true, vec![started(), content("h1"), completed()]),
+        (false, vec![content("h1"), started(), moved(), updated(), completed()]),
+        (false, vec![content("h1"), started(), content("h2"), completed(), started(), completed()]),
+        (true, vec![content("h1"), started(), content("h2"), completed(), started(), failed()]),
+        // Taken over: the one that began last counts.
+        (true, vec![content("h1"), started(), failed(), started()]),
+        (false, vec![content("h1"), started(), content("h2"), failed(), started(), completed()]),
+        (true, vec![content("h1"), started(), failed(), started(), content("h2"), completed()]),
+        (false, vec![content("h1"), started(), content("h2"), started(), completed()]),
+        // Histories that record no starts.
+        (false, vec![content("h1"), completed()]),
+        (true, vec![completed(), content("h1")]),
+        (false, vec![content("h1"), completed(), content("h2"), completed()]),
+        (false, vec![content("h1"), failed(), content("h2"), completed()]),
+        (true, vec![content("h1"), started(), completed(), content("h2"), failed()]),
+        // What leaves the content alone.
+        (false, vec![content("h1"), completed(), moved()]),
+        (false, vec![content("h1"), completed(), updated()]),
+        (false, vec![content("h1"), completed(), added("d", "/f")]),
+        (
+            false,
+            vec![content("h1"), completed(), SpaceEvent::reference_added("s", "d", "/e", ABSENT)],
+        ),
+        (false, vec![content("h1"), completed(), content("h1")]),
+        (false, vec![content("h1"), started(), content("h1"), completed()]),
+        // Content that is there again is newer than what was rendered.
+        (true, vec![content("h1"), completed(), content("h2"), content("h1")]),
+        // Renders of the space are renders of each of its documents.
+        (false, vec![content("h1"), space_completed()]),
+        (false, vec![content("h1"), space_started(), space_completed()]),
+        (true, vec![content("h1"), space_started(), content("h2"), space_completed()]),
+        (true, vec![content("h1"), space_completed(), content("h2")]),
+        (true, vec![content("h1"), space_failed()]),
+        (false, vec![content("h1"), failed(), space_completed()]),
+        (false, vec![content("h1"), space_completed(), started(), failed()]),
+        (false, vec![content("h1"), completed(), space_started(), space_failed()]),
+        (false, vec![space_completed(), content("h1"), completed()]),
+        (false, vec![space_started(), content("h1"), started(), completed(), space_completed()]),
+        (false, vec![content("h1"), started(), space_started(), space_completed()]),
+        // Marks are another question.
+        (false, vec![stale(&["d"])]),
+        (false, vec![content("h1"), completed(), stale(&["d"])]),
+        (true, vec![content("h1"), completed(), content("h2"), stale(&["d"])]),
+        // Gone, and added again.
+        (false, vec![content("h1"), removed()]),
+        (false, vec![content("h1"), removed(), added("d", "/d")]),
+        (true, vec![content("h1"), completed(), removed(), added("d", "/d"), content("h1")]),
+        (true, vec![content("h1"), space_completed(), removed(), added("d", "/d"), content("h1")]),
+        (false, vec![content("h1"), deleted()]),
+        (false, vec![content("h1"), deleted(), created(), added("d", "/d")]),
+        (true, vec![space_completed(), deleted(), created(), added("d", "/d"), content("h1")]),
+    ]
 }
 
 #[test]
-fn new_content_needs_a_render_until_one_completes() {
-    needs([], false);
-    needs([content("h1")], true);
-    needs([content("h1"), started()], true);
-    needs([content("h1"), started(), completed()], false);
-    needs([content("h1"), completed(), content("h2")], true);
-    needs([content("h1"), completed(), content("h2"), started(), completed()], false);
-    // It is not stale: nobody has marked it.
-    let state = state_of([created(), added("d", "/d"), completed(), content("h")]);
-    assert!(!state.is_stale("d") && state.needs_render("d"));
-}
-
-#[test]
-fn a_render_that_did_not_complete_shows_nothing() {
-    needs([content("h1"), failed()], true);
-    needs([content("h1"), completed(), content("h2"), failed()], true);
-    // Of the completed one the state keeps nothing any more.
-    needs([content("h1"), completed(), failed()], true);
-    needs([content("h1"), completed(), started()], true);
-    needs([failed()], false);
-}
-
-#[test]
-fn a_render_of_the_space_is_one_of_each_document() {
-    let completed_space = SpaceEvent::render_completed("s", ABSENT, ABSENT);
-    let failed_space = SpaceEvent::render_failed("s", ABSENT, ABSENT);
-    needs([content("h1"), completed_space.clone()], false);
-    needs([content("h1"), failed_space.clone()], true);
-    needs([content("h1"), failed(), completed_space.clone()], false);
-    needs([content("h1"), completed_space.clone(), started()], false);
-    needs([content("h1"), completed_space.clone(), content("h2")], true);
-    needs([content("h1"), completed(), failed_space], false);
-    needs([completed_space, content("h1"), completed()], false);
-}
-
-#[test]
-fn a_mark_needs_a_render_with_content_or_without() {
-    needs([stale(&["d"])], true);
-    needs([content("h1"), completed(), stale(&["d"])], true);
-    needs([content("h1"), completed(), stale(&["e"])], false);
-    needs([content("h1"), stale(&["d"]), completed()], false);
-}
-
-#[test]
-fn attributes_and_paths_may_show_in_a_render() {
-    let attributes = SpaceEvent::document_updated("s", "d", object([("k", Value::from(1))]));
-    let moved = SpaceEvent::document_moved("s", "d", "/d", "/f");
-    for change in [attributes, moved] {
-        needs([content("h1"), completed(), change.clone()], true);
-        needs([content("h1"), change.clone(), completed()], false);
-        needs([change], false);
+fn a_document_needs_a_render_while_its_content_is_newer_than_its_last_completed_one() {
+    for (expected, events) in table() {
+        let state = state_with(&events);
+        assert_eq!(state.needs_render("d"), expected, "{events:#?}");
+        assert!(!state.needs_render("e"), "the other one, behind {events:#?}");
+        let is_listed = state.documents_to_render().contains(&"d");
+        assert_eq!(is_listed, expected || state.is_stale("d"), "{events:#?}");
+        // What is kept goes on as what was folded.
+        for cut in 0..=events.len() {
+            let kept = SpaceState::decode(&state_with(&events[..cut]).encode()).unwrap();
+            assert_eq!(kept, state_with(&events[..cut]));
+        }
+        assert_eq!(SpaceState::decode(&state.encode()).unwrap().needs_render("d"), expected);
     }
-    let reference = SpaceEvent::reference_added("s", "d", "/e", ABSENT);
-    needs([content("h1"), completed(), reference], false);
 }
 
 #[test]
-fn what_is_not_there_needs_no_render() {
-    let state = state_of([created()]);
-    assert!(!state.needs_render("d"));
-    needs([content("h1"), SpaceEvent::document_removed("s", "d", "/d")], false);
-    needs([content("h1"), deleted()], false);
-    // Added again, it begins anew.
-    let removed = SpaceEvent::document_removed("s", "d", "/d");
-    needs([content("h1"), completed(), removed, added("d", "/d"), content("h1")], true);
+fn what_is_unknown_needs_no_render() {
+    assert!(!state_of([created()]).needs_render("d"));
+    let unknown = state_of([created(), started(), content("h1"), completed()]);
+    assert!(!unknown.needs_render("d") && unknown.documents_to_render().is_empty());
+}
+
+#[test]
+fn documents_to_render_are_those_with_new_content_and_those_that_are_marked() {
+    let mut events = vec![created()];
+    for id in ["new", "marked", "both", "rendered", "empty"] {
+        events.push(added(id, &format!("/{id}")));
+    }
+    for id in ["new", "marked", "both", "rendered"] {
+        events.push(SpaceEvent::document_content_changed("s", id, ABSENT, "h"));
+    }
+    for id in ["marked", "rendered"] {
+        events.push(SpaceEvent::render_completed("s", id, ABSENT));
+    }
+    events.push(stale(&["marked", "both"]));
+    assert_eq!(state_of(events).documents_to_render(), ["both", "marked", "new"]);
 }

@@ -44,9 +44,15 @@ fn commands_on_the_space() -> impl Strategy<Value = Command> {
         2 => (name(), 0_i64..3).prop_map(|(name, n)| Command::SetVariable { name, value: n.into() }),
         1 => name().prop_map(|name| Command::DeleteVariable { name }),
         2 => presence(&["push"]).prop_map(|direction| Command::StartSync { direction }),
-        1 => Just(Command::CompleteSync),
-        1 => presence(&["pull"]).prop_map(|direction| Command::TakeOverSync { direction }),
+        1 => fence().prop_map(|started| Command::CompleteSync { started }),
+        2 => (presence(&["pull"]), 0_u64..40).prop_map(|(direction, started)| {
+            Command::TakeOverSync { direction, started: Position::new(started) }
+        }),
     ]
+}
+
+fn fence() -> impl Strategy<Value = Option<Position>> {
+    prop::option::weighted(0.3, (0_u64..40).prop_map(Position::new))
 }
 
 fn references() -> impl Strategy<Value = Vec<Reference>> {
@@ -89,9 +95,9 @@ fn commands_on_documents() -> impl Strategy<Value = Command> {
         1 => (presence(DOCUMENTS), presence(&["no ink"])).prop_map(|(document_id, error)| {
             Command::FailRender { document_id, error, started: None }
         }),
-        2 => (id(), maybe_hash(), maybe_hash()).prop_map(
-            |(document_id, local_hash, remote_hash)| {
-                Command::RecordConflict { document_id, local_hash, remote_hash }
+        2 => (id(), maybe_hash(), maybe_hash(), fence()).prop_map(
+            |(document_id, local_hash, remote_hash, started)| {
+                Command::RecordConflict { document_id, local_hash, remote_hash, started }
             }
         ),
         2 => (id(), hash())
@@ -142,11 +148,11 @@ fn unchecked(command: &Command) -> Vec<SpaceEvent> {
         Command::FailRender { document_id, error, .. } => {
             SpaceEvent::render_failed("s", document_id, error)
         }
-        Command::StartSync { direction } | Command::TakeOverSync { direction } => {
+        Command::StartSync { direction } | Command::TakeOverSync { direction, .. } => {
             SpaceEvent::sync_started("s", direction)
         }
-        Command::CompleteSync => SpaceEvent::sync_completed("s"),
-        Command::RecordConflict { document_id, local_hash, remote_hash } => {
+        Command::CompleteSync { .. } => SpaceEvent::sync_completed("s"),
+        Command::RecordConflict { document_id, local_hash, remote_hash, .. } => {
             SpaceEvent::sync_conflict("s", document_id, local_hash, remote_hash)
         }
         Command::InvalidateCache { document_ids, reason } => {

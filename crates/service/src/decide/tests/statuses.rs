@@ -31,12 +31,13 @@ fn one_of_each() -> Vec<Command> {
         Command::CompleteRender { document_id: d().into(), output_hash: NONE, started: None },
         Command::FailRender { document_id: d().into(), error: NONE, started: None },
         Command::StartSync { direction: NONE },
-        Command::TakeOverSync { direction: NONE },
-        Command::CompleteSync,
+        Command::TakeOverSync { direction: NONE, started: Position::new(10) },
+        Command::CompleteSync { started: None },
         Command::RecordConflict {
             document_id: "e".to_owned(),
             local_hash: NONE,
             remote_hash: NONE,
+            started: None,
         },
         Command::ResolveConflict { document_id: d(), hash: "h2".to_owned() },
         Command::InvalidateCache { document_ids: ids(["d"]), reason: NONE },
@@ -103,7 +104,7 @@ fn an_archived_space_lets_go_on_what_was_under_way() {
             | Command::DeleteSpace
             | Command::CompleteRender { .. }
             | Command::FailRender { .. }
-            | Command::CompleteSync
+            | Command::CompleteSync { .. }
             | Command::RecordConflict { .. }
             | Command::ResolveConflict { .. } => None,
             _ => Some(Refusal::SpaceArchived),
@@ -126,7 +127,9 @@ fn an_archived_space_lets_nothing_go_on_that_was_not_under_way() {
                 let (document_id, found) = (Some("d".to_owned()), Some(RenderStatus::Failed));
                 Refusal::RenderNotRunning { document_id, found }
             }
-            Command::CompleteSync | Command::RecordConflict { .. } => Refusal::SyncNotRunning,
+            Command::CompleteSync { .. } | Command::RecordConflict { .. } => {
+                Refusal::SyncNotRunning
+            }
             Command::ResolveConflict { .. } => Refusal::SpaceArchived,
             _ => continue,
         };
@@ -151,7 +154,9 @@ fn spaces_that_live_take_every_command() {
                 Command::ActivateSpace if status == SpaceStatus::Active => {
                     Some(Refusal::StatusUnchanged { status })
                 }
-                Command::StartSync { .. } => Some(Refusal::SyncRunning),
+                Command::StartSync { .. } => {
+                    Some(Refusal::SyncRunning { started: Position::new(10) })
+                }
                 _ => None,
             };
             assert_eq!(refusal(events.clone(), &command), expected, "{status} {command:?}");

@@ -1,5 +1,8 @@
 //! Commands under a key.
 
+use spacefold_event_core::EventFilter;
+use spacefold_projection::SnapshotError;
+
 use super::*;
 
 fn service() -> SpaceService {
@@ -156,4 +159,67 @@ fn ids_are_those_of_the_key_and_the_index() {
     let namespace = "7c9a2d1e-5b0f-4c38-9e64-1f7ad3b80c52".parse::<uuid::Uuid>().unwrap();
     let expected = uuid::Uuid::new_v5(&namespace, name.as_bytes());
     assert_eq!(IdempotencyKey::new("request-17").event_id(0), expected.into());
+}
+
+/// A log whose durable head stays where it is.
+struct Behind {
+    log: Arc<MemoryLog>,
+    durable_head: Position,
+}
+
+impl EventLog for Behind {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.log.append(append)
+    }
+
+    fn head(&self) -> Position {
+        self.log.head()
+    }
+
+    fn durable_head(&self) -> Position {
+        self.durable_head
+    }
+
+    fn wait_durable(&self, _: Position, _: Duration) -> Result<Position, ReadError> {
+        Ok(self.durable_head)
+    }
+
+    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        if read.from > self.durable_head {
+            return Ok(Page::empty(self.durable_head.next()));
+        }
+        self.log.read(&read.clone().to(self.durable_head))
+    }
+
+    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
+        self.log.read_space(space_id, from, limit)
+    }
+
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        let spaces = EventFilter::all().spaces([space_id]);
+        let page = self.read(&Read::from(Position::new(1)).matching(spaces))?;
+        Ok(Revision::new(page.envelopes().count() as u64))
+    }
+
+    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
+        self.log.position_as_of(time)
+    }
+}
+
+#[test]
+fn a_repetition_of_what_does_not_become_durable_says_so() {
+    let log = Arc::new(MemoryLog::new());
+    let first = SpaceService::over(log.clone());
+    first.create_space("s", "S").unwrap();
+    let (durable_head, position) = (log.head(), Position::new(2));
+    let stored = first.with_key("k").set_variable("s", "v", 1).unwrap();
+    assert_eq!(stored.position(), Some(position));
+    let second = SpaceService::over(Arc::new(Behind { log: log.clone(), durable_head }));
+    let error = second.with_key("k").set_variable("s", "v", 1).unwrap_err();
+    let CommandError::State(SnapshotError::TimedOut { position: asked, durable_head: at }) = error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((asked, at), (position, durable_head));
+    assert_eq!(log.head(), position);
 }

@@ -49,9 +49,13 @@ const fn hint(refusal: &Refusal) -> &'static str {
             "`spacefold problems --kind running_render` lists the renders that run"
         }
         Refusal::RenderNotRunning { .. } => "start it with `spacefold service start-render`",
-        Refusal::SyncRunning => {
+        Refusal::SyncRunning { .. } => {
             "complete it with `spacefold service complete-sync` first; if its process is gone, \
-             `spacefold service take-over-sync` starts another in its place"
+             `spacefold problems --kind running_sync` says whose it was, and `spacefold service \
+             take-over-sync` starts another in its place"
+        }
+        Refusal::SyncSuperseded { .. } => {
+            "`spacefold problems --kind running_sync` lists the synchronisations that run"
         }
         Refusal::SyncNotRunning => "start it with `spacefold service start-sync`",
         Refusal::KeyReused { .. } => "choose another key for this command",

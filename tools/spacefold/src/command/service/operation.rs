@@ -135,16 +135,25 @@ pub(super) enum Operation {
         #[arg(long)]
         direction: Option<String>,
     },
-    /// Say that another synchronisation began in place of the running one, whose process is gone; it
-    /// closes all open conflicts.
+    /// Say that another synchronisation began in place of a running one whose process is gone; it
+    /// closes all open conflicts. `spacefold problems --kind running_sync` lists those that run, and
+    /// since when.
     TakeOverSync {
         space: String,
         /// Which way.
         #[arg(long)]
         direction: Option<String>,
+        /// The position at which the synchronisation that is given up started.
+        #[arg(long, value_name = "N")]
+        started: u64,
     },
     /// Say that the running synchronisation ended.
-    CompleteSync { space: String },
+    CompleteSync {
+        space: String,
+        /// Only the synchronisation that started at this position.
+        #[arg(long, value_name = "N")]
+        started: Option<u64>,
+    },
     /// Record that the running synchronisation found a document that differs at the other side.
     RecordConflict {
         space: String,
@@ -155,6 +164,9 @@ pub(super) enum Operation {
         /// The hash of the content there.
         #[arg(long, value_name = "HASH")]
         remote_hash: Option<String>,
+        /// Only by the synchronisation that started at this position.
+        #[arg(long, value_name = "N")]
+        started: Option<u64>,
     },
     /// Close the open conflict of a document by the hash of the content chosen.
     ResolveConflict { space: String, document: String, hash: String },
@@ -217,10 +229,13 @@ impl Operation {
             Self::StartSync { space, direction } => {
                 (space, Command::StartSync { direction: optional(direction) })
             }
-            Self::TakeOverSync { space, direction } => {
-                (space, Command::TakeOverSync { direction: optional(direction) })
+            Self::TakeOverSync { space, direction, started } => {
+                let (direction, started) = (optional(direction), Position::new(started));
+                (space, Command::TakeOverSync { direction, started })
             }
-            Self::CompleteSync { space } => (space, Command::CompleteSync),
+            Self::CompleteSync { space, started } => {
+                (space, Command::CompleteSync { started: started.map(Position::new) })
+            }
             Self::InvalidateCache { space, documents: document_ids, reason } => {
                 let reason = optional(reason);
                 (space, Command::InvalidateCache { document_ids, reason })
@@ -268,9 +283,16 @@ impl Operation {
                 let (document_id, started) = (optional(document), Position::new(started));
                 (space, Command::TakeOverRender { document_id, started })
             }
-            Self::RecordConflict { space, document: document_id, local_hash, remote_hash } => {
+            Self::RecordConflict {
+                space,
+                document: document_id,
+                local_hash,
+                remote_hash,
+                started,
+            } => {
                 let (local_hash, remote_hash) = (optional(local_hash), optional(remote_hash));
-                (space, Command::RecordConflict { document_id, local_hash, remote_hash })
+                let started = started.map(Position::new);
+                (space, Command::RecordConflict { document_id, local_hash, remote_hash, started })
             }
             Self::ResolveConflict { space, document: document_id, hash } => {
                 (space, Command::ResolveConflict { document_id, hash })
