@@ -28,7 +28,8 @@ impl Clamped {
     /// `None` when all were.
     ///
     /// # Errors
-    /// [`ReadError`] when the log cannot be read; the events are stored all the same.
+    /// [`ReadError`] when the log cannot be read, [`ReadError::NothingGiven`] when the events do not
+    /// become durable within 10 s; they are stored all the same.
     ///
     /// # Cost
     /// One event is read; all of them where a time lies ahead of the clock.
@@ -50,7 +51,11 @@ impl Clamped {
         asked: &[Timestamp],
     ) -> Result<Option<Self>, ReadError> {
         if !receipt.is_durable() {
-            log.wait_durable(receipt.position(), MAX_WAIT)?;
+            let durable_head = log.wait_durable(receipt.position(), MAX_WAIT)?;
+            if durable_head < receipt.position() {
+                let (position, to) = (durable_head.next(), receipt.position());
+                return Err(ReadError::NothingGiven { position, to });
+            }
         }
         let mut clamped = None;
         let mut last = recorded_before(log, receipt.first_position())?;
