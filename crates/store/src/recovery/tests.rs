@@ -1,5 +1,7 @@
 //! Parts of stores, put together as no store has written them.
 
+mod foreign;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -213,8 +215,7 @@ impl Shelf {
                     let new = after.keys().find(|path| !before.contains_key(*path));
                     return Some(format!("refused with {error}, and changed {differs:?} {new:?}"));
                 }
-                let is_named = !matches!(error, OpenError::Storage(_)) || parts.contains(&Missing);
-                if !is_named {
+                if matches!(error, OpenError::Storage(_)) {
                     return Some(format!("no part is named: {error}"));
                 }
                 self.exchange(&store, [Own; 4]);
