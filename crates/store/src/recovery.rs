@@ -24,6 +24,7 @@ use crate::{
     folder::{Folder, aside::SetAside},
     head::{Head, file::HeadFile},
     journal::{JournalEnd, files::JournalFiles, fresh_tail, heal},
+    lineage::Kin,
     shared::Shared,
     sled_copy::SledCopy,
     view::View,
@@ -47,7 +48,7 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
         folder.sync_names()?;
     }
     let (parts, sled, view) = load(folder, &mut head_file)?;
-    let Parts { head: known, scan, .. } = parts;
+    let Parts { head: known, scan, kin, .. } = parts;
     if head_file.head().sealed_through < known.sealed_through {
         head_file.update(|head| {
             (head.sealed_through, head.sealed_hash) = (known.sealed_through, known.sealed_hash);
@@ -73,6 +74,13 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
         (files, end)
     };
     let shared = Shared::new(folder.clone(), head_file, view, sled, files.into(), &end);
+    if kin == Kin::Unknown {
+        // It has been read through to know; the next opening need not.
+        let noted = shared.sled().map(|sled| shared.note_lineage(&sled));
+        if let Ok(Err(error)) = noted {
+            tracing::warn!(%error, "sled's copy does not say whose it is");
+        }
+    }
     Ok(Recovered { shared, end })
 }
 

@@ -112,6 +112,7 @@ impl Trial<'_> {
                 self.outcome.what = self.judge(&answers, &checked).to_owned();
                 self.append_one(&answers);
                 self.has_lost_no_pack(&copy);
+                self.has_lost_no_sealed_file(&copy, &before);
                 if answers.events == self.store().answers.events {
                     // The log is whole and has gone on: what it had before is older now.
                     parts.retain(|part| part.is_content());
@@ -161,6 +162,16 @@ impl Trial<'_> {
             if !left.starts_with(&fs::read(path(&before)).unwrap()) {
                 self.violation("opening takes content away");
             }
+        }
+    }
+
+    /// Opening removes no sealed file, whoever it is of: it is where it was, or set aside.
+    fn has_lost_no_sealed_file(&mut self, copy: &Path, before: &BTreeMap<String, String>) {
+        let after = digests(copy);
+        let mut sealed = before.iter().filter(|(name, _)| name.starts_with("sealed/"));
+        if let Some((name, _)) = sealed.find(|(_, digest)| !after.values().any(|is| is == *digest))
+        {
+            self.violation(format!("opening takes {name} away"));
         }
     }
 
