@@ -37,10 +37,13 @@ pub enum Target {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Store(Decoder::Frame),
         Self::Store(Decoder::FileHeader),
         Self::Store(Decoder::Head),
+        Self::Store(Decoder::Extension),
+        Self::Store(Decoder::Sessions),
+        Self::Store(Decoder::Lineage),
         Self::Store(Decoder::Block),
         Self::Store(Decoder::SealedFile),
         Self::Store(Decoder::BlockIndex),
@@ -57,6 +60,9 @@ impl Target {
             Self::Store(Decoder::Frame) => "frame",
             Self::Store(Decoder::FileHeader) => "file_header",
             Self::Store(Decoder::Head) => "head",
+            Self::Store(Decoder::Extension) => "extension",
+            Self::Store(Decoder::Sessions) => "sessions",
+            Self::Store(Decoder::Lineage) => "lineage",
             Self::Store(Decoder::Block) => "block",
             Self::Store(Decoder::SealedFile) => "sealed_file",
             Self::Store(Decoder::BlockIndex) => "block_index",
@@ -184,6 +190,9 @@ pub fn samples(target: Target, store: &Store) -> Vec<Vec<u8>> {
         Target::Store(Decoder::Frame) => frames,
         Target::Store(Decoder::FileHeader) => vec![read(&layout.frames[0].file)[..512].to_vec()],
         Target::Store(Decoder::Head) => vec![read("HEAD")],
+        Target::Store(Decoder::Extension) => vec![extension_of(&read("HEAD"))],
+        Target::Store(Decoder::Sessions) => vec![sessions_of(&read("sled/lineage"))],
+        Target::Store(Decoder::Lineage) => vec![read("sled/lineage")],
         Target::Store(Decoder::Block) => {
             fuzzing::blocks(&sealed).into_iter().map(<[u8]>::to_vec).collect()
         }
@@ -209,6 +218,22 @@ pub fn samples(target: Target, store: &Store) -> Vec<Vec<u8>> {
             vec![marker[..marker.len() - 32].to_vec()]
         }
     }
+}
+
+/// So many bytes behind the number that says how many they are.
+fn counted(bytes: &[u8], number_at: usize, at: usize) -> Vec<u8> {
+    let len = u32::from_le_bytes(bytes[number_at..number_at + 4].try_into().unwrap());
+    bytes[at..at + len as usize].to_vec()
+}
+
+/// The extension fields of the first slot of HEAD.
+fn extension_of(head: &[u8]) -> Vec<u8> {
+    counted(head, 128, 132)
+}
+
+/// The sessions that sled's copy knows.
+fn sessions_of(lineage: &[u8]) -> Vec<u8> {
+    counted(lineage, 12, 48)
 }
 
 /// The records of a frame of one run, as the target for records takes them.

@@ -288,6 +288,11 @@ impl EmbeddedLog {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
     /// When the newest durable event was recorded.
     pub(crate) fn last_recorded_at(&self) -> Timestamp {
         self.inner.shared.view().last_recorded_at()
@@ -468,7 +473,7 @@ impl EventLog for EmbeddedLog {
     }
 
     fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
-        self.inner.shared.sled()?;
+        self.inner.shared.check_open()?;
         Ok(self.inner.shared.view().spaces_after(after, limit))
     }
 }

@@ -1,6 +1,7 @@
 //! The folder of a store: where everything is, who may be in it, and how it comes to be.
 
 pub(crate) mod access;
+pub(crate) mod aside;
 mod lock;
 pub(crate) mod watch;
 

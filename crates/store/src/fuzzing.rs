@@ -11,8 +11,10 @@ use crate::{
         index::{self, BlockIndex},
         sealed,
     },
-    head,
+    head::{self, extension},
     journal::frame::{self, FileHeader},
+    lineage::Lineage,
+    wire::is_extension,
 };
 
 /// Something that reads bytes from disk.
@@ -24,6 +26,12 @@ pub enum Decoder {
     FileHeader,
     /// The HEAD file.
     Head,
+    /// The extension fields of HEAD and of the headers of journal files.
+    Extension,
+    /// A list of sessions, as it stands in extension fields and in what sled's copy says of itself.
+    Sessions,
+    /// What sled's copy says of the store that it is a copy of.
+    Lineage,
     /// A block.
     Block,
     /// A sealed file.
@@ -39,10 +47,13 @@ const SLOT_OFFSETS: [usize; 2] = [0, 4_096];
 
 impl Decoder {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Frame,
         Self::FileHeader,
         Self::Head,
+        Self::Extension,
+        Self::Sessions,
+        Self::Lineage,
         Self::Block,
         Self::SealedFile,
         Self::BlockIndex,
@@ -64,6 +75,9 @@ impl Decoder {
                 let _ = head::damaged_slots(bytes);
                 head::parse(bytes).is_ok()
             }
+            Self::Extension => is_extension(bytes) && read_extension(bytes),
+            Self::Sessions => read_sessions(bytes),
+            Self::Lineage => Lineage::parse(bytes).is_some_and(|lineage| lineage.encode() == bytes),
             Self::Block => read_block(bytes, store_id),
             Self::SealedFile => read_sealed_file(bytes, store_id),
             Self::BlockIndex => index::kept::reads_back(bytes),
@@ -80,9 +94,9 @@ impl Decoder {
                     repair_at(bytes, start, start + head::SLOT_BYTES);
                 }
             }
-            Self::Block => repair_at(bytes, 0, bytes.len()),
+            Self::Block | Self::Lineage => repair_at(bytes, 0, bytes.len()),
             Self::SealedFile => repair_sealed_file(bytes),
-            Self::BlockIndex => {}
+            Self::BlockIndex | Self::Extension | Self::Sessions => {}
         }
     }
 }
@@ -128,6 +142,27 @@ pub fn reads(records: &Records) -> bool {
 fn store_id(bytes: &[u8]) -> [u8; 16] {
     let id = bytes.get(STORE_ID_OFFSET..).and_then(|rest| rest.first_chunk());
     id.copied().unwrap_or_default()
+}
+
+/// Reads extension fields; what they say is written as fields that say the same.
+fn read_extension(bytes: &[u8]) -> bool {
+    extension::decode(bytes).is_some_and(|(witness, sessions)| {
+        let written = extension::encode(witness, &sessions);
+        written.len() <= extension::MAX_BYTES
+            && extension::decode(&written) == Some((witness, sessions))
+    })
+}
+
+/// Reads a list of sessions, asks it what it is asked of journals and copies, and writes it as it was.
+fn read_sessions(bytes: &[u8]) -> bool {
+    let Some(sessions) = extension::decode_sessions(bytes) else { return false };
+    let mut longer = sessions.clone();
+    if let Some(newest) = sessions.newest() {
+        let _ = (sessions.excludes(newest.incarnation), sessions.has(newest.incarnation));
+        longer.push(newest);
+    }
+    let _ = (sessions.kinship(&longer), longer.kinship(&sessions));
+    extension::encode_sessions(&sessions) == bytes
 }
 
 fn read_block(bytes: &[u8], store_id: [u8; 16]) -> bool {

@@ -5,7 +5,7 @@
 //! state alike. So whoever opens a store sees, before sled is opened, whether the copy is of this
 //! store, of a copy of it that went on apart, or of a later time than HEAD and the journal are.
 
-use std::{fs, path::Path};
+use std::{fs::File, io::Read as _, path::Path};
 
 use spacefold_event_core::Position;
 
@@ -81,7 +81,11 @@ impl Kin {
 impl Lineage {
     /// What the copy in a folder says; `None` when nothing can be read.
     pub(crate) fn read(copy: &Path) -> Option<Self> {
-        Self::parse(&fs::read(copy.join(FILE_NAME)).ok()?)
+        let file = File::open(copy.join(FILE_NAME)).ok()?;
+        let mut bytes = Vec::with_capacity(LINEAGE_BYTES + 1);
+        // A byte more, so that a file that is longer is none.
+        file.take(u64::from(to_u32(LINEAGE_BYTES + 1))).read_to_end(&mut bytes).ok()?;
+        Self::parse(&bytes)
     }
 
     pub(crate) fn encode(&self) -> [u8; LINEAGE_BYTES] {
@@ -99,7 +103,7 @@ impl Lineage {
         bytes.try_into().expect("the fields end before the checksum, the checksum ends the file")
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let (checked, crc) = bytes.split_at_checked(CRC_OFFSET)?;
         if crc32c::crc32c(checked).to_le_bytes() != crc {
             return None;
@@ -159,23 +163,35 @@ pub(crate) fn judge(folder: &Folder, head: &Head) -> Result<Kin, OpenError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
 
-    #[test]
-    fn every_flipped_bit_is_detected() {
-        let mut sessions = Sessions::default();
-        (0..20).for_each(|n| {
-            sessions.push(crate::head::sessions::Session {
-                incarnation: 7 * n,
-                after: Position::new(n),
-            });
-        });
-        let lineage = Lineage {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::head::sessions::Session;
+
+    fn lineage(sessions: u64) -> Lineage {
+        let mut lineage = Lineage {
             store_id: [3; 16],
             position: Position::new(77),
             last_block_after: Position::new(70),
-            sessions,
+            sessions: Sessions::default(),
         };
+        (0..sessions).for_each(|n| {
+            lineage.sessions.push(Session { incarnation: 7 * n, after: Position::new(n) });
+        });
+        lineage
+    }
+
+    fn with_crc(bytes: &mut [u8]) {
+        if let Some((checked, crc)) = bytes.split_last_chunk_mut::<4>() {
+            *crc = crc32c::crc32c(checked).to_le_bytes();
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_detected() {
+        let lineage = lineage(20);
         let bytes = lineage.encode();
         assert_eq!(Lineage::parse(&bytes), Some(lineage));
         for bit in 0..LINEAGE_BYTES * 8 {
@@ -185,6 +201,49 @@ mod tests {
         }
         for len in 0..LINEAGE_BYTES {
             assert_eq!(Lineage::parse(&bytes[..len]), None, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn every_byte_may_be_any_behind_a_checksum_that_fits() {
+        for sessions in [0, 1, 16] {
+            let bytes = lineage(sessions).encode();
+            for (at, value) in (0..CRC_OFFSET).flat_map(|at| (0..=255).map(move |byte| (at, byte)))
+            {
+                let mut changed = bytes;
+                changed[at] = value;
+                with_crc(&mut changed);
+                if let Some(read) = Lineage::parse(&changed) {
+                    assert_eq!(Lineage::parse(&read.encode()), Some(read), "{at} {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_no_further_than_one_is_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        assert_eq!(Lineage::read(folder.path()), None);
+        fs::write(&path, lineage(3).encode()).unwrap();
+        assert_eq!(Lineage::read(folder.path()), Some(lineage(3)));
+        // More than a process could hold.
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
+        assert_eq!(Lineage::read(folder.path()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(mut bytes in vec(any::<u8>(), 0..600), is_like_one: bool, len: u16) {
+            if is_like_one {
+                bytes.resize(LINEAGE_BYTES, 0);
+                bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
+                bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+                bytes[12..16].copy_from_slice(&u32::from(len % 600).to_le_bytes());
+            }
+            with_crc(&mut bytes);
+            let read = Lineage::parse(&bytes);
+            prop_assert!(read.is_none_or(|read| Lineage::parse(&read.encode()) == Some(read)));
         }
     }
 }

@@ -101,3 +101,6 @@ pub(crate) fn go_on_without_copy(shared: &Shared, why: &StorageError) -> Result<
         Ok((why.clone().into(), view))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,19 +5,26 @@
 //! changed before that. Then sled's copy is opened, and made anew when it is wrong ([`copy`]). What
 //! opening writes of its own comes last.
 
-mod compare;
+pub(crate) mod compare;
 mod copy;
 mod older_head;
 pub(crate) mod parts;
 
-use std::fs;
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    path::Path,
+};
+
+use spacefold_event_core::StorageError;
 
 use self::{copy::CopyFault, parts::Parts};
 use crate::{
     error::{OpenError, StorePart},
-    folder::Folder,
+    folder::{Folder, aside::SetAside},
     head::{Head, file::HeadFile},
     journal::{JournalEnd, files::JournalFiles, fresh_tail, heal},
+    lineage::Kin,
     shared::Shared,
     sled_copy::SledCopy,
     view::View,
@@ -35,12 +42,13 @@ pub(crate) struct Recovered {
 /// held.
 pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
     let mut head_file = HeadFile::open(&folder.head(), folder.root())?;
+    parts::check_folders(folder)?;
     let head = head_file.head();
     if !head.clean || head.incarnation == 0 {
         folder.sync_names()?;
     }
     let (parts, sled, view) = load(folder, &mut head_file)?;
-    let Parts { head: known, scan, .. } = parts;
+    let Parts { head: known, scan, kin, .. } = parts;
     if head_file.head().sealed_through < known.sealed_through {
         head_file.update(|head| {
             (head.sealed_through, head.sealed_hash) = (known.sealed_through, known.sealed_hash);
@@ -54,21 +62,62 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
     let was_closed = head.clean && scan.end.head == head.durable_head;
     let (files, end) = if was_closed || cfg!(feature = "bug-trust-cache") {
         let mut files = scan.files;
-        files.spare.extend(scan.unused);
+        files.spare.extend(blank_files(folder, &scan.headless).iter().chain(&scan.unfinished));
         (JournalFiles::new(folder, journal_file_bytes, files), scan.end)
     } else {
         let files = JournalFiles::new(folder, journal_file_bytes, scan.files.clone());
         files.prepare_first()?;
         // A file that was being made when the disk failed may never take what is written to it.
-        remove_files(folder, &scan.unused);
+        remove_files(folder, &blank_files(folder, &scan.headless));
+        remove_files(folder, &scan.unfinished);
         let end = fresh_tail::write(folder, &mut head_file, &files, &scan)?;
         (files, end)
     };
     let shared = Shared::new(folder.clone(), head_file, view, sled, files.into(), &end);
+    if kin == Kin::Unknown {
+        // It has been read through to know; the next opening need not.
+        let noted = shared.sled().map(|sled| shared.note_lineage(&sled));
+        if let Ok(Err(error)) = noted {
+            tracing::warn!(%error, "sled's copy does not say whose it is");
+        }
+    }
     Ok(Recovered { shared, end })
 }
 
-/// Removes files of the journal that hold nothing. One that stays is in nobody's way.
+/// How much of a file is looked at to tell whether it was used: what is written to one begins at
+/// its start.
+const LOOKED_AT_BYTES: u64 = 64 << 10;
+
+/// Those of some files of the journal that have never been written to. The others have a header
+/// that does not read: nothing that is known of is in them, and yet they are set aside, since they
+/// would be written over else.
+fn blank_files(folder: &Folder, slots: &[u64]) -> Vec<u64> {
+    let is_blank = |path: &Path| {
+        let mut begin = Vec::new();
+        File::open(path)?.take(LOOKED_AT_BYTES).read_to_end(&mut begin)?;
+        Ok::<_, io::Error>(begin.iter().all(|byte| *byte == 0))
+    };
+    let mut aside = SetAside::of(folder.journal(), folder.mode());
+    let mut blank = Vec::new();
+    for slot in slots {
+        let path = folder.journal_file(*slot);
+        let settled = match is_blank(&path) {
+            Ok(true) => {
+                blank.push(*slot);
+                Ok(())
+            }
+            Ok(false) => aside.take(&path),
+            Err(error) => Err(StorageError::new(format!("reading {}", path.display()), error)),
+        };
+        if let Err(error) = settled {
+            // It stays where it is then, and is not used.
+            tracing::warn!(file = %path.display(), %error, "a damaged journal file stays");
+        }
+    }
+    blank
+}
+
+/// Removes files of the journal that hold nothing of their own. One that stays is in nobody's way.
 fn remove_files(folder: &Folder, slots: &[u64]) {
     for path in slots.iter().map(|slot| folder.journal_file(*slot)) {
         if let Err(error) = fs::remove_file(&path) {
@@ -117,6 +166,7 @@ fn load_or_make_anew(
 /// Reads the parts that lie in files of ours, and what HEAD should say, where it is older than they
 /// are. Nothing is changed.
 pub(crate) fn read_parts(folder: &Folder, head: &Head) -> Result<(Parts, Option<Head>), OpenError> {
+    parts::check_folders(folder)?;
     match parts::read(folder, head) {
         Err(found @ OpenError::PartsDiffer { part: StorePart::Head, .. }) => {
             let mended = older_head::mend(folder, head, found)?;

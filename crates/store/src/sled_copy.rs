@@ -109,6 +109,8 @@ pub(crate) struct SledCopy {
     /// Held alone while a blob is put or removed.
     state_shape: RwLock<()>,
     lineage: Mutex<NotedLineage>,
+    #[cfg(test)]
+    refused: OnceLock<ErrorKind>,
 }
 
 /// What the file says that tells whose copy this is; it is opened when it is written first.
@@ -202,6 +204,8 @@ impl SledCopy {
             log_shape: RwLock::new(()),
             state_shape: RwLock::new(()),
             lineage: Mutex::default(),
+            #[cfg(test)]
+            refused: OnceLock::new(),
         };
         follow_mode(folder).map_err(in_folder)?;
         for name in ["conf", "db", "blobs", ""] {
@@ -418,6 +422,11 @@ impl SledCopy {
         doing: &'static str,
         call: impl FnOnce(&Handles) -> Result<T, Failure>,
     ) -> Result<T, SledError> {
+        #[cfg(test)]
+        if let Some(why) = self.refused.get() {
+            let refused = io::Error::from(*why);
+            return Err(StorageError::new(self.doing("refused by a test"), refused).into());
+        }
         let handles = self.usable()?;
         attempt(|| call(handles)).map_err(|failure| self.note(doing, failure))
     }
@@ -426,6 +435,12 @@ impl SledCopy {
     #[cfg(test)]
     pub(crate) fn break_now(&self) {
         let _ = self.broken.set("broken by a test".to_owned());
+    }
+
+    /// As where the disk refuses what sled wants to write, whatever it is asked.
+    #[cfg(test)]
+    pub(crate) fn refuse_now(&self, why: ErrorKind) {
+        let _ = self.refused.set(why);
     }
 
     fn usable(&self) -> Result<&Handles, SledError> {

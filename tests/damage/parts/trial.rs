@@ -112,6 +112,7 @@ impl Trial<'_> {
                 self.outcome.what = self.judge(&answers, &checked).to_owned();
                 self.append_one(&answers);
                 self.has_lost_no_pack(&copy);
+                self.has_lost_no_sealed_file(&copy, &before);
                 if answers.events == self.store().answers.events {
                     // The log is whole and has gone on: what it had before is older now.
                     parts.retain(|part| part.is_content());
@@ -161,6 +162,16 @@ impl Trial<'_> {
             if !left.starts_with(&fs::read(path(&before)).unwrap()) {
                 self.violation("opening takes content away");
             }
+        }
+    }
+
+    /// Opening removes no sealed file, whoever it is of: it is where it was, or set aside.
+    fn has_lost_no_sealed_file(&mut self, copy: &Path, before: &BTreeMap<String, String>) {
+        let after = digests(copy);
+        let mut sealed = before.iter().filter(|(name, _)| name.starts_with("sealed/"));
+        if let Some((name, _)) = sealed.find(|(_, digest)| !after.values().any(|is| is == *digest))
+        {
+            self.violation(format!("opening takes {name} away"));
         }
     }
 
@@ -219,7 +230,8 @@ impl Trial<'_> {
 
     /// Whose whole log the folder holds and answers with: HEAD, journal and sealed files are all of
     /// one store, or HEAD, journal and sled, from which sealed files are mended. Of HEAD the newest
-    /// slot counts; of an own older journal it may be a newer one that knows of no later event.
+    /// slot counts; of an own older journal it may be a newer one that knows of no later event, and so
+    /// may the sealed files.
     fn whole(&self, answers: &Answers) -> Option<Source> {
         let copy = self.exchanged("looked-at");
         let layout = Layout::of(&copy);
@@ -233,9 +245,15 @@ impl Trial<'_> {
                     && slot.digest(&copy) == slot.digest(&self.store().image())
                     && layout.durable_head <= relative.events.len() as u64
             };
+            // What was sealed since is what was in the journal then.
+            let seals_no_later = || {
+                *source == Source::Older
+                    && Part::Segments.digest(&copy) == Part::Segments.digest(&self.store().image())
+                    && layout.sealed_through <= relative.events.len() as u64
+            };
             relative.events == answers.events
                 && is_of(Part::Journal)
-                && (is_of(Part::Segments) || is_of(Part::Sled))
+                && (is_of(Part::Segments) || is_of(Part::Sled) || seals_no_later())
                 && (is_of(slot) || knows_no_later())
         });
         found.map(|(source, _)| *source)

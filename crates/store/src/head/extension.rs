@@ -74,10 +74,92 @@ pub(crate) fn encode_sessions(sessions: &Sessions) -> Vec<u8> {
 /// Reads what [`encode_sessions`] made; `None` when it is none.
 pub(crate) fn decode_sessions(bytes: &[u8]) -> Option<Sessions> {
     let (sessions, rest) = bytes.as_chunks::<SESSION_BYTES>();
+    if sessions.len() > MAX_SESSIONS || !rest.is_empty() {
+        return None;
+    }
     let session = |bytes: &[u8; SESSION_BYTES]| {
         let mut cursor = Cursor::new(bytes);
         Some(Session { incarnation: cursor.u64()?, after: Position::new(cursor.u64()?) })
     };
-    let sessions = Sessions::new(sessions.iter().map(session).collect::<Option<_>>()?);
-    sessions.filter(|_| rest.is_empty())
+    Sessions::new(sessions.iter().map(session).collect::<Option<_>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::wire::is_extension;
+
+    /// Sessions, ascending, as many as are kept at the most.
+    fn sessions(most: usize) -> impl Strategy<Value = Vec<Session>> {
+        let steps = vec((1..=u64::from(u32::MAX), any::<u64>()), 0..=most);
+        steps.prop_map(|steps| {
+            let mut incarnation = 0;
+            let session = |(step, after)| {
+                incarnation += step;
+                Session { incarnation, after: Position::new(after) }
+            };
+            steps.into_iter().map(session).collect()
+        })
+    }
+
+    /// A field of one of the known types, or of another, of some bytes.
+    fn field() -> impl Strategy<Value = Vec<u8>> {
+        (0..4_u16, vec(any::<u8>(), 0..300)).prop_map(|(kind, bytes)| {
+            let mut field = Vec::new();
+            put(&mut field, kind, &bytes);
+            field
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in vec(any::<u8>(), 0..600)) {
+            let _ = decode(&bytes);
+            let _ = decode_witness(&bytes);
+            let read = decode_sessions(&bytes);
+            prop_assert!(read.is_none_or(|sessions| encode_sessions(&sessions) == bytes));
+        }
+
+        #[test]
+        fn no_fields_panic(fields in vec(field(), 0..4), cut: prop::sample::Index) {
+            let mut bytes = fields.concat();
+            if let Some((witness, sessions)) = decode(&bytes) {
+                let written = encode(witness, &sessions);
+                prop_assert!(written.len() <= MAX_BYTES && is_extension(&written));
+                prop_assert_eq!(decode(&written), Some((witness, sessions)));
+            }
+            bytes.truncate(cut.index(bytes.len() + 1));
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn what_was_written_is_read_and_no_other_order_or_length(
+            list in sessions(MAX_SESSIONS),
+            witness in any::<Option<(u64, u32)>>(),
+        ) {
+            let witness =
+                witness.map(|(position, crc)| Witness { position: Position::new(position), crc });
+            let sessions = Sessions::new(list.clone()).unwrap();
+            let bytes = encode(witness, &sessions);
+            prop_assert_eq!(decode(&bytes), Some((witness, sessions.clone())));
+            let bytes = encode_sessions(&sessions);
+            prop_assert_eq!(decode_sessions(&bytes), Some(sessions));
+            prop_assert_eq!(decode_sessions(&[&bytes[..], &[0]].concat()), None);
+            if list.len() > 1 {
+                let (first, rest) = bytes.split_at(SESSION_BYTES);
+                prop_assert_eq!(decode_sessions(&[rest, first].concat()), None);
+            }
+        }
+
+        #[test]
+        fn lists_that_are_too_long_are_none(list in sessions(3 * MAX_SESSIONS)) {
+            let numbers = list.iter().flat_map(|session| {
+                [session.incarnation.to_le_bytes(), session.after.get().to_le_bytes()]
+            });
+            let bytes: Vec<u8> = numbers.flatten().collect();
+            prop_assert_eq!(decode_sessions(&bytes).is_some(), list.len() <= MAX_SESSIONS);
+        }
+    }
 }

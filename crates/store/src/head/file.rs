@@ -2,6 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
+    io::{self, Read as _},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -12,6 +13,7 @@ use crate::{
     error::{Doing, OpenError, StorePart},
     folder::access::open_new,
     head::{self, HEAD_FILE_BYTES, Head, HeadError, slot_offset},
+    wire::to_u32,
 };
 
 /// The HEAD file, open; its two slots are written in turn.
@@ -46,7 +48,7 @@ impl HeadFile {
     }
 
     fn open_with(options: &OpenOptions, path: &Path, root: &Path) -> Result<Self, OpenError> {
-        let bytes = std::fs::read(path).doing(|| format!("reading {}", path.display()))?;
+        let bytes = read(path).doing(|| format!("reading {}", path.display()))?;
         let head = head::parse(&bytes).map_err(|error| match error {
             HeadError::UnknownFormat { found } => OpenError::UnknownFormat {
                 path: root.to_owned(),
@@ -118,5 +120,29 @@ impl HeadFile {
         self.file.sync_data().doing(|| format!("syncing {}", self.path.display()))?;
         self.head = head;
         Ok(())
+    }
+}
+
+/// What is in a file, as far as it may be a HEAD: one that is longer is none.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let most = HEAD_FILE_BYTES + 1;
+    let mut bytes = Vec::with_capacity(most);
+    File::open(path)?.take(u64::from(to_u32(most))).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_no_further_than_one_is_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("HEAD");
+        std::fs::write(&path, b"SFHEAD\0\0").unwrap();
+        // More than a process could hold.
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
+        let refused = HeadFile::open(&path, folder.path()).unwrap_err();
+        assert!(matches!(refused, OpenError::NotAStore { .. }), "{refused}");
     }
 }

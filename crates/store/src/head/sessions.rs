@@ -116,6 +116,8 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn sessions(list: &[(u64, u64)]) -> Sessions {
@@ -168,5 +170,39 @@ mod tests {
         assert_eq!(own.newest().map(|session| session.after), Some(Position::new(39)));
         assert_eq!(Sessions::new(own.iter().collect()), Some(own));
         assert_eq!(next_incarnation(u64::MAX), u64::MAX);
+    }
+
+    /// Any list, few of whose numbers are far apart: such lists have sessions in common.
+    fn any_list() -> impl Strategy<Value = Vec<Session>> {
+        let number = prop_oneof![0..12_u64, any::<u64>()];
+        let session = (number, 0..4_u64)
+            .prop_map(|(incarnation, after)| Session { incarnation, after: Position::new(after) });
+        vec(session, 0..24)
+    }
+
+    proptest! {
+        #[test]
+        fn any_list_is_none_or_answers(list in any_list(), other in any_list(), number: u64) {
+            let ascends = |list: &[Session]| list.is_sorted_by(|a, b| a.incarnation < b.incarnation);
+            let is_one = ascends(&list) && list.len() <= MAX_SESSIONS;
+            prop_assert_eq!(Sessions::new(list.clone()).is_some(), is_one);
+            let sorted = |mut list: Vec<Session>| {
+                list.sort_by_key(|session| session.incarnation);
+                list.dedup_by_key(|session| session.incarnation);
+                list.truncate(MAX_SESSIONS);
+                Sessions::new(list).unwrap()
+            };
+            let (own, other) = (sorted(list), sorted(other));
+            prop_assert!(!(own.has(number) && own.excludes(number)));
+            let mirrored = match own.kinship(&other) {
+                Kinship::FirstGoesOn(after) => Kinship::SecondGoesOn(after),
+                Kinship::SecondGoesOn(after) => Kinship::FirstGoesOn(after),
+                same => same,
+            };
+            prop_assert_eq!(other.kinship(&own), mirrored);
+            if !own.is_empty() {
+                prop_assert_eq!(own.kinship(&own), Kinship::Same);
+            }
+        }
     }
 }

@@ -46,8 +46,10 @@ pub(crate) struct Scan {
     pub(crate) cut: Option<Cut>,
     /// The files.
     pub(crate) files: FileSet,
-    /// Files that hold nothing: never used, not even made to the end, or to be written again.
-    pub(crate) unused: Vec<u64>,
+    /// Files without a header that reads: never used, not even made to the end, or damaged.
+    pub(crate) headless: Vec<u64>,
+    /// Files that hold copies of frames, perhaps not of all: what they are copies of is there.
+    pub(crate) unfinished: Vec<u64>,
     /// The newest frames, which nothing says were synced: they may have been read from memory and
     /// not be on disk.
     pub(crate) unwitnessed: Vec<OwnedFrame>,
@@ -158,7 +160,8 @@ impl<'a> Scanner<'a> {
     fn finish(self, found: &FoundFiles) -> (Scan, KeptFrames) {
         let unfinished = found.unfinished.iter().map(|file| file.slot);
         let scan = Scan {
-            unused: found.headless.iter().copied().chain(unfinished).collect(),
+            headless: found.headless.clone(),
+            unfinished: unfinished.collect(),
             end: self.end,
             cut: self.cut,
             files: self.live,

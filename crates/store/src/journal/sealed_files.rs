@@ -124,13 +124,15 @@ impl SealedFiles {
 }
 
 /// What a sealed file ends with, the last position and the hash of the last block, if every byte of
-/// it is as it was written and it follows what comes before; `None` when it is not.
+/// it is as it was written and it follows what comes before; `None` when it is not. Each of its
+/// blocks is visited until one is not.
 pub(crate) fn check(
     path: &Path,
     store_id: [u8; 16],
     first: Position,
     previous: BlockHash,
-) -> Result<Option<(Position, BlockHash)>, StorageError> {
+    visit: &mut dyn FnMut(&Block) -> Result<(), OpenError>,
+) -> Result<Option<(Position, BlockHash)>, OpenError> {
     let bytes = fs::read(path).doing(|| format!("reading {}", path.display()))?;
     let Ok(index) = sealed::parse(&bytes, store_id) else { return Ok(None) };
     let mut chain = previous;
@@ -141,12 +143,19 @@ pub(crate) fn check(
         match block::decode(stored, store_id) {
             Ok(block) if block.verify_hash().is_ok() && block.previous == chain => {
                 chain = block.hash;
+                visit(&block)?;
             }
             _ => return Ok(None),
         }
     }
     let whole = index.first_position == first && chain == index.last_hash;
     Ok(whole.then_some((index.last_position, index.last_hash)))
+}
+
+/// Whether a file says that it is a sealed file of a store.
+pub(crate) fn is_of(path: &Path, store_id: [u8; 16]) -> Result<bool, StorageError> {
+    let (_, index) = read_index(path, store_id)?;
+    Ok(index.is_ok())
 }
 
 /// Writes a sealed file: complete under another name, synced, renamed, its folder synced. Answers

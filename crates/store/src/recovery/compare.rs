@@ -6,7 +6,7 @@ use crate::journal::scan::KeptFrames;
 
 /// What of the events is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compare {
+pub(crate) enum Compare {
     /// All but payloads: enough where the copy says whose it is.
     Envelopes,
     Events,
@@ -16,7 +16,7 @@ pub(super) enum Compare {
 ///
 /// Compared is what callers and the log decided: not how it is stored, nor the extension fields of
 /// the block. One that was made anew has none.
-pub(super) fn first_difference(
+pub(crate) fn first_difference(
     block: &Records,
     frames: &KeptFrames,
     compare: Compare,
@@ -25,7 +25,8 @@ pub(super) fn first_difference(
     Ok(runs.iter().find_map(|run| differs_at(block, &run.records, compare)))
 }
 
-fn differs_at(block: &Records, run: &Records, compare: Compare) -> Option<Position> {
+/// The first position of both at which a block holds another event than a run.
+pub(crate) fn differs_at(block: &Records, run: &Records, compare: Compare) -> Option<Position> {
     let first = block.first_position().max(run.first_position());
     let end = block.last_position().min(run.last_position());
     let place = |records: &Records, position: Position| {

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     sync::{Arc, PoisonError},
 };
 
@@ -27,7 +28,7 @@ use crate::{
     lineage::{Kin, Lineage},
     run::Run,
     shared::Shared,
-    sled_copy::{self, SledCopy, SledError},
+    sled_copy::{self, CopiedFolder, SledCopy, SledError},
     view::View,
 };
 
@@ -75,7 +76,10 @@ pub(super) fn open(folder: &Folder, parts: &Parts) -> Result<(SledCopy, View), C
     if head.durable_head > Position::START && fs::symlink_metadata(folder.sled()).is_err() {
         return Err(CopyFault::Wrong("it is missing".to_owned()));
     }
-    let (sled, view) = open_checked(folder, parts)?;
+    if parts.kin == Kin::Unknown {
+        look_at_copy(folder, parts)?;
+    }
+    let (sled, view) = open_checked(&folder.sled(), parts)?;
     // Closing seals every full block there is.
     let end = view.index.end();
     let is_whole = head.clean && scan.end.head == head.durable_head;
@@ -85,9 +89,21 @@ pub(super) fn open(folder: &Folder, parts: &Parts) -> Result<(SledCopy, View), C
     Ok((sled, view))
 }
 
-fn open_checked(folder: &Folder, parts: &Parts) -> Result<(SledCopy, View), CopyFault> {
+/// Looks into a copy of the folder whether opening is refused for what sled has: sled changes a folder
+/// that it opens. Where none can be made it is opened as it is.
+fn look_at_copy(folder: &Folder, parts: &Parts) -> Result<(), CopyFault> {
+    let Ok(copied) = CopiedFolder::of(&folder.sled(), &folder.unfinished_sled()) else {
+        return Ok(());
+    };
+    match open_checked(copied.path(), parts) {
+        Ok(_) | Err(CopyFault::Wrong(_)) => Ok(()),
+        Err(CopyFault::Failed(error)) => Err(error.into()),
+    }
+}
+
+fn open_checked(place: &Path, parts: &Parts) -> Result<(SledCopy, View), CopyFault> {
     let Parts { head, sealed, scan, frames, kin } = parts;
-    let sled = SledCopy::open(&folder.sled())?;
+    let sled = SledCopy::open(place)?;
     let (index, last) = read_copy(&sled, head, sealed)?;
     if index.end() > scan.end.head {
         return Err(CopyFault::Failed(OpenError::JournalDamaged {
@@ -141,7 +157,7 @@ pub(super) fn make_anew(folder: &Folder, parts: &Parts) -> Result<(SledCopy, Vie
         sessions: head.sessions.clone(),
     };
     replace(folder, head, sealed, &lineage)?;
-    open_checked(folder, parts).map_err(failed)
+    open_checked(&folder.sled(), parts).map_err(failed)
 }
 
 /// Makes a copy of what is in the sealed files, whole and beside the one that is there; that one is

@@ -1,7 +1,9 @@
 //! The parts of a store that lie in files of ours, read and held against each other before anything
 //! is changed, and before sled is opened: what is refused here leaves the folder as it was.
 
-use spacefold_event_core::Position;
+use std::{fs, io};
+
+use spacefold_event_core::{Position, StorageError};
 
 use super::compare::{self, Compare};
 use crate::{
@@ -40,6 +42,28 @@ pub(crate) fn read(folder: &Folder, head: &Head) -> Result<Parts, OpenError> {
         compare_newest_sealed(folder, head, &parts)?;
     }
     Ok(parts)
+}
+
+/// Makes sure that the folders are there that a store has from its first moment on. Nothing is made in
+/// their place: what was in them would go unnoticed.
+pub(super) fn check_folders(folder: &Folder) -> Result<(), OpenError> {
+    for (part, path) in
+        [(StorePart::Journal, folder.journal()), (StorePart::Sealed, folder.sealed())]
+    {
+        let what = match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => continue,
+            Ok(_) => "it is no folder",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "it is missing",
+            Err(error) => {
+                return Err(
+                    StorageError::new(format!("looking at {}", path.display()), error).into()
+                );
+            }
+        };
+        let what = format!("{what}: put the folder back with the files that belong to this HEAD");
+        return Err(differ(folder, part, what));
+    }
+    Ok(())
 }
 
 /// HEAD, brought up to the sealed files: a crash may have come between writing one and noting it.

@@ -1,5 +1,7 @@
 //! Parts of stores, put together as no store has written them.
 
+mod foreign;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -213,8 +215,7 @@ impl Shelf {
                     let new = after.keys().find(|path| !before.contains_key(*path));
                     return Some(format!("refused with {error}, and changed {differs:?} {new:?}"));
                 }
-                let is_named = !matches!(error, OpenError::Storage(_)) || parts.contains(&Missing);
-                if !is_named {
+                if matches!(error, OpenError::Storage(_)) {
                     return Some(format!("no part is named: {error}"));
                 }
                 self.exchange(&store, [Own; 4]);
@@ -420,6 +421,7 @@ fn a_copy_that_does_not_say_whose_it_is_is_compared_event_by_event() {
     let lineage = store.join("sled/lineage");
     remove(&lineage);
     let log = open(&store).unwrap();
+    assert!(lineage.exists(), "it has been seen whose it is");
     assert_eq!((everything(&log), log.info().healed), (own.clone(), 0));
     log.close().unwrap();
     // The sibling's blocks have the ids that are expected, and other events.
@@ -428,6 +430,29 @@ fn a_copy_that_does_not_say_whose_it_is_is_compared_event_by_event() {
     let log = open(&store).unwrap();
     assert_eq!((everything(&log), log.info().healed), (own, 1));
     assert_eq!(log.get(b"derived").unwrap(), None);
+}
+
+#[test]
+fn a_copy_that_does_not_say_whose_it_is_is_not_changed_by_a_refusal() {
+    for has_sealed in [false, true] {
+        let shelf = Shelf::new(Left::Closed, has_sealed);
+        for sled in [Own, Sibling] {
+            let store = shelf.path("store");
+            remove(&store);
+            copy(&shelf.path("Older"), &store);
+            shelf.exchange(&store, [Older, Older, Older, sled]);
+            remove(&store.join("sled/lineage"));
+            let before = contents(&store);
+            for _ in 0..2 {
+                let refused = open(&store).unwrap_err();
+                assert!(matches!(refused, OpenError::JournalDamaged { .. }), "{refused:?}");
+                let after = contents(&store);
+                let changed = before.iter().find(|(path, bytes)| after.get(*path) != Some(bytes));
+                assert_eq!(changed.map(|(path, _)| path), None, "{sled:?}");
+                assert_eq!(after.len(), before.len(), "{sled:?}");
+            }
+        }
+    }
 }
 
 #[test]

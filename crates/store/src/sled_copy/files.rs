@@ -10,7 +10,10 @@ use std::{
 
 use spacefold_event_core::StorageError;
 
-use crate::folder::access::{self, create_folder};
+use crate::folder::{
+    access::{self, create_folder},
+    aside::place_beside,
+};
 
 /// Renames the folder of a copy to `<folder>.set-aside-<n>`, n counting up. Those that are there stay:
 /// what was set aside may turn out to be what was needed. Answers the new path.
@@ -20,21 +23,9 @@ use crate::folder::access::{self, create_folder};
 pub(crate) fn set_aside(folder: &Path) -> Result<PathBuf, StorageError> {
     let failed =
         |cause: io::Error| StorageError::new(format!("set aside {}", folder.display()), cause);
-    let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else {
-        return Err(failed(ErrorKind::InvalidInput.into()));
-    };
-    let prefix = format!("{}.set-aside-", name.to_string_lossy());
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(parent).map_err(failed)? {
-        let entry = entry.map_err(failed)?.file_name();
-        let number = entry.to_str().and_then(|entry| entry.strip_prefix(&prefix));
-        numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
-    }
-    numbers.sort_unstable();
-    let next = numbers.last().map_or(1, |last| last.saturating_add(1));
-    let path = parent.join(format!("{prefix}{next}"));
+    let path = place_beside(folder).map_err(failed)?;
     fs::rename(folder, &path).map_err(failed)?;
-    sync_path(parent).map_err(failed)?;
+    sync_path(folder.parent().unwrap_or(folder)).map_err(failed)?;
     Ok(path)
 }
 

@@ -1,0 +1,111 @@
+//! The blocks of sled's copy that something can be mended from.
+
+use std::cell::OnceCell;
+
+use spacefold_event_core::Position;
+
+use crate::{
+    block::{self, BlockHash, EncodedBlock},
+    folder::Folder,
+    head::Head,
+    lineage::Kin,
+    sled_copy::{CopiedFolder, SledCopy},
+};
+
+/// The end of a row of blocks: its last position, and the hash of the last block.
+pub(super) type End = (Position, BlockHash);
+
+/// Sled's blocks, out of a copy that is made when the first is asked for: opening changes what sled
+/// opens, and the outcome may be that nothing can be mended.
+pub(super) struct Blocks {
+    folder: Folder,
+    store_id: [u8; 16],
+    /// The last sealed position that HEAD knows, and the hash there.
+    sealed: End,
+    is_ours: bool,
+    opened: OnceCell<Option<Opened>>,
+}
+
+/// Dropped in this order.
+struct Opened {
+    sled: SledCopy,
+    _copied: CopiedFolder,
+}
+
+impl Blocks {
+    pub(super) fn new(folder: &Folder, head: &Head, kin: Kin) -> Self {
+        Self {
+            folder: folder.clone(),
+            store_id: head.store_id,
+            sealed: (head.sealed_through, head.sealed_hash),
+            is_ours: kin != Kin::OtherStore,
+            opened: OnceCell::new(),
+        }
+    }
+
+    /// The blocks that follow a row of blocks, up to the first that ends at one of some positions;
+    /// `None` when they are not all there, or do not fit what comes before, or what HEAD knows.
+    pub(super) fn through(&self, after: End, ends: &[Position]) -> Option<Vec<EncodedBlock>> {
+        let mut blocks = Vec::new();
+        let mut end = after;
+        let last = ends.iter().max()?;
+        while end.0 < *last {
+            let (block, its_end) = self.next(end)?;
+            end = its_end;
+            blocks.push(block);
+            if ends.contains(&end.0) {
+                return Some(blocks);
+            }
+        }
+        None
+    }
+
+    /// The blocks that follow a row of blocks, as far as sled goes.
+    pub(super) fn behind(&self, after: End) -> Vec<EncodedBlock> {
+        let mut blocks = Vec::new();
+        let mut end = after;
+        while let Some((block, its_end)) = self.next(end) {
+            end = its_end;
+            blocks.push(block);
+        }
+        blocks
+    }
+
+    /// Whether a block ends here.
+    pub(super) fn have(&self, end: End) -> bool {
+        let stored = self.get().and_then(|sled| sled.block_at_or_before(end.0).ok().flatten());
+        stored.is_some_and(|stored| {
+            let block = block::decode(&stored.bytes(), self.store_id);
+            block.is_ok_and(|block| {
+                block.verify_hash().is_ok() && (block.records.last_position(), block.hash) == end
+            })
+        })
+    }
+
+    /// The block that follows, and where it ends.
+    fn next(&self, after: End) -> Option<(EncodedBlock, End)> {
+        let (position, previous) = after;
+        let stored = self.get()?.block_at_or_before(position.next()).ok().flatten()?;
+        let bytes = stored.bytes().into_owned();
+        let block = block::decode(&bytes, self.store_id).ok()?;
+        block.verify_hash().ok()?;
+        let end = (block.records.last_position(), block.hash);
+        let (sealed_through, sealed_hash) = self.sealed;
+        let fits_head = end.0 != sealed_through || end.1 == sealed_hash;
+        let follows =
+            block.records.first_position() == position.next() && block.previous == previous;
+        (follows && fits_head).then_some((EncodedBlock { bytes, hash: block.hash }, end))
+    }
+
+    /// Without sled, frames behind a damaged file header are still there.
+    fn get(&self) -> Option<&SledCopy> {
+        let open = || {
+            let place = self.folder.unfinished_sled();
+            let copied = CopiedFolder::of(&self.folder.sled(), &place).ok()?;
+            let sled = SledCopy::open(copied.path()).ok()?;
+            Some(Opened { sled, _copied: copied })
+        };
+        let opened = self.opened.get_or_init(|| self.is_ours.then(open).flatten());
+        opened.as_ref().map(|opened| &opened.sled)
+    }
+}
