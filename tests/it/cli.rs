@@ -139,8 +139,10 @@ fn input_that_does_not_open_creates_no_store() {
 fn commands_that_only_read_create_no_store() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 12] = [
         &["export"],
+        &["rebuild"],
+        &["rebuild", "--check"],
         &["snapshot", "a"],
         &["snapshot", "--all"],
         &["spaces"],
@@ -235,9 +237,11 @@ fn misuse_is_told_apart_from_failures() {
         assert_eq!(answer.code, Some(2), "{arguments:?}: {}", answer.stderr);
         assert_eq!(answer.stdout, "", "{arguments:?}");
     }
-    let unknown = run(rebuild_projections(&store).arg("nonsense"));
-    assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
-    assert!(unknown.stderr.contains("space-state"), "{}", unknown.stderr);
+    for rebuild in [&mut rebuild_projections(&store), cli(&store).arg("rebuild")] {
+        let unknown = run(rebuild.arg("nonsense"));
+        assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
+        assert!(unknown.stderr.contains("space-state"), "{}", unknown.stderr);
+    }
     for help in ["--help", "--version"] {
         run(cli(&store).arg(help)).succeeded();
         run(rebuild_projections(&store).arg(help)).succeeded();

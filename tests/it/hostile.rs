@@ -200,6 +200,7 @@ fn no_command_shows_people_what_moves_the_cursor() {
         &["append", "--expect", HOSTILE],
         &["import-git", "x", "--space-per", HOSTILE],
         &["service", HOSTILE],
+        &["rebuild", HOSTILE],
         &["service", "update-space", "s", HOSTILE],
         &["service", "set-variable", "s", "v", HOSTILE],
         &[HOSTILE],

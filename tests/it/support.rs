@@ -89,9 +89,14 @@ fn binaries() -> &'static Path {
         let test = std::env::current_exe().unwrap();
         let folder = test.parent().and_then(Path::parent).unwrap().to_owned();
         let mut build = Command::new(env!("CARGO"));
+        // With a test among them they have the features of everything that is tested, and are linked
+        // to what `cargo test` has built; without one, a second build of most of it.
+        let what = ["--workspace", "--bins", "--test", "versions"];
         build
             .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["build", "--quiet", "--workspace", "--bins", "--target-dir"])
+            .args(["build", "--quiet"])
+            .args(what)
+            .arg("--target-dir")
             .arg(folder.parent().unwrap());
         if folder.ends_with("release") {
             build.arg("--release");

@@ -143,7 +143,7 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
     assert!(manifest.ends_with(alone), "the examples have more than the facade");
     assert_eq!(manifest.matches("dependencies").count(), 1);
     known("tools/spacefold", &["spacefold"]);
-    known("tools/rebuild-projections", &["spacefold"]);
+    known("tools/rebuild-projections", &[]);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub use self::{
     live_states::{Followed, LIVE_STATES_MEMORY_BYTES, LiveStates, SnapshotError, Snapshots},
     one_value::{OneValue, ValueProjection},
     past::{PastOnDisk, PastOptions},
-    projection::{ApplyError, Projection, Reactions},
+    projection::{ApplyError, Projection},
     projections::{
         Building, CatchUpError, MAX_PROJECTION_NAME_BYTES, MAX_SKIPPED_EVENTS, PauseKind, Paused,
         ProjectionHandle, ProjectionInfo, Projections, RegisterError,

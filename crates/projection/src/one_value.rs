@@ -1,11 +1,9 @@
 //! Projections whose state is one small value.
 
 use serde::{Serialize, de::DeserializeOwned};
-use spacefold_event_core::{EventTypes, Position, RecordedEvent, RecordedEventRef};
+use spacefold_event_core::{EventTypes, Position, RecordedEventRef};
 
-use crate::{
-    ApplyError, CatchUpError, Projection, ProjectionHandle, Reactions, Table, TableError, TableView,
-};
+use crate::{ApplyError, CatchUpError, Projection, ProjectionHandle, Table, TableError, TableView};
 
 /// A projection whose state is one small value: a few counters, a short list.
 ///
@@ -36,16 +34,6 @@ pub trait ValueProjection: Send + Sync + 'static {
         event: &RecordedEventRef<'_>,
         value: &mut Self::Value,
     ) -> Result<(), ApplyError>;
-
-    /// As [`Projection::reactions`].
-    fn reactions(&self) -> Reactions {
-        Reactions::None
-    }
-
-    /// As [`Projection::react`].
-    fn react(&self, event: &RecordedEvent) {
-        let _ = event;
-    }
 }
 
 /// Makes a [`Projection`] of a [`ValueProjection`].
@@ -113,14 +101,6 @@ impl<P: ValueProjection> Projection for OneValue<P> {
         self.0.apply(event, &mut value)?;
         let bytes = serde_json::to_vec(&value).map_err(ApplyError::refused)?;
         Ok(table.put(KEY, bytes)?)
-    }
-
-    fn reactions(&self) -> Reactions {
-        self.0.reactions()
-    }
-
-    fn react(&self, event: &RecordedEvent) {
-        self.0.react(event);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use spacefold_event_core::{EventTypes, RecordedEvent, RecordedEventRef};
+use spacefold_event_core::{EventTypes, RecordedEventRef};
 
 use crate::{Table, TableError};
 
@@ -12,7 +12,8 @@ use crate::{Table, TableError};
 /// The state is the [`Table`] alone: it is persisted with the position that it is of in one step,
 /// so that after a kill neither is ahead of the other. An `apply` whose outcome depends on anything
 /// but the event and the table (a clock, a random number, a file) makes a projection that no
-/// rebuild can verify.
+/// rebuild can verify. What is to follow an event outside is for a handler of the bus, or for a
+/// durable subscription: they are never called again for an event that is only folded anew.
 ///
 /// ```
 /// use spacefold::{ApplyError, EventType, EventTypes, Projection, RecordedEventRef, Table};
@@ -67,34 +68,6 @@ pub trait Projection: Send + Sync + 'static {
     /// was changed for it counts. Live, the projection is paused in front of the event until it is
     /// resumed or told to skip it; a rebuild ends there. A panic does the same.
     fn apply(&self, event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), ApplyError>;
-
-    /// Whether [`Projection::react`] is to be called.
-    fn reactions(&self) -> Reactions {
-        Reactions::None
-    }
-
-    /// Does what is to follow an event outside: called for each event of
-    /// [`Projection::event_types`] that is folded live, in order, after its changes are
-    /// checkpointed.
-    ///
-    /// At most once for an event, also over restarts: what a kill cuts off between checkpoint and
-    /// reaction is not made up for. Never for an event that was durable when the projection was
-    /// registered, nor for one that a rebuild or a new version folds. A durable subscription of the
-    /// bus is what calls at least once. It runs in the thread that folds and holds it up; it must
-    /// not wait for this projection. A panic is logged, and folding goes on.
-    fn react(&self, event: &RecordedEvent) {
-        let _ = event;
-    }
-}
-
-/// Whether a projection has reactions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reactions {
-    /// It has none.
-    #[default]
-    None,
-    /// [`Projection::react`] is called after the checkpoint. Each few events are checkpointed then.
-    AfterCheckpoint,
 }
 
 /// Why an event was not taken in.

@@ -11,11 +11,10 @@
 //! - [`testing`] has given, when, then.
 //!
 //! The crate works over every [`EventLog`](spacefold_event_core::EventLog), in memory too. It knows
-//! no store; the bus is the optional feature `bus`.
+//! no store.
 
 mod attribution;
 mod batch;
-#[cfg(feature = "bus")]
 mod bus;
 mod command;
 mod command_error;

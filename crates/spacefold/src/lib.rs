@@ -75,7 +75,7 @@ pub use spacefold_projection::{
     MAX_PROJECTION_NAME_BYTES, MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES, MAX_SKIPPED_EVENTS,
     Occurrence, OneValue, OpenProblem, OpenProblems, PastOnDisk, PastOptions, PauseKind, Paused,
     ProblemDetail, ProblemFilter, ProblemKind, Projection, ProjectionHandle, ProjectionInfo,
-    Projections, RangedHash, RangedStates, Reactions, RebuildError, RebuildMode, RebuildOptions,
+    Projections, RangedHash, RangedStates, RebuildError, RebuildMode, RebuildOptions,
     RebuildOutcome, Reference, ReferenceBlame, RegisterError, Render, RenderOutcome, RenderStatus,
     Resume, RowKey, RowKeyReader, STATES_MEMORY_BYTES, Scan, Shipped, Snapshot, SnapshotError,
     Snapshots, SpaceHeader, SpaceState, SpaceStates, SpaceStatus, StateHash, SyncState, SyncStatus,

@@ -9,7 +9,7 @@ use std::{
 
 use spacefold::{
     AppendCondition, ApplyError, BadLine, BusOptions, ContentStore, EventBus, EventType, Handler,
-    ImportHooks, ImportOptions, OnBadLine, OneValue, Priority, Projection, Reactions, RebuildMode,
+    ImportHooks, ImportOptions, OnBadLine, OneValue, Priority, Projection, RebuildMode,
     RebuildOptions, RecordedEvent, RecordedEventRef, RetryPolicy, SpaceEvent, Spacefold,
     Subscription, Table, ValueProjection, visit_named_content,
 };
@@ -29,7 +29,6 @@ pub(super) const OWN_THREAD: &[&str] = &[
     "handler",
     "handler of a durable bus",
     "projection",
-    "reaction",
     "query",
     "subscriber",
     "import",
@@ -48,7 +47,6 @@ pub(super) const PLACES: &[Place] = &[
     Place { name: "handler that is dropped", close_in: dropped },
     Place { name: "projection", close_in: projection },
     Place { name: "projection that is caught up", close_in: caught_up },
-    Place { name: "reaction", close_in: reaction },
     Place { name: "query", close_in: query },
     Place { name: "subscriber", close_in: subscriber },
     Place { name: "import", close_in: import },
@@ -182,7 +180,6 @@ fn dropped(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
 struct Acting {
     name: &'static str,
     once: Once,
-    reacts: bool,
 }
 
 impl Projection for Acting {
@@ -195,29 +192,16 @@ impl Projection for Acting {
     }
 
     fn apply(&self, event: &RecordedEventRef<'_>, _: &mut Table<'_>) -> Result<(), ApplyError> {
-        if !self.reacts && event.space_id == self.name {
+        if event.space_id == self.name {
             self.once.act();
         }
         Ok(())
-    }
-
-    fn reactions(&self) -> Reactions {
-        match self.reacts {
-            true => Reactions::AfterCheckpoint,
-            false => Reactions::None,
-        }
-    }
-
-    fn react(&self, event: &RecordedEvent) {
-        if is_for(event, self.name) {
-            self.once.act();
-        }
     }
 }
 
 fn projection(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
     let once = Once::new(act);
-    let handle = spaces.register(Acting { name: "acting", once, reacts: false }).unwrap();
+    let handle = spaces.register(Acting { name: "acting", once }).unwrap();
     go(spaces, "acting");
     Box::new(handle)
 }
@@ -225,16 +209,9 @@ fn projection(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
 /// Caught up by a thread of its user.
 fn caught_up(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
     let once = Once::new(act);
-    let handle = spaces.register(Acting { name: "caught", once, reacts: false }).unwrap();
+    let handle = spaces.register(Acting { name: "caught", once }).unwrap();
     go(spaces, "caught");
     Box::new(thread::spawn(move || drop(handle.catch_up())))
-}
-
-fn reaction(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
-    let once = Once::new(act);
-    let handle = spaces.register(Acting { name: "reacting", once, reacts: true }).unwrap();
-    go(spaces, "reacting");
-    Box::new(handle)
 }
 
 struct Count;

@@ -2,17 +2,51 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     activity, append, blame, checkout, content, diff, export, history, import, import_git,
-    problems, service, snapshot, spaces, tail, verify, where_is,
+    problems, rebuild, service, snapshot, spaces, tail, verify, where_is,
 };
 
 /// An event-sourced storage engine for information spaces.
 #[derive(Debug, Parser)]
 #[command(name = "spacefold", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) store: Store,
+
+    /// Print JSON for programs instead of tables for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Folds projections anew from the first event, compares them, and swaps them in.
+#[derive(Debug, Parser)]
+#[command(name = "rebuild-projections", version)]
+pub(crate) struct RebuildProjections {
+    #[command(flatten)]
+    store: Store,
+
+    #[command(flatten)]
+    rebuild: rebuild::Rebuild,
+
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<RebuildProjections> for Arguments {
+    fn from(RebuildProjections { store, rebuild, json }: RebuildProjections) -> Self {
+        Self { store, json, command: Command::Rebuild(rebuild) }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Store {
     /// The folder of the store.
     #[arg(
         long,
@@ -23,13 +57,6 @@ pub(crate) struct Arguments {
         default_value = "./spacefold-data"
     )]
     pub(crate) data: PathBuf,
-
-    /// Print JSON for programs instead of tables for people.
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-
-    #[command(subcommand)]
-    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,6 +95,8 @@ pub(crate) enum Command {
     Problems(problems::Problems),
     /// Check every copy of the data against the others.
     Verify(verify::Verify),
+    /// Fold projections anew from the first event, compare them, and swap them in.
+    Rebuild(rebuild::Rebuild),
     /// Show the store at a glance.
     Info,
     /// Store, print and clear away the content of documents.

@@ -13,6 +13,7 @@ pub(crate) mod import;
 pub(crate) mod import_git;
 pub(crate) mod info;
 pub(crate) mod problems;
+pub(crate) mod rebuild;
 pub(crate) mod selection;
 pub(crate) mod service;
 pub(crate) mod snapshot;
@@ -40,6 +41,7 @@ pub(crate) fn run(command: &Command, session: &mut Session) -> Result<(), Failur
         Command::Activity(arguments) => arguments.run(session),
         Command::Problems(arguments) => arguments.run(session),
         Command::Verify(arguments) => arguments.run(session),
+        Command::Rebuild(arguments) => arguments.run(session),
         Command::Info => info::run(session),
         Command::Content(arguments) => arguments.run(session),
         Command::ImportGit(arguments) => arguments.run(session),

@@ -11,7 +11,8 @@ use std::{
 use clap::Parser;
 use spacefold::{
     AheadOfClock, AppendError, CatchUpError, ContentError, OpenError, Position, ReadError,
-    ReceiveError, SnapshotError, StorageError, StorageErrorKind, SubscribeError, printable,
+    RebuildError, ReceiveError, SnapshotError, StorageError, StorageErrorKind, SubscribeError,
+    printable,
 };
 
 /// The exit codes of the contract.
@@ -299,6 +300,26 @@ impl From<CatchUpError> for Failure {
                 "`spacefold verify` says whether that event is damaged",
             ),
             error => Self::caused(&error, "folding a projection", VERIFY),
+        }
+    }
+}
+
+impl From<RebuildError> for Failure {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::UnknownProjection { name, known } => Self::new(
+                Status::Usage,
+                format_args!("there is no projection {name:?}"),
+                format_args!("known: {}", known.join(", ")),
+                "name known projections, or none to rebuild all",
+            ),
+            RebuildError::Cancelled | RebuildError::Read(ReadError::Closed) => Self::new(
+                Status::Interrupted,
+                "interrupted",
+                "Ctrl-C",
+                "the old projections are there, whole; run the command again to go on",
+            ),
+            error => Self::caused(&error, "folding the events", VERIFY),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Ctrl-C: commands notice it between two units of work; what blocks is ended after a while.
+//! Ctrl-C: commands notice it between two units of work; what blocks is ended after a while, but
+//! for a command that ends by itself.
 
 use std::{
     process,
@@ -18,13 +19,20 @@ use crate::error::{Failure, Status};
 const GRACE: Duration = Duration::from_secs(1);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static ENDS_BY_ITSELF: AtomicBool = AtomicBool::new(false);
 static STORE: Mutex<Option<EmbeddedLog>> = Mutex::new(None);
 
 /// Takes Ctrl-C over from the system.
 pub(crate) fn install() {
     // Without a handler Ctrl-C still ends the process, and the store recovers when it is opened.
     let _ = ctrlc::set_handler(|| {
-        INTERRUPTED.store(true, Ordering::Release);
+        let is_again = INTERRUPTED.swap(true, Ordering::AcqRel);
+        if ENDS_BY_ITSELF.load(Ordering::Acquire) {
+            if is_again {
+                process::exit(Status::Interrupted.code().into());
+            }
+            return;
+        }
         thread::sleep(GRACE);
         let store = STORE.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Err(error)) = store.map(|log| log.close()) {
@@ -38,6 +46,13 @@ pub(crate) fn install() {
 /// Has the store closed if the command does not end in time.
 pub(crate) fn guard(log: &EmbeddedLog) {
     *STORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(log.clone());
+}
+
+/// For a command that keeps what it has and ends when this is set, however long that takes. Pressed
+/// again, Ctrl-C ends the process.
+pub(crate) fn cancellation() -> &'static AtomicBool {
+    ENDS_BY_ITSELF.store(true, Ordering::Release);
+    &INTERRUPTED
 }
 
 pub(crate) fn requested() -> bool {

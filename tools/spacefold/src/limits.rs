@@ -42,6 +42,10 @@ pub(crate) fn make_sure_of_the_stack() -> Result<(), StorageError> {
 /// Begins anew with one heap for all threads, unless that is so: the allocator gives each thread
 /// addresses of its own, as many as there are, and those that are left are too few for what does not
 /// ask whether it got any.
+///
+/// How many heaps there are is read from the environment when a process begins, or told by a call
+/// that is not safe. `verify` of a small store needs 130 MB of addresses with one heap, some 400 with
+/// one for each thread, 180 with jemalloc, which crashed below that, and more than 400 with mimalloc.
 fn share_one_heap() {
     const HEAPS: &str = "MALLOC_ARENA_MAX";
     if env::var_os(HEAPS).is_none() {

@@ -38,6 +38,12 @@ impl Session {
         Self::guarded(options.folding(Folding::OnDemand))
     }
 
+    /// Opens the store that is there for a command that closes it on Ctrl-C by itself.
+    pub(crate) fn open_unguarded(&self) -> Result<Spacefold, Failure> {
+        let options = Options::new(&self.data).existing_only();
+        Self::opened(options.folding(Folding::OnDemand))
+    }
+
     /// Opens the store, and makes one where there is none.
     pub(crate) fn open(&self, folding: Folding, new: NewStore) -> Result<Spacefold, Failure> {
         target::check_store(&self.data)?;
@@ -47,8 +53,13 @@ impl Session {
     }
 
     fn guarded(options: Options) -> Result<Spacefold, Failure> {
-        let spaces = options.open()?;
+        let spaces = Self::opened(options)?;
         interrupt::guard(spaces.log());
+        Ok(spaces)
+    }
+
+    fn opened(options: Options) -> Result<Spacefold, Failure> {
+        let spaces = options.open()?;
         if let Some(ahead) = spaces.log().ahead_of_clock()?.filter(spacefold::AheadOfClock::is_long)
         {
             error::warn_of_clock(&ahead);

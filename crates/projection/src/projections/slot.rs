@@ -8,7 +8,6 @@ mod pages;
 mod rebuilding;
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +16,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Envelope, EventLog, Page, Position, ReadError, RecordedEvent, StateStore,
+    Envelope, EventLog, Page, Position, ReadError, StateStore,
     closing::{Callbacks, InCallback, Running},
 };
 
@@ -25,12 +24,12 @@ use self::pages::NextPage;
 pub(crate) use self::rebuilding::LeftBehind;
 use super::{
     error::CatchUpError,
-    generation::{Checkpointed, Generation, LoadError, Stopped, panic_message},
+    generation::{Checkpointed, Generation, LoadError, Stopped},
     info::{Building, ProjectionInfo},
     paused::Paused,
     root::{Root, sweep_generations},
 };
-use crate::{Projection, Reactions, TableError, TableView, table::Place};
+use crate::{Projection, TableError, TableView, table::Place};
 
 /// How many events are applied before readers get their turn.
 const TURN_EVENTS: usize = 256;
@@ -49,8 +48,6 @@ pub(crate) struct Slot {
     /// For those who wait for a position.
     waiting: Mutex<()>,
     moved: Condvar,
-    /// The durable head when it was registered: nothing reacts to what was there before.
-    registered_at: Position,
     /// Says that folding is to end.
     stop: Arc<AtomicBool>,
     /// Those who fold.
@@ -130,7 +127,6 @@ impl Slot {
                 (Generation::empty(place(number), number, version), None)
             }
         };
-        let registered_at = log.durable_head();
         Ok(Self {
             projection,
             log,
@@ -139,7 +135,6 @@ impl Slot {
             generations: RwLock::new(Generations { root, current, building, rebuilding: None }),
             waiting: Mutex::new(()),
             moved: Condvar::new(),
-            registered_at,
             stop,
             callbacks,
         })
@@ -360,26 +355,22 @@ impl Slot {
         Ok(self.generations().current.position())
     }
 
-    /// Folds the events of a page; checkpoints and reacts where that is due.
+    /// Folds the events of a page; checkpoints where that is due.
     fn fold_page(&self, page: &Page) -> Result<(), CatchUpError> {
-        let mut reactions = Vec::new();
         let mut envelopes = page.envelopes().peekable();
         while envelopes.peek().is_some() {
             if self.stop.load(Ordering::Acquire) {
-                self.react(reactions)?;
                 return Err(ReadError::Closed.into());
             }
-            let folded = self.fold_turn(envelopes.by_ref().take(TURN_EVENTS), &mut reactions);
+            let folded = self.fold_turn(envelopes.by_ref().take(TURN_EVENTS));
             self.notify();
             if let Err(stopped) = folded {
-                self.react(reactions)?;
                 return match stopped {
                     Stopped::Event(paused) => self.pause(paused).map(drop),
                     Stopped::Table(error) => Err(error.into()),
                 };
             }
         }
-        self.react(reactions)?;
         let is_due = {
             let generations = self.generations();
             let target = generations.target();
@@ -392,45 +383,11 @@ impl Slot {
         Ok(())
     }
 
-    fn fold_turn<'e>(
-        &self,
-        events: impl Iterator<Item = Envelope<'e>>,
-        reactions: &mut Vec<RecordedEvent>,
-    ) -> Result<(), Stopped> {
+    fn fold_turn<'e>(&self, events: impl Iterator<Item = Envelope<'e>>) -> Result<(), Stopped> {
         let mut generations = self.generations_mut();
-        let reacts = generations.building.is_none() && self.reacts();
         let target = generations.target_mut();
         for envelope in events {
-            let position = envelope.position;
-            let event = (reacts
-                && position > self.registered_at
-                && self.projection.event_types().contains(envelope.event_type)
-                && !target.skipped().contains(&position))
-            .then_some(envelope);
             target.apply(&*self.projection, envelope)?;
-            // It decoded a moment ago.
-            reactions.extend(event.and_then(|event| Some(event.decode().ok()?.to_owned_event())));
-        }
-        Ok(())
-    }
-
-    fn reacts(&self) -> bool {
-        self.projection.reactions() == Reactions::AfterCheckpoint
-    }
-
-    /// Lets the projection react, behind a checkpoint.
-    fn react(&self, events: Vec<RecordedEvent>) -> Result<(), CatchUpError> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        self.checkpoint()?;
-        for event in events {
-            let reacted = catch_unwind(AssertUnwindSafe(|| self.projection.react(&event)));
-            if let Err(panic) = reacted {
-                let (name, position) = (self.projection.name(), event.position);
-                let panic = panic_message(panic.as_ref());
-                tracing::error!(name, %position, panic, "the reaction of a projection panicked");
-            }
         }
         Ok(())
     }

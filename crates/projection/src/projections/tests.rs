@@ -1,4 +1,4 @@
-//! Registered projections: checkpoints, pauses, versions, reactions.
+//! Registered projections: checkpoints, pauses, versions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,12 +9,12 @@ use std::{
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    EventType, EventTypes, MemoryLog, MemoryStateStore, RecordedEvent, RecordedEventRef, SpaceEvent,
+    EventType, EventTypes, MemoryLog, MemoryStateStore, RecordedEventRef, SpaceEvent,
 };
 
 use super::*;
 use crate::{
-    ApplyError, Reactions, Table, TableError,
+    ApplyError, Table, TableError,
     testing::{CorruptLog, FailingStore, contents, events, log_of, record},
 };
 
@@ -23,21 +23,18 @@ use crate::{
 struct Wires {
     refuse: Mutex<BTreeSet<u64>>,
     panic: Mutex<BTreeSet<u64>>,
-    reacted: Mutex<Vec<u64>>,
 }
 
 /// Counts events by space, and keeps a row for each.
 struct Probe {
     name: &'static str,
     version: u32,
-    reactions: Reactions,
     wires: Arc<Wires>,
 }
 
 impl Probe {
     fn new(wires: &Arc<Wires>) -> Self {
-        let (name, version, reactions) = ("probe", 1, Reactions::None);
-        Self { name, version, reactions, wires: Arc::clone(wires) }
+        Self { name: "probe", version: 1, wires: Arc::clone(wires) }
     }
 }
 
@@ -64,15 +61,6 @@ impl Projection for Probe {
         assert!(!self.wires.panic.lock().unwrap().contains(&position), "as told");
         table.put(format!("event {position}"), vec![b'x'; 300])?;
         Ok(())
-    }
-
-    fn reactions(&self) -> Reactions {
-        self.reactions
-    }
-
-    fn react(&self, event: &RecordedEvent) {
-        self.wires.reacted.lock().unwrap().push(event.position.get());
-        assert!(event.position.get() != 13, "bad luck");
     }
 }
 
@@ -357,80 +345,6 @@ fn a_new_version_is_built_beside_the_old_one_and_swapped_in() {
     assert_eq!((older.info().version, older.info().position.get()), (2, 2_000));
     older.catch_up().unwrap();
     assert_eq!(rows(&older).0, old);
-}
-
-#[test]
-fn reactions_follow_what_is_folded_live_and_nothing_else() {
-    let log = log_of(some_events(10));
-    let store = Arc::default();
-    let reacting =
-        |wires: &Arc<Wires>| Probe { reactions: Reactions::AfterCheckpoint, ..Probe::new(wires) };
-    let wires: Arc<Wires> = Arc::default();
-    let projections = over(&log, &store);
-    let handle = projections.register(reacting(&wires)).unwrap();
-    handle.catch_up().unwrap();
-    assert_eq!(*wires.reacted.lock().unwrap(), [0; 0], "history");
-    record(&log, some_events(5));
-    handle.catch_up().unwrap();
-    handle.catch_up().unwrap();
-    // The fifth is of a type that it does not take; one panics, and the next is called all the same.
-    assert_eq!(*wires.reacted.lock().unwrap(), [11, 12, 13, 14]);
-    // What was reacted to was checkpointed before.
-    let found = over(&log, &store).register(reacting(&Arc::default())).unwrap();
-    assert_eq!(found.position().get(), 15);
-    // After a restart, what is durable already is history, whether it was folded or not.
-    record(&log, some_events(3));
-    wires.reacted.lock().unwrap().clear();
-    let projections = over(&log, &store);
-    let handle = projections.register(reacting(&wires)).unwrap();
-    record(&log, some_events(1));
-    handle.catch_up().unwrap();
-    assert_eq!(*wires.reacted.lock().unwrap(), [19]);
-    // Nor does a new version react to what it folds before it has taken the place of the old.
-    wires.reacted.lock().unwrap().clear();
-    let projections = over(&log, &store);
-    let handle = projections.register(Probe { version: 2, ..reacting(&wires) }).unwrap();
-    record(&log, some_events(2));
-    handle.catch_up().unwrap();
-    assert_eq!(*wires.reacted.lock().unwrap(), [0; 0]);
-    record(&log, some_events(1));
-    handle.catch_up().unwrap();
-    assert_eq!(*wires.reacted.lock().unwrap(), [22]);
-}
-
-#[test]
-fn what_is_checkpointed_when_a_reaction_is_called_covers_its_event() {
-    struct Looks(Arc<MemoryStateStore>, Arc<MemoryLog>, Arc<Mutex<Vec<(u64, u64)>>>);
-    impl Projection for Looks {
-        fn name(&self) -> &'static str {
-            "looks"
-        }
-        fn version(&self) -> u32 {
-            1
-        }
-        fn apply(&self, _: &RecordedEventRef<'_>, _: &mut Table<'_>) -> Result<(), ApplyError> {
-            Ok(())
-        }
-        fn reactions(&self) -> Reactions {
-            Reactions::AfterCheckpoint
-        }
-        fn react(&self, event: &RecordedEvent) {
-            let other = Looks(self.0.clone(), self.1.clone(), Arc::default());
-            let found = over(&self.1, &self.0).register(other).unwrap();
-            let seen = (event.position.get(), found.position().get());
-            self.2.lock().unwrap().push(seen);
-        }
-    }
-    let log = log_of([]);
-    let (store, seen) = (Arc::default(), Arc::default());
-    let projections = over(&log, &store);
-    let handle =
-        projections.register(Looks(store.clone(), log.clone(), Arc::clone(&seen))).unwrap();
-    record(&log, some_events(300));
-    handle.catch_up().unwrap();
-    let seen = seen.lock().unwrap();
-    assert_eq!(seen.len(), 300);
-    assert!(seen.iter().all(|(event, checkpoint)| event <= checkpoint));
 }
 
 #[test]

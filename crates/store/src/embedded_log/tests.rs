@@ -329,7 +329,7 @@ fn a_stop_between_a_sealed_file_and_head_seals_nothing_twice() {
 }
 
 #[test]
-fn a_window_loaded_in_the_background_is_whole() {
+fn a_window_that_is_loaded_when_it_is_needed_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let log = EmbeddedLog::open(&path).unwrap();
@@ -339,7 +339,7 @@ fn a_window_loaded_in_the_background_is_whole() {
 
     let options = StoreOptions::default().retry_window_events(1_000);
     let log = EmbeddedLog::open_with(&path, &options).unwrap();
-    // Found by revision: none of these waits for the window, all of them push it on.
+    // Found by revision: none of these needs the window.
     for n in 0..10 {
         let events = [SpaceEvent::space_activated(format!("new-{n}"))];
         let new = AppendCondition::no_space(format!("new-{n}"));

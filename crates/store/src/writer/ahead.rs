@@ -64,7 +64,7 @@ impl Ahead {
             revisions: RefCell::default(),
             runs: Vec::new(),
             body_bytes: 0,
-            window: RefCell::new(Window::load(shared, retry_window_events, durable_head)),
+            window: RefCell::new(Window::new(retry_window_events, durable_head)),
         }
     }
 
@@ -113,9 +113,9 @@ impl Ahead {
         }
     }
 
-    /// The window, what is ahead included; waits while it is loaded.
+    /// The window, what is ahead included; loaded if it is not.
     fn whole_window<'w>(&self, window: &'w mut Window) -> Result<&'w mut RetryWindow, ReadError> {
-        let window = window.wait(&self.shared, self.durable_head)?;
+        let window = window.load(&self.shared, self.durable_head)?;
         for records in self.records() {
             if records.first_position() > window.head() {
                 window.extend(records.event_ids());

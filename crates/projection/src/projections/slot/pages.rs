@@ -5,9 +5,6 @@ use spacefold_event_core::{Page, Position, Read, ReadError};
 use super::Slot;
 use crate::projections::{PauseKind, Paused, error::CatchUpError};
 
-/// How many events are read at a time where each few are checkpointed.
-const REACTING_PAGE_EVENTS: usize = 256;
-
 pub(super) enum NextPage {
     Page(Page),
     /// The event at the position asked for cannot be read.
@@ -16,10 +13,7 @@ pub(super) enum NextPage {
 
 impl Slot {
     pub(super) fn next_page(&self, from: Position, to: Position) -> Result<NextPage, CatchUpError> {
-        let mut read = Read::from(from).to(to);
-        if self.reacts() {
-            read = read.limit(REACTING_PAGE_EVENTS);
-        }
+        let read = Read::from(from).to(to);
         match self.log.read(&read) {
             // What stands before it can be read.
             Err(ReadError::Corrupt { position, .. }) if position > from => {

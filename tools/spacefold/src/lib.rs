@@ -1,0 +1,57 @@
+//! The command lines of spacefold: `spacefold`, and `rebuild-projections`, which is one command of
+//! it under a name of its own.
+
+mod arguments;
+mod command;
+mod error;
+mod git;
+mod input;
+mod interrupt;
+mod limits;
+mod output;
+mod progress;
+mod session;
+mod target;
+mod tree;
+mod zstd;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::{
+    arguments::{Arguments, RebuildProjections},
+    error::Failure,
+    session::Session,
+};
+
+/// `spacefold`, with the arguments of the process.
+#[must_use]
+pub fn spacefold() -> ExitCode {
+    main::<Arguments>()
+}
+
+/// `rebuild-projections`, with the arguments of the process: `spacefold rebuild`.
+#[must_use]
+pub fn rebuild_projections() -> ExitCode {
+    main::<RebuildProjections>()
+}
+
+fn main<A: Parser + Into<Arguments>>() -> ExitCode {
+    let arguments = error::parse_arguments::<A>().into();
+    limits::turn_signals_into_errors();
+    interrupt::install();
+    match limits::make_sure_of_the_stack() {
+        Ok(()) => run(arguments),
+        Err(error) => Failure::caused(&error, "before anything", "run it again").report(),
+    }
+}
+
+fn run(arguments: Arguments) -> ExitCode {
+    let mut session = Session::new(arguments.store.data, arguments.json);
+    let outcome = command::run(&arguments.command, &mut session);
+    match outcome.and_then(|()| session.output.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
