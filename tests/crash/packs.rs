@@ -15,6 +15,7 @@ use std::{
 };
 
 use spacefold_content::{ContentOptions, ContentReport, MIN_PACK_BYTES, PackStore, verify};
+use spacefold_disk::sim::Kept;
 use spacefold_event_core::{ContentHash, ContentStore as _};
 use tempfile::TempDir;
 
@@ -25,8 +26,7 @@ use crate::{
     entry::Entry,
     folders,
     images::{
-        cut::{Kept, write_image},
-        disk::Disk,
+        disk::{Disk, write_image},
         moments, writer,
     },
     preload::{Preload, Program, Recording},
