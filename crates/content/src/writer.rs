@@ -1,15 +1,15 @@
 //! Everything that changes the files: one thread at a time.
 
-use std::{collections::BTreeSet, fs::File, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
+use spacefold_disk::{File, ReplaceError};
 use spacefold_event_core::{ContentError, StorageError, StorageErrorKind};
 
 use crate::{
     active::{Active, NewEntry},
-    error::Doing,
-    folder::{Folder, FolderLock},
+    folder::{Folder, WatchedLock},
     index::Place,
-    manifest::{ListedPack, MAX_PACKS, Manifest, PackState, ReplaceError},
+    manifest::{ListedPack, MAX_PACKS, Manifest, PackState},
     options::ContentOptions,
 };
 
@@ -22,7 +22,7 @@ pub(crate) struct Writer {
     pub(crate) active: Option<Active>,
     /// Packs of which nobody knows all that they held.
     pub(crate) damaged: BTreeSet<u32>,
-    lock: Option<FolderLock>,
+    lock: Option<WatchedLock>,
     state: WriterState,
     /// Entries that were appended since the store was opened.
     appended: u64,
@@ -40,7 +40,7 @@ enum WriterState {
 pub(crate) struct Unsynced {
     pack: u32,
     end: u64,
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<dyn File>,
 }
 
 impl Writer {
@@ -49,7 +49,7 @@ impl Writer {
         options: ContentOptions,
         manifest: Manifest,
         active: Option<Active>,
-        lock: Option<FolderLock>,
+        lock: Option<WatchedLock>,
     ) -> Self {
         Self {
             folder,
@@ -139,8 +139,7 @@ impl Writer {
     fn seal_active(&mut self) -> Result<(), ContentError> {
         let Some(active) = &self.active else { return Ok(()) };
         let bytes = active.write_footer()?;
-        let synced = active.file.sync_all().doing(|| format!("syncing pack {}", active.number));
-        if let Err(error) = synced {
+        if let Err(error) = active.file.sync_all() {
             return Err(self.fail(error));
         }
         self.set_state(active.number, PackState::Sealed { bytes });
@@ -167,7 +166,7 @@ impl Writer {
         if self.lock.is_some() {
             return Ok(());
         }
-        self.folder.create()?;
+        self.folder.create(self.options.mode)?;
         let lock = self.folder.lock();
         self.lock = Some(lock.map_err(|error| StorageError::new("locking the content", error))?);
         Ok(())
@@ -190,7 +189,7 @@ impl Writer {
     /// Syncs what was appended, with everybody else waiting.
     pub(crate) fn sync_active(&mut self) -> Result<(), ContentError> {
         let (_, Some(unsynced)) = self.unsynced() else { return Ok(()) };
-        if let Err(error) = unsynced.file.sync_data().doing(|| "syncing a pack".to_owned()) {
+        if let Err(error) = unsynced.file.sync_data() {
             return Err(self.fail(error));
         }
         self.synced(&unsynced);

@@ -1,5 +1,6 @@
 mod exchanged;
 mod interrupted;
+mod moved;
 
 use std::{
     collections::{BTreeMap, HashSet},
