@@ -147,33 +147,38 @@ impl Folder {
         }
     }
 
-    /// Makes the folder, durably.
+    fn above(&self) -> Result<Arc<dyn DiskFolder>, StorageError> {
+        if let Some(above) = self.shared.above.get() {
+            return Ok(Arc::clone(above));
+        }
+        let path = parent_of(self.path());
+        self.shared.disk.folder(&path)?.ok_or_else(|| {
+            let doing = format!("opening {}", path.display());
+            StorageError::new(doing, io::Error::from(io::ErrorKind::NotFound))
+        })
+    }
+
+    /// Makes the folder, unless it is there; its name is for the caller to sync.
     pub(crate) fn create(&self, mode: StoreMode) -> Result<(), StorageError> {
         if self.exists() {
             return Ok(());
         }
-        let not_made = |cause: io::ErrorKind| {
+        let name = self.path().file_name().ok_or_else(|| {
             let doing = format!("creating {}", self.path().display());
-            StorageError::new(doing, io::Error::from(cause))
-        };
-        let name = self.path().file_name().ok_or_else(|| not_made(io::ErrorKind::NotFound))?;
-        let above = match self.shared.above.get() {
-            Some(above) => Arc::clone(above),
-            None => {
-                let above = self.shared.disk.folder(&parent_of(self.path()))?;
-                above.ok_or_else(|| not_made(io::ErrorKind::NotFound))?
-            }
-        };
+            StorageError::new(doing, io::Error::from(io::ErrorKind::NotFound))
+        })?;
+        let above = self.above()?;
         let made = match above.folder(name)? {
             Some(there) => there,
-            None => {
-                let made = above.create_folder(name, mode)?;
-                above.sync()?;
-                made
-            }
+            None => above.create_folder(name, mode)?,
         };
         let _ = self.shared.held.set(made);
         Ok(())
+    }
+
+    /// Makes the name of the folder itself durable.
+    pub(crate) fn sync_name(&self) -> Result<(), StorageError> {
+        self.above()?.sync()
     }
 
     /// Makes creations, renames and removals in the folder durable.

@@ -273,6 +273,7 @@ impl ContentStore for PackStore {
             let mut writer = self.writer();
             writer.check()?;
             writer.watch_folder()?;
+            writer.sync_names()?;
             writer.unsynced()
         };
         // One caller syncs; those who wait here meanwhile find it done, or sync once for all.

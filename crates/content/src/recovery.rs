@@ -118,13 +118,19 @@ impl PreparedContent {
         }
         folder.remove_unfinished()?;
         let mut refused = None;
+        if survey.found == Found::Missing {
+            // Whoever made the folder may have been stopped before its name was durable.
+            unless_read_only(folder.sync_name(), &mut refused)?;
+        }
         for pack in &sealed {
             unless_read_only(pack.secure(&folder), &mut refused)?;
         }
         let active =
             unless_read_only(tail.map(|tail| tail.into_active(&folder)).transpose(), &mut refused)?;
-        let manifest = keep(&folder, survey, store)?;
-        let mut writer = Writer::new(folder, options, manifest, active.flatten(), lock);
+        let (manifest, is_kept) = keep(&folder, survey, store)?;
+        // What no manifest lists takes no entries: its torn end would count as damage.
+        let active = active.flatten().filter(|_| is_kept);
+        let mut writer = Writer::new(folder, options, manifest, active, lock);
         writer.damaged = damaged;
         if let Some(error) = refused {
             tracing::error!(%error, "nothing can be written: the content is opened to be read only");
@@ -249,12 +255,13 @@ impl Unsecured {
     }
 }
 
-/// The manifest of what is here, written where that is not what stands on disk.
+/// The manifest of what is here, written where that is not what stands on disk; and whether it
+/// stands there now.
 fn keep(
     folder: &Folder,
     survey: Survey,
     store: Option<StoreId>,
-) -> Result<Manifest, OpenContentError> {
+) -> Result<(Manifest, bool), OpenContentError> {
     let Survey { mut manifest, found, has_news } = survey;
     let is_of_another = store.is_some_and(|store| manifest.is_of_another(store));
     if is_of_another {
@@ -269,7 +276,7 @@ fn keep(
     let is_bound = store.is_none() || manifest.store == store;
     manifest.store = store.or(manifest.store);
     if found == Found::Whole && is_bound && !has_news {
-        return Ok(manifest);
+        return Ok((manifest, true));
     }
     let replaces_what_is_lost = is_of_another || found == Found::Damaged;
     let written = if replaces_what_is_lost {
@@ -278,12 +285,12 @@ fn keep(
         Ok(())
     };
     match written.and_then(|()| manifest.write(folder)) {
-        Ok(()) => {}
+        Ok(()) => Ok((manifest, true)),
         // As on a full disk: the next opening finds the same, and this one reads all the same.
         Err(ReplaceError::OldStays(error)) => {
             tracing::warn!(%error, "the manifest of the content is not written yet");
+            Ok((manifest, false))
         }
-        Err(ReplaceError::Unknown(error)) => return Err(error.into()),
+        Err(ReplaceError::Unknown(error)) => Err(error.into()),
     }
-    Ok(manifest)
 }

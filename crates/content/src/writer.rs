@@ -24,6 +24,9 @@ pub(crate) struct Writer {
     pub(crate) damaged: BTreeSet<u32>,
     lock: Option<WatchedLock>,
     state: WriterState,
+    /// Whether the names of the files are known to be durable: the session that made them may have
+    /// been stopped before.
+    names_synced: bool,
     /// Entries that were appended since the store was opened.
     appended: u64,
 }
@@ -59,6 +62,7 @@ impl Writer {
             damaged: BTreeSet::new(),
             lock,
             state: WriterState::Open,
+            names_synced: false,
             appended: 0,
         }
     }
@@ -92,6 +96,8 @@ impl Writer {
     pub(crate) fn append(&mut self, entry: NewEntry<'_>) -> Result<Place, ContentError> {
         self.check()?;
         self.watch_folder()?;
+        // An entry is never on disk before the manifest that lists its pack.
+        self.sync_names()?;
         let pack_bytes = self.options.pack_bytes;
         if !self
             .active
@@ -156,7 +162,10 @@ impl Writer {
 
     pub(crate) fn write_manifest(&mut self) -> Result<(), ContentError> {
         match self.manifest.write(&self.folder) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.names_synced = true;
+                Ok(())
+            }
             Err(ReplaceError::OldStays(error)) => Err(error.into()),
             Err(ReplaceError::Unknown(error)) => Err(self.fail(error)),
         }
@@ -167,8 +176,19 @@ impl Writer {
             return Ok(());
         }
         self.folder.create(self.options.mode)?;
+        self.folder.sync_name().map_err(|error| self.fail(error))?;
         let lock = self.folder.lock();
         self.lock = Some(lock.map_err(|error| StorageError::new("locking the content", error))?);
+        Ok(())
+    }
+
+    /// Makes the names of the files durable, once a session.
+    pub(crate) fn sync_names(&mut self) -> Result<(), ContentError> {
+        if self.names_synced || self.lock.is_none() {
+            return Ok(());
+        }
+        self.folder.sync().map_err(|error| self.fail(error))?;
+        self.names_synced = true;
         Ok(())
     }
 
