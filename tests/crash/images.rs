@@ -1,15 +1,13 @@
 //! Disk images that a power cut could have left, whatever order the disk wrote in.
 //!
 //! A writer is recorded. At some moment of the recording, what was synced is on the disk, and of the
-//! rest anything: see [`cut::Kept`]. The store must open on every such image, with everything that
+//! rest anything: see [`Kept`]. The store must open on every such image, with everything that
 //! was acknowledged before the moment, and nothing torn. Opening it is recorded as well, and cut.
 //!
 //! What it takes from the file system: a page is written in one of the states that it had, or a
 //! mixture of those by sectors of 512 bytes; a file may have any length that it had; changes to names
 //! happen in their order, or in their order in each folder; a sync of a file does not cover its name.
 
-pub mod content;
-pub mod cut;
 pub mod disk;
 mod known;
 mod source;
@@ -21,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use spacefold_disk::sim::Kept;
 use tempfile::TempDir;
 
 use crate::{
@@ -28,8 +27,7 @@ use crate::{
     entry::Entry,
     folders,
     images::{
-        cut::{Kept, write_image},
-        disk::Disk,
+        disk::{Disk, write_image},
         known::Known,
         source::{STORE, Scene},
     },

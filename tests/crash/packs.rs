@@ -15,6 +15,7 @@ use std::{
 };
 
 use spacefold_content::{ContentOptions, ContentReport, MIN_PACK_BYTES, PackStore, verify};
+use spacefold_disk::sim::Kept;
 use spacefold_event_core::{ContentHash, ContentStore as _};
 use tempfile::TempDir;
 
@@ -25,8 +26,7 @@ use crate::{
     entry::Entry,
     folders,
     images::{
-        cut::{Kept, write_image},
-        disk::Disk,
+        disk::{Disk, write_image},
         moments, writer,
     },
     preload::{Preload, Program, Recording},
@@ -50,6 +50,8 @@ pub struct PacksOptions {
     pub images: u32,
     /// The seed of it all.
     pub seed: u64,
+    /// Whether the disk acknowledges syncs before it has written anything.
+    pub early_syncs: bool,
     /// Violations after which the run ends.
     pub stop_after: usize,
 }
@@ -186,7 +188,9 @@ impl Run<'_> {
         known: &mut BTreeSet<u64>,
     ) -> io::Result<()> {
         for entry in entries.unwrap_or(&[]) {
-            disk.take(entry).map_err(io::Error::other)?;
+            if !(self.options.early_syncs && matches!(entry, Entry::SyncEnds { .. })) {
+                disk.take(entry).map_err(io::Error::other)?;
+            }
             let Entry::Mark { bytes } = entry else { continue };
             match Told::parse(&String::from_utf8_lossy(bytes)) {
                 Some(Told::Synced(numbers)) => known.extend(numbers),

@@ -48,7 +48,14 @@ enum Command {
     /// Makes disk images that a power cut could have left.
     Images(Run),
     /// Makes disk images of content stores.
-    Packs(Run),
+    Packs {
+        #[command(flatten)]
+        run: Run,
+        /// Makes them of a disk that acknowledges syncs before it has written anything, which must
+        /// be found out.
+        #[arg(long)]
+        early_syncs: bool,
+    },
     /// Makes calls to the operating system fail.
     Faults(Run),
     /// Fills disks, and frees them again; needs root for all but file size limits.
@@ -104,7 +111,7 @@ fn main() -> ExitCode {
         Command::Power { run, fs } => power(&run, fs),
         Command::FailedSyncs(run) => failed_syncs(&run),
         Command::Images(run) => images(&run),
-        Command::Packs(run) => packs(&run),
+        Command::Packs { run, early_syncs } => packs(&run, early_syncs),
         Command::Faults(run) => faults(&run),
         Command::FullDisk(run) => full_disk(&run),
         Command::Subject(options) => subject::run(&options).map(ExitCode::from),
@@ -202,7 +209,7 @@ fn images(run: &Run) -> io::Result<ExitCode> {
     Ok(close("images", seed, run.must_fail, &report.violations, &report))
 }
 
-fn packs(run: &Run) -> io::Result<ExitCode> {
+fn packs(run: &Run, early_syncs: bool) -> io::Result<ExitCode> {
     let seed = run.seed();
     println!("packs: seed {seed}");
     let report = packs::run(&PacksOptions {
@@ -210,6 +217,7 @@ fn packs(run: &Run) -> io::Result<ExitCode> {
         folder: run.folder(),
         images: run.rounds.unwrap_or(300),
         seed,
+        early_syncs,
         stop_after: run.stop_after(),
     })?;
     Ok(close("packs", seed, run.must_fail, &report.violations, &report))

@@ -1,13 +1,13 @@
 //! The pack that entries are appended to.
 
-use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
+use std::sync::Arc;
 
+use spacefold_disk::{File, NewFile};
 use spacefold_event_core::{ContentHash, StorageError};
 
 use crate::{
     entry::{Codec, Header, Kind, entry_bytes},
-    error::Doing,
-    folder::{Folder, NewFile},
+    folder::Folder,
     index::Place,
     pack::{Listed, PACK_HEADER_BYTES, PackHeader, PackId, encode_footer, footer_bytes},
     wire::wide,
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Active {
     pub(crate) number: u32,
     pub(crate) id: PackId,
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<dyn File>,
     /// Where the next entry goes. What may stand behind it counts for nothing.
     pub(crate) end: u64,
     /// These bytes are synced.
@@ -42,8 +42,9 @@ impl Active {
     /// An empty pack: complete under another name, synced, renamed. The folder is for the caller
     /// to sync.
     pub(crate) fn create(folder: &Folder, number: u32) -> Result<Self, StorageError> {
-        let unfinished = Self::create_unfinished(folder, number)?;
-        Ok(Self { file: Arc::new(unfinished.0.finish()?), ..unfinished.1 })
+        let (new, active) = Self::create_unfinished(folder, number)?;
+        new.finish()?;
+        Ok(active)
     }
 
     /// A pack that has its name only once it is complete.
@@ -52,16 +53,12 @@ impl Active {
         number: u32,
     ) -> Result<(NewFile, Self), StorageError> {
         let id = PackId::new();
-        let mut new = NewFile::create(folder, folder.pack(number))?;
-        if let Err(error) = new.write_all(&PackHeader { id, number }.encode()) {
-            new.discard();
-            return Err(error);
-        }
-        let file = new.file.try_clone().doing(|| format!("opening pack {number}"))?;
+        let new = folder.create_pack(number)?;
+        new.file().write_all_at(&PackHeader { id, number }.encode(), 0)?;
         let active = Self {
             number,
             id,
-            file: Arc::new(file),
+            file: Arc::clone(new.file()),
             end: PACK_HEADER_BYTES,
             synced_bytes: PACK_HEADER_BYTES,
             entries: Vec::new(),
@@ -101,15 +98,14 @@ impl Active {
         let footer = encode_footer(self.id, self.end, &self.entries);
         self.write_at_end(&footer)?;
         let bytes = self.end + wide(footer.len());
-        self.file.set_len(bytes).doing(|| format!("cutting pack {}", self.number))?;
+        self.file.set_len(bytes)?;
         Ok(bytes)
     }
 
     fn write_at_end(&self, bytes: &[u8]) -> Result<(), StorageError> {
-        self.file.write_all_at(bytes, self.end).map_err(|error| {
+        self.file.write_all_at(bytes, self.end).inspect_err(|_| {
             // On a full disk the space is given back at once; what stays counts for nothing.
             let _ = self.file.set_len(self.end);
-            StorageError::new(format!("writing pack {} at byte {}", self.number, self.end), error)
         })
     }
 }

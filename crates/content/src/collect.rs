@@ -2,19 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    fs,
     hash::BuildHasher,
     sync::PoisonError,
 };
 
 use rapidhash::{RapidHashMap, RapidHashSet};
+use spacefold_disk::NewFile;
 use spacefold_event_core::{ContentError, ContentHash};
 
 use crate::{
     active::{Active, NewEntry},
     entry::{Codec, Kind},
-    error::Doing,
-    folder::NewFile,
     index::Place,
     manifest::{ListedPack, PackState},
     pack::{Listed, read_footer},
@@ -109,9 +107,11 @@ impl PackStore {
         &self,
         is_needed: &mut dyn FnMut(&ContentHash) -> bool,
     ) -> Result<RapidHashSet<ContentHash>, ContentError> {
-        let entries: Vec<(ContentHash, Place)> =
+        let mut entries: Vec<(ContentHash, Place)> =
             self.shared.index().iter().map(|(hash, place)| (*hash, *place)).collect();
         let mut needed = RapidHashSet::default();
+        // In the order of the disk: of some of them the lists are read.
+        entries.sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
         for (hash, place) in entries {
             if !place.put_here && !is_needed(&hash) {
                 continue;
@@ -156,10 +156,9 @@ impl PackStore {
             } else if let PackState::Sealed { bytes } = pack.state
                 && !victims.contains(&number)
             {
-                let doing = || format!("reading {}", self.shared.files.name(number));
                 let file = self.shared.files.get(number)?;
-                let len = file.metadata().doing(doing)?.len().min(bytes);
-                let footer = read_footer(&file, pack.id, len).doing(doing)?;
+                let len = file.bytes()?.min(bytes);
+                let footer = read_footer(file.as_ref(), pack.id, len)?;
                 let indexed = held.get(&number).copied().unwrap_or(0);
                 if footer.is_none_or(|(entries, _)| entries.len() > indexed) {
                     victims.insert(number);
@@ -176,14 +175,14 @@ impl PackStore {
         let listed =
             self.writer().manifest.packs.iter().find(|pack| pack.number == number).copied();
         let Some(pack) = listed else { return Ok(Vec::new()) };
-        let doing = || format!("reading {}", self.shared.files.name(number));
         let file = self.shared.files.get(number)?;
-        let len = file.metadata().doing(doing)?.len();
+        let file = file.as_ref();
+        let len = file.bytes()?;
         let bytes = pack.state.synced_bytes().min(len);
-        if let Some((entries, _)) = read_footer(&file, pack.id, bytes).doing(doing)? {
+        if let Some((entries, _)) = read_footer(file, pack.id, bytes)? {
             return Ok(entries);
         }
-        let scanned = scan(&file, pack.id, len, bytes, &mut |_, _, _| {}).doing(doing)?;
+        let scanned = scan(file, pack.id, len, bytes, &mut |_, _, _| {})?;
         let offset = |offset: u64| u32::try_from(offset).unwrap_or(u32::MAX);
         let entries = scanned.entries.iter();
         Ok(entries.map(|(at, header)| Listed::of(header, offset(*at))).collect())
@@ -309,7 +308,7 @@ impl<'a> Collection<'a> {
 
     fn finish_open(&mut self) -> Result<(), ContentError> {
         let Some((file, active)) = self.open.take() else { return Ok(()) };
-        let bytes = active.write_footer().inspect_err(|_| file.discard())?;
+        let bytes = active.write_footer()?;
         file.finish()?;
         self.written.push(ListedPack {
             number: active.number,
@@ -321,12 +320,10 @@ impl<'a> Collection<'a> {
 
     /// Removes the new packs, since nothing refers to them yet.
     fn discard(&mut self) {
-        if let Some((file, _)) = self.open.take() {
-            file.discard();
-        }
+        self.open = None;
         let folder = self.store.writer().folder.clone();
         for pack in self.written.drain(..) {
-            let _ = fs::remove_file(folder.pack(pack.number));
+            let _ = folder.remove_pack(pack.number);
         }
     }
 
@@ -419,15 +416,16 @@ impl<'a> Collection<'a> {
     /// be of chunks that are gone.
     fn remove_old(&mut self) {
         let folder = self.store.writer().folder.clone();
+        let files = &self.store.shared.files;
         let bytes_of =
-            |number: u32| fs::metadata(folder.pack(number)).map_or(0, |found| found.len());
+            |number: u32| files.get(number).and_then(|file| file.bytes()).unwrap_or_default();
         let before: u64 = self.live.keys().map(|number| bytes_of(*number)).sum();
         let after: u64 = self.written.iter().map(|pack| pack.state.synced_bytes()).sum();
         self.report.freed_bytes = before.saturating_sub(after);
         self.report.rewritten_packs = wide(self.live.len());
         for number in self.live.keys() {
-            self.store.shared.files.forget(*number);
-            if let Err(error) = fs::remove_file(folder.pack(*number)) {
+            files.forget(*number);
+            if let Err(error) = folder.remove_pack(*number) {
                 tracing::warn!(number, %error, "a pack that was collected stays for now");
             }
         }

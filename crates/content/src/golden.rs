@@ -1,8 +1,9 @@
 //! What stands on disk, byte by byte, as `docs/format.md` says; and that no other bytes panic.
 
-use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use proptest::prelude::*;
+use spacefold_disk::{File, SimDisk};
 use spacefold_event_core::ContentHash;
 
 use crate::{
@@ -15,6 +16,10 @@ use crate::{
 };
 
 const PACK: PackId = PackId::from_bytes(*b"0123456789abcdef");
+
+fn file() -> Arc<dyn File> {
+    SimDisk::default().root().create("pack").unwrap()
+}
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -79,11 +84,11 @@ fn the_footer_of_a_pack() {
     assert_eq!(footer[HEADER_BYTES..HEADER_BYTES + 48], payload);
     assert_eq!(footer[24..56], *ContentHash::of(&payload).as_bytes());
     assert_eq!(footer[HEADER_BYTES + 48..], bytes("8800000000000000 53465045 16e10073"));
-    let file = tempfile::tempfile().unwrap();
+    let file = file();
     file.write_all_at(&encoded, 64).unwrap();
     file.write_all_at(&footer, end).unwrap();
     let len = end + u64::try_from(footer.len()).unwrap();
-    assert_eq!(read_footer(&file, PACK, len).unwrap(), Some((vec![listed], end)));
+    assert_eq!(read_footer(file.as_ref(), PACK, len).unwrap(), Some((vec![listed], end)));
 }
 
 #[test]
@@ -167,16 +172,16 @@ proptest! {
                 let _ = codec.unpack(&known, at * 1_000);
             }
             let _ = Header::decode(&known, PACK, 64);
-            let file = tempfile::tempfile().unwrap();
+            let file = file();
             file.write_all_at(&known, 64).unwrap();
             let len = 64 + u64::try_from(known.len()).unwrap();
             file.set_len(len).unwrap();
-            let found = scan(&file, PACK, len, 64, &mut |_, _, _| {}).unwrap();
+            let found = scan(file.as_ref(), PACK, len, 64, &mut |_, _, _| {}).unwrap();
             prop_assert!(found.entries.is_empty() || same);
             prop_assert!(found.damaged.is_empty() && found.end <= len);
-            let found = scan(&file, PACK, len, len, &mut |_, _, _| {}).unwrap();
+            let found = scan(file.as_ref(), PACK, len, len, &mut |_, _, _| {}).unwrap();
             prop_assert!(same || known.is_empty() || !found.damaged.is_empty());
-            prop_assert!(read_footer(&file, PACK, len).unwrap().is_none());
+            prop_assert!(read_footer(file.as_ref(), PACK, len).unwrap().is_none());
         }
     }
 }

@@ -1,12 +1,10 @@
 //! The manifest: which packs there are, and which store they belong to.
 
-use std::fs;
-
+use spacefold_disk::ReplaceError;
 use spacefold_event_core::StorageError;
 
 use crate::{
-    error::Doing,
-    folder::{Folder, NewFile},
+    folder::Folder,
     pack::PackId,
     store_id::StoreId,
     wire::{array_at, near, u16_at, u32_at, u64_at, wide},
@@ -169,39 +167,22 @@ impl Manifest {
     }
 
     pub(crate) fn read(folder: &Folder) -> Result<FoundManifest, StorageError> {
-        let path = folder.manifest();
-        let most = wide(HEADER_BYTES + MAX_PACKS * PACK_BYTES + 4);
-        match fs::metadata(&path) {
-            Ok(found) if found.len() > most => return Ok(FoundManifest::Damaged),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(FoundManifest::Missing);
-            }
-            _ => {}
+        let Some(file) = folder.find_manifest()? else { return Ok(FoundManifest::Missing) };
+        if file.bytes()? > wide(HEADER_BYTES + MAX_PACKS * PACK_BYTES + 4) {
+            return Ok(FoundManifest::Damaged);
         }
-        let bytes = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
-        Ok(Self::decode(&bytes))
+        Ok(Self::decode(&file.read_all()?))
     }
 
     /// Puts the manifest in the place of the one before: it or this one is there afterwards.
     pub(crate) fn write(&mut self, folder: &Folder) -> Result<(), ReplaceError> {
         let next = Self { generation: self.generation + 1, ..self.clone() };
-        let mut file =
-            NewFile::create(folder, folder.manifest()).map_err(ReplaceError::OldStays)?;
-        if let Err(error) = file.write_all(&next.encode()) {
-            file.discard();
-            return Err(ReplaceError::OldStays(error));
+        match folder.replace_manifest(&next.encode()) {
+            Err(ReplaceError::OldStays(error)) => Err(ReplaceError::OldStays(error)),
+            replaced => {
+                *self = next;
+                replaced
+            }
         }
-        file.finish().map_err(ReplaceError::OldStays)?;
-        *self = next;
-        folder.sync().map_err(ReplaceError::Unknown)
     }
-}
-
-/// What is known after a manifest was not replaced as it should have been.
-#[derive(Debug)]
-pub(crate) enum ReplaceError {
-    /// The one before stays.
-    OldStays(StorageError),
-    /// It is not known which of the two is there after a crash.
-    Unknown(StorageError),
 }

@@ -1,8 +1,7 @@
 //! A pack: its header, and the footer that spares reading the rest.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
-
-use spacefold_event_core::ContentHash;
+use spacefold_disk::File;
+use spacefold_event_core::{ContentHash, StorageError};
 
 use crate::{
     entry::{self, Codec, HEADER_BYTES, Header, Kind, payload_holds},
@@ -89,15 +88,10 @@ impl PackHeader {
     }
 
     /// The header of the pack in a file.
-    pub(crate) fn read(file: &File) -> io::Result<Result<Self, BadHeader>> {
+    pub(crate) fn read(file: &dyn File) -> Result<Result<Self, BadHeader>, StorageError> {
         let mut bytes = [0; 64];
-        match file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => Ok(Self::decode(&bytes)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Ok(Err(BadHeader::Damaged))
-            }
-            Err(error) => Err(error),
-        }
+        let is_there = file.read_if_there(&mut bytes, 0)?;
+        Ok(if is_there { Self::decode(&bytes) } else { Err(BadHeader::Damaged) })
     }
 }
 
@@ -163,10 +157,10 @@ pub(crate) fn footer_bytes(entries: usize) -> u64 {
 /// What the footer of a sealed pack of `len` bytes lists, and where it begins; `None` when it is
 /// not sealed, or the footer is damaged.
 pub(crate) fn read_footer(
-    file: &File,
+    file: &dyn File,
     pack: PackId,
     len: u64,
-) -> io::Result<Option<(Vec<Listed>, u64)>> {
+) -> Result<Option<(Vec<Listed>, u64)>, StorageError> {
     let Some(begin) = len.checked_sub(wide(TRAILER_BYTES)) else { return Ok(None) };
     let mut trailer = [0; TRAILER_BYTES];
     file.read_exact_at(&mut trailer, begin)?;

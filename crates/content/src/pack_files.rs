@@ -1,11 +1,12 @@
 //! The files of the packs, open while they are in use.
 
-use std::{fs::File, sync::Arc};
+use std::sync::Arc;
 
 use quick_cache::sync::Cache;
+use spacefold_disk::{Access, File};
 use spacefold_event_core::StorageError;
 
-use crate::{error::Doing, folder::Folder};
+use crate::folder::Folder;
 
 /// Packs whose files stay open for reading.
 const OPEN_PACKS: usize = 64;
@@ -14,7 +15,7 @@ const OPEN_PACKS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct PackFiles {
     folder: Folder,
-    open: Cache<u32, Arc<File>>,
+    open: Cache<u32, Arc<dyn File>>,
 }
 
 impl PackFiles {
@@ -22,11 +23,8 @@ impl PackFiles {
         Self { folder, open: Cache::new(OPEN_PACKS) }
     }
 
-    pub(crate) fn get(&self, number: u32) -> Result<Arc<File>, StorageError> {
-        self.open.get_or_insert_with(&number, || {
-            let path = self.folder.pack(number);
-            File::open(&path).map(Arc::new).doing(|| format!("opening {}", path.display()))
-        })
+    pub(crate) fn get(&self, number: u32) -> Result<Arc<dyn File>, StorageError> {
+        self.open.get_or_insert_with(&number, || self.folder.open_pack(number, Access::Read))
     }
 
     pub(crate) fn forget(&self, number: u32) {
@@ -35,6 +33,6 @@ impl PackFiles {
 
     /// What messages call a pack.
     pub(crate) fn name(&self, number: u32) -> String {
-        self.folder.pack(number).display().to_string()
+        self.folder.pack_path(number).display().to_string()
     }
 }

@@ -1,12 +1,12 @@
 //! The content store in a folder.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    io::Read,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use spacefold_disk::{Disk, RealDisk};
 use spacefold_event_core::{
     ContentError, ContentHash, ContentReader, ContentStore, MAX_CONTENT_BYTES, StorageError,
     StoredContent,
@@ -17,7 +17,7 @@ use crate::{
     chunk_list::ChunkList,
     chunks::Chunks,
     entry::{Codec, Kind, PackedChunk},
-    error::{Doing, OpenContentError},
+    error::OpenContentError,
     index::Index,
     options::ContentOptions,
     pack_files::PackFiles,
@@ -104,7 +104,15 @@ impl PackStore {
     /// # Cost
     /// As [`PackStore::open`].
     pub fn prepare(path: &Path) -> Result<PreparedContent, OpenContentError> {
-        PreparedContent::read(path)
+        Self::prepare_on(Arc::new(RealDisk), path)
+    }
+
+    /// As [`PackStore::prepare`], on any disk.
+    pub(crate) fn prepare_on(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+    ) -> Result<PreparedContent, OpenContentError> {
+        PreparedContent::read(disk, path)
     }
 
     pub(crate) fn of(writer: Writer, index: Index) -> Self {
@@ -265,6 +273,7 @@ impl ContentStore for PackStore {
             let mut writer = self.writer();
             writer.check()?;
             writer.watch_folder()?;
+            writer.sync_names()?;
             writer.unsynced()
         };
         // One caller syncs; those who wait here meanwhile find it done, or sync once for all.
@@ -279,7 +288,7 @@ impl ContentStore for PackStore {
         };
         if let Some(unsynced) = unsynced {
             // The writer is free meanwhile.
-            if let Err(error) = sync_data(&unsynced.file).doing(|| "syncing a pack".to_owned()) {
+            if let Err(error) = unsynced.file.sync_data() {
                 return Err(self.writer().fail(error));
             }
             self.writer().synced(&unsynced);
@@ -308,13 +317,6 @@ impl PackStore {
             _ => Ok(()),
         }
     }
-}
-
-fn sync_data(file: &File) -> io::Result<()> {
-    if cfg!(feature = "bug-skip-sync") {
-        return Ok(());
-    }
-    file.sync_data()
 }
 
 impl Drop for PackStore {

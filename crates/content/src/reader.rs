@@ -3,12 +3,11 @@
 use std::{
     borrow::Cow,
     io::{self, Read},
-    os::unix::fs::FileExt,
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
     vec,
 };
 
-use spacefold_event_core::{ContentError, ContentHash, ContentReader, StorageError};
+use spacefold_event_core::{ContentError, ContentHash, ContentReader};
 
 use crate::{
     chunk_list::{ChunkList, ChunkRef},
@@ -161,15 +160,10 @@ impl Shared {
             };
             let offset = u64::from(place.offset) + wide(HEADER_BYTES - header);
             let mut stored = vec![0; header + place.stored_len()];
-            return match file.read_exact_at(&mut stored, offset) {
-                Ok(()) => Ok((place, stored)),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    Err(self.damaged(hash, &place, "its pack is too short"))
-                }
-                Err(error) => {
-                    let doing = format!("reading {}", self.files.name(place.pack));
-                    Err(StorageError::new(doing, error).into())
-                }
+            return if file.read_if_there(&mut stored, offset)? {
+                Ok((place, stored))
+            } else {
+                Err(self.damaged(hash, &place, "its pack is too short"))
             };
         }
         Err(ContentError::Missing { hash: *hash })

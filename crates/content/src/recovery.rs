@@ -3,22 +3,17 @@
 //! Everything is read before anything is changed, so that whoever is refused finds all as it was;
 //! and no pack is removed.
 
-use std::{
-    collections::BTreeSet,
-    fs::{File, OpenOptions},
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use spacefold_event_core::{StorageError, StoreMode};
+use spacefold_disk::{Access, Disk, File, ReplaceError};
+use spacefold_event_core::StorageError;
 
 use crate::{
     active::Active,
-    error::{Doing, OpenContentError},
-    folder::{Folder, FolderLock},
+    error::OpenContentError,
+    folder::{Folder, WatchedLock},
     index::{Index, Place},
-    manifest::{ListedPack, Manifest, PackState, ReplaceError},
+    manifest::{ListedPack, Manifest, PackState},
     options::ContentOptions,
     pack::{Listed, PackHeader, read_footer},
     pack_store::PackStore,
@@ -39,7 +34,7 @@ const COPY_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct PreparedContent {
     folder: Folder,
-    lock: Option<FolderLock>,
+    lock: Option<WatchedLock>,
     survey: Survey,
     index: Index,
     /// Packs of which nobody knows all that they held.
@@ -61,7 +56,7 @@ struct Tail {
 /// A pack of which not all is known to be on disk.
 #[derive(Debug)]
 struct Unsecured {
-    path: PathBuf,
+    number: u32,
     /// The bytes that the file has.
     len: u64,
     /// These of them are synced.
@@ -71,8 +66,8 @@ struct Unsecured {
 }
 
 impl PreparedContent {
-    pub(crate) fn read(root: &Path) -> Result<Self, OpenContentError> {
-        let folder = Folder::new(root, StoreMode::PRIVATE);
+    pub(crate) fn read(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, OpenContentError> {
+        let folder = Folder::at(disk, path)?;
         let (lock, survey) = if folder.exists() {
             let lock = folder.lock()?;
             (Some(lock), survey(&folder)?)
@@ -117,18 +112,25 @@ impl PreparedContent {
         let Self { folder, lock, survey, index, damaged, tail, sealed } = self;
         if lock.is_none() {
             let manifest = Manifest { store, ..Manifest::default() };
-            let folder = folder.made_with(options.mode);
+            folder.hold_above();
             let writer = Writer::new(folder, options, manifest, None, None);
             return Ok(PackStore::of(writer, index));
         }
         folder.remove_unfinished()?;
         let mut refused = None;
-        for pack in &sealed {
-            unless_read_only(pack.secure(), &mut refused)?;
+        if survey.found == Found::Missing {
+            // Whoever made the folder may have been stopped before its name was durable.
+            unless_read_only(folder.sync_name(), &mut refused)?;
         }
-        let active = unless_read_only(tail.map(Tail::into_active).transpose(), &mut refused)?;
-        let manifest = keep(&folder, survey, store)?;
-        let mut writer = Writer::new(folder, options, manifest, active.flatten(), lock);
+        for pack in &sealed {
+            unless_read_only(pack.secure(&folder), &mut refused)?;
+        }
+        let active =
+            unless_read_only(tail.map(|tail| tail.into_active(&folder)).transpose(), &mut refused)?;
+        let (manifest, is_kept) = keep(&folder, survey, store)?;
+        // What no manifest lists takes no entries: its torn end would count as damage.
+        let active = active.flatten().filter(|_| is_kept);
+        let mut writer = Writer::new(folder, options, manifest, active, lock);
         writer.damaged = damaged;
         if let Some(error) = refused {
             tracing::error!(%error, "nothing can be written: the content is opened to be read only");
@@ -138,25 +140,26 @@ impl PreparedContent {
     }
 
     fn take(&mut self, pack: &mut ListedPack, usage: Use) -> Result<(), StorageError> {
-        let path = self.folder.pack(pack.number);
-        let doing = || format!("reading {}", path.display());
-        let file = File::open(&path).doing(doing)?;
-        let len = file.metadata().doing(doing)?.len();
+        let number = pack.number;
+        let file = self.folder.open_pack(number, Access::Read)?;
+        let file = file.as_ref();
+        let len = file.bytes()?;
         if let PackState::Sealed { bytes } = pack.state
-            && let Some((entries, _)) = read_footer(&file, pack.id, bytes.min(len)).doing(doing)?
+            && let Some((entries, _)) = read_footer(file, pack.id, bytes.min(len))?
         {
             self.take_entries(pack.number, &entries);
             return Ok(());
         }
         let synced_bytes = pack.state.synced_bytes().min(len);
-        let scanned = scan(&file, pack.id, len, synced_bytes, &mut |_, _, _| {}).doing(doing)?;
+        let scanned = scan(file, pack.id, len, synced_bytes, &mut |_, _, _| {})?;
         let near_offset = |offset: u64| u32::try_from(offset).unwrap_or(u32::MAX);
         let listed = scanned.entries.iter();
         let entries: Vec<Listed> =
             listed.map(|(offset, header)| Listed::of(header, near_offset(*offset))).collect();
         self.take_entries(pack.number, &entries);
         if !scanned.damaged.is_empty() || len < pack.state.synced_bytes() {
-            tracing::error!(file = %path.display(), "a pack of the content is damaged");
+            let file = self.folder.pack_path(number);
+            tracing::error!(file = %file.display(), "a pack of the content is damaged");
             self.damaged.insert(pack.number);
             return Ok(());
         }
@@ -165,19 +168,19 @@ impl PreparedContent {
         }
         let synced_bytes = scanned.synced_bytes;
         // The manifest is older than the footer of the pack, where that lists what is there.
-        let footer = read_footer(&file, pack.id, len).doing(doing)?;
+        let footer = read_footer(file, pack.id, len)?;
         if footer.is_some_and(|(listed, end)| listed == entries && end == scanned.end) {
             pack.state = PackState::Sealed { bytes: len };
             self.survey.has_news = true;
-            self.sealed.push(Unsecured { path, len, synced_bytes, end: len });
+            self.sealed.push(Unsecured { number, len, synced_bytes, end: len });
             return Ok(());
         }
         let has_header = matches!(
-            PackHeader::read(&file).doing(doing)?,
+            PackHeader::read(file)?,
             Ok(header) if header.id == pack.id && header.number == pack.number
         );
         if usage == Use::Append && has_header {
-            let unsecured = Unsecured { path, len, synced_bytes, end: scanned.end };
+            let unsecured = Unsecured { number, len, synced_bytes, end: scanned.end };
             self.tail = Some(Tail { pack: *pack, entries, unsecured });
         }
         Ok(())
@@ -213,12 +216,12 @@ enum Use {
 }
 
 impl Tail {
-    fn into_active(self) -> Result<Active, StorageError> {
-        let file = self.unsecured.secure()?;
+    fn into_active(self, folder: &Folder) -> Result<Active, StorageError> {
+        let file = self.unsecured.secure(folder)?;
         Ok(Active {
             number: self.pack.number,
             id: self.pack.id,
-            file: Arc::new(file),
+            file,
             end: self.unsecured.end,
             synced_bytes: self.unsecured.end,
             entries: self.entries,
@@ -231,34 +234,34 @@ impl Unsecured {
     ///
     /// What reads back may be in the page cache alone: a sync that failed marks pages as clean. So
     /// what nothing proves to have been synced is written again in its place, then synced.
-    fn secure(&self) -> Result<File, StorageError> {
-        let doing = || format!("securing the end of {}", self.path.display());
-        let file = OpenOptions::new().read(true).write(true).open(&self.path).doing(doing)?;
+    fn secure(&self, folder: &Folder) -> Result<Arc<dyn File>, StorageError> {
+        let file = folder.open_pack(self.number, Access::ReadWrite)?;
         if self.len > self.end {
-            file.set_len(self.end).doing(doing)?;
+            file.set_len(self.end)?;
         }
         let mut offset = self.synced_bytes;
         let mut bytes = Vec::new();
         while offset < self.end {
             let count = near(self.end - offset).min(COPY_BYTES);
             bytes.resize(count, 0);
-            file.read_exact_at(&mut bytes, offset).doing(doing)?;
-            file.write_all_at(&bytes, offset).doing(doing)?;
+            file.read_exact_at(&mut bytes, offset)?;
+            file.write_all_at(&bytes, offset)?;
             offset += crate::wire::wide(count);
         }
         if self.len > self.end || self.synced_bytes < self.end {
-            file.sync_all().doing(doing)?;
+            file.sync_all()?;
         }
         Ok(file)
     }
 }
 
-/// The manifest of what is here, written where that is not what stands on disk.
+/// The manifest of what is here, written where that is not what stands on disk; and whether it
+/// stands there now.
 fn keep(
     folder: &Folder,
     survey: Survey,
     store: Option<StoreId>,
-) -> Result<Manifest, OpenContentError> {
+) -> Result<(Manifest, bool), OpenContentError> {
     let Survey { mut manifest, found, has_news } = survey;
     let is_of_another = store.is_some_and(|store| manifest.is_of_another(store));
     if is_of_another {
@@ -267,13 +270,13 @@ fn keep(
         manifest.lost.clear();
     }
     for pack in &manifest.lost {
-        let file = folder.pack(pack.number);
+        let file = folder.pack_path(pack.number);
         tracing::error!(file = %file.display(), "a pack of the content is missing");
     }
     let is_bound = store.is_none() || manifest.store == store;
     manifest.store = store.or(manifest.store);
     if found == Found::Whole && is_bound && !has_news {
-        return Ok(manifest);
+        return Ok((manifest, true));
     }
     let replaces_what_is_lost = is_of_another || found == Found::Damaged;
     let written = if replaces_what_is_lost {
@@ -282,12 +285,12 @@ fn keep(
         Ok(())
     };
     match written.and_then(|()| manifest.write(folder)) {
-        Ok(()) => {}
+        Ok(()) => Ok((manifest, true)),
         // As on a full disk: the next opening finds the same, and this one reads all the same.
         Err(ReplaceError::OldStays(error)) => {
             tracing::warn!(%error, "the manifest of the content is not written yet");
+            Ok((manifest, false))
         }
-        Err(ReplaceError::Unknown(error)) => return Err(error.into()),
+        Err(ReplaceError::Unknown(error)) => Err(error.into()),
     }
-    Ok(manifest)
 }

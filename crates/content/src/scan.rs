@@ -1,6 +1,7 @@
 //! Reading a pack from its first entry to its last, past whatever is damaged.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
+use spacefold_disk::File;
+use spacefold_event_core::StorageError;
 
 use crate::{
     entry::{ALIGNMENT, HEADER_BYTES, Header, Kind, MAGIC, payload_holds},
@@ -33,12 +34,12 @@ pub(crate) struct Scan {
 /// caller or a later entry says. Otherwise it is the torn end of what was being written, and
 /// nothing behind it counts.
 pub(crate) fn scan(
-    file: &File,
+    file: &dyn File,
     pack: PackId,
     len: u64,
     synced_bytes: u64,
     visit: &mut VisitEntry<'_>,
-) -> io::Result<Scan> {
+) -> Result<Scan, StorageError> {
     let mut window = Window { file, len, begin: 0, bytes: Vec::new() };
     let mut entries: Vec<(u64, Header)> = Vec::new();
     let mut gaps: Vec<(u64, u64)> = Vec::new();
@@ -84,7 +85,7 @@ enum Found<'w> {
 
 /// A part of the file, in memory.
 struct Window<'f> {
-    file: &'f File,
+    file: &'f dyn File,
     len: u64,
     begin: u64,
     bytes: Vec<u8>,
@@ -92,7 +93,7 @@ struct Window<'f> {
 
 impl Window<'_> {
     /// The `count` bytes at `offset`, if the file has them.
-    fn at(&mut self, offset: u64, count: usize) -> io::Result<Option<&[u8]>> {
+    fn at(&mut self, offset: u64, count: usize) -> Result<Option<&[u8]>, StorageError> {
         if offset + wide(count) > self.len {
             return Ok(None);
         }
@@ -107,7 +108,7 @@ impl Window<'_> {
         Ok(self.bytes.get(begin..begin + count))
     }
 
-    fn entry(&mut self, pack: PackId, offset: u64) -> io::Result<Found<'_>> {
+    fn entry(&mut self, pack: PackId, offset: u64) -> Result<Found<'_>, StorageError> {
         let nothing = Found::Nothing { next: offset + ALIGNMENT };
         let header = self.at(offset, HEADER_BYTES)?;
         let Some((header, checksum)) = header.and_then(|bytes| Header::decode(bytes, pack, offset))
@@ -131,7 +132,7 @@ impl Window<'_> {
     }
 
     /// The first offset from `from` on at which a whole entry begins.
-    fn search(&mut self, pack: PackId, from: u64) -> io::Result<Option<u64>> {
+    fn search(&mut self, pack: PackId, from: u64) -> Result<Option<u64>, StorageError> {
         let mut offset = from;
         while offset < self.len {
             let Some(begin) = self.at(offset, MAGIC.len())? else {

@@ -5,10 +5,12 @@
 //! where it lists the same id. What it does not list is taken in, and nothing is removed: what was
 //! collected may be the only copy where it was put back.
 
-use std::{collections::BTreeMap, fs::File};
+use std::collections::BTreeMap;
+
+use spacefold_disk::Access;
 
 use crate::{
-    error::{Doing, OpenContentError},
+    error::OpenContentError,
     folder::Folder,
     manifest::{FoundManifest, ListedPack, Manifest, PackState},
     pack::{BadHeader, FORMAT_VERSION, PACK_HEADER_BYTES, PackHeader, PackId, read_footer},
@@ -41,7 +43,7 @@ pub(crate) fn survey(folder: &Folder) -> Result<Survey, OpenContentError> {
         FoundManifest::Missing => (Manifest::default(), Found::Missing),
         FoundManifest::Damaged => (Manifest::default(), Found::Damaged),
         FoundManifest::UnknownFormat { found, known } => {
-            let path = folder.manifest();
+            let path = folder.manifest_path();
             return Err(OpenContentError::UnknownFormat { path, found, known });
         }
     };
@@ -73,7 +75,7 @@ pub(crate) fn survey(folder: &Folder) -> Result<Survey, OpenContentError> {
             packs.push(adopt(folder, number, id)?);
             has_news = true;
         } else {
-            let file = folder.pack(number);
+            let file = folder.pack_path(number);
             tracing::warn!(file = %file.display(), "a pack without a header is left alone");
         }
     }
@@ -87,13 +89,12 @@ pub(crate) fn survey(folder: &Folder) -> Result<Survey, OpenContentError> {
 fn headers(folder: &Folder) -> Result<BTreeMap<u32, Option<PackId>>, OpenContentError> {
     let mut headers = BTreeMap::new();
     for number in folder.packs()? {
-        let path = folder.pack(number);
-        let doing = || format!("reading {}", path.display());
-        let header = PackHeader::read(&File::open(&path).doing(doing)?).doing(doing)?;
-        let id = match header {
+        let file = folder.open_pack(number, Access::Read)?;
+        let id = match PackHeader::read(file.as_ref())? {
             Ok(header) => Some(header.id),
             Err(BadHeader::Damaged) => None,
             Err(BadHeader::UnknownFormat(found)) => {
+                let path = folder.pack_path(number);
                 return Err(OpenContentError::UnknownFormat { path, found, known: FORMAT_VERSION });
             }
         };
@@ -108,14 +109,12 @@ fn headers(folder: &Folder) -> Result<BTreeMap<u32, Option<PackId>>, OpenContent
 /// is there is of a pack whose manifest is lost, and may have been whole. So it counts as damage,
 /// which is kept, and not as what nobody was promised, which is cut off.
 fn adopt(folder: &Folder, number: u32, id: PackId) -> Result<ListedPack, OpenContentError> {
-    let path = folder.pack(number);
-    let doing = || format!("reading {}", path.display());
-    let file = File::open(&path).doing(doing)?;
-    let bytes = file.metadata().doing(doing)?.len();
-    let state = if read_footer(&file, id, bytes).doing(doing)?.is_some() {
+    let file = folder.open_pack(number, Access::Read)?;
+    let bytes = file.bytes()?;
+    let state = if read_footer(file.as_ref(), id, bytes)?.is_some() {
         PackState::Sealed { bytes }
     } else {
-        let scanned = scan(&file, id, bytes, PACK_HEADER_BYTES, &mut |_, _, _| {}).doing(doing)?;
+        let scanned = scan(file.as_ref(), id, bytes, PACK_HEADER_BYTES, &mut |_, _, _| {})?;
         let is_torn = scanned.end < bytes;
         PackState::Open { synced_bytes: if is_torn { bytes } else { PACK_HEADER_BYTES } }
     };

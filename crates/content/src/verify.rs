@@ -1,17 +1,18 @@
 //! Checking every byte of a content store, without changing one.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rapidhash::{RapidHashMap, RapidHashSet};
-use spacefold_event_core::{ContentHash, StorageError, StoreMode};
+use spacefold_disk::{Access, Disk, RealDisk};
+use spacefold_event_core::{ContentHash, StorageError};
 
 use crate::{
     chunk_list::ChunkList,
     entry::{Header, Kind},
-    error::{Doing, OpenContentError},
+    error::OpenContentError,
     folder::Folder,
     manifest::{ListedPack, PackState},
     pack::{Listed, PackHeader, read_footer},
@@ -70,7 +71,15 @@ impl ContentReport {
 /// # Cost
 /// Reads, unpacks and hashes every byte.
 pub fn verify(path: &Path) -> Result<ContentReport, OpenContentError> {
-    let folder = Folder::new(path, StoreMode::PRIVATE);
+    verify_on(Arc::new(RealDisk), path)
+}
+
+/// As [`verify`], on any disk.
+pub(crate) fn verify_on(
+    disk: Arc<dyn Disk>,
+    path: &Path,
+) -> Result<ContentReport, OpenContentError> {
+    let folder = Folder::at(disk, path)?;
     if !folder.exists() {
         return Ok(ContentReport::default());
     }
@@ -83,8 +92,8 @@ pub fn verify(path: &Path) -> Result<ContentReport, OpenContentError> {
         check.pack(pack)?;
     }
     for pack in &manifest.lost {
-        let path = check.folder.pack(pack.number);
-        let detail = if path.exists() {
+        let path = check.folder.pack_path(pack.number);
+        let detail = if check.folder.has_pack(pack.number)? {
             "another pack is in the place of the one that the manifest lists"
         } else {
             "the pack is missing"
@@ -99,7 +108,7 @@ pub fn verify(path: &Path) -> Result<ContentReport, OpenContentError> {
         Found::Whole => false,
     };
     if is_damaged {
-        let file = check.folder.manifest();
+        let file = check.folder.manifest_path();
         check.problem(file, None, None, "which packs there are does not read");
     }
     check.lists();
@@ -127,14 +136,14 @@ impl Check {
     }
 
     fn pack(&mut self, pack: &ListedPack) -> Result<(), StorageError> {
-        let path = self.folder.pack(pack.number);
-        let doing = || format!("reading {}", path.display());
-        let file = File::open(&path).doing(doing)?;
-        let header = PackHeader::read(&file).doing(doing)?;
+        let path = self.folder.pack_path(pack.number);
+        let file = self.folder.open_pack(pack.number, Access::Read)?;
+        let file = file.as_ref();
+        let header = PackHeader::read(file)?;
         if !matches!(header, Ok(header) if header.id == pack.id && header.number == pack.number) {
             self.problem(path.clone(), Some(0), None, "the header of the pack does not hold");
         }
-        let len = file.metadata().doing(doing)?.len();
+        let len = file.bytes()?;
         let footer = match pack.state {
             PackState::Open { .. } => None,
             PackState::Sealed { bytes } => {
@@ -142,7 +151,7 @@ impl Check {
                     let detail = format!("the pack has {len} bytes, sealed were {bytes}");
                     self.problem(path.clone(), Some(len.min(bytes)), None, detail);
                 }
-                read_footer(&file, pack.id, bytes.min(len)).doing(doing)?
+                read_footer(file, pack.id, bytes.min(len))?
             }
         };
         let mut found = Entries::default();
@@ -151,10 +160,9 @@ impl Check {
             PackState::Sealed { .. } => end,
             PackState::Open { synced_bytes } => synced_bytes,
         };
-        let scanned = scan(&file, pack.id, end, synced_bytes, &mut |offset, header, stored| {
+        let scanned = scan(file, pack.id, end, synced_bytes, &mut |offset, header, stored| {
             found.check(offset, header, stored);
-        });
-        let scanned = scanned.doing(doing)?;
+        })?;
         self.take(pack, &path, &scanned, found);
         if matches!(pack.state, PackState::Sealed { .. }) {
             self.footer(&path, &scanned, footer);
@@ -205,7 +213,7 @@ impl Check {
                     self.report.sound.insert(hash);
                 }
                 Some(chunk) => incomplete.push(ContentProblem {
-                    file: self.folder.pack(pack),
+                    file: self.folder.pack_path(pack),
                     offset: Some(offset),
                     hash: Some(hash),
                     detail: format!("chunk {} of it is damaged or missing", chunk.hash),

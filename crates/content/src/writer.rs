@@ -1,15 +1,15 @@
 //! Everything that changes the files: one thread at a time.
 
-use std::{collections::BTreeSet, fs::File, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
+use spacefold_disk::{File, ReplaceError};
 use spacefold_event_core::{ContentError, StorageError, StorageErrorKind};
 
 use crate::{
     active::{Active, NewEntry},
-    error::Doing,
-    folder::{Folder, FolderLock},
+    folder::{Folder, WatchedLock},
     index::Place,
-    manifest::{ListedPack, MAX_PACKS, Manifest, PackState, ReplaceError},
+    manifest::{ListedPack, MAX_PACKS, Manifest, PackState},
     options::ContentOptions,
 };
 
@@ -22,8 +22,11 @@ pub(crate) struct Writer {
     pub(crate) active: Option<Active>,
     /// Packs of which nobody knows all that they held.
     pub(crate) damaged: BTreeSet<u32>,
-    lock: Option<FolderLock>,
+    lock: Option<WatchedLock>,
     state: WriterState,
+    /// Whether the names of the files are known to be durable: the session that made them may have
+    /// been stopped before.
+    names_synced: bool,
     /// Entries that were appended since the store was opened.
     appended: u64,
 }
@@ -40,7 +43,7 @@ enum WriterState {
 pub(crate) struct Unsynced {
     pack: u32,
     end: u64,
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<dyn File>,
 }
 
 impl Writer {
@@ -49,7 +52,7 @@ impl Writer {
         options: ContentOptions,
         manifest: Manifest,
         active: Option<Active>,
-        lock: Option<FolderLock>,
+        lock: Option<WatchedLock>,
     ) -> Self {
         Self {
             folder,
@@ -59,6 +62,7 @@ impl Writer {
             damaged: BTreeSet::new(),
             lock,
             state: WriterState::Open,
+            names_synced: false,
             appended: 0,
         }
     }
@@ -92,6 +96,8 @@ impl Writer {
     pub(crate) fn append(&mut self, entry: NewEntry<'_>) -> Result<Place, ContentError> {
         self.check()?;
         self.watch_folder()?;
+        // An entry is never on disk before the manifest that lists its pack.
+        self.sync_names()?;
         let pack_bytes = self.options.pack_bytes;
         if !self
             .active
@@ -139,8 +145,7 @@ impl Writer {
     fn seal_active(&mut self) -> Result<(), ContentError> {
         let Some(active) = &self.active else { return Ok(()) };
         let bytes = active.write_footer()?;
-        let synced = active.file.sync_all().doing(|| format!("syncing pack {}", active.number));
-        if let Err(error) = synced {
+        if let Err(error) = active.file.sync_all() {
             return Err(self.fail(error));
         }
         self.set_state(active.number, PackState::Sealed { bytes });
@@ -157,7 +162,10 @@ impl Writer {
 
     pub(crate) fn write_manifest(&mut self) -> Result<(), ContentError> {
         match self.manifest.write(&self.folder) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.names_synced = true;
+                Ok(())
+            }
             Err(ReplaceError::OldStays(error)) => Err(error.into()),
             Err(ReplaceError::Unknown(error)) => Err(self.fail(error)),
         }
@@ -167,9 +175,20 @@ impl Writer {
         if self.lock.is_some() {
             return Ok(());
         }
-        self.folder.create()?;
+        self.folder.create(self.options.mode)?;
+        self.folder.sync_name().map_err(|error| self.fail(error))?;
         let lock = self.folder.lock();
         self.lock = Some(lock.map_err(|error| StorageError::new("locking the content", error))?);
+        Ok(())
+    }
+
+    /// Makes the names of the files durable, once a session.
+    pub(crate) fn sync_names(&mut self) -> Result<(), ContentError> {
+        if self.names_synced || self.lock.is_none() {
+            return Ok(());
+        }
+        self.folder.sync().map_err(|error| self.fail(error))?;
+        self.names_synced = true;
         Ok(())
     }
 
@@ -190,7 +209,7 @@ impl Writer {
     /// Syncs what was appended, with everybody else waiting.
     pub(crate) fn sync_active(&mut self) -> Result<(), ContentError> {
         let (_, Some(unsynced)) = self.unsynced() else { return Ok(()) };
-        if let Err(error) = unsynced.file.sync_data().doing(|| "syncing a pack".to_owned()) {
+        if let Err(error) = unsynced.file.sync_data() {
             return Err(self.fail(error));
         }
         self.synced(&unsynced);

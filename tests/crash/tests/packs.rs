@@ -6,6 +6,13 @@
 use std::process::Command;
 
 #[test]
+fn a_disk_that_acknowledges_syncs_early_is_found_out() {
+    let mut torture = Command::new(env!("CARGO_BIN_EXE_torture"));
+    let status = torture.args(["packs", "--early-syncs", "--must-fail"]).status().unwrap();
+    assert!(status.success(), "see what it printed above");
+}
+
+#[test]
 fn content_that_was_acknowledged_is_in_every_image() {
     let status = Command::new(env!("CARGO_BIN_EXE_torture")).arg("packs").status().unwrap();
     assert!(status.success(), "see what it printed above");

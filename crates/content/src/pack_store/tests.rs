@@ -1,5 +1,7 @@
 mod exchanged;
 mod interrupted;
+mod moved;
+mod simulated;
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -1,16 +1,10 @@
-//! Disk images: what may be on the disk when the power fails.
+//! What may be on the disk when the power fails.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    fs::{self, File},
-    io,
-    os::unix::fs::FileExt as _,
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::images::{
-    content::{Content, PAGE_BYTES, Page, PageBytes, SECTOR_BYTES},
-    disk::{Disk, NameChange, Node, NodeId, ROOT},
+use super::{
+    pages::{PAGE_BYTES, Page, PageBytes, Pages, SECTOR_BYTES},
+    tree::{NameChange, Node, NodeId, ROOT, Tree},
 };
 
 /// What is on the disk of all that no sync has brought there.
@@ -45,33 +39,39 @@ impl Kept {
     ];
 }
 
+/// A file or folder as it is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Image {
+    /// A folder.
+    Folder(BTreeMap<String, Image>),
+    /// A file.
+    File {
+        /// Its length.
+        bytes: u64,
+        /// Its pages, without those of nothing but zeros.
+        pages: Vec<(u64, std::sync::Arc<[u8; PAGE_BYTES]>)>,
+    },
+}
+
 /// The names in folders.
 type Names = HashMap<NodeId, BTreeMap<String, NodeId>>;
 
-/// Writes an image of what may be on the disk into a folder, which must be empty.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_image(
-    disk: &Disk,
-    kept: Kept,
-    rng: &mut fastrand::Rng,
-    folder: &Path,
-) -> io::Result<()> {
+/// What may be on the disk of a tree: one image of many, drawn from `rng`.
+pub fn image(tree: &Tree, kept: Kept, rng: &mut fastrand::Rng) -> BTreeMap<String, Image> {
     let times: BTreeSet<u64> = match kept {
-        Kept::AllButOne | Kept::OnlyOne => disk.files().flat_map(Content::unsynced).collect(),
+        Kept::AllButOne | Kept::OnlyOne => tree.files().flat_map(Pages::unsynced).collect(),
         _ => BTreeSet::new(),
     };
     let mut cut = Cut {
         kept,
-        until: rng.u64(0..=disk.time()),
+        until: rng.u64(0..=tree.time()),
         // Without a write to lose or to keep, nothing or everything is kept.
         one: rng.choice(times),
         chance: rng.f64(),
         rng,
     };
-    let names = cut.names(disk);
-    cut.write_folder(disk, &names, ROOT, folder)
+    let names = cut.names(tree);
+    cut.folder(tree, &names, ROOT)
 }
 
 /// Decides what is kept.
@@ -88,16 +88,16 @@ struct Cut<'r> {
 
 impl Cut<'_> {
     /// The names in every folder.
-    fn names(&mut self, disk: &Disk) -> Names {
-        let changes = disk.changes();
-        let durable = disk.durable_changes();
+    fn names(&mut self, tree: &Tree) -> Names {
+        let changes = tree.changes();
+        let durable = tree.durable_changes();
         let kept = match self.kept {
             Kept::Nothing | Kept::OnlyOne => durable,
             Kept::Everything | Kept::AllButOne => changes.len(),
             Kept::Prefix => {
                 durable.max(changes.partition_point(|change| change.time <= self.until))
             }
-            Kept::Subset | Kept::Torn if self.rng.bool() => return self.unordered_names(disk),
+            Kept::Subset | Kept::Torn if self.rng.bool() => return self.unordered_names(tree),
             Kept::Subset | Kept::Torn => self.rng.usize(durable..=changes.len()),
         };
         let mut names = Names::new();
@@ -105,15 +105,21 @@ impl Cut<'_> {
         names
     }
 
-    /// The names where the file system keeps the order of changes in a folder, but not between folders.
-    fn unordered_names(&mut self, disk: &Disk) -> Names {
+    /// The names where the file system keeps the order of changes in a folder, but not between
+    /// folders.
+    fn unordered_names(&mut self, tree: &Tree) -> Names {
         let mut until: HashMap<NodeId, u64> = HashMap::new();
         let mut names = Names::new();
-        for change in disk.changes() {
+        for change in tree.changes() {
             let is_kept = change.folders().all(|folder| {
-                let any = self.rng.u64(0..=disk.time());
+                // Often nothing or everything of a folder: of many changes few are the last.
+                let any = match self.rng.u8(0..4) {
+                    0 => 0,
+                    1 => tree.time(),
+                    _ => self.rng.u64(0..=tree.time()),
+                };
                 let until = until.entry(folder).or_insert(any);
-                change.time <= *until || disk.is_synced(folder, change.time)
+                change.time <= *until || tree.is_synced(folder, change.time)
             });
             if is_kept {
                 apply(&mut names, change);
@@ -122,50 +128,29 @@ impl Cut<'_> {
         names
     }
 
-    fn write_folder(
-        &mut self,
-        disk: &Disk,
-        names: &Names,
-        folder: NodeId,
-        path: &Path,
-    ) -> io::Result<()> {
+    fn folder(&mut self, tree: &Tree, names: &Names, folder: NodeId) -> BTreeMap<String, Image> {
+        let mut images = BTreeMap::new();
         for (name, node) in names.get(&folder).into_iter().flatten() {
-            let path = path.join(name);
-            match disk.node(*node) {
-                Some(Node::File(content)) => self.write_file(content, &path)?,
-                Some(Node::Folder(_)) => {
-                    fs::create_dir(&path)?;
-                    self.write_folder(disk, names, *node, &path)?;
-                }
-                None => {}
-            }
+            let image = match tree.node(*node) {
+                Some(Node::File(pages)) => self.file(pages),
+                Some(Node::Folder(_)) => Image::Folder(self.folder(tree, names, *node)),
+                None => continue,
+            };
+            images.insert(name.clone(), image);
         }
-        Ok(())
+        images
     }
 
-    fn write_file(&mut self, content: &Content, path: &Path) -> io::Result<()> {
-        let (len_time, len) = self.len(content);
-        let file = File::create(path)?;
-        let mut run: (u64, Vec<u8>) = (0, Vec::new());
-        let flush = |(number, bytes): &(u64, Vec<u8>)| {
-            let start = number * to_u64(PAGE_BYTES);
-            let left = usize::try_from(len.saturating_sub(start)).unwrap_or(usize::MAX);
-            file.write_all_at(bytes.get(..left.min(bytes.len())).unwrap_or(&[]), start)
-        };
-        for (number, bytes) in content.image(len_time, &mut |page| self.page(page)) {
-            if number != run.0 + to_u64(run.1.len() / PAGE_BYTES) {
-                flush(&run)?;
-                run = (number, Vec::new());
-            }
-            run.1.extend_from_slice(&*bytes);
-        }
-        flush(&run)?;
-        file.set_len(len)
+    fn file(&mut self, pages: &Pages) -> Image {
+        let (len_time, bytes) = self.len(pages);
+        let ends = |(number, _): &(u64, _)| number * to_u64(PAGE_BYTES) < bytes;
+        let pages = pages.image(len_time, &mut |page| self.page(page));
+        Image::File { bytes, pages: pages.into_iter().filter(ends).collect() }
     }
 
     /// The length of a file, and when it was given that.
-    fn len(&mut self, content: &Content) -> (u64, u64) {
-        let lens = content.lens();
+    fn len(&mut self, pages: &Pages) -> (u64, u64) {
+        let lens = pages.lens();
         let any = |rng: &mut fastrand::Rng| rng.choice(&lens).or(lens.first());
         let len = match (self.kept, self.rng.u8(0..4)) {
             (Kept::Nothing, _) => lens.first(),

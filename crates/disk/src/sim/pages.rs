@@ -53,9 +53,9 @@ impl Page {
     }
 }
 
-/// The content of a file.
+/// The pages of a file.
 #[derive(Clone, Debug, Default)]
-pub struct Content {
+pub struct Pages {
     pages: BTreeMap<u64, Page>,
     /// Pages with states that are not durable.
     dirty: BTreeSet<u64>,
@@ -64,16 +64,58 @@ pub struct Content {
     later_lens: Vec<(u64, u64)>,
     /// When the file was cut, and to what length, as long as that is not durable.
     cuts: Vec<(u64, u64)>,
+    /// The last byte of the last write.
+    last_write: u64,
 }
 
-impl Content {
+impl Pages {
     /// A file that is on the disk with these bytes.
     #[must_use]
     pub fn durable(bytes: &[u8]) -> Self {
-        let mut content = Self::default();
-        content.write(1, 0, bytes);
-        content.sync(1);
-        content
+        let mut pages = Self::default();
+        pages.write(1, 0, bytes);
+        pages.sync(1);
+        pages
+    }
+
+    /// A file that is on the disk as an image of it says.
+    #[must_use]
+    pub fn of_image(bytes: u64, pages: Vec<(u64, Arc<[u8; PAGE_BYTES]>)>) -> Self {
+        let page = |(number, mut page): (u64, Arc<[u8; PAGE_BYTES]>)| {
+            // Nothing of what stands after the end is read when the file grows again.
+            let within = bytes.saturating_sub(number * to_u64(PAGE_BYTES));
+            let within = usize::try_from(within).unwrap_or(usize::MAX);
+            if within < PAGE_BYTES {
+                Arc::make_mut(&mut page).iter_mut().skip(within).for_each(|byte| *byte = 0);
+            }
+            (number, Page { durable: Some(page), ..Page::default() })
+        };
+        Self { pages: pages.into_iter().map(page).collect(), durable_len: bytes, ..Self::default() }
+    }
+
+    /// Fills a buffer with what programs read from an offset on; whether there is as much.
+    #[must_use]
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        if offset.checked_add(to_u64(buffer.len())).is_none_or(|end| end > self.len()) {
+            return false;
+        }
+        let mut offset = offset;
+        let mut rest = buffer;
+        while !rest.is_empty() {
+            let within = usize::try_from(offset).unwrap_or(usize::MAX) % PAGE_BYTES;
+            let (now, later) = rest.split_at_mut(rest.len().min(PAGE_BYTES - within));
+            let page = self.pages.get(&(offset / to_u64(PAGE_BYTES))).map(Page::newest);
+            match page.and_then(Option::as_ref) {
+                Some(page) => {
+                    let from = page.iter().skip(within);
+                    now.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                }
+                None => now.fill(0),
+            }
+            offset += to_u64(now.len());
+            rest = later;
+        }
+        true
     }
 
     /// The length that programs see.
@@ -91,6 +133,10 @@ impl Content {
     /// Bytes were written.
     pub fn write(&mut self, time: u64, offset: u64, bytes: &[u8]) {
         let end = offset + to_u64(bytes.len());
+        if bytes.is_empty() {
+            return;
+        }
+        self.last_write = end - 1;
         if end > self.len() {
             self.later_lens.push((time, end));
         }
@@ -144,6 +190,24 @@ impl Content {
             self.durable_len = len;
         }
         self.cuts.retain(|(cut, _)| *cut > time);
+    }
+
+    /// A sync that began at this time has come back without an error, and has left out the last
+    /// sector that was written, of a disk that lies.
+    pub fn sync_but_last_sector(&mut self, time: u64) {
+        let number = self.last_write / to_u64(PAGE_BYTES);
+        let before = self.pages.get(&number).and_then(|page| page.durable.clone());
+        self.sync(time);
+        let Some(page) = self.pages.get_mut(&number) else { return };
+        let newest = page.newest().clone();
+        let within = usize::try_from(self.last_write).unwrap_or(usize::MAX) % PAGE_BYTES;
+        let sectors = (0..PAGE_BYTES / SECTOR_BYTES).map(|sector| {
+            if sector == within / SECTOR_BYTES { before.clone() } else { newest.clone() }
+        });
+        page.durable = compose(&sectors.collect::<Vec<_>>());
+        page.later.push((time, newest));
+        page.given_up = time;
+        self.dirty.insert(number);
     }
 
     /// A sync has failed: what is not durable counts as clean from now on.

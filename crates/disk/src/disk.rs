@@ -1,0 +1,212 @@
+//! The seam: a disk, a folder on it, and a file in one.
+
+use std::{ffi::OsStr, fmt, io, path::Path, sync::Arc};
+
+use spacefold_event_core::{StorageError, StoreMode};
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To be read.
+    Read,
+    /// To be read and written.
+    ReadWrite,
+}
+
+/// What tells a file from every other for as long as it is there, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileId {
+    /// The device it is on.
+    pub device: u64,
+    /// Its number there.
+    pub number: u64,
+}
+
+/// Where folders are found by their paths.
+pub trait Disk: fmt::Debug + Send + Sync {
+    /// The folder at a path; `None` when no folder is there.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn folder(&self, path: &Path) -> Result<Option<Arc<dyn Folder>>, StorageError>;
+}
+
+/// A folder that is held open: what is done through it is done in that folder, whatever becomes of
+/// its name.
+///
+/// # Durability
+/// Names that were created, renamed or removed are durable once [`Folder::sync`] has answered;
+/// before that a power cut may leave any of them undone.
+///
+/// # Errors
+/// Every method fails with a [`StorageError`] that names the path and what was being done.
+pub trait Folder: fmt::Debug + Send + Sync {
+    /// The path it was opened by, for messages.
+    fn path(&self) -> &Path;
+
+    /// The names of the files and folders in it, in no order. Names that are no UTF-8 are left out.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    fn names(&self) -> Result<Vec<String>, StorageError>;
+
+    /// A file in it; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn find(&self, name: &str, access: Access) -> Result<Option<Arc<dyn File>>, StorageError>;
+
+    /// A file that must be in it.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be opened.
+    fn open(&self, name: &str, access: Access) -> Result<Arc<dyn File>, StorageError> {
+        self.find(name, access)?.ok_or_else(|| {
+            let doing = format!("opening {}", self.path().join(name).display());
+            StorageError::new(doing, io::Error::from(io::ErrorKind::NotFound))
+        })
+    }
+
+    /// A file in it, empty, open to be read and written: a new one, or one that was there and has
+    /// lost what it held. Who may read and change it follows from the mode of the folder.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn create(&self, name: &str) -> Result<Arc<dyn File>, StorageError> {
+        self.create_to_become(name, name)
+    }
+
+    /// As [`Folder::create`], of a file that is to be renamed: messages call it by its later name.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn create_to_become(&self, name: &str, later: &str) -> Result<Arc<dyn File>, StorageError>;
+
+    /// A folder in it; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn folder(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError>;
+
+    /// Makes a folder in it, which those may read and change whom the mode lets.
+    ///
+    /// # Errors
+    /// When it cannot be made, or something of this name is there.
+    fn create_folder(&self, name: &OsStr, mode: StoreMode)
+    -> Result<Arc<dyn Folder>, StorageError>;
+
+    /// Gives a file or folder in it another name. A file that had that name is gone; at no moment is
+    /// neither there.
+    ///
+    /// # Errors
+    /// When it cannot be renamed: the old name stays.
+    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError>;
+
+    /// Removes a file from it.
+    ///
+    /// # Errors
+    /// When it cannot be removed, or is not there.
+    fn remove(&self, name: &str) -> Result<(), StorageError>;
+
+    /// Makes the names in it durable.
+    ///
+    /// # Errors
+    /// When that is not known: it must not be tried again to find out.
+    fn sync(&self) -> Result<(), StorageError>;
+
+    /// What a name means now in the folder that is at this one's path, which may be another one by
+    /// now; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError>;
+}
+
+/// An open file. Reads and writes name their offset; threads may share it.
+///
+/// # Durability
+/// What was written is durable once [`File::sync_data`] or [`File::sync_all`] has answered. After a
+/// sync that failed nothing is known of what was written since the last one that did not, and a
+/// later sync does not bring it to the disk.
+///
+/// # Errors
+/// Every method fails with a [`StorageError`] that names the path and what was being done.
+pub trait File: fmt::Debug + Send + Sync {
+    /// Its path, for messages.
+    fn path(&self) -> &Path;
+
+    /// What tells it from every other file.
+    ///
+    /// # Errors
+    /// When that cannot be asked.
+    fn id(&self) -> Result<FileId, StorageError>;
+
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    /// When that cannot be asked.
+    fn bytes(&self) -> Result<u64, StorageError>;
+
+    /// Fills `buffer` from an offset on; `false` when the file ends before.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read_if_there(&self, buffer: &mut [u8], offset: u64) -> Result<bool, StorageError>;
+
+    /// Fills `buffer` from an offset on.
+    ///
+    /// # Errors
+    /// When it cannot be read, or ends before.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
+        if self.read_if_there(buffer, offset)? {
+            return Ok(());
+        }
+        let doing = format!("reading {} at byte {offset}", self.path().display());
+        Err(StorageError::new(doing, io::Error::from(io::ErrorKind::UnexpectedEof)))
+    }
+
+    /// All of its bytes.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn read_all(&self) -> Result<Vec<u8>, StorageError> {
+        let count = usize::try_from(self.bytes()?).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; count];
+        self.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    /// Writes bytes from an offset on; the file grows where they end after it.
+    ///
+    /// # Errors
+    /// When they cannot be written: any part of them may have been.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError>;
+
+    /// Cuts it, or grows it by zeros that take no room.
+    ///
+    /// # Errors
+    /// When it keeps its length.
+    fn set_len(&self, bytes: u64) -> Result<(), StorageError>;
+
+    /// Makes what was written durable, and what is needed to read it.
+    ///
+    /// # Errors
+    /// When that is not known.
+    fn sync_data(&self) -> Result<(), StorageError>;
+
+    /// Makes everything of the file durable.
+    ///
+    /// # Errors
+    /// When that is not known.
+    fn sync_all(&self) -> Result<(), StorageError>;
+
+    /// Locks it against every other open file of the same name, of this process too; `false` when
+    /// it is locked. The lock goes with the file, or before ([`File::unlock`]).
+    ///
+    /// # Errors
+    /// What the system says, since who asks tells a file system without locks from other errors.
+    fn try_lock(&self) -> io::Result<bool>;
+
+    /// Gives the lock back.
+    fn unlock(&self);
+}

@@ -1,0 +1,29 @@
+//! What spacefold asks of a disk, and nothing else: folders that are held open, files that are read
+//! and written at offsets, syncs, the replacement of a whole file, and the lock of a folder.
+//!
+//! - [`Disk`], [`Folder`] and [`File`] are the seam. Everything durable goes through them, so that every test
+//!   of a format can run on a disk that forgets, tears, reorders and fails.
+//! - [`RealDisk`] is the operating system's. A folder is a descriptor: a store whose folder was
+//!   renamed writes on in its own folder, never in a new one that was made at its old path.
+//! - `SimDisk` (feature `sim`) is a disk in memory that says what may be left of it when the power
+//!   fails, deterministic by seed.
+//!
+//! Knows nothing of events: of `event-core` it uses the storage error and the mode of a store.
+
+mod disk;
+mod doing;
+mod lock;
+mod real;
+mod replace;
+#[cfg(any(feature = "sim", test))]
+pub mod sim;
+
+#[cfg(any(feature = "sim", test))]
+pub use self::sim::SimDisk;
+pub use self::{
+    disk::{Access, Disk, File, FileId, Folder},
+    doing::Doing,
+    lock::{FolderLock, LockError},
+    real::RealDisk,
+    replace::{NewFile, ReplaceError},
+};

@@ -1,0 +1,261 @@
+//! The operating system's disk.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, Permissions, TryLockError},
+    io::{self, ErrorKind},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileExt, MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, Dir, Mode, OFlags, fsync, mkdirat, openat, renameat, unlinkat},
+    io::Errno,
+};
+use spacefold_event_core::{StorageError, StoreMode};
+
+use crate::{
+    disk::{Access, Disk, File, FileId, Folder},
+    doing::Doing,
+};
+
+/// The operating system's disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+const FOLDER_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// The bits of a mode that say who may do what.
+const PERMISSIONS: u32 = 0o777;
+
+impl Disk for RealDisk {
+    fn folder(&self, path: &Path) -> Result<Option<Arc<dyn Folder>>, StorageError> {
+        let doing = || format!("opening {}", path.display());
+        let opened = folder_found(openat(CWD, path, FOLDER_FLAGS, Mode::empty()), doing)?;
+        opened.map(|handle| RealFolder::shared(handle, path.to_owned())).transpose()
+    }
+}
+
+/// A descriptor of a folder.
+#[derive(Debug)]
+struct RealFolder {
+    handle: OwnedFd,
+    path: PathBuf,
+    /// Where that is, wherever the process goes.
+    absolute: PathBuf,
+    /// What is made in the folder gets this mode: that of the folder itself.
+    mode: StoreMode,
+}
+
+impl RealFolder {
+    fn shared(handle: OwnedFd, path: PathBuf) -> Result<Arc<dyn Folder>, StorageError> {
+        let folder = fs::File::from(handle);
+        let found = folder.metadata().doing(|| format!("looking at {}", path.display()))?;
+        Ok(Self::of(folder, path, StoreMode::new(found.mode())))
+    }
+
+    fn of(handle: fs::File, path: PathBuf, mode: StoreMode) -> Arc<dyn Folder> {
+        let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        Arc::new(Self { handle: handle.into(), path, absolute, mode })
+    }
+
+    /// What a failure with a name in this folder says.
+    fn said(&self, doing: &str, name: impl AsRef<Path>) -> String {
+        format!("{doing} {}", self.path.join(name).display())
+    }
+}
+
+impl Folder for RealFolder {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn names(&self) -> Result<Vec<String>, StorageError> {
+        let doing = || format!("listing {}", self.path.display());
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.handle).map_err(io::Error::from).doing(doing)? {
+            let entry = entry.map_err(io::Error::from).doing(doing)?;
+            let name = entry.file_name().to_str().ok();
+            names.extend(name.filter(|name| !matches!(*name, "." | "..")).map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    fn find(&self, name: &str, access: Access) -> Result<Option<Arc<dyn File>>, StorageError> {
+        let flags = OFlags::CLOEXEC
+            | match access {
+                Access::Read => OFlags::RDONLY,
+                Access::ReadWrite => OFlags::RDWR,
+            };
+        let opened = match openat(&self.handle, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => opened.map_err(io::Error::from).doing(|| self.said("opening", name))?,
+        };
+        Ok(Some(RealFile::shared(opened.into(), self.path.join(name))))
+    }
+
+    fn create_to_become(&self, name: &str, later: &str) -> Result<Arc<dyn File>, StorageError> {
+        let doing = || self.said("creating", name);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(self.mode.file());
+        let made = openat(&self.handle, name, flags, mode).map_err(io::Error::from);
+        let file = fs::File::from(made.doing(doing)?);
+        if file.metadata().doing(doing)?.mode() & PERMISSIONS != self.mode.file() {
+            tolerate(file.set_permissions(Permissions::from_mode(self.mode.file())))
+                .doing(doing)?;
+        }
+        Ok(RealFile::shared(file, self.path.join(later)))
+    }
+
+    fn folder(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
+        let opened = openat(&self.handle, name, FOLDER_FLAGS, Mode::empty());
+        let opened = folder_found(opened, || self.said("opening", name))?;
+        opened.map(|handle| Self::shared(handle, self.path.join(name))).transpose()
+    }
+
+    fn create_folder(
+        &self,
+        name: &OsStr,
+        mode: StoreMode,
+    ) -> Result<Arc<dyn Folder>, StorageError> {
+        let doing = || self.said("creating", name);
+        let bits = Mode::from_raw_mode(mode.folder());
+        mkdirat(&self.handle, name, bits).map_err(io::Error::from).doing(doing)?;
+        let opened = openat(&self.handle, name, FOLDER_FLAGS, Mode::empty());
+        let folder = fs::File::from(opened.map_err(io::Error::from).doing(doing)?);
+        let found = folder.metadata().doing(doing)?.mode();
+        if found & PERMISSIONS != mode.folder() {
+            // One that hands its group on (setgid) goes on doing so.
+            let wanted = found & !PERMISSIONS & 0o7777 | mode.folder();
+            tolerate(folder.set_permissions(Permissions::from_mode(wanted))).doing(doing)?;
+        }
+        Ok(Self::of(folder, self.path.join(name), mode))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        let renamed = renameat(&self.handle, from, &self.handle, to).map_err(io::Error::from);
+        renamed.doing(|| format!("{} to {to}", self.said("renaming", from)))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StorageError> {
+        let removed = unlinkat(&self.handle, name, AtFlags::empty()).map_err(io::Error::from);
+        removed.doing(|| self.said("removing", name))
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        let synced = fsync(&self.handle).map_err(io::Error::from);
+        synced.doing(|| format!("syncing the folder {}", self.path.display()))
+    }
+    fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {
+        let path = self.absolute.join(name);
+        match fs::metadata(&path) {
+            Ok(found) => Ok(Some(id_of(&found))),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
+        }
+    }
+}
+
+/// A folder that was opened; `None` when none is there.
+fn folder_found(
+    opened: rustix::io::Result<OwnedFd>,
+    doing: impl FnOnce() -> String,
+) -> Result<Option<OwnedFd>, StorageError> {
+    match opened.map_err(io::Error::from) {
+        Err(error) if is_absent(&error) => Ok(None),
+        opened => opened.map(Some).doing(doing),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// There are file systems that know no modes, and files of another user in a folder of a group.
+fn tolerate(set: io::Result<()>) -> io::Result<()> {
+    let is_unable = |error: &io::Error| {
+        matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported)
+    };
+    set.or_else(|error| if is_unable(&error) { Ok(()) } else { Err(error) })
+}
+
+fn id_of(found: &fs::Metadata) -> FileId {
+    FileId { device: found.dev(), number: found.ino() }
+}
+
+/// A descriptor of a file.
+#[derive(Debug)]
+struct RealFile {
+    file: fs::File,
+    path: PathBuf,
+}
+
+impl RealFile {
+    fn shared(file: fs::File, path: PathBuf) -> Arc<dyn File> {
+        Arc::new(Self { file, path })
+    }
+
+    fn said(&self, doing: &str) -> String {
+        format!("{doing} {}", self.path.display())
+    }
+}
+
+impl File for RealFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn id(&self) -> Result<FileId, StorageError> {
+        let found = self.file.metadata().doing(|| self.said("looking at"))?;
+        Ok(id_of(&found))
+    }
+
+    fn bytes(&self) -> Result<u64, StorageError> {
+        let found = self.file.metadata().doing(|| self.said("asking for the length of"))?;
+        Ok(found.len())
+    }
+
+    fn read_if_there(&self, buffer: &mut [u8], offset: u64) -> Result<bool, StorageError> {
+        match self.file.read_exact_at(buffer, offset) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error).doing(|| format!("{} at byte {offset}", self.said("reading"))),
+        }
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        let written = self.file.write_all_at(bytes, offset);
+        written.doing(|| format!("{} at byte {offset}", self.said("writing")))
+    }
+
+    fn set_len(&self, bytes: u64) -> Result<(), StorageError> {
+        let set = self.file.set_len(bytes);
+        set.doing(|| format!("{} at byte {bytes}", self.said("cutting")))
+    }
+
+    fn sync_data(&self) -> Result<(), StorageError> {
+        self.file.sync_data().doing(|| self.said("syncing"))
+    }
+
+    fn sync_all(&self) -> Result<(), StorageError> {
+        self.file.sync_all().doing(|| self.said("syncing"))
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn unlock(&self) {
+        // Should this fail, closing the file follows.
+        let _ = self.file.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::replace::NewFile;
+
+fn folder(path: &Path) -> Arc<dyn Folder> {
+    RealDisk.folder(path).unwrap().unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+#[test]
+fn a_renamed_folder_is_written_on_and_never_a_new_one_at_its_path() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (path, moved) = (scratch.path().join("a"), scratch.path().join("b"));
+    fs::create_dir(&path).unwrap();
+    let held = folder(&path);
+    fs::rename(&path, &moved).unwrap();
+    fs::create_dir(&path).unwrap();
+    held.create("made").unwrap();
+    NewFile::replace(&held, "replaced", b"whole").unwrap();
+    held.create_folder("within".as_ref(), StoreMode::PRIVATE).unwrap();
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&moved).unwrap().count(), 3);
+    assert_eq!(fs::read(moved.join("replaced")).unwrap(), b"whole");
+    held.remove("made").unwrap();
+    assert!(!moved.join("made").exists());
+}
+
+#[test]
+fn what_is_made_has_the_mode_of_its_folder() {
+    let scratch = tempfile::tempdir().unwrap();
+    for bits in [0o700, 0o750, 0o770, 0o777] {
+        let name = format!("{bits:o}");
+        let made =
+            folder(scratch.path()).create_folder(name.as_ref(), StoreMode::new(bits)).unwrap();
+        made.create("at once").unwrap();
+        let path = scratch.path().join(&name);
+        folder(&path).create("later").unwrap();
+        assert_eq!(mode(&path), bits);
+        for file in ["at once", "later"] {
+            assert_eq!(mode(&path.join(file)), bits & 0o666, "{file} in {name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_folder_is_none() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::write(scratch.path().join("file"), "").unwrap();
+    symlink("nowhere", scratch.path().join("link")).unwrap();
+    for name in ["absent", "file", "link", "file/below", "absent/below"] {
+        assert!(RealDisk.folder(&scratch.path().join(name)).unwrap().is_none(), "{name}");
+        assert!(folder(scratch.path()).folder(name.as_ref()).unwrap().is_none(), "{name}");
+    }
+}
+
+#[test]
+fn reading_past_the_end_is_told_apart_from_errors() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = folder(scratch.path()).create("file").unwrap();
+    file.write_all_at(b"abc", 0).unwrap();
+    let mut buffer = [0; 2];
+    assert!(file.read_if_there(&mut buffer, 1).unwrap());
+    assert_eq!(buffer, *b"bc");
+    assert!(!file.read_if_there(&mut buffer, 2).unwrap());
+    let error = file.read_exact_at(&mut buffer, 2).unwrap_err().to_string();
+    assert!(error.contains("file at byte 2"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_not_finished_leaves_the_old_one_and_nothing_of_itself() {
+    let scratch = tempfile::tempdir().unwrap();
+    let held = folder(scratch.path());
+    NewFile::replace(&held, "a", b"old").unwrap();
+    let new = NewFile::create(&held, "a").unwrap();
+    new.file().write_all_at(b"new", 0).unwrap();
+    let unfinished: Vec<String> = held.names().unwrap();
+    assert!(unfinished.iter().any(|name| NewFile::name_of_unfinished(name) == Some("a")));
+    drop(new);
+    assert_eq!(held.names().unwrap(), ["a"]);
+    assert_eq!(fs::read(scratch.path().join("a")).unwrap(), b"old");
+}

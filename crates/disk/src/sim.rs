@@ -1,0 +1,500 @@
+//! A disk in memory, for tests: it says what may be left of it when the power fails, and fails when
+//! it is told to. Everything it does follows from its seed and from what is asked of it.
+//!
+//! - What no sync has covered may be lost, kept, torn at 512 bytes, or kept out of order
+//!   ([`Kept`]).
+//! - Any one call can fail ([`Fault`]), with the power gone from then on if need be. After a sync
+//!   that failed, what it was to cover counts as clean: a later sync answers and brings nothing to
+//!   the disk, as Linux does.
+//! - A [`Lie`] is a disk that does not do what it says: what a harness must notice.
+
+mod cut;
+mod pages;
+mod tree;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use spacefold_event_core::{StorageError, StoreMode};
+
+pub use self::{
+    cut::{Image, Kept, image},
+    pages::{PAGE_BYTES, Page, PageBytes, Pages, SECTOR_BYTES},
+    tree::{NameChange, Node, NodeId, ROOT, Tree},
+};
+use crate::{
+    disk::{Access, Disk, File, FileId, Folder},
+    doing::Doing,
+};
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// An error of the disk. Of a write nothing was done, of a sync it is not known what was.
+    Broken,
+    /// No room is left. Calls that take none, reads and removals, do not fail so.
+    Full,
+    /// Half of a write was done before the disk failed; other calls fail as [`Fault::Broken`].
+    Short,
+    /// The power fails before the call: it and every later one fail.
+    PowerCut,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Broken, Self::Full, Self::Short, Self::PowerCut];
+}
+
+/// What a disk says that is not so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// Syncs of files answer at once and do nothing.
+    SkipsSyncs,
+    /// A sync of a file leaves out the last sector of what was written last.
+    ForgetsLastSector,
+    /// After a sync that failed the file counts as synced.
+    ForgivesFailedSyncs,
+}
+
+/// A disk in memory. Clones are the same disk.
+#[derive(Clone)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    tree: Tree,
+    calls: u64,
+    /// The number of the call that fails, and how.
+    fault: Option<(u64, Fault)>,
+    lie: Option<Lie>,
+    has_power: bool,
+    /// The kind of call that was failed, for whoever wants to know what was tried.
+    failed: Option<&'static str>,
+    /// The files that are locked.
+    locked: BTreeSet<NodeId>,
+}
+
+impl Default for SimDisk {
+    fn default() -> Self {
+        Self::of(Tree::default())
+    }
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimDisk").field("calls", &self.calls()).finish_non_exhaustive()
+    }
+}
+
+impl SimDisk {
+    fn of(tree: Tree) -> Self {
+        let state = State {
+            tree,
+            calls: 0,
+            fault: None,
+            lie: None,
+            has_power: true,
+            failed: None,
+            locked: BTreeSet::new(),
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The folder that everything is in; its name is durable.
+    #[must_use]
+    pub fn root(&self) -> Arc<dyn Folder> {
+        Arc::new(SimFolder { disk: self.clone(), node: ROOT, path: PathBuf::from("/") })
+    }
+
+    /// The calls that were made so far, those that failed among them.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// Lets one call fail: the one with this number, from 1.
+    pub fn fail_call(&self, call: u64, fault: Fault) {
+        self.state().fault = Some((call, fault));
+    }
+
+    /// What kind of call was failed, once one was.
+    #[must_use]
+    pub fn failed_call(&self) -> Option<&'static str> {
+        self.state().failed
+    }
+
+    /// Makes the disk lie from now on.
+    pub fn lie(&self, lie: Lie) {
+        self.state().lie = Some(lie);
+    }
+
+    /// A disk with what may be left of this one if the power fails now: all of it durable, one of
+    /// many outcomes, drawn from `rng`.
+    #[must_use]
+    pub fn after_power_cut(&self, kept: Kept, rng: &mut fastrand::Rng) -> Self {
+        let image = image(&self.state().tree, kept, rng);
+        let mut tree = Tree::default();
+        restore(&mut tree, ROOT, image);
+        Self::of(tree)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a call: what it does, unless it is one that fails.
+    fn call<T>(
+        &self,
+        call: Call,
+        path: &Path,
+        act: impl FnOnce(&mut State) -> Result<T, io::Error>,
+    ) -> Result<T, StorageError> {
+        let mut state = self.state();
+        state.calls += 1;
+        let result = match state.take_fault(call) {
+            Some(error) => Err(error),
+            None => act(&mut state),
+        };
+        result.doing(|| format!("{} {}", call.name(), path.display()))
+    }
+}
+
+impl Disk for SimDisk {
+    /// Paths lead from [`SimDisk::root`], whether they are absolute or not.
+    fn folder(&self, path: &Path) -> Result<Option<Arc<dyn Folder>>, StorageError> {
+        self.call(Call::Open, path, |state| {
+            let folder = state.tree.find_path(path);
+            let is_folder = |node: &NodeId| matches!(state.tree.node(*node), Some(Node::Folder(_)));
+            Ok(folder.filter(is_folder).map(|node| {
+                let folder = SimFolder { disk: self.clone(), node, path: path.to_owned() };
+                Arc::new(folder) as Arc<dyn Folder>
+            }))
+        })
+    }
+}
+
+/// Puts an image on a disk, durable.
+fn restore(tree: &mut Tree, folder: NodeId, images: BTreeMap<String, Image>) {
+    for (name, image) in images {
+        match image {
+            Image::Folder(within) => {
+                let node = tree.add_durable(folder, name, Node::Folder(BTreeMap::new()));
+                restore(tree, node, within);
+            }
+            Image::File { bytes, pages } => {
+                let pages = Pages::of_image(bytes, pages);
+                tree.add_durable(folder, name, Node::File(pages));
+            }
+        }
+    }
+}
+
+/// What is asked of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    List,
+    Open,
+    Create,
+    Rename,
+    Remove,
+    Read,
+    Write,
+    SetLen,
+    Sync,
+    SyncFolder,
+}
+
+impl Call {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::List => "listing",
+            Self::Open => "opening",
+            Self::Create => "creating",
+            Self::Rename => "renaming",
+            Self::Remove => "removing",
+            Self::Read => "reading",
+            Self::Write => "writing",
+            Self::SetLen => "cutting",
+            Self::Sync => "syncing",
+            Self::SyncFolder => "syncing the folder",
+        }
+    }
+
+    const fn takes_room(self) -> bool {
+        matches!(self, Self::Create | Self::Write | Self::Sync | Self::SyncFolder | Self::SetLen)
+    }
+}
+
+impl State {
+    /// The error of a call that is to fail.
+    fn take_fault(&mut self, call: Call) -> Option<io::Error> {
+        if !self.has_power {
+            return Some(power_is_off());
+        }
+        let (number, fault) = self.fault?;
+        if number != self.calls || (fault == Fault::Full && !call.takes_room()) {
+            return None;
+        }
+        self.failed = Some(call.name());
+        match fault {
+            Fault::Broken => Some(io::Error::from_raw_os_error(EIO)),
+            Fault::Full => Some(io::ErrorKind::StorageFull.into()),
+            // Half of a write is done first; see `write`.
+            Fault::Short if call == Call::Write => None,
+            Fault::Short => Some(io::Error::from_raw_os_error(EIO)),
+            Fault::PowerCut => {
+                self.has_power = false;
+                Some(power_is_off())
+            }
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        self.fault == Some((self.calls, Fault::Short))
+    }
+
+    fn write(&mut self, node: NodeId, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let is_short = self.is_short();
+        let done = if is_short { bytes.get(..bytes.len() / 2).unwrap_or(&[]) } else { bytes };
+        self.tree.file(node, |pages, time| pages.write(time, offset, done));
+        if is_short { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
+    }
+
+    fn sync(&mut self, node: NodeId) {
+        match self.lie {
+            Some(Lie::SkipsSyncs) => {}
+            Some(Lie::ForgetsLastSector) => {
+                self.tree.file(node, |pages, time| pages.sync_but_last_sector(time));
+            }
+            _ => {
+                let began = self.tree.begin_sync();
+                self.tree.end_sync(node, began);
+            }
+        }
+    }
+}
+
+const EIO: i32 = 5;
+
+fn power_is_off() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the power is off")
+}
+
+#[derive(Debug)]
+struct SimFolder {
+    disk: SimDisk,
+    node: NodeId,
+    path: PathBuf,
+}
+
+impl SimFolder {
+    fn call<T>(
+        &self,
+        call: Call,
+        name: &str,
+        act: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> Result<T, StorageError> {
+        self.disk.call(call, &self.path.join(name), act)
+    }
+
+    fn file(&self, node: NodeId, name: &str) -> Arc<dyn File> {
+        Arc::new(SimFile { disk: self.disk.clone(), node, path: self.path.join(name) })
+    }
+
+    fn within(&self, node: NodeId, name: &str) -> Arc<dyn Folder> {
+        Arc::new(Self { disk: self.disk.clone(), node, path: self.path.join(name) })
+    }
+}
+
+impl Folder for SimFolder {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn names(&self) -> Result<Vec<String>, StorageError> {
+        self.call(Call::List, "", |state| match state.tree.node(self.node) {
+            Some(Node::Folder(names)) => Ok(names.keys().cloned().collect()),
+            _ => Err(io::ErrorKind::NotADirectory.into()),
+        })
+    }
+
+    fn find(&self, name: &str, _access: Access) -> Result<Option<Arc<dyn File>>, StorageError> {
+        self.call(Call::Open, name, |state| match state.tree.find(self.node, name) {
+            Some(node) if matches!(state.tree.node(node), Some(Node::File(_))) => {
+                Ok(Some(self.file(node, name)))
+            }
+            Some(_) => Err(io::ErrorKind::IsADirectory.into()),
+            None => Ok(None),
+        })
+    }
+
+    fn create_to_become(&self, name: &str, later: &str) -> Result<Arc<dyn File>, StorageError> {
+        self.call(Call::Create, name, |state| {
+            let node = match state.tree.find(self.node, name) {
+                Some(node) => node,
+                None => {
+                    let file = Node::File(Pages::default());
+                    state.tree.create(self.node, name.to_owned(), file)
+                }
+            };
+            if !state.tree.file(node, |pages, time| pages.truncate(time, 0)) {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            Ok(self.file(node, later))
+        })
+    }
+
+    fn folder(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
+        let name = &*name.to_string_lossy();
+        self.call(Call::Open, name, |state| match state.tree.find(self.node, name) {
+            Some(node) if matches!(state.tree.node(node), Some(Node::Folder(_))) => {
+                Ok(Some(self.within(node, name)))
+            }
+            _ => Ok(None),
+        })
+    }
+
+    fn create_folder(
+        &self,
+        name: &OsStr,
+        _mode: StoreMode,
+    ) -> Result<Arc<dyn Folder>, StorageError> {
+        let name = &*name.to_string_lossy();
+        self.call(Call::Create, name, |state| {
+            if state.tree.find(self.node, name).is_some() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            let folder = Node::Folder(BTreeMap::new());
+            let node = state.tree.create(self.node, name.to_owned(), folder);
+            Ok(self.within(node, name))
+        })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        self.call(Call::Rename, from, |state| {
+            if state.tree.find(self.node, from).is_none() {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            state.tree.rename((self.node, from.to_owned()), (self.node, to.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StorageError> {
+        self.call(Call::Remove, name, |state| {
+            if state.tree.find(self.node, name).is_none() {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            state.tree.remove(self.node, name.to_owned());
+            Ok(())
+        })
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        self.call(Call::SyncFolder, "", |state| {
+            let began = state.tree.begin_sync();
+            state.tree.end_sync(self.node, began);
+            Ok(())
+        })
+    }
+
+    fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {
+        let path = self.path.join(name);
+        Ok(self.disk.state().tree.find_path(&path).map(id_of))
+    }
+}
+
+fn id_of(node: NodeId) -> FileId {
+    FileId { device: 0, number: u64::try_from(node).unwrap_or(u64::MAX) }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    node: NodeId,
+    path: PathBuf,
+}
+
+impl SimFile {
+    fn call<T>(
+        &self,
+        call: Call,
+        act: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> Result<T, StorageError> {
+        self.disk.call(call, &self.path, act)
+    }
+}
+
+impl File for SimFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn id(&self) -> Result<FileId, StorageError> {
+        Ok(id_of(self.node))
+    }
+
+    fn bytes(&self) -> Result<u64, StorageError> {
+        self.call(Call::Read, |state| match state.tree.node(self.node) {
+            Some(Node::File(pages)) => Ok(pages.len()),
+            _ => Err(io::ErrorKind::IsADirectory.into()),
+        })
+    }
+
+    fn read_if_there(&self, buffer: &mut [u8], offset: u64) -> Result<bool, StorageError> {
+        self.call(Call::Read, |state| match state.tree.node(self.node) {
+            Some(Node::File(pages)) => Ok(pages.read(offset, buffer)),
+            _ => Err(io::ErrorKind::IsADirectory.into()),
+        })
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        self.call(Call::Write, |state| state.write(self.node, bytes, offset))
+    }
+
+    fn set_len(&self, bytes: u64) -> Result<(), StorageError> {
+        self.call(Call::SetLen, |state| {
+            state.tree.file(self.node, |pages, time| pages.truncate(time, bytes));
+            Ok(())
+        })
+    }
+
+    fn sync_data(&self) -> Result<(), StorageError> {
+        let synced = self.call(Call::Sync, |state| {
+            state.sync(self.node);
+            Ok(())
+        });
+        if synced.is_err() {
+            let mut state = self.disk.state();
+            if state.has_power && state.lie != Some(Lie::ForgivesFailedSyncs) {
+                state.tree.fail_sync(self.node);
+            }
+        }
+        synced
+    }
+
+    fn sync_all(&self) -> Result<(), StorageError> {
+        self.sync_data()
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        let mut state = self.disk.state();
+        if !state.has_power {
+            return Err(power_is_off());
+        }
+        Ok(state.locked.insert(self.node))
+    }
+
+    fn unlock(&self) {
+        self.disk.state().locked.remove(&self.node);
+    }
+}
+
+#[cfg(test)]
+mod tests;
