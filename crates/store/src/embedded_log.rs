@@ -189,7 +189,8 @@ impl EmbeddedLog {
         let shared = Arc::new(recovered.shared);
         let watch = Arc::new(FolderWatch::new(folder, &shared, &lock)?);
         let (wake, woken) = bounded(1);
-        let sealer = sealer::start(&shared, options.reserve_bytes, Arc::clone(&watch), woken)?;
+        let (wake, watched) = (Arc::new(wake), Arc::clone(&watch));
+        let sealer = sealer::start(&shared, options.reserve_bytes, watched, &wake, woken)?;
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
                 let running = Mutex::new(Some(Running { writer, sealer, watch, lock }));

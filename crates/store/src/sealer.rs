@@ -7,12 +7,12 @@ mod filing;
 mod unfiled;
 
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError, Weak, atomic::Ordering},
     thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use spacefold_event_core::{Records, StorageError};
 
 use self::{batch::Batch, unfiled::Unfiled};
@@ -45,8 +45,8 @@ struct Sealer {
     encoded: Option<Batch>,
     /// Read from sled when there is something to seal.
     unfiled: Option<Unfiled>,
-    /// Told whenever blocks were filed: more may have become due meanwhile.
-    filed: Sender<()>,
+    /// What wakes it. Those who file use it too: more may have become due meanwhile.
+    wake: Weak<Sender<()>>,
     blocks_since_checkpoint: u64,
     /// Every full block is made then.
     is_closing: bool,
@@ -84,15 +84,15 @@ pub(crate) fn start(
     shared: &Arc<Shared>,
     reserve_bytes: u64,
     watch: Arc<FolderWatch>,
-    wake: Receiver<()>,
+    wake: &Arc<Sender<()>>,
+    woken: Receiver<()>,
 ) -> Result<thread::JoinHandle<()>, StorageError> {
-    let (filed, woken_by_filing) = bounded(1);
     let sealer = Sealer {
         shared: Arc::clone(shared),
         reserve_bytes,
         encoded: None,
         unfiled: None,
-        filed,
+        wake: Arc::downgrade(wake),
         blocks_since_checkpoint: 0,
         is_closing: false,
         rebuilds: 0,
@@ -102,12 +102,12 @@ pub(crate) fn start(
     };
     thread::Builder::new()
         .name("spacefold-sealer".to_owned())
-        .spawn(move || sealer.run(&wake, &woken_by_filing))
+        .spawn(move || sealer.run(&woken))
         .map_err(|error| StorageError::new("starting the sealer thread", error))
 }
 
 impl Sealer {
-    fn run(mut self, wake: &Receiver<()>, filed: &Receiver<()>) {
+    fn run(mut self, woken: &Receiver<()>) {
         if self.shared.progress.failure().is_some() {
             // Opened to be read only.
             return;
@@ -116,11 +116,10 @@ impl Sealer {
         let mut outcome = self.work();
         while outcome.is_ok() {
             let due = self.head_due.map_or(self.watch_due, |due| due.min(self.watch_due));
-            let left = due.saturating_duration_since(Instant::now());
-            outcome = select! {
-                recv(wake) -> woken => if woken.is_ok() { self.work() } else { break },
-                recv(filed) -> _ => self.work(),
-                default(left) => self.do_what_is_due(),
+            outcome = match woken.recv_deadline(due) {
+                Ok(()) => self.work(),
+                Err(RecvTimeoutError::Timeout) => self.do_what_is_due(),
+                Err(RecvTimeoutError::Disconnected) => break,
             };
         }
         if outcome.is_ok() && self.shared.progress.failure().is_none() {
@@ -315,7 +314,7 @@ impl Sealer {
             return Err(failure.while_doing("filing blocks"));
         }
         let blocks = self.unfiled.get_or_insert_default().take();
-        filing::start(&self.shared, blocks, self.filed.clone())
+        filing::start(&self.shared, blocks, Weak::clone(&self.wake))
     }
 }
 

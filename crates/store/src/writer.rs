@@ -61,7 +61,7 @@ enum CommitError {
 /// What decides appends and commits them.
 struct Writer {
     shared: Arc<Shared>,
-    sealer: Sender<()>,
+    sealer: Arc<Sender<()>>,
     /// How long what was written may wait for its sync; `None` when it may not.
     sync_within: Option<Duration>,
     end: JournalEnd,
@@ -86,7 +86,7 @@ impl Writer {
         shared: &Arc<Shared>,
         end: JournalEnd,
         options: &StoreOptions,
-        sealer: Sender<()>,
+        sealer: Arc<Sender<()>>,
     ) -> Self {
         Self {
             shared: Arc::clone(shared),

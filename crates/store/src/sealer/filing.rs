@@ -1,7 +1,7 @@
 //! Putting blocks into sealed files, in a thread of its own: the next blocks are made meanwhile.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, Weak},
     thread,
 };
 
@@ -13,7 +13,7 @@ use crate::{block::EncodedBlock, journal::sealed_files, progress::Failure, share
 /// Says that nothing is being filed any more, however the thread ends.
 struct Filing {
     shared: Arc<Shared>,
-    filed: Sender<()>,
+    sealer: Weak<Sender<()>>,
 }
 
 impl Drop for Filing {
@@ -23,20 +23,22 @@ impl Drop for Filing {
         }
         self.shared.progress.update(|state| state.is_filing = false);
         // The sealer looks again whether more is due; one that was told already does so anyway.
-        let _ = self.filed.try_send(());
+        if let Some(sealer) = self.sealer.upgrade() {
+            let _ = sealer.try_send(());
+        }
     }
 }
 
 /// Begins to put blocks into a sealed file, and to give up the journal files that hold nothing else.
 /// Those before them must be filed. An error refuses appends, as one of the sealer's does.
-/// `filed` is told when it is over.
+/// The `sealer` is told when it is over.
 pub(super) fn start(
     shared: &Arc<Shared>,
     blocks: Vec<EncodedBlock>,
-    filed: Sender<()>,
+    sealer: Weak<Sender<()>>,
 ) -> Result<(), StorageError> {
     shared.progress.update(|state| state.is_filing = true);
-    let filing = Filing { shared: Arc::clone(shared), filed };
+    let filing = Filing { shared: Arc::clone(shared), sealer };
     let work = move || {
         if let Err(error) = file(&filing.shared, &blocks) {
             tracing::error!(%error, "filing failed: appends are refused until reopened");

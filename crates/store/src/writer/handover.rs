@@ -54,7 +54,7 @@ pub(crate) fn start(
     shared: &Arc<Shared>,
     end: JournalEnd,
     options: &StoreOptions,
-    sealer: Sender<()>,
+    sealer: Arc<Sender<()>>,
 ) -> Result<(WriterHandle, JoinHandle<()>), StorageError> {
     let (sender, requests) = unbounded();
     let waiting = requests.clone();
