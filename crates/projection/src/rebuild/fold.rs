@@ -6,7 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    hash::BuildHasher,
+    hash::{BuildHasher, Hash, Hasher},
     io,
     num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -148,6 +148,23 @@ fn fold_part(
     Ok(states)
 }
 
+/// The key of a table of spaces: hashed by its bytes alone, which a text of several fields is not.
+#[derive(PartialEq, Eq)]
+struct SpaceId<'a>(&'a str);
+
+impl Hash for SpaceId<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write(self.0.as_bytes());
+    }
+}
+
+/// The events of one space, by their places.
+struct Chain<'a> {
+    space_id: &'a str,
+    first: usize,
+    last: usize,
+}
+
 /// Folds the events of some pages that are of one's own spaces, space by space: what the
 /// processor's cache has of a space after one event is there for the next.
 fn fold_pages(
@@ -155,23 +172,33 @@ fn fold_pages(
     states: &mut SpaceStates,
     is_own: impl Fn(&str) -> bool,
 ) -> Result<(), ReadError> {
-    let mut places: RapidHashMap<&str, Option<usize>> = RapidHashMap::default();
-    let mut spaces: Vec<(&str, Vec<Envelope<'_>>)> = Vec::new();
+    let mut places: RapidHashMap<SpaceId<'_>, Option<usize>> = RapidHashMap::default();
+    let mut spaces: Vec<Chain<'_>> = Vec::new();
+    // Each with the place of the next one of its space: a list for each space would be moved as it
+    // grows.
+    let mut events: Vec<(Envelope<'_>, usize)> =
+        Vec::with_capacity(pages.iter().map(Page::len).sum());
     for envelope in pages.iter().flat_map(Page::envelopes) {
-        let space_id = envelope.space_id;
-        let place = places.entry(space_id).or_insert_with(|| {
+        let (space_id, at) = (envelope.space_id, events.len());
+        let place = places.entry(SpaceId(space_id)).or_insert_with(|| {
             is_own(space_id).then(|| {
-                spaces.push((space_id, Vec::new()));
+                spaces.push(Chain { space_id, first: at, last: at });
                 spaces.len() - 1
             })
         });
-        if let Some((_, envelopes)) = place.and_then(|place| spaces.get_mut(place)) {
-            envelopes.push(envelope);
+        if let Some(chain) = place.and_then(|place| spaces.get_mut(place)) {
+            if let Some((_, next)) = events.get_mut(chain.last) {
+                *next = at;
+            }
+            chain.last = at;
+            events.push((envelope, usize::MAX));
         }
     }
-    for (space_id, envelopes) in spaces {
+    for Chain { space_id, first, .. } in spaces {
         let state = states.state_mut(space_id);
-        for envelope in envelopes {
+        let mut at = first;
+        while let Some((envelope, next)) = events.get(at) {
+            at = *next;
             if envelope.revision <= state.revision() {
                 continue;
             }
@@ -189,7 +216,7 @@ fn part_of(space_id: &str, threads: NonZeroUsize) -> usize {
         return 0;
     }
     let parts = u64::try_from(threads.get()).unwrap_or(u64::MAX);
-    usize::try_from(GlobalState::new().hash_one(space_id) % parts).unwrap_or(0)
+    usize::try_from(GlobalState::new().hash_one(SpaceId(space_id)) % parts).unwrap_or(0)
 }
 
 /// The pages of a log, each read once and handed to every thread.
