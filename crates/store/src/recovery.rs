@@ -62,7 +62,15 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
     let was_closed = head.clean && scan.end.head == head.durable_head;
     let (files, end) = if was_closed || cfg!(feature = "bug-trust-cache") {
         let mut files = scan.files;
-        files.spare.extend(blank_files(folder, &scan.headless).iter().chain(&scan.unfinished));
+        let blank = blank_files(folder, &scan.headless);
+        if head.incarnation == 0 && !cfg!(feature = "bug-trust-cache") {
+            // The first file is made before HEAD says that anything is written: one that is here
+            // was being made when that was stopped, and may never take what is written to it.
+            remove_files(folder, &blank);
+        } else {
+            files.spare.extend(blank);
+        }
+        files.spare.extend(&scan.unfinished);
         (JournalFiles::new(folder, journal_file_bytes, files), scan.end)
     } else {
         let files = JournalFiles::new(folder, journal_file_bytes, scan.files.clone());

@@ -532,6 +532,21 @@ fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
     closing.join().unwrap().unwrap();
 }
 
+#[test]
+fn a_first_file_of_the_journal_that_was_being_made_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    EmbeddedLog::open(&path).unwrap().close().unwrap();
+    // As a disk leaves it that failed before the file was on it, and reads what it does not have.
+    let left = path.join("journal/0000.journal");
+    fs::write(&left, vec![0; 1 << 20]).unwrap();
+    let log = EmbeddedLog::open(&path).unwrap();
+    assert!(!left.exists());
+    append(&log, 3, 1);
+    log.close().unwrap();
+    assert_dense(&everything(&EmbeddedLog::open(&path).unwrap()), 3);
+}
+
 /// What is filed at first is a part of the first journal file, so that nothing is given up for it;
 /// the rest is sealed meanwhile, and is not enough for a sealed file.
 #[test]
