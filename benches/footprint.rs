@@ -16,7 +16,8 @@
 use std::{env, fs, process, time::Instant};
 
 use spacefold_event_core::{
-    Append, AppendCondition, EventLog, MAX_APPEND_EVENTS, Position, Read, Revision, SpaceEvent,
+    Append, AppendCondition, LogReader, LogWriter, MAX_APPEND_EVENTS, Position, Read, Revision,
+    SpaceEvent,
 };
 use spacefold_store::{EmbeddedLog, StoreOptions};
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use spacefold_bus::{Delivery, Feed, Subscription};
-use spacefold_event_core::{EventLog, MemoryLog, Page, Position, Read};
+use spacefold_event_core::{LogReader, MemoryLog, Page, Position, Read};
 
 use crate::{
     paced_log::PacedLog,

@@ -6,8 +6,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventLog, MemoryLog, Page, Position, Read, ReadError, Receipt, Revision,
-    Timestamp,
+    Append, AppendError, LogReader, LogWriter, MemoryLog, Page, Position, Read, ReadError, Receipt,
+    Revision, Timestamp,
 };
 
 pub(crate) struct PacedLog {
@@ -28,11 +28,7 @@ impl PacedLog {
     }
 }
 
-impl EventLog for PacedLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
+impl LogReader for PacedLog {
     fn head(&self) -> Position {
         self.log.head()
     }
@@ -69,5 +65,11 @@ impl EventLog for PacedLog {
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.log.position_as_of(time)
+    }
+}
+
+impl LogWriter for PacedLog {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.log.append(append)
     }
 }

@@ -21,7 +21,7 @@ use std::{env, num::NonZeroU64, time::Instant};
 
 use histories::{Events, History, fill, space_id};
 use spacefold::{Commitments, Options};
-use spacefold_event_core::{EventLog, Page, Position, Read};
+use spacefold_event_core::{LogReader, Page, Position, Read};
 use spacefold_projection::SpaceStates;
 use spacefold_store::EmbeddedLog;
 

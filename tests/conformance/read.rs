@@ -1,7 +1,7 @@
 //! Ranges, filters, pages.
 
 use spacefold_event_core::{
-    EventFilter, EventLog, EventType, Pages, Position, RUN_EVENTS, Read, ReadError, RecordedEvent,
+    EventFilter, EventLog, EventType, Position, RUN_EVENTS, Read, ReadError, RecordedEvent,
     Revision, SpaceEvent,
 };
 
@@ -274,7 +274,7 @@ pub fn looks_at_no_more_than_it_is_told(factory: &impl LogFactory) {
     for look in [1, 700, 3_000, usize::MAX] {
         let read = Read::from(Position::new(1)).matching(filter.clone()).looking_at(look);
         let mut next = Position::new(1);
-        for page in Pages::of(&*log, read) {
+        for page in log.pages(read) {
             let page = page.unwrap();
             assert!(page.is_empty());
             let looked_at = usize::try_from(page.next().since(next)).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spacefold_event_core::{
-    EventId, EventLog, Position, Read, ReadError, RecordedEventRef, SpaceEvent, Timestamp,
+    EventId, LogReader, Position, Read, ReadError, RecordedEventRef, SpaceEvent, Timestamp,
 };
 use spacefold_projection::SpaceStates;
 
@@ -106,7 +106,7 @@ pub enum WalkError {
 ///
 /// # Errors
 /// [`WalkError`] at the first thing that is wrong.
-pub fn walk(log: &dyn EventLog, history: &History) -> Result<Contents, WalkError> {
+pub fn walk(log: &dyn LogReader, history: &History) -> Result<Contents, WalkError> {
     let mut walk = Walk::new(history);
     let head = log.durable_head();
     let mut next = Position::START.next();
@@ -246,7 +246,7 @@ impl<'h> Walk<'h> {
 
 #[cfg(test)]
 mod tests {
-    use spacefold_event_core::{Append, MemoryLog};
+    use spacefold_event_core::{Append, LogWriter as _, MemoryLog};
 
     use super::*;
     use crate::workload::Profile;

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use spacefold::{
-    Append, AppendError, EventLog, LiveStates, OpenError, Position, Read, Receipt, SpaceEvent,
-    SpaceStates, StorageError,
+    Append, AppendError, LiveStates, LogReader, LogWriter, OpenError, Position, Read, Receipt,
+    SpaceEvent, SpaceStates, StorageError,
 };
 use spacefold_store::{EmbeddedLog, StoreOptions};
 

@@ -12,8 +12,8 @@ use std::{
 
 use conformance::{append, append_on, whole_log};
 use spacefold::{
-    Append, AppendCondition, AppendError, Durability, EmbeddedLog, EventLog, PendingAppend,
-    Position, Read, Revision, SpaceEvent, StorageErrorKind, StoreOptions,
+    Append, AppendCondition, AppendError, Durability, EmbeddedLog, LogReader, LogWriter,
+    PendingAppend, Position, Read, Revision, SpaceEvent, StorageErrorKind, StoreOptions,
 };
 
 /// Longer than any test takes.

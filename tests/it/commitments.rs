@@ -3,7 +3,7 @@
 use std::{fs, num::NonZeroU64, path::Path};
 
 use spacefold::{
-    AppendCondition, Commitments, EventLog, Folding, OnDamage, Options, Position, Problem, Read,
+    AppendCondition, Commitments, Folding, LogReader, OnDamage, Options, Position, Problem, Read,
     SpaceStates, Spacefold, StateCommitment, StoreOptions, VerifyDepth, VerifyOptions,
     VerifyReport, verify,
 };

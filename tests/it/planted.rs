@@ -7,8 +7,8 @@ use std::{
 
 use conformance::{LogFactory, append, concurrency, condition, limits, model, read, retry, time};
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventLog, MemoryLog, Page, Position, Read, ReadError,
-    Receipt, Revision, Timestamp,
+    Append, AppendCondition, AppendError, EventLog, LogReader, LogWriter, MemoryLog, Page,
+    Position, Read, ReadError, Receipt, Revision, Timestamp,
 };
 
 /// What is wrong with a log.
@@ -66,36 +66,7 @@ impl<const FAULT: usize> LogFactory for Planted<FAULT> {
     }
 }
 
-impl EventLog for Faulty {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        match self.fault {
-            Fault::SkipsACheck => {
-                let append = append.clone().on(AppendCondition::none());
-                self.log.append(&append)
-            }
-            Fault::SplitsAppends if append.times().is_none() => {
-                let mut receipts = append
-                    .events()
-                    .iter()
-                    .map(|event| self.log.append(&Append::new(std::slice::from_ref(event))));
-                let first = receipts.next().ok_or(AppendError::Empty)??;
-                receipts.try_fold(first, |first, next| {
-                    // As long as a disk would take, so that others come in between.
-                    std::thread::park_timeout(Duration::from_millis(1));
-                    let next = next?;
-                    let (position, revision) = (next.position(), next.revision());
-                    let (begin, time) = (first.first_position(), next.recorded_at());
-                    Ok(Receipt::new(begin, position, revision, time, true))
-                })
-            }
-            Fault::LosesRecordingTimes => {
-                let now = Append::new(append.events()).on(append.condition().clone());
-                self.log.append(&now)
-            }
-            _ => self.log.append(append),
-        }
-    }
-
+impl LogReader for Faulty {
     fn head(&self) -> Position {
         self.log.head()
     }
@@ -143,6 +114,37 @@ impl EventLog for Faulty {
         match self.fault {
             Fault::IgnoresTheTimeAsked => Ok(self.log.head()),
             _ => self.log.position_as_of(time),
+        }
+    }
+}
+
+impl LogWriter for Faulty {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        match self.fault {
+            Fault::SkipsACheck => {
+                let append = append.clone().on(AppendCondition::none());
+                self.log.append(&append)
+            }
+            Fault::SplitsAppends if append.times().is_none() => {
+                let mut receipts = append
+                    .events()
+                    .iter()
+                    .map(|event| self.log.append(&Append::new(std::slice::from_ref(event))));
+                let first = receipts.next().ok_or(AppendError::Empty)??;
+                receipts.try_fold(first, |first, next| {
+                    // As long as a disk would take, so that others come in between.
+                    std::thread::park_timeout(Duration::from_millis(1));
+                    let next = next?;
+                    let (position, revision) = (next.position(), next.revision());
+                    let (begin, time) = (first.first_position(), next.recorded_at());
+                    Ok(Receipt::new(begin, position, revision, time, true))
+                })
+            }
+            Fault::LosesRecordingTimes => {
+                let now = Append::new(append.events()).on(append.condition().clone());
+                self.log.append(&now)
+            }
+            _ => self.log.append(append),
         }
     }
 }

@@ -11,10 +11,10 @@ use std::{
 };
 
 use spacefold::{
-    Append, AppendError, ContentHash, EventFilter, EventLog, Feed, IdempotencyKey, LiveStates,
-    MemoryLog, MemoryStateStore, Page, Position, Projections, Read, ReadError, RebuildMode,
-    RebuildOptions, Receipt, ReceiveError, Revision, Shipped, SpaceEvent, SpaceService,
-    Subscription, Timestamp, visit_named_content,
+    Append, AppendError, ContentHash, EventFilter, Feed, IdempotencyKey, LiveStates, LogReader,
+    LogWriter, MemoryLog, MemoryStateStore, Page, Position, Projections, Read, ReadError,
+    RebuildMode, RebuildOptions, Receipt, ReceiveError, Revision, Shipped, SpaceEvent,
+    SpaceService, Subscription, Timestamp, visit_named_content,
 };
 
 /// A log in memory that gives nothing from some position on.
@@ -59,11 +59,7 @@ impl Withholding {
     }
 }
 
-impl EventLog for Withholding {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
+impl LogReader for Withholding {
     fn head(&self) -> Position {
         self.log.head()
     }
@@ -98,6 +94,12 @@ impl EventLog for Withholding {
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.log.position_as_of(time)
+    }
+}
+
+impl LogWriter for Withholding {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.log.append(append)
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    EventFilter, EventLog, Page, Position, Read, ReadError, closing::Callbacks,
+    EventFilter, LogReader, Page, Position, Read, ReadError, closing::Callbacks,
 };
 
 use crate::{
@@ -49,7 +49,7 @@ impl Stride {
 }
 
 pub(crate) struct Source {
-    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) log: Arc<dyn LogReader>,
     pub(crate) watch: HeadWatch<Arc<Standing>>,
     /// The durable subscriptions that somebody owns.
     pub(crate) owned: Mutex<Names>,
@@ -103,7 +103,7 @@ impl Standing {
 }
 
 impl Source {
-    pub(crate) fn new(log: Arc<dyn EventLog>) -> Self {
+    pub(crate) fn new(log: Arc<dyn LogReader>) -> Self {
         Self {
             log,
             watch: HeadWatch::new(),

@@ -11,14 +11,14 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventLog, MemoryLog, MemoryStateStore, Page, Position, Read, ReadError,
-    Receipt, Revision, SpaceEvent, StateStore, StorageError, Timestamp,
+    Append, AppendError, LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Read,
+    ReadError, Receipt, Revision, SpaceEvent, StateStore, StorageError, Timestamp,
 };
 
 use crate::{Delivery, Subscriber};
 
 /// Appends one event a space, each a space's activation; answers the last position.
-pub(crate) fn activate(log: &dyn EventLog, spaces: &[&str]) -> Position {
+pub(crate) fn activate(log: &dyn LogWriter, spaces: &[&str]) -> Position {
     let events: Vec<SpaceEvent> =
         spaces.iter().map(|space| SpaceEvent::space_activated(*space)).collect();
     log.append(&Append::new(&events)).unwrap().position()
@@ -185,11 +185,7 @@ impl FailingLog {
     }
 }
 
-impl EventLog for FailingLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
+impl LogReader for FailingLog {
     fn head(&self) -> Position {
         self.log.head()
     }
@@ -224,5 +220,11 @@ impl EventLog for FailingLog {
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.check()?;
         self.log.position_as_of(time)
+    }
+}
+
+impl LogWriter for FailingLog {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.log.append(append)
     }
 }

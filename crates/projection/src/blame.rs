@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use spacefold_event_core::{
-    EventFilter, EventId, EventLog, Position, Read, ReadError, RecordedEventRef, Revision,
+    EventFilter, EventId, LogReader, Position, Read, ReadError, RecordedEventRef, Revision,
     Timestamp,
 };
 
@@ -76,7 +76,7 @@ pub struct Blame {
 
 /// `None` when the space has had no event up to the position.
 pub(crate) fn blame(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     space_id: &str,
     position: Position,
 ) -> Result<Option<Blame>, SnapshotError> {

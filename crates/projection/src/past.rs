@@ -14,7 +14,7 @@ mod weaver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spacefold_event_core::{
-    EventFilter, EventLog, Position, Read, ReadError, Revision, StateStore,
+    EventFilter, LogReader, Position, Read, ReadError, Revision, StateStore,
 };
 
 use self::{
@@ -63,7 +63,7 @@ impl Default for PastOptions {
 }
 
 pub(crate) struct Past {
-    log: Arc<dyn EventLog>,
+    log: Arc<dyn LogReader>,
     store: Arc<dyn StateStore>,
     on_disk: PastOnDisk,
     versions: Mutex<Versions>,
@@ -72,7 +72,7 @@ pub(crate) struct Past {
 
 impl Past {
     pub(crate) fn new(
-        log: Arc<dyn EventLog>,
+        log: Arc<dyn LogReader>,
         store: Arc<dyn StateStore>,
         options: PastOptions,
     ) -> Self {

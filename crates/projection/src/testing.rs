@@ -10,9 +10,9 @@ use std::{
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    Append, AppendError, Assignments, EventLog, MemoryLog, MemoryStateStore, Object, Page,
-    Position, Presence, Read, ReadError, Receipt, RecordedEvent, Records, Revision, SpaceEvent,
-    StateStore, StorageError, Timestamp, Value,
+    Append, AppendError, Assignments, LogReader, LogWriter, MemoryLog, MemoryStateStore, Object,
+    Page, Position, Presence, Read, ReadError, Receipt, RecordedEvent, Records, Revision,
+    SpaceEvent, StateStore, StorageError, Timestamp, Value,
 };
 
 use crate::{Projection, ProjectionHandle, Projections, SpaceState};
@@ -115,11 +115,7 @@ const NO_ASSIGNMENTS: Assignments = Assignments {
     base_revisions: Vec::new(),
 };
 
-impl EventLog for CorruptLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.inner.append(append)
-    }
-
+impl LogReader for CorruptLog {
     fn head(&self) -> Position {
         self.inner.head()
     }
@@ -147,6 +143,12 @@ impl EventLog for CorruptLog {
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.inner.position_as_of(time)
+    }
+}
+
+impl LogWriter for CorruptLog {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.inner.append(append)
     }
 }
 

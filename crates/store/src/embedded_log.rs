@@ -10,8 +10,8 @@ use std::{
 
 use crossbeam_channel::bounded;
 use spacefold_event_core::{
-    Append, AppendError, EventLog, Page, Position, Read, ReadError, Receipt, Revision, StateStore,
-    StorageError, StoreMode, Timestamp,
+    Append, AppendError, LogReader, LogWriter, Page, Position, Read, ReadError, Receipt, Revision,
+    StateStore, StorageError, StoreMode, Timestamp,
     append_rules::{self, Proposal},
     closing::CloseOnce,
 };
@@ -34,8 +34,8 @@ use crate::{
     writer::{self, PendingAppend, WriterHandle},
 };
 
-/// An [`EventLog`] in a folder: a journal that makes events durable, and blocks in sled that they
-/// are read from. Clones share one store; the last one dropped closes it.
+/// An [`EventLog`](spacefold_event_core::EventLog) in a folder: a journal that makes events durable,
+/// and blocks in sled that they are read from. Clones share one store; the last one dropped closes it.
 ///
 /// # Durability
 /// By default an append is answered once its events are on disk, after one `fdatasync` that it may
@@ -44,7 +44,7 @@ use crate::{
 ///
 /// # Examples
 /// ```
-/// use spacefold::{Append, AppendCondition, AppendError, EmbeddedLog, EventLog, SpaceEvent};
+/// use spacefold::{Append, AppendCondition, AppendError, EmbeddedLog, LogWriter, SpaceEvent};
 /// # let path = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 /// let log = EmbeddedLog::open(&path)?;
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
@@ -229,7 +229,7 @@ impl EmbeddedLog {
     /// durable together. The checks that need no log are made before.
     ///
     /// # Errors
-    /// As [`EventLog::append`]; nothing of the append is stored then.
+    /// As [`LogWriter::append`]; nothing of the append is stored then.
     ///
     /// # Examples
     /// ```
@@ -427,11 +427,7 @@ impl fmt::Debug for EmbeddedLog {
     }
 }
 
-impl EventLog for EmbeddedLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.inner.writer.append(self.propose(append)?)
-    }
-
+impl LogReader for EmbeddedLog {
     fn head(&self) -> Position {
         self.inner.shared.progress.head()
     }
@@ -475,6 +471,12 @@ impl EventLog for EmbeddedLog {
     fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
         self.inner.shared.check_open()?;
         Ok(self.inner.shared.view().spaces_after(after, limit))
+    }
+}
+
+impl LogWriter for EmbeddedLog {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.inner.writer.append(self.propose(append)?)
     }
 }
 

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 use spacefold::{
-    ContentError, ContentHash, ContentOptions, ContentStore as _, Delivery, EventLog as _, Folding,
-    OpenError, Options, Position, Read, RebuildMode, Snapshot, SpaceStates, Spacefold,
-    StoreOptions, SubscribeError, Subscription, Verdict, visit_named_content,
+    ContentError, ContentHash, ContentOptions, ContentStore as _, Delivery, Folding,
+    LogReader as _, OpenError, Options, Position, Read, RebuildMode, Snapshot, SpaceStates,
+    Spacefold, StoreOptions, SubscribeError, Subscription, Verdict, visit_named_content,
 };
 
 /// The name of the durable subscription.

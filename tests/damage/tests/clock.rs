@@ -11,7 +11,9 @@ use damage::{
     layout::Layout,
     stores::scratch,
 };
-use spacefold::{Append, EventLog, Position, Read, SpaceEvent, Timestamp, VerifyOptions, verify};
+use spacefold::{
+    Append, LogReader, LogWriter, Position, Read, SpaceEvent, Timestamp, VerifyOptions, verify,
+};
 use spacefold_store::fuzzing::Decoder;
 
 /// Where a frame has the time of its first event.

@@ -24,7 +24,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use spacefold::{
-    AheadOfClock, EmbeddedLog, EventLog, Position, Projections, RebuildMode, RebuildOptions,
+    AheadOfClock, EmbeddedLog, LogReader, Position, Projections, RebuildMode, RebuildOptions,
     RebuildOutcome, Resume, Shipped, SpaceStates, Verdict, rebuild,
 };
 

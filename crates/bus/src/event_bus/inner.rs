@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spacefold_event_core::{
-    EventLog, Position, Read, ReadError, RecordedEvent,
+    LogReader, Position, Read, ReadError, RecordedEvent,
     closing::{Callbacks, CloseOnce, is_in_callback},
 };
 
@@ -163,7 +163,7 @@ impl Inner {
             return Ok(Arc::clone(event));
         }
         let position = entry.parked.position;
-        let log: &Arc<dyn EventLog> = match &self.source {
+        let log: &Arc<dyn LogReader> = match &self.source {
             EventSource::Nowhere => return Err(BusError::NotParked),
             EventSource::Live(feed) | EventSource::Durable(feed, _) => feed.log(),
         };

@@ -1,8 +1,8 @@
 use std::sync::Mutex;
 
 use spacefold_event_core::{
-    Append, AppendError, EventFilter, EventLog, EventType, MemoryLog, Page, RUN_EVENTS, Read,
-    ReadError, Receipt, Revision, SpaceEvent, Timestamp,
+    Append, AppendError, EventFilter, EventType, LogReader, LogWriter, MemoryLog, Page, RUN_EVENTS,
+    Read, ReadError, Receipt, Revision, SpaceEvent, Timestamp,
 };
 
 use super::*;
@@ -32,11 +32,7 @@ impl Measured {
     }
 }
 
-impl EventLog for Measured {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
+impl LogReader for Measured {
     fn head(&self) -> Position {
         self.log.head()
     }
@@ -66,6 +62,12 @@ impl EventLog for Measured {
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.log.position_as_of(time)
+    }
+}
+
+impl LogWriter for Measured {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.log.append(append)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading a log to its end, page by page.
 
 use spacefold_event_core::{
-    CorruptRecords, EventLog, Page, Pages, Position, Read, ReadError, RecordedEventRef, Revision,
+    CorruptRecords, LogReader, Page, Position, Read, ReadError, RecordedEventRef, Revision,
     StorageError,
 };
 
@@ -17,12 +17,12 @@ pub(crate) const fn corrupt(position: Position, cause: CorruptRecords) -> ReadEr
 
 /// Hands every event after `after`, up to `to`, to `apply`.
 pub(crate) fn fold_log<E: From<ReadError>>(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     after: Position,
     to: Position,
     mut apply: impl FnMut(&RecordedEventRef<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    for page in Pages::of(log, Read::from(after.next()).to(to)) {
+    for page in log.pages(Read::from(after.next()).to(to)) {
         let page = page?;
         for envelope in page.envelopes() {
             let position = envelope.position;
@@ -35,7 +35,7 @@ pub(crate) fn fold_log<E: From<ReadError>>(
 
 /// Folds the events of a space that its state lacks, as far as they stand up to `to`.
 pub(crate) fn fold_space(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     state: &mut SpaceState,
     to: Position,
 ) -> Result<(), ReadError> {
@@ -44,7 +44,7 @@ pub(crate) fn fold_space(
 
 /// Does what [`fold_space`] does, and shows the state after each event with the event's position.
 pub(crate) fn replay_space(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     state: &mut SpaceState,
     to: Position,
     mut show: impl FnMut(&SpaceState, Position),
@@ -70,7 +70,7 @@ pub(crate) fn replay_space(
 }
 
 /// A page of a space's events from a revision on; empty only when the log has none there.
-fn space_page(log: &dyn EventLog, space_id: &str, from: Revision) -> Result<Page, ReadError> {
+fn space_page(log: &dyn LogReader, space_id: &str, from: Revision) -> Result<Page, ReadError> {
     let page = log.read_space(space_id, from, SPACE_PAGE_EVENTS)?;
     if !page.is_empty() || log.revision(space_id)? < from {
         return Ok(page);

@@ -14,8 +14,8 @@ use std::{
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    Append, AppendError, EventLog, MemoryLog, MemoryStateStore, Page, Position, Read, ReadError,
-    Receipt, SpaceEvent, StateStore, Timestamp,
+    Append, AppendError, LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Read,
+    ReadError, Receipt, SpaceEvent, StateStore, Timestamp,
 };
 
 use super::*;
@@ -340,11 +340,7 @@ impl GatedLog {
     }
 }
 
-impl EventLog for GatedLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.inner.append(append)
-    }
-
+impl LogReader for GatedLog {
     fn head(&self) -> Position {
         self.inner.head()
     }
@@ -378,6 +374,12 @@ impl EventLog for GatedLog {
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.inner.position_as_of(time)
+    }
+}
+
+impl LogWriter for GatedLog {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.inner.append(append)
     }
 }
 

@@ -1,13 +1,13 @@
 //! States a range at a time against all of them at once, and what is in memory.
 
 use proptest::prelude::*;
-use spacefold_event_core::{EventLog, Position, Read, SpaceEvent};
+use spacefold_event_core::{LogReader, Position, Read, SpaceEvent};
 
 use super::*;
 use crate::testing::{events, log_of, record};
 
 /// Reads the log as often as it is asked for; the most spaces that were in memory, and all states.
-fn in_ranges(log: &dyn EventLog, max_bytes: u64) -> (usize, usize, Vec<Arc<SpaceState>>) {
+fn in_ranges(log: &dyn LogReader, max_bytes: u64) -> (usize, usize, Vec<Arc<SpaceState>>) {
     let mut states = RangedStates::new(max_bytes);
     let (mut most, mut readings, mut found) = (0, 0, Vec::new());
     loop {

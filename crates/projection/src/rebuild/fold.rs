@@ -14,7 +14,7 @@ use std::{
 };
 
 use rapidhash::{RapidHashMap, fast::GlobalState};
-use spacefold_event_core::{Envelope, EventLog, Page, Position, Read, ReadError};
+use spacefold_event_core::{Envelope, LogReader, Page, Position, Read, ReadError};
 
 use super::no_thread;
 use crate::{SpaceState, SpaceStates, live_states::corrupt};
@@ -78,7 +78,7 @@ impl Parts {
 ///
 /// Events that a state has taken in already are passed over.
 pub(super) fn fold_partitioned(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     (after, to): (Position, Position),
     parts: Parts,
     wanted: &(dyn Fn(&str) -> bool + Sync),
@@ -194,7 +194,7 @@ fn part_of(space_id: &str, threads: NonZeroUsize) -> usize {
 
 /// The pages of a log, each read once and handed to every thread.
 struct Pages<'a> {
-    log: &'a dyn EventLog,
+    log: &'a dyn LogReader,
     head: Position,
     readers: usize,
     queue: Mutex<Queue>,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacefold_event_core::{EventLog, Page, Position, Read};
+use spacefold_event_core::{LogReader, Page, Position, Read};
 
 use super::{Divergence, RebuildError, RebuildMode, RebuildOutcome, Resume, Verdict, pace::Pace};
 use crate::{
@@ -24,7 +24,7 @@ const MAX_WATCHED_ROWS: usize = 1_000;
 /// A new state of a projection, on its way from the first event to the head.
 pub(super) struct RowsRebuild<'a> {
     slot: &'a Slot,
-    log: &'a dyn EventLog,
+    log: &'a dyn LogReader,
     mode: RebuildMode,
     head: Position,
     new: Generation,
@@ -45,7 +45,7 @@ struct Old {
 impl<'a> RowsRebuild<'a> {
     pub(super) fn begin(
         slot: &'a Slot,
-        log: &'a dyn EventLog,
+        log: &'a dyn LogReader,
         head: Position,
         mode: RebuildMode,
         resume: Resume,

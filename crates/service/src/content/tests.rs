@@ -4,9 +4,9 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, ContentReader, EventLog, MemoryContentStore, MemoryLog, Page, Position,
-    Presence, Read as ReadEvents, ReadError, Receipt, Revision, SpaceEvent, StorageError,
-    StoredContent, Timestamp,
+    Append, AppendError, ContentReader, EventLog, LogReader, LogWriter, MemoryContentStore,
+    MemoryLog, Page, Position, Presence, Read as ReadEvents, ReadError, Receipt, Revision,
+    SpaceEvent, StorageError, StoredContent, Timestamp,
 };
 
 use super::*;
@@ -144,12 +144,7 @@ impl ContentStore for Steps {
     }
 }
 
-impl EventLog for Steps {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.note("append");
-        self.log.append(append)
-    }
-
+impl LogReader for Steps {
     fn head(&self) -> Position {
         self.log.head()
     }
@@ -180,6 +175,13 @@ impl EventLog for Steps {
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.log.position_as_of(time)
+    }
+}
+
+impl LogWriter for Steps {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.note("append");
+        self.log.append(append)
     }
 }
 

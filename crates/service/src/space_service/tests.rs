@@ -8,8 +8,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventType, MAX_APPEND_EVENTS, Page, Read, ReadError, Receipt, Revision,
-    SpaceEvent, Value,
+    Append, AppendError, EventType, LogReader, LogWriter, MAX_APPEND_EVENTS, Page, Read, ReadError,
+    Receipt, Revision, SpaceEvent, Value,
 };
 
 use super::*;
@@ -24,12 +24,7 @@ struct Meddled<F> {
     before_append: F,
 }
 
-impl<F: Fn(&MemoryLog, &Append<'_>) + Send + Sync> EventLog for Meddled<F> {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        (self.before_append)(&self.log, append);
-        self.log.append(append)
-    }
-
+impl<F: Fn(&MemoryLog, &Append<'_>) + Send + Sync> LogReader for Meddled<F> {
     fn head(&self) -> Position {
         self.log.head()
     }
@@ -56,6 +51,13 @@ impl<F: Fn(&MemoryLog, &Append<'_>) + Send + Sync> EventLog for Meddled<F> {
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.log.position_as_of(time)
+    }
+}
+
+impl<F: Fn(&MemoryLog, &Append<'_>) + Send + Sync> LogWriter for Meddled<F> {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        (self.before_append)(&self.log, append);
+        self.log.append(append)
     }
 }
 

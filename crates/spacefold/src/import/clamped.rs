@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spacefold_event_core::{EventLog, Position, Read, ReadError, Receipt, Timestamp};
+use spacefold_event_core::{LogReader, Position, Read, ReadError, Receipt, Timestamp};
 
 /// How long what was answered is waited for to become durable, where it was answered before.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ impl Clamped {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{Append, Clamped, EventLog, MemoryLog, SpaceEvent, Timestamp};
+    /// use spacefold::{Append, Clamped, LogWriter, MemoryLog, SpaceEvent, Timestamp};
     /// let log = MemoryLog::new();
     /// let events = [SpaceEvent::space_activated("a"), SpaceEvent::space_archived("a")];
     /// let times: [Timestamp; 2] = ["2020-01-02".parse()?, "2020-01-01".parse()?];
@@ -46,7 +46,7 @@ impl Clamped {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn of(
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         receipt: &Receipt,
         asked: &[Timestamp],
     ) -> Result<Option<Self>, ReadError> {
@@ -72,7 +72,7 @@ impl Clamped {
 }
 
 /// When the event before a position was recorded.
-fn recorded_before(log: &dyn EventLog, position: Position) -> Result<Timestamp, ReadError> {
+fn recorded_before(log: &dyn LogReader, position: Position) -> Result<Timestamp, ReadError> {
     let before = position.previous();
     if before == Position::START {
         return Ok(Timestamp::MIN);
@@ -90,7 +90,7 @@ fn note(clamped: &mut Option<Clamped>, index: usize, asked: Timestamp, recorded:
 }
 
 fn read_clamped(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     receipt: &Receipt,
     asked: &[Timestamp],
 ) -> Result<Option<Clamped>, ReadError> {

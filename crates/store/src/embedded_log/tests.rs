@@ -8,8 +8,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendCondition, EventFilter, EventId, EventLog, Position, Read, RecordedEvent,
-    Revision, SpaceEvent, Value,
+    Append, AppendCondition, EventFilter, EventId, LogReader, LogWriter, Position, Read,
+    RecordedEvent, Revision, SpaceEvent, Value,
 };
 
 use super::*;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventFilter, EventLog as _, Position, Read, ReadError, RecordedEvent,
-    Revision, SpaceEvent, StateStore as _, StorageErrorKind, Timestamp,
+    Append, AppendError, EventFilter, LogReader as _, LogWriter as _, Position, Read, ReadError,
+    RecordedEvent, Revision, SpaceEvent, StateStore as _, StorageErrorKind, Timestamp,
 };
 
 use crate::{EmbeddedLog, StoreOptions, VerifyOptions, verify};

@@ -9,7 +9,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, EventId, EventLog, Position, Read, RecordedEvent, SpaceEvent, StateStore, Timestamp,
+    Append, EventId, LogReader, LogWriter, Position, Read, RecordedEvent, SpaceEvent, StateStore,
+    Timestamp,
 };
 use tempfile::TempDir;
 

@@ -167,11 +167,7 @@ struct Behind {
     durable_head: Position,
 }
 
-impl EventLog for Behind {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
+impl LogReader for Behind {
     fn head(&self) -> Position {
         self.log.head()
     }
@@ -203,6 +199,12 @@ impl EventLog for Behind {
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.log.position_as_of(time)
+    }
+}
+
+impl LogWriter for Behind {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.log.append(append)
     }
 }
 

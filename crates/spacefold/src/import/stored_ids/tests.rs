@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use spacefold_event_core::{
-    Append, AppendError, MemoryLog, Page, Receipt, Revision, SpaceEvent, Timestamp,
+    Append, AppendError, LogWriter, MemoryLog, Page, Receipt, Revision, SpaceEvent, Timestamp,
 };
 
 use super::*;
@@ -12,10 +12,7 @@ struct Counted {
     read: AtomicU64,
 }
 
-impl EventLog for Counted {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
+impl LogReader for Counted {
     fn head(&self) -> Position {
         self.log.head()
     }
@@ -42,6 +39,12 @@ impl EventLog for Counted {
     }
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.log.position_as_of(time)
+    }
+}
+
+impl LogWriter for Counted {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.log.append(append)
     }
 }
 
