@@ -8,7 +8,7 @@ use std::{
 use conformance::{LogFactory, append, concurrency, condition, limits, model, read, retry, time};
 use spacefold_event_core::{
     Append, AppendCondition, AppendError, EventLog, LogReader, LogWriter, MemoryLog, Page,
-    Position, Read, ReadError, Receipt, Revision, Timestamp,
+    Position, Read, ReadError, Receipt, Revision, Timestamp, testing,
 };
 
 /// What is wrong with a log.
@@ -66,13 +66,9 @@ impl<const FAULT: usize> LogFactory for Planted<FAULT> {
     }
 }
 
-impl LogReader for Faulty {
-    fn head(&self) -> Position {
-        self.log.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.log.durable_head()
+impl testing::LogWrapper for Faulty {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
     }
 
     fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
@@ -106,19 +102,13 @@ impl LogReader for Faulty {
         self.log.read_space(space_id, from, limit)
     }
 
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.log.revision(space_id)
-    }
-
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         match self.fault {
             Fault::IgnoresTheTimeAsked => Ok(self.log.head()),
             _ => self.log.position_as_of(time),
         }
     }
-}
 
-impl LogWriter for Faulty {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         match self.fault {
             Fault::SkipsACheck => {

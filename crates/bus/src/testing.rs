@@ -11,8 +11,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Read,
-    ReadError, Receipt, Revision, SpaceEvent, StateStore, StorageError, Timestamp,
+    Append, EventLog, LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Read,
+    ReadError, Revision, SpaceEvent, StateStore, StorageError, Timestamp, testing,
 };
 
 use crate::{Delivery, Subscriber};
@@ -185,13 +185,9 @@ impl FailingLog {
     }
 }
 
-impl LogReader for FailingLog {
-    fn head(&self) -> Position {
-        self.log.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.log.durable_head()
+impl testing::LogWrapper for FailingLog {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
     }
 
     fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
@@ -220,11 +216,5 @@ impl LogReader for FailingLog {
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.check()?;
         self.log.position_as_of(time)
-    }
-}
-
-impl LogWriter for FailingLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
     }
 }

@@ -43,6 +43,8 @@ pub mod append_rules;
 pub mod closing;
 pub mod limits;
 pub mod prelude;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 #[cfg(feature = "planted-versions")]
 pub use self::record::planted;

@@ -1,10 +1,5 @@
-use std::time::Duration;
-
 use super::*;
-use crate::{
-    Append, AppendError, EventFilter, EventType, LogWriter, MemoryLog, Receipt, Revision,
-    SpaceEvent, Timestamp,
-};
+use crate::{Append, EventFilter, EventLog, EventType, LogWriter, MemoryLog, SpaceEvent, testing};
 
 /// A log whose pages get nowhere from some position on, in one way or another.
 struct Withholding {
@@ -23,17 +18,9 @@ impl Withholding {
     }
 }
 
-impl LogReader for Withholding {
-    fn head(&self) -> Position {
-        self.log.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.log.durable_head()
-    }
-
-    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
-        self.log.wait_durable(position, timeout)
+impl testing::LogWrapper for Withholding {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
@@ -41,24 +28,6 @@ impl LogReader for Withholding {
             return Ok((self.gives)(read));
         }
         self.log.read(&read.clone().to(read.to.min(self.from.previous())))
-    }
-
-    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
-        self.log.read_space(space_id, from, limit)
-    }
-
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.log.revision(space_id)
-    }
-
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.log.position_as_of(time)
-    }
-}
-
-impl LogWriter for Withholding {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
     }
 }
 
