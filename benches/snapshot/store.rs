@@ -83,11 +83,8 @@ fn live(path: &str, every: u64) {
 }
 
 fn each_page(log: &EmbeddedLog, mut visit: impl FnMut(&Page)) {
-    let mut next = Position::new(1);
-    while next <= log.durable_head() {
-        let page = log.read(&Read::from(next)).unwrap();
-        visit(&page);
-        next = page.next();
+    for page in log.pages(Read::from(Position::new(1))) {
+        visit(&page.unwrap());
     }
 }
 

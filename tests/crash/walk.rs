@@ -109,10 +109,9 @@ pub enum WalkError {
 pub fn walk(log: &dyn LogReader, history: &History) -> Result<Contents, WalkError> {
     let mut walk = Walk::new(history);
     let head = log.durable_head();
-    let mut next = Position::START.next();
-    while next <= head {
-        let failed = |cause| WalkError::Read { position: next, cause };
-        let page = log.read(&Read::from(next)).map_err(failed)?;
+    for page in log.pages(Read::from(Position::START.next()).to(head)) {
+        let position = walk.next;
+        let page = page.map_err(|cause| WalkError::Read { position, cause })?;
         for event in page.events() {
             let position = walk.next;
             let event = event.map_err(|cause| WalkError::Read {
@@ -121,10 +120,6 @@ pub fn walk(log: &dyn LogReader, history: &History) -> Result<Contents, WalkErro
             })?;
             walk.take(&event)?;
         }
-        if page.next() <= next {
-            return Err(WalkError::Position { expected: next.next(), found: page.next() });
-        }
-        next = page.next();
     }
     if walk.next != head.next() {
         return Err(WalkError::Position { expected: head.next(), found: walk.next });

@@ -4,7 +4,7 @@
 //! which is read too, lacks the digest of the filter.
 
 use bincode::{Decode, Encode, config};
-use spacefold_event_core::{EventId, LogReader, Position, Read, ReadError, Timestamp};
+use spacefold_event_core::{EventId, LogReader, Position, ReadError, Timestamp};
 
 use crate::{delivery::SubscribeError, places::Places, subscribed_filter::FilterDigest};
 
@@ -119,13 +119,8 @@ impl Checkpoint {
 }
 
 fn event_at(log: &dyn LogReader, position: Position) -> Result<Option<EventMark>, ReadError> {
-    if position == Position::START {
-        return Ok(None);
-    }
-    let read = Read::from(position).to(position).limit(1);
-    let page = log.read(&read)?;
-    page.check_progress(&read)?;
-    let found = page.envelopes().next();
+    let page = log.page_at(position)?;
+    let found = page.as_ref().and_then(|page| page.envelopes().next());
     Ok(found.map(|event| EventMark { id: event.event_id, recorded_at: event.recorded_at }))
 }
 

@@ -12,7 +12,7 @@
 //! before. All numbers are little endian.
 
 use spacefold_event_core::{
-    EventId, LogReader, Position, Read, ReadError, Revision, StateStore, StorageError, Timestamp,
+    EventId, LogReader, Position, ReadError, Revision, StateStore, StorageError, Timestamp,
 };
 
 use crate::SpaceState;
@@ -111,8 +111,8 @@ pub(crate) fn event_at(
     log: &dyn LogReader,
     position: Position,
 ) -> Result<Option<LastEvent>, ReadError> {
-    let page = log.read(&Read::from(position).to(position).limit(1))?;
-    let found = page.envelopes().next();
+    let page = log.page_at(position)?;
+    let found = page.as_ref().and_then(|page| page.envelopes().next());
     Ok(found.map(|event| LastEvent { id: event.event_id, recorded_at: event.recorded_at }))
 }
 

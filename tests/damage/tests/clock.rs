@@ -34,11 +34,8 @@ fn filler() -> SpaceEvent {
 
 fn recorded(store: &OpenStore) -> Vec<Timestamp> {
     let mut times = Vec::new();
-    let mut next = Position::new(1);
-    while next <= store.log().durable_head() {
-        let page = store.log().read(&Read::from(next)).unwrap();
-        times.extend(page.envelopes().map(|event| event.recorded_at));
-        next = page.next();
+    for page in store.log().pages(Read::from(Position::new(1))) {
+        times.extend(page.unwrap().envelopes().map(|event| event.recorded_at));
     }
     times
 }

@@ -36,6 +36,15 @@ pub trait LogReader: Send + Sync {
         Pages::of(self, read)
     }
 
+    /// The page of the one event at a position; `None` where nothing is durable.
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`ReadError::NothingGiven`] when the log has a durable event there and does not
+    /// give it.
+    fn page_at(&self, position: Position) -> Result<Option<Page>, ReadError> {
+        self.pages(Read::from(position).to(position).limit(1)).next().transpose()
+    }
+
     /// Reads a page of one space's events from revision `from` on, at most `limit`; an empty page
     /// means that there are none.
     ///

@@ -12,13 +12,11 @@ fn in_ranges(log: &dyn LogReader, max_bytes: u64) -> (usize, usize, Vec<Arc<Spac
     let (mut most, mut readings, mut found) = (0, 0, Vec::new());
     loop {
         readings += 1;
-        let mut next = Position::new(1);
-        while next <= log.durable_head() {
-            let page = log.read(&Read::from(next).limit(100)).unwrap();
+        for page in log.pages(Read::from(Position::new(1)).limit(100)) {
+            let page = page.unwrap();
             page.events().for_each(|event| states.apply(&event.unwrap()));
             states.has_read(page.memory_bytes());
             most = most.max(states.sorted().len());
-            next = page.next();
         }
         found.extend(states.sorted().into_iter().map(Arc::clone));
         if !states.next_range() {

@@ -201,10 +201,7 @@ impl<'a> RowsRebuild<'a> {
             Some(position) => position,
             None => self.last_change(old, pace)?,
         };
-        let page = match position {
-            Position::START => None,
-            position => Some(self.log.read(&Read::from(position).to(position).limit(1))?),
-        };
+        let page = self.log.page_at(position)?;
         let event = page.as_ref().and_then(|page| page.envelopes().next());
         let space_id = event.map(|event| event.space_id.to_owned()).unwrap_or_default();
         Ok(Some(Divergence { space_id, position }))
@@ -231,11 +228,8 @@ fn fold_alone(
     to: Position,
     pace: &Pace<'_>,
 ) -> Result<(), RebuildError> {
-    while state.position() < to {
-        let from = state.position().next();
-        let read = Read::from(from).to(to);
-        let page = rebuild.log.read(&read)?;
-        page.check_progress(&read)?;
+    for page in rebuild.log.pages(Read::from(state.position().next()).to(to)) {
+        let page = page?;
         pace.check()?;
         for envelope in page.envelopes() {
             let applied = state.apply(&**rebuild.slot.projection(), envelope);

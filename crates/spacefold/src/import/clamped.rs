@@ -73,12 +73,8 @@ impl Clamped {
 
 /// When the event before a position was recorded.
 fn recorded_before(log: &dyn LogReader, position: Position) -> Result<Timestamp, ReadError> {
-    let before = position.previous();
-    if before == Position::START {
-        return Ok(Timestamp::MIN);
-    }
-    let page = log.read(&Read::from(before).to(before).limit(1))?;
-    let event = page.envelopes().next();
+    let page = log.page_at(position.previous())?;
+    let event = page.as_ref().and_then(|page| page.envelopes().next());
     Ok(event.map_or(Timestamp::MIN, |event| event.recorded_at))
 }
 
@@ -96,14 +92,11 @@ fn read_clamped(
 ) -> Result<Option<Clamped>, ReadError> {
     let mut clamped = None;
     let mut asked = asked.iter().enumerate();
-    let mut next = receipt.first_position();
-    let end = receipt.position().min(log.durable_head());
-    while next <= end {
-        let page = log.read(&Read::from(next).to(end))?;
+    for page in log.pages(Read::from(receipt.first_position()).to(receipt.position())) {
+        let page = page?;
         for (event, (index, time)) in page.envelopes().zip(&mut asked) {
             note(&mut clamped, index, *time, event.recorded_at);
         }
-        next = page.next().max(next.next());
     }
     Ok(clamped)
 }

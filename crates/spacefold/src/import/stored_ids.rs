@@ -71,17 +71,19 @@ impl StoredIds {
 
     /// Covers the log up to its durable head, as far as memory allows.
     fn cover(&mut self, log: &dyn LogReader) -> Result<(), ReadError> {
-        let head = log.durable_head();
-        while self.covered < head && self.room() > 0 {
-            let read = Read::from(self.covered.next()).to(head);
-            let limit = self.room().min(read.limit);
-            let read = read.limit(limit);
-            let page = log.read(&read)?;
-            page.check_progress(&read)?;
-            for envelope in page.envelopes() {
+        if self.room() == 0 {
+            return Ok(());
+        }
+        let read = Read::from(self.covered.next());
+        let limit = self.room().min(read.limit);
+        for page in log.pages(read.limit(limit)) {
+            for envelope in page?.envelopes().take(self.room()) {
                 self.fingerprints.insert(envelope.event_id);
+                self.covered = envelope.position;
             }
-            self.covered = self.covered.max(page.next().previous().min(head));
+            if self.room() == 0 {
+                break;
+            }
         }
         Ok(())
     }
