@@ -124,6 +124,14 @@ impl LogReader for MemoryLog {
         self.state().revision(space_id)
     }
 
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.revision(space_id)
+    }
+
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
+        Ok(self.state().first_match(filter, after)?.is_some())
+    }
+
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         let state = self.state();
         let recorded = state.runs.values().flat_map(Records::envelopes);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Append, AppendError, EventLog, LogReader, LogWriter, Page, Position, Read, ReadError, Receipt,
-    Revision, Timestamp,
+    Append, AppendError, EventFilter, EventLog, LogReader, LogWriter, Page, Position, Read,
+    ReadError, Receipt, Revision, Timestamp,
 };
 
 /// A log that does what another one does, but for what it says itself: one that withholds, counts,
@@ -42,6 +42,14 @@ pub trait LogWrapper: Send + Sync {
         self.inner().revision(space_id)
     }
 
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.inner().newest_revision(space_id)
+    }
+
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
+        self.inner().has_match_after(filter, after)
+    }
+
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.inner().position_as_of(time)
     }
@@ -70,6 +78,14 @@ impl<W: LogWrapper> LogReader for W {
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
         LogWrapper::revision(self, space_id)
+    }
+
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        LogWrapper::newest_revision(self, space_id)
+    }
+
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
+        LogWrapper::has_match_after(self, filter, after)
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {

@@ -10,8 +10,8 @@ use std::{
 
 use crossbeam_channel::bounded;
 use spacefold_event_core::{
-    Append, AppendError, LogReader, LogWriter, Page, Position, Read, ReadError, Receipt, Revision,
-    StateStore, StorageError, StoreMode, Timestamp,
+    Append, AppendError, EventFilter, LogReader, LogWriter, Page, Position, Read, ReadError,
+    Receipt, Revision, StateStore, StorageError, StoreMode, Timestamp,
     append_rules::{self, Proposal},
     closing::CloseOnce,
 };
@@ -461,6 +461,16 @@ impl LogReader for EmbeddedLog {
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
         self.inner.shared.check_open()?;
         Ok(self.inner.shared.view().revision(space_id))
+    }
+
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.inner.shared.check_open()?;
+        self.inner.writer.look_ahead(|ahead| ahead.revision(space_id))
+    }
+
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
+        self.inner.shared.check_open()?;
+        self.inner.writer.look_ahead(|ahead| Ok(ahead.first_match(filter, after)?.is_some()))
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Page, Pages, Position, Read, ReadError, Revision, Timestamp};
+use crate::{EventFilter, Page, Pages, Position, Read, ReadError, Revision, Timestamp};
 
 /// What can be read of an ordered log of space events: nothing can be appended through it.
 ///
@@ -57,6 +57,18 @@ pub trait LogReader: Send + Sync {
     /// # Errors
     /// [`ReadError`]; the log is not changed by it.
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError>;
+
+    /// The revision of a space at the head: of what the log has taken, durable or not.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError>;
+
+    /// Whether an event after a position passes a filter: one that the log has taken, durable or not.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError>;
 
     /// The last position whose event was recorded at or before `time`.
     ///

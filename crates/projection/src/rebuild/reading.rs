@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use spacefold_event_core::{LogReader, Page, Position, Read, ReadError, Revision, Timestamp};
+use spacefold_event_core::{
+    EventFilter, LogReader, Page, Position, Read, ReadError, Revision, Timestamp,
+};
 
 use super::{RebuildError, pace::Pace};
 
@@ -88,6 +90,14 @@ impl LogReader for Shared<'_> {
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
         self.log.revision(space_id)
+    }
+
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.log.newest_revision(space_id)
+    }
+
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
+        self.log.has_match_after(filter, after)
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
