@@ -54,11 +54,8 @@ fn append_to(log: &dyn EventLog, events: &[SpaceEvent]) {
 
 fn read_all(log: &dyn EventLog) -> u64 {
     let mut read = 0;
-    let mut next = Position::new(1);
-    while next <= log.durable_head() {
-        let page = log.read(&Read::from(next).limit(MAX_APPEND_EVENTS)).unwrap();
-        read += page.events().map(|event| u64::from(event.is_ok())).sum::<u64>();
-        next = page.next();
+    for page in log.pages(Read::from(Position::new(1)).limit(MAX_APPEND_EVENTS)) {
+        read += page.unwrap().events().map(|event| u64::from(event.is_ok())).sum::<u64>();
     }
     assert_eq!(read, READ_EVENTS);
     read

@@ -16,7 +16,8 @@
 use std::{env, fs, process, time::Instant};
 
 use spacefold_event_core::{
-    Append, AppendCondition, EventLog, MAX_APPEND_EVENTS, Position, Read, Revision, SpaceEvent,
+    Append, AppendCondition, LogReader, LogWriter, MAX_APPEND_EVENTS, Position, Read, Revision,
+    SpaceEvent,
 };
 use spacefold_store::{EmbeddedLog, StoreOptions};
 
@@ -96,11 +97,8 @@ fn open(path: &str) -> EmbeddedLog {
 
 fn scan(log: &EmbeddedLog) -> usize {
     let mut read = 0;
-    let mut from = Position::new(1);
-    while from <= log.durable_head() {
-        let page = log.read(&Read::from(from)).unwrap();
-        read += page.events().filter(|event| event.is_ok()).count();
-        from = page.next();
+    for page in log.pages(Read::from(Position::new(1))) {
+        read += page.unwrap().events().filter(|event| event.is_ok()).count();
     }
     read
 }

@@ -61,7 +61,7 @@ fn measure(name: &str, log: &Arc<dyn EventLog>, documents: usize, turns: usize) 
         fill(&**log, space_id, documents);
     }
     log.wait_durable(log.head(), Duration::from_secs(60)).unwrap();
-    let states = LiveStates::new(Arc::clone(log), Arc::new(MemoryStateStore::new()));
+    let states = LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
     let service = SpaceService::new(Arc::clone(log), Arc::new(states));
     // Warm: the state is known.
     service.set_variable(COMMANDED, "warm", true).unwrap();

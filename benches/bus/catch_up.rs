@@ -6,7 +6,7 @@ use std::{
 };
 
 use spacefold_bus::{BusOptions, Delivery, EventBus, Feed, FeedItem, Handler, Subscription};
-use spacefold_event_core::{EventLog, MAX_APPEND_EVENTS, Position};
+use spacefold_event_core::{LogReader, MAX_APPEND_EVENTS, Position};
 use spacefold_store::EmbeddedLog;
 
 use crate::sample::{Size, fill, median, rate};

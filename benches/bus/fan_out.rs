@@ -8,7 +8,7 @@ use std::{
 };
 
 use spacefold_bus::{Delivery, Feed, Subscription};
-use spacefold_event_core::{EventLog, MemoryLog, Page, Position, Read};
+use spacefold_event_core::{LogReader, MemoryLog, Page, Position, Read};
 
 use crate::{
     paced_log::PacedLog,
@@ -58,14 +58,8 @@ fn measure(log: &Arc<MemoryLog>, pages: &[Arc<Page>], subscribers: usize, rounds
 
 /// The batches as pages, to be sent through channels.
 fn pages(log: &MemoryLog) -> Vec<Arc<Page>> {
-    let mut pages = Vec::new();
-    let mut next = Position::new(1);
-    while next <= log.head() {
-        let page = log.read(&Read::from(next).limit(BATCH_EVENTS)).unwrap();
-        next = page.next();
-        pages.push(Arc::new(page));
-    }
-    pages
+    let pages = log.pages(Read::from(Position::new(1)).limit(BATCH_EVENTS));
+    pages.map(|page| Arc::new(page.unwrap())).collect()
 }
 
 /// Runs subscribers beside a producer: the time from the first batch until all have all.

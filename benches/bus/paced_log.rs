@@ -6,8 +6,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventLog, MemoryLog, Page, Position, Read, ReadError, Receipt, Revision,
-    Timestamp,
+    EventLog, LogReader, MemoryLog, Page, Position, Read, ReadError, testing,
 };
 
 pub(crate) struct PacedLog {
@@ -28,13 +27,9 @@ impl PacedLog {
     }
 }
 
-impl EventLog for PacedLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
-    fn head(&self) -> Position {
-        self.log.head()
+impl testing::LogWrapper for PacedLog {
+    fn inner(&self) -> &dyn EventLog {
+        &*self.log
     }
 
     fn durable_head(&self) -> Position {
@@ -55,19 +50,7 @@ impl EventLog for PacedLog {
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
-        let durable_head = self.durable_head();
+        let durable_head = LogReader::durable_head(self);
         self.log.read(&Read { to: read.to.min(durable_head), ..read.clone() })
-    }
-
-    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
-        self.log.read_space(space_id, from, limit)
-    }
-
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.log.revision(space_id)
-    }
-
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.log.position_as_of(time)
     }
 }

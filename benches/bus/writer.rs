@@ -57,7 +57,7 @@ fn appended(
     slice: Duration,
     subscribers: usize,
 ) -> f64 {
-    let feed = Feed::new(Arc::clone(log));
+    let feed = Feed::new(log.clone());
     let nowhere = |n| Subscription::from_now().spaces([format!("nowhere-{n}")]);
     let open = Open::subscribers(&feed, (0..subscribers).map(nowhere));
     let events: Vec<SpaceEvent> = (0..per_append).map(event).collect();
@@ -86,7 +86,7 @@ fn live(size: Size) {
     let mut micros = counts.map(|_| Vec::new());
     for _ in 0..size.pick(1, 10) {
         for (subscribers, micros) in counts.iter().zip(&mut micros) {
-            let feed = Feed::new(Arc::clone(&log));
+            let feed = Feed::new(log.clone());
             let all = (0..*subscribers).map(|_| Subscription::from_now());
             let open = Open::subscribers(&feed, all);
             for n in 0..size.pick(3, 300) {

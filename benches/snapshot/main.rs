@@ -24,7 +24,7 @@ use std::{
 
 use fastrand::Rng;
 use histories::{Events, History, fill, space_id};
-use spacefold::{AppendCondition, EmbeddedLog, EventLog, Position, Spacefold};
+use spacefold::{AppendCondition, EmbeddedLog, LogReader, Position, Spacefold};
 use tempfile::TempDir;
 
 const SEED: u64 = 7;

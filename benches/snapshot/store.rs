@@ -21,7 +21,7 @@ use std::{env, num::NonZeroU64, time::Instant};
 
 use histories::{Events, History, fill, space_id};
 use spacefold::{Commitments, Options};
-use spacefold_event_core::{EventLog, Page, Position, Read};
+use spacefold_event_core::{LogReader, Page, Position, Read};
 use spacefold_projection::SpaceStates;
 use spacefold_store::EmbeddedLog;
 
@@ -83,11 +83,8 @@ fn live(path: &str, every: u64) {
 }
 
 fn each_page(log: &EmbeddedLog, mut visit: impl FnMut(&Page)) {
-    let mut next = Position::new(1);
-    while next <= log.durable_head() {
-        let page = log.read(&Read::from(next)).unwrap();
-        visit(&page);
-        next = page.next();
+    for page in log.pages(Read::from(Position::new(1))) {
+        visit(&page.unwrap());
     }
 }
 

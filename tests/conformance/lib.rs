@@ -76,6 +76,7 @@ macro_rules! conformance_suite {
                 read::reads_in_pages_that_lead_on,
                 read::lists_spaces_in_order,
                 read::reads_what_a_filter_selects,
+                read::tells_the_newest_of_a_space,
                 read::leads_on_over_pages_without_a_match,
                 read::reads_a_space_by_revision,
                 read::reads_nothing_from_an_empty_log,

@@ -1,7 +1,7 @@
 //! Ranges, filters, pages.
 
 use spacefold_event_core::{
-    EventFilter, EventLog, EventType, Pages, Position, RUN_EVENTS, Read, ReadError, RecordedEvent,
+    EventFilter, EventLog, EventType, Position, RUN_EVENTS, Read, ReadError, RecordedEvent,
     Revision, SpaceEvent,
 };
 
@@ -155,6 +155,31 @@ pub fn reads_what_a_filter_selects(factory: &impl LogFactory) {
     }
 }
 
+/// The newest revision of a space, and whether anything after a position passes a filter: what was
+/// acknowledged counts.
+pub fn tells_the_newest_of_a_space(factory: &impl LogFactory) {
+    let log = factory.open();
+    assert_eq!(log.newest_revision("a").unwrap(), Revision::NONE);
+    assert!(!log.has_match_after(&EventFilter::all(), Position::START).unwrap());
+    for n in 1..=3 {
+        append(&*log, &[SpaceEvent::space_activated("a"), SpaceEvent::space_archived("b")]);
+        assert_eq!(log.newest_revision("a").unwrap(), Revision::new(n));
+        assert_eq!(log.newest_revision("c").unwrap(), Revision::NONE);
+        let spaces = |space: &str| EventFilter::all().spaces([space]);
+        let (a, b) = (Position::new(2 * n - 1), Position::new(2 * n));
+        for (space, after, expected) in [
+            ("a", a.previous(), true),
+            ("a", a, false),
+            ("b", a, true),
+            ("b", b, false),
+            ("c", Position::START, false),
+        ] {
+            let found = log.has_match_after(&spaces(space), after).unwrap();
+            assert_eq!(found, expected, "{space} after {after}");
+        }
+    }
+}
+
 /// Where nothing matches for long, a read still ends, and finds what matches at the end.
 pub fn leads_on_over_pages_without_a_match(factory: &impl LogFactory) {
     let log = factory.open();
@@ -274,7 +299,7 @@ pub fn looks_at_no_more_than_it_is_told(factory: &impl LogFactory) {
     for look in [1, 700, 3_000, usize::MAX] {
         let read = Read::from(Position::new(1)).matching(filter.clone()).looking_at(look);
         let mut next = Position::new(1);
-        for page in Pages::of(&*log, read) {
+        for page in log.pages(read) {
             let page = page.unwrap();
             assert!(page.is_empty());
             let looked_at = usize::try_from(page.next().since(next)).unwrap();

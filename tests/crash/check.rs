@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use spacefold_event_core::{
-    Append, AppendError, EventLog, Position, ReadError, Revision, StorageError,
+    Append, AppendError, LogReader, LogWriter, Position, ReadError, Revision, StorageError,
 };
 use spacefold_projection::{LiveStates, SnapshotError};
 use spacefold_store::{

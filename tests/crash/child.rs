@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::process::{Signal, getpid, kill_process, set_parent_process_death_signal};
-use spacefold_event_core::{Append, AppendError, EventLog, Receipt};
+use spacefold_event_core::{Append, AppendError, LogReader, Receipt};
 use spacefold_projection::LiveStates;
 use spacefold_store::{EmbeddedLog, PendingAppend, StoreOptions};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spacefold_event_core::{
-    EventId, EventLog, Position, Read, ReadError, RecordedEventRef, SpaceEvent, Timestamp,
+    EventId, LogReader, Position, Read, ReadError, RecordedEventRef, SpaceEvent, Timestamp,
 };
 use spacefold_projection::SpaceStates;
 
@@ -106,13 +106,12 @@ pub enum WalkError {
 ///
 /// # Errors
 /// [`WalkError`] at the first thing that is wrong.
-pub fn walk(log: &dyn EventLog, history: &History) -> Result<Contents, WalkError> {
+pub fn walk(log: &dyn LogReader, history: &History) -> Result<Contents, WalkError> {
     let mut walk = Walk::new(history);
     let head = log.durable_head();
-    let mut next = Position::START.next();
-    while next <= head {
-        let failed = |cause| WalkError::Read { position: next, cause };
-        let page = log.read(&Read::from(next)).map_err(failed)?;
+    for page in log.pages(Read::from(Position::START.next()).to(head)) {
+        let position = walk.next;
+        let page = page.map_err(|cause| WalkError::Read { position, cause })?;
         for event in page.events() {
             let position = walk.next;
             let event = event.map_err(|cause| WalkError::Read {
@@ -121,10 +120,6 @@ pub fn walk(log: &dyn EventLog, history: &History) -> Result<Contents, WalkError
             })?;
             walk.take(&event)?;
         }
-        if page.next() <= next {
-            return Err(WalkError::Position { expected: next.next(), found: page.next() });
-        }
-        next = page.next();
     }
     if walk.next != head.next() {
         return Err(WalkError::Position { expected: head.next(), found: walk.next });
@@ -246,7 +241,7 @@ impl<'h> Walk<'h> {
 
 #[cfg(test)]
 mod tests {
-    use spacefold_event_core::{Append, MemoryLog};
+    use spacefold_event_core::{Append, LogWriter as _, MemoryLog};
 
     use super::*;
     use crate::workload::Profile;

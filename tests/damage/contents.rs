@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use spacefold::{
-    Append, AppendError, EventLog, LiveStates, OpenError, Position, Read, Receipt, SpaceEvent,
-    SpaceStates, StorageError,
+    Append, AppendError, LiveStates, LogReader, LogWriter, OpenError, Position, Read, Receipt,
+    SpaceEvent, SpaceStates, StorageError,
 };
 use spacefold_store::{EmbeddedLog, StoreOptions};
 
@@ -83,18 +83,13 @@ impl Contents {
         let log = store.log();
         let mut events = Vec::new();
         let mut fold = SpaceStates::new();
-        let mut next = Position::new(1);
-        while next <= log.durable_head() {
-            let page = log.read(&Read::from(next)).map_err(|error| error.to_string())?;
+        for page in log.pages(Read::from(Position::new(1))) {
+            let page = page.map_err(|error| error.to_string())?;
             for event in page.events() {
                 let event = event.map_err(|error| error.to_string())?;
                 fold.apply(&event);
                 events.push(event.to_owned_event().to_json());
             }
-            if page.next() <= next {
-                return Err(format!("a read that gets nowhere at {next}"));
-            }
-            next = page.next();
         }
         let snapshots = store.states.snapshot_all().map_err(|error| error.to_string())?;
         let states = snapshots.iter().map(|snapshot| {

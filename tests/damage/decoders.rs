@@ -8,7 +8,7 @@ use std::{
 };
 
 use spacefold::{
-    Assignments, EventLog, JsonReader, LiveStates, MemoryLog, MemoryStateStore, Position, Records,
+    Assignments, JsonReader, LiveStates, LogWriter, MemoryLog, MemoryStateStore, Position, Records,
     SpaceEvent, SpaceState, Spacefold, StateStore, Timestamp, split_array,
 };
 use spacefold_store::fuzzing::{self, Decoder};

@@ -11,8 +11,8 @@ use proptest::{
     test_runner::TestRunner,
 };
 use spacefold::{
-    Append, AppendCondition, BusOptions, EventBus, EventLog, EventType, FeedItem, Handler, Options,
-    Position, Priority, RecordedEvent, RetryPolicy, SpaceEvent, Spacefold, Subscription,
+    Append, AppendCondition, BusOptions, EventBus, EventType, FeedItem, Handler, LogWriter,
+    Options, Position, Priority, RecordedEvent, RetryPolicy, SpaceEvent, Spacefold, Subscription,
 };
 
 use crate::{

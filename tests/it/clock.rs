@@ -8,7 +8,9 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use spacefold::{Append, EventId, EventLog as _, MemoryLog, Position, SpaceEvent, Timestamp};
+use spacefold::{
+    Append, EventId, LogReader as _, LogWriter as _, MemoryLog, Position, SpaceEvent, Timestamp,
+};
 
 use crate::support::{Answer, cli, rebuild_projections, recorder, run};
 

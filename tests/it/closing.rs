@@ -10,7 +10,7 @@ use std::{
 };
 
 use spacefold::{
-    AppendCondition, AppendError, EventLog, Position, Read, ReadError, SpaceEvent, Spacefold,
+    AppendCondition, AppendError, LogReader, Position, Read, ReadError, SpaceEvent, Spacefold,
 };
 use tempfile::TempDir;
 

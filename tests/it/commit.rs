@@ -12,8 +12,8 @@ use std::{
 
 use conformance::{append, append_on, whole_log};
 use spacefold::{
-    Append, AppendCondition, AppendError, Durability, EmbeddedLog, EventLog, PendingAppend,
-    Position, Read, Revision, SpaceEvent, StorageErrorKind, StoreOptions,
+    Append, AppendCondition, AppendError, Durability, EmbeddedLog, EventFilter, LogReader,
+    LogWriter, PendingAppend, Position, Read, Revision, SpaceEvent, StorageErrorKind, StoreOptions,
 };
 
 /// Longer than any test takes.
@@ -38,6 +38,13 @@ fn what_is_not_durable_is_counted_but_not_read() {
     assert_eq!((log.head(), log.durable_head()), (Position::new(1), Position::START));
     assert!(is_empty(&log));
     assert_eq!(log.revision("handbook").unwrap(), Revision::NONE);
+    assert_eq!(log.newest_revision("handbook").unwrap(), Revision::new(1));
+    for (after, expected) in [(Position::START, true), (Position::new(1), false)] {
+        let handbook = EventFilter::all().spaces(["handbook"]);
+        assert_eq!(log.has_match_after(&handbook, after).unwrap(), expected);
+        let other = EventFilter::all().spaces(["other"]);
+        assert!(!log.has_match_after(&other, after).unwrap());
+    }
     assert_eq!(
         log.wait_durable(Position::new(1), Duration::ZERO).unwrap(),
         Position::START,

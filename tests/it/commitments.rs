@@ -3,7 +3,7 @@
 use std::{fs, num::NonZeroU64, path::Path};
 
 use spacefold::{
-    AppendCondition, Commitments, EventLog, Folding, OnDamage, Options, Position, Problem, Read,
+    AppendCondition, Commitments, Folding, LogReader, OnDamage, Options, Position, Problem, Read,
     SpaceStates, Spacefold, StateCommitment, StoreOptions, VerifyDepth, VerifyOptions,
     VerifyReport, verify,
 };
@@ -43,11 +43,8 @@ fn fill_until_recorded(spaces: &Spacefold, position: Position) {
 /// The commitment that is right at a position.
 fn commitment(spaces: &Spacefold, position: Position) -> StateCommitment {
     let mut states = SpaceStates::new();
-    let mut next = Position::new(1);
-    while next <= position {
-        let page = spaces.log().read(&Read::from(next).to(position)).unwrap();
-        page.events().for_each(|event| states.apply(&event.unwrap()));
-        next = page.next();
+    for page in spaces.log().pages(Read::from(Position::new(1)).to(position)) {
+        page.unwrap().events().for_each(|event| states.apply(&event.unwrap()));
     }
     StateCommitment {
         projection: SpaceStates::NAME.to_owned(),

@@ -16,7 +16,7 @@ use std::{
 };
 
 use serde_json::Value;
-use spacefold::{EventFilter, EventLog as _, Position, Read, Spacefold};
+use spacefold::{EventFilter, LogReader as _, Position, Read, Spacefold};
 
 use self::repository::Repository;
 use crate::support::{Answer, cli, run};

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 use spacefold::{
-    AppendCondition, AppendError, EventLog as _, SpaceEvent, Spacefold, StorageErrorKind,
+    AppendCondition, AppendError, LogReader as _, SpaceEvent, Spacefold, StorageErrorKind,
 };
 
 use crate::support::{

@@ -7,8 +7,8 @@ use std::{
 
 use conformance::{LogFactory, append, concurrency, condition, limits, model, read, retry, time};
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventLog, MemoryLog, Page, Position, Read, ReadError,
-    Receipt, Revision, Timestamp,
+    Append, AppendCondition, AppendError, EventLog, LogReader, LogWriter, MemoryLog, Page,
+    Position, Read, ReadError, Receipt, Revision, Timestamp, testing,
 };
 
 /// What is wrong with a log.
@@ -66,42 +66,9 @@ impl<const FAULT: usize> LogFactory for Planted<FAULT> {
     }
 }
 
-impl EventLog for Faulty {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        match self.fault {
-            Fault::SkipsACheck => {
-                let append = append.clone().on(AppendCondition::none());
-                self.log.append(&append)
-            }
-            Fault::SplitsAppends if append.times().is_none() => {
-                let mut receipts = append
-                    .events()
-                    .iter()
-                    .map(|event| self.log.append(&Append::new(std::slice::from_ref(event))));
-                let first = receipts.next().ok_or(AppendError::Empty)??;
-                receipts.try_fold(first, |first, next| {
-                    // As long as a disk would take, so that others come in between.
-                    std::thread::park_timeout(Duration::from_millis(1));
-                    let next = next?;
-                    let (position, revision) = (next.position(), next.revision());
-                    let (begin, time) = (first.first_position(), next.recorded_at());
-                    Ok(Receipt::new(begin, position, revision, time, true))
-                })
-            }
-            Fault::LosesRecordingTimes => {
-                let now = Append::new(append.events()).on(append.condition().clone());
-                self.log.append(&now)
-            }
-            _ => self.log.append(append),
-        }
-    }
-
-    fn head(&self) -> Position {
-        self.log.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.log.durable_head()
+impl testing::LogWrapper for Faulty {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
     }
 
     fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
@@ -135,14 +102,39 @@ impl EventLog for Faulty {
         self.log.read_space(space_id, from, limit)
     }
 
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.log.revision(space_id)
-    }
-
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         match self.fault {
             Fault::IgnoresTheTimeAsked => Ok(self.log.head()),
             _ => self.log.position_as_of(time),
+        }
+    }
+
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        match self.fault {
+            Fault::SkipsACheck => {
+                let append = append.clone().on(AppendCondition::none());
+                self.log.append(&append)
+            }
+            Fault::SplitsAppends if append.times().is_none() => {
+                let mut receipts = append
+                    .events()
+                    .iter()
+                    .map(|event| self.log.append(&Append::new(std::slice::from_ref(event))));
+                let first = receipts.next().ok_or(AppendError::Empty)??;
+                receipts.try_fold(first, |first, next| {
+                    // As long as a disk would take, so that others come in between.
+                    std::thread::park_timeout(Duration::from_millis(1));
+                    let next = next?;
+                    let (position, revision) = (next.position(), next.revision());
+                    let (begin, time) = (first.first_position(), next.recorded_at());
+                    Ok(Receipt::new(begin, position, revision, time, true))
+                })
+            }
+            Fault::LosesRecordingTimes => {
+                let now = Append::new(append.events()).on(append.condition().clone());
+                self.log.append(&now)
+            }
+            _ => self.log.append(append),
         }
     }
 }

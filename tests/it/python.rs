@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use spacefold_event_core::{Append, EventLog, EventType, JsonReader, MemoryLog, SpaceEvent};
+use spacefold_event_core::{Append, EventType, JsonReader, LogWriter, MemoryLog, SpaceEvent};
 
 use crate::support::fixture;
 

@@ -5,12 +5,12 @@ mod commands;
 mod model;
 mod reference;
 
-use std::{collections::BTreeSet, fmt::Write, io::Read as _, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, io::Read as _, time::Duration};
 
 use spacefold::{
-    Append, AppendCondition, BusOptions, CommandError, Durability, EventBus, EventLog, Feed,
-    FeedItem, Object, Options, Outcome, Presence, RecordedEvent, Refusal, SpaceEvent, SpaceService,
-    Spacefold, StoreOptions, Subscription, Value,
+    Append, AppendCondition, BusOptions, CommandError, Durability, EventBus, Feed, FeedItem,
+    LogReader, LogWriter, Object, Options, Outcome, Presence, RecordedEvent, Refusal, SpaceEvent,
+    SpaceService, Spacefold, StoreOptions, Subscription, Value,
 };
 
 use crate::bus::{Calls, LONG, check, register};
@@ -144,7 +144,7 @@ fn every_operation_reaches_every_receiver_of_a_store() {
 #[test]
 fn every_operation_reaches_every_receiver_without_a_store() {
     let service = SpaceService::in_memory();
-    let feed = Feed::new(Arc::clone(service.log()));
+    let feed = Feed::new(service.log().clone());
     let bus = EventBus::over(&feed, BusOptions::new().history(100));
     let calls = Calls::default();
     register(&bus, &calls);

@@ -148,6 +148,21 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
 }
 
 #[test]
+fn the_projections_and_the_bus_hold_readers() {
+    for (name, text) in sources() {
+        let reads = name.starts_with("crates/projection/") || name.starts_with("crates/bus/");
+        if !reads || ["/tests.rs", "/testing.rs", "/tests/"].iter().any(|of| name.contains(of)) {
+            continue;
+        }
+        let code = code(&text);
+        let product = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for word in ["EventLog", "LogWriter", "AppendError"] {
+            assert!(!product.contains(word), "{name} names {word}");
+        }
+    }
+}
+
+#[test]
 fn the_language_does_no_io() {
     for (name, text) in sources() {
         let pure = ["crates/event-core/", "crates/projection/", "crates/bus/", "crates/service/"]

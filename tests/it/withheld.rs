@@ -7,21 +7,23 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use spacefold::{
-    Append, AppendError, ContentHash, EventFilter, EventLog, Feed, IdempotencyKey, LiveStates,
-    MemoryLog, MemoryStateStore, Page, Position, Projections, Read, ReadError, RebuildMode,
-    RebuildOptions, Receipt, ReceiveError, Revision, Shipped, SpaceEvent, SpaceService,
-    Subscription, Timestamp, visit_named_content,
+    Append, Clamped, ContentHash, EventFilter, EventLog, Feed, IdempotencyKey, LiveStates,
+    LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Projections, Read,
+    ReadError, RebuildMode, RebuildOptions, ReceiveError, Revision, Shipped, SpaceEvent,
+    SpaceService, Subscription, Timestamp, visit_named_content,
 };
+use spacefold_event_core::testing;
 
 /// A log in memory that gives nothing from some position on.
 struct Withholding {
     log: MemoryLog,
     /// 0 while it gives everything.
     from: AtomicU64,
+    /// Whether its pages lead to the head all the same.
+    leaps: bool,
 }
 
 const EVENTS: u64 = 40;
@@ -41,13 +43,20 @@ impl Withholding {
             );
             log.append(&Append::new(&[changed])).unwrap();
         }
-        Arc::new(Self { log, from: AtomicU64::new(0) })
+        Arc::new(Self { log, from: AtomicU64::new(0), leaps: false })
     }
 
     /// From a position on it gives nothing.
     fn from(from: u64) -> Arc<Self> {
         let log = Self::new();
         log.from.store(from, Ordering::SeqCst);
+        log
+    }
+
+    /// From a position on it gives nothing, and says that it has given all.
+    fn leaping(from: u64) -> Arc<Self> {
+        let mut log = Self::from(from);
+        Arc::get_mut(&mut log).unwrap().leaps = true;
         log
     }
 
@@ -59,24 +68,16 @@ impl Withholding {
     }
 }
 
-impl EventLog for Withholding {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
-    fn head(&self) -> Position {
-        self.log.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.log.durable_head()
-    }
-
-    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
-        self.log.wait_durable(position, timeout)
+impl testing::LogWrapper for Withholding {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        let missing = self.given(read.to).next();
+        if self.leaps && read.from >= missing {
+            return Ok(Page::empty(read.to.min(self.log.durable_head()).next()));
+        }
         let page = self.log.read(&read.clone().to(self.given(read.to)).limit(read.limit.min(7)))?;
         assert!(page.next() <= read.from.max(self.given(read.to).next()));
         Ok(page)
@@ -86,18 +87,10 @@ impl EventLog for Withholding {
         // In this log the revisions of its one space are the positions.
         let position = Position::new(from.get().max(1));
         if position > self.given(Position::new(u64::MAX)) {
-            return Ok(Page::empty(self.durable_head().next()));
+            return Ok(Page::empty(LogReader::durable_head(self).next()));
         }
         let filter = EventFilter::all().spaces([space_id]);
-        self.read(&Read::from(position).matching(filter).limit(limit))
-    }
-
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.log.revision(space_id)
-    }
-
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.log.position_as_of(time)
+        LogReader::read(self, &Read::from(position).matching(filter).limit(limit))
     }
 }
 
@@ -199,6 +192,64 @@ fn subscribers_are_told_and_pass_over_nothing() {
             assert_eq!(subscriber.position(), Position::new(EVENTS));
             log.from.store(missing, Ordering::SeqCst);
         }
+    }
+}
+
+#[test]
+fn subscribers_do_not_leap_over_what_is_missing() {
+    for missing in MISSING {
+        let feed = Feed::new(Withholding::leaping(missing));
+        let mut subscriber = feed.subscribe(Subscription::from_start()).unwrap();
+        let error = loop {
+            match subscriber.recv() {
+                Ok(spacefold::Delivery::Events(_)) => {}
+                Ok(other) => panic!("{other:?} instead of an error"),
+                Err(error) => break error,
+            }
+        };
+        says_so(&error, missing);
+        assert_eq!(subscriber.position(), Position::new(missing - 1));
+    }
+}
+
+#[test]
+fn spaces_are_not_listed_by_a_part() {
+    for missing in MISSING {
+        for log in [Withholding::from(missing), Withholding::leaping(missing)] {
+            says_so(&log.spaces_after(None, 10).unwrap_err(), missing);
+        }
+    }
+    assert_eq!(Withholding::new().spaces_after(None, 10).unwrap(), ["s"]);
+}
+
+#[test]
+fn one_event_that_is_missing_is_no_end() {
+    for missing in MISSING {
+        let log = Withholding::from(missing);
+        says_so(&log.page_at(Position::new(missing)).unwrap_err(), missing);
+        if missing > 1 {
+            let before = log.page_at(Position::new(missing - 1)).unwrap().unwrap();
+            assert_eq!(before.len(), 1);
+        }
+        for nowhere in [0, EVENTS + 1] {
+            assert!(log.page_at(Position::new(nowhere)).unwrap().is_none());
+        }
+    }
+}
+
+#[test]
+fn times_that_were_clamped_are_not_counted_in_a_part() {
+    let log = Withholding::new();
+    // Both lie ahead of the clock, so that only the log knows when they were recorded.
+    let times = [Timestamp::MAX; 2];
+    let run = [0; 2].map(|_| SpaceEvent::space_activated("s"));
+    let receipt = log.append(&Append::new(&run).recorded_at(&times)).unwrap();
+    let clamped = || Clamped::of(&*log, &receipt, &times);
+    assert_eq!(clamped().unwrap().unwrap().events, 2);
+    // The event before, the first of them, the last.
+    for missing in EVENTS..=EVENTS + 2 {
+        log.from.store(missing, Ordering::SeqCst);
+        says_so(&clamped().unwrap_err(), missing);
     }
 }
 

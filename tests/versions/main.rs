@@ -201,17 +201,14 @@ fn states_retries_and_exports_see_old_payloads_as_those_of_today() {
 /// Waits for nothing: the error that reading the log ends with, and the events before it.
 fn read_until_refused(log: &dyn EventLog) -> (usize, Option<ReadError>) {
     let mut read = 0;
-    let mut next = Position::new(1);
-    while next <= log.durable_head() {
-        let page = log.read(&Read::from(next)).unwrap();
-        for envelope in page.envelopes() {
+    for page in log.pages(Read::from(Position::new(1))) {
+        for envelope in page.unwrap().envelopes() {
             let position = envelope.position;
             match envelope.decode() {
                 Ok(_) => read += 1,
                 Err(cause) => return (read, Some(ReadError::Corrupt { position, cause })),
             }
         }
-        next = page.next();
     }
     (read, None)
 }

@@ -224,7 +224,7 @@ fn weigh(a: &str, b: &str) -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-    use spacefold_event_core::{Append, EventLog, MemoryLog, Position, Read};
+    use spacefold_event_core::{Append, LogReader, LogWriter, MemoryLog, Position, Read};
 
     use super::{Batch, Digest};
     use crate::workload::Workload;

@@ -4,7 +4,7 @@
 //! which is read too, lacks the digest of the filter.
 
 use bincode::{Decode, Encode, config};
-use spacefold_event_core::{EventId, EventLog, Position, Read, ReadError, Timestamp};
+use spacefold_event_core::{EventId, LogReader, Position, ReadError, Timestamp};
 
 use crate::{delivery::SubscribeError, places::Places, subscribed_filter::FilterDigest};
 
@@ -62,7 +62,7 @@ pub(crate) fn name_of(key: &[u8]) -> Option<&str> {
 impl Checkpoint {
     /// The checkpoint at a position of a log.
     pub(crate) fn at(
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         position: Position,
         result: Vec<u8>,
         filter: Option<FilterDigest>,
@@ -80,7 +80,7 @@ impl Checkpoint {
     }
 
     /// Whether it was made on this log: its event stands where it says.
-    pub(crate) fn fits(&self, log: &dyn EventLog) -> Result<bool, ReadError> {
+    pub(crate) fn fits(&self, log: &dyn LogReader) -> Result<bool, ReadError> {
         Ok(self.position <= log.durable_head() && event_at(log, self.position)? == self.event)
     }
 
@@ -118,14 +118,9 @@ impl Checkpoint {
     }
 }
 
-fn event_at(log: &dyn EventLog, position: Position) -> Result<Option<EventMark>, ReadError> {
-    if position == Position::START {
-        return Ok(None);
-    }
-    let read = Read::from(position).to(position).limit(1);
-    let page = log.read(&read)?;
-    page.check_progress(&read)?;
-    let found = page.envelopes().next();
+fn event_at(log: &dyn LogReader, position: Position) -> Result<Option<EventMark>, ReadError> {
+    let page = log.page_at(position)?;
+    let found = page.as_ref().and_then(|page| page.envelopes().next());
     Ok(found.map(|event| EventMark { id: event.event_id, recorded_at: event.recorded_at }))
 }
 

@@ -108,9 +108,6 @@ impl Cursor {
         }
         let filter = &self.standing.filter;
         let page = self.source.page(self.next, self.head, filter, &mut self.ahead, stride)?;
-        if page.next() <= self.next {
-            return Err(ReadError::NothingGiven { position: self.next, to: self.head });
-        }
         if page.is_empty() {
             self.move_to(page.next());
             return Ok(Step::Moved);
@@ -180,8 +177,7 @@ impl Cursor {
         if skipping.next <= to {
             self.skipping = Some(skipping);
             let read = stride.read(skipping.next).to(to).matching(self.standing.filter.clone());
-            let page = self.source.log.read(&read)?;
-            page.check_progress(&read)?;
+            let page = self.source.read(&read)?;
             skipping.events += u64::try_from(page.len()).unwrap_or(u64::MAX);
             skipping.next = page.next();
             self.skipping = Some(skipping);

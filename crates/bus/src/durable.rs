@@ -33,7 +33,7 @@ use crate::{
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Append, Delivery, EventLog, Feed, MemoryLog, Position, SpaceEvent, Subscription,
+///     Append, Delivery, Feed, LogWriter, MemoryLog, Position, SpaceEvent, Subscription,
 /// };
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;

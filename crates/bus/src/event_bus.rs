@@ -452,7 +452,7 @@ impl EventBus {
     /// ```
     /// use std::{sync::Arc, time::Duration};
     /// use spacefold::{
-    ///     Append, BusError, BusOptions, EventBus, EventLog, Feed, MemoryLog, Position, Priority,
+    ///     Append, BusError, BusOptions, EventBus, Feed, LogWriter, MemoryLog, Position, Priority,
     ///     SpaceEvent,
     /// };
     /// let log = Arc::new(MemoryLog::new());

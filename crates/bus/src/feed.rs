@@ -7,7 +7,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    EventFilter, EventLog, MemoryStateStore, Position, StateStore, StorageError, Timestamp,
+    EventFilter, LogReader, MemoryStateStore, Position, StateStore, StorageError, Timestamp,
     closing::Callbacks,
 };
 
@@ -64,14 +64,14 @@ impl Feed {
     /// The events of a log. Durable subscriptions are kept in memory, as long as a clone of the
     /// feed is there.
     #[must_use]
-    pub fn new(log: Arc<dyn EventLog>) -> Self {
+    pub fn new(log: Arc<dyn LogReader>) -> Self {
         Self::kept_in(log, Arc::new(MemoryStateStore::new()))
     }
 
     /// The events of a log, with the places of durable subscriptions kept in `store`. There should
     /// be one feed for a store: owners of names know of each other in one feed alone.
     #[must_use]
-    pub fn kept_in(log: Arc<dyn EventLog>, store: Arc<dyn StateStore>) -> Self {
+    pub fn kept_in(log: Arc<dyn LogReader>, store: Arc<dyn StateStore>) -> Self {
         Self { source: Arc::new(Source::new(log)), places: Arc::new(Places::new(store)) }
     }
 
@@ -198,7 +198,7 @@ impl Feed {
     /// ```
     /// use std::sync::Arc;
     /// use spacefold::{
-    ///     Append, EventLog, EventType, Feed, MemoryLog, Position, SpaceEvent, SubscribeError,
+    ///     Append, EventType, Feed, LogWriter, MemoryLog, Position, SpaceEvent, SubscribeError,
     ///     Subscription,
     /// };
     /// let log = Arc::new(MemoryLog::new());
@@ -289,7 +289,7 @@ impl Feed {
         &self.source
     }
 
-    pub(crate) fn log(&self) -> &Arc<dyn EventLog> {
+    pub(crate) fn log(&self) -> &Arc<dyn LogReader> {
         &self.source.log
     }
 

@@ -18,7 +18,7 @@ use crate::{
 /// # Examples
 /// ```
 /// use std::sync::Arc;
-/// use spacefold::{Append, EventLog, Feed, FeedItem, MemoryLog, SpaceEvent, Subscription};
+/// use spacefold::{Append, Feed, FeedItem, LogWriter, MemoryLog, SpaceEvent, Subscription};
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let feed = Feed::new(log);

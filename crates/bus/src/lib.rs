@@ -13,7 +13,7 @@
 //! from history to live at which an event could be lost or come twice, and nothing that a slow one
 //! could hold up. One thread follows the log for all.
 //!
-//! The crate knows no disk and no runtime: it reads through the `EventLog` trait and keeps places
+//! The crate knows no disk and no runtime: it reads through the `LogReader` trait and keeps places
 //! through `StateStore`. What waits can be awaited too.
 
 mod checkpoint;

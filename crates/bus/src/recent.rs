@@ -105,7 +105,7 @@ impl RecentPages {
 
 #[cfg(test)]
 mod tests {
-    use spacefold_event_core::{Append, EventLog, MemoryLog, Read, SpaceEvent};
+    use spacefold_event_core::{Append, LogReader, LogWriter, MemoryLog, Read, SpaceEvent};
 
     use super::*;
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    EventFilter, EventLog, Page, Position, Read, ReadError, closing::Callbacks,
+    EventFilter, LogReader, Page, Position, Read, ReadError, closing::Callbacks,
 };
 
 use crate::{
@@ -49,7 +49,7 @@ impl Stride {
 }
 
 pub(crate) struct Source {
-    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) log: Arc<dyn LogReader>,
     pub(crate) watch: HeadWatch<Arc<Standing>>,
     /// The durable subscriptions that somebody owns.
     pub(crate) owned: Mutex<Names>,
@@ -103,7 +103,7 @@ impl Standing {
 }
 
 impl Source {
-    pub(crate) fn new(log: Arc<dyn EventLog>) -> Self {
+    pub(crate) fn new(log: Arc<dyn LogReader>) -> Self {
         Self {
             log,
             watch: HeadWatch::new(),
@@ -192,7 +192,14 @@ impl Source {
             Found::Older { kept_from } => kept_from.previous().min(head),
         };
         let read = stride.read(next).to(to).matching(filter.clone());
-        self.log.read(&read).map(Arc::new)
+        self.read(&read).map(Arc::new)
+    }
+
+    /// A page up to a position that the log has, which leads on.
+    pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        let page = self.log.read(read)?;
+        page.check_progress(read)?;
+        Ok(page)
     }
 
     /// The events behind `after` up to the head; `None` when they are too many to be looked at for
@@ -205,9 +212,6 @@ impl Source {
         let (mut next, mut ahead, mut pages) = (after.next(), VecDeque::new(), Vec::new());
         while next <= head {
             let page = self.page(next, head, &all, &mut ahead, Stride::Long).ok()?;
-            if page.next() <= next {
-                return None;
-            }
             next = page.next();
             pages.push(page);
         }
@@ -220,7 +224,7 @@ impl Source {
         head: Position,
         stride: Stride,
     ) -> Result<Recent, ReadError> {
-        let page = self.log.read(&stride.read(from).to(head))?;
+        let page = self.read(&stride.read(from).to(head))?;
         let recent = Recent::new(from, page);
         self.recent.keep(&recent);
         Ok(recent)

@@ -33,7 +33,7 @@ use crate::{
 /// # Examples
 /// ```
 /// use std::sync::Arc;
-/// use spacefold::{Append, Delivery, EventLog, Feed, MemoryLog, SpaceEvent, Subscription};
+/// use spacefold::{Append, Delivery, Feed, LogWriter, MemoryLog, SpaceEvent, Subscription};
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let feed = Feed::new(log.clone());

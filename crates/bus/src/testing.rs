@@ -11,14 +11,14 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventLog, MemoryLog, MemoryStateStore, Page, Position, Read, ReadError,
-    Receipt, Revision, SpaceEvent, StateStore, StorageError, Timestamp,
+    Append, EventLog, LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Read,
+    ReadError, Revision, SpaceEvent, StateStore, StorageError, Timestamp, testing,
 };
 
 use crate::{Delivery, Subscriber};
 
 /// Appends one event a space, each a space's activation; answers the last position.
-pub(crate) fn activate(log: &dyn EventLog, spaces: &[&str]) -> Position {
+pub(crate) fn activate(log: &dyn LogWriter, spaces: &[&str]) -> Position {
     let events: Vec<SpaceEvent> =
         spaces.iter().map(|space| SpaceEvent::space_activated(*space)).collect();
     log.append(&Append::new(&events)).unwrap().position()
@@ -185,17 +185,9 @@ impl FailingLog {
     }
 }
 
-impl EventLog for FailingLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
-    fn head(&self) -> Position {
-        self.log.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.log.durable_head()
+impl testing::LogWrapper for FailingLog {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
     }
 
     fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {

@@ -9,7 +9,7 @@ use rapidhash::RapidHashMap;
 
 use crate::{
     Append, AppendCondition, AppendError, Assignments, EncodedBody, Envelope, EventFilter, EventId,
-    EventLog, FailedCondition, Pages, Position, RUN_BYTES, RUN_EVENTS, Read, ReadError, Receipt,
+    FailedCondition, LogReader, Position, RUN_BYTES, RUN_EVENTS, Read, ReadError, Receipt,
     RecordedEvent, Records, RecordsBuilder, Revision, SpaceEvent, Timestamp,
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
 };
@@ -183,13 +183,13 @@ impl Proposal {
     ///
     /// # Errors
     /// [`ReadError`] when the log cannot be read.
-    pub fn look_for_matches(&mut self, log: &impl EventLog) -> Result<(), ReadError> {
+    pub fn look_for_matches(&mut self, log: &dyn LogReader) -> Result<(), ReadError> {
         let through = log.durable_head();
         let parts = &self.condition.no_event_matching;
         let looked_for = parts.iter().map(|part| {
             let read = Read::from(part.after.next()).to(through);
             let read = read.matching(part.filter.clone()).limit(1);
-            for page in Pages::of(log, read) {
+            for page in log.pages(read) {
                 if let Some(event) = page?.envelopes().next() {
                     let found = Some((event.position, event.event_id));
                     return Ok(LookedFor { through, found });

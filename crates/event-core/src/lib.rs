@@ -5,8 +5,9 @@
 //! - [`JsonReader`] and [`SpaceEvent::to_json`] speak the interchange form of the Python module.
 //! - [`Records`] is the binary form: runs of records with a peekable envelope, from which events
 //!   are borrowed.
-//! - [`EventLog`] is the seam behind which events are stored; [`MemoryLog`] its executable
-//!   specification; [`append_rules`] decide what may be appended.
+//! - [`EventLog`] is the seam behind which events are stored, [`LogReader`] and [`LogWriter`] its
+//!   halves; [`MemoryLog`] is its executable specification; [`append_rules`] decide what may be
+//!   appended.
 //! - [`ContentStore`] is the seam behind which the bytes are kept that events name by their
 //!   [`ContentHash`].
 //!
@@ -41,6 +42,9 @@ mod varint;
 pub mod append_rules;
 pub mod closing;
 pub mod limits;
+pub mod prelude;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 #[cfg(feature = "planted-versions")]
 pub use self::record::planted;
@@ -61,7 +65,9 @@ pub use self::{
         LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_CONTENT_BYTES, MAX_EVENT_BYTES,
         MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES,
     },
-    log::{Append, AppendError, EventLog, Read, ReadError, Receipt, least_after},
+    log::{
+        Append, AppendError, EventLog, LogReader, LogWriter, Read, ReadError, Receipt, least_after,
+    },
     memory_log::MemoryLog,
     page::Page,
     pages::Pages,

@@ -1,124 +1,36 @@
-//! The event log as a trait: what every log promises, wherever it keeps its events.
+//! The event log as traits: what every log promises, wherever it keeps its events.
 
-use std::time::Duration;
+mod reader;
+mod writer;
+
+pub use self::{
+    reader::{LogReader, least_after},
+    writer::LogWriter,
+};
 
 use crate::{
-    AppendCondition, CorruptRecords, EventFilter, EventId, FailedCondition, Page, Position,
-    Records, Revision, SpaceEvent, StorageError, StorageErrorKind, Timestamp,
+    AppendCondition, CorruptRecords, EventFilter, EventId, FailedCondition, Position, Records,
+    Revision, SpaceEvent, StorageError, StorageErrorKind, Timestamp,
     limits::{LimitExceeded, MAX_APPEND_EVENTS},
 };
 
-/// An ordered log of space events.
+/// An ordered log of space events: what has both halves.
 ///
-/// Positions are consecutive from 1; the events of one append stand together, whole or not at
-/// all. Nothing past the durable head is ever read. Calls block and may be made from any thread;
-/// nothing they return pins storage, so that the trait can be implemented over a network.
-pub trait EventLog: Send + Sync {
-    /// Appends events, all or none, at consecutive positions, and waits until they are durable.
-    ///
-    /// Checked in this order: limits, a retry of what is stored already, the condition. An append
-    /// whose events are all stored already, in one run and with the same content, succeeds with
-    /// the old positions and writes nothing.
-    ///
-    /// # Errors
-    /// [`AppendError`]; after every variant but [`AppendError::OutcomeUnknown`], nothing of this
-    /// append is stored.
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError>;
+/// Whoever only reads takes a [`LogReader`], and cannot append by type; whoever only appends takes a
+/// [`LogWriter`]. `Arc<dyn EventLog>` becomes either where it is handed over.
+///
+/// ```
+/// use std::sync::Arc;
+/// use spacefold::{Append, EventLog, LogReader, MemoryLog, Position, SpaceEvent};
+/// let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+/// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// let reader: Arc<dyn LogReader> = log;
+/// assert_eq!(reader.head(), Position::new(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait EventLog: LogReader + LogWriter {}
 
-    /// The position of the last event that the log has taken.
-    fn head(&self) -> Position;
-
-    /// The position of the last event that is known to be durable: nothing past it is read.
-    fn durable_head(&self) -> Position;
-
-    /// Waits until the durable head is at `position` or beyond, or `timeout` has passed; answers
-    /// the durable head.
-    ///
-    /// # Errors
-    /// [`ReadError::Closed`] when the log closed before the durable head got there.
-    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError>;
-
-    /// Reads a page of events in order of position. [`Pages`](crate::Pages) reads on to the end.
-    ///
-    /// # Errors
-    /// [`ReadError`]; the log is not changed by it. [`ReadError::NothingAsked`] of a read that no
-    /// page could satisfy: it comes of [`Read::check`], before anything is read.
-    fn read(&self, read: &Read) -> Result<Page, ReadError>;
-
-    /// Reads a page of one space's events from revision `from` on, at most `limit`; an empty page
-    /// means that there are none.
-    ///
-    /// # Errors
-    /// [`ReadError`]; the log is not changed by it. [`ReadError::NothingAsked`] where `limit` is 0.
-    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError>;
-
-    /// The revision of a space at the durable head; [`Revision::NONE`] when it has no event.
-    ///
-    /// # Errors
-    /// [`ReadError`]; the log is not changed by it.
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError>;
-
-    /// The last position whose event was recorded at or before `time`.
-    ///
-    /// # Errors
-    /// [`ReadError`]; the log is not changed by it.
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError>;
-
-    /// The next `limit` spaces that have an event up to the durable head, by the bytes of their ids,
-    /// behind `after`; fewer only when there are no more.
-    ///
-    /// # Errors
-    /// [`ReadError`]; the log is not changed by it.
-    ///
-    /// # Cost
-    /// As provided, a reading of the whole log, and memory for twice as many ids. Logs that know
-    /// their spaces look at each id once.
-    fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
-        let mut least: Vec<String> = Vec::new();
-        let mut next = Position::new(1);
-        while next <= self.durable_head() {
-            let page = self.read(&Read::from(next))?;
-            if page.next() <= next {
-                break;
-            }
-            let known = least.iter().map(String::as_str);
-            let ids = known.chain(page.envelopes().map(|envelope| envelope.space_id));
-            least = least_after(ids, after, limit);
-            next = page.next();
-        }
-        Ok(least)
-    }
-}
-
-/// The first `limit` of these texts that are behind `after`, each once, sorted. Cost: a look at each,
-/// and memory for twice as many as are asked for.
-#[must_use]
-pub fn least_after<'a>(
-    texts: impl IntoIterator<Item = &'a str>,
-    after: Option<&str>,
-    limit: usize,
-) -> Vec<String> {
-    let mut least: Vec<&str> = Vec::new();
-    let mut last: Option<&str> = None;
-    for text in texts {
-        if after.is_some_and(|after| text <= after) || last.is_some_and(|last| text > last) {
-            continue;
-        }
-        least.push(text);
-        if least.len() >= limit.saturating_mul(2).max(64) {
-            keep_least(&mut least, limit);
-            last = least.last().copied().filter(|_| least.len() >= limit);
-        }
-    }
-    keep_least(&mut least, limit);
-    least.into_iter().map(str::to_owned).collect()
-}
-
-fn keep_least(texts: &mut Vec<&str>, limit: usize) {
-    texts.sort_unstable();
-    texts.dedup();
-    texts.truncate(limit);
-}
+impl<L: LogReader + LogWriter + ?Sized> EventLog for L {}
 
 /// An append: the events, what must hold, and when they were recorded.
 ///

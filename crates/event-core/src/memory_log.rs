@@ -9,19 +9,20 @@ use std::{
 use rapidhash::RapidHashMap;
 
 use crate::{
-    Append, AppendError, EventFilter, EventId, EventLog, Page, Position, Read, ReadError, Receipt,
-    RecordedEvent, Records, Revision, Timestamp,
+    Append, AppendError, EventFilter, EventId, LogReader, LogWriter, Page, Position, Read,
+    ReadError, Receipt, RecordedEvent, Records, Revision, Timestamp,
     append_rules::{self, AppendView, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
     least_after,
 };
 
-/// An [`EventLog`] that keeps its events in memory and loses them when it is dropped.
+/// An [`EventLog`](crate::EventLog) that keeps its events in memory and loses them when it is
+/// dropped.
 ///
 /// It does what every log must do in the plainest way: the conformance suite runs on it and on
 /// the others. Every event is durable as soon as it is appended.
 ///
 /// ```
-/// use spacefold::{Append, AppendCondition, EventLog, MemoryLog, Position, Read, SpaceEvent};
+/// use spacefold::{Append, AppendCondition, MemoryLog, Position, Read, SpaceEvent, prelude::*};
 /// let log = MemoryLog::new();
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
 /// let receipt = log.append(&Append::new(&events).on(AppendCondition::no_space("handbook")))?;
@@ -79,21 +80,7 @@ impl MemoryLog {
     }
 }
 
-impl EventLog for MemoryLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        let proposal = append_rules::propose(append)?;
-        let mut state = self.state();
-        if let Verdict::AlreadyStored(receipt) = append_rules::decide(&proposal, &*state)? {
-            return Ok(receipt);
-        }
-        let runs = proposal.assign(&*state, state.last_recorded_at, Timestamp::now())?;
-        let receipt = Receipt::of(&runs, true);
-        runs.into_iter().for_each(|records| state.take_in(records));
-        drop(state);
-        self.appended.notify_all();
-        Ok(receipt)
-    }
-
+impl LogReader for MemoryLog {
     fn head(&self) -> Position {
         self.state().head
     }
@@ -137,6 +124,14 @@ impl EventLog for MemoryLog {
         self.state().revision(space_id)
     }
 
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.revision(space_id)
+    }
+
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
+        Ok(self.state().first_match(filter, after)?.is_some())
+    }
+
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         let state = self.state();
         let recorded = state.runs.values().flat_map(Records::envelopes);
@@ -146,6 +141,22 @@ impl EventLog for MemoryLog {
 
     fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
         Ok(least_after(self.state().spaces.keys().map(String::as_str), after, limit))
+    }
+}
+
+impl LogWriter for MemoryLog {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        let proposal = append_rules::propose(append)?;
+        let mut state = self.state();
+        if let Verdict::AlreadyStored(receipt) = append_rules::decide(&proposal, &*state)? {
+            return Ok(receipt);
+        }
+        let runs = proposal.assign(&*state, state.last_recorded_at, Timestamp::now())?;
+        let receipt = Receipt::of(&runs, true);
+        runs.into_iter().for_each(|records| state.take_in(records));
+        drop(state);
+        self.appended.notify_all();
+        Ok(receipt)
     }
 }
 

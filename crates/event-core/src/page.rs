@@ -79,7 +79,7 @@ impl Page {
     /// # Examples
     /// ```
     /// use spacefold::{
-    ///     Append, EventFilter, EventLog, EventType, MemoryLog, Position, Read, SpaceEvent,
+    ///     Append, EventFilter, EventType, MemoryLog, Position, Read, SpaceEvent, prelude::*,
     /// };
     /// let log = MemoryLog::new();
     /// let events = [SpaceEvent::space_created("a", "A"), SpaceEvent::space_activated("a")];

@@ -1,8 +1,10 @@
 //! Reading a log to its end: the one loop over pages.
 
-use std::ops::Deref;
+use std::{fmt, ops::Deref};
 
-use crate::{EventLog, Page, Position, Read, ReadError};
+use crate::{LogReader, Page, Position, Read, ReadError};
+
+type ReadPage<'a> = dyn Fn(&Read) -> Result<Page, ReadError> + Send + Sync + 'a;
 
 /// The pages of a read, one after the other, up to the durable head as it was at the beginning.
 ///
@@ -12,31 +14,34 @@ use crate::{EventLog, Page, Position, Read, ReadError};
 /// first error ends it.
 ///
 /// ```
-/// use spacefold::{Append, EventLog, MemoryLog, Pages, Position, Read, SpaceEvent};
+/// use spacefold::{Append, LogReader, LogWriter, MemoryLog, Position, Read, SpaceEvent};
 /// let log = MemoryLog::new();
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let mut events = 0;
-/// for page in Pages::of(&log, Read::from(Position::new(1)).limit(100)) {
+/// for page in log.pages(Read::from(Position::new(1)).limit(100)) {
 ///     events += page?.len();
 /// }
 /// assert_eq!(events, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
-pub struct Pages<L> {
-    log: L,
+pub struct Pages<'a> {
+    read_page: Box<ReadPage<'a>>,
     /// What is left to be read.
     read: Read,
     has_ended: bool,
 }
 
-impl<L: Deref<Target: EventLog>> Pages<L> {
-    /// The pages of this read: of a reference to the log, or of a handle that owns it.
+impl<'a> Pages<'a> {
+    /// The pages of this read: of a reference to the log, as [`LogReader::pages`] gives them, or of a
+    /// handle that owns it.
     #[must_use]
-    pub fn of(log: L, mut read: Read) -> Self {
+    pub fn of<L>(log: L, mut read: Read) -> Self
+    where
+        L: Deref<Target: LogReader> + Send + Sync + 'a,
+    {
         read.to = read.to.min(log.durable_head());
         read.from = read.from.max(Position::new(1));
-        Self { log, read, has_ended: false }
+        Self { read_page: Box::new(move |read| log.read(read)), read, has_ended: false }
     }
 
     /// The first position that has not been looked at.
@@ -52,14 +57,14 @@ impl<L: Deref<Target: EventLog>> Pages<L> {
     }
 
     fn read_on(&mut self) -> Result<Page, ReadError> {
-        let page = self.log.read(&self.read)?;
+        let page = (self.read_page)(&self.read)?;
         page.check_progress(&self.read)?;
         self.read.from = page.next();
         Ok(page)
     }
 }
 
-impl<L: Deref<Target: EventLog>> Iterator for Pages<L> {
+impl Iterator for Pages<'_> {
     type Item = Result<Page, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -69,6 +74,13 @@ impl<L: Deref<Target: EventLog>> Iterator for Pages<L> {
         let page = self.read_on();
         self.has_ended = page.is_err();
         Some(page)
+    }
+}
+
+impl fmt::Debug for Pages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { read, has_ended, .. } = self;
+        f.debug_struct("Pages").field("read", read).field("has_ended", has_ended).finish()
     }
 }
 

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use spacefold_event_core::{
-    EventFilter, EventId, EventLog, Position, Read, ReadError, RecordedEventRef, Revision,
-    Timestamp,
+    EventFilter, EventId, LogReader, Position, Read, RecordedEventRef, Revision, Timestamp,
 };
 
 use crate::{
@@ -76,27 +75,22 @@ pub struct Blame {
 
 /// `None` when the space has had no event up to the position.
 pub(crate) fn blame(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     space_id: &str,
     position: Position,
 ) -> Result<Option<Blame>, SnapshotError> {
     let mut state = SpaceState::new(space_id);
     let mut blamed = Blamed::default();
     let filter = EventFilter::all().spaces([space_id]);
-    let mut next = Position::new(1);
-    while next <= position {
-        let read = Read::from(next).to(position).limit(PAGE_EVENTS);
-        let page = log.read(&read.matching(filter.clone()))?;
+    let read = Read::from(Position::new(1)).to(position).limit(PAGE_EVENTS);
+    for page in log.pages(read.matching(filter)) {
+        let page = page?;
         for envelope in page.envelopes() {
             let event = envelope.decode().map_err(|cause| corrupt(envelope.position, cause))?;
             let before = state.clone();
             state.apply(&event);
             blamed.take(&before, &state, &event);
         }
-        if page.next() <= next {
-            return Err(ReadError::NothingGiven { position: next, to: position }.into());
-        }
-        next = page.next();
     }
     let is_there = state.revision() > Revision::NONE;
     Ok(is_there.then(|| blamed.of(space_id, position)))

@@ -12,7 +12,7 @@
 //! before. All numbers are little endian.
 
 use spacefold_event_core::{
-    EventId, EventLog, Position, Read, ReadError, Revision, StateStore, StorageError, Timestamp,
+    EventId, LogReader, Position, ReadError, Revision, StateStore, StorageError, Timestamp,
 };
 
 use crate::SpaceState;
@@ -95,7 +95,7 @@ impl Marker {
     }
 
     /// Whether the marker was made for this log: its event stands where it says.
-    pub(crate) fn fits(&self, log: &dyn EventLog) -> Result<bool, ReadError> {
+    pub(crate) fn fits(&self, log: &dyn LogReader) -> Result<bool, ReadError> {
         if self.position == Position::START {
             return Ok(true);
         }
@@ -108,11 +108,11 @@ impl Marker {
 
 /// The event at a position.
 pub(crate) fn event_at(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     position: Position,
 ) -> Result<Option<LastEvent>, ReadError> {
-    let page = log.read(&Read::from(position).to(position).limit(1))?;
-    let found = page.envelopes().next();
+    let page = log.page_at(position)?;
+    let found = page.as_ref().and_then(|page| page.envelopes().next());
     Ok(found.map(|event| LastEvent { id: event.event_id, recorded_at: event.recorded_at }))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spacefold_event_core::{EventFilter, EventLog, Page, Pages, Position, Read};
+use spacefold_event_core::{EventFilter, LogReader, Page, Pages, Position, Read};
 
 use crate::SnapshotError;
 
@@ -12,11 +12,11 @@ const PAGE_EVENTS: usize = 1_024;
 /// The events of a space, or those that name one of its documents, in order: pages that events are
 /// borrowed from. Ends at the durable head as it was when the history was asked for.
 pub struct History {
-    pages: Pages<Arc<dyn EventLog>>,
+    pages: Pages<'static>,
 }
 
 impl History {
-    pub(crate) fn new(log: Arc<dyn EventLog>, space_id: &str, document_id: Option<&str>) -> Self {
+    pub(crate) fn new(log: Arc<dyn LogReader>, space_id: &str, document_id: Option<&str>) -> Self {
         let mut filter = EventFilter::all().spaces([space_id]);
         if let Some(document_id) = document_id {
             filter = filter.document(document_id);

@@ -11,7 +11,7 @@
 //!   [`OpenProblems`] are such projections.
 //! - [`rebuild`] folds anew from the first event, compares, and swaps in one step.
 //!
-//! The crate knows no disk: it reads through the `EventLog` trait and keeps blobs through
+//! The crate knows no disk: it reads through the `LogReader` trait and keeps blobs through
 //! `StateStore`. Nothing that it stores is the only copy of anything.
 
 mod blame;

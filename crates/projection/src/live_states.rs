@@ -16,7 +16,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use spacefold_event_core::{EventLog, Position, Revision, StateStore, Timestamp};
+use spacefold_event_core::{LogReader, Position, Revision, StateStore, Timestamp};
 
 pub use self::{error::SnapshotError, snapshots::Snapshots};
 use self::{live::Live, root::Root};
@@ -57,7 +57,7 @@ pub const LIVE_STATES_MEMORY_BYTES: u64 = 96 << 20;
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Append, EventLog, LiveStates, MemoryLog, MemoryStateStore, Position, SpaceEvent,
+///     Append, LiveStates, LogWriter, MemoryLog, MemoryStateStore, Position, SpaceEvent,
 /// };
 /// let log = Arc::new(MemoryLog::new());
 /// let states = LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
@@ -69,7 +69,7 @@ pub const LIVE_STATES_MEMORY_BYTES: u64 = 96 << 20;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct LiveStates {
-    log: Arc<dyn EventLog>,
+    log: Arc<dyn LogReader>,
     store: Arc<dyn StateStore>,
     /// What readers see; nothing before the first use.
     published: ArcSwapOption<Root>,
@@ -94,14 +94,14 @@ impl Drop for Followed<'_> {
 impl LiveStates {
     /// The states of a log, persisted in a store. Reads nothing yet.
     #[must_use]
-    pub fn new(log: Arc<dyn EventLog>, store: Arc<dyn StateStore>) -> Self {
+    pub fn new(log: Arc<dyn LogReader>, store: Arc<dyn StateStore>) -> Self {
         Self::with_past(log, store, PastOptions::default())
     }
 
     /// The states of a log, with options for states of the past. Reads nothing yet.
     #[must_use]
     pub fn with_past(
-        log: Arc<dyn EventLog>,
+        log: Arc<dyn LogReader>,
         store: Arc<dyn StateStore>,
         options: PastOptions,
     ) -> Self {

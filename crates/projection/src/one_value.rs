@@ -41,7 +41,7 @@ pub trait ValueProjection: Send + Sync + 'static {
 /// ```
 /// use std::{collections::BTreeMap, sync::Arc};
 /// use spacefold::{
-///     Append, ApplyError, EventLog, MemoryLog, MemoryStateStore, OneValue, Position, Projections,
+///     Append, ApplyError, LogWriter, MemoryLog, MemoryStateStore, OneValue, Position, Projections,
 ///     RecordedEventRef, SpaceEvent, ValueProjection,
 /// };
 ///

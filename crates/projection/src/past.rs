@@ -14,7 +14,7 @@ mod weaver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spacefold_event_core::{
-    EventFilter, EventLog, Position, Read, ReadError, Revision, StateStore,
+    EventFilter, LogReader, Position, Read, ReadError, Revision, StateStore,
 };
 
 use self::{
@@ -63,7 +63,7 @@ impl Default for PastOptions {
 }
 
 pub(crate) struct Past {
-    log: Arc<dyn EventLog>,
+    log: Arc<dyn LogReader>,
     store: Arc<dyn StateStore>,
     on_disk: PastOnDisk,
     versions: Mutex<Versions>,
@@ -72,7 +72,7 @@ pub(crate) struct Past {
 
 impl Past {
     pub(crate) fn new(
-        log: Arc<dyn EventLog>,
+        log: Arc<dyn LogReader>,
         store: Arc<dyn StateStore>,
         options: PastOptions,
     ) -> Self {
@@ -345,20 +345,28 @@ impl<'a> Replay<'a> {
     fn read_log(&mut self, to: Revision) -> Result<(), SnapshotError> {
         let space_id = self.state.shared_space_id();
         let filter = EventFilter::all().spaces([&*space_id]);
-        while self.through < self.to && self.state.revision() < to {
-            let left = to.get() - self.state.revision().get();
-            let limit = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE_EVENTS);
-            let read = Read::from(self.through.next()).to(self.to).limit(limit);
-            let read = read.matching(filter.clone());
-            let page = self.past.log.read(&read)?;
+        let left = to.get().saturating_sub(self.state.revision().get());
+        if left == 0 {
+            return Ok(());
+        }
+        let limit = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE_EVENTS);
+        let read = Read::from(self.through.next()).to(self.to).limit(limit);
+        for page in self.past.log.pages(read.matching(filter)) {
+            let page = page?;
             for envelope in page.envelopes() {
                 let position = envelope.position;
+                if self.state.revision() >= to {
+                    self.through = position.previous();
+                    return Ok(());
+                }
                 let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
                 self.state.apply(&event);
                 self.versions.extend(version_due(&self.state, &mut self.kept, position));
             }
-            page.check_progress(&read)?;
             self.through = page.next().previous().min(self.to);
+            if self.state.revision() >= to {
+                break;
+            }
         }
         Ok(())
     }

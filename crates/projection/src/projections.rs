@@ -18,7 +18,7 @@ use std::{
     },
 };
 
-use spacefold_event_core::{EventLog, Position, StateStore, closing::Callbacks};
+use spacefold_event_core::{LogReader, Position, StateStore, closing::Callbacks};
 
 pub use self::{
     error::{CatchUpError, RegisterError},
@@ -46,7 +46,7 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Append, ApplyError, EventLog, MemoryLog, MemoryStateStore, Position, Projection,
+///     Append, ApplyError, LogWriter, MemoryLog, MemoryStateStore, Position, Projection,
 ///     Projections, RecordedEventRef, SpaceEvent, Table,
 /// };
 ///
@@ -81,7 +81,7 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Projections {
-    log: Arc<dyn EventLog>,
+    log: Arc<dyn LogReader>,
     store: Arc<dyn StateStore>,
     slots: RwLock<BTreeMap<&'static str, Arc<Slot>>>,
     stop: Arc<AtomicBool>,
@@ -92,7 +92,7 @@ pub struct Projections {
 impl Projections {
     /// No projection of this log yet; what is registered is persisted in `store`.
     #[must_use]
-    pub fn new(log: Arc<dyn EventLog>, store: Arc<dyn StateStore>) -> Self {
+    pub fn new(log: Arc<dyn LogReader>, store: Arc<dyn StateStore>) -> Self {
         let (slots, rebuilding) = (RwLock::default(), Mutex::default());
         let (stop, callbacks) = (Arc::default(), Arc::default());
         Self { log, store, slots, stop, callbacks, rebuilding }
@@ -201,7 +201,7 @@ impl Projections {
         slots.get(name).cloned().ok_or_else(unknown)
     }
 
-    pub(crate) const fn log(&self) -> &Arc<dyn EventLog> {
+    pub(crate) const fn log(&self) -> &Arc<dyn LogReader> {
         &self.log
     }
 

@@ -20,7 +20,9 @@ pub(crate) const MEMORY_PER_PAGE_BYTE: u64 = 2;
 /// [`RangedStates::next_range`].
 ///
 /// ```
-/// use spacefold::{Append, EventLog, MemoryLog, Position, RangedStates, Read, SpaceEvent};
+/// use spacefold::{
+///     Append, LogReader, LogWriter, MemoryLog, Position, RangedStates, Read, SpaceEvent,
+/// };
 /// let log = MemoryLog::new();
 /// let created = ["a", "b", "c"].map(|id| SpaceEvent::space_created(id, id));
 /// log.append(&Append::new(&created))?;

@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use spacefold_event_core::{EventLog, Position, ReadError, StorageError};
+use spacefold_event_core::{LogReader, Position, ReadError, StorageError};
 
 pub use self::divergence::Divergence;
 use self::{
@@ -248,7 +248,7 @@ fn selected(
 
 /// Folds everything up to the head over one reading of the log.
 fn fold_all(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     head: Position,
     pace: &Pace<'_>,
     rows: &mut [RowsRebuild<'_>],

@@ -33,7 +33,9 @@ use crate::shared_map::SharedMap;
 /// without looking at what they share.
 ///
 /// ```
-/// use spacefold::{Append, EventLog, MemoryLog, Position, Read, SpaceEvent, SpaceState};
+/// use spacefold::{
+///     Append, LogReader, LogWriter, MemoryLog, Position, Read, SpaceEvent, SpaceState,
+/// };
 /// let log = MemoryLog::new();
 /// log.append(&Append::new(&[
 ///     SpaceEvent::space_created("handbook", "Handbook"),

@@ -1,18 +1,15 @@
 //! What the tests of this crate share.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    Append, AppendError, Assignments, EventLog, MemoryLog, MemoryStateStore, Object, Page,
-    Position, Presence, Read, ReadError, Receipt, RecordedEvent, Records, Revision, SpaceEvent,
-    StateStore, StorageError, Timestamp, Value,
+    Append, Assignments, EventLog, LogReader, LogWriter, MemoryLog, MemoryStateStore, Object, Page,
+    Position, Presence, Read, ReadError, RecordedEvent, Records, Revision, SpaceEvent, StateStore,
+    StorageError, Timestamp, Value, testing,
 };
 
 use crate::{Projection, ProjectionHandle, Projections, SpaceState};
@@ -115,21 +112,9 @@ const NO_ASSIGNMENTS: Assignments = Assignments {
     base_revisions: Vec::new(),
 };
 
-impl EventLog for CorruptLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.inner.append(append)
-    }
-
-    fn head(&self) -> Position {
-        self.inner.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.inner.durable_head()
-    }
-
-    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
-        self.inner.wait_durable(position, timeout)
+impl testing::LogWrapper for CorruptLog {
+    fn inner(&self) -> &dyn EventLog {
+        &*self.inner
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
@@ -139,14 +124,6 @@ impl EventLog for CorruptLog {
 
     fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
         self.check(self.inner.read_space(space_id, from, limit.min(2))?)
-    }
-
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.inner.revision(space_id)
-    }
-
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.inner.position_as_of(time)
     }
 }
 

@@ -1,7 +1,5 @@
 //! A bus for a service, with or without a store.
 
-use std::sync::Arc;
-
 use spacefold_bus::{BusOptions, EventBus, Feed};
 
 use crate::SpaceService;
@@ -24,6 +22,6 @@ impl SpaceService {
     /// ```
     #[must_use]
     pub fn bus(&self, options: BusOptions) -> EventBus {
-        EventBus::over(&Feed::new(Arc::clone(self.log())), options)
+        EventBus::over(&Feed::new(self.log().clone()), options)
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     commands::{Commands, Decided, DecidedEvents},
     fold::fold,
     known_states::{Known, KnownStates},
-    question, repeat,
+    repeat,
 };
 
 /// How often a command is decided before the writers that were faster have won.
@@ -177,7 +177,12 @@ impl Executor {
     /// Whether the log has taken events of the space that cannot be read yet. An append finds that
     /// out by itself; a refusal has to ask.
     fn is_behind(&self, space_id: &str, known: &Known) -> Result<bool, CommandError> {
-        Ok(question::has_gone_on(&*self.log, space_id, known.revision(), known.position)?)
+        // The durable head first: what is taken in between is asked for then.
+        let durable_head = self.log.durable_head();
+        if self.log.head() <= durable_head.max(known.position) {
+            return Ok(false);
+        }
+        Ok(self.log.newest_revision(space_id)? != known.revision())
     }
 
     /// Lets those pass who were first: what they have appended is read next.

@@ -65,7 +65,7 @@ impl SpaceService {
     /// A service that records in a log, and folds the states of its spaces in memory.
     #[must_use]
     pub fn over(log: Arc<dyn EventLog>) -> Self {
-        let states = LiveStates::new(Arc::clone(&log), Arc::new(MemoryStateStore::new()));
+        let states = LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
         Self::new(log, Arc::new(states))
     }
 

@@ -28,7 +28,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use spacefold_event_core::{
-    Append, EventLog, MAX_APPEND_EVENTS, MemoryContentStore, MemoryLog, Pages, Position, Read,
+    Append, LogWriter, MAX_APPEND_EVENTS, MemoryContentStore, MemoryLog, Position, Read,
     SpaceEvent, Value,
 };
 use spacefold_projection::SpaceState;
@@ -148,7 +148,7 @@ impl Then {
         let log = self.service.log();
         let mut recorded = Vec::new();
         let read = Read::from(self.before.next()).limit(MAX_APPEND_EVENTS);
-        for page in Pages::of(&**log, read) {
+        for page in log.pages(read) {
             let page = match page {
                 Ok(page) => page,
                 Err(error) => panic!("what was recorded cannot be read: {error}"),

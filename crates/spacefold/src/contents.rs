@@ -7,7 +7,7 @@ use spacefold_content::{
     ContentOptions, ContentReport, OpenContentError, PackStore, PreparedContent, StoreId,
 };
 use spacefold_event_core::{
-    ContentError, ContentHash, EventFilter, EventLog, EventType, Pages, Position, Read, ReadError,
+    ContentError, ContentHash, EventFilter, EventType, LogReader, Position, Read, ReadError,
 };
 use spacefold_projection::SnapshotError;
 use spacefold_store::{EmbeddedLog, OpenError};
@@ -116,12 +116,12 @@ fn open_error(error: OpenContentError, store: &Path) -> OpenError {
 /// # Errors
 /// [`ReadError`]; nothing is changed by it.
 pub fn visit_named_content(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     visit: &mut dyn FnMut(Position, ContentHash),
 ) -> Result<(), ReadError> {
     let types = EventType::ALL.into_iter().filter(|event_type| event_type.may_name_content());
     let filter = EventFilter::all().types(types);
-    for page in Pages::of(log, Read::from(Position::START.next()).matching(filter)) {
+    for page in log.pages(Read::from(Position::START.next()).matching(filter)) {
         let page = page?;
         for envelope in page.envelopes() {
             let position = envelope.position;
@@ -136,7 +136,7 @@ pub fn visit_named_content(
 }
 
 /// Every content that an event up to the durable head names.
-pub(crate) fn named(log: &dyn EventLog) -> Result<RapidHashSet<ContentHash>, ReadError> {
+pub(crate) fn named(log: &dyn LogReader) -> Result<RapidHashSet<ContentHash>, ReadError> {
     let mut named = RapidHashSet::default();
     visit_named_content(log, &mut |_, hash| {
         named.insert(hash);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use spacefold_bus::Feed;
-use spacefold_event_core::{EventLog, Position, ReadError, StorageError};
+use spacefold_event_core::{LogReader, Position, ReadError, StorageError};
 use spacefold_projection::LiveStates;
 use spacefold_store::EmbeddedLog;
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventId, EventLog, JsonError, JsonReader, LimitExceeded,
+    Append, AppendError, EventId, JsonError, JsonReader, LimitExceeded, LogReader,
     MAX_APPEND_EVENTS, MAX_EVENT_BYTES, Position, ReadError, Receipt, SpaceEvent, Timestamp,
 };
 use spacefold_store::{EmbeddedLog, PendingAppend};

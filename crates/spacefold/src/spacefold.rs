@@ -21,8 +21,8 @@ use std::{
 use spacefold_bus::EventBus;
 use spacefold_content::PackStore;
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventLog, Position, ReadError, Receipt, Revision,
-    SpaceEvent, StorageError,
+    Append, AppendCondition, AppendError, LogReader, LogWriter, Position, ReadError, Receipt,
+    Revision, SpaceEvent, StorageError,
     closing::{CloseOnce, is_in_callback},
 };
 use spacefold_projection::{
@@ -122,7 +122,8 @@ impl Spacefold {
         Ok(Self { inner, floor: AtomicU64::new(0) })
     }
 
-    /// The log of the store: everything that [`EventLog`] offers, and what only this one can.
+    /// The log of the store: everything that [`LogReader`] and [`LogWriter`] offer, and what only this
+    /// one can.
     #[must_use]
     pub fn log(&self) -> &EmbeddedLog {
         &self.inner.shared.log

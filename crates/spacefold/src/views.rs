@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacefold_event_core::{EventLog, Position, ReadError, StateStore, closing::Waited};
+use spacefold_event_core::{LogReader, Position, ReadError, StateStore, closing::Waited};
 use spacefold_projection::{
     CatchUpError, ContentIndex, Occurrence, Projection, ProjectionHandle, ProjectionInfo,
     Projections, RegisterError, Shipped,
@@ -52,7 +52,7 @@ struct Head {
 }
 
 impl Views {
-    pub(crate) fn new(log: Arc<dyn EventLog>, store: Arc<dyn StateStore>) -> Self {
+    pub(crate) fn new(log: Arc<dyn LogReader>, store: Arc<dyn StateStore>) -> Self {
         Self {
             projections: Arc::new(Projections::new(log, store)),
             shipped: Mutex::default(),
@@ -102,7 +102,7 @@ impl Views {
     /// log itself does, and the index is folded on by as much as that took, or by a thread of its own.
     pub(crate) fn occurrences(
         &self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         content_hash: &str,
     ) -> Result<Vec<Occurrence>, CatchUpError> {
         let index = match self.shipped() {

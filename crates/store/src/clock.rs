@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use spacefold_event_core::{EventLog as _, Position, ReadError, Timestamp};
+use spacefold_event_core::{LogReader as _, Position, ReadError, Timestamp};
 
 use crate::{embedded_log::EmbeddedLog, error::OpenError, folder::now};
 

@@ -10,8 +10,8 @@ use std::{
 
 use crossbeam_channel::bounded;
 use spacefold_event_core::{
-    Append, AppendError, EventLog, Page, Position, Read, ReadError, Receipt, Revision, StateStore,
-    StorageError, StoreMode, Timestamp,
+    Append, AppendError, EventFilter, LogReader, LogWriter, Page, Position, Read, ReadError,
+    Receipt, Revision, StateStore, StorageError, StoreMode, Timestamp,
     append_rules::{self, Proposal},
     closing::CloseOnce,
 };
@@ -34,8 +34,8 @@ use crate::{
     writer::{self, PendingAppend, WriterHandle},
 };
 
-/// An [`EventLog`] in a folder: a journal that makes events durable, and blocks in sled that they
-/// are read from. Clones share one store; the last one dropped closes it.
+/// An [`EventLog`](spacefold_event_core::EventLog) in a folder: a journal that makes events durable,
+/// and blocks in sled that they are read from. Clones share one store; the last one dropped closes it.
 ///
 /// # Durability
 /// By default an append is answered once its events are on disk, after one `fdatasync` that it may
@@ -44,7 +44,7 @@ use crate::{
 ///
 /// # Examples
 /// ```
-/// use spacefold::{Append, AppendCondition, AppendError, EmbeddedLog, EventLog, SpaceEvent};
+/// use spacefold::{Append, AppendCondition, AppendError, EmbeddedLog, LogWriter, SpaceEvent};
 /// # let path = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 /// let log = EmbeddedLog::open(&path)?;
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
@@ -230,7 +230,7 @@ impl EmbeddedLog {
     /// durable together. The checks that need no log are made before.
     ///
     /// # Errors
-    /// As [`EventLog::append`]; nothing of the append is stored then.
+    /// As [`LogWriter::append`]; nothing of the append is stored then.
     ///
     /// # Examples
     /// ```
@@ -428,11 +428,7 @@ impl fmt::Debug for EmbeddedLog {
     }
 }
 
-impl EventLog for EmbeddedLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.inner.writer.append(self.propose(append)?)
-    }
-
+impl LogReader for EmbeddedLog {
     fn head(&self) -> Position {
         self.inner.shared.progress.head()
     }
@@ -468,6 +464,16 @@ impl EventLog for EmbeddedLog {
         Ok(self.inner.shared.view().revision(space_id))
     }
 
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.inner.shared.check_open()?;
+        self.inner.writer.look_ahead(|ahead| ahead.revision(space_id))
+    }
+
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
+        self.inner.shared.check_open()?;
+        self.inner.writer.look_ahead(|ahead| Ok(ahead.first_match(filter, after)?.is_some()))
+    }
+
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.inner.shared.check_open()?;
         self.inner.shared.position_as_of(time)
@@ -476,6 +482,12 @@ impl EventLog for EmbeddedLog {
     fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
         self.inner.shared.check_open()?;
         Ok(self.inner.shared.view().spaces_after(after, limit))
+    }
+}
+
+impl LogWriter for EmbeddedLog {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.inner.writer.append(self.propose(append)?)
     }
 }
 

@@ -590,7 +590,7 @@ impl Shared {
         };
         while next <= durable_head {
             let Some(records) = self.records_at(next)? else {
-                break;
+                return Err(ReadError::NothingGiven { position: next, to: durable_head });
             };
             if records.first_recorded_at() > time {
                 break;

@@ -3,7 +3,7 @@
 use std::io;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
-use spacefold_event_core::{Append, EventLog as _};
+use spacefold_event_core::{Append, LogReader as _, LogWriter as _};
 use spacefold_store::EmbeddedLog;
 
 use crate::{

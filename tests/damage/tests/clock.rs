@@ -11,7 +11,9 @@ use damage::{
     layout::Layout,
     stores::scratch,
 };
-use spacefold::{Append, EventLog, Position, Read, SpaceEvent, Timestamp, VerifyOptions, verify};
+use spacefold::{
+    Append, LogReader, LogWriter, Position, Read, SpaceEvent, Timestamp, VerifyOptions, verify,
+};
 use spacefold_store::fuzzing::Decoder;
 
 /// Where a frame has the time of its first event.
@@ -32,11 +34,8 @@ fn filler() -> SpaceEvent {
 
 fn recorded(store: &OpenStore) -> Vec<Timestamp> {
     let mut times = Vec::new();
-    let mut next = Position::new(1);
-    while next <= store.log().durable_head() {
-        let page = store.log().read(&Read::from(next)).unwrap();
-        times.extend(page.envelopes().map(|event| event.recorded_at));
-        next = page.next();
+    for page in store.log().pages(Read::from(Position::new(1))) {
+        times.extend(page.unwrap().envelopes().map(|event| event.recorded_at));
     }
     times
 }

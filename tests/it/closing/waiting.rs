@@ -13,8 +13,8 @@ use std::{
 
 use futures_core::Stream;
 use spacefold::{
-    AppendCondition, ApplyError, BusError, BusOptions, CatchUpError, EventBus, EventLog, EventType,
-    Handler, Position, Priority, Projection, ReadError, ReceiveError, RecordedEventRef,
+    AppendCondition, ApplyError, BusError, BusOptions, CatchUpError, EventBus, EventType, Handler,
+    LogReader, Position, Priority, Projection, ReadError, ReceiveError, RecordedEventRef,
     RetryPolicy, SnapshotError, SpaceEvent, Spacefold, Subscriber, Subscription, Table,
 };
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use spacefold::{
-    Append, AppendCondition, BusOptions, EmbeddedLog, EventBus, EventLog, Feed, Handler, Options,
+    Append, AppendCondition, BusOptions, EmbeddedLog, EventBus, Feed, Handler, LogWriter, Options,
     Position, SpaceEvent, Spacefold, StateStore, StorageError, Subscription,
 };
 

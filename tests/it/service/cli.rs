@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Read as _, path::Path};
 
-use spacefold::{EventLog, JsonReader, Position, Spacefold};
+use spacefold::{JsonReader, LogReader, Position, Spacefold};
 
 use super::RECORDED;
 use crate::support::{Answer, cli, run};

@@ -3,7 +3,7 @@
 use std::{ops::Range, path::Path, sync::Arc};
 
 use anyhow::Result;
-use spacefold_event_core::{Append, EventLog, MAX_APPEND_EVENTS, Position, Read, SpaceEvent};
+use spacefold_event_core::{Append, LogReader, LogWriter, MAX_APPEND_EVENTS, Position, Read, SpaceEvent};
 use spacefold_projection::{LiveStates, Projections, RebuildMode, RebuildOptions, rebuild};
 use spacefold_store::EmbeddedLog;
 
@@ -25,14 +25,12 @@ pub(crate) fn len(log: &EmbeddedLog) -> u64 {
 
 pub(crate) fn replay(log: &EmbeddedLog, range: Range<u64>) -> Result<Digest> {
     let mut digest = Digest::default();
-    let mut next = Position::new(range.start);
-    let end = Position::new(range.end);
-    while next < end.min(log.durable_head().next()) {
-        let page = log.read(&Read::from(next).to(end.previous()).limit(MAX_APPEND_EVENTS))?;
-        for event in page.events() {
+    let to = Position::new(range.end).previous();
+    let read = Read::from(Position::new(range.start)).to(to).limit(MAX_APPEND_EVENTS);
+    for page in log.pages(read) {
+        for event in page?.events() {
             digest.add_event(&event?)?;
         }
-        next = page.next();
     }
     Ok(digest)
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spacefold_event_core::{
-    EventLog, Position, Read, ReadError, RecordedEvent,
+    LogReader, Position, ReadError, RecordedEvent,
     closing::{Callbacks, CloseOnce, is_in_callback},
 };
 
@@ -163,12 +163,12 @@ impl Inner {
             return Ok(Arc::clone(event));
         }
         let position = entry.parked.position;
-        let log: &Arc<dyn EventLog> = match &self.source {
+        let log: &Arc<dyn LogReader> = match &self.source {
             EventSource::Nowhere => return Err(BusError::NotParked),
             EventSource::Live(feed) | EventSource::Durable(feed, _) => feed.log(),
         };
-        let page = log.read(&Read::from(position).to(position).limit(1))?;
-        let event = page.events().next().transpose();
+        let page = log.page_at(position)?;
+        let event = page.as_ref().and_then(|page| page.events().next()).transpose();
         let event = event.map_err(|cause| ReadError::Corrupt { position, cause })?;
         let event = event.filter(|event| event.event_id == entry.parked.event_id);
         event.map(|event| Arc::new(event.to_owned_event())).ok_or(BusError::NotParked)

@@ -11,7 +11,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, EventLog, MemoryLog, MemoryStateStore, Position, SpaceEvent, StateStore,
+    Append, LogWriter, MemoryLog, MemoryStateStore, Position, SpaceEvent, StateStore,
 };
 
 use super::*;

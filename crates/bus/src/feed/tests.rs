@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use spacefold_event_core::{EventLog, MemoryLog, Position, SpaceEvent, StateStore};
+use spacefold_event_core::{LogReader, LogWriter, MemoryLog, Position, SpaceEvent, StateStore};
 
 use super::*;
 use crate::{

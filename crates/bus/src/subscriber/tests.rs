@@ -1,8 +1,8 @@
 use std::sync::Mutex;
 
 use spacefold_event_core::{
-    Append, AppendError, EventFilter, EventLog, EventType, MemoryLog, Page, RUN_EVENTS, Read,
-    ReadError, Receipt, Revision, SpaceEvent, Timestamp,
+    Append, EventFilter, EventLog, EventType, LogReader, LogWriter, MemoryLog, Page, RUN_EVENTS,
+    Read, ReadError, SpaceEvent, testing,
 };
 
 use super::*;
@@ -32,21 +32,9 @@ impl Measured {
     }
 }
 
-impl EventLog for Measured {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
-    fn head(&self) -> Position {
-        self.log.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.log.durable_head()
-    }
-
-    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
-        self.log.wait_durable(position, timeout)
+impl testing::LogWrapper for Measured {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
@@ -54,18 +42,6 @@ impl EventLog for Measured {
         let events = usize::try_from(page.next().since(read.from)).unwrap();
         self.pages.lock().unwrap().push(events);
         Ok(page)
-    }
-
-    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
-        self.log.read_space(space_id, from, limit)
-    }
-
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.log.revision(space_id)
-    }
-
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.log.position_as_of(time)
     }
 }
 

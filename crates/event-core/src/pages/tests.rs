@@ -1,10 +1,5 @@
-use std::time::Duration;
-
 use super::*;
-use crate::{
-    Append, AppendError, EventFilter, EventType, MemoryLog, Receipt, Revision, SpaceEvent,
-    Timestamp,
-};
+use crate::{Append, EventFilter, EventLog, EventType, LogWriter, MemoryLog, SpaceEvent, testing};
 
 /// A log whose pages get nowhere from some position on, in one way or another.
 struct Withholding {
@@ -23,21 +18,9 @@ impl Withholding {
     }
 }
 
-impl EventLog for Withholding {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
-    fn head(&self) -> Position {
-        self.log.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.log.durable_head()
-    }
-
-    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
-        self.log.wait_durable(position, timeout)
+impl testing::LogWrapper for Withholding {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
@@ -46,25 +29,13 @@ impl EventLog for Withholding {
         }
         self.log.read(&read.clone().to(read.to.min(self.from.previous())))
     }
-
-    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
-        self.log.read_space(space_id, from, limit)
-    }
-
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.log.revision(space_id)
-    }
-
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.log.position_as_of(time)
-    }
 }
 
 #[test]
 fn pages_lead_from_the_beginning_to_the_head_and_end() {
     let log = Withholding::new(10, 11, |read| Page::empty(read.from)).log;
     for limit in [1, 3, 10, 11] {
-        let mut pages = Pages::of(&log, Read::from(Position::START).limit(limit));
+        let mut pages = log.pages(Read::from(Position::START).limit(limit));
         let mut positions = Vec::new();
         for page in pages.by_ref() {
             positions.extend(page.unwrap().envelopes().map(|event| event.position.get()));
@@ -74,10 +45,10 @@ fn pages_lead_from_the_beginning_to_the_head_and_end() {
         assert!(pages.next().is_none());
     }
     let none = EventFilter::all().types([EventType::SpaceDeleted]);
-    let pages = Pages::of(&log, Read::from(Position::new(4)).matching(none));
+    let pages = log.pages(Read::from(Position::new(4)).matching(none));
     assert_eq!(pages.map(|page| page.unwrap().len()).sum::<usize>(), 0);
-    assert!(Pages::of(&log, Read::from(Position::new(11))).next().is_none());
-    assert!(Pages::of(&log, Read::from(Position::new(5)).to(Position::new(4))).next().is_none());
+    assert!(log.pages(Read::from(Position::new(11))).next().is_none());
+    assert!(log.pages(Read::from(Position::new(5)).to(Position::new(4))).next().is_none());
 }
 
 #[test]
@@ -96,7 +67,7 @@ fn a_log_that_gives_nothing_before_its_head_is_an_error_and_no_end() {
         for missing in [1, 6, 10] {
             let log = Withholding::new(10, missing, gives);
             let read = Read::from(Position::new(1)).matching(filter.clone());
-            let mut pages = Pages::of(&log, read);
+            let mut pages = log.pages(read);
             let mut given = 0;
             let error = loop {
                 match pages.next().expect("an end before the head") {
@@ -120,7 +91,7 @@ fn pages_of_nothing_are_refused_once() {
     let log = Withholding::new(3, 4, |read| Page::empty(read.from)).log;
     for read in [Read::from(Position::new(1)).limit(0), Read::from(Position::new(1)).looking_at(0)]
     {
-        let mut pages = Pages::of(&log, read);
+        let mut pages = log.pages(read);
         assert!(matches!(pages.next(), Some(Err(ReadError::NothingAsked))));
         assert!(pages.next().is_none());
     }
@@ -136,7 +107,7 @@ fn a_page_looks_at_no_more_than_it_is_told_and_a_run() {
     let none = EventFilter::all().types([EventType::SpaceDeleted]);
     let mut next = Position::new(1);
     let mut pages = 0;
-    for page in Pages::of(&log, Read::from(next).matching(none).looking_at(20)) {
+    for page in log.pages(Read::from(next).matching(none).looking_at(20)) {
         let page = page.unwrap();
         assert!(page.next().since(next) < 20 + 7);
         next = page.next();

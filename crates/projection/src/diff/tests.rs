@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use spacefold_event_core::{EventLog, Object, Presence, SpaceEvent, Value};
+use spacefold_event_core::{LogReader, Object, Presence, SpaceEvent, Value};
 
 use super::*;
 use crate::{

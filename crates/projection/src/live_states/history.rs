@@ -1,8 +1,7 @@
 //! Reading a log to its end, page by page.
 
 use spacefold_event_core::{
-    CorruptRecords, EventLog, Page, Pages, Position, Read, ReadError, RecordedEventRef, Revision,
-    StorageError,
+    CorruptRecords, EventFilter, LogReader, Page, Position, Read, ReadError, RecordedEventRef,
 };
 
 use crate::SpaceState;
@@ -17,12 +16,12 @@ pub(crate) const fn corrupt(position: Position, cause: CorruptRecords) -> ReadEr
 
 /// Hands every event after `after`, up to `to`, to `apply`.
 pub(crate) fn fold_log<E: From<ReadError>>(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     after: Position,
     to: Position,
     mut apply: impl FnMut(&RecordedEventRef<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    for page in Pages::of(log, Read::from(after.next()).to(to)) {
+    for page in log.pages(Read::from(after.next()).to(to)) {
         let page = page?;
         for envelope in page.envelopes() {
             let position = envelope.position;
@@ -35,7 +34,7 @@ pub(crate) fn fold_log<E: From<ReadError>>(
 
 /// Folds the events of a space that its state lacks, as far as they stand up to `to`.
 pub(crate) fn fold_space(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     state: &mut SpaceState,
     to: Position,
 ) -> Result<(), ReadError> {
@@ -44,42 +43,42 @@ pub(crate) fn fold_space(
 
 /// Does what [`fold_space`] does, and shows the state after each event with the event's position.
 pub(crate) fn replay_space(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     state: &mut SpaceState,
     to: Position,
     mut show: impl FnMut(&SpaceState, Position),
 ) -> Result<(), ReadError> {
-    loop {
-        let next = state.revision().next();
-        let page = space_page(log, state.space_id(), next)?;
-        for envelope in page.envelopes() {
-            let position = envelope.position;
-            if position > to {
-                return Ok(());
-            }
-            if envelope.revision > state.revision() {
-                let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-                state.apply(&event);
-                show(state, position);
-            }
-        }
-        if state.revision() < next {
-            return Ok(());
-        }
+    let next = state.revision().next();
+    let page = log.read_space(state.space_id(), next, SPACE_PAGE_EVENTS)?;
+    replay_page(&page, state, to, &mut show)?;
+    let from = match page.is_empty() {
+        false => page.next(),
+        true if log.revision(state.space_id())? < next => return Ok(()),
+        // It was appended in between, or the log does not give what it has: its pages tell.
+        true => Position::new(1),
+    };
+    let filter = EventFilter::all().spaces([state.space_id()]);
+    let read = Read::from(from).to(to).matching(filter).limit(SPACE_PAGE_EVENTS);
+    for page in log.pages(read) {
+        replay_page(&page?, state, to, &mut show)?;
     }
+    Ok(())
 }
 
-/// A page of a space's events from a revision on; empty only when the log has none there.
-fn space_page(log: &dyn EventLog, space_id: &str, from: Revision) -> Result<Page, ReadError> {
-    let page = log.read_space(space_id, from, SPACE_PAGE_EVENTS)?;
-    if !page.is_empty() || log.revision(space_id)? < from {
-        return Ok(page);
+/// Folds the events of a page that a state lacks, as far as they stand up to `to`.
+fn replay_page(
+    page: &Page,
+    state: &mut SpaceState,
+    to: Position,
+    show: &mut impl FnMut(&SpaceState, Position),
+) -> Result<(), ReadError> {
+    for envelope in page.envelopes().take_while(|envelope| envelope.position <= to) {
+        let position = envelope.position;
+        if envelope.revision > state.revision() {
+            let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
+            state.apply(&event);
+            show(state, position);
+        }
     }
-    // It may have been appended in between.
-    let again = log.read_space(space_id, from, SPACE_PAGE_EVENTS)?;
-    if again.is_empty() {
-        let doing = format!("reading space {space_id:?} from revision {from} on");
-        return Err(StorageError::new(doing, "the log has more of it, and gives nothing").into());
-    }
-    Ok(again)
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spacefold_event_core::{
-    EventLog, Pages, Position, Read, RecordedEventRef, Revision, StateStore, StorageError,
+    LogReader, Position, Read, RecordedEventRef, Revision, StateStore, StorageError,
 };
 
 use super::{
@@ -53,7 +53,7 @@ pub(super) struct Live {
 
 impl Live {
     /// Begins at what is persisted, if that is good for this log, otherwise at the first event.
-    pub(super) fn load(log: &dyn EventLog, store: &dyn StateStore) -> Result<Self, SnapshotError> {
+    pub(super) fn load(log: &dyn LogReader, store: &dyn StateStore) -> Result<Self, SnapshotError> {
         let bytes = store.get(MARKER_KEY)?;
         let marker = bytes.as_deref().and_then(Marker::decode);
         if let Some(marker) = &marker
@@ -101,12 +101,12 @@ impl Live {
     /// Folds up to a position, within `max_bytes` of memory.
     pub(super) fn fold_to(
         &mut self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
         to: Position,
         max_bytes: u64,
     ) -> Result<(), SnapshotError> {
-        for page in Pages::of(log, Read::from(self.root.position.next()).to(to)) {
+        for page in log.pages(Read::from(self.root.position.next()).to(to)) {
             let page = page?;
             for envelope in page.envelopes() {
                 let position = envelope.position;
@@ -122,7 +122,7 @@ impl Live {
 
     fn fold(
         &mut self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
         event: &RecordedEventRef<'_>,
     ) -> Result<(), SnapshotError> {
@@ -154,7 +154,7 @@ impl Live {
     /// The state of a space, which is kept in memory from then on; `None` when it has had no event.
     pub(super) fn state(
         &mut self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
         space_id: &str,
     ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
@@ -171,7 +171,7 @@ impl Live {
     /// no event.
     pub(super) fn peek(
         &self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
         space_id: &str,
     ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
@@ -188,7 +188,7 @@ impl Live {
     /// was not.
     pub(super) fn each_state(
         &self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
         mut visit: impl FnMut(&SpaceState),
     ) -> Result<(), SnapshotError> {
@@ -224,7 +224,7 @@ impl Live {
     /// A persisted state, or the one before the first event, folded on to where the others are.
     fn folded_on(
         &self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         space_id: &str,
         persisted: Option<SpaceState>,
     ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
@@ -287,7 +287,7 @@ impl Live {
     /// Loads the states of all spaces.
     pub(super) fn load_all(
         &mut self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
     ) -> Result<(), SnapshotError> {
         if self.root.is_complete() {
@@ -321,7 +321,7 @@ impl Live {
     /// The persisted state of a space, which is about to be kept in memory.
     fn load_blob(
         &mut self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
         space_id: &str,
     ) -> Result<Option<SpaceState>, SnapshotError> {
@@ -334,7 +334,7 @@ impl Live {
     /// The persisted state of a space, if it is whole and not ahead of the log.
     fn blob(
         &self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
         space_id: &str,
     ) -> Result<Option<SpaceState>, SnapshotError> {

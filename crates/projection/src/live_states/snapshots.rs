@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, vec};
 
-use spacefold_event_core::{Pages, Position, Read};
+use spacefold_event_core::{Position, Read};
 
 use super::{LiveStates, SnapshotError, corrupt, live::IDS_AT_ONCE};
 use crate::{RangedStates, STATES_MEMORY_BYTES, Snapshot, SpaceState};
@@ -77,7 +77,7 @@ impl<'a> Snapshots<'a> {
                 if std::mem::replace(is_begun, true) && !ranges.next_range() {
                     return Ok(None);
                 }
-                for page in Pages::of(log, Read::from(Position::new(1)).to(*position)) {
+                for page in log.pages(Read::from(Position::new(1)).to(*position)) {
                     let page = page?;
                     for envelope in page.envelopes() {
                         if ranges.holds(envelope.space_id) {

@@ -14,8 +14,8 @@ use std::{
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    Append, AppendError, EventLog, MemoryLog, MemoryStateStore, Page, Position, Read, ReadError,
-    Receipt, SpaceEvent, StateStore, Timestamp,
+    Append, EventLog, LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Read,
+    ReadError, SpaceEvent, StateStore, Timestamp, testing,
 };
 
 use super::*;
@@ -340,21 +340,9 @@ impl GatedLog {
     }
 }
 
-impl EventLog for GatedLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.inner.append(append)
-    }
-
-    fn head(&self) -> Position {
-        self.inner.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.inner.durable_head()
-    }
-
-    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
-        self.inner.wait_durable(position, timeout)
+impl testing::LogWrapper for GatedLog {
+    fn inner(&self) -> &dyn EventLog {
+        &*self.inner
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
@@ -366,18 +354,6 @@ impl EventLog for GatedLog {
             self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         assert_ne!(panics, Ok(1), "a read that panics");
         Ok(page)
-    }
-
-    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
-        self.inner.read_space(space_id, from, limit)
-    }
-
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.inner.revision(space_id)
-    }
-
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.inner.position_as_of(time)
     }
 }
 

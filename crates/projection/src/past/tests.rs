@@ -1,7 +1,7 @@
 //! The past is what the log says, whatever is kept of it.
 
 use proptest::prelude::*;
-use spacefold_event_core::{Append, MemoryLog, MemoryStateStore, SpaceEvent};
+use spacefold_event_core::{Append, LogWriter, MemoryLog, MemoryStateStore, SpaceEvent};
 
 use super::{stretch::PREFIX, *};
 use crate::testing::{events, fold, log_of, record};

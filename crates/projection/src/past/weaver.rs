@@ -3,7 +3,7 @@
 use std::mem;
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::{EventId, EventLog, Position, RecordedEventRef, StateStore, Timestamp};
+use spacefold_event_core::{EventId, LogReader, Position, RecordedEventRef, StateStore, Timestamp};
 
 use super::{
     Past,
@@ -43,7 +43,7 @@ pub(super) struct Weaver {
 
 impl Weaver {
     /// Goes on from what is kept, if that is of this log; else nothing is kept yet.
-    pub(super) fn load(log: &dyn EventLog, store: &dyn StateStore) -> Result<Self, SnapshotError> {
+    pub(super) fn load(log: &dyn LogReader, store: &dyn StateStore) -> Result<Self, SnapshotError> {
         let mut position = Position::START;
         if let Some(bytes) = store.get(MARKER_KEY)? {
             match decode_marker(&bytes) {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Envelope, EventId, EventLog, Position, ReadError, RecordedEventRef, Timestamp,
+    Envelope, EventId, LogReader, Position, ReadError, RecordedEventRef, Timestamp,
 };
 
 use super::{
@@ -82,7 +82,7 @@ impl Generation {
     /// The generation as its last checkpoint has it; `None` when there is none that is good for
     /// this log.
     pub(crate) fn load(
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         place: Place,
         number: u64,
     ) -> Result<Option<Self>, LoadError> {
@@ -280,7 +280,7 @@ impl Generation {
     }
 
     /// Whether it was made for this log: the last event that it folded stands where it says.
-    fn fits(&self, log: &dyn EventLog) -> Result<bool, ReadError> {
+    fn fits(&self, log: &dyn LogReader) -> Result<bool, ReadError> {
         if self.position > log.durable_head() {
             return Ok(false);
         }

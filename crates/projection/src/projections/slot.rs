@@ -16,7 +16,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Envelope, EventLog, Page, Position, ReadError, StateStore,
+    Envelope, LogReader, Page, Position, ReadError, StateStore,
     closing::{Callbacks, InCallback, Running},
 };
 
@@ -41,7 +41,7 @@ const MAX_RECENT_EVENTS_LIVE: u64 = 1 << 16;
 
 pub(crate) struct Slot {
     projection: Arc<dyn Projection>,
-    log: Arc<dyn EventLog>,
+    log: Arc<dyn LogReader>,
     store: Arc<dyn StateStore>,
     folding: Mutex<()>,
     generations: RwLock<Generations>,
@@ -91,7 +91,7 @@ impl Slot {
     /// Goes on from what is persisted, as far as it is good for this log.
     pub(crate) fn open(
         projection: Arc<dyn Projection>,
-        log: Arc<dyn EventLog>,
+        log: Arc<dyn LogReader>,
         store: Arc<dyn StateStore>,
         stop: Arc<AtomicBool>,
         callbacks: Arc<Callbacks>,

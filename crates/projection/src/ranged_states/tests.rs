@@ -1,24 +1,22 @@
 //! States a range at a time against all of them at once, and what is in memory.
 
 use proptest::prelude::*;
-use spacefold_event_core::{EventLog, Position, Read, SpaceEvent};
+use spacefold_event_core::{LogReader, Position, Read, SpaceEvent};
 
 use super::*;
 use crate::testing::{events, log_of, record};
 
 /// Reads the log as often as it is asked for; the most spaces that were in memory, and all states.
-fn in_ranges(log: &dyn EventLog, max_bytes: u64) -> (usize, usize, Vec<Arc<SpaceState>>) {
+fn in_ranges(log: &dyn LogReader, max_bytes: u64) -> (usize, usize, Vec<Arc<SpaceState>>) {
     let mut states = RangedStates::new(max_bytes);
     let (mut most, mut readings, mut found) = (0, 0, Vec::new());
     loop {
         readings += 1;
-        let mut next = Position::new(1);
-        while next <= log.durable_head() {
-            let page = log.read(&Read::from(next).limit(100)).unwrap();
+        for page in log.pages(Read::from(Position::new(1)).limit(100)) {
+            let page = page.unwrap();
             page.events().for_each(|event| states.apply(&event.unwrap()));
             states.has_read(page.memory_bytes());
             most = most.max(states.sorted().len());
-            next = page.next();
         }
         found.extend(states.sorted().into_iter().map(Arc::clone));
         if !states.next_range() {

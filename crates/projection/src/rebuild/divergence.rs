@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use spacefold_event_core::{EventLog, Position, ReadError};
+use spacefold_event_core::{LogReader, Position, ReadError};
 
 use crate::{Document, SpaceState, live_states::replay_space};
 
@@ -24,7 +24,7 @@ pub struct Divergence {
 
 /// Where the two states of a space part, which differ.
 pub(super) fn of_space(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     head: Position,
     space_id: &str,
     old: Option<&SpaceState>,
@@ -39,7 +39,7 @@ pub(super) fn of_space(
 }
 
 fn first_position(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     head: Position,
     space_id: &str,
 ) -> Result<Position, ReadError> {
@@ -55,7 +55,7 @@ fn first_position(
 /// Replays a space's history: where the old state stopped following it, or else where a part that
 /// differs got its last value.
 fn parting(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     head: Position,
     old: &SpaceState,
     new: &SpaceState,

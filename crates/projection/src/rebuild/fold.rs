@@ -14,7 +14,7 @@ use std::{
 };
 
 use rapidhash::{RapidHashMap, fast::GlobalState};
-use spacefold_event_core::{Envelope, EventLog, Page, Position, Read, ReadError};
+use spacefold_event_core::{Envelope, LogReader, Page, Pages, Position, Read, ReadError};
 
 use super::no_thread;
 use crate::{SpaceState, SpaceStates, live_states::corrupt};
@@ -78,22 +78,19 @@ impl Parts {
 ///
 /// Events that a state has taken in already are passed over.
 pub(super) fn fold_partitioned(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     (after, to): (Position, Position),
     parts: Parts,
     wanted: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<Parts, ReadError> {
     let Parts(parts) = parts;
     let threads = NonZeroUsize::new(parts.len()).unwrap_or(NonZeroUsize::MIN);
-    let pages = Pages {
-        log,
-        head: to,
+    let pages = SharedPages {
         readers: threads.get(),
         queue: Mutex::new(Queue {
             first: 0,
             pages: VecDeque::new(),
-            next: after.next(),
-            reading: false,
+            rest: Rest::Unread(log.pages(Read::from(after.next()).to(to))),
             stopped: false,
         }),
         moved: Condvar::new(),
@@ -124,7 +121,7 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
 
 /// Folds the spaces that are one thread's own.
 fn fold_part(
-    pages: &Pages<'_>,
+    pages: &SharedPages<'_>,
     mut states: SpaceStates,
     is_own: impl Fn(&str) -> bool,
 ) -> Result<SpaceStates, ReadError> {
@@ -220,28 +217,32 @@ fn part_of(space_id: &str, threads: NonZeroUsize) -> usize {
 }
 
 /// The pages of a log, each read once and handed to every thread.
-struct Pages<'a> {
-    log: &'a dyn EventLog,
-    head: Position,
+struct SharedPages<'a> {
     readers: usize,
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<'a>>,
     moved: Condvar,
 }
 
-struct Queue {
+struct Queue<'a> {
     /// The number of the first page that is held.
     first: u64,
     /// The pages that some thread has still to take, each with how many have.
     pages: VecDeque<(Page, usize)>,
-    /// Where the next page begins.
-    next: Position,
-    /// Whether a thread is reading it.
-    reading: bool,
+    /// The pages behind these.
+    rest: Rest<'a>,
     /// Whether a thread ended early: the others end too.
     stopped: bool,
 }
 
-impl Pages<'_> {
+/// What has not been read yet.
+enum Rest<'a> {
+    Unread(Pages<'a>),
+    /// A thread has taken it out to read the next page.
+    Reading,
+    Nothing,
+}
+
+impl<'a> SharedPages<'a> {
     /// The page of this number, which each thread asks for in turn; `None` after the last one.
     fn get(&self, nth: u64) -> Result<Option<Page>, ReadError> {
         let mut queue = self.lock();
@@ -253,34 +254,35 @@ impl Pages<'_> {
                 self.moved.notify_all();
                 return Ok(Some(page));
             }
-            if queue.next > self.head {
-                return Ok(None);
+            let has_room = queue.pages.len() < PAGES_AHEAD;
+            match std::mem::replace(&mut queue.rest, Rest::Reading) {
+                Rest::Unread(mut rest) if has_room => {
+                    drop(queue);
+                    let page = rest.next().transpose()?;
+                    queue = self.lock();
+                    queue.rest = page.as_ref().map_or(Rest::Nothing, |_| Rest::Unread(rest));
+                    queue.pages.extend(page.map(|page| (page, 0)));
+                    self.moved.notify_all();
+                }
+                Rest::Nothing => {
+                    queue.rest = Rest::Nothing;
+                    return Ok(None);
+                }
+                waiting => {
+                    queue.rest = waiting;
+                    queue = self.moved.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                }
             }
-            if queue.reading || queue.pages.len() >= PAGES_AHEAD {
-                queue = self.moved.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            queue.reading = true;
-            let from = queue.next;
-            drop(queue);
-            let read = Read::from(from).to(self.head);
-            let page = self.log.read(&read)?;
-            page.check_progress(&read)?;
-            queue = self.lock();
-            queue.reading = false;
-            queue.next = page.next();
-            queue.pages.push_back((page, 0));
-            self.moved.notify_all();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, Queue<'a>> {
         // Nothing panics while it holds the lock.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
+impl Queue<'_> {
     fn take(&mut self, nth: u64, readers: usize) -> Option<Page> {
         let index = usize::try_from(nth.checked_sub(self.first)?).ok()?;
         let (page, taken) = self.pages.get_mut(index)?;
@@ -296,7 +298,7 @@ impl Queue {
 
 /// Ends the other threads, unless its own came to the last page.
 struct StopOthers<'a, 'b> {
-    pages: &'a Pages<'b>,
+    pages: &'a SharedPages<'b>,
     done: bool,
 }
 

@@ -9,8 +9,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventLog, Page, Pages, Position, Read, ReadError, Receipt, Revision,
-    Timestamp,
+    EventFilter, LogReader, Page, Position, Read, ReadError, Revision, Timestamp,
 };
 
 use super::{RebuildError, pace::Pace};
@@ -35,13 +34,13 @@ pub(super) fn hand_out(page: &Page, senders: &[PageSender]) {
 
 /// Reads the log behind `after`, up to `to`, for these folds.
 pub(super) fn read_all(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     (after, to): (Position, Position),
     pace: &Pace<'_>,
     senders: &[PageSender],
 ) -> Result<(), RebuildError> {
     let mut before = after;
-    for page in Pages::of(log, Read::from(after.next()).to(to)) {
+    for page in log.pages(Read::from(after.next()).to(to)) {
         let page = page?;
         let read = page.next().previous().min(to);
         pace.read(read.get(), read.since(before));
@@ -54,18 +53,14 @@ pub(super) fn read_all(
 
 /// The log as one fold reads it, page by page: each goes to the other folds too.
 pub(super) struct Shared<'a> {
-    pub(super) log: &'a dyn EventLog,
+    pub(super) log: &'a dyn LogReader,
     pub(super) pace: &'a Pace<'a>,
     pub(super) senders: &'a [PageSender],
     /// Bytes of the pages that were read.
     pub(super) bytes: AtomicU64,
 }
 
-impl EventLog for Shared<'_> {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
+impl LogReader for Shared<'_> {
     fn head(&self) -> Position {
         self.log.head()
     }
@@ -95,6 +90,14 @@ impl EventLog for Shared<'_> {
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
         self.log.revision(space_id)
+    }
+
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.log.newest_revision(space_id)
+    }
+
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
+        self.log.has_match_after(filter, after)
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacefold_event_core::{EventLog, Page, Position, Read};
+use spacefold_event_core::{LogReader, Page, Position, Read};
 
 use super::{Divergence, RebuildError, RebuildMode, RebuildOutcome, Resume, Verdict, pace::Pace};
 use crate::{
@@ -24,7 +24,7 @@ const MAX_WATCHED_ROWS: usize = 1_000;
 /// A new state of a projection, on its way from the first event to the head.
 pub(super) struct RowsRebuild<'a> {
     slot: &'a Slot,
-    log: &'a dyn EventLog,
+    log: &'a dyn LogReader,
     mode: RebuildMode,
     head: Position,
     new: Generation,
@@ -45,7 +45,7 @@ struct Old {
 impl<'a> RowsRebuild<'a> {
     pub(super) fn begin(
         slot: &'a Slot,
-        log: &'a dyn EventLog,
+        log: &'a dyn LogReader,
         head: Position,
         mode: RebuildMode,
         resume: Resume,
@@ -201,10 +201,7 @@ impl<'a> RowsRebuild<'a> {
             Some(position) => position,
             None => self.last_change(old, pace)?,
         };
-        let page = match position {
-            Position::START => None,
-            position => Some(self.log.read(&Read::from(position).to(position).limit(1))?),
-        };
+        let page = self.log.page_at(position)?;
         let event = page.as_ref().and_then(|page| page.envelopes().next());
         let space_id = event.map(|event| event.space_id.to_owned()).unwrap_or_default();
         Ok(Some(Divergence { space_id, position }))
@@ -231,11 +228,8 @@ fn fold_alone(
     to: Position,
     pace: &Pace<'_>,
 ) -> Result<(), RebuildError> {
-    while state.position() < to {
-        let from = state.position().next();
-        let read = Read::from(from).to(to);
-        let page = rebuild.log.read(&read)?;
-        page.check_progress(&read)?;
+    for page in rebuild.log.pages(Read::from(state.position().next()).to(to)) {
+        let page = page?;
         pace.check()?;
         for envelope in page.envelopes() {
             let applied = state.apply(&**rebuild.slot.projection(), envelope);

@@ -14,7 +14,7 @@ use std::{
 };
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::{EventLog, Position, Revision, StateStore, StorageError};
+use spacefold_event_core::{LogReader, Position, Revision, StateStore, StorageError};
 
 use self::{
     found::Found,
@@ -44,7 +44,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// New states of all spaces, on their way from the first event to the head.
 pub(super) struct SpacesRebuild<'a> {
-    log: &'a dyn EventLog,
+    log: &'a dyn LogReader,
     store: &'a dyn StateStore,
     head: Position,
     mode: RebuildMode,
@@ -82,7 +82,7 @@ struct Folding {
 
 impl<'a> SpacesRebuild<'a> {
     pub(super) fn begin(
-        log: &'a dyn EventLog,
+        log: &'a dyn LogReader,
         store: &'a dyn StateStore,
         head: Position,
         options: &RebuildOptions<'_>,

@@ -20,7 +20,10 @@ fn options(mode: RebuildMode, threads: usize) -> RebuildOptions<'static> {
 }
 
 /// Of a log and a store, without projections but the states of the spaces.
-fn over(log: &Arc<impl EventLog + 'static>, store: &Arc<impl StateStore + 'static>) -> Projections {
+fn over(
+    log: &Arc<impl LogReader + 'static>,
+    store: &Arc<impl StateStore + 'static>,
+) -> Projections {
     Projections::new(log.clone(), store.clone())
 }
 

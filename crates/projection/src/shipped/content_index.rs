@@ -3,7 +3,7 @@
 mod scan;
 
 use spacefold_event_core::{
-    EventLog, EventType, EventTypes, Payload, Position, ReadError, RecordedEventRef,
+    EventType, EventTypes, LogReader, Payload, Position, ReadError, RecordedEventRef,
 };
 
 use super::known_documents::{delete, document, documents, is_ignored, take_all};
@@ -23,7 +23,7 @@ const OCCURRENCE: u8 = b'c';
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Append, ContentIndex, EventLog, MemoryLog, MemoryStateStore, Position, Projections,
+///     Append, ContentIndex, LogWriter, MemoryLog, MemoryStateStore, Position, Projections,
 ///     SpaceEvent,
 /// };
 /// let log = Arc::new(MemoryLog::new());
@@ -96,7 +96,7 @@ impl ContentIndex {
     /// # Cost
     /// Reads the whole log and writes nothing: a fraction of what folding it takes.
     pub fn occurrences_in(
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         content_hash: &str,
     ) -> Result<Vec<Occurrence>, ReadError> {
         scan::occurrences(log, content_hash)

@@ -5,7 +5,7 @@ mod sharing;
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    EventLog, EventType, Object, Position, Presence, Revision, SpaceEvent, Value,
+    EventType, LogReader, Object, Position, Presence, Revision, SpaceEvent, Value,
 };
 
 use crate::{

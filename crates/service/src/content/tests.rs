@@ -4,9 +4,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, ContentReader, EventLog, MemoryContentStore, MemoryLog, Page, Position,
-    Presence, Read as ReadEvents, ReadError, Receipt, Revision, SpaceEvent, StorageError,
-    StoredContent, Timestamp,
+    Append, AppendError, ContentReader, EventLog, LogWriter, MemoryContentStore, MemoryLog,
+    Position, Presence, Receipt, SpaceEvent, StorageError, StoredContent, testing,
 };
 
 use super::*;
@@ -144,42 +143,14 @@ impl ContentStore for Steps {
     }
 }
 
-impl EventLog for Steps {
+impl testing::LogWrapper for Steps {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
+    }
+
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         self.note("append");
         self.log.append(append)
-    }
-
-    fn head(&self) -> Position {
-        self.log.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.log.durable_head()
-    }
-
-    fn wait_durable(
-        &self,
-        position: Position,
-        timeout: std::time::Duration,
-    ) -> Result<Position, ReadError> {
-        self.log.wait_durable(position, timeout)
-    }
-
-    fn read(&self, read: &ReadEvents) -> Result<Page, ReadError> {
-        self.log.read(read)
-    }
-
-    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
-        self.log.read_space(space_id, from, limit)
-    }
-
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.log.revision(space_id)
-    }
-
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.log.position_as_of(time)
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventType, MAX_APPEND_EVENTS, Page, Read, ReadError, Receipt, Revision,
-    SpaceEvent, Value,
+    Append, AppendError, EventLog, EventType, LogReader, LogWriter, Page, Read, ReadError, Receipt,
+    Revision, SpaceEvent, Value, testing,
 };
 
 use super::*;
@@ -24,48 +24,21 @@ struct Meddled<F> {
     before_append: F,
 }
 
-impl<F: Fn(&MemoryLog, &Append<'_>) + Send + Sync> EventLog for Meddled<F> {
+impl<F: Fn(&MemoryLog, &Append<'_>) + Send + Sync> testing::LogWrapper for Meddled<F> {
+    fn inner(&self) -> &dyn EventLog {
+        &*self.log
+    }
+
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         (self.before_append)(&self.log, append);
         self.log.append(append)
-    }
-
-    fn head(&self) -> Position {
-        self.log.head()
-    }
-
-    fn durable_head(&self) -> Position {
-        self.log.durable_head()
-    }
-
-    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
-        self.log.wait_durable(position, timeout)
-    }
-
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
-        self.log.read(read)
-    }
-
-    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
-        self.log.read_space(space_id, from, limit)
-    }
-
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.log.revision(space_id)
-    }
-
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.log.position_as_of(time)
     }
 }
 
 fn all(log: &dyn EventLog) -> Vec<spacefold_event_core::RecordedEvent> {
     let mut events = Vec::new();
-    let mut next = Position::new(1);
-    while next <= log.durable_head() {
-        let page = log.read(&Read::from(next).limit(MAX_APPEND_EVENTS)).unwrap();
-        events.extend(page.events().map(|event| event.unwrap().to_owned_event()));
-        next = page.next();
+    for page in log.pages(Read::from(Position::new(1))) {
+        events.extend(page.unwrap().events().map(|event| event.unwrap().to_owned_event()));
     }
     events
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spacefold_event_core::{EventLog, Position, Read, ReadError, Receipt, Timestamp};
+use spacefold_event_core::{LogReader, Position, Read, ReadError, Receipt, Timestamp};
 
 /// How long what was answered is waited for to become durable, where it was answered before.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ impl Clamped {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{Append, Clamped, EventLog, MemoryLog, SpaceEvent, Timestamp};
+    /// use spacefold::{Append, Clamped, LogWriter, MemoryLog, SpaceEvent, Timestamp};
     /// let log = MemoryLog::new();
     /// let events = [SpaceEvent::space_activated("a"), SpaceEvent::space_archived("a")];
     /// let times: [Timestamp; 2] = ["2020-01-02".parse()?, "2020-01-01".parse()?];
@@ -46,7 +46,7 @@ impl Clamped {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn of(
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         receipt: &Receipt,
         asked: &[Timestamp],
     ) -> Result<Option<Self>, ReadError> {
@@ -72,13 +72,9 @@ impl Clamped {
 }
 
 /// When the event before a position was recorded.
-fn recorded_before(log: &dyn EventLog, position: Position) -> Result<Timestamp, ReadError> {
-    let before = position.previous();
-    if before == Position::START {
-        return Ok(Timestamp::MIN);
-    }
-    let page = log.read(&Read::from(before).to(before).limit(1))?;
-    let event = page.envelopes().next();
+fn recorded_before(log: &dyn LogReader, position: Position) -> Result<Timestamp, ReadError> {
+    let page = log.page_at(position.previous())?;
+    let event = page.as_ref().and_then(|page| page.envelopes().next());
     Ok(event.map_or(Timestamp::MIN, |event| event.recorded_at))
 }
 
@@ -90,20 +86,17 @@ fn note(clamped: &mut Option<Clamped>, index: usize, asked: Timestamp, recorded:
 }
 
 fn read_clamped(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     receipt: &Receipt,
     asked: &[Timestamp],
 ) -> Result<Option<Clamped>, ReadError> {
     let mut clamped = None;
     let mut asked = asked.iter().enumerate();
-    let mut next = receipt.first_position();
-    let end = receipt.position().min(log.durable_head());
-    while next <= end {
-        let page = log.read(&Read::from(next).to(end))?;
+    for page in log.pages(Read::from(receipt.first_position()).to(receipt.position())) {
+        let page = page?;
         for (event, (index, time)) in page.envelopes().zip(&mut asked) {
             note(&mut clamped, index, *time, event.recorded_at);
         }
-        next = page.next().max(next.next());
     }
     Ok(clamped)
 }

@@ -6,7 +6,7 @@
 //! is stored in the order it is stored in, all passes together read each page once.
 
 use rapidhash::RapidHashSet;
-use spacefold_event_core::{EventId, EventLog, Pages, Position, Read, ReadError};
+use spacefold_event_core::{EventId, LogReader, Position, Read, ReadError};
 
 /// Events whose ids are kept in memory, about 80 MB of them; the stretch after is searched for the
 /// ids of each window.
@@ -38,7 +38,7 @@ impl StoredIds {
     /// Which of `ids` are stored, up to the durable head.
     pub(super) fn known(
         &mut self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         ids: impl Iterator<Item = EventId>,
     ) -> Result<RapidHashSet<EventId>, ReadError> {
         self.cover(log)?;
@@ -70,18 +70,20 @@ impl StoredIds {
     }
 
     /// Covers the log up to its durable head, as far as memory allows.
-    fn cover(&mut self, log: &dyn EventLog) -> Result<(), ReadError> {
-        let head = log.durable_head();
-        while self.covered < head && self.room() > 0 {
-            let read = Read::from(self.covered.next()).to(head);
-            let limit = self.room().min(read.limit);
-            let read = read.limit(limit);
-            let page = log.read(&read)?;
-            page.check_progress(&read)?;
-            for envelope in page.envelopes() {
+    fn cover(&mut self, log: &dyn LogReader) -> Result<(), ReadError> {
+        if self.room() == 0 {
+            return Ok(());
+        }
+        let read = Read::from(self.covered.next());
+        let limit = self.room().min(read.limit);
+        for page in log.pages(read.limit(limit)) {
+            for envelope in page?.envelopes().take(self.room()) {
                 self.fingerprints.insert(envelope.event_id);
+                self.covered = envelope.position;
             }
-            self.covered = self.covered.max(page.next().previous().min(head));
+            if self.room() == 0 {
+                break;
+            }
         }
         Ok(())
     }
@@ -94,7 +96,7 @@ impl StoredIds {
 /// Moves what is found in a stretch of the log, both ends inclusive, from `wanted` to `known`: one
 /// round from the cursor on, which ends as soon as nothing is wanted any more.
 fn search(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     (from, to): (Position, Position),
     cursor: &mut Position,
     wanted: &mut RapidHashSet<EventId>,
@@ -105,7 +107,7 @@ fn search(
     }
     let start = if (from..=to).contains(cursor) { *cursor } else { from };
     for (from, to) in [(start, to), (from, start.previous())] {
-        let mut pages = Pages::of(log, Read::from(from).to(to));
+        let mut pages = log.pages(Read::from(from).to(to));
         while !wanted.is_empty()
             && let Some(page) = pages.next().transpose()?
         {

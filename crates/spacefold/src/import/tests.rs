@@ -30,12 +30,10 @@ fn import_text(spaces: &Spacefold, text: &str) -> Result<ImportReport, ImportErr
 fn stored(spaces: &Spacefold) -> Vec<String> {
     let log = spaces.log();
     let mut found = Vec::new();
-    let mut next = Position::new(1);
-    while next <= log.durable_head() {
-        let page = log.read(&Read::from(next)).unwrap();
+    for page in log.pages(Read::from(Position::new(1))) {
+        let page = page.unwrap();
         let ids = page.envelopes().filter_map(|event| event.correlation_id);
         found.extend(ids.map(str::to_owned));
-        next = page.next();
     }
     found
 }

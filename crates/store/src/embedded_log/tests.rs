@@ -8,8 +8,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendCondition, EventFilter, EventId, EventLog, Position, Read, RecordedEvent,
-    Revision, SpaceEvent, Value,
+    Append, AppendCondition, EventFilter, EventId, LogReader, LogWriter, Position, Read,
+    RecordedEvent, Revision, SpaceEvent, Value,
 };
 
 use super::*;
@@ -47,11 +47,8 @@ fn append(log: &EmbeddedLog, count: usize, spaces: usize) {
 
 fn everything(log: &EmbeddedLog) -> Vec<RecordedEvent> {
     let mut events = Vec::new();
-    let mut next = Position::new(1);
-    while next <= log.durable_head() {
-        let page = log.read(&Read::from(next)).unwrap();
-        events.extend(page.events().map(|event| event.unwrap().to_owned_event()));
-        next = page.next();
+    for page in log.pages(Read::from(Position::new(1))) {
+        events.extend(page.unwrap().events().map(|event| event.unwrap().to_owned_event()));
     }
     events
 }
@@ -606,12 +603,9 @@ fn reading_in_order_takes_nothing_of_sled_that_a_sealed_file_has() {
     drop(sled);
     assert_eq!(everything(&log), before);
     // Blocks that end in the middle of a page are read where the others are.
-    let mut next = Position::new(1);
     let mut events = Vec::new();
-    while next <= log.durable_head() {
-        let page = log.read(&Read::from(next).limit(777)).unwrap();
-        events.extend(page.events().map(|event| event.unwrap().to_owned_event()));
-        next = page.next();
+    for page in log.pages(Read::from(Position::new(1)).limit(777)) {
+        events.extend(page.unwrap().events().map(|event| event.unwrap().to_owned_event()));
     }
     assert_eq!(events, before);
     assert_eq!(log.info().healed, 0);

@@ -8,8 +8,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventFilter, EventLog as _, Position, Read, ReadError, RecordedEvent,
-    Revision, SpaceEvent, StateStore as _, StorageErrorKind, Timestamp,
+    Append, AppendError, EventFilter, LogReader as _, LogWriter as _, Position, Read, ReadError,
+    RecordedEvent, Revision, SpaceEvent, StateStore as _, StorageErrorKind, Timestamp,
 };
 
 use crate::{EmbeddedLog, StoreOptions, VerifyOptions, verify};
@@ -36,11 +36,8 @@ fn append(log: &EmbeddedLog, count: u64) {
 
 fn all(log: &EmbeddedLog, filter: &EventFilter) -> Result<Vec<RecordedEvent>, ReadError> {
     let mut events = Vec::new();
-    let mut next = Position::new(1);
-    while next <= log.durable_head() {
-        let page = log.read(&Read::from(next).matching(filter.clone()))?;
-        events.extend(page.events().map(|event| event.unwrap().to_owned_event()));
-        next = page.next();
+    for page in log.pages(Read::from(Position::new(1)).matching(filter.clone())) {
+        events.extend(page?.events().map(|event| event.unwrap().to_owned_event()));
     }
     Ok(events)
 }

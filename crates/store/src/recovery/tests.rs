@@ -9,7 +9,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, EventId, EventLog, Position, Read, RecordedEvent, SpaceEvent, StateStore, Timestamp,
+    Append, EventId, LogReader, LogWriter, Position, Read, RecordedEvent, SpaceEvent, StateStore,
+    Timestamp,
 };
 use tempfile::TempDir;
 
@@ -79,11 +80,8 @@ fn open(path: &Path) -> Result<EmbeddedLog, OpenError> {
 
 fn everything(log: &EmbeddedLog) -> Vec<RecordedEvent> {
     let mut events = Vec::new();
-    let mut next = Position::new(1);
-    while next <= log.durable_head() {
-        let page = log.read(&Read::from(next)).unwrap();
-        events.extend(page.events().map(|event| event.unwrap().to_owned_event()));
-        next = page.next();
+    for page in log.pages(Read::from(Position::new(1))) {
+        events.extend(page.unwrap().events().map(|event| event.unwrap().to_owned_event()));
     }
     events
 }

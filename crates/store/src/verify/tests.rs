@@ -1,4 +1,4 @@
-use spacefold_event_core::{Append, EventLog as _, SpaceEvent};
+use spacefold_event_core::{Append, LogWriter as _, SpaceEvent};
 
 use super::*;
 

@@ -7,7 +7,10 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Select, Sender, unbounded};
-use spacefold_event_core::{AppendError, Receipt, StorageError, append_rules::Proposal};
+use spacefold_event_core::{
+    AppendError, ReadError, Receipt, StorageError,
+    append_rules::{AppendView, Proposal},
+};
 
 use super::{
     Writer,
@@ -100,6 +103,16 @@ impl WriterHandle {
         let submission = Submission { proposal, answer, _permit: permit };
         self.requests.send(Request::Append(submission)).map_err(|_| AppendError::Closed)?;
         Ok(pending)
+    }
+
+    /// Looks at the log with everything that the writer has taken; waits for a group under way.
+    pub(crate) fn look_ahead<T>(
+        &self,
+        look: impl FnOnce(&dyn AppendView) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let seat = self.seat.lock().map_err(|_| ReadError::Closed)?;
+        let Seat { writer, .. } = seat.as_ref().ok_or(ReadError::Closed)?;
+        look(&writer.ahead)
     }
 
     /// Ends the writer, after everything that was handed over before: where the journal ends.

@@ -56,7 +56,7 @@ impl PendingAppend {
     /// Waits for the answer.
     ///
     /// # Errors
-    /// As [`EventLog::append`](spacefold_event_core::EventLog::append).
+    /// As [`LogWriter::append`](spacefold_event_core::LogWriter::append).
     pub fn wait(self) -> Result<Receipt, AppendError> {
         let mut pending = self;
         for _ in 0..YIELDS {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use spacefold::{AheadOfClock, EventType, Pages, Position, Read, Spacefold};
+use spacefold::{AheadOfClock, EventType, LogReader as _, Position, Read, Spacefold};
 
 use crate::{
     error::Failure,
@@ -191,7 +191,7 @@ fn count_types(store: &Spacefold) -> Result<BTreeMap<&'static str, u64>, Failure
     let head = store.durable_head();
     let progress = progress::events("counting", head.get());
     let mut counts = [0_u64; EventType::ALL.len()];
-    for page in Pages::of(store.log(), Read::from(Position::START.next()).to(head)) {
+    for page in store.log().pages(Read::from(Position::START.next()).to(head)) {
         interrupt::check()?;
         let page = page?;
         for envelope in page.envelopes() {

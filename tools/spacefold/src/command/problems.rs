@@ -69,7 +69,7 @@ impl Problems {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
         if let Some(space_id) = &self.space
-            && spacefold::EventLog::revision(store.log(), space_id)? == Revision::NONE
+            && spacefold::LogReader::revision(store.log(), space_id)? == Revision::NONE
         {
             return Err(Failure::unknown_space(space_id, "--space"));
         }

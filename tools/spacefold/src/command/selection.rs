@@ -3,7 +3,7 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use spacefold::{
-    EventFilter, EventLog, EventType, Page, Pages, Position, Read, ReadError, Revision, Snapshot,
+    EventFilter, EventType, LogReader, Page, Position, Read, ReadError, Revision, Snapshot,
     Spacefold, Timestamp,
 };
 
@@ -95,7 +95,7 @@ pub(crate) fn print(
     let to = to.min(store.durable_head());
     let mut line = String::new();
     let read = Read::from(from).to(to).matching(filter.clone()).limit(PAGE_EVENTS);
-    for page in Pages::of(store.log(), read) {
+    for page in store.log().pages(read) {
         interrupt::check()?;
         let page = page?;
         print_page(&page, output, &mut line)?;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use indicatif::ProgressBar;
-use spacefold::{EventFilter, Pages, Position, Read, Spacefold};
+use spacefold::{EventFilter, LogReader as _, Position, Read, Spacefold};
 
 use super::selection::{self, Selection};
 use crate::{error::Failure, interrupt, session::Session};
@@ -76,7 +76,7 @@ fn positions(
     (from, to): (Position, Position),
 ) -> Result<Vec<Position>, Failure> {
     let mut found = Vec::new();
-    for page in Pages::of(store.log(), Read::from(from).to(to).matching(filter.clone())) {
+    for page in store.log().pages(Read::from(from).to(to).matching(filter.clone())) {
         found.extend(page?.envelopes().map(|envelope| envelope.position));
     }
     Ok(found)

@@ -1,6 +1,6 @@
 //! The states of the spaces as they are persisted, one at a time.
 
-use spacefold_event_core::{EventLog, Position, Revision, StateStore, StorageError};
+use spacefold_event_core::{LogReader, Position, Revision, StateStore, StorageError};
 
 use crate::{
     SpaceState, StateHash,
@@ -27,7 +27,7 @@ pub(super) struct Old {
 impl Persisted {
     /// What is persisted for this log, if anything is.
     pub(super) fn load(
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
         head: Position,
     ) -> Result<Option<Self>, RebuildError> {
@@ -70,7 +70,7 @@ impl Persisted {
     /// of the head, since the store goes on meanwhile, is compared as of where it is.
     pub(super) fn state(
         &self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
         new: &SpaceState,
     ) -> Result<Option<Old>, RebuildError> {
@@ -94,7 +94,7 @@ impl Persisted {
 
 /// Folds the events of a space behind a revision for as long as they are to be taken.
 fn fold_on(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     state: &mut SpaceState,
     after: Revision,
     takes: impl Fn(Position, Revision) -> bool,

@@ -9,7 +9,7 @@
 //! log (u64), its id (16 bytes), when it was recorded (i64), number of ranges (u32); each with the
 //! place that it ends at, its position and its number of spaces (u64 each); BLAKE3 of all before.
 
-use spacefold_event_core::{EventId, EventLog, Position, StateStore, Timestamp};
+use spacefold_event_core::{EventId, LogReader, Position, StateStore, Timestamp};
 
 use crate::{
     checkpoint::{KEPT_VERSION, LastEvent, event_at},
@@ -77,7 +77,7 @@ impl Ranges {
 
     /// What an earlier rebuild of this log has left; `None` when there is none that is of any use.
     pub(super) fn load(
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
     ) -> Result<Option<Self>, RebuildError> {
         let bytes = store.get(PROGRESS_KEY)?;
@@ -90,7 +90,7 @@ impl Ranges {
 
     pub(super) fn store(
         &self,
-        log: &dyn EventLog,
+        log: &dyn LogReader,
         store: &dyn StateStore,
     ) -> Result<(), RebuildError> {
         let furthest = self.ranges.iter().map(|range| range.position).max();

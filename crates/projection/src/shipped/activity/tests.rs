@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use spacefold_event_core::{Append, EventLog, MemoryLog, SpaceEvent, Timestamp};
+use spacefold_event_core::{Append, LogWriter, MemoryLog, SpaceEvent, Timestamp};
 
 use super::*;
 use crate::testing::{events, folded, recorded};

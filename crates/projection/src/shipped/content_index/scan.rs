@@ -3,7 +3,7 @@
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
-    EventLog, EventType, Pages, Payload, Position, Read, ReadError, RecordedEventRef,
+    EventType, LogReader, Payload, Position, Read, ReadError, RecordedEventRef,
 };
 
 use super::{ContentIndex, Occurrence};
@@ -26,13 +26,13 @@ struct Scan<'a> {
 
 /// Every document that has or had the content with this hash, up to the durable head.
 pub(super) fn occurrences(
-    log: &dyn EventLog,
+    log: &dyn LogReader,
     content_hash: &str,
 ) -> Result<Vec<Occurrence>, ReadError> {
     let head = log.durable_head();
     let types = ContentIndex.event_types();
     let mut scan = Scan { content_hash, spaces: RapidHashMap::default(), found: Vec::new() };
-    for page in Pages::of(log, Read::from(Position::new(1)).to(head)) {
+    for page in log.pages(Read::from(Position::new(1)).to(head)) {
         let page = page?;
         for envelope in page.envelopes().filter(|event| types.contains(event.event_type)) {
             let position = envelope.position;

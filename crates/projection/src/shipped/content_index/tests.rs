@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use spacefold_event_core::{EventLog, SpaceEvent};
+use spacefold_event_core::{LogReader, SpaceEvent};
 
 use super::*;
 use crate::testing::{events, fold, folded, log_of, recorded};

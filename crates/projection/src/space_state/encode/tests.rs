@@ -1,7 +1,7 @@
 //! The bytes of states: read back, hashed as described, never a panic.
 
 use proptest::prelude::*;
-use spacefold_event_core::{EventLog, Position, SpaceEvent};
+use spacefold_event_core::{LogReader, Position, SpaceEvent};
 
 use crate::{
     Snapshot, SpaceState,

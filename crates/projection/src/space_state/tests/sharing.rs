@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use spacefold_event_core::{EventLog, Object, Presence, SpaceEvent, Value};
+use spacefold_event_core::{LogReader, Object, Presence, SpaceEvent, Value};
 
 use crate::{
     SpaceState,

@@ -167,13 +167,9 @@ struct Behind {
     durable_head: Position,
 }
 
-impl EventLog for Behind {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
-    }
-
-    fn head(&self) -> Position {
-        self.log.head()
+impl testing::LogWrapper for Behind {
+    fn inner(&self) -> &dyn EventLog {
+        &*self.log
     }
 
     fn durable_head(&self) -> Position {
@@ -191,18 +187,10 @@ impl EventLog for Behind {
         self.log.read(&read.clone().to(self.durable_head))
     }
 
-    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
-        self.log.read_space(space_id, from, limit)
-    }
-
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
         let spaces = EventFilter::all().spaces([space_id]);
-        let page = self.read(&Read::from(Position::new(1)).matching(spaces))?;
+        let page = LogReader::read(self, &Read::from(Position::new(1)).matching(spaces))?;
         Ok(Revision::new(page.envelopes().count() as u64))
-    }
-
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.log.position_as_of(time)
     }
 }
 

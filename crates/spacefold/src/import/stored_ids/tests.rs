@@ -1,8 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use spacefold_event_core::{
-    Append, AppendError, MemoryLog, Page, Receipt, Revision, SpaceEvent, Timestamp,
-};
+use spacefold_event_core::{Append, EventLog, LogWriter, MemoryLog, Page, SpaceEvent, testing};
 
 use super::*;
 
@@ -12,36 +10,15 @@ struct Counted {
     read: AtomicU64,
 }
 
-impl EventLog for Counted {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.log.append(append)
+impl testing::LogWrapper for Counted {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
     }
-    fn head(&self) -> Position {
-        self.log.head()
-    }
-    fn durable_head(&self) -> Position {
-        self.log.durable_head()
-    }
-    fn wait_durable(
-        &self,
-        position: Position,
-        timeout: std::time::Duration,
-    ) -> Result<Position, ReadError> {
-        self.log.wait_durable(position, timeout)
-    }
+
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
         let page = self.log.read(&read.clone().limit(read.limit.min(10)))?;
         self.read.fetch_add(u64::try_from(page.len()).unwrap(), Ordering::Relaxed);
         Ok(page)
-    }
-    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
-        self.log.read_space(space_id, from, limit)
-    }
-    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.log.revision(space_id)
-    }
-    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        self.log.position_as_of(time)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use spacefold::{
-    EventFilter, EventId, EventType, Pages, Payload, Position, Read, ReadError, RecordedEventRef,
-    Snapshot, SpaceStatus, Spacefold, Timestamp, Value,
+    EventFilter, EventId, EventType, LogReader as _, Payload, Position, Read, ReadError,
+    RecordedEventRef, Snapshot, SpaceStatus, Spacefold, Timestamp, Value,
 };
 
 use super::{
@@ -201,7 +201,7 @@ fn each_event(
     filter: EventFilter,
     visit: &mut dyn FnMut(&RecordedEventRef<'_>),
 ) -> Result<(), ReadError> {
-    for page in Pages::of(store.log(), Read::from(after.next()).matching(filter)) {
+    for page in store.log().pages(Read::from(after.next()).matching(filter)) {
         let page = page?;
         for envelope in page.envelopes() {
             let position = envelope.position;

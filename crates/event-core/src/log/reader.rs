@@ -1,0 +1,128 @@
+//! The reading half of a log.
+
+use std::time::Duration;
+
+use crate::{EventFilter, Page, Pages, Position, Read, ReadError, Revision, Timestamp};
+
+/// What can be read of an ordered log of space events: nothing can be appended through it.
+///
+/// Positions are consecutive from 1. Nothing past the durable head is ever read. Calls block and may
+/// be made from any thread; nothing they return pins storage, so that the trait can be implemented
+/// over a network.
+pub trait LogReader: Send + Sync {
+    /// The position of the last event that the log has taken.
+    fn head(&self) -> Position;
+
+    /// The position of the last event that is known to be durable: nothing past it is read.
+    fn durable_head(&self) -> Position;
+
+    /// Waits until the durable head is at `position` or beyond, or `timeout` has passed; answers
+    /// the durable head.
+    ///
+    /// # Errors
+    /// [`ReadError::Closed`] when the log closed before the durable head got there.
+    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError>;
+
+    /// Reads a page of events in order of position; [`LogReader::pages`] reads on to the end.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it. [`ReadError::NothingAsked`] of a read that no
+    /// page could satisfy: it comes of [`Read::check`], before anything is read.
+    fn read(&self, read: &Read) -> Result<Page, ReadError>;
+
+    /// The pages of a read, up to the durable head as it is now: the loop for whoever reads on. A log
+    /// that gives nothing on the way is [`ReadError::NothingGiven`], never the end.
+    fn pages(&self, read: Read) -> Pages<'_> {
+        Pages::of(self, read)
+    }
+
+    /// The page of the one event at a position; `None` where nothing is durable.
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`ReadError::NothingGiven`] when the log has a durable event there and does not
+    /// give it.
+    fn page_at(&self, position: Position) -> Result<Option<Page>, ReadError> {
+        self.pages(Read::from(position).to(position).limit(1)).next().transpose()
+    }
+
+    /// Reads a page of one space's events from revision `from` on, at most `limit`; an empty page
+    /// means that there are none.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it. [`ReadError::NothingAsked`] where `limit` is 0.
+    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError>;
+
+    /// The revision of a space at the durable head; [`Revision::NONE`] when it has no event.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError>;
+
+    /// The revision of a space at the head: of what the log has taken, durable or not.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError>;
+
+    /// Whether an event after a position passes a filter: one that the log has taken, durable or not.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError>;
+
+    /// The last position whose event was recorded at or before `time`.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError>;
+
+    /// The next `limit` spaces that have an event up to the durable head, by the bytes of their ids,
+    /// behind `after`; fewer only when there are no more.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    ///
+    /// # Cost
+    /// As provided, a reading of the whole log, and memory for twice as many ids. Logs that know
+    /// their spaces look at each id once.
+    fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
+        let mut least: Vec<String> = Vec::new();
+        for page in self.pages(Read::from(Position::new(1))) {
+            let page = page?;
+            let known = least.iter().map(String::as_str);
+            let ids = known.chain(page.envelopes().map(|envelope| envelope.space_id));
+            least = least_after(ids, after, limit);
+        }
+        Ok(least)
+    }
+}
+
+/// The first `limit` of these texts that are behind `after`, each once, sorted. Cost: a look at each,
+/// and memory for twice as many as are asked for.
+#[must_use]
+pub fn least_after<'a>(
+    texts: impl IntoIterator<Item = &'a str>,
+    after: Option<&str>,
+    limit: usize,
+) -> Vec<String> {
+    let mut least: Vec<&str> = Vec::new();
+    let mut last: Option<&str> = None;
+    for text in texts {
+        if after.is_some_and(|after| text <= after) || last.is_some_and(|last| text > last) {
+            continue;
+        }
+        least.push(text);
+        if least.len() >= limit.saturating_mul(2).max(64) {
+            keep_least(&mut least, limit);
+            last = least.last().copied().filter(|_| least.len() >= limit);
+        }
+    }
+    keep_least(&mut least, limit);
+    least.into_iter().map(str::to_owned).collect()
+}
+
+fn keep_least(texts: &mut Vec<&str>, limit: usize) {
+    texts.sort_unstable();
+    texts.dedup();
+    texts.truncate(limit);
+}

@@ -1,0 +1,11 @@
+//! The traits whose methods logs and stores are used by, for one import of them all.
+//!
+//! ```
+//! use spacefold::{Append, MemoryLog, Position, SpaceEvent, prelude::*};
+//! let log = MemoryLog::new();
+//! log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+//! assert_eq!(log.head(), Position::new(1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub use crate::{ContentStore, EventLog, LogReader, LogWriter, StateStore};

@@ -1,0 +1,100 @@
+//! What tests of logs and of their readers share.
+
+use std::time::Duration;
+
+use crate::{
+    Append, AppendError, EventFilter, EventLog, LogReader, LogWriter, Page, Position, Read,
+    ReadError, Receipt, Revision, Timestamp,
+};
+
+/// A log that does what another one does, but for what it says itself: one that withholds, counts,
+/// fails or waits. Whatever implements it is an [`EventLog`].
+#[allow(missing_docs, reason = "each method is that of `LogReader` or `LogWriter` of its name")]
+pub trait LogWrapper: Send + Sync {
+    /// The log that does the rest.
+    fn inner(&self) -> &dyn EventLog;
+
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        self.inner().append(append)
+    }
+
+    fn head(&self) -> Position {
+        self.inner().head()
+    }
+
+    fn durable_head(&self) -> Position {
+        self.inner().durable_head()
+    }
+
+    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
+        self.inner().wait_durable(position, timeout)
+    }
+
+    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        self.inner().read(read)
+    }
+
+    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
+        self.inner().read_space(space_id, from, limit)
+    }
+
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.inner().revision(space_id)
+    }
+
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.inner().newest_revision(space_id)
+    }
+
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
+        self.inner().has_match_after(filter, after)
+    }
+
+    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
+        self.inner().position_as_of(time)
+    }
+}
+
+impl<W: LogWrapper> LogReader for W {
+    fn head(&self) -> Position {
+        LogWrapper::head(self)
+    }
+
+    fn durable_head(&self) -> Position {
+        LogWrapper::durable_head(self)
+    }
+
+    fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
+        LogWrapper::wait_durable(self, position, timeout)
+    }
+
+    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        LogWrapper::read(self, read)
+    }
+
+    fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
+        LogWrapper::read_space(self, space_id, from, limit)
+    }
+
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        LogWrapper::revision(self, space_id)
+    }
+
+    fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        LogWrapper::newest_revision(self, space_id)
+    }
+
+    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
+        LogWrapper::has_match_after(self, filter, after)
+    }
+
+    fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
+        LogWrapper::position_as_of(self, time)
+    }
+}
+
+impl<W: LogWrapper> LogWriter for W {
+    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+        LogWrapper::append(self, append)
+    }
+}
