@@ -123,7 +123,7 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
     };
     known("crates/event-core", &[]);
     known("crates/disk", &["spacefold-event-core"]);
-    known("crates/store", &["spacefold-event-core"]);
+    known("crates/store", &["spacefold-event-core", "spacefold-disk"]);
     known("crates/content", &["spacefold-event-core", "spacefold-disk"]);
     known("crates/projection", &["spacefold-event-core"]);
     known("crates/bus", &["spacefold-event-core"]);

@@ -190,7 +190,7 @@ impl Folder {
         let path = || self.path().to_owned();
         match FolderLock::take(self.held()?, LOCK) {
             Ok(lock) => Ok(WatchedLock { lock, path: path(), seen: Instant::now() }),
-            Err(LockError::Held) => Err(OpenContentError::AlreadyOpen { path: path() }),
+            Err(LockError::Held { .. }) => Err(OpenContentError::AlreadyOpen { path: path() }),
             Err(LockError::NoLocks(cause)) => {
                 Err(OpenContentError::NoLocks { path: path(), cause })
             }

@@ -1,6 +1,10 @@
 //! The lock of a folder: one handle at a time.
 
-use std::{io, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    io, process,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use rustix::io::Errno;
 use spacefold_event_core::StorageError;
@@ -14,6 +18,8 @@ pub struct FolderLock {
     name: String,
     file: Arc<dyn File>,
     id: FileId,
+    /// What stood in the file before the holder was noted in it.
+    before: Vec<u8>,
 }
 
 /// Why a folder is not locked.
@@ -21,13 +27,22 @@ pub struct FolderLock {
 pub enum LockError {
     /// Another handle holds it.
     #[error("it is in use")]
-    Held,
+    Held {
+        /// The process that has the handle, where that is known.
+        pid: Option<u32>,
+    },
     /// The file system has no locks: nothing would keep two processes apart.
     #[error("the file system has no locks: {0}")]
     NoLocks(#[source] io::Error),
     /// The disk or the operating system refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+/// The locks that this process holds: in another container another process may have its number.
+fn held() -> MutexGuard<'static, BTreeSet<FileId>> {
+    static HELD: Mutex<BTreeSet<FileId>> = Mutex::new(BTreeSet::new());
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl FolderLock {
@@ -38,13 +53,38 @@ impl FolderLock {
     /// [`LockError`].
     pub fn take(folder: &Arc<dyn Folder>, name: &str) -> Result<Self, LockError> {
         let file = open(folder.as_ref(), name)?;
+        let id = file.id()?;
         match file.try_lock() {
             Ok(true) => {}
-            Ok(false) => return Err(LockError::Held),
+            Ok(false) => return Err(LockError::Held { pid: holder(file.as_ref(), id) }),
             Err(error) => return Err(not_locked(file.as_ref(), error)),
         }
-        let id = file.id()?;
-        Ok(Self { folder: Arc::clone(folder), name: name.to_owned(), file, id })
+        held().insert(id);
+        let (folder, name) = (Arc::clone(folder), name.to_owned());
+        Ok(Self { folder, name, file, id, before: Vec::new() })
+    }
+
+    /// Notes in the file which process holds it: only a help for whoever is refused.
+    pub fn note_holder(&mut self) {
+        self.before = self.file.read_all().unwrap_or_default();
+        self.write(format!("{}\n", process::id()).as_bytes());
+    }
+
+    /// Gives the lock back, and leaves the file as it was before the holder was noted.
+    pub fn give_back(mut self) {
+        let before = std::mem::take(&mut self.before);
+        self.write(&before);
+    }
+
+    /// Nothing rests on what stands in the file.
+    fn write(&self, text: &[u8]) {
+        let _ = self.file.set_len(0).and_then(|()| self.file.write_all_at(text, 0));
+    }
+
+    /// The file that is locked.
+    #[must_use]
+    pub const fn id(&self) -> FileId {
+        self.id
     }
 
     /// Whether the file that is locked is where it was: `false` once the folder was deleted,
@@ -67,6 +107,15 @@ fn open(folder: &dyn Folder, name: &str) -> Result<Arc<dyn File>, StorageError> 
     })
 }
 
+/// The process that holds a lock, by what stands in its file.
+fn holder(file: &dyn File, id: FileId) -> Option<u32> {
+    if held().contains(&id) {
+        return Some(process::id());
+    }
+    let text = String::from_utf8(file.read_all().ok()?).ok()?;
+    text.trim().parse().ok().filter(|pid| *pid != process::id())
+}
+
 fn not_locked(file: &dyn File, cause: io::Error) -> LockError {
     let without = [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOSYS];
     if Errno::from_io_error(&cause).is_some_and(|errno| without.contains(&errno)) {
@@ -79,6 +128,7 @@ impl Drop for FolderLock {
     fn drop(&mut self) {
         // A child that was forked meanwhile shares the lock until its program replaces it: closing
         // the file alone would leave the folder locked until then.
+        held().remove(&self.id);
         self.file.unlock();
     }
 }
@@ -111,9 +161,29 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let lock = FolderLock::take(&folder(scratch.path()), "LOCK").unwrap();
         let second = FolderLock::take(&folder(scratch.path()), "LOCK");
-        assert!(matches!(second, Err(LockError::Held)), "{second:?}");
+        let own = std::process::id();
+        assert!(matches!(second, Err(LockError::Held { pid: Some(pid) }) if pid == own));
         drop(lock);
         FolderLock::take(&folder(scratch.path()), "LOCK").unwrap();
+    }
+
+    #[test]
+    fn the_holder_is_noted_and_forgotten_where_the_lock_is_given_back() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("LOCK");
+        std::fs::write(&path, "77\n").unwrap();
+        let mut lock = FolderLock::take(&folder(scratch.path()), "LOCK").unwrap();
+        let id = lock.id();
+        let file = folder(scratch.path()).open("LOCK", Access::Read).unwrap();
+        assert_eq!(file.id().unwrap(), id);
+        held().remove(&id);
+        assert_eq!(holder(file.as_ref(), id), Some(77), "of a process in another container");
+        lock.note_holder();
+        let own = format!("{}\n", std::process::id());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), own);
+        assert_eq!(holder(file.as_ref(), id), None, "that number is this process's here");
+        lock.give_back();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "77\n");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crossbeam_channel::bounded;
+use spacefold_disk::FolderLock;
 use spacefold_event_core::{
     Append, AppendError, EventFilter, LogReader, LogWriter, Page, Position, Read, ReadError,
     Receipt, Revision, StateStore, StorageError, StoreMode, Timestamp,
@@ -21,7 +22,7 @@ use crate::{
     block, clock,
     commitment::StateCommitment,
     error::OpenError,
-    folder::{self, Folder, StoreLock, watch::FolderWatch},
+    folder::{self, Folder, watch::FolderWatch},
     head::{self, Fence, Head, sessions::Sessions},
     journal::JournalEnd,
     options::StoreOptions,
@@ -75,7 +76,7 @@ struct Running {
     writer: JoinHandle<()>,
     sealer: JoinHandle<()>,
     watch: Arc<FolderWatch>,
-    lock: StoreLock,
+    lock: FolderLock,
 }
 
 /// A store at a glance.

@@ -15,7 +15,6 @@ use std::{
 use spacefold_event_core::{Position, StorageError, StoreMode, Timestamp};
 
 use self::access::{create_file, create_folder};
-pub(crate) use self::lock::StoreLock;
 
 use crate::{
     error::{Doing, OpenError},

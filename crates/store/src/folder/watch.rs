@@ -11,9 +11,10 @@ use std::{
 };
 
 use rustix::io::Errno;
+use spacefold_disk::{FileId, FolderLock};
 use spacefold_event_core::{Position, StorageError, StorageErrorKind};
 
-use super::{Folder, StoreLock};
+use super::Folder;
 use crate::{error::Doing, shared::Shared};
 
 /// How often it is looked for the folder: a few looks at names, whoever appends waits for none.
@@ -32,26 +33,25 @@ pub(crate) struct FolderWatch {
 struct Part {
     /// Absolute: the process may go to another folder.
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    id: FileId,
     /// Held where nobody else does, so that no other file gets its inode.
     _held: Option<File>,
 }
 
 impl Part {
-    fn of(path: &Path, found: &Metadata, held: Option<File>) -> io::Result<Self> {
+    fn of(path: &Path, id: FileId, held: Option<File>) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
-        Ok(Self { path, device: found.dev(), inode: found.ino(), _held: held })
+        Ok(Self { path, id, _held: held })
     }
 
     fn folder(path: &Path) -> io::Result<Self> {
         let folder = File::open(path)?;
-        Self::of(path, &folder.metadata()?, Some(folder))
+        Self::of(path, id_of(&folder.metadata()?), Some(folder))
     }
 
     fn is_there(&self) -> bool {
         match fs::metadata(&self.path) {
-            Ok(found) => (found.dev(), found.ino()) == (self.device, self.inode),
+            Ok(found) => id_of(&found) == self.id,
             Err(error) => !is_gone(&error),
         }
     }
@@ -62,15 +62,14 @@ impl FolderWatch {
     pub(crate) fn new(
         folder: &Folder,
         shared: &Shared,
-        lock: &StoreLock,
+        lock: &FolderLock,
     ) -> Result<Self, StorageError> {
         let doing = || format!("looking at {}", folder.root().display());
         let head_file = shared.lock_head_file().file().metadata().doing(doing)?;
-        let lock_file = lock.file().metadata().doing(doing)?;
         let parts = [
             Part::folder(folder.root()).doing(doing)?,
-            Part::of(&folder.lock_file(), &lock_file, None).doing(doing)?,
-            Part::of(&folder.head(), &head_file, None).doing(doing)?,
+            Part::of(&folder.lock_file(), lock.id(), None).doing(doing)?,
+            Part::of(&folder.head(), id_of(&head_file), None).doing(doing)?,
             Part::folder(&folder.sealed()).doing(doing)?,
         ];
         let journal = Part::folder(&folder.journal()).doing(doing)?;
@@ -108,6 +107,10 @@ impl FolderWatch {
         });
         files.find(|path| matches!(fs::metadata(path), Err(error) if is_gone(&error)))
     }
+}
+
+fn id_of(found: &Metadata) -> FileId {
+    FileId { device: found.dev(), number: found.ino() }
 }
 
 /// Whether an error says that there is no such file, and not only that it cannot be looked at.
