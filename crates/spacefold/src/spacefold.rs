@@ -30,7 +30,7 @@ use spacefold_projection::{
     Snapshot, SnapshotError, Snapshots,
 };
 use spacefold_service::SpaceService;
-use spacefold_store::{EmbeddedLog, OpenError, StoreInfo};
+use spacefold_store::{EmbeddedLog, StoreInfo};
 
 use crate::{
     engine::Engine,
