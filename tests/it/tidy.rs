@@ -1,5 +1,8 @@
 //! The rules of the source tree.
 
+mod circles;
+mod modules;
+
 use std::{
     collections::BTreeSet,
     fs,

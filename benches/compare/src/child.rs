@@ -20,7 +20,7 @@ use crate::{
         written_bytes,
     },
     record::{Batch, Digest},
-    row::Settings,
+    settings::Settings,
     subject::{self, Kind, Store},
     workload::Workload,
 };

@@ -9,6 +9,7 @@ mod measure;
 mod record;
 mod report;
 mod row;
+mod settings;
 mod subject;
 mod table;
 mod workload;
@@ -18,12 +19,7 @@ use std::{collections::BTreeMap, io::Write, path::PathBuf, time::Duration};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
-use crate::{
-    machine::Machine,
-    report::Report,
-    row::{Row, Settings},
-    subject::Kind,
-};
+use crate::{machine::Machine, report::Report, row::Row, settings::Settings, subject::Kind};
 
 /// spacefold beside other storage engines.
 #[derive(Parser)]

@@ -3,10 +3,15 @@
 //! Under [`key`]: [`Stored`] in bincode's native encoding, then the BLAKE3 hash of that. Version 1,
 //! which is read too, lacks the digest of the filter.
 
-use bincode::{Decode, Encode, config};
+use bincode::{Decode, Encode};
 use spacefold_event_core::{EventId, LogReader, Position, ReadError, Timestamp};
 
-use crate::{delivery::SubscribeError, places::Places, subscribed_filter::FilterDigest};
+use crate::{
+    delivery::SubscribeError,
+    places::Places,
+    sealed::{seal, unseal},
+    subscribed_filter::FilterDigest,
+};
 
 /// What the key of every checkpoint begins with.
 pub(crate) const PREFIX: &[u8] = b"subscription/";
@@ -122,26 +127,6 @@ fn event_at(log: &dyn LogReader, position: Position) -> Result<Option<EventMark>
     let page = log.page_at(position)?;
     let found = page.as_ref().and_then(|page| page.envelopes().next());
     Ok(found.map(|event| EventMark { id: event.event_id, recorded_at: event.recorded_at }))
-}
-
-/// A value as bytes that say when they are damaged.
-pub(crate) fn seal(value: &impl Encode) -> Vec<u8> {
-    let mut bytes = bincode::encode_to_vec(value, config::standard())
-        .expect("our own values encode into memory without an error");
-    let checksum = blake3::hash(&bytes);
-    bytes.extend_from_slice(checksum.as_bytes());
-    bytes
-}
-
-/// The value of sealed bytes; `None` when they are damaged.
-pub(crate) fn unseal<T: Decode<()>>(bytes: &[u8]) -> Option<T> {
-    let (body, checksum) = bytes.split_last_chunk::<{ blake3::OUT_LEN }>()?;
-    if blake3::hash(body) != *checksum {
-        return None;
-    }
-    let limited = config::standard().with_limit::<{ 2 * MAX_RESULT_BYTES }>();
-    let (value, used) = bincode::decode_from_slice(body, limited).ok()?;
-    (used == body.len()).then_some(value)
 }
 
 #[cfg(test)]

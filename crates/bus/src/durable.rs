@@ -234,7 +234,7 @@ impl Place {
         filter: &EventFilter,
         begin: impl FnOnce() -> Result<Position, SubscribeError>,
     ) -> Result<Self, SubscribeError> {
-        let owner = Owner::of(source, name)?;
+        let owner = Owner::of(&source.owned, name)?;
         let (source, places) = (Arc::clone(source), Arc::clone(places));
         let checkpoint = match Checkpoint::load(&places, name)? {
             Some(checkpoint) => {

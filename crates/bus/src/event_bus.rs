@@ -5,11 +5,10 @@ mod bus_options;
 mod dispatcher;
 mod history;
 mod inner;
-pub(crate) mod kept_handlers;
+mod kept_handlers;
 mod lanes;
 mod nested;
 mod registry;
-pub(crate) mod stop;
 
 use std::{fmt, sync::Arc, time::Duration};
 

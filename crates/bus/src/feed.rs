@@ -1,10 +1,6 @@
 //! The events of a log, to be subscribed to.
 
-use std::{
-    fmt,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use spacefold_event_core::{
     EventFilter, LogReader, MemoryStateStore, Position, StateStore, StorageError, Timestamp,
@@ -15,7 +11,6 @@ use crate::{
     checkpoint::{self, Checkpoint},
     delivery::SubscribeError,
     durable::{DurableSubscriber, DurableSubscription, Place},
-    event_bus::kept_handlers,
     head_watch::Watched,
     names::Owner,
     parked,
@@ -145,14 +140,13 @@ impl Feed {
                 Some(digest) => subscribed_filter::kept_as(&self.places, name, digest)?,
                 None => None,
             };
-            let owned = self.source.owned.lock().unwrap_or_else(PoisonError::into_inner);
             found.push(DurableSubscription {
                 name: name.to_owned(),
                 position,
                 filter,
                 lag: head.since(position.unwrap_or_default()),
                 parked: self.places.keys(&parked::prefix(name))?.len(),
-                is_owned: owned.contains(name),
+                is_owned: self.source.owned.has(name),
             });
         }
         Ok(found)
@@ -252,7 +246,9 @@ impl Feed {
         for key in self.places.keys(&parked::prefix(name))? {
             self.places.remove(&key)?;
         }
-        for key in [checkpoint::key(name), subscribed_filter::key(name), kept_handlers::key(name)] {
+        let filter = subscribed_filter::key(name);
+        let handlers = subscribed_filter::key_of_handlers(name);
+        for key in [checkpoint::key(name), filter, handlers] {
             self.places.remove(&key)?;
         }
         Ok(self.places.sync()?)
@@ -350,7 +346,7 @@ impl Feed {
     }
 
     fn own_existing(&self, name: &str) -> Result<Owner, SubscribeError> {
-        let owner = Owner::of(&self.source, name)?;
+        let owner = Owner::of(&self.source.owned, name)?;
         match self.places.get(&checkpoint::key(name))? {
             Some(_) => Ok(owner),
             None => Err(SubscribeError::Unknown { name: name.to_owned() }),

@@ -41,11 +41,18 @@ pub struct FeedItems {
     has_ended: bool,
 }
 
-impl FeedItems {
-    pub(crate) fn new(subscriber: Subscriber) -> Self {
-        Self { subscriber, events: Vec::new().into_iter(), has_ended: false }
-    }
+impl IntoIterator for Subscriber {
+    type Item = Result<FeedItem, ReceiveError>;
+    type IntoIter = FeedItems;
 
+    /// Event by event, each with its texts owned. Waits for events; ends when the subscription is
+    /// closed, and behind the first error.
+    fn into_iter(self) -> FeedItems {
+        FeedItems { subscriber: self, events: Vec::new().into_iter(), has_ended: false }
+    }
+}
+
+impl FeedItems {
     /// A handle that closes the subscription from elsewhere.
     #[must_use]
     pub fn closer(&self) -> Closer {

@@ -2,35 +2,45 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{delivery::SubscribeError, source::Source};
+use crate::delivery::SubscribeError;
 
 /// Bytes of the name of a durable subscription.
 pub(crate) const MAX_NAME_BYTES: usize = 512;
 
 /// The names that somebody owns.
-pub(crate) type Names = BTreeSet<String>;
+#[derive(Default)]
+pub(crate) struct Names(Mutex<BTreeSet<String>>);
 
 /// Owns a name until it is dropped.
 pub(crate) struct Owner {
-    source: Arc<Source>,
+    names: Arc<Names>,
     name: String,
 }
 
+impl Names {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.lock().contains(name)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Owner {
-    pub(crate) fn of(source: &Arc<Source>, name: &str) -> Result<Self, SubscribeError> {
+    pub(crate) fn of(names: &Arc<Names>, name: &str) -> Result<Self, SubscribeError> {
         let bytes = name.len();
         if bytes == 0 || bytes > MAX_NAME_BYTES {
             return Err(SubscribeError::NameLength { bytes, max: MAX_NAME_BYTES });
         }
         let name = name.to_owned();
-        let mut owned = source.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        if !owned.insert(name.clone()) {
+        if !names.lock().insert(name.clone()) {
             return Err(SubscribeError::Owned { name });
         }
-        Ok(Self { source: Arc::clone(source), name })
+        Ok(Self { names: Arc::clone(names), name })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -40,6 +50,6 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.source.owned.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+        self.names.lock().remove(&self.name);
     }
 }

@@ -9,8 +9,8 @@ use bincode::{Decode, Encode};
 use spacefold_event_core::{EventId, EventType, Position, RecordedEvent, StorageError};
 
 use crate::{
-    checkpoint::{seal, unseal},
     places::Places,
+    sealed::{seal, unseal},
 };
 
 /// How many events are parked at the most.

@@ -14,11 +14,11 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    event_bus::stop::Stop,
     head_watch::{HeadWatch, Woken},
     names::Names,
     news::News,
     recent::{Found, Recent, RecentPages},
+    stop::Stop,
     subscription::WhenBehind,
 };
 
@@ -52,7 +52,7 @@ pub(crate) struct Source {
     pub(crate) log: Arc<dyn LogReader>,
     pub(crate) watch: HeadWatch<Arc<Standing>>,
     /// The durable subscriptions that somebody owns.
-    pub(crate) owned: Mutex<Names>,
+    pub(crate) owned: Arc<Names>,
     /// What the handlers of buses are called by.
     pub(crate) callbacks: Arc<Callbacks>,
     /// What ends the rests of buses.
@@ -107,7 +107,7 @@ impl Source {
         Self {
             log,
             watch: HeadWatch::new(),
-            owned: Mutex::default(),
+            owned: Arc::default(),
             callbacks: Arc::default(),
             stops: Mutex::default(),
             recent: RecentPages::default(),

@@ -5,8 +5,8 @@ use bincode::{Decode, Encode};
 use spacefold_event_core::{EventFilter, EventType, EventTypes, StorageError};
 
 use crate::{
-    checkpoint::{seal, unseal},
     places::Places,
+    sealed::{seal, unseal},
 };
 
 const SCHEMA_VERSION: u32 = 1;
@@ -74,6 +74,11 @@ impl FilterDigest {
 /// Where the filter of a subscription is kept, in words: its digest stands in the checkpoint.
 pub(crate) fn key(name: &str) -> Vec<u8> {
     [b"subscription-filter/", name.as_bytes()].concat()
+}
+
+/// Where the filters of the handlers of a bus are kept, which has the name of its subscription.
+pub(crate) fn key_of_handlers(bus: &str) -> Vec<u8> {
+    [b"handlers/", bus.as_bytes()].concat()
 }
 
 /// Keeps the filter of a subscription.

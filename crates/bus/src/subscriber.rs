@@ -15,7 +15,6 @@ use crate::{
     cursor::{Cursor, Step},
     delivery::{Delivery, ReceiveError},
     head_watch::{MemberId, Turn},
-    items::FeedItems,
     signal::Signal,
     source::{Source, Standing, Stride},
     subscription::Subscription,
@@ -258,17 +257,6 @@ impl Stream for Subscriber {
             Err(ReceiveError::Closed) => None,
             received => Some(received),
         })
-    }
-}
-
-impl IntoIterator for Subscriber {
-    type Item = Result<crate::FeedItem, ReceiveError>;
-    type IntoIter = FeedItems;
-
-    /// Event by event, each with its texts owned. Waits for events; ends when the subscription is
-    /// closed, and behind the first error.
-    fn into_iter(self) -> FeedItems {
-        FeedItems::new(self)
     }
 }
 

@@ -9,7 +9,8 @@ use crate::{
     entry::{Codec, Header, Kind, entry_bytes},
     folder::Folder,
     index::Place,
-    pack::{Listed, PACK_HEADER_BYTES, PackHeader, PackId, encode_footer, footer_bytes},
+    pack::{Listed, PACK_HEADER_BYTES, PackHeader, encode_footer, footer_bytes},
+    pack_id::PackId,
     wire::wide,
 };
 

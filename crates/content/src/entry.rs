@@ -10,7 +10,7 @@ use spacefold_event_core::ContentHash;
 use crate::{
     chunk_list::MAX_LIST_BYTES,
     chunks::MAX_CHUNK_BYTES,
-    pack::{MAX_FOOTER_BYTES, PackId},
+    pack_id::PackId,
     wire::{array_at, near, u8_at, u16_at, u32_at, u64_at, wide},
 };
 
@@ -20,6 +20,13 @@ pub(crate) const HEADER_BYTES: usize = 64;
 pub(crate) const ALIGNMENT: u64 = 8;
 /// What an entry begins with.
 pub(crate) const MAGIC: [u8; 4] = *b"SFCE";
+
+/// Bytes that an entry takes in a footer.
+pub(crate) const LISTED_BYTES: usize = 48;
+/// Entries of a pack at the most: one of a pack of the largest size has 64 bytes at least.
+const MAX_ENTRIES: usize = 1 << 24;
+/// Bytes of a footer at the most.
+pub(crate) const MAX_FOOTER_BYTES: usize = MAX_ENTRIES * LISTED_BYTES;
 
 /// What the payload of an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

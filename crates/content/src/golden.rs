@@ -10,7 +10,8 @@ use crate::{
     chunk_list::ChunkList,
     entry::{Codec, HEADER_BYTES, Header, Kind, payload_holds},
     manifest::{FoundManifest, ListedPack, Manifest, PackState},
-    pack::{Listed, PackHeader, PackId, encode_footer, read_footer},
+    pack::{Listed, PackHeader, encode_footer, read_footer},
+    pack_id::PackId,
     scan::scan,
     store_id::StoreId,
 };

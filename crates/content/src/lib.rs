@@ -29,6 +29,7 @@ mod manifest;
 mod options;
 mod pack;
 mod pack_files;
+mod pack_id;
 mod pack_store;
 mod reader;
 mod recovery;

@@ -5,7 +5,7 @@ use spacefold_event_core::StorageError;
 
 use crate::{
     folder::Folder,
-    pack::PackId,
+    pack_id::PackId,
     store_id::StoreId,
     wire::{array_at, near, u16_at, u32_at, u64_at, wide},
 };

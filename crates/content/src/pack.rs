@@ -4,7 +4,10 @@ use spacefold_disk::File;
 use spacefold_event_core::{ContentHash, StorageError};
 
 use crate::{
-    entry::{self, Codec, HEADER_BYTES, Header, Kind, payload_holds},
+    entry::{
+        self, Codec, HEADER_BYTES, Header, Kind, LISTED_BYTES, MAX_FOOTER_BYTES, payload_holds,
+    },
+    pack_id::PackId,
     wire::{array_at, near, u8_at, u16_at, u32_at, u64_at, wide},
 };
 
@@ -17,31 +20,6 @@ const PACK_MAGIC: [u8; 8] = *b"SFPACK\0\0";
 /// Bytes at the end of a sealed pack, which say where its footer is.
 const TRAILER_BYTES: usize = 16;
 const TRAILER_MAGIC: [u8; 4] = *b"SFPE";
-
-/// Bytes that an entry takes in a footer.
-const LISTED_BYTES: usize = 48;
-/// Entries of a pack at the most: one of a pack of the largest size has 64 bytes at least.
-const MAX_ENTRIES: usize = 1 << 24;
-/// Bytes of a footer at the most.
-pub(crate) const MAX_FOOTER_BYTES: usize = MAX_ENTRIES * LISTED_BYTES;
-
-/// What tells a pack from every other: drawn at random when it is created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PackId([u8; 16]);
-
-impl PackId {
-    pub(crate) fn new() -> Self {
-        Self(uuid::Uuid::new_v4().into_bytes())
-    }
-
-    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
 
 /// The header of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

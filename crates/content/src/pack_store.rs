@@ -2,11 +2,9 @@
 
 use std::{
     io::Read,
-    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use spacefold_disk::{Disk, RealDisk};
 use spacefold_event_core::{
     ContentError, ContentHash, ContentReader, ContentStore, MAX_CONTENT_BYTES, StorageError,
     StoredContent,
@@ -17,12 +15,9 @@ use crate::{
     chunk_list::ChunkList,
     chunks::Chunks,
     entry::{Codec, Kind, PackedChunk},
-    error::OpenContentError,
     index::Index,
-    options::ContentOptions,
     pack_files::PackFiles,
     reader::Shared,
-    recovery::PreparedContent,
     wire::wide,
     writer::Writer,
 };
@@ -73,48 +68,6 @@ pub struct ContentInfo {
 }
 
 impl PackStore {
-    /// Opens the content store in the folder `path`. Where there is none, the first put makes one;
-    /// the folder above it must be there.
-    ///
-    /// # Errors
-    /// [`OpenContentError`]. Damage is none: what is damaged is missing, or an error when it is
-    /// read; [`verify`](crate::verify()) names it, and putting the same content again mends it.
-    ///
-    /// # Cost
-    /// Reads the footer of every sealed pack, 48 bytes for each of its entries, and the one pack
-    /// that is not sealed. The index takes some 60 bytes of memory an entry.
-    pub fn open(path: &Path) -> Result<Self, OpenContentError> {
-        Self::open_with(path, ContentOptions::default())
-    }
-
-    /// Opens as [`PackStore::open`] does, with options.
-    ///
-    /// # Errors
-    /// [`OpenContentError`], as there.
-    pub fn open_with(path: &Path, options: ContentOptions) -> Result<Self, OpenContentError> {
-        Self::prepare(path)?.open(options, None)
-    }
-
-    /// Locks and reads the content store in the folder `path`, and changes nothing: everything that
-    /// can be in the way of opening it is found here.
-    ///
-    /// # Errors
-    /// [`OpenContentError`], as [`PackStore::open`].
-    ///
-    /// # Cost
-    /// As [`PackStore::open`].
-    pub fn prepare(path: &Path) -> Result<PreparedContent, OpenContentError> {
-        Self::prepare_on(Arc::new(RealDisk), path)
-    }
-
-    /// As [`PackStore::prepare`], on any disk.
-    pub(crate) fn prepare_on(
-        disk: Arc<dyn Disk>,
-        path: &Path,
-    ) -> Result<PreparedContent, OpenContentError> {
-        PreparedContent::read(disk, path)
-    }
-
     pub(crate) fn of(writer: Writer, index: Index) -> Self {
         let files = PackFiles::new(writer.folder.clone());
         let shared = Arc::new(Shared::new(index, &writer.manifest, files));

@@ -14,8 +14,8 @@ use crate::{
     entry::{HEADER_BYTES, Header, Kind, payload_holds},
     index::{Index, Place},
     manifest::Manifest,
-    pack::PackId,
     pack_files::PackFiles,
+    pack_id::PackId,
     wire::{near, wide},
 };
 

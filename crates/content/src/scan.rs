@@ -5,7 +5,8 @@ use spacefold_event_core::StorageError;
 
 use crate::{
     entry::{ALIGNMENT, HEADER_BYTES, Header, Kind, MAGIC, payload_holds},
-    pack::{PACK_HEADER_BYTES, PackId},
+    pack::PACK_HEADER_BYTES,
+    pack_id::PackId,
     wire::{near, wide},
 };
 

@@ -13,7 +13,8 @@ use crate::{
     error::OpenContentError,
     folder::Folder,
     manifest::{FoundManifest, ListedPack, Manifest, PackState},
-    pack::{BadHeader, FORMAT_VERSION, PACK_HEADER_BYTES, PackHeader, PackId, read_footer},
+    pack::{BadHeader, FORMAT_VERSION, PACK_HEADER_BYTES, PackHeader, read_footer},
+    pack_id::PackId,
     scan::scan,
 };
 

@@ -17,6 +17,7 @@
 mod condition;
 mod content_hash;
 mod content_store;
+mod corrupt_records;
 mod event;
 mod event_id;
 mod event_type;
@@ -26,12 +27,12 @@ mod hash_index;
 mod json;
 mod log;
 mod memory_log;
-mod page;
-mod pages;
 mod payload;
 mod position;
 mod printable;
+mod read_error;
 mod record;
+mod schema_version;
 mod state_store;
 mod storage_error;
 mod store_mode;
@@ -53,34 +54,30 @@ pub use self::{
     condition::{AppendCondition, ExpectedRevision, FailedCondition},
     content_hash::{ContentHash, InvalidContentHash},
     content_store::{ContentError, ContentReader, ContentStore, MemoryContentStore, StoredContent},
+    corrupt_records::CorruptRecords,
     event::{RecordedEvent, RecordedEventRef, SpaceEvent},
     event_id::{EventId, InvalidEventId},
     event_type::EventTypes,
     filter::EventFilter,
-    json::{
-        FilledIn, JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array,
-        write_string, write_value,
-    },
+    json::{FilledIn, JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array},
     limits::{
         LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_CONTENT_BYTES, MAX_EVENT_BYTES,
         MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES,
     },
     log::{
-        Append, AppendError, EventLog, LogReader, LogWriter, Read, ReadError, Receipt, least_after,
+        Append, AppendError, EventLog, LogReader, LogWriter, Page, Pages, Read, Receipt,
+        least_after,
     },
     memory_log::MemoryLog,
-    page::Page,
-    pages::Pages,
     payload::{EventType, NamedDocuments, Payload, PayloadError, Presence, UnknownEventType},
     position::{Position, Revision},
     printable::printable,
-    record::{
-        Assignments, CorruptRecords, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records,
-        RecordsBuilder, SchemaVersion,
-    },
+    read_error::ReadError,
+    record::{Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder},
+    schema_version::SchemaVersion,
     state_store::{MemoryStateStore, StateStore},
     storage_error::{StorageError, StorageErrorKind},
     store_mode::{InvalidStoreMode, StoreMode},
     timestamp::{InvalidTimestamp, InvalidUtcOffset, Timestamp, UtcOffset},
-    value::{Digits, Finite, Object, Value},
+    value::{Digits, Finite, Object, Value, write_string, write_value},
 };

@@ -1,17 +1,26 @@
 //! The event log as traits: what every log promises, wherever it keeps its events.
 
+mod page;
 mod reader;
 mod writer;
 
 pub use self::{
-    reader::{LogReader, least_after},
+    page::Page,
+    reader::{LogReader, Pages, least_after},
     writer::LogWriter,
 };
 
 use crate::{
-    AppendCondition, CorruptRecords, EventFilter, EventId, FailedCondition, Position, Records,
-    Revision, SpaceEvent, StorageError, StorageErrorKind, Timestamp,
+    condition::{AppendCondition, FailedCondition},
+    event::SpaceEvent,
+    event_id::EventId,
+    filter::EventFilter,
     limits::{LimitExceeded, MAX_APPEND_EVENTS},
+    position::{Position, Revision},
+    read_error::ReadError,
+    record::Records,
+    storage_error::{StorageError, StorageErrorKind},
+    timestamp::Timestamp,
 };
 
 /// An ordered log of space events: what has both halves.
@@ -294,6 +303,7 @@ pub enum AppendError {
     #[error("the log takes no appends until it is opened again: {reason}; nothing was written")]
     Refused {
         /// What kind of failure that was.
+        #[source]
         kind: StorageErrorKind,
         /// What happened to the earlier one.
         reason: String,
@@ -324,41 +334,6 @@ impl AppendError {
             _ => None,
         }
     }
-}
-
-/// Why a read gave nothing.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The bytes at a position are no event, in any copy.
-    #[error("position {position} does not decode: {cause}")]
-    Corrupt {
-        /// Where.
-        position: Position,
-        /// What is wrong.
-        cause: CorruptRecords,
-    },
-    /// A page of no events was asked for: reading on from it would never end. Nothing was read.
-    #[error("a page of 0 events was asked for, which leads nowhere: ask for at least 1")]
-    NothingAsked,
-    /// The log has a head, and does not give the events before it. What was read before is whole;
-    /// what follows is missing, and not to be taken for the end.
-    #[error(
-        "the log gives nothing from position {position} on, though it is read up to {to}: \
-         what follows is missing; verify the log"
-    )]
-    NothingGiven {
-        /// The first position that is missing.
-        position: Position,
-        /// The last position that was to be read.
-        to: Position,
-    },
-    /// The storage failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The log is closed.
-    #[error("the log is closed")]
-    Closed,
 }
 
 fn join(failed: &[FailedCondition]) -> String {

@@ -9,7 +9,8 @@
 
 mod body;
 mod builder;
-mod corrupt;
+mod columns;
+mod payload_bytes;
 mod records;
 mod rest;
 mod schemas;
@@ -24,9 +25,7 @@ mod planted;
 
 pub use self::{
     builder::{EncodedBody, RecordsBuilder},
-    corrupt::CorruptRecords,
     records::{Assignments, Envelope, Records},
-    schemas::SchemaVersion,
 };
 
 /// Events at which a run of an append is closed, and the next one begun: what fills a block, so that

@@ -7,8 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use crate::{AppendError, ContentError};
-
 /// A failure of whatever a log stores its events in: what was being done, and the cause.
 #[derive(Clone, Debug)]
 pub struct StorageError {
@@ -112,9 +110,7 @@ impl StorageErrorKind {
                 Some(of_kind.kind)
             } else if let Some(error) = error.downcast_ref::<io::Error>() {
                 Some(Self::of_io(error))
-            } else if let Some(AppendError::Refused { kind, .. }) = error.downcast_ref() {
-                Some(*kind)
-            } else if let Some(ContentError::Refused { kind, .. }) = error.downcast_ref() {
+            } else if let Some(kind) = error.downcast_ref::<Self>() {
                 Some(*kind)
             } else if error.is::<StorageError>() {
                 Some(Self::Other)
@@ -156,6 +152,9 @@ impl fmt::Display for StorageErrorKind {
         f.write_str(self.name())
     }
 }
+
+/// An error that knows no more of a failure than its kind has that as its source.
+impl Error for StorageErrorKind {}
 
 impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -210,6 +209,7 @@ impl StorageError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{AppendError, ContentError};
 
     #[test]
     fn the_kind_is_found_however_deep_the_cause_lies() {

@@ -1,12 +1,17 @@
 //! Free-form JSON: what a payload holds where the contract fixes no type.
 
 mod object;
+mod text;
 mod tree;
 mod wire;
 
 use std::{fmt, ops::Deref};
 
-pub use self::object::Object;
+pub(crate) use self::text::{append, write_object};
+pub use self::{
+    object::Object,
+    text::{write_string, write_value},
+};
 use crate::limits::{LimitExceeded, MAX_JSON_DEPTH};
 
 /// A JSON value that keeps every integer and every finite float exactly.
@@ -180,7 +185,7 @@ impl<S: AsRef<str>> fmt::Display for Value<S> {
     /// Canonical JSON: no white space, object keys sorted by their bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut json = String::new();
-        crate::json::write_value(&mut json, self);
+        write_value(&mut json, self);
         f.write_str(&json)
     }
 }

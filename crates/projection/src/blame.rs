@@ -7,7 +7,8 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    Document, Reference, SnapshotError, SpaceState, live_states::corrupt, space_state::References,
+    Document, Reference, SpaceState, replay::corrupt, snapshot_error::SnapshotError,
+    space_state::References,
 };
 
 /// How many events are read at a time.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spacefold_event_core::{EventFilter, LogReader, Page, Pages, Position, Read};
 
-use crate::SnapshotError;
+use crate::snapshot_error::SnapshotError;
 
 /// How many events a page has at the most.
 const PAGE_EVENTS: usize = 1_024;

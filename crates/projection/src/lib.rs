@@ -26,9 +26,11 @@ mod projection;
 mod projections;
 mod ranged_states;
 mod rebuild;
+mod replay;
 mod shared_map;
 mod shipped;
 mod snapshot;
+mod snapshot_error;
 mod space_state;
 mod space_states;
 mod table;
@@ -39,7 +41,7 @@ pub use self::{
     checkpoint::CheckpointInfo,
     diff::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader, diff},
     history::History,
-    live_states::{Followed, LIVE_STATES_MEMORY_BYTES, LiveStates, SnapshotError, Snapshots},
+    live_states::{Followed, LIVE_STATES_MEMORY_BYTES, LiveStates, Snapshots},
     one_value::{OneValue, ValueProjection},
     past::{PastOnDisk, PastOptions},
     projection::{ApplyError, Projection},
@@ -57,6 +59,7 @@ pub use self::{
         OpenProblem, OpenProblems, ProblemDetail, ProblemFilter, ProblemKind, Shipped,
     },
     snapshot::Snapshot,
+    snapshot_error::SnapshotError,
     space_state::{
         Anomalies, Anomaly, AnomalyReason, Conflict, CorruptState, Document, MAX_KEPT_ANOMALIES,
         Reference, Render, RenderStatus, SpaceState, SpaceStatus, StateHash, SyncState, SyncStatus,

@@ -1,7 +1,5 @@
 //! Folding a log live, and answering snapshots of now and of any time.
 
-mod error;
-mod history;
 mod live;
 mod root;
 mod snapshots;
@@ -18,7 +16,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use spacefold_event_core::{LogReader, Position, Revision, StateStore, Timestamp};
 
-pub use self::{error::SnapshotError, snapshots::Snapshots};
+pub use self::snapshots::Snapshots;
 use self::{live::Live, root::Root};
 use crate::{
     Blame, Change, CheckpointInfo, History, PastOptions, RangedHash, Snapshot, SpaceState,
@@ -26,12 +24,11 @@ use crate::{
     checkpoint::{MARKER_KEY, Marker},
     diff,
     past::Past,
+    replay,
+    snapshot_error::SnapshotError,
 };
 
-pub(crate) use self::{
-    history::{corrupt, fold_log, replay_space},
-    live::{each_key, sweep},
-};
+pub(crate) use self::live::{each_key, sweep};
 
 /// How many events are folded before readers see them, when there are more.
 const FOLD_STEP: u64 = 65_536;
@@ -315,7 +312,7 @@ impl LiveStates {
             }
         }
         let mut states = SpaceStates::new();
-        history::fold_log(&*self.log, Position::START, position, |event| {
+        replay::fold_log(&*self.log, Position::START, position, |event| {
             states.apply(event);
             Ok::<(), SnapshotError>(())
         })?;

@@ -24,9 +24,10 @@ use self::{
     weaver::{STRIDE, Weaver},
 };
 use crate::{
-    SnapshotError, SpaceState,
+    SpaceState,
     checkpoint::{LastEvent, event_at},
-    live_states::corrupt,
+    replay::corrupt,
+    snapshot_error::SnapshotError,
 };
 
 /// Versions in memory lie so many events of their space apart, at least.

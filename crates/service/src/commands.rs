@@ -1,6 +1,5 @@
 //! What is decided and recorded together.
 
-mod batch_paths;
 mod deciding;
 
 use std::sync::Arc;

@@ -14,7 +14,6 @@
 //! no store.
 
 mod attribution;
-mod batch;
 mod bus;
 mod command;
 mod command_error;
@@ -29,13 +28,16 @@ mod operations;
 mod outcome;
 mod question;
 mod refusal;
-mod render_guard;
 mod repeat;
 mod space_service;
 
 pub mod testing;
 
 pub use self::{
-    batch::Batch, command::Command, command_error::CommandError, idempotency_key::IdempotencyKey,
-    outcome::Outcome, refusal::Refusal, render_guard::RenderGuard, space_service::SpaceService,
+    command::Command,
+    command_error::CommandError,
+    idempotency_key::IdempotencyKey,
+    outcome::Outcome,
+    refusal::Refusal,
+    space_service::{Batch, RenderGuard, SpaceService},
 };

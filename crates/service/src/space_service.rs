@@ -1,5 +1,8 @@
 //! The service: commands in, events out.
 
+mod batch;
+mod render_guard;
+
 use std::{fmt, sync::Arc};
 
 use spacefold_event_core::{
@@ -8,9 +11,10 @@ use spacefold_event_core::{
 };
 use spacefold_projection::{LiveStates, SpaceState};
 
+pub use self::{batch::Batch, render_guard::RenderGuard};
 use crate::{
-    Batch, Command, CommandError, IdempotencyKey, Outcome, RenderGuard, attribution::Attribution,
-    commands::Commands, executor::Executor,
+    attribution::Attribution, command::Command, command_error::CommandError, commands::Commands,
+    executor::Executor, idempotency_key::IdempotencyKey, outcome::Outcome,
 };
 
 /// The command side of a log: a method for each operation on a space, checked against the state of

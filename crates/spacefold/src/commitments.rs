@@ -12,7 +12,7 @@ use spacefold_store::{
     OpenError, StateCommitment, StateFold, VerifyOptions, VerifyReport, verify_states,
 };
 
-use crate::{follower::Shared, options::Commitments};
+use crate::{engine::Engine, options::Commitments};
 
 /// Hashing takes one of so many parts of the time.
 const TIME_SHARE: u32 = 50;
@@ -33,14 +33,14 @@ impl Committing {
     }
 
     /// Hashes the states when it is time to, and offers the hash to the log.
-    pub(crate) fn passed(&mut self, folded: Position, shared: &Shared) {
+    pub(crate) fn passed(&mut self, folded: Position, engine: &Engine) {
         let Commitments::EveryEvents(events) = self.commitments else { return };
         let started = Instant::now();
         if folded.since(self.last) < events.get() || started < self.not_before {
             return;
         }
-        match commitment(shared) {
-            Ok(commitment) => shared.log.offer_commitment(commitment),
+        match commitment(engine) {
+            Ok(commitment) => engine.log.offer_commitment(commitment),
             // The next round of the follower tells what is wrong.
             Err(error) => tracing::debug!(%error, "the states were not hashed"),
         }
@@ -51,8 +51,8 @@ impl Committing {
 }
 
 /// The hash of all states at the durable head.
-fn commitment(shared: &Shared) -> Result<StateCommitment, spacefold_projection::SnapshotError> {
-    let (position, hash) = shared.live.hash_of_spaces()?;
+fn commitment(engine: &Engine) -> Result<StateCommitment, spacefold_projection::SnapshotError> {
+    let (position, hash) = engine.live.hash_of_spaces()?;
     Ok(StateCommitment {
         projection: SpaceStates::NAME.to_owned(),
         version: SpaceStates::VERSION,

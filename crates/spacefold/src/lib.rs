@@ -34,6 +34,7 @@
 
 mod commitments;
 mod contents;
+mod engine;
 mod follower;
 mod import;
 mod lines;

@@ -10,9 +10,7 @@ use spacefold_bus::BusOptions;
 use spacefold_content::ContentOptions;
 use spacefold_event_core::StoreMode;
 use spacefold_projection::{LIVE_STATES_MEMORY_BYTES, PastOptions};
-use spacefold_store::{EmbeddedLog, OpenError, StoreOptions};
-
-use crate::{Spacefold, contents};
+use spacefold_store::StoreOptions;
 
 /// When the states of the spaces are folded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +45,7 @@ impl Default for Commitments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Missing {
+pub(crate) enum Missing {
     Create,
     Refuse,
 }
@@ -66,12 +64,12 @@ enum Missing {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    path: PathBuf,
-    missing: Missing,
-    mode: Option<StoreMode>,
+    pub(crate) path: PathBuf,
+    pub(crate) missing: Missing,
+    pub(crate) mode: Option<StoreMode>,
     pub(crate) folding: Folding,
-    store: StoreOptions,
-    content: ContentOptions,
+    pub(crate) store: StoreOptions,
+    pub(crate) content: ContentOptions,
     pub(crate) bus: BusOptions,
     pub(crate) past: PastOptions,
     pub(crate) commitments: Commitments,
@@ -185,23 +183,5 @@ impl Options {
     pub const fn states_memory_bytes(mut self, bytes: u64) -> Self {
         self.states_memory_bytes = bytes;
         self
-    }
-
-    /// Opens the store.
-    ///
-    /// # Errors
-    /// [`OpenError`]; nothing is changed then.
-    pub fn open(&self) -> Result<Spacefold, OpenError> {
-        let mut store = self.store.clone();
-        if let Some(mode) = self.mode {
-            store = store.mode(mode);
-        }
-        let content = contents::prepare(&self.path)?;
-        let log = match self.missing {
-            Missing::Create => EmbeddedLog::open_with(&self.path, &store)?,
-            Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &store)?,
-        };
-        let content = contents::open(content, self.content.mode(log.mode()), &log)?;
-        Spacefold::over(log, content, self)
     }
 }

@@ -4,7 +4,7 @@ use spacefold_bus::{SubscribeError, Subscriber, Subscription};
 use spacefold_event_core::Position;
 use spacefold_projection::{Snapshot, SnapshotError};
 
-use crate::follower::Shared;
+use crate::engine::Engine;
 
 /// The states of some spaces at one position, and every event behind it.
 #[derive(Debug)]
@@ -34,16 +34,16 @@ pub enum SnapshotAndTailError {
 }
 
 pub(crate) fn take(
-    shared: &Shared,
+    engine: &Engine,
     subscription: Subscription,
 ) -> Result<SnapshotAndTail, SnapshotAndTailError> {
     let space_ids = subscription.filter().space_ids();
-    let (position, snapshots) = shared.live.snapshot_of_spaces(space_ids)?;
+    let (position, snapshots) = engine.live.snapshot_of_spaces(space_ids)?;
     let is_known = |space_id: &&String| {
         snapshots.binary_search_by(|it| it.space_id().cmp(space_id.as_str())).is_ok()
     };
     let named = space_ids.into_iter().flatten();
     let unknown = named.filter(|space_id| !is_known(space_id)).cloned().collect();
-    let tail = shared.feed.subscribe(subscription.beginning_after(position))?;
+    let tail = engine.feed.subscribe(subscription.beginning_after(position))?;
     Ok(SnapshotAndTail { position, snapshots, unknown, tail })
 }

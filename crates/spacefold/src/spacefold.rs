@@ -2,6 +2,7 @@
 
 mod commanding;
 mod content;
+mod opening;
 mod projecting;
 mod subscribing;
 mod travelling;
@@ -9,7 +10,6 @@ mod travelling;
 use std::{
     fmt,
     io::BufRead,
-    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -30,13 +30,11 @@ use spacefold_projection::{
     Snapshot, SnapshotError, Snapshots,
 };
 use spacefold_service::SpaceService;
-use spacefold_store::{EmbeddedLog, OpenError, StoreInfo};
+use spacefold_store::{EmbeddedLog, StoreInfo};
 
 use crate::{
-    Folding, ImportError, ImportHooks, ImportOptions, ImportReport, Options,
-    commitments::Committing,
-    follower::{self, Shared},
-    import,
+    engine::Engine,
+    import::{self, ImportError, ImportHooks, ImportOptions, ImportReport},
 };
 
 /// An open store with the states of its spaces. Clones are cheap and share one store.
@@ -75,58 +73,18 @@ struct Inner {
     // Dropped first: its handlers may still use what follows.
     bus: EventBus,
     service: SpaceService,
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
     content: Arc<PackStore>,
     folding: Mutex<Option<JoinHandle<()>>>,
     closing: CloseOnce<Result<(), StorageError>>,
 }
 
 impl Spacefold {
-    /// Opens the store in the folder `path`, and creates it when the folder is absent or empty.
-    ///
-    /// # Errors
-    /// [`OpenError`]; nothing is changed then.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Options::new(path).open()
-    }
-
-    /// Opens the store in the folder `path`; creates nothing.
-    ///
-    /// # Errors
-    /// [`OpenError::NoStore`] where there is none, or another [`OpenError`]; nothing is changed
-    /// then.
-    pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Options::new(path).existing_only().open()
-    }
-
-    pub(crate) fn over(
-        log: EmbeddedLog,
-        content: PackStore,
-        options: &Options,
-    ) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared::new(log, options));
-        let thread = match options.folding {
-            Folding::Live => {
-                let committing = Committing::new(options.commitments, shared.log.durable_head());
-                Some(follower::follow(Arc::clone(&shared), committing)?)
-            }
-            Folding::OnDemand => None,
-        };
-        let folding = Mutex::new(thread);
-        let bus = EventBus::over(&shared.feed, options.bus.clone());
-        let content = Arc::new(content);
-        let service = SpaceService::new(Arc::new(shared.log.clone()), Arc::clone(&shared.live))
-            .with_content_store(content.clone());
-        let closing = CloseOnce::default();
-        let inner = Arc::new(Inner { bus, service, shared, content, folding, closing });
-        Ok(Self { inner, floor: AtomicU64::new(0) })
-    }
-
     /// The log of the store: everything that [`LogReader`] and [`LogWriter`] offer, and what only this
     /// one can.
     #[must_use]
     pub fn log(&self) -> &EmbeddedLog {
-        &self.inner.shared.log
+        &self.inner.engine.log
     }
 
     /// Appends events, all or none, at consecutive positions, and waits until they are durable.
@@ -204,7 +162,7 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError`]; what was folded before stays.
     pub fn catch_up(&self) -> Result<Position, SnapshotError> {
-        self.inner.shared.live.catch_up()
+        self.inner.engine.live.catch_up()
     }
 
     /// The state of a space now: shared and immutable. It has whatever this clone has appended.
@@ -217,7 +175,7 @@ impl Spacefold {
     /// for, its state is loaded. With [`Folding::OnDemand`], or right behind an append of one's
     /// own, what is new is folded first.
     pub fn snapshot(&self, space_id: &str) -> Result<Snapshot, SnapshotError> {
-        self.inner.shared.live.snapshot_from(space_id, self.floor())
+        self.inner.engine.live.snapshot_from(space_id, self.floor())
     }
 
     /// The states of all spaces at one position, sorted by id; they have whatever this clone has
@@ -226,7 +184,7 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError`] when the log cannot be read.
     pub fn snapshot_all(&self) -> Result<Vec<Snapshot>, SnapshotError> {
-        self.inner.shared.live.snapshot_all_from(self.floor())
+        self.inner.engine.live.snapshot_all_from(self.floor())
     }
 
     /// The states of all spaces, sorted by id, one after the other: each as it is when it comes, with
@@ -247,7 +205,7 @@ impl Spacefold {
     /// ```
     #[must_use]
     pub fn snapshots(&self) -> Snapshots<'_> {
-        self.inner.shared.live.snapshots_from(self.floor())
+        self.inner.engine.live.snapshots_from(self.floor())
     }
 
     /// The state of a space at `position` or later: waits until that is durable. For reading what
@@ -261,7 +219,7 @@ impl Spacefold {
         position: Position,
         timeout: Duration,
     ) -> Result<Snapshot, SnapshotError> {
-        self.inner.shared.live.snapshot_after(space_id, position, timeout)
+        self.inner.engine.live.snapshot_after(space_id, position, timeout)
     }
 
     /// Stores the folded states, so that the next opening need not fold them again, and syncs the
@@ -270,8 +228,8 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError`]; what was stored before stays good.
     pub fn save(&self) -> Result<(), SnapshotError> {
-        self.inner.shared.live.save()?;
-        Ok(self.inner.shared.feed.sync()?)
+        self.inner.engine.live.save()?;
+        Ok(self.inner.engine.feed.sync()?)
     }
 
     /// The stored states, each with the position it is good for.
@@ -279,7 +237,7 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError`] when the storage fails.
     pub fn checkpoints(&self) -> Result<Vec<CheckpointInfo>, SnapshotError> {
-        self.inner.shared.live.checkpoints()
+        self.inner.engine.live.checkpoints()
     }
 
     /// Imports events in the interchange form, one JSON object a line.
@@ -351,11 +309,11 @@ impl Spacefold {
         names: &[String],
         options: &RebuildOptions<'_>,
     ) -> Result<Vec<RebuildOutcome>, RebuildError> {
-        let views = &self.inner.shared.views;
+        let views = &self.inner.engine.views;
         views.shipped().map_err(CatchUpError::from)?;
         let outcomes = spacefold_projection::rebuild(views.projections(), names, options)?;
         if matches!(options.mode, RebuildMode::Replace) {
-            self.inner.shared.live.forget();
+            self.inner.engine.live.forget();
         }
         Ok(outcomes)
     }
@@ -387,8 +345,8 @@ impl Inner {
         self.stop();
         if is_in_callback() {
             // Whoever closes already may be waiting for this thread.
-            self.shared.views.projections().callbacks().hurry();
-            self.shared.feed.callbacks().hurry();
+            self.engine.views.projections().callbacks().hurry();
+            self.engine.feed.callbacks().hurry();
             self.bus.close();
         }
         self.closing.run(|| self.close_stopped()).unwrap_or(Ok(()))
@@ -396,25 +354,25 @@ impl Inner {
 
     /// Ends what runs behind what is at hand, and all waiting. Waits for nobody.
     fn stop(&self) {
-        self.shared.closing.store(true, Ordering::Release);
-        self.shared.log.stop_waiting();
-        self.shared.views.stop();
-        self.shared.feed.close();
+        self.engine.closing.store(true, Ordering::Release);
+        self.engine.log.stop_waiting();
+        self.engine.views.stop();
+        self.engine.feed.close();
     }
 
     fn close_stopped(&self) -> Result<(), StorageError> {
         // Handlers and projections first, which may append and read until they are done.
-        self.shared.views.close();
-        self.shared.feed.callbacks().wait();
+        self.engine.views.close();
+        self.engine.feed.callbacks().wait();
         self.bus.close();
-        if let Err(error) = self.shared.live.save() {
+        if let Err(error) = self.engine.live.save() {
             // States are derived: the next opening folds what could not be stored.
             tracing::warn!(%error, "the states of the spaces could not be stored");
         }
-        if let Err(error) = self.shared.feed.sync() {
+        if let Err(error) = self.engine.feed.sync() {
             tracing::warn!(%error, "places of subscriptions could not be synced");
         }
-        let closed = self.content.close().and(self.shared.log.close());
+        let closed = self.content.close().and(self.engine.log.close());
         let thread = self.folding.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.join().is_err()

@@ -22,29 +22,85 @@ pub(crate) mod tail;
 pub(crate) mod verify;
 pub(crate) mod where_is;
 
-use crate::{arguments::Command, error::Failure, session::Session};
+use clap::Subcommand;
 
-pub(crate) fn run(command: &Command, session: &mut Session) -> Result<(), Failure> {
-    match command {
-        Command::Demo => demo::run(session),
-        Command::Import(arguments) => arguments.run(session),
-        Command::Export(arguments) => arguments.run(session),
-        Command::Append(arguments) => arguments.run(session),
-        Command::Service(arguments) => arguments.run(session),
-        Command::Snapshot(arguments) => arguments.run(session),
-        Command::Spaces(arguments) => arguments.run(session),
-        Command::Diff(arguments) => arguments.run(session),
-        Command::Blame(arguments) => arguments.run(session),
-        Command::History(arguments) => arguments.run(session),
-        Command::Tail(arguments) => arguments.run(session),
-        Command::Where(arguments) => arguments.run(session),
-        Command::Activity(arguments) => arguments.run(session),
-        Command::Problems(arguments) => arguments.run(session),
-        Command::Verify(arguments) => arguments.run(session),
-        Command::Rebuild(arguments) => arguments.run(session),
-        Command::Info => info::run(session),
-        Command::Content(arguments) => arguments.run(session),
-        Command::ImportGit(arguments) => arguments.run(session),
-        Command::Checkout(arguments) => arguments.run(session),
+use crate::{error::Failure, session::Session};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// A guided tour on a real history, in a temporary folder.
+    Demo,
+    /// Import events from JSON lines, plain, gzip or zstd; those stored already are skipped.
+    Import(import::Import),
+    /// Print events as JSON lines.
+    Export(export::Export),
+    /// Append new events from JSON lines as they arrive.
+    Append(append::AppendEvents),
+    /// Command a space: each operation is checked against its state and recorded as an event.
+    Service(service::Service),
+    /// Print the state of a space, now or at an earlier position or time.
+    Snapshot(snapshot::SnapshotOf),
+    /// List the spaces.
+    Spaces(spaces::Spaces),
+    /// Print what changed in a space between two positions or times.
+    Diff(diff::Diff),
+    /// Which event gave each document, variable and reference the value that it has.
+    Blame(blame::BlameOf),
+    /// Print the events of a space or of one document.
+    History(history::History),
+    /// Print the newest events.
+    Tail(tail::Tail),
+    /// Print where a content is and was, by its hash: in which documents, from when to when.
+    Where(where_is::WhereIs),
+    /// Print how many events there were, by day, type and source.
+    Activity(activity::ActivityOf),
+    /// List failed renders, open sync conflicts, stale documents, and renders and synchronisations that
+    /// run.
+    ///
+    /// What runs is listed from its start on, with who started it: whether it still does, the store
+    /// cannot know. One whose process is gone is ended or taken over by `spacefold service`.
+    Problems(problems::Problems),
+    /// Check every copy of the data against the others.
+    Verify(verify::Verify),
+    /// Fold projections anew from the first event, compare them, and swap them in.
+    Rebuild(rebuild::Rebuild),
+    /// Show the store at a glance.
+    Info,
+    /// Store, print and clear away the content of documents.
+    Content(content::Content),
+    /// Import the history of a git repository; what was imported before is skipped.
+    ///
+    /// Nothing is fetched, no setting of the repository counts, and no program that it names is run.
+    /// No file is held in memory whole, but by git where a pack keeps one as a difference to
+    /// another, and where a commit may have renamed one with changes.
+    ImportGit(import_git::ImportGit),
+    /// Write the documents of a space as files.
+    Checkout(checkout::Checkout),
+}
+
+impl Command {
+    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+        match self {
+            Self::Demo => demo::run(session),
+            Self::Import(arguments) => arguments.run(session),
+            Self::Export(arguments) => arguments.run(session),
+            Self::Append(arguments) => arguments.run(session),
+            Self::Service(arguments) => arguments.run(session),
+            Self::Snapshot(arguments) => arguments.run(session),
+            Self::Spaces(arguments) => arguments.run(session),
+            Self::Diff(arguments) => arguments.run(session),
+            Self::Blame(arguments) => arguments.run(session),
+            Self::History(arguments) => arguments.run(session),
+            Self::Tail(arguments) => arguments.run(session),
+            Self::Where(arguments) => arguments.run(session),
+            Self::Activity(arguments) => arguments.run(session),
+            Self::Problems(arguments) => arguments.run(session),
+            Self::Verify(arguments) => arguments.run(session),
+            Self::Rebuild(arguments) => arguments.run(session),
+            Self::Info => info::run(session),
+            Self::Content(arguments) => arguments.run(session),
+            Self::ImportGit(arguments) => arguments.run(session),
+            Self::Checkout(arguments) => arguments.run(session),
+        }
     }
 }

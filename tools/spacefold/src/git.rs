@@ -8,6 +8,7 @@ mod importer;
 mod locate;
 mod loose;
 mod missing;
+mod objects;
 mod path;
 mod process;
 mod repository;
@@ -17,7 +18,8 @@ use std::{fmt, io, path::PathBuf};
 
 pub(crate) use self::{
     importer::{ImportGitError, Imported, Rewound, SpacePer, WhenRewritten, import},
-    missing::{Lack, MissingObject},
+    missing::MissingObject,
+    objects::Lack,
     path::{ATTRIBUTE_PATH_HEX, bytes_of as path_bytes},
     repository::Repository,
 };

@@ -49,7 +49,7 @@ fn main<A: Parser + Into<Arguments>>() -> ExitCode {
 
 fn run(arguments: Arguments) -> ExitCode {
     let mut session = Session::new(arguments.store.data, arguments.json);
-    let outcome = command::run(&arguments.command, &mut session);
+    let outcome = arguments.command.run(&mut session);
     match outcome.and_then(|()| session.output.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

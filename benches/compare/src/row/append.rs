@@ -5,10 +5,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use spacefold_event_core::SpaceEvent;
 
-use super::{Settings, quantile};
+use super::quantile;
 use crate::{
     measure::{remove_folder, settle, wait_until_idle},
     report::Sample,
+    settings::Settings,
     subject::{Kind, Store},
     workload::Workload,
 };

@@ -2,11 +2,11 @@
 
 use anyhow::{Context, Result};
 
-use super::Settings;
 use crate::{
     child::{self, Load, Task},
     measure::{remove_folder, settle},
     report::Sample,
+    settings::Settings,
     subject::Kind,
 };
 

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Settings;
 use crate::{
     child::{self, Opened, Task},
     measure::{copy_folder, remove_folder, settle},
     report::Sample,
+    settings::Settings,
     subject::Kind,
 };
 

@@ -4,11 +4,11 @@ use std::{sync::Barrier, thread, time::Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::Settings;
 use crate::{
     front::{Front, Producer},
     measure::{remove_folder, settle, wait_until_idle},
     report::Sample,
+    settings::Settings,
     workload::Workload,
 };
 

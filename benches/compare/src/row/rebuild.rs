@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::Settings;
 use crate::{
     child::{self, Load, Rebuilt, Task},
     fold::Summary,
     measure::{remove_folder, settle},
     report::Sample,
+    settings::Settings,
     subject::Kind,
 };
 

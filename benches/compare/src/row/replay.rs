@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::Settings;
 use crate::{
     child::{self, Load, Replayed, Task},
     measure::{remove_folder, settle},
     record::Digest,
     report::Sample,
+    settings::Settings,
     subject::Kind,
 };
 

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
-use super::Settings;
-use crate::{child::Task, measure::remove_folder, report::Sample, subject::Kind};
+use crate::{
+    child::Task, measure::remove_folder, report::Sample, settings::Settings, subject::Kind,
+};
 
 /// The calls that make something durable, or pretend to.
 const SYNCS: [&str; 5] = ["fdatasync", "fsync", "msync", "sync_file_range", "syncfs"];

@@ -13,9 +13,11 @@ use super::{
     history::History,
     nested::{self, Entry},
     registry::{Registered, Registry},
+};
+use crate::{
+    parked::{ParkError, Parked},
     stop::Stop,
 };
-use crate::parked::{ParkError, Parked};
 
 /// How long a handler rests whose event cannot be parked.
 const REST_WHILE_FULL: Duration = Duration::from_secs(1);

@@ -11,9 +11,9 @@ use spacefold_event_core::{EventFilter, Position, StorageError};
 
 use super::{BusError, registry::MAX_HANDLERS};
 use crate::{
-    checkpoint::{seal, unseal},
     places::Places,
-    subscribed_filter::StoredFilter,
+    sealed::{seal, unseal},
+    subscribed_filter::{StoredFilter, key_of_handlers},
 };
 
 const SCHEMA_VERSION: u32 = 1;
@@ -22,11 +22,6 @@ const SCHEMA_VERSION: u32 = 1;
 struct Stored {
     schema_version: u32,
     handlers: Vec<(String, StoredFilter)>,
-}
-
-/// Where the handlers of the bus of this name are kept.
-pub(crate) fn key(bus: &str) -> Vec<u8> {
-    [b"handlers/", bus.as_bytes()].concat()
 }
 
 /// The filters by the names of their handlers.
@@ -38,7 +33,7 @@ pub(crate) struct KeptHandlers {
 
 impl KeptHandlers {
     pub(crate) fn load(places: &Arc<Places>, bus: &str) -> Result<Self, StorageError> {
-        let filters = match places.get(&key(bus))? {
+        let filters = match places.get(&key_of_handlers(bus))? {
             None => BTreeMap::new(),
             Some(bytes) => decode(&bytes).unwrap_or_else(|| {
                 tracing::error!(bus, "the filters of the handlers of a bus do not decode");
@@ -93,7 +88,7 @@ impl KeptHandlers {
     fn keep(&self, filters: &BTreeMap<String, EventFilter>) -> Result<(), StorageError> {
         let stored = filters.iter().map(|(name, filter)| (name.clone(), StoredFilter::of(filter)));
         let stored = Stored { schema_version: SCHEMA_VERSION, handlers: stored.collect() };
-        self.places.put(&key(&self.bus), &seal(&stored))
+        self.places.put(&key_of_handlers(&self.bus), &seal(&stored))
     }
 
     fn filters(&self) -> MutexGuard<'_, BTreeMap<String, EventFilter>> {

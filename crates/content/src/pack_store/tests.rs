@@ -14,7 +14,10 @@ use fastrand::Rng;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{ContentReport, MIN_PACK_BYTES, WHOLE_CONTENT_BYTES, collect::DamagedPacks, verify};
+use crate::{
+    ContentOptions, ContentReport, MIN_PACK_BYTES, OpenContentError, WHOLE_CONTENT_BYTES,
+    collect::DamagedPacks, verify,
+};
 
 const SMALL: ContentOptions =
     ContentOptions { pack_bytes: MIN_PACK_BYTES, mode: spacefold_event_core::StoreMode::PRIVATE };

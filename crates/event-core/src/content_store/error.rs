@@ -43,6 +43,7 @@ pub enum ContentError {
     #[error("the content store takes nothing until it is opened again: {reason}")]
     Refused {
         /// What kind of failure that was.
+        #[source]
         kind: StorageErrorKind,
         /// What happened.
         reason: String,

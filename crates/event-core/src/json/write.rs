@@ -1,9 +1,11 @@
-//! Events and values as JSON text.
-
-use std::fmt::Write;
+//! Events as JSON text.
 
 use crate::{
-    EventId, EventType, Object, RecordedEvent, RecordedEventRef, SpaceEvent, Timestamp, Value,
+    event::{RecordedEvent, RecordedEventRef, SpaceEvent},
+    event_id::EventId,
+    payload::EventType,
+    timestamp::Timestamp,
+    value::{Object, append, write_object, write_string},
 };
 
 impl SpaceEvent {
@@ -86,63 +88,9 @@ fn write_recorded(json: &mut String, position: u64, revision: u64, recorded_at: 
     append(json, format_args!(",\"recorded_at\":\"{recorded_at}\"}}"));
 }
 
-fn append(json: &mut String, arguments: std::fmt::Arguments<'_>) {
-    json.write_fmt(arguments).expect("writing to a string does not fail");
-}
-
 fn write_optional(json: &mut String, text: Option<&str>) {
     match text {
         Some(text) => write_string(json, text),
         None => json.push_str("null"),
-    }
-}
-
-/// Appends `value` as canonical JSON: no white space, object keys sorted by their bytes.
-pub fn write_value<S: AsRef<str>>(json: &mut String, value: &Value<S>) {
-    match value {
-        Value::Null => json.push_str("null"),
-        Value::Bool(bool) => append(json, format_args!("{bool}")),
-        Value::Integer(integer) => append(json, format_args!("{integer}")),
-        Value::BigInteger(digits) => json.push_str(digits.as_str()),
-        Value::Float(float) => {
-            // The shortest decimal that reads back as the same float, with a point or exponent.
-            append(json, format_args!("{:?}", float.get()));
-        }
-        Value::String(text) => write_string(json, text.as_ref()),
-        Value::Array(values) => {
-            json.push('[');
-            for (index, value) in values.iter().enumerate() {
-                if index > 0 {
-                    json.push(',');
-                }
-                write_value(json, value);
-            }
-            json.push(']');
-        }
-        Value::Object(object) => write_object(json, object),
-    }
-}
-
-fn write_object<S: AsRef<str>>(json: &mut String, object: &Object<S>) {
-    json.push('{');
-    for (index, (key, value)) in object.iter().enumerate() {
-        if index > 0 {
-            json.push(',');
-        }
-        write_string(json, key.as_ref());
-        json.push(':');
-        write_value(json, value);
-    }
-    json.push('}');
-}
-
-/// Appends `text` as a JSON string.
-pub fn write_string(json: &mut String, text: &str) {
-    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
-        json.push_str(&serde_json::Value::from(text).to_string());
-    } else {
-        json.push('"');
-        json.push_str(text);
-        json.push('"');
     }
 }

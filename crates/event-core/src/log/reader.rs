@@ -1,8 +1,14 @@
 //! The reading half of a log.
 
-use std::time::Duration;
+use std::{fmt, ops::Deref, time::Duration};
 
-use crate::{EventFilter, Page, Pages, Position, Read, ReadError, Revision, Timestamp};
+use super::{Page, Read};
+use crate::{
+    filter::EventFilter,
+    position::{Position, Revision},
+    read_error::ReadError,
+    timestamp::Timestamp,
+};
 
 /// What can be read of an ordered log of space events: nothing can be appended through it.
 ///
@@ -97,6 +103,86 @@ pub trait LogReader: Send + Sync {
     }
 }
 
+type ReadPage<'a> = dyn Fn(&Read) -> Result<Page, ReadError> + Send + Sync + 'a;
+
+/// The pages of a read, one after the other, up to the durable head as it was at the beginning.
+///
+/// Each page leads beyond the one before. A log that has a head and gives nothing on the way to it
+/// is an error, never the end: whoever counts, marks or folds must not take a part for the whole.
+/// Pages may be empty, since a filter passes over much; they say how far the read has come. The
+/// first error ends it.
+///
+/// ```
+/// use spacefold::{Append, LogReader, LogWriter, MemoryLog, Position, Read, SpaceEvent};
+/// let log = MemoryLog::new();
+/// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// let mut events = 0;
+/// for page in log.pages(Read::from(Position::new(1)).limit(100)) {
+///     events += page?.len();
+/// }
+/// assert_eq!(events, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Pages<'a> {
+    read_page: Box<ReadPage<'a>>,
+    /// What is left to be read.
+    read: Read,
+    has_ended: bool,
+}
+
+impl<'a> Pages<'a> {
+    /// The pages of this read: of a reference to the log, as [`LogReader::pages`] gives them, or of a
+    /// handle that owns it.
+    #[must_use]
+    pub fn of<L>(log: L, mut read: Read) -> Self
+    where
+        L: Deref<Target: LogReader> + Send + Sync + 'a,
+    {
+        read.to = read.to.min(log.durable_head());
+        read.from = read.from.max(Position::new(1));
+        Self { read_page: Box::new(move |read| log.read(read)), read, has_ended: false }
+    }
+
+    /// The first position that has not been looked at.
+    #[must_use]
+    pub const fn next_position(&self) -> Position {
+        self.read.from
+    }
+
+    /// The last position that is read.
+    #[must_use]
+    pub const fn last_position(&self) -> Position {
+        self.read.to
+    }
+
+    fn read_on(&mut self) -> Result<Page, ReadError> {
+        let page = (self.read_page)(&self.read)?;
+        page.check_progress(&self.read)?;
+        self.read.from = page.next();
+        Ok(page)
+    }
+}
+
+impl Iterator for Pages<'_> {
+    type Item = Result<Page, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended || self.read.from > self.read.to {
+            return None;
+        }
+        let page = self.read_on();
+        self.has_ended = page.is_err();
+        Some(page)
+    }
+}
+
+impl fmt::Debug for Pages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { read, has_ended, .. } = self;
+        f.debug_struct("Pages").field("read", read).field("has_ended", has_ended).finish()
+    }
+}
+
 /// The first `limit` of these texts that are behind `after`, each once, sorted. Cost: a look at each,
 /// and memory for twice as many as are asked for.
 #[must_use]
@@ -126,3 +212,6 @@ fn keep_least(texts: &mut Vec<&str>, limit: usize) {
     texts.dedup();
     texts.truncate(limit);
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,20 +7,20 @@ use bincode::de::{
 
 use super::{
     codec,
-    corrupt::CorruptRecords,
+    columns::{Columns, Numbers},
+    payload_bytes::Unreadable,
     schemas::{OtherVersion, Schemas},
     stored_columns::{StoredBody, StoredColumns},
-    text::{TextId, TextTable, TextTableBuilder},
-    upcast::{Unreadable, read_foreign},
+    text::{TextId, TextTable},
+    upcast::read_foreign,
 };
 use crate::{
-    EventId, EventType, Payload, Timestamp,
-    varint::{Malformed, decode_u32, put_bytes, put_i64s, put_len, put_u32s},
+    corrupt_records::CorruptRecords,
+    event_id::EventId,
+    payload::{EventType, Payload},
+    timestamp::Timestamp,
+    varint::{Malformed, decode_u32},
 };
-
-/// What a record takes at the most in the columns of numbers: space, timestamp, source,
-/// correlation id, length of the payload.
-const MAX_NUMBERS_BYTES: usize = 5 + 9 + 5 + 5 + 5;
 
 /// The body of a run, unpacked. It knows nothing of positions.
 #[derive(Debug)]
@@ -32,45 +32,12 @@ pub(super) struct Body {
     pub(super) are_current: bool,
 }
 
-/// All of a body but its texts.
-#[derive(Debug, Default)]
-pub(super) struct Columns {
-    /// The distinct spaces in order of appearance.
-    pub(super) spaces: Vec<Space>,
-    pub(super) event_ids: Vec<EventId>,
-    pub(super) event_types: Vec<EventType>,
-    pub(super) numbers: Vec<Numbers>,
-    pub(super) payloads: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Space {
-    pub(super) id: TextId,
-    /// How many records of the run are of it.
-    pub(super) records: u32,
-}
-
 /// The bytes that stand for the types and versions of the records.
 #[derive(Debug)]
 pub(super) struct Codes<'a> {
     pub(super) stored: &'a [u8],
     /// The records whose payloads are of another version than is written now.
     others: Vec<(usize, OtherVersion)>,
-}
-
-/// What a record has of numbers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Numbers {
-    pub(super) timestamp: Timestamp,
-    /// Which of the spaces.
-    pub(super) space: u32,
-    /// How many records of the same space come before, in this run.
-    pub(super) rank: u32,
-    /// 0 for none, else a text plus 1.
-    pub(super) source: u32,
-    /// 0 for none, else a text plus 1.
-    pub(super) correlation_id: u32,
-    pub(super) payload_end: u32,
 }
 
 /// One record of a body.
@@ -95,7 +62,11 @@ impl Body {
         schemas: &Schemas,
     ) -> Result<Self, CorruptRecords> {
         let (body, codes) = Self::unpack(stored, count, schemas)?;
-        if codes.others.is_empty() { Ok(body) } else { read_foreign(body, &codes.others, schemas) }
+        if codes.others.is_empty() {
+            return Ok(body);
+        }
+        let (texts, columns) = read_foreign(&body.texts, body.columns, &codes.others, schemas)?;
+        Ok(Self { texts, columns, are_current: false })
     }
 
     /// As [`Body::decode`], payloads as they are stored.
@@ -121,7 +92,20 @@ impl Body {
     }
 
     pub(super) fn row(&self, index: usize) -> Option<Row<'_>> {
-        self.columns.row(index)
+        let Columns { spaces, event_ids, event_types, numbers, .. } = &self.columns;
+        let numbers = numbers.get(index)?;
+        let reference = |text: u32| text.checked_sub(1).map(TextId);
+        Some(Row {
+            event_id: *event_ids.get(index)?,
+            event_type: *event_types.get(index)?,
+            space: spaces.get(to_usize(numbers.space))?.id,
+            timestamp: numbers.timestamp,
+            source: reference(numbers.source),
+            correlation_id: reference(numbers.correlation_id),
+            space_index: numbers.space,
+            rank: numbers.rank,
+            payload: self.columns.payload(index)?,
+        })
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -132,83 +116,6 @@ impl Body {
             + size_of_val(event_ids.as_slice())
             + size_of_val(event_types.as_slice())
             + size_of_val(numbers.as_slice())
-    }
-}
-
-impl Columns {
-    /// Columns with room for so many records.
-    pub(super) fn with_capacity(records: usize) -> Self {
-        Self {
-            spaces: Vec::new(),
-            event_ids: Vec::with_capacity(records),
-            event_types: Vec::with_capacity(records),
-            numbers: Vec::with_capacity(records),
-            payloads: Vec::with_capacity(records * 12),
-        }
-    }
-
-    /// The body as bytes, with these texts, and the bytes that stand for types and versions; and how
-    /// many of them are its dense part.
-    pub(super) fn encode(
-        &self,
-        texts: &TextTableBuilder,
-        codes: impl ExactSizeIterator<Item = u8>,
-    ) -> (Vec<u8>, usize) {
-        let fixed = EventId::LEN + 1 + MAX_NUMBERS_BYTES;
-        let most = texts.stored_bytes()
-            + (texts.entries().len() + self.spaces.len()) * 5
-            + self.numbers.len() * fixed
-            + self.payloads.len()
-            + 11 * 9;
-        let mut out = Vec::with_capacity(most);
-        put_u32s(texts.entries().iter().copied(), &mut out);
-        put_len(texts.raw_bytes(), &mut out);
-        texts.put_raw(&mut out);
-        put_u32s(self.spaces.iter().map(|space| space.id.0), &mut out);
-        put_len(codes.len(), &mut out);
-        out.extend(codes);
-        self.encode_numbers(&mut out);
-        put_bytes(&self.payloads, &mut out);
-        let rest = out.len();
-        texts.put_packed(&mut out);
-        self.event_ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
-        let dense_bytes = out.len() - rest;
-        (out, dense_bytes)
-    }
-
-    fn encode_numbers(&self, out: &mut Vec<u8>) {
-        let rows = self.numbers.iter();
-        put_u32s(rows.clone().map(|row| row.space), out);
-        let mut last = 0;
-        let differences = rows.clone().map(|row| {
-            let timestamp = row.timestamp.as_micros();
-            timestamp.wrapping_sub(std::mem::replace(&mut last, timestamp))
-        });
-        put_i64s(differences, out);
-        put_u32s(rows.clone().map(|row| row.source), out);
-        put_u32s(rows.clone().map(|row| row.correlation_id), out);
-        let mut last = 0;
-        let lens = rows.map(|row| row.payload_end - std::mem::replace(&mut last, row.payload_end));
-        put_u32s(lens, out);
-    }
-
-    fn row(&self, index: usize) -> Option<Row<'_>> {
-        let numbers = self.numbers.get(index)?;
-        let before = index.checked_sub(1).map_or(Some(0), |before| {
-            self.numbers.get(before).map(|numbers| numbers.payload_end)
-        })?;
-        let reference = |text: u32| text.checked_sub(1).map(TextId);
-        Some(Row {
-            event_id: *self.event_ids.get(index)?,
-            event_type: *self.event_types.get(index)?,
-            space: self.spaces.get(to_usize(numbers.space))?.id,
-            timestamp: numbers.timestamp,
-            source: reference(numbers.source),
-            correlation_id: reference(numbers.correlation_id),
-            space_index: numbers.space,
-            rank: numbers.rank,
-            payload: self.payloads.get(to_usize(before)..to_usize(numbers.payload_end))?,
-        })
     }
 }
 
@@ -228,17 +135,6 @@ impl Codes<'_> {
         };
         stored.iter().enumerate().map(event_type).collect()
     }
-}
-
-impl Numbers {
-    const NONE: Self = Self {
-        timestamp: Timestamp::MIN,
-        space: 0,
-        rank: 0,
-        source: 0,
-        correlation_id: 0,
-        payload_end: 0,
-    };
 }
 
 impl Row<'_> {

@@ -1,16 +1,21 @@
 //! Encoding a run: from the caller's events, or from records of other runs.
 
 use super::{
-    body::{Body, Columns, Numbers, Space},
-    codec,
-    corrupt::CorruptRecords,
+    body::Body,
+    columns::{Columns, Numbers, Space},
+    payload_bytes::encode_payload,
     records::Records,
     schemas::{self, Schemas},
     stored_columns::{StoredBody, StoredColumns},
     text::{TextId, TextTableBuilder},
 };
 use crate::{
-    EventId, EventType, Payload, RecordedEventRef, SpaceEvent, Timestamp, varint::Malformed,
+    corrupt_records::CorruptRecords,
+    event::{RecordedEventRef, SpaceEvent},
+    event_id::EventId,
+    payload::EventType,
+    timestamp::Timestamp,
+    varint::Malformed,
 };
 
 /// What an event takes beside its texts and its payload: id, type, timestamp.
@@ -283,31 +288,6 @@ impl RecordsBuilder {
             space.records - 1
         });
         (place, rank)
-    }
-}
-
-/// Appends the payload, with what `text` makes of its texts, and answers its length.
-pub(super) fn encode_payload<'a, S: 'a>(
-    payload: &'a Payload<S>,
-    out: &mut Vec<u8>,
-    mut text: impl FnMut(&'a S) -> TextId,
-) -> usize {
-    use bincode::{Encode, enc::EncoderImpl};
-    let before = out.len();
-    let mut encoder = EncoderImpl::new(Appended(out), codec());
-    payload
-        .encode_with(&mut encoder, &mut |own, encoder| text(own).0.encode(encoder))
-        .expect("a payload encodes into memory without an error");
-    out.len() - before
-}
-
-/// Memory that an encoder appends to.
-struct Appended<'a>(&'a mut Vec<u8>);
-
-impl bincode::enc::write::Writer for Appended<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
     }
 }
 

@@ -18,16 +18,15 @@
 )]
 
 #[cfg(feature = "planted-versions")]
-use std::sync::atomic::{AtomicU8, Ordering};
-
-use super::{
-    schemas::{SchemaVersion, Schemas, byte},
-    upcast::Upcaster,
-};
+use super::schemas::play as play_by;
+use super::schemas::{Schemas, Upcaster, byte};
 use crate::{
-    EventType, Value,
-    payload::layout::FieldKind::{MaybeText, Text},
-    value::Object,
+    payload::{
+        EventType,
+        layout::FieldKind::{MaybeText, Text},
+    },
+    schema_version::SchemaVersion,
+    value::{Object, Value},
 };
 
 const FIRST: SchemaVersion = SchemaVersion::FIRST;
@@ -100,29 +99,21 @@ pub(super) static LATER: Schemas = Schemas::new(&UPCASTERS);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// The one that this is: it knows `document.moved` of version 1, which is what it is in truth.
-    Own = 0,
+    Own,
     /// One that writes earlier versions: `document.added` as `document.moved` of version 1,
     /// `reference.added` as that of version 2, and `document.moved` as that of version 3.
-    Mixed = 1,
+    Mixed,
     /// One that writes version 3 of `document.moved`, and reads what came before.
-    Later = 2,
+    Later,
 }
-
-#[cfg(feature = "planted-versions")]
-static PLAYED: AtomicU8 = AtomicU8::new(Program::Own as u8);
 
 /// Has this process read and write as another program, from the next run that is encoded or decoded
 /// on. Stores must be closed.
 #[cfg(feature = "planted-versions")]
 pub fn play(program: Program) {
-    PLAYED.store(program as u8, Ordering::SeqCst);
-}
-
-#[cfg(feature = "planted-versions")]
-pub(super) fn played() -> Option<&'static Schemas> {
-    match PLAYED.load(Ordering::Relaxed) {
-        0 => None,
-        1 => Some(&MIXED),
-        _ => Some(&LATER),
-    }
+    play_by(match program {
+        Program::Own => None,
+        Program::Mixed => Some(&MIXED),
+        Program::Later => Some(&LATER),
+    });
 }

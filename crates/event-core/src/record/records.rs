@@ -6,14 +6,14 @@ use bincode::Decode;
 
 use super::{
     body::{Body, decode_payload},
-    codec,
-    corrupt::CorruptRecords,
-    schemas,
+    codec, schemas,
     stored_columns::{self, StoredBody},
     text::{TextId, TextTable},
 };
 use crate::{
-    EventId, EventType, Position, RecordedEventRef, Revision, Timestamp, limits,
+    EventId, EventType, Position, RecordedEventRef, Revision, Timestamp,
+    corrupt_records::CorruptRecords,
+    limits,
     varint::{Malformed, put_u64s},
 };
 

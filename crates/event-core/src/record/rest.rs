@@ -1,13 +1,14 @@
 //! A part of a run as a run of its own, payloads as they were recorded.
 
 use super::{
-    body::{Body, Columns, Space},
+    body::Body,
     builder::EncodedBody,
-    corrupt::CorruptRecords,
+    columns::{Columns, Space},
     schemas,
     stored_columns::StoredBody,
     text::TextTableBuilder,
 };
+use crate::corrupt_records::CorruptRecords;
 
 const PARTED: CorruptRecords = CorruptRecords::Malformed("columns that part");
 

@@ -4,10 +4,14 @@
 //! that records of all versions stand side by side in one run, and a byte that this program writes
 //! itself is looked up as before there were versions.
 
-use std::fmt;
+#[cfg(feature = "planted-versions")]
+use std::sync::{PoisonError, RwLock};
 
-use super::upcast::Upcaster;
-use crate::EventType;
+use crate::{
+    payload::{EventType, layout::Layout},
+    schema_version::SchemaVersion,
+    value::Object,
+};
 
 /// Bits of the byte that are the type's code.
 const TYPE_BITS: u32 = 5;
@@ -15,36 +19,6 @@ const TYPES: usize = 1 << TYPE_BITS;
 const TYPE_MASK: u8 = (1 << TYPE_BITS) - 1;
 /// The newest version that the byte has room for.
 const MAX_VERSION: u8 = u8::MAX >> TYPE_BITS;
-
-/// How the payloads of one event type are laid out: a version of it, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SchemaVersion(u8);
-
-impl SchemaVersion {
-    /// The first version of every type.
-    pub const FIRST: Self = Self(1);
-
-    pub(super) const fn new(number: u8) -> Self {
-        Self(number)
-    }
-
-    /// The number of the version.
-    #[must_use]
-    pub const fn get(self) -> u8 {
-        self.0
-    }
-
-    /// The version that follows.
-    pub(super) const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
-impl fmt::Display for SchemaVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// The versions of payloads that a program reads, and those that it writes.
 #[derive(Debug)]
@@ -65,6 +39,25 @@ pub(super) struct OtherVersion {
     pub(super) known: SchemaVersion,
 }
 
+/// Reads payloads of one version of a type as payloads of the next.
+///
+/// # To change what a type carries
+/// 1. Record bytes of a run that has the type, as a fixture.
+/// 2. Change the type in the table of payloads.
+/// 3. Add an upcaster with the layout that it had. The type is at the next version from then on.
+#[derive(Debug)]
+pub(super) struct Upcaster {
+    /// The type.
+    pub(super) event_type: EventType,
+    /// The version that it reads.
+    pub(super) from: SchemaVersion,
+    /// How payloads of that version are laid out.
+    pub(super) layout: Layout,
+    /// The keys of the next version out of those of this one, extra keys among them. It depends on
+    /// nothing else.
+    pub(super) upcast: fn(Object) -> Object,
+}
+
 impl Schemas {
     /// The schemas of a program that has these upcasters: each type is at the version that the last
     /// of its upcasters leads to. Those of one type follow one another from the first version on.
@@ -81,8 +74,11 @@ impl Schemas {
         while place < upcasters.len() {
             let Upcaster { event_type, from, .. } = &upcasters[place];
             let code = &mut codes[event_type.code() as usize];
-            assert!(from.0 - 1 == *code >> TYPE_BITS, "upcasters of a type leave no version out");
-            assert!(from.0 < MAX_VERSION + 1, "the byte has room for so many versions");
+            assert!(
+                from.get() - 1 == *code >> TYPE_BITS,
+                "upcasters of a type leave no version out"
+            );
+            assert!(from.get() < MAX_VERSION + 1, "the byte has room for so many versions");
             *code = byte(*event_type, from.next());
             place += 1;
         }
@@ -129,21 +125,31 @@ impl Schemas {
 
 /// The byte that stands for a type at a version.
 pub(super) const fn byte(event_type: EventType, version: SchemaVersion) -> u8 {
-    event_type.code() | (version.0 - 1) << TYPE_BITS
+    event_type.code() | (version.get() - 1) << TYPE_BITS
 }
 
 const fn version(code: u8) -> SchemaVersion {
-    SchemaVersion((code >> TYPE_BITS) + 1)
+    SchemaVersion::new((code >> TYPE_BITS) + 1)
 }
 
 /// No payload has changed yet: every type is at its first version.
 pub(super) static OWN: Schemas = Schemas::new(&[]);
 
+/// Those of another program, while this one plays it.
+#[cfg(feature = "planted-versions")]
+static PLAYED: RwLock<Option<&Schemas>> = RwLock::new(None);
+
+/// Has this process read and write by other schemas, or by its own again.
+#[cfg(feature = "planted-versions")]
+pub(super) fn play(schemas: Option<&'static Schemas>) {
+    *PLAYED.write().unwrap_or_else(PoisonError::into_inner) = schemas;
+}
+
 /// The schemas that this program reads and writes by.
 pub(super) fn of_this_program() -> &'static Schemas {
     #[cfg(feature = "planted-versions")]
-    if let Some(planted) = super::planted::played() {
-        return planted;
+    if let Some(played) = *PLAYED.read().unwrap_or_else(PoisonError::into_inner) {
+        return played;
     }
     &OWN
 }

@@ -1,11 +1,13 @@
 //! The columns of a body as bytes: read in order, each checked against what is known by then.
 
 use super::{
-    body::{Columns, Numbers, Space},
-    corrupt::CorruptRecords,
+    columns::{Columns, Numbers, Space},
     text::{TextId, TextTable, packed_bytes},
 };
-use crate::{EventId, Timestamp, limits::MAX_APPEND_EVENTS, varint::Lists};
+use crate::{
+    corrupt_records::CorruptRecords, event_id::EventId, limits::MAX_APPEND_EVENTS,
+    timestamp::Timestamp, varint::Lists,
+};
 
 /// A body as it is stored, its dense part perhaps in another place than the rest.
 #[derive(Clone, Copy)]

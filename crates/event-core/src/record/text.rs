@@ -7,8 +7,7 @@ use std::{
 
 use rapidhash::fast::GlobalState;
 
-use super::corrupt::CorruptRecords;
-use crate::hash_index::HashIndex;
+use crate::{corrupt_records::CorruptRecords, hash_index::HashIndex};
 
 /// A text of the run, by its place in the run's text table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,16 +9,19 @@ use bincode::de::{
 };
 
 use super::{
-    body::{Body, Columns},
-    builder::encode_payload,
     codec,
-    corrupt::CorruptRecords,
-    schemas::{OtherVersion, SchemaVersion, Schemas},
+    columns::Columns,
+    payload_bytes::{Unreadable, encode_payload},
+    schemas::{OtherVersion, Schemas},
     text::{TextId, TextTable, TextTableBuilder},
 };
 use crate::{
-    EventType, MAX_EVENT_BYTES, Payload,
-    payload::layout::{self, Layout},
+    corrupt_records::CorruptRecords,
+    limits::MAX_EVENT_BYTES,
+    payload::{
+        Payload,
+        layout::{self, Layout},
+    },
     value::Object,
     varint::{Malformed, decode_u32},
 };
@@ -26,72 +29,23 @@ use crate::{
 /// The texts of a payload that is upcast, at the most: hex may be twice as long as it was stored.
 const MAX_TEXT_BYTES: usize = 2 * MAX_EVENT_BYTES;
 
-/// Reads payloads of one version of a type as payloads of the next.
-///
-/// # To change what a type carries
-/// 1. Record bytes of a run that has the type, as a fixture.
-/// 2. Change the type in the table of payloads.
-/// 3. Add an upcaster with the layout that it had. The type is at the next version from then on.
-#[derive(Debug)]
-pub(super) struct Upcaster {
-    /// The type.
-    pub(super) event_type: EventType,
-    /// The version that it reads.
-    pub(super) from: SchemaVersion,
-    /// How payloads of that version are laid out.
-    pub(super) layout: Layout,
-    /// The keys of the next version out of those of this one, extra keys among them. It depends on
-    /// nothing else.
-    pub(super) upcast: fn(Object) -> Object,
-}
-
-/// Stands in the place of a payload that is not read, and says why. It costs nothing where payloads
-/// are read: it is looked at once one has not decoded.
-pub(super) struct Unreadable;
-
-impl Unreadable {
-    /// No payload begins so: not a number, nor a presence, nor a tag.
-    const MARK: u8 = u8::MAX;
-
-    fn put(why: OtherVersion, payloads: &mut Vec<u8>) {
-        payloads.extend_from_slice(&[Self::MARK, why.found.get(), why.known.get()]);
-    }
-
-    /// Why bytes are no payload of a type.
-    #[cold]
-    pub(super) fn explain(event_type: EventType, bytes: &[u8]) -> CorruptRecords {
-        let version = SchemaVersion::new;
-        match bytes {
-            [Self::MARK, found, known] if found > known => CorruptRecords::NewerPayload {
-                event_type,
-                found: version(*found),
-                known: version(*known),
-            },
-            [Self::MARK, found, known] => CorruptRecords::OldPayload {
-                event_type,
-                found: version(*found),
-                known: version(*known),
-            },
-            _ => CorruptRecords::Malformed("a payload that does not decode"),
-        }
-    }
-}
-
 /// Puts payloads of today in the place of those at `others`, ascending, or why they cannot be read.
 pub(super) fn read_foreign(
-    body: Body,
+    stored_texts: &TextTable,
+    columns: Columns,
     others: &[(usize, OtherVersion)],
     schemas: &Schemas,
-) -> Result<Body, CorruptRecords> {
-    let mut texts = TextTableBuilder::with_texts_of(&body.texts)?;
-    let mut payloads = Vec::with_capacity(body.columns.payloads.len());
-    let mut ends = Vec::with_capacity(body.columns.numbers.len());
+) -> Result<(TextTable, Columns), CorruptRecords> {
+    let mut texts = TextTableBuilder::with_texts_of(stored_texts)?;
+    let mut payloads = Vec::with_capacity(columns.payloads.len());
+    let mut ends = Vec::with_capacity(columns.numbers.len());
     let mut others = others.iter().peekable();
-    for index in 0..body.columns.numbers.len() {
-        let stored = body.row(index).ok_or(CorruptRecords::Malformed("columns that part"))?.payload;
+    for index in 0..columns.numbers.len() {
+        let stored = columns.payload(index);
+        let stored = stored.ok_or(CorruptRecords::Malformed("columns that part"))?;
         match others.next_if(|(other, _)| *other == index) {
             None => payloads.extend_from_slice(stored),
-            Some((_, other)) => match upcast(stored, *other, &body.texts, schemas) {
+            Some((_, other)) => match upcast(stored, *other, stored_texts, schemas) {
                 Some(payload) => {
                     encode_payload(&payload, &mut payloads, |text| texts.intern(text).0);
                 }
@@ -101,9 +55,9 @@ pub(super) fn read_foreign(
         let beyond = |_| CorruptRecords::Malformed("payloads beyond 4 GiB");
         ends.push(u32::try_from(payloads.len()).map_err(beyond)?);
     }
-    let mut columns = Columns { payloads, ..body.columns };
+    let mut columns = Columns { payloads, ..columns };
     columns.numbers.iter_mut().zip(ends).for_each(|(row, end)| row.payload_end = end);
-    Ok(Body { texts: texts.into_texts(), columns, are_current: false })
+    Ok((texts.into_texts(), columns))
 }
 
 /// A payload of today out of the bytes of another version; `None` for those of a later one, and those

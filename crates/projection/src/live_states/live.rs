@@ -6,11 +6,7 @@ use spacefold_event_core::{
     LogReader, Position, Read, RecordedEventRef, Revision, StateStore, StorageError,
 };
 
-use super::{
-    SnapshotError,
-    history::{corrupt, fold_space},
-    root::Root,
-};
+use super::root::Root;
 use crate::{
     SpaceState, SpaceStates,
     checkpoint::{
@@ -18,7 +14,9 @@ use crate::{
         generation_prefix, newest_generation, parse_blob_key, unused_generation,
     },
     ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
+    replay::{corrupt, fold_space},
     shared_map::SharedMap,
+    snapshot_error::SnapshotError,
 };
 
 /// Keys that are listed at a time.

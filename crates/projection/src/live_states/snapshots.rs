@@ -4,8 +4,11 @@ use std::{sync::Arc, vec};
 
 use spacefold_event_core::{Position, Read};
 
-use super::{LiveStates, SnapshotError, corrupt, live::IDS_AT_ONCE};
-use crate::{RangedStates, STATES_MEMORY_BYTES, Snapshot, SpaceState};
+use super::{LiveStates, live::IDS_AT_ONCE};
+use crate::{
+    RangedStates, STATES_MEMORY_BYTES, Snapshot, SpaceState, replay::corrupt,
+    snapshot_error::SnapshotError,
+};
 
 /// Snapshots of all spaces, sorted by space id. Ends with its first error.
 #[derive(Debug)]

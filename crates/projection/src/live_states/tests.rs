@@ -481,7 +481,7 @@ fn every_snapshot_is_the_fold_at_its_position_while_writers_write() {
 fn the_hash_of_all_makes_anew_only_the_hashes_of_what_changed() {
     let log = log_of(sample());
     let mut states = SpaceStates::new();
-    history::fold_log(&*log, Position::START, log.head(), |event| {
+    replay::fold_log(&*log, Position::START, log.head(), |event| {
         states.apply(event);
         Ok::<(), ReadError>(())
     })
@@ -489,7 +489,7 @@ fn the_hash_of_all_makes_anew_only_the_hashes_of_what_changed() {
     let kept = states.clone();
     let before = states.hash();
     record(&log, [SpaceEvent::space_archived("t")]);
-    history::fold_log(&*log, at(5), log.head(), |event| {
+    replay::fold_log(&*log, at(5), log.head(), |event| {
         states.apply(event);
         Ok::<(), ReadError>(())
     })

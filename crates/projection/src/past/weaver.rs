@@ -10,9 +10,9 @@ use super::{
     stretch::{Gathered, MARKER_KEY, PREFIX, StateKey, encode_state},
 };
 use crate::{
-    SnapshotError,
     checkpoint::{LastEvent, event_at, seal, take, unseal},
-    live_states::fold_log,
+    replay::fold_log,
+    snapshot_error::SnapshotError,
 };
 
 /// Events that are gathered in one go.

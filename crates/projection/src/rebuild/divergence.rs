@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use spacefold_event_core::{LogReader, Position, ReadError};
 
-use crate::{Document, SpaceState, live_states::replay_space};
+use crate::{Document, SpaceState, replay::replay_space};
 
 /// Where what is persisted and the fold part first.
 #[derive(Clone, Debug, PartialEq, Eq)]

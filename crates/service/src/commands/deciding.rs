@@ -1,11 +1,14 @@
 //! Deciding commands one after the other.
 
+mod batch_paths;
+
 use std::collections::BTreeSet;
 
 use spacefold_event_core::{ReadError, SpaceEvent};
 use spacefold_projection::{Change, SpaceState, diff};
 
-use super::{DecidedEvents, batch_paths::Paths};
+use self::batch_paths::Paths;
+use super::DecidedEvents;
 use crate::{
     Command, CommandError, Refusal, attribution::Attribution, decide::decide, fold::fold,
     known_states::Known,
@@ -19,14 +22,14 @@ const MAX_MARKED: usize = 1_024;
 
 /// Commands on the way to what they come to.
 pub(super) struct Deciding<'a> {
-    pub(super) commands: &'a [Command],
+    commands: &'a [Command],
     known: &'a Known,
     attribution: &'a Attribution,
     decided: DecidedEvents,
     /// The state after the first `folded` of the events, once it is asked for.
     ahead: Option<SpaceState>,
     folded: usize,
-    pub(super) paths: Paths<'a>,
+    paths: Paths<'a>,
 }
 
 /// Why deciding ends early.

@@ -64,7 +64,7 @@ impl Spacefold {
         &self,
         projection: P,
     ) -> Result<ProjectionHandle<P>, RegisterError> {
-        self.inner.shared.views.register(projection)
+        self.inner.engine.views.register(projection)
     }
 
     /// How every projection is doing, the states of the spaces too; sorted by name.
@@ -72,7 +72,7 @@ impl Spacefold {
     /// # Errors
     /// [`CatchUpError`] when what is persisted cannot be read.
     pub fn projections(&self) -> Result<Vec<ProjectionInfo>, CatchUpError> {
-        let checkpoints = self.inner.shared.live.checkpoints().map_err(|error| match error {
+        let checkpoints = self.inner.engine.live.checkpoints().map_err(|error| match error {
             SnapshotError::Storage(error) => CatchUpError::Table(error.into()),
             SnapshotError::Read(error) => CatchUpError::Read(error),
             other => CatchUpError::Table(
@@ -89,7 +89,7 @@ impl Spacefold {
             paused: None,
             skipped: Vec::new(),
         });
-        let mut infos = self.inner.shared.views.infos()?;
+        let mut infos = self.inner.engine.views.infos()?;
         infos.extend(states);
         infos.sort_unstable_by_key(|info| info.name);
         Ok(infos)
@@ -100,7 +100,7 @@ impl Spacefold {
     /// # Errors
     /// [`CatchUpError::Paused`] when it fails again; [`CatchUpError::UnknownProjection`].
     pub fn resume_projection(&self, name: &str) -> Result<Position, CatchUpError> {
-        self.inner.shared.views.projections().resume(name)
+        self.inner.engine.views.projections().resume(name)
     }
 
     /// Leaves the event out that a paused projection stands in front of, for ever, in rebuilds too,
@@ -110,7 +110,7 @@ impl Spacefold {
     /// [`CatchUpError::Paused`] when it cannot take in a later one;
     /// [`CatchUpError::TooManySkipped`]; [`CatchUpError::UnknownProjection`].
     pub fn skip_quarantined(&self, name: &str) -> Result<Position, CatchUpError> {
-        self.inner.shared.views.projections().skip(name)
+        self.inner.engine.views.projections().skip(name)
     }
 
     /// Where a content is, and was, across spaces and time; folded up to the durable head.
@@ -140,7 +140,7 @@ impl Spacefold {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn content_index(&self) -> Result<ProjectionHandle<ContentIndex>, CatchUpError> {
-        self.inner.shared.views.caught_up(|shipped| shipped.content_index)
+        self.inner.engine.views.caught_up(|shipped| shipped.content_index)
     }
 
     /// Where a content is, and was: answered by the [content index](Spacefold::content_index) where
@@ -172,7 +172,7 @@ impl Spacefold {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn occurrences(&self, content_hash: &str) -> Result<Vec<Occurrence>, CatchUpError> {
-        self.inner.shared.views.occurrences(self.log(), content_hash)
+        self.inner.engine.views.occurrences(self.log(), content_hash)
     }
 
     /// How many events there were by day, type and source; folded up to the durable head.
@@ -183,7 +183,7 @@ impl Spacefold {
     /// # Cost
     /// The first time, the whole log; from then on what is new.
     pub fn activity(&self) -> Result<ProjectionHandle<Activity>, CatchUpError> {
-        self.inner.shared.views.caught_up(|shipped| shipped.activity)
+        self.inner.engine.views.caught_up(|shipped| shipped.activity)
     }
 
     /// Failed renders, open sync conflicts, stale documents, and renders and synchronisations that run,
@@ -198,6 +198,6 @@ impl Spacefold {
     /// # Cost
     /// The first time, the whole log; from then on what is new.
     pub fn open_problems(&self) -> Result<ProjectionHandle<OpenProblems>, CatchUpError> {
-        self.inner.shared.views.caught_up(|shipped| shipped.open_problems)
+        self.inner.engine.views.caught_up(|shipped| shipped.open_problems)
     }
 }

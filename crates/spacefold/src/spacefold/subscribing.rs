@@ -9,7 +9,7 @@ impl Spacefold {
     /// What is subscribed to: durable subscriptions, open subscribers and their lag.
     #[must_use]
     pub fn feed(&self) -> &Feed {
-        &self.inner.shared.feed
+        &self.inner.engine.feed
     }
 
     /// The bus that calls handlers for what the store commits, from when they are registered.
@@ -93,7 +93,7 @@ impl Spacefold {
         &self,
         subscription: Subscription,
     ) -> Result<SnapshotAndTail, SnapshotAndTailError> {
-        snapshot_and_tail::take(&self.inner.shared, subscription)
+        snapshot_and_tail::take(&self.inner.engine, subscription)
     }
 
     /// Subscribes under a name whose place is kept in the store: see

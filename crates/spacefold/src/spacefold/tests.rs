@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Folding, Options};
 
 fn shared<T: Send + Sync + Clone>(_: &T) {}
 

@@ -16,7 +16,7 @@ impl Spacefold {
         space_id: &str,
         position: Position,
     ) -> Result<Snapshot, SnapshotError> {
-        self.inner.shared.live.snapshot_at(space_id, position)
+        self.inner.engine.live.snapshot_at(space_id, position)
     }
 
     /// The states of all spaces as of a position, sorted by id.
@@ -24,7 +24,7 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError::BeyondHead`], or a failure to read.
     pub fn snapshot_all_at(&self, position: Position) -> Result<Vec<Snapshot>, SnapshotError> {
-        self.inner.shared.live.snapshot_all_at(position)
+        self.inner.engine.live.snapshot_all_at(position)
     }
 
     /// The states of all spaces as of a position, sorted by id, one after the other. What is in memory
@@ -37,7 +37,7 @@ impl Spacefold {
     /// The whole history up to there, once for every [`STATES_MEMORY_BYTES`](crate::STATES_MEMORY_BYTES)
     /// that the states take.
     pub fn snapshots_at(&self, position: Position) -> Result<Snapshots<'_>, SnapshotError> {
-        self.inner.shared.live.snapshots_at(position)
+        self.inner.engine.live.snapshots_at(position)
     }
 
     /// The state of a space as of a time: of the last event recorded then or before.
@@ -49,7 +49,7 @@ impl Spacefold {
         space_id: &str,
         time: Timestamp,
     ) -> Result<Snapshot, SnapshotError> {
-        self.inner.shared.live.snapshot_as_of(space_id, time)
+        self.inner.engine.live.snapshot_as_of(space_id, time)
     }
 
     /// The last position whose event was recorded at or before `time`.
@@ -57,7 +57,7 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError`] when the log cannot be read.
     pub fn position_as_of(&self, time: Timestamp) -> Result<Position, SnapshotError> {
-        self.inner.shared.live.position_as_of(time)
+        self.inner.engine.live.position_as_of(time)
     }
 
     /// What changed in a space from its state at `before` to its state at `after`, in either
@@ -72,7 +72,7 @@ impl Spacefold {
         before: Position,
         after: Position,
     ) -> Result<Vec<Change>, SnapshotError> {
-        self.inner.shared.live.diff(space_id, before, after)
+        self.inner.engine.live.diff(space_id, before, after)
     }
 
     /// What changed of one document between two positions, in either order.
@@ -86,7 +86,7 @@ impl Spacefold {
         before: Position,
         after: Position,
     ) -> Result<Vec<Change>, SnapshotError> {
-        self.inner.shared.live.diff_document(space_id, document_id, before, after)
+        self.inner.engine.live.diff_document(space_id, document_id, before, after)
     }
 
     /// What changed in a space between two times, in either order.
@@ -99,7 +99,7 @@ impl Spacefold {
         before: Timestamp,
         after: Timestamp,
     ) -> Result<Vec<Change>, SnapshotError> {
-        self.inner.shared.live.diff_as_of(space_id, before, after)
+        self.inner.engine.live.diff_as_of(space_id, before, after)
     }
 
     /// The events of a space, or those that name one of its documents, page by page.
@@ -130,7 +130,7 @@ impl Spacefold {
         space_id: &str,
         document_id: Option<&str>,
     ) -> Result<History, SnapshotError> {
-        self.inner.shared.live.history(space_id, document_id)
+        self.inner.engine.live.history(space_id, document_id)
     }
 
     /// Which event gave each document, variable and reference of a space the value that it has as
@@ -142,7 +142,7 @@ impl Spacefold {
     /// # Cost
     /// All events of the space up to there.
     pub fn blame(&self, space_id: &str, position: Position) -> Result<Blame, SnapshotError> {
-        self.inner.shared.live.blame(space_id, position)
+        self.inner.engine.live.blame(space_id, position)
     }
 
     /// Keeps everything anew that makes states of the past fast. It is derived, and kept in the
@@ -151,7 +151,7 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError`]; states of the past are as they were, and may take longer.
     pub fn rebuild_past(&self) -> Result<(), SnapshotError> {
-        self.inner.shared.live.rebuild_past()
+        self.inner.engine.live.rebuild_past()
     }
 
     /// Removes what is kept to make states of the past fast, on disk and in memory.
@@ -159,6 +159,6 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError`] when the storage fails.
     pub fn remove_past(&self) -> Result<(), SnapshotError> {
-        self.inner.shared.live.remove_past()
+        self.inner.engine.live.remove_past()
     }
 }

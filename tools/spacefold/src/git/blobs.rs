@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    GitError, Repository,
+    GitError,
     loose::{LooseBlob, LooseObjects},
+    objects::Objects,
     process::Running,
 };
 
@@ -32,7 +33,7 @@ pub(super) struct Wanted {
 
 /// The contents asked for, in that order.
 pub(super) struct Blobs<'r> {
-    repository: &'r Repository,
+    objects: &'r Objects,
     loose: LooseObjects,
     git: Answers,
 }
@@ -44,19 +45,19 @@ pub(super) struct Answers {
 }
 
 /// Starts to read contents of a repository.
-pub(super) fn read(repository: &Repository) -> Result<(BlobRequests, Blobs<'_>), GitError> {
-    let (git, answers) = start(repository, "--batch")?;
-    let loose = LooseObjects::in_folders(repository.object_folders());
+pub(super) fn read(objects: &Objects) -> Result<(BlobRequests, Blobs<'_>), GitError> {
+    let (git, answers) = start(objects, "--batch")?;
+    let loose = LooseObjects::in_folders(objects.folders());
     let requests = BlobRequests { git, loose: loose.clone() };
-    Ok((requests, Blobs { repository, loose, git: answers }))
+    Ok((requests, Blobs { objects, loose, git: answers }))
 }
 
 /// Starts `git cat-file`, which answers what it is asked as the option says.
 pub(super) fn start(
-    repository: &Repository,
+    objects: &Objects,
     option: &str,
 ) -> Result<(BufWriter<ChildStdin>, Answers), GitError> {
-    let mut command = repository.git(["-c", STREAMED, "cat-file", option]);
+    let mut command = objects.git(["-c", STREAMED, "cat-file", option]);
     let mut running = Running::start(command.stdin(Stdio::piped()), READING)?;
     let input = running.stdin();
     let input = input.ok_or_else(|| GitError::Unexpected("no input".to_owned()))?;
@@ -99,7 +100,7 @@ impl Blobs<'_> {
         let unreadable = |error: io::Error| GitError::Unexpected(format!("{object}: {error}"));
         let Some(file) = self.loose.large(object) else {
             // It has been packed meanwhile.
-            let (mut requests, mut answers) = start(self.repository, "--batch")?;
+            let (mut requests, mut answers) = start(self.objects, "--batch")?;
             writeln!(requests, "{object}").and_then(|()| requests.flush()).map_err(unreadable)?;
             drop(requests);
             return answers.next(object, "blob", take);

@@ -66,7 +66,7 @@ pub(super) struct History {
 impl History {
     /// The commits after `after`, or all of them.
     pub(super) fn of(repository: &Repository, after: Option<&str>) -> Result<Self, GitError> {
-        let mut command = repository.git([
+        let mut command = repository.objects.git([
             "log",
             "--first-parent",
             "--diff-merges=first-parent",
@@ -222,7 +222,7 @@ pub(super) fn fork(
     repository: &Repository,
     is_known: &dyn Fn(&str) -> bool,
 ) -> Result<Fork, GitError> {
-    let mut command = repository.git(["rev-list", "--first-parent", &repository.tip, "--"]);
+    let mut command = repository.objects.git(["rev-list", "--first-parent", &repository.tip, "--"]);
     let mut running = Running::start(&mut command, "reading the history")?;
     let mut next = None;
     for line in BufReader::new(running.stdout()?).lines() {

@@ -84,7 +84,7 @@ pub(crate) fn import(
         return Err(ImportGitError::HeadGone { head: head.clone() });
     }
     let mut history = History::of(repository, earlier.head.as_deref())?;
-    let (requests, blobs) = blobs::read(repository)?;
+    let (requests, blobs) = blobs::read(&repository.objects)?;
     let (sender, commits) = mpsc::sync_channel(COMMITS_AHEAD);
     thread::scope(|scope| {
         let read = move || read_ahead(&mut history, requests, &sender);
@@ -111,7 +111,11 @@ pub(crate) fn import(
         match reading.join() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                let why = missing::in_history(repository, importer.after.as_deref());
+                let why = missing::in_history(
+                    &repository.objects,
+                    &repository.tip,
+                    importer.after.as_deref(),
+                );
                 return Err(why.ok().flatten().unwrap_or(error).into());
             }
             Err(_) => return Err(GitError::Unexpected("its reader ended".to_owned()).into()),
@@ -305,7 +309,13 @@ impl<'a> Importer<'a> {
             Ok(Some(Err(error))) => return Err(error.into()),
             Ok(None) => {
                 let object = wanted.object.clone();
-                return Err(missing::content(self.repository, &commit.hash, object, path()).into());
+                return Err(missing::content(
+                    &self.repository.objects,
+                    &commit.hash,
+                    object,
+                    path(),
+                )
+                .into());
             }
             Err(error) => return Err(unreadable(error.to_string()).into()),
         };

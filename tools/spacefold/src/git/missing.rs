@@ -4,13 +4,13 @@ use std::{
     collections::BTreeMap,
     fmt,
     io::{self, BufWriter, Read, Write},
-    path::PathBuf,
     process::ChildStdin,
 };
 
 use super::{
-    GitError, Repository,
+    GitError,
     blobs::{self, Answers},
+    objects::{Lack, Objects},
     path,
 };
 
@@ -27,17 +27,6 @@ pub(crate) struct MissingObject {
     /// Where it is in the commit; empty for what has no path.
     pub(crate) path: Vec<u8>,
     pub(crate) lack: Lack,
-}
-
-/// Why objects are missing, as far as the repository tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Lack {
-    /// It is a partial clone: they were left where it was cloned from.
-    Partial,
-    /// The repository whose objects it borrows is gone.
-    Borrowed { folder: PathBuf },
-    /// It does not tell.
-    Unknown,
 }
 
 impl fmt::Display for MissingObject {
@@ -59,47 +48,43 @@ impl fmt::Display for MissingObject {
 }
 
 /// The error about what a commit does not have at a path.
-pub(super) fn content(
-    repository: &Repository,
-    commit: &str,
-    object: String,
-    path: Vec<u8>,
-) -> GitError {
+pub(super) fn content(objects: &Objects, commit: &str, object: String, path: Vec<u8>) -> GitError {
     let needed_by = format!("commit {commit}");
-    let lack = repository.lack();
+    let lack = objects.lack();
     let missing = MissingObject { needed_by, kind: "content", object, path, lack };
     GitError::Missing(Box::new(missing))
 }
 
 /// The error about the tip of a branch that is not there.
-pub(super) fn tip(repository: &Repository, branch: &str, object: String) -> GitError {
+pub(super) fn tip(objects: &Objects, branch: &str, object: String) -> GitError {
     let needed_by = format!("branch {branch:?}");
-    let lack = repository.lack();
+    let lack = objects.lack();
     let path = Vec::new();
     GitError::Missing(Box::new(MissingObject { needed_by, kind: "commit", object, path, lack }))
 }
 
 /// What kind of object it is; nothing when the repository does not have it.
-pub(super) fn kind_of(repository: &Repository, object: &str) -> Result<Option<String>, GitError> {
-    Asking::start(repository, "--batch-check")?.kind(object)
+pub(super) fn kind_of(objects: &Objects, object: &str) -> Result<Option<String>, GitError> {
+    Asking::start(objects, "--batch-check")?.kind(object)
 }
 
-/// What the history after the commit `after` lacks, or has and cannot be read, when reading it has
+/// What the history after the commit `after` up to `tip` lacks, or has and cannot be read, when reading it has
 /// failed: the first such thing from there on.
 pub(super) fn in_history(
-    repository: &Repository,
+    objects: &Objects,
+    tip: &str,
     after: Option<&str>,
 ) -> Result<Option<GitError>, GitError> {
     let mut looking = Looking {
-        contents: Asking::start(repository, "--batch")?,
-        kinds: Asking::start(repository, "--batch-check")?,
+        contents: Asking::start(objects, "--batch")?,
+        kinds: Asking::start(objects, "--batch-check")?,
     };
     let mut commits = Vec::new();
-    let (mut child, mut next) = (repository.tip.clone(), Some(repository.tip.clone()));
+    let (mut child, mut next) = (tip.to_owned(), Some(tip.to_owned()));
     while let Some(commit) = next.filter(|commit| Some(commit.as_str()) != after) {
         let Some(read) = looking.commit(&commit)? else {
             let found = Found::Missing { kind: "commit", object: commit, path: Vec::new() };
-            return Ok(Some(found.into_error(repository, &child)));
+            return Ok(Some(found.into_error(objects, &child)));
         };
         commits.push((commit.clone(), read.tree));
         next = read.first_parent;
@@ -111,7 +96,7 @@ pub(super) fn in_history(
     };
     for (commit, tree) in commits.into_iter().rev() {
         if let Some(found) = looking.differences(before.take(), &tree) {
-            return Ok(Some(found.into_error(repository, &commit)));
+            return Ok(Some(found.into_error(objects, &commit)));
         }
         before = Some(tree);
     }
@@ -125,11 +110,11 @@ enum Found {
 }
 
 impl Found {
-    fn into_error(self, repository: &Repository, commit: &str) -> GitError {
+    fn into_error(self, objects: &Objects, commit: &str) -> GitError {
         match self {
             Self::Missing { kind, object, path } => {
                 let needed_by = format!("commit {commit}");
-                let lack = repository.lack();
+                let lack = objects.lack();
                 GitError::Missing(Box::new(MissingObject { needed_by, kind, object, path, lack }))
             }
             Self::Unreadable { path, said } => {
@@ -146,8 +131,8 @@ struct Asking {
 }
 
 impl Asking {
-    fn start(repository: &Repository, option: &str) -> Result<Self, GitError> {
-        let (requests, answers) = blobs::start(repository, option)?;
+    fn start(objects: &Objects, option: &str) -> Result<Self, GitError> {
+        let (requests, answers) = blobs::start(objects, option)?;
         Ok(Self { requests, answers })
     }
 

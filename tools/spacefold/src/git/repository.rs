@@ -1,24 +1,19 @@
 //! A repository, and the branch of it that is read.
 
-use std::{
-    ffi::OsStr,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::Path;
 
 use super::{
     GitError,
     locate::GitFolder,
-    missing::{self, Lack},
+    missing,
+    objects::Objects,
     process::{answer, answer_of},
-    view::View,
 };
 
 /// A repository, and the commit that is read up to.
 #[derive(Debug)]
 pub(crate) struct Repository {
-    folder: GitFolder,
-    view: View,
+    pub(super) objects: Objects,
     /// The newest commit of the branch.
     pub(crate) tip: String,
     /// What its folder is called.
@@ -32,69 +27,49 @@ impl Repository {
         if folder.is_shallow() {
             return Err(GitError::Shallow);
         }
-        let view = View::of(&folder)?;
         let name = name_of(&folder.common);
-        let mut repository = Self { folder, view, tip: String::new(), name };
-        repository.tip = repository.commit_of(branch)?;
-        Ok(repository)
-    }
-
-    /// A git command on it, which knows nothing of its configuration.
-    pub(super) fn git<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        self.view.git(arguments)
-    }
-
-    pub(super) fn object_folders(&self) -> Vec<PathBuf> {
-        self.folder.object_folders()
-    }
-
-    /// Why objects may be missing.
-    pub(super) fn lack(&self) -> Lack {
-        if self.folder.has_promised_packs() {
-            return Lack::Partial;
-        }
-        let gone = self.object_folders().into_iter().find(|folder| !folder.is_dir());
-        gone.map_or(Lack::Unknown, |folder| Lack::Borrowed { folder })
+        let objects = Objects::of(folder)?;
+        let tip = commit_of(&objects, branch)?;
+        Ok(Self { objects, tip, name })
     }
 
     /// Whether it has the commit.
     pub(super) fn has_commit(&self, commit: &str) -> Result<bool, GitError> {
-        Ok(missing::kind_of(self, commit)?.as_deref() == Some("commit"))
+        Ok(missing::kind_of(&self.objects, commit)?.as_deref() == Some("commit"))
     }
+}
 
-    /// The commit that a branch, a tag or what is checked out is at.
-    fn commit_of(&self, branch: Option<&str>) -> Result<String, GitError> {
-        let name = branch.unwrap_or("HEAD");
-        // What does not resolve is told with an exit code of its own.
-        let resolve = |revision: &str| {
-            let arguments = ["rev-parse", "--quiet", "--verify", "--end-of-options", revision];
-            answer_of(&mut self.git(arguments), "finding the branch", Some(1))
-        };
-        let Some(object) = resolve(name)?.filter(|found| !found.is_empty()) else {
-            let count = ["for-each-ref", "--count=1", "--format=%(objectname)"];
-            let any = answer(&mut self.git(count), "listing the branches")?;
-            return Err(match branch {
-                _ if any.is_empty() => GitError::Empty,
-                Some(branch) => GitError::NoSuchBranch { branch: branch.to_owned() },
-                None => GitError::Unborn,
-            });
-        };
-        match missing::kind_of(self, &object)?.as_deref() {
-            None => return Err(missing::tip(self, name, object)),
-            Some("commit" | "tag") => {}
-            Some(kind) => {
-                return Err(GitError::NoCommit { branch: name.to_owned(), kind: kind.to_owned() });
-            }
+/// The commit that a branch, a tag or what is checked out is at.
+fn commit_of(objects: &Objects, branch: Option<&str>) -> Result<String, GitError> {
+    let name = branch.unwrap_or("HEAD");
+    // What does not resolve is told with an exit code of its own.
+    let resolve = |revision: &str| {
+        let arguments = ["rev-parse", "--quiet", "--verify", "--end-of-options", revision];
+        answer_of(&mut objects.git(arguments), "finding the branch", Some(1))
+    };
+    let Some(object) = resolve(name)?.filter(|found| !found.is_empty()) else {
+        let count = ["for-each-ref", "--count=1", "--format=%(objectname)"];
+        let any = answer(&mut objects.git(count), "listing the branches")?;
+        return Err(match branch {
+            _ if any.is_empty() => GitError::Empty,
+            Some(branch) => GitError::NoSuchBranch { branch: branch.to_owned() },
+            None => GitError::Unborn,
+        });
+    };
+    match missing::kind_of(objects, &object)?.as_deref() {
+        None => return Err(missing::tip(objects, name, object)),
+        Some("commit" | "tag") => {}
+        Some(kind) => {
+            return Err(GitError::NoCommit { branch: name.to_owned(), kind: kind.to_owned() });
         }
-        let tip = resolve(&format!("{object}^{{commit}}"))?.unwrap_or_default();
-        let is_hash =
-            matches!(tip.len(), 40 | 64) && tip.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_hash {
-            Ok(tip)
-        } else {
-            let kind = "tag of something else".to_owned();
-            Err(GitError::NoCommit { branch: name.to_owned(), kind })
-        }
+    }
+    let tip = resolve(&format!("{object}^{{commit}}"))?.unwrap_or_default();
+    let is_hash = matches!(tip.len(), 40 | 64) && tip.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash {
+        Ok(tip)
+    } else {
+        let kind = "tag of something else".to_owned();
+        Err(GitError::NoCommit { branch: name.to_owned(), kind })
     }
 }
 

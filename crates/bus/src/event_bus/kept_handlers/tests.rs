@@ -154,7 +154,7 @@ fn what_does_not_decode_is_no_filter() {
     let store = Arc::new(SyncedStore::default());
     let feed = Feed::kept_in(log_of(1), store.clone());
     assert_eq!(handled(&feed), 1);
-    feed.places().put(&key("mail"), b"noise").unwrap();
+    feed.places().put(&key_of_handlers("mail"), b"noise").unwrap();
     assert_eq!(handled(&feed), 0);
     let kept = KeptHandlers::load(feed.places(), "mail").unwrap();
     assert_eq!(kept.filters().keys().collect::<Vec<_>>(), ["count"]);

@@ -2,12 +2,13 @@ use std::{fs, path::Path};
 
 use super::*;
 use crate::{
-    Assignments, EncodedBody, EventId, Position, Presence, Records, RecordsBuilder, Revision,
-    SpaceEvent, Timestamp, Value,
+    Assignments, EncodedBody, EventId, EventType, Position, Presence, Records, RecordsBuilder,
+    Revision, SchemaVersion, SpaceEvent, Timestamp, Value,
     payload::layout::FieldKind::{self, MaybeText, Text},
     record::{
+        body::Body,
         planted::{LATER, MIXED},
-        schemas::{OWN, byte},
+        schemas::{OWN, Upcaster, byte},
         stored_columns::StoredBody,
     },
 };

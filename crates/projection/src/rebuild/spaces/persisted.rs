@@ -5,8 +5,9 @@ use spacefold_event_core::{LogReader, Position, Revision, StateStore, StorageErr
 use crate::{
     SpaceState, StateHash,
     checkpoint::{MARKER_KEY, Marker, blob_key, decode_blob, generation_prefix, parse_blob_key},
-    live_states::{corrupt, each_key},
+    live_states::each_key,
     rebuild::RebuildError,
+    replay::corrupt,
 };
 
 /// How many events are read of one space at a time.

@@ -7,7 +7,7 @@ use spacefold_event_core::{
 };
 
 use super::{ContentIndex, Occurrence};
-use crate::{Projection, live_states::corrupt};
+use crate::{Projection, replay::corrupt};
 
 /// What is known of a space.
 #[derive(Default)]

@@ -1,7 +1,8 @@
 //! What a read gives back.
 
+use super::Read;
 use crate::{
-    CorruptRecords, Envelope, EventFilter, Position, Read, ReadError, RecordedEventRef, Records,
+    CorruptRecords, Envelope, EventFilter, Position, ReadError, RecordedEventRef, Records,
 };
 
 /// Events that were read together, in order, shared and immutable: a page of a longer read.

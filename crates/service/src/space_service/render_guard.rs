@@ -5,7 +5,8 @@ use std::{sync::Arc, thread};
 use spacefold_event_core::{Position, Presence};
 use spacefold_projection::SpaceState;
 
-use crate::{Command, CommandError, Outcome, SpaceService};
+use super::SpaceService;
+use crate::{command::Command, command_error::CommandError, outcome::Outcome};
 
 const DROPPED: &str = "the render was given up before it ended";
 const PANICKED: &str = "the thread that rendered has panicked";

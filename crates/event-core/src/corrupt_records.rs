@@ -1,6 +1,6 @@
 //! What bytes are that are no records, or none that this program reads.
 
-use crate::{EventType, SchemaVersion, varint::Malformed};
+use crate::{payload::EventType, schema_version::SchemaVersion, varint::Malformed};
 
 /// Bytes that are no run of records, or a payload that this program does not read: what is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

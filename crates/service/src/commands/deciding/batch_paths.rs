@@ -11,7 +11,7 @@ use rapidhash::{RapidHashMap, RapidHashSet};
 use spacefold_event_core::{Payload, SpaceEvent};
 use spacefold_projection::SpaceState;
 
-use super::deciding::{Deciding, Stop};
+use super::{Deciding, Stop};
 use crate::{Command, Refusal, decide::check_but_for_path};
 
 /// Where documents are and are going to be, as far as somebody has asked.

@@ -1,6 +1,7 @@
 //! Commands that happen together.
 
-use crate::{Command, CommandError, Outcome, SpaceService};
+use super::SpaceService;
+use crate::{command::Command, command_error::CommandError, outcome::Outcome};
 
 /// Commands on one space, collected to happen together or not at all.
 ///

@@ -1,0 +1,263 @@
+//! Inside a crate no two files import one another, directly or through others.
+//!
+//! A file imports the one that defines what it names, by whichever path: a name that the root of the
+//! crate or a parent gives on hides nothing. A file and the files in its folder are one part of the
+//! crate: what they have of one another is left out where parts are compared, and counts again
+//! between the files inside. What is there for tests alone is left out too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    files,
+    modules::{Meaning, Module, modules},
+};
+
+/// Crates whose circles are still to be opened.
+const STILL_TO_BE_OPENED: [&str; 1] = ["crates/store"];
+
+/// An import of one file from another, neither of which is above the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Import {
+    from: String,
+    line: usize,
+    path: String,
+    to: String,
+    /// The parts that the files are in, side by side in the same folder.
+    parts: [Vec<String>; 2],
+}
+
+/// What a path comes to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    Module(usize),
+    /// An item, and the module that defines it.
+    Item(usize),
+}
+
+struct Crate {
+    modules: Vec<Module>,
+}
+
+impl Crate {
+    /// What a path written in a module leads to.
+    fn resolve(&self, module: usize, path: &[String], depth: usize) -> BTreeSet<Target> {
+        let [first, rest @ ..] = path else { return BTreeSet::new() };
+        let begin = match first.as_str() {
+            "crate" => BTreeSet::from([Target::Module(0)]),
+            "self" => BTreeSet::from([Target::Module(module)]),
+            "super" => self.parent(module).into_iter().map(Target::Module).collect(),
+            name => self.named(module, name, depth),
+        };
+        begin.into_iter().flat_map(|target| self.below(target, rest, depth)).collect()
+    }
+
+    fn below(&self, target: Target, rest: &[String], depth: usize) -> BTreeSet<Target> {
+        let Target::Module(module) = target else { return BTreeSet::from([target]) };
+        match rest {
+            [] => BTreeSet::from([target]),
+            [first, ..] if first == "super" => self.resolve(module, rest, depth),
+            [first, rest @ ..] => {
+                let mut named = self.named(module, first, depth);
+                if named.is_empty() {
+                    // A macro of the module defines it.
+                    named.insert(Target::Item(module));
+                }
+                named.into_iter().flat_map(|target| self.below(target, rest, depth)).collect()
+            }
+        }
+    }
+
+    fn named(&self, module: usize, name: &str, depth: usize) -> BTreeSet<Target> {
+        // Imports that lead back to themselves lead to nothing.
+        if depth > 8 {
+            return BTreeSet::new();
+        }
+        let of_module = &self.modules[module];
+        let Some(meanings) = of_module.names.get(name) else {
+            let globs = of_module.globs.iter().flat_map(|path| {
+                let from = self.resolve(module, path, depth + 1);
+                from.into_iter().filter_map(|target| match target {
+                    Target::Module(of) if of != module => Some(of),
+                    _ => None,
+                })
+            });
+            return globs.flat_map(|from| self.named(from, name, depth + 1)).collect();
+        };
+        let targets = meanings.iter().flat_map(|meaning| match meaning {
+            Meaning::Item => BTreeSet::from([Target::Item(module)]),
+            Meaning::Module(of) => BTreeSet::from([Target::Module(*of)]),
+            Meaning::Import(path) if path[0] == name && path.len() == 1 => BTreeSet::new(),
+            Meaning::Import(path) => self.resolve(module, path, depth + 1),
+        });
+        targets.collect()
+    }
+
+    fn parent(&self, module: usize) -> Option<usize> {
+        let (_, above) = self.modules[module].path.split_last()?;
+        self.modules.iter().position(|of| of.path == above)
+    }
+
+    /// The first import of each file from each other that is neither above nor below it.
+    fn imports(&self) -> Vec<Import> {
+        let mut found = BTreeMap::new();
+        for (index, module) in self.modules.iter().enumerate() {
+            let words = module.words.iter().filter(|(word, _)| !module.names.contains_key(*word));
+            let words = words.map(|(word, line)| (vec![word.clone()], *line));
+            for (path, line) in module.mentions.iter().cloned().chain(words) {
+                for target in self.resolve(index, &path, 0) {
+                    let Target::Item(owner) = target else { continue };
+                    let (from, to) = (&module.file, &self.modules[owner].file);
+                    let Some(parts) = self.parts(from, to) else { continue };
+                    found.entry((from, to)).or_insert_with(|| Import {
+                        from: from.clone(),
+                        line,
+                        path: path.join("::"),
+                        to: to.clone(),
+                        parts,
+                    });
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+
+    /// The parts that two files are in, in the folder that has both.
+    fn parts(&self, from: &str, to: &str) -> Option<[Vec<String>; 2]> {
+        let path = |file| self.modules.iter().find(|module| module.file == file).map(|of| &of.path);
+        let (from, to) = (path(from)?, path(to)?);
+        let shared = from.iter().zip(to).take_while(|(from, to)| from == to).count();
+        let is_between = from.len() > shared && to.len() > shared;
+        is_between.then(|| [from[..=shared].to_vec(), to[..=shared].to_vec()])
+    }
+}
+
+/// Every circle of the parts of a crate: the imports that make it.
+fn circles(root: &str, sources: &BTreeMap<String, String>) -> Vec<Vec<Import>> {
+    type Part = Vec<String>;
+    let imports = Crate { modules: modules(root, sources) }.imports();
+    let mut reached: BTreeMap<&Part, BTreeSet<&Part>> = BTreeMap::new();
+    for Import { parts: [from, to], .. } in &imports {
+        reached.entry(from).or_default().insert(to);
+    }
+    loop {
+        let mut further = reached.clone();
+        for parts in further.values_mut() {
+            let next = parts.iter().filter_map(|part| reached.get(part)).flatten().copied();
+            parts.extend(next.collect::<Vec<_>>());
+        }
+        if further == reached {
+            break;
+        }
+        reached = further;
+    }
+    let leads = |from: &Part, to: &Part| reached.get(&from).is_some_and(|on| on.contains(&to));
+    let mut by_circle: BTreeMap<Vec<&Part>, Vec<Import>> = BTreeMap::new();
+    for import in &imports {
+        let [from, to] = &import.parts;
+        if leads(to, from) {
+            let is_in = |part: &&Part| leads(part, from) && leads(from, part);
+            let circle = reached.keys().copied().filter(is_in).collect();
+            by_circle.entry(circle).or_default().push(import.clone());
+        }
+    }
+    by_circle.into_values().collect()
+}
+
+/// The root files of every crate of the product and of the benchmarks.
+fn roots(sources: &BTreeMap<String, String>) -> Vec<&str> {
+    let is_root = |file: &&String| {
+        let parts: Vec<&str> = file.split('/').collect();
+        match parts.as_slice() {
+            [.., "src", "lib.rs" | "main.rs"] => true,
+            ["benches", name] => name.ends_with(".rs"),
+            ["benches", _, name] => *name == "main.rs",
+            _ => false,
+        }
+    };
+    sources.keys().filter(is_root).map(String::as_str).collect()
+}
+
+#[test]
+fn no_files_of_a_crate_import_one_another_in_a_circle() {
+    let sources = files(&["crates", "tools", "benches"], ".rs").into_iter().collect();
+    let roots = roots(&sources);
+    assert!(roots.len() > 15, "where are the crates?");
+    let mut told = String::new();
+    for root in roots {
+        if STILL_TO_BE_OPENED.iter().any(|folder| root.starts_with(folder)) {
+            continue;
+        }
+        for circle in circles(root, &sources) {
+            told.push_str("\na circle:\n");
+            for Import { from, line, path, to, .. } in circle {
+                told.push_str(&format!("  {from}:{line} has {path} of {to}\n"));
+            }
+        }
+    }
+    assert!(told.is_empty(), "{told}");
+}
+
+/// The circles of a crate of these files, each as the files from and to which it leads.
+fn found(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+    let sources = files.iter().map(|(name, text)| (format!("a/{name}.rs"), (*text).to_owned()));
+    let short = |file: &str| file["a/".len()..].trim_end_matches(".rs").to_owned();
+    let written = |Import { from, line, path, to, .. }: Import| {
+        format!("{}:{line} {path} {}", short(&from), short(&to))
+    };
+    let circles = circles("a/lib.rs", &sources.collect()).into_iter();
+    circles.map(|circle| circle.into_iter().map(written).collect()).collect()
+}
+
+#[test]
+fn imports_that_lead_one_way_are_no_circle() {
+    let parent_and_child = [
+        ("lib", "mod one;\npub use self::one::One;\npub struct All(One);"),
+        ("one", "mod two;\nuse self::two::Two;\npub struct One(Two); pub struct Of;"),
+        ("one/two", "use crate::All;\npub struct Two(super::Of, Option<Box<All>>);"),
+    ];
+    assert!(found(&parent_and_child).is_empty());
+    let for_tests = [
+        ("lib", "mod one;\nmod two;\n#[cfg(test)]\nmod testing;"),
+        ("one", "pub struct One;\n#[cfg(test)]\nmod tests { use crate::two::Two; }"),
+        ("two", "use crate::one::One;\npub struct Two(One);"),
+        ("testing", "use crate::two::Two;"),
+    ];
+    assert!(found(&for_tests).is_empty());
+    let not_code = [
+        ("lib", "mod one;\nmod two;"),
+        ("one", "// use crate::two::Two;\npub struct One;\nconst A: &str = \"crate::two::Two\";"),
+        ("two", "/* a */ use crate::{one::{One as First}};\npub struct Two<'a>(&'a First, u8);"),
+    ];
+    assert!(found(&not_code).is_empty());
+}
+
+#[test]
+fn a_circle_is_found_by_whichever_path() {
+    let through_the_root = [
+        ("lib", "mod one;\nmod two;\npub use self::{one::One, two::*};"),
+        ("one", "use crate::Two;\npub struct One(Two);"),
+        ("two", "pub struct Two;\nstruct Of(crate::One);"),
+    ];
+    assert_eq!(found(&through_the_root), [["one:1 crate::Two two", "two:2 crate::One one"]]);
+    let through_a_parent_and_its_module = [
+        ("lib", "mod a;"),
+        ("a", "mod one;\nmod two;\nuse self::two::Two;"),
+        ("a/one", "use super::*;\npub struct One(Two);"),
+        ("a/two", "use super::one;\npub struct Two;\nstruct Of(one::One);"),
+    ];
+    let circle = ["a/one:2 Two a/two", "a/two:3 one::One a/one"];
+    assert_eq!(found(&through_a_parent_and_its_module), [circle]);
+    let of_three_with_one_inside_a_folder = [
+        ("lib", "mod one;\nmod two;\nmod three;"),
+        ("one", "mod inner;\npub struct One;"),
+        ("one/inner", "use crate::two::Two;\npub struct Inner(Two);"),
+        ("two", "use crate::three::Three;\npub struct Two(Three);"),
+        ("three", "\nuse crate::one::One;\npub struct Three(One);"),
+    ];
+    let circle = [
+        "one/inner:1 crate::two::Two two",
+        "three:2 crate::one::One one",
+        "two:1 crate::three::Three three",
+    ];
+    assert_eq!(found(&of_three_with_one_inside_a_folder), [circle]);
+}
