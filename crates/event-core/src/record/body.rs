@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     EventId, EventType, Payload, Timestamp,
+    bytes::to_usize,
     varint::{Malformed, decode_u32, put_bytes, put_i64s, put_len, put_u32s},
 };
 
@@ -269,8 +270,4 @@ pub(super) fn decode_payload<S, R>(
         Ok(_) => Err(CorruptRecords::Malformed("bytes after a payload")),
         Err(Malformed) => Err(Unreadable::explain(event_type, bytes)),
     }
-}
-
-fn to_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -5,7 +5,7 @@ use super::{
     corrupt::CorruptRecords,
     text::{TextId, TextTable, packed_bytes},
 };
-use crate::{EventId, Timestamp, limits::MAX_APPEND_EVENTS, varint::Lists};
+use crate::{EventId, Timestamp, bytes::to_usize, limits::MAX_APPEND_EVENTS, varint::Lists};
 
 /// A body as it is stored, its dense part perhaps in another place than the rest.
 #[derive(Clone, Copy)]
@@ -210,8 +210,4 @@ pub(super) fn event_ids_of_dense(
 fn decode_ids(bytes: &[u8]) -> Vec<EventId> {
     let (ids, _) = bytes.as_chunks::<{ EventId::LEN }>();
     ids.iter().map(|id| EventId::from_bytes(*id)).collect()
-}
-
-fn to_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
