@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use spacefold_event_core::{Page, Position, ReadError};
+use spacefold_event_core::{Page, Position, ReadError, bytes::to_u64};
 
 use crate::{
     coalesce::coalesce,
@@ -178,7 +178,7 @@ impl Cursor {
             self.skipping = Some(skipping);
             let read = stride.read(skipping.next).to(to).matching(self.standing.filter.clone());
             let page = self.source.read(&read)?;
-            skipping.events += u64::try_from(page.len()).unwrap_or(u64::MAX);
+            skipping.events += to_u64(page.len());
             skipping.next = page.next();
             self.skipping = Some(skipping);
         }
@@ -195,7 +195,7 @@ impl Cursor {
 
     fn deliver_coalesced(&mut self, page: &Page) -> Result<Step, ReadError> {
         let kept = coalesce(page)?;
-        let events = u64::try_from(page.len() - kept.len()).unwrap_or(u64::MAX);
+        let events = to_u64(page.len() - kept.len());
         if events == 0 {
             return Ok(self.deliver(Arc::new(kept)));
         }

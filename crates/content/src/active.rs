@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spacefold_disk::{File, NewFile};
-use spacefold_event_core::{ContentHash, StorageError};
+use spacefold_event_core::{ContentHash, StorageError, bytes::to_u64};
 
 use crate::{
     entry::{Codec, Header, Kind, entry_bytes},
@@ -11,7 +11,6 @@ use crate::{
     index::Place,
     pack::{Listed, PACK_HEADER_BYTES, PackHeader, encode_footer, footer_bytes},
     pack_id::PackId,
-    wire::wide,
 };
 
 /// A pack that is appended to.
@@ -89,7 +88,7 @@ impl Active {
         self.write_at_end(&bytes)?;
         let listed = Listed::of(&header, u32::try_from(self.end).unwrap_or(u32::MAX));
         self.entries.push(listed);
-        self.end += wide(bytes.len());
+        self.end += to_u64(bytes.len());
         Ok(Place { put_here: true, checked: true, ..Place::listed_in(self.number, &listed) })
     }
 
@@ -98,7 +97,7 @@ impl Active {
     pub(crate) fn write_footer(&self) -> Result<u64, StorageError> {
         let footer = encode_footer(self.id, self.end, &self.entries);
         self.write_at_end(&footer)?;
-        let bytes = self.end + wide(footer.len());
+        let bytes = self.end + to_u64(footer.len());
         self.file.set_len(bytes)?;
         Ok(bytes)
     }

@@ -1,11 +1,11 @@
 //! The list of the chunks of a large content.
 
-use spacefold_event_core::{ContentHash, MAX_CONTENT_BYTES};
-
-use crate::{
-    chunks::{MAX_CHUNK_BYTES, MIN_CHUNK_BYTES},
-    wire::{array_at, near, u32_at, u64_at, wide},
+use spacefold_event_core::{
+    ContentHash, MAX_CONTENT_BYTES,
+    bytes::{ByteReader, to_usize},
 };
+
+use crate::chunks::{MAX_CHUNK_BYTES, MIN_CHUNK_BYTES};
 
 /// Bytes of a list without chunks.
 const HEADER_BYTES: usize = 8;
@@ -50,21 +50,22 @@ impl ChunkList {
 
     /// The list in `encoded`; `None` when the bytes are none.
     pub(crate) fn decode(encoded: &[u8]) -> Option<Self> {
-        let bytes = u64_at(encoded, 0)?;
-        let listed = encoded.get(HEADER_BYTES..)?.chunks_exact(CHUNK_BYTES);
-        if !listed.remainder().is_empty() || encoded.len() > MAX_LIST_BYTES {
+        let mut reader = ByteReader::new(encoded);
+        let bytes = reader.u64()?;
+        let count = reader.rest().len() / CHUNK_BYTES;
+        if encoded.len() > MAX_LIST_BYTES {
             return None;
         }
-        let mut list = Self { bytes: 0, chunks: Vec::with_capacity(listed.len()) };
-        for chunk in listed {
-            let chunk_bytes = u32_at(chunk, 0)?;
-            if near(u64::from(chunk_bytes)) > MAX_CHUNK_BYTES {
+        let mut list = Self { bytes: 0, chunks: Vec::with_capacity(count) };
+        for _ in 0..count {
+            let chunk_bytes = reader.u32()?;
+            if to_usize(chunk_bytes) > MAX_CHUNK_BYTES {
                 return None;
             }
-            list.push(ContentHash::from_bytes(array_at(chunk, 4)?), chunk_bytes);
+            list.push(ContentHash::from_bytes(reader.array()?), chunk_bytes);
         }
-        (list.bytes == bytes && bytes <= MAX_CONTENT_BYTES && wide(list.chunks.len()) > 0)
-            .then_some(list)
+        let fits = list.bytes == bytes && bytes <= MAX_CONTENT_BYTES && !list.chunks.is_empty();
+        reader.end(list).filter(|_| fits)
     }
 }
 

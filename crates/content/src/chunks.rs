@@ -7,6 +7,7 @@
 use std::io::{self, Read};
 
 use fastcdc::v2020::FastCDC;
+use spacefold_event_core::bytes::to_u64;
 
 /// Content of at most so many bytes is one chunk.
 pub const WHOLE_CONTENT_BYTES: usize = 64 << 10;
@@ -59,7 +60,7 @@ impl<'a> Chunks<'a> {
         let len = if whole || waiting == 0 { waiting } else { self.cut() };
         let begin = self.begin;
         self.begin += len;
-        self.given += crate::wire::wide(len);
+        self.given += to_u64(len);
         let is_last = self.ended && self.begin == self.end;
         Ok(Chunk { bytes: self.buffer.get(begin..begin + len).unwrap_or(&[]), is_last })
     }

@@ -8,7 +8,7 @@ use std::{
 
 use rapidhash::{RapidHashMap, RapidHashSet};
 use spacefold_disk::NewFile;
-use spacefold_event_core::{ContentError, ContentHash};
+use spacefold_event_core::{ContentError, ContentHash, bytes::to_u64};
 
 use crate::{
     active::{Active, NewEntry},
@@ -18,7 +18,6 @@ use crate::{
     pack::{Listed, read_footer},
     pack_store::PackStore,
     scan::scan,
-    wire::wide,
     writer::Writer,
 };
 
@@ -93,7 +92,7 @@ impl PackStore {
         let forgets_lost = all_here && !self.writer().manifest.lost.is_empty();
         let victims = self.victims(&needed, all_here)?;
         if victims.is_empty() && !forgets_lost {
-            let kept_entries = wide(self.shared.index().iter().count());
+            let kept_entries = to_u64(self.shared.index().iter().count());
             return Ok(CollectReport { kept_entries, ..CollectReport::default() });
         }
         let mut collection = Collection::of(self, needed, victims)?;
@@ -345,7 +344,7 @@ impl<'a> Collection<'a> {
         let live = &self.live;
         self.store.writer().damaged.retain(|number| !live.contains_key(number));
         self.remove_old();
-        self.report.kept_entries = wide(self.store.shared.index().iter().count());
+        self.report.kept_entries = to_u64(self.store.shared.index().iter().count());
         Ok(self.report)
     }
 
@@ -422,7 +421,7 @@ impl<'a> Collection<'a> {
         let before: u64 = self.live.keys().map(|number| bytes_of(*number)).sum();
         let after: u64 = self.written.iter().map(|pack| pack.state.synced_bytes()).sum();
         self.report.freed_bytes = before.saturating_sub(after);
-        self.report.rewritten_packs = wide(self.live.len());
+        self.report.rewritten_packs = to_u64(self.live.len());
         for number in self.live.keys() {
             files.forget(*number);
             if let Err(error) = folder.remove_pack(*number) {

@@ -5,14 +5,12 @@
 
 use std::borrow::Cow;
 
-use spacefold_event_core::ContentHash;
-
-use crate::{
-    chunk_list::MAX_LIST_BYTES,
-    chunks::MAX_CHUNK_BYTES,
-    pack_id::PackId,
-    wire::{array_at, near, u8_at, u16_at, u32_at, u64_at, wide},
+use spacefold_event_core::{
+    ContentHash,
+    bytes::{ByteReader, to_u64, to_usize},
 };
+
+use crate::{chunk_list::MAX_LIST_BYTES, chunks::MAX_CHUNK_BYTES, pack_id::PackId};
 
 /// Bytes of an entry's header.
 pub(crate) const HEADER_BYTES: usize = 64;
@@ -157,35 +155,34 @@ impl Header {
         let checksum = crc32c::crc32c_append(seed, header);
         out.extend(checksum.to_le_bytes());
         out.extend(stored);
-        let padded = begin + near(entry_bytes(stored.len()));
+        let padded = begin + to_usize(entry_bytes(stored.len()));
         out.resize(padded, 0);
     }
 
     /// The header at `offset` of the pack, with the checksum of its payload; `None` when the bytes
     /// are none.
     pub(crate) fn decode(bytes: &[u8], pack: PackId, offset: u64) -> Option<(Self, u32)> {
-        let bytes = bytes.get(..HEADER_BYTES)?;
-        if !bytes.starts_with(&MAGIC) {
-            return None;
-        }
         let checked = bytes.get(..HEADER_BYTES - 4)?;
-        if crc32c::crc32c_append(seed(pack, offset), checked) != u32_at(bytes, HEADER_BYTES - 4)? {
+        let mut reader = ByteReader::new(bytes);
+        if reader.array()? != MAGIC {
             return None;
         }
+        let (kind, codec, zeros) = (reader.u8()?, reader.u8()?, reader.u16()?);
         let header = Self {
-            kind: Kind::from_code(u8_at(bytes, 4)?)?,
-            codec: Codec::from_code(u8_at(bytes, 5)?)?,
-            stored_bytes: u32_at(bytes, 8)?,
-            bytes: u32_at(bytes, 12)?,
-            synced_through: u64_at(bytes, 16)?,
-            hash: ContentHash::from_bytes(array_at(bytes, 24)?),
+            kind: Kind::from_code(kind)?,
+            codec: Codec::from_code(codec)?,
+            stored_bytes: reader.u32()?,
+            bytes: reader.u32()?,
+            synced_through: reader.u64()?,
+            hash: ContentHash::from_bytes(reader.array()?),
         };
-        (u16_at(bytes, 6)? == 0 && header.is_in_range())
-            .then_some((header, u32_at(bytes, HEADER_BYTES - 8)?))
+        let payload_checksum = reader.u32()?;
+        let holds = reader.u32()? == crc32c::crc32c_append(seed(pack, offset), checked);
+        (holds && zeros == 0 && header.is_in_range()).then_some((header, payload_checksum))
     }
 
     fn is_in_range(&self) -> bool {
-        let fits = near(u64::from(self.bytes)) <= self.kind.max_bytes();
+        let fits = to_usize(self.bytes) <= self.kind.max_bytes();
         let packed = match self.codec {
             Codec::Plain => self.stored_bytes == self.bytes,
             Codec::Lz4 => self.kind == Kind::Chunk && self.stored_bytes < self.bytes,
@@ -195,13 +192,13 @@ impl Header {
 
     /// Bytes of the whole entry.
     pub(crate) fn entry_bytes(&self) -> u64 {
-        entry_bytes(near(u64::from(self.stored_bytes)))
+        entry_bytes(to_usize(self.stored_bytes))
     }
 }
 
 /// Bytes of an entry whose payload is stored in so many.
 pub(crate) fn entry_bytes(stored_bytes: usize) -> u64 {
-    (wide(HEADER_BYTES) + wide(stored_bytes)).next_multiple_of(ALIGNMENT)
+    (to_u64(HEADER_BYTES) + to_u64(stored_bytes)).next_multiple_of(ALIGNMENT)
 }
 
 /// Whether the payload is what the checksum in the header was made of.

@@ -1,13 +1,12 @@
 //! Where each entry is.
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::ContentHash;
+use spacefold_event_core::{ContentHash, bytes::to_usize};
 
 use crate::{
     chunk_list::ChunkList,
     entry::{Codec, Kind},
     pack::Listed,
-    wire::near,
 };
 
 const _: () = assert!(size_of::<Place>() <= 20, "with its hash a place has some 60 bytes");
@@ -50,7 +49,7 @@ impl Place {
 
     /// Bytes of the payload as it is stored.
     pub(crate) fn stored_len(&self) -> usize {
-        near(u64::from(self.stored_bytes))
+        to_usize(self.stored_bytes)
     }
 }
 

@@ -37,7 +37,6 @@ mod scan;
 mod store_id;
 mod survey;
 mod verify;
-mod wire;
 mod writer;
 
 pub use self::{

@@ -1,20 +1,17 @@
 //! The manifest: which packs there are, and which store they belong to.
 
 use spacefold_disk::ReplaceError;
-use spacefold_event_core::StorageError;
-
-use crate::{
-    folder::Folder,
-    pack_id::PackId,
-    store_id::StoreId,
-    wire::{array_at, near, u16_at, u32_at, u64_at, wide},
+use spacefold_event_core::{
+    StorageError,
+    bytes::{ByteReader, put_count, to_u64, to_usize},
 };
+
+use crate::{folder::Folder, pack_id::PackId, store_id::StoreId};
 
 const MAGIC: [u8; 8] = *b"SFMANIF\0";
 /// The version of its layout. The first one says of no store.
 const MANIFEST_VERSION: u16 = 2;
 const UNBOUND_VERSION: u16 = 1;
-const UNBOUND_HEADER_BYTES: usize = 32;
 const HEADER_BYTES: usize = 48;
 const PACK_BYTES: usize = 32;
 /// Packs of a store at the most.
@@ -97,7 +94,7 @@ impl Manifest {
         bytes.extend(MAGIC);
         bytes.extend(MANIFEST_VERSION.to_le_bytes());
         bytes.extend([0; 2]);
-        bytes.extend(u32::try_from(listed.len()).unwrap_or(u32::MAX).to_le_bytes());
+        put_count(&mut bytes, listed.len());
         bytes.extend(self.generation.to_le_bytes());
         bytes.extend(self.next_number.to_le_bytes());
         bytes.extend([0; 4]);
@@ -126,49 +123,47 @@ impl Manifest {
 
     /// The version of a manifest whose checksum holds, and what it says if that is known.
     fn decode_any(bytes: &[u8]) -> Option<(u16, Option<Self>)> {
-        let checked = bytes.get(..bytes.len().checked_sub(4)?)?;
+        let (checked, checksum) = bytes.split_last_chunk()?;
+        let mut reader = ByteReader::new(checked);
         let holds =
-            bytes.starts_with(&MAGIC) && u32_at(bytes, checked.len())? == crc32c::crc32c(checked);
-        let version = u16_at(bytes, 8).filter(|_| holds)?;
-        let known = match version {
-            UNBOUND_VERSION => Self::decode_known(checked, UNBOUND_HEADER_BYTES, None),
-            MANIFEST_VERSION => array_at(checked, UNBOUND_HEADER_BYTES).and_then(|store| {
-                Self::decode_known(checked, HEADER_BYTES, StoreId::from_bytes(store))
-            }),
-            _ => None,
-        };
+            reader.array()? == MAGIC && u32::from_le_bytes(*checksum) == crc32c::crc32c(checked);
+        let version = reader.u16().filter(|_| holds)?;
+        let is_known = matches!(version, UNBOUND_VERSION | MANIFEST_VERSION);
+        let known = is_known.then(|| Self::decode_known(reader, version)).flatten();
         Some((version, known))
     }
 
-    fn decode_known(checked: &[u8], header: usize, store: Option<StoreId>) -> Option<Self> {
-        let count = near(u64::from(u32_at(checked, 12)?));
-        let listed = checked.get(header..)?.chunks_exact(PACK_BYTES);
-        let fits = listed.remainder().is_empty() && listed.len() == count && count <= MAX_PACKS;
-        if !fits || u16_at(checked, 10)? != 0 || u32_at(checked, 28)? != 0 {
+    /// What follows the version, when that is known.
+    fn decode_known(mut reader: ByteReader<'_>, version: u16) -> Option<Self> {
+        let (zeros, count) = (reader.u16()?, to_usize(reader.u32()?));
+        let (generation, next_number, more_zeros) = (reader.u64()?, reader.u32()?, reader.u32()?);
+        let store = match version {
+            UNBOUND_VERSION => None,
+            _ => StoreId::from_bytes(reader.array()?),
+        };
+        let fits = count <= MAX_PACKS && reader.rest().len() == count * PACK_BYTES;
+        if !fits || zeros != 0 || more_zeros != 0 {
             return None;
         }
-        let pack = |bytes: &[u8]| {
-            let synced_bytes = u64_at(bytes, 24)?;
-            let state = match u32_at(bytes, 20)? {
-                0 => PackState::Open { synced_bytes },
-                1 => PackState::Sealed { bytes: synced_bytes },
+        let pack = |_| {
+            let (id, number) = (PackId::from_bytes(reader.array()?), reader.u32()?);
+            let state = match (reader.u32()?, reader.u64()?) {
+                (0, synced_bytes) => PackState::Open { synced_bytes },
+                (1, bytes) => PackState::Sealed { bytes },
                 _ => return None,
             };
-            let id = PackId::from_bytes(array_at(bytes, 0)?);
-            Some(ListedPack { number: u32_at(bytes, 16)?, id, state })
+            Some(ListedPack { number, id, state })
         };
-        let packs = listed.map(pack).collect::<Option<Vec<_>>>()?;
-        let next_number = u32_at(checked, 24)?;
+        let packs = (0..count).map(pack).collect::<Option<Vec<_>>>()?;
         let ascend = packs.iter().zip(packs.iter().skip(1)).all(|(one, two)| one.key() < two.key());
         let below = packs.last().is_none_or(|last| last.number < next_number);
-        let generation = u64_at(checked, 16)?;
         let lost = Vec::new();
         (ascend && below).then_some(Self { store, generation, next_number, packs, lost })
     }
 
     pub(crate) fn read(folder: &Folder) -> Result<FoundManifest, StorageError> {
         let Some(file) = folder.find_manifest()? else { return Ok(FoundManifest::Missing) };
-        if file.bytes()? > wide(HEADER_BYTES + MAX_PACKS * PACK_BYTES + 4) {
+        if file.bytes()? > to_u64(HEADER_BYTES + MAX_PACKS * PACK_BYTES + 4) {
             return Ok(FoundManifest::Damaged);
         }
         Ok(Self::decode(&file.read_all()?))

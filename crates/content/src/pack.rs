@@ -1,14 +1,16 @@
 //! A pack: its header, and the footer that spares reading the rest.
 
 use spacefold_disk::File;
-use spacefold_event_core::{ContentHash, StorageError};
+use spacefold_event_core::{
+    ContentHash, StorageError,
+    bytes::{ByteReader, to_u32, to_u64, to_usize},
+};
 
 use crate::{
     entry::{
         self, Codec, HEADER_BYTES, Header, Kind, LISTED_BYTES, MAX_FOOTER_BYTES, payload_holds,
     },
     pack_id::PackId,
-    wire::{array_at, near, u8_at, u16_at, u32_at, u64_at, wide},
 };
 
 /// The version of the layout of packs and manifests.
@@ -37,26 +39,27 @@ pub(crate) enum BadHeader {
 
 impl PackHeader {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(near(PACK_HEADER_BYTES));
+        let mut bytes = Vec::with_capacity(to_usize(PACK_HEADER_BYTES));
         bytes.extend(PACK_MAGIC);
         bytes.extend(FORMAT_VERSION.to_le_bytes());
         bytes.extend([0; 6]);
         bytes.extend(self.id.as_bytes());
         bytes.extend(self.number.to_le_bytes());
-        bytes.resize(near(PACK_HEADER_BYTES) - 4, 0);
+        bytes.resize(to_usize(PACK_HEADER_BYTES) - 4, 0);
         bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
         bytes
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
         let header = || {
-            let checked = bytes.get(..near(PACK_HEADER_BYTES) - 4)?;
-            let holds = bytes.starts_with(&PACK_MAGIC)
-                && u32_at(bytes, near(PACK_HEADER_BYTES) - 4)? == crc32c::crc32c(checked);
-            let version = u16_at(bytes, 8).filter(|_| holds)?;
-            let header =
-                Self { id: PackId::from_bytes(array_at(bytes, 16)?), number: u32_at(bytes, 32)? };
-            Some((version, header))
+            let checked = bytes.get(..to_usize(PACK_HEADER_BYTES) - 4)?;
+            let mut reader = ByteReader::new(bytes);
+            let is_pack = reader.array()? == PACK_MAGIC;
+            let version = reader.u16()?;
+            let _zeros: [u8; 6] = reader.array()?;
+            let header = Self { id: PackId::from_bytes(reader.array()?), number: reader.u32()? };
+            let checksum = ByteReader::new(bytes.get(checked.len()..)?).u32()?;
+            (is_pack && checksum == crc32c::crc32c(checked)).then_some((version, header))
         };
         match header() {
             Some((FORMAT_VERSION, header)) => Ok(header),
@@ -107,7 +110,7 @@ pub(crate) fn encode_footer(pack: PackId, end: u64, entries: &[Listed]) -> Vec<u
         payload.extend(entry.stored_bytes.to_le_bytes());
         payload.extend(entry.bytes.to_le_bytes());
     }
-    let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let bytes = to_u32(payload.len());
     let header = Header {
         kind: Kind::Footer,
         codec: Codec::Plain,
@@ -129,7 +132,7 @@ pub(crate) fn encode_footer(pack: PackId, end: u64, entries: &[Listed]) -> Vec<u
 
 /// Bytes that a footer with its trailer adds to a pack of so many entries.
 pub(crate) fn footer_bytes(entries: usize) -> u64 {
-    entry::entry_bytes(entries * LISTED_BYTES) + wide(TRAILER_BYTES)
+    entry::entry_bytes(entries * LISTED_BYTES) + to_u64(TRAILER_BYTES)
 }
 
 /// What the footer of a sealed pack of `len` bytes lists, and where it begins; `None` when it is
@@ -139,31 +142,31 @@ pub(crate) fn read_footer(
     pack: PackId,
     len: u64,
 ) -> Result<Option<(Vec<Listed>, u64)>, StorageError> {
-    let Some(begin) = len.checked_sub(wide(TRAILER_BYTES)) else { return Ok(None) };
+    let Some(begin) = len.checked_sub(to_u64(TRAILER_BYTES)) else { return Ok(None) };
     let mut trailer = [0; TRAILER_BYTES];
     file.read_exact_at(&mut trailer, begin)?;
     let Some(end) = decode_trailer(&trailer, pack) else { return Ok(None) };
     let Some(footer_len) = begin.checked_sub(end) else { return Ok(None) };
-    if near(footer_len) > MAX_FOOTER_BYTES + HEADER_BYTES + 8 {
+    if to_usize(footer_len) > MAX_FOOTER_BYTES + HEADER_BYTES + 8 {
         return Ok(None);
     }
-    let mut footer = vec![0; near(footer_len)];
+    let mut footer = vec![0; to_usize(footer_len)];
     file.read_exact_at(&mut footer, end)?;
     Ok(decode_footer(&footer, pack, end).map(|entries| (entries, end)))
 }
 
 fn decode_trailer(trailer: &[u8], pack: PackId) -> Option<u64> {
-    let checksum =
-        crc32c::crc32c_append(crc32c::crc32c(pack.as_bytes()), trailer.get(..TRAILER_BYTES - 4)?);
-    let holds =
-        trailer.get(8..12)? == TRAILER_MAGIC && u32_at(trailer, TRAILER_BYTES - 4)? == checksum;
-    u64_at(trailer, 0).filter(|_| holds)
+    let checked = trailer.get(..TRAILER_BYTES - 4)?;
+    let mut reader = ByteReader::new(trailer);
+    let (end, magic, checksum) = (reader.u64()?, reader.array()?, reader.u32()?);
+    let holds = crc32c::crc32c_append(crc32c::crc32c(pack.as_bytes()), checked) == checksum;
+    (magic == TRAILER_MAGIC && holds).then_some(end)
 }
 
 fn decode_footer(footer: &[u8], pack: PackId, end: u64) -> Option<Vec<Listed>> {
     let (header, checksum) = Header::decode(footer, pack, end)?;
-    let payload = footer.get(HEADER_BYTES..)?.get(..near(u64::from(header.stored_bytes)))?;
-    let fits = header.kind == Kind::Footer && header.entry_bytes() == wide(footer.len());
+    let payload = footer.get(HEADER_BYTES..)?.get(..to_usize(header.stored_bytes))?;
+    let fits = header.kind == Kind::Footer && header.entry_bytes() == to_u64(footer.len());
     if !fits || !payload_holds(payload, checksum, pack, end) {
         return None;
     }
@@ -178,17 +181,14 @@ pub(crate) fn decode_listed(payload: &[u8], end: u64) -> Option<Vec<Listed>> {
     }
     listed
         .map(|bytes| {
-            let entry = Listed {
-                hash: ContentHash::from_bytes(array_at(bytes, 0)?),
-                offset: u32_at(bytes, 32)?,
-                kind: Kind::from_code(u8_at(bytes, 36)?)?,
-                codec: Codec::from_code(u8_at(bytes, 37)?)?,
-                stored_bytes: u32_at(bytes, 40)?,
-                bytes: u32_at(bytes, 44)?,
-            };
-            let last =
-                u64::from(entry.offset) + entry::entry_bytes(near(u64::from(entry.stored_bytes)));
-            (u16_at(bytes, 38)? == 0 && last <= end).then_some(entry)
+            let mut reader = ByteReader::new(bytes);
+            let (hash, offset) = (ContentHash::from_bytes(reader.array()?), reader.u32()?);
+            let (kind, codec) = (Kind::from_code(reader.u8()?)?, Codec::from_code(reader.u8()?)?);
+            let zeros = reader.u16()?;
+            let (stored_bytes, bytes) = (reader.u32()?, reader.u32()?);
+            let entry = Listed { hash, offset, kind, codec, stored_bytes, bytes };
+            let last = u64::from(entry.offset) + entry::entry_bytes(to_usize(entry.stored_bytes));
+            (zeros == 0 && last <= end).then_some(entry)
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use std::{
 
 use spacefold_event_core::{
     ContentError, ContentHash, ContentReader, ContentStore, MAX_CONTENT_BYTES, StorageError,
-    StoredContent,
+    StoredContent, bytes::to_u64,
 };
 
 use crate::{
@@ -18,7 +18,6 @@ use crate::{
     index::Index,
     pack_files::PackFiles,
     reader::Shared,
-    wire::wide,
     writer::Writer,
 };
 
@@ -85,7 +84,7 @@ impl PackStore {
     /// One pass over the index.
     #[must_use]
     pub fn info(&self) -> ContentInfo {
-        let packs = wide(self.writer().manifest.packs.len());
+        let packs = to_u64(self.writer().manifest.packs.len());
         let info = ContentInfo { packs, ..ContentInfo::default() };
         self.shared.index().iter().fold(info, |info, (_, place)| ContentInfo {
             entries: info.entries + 1,
@@ -122,7 +121,7 @@ impl PackStore {
         let mut chunks = Chunks::of(content);
         let first = chunks.next().map_err(ContentError::Source)?;
         let hash = ContentHash::of(first.bytes);
-        let bytes = wide(first.bytes.len());
+        let bytes = to_u64(first.bytes.len());
         if bytes > limit {
             return Err(ContentError::TooLarge);
         }
@@ -139,7 +138,7 @@ impl PackStore {
             if chunk.is_empty() {
                 break;
             }
-            if list.bytes + wide(chunk.len()) > limit {
+            if list.bytes + to_u64(chunk.len()) > limit {
                 return Err(ContentError::TooLarge);
             }
             let chunk_hash = ContentHash::of(chunk);

@@ -7,7 +7,10 @@ use std::{
     vec,
 };
 
-use spacefold_event_core::{ContentError, ContentHash, ContentReader};
+use spacefold_event_core::{
+    ContentError, ContentHash, ContentReader,
+    bytes::{to_u64, to_usize},
+};
 
 use crate::{
     chunk_list::{ChunkList, ChunkRef},
@@ -16,7 +19,6 @@ use crate::{
     manifest::Manifest,
     pack_files::PackFiles,
     pack_id::PackId,
-    wire::{near, wide},
 };
 
 /// How often a place is looked up anew because its pack was collected meanwhile.
@@ -131,7 +133,7 @@ impl Shared {
         hash: &ContentHash,
     ) -> Result<(Option<Vec<u8>>, Vec<u8>), ContentError> {
         let (place, stored) = self.read(hash, 0)?;
-        let unpacked = place.codec.unpack(&stored, near(u64::from(place.bytes)));
+        let unpacked = place.codec.unpack(&stored, to_usize(place.bytes));
         let chunk =
             unpacked.ok_or_else(|| self.damaged(hash, &place, "its bytes do not unpack"))?;
         if ContentHash::of(&chunk) != *hash {
@@ -158,7 +160,7 @@ impl Shared {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let offset = u64::from(place.offset) + wide(HEADER_BYTES - header);
+            let offset = u64::from(place.offset) + to_u64(HEADER_BYTES - header);
             let mut stored = vec![0; header + place.stored_len()];
             return if file.read_if_there(&mut stored, offset)? {
                 Ok((place, stored))
@@ -196,7 +198,7 @@ impl CheckedReader {
             ContentError::Damaged { hash, what } => damaged(format!("its chunk {hash}: {what}")),
             other => other,
         })?;
-        if wide(chunk.len()) != u64::from(expected.bytes) {
+        if to_u64(chunk.len()) != u64::from(expected.bytes) {
             return Err(damaged(format!("its chunk {} has another length", expected.hash)));
         }
         if let Some(whole) = &mut self.whole {

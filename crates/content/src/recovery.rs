@@ -6,7 +6,10 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use spacefold_disk::{Access, Disk, File, RealDisk, ReplaceError};
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{
+    StorageError,
+    bytes::{to_u64, to_usize},
+};
 
 use crate::{
     active::Active,
@@ -20,7 +23,6 @@ use crate::{
     scan::scan,
     store_id::StoreId,
     survey::{Found, Survey, survey},
-    wire::near,
     writer::Writer,
 };
 
@@ -286,11 +288,11 @@ impl Unsecured {
         let mut offset = self.synced_bytes;
         let mut bytes = Vec::new();
         while offset < self.end {
-            let count = near(self.end - offset).min(COPY_BYTES);
+            let count = to_usize(self.end - offset).min(COPY_BYTES);
             bytes.resize(count, 0);
             file.read_exact_at(&mut bytes, offset)?;
             file.write_all_at(&bytes, offset)?;
-            offset += crate::wire::wide(count);
+            offset += to_u64(count);
         }
         if self.len > self.end || self.synced_bytes < self.end {
             file.sync_all()?;

@@ -1,13 +1,15 @@
 //! Reading a pack from its first entry to its last, past whatever is damaged.
 
 use spacefold_disk::File;
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{
+    StorageError,
+    bytes::{to_u64, to_usize},
+};
 
 use crate::{
     entry::{ALIGNMENT, HEADER_BYTES, Header, Kind, MAGIC, payload_holds},
     pack::PACK_HEADER_BYTES,
     pack_id::PackId,
-    wire::{near, wide},
 };
 
 /// What is read of a pack at once.
@@ -95,17 +97,17 @@ struct Window<'f> {
 impl Window<'_> {
     /// The `count` bytes at `offset`, if the file has them.
     fn at(&mut self, offset: u64, count: usize) -> Result<Option<&[u8]>, StorageError> {
-        if offset + wide(count) > self.len {
+        if offset + to_u64(count) > self.len {
             return Ok(None);
         }
-        let held = self.begin + wide(self.bytes.len());
-        if offset < self.begin || offset + wide(count) > held {
-            let read = near(self.len - offset).min(count.max(WINDOW_BYTES));
+        let held = self.begin + to_u64(self.bytes.len());
+        if offset < self.begin || offset + to_u64(count) > held {
+            let read = to_usize(self.len - offset).min(count.max(WINDOW_BYTES));
             self.bytes.resize(read, 0);
             self.begin = offset;
             self.file.read_exact_at(&mut self.bytes, offset)?;
         }
-        let begin = near(offset - self.begin);
+        let begin = to_usize(offset - self.begin);
         Ok(self.bytes.get(begin..begin + count))
     }
 
@@ -117,12 +119,12 @@ impl Window<'_> {
             return Ok(nothing);
         };
         let next = offset + header.entry_bytes();
-        let Some(bytes) = self.at(offset, near(header.entry_bytes()))? else {
+        let Some(bytes) = self.at(offset, to_usize(header.entry_bytes()))? else {
             return Ok(nothing);
         };
         let payload = bytes.get(HEADER_BYTES..).unwrap_or(&[]);
         let (stored, padding) =
-            payload.split_at_checked(near(u64::from(header.stored_bytes))).unwrap_or_default();
+            payload.split_at_checked(to_usize(header.stored_bytes)).unwrap_or_default();
         let whole = payload_holds(stored, checksum, pack, offset);
         if whole && padding.iter().all(|byte| *byte == 0) {
             Ok(Found::Entry(header, stored))

@@ -7,7 +7,10 @@ use std::{
 
 use rapidhash::{RapidHashMap, RapidHashSet};
 use spacefold_disk::{Access, Disk, RealDisk};
-use spacefold_event_core::{ContentHash, StorageError};
+use spacefold_event_core::{
+    ContentHash, StorageError,
+    bytes::{to_u64, to_usize},
+};
 
 use crate::{
     chunk_list::ChunkList,
@@ -19,7 +22,6 @@ use crate::{
     scan::{Scan, scan},
     store_id::StoreId,
     survey::{Found, Survey, survey},
-    wire::near,
 };
 
 /// What a check of a content store found.
@@ -112,7 +114,7 @@ pub(crate) fn verify_on(
         check.problem(file, None, None, "which packs there are does not read");
     }
     check.lists();
-    check.report.entries = crate::wire::wide(check.report.sound.len());
+    check.report.entries = to_u64(check.report.sound.len());
     Ok(check.report)
 }
 
@@ -239,7 +241,7 @@ struct Entries {
 impl Entries {
     fn check(&mut self, offset: u64, header: &Header, stored: &[u8]) {
         match header.kind {
-            Kind::Chunk => match header.codec.unpack(stored, near(u64::from(header.bytes))) {
+            Kind::Chunk => match header.codec.unpack(stored, to_usize(header.bytes)) {
                 Some(chunk) if ContentHash::of(&chunk) == header.hash => {
                     self.sound.push((offset, header.hash));
                 }

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, fmt, io, path::Path, sync::Arc};
 
-use spacefold_event_core::{StorageError, StoreMode};
+use spacefold_event_core::{StorageError, StoreMode, bytes::to_usize};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ pub trait File: fmt::Debug + Send + Sync {
     /// # Errors
     /// When they cannot be read.
     fn read_all(&self) -> Result<Vec<u8>, StorageError> {
-        let count = usize::try_from(self.bytes()?).unwrap_or(usize::MAX);
+        let count = to_usize(self.bytes()?);
         let mut bytes = vec![0; count];
         self.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)

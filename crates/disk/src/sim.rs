@@ -20,7 +20,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use spacefold_event_core::{StorageError, StoreMode};
+use spacefold_event_core::{StorageError, StoreMode, bytes::to_u64};
 
 pub use self::{
     cut::{Image, Kept, image},
@@ -411,7 +411,7 @@ impl Folder for SimFolder {
 }
 
 fn id_of(node: NodeId) -> FileId {
-    FileId { device: 0, number: u64::try_from(node).unwrap_or(u64::MAX) }
+    FileId { device: 0, number: to_u64(node) }
 }
 
 #[derive(Debug)]

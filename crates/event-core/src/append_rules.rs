@@ -11,6 +11,7 @@ use crate::{
     Append, AppendCondition, AppendError, Assignments, EncodedBody, Envelope, EventFilter, EventId,
     FailedCondition, LogReader, Position, RUN_BYTES, RUN_EVENTS, Read, ReadError, Receipt,
     RecordedEvent, Records, RecordsBuilder, Revision, SpaceEvent, Timestamp,
+    bytes::{to_u64, to_usize},
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
 };
 
@@ -297,7 +298,7 @@ impl Proposal {
 
 /// The times of a run that begins so many events behind the first: one when they are all equal.
 fn times_of_run(times: &[Timestamp], start: u64, count: usize) -> Vec<Timestamp> {
-    let start = usize::try_from(start).unwrap_or(usize::MAX);
+    let start = to_usize(start);
     let own = times.get(start..start.saturating_add(count)).filter(|_| times.len() > 1);
     match own {
         Some([first, .., last]) if first == last => vec![*first],
@@ -414,7 +415,7 @@ fn stored_run(
     view: &impl AppendView,
 ) -> Result<Receipt, AppendError> {
     let reused = |index, position| AppendError::EventIdReused { id: proposal.id(index), position };
-    let before = u64::try_from(index).unwrap_or(u64::MAX);
+    let before = to_u64(index);
     if position.get() <= before {
         return Err(reused(index, position));
     }

@@ -6,7 +6,7 @@ mod memory;
 use std::io::{self, Read};
 
 pub use self::{error::ContentError, memory::MemoryContentStore};
-use crate::ContentHash;
+use crate::{ContentHash, bytes::to_usize};
 
 /// Bytes by their hash, each content once.
 ///
@@ -76,7 +76,7 @@ pub trait ContentStore: Send + Sync {
                 limit,
             });
         }
-        let mut content = Vec::with_capacity(usize::try_from(reader.content_bytes()).unwrap_or(0));
+        let mut content = Vec::with_capacity(to_usize(reader.content_bytes()));
         reader.read_to_end(&mut content).map_err(|error| ContentError::of_reading(*hash, error))?;
         Ok(content)
     }

@@ -1,5 +1,7 @@
 //! Finding things that are kept in a list elsewhere, by their hash.
 
+use crate::bytes::to_usize;
+
 /// An open-addressing table of places in a list, at most half full. It knows hashes and places,
 /// not the things: who asks says which place has the one that is looked for.
 #[derive(Clone, Debug, Default)]
@@ -66,10 +68,6 @@ impl HashIndex {
 
 fn slots_for(places: usize) -> usize {
     (places * 2).next_power_of_two().max(MIN_SLOTS)
-}
-
-fn to_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

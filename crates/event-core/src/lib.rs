@@ -8,6 +8,7 @@
 //! - [`EventLog`] is the seam behind which events are stored, [`LogReader`] and [`LogWriter`] its
 //!   halves; [`MemoryLog`] is its executable specification; [`append_rules`] decide what may be
 //!   appended.
+//! - [`bytes`] is how formats on disk are read without trust, and how lengths go there and back.
 //! - [`ContentStore`] is the seam behind which the bytes are kept that events name by their
 //!   [`ContentHash`].
 //!
@@ -41,6 +42,7 @@ mod value;
 mod varint;
 
 pub mod append_rules;
+pub mod bytes;
 pub mod closing;
 pub mod limits;
 pub mod prelude;

@@ -12,6 +12,7 @@ use crate::{
     Append, AppendError, EventFilter, EventId, LogReader, LogWriter, Page, Position, Read,
     ReadError, Receipt, RecordedEvent, Records, Revision, Timestamp,
     append_rules::{self, AppendView, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
+    bytes::{to_u64, to_usize},
     least_after,
 };
 
@@ -177,7 +178,7 @@ impl State {
         let mut page = Page::empty(from);
         for records in self.runs.range(from..).map(|(_, records)| records) {
             let left = read.limit.saturating_sub(page.len());
-            let looked_at = usize::try_from(page.next().since(from)).unwrap_or(usize::MAX);
+            let looked_at = to_usize(page.next().since(from));
             if left == 0 || looked_at >= read.look || records.first_position() > read.to {
                 break;
             }
@@ -194,7 +195,7 @@ impl AppendView for State {
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
         let count = self.spaces.get(space_id).map_or(0, Vec::len);
-        Ok(Revision::new(u64::try_from(count).unwrap_or(u64::MAX)))
+        Ok(Revision::new(to_u64(count)))
     }
 
     fn position_of(
@@ -202,7 +203,7 @@ impl AppendView for State {
         space_id: &str,
         revision: Revision,
     ) -> Result<Option<Position>, ReadError> {
-        let index = usize::try_from(revision.previous().get()).unwrap_or(usize::MAX);
+        let index = to_usize(revision.previous().get());
         Ok(self.spaces.get(space_id).and_then(|positions| positions.get(index).copied()))
     }
 

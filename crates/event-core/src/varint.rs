@@ -1,6 +1,7 @@
 //! Variable-length integers as bincode has them, with short cuts: whole lists, and single ones
 //! that are small.
 
+use crate::bytes::{to_u64, to_usize};
 use bincode::{
     Decode,
     de::{Decoder, read::Reader},
@@ -24,7 +25,7 @@ pub(crate) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Writes the number of entries of a list.
 pub(crate) fn put_len(len: usize, out: &mut Vec<u8>) {
-    put_u64(u64::try_from(len).unwrap_or(u64::MAX), out);
+    put_u64(to_u64(len), out);
 }
 
 /// Writes a list.
@@ -86,8 +87,7 @@ impl<'a> Lists<'a> {
     pub(crate) fn len(&mut self) -> Result<usize, Malformed> {
         let (len, rest) = read_u64(self.0).ok_or(Malformed)?;
         self.0 = rest;
-        let len = usize::try_from(len).ok().filter(|len| *len <= rest.len());
-        len.ok_or(Malformed)
+        Some(to_usize(len)).filter(|len| *len <= rest.len()).ok_or(Malformed)
     }
 
     /// Reads as many numbers, and hands each on.

@@ -13,9 +13,13 @@
 
 use spacefold_event_core::{
     EventId, LogReader, Position, ReadError, Revision, StateStore, StorageError, Timestamp,
+    bytes::{ByteReader, put_u64},
 };
 
-use crate::SpaceState;
+use crate::{
+    SpaceState,
+    wire::{seal, unseal},
+};
 
 /// Where the marker is kept.
 pub(crate) const MARKER_KEY: &[u8] = b"space-state";
@@ -28,8 +32,6 @@ pub(crate) const BLOB_PREFIX: &[u8] = b"space-state/";
 ///
 /// Version 2 has the positions of contents, of what renders show, and of the synchronisation that runs.
 pub(crate) const KEPT_VERSION: u32 = 2;
-
-const CHECKSUM_BYTES: usize = 32;
 
 /// How far a projection has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,31 +69,39 @@ impl LastEvent {
     /// Where no event is folded yet.
     pub(crate) const NONE: Self =
         Self { id: EventId::from_bytes([0; EventId::LEN]), recorded_at: Timestamp::MIN };
+
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.id.as_bytes());
+        bytes.extend_from_slice(&self.recorded_at.as_micros().to_le_bytes());
+    }
+
+    pub(crate) fn decode(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let id = EventId::from_bytes(reader.array()?);
+        Some(Self { id, recorded_at: Timestamp::from_micros(reader.i64()?)? })
+    }
 }
 
 impl Marker {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = KEPT_VERSION.to_le_bytes().to_vec();
         for number in [self.generation, self.position.get(), self.spaces] {
-            bytes.extend_from_slice(&number.to_le_bytes());
+            put_u64(&mut bytes, number);
         }
-        bytes.extend_from_slice(self.event.id.as_bytes());
-        bytes.extend_from_slice(&self.event.recorded_at.as_micros().to_le_bytes());
+        self.event.encode(&mut bytes);
         seal(bytes)
     }
 
     /// The marker from its bytes; `None` when they are damaged or of another version.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut rest = unseal(bytes)?;
-        let version = u32::from_le_bytes(take(&mut rest)?);
-        let generation = u64::from_le_bytes(take(&mut rest)?);
-        let position = Position::new(u64::from_le_bytes(take(&mut rest)?));
-        let spaces = u64::from_le_bytes(take(&mut rest)?);
-        let id = EventId::from_bytes(take(&mut rest)?);
-        let recorded_at = Timestamp::from_micros(i64::from_le_bytes(take(&mut rest)?))?;
-        let event = LastEvent { id, recorded_at };
-        let marker = Self { generation, position, event, spaces };
-        (version == KEPT_VERSION && rest.is_empty()).then_some(marker)
+        let mut reader = ByteReader::new(unseal(bytes)?);
+        if reader.u32()? != KEPT_VERSION {
+            return None;
+        }
+        let generation = reader.u64()?;
+        let position = Position::new(reader.u64()?);
+        let spaces = reader.u64()?;
+        let event = LastEvent::decode(&mut reader)?;
+        reader.end(Self { generation, position, event, spaces })
     }
 
     /// Whether the marker was made for this log: its event stands where it says.
@@ -155,7 +165,7 @@ pub(crate) fn unused_generation(newest: Option<u64>, marker: Option<&Marker>) ->
 
 pub(crate) fn encode_blob(state: &SpaceState) -> Vec<u8> {
     let mut bytes = KEPT_VERSION.to_le_bytes().to_vec();
-    bytes.extend_from_slice(&state.revision().get().to_le_bytes());
+    put_u64(&mut bytes, state.revision().get());
     bytes.extend_from_slice(&state.encode());
     seal(bytes)
 }
@@ -163,31 +173,13 @@ pub(crate) fn encode_blob(state: &SpaceState) -> Vec<u8> {
 /// The state of a space from its blob; `None` when it is damaged, of another version, or of
 /// another space: the log has it all.
 pub(crate) fn decode_blob(bytes: &[u8], space_id: &str) -> Option<SpaceState> {
-    let mut rest = unseal(bytes)?;
-    let version = u32::from_le_bytes(take(&mut rest)?);
-    let revision = Revision::new(u64::from_le_bytes(take(&mut rest)?));
-    if version != KEPT_VERSION {
+    let mut reader = ByteReader::new(unseal(bytes)?);
+    if reader.u32()? != KEPT_VERSION {
         return None;
     }
-    let state = SpaceState::decode(rest).ok()?;
+    let revision = Revision::new(reader.u64()?);
+    let state = SpaceState::decode(reader.rest()).ok()?;
     (state.space_id() == space_id && state.revision() == revision).then_some(state)
-}
-
-pub(crate) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
-    let checksum = blake3::hash(&bytes);
-    bytes.extend_from_slice(checksum.as_bytes());
-    bytes
-}
-
-pub(crate) fn unseal(bytes: &[u8]) -> Option<&[u8]> {
-    let (body, checksum) = bytes.split_last_chunk::<CHECKSUM_BYTES>()?;
-    (blake3::hash(body) == *checksum).then_some(body)
-}
-
-pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*taken)
 }
 
 #[cfg(test)]

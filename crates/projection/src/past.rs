@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spacefold_event_core::{
     EventFilter, LogReader, Position, Read, ReadError, Revision, StateStore,
+    bytes::{to_u64, to_usize},
 };
 
 use self::{
@@ -156,7 +157,7 @@ impl Past {
             let key = entry.key;
             if let Some(near) = &near {
                 let further = key.revision.get().saturating_sub(near.state.revision().get());
-                let documents = u64::try_from(near.state.document_count()).unwrap_or(u64::MAX);
+                let documents = to_u64(near.state.document_count());
                 // Folding that far costs less than reading a state.
                 if further <= documents / 2 + 256 {
                     break;
@@ -350,7 +351,7 @@ impl<'a> Replay<'a> {
         if left == 0 {
             return Ok(());
         }
-        let limit = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE_EVENTS);
+        let limit = to_usize(left).min(PAGE_EVENTS);
         let read = Read::from(self.through.next()).to(self.to).limit(limit);
         for page in self.past.log.pages(read.matching(filter)) {
             let page = page?;

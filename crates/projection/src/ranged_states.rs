@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spacefold_event_core::RecordedEventRef;
+use spacefold_event_core::{RecordedEventRef, bytes::to_u64};
 
 use crate::{SpaceState, SpaceStates, StateHash};
 
@@ -89,7 +89,7 @@ impl RangedStates {
     /// Notes that the events taken in since the last time took so many bytes of memory themselves, and
     /// makes the range smaller when its states take too much.
     pub fn has_read(&mut self, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes = to_u64(bytes);
         self.grown = self.grown.saturating_add(bytes.saturating_mul(MEMORY_PER_PAGE_BYTE));
         while self.measured.saturating_add(self.grown) > self.max_bytes {
             self.measured = self.states.memory_bytes();

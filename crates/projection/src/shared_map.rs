@@ -19,6 +19,7 @@ use std::{
 
 use rapidhash::fast::GlobalState;
 use smol_str::SmolStr;
+use spacefold_event_core::bytes::to_usize;
 
 use self::leaf::{LEAF_ENTRIES, Leaf, Slot};
 
@@ -336,7 +337,7 @@ impl<V> Clone for Node<V> {
 /// Which child of a branch a hash belongs to.
 fn place(hash: u64, shift: u32) -> usize {
     let bits = hash.checked_shr(shift).unwrap_or(0);
-    usize::try_from(bits).unwrap_or(0) % WIDTH
+    to_usize(bits) % WIDTH
 }
 
 /// Hands the differences of two nodes at one place to `visit`, until that breaks.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spacefold_event_core::RecordedEventRef;
+use spacefold_event_core::{RecordedEventRef, bytes::to_u64};
 
 use crate::{SpaceState, StateHash, shared_map::SharedMap};
 
@@ -76,7 +76,7 @@ impl SpaceStates {
 
     /// Takes the next space into the hash of all.
     pub(crate) fn hash_space(hasher: &mut blake3::Hasher, id: &str, hash: StateHash) {
-        hasher.update(&u64::try_from(id.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hasher.update(&to_u64(id.len()).to_le_bytes());
         hasher.update(id.as_bytes());
         hasher.update(hash.as_bytes());
     }

@@ -1,89 +1,6 @@
-//! How what this crate persists is written: numbers little endian, texts and bytes behind their
-//! length, a digest or a hash at the end.
+//! How what this crate persists is told from damage: by a hash or a digest.
 
-/// Bytes that are read from front to back; every read is `None` where they end too early.
-pub(crate) struct Wire<'a>(&'a [u8]);
-
-impl<'a> Wire<'a> {
-    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-
-    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    pub(crate) fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    pub(crate) fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    pub(crate) fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    pub(crate) fn i64(&mut self) -> Option<i64> {
-        self.array().map(i64::from_le_bytes)
-    }
-
-    /// A number of things that follow, each of at least so many bytes: memory is taken for no
-    /// more than can be there.
-    pub(crate) fn count(&mut self, each_bytes: usize) -> Option<usize> {
-        let count = usize::try_from(self.u32()?).ok()?;
-        (count.checked_mul(each_bytes)? <= self.0.len()).then_some(count)
-    }
-
-    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.count(1)?;
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    pub(crate) fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.bytes()?).ok()
-    }
-
-    pub(crate) fn optional_text(&mut self) -> Option<Option<&'a str>> {
-        match self.u8()? {
-            0 => Some(None),
-            1 => self.text().map(Some),
-            _ => None,
-        }
-    }
-
-    /// What was read, if that was all.
-    pub(crate) fn end<T>(&self, read: T) -> Option<T> {
-        self.0.is_empty().then_some(read)
-    }
-}
-
-/// Appends a length that is bounded far below 4 GiB.
-pub(crate) fn put_count(bytes: &mut Vec<u8>, count: usize) {
-    bytes.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
-}
-
-pub(crate) fn put_u64(bytes: &mut Vec<u8>, number: u64) {
-    bytes.extend_from_slice(&number.to_le_bytes());
-}
-
-/// Appends bytes behind their length.
-pub(crate) fn put_bytes(bytes: &mut Vec<u8>, content: &[u8]) {
-    put_count(bytes, content.len());
-    bytes.extend_from_slice(content);
-}
-
-pub(crate) fn put_optional_text(bytes: &mut Vec<u8>, text: Option<&str>) {
-    bytes.push(u8::from(text.is_some()));
-    if let Some(text) = text {
-        put_bytes(bytes, text.as_bytes());
-    }
-}
+use spacefold_event_core::bytes::to_u64;
 
 const HASH_BYTES: usize = 32;
 
@@ -124,7 +41,7 @@ impl Digest {
             *to = *from;
         }
         self.0 = mix(self.0, u64::from_le_bytes(last));
-        self.0 = mix(self.0, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.0 = mix(self.0, to_u64(bytes.len()));
     }
 
     pub(crate) const fn get(self) -> u64 {
@@ -143,24 +60,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-
-    #[test]
-    fn what_was_put_is_read_back_and_nothing_beyond_the_end() {
-        let mut bytes = Vec::new();
-        put_u64(&mut bytes, 7);
-        put_bytes(&mut bytes, b"ab");
-        put_optional_text(&mut bytes, None);
-        put_optional_text(&mut bytes, Some("\u{e9}"));
-        for cut in 0..=bytes.len() {
-            let mut wire = Wire::new(&bytes[..cut]);
-            let read = (wire.u64(), wire.bytes(), wire.optional_text(), wire.optional_text());
-            let whole = (Some(7), Some(&b"ab"[..]), Some(None), Some(Some("\u{e9}")));
-            assert_eq!(read == whole, cut == bytes.len(), "{cut}");
-        }
-        // A length that promises more than there is takes no memory.
-        assert_eq!(Wire::new(&[255; 4]).bytes(), None);
-        assert_eq!(Wire::new(&[255; 64]).count(8), None);
-    }
 
     #[test]
     fn a_sealed_value_is_found_damaged_whichever_bit_is() {

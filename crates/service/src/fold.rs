@@ -2,7 +2,7 @@
 
 use spacefold_event_core::{
     Assignments, CorruptRecords, Position, RUN_EVENTS, ReadError, RecordsBuilder, Revision,
-    SpaceEvent, Timestamp,
+    SpaceEvent, Timestamp, bytes::to_u64,
 };
 use spacefold_projection::SpaceState;
 
@@ -18,7 +18,7 @@ pub(crate) fn fold(
     for run in events.chunks(RUN_EVENTS) {
         fold_run(state, run, position, recorded_at)
             .map_err(|cause| ReadError::Corrupt { position, cause })?;
-        position = position.plus(u64::try_from(run.len()).unwrap_or(u64::MAX));
+        position = position.plus(to_u64(run.len()));
     }
     Ok(())
 }

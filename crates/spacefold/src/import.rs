@@ -13,6 +13,7 @@ use std::{
 use spacefold_event_core::{
     Append, AppendError, EventId, JsonError, JsonReader, LimitExceeded, LogReader,
     MAX_APPEND_EVENTS, MAX_EVENT_BYTES, Position, ReadError, Receipt, SpaceEvent, Timestamp,
+    bytes::to_u64,
 };
 use spacefold_store::{EmbeddedLog, PendingAppend};
 
@@ -379,7 +380,7 @@ impl Importer<'_> {
         let before = window.len();
         // What comes a second time in the window is present by then.
         window.retain(|read| known.insert(read.event.event_id));
-        self.report.already_present += count(before - window.len());
+        self.report.already_present += to_u64(before - window.len());
 
         let mut run = Vec::new();
         let mut run_bytes = 0;
@@ -486,10 +487,6 @@ impl Importer<'_> {
         self.report.naive_times += u64::from(read.naive_times);
         Ok(ReadEvent { line, text_bytes: text.len(), recorded_at, event: read.event })
     }
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

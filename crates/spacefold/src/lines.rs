@@ -5,7 +5,7 @@ use std::{
     mem,
 };
 
-use spacefold_event_core::MAX_JSON_LINE_BYTES;
+use spacefold_event_core::{MAX_JSON_LINE_BYTES, bytes::to_u64};
 
 /// Bytes that are kept of a line past its limit, to show which one it is.
 const SHOWN_BYTES: usize = 4 << 10;
@@ -109,7 +109,7 @@ impl<R: BufRead> LineReader<R> {
         self.buffer.clear();
         let mark = if mem::take(&mut self.at_start) { BYTE_ORDER_MARK } else { &[] };
         let most = self.limit.saturating_add(1).saturating_add(mark.len());
-        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        let most = to_u64(most);
         (&mut self.input).take(most).read_until(b'\n', &mut self.buffer)?;
         if self.buffer.starts_with(mark) {
             self.buffer.drain(..mark.len());

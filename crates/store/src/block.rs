@@ -13,14 +13,12 @@ use std::borrow::Cow;
 use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
     Timestamp,
+    bytes::{ByteReader, to_u32, to_usize},
 };
 
 use crate::{
     journal::frame::check_run,
-    wire::{
-        Cursor, MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension, to_u32,
-        to_usize,
-    },
+    wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension},
 };
 
 /// What a block is known by, and what the next one is chained to.
@@ -305,7 +303,7 @@ impl<'a> Parts<'a> {
         if header.store_id != store_id {
             return Err(BlockError::OtherStore);
         }
-        let mut cursor = Cursor::new(bytes);
+        let mut cursor = ByteReader::new(bytes);
         let header_bytes = cursor.array().ok_or(BlockError::WrongLength)?;
         let mut part = |len: u32| cursor.take(to_usize(len)).ok_or(BlockError::WrongLength);
         let extension = part(header.extension_len)?;
@@ -392,7 +390,7 @@ struct FixedFields {
 
 impl FixedFields {
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut cursor = Cursor::new(bytes);
+        let mut cursor = ByteReader::new(bytes);
         let _magic: [u8; 4] = cursor.array()?;
         Some(Self {
             format_version: cursor.u16()?,

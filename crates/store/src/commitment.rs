@@ -5,9 +5,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use spacefold_event_core::{Position, RecordedEventRef};
-
-use crate::wire::{Cursor, to_u32, to_usize};
+use spacefold_event_core::{
+    Position, RecordedEventRef,
+    bytes::{ByteReader, to_u32, to_usize},
+};
 
 /// The type of the extension field.
 const FIELD_TYPE: u16 = 1;
@@ -72,7 +73,7 @@ impl StateCommitment {
     /// Those among extension fields that are whole.
     pub(crate) fn decode(extension: &[u8]) -> Vec<Self> {
         let mut commitments = Vec::new();
-        let mut cursor = Cursor::new(extension);
+        let mut cursor = ByteReader::new(extension);
         while let (Some(field), Some(len)) = (cursor.u16(), cursor.u32()) {
             let Some(bytes) = cursor.take(to_usize(len)) else { break };
             if field == FIELD_TYPE {
@@ -83,7 +84,7 @@ impl StateCommitment {
     }
 
     fn decode_one(bytes: &[u8]) -> Option<Self> {
-        let mut cursor = Cursor::new(bytes);
+        let mut cursor = ByteReader::new(bytes);
         let version = cursor.u32()?;
         let position = Position::new(cursor.u64()?);
         let hash = cursor.array()?;

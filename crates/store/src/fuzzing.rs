@@ -3,7 +3,7 @@
 //! Each decoder is given bytes as they would stand on disk and reads all there is to read in them.
 //! Its checksums can be made to fit first, so that what lies behind them is reached.
 
-use spacefold_event_core::Records;
+use spacefold_event_core::{Records, bytes::to_usize};
 
 use crate::{
     block::{
@@ -117,8 +117,8 @@ pub fn blocks(sealed_file: &[u8]) -> Vec<&[u8]> {
         return Vec::new();
     };
     let range = |entry: &sealed::SealedEntry| {
-        let start = usize::try_from(entry.offset).ok()?;
-        let end = start.checked_add(usize::try_from(entry.len).ok()?)?;
+        let start = to_usize(entry.offset);
+        let end = start.checked_add(to_usize(entry.len))?;
         sealed_file.get(start..end)
     };
     index.blocks.iter().filter_map(range).collect()
@@ -188,7 +188,7 @@ fn repair_at(bytes: &mut [u8], start: usize, end: usize) {
 fn repair_frame(bytes: &mut [u8]) {
     let u32_at = |offset: usize| {
         let field = bytes.get(offset..).and_then(|rest| rest.first_chunk());
-        field.map_or(0, |field| usize::try_from(u32::from_le_bytes(*field)).unwrap_or(0))
+        field.map_or(0, |field| to_usize(u32::from_le_bytes(*field)))
     };
     let parts = [44, 48, 52].map(u32_at).into_iter().fold(0_usize, usize::saturating_add);
     let end = frame::FRAME_HEADER_BYTES.saturating_add(parts).min(bytes.len());
@@ -211,8 +211,8 @@ fn repair_sealed_file(bytes: &mut [u8]) {
     }
     let Ok(index) = sealed::parse(bytes, store_id(bytes)) else { return };
     for entry in &index.blocks {
-        let start = usize::try_from(entry.offset).unwrap_or(usize::MAX);
-        let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
+        let start = to_usize(entry.offset);
+        let len = to_usize(entry.len);
         repair_at(bytes, start, start.saturating_add(len));
     }
 }

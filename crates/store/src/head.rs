@@ -7,7 +7,10 @@ pub(crate) mod extension;
 pub(crate) mod file;
 pub(crate) mod sessions;
 
-use spacefold_event_core::{Position, Timestamp};
+use spacefold_event_core::{
+    Position, Timestamp,
+    bytes::{ByteReader, to_u32, to_usize},
+};
 
 use self::{
     extension::Witness,
@@ -18,7 +21,7 @@ use crate::{
     error::{OpenError, StorePart},
     folder::Folder,
     journal::frame::{FileHeader, FrameHeader},
-    wire::{Cursor, is_extension, to_u32, to_usize},
+    wire::is_extension,
 };
 
 /// The format version that this build writes, and the only one that it reads.
@@ -242,7 +245,7 @@ fn parse_slot(page: &[u8; PAGE_BYTES], index: u64) -> Result<Head, HeadError> {
     if !checked.starts_with(&MAGIC) || crc32c::crc32c(checked).to_le_bytes() != crc {
         return Err(HeadError::Damaged);
     }
-    let mut cursor = Cursor::new(checked);
+    let mut cursor = ByteReader::new(checked);
     let _magic: Option<[u8; 8]> = cursor.array();
     let found = cursor.u32().ok_or(HeadError::Damaged)?;
     if found != FORMAT_VERSION {
@@ -252,7 +255,7 @@ fn parse_slot(page: &[u8; PAGE_BYTES], index: u64) -> Result<Head, HeadError> {
     if head.sequence % 2 == index { Ok(head) } else { Err(HeadError::Damaged) }
 }
 
-fn read_fields(cursor: &mut Cursor<'_>) -> Option<Head> {
+fn read_fields(cursor: &mut ByteReader<'_>) -> Option<Head> {
     let clean = match cursor.array()? {
         [0, 0, 0, 0] => false,
         [1, 0, 0, 0] => true,

@@ -10,7 +10,7 @@ pub(crate) mod sealed_files;
 
 use std::{os::unix::fs::FileExt, sync::Arc};
 
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::{Position, StorageError, bytes::to_u64};
 
 use self::{
     files::{JournalFiles, TakenFile},
@@ -182,8 +182,4 @@ impl Journal {
     pub(crate) fn end(&self) -> JournalEnd {
         self.end
     }
-}
-
-fn to_u64(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

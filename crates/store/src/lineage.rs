@@ -7,7 +7,10 @@
 
 use std::{fs::File, io::Read as _, path::Path};
 
-use spacefold_event_core::Position;
+use spacefold_event_core::{
+    Position,
+    bytes::{ByteReader, to_u32, to_usize},
+};
 
 use crate::{
     error::{OpenError, StorePart},
@@ -17,7 +20,6 @@ use crate::{
         extension::{decode_sessions, encode_sessions},
         sessions::{Kinship, Sessions},
     },
-    wire::{Cursor, to_u32, to_usize},
 };
 
 /// The name of the file in the folder of the copy.
@@ -108,7 +110,7 @@ impl Lineage {
         if crc32c::crc32c(checked).to_le_bytes() != crc {
             return None;
         }
-        let mut cursor = Cursor::new(checked);
+        let mut cursor = ByteReader::new(checked);
         if cursor.array()? != MAGIC || cursor.u32()? != FORMAT_VERSION {
             return None;
         }

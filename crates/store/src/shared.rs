@@ -12,6 +12,7 @@ use quick_cache::{Weighter, sync::Cache};
 use spacefold_event_core::{
     EventFilter, EventId, Page, Position, RUN_EVENTS, Read, ReadError, RecordedEvent, Records,
     Revision, StorageError, Timestamp,
+    bytes::{to_u64, to_usize},
 };
 
 use crate::{
@@ -91,7 +92,7 @@ struct RecordsWeight;
 
 impl Weighter<Position, Records> for RecordsWeight {
     fn weight(&self, _: &Position, records: &Records) -> u64 {
-        u64::try_from(records.memory_bytes()).unwrap_or(u64::MAX).max(1)
+        to_u64(records.memory_bytes()).max(1)
     }
 }
 
@@ -100,7 +101,7 @@ struct PageWeight;
 
 impl Weighter<PageId, Arc<[u8]>> for PageWeight {
     fn weight(&self, _: &PageId, page: &Arc<[u8]>) -> u64 {
-        u64::try_from(page.len()).unwrap_or(u64::MAX).max(1)
+        to_u64(page.len()).max(1)
     }
 }
 
@@ -343,7 +344,7 @@ impl Shared {
         if let Located::Block(first) = located {
             let ids = |bytes: &[u8]| {
                 let ids = block::event_ids(bytes, self.store_id).ok()?;
-                let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+                let count = to_u64(ids.len());
                 (position.since(first) < count).then_some(ids)
             };
             if let Some(ids) = self.sealed.block(first).and_then(|bytes| ids(&bytes)) {
@@ -449,7 +450,7 @@ impl Shared {
             let left = read.limit - page.len();
             let first = records.first_position();
             let rest = records.last_position().next().since(next);
-            if blocks == BlocksOf::Sled || u64::try_from(left).is_ok_and(|left| left < rest) {
+            if blocks == BlocksOf::Sled || to_u64(left) < rest {
                 self.keep(&records);
             } else if next > first {
                 // The page before has left it for this one: it is done with now.
@@ -629,7 +630,7 @@ pub(crate) fn recorded_event(
     position: Position,
 ) -> Result<Option<RecordedEvent>, ReadError> {
     let place = position.since(records.first_position());
-    let envelope = usize::try_from(place).ok().and_then(|index| records.envelope(index));
+    let envelope = records.envelope(to_usize(place));
     let Some(envelope) = envelope else {
         return Ok(None);
     };

@@ -5,7 +5,10 @@ mod states;
 
 use std::path::{Path, PathBuf};
 
-use spacefold_event_core::{Position, Records, StorageErrorKind};
+use spacefold_event_core::{
+    Position, Records, StorageErrorKind,
+    bytes::{to_u64, to_usize},
+};
 
 use crate::{
     block,
@@ -443,7 +446,7 @@ fn check_copy(
     let head = journal.head;
     let sled = SledCopy::open(&journal.folder.sled()).map_err(|error| call_fault(None, &error))?;
     let firsts = sled.first_positions().map_err(|error| call_fault(None, &error))?;
-    report.blocks = u64::try_from(firsts.len()).unwrap_or(u64::MAX);
+    report.blocks = to_u64(firsts.len());
     if sled.has_external_values() {
         return Err(sled_fault(None, "it keeps values in files of their own"));
     }
@@ -511,7 +514,7 @@ fn compare(journal: &JournalEvents<'_>, sled: &SledCopy, firsts: &[Position]) ->
             }
             let place = block.as_ref().and_then(|block| {
                 let place = own.position.since(block.first_position());
-                block.envelope(usize::try_from(place).ok()?)
+                block.envelope(to_usize(place))
             });
             let theirs = place.and_then(|envelope| envelope.decode().ok());
             let own_event = own.decode().ok().map(|event| event.to_owned_event());

@@ -11,6 +11,7 @@ use std::{
 };
 
 use flate2::bufread::MultiGzDecoder;
+use spacefold::bytes::to_u64;
 
 use crate::{
     error::{Failure, Status},
@@ -97,7 +98,7 @@ struct Counted {
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
-        self.read.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
+        self.read.fetch_add(to_u64(read), Ordering::Relaxed);
         Ok(read)
     }
 }

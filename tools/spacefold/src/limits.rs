@@ -6,7 +6,7 @@ use std::{
 
 use rustix::process::{Resource, getrlimit};
 use signal_hook::{consts::SIGXFSZ, flag};
-use spacefold::{StorageError, StorageErrorKind};
+use spacefold::{StorageError, StorageErrorKind, bytes::to_u64};
 
 /// The stack that is made sure of where memory is limited; no command takes as much.
 const STACK_BYTES: usize = 1 << 20;
@@ -28,7 +28,7 @@ pub(crate) fn turn_signals_into_errors() {
 pub(crate) fn make_sure_of_the_stack() -> Result<(), StorageError> {
     let Some(limit) = getrlimit(Resource::As).current else { return Ok(()) };
     share_one_heap();
-    let needed = taken()?.saturating_add(u64::try_from(STACK_BYTES).unwrap_or(u64::MAX));
+    let needed = taken()?.saturating_add(to_u64(STACK_BYTES));
     if needed > limit {
         let what = format!("it may have {limit} bytes, and needs {needed} to begin with");
         return Err(
@@ -64,7 +64,7 @@ fn taken() -> Result<u64, StorageError> {
     let failed = |cause: io::Error| StorageError::new("asking how large the process is", cause);
     let sizes = std::fs::read_to_string("/proc/self/statm").map_err(failed)?;
     let pages: u64 = sizes.split(' ').next().and_then(|size| size.parse().ok()).unwrap_or(0);
-    Ok(pages.saturating_mul(u64::try_from(rustix::param::page_size()).unwrap_or(4_096)))
+    Ok(pages.saturating_mul(to_u64(rustix::param::page_size())))
 }
 
 #[inline(never)]

@@ -12,6 +12,7 @@ use std::{
 use rapidhash::fast::GlobalState;
 use spacefold_event_core::{
     Envelope, Page, Position, ReadError, RecordedEvent, StorageError,
+    bytes::{to_u64, to_usize},
     closing::{Callbacks, InCallback, Running, Waited},
 };
 
@@ -191,8 +192,8 @@ impl Lane {
     }
 
     fn lane_of(&self, space_id: &str) -> usize {
-        let lanes = u64::try_from(self.of).unwrap_or(1).max(1);
-        usize::try_from(GlobalState::new().hash_one(space_id) % lanes).unwrap_or(0)
+        let lanes = to_u64(self.of).max(1);
+        to_usize(GlobalState::new().hash_one(space_id) % lanes)
     }
 
     /// Rests after a failure; `false` when the bus is closed.

@@ -13,6 +13,8 @@ use std::{
 use fastrand::Rng;
 use tempfile::TempDir;
 
+use spacefold_event_core::bytes::to_u64;
+
 use super::*;
 use crate::{
     ContentOptions, ContentReport, MIN_PACK_BYTES, OpenContentError, WHOLE_CONTENT_BYTES,
@@ -62,7 +64,7 @@ fn noise(bytes: usize, seed: u64) -> Vec<u8> {
 #[track_caller]
 fn put(store: &PackStore, content: &[u8]) -> ContentHash {
     let stored = store.put(&mut &*content).unwrap();
-    assert_eq!((stored.hash, stored.bytes), (ContentHash::of(content), wide(content.len())));
+    assert_eq!((stored.hash, stored.bytes), (ContentHash::of(content), to_u64(content.len())));
     stored.hash
 }
 
@@ -149,7 +151,7 @@ fn content_at_the_limit_is_taken_and_past_it_is_not() {
     let store = fixture.open();
     for limit in [0, 1_000, 500_000] {
         let content = noise(limit + 1, 8);
-        let most = wide(limit);
+        let most = to_u64(limit);
         let past = store.put_within(most, &mut &content[..]);
         assert!(matches!(past, Err(ContentError::TooLarge)), "{past:?}");
         assert!(!store.contains(&ContentHash::of(&content)).unwrap());

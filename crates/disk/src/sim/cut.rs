@@ -7,6 +7,8 @@ use super::{
     tree::{NameChange, Node, NodeId, ROOT, Tree},
 };
 
+use spacefold_event_core::bytes::to_u64;
+
 /// What is on the disk of all that no sync has brought there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
@@ -202,8 +204,4 @@ fn apply(names: &mut Names, change: &NameChange) {
     if let Some((folder, name, node)) = &change.added {
         names.entry(*folder).or_default().insert(name.clone(), *node);
     }
-}
-
-fn to_u64(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use spacefold_event_core::bytes::{to_u64, to_usize};
+
 /// What the page cache writes back at a time.
 pub const PAGE_BYTES: usize = 4_096;
 /// What a disk writes whole.
@@ -84,7 +86,7 @@ impl Pages {
         let page = |(number, mut page): (u64, Arc<[u8; PAGE_BYTES]>)| {
             // Nothing of what stands after the end is read when the file grows again.
             let within = bytes.saturating_sub(number * to_u64(PAGE_BYTES));
-            let within = usize::try_from(within).unwrap_or(usize::MAX);
+            let within = to_usize(within);
             if within < PAGE_BYTES {
                 Arc::make_mut(&mut page).iter_mut().skip(within).for_each(|byte| *byte = 0);
             }
@@ -102,7 +104,7 @@ impl Pages {
         let mut offset = offset;
         let mut rest = buffer;
         while !rest.is_empty() {
-            let within = usize::try_from(offset).unwrap_or(usize::MAX) % PAGE_BYTES;
+            let within = to_usize(offset) % PAGE_BYTES;
             let (now, later) = rest.split_at_mut(rest.len().min(PAGE_BYTES - within));
             let page = self.pages.get(&(offset / to_u64(PAGE_BYTES))).map(Page::newest);
             match page.and_then(Option::as_ref) {
@@ -143,7 +145,7 @@ impl Pages {
         let mut offset = offset;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let within = usize::try_from(offset).unwrap_or(usize::MAX) % PAGE_BYTES;
+            let within = to_usize(offset) % PAGE_BYTES;
             let (now, later) = rest.split_at(rest.len().min(PAGE_BYTES - within));
             self.change(time, offset / to_u64(PAGE_BYTES), |page| {
                 page.iter_mut().skip(within).zip(now).for_each(|(to, from)| *to = *from);
@@ -161,7 +163,7 @@ impl Pages {
             return;
         }
         self.cuts.push((time, len));
-        let within = usize::try_from(len).unwrap_or(usize::MAX) % PAGE_BYTES;
+        let within = to_usize(len) % PAGE_BYTES;
         let first_gone = len.div_ceil(to_u64(PAGE_BYTES));
         if within > 0 && self.pages.contains_key(&(first_gone - 1)) {
             self.change(time, first_gone - 1, |page| {
@@ -200,7 +202,7 @@ impl Pages {
         self.sync(time);
         let Some(page) = self.pages.get_mut(&number) else { return };
         let newest = page.newest().clone();
-        let within = usize::try_from(self.last_write).unwrap_or(usize::MAX) % PAGE_BYTES;
+        let within = to_usize(self.last_write) % PAGE_BYTES;
         let sectors = (0..PAGE_BYTES / SECTOR_BYTES).map(|sector| {
             if sector == within / SECTOR_BYTES { before.clone() } else { newest.clone() }
         });
@@ -293,8 +295,4 @@ fn compose(states: &[PageBytes]) -> PageBytes {
         }
     }
     Some(Arc::new(bytes))
-}
-
-fn to_u64(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

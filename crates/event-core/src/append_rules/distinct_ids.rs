@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use rapidhash::quality::GlobalState;
 
-use crate::{EventId, SpaceEvent, hash_index::HashIndex};
+use crate::{EventId, SpaceEvent, bytes::to_usize, hash_index::HashIndex};
 
 /// Appends of up to so many events are looked through for an id.
 const FEW_EVENTS: usize = 12;
@@ -60,10 +60,6 @@ fn hash(id: EventId) -> u64 {
     let mut hasher = GlobalState::new().build_hasher();
     hasher.write_u128(u128::from_be_bytes(*id.as_bytes()));
     hasher.finish()
-}
-
-fn to_usize(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

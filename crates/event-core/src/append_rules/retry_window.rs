@@ -7,7 +7,10 @@ use std::{collections::VecDeque, mem};
 use rapidhash::quality::RandomState;
 
 use self::place_table::PlaceTable;
-use crate::{EventId, Position};
+use crate::{
+    EventId, Position,
+    bytes::{to_u64, to_usize},
+};
 
 /// The ids of the newest events of a log, and where each stands: 16 bytes an id whose like rise, as
 /// those do that are made of the time, 30 bytes an id otherwise.
@@ -57,7 +60,7 @@ impl RetryWindow {
         let most = u32::try_from(capacity).unwrap_or(u32::MAX);
         let hashes = RandomState::new();
         Self {
-            capacity: place_table::to_usize(most),
+            capacity: to_usize(most),
             hashes,
             ids: Vec::new(),
             next: 0,
@@ -173,16 +176,16 @@ impl RetryWindow {
 
     /// What of a stretch is in the ring still.
     fn live(&self, stretch: Stretch) -> Option<Stretch> {
-        let capacity = u64::try_from(self.capacity).unwrap_or(u64::MAX);
+        let capacity = to_u64(self.capacity);
         let gone = Position::new(self.head.since(Position::new(capacity)));
-        let lost = usize::try_from(gone.next().since(stretch.first)).unwrap_or(usize::MAX);
+        let lost = to_usize(gone.next().since(stretch.first));
         let count = stretch.count.checked_sub(lost).filter(|count| *count > 0)?;
         Some(Stretch { first: stretch.at(lost), count })
     }
 
     /// The id at a position that is in the ring.
     fn number_at(&self, position: Position) -> Option<u128> {
-        let newer = usize::try_from(self.head.since(position)).ok()?;
+        let newer = to_usize(self.head.since(position));
         let lap = if newer < self.next { 0 } else { self.capacity };
         let place = (self.next + lap).checked_sub(newer + 1)?;
         self.ids.get(place).copied().map(number)
@@ -191,7 +194,7 @@ impl RetryWindow {
     fn position_of(&self, place: usize) -> Position {
         let lap = if place < self.next { 0 } else { self.capacity };
         let newer = self.next + lap - 1 - place;
-        Position::new(self.head.get() - u64::try_from(newer).unwrap_or(u64::MAX))
+        Position::new(self.head.get() - to_u64(newer))
     }
 
     /// Keeps the stretch that ends before `place`, or notes its ids in the table when it is short.
@@ -231,7 +234,7 @@ impl RetryWindow {
 
 impl Stretch {
     fn at(self, place: usize) -> Position {
-        self.first.plus(u64::try_from(place).unwrap_or(u64::MAX))
+        self.first.plus(to_u64(place))
     }
 }
 

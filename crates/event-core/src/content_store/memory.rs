@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{ContentError, ContentReader, ContentStore, StoredContent};
-use crate::{ContentHash, limits::MAX_CONTENT_BYTES};
+use crate::{ContentHash, bytes::to_u64, limits::MAX_CONTENT_BYTES};
 
 /// A [`ContentStore`] that keeps its contents in memory and loses them when it is dropped.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl ContentStore for MemoryContentStore {
             .take(MAX_CONTENT_BYTES + 1)
             .read_to_end(&mut taken)
             .map_err(ContentError::Source)?;
-        let bytes = u64::try_from(taken.len()).unwrap_or(u64::MAX);
+        let bytes = to_u64(taken.len());
         if bytes > MAX_CONTENT_BYTES {
             return Err(ContentError::TooLarge);
         }
@@ -50,7 +50,7 @@ impl ContentStore for MemoryContentStore {
     fn open(&self, hash: &ContentHash) -> Result<ContentReader, ContentError> {
         let content = self.contents().get(hash).cloned();
         let content = content.ok_or(ContentError::Missing { hash: *hash })?;
-        let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
+        let bytes = to_u64(content.len());
         Ok(ContentReader::new(bytes, Box::new(Cursor::new(content))))
     }
 

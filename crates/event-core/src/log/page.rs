@@ -3,6 +3,7 @@
 use super::Read;
 use crate::{
     CorruptRecords, Envelope, EventFilter, Position, ReadError, RecordedEventRef, Records,
+    bytes::{to_u64, to_usize},
 };
 
 /// Events that were read together, in order, shared and immutable: a page of a longer read.
@@ -48,8 +49,7 @@ impl Page {
         limit: usize,
     ) -> Result<(), ReadError> {
         let first = records.first_position();
-        let place =
-            |position: Position| usize::try_from(position.since(first)).unwrap_or(usize::MAX);
+        let place = |position: Position| to_usize(position.since(first));
         let start = place(from);
         let end = if to < first { 0 } else { place(to).saturating_add(1).min(records.len()) };
         let (selected, next) = if filter.is_all() {
@@ -63,7 +63,7 @@ impl Page {
             let next = if full { listed.last().map_or(start, |last| last + 1) } else { end };
             (Selected::Listed(listed), next)
         };
-        self.next = self.next.max(first.plus(u64::try_from(next).unwrap_or(u64::MAX)));
+        self.next = self.next.max(first.plus(to_u64(next)));
         let selection = Selection { records, selected };
         if selection.len() > 0 {
             self.runs.push(selection);
@@ -135,7 +135,7 @@ impl Page {
         let from = read.from.max(Position::new(1));
         let covered = self.next.since(from);
         let holds_all = || {
-            let given = u64::try_from(self.len()).unwrap_or(u64::MAX);
+            let given = to_u64(self.len());
             !read.filter.is_all() || given >= covered.min(read.to.next().since(from))
         };
         if from <= read.to && (covered == 0 || !holds_all()) {
@@ -176,7 +176,7 @@ impl Selection {
     /// are none.
     fn matching(&self, from: Position, filter: &EventFilter) -> Result<Option<Self>, ReadError> {
         let first = self.records.first_position();
-        let skipped = usize::try_from(from.since(first)).unwrap_or(usize::MAX);
+        let skipped = to_usize(from.since(first));
         let selected = match &self.selected {
             Selected::Range { start, end } if filter.is_all() => {
                 Selected::Range { start: (*start).max(skipped).min(*end), end: *end }
@@ -199,10 +199,7 @@ impl Selection {
     /// The selected records that stand at one of `positions`; `None` when there are none.
     fn at_positions(&self, positions: &[Position]) -> Option<Self> {
         let first = self.records.first_position();
-        let stands = |index: &usize| {
-            let position = u64::try_from(*index).map(|index| first.plus(index));
-            position.is_ok_and(|position| positions.binary_search(&position).is_ok())
-        };
+        let stands = |index: &usize| positions.binary_search(&first.plus(to_u64(*index))).is_ok();
         let listed: Vec<usize> =
             (0..self.len()).filter_map(|nth| self.index(nth)).filter(stands).collect();
         let records = self.records.clone();

@@ -15,6 +15,7 @@ use super::{
     upcast::read_foreign,
 };
 use crate::{
+    bytes::to_usize,
     corrupt_records::CorruptRecords,
     event_id::EventId,
     payload::{EventType, Payload},
@@ -165,8 +166,4 @@ pub(super) fn decode_payload<S, R>(
         Ok(_) => Err(CorruptRecords::Malformed("bytes after a payload")),
         Err(Malformed) => Err(Unreadable::explain(event_type, bytes)),
     }
-}
-
-fn to_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -10,6 +10,7 @@ use super::{
     text::{TextId, TextTableBuilder},
 };
 use crate::{
+    bytes::to_usize,
     corrupt_records::CorruptRecords,
     event::{RecordedEventRef, SpaceEvent},
     event_id::EventId,
@@ -198,7 +199,7 @@ impl RecordsBuilder {
             .row(index)
             .ok_or(CorruptRecords::Malformed("a record that is not in the run"))?;
         let mut copy = |text: TextId| {
-            let place = usize::try_from(text.0).unwrap_or(usize::MAX);
+            let place = to_usize(text.0);
             match copied.get_mut(place) {
                 Some(slot @ &mut NOT_COPIED) => {
                     let (new, _) = self.texts.intern(source.texts.get(text).ok_or(Malformed)?);
@@ -268,7 +269,7 @@ impl RecordsBuilder {
 
     /// Counts a record of a space: the place of the space, and how many of it came before.
     fn count_in(&mut self, id: TextId) -> (u32, u32) {
-        let text = usize::try_from(id.0).unwrap_or(usize::MAX);
+        let text = to_usize(id.0);
         if text >= self.space_places.len() {
             self.space_places.resize(text + 1, 0);
         }
@@ -282,7 +283,7 @@ impl RecordsBuilder {
             }
             entry => entry.map_or(next, |entry| *entry - 1),
         };
-        let space = usize::try_from(place).ok().and_then(|place| spaces.get_mut(place));
+        let space = spaces.get_mut(to_usize(place));
         let rank = space.map_or(0, |space| {
             space.records += 1;
             space.records - 1

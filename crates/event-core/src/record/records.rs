@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     EventId, EventType, Position, RecordedEventRef, Revision, Timestamp,
+    bytes::{to_u64, to_usize},
     corrupt_records::CorruptRecords,
     limits,
     varint::{Malformed, put_u64s},
@@ -77,10 +78,6 @@ impl Assignments {
         let base_revisions = stored.base_revisions.into_iter().map(Revision::new).collect();
         Ok(Self { first_position, recorded_at: times, base_revisions })
     }
-}
-
-fn to_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// A run of recorded events, unpacked, immutable and shared: clones are cheap.
@@ -216,7 +213,7 @@ impl Records {
     /// The position of the last record.
     #[must_use]
     pub fn last_position(&self) -> Position {
-        let count = u64::try_from(self.len()).unwrap_or(u64::MAX);
+        let count = to_u64(self.len());
         self.assignments.first_position.plus(count).previous()
     }
 
@@ -278,7 +275,7 @@ impl Records {
         let text = |text: TextId| self.body.texts.get(text);
         let base = self.assignments.base_revisions.get(to_usize(row.space_index))?;
         Some(Envelope {
-            position: self.assignments.first_position.plus(u64::try_from(index).ok()?),
+            position: self.assignments.first_position.plus(to_u64(index)),
             revision: base.plus(u64::from(row.rank) + 1),
             recorded_at: self.recorded_at(index),
             event_id: row.event_id,

@@ -8,7 +8,7 @@ use super::{
     stored_columns::StoredBody,
     text::TextTableBuilder,
 };
-use crate::corrupt_records::CorruptRecords;
+use crate::{bytes::to_usize, corrupt_records::CorruptRecords};
 
 const PARTED: CorruptRecords = CorruptRecords::Malformed("columns that part");
 
@@ -38,11 +38,11 @@ fn rest_of(columns: Columns, start: usize) -> Option<Columns> {
         event_ids: columns.event_ids.get(start..)?.to_vec(),
         event_types: columns.event_types.get(start..)?.to_vec(),
         numbers: columns.numbers.get(start..)?.to_vec(),
-        payloads: columns.payloads.get(usize::try_from(before).ok()?..)?.to_vec(),
+        payloads: columns.payloads.get(to_usize(before)..)?.to_vec(),
     };
     let mut places = vec![None; columns.spaces.len()];
     for row in &mut rest.numbers {
-        let old = usize::try_from(row.space).ok()?;
+        let old = to_usize(row.space);
         let place = match places.get_mut(old)? {
             Some(place) => *place,
             unknown => {
@@ -51,7 +51,7 @@ fn rest_of(columns: Columns, start: usize) -> Option<Columns> {
                 *unknown.insert(place)
             }
         };
-        let space = rest.spaces.get_mut(usize::try_from(place).ok()?)?;
+        let space = rest.spaces.get_mut(to_usize(place))?;
         (row.space, row.rank) = (place, space.records);
         space.records += 1;
         row.payload_end -= before;

@@ -5,7 +5,7 @@ use super::{
     text::{TextId, TextTable, packed_bytes},
 };
 use crate::{
-    corrupt_records::CorruptRecords, event_id::EventId, limits::MAX_APPEND_EVENTS,
+    bytes::to_usize, corrupt_records::CorruptRecords, event_id::EventId, limits::MAX_APPEND_EVENTS,
     timestamp::Timestamp, varint::Lists,
 };
 
@@ -212,8 +212,4 @@ pub(super) fn event_ids_of_dense(
 fn decode_ids(bytes: &[u8]) -> Vec<EventId> {
     let (ids, _) = bytes.as_chunks::<{ EventId::LEN }>();
     ids.iter().map(|id| EventId::from_bytes(*id)).collect()
-}
-
-fn to_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use rapidhash::fast::GlobalState;
 
-use crate::{corrupt_records::CorruptRecords, hash_index::HashIndex};
+use crate::{bytes::to_usize, corrupt_records::CorruptRecords, hash_index::HashIndex};
 
 /// A text of the run, by its place in the run's text table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,10 +201,6 @@ fn pack_pair(pair: [u8; 2]) -> u8 {
     let values = (digits & 0x0f0f) + 9 * (digits >> 6 & 0x0101);
     let [byte, _] = (values << 4 | values >> 8).to_le_bytes();
     byte
-}
-
-fn to_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The texts of a run, unpacked once so that every text can be borrowed.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spacefold_event_core::{
-    LogReader, Position, Read, RecordedEventRef, Revision, StateStore, StorageError,
+    LogReader, Position, Read, RecordedEventRef, Revision, StateStore, StorageError, bytes::to_u64,
 };
 
 use super::root::Root;
@@ -111,7 +111,7 @@ impl Live {
                 let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
                 self.fold(log, store, &event)?;
             }
-            let bytes = u64::try_from(page.memory_bytes()).unwrap_or(u64::MAX);
+            let bytes = to_u64(page.memory_bytes());
             self.grown = self.grown.saturating_add(bytes.saturating_mul(MEMORY_PER_PAGE_BYTE));
             self.make_room(store, max_bytes);
         }

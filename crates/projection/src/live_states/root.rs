@@ -1,6 +1,6 @@
 //! What readers see of a fold: immutable, put in place whole.
 
-use spacefold_event_core::Position;
+use spacefold_event_core::{Position, bytes::to_u64};
 
 use crate::{SpaceStates, checkpoint::LastEvent};
 
@@ -33,6 +33,6 @@ impl Root {
 
     /// Whether every space that there is, is in memory.
     pub(super) fn is_complete(&self) -> bool {
-        u64::try_from(self.spaces.len()) == Ok(self.space_count)
+        to_u64(self.spaces.len()) == self.space_count
     }
 }

@@ -10,12 +10,13 @@
 use bincode::{Decode, Encode};
 use spacefold_event_core::{
     CorruptRecords, EventId, Position, RecordedEventRef, Records, RecordsBuilder, Revision,
-    Timestamp,
+    Timestamp, bytes::to_u64,
 };
 
 use crate::{
     SpaceState,
-    checkpoint::{KEPT_VERSION, LastEvent, seal, unseal},
+    checkpoint::{KEPT_VERSION, LastEvent},
+    wire::{seal, unseal},
 };
 
 /// What the key of everything that is kept of the past begins with.
@@ -129,7 +130,7 @@ impl Gathered {
     }
 
     pub(super) fn last_revision(&self) -> Revision {
-        self.first.plus(u64::try_from(self.count()).unwrap_or(u64::MAX)).previous()
+        self.first.plus(to_u64(self.count())).previous()
     }
 
     pub(super) fn push(&mut self, event: &RecordedEventRef<'_>) {
@@ -224,7 +225,7 @@ impl Stretch {
     }
 
     fn key(&self) -> Option<StretchKey> {
-        let count = u64::try_from(self.events.len()).ok()?;
+        let count = to_u64(self.events.len());
         let last = self.first.plus(count).previous();
         Some(StretchKey { first: self.first, last, last_position: self.events.last()?.0 })
     }

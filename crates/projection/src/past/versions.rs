@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::Position;
+use spacefold_event_core::{Position, bytes::to_u64};
 
 use super::directory::Directory;
 use crate::SpaceState;
@@ -61,7 +61,7 @@ impl Versions {
     /// another one that is kept; `None` when it shares nothing.
     pub(super) fn keep(&mut self, version: &Version, events: Option<u64>) {
         let state = &version.state;
-        let documents = u64::try_from(state.document_count()).unwrap_or(u64::MAX);
+        let documents = to_u64(state.document_count());
         let whole = documents.saturating_mul(DOCUMENT_BYTES);
         let own = events.map_or(whole, |events| events.saturating_mul(EVENT_BYTES).min(whole));
         let bytes = own.saturating_add(VERSION_BYTES);

@@ -3,16 +3,20 @@
 use std::mem;
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::{EventId, LogReader, Position, RecordedEventRef, StateStore, Timestamp};
+use spacefold_event_core::{
+    LogReader, Position, RecordedEventRef, StateStore,
+    bytes::{ByteReader, put_u64, to_u64},
+};
 
 use super::{
     Past,
     stretch::{Gathered, MARKER_KEY, PREFIX, StateKey, encode_state},
 };
 use crate::{
-    checkpoint::{LastEvent, event_at, seal, take, unseal},
+    checkpoint::{LastEvent, event_at},
     replay::fold_log,
     snapshot_error::SnapshotError,
+    wire::{seal, unseal},
 };
 
 /// Events that are gathered in one go.
@@ -116,7 +120,7 @@ impl Weaver {
             self.held_events -= gathered.count();
             let Some((first, last)) = gathered.span() else { continue };
             let blocks = last.since(first) / BLOCK_EVENTS + 1;
-            let events = u64::try_from(gathered.count()).unwrap_or(u64::MAX);
+            let events = to_u64(gathered.count());
             let (revision, is_dense) = (gathered.last_revision(), events / blocks >= DENSE_EVENTS);
             if !is_dense && let Some((key, blob)) = gathered.finish(&space_id) {
                 past.store.put(&key.encode(&space_id), &blob)?;
@@ -145,7 +149,7 @@ fn keep_state(past: &Past, space_id: &str, key: StateKey) -> Result<(), Snapshot
         return Ok(());
     }
     let Some(state) = past.state_at(space_id, key.position)? else { return Ok(()) };
-    let documents = u64::try_from(state.document_count()).unwrap_or(u64::MAX);
+    let documents = to_u64(state.document_count());
     if behind < documents.saturating_mul(STATE_EVENTS_PER_DOCUMENT)
         || state.revision() != key.revision
     {
@@ -169,18 +173,17 @@ pub(super) fn remove_all(store: &dyn StateStore) -> Result<(), SnapshotError> {
 
 fn encode_marker(position: Position, event: LastEvent) -> Vec<u8> {
     let mut bytes = super::stretch::VERSION.to_le_bytes().to_vec();
-    bytes.extend_from_slice(&position.get().to_le_bytes());
-    bytes.extend_from_slice(event.id.as_bytes());
-    bytes.extend_from_slice(&event.recorded_at.as_micros().to_le_bytes());
+    put_u64(&mut bytes, position.get());
+    event.encode(&mut bytes);
     seal(bytes)
 }
 
 fn decode_marker(bytes: &[u8]) -> Option<(Position, LastEvent)> {
-    let mut rest = unseal(bytes)?;
-    let version = u64::from_le_bytes(take(&mut rest)?);
-    let position = Position::new(u64::from_le_bytes(take(&mut rest)?));
-    let id = EventId::from_bytes(take(&mut rest)?);
-    let recorded_at = Timestamp::from_micros(i64::from_le_bytes(take(&mut rest)?))?;
-    let is_known = version == super::stretch::VERSION && rest.is_empty();
-    is_known.then_some((position, LastEvent { id, recorded_at }))
+    let mut reader = ByteReader::new(unseal(bytes)?);
+    if reader.u64()? != super::stretch::VERSION {
+        return None;
+    }
+    let position = Position::new(reader.u64()?);
+    let event = LastEvent::decode(&mut reader)?;
+    reader.end((position, event))
 }

@@ -15,7 +15,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Envelope, EventId, LogReader, Position, ReadError, RecordedEventRef, Timestamp,
+    Envelope, LogReader, Position, ReadError, RecordedEventRef,
+    bytes::{ByteReader, put_count, put_u64},
 };
 
 use super::{
@@ -26,7 +27,7 @@ use crate::{
     ApplyError, Projection, StateHash, Table, TableError, TableView,
     checkpoint::{LastEvent, event_at},
     table::{Blob, Flushed, Place, Rows},
-    wire::{Wire, put_count, put_u64, seal, unseal},
+    wire::{seal, unseal},
 };
 
 /// How many positions may be skipped.
@@ -295,8 +296,7 @@ impl Generation {
         put_u64(&mut bytes, self.position.get());
         let (position, last) = self.last.unwrap_or((Position::START, LastEvent::NONE));
         put_u64(&mut bytes, position.get());
-        bytes.extend_from_slice(last.id.as_bytes());
-        bytes.extend_from_slice(&last.recorded_at.as_micros().to_le_bytes());
+        last.encode(&mut bytes);
         self.trail.encode(&mut bytes);
         put_count(&mut bytes, self.skipped.len());
         self.skipped.iter().for_each(|position| put_u64(&mut bytes, position.get()));
@@ -309,11 +309,11 @@ impl Generation {
     }
 
     fn decode(place: Place, number: u64, body: &[u8]) -> Result<Option<Self>, TableError> {
-        let mut wire = Wire::new(body);
-        let Some(head) = Head::decode(&mut wire) else {
+        let mut reader = ByteReader::new(body);
+        let Some(head) = Head::decode(&mut reader) else {
             return Ok(None);
         };
-        let rows = Rows::decode(place.clone(), &mut wire)?;
+        let rows = Rows::decode(place.clone(), &mut reader)?;
         let Head { version, position, last, trail, skipped, paused } = head;
         let checkpointed = position;
         let generation = Self {
@@ -329,7 +329,7 @@ impl Generation {
             checkpointed,
             watched: BTreeMap::new(),
         };
-        Ok(wire.end(generation))
+        Ok(reader.end(generation))
     }
 }
 
@@ -344,20 +344,18 @@ struct Head {
 }
 
 impl Head {
-    fn decode(wire: &mut Wire<'_>) -> Option<Self> {
-        let version = wire.u32()?;
-        let position = Position::new(wire.u64()?);
-        let last_position = Position::new(wire.u64()?);
-        let id = EventId::from_bytes(wire.array()?);
-        let recorded_at = Timestamp::from_micros(wire.i64()?)?;
-        let last = (last_position > Position::START)
-            .then_some((last_position, LastEvent { id, recorded_at }));
-        let trail = Trail::decode(wire)?;
-        let count = wire.count(8)?;
-        let skipped = (0..count).map(|_| wire.u64().map(Position::new)).collect::<Option<_>>()?;
-        let paused = match wire.u8()? {
+    fn decode(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let version = reader.u32()?;
+        let position = Position::new(reader.u64()?);
+        let last_position = Position::new(reader.u64()?);
+        let last = LastEvent::decode(reader)?;
+        let last = (last_position > Position::START).then_some((last_position, last));
+        let trail = Trail::decode(reader)?;
+        let count = reader.count(8)?;
+        let skipped = (0..count).map(|_| reader.u64().map(Position::new)).collect::<Option<_>>()?;
+        let paused = match reader.u8()? {
             0 => None,
-            _ => Some(Paused::decode(wire)?),
+            _ => Some(Paused::decode(reader)?),
         };
         Some(Self { version, position, last, trail, skipped, paused })
     }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use spacefold_event_core::Position;
-
-use crate::wire::{Wire, put_bytes, put_u64};
+use spacefold_event_core::{
+    Position,
+    bytes::{ByteReader, put_sized, put_u64},
+};
 
 /// A projection stands in front of an event that it cannot take in: it is paused, persistently,
 /// until it is resumed or told to skip the event. Others are not concerned.
@@ -60,14 +61,14 @@ impl fmt::Display for Paused {
 impl Paused {
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         put_u64(bytes, self.position.get());
-        put_bytes(bytes, self.kind.name().as_bytes());
-        put_bytes(bytes, self.reason.as_bytes());
+        put_sized(bytes, self.kind.name().as_bytes());
+        put_sized(bytes, self.reason.as_bytes());
     }
 
-    pub(crate) fn decode(wire: &mut Wire<'_>) -> Option<Self> {
-        let position = Position::new(wire.u64()?);
-        let name = wire.text()?;
+    pub(crate) fn decode(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let position = Position::new(reader.u64()?);
+        let name = reader.text()?;
         let kind = PauseKind::ALL.into_iter().find(|kind| kind.name() == name)?;
-        Some(Self { position, kind, reason: wire.text()?.to_owned() })
+        Some(Self { position, kind, reason: reader.text()?.to_owned() })
     }
 }

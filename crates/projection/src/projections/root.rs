@@ -3,11 +3,14 @@
 //! Bytes: number of the generation that counts, of the one that is being built beside it (0 for
 //! none), of the next one (u64 each), BLAKE3 of all before.
 
-use spacefold_event_core::{StateStore, StorageError};
+use spacefold_event_core::{
+    StateStore, StorageError,
+    bytes::{ByteReader, put_u64},
+};
 
 use crate::{
     table::{generation_of, generations_prefix, root_key},
-    wire::{Wire, put_u64, seal, unseal},
+    wire::{seal, unseal},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +60,10 @@ impl Root {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut wire = Wire::new(unseal(bytes)?);
+        let mut reader = ByteReader::new(unseal(bytes)?);
         let some = |number| (number > 0).then_some(number);
-        let (current, building, next) = (some(wire.u64()?), some(wire.u64()?), wire.u64()?);
-        wire.end(Self { current, building, next })
+        let (current, building, next) = (some(reader.u64()?), some(reader.u64()?), reader.u64()?);
+        reader.end(Self { current, building, next })
     }
 }
 

@@ -7,12 +7,15 @@
 
 use std::num::NonZeroU64;
 
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::{
+    Position, StorageError,
+    bytes::{ByteReader, put_count, put_u64, to_u64},
+};
 
 use crate::{
     TableError,
     table::{Blob, Place},
-    wire::{Digest, Wire, put_count, put_u64},
+    wire::Digest,
 };
 
 /// Events of a page.
@@ -36,7 +39,7 @@ impl Trail {
         chain.number(digest.into());
         self.chain = chain.get();
         self.open.push(digest);
-        if u64::try_from(self.open.len()).is_ok_and(|events| events == PAGE_EVENTS) {
+        if to_u64(self.open.len()) == PAGE_EVENTS {
             let mut bytes = Vec::with_capacity(PAGE_BYTES);
             for digest in self.open.drain(..) {
                 bytes.extend_from_slice(&digest.to_le_bytes());
@@ -64,15 +67,15 @@ impl Trail {
         self.open.iter().for_each(|digest| bytes.extend_from_slice(&digest.to_le_bytes()));
     }
 
-    pub(crate) fn decode(wire: &mut Wire<'_>) -> Option<Self> {
-        let (pages, chain) = (wire.u64()?, wire.u64()?);
-        let open = (0..wire.count(4)?).map(|_| wire.u32()).collect::<Option<_>>()?;
+    pub(crate) fn decode(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let (pages, chain) = (reader.u64()?, reader.u64()?);
+        let open = (0..reader.count(4)?).map(|_| reader.u32()).collect::<Option<_>>()?;
         Some(Self { pages, chain, open, pending: Vec::new() })
     }
 
     /// The position of the last event that it has.
     fn position(&self) -> u64 {
-        self.pages * PAGE_EVENTS + u64::try_from(self.open.len()).unwrap_or(0)
+        self.pages * PAGE_EVENTS + to_u64(self.open.len())
     }
 
     /// A full page, or the open one: its digests, and the chain at its end.
@@ -86,10 +89,10 @@ impl Trail {
             None => place.get(Blob::Trail(page))?,
         };
         let decode = |bytes: &[u8]| {
-            let mut wire = Wire::new(bytes);
-            let digests = (0..PAGE_EVENTS).map(|_| wire.u32()).collect::<Option<Vec<_>>>()?;
-            let chain = wire.u64()?;
-            wire.end((digests, chain))
+            let mut reader = ByteReader::new(bytes);
+            let digests = (0..PAGE_EVENTS).map(|_| reader.u32()).collect::<Option<Vec<_>>>()?;
+            let chain = reader.u64()?;
+            reader.end((digests, chain))
         };
         bytes.as_deref().and_then(decode).ok_or_else(|| {
             TableError::damaged(format_args!("page {page} of its trail is not there"))
@@ -168,7 +171,7 @@ mod tests {
                     assert_eq!(found, expected, "{events} {wrong}");
                     let mut bytes = Vec::new();
                     other.encode(&mut bytes);
-                    assert_eq!(Trail::decode(&mut Wire::new(&bytes)), Some(other));
+                    assert_eq!(Trail::decode(&mut ByteReader::new(&bytes)), Some(other));
                 }
             }
         }

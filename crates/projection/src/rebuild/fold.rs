@@ -14,7 +14,10 @@ use std::{
 };
 
 use rapidhash::{RapidHashMap, fast::GlobalState};
-use spacefold_event_core::{Envelope, LogReader, Page, Pages, Position, Read, ReadError};
+use spacefold_event_core::{
+    Envelope, LogReader, Page, Pages, Position, Read, ReadError,
+    bytes::{to_u64, to_usize},
+};
 
 use super::no_thread;
 use crate::{SpaceState, SpaceStates, replay::corrupt};
@@ -212,8 +215,8 @@ fn part_of(space_id: &str, threads: NonZeroUsize) -> usize {
     if threads.get() == 1 {
         return 0;
     }
-    let parts = u64::try_from(threads.get()).unwrap_or(u64::MAX);
-    usize::try_from(GlobalState::new().hash_one(SpaceId(space_id)) % parts).unwrap_or(0)
+    let parts = to_u64(threads.get());
+    to_usize(GlobalState::new().hash_one(SpaceId(space_id)) % parts)
 }
 
 /// The pages of a log, each read once and handed to every thread.
@@ -284,7 +287,7 @@ impl<'a> SharedPages<'a> {
 
 impl Queue<'_> {
     fn take(&mut self, nth: u64, readers: usize) -> Option<Page> {
-        let index = usize::try_from(nth.checked_sub(self.first)?).ok()?;
+        let index = to_usize(nth.checked_sub(self.first)?);
         let (page, taken) = self.pages.get_mut(index)?;
         *taken += 1;
         let page = page.clone();

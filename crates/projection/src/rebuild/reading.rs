@@ -9,7 +9,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    EventFilter, LogReader, Page, Position, Read, ReadError, Revision, Timestamp,
+    EventFilter, LogReader, Page, Position, Read, ReadError, Revision, Timestamp, bytes::to_u64,
 };
 
 use super::{RebuildError, pace::Pace};
@@ -78,7 +78,7 @@ impl LogReader for Shared<'_> {
         let up_to = page.next().previous().min(read.to);
         let events = up_to.since(read.from.previous());
         self.pace.read(up_to.get(), events);
-        let bytes = u64::try_from(page.memory_bytes()).unwrap_or(u64::MAX);
+        let bytes = to_u64(page.memory_bytes());
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         hand_out(&page, self.senders);
         Ok(page)

@@ -14,7 +14,9 @@ use std::{
 };
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::{LogReader, Position, Revision, StateStore, StorageError};
+use spacefold_event_core::{
+    LogReader, Position, Revision, StateStore, StorageError, bytes::to_u64,
+};
 
 use self::{
     found::Found,
@@ -255,7 +257,7 @@ impl<'a> SpacesRebuild<'a> {
                 Ok::<_, StorageError>(())
             })?;
         }
-        if u64::try_from(states.len()).unwrap_or(0) < range.spaces {
+        if to_u64(states.len()) < range.spaces {
             tracing::warn!("what an earlier rebuild has left is damaged: folding from the start");
             range.position = Position::START;
             states = SpaceStates::new();
@@ -480,7 +482,7 @@ impl Folding {
     }
 
     fn count(&self) -> u64 {
-        u64::try_from(self.parts.len()).unwrap_or(u64::MAX)
+        to_u64(self.parts.len())
     }
 
     fn measure(&mut self) {

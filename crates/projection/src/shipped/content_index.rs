@@ -4,13 +4,13 @@ mod scan;
 
 use spacefold_event_core::{
     EventType, EventTypes, LogReader, Payload, Position, ReadError, RecordedEventRef,
+    bytes::{ByteReader, put_sized, put_u64},
 };
 
 use super::known_documents::{delete, document, documents, is_ignored, take_all};
 use crate::{
     ApplyError, CatchUpError, Projection, ProjectionHandle, RowKey, RowKeyReader, Table,
     TableError, TableView,
-    wire::{Wire, put_bytes, put_u64},
 };
 
 /// First byte of the row of an occurrence: its key goes on with the hash and the position that it
@@ -191,7 +191,7 @@ impl<'a> Content<'a> {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         put_u64(&mut bytes, self.from.get());
-        put_bytes(&mut bytes, self.hash.as_bytes());
+        put_sized(&mut bytes, self.hash.as_bytes());
         bytes
     }
 
@@ -199,8 +199,8 @@ impl<'a> Content<'a> {
         if row.is_empty() {
             return Ok(None);
         }
-        let mut wire = Wire::new(row);
-        let content = wire.u64().zip(wire.text());
+        let mut reader = ByteReader::new(row);
+        let content = reader.u64().zip(reader.text());
         let content = content.map(|(from, hash)| Self { from: Position::new(from), hash });
         content.map(Some).ok_or_else(|| damaged("a document"))
     }
@@ -231,19 +231,19 @@ fn put_occurrence(
 ) -> Result<(), TableError> {
     let mut value = Vec::new();
     put_u64(&mut value, until.unwrap_or(Position::START).get());
-    put_bytes(&mut value, space_id.as_bytes());
-    put_bytes(&mut value, document_id.as_bytes());
+    put_sized(&mut value, space_id.as_bytes());
+    put_sized(&mut value, document_id.as_bytes());
     table.put(RowKey::new(OCCURRENCE).text(hash).position(from), value)
 }
 
 fn occurrence(key: &[u8], value: &[u8]) -> Option<Occurrence> {
     let mut parts = RowKeyReader::new(key);
     let from = parts.text().and_then(|_hash| parts.position())?;
-    let mut wire = Wire::new(value);
-    let until = Position::new(wire.u64()?);
+    let mut reader = ByteReader::new(value);
+    let until = Position::new(reader.u64()?);
     let until = (until > Position::START).then_some(until);
-    let space_id = wire.text()?.to_owned();
-    let document_id = wire.text()?.to_owned();
+    let space_id = reader.text()?.to_owned();
+    let document_id = reader.text()?.to_owned();
     Some(Occurrence { space_id, document_id, from, until })
 }
 

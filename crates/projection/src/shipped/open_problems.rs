@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use spacefold_event_core::{EventType, EventTypes, Payload, Position, RecordedEventRef, Timestamp};
+use spacefold_event_core::{
+    EventType, EventTypes, Payload, Position, RecordedEventRef, Timestamp,
+    bytes::{ByteReader, put_optional_text, put_u64},
+};
 
 use super::known_documents::{delete, document, documents, is_ignored, take, take_all};
 use crate::{
     ApplyError, CatchUpError, Projection, ProjectionHandle, RowKey, RowKeyReader, Table,
     TableError, TableView,
-    wire::{Wire, put_optional_text, put_u64},
 };
 
 /// First byte of the row of a problem: its key goes on with the space, the kind, and the document.
@@ -399,13 +401,13 @@ impl<'a> Row<'a> {
     }
 
     fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let mut wire = Wire::new(bytes);
-        let since = Position::new(wire.u64()?);
-        let since_time = Timestamp::from_micros(wire.i64()?)?;
-        let reported = Position::new(wire.u64()?);
-        let source = wire.optional_text()?;
-        let texts = [wire.optional_text()?, wire.optional_text()?];
-        wire.end(Self { since, since_time, reported, source, texts })
+        let mut reader = ByteReader::new(bytes);
+        let since = Position::new(reader.u64()?);
+        let since_time = Timestamp::from_micros(reader.i64()?)?;
+        let reported = Position::new(reader.u64()?);
+        let source = reader.optional_text()?;
+        let texts = [reader.optional_text()?, reader.optional_text()?];
+        reader.end(Self { since, since_time, reported, source, texts })
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use spacefold_event_core::{
     EventType, MAX_APPEND_BYTES, Object, Position, Revision, Timestamp, Value,
+    bytes::{ByteReader, put_u64, to_u64, to_usize},
 };
 
 use super::{
@@ -58,9 +59,9 @@ impl SpaceState {
     /// # Errors
     /// [`CorruptState`] when the bytes are none that [`SpaceState::encode`] writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, CorruptState> {
-        let mut reader = Reader { bytes };
+        let mut reader = Reader(ByteReader::new(bytes));
         let state = reader.state()?;
-        if reader.bytes.is_empty() { Ok(state) } else { Err(CorruptState("bytes after its end")) }
+        reader.0.end(state).ok_or(CorruptState("bytes after its end"))
     }
 }
 
@@ -205,11 +206,11 @@ impl Writer {
     }
 
     fn count(&mut self, count: usize) {
-        self.number(u64::try_from(count).unwrap_or(u64::MAX));
+        self.number(to_u64(count));
     }
 
     fn number(&mut self, number: u64) {
-        self.bytes.extend_from_slice(&number.to_le_bytes());
+        put_u64(&mut self.bytes, number);
     }
 
     fn code(&mut self, code: u8) {
@@ -217,9 +218,7 @@ impl Writer {
     }
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-}
+struct Reader<'a>(ByteReader<'a>);
 
 impl<'a> Reader<'a> {
     fn state(&mut self) -> Result<SpaceState, CorruptState> {
@@ -358,12 +357,12 @@ impl<'a> Reader<'a> {
     }
 
     fn sized(&mut self) -> Result<&'a [u8], CorruptState> {
-        let length = usize::try_from(self.number()?).map_err(|_| CUT_SHORT)?;
-        self.take(length)
+        let length = to_usize(self.number()?);
+        self.0.take(length).ok_or(CUT_SHORT)
     }
 
     fn time(&mut self) -> Result<Timestamp, CorruptState> {
-        let micros = i64::from_le_bytes(self.array()?);
+        let micros = self.0.i64().ok_or(CUT_SHORT)?;
         Timestamp::from_micros(micros).ok_or(CorruptState("a time outside the years 1 to 9999"))
     }
 
@@ -372,24 +371,11 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self) -> Result<u64, CorruptState> {
-        Ok(u64::from_le_bytes(self.array()?))
+        self.0.u64().ok_or(CUT_SHORT)
     }
 
     fn code(&mut self) -> Result<u8, CorruptState> {
-        let [code] = self.array()?;
-        Ok(code)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], CorruptState> {
-        let (array, rest) = self.bytes.split_first_chunk().ok_or(CUT_SHORT)?;
-        self.bytes = rest;
-        Ok(*array)
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'a [u8], CorruptState> {
-        let (taken, rest) = self.bytes.split_at_checked(length).ok_or(CUT_SHORT)?;
-        self.bytes = rest;
-        Ok(taken)
+        self.0.u8().ok_or(CUT_SHORT)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a state takes in memory.
 
-use spacefold_event_core::{Object, Value};
+use spacefold_event_core::{Object, Value, bytes::to_u64};
 
 use super::{Document, References, SpaceState};
 
@@ -32,7 +32,7 @@ impl SpaceState {
             bytes += texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
         });
         self.stale.each(|id, ()| bytes += ENTRY_BYTES + id.len());
-        u64::try_from(bytes).unwrap_or(u64::MAX)
+        to_u64(bytes)
     }
 }
 

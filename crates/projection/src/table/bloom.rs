@@ -1,6 +1,8 @@
 //! Which keys a run surely does not have.
 
-use crate::wire::{Digest, Wire, put_count, put_u64};
+use spacefold_event_core::bytes::{ByteReader, put_count, put_u64, to_u64, to_usize};
+
+use crate::wire::Digest;
 
 /// Bits for each row, and how many of them a key sets: some 1 % of absent keys seem to be there.
 const BITS_PER_ROW: u64 = 10;
@@ -15,7 +17,7 @@ impl Bloom {
     /// For about so many rows.
     pub(super) fn with_rows(rows: u64) -> Self {
         let words = rows.saturating_mul(BITS_PER_ROW).div_ceil(64).max(1);
-        Self { words: vec![0; usize::try_from(words).unwrap_or(1)] }
+        Self { words: vec![0; to_usize(words)] }
     }
 
     /// What stands for a key: the same in every run, so that it is made once for all. It is
@@ -29,7 +31,7 @@ impl Bloom {
 
     pub(super) fn add(&mut self, digest: u64) {
         for bit in self.bits(digest) {
-            if let Some(word) = usize::try_from(bit / 64).ok().and_then(|n| self.words.get_mut(n)) {
+            if let Some(word) = self.words.get_mut(to_usize(bit / 64)) {
                 *word |= 1 << (bit % 64);
             }
         }
@@ -37,7 +39,7 @@ impl Bloom {
 
     pub(super) fn may_have(&self, digest: u64) -> bool {
         self.bits(digest).all(|bit| {
-            let word = usize::try_from(bit / 64).ok().and_then(|n| self.words.get(n));
+            let word = self.words.get(to_usize(bit / 64));
             word.is_some_and(|word| word & (1 << (bit % 64)) != 0)
         })
     }
@@ -47,14 +49,14 @@ impl Bloom {
         self.words.iter().for_each(|word| put_u64(bytes, *word));
     }
 
-    pub(super) fn decode(wire: &mut Wire<'_>) -> Option<Self> {
-        let count = wire.count(8)?;
-        let words = (0..count).map(|_| wire.u64()).collect::<Option<Vec<u64>>>()?;
+    pub(super) fn decode(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let count = reader.count(8)?;
+        let words = (0..count).map(|_| reader.u64()).collect::<Option<Vec<u64>>>()?;
         (!words.is_empty()).then_some(Self { words })
     }
 
     fn bits(&self, digest: u64) -> impl Iterator<Item = u64> + use<> {
-        let count = u64::try_from(self.words.len()).unwrap_or(1).max(1) * 64;
+        let count = to_u64(self.words.len()).max(1) * 64;
         let step = digest.rotate_left(32) | 1;
         (0..PROBES).map(move |probe| digest.wrapping_add(probe.wrapping_mul(step)) % count)
     }
@@ -71,10 +73,10 @@ mod tests {
         (0..10_000).for_each(|n| bloom.add(digest(n)));
         let mut bytes = Vec::new();
         bloom.encode(&mut bytes);
-        let bloom = Bloom::decode(&mut Wire::new(&bytes)).unwrap();
+        let bloom = Bloom::decode(&mut ByteReader::new(&bytes)).unwrap();
         assert!((0..10_000).all(|n| bloom.may_have(digest(n))));
         let mistaken = (10_000..110_000).filter(|n| bloom.may_have(digest(*n))).count();
         assert!(mistaken < 2_500, "{mistaken} of 100,000");
-        assert!(Bloom::decode(&mut Wire::new(&[0; 4])).is_none());
+        assert!(Bloom::decode(&mut ByteReader::new(&[0; 4])).is_none());
     }
 }

@@ -1,6 +1,9 @@
 //! Keys of rows that are put together from parts.
 
-use spacefold_event_core::Position;
+use spacefold_event_core::{
+    Position,
+    bytes::{ByteReader, to_usize},
+};
 
 /// First byte of a text that is packed: 64 lower-case hex digits as 32 bytes.
 const PACKED_HEX: u8 = 1;
@@ -82,47 +85,39 @@ impl AsRef<[u8]> for RowKey {
 
 /// Reads the parts of a [`RowKey`] back, in order; `None` where the bytes are no such part.
 #[derive(Clone, Debug)]
-pub struct RowKeyReader<'a>(&'a [u8]);
+pub struct RowKeyReader<'a>(ByteReader<'a>);
 
 impl<'a> RowKeyReader<'a> {
     /// The parts behind the first byte.
     #[must_use]
     pub fn new(key: &'a [u8]) -> Self {
-        Self(key.get(1..).unwrap_or_default())
+        Self(ByteReader::new(key.get(1..).unwrap_or_default()))
     }
 
     /// The next part, a text.
     pub fn text(&mut self) -> Option<String> {
-        let [form] = self.array()?;
+        let form = self.byte()?;
         if form == PACKED_HEX {
-            let packed: [u8; HEX_DIGITS / 2] = self.array()?;
+            let packed: [u8; HEX_DIGITS / 2] = self.0.array()?;
             return Some(blake3::Hash::from_bytes(packed).to_hex().to_string());
         }
-        let length = usize::try_from(u32::from_be_bytes(self.array()?)).ok()?;
-        let (text, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        std::str::from_utf8(text).ok().map(str::to_owned)
+        let length = to_usize(u32::from_be_bytes(self.0.array()?));
+        std::str::from_utf8(self.0.take(length)?).ok().map(str::to_owned)
     }
 
     /// The next part, a number.
     pub fn number(&mut self) -> Option<u64> {
-        self.array().map(u64::from_be_bytes)
+        self.0.array().map(u64::from_be_bytes)
     }
 
     /// The next part, a byte.
     pub fn byte(&mut self) -> Option<u8> {
-        self.array().map(u8::from_be_bytes)
+        self.0.u8()
     }
 
     /// The next part, a position.
     pub fn position(&mut self) -> Option<Position> {
         self.number().map(Position::new)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
     }
 }
 

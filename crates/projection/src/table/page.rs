@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::wire::{Digest, put_u64};
+use spacefold_event_core::bytes::{ByteReader, put_u64, to_usize};
+
+use crate::wire::Digest;
 
 /// Bytes of the rows of one page, unless one row is larger.
 pub(super) const PAGE_BYTES: usize = 4 << 10;
@@ -32,7 +34,7 @@ impl Page {
             return None;
         }
         let (count, _) = body.split_first_chunk::<COUNT_BYTES>()?;
-        let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
+        let count = to_usize(u32::from_le_bytes(*count));
         let page = Self { bytes: bytes.into(), count };
         // Looked at once, so that no row is missing later.
         (0..count).all(|index| page.row(index).is_some()).then_some(page)
@@ -79,8 +81,7 @@ impl Page {
 
     fn end(&self, index: usize) -> Option<usize> {
         let at = DIGEST_BYTES + COUNT_BYTES + index * END_BYTES;
-        let end = self.bytes.get(at..)?.first_chunk()?;
-        usize::try_from(u32::from_le_bytes(*end)).ok()
+        ByteReader::new(self.bytes.get(at..)?).u32().map(to_usize)
     }
 }
 

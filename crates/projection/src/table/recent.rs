@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use super::page::Row;
+use spacefold_event_core::bytes::to_u64;
+
 use crate::wire::Digest;
 
 /// What a row costs in memory beside its bytes, about.
@@ -28,7 +30,7 @@ impl Recent {
 
     /// How many rows there are, those that are removed too.
     pub(super) fn len(&self) -> u64 {
-        u64::try_from(self.rows.len()).unwrap_or(u64::MAX)
+        to_u64(self.rows.len())
     }
 
     /// Bytes in memory, about.

@@ -7,7 +7,10 @@
 
 use std::sync::Arc;
 
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{
+    StorageError,
+    bytes::{ByteReader, put_count, put_sized, put_u64, to_u64},
+};
 
 use super::{
     TableError,
@@ -19,10 +22,7 @@ use super::{
     recent::Recent,
     run::{Run, RunWriter},
 };
-use crate::{
-    StateHash,
-    wire::{Wire, put_bytes, put_count, put_u64},
-};
+use crate::StateHash;
 
 /// What was changed is kept with the checkpoint itself up to so many bytes.
 const MAX_INLINE_BYTES: usize = 8 << 10;
@@ -122,7 +122,7 @@ impl Rows {
         let mut rows = self.rows_from(b"")?;
         while let Some((key, value)) = rows.next_row()? {
             for part in [key, value] {
-                hasher.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+                hasher.update(&to_u64(part.len()).to_le_bytes());
                 hasher.update(part);
             }
         }
@@ -168,15 +168,15 @@ impl Rows {
     }
 
     /// The table as a checkpoint has it.
-    pub(crate) fn decode(place: Place, wire: &mut Wire<'_>) -> Result<Self, TableError> {
+    pub(crate) fn decode(place: Place, reader: &mut ByteReader<'_>) -> Result<Self, TableError> {
         let cut = || TableError::damaged("the list of its runs is cut");
         let mut rows = Self::empty(place);
-        rows.next_run = wire.u64().ok_or_else(cut)?;
-        for _ in 0..wire.count(8).ok_or_else(cut)? {
-            let run = Run::load(&rows.place, wire.u64().ok_or_else(cut)?)?;
+        rows.next_run = reader.u64().ok_or_else(cut)?;
+        for _ in 0..reader.count(8).ok_or_else(cut)? {
+            let run = Run::load(&rows.place, reader.u64().ok_or_else(cut)?)?;
             rows.runs.push(Arc::new(run));
         }
-        let inline = wire.bytes().ok_or_else(cut)?;
+        let inline = reader.sized().ok_or_else(cut)?;
         if !inline.is_empty() {
             let page = Page::decode(inline.to_vec(), INLINE_PLACE).ok_or_else(cut)?;
             (0..page.len()).filter_map(|n| page.row(n)).for_each(|row| rows.recent.restore(row));
@@ -200,7 +200,7 @@ impl Flushed {
         put_u64(bytes, self.next_run);
         put_count(bytes, self.runs.len());
         self.runs.iter().for_each(|run| put_u64(bytes, run.id()));
-        put_bytes(bytes, &self.inline);
+        put_sized(bytes, &self.inline);
     }
 
     /// The level of the newest runs, if there are so many of it that they are to become one.

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{
+    StorageError,
+    bytes::{ByteReader, put_count, put_sized, put_u64},
+};
 
 use super::{
     TableError,
@@ -11,7 +14,7 @@ use super::{
     page::{Page, PageBuilder, Row},
     place::{Blob, Place},
 };
-use crate::wire::{Wire, put_bytes, put_count, put_u64, seal, unseal};
+use crate::wire::{seal, unseal};
 
 pub(super) struct Run {
     place: Place,
@@ -105,20 +108,20 @@ impl Run {
         let mut bytes = vec![self.level];
         put_u64(&mut bytes, self.rows);
         put_count(&mut bytes, self.firsts.len());
-        self.firsts.iter().for_each(|first| put_bytes(&mut bytes, first));
+        self.firsts.iter().for_each(|first| put_sized(&mut bytes, first));
         self.bloom.encode(&mut bytes);
         seal(bytes)
     }
 
     fn decode(place: &Place, id: u64, bytes: &[u8]) -> Option<Self> {
-        let mut wire = Wire::new(unseal(bytes)?);
-        let level = wire.u8()?;
-        let rows = wire.u64()?;
-        let pages = wire.count(4)?;
-        let firsts = (0..pages).map(|_| wire.bytes().map(Box::from)).collect::<Option<_>>()?;
-        let bloom = Bloom::decode(&mut wire)?;
+        let mut reader = ByteReader::new(unseal(bytes)?);
+        let level = reader.u8()?;
+        let rows = reader.u64()?;
+        let pages = reader.count(4)?;
+        let firsts = (0..pages).map(|_| reader.sized().map(Box::from)).collect::<Option<_>>()?;
+        let bloom = Bloom::decode(&mut reader)?;
         let superseded = AtomicBool::new(false);
-        wire.end(Self { place: place.clone(), id, level, rows, firsts, bloom, superseded })
+        reader.end(Self { place: place.clone(), id, level, rows, firsts, bloom, superseded })
     }
 
     fn remove_blobs(&self) -> Result<(), StorageError> {

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
-use spacefold_event_core::{MemoryStateStore, StateStore};
+use spacefold_event_core::{MemoryStateStore, StateStore, bytes::ByteReader};
 
 use super::*;
-use crate::{StateHash, wire::Wire};
+use crate::StateHash;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -84,7 +84,7 @@ proptest! {
                     kept.clone_from(&model);
                 }
                 Step::Reload => {
-                    rows = Rows::decode(place(&store), &mut Wire::new(&bytes)).unwrap();
+                    rows = Rows::decode(place(&store), &mut ByteReader::new(&bytes)).unwrap();
                     model.clone_from(&kept);
                 }
             }
@@ -143,7 +143,7 @@ fn what_a_kill_leaves_of_runs_is_swept() {
     for round in 0..2 {
         (0..60_u16).for_each(|n| rows.set(&n.to_be_bytes(), Some(&value(n + round))));
         drop(rows.flush().unwrap());
-        rows = Rows::decode(place(&store), &mut Wire::new(&bytes)).unwrap();
+        rows = Rows::decode(place(&store), &mut ByteReader::new(&bytes)).unwrap();
         if round == 1 {
             place(&store).remove(Blob::RunFooter(2)).unwrap();
         }
@@ -179,7 +179,7 @@ fn a_page_that_is_lost_or_damaged_is_an_error_and_no_row_that_is_missing() {
     let mut rows = Rows::empty(place(&store));
     (0..100_u16).for_each(|n| rows.set(&n.to_be_bytes(), Some(&value(n))));
     let bytes = checkpoint(&mut rows);
-    let reload = || Rows::decode(place(&store), &mut Wire::new(&bytes));
+    let reload = || Rows::decode(place(&store), &mut ByteReader::new(&bytes));
     for key in store.keys(b"projection/test/").unwrap() {
         let blob = store.get(&key).unwrap().unwrap();
         store.remove(&key).unwrap();
@@ -211,6 +211,6 @@ fn limits_hold_on_both_sides() {
     assert_eq!(table.get(b"k").unwrap(), None);
     rows.accept();
     let bytes = checkpoint(&mut rows);
-    let rows = Rows::decode(place(&store), &mut Wire::new(&bytes)).unwrap();
+    let rows = Rows::decode(place(&store), &mut ByteReader::new(&bytes)).unwrap();
     assert_eq!(all(&rows).len(), 1);
 }

@@ -6,7 +6,7 @@
 //! is stored in the order it is stored in, all passes together read each page once.
 
 use rapidhash::RapidHashSet;
-use spacefold_event_core::{EventId, LogReader, Position, Read, ReadError};
+use spacefold_event_core::{EventId, LogReader, Position, Read, ReadError, bytes::to_usize};
 
 /// Events whose ids are kept in memory, about 80 MB of them; the stretch after is searched for the
 /// ids of each window.
@@ -163,7 +163,7 @@ fn split(id: EventId) -> (usize, u32) {
     let mixed = (product ^ (product >> 67)).wrapping_mul(FACTOR);
     let [a, b, c, d, e, f, g, h, ..] = mixed.to_be_bytes();
     let upper = u32::from_be_bytes([a, b, c, d]) >> (u32::BITS - BUCKET_BITS);
-    let bucket = usize::try_from(upper).unwrap_or_default();
+    let bucket = to_usize(upper);
     (bucket, u32::from_be_bytes([e, f, g, h]))
 }
 

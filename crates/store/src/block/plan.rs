@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc, thread};
 use rapidhash::RapidHashSet;
 use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, Envelope, Position, RUN_BYTES, RUN_EVENTS, Records,
-    RecordsBuilder, Revision, Timestamp,
+    RecordsBuilder, Revision, Timestamp, bytes::to_usize,
 };
 
 use crate::run::Run;
@@ -74,7 +74,7 @@ impl BlockPlan {
                 continue;
             }
             let skipped = from.since(run.records.first_position());
-            let start = usize::try_from(skipped).unwrap_or(usize::MAX);
+            let start = to_usize(skipped);
             if start == 0 && gathered.records == 0 && fills_a_block(run) {
                 return Some(Self::Whole(run.clone()));
             }

@@ -4,13 +4,15 @@
 //! the first [`HEADER_BYTES`] and the last [`TAIL_BYTES`], asks [`footer_len`], and hands the
 //! pieces to [`parse_parts`].
 
-use spacefold_event_core::Position;
+use spacefold_event_core::{
+    Position,
+    bytes::{ByteReader, to_u32, to_u64, to_usize},
+};
 
 use super::{
     BLOCK_HEADER_BYTES, BLOCK_TRAILER_BYTES, BlockError, BlockHash, CRC_BYTES, EncodedBlock,
     FORMAT_VERSION, MAX_BLOCK_BYTES, peek,
 };
-use crate::wire::{Cursor, to_u32, to_usize};
 
 /// Bytes before the first block.
 pub(crate) const HEADER_BYTES: usize = 80;
@@ -92,7 +94,7 @@ pub(crate) fn encode(store_id: [u8; 16], blocks: &[EncodedBlock]) -> Result<Vec<
         next_position = header.last_position().next();
         previous = block.hash;
         footer.extend_from_slice(&header.first_position.get().to_le_bytes());
-        footer.extend_from_slice(&offset_of(bytes.len()).to_le_bytes());
+        footer.extend_from_slice(&to_u64(bytes.len()).to_le_bytes());
         bytes.extend_from_slice(&block.bytes);
     }
     footer.extend_from_slice(&last.hash);
@@ -110,12 +112,12 @@ pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<SealedIndex, Blo
     let start = bytes.len().checked_sub(footer_len(tail)?);
     let footer = start.and_then(|start| bytes.get(start..));
     let footer = footer.ok_or(BlockError::WrongLength)?;
-    parse_parts(header, footer, offset_of(bytes.len()), store_id)
+    parse_parts(header, footer, to_u64(bytes.len()), store_id)
 }
 
 /// Bytes of the footer, from the last bytes of a file. Within the limit for footers.
 pub(crate) fn footer_len(tail: &[u8; TAIL_BYTES]) -> Result<usize, BlockError> {
-    let mut cursor = Cursor::new(tail);
+    let mut cursor = ByteReader::new(tail);
     let len = cursor.u32().map(to_usize).ok_or(BlockError::WrongLength)?;
     if cursor.rest() != END_MAGIC {
         return Err(BlockError::Unreadable("a sealed file without its end"));
@@ -138,7 +140,7 @@ pub(crate) fn parse_parts(
         return Err(BlockError::WrongLength);
     }
     let footer_offset =
-        file_len.checked_sub(offset_of(footer.len())).ok_or(BlockError::WrongLength)?;
+        file_len.checked_sub(to_u64(footer.len())).ok_or(BlockError::WrongLength)?;
     let (last_hash, entries) = parse_footer(footer)?;
     let ends = entries.iter().skip(1).map(|(_, offset)| *offset).chain([footer_offset]);
     let blocks: Option<Vec<SealedEntry>> = entries
@@ -146,7 +148,7 @@ pub(crate) fn parse_parts(
         .zip(ends)
         .map(|((first_position, offset), end)| {
             let len = end.checked_sub(*offset)?;
-            let limits = offset_of(MIN_BLOCK_BYTES)..=offset_of(MAX_BLOCK_BYTES);
+            let limits = to_u64(MIN_BLOCK_BYTES)..=to_u64(MAX_BLOCK_BYTES);
             limits.contains(&len).then_some(SealedEntry {
                 first_position: *first_position,
                 offset: *offset,
@@ -158,7 +160,7 @@ pub(crate) fn parse_parts(
     let starts = entries.first();
     let rising =
         entries.iter().zip(entries.iter().skip(1)).all(|((before, _), (after, _))| before < after);
-    if starts != Some(&(header.first_position, offset_of(HEADER_BYTES)))
+    if starts != Some(&(header.first_position, to_u64(HEADER_BYTES)))
         || !rising
         || entries.last().is_none_or(|(position, _)| *position > header.last_position)
     {
@@ -183,7 +185,7 @@ struct Header {
 impl Header {
     fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Self, BlockError> {
         let bytes = bytes.first_chunk::<HEADER_BYTES>().ok_or_else(|| too_short(bytes))?;
-        let mut cursor = Cursor::new(bytes);
+        let mut cursor = ByteReader::new(bytes);
         if cursor.array() != Some(MAGIC) {
             return Err(BlockError::NotABlock);
         }
@@ -236,7 +238,7 @@ fn parse_footer(footer: &[u8]) -> Result<(BlockHash, Entries), BlockError> {
     let (entries, last_hash) = checked.split_last_chunk().ok_or(BlockError::WrongLength)?;
     let (entries, _) = entries.as_chunks::<ENTRY_BYTES>();
     let entry = |bytes: &[u8; ENTRY_BYTES]| {
-        let mut cursor = Cursor::new(bytes);
+        let mut cursor = ByteReader::new(bytes);
         Some((Position::new(cursor.u64()?), cursor.u64()?))
     };
     Ok((*last_hash, entries.iter().filter_map(entry).collect()))
@@ -244,11 +246,6 @@ fn parse_footer(footer: &[u8]) -> Result<(BlockHash, Entries), BlockError> {
 
 const fn file_footer_len(block_count: usize) -> usize {
     block_count * ENTRY_BYTES + size_of::<BlockHash>() + CRC_BYTES + TAIL_BYTES
-}
-
-/// A length in memory as an offset in a file.
-fn offset_of(len: usize) -> u64 {
-    u64::try_from(len).expect("a length in memory fits 64 bits")
 }
 
 fn too_short(bytes: &[u8]) -> BlockError {

@@ -1,9 +1,11 @@
 //! The extension fields of HEAD and of journal files: what tells the parts of this store from those of another copy.
 
-use spacefold_event_core::Position;
+use spacefold_event_core::{
+    Position,
+    bytes::{ByteReader, to_u32, to_usize},
+};
 
 use super::sessions::{MAX_SESSIONS, Session, Sessions};
-use crate::wire::{Cursor, to_u32, to_usize};
 
 const WITNESS: u16 = 1;
 const SESSIONS: u16 = 2;
@@ -39,7 +41,7 @@ pub(crate) fn encode(witness: Option<Witness>, sessions: &Sessions) -> Vec<u8> {
 /// Reads the fields. Unknown ones are skipped; `None` when a known one is not what it should be.
 pub(crate) fn decode(bytes: &[u8]) -> Option<(Option<Witness>, Sessions)> {
     let (mut witness, mut sessions) = (None, Sessions::default());
-    let mut cursor = Cursor::new(bytes);
+    let mut cursor = ByteReader::new(bytes);
     while let (Some(kind), Some(len)) = (cursor.u16(), cursor.u32()) {
         let field = cursor.take(to_usize(len))?;
         match kind {
@@ -58,7 +60,7 @@ fn put(bytes: &mut Vec<u8>, kind: u16, field: &[u8]) {
 }
 
 fn decode_witness(field: &[u8]) -> Option<Witness> {
-    let mut cursor = Cursor::new(field);
+    let mut cursor = ByteReader::new(field);
     let witness = Witness { position: Position::new(cursor.u64()?), crc: cursor.u32()? };
     cursor.rest().is_empty().then_some(witness)
 }
@@ -78,7 +80,7 @@ pub(crate) fn decode_sessions(bytes: &[u8]) -> Option<Sessions> {
         return None;
     }
     let session = |bytes: &[u8; SESSION_BYTES]| {
-        let mut cursor = Cursor::new(bytes);
+        let mut cursor = ByteReader::new(bytes);
         Some(Session { incarnation: cursor.u64()?, after: Position::new(cursor.u64()?) })
     };
     Sessions::new(sessions.iter().map(session).collect::<Option<_>>()?)

@@ -7,13 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use spacefold_event_core::{Position, StorageError, StoreMode};
+use spacefold_event_core::{Position, StorageError, StoreMode, bytes::to_u32};
 
 use crate::{
     error::{Doing, OpenError, StorePart},
     folder::access::open_new,
     head::{self, HEAD_FILE_BYTES, Head, HeadError, slot_offset},
-    wire::to_u32,
 };
 
 /// The HEAD file, open; its two slots are written in turn.

@@ -16,7 +16,10 @@ use std::{
     },
 };
 
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::{
+    Position, StorageError,
+    bytes::{to_u64, to_usize},
+};
 
 use crate::{
     error::Doing,
@@ -100,7 +103,7 @@ impl JournalFiles {
     /// Whether so many files are in use, or they are so short, that some should be given up though
     /// only so many bytes are in no block.
     pub(crate) fn are_short_of(&self, tail_bytes: usize) -> bool {
-        let tail_bytes = u64::try_from(tail_bytes).unwrap_or(u64::MAX);
+        let tail_bytes = to_u64(tail_bytes);
         tail_bytes > self.max_file_bytes / 2 || self.files().live.len() >= MANY_LIVE_FILES
     }
 
@@ -239,10 +242,10 @@ pub(crate) fn fill_with_zeros(file: &File, from: u64, to: u64) -> std::io::Resul
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut offset = from;
     while offset < to {
-        let left = usize::try_from(to - offset).unwrap_or(usize::MAX);
+        let left = to_usize(to - offset);
         let zeros = ZEROS.get(..left).unwrap_or(&ZEROS);
         file.write_all_at(zeros, offset)?;
-        offset += u64::try_from(zeros.len()).unwrap_or(u64::MAX);
+        offset += to_u64(zeros.len());
     }
     Ok(())
 }

@@ -7,17 +7,17 @@
 
 mod runs;
 
-use spacefold_event_core::{CorruptRecords, MAX_APPEND_EVENTS, Position, Timestamp};
+use spacefold_event_core::{
+    CorruptRecords, MAX_APPEND_EVENTS, Position, Timestamp,
+    bytes::{ByteReader, to_u32, to_usize},
+};
 
 use crate::{
     head::{extension, sessions::Sessions},
     run::Run,
 };
 
-use crate::wire::{
-    Cursor, MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension, to_u32,
-    to_usize,
-};
+use crate::wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension};
 
 /// Groups of frames start at multiples of this offset: what a disk writes in one piece.
 pub(crate) const GROUP_ALIGNMENT: usize = 512;
@@ -256,7 +256,7 @@ fn parse_with(
     if limits.iter().any(|(len, limit)| to_usize(*len) > *limit) {
         return Err(FrameError::Unreadable("a length past its limit"));
     }
-    let mut cursor = Cursor::new(variable);
+    let mut cursor = ByteReader::new(variable);
     let mut part = |len: u32| cursor.take(to_usize(len)).ok_or(FrameError::Truncated);
     let extension = part(fields.extension_len)?;
     let runs = part(fields.runs_len)?;
@@ -326,7 +326,7 @@ struct FixedFields {
 
 impl FixedFields {
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut cursor = Cursor::new(bytes);
+        let mut cursor = ByteReader::new(bytes);
         let _magic: [u8; 4] = cursor.array()?;
         let format_version = cursor.u16()?;
         let flags = cursor.u16()?;
@@ -453,7 +453,7 @@ impl FileHeader {
 
     /// Format version, flags, the fields, and the extension fields when they fit.
     fn read(bytes: &[u8]) -> Option<(u16, u16, Self, Option<&[u8]>)> {
-        let mut cursor = Cursor::new(bytes);
+        let mut cursor = ByteReader::new(bytes);
         let _magic: [u8; 4] = cursor.array()?;
         let format_version = cursor.u16()?;
         let flags = cursor.u16()?;

@@ -7,7 +7,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use spacefold_event_core::Position;
+use spacefold_event_core::{Position, bytes::to_u64};
 
 use crate::{
     error::{Doing, OpenError},
@@ -102,7 +102,7 @@ pub(crate) fn write_file(
         crc = frame::encode_again(&mut bytes, &context, frame);
     }
     bytes.resize(bytes.len().next_multiple_of(GROUP_ALIGNMENT), 0);
-    let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let len = to_u64(bytes.len());
     let taken = files.take(first_position, len)?;
     let doing = || format!("writing {}", taken.path.display());
     taken.file.write_all_at(&bytes, 0).doing(doing)?;

@@ -21,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use spacefold_event_core::Position;
+use spacefold_event_core::{Position, bytes::to_u64};
 
 pub(crate) use self::found::FoundFiles;
 use self::found::UsedFile;
@@ -390,8 +390,4 @@ impl<'a> Scanner<'a> {
     fn damage(&self, file: PathBuf, offset: u64, what: String) -> OpenError {
         OpenError::JournalDamaged { position: self.end.head.next(), file, offset, what }
     }
-}
-
-fn to_u64(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

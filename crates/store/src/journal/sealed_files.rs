@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::{
+    Position, StorageError,
+    bytes::{to_u64, to_usize},
+};
 
 use self::replace::replace_file;
 pub(crate) use self::scan::SealedScan;
@@ -88,7 +91,7 @@ impl SealedFiles {
     pub(crate) fn places_from(&self, from: Position) -> impl Iterator<Item = (Position, usize)> {
         let entries = self.files.iter().flat_map(|(_, index)| &index.blocks);
         let behind = entries.filter(move |entry| entry.first_position >= from);
-        behind.map(|entry| (entry.first_position, usize::try_from(entry.len).unwrap_or(0)))
+        behind.map(|entry| (entry.first_position, to_usize(entry.len)))
     }
 
     /// Reads every block from the one at `from` on, checked against its own hash and the chain.
@@ -137,8 +140,8 @@ pub(crate) fn check(
     let Ok(index) = sealed::parse(&bytes, store_id) else { return Ok(None) };
     let mut chain = previous;
     for entry in &index.blocks {
-        let start = usize::try_from(entry.offset).unwrap_or(usize::MAX);
-        let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
+        let start = to_usize(entry.offset);
+        let len = to_usize(entry.len);
         let stored = bytes.get(start..start.saturating_add(len)).unwrap_or(&[]);
         match block::decode(stored, store_id) {
             Ok(block) if block.verify_hash().is_ok() && block.previous == chain => {
@@ -184,8 +187,8 @@ fn read_index(
     let len = file.metadata().doing(doing)?.len();
     let mut header = [0; sealed::HEADER_BYTES];
     let mut tail = [0; sealed::TAIL_BYTES];
-    let tail_len = u64::try_from(sealed::TAIL_BYTES).unwrap_or(u64::MAX);
-    let shortest = u64::try_from(sealed::HEADER_BYTES).unwrap_or(u64::MAX) + tail_len;
+    let tail_len = to_u64(sealed::TAIL_BYTES);
+    let shortest = to_u64(sealed::HEADER_BYTES) + tail_len;
     if len < shortest {
         return Ok((file, Err(BlockError::WrongLength)));
     }
@@ -195,8 +198,7 @@ fn read_index(
         Ok(footer_len) => footer_len,
         Err(error) => return Ok((file, Err(error))),
     };
-    let Some(start) = u64::try_from(footer_len).ok().and_then(|footer| len.checked_sub(footer))
-    else {
+    let Some(start) = len.checked_sub(to_u64(footer_len)) else {
         return Ok((file, Err(BlockError::WrongLength)));
     };
     let mut footer = vec![0; footer_len];
@@ -206,7 +208,7 @@ fn read_index(
 }
 
 fn read_block(file: &File, path: &Path, entry: SealedEntry) -> Result<Vec<u8>, StorageError> {
-    let mut bytes = vec![0; usize::try_from(entry.len).unwrap_or(usize::MAX)];
+    let mut bytes = vec![0; to_usize(entry.len)];
     file.read_exact_at(&mut bytes, entry.offset)
         .doing(|| format!("reading {} at byte {}", path.display(), entry.offset))?;
     Ok(bytes)

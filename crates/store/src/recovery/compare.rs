@@ -1,6 +1,6 @@
 //! Whether blocks hold the events that the journal does.
 
-use spacefold_event_core::{Envelope, Position, Records, StorageError};
+use spacefold_event_core::{Envelope, Position, Records, StorageError, bytes::to_usize};
 
 use crate::journal::scan::KeptFrames;
 
@@ -25,17 +25,18 @@ pub(crate) fn first_difference(
     Ok(runs.iter().find_map(|run| differs_at(block, &run.records, compare)))
 }
 
+fn envelope(records: &Records, position: Position) -> Option<Envelope<'_>> {
+    records.envelope(to_usize(position.since(records.first_position())))
+}
+
 /// The first position of both at which a block holds another event than a run.
 pub(crate) fn differs_at(block: &Records, run: &Records, compare: Compare) -> Option<Position> {
     let first = block.first_position().max(run.first_position());
     let end = block.last_position().min(run.last_position());
-    let place = |records: &Records, position: Position| {
-        usize::try_from(position.since(records.first_position())).ok()
-    };
     let mut positions = (first.get()..=end.get()).map(Position::new);
     positions.find(|position| {
-        let own = place(block, *position).and_then(|place| block.envelope(place));
-        let other = place(run, *position).and_then(|place| run.envelope(place));
+        let own = envelope(block, *position);
+        let other = envelope(run, *position);
         !own.zip(other).is_some_and(|(own, other)| is_same(own, other, compare))
     })
 }

@@ -6,7 +6,10 @@
 
 use std::ops::Bound;
 
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{
+    StorageError,
+    bytes::{ByteReader, to_u64},
+};
 
 use super::{
     Failure, MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError, Tree, alone, shared, touch,
@@ -221,7 +224,7 @@ impl DirectoryEntry {
     /// The entry of this blob.
     fn of(generation: u64, parts: u32, value: &[u8]) -> Self {
         let hash = *blake3::hash(value).as_bytes();
-        Self { generation, parts, length: value.len() as u64, hash }
+        Self { generation, parts, length: to_u64(value.len()), hash }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -235,16 +238,14 @@ impl DirectoryEntry {
 
     /// The entry, and the blob when it stands in the entry.
     fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (generation, bytes) = bytes.split_first_chunk()?;
-        let (parts, bytes) = bytes.split_first_chunk()?;
-        let (length, bytes) = bytes.split_first_chunk()?;
-        let (hash, inline) = bytes.split_first_chunk()?;
+        let mut reader = ByteReader::new(bytes);
         let entry = Self {
-            generation: u64::from_be_bytes(*generation),
-            parts: u32::from_be_bytes(*parts),
-            length: u64::from_be_bytes(*length),
-            hash: *hash,
+            generation: u64::from_be_bytes(reader.array()?),
+            parts: u32::from_be_bytes(reader.array()?),
+            length: u64::from_be_bytes(reader.array()?),
+            hash: reader.array()?,
         };
+        let inline = reader.rest();
         (entry.parts == 0 || inline.is_empty()).then_some((entry, inline))
     }
 
@@ -252,7 +253,7 @@ impl DirectoryEntry {
     fn assemble(&self, parts: &[impl AsRef<[u8]>]) -> Option<Vec<u8>> {
         // Checked before memory is taken for it: the entry may be what is damaged.
         let length: usize = parts.iter().map(|part| part.as_ref().len()).sum();
-        if length as u64 != self.length {
+        if to_u64(length) != self.length {
             return None;
         }
         let mut value = Vec::with_capacity(length);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use rustix::process::{Resource, getrlimit};
-use spacefold_event_core::{StorageError, StorageErrorKind};
+use spacefold_event_core::{StorageError, StorageErrorKind, bytes::to_u64};
 
 /// Address space that sled takes while it is opened: its threads with their heaps, and a page table
 /// of which it does not ask whether it got the memory. Where it did not the process ends without a
@@ -18,7 +18,7 @@ pub(super) fn check() -> Result<(), StorageError> {
     let Some(limit) = getrlimit(Resource::As).current else { return Ok(()) };
     let sizes = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = sizes.split(' ').next().and_then(|size| size.parse().ok()).unwrap_or(0);
-    let taken = pages.saturating_mul(u64::try_from(rustix::param::page_size()).unwrap_or(4_096));
+    let taken = pages.saturating_mul(to_u64(rustix::param::page_size()));
     if taken.saturating_add(OPENING_BYTES) <= limit {
         return Ok(());
     }

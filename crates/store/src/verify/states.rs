@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use spacefold_event_core::Position;
+use spacefold_event_core::{Position, bytes::to_u64};
 
 use super::{JournalEvents, Problem, VerifyDepth, VerifyReport};
 use crate::{
@@ -46,7 +46,7 @@ pub(super) fn check(
     for (position, due) in found {
         if is_reached(position) {
             let hash = fold.hash(position);
-            report.commitments += u64::try_from(due.len()).unwrap_or(u64::MAX);
+            report.commitments += to_u64(due.len());
             let wrong = due.into_iter().filter(|(_, commitment)| commitment.hash != hash);
             report
                 .problems

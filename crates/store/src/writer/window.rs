@@ -1,7 +1,11 @@
 //! The retry window of the writer: loaded by the first append that needs it, since most programs that
 //! open a store read first.
 
-use spacefold_event_core::{Position, ReadError, append_rules::RetryWindow};
+use spacefold_event_core::{
+    Position, ReadError,
+    append_rules::RetryWindow,
+    bytes::{to_u64, to_usize},
+};
 
 use crate::shared::Shared;
 
@@ -40,7 +44,7 @@ impl Window {
 
 /// The position behind which the ids of the newest `events` positions are.
 fn reach(events: usize, head: Position) -> Position {
-    let events = Position::new(u64::try_from(events).unwrap_or(u64::MAX));
+    let events = Position::new(to_u64(events));
     Position::new(head.since(events))
 }
 
@@ -51,7 +55,7 @@ fn catch_up(shared: &Shared, window: &mut RetryWindow, through: Position) -> Res
         let Some((first, ids)) = shared.event_ids_at(next)? else {
             break;
         };
-        let known = usize::try_from(next.since(first)).unwrap_or(usize::MAX);
+        let known = to_usize(next.since(first));
         window.extend(ids.get(known..).unwrap_or_default());
     }
     Ok(())

@@ -10,6 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use spacefold::{
     ContentError, ContentHash, ContentStore as _, Document, Snapshot, Spacefold, Timestamp, Value,
+    bytes::to_u64,
 };
 
 use super::{content, selection};
@@ -322,7 +323,7 @@ impl Checkout {
     ) -> Result<u64, NotWritten> {
         let target = store.content().get(hash, MAX_TARGET_BYTES)?;
         tree.make_link(path, &target).map_err(|error| self.failed(Some(path), &error))?;
-        Ok(u64::try_from(target.len()).unwrap_or(u64::MAX))
+        Ok(to_u64(target.len()))
     }
 
     fn write_file(
@@ -378,7 +379,7 @@ impl Checkout {
             table.row([text("without content"), number(printed.without_content)]);
             let skipped = printed.skipped.as_deref().unwrap_or_default();
             if self.skip_missing {
-                table.row([text("skipped"), number(skipped.len().try_into().unwrap_or(u64::MAX))]);
+                table.row([text("skipped"), number(to_u64(skipped.len()))]);
             }
             session.output.table(&table)?;
             for Skipped { path, reason, .. } in skipped {

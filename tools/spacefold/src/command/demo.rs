@@ -5,7 +5,7 @@ use std::{io::BufReader, path::PathBuf, time::Instant};
 use flate2::bufread::MultiGzDecoder;
 use spacefold::{
     AppendCondition, Delivery, Folding, ImportOptions, Position, RebuildMode, Snapshot, SpaceEvent,
-    Spacefold, Subscription,
+    Spacefold, Subscription, bytes::to_u64,
 };
 
 use crate::{
@@ -104,7 +104,7 @@ impl Tour<'_> {
             "{:?} once more in {}: {} documents at revision {}",
             again.space_id(),
             shown(seconds),
-            grouped(count(again.document_count())),
+            grouped(to_u64(again.document_count())),
             grouped(again.revision().get()),
         ))?;
         Ok(largest)
@@ -123,7 +123,7 @@ impl Tour<'_> {
             let shown_state = match store.snapshot_at(now.space_id(), position) {
                 Ok(then) => format!(
                     "{} documents, last touched {}",
-                    grouped(count(then.document_count())),
+                    grouped(to_u64(then.document_count())),
                     then.updated_at()
                 ),
                 Err(spacefold::SnapshotError::UnknownSpace { .. }) => "not there yet".to_owned(),
@@ -152,7 +152,7 @@ impl Tour<'_> {
         let seconds = start.elapsed().as_secs_f64();
         self.figure(&format!(
             "{} changes from {} to {} in {}",
-            grouped(count(changes.len())),
+            grouped(to_u64(changes.len())),
             grouped(from.get()),
             grouped(to.get()),
             shown(seconds),
@@ -174,7 +174,7 @@ impl Tour<'_> {
         let mut events = 0;
         let caught_up = loop {
             match late.recv()? {
-                Delivery::Events(page) => events += count(page.len()),
+                Delivery::Events(page) => events += to_u64(page.len()),
                 Delivery::CaughtUp { position } => break position,
                 _ => {}
             }
@@ -283,8 +283,4 @@ fn rate(events: u64, seconds: f64) -> String {
     } else {
         format!("{:.0} thousand events/s", per_second / 1e3)
     }
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::Position;
+use spacefold::{Position, bytes::to_u64};
 
 use crate::{
     error::Failure,
@@ -57,7 +57,7 @@ impl Spaces {
                 text(printed.name.unwrap_or("-")),
                 text(printed.status),
                 number(printed.revision),
-                number(u64::try_from(printed.documents).unwrap_or(u64::MAX)),
+                number(to_u64(printed.documents)),
                 text(printed.updated_at),
             ]);
             session.output.many_rows(&mut table)?;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use indicatif::ProgressBar;
-use spacefold::{EventFilter, LogReader as _, Position, Read, Spacefold};
+use spacefold::{EventFilter, LogReader as _, Position, Read, Spacefold, bytes::to_usize};
 
 use super::selection::{self, Selection};
 use crate::{error::Failure, interrupt, session::Session};
@@ -53,7 +53,7 @@ fn nth_last(store: &Spacefold, filter: &EventFilter, wanted: u64) -> Result<Posi
         let before = head.since(Position::new(wanted));
         return Ok(Position::new(before).next());
     }
-    let mut missing = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let mut missing = to_usize(wanted);
     let mut to = head;
     let mut stretch = FIRST_SEARCH_EVENTS;
     while to > Position::START {

@@ -12,6 +12,8 @@ use super::{
     process::Running,
 };
 
+use spacefold::bytes::to_u64;
+
 /// Blobs of more bytes are handed on by git as it unpacks them; it holds smaller ones whole.
 const STREAMED: &str = "core.bigFileThreshold=1m";
 /// What git reads an object with.
@@ -187,7 +189,7 @@ impl<R: Read> Read for Exactly<R> {
             return Ok(0);
         }
         let outcome = self.source.read(buffer).and_then(|read| {
-            let bytes = u64::try_from(read).unwrap_or(u64::MAX);
+            let bytes = to_u64(read);
             if bytes > self.left || read == 0 && self.left > 0 {
                 let what = "it has another length than it says";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, what));

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 
 use super::{GitError, Repository, process::Running};
 
+use spacefold::bytes::to_u64;
+
 /// What is read of a path at the most: whatever goes on without a NUL is none.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;
 /// What is kept of the name of an author and of a subject; the rest is passed over.
@@ -189,9 +191,7 @@ impl History {
         read.map_err(|error| GitError::Unexpected(error.to_string()))?;
         match token.pop() {
             Some(0) => Ok(Some(token)),
-            Some(_)
-                if u64::try_from(token.len()).is_ok_and(|bytes| bytes + 1 >= MAX_TOKEN_BYTES) =>
-            {
+            Some(_) if to_u64(token.len()) + 1 >= MAX_TOKEN_BYTES => {
                 let what = format!("a path of more than {MAX_TOKEN_BYTES} bytes");
                 Err(GitError::Unexpected(what))
             }

@@ -16,7 +16,7 @@ use std::{
 
 use spacefold::{
     ContentError, ContentHash, ContentStore as _, EventId, SpaceEvent, Spacefold, StorageError,
-    StoredContent,
+    StoredContent, bytes::to_u64,
 };
 
 use self::{appender::Appender, commit_events::CommitEvents, imported::Earlier};
@@ -372,7 +372,7 @@ impl Read for WatchedRead<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
         let watched = &mut *self.watched;
-        watched.unsaid += u64::try_from(read).unwrap_or(u64::MAX);
+        watched.unsaid += to_u64(read);
         if watched.unsaid >= PROGRESS_BYTES {
             watched.done.bytes += std::mem::take(&mut watched.unsaid);
             if !(watched.progress)(&watched.done) {

@@ -8,6 +8,8 @@ use std::{
 
 use super::GitError;
 
+use spacefold::bytes::to_u64;
+
 /// Bytes of a file that only names a folder or a branch.
 const MAX_POINTER_BYTES: u64 = 64 << 10;
 /// Object stores that borrow from one another, as deep as git follows them.
@@ -138,7 +140,7 @@ pub(super) fn read_pointer(file: &Path) -> io::Result<Vec<u8>> {
     }
     let mut text = Vec::new();
     File::open(file)?.take(MAX_POINTER_BYTES + 1).read_to_end(&mut text)?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_POINTER_BYTES {
+    if to_u64(text.len()) > MAX_POINTER_BYTES {
         let what = format!("it has more than {MAX_POINTER_BYTES} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }

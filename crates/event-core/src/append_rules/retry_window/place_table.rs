@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use rapidhash::quality::RandomState;
 
-use crate::EventId;
+use crate::{EventId, bytes::to_usize};
 
 /// Finds places of a ring by id, at the cost of about one cache miss: the bucket of an id is one
 /// cache line, and few are full, so that an id seldom has to go to the next one.
@@ -197,8 +197,4 @@ pub(super) fn hash(id: EventId, hashes: RandomState) -> u64 {
 fn home(hash: u64, count: usize) -> usize {
     let spread = u128::from(hash) * u128::try_from(count).unwrap_or(0);
     usize::try_from(spread >> 64).unwrap_or(0)
-}
-
-pub(super) fn to_usize(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
 }

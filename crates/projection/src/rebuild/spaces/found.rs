@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use spacefold_event_core::bytes::to_u64;
+
 use crate::{SpaceStates, StateHash};
 
 /// The hashes of the old and the new state of each space: some 45 bytes a space beside its id, more
@@ -50,7 +52,7 @@ impl Found {
         let all = || places.iter().filter_map(|place| hashes(*place));
         let old = all().filter_map(|(id, hashes)| Some((id, hashes.old?)));
         let new = || all().filter_map(|(id, hashes)| Some((id, hashes.new?)));
-        let count = u64::try_from(new().count()).unwrap_or(u64::MAX);
+        let count = to_u64(new().count());
         (SpaceStates::hash_of(old), SpaceStates::hash_of(new()), count)
     }
 

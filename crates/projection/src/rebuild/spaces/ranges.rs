@@ -9,12 +9,15 @@
 //! log (u64), its id (16 bytes), when it was recorded (i64), number of ranges (u32); each with the
 //! place that it ends at, its position and its number of spaces (u64 each); BLAKE3 of all before.
 
-use spacefold_event_core::{EventId, LogReader, Position, StateStore, Timestamp};
+use spacefold_event_core::{
+    LogReader, Position, StateStore,
+    bytes::{ByteReader, put_count, put_u64},
+};
 
 use crate::{
     checkpoint::{KEPT_VERSION, LastEvent, event_at},
     rebuild::RebuildError,
-    wire::{Digest, Wire, put_count, put_u64, seal, unseal},
+    wire::{Digest, seal, unseal},
 };
 
 /// Where the progress of a rebuild is kept.
@@ -113,8 +116,7 @@ impl Ranges {
         let mut bytes = KEPT_VERSION.to_le_bytes().to_vec();
         put_u64(&mut bytes, self.generation);
         put_u64(&mut bytes, position.get());
-        bytes.extend_from_slice(event.id.as_bytes());
-        bytes.extend_from_slice(&event.recorded_at.as_micros().to_le_bytes());
+        event.encode(&mut bytes);
         put_count(&mut bytes, self.ranges.len());
         for range in &self.ranges {
             [range.to, range.position.get(), range.spaces]
@@ -125,24 +127,23 @@ impl Ranges {
     }
 
     fn decode(bytes: &[u8]) -> Option<(Self, Position, LastEvent)> {
-        let mut wire = Wire::new(unseal(bytes)?);
-        if wire.u32()? != KEPT_VERSION {
+        let mut reader = ByteReader::new(unseal(bytes)?);
+        if reader.u32()? != KEPT_VERSION {
             return None;
         }
-        let generation = wire.u64()?;
-        let position = Position::new(wire.u64()?);
-        let id = EventId::from_bytes(wire.array()?);
-        let recorded_at = Timestamp::from_micros(wire.i64()?)?;
-        let ranges = (0..wire.count(24)?)
+        let generation = reader.u64()?;
+        let position = Position::new(reader.u64()?);
+        let event = LastEvent::decode(&mut reader)?;
+        let ranges = (0..reader.count(24)?)
             .map(|_| {
-                let (to, position) = (wire.u64()?, Position::new(wire.u64()?));
-                Some(Range { to, position, spaces: wire.u64()? })
+                let (to, position) = (reader.u64()?, Position::new(reader.u64()?));
+                Some(Range { to, position, spaces: reader.u64()? })
             })
             .collect::<Option<Vec<_>>>()?;
         let is_whole = ranges.is_sorted_by(|a, b| a.to < b.to)
             && ranges.last().is_some_and(|last| last.to == u64::MAX);
         let ranges = Self { generation, ranges };
-        is_whole.then_some((ranges, position, LastEvent { id, recorded_at }))
+        is_whole.then_some((ranges, position, event))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is known of each block, by what decides whether it has to be read: 24 bytes a block.
 
 use bincode::{Decode, Encode};
-use spacefold_event_core::{EventTypes, Position, Records, Timestamp};
+use spacefold_event_core::{EventTypes, Position, Records, Timestamp, bytes::to_usize};
 
 /// The blocks in order, numbered from 0.
 #[derive(Debug, Default)]
@@ -42,11 +42,11 @@ impl Directory {
     }
 
     pub(super) fn get(&self, block: u32) -> Option<&BlockEntry> {
-        self.blocks.get(usize::try_from(block).ok()?)
+        self.blocks.get(to_usize(block))
     }
 
     pub(super) fn from(&self, block: u32) -> &[BlockEntry] {
-        let start = usize::try_from(block).unwrap_or(usize::MAX);
+        let start = to_usize(block);
         self.blocks.get(start..).unwrap_or_default()
     }
 

@@ -2,7 +2,7 @@
 //! a store is opened.
 
 use rapidhash::RapidHashSet;
-use spacefold_event_core::Position;
+use spacefold_event_core::{Position, bytes::to_usize};
 
 use super::{
     BlockIndex,
@@ -134,7 +134,7 @@ impl End {
             && blocks > 0
             && head.start == self.position
             && head.previous == self.hash
-            && usize::try_from(head.spaces_before) == Ok(self.spaces);
+            && to_usize(head.spaces_before) == self.spaces;
         follows.then(|| Self {
             block: id.end_block(),
             position: head.end,

@@ -7,6 +7,7 @@
 //! which stands for all blocks before it.
 
 use bincode::{BorrowDecode, Encode};
+use spacefold_event_core::bytes::{to_u64, to_usize};
 
 use super::{
     directory::BlockEntry,
@@ -104,7 +105,7 @@ impl Segment {
         bytes: &'p [u8],
         space: u32,
     ) -> impl Iterator<Item = Posting> + use<'p> {
-        let place = usize::try_from(page.page).unwrap_or(usize::MAX);
+        let place = to_usize(page.page);
         let first_space = self.fences.get(place).copied().unwrap_or(u32::MAX);
         let mut entries = entries(bytes, first_space).skip_while(move |entry| entry.0 < space);
         let list = entries.next().filter(|entry| entry.0 == space).map_or(&[][..], |entry| entry.1);
@@ -117,7 +118,7 @@ pub(super) fn entries(mut page: &[u8], first_space: u32) -> impl Iterator<Item =
     let mut space = first_space;
     std::iter::from_fn(move || {
         space = space.checked_add(u32::try_from(take_number(&mut page)?).ok()?)?;
-        let len = usize::try_from(take_number(&mut page)?).ok()?;
+        let len = to_usize(take_number(&mut page)?);
         let (list, rest) = page.split_at_checked(len)?;
         page = rest;
         Some((space, list))
@@ -222,7 +223,7 @@ impl<'h> SegmentBuilder<'h> {
         }
         let list = postings::encode(postings, self.segment.id.first_block);
         put_number(&mut self.page, u64::from(space.saturating_sub(self.last_in_page)));
-        put_number(&mut self.page, u64::try_from(list.len()).unwrap_or(u64::MAX));
+        put_number(&mut self.page, to_u64(list.len()));
         self.page.extend_from_slice(&list);
         self.last_in_page = space;
         self.head.revisions.push((space.saturating_sub(self.last_space), revision));

@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 use rapidhash::fast::RandomState;
-use spacefold_event_core::Revision;
+use spacefold_event_core::{Revision, bytes::to_usize};
 
 /// Ids one after the other in one text: some 24 bytes a space beside its id.
 #[derive(Debug, Default)]
@@ -56,12 +56,12 @@ impl SpaceTable {
     }
 
     pub(super) fn revision(&self, number: u32) -> Revision {
-        let revision = usize::try_from(number).ok().and_then(|number| self.revisions.get(number));
+        let revision = self.revisions.get(to_usize(number));
         Revision::new(revision.copied().unwrap_or(0))
     }
 
     pub(super) fn set_revision(&mut self, number: u32, revision: Revision) {
-        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        let number = to_usize(number);
         if let Some(slot) = self.revisions.get_mut(number) {
             *slot = revision.get();
         }
@@ -74,7 +74,7 @@ impl SpaceTable {
 }
 
 fn id<'t>(ids: &'t str, ends: &[usize], number: u32) -> Option<&'t str> {
-    let number = usize::try_from(number).ok()?;
+    let number = to_usize(number);
     let start = match number.checked_sub(1) {
         None => 0,
         Some(before) => *ends.get(before)?,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::fs::OFlags;
-use spacefold_event_core::{StorageError, StoreMode};
+use spacefold_event_core::{StorageError, StoreMode, bytes::to_u64};
 
 use crate::{
     error::Doing,
@@ -68,10 +68,6 @@ fn write_direct(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 /// Whether the file system says that it does not write past the page cache.
 fn is_unable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
-}
-
-fn to_u64(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use spacefold::{
-    ContentHash, ContentProblem, ContentReport, EmbeddedLog, Position, StoreOptions,
+    ContentHash, ContentProblem, ContentReport, EmbeddedLog, Position, StoreOptions, bytes::to_u64,
     verify_content, visit_named_content,
 };
 
@@ -58,16 +58,16 @@ pub(super) fn check(
                 healed: false,
             });
         }
-        checked.named = count(names.keys().filter(|hash| report.is_sound(hash)).count());
+        checked.named = to_u64(names.keys().filter(|hash| report.is_sound(hash)).count());
     }
     let is_named =
         |found: &&ContentProblem| found.hash.is_some_and(|hash| names.contains_key(&hash));
     let (incomplete, leftovers): (Vec<_>, Vec<_>) = report.incomplete.iter().partition(is_named);
-    checked.leftovers = count(leftovers.len());
+    checked.leftovers = to_u64(leftovers.len());
     problems_found += incomplete.len();
     // What is missing while nothing is damaged was never here.
     if problems_found == 0 {
-        checked.absent = count(names.len()).saturating_sub(checked.named);
+        checked.absent = to_u64(names.len()).saturating_sub(checked.named);
     }
     let found = report.problems.iter().chain(incomplete);
     problems.extend(found.map(|problem| damaged(problem, &names)));
@@ -75,10 +75,6 @@ pub(super) fn check(
         problems.extend(lost(&report, &names));
     }
     Ok(checked)
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 fn unchecked(kind: &str, detail: String) -> PrintedProblem {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use spacefold::{
     ContentHash, MAX_ID_BYTES, Object, Payload, Position, SpaceEvent, Timestamp, Value,
+    bytes::to_u64,
 };
 use uuid::Uuid;
 
@@ -214,7 +215,7 @@ impl Writer<'_> {
         let Payload::SyncCompleted { extra, .. } = &mut completed.payload else { return };
         let shortened =
             |text: &str| Value::from(text.chars().take(MAX_TEXT_CHARS).collect::<String>());
-        extra.insert("documents", Value::from(u64::try_from(changed).unwrap_or(u64::MAX)));
+        extra.insert("documents", Value::from(to_u64(changed)));
         extra.insert("author", shortened(&self.commit.author));
         extra.insert("subject", shortened(&self.commit.subject));
         ends.push(self.finished(completed, b""));

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use spacefold::{Object, Payload, Position, SpaceEvent, Spacefold, Timestamp, Value};
+use spacefold::{
+    Object, Payload, Position, SpaceEvent, Spacefold, Timestamp, Value, bytes::to_u64,
+};
 
 use super::{
     ImportGitError,
@@ -153,7 +155,7 @@ impl Rewind<'_> {
         }
         let mut completed = SpaceEvent::sync_completed(space_id);
         if let Payload::SyncCompleted { extra, .. } = &mut completed.payload {
-            let documents = u64::try_from(changed.len()).unwrap_or(u64::MAX);
+            let documents = to_u64(changed.len());
             extra.insert("documents", Value::from(documents));
             extra.insert(REWOUND_FROM, text_or_null(self.from));
             extra.insert(REWOUND_TO, text_or_null(self.to));

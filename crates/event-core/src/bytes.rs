@@ -1,0 +1,221 @@
+//! Bytes from disk or input, read without trust; lengths and counts between memory and disk.
+//!
+//! Nothing here believes a length before it is compared with what is there, and nothing panics,
+//! whatever the bytes.
+
+use std::str;
+
+const _: () = assert!(usize::BITS == u64::BITS, "lengths in memory are 64 bits, as on disk");
+
+/// A length or count in memory, as one on disk.
+#[must_use]
+#[inline]
+pub const fn to_u64(number: usize) -> u64 {
+    number as u64
+}
+
+/// A length or count from disk, as one in memory.
+#[must_use]
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "both are 64 bits wide, as asserted above")]
+pub fn to_usize(number: impl Into<u64>) -> usize {
+    let number: u64 = number.into();
+    number as usize
+}
+
+/// A length or count of which a limit holds that it is below 4 GiB, as one on disk.
+///
+/// # Panics
+/// When it is not: the limit was not kept.
+#[must_use]
+pub fn to_u32(number: usize) -> u32 {
+    u32::try_from(number).expect("a length within its limit fits 32 bits")
+}
+
+/// Reads fields one after the other, numbers in little endian. Each read is `None`, and takes
+/// nothing, where the bytes end too early: what that means for a format, its decoder says.
+///
+/// ```
+/// use spacefold::bytes::ByteReader;
+/// let mut reader = ByteReader::new(&[7, 0, 0, 0, b'a']);
+/// assert_eq!((reader.u32(), reader.u16(), reader.take(1)), (Some(7), None, Some(&b"a"[..])));
+/// assert_eq!(reader.end("all"), Some("all"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct ByteReader<'a>(&'a [u8]);
+
+impl<'a> ByteReader<'a> {
+    /// Starts at the first byte.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The next `len` bytes.
+    #[inline]
+    pub fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    /// The next `N` bytes.
+    #[inline]
+    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    /// The next byte.
+    #[inline]
+    pub fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    /// A number of 2 bytes.
+    #[inline]
+    pub fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    /// A number of 4 bytes.
+    #[inline]
+    pub fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// A number of 8 bytes.
+    #[inline]
+    pub fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A number of 8 bytes with sign.
+    #[inline]
+    pub fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    /// A number of parts that follow (4 bytes), each of at least `each_bytes`: `None` for more than
+    /// can be there, so that no memory is taken for them.
+    pub fn count(&mut self, each_bytes: usize) -> Option<usize> {
+        let mut after = self.clone();
+        let count = to_usize(after.u32()?);
+        let is_there = count.checked_mul(each_bytes)? <= after.0.len();
+        is_there.then(|| {
+            *self = after;
+            count
+        })
+    }
+
+    /// Bytes after their length (4 bytes).
+    pub fn sized(&mut self) -> Option<&'a [u8]> {
+        let length = self.count(1)?;
+        self.take(length)
+    }
+
+    /// A text after its length; `None`, too, when it is no UTF-8.
+    pub fn text(&mut self) -> Option<&'a str> {
+        str::from_utf8(self.sized()?).ok()
+    }
+
+    /// A byte that says whether a text follows, and the text; `None`, too, for another byte.
+    pub fn optional_text(&mut self) -> Option<Option<&'a str>> {
+        match self.u8()? {
+            0 => Some(None),
+            1 => self.text().map(Some),
+            _ => None,
+        }
+    }
+
+    /// The bytes that are left.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// What was read, if that was all.
+    pub fn end<T>(&self, read: T) -> Option<T> {
+        self.0.is_empty().then_some(read)
+    }
+}
+
+/// Appends a number of 8 bytes.
+pub fn put_u64(bytes: &mut Vec<u8>, number: u64) {
+    bytes.extend_from_slice(&number.to_le_bytes());
+}
+
+/// Appends a length or count (4 bytes), which its limit holds below 4 GiB.
+///
+/// # Panics
+/// See [`to_u32`].
+pub fn put_count(bytes: &mut Vec<u8>, count: usize) {
+    bytes.extend_from_slice(&to_u32(count).to_le_bytes());
+}
+
+/// Appends bytes after their length.
+///
+/// # Panics
+/// See [`to_u32`].
+pub fn put_sized(bytes: &mut Vec<u8>, content: &[u8]) {
+    put_count(bytes, content.len());
+    bytes.extend_from_slice(content);
+}
+
+/// Appends a byte that says whether there is a text, and the text after its length.
+///
+/// # Panics
+/// See [`to_u32`].
+pub fn put_optional_text(bytes: &mut Vec<u8>, text: Option<&str>) {
+    bytes.push(u8::from(text.is_some()));
+    if let Some(text) = text {
+        put_sized(bytes, text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_ends_where_the_bytes_do() {
+        let mut reader = ByteReader::new(&[1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(reader.u32(), Some(0x0403_0201));
+        assert_eq!((reader.u64(), reader.i64(), reader.array::<4>()), (None, None, None));
+        assert_eq!(reader.end(()), None);
+        assert_eq!(reader.u16(), Some(0x0605));
+        assert_eq!(reader.u8(), Some(7));
+        assert_eq!(reader.u8(), None);
+        assert_eq!(reader.take(0), Some(&[][..]));
+        assert_eq!(reader.take(1), None);
+        assert_eq!(reader.end(()), Some(()));
+    }
+
+    #[test]
+    fn what_was_put_is_read_back_and_nothing_beyond_the_end() {
+        let mut bytes = Vec::new();
+        put_u64(&mut bytes, 7);
+        put_sized(&mut bytes, b"ab");
+        put_optional_text(&mut bytes, None);
+        put_optional_text(&mut bytes, Some("\u{e9}"));
+        for cut in 0..=bytes.len() {
+            let mut reader = ByteReader::new(&bytes[..cut]);
+            let read =
+                (reader.u64(), reader.sized(), reader.optional_text(), reader.optional_text());
+            let whole = (Some(7), Some(&b"ab"[..]), Some(None), Some(Some("\u{e9}")));
+            assert_eq!(read == whole, cut == bytes.len(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_count_of_more_than_can_be_there_is_none_and_takes_nothing() {
+        for (bytes, each) in [(&[255; 4][..], 1), (&[255; 64][..], 8), (&[255; 64], usize::MAX)] {
+            let mut reader = ByteReader::new(bytes);
+            assert_eq!(reader.count(each), None);
+            assert_eq!(reader.rest(), bytes);
+        }
+        let mut reader = ByteReader::new(&[2, 0, 0, 0, 1, 1]);
+        assert_eq!((reader.count(1), reader.take(2)), (Some(2), Some(&[1, 1][..])));
+    }
+}
