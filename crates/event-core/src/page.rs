@@ -1,8 +1,6 @@
 //! What a read gives back.
 
-use crate::{
-    CorruptRecords, Envelope, EventFilter, Position, Read, ReadError, RecordedEventRef, Records,
-};
+use crate::{Envelope, EventFilter, Position, Read, ReadError, RecordedEventRef, Records};
 
 /// Events that were read together, in order, shared and immutable: a page of a longer read.
 ///
@@ -165,7 +163,7 @@ impl Page {
     /// The events in order.
     ///
     /// Each item is an error when its payload does not decode; the other items are not affected.
-    pub fn events(&self) -> impl Iterator<Item = Result<RecordedEventRef<'_>, CorruptRecords>> {
+    pub fn events(&self) -> impl Iterator<Item = Result<RecordedEventRef<'_>, ReadError>> {
         self.envelopes().map(Envelope::decode)
     }
 }

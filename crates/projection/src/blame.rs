@@ -6,9 +6,7 @@ use spacefold_event_core::{
     EventFilter, EventId, LogReader, Position, Read, RecordedEventRef, Revision, Timestamp,
 };
 
-use crate::{
-    Document, Reference, SnapshotError, SpaceState, live_states::corrupt, space_state::References,
-};
+use crate::{Document, Reference, SnapshotError, SpaceState, space_state::References};
 
 /// How many events are read at a time.
 const PAGE_EVENTS: usize = 1_024;
@@ -85,8 +83,8 @@ pub(crate) fn blame(
     let read = Read::from(Position::new(1)).to(position).limit(PAGE_EVENTS);
     for page in log.pages(read.matching(filter)) {
         let page = page?;
-        for envelope in page.envelopes() {
-            let event = envelope.decode().map_err(|cause| corrupt(envelope.position, cause))?;
+        for event in page.events() {
+            let event = event?;
             let before = state.clone();
             state.apply(&event);
             blamed.take(&before, &state, &event);

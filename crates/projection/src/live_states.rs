@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    history::{corrupt, fold_log, replay_space},
+    history::{fold_log, replay_space},
     live::{each_key, sweep},
 };
 

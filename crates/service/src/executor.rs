@@ -10,8 +10,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventFilter, EventLog, Position, Receipt, Revision,
-    SpaceEvent,
+    Append, AppendCondition, AppendError, EventFilter, EventLog, Position, RecordedEvent, Revision,
 };
 use spacefold_projection::{LiveStates, SnapshotError, SpaceState};
 
@@ -19,7 +18,6 @@ use crate::{
     CommandError, Outcome,
     attribution::Attribution,
     commands::{Commands, Decided, DecidedEvents},
-    fold::fold,
     known_states::{Known, KnownStates},
     repeat,
 };
@@ -79,9 +77,10 @@ impl Executor {
         for _ in 0..MAX_ATTEMPTS {
             let known = self.current(space_id, &mut place)?;
             read = known.revision();
-            let decided = match commands.decide(known, attribution)? {
+            let condition = condition(space_id, known, attribution);
+            let decided = match commands.decide(known, attribution) {
                 Decided::Events(decided) => decided,
-                _ if self.is_behind(space_id, known)? => {
+                _ if self.is_behind(known, &condition)? => {
                     self.give_way(&mut place)?;
                     continue;
                 }
@@ -93,16 +92,16 @@ impl Executor {
                     return self.repeated(space_id, commands, attribution)?.ok_or(error);
                 }
             };
-            let condition = condition(space_id, known, attribution);
             match self.log.append(&Append::new(&decided.events).on(condition)) {
                 Ok(receipt) => {
                     if receipt.is_durable() {
                         self.see(receipt.position());
                     }
-                    if !known.advance(&decided.events, &receipt) {
+                    let outcome = Outcome::recorded(decided.events, &receipt);
+                    if !known.advance(outcome.events()) {
                         *place = None;
                     }
-                    return Ok(Outcome::recorded(decided.events, &receipt));
+                    return Ok(outcome);
                 }
                 Err(AppendError::ConditionFailed { .. }) => self.give_way(&mut place)?,
                 Err(error) => {
@@ -111,7 +110,7 @@ impl Executor {
                 }
             }
         }
-        let found = self.log.revision(space_id)?;
+        let found = self.log.newest_revision(space_id)?;
         let space_id = space_id.to_owned();
         Err(CommandError::Conflict { space_id, attempts: MAX_ATTEMPTS, read, found })
     }
@@ -134,9 +133,10 @@ impl Executor {
         let mut place = place.lock();
         for _ in 0..MAX_ATTEMPTS {
             let known = self.current(space_id, &mut place)?;
-            match commands.decide(known, attribution)? {
+            let condition = condition(space_id, known, attribution);
+            match commands.decide(known, attribution) {
                 Decided::Events(_) => return Ok(true),
-                _ if self.is_behind(space_id, known)? => self.give_way(&mut place)?,
+                _ if self.is_behind(known, &condition)? => self.give_way(&mut place)?,
                 Decided::Nothing => return Ok(false),
                 Decided::Refused(error) => return Err(error),
             }
@@ -174,15 +174,15 @@ impl Executor {
         }
     }
 
-    /// Whether the log has taken events of the space that cannot be read yet. An append finds that
-    /// out by itself; a refusal has to ask.
-    fn is_behind(&self, space_id: &str, known: &Known) -> Result<bool, CommandError> {
+    /// Whether the log has taken events of the space that cannot be read yet, so that an append
+    /// would not meet its condition. An append finds that out by itself; a refusal has to ask.
+    fn is_behind(&self, known: &Known, condition: &AppendCondition) -> Result<bool, CommandError> {
         // The durable head first: what is taken in between is asked for then.
         let durable_head = self.log.durable_head();
         if self.log.head() <= durable_head.max(known.position) {
             return Ok(false);
         }
-        Ok(self.log.newest_revision(space_id)? != known.revision())
+        Ok(!self.log.meets(condition)?)
     }
 
     /// Lets those pass who were first: what they have appended is read next.
@@ -230,14 +230,14 @@ impl Executor {
 
 impl Known {
     /// Goes on by events that the service itself has appended; `false` when they do not follow.
-    fn advance(&mut self, events: &[SpaceEvent], receipt: &Receipt) -> bool {
-        let follows = self.revision().plus(receipt.count()) == receipt.revision();
-        let state = Arc::make_mut(&mut self.state);
-        if !follows || fold(state, events, receipt.first_position(), receipt.recorded_at()).is_err()
-        {
+    fn advance(&mut self, events: &[RecordedEvent]) -> bool {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return true };
+        if first.revision != self.revision().next() {
             return false;
         }
-        self.position = receipt.position();
+        let state = Arc::make_mut(&mut self.state);
+        events.iter().for_each(|event| state.apply(&event.as_event_ref()));
+        self.position = last.position;
         true
     }
 }

@@ -6,11 +6,7 @@ use spacefold_event_core::{
     LogReader, Position, Read, RecordedEventRef, Revision, StateStore, StorageError,
 };
 
-use super::{
-    SnapshotError,
-    history::{corrupt, fold_space},
-    root::Root,
-};
+use super::{SnapshotError, history::fold_space, root::Root};
 use crate::{
     SpaceState, SpaceStates,
     checkpoint::{
@@ -108,10 +104,8 @@ impl Live {
     ) -> Result<(), SnapshotError> {
         for page in log.pages(Read::from(self.root.position.next()).to(to)) {
             let page = page?;
-            for envelope in page.envelopes() {
-                let position = envelope.position;
-                let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-                self.fold(log, store, &event)?;
+            for event in page.events() {
+                self.fold(log, store, &event?)?;
             }
             let bytes = u64::try_from(page.memory_bytes()).unwrap_or(u64::MAX);
             self.grown = self.grown.saturating_add(bytes.saturating_mul(MEMORY_PER_PAGE_BYTE));

@@ -4,7 +4,7 @@ use std::{sync::Arc, vec};
 
 use spacefold_event_core::{Position, Read};
 
-use super::{LiveStates, SnapshotError, corrupt, live::IDS_AT_ONCE};
+use super::{LiveStates, SnapshotError, live::IDS_AT_ONCE};
 use crate::{RangedStates, STATES_MEMORY_BYTES, Snapshot, SpaceState};
 
 /// Snapshots of all spaces, sorted by space id. Ends with its first error.
@@ -81,9 +81,7 @@ impl<'a> Snapshots<'a> {
                     let page = page?;
                     for envelope in page.envelopes() {
                         if ranges.holds(envelope.space_id) {
-                            let at = envelope.position;
-                            let event = envelope.decode().map_err(|cause| corrupt(at, cause))?;
-                            ranges.apply(&event);
+                            ranges.apply(&envelope.decode()?);
                         }
                     }
                     ranges.has_read(page.memory_bytes());

@@ -17,7 +17,7 @@ use rapidhash::{RapidHashMap, fast::GlobalState};
 use spacefold_event_core::{Envelope, LogReader, Page, Pages, Position, Read, ReadError};
 
 use super::no_thread;
-use crate::{SpaceState, SpaceStates, live_states::corrupt};
+use crate::{SpaceState, SpaceStates};
 
 /// How many pages the fastest thread may be ahead of the slowest.
 const PAGES_AHEAD: usize = 16;
@@ -199,9 +199,7 @@ fn fold_pages(
             if envelope.revision <= state.revision() {
                 continue;
             }
-            let position = envelope.position;
-            let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-            state.apply(&event);
+            state.apply(&envelope.decode()?);
         }
     }
     Ok(())
