@@ -15,9 +15,10 @@ use spacefold_event_core::{
 use spacefold_projection::{LiveStates, SnapshotError, SpaceState};
 
 use crate::{
-    CommandError, Outcome,
+    CommandError, Outcome, Refusal,
     attribution::Attribution,
     commands::{Commands, Decided, DecidedEvents},
+    content::NamedContent,
     known_states::{Known, KnownStates},
     repeat,
 };
@@ -64,12 +65,14 @@ impl Executor {
         &self.known
     }
 
-    /// Executes commands on a space, all or none.
+    /// Executes commands on a space, all or none. The content that they name is kept once they are
+    /// decided, before the event that names it: of what is refused nothing is.
     pub(crate) fn execute(
         &self,
         space_id: &str,
         commands: &Commands,
         attribution: &Attribution,
+        mut content: Option<NamedContent<'_>>,
     ) -> Result<Outcome, CommandError> {
         let place = self.known.place(space_id);
         let mut place = place.lock();
@@ -84,14 +87,17 @@ impl Executor {
                     self.give_way(&mut place)?;
                     continue;
                 }
-                Decided::Nothing => {
+                undecided => {
                     let repeated = self.repeated(space_id, commands, attribution)?;
-                    return Ok(repeated.unwrap_or(Outcome::unchanged(read)));
-                }
-                Decided::Refused(error) => {
-                    return self.repeated(space_id, commands, attribution)?.ok_or(error);
+                    let outcome = match (repeated, undecided) {
+                        (None, Decided::Refused(error)) => return Err(error),
+                        (repeated, _) => repeated.unwrap_or(Outcome::unchanged(read)),
+                    };
+                    content.as_mut().map_or(Ok(()), NamedContent::keep_missing)?;
+                    return Ok(outcome);
                 }
             };
+            content.as_mut().map_or(Ok(()), NamedContent::keep)?;
             match self.log.append(&Append::new(&decided.events).on(condition)) {
                 Ok(receipt) => {
                     if receipt.is_durable() {
@@ -122,27 +128,25 @@ impl Executor {
         Ok(Arc::clone(&self.current(space_id, &mut place)?.state))
     }
 
-    /// Whether commands would change a space as it is.
+    /// Whether a space is as `rule` has it, before what may take long is done for a command.
     pub(crate) fn check(
         &self,
         space_id: &str,
-        commands: &Commands,
-        attribution: &Attribution,
-    ) -> Result<bool, CommandError> {
+        rule: impl Fn(&SpaceState) -> Result<(), Refusal>,
+    ) -> Result<(), CommandError> {
         let place = self.known.place(space_id);
         let mut place = place.lock();
         for _ in 0..MAX_ATTEMPTS {
             let known = self.current(space_id, &mut place)?;
-            let condition = condition(space_id, known, attribution);
-            match commands.decide(known, attribution) {
-                Decided::Events(_) => return Ok(true),
-                _ if self.is_behind(known, &condition)? => self.give_way(&mut place)?,
-                Decided::Nothing => return Ok(false),
-                Decided::Refused(error) => return Err(error),
+            let Err(refusal) = rule(&known.state) else { return Ok(()) };
+            if !self.is_behind(known, &AppendCondition::exact(space_id, known.revision()))? {
+                let space_id = space_id.to_owned();
+                return Err(CommandError::Refused { space_id, index: None, refusal });
             }
+            self.give_way(&mut place)?;
         }
-        // Executing them will tell.
-        Ok(true)
+        // Executing the command will tell.
+        Ok(())
     }
 
     /// What is known of a space, read anew when the log has more.
