@@ -77,6 +77,7 @@ macro_rules! conformance_suite {
                 read::lists_spaces_in_order,
                 read::reads_what_a_filter_selects,
                 read::tells_the_newest_of_a_space,
+                read::finds_events_and_answers_conditions,
                 read::leads_on_over_pages_without_a_match,
                 read::reads_a_space_by_revision,
                 read::reads_nothing_from_an_empty_log,

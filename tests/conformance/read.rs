@@ -1,11 +1,11 @@
 //! Ranges, filters, pages.
 
 use spacefold_event_core::{
-    EventFilter, EventLog, EventType, Position, RUN_EVENTS, Read, ReadError, RecordedEvent,
-    Revision, SpaceEvent,
+    AppendCondition, EventFilter, EventId, EventLog, EventType, ExpectedRevision, Position,
+    RUN_EVENTS, Read, ReadError, RecordedEvent, Revision, SpaceEvent,
 };
 
-use crate::{LogFactory, append, events_of, fill, read_all, set, whole_log};
+use crate::{LogFactory, append, append_on, events_of, fill, read_all, set, whole_log};
 
 /// A log of 60 events in appends of different sizes: spaces `a`, `b`, `c` in turn.
 fn sixty(factory: &impl LogFactory) -> Box<dyn EventLog> {
@@ -177,6 +177,40 @@ pub fn tells_the_newest_of_a_space(factory: &impl LogFactory) {
             let found = log.has_match_after(&spaces(space), after).unwrap();
             assert_eq!(found, expected, "{space} after {after}");
         }
+    }
+}
+
+/// Where the event with an id is, and whether a condition would hold: what was acknowledged counts.
+pub fn finds_events_and_answers_conditions(factory: &impl LogFactory) {
+    let log = factory.open();
+    let id = EventId::new();
+    assert_eq!(log.find_event(id).unwrap(), None);
+    assert!(log.meets(&AppendCondition::none()).unwrap());
+    append(&*log, &[set("a", "n", 1), set("b", "n", 2).with_event_id(id), set("a", "n", 3)]);
+    assert_eq!(log.find_event(id).unwrap(), Some(Position::new(2)));
+    assert_eq!(log.find_event(EventId::new()).unwrap(), None);
+    let (a, b) = (EventFilter::all().spaces(["a"]), EventFilter::all().spaces(["b"]));
+    let exact = |revision| AppendCondition::exact("a", Revision::new(revision));
+    let after = |filter: &EventFilter, position| {
+        AppendCondition::no_event_matching(filter.clone(), Position::new(position))
+    };
+    for (condition, expected) in [
+        (AppendCondition::no_space("a"), false),
+        (AppendCondition::no_space("c"), true),
+        (AppendCondition::exists("c"), false),
+        (exact(1), false),
+        (exact(2), true),
+        (exact(2).and_expected("c", ExpectedRevision::Exists), false),
+        (after(&a, 2), false),
+        (after(&a, 3), true),
+        (after(&b, 1), false),
+        (after(&b, 2), true),
+        (exact(2).and_no_event_matching(b.clone(), Position::new(1)), false),
+        (after(&b, 2).and_no_event_matching(a.clone(), Position::new(1)), false),
+    ] {
+        assert_eq!(log.meets(&condition).unwrap(), expected, "{condition:?}");
+        let appended = append_on(&*log, &[set("d", "n", 1)], condition.clone());
+        assert_eq!(appended.is_ok(), expected, "{condition:?}: {appended:?}");
     }
 }
 

@@ -114,10 +114,7 @@ pub fn walk(log: &dyn LogReader, history: &History) -> Result<Contents, WalkErro
         let page = page.map_err(|cause| WalkError::Read { position, cause })?;
         for event in page.events() {
             let position = walk.next;
-            let event = event.map_err(|cause| WalkError::Read {
-                position,
-                cause: ReadError::Corrupt { position, cause },
-            })?;
+            let event = event.map_err(|cause| WalkError::Read { position, cause })?;
             walk.take(&event)?;
         }
     }

@@ -33,7 +33,8 @@ fn what_is_not_durable_is_counted_but_not_read() {
     let store = folder.path().join("store");
     let options = StoreOptions::default().durability(Durability::Interval(NEVER));
     let log = EmbeddedLog::open_with(&store, &options).unwrap();
-    let receipt = append(&log, &created("handbook"));
+    let [event] = created("handbook");
+    let receipt = append(&log, std::slice::from_ref(&event));
     assert!(!receipt.is_durable());
     assert_eq!((log.head(), log.durable_head()), (Position::new(1), Position::START));
     assert!(is_empty(&log));
@@ -45,6 +46,8 @@ fn what_is_not_durable_is_counted_but_not_read() {
         let other = EventFilter::all().spaces(["other"]);
         assert!(!log.has_match_after(&other, after).unwrap());
     }
+    assert!(!log.meets(&AppendCondition::no_space("handbook")).unwrap());
+    assert_eq!(log.find_event(event.event_id).unwrap(), Some(Position::new(1)));
     assert_eq!(
         log.wait_durable(Position::new(1), Duration::ZERO).unwrap(),
         Position::START,

@@ -202,11 +202,10 @@ fn states_retries_and_exports_see_old_payloads_as_those_of_today() {
 fn read_until_refused(log: &dyn EventLog) -> (usize, Option<ReadError>) {
     let mut read = 0;
     for page in log.pages(Read::from(Position::new(1))) {
-        for envelope in page.unwrap().envelopes() {
-            let position = envelope.position;
-            match envelope.decode() {
+        for event in page.unwrap().events() {
+            match event {
                 Ok(_) => read += 1,
-                Err(cause) => return (read, Some(ReadError::Corrupt { position, cause })),
+                Err(error) => return (read, Some(error)),
             }
         }
     }

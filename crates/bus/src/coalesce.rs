@@ -9,9 +9,9 @@ pub(crate) fn coalesce(page: &Page) -> Result<Page, ReadError> {
     let mut alone = Vec::new();
     for envelope in page.envelopes() {
         let position = envelope.position;
-        let event = envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
+        let event = envelope.decode()?;
         if let NamedDocuments::One(document_id) = event.payload.documents() {
-            newest.insert((event.envelope.space_id, document_id), position);
+            newest.insert((event.space_id, document_id), position);
         } else {
             alone.push(position);
         }

@@ -88,12 +88,7 @@ impl Iterator for FeedItems {
 }
 
 fn owned(page: &Page) -> Vec<Result<RecordedEvent, ReadError>> {
-    let events = page.envelopes().map(|envelope| {
-        let position = envelope.position;
-        let event = envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
-        Ok(event.to_owned_event())
-    });
-    events.collect()
+    page.events().map(|event| Ok(event?.to_owned_event())).collect()
 }
 
 /// The item of a delivery; `None` of a page.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    ContentError, ContentHash, ContentReader, ContentStore, MAX_CONTENT_BYTES, StorageError,
-    StoredContent, bytes::to_u64,
+    ContentError, ContentHash, ContentReader, ContentStore, HashedContent, MAX_CONTENT_BYTES,
+    StorageError, StoredContent, bytes::to_u64,
 };
 
 use crate::{
@@ -112,15 +112,18 @@ impl PackStore {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes content of at most `limit` bytes, and the hash of all of it where that is known.
     fn put_within(
         &self,
         limit: u64,
         content: &mut dyn Read,
+        known: Option<ContentHash>,
     ) -> Result<StoredContent, ContentError> {
         self.writer().check()?;
         let mut chunks = Chunks::of(content);
         let first = chunks.next().map_err(ContentError::Source)?;
-        let hash = ContentHash::of(first.bytes);
+        let known_whole = known.filter(|_| first.is_last);
+        let hash = known_whole.unwrap_or_else(|| ContentHash::of(first.bytes));
         let bytes = to_u64(first.bytes.len());
         if bytes > limit {
             return Err(ContentError::TooLarge);
@@ -129,8 +132,13 @@ impl PackStore {
         if first.is_last {
             return Ok(StoredContent { hash, bytes });
         }
-        let mut whole = blake3::Hasher::new();
-        whole.update(first.bytes);
+        let mut whole = known.is_none().then(blake3::Hasher::new);
+        let mut hash_on = |chunk: &[u8]| {
+            if let Some(whole) = &mut whole {
+                whole.update(chunk);
+            }
+        };
+        hash_on(first.bytes);
         let mut list = ChunkList::default();
         list.push(hash, u32::try_from(bytes).unwrap_or(u32::MAX));
         loop {
@@ -142,11 +150,12 @@ impl PackStore {
                 return Err(ContentError::TooLarge);
             }
             let chunk_hash = ContentHash::of(chunk);
-            whole.update(chunk);
+            hash_on(chunk);
             list.push(chunk_hash, u32::try_from(chunk.len()).unwrap_or(u32::MAX));
             self.put_chunk(chunk_hash, chunk)?;
         }
-        let hash = ContentHash::from_bytes(*whole.finalize().as_bytes());
+        let whole = whole.map(|whole| ContentHash::from_bytes(*whole.finalize().as_bytes()));
+        let hash = known.or(whole).unwrap_or(hash);
         if list.chunks.len() > 1 {
             self.put_list(hash, &list)?;
         }
@@ -217,7 +226,11 @@ impl PackStore {
 
 impl ContentStore for PackStore {
     fn put(&self, content: &mut dyn Read) -> Result<StoredContent, ContentError> {
-        self.put_within(MAX_CONTENT_BYTES, content)
+        self.put_within(MAX_CONTENT_BYTES, content, None)
+    }
+
+    fn put_hashed(&self, content: HashedContent<'_>) -> Result<StoredContent, ContentError> {
+        self.put_within(MAX_CONTENT_BYTES, &mut content.bytes(), Some(content.hash()))
     }
 
     fn sync(&self) -> Result<(), ContentError> {

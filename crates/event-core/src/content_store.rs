@@ -37,6 +37,25 @@ pub trait ContentStore: Send + Sync {
     /// One pass over the bytes, in bounded memory however many they are.
     fn put(&self, content: &mut dyn Read) -> Result<StoredContent, ContentError>;
 
+    /// Takes content whose hash is known already: as [`put`](ContentStore::put), without hashing the
+    /// whole of it again.
+    ///
+    /// # Errors
+    /// As [`put`](ContentStore::put).
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{ContentStore, HashedContent, MemoryContentStore};
+    /// let store = MemoryContentStore::new();
+    /// let content = HashedContent::of(b"# Hello");
+    /// if !store.contains(&content.hash())? {
+    ///     store.put_hashed(content)?;
+    /// }
+    /// assert_eq!(store.get(&content.hash(), 1_024)?, content.bytes());
+    /// # Ok::<(), spacefold::ContentError>(())
+    /// ```
+    fn put_hashed(&self, content: HashedContent<'_>) -> Result<StoredContent, ContentError>;
+
     /// Makes everything durable that was put before. Callers in many threads share the cost.
     ///
     /// # Errors
@@ -79,6 +98,42 @@ pub trait ContentStore: Send + Sync {
         let mut content = Vec::with_capacity(to_usize(reader.content_bytes()));
         reader.read_to_end(&mut content).map_err(|error| ContentError::of_reading(*hash, error))?;
         Ok(content)
+    }
+}
+
+/// Content in memory with its hash, computed once for all who need it.
+#[derive(Clone, Copy)]
+pub struct HashedContent<'a> {
+    bytes: &'a [u8],
+    hash: ContentHash,
+}
+
+impl<'a> HashedContent<'a> {
+    /// Content and its hash. Cost: one pass over the bytes.
+    #[must_use]
+    pub fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, hash: ContentHash::of(bytes) }
+    }
+
+    /// The content.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Its hash.
+    #[must_use]
+    pub const fn hash(&self) -> ContentHash {
+        self.hash
+    }
+}
+
+impl std::fmt::Debug for HashedContent<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HashedContent")
+            .field("hash", &self.hash)
+            .field("bytes", &self.bytes.len())
+            .finish()
     }
 }
 

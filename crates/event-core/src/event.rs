@@ -1,9 +1,9 @@
 //! Events before and after they are stored.
 
-use std::ops::Deref;
+use std::convert::Infallible;
 
 use crate::{
-    Envelope, EventId, EventType, Payload, PayloadError, Position, Revision, Timestamp,
+    EventId, EventType, Payload, PayloadError, Position, Revision, Timestamp,
     limits::{LimitExceeded, check_id, check_label},
     value::Value,
 };
@@ -103,6 +103,28 @@ impl SpaceEvent {
         Ok(self)
     }
 
+    /// The event as it is, or would be, recorded at this place and time, its texts borrowed.
+    #[must_use]
+    pub fn as_recorded(
+        &self,
+        position: Position,
+        revision: Revision,
+        recorded_at: Timestamp,
+    ) -> RecordedEventRef<'_> {
+        RecordedEventRef {
+            position,
+            revision,
+            recorded_at,
+            event_id: self.event_id,
+            event_type: self.event_type(),
+            space_id: &self.space_id,
+            timestamp: self.timestamp,
+            source: self.source.as_deref(),
+            correlation_id: self.correlation_id.as_deref(),
+            payload: self.payload.map_text(String::as_str),
+        }
+    }
+
     /// Checks ids, labels and nesting against their limits; not the encoded size, which an append
     /// checks as it encodes.
     ///
@@ -131,13 +153,44 @@ pub struct RecordedEvent {
     pub recorded_at: Timestamp,
 }
 
-/// A recorded event that borrows its texts from the page it was read with.
+impl RecordedEvent {
+    /// The event, its texts borrowed.
+    #[must_use]
+    pub fn as_event_ref(&self) -> RecordedEventRef<'_> {
+        self.event.as_recorded(self.position, self.revision, self.recorded_at)
+    }
+}
+
+/// A recorded event that borrows its texts: from the page it was read with, or from an event that
+/// owns them.
 ///
-/// Dereferences to its [`Envelope`], so that `event.position` and `event.space_id` read as fields.
+/// ```
+/// use spacefold::{Position, Revision, SpaceEvent, SpaceState};
+/// let event = SpaceEvent::space_created("handbook", "Handbook");
+/// let mut state = SpaceState::new("handbook");
+/// state.apply(&event.as_recorded(Position::new(1), Revision::new(1), event.timestamp));
+/// assert_eq!(state.name(), Some("Handbook"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct RecordedEventRef<'a> {
-    /// All but the payload.
-    pub envelope: Envelope<'a>,
+    /// Sequence number in the log.
+    pub position: Position,
+    /// Sequence number in its space.
+    pub revision: Revision,
+    /// When the log took the event; never decreasing along the log.
+    pub recorded_at: Timestamp,
+    /// The identity its caller gave it.
+    pub event_id: EventId,
+    /// What kind of thing happened.
+    pub event_type: EventType,
+    /// To which space.
+    pub space_id: &'a str,
+    /// When its caller says it happened.
+    pub timestamp: Timestamp,
+    /// Who says so.
+    pub source: Option<&'a str>,
+    /// What it belongs to.
+    pub correlation_id: Option<&'a str>,
     /// What happened.
     pub payload: Payload<&'a str>,
 }
@@ -168,22 +221,19 @@ impl RecordedEventRef<'_> {
     }
 }
 
-impl<'a> Deref for RecordedEventRef<'a> {
-    type Target = Envelope<'a>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.envelope
-    }
-}
-
 impl<S: AsRef<str>> Payload<S> {
     /// The payload with all of its texts owned.
     #[must_use]
     pub fn to_owned_payload(&self) -> Payload {
-        let owned = self.try_map_text(&mut |text: &S| {
-            Ok::<String, std::convert::Infallible>(text.as_ref().to_owned())
-        });
-        match owned {
+        self.map_text(|text| text.as_ref().to_owned())
+    }
+}
+
+impl<S> Payload<S> {
+    /// The payload with what `text` makes of each of its texts.
+    fn map_text<'a, T>(&'a self, mut text: impl FnMut(&'a S) -> T) -> Payload<T> {
+        let mapped = self.try_map_text(&mut |own| Ok::<T, Infallible>(text(own)));
+        match mapped {
             Ok(payload) => payload,
             Err(never) => match never {},
         }

@@ -160,12 +160,7 @@ impl EventFilter {
             return Ok(false);
         }
         match &self.document_id {
-            Some(document_id) => {
-                let position = envelope.position;
-                let event = envelope.decode();
-                let event = event.map_err(|cause| ReadError::Corrupt { position, cause })?;
-                Ok(event.payload.names_document(document_id))
-            }
+            Some(document_id) => Ok(envelope.decode()?.payload.names_document(document_id)),
             None => Ok(true),
         }
     }

@@ -55,7 +55,9 @@ pub use self::record::planted;
 pub use self::{
     condition::{AppendCondition, ExpectedRevision, FailedCondition},
     content_hash::{ContentHash, InvalidContentHash},
-    content_store::{ContentError, ContentReader, ContentStore, MemoryContentStore, StoredContent},
+    content_store::{
+        ContentError, ContentReader, ContentStore, HashedContent, MemoryContentStore, StoredContent,
+    },
     corrupt_records::CorruptRecords,
     event::{RecordedEvent, RecordedEventRef, SpaceEvent},
     event_id::{EventId, InvalidEventId},

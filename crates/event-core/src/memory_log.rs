@@ -133,6 +133,10 @@ impl LogReader for MemoryLog {
         Ok(self.state().first_match(filter, after)?.is_some())
     }
 
+    fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
+        self.state().find(id)
+    }
+
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         let state = self.state();
         let recorded = state.runs.values().flat_map(Records::envelopes);
@@ -217,8 +221,7 @@ impl AppendView for State {
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {
         let page = self.read(&Read::from(position).to(position).limit(1))?;
-        let event = page.events().next().transpose();
-        let event = event.map_err(|cause| ReadError::Corrupt { position, cause })?;
+        let event = page.events().next().transpose()?;
         Ok(event.map(|event| event.to_owned_event()))
     }
 

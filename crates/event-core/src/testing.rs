@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Append, AppendError, EventFilter, EventLog, LogReader, LogWriter, Page, Position, Read,
-    ReadError, Receipt, Revision, Timestamp,
+    Append, AppendError, EventFilter, EventId, EventLog, LogReader, LogWriter, Page, Position,
+    Read, ReadError, Receipt, Revision, Timestamp,
 };
 
 /// A log that does what another one does, but for what it says itself: one that withholds, counts,
@@ -50,6 +50,10 @@ pub trait LogWrapper: Send + Sync {
         self.inner().has_match_after(filter, after)
     }
 
+    fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
+        self.inner().find_event(id)
+    }
+
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.inner().position_as_of(time)
     }
@@ -86,6 +90,10 @@ impl<W: LogWrapper> LogReader for W {
 
     fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
         LogWrapper::has_match_after(self, filter, after)
+    }
+
+    fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
+        LogWrapper::find_event(self, id)
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {

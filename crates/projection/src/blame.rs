@@ -7,8 +7,7 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    Document, Reference, SpaceState, replay::corrupt, snapshot_error::SnapshotError,
-    space_state::References,
+    Document, Reference, SpaceState, snapshot_error::SnapshotError, space_state::References,
 };
 
 /// How many events are read at a time.
@@ -86,8 +85,8 @@ pub(crate) fn blame(
     let read = Read::from(Position::new(1)).to(position).limit(PAGE_EVENTS);
     for page in log.pages(read.matching(filter)) {
         let page = page?;
-        for envelope in page.envelopes() {
-            let event = envelope.decode().map_err(|cause| corrupt(envelope.position, cause))?;
+        for event in page.events() {
+            let event = event?;
             let before = state.clone();
             state.apply(&event);
             blamed.take(&before, &state, &event);

@@ -27,7 +27,6 @@ use self::{
 use crate::{
     SpaceState,
     checkpoint::{LastEvent, event_at},
-    replay::corrupt,
     snapshot_error::SnapshotError,
 };
 
@@ -323,13 +322,13 @@ impl<'a> Replay<'a> {
                 }
             }
             let Some(stretch) = self.past.stretch(&space_id, entry)? else { continue };
-            let (after, doing) = (self.state.revision(), self.through.next());
+            let after = self.state.revision();
             let Self { state, kept, versions, to, .. } = self;
             let replayed = stretch.replay(after, *to, |event| {
                 state.apply(event);
                 versions.extend(version_due(state, kept, event.position));
             });
-            replayed.map_err(|cause| corrupt(doing, cause))?;
+            replayed?;
             self.through = entry.key.last_position.min(self.to);
             taken = Some((entry, stretch.last));
         }
@@ -361,8 +360,7 @@ impl<'a> Replay<'a> {
                     self.through = position.previous();
                     return Ok(());
                 }
-                let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-                self.state.apply(&event);
+                self.state.apply(&envelope.decode()?);
                 self.versions.extend(version_due(&self.state, &mut self.kept, position));
             }
             self.through = page.next().previous().min(self.to);

@@ -1,18 +1,13 @@
 //! Reading a log to its end, page by page.
 
 use spacefold_event_core::{
-    CorruptRecords, EventFilter, LogReader, Page, Position, Read, ReadError, RecordedEventRef,
+    EventFilter, LogReader, Page, Position, Read, ReadError, RecordedEventRef,
 };
 
 use crate::SpaceState;
 
 /// How many events are read of one space at a time.
 const SPACE_PAGE_EVENTS: usize = 1_024;
-
-/// The error of an event whose payload does not decode.
-pub(crate) const fn corrupt(position: Position, cause: CorruptRecords) -> ReadError {
-    ReadError::Corrupt { position, cause }
-}
 
 /// Hands every event after `after`, up to `to`, to `apply`.
 pub(crate) fn fold_log<E: From<ReadError>>(
@@ -23,10 +18,8 @@ pub(crate) fn fold_log<E: From<ReadError>>(
 ) -> Result<(), E> {
     for page in log.pages(Read::from(after.next()).to(to)) {
         let page = page?;
-        for envelope in page.envelopes() {
-            let position = envelope.position;
-            let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-            apply(&event)?;
+        for event in page.events() {
+            apply(&event?)?;
         }
     }
     Ok(())
@@ -75,8 +68,7 @@ fn replay_page(
     for envelope in page.envelopes().take_while(|envelope| envelope.position <= to) {
         let position = envelope.position;
         if envelope.revision > state.revision() {
-            let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-            state.apply(&event);
+            state.apply(&envelope.decode()?);
             show(state, position);
         }
     }

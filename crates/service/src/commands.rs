@@ -7,7 +7,7 @@ use std::sync::Arc;
 use spacefold_event_core::SpaceEvent;
 use spacefold_projection::SpaceState;
 
-use self::deciding::{Deciding, Stop};
+use self::deciding::{Deciding, Refused};
 use crate::{Command, CommandError, Refusal, attribution::Attribution, known_states::Known};
 
 /// One command, or those of a batch.
@@ -50,23 +50,18 @@ impl Commands {
 
     /// Decides the commands one after the other, each in the state as those before it would leave
     /// it; of the paths of documents, what counts is how all of them together leave them.
-    pub(crate) fn decide(
-        &self,
-        known: &Known,
-        attribution: &Attribution,
-    ) -> Result<Decided, CommandError> {
+    pub(crate) fn decide(&self, known: &Known, attribution: &Attribution) -> Decided {
         let mut deciding = Deciding::new(self.as_slice(), known, attribution);
         let decided = deciding.all().and_then(|()| match self {
             Self::Completion { command, shown } => deciding.mark_unshown(command, shown),
             _ => Ok(()),
         });
         match decided.map(|()| deciding.into_events()) {
-            Ok(decided) if decided.events.is_empty() => Ok(Decided::Nothing),
-            Ok(decided) => Ok(Decided::Events(decided)),
-            Err(Stop::Refused { index, refusal }) => {
-                Ok(Decided::Refused(self.refused(known.state.space_id(), index, refusal)))
+            Ok(decided) if decided.events.is_empty() => Decided::Nothing,
+            Ok(decided) => Decided::Events(decided),
+            Err(Refused { index, refusal }) => {
+                Decided::Refused(self.refused(known.state.space_id(), index, refusal))
             }
-            Err(Stop::Failed(error)) => Err(error),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use spacefold_event_core::{ContentError, ContentHash, ContentStore};
+use spacefold_event_core::{ContentError, ContentHash, ContentStore, HashedContent};
 
 use crate::{Batch, Command, CommandError, Outcome, SpaceService};
 
@@ -57,10 +57,9 @@ impl SpaceService {
     ) -> Result<Outcome, CommandError> {
         let store = self.required_content_store()?;
         let document_id = document_id.into();
+        // Under a key a refusal may be that of a repetition: it is for the log to say.
         if !self.has_key() {
-            let hash = "not known yet".to_owned();
-            let document_id = document_id.clone();
-            self.check(space_id, Command::SetContentHash { document_id, hash })?;
+            self.check_takes_content(space_id, &document_id)?;
         }
         let hash = put(store, content)?.to_string();
         store.sync()?;
@@ -90,20 +89,42 @@ impl SpaceService {
         command: impl FnOnce(String) -> Command,
     ) -> Result<Outcome, CommandError> {
         let store = self.required_content_store()?;
-        let hash = ContentHash::of(content);
-        let command = command(hash.to_string());
-        // Under a key a refusal may be that of a repetition: it is for the log to say.
-        let changes = self.has_key() || self.check(space_id, command.clone())?;
-        // What an event names is there already, unless that came from elsewhere.
-        if changes || !store.contains(&hash)? {
-            put(store, &mut &*content)?;
-            store.sync()?;
-        }
-        self.execute(space_id, command)
+        let content = HashedContent::of(content);
+        let command = command(content.hash().to_string());
+        self.execute_naming(space_id, command, NamedContent { store, content, is_kept: false })
     }
 
     fn required_content_store(&self) -> Result<&dyn ContentStore, CommandError> {
         self.content_store().map(|store| &**store).ok_or(CommandError::NoContentStore)
+    }
+}
+
+/// The content that a command names: kept once it is decided that an event will name it.
+pub(crate) struct NamedContent<'a> {
+    store: &'a dyn ContentStore,
+    content: HashedContent<'a>,
+    is_kept: bool,
+}
+
+impl NamedContent<'_> {
+    /// Makes the content durable, for an event that is about to be appended.
+    pub(crate) fn keep(&mut self) -> Result<(), ContentError> {
+        if !self.is_kept {
+            self.store.put_hashed(self.content)?;
+            self.store.sync()?;
+            self.is_kept = true;
+        }
+        Ok(())
+    }
+
+    /// Makes the content durable that an event names already: it is there, unless the event came
+    /// from elsewhere.
+    pub(crate) fn keep_missing(&mut self) -> Result<(), ContentError> {
+        if self.is_kept || self.store.contains(&self.content.hash())? {
+            Ok(())
+        } else {
+            self.keep()
+        }
     }
 }
 

@@ -69,16 +69,14 @@ fn decide_one(state: &SpaceState, command: &Command) -> Result<Option<SpaceEvent
 /// Whether the space is in a status in which the command may be given.
 fn check_status(state: &SpaceState, command: &Command) -> Result<(), Refusal> {
     let status = state.status();
-    let is_there = state.revision() > Revision::NONE;
     if let Command::CreateSpace { .. } = command {
-        if is_there && status != SpaceStatus::Deleted {
+        if state.revision() > Revision::NONE && status != SpaceStatus::Deleted {
             return Err(Refusal::SpaceExists { status });
         }
         return Ok(());
     }
+    check_there(state)?;
     match (status, command) {
-        _ if !is_there => Err(Refusal::NoSuchSpace),
-        (SpaceStatus::Deleted, _) => Err(Refusal::SpaceDeleted),
         (SpaceStatus::Active, Command::ActivateSpace)
         | (SpaceStatus::Archived, Command::ArchiveSpace) => {
             Err(Refusal::StatusUnchanged { status })
@@ -86,6 +84,14 @@ fn check_status(state: &SpaceState, command: &Command) -> Result<(), Refusal> {
         (SpaceStatus::Archived, command) if !may_be_archived(state, command) => {
             Err(Refusal::SpaceArchived)
         }
+        _ => Ok(()),
+    }
+}
+
+fn check_there(state: &SpaceState) -> Result<(), Refusal> {
+    match state.status() {
+        _ if state.revision() == Revision::NONE => Err(Refusal::NoSuchSpace),
+        SpaceStatus::Deleted => Err(Refusal::SpaceDeleted),
         _ => Ok(()),
     }
 }
@@ -113,6 +119,15 @@ pub(crate) fn check_but_for_path(state: &SpaceState, command: &Command) -> Resul
         known_document(state, document_id)?;
     }
     Ok(())
+}
+
+/// Whether a document may be given content, whatever that is.
+pub(crate) fn check_takes_content(state: &SpaceState, document_id: &str) -> Result<(), Refusal> {
+    check_there(state)?;
+    if state.status() == SpaceStatus::Archived {
+        return Err(Refusal::SpaceArchived);
+    }
+    known_document(state, document_id).map(drop)
 }
 
 fn decide_by_name(

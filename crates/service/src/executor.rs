@@ -10,16 +10,15 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventFilter, EventLog, Position, Receipt, Revision,
-    SpaceEvent,
+    Append, AppendCondition, AppendError, EventFilter, EventLog, Position, RecordedEvent, Revision,
 };
 use spacefold_projection::{LiveStates, SnapshotError, SpaceState};
 
 use crate::{
-    CommandError, Outcome,
+    CommandError, Outcome, Refusal,
     attribution::Attribution,
     commands::{Commands, Decided, DecidedEvents},
-    fold::fold,
+    content::NamedContent,
     known_states::{Known, KnownStates},
     repeat,
 };
@@ -66,12 +65,14 @@ impl Executor {
         &self.known
     }
 
-    /// Executes commands on a space, all or none.
+    /// Executes commands on a space, all or none. The content that they name is kept once they are
+    /// decided, before the event that names it: of what is refused nothing is.
     pub(crate) fn execute(
         &self,
         space_id: &str,
         commands: &Commands,
         attribution: &Attribution,
+        mut content: Option<NamedContent<'_>>,
     ) -> Result<Outcome, CommandError> {
         let place = self.known.place(space_id);
         let mut place = place.lock();
@@ -79,30 +80,34 @@ impl Executor {
         for _ in 0..MAX_ATTEMPTS {
             let known = self.current(space_id, &mut place)?;
             read = known.revision();
-            let decided = match commands.decide(known, attribution)? {
+            let condition = condition(space_id, known, attribution);
+            let decided = match commands.decide(known, attribution) {
                 Decided::Events(decided) => decided,
-                _ if self.is_behind(space_id, known)? => {
+                _ if self.is_behind(known, &condition)? => {
                     self.give_way(&mut place)?;
                     continue;
                 }
-                Decided::Nothing => {
+                undecided => {
                     let repeated = self.repeated(space_id, commands, attribution)?;
-                    return Ok(repeated.unwrap_or(Outcome::unchanged(read)));
-                }
-                Decided::Refused(error) => {
-                    return self.repeated(space_id, commands, attribution)?.ok_or(error);
+                    let outcome = match (repeated, undecided) {
+                        (None, Decided::Refused(error)) => return Err(error),
+                        (repeated, _) => repeated.unwrap_or(Outcome::unchanged(read)),
+                    };
+                    content.as_mut().map_or(Ok(()), NamedContent::keep_missing)?;
+                    return Ok(outcome);
                 }
             };
-            let condition = condition(space_id, known, attribution);
+            content.as_mut().map_or(Ok(()), NamedContent::keep)?;
             match self.log.append(&Append::new(&decided.events).on(condition)) {
                 Ok(receipt) => {
                     if receipt.is_durable() {
                         self.see(receipt.position());
                     }
-                    if !known.advance(&decided.events, &receipt) {
+                    let outcome = Outcome::recorded(decided.events, &receipt);
+                    if !known.advance(outcome.events()) {
                         *place = None;
                     }
-                    return Ok(Outcome::recorded(decided.events, &receipt));
+                    return Ok(outcome);
                 }
                 Err(AppendError::ConditionFailed { .. }) => self.give_way(&mut place)?,
                 Err(error) => {
@@ -111,7 +116,7 @@ impl Executor {
                 }
             }
         }
-        let found = self.log.revision(space_id)?;
+        let found = self.log.newest_revision(space_id)?;
         let space_id = space_id.to_owned();
         Err(CommandError::Conflict { space_id, attempts: MAX_ATTEMPTS, read, found })
     }
@@ -123,26 +128,25 @@ impl Executor {
         Ok(Arc::clone(&self.current(space_id, &mut place)?.state))
     }
 
-    /// Whether commands would change a space as it is.
+    /// Whether a space is as `rule` has it, before what may take long is done for a command.
     pub(crate) fn check(
         &self,
         space_id: &str,
-        commands: &Commands,
-        attribution: &Attribution,
-    ) -> Result<bool, CommandError> {
+        rule: impl Fn(&SpaceState) -> Result<(), Refusal>,
+    ) -> Result<(), CommandError> {
         let place = self.known.place(space_id);
         let mut place = place.lock();
         for _ in 0..MAX_ATTEMPTS {
             let known = self.current(space_id, &mut place)?;
-            match commands.decide(known, attribution)? {
-                Decided::Events(_) => return Ok(true),
-                _ if self.is_behind(space_id, known)? => self.give_way(&mut place)?,
-                Decided::Nothing => return Ok(false),
-                Decided::Refused(error) => return Err(error),
+            let Err(refusal) = rule(&known.state) else { return Ok(()) };
+            if !self.is_behind(known, &AppendCondition::exact(space_id, known.revision()))? {
+                let space_id = space_id.to_owned();
+                return Err(CommandError::Refused { space_id, index: None, refusal });
             }
+            self.give_way(&mut place)?;
         }
-        // Executing them will tell.
-        Ok(true)
+        // Executing the command will tell.
+        Ok(())
     }
 
     /// What is known of a space, read anew when the log has more.
@@ -174,15 +178,15 @@ impl Executor {
         }
     }
 
-    /// Whether the log has taken events of the space that cannot be read yet. An append finds that
-    /// out by itself; a refusal has to ask.
-    fn is_behind(&self, space_id: &str, known: &Known) -> Result<bool, CommandError> {
+    /// Whether the log has taken events of the space that cannot be read yet, so that an append
+    /// would not meet its condition. An append finds that out by itself; a refusal has to ask.
+    fn is_behind(&self, known: &Known, condition: &AppendCondition) -> Result<bool, CommandError> {
         // The durable head first: what is taken in between is asked for then.
         let durable_head = self.log.durable_head();
         if self.log.head() <= durable_head.max(known.position) {
             return Ok(false);
         }
-        Ok(self.log.newest_revision(space_id)? != known.revision())
+        Ok(!self.log.meets(condition)?)
     }
 
     /// Lets those pass who were first: what they have appended is read next.
@@ -230,14 +234,14 @@ impl Executor {
 
 impl Known {
     /// Goes on by events that the service itself has appended; `false` when they do not follow.
-    fn advance(&mut self, events: &[SpaceEvent], receipt: &Receipt) -> bool {
-        let follows = self.revision().plus(receipt.count()) == receipt.revision();
-        let state = Arc::make_mut(&mut self.state);
-        if !follows || fold(state, events, receipt.first_position(), receipt.recorded_at()).is_err()
-        {
+    fn advance(&mut self, events: &[RecordedEvent]) -> bool {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return true };
+        if first.revision != self.revision().next() {
             return false;
         }
-        self.position = receipt.position();
+        let state = Arc::make_mut(&mut self.state);
+        events.iter().for_each(|event| state.apply(&event.as_event_ref()));
+        self.position = last.position;
         true
     }
 }

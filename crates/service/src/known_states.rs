@@ -11,8 +11,8 @@ const MAX_KEPT_SPACES: usize = 1_024;
 
 /// The newest states that a service knows, its own events included, durable or not.
 ///
-/// A place is held from reading the state until the answer to the append, so that threads of one
-/// service do not lose races to each other.
+/// A place is held from reading the state until the answer to the append, while content is kept too,
+/// so that threads of one service do not lose races to each other.
 #[derive(Debug, Default)]
 pub(crate) struct KnownStates {
     places: Mutex<RapidHashMap<String, Arc<KnownPlace>>>,

@@ -8,9 +8,7 @@ use spacefold_event_core::{
 
 use spacefold_projection::SnapshotError;
 
-use crate::{
-    Command, CommandError, IdempotencyKey, Outcome, Refusal, commands::Commands, question,
-};
+use crate::{Command, CommandError, IdempotencyKey, Outcome, Refusal, commands::Commands};
 
 /// How long what was recorded before is waited for to become durable.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -22,7 +20,7 @@ pub(crate) fn find(
     space_id: &str,
     commands: &Commands,
 ) -> Result<Option<Outcome>, CommandError> {
-    match question::position_of(log, key.event_id(0), space_id)? {
+    match log.find_event(key.event_id(0))? {
         Some(position) => stored(log, key, position, space_id, commands).map(Some),
         None => Ok(None),
     }
@@ -114,10 +112,7 @@ fn read(
             if envelope.event_id != key.event_id(events.len()) {
                 return Ok(events);
             }
-            let position = envelope.position;
-            let event =
-                envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
-            events.push(event.to_owned_event());
+            events.push(envelope.decode()?.to_owned_event());
         }
         if events.len() >= MAX_APPEND_EVENTS {
             break;

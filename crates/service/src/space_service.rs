@@ -14,7 +14,8 @@ use spacefold_projection::{LiveStates, SpaceState};
 pub use self::{batch::Batch, render_guard::RenderGuard};
 use crate::{
     attribution::Attribution, command::Command, command_error::CommandError, commands::Commands,
-    executor::Executor, idempotency_key::IdempotencyKey, outcome::Outcome,
+    content::NamedContent, decide::check_takes_content, executor::Executor,
+    idempotency_key::IdempotencyKey, outcome::Outcome,
 };
 
 /// The command side of a log: a method for each operation on a space, checked against the state of
@@ -241,7 +242,18 @@ impl SpaceService {
     /// # Errors
     /// [`CommandError`]; see there what is known to be stored.
     pub fn execute(&self, space_id: &str, command: Command) -> Result<Outcome, CommandError> {
-        self.executor.execute(space_id, &Commands::One(command), &self.attribution)
+        self.executor.execute(space_id, &Commands::One(command), &self.attribution, None)
+    }
+
+    /// Executes a command that names this content.
+    pub(crate) fn execute_naming(
+        &self,
+        space_id: &str,
+        command: Command,
+        content: NamedContent<'_>,
+    ) -> Result<Outcome, CommandError> {
+        let command = Commands::One(command);
+        self.executor.execute(space_id, &command, &self.attribution, Some(content))
     }
 
     /// The state of a space, with what this service has recorded.
@@ -257,12 +269,16 @@ impl SpaceService {
         shown: Arc<SpaceState>,
     ) -> Result<Outcome, CommandError> {
         let commands = Commands::Completion { command, shown };
-        self.executor.execute(space_id, &commands, &self.attribution)
+        self.executor.execute(space_id, &commands, &self.attribution, None)
     }
 
-    /// Whether a command would change the space as it is.
-    pub(crate) fn check(&self, space_id: &str, command: Command) -> Result<bool, CommandError> {
-        self.executor.check(space_id, &Commands::One(command), &self.attribution)
+    /// Whether a document may be given content, whatever that is.
+    pub(crate) fn check_takes_content(
+        &self,
+        space_id: &str,
+        document_id: &str,
+    ) -> Result<(), CommandError> {
+        self.executor.check(space_id, |state| check_takes_content(state, document_id))
     }
 
     pub(crate) fn execute_all(
@@ -270,7 +286,7 @@ impl SpaceService {
         space_id: &str,
         commands: Vec<Command>,
     ) -> Result<Outcome, CommandError> {
-        self.executor.execute(space_id, &Commands::Batch(commands), &self.attribution)
+        self.executor.execute(space_id, &Commands::Batch(commands), &self.attribution, None)
     }
 }
 

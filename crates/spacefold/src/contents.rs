@@ -125,8 +125,7 @@ pub fn visit_named_content(
         let page = page?;
         for envelope in page.envelopes() {
             let position = envelope.position;
-            let event =
-                envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
+            let event = envelope.decode()?;
             // A hash that is not of this program's making names nothing that is kept here.
             let named = event.payload.content_hashes().filter_map(|text| text.parse().ok());
             named.for_each(|hash| visit(position, hash));

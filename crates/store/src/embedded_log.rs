@@ -11,8 +11,8 @@ use std::{
 use crossbeam_channel::bounded;
 use spacefold_disk::FolderLock;
 use spacefold_event_core::{
-    Append, AppendError, EventFilter, LogReader, LogWriter, Page, Position, Read, ReadError,
-    Receipt, Revision, StateStore, StorageError, StoreMode, Timestamp,
+    Append, AppendError, EventFilter, EventId, LogReader, LogWriter, Page, Position, Read,
+    ReadError, Receipt, Revision, StateStore, StorageError, StoreMode, Timestamp,
     append_rules::{self, Proposal},
     closing::CloseOnce,
 };
@@ -473,6 +473,11 @@ impl LogReader for EmbeddedLog {
     fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
         self.inner.shared.check_open()?;
         self.inner.writer.look_ahead(|ahead| Ok(ahead.first_match(filter, after)?.is_some()))
+    }
+
+    fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
+        self.inner.shared.check_open()?;
+        self.inner.writer.look_ahead(|ahead| ahead.find(id))
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {

@@ -634,6 +634,5 @@ pub(crate) fn recorded_event(
     let Some(envelope) = envelope else {
         return Ok(None);
     };
-    let event = envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
-    Ok(Some(event.to_owned_event()))
+    Ok(Some(envelope.decode()?.to_owned_event()))
 }

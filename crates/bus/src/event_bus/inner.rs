@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spacefold_event_core::{
-    LogReader, Position, ReadError, RecordedEvent,
+    LogReader, Position, RecordedEvent,
     closing::{Callbacks, CloseOnce, is_in_callback},
 };
 
@@ -168,8 +168,7 @@ impl Inner {
             EventSource::Live(feed) | EventSource::Durable(feed, _) => feed.log(),
         };
         let page = log.page_at(position)?;
-        let event = page.as_ref().and_then(|page| page.events().next()).transpose();
-        let event = event.map_err(|cause| ReadError::Corrupt { position, cause })?;
+        let event = page.as_ref().and_then(|page| page.events().next()).transpose()?;
         let event = event.filter(|event| event.event_id == entry.parked.event_id);
         event.map(|event| Arc::new(event.to_owned_event())).ok_or(BusError::NotParked)
     }

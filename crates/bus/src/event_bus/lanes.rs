@@ -181,11 +181,11 @@ impl Lane {
     /// lose it without a word; `None` when the bus is closed meanwhile.
     fn decode(&self, envelope: Envelope<'_>) -> Option<RecordedEvent> {
         loop {
-            let cause = match envelope.decode() {
+            let error = match envelope.decode() {
                 Ok(event) => return Some(event.to_owned_event()),
-                Err(cause) => cause,
+                Err(error) => error,
             };
-            if !self.rest(&ReadError::Corrupt { position: envelope.position, cause }) {
+            if !self.rest(&error) {
                 return None;
             }
         }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{ContentError, ContentReader, ContentStore, StoredContent};
+use super::{ContentError, ContentReader, ContentStore, HashedContent, StoredContent};
 use crate::{ContentHash, bytes::to_u64, limits::MAX_CONTENT_BYTES};
 
 /// A [`ContentStore`] that keeps its contents in memory and loses them when it is dropped.
@@ -43,6 +43,16 @@ impl ContentStore for MemoryContentStore {
         Ok(StoredContent { hash, bytes })
     }
 
+    fn put_hashed(&self, content: HashedContent<'_>) -> Result<StoredContent, ContentError> {
+        let (hash, taken) = (content.hash(), content.bytes());
+        let bytes = u64::try_from(taken.len()).unwrap_or(u64::MAX);
+        if bytes > MAX_CONTENT_BYTES {
+            return Err(ContentError::TooLarge);
+        }
+        self.contents().entry(hash).or_insert_with(|| taken.into());
+        Ok(StoredContent { hash, bytes })
+    }
+
     fn sync(&self) -> Result<(), ContentError> {
         Ok(())
     }
@@ -70,6 +80,7 @@ mod tests {
         let store = MemoryContentStore::new();
         let first = store.put(&mut &b"same"[..]).unwrap();
         assert_eq!(store.put(&mut &b"same"[..]).unwrap(), first);
+        assert_eq!(store.put_hashed(HashedContent::of(b"same")).unwrap(), first);
         assert_eq!((first.bytes, first.hash), (4, ContentHash::of(b"same")));
         assert_eq!(store.contents().len(), 1);
         assert!(store.contains(&first.hash).unwrap());

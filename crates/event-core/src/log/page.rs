@@ -2,7 +2,7 @@
 
 use super::Read;
 use crate::{
-    CorruptRecords, Envelope, EventFilter, Position, ReadError, RecordedEventRef, Records,
+    Envelope, EventFilter, Position, ReadError, RecordedEventRef, Records,
     bytes::{to_u64, to_usize},
 };
 
@@ -166,7 +166,7 @@ impl Page {
     /// The events in order.
     ///
     /// Each item is an error when its payload does not decode; the other items are not affected.
-    pub fn events(&self) -> impl Iterator<Item = Result<RecordedEventRef<'_>, CorruptRecords>> {
+    pub fn events(&self) -> impl Iterator<Item = Result<RecordedEventRef<'_>, ReadError>> {
         self.envelopes().map(Envelope::decode)
     }
 }

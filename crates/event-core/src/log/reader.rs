@@ -2,8 +2,9 @@
 
 use std::{fmt, ops::Deref, time::Duration};
 
-use super::{Page, Read};
+use super::{AppendCondition, Page, Read};
 use crate::{
+    event_id::EventId,
     filter::EventFilter,
     position::{Position, Revision},
     read_error::ReadError,
@@ -75,6 +76,44 @@ pub trait LogReader: Send + Sync {
     /// # Errors
     /// [`ReadError`]; the log is not changed by it.
     fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError>;
+
+    /// Where the event with this id is: one that the log has taken, durable or not, as far as the
+    /// log recognises retried appends by the ids of their events. `None` says that an append of it
+    /// would not be taken for a retry, not that no older event has the id.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError>;
+
+    /// Whether what the log has taken, durable or not, meets a condition: whether an append under it
+    /// would happen now. Another append may come first, so that it is the append that decides.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{Append, AppendCondition, MemoryLog, SpaceEvent, prelude::*};
+    /// let log = MemoryLog::new();
+    /// let condition = AppendCondition::no_space("handbook");
+    /// assert!(log.meets(&condition)?);
+    /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+    /// assert!(!log.meets(&condition)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn meets(&self, condition: &AppendCondition) -> Result<bool, ReadError> {
+        for (space_id, expected) in &condition.expected {
+            if !expected.is_met_by(self.newest_revision(space_id)?) {
+                return Ok(false);
+            }
+        }
+        for part in &condition.no_event_matching {
+            if self.has_match_after(&part.filter, part.after)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 
     /// The last position whose event was recorded at or before `time`.
     ///

@@ -144,26 +144,27 @@ impl Row<'_> {
         &self,
         text: impl FnMut(TextId) -> Result<S, Malformed>,
     ) -> Result<Payload<S>, CorruptRecords> {
-        decode_payload(self.event_type, self.payload, text, |payload| payload)
+        decode_payload(self.event_type, self.payload, text, |payload| payload, |cause| cause)
     }
 }
 
 /// Decodes a payload, with what `text` makes of its texts. It is large, so `finish` puts it where
-/// it is wanted.
+/// it is wanted; `fail` makes the error what is wanted, for the same reason.
 #[inline]
-pub(super) fn decode_payload<S, R>(
+pub(super) fn decode_payload<S, R, E>(
     event_type: EventType,
     bytes: &[u8],
     mut text: impl FnMut(TextId) -> Result<S, Malformed>,
     finish: impl FnOnce(Payload<S>) -> R,
-) -> Result<R, CorruptRecords> {
+    fail: impl FnOnce(CorruptRecords) -> E,
+) -> Result<R, E> {
     let mut decoder = DecoderImpl::new(SliceReader::new(bytes), codec(), ());
     let payload = Payload::decode_as(event_type, &mut decoder, &mut |decoder| {
         text(TextId(decode_u32(decoder)?))
     });
     match payload {
         Ok(payload) if decoder.reader().peek_read(1).is_none() => Ok(finish(payload)),
-        Ok(_) => Err(CorruptRecords::Malformed("bytes after a payload")),
-        Err(Malformed) => Err(Unreadable::explain(event_type, bytes)),
+        Ok(_) => Err(fail(CorruptRecords::Malformed("bytes after a payload"))),
+        Err(Malformed) => Err(fail(Unreadable::explain(event_type, bytes))),
     }
 }

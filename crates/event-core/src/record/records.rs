@@ -11,7 +11,7 @@ use super::{
     text::{TextId, TextTable},
 };
 use crate::{
-    EventId, EventType, Position, RecordedEventRef, Revision, Timestamp,
+    EventId, EventType, Position, ReadError, RecordedEventRef, Revision, Timestamp,
     bytes::{to_u64, to_usize},
     corrupt_records::CorruptRecords,
     limits,
@@ -322,14 +322,27 @@ impl<'a> Envelope<'a> {
     /// Decodes the payload.
     ///
     /// # Errors
-    /// [`CorruptRecords`] when its bytes are no payload of the event's type, or one of a version that
-    /// only a newer program knows.
+    /// [`ReadError::Corrupt`] when its bytes are no payload of the event's type, or one of a version
+    /// that only a newer program knows.
     // An event is large: where this is not inlined, it is moved twice more.
     #[inline]
-    pub fn decode(self) -> Result<RecordedEventRef<'a>, CorruptRecords> {
-        let texts = self.texts;
+    pub fn decode(self) -> Result<RecordedEventRef<'a>, ReadError> {
+        let Self { position, revision, recorded_at, event_id, event_type, .. } = self;
+        let Self { space_id, timestamp, source, correlation_id, texts, .. } = self;
         let text = |text| texts.get(text).ok_or(Malformed);
-        let finish = |payload| RecordedEventRef { envelope: self, payload };
-        decode_payload(self.event_type, self.payload, text, finish)
+        let finish = |payload| RecordedEventRef {
+            position,
+            revision,
+            recorded_at,
+            event_id,
+            event_type,
+            space_id,
+            timestamp,
+            source,
+            correlation_id,
+            payload,
+        };
+        let fail = |cause| ReadError::Corrupt { position, cause };
+        decode_payload(event_type, self.payload, text, finish, fail)
     }
 }

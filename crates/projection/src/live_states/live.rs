@@ -14,7 +14,7 @@ use crate::{
         generation_prefix, newest_generation, parse_blob_key, unused_generation,
     },
     ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
-    replay::{corrupt, fold_space},
+    replay::fold_space,
     shared_map::SharedMap,
     snapshot_error::SnapshotError,
 };
@@ -106,10 +106,8 @@ impl Live {
     ) -> Result<(), SnapshotError> {
         for page in log.pages(Read::from(self.root.position.next()).to(to)) {
             let page = page?;
-            for envelope in page.envelopes() {
-                let position = envelope.position;
-                let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-                self.fold(log, store, &event)?;
+            for event in page.events() {
+                self.fold(log, store, &event?)?;
             }
             let bytes = to_u64(page.memory_bytes());
             self.grown = self.grown.saturating_add(bytes.saturating_mul(MEMORY_PER_PAGE_BYTE));

@@ -6,8 +6,7 @@ use spacefold_event_core::{Position, Read};
 
 use super::{LiveStates, live::IDS_AT_ONCE};
 use crate::{
-    RangedStates, STATES_MEMORY_BYTES, Snapshot, SpaceState, replay::corrupt,
-    snapshot_error::SnapshotError,
+    RangedStates, STATES_MEMORY_BYTES, Snapshot, SpaceState, snapshot_error::SnapshotError,
 };
 
 /// Snapshots of all spaces, sorted by space id. Ends with its first error.
@@ -84,9 +83,7 @@ impl<'a> Snapshots<'a> {
                     let page = page?;
                     for envelope in page.envelopes() {
                         if ranges.holds(envelope.space_id) {
-                            let at = envelope.position;
-                            let event = envelope.decode().map_err(|cause| corrupt(at, cause))?;
-                            ranges.apply(&event);
+                            ranges.apply(&envelope.decode()?);
                         }
                     }
                     ranges.has_read(page.memory_bytes());

@@ -9,8 +9,8 @@
 
 use bincode::{Decode, Encode};
 use spacefold_event_core::{
-    CorruptRecords, EventId, Position, RecordedEventRef, Records, RecordsBuilder, Revision,
-    Timestamp, bytes::to_u64,
+    EventId, Position, ReadError, RecordedEventRef, Records, RecordsBuilder, Revision, Timestamp,
+    bytes::to_u64,
 };
 
 use crate::{
@@ -236,7 +236,7 @@ impl Stretch {
         after: Revision,
         to: Position,
         mut apply: impl FnMut(&RecordedEventRef<'_>),
-    ) -> Result<(), CorruptRecords> {
+    ) -> Result<(), ReadError> {
         let mut revision = self.first;
         for (mut envelope, (position, time)) in self.records.envelopes().zip(&self.events) {
             if *position > to {

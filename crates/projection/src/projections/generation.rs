@@ -157,8 +157,11 @@ impl Generation {
         let last = LastEvent { id: envelope.event_id, recorded_at: envelope.recorded_at };
         let concerns = projection.event_types().contains(envelope.event_type);
         if concerns && !self.skipped.contains(&position) {
-            let event = envelope.decode().map_err(|cause| {
-                let reason = cause.to_string();
+            let event = envelope.decode().map_err(|error| {
+                let reason = match error {
+                    ReadError::Corrupt { cause, .. } => cause.to_string(),
+                    error => error.to_string(),
+                };
                 Stopped::Event(Paused { position, kind: PauseKind::Undecodable, reason })
             })?;
             if let Err(stopped) = call(projection, &event, &mut self.rows) {

@@ -20,7 +20,7 @@ use spacefold_event_core::{
 };
 
 use super::no_thread;
-use crate::{SpaceState, SpaceStates, replay::corrupt};
+use crate::{SpaceState, SpaceStates};
 
 /// How many pages the fastest thread may be ahead of the slowest.
 const PAGES_AHEAD: usize = 16;
@@ -202,9 +202,7 @@ fn fold_pages(
             if envelope.revision <= state.revision() {
                 continue;
             }
-            let position = envelope.position;
-            let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-            state.apply(&event);
+            state.apply(&envelope.decode()?);
         }
     }
     Ok(())

@@ -9,7 +9,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    EventFilter, LogReader, Page, Position, Read, ReadError, Revision, Timestamp, bytes::to_u64,
+    EventFilter, EventId, LogReader, Page, Position, Read, ReadError, Revision, Timestamp,
+    bytes::to_u64,
 };
 
 use super::{RebuildError, pace::Pace};
@@ -98,6 +99,10 @@ impl LogReader for Shared<'_> {
 
     fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
         self.log.has_match_after(filter, after)
+    }
+
+    fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
+        self.log.find_event(id)
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {

@@ -4,15 +4,12 @@ mod batch_paths;
 
 use std::collections::BTreeSet;
 
-use spacefold_event_core::{ReadError, SpaceEvent};
+use spacefold_event_core::{Position, SpaceEvent};
 use spacefold_projection::{Change, SpaceState, diff};
 
 use self::batch_paths::Paths;
 use super::DecidedEvents;
-use crate::{
-    Command, CommandError, Refusal, attribution::Attribution, decide::decide, fold::fold,
-    known_states::Known,
-};
+use crate::{Command, Refusal, attribution::Attribution, decide::decide, known_states::Known};
 
 /// Why a document is marked stale when its render completes.
 const UNSHOWN: &str = "its content changed while it was rendered";
@@ -26,24 +23,18 @@ pub(super) struct Deciding<'a> {
     known: &'a Known,
     attribution: &'a Attribution,
     decided: DecidedEvents,
-    /// The state after the first `folded` of the events, once it is asked for.
+    /// The state after the first events, once it is asked for, and how many these are.
     ahead: Option<SpaceState>,
     folded: usize,
+    /// Where the last of them will be when nothing comes in between.
+    position: Position,
     paths: Paths<'a>,
 }
 
-/// Why deciding ends early.
-pub(super) enum Stop {
-    /// The command at `index` does not fit.
-    Refused { index: usize, refusal: Refusal },
-    /// It cannot be told.
-    Failed(CommandError),
-}
-
-impl From<ReadError> for Stop {
-    fn from(error: ReadError) -> Self {
-        Self::Failed(error.into())
-    }
+/// The command at `index` does not fit: why.
+pub(super) struct Refused {
+    pub(super) index: usize,
+    pub(super) refusal: Refusal,
 }
 
 impl<'a> Deciding<'a> {
@@ -53,8 +44,8 @@ impl<'a> Deciding<'a> {
         attribution: &'a Attribution,
     ) -> Self {
         let decided = DecidedEvents::default();
-        let paths = Paths::default();
-        Self { commands, known, attribution, decided, ahead: None, folded: 0, paths }
+        let (paths, position) = (Paths::default(), known.position);
+        Self { commands, known, attribution, decided, ahead: None, folded: 0, position, paths }
     }
 
     pub(super) fn into_events(self) -> DecidedEvents {
@@ -62,7 +53,7 @@ impl<'a> Deciding<'a> {
     }
 
     /// Decides all of the commands.
-    pub(super) fn all(&mut self) -> Result<(), Stop> {
+    pub(super) fn all(&mut self) -> Result<(), Refused> {
         let mut index = 0;
         while index < self.commands.len() {
             let rest = self.commands.get(index..).unwrap_or_default();
@@ -79,9 +70,9 @@ impl<'a> Deciding<'a> {
     }
 
     /// Decides a command, once nobody is in its way.
-    pub(super) fn one(&mut self, index: usize) -> Result<(), Stop> {
+    pub(super) fn one(&mut self, index: usize) -> Result<(), Refused> {
         let Some(command) = self.commands.get(index) else { return Ok(()) };
-        let refusal = match decide(self.state()?, command) {
+        let refusal = match decide(self.state(), command) {
             Ok(events) => {
                 self.take(index, events);
                 return Ok(());
@@ -93,14 +84,14 @@ impl<'a> Deciding<'a> {
                 let command = self.make_way(index, refusal)?;
                 self.another(index, &command)
             }
-            refusal => Err(Stop::Refused { index, refusal }),
+            refusal => Err(Refused { index, refusal }),
         }
     }
 
     /// Decides a command in place of the one at `index`.
-    pub(super) fn another(&mut self, index: usize, command: &Command) -> Result<(), Stop> {
-        let events = decide(self.state()?, command);
-        let events = events.map_err(|refusal| Stop::Refused { index, refusal })?;
+    pub(super) fn another(&mut self, index: usize, command: &Command) -> Result<(), Refused> {
+        let events = decide(self.state(), command);
+        let events = events.map_err(|refusal| Refused { index, refusal })?;
         self.take(index, events);
         Ok(())
     }
@@ -115,16 +106,19 @@ impl<'a> Deciding<'a> {
     }
 
     /// The state as the events so far leave it.
-    pub(super) fn state(&mut self) -> Result<&SpaceState, ReadError> {
+    pub(super) fn state(&mut self) -> &SpaceState {
         let events = self.decided.events.get(self.folded..).unwrap_or_default();
-        let Some(first) = events.first() else {
-            return Ok(self.ahead.as_ref().unwrap_or(&self.known.state));
-        };
+        if events.is_empty() {
+            return self.ahead.as_ref().unwrap_or(&self.known.state);
+        }
         let ahead = self.ahead.get_or_insert_with(|| (*self.known.state).clone());
-        // Where they will stand, no command asks.
-        fold(ahead, events, self.known.position.next(), first.timestamp)?;
+        for event in events {
+            self.position = self.position.next();
+            let revision = ahead.revision().next();
+            ahead.apply(&event.as_recorded(self.position, revision, event.timestamp));
+        }
         self.folded = self.decided.events.len();
-        Ok(ahead)
+        ahead
     }
 
     /// Marks the documents stale that a completed render shows with other content than they have, for
@@ -133,10 +127,10 @@ impl<'a> Deciding<'a> {
         &mut self,
         completion: &Command,
         shown: &SpaceState,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Refused> {
         let Command::CompleteRender { document_id, .. } = completion else { return Ok(()) };
         let rendered = document_id.as_deref();
-        let changes = diff(Some(shown), Some(self.state()?));
+        let changes = diff(Some(shown), Some(self.state()));
         let unshown = changes.iter().filter_map(|change| match change {
             Change::ContentChanged { document_id, .. } => Some(document_id),
             Change::DocumentAdded { document_id, after } if after.content_hash.is_some() => {

@@ -1,11 +1,15 @@
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use spacefold_event_core::{
-    Append, AppendError, ContentReader, EventLog, LogWriter, MemoryContentStore, MemoryLog,
-    Position, Presence, Receipt, SpaceEvent, StorageError, StoredContent, testing,
+    Append, AppendError, ContentReader, EventLog, LogReader, LogWriter, MemoryContentStore,
+    MemoryLog, Position, Presence, ReadError, Receipt, Revision, SpaceEvent, StorageError,
+    StoredContent, testing,
 };
 
 use super::*;
@@ -108,6 +112,8 @@ struct Steps {
     log: MemoryLog,
     steps: Mutex<Vec<&'static str>>,
     syncs_fail: bool,
+    /// Another writer is faster before the next append.
+    is_beaten: AtomicBool,
 }
 
 impl Steps {
@@ -124,6 +130,11 @@ impl ContentStore for Steps {
     fn put(&self, content: &mut dyn io::Read) -> Result<StoredContent, ContentError> {
         self.note("put");
         self.content.put(content)
+    }
+
+    fn put_hashed(&self, content: HashedContent<'_>) -> Result<StoredContent, ContentError> {
+        self.note("put hashed");
+        self.content.put_hashed(content)
     }
 
     fn sync(&self) -> Result<(), ContentError> {
@@ -150,7 +161,16 @@ impl testing::LogWrapper for Steps {
 
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         self.note("append");
+        if self.is_beaten.swap(false, Ordering::SeqCst) {
+            self.log.append(&Append::new(&[SpaceEvent::variable_set("s", "v", 1)]))?;
+        }
         self.log.append(append)
+    }
+
+    /// What a service asks each time it takes the place of a space to decide.
+    fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
+        self.note("decide");
+        self.log.revision(space_id)
     }
 }
 
@@ -168,16 +188,42 @@ fn content_is_durable_before_the_event_that_names_it() {
     let steps = Arc::new(Steps::default());
     let service = service(&steps);
     service.set_content("s", "d", "one").unwrap();
-    assert_eq!(steps.take(), ["put", "sync", "append"]);
+    assert_eq!(steps.take(), ["decide", "put hashed", "sync", "append"]);
     service.set_content("s", "d", "one").unwrap();
-    assert_eq!(steps.take(), [""; 0]);
+    assert_eq!(steps.take(), ["decide"]);
+    // A stream is looked at only for a document that takes it, and nobody waits for it.
     service.set_content_from("s", "d", &mut &b"two"[..]).unwrap();
-    assert_eq!(steps.take(), ["put", "sync", "append"]);
+    assert_eq!(steps.take(), ["decide", "put", "sync", "decide", "append"]);
     let batch = service.batch("s").set_content("d", "three").add_document("e", "/e");
     batch.set_content("e", "three").commit().unwrap();
-    assert_eq!(steps.take(), ["put", "put", "sync", "append"]);
+    assert_eq!(steps.take(), ["put", "put", "sync", "decide", "append"]);
     service.with_key("k").set_content("s", "d", "four").unwrap();
-    assert_eq!(steps.take(), ["put", "sync", "append"]);
+    assert_eq!(steps.take(), ["decide", "put hashed", "sync", "append"]);
+    service.with_key("k").set_content("s", "d", "four").unwrap();
+    assert_eq!(steps.take(), ["decide"]);
+}
+
+#[test]
+fn content_of_a_command_that_is_refused_under_a_key_is_not_kept() {
+    let steps = Arc::new(Steps::default());
+    let service = service(&steps);
+    let refused = service.with_key("k").set_content("s", "x", "lost");
+    assert!(matches!(refused, Err(CommandError::Refused { .. })));
+    assert_eq!(steps.take(), ["decide"]);
+    service.with_key("k").set_content("s", "d", "one").unwrap();
+    steps.take();
+    let reused = service.with_key("k").set_content("s", "d", "two").unwrap_err();
+    assert!(matches!(reused.refusal(), Some(Refusal::KeyReused { .. })), "{reused}");
+}
+
+#[test]
+fn content_that_loses_a_race_is_kept_once() {
+    let steps = Arc::new(Steps::default());
+    let service = service(&steps);
+    steps.is_beaten.store(true, Ordering::SeqCst);
+    service.set_content("s", "d", "one").unwrap();
+    let raced = ["decide", "put hashed", "sync", "append", "decide", "append"];
+    assert_eq!(steps.take(), raced);
 }
 
 #[test]

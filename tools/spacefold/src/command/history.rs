@@ -1,7 +1,6 @@
 //! `spacefold history`
 
 use clap::Args;
-use spacefold::ReadError;
 
 use crate::{error::Failure, interrupt, session::Session};
 
@@ -22,12 +21,9 @@ impl History {
         let mut line = String::new();
         for page in store.history(&self.space_id, self.document.as_deref())? {
             interrupt::check()?;
-            for envelope in page?.envelopes() {
-                let position = envelope.position;
-                let event =
-                    envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
+            for event in page?.events() {
                 line.clear();
-                event.write_json(&mut line);
+                event?.write_json(&mut line);
                 session.output.json_line(&line)?;
             }
         }

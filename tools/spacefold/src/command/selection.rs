@@ -3,8 +3,8 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use spacefold::{
-    EventFilter, EventType, LogReader, Page, Position, Read, ReadError, Revision, Snapshot,
-    Spacefold, Timestamp,
+    EventFilter, EventType, LogReader, Page, Position, Read, Revision, Snapshot, Spacefold,
+    Timestamp,
 };
 
 use crate::{error::Failure, interrupt, output::Output};
@@ -111,9 +111,8 @@ pub(crate) fn print_page(
     output: &mut Output,
     line: &mut String,
 ) -> Result<(), Failure> {
-    for envelope in page.envelopes() {
-        let position = envelope.position;
-        let event = envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
+    for event in page.events() {
+        let event = event?;
         line.clear();
         event.write_json(line);
         output.json_line(line)?;

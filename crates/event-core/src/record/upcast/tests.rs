@@ -84,7 +84,11 @@ fn decode(bytes: &[u8], count: usize, schemas: &Schemas) -> Records {
 }
 
 fn events(records: &Records) -> Vec<Result<SpaceEvent, CorruptRecords>> {
-    let event = |envelope: crate::Envelope<'_>| Ok(envelope.decode()?.to_owned_event().event);
+    let event = |envelope: crate::Envelope<'_>| match envelope.decode() {
+        Ok(event) => Ok(event.to_owned_event().event),
+        Err(crate::ReadError::Corrupt { cause, .. }) => Err(cause),
+        Err(error) => panic!("{error}"),
+    };
     records.envelopes().map(event).collect()
 }
 

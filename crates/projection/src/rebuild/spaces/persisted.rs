@@ -7,7 +7,6 @@ use crate::{
     checkpoint::{MARKER_KEY, Marker, blob_key, decode_blob, generation_prefix, parse_blob_key},
     live_states::each_key,
     rebuild::RebuildError,
-    replay::corrupt,
 };
 
 /// How many events are read of one space at a time.
@@ -104,12 +103,10 @@ fn fold_on(
     loop {
         let page = log.read_space(state.space_id(), next, SPACE_PAGE_EVENTS)?;
         for envelope in page.envelopes() {
-            let position = envelope.position;
-            if !takes(position, envelope.revision) {
+            if !takes(envelope.position, envelope.revision) {
                 return Ok(());
             }
-            let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-            state.apply(&event);
+            state.apply(&envelope.decode()?);
         }
         if state.revision() < next {
             return Ok(());

@@ -7,7 +7,7 @@ use spacefold_event_core::{
 };
 
 use super::{ContentIndex, Occurrence};
-use crate::{Projection, replay::corrupt};
+use crate::Projection;
 
 /// What is known of a space.
 #[derive(Default)]
@@ -35,9 +35,7 @@ pub(super) fn occurrences(
     for page in log.pages(Read::from(Position::new(1)).to(head)) {
         let page = page?;
         for envelope in page.envelopes().filter(|event| types.contains(event.event_type)) {
-            let position = envelope.position;
-            let event = envelope.decode().map_err(|cause| corrupt(position, cause))?;
-            scan.apply(&event);
+            scan.apply(&envelope.decode()?);
         }
     }
     Ok(scan.found)

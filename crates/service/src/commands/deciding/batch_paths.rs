@@ -11,7 +11,7 @@ use rapidhash::{RapidHashMap, RapidHashSet};
 use spacefold_event_core::{Payload, SpaceEvent};
 use spacefold_projection::SpaceState;
 
-use super::{Deciding, Stop};
+use super::{Deciding, Refused};
 use crate::{Command, Refusal, decide::check_but_for_path};
 
 /// Where documents are and are going to be, as far as somebody has asked.
@@ -60,7 +60,7 @@ fn holders(state: &SpaceState) -> RapidHashMap<String, BTreeSet<String>> {
 
 impl<'a> Deciding<'a> {
     /// Decides moves that follow one another: each after that of the document that is at its path.
-    pub(super) fn moves(&mut self, range: Range<usize>) -> Result<(), Stop> {
+    pub(super) fn moves(&mut self, range: Range<usize>) -> Result<(), Refused> {
         let Some(moving) = self.moving(range.clone()) else {
             // A document twice, or a path: their order counts.
             return range.into_iter().try_for_each(|index| self.one(index));
@@ -71,8 +71,8 @@ impl<'a> Deciding<'a> {
         for first in range {
             // Whatever else it breaks, it does so before those that it would wait for.
             if let Some(command) = self.commands.get(first) {
-                let checked = check_but_for_path(self.state()?, command);
-                checked.map_err(|refusal| Stop::Refused { index: first, refusal })?;
+                let checked = check_but_for_path(self.state(), command);
+                checked.map_err(|refusal| Refused { index: first, refusal })?;
             }
             chain.extend(waiting.remove(&first).then_some(first));
             while let Some(&last) = chain.last() {
@@ -110,20 +110,20 @@ impl<'a> Deciding<'a> {
     }
 
     /// Another document at the path that a command wants.
-    fn in_the_way(&mut self, index: usize) -> Result<Option<String>, Stop> {
+    fn in_the_way(&mut self, index: usize) -> Result<Option<String>, Refused> {
         let Some((document_id, path)) = self.commands.get(index).and_then(Command::target) else {
             return Ok(None);
         };
-        if !self.state()?.has_path(path) {
+        if !self.state().has_path(path) {
             return Ok(None);
         }
         self.holder(path, document_id)
     }
 
     /// A document at the path that is not this one.
-    fn holder(&mut self, path: &str, document_id: &str) -> Result<Option<String>, Stop> {
+    fn holder(&mut self, path: &str, document_id: &str) -> Result<Option<String>, Refused> {
         if self.paths.holders.is_none() {
-            self.paths.holders = Some(holders(self.state()?));
+            self.paths.holders = Some(holders(self.state()));
         }
         let at = self.paths.holders.as_ref().and_then(|holders| holders.get(path));
         Ok(at.and_then(|at| at.iter().find(|id| *id != document_id)).cloned())
@@ -131,10 +131,10 @@ impl<'a> Deciding<'a> {
 
     /// Clears the path that a command wants of the documents that leave it later, and answers the
     /// command; where its own document goes on from there, the command that takes it past it.
-    pub(super) fn make_way(&mut self, index: usize, refusal: Refusal) -> Result<Command, Stop> {
+    pub(super) fn make_way(&mut self, index: usize, refusal: Refusal) -> Result<Command, Refused> {
         let command = self.commands.get(index).and_then(|it| Some((it, it.target()?)));
         let Some((command, (document_id, path))) = command else {
-            return Err(Stop::Refused { index, refusal });
+            return Err(Refused { index, refusal });
         };
         while let Some(holder) = self.holder(path, document_id)? {
             if self.leaves(&holder, path, index) {
@@ -150,7 +150,7 @@ impl<'a> Deciding<'a> {
             } else {
                 let (path, document_id) = (path.clone(), holder);
                 let refusal = Refusal::PathTaken { path, document_id };
-                return Err(Stop::Refused { index, refusal });
+                return Err(Refused { index, refusal });
             }
         }
         Ok(command.clone())
@@ -169,20 +169,20 @@ impl<'a> Deciding<'a> {
     }
 
     /// Moves a document aside, for the command at `index`.
-    fn step_aside(&mut self, index: usize, document_id: &str) -> Result<(), Stop> {
-        let path = self.state()?.document(document_id).map(|it| it.path().to_owned());
+    fn step_aside(&mut self, index: usize, document_id: &str) -> Result<(), Refused> {
+        let path = self.state().document(document_id).map(|it| it.path().to_owned());
         let new_path = self.aside(&path.unwrap_or_default())?;
         let command = Command::MoveDocument { document_id: document_id.to_owned(), new_path };
         self.another(index, &command)
     }
 
     /// A path beside this one that no document has and no command wants.
-    fn aside(&mut self, path: &str) -> Result<String, Stop> {
+    fn aside(&mut self, path: &str) -> Result<String, Refused> {
         let targets = self.commands.iter().filter_map(Command::target);
         let wanted = self.paths.targets.take();
         let wanted = wanted.unwrap_or_else(|| targets.map(|(_, wanted)| wanted.as_str()).collect());
         let mut aside = format!("{path}~");
-        let state = self.state()?;
+        let state = self.state();
         while state.has_path(&aside) || wanted.contains(aside.as_str()) {
             aside.push('~');
         }

@@ -7,7 +7,6 @@ use spacefold_event_core::Position;
 use spacefold_projection::{Change, Reference, diff};
 
 use super::*;
-use crate::fold::fold;
 
 fn presence(texts: &'static [&'static str]) -> impl Strategy<Value = Presence> {
     prop_oneof![
@@ -182,7 +181,8 @@ fn histories() -> impl Strategy<Value = Vec<(Command, bool)>> {
 fn take_in(state: &mut SpaceState, events: &[SpaceEvent]) {
     for event in events {
         let position = Position::new(state.revision().get() + 1);
-        fold(state, std::slice::from_ref(event), position, event.timestamp).unwrap();
+        let revision = state.revision().next();
+        state.apply(&event.as_recorded(position, revision, event.timestamp));
     }
 }
 

@@ -53,6 +53,27 @@ fn a_repetition_is_recognised_by_a_service_that_begins_anew() {
 }
 
 #[test]
+fn the_log_is_asked_by_reading_alone() {
+    let log = Arc::new(MemoryLog::new());
+    let appends = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&appends);
+    let before_append = move |_: &MemoryLog, _: &Append<'_>| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    };
+    let service = SpaceService::over(Arc::new(Meddled { log, before_append }));
+    service.create_space("s", "S").unwrap();
+    let first = service.with_key("k").set_variable("s", "v", 1).unwrap();
+    appends.store(0, Ordering::SeqCst);
+    // Nothing changes under a key that is known, or new; a refusal under each.
+    let again = service.with_key("k").set_variable("s", "v", 1).unwrap();
+    assert_eq!(again.events(), first.events());
+    assert!(service.with_key("l").set_variable("s", "v", 1).unwrap().is_unchanged());
+    reuses(&service.with_key("k").create_space("s", "S").unwrap_err(), EventType::VariableSet, 2);
+    assert!(service.with_key("l").create_space("s", "S").is_err());
+    assert_eq!(appends.load(Ordering::SeqCst), 0, "appended to ask");
+}
+
+#[test]
 fn a_repeated_batch_is_recognised_whole() {
     let service = service();
     let commit = || {

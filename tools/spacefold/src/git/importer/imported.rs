@@ -203,9 +203,8 @@ fn each_event(
 ) -> Result<(), ReadError> {
     for page in store.log().pages(Read::from(after.next()).matching(filter)) {
         let page = page?;
-        for envelope in page.envelopes() {
-            let position = envelope.position;
-            visit(&envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?);
+        for event in page.events() {
+            visit(&event?);
         }
     }
     Ok(())
