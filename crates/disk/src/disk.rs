@@ -1,6 +1,11 @@
 //! The seam: a disk, a folder on it, and a file in one.
 
-use std::{ffi::OsStr, fmt, io, path::Path, sync::Arc};
+use std::{
+    ffi::OsStr,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use spacefold_event_core::{StorageError, StoreMode, bytes::to_usize};
 
@@ -22,8 +27,32 @@ pub struct FileId {
     pub number: u64,
 }
 
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A folder.
+    Folder,
+    /// A file, or something else that is no folder.
+    File,
+    /// A link that leads nowhere.
+    DeadLink,
+}
+
 /// Where folders are found by their paths.
 pub trait Disk: fmt::Debug + Send + Sync {
+    /// What a path leads to; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    fn look(&self, path: &Path) -> Result<Option<Found>, StorageError>;
+
+    /// Makes a folder and those above it that are missing, durably, with the mode that the process
+    /// gives to what it makes.
+    ///
+    /// # Errors
+    /// When one cannot be made or synced; some may have been.
+    fn create_folders(&self, path: &Path) -> Result<(), StorageError>;
+
     /// The folder at a path; `None` when no folder is there.
     ///
     /// # Errors
@@ -43,6 +72,19 @@ pub trait Disk: fmt::Debug + Send + Sync {
 pub trait Folder: fmt::Debug + Send + Sync {
     /// The path it was opened by, for messages.
     fn path(&self) -> &Path;
+
+    /// A path that leads to this very folder while it is held, whatever becomes of its name: for
+    /// libraries that open files by path. `None` where the folder has no path for others.
+    fn held_path(&self) -> Option<PathBuf>;
+
+    /// What tells it from every other folder.
+    ///
+    /// # Errors
+    /// When that cannot be asked.
+    fn id(&self) -> Result<FileId, StorageError>;
+
+    /// Who may read and change what is made in it.
+    fn mode(&self) -> StoreMode;
 
     /// The names of the files and folders in it, in no order. Names that are no UTF-8 are left out.
     ///
@@ -95,18 +137,24 @@ pub trait Folder: fmt::Debug + Send + Sync {
     fn create_folder(&self, name: &OsStr, mode: StoreMode)
     -> Result<Arc<dyn Folder>, StorageError>;
 
-    /// Gives a file or folder in it another name. A file that had that name is gone; at no moment is
-    /// neither there.
+    /// Gives a file or folder another name. A file or empty folder that had that name is gone; at no
+    /// moment is neither there. Both paths begin in this folder, and may lead on through others.
     ///
     /// # Errors
     /// When it cannot be renamed: the old name stays.
-    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError>;
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError>;
 
     /// Removes a file from it.
     ///
     /// # Errors
     /// When it cannot be removed, or is not there.
     fn remove(&self, name: &str) -> Result<(), StorageError>;
+
+    /// Removes a folder from it with everything in it, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be removed; some of what is in it may be gone.
+    fn remove_folder(&self, name: &OsStr) -> Result<(), StorageError>;
 
     /// Makes the names in it durable.
     ///
@@ -176,6 +224,32 @@ pub trait File: fmt::Debug + Send + Sync {
         Ok(bytes)
     }
 
+    /// Its first bytes, `most` of them or all there are.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn read_begin(&self, most: usize) -> Result<Vec<u8>, StorageError> {
+        let mut bytes = vec![0; most];
+        if !self.read_if_there(&mut bytes, 0)? {
+            let there = usize::try_from(self.bytes()?).unwrap_or(usize::MAX);
+            bytes.truncate(there);
+            self.read_exact_at(&mut bytes, 0)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Says that it will be read from front to back. Nothing rests on it but time.
+    fn will_be_read_in_order(&self) {}
+
+    /// Gives a new file all of its bytes. They will not be read soon: where it can be done they do
+    /// not go through memory that others could use.
+    ///
+    /// # Errors
+    /// When they cannot be written: any part of them may have been.
+    fn write_whole(&self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.write_all_at(bytes, 0)
+    }
+
     /// Writes bytes from an offset on; the file grows where they end after it.
     ///
     /// # Errors
@@ -193,6 +267,23 @@ pub trait File: fmt::Debug + Send + Sync {
     /// # Errors
     /// When that is not known.
     fn sync_data(&self) -> Result<(), StorageError>;
+
+    /// Writes zeros from an offset up to another, so that the room for what is written there later
+    /// is taken.
+    ///
+    /// # Errors
+    /// When they cannot be written: any part of them may have been.
+    fn fill_with_zeros(&self, from: u64, to: u64) -> Result<(), StorageError> {
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        let mut offset = from;
+        while offset < to {
+            let left = usize::try_from(to - offset).unwrap_or(usize::MAX);
+            let zeros = ZEROS.get(..left).unwrap_or(&ZEROS);
+            self.write_all_at(zeros, offset)?;
+            offset += u64::try_from(zeros.len()).unwrap_or(u64::MAX);
+        }
+        Ok(())
+    }
 
     /// Makes everything of the file durable.
     ///

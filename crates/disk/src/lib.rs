@@ -21,7 +21,7 @@ pub mod sim;
 #[cfg(any(feature = "sim", test))]
 pub use self::sim::SimDisk;
 pub use self::{
-    disk::{Access, Disk, File, FileId, Folder},
+    disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
     lock::{FolderLock, LockError},
     real::RealDisk,

@@ -5,7 +5,7 @@ use std::{
     fs::{self, Permissions, TryLockError},
     io::{self, ErrorKind},
     os::{
-        fd::OwnedFd,
+        fd::{AsRawFd as _, OwnedFd},
         unix::fs::{FileExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
@@ -13,13 +13,16 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, Mode, OFlags, fsync, mkdirat, openat, renameat, unlinkat},
+    fs::{
+        Advice, AtFlags, CWD, Dir, Mode, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fstat, fsync,
+        mkdirat, openat, renameat, unlinkat,
+    },
     io::Errno,
 };
 use spacefold_event_core::{StorageError, StoreMode};
 
 use crate::{
-    disk::{Access, Disk, File, FileId, Folder},
+    disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
 };
 
@@ -30,8 +33,36 @@ pub struct RealDisk;
 const FOLDER_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// The bits of a mode that say who may do what.
 const PERMISSIONS: u32 = 0o777;
+/// What buffers, offsets and lengths are multiples of when a file is written past the page cache.
+const ALIGNMENT: usize = 4_096;
+/// Bytes of one write past it.
+const BUFFER_BYTES: usize = 1 << 20;
 
 impl Disk for RealDisk {
+    fn look(&self, path: &Path) -> Result<Option<Found>, StorageError> {
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => Ok(Some(Found::Folder)),
+            Ok(_) => Ok(Some(Found::File)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Ok(fs::symlink_metadata(path).is_ok().then_some(Found::DeadLink))
+            }
+            Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
+        }
+    }
+
+    fn create_folders(&self, path: &Path) -> Result<(), StorageError> {
+        let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
+        fs::create_dir_all(path).doing(|| format!("creating {}", path.display()))?;
+        for made in missing.into_iter().filter(|made| !made.as_os_str().is_empty()) {
+            // The path of a relative folder ends in an empty one, which is the present folder.
+            let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+            let above = above.unwrap_or(Path::new("."));
+            let synced = fs::File::open(above).and_then(|folder| folder.sync_all());
+            synced.doing(|| format!("syncing the folder {}", above.display()))?;
+        }
+        Ok(())
+    }
+
     fn folder(&self, path: &Path) -> Result<Option<Arc<dyn Folder>>, StorageError> {
         let doing = || format!("opening {}", path.display());
         let opened = folder_found(openat(CWD, path, FOLDER_FLAGS, Mode::empty()), doing)?;
@@ -71,6 +102,22 @@ impl RealFolder {
 impl Folder for RealFolder {
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn held_path(&self) -> Option<PathBuf> {
+        let path = PathBuf::from(format!("/proc/self/fd/{}", self.handle.as_raw_fd()));
+        // Where /proc is not there the name has to do.
+        Some(if path.exists() { path } else { self.absolute.clone() })
+    }
+
+    fn id(&self) -> Result<FileId, StorageError> {
+        let found = fstat(&self.handle).map_err(io::Error::from);
+        let found = found.doing(|| format!("looking at {}", self.path.display()))?;
+        Ok(FileId { device: found.st_dev, number: found.st_ino })
+    }
+
+    fn mode(&self) -> StoreMode {
+        self.mode
     }
 
     fn names(&self) -> Result<Vec<String>, StorageError> {
@@ -135,9 +182,9 @@ impl Folder for RealFolder {
         Ok(Self::of(folder, self.path.join(name), mode))
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
         let renamed = renameat(&self.handle, from, &self.handle, to).map_err(io::Error::from);
-        renamed.doing(|| format!("{} to {to}", self.said("renaming", from)))
+        renamed.doing(|| format!("{} to {}", self.said("renaming", from), to.display()))
     }
 
     fn remove(&self, name: &str) -> Result<(), StorageError> {
@@ -145,15 +192,24 @@ impl Folder for RealFolder {
         removed.doing(|| self.said("removing", name))
     }
 
+    fn remove_folder(&self, name: &OsStr) -> Result<(), StorageError> {
+        let path = self.held_path().unwrap_or_else(|| self.absolute.clone()).join(name);
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.doing(|| self.said("removing", name)),
+        }
+    }
+
     fn sync(&self) -> Result<(), StorageError> {
         let synced = fsync(&self.handle).map_err(io::Error::from);
         synced.doing(|| format!("syncing the folder {}", self.path.display()))
     }
+
     fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {
         let path = self.absolute.join(name);
         match fs::metadata(&path) {
             Ok(found) => Ok(Some(id_of(&found))),
-            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) if is_absent(&error) || is_stale(&error) => Ok(None),
             Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
         }
     }
@@ -172,6 +228,11 @@ fn folder_found(
 
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Whether a file of another machine is there no more.
+fn is_stale(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::STALE)
 }
 
 /// There are file systems that know no modes, and files of another user in a folder of a group.
@@ -201,6 +262,46 @@ impl RealFile {
     fn said(&self, doing: &str) -> String {
         format!("{doing} {}", self.path.display())
     }
+
+    /// Writes bytes, and zeros up to the next multiple of the alignment, past the page cache;
+    /// whether the file system can. When it cannot, some of them may have been written.
+    fn write_direct(&self, bytes: &[u8]) -> io::Result<bool> {
+        let flags = fcntl_getfl(&self.file)?;
+        match fcntl_setfl(&self.file, flags | OFlags::DIRECT).map_err(io::Error::from) {
+            Err(error) if is_unable_to_skip_cache(&error) => return Ok(false),
+            set => set?,
+        }
+        let written = self.write_aligned(bytes);
+        fcntl_setfl(&self.file, flags)?;
+        match written {
+            Err(error) if is_unable_to_skip_cache(&error) => Ok(false),
+            written => written.map(|()| true),
+        }
+    }
+
+    fn write_aligned(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut room = vec![0; BUFFER_BYTES + ALIGNMENT];
+        let start = room.as_ptr().align_offset(ALIGNMENT);
+        let Some(buffer) = room.get_mut(start..start.saturating_add(BUFFER_BYTES)) else {
+            return Err(ErrorKind::Unsupported.into());
+        };
+        let mut offset = 0;
+        for piece in bytes.chunks(BUFFER_BYTES) {
+            let (filled, rest) = buffer.split_at_mut(piece.len());
+            filled.copy_from_slice(piece);
+            let len = piece.len().next_multiple_of(ALIGNMENT);
+            let padding = rest.get_mut(..len - piece.len()).unwrap_or_default();
+            padding.fill(0);
+            self.file.write_all_at(buffer.get(..len).unwrap_or_default(), offset)?;
+            offset += u64::try_from(len).unwrap_or(u64::MAX);
+        }
+        Ok(())
+    }
+}
+
+/// Whether the file system says that it does not write past the page cache.
+fn is_unable_to_skip_cache(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported)
 }
 
 impl File for RealFile {
@@ -226,6 +327,18 @@ impl File for RealFile {
         }
     }
 
+    fn will_be_read_in_order(&self) {
+        // What the kernel makes of it is its own affair.
+        fadvise(&self.file, 0, None, Advice::Sequential).unwrap_or_default();
+    }
+
+    fn write_whole(&self, bytes: &[u8]) -> Result<(), StorageError> {
+        if !self.write_direct(bytes).doing(|| self.said("writing"))? {
+            self.write_all_at(bytes, 0)?;
+        }
+        self.set_len(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
         let written = self.file.write_all_at(bytes, offset);
         written.doing(|| format!("{} at byte {offset}", self.said("writing")))
@@ -243,6 +356,7 @@ impl File for RealFile {
     fn sync_all(&self) -> Result<(), StorageError> {
         self.file.sync_all().doing(|| self.said("syncing"))
     }
+
     fn try_lock(&self) -> io::Result<bool> {
         match self.file.try_lock() {
             Ok(()) => Ok(true),

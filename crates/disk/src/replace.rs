@@ -1,6 +1,6 @@
 //! A file that is complete, or not there: written under another name, synced, then renamed.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use spacefold_event_core::StorageError;
 
@@ -65,7 +65,8 @@ impl NewFile {
     /// When that cannot be done: what had the name before stays.
     pub fn finish(mut self) -> Result<Arc<dyn File>, StorageError> {
         self.file.sync_all()?;
-        self.folder.rename(&format!("{}{UNFINISHED}", self.name), &self.name)?;
+        let unfinished = format!("{}{UNFINISHED}", self.name);
+        self.folder.rename(Path::new(&unfinished), Path::new(&self.name))?;
         self.is_finished = true;
         Ok(Arc::clone(&self.file))
     }

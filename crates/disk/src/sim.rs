@@ -16,7 +16,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fmt, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -28,7 +28,7 @@ pub use self::{
     tree::{NameChange, Node, NodeId, ROOT, Tree},
 };
 use crate::{
-    disk::{Access, Disk, File, FileId, Folder},
+    disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
 };
 
@@ -57,8 +57,11 @@ pub enum Lie {
     SkipsSyncs,
     /// A sync of a file leaves out the last sector of what was written last.
     ForgetsLastSector,
-    /// After a sync that failed the file counts as synced.
-    ForgivesFailedSyncs,
+    /// Syncs of files answer before what they cover is kept: the next one of the file keeps it.
+    SyncsLate,
+    /// A sync of a file that fails answers as if it had not: programs read what was written, and the
+    /// disk does not have it.
+    HidesFailedSyncs,
 }
 
 /// A disk in memory. Clones are the same disk.
@@ -78,6 +81,8 @@ struct State {
     failed: Option<&'static str>,
     /// The files that are locked.
     locked: BTreeSet<NodeId>,
+    /// When the last sync of each file began, of a disk that is late with it.
+    late: BTreeMap<NodeId, u64>,
 }
 
 impl Default for SimDisk {
@@ -102,6 +107,7 @@ impl SimDisk {
             has_power: true,
             failed: None,
             locked: BTreeSet::new(),
+            late: BTreeMap::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -166,6 +172,37 @@ impl SimDisk {
 }
 
 impl Disk for SimDisk {
+    fn look(&self, path: &Path) -> Result<Option<Found>, StorageError> {
+        self.call(Call::Open, path, |state| {
+            let node = state.tree.find_path(path).and_then(|node| state.tree.node(node));
+            Ok(node.map(|node| match node {
+                Node::Folder(_) => Found::Folder,
+                Node::File(_) => Found::File,
+            }))
+        })
+    }
+
+    fn create_folders(&self, path: &Path) -> Result<(), StorageError> {
+        self.call(Call::Create, path, |state| {
+            let mut folder = ROOT;
+            for component in path.components() {
+                let Component::Normal(name) = component else { continue };
+                let name = name.to_string_lossy();
+                folder = match state.tree.find(folder, &name) {
+                    Some(there) => there,
+                    None => {
+                        let made = Node::Folder(BTreeMap::new());
+                        let made = state.tree.create(folder, name.into_owned(), made);
+                        let began = state.tree.begin_sync();
+                        state.tree.end_sync(folder, began);
+                        made
+                    }
+                };
+            }
+            Ok(())
+        })
+    }
+
     /// Paths lead from [`SimDisk::root`], whether they are absolute or not.
     fn folder(&self, path: &Path) -> Result<Option<Arc<dyn Folder>>, StorageError> {
         self.call(Call::Open, path, |state| {
@@ -272,6 +309,12 @@ impl State {
             Some(Lie::ForgetsLastSector) => {
                 self.tree.file(node, |pages, time| pages.sync_but_last_sector(time));
             }
+            Some(Lie::SyncsLate) => {
+                let began = self.tree.begin_sync();
+                if let Some(before) = self.late.insert(node, began) {
+                    self.tree.end_sync(node, before);
+                }
+            }
             _ => {
                 let began = self.tree.begin_sync();
                 self.tree.end_sync(node, began);
@@ -315,6 +358,18 @@ impl SimFolder {
 impl Folder for SimFolder {
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn held_path(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn id(&self) -> Result<FileId, StorageError> {
+        Ok(id_of(self.node))
+    }
+
+    fn mode(&self) -> StoreMode {
+        StoreMode::PRIVATE
     }
 
     fn names(&self) -> Result<Vec<String>, StorageError> {
@@ -376,12 +431,17 @@ impl Folder for SimFolder {
         })
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
-        self.call(Call::Rename, from, |state| {
-            if state.tree.find(self.node, from).is_none() {
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        self.disk.call(Call::Rename, &self.path.join(from), |state| {
+            let from = state.tree.place(self.node, from);
+            let to = state.tree.place(self.node, to);
+            let (Some(from), Some(to)) = (from, to) else {
+                return Err(io::ErrorKind::NotFound.into());
+            };
+            if state.tree.find(from.0, &from.1).is_none() {
                 return Err(io::ErrorKind::NotFound.into());
             }
-            state.tree.rename((self.node, from.to_owned()), (self.node, to.to_owned()));
+            state.tree.rename(from, to);
             Ok(())
         })
     }
@@ -392,6 +452,16 @@ impl Folder for SimFolder {
                 return Err(io::ErrorKind::NotFound.into());
             }
             state.tree.remove(self.node, name.to_owned());
+            Ok(())
+        })
+    }
+
+    fn remove_folder(&self, name: &OsStr) -> Result<(), StorageError> {
+        let name = &*name.to_string_lossy();
+        self.call(Call::Remove, name, |state| {
+            if state.tree.find(self.node, name).is_some() {
+                state.tree.remove(self.node, name.to_owned());
+            }
             Ok(())
         })
     }
@@ -472,8 +542,11 @@ impl File for SimFile {
         });
         if synced.is_err() {
             let mut state = self.disk.state();
-            if state.has_power && state.lie != Some(Lie::ForgivesFailedSyncs) {
+            if state.has_power {
                 state.tree.fail_sync(self.node);
+                if state.lie == Some(Lie::HidesFailedSyncs) {
+                    return Ok(());
+                }
             }
         }
         synced

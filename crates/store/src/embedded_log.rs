@@ -21,17 +21,19 @@ use uuid::Uuid;
 use crate::{
     block, clock,
     commitment::StateCommitment,
-    error::OpenError,
-    folder::{self, Folder, watch::FolderWatch},
+    environment::Environment,
+    error::{OpenError, StorePart},
+    folder::{Folder, watch::FolderWatch},
     head::{self, Fence, Head, sessions::Sessions},
     journal::JournalEnd,
+    log_copy::LogCopy,
     options::StoreOptions,
     progress::WaitError,
     reading,
     recovery::{self, Recovered},
     reserve, sealer,
     shared::Shared,
-    sled_copy::{SledCopy, SledError},
+    sled_copy::SledError,
     writer::{self, PendingAppend, WriterHandle},
 };
 
@@ -131,26 +133,17 @@ impl EmbeddedLog {
     /// # Errors
     /// [`OpenError`]; what is stored is not changed by it.
     pub fn open_with(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, OpenError> {
+        Self::open_in(&Environment::default(), path.as_ref(), options)
+    }
+
+    pub(crate) fn open_in(
+        environment: &Environment,
+        path: &Path,
+        options: &StoreOptions,
+    ) -> Result<Self, OpenError> {
         clock::check()?;
-        let mut folder = Folder::new(path.as_ref());
-        if !folder.holds_a_store()? {
-            let store_id = Uuid::new_v4().into_bytes();
-            let head = Head {
-                sequence: 0,
-                store_id,
-                incarnation: 0,
-                durable_head: Position::START,
-                clean: true,
-                sealed_through: Position::START,
-                sealed_hash: block::genesis(store_id),
-                created_at: Timestamp::now(),
-                healed: 0,
-                fence: Fence::default(),
-                witness: None,
-                sessions: Sessions::default(),
-            };
-            folder = folder.create(&head, options.mode)?;
-        }
+        let folder = Folder::open(environment, path)?;
+        let folder = folder.map_or_else(|| create(environment, path, options), Ok)?;
         Self::start(&folder, options)
     }
 
@@ -170,11 +163,17 @@ impl EmbeddedLog {
         path: impl AsRef<Path>,
         options: &StoreOptions,
     ) -> Result<Self, OpenError> {
+        Self::open_existing_in(&Environment::default(), path.as_ref(), options)
+    }
+
+    pub(crate) fn open_existing_in(
+        environment: &Environment,
+        path: &Path,
+        options: &StoreOptions,
+    ) -> Result<Self, OpenError> {
         clock::check()?;
-        let folder = Folder::new(path.as_ref());
-        if !folder.holds_a_store()? {
-            return Err(OpenError::NoStore { path: path.as_ref().to_owned() });
-        }
+        let no_store = || OpenError::NoStore { path: path.to_owned() };
+        let folder = Folder::open(environment, path)?.ok_or_else(no_store)?;
         Self::start(&folder, options)
     }
 
@@ -283,9 +282,9 @@ impl EmbeddedLog {
             head: self.head(),
             durable_head: self.durable_head(),
             blocks,
-            journal_bytes: folder::disk_bytes(&shared.folder.journal()),
-            sealed_bytes: folder::disk_bytes(&shared.folder.sealed()),
-            sled_bytes: folder::disk_bytes(&shared.folder.sled()),
+            journal_bytes: shared.folder.bytes_of(StorePart::Journal),
+            sealed_bytes: shared.folder.bytes_of(StorePart::Sealed),
+            sled_bytes: shared.folder.bytes_of(StorePart::Sled),
             healed,
         }
     }
@@ -347,6 +346,30 @@ impl EmbeddedLog {
     }
 }
 
+/// Makes an empty store.
+fn create(
+    environment: &Environment,
+    path: &Path,
+    options: &StoreOptions,
+) -> Result<Folder, OpenError> {
+    let store_id = Uuid::new_v4().into_bytes();
+    let head = Head {
+        sequence: 0,
+        store_id,
+        incarnation: 0,
+        durable_head: Position::START,
+        clean: true,
+        sealed_through: Position::START,
+        sealed_hash: block::genesis(store_id),
+        created_at: Timestamp::now(),
+        healed: 0,
+        fence: Fence::default(),
+        witness: None,
+        sessions: Sessions::default(),
+    };
+    Folder::create(environment, path, &head, options.mode)
+}
+
 /// Reads a store back, if need be with the space that was set aside; where nothing can be written
 /// all the same, to be read only.
 fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
@@ -398,7 +421,9 @@ impl Inner {
             return Ok(());
         }
         let sled = self.shared.sled().map_err(|error| StorageError::new("closing", error))?;
-        self.shared.note_lineage(&sled).map_err(|error| StorageError::new("closing", error))?;
+        self.shared
+            .note_lineage(sled.as_ref())
+            .map_err(|error| StorageError::new("closing", error))?;
         drop(sled);
         if self.shared.index_changed.load(Ordering::Relaxed) {
             sealer::checkpoint(&self.shared)?;
@@ -539,7 +564,7 @@ impl StateStore for EmbeddedLog {
     }
 
     fn sync(&self) -> Result<(), StorageError> {
-        self.blobs("syncing derived state", SledCopy::sync)
+        self.blobs("syncing derived state", |sled| sled.sync())
     }
 }
 
@@ -560,15 +585,15 @@ impl EmbeddedLog {
     fn blobs<T>(
         &self,
         doing: &str,
-        call: impl Fn(&SledCopy) -> Result<T, SledError>,
+        call: impl Fn(&dyn LogCopy) -> Result<T, SledError>,
     ) -> Result<T, StorageError> {
         let shared = &self.inner.shared;
         let failed = |error: ReadError| StorageError::new(doing, error);
         let sled = shared.sled().map_err(failed)?;
-        let outcome = match call(&sled) {
+        let outcome = match call(sled.as_ref()) {
             Err(SledError::Broken(what)) => {
                 shared.rebuild_copy(&sled, what).map_err(failed)?;
-                call(&*shared.sled().map_err(failed)?)
+                call(shared.sled().map_err(failed)?.as_ref())
             }
             outcome => outcome,
         };

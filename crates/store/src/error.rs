@@ -145,14 +145,3 @@ impl Failure {
         StorageError::new(doing, self.reason).of_kind(self.kind)
     }
 }
-
-/// Makes an I/O error say what was being done.
-pub(crate) trait Doing<T> {
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, StorageError>;
-}
-
-impl<T> Doing<T> for io::Result<T> {
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, StorageError> {
-        self.map_err(|error| StorageError::new(what(), error))
-    }
-}

@@ -1,197 +1,350 @@
-//! The folder of a store: where everything is, who may be in it, and how it comes to be.
+//! The folder of a store: where everything is, who may be in it, and how it comes to be. It is held
+//! open, and so are the folders in it: what is done through them is done in this store, whatever
+//! becomes of its name.
 
-pub(crate) mod access;
 pub(crate) mod aside;
 mod lock;
 pub(crate) mod watch;
 
 use std::{
-    fs::{self, File},
-    io,
+    ffi::{OsStr, OsString},
+    fs, io,
     path::{Path, PathBuf},
     process,
+    sync::Arc,
 };
 
+use spacefold_disk::{Access, Disk, File, Folder as DiskFolder, Found, NewFile, RealDisk};
 use spacefold_event_core::{Position, StorageError, StoreMode, Timestamp};
 
-use self::access::{create_file, create_folder};
-
+use self::aside::SetAside;
 use crate::{
-    error::{Doing, OpenError},
+    environment::Environment,
+    error::{OpenError, StorePart},
     head::{Head, file::HeadFile},
+    log_copy::LogCopies,
 };
 
-/// The paths of a store.
+const HEAD: &str = "HEAD";
+const JOURNAL: &str = "journal";
+const SEALED: &str = "sealed";
+const RESERVE: &str = "reserve";
+/// The name of the file that is locked while the store is open.
+const LOCK: &str = "LOCK";
+
+/// The folder of a store, open. Clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
-    root: PathBuf,
-    /// What is made in the folder gets this mode: that of the folder itself.
-    mode: StoreMode,
+    held: Arc<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    environment: Environment,
+    root: Arc<dyn DiskFolder>,
+    /// `None` of a store that has lost it, or has something else in its place.
+    journal: Option<Arc<dyn DiskFolder>>,
+    sealed: Option<Arc<dyn DiskFolder>>,
+    copies: Arc<dyn LogCopies>,
 }
 
 impl Folder {
-    pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), mode: access::mode_of(root) }
+    /// The store in a folder; `None` when that is absent or empty.
+    ///
+    /// # Errors
+    /// [`OpenError::NotAStore`] when something else is there.
+    pub(crate) fn open(environment: &Environment, path: &Path) -> Result<Option<Self>, OpenError> {
+        let not =
+            |what: &str| OpenError::NotAStore { path: path.to_owned(), what: what.to_owned() };
+        match environment.disk.look(path)? {
+            Some(Found::Folder) => {}
+            Some(Found::File) => return Err(not("it is a file")),
+            // What would be made would not take the place of the link.
+            Some(Found::DeadLink) => return Err(not("it is a link that leads nowhere")),
+            None => return Ok(None),
+        }
+        let Some(root) = environment.disk.folder(path)? else { return Ok(None) };
+        let names = root.names()?;
+        if !names.iter().any(|name| name == HEAD) {
+            return if names.is_empty() { Ok(None) } else { Err(not("it has no HEAD file")) };
+        }
+        let journal = root.folder(JOURNAL.as_ref())?;
+        let sealed = root.folder(SEALED.as_ref())?;
+        let copies = environment.copies_in(&root);
+        let environment = environment.clone();
+        Ok(Some(Self { held: Arc::new(Held { environment, root, journal, sealed, copies }) }))
+    }
+
+    /// The store at a path of the operating system's.
+    #[cfg(test)]
+    pub(crate) fn at(path: &Path) -> Self {
+        Self::open(&Environment::default(), path).unwrap().unwrap()
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.held.environment
+    }
+
+    /// The copies of the log that are read.
+    pub(crate) fn copies(&self) -> &Arc<dyn LogCopies> {
+        &self.held.copies
     }
 
     /// Who may read and change what is made here.
     pub(crate) fn mode(&self) -> StoreMode {
-        self.mode
+        self.held.root.mode()
     }
 
+    /// The path it was opened by, for messages.
     pub(crate) fn root(&self) -> &Path {
-        &self.root
+        self.held.root.path()
     }
 
-    pub(crate) fn head(&self) -> PathBuf {
-        self.root.join("HEAD")
+    /// What messages call the file of HEAD.
+    pub(crate) fn head_path(&self) -> PathBuf {
+        self.root().join(HEAD)
     }
 
-    pub(crate) fn journal(&self) -> PathBuf {
-        self.root.join("journal")
+    pub(crate) fn journal_path(&self) -> PathBuf {
+        self.root().join(JOURNAL)
     }
 
-    pub(crate) fn journal_file(&self, slot: u64) -> PathBuf {
-        self.journal().join(format!("{slot:04}.journal"))
+    /// What messages call a file of the journal.
+    pub(crate) fn journal_file_path(&self, slot: u64) -> PathBuf {
+        self.journal_path().join(journal_name(slot))
+    }
+
+    pub(crate) fn sealed_path(&self) -> PathBuf {
+        self.root().join(SEALED)
+    }
+
+    /// What messages call a sealed file.
+    pub(crate) fn sealed_file_path(&self, first: Position) -> PathBuf {
+        self.sealed_path().join(sealed_name(first))
+    }
+
+    pub(crate) fn sled_path(&self) -> PathBuf {
+        self.root().join(StorePart::Sled.name())
+    }
+
+    fn journal(&self) -> Result<&Arc<dyn DiskFolder>, StorageError> {
+        self.held.journal.as_ref().ok_or_else(|| missing(self.journal_path()))
+    }
+
+    fn sealed(&self) -> Result<&Arc<dyn DiskFolder>, StorageError> {
+        self.held.sealed.as_ref().ok_or_else(|| missing(self.sealed_path()))
+    }
+
+    /// A part that every store has from its first moment on and this one has not, and what is wrong
+    /// with it.
+    pub(crate) fn lost_part(&self) -> Result<Option<(StorePart, &'static str)>, StorageError> {
+        let parts =
+            [(StorePart::Journal, &self.held.journal), (StorePart::Sealed, &self.held.sealed)];
+        let Some((part, _)) = parts.into_iter().find(|(_, held)| held.is_none()) else {
+            return Ok(None);
+        };
+        let is_there = self.held.root.names()?.iter().any(|name| name == part.name());
+        Ok(Some((part, if is_there { "it is no folder" } else { "it is missing" })))
+    }
+
+    /// The file of HEAD.
+    pub(crate) fn open_head(&self, access: Access) -> Result<Arc<dyn File>, StorageError> {
+        self.held.root.open(HEAD, access)
     }
 
     /// The files of the journal's folder, ascending.
     pub(crate) fn journal_slots(&self) -> Result<Vec<u64>, StorageError> {
-        numbered(&self.journal(), 4, "journal")
+        Ok(numbered(&self.journal()?.names()?, 4, ".journal"))
     }
 
-    pub(crate) fn sealed(&self) -> PathBuf {
-        self.root.join("sealed")
+    /// A file of the journal.
+    pub(crate) fn open_journal_file(
+        &self,
+        slot: u64,
+        access: Access,
+    ) -> Result<Arc<dyn File>, StorageError> {
+        self.journal()?.open(&journal_name(slot), access)
     }
 
-    pub(crate) fn sealed_file(&self, first: Position) -> PathBuf {
-        self.sealed().join(format!("{:020}.sealed", first.get()))
+    /// Makes a file of the journal, empty.
+    pub(crate) fn create_journal_file(&self, slot: u64) -> Result<Arc<dyn File>, StorageError> {
+        self.journal()?.create(&journal_name(slot))
+    }
+
+    pub(crate) fn remove_journal_file(&self, slot: u64) -> Result<(), StorageError> {
+        self.journal()?.remove(&journal_name(slot))
+    }
+
+    /// Whether a file of the journal has no name any more in the folder that is at this one's path.
+    pub(crate) fn has_lost_journal_file(&self, slot: u64) -> bool {
+        let found = self.journal().and_then(|journal| journal.id_by_path(&journal_name(slot)));
+        matches!(found, Ok(None))
+    }
+
+    /// Makes the names of the journal's files durable.
+    pub(crate) fn sync_journal_names(&self) -> Result<(), StorageError> {
+        self.journal()?.sync()
+    }
+
+    /// Files of the journal that are to be set aside together.
+    pub(crate) fn journal_aside(&self) -> JournalAside {
+        JournalAside(SetAside::of(&self.held.root, JOURNAL))
     }
 
     /// The first position of each sealed file, ascending.
     pub(crate) fn sealed_firsts(&self) -> Result<Vec<Position>, StorageError> {
-        let numbers = numbered(&self.sealed(), 20, "sealed")?;
+        let numbers = numbered(&self.sealed()?.names()?, 20, ".sealed");
         Ok(numbers.into_iter().map(Position::new).collect())
     }
 
-    pub(crate) fn sled(&self) -> PathBuf {
-        self.root.join("sled")
+    /// A sealed file.
+    pub(crate) fn open_sealed_file(&self, first: Position) -> Result<Arc<dyn File>, StorageError> {
+        self.sealed()?.open(&sealed_name(first), Access::Read)
     }
 
-    /// Where a copy of sled's is made, to take the place of the one that is there.
-    pub(crate) fn unfinished_sled(&self) -> PathBuf {
-        self.root.join("sled.unfinished")
+    /// Puts a whole sealed file in its place, durably: after an error the old file is there or the
+    /// new one.
+    pub(crate) fn replace_sealed_file(
+        &self,
+        first: Position,
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
+        let sealed = self.sealed()?;
+        let new = NewFile::create(sealed, &sealed_name(first))?;
+        new.file().write_whole(bytes)?;
+        new.finish()?;
+        sealed.sync()
     }
 
-    pub(crate) fn reserve(&self) -> PathBuf {
-        self.root.join("reserve")
+    /// Sealed files that are to be set aside together.
+    pub(crate) fn sealed_aside(&self) -> SealedAside {
+        SealedAside(SetAside::of(&self.held.root, SEALED))
     }
 
-    /// Whether a store is there; an absent or empty folder holds none.
-    ///
-    /// # Errors
-    /// [`OpenError::NotAStore`] when something else is there.
-    pub(crate) fn holds_a_store(&self) -> Result<bool, OpenError> {
-        let not =
-            |what: &str| OpenError::NotAStore { path: self.root.clone(), what: what.to_owned() };
-        match fs::metadata(&self.root) {
-            Ok(found) if !found.is_dir() => return Err(not("it is a file")),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // What would be made would not take the place of the link.
-                let is_link = fs::symlink_metadata(&self.root).is_ok();
-                return if is_link {
-                    Err(not("it is a link that leads nowhere"))
-                } else {
-                    Ok(false)
-                };
-            }
-            Err(error) => {
-                return Err(StorageError::new(
-                    format!("looking at {}", self.root.display()),
-                    error,
-                )
-                .into());
-            }
-        }
-        if self.head().exists() {
-            return Ok(true);
-        }
-        let mut entries =
-            fs::read_dir(&self.root).doing(|| format!("listing {}", self.root.display()))?;
-        if entries.next().is_none() { Ok(false) } else { Err(not("it has no HEAD file")) }
+    /// The file of the reserve, if there is one.
+    pub(crate) fn find_reserve(&self) -> Result<Option<Arc<dyn File>>, StorageError> {
+        self.held.root.find(RESERVE, Access::Read)
+    }
+
+    pub(crate) fn create_reserve(&self) -> Result<Arc<dyn File>, StorageError> {
+        self.held.root.create(RESERVE)
+    }
+
+    pub(crate) fn remove_reserve(&self) -> Result<(), StorageError> {
+        self.held.root.remove(RESERVE)
     }
 
     /// Makes an empty store: complete in a folder beside, synced, then renamed into place, so that
     /// whatever happens a store is absent or complete.
-    pub(crate) fn create(&self, head: &Head, mode: StoreMode) -> Result<Self, StorageError> {
-        let parent = parent_of(&self.root);
-        create_folders(&parent)?;
-        let name = self.root.file_name().and_then(|name| name.to_str()).unwrap_or("store");
-        let beside = parent.join(format!(".{name}.new-{}", process::id()));
-        let beside = Self { root: beside, mode };
-        let made = self.create_by_way_of(&beside, head);
+    pub(crate) fn create(
+        environment: &Environment,
+        path: &Path,
+        head: &Head,
+        mode: StoreMode,
+    ) -> Result<Self, OpenError> {
+        let above = parent_of(path);
+        environment.disk.create_folders(&above)?;
+        let above = environment.disk.folder(&above)?.ok_or_else(|| missing(above))?;
+        let name = path.file_name().unwrap_or_else(|| OsStr::new("store"));
+        let beside = format!(".{}.new-{}", name.to_str().unwrap_or("store"), process::id()).into();
+        let made = create_by_way_of(above.as_ref(), name, &beside, head, mode);
         if made.is_err() {
             // Nothing is left of what did not become a store; what cannot be removed is in nobody's way.
-            let _ = fs::remove_dir_all(&beside.root);
+            let _ = above.remove_folder(&beside);
         }
         made?;
-        sync_folder(&parent)?;
-        Ok(Self { root: self.root.clone(), mode })
-    }
-
-    fn create_by_way_of(&self, beside: &Self, head: &Head) -> Result<(), StorageError> {
-        let mode = beside.mode;
-        if beside.root.exists() {
-            fs::remove_dir_all(&beside.root)
-                .doing(|| format!("removing {}", beside.root.display()))?;
-        }
-        for folder in [beside.root.clone(), beside.journal(), beside.sealed()] {
-            create_folder(&folder, mode).doing(|| format!("creating {}", folder.display()))?;
-        }
-        create_file(&beside.root.join("LOCK"), mode)
-            .doing(|| format!("creating a lock in {}", beside.root.display()))?;
-        HeadFile::create(&beside.head(), head, mode)?;
-        for folder in [beside.journal(), beside.sealed(), beside.root.clone()] {
-            sync_folder(&folder)?;
-        }
-        fs::rename(&beside.root, &self.root)
-            .doing(|| format!("renaming {} to {}", beside.root.display(), self.root.display()))
+        above.sync()?;
+        Self::open(environment, path)?.ok_or_else(|| OpenError::NoStore { path: path.to_owned() })
     }
 
     /// Makes the names of the store's files durable, and its own: a process that was killed after
     /// it created or renamed one may not have come to it, and what is done next rests on them.
     pub(crate) fn sync_names(&self) -> Result<(), StorageError> {
-        for folder in [&self.journal(), &self.sealed(), &self.root] {
-            sync_folder(folder)?;
+        for folder in [self.journal()?, self.sealed()?, &self.held.root] {
+            folder.sync()?;
         }
-        sync_folder(&parent_of(&self.root))
+        let above = parent_of(self.root());
+        let above = self.environment().disk.folder(&above)?.ok_or_else(|| missing(above))?;
+        above.sync()
+    }
+
+    /// The bytes of the files of a part.
+    pub(crate) fn bytes_of(&self, part: StorePart) -> u64 {
+        let folder = match part {
+            StorePart::Journal => &self.held.journal,
+            StorePart::Sealed => &self.held.sealed,
+            StorePart::Sled => return self.copies().disk_bytes(),
+            StorePart::Head => return 0,
+        };
+        let Some(folder) = folder else { return 0 };
+        let bytes = |name: &String| folder.find(name, Access::Read).ok()??.bytes().ok();
+        folder.names().unwrap_or_default().iter().filter_map(bytes).sum()
     }
 }
 
-/// The files of a folder whose name is a number of so many digits and this extension, ascending.
-fn numbered(folder: &Path, digits: usize, extension: &str) -> Result<Vec<u64>, StorageError> {
-    let doing = || format!("listing {}", folder.display());
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(folder).doing(doing)? {
-        let path = PathBuf::from(entry.doing(doing)?.file_name());
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
-        let is_number = stem.len() == digits && stem.bytes().all(|byte| byte.is_ascii_digit());
-        if is_number && path.extension().is_some_and(|found| found == extension) {
-            numbers.extend(stem.parse::<u64>());
-        }
+/// Sets files of the journal aside.
+pub(crate) struct JournalAside(SetAside);
+
+impl JournalAside {
+    pub(crate) fn take(&mut self, slot: u64) -> Result<(), StorageError> {
+        self.0.take(&journal_name(slot))
     }
+}
+
+/// Sets sealed files aside.
+pub(crate) struct SealedAside(SetAside);
+
+impl SealedAside {
+    /// One that another is about to take the place of.
+    pub(crate) fn keep(&mut self, first: Position) -> Result<(), StorageError> {
+        self.0.keep(&sealed_name(first))
+    }
+
+    pub(crate) fn take(&mut self, first: Position) -> Result<(), StorageError> {
+        self.0.take(&sealed_name(first))
+    }
+}
+
+fn create_by_way_of(
+    above: &dyn DiskFolder,
+    name: &OsStr,
+    beside: &OsString,
+    head: &Head,
+    mode: StoreMode,
+) -> Result<(), StorageError> {
+    above.remove_folder(beside)?;
+    let root = above.create_folder(beside, mode)?;
+    let journal = root.create_folder(JOURNAL.as_ref(), mode)?;
+    let sealed = root.create_folder(SEALED.as_ref(), mode)?;
+    root.create(LOCK)?;
+    HeadFile::create(root.create(HEAD)?.as_ref(), head)?;
+    [journal, sealed, root].iter().try_for_each(|folder| folder.sync())?;
+    above.rename(beside.as_ref(), name.as_ref())
+}
+
+fn journal_name(slot: u64) -> String {
+    format!("{slot:04}.journal")
+}
+
+fn sealed_name(first: Position) -> String {
+    format!("{:020}.sealed", first.get())
+}
+
+/// The numbers in the names that are one of this many digits and this ending, ascending.
+fn numbered(names: &[String], digits: usize, ending: &str) -> Vec<u64> {
+    let number = |name: &String| {
+        let stem = name.strip_suffix(ending).filter(|stem| stem.len() == digits)?;
+        let is_number = stem.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number { stem.parse::<u64>().ok() } else { None }
+    };
+    let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
     numbers.sort_unstable();
-    Ok(numbers)
+    numbers
 }
 
-/// Creates a folder and those above it that are missing, durably.
-fn create_folders(folder: &Path) -> Result<(), StorageError> {
-    let missing: Vec<&Path> = folder.ancestors().take_while(|above| !above.exists()).collect();
-    fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))?;
-    // The path of a relative folder ends in an empty one, which is the present folder.
-    let made = missing.into_iter().filter(|made| !made.as_os_str().is_empty());
-    made.map(parent_of).try_for_each(|above| sync_folder(&above))
+fn missing(folder: PathBuf) -> StorageError {
+    let gone = io::Error::from(io::ErrorKind::NotFound);
+    StorageError::new(format!("opening {}", folder.display()), gone)
 }
 
 /// The folder that a path is in.
@@ -200,13 +353,6 @@ fn parent_of(path: &Path) -> PathBuf {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     }
-}
-
-/// Makes creations, renames and removals in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), StorageError> {
-    File::open(folder)
-        .and_then(|file| file.sync_all())
-        .doing(|| format!("syncing the folder {}", folder.display()))
 }
 
 /// The bytes of all files below a folder.
@@ -228,10 +374,12 @@ pub(crate) fn disk_bytes(folder: &Path) -> u64 {
 /// Looks at four names in the folder.
 #[must_use]
 pub fn is_store(path: impl AsRef<Path>) -> bool {
-    let folder = Folder::new(path.as_ref());
-    let parts = [folder.journal(), folder.sealed(), folder.sled()];
-    let parts = parts.iter().filter(|part| part.is_dir()).count();
-    parts >= 2 || parts == 1 && folder.head().is_file()
+    let is = |name: &str, found| {
+        RealDisk.look(&path.as_ref().join(name)).is_ok_and(|there| there == Some(found))
+    };
+    let parts = [JOURNAL, SEALED, StorePart::Sled.name()];
+    let parts = parts.into_iter().filter(|part| is(part, Found::Folder)).count();
+    parts >= 2 || parts == 1 && is(HEAD, Found::File)
 }
 
 /// The present instant.

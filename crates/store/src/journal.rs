@@ -8,7 +8,7 @@ pub(crate) mod heal;
 pub(crate) mod scan;
 pub(crate) mod sealed_files;
 
-use std::{os::unix::fs::FileExt, sync::Arc};
+use std::sync::Arc;
 
 use spacefold_event_core::{Position, StorageError, bytes::to_u64};
 
@@ -17,7 +17,6 @@ use self::{
     frame::{FILE_HEADER_BYTES, FileHeader, FrameContext, GROUP_ALIGNMENT},
 };
 use crate::{
-    error::Doing,
     head::{Head, extension::Witness, sessions::Sessions},
     run::Run,
 };
@@ -130,22 +129,19 @@ impl Journal {
     /// Makes durable what has been written. After an error nothing is known of what was written
     /// since the last sync; the journal must not be used, nor synced again.
     pub(crate) fn sync(&mut self) -> Result<(), StorageError> {
-        if let Some(TakenFile { file, path, .. }) = &self.file
-            && !cfg!(feature = "bug-skip-sync")
-        {
-            file.sync_data().doing(|| format!("syncing {}", path.display()))?;
+        if let Some(taken) = &self.file {
+            taken.file.sync_data()?;
         }
         self.synced = self.end.head;
         Ok(())
     }
 
     fn write_on(&mut self) -> Result<(), StorageError> {
-        let Some(TakenFile { file, path, .. }) = &self.file else {
+        let Some(TakenFile { file, .. }) = &self.file else {
             return Err(StorageError::new("writing the journal", "no file is open"));
         };
         let group = self.group.get(FILE_HEADER_BYTES..).unwrap_or_default();
-        file.write_all_at(group, self.end.offset)
-            .doing(|| format!("writing {}", path.display()))?;
+        file.write_all_at(group, self.end.offset)?;
         self.end.offset += to_u64(group.len());
         Ok(())
     }
@@ -170,8 +166,7 @@ impl Journal {
         if let Some(place) = self.group.get_mut(..FILE_HEADER_BYTES) {
             place.copy_from_slice(&header.encode());
         }
-        let path = &taken.path;
-        taken.file.write_all_at(&self.group, 0).doing(|| format!("writing {}", path.display()))?;
+        taken.file.write_all_at(&self.group, 0)?;
         self.end.offset = to_u64(self.group.len());
         self.end.slot = Some(taken.slot);
         self.file = Some(taken);

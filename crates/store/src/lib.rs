@@ -18,6 +18,7 @@ mod block;
 mod clock;
 mod commitment;
 mod embedded_log;
+mod environment;
 mod error;
 mod folder;
 #[cfg(feature = "fuzzing")]
@@ -26,6 +27,7 @@ pub mod fuzzing;
 mod head;
 mod journal;
 mod lineage;
+mod log_copy;
 mod options;
 mod progress;
 mod reading;

@@ -5,8 +5,6 @@
 //! state alike. So whoever opens a store sees, before sled is opened, whether the copy is of this
 //! store, of a copy of it that went on apart, or of a later time than HEAD and the journal are.
 
-use std::{fs::File, io::Read as _, path::Path};
-
 use spacefold_event_core::{
     Position,
     bytes::{ByteReader, to_u32, to_usize},
@@ -81,15 +79,6 @@ impl Kin {
 }
 
 impl Lineage {
-    /// What the copy in a folder says; `None` when nothing can be read.
-    pub(crate) fn read(copy: &Path) -> Option<Self> {
-        let file = File::open(copy.join(FILE_NAME)).ok()?;
-        let mut bytes = Vec::with_capacity(LINEAGE_BYTES + 1);
-        // A byte more, so that a file that is longer is none.
-        file.take(u64::from(to_u32(LINEAGE_BYTES + 1))).read_to_end(&mut bytes).ok()?;
-        Self::parse(&bytes)
-    }
-
     pub(crate) fn encode(&self) -> [u8; LINEAGE_BYTES] {
         let sessions = encode_sessions(&self.sessions);
         let mut bytes = Vec::with_capacity(LINEAGE_BYTES);
@@ -130,7 +119,7 @@ impl Lineage {
 /// [`OpenError::PartsDiffer`] when it is of a copy of the store that went on apart, or when it knows
 /// of sessions that HEAD does not.
 pub(crate) fn judge(folder: &Folder, head: &Head) -> Result<Kin, OpenError> {
-    let Some(copy) = Lineage::read(&folder.sled()) else { return Ok(Kin::Unknown) };
+    let Some(copy) = folder.copies().lineage() else { return Ok(Kin::Unknown) };
     if copy.store_id != head.store_id {
         return Ok(Kin::OtherStore);
     }
@@ -168,9 +157,10 @@ mod tests {
     use std::fs;
 
     use proptest::{collection::vec, prelude::*};
+    use spacefold_disk::{Disk as _, RealDisk};
 
     use super::*;
-    use crate::head::sessions::Session;
+    use crate::{head::sessions::Session, log_copy::LogCopies as _, sled_copy::SledFolders};
 
     fn lineage(sessions: u64) -> Lineage {
         let mut lineage = Lineage {
@@ -225,13 +215,17 @@ mod tests {
     #[test]
     fn a_file_is_read_no_further_than_one_is_long() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE_NAME);
-        assert_eq!(Lineage::read(folder.path()), None);
+        let root = RealDisk.folder(folder.path()).unwrap().unwrap();
+        let copies = SledFolders::of(&root);
+        assert_eq!(copies.lineage(), None);
+        fs::create_dir(folder.path().join("sled")).unwrap();
+        assert_eq!(copies.lineage(), None);
+        let path = folder.path().join("sled").join(FILE_NAME);
         fs::write(&path, lineage(3).encode()).unwrap();
-        assert_eq!(Lineage::read(folder.path()), Some(lineage(3)));
+        assert_eq!(copies.lineage(), Some(lineage(3)));
         // More than a process could hold.
         fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
-        assert_eq!(Lineage::read(folder.path()), None);
+        assert_eq!(copies.lineage(), None);
     }
 
     proptest! {

@@ -32,7 +32,7 @@ pub(crate) fn open(
     journal_file_bytes: u64,
     why: &StorageError,
 ) -> Result<Recovered, OpenError> {
-    let mut head_file = HeadFile::open_to_read(&folder.head(), folder.root())?;
+    let mut head_file = HeadFile::open_to_read(folder)?;
     let (Parts { head, sealed, .. }, mended) = recovery::read_parts(folder, head_file.head())?;
     if let Some(mended) = mended {
         head_file.mend(mended);

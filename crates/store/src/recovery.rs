@@ -10,23 +10,20 @@ mod copy;
 mod older_head;
 pub(crate) mod parts;
 
-use std::{
-    fs::{self, File},
-    io::{self, Read as _},
-    path::Path,
-};
+use std::sync::Arc;
 
+use spacefold_disk::Access;
 use spacefold_event_core::StorageError;
 
 use self::{copy::CopyFault, parts::Parts};
 use crate::{
     error::{OpenError, StorePart},
-    folder::{Folder, aside::SetAside},
+    folder::Folder,
     head::{Head, file::HeadFile},
     journal::{JournalEnd, files::JournalFiles, fresh_tail, heal},
     lineage::Kin,
+    log_copy::LogCopy,
     shared::Shared,
-    sled_copy::SledCopy,
     view::View,
 };
 
@@ -41,7 +38,7 @@ pub(crate) struct Recovered {
 /// Reads a store back, and makes what is wrong of one copy anew from the other. The lock must be
 /// held.
 pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
-    let mut head_file = HeadFile::open(&folder.head(), folder.root())?;
+    let mut head_file = HeadFile::open(folder)?;
     parts::check_folders(folder)?;
     let head = head_file.head();
     if !head.clean || head.incarnation == 0 {
@@ -60,10 +57,10 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
     }
     let head = head_file.head();
     let was_closed = head.clean && scan.end.head == head.durable_head;
-    let (files, end) = if was_closed || cfg!(feature = "bug-trust-cache") {
+    let (files, end) = if was_closed {
         let mut files = scan.files;
         let blank = blank_files(folder, &scan.headless);
-        if head.incarnation == 0 && !cfg!(feature = "bug-trust-cache") {
+        if head.incarnation == 0 {
             // The first file is made before HEAD says that anything is written: one that is here
             // was being made when that was stopped, and may never take what is written to it.
             remove_files(folder, &blank);
@@ -84,7 +81,7 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
     let shared = Shared::new(folder.clone(), head_file, view, sled, files.into(), &end);
     if kin == Kin::Unknown {
         // It has been read through to know; the next opening need not.
-        let noted = shared.sled().map(|sled| shared.note_lineage(&sled));
+        let noted = shared.sled().map(|sled| shared.note_lineage(sled.as_ref()));
         if let Ok(Err(error)) = noted {
             tracing::warn!(%error, "sled's copy does not say whose it is");
         }
@@ -94,32 +91,30 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
 
 /// How much of a file is looked at to tell whether it was used: what is written to one begins at
 /// its start.
-const LOOKED_AT_BYTES: u64 = 64 << 10;
+const LOOKED_AT_BYTES: usize = 64 << 10;
 
 /// Those of some files of the journal that have never been written to. The others have a header
 /// that does not read: nothing that is known of is in them, and yet they are set aside, since they
 /// would be written over else.
 fn blank_files(folder: &Folder, slots: &[u64]) -> Vec<u64> {
-    let is_blank = |path: &Path| {
-        let mut begin = Vec::new();
-        File::open(path)?.take(LOOKED_AT_BYTES).read_to_end(&mut begin)?;
-        Ok::<_, io::Error>(begin.iter().all(|byte| *byte == 0))
+    let is_blank = |slot| {
+        let file = folder.open_journal_file(slot, Access::Read)?;
+        Ok::<_, StorageError>(file.read_begin(LOOKED_AT_BYTES)?.iter().all(|byte| *byte == 0))
     };
-    let mut aside = SetAside::of(folder.journal(), folder.mode());
+    let mut aside = folder.journal_aside();
     let mut blank = Vec::new();
-    for slot in slots {
-        let path = folder.journal_file(*slot);
-        let settled = match is_blank(&path) {
+    for slot in slots.iter().copied() {
+        let settled = match is_blank(slot) {
             Ok(true) => {
-                blank.push(*slot);
+                blank.push(slot);
                 Ok(())
             }
-            Ok(false) => aside.take(&path),
-            Err(error) => Err(StorageError::new(format!("reading {}", path.display()), error)),
+            Ok(false) => aside.take(slot),
+            Err(error) => Err(error),
         };
         if let Err(error) = settled {
             // It stays where it is then, and is not used.
-            tracing::warn!(file = %path.display(), %error, "a damaged journal file stays");
+            tracing::warn!(%slot, %error, "a damaged journal file stays");
         }
     }
     blank
@@ -127,15 +122,18 @@ fn blank_files(folder: &Folder, slots: &[u64]) -> Vec<u64> {
 
 /// Removes files of the journal that hold nothing of their own. One that stays is in nobody's way.
 fn remove_files(folder: &Folder, slots: &[u64]) {
-    for path in slots.iter().map(|slot| folder.journal_file(*slot)) {
-        if let Err(error) = fs::remove_file(&path) {
-            tracing::warn!(file = %path.display(), %error, "an unused journal file stays");
+    for slot in slots {
+        if let Err(error) = folder.remove_journal_file(*slot) {
+            tracing::warn!(%error, "an unused journal file stays");
         }
     }
 }
 
 /// Loads both copies; what is wrong of one is made anew from the other.
-fn load(folder: &Folder, head_file: &mut HeadFile) -> Result<(Parts, SledCopy, View), OpenError> {
+fn load(
+    folder: &Folder,
+    head_file: &mut HeadFile,
+) -> Result<(Parts, Arc<dyn LogCopy>, View), OpenError> {
     match load_or_make_anew(folder, head_file) {
         Err(damage @ OpenError::JournalDamaged { .. }) => {
             tracing::warn!(%damage, "mending the journal from what is whole");
@@ -151,7 +149,7 @@ fn load(folder: &Folder, head_file: &mut HeadFile) -> Result<(Parts, SledCopy, V
 fn load_or_make_anew(
     folder: &Folder,
     head_file: &mut HeadFile,
-) -> Result<(Parts, SledCopy, View), OpenError> {
+) -> Result<(Parts, Arc<dyn LogCopy>, View), OpenError> {
     let (parts, mended) = read_parts(folder, head_file.head())?;
     let (sled, view, was_wrong) = match copy::open(folder, &parts) {
         Ok((sled, view)) => (sled, view, false),

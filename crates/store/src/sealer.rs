@@ -21,9 +21,10 @@ use crate::{
     block::index::kept,
     block::plan::give_way,
     folder::watch::{FolderWatch, WATCH_INTERVAL},
+    log_copy::LogCopy,
     reserve,
     shared::Shared,
-    sled_copy::{SledCopy, SledError},
+    sled_copy::SledError,
 };
 
 /// Bytes of blocks that make a sealed file; fewer do when journal files are needed.
@@ -196,7 +197,7 @@ impl Sealer {
         let shared = Arc::clone(&self.shared);
         let maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         let sled = shared.sled().map_err(|error| StorageError::new("making a block", error))?;
-        let sealed = self.seal_batch(&sled);
+        let sealed = self.seal_batch(sled.as_ref());
         drop(maintenance);
         match sealed {
             Err(SealError::CopyWrong(error)) if self.rebuilds < MAX_REBUILDS => {
@@ -217,7 +218,7 @@ impl Sealer {
 
     /// Makes the next blocks of the tail, if that fills some; whether it did. While they are put where
     /// they belong, those behind them are encoded.
-    fn seal_batch(&mut self, sled: &SledCopy) -> Result<bool, SealError> {
+    fn seal_batch(&mut self, sled: &dyn LogCopy) -> Result<bool, SealError> {
         let (from, previous) = {
             let view = self.shared.view();
             (view.index.end().next(), view.index.last_hash())
@@ -247,15 +248,15 @@ impl Sealer {
         Ok(true)
     }
 
-    fn put_batch(&mut self, sled: &SledCopy, batch: Batch) -> Result<(), SealError> {
+    fn put_batch(&mut self, sled: &dyn LogCopy, batch: Batch) -> Result<(), SealError> {
         self.shared
             .note_lineage(sled)
             .map_err(|error| seal_error("noting what sled's copy knows", error))?;
         if batch.blocks.len() > 1 {
             let places = batch.blocks.iter();
-            let places =
+            let mut places =
                 places.map(|(records, block)| (records.first_position(), block.bytes.len()));
-            sled.keep_places(places)
+            sled.keep_places(&mut places)
                 .map_err(|error| seal_error("keeping places for blocks", error))?;
         }
         for (records, encoded) in batch.blocks {
@@ -272,7 +273,7 @@ impl Sealer {
     /// Puts a block where it belongs, and shows it to readers.
     fn seal(
         &mut self,
-        sled: &SledCopy,
+        sled: &dyn LogCopy,
         records: &Records,
         encoded: EncodedBlock,
     ) -> Result<(), SealError> {
@@ -322,12 +323,12 @@ impl Sealer {
 pub(crate) fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
     let _maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
     let sled = shared.sled().map_err(|error| StorageError::new(KEEPING, error))?;
-    sync_copy(shared, &sled).map_err(|error| match error {
+    sync_copy(shared, sled.as_ref()).map_err(|error| match error {
         SealError::CopyWrong(error) | SealError::Failed(error) => error,
     })
 }
 
-fn sync_copy(shared: &Shared, sled: &SledCopy) -> Result<(), SealError> {
+fn sync_copy(shared: &Shared, sled: &dyn LogCopy) -> Result<(), SealError> {
     shared.index_changed.store(false, Ordering::Relaxed);
     kept::keep(sled, &mut |change| change(&mut shared.view_mut().index))
         .map_err(|error| seal_error(KEEPING, error))?;

@@ -23,9 +23,10 @@ use crate::{
     head::{extension::Witness, file::HeadFile, sessions::Sessions},
     journal::{JournalEnd, files::JournalFiles, sealed_files::SealedScan},
     lineage::Lineage,
+    log_copy::{LogCopy, StoredBlock},
     progress::Progress,
     reading,
-    sled_copy::{SledCopy, SledError, StoredBlock},
+    sled_copy::SledError,
     view::{Located, View},
 };
 
@@ -68,16 +69,16 @@ pub(crate) struct Shared {
 /// Sled's copy, or why there is none.
 #[derive(Clone)]
 pub(crate) enum Copy {
-    Open(Arc<SledCopy>),
+    Open(Arc<dyn LogCopy>),
     /// Nothing can be written, and so sled cannot be used: events are read without it.
     Unusable(StorageError),
     /// The store is closed.
     Closed,
 }
 
-impl From<SledCopy> for Copy {
-    fn from(sled: SledCopy) -> Self {
-        Self::Open(Arc::new(sled))
+impl From<Arc<dyn LogCopy>> for Copy {
+    fn from(sled: Arc<dyn LogCopy>) -> Self {
+        Self::Open(sled)
     }
 }
 
@@ -184,7 +185,7 @@ impl Shared {
     }
 
     /// To be called before anything is put into sled's copy that comes from the log as it is now.
-    pub(crate) fn note_lineage(&self, sled: &SledCopy) -> Result<(), SledError> {
+    pub(crate) fn note_lineage(&self, sled: &dyn LogCopy) -> Result<(), SledError> {
         sled.note_lineage(&self.lineage())
     }
 
@@ -208,7 +209,7 @@ impl Shared {
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn sled(&self) -> Result<Arc<SledCopy>, ReadError> {
+    pub(crate) fn sled(&self) -> Result<Arc<dyn LogCopy>, ReadError> {
         match &*self.sled.read().unwrap_or_else(PoisonError::into_inner) {
             Copy::Open(sled) => Ok(Arc::clone(sled)),
             Copy::Unusable(why) => Err(why.clone().into()),
@@ -217,7 +218,7 @@ impl Shared {
     }
 
     /// Sled's copy, if there is one that can be used.
-    fn usable_sled(&self) -> Result<Option<Arc<SledCopy>>, ReadError> {
+    fn usable_sled(&self) -> Result<Option<Arc<dyn LogCopy>>, ReadError> {
         match &*self.sled.read().unwrap_or_else(PoisonError::into_inner) {
             Copy::Open(sled) => Ok(Some(Arc::clone(sled))),
             Copy::Unusable(_) => Ok(None),
@@ -316,7 +317,7 @@ impl Shared {
                 let records = self.sealed_block(first)?;
                 return Ok(records.filter(|records| records.last_position() >= position));
             };
-            match self.block(&sled, first, blocks) {
+            match self.block(sled.as_ref(), first, blocks) {
                 Ok(records) if records.last_position() >= position => return Ok(Some(records)),
                 Ok(_) if !rebuilt => self.rebuild_copy(&sled, "a block that is too short")?,
                 Err(BlockMiss::Wrong(what)) if !rebuilt => self.rebuild_copy(&sled, &what)?,
@@ -351,7 +352,7 @@ impl Shared {
                 return Ok(Some((first, ids)));
             }
             if let Some(sled) = self.usable_sled()?
-                && let Ok(stored) = stored_block(&sled, first)
+                && let Ok(stored) = stored_block(sled.as_ref(), first)
                 && let Some(ids) = ids(&stored.bytes())
             {
                 return Ok(Some((first, ids)));
@@ -364,7 +365,7 @@ impl Shared {
 
     fn block(
         &self,
-        sled: &SledCopy,
+        sled: &dyn LogCopy,
         first: Position,
         blocks: BlocksOf,
     ) -> Result<Records, BlockMiss> {
@@ -412,7 +413,7 @@ impl Shared {
     /// Makes sled's copy anew, unless another thread has done so since `wrong` was found to be so.
     pub(crate) fn rebuild_copy(
         &self,
-        wrong: &Arc<SledCopy>,
+        wrong: &Arc<dyn LogCopy>,
         what: impl fmt::Display,
     ) -> Result<(), ReadError> {
         tracing::warn!(%what, "sled's copy of the log is wrong: making it anew");
@@ -496,7 +497,7 @@ impl Shared {
             };
             for id in missing {
                 let sled = self.sled()?;
-                match self.index_page(&sled, id)? {
+                match self.index_page(sled.as_ref(), id)? {
                     Some(page) => pages.insert(id, page),
                     // Else its segment was merged with others meanwhile.
                     None if self.view().index.uses(&id) => {
@@ -512,7 +513,7 @@ impl Shared {
         }
     }
 
-    fn index_page(&self, sled: &SledCopy, id: PageId) -> Result<Option<Arc<[u8]>>, ReadError> {
+    fn index_page(&self, sled: &dyn LogCopy, id: PageId) -> Result<Option<Arc<[u8]>>, ReadError> {
         if let Some(page) = self.index_pages.get(&id) {
             return Ok(Some(page));
         }
@@ -607,7 +608,7 @@ impl Shared {
     }
 }
 
-fn stored_block(sled: &SledCopy, first: Position) -> Result<StoredBlock, BlockMiss> {
+fn stored_block(sled: &dyn LogCopy, first: Position) -> Result<StoredBlock, BlockMiss> {
     let stored = sled.block_at_or_before(first).map_err(|error| match error {
         SledError::Broken(what) => BlockMiss::Wrong(what),
         SledError::Storage(error) if error.kind().forbids_writing_only() => {

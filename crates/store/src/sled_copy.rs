@@ -23,39 +23,44 @@
 //!   their bytes, and kept twice as many. Leaves of keys without values are split for nothing: with
 //!   [`SledCopy::keep_places`] for 90 values at a time it wrote 1.2 times the bytes, for 36 1.5 times.
 
+mod access;
 mod blobs;
 mod calls;
 mod files;
+mod folders;
 mod keys;
 mod room;
 
 use std::{
-    borrow::Cow,
     fs::{self, File},
     io::{self, ErrorKind},
-    iter, mem,
-    os::unix::fs::FileExt,
+    mem,
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use sled::{Db, IVec, Tree};
+use spacefold_disk::{Access, File as DiskFile, Folder as DiskFolder};
+#[cfg(test)]
+use spacefold_disk::{Disk as _, RealDisk};
 use spacefold_event_core::{Position, StorageError, Timestamp};
 
-pub(crate) use self::files::{CopiedFolder, remove_if_any, set_aside};
+pub(crate) use self::folders::SledFolders;
 use self::{
     calls::{Interrupted, has_io_thread_panicked, install_hook, note_io_thread_panic},
-    files::{follow_mode, make_folders, open_unlocked, remove_unfinished_snapshots, sync_path},
+    files::{
+        follow_mode, held_path, make_folders, open_unlocked, remove_unfinished_snapshots, sync_path,
+    },
     keys::{block_key, parse_block_key},
 };
 
 use crate::{
-    folder::access,
     head::sessions::Session,
     lineage::{self, Lineage},
+    log_copy::{LogCopy, StoredBlock},
 };
 
 /// Bytes of one value in sled; longer parts are divided.
@@ -94,7 +99,11 @@ pub(crate) enum SledError {
 
 /// The readable copy of the log: blocks by first position, and blobs of derived state.
 pub(crate) struct SledCopy {
+    /// What messages call its folder.
+    path: PathBuf,
+    /// The folder, by a path that leads to it whatever becomes of its name.
     folder: PathBuf,
+    held: Arc<dyn DiskFolder>,
     /// `None` only while the copy is dropped.
     handles: Option<Handles>,
     db_file: File,
@@ -116,38 +125,14 @@ pub(crate) struct SledCopy {
 /// What the file says that tells whose copy this is; it is opened when it is written first.
 #[derive(Default)]
 struct NotedLineage {
-    file: Option<File>,
+    file: Option<Arc<dyn DiskFile>>,
     /// The newest session, and the two positions.
     noted: Option<(Option<Session>, Position, Position)>,
 }
 
-/// A block as it was put: the bytes of its parts.
-#[derive(Debug)]
-pub(crate) struct StoredBlock {
-    first: Position,
-    head: IVec,
-    rest: Vec<IVec>,
-}
-
-impl StoredBlock {
-    /// The position under which the block was put.
-    pub(crate) const fn first(&self) -> Position {
-        self.first
-    }
-
-    /// The bytes of the block, copied only when it has several parts.
-    pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
-        if self.rest.is_empty() {
-            return Cow::Borrowed(&self.head);
-        }
-        let parts: Vec<&[u8]> =
-            iter::once(&self.head).chain(&self.rest).map(AsRef::as_ref).collect();
-        Cow::Owned(parts.concat())
-    }
-}
-
 impl SledCopy {
-    /// Opens the copy in `folder`; creates an empty one when the folder is absent or empty.
+    /// Opens the copy in the folder of this name in another; creates an empty one when it is absent
+    /// or empty.
     ///
     /// `Ok` says nothing about what is in it: sled opens damaged folders with less, or nothing.
     ///
@@ -156,46 +141,53 @@ impl SledCopy {
     ///
     /// # Errors
     /// [`SledError`]; the folder may have been changed by sled.
-    pub(crate) fn open(folder: &Path) -> Result<Self, SledError> {
+    pub(crate) fn open(above: &Arc<dyn DiskFolder>, name: &str) -> Result<Self, SledError> {
+        let path = above.path().join(name);
         if has_io_thread_panicked() {
             return Err(SledError::ProcessRestartRequired);
         }
         // sled panics on one.
         if Timestamp::now().as_micros() < 0 {
-            let doing = format!("open {}", folder.display());
+            let doing = format!("open {}", path.display());
             return Err(StorageError::new(doing, "the system's clock stands before 1970").into());
         }
         install_hook();
         room::check()?;
-        let created = !folder.exists();
-        let in_folder = |cause| Failure::Sled(sled::Error::Io(cause)).into_error("open", folder);
-        make_folders(folder).map_err(in_folder)?;
-        remove_unfinished_snapshots(folder).map_err(in_folder)?;
+        let in_folder = |cause| Failure::Sled(sled::Error::Io(cause)).into_error("open", &path);
+        let is_new = make_folders(&held_path(above), name, above.mode()).map_err(in_folder)?;
+        let none = || in_folder(ErrorKind::NotADirectory.into());
+        let held = above.folder(name.as_ref())?.ok_or_else(none)?;
+        let folder = held_path(&held);
+        remove_unfinished_snapshots(&folder).map_err(in_folder)?;
         let Some(db_file) = open_unlocked(&folder.join("db")).map_err(in_folder)? else {
-            let doing = format!("open {}", folder.display());
+            let doing = format!("open {}", path.display());
             return Err(StorageError::new(doing, "it is open already").into());
         };
 
         let config = sled::Config::new()
-            .path(folder)
+            .path(&folder)
             .flush_every_ms(None)
             .cache_capacity(CACHE_BYTES)
             .segment_size(SEGMENT_BYTES)
             .use_compression(false);
+        let of_the_call = Arc::clone(&held);
         let opened = watched(
             || {},
             move || {
                 let db = config.open()?;
                 let log = db.open_tree("log")?;
                 let state = db.open_tree("state")?;
+                drop(of_the_call);
                 Ok(Handles { log, state, db })
             },
         );
-        let handles = opened.map_err(|failure| failure.into_error("open", folder))?;
+        let handles = opened.map_err(|failure| failure.into_error("open", &path))?;
 
         // From here on dropping it closes sled as it must be: after a failed sync sled panics.
         let copy = Self {
-            folder: folder.to_path_buf(),
+            path: path.clone(),
+            folder: folder.clone(),
+            held,
             handles: Some(handles),
             db_file,
             broken: OnceLock::new(),
@@ -207,169 +199,21 @@ impl SledCopy {
             #[cfg(test)]
             refused: OnceLock::new(),
         };
-        follow_mode(folder).map_err(in_folder)?;
+        follow_mode(&folder).map_err(in_folder)?;
         for name in ["conf", "db", "blobs", ""] {
             sync_path(&folder.join(name)).map_err(in_folder)?;
         }
-        if let (true, Some(parent)) = (created, folder.parent()) {
-            sync_path(parent).map_err(in_folder)?;
+        if is_new {
+            above.sync()?;
         }
         Ok(copy)
     }
 
-    /// Says that what is put from now on may come from events up to a position, unless that has been
-    /// said. To be called before it is put.
-    ///
-    /// # Durability
-    /// Outlives the process. A power cut may take it back, and what was put since with it.
-    ///
-    /// # Errors
-    /// [`SledError`].
-    pub(crate) fn note_lineage(&self, lineage: &Lineage) -> Result<(), SledError> {
-        let mut state = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = lineage.sessions.newest();
-        let blocks = lineage.last_block_after;
-        let is_noted = state.noted.is_some_and(|(session, position, last_block_after)| {
-            session == newest && position >= lineage.position && last_block_after == blocks
-        });
-        if is_noted {
-            return Ok(());
-        }
-        let failed = |cause| StorageError::new(self.doing("note the lineage"), cause);
-        let path = self.folder.join(lineage::FILE_NAME);
-        let bytes = lineage.encode();
-        let file = match &mut state.file {
-            Some(file) => file,
-            none => {
-                // Of real bytes from the start: what is written later takes no space.
-                let mode = access::mode_of(&self.folder);
-                none.insert(access::open_or_create(&path, mode).map_err(failed)?)
-            }
-        };
-        file.write_all_at(&bytes, 0).map_err(failed)?;
-        state.noted = Some((newest, lineage.position, blocks));
-        Ok(())
-    }
-
-    /// Keeps places for blocks that are put next, given by where each begins and how many bytes it
-    /// has: sled writes much less then. No block is found there before it is put.
-    ///
-    /// # Errors
-    /// [`SledError`].
-    pub(crate) fn keep_places(
-        &self,
-        blocks: impl IntoIterator<Item = (Position, usize)>,
-    ) -> Result<(), SledError> {
-        let _writer = self.log_writer();
-        self.attempt("keep places for blocks", |handles| {
-            for (first, bytes) in blocks {
-                for (part, _) in (0..=u16::MAX).zip(0..bytes.div_ceil(MAX_VALUE_BYTES)) {
-                    let key = block_key(first, part);
-                    if !handles.log.contains_key(key)? {
-                        handles.log.insert(key, &[])?;
-                    }
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Puts the block that begins at `first`, in place of one that is there.
-    ///
-    /// Its parts are values, and part 0 goes to sled last: a block is found whole, or not at all.
-    ///
-    /// # Errors
-    /// [`SledError`]; the block is there whole, or not found.
-    pub(crate) fn put_block(&self, first: Position, bytes: &[u8]) -> Result<(), SledError> {
-        let parts: Vec<(u16, &[u8])> = (0..=u16::MAX).zip(bytes.chunks(MAX_VALUE_BYTES)).collect();
-        assert!(
-            !parts.is_empty() && bytes.len().div_ceil(MAX_VALUE_BYTES) == parts.len(),
-            "a block has bytes, and is bounded to far fewer parts"
-        );
-        let _writer = self.log_writer();
-        self.remove_block_if_any(first, parts.len())?;
-        self.attempt("write a block", |handles| {
-            for (part, value) in parts.iter().rev() {
-                handles.log.insert(block_key(first, *part), *value)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// The block with the greatest first position at or before `position`.
-    ///
-    /// # Errors
-    /// [`SledError`].
-    pub(crate) fn block_at_or_before(
-        &self,
-        position: Position,
-    ) -> Result<Option<StoredBlock>, SledError> {
-        let _whole = shared(&self.log_shape);
-        self.attempt("read a block", |handles| {
-            let found = last_whole(handles.log.range(..=block_key(position, u16::MAX)).rev())?;
-            if let Some(found) = &found {
-                touch(&handles.log, &block_key(found.first, 0))?;
-            }
-            Ok(found)
-        })
-    }
-
-    /// The block with the greatest first position.
-    ///
-    /// # Errors
-    /// [`SledError`].
-    pub(crate) fn last_block(&self) -> Result<Option<StoredBlock>, SledError> {
-        self.block_at_or_before(Position::new(u64::MAX))
-    }
-
-    /// The first position of every block, ascending.
-    ///
-    /// # Errors
-    /// [`SledError`].
-    ///
-    /// # Cost
-    /// Reads the whole tree.
-    pub(crate) fn first_positions(&self) -> Result<Vec<Position>, SledError> {
-        let _whole = shared(&self.log_shape);
-        self.attempt("list the blocks", |handles| {
-            let mut positions = Vec::new();
-            for entry in handles.log.iter() {
-                let (key, value) = entry?;
-                let (first, part) = parse_key(&key)?;
-                if part == 0 && !value.is_empty() {
-                    positions.push(first);
-                }
-            }
-            Ok(positions)
-        })
-    }
-
-    /// Brings everything put or removed before this call to the disk.
-    ///
-    /// # Durability
-    /// Held against power cuts while less than [`SEGMENT_BYTES`] go to sled's log between two
-    /// calls. Past that sled may reuse space too early, and a cut may cost older blocks too.
-    ///
-    /// # Errors
-    /// [`SledError`]; how much is on disk is unknown, and every later sync fails too.
-    pub(crate) fn sync(&self) -> Result<(), SledError> {
-        if self.sync_failed.load(Ordering::Acquire) {
-            let cause = "an earlier sync failed; open the copy again";
-            return Err(StorageError::new(self.doing("sync"), cause).into());
-        }
-        let synced = self.flush().and_then(|()| {
-            let synced = self.db_file.sync_data();
-            synced.map_err(|cause| StorageError::new(self.doing("sync"), cause).into())
-        });
-        if synced.is_err() {
-            self.sync_failed.store(true, Ordering::Release);
-        }
-        synced
-    }
-
-    /// Whether sled has moved values to files of their own, which it never syncs.
-    pub(crate) fn has_external_values(&self) -> bool {
-        fs::read_dir(self.folder.join("blobs")).is_ok_and(|mut files| files.next().is_some())
+    /// Opens the copy at a path.
+    #[cfg(test)]
+    pub(crate) fn open_at(path: &Path) -> Result<Self, SledError> {
+        let above = RealDisk.folder(path.parent().unwrap())?.unwrap();
+        Self::open(&above, path.file_name().unwrap().to_str().unwrap())
     }
 
     /// Removes what is stored under `first`, part 0 first: from then on it is no block. Places that
@@ -431,18 +275,6 @@ impl SledCopy {
         attempt(|| call(handles)).map_err(|failure| self.note(doing, failure))
     }
 
-    /// As after a panic of sled.
-    #[cfg(test)]
-    pub(crate) fn break_now(&self) {
-        let _ = self.broken.set("broken by a test".to_owned());
-    }
-
-    /// As where the disk refuses what sled wants to write, whatever it is asked.
-    #[cfg(test)]
-    pub(crate) fn refuse_now(&self, why: ErrorKind) {
-        let _ = self.refused.set(why);
-    }
-
     fn usable(&self) -> Result<&Handles, SledError> {
         if has_io_thread_panicked() {
             return Err(SledError::ProcessRestartRequired);
@@ -459,7 +291,7 @@ impl SledCopy {
             failure,
             Failure::Interrupted(Interrupted::Panicked(_) | Interrupted::Abandoned)
         );
-        let error = failure.into_error(doing, &self.folder);
+        let error = failure.into_error(doing, &self.path);
         if panicked {
             let _ = self.broken.set(error.to_string());
         }
@@ -471,7 +303,147 @@ impl SledCopy {
     }
 
     fn doing(&self, doing: &str) -> String {
-        format!("{doing} in {}", self.folder.display())
+        format!("{doing} in {}", self.path.display())
+    }
+}
+
+impl LogCopy for SledCopy {
+    fn note_lineage(&self, lineage: &Lineage) -> Result<(), SledError> {
+        let mut state = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = lineage.sessions.newest();
+        let blocks = lineage.last_block_after;
+        let is_noted = state.noted.is_some_and(|(session, position, last_block_after)| {
+            session == newest && position >= lineage.position && last_block_after == blocks
+        });
+        if is_noted {
+            return Ok(());
+        }
+        let file = match &mut state.file {
+            Some(file) => file,
+            none => {
+                // Of real bytes from the start: what is written later takes no space.
+                let there = self.held.find(lineage::FILE_NAME, Access::ReadWrite)?;
+                let file = there.map_or_else(|| self.held.create(lineage::FILE_NAME), Ok)?;
+                none.insert(file)
+            }
+        };
+        file.write_all_at(&lineage.encode(), 0)?;
+        state.noted = Some((newest, lineage.position, blocks));
+        Ok(())
+    }
+
+    fn keep_places(
+        &self,
+        blocks: &mut dyn Iterator<Item = (Position, usize)>,
+    ) -> Result<(), SledError> {
+        let _writer = self.log_writer();
+        self.attempt("keep places for blocks", |handles| {
+            for (first, bytes) in blocks {
+                for (part, _) in (0..=u16::MAX).zip(0..bytes.div_ceil(MAX_VALUE_BYTES)) {
+                    let key = block_key(first, part);
+                    if !handles.log.contains_key(key)? {
+                        handles.log.insert(key, &[])?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn put_block(&self, first: Position, bytes: &[u8]) -> Result<(), SledError> {
+        let parts: Vec<(u16, &[u8])> = (0..=u16::MAX).zip(bytes.chunks(MAX_VALUE_BYTES)).collect();
+        assert!(
+            !parts.is_empty() && bytes.len().div_ceil(MAX_VALUE_BYTES) == parts.len(),
+            "a block has bytes, and is bounded to far fewer parts"
+        );
+        let _writer = self.log_writer();
+        self.remove_block_if_any(first, parts.len())?;
+        self.attempt("write a block", |handles| {
+            for (part, value) in parts.iter().rev() {
+                handles.log.insert(block_key(first, *part), *value)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn block_at_or_before(&self, position: Position) -> Result<Option<StoredBlock>, SledError> {
+        let _whole = shared(&self.log_shape);
+        self.attempt("read a block", |handles| {
+            let found = last_whole(handles.log.range(..=block_key(position, u16::MAX)).rev())?;
+            if let Some(found) = &found {
+                touch(&handles.log, &block_key(found.first, 0))?;
+            }
+            Ok(found)
+        })
+    }
+
+    fn first_positions(&self) -> Result<Vec<Position>, SledError> {
+        let _whole = shared(&self.log_shape);
+        self.attempt("list the blocks", |handles| {
+            let mut positions = Vec::new();
+            for entry in handles.log.iter() {
+                let (key, value) = entry?;
+                let (first, part) = parse_key(&key)?;
+                if part == 0 && !value.is_empty() {
+                    positions.push(first);
+                }
+            }
+            Ok(positions)
+        })
+    }
+
+    fn sync(&self) -> Result<(), SledError> {
+        if self.sync_failed.load(Ordering::Acquire) {
+            let cause = "an earlier sync failed; open the copy again";
+            return Err(StorageError::new(self.doing("sync"), cause).into());
+        }
+        let synced = self.flush().and_then(|()| {
+            let synced = self.db_file.sync_data();
+            synced.map_err(|cause| StorageError::new(self.doing("sync"), cause).into())
+        });
+        if synced.is_err() {
+            self.sync_failed.store(true, Ordering::Release);
+        }
+        synced
+    }
+
+    fn has_external_values(&self) -> bool {
+        fs::read_dir(self.folder.join("blobs")).is_ok_and(|mut files| files.next().is_some())
+    }
+
+    fn get_blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
+        self.blob(key)
+    }
+
+    fn put_blob(&self, key: &[u8], value: &[u8]) -> Result<(), SledError> {
+        self.replace_blob(key, value)
+    }
+
+    fn remove_blob(&self, key: &[u8]) -> Result<(), SledError> {
+        self.delete_blob(key)
+    }
+
+    fn blob_keys_after(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, SledError> {
+        self.keys_of_blobs(prefix, after, limit)
+    }
+
+    fn last_blob_key(&self, prefix: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
+        self.last_key_of_blobs(prefix)
+    }
+
+    #[cfg(test)]
+    fn break_now(&self) {
+        let _ = self.broken.set("broken by a test".to_owned());
+    }
+
+    #[cfg(test)]
+    fn refuse_now(&self, why: ErrorKind) {
+        let _ = self.refused.set(why);
     }
 }
 
@@ -488,8 +460,9 @@ impl Drop for SledCopy {
             let _ = follow_mode(&self.folder);
         } else {
             // After a panic, closing may wait for ever for what was under way. The lock on the
-            // file stays with the leak; whoever goes on sets the folder aside.
-            mem::forget(handles);
+            // file stays with the leak; whoever goes on sets the folder aside. So does the folder:
+            // another one must not come to its path.
+            mem::forget((handles, Arc::clone(&self.held)));
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     clock,
     commitment::StateFold,
     embedded_log::EmbeddedLog,
+    environment::Environment,
     error::{OpenError, StorePart},
     folder::Folder,
     head::Head,
@@ -23,8 +24,10 @@ use crate::{
     journal::sealed_files::SealedFiles,
     journal::{heal, scan},
     lineage::Kin,
+    log_copy::LogCopy,
+    options::StoreOptions,
     recovery::{self, parts::Parts},
-    sled_copy::{SledCopy, SledError},
+    sled_copy::SledError,
 };
 
 /// What a check does.
@@ -129,7 +132,7 @@ impl VerifyReport {
 /// # Cost
 /// Full: reads and hashes every byte of both copies.
 pub fn verify(path: &Path, options: VerifyOptions) -> Result<VerifyReport, OpenError> {
-    verify_with(path, options, None)
+    verify_in(&Environment::default(), path, options, None)
 }
 
 /// As [`verify`]; if it is to be full, every commitment to a state that `fold` knows is compared with
@@ -145,19 +148,18 @@ pub fn verify_states(
     options: VerifyOptions,
     fold: &mut dyn StateFold,
 ) -> Result<VerifyReport, OpenError> {
-    verify_with(path, options, Some(fold))
+    verify_in(&Environment::default(), path, options, Some(fold))
 }
 
-fn verify_with(
+pub(crate) fn verify_in(
+    environment: &Environment,
     path: &Path,
     options: VerifyOptions,
     fold: Option<&mut dyn StateFold>,
 ) -> Result<VerifyReport, OpenError> {
     clock::check()?;
-    let folder = Folder::new(path);
-    if !folder.holds_a_store()? {
-        return Err(OpenError::NoStore { path: path.to_owned() });
-    }
+    let no_store = || OpenError::NoStore { path: path.to_owned() };
+    let folder = Folder::open(environment, path)?.ok_or_else(no_store)?;
     let lock = folder.lock()?;
     let mut report = VerifyReport::default();
     let mut head_file = open_head(&folder)?;
@@ -203,7 +205,7 @@ fn verify_with(
             recovery::renew_copy(&folder, &mut head_file)?;
         }
         drop(lock);
-        open_and_close(path)?;
+        open_and_close(environment, path)?;
         report.needs_recovery = false;
         let is_mended = |kind: &str| kind == "sled" || kind == NEEDS_RECOVERY;
         report.problems.iter_mut().for_each(|problem| problem.healed |= is_mended(problem.kind));
@@ -213,17 +215,17 @@ fn verify_with(
 
 /// HEAD; where nothing can be written, to be read.
 fn open_head(folder: &Folder) -> Result<HeadFile, OpenError> {
-    match HeadFile::open(&folder.head(), folder.root()) {
+    match HeadFile::open(folder) {
         Err(OpenError::Storage(error)) if error.kind().forbids_writing_only() => {
-            HeadFile::open_to_read(&folder.head(), folder.root())
+            HeadFile::open_to_read(folder)
         }
         opened => opened,
     }
 }
 
 /// Has opening mend what it mends.
-fn open_and_close(path: &Path) -> Result<(), OpenError> {
-    let log = EmbeddedLog::open_existing(path)?;
+fn open_and_close(environment: &Environment, path: &Path) -> Result<(), OpenError> {
+    let log = EmbeddedLog::open_existing_in(environment, path, &StoreOptions::default())?;
     if let Some(why) = log.refusal() {
         return Err(why.into());
     }
@@ -256,7 +258,7 @@ fn part_problem(error: OpenError) -> Result<Problem, OpenError> {
 }
 
 fn head_problem(folder: &Folder, detail: String) -> Problem {
-    let file = Some(folder.head());
+    let file = Some(folder.head_path());
     Problem { position: None, file, offset: None, kind: "head", detail, healed: false }
 }
 
@@ -291,7 +293,7 @@ fn check(
     let known = head.durable_head.max(kin.known());
     let mut journal = JournalEvents { folder, head: &head, sealed: &sealed, known, depth };
     let last = journal.check(report)?;
-    if std::fs::symlink_metadata(folder.sled()).is_err() {
+    if !folder.copies().is_there() {
         // A store that has never been opened has no copy yet.
         let is_missing = last > Position::START;
         if is_missing {
@@ -329,7 +331,7 @@ fn sled_problem(
 ) -> Problem {
     Problem {
         position,
-        file: Some(journal.folder.sled()),
+        file: Some(journal.folder.sled_path()),
         offset: None,
         kind: if journal.head.clean { "sled" } else { NEEDS_RECOVERY },
         detail: detail.into(),
@@ -392,7 +394,7 @@ impl JournalEvents<'_> {
         let scan = scan::scan(self.folder, self.head, self.known, &mut |frame| {
             frame.runs().map(drop).map_err(|error| OpenError::JournalDamaged {
                 position: frame.header.first_position,
-                file: self.folder.journal(),
+                file: self.folder.journal_path(),
                 offset: 0,
                 what: error.to_string(),
             })
@@ -444,7 +446,8 @@ fn check_copy(
     report: &mut VerifyReport,
 ) -> Result<(), Fault> {
     let head = journal.head;
-    let sled = SledCopy::open(&journal.folder.sled()).map_err(|error| call_fault(None, &error))?;
+    let sled = journal.folder.copies().open().map_err(|error| call_fault(None, &error))?;
+    let sled = sled.as_ref();
     let firsts = sled.first_positions().map_err(|error| call_fault(None, &error))?;
     report.blocks = to_u64(firsts.len());
     if sled.has_external_values() {
@@ -456,7 +459,7 @@ fn check_copy(
         if *first != next {
             return Err(sled_fault(next, format!("the block after {next} begins at {first}")));
         }
-        let block = read_block(&sled, *first, head)?;
+        let block = read_block(sled, *first, head)?;
         block.verify_hash().map_err(|error| sled_fault(*first, error))?;
         if block.previous != previous {
             return Err(sled_fault(*first, "the block does not follow the one before"));
@@ -474,10 +477,10 @@ fn check_copy(
         // Closing seals every full block there is.
         return Err(sled_fault(next, format!("it ends at position {}", next.previous())));
     }
-    if journal.depth == VerifyDepth::Full { compare(journal, &sled, &firsts) } else { Ok(()) }
+    if journal.depth == VerifyDepth::Full { compare(journal, sled, &firsts) } else { Ok(()) }
 }
 
-fn read_block(sled: &SledCopy, first: Position, head: &Head) -> Result<block::Block, Fault> {
+fn read_block(sled: &dyn LogCopy, first: Position, head: &Head) -> Result<block::Block, Fault> {
     let stored =
         sled.block_at_or_before(first).map_err(|error: SledError| call_fault(first, &error))?;
     let stored = stored.ok_or_else(|| sled_fault(first, "the block is not there"))?;
@@ -485,7 +488,11 @@ fn read_block(sled: &SledCopy, first: Position, head: &Head) -> Result<block::Bl
 }
 
 /// Compares every event of the blocks with the journal's.
-fn compare(journal: &JournalEvents<'_>, sled: &SledCopy, firsts: &[Position]) -> Result<(), Fault> {
+fn compare(
+    journal: &JournalEvents<'_>,
+    sled: &dyn LogCopy,
+    firsts: &[Position],
+) -> Result<(), Fault> {
     let mut remaining = firsts.iter();
     let mut block: Option<Records> = None;
     let mut fault = None;

@@ -131,9 +131,6 @@ impl Writer {
         }
         self.hold_open(requests, &mut group, owned);
         self.last_group = group.len() + owned;
-        if cfg!(feature = "bug-ack-early") {
-            answer_early(&mut group);
-        }
         let committed = self.commit(newest_stored(&group, own.as_ref()));
         let answered = |outcome: Result<Accepted, AppendError>| {
             outcome.and_then(|accepted| self.receipt(accepted, &committed))
@@ -334,13 +331,6 @@ fn newest_stored(group: &[Taken], own: Option<&Result<Accepted, AppendError>>) -
         _ => None,
     });
     stored.max().unwrap_or(Position::START)
-}
-
-/// Answers before anything is durable: a planted fault, which tests must find.
-fn answer_early(group: &mut Vec<Taken>) {
-    for (answer, outcome) in group.extract_if(.., |(_, outcome)| outcome.is_ok()) {
-        let _ = answer.send(outcome.map(|accepted| accepted.receipt(true)));
-    }
 }
 
 /// Takes a new incarnation, recorded and synced before anything is written under it.

@@ -83,3 +83,62 @@ fn a_file_that_is_not_finished_leaves_the_old_one_and_nothing_of_itself() {
     assert_eq!(held.names().unwrap(), ["a"]);
     assert_eq!(fs::read(scratch.path().join("a")).unwrap(), b"old");
 }
+
+#[test]
+fn a_file_has_exactly_its_bytes_whatever_their_number() {
+    let scratch = tempfile::tempdir().unwrap();
+    let held = folder(scratch.path());
+    for len in [1, 4_095, 4_096, 4_097, BUFFER_BYTES, 2 * BUFFER_BYTES + 77] {
+        let bytes: Vec<u8> = (0..len).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        let new = NewFile::create(&held, "file").unwrap();
+        new.file().write_whole(&bytes).unwrap();
+        new.finish().unwrap();
+        assert!(fs::read(scratch.path().join("file")).unwrap() == bytes, "{len} bytes");
+        assert_eq!(held.names().unwrap(), ["file"]);
+    }
+}
+
+#[test]
+fn the_first_bytes_of_a_file_are_read_however_many_there_are() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = folder(scratch.path()).create("file").unwrap();
+    file.write_all_at(b"abc", 0).unwrap();
+    for (most, begin) in [(0, &b""[..]), (2, b"ab"), (3, b"abc"), (4, b"abc")] {
+        assert_eq!(file.read_begin(most).unwrap(), begin);
+    }
+    // More than a process could hold.
+    file.set_len(1 << 42).unwrap();
+    assert_eq!(file.read_begin(4).unwrap(), b"abc\0");
+}
+
+#[test]
+fn a_held_path_leads_to_the_folder_whatever_is_at_its_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (path, moved) = (scratch.path().join("a"), scratch.path().join("b"));
+    fs::create_dir_all(path.join("within")).unwrap();
+    let held = folder(&path);
+    let through = held.held_path().unwrap();
+    fs::rename(&path, &moved).unwrap();
+    fs::create_dir(&path).unwrap();
+    fs::write(through.join("file"), "").unwrap();
+    held.rename(Path::new("file"), Path::new("within/file")).unwrap();
+    assert!(moved.join("within/file").exists());
+    held.remove_folder("within".as_ref()).unwrap();
+    assert!(!moved.join("within").exists());
+    assert_ne!(held.id().unwrap(), folder(&path).id().unwrap());
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+}
+
+#[test]
+fn what_a_path_leads_to_is_told_and_folders_are_made_down_to_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("a/b");
+    assert_eq!(RealDisk.look(&path).unwrap(), None);
+    RealDisk.create_folders(&path).unwrap();
+    assert_eq!(RealDisk.look(&path).unwrap(), Some(Found::Folder));
+    fs::write(path.join("file"), "").unwrap();
+    symlink("nowhere", path.join("link")).unwrap();
+    assert_eq!(RealDisk.look(&path.join("file")).unwrap(), Some(Found::File));
+    assert_eq!(RealDisk.look(&path.join("link")).unwrap(), Some(Found::DeadLink));
+    assert!(RealDisk.look(&path.join("file/below")).is_err());
+}

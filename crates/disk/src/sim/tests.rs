@@ -134,7 +134,7 @@ fn nothing_answers_after_the_power_went() {
 
 #[test]
 fn lies_lose_what_was_synced() {
-    for lie in [Lie::SkipsSyncs, Lie::ForgetsLastSector] {
+    for lie in [Lie::SkipsSyncs, Lie::ForgetsLastSector, Lie::SyncsLate] {
         let disk = SimDisk::default();
         let file = synced(&disk, "a", &[b'a'; 2_048]);
         disk.lie(lie);
@@ -142,6 +142,46 @@ fn lies_lose_what_was_synced() {
         file.sync_data().unwrap();
         let found = outcomes(&disk, Kept::Nothing, "a").pop_first().unwrap().unwrap();
         let kept = found.iter().filter(|byte| **byte == b'b').count();
-        assert_eq!(kept, if lie == Lie::SkipsSyncs { 0 } else { 512 }, "{lie:?}");
+        assert_eq!(kept, if lie == Lie::ForgetsLastSector { 512 } else { 0 }, "{lie:?}");
     }
+}
+
+#[test]
+fn a_sync_that_is_late_keeps_what_the_one_before_covered() {
+    let disk = SimDisk::default();
+    disk.lie(Lie::SyncsLate);
+    let file = synced(&disk, "a", b"a");
+    file.sync_data().unwrap();
+    file.write_all_at(b"b", 0).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(outcomes(&disk, Kept::Nothing, "a"), [Some(b"a".to_vec())].into());
+}
+
+#[test]
+fn a_failed_sync_that_is_hidden_loses_what_is_still_read() {
+    let disk = SimDisk::default();
+    let file = synced(&disk, "a", b"old");
+    disk.lie(Lie::HidesFailedSyncs);
+    file.write_all_at(b"new", 0).unwrap();
+    disk.fail_call(disk.calls() + 1, Fault::Broken);
+    file.sync_data().unwrap();
+    assert_eq!(content(&disk, "a").unwrap(), b"new");
+    assert_eq!(outcomes(&disk, Kept::Nothing, "a"), [Some(b"old".to_vec())].into());
+}
+
+#[test]
+fn a_file_is_renamed_into_another_folder_and_a_folder_removed_with_what_is_in_it() {
+    let disk = SimDisk::default();
+    disk.create_folders(Path::new("/a/b")).unwrap();
+    let above = disk.folder(Path::new("/a")).unwrap().unwrap();
+    above.create("c").unwrap();
+    above.rename(Path::new("c"), Path::new("b/d")).unwrap();
+    let within = above.folder("b".as_ref()).unwrap().unwrap();
+    assert_eq!(
+        (above.names().unwrap(), within.names().unwrap()),
+        (vec!["b".into()], vec!["d".into()])
+    );
+    above.remove_folder("b".as_ref()).unwrap();
+    above.remove_folder("b".as_ref()).unwrap();
+    assert!(above.names().unwrap().is_empty());
 }

@@ -113,6 +113,17 @@ impl Tree {
         })
     }
 
+    /// The folder that a path leads into, and the last name of it.
+    #[must_use]
+    pub fn place(&self, folder: NodeId, path: &Path) -> Option<(NodeId, String)> {
+        let name = path.file_name()?.to_str()?;
+        let mut above = path.parent().into_iter().flat_map(Path::components);
+        let folder = above.try_fold(folder, |folder, component| {
+            self.find(folder, component.as_os_str().to_str()?)
+        })?;
+        Some((folder, name.to_owned()))
+    }
+
     /// Every change to names, in order.
     #[must_use]
     pub fn changes(&self) -> &[NameChange] {

@@ -1,7 +1,6 @@
 use std::{
     fs,
     path::Path,
-    process::Command,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
@@ -405,7 +404,7 @@ fn the_end_of_an_append_is_found_though_its_begin_is_in_a_block() {
 
 /// Writes HEAD as `change` leaves it, as a store would.
 fn change_head(store: &Path, change: impl FnOnce(&mut crate::head::Head)) {
-    let mut head = HeadFile::open(&store.join("HEAD"), store).unwrap();
+    let mut head = HeadFile::open(&Folder::at(store)).unwrap();
     head.update(change).unwrap();
 }
 
@@ -423,11 +422,11 @@ fn a_fresh_tail_that_was_torn_takes_the_place_of_nothing() {
     let opened = folder.path().join("opened");
     image(&killed, &opened);
     EmbeddedLog::open(&opened).unwrap().close().unwrap();
-    let slots = |store: &Path| Folder::new(store).journal_slots().unwrap();
+    let slots = |store: &Path| Folder::at(store).journal_slots().unwrap();
     let fresh = *slots(&opened).iter().find(|slot| !slots(&killed).contains(slot)).unwrap();
-    let file = Folder::new(&opened).journal_file(fresh);
+    let file = Folder::at(&opened).journal_file_path(fresh);
     let whole = fs::read(&file).unwrap();
-    let opened = HeadFile::open(&opened.join("HEAD"), &opened).unwrap().head().clone();
+    let opened = HeadFile::open(&Folder::at(&opened)).unwrap().head().clone();
     let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
     for written in [512, 600, end - 1, end] {
         let store = folder.path().join(format!("torn-{written}"));
@@ -437,7 +436,7 @@ fn a_fresh_tail_that_was_torn_takes_the_place_of_nothing() {
         });
         let mut torn = whole.clone();
         torn[written..].fill(0);
-        fs::write(Folder::new(&store).journal_file(fresh), torn).unwrap();
+        fs::write(Folder::at(&store).journal_file_path(fresh), torn).unwrap();
         let log = EmbeddedLog::open(&store).unwrap();
         assert_eq!(everything(&log), before, "{written}");
         assert_eq!(log.info().healed, 0, "{written}");
@@ -495,9 +494,7 @@ fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
     let path = folder.path().join("store");
     let options = StoreOptions::default().journal_file_bytes(128 << 10);
     let log = EmbeddedLog::open_with(&path, &options).unwrap();
-    // Whoever opens this to write waits until somebody reads.
-    let pipe = path.join("sealed").join(format!("{:020}.unfinished", 1));
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let held_back = log.inner.shared.noting_sealed.lock().unwrap();
     // In a thread of its own: once files run out an append waits for what is being filed.
     let appending = thread::spawn({
         let log = log.clone();
@@ -518,14 +515,13 @@ fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
         }
     });
     let early = is_closed.recv_timeout(Duration::from_millis(300));
-    let reader = fs::File::open(&pipe).unwrap();
+    drop(held_back);
     assert_eq!(
         early,
         Err(RecvTimeoutError::Timeout),
         "it was closed while blocks were being filed"
     );
     assert_eq!(is_closed.recv(), Ok(false));
-    drop(reader);
     closing.join().unwrap().unwrap();
 }
 

@@ -1,9 +1,10 @@
-use std::os::unix::fs::symlink;
+use std::{collections::BTreeSet, os::unix::fs::symlink};
 
+use spacefold_event_core::{Append, LogWriter as _, SpaceEvent, StateStore};
 use tempfile::TempDir;
 
 use super::*;
-use crate::EmbeddedLog;
+use crate::{EmbeddedLog, StoreOptions};
 
 fn names(folder: &TempDir) -> Vec<String> {
     let entries = fs::read_dir(folder.path()).unwrap();
@@ -28,7 +29,7 @@ fn whoever_has_the_store_is_named_this_process_too() {
     symlink(&path, &link).unwrap();
     assert_eq!(told(&link), here.replace(path.to_str().unwrap(), link.to_str().unwrap()));
     log.close().unwrap();
-    let other = File::options().write(true).open(path.join("LOCK")).unwrap();
+    let other = fs::File::options().write(true).open(path.join("LOCK")).unwrap();
     other.lock().unwrap();
     fs::write(path.join("LOCK"), process::id().to_string()).unwrap();
     assert!(told(&path).ends_with("is in use by another process"), "{}", told(&path));
@@ -76,4 +77,59 @@ fn what_is_a_store_is_known_by_its_parts() {
     fs::create_dir_all(git.join("objects")).unwrap();
     fs::write(git.join("HEAD"), "ref: refs/heads/main").unwrap();
     assert!(!is_store(&git));
+}
+
+/// Everything that a store does to its folder goes through what it holds open, sled included.
+#[test]
+fn a_store_whose_folder_was_renamed_writes_on_there_and_never_in_a_new_one_at_its_path() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (path, moved) = (scratch.path().join("store"), scratch.path().join("moved"));
+    let options = StoreOptions::default().journal_file_bytes(0).reserve_bytes(64 << 10);
+    let first = EmbeddedLog::open_with(&path, &options).unwrap();
+    let append = |log: &EmbeddedLog, space: &str, count: usize| {
+        let named = |n| SpaceEvent::space_created(format!("{space}{n}"), "x".repeat(500));
+        let events: Vec<SpaceEvent> = (0..count).map(named).collect();
+        log.append(&Append::new(&events)).map(drop)
+    };
+    append(&first, "first", 1).unwrap();
+    fs::rename(&path, &moved).unwrap();
+    let second = EmbeddedLog::open_with(&path, &options).unwrap();
+    append(&second, "second", 1).unwrap();
+    let before = files_below(&path);
+    assert!(before.contains(&path.join("sled/db")) && before.len() > 4);
+    // Until it is noticed, what the first one takes goes where it always went: more journal files,
+    // blocks in sled, sealed files, HEAD, the reserve.
+    let mut stored = 1;
+    for round in 0..40 {
+        if append(&first, &format!("first-{round}-"), 300).is_ok() {
+            stored += 300;
+        }
+    }
+    StateStore::put(&first, b"key", &[7; 100_000]).unwrap();
+    first.close().unwrap_err();
+    assert_eq!(files_below(&path), before, "in the folder of the second one");
+    append(&second, "more", 1).unwrap();
+    second.close().unwrap();
+    let spaces = |path: &Path| {
+        let log = EmbeddedLog::open(path).unwrap();
+        log.spaces().unwrap().into_iter().map(|(space, _)| space).collect::<Vec<_>>()
+    };
+    assert_eq!(spaces(&path), ["more0", "second0"]);
+    let first = spaces(&moved);
+    assert_eq!(first.len(), stored);
+    assert!(first.iter().all(|space| space.starts_with("first")));
+    assert!(fs::read_dir(moved.join("journal")).unwrap().count() > 1);
+}
+
+/// The files below a folder, but for the reserve.
+fn files_below(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            files.append(&mut files_below(&entry));
+        } else if !entry.ends_with("reserve") {
+            files.insert(entry);
+        }
+    }
+    files
 }

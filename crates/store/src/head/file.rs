@@ -1,53 +1,48 @@
 //! The HEAD file: what is known about the store before anything else is read.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::{self, Read as _},
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-};
+use std::sync::Arc;
 
-use spacefold_event_core::{Position, StorageError, StoreMode, bytes::to_u32};
+use spacefold_disk::{Access, File};
+use spacefold_event_core::{Position, StorageError};
 
 use crate::{
-    error::{Doing, OpenError, StorePart},
-    folder::access::open_new,
+    error::{OpenError, StorePart},
+    folder::Folder,
     head::{self, HEAD_FILE_BYTES, Head, HeadError, slot_offset},
 };
 
 /// The HEAD file, open; its two slots are written in turn.
 #[derive(Debug)]
 pub(crate) struct HeadFile {
-    path: PathBuf,
-    file: File,
+    file: Arc<dyn File>,
     head: Head,
     damaged_slots: usize,
 }
 
 impl HeadFile {
-    /// Makes the file of a new store, both slots written.
-    pub(crate) fn create(path: &Path, head: &Head, mode: StoreMode) -> Result<(), StorageError> {
-        let doing = || format!("creating {}", path.display());
-        let file = open_new(OpenOptions::new().write(true).create_new(true), path, mode);
-        let file = file.doing(doing)?;
+    /// Fills the file of a new store, synced.
+    pub(crate) fn create(file: &dyn File, head: &Head) -> Result<(), StorageError> {
         // Of real zeros: changing the head takes no space from a disk that has become full.
-        file.write_all_at(&[0; HEAD_FILE_BYTES], 0).doing(doing)?;
-        file.write_all_at(&head.encode_slot(), slot_offset(head.sequence)).doing(doing)?;
-        file.sync_all().doing(doing)
+        file.write_all_at(&[0; HEAD_FILE_BYTES], 0)?;
+        file.write_all_at(&head.encode_slot(), slot_offset(head.sequence))?;
+        file.sync_all()
     }
 
     /// Reads the file of a store, which can be changed then.
-    pub(crate) fn open(path: &Path, root: &Path) -> Result<Self, OpenError> {
-        Self::open_with(OpenOptions::new().write(true), path, root)
+    pub(crate) fn open(folder: &Folder) -> Result<Self, OpenError> {
+        Self::open_with(folder, Access::ReadWrite)
     }
 
     /// Reads the file of a store, where nothing can be written: to change it fails.
-    pub(crate) fn open_to_read(path: &Path, root: &Path) -> Result<Self, OpenError> {
-        Self::open_with(OpenOptions::new().read(true), path, root)
+    pub(crate) fn open_to_read(folder: &Folder) -> Result<Self, OpenError> {
+        Self::open_with(folder, Access::Read)
     }
 
-    fn open_with(options: &OpenOptions, path: &Path, root: &Path) -> Result<Self, OpenError> {
-        let bytes = read(path).doing(|| format!("reading {}", path.display()))?;
+    fn open_with(folder: &Folder, access: Access) -> Result<Self, OpenError> {
+        let file = folder.open_head(access)?;
+        // A byte more, so that a file that is longer is none.
+        let bytes = file.read_begin(HEAD_FILE_BYTES + 1)?;
+        let root = folder.root();
         let head = head::parse(&bytes).map_err(|error| match error {
             HeadError::UnknownFormat { found } => OpenError::UnknownFormat {
                 path: root.to_owned(),
@@ -68,14 +63,12 @@ impl HeadFile {
                 what: "both slots of its HEAD file are damaged".to_owned(),
             },
         })?;
-        let file = options.open(path);
-        let file = file.doing(|| format!("opening {}", path.display()))?;
-        Ok(Self { damaged_slots: head::damaged_slots(&bytes), path: path.to_owned(), file, head })
+        Ok(Self { damaged_slots: head::damaged_slots(&bytes), file, head })
     }
 
     /// The file itself.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    pub(crate) fn file(&self) -> &dyn File {
+        self.file.as_ref()
     }
 
     pub(crate) fn head(&self) -> &Head {
@@ -113,35 +106,27 @@ impl HeadFile {
         let mut head = self.head.clone();
         change(&mut head);
         head.sequence += 1;
-        self.file
-            .write_all_at(&head.encode_slot(), slot_offset(head.sequence))
-            .doing(|| format!("writing {}", self.path.display()))?;
-        self.file.sync_data().doing(|| format!("syncing {}", self.path.display()))?;
+        self.file.write_all_at(&head.encode_slot(), slot_offset(head.sequence))?;
+        self.file.sync_data()?;
         self.head = head;
         Ok(())
     }
 }
 
-/// What is in a file, as far as it may be a HEAD: one that is longer is none.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let most = HEAD_FILE_BYTES + 1;
-    let mut bytes = Vec::with_capacity(most);
-    File::open(path)?.take(u64::from(to_u32(most))).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn a_file_is_read_no_further_than_one_is_long() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("HEAD");
-        std::fs::write(&path, b"SFHEAD\0\0").unwrap();
+        fs::write(&path, b"SFHEAD\0\0").unwrap();
         // More than a process could hold.
-        OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
-        let refused = HeadFile::open(&path, folder.path()).unwrap_err();
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
+        let refused = HeadFile::open(&Folder::at(folder.path())).unwrap_err();
         assert!(matches!(refused, OpenError::NotAStore { .. }), "{refused}");
     }
 }

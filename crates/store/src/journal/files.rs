@@ -7,24 +7,16 @@
 
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
-    os::unix::fs::FileExt,
-    path::PathBuf,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use spacefold_event_core::{
-    Position, StorageError,
-    bytes::{to_u64, to_usize},
-};
+use spacefold_disk::{Access, File};
+use spacefold_event_core::{Position, StorageError, bytes::to_u64};
 
-use crate::{
-    error::Doing,
-    folder::{Folder, access::create_file, sync_folder},
-};
+use crate::folder::Folder;
 
 /// The most files that hold events which are in no sealed file yet. With as many, appends wait for
 /// the sealer.
@@ -67,8 +59,7 @@ pub(crate) struct JournalFiles {
 #[derive(Debug)]
 pub(crate) struct TakenFile {
     pub(crate) slot: u64,
-    pub(crate) file: File,
-    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn File>,
     /// Its length: writing up to there changes no metadata.
     pub(crate) bytes: u64,
 }
@@ -147,9 +138,8 @@ impl JournalFiles {
         };
         let mut taken = open_slot(&self.folder, slot)?;
         if taken.bytes < bytes {
-            let doing = || format!("preparing {}", taken.path.display());
-            fill_with_zeros(&taken.file, taken.bytes, bytes).doing(doing)?;
-            taken.file.sync_all().doing(doing)?;
+            taken.file.fill_with_zeros(taken.bytes, bytes)?;
+            taken.file.sync_all()?;
             taken.bytes = bytes;
         }
         let mut files = self.files();
@@ -218,55 +208,36 @@ impl JournalFiles {
             files.next_slot += 1;
             files.next_slot - 1
         };
-        let path = self.folder.journal_file(slot);
-        let doing = || format!("preparing {}", path.display());
-        let file = create_file(&path, self.folder.mode()).doing(doing)?;
-        fill_with_zeros(&file, 0, bytes.min(self.max_file_bytes)).doing(doing)?;
-        file.sync_all().doing(doing)?;
-        sync_folder(&self.folder.journal())?;
+        let file = self.folder.create_journal_file(slot)?;
+        file.fill_with_zeros(0, bytes.min(self.max_file_bytes))?;
+        file.sync_all()?;
+        self.folder.sync_journal_names()?;
         Ok(slot)
     }
 }
 
 fn open_slot(folder: &Folder, slot: u64) -> Result<TakenFile, StorageError> {
-    let path = folder.journal_file(slot);
-    let doing = || format!("opening {}", path.display());
-    let file = OpenOptions::new().read(true).write(true).open(&path).doing(doing)?;
-    let bytes = file.metadata().doing(doing)?.len();
-    Ok(TakenFile { slot, file, path, bytes })
-}
-
-/// Writes zeros from an offset up to another, so that every block of the file is on disk before an
-/// event is.
-pub(crate) fn fill_with_zeros(file: &File, from: u64, to: u64) -> std::io::Result<()> {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    let mut offset = from;
-    while offset < to {
-        let left = to_usize(to - offset);
-        let zeros = ZEROS.get(..left).unwrap_or(&ZEROS);
-        file.write_all_at(zeros, offset)?;
-        offset += to_u64(zeros.len());
-    }
-    Ok(())
+    let file = folder.open_journal_file(slot, Access::ReadWrite)?;
+    let bytes = file.bytes()?;
+    Ok(TakenFile { slot, file, bytes })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
+    use crate::EmbeddedLog;
 
     #[test]
     fn a_file_is_never_shorter_than_what_is_to_be_written_to_it() {
         let folder = tempfile::tempdir().unwrap();
-        let folder = Folder::new(folder.path());
-        fs::create_dir_all(folder.journal()).unwrap();
-        let files = JournalFiles::new(&folder, 128 << 10, FileSet::default());
+        let path = folder.path().join("store");
+        EmbeddedLog::open(&path).unwrap().close().unwrap();
+        let files = JournalFiles::new(&Folder::at(&path), 128 << 10, FileSet::default());
         let first = files.take(Position::new(1), 512).unwrap();
         assert_eq!(first.bytes, 128 << 10);
         let large = files.take(Position::new(2), 300_000).unwrap();
         assert_eq!(large.bytes, 300_000);
-        assert!(fs::read(&large.path).unwrap() == vec![0; 300_000]);
+        assert!(large.file.read_all().unwrap() == vec![0; 300_000]);
         // Used again, it is as long as it was.
         files.take(Position::new(3), 512).unwrap();
         files.give_up_through(Position::new(2));

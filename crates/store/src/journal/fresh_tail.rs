@@ -5,12 +5,10 @@
 //! kernel takes its pages for clean. Older frames need no copy, since something that was written
 //! after their sync says so.
 
-use std::os::unix::fs::FileExt;
-
 use spacefold_event_core::{Position, bytes::to_u64};
 
 use crate::{
-    error::{Doing, OpenError},
+    error::OpenError,
     folder::Folder,
     head::{Fence, Head, file::HeadFile},
     journal::{
@@ -39,13 +37,7 @@ pub(crate) fn write(
         let is_sparse = scan.files.live.len() >= SPARSE_FILES
             && scan.live_bytes.saturating_mul(2) <= scan.live_file_bytes;
         let all = if is_sparse { Some(live_frames(folder, &head, end.head)?) } else { None };
-        let mut frames: &[OwnedFrame] = all.as_deref().unwrap_or(&scan.unwitnessed);
-        if cfg!(feature = "bug-drop-tail")
-            && let Some((_, rest)) = frames.split_last()
-        {
-            frames = rest;
-            end.head = frames.last().map_or(end.head, |frame| frame.header.last_position());
-        }
+        let frames: &[OwnedFrame] = all.as_deref().unwrap_or(&scan.unwitnessed);
         let position = write_file(files, &head, &mut end, frames)?;
         fence = Fence { position, incarnation: head.incarnation };
     }
@@ -104,9 +96,8 @@ pub(crate) fn write_file(
     bytes.resize(bytes.len().next_multiple_of(GROUP_ALIGNMENT), 0);
     let len = to_u64(bytes.len());
     let taken = files.take(first_position, len)?;
-    let doing = || format!("writing {}", taken.path.display());
-    taken.file.write_all_at(&bytes, 0).doing(doing)?;
-    taken.file.sync_data().doing(doing)?;
+    taken.file.write_all_at(&bytes, 0)?;
+    taken.file.sync_data()?;
     *end = JournalEnd {
         slot: Some(taken.slot),
         number: header.file_number,

@@ -15,7 +15,7 @@ use self::{
 use crate::{
     block::{self, EncodedBlock},
     error::OpenError,
-    folder::{Folder, aside::SetAside},
+    folder::Folder,
     head::{Fence, Head, file::HeadFile},
     journal::{
         JournalEnd,
@@ -51,9 +51,9 @@ pub(crate) fn heal(folder: &Folder, head_file: &mut HeadFile) -> Result<bool, Op
         Frames::Behind { blocks, run } => {
             write_frames(folder, head_file, &sealed, &blocks, &run, &found)?;
             // All that is known of has been written and synced in their place.
-            let mut aside = SetAside::of(folder.journal(), folder.mode());
+            let mut aside = folder.journal_aside();
             for file in &found.used {
-                aside.take(&folder.journal_file(file.slot))?;
+                aside.take(file.slot)?;
             }
         }
         Frames::Whole | Frames::Lost => head_file.update(|head| {

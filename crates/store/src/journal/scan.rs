@@ -15,19 +15,16 @@
 mod found;
 mod kept;
 
-use std::{
-    fs::{self, File},
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
+use spacefold_disk::{Access, File};
 use spacefold_event_core::{Position, bytes::to_u64};
 
 pub(crate) use self::found::FoundFiles;
 use self::found::UsedFile;
 pub(crate) use self::kept::{KeptFrames, unpack};
 use crate::{
-    error::{Doing, OpenError, StorePart},
+    error::{OpenError, StorePart},
     folder::Folder,
     head::{Head, sessions::Session},
     journal::{
@@ -144,7 +141,7 @@ impl<'a> Scanner<'a> {
             head,
             known,
             end,
-            last_file: folder.journal(),
+            last_file: folder.journal_path(),
             witnessed: head.durable_head.max(head.sealed_through),
             cut: None,
             live: FileSet { next_slot: found.next_slot, ..FileSet::default() },
@@ -198,8 +195,9 @@ impl<'a> Scanner<'a> {
     fn check_end(&mut self, found: &FoundFiles) -> Result<(), OpenError> {
         for slot in &found.headless {
             // Acknowledged perhaps, and whole: only the header in front of them is damaged.
-            let path = self.folder.journal_file(*slot);
-            if self.begins_next(&path)? {
+            let file = self.folder.open_journal_file(*slot, Access::Read)?;
+            if self.begins_next(file.as_ref())? {
+                let path = file.path().to_owned();
                 return Err(self.damage(path, 0, "the header of the file".to_owned()));
             }
         }
@@ -218,7 +216,7 @@ impl<'a> Scanner<'a> {
         limit: Option<Position>,
         visit: &mut VisitFrame<'_>,
     ) -> Result<(), OpenError> {
-        let path = self.folder.journal_file(file.slot);
+        let path = self.folder.journal_file_path(file.slot);
         let header = &file.header;
         let begins_elsewhere = || format!("the file begins at position {}", header.first_position);
         if is_first {
@@ -237,14 +235,15 @@ impl<'a> Scanner<'a> {
         }
         self.note_session(header.incarnation);
         self.last_file.clone_from(&path);
-        let bytes = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+        let opened = self.folder.open_journal_file(file.slot, Access::Read)?;
+        let bytes = opened.read_all()?;
         self.live
             .live
             .push_back(LiveFile { slot: file.slot, first_position: header.first_position });
         self.live_file_bytes += to_u64(bytes.len());
         self.end.slot = Some(file.slot);
         if let Some(kept) = &mut self.kept {
-            kept.begin_file(path.clone());
+            kept.begin_file(opened);
         }
         self.frames(path, &bytes, header.incarnation, limit, visit)
     }
@@ -373,18 +372,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// Whether a file without a header begins with the frame that would be next.
-    fn begins_next(&self, path: &Path) -> Result<bool, OpenError> {
-        let doing = || format!("reading {}", path.display());
-        let mut begin = Vec::with_capacity(FILE_HEADER_BYTES + FRAME_HEADER_BYTES);
-        let file = File::open(path).doing(doing)?;
-        let length = to_u64(FILE_HEADER_BYTES + FRAME_HEADER_BYTES);
-        file.take(length).read_to_end(&mut begin).doing(doing)?;
+    fn begins_next(&self, file: &dyn File) -> Result<bool, OpenError> {
+        let begin = file.read_begin(FILE_HEADER_BYTES + FRAME_HEADER_BYTES)?;
         let frame = begin.get(FILE_HEADER_BYTES..).unwrap_or_default();
         if !frame::begins_like_one(frame) {
             return Ok(false);
         }
-        let bytes = fs::read(path).doing(doing)?;
-        Ok(self.next_frame(&bytes, FILE_HEADER_BYTES).is_ok())
+        Ok(self.next_frame(&file.read_all()?, FILE_HEADER_BYTES).is_ok())
     }
 
     fn damage(&self, file: PathBuf, offset: u64, what: String) -> OpenError {

@@ -1,27 +1,20 @@
 //! The sealed files of the journal: blocks, immutable, synced, chained from file to file.
 
-mod replace;
 mod scan;
 
-use std::{
-    fs::{self, File},
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-};
-
+use spacefold_disk::File;
 use spacefold_event_core::{
     Position, StorageError,
     bytes::{to_u64, to_usize},
 };
 
-use self::replace::replace_file;
 pub(crate) use self::scan::SealedScan;
 use crate::{
     block::{
         self, Block, BlockError, BlockHash, EncodedBlock,
         sealed::{self, SealedEntry, SealedIndex},
     },
-    error::{Doing, OpenError},
+    error::OpenError,
     folder::Folder,
 };
 
@@ -31,65 +24,62 @@ pub(crate) type VisitBlock<'v> = dyn FnMut(&Block, &[u8]) -> Result<(), OpenErro
 /// The sealed files of a store, ascending.
 #[derive(Debug)]
 pub(crate) struct SealedFiles {
+    folder: Folder,
     store_id: [u8; 16],
-    files: Vec<(PathBuf, SealedIndex)>,
+    files: Vec<SealedIndex>,
 }
 
 impl SealedFiles {
     /// Reads the index of every sealed file and checks that they follow one another.
     pub(crate) fn open(folder: &Folder, store_id: [u8; 16]) -> Result<Self, OpenError> {
-        let mut files: Vec<(PathBuf, SealedIndex)> = Vec::new();
+        let mut files: Vec<SealedIndex> = Vec::new();
         let mut next = Position::new(1);
         let mut previous = block::genesis(store_id);
         for first in folder.sealed_firsts()? {
-            let path = folder.sealed_file(first);
             let damaged = |what: String| OpenError::JournalDamaged {
                 position: next,
-                file: path.clone(),
+                file: folder.sealed_file_path(first),
                 offset: 0,
                 what,
             };
-            let (_, index) = read_index(&path, store_id)?;
+            let index = read_index(folder.open_sealed_file(first)?.as_ref(), store_id)?;
             let index = index.map_err(|error| damaged(error.to_string()))?;
             if index.first_position != next || index.previous != previous {
                 return Err(damaged(format!("the file begins at {}", index.first_position)));
             }
             next = index.last_position.next();
             previous = index.last_hash;
-            files.push((path, index));
+            files.push(index);
         }
-        Ok(Self { store_id, files })
+        Ok(Self { folder: folder.clone(), store_id, files })
     }
 
     /// The position of the last event in a sealed file.
     pub(crate) fn end(&self) -> Position {
-        self.files.last().map_or(Position::START, |(_, index)| index.last_position)
+        self.files.last().map_or(Position::START, |index| index.last_position)
     }
 
     /// The hash of the last block in a sealed file.
     pub(crate) fn last_hash(&self) -> BlockHash {
-        self.files
-            .last()
-            .map_or_else(|| block::genesis(self.store_id), |(_, index)| index.last_hash)
+        self.files.last().map_or_else(|| block::genesis(self.store_id), |index| index.last_hash)
     }
 
     /// The hash of the block that ends a file at a position; `None` when no file ends there.
     pub(crate) fn hash_at(&self, position: Position) -> Option<BlockHash> {
-        let mut indexes = self.files.iter().map(|(_, index)| index);
-        let ends = indexes.find(|index| index.last_position == position);
+        let ends = self.files.iter().find(|index| index.last_position == position);
         ends.map(|index| index.last_hash)
     }
 
     /// The first position of the block that holds a position, or of the first block.
     pub(crate) fn block_of(&self, position: Position) -> Position {
-        let entries = self.files.iter().flat_map(|(_, index)| &index.blocks);
+        let entries = self.files.iter().flat_map(|index| &index.blocks);
         let before = entries.map(|entry| entry.first_position);
         before.take_while(|first| *first <= position).last().unwrap_or(Position::new(1))
     }
 
     /// Where each block begins from `from` on, and its bytes, as the indexes of the files say.
     pub(crate) fn places_from(&self, from: Position) -> impl Iterator<Item = (Position, usize)> {
-        let entries = self.files.iter().flat_map(|(_, index)| &index.blocks);
+        let entries = self.files.iter().flat_map(|index| &index.blocks);
         let behind = entries.filter(move |entry| entry.first_position >= from);
         behind.map(|entry| (entry.first_position, to_usize(entry.len)))
     }
@@ -100,17 +90,17 @@ impl SealedFiles {
         from: Position,
         visit: &mut VisitBlock<'_>,
     ) -> Result<(), OpenError> {
-        for (path, index) in self.files.iter().filter(|(_, index)| index.last_position >= from) {
-            let file = File::open(path).doing(|| format!("opening {}", path.display()))?;
+        for index in self.files.iter().filter(|index| index.last_position >= from) {
+            let file = self.folder.open_sealed_file(index.first_position)?;
             let mut previous = None;
             for entry in index.blocks.iter().filter(|entry| entry.first_position >= from) {
                 let damaged = |error: BlockError| OpenError::JournalDamaged {
                     position: entry.first_position,
-                    file: path.clone(),
+                    file: file.path().to_owned(),
                     offset: entry.offset,
                     what: error.to_string(),
                 };
-                let bytes = read_block(&file, path, *entry)?;
+                let bytes = read_block(file.as_ref(), *entry)?;
                 let block = block::decode(&bytes, self.store_id).map_err(damaged)?;
                 block.verify_hash().map_err(damaged)?;
                 if block.records.first_position() != entry.first_position
@@ -130,13 +120,13 @@ impl SealedFiles {
 /// it is as it was written and it follows what comes before; `None` when it is not. Each of its
 /// blocks is visited until one is not.
 pub(crate) fn check(
-    path: &Path,
+    folder: &Folder,
     store_id: [u8; 16],
     first: Position,
     previous: BlockHash,
     visit: &mut dyn FnMut(&Block) -> Result<(), OpenError>,
 ) -> Result<Option<(Position, BlockHash)>, OpenError> {
-    let bytes = fs::read(path).doing(|| format!("reading {}", path.display()))?;
+    let bytes = folder.open_sealed_file(first)?.read_all()?;
     let Ok(index) = sealed::parse(&bytes, store_id) else { return Ok(None) };
     let mut chain = previous;
     for entry in &index.blocks {
@@ -156,9 +146,12 @@ pub(crate) fn check(
 }
 
 /// Whether a file says that it is a sealed file of a store.
-pub(crate) fn is_of(path: &Path, store_id: [u8; 16]) -> Result<bool, StorageError> {
-    let (_, index) = read_index(path, store_id)?;
-    Ok(index.is_ok())
+pub(crate) fn is_of(
+    folder: &Folder,
+    first: Position,
+    store_id: [u8; 16],
+) -> Result<bool, StorageError> {
+    Ok(read_index(folder.open_sealed_file(first)?.as_ref(), store_id)?.is_ok())
 }
 
 /// Writes a sealed file: complete under another name, synced, renamed, its folder synced. Answers
@@ -172,44 +165,39 @@ pub(crate) fn write(
         .map_err(|error| StorageError::new("making a sealed file", error))?;
     let index = sealed::parse(&bytes, store_id)
         .map_err(|error| StorageError::new("checking a sealed file before it is written", error))?;
-    let path = folder.sealed_file(index.first_position);
-    replace_file(&path, &bytes, folder.mode())?;
+    folder.replace_sealed_file(index.first_position, &bytes)?;
     Ok(index)
 }
 
-/// The file, and what it says of itself.
+/// What a file says of itself.
 fn read_index(
-    path: &Path,
+    file: &dyn File,
     store_id: [u8; 16],
-) -> Result<(File, Result<SealedIndex, BlockError>), StorageError> {
-    let doing = || format!("reading {}", path.display());
-    let file = File::open(path).doing(doing)?;
-    let len = file.metadata().doing(doing)?.len();
+) -> Result<Result<SealedIndex, BlockError>, StorageError> {
+    let len = file.bytes()?;
     let mut header = [0; sealed::HEADER_BYTES];
     let mut tail = [0; sealed::TAIL_BYTES];
     let tail_len = to_u64(sealed::TAIL_BYTES);
     let shortest = to_u64(sealed::HEADER_BYTES) + tail_len;
     if len < shortest {
-        return Ok((file, Err(BlockError::WrongLength)));
+        return Ok(Err(BlockError::WrongLength));
     }
-    file.read_exact_at(&mut header, 0).doing(doing)?;
-    file.read_exact_at(&mut tail, len - tail_len).doing(doing)?;
+    file.read_exact_at(&mut header, 0)?;
+    file.read_exact_at(&mut tail, len - tail_len)?;
     let footer_len = match sealed::footer_len(&tail) {
         Ok(footer_len) => footer_len,
-        Err(error) => return Ok((file, Err(error))),
+        Err(error) => return Ok(Err(error)),
     };
     let Some(start) = len.checked_sub(to_u64(footer_len)) else {
-        return Ok((file, Err(BlockError::WrongLength)));
+        return Ok(Err(BlockError::WrongLength));
     };
     let mut footer = vec![0; footer_len];
-    file.read_exact_at(&mut footer, start).doing(doing)?;
-    let index = sealed::parse_parts(&header, &footer, len, store_id);
-    Ok((file, index))
+    file.read_exact_at(&mut footer, start)?;
+    Ok(sealed::parse_parts(&header, &footer, len, store_id))
 }
 
-fn read_block(file: &File, path: &Path, entry: SealedEntry) -> Result<Vec<u8>, StorageError> {
+fn read_block(file: &dyn File, entry: SealedEntry) -> Result<Vec<u8>, StorageError> {
     let mut bytes = vec![0; to_usize(entry.len)];
-    file.read_exact_at(&mut bytes, entry.offset)
-        .doing(|| format!("reading {} at byte {}", path.display(), entry.offset))?;
+    file.read_exact_at(&mut bytes, entry.offset)?;
     Ok(bytes)
 }

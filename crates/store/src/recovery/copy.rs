@@ -1,10 +1,6 @@
 //! Sled's copy: taken as it is where it is right, made anew beside it where it is not.
 
-use std::{
-    fs,
-    path::Path,
-    sync::{Arc, PoisonError},
-};
+use std::sync::{Arc, PoisonError};
 
 use spacefold_event_core::{Position, ReadError, Records, StorageError, Timestamp};
 
@@ -19,16 +15,17 @@ use crate::{
         plan::BlockPlan,
     },
     error::OpenError,
-    folder::{Folder, sync_folder},
+    folder::Folder,
     head::Head,
     journal::{
         scan::{self, unpack},
         sealed_files::SealedFiles,
     },
     lineage::{Kin, Lineage},
+    log_copy::{Duplicate, LogCopy},
     run::Run,
     shared::Shared,
-    sled_copy::{self, CopiedFolder, SledCopy, SledError},
+    sled_copy::SledError,
     view::View,
 };
 
@@ -68,18 +65,18 @@ fn failed(fault: CopyFault) -> OpenError {
 const MAKING: &str = "making sled's copy of the log anew";
 
 /// Opens sled's copy, and checks it against the other parts.
-pub(super) fn open(folder: &Folder, parts: &Parts) -> Result<(SledCopy, View), CopyFault> {
+pub(super) fn open(folder: &Folder, parts: &Parts) -> Result<(Arc<dyn LogCopy>, View), CopyFault> {
     let Parts { head, scan, .. } = parts;
     if parts.kin == Kin::OtherStore {
         return Err(CopyFault::Wrong("it is another store's".to_owned()));
     }
-    if head.durable_head > Position::START && fs::symlink_metadata(folder.sled()).is_err() {
+    if head.durable_head > Position::START && !folder.copies().is_there() {
         return Err(CopyFault::Wrong("it is missing".to_owned()));
     }
     if parts.kin == Kin::Unknown {
         look_at_copy(folder, parts)?;
     }
-    let (sled, view) = open_checked(&folder.sled(), parts)?;
+    let (sled, view) = open_checked(folder.copies().open()?, parts)?;
     // Closing seals every full block there is.
     let end = view.index.end();
     let is_whole = head.clean && scan.end.head == head.durable_head;
@@ -92,19 +89,21 @@ pub(super) fn open(folder: &Folder, parts: &Parts) -> Result<(SledCopy, View), C
 /// Looks into a copy of the folder whether opening is refused for what sled has: sled changes a folder
 /// that it opens. Where none can be made it is opened as it is.
 fn look_at_copy(folder: &Folder, parts: &Parts) -> Result<(), CopyFault> {
-    let Ok(copied) = CopiedFolder::of(&folder.sled(), &folder.unfinished_sled()) else {
+    let Ok(duplicate) = Duplicate::of(folder.copies()) else {
         return Ok(());
     };
-    match open_checked(copied.path(), parts) {
+    match duplicate.open().map_err(CopyFault::from).and_then(|sled| open_checked(sled, parts)) {
         Ok(_) | Err(CopyFault::Wrong(_)) => Ok(()),
         Err(CopyFault::Failed(error)) => Err(error.into()),
     }
 }
 
-fn open_checked(place: &Path, parts: &Parts) -> Result<(SledCopy, View), CopyFault> {
+fn open_checked(
+    sled: Arc<dyn LogCopy>,
+    parts: &Parts,
+) -> Result<(Arc<dyn LogCopy>, View), CopyFault> {
     let Parts { head, sealed, scan, frames, kin } = parts;
-    let sled = SledCopy::open(place)?;
-    let (index, last) = read_copy(&sled, head, sealed)?;
+    let (index, last) = read_copy(sled.as_ref(), head, sealed)?;
     if index.end() > scan.end.head {
         return Err(CopyFault::Failed(OpenError::JournalDamaged {
             position: scan.end.head.next(),
@@ -116,7 +115,7 @@ fn open_checked(place: &Path, parts: &Parts) -> Result<(SledCopy, View), CopyFau
     let differs = match (kin, &last) {
         // One that says whose it is need not be read through to know.
         (Kin::Own(_), Some(last)) => compare::first_difference(last, frames, Compare::Envelopes)?,
-        _ => first_difference(&sled, index.blocks_from(sealed.end().next()), parts)?,
+        _ => first_difference(sled.as_ref(), index.blocks_from(sealed.end().next()), parts)?,
     };
     if let Some(position) = differs {
         return Err(CopyFault::Wrong(format!("another event at position {position}")));
@@ -129,7 +128,7 @@ fn open_checked(place: &Path, parts: &Parts) -> Result<(SledCopy, View), CopyFau
 
 /// Compares blocks with the journal: the copy does not say whose it is.
 fn first_difference(
-    sled: &SledCopy,
+    sled: &dyn LogCopy,
     blocks: impl Iterator<Item = Position>,
     parts: &Parts,
 ) -> Result<Option<Position>, CopyFault> {
@@ -147,7 +146,10 @@ fn first_difference(
 }
 
 /// Makes sled's copy anew from the other parts, and sets the one that is there aside.
-pub(super) fn make_anew(folder: &Folder, parts: &Parts) -> Result<(SledCopy, View), OpenError> {
+pub(super) fn make_anew(
+    folder: &Folder,
+    parts: &Parts,
+) -> Result<(Arc<dyn LogCopy>, View), OpenError> {
     let Parts { head, sealed, .. } = parts;
     // What is behind the sealed files may not be on the disk yet.
     let lineage = Lineage {
@@ -157,7 +159,8 @@ pub(super) fn make_anew(folder: &Folder, parts: &Parts) -> Result<(SledCopy, Vie
         sessions: head.sessions.clone(),
     };
     replace(folder, head, sealed, &lineage)?;
-    open_checked(&folder.sled(), parts).map_err(failed)
+    let sled = folder.copies().open().map_err(|error| failed(error.into()))?;
+    open_checked(sled, parts).map_err(failed)
 }
 
 /// Makes a copy of what is in the sealed files, whole and beside the one that is there; that one is
@@ -168,31 +171,26 @@ fn replace(
     sealed: &SealedFiles,
     lineage: &Lineage,
 ) -> Result<(), OpenError> {
-    let unfinished = folder.unfinished_sled();
-    sled_copy::remove_if_any(&unfinished)?;
+    let copies = folder.copies();
+    copies.remove_beside()?;
     let make = || {
-        let sled = SledCopy::open(&unfinished)?;
+        let sled = copies.open_beside()?;
         sled.note_lineage(lineage)?;
-        let (mut index, _) = read_copy(&sled, head, sealed)?;
-        kept::keep(&sled, &mut |change| change(&mut index))?;
+        let (mut index, _) = read_copy(sled.as_ref(), head, sealed)?;
+        kept::keep(sled.as_ref(), &mut |change| change(&mut index))?;
         Ok::<_, CopyFault>(())
     };
     if let Err(fault) = make() {
-        sled_copy::remove_if_any(&unfinished)?;
+        copies.remove_beside()?;
         return Err(failed(fault));
     }
-    if fs::symlink_metadata(folder.sled()).is_ok() {
-        sled_copy::set_aside(&folder.sled())?;
-    }
-    fs::rename(&unfinished, folder.sled())
-        .map_err(|cause| StorageError::new(format!("renaming {}", unfinished.display()), cause))?;
-    Ok(sync_folder(folder.root())?)
+    Ok(copies.put_in_place()?)
 }
 
 /// The index of the blocks that sled has, those of sealed files it lacked now among them, and the
 /// last block.
 fn read_copy(
-    sled: &SledCopy,
+    sled: &dyn LogCopy,
     head: &Head,
     sealed: &SealedFiles,
 ) -> Result<(BlockIndex, Option<Records>), CopyFault> {
@@ -216,7 +214,7 @@ fn read_copy(
     if newest.is_some_and(|newest| newest.first() > index.end()) {
         return Err(CopyFault::Wrong(format!("no block at position {}", index.end().next())));
     }
-    sled.keep_places(sealed.places_from(index.end().next()))?;
+    sled.keep_places(&mut sealed.places_from(index.end().next()))?;
     let mut gap = None;
     sealed.blocks_from(index.end().next(), &mut |block, bytes| {
         let first = block.records.first_position();
@@ -248,14 +246,14 @@ fn read_copy(
 }
 
 /// The block that begins at a position.
-fn block_at(sled: &SledCopy, first: Position, head: &Head) -> Result<Option<Block>, CopyFault> {
+fn block_at(sled: &dyn LogCopy, first: Position, head: &Head) -> Result<Option<Block>, CopyFault> {
     let block = block_holding(sled, first, head)?;
     Ok(block.filter(|block| block.records.first_position() == first))
 }
 
 /// The last block that begins at or before a position.
 fn block_holding(
-    sled: &SledCopy,
+    sled: &dyn LogCopy,
     position: Position,
     head: &Head,
 ) -> Result<Option<Block>, CopyFault> {
@@ -274,7 +272,7 @@ fn block_holding(
 /// Makes sled's copy of an open store anew: what is in sealed files at once, the rest goes back
 /// into the tail, from which the sealer takes it again. Does nothing when that has been done since
 /// `wrong` was found to be so.
-pub(crate) fn rebuild(shared: &Shared, wrong: &Arc<SledCopy>) -> Result<(), ReadError> {
+pub(crate) fn rebuild(shared: &Shared, wrong: &Arc<dyn LogCopy>) -> Result<(), ReadError> {
     let _maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
     // What is being filed counts as neither filed nor not.
     shared.progress.wait_until_filed();
@@ -306,15 +304,15 @@ fn rebuild_from(
     head: &Head,
     mut lineage: Lineage,
     durable_head: Position,
-) -> Result<(SledCopy, View), OpenError> {
+) -> Result<(Arc<dyn LogCopy>, View), OpenError> {
     let folder = &shared.folder;
     let sealed = SealedFiles::open(folder, shared.store_id)?;
     // The journal is read before the copy is let go: it may be the only one.
     scan::scan(folder, head, head.durable_head, &mut |_| Ok(()))?;
     lineage.last_block_after = sealed.block_of(sealed.end()).previous();
     replace(folder, head, &sealed, &lineage)?;
-    let sled = SledCopy::open(&folder.sled()).map_err(|error| failed(error.into()))?;
-    let (index, last) = read_copy(&sled, head, &sealed).map_err(failed)?;
+    let sled = folder.copies().open().map_err(|error| failed(error.into()))?;
+    let (index, last) = read_copy(sled.as_ref(), head, &sealed).map_err(failed)?;
     let last_recorded_at = last.as_ref().map_or(Timestamp::MIN, Records::last_recorded_at);
     let sealed_end = index.end();
     let mut view = View::new(index, last_recorded_at);

@@ -1,9 +1,7 @@
 //! The parts of a store that lie in files of ours, read and held against each other before anything
 //! is changed, and before sled is opened: what is refused here leaves the folder as it was.
 
-use std::{fs, io};
-
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::Position;
 
 use super::compare::{self, Compare};
 use crate::{
@@ -47,23 +45,9 @@ pub(crate) fn read(folder: &Folder, head: &Head) -> Result<Parts, OpenError> {
 /// Makes sure that the folders are there that a store has from its first moment on. Nothing is made in
 /// their place: what was in them would go unnoticed.
 pub(super) fn check_folders(folder: &Folder) -> Result<(), OpenError> {
-    for (part, path) in
-        [(StorePart::Journal, folder.journal()), (StorePart::Sealed, folder.sealed())]
-    {
-        let what = match fs::metadata(&path) {
-            Ok(found) if found.is_dir() => continue,
-            Ok(_) => "it is no folder",
-            Err(error) if error.kind() == io::ErrorKind::NotFound => "it is missing",
-            Err(error) => {
-                return Err(
-                    StorageError::new(format!("looking at {}", path.display()), error).into()
-                );
-            }
-        };
-        let what = format!("{what}: put the folder back with the files that belong to this HEAD");
-        return Err(differ(folder, part, what));
-    }
-    Ok(())
+    let Some((part, what)) = folder.lost_part()? else { return Ok(()) };
+    let what = format!("{what}: put the folder back with the files that belong to this HEAD");
+    Err(differ(folder, part, what))
 }
 
 /// HEAD, brought up to the sealed files: a crash may have come between writing one and noting it.
@@ -75,7 +59,7 @@ pub(crate) fn known_head(
     if sealed.end() < head.sealed_through {
         return Err(OpenError::JournalDamaged {
             position: sealed.end().next(),
-            file: folder.sealed(),
+            file: folder.sealed_path(),
             offset: 0,
             what: format!("the sealed files end before position {}", head.sealed_through),
         });

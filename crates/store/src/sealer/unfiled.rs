@@ -6,8 +6,8 @@ use spacefold_event_core::{Position, StorageError};
 
 use crate::{
     block::{self, EncodedBlock},
+    log_copy::LogCopy,
     shared::Shared,
-    sled_copy::SledCopy,
 };
 
 /// The blocks that go into the next sealed file.
@@ -19,7 +19,7 @@ pub(super) struct Unfiled {
 
 impl Unfiled {
     /// Those of earlier sessions, from sled.
-    pub(super) fn read(shared: &Shared, sled: &SledCopy) -> Result<Self, StorageError> {
+    pub(super) fn read(shared: &Shared, sled: &dyn LogCopy) -> Result<Self, StorageError> {
         let filed_through = {
             let head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
             head_file.head().sealed_through

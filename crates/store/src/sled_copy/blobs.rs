@@ -27,7 +27,7 @@ impl SledCopy {
     ///
     /// # Errors
     /// [`SledError`].
-    pub(crate) fn get_blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
+    pub(super) fn blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
         let _whole = shared(&self.state_shape);
         self.attempt("read a blob", |handles| {
             let place = directory_key(key);
@@ -59,7 +59,7 @@ impl SledCopy {
     ///
     /// # Errors
     /// [`SledError`]; the old blob or the new one is there.
-    pub(crate) fn put_blob(&self, key: &[u8], value: &[u8]) -> Result<(), SledError> {
+    pub(super) fn replace_blob(&self, key: &[u8], value: &[u8]) -> Result<(), SledError> {
         if key.len() > MAX_BLOB_KEY_BYTES {
             let what = format!("{} bytes: the limit is {MAX_BLOB_KEY_BYTES}", key.len());
             return Err(StorageError::new("key of a blob", what).into());
@@ -75,7 +75,7 @@ impl SledCopy {
     ///
     /// # Errors
     /// [`SledError`]; the blob is there or not.
-    pub(crate) fn remove_blob(&self, key: &[u8]) -> Result<(), SledError> {
+    pub(super) fn delete_blob(&self, key: &[u8]) -> Result<(), SledError> {
         let _alone = alone(&self.state_shape);
         self.attempt("remove a blob", |handles| {
             let old = handles.state.remove(directory_key(key))?;
@@ -86,26 +86,11 @@ impl SledCopy {
         })
     }
 
-    /// The key of every blob that begins with `prefix`, ascending.
-    ///
-    /// # Errors
-    /// [`SledError`].
-    pub(crate) fn blob_keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, SledError> {
-        let _whole = shared(&self.state_shape);
-        self.attempt("list the blobs", |handles| {
-            let mut keys = Vec::new();
-            for entry in handles.state.scan_prefix(directory_key(prefix)) {
-                keys.extend(key_of(&entry?.0));
-            }
-            Ok(keys)
-        })
-    }
-
     /// The next `limit` keys of blobs that begin with `prefix`, ascending, behind `after`.
     ///
     /// # Errors
     /// [`SledError`].
-    pub(crate) fn blob_keys_after(
+    pub(super) fn keys_of_blobs(
         &self,
         prefix: &[u8],
         after: Option<&[u8]>,
@@ -133,7 +118,7 @@ impl SledCopy {
     ///
     /// # Errors
     /// [`SledError`].
-    pub(crate) fn last_blob_key(&self, prefix: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
+    pub(super) fn last_key_of_blobs(&self, prefix: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
         let _whole = shared(&self.state_shape);
         self.attempt("list the blobs", |handles| {
             let last = handles.state.scan_prefix(directory_key(prefix)).next_back();

@@ -4,79 +4,33 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
-use spacefold_event_core::StorageError;
+use spacefold_disk::Folder as DiskFolder;
+use spacefold_event_core::StoreMode;
 
-use crate::folder::{
-    access::{self, create_folder},
-    aside::place_beside,
-};
+use super::access::{self, create_folder};
 
-/// Renames the folder of a copy to `<folder>.set-aside-<n>`, n counting up. Those that are there stay:
-/// what was set aside may turn out to be what was needed. Answers the new path.
-///
-/// # Errors
-/// [`StorageError`]; the folder has its old name or its new one.
-pub(crate) fn set_aside(folder: &Path) -> Result<PathBuf, StorageError> {
-    let failed =
-        |cause: io::Error| StorageError::new(format!("set aside {}", folder.display()), cause);
-    let path = place_beside(folder).map_err(failed)?;
-    fs::rename(folder, &path).map_err(failed)?;
-    sync_path(folder.parent().unwrap_or(folder)).map_err(failed)?;
-    Ok(path)
+/// The path by which sled finds a folder, whatever becomes of its name.
+pub(super) fn held_path(folder: &Arc<dyn DiskFolder>) -> PathBuf {
+    folder.held_path().unwrap_or_else(|| folder.path().to_owned())
 }
 
 /// Removes a folder, or whatever is in its place, if there is anything.
-///
-/// # Errors
-/// [`StorageError`]; some of it may be gone.
-pub(crate) fn remove_if_any(path: &Path) -> Result<(), StorageError> {
-    let removed = match fs::symlink_metadata(path) {
+pub(super) fn remove_if_any(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(()),
         Err(cause) => Err(cause),
-    };
-    removed.map_err(|cause| StorageError::new(format!("remove {}", path.display()), cause))
-}
-
-/// A copy of a folder beside it, to be opened in its place: sled changes the folders that it opens.
-/// Removed when it is dropped.
-#[derive(Debug)]
-pub(crate) struct CopiedFolder {
-    path: PathBuf,
-}
-
-impl CopiedFolder {
-    /// Copies a folder to another place, in place of what an earlier copy has left there.
-    ///
-    /// # Errors
-    /// [`StorageError`]; nothing stays of the copy.
-    pub(crate) fn of(folder: &Path, path: &Path) -> Result<Self, StorageError> {
-        remove_if_any(path)?;
-        let copied = Self { path: path.to_owned() };
-        let doing = || format!("copy {} to {}", folder.display(), path.display());
-        copy_folder(folder, path).map_err(|cause| StorageError::new(doing(), cause))?;
-        Ok(copied)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 }
 
-impl Drop for CopiedFolder {
-    fn drop(&mut self) {
-        if let Err(error) = remove_if_any(&self.path) {
-            tracing::warn!(%error, "a copy that is not needed any more stays");
-        }
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+/// Copies a folder with everything in it.
+pub(super) fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     create_folder(to, access::mode_of(from))?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -90,16 +44,17 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the folders of a copy that are missing, with the mode of the store.
-pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
-    let mode = access::mode_of(folder.parent().unwrap_or(folder));
-    for folder in [folder, &folder.join("blobs")] {
-        match create_folder(folder, mode) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
-            made => made?,
-        }
-    }
-    Ok(())
+/// Makes the folders of a copy that are missing, with the mode of the store; whether that of the
+/// copy itself was.
+pub(super) fn make_folders(above: &Path, name: &str, mode: StoreMode) -> io::Result<bool> {
+    let folder = above.join(name);
+    let is_made = |folder: &Path| match create_folder(folder, mode) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(false),
+        made => made.map(|()| true),
+    };
+    let is_new = is_made(&folder)?;
+    is_made(&folder.join("blobs"))?;
+    Ok(is_new)
 }
 
 /// Gives what sled has made by itself the mode of its folder.

@@ -9,18 +9,21 @@ use std::{
     thread,
 };
 
+use spacefold_disk::{Disk as _, RealDisk};
 use spacefold_event_core::Position;
 use tempfile::TempDir;
 
 use super::{
     MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError,
     blobs::{DIRECTORY, MAX_INLINE_BYTES, PART, directory_key, part_key},
-    block_key, set_aside,
+    block_key,
+    folders::SledFolders,
 };
+use crate::log_copy::{LogCopies as _, LogCopy as _};
 
 fn empty_copy() -> (TempDir, SledCopy) {
     let folder = tempfile::tempdir().unwrap();
-    let copy = SledCopy::open(&folder.path().join("sled")).unwrap();
+    let copy = SledCopy::open_at(&folder.path().join("sled")).unwrap();
     (folder, copy)
 }
 
@@ -82,7 +85,7 @@ fn blocks_come_back_as_they_were_put() {
     check(&copy);
     copy.sync().unwrap();
     drop(copy);
-    check(&SledCopy::open(&folder.path().join("sled")).unwrap());
+    check(&SledCopy::open_at(&folder.path().join("sled")).unwrap());
 }
 
 #[test]
@@ -90,7 +93,8 @@ fn a_place_that_is_kept_is_no_block() {
     let (_folder, copy) = empty_copy();
     put(&copy, 1, b"first");
     let (long, short) = (noise(1, 90_000), noise(2, 30_000));
-    copy.keep_places([(position(5), long.len()), (position(9), long.len())]).unwrap();
+    copy.keep_places(&mut [(position(5), long.len()), (position(9), long.len())].into_iter())
+        .unwrap();
     assert_block(&copy, 20, 1, b"first");
     assert_eq!(copy.last_block().unwrap().unwrap().first(), position(1));
     assert_eq!(copy.first_positions().unwrap(), [position(1)]);
@@ -100,7 +104,7 @@ fn a_place_that_is_kept_is_no_block() {
     put(&copy, 9, &short);
     assert_block(&copy, 20, 9, &short);
     put(&copy, 5, &short);
-    copy.keep_places([(position(5), short.len())]).unwrap();
+    copy.keep_places(&mut [(position(5), short.len())].into_iter()).unwrap();
     assert_block(&copy, 8, 5, &short);
     assert_eq!(copy.first_positions().unwrap(), [1, 5, 9].map(position));
 }
@@ -114,7 +118,7 @@ fn places_for_many_blocks_save_a_third_of_what_sled_keeps() {
                 .map(|block| (position(batch * 48 + block), noise(block, 2 * MAX_VALUE_BYTES)))
                 .collect();
             if places {
-                copy.keep_places(blocks.iter().map(|(first, bytes)| (*first, bytes.len())))
+                copy.keep_places(&mut blocks.iter().map(|(first, bytes)| (*first, bytes.len())))
                     .unwrap();
             }
             blocks.iter().for_each(|(first, bytes)| put(&copy, first.get(), bytes));
@@ -206,7 +210,7 @@ fn blobs_of_any_size_come_back_and_are_replaced() {
     assert_eq!(copy.handles.as_ref().unwrap().state.iter().count(), 2);
     drop(copy);
 
-    let copy = SledCopy::open(&folder.path().join("sled")).unwrap();
+    let copy = SledCopy::open_at(&folder.path().join("sled")).unwrap();
     assert_eq!(copy.get_blob(b"state/a").unwrap().unwrap(), noise(10, 5));
     copy.remove_blob(b"state/a").unwrap();
     copy.remove_blob(b"state/a").unwrap();
@@ -369,11 +373,11 @@ fn a_copy_that_is_open_already_is_a_storage_error() {
     let (folder, copy) = empty_copy();
     put(&copy, 1, b"block");
     let path = folder.path().join("sled");
-    let second = SledCopy::open(&path).err().expect("the second open is refused");
+    let second = SledCopy::open_at(&path).err().expect("the second open is refused");
     assert!(matches!(second, SledError::Storage(_)), "{second}");
     assert_block(&copy, 1, 1, b"block");
     drop(copy);
-    assert_block(&SledCopy::open(&path).unwrap(), 1, 1, b"block");
+    assert_block(&SledCopy::open_at(&path).unwrap(), 1, 1, b"block");
 }
 
 #[test]
@@ -383,7 +387,7 @@ fn an_unfinished_snapshot_is_removed() {
     drop(copy);
     let path = folder.path().join("sled");
     fs::write(path.join("snap.FFFFFFFFFFFFFFFF.generating"), b"half").unwrap();
-    assert_block(&SledCopy::open(&path).unwrap(), 1, 1, b"block");
+    assert_block(&SledCopy::open_at(&path).unwrap(), 1, 1, b"block");
 }
 
 #[test]
@@ -394,7 +398,7 @@ fn a_folder_that_was_emptied_opens_empty() {
     let path = folder.path().join("sled");
     fs::remove_dir_all(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    assert!(SledCopy::open(&path).unwrap().last_block().unwrap().is_none());
+    assert!(SledCopy::open_at(&path).unwrap().last_block().unwrap().is_none());
 }
 
 #[test]
@@ -428,7 +432,7 @@ fn other_kinds_of_files_in_the_way_are_broken() {
         } else {
             fs::create_dir_all(path.join(name)).unwrap();
         }
-        let error = SledCopy::open(&path).err().expect("it does not open");
+        let error = SledCopy::open_at(&path).err().expect("it does not open");
         assert!(matches!(error, SledError::Broken(_)), "{name}: {error}");
     }
 }
@@ -451,9 +455,11 @@ fn damage_anywhere_is_no_panic_and_set_aside_makes_room() {
         }
         drop(db);
         reopen_damaged(&path, &format!("trial {trial}"));
-        let aside = set_aside(&path).unwrap();
-        assert!(aside.exists() && !path.exists());
-        let fresh = SledCopy::open(&path).unwrap();
+        fs::create_dir(folder.path().join("sled.unfinished")).unwrap();
+        let copies = SledFolders::of(&RealDisk.folder(folder.path()).unwrap().unwrap());
+        copies.put_in_place().unwrap();
+        assert!(folder.path().join("sled.set-aside-1").exists());
+        let fresh = SledCopy::open_at(&path).unwrap();
         put(&fresh, 1, b"fresh");
         assert_block(&fresh, 1, 1, b"fresh");
         drop(fresh);
@@ -466,20 +472,23 @@ fn set_aside_counts_up_and_keeps_all_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sled");
     fs::create_dir(folder.path().join("sled.set-aside-me")).unwrap();
+    let copies = SledFolders::of(&RealDisk.folder(folder.path()).unwrap().unwrap());
+    fs::create_dir(&path).unwrap();
     for round in 1..=12 {
-        fs::create_dir(&path).unwrap();
         fs::write(path.join("round"), round.to_string()).unwrap();
-        let aside = set_aside(&path).unwrap();
-        assert_eq!(aside, folder.path().join(format!("sled.set-aside-{round}")));
+        fs::create_dir(folder.path().join("sled.unfinished")).unwrap();
+        copies.put_in_place().unwrap();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+        let aside = folder.path().join(format!("sled.set-aside-{round}"));
         assert_eq!(fs::read_to_string(aside.join("round")).unwrap(), round.to_string());
-        // And the folder that only looks like one.
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), round + 1);
+        // And the folder that only looks like one, and the one in use.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), round + 2);
     }
-    assert!(set_aside(&path).is_err(), "there is nothing to set aside");
+    assert!(copies.put_in_place().is_err(), "there is nothing to put in its place");
 }
 
 fn fill(path: &Path) {
-    let copy = SledCopy::open(path).unwrap();
+    let copy = SledCopy::open_at(path).unwrap();
     for block in 0..200 {
         put(&copy, 1 + block, &noise(block, 20_000));
     }
@@ -492,7 +501,7 @@ fn reopen_damaged(path: &Path, what: &str) {
     let check = |error: &SledError| {
         assert!(matches!(error, SledError::Broken(_)), "{what}: {error}");
     };
-    let copy = match SledCopy::open(path) {
+    let copy = match SledCopy::open_at(path) {
         Ok(copy) => copy,
         Err(error) => return check(&error),
     };

@@ -12,7 +12,6 @@ use crate::{
     folder::Folder,
     head::Head,
     journal::sealed_files::SealedFiles,
-    sled_copy::SledCopy,
 };
 
 /// Commitments by the position of the state, each with the first position of its block.
@@ -112,8 +111,8 @@ fn find(folder: &Folder, head: &Head, sealed: &SealedFiles) -> Result<Found, Ope
         Ok(())
     })?;
     // What is wrong with sled's copy has been found before: as far as it goes, then.
-    if std::fs::symlink_metadata(folder.sled()).is_ok()
-        && let Ok(sled) = SledCopy::open(&folder.sled())
+    if folder.copies().is_there()
+        && let Ok(sled) = folder.copies().open()
         && let Ok(firsts) = sled.first_positions()
     {
         for first in firsts.into_iter().filter(|first| *first > head.sealed_through) {

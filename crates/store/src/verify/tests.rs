@@ -30,8 +30,8 @@ fn an_append_that_begins_in_a_sealed_file_and_ends_behind_it_is_no_damage() {
         log.append(&Append::new(&events)).unwrap();
     }
     log.close().unwrap();
-    let store_id = HeadFile::open(&path.join("HEAD"), &path).unwrap().head().store_id;
-    let sealed_through = SealedFiles::open(&Folder::new(&path), store_id).unwrap().end();
+    let store_id = HeadFile::open(&Folder::at(&path)).unwrap().head().store_id;
+    let sealed_through = SealedFiles::open(&Folder::at(&path), store_id).unwrap().end();
     assert!(
         sealed_through.get() > 0 && !sealed_through.get().is_multiple_of(16),
         "{sealed_through}"

@@ -10,10 +10,7 @@ use super::{
     postings::Posting,
     segment::{HEAD_PREFIX, Head, Outline, PAGE_PREFIX, Segment, SegmentBuilder, SegmentId},
 };
-use crate::{
-    block::BlockHash,
-    sled_copy::{SledCopy, SledError},
-};
+use crate::{block::BlockHash, log_copy::LogCopy, sled_copy::SledError};
 
 /// Blocks after which their postings become a segment: opening reads those that are in none.
 const SEGMENT_BLOCKS: u32 = 128;
@@ -32,17 +29,17 @@ struct NewSegment {
 pub(crate) type Access<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut BlockIndex));
 
 /// Keeps the postings of the newest blocks, if there are enough of them.
-pub(crate) fn keep_when_due(sled: &SledCopy, access: Access<'_>) -> Result<(), SledError> {
+pub(crate) fn keep_when_due(sled: &dyn LogCopy, access: Access<'_>) -> Result<(), SledError> {
     keep_from(sled, SEGMENT_BLOCKS, access)
 }
 
 /// Keeps what is not kept yet. Costs in proportion to that; now and then some older segments are
 /// merged.
-pub(crate) fn keep(sled: &SledCopy, access: Access<'_>) -> Result<(), SledError> {
+pub(crate) fn keep(sled: &dyn LogCopy, access: Access<'_>) -> Result<(), SledError> {
     keep_from(sled, 1, access)
 }
 
-fn keep_from(sled: &SledCopy, least_blocks: u32, access: Access<'_>) -> Result<(), SledError> {
+fn keep_from(sled: &dyn LogCopy, least_blocks: u32, access: Access<'_>) -> Result<(), SledError> {
     let mut new = None;
     access(&mut |index| {
         if index.fresh_blocks() >= least_blocks {
@@ -71,7 +68,7 @@ fn keep_from(sled: &SledCopy, least_blocks: u32, access: Access<'_>) -> Result<(
 /// the block that ends at a position has this hash. Segments that are not go, and so does one that
 /// lacks a page.
 pub(crate) fn load<E: From<SledError>>(
-    sled: &SledCopy,
+    sled: &dyn LogCopy,
     genesis: BlockHash,
     mut is_last: impl FnMut(Position, &BlockHash) -> Result<bool, E>,
 ) -> Result<BlockIndex, E> {
@@ -99,7 +96,7 @@ pub(crate) fn load<E: From<SledError>>(
 }
 
 /// The heads that follow one another from the first block on, each the longest there is.
-fn chain(sled: &SledCopy, genesis: &BlockHash) -> Result<Vec<(SegmentId, Vec<u8>)>, SledError> {
+fn chain(sled: &dyn LogCopy, genesis: &BlockHash) -> Result<Vec<(SegmentId, Vec<u8>)>, SledError> {
     let keys = sled.blob_keys(HEAD_PREFIX)?;
     let mut ids: Vec<SegmentId> =
         keys.iter().filter_map(|key| SegmentId::parse_key(key, HEAD_PREFIX)).collect();
@@ -146,7 +143,7 @@ impl End {
 
 /// Removes what no segment uses: it was being written or replaced when the process stopped, or it
 /// is not good for the blocks. Heads go first, so that none is left without its pages.
-fn drop_unused(sled: &SledCopy, index: &BlockIndex) -> Result<(), SledError> {
+fn drop_unused(sled: &dyn LogCopy, index: &BlockIndex) -> Result<(), SledError> {
     for prefix in [HEAD_PREFIX, PAGE_PREFIX] {
         for key in sled.blob_keys(prefix)? {
             let id = SegmentId::parse_key(&key, prefix);
@@ -160,7 +157,7 @@ fn drop_unused(sled: &SledCopy, index: &BlockIndex) -> Result<(), SledError> {
 
 /// Writes the last page and the head, which is last: a segment is there whole, or not at all.
 pub(super) fn finish(
-    sled: &SledCopy,
+    sled: &dyn LogCopy,
     mut builder: SegmentBuilder<'_>,
 ) -> Result<Segment, SledError> {
     if let Some((page, bytes)) = builder.take_page() {
@@ -231,7 +228,7 @@ pub(crate) fn reads_back(bytes: &[u8]) -> bool {
 }
 
 impl NewSegment {
-    fn write(&self, sled: &SledCopy) -> Result<Segment, SledError> {
+    fn write(&self, sled: &dyn LogCopy) -> Result<Segment, SledError> {
         let new_spaces = self.new_spaces.iter().map(String::as_str).collect();
         let outline = Outline { new_spaces, blocks: self.outline.blocks.clone(), ..self.outline };
         let mut builder = SegmentBuilder::new(outline);

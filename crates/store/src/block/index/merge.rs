@@ -7,7 +7,7 @@ use super::{
     postings::{self, Posting},
     segment::{Head, Outline, Segment, SegmentBuilder, entries},
 };
-use crate::sled_copy::{SledCopy, SledError};
+use crate::{log_copy::LogCopy, sled_copy::SledError};
 
 /// Segments of about one size that are merged.
 const MERGED: usize = 8;
@@ -41,7 +41,7 @@ fn size_class(segment: &Segment) -> u32 {
 }
 
 /// Makes one segment of consecutive ones and keeps it. Memory: a page of each, and their heads.
-pub(super) fn merge(sled: &SledCopy, inputs: &[Segment]) -> Result<Segment, SledError> {
+pub(super) fn merge(sled: &dyn LogCopy, inputs: &[Segment]) -> Result<Segment, SledError> {
     let mut stored = Vec::with_capacity(inputs.len());
     for segment in inputs {
         stored.push(sled.get_blob(&segment.id.head_key())?.ok_or_else(gone)?);
@@ -96,7 +96,7 @@ fn gone() -> SledError {
 
 /// A segment that is being merged, read page by page.
 struct Source<'s> {
-    sled: &'s SledCopy,
+    sled: &'s dyn LogCopy,
     segment: &'s Segment,
     next_page: usize,
     /// The rest of the page that was read last.

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use spacefold_event_core::{Assignments, EventType, RecordsBuilder, SpaceEvent};
 
 use super::*;
-use crate::sled_copy::{SledCopy, SledError};
+use crate::{
+    log_copy::LogCopy as _,
+    sled_copy::{SledCopy, SledError},
+};
 
 const GENESIS: BlockHash = [7; 32];
 
@@ -204,7 +207,7 @@ proptest! {
     #[test]
     fn knows_what_the_plain_model_knows(steps in steps()) {
         let folder = tempfile::tempdir().unwrap();
-        let sled = SledCopy::open(&folder.path().join("sled")).unwrap();
+        let sled = SledCopy::open_at(&folder.path().join("sled")).unwrap();
         let mut model = Model::default();
         let mut index = BlockIndex::new(GENESIS);
         for step in steps {
@@ -235,7 +238,7 @@ proptest! {
 /// Twelve segments of a block each, of which some were merged.
 fn twelve_kept() -> (tempfile::TempDir, SledCopy, Model, BlockIndex) {
     let folder = tempfile::tempdir().unwrap();
-    let sled = SledCopy::open(&folder.path().join("sled")).unwrap();
+    let sled = SledCopy::open_at(&folder.path().join("sled")).unwrap();
     let mut model = Model::default();
     let mut index = BlockIndex::new(GENESIS);
     for n in 0..12 {
@@ -311,7 +314,7 @@ fn a_merge_that_was_cut_off_leaves_nothing_behind() {
 #[test]
 fn a_space_in_many_blocks_has_pages_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
-    let sled = SledCopy::open(&folder.path().join("sled")).unwrap();
+    let sled = SledCopy::open_at(&folder.path().join("sled")).unwrap();
     let mut model = Model::default();
     let mut index = BlockIndex::new(GENESIS);
     for n in 0..2_000_u16 {

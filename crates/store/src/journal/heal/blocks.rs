@@ -1,6 +1,6 @@
 //! The blocks of sled's copy that something can be mended from.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, sync::Arc};
 
 use spacefold_event_core::Position;
 
@@ -9,7 +9,7 @@ use crate::{
     folder::Folder,
     head::Head,
     lineage::Kin,
-    sled_copy::{CopiedFolder, SledCopy},
+    log_copy::{Duplicate, LogCopy},
 };
 
 /// The end of a row of blocks: its last position, and the hash of the last block.
@@ -28,8 +28,8 @@ pub(super) struct Blocks {
 
 /// Dropped in this order.
 struct Opened {
-    sled: SledCopy,
-    _copied: CopiedFolder,
+    sled: Arc<dyn LogCopy>,
+    _duplicate: Duplicate,
 }
 
 impl Blocks {
@@ -98,14 +98,13 @@ impl Blocks {
     }
 
     /// Without sled, frames behind a damaged file header are still there.
-    fn get(&self) -> Option<&SledCopy> {
+    fn get(&self) -> Option<&dyn LogCopy> {
         let open = || {
-            let place = self.folder.unfinished_sled();
-            let copied = CopiedFolder::of(&self.folder.sled(), &place).ok()?;
-            let sled = SledCopy::open(copied.path()).ok()?;
-            Some(Opened { sled, _copied: copied })
+            let duplicate = Duplicate::of(self.folder.copies()).ok()?;
+            let sled = duplicate.open().ok()?;
+            Some(Opened { sled, _duplicate: duplicate })
         };
         let opened = self.opened.get_or_init(|| self.is_ours.then(open).flatten());
-        opened.as_ref().map(|opened| &opened.sled)
+        opened.as_ref().map(|opened| opened.sled.as_ref())
     }
 }

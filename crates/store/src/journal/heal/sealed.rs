@@ -11,7 +11,7 @@ use super::{
 use crate::{
     block::{self, Block},
     error::{OpenError, StorePart},
-    folder::{Folder, aside::SetAside},
+    folder::Folder,
     head::Head,
     journal::sealed_files,
 };
@@ -63,7 +63,7 @@ impl SealedPlan {
                 Some(filled) => end = filled,
                 // What HEAD does not know of is in the journal still, which is read for it.
                 None if *first > head.sealed_through => {
-                    if is_gap && sealed_files::is_of(&folder.sealed_file(*first), head.store_id)? {
+                    if is_gap && sealed_files::is_of(folder, *first, head.store_id)? {
                         return Ok(None);
                     }
                     plan.aside.push(*first);
@@ -102,11 +102,11 @@ impl SealedPlan {
 
     /// Does it. What a new file takes the place of is set aside with what is in the way.
     pub(super) fn carry_out(&self, folder: &Folder, sled: &Blocks) -> Result<(), OpenError> {
-        let mut aside = SetAside::of(folder.sealed(), folder.mode());
+        let mut aside = folder.sealed_aside();
         let is_replaced =
             |first: &Position| self.lacking.iter().any(|(after, _)| after.0.next() == *first);
         for first in self.aside.iter().filter(|first| is_replaced(first)) {
-            aside.keep(&folder.sealed_file(*first))?;
+            aside.keep(*first)?;
         }
         for (after, last) in &self.lacking {
             let gone =
@@ -115,7 +115,7 @@ impl SealedPlan {
             sealed_files::write(folder, self.head.store_id, &blocks)?;
         }
         for first in self.aside.iter().filter(|first| !is_replaced(first)) {
-            aside.take(&folder.sealed_file(*first))?;
+            aside.take(*first)?;
         }
         Ok(())
     }
@@ -144,8 +144,7 @@ fn check(
         }
         Ok(())
     };
-    let path = folder.sealed_file(first);
-    let found = sealed_files::check(&path, head.store_id, first, after.1, &mut visit)?;
+    let found = sealed_files::check(folder, head.store_id, first, after.1, &mut visit)?;
     if let (Some(_), Some(position)) = (found, other) {
         return Err(differs(format!("the journal has another event at position {position}")));
     }

@@ -1,11 +1,11 @@
 //! The frames of the journal that are still whole, wherever they stand.
 
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
+use spacefold_disk::Access;
 use spacefold_event_core::{Position, Records, StorageError};
 
 use crate::{
-    error::Doing,
     folder::Folder,
     head::{Head, extension::Witness},
     journal::{
@@ -57,8 +57,7 @@ impl WholeFrames {
         head: &Head,
         limit: Option<Position>,
     ) -> Result<(), StorageError> {
-        let path = folder.journal_file(slot);
-        let bytes = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+        let bytes = folder.open_journal_file(slot, Access::Read)?.read_all()?;
         let mut offset = 0;
         while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
             let Ok(frame) = frame::parse(rest, head.store_id) else {

@@ -1,17 +1,13 @@
 //! Which files of the journal there are, and what their headers say.
 
-use std::{fs::File, io::Read};
-
+use spacefold_disk::Access;
 use spacefold_event_core::Position;
 
 use crate::{
-    error::{Doing, OpenError, StorePart},
+    error::{OpenError, StorePart},
     folder::Folder,
     head::Head,
-    journal::{
-        frame::{FILE_HEADER_BYTES, FileHeader, FrameError},
-        scan::to_u64,
-    },
+    journal::frame::{FILE_HEADER_BYTES, FileHeader, FrameError},
 };
 
 /// A file with a header of this store.
@@ -50,11 +46,8 @@ impl FoundFiles {
         }
         for slot in slots {
             found.next_slot = slot + 1;
-            let path = folder.journal_file(slot);
-            let doing = || format!("reading {}", path.display());
-            let mut bytes = Vec::with_capacity(FILE_HEADER_BYTES);
-            let file = File::open(&path).doing(doing)?;
-            file.take(to_u64(FILE_HEADER_BYTES)).read_to_end(&mut bytes).doing(doing)?;
+            let file = folder.open_journal_file(slot, Access::Read)?;
+            let bytes = file.read_begin(FILE_HEADER_BYTES)?;
             match FileHeader::parse(&bytes, head.store_id) {
                 Ok(header) => {
                     head.check_file(&header, folder)?;
@@ -63,8 +56,9 @@ impl FoundFiles {
                     files.push(UsedFile { slot, header });
                 }
                 Err(FrameError::OtherStore) => {
+                    let path = file.path();
                     tracing::warn!(file = %path.display(), "a journal file of another store");
-                    foreign = Some(path);
+                    foreign = Some(path.to_owned());
                 }
                 Err(_) => found.headless.push(slot),
             }

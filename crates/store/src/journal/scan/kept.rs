@@ -2,12 +2,12 @@
 //! stand. How far sled's copy goes is known only once it is open; until then what it says of itself
 //! is believed.
 
-use std::{fs::File, os::unix::fs::FileExt, path::PathBuf};
+use std::sync::Arc;
 
+use spacefold_disk::File;
 use spacefold_event_core::{Position, StorageError};
 
 use crate::{
-    error::Doing,
     journal::frame::{self, Frame, FrameError, FrameHeader, GROUP_ALIGNMENT, OwnedFrame},
     run::Run,
 };
@@ -28,7 +28,7 @@ pub(crate) struct KeptFrames {
 
 #[derive(Debug)]
 struct ReadFile {
-    path: PathBuf,
+    file: Arc<dyn File>,
     /// Where the last frame that counts ends.
     end: usize,
 }
@@ -53,8 +53,8 @@ impl KeptFrames {
     }
 
     /// Takes in a file: the frames from now on are in it.
-    pub(super) fn begin_file(&mut self, path: PathBuf) {
-        self.files.push(ReadFile { path, end: 0 });
+    pub(super) fn begin_file(&mut self, file: Arc<dyn File>) {
+        self.files.push(ReadFile { file, end: 0 });
     }
 
     /// Takes in the next frame.
@@ -162,10 +162,8 @@ pub(crate) fn unpack(
 
 impl ReadFile {
     fn read(&self, start: usize, end: usize) -> Result<Vec<u8>, StorageError> {
-        let doing = || format!("reading {} at byte {start}", self.path.display());
         let mut bytes = vec![0; end.saturating_sub(start)];
-        let file = File::open(&self.path).doing(doing)?;
-        file.read_exact_at(&mut bytes, super::to_u64(start)).doing(doing)?;
+        self.file.read_exact_at(&mut bytes, super::to_u64(start))?;
         Ok(bytes)
     }
 }

@@ -3,14 +3,13 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use rustix::fs::{Advice, fadvise};
+use spacefold_disk::File;
 use spacefold_event_core::{Position, StorageError};
 
 use super::{read_block, read_index};
@@ -37,7 +36,7 @@ struct Files {
 }
 
 struct OpenFile {
-    file: File,
+    file: Arc<dyn File>,
     index: SealedIndex,
 }
 
@@ -62,7 +61,7 @@ impl SealedScan {
             let blocks = &open.index.blocks;
             let place = blocks.binary_search_by_key(&first, |entry| entry.first_position);
             let entry = place.ok().and_then(|place| blocks.get(place));
-            entry.map(|entry| read_block(&open.file, &open.path(&self.folder), *entry)).transpose()
+            entry.map(|entry| read_block(open.file.as_ref(), *entry)).transpose()
         });
         found.unwrap_or_else(|error| {
             tracing::warn!(%error, "a sealed file cannot be read: sled's copy is");
@@ -94,12 +93,12 @@ impl SealedScan {
         let Some(first) = place.checked_sub(1).and_then(|place| files.firsts.get(place)) else {
             return Ok(None);
         };
-        let path = self.folder.sealed_file(*first);
-        let (file, index) = read_index(&path, self.store_id)?;
+        let file = self.folder.open_sealed_file(*first)?;
+        let index = read_index(file.as_ref(), self.store_id)?;
         // One that is damaged is for `verify` to say.
         let Ok(index) = index else { return Ok(None) };
-        // The kernel reads on further ahead then; what it makes of it is its own affair.
-        fadvise(&file, 0, None, Advice::Sequential).unwrap_or_default();
+        // The kernel reads on further ahead then.
+        file.will_be_read_in_order();
         Ok(Some(OpenFile { file, index }).filter(|open| open.has(position)))
     }
 }
@@ -124,9 +123,5 @@ impl Files {
 impl OpenFile {
     fn has(&self, position: Position) -> bool {
         (self.index.first_position..=self.index.last_position).contains(&position)
-    }
-
-    fn path(&self, folder: &Folder) -> std::path::PathBuf {
-        folder.sealed_file(self.index.first_position)
     }
 }

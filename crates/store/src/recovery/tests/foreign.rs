@@ -6,6 +6,7 @@ use crate::{
     folder::Folder,
     head::file::HeadFile,
     journal::sealed_files,
+    log_copy::LogCopy as _,
     sled_copy::SledCopy,
     verify::OnDamage,
 };
@@ -38,10 +39,10 @@ fn closed_stores() -> Shelf {
 
 /// Puts blocks that sled has into sealed files, so many into each.
 fn seal(store: &Path, files: usize) {
-    let folder = Folder::new(store);
-    let mut head_file = HeadFile::open(&folder.head(), folder.root()).unwrap();
+    let folder = Folder::at(store);
+    let mut head_file = HeadFile::open(&folder).unwrap();
     let store_id = head_file.head().store_id;
-    let sled = SledCopy::open(&folder.sled()).unwrap();
+    let sled = SledCopy::open_at(&folder.sled_path()).unwrap();
     let firsts = sled.first_positions().unwrap();
     assert!(firsts.len() > FILES * FILE_BLOCKS, "{} blocks", firsts.len());
     for firsts in firsts.chunks(FILE_BLOCKS).take(files) {
@@ -70,9 +71,9 @@ fn sealed_stores() -> Shelf {
 }
 
 fn sealed_files_of(store: &Path) -> Vec<PathBuf> {
-    let folder = Folder::new(store);
+    let folder = Folder::at(store);
     let firsts = folder.sealed_firsts().unwrap();
-    firsts.into_iter().map(|first| folder.sealed_file(first)).collect()
+    firsts.into_iter().map(|first| folder.sealed_file_path(first)).collect()
 }
 
 fn own_store(shelf: &Shelf) -> PathBuf {
@@ -198,9 +199,9 @@ fn sealed_files_beside_ours_are_set_aside() {
         for name in [2, end / 2, end] {
             let store = own_store(&shelf);
             if sealed_through == 0 {
-                let folder = Folder::new(&store);
+                let folder = Folder::at(&store);
                 sealed_files_of(&store).iter().for_each(|path| fs::remove_file(path).unwrap());
-                let mut head_file = HeadFile::open(&folder.head(), folder.root()).unwrap();
+                let mut head_file = HeadFile::open(&folder).unwrap();
                 head_file
                     .update(|head| {
                         head.sealed_through = Position::START;
@@ -208,7 +209,7 @@ fn sealed_files_beside_ours_are_set_aside() {
                     })
                     .unwrap();
             }
-            let name = Folder::new(&store).sealed_file(Position::new(name));
+            let name = Folder::at(&store).sealed_file_path(Position::new(name));
             fs::write(&name, &foreign).unwrap();
             let what = format!("{} beside {sealed_through}", name.display());
             let kept = std::slice::from_ref(&foreign);
@@ -232,8 +233,8 @@ fn sealed_files_that_a_crash_left_beside_their_successor_are_set_aside() {
     let second = sealed_files_of(&store).swap_remove(1);
     let left = fs::read(&second).unwrap();
     // One file of the blocks of two.
-    let folder = Folder::new(&store);
-    let store_id = HeadFile::open(&folder.head(), folder.root()).unwrap().head().store_id;
+    let folder = Folder::at(&store);
+    let store_id = HeadFile::open(&folder).unwrap().head().store_id;
     let sealed = sealed_files::SealedFiles::open(&folder, store_id).unwrap();
     let mut blocks = Vec::new();
     sealed

@@ -1,5 +1,5 @@
-//! Making files and folders that only those may read and change who are to, whatever the process
-//! takes away from modes by itself (umask).
+//! Making the files and folders of sled's copy that only those may read and change who are to,
+//! whatever the process takes away from modes by itself (umask).
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -13,14 +13,14 @@ use spacefold_event_core::StoreMode;
 /// The bits of a mode that say who may do what.
 const PERMISSIONS: u32 = 0o777;
 
-/// What the folder of a store says of who may read and change what is in it; one that is not there
+/// What a folder says of who may read and change what is in it; one that is not there
 /// yet is its owner's alone.
-pub(crate) fn mode_of(folder: &Path) -> StoreMode {
+pub(super) fn mode_of(folder: &Path) -> StoreMode {
     fs::metadata(folder).map_or(StoreMode::PRIVATE, |found| StoreMode::new(found.mode()))
 }
 
 /// Makes a folder.
-pub(crate) fn create_folder(path: &Path, mode: StoreMode) -> io::Result<()> {
+pub(super) fn create_folder(path: &Path, mode: StoreMode) -> io::Result<()> {
     DirBuilder::new().mode(mode.folder()).create(path)?;
     let found = fs::metadata(path)?.mode();
     if found & PERMISSIONS == mode.folder() {
@@ -31,13 +31,8 @@ pub(crate) fn create_folder(path: &Path, mode: StoreMode) -> io::Result<()> {
     tolerate(fs::set_permissions(path, Permissions::from_mode(wanted)))
 }
 
-/// Makes a file, or empties the one that is there, to write to it.
-pub(crate) fn create_file(path: &Path, mode: StoreMode) -> io::Result<File> {
-    open_new(OpenOptions::new().write(true).create(true).truncate(true), path, mode)
-}
-
 /// Opens a file to read and write it; it is made when it is missing, and else has the mode it had.
-pub(crate) fn open_or_create(path: &Path, mode: StoreMode) -> io::Result<File> {
+pub(super) fn open_or_create(path: &Path, mode: StoreMode) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     match options.open(path) {
@@ -49,11 +44,7 @@ pub(crate) fn open_or_create(path: &Path, mode: StoreMode) -> io::Result<File> {
 }
 
 /// Opens a file with options that make it.
-pub(crate) fn open_new(
-    options: &mut OpenOptions,
-    path: &Path,
-    mode: StoreMode,
-) -> io::Result<File> {
+fn open_new(options: &mut OpenOptions, path: &Path, mode: StoreMode) -> io::Result<File> {
     let file = options.mode(mode.file()).open(path)?;
     if file.metadata()?.mode() & PERMISSIONS != mode.file() {
         tolerate(file.set_permissions(Permissions::from_mode(mode.file())))?;
@@ -62,7 +53,7 @@ pub(crate) fn open_new(
 }
 
 /// Gives a file that another has made its mode.
-pub(crate) fn set_file_mode(path: &Path, mode: StoreMode) -> io::Result<()> {
+pub(super) fn set_file_mode(path: &Path, mode: StoreMode) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_file() || found.mode() & PERMISSIONS == mode.file() {
         return Ok(());

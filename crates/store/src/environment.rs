@@ -1,0 +1,34 @@
+//! What a store runs on: a disk, the place of the copy that is read, and the thread that seals. A
+//! program has one environment, tests have others.
+
+use std::sync::Arc;
+
+use spacefold_disk::{Disk, Folder as DiskFolder, RealDisk};
+
+use crate::{log_copy::LogCopies, sled_copy::SledFolders};
+
+/// What a store runs on.
+#[derive(Clone, Debug)]
+pub(crate) struct Environment {
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Where the copies of the log are that are read; sled's, in the folder of the store, with none.
+    copies: Option<Arc<dyn LogCopies>>,
+}
+
+impl Environment {
+    /// What a program runs on, but for the disk.
+    pub(crate) fn on(disk: Arc<dyn Disk>) -> Self {
+        Self { disk, copies: None }
+    }
+
+    /// The copies of the store in a folder.
+    pub(crate) fn copies_in(&self, root: &Arc<dyn DiskFolder>) -> Arc<dyn LogCopies> {
+        self.copies.clone().unwrap_or_else(|| Arc::new(SledFolders::of(root)))
+    }
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::on(Arc::new(RealDisk))
+    }
+}
