@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Folding, Options};
+use crate::{Folding, OpenError, Options};
 
 fn shared<T: Send + Sync + Clone>(_: &T) {}
 
