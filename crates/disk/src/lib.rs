@@ -5,6 +5,7 @@
 //!   of a format can run on a disk that forgets, tears, reorders and fails.
 //! - [`RealDisk`] is the operating system's. A folder is a descriptor: a store whose folder was
 //!   renamed writes on in its own folder, never in a new one that was made at its old path.
+//! - [`MemoryDisk`] is gone with the process.
 //! - `SimDisk` (feature `sim`) is a disk in memory that says what may be left of it when the power
 //!   fails, deterministic by seed.
 //!
@@ -13,6 +14,8 @@
 mod disk;
 mod doing;
 mod lock;
+mod memory;
+mod naming;
 mod real;
 mod replace;
 #[cfg(any(feature = "sim", test))]
@@ -24,6 +27,10 @@ pub use self::{
     disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
     lock::{FolderLock, LockError},
+    memory::MemoryDisk,
     real::RealDisk,
     replace::{NewFile, ReplaceError},
 };
+
+#[cfg(test)]
+mod tests;

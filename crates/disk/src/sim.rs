@@ -17,7 +17,10 @@ use std::{
     ffi::OsStr,
     fmt, io,
     path::{Component, Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use spacefold_event_core::{StorageError, StoreMode, bytes::to_u64};
@@ -30,6 +33,7 @@ pub use self::{
 use crate::{
     disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
+    naming::{Named, check_remove, check_remove_folder, check_rename},
 };
 
 /// How a call fails.
@@ -216,6 +220,14 @@ impl Disk for SimDisk {
     }
 }
 
+/// What a node is, for whoever wants to change its name.
+fn named(tree: &Tree, node: NodeId) -> Named {
+    match tree.node(node) {
+        Some(Node::Folder(names)) => Named::Folder { is_empty: names.is_empty() },
+        _ => Named::File,
+    }
+}
+
 /// Puts an image on a disk, durable.
 fn restore(tree: &mut Tree, folder: NodeId, images: BTreeMap<String, Image>) {
     for (name, image) in images {
@@ -347,7 +359,8 @@ impl SimFolder {
     }
 
     fn file(&self, node: NodeId, name: &str) -> Arc<dyn File> {
-        Arc::new(SimFile { disk: self.disk.clone(), node, path: self.path.join(name) })
+        let (disk, path) = (self.disk.clone(), self.path.join(name));
+        Arc::new(SimFile { disk, node, path, holds_lock: AtomicBool::new(false) })
     }
 
     fn within(&self, node: NodeId, name: &str) -> Arc<dyn Folder> {
@@ -438,9 +451,14 @@ impl Folder for SimFolder {
             let (Some(from), Some(to)) = (from, to) else {
                 return Err(io::ErrorKind::NotFound.into());
             };
-            if state.tree.find(from.0, &from.1).is_none() {
-                return Err(io::ErrorKind::NotFound.into());
+            let nodes = [&from, &to].map(|(folder, name)| state.tree.find(*folder, name));
+            if let [Some(node), Some(there)] = nodes
+                && node == there
+            {
+                return Ok(());
             }
+            let [node, there] = nodes.map(|node| node.map(|node| named(&state.tree, node)));
+            check_rename(node, there)?;
             state.tree.rename(from, to);
             Ok(())
         })
@@ -448,9 +466,8 @@ impl Folder for SimFolder {
 
     fn remove(&self, name: &str) -> Result<(), StorageError> {
         self.call(Call::Remove, name, |state| {
-            if state.tree.find(self.node, name).is_none() {
-                return Err(io::ErrorKind::NotFound.into());
-            }
+            let found = state.tree.find(self.node, name);
+            check_remove(found.map(|node| named(&state.tree, node)))?;
             state.tree.remove(self.node, name.to_owned());
             Ok(())
         })
@@ -459,7 +476,8 @@ impl Folder for SimFolder {
     fn remove_folder(&self, name: &OsStr) -> Result<(), StorageError> {
         let name = &*name.to_string_lossy();
         self.call(Call::Remove, name, |state| {
-            if state.tree.find(self.node, name).is_some() {
+            let found = state.tree.find(self.node, name);
+            if check_remove_folder(found.map(|node| named(&state.tree, node)))? {
                 state.tree.remove(self.node, name.to_owned());
             }
             Ok(())
@@ -489,6 +507,13 @@ struct SimFile {
     disk: SimDisk,
     node: NodeId,
     path: PathBuf,
+    holds_lock: AtomicBool,
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.unlock();
+    }
 }
 
 impl SimFile {
@@ -561,11 +586,15 @@ impl File for SimFile {
         if !state.has_power {
             return Err(power_is_off());
         }
-        Ok(state.locked.insert(self.node))
+        let is_ours = state.locked.insert(self.node);
+        self.holds_lock.fetch_or(is_ours, Ordering::AcqRel);
+        Ok(is_ours)
     }
 
     fn unlock(&self) {
-        self.disk.state().locked.remove(&self.node);
+        if self.holds_lock.swap(false, Ordering::AcqRel) {
+            self.disk.state().locked.remove(&self.node);
+        }
     }
 }
 

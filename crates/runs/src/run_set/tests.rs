@@ -97,7 +97,7 @@ fn apply(model: &mut Rows, changes: &Changes) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn a_set_is_a_sorted_map(
         writes in proptest::collection::vec((any::<u64>(), 0_usize..400, any::<bool>()), 1..40),
