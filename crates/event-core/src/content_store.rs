@@ -6,7 +6,7 @@ mod memory;
 use std::io::{self, Read};
 
 pub use self::{error::ContentError, memory::MemoryContentStore};
-use crate::ContentHash;
+use crate::content_hash::ContentHash;
 
 /// Bytes by their hash, each content once.
 ///

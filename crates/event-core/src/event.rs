@@ -3,8 +3,12 @@
 use std::ops::Deref;
 
 use crate::{
-    Envelope, EventId, EventType, Payload, PayloadError, Position, Revision, Timestamp,
+    event_id::EventId,
     limits::{LimitExceeded, check_id, check_label},
+    payload::{EventType, Payload, PayloadError},
+    position::{Position, Revision},
+    record::Envelope,
+    timestamp::Timestamp,
     value::Value,
 };
 

@@ -7,8 +7,9 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    Document, Reference, SpaceState, replay::corrupt, snapshot_error::SnapshotError,
-    space_state::References,
+    replay::corrupt,
+    snapshot_error::SnapshotError,
+    space_state::{Document, Reference, References, SpaceState},
 };
 
 /// How many events are read at a time.

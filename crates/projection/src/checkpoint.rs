@@ -15,7 +15,7 @@ use spacefold_event_core::{
     EventId, LogReader, Position, ReadError, Revision, StateStore, StorageError, Timestamp,
 };
 
-use crate::SpaceState;
+use crate::space_state::SpaceState;
 
 /// Where the marker is kept.
 pub(crate) const MARKER_KEY: &[u8] = b"space-state";

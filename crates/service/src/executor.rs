@@ -16,11 +16,12 @@ use spacefold_event_core::{
 use spacefold_projection::{LiveStates, SnapshotError, SpaceState};
 
 use crate::{
-    CommandError, Outcome,
     attribution::Attribution,
+    command_error::CommandError,
     commands::{Commands, Decided, DecidedEvents},
     fold::fold,
     known_states::{Known, KnownStates},
+    outcome::Outcome,
     repeat,
 };
 

@@ -9,7 +9,8 @@ use spacefold_event_core::{
 use spacefold_projection::SnapshotError;
 
 use crate::{
-    Command, CommandError, IdempotencyKey, Outcome, Refusal, commands::Commands, question,
+    command::Command, command_error::CommandError, commands::Commands,
+    idempotency_key::IdempotencyKey, outcome::Outcome, question, refusal::Refusal,
 };
 
 /// How long what was recorded before is waited for to become durable.

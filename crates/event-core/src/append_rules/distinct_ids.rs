@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use rapidhash::quality::GlobalState;
 
-use crate::{EventId, SpaceEvent, hash_index::HashIndex};
+use crate::{event::SpaceEvent, event_id::EventId, hash_index::HashIndex};
 
 /// Appends of up to so many events are looked through for an id.
 const FEW_EVENTS: usize = 12;

@@ -6,8 +6,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{ContentError, ContentReader, ContentStore, StoredContent};
-use crate::{ContentHash, limits::MAX_CONTENT_BYTES};
+use super::{ContentReader, ContentStore, StoredContent, error::ContentError};
+use crate::{content_hash::ContentHash, limits::MAX_CONTENT_BYTES};
 
 /// A [`ContentStore`] that keeps its contents in memory and loses them when it is dropped.
 #[derive(Debug, Default)]

@@ -2,7 +2,12 @@
 
 use super::Read;
 use crate::{
-    CorruptRecords, Envelope, EventFilter, Position, ReadError, RecordedEventRef, Records,
+    corrupt_records::CorruptRecords,
+    event::RecordedEventRef,
+    filter::EventFilter,
+    position::Position,
+    read_error::ReadError,
+    record::{Envelope, Records},
 };
 
 /// Events that were read together, in order, shared and immutable: a page of a longer read.

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, time::Duration};
 
-use super::{Page, Read};
+use super::{Read, page::Page};
 use crate::{
     filter::EventFilter,
     position::{Position, Revision},

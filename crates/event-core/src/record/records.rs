@@ -11,9 +11,13 @@ use super::{
     text::{TextId, TextTable},
 };
 use crate::{
-    EventId, EventType, Position, RecordedEventRef, Revision, Timestamp,
     corrupt_records::CorruptRecords,
+    event::RecordedEventRef,
+    event_id::EventId,
     limits,
+    payload::EventType,
+    position::{Position, Revision},
+    timestamp::Timestamp,
     varint::{Malformed, put_u64s},
 };
 

@@ -14,8 +14,8 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    SpaceState,
     checkpoint::{KEPT_VERSION, LastEvent, seal, unseal},
+    space_state::SpaceState,
 };
 
 /// What the key of everything that is kept of the past begins with.

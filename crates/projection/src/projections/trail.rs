@@ -10,8 +10,7 @@ use std::num::NonZeroU64;
 use spacefold_event_core::{Position, StorageError};
 
 use crate::{
-    TableError,
-    table::{Blob, Place},
+    table::{Blob, Place, TableError},
     wire::{Digest, Wire, put_count, put_u64},
 };
 

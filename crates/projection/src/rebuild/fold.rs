@@ -17,7 +17,7 @@ use rapidhash::{RapidHashMap, fast::GlobalState};
 use spacefold_event_core::{Envelope, LogReader, Page, Pages, Position, Read, ReadError};
 
 use super::no_thread;
-use crate::{SpaceState, SpaceStates, replay::corrupt};
+use crate::{replay::corrupt, space_state::SpaceState, space_states::SpaceStates};
 
 /// How many pages the fastest thread may be ahead of the slowest.
 const PAGES_AHEAD: usize = 16;

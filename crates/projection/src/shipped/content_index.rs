@@ -8,8 +8,9 @@ use spacefold_event_core::{
 
 use super::known_documents::{delete, document, documents, is_ignored, take_all};
 use crate::{
-    ApplyError, CatchUpError, Projection, ProjectionHandle, RowKey, RowKeyReader, Table,
-    TableError, TableView,
+    projection::{ApplyError, Projection},
+    projections::{CatchUpError, ProjectionHandle},
+    table::{RowKey, RowKeyReader, Table, TableError, TableView},
     wire::{Wire, put_bytes, put_u64},
 };
 

@@ -6,8 +6,9 @@ use spacefold_event_core::{EventType, EventTypes, Payload, Position, RecordedEve
 
 use super::known_documents::{delete, document, documents, is_ignored, take, take_all};
 use crate::{
-    ApplyError, CatchUpError, Projection, ProjectionHandle, RowKey, RowKeyReader, Table,
-    TableError, TableView,
+    projection::{ApplyError, Projection},
+    projections::{CatchUpError, ProjectionHandle},
+    table::{RowKey, RowKeyReader, Table, TableError, TableView},
     wire::{Wire, put_optional_text, put_u64},
 };
 

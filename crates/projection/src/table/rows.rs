@@ -20,7 +20,7 @@ use super::{
     run::{Run, RunWriter},
 };
 use crate::{
-    StateHash,
+    space_state::StateHash,
     wire::{Wire, put_bytes, put_count, put_u64},
 };
 

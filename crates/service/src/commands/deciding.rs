@@ -10,8 +10,8 @@ use spacefold_projection::{Change, SpaceState, diff};
 use self::batch_paths::Paths;
 use super::DecidedEvents;
 use crate::{
-    Command, CommandError, Refusal, attribution::Attribution, decide::decide, fold::fold,
-    known_states::Known,
+    attribution::Attribution, command::Command, command_error::CommandError, decide::decide,
+    fold::fold, known_states::Known, refusal::Refusal,
 };
 
 /// Why a document is marked stale when its render completes.

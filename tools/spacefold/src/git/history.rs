@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use super::{GitError, Repository, process::Running};
+use super::{GitError, process::Running, repository::Repository};
 
 /// What is read of a path at the most: whatever goes on without a NUL is none.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;

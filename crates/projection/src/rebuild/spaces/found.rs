@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{SpaceStates, StateHash};
+use crate::{space_state::StateHash, space_states::SpaceStates};
 
 /// The hashes of the old and the new state of each space: some 45 bytes a space beside its id, more
 /// only for those of which the two differ.

@@ -7,7 +7,7 @@ use spacefold_event_core::{
 };
 
 use super::{ContentIndex, Occurrence};
-use crate::{Projection, replay::corrupt};
+use crate::{projection::Projection, replay::corrupt};
 
 /// What is known of a space.
 #[derive(Default)]
