@@ -1,7 +1,9 @@
 //! The rules of the source tree.
 
 mod circles;
+mod crates;
 mod modules;
+mod owners;
 
 use std::{
     collections::BTreeSet,

@@ -8,11 +8,18 @@ use std::{mem, sync::Arc};
 use rapidhash::RapidHashMap;
 
 use crate::{
-    Append, AppendCondition, AppendError, Assignments, EncodedBody, Envelope, EventFilter, EventId,
-    FailedCondition, LogReader, Position, RUN_BYTES, RUN_EVENTS, Read, ReadError, Receipt,
-    RecordedEvent, Records, RecordsBuilder, Revision, SpaceEvent, Timestamp,
-    bytes::{to_u64, to_usize},
+    bytes::to_u64,
+    bytes::to_usize,
+    condition::{AppendCondition, FailedCondition},
+    event::{RecordedEvent, SpaceEvent},
+    event_id::EventId,
+    filter::EventFilter,
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
+    log::{Append, AppendError, LogReader, Read, Receipt},
+    position::{Position, Revision},
+    read_error::ReadError,
+    record::{Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder},
+    timestamp::Timestamp,
 };
 
 use self::distinct_ids::DistinctIds;

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use crate::{EventFilter, EventId, Position, Revision};
+use crate::{
+    event_id::EventId,
+    filter::EventFilter,
+    position::{Position, Revision},
+};
 
 /// What the revision of a space must be when the append is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

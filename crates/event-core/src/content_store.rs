@@ -6,7 +6,8 @@ mod memory;
 use std::io::{self, Read};
 
 pub use self::{error::ContentError, memory::MemoryContentStore};
-use crate::{ContentHash, bytes::to_usize};
+use crate::bytes::to_usize;
+use crate::content_hash::ContentHash;
 
 /// Bytes by their hash, each content once.
 ///

@@ -3,8 +3,11 @@
 use std::convert::Infallible;
 
 use crate::{
-    EventId, EventType, Payload, PayloadError, Position, Revision, Timestamp,
+    event_id::EventId,
     limits::{LimitExceeded, check_id, check_label},
+    payload::{EventType, Payload, PayloadError},
+    position::{Position, Revision},
+    timestamp::Timestamp,
     value::Value,
 };
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::EventType;
+use crate::payload::EventType;
 
 /// A set of event types; [`EventTypes::ALL`] holds every one.
 ///

@@ -1,6 +1,10 @@
 //! One constructor per event type.
 
-use crate::{Object, Payload, Presence, SpaceEvent, Value};
+use crate::{
+    event::SpaceEvent,
+    payload::{Payload, Presence},
+    value::{Object, Value},
+};
 
 /// Makes a constructor for each event type: its name, its arguments, and the payload they fill.
 macro_rules! factories {

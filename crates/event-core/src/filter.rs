@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::{EventType, EventTypes, ReadError, Records, SpaceEvent};
+use crate::{
+    event::SpaceEvent, event_type::EventTypes, payload::EventType, read_error::ReadError,
+    record::Records,
+};
 
 /// Selects events: those that pass every part that is set.
 ///

@@ -9,11 +9,17 @@ use std::{
 use rapidhash::RapidHashMap;
 
 use crate::{
-    Append, AppendError, EventFilter, EventId, LogReader, LogWriter, Page, Position, Read,
-    ReadError, Receipt, RecordedEvent, Records, Revision, Timestamp,
     append_rules::{self, AppendView, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
-    bytes::{to_u64, to_usize},
-    least_after,
+    bytes::to_u64,
+    bytes::to_usize,
+    event::RecordedEvent,
+    event_id::EventId,
+    filter::EventFilter,
+    log::{Append, AppendError, LogReader, LogWriter, Page, Read, Receipt, least_after},
+    position::{Position, Revision},
+    read_error::ReadError,
+    record::Records,
+    timestamp::Timestamp,
 };
 
 /// An [`EventLog`](crate::EventLog) that keeps its events in memory and loses them when it is

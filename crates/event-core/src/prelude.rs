@@ -8,4 +8,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub use crate::{ContentStore, EventLog, LogReader, LogWriter, StateStore};
+pub use crate::{
+    content_store::ContentStore,
+    log::{EventLog, LogReader, LogWriter},
+    state_store::StateStore,
+};

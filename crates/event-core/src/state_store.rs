@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::StorageError;
+use crate::storage_error::StorageError;
 
 /// Named blobs of derived state: projection states, their checkpoints.
 ///

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    Append, AppendError, EventFilter, EventId, EventLog, LogReader, LogWriter, Page, Position,
-    Read, ReadError, Receipt, Revision, Timestamp,
+    EventId,
+    filter::EventFilter,
+    log::{Append, AppendError, EventLog, LogReader, LogWriter, Page, Read, Receipt},
+    position::{Position, Revision},
+    read_error::ReadError,
+    timestamp::Timestamp,
 };
 
 /// A log that does what another one does, but for what it says itself: one that withholds, counts,

@@ -7,7 +7,8 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    Document, Reference, SpaceState, snapshot_error::SnapshotError, space_state::References,
+    snapshot_error::SnapshotError,
+    space_state::{Document, Reference, References, SpaceState},
 };
 
 /// How many events are read at a time.

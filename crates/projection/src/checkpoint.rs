@@ -16,10 +16,9 @@ use spacefold_event_core::{
     bytes::{ByteReader, put_u64},
 };
 
-use crate::{
-    SpaceState,
-    wire::{seal, unseal},
-};
+use crate::space_state::SpaceState;
+use crate::wire::seal;
+use crate::wire::unseal;
 
 /// Where the marker is kept.
 pub(crate) const MARKER_KEY: &[u8] = b"space-state";

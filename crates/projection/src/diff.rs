@@ -6,7 +6,8 @@ use spacefold_event_core::Value;
 
 pub use self::change::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader};
 use crate::{
-    Conflict, Document, Render, SpaceState, shared_map::Difference, space_state::References,
+    shared_map::Difference,
+    space_state::{Conflict, Document, References, Render, SpaceState},
 };
 
 /// The changes that lead from one state of a space to another; `None` for a space that does not

@@ -19,13 +19,17 @@ use spacefold_event_core::{LogReader, Position, Revision, StateStore, Timestamp}
 pub use self::snapshots::Snapshots;
 use self::{live::Live, root::Root};
 use crate::{
-    Blame, Change, CheckpointInfo, History, PastOptions, RangedHash, Snapshot, SpaceState,
-    SpaceStates, StateHash, blame,
-    checkpoint::{MARKER_KEY, Marker},
-    diff,
-    past::Past,
+    blame::{self, Blame},
+    checkpoint::{CheckpointInfo, MARKER_KEY, Marker},
+    diff::{Change, diff},
+    history::History,
+    past::{Past, PastOptions},
+    ranged_states::RangedHash,
     replay,
+    snapshot::Snapshot,
     snapshot_error::SnapshotError,
+    space_state::{SpaceState, StateHash},
+    space_states::SpaceStates,
 };
 
 pub(crate) use self::live::{each_key, sweep};

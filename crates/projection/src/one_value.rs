@@ -3,7 +3,11 @@
 use serde::{Serialize, de::DeserializeOwned};
 use spacefold_event_core::{EventTypes, Position, RecordedEventRef};
 
-use crate::{ApplyError, CatchUpError, Projection, ProjectionHandle, Table, TableError, TableView};
+use crate::{
+    projection::{ApplyError, Projection},
+    projections::{CatchUpError, ProjectionHandle},
+    table::{Table, TableError, TableView},
+};
 
 /// A projection whose state is one small value: a few counters, a short list.
 ///

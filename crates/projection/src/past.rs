@@ -25,9 +25,9 @@ use self::{
     weaver::{STRIDE, Weaver},
 };
 use crate::{
-    SpaceState,
     checkpoint::{LastEvent, event_at},
     snapshot_error::SnapshotError,
+    space_state::SpaceState,
 };
 
 /// Versions in memory lie so many events of their space apart, at least.

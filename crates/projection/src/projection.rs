@@ -4,7 +4,7 @@ use std::fmt;
 
 use spacefold_event_core::{EventTypes, RecordedEventRef};
 
-use crate::{Table, TableError};
+use crate::table::{Table, TableError};
 
 /// A read model of the user's own: rows that are folded from the events of a log, in order of
 /// position.

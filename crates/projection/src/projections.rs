@@ -32,7 +32,7 @@ pub(crate) use self::{
     slot::{LeftBehind, Slot},
     trail::first_parting,
 };
-use crate::{Projection, SpaceStates};
+use crate::{projection::Projection, space_states::SpaceStates};
 
 /// Bytes of the name of a projection, which is made of letters, digits, dots, dashes and
 /// underscores of ASCII.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use spacefold_event_core::{RecordedEventRef, bytes::to_u64};
 
-use crate::{SpaceState, SpaceStates, StateHash};
+use crate::{
+    space_state::{SpaceState, StateHash},
+    space_states::SpaceStates,
+};
 
 /// Bytes that the states of spaces take in memory where all of them are gone through, about, unless
 /// told.

@@ -24,8 +24,10 @@ use self::{
     spaces::SpacesRebuild,
 };
 use crate::{
-    CatchUpError, Paused, Projections, STATES_MEMORY_BYTES, SpaceStates, TableError,
-    projections::Slot,
+    projections::{CatchUpError, Paused, Projections, Slot},
+    ranged_states::STATES_MEMORY_BYTES,
+    space_states::SpaceStates,
+    table::TableError,
 };
 
 /// What a rebuild does with what it folded.

@@ -12,7 +12,7 @@ pub use self::{
     day::{Day, InvalidDay},
     open_problems::{OpenProblem, OpenProblems, ProblemDetail, ProblemFilter, ProblemKind},
 };
-use crate::{ProjectionHandle, Projections, RegisterError};
+use crate::projections::{ProjectionHandle, Projections, RegisterError};
 
 /// The projections that come with the crate, registered.
 #[derive(Clone, Debug)]

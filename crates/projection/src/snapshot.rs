@@ -5,8 +5,8 @@ use std::{ops::Deref, sync::Arc};
 use spacefold_event_core::{Position, write_string};
 
 use crate::{
-    SpaceState,
     json::{append, write_array, write_members, write_object, write_optional},
+    space_state::SpaceState,
 };
 
 /// The state of one space as of one position of the log: shared, immutable, cheap to clone.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use spacefold_event_core::{RecordedEventRef, bytes::to_u64};
 
-use crate::{SpaceState, StateHash, shared_map::SharedMap};
+use crate::{
+    shared_map::SharedMap,
+    space_state::{SpaceState, StateHash},
+};
 
 /// The states of all spaces of a log: the projection that snapshots are answered from.
 ///

@@ -2,7 +2,7 @@
 
 use spacefold_event_core::{SpaceEvent, Timestamp};
 
-use crate::IdempotencyKey;
+use crate::idempotency_key::IdempotencyKey;
 
 /// What goes into each event of a command: who did it, what it belongs to, when it happened, and
 /// the key by which a repetition is recognised.

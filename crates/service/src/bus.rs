@@ -2,7 +2,7 @@
 
 use spacefold_bus::{BusOptions, EventBus, Feed};
 
-use crate::SpaceService;
+use crate::space_service::SpaceService;
 
 impl SpaceService {
     /// A bus that calls handlers for what is recorded in the log of this service, by it or by

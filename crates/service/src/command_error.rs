@@ -3,7 +3,7 @@
 use spacefold_event_core::{AppendError, ContentError, ReadError, Revision};
 use spacefold_projection::SnapshotError;
 
-use crate::Refusal;
+use crate::refusal::Refusal;
 
 /// Why a command did not happen. After every variant but a [`CommandError::Append`] with
 /// [`AppendError::OutcomeUnknown`], nothing of it is stored.

@@ -8,7 +8,10 @@ use spacefold_event_core::SpaceEvent;
 use spacefold_projection::SpaceState;
 
 use self::deciding::{Deciding, Refused};
-use crate::{Command, CommandError, Refusal, attribution::Attribution, known_states::Known};
+use crate::{
+    attribution::Attribution, command::Command, command_error::CommandError, known_states::Known,
+    refusal::Refusal,
+};
 
 /// One command, or those of a batch.
 pub(crate) enum Commands {

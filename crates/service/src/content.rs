@@ -4,7 +4,12 @@ use std::io::Read;
 
 use spacefold_event_core::{ContentError, ContentHash, ContentStore, HashedContent};
 
-use crate::{Batch, Command, CommandError, Outcome, SpaceService};
+use crate::{
+    command::Command,
+    command_error::CommandError,
+    outcome::Outcome,
+    space_service::{Batch, SpaceService},
+};
 
 /// Operations that take the bytes of documents. They need a
 /// [content store](SpaceService::with_content_store); [`SpaceService::set_content_hash`] does

@@ -14,7 +14,7 @@ use self::{
     renders::decide_on_render,
     syncs::{complete_sync, record_conflict, start_sync, take_over_sync},
 };
-use crate::{Command, Refusal};
+use crate::{command::Command, refusal::Refusal};
 
 /// The events that a command comes to in this state, none when it changes nothing. Of most commands
 /// it is one at the most.

@@ -15,11 +15,13 @@ use spacefold_event_core::{
 use spacefold_projection::{LiveStates, SnapshotError, SpaceState};
 
 use crate::{
-    CommandError, Outcome, Refusal,
+    Refusal,
     attribution::Attribution,
+    command_error::CommandError,
     commands::{Commands, Decided, DecidedEvents},
     content::NamedContent,
     known_states::{Known, KnownStates},
+    outcome::Outcome,
     repeat,
 };
 

@@ -3,7 +3,12 @@
 use spacefold_event_core::{Object, Position, Presence, Value};
 use spacefold_projection::Reference;
 
-use crate::{Batch, Command, CommandError, Outcome, SpaceService};
+use crate::{
+    command::Command,
+    command_error::CommandError,
+    outcome::Outcome,
+    space_service::{Batch, SpaceService},
+};
 
 /// Makes the two methods of each operation: its name, its arguments, and the command that they make.
 macro_rules! operations {

@@ -3,7 +3,7 @@
 use spacefold_event_core::{EventType, LimitExceeded, Position};
 use spacefold_projection::{RenderStatus, SpaceStatus};
 
-use crate::IdempotencyKey;
+use crate::idempotency_key::IdempotencyKey;
 
 /// Why a command was refused: the rule that it breaks, and what was found. Nothing of it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

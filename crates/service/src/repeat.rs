@@ -8,7 +8,10 @@ use spacefold_event_core::{
 
 use spacefold_projection::SnapshotError;
 
-use crate::{Command, CommandError, IdempotencyKey, Outcome, Refusal, commands::Commands};
+use crate::{
+    command::Command, command_error::CommandError, commands::Commands,
+    idempotency_key::IdempotencyKey, outcome::Outcome, refusal::Refusal,
+};
 
 /// How long what was recorded before is waited for to become durable.
 const MAX_WAIT: Duration = Duration::from_secs(10);

@@ -33,7 +33,9 @@ use spacefold_event_core::{
 };
 use spacefold_projection::SpaceState;
 
-use crate::{CommandError, Outcome, Refusal, SpaceService};
+use crate::{
+    command_error::CommandError, outcome::Outcome, refusal::Refusal, space_service::SpaceService,
+};
 
 /// A service over a log in memory that has these events.
 ///

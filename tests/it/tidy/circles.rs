@@ -7,10 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    files,
-    modules::{Meaning, Module, modules},
-};
+use super::crates::{Crate, Target, roots, sources};
 
 /// Crates whose circles are still to be opened: the store, and the language while a recorded event
 /// holds the envelope that it was decoded from.
@@ -27,77 +24,7 @@ struct Import {
     parts: [Vec<String>; 2],
 }
 
-/// What a path comes to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Target {
-    Module(usize),
-    /// An item, and the module that defines it.
-    Item(usize),
-}
-
-struct Crate {
-    modules: Vec<Module>,
-}
-
 impl Crate {
-    /// What a path written in a module leads to.
-    fn resolve(&self, module: usize, path: &[String], depth: usize) -> BTreeSet<Target> {
-        let [first, rest @ ..] = path else { return BTreeSet::new() };
-        let begin = match first.as_str() {
-            "crate" => BTreeSet::from([Target::Module(0)]),
-            "self" => BTreeSet::from([Target::Module(module)]),
-            "super" => self.parent(module).into_iter().map(Target::Module).collect(),
-            name => self.named(module, name, depth),
-        };
-        begin.into_iter().flat_map(|target| self.below(target, rest, depth)).collect()
-    }
-
-    fn below(&self, target: Target, rest: &[String], depth: usize) -> BTreeSet<Target> {
-        let Target::Module(module) = target else { return BTreeSet::from([target]) };
-        match rest {
-            [] => BTreeSet::from([target]),
-            [first, ..] if first == "super" => self.resolve(module, rest, depth),
-            [first, rest @ ..] => {
-                let mut named = self.named(module, first, depth);
-                if named.is_empty() {
-                    // A macro of the module defines it.
-                    named.insert(Target::Item(module));
-                }
-                named.into_iter().flat_map(|target| self.below(target, rest, depth)).collect()
-            }
-        }
-    }
-
-    fn named(&self, module: usize, name: &str, depth: usize) -> BTreeSet<Target> {
-        // Imports that lead back to themselves lead to nothing.
-        if depth > 8 {
-            return BTreeSet::new();
-        }
-        let of_module = &self.modules[module];
-        let Some(meanings) = of_module.names.get(name) else {
-            let globs = of_module.globs.iter().flat_map(|path| {
-                let from = self.resolve(module, path, depth + 1);
-                from.into_iter().filter_map(|target| match target {
-                    Target::Module(of) if of != module => Some(of),
-                    _ => None,
-                })
-            });
-            return globs.flat_map(|from| self.named(from, name, depth + 1)).collect();
-        };
-        let targets = meanings.iter().flat_map(|meaning| match meaning {
-            Meaning::Item => BTreeSet::from([Target::Item(module)]),
-            Meaning::Module(of) => BTreeSet::from([Target::Module(*of)]),
-            Meaning::Import(path) if path[0] == name && path.len() == 1 => BTreeSet::new(),
-            Meaning::Import(path) => self.resolve(module, path, depth + 1),
-        });
-        targets.collect()
-    }
-
-    fn parent(&self, module: usize) -> Option<usize> {
-        let (_, above) = self.modules[module].path.split_last()?;
-        self.modules.iter().position(|of| of.path == above)
-    }
-
     /// The first import of each file from each other that is neither above nor below it.
     fn imports(&self) -> Vec<Import> {
         let mut found = BTreeMap::new();
@@ -105,7 +32,7 @@ impl Crate {
             let words = module.words.iter().filter(|(word, _)| !module.names.contains_key(*word));
             let words = words.map(|(word, line)| (vec![word.clone()], *line));
             for (path, line) in module.mentions.iter().cloned().chain(words) {
-                for target in self.resolve(index, &path, 0) {
+                for target in self.resolve(index, &path) {
                     let Target::Item(owner) = target else { continue };
                     let (from, to) = (&module.file, &self.modules[owner].file);
                     let Some(parts) = self.parts(from, to) else { continue };
@@ -135,7 +62,7 @@ impl Crate {
 /// Every circle of the parts of a crate: the imports that make it.
 fn circles(root: &str, sources: &BTreeMap<String, String>) -> Vec<Vec<Import>> {
     type Part = Vec<String>;
-    let imports = Crate { modules: modules(root, sources) }.imports();
+    let imports = Crate::of(root, sources).imports();
     let mut reached: BTreeMap<&Part, BTreeSet<&Part>> = BTreeMap::new();
     for Import { parts: [from, to], .. } in &imports {
         reached.entry(from).or_default().insert(to);
@@ -164,27 +91,11 @@ fn circles(root: &str, sources: &BTreeMap<String, String>) -> Vec<Vec<Import>> {
     by_circle.into_values().collect()
 }
 
-/// The root files of every crate of the product and of the benchmarks.
-fn roots(sources: &BTreeMap<String, String>) -> Vec<&str> {
-    let is_root = |file: &&String| {
-        let parts: Vec<&str> = file.split('/').collect();
-        match parts.as_slice() {
-            [.., "src", "lib.rs" | "main.rs"] => true,
-            ["benches", name] => name.ends_with(".rs"),
-            ["benches", _, name] => *name == "main.rs",
-            _ => false,
-        }
-    };
-    sources.keys().filter(is_root).map(String::as_str).collect()
-}
-
 #[test]
 fn no_files_of_a_crate_import_one_another_in_a_circle() {
-    let sources = files(&["crates", "tools", "benches"], ".rs").into_iter().collect();
-    let roots = roots(&sources);
-    assert!(roots.len() > 15, "where are the crates?");
+    let sources = sources();
     let mut told = String::new();
-    for root in roots {
+    for root in roots(&sources) {
         if STILL_TO_BE_OPENED.iter().any(|folder| root.starts_with(folder)) {
             continue;
         }

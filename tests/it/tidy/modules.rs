@@ -148,6 +148,7 @@ impl Found<'_> {
                     return;
                 }
                 "*" => {
+                    self.modules[module].mentions.push((path.clone(), line));
                     self.modules[module].globs.push(path);
                     *at += 1;
                     return;

@@ -8,7 +8,8 @@ use spacefold_event_core::{
 };
 
 use super::{
-    BusError, BusOptions,
+    bus_error::BusError,
+    bus_options::BusOptions,
     dispatcher::Dispatcher,
     history::History,
     kept_handlers::KeptHandlers,

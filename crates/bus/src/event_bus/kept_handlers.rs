@@ -9,7 +9,7 @@ use std::{
 use bincode::{Decode, Encode};
 use spacefold_event_core::{EventFilter, Position, StorageError};
 
-use super::{BusError, registry::MAX_HANDLERS};
+use super::{bus_error::BusError, registry::MAX_HANDLERS};
 use crate::{
     places::Places,
     sealed::{seal, unseal},

@@ -16,7 +16,7 @@ use spacefold_event_core::{
     closing::{Callbacks, InCallback, Running, Waited},
 };
 
-use super::{BusError, dispatcher::Dispatcher};
+use super::{bus_error::BusError, dispatcher::Dispatcher};
 use crate::{
     delivery::{Delivery, ReceiveError, SubscribeError},
     durable::{AckError, Place},

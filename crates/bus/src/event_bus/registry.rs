@@ -13,8 +13,8 @@ use spacefold_event_core::{
     EventFilter, EventType, EventTypes, Position, RecordedEvent, closing::InCallback,
 };
 
+use super::bus_error::BusError;
 use crate::{
-    event_bus::BusError,
     handler::{Call, Handler, Times},
     priority::Priority,
     retry_policy::RetryPolicy,

@@ -4,7 +4,8 @@ use std::hash::{BuildHasher, Hasher};
 
 use rapidhash::quality::GlobalState;
 
-use crate::{EventId, SpaceEvent, bytes::to_usize, hash_index::HashIndex};
+use crate::bytes::to_usize;
+use crate::{event::SpaceEvent, event_id::EventId, hash_index::HashIndex};
 
 /// Appends of up to so many events are looked through for an id.
 const FEW_EVENTS: usize = 12;

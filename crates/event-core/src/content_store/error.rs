@@ -2,7 +2,11 @@
 
 use std::io;
 
-use crate::{ContentHash, StorageError, StorageErrorKind, limits::MAX_CONTENT_BYTES};
+use crate::{
+    content_hash::ContentHash,
+    limits::MAX_CONTENT_BYTES,
+    storage_error::{StorageError, StorageErrorKind},
+};
 
 /// Why content was not taken, or not given.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{ContentError, ContentReader, ContentStore, HashedContent, StoredContent};
-use crate::{ContentHash, bytes::to_u64, limits::MAX_CONTENT_BYTES};
+use super::HashedContent;
+use super::{ContentReader, ContentStore, StoredContent, error::ContentError};
+use crate::bytes::to_u64;
+use crate::{content_hash::ContentHash, limits::MAX_CONTENT_BYTES};
 
 /// A [`ContentStore`] that keeps its contents in memory and loses them when it is dropped.
 #[derive(Debug, Default)]

@@ -9,10 +9,11 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    EventId, EventType, InvalidEventId, InvalidTimestamp, Payload, PayloadError, SpaceEvent,
-    Timestamp, UnknownEventType,
+    event::SpaceEvent,
+    event_id::{EventId, InvalidEventId},
     limits::{LimitExceeded, MAX_JSON_DEPTH},
-    timestamp::{Parsed, UtcOffset},
+    payload::{EventType, Payload, PayloadError, UnknownEventType},
+    timestamp::{InvalidTimestamp, Parsed, Timestamp, UtcOffset},
     value::{Digits, Finite, Object, Value},
 };
 

@@ -2,8 +2,13 @@
 
 use super::Read;
 use crate::{
-    Envelope, EventFilter, Position, ReadError, RecordedEventRef, Records,
-    bytes::{to_u64, to_usize},
+    bytes::to_u64,
+    bytes::to_usize,
+    event::RecordedEventRef,
+    filter::EventFilter,
+    position::Position,
+    read_error::ReadError,
+    record::{Envelope, Records},
 };
 
 /// Events that were read together, in order, shared and immutable: a page of a longer read.

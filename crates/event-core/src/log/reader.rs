@@ -2,7 +2,8 @@
 
 use std::{fmt, ops::Deref, time::Duration};
 
-use super::{AppendCondition, Page, Read};
+use super::AppendCondition;
+use super::{Read, page::Page};
 use crate::{
     event_id::EventId,
     filter::EventFilter,

@@ -1,6 +1,6 @@
 //! The writing half of a log.
 
-use crate::{Append, AppendError, Receipt};
+use crate::log::{Append, AppendError, Receipt};
 
 /// What can be written to an ordered log of space events.
 ///

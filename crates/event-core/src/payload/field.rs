@@ -2,9 +2,9 @@
 
 use bincode::{Encode, de::Decoder, enc::Encoder, error::EncodeError};
 
+use super::{PayloadError, presence::Presence};
 use crate::{
     limits::{LimitExceeded, check_id, check_label},
-    payload::{PayloadError, Presence},
     value::{Object, Value},
     varint::{Malformed, decode_len},
 };

@@ -11,10 +11,16 @@ use super::{
     text::{TextId, TextTable},
 };
 use crate::{
-    EventId, EventType, Position, ReadError, RecordedEventRef, Revision, Timestamp,
-    bytes::{to_u64, to_usize},
+    ReadError,
+    bytes::to_u64,
+    bytes::to_usize,
     corrupt_records::CorruptRecords,
+    event::RecordedEventRef,
+    event_id::EventId,
     limits,
+    payload::EventType,
+    position::{Position, Revision},
+    timestamp::Timestamp,
     varint::{Malformed, put_u64s},
 };
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Object, Value};
+use super::{Value, object::Object};
 
 /// Appends `value` as canonical JSON: no white space, object keys sorted by their bytes.
 pub fn write_value<S: AsRef<str>>(json: &mut String, value: &Value<S>) {

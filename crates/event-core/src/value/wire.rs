@@ -7,7 +7,7 @@ use bincode::{
     error::{DecodeError, EncodeError},
 };
 
-use super::{Digits, Finite, Object, Value};
+use super::{Digits, Finite, Value, object::Object};
 use crate::{
     limits::MAX_JSON_DEPTH,
     varint::{Malformed, decode, decode_len, decode_u8},

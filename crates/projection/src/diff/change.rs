@@ -2,7 +2,7 @@
 
 use spacefold_event_core::{Object, Value, write_string, write_value};
 
-use crate::{Reference, RenderStatus, SpaceStatus, SyncStatus};
+use crate::space_state::{Reference, RenderStatus, SpaceStatus, SyncStatus};
 
 /// What a space is, apart from what is in it.
 #[derive(Clone, Debug, PartialEq)]

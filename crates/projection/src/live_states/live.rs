@@ -8,7 +8,6 @@ use spacefold_event_core::{
 
 use super::root::Root;
 use crate::{
-    SpaceState, SpaceStates,
     checkpoint::{
         BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob,
         generation_prefix, newest_generation, parse_blob_key, unused_generation,
@@ -17,6 +16,8 @@ use crate::{
     replay::fold_space,
     shared_map::SharedMap,
     snapshot_error::SnapshotError,
+    space_state::SpaceState,
+    space_states::SpaceStates,
 };
 
 /// Keys that are listed at a time.

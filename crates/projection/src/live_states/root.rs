@@ -2,7 +2,7 @@
 
 use spacefold_event_core::{Position, bytes::to_u64};
 
-use crate::{SpaceStates, checkpoint::LastEvent};
+use crate::{checkpoint::LastEvent, space_states::SpaceStates};
 
 /// The states of the spaces that are in memory, at one position.
 #[derive(Clone)]

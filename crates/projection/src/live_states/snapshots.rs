@@ -6,7 +6,10 @@ use spacefold_event_core::{Position, Read};
 
 use super::{LiveStates, live::IDS_AT_ONCE};
 use crate::{
-    RangedStates, STATES_MEMORY_BYTES, Snapshot, SpaceState, snapshot_error::SnapshotError,
+    ranged_states::{RangedStates, STATES_MEMORY_BYTES},
+    snapshot::Snapshot,
+    snapshot_error::SnapshotError,
+    space_state::SpaceState,
 };
 
 /// Snapshots of all spaces, sorted by space id. Ends with its first error.

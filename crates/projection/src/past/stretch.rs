@@ -14,8 +14,8 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    SpaceState,
     checkpoint::{KEPT_VERSION, LastEvent},
+    space_state::SpaceState,
     wire::{seal, unseal},
 };
 

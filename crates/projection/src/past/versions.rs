@@ -6,7 +6,7 @@ use rapidhash::RapidHashMap;
 use spacefold_event_core::{Position, bytes::to_u64};
 
 use super::directory::Directory;
-use crate::SpaceState;
+use crate::space_state::SpaceState;
 
 /// About what an event adds to the memory of a version that shares the rest with another.
 const EVENT_BYTES: u64 = 640;

@@ -3,7 +3,7 @@
 use spacefold_event_core::{ReadError, StorageError};
 
 use super::{generation::LoadError, paused::Paused};
-use crate::TableError;
+use crate::table::TableError;
 
 /// Why a projection did not get where it was to. What was checkpointed before still counts.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -13,7 +13,10 @@ pub enum CatchUpError {
     #[error("the projection is {0}")]
     Paused(Paused),
     /// More events are left out than may be: the projection is to be mended.
-    #[error("no further event may be skipped: the limit is {}", super::MAX_SKIPPED_EVENTS)]
+    #[error(
+        "no further event may be skipped: the limit is {}",
+        super::generation::MAX_SKIPPED_EVENTS
+    )]
     TooManySkipped,
     /// There is no projection of that name.
     #[error("there is no projection {name:?}: expected one of {}", known.join(", "))]

@@ -24,9 +24,10 @@ use super::{
     trail::Trail,
 };
 use crate::{
-    ApplyError, Projection, StateHash, Table, TableError, TableView,
     checkpoint::{LastEvent, event_at},
-    table::{Blob, Flushed, Place, Rows},
+    projection::{ApplyError, Projection},
+    space_state::StateHash,
+    table::{Blob, Flushed, Place, Rows, Table, TableError, TableView},
     wire::{seal, unseal},
 };
 

@@ -5,7 +5,10 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use spacefold_event_core::Position;
 
 use super::{error::CatchUpError, info::ProjectionInfo, slot::Slot};
-use crate::{StateHash, TableError, TableView};
+use crate::{
+    space_state::StateHash,
+    table::{TableError, TableView},
+};
 
 /// Reads a registered projection, while it is folded. Clones are cheap.
 pub struct ProjectionHandle<P> {

@@ -29,7 +29,10 @@ use super::{
     paused::Paused,
     root::{Root, sweep_generations},
 };
-use crate::{Projection, TableError, TableView, table::Place};
+use crate::{
+    projection::Projection,
+    table::{Place, TableError, TableView},
+};
 
 /// How many events are applied before readers get their turn.
 const TURN_EVENTS: usize = 256;

@@ -13,8 +13,7 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    TableError,
-    table::{Blob, Place},
+    table::{Blob, Place, TableError},
     wire::Digest,
 };
 

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use spacefold_event_core::{LogReader, Position, ReadError};
 
-use crate::{Document, SpaceState, replay::replay_space};
+use crate::{
+    replay::replay_space,
+    space_state::{Document, SpaceState},
+};
 
 /// Where what is persisted and the fold part first.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use spacefold_event_core::{
 };
 
 use super::no_thread;
-use crate::{SpaceState, SpaceStates};
+use crate::{space_state::SpaceState, space_states::SpaceStates};
 
 /// How many pages the fastest thread may be ahead of the slowest.
 const PAGES_AHEAD: usize = 16;

@@ -7,11 +7,13 @@ use std::{
 
 use spacefold_event_core::{LogReader, Page, Position, Read};
 
-use super::{Divergence, RebuildError, RebuildMode, RebuildOutcome, Resume, Verdict, pace::Pace};
+use super::{
+    RebuildError, RebuildMode, RebuildOutcome, Resume, Verdict, divergence::Divergence, pace::Pace,
+};
 use crate::{
-    StateHash, TableError,
     projections::{Generation, LeftBehind, Slot, Stopped, first_parting},
-    table::OwnedRow,
+    space_state::StateHash,
+    table::{OwnedRow, TableError},
 };
 
 /// Progress is kept so often, so that a kill costs no more.

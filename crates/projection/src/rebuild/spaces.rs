@@ -30,13 +30,14 @@ use super::{
     reading::{PageSender, Shared},
 };
 use crate::{
-    SpaceState, SpaceStates, StateHash,
     checkpoint::{
         LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob, event_at,
         generation_prefix, newest_generation, parse_blob_key, unused_generation,
     },
     live_states::{each_key, sweep},
     ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
+    space_state::{SpaceState, StateHash},
+    space_states::SpaceStates,
 };
 
 /// How many events are folded before it is looked at how much memory the states take.

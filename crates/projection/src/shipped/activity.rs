@@ -4,8 +4,9 @@ use spacefold_event_core::{EventType, EventTypes, RecordedEventRef};
 
 use super::day::Day;
 use crate::{
-    ApplyError, CatchUpError, Projection, ProjectionHandle, RowKey, RowKeyReader, Table,
-    TableError, TableView,
+    projection::{ApplyError, Projection},
+    projections::{CatchUpError, ProjectionHandle},
+    table::{RowKey, RowKeyReader, Table, TableError, TableView},
 };
 
 /// First byte of a row: its key goes on with the day, the type, and the source.

@@ -4,7 +4,7 @@
 
 use spacefold_event_core::{EventType, RecordedEventRef};
 
-use crate::{RowKey, Table, TableError, table::OwnedRow};
+use crate::table::{OwnedRow, RowKey, Table, TableError};
 
 /// First byte of the row of a known document.
 const DOCUMENT: u8 = b'd';

@@ -9,8 +9,9 @@ use spacefold_event_core::{
 
 use super::known_documents::{delete, document, documents, is_ignored, take, take_all};
 use crate::{
-    ApplyError, CatchUpError, Projection, ProjectionHandle, RowKey, RowKeyReader, Table,
-    TableError, TableView,
+    projection::{ApplyError, Projection},
+    projections::{CatchUpError, ProjectionHandle},
+    table::{RowKey, RowKeyReader, Table, TableError, TableView},
 };
 
 /// First byte of the row of a problem: its key goes on with the space, the kind, and the document.

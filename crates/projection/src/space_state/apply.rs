@@ -8,8 +8,12 @@ use std::sync::Arc;
 use spacefold_event_core::{Object, Payload, Position, RecordedEventRef, Revision};
 
 use super::{
-    Anomaly, AnomalyReason, Conflict, Document, KnownHash, Reference, References, Render,
-    RenderStatus, SpaceState, SpaceStatus, SyncState, SyncStatus,
+    KnownHash, SpaceState,
+    parts::{
+        Anomaly, AnomalyReason, Conflict, Document, Reference, Render, RenderStatus, SpaceStatus,
+        SyncState, SyncStatus,
+    },
+    references::References,
 };
 use crate::shared_map::Key;
 

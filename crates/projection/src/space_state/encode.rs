@@ -23,8 +23,12 @@ use spacefold_event_core::{
 };
 
 use super::{
-    Anomalies, Anomaly, AnomalyReason, Conflict, Document, Reference, References, Render,
-    RenderStatus, SpaceState, SpaceStatus, StateHash, SyncState, SyncStatus,
+    SpaceState, StateHash,
+    parts::{
+        Anomalies, Anomaly, AnomalyReason, Conflict, Document, Reference, Render, RenderStatus,
+        SpaceStatus, SyncState, SyncStatus,
+    },
+    references::References,
 };
 
 /// The version of the canonical form. Another one is another hash of every state there is.

@@ -2,7 +2,7 @@
 
 use spacefold_event_core::{Object, Value, bytes::to_u64};
 
-use super::{Document, References, SpaceState};
+use super::{SpaceState, parts::Document, references::References};
 
 /// What an entry of a map takes beside its texts, about.
 const ENTRY_BYTES: usize = 128;

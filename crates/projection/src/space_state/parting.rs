@@ -2,7 +2,11 @@
 
 use spacefold_event_core::Value;
 
-use super::{Conflict, Document, References, Render, SpaceState};
+use super::{
+    SpaceState,
+    parts::{Conflict, Document, Render},
+    references::References,
+};
 use crate::shared_map::Difference;
 
 /// The parts in which two states of a space differ, each kind sorted by key.

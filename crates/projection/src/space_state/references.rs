@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Reference;
+use super::parts::Reference;
 use crate::shared_map::SharedMap;
 
 /// More references are shared by all states that have them.

@@ -22,7 +22,7 @@ use super::{
     recent::Recent,
     run::{Run, RunWriter},
 };
-use crate::StateHash;
+use crate::space_state::StateHash;
 
 /// What was changed is kept with the checkpoint itself up to so many bytes.
 const MAX_INLINE_BYTES: usize = 8 << 10;

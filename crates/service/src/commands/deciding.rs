@@ -9,7 +9,10 @@ use spacefold_projection::{Change, SpaceState, diff};
 
 use self::batch_paths::Paths;
 use super::DecidedEvents;
-use crate::{Command, Refusal, attribution::Attribution, decide::decide, known_states::Known};
+use crate::{
+    attribution::Attribution, command::Command, decide::decide, known_states::Known,
+    refusal::Refusal,
+};
 
 /// Why a document is marked stale when its render completes.
 const UNSHOWN: &str = "its content changed while it was rendered";

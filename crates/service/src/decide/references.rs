@@ -6,7 +6,7 @@ use spacefold_event_core::{Presence, SpaceEvent};
 use spacefold_projection::{Reference, SpaceState};
 
 use super::{check_filled, known_document};
-use crate::Refusal;
+use crate::refusal::Refusal;
 
 pub(super) fn add_reference(
     state: &SpaceState,

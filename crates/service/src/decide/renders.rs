@@ -4,7 +4,7 @@ use spacefold_event_core::{Position, Presence, SpaceEvent};
 use spacefold_projection::{RenderStatus, SpaceState};
 
 use super::known_document;
-use crate::{Command, Refusal};
+use crate::{command::Command, refusal::Refusal};
 
 /// How a render failed whose place another one has taken.
 const TAKEN_OVER: &str = "another render was started in its place";

@@ -3,7 +3,7 @@
 use spacefold_event_core::{Position, Presence, SpaceEvent};
 use spacefold_projection::SpaceState;
 
-use crate::Refusal;
+use crate::refusal::Refusal;
 
 pub(super) fn start_sync(state: &SpaceState, direction: &Presence) -> Result<SpaceEvent, Refusal> {
     match state.sync().started {

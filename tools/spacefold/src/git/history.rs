@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use super::{GitError, Repository, process::Running};
+use super::{GitError, process::Running, repository::Repository};
 
 use spacefold::bytes::to_u64;
 

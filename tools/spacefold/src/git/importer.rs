@@ -22,10 +22,11 @@ use spacefold::{
 use self::{appender::Appender, commit_events::CommitEvents, imported::Earlier};
 pub(crate) use self::{commit_events::SpacePer, error::ImportGitError, rewind::Rewound};
 use super::{
-    GitError, Repository,
+    GitError,
     blobs::{self, BlobRequests, Blobs, Wanted},
     history::{Change, Commit, History},
     missing, path,
+    repository::Repository,
 };
 
 /// Commits that are read ahead.

@@ -4,7 +4,8 @@ use std::hash::{BuildHasher, Hasher};
 
 use rapidhash::quality::RandomState;
 
-use crate::{EventId, bytes::to_usize};
+use crate::bytes::to_usize;
+use crate::event_id::EventId;
 
 /// Finds places of a ring by id, at the cost of about one cache miss: the bucket of an id is one
 /// cache line, and few are full, so that an id seldom has to go to the next one.

@@ -3,7 +3,10 @@
 use spacefold_event_core::{Page, Position, Read, ReadError};
 
 use super::Slot;
-use crate::projections::{PauseKind, Paused, error::CatchUpError};
+use crate::projections::{
+    error::CatchUpError,
+    paused::{PauseKind, Paused},
+};
 
 pub(super) enum NextPage {
     Page(Page),

@@ -2,7 +2,7 @@
 
 use spacefold_event_core::Position;
 
-use super::{NextPage, Slot};
+use super::{Slot, pages::NextPage};
 use crate::projections::{
     error::CatchUpError,
     generation::{Generation, Stopped},

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::{space_state::StateHash, space_states::SpaceStates};
 use spacefold_event_core::bytes::to_u64;
-
-use crate::{SpaceStates, StateHash};
 
 /// The hashes of the old and the new state of each space: some 45 bytes a space beside its id, more
 /// only for those of which the two differ.

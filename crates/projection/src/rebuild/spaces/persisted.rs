@@ -3,10 +3,10 @@
 use spacefold_event_core::{LogReader, Position, Revision, StateStore, StorageError};
 
 use crate::{
-    SpaceState, StateHash,
     checkpoint::{MARKER_KEY, Marker, blob_key, decode_blob, generation_prefix, parse_blob_key},
     live_states::each_key,
     rebuild::RebuildError,
+    space_state::{SpaceState, StateHash},
 };
 
 /// How many events are read of one space at a time.

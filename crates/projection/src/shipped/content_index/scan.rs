@@ -7,7 +7,7 @@ use spacefold_event_core::{
 };
 
 use super::{ContentIndex, Occurrence};
-use crate::Projection;
+use crate::projection::Projection;
 
 /// What is known of a space.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use spacefold_event_core::{Payload, SpaceEvent};
 use spacefold_projection::SpaceState;
 
 use super::{Deciding, Refused};
-use crate::{Command, Refusal, decide::check_but_for_path};
+use crate::{command::Command, decide::check_but_for_path, refusal::Refusal};
 
 /// Where documents are and are going to be, as far as somebody has asked.
 #[derive(Default)]

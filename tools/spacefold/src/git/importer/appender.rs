@@ -7,7 +7,7 @@ use spacefold::{
     SpaceEvent, Spacefold, Timestamp,
 };
 
-use super::ImportGitError;
+use super::error::ImportGitError;
 
 /// Appends events together, after the content that they name.
 pub(super) struct Appender<'a> {

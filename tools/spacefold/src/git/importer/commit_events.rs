@@ -9,9 +9,9 @@ use spacefold::{
 use uuid::Uuid;
 
 use crate::git::{
-    ATTRIBUTE_COMMIT, ATTRIBUTE_MODE, ATTRIBUTE_PATH_HEX,
+    ATTRIBUTE_COMMIT, ATTRIBUTE_MODE,
     history::{Change, Commit, TreeEntry},
-    path,
+    path::{self, ATTRIBUTE_PATH_HEX},
 };
 
 /// What ids of imported events and documents are derived in.

@@ -8,12 +8,12 @@ use spacefold::{
 };
 
 use super::{
-    ImportGitError,
     commit_events::{
         Documents, HEAD, METADATA, REWOUND_FROM, REWOUND_TO, SOURCE, SpacePer, Tracked,
     },
+    error::ImportGitError,
 };
-use crate::git::{ATTRIBUTE_PATH_HEX, path};
+use crate::git::path::{self, ATTRIBUTE_PATH_HEX};
 
 /// What earlier imports have left.
 #[derive(Default)]

@@ -10,14 +10,14 @@ use spacefold::{
 };
 
 use super::{
-    ImportGitError,
     appender::Appender,
     commit_events::{
         Documents, HEAD, REWOUND_FROM, REWOUND_TO, SOURCE, SpacePer, Tracked, derived,
     },
+    error::ImportGitError,
     imported::{self, Earlier},
 };
-use crate::git::{Repository, history, path};
+use crate::git::{history, path, repository::Repository};
 
 /// What was taken back before a rewritten history was imported.
 #[derive(Clone, Debug)]
