@@ -3,7 +3,6 @@
 mod read;
 mod write;
 
-pub use self::{
-    read::{FilledIn, JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array},
-    write::{write_string, write_value},
+pub use self::read::{
+    FilledIn, JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array,
 };

@@ -59,10 +59,7 @@ pub use self::{
     event_id::{EventId, InvalidEventId},
     event_type::EventTypes,
     filter::EventFilter,
-    json::{
-        FilledIn, JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array,
-        write_string, write_value,
-    },
+    json::{FilledIn, JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array},
     limits::{
         LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_CONTENT_BYTES, MAX_EVENT_BYTES,
         MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES,

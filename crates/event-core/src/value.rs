@@ -179,9 +179,7 @@ impl Deref for Finite {
 impl<S: AsRef<str>> fmt::Display for Value<S> {
     /// Canonical JSON: no white space, object keys sorted by their bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut json = String::new();
-        crate::json::write_value(&mut json, self);
-        f.write_str(&json)
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
 }
 

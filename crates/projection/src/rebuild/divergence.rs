@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
 use spacefold_event_core::{LogReader, Position, ReadError};
 
 use crate::{Document, SpaceState, live_states::replay_space};
 
 /// Where what is persisted and the fold part first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Divergence {
     /// Of the states of the spaces: the first space, by its id, of which they differ. Of other
     /// projections: the space of the event at the position.

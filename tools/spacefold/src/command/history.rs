@@ -19,16 +19,13 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
-        let mut line = String::new();
         for page in store.history(&self.space_id, self.document.as_deref())? {
             interrupt::check()?;
             for envelope in page?.envelopes() {
                 let position = envelope.position;
                 let event =
                     envelope.decode().map_err(|cause| ReadError::Corrupt { position, cause })?;
-                line.clear();
-                event.write_json(&mut line);
-                session.output.json_line(&line)?;
+                session.output.json(&event)?;
             }
         }
         session.output.flush()?;
