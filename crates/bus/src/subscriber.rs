@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use spacefold_event_core::Position;
+use spacefold_event_core::{Position, RecordedEvent};
 
 use crate::{
     cursor::{Cursor, Step},
@@ -262,7 +262,7 @@ impl Stream for Subscriber {
 }
 
 impl IntoIterator for Subscriber {
-    type Item = Result<crate::FeedItem, ReceiveError>;
+    type Item = Result<Delivery<RecordedEvent>, ReceiveError>;
     type IntoIter = FeedItems;
 
     /// Event by event, each with its texts owned. Waits for events; ends when the subscription is
