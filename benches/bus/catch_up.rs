@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacefold_bus::{BusOptions, Delivery, EventBus, Feed, FeedItem, Handler, Subscription};
+use spacefold_bus::{BusOptions, Delivery, EventBus, Feed, Handler, Subscription};
 use spacefold_event_core::{LogReader, MAX_APPEND_EVENTS, Position};
 use spacefold_store::EmbeddedLog;
 
@@ -54,7 +54,7 @@ fn pages(feed: &Feed, subscription: Subscription, decodes: bool) -> usize {
 
 fn owned(feed: &Feed) -> usize {
     let items = feed.subscribe(Subscription::from_start()).unwrap().into_iter();
-    items.take_while(|item| matches!(item, Ok(FeedItem::Event(_)))).count()
+    items.take_while(|item| matches!(item, Ok(Delivery::Events(_)))).count()
 }
 
 fn handled(feed: &Feed, head: Position) -> usize {

@@ -11,7 +11,7 @@ use proptest::{
     test_runner::TestRunner,
 };
 use spacefold::{
-    Append, AppendCondition, BusOptions, EventBus, EventType, FeedItem, Handler, LogWriter,
+    Append, AppendCondition, BusOptions, Delivery, EventBus, EventType, Handler, LogWriter,
     Options, Position, Priority, RecordedEvent, RetryPolicy, SpaceEvent, Spacefold, Subscription,
 };
 
@@ -105,7 +105,7 @@ fn each_type_reaches_every_receiver_of_a_store() {
     let calls = Calls::default();
     register(spaces.bus(), &calls);
     let mut early = spaces.subscribe(Subscription::from_now()).unwrap().into_iter();
-    assert!(matches!(early.next(), Some(Ok(FeedItem::CaughtUp { .. }))));
+    assert!(matches!(early.next(), Some(Ok(Delivery::CaughtUp { .. }))));
     let events = each_type();
     let types: BTreeSet<u8> = events.iter().map(|event| event.event_type().code()).collect();
     assert_eq!(types.len(), 21);
@@ -122,7 +122,7 @@ fn each_type_reaches_every_receiver_of_a_store() {
     check(spaces.bus(), &calls, &committed);
     let received = |items: spacefold::FeedItems| -> Vec<RecordedEvent> {
         let events = items.filter_map(|item| match item.unwrap() {
-            FeedItem::Event(event) => Some(*event),
+            Delivery::Events(event) => Some(event),
             _ => None,
         });
         events.take(21).collect()
@@ -133,9 +133,9 @@ fn each_type_reaches_every_receiver_of_a_store() {
     for event_type in EventType::ALL {
         let typed = Subscription::from_start().types([event_type]);
         let mut items = spaces.subscribe(typed).unwrap().into_iter();
-        let Some(Ok(FeedItem::Event(event))) = items.next() else { panic!("{event_type}") };
+        let Some(Ok(Delivery::Events(event))) = items.next() else { panic!("{event_type}") };
         assert_eq!(event.event.event_type(), event_type);
-        assert!(matches!(items.next(), Some(Ok(FeedItem::CaughtUp { .. }))), "{event_type}");
+        assert!(matches!(items.next(), Some(Ok(Delivery::CaughtUp { .. }))), "{event_type}");
     }
     spaces.close().unwrap();
 }
@@ -219,7 +219,7 @@ fn states_and_what_follows_them_come_in_one_call() {
     let after = ["b", "c", "nowhere"].map(SpaceEvent::space_activated);
     spaces.append(after, AppendCondition::none()).unwrap();
     let events = late.tail.into_iter().filter_map(|item| match item.unwrap() {
-        FeedItem::Event(event) => Some(event.position.get()),
+        Delivery::Events(event) => Some(event.position.get()),
         _ => None,
     });
     assert_eq!(events.take(2).collect::<Vec<_>>(), [5, 6]);

@@ -72,8 +72,7 @@ fn walk(records: &Records) {
     assert!(records.envelopes().count() <= count);
     for envelope in records.envelopes() {
         if let Ok(event) = envelope.decode() {
-            let mut json = String::new();
-            event.write_json(&mut json);
+            let _ = event.to_json();
             let _ = event.to_owned_event().event.check_limits();
         }
     }

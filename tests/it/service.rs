@@ -8,7 +8,7 @@ mod reference;
 use std::{collections::BTreeSet, fmt::Write, io::Read as _, time::Duration};
 
 use spacefold::{
-    Append, AppendCondition, BusOptions, CommandError, Durability, EventBus, Feed, FeedItem,
+    Append, AppendCondition, BusOptions, CommandError, Delivery, Durability, EventBus, Feed,
     LogReader, LogWriter, Object, Options, Outcome, Presence, RecordedEvent, Refusal, SpaceEvent,
     SpaceService, Spacefold, StoreOptions, Subscription, Value,
 };
@@ -116,7 +116,7 @@ fn every_operation_reaches_every_receiver_of_a_store() {
     let calls = Calls::default();
     register(spaces.bus(), &calls);
     let mut early = spaces.subscribe(Subscription::from_now()).unwrap().into_iter();
-    assert!(matches!(early.next(), Some(Ok(FeedItem::CaughtUp { .. }))));
+    assert!(matches!(early.next(), Some(Ok(Delivery::CaughtUp { .. }))));
     let service = spaces.service().with_source("tester").with_correlation_id("c 1");
     let events = every_operation(&service).unwrap();
     assert_eq!(written(&events), RECORDED);
@@ -130,7 +130,7 @@ fn every_operation_reaches_every_receiver_of_a_store() {
     assert_eq!(conformance::whole_log(spaces.log()), events);
     let received = |items: spacefold::FeedItems| -> Vec<RecordedEvent> {
         let events = items.filter_map(|item| match item.unwrap() {
-            FeedItem::Event(event) => Some(*event),
+            Delivery::Events(event) => Some(event),
             _ => None,
         });
         events.take(RECORDED.lines().count() - 1).collect()
@@ -154,7 +154,7 @@ fn every_operation_reaches_every_receiver_without_a_store() {
     check(&bus, &calls, &events);
     let late = feed.subscribe(Subscription::from_start()).unwrap().into_iter();
     let seen = late.filter_map(|item| match item.unwrap() {
-        FeedItem::Event(event) => Some(*event),
+        Delivery::Events(event) => Some(event),
         _ => None,
     });
     assert_eq!(seen.take(events.len()).collect::<Vec<_>>(), events);

@@ -2,51 +2,19 @@
 
 use std::sync::Arc;
 
-use spacefold_event_core::{EventFilter, Page, Position, ReadError, RecordedEvent, StorageError};
+use spacefold_event_core::{EventFilter, Page, Position, ReadError, StorageError};
 
-/// What a subscriber is given next: a page of events, or where it stands.
+/// What a subscriber is given next: events, or where it stands. `E` is a page of events, or a
+/// [`RecordedEvent`](spacefold_event_core::RecordedEvent) where they come one at a time, as from
+/// [`FeedItems`](crate::FeedItems).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Delivery {
+pub enum Delivery<E = Arc<Page>> {
     /// The next events, at least one, in the order of the log. Subscribers share pages, and events
     /// are borrowed from them: [`Page::events`].
-    Events(Arc<Page>),
+    Events(E),
     /// Everything up to the durable head was delivered; what follows is live. Told once, and again
     /// after [`Delivery::Lagging`].
-    CaughtUp {
-        /// The durable head then.
-        position: Position,
-    },
-    /// The subscriber was caught up, and has fallen behind by more than it may.
-    Lagging {
-        /// How far it has come.
-        position: Position,
-        /// How many events the durable head is ahead.
-        lag: u64,
-    },
-    /// Events were left out, as the subscription says for when it is behind.
-    Skipped {
-        /// The first position of the stretch, inclusive.
-        from: Position,
-        /// The last position of the stretch, inclusive.
-        to: Position,
-        /// How many events of the stretch pass the filter and were left out.
-        events: u64,
-    },
-    /// There was nothing to deliver for the interval of the subscription.
-    Heartbeat {
-        /// No event up to here is left to be delivered.
-        position: Position,
-    },
-}
-
-/// One thing at a time of what a subscriber is given: what [`Delivery`] is, event by event.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum FeedItem {
-    /// The next event.
-    Event(Box<RecordedEvent>),
-    /// Everything up to the durable head was delivered; what follows is live.
     CaughtUp {
         /// The durable head then.
         position: Position,

@@ -5,7 +5,7 @@ use std::vec;
 use spacefold_event_core::{Page, ReadError, RecordedEvent};
 
 use crate::{
-    delivery::{Delivery, FeedItem, ReceiveError},
+    delivery::{Delivery, ReceiveError},
     subscriber::{Closer, Subscriber},
 };
 
@@ -18,7 +18,7 @@ use crate::{
 /// # Examples
 /// ```
 /// use std::sync::Arc;
-/// use spacefold::{Append, Feed, FeedItem, LogWriter, MemoryLog, SpaceEvent, Subscription};
+/// use spacefold::{Append, Delivery, Feed, LogWriter, MemoryLog, SpaceEvent, Subscription};
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let feed = Feed::new(log);
@@ -26,8 +26,8 @@ use crate::{
 /// let mut seen = 0;
 /// for item in late {
 ///     match item? {
-///         FeedItem::Event(recorded) => seen = recorded.position.get(),
-///         FeedItem::CaughtUp { .. } => break,
+///         Delivery::Events(recorded) => seen = recorded.position.get(),
+///         Delivery::CaughtUp { .. } => break,
 ///         _ => {}
 ///     }
 /// }
@@ -42,7 +42,7 @@ pub struct FeedItems {
 }
 
 impl IntoIterator for Subscriber {
-    type Item = Result<FeedItem, ReceiveError>;
+    type Item = Result<Delivery<RecordedEvent>, ReceiveError>;
     type IntoIter = FeedItems;
 
     /// Event by event, each with its texts owned. Waits for events; ends when the subscription is
@@ -61,12 +61,12 @@ impl FeedItems {
 }
 
 impl Iterator for FeedItems {
-    type Item = Result<FeedItem, ReceiveError>;
+    type Item = Result<Delivery<RecordedEvent>, ReceiveError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.has_ended {
             let item = match self.events.next() {
-                Some(event) => event.map(|event| FeedItem::Event(Box::new(event))),
+                Some(event) => event.map(Delivery::Events),
                 None => match self.subscriber.recv() {
                     Ok(Delivery::Events(page)) => {
                         self.events = owned(&page).into_iter();
@@ -91,13 +91,13 @@ fn owned(page: &Page) -> Vec<Result<RecordedEvent, ReadError>> {
     page.events().map(|event| Ok(event?.to_owned_event())).collect()
 }
 
-/// The item of a delivery; `None` of a page.
-fn marker(delivery: Delivery) -> Option<FeedItem> {
+/// The delivery of anything but events; `None` of a page.
+fn marker(delivery: Delivery) -> Option<Delivery<RecordedEvent>> {
     match delivery {
         Delivery::Events(_) => None,
-        Delivery::CaughtUp { position } => Some(FeedItem::CaughtUp { position }),
-        Delivery::Lagging { position, lag } => Some(FeedItem::Lagging { position, lag }),
-        Delivery::Skipped { from, to, events } => Some(FeedItem::Skipped { from, to, events }),
-        Delivery::Heartbeat { position } => Some(FeedItem::Heartbeat { position }),
+        Delivery::CaughtUp { position } => Some(Delivery::CaughtUp { position }),
+        Delivery::Lagging { position, lag } => Some(Delivery::Lagging { position, lag }),
+        Delivery::Skipped { from, to, events } => Some(Delivery::Skipped { from, to, events }),
+        Delivery::Heartbeat { position } => Some(Delivery::Heartbeat { position }),
     }
 }

@@ -47,7 +47,7 @@ mod watcher;
 mod testing;
 
 pub use self::{
-    delivery::{Delivery, FeedItem, ReceiveError, SubscribeError},
+    delivery::{Delivery, ReceiveError, SubscribeError},
     durable::{AckError, DurableSubscriber, DurableSubscription},
     event_bus::{
         AfterFailure, BusError, BusOptions, EventBus, HandlerFailure, HandlerId, Published,

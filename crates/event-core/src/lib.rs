@@ -83,5 +83,5 @@ pub use self::{
     storage_error::{StorageError, StorageErrorKind},
     store_mode::{InvalidStoreMode, StoreMode},
     timestamp::{InvalidTimestamp, InvalidUtcOffset, Timestamp, UtcOffset},
-    value::{Digits, Finite, Object, Value, write_string, write_value},
+    value::{Digits, Finite, Object, Value},
 };

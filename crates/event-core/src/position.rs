@@ -5,7 +5,10 @@ use std::fmt;
 macro_rules! sequence_number {
     ($(#[$doc:meta])* $name:ident, $none:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize,
+        )]
+        #[serde(transparent)]
         pub struct $name(u64);
 
         impl $name {

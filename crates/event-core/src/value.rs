@@ -1,17 +1,12 @@
 //! Free-form JSON: what a payload holds where the contract fixes no type.
 
 mod object;
-mod text;
 mod tree;
 mod wire;
 
 use std::{fmt, ops::Deref};
 
-pub(crate) use self::text::{append, write_object};
-pub use self::{
-    object::Object,
-    text::{write_string, write_value},
-};
+pub use self::object::Object;
 use crate::limits::{LimitExceeded, MAX_JSON_DEPTH};
 
 /// A JSON value that keeps every integer and every finite float exactly.
@@ -184,9 +179,7 @@ impl Deref for Finite {
 impl<S: AsRef<str>> fmt::Display for Value<S> {
     /// Canonical JSON: no white space, object keys sorted by their bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut json = String::new();
-        write_value(&mut json, self);
-        f.write_str(&json)
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
 }
 

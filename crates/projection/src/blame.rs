@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use spacefold_event_core::{
     EventFilter, EventId, LogReader, Position, Read, RecordedEventRef, Revision, Timestamp,
 };
@@ -15,7 +16,7 @@ use crate::{
 const PAGE_EVENTS: usize = 1_024;
 
 /// An event that gave something the value that it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct BlamedEvent {
     /// Where it stands.
     pub position: Position,
@@ -26,7 +27,7 @@ pub struct BlamedEvent {
 }
 
 /// Which events made a document what it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DocumentBlame {
     /// The id of the document.
     pub document_id: String,
@@ -39,7 +40,7 @@ pub struct DocumentBlame {
 }
 
 /// Which event gave a variable its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VariableBlame {
     /// The name of the variable.
     pub name: String,
@@ -48,11 +49,12 @@ pub struct VariableBlame {
 }
 
 /// Which event added a reference.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReferenceBlame {
     /// The document that refers.
     pub document_id: String,
     /// What it refers to.
+    #[serde(flatten)]
     pub reference: Reference,
     /// What added it.
     pub added: BlamedEvent,
@@ -60,7 +62,7 @@ pub struct ReferenceBlame {
 
 /// For each part of a space, the event that gave it the value that it has: an event that sets what
 /// is there already changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Blame {
     /// The space.
     pub space_id: String,

@@ -18,7 +18,6 @@ mod blame;
 mod checkpoint;
 mod diff;
 mod history;
-mod json;
 mod live_states;
 mod one_value;
 mod past;

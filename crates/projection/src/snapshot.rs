@@ -1,13 +1,11 @@
 //! The state of a space as of one position, shared and immutable.
 
-use std::{ops::Deref, sync::Arc};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
-use spacefold_event_core::{Position, write_string};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use spacefold_event_core::{Position, Timestamp};
 
-use crate::{
-    json::{append, write_array, write_members, write_object, write_optional},
-    space_state::SpaceState,
-};
+use crate::{Conflict, SpaceState, SyncStatus};
 
 /// The state of one space as of one position of the log: shared, immutable, cheap to clone.
 ///
@@ -45,46 +43,7 @@ impl Snapshot {
     /// equal snapshots print equal bytes. Cost: a walk over the whole state.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut json = String::with_capacity(1024);
-        self.write_json(&mut json);
-        json
-    }
-
-    /// Appends what [`Snapshot::to_json`] gives.
-    pub fn write_json(&self, json: &mut String) {
-        let state = &*self.state;
-        json.push_str("{\"space_id\":");
-        write_string(json, state.space_id());
-        json.push_str(",\"name\":");
-        write_optional(json, state.name());
-        append(
-            json,
-            format_args!(
-                ",\"status\":\"{}\",\"position\":{},\"revision\":{}",
-                state.status(),
-                self.position,
-                state.revision()
-            ),
-        );
-        append(
-            json,
-            format_args!(
-                ",\"created_at\":\"{}\",\"updated_at\":\"{}\",\"metadata\":",
-                state.created_at(),
-                state.updated_at()
-            ),
-        );
-        write_object(json, state.metadata());
-        write_documents(json, state);
-        json.push_str(",\"variables\":");
-        write_members(json, state.variables());
-        write_references(json, state);
-        write_renders(json, state);
-        write_sync(json, state);
-        json.push_str(",\"stale_documents\":");
-        write_array(json, state.stale_documents(), write_string);
-        write_anomalies(json, state);
-        append(json, format_args!(",\"state_hash\":\"{}\"}}", state.state_hash()));
+        serde_json::to_string(self).expect("a snapshot is valid JSON")
     }
 }
 
@@ -96,90 +55,64 @@ impl Deref for Snapshot {
     }
 }
 
-fn write_documents(json: &mut String, state: &SpaceState) {
-    json.push_str(",\"documents\":");
-    write_array(json, state.documents(), |json, (id, document)| {
-        json.push_str("{\"document_id\":");
-        write_string(json, id);
-        json.push_str(",\"path\":");
-        write_string(json, document.path());
-        json.push_str(",\"content_hash\":");
-        write_optional(json, document.content_hash());
-        json.push_str(",\"attributes\":");
-        write_object(json, document.attributes());
-        append(
-            json,
-            format_args!(
-                ",\"added_position\":{},\"updated_position\":{}}}",
-                document.added_position(),
-                document.updated_position()
-            ),
-        );
-    });
-}
-
-fn write_references(json: &mut String, state: &SpaceState) {
-    json.push_str(",\"references\":");
-    write_array(json, state.references(), |json, (id, reference)| {
-        json.push_str("{\"document_id\":");
-        write_string(json, id);
-        json.push_str(",\"target\":");
-        write_string(json, &reference.target);
-        json.push_str(",\"kind\":");
-        write_optional(json, reference.kind.as_deref());
-        json.push('}');
-    });
-}
-
-fn write_renders(json: &mut String, state: &SpaceState) {
-    json.push_str(",\"renders\":");
-    write_array(json, state.renders(), |json, (id, render)| {
-        json.push_str("{\"document_id\":");
-        write_optional(json, id);
-        append(json, format_args!(",\"status\":\"{}\",\"output_hash\":", render.status()));
-        write_optional(json, render.output_hash());
-        json.push_str(",\"error\":");
-        write_optional(json, render.error());
-        append(json, format_args!(",\"position\":{}}}", render.position()));
-    });
-}
-
-fn write_sync(json: &mut String, state: &SpaceState) {
-    let sync = state.sync();
-    append(json, format_args!(",\"sync\":{{\"status\":\"{}\"", sync.status));
-    match sync.last_completed {
-        Some((position, time)) => append(
-            json,
-            format_args!(
-                ",\"last_completed_position\":{position},\"last_completed_at\":\"{time}\""
-            ),
-        ),
-        None => json.push_str(",\"last_completed_position\":null,\"last_completed_at\":null"),
+impl Serialize for Snapshot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let state = &*self.state;
+        let (last_completed_position, last_completed_at) = state.sync().last_completed.unzip();
+        let documents = state.documents().into_iter().map(of_document);
+        let references = state.references().into_iter().map(of_document);
+        let conflicts = state.conflicts().into_iter().map(of_document);
+        let renders = state.renders().into_iter();
+        let renders = renders.map(|(document_id, part)| Of { document_id, part });
+        let mut json = serializer.serialize_map(None)?;
+        json.serialize_entry("space_id", state.space_id())?;
+        json.serialize_entry("name", &state.name())?;
+        json.serialize_entry("status", &state.status())?;
+        json.serialize_entry("position", &self.position)?;
+        json.serialize_entry("revision", &state.revision())?;
+        json.serialize_entry("created_at", &state.created_at())?;
+        json.serialize_entry("updated_at", &state.updated_at())?;
+        json.serialize_entry("metadata", state.metadata())?;
+        json.serialize_entry("documents", &documents.collect::<Vec<_>>())?;
+        json.serialize_entry(
+            "variables",
+            &state.variables().into_iter().collect::<BTreeMap<_, _>>(),
+        )?;
+        json.serialize_entry("references", &references.collect::<Vec<_>>())?;
+        json.serialize_entry("renders", &renders.collect::<Vec<_>>())?;
+        json.serialize_entry(
+            "sync",
+            &Sync {
+                status: state.sync().status,
+                last_completed_position,
+                last_completed_at,
+                conflicts: conflicts.collect(),
+            },
+        )?;
+        json.serialize_entry("stale_documents", &state.stale_documents())?;
+        json.serialize_entry("anomalies", state.anomalies())?;
+        json.serialize_entry("state_hash", &state.state_hash())?;
+        json.end()
     }
-    json.push_str(",\"conflicts\":");
-    write_array(json, state.conflicts(), |json, (id, conflict)| {
-        json.push_str("{\"document_id\":");
-        write_string(json, id);
-        json.push_str(",\"local_hash\":");
-        write_optional(json, conflict.local_hash());
-        json.push_str(",\"remote_hash\":");
-        write_optional(json, conflict.remote_hash());
-        append(json, format_args!(",\"position\":{}}}", conflict.position()));
-    });
-    json.push('}');
 }
 
-fn write_anomalies(json: &mut String, state: &SpaceState) {
-    let anomalies = state.anomalies();
-    append(json, format_args!(",\"anomalies\":{{\"count\":{},\"first\":", anomalies.count()));
-    write_array(json, anomalies.first(), |json, anomaly| {
-        append(
-            json,
-            format_args!(
-                "{{\"position\":{},\"event_type\":\"{}\",\"reason\":\"{}\"}}",
-                anomaly.position, anomaly.event_type, anomaly.reason
-            ),
-        );
-    });
-    json.push('}');
+/// A part of a state, and the document that it is of; `None` for the space itself.
+#[derive(Serialize)]
+struct Of<'a, T> {
+    document_id: Option<&'a str>,
+    #[serde(flatten)]
+    part: &'a T,
+}
+
+const fn of_document<'a, T>((document_id, part): (&'a str, &'a T)) -> Of<'a, T> {
+    Of { document_id: Some(document_id), part }
+}
+
+/// What is printed of a [`SyncState`](crate::SyncState), and the conflicts beside it.
+#[derive(Serialize)]
+struct Sync<'a> {
+    status: SyncStatus,
+    last_completed_position: Option<Position>,
+    last_completed_at: Option<Timestamp>,
+    conflicts: Vec<Of<'a, Conflict>>,
 }

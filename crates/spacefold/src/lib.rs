@@ -57,10 +57,9 @@ pub use self::{
 };
 pub use spacefold_bus::{
     AckError, AfterFailure, BusError, BusOptions, Closer, Delivery, DurableSubscriber,
-    DurableSubscription, EventBus, Feed, FeedItem, FeedItems, Handler, HandlerError,
-    HandlerFailure, HandlerId, HandlerOutcome, ParkedEvent, ParkedId, Priority, Published,
-    ReceiveError, RetryPolicy, SubscribeError, Subscriber, SubscriberInfo, Subscription,
-    WhenBehind,
+    DurableSubscription, EventBus, Feed, FeedItems, Handler, HandlerError, HandlerFailure,
+    HandlerId, HandlerOutcome, ParkedEvent, ParkedId, Priority, Published, ReceiveError,
+    RetryPolicy, SubscribeError, Subscriber, SubscriberInfo, Subscription, WhenBehind,
 };
 pub use spacefold_content::{
     CollectReport, ContentInfo, ContentOptions, ContentProblem, ContentReport, InvalidStoreId,

@@ -253,7 +253,7 @@ fn subscriber(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
     let receiving = thread::spawn(move || {
         let mut act = Some(act);
         for delivery in IntoIterator::into_iter(subscriber) {
-            if matches!(delivery, Ok(spacefold::FeedItem::Event(_)))
+            if matches!(delivery, Ok(spacefold::Delivery::Events(_)))
                 && let Some(act) = act.take()
             {
                 act();

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use spacefold::{
-    AppendCondition, FeedItem, Revision, SnapshotAndTail, SpaceEvent, Spacefold, Subscription,
+    AppendCondition, Delivery, Revision, SnapshotAndTail, SpaceEvent, Spacefold, Subscription,
 };
 
 const ROUNDS: usize = 30;
@@ -13,7 +13,7 @@ fn check(late: SnapshotAndTail) {
     let known = late.snapshots.first().map_or(Revision::NONE, |snapshot| snapshot.revision());
     let mut items = late.tail.into_iter();
     let event = items.find_map(|item| match item.unwrap() {
-        FeedItem::Event(event) => Some(event),
+        Delivery::Events(event) => Some(event),
         _ => None,
     });
     let event = event.unwrap();

@@ -15,25 +15,18 @@ const MANY_ROWS: usize = 1_024;
 /// Standard output, buffered; every write says whether someone still reads.
 pub(crate) struct Output {
     out: BufWriter<Stdout>,
+    /// Room for a line of JSON, kept between lines.
+    json: Vec<u8>,
 }
 
 impl Output {
     pub(crate) fn new() -> Self {
-        Self { out: BufWriter::with_capacity(BUFFER_BYTES, io::stdout()) }
+        Self { out: BufWriter::with_capacity(BUFFER_BYTES, io::stdout()), json: Vec::new() }
     }
 
     /// Writes a line for people; it may stay in the buffer.
     pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
-        self.raw_line(&printable(line))
-    }
-
-    /// Writes a line of JSON; it may stay in the buffer.
-    pub(crate) fn json_line(&mut self, json: &str) -> Result<(), Failure> {
-        self.raw_line(json)
-    }
-
-    fn raw_line(&mut self, line: &str) -> Result<(), Failure> {
-        let written = self.out.write_all(line.as_bytes());
+        let written = self.out.write_all(printable(line).as_bytes());
         written.and_then(|()| self.out.write_all(b"\n")).map_err(|error| Failure::output(&error))
     }
 
@@ -42,10 +35,12 @@ impl Output {
         self.out.write_all(bytes).map_err(|error| Failure::output(&error))
     }
 
-    /// Writes a value as one line of JSON.
+    /// Writes a value as one line of JSON; it may stay in the buffer.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        let json = serde_json::to_string(value).expect("our own values are valid JSON");
-        self.json_line(&json)
+        self.json.clear();
+        serde_json::to_writer(&mut self.json, value).expect("our own values are valid JSON");
+        self.json.push(b'\n');
+        self.out.write_all(&self.json).map_err(|error| Failure::output(&error))
     }
 
     /// Writes the rows of a table, columns aligned, when there are many: then as wide as those were.

@@ -7,11 +7,13 @@ use std::{
 };
 
 use futures_core::Stream;
-use spacefold_event_core::{LogReader, LogWriter, MemoryLog, Position, SpaceEvent, StateStore};
+use spacefold_event_core::{
+    LogReader, LogWriter, MemoryLog, Position, RecordedEvent, SpaceEvent, StateStore,
+};
 
 use super::*;
 use crate::{
-    AckError, Delivery, FeedItem, ReceiveError,
+    AckError, Delivery, ReceiveError,
     source::Stride,
     testing::{FailingLog, Woken, activate, drain, positions},
 };
@@ -157,7 +159,8 @@ fn closing_wakes_whoever_waits() {
     let waiting = [closed_alone, closed_with_all].map(|mut subscriber| {
         assert!(matches!(subscriber.recv().unwrap(), Delivery::CaughtUp { .. }));
         thread::spawn(move || {
-            let items: Vec<FeedItem> = subscriber.into_iter().map(Result::unwrap).collect();
+            let items: Vec<Delivery<RecordedEvent>> =
+                subscriber.into_iter().map(Result::unwrap).collect();
             assert!(items.is_empty(), "{items:?}");
         })
     });

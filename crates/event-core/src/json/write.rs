@@ -1,11 +1,16 @@
-//! Events as JSON text.
+//! Events and values as JSON text.
+
+use serde::{Serialize, Serializer, ser};
+use serde_json::value::RawValue;
 
 use crate::{
+    content_hash::ContentHash,
     event::{RecordedEvent, RecordedEventRef, SpaceEvent},
     event_id::EventId,
     payload::EventType,
+    position::{Position, Revision},
     timestamp::Timestamp,
-    value::{Object, append, write_object, write_string},
+    value::{Object, Value},
 };
 
 impl SpaceEvent {
@@ -13,19 +18,7 @@ impl SpaceEvent {
     /// order of the contract.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut json = String::with_capacity(256);
-        Fields {
-            event_id: self.event_id,
-            event_type: self.event_type(),
-            space_id: &self.space_id,
-            payload: &self.payload.to_object(),
-            timestamp: self.timestamp,
-            source: self.source.as_deref(),
-            correlation_id: self.correlation_id.as_deref(),
-        }
-        .write(&mut json);
-        json.push('}');
-        json
+        text_of(self)
     }
 }
 
@@ -33,64 +26,167 @@ impl RecordedEvent {
     /// The event in the interchange form, followed by `position`, `revision` and `recorded_at`.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut json = self.event.to_json();
-        json.pop();
-        write_recorded(&mut json, self.position.get(), self.revision.get(), self.recorded_at);
-        json
+        text_of(self)
     }
 }
 
 impl RecordedEventRef<'_> {
-    /// Appends the event in the interchange form, followed by `position`, `revision` and
-    /// `recorded_at`.
-    pub fn write_json(&self, json: &mut String) {
-        Fields {
-            event_id: self.event_id,
-            event_type: self.event_type,
-            space_id: self.space_id,
-            payload: &self.payload.to_object(),
-            timestamp: self.timestamp,
-            source: self.source,
-            correlation_id: self.correlation_id,
-        }
-        .write(json);
-        write_recorded(json, self.position.get(), self.revision.get(), self.recorded_at);
+    /// The event in the interchange form, followed by `position`, `revision` and `recorded_at`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        text_of(self)
     }
 }
 
+fn text_of(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("events and values are valid JSON")
+}
+
+/// What is printed of an event, in the order of the contract.
+#[derive(Serialize)]
 struct Fields<'a> {
     event_id: EventId,
     event_type: EventType,
     space_id: &'a str,
-    payload: &'a Object,
+    payload: Object,
     timestamp: Timestamp,
     source: Option<&'a str>,
     correlation_id: Option<&'a str>,
+    #[serde(flatten)]
+    recorded: Option<Recorded>,
 }
 
-impl Fields<'_> {
-    /// All seven keys, the object still open.
-    fn write(&self, json: &mut String) {
-        append(json, format_args!("{{\"event_id\":\"{}\"", self.event_id));
-        append(json, format_args!(",\"event_type\":\"{}\",\"space_id\":", self.event_type));
-        write_string(json, self.space_id);
-        json.push_str(",\"payload\":");
-        write_object(json, self.payload);
-        append(json, format_args!(",\"timestamp\":\"{}\",\"source\":", self.timestamp));
-        write_optional(json, self.source);
-        json.push_str(",\"correlation_id\":");
-        write_optional(json, self.correlation_id);
+/// What the log has added to an event.
+#[derive(Serialize)]
+struct Recorded {
+    position: Position,
+    revision: Revision,
+    recorded_at: Timestamp,
+}
+
+impl<'a> Fields<'a> {
+    fn of(event: &'a SpaceEvent, recorded: Option<Recorded>) -> Self {
+        Self {
+            event_id: event.event_id,
+            event_type: event.event_type(),
+            space_id: &event.space_id,
+            payload: event.payload.to_object(),
+            timestamp: event.timestamp,
+            source: event.source.as_deref(),
+            correlation_id: event.correlation_id.as_deref(),
+            recorded,
+        }
     }
 }
 
-fn write_recorded(json: &mut String, position: u64, revision: u64, recorded_at: Timestamp) {
-    append(json, format_args!(",\"position\":{position},\"revision\":{revision}"));
-    append(json, format_args!(",\"recorded_at\":\"{recorded_at}\"}}"));
+impl Serialize for SpaceEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Fields::of(self, None).serialize(serializer)
+    }
 }
 
-fn write_optional(json: &mut String, text: Option<&str>) {
-    match text {
-        Some(text) => write_string(json, text),
-        None => json.push_str("null"),
+impl Serialize for RecordedEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { position, revision, recorded_at, .. } = *self;
+        let recorded = Recorded { position, revision, recorded_at };
+        Fields::of(&self.event, Some(recorded)).serialize(serializer)
+    }
+}
+
+impl Serialize for RecordedEventRef<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { position, revision, recorded_at, .. } = *self;
+        Fields {
+            event_id: self.event_id,
+            event_type: self.event_type,
+            space_id: self.space_id,
+            payload: self.payload.to_object(),
+            timestamp: self.timestamp,
+            source: self.source,
+            correlation_id: self.correlation_id,
+            recorded: Some(Recorded { position, revision, recorded_at }),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<T: AsRef<str>> Serialize for Value<T> {
+    /// As canonical JSON, when the serializer writes no white space: object keys are sorted by their
+    /// bytes, and a float is the shortest decimal that reads back as the same float, with a point or
+    /// exponent.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(bool) => serializer.serialize_bool(*bool),
+            Self::Integer(integer) => serializer.serialize_i64(*integer),
+            Self::BigInteger(digits) => number(digits.as_str().to_owned(), serializer),
+            Self::Float(float) => number(format!("{:?}", float.get()), serializer),
+            Self::String(text) => serializer.serialize_str(text.as_ref()),
+            Self::Array(values) => serializer.collect_seq(values),
+            Self::Object(object) => object.serialize(serializer),
+        }
+    }
+}
+
+/// A number whose digits are ours: a serializer would choose others for a float, and has no integers
+/// of more than 64 bits.
+fn number<S: Serializer>(digits: String, serializer: S) -> Result<S::Ok, S::Error> {
+    RawValue::from_string(digits).map_err(ser::Error::custom)?.serialize(serializer)
+}
+
+impl<T: AsRef<str>> Serialize for Object<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(key, value)| (key.as_ref(), value)))
+    }
+}
+
+macro_rules! serialize_as_displayed {
+    ($($type:ty),*) => { $(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )* };
+}
+
+serialize_as_displayed!(ContentHash, EventId, EventType, Timestamp);
+
+#[cfg(test)]
+mod tests {
+    use crate::JsonReader;
+
+    /// Frozen: state hashes are made of such texts.
+    #[test]
+    fn values_print_as_they_always_have() {
+        let values = [
+            "null",
+            "[true,false]",
+            "[0,-1,9223372036854775807,-9223372036854775808]",
+            "[9223372036854775808,-9223372036854775809,123456789012345678901234567890]",
+            "[0.0,-0.0,1.0,0.1,-2.5,0.0001,1.0e-5,1.234e-5,5e-324,123456789012345.0]",
+            "[1e15,1e16,1.2345678901234568e17,1.7976931348623157e308]",
+            r#"["","a\u0000\u001f\"\\/\b\f\n\r\t\u007f","\u00e9\u2028\ud83d\ude00"]"#,
+            r#"{"b":{"z":[],"a":{}},"a":[{}],"\"":1,"B":2}"#,
+        ];
+        let printed = [
+            "null",
+            "[true,false]",
+            "[0,-1,9223372036854775807,-9223372036854775808]",
+            "[9223372036854775808,-9223372036854775809,123456789012345678901234567890]",
+            "[0.0,-0.0,1.0,0.1,-2.5,0.0001,1e-5,1.234e-5,5e-324,123456789012345.0]",
+            "[1000000000000000.0,1e16,1.2345678901234568e17,1.7976931348623157e308]",
+            "[\"\",\"a\\u0000\\u001f\\\"\\\\/\\b\\f\\n\\r\\t\u{7f}\",\"\u{e9}\u{2028}\u{1f600}\"]",
+            r#"{"\"":1,"B":2,"a":[{}],"b":{"a":{},"z":[]}}"#,
+        ];
+        for (value, printed) in values.into_iter().zip(printed) {
+            let event = format!(
+                r#"{{"event_type":"variable.set","space_id":"s","payload":{{"name":"n","value":{value}}}}}"#
+            );
+            let event = JsonReader::default().read(event.as_bytes()).unwrap().event;
+            let value = event.payload.to_object().get("value").cloned().unwrap();
+            assert_eq!(value.to_string(), printed);
+            assert!(event.to_json().contains(&format!(r#""value":{printed}}}"#)));
+        }
     }
 }

@@ -1,44 +1,48 @@
-//! One typed change between two states.
+//! One typed change between two states. The fields of a side are printed in their order here, which is
+//! that of their names.
 
-use spacefold_event_core::{Object, Value, write_string, write_value};
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use spacefold_event_core::{Object, Value};
 
 use crate::space_state::{Reference, RenderStatus, SpaceStatus, SyncStatus};
 
 /// What a space is, apart from what is in it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SpaceHeader {
+    /// Its metadata.
+    pub metadata: Object,
     /// Its name.
     pub name: Option<String>,
     /// Its status.
     pub status: SpaceStatus,
-    /// Its metadata.
-    pub metadata: Object,
 }
 
 /// What a document is, but for where its events stand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DocumentContent {
-    /// Its path.
-    pub path: String,
-    /// The hash of its content.
-    pub content_hash: Option<String>,
     /// Its attributes.
     pub attributes: Object,
+    /// The hash of its content.
+    pub content_hash: Option<String>,
+    /// Its path.
+    pub path: String,
 }
 
 /// How a rendering stands, but for where its event does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RenderOutcome {
-    /// Where it stands.
-    pub status: RenderStatus,
-    /// The hash of what it gave.
-    pub output_hash: Option<String>,
     /// What went wrong.
     pub error: Option<String>,
+    /// The hash of what it gave.
+    pub output_hash: Option<String>,
+    /// Where it stands.
+    pub status: RenderStatus,
 }
 
 /// The two sides of a conflict.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConflictHashes {
     /// The content hash here.
     pub local_hash: Option<String>,
@@ -230,27 +234,7 @@ impl Change {
     /// `document_id`, `target` and `reference_kind` for a reference, and none for the space.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut json = String::new();
-        self.write_json(&mut json);
-        json
-    }
-
-    /// Appends what [`Change::to_json`] gives.
-    pub fn write_json(&self, json: &mut String) {
-        json.push_str("{\"kind\":");
-        write_string(json, self.kind());
-        for (key, value) in self.key() {
-            json.push(',');
-            write_string(json, key);
-            json.push(':');
-            write_value(json, &value);
-        }
-        let (before, after) = self.sides();
-        json.push_str(",\"before\":");
-        write_value(json, &before);
-        json.push_str(",\"after\":");
-        write_value(json, &after);
-        json.push('}');
+        serde_json::to_string(self).expect("a change is valid JSON")
     }
 
     /// The document that the change is of; `None` when it is of none.
@@ -272,116 +256,73 @@ impl Change {
             _ => None,
         }
     }
+}
 
-    /// What tells the change from others of its kind.
-    fn key(&self) -> Vec<(&'static str, Value)> {
+/// A side on which there was, or is, nothing.
+const NOTHING: () = ();
+
+impl Serialize for Change {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = Printed(serializer.serialize_map(None)?);
+        json.0.serialize_entry("kind", self.kind())?;
         match self {
-            Self::SpaceCreated { .. }
-            | Self::SpaceDeleted { .. }
-            | Self::StatusChanged { .. }
-            | Self::Renamed { .. }
-            | Self::MetadataChanged { .. }
-            | Self::SyncChanged { .. } => Vec::new(),
-            Self::DocumentAdded { document_id, .. }
-            | Self::DocumentRemoved { document_id, .. }
-            | Self::DocumentMoved { document_id, .. }
-            | Self::ContentChanged { document_id, .. }
-            | Self::AttributesChanged { document_id, .. }
-            | Self::ConflictOpened { document_id, .. }
-            | Self::ConflictClosed { document_id, .. }
-            | Self::MarkedStale { document_id }
-            | Self::UnmarkedStale { document_id } => vec![("document_id", text(document_id))],
-            Self::RenderChanged { document_id, .. } => vec![("document_id", maybe(document_id))],
             Self::VariableSet { name, .. } | Self::VariableDeleted { name, .. } => {
-                vec![("name", text(name))]
+                json.0.serialize_entry("name", name)?;
             }
-            Self::ReferenceAdded { document_id, reference }
-            | Self::ReferenceRemoved { document_id, reference } => vec![
-                ("document_id", text(document_id)),
-                ("target", text(&reference.target)),
-                // `kind` is taken by the kind of the change.
-                ("reference_kind", maybe(&reference.kind)),
-            ],
+            Self::RenderChanged { document_id, .. } => {
+                json.0.serialize_entry("document_id", document_id)?;
+            }
+            _ => {
+                if let Some(document_id) = self.document_id() {
+                    json.0.serialize_entry("document_id", document_id)?;
+                }
+            }
         }
-    }
-
-    /// What was there before and after.
-    fn sides(&self) -> (Value, Value) {
+        if let Self::ReferenceAdded { reference, .. } | Self::ReferenceRemoved { reference, .. } =
+            self
+        {
+            json.0.serialize_entry("target", &reference.target)?;
+            // `kind` is taken by the kind of the change.
+            json.0.serialize_entry("reference_kind", &reference.kind)?;
+        }
         match self {
-            Self::SpaceCreated { after } => (Value::Null, header(after)),
-            Self::SpaceDeleted { before } => (header(before), Value::Null),
-            Self::StatusChanged { before, after } => (text(before.name()), text(after.name())),
-            Self::Renamed { before, after } => (maybe(before), maybe(after)),
+            Self::SpaceCreated { after } => json.end(NOTHING, after),
+            Self::SpaceDeleted { before } => json.end(before, NOTHING),
+            Self::StatusChanged { before, after } => json.end(before, after),
             Self::MetadataChanged { before, after }
-            | Self::AttributesChanged { before, after, .. } => {
-                (Value::Object(before.clone()), Value::Object(after.clone()))
+            | Self::AttributesChanged { before, after, .. } => json.end(before, after),
+            Self::DocumentAdded { after, .. } => json.end(NOTHING, after),
+            Self::DocumentRemoved { before, .. } => json.end(before, NOTHING),
+            Self::DocumentMoved { before, after, .. } => json.end(before, after),
+            Self::Renamed { before, after } | Self::ContentChanged { before, after, .. } => {
+                json.end(before, after)
             }
-            Self::DocumentAdded { after, .. } => (Value::Null, document(after)),
-            Self::DocumentRemoved { before, .. } => (document(before), Value::Null),
-            Self::DocumentMoved { before, after, .. } => (text(before), text(after)),
-            Self::ContentChanged { before, after, .. } => (maybe(before), maybe(after)),
-            Self::VariableSet { before, after, .. } => {
-                (before.clone().unwrap_or(Value::Null), after.clone())
-            }
-            Self::VariableDeleted { before, .. } => (before.clone(), Value::Null),
-            Self::ReferenceAdded { reference: to, .. } => (Value::Null, reference(to)),
-            Self::ReferenceRemoved { reference: to, .. } => (reference(to), Value::Null),
-            Self::RenderChanged { before, after, .. } => {
-                let side =
-                    |outcome: &Option<RenderOutcome>| outcome.as_ref().map_or(Value::Null, render);
-                (side(before), side(after))
-            }
-            Self::SyncChanged { before, after } => (text(before.name()), text(after.name())),
-            Self::ConflictOpened { before, after, .. } => {
-                (before.as_ref().map_or(Value::Null, hashes), hashes(after))
-            }
-            Self::ConflictClosed { before, .. } => (hashes(before), Value::Null),
-            Self::MarkedStale { .. } => (Value::from(false), Value::from(true)),
-            Self::UnmarkedStale { .. } => (Value::from(true), Value::from(false)),
+            Self::VariableSet { before, after, .. } => json.end(before, after),
+            Self::VariableDeleted { before, .. } => json.end(before, NOTHING),
+            Self::ReferenceAdded { reference, .. } => json.end(NOTHING, sorted(reference)),
+            Self::ReferenceRemoved { reference, .. } => json.end(sorted(reference), NOTHING),
+            Self::RenderChanged { before, after, .. } => json.end(before, after),
+            Self::SyncChanged { before, after } => json.end(before, after),
+            Self::ConflictOpened { before, after, .. } => json.end(before, after),
+            Self::ConflictClosed { before, .. } => json.end(before, NOTHING),
+            Self::MarkedStale { .. } => json.end(false, true),
+            Self::UnmarkedStale { .. } => json.end(true, false),
         }
     }
 }
 
-fn text(text: &str) -> Value {
-    Value::from(text)
+/// A change that is printed up to its sides.
+struct Printed<M>(M);
+
+impl<M: SerializeMap> Printed<M> {
+    fn end(mut self, before: impl Serialize, after: impl Serialize) -> Result<M::Ok, M::Error> {
+        self.0.serialize_entry("before", &before)?;
+        self.0.serialize_entry("after", &after)?;
+        self.0.end()
+    }
 }
 
-fn maybe(text: &Option<String>) -> Value {
-    text.as_deref().map_or(Value::Null, Value::from)
-}
-
-fn object<const N: usize>(members: [(&'static str, Value); N]) -> Value {
-    Value::Object(members.into_iter().collect())
-}
-
-fn header(header: &SpaceHeader) -> Value {
-    object([
-        ("name", maybe(&header.name)),
-        ("status", text(header.status.name())),
-        ("metadata", Value::Object(header.metadata.clone())),
-    ])
-}
-
-fn document(content: &DocumentContent) -> Value {
-    object([
-        ("path", text(&content.path)),
-        ("content_hash", maybe(&content.content_hash)),
-        ("attributes", Value::Object(content.attributes.clone())),
-    ])
-}
-
-fn reference(reference: &Reference) -> Value {
-    object([("target", text(&reference.target)), ("kind", maybe(&reference.kind))])
-}
-
-fn render(outcome: &RenderOutcome) -> Value {
-    object([
-        ("status", text(outcome.status.name())),
-        ("output_hash", maybe(&outcome.output_hash)),
-        ("error", maybe(&outcome.error)),
-    ])
-}
-
-fn hashes(hashes: &ConflictHashes) -> Value {
-    object([("local_hash", maybe(&hashes.local_hash)), ("remote_hash", maybe(&hashes.remote_hash))])
+/// The keys of a side are sorted.
+fn sorted(reference: &Reference) -> BTreeMap<&'static str, Option<&str>> {
+    [("target", Some(&*reference.target)), ("kind", reference.kind.as_deref())].into()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use spacefold_event_core::{
     Position,
     bytes::{ByteReader, put_sized, put_u64},
@@ -9,7 +10,7 @@ use spacefold_event_core::{
 
 /// A projection stands in front of an event that it cannot take in: it is paused, persistently,
 /// until it is resumed or told to skip the event. Others are not concerned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Paused {
     /// The position of the event.
     pub position: Position,
@@ -20,8 +21,9 @@ pub struct Paused {
 }
 
 /// What kind of failure has paused a projection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "snake_case")]
 pub enum PauseKind {
     /// The bytes at the position are no event, in any copy.
     Undecodable,

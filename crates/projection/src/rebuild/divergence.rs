@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
 use spacefold_event_core::{LogReader, Position, ReadError};
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// Where what is persisted and the fold part first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Divergence {
     /// Of the states of the spaces: the first space, by its id, of which they differ. Of other
     /// projections: the space of the event at the position.

@@ -1,5 +1,6 @@
 //! How many events there were, by day, type and source.
 
+use serde::Serialize;
 use spacefold_event_core::{EventType, EventTypes, RecordedEventRef};
 
 use super::day::Day;
@@ -18,7 +19,7 @@ const COUNT: u8 = b'a';
 pub struct Activity;
 
 /// How many events of a type there were from a source on a day.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ActivityCount {
     /// The day.
     pub day: Day,

@@ -2,6 +2,7 @@
 
 mod scan;
 
+use serde::Serialize;
 use spacefold_event_core::{
     EventType, EventTypes, LogReader, Payload, Position, ReadError, RecordedEventRef,
     bytes::{ByteReader, put_sized, put_u64},
@@ -45,7 +46,7 @@ const OCCURRENCE: u8 = b'c';
 pub struct ContentIndex;
 
 /// A document that had a content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Occurrence {
     /// The space.
     pub space_id: String,

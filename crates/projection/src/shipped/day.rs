@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Serialize, Serializer};
 use spacefold_event_core::Timestamp;
 
 const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
@@ -43,6 +44,12 @@ impl fmt::Display for Day {
             Some(begin) => f.pad(begin.to_string().split('T').next().unwrap_or_default()),
             None => f.pad("no day"),
         }
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -79,13 +79,12 @@ struct Writer {
     form: Form,
     bytes: Vec<u8>,
     /// Room for one value, kept between values.
-    json: String,
+    json: Vec<u8>,
 }
 
 impl Writer {
     fn new(form: Form) -> Self {
-        let (bytes, json) = (Vec::new(), String::new());
-        Self { form, bytes, json }
+        Self { form, bytes: Vec::new(), json: Vec::new() }
     }
 
     fn state(mut self, state: &SpaceState) -> Vec<u8> {
@@ -178,11 +177,10 @@ impl Writer {
     fn value(&mut self, value: &Value) {
         match self.form {
             Form::Canonical => {
-                let mut json = std::mem::take(&mut self.json);
-                json.clear();
-                spacefold_event_core::write_value(&mut json, value);
-                self.text(&json);
-                self.json = json;
+                self.json.clear();
+                serde_json::to_writer(&mut self.json, value).expect("a value is valid JSON");
+                self.count(self.json.len());
+                self.bytes.extend_from_slice(&self.json);
             }
             Form::Stored => {
                 let bytes = bincode::encode_to_vec(value, bincode::config::standard())

@@ -3,6 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
+use serde::{Serialize, Serializer};
 use spacefold_event_core::{EventType, Object, Position, Timestamp};
 
 /// Makes a fieldless enum whose variants have a frozen code and a name in the text formats.
@@ -37,6 +38,12 @@ macro_rules! named {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(self.name())
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
             }
         }
     };
@@ -99,16 +106,27 @@ named! {
 }
 
 /// A document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Document {
     pub(super) path: Arc<str>,
     pub(super) content_hash: Option<Arc<str>>,
     /// `None` while it has none.
+    #[serde(serialize_with = "attributes_or_none")]
     pub(super) attributes: Option<Arc<Object>>,
     pub(super) added_position: Position,
     pub(super) updated_position: Position,
     /// Where the event stands that gave it the content that it has; before the first when it has none.
+    #[serde(skip)]
     pub(super) content_position: Position,
+}
+
+static NO_ATTRIBUTES: Object = Object::new();
+
+fn attributes_or_none<S: Serializer>(
+    attributes: &Option<Arc<Object>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    attributes.as_deref().unwrap_or(&NO_ATTRIBUTES).serialize(serializer)
 }
 
 impl Document {
@@ -127,8 +145,7 @@ impl Document {
     /// Its attributes.
     #[must_use]
     pub fn attributes(&self) -> &Object {
-        static NONE: Object = Object::new();
-        self.attributes.as_deref().unwrap_or(&NONE)
+        self.attributes.as_deref().unwrap_or(&NO_ATTRIBUTES)
     }
 
     /// Where the event stands that added it.
@@ -145,7 +162,7 @@ impl Document {
 }
 
 /// What a document refers to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Reference {
     /// What it refers to.
     pub target: String,
@@ -175,13 +192,14 @@ impl<T: Into<String>, K: Into<String>> From<(T, K)> for Reference {
 }
 
 /// The render state of a document or of the space itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Render {
     pub(super) status: RenderStatus,
     pub(super) output_hash: Option<Arc<str>>,
     pub(super) error: Option<Arc<str>>,
     pub(super) position: Position,
     /// What stood up to here when the last one that completed began, it shows.
+    #[serde(skip)]
     pub(super) shows: Position,
 }
 
@@ -245,7 +263,7 @@ impl Default for SyncState {
 }
 
 /// An open conflict of a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conflict {
     pub(super) local_hash: Option<Arc<str>>,
     pub(super) remote_hash: Option<Arc<str>>,
@@ -276,7 +294,7 @@ impl Conflict {
 pub const MAX_KEPT_ANOMALIES: usize = 32;
 
 /// The events of a space that did not fit its state: how many, and the first of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Anomalies {
     pub(super) count: u64,
     pub(super) first: Vec<Anomaly>,
@@ -304,7 +322,7 @@ impl Anomalies {
 }
 
 /// An event that did not fit the state it came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Anomaly {
     /// Where it stands.
     pub position: Position,

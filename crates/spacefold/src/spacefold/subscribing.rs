@@ -46,15 +46,15 @@ impl Spacefold {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{AppendCondition, FeedItem, SpaceEvent, Spacefold, Subscription};
+    /// use spacefold::{AppendCondition, Delivery, SpaceEvent, Spacefold, Subscription};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook");
     /// spaces.append([created], AppendCondition::none())?;
     /// let late = spaces.subscribe(Subscription::from_start().spaces(["handbook"]))?;
     /// let mut items = late.into_iter();
-    /// assert!(matches!(items.next(), Some(Ok(FeedItem::Event(_)))));
-    /// assert!(matches!(items.next(), Some(Ok(FeedItem::CaughtUp { .. }))));
+    /// assert!(matches!(items.next(), Some(Ok(Delivery::Events(_)))));
+    /// assert!(matches!(items.next(), Some(Ok(Delivery::CaughtUp { .. }))));
     /// # spaces.close()?;
     /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

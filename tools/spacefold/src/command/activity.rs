@@ -1,7 +1,6 @@
 //! `spacefold activity`
 
 use clap::Args;
-use serde::Serialize;
 use spacefold::{ActivityCount, ActivityFilter, Day, EventType, EventTypes};
 
 use crate::{
@@ -25,14 +24,6 @@ pub(crate) struct ActivityOf {
     types: Vec<EventType>,
 }
 
-#[derive(Serialize)]
-struct Printed<'a> {
-    day: String,
-    event_type: &'static str,
-    source: Option<&'a str>,
-    events: u64,
-}
-
 impl ActivityOf {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
@@ -43,14 +34,14 @@ impl ActivityOf {
         let filter = ActivityFilter { from: self.from, to: self.to, types };
         let counts = store.activity()?.counts(&filter)?;
         let mut table = Table::new().head(["day", "type", "source", "events"]);
-        for ActivityCount { day, event_type, source, events } in &counts {
-            let (day, source, events) = (day.to_string(), source.as_deref(), *events);
-            let event_type = event_type.name();
+        for count in &counts {
             if session.json {
-                session.output.json(&Printed { day, event_type, source, events })?;
+                session.output.json(count)?;
             } else {
-                let source = source.unwrap_or("-");
-                table.row([text(day), text(event_type), text(source), number(events)]);
+                let ActivityCount { day, event_type, source, events } = count;
+                let source = source.as_deref().unwrap_or("-");
+                let (day, event_type) = (text(day.to_string()), text(event_type.name()));
+                table.row([day, event_type, text(source), number(*events)]);
             }
         }
         if !session.json {

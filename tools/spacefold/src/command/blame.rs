@@ -1,8 +1,7 @@
 //! `spacefold blame`
 
 use clap::Args;
-use serde_json::{Value, json};
-use spacefold::{Blame, BlamedEvent, DocumentBlame, Timestamp};
+use spacefold::{Blame, BlamedEvent, Timestamp};
 
 use super::selection;
 use crate::{
@@ -36,50 +35,14 @@ impl BlameOf {
             .blame(&self.space_id, position)
             .map_err(|error| Failure::of_state_at(error, position))?;
         if session.json {
-            session.output.json_line(&json_of(&blame).to_string())?;
+            // As a value, so that its keys are sorted.
+            session.output.json(&serde_json::to_value(&blame).expect("a blame is valid JSON"))?;
         } else {
             session.output.table(&table_of(&blame))?;
         }
         session.output.flush()?;
         Ok(store.close()?)
     }
-}
-
-fn json_of(blame: &Blame) -> Value {
-    let document = |document: &DocumentBlame| {
-        json!({
-            "document_id": document.document_id,
-            "path": event(&document.path),
-            "content": document.content.as_ref().map(event),
-            "attributes": document.attributes.as_ref().map(event),
-        })
-    };
-    let variables = blame.variables.iter();
-    let references = blame.references.iter();
-    json!({
-        "space_id": blame.space_id,
-        "position": blame.position.get(),
-        "documents": blame.documents.iter().map(document).collect::<Vec<_>>(),
-        "variables": variables
-            .map(|variable| json!({"name": variable.name, "set": event(&variable.set)}))
-            .collect::<Vec<_>>(),
-        "references": references
-            .map(|reference| json!({
-                "document_id": reference.document_id,
-                "target": reference.reference.target,
-                "kind": reference.reference.kind,
-                "added": event(&reference.added),
-            }))
-            .collect::<Vec<_>>(),
-    })
-}
-
-fn event(event: &BlamedEvent) -> Value {
-    json!({
-        "position": event.position.get(),
-        "event_id": event.event_id.to_string(),
-        "recorded_at": event.recorded_at.to_string(),
-    })
 }
 
 fn table_of(blame: &Blame) -> Table {

@@ -1,7 +1,8 @@
 //! `spacefold diff`
 
 use clap::Args;
-use spacefold::{Position, Spacefold, Timestamp, write_string};
+use serde::Serialize;
+use spacefold::{Change, Position, Spacefold, Timestamp};
 
 use super::selection;
 use crate::{
@@ -30,6 +31,14 @@ pub(crate) struct Diff {
     times: bool,
 }
 
+#[derive(Serialize)]
+struct Printed<'a> {
+    space_id: &'a str,
+    from: Position,
+    to: Position,
+    changes: &'a [Change],
+}
+
 /// One end of the difference, as it was given.
 #[derive(Clone, Copy, Debug)]
 enum End {
@@ -56,19 +65,13 @@ impl Diff {
         let (from, to) = (self.from.position(&store)?, self.to.position(&store)?);
         let changes = store.diff(&self.space_id, from, to)?;
         if session.json {
-            let mut json = String::from("{\"space_id\":");
-            write_string(&mut json, &self.space_id);
-            json.push_str(&format!(",\"from\":{from},\"to\":{to},\"changes\":["));
-            for (index, change) in changes.iter().enumerate() {
-                if index > 0 {
-                    json.push(',');
-                }
-                change.write_json(&mut json);
-            }
-            json.push_str("]}");
-            session.output.json_line(&json)?;
+            session.output.json(&Printed {
+                space_id: &self.space_id,
+                from,
+                to,
+                changes: &changes,
+            })?;
         } else {
-            let changes: Vec<String> = changes.iter().map(|change| change.to_json()).collect();
             self.print(from, to, &changes, session)?;
         }
         session.output.flush()?;
@@ -91,7 +94,7 @@ impl Diff {
         &self,
         from: Position,
         to: Position,
-        changes: &[String],
+        changes: &[Change],
         session: &mut Session,
     ) -> Result<(), Failure> {
         let (from, to) = (grouped(from.get()), grouped(to.get()));
@@ -100,7 +103,7 @@ impl Diff {
         session.output.line(&format!("{space_id} from {from} to {to}: {count} changes"))?;
         let mut table = Table::new();
         for change in changes {
-            let change: serde_json::Value = serde_json::from_str(change).unwrap_or_default();
+            let change = serde_json::to_value(change).expect("a change is valid JSON");
             let members = change.as_object().into_iter().flatten();
             let key: Vec<String> = members
                 .filter(|(name, _)| !["kind", "before", "after"].contains(&name.as_str()))

@@ -18,13 +18,10 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
-        let mut line = String::new();
         for page in store.history(&self.space_id, self.document.as_deref())? {
             interrupt::check()?;
             for event in page?.events() {
-                line.clear();
-                event?.write_json(&mut line);
-                session.output.json_line(&line)?;
+                session.output.json(&event?)?;
             }
         }
         session.output.flush()?;

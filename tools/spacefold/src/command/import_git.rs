@@ -67,17 +67,9 @@ struct Printed<'a> {
     bytes: u64,
     head: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rewound: Option<PrintedRewound<'a>>,
+    rewound: Option<&'a Rewound>,
     clamped: u64,
     first_clamped: Option<&'a str>,
-}
-
-/// What was taken back, since the history was rewritten.
-#[derive(Serialize)]
-struct PrintedRewound<'a> {
-    from: Option<&'a str>,
-    to: Option<&'a str>,
-    events: u64,
 }
 
 const GO_ON: &str = "every commit before it is stored: run the import again to go on";
@@ -121,11 +113,7 @@ impl ImportGit {
                 contents: imported.contents,
                 bytes: imported.bytes,
                 head: head.get(),
-                rewound: rewound.map(|Rewound { from, to, events }| PrintedRewound {
-                    from: from.as_deref(),
-                    to: to.as_deref(),
-                    events: *events,
-                }),
+                rewound,
                 clamped: imported.clamped,
                 first_clamped: imported.first_clamped.as_deref(),
             })?;

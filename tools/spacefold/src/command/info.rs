@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use spacefold::{AheadOfClock, EventType, LogReader as _, Position, Read, Spacefold};
+use spacefold::{AheadOfClock, EventType, LogReader as _, Paused, Position, Read, Spacefold};
 
 use crate::{
     error::Failure,
@@ -60,14 +60,6 @@ struct Projection {
     paused: Option<Paused>,
 }
 
-/// Why a projection does not go on.
-#[derive(Serialize)]
-struct Paused {
-    position: u64,
-    kind: &'static str,
-    reason: String,
-}
-
 /// A durable subscription, or a durable bus.
 #[derive(Serialize)]
 struct Subscription {
@@ -91,11 +83,7 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
         version: projection.version,
         position: projection.position.get(),
         lag: projection.lag,
-        paused: projection.paused.map(|paused| Paused {
-            position: paused.position.get(),
-            kind: paused.kind.name(),
-            reason: paused.reason,
-        }),
+        paused: projection.paused,
     });
     let subscriptions =
         if is_readable { store.feed().durable_subscriptions()? } else { Vec::new() };
@@ -163,7 +151,7 @@ fn print(
         let (position, lag) = (grouped(*position), grouped(*lag));
         let mut place = format!("version {version}, position {position}, {lag} behind");
         if let Some(Paused { position, kind, reason }) = paused {
-            let position = grouped(*position);
+            let position = grouped(position.get());
             place.push_str(&format!(", paused in front of {position} ({kind}): {reason}"));
         }
         say(&format!("projection {name}"), place);

@@ -5,7 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    Position, RebuildMode, RebuildOptions, RebuildOutcome, Resume, SpaceStates, Verdict,
+    Divergence, Position, RebuildMode, RebuildOptions, RebuildOutcome, Resume, SpaceStates, Verdict,
 };
 
 use crate::{
@@ -61,15 +61,9 @@ struct PrintedOutcome {
     new_hash: String,
     verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    first_divergence: Option<PrintedDivergence>,
+    first_divergence: Option<Divergence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resumed_from: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct PrintedDivergence {
-    space_id: String,
-    position: u64,
 }
 
 impl Rebuild {
@@ -138,10 +132,7 @@ impl From<&RebuildOutcome> for PrintedOutcome {
             old_hash: outcome.old_hash.clone(),
             new_hash: outcome.new_hash.clone(),
             verdict: outcome.verdict.name(),
-            first_divergence: outcome.first_divergence.as_ref().map(|first| PrintedDivergence {
-                space_id: first.space_id.clone(),
-                position: first.position.get(),
-            }),
+            first_divergence: outcome.first_divergence.clone(),
             resumed_from: outcome.resumed_from.map(Position::get),
         }
     }

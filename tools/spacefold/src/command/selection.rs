@@ -93,29 +93,20 @@ pub(crate) fn print(
     progress: &ProgressBar,
 ) -> Result<(), Failure> {
     let to = to.min(store.durable_head());
-    let mut line = String::new();
     let read = Read::from(from).to(to).matching(filter.clone()).limit(PAGE_EVENTS);
     for page in store.log().pages(read) {
         interrupt::check()?;
         let page = page?;
-        print_page(&page, output, &mut line)?;
+        print_page(&page, output)?;
         progress.set_position(page.next().min(to).since(from));
     }
     progress.finish_and_clear();
     Ok(())
 }
 
-/// Prints every event of a page; `line` is only there to be used again.
-pub(crate) fn print_page(
-    page: &Page,
-    output: &mut Output,
-    line: &mut String,
-) -> Result<(), Failure> {
+fn print_page(page: &Page, output: &mut Output) -> Result<(), Failure> {
     for event in page.events() {
-        let event = event?;
-        line.clear();
-        event.write_json(line);
-        output.json_line(line)?;
+        output.json(&event?)?;
     }
     Ok(())
 }

@@ -69,7 +69,7 @@ impl Service {
 fn print(outcome: &Outcome, session: &mut Session) -> Result<(), Failure> {
     if session.json {
         for event in outcome.events() {
-            session.output.json_line(&event.to_json())?;
+            session.output.json(event)?;
         }
         return session.output.flush();
     }

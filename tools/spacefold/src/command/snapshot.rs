@@ -85,7 +85,7 @@ impl SnapshotOf {
 
 fn write_one(snapshot: &Snapshot, session: &mut Session) -> Result<(), Failure> {
     match session.json {
-        true => session.output.json_line(&snapshot.to_json()),
+        true => session.output.json(snapshot),
         false => print(snapshot, &mut session.output),
     }
 }
@@ -159,9 +159,7 @@ fn print(snapshot: &Snapshot, output: &mut Output) -> Result<(), Failure> {
     say("created", snapshot.created_at().to_string());
     say("updated", snapshot.updated_at().to_string());
     for (name, value) in snapshot.variables() {
-        let mut json = String::new();
-        spacefold::write_value(&mut json, value);
-        say(&format!("variable {name}"), json);
+        say(&format!("variable {name}"), value.to_string());
     }
     say("references", snapshot.references().len().to_string());
     say("renders", snapshot.renders().len().to_string());

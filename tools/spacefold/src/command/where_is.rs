@@ -1,7 +1,6 @@
 //! `spacefold where`
 
 use clap::Args;
-use serde::Serialize;
 use spacefold::{Occurrence, Position};
 
 use crate::{
@@ -24,14 +23,6 @@ pub(crate) struct WhereIs {
     now: bool,
 }
 
-#[derive(Serialize)]
-struct Printed<'a> {
-    space_id: &'a str,
-    document_id: &'a str,
-    from: u64,
-    until: Option<u64>,
-}
-
 impl WhereIs {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
@@ -45,13 +36,13 @@ impl WhereIs {
         let mut found = store.occurrences(&self.hash)?;
         found.retain(|occurrence| at.is_none_or(|at| occurrence.is_at(at)));
         let mut table = Table::new().head(["space", "document", "from", "until"]);
-        for Occurrence { space_id, document_id, from, until } in &found {
-            let (from, until) = (from.get(), until.map(Position::get));
+        for occurrence in &found {
             if session.json {
-                session.output.json(&Printed { space_id, document_id, from, until })?;
+                session.output.json(occurrence)?;
             } else {
-                let until = until.map_or_else(|| text("now"), number);
-                table.row([text(space_id), text(document_id), number(from), until]);
+                let Occurrence { space_id, document_id, from, until } = occurrence;
+                let until = until.map_or_else(|| text("now"), |until| number(until.get()));
+                table.row([text(space_id), text(document_id), number(from.get()), until]);
             }
         }
         if !session.json {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use serde::Serialize;
 use spacefold::{
     Object, Payload, Position, SpaceEvent, Spacefold, Timestamp, Value, bytes::to_u64,
 };
@@ -20,7 +21,7 @@ use super::{
 use crate::git::{history, path, repository::Repository};
 
 /// What was taken back before a rewritten history was imported.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Rewound {
     /// The commit that was imported last; none when an import was stopped before its first.
     pub(crate) from: Option<String>,
