@@ -68,7 +68,8 @@ pub use self::{
         MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES,
     },
     log::{
-        Append, AppendError, EventLog, LogReader, LogWriter, Read, ReadError, Receipt, least_after,
+        Append, AppendError, Discontinuity, EventLog, Ingested, LogReader, LogWriter, Read,
+        ReadError, Receipt, least_after,
     },
     memory_log::MemoryLog,
     page::Page,

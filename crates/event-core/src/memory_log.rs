@@ -9,9 +9,9 @@ use std::{
 use rapidhash::RapidHashMap;
 
 use crate::{
-    Append, AppendError, EventFilter, EventId, LogReader, LogWriter, Page, Position, Read,
-    ReadError, Receipt, RecordedEvent, Records, Revision, Timestamp,
-    append_rules::{self, AppendView, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
+    Append, AppendError, EventFilter, EventId, Ingested, LogReader, LogWriter, Page, Position,
+    Read, ReadError, Receipt, RecordedEvent, Records, Revision, Timestamp,
+    append_rules::{self, AppendView, Proposal, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
     least_after,
 };
 
@@ -150,12 +150,21 @@ impl LogReader for MemoryLog {
 
 impl LogWriter for MemoryLog {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        let proposal = append_rules::propose(append)?;
+        self.commit(&append_rules::propose(append)?)
+    }
+
+    fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
+        append_rules::ingest(self, records, |proposal| self.commit(&proposal))
+    }
+}
+
+impl MemoryLog {
+    fn commit(&self, proposal: &Proposal) -> Result<Receipt, AppendError> {
         let mut state = self.state();
-        if let Verdict::AlreadyStored(receipt) = append_rules::decide(&proposal, &*state)? {
+        if let Verdict::AlreadyStored(receipt) = append_rules::decide(proposal, &*state)? {
             return Ok(receipt);
         }
-        let runs = proposal.assign(&*state, state.last_recorded_at, Timestamp::now())?;
+        let runs = proposal.assign(&*state, Timestamp::now())?;
         let receipt = Receipt::of(&runs, true);
         runs.into_iter().for_each(|records| state.take_in(records));
         drop(state);
@@ -194,6 +203,10 @@ impl State {
 impl AppendView for State {
     fn head(&self) -> Position {
         self.head
+    }
+
+    fn last_recorded_at(&self) -> Timestamp {
+        self.last_recorded_at
     }
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Append, AppendError, EventFilter, EventId, EventLog, LogReader, LogWriter, Page, Position,
-    Read, ReadError, Receipt, Revision, Timestamp,
+    Append, AppendError, EventFilter, EventId, EventLog, Ingested, LogReader, LogWriter, Page,
+    Position, Read, ReadError, Receipt, RecordedEvent, Revision, Timestamp,
 };
 
 /// A log that does what another one does, but for what it says itself: one that withholds, counts,
@@ -16,6 +16,10 @@ pub trait LogWrapper: Send + Sync {
 
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         self.inner().append(append)
+    }
+
+    fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
+        self.inner().ingest(records)
     }
 
     fn head(&self) -> Position {
@@ -104,5 +108,9 @@ impl<W: LogWrapper> LogReader for W {
 impl<W: LogWrapper> LogWriter for W {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         LogWrapper::append(self, append)
+    }
+
+    fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
+        LogWrapper::ingest(self, records)
     }
 }
