@@ -7,6 +7,7 @@
 pub mod append;
 pub mod concurrency;
 pub mod condition;
+pub mod ingest;
 pub mod limits;
 pub mod model;
 pub mod read;
@@ -66,6 +67,17 @@ macro_rules! conformance_suite {
                 retry::refuses_an_id_with_other_content,
                 retry::refuses_a_retry_of_another_run,
                 retry::refuses_an_id_twice_in_one_append,
+                ingest::takes_events_as_they_were_recorded,
+                ingest::takes_as_many_events_as_an_append,
+                ingest::skips_events_that_are_stored,
+                ingest::refuses_events_that_differ_from_the_stored,
+                ingest::refuses_positions_that_do_not_follow,
+                ingest::refuses_revisions_that_do_not_follow,
+                ingest::refuses_times_that_go_back,
+                ingest::refuses_ids_that_are_there_already,
+                ingest::holds_the_limits_of_an_append,
+                ingest::keeps_ingested_events_over_a_reopen,
+                ingest::takes_each_event_once_from_many,
                 limits::holds_the_limits_of_ids_and_labels,
                 limits::holds_the_limit_of_events_in_an_append,
                 limits::holds_the_limit_of_an_event,

@@ -12,8 +12,9 @@ use std::{
 
 use conformance::{append, append_on, whole_log};
 use spacefold::{
-    Append, AppendCondition, AppendError, Durability, EmbeddedLog, EventFilter, LogReader,
-    LogWriter, PendingAppend, Position, Read, Revision, SpaceEvent, StorageErrorKind, StoreOptions,
+    Append, AppendCondition, AppendError, Discontinuity, Durability, EmbeddedLog, EventFilter,
+    LogReader, LogWriter, PendingAppend, Position, Read, Revision, SpaceEvent, StorageErrorKind,
+    StoreOptions,
 };
 
 /// Longer than any test takes.
@@ -25,6 +26,35 @@ fn created(space: &str) -> [SpaceEvent; 1] {
 
 fn is_empty(log: &EmbeddedLog) -> bool {
     log.read(&Read::from(Position::new(1))).unwrap().is_empty()
+}
+
+#[test]
+fn what_is_ingested_again_is_durable_when_that_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, copy) = (folder.path().join("source"), folder.path().join("copy"));
+    let source = EmbeddedLog::open(&source).unwrap();
+    for n in 0..10 {
+        append(&source, &[SpaceEvent::variable_set("handbook", "n", n)]);
+    }
+    let records = whole_log(&source);
+    let options = StoreOptions::default().durability(Durability::Interval(NEVER));
+    let log = EmbeddedLog::open_with(&copy, &options).unwrap();
+    assert!(!log.ingest(&records[..5]).unwrap().receipt().unwrap().is_durable());
+    assert_eq!((log.head(), log.durable_head()), (Position::new(5), Position::START));
+    let mut other = records[1..4].to_vec();
+    other[1].event.source = Some("another".to_owned());
+    let refused = log.ingest(&other).unwrap_err();
+    let AppendError::DoesNotFollow { position, why: Discontinuity::Stored } = refused else {
+        panic!("{refused}")
+    };
+    assert_eq!((position, log.durable_head()), (Position::new(3), Position::START));
+    // Some of them are there, none of them durable.
+    let ingested = log.ingest(&records).unwrap();
+    assert_eq!((ingested.skipped(), ingested.taken()), (5, 5));
+    assert!(log.durable_head() >= Position::new(5));
+    assert_eq!(log.ingest(&records).unwrap().skipped(), 10);
+    assert_eq!(whole_log(&log), records);
+    log.close().unwrap();
 }
 
 #[test]

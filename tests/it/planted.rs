@@ -5,10 +5,13 @@ use std::{
     time::Duration,
 };
 
-use conformance::{LogFactory, append, concurrency, condition, limits, model, read, retry, time};
+use conformance::{
+    LogFactory, append, concurrency, condition, ingest, limits, model, read, retry, time,
+};
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventLog, LogReader, LogWriter, MemoryLog, Page,
-    Position, Read, ReadError, Receipt, Revision, Timestamp, testing,
+    Append, AppendCondition, AppendError, EventLog, Ingested, LogReader, LogWriter, MemoryLog,
+    Page, Position, Read, ReadError, Receipt, RecordedEvent, Revision, SpaceEvent, Timestamp,
+    testing,
 };
 
 /// What is wrong with a log.
@@ -24,11 +27,12 @@ enum Fault {
     IgnoresTheTimeAsked,
     LosesRecordingTimes,
     AnswersBeforeDurable,
+    AppendsWhatItIngests,
 }
 
 struct Planted<const FAULT: usize>;
 
-const FAULTS: [Fault; 10] = [
+const FAULTS: [Fault; 11] = [
     Fault::SkipsACheck,
     Fault::SplitsAppends,
     Fault::ForgetsRetries,
@@ -39,6 +43,7 @@ const FAULTS: [Fault; 10] = [
     Fault::IgnoresTheTimeAsked,
     Fault::LosesRecordingTimes,
     Fault::AnswersBeforeDurable,
+    Fault::AppendsWhatItIngests,
 ];
 
 struct Faulty {
@@ -137,6 +142,16 @@ impl testing::LogWrapper for Faulty {
             _ => self.log.append(append),
         }
     }
+
+    fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
+        if self.fault != Fault::AppendsWhatItIngests {
+            return self.log.ingest(records);
+        }
+        let (events, times): (Vec<SpaceEvent>, Vec<Timestamp>) =
+            records.iter().map(|record| (record.event.clone(), record.recorded_at)).unzip();
+        let receipt = self.log.append(&Append::new(&events).recorded_at(&times))?;
+        Ok(Ingested::new(0, Some(receipt)))
+    }
 }
 
 /// Sees a case fail over the log with this fault.
@@ -188,4 +203,13 @@ fn wrong_times_are_noticed() {
     fails::<7>(time::finds_the_last_position_as_of_a_time);
     fails::<8>(time::clamps_recording_times);
     fails::<9>(time::waits_until_a_position_is_durable);
+}
+
+#[test]
+fn appending_in_place_of_ingesting_is_noticed() {
+    fails::<10>(ingest::skips_events_that_are_stored);
+    fails::<10>(ingest::refuses_events_that_differ_from_the_stored);
+    fails::<10>(ingest::refuses_positions_that_do_not_follow);
+    fails::<10>(ingest::refuses_revisions_that_do_not_follow);
+    fails::<10>(ingest::refuses_times_that_go_back);
 }

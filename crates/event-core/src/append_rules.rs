@@ -1,6 +1,7 @@
 //! Whether an append may happen: the one place that decides it, for every log.
 
 mod distinct_ids;
+mod ingest;
 mod retry_window;
 
 use std::{mem, sync::Arc};
@@ -22,8 +23,8 @@ use crate::{
     timestamp::Timestamp,
 };
 
-use self::distinct_ids::DistinctIds;
-pub use self::retry_window::RetryWindow;
+use self::{distinct_ids::DistinctIds, ingest::Recorded};
+pub use self::{ingest::ingest, retry_window::RetryWindow};
 
 /// The newest positions within which a retried append is recognised by its event ids.
 pub const RETRY_WINDOW_EVENTS: usize = 1_000_000;
@@ -32,6 +33,9 @@ pub const RETRY_WINDOW_EVENTS: usize = 1_000_000;
 pub trait AppendView {
     /// The position of the last event.
     fn head(&self) -> Position;
+
+    /// When the last event was recorded; [`Timestamp::MIN`] when there is none.
+    fn last_recorded_at(&self) -> Timestamp;
 
     /// The revision of a space.
     ///
@@ -102,6 +106,8 @@ pub struct Proposal {
     times: Option<Vec<Timestamp>>,
     /// What was found for each part of `no_event_matching`, where it was looked for ahead.
     looked_for: Vec<LookedFor>,
+    /// What another log has decided for the events, if that is to be kept.
+    recorded: Option<Recorded>,
 }
 
 /// A part of an append that is encoded on its own: at most [`RUN_EVENTS`] events.
@@ -136,18 +142,34 @@ pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
     if events.is_empty() {
         return Err(AppendError::Empty);
     }
-    if events.len() > MAX_APPEND_EVENTS {
-        let limit = LimitExceeded::TooManyEvents { events: events.len() };
-        return Err(AppendError::Limit { index: MAX_APPEND_EVENTS, limit });
-    }
+    check_count(events.len())?;
     if let Some(times) = append.times().filter(|times| times.len() != events.len()) {
         return Err(AppendError::TimesMismatch { events: events.len(), times: times.len() });
     }
+    Ok(Proposal {
+        runs: encode(events)?,
+        condition: append.condition().clone(),
+        times: append.times().map(<[Timestamp]>::to_vec),
+        looked_for: Vec::new(),
+        recorded: None,
+    })
+}
+
+const fn check_count(events: usize) -> Result<(), AppendError> {
+    if events > MAX_APPEND_EVENTS {
+        let limit = LimitExceeded::TooManyEvents { events };
+        return Err(AppendError::Limit { index: MAX_APPEND_EVENTS, limit });
+    }
+    Ok(())
+}
+
+/// Checks events against the limits, their ids against each other, and encodes them.
+fn encode(events: &[impl AsRef<SpaceEvent>]) -> Result<Vec<ProposedRun>, AppendError> {
     let mut ids = DistinctIds::default();
     let mut runs = Vec::with_capacity(events.len().div_ceil(RUN_EVENTS));
     let mut builder = RecordsBuilder::with_capacity(events.len().min(RUN_EVENTS));
     let mut append_bytes = 0;
-    for (index, event) in events.iter().enumerate() {
+    for (index, event) in events.iter().map(AsRef::as_ref).enumerate() {
         let limited = |limit| AppendError::Limit { index, limit };
         event.check_limits().map_err(limited)?;
         if !ids.add_next(events, index) {
@@ -170,12 +192,7 @@ pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
     if builder.count() > 0 {
         runs.push(finish_run(builder)?);
     }
-    Ok(Proposal {
-        runs,
-        condition: append.condition().clone(),
-        times: append.times().map(<[Timestamp]>::to_vec),
-        looked_for: Vec::new(),
-    })
+    Ok(runs)
 }
 
 fn finish_run(builder: RecordsBuilder) -> Result<ProposedRun, AppendError> {
@@ -221,18 +238,19 @@ impl Proposal {
         self.runs.iter().map(|run| run.body.bytes().len()).sum()
     }
 
-    /// The events as the log records them, run by run: after the one at `head`, which was recorded
-    /// at `last`, at the present time `now`, each space going on from its revision.
+    /// The events as the log records them, run by run: after its last one, at the present time `now`
+    /// unless they were recorded before, each space going on from its revision.
     ///
     /// # Errors
     /// [`ReadError`] when a revision cannot be read.
     pub fn assign(
         &self,
         view: &impl AppendView,
-        last: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<Records>, ReadError> {
-        let times = recording_times(self.times.as_deref(), last, now);
+        // Times that another log gave were decided to be in order, and are kept beyond the present.
+        let now = if self.recorded.is_some() { Timestamp::MAX } else { now };
+        let times = recording_times(self.times.as_deref(), view.last_recorded_at(), now);
         let mut first_position = view.head().next();
         let mut assigned: Vec<Records> = Vec::with_capacity(self.runs.len());
         // Where the runs before this one have brought each of their spaces.
@@ -336,9 +354,12 @@ fn recording_times(given: Option<&[Timestamp]>, last: Timestamp, now: Timestamp)
 /// condition holds.
 ///
 /// # Errors
-/// [`AppendError::EventIdReused`], [`AppendError::ConditionFailed`] with every part that fails, or
-/// [`AppendError::Unreadable`]; nothing is stored then.
+/// [`AppendError::EventIdReused`], [`AppendError::ConditionFailed`] with every part that fails,
+/// [`AppendError::DoesNotFollow`], or [`AppendError::Unreadable`]; nothing is stored then.
 pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<Verdict, AppendError> {
+    if let Some(recorded) = &proposal.recorded {
+        return ingest::decide(proposal, recorded, view);
+    }
     let expectations = &proposal.condition.expected;
     let strong = expectations.iter().any(|(_, expected)| expected.exact().is_some());
     let stored =
@@ -404,10 +425,19 @@ fn find_by_revision(
 
 /// A retry under any other condition: an id of the append is among those of the window.
 fn find_by_id(proposal: &Proposal, view: &impl AppendView) -> Result<Option<Receipt>, AppendError> {
+    let found = find_any_id(proposal, view)?;
+    found.map(|(index, position)| stored_run(proposal, index, position, view)).transpose()
+}
+
+/// The first event whose id the log finds, and where.
+fn find_any_id(
+    proposal: &Proposal,
+    view: &impl AppendView,
+) -> Result<Option<(usize, Position)>, ReadError> {
     let mut before = 0;
     for records in proposal.records() {
         if let Some((index, position)) = view.find_any(records.event_ids())? {
-            return stored_run(proposal, before + index, position, view).map(Some);
+            return Ok(Some((before + index, position)));
         }
         before += records.len();
     }

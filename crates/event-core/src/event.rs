@@ -143,6 +143,12 @@ impl SpaceEvent {
     }
 }
 
+impl AsRef<Self> for SpaceEvent {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 /// What the log holds: the event, and what the log decided for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedEvent {
@@ -154,6 +160,12 @@ pub struct RecordedEvent {
     pub revision: Revision,
     /// When the log took it; never decreasing along the log.
     pub recorded_at: Timestamp,
+}
+
+impl AsRef<SpaceEvent> for RecordedEvent {
+    fn as_ref(&self) -> &SpaceEvent {
+        &self.event
+    }
 }
 
 impl RecordedEvent {

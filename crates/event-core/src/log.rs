@@ -1,10 +1,12 @@
 //! The event log as traits: what every log promises, wherever it keeps its events.
 
+mod ingest;
 mod page;
 mod reader;
 mod writer;
 
 pub use self::{
+    ingest::{Discontinuity, Ingested},
     page::Page,
     reader::{LogReader, Pages, least_after},
     writer::LogWriter,
@@ -291,6 +293,17 @@ pub enum AppendError {
         id: EventId,
         /// Where it is stored.
         position: Position,
+    },
+    /// An event that is to be taken as another log recorded it does not follow what is stored.
+    /// Nothing is stored.
+    #[error(
+        "the event recorded at position {position} does not follow: {why}; nothing was written"
+    )]
+    DoesNotFollow {
+        /// Where the other log has the event.
+        position: Position,
+        /// What is wrong with it.
+        why: Discontinuity,
     },
     /// Parts of the condition do not hold. Nothing is stored.
     #[error("the condition does not hold: {}; nothing was written", join(failed))]

@@ -9,13 +9,12 @@ use std::{
 use rapidhash::RapidHashMap;
 
 use crate::{
-    append_rules::{self, AppendView, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
-    bytes::to_u64,
-    bytes::to_usize,
+    append_rules::{self, AppendView, Proposal, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
+    bytes::{to_u64, to_usize},
     event::RecordedEvent,
     event_id::EventId,
     filter::EventFilter,
-    log::{Append, AppendError, LogReader, LogWriter, Page, Read, Receipt, least_after},
+    log::{Append, AppendError, Ingested, LogReader, LogWriter, Page, Read, Receipt, least_after},
     position::{Position, Revision},
     read_error::ReadError,
     record::Records,
@@ -157,12 +156,21 @@ impl LogReader for MemoryLog {
 
 impl LogWriter for MemoryLog {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        let proposal = append_rules::propose(append)?;
+        self.commit(&append_rules::propose(append)?)
+    }
+
+    fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
+        append_rules::ingest(self, records, |proposal| self.commit(&proposal))
+    }
+}
+
+impl MemoryLog {
+    fn commit(&self, proposal: &Proposal) -> Result<Receipt, AppendError> {
         let mut state = self.state();
-        if let Verdict::AlreadyStored(receipt) = append_rules::decide(&proposal, &*state)? {
+        if let Verdict::AlreadyStored(receipt) = append_rules::decide(proposal, &*state)? {
             return Ok(receipt);
         }
-        let runs = proposal.assign(&*state, state.last_recorded_at, Timestamp::now())?;
+        let runs = proposal.assign(&*state, Timestamp::now())?;
         let receipt = Receipt::of(&runs, true);
         runs.into_iter().for_each(|records| state.take_in(records));
         drop(state);
@@ -201,6 +209,10 @@ impl State {
 impl AppendView for State {
     fn head(&self) -> Position {
         self.head
+    }
+
+    fn last_recorded_at(&self) -> Timestamp {
+        self.last_recorded_at
     }
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {

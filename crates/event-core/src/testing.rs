@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    EventId,
+    event::RecordedEvent,
+    event_id::EventId,
     filter::EventFilter,
-    log::{Append, AppendError, EventLog, LogReader, LogWriter, Page, Read, Receipt},
+    log::{Append, AppendError, EventLog, Ingested, LogReader, LogWriter, Page, Read, Receipt},
     position::{Position, Revision},
     read_error::ReadError,
     timestamp::Timestamp,
@@ -20,6 +21,10 @@ pub trait LogWrapper: Send + Sync {
 
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         self.inner().append(append)
+    }
+
+    fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
+        self.inner().ingest(records)
     }
 
     fn head(&self) -> Position {
@@ -108,5 +113,9 @@ impl<W: LogWrapper> LogReader for W {
 impl<W: LogWrapper> LogWriter for W {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         LogWrapper::append(self, append)
+    }
+
+    fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
+        LogWrapper::ingest(self, records)
     }
 }

@@ -11,8 +11,9 @@ use std::{
 use crossbeam_channel::bounded;
 use spacefold_disk::FolderLock;
 use spacefold_event_core::{
-    Append, AppendError, EventFilter, EventId, LogReader, LogWriter, Page, Position, Read,
-    ReadError, Receipt, Revision, StateStore, StorageError, StoreMode, Timestamp,
+    Append, AppendError, EventFilter, EventId, Ingested, LogReader, LogWriter, Page, Position,
+    Read, ReadError, Receipt, RecordedEvent, Revision, StateStore, StorageError, StoreMode,
+    Timestamp,
     append_rules::{self, Proposal},
     closing::CloseOnce,
 };
@@ -519,6 +520,10 @@ impl LogReader for EmbeddedLog {
 impl LogWriter for EmbeddedLog {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         self.inner.writer.append(self.propose(append)?)
+    }
+
+    fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
+        append_rules::ingest(self, records, |proposal| self.inner.writer.append(Box::new(proposal)))
     }
 }
 

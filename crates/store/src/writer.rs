@@ -179,7 +179,7 @@ impl Writer {
         if let Verdict::AlreadyStored(receipt) = append_rules::decide(proposal, &self.ahead)? {
             return Ok(Accepted::Stored(receipt));
         }
-        let assigned = proposal.assign(&self.ahead, self.ahead.last_recorded_at(), now())?;
+        let assigned = proposal.assign(&self.ahead, now())?;
         let journal = match &mut self.journal {
             Some(journal) => journal,
             empty => empty.insert(begin(&self.shared, self.end)?),

@@ -23,17 +23,18 @@ pub(super) struct DistinctIds {
 impl DistinctIds {
     /// Takes in the id of the event at `place`, all before which were taken in. Answers whether
     /// it is none of theirs.
-    pub(super) fn add_next(&mut self, events: &[SpaceEvent], place: usize) -> bool {
+    pub(super) fn add_next(&mut self, events: &[impl AsRef<SpaceEvent>], place: usize) -> bool {
         let Some((event, before)) = events.get(..=place).and_then(<[_]>::split_last) else {
             return true;
         };
-        let number = u128::from_be_bytes(*event.event_id.as_bytes());
+        let id = event.as_ref().event_id;
+        let number = u128::from_be_bytes(*id.as_bytes());
         if number > self.greatest {
             self.greatest = number;
             return true;
         }
         if place < FEW_EVENTS {
-            return before.iter().all(|other| other.event_id != event.event_id);
+            return before.iter().all(|other| other.as_ref().event_id != id);
         }
         if self.indexed == 0 {
             self.index = HashIndex::with_capacity(events.len());
@@ -48,8 +49,8 @@ impl DistinctIds {
     }
 
     /// Answers whether the id of the event at `place` was not there.
-    fn add_to_index(&mut self, events: &[SpaceEvent], place: usize) -> bool {
-        let id_at = |place: usize| events.get(place).map(|event| event.event_id);
+    fn add_to_index(&mut self, events: &[impl AsRef<SpaceEvent>], place: usize) -> bool {
+        let id_at = |place: usize| events.get(place).map(|event| event.as_ref().event_id);
         let id = id_at(place);
         let place = u32::try_from(place).unwrap_or(u32::MAX);
         let is_it = |other| id_at(to_usize(other)) == id;

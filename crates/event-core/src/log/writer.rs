@@ -1,6 +1,9 @@
 //! The writing half of a log.
 
-use crate::log::{Append, AppendError, Receipt};
+use crate::{
+    event::RecordedEvent,
+    log::{Append, AppendError, Ingested, Receipt},
+};
 
 /// What can be written to an ordered log of space events.
 ///
@@ -17,4 +20,46 @@ pub trait LogWriter: Send + Sync {
     /// [`AppendError`]; after every variant but [`AppendError::OutcomeUnknown`], nothing of this
     /// append is stored.
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError>;
+
+    /// Takes events as another log recorded them, with their ids, positions, revisions and times, all
+    /// or none, and waits until they are durable: for what restores, copies or follows that log. An
+    /// append is numbered and timed by the log that takes it; only this is not.
+    ///
+    /// Events that the log has already, equal in all of this, are skipped and counted, so that a
+    /// call can be made again; it is answered once they are durable. No event is nothing to do.
+    ///
+    /// # Errors
+    /// - [`AppendError::DoesNotFollow`] names the first event whose position is not the next one,
+    ///   whose revision is not the next of its space, that was recorded before its predecessor, or in
+    ///   whose place the log has another.
+    /// - [`AppendError::DuplicateEventId`] of an id twice among the events, and
+    ///   [`AppendError::EventIdReused`] of one that is stored at another position, as far as the log
+    ///   recognises retries.
+    /// - Every other [`AppendError`] as of an append, its limits among them.
+    ///
+    /// After every variant but [`AppendError::OutcomeUnknown`], nothing of the events is stored.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{Append, AppendError, MemoryLog, Position, Read, SpaceEvent, prelude::*};
+    /// let log = MemoryLog::new();
+    /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+    /// log.append(&Append::new(&[SpaceEvent::space_activated("handbook")]))?;
+    ///
+    /// let copy = MemoryLog::new();
+    /// for page in log.pages(Read::from(Position::new(1))) {
+    ///     let page = page?;
+    ///     let events = page.events().map(|event| Ok(event?.to_owned_event()));
+    ///     let events = events.collect::<Result<Vec<_>, spacefold::ReadError>>()?;
+    ///     copy.ingest(&events)?;
+    ///     // Made again, it changes nothing.
+    ///     assert_eq!(copy.ingest(&events)?.skipped(), 2);
+    ///     // The second alone does not follow an empty log.
+    ///     let refused = MemoryLog::new().ingest(&events[1..]);
+    ///     assert!(matches!(refused, Err(AppendError::DoesNotFollow { .. })));
+    /// }
+    /// assert_eq!(copy.head(), log.head());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError>;
 }

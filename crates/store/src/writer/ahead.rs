@@ -89,10 +89,6 @@ impl Ahead {
         self.durable_head
     }
 
-    pub(super) fn last_recorded_at(&self) -> Timestamp {
-        self.last_recorded_at
-    }
-
     /// Bytes of what is not durable.
     pub(super) fn body_bytes(&self) -> usize {
         self.body_bytes
@@ -128,6 +124,10 @@ impl Ahead {
 impl AppendView for Ahead {
     fn head(&self) -> Position {
         self.head
+    }
+
+    fn last_recorded_at(&self) -> Timestamp {
+        self.last_recorded_at
     }
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
