@@ -105,7 +105,7 @@ impl Body {
             correlation_id: reference(numbers.correlation_id),
             space_index: numbers.space,
             rank: numbers.rank,
-            payload: self.columns.payload(index)?,
+            payload: self.columns.payload(index, numbers)?,
         })
     }
 

@@ -102,13 +102,12 @@ impl Columns {
         put_u32s(lens, out);
     }
 
-    /// The bytes of a payload.
-    pub(super) fn payload(&self, index: usize) -> Option<&[u8]> {
+    /// The bytes of the payload of a record with these numbers.
+    pub(super) fn payload(&self, index: usize, numbers: &Numbers) -> Option<&[u8]> {
         let before = index.checked_sub(1).map_or(Some(0), |before| {
             self.numbers.get(before).map(|numbers| numbers.payload_end)
         })?;
-        let end = self.numbers.get(index)?.payload_end;
-        self.payloads.get(to_usize(before)..to_usize(end))
+        self.payloads.get(to_usize(before)..to_usize(numbers.payload_end))
     }
 }
 

@@ -40,8 +40,8 @@ pub(super) fn read_foreign(
     let mut payloads = Vec::with_capacity(columns.payloads.len());
     let mut ends = Vec::with_capacity(columns.numbers.len());
     let mut others = others.iter().peekable();
-    for index in 0..columns.numbers.len() {
-        let stored = columns.payload(index);
+    for (index, numbers) in columns.numbers.iter().enumerate() {
+        let stored = columns.payload(index, numbers);
         let stored = stored.ok_or(CorruptRecords::Malformed("columns that part"))?;
         match others.next_if(|(other, _)| *other == index) {
             None => payloads.extend_from_slice(stored),
