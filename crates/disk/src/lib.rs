@@ -13,6 +13,7 @@
 
 mod disk;
 mod doing;
+mod lazy;
 mod lock;
 mod memory;
 mod naming;
@@ -26,6 +27,7 @@ pub use self::sim::SimDisk;
 pub use self::{
     disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
+    lazy::LazyFolder,
     lock::{FolderLock, LockError},
     memory::MemoryDisk,
     real::RealDisk,

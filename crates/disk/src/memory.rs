@@ -330,7 +330,7 @@ impl File for MemoryFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
         let (begin, end) = (to_usize(offset), to_usize(offset) + bytes.len());
         self.change(|held| {
-            if held.len() < end {
+            if held.len() < end && !bytes.is_empty() {
                 held.resize(end, 0);
             }
             held.get_mut(begin..end).unwrap_or_default().copy_from_slice(bytes);
