@@ -170,9 +170,9 @@ fn a_circle_is_found_by_whichever_path() {
     let through_the_root = [
         ("lib", "mod one;\nmod two;\npub use self::{one::One, two::*};"),
         ("one", "use crate::Two;\npub struct One(Two);"),
-        ("two", "pub struct Two;\nstruct Of(crate::One);"),
+        ("two", "fn f() -> impl Fn() + use<> { || () }\npub struct Two;\nstruct Of(crate::One);"),
     ];
-    let circle = ["one:1 crate::Two two", "two:2 crate::One one"];
+    let circle = ["one:1 crate::Two two", "two:3 crate::One one"];
     assert_eq!(found(&through_the_root, files), [circle]);
     let through_a_parent_and_its_module = [
         ("lib", "mod a;"),

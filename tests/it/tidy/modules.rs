@@ -60,7 +60,8 @@ impl Found<'_> {
         while at < tokens.len() {
             let name = tokens.get(at + 1).filter(|next| next.is_name());
             match (tokens[at].text.as_str(), name) {
-                ("use", _) => {
+                // In a type it says what the type captures.
+                ("use", _) if tokens[at + 1].text != "<" => {
                     let end = end_of_use(tokens, at);
                     self.import(index, &mut at, &[], tokens);
                     at = end;
