@@ -1,78 +1,66 @@
 //! Finding things that are kept in a list elsewhere, by their hash.
 
-use crate::bytes::to_usize;
+use hashbrown::HashTable;
 
-/// An open-addressing table of places in a list, at most half full. It knows hashes and places,
-/// not the things: who asks says which place has the one that is looked for.
+/// A table of places in a list. It knows hashes and places, not the things: who asks says which place
+/// has the one that is looked for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HashIndex {
-    /// A power of two of them, or none.
-    slots: Vec<Slot>,
-    used: usize,
-}
+pub(crate) struct HashIndex(HashTable<Slot>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Slot {
+    /// Half of the hash: enough to tell most things apart, and to place them anew in a larger table.
     hash: u32,
-    /// A place plus 1; 0 for none.
-    entry: u32,
+    place: u32,
 }
 
-const MIN_SLOTS: usize = 16;
+/// The places that a table takes before it grows for the first time.
+const FEW_PLACES: usize = 14;
 
 impl HashIndex {
     /// A table that takes as many places without growing.
     pub(crate) fn with_capacity(places: usize) -> Self {
-        Self { slots: vec![Slot::default(); slots_for(places)], used: 0 }
+        Self(HashTable::with_capacity(places))
     }
 
     /// The place of the thing with this hash that `is_it` is true of, or `next` when there is
     /// none: then it is there from now on.
+    #[inline]
     pub(crate) fn find_or_add(&mut self, hash: u64, next: u32, is_it: impl Fn(u32) -> bool) -> u32 {
-        if (self.used + 1) * 2 > self.slots.len() {
-            self.grow();
-        }
-        let hash = u32::try_from(hash & u64::from(u32::MAX)).unwrap_or(0);
-        let mask = self.slots.len() - 1;
-        let mut at = to_usize(hash) & mask;
-        while let Some(slot) = self.slots.get_mut(at) {
-            let Some(place) = slot.entry.checked_sub(1) else {
-                *slot = Slot { hash, entry: next.saturating_add(1) };
-                self.used += 1;
-                return next;
-            };
-            if slot.hash == hash && is_it(place) {
-                return place;
+        let slot = Slot { hash: half(hash), place: next };
+        let is_it = |other: &Slot| other.hash == slot.hash && is_it(other.place);
+        match self.0.find(slot.whole_hash(), is_it) {
+            Some(found) => found.place,
+            None => {
+                self.add(slot);
+                next
             }
-            at = (at + 1) & mask;
         }
-        next
     }
 
-    #[cold]
-    fn grow(&mut self) {
-        let larger = vec![Slot::default(); slots_for(self.used + 1).max(self.slots.len() * 2)];
-        let mask = larger.len() - 1;
-        let smaller = std::mem::replace(&mut self.slots, larger);
-        for slot in smaller.into_iter().filter(|slot| slot.entry != 0) {
-            let mut at = to_usize(slot.hash) & mask;
-            while self.slots.get(at).is_some_and(|taken| taken.entry != 0) {
-                at = (at + 1) & mask;
-            }
-            if let Some(free) = self.slots.get_mut(at) {
-                *free = slot;
-            }
+    fn add(&mut self, slot: Slot) {
+        if self.0.capacity() == 0 {
+            self.0.reserve(FEW_PLACES, Slot::whole_hash);
         }
+        self.0.insert_unique(slot.whole_hash(), slot, Slot::whole_hash);
     }
 }
 
-fn slots_for(places: usize) -> usize {
-    (places * 2).next_power_of_two().max(MIN_SLOTS)
+fn half(hash: u64) -> u32 {
+    u32::try_from(hash >> u32::BITS).unwrap_or(0)
+}
+
+impl Slot {
+    /// The table looks at the highest bits and at the lowest.
+    fn whole_hash(&self) -> u64 {
+        u64::from(self.hash) << u32::BITS | u64::from(self.hash)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::to_usize;
 
     #[test]
     fn tells_things_apart_that_have_one_hash() {
@@ -82,7 +70,7 @@ mod tests {
         for thing in things {
             let next = u32::try_from(kept.len()).unwrap();
             let is_it = |place: u32| kept[to_usize(place)] == thing;
-            let place = index.find_or_add(thing % 5, next, is_it);
+            let place = index.find_or_add((thing % 5) << 40, next, is_it);
             assert_eq!(u64::from(place), thing);
             if place == next {
                 kept.push(thing);

@@ -1,13 +1,12 @@
 //! Whether the ids of an append are distinct.
 
-use std::hash::{BuildHasher, Hasher};
+use std::collections::HashSet;
 
 use rapidhash::quality::GlobalState;
 
-use crate::bytes::to_usize;
-use crate::{event::SpaceEvent, event_id::EventId, hash_index::HashIndex};
+use crate::{event::SpaceEvent, event_id::EventId};
 
-/// Appends of up to so many events are looked through for an id.
+/// Appends of up to this many events are looked through for an id.
 const FEW_EVENTS: usize = 12;
 
 /// The ids of the first events of an append. Ids that rise, as those that are made of the time
@@ -15,9 +14,9 @@ const FEW_EVENTS: usize = 12;
 #[derive(Debug, Default)]
 pub(super) struct DistinctIds {
     greatest: u128,
-    /// Places of the first `indexed` events.
-    index: HashIndex,
-    indexed: usize,
+    /// The ids of all events so far; none while that many were not needed. Seeded: ids come from
+    /// outside.
+    seen: HashSet<EventId, GlobalState>,
 }
 
 impl DistinctIds {
@@ -36,65 +35,70 @@ impl DistinctIds {
         if place < FEW_EVENTS {
             return before.iter().all(|other| other.as_ref().event_id != id);
         }
-        if self.indexed == 0 {
-            self.index = HashIndex::with_capacity(events.len());
+        if self.seen.is_empty() {
+            self.seen.reserve(events.len());
         }
-        while self.indexed <= place {
-            if !self.add_to_index(events, self.indexed) {
-                return false;
-            }
-            self.indexed += 1;
-        }
-        true
+        // Those that rose were not kept when they came.
+        let missing = before.get(self.seen.len()..).unwrap_or_default();
+        self.seen.extend(missing.iter().map(|other| other.as_ref().event_id));
+        self.seen.insert(id)
     }
-
-    /// Answers whether the id of the event at `place` was not there.
-    fn add_to_index(&mut self, events: &[impl AsRef<SpaceEvent>], place: usize) -> bool {
-        let id_at = |place: usize| events.get(place).map(|event| event.as_ref().event_id);
-        let id = id_at(place);
-        let place = u32::try_from(place).unwrap_or(u32::MAX);
-        let is_it = |other| id_at(to_usize(other)) == id;
-        self.index.find_or_add(id.map_or(0, hash), place, is_it) == place
-    }
-}
-
-fn hash(id: EventId) -> u64 {
-    let mut hasher = GlobalState::new().build_hasher();
-    hasher.write_u128(u128::from_be_bytes(*id.as_bytes()));
-    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{
+        cell::Cell,
+        hash::{BuildHasher, Hash, Hasher},
+    };
 
     use proptest::prelude::*;
+    use rustc_hash::FxBuildHasher;
 
     use super::*;
 
-    /// An id that a multiplication without a secret maps to one and the same number, whatever `n`.
+    /// An id that collides with all others of this making in a table of rustc-hash's: its first half
+    /// makes one of two factors zero.
     fn colliding(n: u64) -> EventId {
-        let upper = u64::MAX - n;
-        let lower = upper.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&upper.to_le_bytes());
-        bytes[8..].copy_from_slice(&lower.to_le_bytes());
-        EventId::from_bytes(bytes)
+        let id = |n: u64| {
+            let mut bytes = 0x243f_6a88_85a3_08d3_u64.to_le_bytes().repeat(2);
+            bytes[8..].copy_from_slice(&n.to_le_bytes());
+            EventId::from_bytes(bytes.try_into().unwrap())
+        };
+        assert_eq!(FxBuildHasher.hash_one(id(n)), FxBuildHasher.hash_one(id(0)));
+        id(n)
+    }
+
+    thread_local! {
+        static COMPARED: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// An id that counts how often one is compared.
+    #[derive(Eq)]
+    struct Counted(EventId);
+
+    impl Hash for Counted {
+        fn hash<H: Hasher>(&self, hasher: &mut H) {
+            self.0.hash(hasher);
+        }
+    }
+
+    impl PartialEq for Counted {
+        fn eq(&self, other: &Self) -> bool {
+            COMPARED.set(COMPARED.get() + 1);
+            self.0 == other.0
+        }
     }
 
     #[test]
     fn ids_that_are_chosen_to_collide_cost_what_others_do() {
         for count in [1_024, 2_048, 4_096] {
-            let ids: Vec<EventId> = (0..count).map(colliding).collect();
-            let (mut index, compared) = (HashIndex::default(), Cell::new(0));
-            for (place, id) in (0..).zip(&ids) {
-                let is_it = |other| {
-                    compared.set(compared.get() + 1);
-                    ids[to_usize(other)] == *id
-                };
-                assert_eq!(index.find_or_add(hash(*id), place, is_it), place);
-            }
-            assert!(compared.get() <= 16, "{} comparisons of {count} ids", compared.get());
+            COMPARED.set(0);
+            let ids = (0..count).map(|n| Counted(colliding(n)));
+            let seen: HashSet<Counted, GlobalState> = ids.collect();
+            assert_eq!(seen.len(), usize::try_from(count).unwrap());
+            let compared = COMPARED.get();
+            assert!(compared <= count / 8, "{compared} comparisons of {count} ids");
         }
     }
 

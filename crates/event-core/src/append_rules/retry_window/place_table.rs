@@ -9,6 +9,11 @@ use crate::event_id::EventId;
 
 /// Finds places of a ring by id, at the cost of about one cache miss: the bucket of an id is one
 /// cache line, and few are full, so that an id seldom has to go to the next one.
+///
+/// A hashbrown table does not do here. Two of them take 37 bytes an id of a window of 1,000,000
+/// instead of 30, its sizes being powers of two. One from which the oldest id is removed with every
+/// new one takes 27, but removed entries stay in its way: every 12 laps of the ring it would have to
+/// be made anew, and an append would wait for 80 ms.
 #[derive(Debug)]
 pub(super) struct PlaceTable {
     buckets: Vec<Bucket>,
