@@ -8,6 +8,7 @@
 //!   the disk, as Linux does.
 //! - A [`Lie`] is a disk that does not do what it says: what a harness must notice.
 
+pub mod crash;
 mod cut;
 mod pages;
 mod tree;
@@ -43,7 +44,8 @@ pub enum Fault {
     Broken,
     /// No room is left. Calls that take none, reads and removals, do not fail so.
     Full,
-    /// Half of a write was done before the disk failed; other calls fail as [`Fault::Broken`].
+    /// Half of a write was done, in whole sectors, before the disk failed; other calls fail as
+    /// [`Fault::Broken`].
     Short,
     /// The power fails before the call: it and every later one fail.
     PowerCut,
@@ -66,6 +68,12 @@ pub enum Lie {
     /// A sync of a file that fails answers as if it had not: programs read what was written, and the
     /// disk does not have it.
     HidesFailedSyncs,
+}
+
+impl Lie {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::SkipsSyncs, Self::ForgetsLastSector, Self::SyncsLate, Self::HidesFailedSyncs];
 }
 
 /// A disk in memory. Clones are the same disk.
@@ -310,7 +318,7 @@ impl State {
 
     fn write(&mut self, node: NodeId, bytes: &[u8], offset: u64) -> io::Result<()> {
         let is_short = self.is_short();
-        let done = if is_short { bytes.get(..bytes.len() / 2).unwrap_or(&[]) } else { bytes };
+        let done = if is_short { first_half(bytes, offset) } else { bytes };
         self.tree.file(node, |pages, time| pages.write(time, offset, done));
         if is_short { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
     }
@@ -333,6 +341,14 @@ impl State {
             }
         }
     }
+}
+
+/// Half of a write, up to the end of a sector: no system ends one within a page of its cache.
+fn first_half(bytes: &[u8], offset: u64) -> &[u8] {
+    let start = usize::try_from(offset).unwrap_or(0);
+    let half = start + bytes.len() / 2;
+    let done = (half - half % SECTOR_BYTES).saturating_sub(start);
+    bytes.get(..done).unwrap_or(&[])
 }
 
 const EIO: i32 = 5;

@@ -32,7 +32,8 @@ use crate::{
     progress::WaitError,
     reading,
     recovery::{self, Recovered},
-    reserve, sealer,
+    reserve,
+    sealer::{self, RunningSealer},
     shared::Shared,
     sled_copy::SledError,
     writer::{self, PendingAppend, WriterHandle},
@@ -77,7 +78,7 @@ struct Inner {
 /// What only an open store has.
 struct Running {
     writer: JoinHandle<()>,
-    sealer: JoinHandle<()>,
+    sealer: RunningSealer,
     watch: Arc<FolderWatch>,
     lock: FolderLock,
 }
@@ -205,7 +206,7 @@ impl EmbeddedLog {
                 // With the writer the one who wakes the sealer is gone. Nothing of it may go on
                 // once another process has the lock.
                 shared.progress.fail(&error);
-                let _ = sealer.join();
+                let _ = sealer.finish();
                 shared.progress.wait_until_filed();
                 shared.drop_sled();
                 Err(error.into())
@@ -287,6 +288,15 @@ impl EmbeddedLog {
             sealed_bytes: shared.folder.bytes_of(StorePart::Sealed),
             sled_bytes: shared.folder.bytes_of(StorePart::Sled),
             healed,
+        }
+    }
+
+    /// Has the sealer of a store that is stepped do what is to be done.
+    #[cfg(test)]
+    pub(crate) fn step(&self, notes_head: bool) {
+        let mut running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = running.as_mut() {
+            running.sealer.step(notes_head);
         }
     }
 
@@ -405,7 +415,7 @@ impl Inner {
         let end = self.writer.close().ok_or_else(|| panicked("writer"));
         let end = running.writer.join().map_err(|_| panicked("writer")).and(end);
         // With the writer the last one who wakes the sealer is gone: it ends.
-        let sealed = running.sealer.join().map_err(|_| panicked("sealer"));
+        let sealed = running.sealer.finish().map_err(|_| panicked("sealer"));
         // After a failure too: what is filed later would overwrite what the next opening files.
         self.shared.progress.wait_until_filed();
         let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end, &running.watch)));

@@ -1,4 +1,4 @@
-//! What a store runs on: a disk, the place of the copy that is read, and the thread that seals. A
+//! What a store runs on: a disk, the place of the copy that is read, and the threads that seal. A
 //! program has one environment, tests have others.
 
 use std::sync::Arc;
@@ -13,12 +13,20 @@ pub(crate) struct Environment {
     pub(crate) disk: Arc<dyn Disk>,
     /// Where the copies of the log are that are read; sled's, in the folder of the store, with none.
     copies: Option<Arc<dyn LogCopies>>,
+    /// Whether blocks are made and filed when the store is told to, in the thread that tells it.
+    pub(crate) is_stepped: bool,
 }
 
 impl Environment {
     /// What a program runs on, but for the disk.
     pub(crate) fn on(disk: Arc<dyn Disk>) -> Self {
-        Self { disk, copies: None }
+        Self { disk, copies: None, is_stepped: false }
+    }
+
+    /// Of one thread, which tells the store when to seal, with a stand-in for sled's copies.
+    #[cfg(test)]
+    pub(crate) fn stepped(disk: Arc<dyn Disk>, copies: Arc<dyn LogCopies>) -> Self {
+        Self { disk, copies: Some(copies), is_stepped: true }
     }
 
     /// The copies of the store in a folder.

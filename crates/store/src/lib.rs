@@ -36,6 +36,8 @@ mod reserve;
 mod run;
 mod sealer;
 mod shared;
+#[cfg(test)]
+mod simulated;
 mod sled_copy;
 mod sync;
 mod verify;

@@ -17,6 +17,7 @@ use spacefold_event_core::StorageError;
 
 use self::{copy::CopyFault, parts::Parts};
 use crate::{
+    block::plan::BlockPlan,
     error::{OpenError, StorePart},
     folder::Folder,
     head::{Head, file::HeadFile},
@@ -75,7 +76,8 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
         // A file that was being made when the disk failed may never take what is written to it.
         remove_files(folder, &blank_files(folder, &scan.headless));
         remove_files(folder, &scan.unfinished);
-        let end = fresh_tail::write(folder, &mut head_file, &files, &scan)?;
+        let is_sealed = BlockPlan::next(view.tail.runs(), view.index.end().next()).is_none();
+        let end = fresh_tail::write(folder, &mut head_file, &files, &scan, is_sealed)?;
         (files, end)
     };
     let shared = Shared::new(folder.clone(), head_file, view, sled, files.into(), &end);

@@ -39,7 +39,7 @@ const MAX_REBUILDS: u32 = 8;
 
 const KEEPING: &str = "keeping the index of the blocks";
 
-struct Sealer {
+pub(crate) struct Sealer {
     shared: Arc<Shared>,
     reserve_bytes: u64,
     /// The next blocks, encoded ahead.
@@ -80,14 +80,43 @@ fn seal_error(doing: &str, error: SledError) -> SealError {
     }
 }
 
-/// Starts the sealer; it ends when nobody can wake it any more.
+/// The sealer of an open store.
+pub(crate) enum RunningSealer {
+    /// It ends when nobody can wake it any more.
+    Thread(thread::JoinHandle<()>),
+    /// It works when it is told to, in the thread that tells it.
+    Stepped(Box<Sealer>),
+}
+
+impl RunningSealer {
+    /// Ends it, once all that wakes it is gone.
+    pub(crate) fn finish(self) -> thread::Result<()> {
+        match self {
+            Self::Thread(thread) => thread.join(),
+            Self::Stepped(mut sealer) => {
+                sealer.finish();
+                Ok(())
+            }
+        }
+    }
+
+    /// Does what is to be done now; with `notes_head`, what would be due in a while too.
+    #[cfg(test)]
+    pub(crate) fn step(&mut self, notes_head: bool) {
+        if let Self::Stepped(sealer) = self {
+            sealer.step(notes_head);
+        }
+    }
+}
+
+/// Starts the sealer.
 pub(crate) fn start(
     shared: &Arc<Shared>,
     reserve_bytes: u64,
     watch: Arc<FolderWatch>,
     wake: &Arc<Sender<()>>,
     woken: Receiver<()>,
-) -> Result<thread::JoinHandle<()>, StorageError> {
+) -> Result<RunningSealer, StorageError> {
     let sealer = Sealer {
         shared: Arc::clone(shared),
         reserve_bytes,
@@ -101,10 +130,13 @@ pub(crate) fn start(
         watch,
         watch_due: Instant::now() + WATCH_INTERVAL,
     };
-    thread::Builder::new()
-        .name("spacefold-sealer".to_owned())
-        .spawn(move || sealer.run(&woken))
-        .map_err(|error| StorageError::new("starting the sealer thread", error))
+    if shared.folder.environment().is_stepped {
+        return Ok(RunningSealer::Stepped(Box::new(sealer)));
+    }
+    let thread = thread::Builder::new().name("spacefold-sealer".to_owned());
+    let thread = thread.spawn(move || sealer.run(&woken));
+    let thread = thread.map_err(|error| StorageError::new("starting the sealer thread", error))?;
+    Ok(RunningSealer::Thread(thread))
 }
 
 impl Sealer {
@@ -123,10 +155,33 @@ impl Sealer {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
         }
-        if outcome.is_ok() && self.shared.progress.failure().is_none() {
-            self.is_closing = true;
-            outcome = self.work();
+        match outcome {
+            Ok(()) => self.finish(),
+            failed => self.note_failure(failed),
         }
+    }
+
+    /// Makes every full block, unless appends are refused.
+    fn finish(&mut self) {
+        if self.shared.progress.failure().is_none() {
+            self.is_closing = true;
+            let outcome = self.work();
+            self.note_failure(outcome);
+        }
+    }
+
+    #[cfg(test)]
+    fn step(&mut self, notes_head: bool) {
+        if self.shared.progress.failure().is_none() {
+            let mut outcome = self.work();
+            if outcome.is_ok() && notes_head && self.head_due.is_some() {
+                outcome = self.note_durable_head();
+            }
+            self.note_failure(outcome);
+        }
+    }
+
+    fn note_failure(&self, outcome: Result<(), StorageError>) {
         if let Err(error) = outcome {
             tracing::error!(%error, "the sealer failed: appends are refused until reopened");
             self.shared.progress.fail(&error);

@@ -105,10 +105,11 @@ fn a_sync_after_one_that_failed_brings_nothing_to_the_disk() {
 #[test]
 fn a_write_that_is_short_leaves_its_first_half() {
     let disk = SimDisk::default();
-    let file = synced(&disk, "a", b"....");
+    let file = synced(&disk, "a", &[b'.'; 2_048]);
     disk.fail_call(disk.calls() + 1, Fault::Short);
-    assert!(file.write_all_at(b"abcd", 0).is_err());
-    assert_eq!(content(&disk, "a").unwrap(), b"ab..");
+    assert!(file.write_all_at(&[b'a'; 1_300], 100).is_err());
+    let expected = [[b'.'; 100].as_slice(), &[b'a'; 412], &[b'.'; 1_536]].concat();
+    assert_eq!(content(&disk, "a").unwrap(), expected);
 }
 
 #[test]

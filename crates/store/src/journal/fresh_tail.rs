@@ -22,12 +22,14 @@ use crate::{
 /// Live files from which on a journal that leaves most of them empty is written to one.
 const SPARSE_FILES: usize = 3;
 
-/// Writes the newest frames again, so that all of the journal is on disk; where it goes on.
+/// Writes the newest frames again, so that all of the journal is on disk; where it goes on. With
+/// `is_sealed` every full block there is has been made, as in a store that was closed.
 pub(crate) fn write(
     folder: &Folder,
     head_file: &mut HeadFile,
     files: &JournalFiles,
     scan: &Scan,
+    is_sealed: bool,
 ) -> Result<JournalEnd, OpenError> {
     head_file.begin_incarnation(scan.end.head, |_| {})?;
     let head = head_file.head().clone();
@@ -44,7 +46,7 @@ pub(crate) fn write(
     head_file.update(|head| {
         head.durable_head = end.head;
         head.witness = end.witness();
-        head.clean = true;
+        head.clean = is_sealed;
         head.fence = fence;
     })?;
     Ok(end)

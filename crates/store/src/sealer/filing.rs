@@ -45,6 +45,10 @@ pub(super) fn start(
             filing.shared.progress.fail(&error);
         }
     };
+    if shared.folder.environment().is_stepped {
+        work();
+        return Ok(());
+    }
     let spawned = thread::Builder::new().name("spacefold-filing".to_owned()).spawn(work);
     spawned.map(drop).map_err(|error| StorageError::new("starting the filing thread", error))
 }

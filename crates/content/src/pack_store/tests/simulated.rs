@@ -1,13 +1,15 @@
 //! Content on a simulated disk: puts, syncs, collections and openings, in which any call fails or
 //! is the last one before the power goes, and what may be left of it afterwards.
-//!
-//! `SPACEFOLD_DISK_STATES` and `SPACEFOLD_DISK_SEED` make it another size, or the same again.
+//! `crash` of the simulated disk has the form of it, and the names of what makes it longer.
 
-use std::{collections::BTreeSet, env, fmt::Display, path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use spacefold_disk::{
     SimDisk,
-    sim::{Fault, Kept, Lie},
+    sim::{
+        Fault, Kept, Lie,
+        crash::{self, Outcome, Session, Subject},
+    },
 };
 
 use super::{ContentHash, ContentReport, HashSet, OpenContentError, PackStore, Rng, SMALL, noise};
@@ -17,34 +19,18 @@ use spacefold_event_core::ContentStore as _;
 const STORE: &str = "/content";
 /// Contents that a history puts, again and again.
 const CONTENTS: usize = 20;
-/// Sessions of a history: each ends with a look at what may be left, and goes on from there.
-const SESSIONS: usize = 4;
 /// Disks that are looked at unless told otherwise.
 const STATES: u64 = 2_000;
 
-type Outcome<T = ()> = Result<T, String>;
-
-/// What happened in a session, all of which follows from the seed.
-type Trace = (u64, Option<&'static str>, BTreeSet<usize>);
-
-/// A history of a store.
-struct History {
-    rng: Rng,
+/// A content store through a history.
+struct Contents {
     contents: Vec<Vec<u8>>,
-    lie: Option<Lie>,
-    disk: SimDisk,
-    /// The call that fails in this session, and how.
-    fault: Option<(u64, Fault)>,
     /// Contents that were acknowledged, and that no collection was free to remove.
     known: BTreeSet<usize>,
-    /// Disks that were looked at.
-    states: u64,
-    trace: Vec<Trace>,
 }
 
-impl History {
-    fn new(seed: u64, lie: Option<Lie>) -> Self {
-        let mut rng = Rng::with_seed(seed);
+impl Contents {
+    fn draw(rng: &mut Rng) -> Self {
         let content = |_| {
             let bytes = match rng.u8(..8) {
                 0 => 66_000..110_000,
@@ -53,130 +39,52 @@ impl History {
             };
             noise(rng.usize(bytes), rng.u64(..))
         };
-        let contents = (0..CONTENTS).map(content).collect();
-        let mut history = Self {
-            rng,
-            contents,
-            lie,
-            disk: SimDisk::default(),
-            fault: None,
-            known: BTreeSet::new(),
-            states: 0,
-            trace: Vec::new(),
-        };
-        history.go_on_with(SimDisk::default());
-        history
+        Self { contents: (0..CONTENTS).map(content).collect(), known: BTreeSet::new() }
     }
 
-    fn run(&mut self) -> Outcome {
-        for _ in 0..SESSIONS {
-            self.plan_fault();
-            self.session().map_err(|wrong| {
-                let (calls, failed) = (self.disk.calls(), self.disk.failed_call());
-                format!("{wrong} (planned {:?}, failed {failed:?}, call {calls})", self.fault)
-            })?;
-            self.trace.push((self.disk.calls(), self.disk.failed_call(), self.known.clone()));
-        }
-        Ok(())
-    }
-
-    /// Lets one of the next calls fail, early ones as often as late ones, or none.
-    fn plan_fault(&mut self) {
-        let most = 1 << self.rng.u32(1..9);
-        let call = self.disk.calls() + self.rng.u64(1..=most);
-        let fault = self.rng.choice(Fault::ALL).unwrap_or(Fault::PowerCut);
-        self.fault = (self.rng.u8(..5) > 0).then_some((call, fault));
-        // Calls count from 1. One that was to fail before and was not made does not fail any more.
-        let (call, fault) = self.fault.unwrap_or((0, Fault::Broken));
-        self.disk.fail_call(call, fault);
-    }
-
-    fn has_failed(&self) -> bool {
-        self.fault.is_some_and(|(call, _)| self.disk.calls() >= call)
-    }
-
-    /// What a call came to; `None` of an error that something on the disk has led to.
-    fn tolerate<T>(&self, doing: &str, result: Result<T, impl Display>) -> Outcome<Option<T>> {
-        match result {
-            Ok(done) => Ok(Some(done)),
-            Err(_) if self.has_failed() => Ok(None),
-            Err(error) => Err(format!("{doing}: {error}")),
-        }
-    }
-
-    fn session(&mut self) -> Outcome {
-        let mut store = self.tolerate("opening", open(&self.disk))?;
-        if let Some(store) = &store {
-            self.use_store(store)?;
-        }
-        if self.rng.bool() {
-            store = None;
-        }
-        for kept in Kept::ALL {
-            self.states += 1;
-            let left = self.disk.after_power_cut(kept, &mut Rng::with_seed(self.rng.u64(..)));
-            self.look_at(&left).map_err(|wrong| format!("{kept:?} kept: {wrong}"))?;
-        }
-        drop(store);
-        let has_power = !matches!(self.fault, Some((_, Fault::PowerCut)));
-        if !has_power || self.rng.bool() {
-            let kept = self.rng.choice(Kept::ALL).unwrap_or(Kept::Nothing);
-            let left = self.disk.after_power_cut(kept, &mut Rng::with_seed(self.rng.u64(..)));
-            self.go_on_with(left);
-        }
-        Ok(())
-    }
-
-    fn go_on_with(&mut self, disk: SimDisk) {
-        if let Some(lie) = self.lie {
-            disk.lie(lie);
-        }
-        self.disk = disk;
-    }
-
-    fn use_store(&mut self, store: &PackStore) -> Outcome {
+    fn use_store(&mut self, store: &PackStore, session: &mut Session) -> Outcome {
         // What the store was given, or has said to have, and not yet synced; and all of that.
         let (mut unsynced, mut here) = (BTreeSet::new(), BTreeSet::new());
-        for _ in 0..self.rng.usize(1..24) {
-            let number = self.rng.usize(..CONTENTS);
-            match self.rng.u8(..12) {
+        for _ in 0..session.rng.usize(1..24) {
+            let number = session.rng.usize(..CONTENTS);
+            match session.rng.u8(..12) {
                 0..=5 => {
                     let put = store.put(&mut &*self.contents[number]);
-                    if self.tolerate("put", put)?.is_some() {
+                    if session.tolerate("put", put)?.is_some() {
                         unsynced.insert(number);
                         here.insert(number);
                     }
                 }
                 6..=7 => {
-                    let synced = self.tolerate("sync", store.sync())?;
+                    let synced = session.tolerate("sync", store.sync())?;
                     if synced.is_some() {
                         self.known.append(&mut unsynced);
                     }
                 }
                 8 => {
                     let needed: BTreeSet<usize> =
-                        self.known.iter().copied().filter(|_| self.rng.u8(..3) > 0).collect();
+                        self.known.iter().copied().filter(|_| session.rng.u8(..3) > 0).collect();
                     self.known.retain(|number| needed.contains(number) || here.contains(number));
                     let collected = store.collect_garbage(&self.hashes(&needed));
-                    self.tolerate("collect", collected)?;
+                    session.tolerate("collect", collected)?;
                 }
                 9 => {
                     let said = store.contains(&self.hash(number));
-                    if self.tolerate("contains", said)?.unwrap_or(false) {
-                        self.read(store, number)?;
+                    if session.tolerate("contains", said)?.unwrap_or(false) {
+                        self.read(store, number, session)?;
                         unsynced.insert(number);
                         here.insert(number);
                     }
                 }
-                _ if self.known.contains(&number) => self.read(store, number)?,
+                _ if self.known.contains(&number) => self.read(store, number, session)?,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn read(&self, store: &PackStore, number: usize) -> Outcome {
-        match self.tolerate("get", store.get(&self.hash(number), u64::MAX))? {
+    fn read(&self, store: &PackStore, number: usize, session: &Session) -> Outcome {
+        match session.tolerate("get", store.get(&self.hash(number), u64::MAX))? {
             Some(found) if found != self.contents[number] => {
                 Err(format!("content {number} is another"))
             }
@@ -184,9 +92,29 @@ impl History {
         }
     }
 
+    fn hash(&self, number: usize) -> ContentHash {
+        ContentHash::of(&self.contents[number])
+    }
+
+    fn hashes(&self, numbers: &BTreeSet<usize>) -> HashSet<ContentHash> {
+        numbers.iter().map(|number| self.hash(*number)).collect()
+    }
+}
+
+impl Subject for Contents {
+    type Open = PackStore;
+
+    fn session(&mut self, session: &mut Session) -> Outcome<Option<PackStore>> {
+        let store = session.tolerate("opening", open(&session.disk))?;
+        if let Some(store) = &store {
+            self.use_store(store, session)?;
+        }
+        Ok(store)
+    }
+
     /// Looks at a disk after the power came back: nothing is damaged, everything that is known is
     /// there, what is said to be there is, and a collection leaves what is needed and nothing else.
-    fn look_at(&self, disk: &SimDisk) -> Outcome {
+    fn look_at(&mut self, disk: &SimDisk, _rng: &mut Rng) -> Outcome {
         verified(disk)?;
         let store = open(disk).map_err(|error| format!("it does not open: {error}"))?;
         for number in 0..CONTENTS {
@@ -222,12 +150,12 @@ impl History {
         }
     }
 
-    fn hash(&self, number: usize) -> ContentHash {
-        ContentHash::of(&self.contents[number])
+    fn known(&self) -> String {
+        format!("{:?}", self.known)
     }
 
-    fn hashes(&self, numbers: &BTreeSet<usize>) -> HashSet<ContentHash> {
-        numbers.iter().map(|number| self.hash(*number)).collect()
+    fn acknowledged(&self) -> u64 {
+        u64::try_from(self.known.len()).unwrap_or(0)
     }
 }
 
@@ -244,34 +172,11 @@ fn verified(disk: &SimDisk) -> Outcome<ContentReport> {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|text| text.parse().unwrap())
-}
-
-/// The seeds of histories.
-fn seeds() -> impl Iterator<Item = u64> {
-    let first = setting("SPACEFOLD_DISK_SEED").unwrap_or_else(|| fastrand::u64(..));
-    println!("SPACEFOLD_DISK_SEED={first}");
-    std::iter::successors(Some(first), |seed| Some(seed.wrapping_add(1)))
-}
-
 #[test]
 fn what_was_acknowledged_is_on_every_disk_that_may_be_left_and_nothing_is_damaged() {
-    let wanted = setting("SPACEFOLD_DISK_STATES").unwrap_or(STATES);
-    let (mut states, mut known) = (0, 0);
-    for seed in seeds() {
-        let mut history = History::new(seed, None);
-        if let Err(wrong) = history.run() {
-            panic!("SPACEFOLD_DISK_SEED={seed}: {wrong}");
-        }
-        states += history.states;
-        known += history.known.len();
-        if states >= wanted {
-            break;
-        }
-    }
-    assert!(known > 0, "nothing was ever acknowledged");
-    println!("{states} disks");
+    let looked_at = crash::soak(STATES, Contents::draw).unwrap_or_else(|wrong| panic!("{wrong}"));
+    println!("{looked_at:?}");
+    assert!(looked_at.acknowledged > 0, "nothing was ever acknowledged");
 }
 
 /// A session that puts a content, on a disk of which one call fails; whether that was acknowledged,
@@ -317,22 +222,13 @@ fn calls_that_fail_in_two_sessions_lose_nothing_that_was_acknowledged_in_them() 
 
 #[test]
 fn a_disk_that_does_not_do_what_it_says_is_found_out() {
-    for lie in [Lie::SkipsSyncs, Lie::ForgetsLastSector] {
-        let first = seeds().next().unwrap();
-        let found =
-            (0..100).any(|at| History::new(first.wrapping_add(at), Some(lie)).run().is_err());
-        assert!(found, "{lie:?} is not noticed, SPACEFOLD_DISK_SEED={first}");
+    for lie in Lie::ALL {
+        let found = crash::found_of(lie, Contents::draw);
+        println!("{lie:?}: {}", found.unwrap_or_else(|| panic!("{lie:?} is not noticed")));
     }
 }
 
 #[test]
 fn a_history_follows_from_its_seed() {
-    let trace = |seed| {
-        let mut history = History::new(seed, None);
-        history.run().unwrap_or_else(|wrong| panic!("SPACEFOLD_DISK_SEED={seed}: {wrong}"));
-        history.trace
-    };
-    for seed in seeds().take(20) {
-        assert_eq!(trace(seed), trace(seed), "SPACEFOLD_DISK_SEED={seed}");
-    }
+    crash::repeats(Contents::draw).unwrap_or_else(|wrong| panic!("{wrong}"));
 }

@@ -1,0 +1,453 @@
+//! The log on a simulated disk, with a stand-in for sled's copy: appends, blocks, sealed files,
+//! closings and openings, in which any call fails or is the last one before the power goes, and
+//! what may be left of it afterwards. One thread does all of it: the sealer is stepped.
+
+use std::{cell::Cell, collections::HashMap, fmt::Display, path::Path, rc::Rc, sync::Arc};
+
+use fastrand::Rng;
+use spacefold_disk::{
+    Access, Disk as _, SimDisk,
+    sim::{
+        Fault, Kept, Lie,
+        crash::{self, Outcome, Session, Subject},
+    },
+};
+use spacefold_event_core::{
+    Append, EventId, LogReader as _, LogWriter as _, Position, Read, SpaceEvent, StateStore as _,
+    StorageError, Timestamp,
+};
+
+use crate::{
+    EmbeddedLog, OnDamage, OpenError, StoreOptions, VerifyOptions, VerifyReport,
+    environment::Environment,
+    log_copy::memory::{Left, MemoryCopies},
+    verify::verify_in,
+};
+
+const STORE: &str = "/store";
+/// Disks that are looked at unless told otherwise.
+const STATES: u64 = 10_000;
+/// Bytes of a journal file: so few that files are given up for sealed ones soon.
+const FILE_BYTES: u64 = 32 << 10;
+
+/// What the looks at disks have come across.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    blocks: u64,
+    sealed_files: u64,
+    copies_made_anew: u64,
+    to_be_read_only: u64,
+    mended: u64,
+    interrupted: u64,
+}
+
+/// A log through a history.
+struct Log {
+    seen: Rc<Cell<Seen>>,
+    copies: MemoryCopies,
+    /// Whether every power cut has left the copies as they were.
+    are_copies_whole: bool,
+    /// Every append that was tried.
+    tried: Vec<Vec<SpaceEvent>>,
+    /// The append that an event is of, and its place there.
+    places: HashMap<EventId, (usize, usize)>,
+    /// The events that are known to be durable, in order: each append is in it whole.
+    known: Vec<EventId>,
+}
+
+impl Log {
+    fn draw(seen: &Rc<Cell<Seen>>) -> Self {
+        Self {
+            seen: Rc::clone(seen),
+            copies: MemoryCopies::default(),
+            are_copies_whole: true,
+            tried: Vec::new(),
+            places: HashMap::new(),
+            known: Vec::new(),
+        }
+    }
+
+    /// Draws the next append: mostly a few small events, now and then what fills a block.
+    fn propose(&mut self, rng: &mut Rng) -> Vec<SpaceEvent> {
+        let (count, bytes) = match rng.u8(..8) {
+            0 => (1, rng.usize(20_000..60_000)),
+            1 => (rng.usize(200..600), rng.usize(0..40)),
+            _ => (rng.usize(1..6), rng.usize(0..400)),
+        };
+        let append = self.tried.len();
+        let events = (0..count).map(|place| {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&(append as u64 + 1).to_be_bytes());
+            id[8..].copy_from_slice(&(place as u64).to_be_bytes());
+            let text: String = std::iter::repeat_with(|| rng.alphanumeric()).take(bytes).collect();
+            self.places.insert(EventId::from_bytes(id), (append, place));
+            SpaceEvent::variable_set(format!("space-{}", rng.u8(..5)), "v", text)
+                .with_event_id(EventId::from_bytes(id))
+                .with_timestamp(time(append))
+        });
+        let events: Vec<SpaceEvent> = events.collect();
+        self.tried.push(events.clone());
+        events
+    }
+
+    fn use_log(&mut self, mut log: EmbeddedLog, session: &mut Session) -> Outcome<EmbeddedLog> {
+        self.read(&log, session)?;
+        for _ in 0..session.rng.usize(1..16) {
+            match session.rng.u8(..16) {
+                0..=9 => self.append(&log, session)?,
+                10 => log.step(session.rng.bool()),
+                11 => {
+                    let value = vec![7; session.rng.usize(..2_000)];
+                    session.tolerate("put", log.put(b"state", &value))?;
+                }
+                12 | 13 => self.read(&log, session)?,
+                14 => self.append_again(&log, session)?,
+                _ => {
+                    session.tolerate("close", log.close())?;
+                    let opened = open(&session.disk, &self.copies);
+                    match session.tolerate("opening again", opened)? {
+                        Some(opened) => log = opened,
+                        None => return Ok(log),
+                    }
+                    self.read(&log, session)?;
+                }
+            }
+        }
+        Ok(log)
+    }
+
+    fn append(&mut self, log: &EmbeddedLog, session: &mut Session) -> Outcome {
+        let events = self.propose(&mut session.rng);
+        let times = vec![time(self.tried.len()); events.len()];
+        let appended = log.append(&Append::new(&events).recorded_at(&times));
+        if let Some(receipt) = session.tolerate("append", appended)? {
+            if !receipt.is_durable() {
+                return Err(format!("it is not durable: {receipt:?}"));
+            }
+            // What could not be read since it was opened may stand before it.
+            if receipt.first_position().get() == self.known.len() as u64 + 1 {
+                self.known.extend(events.iter().map(|event| event.event_id));
+            }
+            self.read(log, session)?;
+        }
+        if session.rng.u8(..4) > 0 || log.shared().journal_files.are_full() {
+            log.step(session.rng.u8(..4) == 0);
+        }
+        // An append would wait for the sealer, which nobody steps meanwhile.
+        if log.shared().journal_files.are_full() && log.refusal().is_none() {
+            return Err("the sealer gives up no file".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Tries an append once more: it is there once, whatever became of it before.
+    fn append_again(&mut self, log: &EmbeddedLog, session: &mut Session) -> Outcome {
+        let Some(events) = session.rng.choice(&self.tried).cloned() else { return Ok(()) };
+        let before = self.known.iter().position(|known| *known == events[0].event_id);
+        let appended = log.append(&Append::new(&events));
+        if let Some(receipt) = session.tolerate("append again", appended)? {
+            if before.is_some_and(|before| before as u64 + 1 != receipt.first_position().get()) {
+                return Err(format!("{before:?} is appended twice: {receipt:?}"));
+            }
+            self.read(log, session)?;
+        }
+        Ok(())
+    }
+
+    /// Reads everything: what was read is durable.
+    fn read(&mut self, log: &EmbeddedLog, session: &Session) -> Outcome {
+        if let Some(found) = session.tolerate("read", everything(log))? {
+            self.compare(&found)?;
+            self.known = found;
+        }
+        Ok(())
+    }
+
+    /// Whether a log holds what is known, and else appends that were tried, each of them whole.
+    fn compare(&self, found: &[EventId]) -> Outcome {
+        if !found.starts_with(&self.known) {
+            let differs = found.iter().zip(&self.known).position(|(found, known)| found != known);
+            return Err(format!("{} of {} events, at {differs:?}", found.len(), self.known.len()));
+        }
+        let mut rest = found;
+        let mut seen = std::collections::HashSet::new();
+        while let Some(first) = rest.first() {
+            let Some((append, 0)) = self.places.get(first) else {
+                return Err(format!("{first:?} begins no append"));
+            };
+            let ids: Vec<EventId> =
+                self.tried[*append].iter().map(|event| event.event_id).collect();
+            if !rest.starts_with(&ids) || !seen.insert(append) {
+                return Err(format!("append {append} is there in part, or twice"));
+            }
+            rest = &rest[ids.len()..];
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, disk: &SimDisk, left: Left, rng: &mut Rng) -> Outcome {
+        let copies = self.copies.after_power_cut(left, rng);
+        let is_whole = left == Left::Whole && self.are_copies_whole;
+        // The copy may be of another time than what is on the disk, and not be there at all.
+        let tolerates = |kind: &str| !is_whole && matches!(kind, "sled" | "read-only");
+        self.verified(disk, &copies, OnDamage::Report, tolerates)?;
+        let log = open(disk, &copies).map_err(|error| format!("it does not open: {error}"))?;
+        let found = said(everything(&log), "read")?;
+        self.compare(&found)?;
+        let info = log.info();
+        self.saw(|seen| {
+            seen.blocks += info.blocks;
+            seen.sealed_files += u64::from(info.sealed_bytes > 0);
+            seen.copies_made_anew += info.healed;
+            seen.to_be_read_only += u64::from(log.refusal().is_some());
+        });
+        let mut expected = found;
+        if log.refusal().is_none() {
+            let tried = self.tried.len();
+            let events = self.propose(rng);
+            let outcome = self.append_to(&log, &events, &mut expected);
+            for event in self.tried.drain(tried..).flatten() {
+                self.places.remove(&event.event_id);
+            }
+            outcome?;
+        } else if left != Left::Refused {
+            return Err(format!("it is to be read only: {:?}", log.refusal()));
+        }
+        said(log.close(), "close")?;
+        drop(log);
+        let log =
+            open(disk, &copies).map_err(|error| format!("it does not open again: {error}"))?;
+        if said(everything(&log), "read")? != expected {
+            return Err("another log after it was closed".to_owned());
+        }
+        said(log.close(), "close")?;
+        drop(log);
+        if left == Left::Refused {
+            return Ok(());
+        }
+        if !is_whole {
+            // What nobody has read since may still be wrong.
+            self.verified(disk, &copies, OnDamage::Heal, |kind| kind == "sled")?;
+        }
+        self.verified(disk, &copies, OnDamage::Report, |_| false)
+    }
+
+    fn saw(&self, see: impl FnOnce(&mut Seen)) {
+        let mut seen = self.seen.get();
+        see(&mut seen);
+        self.seen.set(seen);
+    }
+
+    /// Damages a file, and has it mended; once more with a call that fails on the way, or is the
+    /// last one before the power goes. What was mended without that is mended after it too.
+    fn heal(&self, disk: &SimDisk, rng: &mut Rng) -> Outcome {
+        damage(disk, rng)?;
+        let copies = || self.copies.after_power_cut(Left::Whole, &mut Rng::with_seed(0));
+        let same = |rng: &mut Rng| disk.after_power_cut(Kept::Everything, rng);
+        let (first, first_copies) = (same(rng), copies());
+        let before = first.calls();
+        let mended = self.mend(&first, &first_copies)?;
+        let calls = first.calls() - before;
+        let (second, second_copies) = (same(rng), copies());
+        let fault = rng.choice(Fault::ALL).unwrap_or(Fault::PowerCut);
+        let call = second.calls() + rng.u64(1..=calls);
+        second.fail_call(call, fault);
+        let interrupted = verify(&second, &second_copies, OnDamage::Heal);
+        let what = || format!("{fault:?} at call {call}, {:?}", interrupted.as_ref().err());
+        let kept = rng.choice(Kept::ALL).unwrap_or(Kept::Everything);
+        let left = second.after_power_cut(kept, rng);
+        let again =
+            self.mend(&left, &second_copies).map_err(|wrong| format!("{}: {wrong}", what()))?;
+        self.saw(|seen| {
+            seen.mended += u64::from(mended.is_some());
+            seen.interrupted += u64::from(mended.is_some() && interrupted.is_err());
+        });
+        let Some(mended) = mended else { return Ok(()) };
+        if again.as_ref().is_some_and(|again| again.starts_with(&mended)) {
+            return Ok(());
+        }
+        let (before, after) = (mended.len(), again.map(|again| again.len()));
+        Err(format!("{before} events, {after:?} after {}, {kept:?} kept", what()))
+    }
+
+    /// Has a store mended; what it holds then, if that can be done: all that is known, but for the
+    /// last append where nothing tells its damage from a write that was cut off.
+    fn mend(&self, disk: &SimDisk, copies: &MemoryCopies) -> Outcome<Option<Vec<EventId>>> {
+        match verify(disk, copies, OnDamage::Heal) {
+            Ok(report) if report.is_ok() => {}
+            Ok(_) | Err(_) => return Ok(None),
+        }
+        let log =
+            open(disk, copies).map_err(|error| format!("mended, it does not open: {error}"))?;
+        let found = said(everything(&log), "read")?;
+        let last = self.known.last().and_then(|last| self.places.get(last));
+        let last = last.and_then(|(append, _)| self.tried.get(*append)).map_or(0, Vec::len);
+        let without_last = self.known.len().saturating_sub(last);
+        if found != self.known[..without_last] {
+            self.compare(&found)?;
+        }
+        said(log.close(), "close")?;
+        drop(log);
+        self.verified(disk, copies, OnDamage::Report, |_| false)?;
+        Ok(Some(found))
+    }
+
+    fn append_to(
+        &self,
+        log: &EmbeddedLog,
+        events: &[SpaceEvent],
+        expected: &mut Vec<EventId>,
+    ) -> Outcome {
+        log.step(false);
+        said(log.append(&Append::new(events)), "append")?;
+        log.step(true);
+        expected.extend(events.iter().map(|event| event.event_id));
+        if said(everything(log), "read")? != *expected {
+            return Err("another log after an append".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Makes sure that `verify` finds nothing, but for what is tolerated.
+    fn verified(
+        &self,
+        disk: &SimDisk,
+        copies: &MemoryCopies,
+        damage: OnDamage,
+        tolerates: impl Fn(&str) -> bool,
+    ) -> Outcome {
+        let report = match verify(disk, copies, damage) {
+            // It was being made.
+            Err(OpenError::NoStore { .. }) if self.known.is_empty() => return Ok(()),
+            report => said(report, "verify")?,
+        };
+        let mut problems = report.problems.iter();
+        match problems.find(|found| found.kind != "needs-recovery" && !tolerates(found.kind)) {
+            Some(problem) => Err(format!("verify finds {problem:?}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Subject for Log {
+    type Open = EmbeddedLog;
+
+    fn session(&mut self, session: &mut Session) -> Outcome<Option<EmbeddedLog>> {
+        let log = session.tolerate("opening", open(&session.disk, &self.copies))?;
+        log.map(|log| self.use_log(log, session)).transpose()
+    }
+
+    fn look_at(&mut self, disk: &SimDisk, rng: &mut Rng) -> Outcome {
+        if rng.u8(..8) == 0 {
+            return self.heal(disk, rng).map_err(|wrong| format!("healing: {wrong}"));
+        }
+        // Mostly sled's copy is well, or of a while ago.
+        let left = match rng.u8(..8) {
+            0..=2 => Left::Whole,
+            3 | 4 => Left::Older,
+            _ => rng.choice(Left::ALL).unwrap_or(Left::Whole),
+        };
+        self.look(disk, left, rng).map_err(|wrong| format!("{left:?} copy: {wrong}"))
+    }
+
+    fn lose_power(&mut self, rng: &mut Rng) {
+        let left = [Left::Whole, Left::Older, Left::Damaged, Left::Nothing];
+        let left = rng.choice(left).unwrap_or(Left::Whole);
+        self.are_copies_whole &= left == Left::Whole;
+        self.copies = self.copies.after_power_cut(left, rng);
+    }
+
+    fn known(&self) -> String {
+        format!("{:?}", self.known)
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.known.len() as u64
+    }
+}
+
+/// Changes a byte of one of the files, or removes a sealed one, as nothing but a broken disk does.
+fn damage(disk: &SimDisk, rng: &mut Rng) -> Outcome {
+    let part = rng.choice(["", "journal", "sealed"]).unwrap_or("");
+    let folder = said(disk.folder(&Path::new(STORE).join(part)), "damaging")?;
+    let Some(folder) = folder else { return Ok(()) };
+    let names = said(folder.names(), "damaging")?;
+    let Some(name) = rng.choice(names) else { return Ok(()) };
+    if part == "sealed" && rng.u8(..4) == 0 {
+        return said(folder.remove(&name), "damaging");
+    }
+    let Ok(Some(file)) = folder.find(&name, Access::ReadWrite) else { return Ok(()) };
+    let mut bytes = said(file.read_all(), "damaging")?;
+    // Where something was written: the end of a file is zeros.
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if let Some(byte) = rng.choice(bytes.iter_mut().take(written)) {
+        *byte ^= 1 << rng.u8(..8);
+    }
+    said(file.write_all_at(&bytes, 0), "damaging")
+}
+
+fn time(append: usize) -> Timestamp {
+    let micros = 1_700_000_000_000_000 + i64::try_from(append).unwrap();
+    Timestamp::from_micros(micros).unwrap()
+}
+
+fn environment(disk: &SimDisk, copies: &MemoryCopies) -> Environment {
+    Environment::stepped(Arc::new(disk.clone()), Arc::new(copies.clone()))
+}
+
+fn open(disk: &SimDisk, copies: &MemoryCopies) -> Result<EmbeddedLog, OpenError> {
+    let mut options = StoreOptions::default().reserve_bytes(0);
+    options.journal_file_bytes = FILE_BYTES;
+    EmbeddedLog::open_in(&environment(disk, copies), Path::new(STORE), &options)
+}
+
+fn verify(
+    disk: &SimDisk,
+    copies: &MemoryCopies,
+    damage: OnDamage,
+) -> Result<VerifyReport, OpenError> {
+    let options = VerifyOptions { damage, ..VerifyOptions::default() };
+    verify_in(&environment(disk, copies), Path::new(STORE), options, None)
+}
+
+fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, spacefold_event_core::ReadError> {
+    let mut ids = Vec::new();
+    for page in log.pages(Read::from(Position::new(1))) {
+        for event in page?.events() {
+            let event = event.map_err(|error| StorageError::new("decoding", error.to_string()))?;
+            ids.push(event.event_id);
+        }
+    }
+    Ok(ids)
+}
+
+fn said<T>(result: Result<T, impl Display>, doing: &str) -> Outcome<T> {
+    result.map_err(|error| format!("{doing}: {error}"))
+}
+
+#[test]
+fn what_was_acknowledged_is_on_every_disk_that_may_be_left_and_nothing_is_damaged() {
+    let seen = Rc::default();
+    let looked_at = crash::soak(STATES, |_| Log::draw(&seen));
+    let looked_at = looked_at.unwrap_or_else(|wrong| panic!("{wrong}"));
+    let seen = seen.get();
+    println!("{looked_at:?} {seen:?}");
+    assert!(looked_at.acknowledged > 0, "nothing was ever acknowledged");
+    let Seen { blocks, sealed_files, copies_made_anew, to_be_read_only, mended, interrupted } =
+        seen;
+    let counts = [blocks, sealed_files, copies_made_anew, to_be_read_only, mended, interrupted];
+    assert!(counts.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+#[test]
+fn a_disk_that_does_not_do_what_it_says_is_found_out() {
+    for lie in Lie::ALL {
+        let found = crash::found_of(lie, |_| Log::draw(&Rc::default()));
+        println!("{lie:?}: {}", found.unwrap_or_else(|| panic!("{lie:?} is not noticed")));
+    }
+}
+
+#[test]
+fn a_history_follows_from_its_seed() {
+    crash::repeats(|_| Log::draw(&Rc::default())).unwrap_or_else(|wrong| panic!("{wrong}"));
+}
