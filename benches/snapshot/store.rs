@@ -22,7 +22,7 @@ use std::{env, num::NonZeroU64, time::Instant};
 use histories::{Events, History, fill, space_id};
 use spacefold::{Commitments, Options};
 use spacefold_event_core::{LogReader, Page, Position, Read};
-use spacefold_projection::SpaceStates;
+use spacefold_state::SpaceStates;
 use spacefold_store::EmbeddedLog;
 
 const SEED: u64 = 7;

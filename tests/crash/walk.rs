@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use spacefold_event_core::{
     EventId, LogReader, Position, Read, ReadError, RecordedEventRef, SpaceEvent, Timestamp,
 };
-use spacefold_projection::SpaceStates;
+use spacefold_state::SpaceStates;
 
 use crate::{
     history::History,

@@ -130,14 +130,17 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
     known("crates/disk", &["spacefold-event-core"]);
     known("crates/store", &["spacefold-event-core", "spacefold-disk"]);
     known("crates/content", &["spacefold-event-core", "spacefold-disk"]);
-    known("crates/projection", &["spacefold-event-core"]);
+    known("crates/state", &["spacefold-event-core"]);
+    known("crates/projection", &["spacefold-event-core", "spacefold-state"]);
     known("crates/bus", &["spacefold-event-core"]);
-    let parts = ["spacefold-event-core", "spacefold-projection", "spacefold-bus"];
+    let parts =
+        ["spacefold-event-core", "spacefold-state", "spacefold-projection", "spacefold-bus"];
     known("crates/service", &parts);
     let parts = [
         "spacefold-event-core",
         "spacefold-store",
         "spacefold-content",
+        "spacefold-state",
         "spacefold-projection",
         "spacefold-service",
         "spacefold-bus",
@@ -170,9 +173,9 @@ fn the_projections_and_the_bus_hold_readers() {
 #[test]
 fn the_language_does_no_io() {
     for (name, text) in sources() {
-        let pure = ["crates/event-core/", "crates/projection/", "crates/bus/", "crates/service/"]
+        let pure = ["event-core", "state", "projection", "bus", "service"]
             .iter()
-            .any(|folder| name.starts_with(folder));
+            .any(|part| name.starts_with(&format!("crates/{part}/")));
         if pure {
             for word in ["std::fs", "File::", "std::net", "std::process"] {
                 assert!(!text.contains(word), "{name} names {word}");
@@ -328,6 +331,11 @@ const BETWEEN_PARTS: [&str; 4] = [
     "verify",
     "verify_states",
     "StateFold",
+    // What states are made of.
+    "BlameFold",
+    "Difference",
+    "Key",
+    "SharedMap",
     // Opening a store opens its content.
     "PreparedContent",
 ];
@@ -339,7 +347,7 @@ fn the_facade_gives_out_whatever_its_parts_do() {
     };
     let facade = library("spacefold");
     let mut names = 0;
-    for part in ["event-core", "store", "content", "projection", "bus", "service"] {
+    for part in ["event-core", "store", "content", "state", "projection", "bus", "service"] {
         let package = format!("spacefold_{}", part.replace('-', "_"));
         if facade.contains(&format!("pub use {package}::*;")) {
             continue;

@@ -15,8 +15,8 @@ use spacefold_event_core::{
     EventId, LogReader, Position, ReadError, Revision, StateStore, StorageError, Timestamp,
     bytes::{ByteReader, put_u64},
 };
+use spacefold_state::SpaceState;
 
-use crate::space_state::SpaceState;
 use crate::wire::seal;
 use crate::wire::unseal;
 

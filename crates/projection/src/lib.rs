@@ -16,7 +16,6 @@
 
 mod blame;
 mod checkpoint;
-mod diff;
 mod history;
 mod live_states;
 mod one_value;
@@ -26,19 +25,13 @@ mod projections;
 mod ranged_states;
 mod rebuild;
 mod replay;
-mod shared_map;
 mod shipped;
-mod snapshot;
 mod snapshot_error;
-mod space_state;
-mod space_states;
 mod table;
 mod wire;
 
 pub use self::{
-    blame::{Blame, BlamedEvent, DocumentBlame, ReferenceBlame, VariableBlame},
     checkpoint::CheckpointInfo,
-    diff::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader, diff},
     history::History,
     live_states::{Followed, LIVE_STATES_MEMORY_BYTES, LiveStates, Snapshots},
     one_value::{OneValue, ValueProjection},
@@ -57,13 +50,7 @@ pub use self::{
         Activity, ActivityCount, ActivityFilter, ContentIndex, Day, InvalidDay, Occurrence,
         OpenProblem, OpenProblems, ProblemDetail, ProblemFilter, ProblemKind, Shipped,
     },
-    snapshot::Snapshot,
     snapshot_error::SnapshotError,
-    space_state::{
-        Anomalies, Anomaly, AnomalyReason, Conflict, CorruptState, Document, MAX_KEPT_ANOMALIES,
-        Reference, Render, RenderStatus, SpaceState, SpaceStatus, StateHash, SyncState, SyncStatus,
-    },
-    space_states::SpaceStates,
     table::{
         MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES, RowKey, RowKeyReader, Scan, Table, TableError,
         TableView,

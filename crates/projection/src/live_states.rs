@@ -4,6 +4,7 @@ mod live;
 mod root;
 mod snapshots;
 
+use spacefold_state::{self, Blame, Change, Snapshot, SpaceState, SpaceStates, StateHash, diff};
 use std::{
     collections::BTreeSet,
     sync::{
@@ -18,19 +19,16 @@ use spacefold_event_core::{LogReader, Position, Revision, StateStore, Timestamp}
 
 pub use self::snapshots::Snapshots;
 use self::{live::Live, root::Root};
-use crate::{
-    blame::{self, Blame},
-    checkpoint::{CheckpointInfo, MARKER_KEY, Marker},
-    diff::{Change, diff},
-    history::History,
-    past::{Past, PastOptions},
-    ranged_states::RangedHash,
-    replay,
-    snapshot::Snapshot,
-    snapshot_error::SnapshotError,
-    space_state::{SpaceState, StateHash},
-    space_states::SpaceStates,
-};
+use crate::blame::blame;
+use crate::checkpoint::CheckpointInfo;
+use crate::checkpoint::MARKER_KEY;
+use crate::checkpoint::Marker;
+use crate::history::History;
+use crate::past::Past;
+use crate::past::PastOptions;
+use crate::ranged_states::RangedHash;
+use crate::replay;
+use crate::snapshot_error::SnapshotError;
 
 pub(crate) use self::live::{each_key, sweep};
 
@@ -433,7 +431,7 @@ impl LiveStates {
     /// All events of the space up to there.
     pub fn blame(&self, space_id: &str, position: Position) -> Result<Blame, SnapshotError> {
         self.check_head(position)?;
-        blame::blame(&*self.log, space_id, position)?.ok_or_else(|| unknown(space_id))
+        blame(&*self.log, space_id, position)?.ok_or_else(|| unknown(space_id))
     }
 
     fn two_states(

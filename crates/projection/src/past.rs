@@ -11,6 +11,7 @@ mod stretch;
 mod versions;
 mod weaver;
 
+use spacefold_state::SpaceState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spacefold_event_core::{
@@ -24,11 +25,9 @@ use self::{
     versions::{Version, Versions},
     weaver::{STRIDE, Weaver},
 };
-use crate::{
-    checkpoint::{LastEvent, event_at},
-    snapshot_error::SnapshotError,
-    space_state::SpaceState,
-};
+use crate::checkpoint::LastEvent;
+use crate::checkpoint::event_at;
+use crate::snapshot_error::SnapshotError;
 
 /// Versions in memory lie so many events of their space apart, at least.
 const VERSION_EVENTS: u64 = 512;

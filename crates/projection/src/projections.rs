@@ -9,6 +9,7 @@ mod root;
 mod slot;
 mod trail;
 
+use spacefold_state::SpaceStates;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -32,7 +33,7 @@ pub(crate) use self::{
     slot::{LeftBehind, Slot},
     trail::first_parting,
 };
-use crate::{projection::Projection, space_states::SpaceStates};
+use crate::projection::Projection;
 
 /// Bytes of the name of a projection, which is made of letters, digits, dots, dashes and
 /// underscores of ASCII.

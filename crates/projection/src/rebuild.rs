@@ -7,6 +7,7 @@ mod reading;
 mod rows;
 mod spaces;
 
+use spacefold_state::SpaceStates;
 use std::{
     io,
     num::{NonZeroU64, NonZeroUsize},
@@ -23,12 +24,12 @@ use self::{
     rows::RowsRebuild,
     spaces::SpacesRebuild,
 };
-use crate::{
-    projections::{CatchUpError, Paused, Projections, Slot},
-    ranged_states::STATES_MEMORY_BYTES,
-    space_states::SpaceStates,
-    table::TableError,
-};
+use crate::projections::CatchUpError;
+use crate::projections::Paused;
+use crate::projections::Projections;
+use crate::projections::Slot;
+use crate::ranged_states::STATES_MEMORY_BYTES;
+use crate::table::TableError;
 
 /// What a rebuild does with what it folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

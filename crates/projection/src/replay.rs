@@ -3,8 +3,7 @@
 use spacefold_event_core::{
     EventFilter, LogReader, Page, Position, Read, ReadError, RecordedEventRef,
 };
-
-use crate::space_state::SpaceState;
+use spacefold_state::SpaceState;
 
 /// How many events are read of one space at a time.
 const SPACE_PAGE_EVENTS: usize = 1_024;

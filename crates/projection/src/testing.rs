@@ -5,52 +5,14 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use proptest::prelude::*;
 use spacefold_event_core::{
-    Append, Assignments, EventLog, LogReader, LogWriter, MemoryLog, MemoryStateStore, Object, Page,
-    Position, Presence, Read, ReadError, RecordedEvent, Records, Revision, SpaceEvent, StateStore,
-    StorageError, Timestamp, Value, testing,
+    Assignments, EventLog, LogReader, MemoryLog, MemoryStateStore, Page, Position, Read, ReadError,
+    Records, Revision, StateStore, StorageError, testing,
 };
 
-use crate::{Projection, ProjectionHandle, Projections, SpaceState};
-
-/// A log of these events, one append each, recorded one second apart from the year 2001 on.
-pub(crate) fn log_of(events: impl IntoIterator<Item = SpaceEvent>) -> Arc<MemoryLog> {
-    let log = Arc::new(MemoryLog::new());
-    record(&log, events);
-    log
-}
-
-/// Appends to a log as [`log_of`] does.
-pub(crate) fn record(log: &MemoryLog, events: impl IntoIterator<Item = SpaceEvent>) {
-    for event in events {
-        let time = recorded_at(log.head().get() + 1);
-        log.append(&Append::new(&[event]).recorded_at(&[time])).unwrap();
-    }
-}
-
-/// When the event at this position of such a log was recorded.
-pub(crate) fn recorded_at(position: u64) -> Timestamp {
-    Timestamp::from_micros((978_307_200 + i64::try_from(position).unwrap()) * 1_000_000).unwrap()
-}
-
-pub(crate) fn recorded(log: &MemoryLog) -> Vec<RecordedEvent> {
-    let page = log.read(&Read::from(Position::new(1)).limit(usize::MAX)).unwrap();
-    page.events().map(|event| event.unwrap().to_owned_event()).collect()
-}
-
-/// The state of a space after the first `count` events of a log.
-pub(crate) fn fold(log: &MemoryLog, space_id: &str, count: u64) -> SpaceState {
-    let mut state = SpaceState::new(space_id);
-    if count > 0 {
-        let read = Read::from(Position::new(1)).to(Position::new(count)).limit(usize::MAX);
-        let page = log.read(&read).unwrap();
-        for event in page.events().map(Result::unwrap).filter(|e| e.space_id == space_id) {
-            state.apply(&event);
-        }
-    }
-    state
-}
+use crate::Projection;
+use crate::ProjectionHandle;
+use crate::Projections;
 
 /// A projection, folded up to the head of a log.
 pub(crate) fn folded<P: Projection>(log: &Arc<MemoryLog>, projection: P) -> ProjectionHandle<P> {
@@ -58,35 +20,6 @@ pub(crate) fn folded<P: Projection>(log: &Arc<MemoryLog>, projection: P) -> Proj
     let handle = projections.register(projection).unwrap();
     handle.catch_up().unwrap();
     handle
-}
-
-/// The state of space `s` after these events of it.
-pub(crate) fn state_of(events: impl IntoIterator<Item = SpaceEvent>) -> SpaceState {
-    let log = log_of(events);
-    fold(&log, "s", log.head().get())
-}
-
-pub(crate) fn object<const N: usize>(entries: [(&str, Value); N]) -> Object {
-    entries.into_iter().collect()
-}
-
-/// The events of a space `s` that has some of everything; 12 events.
-pub(crate) fn full_space() -> Vec<SpaceEvent> {
-    const ABSENT: Presence = Presence::Absent;
-    vec![
-        SpaceEvent::space_created("s", "S"),
-        SpaceEvent::space_updated("s", object([("k", Value::from(1))])),
-        SpaceEvent::document_added("s", "d", "/d"),
-        SpaceEvent::document_added("s", "e", "/e"),
-        SpaceEvent::document_content_changed("s", "d", ABSENT, "h"),
-        SpaceEvent::variable_set("s", "v", Value::Null),
-        SpaceEvent::reference_added("s", "d", "/e", "cites"),
-        SpaceEvent::render_started("s", ABSENT),
-        SpaceEvent::sync_completed("s"),
-        SpaceEvent::sync_started("s", ABSENT),
-        SpaceEvent::sync_conflict("s", "d", "l", "r"),
-        SpaceEvent::cache_invalidated("s", vec!["d".to_owned()], ABSENT),
-    ]
 }
 
 /// A log one of whose events does not decode.
@@ -177,77 +110,4 @@ pub(crate) fn contents(store: &dyn StateStore) -> Vec<(Vec<u8>, Vec<u8>)> {
         (key, value)
     })
     .collect()
-}
-
-fn presence(ids: &'static [&'static str]) -> impl Strategy<Value = Presence> {
-    prop_oneof![
-        Just(Presence::Absent),
-        Just(Presence::Null),
-        prop::sample::select(ids).prop_map(Presence::from),
-    ]
-}
-
-fn values() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        (0_i64..3).prop_map(Value::from),
-        Just(Value::from(u64::MAX)),
-        Just(Value::from(vec![Value::Null, Value::from("x")])),
-        Just(Value::from(object([("b", Value::Null), ("a", Value::from("\n\"\u{e9}"))]))),
-    ]
-}
-
-fn objects() -> impl Strategy<Value = Object> {
-    let key = prop::sample::select(&["name", "a", "b"][..]);
-    let value = prop_oneof![values(), Just(Value::from("renamed"))];
-    prop::collection::vec((key, value), 0..3).prop_map(|entries| entries.into_iter().collect())
-}
-
-/// Events of few spaces, documents and paths, so that they meet.
-pub(crate) fn events(
-    count: impl Into<prop::collection::SizeRange>,
-) -> impl Strategy<Value = Vec<SpaceEvent>> {
-    const DOCUMENTS: &[&str] = &["d1", "d2", "d3"];
-    const PATHS: &[&str] = &["/a", "/b", ""];
-    let space = || prop::sample::select(&["s", "s2", "t"][..]);
-    let id = || prop::sample::select(DOCUMENTS);
-    let path = || prop::sample::select(PATHS);
-    let hash = || presence(&["h1", "h2"]);
-    let name = || prop::sample::select(&["one", "two"][..]);
-    let of_space = prop_oneof![
-        3 => (space(), name()).prop_map(|(s, n)| SpaceEvent::space_created(s, n)),
-        2 => (space(), objects()).prop_map(|(s, c)| SpaceEvent::space_updated(s, c)),
-        1 => (space(), hash()).prop_map(|(s, n)| SpaceEvent::space_deleted(s, n)),
-        1 => space().prop_map(SpaceEvent::space_activated),
-        1 => space().prop_map(SpaceEvent::space_archived),
-        3 => (space(), name(), values()).prop_map(|(s, n, v)| SpaceEvent::variable_set(s, n, v)),
-        1 => (space(), name()).prop_map(|(s, n)| SpaceEvent::variable_deleted(s, n)),
-        1 => (space(), hash()).prop_map(|(s, d)| SpaceEvent::sync_started(s, d)),
-        1 => space().prop_map(SpaceEvent::sync_completed),
-    ];
-    let of_document = prop_oneof![
-        8 => (space(), id(), path()).prop_map(|(s, d, p)| SpaceEvent::document_added(s, d, p)),
-        2 => (space(), id(), objects()).prop_map(|(s, d, c)| SpaceEvent::document_updated(s, d, c)),
-        2 => (space(), id()).prop_map(|(s, d)| SpaceEvent::document_removed(s, d, Presence::Absent)),
-        2 => (space(), id(), path())
-            .prop_map(|(s, d, p)| SpaceEvent::document_moved(s, d, Presence::Null, p)),
-        2 => (space(), id(), hash())
-            .prop_map(|(s, d, h)| SpaceEvent::document_content_changed(s, d, Presence::Null, h.as_deref().unwrap_or("h"))),
-        3 => (space(), id(), path(), presence(&["cites"]))
-            .prop_map(|(s, d, t, k)| SpaceEvent::reference_added(s, d, t, k)),
-        1 => (space(), presence(DOCUMENTS)).prop_map(|(s, d)| SpaceEvent::reference_cleared(s, d)),
-        1 => (space(), presence(DOCUMENTS)).prop_map(|(s, d)| SpaceEvent::render_started(s, d)),
-        1 => (space(), presence(DOCUMENTS), hash())
-            .prop_map(|(s, d, h)| SpaceEvent::render_completed(s, d, h)),
-        1 => (space(), presence(DOCUMENTS), hash())
-            .prop_map(|(s, d, e)| SpaceEvent::render_failed(s, d, e)),
-        2 => (space(), id(), hash(), hash())
-            .prop_map(|(s, d, l, r)| SpaceEvent::sync_conflict(s, d, l, r)),
-        2 => (space(), prop::collection::vec(id(), 0..3)).prop_map(|(s, ids)| {
-            let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
-            SpaceEvent::cache_invalidated(s, ids, Presence::Absent)
-        }),
-    ];
-    prop::collection::vec(prop_oneof![of_space, of_document], count)
 }

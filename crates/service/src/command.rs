@@ -1,7 +1,7 @@
 //! Operations as data.
 
 use spacefold_event_core::{Object, Payload, Position, Presence, Value};
-use spacefold_projection::Reference;
+use spacefold_state::Reference;
 
 /// An operation on a space. Each becomes one event at the most, unless it says otherwise.
 ///

@@ -5,7 +5,7 @@ mod deciding;
 use std::sync::Arc;
 
 use spacefold_event_core::SpaceEvent;
-use spacefold_projection::SpaceState;
+use spacefold_state::SpaceState;
 
 use self::deciding::{Deciding, Refused};
 use crate::{

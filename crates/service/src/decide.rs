@@ -7,7 +7,7 @@ mod renders;
 mod syncs;
 
 use spacefold_event_core::{Object, Presence, Revision, SpaceEvent, Value};
-use spacefold_projection::{Document, SpaceState, SpaceStatus, SyncStatus};
+use spacefold_state::{Document, SpaceState, SpaceStatus, SyncStatus};
 
 use self::{
     references::{add_reference, clear_references, set_references},

@@ -12,7 +12,8 @@ use std::{
 use spacefold_event_core::{
     Append, AppendCondition, AppendError, EventFilter, EventLog, Position, RecordedEvent, Revision,
 };
-use spacefold_projection::{LiveStates, SnapshotError, SpaceState};
+use spacefold_projection::{LiveStates, SnapshotError};
+use spacefold_state::SpaceState;
 
 use crate::{
     Refusal,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{Position, Revision};
-use spacefold_projection::SpaceState;
+use spacefold_state::SpaceState;
 
 /// Spaces whose state is kept between two commands; more are while commands on them run.
 const MAX_KEPT_SPACES: usize = 1_024;

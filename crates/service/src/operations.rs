@@ -1,7 +1,7 @@
 //! The operations, as one table: each is a method of the service and of a batch.
 
 use spacefold_event_core::{Object, Position, Presence, Value};
-use spacefold_projection::Reference;
+use spacefold_state::Reference;
 
 use crate::{
     command::Command,

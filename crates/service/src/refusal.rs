@@ -1,7 +1,7 @@
 //! The rules that commands are checked against.
 
 use spacefold_event_core::{EventType, LimitExceeded, Position};
-use spacefold_projection::{RenderStatus, SpaceStatus};
+use spacefold_state::{RenderStatus, SpaceStatus};
 
 use crate::idempotency_key::IdempotencyKey;
 

@@ -9,7 +9,8 @@ use spacefold_event_core::{
     ContentStore, EventLog, MemoryContentStore, MemoryLog, MemoryStateStore, Position, Presence,
     Timestamp,
 };
-use spacefold_projection::{LiveStates, SpaceState};
+use spacefold_projection::LiveStates;
+use spacefold_state::SpaceState;
 
 pub use self::{batch::Batch, render_guard::RenderGuard};
 use crate::{

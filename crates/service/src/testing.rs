@@ -31,7 +31,7 @@ use spacefold_event_core::{
     Append, LogWriter, MAX_APPEND_EVENTS, MemoryContentStore, MemoryLog, Position, Read,
     SpaceEvent, Value,
 };
-use spacefold_projection::SpaceState;
+use spacefold_state::SpaceState;
 
 use crate::{
     command_error::CommandError, outcome::Outcome, refusal::Refusal, space_service::SpaceService,

@@ -7,7 +7,8 @@ use std::{
 };
 
 use spacefold_event_core::{Position, RecordedEventRef};
-use spacefold_projection::{RangedHash, RangedStates, STATES_MEMORY_BYTES, SpaceStates};
+use spacefold_projection::{RangedHash, RangedStates, STATES_MEMORY_BYTES};
+use spacefold_state::SpaceStates;
 use spacefold_store::{
     OpenError, StateCommitment, StateFold, VerifyOptions, VerifyReport, verify_states,
 };

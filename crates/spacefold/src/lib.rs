@@ -68,22 +68,25 @@ pub use spacefold_content::{
 };
 pub use spacefold_event_core::*;
 pub use spacefold_projection::{
-    Activity, ActivityCount, ActivityFilter, Anomalies, Anomaly, AnomalyReason, ApplyError, Blame,
-    BlamedEvent, Building, CatchUpError, Change, CheckpointInfo, Conflict, ConflictHashes,
-    ContentIndex, CorruptState, Day, Divergence, Document, DocumentBlame, DocumentContent,
-    Followed, History, InvalidDay, LIVE_STATES_MEMORY_BYTES, LiveStates, MAX_KEPT_ANOMALIES,
-    MAX_PROJECTION_NAME_BYTES, MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES, MAX_SKIPPED_EVENTS,
-    Occurrence, OneValue, OpenProblem, OpenProblems, PastOnDisk, PastOptions, PauseKind, Paused,
-    ProblemDetail, ProblemFilter, ProblemKind, Projection, ProjectionHandle, ProjectionInfo,
-    Projections, RangedHash, RangedStates, RebuildError, RebuildMode, RebuildOptions,
-    RebuildOutcome, Reference, ReferenceBlame, RegisterError, Render, RenderOutcome, RenderStatus,
-    Resume, RowKey, RowKeyReader, STATES_MEMORY_BYTES, Scan, Shipped, Snapshot, SnapshotError,
-    Snapshots, SpaceHeader, SpaceState, SpaceStates, SpaceStatus, StateHash, SyncState, SyncStatus,
-    Table, TableError, TableView, ValueProjection, VariableBlame, Verdict, diff, rebuild,
+    Activity, ActivityCount, ActivityFilter, ApplyError, Building, CatchUpError, CheckpointInfo,
+    ContentIndex, Day, Divergence, Followed, History, InvalidDay, LIVE_STATES_MEMORY_BYTES,
+    LiveStates, MAX_PROJECTION_NAME_BYTES, MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES,
+    MAX_SKIPPED_EVENTS, Occurrence, OneValue, OpenProblem, OpenProblems, PastOnDisk, PastOptions,
+    PauseKind, Paused, ProblemDetail, ProblemFilter, ProblemKind, Projection, ProjectionHandle,
+    ProjectionInfo, Projections, RangedHash, RangedStates, RebuildError, RebuildMode,
+    RebuildOptions, RebuildOutcome, RegisterError, Resume, RowKey, RowKeyReader,
+    STATES_MEMORY_BYTES, Scan, Shipped, SnapshotError, Snapshots, Table, TableError, TableView,
+    ValueProjection, Verdict, rebuild,
 };
 pub use spacefold_service::{
     Batch, Command, CommandError, IdempotencyKey, Outcome, Refusal, RenderGuard, SpaceService,
     testing,
+};
+pub use spacefold_state::{
+    Anomalies, Anomaly, AnomalyReason, Blame, BlamedEvent, Change, Conflict, ConflictHashes,
+    CorruptState, Document, DocumentBlame, DocumentContent, MAX_KEPT_ANOMALIES, Reference,
+    ReferenceBlame, Render, RenderOutcome, RenderStatus, Snapshot, SpaceHeader, SpaceState,
+    SpaceStates, SpaceStatus, StateHash, SyncState, SyncStatus, VariableBlame, diff,
 };
 pub use spacefold_store::{
     AheadOfClock, AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend,

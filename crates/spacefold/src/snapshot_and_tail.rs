@@ -2,7 +2,8 @@
 
 use spacefold_bus::{SubscribeError, Subscriber, Subscription};
 use spacefold_event_core::Position;
-use spacefold_projection::{Snapshot, SnapshotError};
+use spacefold_projection::SnapshotError;
+use spacefold_state::Snapshot;
 
 use crate::engine::Engine;
 

@@ -27,9 +27,10 @@ use spacefold_event_core::{
 };
 use spacefold_projection::{
     CatchUpError, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome,
-    Snapshot, SnapshotError, Snapshots,
+    SnapshotError, Snapshots,
 };
 use spacefold_service::SpaceService;
+use spacefold_state::Snapshot;
 use spacefold_store::{EmbeddedLog, StoreInfo};
 
 use crate::{

@@ -1,5 +1,6 @@
 //! The fold behind a [`LiveStates`](super::LiveStates).
 
+use spacefold_state::{SharedMap, SpaceState, SpaceStates};
 use std::sync::Arc;
 
 use spacefold_event_core::{
@@ -7,18 +8,21 @@ use spacefold_event_core::{
 };
 
 use super::root::Root;
-use crate::{
-    checkpoint::{
-        BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob,
-        generation_prefix, newest_generation, parse_blob_key, unused_generation,
-    },
-    ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
-    replay::fold_space,
-    shared_map::SharedMap,
-    snapshot_error::SnapshotError,
-    space_state::SpaceState,
-    space_states::SpaceStates,
-};
+use crate::checkpoint::BLOB_PREFIX;
+use crate::checkpoint::LastEvent;
+use crate::checkpoint::MARKER_KEY;
+use crate::checkpoint::Marker;
+use crate::checkpoint::blob_key;
+use crate::checkpoint::decode_blob;
+use crate::checkpoint::encode_blob;
+use crate::checkpoint::generation_prefix;
+use crate::checkpoint::newest_generation;
+use crate::checkpoint::parse_blob_key;
+use crate::checkpoint::unused_generation;
+use crate::ranged_states::MEMORY_PER_PAGE_BYTE;
+use crate::ranged_states::NEW_STATE_BYTES;
+use crate::replay::fold_space;
+use crate::snapshot_error::SnapshotError;
 
 /// Keys that are listed at a time.
 const KEYS_AT_ONCE: usize = 4_096;

@@ -1,8 +1,9 @@
 //! What readers see of a fold: immutable, put in place whole.
 
 use spacefold_event_core::{Position, bytes::to_u64};
+use spacefold_state::SpaceStates;
 
-use crate::{checkpoint::LastEvent, space_states::SpaceStates};
+use crate::checkpoint::LastEvent;
 
 /// The states of the spaces that are in memory, at one position.
 #[derive(Clone)]

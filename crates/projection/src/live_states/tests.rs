@@ -3,6 +3,7 @@
 mod kept;
 mod many;
 
+use spacefold_state::testing::{events, fold, log_of, record, recorded_at};
 use std::{
     sync::{
         Arc, Mutex,
@@ -19,11 +20,13 @@ use spacefold_event_core::{
 };
 
 use super::*;
-use crate::{
-    RebuildMode, RebuildOptions,
-    checkpoint::{BLOB_PREFIX, blob_key},
-    testing::{CorruptLog, FailingStore, contents, events, fold, log_of, record, recorded_at},
-};
+use crate::RebuildMode;
+use crate::RebuildOptions;
+use crate::checkpoint::BLOB_PREFIX;
+use crate::checkpoint::blob_key;
+use crate::testing::CorruptLog;
+use crate::testing::FailingStore;
+use crate::testing::contents;
 
 const SPACES: [&str; 3] = ["s", "s2", "t"];
 

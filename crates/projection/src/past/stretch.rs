@@ -12,12 +12,12 @@ use spacefold_event_core::{
     EventId, Position, ReadError, RecordedEventRef, Records, RecordsBuilder, Revision, Timestamp,
     bytes::to_u64,
 };
+use spacefold_state::SpaceState;
 
-use crate::{
-    checkpoint::{KEPT_VERSION, LastEvent},
-    space_state::SpaceState,
-    wire::{seal, unseal},
-};
+use crate::checkpoint::KEPT_VERSION;
+use crate::checkpoint::LastEvent;
+use crate::wire::seal;
+use crate::wire::unseal;
 
 /// What the key of everything that is kept of the past begins with.
 pub(super) const PREFIX: &[u8] = b"space-past/";

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use spacefold_event_core::{Append, LogWriter, MemoryLog, MemoryStateStore, SpaceEvent};
+use spacefold_state::testing::{events, fold, log_of, record};
 
 use super::{stretch::PREFIX, *};
-use crate::testing::{events, fold, log_of, record};
 
 const SPACES: [&str; 3] = ["s", "s2", "t"];
 
@@ -161,10 +161,10 @@ fn versions_in_memory_stay_within_their_bytes_and_share_what_did_not_change() {
     agrees(&past, &log, [59_999, 100].into_iter());
     let [before, after] =
         past.states_at("s", Position::new(50_000), Position::new(50_100)).unwrap();
-    let changes = crate::diff(before.as_deref(), after.as_deref());
+    let changes = spacefold_state::diff(before.as_deref(), after.as_deref());
     assert_eq!(
         changes,
-        crate::diff(Some(&fold(&log, "s", 50_000)), Some(&fold(&log, "s", 50_100)))
+        spacefold_state::diff(Some(&fold(&log, "s", 50_000)), Some(&fold(&log, "s", 50_100)))
     );
     assert!(!changes.is_empty());
 }

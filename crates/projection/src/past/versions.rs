@@ -1,12 +1,12 @@
 //! States of the past that are kept in memory, sharing what they have in common.
 
+use spacefold_state::SpaceState;
 use std::{collections::BTreeMap, sync::Arc};
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{Position, bytes::to_u64};
 
 use super::directory::Directory;
-use crate::space_state::SpaceState;
 
 /// About what an event adds to the memory of a version that shares the rest with another.
 const EVENT_BYTES: u64 = 640;

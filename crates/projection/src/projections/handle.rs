@@ -1,14 +1,13 @@
 //! What one reads a registered projection with.
 
+use spacefold_state::StateHash;
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use spacefold_event_core::Position;
 
 use super::{error::CatchUpError, info::ProjectionInfo, slot::Slot};
-use crate::{
-    space_state::StateHash,
-    table::{TableError, TableView},
-};
+use crate::table::TableError;
+use crate::table::TableView;
 
 /// Reads a registered projection, while it is folded. Clones are cheap.
 pub struct ProjectionHandle<P> {

@@ -1,5 +1,6 @@
 //! Registered projections: checkpoints, pauses, versions.
 
+use spacefold_state::testing::{events, log_of, record};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, mpsc},
@@ -13,10 +14,12 @@ use spacefold_event_core::{
 };
 
 use super::*;
-use crate::{
-    ApplyError, Table, TableError,
-    testing::{CorruptLog, FailingStore, contents, events, log_of, record},
-};
+use crate::ApplyError;
+use crate::Table;
+use crate::TableError;
+use crate::testing::CorruptLog;
+use crate::testing::FailingStore;
+use crate::testing::contents;
 
 /// What a [`Probe`] is told to do, and tells.
 #[derive(Default)]
@@ -77,7 +80,7 @@ fn rows<P>(handle: &ProjectionHandle<P>) -> (Rows, u64) {
 /// What a probe has after the first events of a log, some of which it leaves out.
 fn expected(log: &MemoryLog, up_to: u64, version: u8, skipped: &[u64]) -> Rows {
     let mut rows = Rows::new();
-    for event in crate::testing::recorded(log) {
+    for event in spacefold_state::testing::recorded(log) {
         let position = event.position.get();
         let concerns = event.event.event_type() != EventType::SpaceArchived;
         if position > up_to || !concerns || skipped.contains(&position) {

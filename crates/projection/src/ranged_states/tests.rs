@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use spacefold_event_core::{LogReader, Position, Read, SpaceEvent};
+use spacefold_state::testing::{events, log_of, record};
 
 use super::*;
-use crate::testing::{events, log_of, record};
 
 /// Reads the log as often as it is asked for; the most spaces that were in memory, and all states.
 fn in_ranges(log: &dyn LogReader, max_bytes: u64) -> (usize, usize, Vec<Arc<SpaceState>>) {

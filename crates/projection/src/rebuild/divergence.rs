@@ -1,14 +1,12 @@
 //! Where persisted states and a fold part.
 
+use spacefold_state::{Document, SpaceState};
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 use spacefold_event_core::{LogReader, Position, ReadError};
 
-use crate::{
-    replay::replay_space,
-    space_state::{Document, SpaceState},
-};
+use crate::replay::replay_space;
 
 /// Where what is persisted and the fold part first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -4,6 +4,7 @@
 //! [`PAGES_AHEAD`] are held, so that memory stays bounded when one thread has more to fold than
 //! the others. The threads that have less to fold do the reading.
 
+use spacefold_state::{SpaceState, SpaceStates};
 use std::{
     collections::VecDeque,
     hash::{BuildHasher, Hash, Hasher},
@@ -20,7 +21,6 @@ use spacefold_event_core::{
 };
 
 use super::no_thread;
-use crate::{space_state::SpaceState, space_states::SpaceStates};
 
 /// How many pages the fastest thread may be ahead of the slowest.
 const PAGES_AHEAD: usize = 16;

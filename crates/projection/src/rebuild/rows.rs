@@ -1,5 +1,6 @@
 //! Folding a registered projection anew, beside what is read.
 
+use spacefold_state::StateHash;
 use std::{
     sync::mpsc::Receiver,
     time::{Duration, Instant},
@@ -10,11 +11,13 @@ use spacefold_event_core::{LogReader, Page, Position, Read};
 use super::{
     RebuildError, RebuildMode, RebuildOutcome, Resume, Verdict, divergence::Divergence, pace::Pace,
 };
-use crate::{
-    projections::{Generation, LeftBehind, Slot, Stopped, first_parting},
-    space_state::StateHash,
-    table::{OwnedRow, TableError},
-};
+use crate::projections::Generation;
+use crate::projections::LeftBehind;
+use crate::projections::Slot;
+use crate::projections::Stopped;
+use crate::projections::first_parting;
+use crate::table::OwnedRow;
+use crate::table::TableError;
 
 /// Progress is kept so often, so that a kill costs no more.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);

@@ -1,5 +1,7 @@
 //! Rebuilds: verdicts, the place where states part, kills halfway.
 
+use spacefold_state::SpaceState;
+use spacefold_state::testing::{events, fold, log_of, record};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -9,11 +11,13 @@ use proptest::prelude::*;
 use spacefold_event_core::{MemoryLog, MemoryStateStore, SpaceEvent, StateStore};
 
 use super::*;
-use crate::{
-    LiveStates, SpaceState,
-    checkpoint::{BLOB_PREFIX, blob_key, encode_blob},
-    testing::{CorruptLog, FailingStore, contents, events, fold, log_of, record},
-};
+use crate::LiveStates;
+use crate::checkpoint::BLOB_PREFIX;
+use crate::checkpoint::blob_key;
+use crate::checkpoint::encode_blob;
+use crate::testing::CorruptLog;
+use crate::testing::FailingStore;
+use crate::testing::contents;
 
 fn options(mode: RebuildMode, threads: usize) -> RebuildOptions<'static> {
     RebuildOptions { threads: NonZeroUsize::new(threads).unwrap(), ..RebuildOptions::new(mode) }
@@ -288,7 +292,7 @@ proptest! {
         let log = log_of(events);
         let head = log.durable_head().get();
         let cut = u64::try_from(at.index(usize::try_from(head).unwrap())).unwrap();
-        let event = crate::testing::recorded(&log).into_iter().find(|event| {
+        let event = spacefold_state::testing::recorded(&log).into_iter().find(|event| {
             event.position.get() > cut && event.revision.get() > 1
         });
         // The state of that event's space without that event and all that follow.

@@ -5,6 +5,7 @@
 //! at the most, and looked for in few places. Runs never change: whoever reads an old set of
 //! them goes on, and their blobs go when nobody does.
 
+use spacefold_state::StateHash;
 use std::sync::Arc;
 
 use spacefold_event_core::{
@@ -22,7 +23,6 @@ use super::{
     recent::Recent,
     run::{Run, RunWriter},
 };
-use crate::space_state::StateHash;
 
 /// What was changed is kept with the checkpoint itself up to so many bytes.
 const MAX_INLINE_BYTES: usize = 8 << 10;

@@ -1,12 +1,12 @@
 //! Tables against a map, over checkpoints, merges and loss.
 
+use spacefold_state::StateHash;
 use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
 use spacefold_event_core::{MemoryStateStore, StateStore, bytes::ByteReader};
 
 use super::*;
-use crate::StateHash;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 

@@ -5,7 +5,7 @@ mod batch_paths;
 use std::collections::BTreeSet;
 
 use spacefold_event_core::{Position, SpaceEvent};
-use spacefold_projection::{Change, SpaceState, diff};
+use spacefold_state::{Change, SpaceState, diff};
 
 use self::batch_paths::Paths;
 use super::DecidedEvents;

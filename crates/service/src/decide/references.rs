@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use spacefold_event_core::{Presence, SpaceEvent};
-use spacefold_projection::{Reference, SpaceState};
+use spacefold_state::{Reference, SpaceState};
 
 use super::{check_filled, known_document};
 use crate::refusal::Refusal;

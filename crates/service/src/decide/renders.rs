@@ -1,7 +1,7 @@
 //! What commands on renders come to.
 
 use spacefold_event_core::{Position, Presence, SpaceEvent};
-use spacefold_projection::{RenderStatus, SpaceState};
+use spacefold_state::{RenderStatus, SpaceState};
 
 use super::known_document;
 use crate::{command::Command, refusal::Refusal};

@@ -1,7 +1,7 @@
 //! What commands on synchronisations come to.
 
 use spacefold_event_core::{Position, Presence, SpaceEvent};
-use spacefold_projection::SpaceState;
+use spacefold_state::SpaceState;
 
 use crate::refusal::Refusal;
 

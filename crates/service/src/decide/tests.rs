@@ -6,7 +6,7 @@ mod statuses;
 use super::*;
 use crate::{CommandError, Outcome, SpaceService, testing::given};
 use spacefold_event_core::{LimitExceeded, Payload, Position};
-use spacefold_projection::{Reference, RenderStatus};
+use spacefold_state::{Reference, RenderStatus};
 
 const NONE: Presence = Presence::Absent;
 

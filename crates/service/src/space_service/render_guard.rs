@@ -3,7 +3,7 @@
 use std::{sync::Arc, thread};
 
 use spacefold_event_core::{Position, Presence};
-use spacefold_projection::SpaceState;
+use spacefold_state::SpaceState;
 
 use super::SpaceService;
 use crate::{command::Command, command_error::CommandError, outcome::Outcome};

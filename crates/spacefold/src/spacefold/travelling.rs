@@ -1,7 +1,8 @@
 //! States of the past, and what led from one to the next.
 
 use spacefold_event_core::{Position, Timestamp};
-use spacefold_projection::{Blame, Change, History, Snapshot, SnapshotError, Snapshots};
+use spacefold_projection::{History, SnapshotError, Snapshots};
+use spacefold_state::{Blame, Change, Snapshot};
 
 use super::Spacefold;
 

@@ -1,5 +1,6 @@
 //! Rebuilds of registered projections: verdicts, the first event that parts, interruptions.
 
+use spacefold_state::testing::{events, log_of, record};
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
@@ -13,11 +14,19 @@ use proptest::prelude::*;
 use spacefold_event_core::{MemoryLog, MemoryStateStore, RecordedEventRef, SpaceEvent, StateStore};
 
 use super::*;
-use crate::{
-    Activity, ApplyError, ContentIndex, OpenProblems, Projection, ProjectionHandle, Projections,
-    RebuildOptions, Shipped, Table, rebuild,
-    testing::{FailingStore, contents, events, log_of, record},
-};
+use crate::Activity;
+use crate::ApplyError;
+use crate::ContentIndex;
+use crate::OpenProblems;
+use crate::Projection;
+use crate::ProjectionHandle;
+use crate::Projections;
+use crate::RebuildOptions;
+use crate::Shipped;
+use crate::Table;
+use crate::rebuild;
+use crate::testing::FailingStore;
+use crate::testing::contents;
 
 /// Sums up positions by space; at some positions it does more than it is to do.
 struct Sums {
@@ -312,10 +321,10 @@ proptest! {
             prop_assert_eq!(&outcome.new_hash, &plain.to_string());
         }
         let states = crate::LiveStates::new(log.clone(), store.clone());
-        let mut folded = crate::SpaceStates::new();
+        let mut folded = spacefold_state::SpaceStates::new();
         for snapshot in states.snapshot_all().unwrap() {
             let space_id = snapshot.space_id().to_owned();
-            let expected = crate::testing::fold(&log, &space_id, log.durable_head().get());
+            let expected = spacefold_state::testing::fold(&log, &space_id, log.durable_head().get());
             prop_assert_eq!(&**snapshot.state(), &expected);
             folded.insert(expected.into());
         }

@@ -1,8 +1,8 @@
 //! What a rebuild has found of each space, in little room.
 
+use spacefold_state::{SpaceStates, StateHash};
 use std::collections::BTreeMap;
 
-use crate::{space_state::StateHash, space_states::SpaceStates};
 use spacefold_event_core::bytes::to_u64;
 
 /// The hashes of the old and the new state of each space: some 45 bytes a space beside its id, more

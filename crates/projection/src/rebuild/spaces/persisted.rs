@@ -1,13 +1,16 @@
 //! The states of the spaces as they are persisted, one at a time.
 
 use spacefold_event_core::{LogReader, Position, Revision, StateStore, StorageError};
+use spacefold_state::{SpaceState, StateHash};
 
-use crate::{
-    checkpoint::{MARKER_KEY, Marker, blob_key, decode_blob, generation_prefix, parse_blob_key},
-    live_states::each_key,
-    rebuild::RebuildError,
-    space_state::{SpaceState, StateHash},
-};
+use crate::checkpoint::MARKER_KEY;
+use crate::checkpoint::Marker;
+use crate::checkpoint::blob_key;
+use crate::checkpoint::decode_blob;
+use crate::checkpoint::generation_prefix;
+use crate::checkpoint::parse_blob_key;
+use crate::live_states::each_key;
+use crate::rebuild::RebuildError;
 
 /// How many events are read of one space at a time.
 const SPACE_PAGE_EVENTS: usize = 1_024;

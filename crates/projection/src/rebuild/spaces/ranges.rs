@@ -151,8 +151,9 @@ impl Ranges {
 mod tests {
     use spacefold_event_core::{MemoryLog, MemoryStateStore, SpaceEvent};
 
+    use spacefold_state::testing::{log_of, recorded};
+
     use super::*;
-    use crate::testing::{log_of, recorded};
 
     #[test]
     fn ranges_are_divided_and_cover_every_space_once() {

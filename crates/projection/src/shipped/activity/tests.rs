@@ -1,12 +1,13 @@
 //! Counts against a map.
 
+use spacefold_state::testing::{events, recorded};
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use spacefold_event_core::{Append, LogWriter, MemoryLog, SpaceEvent, Timestamp};
 
 use super::*;
-use crate::testing::{events, folded, recorded};
+use crate::testing::folded;
 
 const DAY_MICROS: i64 = 86_400_000_000;
 

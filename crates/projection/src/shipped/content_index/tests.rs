@@ -1,12 +1,13 @@
 //! The index against the states of the spaces after every event.
 
+use spacefold_state::testing::{events, fold, log_of, recorded};
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use spacefold_event_core::{LogReader, SpaceEvent};
 
 use super::*;
-use crate::testing::{events, fold, folded, log_of, recorded};
+use crate::testing::folded;
 
 /// By hash: what the states of the spaces say after each event.
 fn model(events: &[SpaceEvent]) -> BTreeMap<String, Vec<Occurrence>> {

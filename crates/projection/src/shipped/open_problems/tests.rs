@@ -1,15 +1,14 @@
 //! Open problems against the states of the spaces after every event.
 
+use spacefold_state::testing::{events, fold, log_of, recorded, recorded_at};
+use spacefold_state::{RenderStatus, SpaceState, SyncStatus};
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use spacefold_event_core::{Payload, SpaceEvent};
 
 use super::*;
-use crate::{
-    RenderStatus, SpaceState, SyncStatus,
-    testing::{events, fold, folded, log_of, recorded, recorded_at},
-};
+use crate::testing::folded;
 
 type Key = (String, ProblemKind, Option<String>);
 

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, ops::Range};
 
 use rapidhash::{RapidHashMap, RapidHashSet};
 use spacefold_event_core::{Payload, SpaceEvent};
-use spacefold_projection::SpaceState;
+use spacefold_state::SpaceState;
 
 use super::{Deciding, Refused};
 use crate::{command::Command, decide::check_but_for_path, refusal::Refusal};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use spacefold_event_core::Position;
-use spacefold_projection::{Change, Reference, diff};
+use spacefold_state::{Change, Reference, diff};
 
 use super::*;
 

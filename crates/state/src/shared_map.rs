@@ -32,7 +32,7 @@ const HASH_BITS: u32 = u64::BITS;
 
 /// A map from text to `V`.
 #[derive(Clone)]
-pub(crate) struct SharedMap<V> {
+pub struct SharedMap<V> {
     root: Node<V>,
     len: usize,
 }
@@ -51,13 +51,15 @@ struct Entry<V> {
 
 /// A key with its hash, for looking it up in several maps.
 #[derive(Clone, Copy)]
-pub(crate) struct Key<'a> {
+pub struct Key<'a> {
     text: &'a str,
     hash: u64,
 }
 
 impl<'a> Key<'a> {
-    pub(crate) const fn text(self) -> &'a str {
+    /// The key itself.
+    #[must_use]
+    pub const fn text(self) -> &'a str {
         self.text
     }
 }
@@ -72,30 +74,41 @@ impl<'a> From<&'a str> for Key<'a> {
 
 /// What two maps have under a key under which they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Difference<'a, V> {
-    pub(crate) key: &'a str,
-    pub(crate) before: Option<&'a V>,
-    pub(crate) after: Option<&'a V>,
+pub struct Difference<'a, V> {
+    /// The key.
+    pub key: &'a str,
+    /// Its value in the first map.
+    pub before: Option<&'a V>,
+    /// Its value in the second one.
+    pub after: Option<&'a V>,
 }
 
 impl<V> SharedMap<V> {
-    pub(crate) const fn new() -> Self {
+    /// An empty map.
+    #[must_use]
+    pub const fn new() -> Self {
         Self { root: Node::Empty, len: 0 }
     }
 
-    pub(crate) const fn len(&self) -> usize {
+    /// How many keys there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
+    /// Whether there is no key.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Removes every key.
+    pub fn clear(&mut self) {
         *self = Self::new();
     }
 
-    pub(crate) fn get<'k>(&self, key: impl Into<Key<'k>>) -> Option<&V> {
+    /// The value of a key.
+    pub fn get<'k>(&self, key: impl Into<Key<'k>>) -> Option<&V> {
         let key = key.into();
         let mut node = &self.root;
         let mut shift = 0;
@@ -112,24 +125,25 @@ impl<V> SharedMap<V> {
         }
     }
 
-    pub(crate) fn contains_key<'k>(&self, key: impl Into<Key<'k>>) -> bool {
+    /// Whether a key is there.
+    pub fn contains_key<'k>(&self, key: impl Into<Key<'k>>) -> bool {
         self.get(key).is_some()
     }
 
     /// Hands every entry to `visit`, in no order that means anything.
-    pub(crate) fn each<'a>(&'a self, mut visit: impl FnMut(&'a str, &'a V)) {
+    pub fn each<'a>(&'a self, mut visit: impl FnMut(&'a str, &'a V)) {
         self.root.for_each(&mut |_, entry| visit(&entry.key, &entry.value));
     }
 
     /// The entries, in no order that means anything.
-    pub(crate) fn entries(&self) -> Vec<(&str, &V)> {
+    pub fn entries(&self) -> Vec<(&str, &V)> {
         let mut entries = Vec::with_capacity(self.len);
         self.root.for_each(&mut |_, entry| entries.push((entry.key.as_str(), &entry.value)));
         entries
     }
 
     /// The entries, sorted by key.
-    pub(crate) fn sorted(&self) -> Vec<(&str, &V)> {
+    pub fn sorted(&self) -> Vec<(&str, &V)> {
         let mut entries = self.entries();
         entries.sort_unstable_by(|a, b| a.0.cmp(b.0));
         entries
@@ -137,7 +151,8 @@ impl<V> SharedMap<V> {
 }
 
 impl<V: Clone> SharedMap<V> {
-    pub(crate) fn get_mut<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<&mut V> {
+    /// The value of a key, to be changed: what is shared with a clone is copied first.
+    pub fn get_mut<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<&mut V> {
         let key = key.into();
         let mut node = &mut self.root;
         let mut shift = 0;
@@ -159,7 +174,7 @@ impl<V: Clone> SharedMap<V> {
     }
 
     /// Puts a value under a key, and gives back what was there.
-    pub(crate) fn insert<'k>(&mut self, key: impl Into<Key<'k>>, value: V) -> Option<V> {
+    pub fn insert<'k>(&mut self, key: impl Into<Key<'k>>, value: V) -> Option<V> {
         let key = key.into();
         if let Some(known) = self.get_mut(key) {
             return Some(mem::replace(known, value));
@@ -169,7 +184,7 @@ impl<V: Clone> SharedMap<V> {
     }
 
     /// Puts a value under a key that has none.
-    pub(crate) fn insert_new<'k>(&mut self, key: impl Into<Key<'k>>, value: V) {
+    pub fn insert_new<'k>(&mut self, key: impl Into<Key<'k>>, value: V) {
         let key = key.into();
         let entry = Arc::new(Entry { key: SmolStr::new(key.text), value });
         self.root.add(Slot { hash: key.hash, entry: Some(entry) }, 0);
@@ -177,7 +192,7 @@ impl<V: Clone> SharedMap<V> {
     }
 
     /// The value under a key, made first when there is none.
-    pub(crate) fn get_or_insert_with<'k>(
+    pub fn get_or_insert_with<'k>(
         &mut self,
         key: impl Into<Key<'k>>,
         make: impl FnOnce() -> V,
@@ -190,7 +205,7 @@ impl<V: Clone> SharedMap<V> {
     }
 
     /// Takes what is under a key out.
-    pub(crate) fn remove<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<V> {
+    pub fn remove<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<V> {
         let key = key.into();
         if !self.contains_key(key) {
             return None;
@@ -207,7 +222,7 @@ impl<V: Clone> SharedMap<V> {
 impl<V: PartialEq> SharedMap<V> {
     /// Where another map, `after`, differs from this one, in no order that means anything. Cost: in
     /// proportion to what the two do not share.
-    pub(crate) fn differences<'a>(&'a self, after: &'a Self) -> Vec<Difference<'a, V>> {
+    pub fn differences<'a>(&'a self, after: &'a Self) -> Vec<Difference<'a, V>> {
         let mut found = Vec::new();
         let _: ControlFlow<()> = compare(&self.root, &after.root, &mut |difference| {
             found.push(difference);
@@ -217,7 +232,7 @@ impl<V: PartialEq> SharedMap<V> {
     }
 
     /// The differences, sorted by key.
-    pub(crate) fn sorted_differences<'a>(&'a self, after: &'a Self) -> Vec<Difference<'a, V>> {
+    pub fn sorted_differences<'a>(&'a self, after: &'a Self) -> Vec<Difference<'a, V>> {
         let mut found = self.differences(after);
         found.sort_unstable_by(|a, b| a.key.cmp(b.key));
         found

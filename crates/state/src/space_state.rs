@@ -117,7 +117,9 @@ impl SpaceState {
         &self.space_id
     }
 
-    pub(crate) fn shared_space_id(&self) -> Arc<str> {
+    /// The id of the space, shared with the state.
+    #[must_use]
+    pub fn shared_space_id(&self) -> Arc<str> {
         Arc::clone(&self.space_id)
     }
 

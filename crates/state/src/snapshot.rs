@@ -17,7 +17,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) const fn new(state: Arc<SpaceState>, position: Position) -> Self {
+    /// A state, as of a position.
+    #[must_use]
+    pub const fn new(state: Arc<SpaceState>, position: Position) -> Self {
         Self { state, position }
     }
 

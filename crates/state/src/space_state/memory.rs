@@ -13,7 +13,7 @@ const VALUE_BYTES: usize = 64;
 
 impl SpaceState {
     /// About how many bytes it takes, as if it shared nothing. Cost: a look at each of its parts.
-    pub(crate) fn memory_bytes(&self) -> u64 {
+    pub fn memory_bytes(&self) -> u64 {
         let mut bytes = size_of::<Self>() + ENTRY_BYTES + 2 * self.space_id.len();
         bytes += self.name.as_deref().map_or(0, str::len) + object_bytes(&self.metadata);
         self.documents.each(|id, document| bytes += id.len() + document_bytes(document));

@@ -78,14 +78,14 @@ impl SpaceStates {
     }
 
     /// Takes the next space into the hash of all.
-    pub(crate) fn hash_space(hasher: &mut blake3::Hasher, id: &str, hash: StateHash) {
+    pub fn hash_space(hasher: &mut blake3::Hasher, id: &str, hash: StateHash) {
         hasher.update(&to_u64(id.len()).to_le_bytes());
         hasher.update(id.as_bytes());
         hasher.update(hash.as_bytes());
     }
 
     /// About how many bytes the states take in memory. Cost: a look at each of their parts.
-    pub(crate) fn memory_bytes(&self) -> u64 {
+    pub fn memory_bytes(&self) -> u64 {
         let mut bytes = 0;
         self.spaces.each(|_, state| bytes += state.memory_bytes());
         bytes
@@ -97,18 +97,18 @@ impl SpaceStates {
     }
 
     /// The state of a space, to be changed: a new one when it has had no event.
-    pub(crate) fn state_mut(&mut self, space_id: &str) -> &mut SpaceState {
+    pub fn state_mut(&mut self, space_id: &str) -> &mut SpaceState {
         let new = || Arc::new(SpaceState::new(space_id));
         Arc::make_mut(self.spaces.get_or_insert_with(space_id, new))
     }
 
     /// The state of a space that has had an event, to be changed.
-    pub(crate) fn get_mut(&mut self, space_id: &str) -> Option<&mut SpaceState> {
+    pub fn get_mut(&mut self, space_id: &str) -> Option<&mut SpaceState> {
         self.spaces.get_mut(space_id).map(Arc::make_mut)
     }
 
     /// Puts a state in, in place of what is known of its space.
-    pub(crate) fn insert(&mut self, state: Arc<SpaceState>) {
+    pub fn insert(&mut self, state: Arc<SpaceState>) {
         let space_id = state.shared_space_id();
         self.spaces.insert(&*space_id, state);
     }
