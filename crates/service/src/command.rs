@@ -1,12 +1,30 @@
-//! What a command may emit.
+//! The operations as values, and what each may emit.
 
-use spacefold_event_core::Object;
-use spacefold_event_core::Position;
-use spacefold_event_core::Presence;
-use spacefold_event_core::{Payload, Value};
-use spacefold_projection::Reference;
+use spacefold_event_core::{Object, Payload, Position, Presence, Value};
+use spacefold_state::Reference;
 
-use crate::Command;
+use crate::operations::operations;
+
+macro_rules! commands {
+    ($(
+        $(#[$doc:meta])*
+        $method:ident => $command:ident $({ $(
+            $(#[$field_doc:meta])*
+            $field:ident: $type:ty $(= $argument:ty $(=> $value:expr)?)?
+        ),* $(,)? })?;
+    )*) => {
+        /// An operation on a space. Each becomes one event at the most, unless it says otherwise.
+        ///
+        /// An optional text is a [`Presence`]: it goes into the event as it is, absent or null.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Command {
+            $( $(#[$doc])* $command $({ $( $(#[$field_doc])* $field: $type ),* })?, )*
+        }
+    };
+}
+
+operations!(commands);
 
 impl Command {
     /// Whether the command may become several events.

@@ -32,7 +32,10 @@ mod space_service;
 pub mod testing;
 
 pub use self::{
-    batch::Batch, command_error::CommandError, idempotency_key::IdempotencyKey,
-    operations::Command, outcome::Outcome, refusal::Refusal, render_guard::RenderGuard,
-    space_service::SpaceService,
+    command::Command,
+    command_error::CommandError,
+    idempotency_key::IdempotencyKey,
+    outcome::Outcome,
+    refusal::Refusal,
+    space_service::{Batch, RenderGuard, SpaceService},
 };

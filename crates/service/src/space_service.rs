@@ -1,6 +1,7 @@
 //! The service: commands in, events out.
 
 mod batch;
+mod methods;
 mod render_guard;
 
 use std::{fmt, sync::Arc};
