@@ -46,9 +46,6 @@ pub mod prelude;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-#[cfg(feature = "planted-versions")]
-pub use self::record::planted;
-
 pub use self::{
     condition::{AppendCondition, ExpectedRevision, FailedCondition},
     content_hash::{ContentHash, InvalidContentHash},
@@ -79,7 +76,7 @@ pub use self::{
     printable::printable,
     record::{
         Assignments, CorruptRecords, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records,
-        RecordsBuilder, SchemaVersion,
+        RecordsBuilder, SchemaVersion, Schemas,
     },
     state_store::{MemoryStateStore, StateStore},
     storage_error::{StorageError, StorageErrorKind},

@@ -10,7 +10,7 @@ use rapidhash::RapidHashMap;
 
 use crate::{
     Append, AppendError, EventFilter, EventId, Ingested, LogReader, LogWriter, Page, Position,
-    Read, ReadError, Receipt, RecordedEvent, Records, Revision, Timestamp,
+    Read, ReadError, Receipt, RecordedEvent, Records, Revision, Schemas, Timestamp,
     append_rules::{self, AppendView, Proposal, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
     least_after,
 };
@@ -150,11 +150,11 @@ impl LogReader for MemoryLog {
 
 impl LogWriter for MemoryLog {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.commit(&append_rules::propose(append)?)
+        self.commit(&append_rules::propose(append, Schemas::today())?)
     }
 
     fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
-        append_rules::ingest(self, records, |proposal| self.commit(&proposal))
+        append_rules::ingest(self, records, Schemas::today(), |proposal| self.commit(&proposal))
     }
 }
 

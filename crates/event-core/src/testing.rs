@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use crate::record::planted::{EARLIER, LATER};
+
 use crate::{
     Append, AppendError, EventFilter, EventId, EventLog, Ingested, LogReader, LogWriter, Page,
     Position, Read, ReadError, Receipt, RecordedEvent, Revision, Timestamp,

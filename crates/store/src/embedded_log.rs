@@ -133,7 +133,7 @@ impl EmbeddedLog {
     /// [`OpenError`]; what is stored is not changed by it.
     pub fn open_with(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, OpenError> {
         clock::check()?;
-        let mut folder = Folder::new(path.as_ref());
+        let mut folder = Folder::new(path.as_ref()).with_schemas(options.schemas);
         if !folder.holds_a_store()? {
             let store_id = Uuid::new_v4().into_bytes();
             let head = Head {
@@ -172,7 +172,7 @@ impl EmbeddedLog {
         options: &StoreOptions,
     ) -> Result<Self, OpenError> {
         clock::check()?;
-        let folder = Folder::new(path.as_ref());
+        let folder = Folder::new(path.as_ref()).with_schemas(options.schemas);
         if !folder.holds_a_store()? {
             return Err(OpenError::NoStore { path: path.as_ref().to_owned() });
         }
@@ -252,7 +252,8 @@ impl EmbeddedLog {
 
     /// What is done in the caller's thread before an append is decided.
     fn propose(&self, append: &Append<'_>) -> Result<Box<Proposal>, AppendError> {
-        let mut proposal = Box::new(append_rules::propose(append)?);
+        let schemas = self.inner.shared.folder.schemas();
+        let mut proposal = Box::new(append_rules::propose(append, schemas)?);
         proposal.look_for_matches(self)?;
         Ok(proposal)
     }
@@ -498,7 +499,10 @@ impl LogWriter for EmbeddedLog {
     }
 
     fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
-        append_rules::ingest(self, records, |proposal| self.inner.writer.append(Box::new(proposal)))
+        let schemas = self.inner.shared.folder.schemas();
+        append_rules::ingest(self, records, schemas, |proposal| {
+            self.inner.writer.append(Box::new(proposal))
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     process,
 };
 
-use spacefold_event_core::{Position, StorageError, StoreMode, Timestamp};
+use spacefold_event_core::{Position, Schemas, StorageError, StoreMode, Timestamp};
 
 use self::access::{create_file, create_folder};
 
@@ -27,11 +27,23 @@ pub(crate) struct Folder {
     root: PathBuf,
     /// What is made in the folder gets this mode: that of the folder itself.
     mode: StoreMode,
+    /// What its records are written and read by.
+    schemas: &'static Schemas,
 }
 
 impl Folder {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), mode: access::mode_of(root) }
+        let mode = access::mode_of(root);
+        Self { root: root.to_owned(), mode, schemas: Schemas::today() }
+    }
+
+    /// The folder of a store whose records are written and read by these schemas.
+    pub(crate) fn with_schemas(self, schemas: &'static Schemas) -> Self {
+        Self { schemas, ..self }
+    }
+
+    pub(crate) const fn schemas(&self) -> &'static Schemas {
+        self.schemas
     }
 
     /// Who may read and change what is made here.
@@ -129,7 +141,7 @@ impl Folder {
         create_folders(&parent)?;
         let name = self.root.file_name().and_then(|name| name.to_str()).unwrap_or("store");
         let beside = parent.join(format!(".{name}.new-{}", process::id()));
-        let beside = Self { root: beside, mode };
+        let beside = Self { root: beside, mode, ..*self };
         let made = self.create_by_way_of(&beside, head);
         if made.is_err() {
             // Nothing is left of what did not become a store; what cannot be removed is in nobody's way.
@@ -137,7 +149,7 @@ impl Folder {
         }
         made?;
         sync_folder(&parent)?;
-        Ok(Self { root: self.root.clone(), mode })
+        Ok(Self { mode, ..self.clone() })
     }
 
     fn create_by_way_of(&self, beside: &Self, head: &Head) -> Result<(), StorageError> {

@@ -46,9 +46,10 @@ impl fmt::Display for SchemaVersion {
     }
 }
 
-/// The versions of payloads that a program reads, and those that it writes.
+/// The versions of payloads that a program reads, and those that it writes: what bodies of records are
+/// encoded and decoded by. Every program has [`Schemas::today`]; others are for tests.
 #[derive(Debug)]
-pub(super) struct Schemas {
+pub struct Schemas {
     /// The byte that stands for each type, by the code of the type.
     codes: [u8; TYPES],
     /// The type that each byte stands for, when its payload is of the version that is written.
@@ -66,6 +67,12 @@ pub(super) struct OtherVersion {
 }
 
 impl Schemas {
+    /// The schemas of this program.
+    #[must_use]
+    pub const fn today() -> &'static Self {
+        &TODAY
+    }
+
     /// The schemas of a program that has these upcasters: each type is at the version that the last
     /// of its upcasters leads to. Those of one type follow one another from the first version on.
     #[allow(clippy::indexing_slicing, reason = "const: what is out of range does not compile")]
@@ -137,13 +144,10 @@ const fn version(code: u8) -> SchemaVersion {
 }
 
 /// No payload has changed yet: every type is at its first version.
-pub(super) static OWN: Schemas = Schemas::new(&[]);
+static TODAY: Schemas = Schemas::new(&[]);
 
-/// The schemas that this program reads and writes by.
-pub(super) fn of_this_program() -> &'static Schemas {
-    #[cfg(feature = "planted-versions")]
-    if let Some(planted) = super::planted::played() {
-        return planted;
+impl Default for &'static Schemas {
+    fn default() -> Self {
+        Schemas::today()
     }
-    &OWN
 }

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::{Position, Schemas, StorageError};
 
 use self::replace::replace_file;
 pub(crate) use self::scan::SealedScan;
@@ -29,6 +29,7 @@ pub(crate) type VisitBlock<'v> = dyn FnMut(&Block, &[u8]) -> Result<(), OpenErro
 #[derive(Debug)]
 pub(crate) struct SealedFiles {
     store_id: [u8; 16],
+    schemas: &'static Schemas,
     files: Vec<(PathBuf, SealedIndex)>,
 }
 
@@ -55,7 +56,12 @@ impl SealedFiles {
             previous = index.last_hash;
             files.push((path, index));
         }
-        Ok(Self { store_id, files })
+        Ok(Self { store_id, schemas: folder.schemas(), files })
+    }
+
+    /// A block of the same store, wherever it is from.
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Block, BlockError> {
+        block::decode(bytes, self.store_id, self.schemas)
     }
 
     /// The position of the last event in a sealed file.
@@ -108,7 +114,7 @@ impl SealedFiles {
                     what: error.to_string(),
                 };
                 let bytes = read_block(&file, path, *entry)?;
-                let block = block::decode(&bytes, self.store_id).map_err(damaged)?;
+                let block = self.decode(&bytes).map_err(damaged)?;
                 block.verify_hash().map_err(damaged)?;
                 if block.records.first_position() != entry.first_position
                     || previous.is_some_and(|previous| previous != block.previous)
@@ -127,20 +133,21 @@ impl SealedFiles {
 /// it is as it was written and it follows what comes before; `None` when it is not. Each of its
 /// blocks is visited until one is not.
 pub(crate) fn check(
-    path: &Path,
+    folder: &Folder,
     store_id: [u8; 16],
     first: Position,
     previous: BlockHash,
     visit: &mut dyn FnMut(&Block) -> Result<(), OpenError>,
 ) -> Result<Option<(Position, BlockHash)>, OpenError> {
-    let bytes = fs::read(path).doing(|| format!("reading {}", path.display()))?;
+    let path = folder.sealed_file(first);
+    let bytes = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
     let Ok(index) = sealed::parse(&bytes, store_id) else { return Ok(None) };
     let mut chain = previous;
     for entry in &index.blocks {
         let start = usize::try_from(entry.offset).unwrap_or(usize::MAX);
         let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
         let stored = bytes.get(start..start.saturating_add(len)).unwrap_or(&[]);
-        match block::decode(stored, store_id) {
+        match block::decode(stored, store_id, folder.schemas()) {
             Ok(block) if block.verify_hash().is_ok() && block.previous == chain => {
                 chain = block.hash;
                 visit(&block)?;

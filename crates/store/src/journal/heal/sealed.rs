@@ -144,8 +144,7 @@ fn check(
         }
         Ok(())
     };
-    let path = folder.sealed_file(first);
-    let found = sealed_files::check(&path, head.store_id, first, after.1, &mut visit)?;
+    let found = sealed_files::check(folder, head.store_id, first, after.1, &mut visit)?;
     if let (Some(_), Some(position)) = (found, other) {
         return Err(differs(format!("the journal has another event at position {position}")));
     }

@@ -61,7 +61,7 @@ impl WholeFrames {
         let bytes = fs::read(&path).doing(|| format!("reading {}", path.display()))?;
         let mut offset = 0;
         while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
-            let Ok(frame) = frame::parse(rest, head.store_id) else {
+            let Ok(frame) = frame::parse(rest, head.store_id, folder.schemas()) else {
                 offset = (offset + 1).next_multiple_of(GROUP_ALIGNMENT);
                 continue;
             };

@@ -4,7 +4,7 @@
 
 use std::{fs::File, os::unix::fs::FileExt, path::PathBuf};
 
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::{Position, Schemas, StorageError};
 
 use crate::{
     error::Doing,
@@ -19,6 +19,7 @@ const MARK_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct KeptFrames {
     store_id: [u8; 16],
+    schemas: &'static Schemas,
     files: Vec<ReadFile>,
     marks: Vec<Mark>,
     /// Frames that reach behind this position are unpacked as they are read.
@@ -42,9 +43,14 @@ struct Mark {
 }
 
 impl KeptFrames {
-    pub(super) const fn new(store_id: [u8; 16], unpacked_behind: Position) -> Self {
+    pub(super) const fn new(
+        store_id: [u8; 16],
+        schemas: &'static Schemas,
+        unpacked_behind: Position,
+    ) -> Self {
         Self {
             store_id,
+            schemas,
             files: Vec::new(),
             marks: Vec::new(),
             unpacked_behind,
@@ -137,7 +143,7 @@ impl KeptFrames {
     fn frames(&self, bytes: &[u8], start: usize, mut each: impl FnMut(OwnedFrame)) {
         let mut offset = 0;
         while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
-            match frame::parse_again(rest, self.store_id) {
+            match frame::parse_again(rest, self.store_id, self.schemas) {
                 Ok(frame) => {
                     offset += frame.bytes.len();
                     each(OwnedFrame::from(&frame));
