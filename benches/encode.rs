@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use spacefold_event_core::{
     Append, Assignments, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
-    RecordsBuilder, Revision, SpaceEvent, Timestamp,
+    RecordsBuilder, Revision, Schemas, SpaceEvent, Timestamp,
     append_rules::{self, RetryWindow},
 };
 
@@ -26,7 +26,8 @@ fn propose(criterion: &mut Criterion) {
         let events = events(count);
         group.throughput(elements(count));
         group.bench_function(format!("{count} events"), |bencher| {
-            bencher.iter(|| append_rules::propose(&Append::new(&events)).unwrap());
+            bencher
+                .iter(|| append_rules::propose(&Append::new(&events), Schemas::today()).unwrap());
         });
     }
     group.finish();

@@ -28,5 +28,6 @@ mod store;
 mod support;
 mod targets;
 mod tidy;
+mod versions;
 mod withheld;
 mod words;

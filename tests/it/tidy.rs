@@ -326,7 +326,7 @@ fn given_out(library: &str, of: &str) -> BTreeSet<String> {
 }
 
 /// What the parts give out to one another, and is no use to who has the facade.
-const BETWEEN_PARTS: [&str; 4] = [
+const BETWEEN_PARTS: [&str; 8] = [
     // Its own checks the states too.
     "verify",
     "verify_states",

@@ -9,6 +9,7 @@ use std::{mem, sync::Arc};
 use rapidhash::RapidHashMap;
 
 use crate::{
+    Schemas,
     bytes::to_u64,
     bytes::to_usize,
     condition::{AppendCondition, FailedCondition},
@@ -133,11 +134,12 @@ struct LookedFor {
     found: Option<(Position, EventId)>,
 }
 
-/// Checks what needs no log (limits, ids) and encodes the events: the work of the caller's thread.
+/// Checks what needs no log (limits, ids) and encodes the events by these schemas: the work of the
+/// caller's thread.
 ///
 /// # Errors
 /// The first rule of [`AppendError`] that is broken; nothing is stored then.
-pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
+pub fn propose(append: &Append<'_>, schemas: &'static Schemas) -> Result<Proposal, AppendError> {
     let events = append.events();
     if events.is_empty() {
         return Err(AppendError::Empty);
@@ -147,7 +149,7 @@ pub fn propose(append: &Append<'_>) -> Result<Proposal, AppendError> {
         return Err(AppendError::TimesMismatch { events: events.len(), times: times.len() });
     }
     Ok(Proposal {
-        runs: encode(events)?,
+        runs: encode(events, schemas)?,
         condition: append.condition().clone(),
         times: append.times().map(<[Timestamp]>::to_vec),
         looked_for: Vec::new(),
@@ -164,10 +166,15 @@ const fn check_count(events: usize) -> Result<(), AppendError> {
 }
 
 /// Checks events against the limits, their ids against each other, and encodes them.
-fn encode(events: &[impl AsRef<SpaceEvent>]) -> Result<Vec<ProposedRun>, AppendError> {
+fn encode(
+    events: &[impl AsRef<SpaceEvent>],
+    schemas: &'static Schemas,
+) -> Result<Vec<ProposedRun>, AppendError> {
     let mut ids = DistinctIds::default();
     let mut runs = Vec::with_capacity(events.len().div_ceil(RUN_EVENTS));
-    let mut builder = RecordsBuilder::with_capacity(events.len().min(RUN_EVENTS));
+    let builder_for =
+        |events: usize| RecordsBuilder::with_capacity(events.min(RUN_EVENTS)).written_by(schemas);
+    let mut builder = builder_for(events.len());
     let mut append_bytes = 0;
     for (index, event) in events.iter().map(AsRef::as_ref).enumerate() {
         let limited = |limit| AppendError::Limit { index, limit };
@@ -185,8 +192,7 @@ fn encode(events: &[impl AsRef<SpaceEvent>]) -> Result<Vec<ProposedRun>, AppendE
         }
         if builder.count() == RUN_EVENTS || builder.encoded_bytes() >= RUN_BYTES {
             let rest = events.len() - index - 1;
-            let next = RecordsBuilder::with_capacity(rest.min(RUN_EVENTS));
-            runs.push(finish_run(mem::replace(&mut builder, next))?);
+            runs.push(finish_run(mem::replace(&mut builder, builder_for(rest)))?);
         }
     }
     if builder.count() > 0 {

@@ -49,9 +49,6 @@ pub mod prelude;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-#[cfg(feature = "planted-versions")]
-pub use self::record::planted;
-
 pub use self::{
     condition::{AppendCondition, ExpectedRevision, FailedCondition},
     content_hash::{ContentHash, InvalidContentHash},
@@ -77,6 +74,7 @@ pub use self::{
     position::{Position, Revision},
     printable::printable,
     read_error::ReadError,
+    record::Schemas,
     record::{Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder},
     schema_version::SchemaVersion,
     state_store::{MemoryStateStore, StateStore},

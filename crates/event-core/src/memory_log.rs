@@ -9,6 +9,7 @@ use std::{
 use rapidhash::RapidHashMap;
 
 use crate::{
+    Schemas,
     append_rules::{self, AppendView, Proposal, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
     bytes::{to_u64, to_usize},
     event::RecordedEvent,
@@ -156,11 +157,11 @@ impl LogReader for MemoryLog {
 
 impl LogWriter for MemoryLog {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
-        self.commit(&append_rules::propose(append)?)
+        self.commit(&append_rules::propose(append, Schemas::today())?)
     }
 
     fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
-        append_rules::ingest(self, records, |proposal| self.commit(&proposal))
+        append_rules::ingest(self, records, Schemas::today(), |proposal| self.commit(&proposal))
     }
 }
 

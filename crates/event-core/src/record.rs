@@ -18,14 +18,13 @@ mod stored_columns;
 mod text;
 mod upcast;
 
-#[cfg(feature = "planted-versions")]
-pub mod planted;
-#[cfg(all(test, not(feature = "planted-versions")))]
-mod planted;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod planted;
 
 pub use self::{
     builder::{EncodedBody, RecordsBuilder},
     records::{Assignments, Envelope, Records},
+    schemas::Schemas,
 };
 
 /// Events at which a run of an append is closed, and the next one begun: what fills a block, so that

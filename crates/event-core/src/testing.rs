@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use crate::record::planted::{EARLIER, LATER};
+
 use crate::{
     event::RecordedEvent,
     event_id::EventId,

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
-    Timestamp,
+    Schemas, Timestamp,
     bytes::{ByteReader, to_u32, to_usize},
 };
 
@@ -248,14 +248,18 @@ pub(crate) fn peek(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
 
 /// Decodes a block that is exactly `bytes`. Everything is checked but the hash, which
 /// [`Block::verify_hash`] does.
-pub(crate) fn decode(bytes: &[u8], store_id: [u8; 16]) -> Result<Block, BlockError> {
+pub(crate) fn decode(
+    bytes: &[u8],
+    store_id: [u8; 16],
+    schemas: &Schemas,
+) -> Result<Block, BlockError> {
     let parts = Parts::of(bytes, store_id)?;
     if !is_extension(parts.extension) {
         return Err(BlockError::Unreadable("extension fields of a wrong length"));
     }
     let rest = parts.unpack_rest()?;
     Ok(Block {
-        records: parts.records(&rest)?,
+        records: parts.records(&rest, schemas)?,
         previous: parts.header.previous,
         hash: parts.hash,
         extension: parts.extension.to_vec(),
@@ -267,9 +271,13 @@ pub(crate) fn decode(bytes: &[u8], store_id: [u8; 16]) -> Result<Block, BlockErr
 }
 
 /// The records of a block that is exactly `bytes`: what [`decode`] gives, at less cost.
-pub(crate) fn records(bytes: &[u8], store_id: [u8; 16]) -> Result<Records, BlockError> {
+pub(crate) fn records(
+    bytes: &[u8],
+    store_id: [u8; 16],
+    schemas: &Schemas,
+) -> Result<Records, BlockError> {
     let parts = Parts::of(bytes, store_id)?;
-    parts.records(&parts.unpack_rest()?)
+    parts.records(&parts.unpack_rest()?, schemas)
 }
 
 /// The id of each record of a block that is exactly `bytes`; nothing of it is unpacked.
@@ -320,10 +328,10 @@ impl<'a> Parts<'a> {
         unpack(self.header.codec, self.stored_rest, len)
     }
 
-    fn records(&self, rest: &[u8]) -> Result<Records, BlockError> {
+    fn records(&self, rest: &[u8], schemas: &Schemas) -> Result<Records, BlockError> {
         let BlockHeader { first_position, recorded_at, count, .. } = self.header;
         let assignments = Assignments::decode(self.assignments, first_position, recorded_at)?;
-        Ok(Records::decode_parts(rest, self.dense, to_usize(count), assignments)?)
+        Ok(Records::decode_parts(schemas, rest, self.dense, to_usize(count), assignments)?)
     }
 }
 

@@ -135,7 +135,7 @@ impl EmbeddedLog {
     /// # Errors
     /// [`OpenError`]; what is stored is not changed by it.
     pub fn open_with(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, OpenError> {
-        Self::open_in(&Environment::default(), path.as_ref(), options)
+        Self::open_in(&Environment::of(options), path.as_ref(), options)
     }
 
     pub(crate) fn open_in(
@@ -165,7 +165,7 @@ impl EmbeddedLog {
         path: impl AsRef<Path>,
         options: &StoreOptions,
     ) -> Result<Self, OpenError> {
-        Self::open_existing_in(&Environment::default(), path.as_ref(), options)
+        Self::open_existing_in(&Environment::of(options), path.as_ref(), options)
     }
 
     pub(crate) fn open_existing_in(
@@ -252,7 +252,8 @@ impl EmbeddedLog {
 
     /// What is done in the caller's thread before an append is decided.
     fn propose(&self, append: &Append<'_>) -> Result<Box<Proposal>, AppendError> {
-        let mut proposal = Box::new(append_rules::propose(append)?);
+        let schemas = self.inner.shared.folder.schemas();
+        let mut proposal = Box::new(append_rules::propose(append, schemas)?);
         proposal.look_for_matches(self)?;
         Ok(proposal)
     }
@@ -533,7 +534,10 @@ impl LogWriter for EmbeddedLog {
     }
 
     fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
-        append_rules::ingest(self, records, |proposal| self.inner.writer.append(Box::new(proposal)))
+        let schemas = self.inner.shared.folder.schemas();
+        append_rules::ingest(self, records, schemas, |proposal| {
+            self.inner.writer.append(Box::new(proposal))
+        })
     }
 }
 

@@ -1,16 +1,19 @@
-//! What a store runs on: a disk, the place of the copy that is read, and the threads that seal. A
+//! What a store runs on: a disk, schemas, the place of the copy that is read, and the threads that seal. A
 //! program has one environment, tests have others.
 
 use std::sync::Arc;
 
 use spacefold_disk::{Disk, Folder as DiskFolder, RealDisk};
+use spacefold_event_core::Schemas;
 
-use crate::{log_copy::LogCopies, sled_copy::SledFolders};
+use crate::{log_copy::LogCopies, options::StoreOptions, sled_copy::SledFolders};
 
 /// What a store runs on.
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {
     pub(crate) disk: Arc<dyn Disk>,
+    /// What records are written and read by.
+    pub(crate) schemas: &'static Schemas,
     /// Where the copies of the log are that are read; sled's, in the folder of the store, with none.
     copies: Option<Arc<dyn LogCopies>>,
     /// Whether blocks are made and filed when the store is told to, in the thread that tells it.
@@ -20,13 +23,18 @@ pub(crate) struct Environment {
 impl Environment {
     /// What a program runs on, but for the disk.
     pub(crate) fn on(disk: Arc<dyn Disk>) -> Self {
-        Self { disk, copies: None, is_stepped: false }
+        Self { disk, schemas: Schemas::today(), copies: None, is_stepped: false }
+    }
+
+    /// What a program runs on that opens a store with these options.
+    pub(crate) fn of(options: &StoreOptions) -> Self {
+        Self { schemas: options.schemas, ..Self::default() }
     }
 
     /// Of one thread, which tells the store when to seal, with a stand-in for sled's copies.
     #[cfg(test)]
     pub(crate) fn stepped(disk: Arc<dyn Disk>, copies: Arc<dyn LogCopies>) -> Self {
-        Self { disk, copies: Some(copies), is_stepped: true }
+        Self { copies: Some(copies), is_stepped: true, ..Self::on(disk) }
     }
 
     /// The copies of the store in a folder.

@@ -15,7 +15,7 @@ use std::{
 };
 
 use spacefold_disk::{Access, Disk, File, Folder as DiskFolder, Found, NewFile, RealDisk};
-use spacefold_event_core::{Position, StorageError, StoreMode, Timestamp};
+use spacefold_event_core::{Position, Schemas, StorageError, StoreMode, Timestamp};
 
 use self::aside::SetAside;
 use crate::{
@@ -83,6 +83,11 @@ impl Folder {
 
     pub(crate) fn environment(&self) -> &Environment {
         &self.held.environment
+    }
+
+    /// What records are written and read by.
+    pub(crate) fn schemas(&self) -> &'static Schemas {
+        self.held.environment.schemas
     }
 
     /// The copies of the log that are read.

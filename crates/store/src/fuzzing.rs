@@ -3,6 +3,7 @@
 //! Each decoder is given bytes as they would stand on disk and reads all there is to read in them.
 //! Its checksums can be made to fit first, so that what lies behind them is reached.
 
+use spacefold_event_core::Schemas;
 use spacefold_event_core::{Records, bytes::to_usize};
 
 use crate::{
@@ -66,7 +67,7 @@ impl Decoder {
         let store_id = store_id(bytes);
         match self {
             Self::Frame => {
-                let frame = frame::parse(bytes, store_id);
+                let frame = frame::parse(bytes, store_id, Schemas::today());
                 let runs = frame.ok().and_then(|frame| frame.runs().ok());
                 runs.is_some_and(|runs| runs.iter().all(|run| reads(&run.records)))
             }
@@ -104,7 +105,7 @@ impl Decoder {
 /// The index of a store that has this block alone.
 #[must_use]
 pub fn block_index(block: &[u8]) -> Option<Vec<u8>> {
-    let block = block::decode(block, store_id(block)).ok()?;
+    let block = block::decode(block, store_id(block), Schemas::today()).ok()?;
     let mut index = BlockIndex::new(block.previous);
     index.add(&block.records, block.hash);
     Some(index::kept::encode_newest(&index))
@@ -163,7 +164,7 @@ fn read_sessions(bytes: &[u8]) -> bool {
 
 fn read_block(bytes: &[u8], store_id: [u8; 16]) -> bool {
     let _ = block::peek(bytes);
-    block::decode(bytes, store_id).is_ok_and(|block| {
+    block::decode(bytes, store_id, Schemas::today()).is_ok_and(|block| {
         let _ = block.verify_hash();
         reads(&block.records)
     })

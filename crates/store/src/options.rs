@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spacefold_event_core::{StoreMode, append_rules::RETRY_WINDOW_EVENTS};
+use spacefold_event_core::{Schemas, StoreMode, append_rules::RETRY_WINDOW_EVENTS};
 
 /// The default of [`StoreOptions::journal_file_bytes`].
 const JOURNAL_FILE_BYTES: u64 = 16 << 20;
@@ -61,6 +61,7 @@ pub struct StoreOptions {
     pub(crate) journal_file_bytes: u64,
     pub(crate) reserve_bytes: u64,
     pub(crate) mode: StoreMode,
+    pub(crate) schemas: &'static Schemas,
 }
 
 impl Default for StoreOptions {
@@ -71,11 +72,21 @@ impl Default for StoreOptions {
             journal_file_bytes: JOURNAL_FILE_BYTES,
             reserve_bytes: RESERVE_BYTES,
             mode: StoreMode::PRIVATE,
+            schemas: Schemas::today(),
         }
     }
 }
 
 impl StoreOptions {
+    /// The schemas of another program, which the store is written and read by: for tests of stores
+    /// that older or newer programs write.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn schemas(mut self, schemas: &'static Schemas) -> Self {
+        self.schemas = schemas;
+        self
+    }
+
     /// When appends are made durable: before they are answered, by default.
     #[must_use]
     pub const fn durability(mut self, durability: Durability) -> Self {

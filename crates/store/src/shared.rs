@@ -375,13 +375,13 @@ impl Shared {
         if blocks == BlocksOf::SealedFiles
             && let Some(bytes) = self.sealed.block(first)
         {
-            match block::records(&bytes, self.store_id) {
+            match block::records(&bytes, self.store_id, self.folder.schemas()) {
                 Ok(records) if records.first_position() == first => return Ok(records),
                 _ => tracing::warn!(%first, "a sealed block is damaged: sled's copy of it is read"),
             }
         }
         let stored = stored_block(sled, first)?;
-        let records = block::records(&stored.bytes(), self.store_id)
+        let records = block::records(&stored.bytes(), self.store_id, self.folder.schemas())
             .map_err(|error| BlockMiss::Wrong(error.to_string()))?;
         if records.first_position() != first {
             return Err(BlockMiss::Wrong(format!("another block at position {first}")));
@@ -397,7 +397,7 @@ impl Shared {
         let Some(bytes) = self.sealed.block(first) else {
             return self.sled().map(|_| None);
         };
-        let records = block::records(&bytes, self.store_id);
+        let records = block::records(&bytes, self.store_id, self.folder.schemas());
         let doing = || format!("reading the sealed block at position {first}");
         records.map(Some).map_err(|error| StorageError::new(doing(), error).into())
     }

@@ -459,7 +459,7 @@ fn check_copy(
         if *first != next {
             return Err(sled_fault(next, format!("the block after {next} begins at {first}")));
         }
-        let block = read_block(sled, *first, head)?;
+        let block = read_block(sled, *first, journal.sealed)?;
         block.verify_hash().map_err(|error| sled_fault(*first, error))?;
         if block.previous != previous {
             return Err(sled_fault(*first, "the block does not follow the one before"));
@@ -480,11 +480,15 @@ fn check_copy(
     if journal.depth == VerifyDepth::Full { compare(journal, sled, &firsts) } else { Ok(()) }
 }
 
-fn read_block(sled: &dyn LogCopy, first: Position, head: &Head) -> Result<block::Block, Fault> {
+fn read_block(
+    sled: &dyn LogCopy,
+    first: Position,
+    sealed: &SealedFiles,
+) -> Result<block::Block, Fault> {
     let stored =
         sled.block_at_or_before(first).map_err(|error: SledError| call_fault(first, &error))?;
     let stored = stored.ok_or_else(|| sled_fault(first, "the block is not there"))?;
-    block::decode(&stored.bytes(), head.store_id).map_err(|error| sled_fault(first, error))
+    sealed.decode(&stored.bytes()).map_err(|error| sled_fault(first, error))
 }
 
 /// Compares every event of the blocks with the journal's.
@@ -511,7 +515,7 @@ fn compare(
                 let Some(first) = remaining.next() else {
                     return Ok(());
                 };
-                match read_block(sled, *first, journal.head) {
+                match read_block(sled, *first, journal.sealed) {
                     Ok(read) => block = Some(read.records),
                     Err(error) => {
                         fault = Some(error);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     AppendCondition, AppendError, Discontinuity, Ingested, LogReader, Position, Read, ReadError,
-    Receipt, RecordedEvent, Revision, Timestamp,
+    Receipt, RecordedEvent, Revision, Schemas, Timestamp,
 };
 
 /// What another log decided for the events of a proposal.
@@ -28,6 +28,7 @@ pub(super) struct Recorded {
 pub fn ingest(
     log: &dyn LogReader,
     records: &[RecordedEvent],
+    schemas: &'static Schemas,
     mut commit: impl FnMut(Proposal) -> Result<Receipt, AppendError>,
 ) -> Result<Ingested, AppendError> {
     check_in_itself(records)?;
@@ -39,14 +40,14 @@ pub fn ingest(
             AppendError::Unreadable(ReadError::Closed) => AppendError::Closed,
             error => error,
         })?;
-        if let Some(first) = undurable.first() {
-            commit(propose(undurable, first.position, true)?)?;
+        if !undurable.is_empty() {
+            commit(propose(undurable, true, schemas)?)?;
         }
         let skipped = u64::try_from(stored.len()).unwrap_or(u64::MAX);
-        let Some(first) = new.first() else {
+        if new.is_empty() {
             return Ok(Ingested::new(skipped, None));
-        };
-        match commit(propose(new, first.position, false)?) {
+        }
+        match commit(propose(new, false, schemas)?) {
             // Others were first: what they have stored is compared as well.
             Err(AppendError::DoesNotFollow {
                 position,
@@ -102,12 +103,13 @@ fn compare(log: &dyn LogReader, records: &[RecordedEvent]) -> Result<(), AppendE
 /// Encodes events that are to be taken as they were recorded.
 fn propose(
     records: &[RecordedEvent],
-    first_position: Position,
     are_stored: bool,
+    schemas: &'static Schemas,
 ) -> Result<Proposal, AppendError> {
+    let first_position = records.first().map_or(Position::START, |first| first.position);
     let revisions = records.iter().map(|record| record.revision).collect();
     Ok(Proposal {
-        runs: encode(records)?,
+        runs: encode(records, schemas)?,
         condition: AppendCondition::none(),
         times: Some(records.iter().map(|record| record.recorded_at).collect()),
         looked_for: Vec::new(),

@@ -5,7 +5,7 @@ use super::{
     columns::{Columns, Numbers, Space},
     payload_bytes::encode_payload,
     records::Records,
-    schemas::{self, Schemas},
+    schemas::Schemas,
     stored_columns::{StoredBody, StoredColumns},
     text::{TextId, TextTableBuilder},
 };
@@ -38,6 +38,7 @@ pub struct RecordsBuilder {
     /// behind the last space are not in it.
     space_places: Vec<u32>,
     columns: Columns,
+    schemas: &'static Schemas,
 }
 
 /// The encoded body of a run.
@@ -114,7 +115,15 @@ impl RecordsBuilder {
             texts: TextTableBuilder::with_capacity(events * NEW_TEXTS, events * NEW_TEXT_BYTES),
             space_places: Vec::new(),
             columns: Columns::with_capacity(events),
+            schemas: Schemas::today(),
         }
+    }
+
+    /// The run as a program with these schemas writes it.
+    #[must_use]
+    pub const fn written_by(mut self, schemas: &'static Schemas) -> Self {
+        self.schemas = schemas;
+        self
     }
 
     /// The number of records so far.
@@ -227,7 +236,7 @@ impl RecordsBuilder {
     /// The run as bytes.
     #[must_use]
     pub fn finish(self) -> EncodedBody {
-        self.encode_by(schemas::of_this_program())
+        self.encode()
     }
 
     /// The run as bytes, and as the records that [`Records::decode_unassigned`] reads in them,
@@ -239,14 +248,15 @@ impl RecordsBuilder {
         if self.count() == 0 {
             return Err(CorruptRecords::Malformed("a run without a record"));
         }
-        let body = self.encode_by(schemas::of_this_program());
+        let body = self.encode();
         let unpacked =
             Body { texts: self.texts.into_texts(), columns: self.columns, are_current: true };
         Ok((body, Records::unassigned(unpacked)))
     }
 
-    pub(super) fn encode_by(&self, schemas: &Schemas) -> EncodedBody {
-        let codes = self.columns.event_types.iter().map(|event_type| schemas.code(*event_type));
+    fn encode(&self) -> EncodedBody {
+        let code = |event_type: &EventType| self.schemas.code(*event_type);
+        let codes = self.columns.event_types.iter().map(code);
         EncodedBody::encode(&self.columns, &self.texts, codes)
     }
 

@@ -1,5 +1,5 @@
-//! Programs of other times, for tests: what `document.moved` might have carried before, and what
-//! programs of those times and of a later one read and write.
+//! The schemas of programs of other times, for tests: what `document.moved` might have carried before,
+//! and what programs of those times and of a later one read and write.
 //!
 //! | version | what `document.moved` carries |
 //! |---|---|
@@ -17,8 +17,6 @@
     reason = "const: what is out of range does not compile"
 )]
 
-#[cfg(feature = "planted-versions")]
-use super::schemas::play as play_by;
 use super::schemas::{Schemas, Upcaster, byte};
 use crate::{
     payload::{
@@ -82,7 +80,7 @@ const TRUE_CODES: [u8; 32] = {
 
 /// A program that writes `document.added` as `document.moved` of version 1, `reference.added` as that
 /// of version 2, and `document.moved` as itself, of version 3.
-pub(super) static MIXED: Schemas = {
+pub static EARLIER: Schemas = {
     let mut codes = TRUE_CODES;
     codes[EventType::DocumentAdded.code() as usize] = byte(EventType::DocumentMoved, FIRST);
     codes[EventType::ReferenceAdded.code() as usize] = byte(EventType::DocumentMoved, FIRST.next());
@@ -92,28 +90,4 @@ pub(super) static MIXED: Schemas = {
 };
 
 /// A program that has come to version 3, and reads what came before.
-pub(super) static LATER: Schemas = Schemas::new(&UPCASTERS);
-
-/// A program that is played.
-#[cfg(feature = "planted-versions")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program {
-    /// The one that this is: it knows `document.moved` of version 1, which is what it is in truth.
-    Own,
-    /// One that writes earlier versions: `document.added` as `document.moved` of version 1,
-    /// `reference.added` as that of version 2, and `document.moved` as that of version 3.
-    Mixed,
-    /// One that writes version 3 of `document.moved`, and reads what came before.
-    Later,
-}
-
-/// Has this process read and write as another program, from the next run that is encoded or decoded
-/// on. Stores must be closed.
-#[cfg(feature = "planted-versions")]
-pub fn play(program: Program) {
-    play_by(match program {
-        Program::Own => None,
-        Program::Mixed => Some(&MIXED),
-        Program::Later => Some(&LATER),
-    });
-}
+pub static LATER: Schemas = Schemas::new(&UPCASTERS);

@@ -6,7 +6,8 @@ use bincode::Decode;
 
 use super::{
     body::{Body, decode_payload},
-    codec, schemas,
+    codec,
+    schemas::Schemas,
     stored_columns::{self, StoredBody},
     text::{TextId, TextTable},
 };
@@ -132,29 +133,37 @@ impl Records {
         count: usize,
         assignments: Assignments,
     ) -> Result<Self, CorruptRecords> {
-        Self::decode_stored(StoredBody::Whole(body), count, assignments)
+        Self::decode_by(Schemas::today(), body, count, assignments)
     }
 
-    /// Unpacks a run from the two [parts](super::EncodedBody::parts) of its body.
+    /// Unpacks a run as a program with these schemas does.
+    ///
+    /// # Errors
+    /// As [`Records::decode`].
+    pub fn decode_by(
+        schemas: &Schemas,
+        body: &[u8],
+        count: usize,
+        assignments: Assignments,
+    ) -> Result<Self, CorruptRecords> {
+        let body = Body::decode(StoredBody::Whole(body), count, schemas)?;
+        Self::assign(Arc::new(body), assignments)
+    }
+
+    /// Unpacks a run from the two [parts](super::EncodedBody::parts) of its body, as a program with
+    /// these schemas does.
     ///
     /// # Errors
     /// As [`Records::decode`], and when the body was parted at another place.
     pub fn decode_parts(
+        schemas: &Schemas,
         rest: &[u8],
         dense: &[u8],
         count: usize,
         assignments: Assignments,
     ) -> Result<Self, CorruptRecords> {
-        Self::decode_stored(StoredBody::Parted { rest, dense }, count, assignments)
-    }
-
-    fn decode_stored(
-        stored: StoredBody<'_>,
-        count: usize,
-        assignments: Assignments,
-    ) -> Result<Self, CorruptRecords> {
-        let body = Arc::new(Body::decode(stored, count, schemas::of_this_program())?);
-        Self::assign(body, assignments)
+        let body = Body::decode(StoredBody::Parted { rest, dense }, count, schemas)?;
+        Self::assign(Arc::new(body), assignments)
     }
 
     /// Unpacks a run whose assignments are still to be made: its positions mean nothing.
@@ -163,7 +172,7 @@ impl Records {
     /// [`CorruptRecords`] when the body is none that [`super::RecordsBuilder`] writes.
     pub fn decode_unassigned(body: &[u8], count: usize) -> Result<Self, CorruptRecords> {
         let stored = StoredBody::Whole(body);
-        Ok(Self::unassigned(Body::decode(stored, count, schemas::of_this_program())?))
+        Ok(Self::unassigned(Body::decode(stored, count, Schemas::today())?))
     }
 
     /// Records of which nothing is decided: their positions mean nothing.

@@ -4,7 +4,7 @@ use super::{
     body::Body,
     builder::EncodedBody,
     columns::{Columns, Space},
-    schemas,
+    schemas::Schemas,
     stored_columns::StoredBody,
     text::TextTableBuilder,
 };
@@ -18,8 +18,7 @@ impl EncodedBody {
     ///
     /// # Errors
     /// [`CorruptRecords`] when the bytes are no body, or have no record there.
-    pub fn rest(&self, start: usize) -> Result<Self, CorruptRecords> {
-        let schemas = schemas::of_this_program();
+    pub fn rest(&self, start: usize, schemas: &Schemas) -> Result<Self, CorruptRecords> {
         let stored = StoredBody::Whole(self.bytes());
         let (body, codes) = Body::unpack(stored, self.count(), schemas)?;
         let texts = TextTableBuilder::with_texts_of(&body.texts)?;

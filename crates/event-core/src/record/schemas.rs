@@ -4,9 +4,6 @@
 //! that records of all versions stand side by side in one run, and a byte that this program writes
 //! itself is looked up as before there were versions.
 
-#[cfg(feature = "planted-versions")]
-use std::sync::{PoisonError, RwLock};
-
 use crate::{
     payload::{EventType, layout::Layout},
     schema_version::SchemaVersion,
@@ -20,9 +17,10 @@ const TYPE_MASK: u8 = (1 << TYPE_BITS) - 1;
 /// The newest version that the byte has room for.
 const MAX_VERSION: u8 = u8::MAX >> TYPE_BITS;
 
-/// The versions of payloads that a program reads, and those that it writes.
+/// The versions of payloads that a program reads, and those that it writes: what bodies of records are
+/// encoded and decoded by. Every program has [`Schemas::today`]; others are for tests.
 #[derive(Debug)]
-pub(super) struct Schemas {
+pub struct Schemas {
     /// The byte that stands for each type, by the code of the type.
     codes: [u8; TYPES],
     /// The type that each byte stands for, when its payload is of the version that is written.
@@ -59,6 +57,12 @@ pub(super) struct Upcaster {
 }
 
 impl Schemas {
+    /// The schemas of this program.
+    #[must_use]
+    pub const fn today() -> &'static Self {
+        &TODAY
+    }
+
     /// The schemas of a program that has these upcasters: each type is at the version that the last
     /// of its upcasters leads to. Those of one type follow one another from the first version on.
     #[allow(clippy::indexing_slicing, reason = "const: what is out of range does not compile")]
@@ -133,23 +137,10 @@ const fn version(code: u8) -> SchemaVersion {
 }
 
 /// No payload has changed yet: every type is at its first version.
-pub(super) static OWN: Schemas = Schemas::new(&[]);
+static TODAY: Schemas = Schemas::new(&[]);
 
-/// Those of another program, while this one plays it.
-#[cfg(feature = "planted-versions")]
-static PLAYED: RwLock<Option<&Schemas>> = RwLock::new(None);
-
-/// Has this process read and write by other schemas, or by its own again.
-#[cfg(feature = "planted-versions")]
-pub(super) fn play(schemas: Option<&'static Schemas>) {
-    *PLAYED.write().unwrap_or_else(PoisonError::into_inner) = schemas;
-}
-
-/// The schemas that this program reads and writes by.
-pub(super) fn of_this_program() -> &'static Schemas {
-    #[cfg(feature = "planted-versions")]
-    if let Some(played) = *PLAYED.read().unwrap_or_else(PoisonError::into_inner) {
-        return played;
+impl Default for &'static Schemas {
+    fn default() -> Self {
+        Schemas::today()
     }
-    &OWN
 }

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc, thread};
 use rapidhash::RapidHashSet;
 use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, Envelope, Position, RUN_BYTES, RUN_EVENTS, Records,
-    RecordsBuilder, Revision, Timestamp, bytes::to_usize,
+    RecordsBuilder, Revision, Schemas, Timestamp, bytes::to_usize,
 };
 
 use crate::run::Run;
@@ -86,11 +86,14 @@ impl BlockPlan {
     }
 
     /// The body of the block, and the records that it holds.
-    pub(crate) fn encode(&self) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
+    pub(crate) fn encode(
+        &self,
+        schemas: &'static Schemas,
+    ) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
         match self {
             Self::Whole(run) => Ok((Arc::clone(&run.body), run.records.clone())),
-            Self::Rest(run, start) => encode_rest(run, *start),
-            Self::Together(stretches) => encode_together(stretches),
+            Self::Rest(run, start) => encode_rest(run, *start, schemas),
+            Self::Together(stretches) => encode_together(stretches, schemas),
         }
     }
 }
@@ -166,20 +169,27 @@ impl Gathered {
 }
 
 /// The records of a run from one on, payloads and all as they were recorded.
-fn encode_rest(run: &Run, start: usize) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
+fn encode_rest(
+    run: &Run,
+    start: usize,
+    schemas: &Schemas,
+) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
     let mut assigned = Assigned::default();
     (start..run.records.len())
         .filter_map(|index| run.records.envelope(index))
         .for_each(|envelope| assigned.add(&envelope));
-    let body = run.body.rest(start)?;
-    let records = Records::decode(body.bytes(), body.count(), assigned.finish())?;
+    let body = run.body.rest(start, schemas)?;
+    let records = Records::decode_by(schemas, body.bytes(), body.count(), assigned.finish())?;
     Ok((Arc::new(body), records))
 }
 
 /// Encodes stretches of runs under one text table.
-fn encode_together(stretches: &[Stretch]) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
+fn encode_together(
+    stretches: &[Stretch],
+    schemas: &'static Schemas,
+) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
     let count = stretches.iter().map(|stretch| stretch.range.len()).sum();
-    let mut builder = RecordsBuilder::with_capacity(count);
+    let mut builder = RecordsBuilder::with_capacity(count).written_by(schemas);
     let mut assigned = Assigned::with_capacity(count);
     let mut since_pause = 0;
     for Stretch { run: Run { records, .. }, range } in stretches {

@@ -25,6 +25,10 @@ fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     bytes
 }
 
+fn decode(bytes: &[u8], store_id: [u8; 16]) -> Result<Block, BlockError> {
+    super::decode(bytes, store_id, Schemas::today())
+}
+
 fn decode_error(bytes: &[u8]) -> BlockError {
     decode(bytes, STORE).unwrap_err()
 }

@@ -7,6 +7,7 @@
 
 mod runs;
 
+use spacefold_event_core::Schemas;
 use spacefold_event_core::{
     CorruptRecords, MAX_APPEND_EVENTS, Position, Timestamp,
     bytes::{ByteReader, to_u32, to_usize},
@@ -115,6 +116,7 @@ pub(crate) struct Frame<'a> {
     bodies: &'a [u8],
     /// All of it.
     pub(crate) bytes: &'a [u8],
+    schemas: &'static Schemas,
 }
 
 /// Appends a frame to `out` and answers its checksum, which the next frame carries.
@@ -187,18 +189,19 @@ fn put_field(frame: &mut [u8], offset: usize, field: &[u8]) {
 pub(crate) struct OwnedFrame {
     pub(crate) header: FrameHeader,
     bytes: Vec<u8>,
+    schemas: &'static Schemas,
 }
 
 impl From<&Frame<'_>> for OwnedFrame {
     fn from(frame: &Frame<'_>) -> Self {
-        Self { header: frame.header, bytes: frame.bytes.to_vec() }
+        Self { header: frame.header, bytes: frame.bytes.to_vec(), schemas: frame.schemas }
     }
 }
 
 impl OwnedFrame {
     /// The events of the frame, unpacked, run by run.
     pub(crate) fn runs(&self) -> Result<Vec<Run>, FrameError> {
-        parse_again(&self.bytes, self.header.store_id)?.runs()
+        parse_again(&self.bytes, self.header.store_id, self.schemas)?.runs()
     }
 }
 
@@ -214,13 +217,21 @@ pub(crate) fn begins_at(bytes: &[u8], position: Position) -> bool {
 }
 
 /// The frame at the start of `bytes`; what follows it is not looked at.
-pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, FrameError> {
-    parse_with(bytes, store_id, Checksum::Checked)
+pub(crate) fn parse<'a>(
+    bytes: &'a [u8],
+    store_id: [u8; 16],
+    schemas: &'static Schemas,
+) -> Result<Frame<'a>, FrameError> {
+    parse_with(bytes, store_id, schemas, Checksum::Checked)
 }
 
 /// As [`parse`], for a frame that was parsed there a moment ago.
-pub(crate) fn parse_again(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, FrameError> {
-    parse_with(bytes, store_id, Checksum::Known)
+pub(crate) fn parse_again<'a>(
+    bytes: &'a [u8],
+    store_id: [u8; 16],
+    schemas: &'static Schemas,
+) -> Result<Frame<'a>, FrameError> {
+    parse_with(bytes, store_id, schemas, Checksum::Known)
 }
 
 /// Whether the checksum of a frame is looked at.
@@ -230,11 +241,12 @@ enum Checksum {
     Known,
 }
 
-fn parse_with(
-    bytes: &[u8],
+fn parse_with<'a>(
+    bytes: &'a [u8],
     store_id: [u8; 16],
+    schemas: &'static Schemas,
     checksum: Checksum,
-) -> Result<Frame<'_>, FrameError> {
+) -> Result<Frame<'a>, FrameError> {
     let magic = bytes.first_chunk().ok_or(FrameError::End)?;
     if *magic == [0; 4] {
         return Err(FrameError::End);
@@ -282,13 +294,14 @@ fn parse_with(
         runs,
         bodies,
         bytes: bytes.get(..len).ok_or(FrameError::Truncated)?,
+        schemas,
     })
 }
 
 impl Frame<'_> {
     /// The events of the frame, unpacked, run by run.
     pub(crate) fn runs(&self) -> Result<Vec<Run>, FrameError> {
-        runs::decode(&self.header, self.runs, self.bodies)
+        runs::decode(&self.header, self.runs, self.bodies, self.schemas)
     }
 }
 

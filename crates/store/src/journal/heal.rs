@@ -101,7 +101,7 @@ fn plan_frames(
     }
     let blocks = sled.behind((head.sealed_through, head.sealed_hash));
     for block in &blocks {
-        let block = block::decode(&block.bytes, head.store_id).ok();
+        let block = block::decode(&block.bytes, head.store_id, folder.schemas()).ok();
         let differs = block.map(|block| frames.first_difference(&block.records)).transpose()?;
         if differs.flatten().is_some() {
             return Ok(Frames::Lost);

@@ -95,7 +95,7 @@ pub(crate) fn scan_and_keep(
 ) -> Result<(Scan, KeptFrames), OpenError> {
     let found = FoundFiles::list(folder, head)?;
     let mut scanner = Scanner::new(folder, head, known, &found);
-    scanner.kept = Some(KeptFrames::new(head.store_id, behind));
+    scanner.kept = Some(KeptFrames::new(head.store_id, folder.schemas(), behind));
     scanner.all(&found, &mut |_| Ok(()))?;
     Ok(scanner.finish(&found))
 }
@@ -169,7 +169,8 @@ impl<'a> Scanner<'a> {
             saw_witness: self.saw_witness,
             sessions: self.sessions,
         };
-        let nothing = || KeptFrames::new(self.head.store_id, Position::START);
+        let nothing =
+            || KeptFrames::new(self.head.store_id, self.folder.schemas(), Position::START);
         (scan, self.kept.unwrap_or_else(nothing))
     }
 
@@ -340,7 +341,7 @@ impl<'a> Scanner<'a> {
     /// The frame at an offset, if it is whole and the next of the chain; else what is wrong.
     fn next_frame<'b>(&self, bytes: &'b [u8], offset: usize) -> Result<Frame<'b>, Miss> {
         let rest = bytes.get(offset..).unwrap_or(&[]);
-        let frame = frame::parse(rest, self.head.store_id)
+        let frame = frame::parse(rest, self.head.store_id, self.folder.schemas())
             .map_err(|error| Miss::NotNext(error.to_string()))?;
         let header = &frame.header;
         let not_next = |what: String| Err(Miss::NotNext(what));
@@ -362,7 +363,8 @@ impl<'a> Scanner<'a> {
     fn is_acknowledged(&self, rest: &[u8], incarnation: u64) -> bool {
         let next = self.end.head.next();
         let witness = |start: usize| {
-            let frame = frame::parse(rest.get(start..)?, self.head.store_id).ok()?;
+            let (store_id, schemas) = (self.head.store_id, self.folder.schemas());
+            let frame = frame::parse(rest.get(start..)?, store_id, schemas).ok()?;
             let header = frame.header;
             let is_later = header.first_position > next && header.incarnation >= incarnation;
             (is_later && header.synced_through >= next).then_some(())

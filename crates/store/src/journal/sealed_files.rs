@@ -54,6 +54,11 @@ impl SealedFiles {
         Ok(Self { folder: folder.clone(), store_id, files })
     }
 
+    /// A block of the same store, wherever it is from.
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Block, BlockError> {
+        block::decode(bytes, self.store_id, self.folder.schemas())
+    }
+
     /// The position of the last event in a sealed file.
     pub(crate) fn end(&self) -> Position {
         self.files.last().map_or(Position::START, |index| index.last_position)
@@ -101,7 +106,7 @@ impl SealedFiles {
                     what: error.to_string(),
                 };
                 let bytes = read_block(file.as_ref(), *entry)?;
-                let block = block::decode(&bytes, self.store_id).map_err(damaged)?;
+                let block = self.decode(&bytes).map_err(damaged)?;
                 block.verify_hash().map_err(damaged)?;
                 if block.records.first_position() != entry.first_position
                     || previous.is_some_and(|previous| previous != block.previous)
@@ -133,7 +138,7 @@ pub(crate) fn check(
         let start = to_usize(entry.offset);
         let len = to_usize(entry.len);
         let stored = bytes.get(start..start.saturating_add(len)).unwrap_or(&[]);
-        match block::decode(stored, store_id) {
+        match block::decode(stored, store_id, folder.schemas()) {
             Ok(block) if block.verify_hash().is_ok() && block.previous == chain => {
                 chain = block.hash;
                 visit(&block)?;

@@ -133,7 +133,7 @@ fn first_difference(
     parts: &Parts,
 ) -> Result<Option<Position>, CopyFault> {
     for first in blocks {
-        let Some(block) = block_at(sled, first, &parts.head)? else {
+        let Some(block) = block_at(sled, first, &parts.sealed)? else {
             return Err(CopyFault::Wrong(format!("no block at position {first}")));
         };
         let records = &block.records;
@@ -197,12 +197,12 @@ fn read_copy(
     let genesis = block::genesis(head.store_id);
     let mut last = None;
     let mut index = kept::load(sled, genesis, |end, hash| {
-        let block = block_holding(sled, end, head)?;
+        let block = block_holding(sled, end, sealed)?;
         let block = block.filter(|block| block.hash == *hash);
         last = block.map(|block| block.records).filter(|last| last.last_position() == end);
         Ok::<_, CopyFault>(last.is_some())
     })?;
-    while let Some(block) = block_at(sled, index.end().next(), head)? {
+    while let Some(block) = block_at(sled, index.end().next(), sealed)? {
         if block.previous != index.last_hash() {
             return Err(CopyFault::Wrong("a block that does not follow the one before".to_owned()));
         }
@@ -236,7 +236,7 @@ fn read_copy(
         return Err(CopyFault::Wrong(format!("it does not fit the sealed block at {first}")));
     }
     if head.sealed_through > Position::START {
-        let block = block_holding(sled, head.sealed_through, head)?;
+        let block = block_holding(sled, head.sealed_through, sealed)?;
         if block.is_none_or(|block| block.hash != head.sealed_hash) {
             let what = format!("its block at {} is not the sealed one", head.sealed_through);
             return Err(CopyFault::Wrong(what));
@@ -246,8 +246,12 @@ fn read_copy(
 }
 
 /// The block that begins at a position.
-fn block_at(sled: &dyn LogCopy, first: Position, head: &Head) -> Result<Option<Block>, CopyFault> {
-    let block = block_holding(sled, first, head)?;
+fn block_at(
+    sled: &dyn LogCopy,
+    first: Position,
+    sealed: &SealedFiles,
+) -> Result<Option<Block>, CopyFault> {
+    let block = block_holding(sled, first, sealed)?;
     Ok(block.filter(|block| block.records.first_position() == first))
 }
 
@@ -255,13 +259,13 @@ fn block_at(sled: &dyn LogCopy, first: Position, head: &Head) -> Result<Option<B
 fn block_holding(
     sled: &dyn LogCopy,
     position: Position,
-    head: &Head,
+    sealed: &SealedFiles,
 ) -> Result<Option<Block>, CopyFault> {
     let stored = sled.block_at_or_before(position)?;
     let Some(stored) = stored else {
         return Ok(None);
     };
-    let block = block::decode(&stored.bytes(), head.store_id);
+    let block = sealed.decode(&stored.bytes());
     let block = block.map_err(|error| CopyFault::Wrong(error.to_string()))?;
     if block.records.first_position() != stored.first() {
         return Err(CopyFault::Wrong(format!("another block at position {}", stored.first())));

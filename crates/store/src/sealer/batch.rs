@@ -35,7 +35,7 @@ impl Batch {
             let Some(plan) = plan else { break };
             let unsealable =
                 |error: CorruptRecords| StorageError::new("making a block", error.to_string());
-            let (body, records) = plan.encode().map_err(unsealable)?;
+            let (body, records) = plan.encode(shared.folder.schemas()).map_err(unsealable)?;
             give_way();
             let commitments = shared.commitments.take_through(records.last_position());
             let extension = StateCommitment::encode(&commitments);

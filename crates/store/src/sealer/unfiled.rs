@@ -34,7 +34,7 @@ impl Unfiled {
                 .filter(|stored| stored.first() == first)
                 .ok_or_else(|| StorageError::new(doing(), "sled does not have it"))?;
             let bytes = stored.bytes().into_owned();
-            let block = block::decode(&bytes, shared.store_id)
+            let block = block::decode(&bytes, shared.store_id, shared.folder.schemas())
                 .map_err(|error| StorageError::new(doing(), error))?;
             block.verify_hash().map_err(|error| StorageError::new(doing(), error))?;
             unfiled.push(first, EncodedBlock { bytes, hash: block.hash });

@@ -6,7 +6,6 @@ use spacefold_event_core::{Position, bytes::to_u64};
 
 use super::{JournalEvents, Problem, VerifyDepth, VerifyReport};
 use crate::{
-    block,
     commitment::{StateCommitment, StateFold},
     error::OpenError,
     folder::Folder,
@@ -117,7 +116,7 @@ fn find(folder: &Folder, head: &Head, sealed: &SealedFiles) -> Result<Found, Ope
     {
         for first in firsts.into_iter().filter(|first| *first > head.sealed_through) {
             let Ok(Some(stored)) = sled.block_at_or_before(first) else { break };
-            let Ok(block) = block::decode(&stored.bytes(), head.store_id) else { break };
+            let Ok(block) = sealed.decode(&stored.bytes()) else { break };
             add(first, &block.extension);
         }
     }

@@ -3,12 +3,12 @@ use std::{fs, path::Path};
 use super::*;
 use crate::{
     Assignments, EncodedBody, EventId, EventType, Position, Presence, Records, RecordsBuilder,
-    Revision, SchemaVersion, SpaceEvent, Timestamp, Value,
+    Revision, SchemaVersion, Schemas, SpaceEvent, Timestamp, Value,
     payload::layout::FieldKind::{self, MaybeText, Text},
     record::{
         body::Body,
-        planted::{LATER, MIXED},
-        schemas::{OWN, Upcaster, byte},
+        planted::{EARLIER, LATER},
+        schemas::{Upcaster, byte},
         stored_columns::StoredBody,
     },
 };
@@ -65,12 +65,12 @@ fn today(name: &str) -> Vec<SpaceEvent> {
     recorded(name).into_iter().map(payload).collect()
 }
 
-fn encode(events: &[SpaceEvent], schemas: &Schemas) -> EncodedBody {
-    let mut builder = RecordsBuilder::new();
+fn encode(events: &[SpaceEvent], schemas: &'static Schemas) -> EncodedBody {
+    let mut builder = RecordsBuilder::new().written_by(schemas);
     for event in events {
         builder.push(event);
     }
-    builder.encode_by(schemas)
+    builder.finish()
 }
 
 fn decode(bytes: &[u8], count: usize, schemas: &Schemas) -> Records {
@@ -105,14 +105,14 @@ fn version(number: u8) -> SchemaVersion {
 fn fixtures_are_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/record/fixtures");
     for (name, ..) in FIXTURES {
-        fs::write(folder.join(name), encode(&recorded(name), &MIXED).bytes()).unwrap();
+        fs::write(folder.join(name), encode(&recorded(name), &EARLIER).bytes()).unwrap();
     }
 }
 
 #[test]
 fn the_fixtures_are_what_earlier_programs_wrote() {
     for (name, bytes, count) in FIXTURES {
-        let body = encode(&recorded(name), &MIXED);
+        let body = encode(&recorded(name), &EARLIER);
         assert_eq!((body.bytes(), body.count()), (bytes, count), "{name}");
     }
 }
@@ -134,7 +134,7 @@ fn recorded_bytes_of_every_version_are_read_as_payloads_of_today() {
 #[test]
 fn a_payload_that_is_too_new_is_refused_alone_and_says_which_versions() {
     let (name, bytes, count) = FIXTURES[2];
-    let records = decode(bytes, count, &OWN);
+    let records = decode(bytes, count, Schemas::today());
     let newer = |found| CorruptRecords::NewerPayload {
         event_type: EventType::DocumentMoved,
         found: version(found),
@@ -161,7 +161,7 @@ fn a_payload_that_is_too_new_is_refused_alone_and_says_which_versions() {
 #[test]
 fn a_filter_that_needs_a_payload_that_is_too_new_says_where_it_is() {
     let (_, bytes, _) = FIXTURES[1];
-    let records = decode(bytes, 3, &OWN);
+    let records = decode(bytes, 3, Schemas::today());
     let filter = crate::EventFilter::all().document("intro");
     let error = filter.select(&records).unwrap_err();
     assert!(
@@ -195,7 +195,7 @@ fn an_old_payload_that_does_not_decode_is_refused_alone() {
 
 /// Payloads stand before the dense part.
 fn start_of_payloads(bytes: &[u8], count: usize) -> usize {
-    let (body, _) = Body::unpack(StoredBody::Whole(bytes), count, &MIXED).unwrap();
+    let (body, _) = Body::unpack(StoredBody::Whole(bytes), count, &EARLIER).unwrap();
     let stored = EncodedBody::from_bytes(bytes.to_vec(), count).unwrap();
     stored.parts().0.len() - body.columns.payloads.len()
 }
@@ -213,7 +213,7 @@ fn a_long_text_that_an_old_payload_names_over_and_over_is_no_way_to_fill_the_mem
     let of = |times: usize| {
         let ids = vec![long.clone(); times];
         let event = SpaceEvent::cache_invalidated("handbook", ids, None::<String>);
-        let body = encode(&[event], &OWN);
+        let body = encode(&[event], Schemas::today());
         events(&decode(body.bytes(), 1, &SCHEMAS)).remove(0)
     };
     assert!(of(2).is_ok());
@@ -240,7 +240,7 @@ fn keys_of_every_kind_are_read() {
         SpaceEvent::cache_invalidated("handbook", ["a".to_owned(), "b".to_owned()], "why"),
         extra(SpaceEvent::sync_completed("handbook")),
     ];
-    let body = encode(&events, &OWN);
+    let body = encode(&events, Schemas::today());
     let records = decode(body.bytes(), body.count(), &SCHEMAS);
     assert_eq!(readable(&records), events);
     assert!(!records.are_current());
@@ -253,10 +253,10 @@ fn the_rest_of_a_run_keeps_its_payloads_as_they_were_recorded() {
     let other = fixed(SpaceEvent::space_created("shelf", "Shelf"), 7);
     recorded.insert(1, other.clone());
     recorded.push(other.with_event_id(EventId::from_bytes([8; 16])));
-    let body = encode(&recorded, &MIXED);
+    let body = encode(&recorded, &EARLIER);
     let whole = readable(&decode(body.bytes(), count + 2, &LATER));
     for start in 0..body.count() {
-        let rest = body.rest(start).unwrap();
+        let rest = body.rest(start, Schemas::today()).unwrap();
         assert_eq!(rest.count(), body.count() - start);
         let records = decode(rest.bytes(), rest.count(), &LATER);
         assert_eq!(readable(&records), whole[start..], "from {start}");
@@ -264,12 +264,12 @@ fn the_rest_of_a_run_keeps_its_payloads_as_they_were_recorded() {
         assert!(records.spaces().all(|(_, before, after)| before < after));
         assert_eq!(revisions[0], 1);
         // Whoever knows no later version still passes them on.
-        assert_eq!(decode(rest.bytes(), rest.count(), &OWN).len(), rest.count());
+        assert_eq!(decode(rest.bytes(), rest.count(), Schemas::today()).len(), rest.count());
     }
-    assert_eq!(body.rest(0).unwrap().bytes(), body.bytes());
-    assert!(body.rest(body.count()).is_err());
+    assert_eq!(body.rest(0, Schemas::today()).unwrap().bytes(), body.bytes());
+    assert!(body.rest(body.count(), Schemas::today()).is_err());
     let longer = EncodedBody::from_bytes(bytes.to_vec(), count + 1);
-    assert!(longer.and_then(|longer| longer.rest(1)).is_err());
+    assert!(longer.and_then(|longer| longer.rest(1, Schemas::today())).is_err());
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_copy_is_of_the_version_of_today() {
     let records = decode(bytes, count, &LATER);
     let mut copy = RecordsBuilder::new();
     copy.extend_from(&records, 1..count).unwrap();
-    let body = copy.encode_by(&LATER);
+    let body = copy.written_by(&LATER).finish();
     let copied = decode(body.bytes(), body.count(), &LATER);
     assert!(copied.are_current());
     assert_eq!(readable(&copied), today(name)[1..]);
@@ -287,8 +287,12 @@ fn a_copy_is_of_the_version_of_today() {
 #[test]
 fn a_byte_says_type_and_version() {
     for event_type in EventType::ALL {
-        assert_eq!(OWN.code(event_type), event_type.code(), "{event_type} is at its first version");
-        assert_eq!(OWN.current(event_type.code()), Some(event_type));
+        assert_eq!(
+            Schemas::today().code(event_type),
+            event_type.code(),
+            "{event_type} is at its first version"
+        );
+        assert_eq!(Schemas::today().current(event_type.code()), Some(event_type));
         for number in 1..=8 {
             let code = byte(event_type, version(number));
             let known = version(if event_type == EventType::DocumentMoved { 3 } else { 1 });
@@ -298,6 +302,10 @@ fn a_byte_says_type_and_version() {
         }
     }
     for unknown in [0, 22, 31, 32, 22 | 1 << 5, u8::MAX] {
-        assert_eq!((OWN.current(unknown), OWN.other(unknown)), (None, None), "{unknown}");
+        assert_eq!(
+            (Schemas::today().current(unknown), Schemas::today().other(unknown)),
+            (None, None),
+            "{unknown}"
+        );
     }
 }

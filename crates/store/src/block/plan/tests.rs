@@ -45,7 +45,7 @@ fn blocks(runs: &[Run]) -> Vec<(u64, u64, By)> {
     let mut blocks = Vec::new();
     let mut from = Position::new(1);
     while let Some(plan) = BlockPlan::next(runs, from) {
-        let (body, records) = plan.encode().unwrap();
+        let (body, records) = plan.encode(Schemas::today()).unwrap();
         let again =
             Records::decode(body.bytes(), body.count(), records.assignments().clone()).unwrap();
         assert_eq!(records.first_position(), from);
@@ -83,7 +83,7 @@ fn runs_of_other_versions_are_blocks_as_they_were_recorded() {
 fn a_run_of_another_version_goes_on_where_the_block_before_ended() {
     let runs = runs(&[(200, By::ANewer), (200, By::This), (300, By::This)]);
     let plan = BlockPlan::next(&runs, Position::new(150)).unwrap();
-    let (body, records) = plan.encode().unwrap();
+    let (body, records) = plan.encode(Schemas::today()).unwrap();
     assert_eq!(records.first_position(), Position::new(150));
     assert_eq!(records.last_position(), Position::new(200));
     assert!(!records.are_current());

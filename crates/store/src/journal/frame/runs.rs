@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bincode::{Decode, Encode};
-use spacefold_event_core::{Assignments, EncodedBody, Records, Timestamp};
+use spacefold_event_core::{Assignments, EncodedBody, Records, Schemas, Timestamp};
 
 use super::{FrameError, FrameHeader, MAX_RUNS_BYTES, to_u32, to_usize};
 use crate::run::Run;
@@ -35,6 +35,7 @@ pub(super) fn decode(
     header: &FrameHeader,
     list: &[u8],
     bodies: &[u8],
+    schemas: &Schemas,
 ) -> Result<Vec<Run>, FrameError> {
     let config = bincode::config::standard().with_limit::<{ 4 * MAX_RUNS_BYTES }>();
     let (stored, used): (Vec<StoredRun>, usize) = bincode::decode_from_slice(list, config)
@@ -53,7 +54,7 @@ pub(super) fn decode(
             .filter(|time| *time >= last_recorded_at)
             .ok_or(FrameError::Unreadable("a run at a time that cannot be"))?;
         let assignments = Assignments::decode(&run.assignments, first_position, recorded_at)?;
-        let records = Records::decode(bytes, to_usize(run.count), assignments)?;
+        let records = Records::decode_by(schemas, bytes, to_usize(run.count), assignments)?;
         last_recorded_at = records.last_recorded_at();
         first_position = records.last_position().next();
         let body = Arc::new(EncodedBody::from_bytes(bytes.to_vec(), records.len())?);

@@ -13,6 +13,10 @@ const OTHER: [u8; 16] = *b"0123456789abcdeg";
 const CONTEXT: FrameContext =
     FrameContext { store_id: STORE, incarnation: 5, previous_crc: 0xdead_beef };
 
+fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Frame<'_>, FrameError> {
+    super::parse(bytes, store_id, Schemas::today())
+}
+
 fn time(micros: i64) -> Timestamp {
     Timestamp::from_micros(micros).unwrap()
 }

@@ -5,7 +5,7 @@ use std::{cell::OnceCell, sync::Arc};
 use spacefold_event_core::Position;
 
 use crate::{
-    block::{self, BlockHash, EncodedBlock},
+    block::{self, Block, BlockError, BlockHash, EncodedBlock},
     folder::Folder,
     head::Head,
     lineage::Kin,
@@ -75,7 +75,7 @@ impl Blocks {
     pub(super) fn have(&self, end: End) -> bool {
         let stored = self.get().and_then(|sled| sled.block_at_or_before(end.0).ok().flatten());
         stored.is_some_and(|stored| {
-            let block = block::decode(&stored.bytes(), self.store_id);
+            let block = self.decode(&stored.bytes());
             block.is_ok_and(|block| {
                 block.verify_hash().is_ok() && (block.records.last_position(), block.hash) == end
             })
@@ -87,7 +87,7 @@ impl Blocks {
         let (position, previous) = after;
         let stored = self.get()?.block_at_or_before(position.next()).ok().flatten()?;
         let bytes = stored.bytes().into_owned();
-        let block = block::decode(&bytes, self.store_id).ok()?;
+        let block = self.decode(&bytes).ok()?;
         block.verify_hash().ok()?;
         let end = (block.records.last_position(), block.hash);
         let (sealed_through, sealed_hash) = self.sealed;
@@ -95,6 +95,10 @@ impl Blocks {
         let follows =
             block.records.first_position() == position.next() && block.previous == previous;
         (follows && fits_head).then_some((EncodedBlock { bytes, hash: block.hash }, end))
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Block, BlockError> {
+        block::decode(bytes, self.store_id, self.folder.schemas())
     }
 
     /// Without sled, frames behind a damaged file header are still there.

@@ -60,7 +60,7 @@ impl WholeFrames {
         let bytes = folder.open_journal_file(slot, Access::Read)?.read_all()?;
         let mut offset = 0;
         while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
-            let Ok(frame) = frame::parse(rest, head.store_id) else {
+            let Ok(frame) = frame::parse(rest, head.store_id, folder.schemas()) else {
                 offset = (offset + 1).next_multiple_of(GROUP_ALIGNMENT);
                 continue;
             };

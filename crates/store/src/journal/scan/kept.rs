@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use spacefold_disk::File;
+use spacefold_event_core::Schemas;
 use spacefold_event_core::{Position, StorageError};
 
 use crate::{
@@ -19,6 +20,7 @@ const MARK_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct KeptFrames {
     store_id: [u8; 16],
+    schemas: &'static Schemas,
     files: Vec<ReadFile>,
     marks: Vec<Mark>,
     /// Frames that reach behind this position are unpacked as they are read.
@@ -42,9 +44,14 @@ struct Mark {
 }
 
 impl KeptFrames {
-    pub(super) const fn new(store_id: [u8; 16], unpacked_behind: Position) -> Self {
+    pub(super) const fn new(
+        store_id: [u8; 16],
+        schemas: &'static Schemas,
+        unpacked_behind: Position,
+    ) -> Self {
         Self {
             store_id,
+            schemas,
             files: Vec::new(),
             marks: Vec::new(),
             unpacked_behind,
@@ -137,7 +144,7 @@ impl KeptFrames {
     fn frames(&self, bytes: &[u8], start: usize, mut each: impl FnMut(OwnedFrame)) {
         let mut offset = 0;
         while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
-            match frame::parse_again(rest, self.store_id) {
+            match frame::parse_again(rest, self.store_id, self.schemas) {
                 Ok(frame) => {
                     offset += frame.bytes.len();
                     each(OwnedFrame::from(&frame));

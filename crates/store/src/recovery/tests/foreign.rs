@@ -50,7 +50,7 @@ fn seal(store: &Path, files: usize) {
             .iter()
             .map(|first| {
                 let bytes = sled.block_at_or_before(*first).unwrap().unwrap().bytes().into_owned();
-                let hash = block::decode(&bytes, store_id).unwrap().hash;
+                let hash = block::decode(&bytes, store_id, folder.schemas()).unwrap().hash;
                 EncodedBlock { bytes, hash }
             })
             .collect();

@@ -1,28 +1,22 @@
 //! Stores that programs of other times have written: payloads of earlier versions are read as those of
 //! today, everywhere; payloads of later ones are refused, and nothing else is.
 //!
-//! `document.moved` is played to have come to version 3: `spacefold_event_core::planted` says how.
+//! `document.moved` is said to have come to version 3: the schemas of such programs are in
+//! `spacefold_event_core::testing`.
 
-use std::{
-    fs,
-    path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{fs, path::Path};
 
-use spacefold::{AppendCondition, ImportOptions, Presence, Spacefold};
+use spacefold::{AppendCondition, ImportOptions, Options, Presence, Spacefold, StoreOptions};
 use spacefold_event_core::{
     AppendError, CorruptRecords, EventFilter, EventId, EventLog, EventType, Object, Payload,
-    Position, Read, ReadError, SpaceEvent, Value,
-    planted::{Program, play},
+    Position, Read, ReadError, Schemas, SpaceEvent, Value,
+    testing::{EARLIER, LATER},
 };
 use spacefold_store::{VerifyOptions, verify};
 
-/// One test at a time plays.
-fn stage() -> MutexGuard<'static, ()> {
-    static STAGE: Mutex<()> = Mutex::new(());
-    let stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
-    play(Program::Own);
-    stage
+/// Opens a store as a program with these schemas does.
+fn open(store: &Path, schemas: &'static Schemas) -> Spacefold {
+    Options::new(store).store(StoreOptions::default().schemas(schemas)).open().unwrap()
 }
 
 /// Appends of a program that moves documents, as earlier versions have it and as today's.
@@ -75,8 +69,7 @@ fn all_today() -> Vec<SpaceEvent> {
 
 /// A store of that program: closed, and as a process that was killed leaves one.
 fn old_store(folder: &Path) {
-    play(Program::Mixed);
-    let spaces = Spacefold::open(folder.join("open")).unwrap();
+    let spaces = open(&folder.join("open"), &EARLIER);
     for events in old_appends() {
         spaces.append(events, AppendCondition::none()).unwrap();
     }
@@ -121,13 +114,11 @@ fn path(spaces: &Spacefold, space: &str, document: &str, at: Position) -> Option
 
 #[test]
 fn old_payloads_are_read_as_those_of_today_from_journal_blocks_and_a_rebuilt_copy() {
-    let _stage = stage();
     let folder = tempfile::tempdir().unwrap();
     old_store(folder.path());
     for name in ["closed", "killed"] {
         let store = folder.path().join(name);
-        play(Program::Later);
-        let spaces = Spacefold::open_existing(&store).unwrap();
+        let spaces = open(&store, &LATER);
         assert!(name == "killed" || spaces.info().healed == 0, "an upgrade heals nothing");
         assert_eq!(events(&spaces), all_today(), "{name}, from the journal");
         // So many of today that those before them become blocks.
@@ -143,7 +134,7 @@ fn old_payloads_are_read_as_those_of_today_from_journal_blocks_and_a_rebuilt_cop
         assert_eq!(events(&spaces), all, "{name}");
         spaces.close().unwrap();
         assert_verified(&store);
-        let spaces = Spacefold::open_existing(&store).unwrap();
+        let spaces = open(&store, &LATER);
         assert_eq!(events(&spaces), all, "{name}, from blocks");
         let filter = EventFilter::all().document("book-3");
         let read = Read::from(Position::new(1)).matching(filter);
@@ -152,7 +143,7 @@ fn old_payloads_are_read_as_those_of_today_from_journal_blocks_and_a_rebuilt_cop
         assert_eq!(moved.len(), 3);
         spaces.close().unwrap();
         fs::remove_dir_all(store.join("sled")).unwrap();
-        let spaces = Spacefold::open_existing(&store).unwrap();
+        let spaces = open(&store, &LATER);
         assert_eq!(events(&spaces), all, "{name}, from a copy that was made anew");
         spaces.close().unwrap();
         assert_verified(&store);
@@ -161,13 +152,11 @@ fn old_payloads_are_read_as_those_of_today_from_journal_blocks_and_a_rebuilt_cop
 
 #[test]
 fn states_retries_and_exports_see_old_payloads_as_those_of_today() {
-    let _stage = stage();
     let folder = tempfile::tempdir().unwrap();
     old_store(folder.path());
-    play(Program::Later);
-    // The states that are kept there are of what the program that is played believes to have done.
+    // The states that are kept there are of what the earlier program believes to have done.
     fs::remove_dir_all(folder.path().join("closed/sled")).unwrap();
-    let spaces = Spacefold::open_existing(folder.path().join("closed")).unwrap();
+    let spaces = open(&folder.path().join("closed"), &LATER);
     let added = SpaceEvent::document_added("shelf-1", "book-1", "/first");
     let receipt = spaces.append([added], AppendCondition::none()).unwrap();
     // A retry by a program of today of what a program of then has stored.
@@ -185,7 +174,7 @@ fn states_retries_and_exports_see_old_payloads_as_those_of_today() {
     for event in conformance::whole_log(spaces.log()) {
         export += &(event.to_json() + "\n");
     }
-    let imported = Spacefold::open(folder.path().join("imported")).unwrap();
+    let imported = open(&folder.path().join("imported"), &LATER);
     imported.import(export.as_bytes(), &ImportOptions::default(), &mut ()).unwrap();
     for (ours, theirs) in
         spaces.snapshot_all().unwrap().iter().zip(imported.snapshot_all().unwrap())
@@ -214,11 +203,9 @@ fn read_until_refused(log: &dyn EventLog) -> (usize, Option<ReadError>) {
 
 #[test]
 fn payloads_of_a_newer_program_are_refused_where_they_are_and_survive_an_older_one() {
-    let _stage = stage();
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    play(Program::Later);
-    let spaces = Spacefold::open(&store).unwrap();
+    let spaces = open(&store, &LATER);
     let moved = SpaceEvent::document_moved("shelf", "book", "/a", "/b");
     let appends = [
         vec![SpaceEvent::space_created("shelf", "Shelf"), conformance::set("other", "n", 1)],
@@ -230,8 +217,7 @@ fn payloads_of_a_newer_program_are_refused_where_they_are_and_survive_an_older_o
     }
     spaces.close().unwrap();
     // A program that is older by two versions.
-    play(Program::Own);
-    let spaces = Spacefold::open_existing(&store).unwrap();
+    let spaces = open(&store, Schemas::today());
     assert_eq!(spaces.info().healed, 0, "what is newer is not damage");
     let (read, refused) = read_until_refused(spaces.log());
     assert_eq!(read, 3);
@@ -259,12 +245,11 @@ fn payloads_of_a_newer_program_are_refused_where_they_are_and_survive_an_older_o
     }
     spaces.close().unwrap();
     assert_verified(&store);
-    let spaces = Spacefold::open_existing(&store).unwrap();
+    let spaces = open(&store, Schemas::today());
     assert_eq!(read_until_refused(spaces.log()).0, 3);
     spaces.close().unwrap();
     // The newer one finds all of it, in blocks that the older one has made.
-    play(Program::Later);
-    let spaces = Spacefold::open_existing(&store).unwrap();
+    let spaces = open(&store, &LATER);
     let all: Vec<SpaceEvent> = appends.concat().into_iter().chain(sets).collect();
     assert_eq!(events(&spaces), all);
     assert_eq!(spaces.snapshot_all().unwrap().len(), 2);
@@ -274,18 +259,15 @@ fn payloads_of_a_newer_program_are_refused_where_they_are_and_survive_an_older_o
 
 #[test]
 fn an_extra_key_of_an_old_payload_is_kept() {
-    let _stage = stage();
-    play(Program::Mixed);
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    let spaces = Spacefold::open(&store).unwrap();
+    let spaces = open(&store, &EARLIER);
     let moved = SpaceEvent::document_added("shelf", "book", "/a")
         .with_extra("why", Value::Object(Object::from_iter([("a", Value::Null)])))
         .unwrap();
     spaces.append([moved], AppendCondition::none()).unwrap();
     spaces.close().unwrap();
-    play(Program::Later);
-    let spaces = Spacefold::open_existing(&store).unwrap();
+    let spaces = open(&store, &LATER);
     let json = conformance::whole_log(spaces.log())[0].to_json();
     let event: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(event["event_type"], "document.moved");
