@@ -173,8 +173,8 @@ impl Spacefold {
     ///
     /// # Cost
     /// Below a microsecond, whatever the size of the space; the first time that a space is asked
-    /// for, its state is loaded. With [`Folding::OnDemand`], or right behind an append of one's
-    /// own, what is new is folded first.
+    /// for, its state is loaded. With [`Folding::OnDemand`](crate::Folding::OnDemand), or right
+    /// behind an append of one's own, what is new is folded first.
     pub fn snapshot(&self, space_id: &str) -> Result<Snapshot, SnapshotError> {
         self.inner.engine.live.snapshot_from(space_id, self.floor())
     }
