@@ -9,9 +9,7 @@ use std::{mem, sync::Arc};
 use rapidhash::RapidHashMap;
 
 use crate::{
-    Schemas,
-    bytes::to_u64,
-    bytes::to_usize,
+    bytes::{to_u64, to_usize},
     condition::{AppendCondition, FailedCondition},
     event::{RecordedEvent, SpaceEvent},
     event_id::EventId,
@@ -20,7 +18,9 @@ use crate::{
     log::{Append, AppendError, LogReader, Read, Receipt},
     position::{Position, Revision},
     read_error::ReadError,
-    record::{Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder},
+    record::{
+        Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder, Schemas,
+    },
     timestamp::Timestamp,
 };
 

@@ -9,7 +9,6 @@ use std::{
 use rapidhash::RapidHashMap;
 
 use crate::{
-    Schemas,
     append_rules::{self, AppendView, Proposal, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
     bytes::{to_u64, to_usize},
     event::RecordedEvent,
@@ -18,7 +17,7 @@ use crate::{
     log::{Append, AppendError, Ingested, LogReader, LogWriter, Page, Read, Receipt, least_after},
     position::{Position, Revision},
     read_error::ReadError,
-    record::Records,
+    record::{Records, Schemas},
     timestamp::Timestamp,
 };
 

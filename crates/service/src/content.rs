@@ -7,6 +7,7 @@ use spacefold_event_core::{ContentError, ContentHash, ContentStore, HashedConten
 use crate::{
     command::Command,
     command_error::CommandError,
+    named_content::NamedContent,
     outcome::Outcome,
     space_service::{Batch, SpaceService},
 };
@@ -96,40 +97,11 @@ impl SpaceService {
         let store = self.required_content_store()?;
         let content = HashedContent::of(content);
         let command = command(content.hash().to_string());
-        self.execute_naming(space_id, command, NamedContent { store, content, is_kept: false })
+        self.execute_naming(space_id, command, NamedContent::new(store, content))
     }
 
     fn required_content_store(&self) -> Result<&dyn ContentStore, CommandError> {
         self.content_store().map(|store| &**store).ok_or(CommandError::NoContentStore)
-    }
-}
-
-/// The content that a command names: kept once it is decided that an event will name it.
-pub(crate) struct NamedContent<'a> {
-    store: &'a dyn ContentStore,
-    content: HashedContent<'a>,
-    is_kept: bool,
-}
-
-impl NamedContent<'_> {
-    /// Makes the content durable, for an event that is about to be appended.
-    pub(crate) fn keep(&mut self) -> Result<(), ContentError> {
-        if !self.is_kept {
-            self.store.put_hashed(self.content)?;
-            self.store.sync()?;
-            self.is_kept = true;
-        }
-        Ok(())
-    }
-
-    /// Makes the content durable that an event names already: it is there, unless the event came
-    /// from elsewhere.
-    pub(crate) fn keep_missing(&mut self) -> Result<(), ContentError> {
-        if self.is_kept || self.store.contains(&self.content.hash())? {
-            Ok(())
-        } else {
-            self.keep()
-        }
     }
 }
 

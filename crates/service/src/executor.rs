@@ -16,13 +16,13 @@ use spacefold_projection::{LiveStates, SnapshotError};
 use spacefold_state::SpaceState;
 
 use crate::{
-    Refusal,
     attribution::Attribution,
     command_error::CommandError,
     commands::{Commands, Decided, DecidedEvents},
-    content::NamedContent,
     known_states::{Known, KnownStates},
+    named_content::NamedContent,
     outcome::Outcome,
+    refusal::Refusal,
     repeat,
 };
 

@@ -23,6 +23,7 @@ mod decide;
 mod executor;
 mod idempotency_key;
 mod known_states;
+mod named_content;
 mod operations;
 mod outcome;
 mod refusal;

@@ -16,8 +16,8 @@ use spacefold_state::SpaceState;
 pub use self::{batch::Batch, render_guard::RenderGuard};
 use crate::{
     attribution::Attribution, command::Command, command_error::CommandError, commands::Commands,
-    content::NamedContent, decide::check_takes_content, executor::Executor,
-    idempotency_key::IdempotencyKey, outcome::Outcome,
+    decide::check_takes_content, executor::Executor, idempotency_key::IdempotencyKey,
+    named_content::NamedContent, outcome::Outcome,
 };
 
 /// The command side of a log: a method for each operation on a space, checked against the state of

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use spacefold_event_core::{Position, Timestamp};
 
-use crate::{Conflict, SpaceState, SyncStatus};
+use crate::space_state::{Conflict, SpaceState, SyncStatus};
 
 /// The state of one space as of one position of the log: shared, immutable, cheap to clone.
 ///

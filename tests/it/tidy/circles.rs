@@ -11,10 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::crates::{Crate, Target, roots, sources};
 
-/// Crates whose circles are still to be opened: the store, and the language while a recorded event
-/// holds the envelope that it was decoded from.
-const FILES_STILL_IN_CIRCLES: [&str; 2] = ["crates/event-core", "crates/store"];
-const PARTS_STILL_IN_CIRCLES: [&str; 2] = ["crates/event-core", "crates/store"];
+/// Crates whose circles are still to be opened.
+const FILES_STILL_IN_CIRCLES: [&str; 1] = ["crates/store"];
+const PARTS_STILL_IN_CIRCLES: [&str; 1] = ["crates/store"];
 
 /// An import of one file from another, neither of which is above the other.
 #[derive(Clone, Debug, PartialEq, Eq)]

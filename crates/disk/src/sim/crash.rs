@@ -8,7 +8,7 @@ use std::{env, fmt::Display};
 
 use fastrand::Rng;
 
-use super::{Fault, Kept, Lie, SimDisk};
+use super::{Fault, Lie, SimDisk, cut::Kept};
 
 /// Sessions of a history: each ends with a look at what may be left, and goes on from there.
 const SESSIONS: usize = 4;

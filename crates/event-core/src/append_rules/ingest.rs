@@ -6,8 +6,13 @@ use super::{
     AppendView, Proposal, Verdict, check_count, distinct_ids::DistinctIds, encode, find_any_id,
 };
 use crate::{
-    AppendCondition, AppendError, Discontinuity, Ingested, LogReader, Position, Read, ReadError,
-    Receipt, RecordedEvent, Revision, Schemas, Timestamp,
+    condition::AppendCondition,
+    event::RecordedEvent,
+    log::{AppendError, Discontinuity, Ingested, LogReader, Read, Receipt},
+    position::{Position, Revision},
+    read_error::ReadError,
+    record::Schemas,
+    timestamp::Timestamp,
 };
 
 /// What another log decided for the events of a proposal.

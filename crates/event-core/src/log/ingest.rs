@@ -1,6 +1,10 @@
 //! Events as another log recorded them: what came of taking them, and why they were not taken.
 
-use crate::{Position, Receipt, Revision, Timestamp};
+use crate::{
+    log::Receipt,
+    position::{Position, Revision},
+    timestamp::Timestamp,
+};
 
 /// What came of [`LogWriter::ingest`](crate::LogWriter::ingest).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,7 @@
 
 use super::Read;
 use crate::{
-    bytes::to_u64,
-    bytes::to_usize,
+    bytes::{to_u64, to_usize},
     event::RecordedEventRef,
     filter::EventFilter,
     position::Position,

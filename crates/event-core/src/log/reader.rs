@@ -2,9 +2,9 @@
 
 use std::{fmt, ops::Deref, time::Duration};
 
-use super::AppendCondition;
 use super::{Read, page::Page};
 use crate::{
+    condition::AppendCondition,
     event_id::EventId,
     filter::EventFilter,
     position::{Position, Revision},

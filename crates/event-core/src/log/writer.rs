@@ -1,9 +1,7 @@
 //! The writing half of a log.
 
-use crate::{
-    event::RecordedEvent,
-    log::{Append, AppendError, Ingested, Receipt},
-};
+use super::{Append, AppendError, Receipt, ingest::Ingested};
+use crate::event::RecordedEvent;
 
 /// What can be written to an ordered log of space events.
 ///

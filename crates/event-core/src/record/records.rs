@@ -12,15 +12,14 @@ use super::{
     text::{TextId, TextTable},
 };
 use crate::{
-    ReadError,
-    bytes::to_u64,
-    bytes::to_usize,
+    bytes::{to_u64, to_usize},
     corrupt_records::CorruptRecords,
     event::RecordedEventRef,
     event_id::EventId,
     limits,
     payload::EventType,
     position::{Position, Revision},
+    read_error::ReadError,
     timestamp::Timestamp,
     varint::{Malformed, put_u64s},
 };
