@@ -6,24 +6,29 @@
 //! - [`RealDisk`] is the operating system's. A folder is a descriptor: a store whose folder was
 //!   renamed writes on in its own folder, never in a new one that was made at its old path.
 //! - `SimDisk` (feature `sim`) is a disk in memory that says what may be left of it when the power
-//!   fails, deterministic by seed.
+//!   fails, deterministic by seed; `LyingDisk` is one over any other that says what is not so.
 //!
 //! Knows nothing of events: of `event-core` it uses the storage error and the mode of a store.
 
 mod disk;
 mod doing;
 mod lock;
+#[cfg(any(feature = "sim", test))]
+mod lying;
 mod real;
 mod replace;
 #[cfg(any(feature = "sim", test))]
 pub mod sim;
 
-#[cfg(any(feature = "sim", test))]
-pub use self::sim::SimDisk;
 pub use self::{
     disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
     lock::{FolderLock, LockError},
     real::RealDisk,
     replace::{NewFile, ReplaceError},
+};
+#[cfg(any(feature = "sim", test))]
+pub use self::{
+    lying::{Lie, LyingDisk},
+    sim::SimDisk,
 };
