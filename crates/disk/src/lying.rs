@@ -241,6 +241,10 @@ impl File for LyingFile {
         self.file.try_lock()
     }
 
+    fn is_locked(&self) -> io::Result<bool> {
+        self.file.is_locked()
+    }
+
     fn unlock(&self) {
         self.file.unlock();
     }

@@ -532,6 +532,10 @@ impl File for SimFile {
         Ok(state.locked.insert(self.node))
     }
 
+    fn is_locked(&self) -> io::Result<bool> {
+        Ok(self.disk.state().locked.contains(&self.node))
+    }
+
     fn unlock(&self) {
         self.disk.state().locked.remove(&self.node);
     }
