@@ -1,4 +1,4 @@
-//! The operating system's disk.
+//! The operating system's disk: where an append ends in a write and a sync.
 
 use std::{
     ffi::OsStr,
