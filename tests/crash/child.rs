@@ -11,9 +11,10 @@ use std::{
 };
 
 use rustix::process::{Signal, getpid, kill_process, set_parent_process_death_signal};
+use spacefold_disk::{Lie, LyingDisk, RealDisk};
 use spacefold_event_core::{Append, AppendError, LogReader, Receipt};
 use spacefold_projection::LiveStates;
-use spacefold_store::{EmbeddedLog, PendingAppend, StoreOptions};
+use spacefold_store::{EmbeddedLog, OpenError, PendingAppend, StoreOptions, testing::open_on};
 
 use crate::{
     message::{Acknowledged, Failed, Message, Messenger, Outcome, Place},
@@ -62,6 +63,14 @@ pub struct ChildOptions {
     /// Bytes of disk that the store sets aside, if not the default.
     #[arg(long)]
     pub reserve_bytes: Option<u64>,
+    /// Has the disk say what is not so, which the others must find out.
+    #[arg(long, env = "SPACEFOLD_TORTURE_LIE", value_parser = lie)]
+    pub lie: Option<Lie>,
+}
+
+fn lie(name: &str) -> Result<Lie, String> {
+    let named = Lie::ALL.into_iter().find(|lie| lie.name() == name);
+    named.ok_or_else(|| format!("one of {}", Lie::ALL.map(Lie::name).join(", ")))
 }
 
 impl ChildOptions {
@@ -94,6 +103,7 @@ impl ChildOptions {
             receipts: None,
             journal_file_bytes: rng.bool().then(|| (128 << 10) << rng.u32(0..4)),
             reserve_bytes: None,
+            lie: None,
         }
     }
 
@@ -164,11 +174,20 @@ struct Child<'o> {
 }
 
 impl Child<'_> {
+    fn open(&self) -> Result<EmbeddedLog, OpenError> {
+        let (path, options) = (&self.options.store, self.options.store_options());
+        match self.options.lie {
+            Some(lie) => {
+                open_on(Arc::new(LyingDisk::over(Arc::new(RealDisk), lie)), path, &options)
+            }
+            None => EmbeddedLog::open_with(path, &options),
+        }
+    }
+
     /// Opens the store, appends to it, and closes it.
     fn open_once(&self, opening: u32) -> Result<(), String> {
         self.messenger.say(&Message::Opening);
-        let log = EmbeddedLog::open_with(&self.options.store, &self.options.store_options())
-            .map_err(|error| error.to_string())?;
+        let log = self.open().map_err(|error| error.to_string())?;
         self.messenger.say(&Message::Open(log.durable_head()));
         let states = LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone()));
         let first_n = opening.saturating_mul(self.options.appends);

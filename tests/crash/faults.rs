@@ -191,6 +191,7 @@ fn options(recording: &Recording, seed: u64, writer: u32) -> ChildOptions {
         receipts: None,
         journal_file_bytes: Some(128 << 10),
         reserve_bytes: Some(64 << 10),
+        lie: None,
     }
 }
 

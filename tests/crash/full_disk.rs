@@ -256,6 +256,7 @@ impl Stage<'_> {
             receipts: None,
             journal_file_bytes: None,
             reserve_bytes: None,
+            lie: None,
         };
         let Output { status, stdout, .. } = subject(&self.options.torture, limit)
             .args(options.arguments())

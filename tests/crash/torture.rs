@@ -83,7 +83,7 @@ struct Run {
     /// Where stores are made: in memory when it is not given.
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// For builds with a planted fault: finding nothing is the failure.
+    /// For a disk that lies (`SPACEFOLD_TORTURE_LIE`): finding nothing is the failure.
     #[arg(long)]
     must_fail: bool,
 }

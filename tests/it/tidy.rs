@@ -363,6 +363,25 @@ fn the_facade_gives_out_whatever_its_parts_do() {
 }
 
 #[test]
+fn an_append_goes_through_seven_files_and_each_names_the_next() {
+    let path = [
+        "crates/spacefold/src/spacefold.rs",
+        "crates/store/src/embedded_log.rs",
+        "crates/event-core/src/append_rules.rs",
+        "crates/store/src/writer/handover.rs",
+        "crates/store/src/writer.rs",
+        "crates/store/src/journal.rs",
+        "crates/disk/src/real.rs",
+    ];
+    for pair in path.windows(2) {
+        let source = fs::read_to_string(root().join(pair[0])).unwrap();
+        let header: String = source.lines().take_while(|line| line.starts_with("//!")).collect();
+        let (_, next) = pair[1].split_once("/src/").unwrap();
+        assert!(header.contains(&format!("`{next}`")), "{} does not name {next}", pair[0]);
+    }
+}
+
+#[test]
 fn no_documentation_runs_into_another() {
     let text = |line: &str| {
         let line = line.trim_start();

@@ -298,6 +298,13 @@ pub trait File: fmt::Debug + Send + Sync {
     /// What the system says, since who asks tells a file system without locks from other errors.
     fn try_lock(&self) -> io::Result<bool>;
 
+    /// Whether another open file has it locked. Nothing is taken for it, and whoever wants the lock
+    /// meanwhile gets it.
+    ///
+    /// # Errors
+    /// As of [`File::try_lock`].
+    fn is_locked(&self) -> io::Result<bool>;
+
     /// Gives the lock back.
     fn unlock(&self);
 }

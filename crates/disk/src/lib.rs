@@ -7,7 +7,7 @@
 //!   renamed writes on in its own folder, never in a new one that was made at its old path.
 //! - [`MemoryDisk`] is gone with the process.
 //! - `SimDisk` (feature `sim`) is a disk in memory that says what may be left of it when the power
-//!   fails, deterministic by seed.
+//!   fails, deterministic by seed; `LyingDisk` is one over any other that says what is not so.
 //!
 //! Knows nothing of events: of `event-core` it uses the storage error and the mode of a store.
 
@@ -15,6 +15,8 @@ mod disk;
 mod doing;
 mod lazy;
 mod lock;
+#[cfg(any(feature = "sim", test))]
+mod lying;
 mod memory;
 mod naming;
 mod real;
@@ -22,8 +24,6 @@ mod replace;
 #[cfg(any(feature = "sim", test))]
 pub mod sim;
 
-#[cfg(any(feature = "sim", test))]
-pub use self::sim::SimDisk;
 pub use self::{
     disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
@@ -32,6 +32,11 @@ pub use self::{
     memory::MemoryDisk,
     real::RealDisk,
     replace::{NewFile, ReplaceError},
+};
+#[cfg(any(feature = "sim", test))]
+pub use self::{
+    lying::{Lie, LyingDisk},
+    sim::SimDisk,
 };
 
 #[cfg(test)]

@@ -64,6 +64,15 @@ impl FolderLock {
         Ok(Self { folder, name, file, id, before: Vec::new() })
     }
 
+    /// Whether another handle holds the lock of a folder. Nothing is taken or made for it.
+    ///
+    /// # Errors
+    /// As [`FolderLock::take`], but for a lock that is held.
+    pub fn is_held(folder: &dyn Folder, name: &str) -> Result<bool, LockError> {
+        let Some(file) = folder.find(name, Access::Read)? else { return Ok(false) };
+        file.is_locked().map_err(|error| not_locked(file.as_ref(), error))
+    }
+
     /// Notes in the file which process holds it: only a help for whoever is refused.
     pub fn note_holder(&mut self) {
         self.before = self.file.read_all().unwrap_or_default();
@@ -140,6 +149,37 @@ mod tests {
 
     fn folder(path: &std::path::Path) -> Arc<dyn Folder> {
         RealDisk.folder(path).unwrap().unwrap()
+    }
+
+    #[test]
+    fn whether_it_is_held_is_asked_without_being_taken() {
+        let scratch = tempfile::tempdir().unwrap();
+        let held = folder(scratch.path());
+        assert!(!FolderLock::is_held(held.as_ref(), "LOCK").unwrap());
+        assert!(held.names().unwrap().is_empty(), "asking made something");
+        let lock = FolderLock::take(&held, "LOCK").unwrap();
+        assert!(FolderLock::is_held(held.as_ref(), "LOCK").unwrap());
+        drop(lock);
+        assert!(!FolderLock::is_held(held.as_ref(), "LOCK").unwrap());
+        let _asked = held.open("LOCK", Access::ReadWrite).unwrap().is_locked().unwrap();
+        FolderLock::take(&held, "LOCK").unwrap();
+    }
+
+    #[test]
+    fn of_two_that_can_only_read_one_gets_it_and_a_writer_not_beside_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let held = folder(scratch.path());
+        held.create("LOCK").unwrap();
+        let [first, second] = [Access::Read; 2].map(|access| held.open("LOCK", access).unwrap());
+        assert!(first.try_lock().unwrap());
+        assert!(!second.try_lock().unwrap());
+        let writer = held.open("LOCK", Access::ReadWrite).unwrap();
+        assert!(!writer.try_lock().unwrap());
+        first.unlock();
+        assert!(writer.try_lock().unwrap());
+        assert!(!second.try_lock().unwrap());
+        drop(writer);
+        assert!(second.try_lock().unwrap());
     }
 
     #[test]

@@ -360,6 +360,11 @@ impl File for MemoryFile {
         Ok(is_ours)
     }
 
+    fn is_locked(&self) -> io::Result<bool> {
+        let Content::File { is_locked, .. } = &self.node.content else { return Ok(false) };
+        Ok(!self.holds_lock.load(Ordering::Acquire) && is_locked.load(Ordering::Acquire))
+    }
+
     fn unlock(&self) {
         if let Content::File { is_locked, .. } = &self.node.content
             && self.holds_lock.swap(false, Ordering::AcqRel)

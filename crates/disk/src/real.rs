@@ -1,23 +1,28 @@
-//! The operating system's disk.
+//! The operating system's disk: where an append ends in a write and a sync.
 
 use std::{
     ffi::OsStr,
-    fs::{self, Permissions, TryLockError},
+    fs::{self, Permissions},
     io::{self, ErrorKind},
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::{AsFd, AsRawFd as _, OwnedFd},
         unix::fs::{FileExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use nix::{
+    errno::Errno as Nix,
+    fcntl::{FcntlArg, fcntl},
+    libc::{self, F_RDLCK, F_UNLCK, F_WRLCK},
+};
 use rustix::{
     fs::{
         Advice, AtFlags, CWD, Dir, Mode, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fstat, fsync,
         mkdirat, openat, renameat, unlinkat,
     },
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 use spacefold_event_core::{StorageError, StoreMode};
 
@@ -65,7 +70,7 @@ impl Disk for RealDisk {
 
     fn folder(&self, path: &Path) -> Result<Option<Arc<dyn Folder>>, StorageError> {
         let doing = || format!("opening {}", path.display());
-        let opened = folder_found(openat(CWD, path, FOLDER_FLAGS, Mode::empty()), doing)?;
+        let opened = folder_found(open_at(CWD, path, FOLDER_FLAGS, Mode::empty()), doing)?;
         opened.map(|handle| RealFolder::shared(handle, path.to_owned())).transpose()
     }
 }
@@ -137,7 +142,7 @@ impl Folder for RealFolder {
                 Access::Read => OFlags::RDONLY,
                 Access::ReadWrite => OFlags::RDWR,
             };
-        let opened = match openat(&self.handle, name, flags, Mode::empty()) {
+        let opened = match open_at(&self.handle, name.as_ref(), flags, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(None),
             opened => opened.map_err(io::Error::from).doing(|| self.said("opening", name))?,
         };
@@ -148,7 +153,7 @@ impl Folder for RealFolder {
         let doing = || self.said("creating", name);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(self.mode.file());
-        let made = openat(&self.handle, name, flags, mode).map_err(io::Error::from);
+        let made = open_at(&self.handle, name.as_ref(), flags, mode).map_err(io::Error::from);
         let file = fs::File::from(made.doing(doing)?);
         if file.metadata().doing(doing)?.mode() & PERMISSIONS != self.mode.file() {
             tolerate(file.set_permissions(Permissions::from_mode(self.mode.file())))
@@ -158,7 +163,7 @@ impl Folder for RealFolder {
     }
 
     fn folder(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
-        let opened = openat(&self.handle, name, FOLDER_FLAGS, Mode::empty());
+        let opened = open_at(&self.handle, name.as_ref(), FOLDER_FLAGS, Mode::empty());
         let opened = folder_found(opened, || self.said("opening", name))?;
         opened.map(|handle| Self::shared(handle, self.path.join(name))).transpose()
     }
@@ -171,7 +176,7 @@ impl Folder for RealFolder {
         let doing = || self.said("creating", name);
         let bits = Mode::from_raw_mode(mode.folder());
         mkdirat(&self.handle, name, bits).map_err(io::Error::from).doing(doing)?;
-        let opened = openat(&self.handle, name, FOLDER_FLAGS, Mode::empty());
+        let opened = open_at(&self.handle, name.as_ref(), FOLDER_FLAGS, Mode::empty());
         let folder = fs::File::from(opened.map_err(io::Error::from).doing(doing)?);
         let found = folder.metadata().doing(doing)?.mode();
         if found & PERMISSIONS != mode.folder() {
@@ -201,7 +206,7 @@ impl Folder for RealFolder {
     }
 
     fn sync(&self) -> Result<(), StorageError> {
-        let synced = fsync(&self.handle).map_err(io::Error::from);
+        let synced = retry_on_intr(|| fsync(&self.handle)).map_err(io::Error::from);
         synced.doing(|| format!("syncing the folder {}", self.path.display()))
     }
 
@@ -213,6 +218,16 @@ impl Folder for RealFolder {
             Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
         }
     }
+}
+
+/// Opens a file or folder; a signal that comes meanwhile is no error.
+fn open_at(
+    folder: impl AsFd,
+    name: &Path,
+    flags: OFlags,
+    mode: Mode,
+) -> rustix::io::Result<OwnedFd> {
+    retry_on_intr(|| openat(&folder, name, flags, mode))
 }
 
 /// A folder that was opened; `None` when none is there.
@@ -358,17 +373,55 @@ impl File for RealFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match self.file.try_lock() {
+        match self.lock(FcntlArg::F_OFD_SETLK(&whole_file(F_WRLCK))) {
             Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(error),
+            Err(Nix::EAGAIN | Nix::EACCES) => Ok(false),
+            // It is open to be read only.
+            Err(Nix::EBADF) => self.try_lock_against_writers(),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        let mut found = whole_file(F_WRLCK);
+        self.lock(FcntlArg::F_OFD_GETLK(&mut found))?;
+        Ok(i32::from(found.l_type) != F_UNLCK)
     }
 
     fn unlock(&self) {
         // Should this fail, closing the file follows.
-        let _ = self.file.unlock();
+        let _ = self.lock(FcntlArg::F_OFD_SETLK(&whole_file(F_UNLCK)));
     }
+}
+
+impl RealFile {
+    /// Makes a call about the lock of this open file (OFD): it is no other one's, of this process
+    /// neither, it goes with the last descriptor of this one, and it can be asked for.
+    fn lock(&self, lock: FcntlArg<'_>) -> nix::Result<()> {
+        fcntl(&self.file, lock).map(drop)
+    }
+
+    /// Takes a lock that lets others read, and gives it back when somebody else has one too: of
+    /// those who come at the same time none may get it, and never two.
+    fn try_lock_against_writers(&self) -> io::Result<bool> {
+        match self.lock(FcntlArg::F_OFD_SETLK(&whole_file(F_RDLCK))) {
+            Ok(()) => {}
+            Err(Nix::EAGAIN | Nix::EACCES) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        let is_alone = self.is_locked().map(|others| !others);
+        if !matches!(is_alone, Ok(true)) {
+            self.unlock();
+        }
+        is_alone
+    }
+}
+
+/// A lock of a kind, over a whole file however long it becomes.
+fn whole_file(kind: i32) -> libc::flock {
+    let narrow = |number| i16::try_from(number).unwrap_or_default();
+    let (l_type, l_whence) = (narrow(kind), narrow(libc::SEEK_SET));
+    libc::flock { l_type, l_whence, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 //! - Any one call can fail ([`Fault`]), with the power gone from then on if need be. After a sync
 //!   that failed, what it was to cover counts as clean: a later sync answers and brings nothing to
 //!   the disk, as Linux does.
-//! - A [`Lie`] is a disk that does not do what it says: what a harness must notice.
 
 pub mod crash;
 mod cut;
@@ -56,26 +55,6 @@ impl Fault {
     pub const ALL: [Self; 4] = [Self::Broken, Self::Full, Self::Short, Self::PowerCut];
 }
 
-/// What a disk says that is not so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lie {
-    /// Syncs of files answer at once and do nothing.
-    SkipsSyncs,
-    /// A sync of a file leaves out the last sector of what was written last.
-    ForgetsLastSector,
-    /// Syncs of files answer before what they cover is kept: the next one of the file keeps it.
-    SyncsLate,
-    /// A sync of a file that fails answers as if it had not: programs read what was written, and the
-    /// disk does not have it.
-    HidesFailedSyncs,
-}
-
-impl Lie {
-    /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::SkipsSyncs, Self::ForgetsLastSector, Self::SyncsLate, Self::HidesFailedSyncs];
-}
-
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone)]
 pub struct SimDisk {
@@ -87,14 +66,11 @@ struct State {
     calls: u64,
     /// The number of the call that fails, and how.
     fault: Option<(u64, Fault)>,
-    lie: Option<Lie>,
     has_power: bool,
     /// The kind of call that was failed, for whoever wants to know what was tried.
     failed: Option<&'static str>,
     /// The files that are locked.
     locked: BTreeSet<NodeId>,
-    /// When the last sync of each file began, of a disk that is late with it.
-    late: BTreeMap<NodeId, u64>,
 }
 
 impl Default for SimDisk {
@@ -115,11 +91,9 @@ impl SimDisk {
             tree,
             calls: 0,
             fault: None,
-            lie: None,
             has_power: true,
             failed: None,
             locked: BTreeSet::new(),
-            late: BTreeMap::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -145,11 +119,6 @@ impl SimDisk {
     #[must_use]
     pub fn failed_call(&self) -> Option<&'static str> {
         self.state().failed
-    }
-
-    /// Makes the disk lie from now on.
-    pub fn lie(&self, lie: Lie) {
-        self.state().lie = Some(lie);
     }
 
     /// A disk with what may be left of this one if the power fails now: all of it durable, one of
@@ -324,22 +293,8 @@ impl State {
     }
 
     fn sync(&mut self, node: NodeId) {
-        match self.lie {
-            Some(Lie::SkipsSyncs) => {}
-            Some(Lie::ForgetsLastSector) => {
-                self.tree.file(node, |pages, time| pages.sync_but_last_sector(time));
-            }
-            Some(Lie::SyncsLate) => {
-                let began = self.tree.begin_sync();
-                if let Some(before) = self.late.insert(node, began) {
-                    self.tree.end_sync(node, before);
-                }
-            }
-            _ => {
-                let began = self.tree.begin_sync();
-                self.tree.end_sync(node, began);
-            }
-        }
+        let began = self.tree.begin_sync();
+        self.tree.end_sync(node, began);
     }
 }
 
@@ -585,9 +540,6 @@ impl File for SimFile {
             let mut state = self.disk.state();
             if state.has_power {
                 state.tree.fail_sync(self.node);
-                if state.lie == Some(Lie::HidesFailedSyncs) {
-                    return Ok(());
-                }
             }
         }
         synced
@@ -605,6 +557,11 @@ impl File for SimFile {
         let is_ours = state.locked.insert(self.node);
         self.holds_lock.fetch_or(is_ours, Ordering::AcqRel);
         Ok(is_ours)
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        let holds_lock = self.holds_lock.load(Ordering::Acquire);
+        Ok(!holds_lock && self.disk.state().locked.contains(&self.node))
     }
 
     fn unlock(&self) {

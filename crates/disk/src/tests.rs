@@ -106,8 +106,9 @@ fn make(folder: &Arc<dyn Folder>, call: &Call) -> String {
         Call::Lock(name) => on_file(folder, *name, |file| {
             let other = folder.open(NAMES[*name], Access::ReadWrite)?;
             let locked = [file.try_lock(), other.try_lock()].map(Result::unwrap);
+            let known = [file, &*other].map(|file| file.is_locked().unwrap());
             file.unlock();
-            Ok((locked, other.try_lock().unwrap()))
+            Ok((locked, known, other.try_lock().unwrap()))
         }),
     }
 }

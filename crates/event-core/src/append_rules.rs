@@ -1,4 +1,6 @@
 //! Whether an append may happen: the one place that decides it, for every log.
+//!
+//! In the embedded log it goes on in `writer/handover.rs` of the store.
 
 mod distinct_ids;
 mod ingest;

@@ -1,4 +1,6 @@
 //! The store, opened: events in, states out.
+//!
+//! An append goes on in `embedded_log.rs` of the store.
 
 mod commanding;
 mod content;

@@ -1,4 +1,7 @@
 //! The embedded log: one store, open.
+//!
+//! An append is checked and encoded in the caller's thread by `append_rules.rs` of event-core, and
+//! goes on in `writer/handover.rs`.
 
 use std::{
     fmt,

@@ -1,5 +1,5 @@
 //! The journal being written: frames at the end of a file, a group of them in one write, made
-//! durable by one sync.
+//! durable by one sync: `real.rs` of disk.
 
 pub(crate) mod files;
 pub(crate) mod frame;

@@ -40,6 +40,9 @@ mod shared;
 mod simulated;
 mod sled_copy;
 mod sync;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
 mod verify;
 mod view;
 mod wire;

@@ -6,10 +6,12 @@ pub(crate) mod memory;
 
 use std::{fmt, iter, sync::Arc};
 
-use sled::IVec;
 use spacefold_event_core::{Position, StorageError};
 
-use crate::{lineage::Lineage, sled_copy::SledError};
+use crate::{
+    lineage::Lineage,
+    sled_copy::{Part, SledError},
+};
 
 /// The copies of one store: the one in use, and perhaps one that is made beside it.
 pub(crate) trait LogCopies: fmt::Debug + Send + Sync {
@@ -117,8 +119,8 @@ pub(crate) trait LogCopy: Send + Sync {
 #[derive(Debug)]
 pub(crate) struct StoredBlock {
     pub(crate) first: Position,
-    pub(crate) head: IVec,
-    pub(crate) rest: Vec<IVec>,
+    pub(crate) head: Part,
+    pub(crate) rest: Vec<Part>,
 }
 
 impl StoredBlock {

@@ -60,7 +60,7 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
     let was_closed = head.clean && scan.end.head == head.durable_head;
     let (files, end) = if was_closed {
         let mut files = scan.files;
-        let blank = blank_files(folder, &scan.headless);
+        let Headless { blank, used } = Headless::look(folder, &scan.headless);
         if head.incarnation == 0 {
             // The first file is made before HEAD says that anything is written: one that is here
             // was being made when that was stopped, and may never take what is written to it.
@@ -69,12 +69,20 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
             files.spare.extend(blank);
         }
         files.spare.extend(&scan.unfinished);
-        (JournalFiles::new(folder, journal_file_bytes, files), scan.end)
+        let files = JournalFiles::new(folder, journal_file_bytes, files);
+        if !used.is_empty() {
+            // None may be left: a journal without any has lost them.
+            files.prepare_first()?;
+        }
+        set_aside(folder, &used);
+        (files, scan.end)
     } else {
         let files = JournalFiles::new(folder, journal_file_bytes, scan.files.clone());
         files.prepare_first()?;
+        let Headless { blank, used } = Headless::look(folder, &scan.headless);
         // A file that was being made when the disk failed may never take what is written to it.
-        remove_files(folder, &blank_files(folder, &scan.headless));
+        remove_files(folder, &blank);
+        set_aside(folder, &used);
         remove_files(folder, &scan.unfinished);
         let is_sealed = BlockPlan::next(view.tail.runs(), view.index.end().next()).is_none();
         let end = fresh_tail::write(folder, &mut head_file, &files, &scan, is_sealed)?;
@@ -95,31 +103,43 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
 /// its start.
 const LOOKED_AT_BYTES: usize = 64 << 10;
 
-/// Those of some files of the journal that have never been written to. The others have a header
-/// that does not read: nothing that is known of is in them, and yet they are set aside, since they
-/// would be written over else.
-fn blank_files(folder: &Folder, slots: &[u64]) -> Vec<u64> {
-    let is_blank = |slot| {
-        let file = folder.open_journal_file(slot, Access::Read)?;
-        Ok::<_, StorageError>(file.read_begin(LOOKED_AT_BYTES)?.iter().all(|byte| *byte == 0))
-    };
-    let mut aside = folder.journal_aside();
-    let mut blank = Vec::new();
-    for slot in slots.iter().copied() {
-        let settled = match is_blank(slot) {
-            Ok(true) => {
-                blank.push(slot);
-                Ok(())
-            }
-            Ok(false) => aside.take(slot),
-            Err(error) => Err(error),
+/// Files of the journal whose header does not read.
+#[derive(Default)]
+struct Headless {
+    /// They have never been written to.
+    blank: Vec<u64>,
+    /// Nothing that is known of is in them, and yet they are set aside: they would be written over
+    /// else.
+    used: Vec<u64>,
+}
+
+impl Headless {
+    fn look(folder: &Folder, slots: &[u64]) -> Self {
+        let is_blank = |slot| {
+            let file = folder.open_journal_file(slot, Access::Read)?;
+            Ok::<_, StorageError>(file.read_begin(LOOKED_AT_BYTES)?.iter().all(|byte| *byte == 0))
         };
-        if let Err(error) = settled {
-            // It stays where it is then, and is not used.
-            tracing::warn!(%slot, %error, "a damaged journal file stays");
+        let mut found = Self::default();
+        for slot in slots.iter().copied() {
+            match is_blank(slot) {
+                Ok(true) => found.blank.push(slot),
+                Ok(false) => found.used.push(slot),
+                // It stays where it is then, and is not used.
+                Err(error) => tracing::warn!(%error, "a damaged journal file stays"),
+            }
+        }
+        found
+    }
+}
+
+/// Sets files of the journal aside. One that cannot be stays where it is, and is not used.
+fn set_aside(folder: &Folder, slots: &[u64]) {
+    let mut aside = folder.journal_aside();
+    for slot in slots {
+        if let Err(error) = aside.take(*slot) {
+            tracing::warn!(%error, "a damaged journal file stays");
         }
     }
-    blank
 }
 
 /// Removes files of the journal that hold nothing of their own. One that stays is in nobody's way.

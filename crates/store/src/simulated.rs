@@ -6,9 +6,9 @@ use std::{cell::Cell, collections::HashMap, fmt::Display, path::Path, rc::Rc, sy
 
 use fastrand::Rng;
 use spacefold_disk::{
-    Access, Disk as _, SimDisk,
+    Access, Disk, Lie, SimDisk,
     sim::{
-        Fault, Kept, Lie,
+        Fault, Kept,
         crash::{self, Outcome, Session, Subject},
     },
 };
@@ -47,6 +47,8 @@ struct Log {
     copies: MemoryCopies,
     /// Whether every power cut has left the copies as they were.
     are_copies_whole: bool,
+    /// Whether the store that is open was opened to be read only.
+    is_to_be_read: bool,
     /// Every append that was tried.
     tried: Vec<Vec<SpaceEvent>>,
     /// The append that an event is of, and its place there.
@@ -61,6 +63,7 @@ impl Log {
             seen: Rc::clone(seen),
             copies: MemoryCopies::default(),
             are_copies_whole: true,
+            is_to_be_read: false,
             tried: Vec::new(),
             places: HashMap::new(),
             known: Vec::new(),
@@ -91,6 +94,7 @@ impl Log {
     }
 
     fn use_log(&mut self, mut log: EmbeddedLog, session: &mut Session) -> Outcome<EmbeddedLog> {
+        self.is_to_be_read = log.refusal().is_some();
         self.read(&log, session)?;
         for _ in 0..session.rng.usize(1..16) {
             match session.rng.u8(..16) {
@@ -104,11 +108,12 @@ impl Log {
                 14 => self.append_again(&log, session)?,
                 _ => {
                     session.tolerate("close", log.close())?;
-                    let opened = open(&session.disk, &self.copies);
+                    let opened = open_on(session.disk(), &self.copies);
                     match session.tolerate("opening again", opened)? {
                         Some(opened) => log = opened,
                         None => return Ok(log),
                     }
+                    self.is_to_be_read = log.refusal().is_some();
                     self.read(&log, session)?;
                 }
             }
@@ -154,11 +159,14 @@ impl Log {
         Ok(())
     }
 
-    /// Reads everything: what was read is durable.
+    /// Reads everything: what was read is durable, unless the store was opened where nothing can be
+    /// written, and so nothing be synced.
     fn read(&mut self, log: &EmbeddedLog, session: &Session) -> Outcome {
         if let Some(found) = session.tolerate("read", everything(log))? {
             self.compare(&found)?;
-            self.known = found;
+            if !self.is_to_be_read {
+                self.known = found;
+            }
         }
         Ok(())
     }
@@ -241,7 +249,7 @@ impl Log {
     /// Damages a file, and has it mended; once more with a call that fails on the way, or is the
     /// last one before the power goes. What was mended without that is mended after it too.
     fn heal(&self, disk: &SimDisk, rng: &mut Rng) -> Outcome {
-        damage(disk, rng)?;
+        let damaged = damage(disk, rng)?;
         let copies = || self.copies.after_power_cut(Left::Whole, &mut Rng::with_seed(0));
         let same = |rng: &mut Rng| disk.after_power_cut(Kept::Everything, rng);
         let (first, first_copies) = (same(rng), copies());
@@ -259,23 +267,24 @@ impl Log {
         let again =
             self.mend(&left, &second_copies).map_err(|wrong| format!("{}: {wrong}", what()))?;
         self.saw(|seen| {
-            seen.mended += u64::from(mended.is_some());
-            seen.interrupted += u64::from(mended.is_some() && interrupted.is_err());
+            seen.mended += u64::from(mended.is_ok());
+            seen.interrupted += u64::from(mended.is_ok() && interrupted.is_err());
         });
-        let Some(mended) = mended else { return Ok(()) };
-        if again.as_ref().is_some_and(|again| again.starts_with(&mended)) {
+        let Ok(mended) = mended else { return Ok(()) };
+        if again.as_ref().is_ok_and(|again| again.starts_with(&mended)) {
             return Ok(());
         }
         let (before, after) = (mended.len(), again.map(|again| again.len()));
-        Err(format!("{before} events, {after:?} after {}, {kept:?} kept", what()))
+        Err(format!("{damaged}: {before} events, {after:?} after {}, {kept:?} kept", what()))
     }
 
     /// Has a store mended; what it holds then, if that can be done: all that is known, but for the
     /// last append where nothing tells its damage from a write that was cut off.
-    fn mend(&self, disk: &SimDisk, copies: &MemoryCopies) -> Outcome<Option<Vec<EventId>>> {
+    fn mend(&self, disk: &SimDisk, copies: &MemoryCopies) -> Outcome<Result<Vec<EventId>, String>> {
         match verify(disk, copies, OnDamage::Heal) {
             Ok(report) if report.is_ok() => {}
-            Ok(_) | Err(_) => return Ok(None),
+            Ok(report) => return Ok(Err(format!("{:?}", report.problems))),
+            Err(error) => return Ok(Err(error.to_string())),
         }
         let log =
             open(disk, copies).map_err(|error| format!("mended, it does not open: {error}"))?;
@@ -289,7 +298,7 @@ impl Log {
         said(log.close(), "close")?;
         drop(log);
         self.verified(disk, copies, OnDamage::Report, |_| false)?;
-        Ok(Some(found))
+        Ok(Ok(found))
     }
 
     fn append_to(
@@ -333,7 +342,7 @@ impl Subject for Log {
     type Open = EmbeddedLog;
 
     fn session(&mut self, session: &mut Session) -> Outcome<Option<EmbeddedLog>> {
-        let log = session.tolerate("opening", open(&session.disk, &self.copies))?;
+        let log = session.tolerate("opening", open_on(session.disk(), &self.copies))?;
         log.map(|log| self.use_log(log, session)).transpose()
     }
 
@@ -367,23 +376,26 @@ impl Subject for Log {
 }
 
 /// Changes a byte of one of the files, or removes a sealed one, as nothing but a broken disk does.
-fn damage(disk: &SimDisk, rng: &mut Rng) -> Outcome {
+fn damage(disk: &SimDisk, rng: &mut Rng) -> Outcome<String> {
     let part = rng.choice(["", "journal", "sealed"]).unwrap_or("");
     let folder = said(disk.folder(&Path::new(STORE).join(part)), "damaging")?;
-    let Some(folder) = folder else { return Ok(()) };
+    let Some(folder) = folder else { return Ok(String::new()) };
     let names = said(folder.names(), "damaging")?;
-    let Some(name) = rng.choice(names) else { return Ok(()) };
+    let Some(name) = rng.choice(names) else { return Ok(String::new()) };
     if part == "sealed" && rng.u8(..4) == 0 {
-        return said(folder.remove(&name), "damaging");
+        said(folder.remove(&name), "damaging")?;
+        return Ok(format!("{name} removed"));
     }
-    let Ok(Some(file)) = folder.find(&name, Access::ReadWrite) else { return Ok(()) };
+    let Ok(Some(file)) = folder.find(&name, Access::ReadWrite) else { return Ok(String::new()) };
     let mut bytes = said(file.read_all(), "damaging")?;
     // Where something was written: the end of a file is zeros.
     let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    if let Some(byte) = rng.choice(bytes.iter_mut().take(written)) {
+    let place = rng.usize(..written.max(1));
+    if let Some(byte) = bytes.get_mut(place) {
         *byte ^= 1 << rng.u8(..8);
     }
-    said(file.write_all_at(&bytes, 0), "damaging")
+    said(file.write_all_at(&bytes, 0), "damaging")?;
+    Ok(format!("byte {place} of {name} changed"))
 }
 
 fn time(append: usize) -> Timestamp {
@@ -391,14 +403,15 @@ fn time(append: usize) -> Timestamp {
     Timestamp::from_micros(micros).unwrap()
 }
 
-fn environment(disk: &SimDisk, copies: &MemoryCopies) -> Environment {
-    Environment::stepped(Arc::new(disk.clone()), Arc::new(copies.clone()))
+fn open(disk: &SimDisk, copies: &MemoryCopies) -> Result<EmbeddedLog, OpenError> {
+    open_on(Arc::new(disk.clone()), copies)
 }
 
-fn open(disk: &SimDisk, copies: &MemoryCopies) -> Result<EmbeddedLog, OpenError> {
+fn open_on(disk: Arc<dyn Disk>, copies: &MemoryCopies) -> Result<EmbeddedLog, OpenError> {
+    let environment = Environment::stepped(disk, Arc::new(copies.clone()));
     let mut options = StoreOptions::default().reserve_bytes(0);
     options.journal_file_bytes = FILE_BYTES;
-    EmbeddedLog::open_in(&environment(disk, copies), Path::new(STORE), &options)
+    EmbeddedLog::open_in(&environment, Path::new(STORE), &options)
 }
 
 fn verify(
@@ -407,7 +420,8 @@ fn verify(
     damage: OnDamage,
 ) -> Result<VerifyReport, OpenError> {
     let options = VerifyOptions { damage, ..VerifyOptions::default() };
-    verify_in(&environment(disk, copies), Path::new(STORE), options, None)
+    let environment = Environment::stepped(Arc::new(disk.clone()), Arc::new(copies.clone()));
+    verify_in(&environment, Path::new(STORE), options, None)
 }
 
 fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, spacefold_event_core::ReadError> {

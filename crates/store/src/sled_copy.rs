@@ -63,6 +63,9 @@ use crate::{
     log_copy::{LogCopy, StoredBlock},
 };
 
+/// Bytes that are read without being copied.
+pub(crate) type Part = IVec;
+
 /// Bytes of one value in sled; longer parts are divided.
 pub(crate) const MAX_VALUE_BYTES: usize = 26_000;
 /// How often a block, or a blob that stands in its entry, is touched once more. sled lets pages go only when it has noted 64

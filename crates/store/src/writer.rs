@@ -8,6 +8,8 @@
 //! Whoever appends while nobody has the writer takes it and commits in his own thread, which costs
 //! no switch between threads; everything else is handed over through a channel, for which a thread
 //! of the writer's own waits.
+//!
+//! A group goes on in `journal.rs`, and comes back to be shown to readers and answered.
 
 mod ahead;
 mod budget;

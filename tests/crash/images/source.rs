@@ -118,6 +118,7 @@ pub(crate) fn writer(store: &Path, seed: u64, first_writer: u32) -> ChildOptions
         // Small, so that files are used again and again; and so that images are.
         journal_file_bytes: Some(128 << 10),
         reserve_bytes: Some(64 << 10),
+        lie: None,
     }
 }
 

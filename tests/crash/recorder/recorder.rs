@@ -169,7 +169,7 @@ impl Session {
     /// The path below the root that `path` means, seen from the folder that is open as `folder`.
     pub(crate) fn path_at(&self, folder: i32, path: &Path) -> Option<String> {
         if path.is_absolute() {
-            return self.below_root(path);
+            return self.below_root(&through_descriptor(path).unwrap_or_else(|| path.to_owned()));
         }
         let folder = match folder {
             libc::AT_FDCWD => env::current_dir().ok()?,
@@ -187,6 +187,15 @@ impl Session {
         let below = path.strip_prefix(&self.recorder.root).ok()?;
         Some(below.to_string_lossy().into_owned())
     }
+}
+
+/// Where a path leads that begins with an open folder of this process.
+fn through_descriptor(path: &Path) -> Option<PathBuf> {
+    let within = path.strip_prefix("/proc/self/fd").ok()?;
+    let mut names = within.components();
+    let folder = fs::read_link(Path::new("/proc/self/fd").join(names.next()?)).ok()?;
+    let rest = names.as_path();
+    Some(if rest.as_os_str().is_empty() { folder } else { folder.join(rest) })
 }
 
 /// The inode at a path.

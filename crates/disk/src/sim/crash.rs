@@ -4,16 +4,20 @@
 //!
 //! `SPACEFOLD_DISK_STATES` and `SPACEFOLD_DISK_SEED` make a soak another size, or the same again.
 
-use std::{env, fmt::Display};
+use std::{env, fmt::Display, sync::Arc};
 
 use fastrand::Rng;
 
-use super::{Fault, Lie, SimDisk, cut::Kept};
+use super::{Fault, SimDisk, cut::Kept};
+use crate::{
+    disk::Disk,
+    lying::{Lie, LyingDisk},
+};
 
 /// Sessions of a history: each ends with a look at what may be left, and goes on from there.
 const SESSIONS: usize = 4;
 /// Histories within which a lie is to be found.
-const HISTORIES_TO_FIND: u64 = 100;
+const HISTORIES_TO_FIND: u64 = 1_000;
 /// Histories that are made twice to see that they are the same.
 const HISTORIES_TO_REPEAT: u64 = 20;
 
@@ -55,12 +59,23 @@ pub struct Session {
     /// What everything in it is drawn from.
     pub rng: Rng,
     /// The disk that it is on.
-    pub disk: SimDisk,
+    disk: SimDisk,
+    lie: Option<Lie>,
     /// The call that fails, and how.
     fault: Option<(u64, Fault)>,
 }
 
 impl Session {
+    /// What it is on, as it is told to be.
+    #[must_use]
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        match self.lie {
+            Some(lie) => Arc::new(LyingDisk::over(disk, lie)),
+            None => disk,
+        }
+    }
+
     /// Lets one of the next calls fail, early ones as often as late ones, or none.
     fn plan_fault(&mut self) {
         let most = 1 << self.rng.u32(1..9);
@@ -123,7 +138,7 @@ fn history<S: Subject>(
 ) -> Outcome<History> {
     let mut rng = Rng::with_seed(seed);
     let mut subject = make(&mut rng);
-    let mut session = Session { rng, disk: lying(SimDisk::default(), lie), fault: None };
+    let mut session = Session { rng, disk: SimDisk::default(), lie, fault: None };
     let mut history = History::default();
     for _ in 0..SESSIONS {
         session.plan_fault();
@@ -138,7 +153,7 @@ fn history<S: Subject>(
         history.trace.push((session.disk.calls(), session.disk.failed_call(), subject.known()));
         if session.is_without_power() || session.rng.bool() {
             let kept = session.rng.choice(Kept::ALL).unwrap_or(Kept::Nothing);
-            session.disk = lying(left(&mut session, kept), lie);
+            session.disk = left(&mut session, kept);
             subject.lose_power(&mut session.rng);
         }
     }
@@ -161,11 +176,6 @@ fn one_session<S: Subject>(subject: &mut S, session: &mut Session, states: &mut 
 
 fn left(session: &mut Session, kept: Kept) -> SimDisk {
     session.disk.after_power_cut(kept, &mut Rng::with_seed(session.rng.u64(..)))
-}
-
-fn lying(disk: SimDisk, lie: Option<Lie>) -> SimDisk {
-    lie.into_iter().for_each(|lie| disk.lie(lie));
-    disk
 }
 
 fn setting(name: &str) -> Option<u64> {

@@ -66,8 +66,6 @@ pub struct Pages {
     later_lens: Vec<(u64, u64)>,
     /// When the file was cut, and to what length, as long as that is not durable.
     cuts: Vec<(u64, u64)>,
-    /// The last byte of the last write.
-    last_write: u64,
 }
 
 impl Pages {
@@ -138,7 +136,6 @@ impl Pages {
         if bytes.is_empty() {
             return;
         }
-        self.last_write = end - 1;
         if end > self.len() {
             self.later_lens.push((time, end));
         }
@@ -192,24 +189,6 @@ impl Pages {
             self.durable_len = len;
         }
         self.cuts.retain(|(cut, _)| *cut > time);
-    }
-
-    /// A sync that began at this time has come back without an error, and has left out the last
-    /// sector that was written, of a disk that lies.
-    pub fn sync_but_last_sector(&mut self, time: u64) {
-        let number = self.last_write / to_u64(PAGE_BYTES);
-        let before = self.pages.get(&number).and_then(|page| page.durable.clone());
-        self.sync(time);
-        let Some(page) = self.pages.get_mut(&number) else { return };
-        let newest = page.newest().clone();
-        let within = to_usize(self.last_write) % PAGE_BYTES;
-        let sectors = (0..PAGE_BYTES / SECTOR_BYTES).map(|sector| {
-            if sector == within / SECTOR_BYTES { before.clone() } else { newest.clone() }
-        });
-        page.durable = compose(&sectors.collect::<Vec<_>>());
-        page.later.push((time, newest));
-        page.given_up = time;
-        self.dirty.insert(number);
     }
 
     /// A sync has failed: what is not durable counts as clean from now on.

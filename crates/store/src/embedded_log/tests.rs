@@ -1,3 +1,5 @@
+mod killed;
+
 use std::{
     fs,
     path::Path,
@@ -13,7 +15,7 @@ use spacefold_event_core::{
 
 use super::*;
 use crate::head::file::HeadFile;
-use crate::verify::{VerifyOptions, verify};
+use crate::verify::verify;
 
 /// Copies a store as a process that is killed leaves it: without closing it.
 fn image(from: &Path, to: &Path) {
@@ -444,28 +446,6 @@ fn a_fresh_tail_that_was_torn_takes_the_place_of_nothing() {
         log.close().unwrap();
         assert_eq!(everything(&EmbeddedLog::open(&store).unwrap()).len(), before.len() + 1);
     }
-}
-
-/// Opening makes no blocks: HEAD must not say that all there are were made.
-#[test]
-fn a_store_that_is_killed_twice_before_its_blocks_are_made_is_not_damaged() {
-    let folder = tempfile::tempdir().unwrap();
-    let [path, once, twice] = ["store", "once", "twice"].map(|name| folder.path().join(name));
-    let log = EmbeddedLog::open(&path).unwrap();
-    append(&log, 1_000, 3);
-    image(&path, &once);
-    log.close().unwrap();
-    let log = EmbeddedLog::open(&once).unwrap();
-    image(&once, &twice);
-    log.close().unwrap();
-    let report = verify(&twice, VerifyOptions::default()).unwrap();
-    assert!(!report.is_damaged() && report.needs_recovery, "{report:?}");
-    let log = EmbeddedLog::open(&twice).unwrap();
-    assert_dense(&everything(&log), 1_000);
-    assert_eq!(log.info().healed, 0);
-    log.close().unwrap();
-    let report = verify(&twice, VerifyOptions::default()).unwrap();
-    assert!(report.is_ok() && report.blocks > 0, "{report:?}");
 }
 
 #[test]

@@ -29,8 +29,9 @@ fn whoever_has_the_store_is_named_this_process_too() {
     symlink(&path, &link).unwrap();
     assert_eq!(told(&link), here.replace(path.to_str().unwrap(), link.to_str().unwrap()));
     log.close().unwrap();
-    let other = fs::File::options().write(true).open(path.join("LOCK")).unwrap();
-    other.lock().unwrap();
+    let other = RealDisk.folder(&path).unwrap().unwrap();
+    let other = other.open("LOCK", Access::ReadWrite).unwrap();
+    assert!(other.try_lock().unwrap());
     fs::write(path.join("LOCK"), process::id().to_string()).unwrap();
     assert!(told(&path).ends_with("is in use by another process"), "{}", told(&path));
     fs::write(path.join("LOCK"), "1").unwrap();

@@ -124,9 +124,15 @@ fn write_frames(
     found: &FoundFiles,
 ) -> Result<(), OpenError> {
     let (mut sealed_end, mut sealed_hash) = (sealed.sealed_through, sealed.sealed_hash);
-    if !blocks.is_empty() {
-        let index = sealed_files::write(folder, sealed.store_id, blocks)?;
-        (sealed_end, sealed_hash) = (index.last_position, index.last_hash);
+    if let Some(end) = end_of(blocks) {
+        (sealed_end, sealed_hash) = end;
+        // Before the file: one that HEAD does not know is held against the journal, which is damaged
+        // there, and one that is missing is made again.
+        head_file.update(|head| {
+            (head.sealed_through, head.sealed_hash) = end;
+            head.durable_head = head.durable_head.max(sealed_end);
+        })?;
+        sealed_files::write(folder, sealed.store_id, blocks)?;
     }
     head_file.begin_incarnation(run_end(run, sealed_end), |head| {
         (head.sealed_through, head.sealed_hash) = (sealed_end, sealed_hash);

@@ -30,7 +30,10 @@ use crate::{
     journal::{
         JournalEnd,
         files::{FileSet, LiveFile},
-        frame::{self, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Frame, GROUP_ALIGNMENT, OwnedFrame},
+        frame::{
+            self, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, Frame, FrameHeader,
+            GROUP_ALIGNMENT, OwnedFrame,
+        },
     },
 };
 
@@ -156,8 +159,10 @@ impl<'a> Scanner<'a> {
 
     fn finish(self, found: &FoundFiles) -> (Scan, KeptFrames) {
         let unfinished = found.unfinished.iter().map(|file| file.slot);
+        let is_read = |slot: &u64| self.live.live.iter().any(|file| file.slot == *slot);
+        let headless = found.headless.iter().filter(|slot| !is_read(slot));
         let scan = Scan {
-            headless: found.headless.clone(),
+            headless: headless.copied().collect(),
             unfinished: unfinished.collect(),
             end: self.end,
             cut: self.cut,
@@ -189,19 +194,36 @@ impl<'a> Scanner<'a> {
             self.file(file, is_first, limit, visit)?;
             is_first = false;
         }
-        self.check_end(found)
+        for slot in &found.headless {
+            self.headless(*slot, visit)?;
+        }
+        self.check_end()
+    }
+
+    /// Reads a file without a header, if it begins with the frame that would be next.
+    fn headless(&mut self, slot: u64, visit: &mut VisitFrame<'_>) -> Result<(), OpenError> {
+        let file = self.folder.open_journal_file(slot, Access::Read)?;
+        let Some((frame, is_blank)) = self.begins_next(file.as_ref())? else { return Ok(()) };
+        if self.head.clean || !is_blank {
+            // Acknowledged perhaps, and whole: only the header in front of them is damaged.
+            let path = file.path().to_owned();
+            return Err(self.damage(path, 0, "the header of the file".to_owned()));
+        }
+        // The first write to the file was torn before it was synced: the rest of it is here.
+        self.end.number += 1;
+        let header = FileHeader {
+            store_id: self.head.store_id,
+            incarnation: frame.incarnation,
+            file_number: self.end.number,
+            first_position: frame.first_position,
+            previous_crc: frame.previous_crc,
+            sessions: self.head.sessions.clone(),
+        };
+        self.file(&UsedFile { slot, header }, false, None, visit)
     }
 
     /// Checks that nothing is missing at the end.
-    fn check_end(&mut self, found: &FoundFiles) -> Result<(), OpenError> {
-        for slot in &found.headless {
-            // Acknowledged perhaps, and whole: only the header in front of them is damaged.
-            let file = self.folder.open_journal_file(*slot, Access::Read)?;
-            if self.begins_next(file.as_ref())? {
-                let path = file.path().to_owned();
-                return Err(self.damage(path, 0, "the header of the file".to_owned()));
-            }
-        }
+    fn check_end(&self) -> Result<(), OpenError> {
         if self.end.head < self.known {
             let what = format!("it ends at position {}", self.end.head);
             return Err(self.damage(self.last_file.clone(), self.end.offset, what));
@@ -373,14 +395,20 @@ impl<'a> Scanner<'a> {
             || (0..rest.len()).step_by(GROUP_ALIGNMENT).any(|start| witness(start).is_some())
     }
 
-    /// Whether a file without a header begins with the frame that would be next.
-    fn begins_next(&self, file: &dyn File) -> Result<bool, OpenError> {
+    /// The frame that a file without a header begins with, if it is the one that would be next, and
+    /// whether nothing was ever written in the place of the header.
+    fn begins_next(&self, file: &dyn File) -> Result<Option<(FrameHeader, bool)>, OpenError> {
         let begin = file.read_begin(FILE_HEADER_BYTES + FRAME_HEADER_BYTES)?;
-        let frame = begin.get(FILE_HEADER_BYTES..).unwrap_or_default();
+        let Some((header, frame)) = begin.split_at_checked(FILE_HEADER_BYTES) else {
+            return Ok(None);
+        };
         if !frame::begins_like_one(frame) {
-            return Ok(false);
+            return Ok(None);
         }
-        Ok(self.next_frame(&file.read_all()?, FILE_HEADER_BYTES).is_ok())
+        let is_blank = header.iter().all(|byte| *byte == 0);
+        let bytes = file.read_all()?;
+        let frame = self.next_frame(&bytes, FILE_HEADER_BYTES).ok();
+        Ok(frame.map(|frame| (frame.header, is_blank)))
     }
 
     fn damage(&self, file: PathBuf, offset: u64, what: String) -> OpenError {

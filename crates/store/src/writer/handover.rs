@@ -1,4 +1,4 @@
-//! How appends reach the writer: taken by the thread that appends, or handed over.
+//! How appends reach the writer, `writer.rs`: taken by the thread that appends, or handed over.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, TryLockError},

@@ -5,9 +5,9 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use spacefold_disk::{
-    SimDisk,
+    Disk, Lie, SimDisk,
     sim::{
-        Fault, Kept, Lie,
+        Fault, Kept,
         crash::{self, Outcome, Session, Subject},
     },
 };
@@ -105,7 +105,7 @@ impl Subject for Contents {
     type Open = PackStore;
 
     fn session(&mut self, session: &mut Session) -> Outcome<Option<PackStore>> {
-        let store = session.tolerate("opening", open(&session.disk))?;
+        let store = session.tolerate("opening", open(session.disk()))?;
         if let Some(store) = &store {
             self.use_store(store, session)?;
         }
@@ -116,7 +116,8 @@ impl Subject for Contents {
     /// there, what is said to be there is, and a collection leaves what is needed and nothing else.
     fn look_at(&mut self, disk: &SimDisk, _rng: &mut Rng) -> Outcome {
         verified(disk)?;
-        let store = open(disk).map_err(|error| format!("it does not open: {error}"))?;
+        let store =
+            open(Arc::new(disk.clone())).map_err(|error| format!("it does not open: {error}"))?;
         for number in 0..CONTENTS {
             let hash = self.hash(number);
             let said = store.contains(&hash).map_err(|error| format!("contains: {error}"))?;
@@ -136,7 +137,8 @@ impl Subject for Contents {
             }
         }
         drop(store);
-        let store = open(disk).map_err(|error| format!("it does not open again: {error}"))?;
+        let store = open(Arc::new(disk.clone()))
+            .map_err(|error| format!("it does not open again: {error}"))?;
         let collected = store.collect_garbage(&self.hashes(&self.known));
         collected.map_err(|error| format!("it does not collect: {error}"))?;
         drop(store);
@@ -159,8 +161,8 @@ impl Subject for Contents {
     }
 }
 
-fn open(disk: &SimDisk) -> Result<PackStore, OpenContentError> {
-    PackStore::prepare_on(Arc::new(disk.clone()), Path::new(STORE))?.open(SMALL, None)
+fn open(disk: Arc<dyn Disk>) -> Result<PackStore, OpenContentError> {
+    PackStore::prepare_on(disk, Path::new(STORE))?.open(SMALL, None)
 }
 
 fn verified(disk: &SimDisk) -> Outcome<ContentReport> {
@@ -188,7 +190,7 @@ fn put_while_failing(
     tries: usize,
 ) -> (bool, Option<PackStore>) {
     disk.fail_call(disk.calls() + call, Fault::Broken);
-    let Ok(store) = open(disk) else { return (false, None) };
+    let Ok(store) = open(Arc::new(disk.clone())) else { return (false, None) };
     let put = |_| store.put(&mut &*content).and_then(|_| store.sync()).is_ok();
     ((0..tries).any(put), Some(store))
 }
@@ -209,7 +211,7 @@ fn calls_that_fail_in_two_sessions_lose_nothing_that_was_acknowledged_in_them() 
             let said = || format!("calls {calls:?} fail, {tries} tries, {kept:?} kept");
             let left = disk.after_power_cut(kept, &mut rng);
             verified(&left).unwrap_or_else(|wrong| panic!("{}: {wrong}", said()));
-            let store = open(&left).unwrap();
+            let store = open(Arc::new(left.clone())).unwrap();
             for (content, _) in contents.iter().zip(known).filter(|(_, known)| *known) {
                 let found = store.get(&ContentHash::of(content), u64::MAX);
                 assert!(found.is_ok_and(|found| found == *content), "{}", said());
