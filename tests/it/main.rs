@@ -28,6 +28,5 @@ mod store;
 mod support;
 mod targets;
 mod tidy;
-mod versions;
 mod withheld;
 mod words;
