@@ -1,10 +1,6 @@
 //! The events of a log, to be subscribed to.
 
-use std::{
-    fmt,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use spacefold_event_core::{
     EventFilter, LogReader, MemoryStateStore, Position, StateStore, StorageError, Timestamp,
@@ -145,7 +141,7 @@ impl Feed {
                 Some(digest) => subscribed_filter::kept_as(&self.places, name, digest)?,
                 None => None,
             };
-            let owned = self.source.owned.lock().unwrap_or_else(PoisonError::into_inner);
+            let owned = self.source.owned.lock();
             found.push(DurableSubscription {
                 name: name.to_owned(),
                 position,

@@ -1,9 +1,6 @@
 //! Names that have one owner at a time.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{delivery::SubscribeError, source::Source};
 
@@ -26,7 +23,7 @@ impl Owner {
             return Err(SubscribeError::NameLength { bytes, max: MAX_NAME_BYTES });
         }
         let name = name.to_owned();
-        let mut owned = source.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut owned = source.owned.lock();
         if !owned.insert(name.clone()) {
             return Err(SubscribeError::Owned { name });
         }
@@ -40,6 +37,6 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.source.owned.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+        self.source.owned.lock().remove(&self.name);
     }
 }

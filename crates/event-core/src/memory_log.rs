@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,6 +13,7 @@ use crate::{
     append_rules::{self, AppendView, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
     bytes::{to_u64, to_usize},
     least_after,
+    lock::{Condition, Lock},
 };
 
 /// An [`EventLog`](crate::EventLog) that keeps its events in memory and loses them when it is
@@ -34,8 +34,8 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct MemoryLog {
-    state: Mutex<State>,
-    appended: Condvar,
+    state: Lock<State>,
+    appended: Condition,
 }
 
 #[derive(Debug)]
@@ -72,18 +72,13 @@ impl MemoryLog {
             head: Position::START,
             last_recorded_at: Timestamp::MIN,
         };
-        Self { state: Mutex::new(state), appended: Condvar::new() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics halfway through a change, so a poisoned state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { state: Lock::new(state), appended: Condition::new() }
     }
 }
 
 impl LogReader for MemoryLog {
     fn head(&self) -> Position {
-        self.state().head
+        self.state.lock().head
     }
 
     fn durable_head(&self) -> Position {
@@ -92,29 +87,28 @@ impl LogReader for MemoryLog {
 
     fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
         let deadline = Instant::now().checked_add(timeout);
-        let mut state = self.state();
+        let mut state = self.state.lock();
         while state.head < position {
             let left =
                 deadline.map_or(Duration::MAX, |d| d.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 break;
             }
-            (state, _) =
-                self.appended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            (state, _) = self.appended.wait_timeout(state, left);
         }
         Ok(state.head)
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
         read.check()?;
-        self.state().read(read)
+        self.state.lock().read(read)
     }
 
     fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
         let filter = EventFilter::all().spaces([space_id]);
         let read = Read::from(Position::new(1)).matching(filter).limit(limit);
         read.check()?;
-        let state = self.state();
+        let state = self.state.lock();
         let Some(position) = state.position_of(space_id, from.max(Revision::new(1)))? else {
             return Ok(Page::empty(state.head.next()));
         };
@@ -122,7 +116,7 @@ impl LogReader for MemoryLog {
     }
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.state().revision(space_id)
+        self.state.lock().revision(space_id)
     }
 
     fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
@@ -130,25 +124,25 @@ impl LogReader for MemoryLog {
     }
 
     fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
-        Ok(self.state().first_match(filter, after)?.is_some())
+        Ok(self.state.lock().first_match(filter, after)?.is_some())
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        let state = self.state();
+        let state = self.state.lock();
         let recorded = state.runs.values().flat_map(Records::envelopes);
         let later = recorded.into_iter().find(|event| event.recorded_at > time);
         Ok(later.map_or(state.head, |event| event.position.previous()))
     }
 
     fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
-        Ok(least_after(self.state().spaces.keys().map(String::as_str), after, limit))
+        Ok(least_after(self.state.lock().spaces.keys().map(String::as_str), after, limit))
     }
 }
 
 impl LogWriter for MemoryLog {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         let proposal = append_rules::propose(append)?;
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Verdict::AlreadyStored(receipt) = append_rules::decide(&proposal, &*state)? {
             return Ok(receipt);
         }

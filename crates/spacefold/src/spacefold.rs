@@ -11,7 +11,7 @@ use std::{
     io::BufRead,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
@@ -24,6 +24,7 @@ use spacefold_event_core::{
     Append, AppendCondition, AppendError, LogReader, LogWriter, Position, ReadError, Receipt,
     Revision, SpaceEvent, StorageError,
     closing::{CloseOnce, is_in_callback},
+    lock::Lock,
 };
 use spacefold_projection::{
     CatchUpError, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome,
@@ -77,7 +78,7 @@ struct Inner {
     service: SpaceService,
     shared: Arc<Shared>,
     content: Arc<PackStore>,
-    folding: Mutex<Option<JoinHandle<()>>>,
+    folding: Lock<Option<JoinHandle<()>>>,
     closing: CloseOnce<Result<(), StorageError>>,
 }
 
@@ -112,7 +113,7 @@ impl Spacefold {
             }
             Folding::OnDemand => None,
         };
-        let folding = Mutex::new(thread);
+        let folding = Lock::new(thread);
         let bus = EventBus::over(&shared.feed, options.bus.clone());
         let content = Arc::new(content);
         let service = SpaceService::new(Arc::new(shared.log.clone()), Arc::clone(&shared.live))
@@ -415,7 +416,7 @@ impl Inner {
             tracing::warn!(%error, "places of subscriptions could not be synced");
         }
         let closed = self.content.close().and(self.shared.log.close());
-        let thread = self.folding.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.folding.lock().take();
         if let Some(thread) = thread
             && thread.join().is_err()
         {

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
 };
@@ -15,6 +15,7 @@ use spacefold_event_core::{
     Receipt, Revision, StateStore, StorageError, StoreMode, Timestamp,
     append_rules::{self, Proposal},
     closing::CloseOnce,
+    lock::Lock,
 };
 use uuid::Uuid;
 
@@ -67,7 +68,7 @@ pub struct EmbeddedLog {
 struct Inner {
     shared: Arc<Shared>,
     closing: CloseOnce<Result<(), StorageError>>,
-    running: Mutex<Option<Running>>,
+    running: Lock<Option<Running>>,
     writer: WriterHandle,
 }
 
@@ -194,7 +195,7 @@ impl EmbeddedLog {
         let sealer = sealer::start(&shared, options.reserve_bytes, watched, &wake, woken)?;
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
-                let running = Mutex::new(Some(Running { writer, sealer, watch, lock }));
+                let running = Lock::new(Some(Running { writer, sealer, watch, lock }));
                 let closing = CloseOnce::default();
                 let inner = Inner { shared, closing, running, writer: handle };
                 let log = Self { inner: Arc::new(inner) };
@@ -275,7 +276,7 @@ impl EmbeddedLog {
     #[must_use]
     pub fn info(&self) -> StoreInfo {
         let shared = &self.inner.shared;
-        let healed = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner).head().healed;
+        let healed = shared.head_file.lock().head().healed;
         let blocks = shared.view().index.block_count();
         StoreInfo {
             store_id: Uuid::from_bytes(shared.store_id).to_string(),
@@ -372,7 +373,7 @@ impl Inner {
     }
 
     fn close_now(&self) -> Result<(), StorageError> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.running.lock().take();
         let Some(running) = running else {
             return Ok(());
         };
@@ -403,7 +404,7 @@ impl Inner {
         if self.shared.index_changed.load(Ordering::Relaxed) {
             sealer::checkpoint(&self.shared)?;
         }
-        let mut head_file = self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut head_file = self.shared.head_file.lock();
         if head_file.head().clean {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use std::{
     os::unix::fs::FileExt,
     path::PathBuf,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -19,6 +19,7 @@ use std::{
 use spacefold_event_core::{
     Position, StorageError,
     bytes::{to_u64, to_usize},
+    lock::Lock,
 };
 
 use crate::{
@@ -59,7 +60,7 @@ pub(crate) struct FileSet {
 pub(crate) struct JournalFiles {
     folder: Folder,
     max_file_bytes: u64,
-    files: Mutex<FileSet>,
+    files: Lock<FileSet>,
     is_another_wanted: AtomicBool,
 }
 
@@ -78,13 +79,13 @@ impl JournalFiles {
         Self {
             folder: folder.clone(),
             max_file_bytes,
-            files: Mutex::new(files),
+            files: Lock::new(files),
             is_another_wanted: AtomicBool::new(false),
         }
     }
 
     fn files(&self) -> MutexGuard<'_, FileSet> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock()
     }
 
     /// Whether so many files are in use that it is time to give up those that can be, once
