@@ -1,9 +1,8 @@
 //! Names that have one owner at a time.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use spacefold_event_core::lock::Lock;
 
 use crate::delivery::SubscribeError;
 
@@ -12,7 +11,7 @@ pub(crate) const MAX_NAME_BYTES: usize = 512;
 
 /// The names that somebody owns.
 #[derive(Default)]
-pub(crate) struct Names(Mutex<BTreeSet<String>>);
+pub(crate) struct Names(Lock<BTreeSet<String>>);
 
 /// Owns a name until it is dropped.
 pub(crate) struct Owner {
@@ -22,11 +21,7 @@ pub(crate) struct Owner {
 
 impl Names {
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.lock().contains(name)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().contains(name)
     }
 }
 
@@ -37,7 +32,7 @@ impl Owner {
             return Err(SubscribeError::NameLength { bytes, max: MAX_NAME_BYTES });
         }
         let name = name.to_owned();
-        if !names.lock().insert(name.clone()) {
+        if !names.0.lock().insert(name.clone()) {
             return Err(SubscribeError::Owned { name });
         }
         Ok(Self { names: Arc::clone(names), name })
@@ -50,6 +45,6 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.names.lock().remove(&self.name);
+        self.names.0.lock().remove(&self.name);
     }
 }

@@ -1,12 +1,9 @@
 //! Events that a handler could not process, set aside.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bincode::{Decode, Encode};
-use spacefold_event_core::{EventId, EventType, Position, RecordedEvent, StorageError};
+use spacefold_event_core::{EventId, EventType, Position, RecordedEvent, StorageError, lock::Lock};
 
 use crate::{
     places::Places,
@@ -66,7 +63,7 @@ struct Stored {
 
 /// The parked events of a bus; those of a durable one are in the store too.
 pub(crate) struct Parked {
-    state: Mutex<State>,
+    state: Lock<State>,
     kept: Option<Kept>,
 }
 
@@ -100,7 +97,7 @@ pub(crate) enum ParkError {
 
 impl Parked {
     pub(crate) fn in_memory() -> Self {
-        Self { state: Mutex::default(), kept: None }
+        Self { state: Lock::default(), kept: None }
     }
 
     /// The parked events of a durable subscription, as they were left.
@@ -120,7 +117,7 @@ impl Parked {
             }
         }
         let kept = Some(Kept { places: Arc::clone(places), name: name.to_owned() });
-        Ok(Self { state: Mutex::new(state), kept })
+        Ok(Self { state: Lock::new(state), kept })
     }
 
     /// Whether what is parked outlives the bus.
@@ -128,12 +125,8 @@ impl Parked {
         self.kept.is_some()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn list(&self) -> Vec<ParkedEvent> {
-        self.state().entries.values().map(|entry| entry.parked.clone()).collect()
+        self.state.lock().entries.values().map(|entry| entry.parked.clone()).collect()
     }
 
     /// Sets an event aside. In memory the oldest one goes when there are too many; what is kept in
@@ -145,7 +138,7 @@ impl Parked {
         attempts: u32,
         reason: &str,
     ) -> Result<(), ParkError> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.entries.len() >= MAX_PARKED_EVENTS {
             if self.kept.is_some() {
                 return Err(ParkError::Full);
@@ -174,7 +167,7 @@ impl Parked {
 
     /// Takes one out to be tried again, so that nobody else does; it stays in the store.
     pub(crate) fn take(&self, id: ParkedId) -> Option<Entry> {
-        self.state().entries.remove(&id)
+        self.state.lock().entries.remove(&id)
     }
 
     /// Puts one back that was tried in vain.
@@ -186,7 +179,7 @@ impl Parked {
                 tracing::warn!(%error, "a parked event keeps the reason it had");
             }
         }
-        self.state().entries.insert(entry.parked.id, entry);
+        self.state.lock().entries.insert(entry.parked.id, entry);
     }
 
     /// Forgets one that was taken out.

@@ -6,14 +6,17 @@
 
 use std::{
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, MutexGuard, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use spacefold_event_core::{StateStore, StorageError};
+use spacefold_event_core::{
+    StateStore, StorageError,
+    lock::{Condition, Lock},
+};
 
 /// What moved is synced within this time, unless told otherwise.
 pub(crate) const SYNC_WITHIN: Duration = Duration::from_secs(1);
@@ -25,8 +28,8 @@ pub(crate) struct Places {
 
 /// When the next sync is due. Shared with the thread, which must not keep the store open.
 struct Due {
-    state: Mutex<State>,
-    changed: Condvar,
+    state: Lock<State>,
+    changed: Condition,
     /// Whether the store is about to be closed, which syncs it.
     is_closing: AtomicBool,
 }
@@ -55,8 +58,8 @@ impl Places {
             has_ended: false,
         };
         let due = Due {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
+            state: Lock::new(state),
+            changed: Condition::new(),
             is_closing: AtomicBool::new(false),
         };
         Self { store, due: Arc::new(due) }
@@ -64,7 +67,7 @@ impl Places {
 
     /// Syncs what moves from now on within this time.
     pub(crate) fn sync_within(&self, within: Duration) {
-        self.due.state().within = within;
+        self.due.state.lock().within = within;
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
@@ -92,7 +95,7 @@ impl Places {
     /// Syncs what was put and removed before the call, if anything was since the last time.
     pub(crate) fn sync(&self) -> Result<(), StorageError> {
         {
-            let mut state = self.due.state();
+            let mut state = self.due.state.lock();
             if !state.is_dirty && !state.is_syncing {
                 return Ok(());
             }
@@ -100,7 +103,7 @@ impl Places {
         }
         let synced = self.store.sync();
         if synced.is_err() {
-            self.due.state().is_dirty = true;
+            self.due.state.lock().is_dirty = true;
         }
         synced
     }
@@ -112,7 +115,7 @@ impl Places {
 
     fn moved(&self) {
         {
-            let mut state = self.due.state();
+            let mut state = self.due.state.lock();
             state.is_dirty = true;
             if state.at.is_none() {
                 // A time beyond what the clock can tell never comes.
@@ -126,7 +129,7 @@ impl Places {
         let (due, store) = (Arc::clone(&self.due), Arc::downgrade(&self.store));
         let thread = thread::Builder::new().name("spacefold-places".to_owned());
         if let Err(error) = thread.spawn(move || due.run(&store)) {
-            self.due.state().has_thread = false;
+            self.due.state.lock().has_thread = false;
             tracing::warn!(%error, "no thread to sync places in: this one does");
             if let Err(error) = self.sync() {
                 self.due.failed(&error);
@@ -139,7 +142,7 @@ impl Drop for Places {
     /// Nothing is left unsynced, and nobody has the store behind the back of who lets go of it.
     fn drop(&mut self) {
         let is_left = {
-            let mut state = self.due.state();
+            let mut state = self.due.state.lock();
             state.has_ended = true;
             self.due.changed.notify_all();
             while state.is_syncing {
@@ -163,20 +166,16 @@ impl State {
 }
 
 impl Due {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn wait<'a>(
         &self,
         state: MutexGuard<'a, State>,
         left: Option<Duration>,
     ) -> MutexGuard<'a, State> {
         match left {
-            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            None => self.changed.wait(state),
             Some(left) => {
                 let waited = self.changed.wait_timeout(state, left);
-                waited.unwrap_or_else(PoisonError::into_inner).0
+                waited.0
             }
         }
     }
@@ -186,7 +185,7 @@ impl Due {
         while self.is_to_sync() {
             let synced = store.upgrade().map_or(Ok(()), |store| store.sync());
             {
-                let mut state = self.state();
+                let mut state = self.state.lock();
                 state.is_syncing = false;
                 state.is_dirty |= synced.is_err();
             }
@@ -199,7 +198,7 @@ impl Due {
 
     /// Waits until a sync is due; `false`, and the thread is gone, when none is.
     fn is_to_sync(&self) -> bool {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         loop {
             let due = state.at.filter(|_| !state.has_ended);
             let Some(due) = due else {

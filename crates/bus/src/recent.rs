@@ -1,11 +1,8 @@
 //! The newest pages, read once for all who are at the head.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::VecDeque, sync::Arc};
 
-use spacefold_event_core::{Page, Position};
+use spacefold_event_core::{Page, Position, lock::Lock};
 
 /// How many pages are kept.
 const MAX_PAGES: usize = 1_024;
@@ -20,7 +17,7 @@ const MAX_TAKEN_BYTES: usize = 128 << 10;
 /// The newest pages without a gap between them, unfiltered.
 #[derive(Debug, Default)]
 pub(crate) struct RecentPages {
-    ring: Mutex<Ring>,
+    ring: Lock<Ring>,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +57,7 @@ impl RecentPages {
     /// Looks for a position. Pages that follow are added to `more`, so that who reads on has to
     /// look less often.
     pub(crate) fn find(&self, position: Position, more: &mut VecDeque<Recent>) -> Found {
-        let ring = self.ring();
+        let ring = self.ring.lock();
         let place = ring.pages.partition_point(|recent| recent.page.next() <= position);
         let mut pages = ring.pages.range(place..);
         let Some(first) = pages.next() else {
@@ -79,7 +76,7 @@ impl RecentPages {
 
     /// Keeps a page that was read from where the newest one ends, or, behind a gap, it alone.
     pub(crate) fn keep(&self, recent: &Recent) {
-        let mut ring = self.ring();
+        let mut ring = self.ring.lock();
         let end = ring.pages.back().map_or(Position::START, |last| last.page.next());
         if recent.from < end || recent.page.next() <= recent.from {
             return;
@@ -95,11 +92,6 @@ impl RecentPages {
                 ring.bytes -= oldest.bytes;
             }
         }
-    }
-
-    fn ring(&self) -> MutexGuard<'_, Ring> {
-        // Nothing in here panics halfway through a change.
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,7 +159,7 @@ mod tests {
         assert!(matches!(find(&pages, 1), Found::Page(_)));
         pages.keep(&recent(&log, MAX_PAGES as u64 + 1, MAX_PAGES as u64 + 1));
         assert!(matches!(find(&pages, 1), Found::Older { .. }));
-        assert_eq!(pages.ring().pages.len(), MAX_PAGES);
+        assert_eq!(pages.ring.lock().pages.len(), MAX_PAGES);
     }
 
     #[test]

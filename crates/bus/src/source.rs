@@ -4,13 +4,13 @@ use std::{
     cell::OnceCell,
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use spacefold_event_core::{
-    EventFilter, LogReader, Page, Position, Read, ReadError, closing::Callbacks,
+    EventFilter, LogReader, Page, Position, Read, ReadError, closing::Callbacks, lock::Lock,
 };
 
 use crate::{
@@ -56,7 +56,7 @@ pub(crate) struct Source {
     /// What the handlers of buses are called by.
     pub(crate) callbacks: Arc<Callbacks>,
     /// What ends the rests of buses.
-    stops: Mutex<Vec<Weak<Stop>>>,
+    stops: Lock<Vec<Weak<Stop>>>,
     recent: RecentPages,
     /// What the watch has as its head and as its end, to be looked at without its lock.
     announced: AtomicU64,
@@ -109,7 +109,7 @@ impl Source {
             watch: HeadWatch::new(),
             owned: Arc::default(),
             callbacks: Arc::default(),
-            stops: Mutex::default(),
+            stops: Lock::default(),
             recent: RecentPages::default(),
             announced: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
@@ -142,17 +142,13 @@ impl Source {
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
         self.watch.close();
-        let stops = std::mem::take(&mut *self.stops());
+        let stops = std::mem::take(&mut *self.stops.lock());
         stops.iter().filter_map(Weak::upgrade).for_each(|stop| stop.stop());
-    }
-
-    fn stops(&self) -> MutexGuard<'_, Vec<Weak<Stop>>> {
-        self.stops.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has a bus stopped when the source is closed, or now when it is.
     pub(crate) fn add_stop(&self, stop: &Arc<Stop>) {
-        let mut stops = self.stops();
+        let mut stops = self.stops.lock();
         stops.retain(|stop| stop.strong_count() > 0);
         stops.push(Arc::downgrade(stop));
         drop(stops);

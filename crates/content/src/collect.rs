@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     hash::BuildHasher,
-    sync::PoisonError,
 };
 
 use rapidhash::{RapidHashMap, RapidHashSet};
@@ -82,7 +81,7 @@ impl PackStore {
         is_needed: &mut dyn FnMut(&ContentHash) -> bool,
         damaged: DamagedPacks,
     ) -> Result<CollectReport, ContentError> {
-        let _only_one = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _only_one = self.collecting.lock();
         self.writer().check()?;
         let needed = self.mark(is_needed)?;
         let all_here = {

@@ -2,12 +2,12 @@
 
 use std::{
     io::Read,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use spacefold_event_core::{
     ContentError, ContentHash, ContentReader, ContentStore, HashedContent, MAX_CONTENT_BYTES,
-    StorageError, StoredContent, bytes::to_u64,
+    StorageError, StoredContent, bytes::to_u64, lock::Lock,
 };
 
 use crate::{
@@ -45,11 +45,11 @@ use crate::{
 #[derive(Debug)]
 pub struct PackStore {
     pub(crate) shared: Arc<Shared>,
-    writer: Mutex<Writer>,
+    writer: Lock<Writer>,
     /// How many of the appended entries are synced; whoever holds it syncs for those who wait.
-    synced: Mutex<u64>,
+    synced: Lock<u64>,
     /// Held by a collection.
-    pub(crate) collecting: Mutex<()>,
+    pub(crate) collecting: Lock<()>,
 }
 
 /// A content store at a glance.
@@ -70,12 +70,7 @@ impl PackStore {
     pub(crate) fn of(writer: Writer, index: Index) -> Self {
         let files = PackFiles::new(writer.folder.clone());
         let shared = Arc::new(Shared::new(index, &writer.manifest, files));
-        Self {
-            shared,
-            writer: Mutex::new(writer),
-            synced: Mutex::new(0),
-            collecting: Mutex::new(()),
-        }
+        Self { shared, writer: Lock::new(writer), synced: Lock::new(0), collecting: Lock::new(()) }
     }
 
     /// The store at a glance.
@@ -109,7 +104,7 @@ impl PackStore {
     }
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writer.lock()
     }
 
     /// Takes content of at most `limit` bytes, and the hash of all of it where that is known.
@@ -242,7 +237,7 @@ impl ContentStore for PackStore {
             writer.unsynced()
         };
         // One caller syncs; those who wait here meanwhile find it done, or sync once for all.
-        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut synced = self.synced.lock();
         if *synced >= wanted {
             return self.writer().check();
         }

@@ -3,13 +3,14 @@
 use std::{
     borrow::Cow,
     io::{self, Read},
-    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, RwLockReadGuard, RwLockWriteGuard},
     vec,
 };
 
 use spacefold_event_core::{
     ContentError, ContentHash, ContentReader,
     bytes::{to_u64, to_usize},
+    lock::SharedLock,
 };
 
 use crate::{
@@ -27,34 +28,34 @@ const MAX_LOOKUPS: usize = 8;
 /// What reading needs.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    index: RwLock<Index>,
-    ids: RwLock<Vec<(u32, PackId)>>,
+    index: SharedLock<Index>,
+    ids: SharedLock<Vec<(u32, PackId)>>,
     pub(crate) files: PackFiles,
 }
 
 impl Shared {
     pub(crate) fn new(index: Index, manifest: &Manifest, files: PackFiles) -> Self {
-        let shared = Self { index: RwLock::new(index), ids: RwLock::default(), files };
+        let shared = Self { index: SharedLock::new(index), ids: SharedLock::default(), files };
         shared.set_packs(manifest);
         shared
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.index.read()
     }
 
     pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
-        self.index.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.index.write()
     }
 
     /// Takes over which packs there are.
     pub(crate) fn set_packs(&self, manifest: &Manifest) {
         let ids = manifest.packs.iter().map(|pack| (pack.number, pack.id)).collect();
-        *self.ids.write().unwrap_or_else(std::sync::PoisonError::into_inner) = ids;
+        *self.ids.write() = ids;
     }
 
     pub(crate) fn id(&self, number: u32) -> Option<PackId> {
-        let ids = self.ids.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let ids = self.ids.read();
         let found = ids.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         ids.get(found).map(|(_, id)| *id)
     }

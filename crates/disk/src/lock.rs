@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeSet,
     io, process,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use rustix::io::Errno;
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{StorageError, lock::Lock};
 
 use crate::disk::{Access, File, FileId, Folder};
 
@@ -41,8 +41,8 @@ pub enum LockError {
 
 /// The locks that this process holds: in another container another process may have its number.
 fn held() -> MutexGuard<'static, BTreeSet<FileId>> {
-    static HELD: Mutex<BTreeSet<FileId>> = Mutex::new(BTreeSet::new());
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+    static HELD: Lock<BTreeSet<FileId>> = Lock::new(BTreeSet::new());
+    HELD.lock()
 }
 
 impl FolderLock {

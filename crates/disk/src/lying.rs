@@ -5,12 +5,12 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use spacefold_event_core::{StorageError, StoreMode};
+use spacefold_event_core::{StorageError, StoreMode, lock::Lock};
 
 use crate::disk::{Access, Disk, File, FileId, Folder, Found};
 
@@ -90,7 +90,7 @@ impl LyingFolder {
     }
 
     fn file(&self, file: Arc<dyn File>) -> Arc<dyn File> {
-        let (is_late, held_back) = (AtomicBool::new(false), Mutex::default());
+        let (is_late, held_back) = (AtomicBool::new(false), Lock::default());
         Arc::new(LyingFile { file, lie: self.lie, is_late, held_back })
     }
 }
@@ -164,7 +164,7 @@ struct LyingFile {
     /// Whether a sync has answered that is still to be done.
     is_late: AtomicBool,
     /// The end of the last write, and where it belongs.
-    held_back: Mutex<Option<(Vec<u8>, u64)>>,
+    held_back: Lock<Option<(Vec<u8>, u64)>>,
 }
 
 impl LyingFile {
@@ -173,7 +173,7 @@ impl LyingFile {
         if self.is_late.swap(false, Ordering::Relaxed) {
             self.file.sync_all()?;
         }
-        let mut held_back = self.held_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held_back = self.held_back.lock();
         match held_back.take() {
             Some((bytes, offset)) => self.file.write_all_at(&bytes, offset),
             None => Ok(()),
@@ -218,7 +218,7 @@ impl File for LyingFile {
         let (now, later) =
             bytes.split_at(usize::try_from(last.saturating_sub(offset)).unwrap_or(0));
         self.file.write_all_at(now, offset)?;
-        let mut held_back = self.held_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held_back = self.held_back.lock();
         *held_back = Some((later.to_vec(), last.max(offset)));
         // It is as long as it should be.
         if self.file.bytes()? < end { self.file.set_len(end) } else { Ok(()) }

@@ -6,7 +6,7 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use std::{
 use spacefold_event_core::{
     StorageError, StoreMode,
     bytes::{to_u64, to_usize},
+    lock::{Lock, SharedLock},
 };
 
 use crate::{
@@ -36,8 +37,8 @@ struct Node {
 }
 
 enum Content {
-    Folder(Mutex<BTreeMap<String, Arc<Node>>>),
-    File { bytes: RwLock<Vec<u8>>, is_locked: AtomicBool },
+    Folder(Lock<BTreeMap<String, Arc<Node>>>),
+    File { bytes: SharedLock<Vec<u8>>, is_locked: AtomicBool },
 }
 
 impl Node {
@@ -47,11 +48,11 @@ impl Node {
     }
 
     fn folder() -> Arc<Self> {
-        Self::new(Content::Folder(Mutex::default()))
+        Self::new(Content::Folder(Lock::default()))
     }
 
     fn file() -> Arc<Self> {
-        Self::new(Content::File { bytes: RwLock::default(), is_locked: AtomicBool::new(false) })
+        Self::new(Content::File { bytes: SharedLock::default(), is_locked: AtomicBool::new(false) })
     }
 
     const fn id(&self) -> FileId {
@@ -61,7 +62,7 @@ impl Node {
     /// What is in a folder.
     fn names(&self) -> Option<MutexGuard<'_, BTreeMap<String, Arc<Self>>>> {
         match &self.content {
-            Content::Folder(names) => Some(names.lock().unwrap_or_else(PoisonError::into_inner)),
+            Content::Folder(names) => Some(names.lock()),
             Content::File { .. } => None,
         }
     }
@@ -88,7 +89,7 @@ impl Node {
 
 impl Default for Node {
     fn default() -> Self {
-        Self { number: 0, content: Content::Folder(Mutex::default()) }
+        Self { number: 0, content: Content::Folder(Lock::default()) }
     }
 }
 
@@ -210,7 +211,7 @@ impl Folder for MemoryFolder {
         let node = children.entry(name.to_owned()).or_insert_with(Node::file);
         match &node.content {
             Content::File { bytes, .. } => {
-                bytes.write().unwrap_or_else(PoisonError::into_inner).clear();
+                bytes.write().clear();
                 Ok(self.file(later, Arc::clone(node)))
             }
             Content::Folder(_) => {
@@ -291,16 +292,14 @@ struct MemoryFile {
 impl MemoryFile {
     fn with_bytes<T>(&self, act: impl FnOnce(&[u8]) -> T) -> Option<T> {
         match &self.node.content {
-            Content::File { bytes, .. } => {
-                Some(act(&bytes.read().unwrap_or_else(PoisonError::into_inner)))
-            }
+            Content::File { bytes, .. } => Some(act(&bytes.read())),
             Content::Folder(_) => None,
         }
     }
 
     fn change(&self, act: impl FnOnce(&mut Vec<u8>)) {
         if let Content::File { bytes, .. } = &self.node.content {
-            act(&mut bytes.write().unwrap_or_else(PoisonError::into_inner));
+            act(&mut bytes.write());
         }
     }
 }

@@ -18,12 +18,12 @@ use std::{
     fmt, io,
     path::{Component, Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use spacefold_event_core::{StorageError, StoreMode, bytes::to_u64};
+use spacefold_event_core::{StorageError, StoreMode, bytes::to_u64, lock::Lock};
 
 pub use self::{
     cut::{Image, Kept, image},
@@ -58,7 +58,7 @@ impl Fault {
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone)]
 pub struct SimDisk {
-    state: Arc<Mutex<State>>,
+    state: Arc<Lock<State>>,
 }
 
 struct State {
@@ -95,7 +95,7 @@ impl SimDisk {
             failed: None,
             locked: BTreeSet::new(),
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Lock::new(state)) }
     }
 
     /// The folder that everything is in; its name is durable.
@@ -132,7 +132,7 @@ impl SimDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Makes a call: what it does, unless it is one that fails.

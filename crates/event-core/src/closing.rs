@@ -9,16 +9,18 @@
 use std::{
     cell::Cell,
     marker::PhantomData,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     thread::{self, ThreadId},
 };
+
+use crate::lock::{Condition, Lock};
 
 /// Closes something once; whoever comes later waits for the first to be done, and is answered the
 /// same.
 #[derive(Debug)]
 pub struct CloseOnce<T> {
-    phase: Mutex<Phase<T>>,
-    changed: Condvar,
+    phase: Lock<Phase<T>>,
+    changed: Condition,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +32,7 @@ enum Phase<T> {
 
 impl<T> Default for CloseOnce<T> {
     fn default() -> Self {
-        Self { phase: Mutex::new(Phase::Open), changed: Condvar::new() }
+        Self { phase: Lock::new(Phase::Open), changed: Condition::new() }
     }
 }
 
@@ -48,7 +50,7 @@ impl<T: Clone> CloseOnce<T> {
                 Phase::Open => break,
                 Phase::ClosedBy(thread) if *thread == own => return None,
                 Phase::ClosedBy(_) => {
-                    phase = self.changed.wait(phase).unwrap_or_else(PoisonError::into_inner);
+                    phase = self.changed.wait(phase);
                 }
                 Phase::Closed(outcome) => return Some(outcome.clone()),
             }
@@ -65,7 +67,7 @@ impl<T: Clone> CloseOnce<T> {
 
 impl<T> CloseOnce<T> {
     fn phase(&self) -> MutexGuard<'_, Phase<T>> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+        self.phase.lock()
     }
 }
 
@@ -87,8 +89,8 @@ impl<T> Drop for Reached<'_, T> {
 /// The code of users that something runs, in whichever threads.
 #[derive(Debug, Default)]
 pub struct Callbacks {
-    state: Mutex<State>,
-    changed: Condvar,
+    state: Lock<State>,
+    changed: Condition,
 }
 
 #[derive(Debug, Default)]
@@ -132,15 +134,14 @@ impl Callbacks {
             self.hurry();
         }
         let goes_on = |state: &mut State| state.running > 0 && !state.is_urgent;
-        let state = self.changed.wait_while(self.state(), goes_on);
-        match state.unwrap_or_else(PoisonError::into_inner).running {
+        match self.changed.wait_while(self.state(), goes_on).running {
             0 => Waited::AllEnded,
             _ => Waited::SomeRuns,
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -45,6 +45,7 @@ pub mod append_rules;
 pub mod bytes;
 pub mod closing;
 pub mod limits;
+pub mod lock;
 pub mod prelude;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

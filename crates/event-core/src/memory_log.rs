@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,6 +13,7 @@ use crate::{
     event::RecordedEvent,
     event_id::EventId,
     filter::EventFilter,
+    lock::{Condition, Lock},
     log::{Append, AppendError, Ingested, LogReader, LogWriter, Page, Read, Receipt, least_after},
     position::{Position, Revision},
     read_error::ReadError,
@@ -39,8 +39,8 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct MemoryLog {
-    state: Mutex<State>,
-    appended: Condvar,
+    state: Lock<State>,
+    appended: Condition,
 }
 
 #[derive(Debug)]
@@ -77,18 +77,13 @@ impl MemoryLog {
             head: Position::START,
             last_recorded_at: Timestamp::MIN,
         };
-        Self { state: Mutex::new(state), appended: Condvar::new() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics halfway through a change, so a poisoned state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { state: Lock::new(state), appended: Condition::new() }
     }
 }
 
 impl LogReader for MemoryLog {
     fn head(&self) -> Position {
-        self.state().head
+        self.state.lock().head
     }
 
     fn durable_head(&self) -> Position {
@@ -97,29 +92,28 @@ impl LogReader for MemoryLog {
 
     fn wait_durable(&self, position: Position, timeout: Duration) -> Result<Position, ReadError> {
         let deadline = Instant::now().checked_add(timeout);
-        let mut state = self.state();
+        let mut state = self.state.lock();
         while state.head < position {
             let left =
                 deadline.map_or(Duration::MAX, |d| d.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 break;
             }
-            (state, _) =
-                self.appended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            (state, _) = self.appended.wait_timeout(state, left);
         }
         Ok(state.head)
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
         read.check()?;
-        self.state().read(read)
+        self.state.lock().read(read)
     }
 
     fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
         let filter = EventFilter::all().spaces([space_id]);
         let read = Read::from(Position::new(1)).matching(filter).limit(limit);
         read.check()?;
-        let state = self.state();
+        let state = self.state.lock();
         let Some(position) = state.position_of(space_id, from.max(Revision::new(1)))? else {
             return Ok(Page::empty(state.head.next()));
         };
@@ -127,7 +121,7 @@ impl LogReader for MemoryLog {
     }
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
-        self.state().revision(space_id)
+        self.state.lock().revision(space_id)
     }
 
     fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
@@ -135,22 +129,22 @@ impl LogReader for MemoryLog {
     }
 
     fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
-        Ok(self.state().first_match(filter, after)?.is_some())
+        Ok(self.state.lock().first_match(filter, after)?.is_some())
     }
 
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
-        self.state().find(id)
+        self.state.lock().find(id)
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        let state = self.state();
+        let state = self.state.lock();
         let recorded = state.runs.values().flat_map(Records::envelopes);
         let later = recorded.into_iter().find(|event| event.recorded_at > time);
         Ok(later.map_or(state.head, |event| event.position.previous()))
     }
 
     fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
-        Ok(least_after(self.state().spaces.keys().map(String::as_str), after, limit))
+        Ok(least_after(self.state.lock().spaces.keys().map(String::as_str), after, limit))
     }
 }
 
@@ -166,7 +160,7 @@ impl LogWriter for MemoryLog {
 
 impl MemoryLog {
     fn commit(&self, proposal: &Proposal) -> Result<Receipt, AppendError> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Verdict::AlreadyStored(receipt) = append_rules::decide(proposal, &*state)? {
             return Ok(receipt);
         }

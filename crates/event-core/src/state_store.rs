@@ -1,10 +1,8 @@
 //! Where derived state is kept between runs.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::BTreeMap;
 
+use crate::lock::Lock;
 use crate::storage_error::StorageError;
 
 /// Named blobs of derived state: projection states, their checkpoints.
@@ -80,7 +78,7 @@ pub trait StateStore: Send + Sync {
 /// A [`StateStore`] that keeps its blobs in memory and loses them when it is dropped.
 #[derive(Debug, Default)]
 pub struct MemoryStateStore {
-    blobs: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+    blobs: Lock<BTreeMap<Vec<u8>, Vec<u8>>>,
 }
 
 impl MemoryStateStore {
@@ -89,29 +87,25 @@ impl MemoryStateStore {
     pub fn new() -> Self {
         Self::default()
     }
-
-    fn blobs(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Vec<u8>>> {
-        self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl StateStore for MemoryStateStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        Ok(self.blobs().get(key).cloned())
+        Ok(self.blobs.lock().get(key).cloned())
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
-        self.blobs().insert(key.to_vec(), value.to_vec());
+        self.blobs.lock().insert(key.to_vec(), value.to_vec());
         Ok(())
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
-        self.blobs().remove(key);
+        self.blobs.lock().remove(key);
         Ok(())
     }
 
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
-        let blobs = self.blobs();
+        let blobs = self.blobs.lock();
         let keys = blobs.range(prefix.to_vec()..).map(|(key, _)| key);
         Ok(keys.take_while(|key| key.starts_with(prefix)).cloned().collect())
     }

@@ -8,14 +8,14 @@ use spacefold_state::{self, Blame, Change, Snapshot, SpaceState, SpaceStates, St
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex, MutexGuard, TryLockError,
+        Arc, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
-use spacefold_event_core::{LogReader, Position, Revision, StateStore, Timestamp};
+use spacefold_event_core::{LogReader, Position, Revision, StateStore, Timestamp, lock::Lock};
 
 pub use self::snapshots::Snapshots;
 use self::{live::Live, root::Root};
@@ -72,7 +72,8 @@ pub struct LiveStates {
     store: Arc<dyn StateStore>,
     /// What readers see; nothing before the first use.
     published: ArcSwapOption<Root>,
-    live: Mutex<Option<Live>>,
+    /// Whole also after a fold that panicked, which does so in a copy.
+    live: Lock<Option<Live>>,
     followers: AtomicUsize,
     past: Past,
     memory_bytes: u64,
@@ -109,7 +110,7 @@ impl LiveStates {
             log,
             store,
             published: ArcSwapOption::empty(),
-            live: Mutex::new(None),
+            live: Lock::new(None),
             followers: AtomicUsize::new(0),
             memory_bytes: LIVE_STATES_MEMORY_BYTES,
         }
@@ -128,7 +129,7 @@ impl LiveStates {
     /// # Errors
     /// [`SnapshotError::Read`] or [`SnapshotError::Storage`]; what was folded stays folded.
     pub fn catch_up(&self) -> Result<Position, SnapshotError> {
-        self.fold(self.lock(), |_, _| Ok(())).map(|(root, ())| root.position)
+        self.fold(self.live.lock(), |_, _| Ok(())).map(|(root, ())| root.position)
     }
 
     /// Tells that the caller's thread calls [`LiveStates::catch_up`] whenever the durable head
@@ -172,8 +173,9 @@ impl LiveStates {
         if self.log.revision(space_id)? == Revision::NONE || root.is_complete() {
             return Err(unknown(space_id));
         }
-        let (root, state) = self
-            .fold(self.lock(), |live, states| live.state(&*states.log, &*states.store, space_id))?;
+        let (root, state) = self.fold(self.live.lock(), |live, states| {
+            live.state(&*states.log, &*states.store, space_id)
+        })?;
         let state = state.ok_or_else(|| unknown(space_id))?;
         Ok(Snapshot::new(state, root.position))
     }
@@ -233,7 +235,7 @@ impl LiveStates {
     /// A pass over the spaces, one at a time. Of those in memory the ones that have changed are
     /// hashed, the others are loaded.
     pub fn hash_of_spaces(&self) -> Result<(Position, StateHash), SnapshotError> {
-        let (root, hash) = self.fold(self.lock(), |live, states| {
+        let (root, hash) = self.fold(self.live.lock(), |live, states| {
             let mut hash = RangedHash::default();
             live.each_state(&*states.log, &*states.store, |state| hash.push(state))?;
             Ok(hash.hash())
@@ -247,8 +249,9 @@ impl LiveStates {
         if let Some(state) = root.spaces.get(space_id) {
             return Ok(Some(Snapshot::new(Arc::clone(state), root.position)));
         }
-        let (root, state) = self
-            .fold(self.lock(), |live, states| live.peek(&*states.log, &*states.store, space_id))?;
+        let (root, state) = self.fold(self.live.lock(), |live, states| {
+            live.peek(&*states.log, &*states.store, space_id)
+        })?;
         Ok(state.map(|state| Snapshot::new(state, root.position)))
     }
 
@@ -261,7 +264,7 @@ impl LiveStates {
         &self,
         space_ids: Option<&BTreeSet<String>>,
     ) -> Result<(Position, Vec<Snapshot>), SnapshotError> {
-        let (root, found) = self.fold(self.lock(), |live, states| {
+        let (root, found) = self.fold(self.live.lock(), |live, states| {
             let (log, store) = (&*states.log, &*states.store);
             let mut found = Vec::new();
             match space_ids {
@@ -482,7 +485,7 @@ impl LiveStates {
     /// # Errors
     /// [`SnapshotError::Storage`]: what was persisted before still counts.
     pub fn save(&self) -> Result<(), SnapshotError> {
-        let mut guard = self.lock();
+        let mut guard = self.live.lock();
         let Some(live) = guard.as_mut() else {
             return Ok(());
         };
@@ -499,7 +502,7 @@ impl LiveStates {
 
     /// Lets go of everything in memory: the next use loads what is persisted. For after a rebuild.
     pub fn forget(&self) {
-        let mut guard = self.lock();
+        let mut guard = self.live.lock();
         self.published.store(None);
         *guard = None;
     }
@@ -534,13 +537,9 @@ impl LiveStates {
             return Ok(Arc::clone(root));
         }
         let guard = match (self.live.try_lock(), in_place) {
-            (Ok(guard), _) => guard,
-            (Err(TryLockError::WouldBlock), Some(root)) => return Ok(Arc::clone(root)),
-            (Err(TryLockError::WouldBlock), None) => self.lock(),
-            (Err(TryLockError::Poisoned(poisoned)), _) => {
-                self.live.clear_poison();
-                poisoned.into_inner()
-            }
+            (Some(guard), _) => guard,
+            (None, Some(root)) => return Ok(Arc::clone(root)),
+            (None, None) => self.live.lock(),
         };
         Ok(self.fold(guard, |_, _| Ok(()))?.0)
     }
@@ -609,14 +608,6 @@ impl LiveStates {
             return Err(SnapshotError::BeyondHead { asked, head });
         }
         Ok(head)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Live>> {
-        // Whatever is in there is whole: a fold that panics does so in a copy.
-        self.live.lock().unwrap_or_else(|poisoned| {
-            self.live.clear_poison();
-            poisoned.into_inner()
-        })
     }
 }
 

@@ -12,11 +12,12 @@ mod versions;
 mod weaver;
 
 use spacefold_state::SpaceState;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use spacefold_event_core::{
     EventFilter, LogReader, Position, Read, ReadError, Revision, StateStore,
     bytes::{to_u64, to_usize},
+    lock::Lock,
 };
 
 use self::{
@@ -66,8 +67,8 @@ pub(crate) struct Past {
     log: Arc<dyn LogReader>,
     store: Arc<dyn StateStore>,
     on_disk: PastOnDisk,
-    versions: Mutex<Versions>,
-    weaver: Mutex<Option<Weaver>>,
+    versions: Lock<Versions>,
+    weaver: Lock<Option<Weaver>>,
 }
 
 impl Past {
@@ -76,8 +77,8 @@ impl Past {
         store: Arc<dyn StateStore>,
         options: PastOptions,
     ) -> Self {
-        let versions = Mutex::new(Versions::new(options.cache_bytes));
-        Self { log, store, on_disk: options.on_disk, versions, weaver: Mutex::new(None) }
+        let versions = Lock::new(Versions::new(options.cache_bytes));
+        Self { log, store, on_disk: options.on_disk, versions, weaver: Lock::new(None) }
     }
 
     /// The state of a space as of a position that is durable; `None` when it does not exist there.
@@ -101,7 +102,7 @@ impl Past {
         let mut replay = Replay::new(self, start, position);
         if !replay.run(&directory)? {
             // What is kept is not of this log.
-            self.versions().forget(space_id);
+            self.versions.lock().forget(space_id);
             self.remove_stretches(space_id)?;
             return self.state_after(None, space_id, position);
         }
@@ -128,7 +129,7 @@ impl Past {
     }
 
     fn keep(&self, versions: Vec<Version>) {
-        let mut cache = self.versions();
+        let mut cache = self.versions.lock();
         for version in versions {
             cache.keep(&version, Some(VERSION_EVENTS));
         }
@@ -148,7 +149,7 @@ impl Past {
         space_id: &str,
         position: Position,
     ) -> Result<Version, SnapshotError> {
-        let near = self.versions().nearest(space_id, position);
+        let near = self.versions.lock().nearest(space_id, position);
         let near = near.into_iter().chain(known.cloned()).max_by_key(|version| version.position);
         let directory = self.directory(space_id)?;
         while let Some(entry) = directory.state_at(position) {
@@ -166,7 +167,7 @@ impl Past {
             match read {
                 Some((state, last)) if self.fits(entry, key.position, last)? => {
                     let version = Version { state: Arc::new(state), position: key.position };
-                    self.versions().keep(&version, None);
+                    self.versions.lock().keep(&version, None);
                     return Ok(version);
                 }
                 _ => self.set_wrong(entry, &key.encode(space_id))?,
@@ -214,22 +215,22 @@ impl Past {
     }
 
     fn directory(&self, space_id: &str) -> Result<Arc<Directory>, SnapshotError> {
-        if let Some(directory) = self.versions().directory(space_id) {
+        if let Some(directory) = self.versions.lock().directory(space_id) {
             return Ok(directory);
         }
         let directory = Arc::new(Directory::read(&*self.store, space_id)?);
-        self.versions().keep_directory(space_id, &directory);
+        self.versions.lock().keep_directory(space_id, &directory);
         Ok(directory)
     }
 
     fn forget_directory(&self, space_id: &str) {
-        self.versions().forget_directory(space_id);
+        self.versions.lock().forget_directory(space_id);
     }
 
     /// Gathers the next events of the log, a limited number, when there are enough; answers whether
     /// there are more.
     pub(crate) fn weave(&self) -> Result<bool, SnapshotError> {
-        let mut guard = self.weaver.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.weaver.lock();
         let Some(weaver) = self.weaver_of(&mut guard)? else { return Ok(false) };
         let head = self.log.durable_head();
         if head.since(weaver.position()) < STRIDE {
@@ -241,7 +242,7 @@ impl Past {
 
     /// Keeps what has been gathered and is not kept yet, for the end of a session.
     pub(crate) fn finish_weaving(&self) -> Result<(), SnapshotError> {
-        let mut guard = self.weaver.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.weaver.lock();
         match guard.as_mut() {
             Some(weaver) => weaver.finish(self),
             None => Ok(()),
@@ -250,7 +251,7 @@ impl Past {
 
     /// Gathers all events up to the durable head as it is now.
     pub(crate) fn weave_all(&self) -> Result<(), SnapshotError> {
-        let mut guard = self.weaver.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.weaver.lock();
         let Some(weaver) = self.weaver_of(&mut guard)? else { return Ok(()) };
         let head = self.log.durable_head();
         while weaver.position() < head {
@@ -261,9 +262,9 @@ impl Past {
 
     /// Removes everything that is kept, on disk and in memory.
     pub(crate) fn remove(&self) -> Result<(), SnapshotError> {
-        let mut guard = self.weaver.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.weaver.lock();
         *guard = None;
-        self.versions().clear();
+        self.versions.lock().clear();
         weaver::remove_all(&*self.store)
     }
 
@@ -278,11 +279,6 @@ impl Past {
             *guard = Some(Weaver::load(&*self.log, &*self.store)?);
         }
         Ok(guard.as_mut())
-    }
-
-    fn versions(&self) -> MutexGuard<'_, Versions> {
-        // It is a cache: whoever panicked has left no wrong version in it.
-        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,12 +14,16 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use spacefold_event_core::{LogReader, Position, StateStore, closing::Callbacks};
+use spacefold_event_core::{
+    LogReader, Position, StateStore,
+    closing::Callbacks,
+    lock::{Lock, SharedLock},
+};
 
 pub use self::{
     error::{CatchUpError, RegisterError},
@@ -84,17 +88,17 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 pub struct Projections {
     log: Arc<dyn LogReader>,
     store: Arc<dyn StateStore>,
-    slots: RwLock<BTreeMap<&'static str, Arc<Slot>>>,
+    slots: SharedLock<BTreeMap<&'static str, Arc<Slot>>>,
     stop: Arc<AtomicBool>,
     callbacks: Arc<Callbacks>,
-    rebuilding: Mutex<()>,
+    rebuilding: Lock<()>,
 }
 
 impl Projections {
     /// No projection of this log yet; what is registered is persisted in `store`.
     #[must_use]
     pub fn new(log: Arc<dyn LogReader>, store: Arc<dyn StateStore>) -> Self {
-        let (slots, rebuilding) = (RwLock::default(), Mutex::default());
+        let (slots, rebuilding) = (SharedLock::default(), Lock::default());
         let (stop, callbacks) = (Arc::default(), Arc::default());
         Self { log, store, slots, stop, callbacks, rebuilding }
     }
@@ -113,7 +117,7 @@ impl Projections {
         if !is_name(name) || name == SpaceStates::NAME {
             return Err(RegisterError::InvalidName { name });
         }
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.write();
         if slots.contains_key(name) {
             return Err(RegisterError::NameTaken { name });
         }
@@ -194,7 +198,7 @@ impl Projections {
     }
 
     fn slot(&self, name: &str) -> Result<Arc<Slot>, CatchUpError> {
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read();
         let unknown = || CatchUpError::UnknownProjection {
             name: name.to_owned(),
             known: slots.keys().copied().collect(),
@@ -212,11 +216,11 @@ impl Projections {
 
     /// Keeps other rebuilds away until the guard is dropped.
     pub(crate) fn rebuild_alone(&self) -> MutexGuard<'_, ()> {
-        self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rebuilding.lock()
     }
 
     pub(crate) fn slots(&self) -> Vec<Arc<Slot>> {
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read();
         slots.values().cloned().collect()
     }
 }

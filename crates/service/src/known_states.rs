@@ -1,8 +1,9 @@
 //! The states that a service has in mind.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rapidhash::RapidHashMap;
+use spacefold_event_core::lock::Lock;
 use spacefold_event_core::{Position, Revision};
 use spacefold_state::SpaceState;
 
@@ -15,7 +16,7 @@ const MAX_KEPT_SPACES: usize = 1_024;
 /// so that threads of one service do not lose races to each other.
 #[derive(Debug, Default)]
 pub(crate) struct KnownStates {
-    places: Mutex<RapidHashMap<String, Arc<KnownPlace>>>,
+    places: Lock<RapidHashMap<String, Arc<KnownPlace>>>,
 }
 
 /// Where the state of one space is kept.
@@ -35,8 +36,7 @@ pub(crate) struct Known {
 impl KnownStates {
     /// The place of a space.
     pub(crate) fn place(&self, space_id: &str) -> Arc<KnownPlace> {
-        // Nothing in here panics halfway through a change.
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places.lock();
         if let Some(place) = places.get(space_id) {
             return Arc::clone(place);
         }
@@ -51,7 +51,7 @@ impl KnownStates {
     /// How many spaces have a place.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.places.lock().len()
     }
 }
 

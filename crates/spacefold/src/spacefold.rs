@@ -13,7 +13,7 @@ use std::{
     fmt,
     io::BufRead,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
@@ -26,6 +26,7 @@ use spacefold_event_core::{
     Append, AppendCondition, AppendError, LogReader, LogWriter, Position, ReadError, Receipt,
     Revision, SpaceEvent, StorageError,
     closing::{CloseOnce, is_in_callback},
+    lock::Lock,
 };
 use spacefold_projection::{
     CatchUpError, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome,
@@ -78,7 +79,7 @@ struct Inner {
     service: SpaceService,
     engine: Arc<Engine>,
     content: Arc<PackStore>,
-    folding: Mutex<Option<JoinHandle<()>>>,
+    folding: Lock<Option<JoinHandle<()>>>,
     closing: CloseOnce<Result<(), StorageError>>,
 }
 
@@ -376,7 +377,7 @@ impl Inner {
             tracing::warn!(%error, "places of subscriptions could not be synced");
         }
         let closed = self.content.close().and(self.engine.log.close());
-        let thread = self.folding.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.folding.lock().take();
         if let Some(thread) = thread
             && thread.join().is_err()
         {

@@ -6,14 +6,18 @@
 
 use std::{
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use spacefold_event_core::{LogReader, Position, ReadError, StateStore, closing::Waited};
+use spacefold_event_core::{
+    LogReader, Position, ReadError, StateStore,
+    closing::Waited,
+    lock::{Condition, Lock},
+};
 use spacefold_projection::{
     CatchUpError, ContentIndex, Occurrence, Projection, ProjectionHandle, ProjectionInfo,
     Projections, RegisterError, Shipped,
@@ -31,9 +35,9 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// for: from then on it is folded like the others, also when the store is opened again.
 pub(crate) struct Views {
     projections: Arc<Projections>,
-    shipped: Mutex<Option<Shipped>>,
+    shipped: Lock<Option<Shipped>>,
     told: Arc<Told>,
-    threads: Mutex<Vec<(&'static str, JoinHandle<()>)>>,
+    threads: Lock<Vec<(&'static str, JoinHandle<()>)>>,
     /// Whether what is registered is followed.
     follows: AtomicBool,
 }
@@ -41,8 +45,8 @@ pub(crate) struct Views {
 /// How far the log is, as far as the threads were told.
 #[derive(Default)]
 struct Told {
-    head: Mutex<Head>,
-    moved: Condvar,
+    head: Lock<Head>,
+    moved: Condition,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -55,9 +59,9 @@ impl Views {
     pub(crate) fn new(log: Arc<dyn LogReader>, store: Arc<dyn StateStore>) -> Self {
         Self {
             projections: Arc::new(Projections::new(log, store)),
-            shipped: Mutex::default(),
+            shipped: Lock::default(),
             told: Arc::default(),
-            threads: Mutex::default(),
+            threads: Lock::default(),
             follows: AtomicBool::new(false),
         }
     }
@@ -79,7 +83,7 @@ impl Views {
     }
 
     pub(crate) fn shipped(&self) -> Result<Shipped, RegisterError> {
-        let mut shipped = lock(&self.shipped);
+        let mut shipped = self.shipped.lock();
         if let Some(shipped) = shipped.as_ref() {
             return Ok(shipped.clone());
         }
@@ -158,7 +162,7 @@ impl Views {
 
     /// Tells the threads how far the log is.
     pub(crate) fn tell(&self, durable: Position) {
-        let mut head = lock(&self.told.head);
+        let mut head = self.told.head.lock();
         if durable > head.position {
             head.position = durable;
             self.told.moved.notify_all();
@@ -170,8 +174,8 @@ impl Views {
     pub(crate) fn stop(&self) {
         self.projections.stop();
         // Behind the lock, so that none is started behind this.
-        let _threads = lock(&self.threads);
-        lock(&self.told.head).closing = true;
+        let _threads = self.threads.lock();
+        self.told.head.lock().closing = true;
         self.told.moved.notify_all();
     }
 
@@ -179,7 +183,7 @@ impl Views {
     /// they have folded.
     pub(crate) fn close(&self) {
         if self.projections.callbacks().wait() == Waited::AllEnded {
-            let threads = std::mem::take(&mut *lock(&self.threads));
+            let threads = std::mem::take(&mut *self.threads.lock());
             for (name, thread) in threads {
                 if thread.join().is_err() {
                     tracing::error!(name, "the thread that folds a projection has panicked");
@@ -193,9 +197,9 @@ impl Views {
     }
 
     fn follow(&self, name: &'static str) {
-        let mut threads = lock(&self.threads);
+        let mut threads = self.threads.lock();
         let is_known = threads.iter().any(|(known, _)| *known == name);
-        if is_known || !self.follows.load(Ordering::Acquire) || lock(&self.told.head).closing {
+        if is_known || !self.follows.load(Ordering::Acquire) || self.told.head.lock().closing {
             return;
         }
         let (projections, told) = (Arc::clone(&self.projections), Arc::clone(&self.told));
@@ -243,19 +247,15 @@ fn run(projections: &Projections, name: &str, told: &Told) {
 impl Told {
     /// Waits until the log is known to be beyond `seen`; `None` when the store is being closed.
     fn wait_beyond(&self, seen: Option<Position>) -> Option<Position> {
-        let head = lock(&self.head);
+        let head = self.head.lock();
         let is_old = |head: &mut Head| !head.closing && Some(head.position) <= seen;
-        let head = self.moved.wait_while(head, is_old).unwrap_or_else(PoisonError::into_inner);
+        let head = self.moved.wait_while(head, is_old);
         (!head.closing).then_some(head.position)
     }
 
     /// Waits a while, or until the store is being closed.
     fn rest(&self) {
         let is_open = |head: &mut Head| !head.closing;
-        drop(self.moved.wait_timeout_while(lock(&self.head), REST_AFTER_FAILURE, is_open));
+        drop(self.moved.wait_timeout_while(self.head.lock(), REST_AFTER_FAILURE, is_open));
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,11 @@
 //! What the log says of the states that it implies: hashes that stand in blocks.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::VecDeque, sync::MutexGuard};
 
 use spacefold_event_core::{
     Position, RecordedEventRef,
     bytes::{ByteReader, to_u32, to_usize},
+    lock::Lock,
 };
 
 /// The type of the extension field.
@@ -101,7 +99,7 @@ impl StateCommitment {
 /// Commitments that wait for the block to stand in, in the order of their positions.
 #[derive(Debug, Default)]
 pub(crate) struct Offers {
-    waiting: Mutex<Waiting>,
+    waiting: Lock<Waiting>,
 }
 
 #[derive(Debug, Default)]
@@ -150,7 +148,7 @@ impl Offers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 

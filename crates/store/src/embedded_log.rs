@@ -6,7 +6,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
 };
@@ -19,6 +19,7 @@ use spacefold_event_core::{
     Timestamp,
     append_rules::{self, Proposal},
     closing::CloseOnce,
+    lock::Lock,
 };
 use uuid::Uuid;
 
@@ -74,7 +75,7 @@ pub struct EmbeddedLog {
 struct Inner {
     shared: Arc<Shared>,
     closing: CloseOnce<Result<(), StorageError>>,
-    running: Mutex<Option<Running>>,
+    running: Lock<Option<Running>>,
     writer: WriterHandle,
 }
 
@@ -198,7 +199,7 @@ impl EmbeddedLog {
         let sealer = sealer::start(&shared, options.reserve_bytes, watched, &wake, woken)?;
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
-                let running = Mutex::new(Some(Running { writer, sealer, watch, lock }));
+                let running = Lock::new(Some(Running { writer, sealer, watch, lock }));
                 let closing = CloseOnce::default();
                 let inner = Inner { shared, closing, running, writer: handle };
                 let log = Self { inner: Arc::new(inner) };
@@ -280,7 +281,7 @@ impl EmbeddedLog {
     #[must_use]
     pub fn info(&self) -> StoreInfo {
         let shared = &self.inner.shared;
-        let healed = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner).head().healed;
+        let healed = shared.head_file.lock().head().healed;
         let blocks = shared.view().index.block_count();
         StoreInfo {
             store_id: Uuid::from_bytes(shared.store_id).to_string(),
@@ -298,7 +299,7 @@ impl EmbeddedLog {
     /// Has the sealer of a store that is stepped do what is to be done.
     #[cfg(test)]
     pub(crate) fn step(&self, notes_head: bool) {
-        let mut running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.inner.running.lock();
         if let Some(running) = running.as_mut() {
             running.sealer.step(notes_head);
         }
@@ -410,7 +411,7 @@ impl Inner {
     }
 
     fn close_now(&self) -> Result<(), StorageError> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.running.lock().take();
         let Some(running) = running else {
             return Ok(());
         };
@@ -443,7 +444,7 @@ impl Inner {
         if self.shared.index_changed.load(Ordering::Relaxed) {
             sealer::checkpoint(&self.shared)?;
         }
-        let mut head_file = self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut head_file = self.shared.head_file.lock();
         if head_file.head().clean {
             return Ok(());
         }

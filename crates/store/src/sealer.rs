@@ -7,7 +7,7 @@ mod filing;
 mod unfiled;
 
 use std::{
-    sync::{Arc, PoisonError, Weak, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
     thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
@@ -233,7 +233,7 @@ impl Sealer {
     }
 
     fn head_file_durable_head(&self) -> spacefold_event_core::Position {
-        let head_file = self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+        let head_file = self.shared.head_file.lock();
         head_file.head().durable_head
     }
 
@@ -242,7 +242,7 @@ impl Sealer {
         self.shared.is_head_note_due.store(false, Ordering::Relaxed);
         let durable_head = self.shared.progress.durable_head();
         let witness = self.shared.durable_frame();
-        let mut head_file = self.shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut head_file = self.shared.head_file.lock();
         head_file.update(|head| head.note_durable(durable_head, witness))
     }
 
@@ -250,7 +250,7 @@ impl Sealer {
     /// wrong it is made anew.
     fn seal_next(&mut self) -> Result<bool, StorageError> {
         let shared = Arc::clone(&self.shared);
-        let maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        let maintenance = shared.maintenance.lock();
         let sled = shared.sled().map_err(|error| StorageError::new("making a block", error))?;
         let sealed = self.seal_batch(sled.as_ref());
         drop(maintenance);
@@ -376,7 +376,7 @@ impl Sealer {
 
 /// Syncs sled's copy and keeps the index, so that the next opening finds both.
 pub(crate) fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
-    let _maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+    let _maintenance = shared.maintenance.lock();
     let sled = shared.sled().map_err(|error| StorageError::new(KEEPING, error))?;
     sync_copy(shared, sled.as_ref()).map_err(|error| match error {
         SealError::CopyWrong(error) | SealError::Failed(error) => error,

@@ -3,7 +3,7 @@
 use std::{
     fmt, mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, MutexGuard, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -13,6 +13,7 @@ use spacefold_event_core::{
     EventFilter, EventId, Page, Position, RUN_EVENTS, Read, ReadError, RecordedEvent, Records,
     Revision, StorageError, Timestamp,
     bytes::{to_u64, to_usize},
+    lock::{Lock, SharedLock},
 };
 
 use crate::{
@@ -43,15 +44,15 @@ const REPLACING: &str = "sled's copy of the log could not be made anew";
 pub(crate) struct Shared {
     pub(crate) folder: Folder,
     pub(crate) store_id: [u8; 16],
-    pub(crate) head_file: Mutex<HeadFile>,
+    pub(crate) head_file: Lock<HeadFile>,
     /// Held while blocks are made, filed or rebuilt.
-    pub(crate) maintenance: Mutex<()>,
+    pub(crate) maintenance: Lock<()>,
     /// Whether the sealer is going to note the durable head in HEAD.
     pub(crate) is_head_note_due: AtomicBool,
     /// Whether the index has changed since it was kept.
     pub(crate) index_changed: AtomicBool,
-    view: RwLock<View>,
-    sled: RwLock<Copy>,
+    view: SharedLock<View>,
+    sled: SharedLock<Copy>,
     pub(crate) sealed: SealedScan,
     cache: Cache<Position, Records, RecordsWeight>,
     index_pages: Cache<PageId, Arc<[u8]>, PageWeight>,
@@ -59,11 +60,11 @@ pub(crate) struct Shared {
     pub(crate) progress: Progress,
     /// What the next blocks are to say of states.
     pub(crate) commitments: Offers,
-    durable_frame: Mutex<Option<Witness>>,
-    sessions: Mutex<Sessions>,
+    durable_frame: Lock<Option<Witness>>,
+    sessions: Lock<Sessions>,
     /// While a test holds it, sealed files are written and HEAD does not come to know of them.
     #[cfg(test)]
-    pub(crate) noting_sealed: Mutex<()>,
+    pub(crate) noting_sealed: Lock<()>,
 }
 
 /// Sled's copy, or why there is none.
@@ -139,44 +140,44 @@ impl Shared {
         Self {
             folder,
             store_id,
-            head_file: Mutex::new(head_file),
-            maintenance: Mutex::new(()),
+            head_file: Lock::new(head_file),
+            maintenance: Lock::new(()),
             is_head_note_due: AtomicBool::new(false),
             index_changed: AtomicBool::new(false),
-            view: RwLock::new(view),
-            sled: RwLock::new(sled.into()),
+            view: SharedLock::new(view),
+            sled: SharedLock::new(sled.into()),
             sealed,
             cache: Cache::with_weighter(1_024, CACHE_BYTES, RecordsWeight),
             index_pages: Cache::with_weighter(512, INDEX_CACHE_BYTES, PageWeight),
             journal_files,
             progress,
             commitments: Offers::default(),
-            durable_frame: Mutex::new(end.witness()),
-            sessions: Mutex::new(sessions),
+            durable_frame: Lock::new(end.witness()),
+            sessions: Lock::new(sessions),
             #[cfg(test)]
-            noting_sealed: Mutex::new(()),
+            noting_sealed: Lock::new(()),
         }
     }
 
     /// The newest frame that is durable.
     pub(crate) fn durable_frame(&self) -> Option<Witness> {
-        *self.durable_frame.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.durable_frame.lock()
     }
 
     pub(crate) fn note_durable_frame(&self, frame: Option<Witness>) {
-        *self.durable_frame.lock().unwrap_or_else(PoisonError::into_inner) = frame;
+        *self.durable_frame.lock() = frame;
     }
 
     /// Says which sessions there are, now that another one writes.
     pub(crate) fn note_sessions(&self, sessions: &Sessions) {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone_from(sessions);
+        self.sessions.lock().clone_from(sessions);
     }
 
     /// What sled's copy may come to know of the log now.
     pub(crate) fn lineage(&self) -> Lineage {
         // Read before the sessions: it is no later than they are.
         let position = self.progress.durable_head();
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sessions = self.sessions.lock().clone();
         let last_block_after = {
             let index = &self.view().index;
             index.block_of(index.end()).map_or(Position::START, Position::previous)
@@ -190,19 +191,19 @@ impl Shared {
     }
 
     pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner)
+        self.view.read()
     }
 
     pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
-        self.view.write().unwrap_or_else(PoisonError::into_inner)
+        self.view.write()
     }
 
     pub(crate) fn lock_maintenance(&self) -> MutexGuard<'_, ()> {
-        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner)
+        self.maintenance.lock()
     }
 
     pub(crate) fn lock_head_file(&self) -> MutexGuard<'_, HeadFile> {
-        self.head_file.lock().unwrap_or_else(PoisonError::into_inner)
+        self.head_file.lock()
     }
 
     /// Sled's copy.
@@ -210,7 +211,7 @@ impl Shared {
     /// # Errors
     /// Why there is none.
     pub(crate) fn sled(&self) -> Result<Arc<dyn LogCopy>, ReadError> {
-        match &*self.sled.read().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.sled.read() {
             Copy::Open(sled) => Ok(Arc::clone(sled)),
             Copy::Unusable(why) => Err(why.clone().into()),
             Copy::Closed => Err(ReadError::Closed),
@@ -219,7 +220,7 @@ impl Shared {
 
     /// Sled's copy, if there is one that can be used.
     fn usable_sled(&self) -> Result<Option<Arc<dyn LogCopy>>, ReadError> {
-        match &*self.sled.read().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.sled.read() {
             Copy::Open(sled) => Ok(Some(Arc::clone(sled))),
             Copy::Unusable(_) => Ok(None),
             Copy::Closed => Err(ReadError::Closed),
@@ -238,7 +239,7 @@ impl Shared {
 
     /// Lets go of the copy: the store is closed.
     pub(crate) fn drop_sled(&self) {
-        *self.sled.write().unwrap_or_else(PoisonError::into_inner) = Copy::Closed;
+        *self.sled.write() = Copy::Closed;
     }
 
     /// Puts what `make` makes, and what readers see of it, in the place of the copy that is there.
@@ -247,7 +248,7 @@ impl Shared {
         &self,
         make: impl FnOnce(Position) -> Result<(Copy, View), ReadError>,
     ) -> Result<(), ReadError> {
-        let mut sled = self.sled.write().unwrap_or_else(PoisonError::into_inner);
+        let mut sled = self.sled.write();
         // Dropped first: of two copies in one folder neither would open.
         *sled = Copy::Closed;
         let mut view = self.view_mut();

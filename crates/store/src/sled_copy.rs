@@ -37,7 +37,7 @@ use std::{
     mem,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -46,7 +46,10 @@ use sled::{Db, IVec, Tree};
 use spacefold_disk::{Access, File as DiskFile, Folder as DiskFolder};
 #[cfg(test)]
 use spacefold_disk::{Disk as _, RealDisk};
-use spacefold_event_core::{Position, StorageError, Timestamp};
+use spacefold_event_core::{
+    Position, StorageError, Timestamp,
+    lock::{Lock, SharedLock},
+};
 
 pub(crate) use self::folders::SledFolders;
 use self::{
@@ -115,12 +118,12 @@ pub(crate) struct SledCopy {
     /// A failed sync is never tried again: the second would answer for pages that are lost.
     sync_failed: AtomicBool,
     /// Held by whoever writes blocks: two writers at one leaf cost retries.
-    log_writer: Mutex<()>,
+    log_writer: Lock<()>,
     /// Held alone while whole blocks are taken away, so that no reader sees half of one.
-    log_shape: RwLock<()>,
+    log_shape: SharedLock<()>,
     /// Held alone while a blob is put or removed.
-    state_shape: RwLock<()>,
-    lineage: Mutex<NotedLineage>,
+    state_shape: SharedLock<()>,
+    lineage: Lock<NotedLineage>,
     #[cfg(test)]
     refused: OnceLock<ErrorKind>,
 }
@@ -195,10 +198,10 @@ impl SledCopy {
             db_file,
             broken: OnceLock::new(),
             sync_failed: AtomicBool::new(false),
-            log_writer: Mutex::new(()),
-            log_shape: RwLock::new(()),
-            state_shape: RwLock::new(()),
-            lineage: Mutex::default(),
+            log_writer: Lock::new(()),
+            log_shape: SharedLock::new(()),
+            state_shape: SharedLock::new(()),
+            lineage: Lock::default(),
             #[cfg(test)]
             refused: OnceLock::new(),
         };
@@ -237,7 +240,7 @@ impl SledCopy {
         if is_free {
             return Ok(());
         }
-        let _alone = alone(&self.log_shape);
+        let _alone = self.log_shape.write();
         self.attempt("remove a block", |handles| {
             for entry in handles.log.range(keys) {
                 handles.log.remove(entry?.0)?;
@@ -301,10 +304,6 @@ impl SledCopy {
         error
     }
 
-    fn log_writer(&self) -> MutexGuard<'_, ()> {
-        self.log_writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn doing(&self, doing: &str) -> String {
         format!("{doing} in {}", self.path.display())
     }
@@ -312,7 +311,7 @@ impl SledCopy {
 
 impl LogCopy for SledCopy {
     fn note_lineage(&self, lineage: &Lineage) -> Result<(), SledError> {
-        let mut state = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lineage.lock();
         let newest = lineage.sessions.newest();
         let blocks = lineage.last_block_after;
         let is_noted = state.noted.is_some_and(|(session, position, last_block_after)| {
@@ -339,7 +338,7 @@ impl LogCopy for SledCopy {
         &self,
         blocks: &mut dyn Iterator<Item = (Position, usize)>,
     ) -> Result<(), SledError> {
-        let _writer = self.log_writer();
+        let _writer = self.log_writer.lock();
         self.attempt("keep places for blocks", |handles| {
             for (first, bytes) in blocks {
                 for (part, _) in (0..=u16::MAX).zip(0..bytes.div_ceil(MAX_VALUE_BYTES)) {
@@ -359,7 +358,7 @@ impl LogCopy for SledCopy {
             !parts.is_empty() && bytes.len().div_ceil(MAX_VALUE_BYTES) == parts.len(),
             "a block has bytes, and is bounded to far fewer parts"
         );
-        let _writer = self.log_writer();
+        let _writer = self.log_writer.lock();
         self.remove_block_if_any(first, parts.len())?;
         self.attempt("write a block", |handles| {
             for (part, value) in parts.iter().rev() {
@@ -370,7 +369,7 @@ impl LogCopy for SledCopy {
     }
 
     fn block_at_or_before(&self, position: Position) -> Result<Option<StoredBlock>, SledError> {
-        let _whole = shared(&self.log_shape);
+        let _whole = self.log_shape.read();
         self.attempt("read a block", |handles| {
             let found = last_whole(handles.log.range(..=block_key(position, u16::MAX)).rev())?;
             if let Some(found) = &found {
@@ -381,7 +380,7 @@ impl LogCopy for SledCopy {
     }
 
     fn first_positions(&self) -> Result<Vec<Position>, SledError> {
-        let _whole = shared(&self.log_shape);
+        let _whole = self.log_shape.read();
         self.attempt("list the blocks", |handles| {
             let mut positions = Vec::new();
             for entry in handles.log.iter() {
@@ -468,14 +467,6 @@ impl Drop for SledCopy {
             mem::forget((handles, Arc::clone(&self.held)));
         }
     }
-}
-
-fn shared(lock: &RwLock<()>) -> RwLockReadGuard<'_, ()> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn alone(lock: &RwLock<()>) -> RwLockWriteGuard<'_, ()> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Dropped in this order: trees before the database.

@@ -18,7 +18,7 @@ mod pending;
 mod window;
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -337,7 +337,7 @@ fn newest_stored(group: &[Taken], own: Option<&Result<Accepted, AppendError>>) -
 
 /// Takes a new incarnation, recorded and synced before anything is written under it.
 fn begin(shared: &Shared, end: JournalEnd) -> Result<Journal, AppendError> {
-    let mut head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut head_file = shared.head_file.lock();
     let begun = shared.journal_files.prepare_first().and_then(|()| {
         head_file.begin_incarnation(end.head, |head| {
             head.durable_head = end.head;

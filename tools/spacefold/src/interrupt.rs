@@ -3,15 +3,12 @@
 
 use std::{
     process,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
-use spacefold::EmbeddedLog;
+use spacefold::{EmbeddedLog, lock::Lock};
 
 use crate::error::{Failure, Status};
 
@@ -20,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static ENDS_BY_ITSELF: AtomicBool = AtomicBool::new(false);
-static STORE: Mutex<Option<EmbeddedLog>> = Mutex::new(None);
+static STORE: Lock<Option<EmbeddedLog>> = Lock::new(None);
 
 /// Takes Ctrl-C over from the system.
 pub(crate) fn install() {
@@ -34,7 +31,7 @@ pub(crate) fn install() {
             return;
         }
         thread::sleep(GRACE);
-        let store = STORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let store = STORE.lock().take();
         if let Some(Err(error)) = store.map(|log| log.close()) {
             Failure::from(error).report();
         }
@@ -45,7 +42,7 @@ pub(crate) fn install() {
 
 /// Has the store closed if the command does not end in time.
 pub(crate) fn guard(log: &EmbeddedLog) {
-    *STORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(log.clone());
+    *STORE.lock() = Some(log.clone());
 }
 
 /// For a command that keeps what it has and ends when this is set, however long that takes. Pressed

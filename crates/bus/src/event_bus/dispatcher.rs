@@ -3,11 +3,11 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::Duration,
 };
 
-use spacefold_event_core::{EventId, EventType, Position, RecordedEvent};
+use spacefold_event_core::{EventId, EventType, Position, RecordedEvent, lock::SharedLock};
 
 use super::{
     history::History,
@@ -96,7 +96,7 @@ pub(crate) struct Dispatcher {
     pub(crate) history: History,
     pub(crate) parked: Parked,
     pub(crate) stop: Arc<Stop>,
-    hook: RwLock<Option<Arc<Hook>>>,
+    hook: SharedLock<Option<Arc<Hook>>>,
 }
 
 impl Dispatcher {
@@ -106,12 +106,12 @@ impl Dispatcher {
             history,
             parked,
             stop: Arc::default(),
-            hook: RwLock::new(None),
+            hook: SharedLock::new(None),
         }
     }
 
     pub(crate) fn set_hook(&self, hook: Arc<Hook>) {
-        let mut current = self.hook.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.hook.write();
         let before = current.replace(hook);
         drop(current);
         drop(before);
@@ -120,7 +120,7 @@ impl Dispatcher {
     /// Lets go of everything that users have handed in. What panics as it is dropped holds up
     /// nothing.
     pub(crate) fn clear(&self) {
-        let hook = self.hook.write().unwrap_or_else(PoisonError::into_inner).take();
+        let hook = self.hook.write().take();
         let dropped = catch_unwind(AssertUnwindSafe(|| {
             drop(hook);
             self.registry.clear();
@@ -290,7 +290,7 @@ impl Dispatcher {
                 tracing::error!(handler, %position, %event_id, attempts, reason, ?next, "a handler failed");
             }
         }
-        let hook = self.hook.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let hook = self.hook.read().clone();
         if let Some(hook) = hook
             && catch_unwind(AssertUnwindSafe(|| hook(&failure))).is_err()
         {

@@ -1,21 +1,18 @@
 //! The events that a bus has handled last.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::VecDeque, sync::Arc};
 
-use spacefold_event_core::RecordedEvent;
+use spacefold_event_core::{RecordedEvent, lock::Lock};
 
 /// The newest events, as many as may be kept.
 pub(crate) struct History {
     max_events: usize,
-    events: Mutex<VecDeque<Arc<RecordedEvent>>>,
+    events: Lock<VecDeque<Arc<RecordedEvent>>>,
 }
 
 impl History {
     pub(crate) const fn new(max_events: usize) -> Self {
-        Self { max_events, events: Mutex::new(VecDeque::new()) }
+        Self { max_events, events: Lock::new(VecDeque::new()) }
     }
 
     pub(crate) const fn is_kept(&self) -> bool {
@@ -26,7 +23,7 @@ impl History {
         if !self.is_kept() {
             return;
         }
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.events.lock();
         if events.len() >= self.max_events {
             events.pop_front();
         }
@@ -34,6 +31,6 @@ impl History {
     }
 
     pub(crate) fn events(&self) -> Vec<Arc<RecordedEvent>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.events.lock().iter().cloned().collect()
     }
 }

@@ -1,10 +1,11 @@
 //! What the clones of a bus share, and how it starts and ends.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use spacefold_event_core::{
     LogReader, Position, RecordedEvent,
     closing::{Callbacks, CloseOnce, is_in_callback},
+    lock::Lock,
 };
 
 use super::{
@@ -28,7 +29,7 @@ pub(crate) struct Inner {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) options: BusOptions,
     pub(crate) source: EventSource,
-    state: Mutex<State>,
+    state: Lock<State>,
     closing: CloseOnce<()>,
     /// The lanes of this bus.
     callbacks: Arc<Callbacks>,
@@ -66,13 +67,13 @@ impl Inner {
         if let EventSource::Live(feed) | EventSource::Durable(feed, _) = &source {
             feed.source().add_stop(&dispatcher.stop);
         }
-        let state = Mutex::new(State::Waiting(place));
+        let state = Lock::new(State::Waiting(place));
         let (closing, callbacks) = (CloseOnce::default(), Arc::default());
         Self { dispatcher, options, source, state, closing, callbacks }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {

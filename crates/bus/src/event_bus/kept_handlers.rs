@@ -1,13 +1,10 @@
 //! The filters of the named handlers of a durable bus, kept between runs: a handler that comes back
 //! under its name with another filter has missed what only that passes, and is told so.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bincode::{Decode, Encode};
-use spacefold_event_core::{EventFilter, Position, StorageError};
+use spacefold_event_core::{EventFilter, Position, StorageError, lock::Lock};
 
 use super::{bus_error::BusError, registry::MAX_HANDLERS};
 use crate::{
@@ -28,7 +25,7 @@ struct Stored {
 pub(crate) struct KeptHandlers {
     places: Arc<Places>,
     bus: String,
-    filters: Mutex<BTreeMap<String, EventFilter>>,
+    filters: Lock<BTreeMap<String, EventFilter>>,
 }
 
 impl KeptHandlers {
@@ -41,7 +38,7 @@ impl KeptHandlers {
             }),
         };
         let (places, bus) = (Arc::clone(places), bus.to_owned());
-        Ok(Self { places, bus, filters: Mutex::new(filters) })
+        Ok(Self { places, bus, filters: Lock::new(filters) })
     }
 
     /// Keeps the filters of these handlers; none of them when one is kept with another filter. The
@@ -51,7 +48,7 @@ impl KeptHandlers {
         handlers: impl Iterator<Item = (&'a str, &'a EventFilter)> + Clone,
         position: Position,
     ) -> Result<(), BusError> {
-        let mut filters = self.filters();
+        let mut filters = self.filters.lock();
         for (handler, asked) in handlers.clone() {
             if let Some(kept) = filters.get(handler).filter(|kept| *kept != asked) {
                 return Err(BusError::OtherFilter {
@@ -78,7 +75,7 @@ impl KeptHandlers {
 
     /// Forgets the filter of a handler.
     pub(crate) fn forget(&self, handler: &str) -> Result<(), StorageError> {
-        let mut filters = self.filters();
+        let mut filters = self.filters.lock();
         if filters.remove(handler).is_none() {
             return Ok(());
         }
@@ -89,10 +86,6 @@ impl KeptHandlers {
         let stored = filters.iter().map(|(name, filter)| (name.clone(), StoredFilter::of(filter)));
         let stored = Stored { schema_version: SCHEMA_VERSION, handlers: stored.collect() };
         self.places.put(&key_of_handlers(&self.bus), &seal(&stored))
-    }
-
-    fn filters(&self) -> MutexGuard<'_, BTreeMap<String, EventFilter>> {
-        self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

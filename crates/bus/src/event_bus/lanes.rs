@@ -4,7 +4,7 @@
 use std::{
     hash::BuildHasher,
     num::NonZeroUsize,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -14,6 +14,7 @@ use spacefold_event_core::{
     Envelope, Page, Position, ReadError, RecordedEvent, StorageError,
     bytes::{to_u64, to_usize},
     closing::{Callbacks, InCallback, Running, Waited},
+    lock::{Condition, Lock},
 };
 
 use super::{bus_error::BusError, dispatcher::Dispatcher};
@@ -37,10 +38,10 @@ pub(crate) struct Lanes {
 
 /// How far the lanes have come.
 pub(crate) struct Progress {
-    positions: Mutex<Positions>,
-    changed: Condvar,
+    positions: Lock<Positions>,
+    changed: Condition,
     /// Where the slowest one is kept, for a durable bus.
-    place: Option<Mutex<Place>>,
+    place: Option<Lock<Place>>,
 }
 
 struct Positions {
@@ -73,9 +74,9 @@ impl Lanes {
     ) -> Result<Self, SubscribeError> {
         let of_lanes = vec![after; count.get()];
         let progress = Arc::new(Progress {
-            positions: Mutex::new(Positions { of_lanes, are_closed: false }),
-            changed: Condvar::new(),
-            place: place.map(Mutex::new),
+            positions: Lock::new(Positions { of_lanes, are_closed: false }),
+            changed: Condition::new(),
+            place: place.map(Lock::new),
         });
         let (closers, threads) = (Vec::new(), Vec::new());
         let mut lanes = Self { progress, closers, threads };
@@ -204,24 +205,20 @@ impl Lane {
 }
 
 impl Progress {
-    fn positions(&self) -> MutexGuard<'_, Positions> {
-        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The position up to which every lane has handled all.
     pub(crate) fn position(&self) -> Position {
-        self.positions().slowest()
+        self.positions.lock().slowest()
     }
 
     /// Ends every wait, those to come too.
     fn close(&self) {
-        self.positions().are_closed = true;
+        self.positions.lock().are_closed = true;
         self.changed.notify_all();
     }
 
     fn set(&self, lane: usize, position: Position) {
         let slowest = {
-            let mut positions = self.positions();
+            let mut positions = self.positions.lock();
             if let Some(own) = positions.of_lanes.get_mut(lane) {
                 *own = position;
             }
@@ -229,7 +226,7 @@ impl Progress {
         };
         self.changed.notify_all();
         if let Some(place) = &self.place {
-            let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut place = place.lock();
             // What is not kept now is kept with a later position, or handled again.
             if let Err(error) = place.advance(slowest) {
                 tracing::warn!(%error, "the place of the bus is not kept");
@@ -241,7 +238,7 @@ impl Progress {
     /// they are. They may be closed first: nobody gets any further then.
     pub(crate) fn wait(&self, position: Position, timeout: Duration) -> Result<Position, BusError> {
         let end = Instant::now().checked_add(timeout);
-        let mut positions = self.positions();
+        let mut positions = self.positions.lock();
         while positions.slowest() < position {
             if positions.are_closed {
                 return Err(BusError::Closed);
@@ -251,7 +248,7 @@ impl Progress {
                 break;
             }
             let waited = self.changed.wait_timeout(positions, left);
-            (positions, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            (positions, _) = waited;
         }
         Ok(positions.slowest())
     }
@@ -259,14 +256,14 @@ impl Progress {
     /// Keeps the place as far as the lanes are.
     pub(crate) fn keep(&self) -> Result<(), AckError> {
         let Some(place) = &self.place else { return Ok(()) };
-        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = place.lock();
         place.advance(self.position())
     }
 
     fn sync(&self) {
         let synced = self.keep().and_then(|()| {
             let Some(place) = &self.place else { return Ok(()) };
-            Ok(place.lock().unwrap_or_else(PoisonError::into_inner).sync()?)
+            Ok(place.lock().sync()?)
         });
         if let Err(error) = synced {
             tracing::warn!(%error, "a kill may take back the place of the bus");

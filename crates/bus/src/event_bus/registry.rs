@@ -4,13 +4,14 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use spacefold_event_core::{
     EventFilter, EventType, EventTypes, Position, RecordedEvent, closing::InCallback,
+    lock::SharedLock,
 };
 
 use super::bus_error::BusError;
@@ -46,7 +47,7 @@ pub(crate) struct Registered {
 /// Handlers by priority, then in the order of registering; replaced whole by each change, so that
 /// an event that is being handled holds nobody up.
 pub(crate) struct Registry {
-    state: RwLock<State>,
+    state: SharedLock<State>,
 }
 
 struct State {
@@ -62,7 +63,7 @@ pub(crate) struct Handlers {
 impl Registry {
     pub(crate) fn new() -> Self {
         let state = State { handlers: Arc::new(Handlers::new(Vec::new())), next_id: 1 };
-        Self { state: RwLock::new(state) }
+        Self { state: SharedLock::new(state) }
     }
 
     pub(crate) fn add(
@@ -71,7 +72,7 @@ impl Registry {
         after: Position,
         retry: RetryPolicy,
     ) -> Result<HandlerId, BusError> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write();
         let id = HandlerId(state.next_id);
         let is_named = handler.name.is_some();
         let name = handler.name.unwrap_or_else(|| format!("handler-{}", state.next_id));
@@ -107,7 +108,7 @@ impl Registry {
     /// The handler, if it was there.
     pub(crate) fn remove(&self, id: HandlerId) -> Option<Arc<Registered>> {
         let removed = {
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.write();
             let mut in_order = state.handlers.in_order.clone();
             let place = in_order.iter().position(|handler| handler.id == id);
             let removed = place.map(|place| in_order.remove(place));
@@ -121,7 +122,7 @@ impl Registry {
     }
 
     pub(crate) fn clear(&self) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write();
         let none = Arc::new(Handlers::new(Vec::new()));
         let handlers = std::mem::replace(&mut state.handlers, none);
         drop(state);
@@ -129,7 +130,7 @@ impl Registry {
     }
 
     pub(crate) fn handlers(&self) -> Arc<Handlers> {
-        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner).handlers)
+        Arc::clone(&self.state.read().handlers)
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<Arc<Registered>> {

@@ -11,7 +11,7 @@ fn places(within: Duration) -> (Arc<SyncedStore>, Places) {
 /// Waits until the thread is gone.
 fn wait_until_idle(places: &Places) {
     let end = Instant::now() + LONG;
-    while places.due.state().has_thread {
+    while places.due.state.lock().has_thread {
         assert!(Instant::now() < end, "the thread stays");
         thread::yield_now();
     }

@@ -3,18 +3,19 @@
 use std::{
     collections::HashMap,
     io::{Cursor, Read},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use super::HashedContent;
 use super::{ContentReader, ContentStore, StoredContent, error::ContentError};
 use crate::bytes::to_u64;
+use crate::lock::Lock;
 use crate::{content_hash::ContentHash, limits::MAX_CONTENT_BYTES};
 
 /// A [`ContentStore`] that keeps its contents in memory and loses them when it is dropped.
 #[derive(Debug, Default)]
 pub struct MemoryContentStore {
-    contents: Mutex<HashMap<ContentHash, Arc<[u8]>>>,
+    contents: Lock<HashMap<ContentHash, Arc<[u8]>>>,
 }
 
 impl MemoryContentStore {
@@ -22,10 +23,6 @@ impl MemoryContentStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-
-    fn contents(&self) -> MutexGuard<'_, HashMap<ContentHash, Arc<[u8]>>> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -41,7 +38,7 @@ impl ContentStore for MemoryContentStore {
             return Err(ContentError::TooLarge);
         }
         let hash = ContentHash::of(&taken);
-        self.contents().entry(hash).or_insert_with(|| taken.into());
+        self.contents.lock().entry(hash).or_insert_with(|| taken.into());
         Ok(StoredContent { hash, bytes })
     }
 
@@ -51,7 +48,7 @@ impl ContentStore for MemoryContentStore {
         if bytes > MAX_CONTENT_BYTES {
             return Err(ContentError::TooLarge);
         }
-        self.contents().entry(hash).or_insert_with(|| taken.into());
+        self.contents.lock().entry(hash).or_insert_with(|| taken.into());
         Ok(StoredContent { hash, bytes })
     }
 
@@ -60,14 +57,14 @@ impl ContentStore for MemoryContentStore {
     }
 
     fn open(&self, hash: &ContentHash) -> Result<ContentReader, ContentError> {
-        let content = self.contents().get(hash).cloned();
+        let content = self.contents.lock().get(hash).cloned();
         let content = content.ok_or(ContentError::Missing { hash: *hash })?;
         let bytes = to_u64(content.len());
         Ok(ContentReader::new(bytes, Box::new(Cursor::new(content))))
     }
 
     fn contains(&self, hash: &ContentHash) -> Result<bool, ContentError> {
-        Ok(self.contents().contains_key(hash))
+        Ok(self.contents.lock().contains_key(hash))
     }
 }
 
@@ -84,7 +81,7 @@ mod tests {
         assert_eq!(store.put(&mut &b"same"[..]).unwrap(), first);
         assert_eq!(store.put_hashed(HashedContent::of(b"same")).unwrap(), first);
         assert_eq!((first.bytes, first.hash), (4, ContentHash::of(b"same")));
-        assert_eq!(store.contents().len(), 1);
+        assert_eq!(store.contents.lock().len(), 1);
         assert!(store.contains(&first.hash).unwrap());
         assert_eq!(store.get(&first.hash, 4).unwrap(), b"same");
         assert_eq!(store.put(&mut io::empty()).unwrap().bytes, 0);
@@ -114,6 +111,6 @@ mod tests {
         let store = MemoryContentStore::new();
         let broken = store.put(&mut (&b"begin"[..]).chain(Broken));
         assert!(matches!(broken, Err(ContentError::Source(_))));
-        assert!(store.contents().is_empty());
+        assert!(store.contents.lock().is_empty());
     }
 }

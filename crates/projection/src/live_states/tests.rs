@@ -6,7 +6,7 @@ mod many;
 use spacefold_state::testing::{events, fold, log_of, record, recorded_at};
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -16,7 +16,7 @@ use std::{
 use proptest::prelude::*;
 use spacefold_event_core::{
     Append, EventLog, LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Read,
-    ReadError, SpaceEvent, StateStore, Timestamp, testing,
+    ReadError, SpaceEvent, StateStore, Timestamp, lock::Lock, testing,
 };
 
 use super::*;
@@ -331,7 +331,7 @@ fn readers_and_a_writer_share_it() {
 struct GatedLog {
     inner: Arc<MemoryLog>,
     /// Held by who lets nobody read.
-    gate: Mutex<()>,
+    gate: Lock<()>,
     panics: AtomicUsize,
     reading: AtomicUsize,
 }
@@ -339,7 +339,7 @@ struct GatedLog {
 impl GatedLog {
     fn over(inner: Arc<MemoryLog>) -> Arc<Self> {
         let (panics, reading) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { inner, gate: Mutex::new(()), panics, reading })
+        Arc::new(Self { inner, gate: Lock::new(()), panics, reading })
     }
 }
 
@@ -350,7 +350,7 @@ impl testing::LogWrapper for GatedLog {
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
         self.reading.fetch_add(1, Ordering::SeqCst);
-        let passing = self.gate.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let passing = self.gate.lock();
         drop(passing);
         let page = self.inner.read(&read.clone().limit(2))?;
         let panics =
@@ -367,7 +367,7 @@ fn readers_do_not_wait_for_a_fold_under_way_unless_they_must() {
     states.catch_up().unwrap();
     record(&log.inner, [SpaceEvent::space_archived("s"), SpaceEvent::space_archived("t")]);
     thread::scope(|scope| {
-        let closed = log.gate.lock().unwrap();
+        let closed = log.gate.lock();
         let reads = log.reading.load(Ordering::SeqCst);
         let folding = scope.spawn(|| states.catch_up().unwrap());
         while log.reading.load(Ordering::SeqCst) == reads {

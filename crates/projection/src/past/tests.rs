@@ -156,7 +156,7 @@ fn versions_in_memory_stay_within_their_bytes_and_share_what_did_not_change() {
     for position in (0..60_000).rev().step_by(611) {
         past.state_at("s", Position::new(position)).unwrap();
         past.state_at("t", Position::new(position)).unwrap();
-        assert!(past.versions().bytes() <= 400_000);
+        assert!(past.versions.lock().bytes() <= 400_000);
     }
     agrees(&past, &log, [59_999, 100].into_iter());
     let [before, after] =

@@ -9,7 +9,7 @@ mod rebuilding;
 
 use std::{
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, MutexGuard, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -18,6 +18,7 @@ use std::{
 use spacefold_event_core::{
     Envelope, LogReader, Page, Position, ReadError, StateStore,
     closing::{Callbacks, InCallback, Running},
+    lock::{Condition, Lock, SharedLock},
 };
 
 use self::pages::NextPage;
@@ -46,11 +47,11 @@ pub(crate) struct Slot {
     projection: Arc<dyn Projection>,
     log: Arc<dyn LogReader>,
     store: Arc<dyn StateStore>,
-    folding: Mutex<()>,
-    generations: RwLock<Generations>,
+    folding: Lock<()>,
+    generations: SharedLock<Generations>,
     /// For those who wait for a position.
-    waiting: Mutex<()>,
-    moved: Condvar,
+    waiting: Lock<()>,
+    moved: Condition,
     /// Says that folding is to end.
     stop: Arc<AtomicBool>,
     /// Those who fold.
@@ -134,10 +135,10 @@ impl Slot {
             projection,
             log,
             store,
-            folding: Mutex::new(()),
-            generations: RwLock::new(Generations { root, current, building, rebuilding: None }),
-            waiting: Mutex::new(()),
-            moved: Condvar::new(),
+            folding: Lock::new(()),
+            generations: SharedLock::new(Generations { root, current, building, rebuilding: None }),
+            waiting: Lock::new(()),
+            moved: Condition::new(),
             stop,
             callbacks,
         })
@@ -187,7 +188,7 @@ impl Slot {
         timeout: Duration,
     ) -> Result<Position, CatchUpError> {
         let deadline = Instant::now().checked_add(timeout);
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         loop {
             {
                 let generations = self.generations();
@@ -208,8 +209,7 @@ impl Slot {
                 return Ok(position);
             }
             let left = left.unwrap_or(timeout);
-            let (guard, _) =
-                self.moved.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner);
+            let (guard, _) = self.moved.wait_timeout(waiting, left);
             waiting = guard;
         }
     }
@@ -276,7 +276,7 @@ impl Slot {
     /// nobody: where somebody folds or reads, who may be waiting for the caller, it is folded again
     /// the next time.
     pub(crate) fn save_last(&self) -> Result<(), CatchUpError> {
-        let (Ok(_folding), Ok(generations)) =
+        let (Some(_folding), Some(generations)) =
             (self.folding.try_lock(), self.generations.try_read())
         else {
             let name = self.projection.name();
@@ -297,7 +297,7 @@ impl Slot {
 
     /// Wakes those who wait: after a change of `stop` too.
     pub(crate) fn notify(&self) {
-        drop(self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self.waiting.lock());
         self.moved.notify_all();
     }
 
@@ -306,16 +306,16 @@ impl Slot {
         FoldingAlone {
             _running: self.callbacks.enter(),
             _in_callback: InCallback::begin(),
-            _alone: self.folding.lock().unwrap_or_else(PoisonError::into_inner),
+            _alone: self.folding.lock(),
         }
     }
 
     pub(crate) fn generations(&self) -> RwLockReadGuard<'_, Generations> {
-        self.generations.read().unwrap_or_else(PoisonError::into_inner)
+        self.generations.read()
     }
 
     pub(crate) fn generations_mut(&self) -> RwLockWriteGuard<'_, Generations> {
-        self.generations.write().unwrap_or_else(PoisonError::into_inner)
+        self.generations.write()
     }
 
     fn fold_to(&self, head: Position) -> Result<Position, CatchUpError> {

@@ -10,7 +10,7 @@ use std::{
     hash::{BuildHasher, Hash, Hasher},
     io,
     num::NonZeroUsize,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     thread,
 };
 
@@ -18,6 +18,7 @@ use rapidhash::{RapidHashMap, fast::GlobalState};
 use spacefold_event_core::{
     Envelope, LogReader, Page, Pages, Position, Read, ReadError,
     bytes::{to_u64, to_usize},
+    lock::{Condition, Lock},
 };
 
 use super::no_thread;
@@ -90,13 +91,13 @@ pub(super) fn fold_partitioned(
     let threads = NonZeroUsize::new(parts.len()).unwrap_or(NonZeroUsize::MIN);
     let pages = SharedPages {
         readers: threads.get(),
-        queue: Mutex::new(Queue {
+        queue: Lock::new(Queue {
             first: 0,
             pages: VecDeque::new(),
             rest: Rest::Unread(log.pages(Read::from(after.next()).to(to))),
             stopped: false,
         }),
-        moved: Condvar::new(),
+        moved: Condition::new(),
     };
     let is_own = |space_id: &str, part| part_of(space_id, threads) == part && wanted(space_id);
     let folded: Vec<Result<SpaceStates, ReadError>> = thread::scope(|scope| {
@@ -220,8 +221,8 @@ fn part_of(space_id: &str, threads: NonZeroUsize) -> usize {
 /// The pages of a log, each read once and handed to every thread.
 struct SharedPages<'a> {
     readers: usize,
-    queue: Mutex<Queue<'a>>,
-    moved: Condvar,
+    queue: Lock<Queue<'a>>,
+    moved: Condition,
 }
 
 struct Queue<'a> {
@@ -271,15 +272,14 @@ impl<'a> SharedPages<'a> {
                 }
                 waiting => {
                     queue.rest = waiting;
-                    queue = self.moved.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                    queue = self.moved.wait(queue);
                 }
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue<'a>> {
-        // Nothing panics while it holds the lock.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 

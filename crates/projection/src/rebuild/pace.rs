@@ -2,13 +2,12 @@
 
 use std::{
     num::NonZeroU64,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
+
+use spacefold_event_core::lock::Lock;
 
 use super::RebuildError;
 
@@ -21,7 +20,7 @@ pub(super) struct Pace<'a> {
     cancel: Option<&'a AtomicBool>,
     progress: &'a (dyn Fn(u64) + Sync),
     furthest: AtomicU64,
-    spent: Mutex<Spent>,
+    spent: Lock<Spent>,
 }
 
 struct Spent {
@@ -35,7 +34,7 @@ impl<'a> Pace<'a> {
         cancel: Option<&'a AtomicBool>,
         progress: &'a (dyn Fn(u64) + Sync),
     ) -> Self {
-        let spent = Mutex::new(Spent { since: Instant::now(), events: 0 });
+        let spent = Lock::new(Spent { since: Instant::now(), events: 0 });
         Self { max_rate, cancel, progress, furthest: AtomicU64::new(0), spent }
     }
 
@@ -48,7 +47,7 @@ impl<'a> Pace<'a> {
             return;
         };
         let due = {
-            let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut spent = self.spent.lock();
             spent.events = spent.events.saturating_add(events);
             spent.since + time_of(spent.events, rate)
         };

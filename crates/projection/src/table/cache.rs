@@ -1,8 +1,8 @@
 //! The pages of a table that were read last.
 
-use std::sync::{Mutex, PoisonError};
-
 use rapidhash::RapidHashMap;
+
+use spacefold_event_core::lock::Lock;
 
 use super::page::Page;
 
@@ -15,7 +15,7 @@ type PageId = (u64, u32);
 /// one, whose pages are forgotten unless they are used again.
 #[derive(Default)]
 pub(super) struct PageCache {
-    halves: Mutex<Halves>,
+    halves: Lock<Halves>,
 }
 
 #[derive(Default)]
@@ -27,7 +27,7 @@ struct Halves {
 
 impl PageCache {
     pub(super) fn get(&self, id: PageId) -> Option<Page> {
-        let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut halves = self.halves.lock();
         if let Some(page) = halves.newer.get(&id) {
             return Some(page.clone());
         }
@@ -37,7 +37,7 @@ impl PageCache {
     }
 
     pub(super) fn insert(&self, id: PageId, page: Page) {
-        self.halves.lock().unwrap_or_else(PoisonError::into_inner).insert(id, page);
+        self.halves.lock().insert(id, page);
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use spacefold_bus::EventBus;
 use spacefold_content::PackStore;
-use spacefold_event_core::{LogReader, closing::CloseOnce};
+use spacefold_event_core::{LogReader, closing::CloseOnce, lock::Lock};
 use spacefold_service::SpaceService;
 use spacefold_store::{EmbeddedLog, OpenError};
 
@@ -67,7 +67,7 @@ impl Spacefold {
             }
             Folding::OnDemand => None,
         };
-        let folding = Mutex::new(thread);
+        let folding = Lock::new(thread);
         let bus = EventBus::over(&engine.feed, options.bus.clone());
         let content = Arc::new(content);
         let service = SpaceService::new(Arc::new(engine.log.clone()), Arc::clone(&engine.live))

@@ -299,7 +299,7 @@ fn a_stop_between_a_sealed_file_and_head_seals_nothing_twice() {
     let path = folder.path().join("store");
     let options = StoreOptions::default().journal_file_bytes(128 << 10);
     let log = EmbeddedLog::open_with(folder.path().join("running"), &options).unwrap();
-    let noting = log.inner.shared.noting_sealed.lock().unwrap();
+    let noting = log.inner.shared.noting_sealed.lock();
     let sealed = folder.path().join("running/sealed");
     let is_sealed = |entry: std::io::Result<fs::DirEntry>| {
         entry.unwrap().path().extension().is_some_and(|extension| extension == "sealed")
@@ -557,7 +557,7 @@ fn appends_that_wait_for_what_is_sealed_while_other_blocks_are_filed_go_on() {
             .with_extra("text", Value::from(text))
             .unwrap()
     };
-    let noting = shared.noting_sealed.lock().unwrap();
+    let noting = shared.noting_sealed.lock();
     let large: Vec<SpaceEvent> = (0..144).map(|_| event(60_000)).collect();
     log.append(&Append::new(&large)).unwrap();
     while !shared.journal_files.are_full() {

@@ -8,12 +8,13 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use spacefold_disk::{Access, File};
+use spacefold_event_core::lock::Lock;
 use spacefold_event_core::{Position, StorageError, bytes::to_u64};
 
 use crate::folder::Folder;
@@ -51,7 +52,7 @@ pub(crate) struct FileSet {
 pub(crate) struct JournalFiles {
     folder: Folder,
     max_file_bytes: u64,
-    files: Mutex<FileSet>,
+    files: Lock<FileSet>,
     is_another_wanted: AtomicBool,
 }
 
@@ -69,13 +70,13 @@ impl JournalFiles {
         Self {
             folder: folder.clone(),
             max_file_bytes,
-            files: Mutex::new(files),
+            files: Lock::new(files),
             is_another_wanted: AtomicBool::new(false),
         }
     }
 
     fn files(&self) -> MutexGuard<'_, FileSet> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock()
     }
 
     /// Whether so many files are in use that it is time to give up those that can be, once

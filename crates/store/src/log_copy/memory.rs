@@ -5,10 +5,10 @@ use std::{
     collections::BTreeMap,
     io,
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::{Position, StorageError, lock::Lock};
 
 use super::{LogCopies, LogCopy, StoredBlock};
 use crate::{lineage::Lineage, sled_copy::SledError};
@@ -41,7 +41,7 @@ impl Left {
 /// Copies in memory. Clones are the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryCopies {
-    places: Arc<Mutex<Places>>,
+    places: Arc<Lock<Places>>,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ struct Places {
 
 #[derive(Clone, Debug, Default)]
 struct MemoryCopy {
-    data: Arc<Mutex<Data>>,
+    data: Arc<Lock<Data>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,7 +73,7 @@ struct Content {
 
 impl MemoryCopies {
     fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock()
     }
 
     /// What may be left of the copies if the power fails now.
@@ -90,7 +90,7 @@ impl MemoryCopies {
         let in_use = content.filter(|_| left != Left::Nothing).map(MemoryCopy::of);
         let fails = matches!(left, Left::Broken | Left::Refused).then_some(left);
         let places = Places { in_use, beside: None, fails };
-        Self { places: Arc::new(Mutex::new(places)) }
+        Self { places: Arc::new(Lock::new(places)) }
     }
 }
 
@@ -169,11 +169,11 @@ impl LogCopies for MemoryCopies {
 impl MemoryCopy {
     fn of(content: Content) -> Self {
         let data = Data { now: content, before: Vec::new() };
-        Self { data: Arc::new(Mutex::new(data)) }
+        Self { data: Arc::new(Lock::new(data)) }
     }
 
     fn data(&self) -> MutexGuard<'_, Data> {
-        self.data.lock().unwrap_or_else(PoisonError::into_inner)
+        self.data.lock()
     }
 
     fn change(&self, change: impl FnOnce(&mut Content)) {

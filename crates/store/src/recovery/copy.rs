@@ -1,6 +1,6 @@
 //! Sled's copy: taken as it is where it is right, made anew beside it where it is not.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use spacefold_event_core::{Position, ReadError, Records, StorageError, Timestamp};
 
@@ -277,14 +277,14 @@ fn block_holding(
 /// into the tail, from which the sealer takes it again. Does nothing when that has been done since
 /// `wrong` was found to be so.
 pub(crate) fn rebuild(shared: &Shared, wrong: &Arc<dyn LogCopy>) -> Result<(), ReadError> {
-    let _maintenance = shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+    let _maintenance = shared.maintenance.lock();
     // What is being filed counts as neither filed nor not.
     shared.progress.wait_until_filed();
     if !Arc::ptr_eq(&shared.sled()?, wrong) {
         return Ok(());
     }
     let head = {
-        let head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+        let head_file = shared.head_file.lock();
         head_file.head().clone()
     };
     let read_error = |error: OpenError| match error {
@@ -298,7 +298,7 @@ pub(crate) fn rebuild(shared: &Shared, wrong: &Arc<dyn LogCopy>) -> Result<(), R
             rebuild_from(shared, &head, lineage, durable_head).map_err(read_error)?;
         Ok((sled.into(), view))
     })?;
-    let mut head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut head_file = shared.head_file.lock();
     head_file.update(|head| head.healed += 1)?;
     Ok(())
 }

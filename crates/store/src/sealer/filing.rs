@@ -1,7 +1,7 @@
 //! Putting blocks into sealed files, in a thread of its own: the next blocks are made meanwhile.
 
 use std::{
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, Weak},
     thread,
 };
 
@@ -57,7 +57,7 @@ fn file(shared: &Shared, blocks: &[EncodedBlock]) -> Result<(), StorageError> {
     let index = sealed_files::write(&shared.folder, shared.store_id, blocks)?;
     #[cfg(test)]
     drop(shared.noting_sealed.lock());
-    let mut head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut head_file = shared.head_file.lock();
     head_file.update(|head| {
         head.sealed_through = index.last_position;
         head.sealed_hash = index.last_hash;

@@ -1,6 +1,6 @@
 //! The blocks that are in sled and in no sealed file yet.
 
-use std::{collections::BTreeMap, sync::PoisonError};
+use std::collections::BTreeMap;
 
 use spacefold_event_core::{Position, StorageError};
 
@@ -21,7 +21,7 @@ impl Unfiled {
     /// Those of earlier sessions, from sled.
     pub(super) fn read(shared: &Shared, sled: &dyn LogCopy) -> Result<Self, StorageError> {
         let filed_through = {
-            let head_file = shared.head_file.lock().unwrap_or_else(PoisonError::into_inner);
+            let head_file = shared.head_file.lock();
             head_file.head().sealed_through
         };
         let firsts: Vec<Position> = shared.view().index.blocks_from(filed_through.next()).collect();

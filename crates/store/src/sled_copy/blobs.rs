@@ -11,9 +11,7 @@ use spacefold_event_core::{
     bytes::{ByteReader, to_u64},
 };
 
-use super::{
-    Failure, MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError, Tree, alone, shared, touch,
-};
+use super::{Failure, MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError, Tree, touch};
 
 /// First byte of the key of a directory entry.
 pub(super) const DIRECTORY: u8 = b'd';
@@ -28,7 +26,7 @@ impl SledCopy {
     /// # Errors
     /// [`SledError`].
     pub(super) fn blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
-        let _whole = shared(&self.state_shape);
+        let _whole = self.state_shape.read();
         self.attempt("read a blob", |handles| {
             let place = directory_key(key);
             let Some(entry) = handles.state.get(&place)? else {
@@ -64,7 +62,7 @@ impl SledCopy {
             let what = format!("{} bytes: the limit is {MAX_BLOB_KEY_BYTES}", key.len());
             return Err(StorageError::new("key of a blob", what).into());
         }
-        let _alone = alone(&self.state_shape);
+        let _alone = self.state_shape.write();
         self.attempt("write a blob", |handles| match value.len() <= MAX_INLINE_BYTES {
             true => put_inline(&handles.state, key, value),
             false => put_parts(&handles.state, key, value),
@@ -76,7 +74,7 @@ impl SledCopy {
     /// # Errors
     /// [`SledError`]; the blob is there or not.
     pub(super) fn delete_blob(&self, key: &[u8]) -> Result<(), SledError> {
-        let _alone = alone(&self.state_shape);
+        let _alone = self.state_shape.write();
         self.attempt("remove a blob", |handles| {
             let old = handles.state.remove(directory_key(key))?;
             match old.as_deref().is_some_and(is_inline) {
@@ -96,7 +94,7 @@ impl SledCopy {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Vec<u8>>, SledError> {
-        let _whole = shared(&self.state_shape);
+        let _whole = self.state_shape.read();
         self.attempt("list the blobs", |handles| {
             let prefix = directory_key(prefix);
             let first = after.map_or(Bound::Included(prefix.clone()), |after| {
@@ -119,7 +117,7 @@ impl SledCopy {
     /// # Errors
     /// [`SledError`].
     pub(super) fn last_key_of_blobs(&self, prefix: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
-        let _whole = shared(&self.state_shape);
+        let _whole = self.state_shape.read();
         self.attempt("list the blobs", |handles| {
             let last = handles.state.scan_prefix(directory_key(prefix)).next_back();
             Ok(last.transpose()?.and_then(|(place, _)| key_of(&place)))

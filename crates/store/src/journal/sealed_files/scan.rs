@@ -4,12 +4,13 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use spacefold_disk::File;
+use spacefold_event_core::lock::Lock;
 use spacefold_event_core::{Position, StorageError};
 
 use super::{read_block, read_index};
@@ -24,7 +25,7 @@ pub(crate) struct SealedScan {
     store_id: [u8; 16],
     /// The position of the last event that a sealed file has, as far as is known.
     end: AtomicU64,
-    files: Mutex<Files>,
+    files: Lock<Files>,
 }
 
 #[derive(Default)]
@@ -42,7 +43,7 @@ struct OpenFile {
 
 impl SealedScan {
     pub(crate) fn new(folder: Folder, store_id: [u8; 16], end: Position) -> Self {
-        Self { folder, store_id, end: AtomicU64::new(end.get()), files: Mutex::default() }
+        Self { folder, store_id, end: AtomicU64::new(end.get()), files: Lock::default() }
     }
 
     /// Says up to where the sealed files go now.
@@ -71,7 +72,7 @@ impl SealedScan {
 
     /// The file that has the event at a position.
     fn open_file(&self, position: Position) -> Result<Option<Arc<OpenFile>>, StorageError> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.files.lock();
         if let Some(open) = files.take(position) {
             return Ok(Some(open));
         }
