@@ -1,6 +1,7 @@
 //! Content on a simulated disk: puts, syncs, collections and openings, in which any call fails or
 //! is the last one before the power goes, and what may be left of it afterwards.
-//! `crash` of the simulated disk has the form of it, and the names of what makes it longer.
+//!
+//! The form of it, and what makes it longer, are in `sim/crash.rs` of disk.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
