@@ -496,7 +496,7 @@ fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
     let path = folder.path().join("store");
     let options = StoreOptions::default().journal_file_bytes(128 << 10);
     let log = EmbeddedLog::open_with(&path, &options).unwrap();
-    let held_back = log.inner.shared.noting_sealed.lock().unwrap();
+    let held_back = log.inner.shared.noting_sealed.lock();
     // In a thread of its own: once files run out an append waits for what is being filed.
     let appending = thread::spawn({
         let log = log.clone();
