@@ -5,7 +5,6 @@
 //!   of a format can run on a disk that forgets, tears, reorders and fails.
 //! - [`RealDisk`] is the operating system's. A folder is a descriptor: a store whose folder was
 //!   renamed writes on in its own folder, never in a new one that was made at its old path.
-//! - [`MemoryDisk`] is gone with the process.
 //! - `SimDisk` (feature `sim`) is a disk in memory that says what may be left of it when the power
 //!   fails, deterministic by seed; `LyingDisk` is one over any other that says what is not so.
 //!
@@ -13,11 +12,10 @@
 
 mod disk;
 mod doing;
-mod lazy;
 mod lock;
 #[cfg(any(feature = "sim", test))]
 mod lying;
-mod memory;
+#[cfg(any(feature = "sim", test))]
 mod naming;
 mod real;
 mod replace;
@@ -27,9 +25,7 @@ pub mod sim;
 pub use self::{
     disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
-    lazy::LazyFolder,
     lock::{FolderLock, LockError},
-    memory::MemoryDisk,
     real::RealDisk,
     replace::{NewFile, ReplaceError},
 };
