@@ -130,6 +130,13 @@ pub trait Folder: fmt::Debug + Send + Sync {
     /// When it cannot be opened.
     fn folder(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError>;
 
+    /// As [`Folder::folder`], of one that is a part of this one: what is made in it has the mode of
+    /// this one.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn part(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError>;
+
     /// Makes a folder in it, which those may read and change whom the mode lets.
     ///
     /// # Errors

@@ -128,6 +128,10 @@ impl Folder for LyingFolder {
         Ok(self.folder.folder(name)?.map(|folder| Self::of(folder, self.lie)))
     }
 
+    fn part(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
+        Ok(self.folder.part(name)?.map(|folder| Self::of(folder, self.lie)))
+    }
+
     fn create_folder(
         &self,
         name: &OsStr,

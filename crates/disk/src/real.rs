@@ -168,6 +168,12 @@ impl Folder for RealFolder {
         opened.map(|handle| Self::shared(handle, self.path.join(name))).transpose()
     }
 
+    fn part(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
+        let opened = open_at(&self.handle, name.as_ref(), FOLDER_FLAGS, Mode::empty());
+        let opened = folder_found(opened, || self.said("opening", name))?;
+        Ok(opened.map(|handle| Self::of(handle.into(), self.path.join(name), self.mode)))
+    }
+
     fn create_folder(
         &self,
         name: &OsStr,

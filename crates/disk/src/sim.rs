@@ -399,6 +399,10 @@ impl Folder for SimFolder {
         })
     }
 
+    fn part(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
+        self.folder(name)
+    }
+
     fn create_folder(
         &self,
         name: &OsStr,

@@ -64,12 +64,15 @@ impl Folder {
             None => return Ok(None),
         }
         let Some(root) = environment.disk.folder(path)? else { return Ok(None) };
-        let names = root.names()?;
-        if !names.iter().any(|name| name == HEAD) {
-            return if names.is_empty() { Ok(None) } else { Err(not("it has no HEAD file")) };
+        if root.id_by_path(HEAD)?.is_none() {
+            return if root.names()?.is_empty() {
+                Ok(None)
+            } else {
+                Err(not("it has no HEAD file"))
+            };
         }
-        let journal = root.folder(JOURNAL.as_ref())?;
-        let sealed = root.folder(SEALED.as_ref())?;
+        let journal = root.part(JOURNAL.as_ref())?;
+        let sealed = root.part(SEALED.as_ref())?;
         let copies = environment.copies_in(&root);
         let environment = environment.clone();
         Ok(Some(Self { held: Arc::new(Held { environment, root, journal, sealed, copies }) }))
@@ -192,8 +195,8 @@ impl Folder {
     }
 
     /// Files of the journal that are to be set aside together.
-    pub(crate) fn journal_aside(&self) -> JournalAside {
-        JournalAside(SetAside::of(&self.held.root, JOURNAL))
+    pub(crate) fn journal_aside(&self) -> SetAside {
+        SetAside::of(&self.held.root, JOURNAL)
     }
 
     /// The first position of each sealed file, ascending.
@@ -222,8 +225,8 @@ impl Folder {
     }
 
     /// Sealed files that are to be set aside together.
-    pub(crate) fn sealed_aside(&self) -> SealedAside {
-        SealedAside(SetAside::of(&self.held.root, SEALED))
+    pub(crate) fn sealed_aside(&self) -> SetAside {
+        SetAside::of(&self.held.root, SEALED)
     }
 
     /// The file of the reserve, if there is one.
@@ -287,29 +290,6 @@ impl Folder {
     }
 }
 
-/// Sets files of the journal aside.
-pub(crate) struct JournalAside(SetAside);
-
-impl JournalAside {
-    pub(crate) fn take(&mut self, slot: u64) -> Result<(), StorageError> {
-        self.0.take(&journal_name(slot))
-    }
-}
-
-/// Sets sealed files aside.
-pub(crate) struct SealedAside(SetAside);
-
-impl SealedAside {
-    /// One that another is about to take the place of.
-    pub(crate) fn keep(&mut self, first: Position) -> Result<(), StorageError> {
-        self.0.keep(&sealed_name(first))
-    }
-
-    pub(crate) fn take(&mut self, first: Position) -> Result<(), StorageError> {
-        self.0.take(&sealed_name(first))
-    }
-}
-
 fn create_by_way_of(
     above: &dyn DiskFolder,
     name: &OsStr,
@@ -327,11 +307,13 @@ fn create_by_way_of(
     above.rename(beside.as_ref(), name.as_ref())
 }
 
-fn journal_name(slot: u64) -> String {
+/// The name of a file of the journal.
+pub(crate) fn journal_name(slot: u64) -> String {
     format!("{slot:04}.journal")
 }
 
-fn sealed_name(first: Position) -> String {
+/// The name of a sealed file.
+pub(crate) fn sealed_name(first: Position) -> String {
     format!("{:020}.sealed", first.get())
 }
 

@@ -19,7 +19,7 @@ use self::{copy::CopyFault, parts::Parts};
 use crate::{
     block::plan::BlockPlan,
     error::{OpenError, StorePart},
-    folder::Folder,
+    folder::{Folder, journal_name},
     head::{Head, file::HeadFile},
     journal::{JournalEnd, files::JournalFiles, fresh_tail, heal},
     lineage::Kin,
@@ -136,7 +136,7 @@ impl Headless {
 fn set_aside(folder: &Folder, slots: &[u64]) {
     let mut aside = folder.journal_aside();
     for slot in slots {
-        if let Err(error) = aside.take(*slot) {
+        if let Err(error) = aside.take(&journal_name(*slot)) {
             tracing::warn!(%error, "a damaged journal file stays");
         }
     }

@@ -40,7 +40,9 @@ fn what_is_made_has_the_mode_of_its_folder() {
         let path = scratch.path().join(&name);
         folder(&path).create("later").unwrap();
         assert_eq!(mode(&path), bits);
-        for file in ["at once", "later"] {
+        fs::create_dir(path.join("part")).unwrap();
+        folder(&path).part("part".as_ref()).unwrap().unwrap().create("within").unwrap();
+        for file in ["at once", "later", "part/within"] {
             assert_eq!(mode(&path.join(file)), bits & 0o666, "{file} in {name}");
         }
     }

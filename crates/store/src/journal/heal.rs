@@ -15,7 +15,7 @@ use self::{
 use crate::{
     block::{self, EncodedBlock},
     error::OpenError,
-    folder::Folder,
+    folder::{Folder, journal_name},
     head::{Fence, Head, file::HeadFile},
     journal::{
         JournalEnd,
@@ -53,7 +53,7 @@ pub(crate) fn heal(folder: &Folder, head_file: &mut HeadFile) -> Result<bool, Op
             // All that is known of has been written and synced in their place.
             let mut aside = folder.journal_aside();
             for file in &found.used {
-                aside.take(file.slot)?;
+                aside.take(&journal_name(file.slot))?;
             }
         }
         Frames::Whole | Frames::Lost => head_file.update(|head| {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     block::{self, Block},
     error::{OpenError, StorePart},
-    folder::Folder,
+    folder::{Folder, sealed_name},
     head::Head,
     journal::sealed_files,
 };
@@ -106,7 +106,7 @@ impl SealedPlan {
         let is_replaced =
             |first: &Position| self.lacking.iter().any(|(after, _)| after.0.next() == *first);
         for first in self.aside.iter().filter(|first| is_replaced(first)) {
-            aside.keep(*first)?;
+            aside.keep(&sealed_name(*first))?;
         }
         for (after, last) in &self.lacking {
             let gone =
@@ -115,7 +115,7 @@ impl SealedPlan {
             sealed_files::write(folder, self.head.store_id, &blocks)?;
         }
         for first in self.aside.iter().filter(|first| !is_replaced(first)) {
-            aside.take(*first)?;
+            aside.take(&sealed_name(*first))?;
         }
         Ok(())
     }
