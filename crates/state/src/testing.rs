@@ -1,5 +1,7 @@
 //! Logs, events and states for tests.
 
+#![allow(clippy::unwrap_used, reason = "a test ends with what it did not expect")]
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
