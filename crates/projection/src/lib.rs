@@ -1,11 +1,8 @@
-//! Folding an event log into the state of its spaces: snapshots, time travel, diffs, rebuilds.
+//! Folding an event log into what is derived from it: live states, time travel, read models, rebuilds.
 //!
-//! - [`SpaceState`] is the state of one space: a total fold that never fails and never panics,
-//!   whatever order events come in. [`SpaceStates`] is all of them.
-//! - [`LiveStates`] folds a log live behind its durable head and answers [`Snapshot`]s: of now, of
-//!   any position, of any time. It persists what it folded in a
-//!   [`StateStore`](spacefold_event_core::StateStore).
-//! - [`diff`] says what changed between two states, as [`Change`]s.
+//! - [`LiveStates`] folds a log live behind its durable head and answers
+//!   [`Snapshot`](spacefold_state::Snapshot)s: of now, of any position, of any time. It persists what
+//!   it folded in a [`StateStore`](spacefold_event_core::StateStore).
 //! - [`Projection`] is what one writes for a read model of one's own, a [`Table`] what it keeps its
 //!   rows in, [`Projections`] what folds and persists it. [`ContentIndex`], [`Activity`] and
 //!   [`OpenProblems`] are such projections.
