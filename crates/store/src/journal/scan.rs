@@ -113,6 +113,8 @@ struct Scanner<'a> {
     /// Everything up to here was synced: HEAD says so, or a frame does.
     witnessed: Position,
     cut: Option<Cut>,
+    /// Where the last file does not go on though more is known of, and what is there instead.
+    broken_off: Option<(PathBuf, u64, String)>,
     live: FileSet,
     unwitnessed: Vec<OwnedFrame>,
     live_bytes: u64,
@@ -147,6 +149,7 @@ impl<'a> Scanner<'a> {
             last_file: folder.journal_path(),
             witnessed: head.durable_head.max(head.sealed_through),
             cut: None,
+            broken_off: None,
             live: FileSet { next_slot: found.next_slot, ..FileSet::default() },
             unwitnessed: Vec::new(),
             live_bytes: 0,
@@ -225,6 +228,9 @@ impl<'a> Scanner<'a> {
     /// Checks that nothing is missing at the end.
     fn check_end(&self) -> Result<(), OpenError> {
         if self.end.head < self.known {
+            if let Some((file, offset, what)) = &self.broken_off {
+                return Err(self.damage(file.clone(), *offset, what.clone()));
+            }
             let what = format!("it ends at position {}", self.end.head);
             return Err(self.damage(self.last_file.clone(), self.end.offset, what));
         }
@@ -298,8 +304,13 @@ impl<'a> Scanner<'a> {
                 Err(Miss::Unfit(error)) => return Err(error),
                 Err(Miss::NotNext(what)) => {
                     let rest = bytes.get(aligned..).unwrap_or(&[]);
-                    if limit.is_some() || self.is_acknowledged(rest, incarnation) {
+                    if limit.is_some() || self.is_witnessed(rest, incarnation) {
                         return Err(self.damage(path, to_u64(aligned), what));
+                    }
+                    if self.known >= self.end.head.next() {
+                        // Damage, unless a file without a header goes on.
+                        self.broken_off = Some((path, to_u64(aligned), what));
+                        return Ok(());
                     }
                     if frame::begins_at(rest, self.end.head.next()) {
                         self.cut = Some(Cut { file: path, offset: to_u64(aligned) });
@@ -380,9 +391,9 @@ impl<'a> Scanner<'a> {
         Ok(frame)
     }
 
-    /// Whether something proves that the next event was acknowledged: HEAD, or a later whole
-    /// frame of the same use of the file that was written after a sync which covered it.
-    fn is_acknowledged(&self, rest: &[u8], incarnation: u64) -> bool {
+    /// Whether a later whole frame of the same use of the file proves that the next event was
+    /// acknowledged: it was written after a sync which covered it.
+    fn is_witnessed(&self, rest: &[u8], incarnation: u64) -> bool {
         let next = self.end.head.next();
         let witness = |start: usize| {
             let (store_id, schemas) = (self.head.store_id, self.folder.schemas());
@@ -391,8 +402,7 @@ impl<'a> Scanner<'a> {
             let is_later = header.first_position > next && header.incarnation >= incarnation;
             (is_later && header.synced_through >= next).then_some(())
         };
-        self.known >= next
-            || (0..rest.len()).step_by(GROUP_ALIGNMENT).any(|start| witness(start).is_some())
+        (0..rest.len()).step_by(GROUP_ALIGNMENT).any(|start| witness(start).is_some())
     }
 
     /// The frame that a file without a header begins with, if it is the one that would be next, and

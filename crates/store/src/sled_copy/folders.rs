@@ -47,8 +47,8 @@ impl LogCopies for SledFolders {
     }
 
     fn lineage(&self) -> Option<Lineage> {
-        let folder = self.root.folder(SLED.as_ref()).ok()??;
-        let file = folder.find(lineage::FILE_NAME, Access::Read).ok()??;
+        let path = format!("{SLED}/{}", lineage::FILE_NAME);
+        let file = self.root.find(&path, Access::Read).ok()??;
         // A byte more, so that a file that is longer is none.
         Lineage::parse(&file.read_begin(LINEAGE_BYTES + 1).ok()?)
     }
