@@ -1,6 +1,6 @@
 //! Reading a pack from its first entry to its last, past whatever is damaged.
 
-use spacefold_disk::File;
+use spacefold_disk::{File, Gap, next_frame};
 use spacefold_event_core::{
     StorageError,
     bytes::{to_u64, to_usize},
@@ -33,9 +33,8 @@ pub(crate) struct Scan {
 
 /// Reads the entries of a pack of `len` bytes, of which `synced_bytes` are known to be synced.
 ///
-/// A stretch that is no entry is damage when it begins before a place that was synced, as the
-/// caller or a later entry says. Otherwise it is the torn end of what was being written, and
-/// nothing behind it counts.
+/// What a stretch is that is no entry follows from what was synced ([`Gap`]), as the caller or a later
+/// entry says.
 pub(crate) fn scan(
     file: &dyn File,
     pack: PackId,
@@ -70,11 +69,12 @@ pub(crate) fn scan(
     if synced > len {
         gaps.push((len, synced));
     }
-    if let Some((torn, _)) = gaps.iter().find(|(begin, _)| *begin >= synced) {
+    let gap = |(begin, _): &(u64, u64)| Gap::at(*begin, synced);
+    if let Some((torn, _)) = gaps.iter().find(|place| gap(place) == Gap::Torn) {
         end = *torn;
     }
     entries.retain(|(offset, _)| *offset < end);
-    gaps.retain(|(begin, _)| *begin < synced);
+    gaps.retain(|place| gap(place) == Gap::Damaged);
     Ok(Scan { entries, end, synced_bytes: synced.min(end), damaged: gaps })
 }
 
@@ -136,16 +136,11 @@ impl Window<'_> {
 
     /// The first offset from `from` on at which a whole entry begins.
     fn search(&mut self, pack: PackId, from: u64) -> Result<Option<u64>, StorageError> {
-        let mut offset = from;
-        while offset < self.len {
-            let Some(begin) = self.at(offset, MAGIC.len())? else {
-                return Ok(None);
-            };
-            if begin == MAGIC && matches!(self.entry(pack, offset)?, Found::Entry(..)) {
-                return Ok(Some(offset));
-            }
-            offset += ALIGNMENT;
-        }
-        Ok(None)
+        let found = next_frame(from, self.len, ALIGNMENT, |offset| {
+            let begins = self.at(offset, MAGIC.len())? == Some(&MAGIC);
+            let is_whole = begins && matches!(self.entry(pack, offset)?, Found::Entry(..));
+            Ok::<_, StorageError>(is_whole.then_some(()))
+        });
+        Ok(found?.map(|(offset, ())| offset))
     }
 }

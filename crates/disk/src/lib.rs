@@ -8,10 +8,14 @@
 //! - `SimDisk` (feature `sim`) is a disk in memory that says what may be left of it when the power
 //!   fails, deterministic by seed; `LyingDisk` is one over any other that says what is not so.
 //!
+//! [`Gap`] is the rule of every file of frames that grows at its end: which bytes that do not read are a
+//! torn tail, and which are damage.
+//!
 //! Knows nothing of events: of `event-core` it uses the storage error and the mode of a store.
 
 mod disk;
 mod doing;
+mod framed;
 mod lock;
 #[cfg(any(feature = "sim", test))]
 mod lying;
@@ -25,6 +29,7 @@ pub mod sim;
 pub use self::{
     disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
+    framed::{Gap, next_frame},
     lock::{FolderLock, LockError},
     real::RealDisk,
     replace::{NewFile, ReplaceError},

@@ -15,10 +15,13 @@
 mod found;
 mod kept;
 
-use std::path::PathBuf;
+use std::{convert::Infallible, path::PathBuf};
 
-use spacefold_disk::{Access, File};
-use spacefold_event_core::{Position, bytes::to_u64};
+use spacefold_disk::{Access, File, Gap, next_frame};
+use spacefold_event_core::{
+    Position,
+    bytes::{to_u64, to_usize},
+};
 
 pub(crate) use self::found::FoundFiles;
 use self::found::UsedFile;
@@ -304,7 +307,10 @@ impl<'a> Scanner<'a> {
                 Err(Miss::Unfit(error)) => return Err(error),
                 Err(Miss::NotNext(what)) => {
                     let rest = bytes.get(aligned..).unwrap_or(&[]);
-                    if limit.is_some() || self.is_witnessed(rest, incarnation) {
+                    let synced = self.synced_after(rest, incarnation);
+                    // Places are positions here: all before the next one of what is synced are.
+                    let gap = Gap::at(self.end.head.next(), synced.next());
+                    if limit.is_some() || gap == Gap::Damaged {
                         return Err(self.damage(path, to_u64(aligned), what));
                     }
                     if self.known >= self.end.head.next() {
@@ -391,18 +397,21 @@ impl<'a> Scanner<'a> {
         Ok(frame)
     }
 
-    /// Whether a later whole frame of the same use of the file proves that the next event was
-    /// acknowledged: it was written after a sync which covered it.
-    fn is_witnessed(&self, rest: &[u8], incarnation: u64) -> bool {
+    /// Up to which position the journal was synced as the first later whole frame of the same use
+    /// of the file says that covers the next event, if one does.
+    fn synced_after(&self, rest: &[u8], incarnation: u64) -> Position {
         let next = self.end.head.next();
-        let witness = |start: usize| {
-            let (store_id, schemas) = (self.head.store_id, self.folder.schemas());
-            let frame = frame::parse(rest.get(start..)?, store_id, schemas).ok()?;
+        let (store_id, schemas) = (self.head.store_id, self.folder.schemas());
+        let witness = |start: u64| {
+            let frame = frame::parse(rest.get(to_usize(start)..)?, store_id, schemas).ok()?;
             let header = frame.header;
             let is_later = header.first_position > next && header.incarnation >= incarnation;
-            (is_later && header.synced_through >= next).then_some(())
+            (is_later && header.synced_through >= next).then_some(header.synced_through)
         };
-        (0..rest.len()).step_by(GROUP_ALIGNMENT).any(|start| witness(start).is_some())
+        let alignment = to_u64(GROUP_ALIGNMENT);
+        let found = next_frame(0, to_u64(rest.len()), alignment, |start| Ok(witness(start)));
+        let Ok::<_, Infallible>(found) = found;
+        found.map_or(Position::START, |(_, synced)| synced)
     }
 
     /// The frame that a file without a header begins with, if it is the one that would be next, and
