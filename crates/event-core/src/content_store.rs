@@ -6,8 +6,7 @@ mod memory;
 use std::io::{self, Read};
 
 pub use self::{error::ContentError, memory::MemoryContentStore};
-use crate::bytes::to_usize;
-use crate::content_hash::ContentHash;
+use crate::{bytes::to_usize, content_hash::ContentHash};
 
 /// Bytes by their hash, each content once.
 ///

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::lock::Lock;
-use crate::storage_error::StorageError;
+use crate::{lock::Lock, storage_error::StorageError};
 
 /// Named blobs of derived state: projection states, their checkpoints.
 ///

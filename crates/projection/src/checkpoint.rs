@@ -17,8 +17,7 @@ use spacefold_event_core::{
 };
 use spacefold_state::SpaceState;
 
-use crate::wire::seal;
-use crate::wire::unseal;
+use crate::wire::{seal, unseal};
 
 /// Where the marker is kept.
 pub(crate) const MARKER_KEY: &[u8] = b"space-state";

@@ -4,7 +4,6 @@ mod live;
 mod root;
 mod snapshots;
 
-use spacefold_state::{self, Blame, Change, Snapshot, SpaceState, SpaceStates, StateHash, diff};
 use std::{
     collections::BTreeSet,
     sync::{
@@ -16,21 +15,20 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use spacefold_event_core::{LogReader, Position, Revision, StateStore, Timestamp, lock::Lock};
-
-pub use self::snapshots::Snapshots;
-use self::{live::Live, root::Root};
-use crate::blame::blame;
-use crate::checkpoint::CheckpointInfo;
-use crate::checkpoint::MARKER_KEY;
-use crate::checkpoint::Marker;
-use crate::history::History;
-use crate::past::Past;
-use crate::past::PastOptions;
-use crate::ranged_states::RangedHash;
-use crate::replay;
-use crate::snapshot_error::SnapshotError;
+use spacefold_state::{Blame, Change, Snapshot, SpaceState, SpaceStates, StateHash, diff};
 
 pub(crate) use self::live::{each_key, sweep};
+pub use self::snapshots::Snapshots;
+use self::{live::Live, root::Root};
+use crate::{
+    blame::blame,
+    checkpoint::{CheckpointInfo, MARKER_KEY, Marker},
+    history::History,
+    past::{Past, PastOptions},
+    ranged_states::RangedHash,
+    replay,
+    snapshot_error::SnapshotError,
+};
 
 /// How many events are folded before readers see them, when there are more.
 const FOLD_STEP: u64 = 65_536;

@@ -11,7 +11,6 @@ mod stretch;
 mod versions;
 mod weaver;
 
-use spacefold_state::SpaceState;
 use std::sync::Arc;
 
 use spacefold_event_core::{
@@ -19,6 +18,7 @@ use spacefold_event_core::{
     bytes::{to_u64, to_usize},
     lock::Lock,
 };
+use spacefold_state::SpaceState;
 
 use self::{
     directory::{Directory, Entry},
@@ -26,9 +26,10 @@ use self::{
     versions::{Version, Versions},
     weaver::{STRIDE, Weaver},
 };
-use crate::checkpoint::LastEvent;
-use crate::checkpoint::event_at;
-use crate::snapshot_error::SnapshotError;
+use crate::{
+    checkpoint::{LastEvent, event_at},
+    snapshot_error::SnapshotError,
+};
 
 /// Versions in memory lie so many events of their space apart, at least.
 const VERSION_EVENTS: u64 = 512;

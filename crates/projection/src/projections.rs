@@ -9,7 +9,6 @@ mod root;
 mod slot;
 mod trail;
 
-use spacefold_state::SpaceStates;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -24,6 +23,7 @@ use spacefold_event_core::{
     closing::Callbacks,
     lock::{Lock, SharedLock},
 };
+use spacefold_state::SpaceStates;
 
 pub use self::{
     error::{CatchUpError, RegisterError},

@@ -1,9 +1,9 @@
 //! The states of all spaces within bounded memory: some spaces at a time, in the order of their ids.
 
-use spacefold_state::{SpaceState, SpaceStates, StateHash};
 use std::sync::Arc;
 
 use spacefold_event_core::{RecordedEventRef, bytes::to_u64};
+use spacefold_state::{SpaceState, SpaceStates, StateHash};
 
 /// Bytes that the states of spaces take in memory where all of them are gone through, about, unless
 /// told.

@@ -7,7 +7,6 @@ mod reading;
 mod rows;
 mod spaces;
 
-use spacefold_state::SpaceStates;
 use std::{
     io,
     num::{NonZeroU64, NonZeroUsize},
@@ -16,6 +15,7 @@ use std::{
 };
 
 use spacefold_event_core::{LogReader, Position, ReadError, StorageError};
+use spacefold_state::SpaceStates;
 
 pub use self::divergence::Divergence;
 use self::{
@@ -24,12 +24,11 @@ use self::{
     rows::RowsRebuild,
     spaces::SpacesRebuild,
 };
-use crate::projections::CatchUpError;
-use crate::projections::Paused;
-use crate::projections::Projections;
-use crate::projections::Slot;
-use crate::ranged_states::STATES_MEMORY_BYTES;
-use crate::table::TableError;
+use crate::{
+    projections::{CatchUpError, Paused, Projections, Slot},
+    ranged_states::STATES_MEMORY_BYTES,
+    table::TableError,
+};
 
 /// What a rebuild does with what it folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

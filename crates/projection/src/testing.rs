@@ -10,9 +10,7 @@ use spacefold_event_core::{
     Records, Revision, StateStore, StorageError, testing,
 };
 
-use crate::Projection;
-use crate::ProjectionHandle;
-use crate::Projections;
+use crate::{Projection, ProjectionHandle, Projections};
 
 /// A projection, folded up to the head of a log.
 pub(crate) fn folded<P: Projection>(log: &Arc<MemoryLog>, projection: P) -> ProjectionHandle<P> {

@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::lock::Lock;
-use spacefold_event_core::{Position, Revision};
+use spacefold_event_core::{Position, Revision, lock::Lock};
 use spacefold_state::SpaceState;
 
 /// Spaces whose state is kept between two commands; more are while commands on them run.

@@ -3,8 +3,7 @@
 //! Each decoder is given bytes as they would stand on disk and reads all there is to read in them.
 //! Its checksums can be made to fit first, so that what lies behind them is reached.
 
-use spacefold_event_core::Schemas;
-use spacefold_event_core::{Records, bytes::to_usize};
+use spacefold_event_core::{Records, Schemas, bytes::to_usize};
 
 use crate::{
     block::{

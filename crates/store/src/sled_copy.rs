@@ -44,6 +44,7 @@ use std::{
 
 use sled::{Db, IVec, Tree};
 use spacefold_disk::{Access, File as DiskFile, Folder as DiskFolder};
+
 #[cfg(test)]
 use spacefold_disk::{Disk as _, RealDisk};
 use spacefold_event_core::{

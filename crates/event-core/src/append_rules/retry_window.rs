@@ -7,9 +7,11 @@ use std::{collections::VecDeque, mem};
 use rapidhash::quality::RandomState;
 
 use self::place_table::PlaceTable;
-use crate::bytes::to_u64;
-use crate::bytes::to_usize;
-use crate::{event_id::EventId, position::Position};
+use crate::{
+    bytes::{to_u64, to_usize},
+    event_id::EventId,
+    position::Position,
+};
 
 /// The ids of the newest events of a log, and where each stands: 16 bytes an id whose like rise, as
 /// those do that are made of the time, 30 bytes an id otherwise.

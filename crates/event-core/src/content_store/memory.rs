@@ -6,11 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use super::HashedContent;
-use super::{ContentReader, ContentStore, StoredContent, error::ContentError};
-use crate::bytes::to_u64;
-use crate::lock::Lock;
-use crate::{content_hash::ContentHash, limits::MAX_CONTENT_BYTES};
+use super::{ContentReader, ContentStore, HashedContent, StoredContent, error::ContentError};
+use crate::{bytes::to_u64, content_hash::ContentHash, limits::MAX_CONTENT_BYTES, lock::Lock};
 
 /// A [`ContentStore`] that keeps its contents in memory and loses them when it is dropped.
 #[derive(Debug, Default)]

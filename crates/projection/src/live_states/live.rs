@@ -1,28 +1,22 @@
 //! The fold behind a [`LiveStates`](super::LiveStates).
 
-use spacefold_state::{SharedMap, SpaceState, SpaceStates};
 use std::sync::Arc;
 
 use spacefold_event_core::{
     LogReader, Position, Read, RecordedEventRef, Revision, StateStore, StorageError, bytes::to_u64,
 };
+use spacefold_state::{SharedMap, SpaceState, SpaceStates};
 
 use super::root::Root;
-use crate::checkpoint::BLOB_PREFIX;
-use crate::checkpoint::LastEvent;
-use crate::checkpoint::MARKER_KEY;
-use crate::checkpoint::Marker;
-use crate::checkpoint::blob_key;
-use crate::checkpoint::decode_blob;
-use crate::checkpoint::encode_blob;
-use crate::checkpoint::generation_prefix;
-use crate::checkpoint::newest_generation;
-use crate::checkpoint::parse_blob_key;
-use crate::checkpoint::unused_generation;
-use crate::ranged_states::MEMORY_PER_PAGE_BYTE;
-use crate::ranged_states::NEW_STATE_BYTES;
-use crate::replay::fold_space;
-use crate::snapshot_error::SnapshotError;
+use crate::{
+    checkpoint::{
+        BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob,
+        generation_prefix, newest_generation, parse_blob_key, unused_generation,
+    },
+    ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
+    replay::fold_space,
+    snapshot_error::SnapshotError,
+};
 
 /// Keys that are listed at a time.
 const KEYS_AT_ONCE: usize = 4_096;

@@ -1,14 +1,15 @@
 //! The states of all spaces, one after the other.
 
-use spacefold_state::{Snapshot, SpaceState};
 use std::{sync::Arc, vec};
 
 use spacefold_event_core::{Position, Read};
+use spacefold_state::{Snapshot, SpaceState};
 
 use super::{LiveStates, live::IDS_AT_ONCE};
-use crate::ranged_states::RangedStates;
-use crate::ranged_states::STATES_MEMORY_BYTES;
-use crate::snapshot_error::SnapshotError;
+use crate::{
+    ranged_states::{RangedStates, STATES_MEMORY_BYTES},
+    snapshot_error::SnapshotError,
+};
 
 /// Snapshots of all spaces, sorted by space id. Ends with its first error.
 #[derive(Debug)]

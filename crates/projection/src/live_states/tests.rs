@@ -3,7 +3,6 @@
 mod kept;
 mod many;
 
-use spacefold_state::testing::{events, fold, log_of, record, recorded_at};
 use std::{
     sync::{
         Arc,
@@ -18,15 +17,14 @@ use spacefold_event_core::{
     Append, EventLog, LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Read,
     ReadError, SpaceEvent, StateStore, Timestamp, lock::Lock, testing,
 };
+use spacefold_state::testing::{events, fold, log_of, record, recorded_at};
 
 use super::*;
-use crate::RebuildMode;
-use crate::RebuildOptions;
-use crate::checkpoint::BLOB_PREFIX;
-use crate::checkpoint::blob_key;
-use crate::testing::CorruptLog;
-use crate::testing::FailingStore;
-use crate::testing::contents;
+use crate::{
+    RebuildMode, RebuildOptions,
+    checkpoint::{BLOB_PREFIX, blob_key},
+    testing::{CorruptLog, FailingStore, contents},
+};
 
 const SPACES: [&str; 3] = ["s", "s2", "t"];
 

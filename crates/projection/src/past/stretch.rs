@@ -14,10 +14,10 @@ use spacefold_event_core::{
 };
 use spacefold_state::SpaceState;
 
-use crate::checkpoint::KEPT_VERSION;
-use crate::checkpoint::LastEvent;
-use crate::wire::seal;
-use crate::wire::unseal;
+use crate::{
+    checkpoint::{KEPT_VERSION, LastEvent},
+    wire::{seal, unseal},
+};
 
 /// What the key of everything that is kept of the past begins with.
 pub(super) const PREFIX: &[u8] = b"space-past/";

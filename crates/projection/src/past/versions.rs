@@ -1,10 +1,10 @@
 //! States of the past that are kept in memory, sharing what they have in common.
 
-use spacefold_state::SpaceState;
 use std::{collections::BTreeMap, sync::Arc};
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{Position, bytes::to_u64};
+use spacefold_state::SpaceState;
 
 use super::directory::Directory;
 

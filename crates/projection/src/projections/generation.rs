@@ -8,7 +8,6 @@
 //! 16 bytes, recorded_at i64), trail, positions that are skipped (count u32, u64 each), 1 and why
 //! it is paused or 0, rows, BLAKE3 of all before.
 
-use spacefold_state::StateHash;
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
@@ -19,24 +18,18 @@ use spacefold_event_core::{
     Envelope, LogReader, Position, ReadError, RecordedEventRef,
     bytes::{ByteReader, put_count, put_u64},
 };
+use spacefold_state::StateHash;
 
 use super::{
     paused::{PauseKind, Paused},
     trail::Trail,
 };
-use crate::checkpoint::LastEvent;
-use crate::checkpoint::event_at;
-use crate::projection::ApplyError;
-use crate::projection::Projection;
-use crate::table::Blob;
-use crate::table::Flushed;
-use crate::table::Place;
-use crate::table::Rows;
-use crate::table::Table;
-use crate::table::TableError;
-use crate::table::TableView;
-use crate::wire::seal;
-use crate::wire::unseal;
+use crate::{
+    checkpoint::{LastEvent, event_at},
+    projection::{ApplyError, Projection},
+    table::{Blob, Flushed, Place, Rows, Table, TableError, TableView},
+    wire::{seal, unseal},
+};
 
 /// How many positions may be skipped.
 pub const MAX_SKIPPED_EVENTS: usize = 1_000;

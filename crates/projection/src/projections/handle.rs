@@ -1,13 +1,12 @@
 //! What one reads a registered projection with.
 
-use spacefold_state::StateHash;
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use spacefold_event_core::Position;
+use spacefold_state::StateHash;
 
 use super::{error::CatchUpError, info::ProjectionInfo, slot::Slot};
-use crate::table::TableError;
-use crate::table::TableView;
+use crate::table::{TableError, TableView};
 
 /// Reads a registered projection, while it is folded. Clones are cheap.
 pub struct ProjectionHandle<P> {

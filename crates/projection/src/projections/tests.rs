@@ -1,6 +1,5 @@
 //! Registered projections: checkpoints, pauses, versions.
 
-use spacefold_state::testing::{events, log_of, record};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, mpsc},
@@ -12,14 +11,13 @@ use proptest::prelude::*;
 use spacefold_event_core::{
     EventType, EventTypes, MemoryLog, MemoryStateStore, RecordedEventRef, SpaceEvent,
 };
+use spacefold_state::testing::{events, log_of, record};
 
 use super::*;
-use crate::ApplyError;
-use crate::Table;
-use crate::TableError;
-use crate::testing::CorruptLog;
-use crate::testing::FailingStore;
-use crate::testing::contents;
+use crate::{
+    ApplyError, Table, TableError,
+    testing::{CorruptLog, FailingStore, contents},
+};
 
 /// What a [`Probe`] is told to do, and tells.
 #[derive(Default)]

@@ -1,10 +1,10 @@
 //! Where persisted states and a fold part.
 
-use spacefold_state::{Document, SpaceState};
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 use spacefold_event_core::{LogReader, Position, ReadError};
+use spacefold_state::{Document, SpaceState};
 
 use crate::replay::replay_space;
 

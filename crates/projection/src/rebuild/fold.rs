@@ -4,7 +4,6 @@
 //! [`PAGES_AHEAD`] are held, so that memory stays bounded when one thread has more to fold than
 //! the others. The threads that have less to fold do the reading.
 
-use spacefold_state::{SpaceState, SpaceStates};
 use std::{
     collections::VecDeque,
     hash::{BuildHasher, Hash, Hasher},
@@ -20,6 +19,7 @@ use spacefold_event_core::{
     bytes::{to_u64, to_usize},
     lock::{Condition, Lock},
 };
+use spacefold_state::{SpaceState, SpaceStates};
 
 use super::no_thread;
 

@@ -1,23 +1,20 @@
 //! Folding a registered projection anew, beside what is read.
 
-use spacefold_state::StateHash;
 use std::{
     sync::mpsc::Receiver,
     time::{Duration, Instant},
 };
 
 use spacefold_event_core::{LogReader, Page, Position, Read};
+use spacefold_state::StateHash;
 
 use super::{
     RebuildError, RebuildMode, RebuildOutcome, Resume, Verdict, divergence::Divergence, pace::Pace,
 };
-use crate::projections::Generation;
-use crate::projections::LeftBehind;
-use crate::projections::Slot;
-use crate::projections::Stopped;
-use crate::projections::first_parting;
-use crate::table::OwnedRow;
-use crate::table::TableError;
+use crate::{
+    projections::{Generation, LeftBehind, Slot, Stopped, first_parting},
+    table::{OwnedRow, TableError},
+};
 
 /// Progress is kept so often, so that a kill costs no more.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);

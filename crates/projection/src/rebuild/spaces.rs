@@ -4,7 +4,6 @@ mod found;
 mod persisted;
 mod ranges;
 
-use spacefold_state::{SpaceState, SpaceStates, StateHash};
 use std::{
     num::NonZeroUsize,
     sync::{
@@ -18,6 +17,7 @@ use rapidhash::RapidHashMap;
 use spacefold_event_core::{
     LogReader, Position, Revision, StateStore, StorageError, bytes::to_u64,
 };
+use spacefold_state::{SpaceState, SpaceStates, StateHash};
 
 use self::{
     found::Found,
@@ -30,21 +30,14 @@ use super::{
     pace::Pace,
     reading::{PageSender, Shared},
 };
-use crate::checkpoint::LastEvent;
-use crate::checkpoint::MARKER_KEY;
-use crate::checkpoint::Marker;
-use crate::checkpoint::blob_key;
-use crate::checkpoint::decode_blob;
-use crate::checkpoint::encode_blob;
-use crate::checkpoint::event_at;
-use crate::checkpoint::generation_prefix;
-use crate::checkpoint::newest_generation;
-use crate::checkpoint::parse_blob_key;
-use crate::checkpoint::unused_generation;
-use crate::live_states::each_key;
-use crate::live_states::sweep;
-use crate::ranged_states::MEMORY_PER_PAGE_BYTE;
-use crate::ranged_states::NEW_STATE_BYTES;
+use crate::{
+    checkpoint::{
+        LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob, event_at,
+        generation_prefix, newest_generation, parse_blob_key, unused_generation,
+    },
+    live_states::{each_key, sweep},
+    ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
+};
 
 /// How many events are folded before it is looked at how much memory the states take.
 const SEGMENT_EVENTS: u64 = 1 << 17;

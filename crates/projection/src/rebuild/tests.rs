@@ -1,7 +1,5 @@
 //! Rebuilds: verdicts, the place where states part, kills halfway.
 
-use spacefold_state::SpaceState;
-use spacefold_state::testing::{events, fold, log_of, record};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -9,15 +7,17 @@ use std::sync::{
 
 use proptest::prelude::*;
 use spacefold_event_core::{MemoryLog, MemoryStateStore, SpaceEvent, StateStore};
+use spacefold_state::{
+    SpaceState,
+    testing::{events, fold, log_of, record},
+};
 
 use super::*;
-use crate::LiveStates;
-use crate::checkpoint::BLOB_PREFIX;
-use crate::checkpoint::blob_key;
-use crate::checkpoint::encode_blob;
-use crate::testing::CorruptLog;
-use crate::testing::FailingStore;
-use crate::testing::contents;
+use crate::{
+    LiveStates,
+    checkpoint::{BLOB_PREFIX, blob_key, encode_blob},
+    testing::{CorruptLog, FailingStore, contents},
+};
 
 fn options(mode: RebuildMode, threads: usize) -> RebuildOptions<'static> {
     RebuildOptions { threads: NonZeroUsize::new(threads).unwrap(), ..RebuildOptions::new(mode) }

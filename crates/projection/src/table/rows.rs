@@ -5,13 +5,13 @@
 //! at the most, and looked for in few places. Runs never change: whoever reads an old set of
 //! them goes on, and their blobs go when nobody does.
 
-use spacefold_state::StateHash;
 use std::sync::Arc;
 
 use spacefold_event_core::{
     StorageError,
     bytes::{ByteReader, put_count, put_sized, put_u64, to_u64},
 };
+use spacefold_state::StateHash;
 
 use super::{
     TableError,

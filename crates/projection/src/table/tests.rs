@@ -1,10 +1,10 @@
 //! Tables against a map, over checkpoints, merges and loss.
 
-use spacefold_state::StateHash;
 use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
 use spacefold_event_core::{MemoryStateStore, StateStore, bytes::ByteReader};
+use spacefold_state::StateHash;
 
 use super::*;
 

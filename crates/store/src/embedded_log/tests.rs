@@ -14,8 +14,7 @@ use spacefold_event_core::{
 };
 
 use super::*;
-use crate::head::file::HeadFile;
-use crate::verify::verify;
+use crate::{head::file::HeadFile, verify::verify};
 
 /// Copies a store as a process that is killed leaves it: without closing it.
 fn image(from: &Path, to: &Path) {

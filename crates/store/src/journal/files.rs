@@ -14,8 +14,7 @@ use std::{
 };
 
 use spacefold_disk::{Access, File};
-use spacefold_event_core::lock::Lock;
-use spacefold_event_core::{Position, StorageError, bytes::to_u64};
+use spacefold_event_core::{Position, StorageError, bytes::to_u64, lock::Lock};
 
 use crate::folder::Folder;
 

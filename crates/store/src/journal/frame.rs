@@ -7,18 +7,16 @@
 
 mod runs;
 
-use spacefold_event_core::Schemas;
 use spacefold_event_core::{
-    CorruptRecords, MAX_APPEND_EVENTS, Position, Timestamp,
+    CorruptRecords, MAX_APPEND_EVENTS, Position, Schemas, Timestamp,
     bytes::{ByteReader, to_u32, to_usize},
 };
 
 use crate::{
     head::{extension, sessions::Sessions},
     run::Run,
+    wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension},
 };
-
-use crate::wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension};
 
 /// Groups of frames start at multiples of this offset: what a disk writes in one piece.
 pub(crate) const GROUP_ALIGNMENT: usize = 512;

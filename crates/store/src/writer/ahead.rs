@@ -1,11 +1,12 @@
 //! The log as it will be once everything is durable that has been taken so far.
 
+use std::{cell::RefCell, sync::Arc};
+
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
     EventFilter, EventId, Position, Read, ReadError, RecordedEvent, Records, Revision, Timestamp,
     append_rules::{AppendView, RetryWindow},
 };
-use std::{cell::RefCell, sync::Arc};
 
 use super::window::Window;
 use crate::{

@@ -4,8 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use rapidhash::quality::RandomState;
 
-use crate::bytes::to_usize;
-use crate::event_id::EventId;
+use crate::{bytes::to_usize, event_id::EventId};
 
 /// Finds places of a ring by id, at the cost of about one cache miss: the bucket of an id is one
 /// cache line, and few are full, so that an id seldom has to go to the next one.

@@ -1,6 +1,5 @@
 //! Rebuilds of registered projections: verdicts, the first event that parts, interruptions.
 
-use spacefold_state::testing::{events, log_of, record};
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
@@ -12,21 +11,14 @@ use std::{
 
 use proptest::prelude::*;
 use spacefold_event_core::{MemoryLog, MemoryStateStore, RecordedEventRef, SpaceEvent, StateStore};
+use spacefold_state::testing::{events, log_of, record};
 
 use super::*;
-use crate::Activity;
-use crate::ApplyError;
-use crate::ContentIndex;
-use crate::OpenProblems;
-use crate::Projection;
-use crate::ProjectionHandle;
-use crate::Projections;
-use crate::RebuildOptions;
-use crate::Shipped;
-use crate::Table;
-use crate::rebuild;
-use crate::testing::FailingStore;
-use crate::testing::contents;
+use crate::{
+    Activity, ApplyError, ContentIndex, OpenProblems, Projection, ProjectionHandle, Projections,
+    RebuildOptions, Shipped, Table, rebuild,
+    testing::{FailingStore, contents},
+};
 
 /// Sums up positions by space; at some positions it does more than it is to do.
 struct Sums {

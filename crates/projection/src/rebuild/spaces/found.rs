@@ -1,9 +1,9 @@
 //! What a rebuild has found of each space, in little room.
 
-use spacefold_state::{SpaceStates, StateHash};
 use std::collections::BTreeMap;
 
 use spacefold_event_core::bytes::to_u64;
+use spacefold_state::{SpaceStates, StateHash};
 
 /// The hashes of the old and the new state of each space: some 45 bytes a space beside its id, more
 /// only for those of which the two differ.

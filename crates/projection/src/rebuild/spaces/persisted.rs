@@ -3,14 +3,11 @@
 use spacefold_event_core::{LogReader, Position, Revision, StateStore, StorageError};
 use spacefold_state::{SpaceState, StateHash};
 
-use crate::checkpoint::MARKER_KEY;
-use crate::checkpoint::Marker;
-use crate::checkpoint::blob_key;
-use crate::checkpoint::decode_blob;
-use crate::checkpoint::generation_prefix;
-use crate::checkpoint::parse_blob_key;
-use crate::live_states::each_key;
-use crate::rebuild::RebuildError;
+use crate::{
+    checkpoint::{MARKER_KEY, Marker, blob_key, decode_blob, generation_prefix, parse_blob_key},
+    live_states::each_key,
+    rebuild::RebuildError,
+};
 
 /// How many events are read of one space at a time.
 const SPACE_PAGE_EVENTS: usize = 1_024;

@@ -1,10 +1,10 @@
 //! Counts against a map.
 
-use spacefold_state::testing::{events, recorded};
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use spacefold_event_core::{Append, LogWriter, MemoryLog, SpaceEvent, Timestamp};
+use spacefold_state::testing::{events, recorded};
 
 use super::*;
 use crate::testing::folded;

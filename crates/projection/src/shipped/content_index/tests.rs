@@ -1,10 +1,10 @@
 //! The index against the states of the spaces after every event.
 
-use spacefold_state::testing::{events, fold, log_of, recorded};
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use spacefold_event_core::{LogReader, SpaceEvent};
+use spacefold_state::testing::{events, fold, log_of, recorded};
 
 use super::*;
 use crate::testing::folded;

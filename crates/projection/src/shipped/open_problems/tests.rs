@@ -1,11 +1,13 @@
 //! Open problems against the states of the spaces after every event.
 
-use spacefold_state::testing::{events, fold, log_of, recorded, recorded_at};
-use spacefold_state::{RenderStatus, SpaceState, SyncStatus};
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use spacefold_event_core::{Payload, SpaceEvent};
+use spacefold_state::{
+    RenderStatus, SpaceState, SyncStatus,
+    testing::{events, fold, log_of, recorded, recorded_at},
+};
 
 use super::*;
 use crate::testing::folded;

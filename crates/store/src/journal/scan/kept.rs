@@ -5,8 +5,7 @@
 use std::sync::Arc;
 
 use spacefold_disk::File;
-use spacefold_event_core::Schemas;
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::{Position, Schemas, StorageError};
 
 use crate::{
     journal::frame::{self, Frame, FrameError, FrameHeader, GROUP_ALIGNMENT, OwnedFrame},

@@ -10,8 +10,7 @@ use std::{
 };
 
 use spacefold_disk::File;
-use spacefold_event_core::lock::Lock;
-use spacefold_event_core::{Position, StorageError};
+use spacefold_event_core::{Position, StorageError, lock::Lock};
 
 use super::{read_block, read_index};
 use crate::{block::sealed::SealedIndex, folder::Folder};
