@@ -11,7 +11,7 @@ use self::field::{Field, Id, Ids, Json, Label, MaybeId, MaybeLabel, MaybeText, M
 pub use self::{naming::NamedDocuments, presence::Presence};
 use crate::{
     limits::LimitExceeded,
-    value::{Object, Value},
+    value::{Object, StoredText, Value},
     varint::Malformed,
 };
 
@@ -185,7 +185,10 @@ macro_rules! payloads {
                 event_type: EventType,
                 decoder: &mut D,
                 text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
-            ) -> Result<Self, Malformed> {
+            ) -> Result<Self, Malformed>
+            where
+                S: StoredText,
+            {
                 Ok(match event_type {
                     $(
                         EventType::$variant => Self::$variant {

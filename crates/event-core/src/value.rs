@@ -47,6 +47,42 @@ pub enum Value<S = String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digits<S = String>(S);
 
+/// A text as it is decoded, or what stands for one.
+pub(crate) trait StoredText {
+    /// The text, unless this only stands for it.
+    fn known(&self) -> Option<&str>;
+}
+
+impl StoredText for String {
+    fn known(&self) -> Option<&str> {
+        Some(self)
+    }
+}
+
+impl StoredText for &str {
+    fn known(&self) -> Option<&str> {
+        Some(self)
+    }
+}
+
+impl<S> Digits<S> {
+    /// The digits that were stored; `None` when they are no JSON integer beyond `i64`, which only
+    /// damage makes them. What only stands for a text is looked at when that is decoded.
+    fn decoded(text: S) -> Option<Self>
+    where
+        S: StoredText,
+    {
+        text.known().is_none_or(is_beyond_i64).then_some(Self(text))
+    }
+}
+
+/// Whether a text is an integer as JSON writes it, and does not fit `i64`.
+fn is_beyond_i64(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_integer = digits.bytes().all(|digit| digit.is_ascii_digit());
+    is_integer && !digits.starts_with('0') && text.parse::<i64>().is_err() && !digits.is_empty()
+}
+
 impl<S: AsRef<str>> Digits<S> {
     /// The digits as text.
     #[must_use]
@@ -241,5 +277,31 @@ impl<S> From<Vec<Value<S>>> for Value<S> {
 impl<S> From<Object<S>> for Value<S> {
     fn from(object: Object<S>) -> Self {
         Self::Object(object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_that_were_stored_are_an_integer_beyond_64_bits_or_nothing() {
+        let beyond =
+            ["9223372036854775808", "-9223372036854775809", "123456789012345678901234567890"];
+        assert!(beyond.iter().all(|text| Digits::decoded(*text).is_some()));
+        let others = [
+            "",
+            "-",
+            "0",
+            "1",
+            "-9223372036854775808",
+            "09223372036854775808",
+            "null",
+            "1e999",
+            "--9",
+        ];
+        assert!(others.iter().all(|text| Digits::decoded(*text).is_none()));
+        let inside = ["9223372036854775808x", "92233720368 54775808", "+9223372036854775808"];
+        assert!(inside.iter().all(|text| Digits::decoded(*text).is_none()));
     }
 }

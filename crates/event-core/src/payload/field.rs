@@ -5,7 +5,7 @@ use bincode::{Encode, de::Decoder, enc::Encoder, error::EncodeError};
 use super::{PayloadError, presence::Presence};
 use crate::{
     limits::{LimitExceeded, check_id, check_label},
-    value::{Object, Value},
+    value::{Object, StoredText, Value},
     varint::{Malformed, decode_len},
 };
 
@@ -36,7 +36,7 @@ pub(super) trait Field {
     ) -> Result<(), EncodeError>;
 
     /// Decodes the field, each of its texts as `text` does.
-    fn decode<S, D: Decoder>(
+    fn decode<S: StoredText, D: Decoder>(
         decoder: &mut D,
         text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
     ) -> Result<Self::Of<S>, Malformed>;
@@ -89,7 +89,7 @@ macro_rules! required_text {
                 text(field, encoder)
             }
 
-            fn decode<S, D: Decoder>(
+            fn decode<S: StoredText, D: Decoder>(
                 decoder: &mut D,
                 text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
             ) -> Result<S, Malformed> {
@@ -148,7 +148,7 @@ macro_rules! optional_text {
                 field.encode_with(encoder, text)
             }
 
-            fn decode<S, D: Decoder>(
+            fn decode<S: StoredText, D: Decoder>(
                 decoder: &mut D,
                 text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
             ) -> Result<Presence<S>, Malformed> {
@@ -228,7 +228,7 @@ impl Field for Members {
         field.encode_with(encoder, text)
     }
 
-    fn decode<S, D: Decoder>(
+    fn decode<S: StoredText, D: Decoder>(
         decoder: &mut D,
         text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
     ) -> Result<Object<S>, Malformed> {
@@ -269,7 +269,7 @@ impl Field for Json {
         field.encode_with(encoder, text)
     }
 
-    fn decode<S, D: Decoder>(
+    fn decode<S: StoredText, D: Decoder>(
         decoder: &mut D,
         text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
     ) -> Result<Value<S>, Malformed> {
@@ -326,7 +326,7 @@ impl Field for Ids {
         field.iter().try_for_each(|id| text(id, encoder))
     }
 
-    fn decode<S, D: Decoder>(
+    fn decode<S: StoredText, D: Decoder>(
         decoder: &mut D,
         text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
     ) -> Result<Vec<S>, Malformed> {

@@ -20,6 +20,7 @@ use crate::{
     event_id::EventId,
     payload::{EventType, Payload},
     timestamp::Timestamp,
+    value::StoredText,
     varint::{Malformed, decode_u32},
 };
 
@@ -140,7 +141,7 @@ impl Codes<'_> {
 
 impl Row<'_> {
     /// Decodes the payload, with what `text` makes of its texts.
-    pub(super) fn payload<S>(
+    pub(super) fn payload<S: StoredText>(
         &self,
         text: impl FnMut(TextId) -> Result<S, Malformed>,
     ) -> Result<Payload<S>, CorruptRecords> {
@@ -151,7 +152,7 @@ impl Row<'_> {
 /// Decodes a payload, with what `text` makes of its texts. It is large, so `finish` puts it where
 /// it is wanted; `fail` makes the error what is wanted, for the same reason.
 #[inline]
-pub(super) fn decode_payload<S, R, E>(
+pub(super) fn decode_payload<S: StoredText, R, E>(
     event_type: EventType,
     bytes: &[u8],
     mut text: impl FnMut(TextId) -> Result<S, Malformed>,

@@ -7,11 +7,19 @@ use std::{
 
 use rapidhash::fast::GlobalState;
 
-use crate::{bytes::to_usize, corrupt_records::CorruptRecords, hash_index::HashIndex};
+use crate::{
+    bytes::to_usize, corrupt_records::CorruptRecords, hash_index::HashIndex, value::StoredText,
+};
 
 /// A text of the run, by its place in the run's text table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TextId(pub(crate) u32);
+
+impl StoredText for TextId {
+    fn known(&self) -> Option<&str> {
+        None
+    }
+}
 
 /// How the bytes of a text stand in the table: the low two bits of its entry.
 const RAW: u32 = 0;

@@ -7,7 +7,7 @@ use bincode::{
     error::{DecodeError, EncodeError},
 };
 
-use super::{Digits, Finite, Value, object::Object};
+use super::{Digits, Finite, StoredText, Value, object::Object};
 use crate::{
     limits::MAX_JSON_DEPTH,
     varint::{Malformed, decode, decode_len, decode_u8},
@@ -29,7 +29,7 @@ impl<S: Encode> Encode for Value<S> {
     }
 }
 
-impl<C, S: Decode<C>> Decode<C> for Value<S> {
+impl<C, S: StoredText + Decode<C>> Decode<C> for Value<S> {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         Self::decode_with(decoder, &mut decode)
             .map_err(|Malformed| DecodeError::Other("a JSON value that does not decode"))
@@ -79,7 +79,10 @@ impl<S> Value<S> {
     pub(crate) fn decode_with<D: Decoder>(
         decoder: &mut D,
         text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
-    ) -> Result<Self, Malformed> {
+    ) -> Result<Self, Malformed>
+    where
+        S: StoredText,
+    {
         decode_value(decoder, 0, text)
     }
 }
@@ -102,12 +105,15 @@ impl<S> Object<S> {
     pub(crate) fn decode_with<D: Decoder>(
         decoder: &mut D,
         text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
-    ) -> Result<Self, Malformed> {
+    ) -> Result<Self, Malformed>
+    where
+        S: StoredText,
+    {
         decode_object(decoder, 0, text)
     }
 }
 
-fn decode_value<S, D: Decoder>(
+fn decode_value<S: StoredText, D: Decoder>(
     decoder: &mut D,
     above: usize,
     text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
@@ -117,7 +123,7 @@ fn decode_value<S, D: Decoder>(
         FALSE => Value::Bool(false),
         TRUE => Value::Bool(true),
         INTEGER => Value::Integer(decode(decoder)?),
-        BIG_INTEGER => Value::BigInteger(Digits(text(decoder)?)),
+        BIG_INTEGER => Value::BigInteger(Digits::decoded(text(decoder)?).ok_or(Malformed)?),
         FLOAT => {
             let float = f64::from_bits(u64::from_le_bytes(decode(decoder)?));
             Value::Float(Finite::new(float).ok_or(Malformed)?)
@@ -139,7 +145,7 @@ fn decode_value<S, D: Decoder>(
     })
 }
 
-fn decode_object<S, D: Decoder>(
+fn decode_object<S: StoredText, D: Decoder>(
     decoder: &mut D,
     above: usize,
     text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
