@@ -1,8 +1,11 @@
 //! The operations as values, and what each may emit.
 
+mod operation;
+
 use spacefold_event_core::{Object, Payload, Position, Presence, Value};
 use spacefold_state::Reference;
 
+pub use self::operation::{CommandFields, Field, FieldKind, Operation};
 use crate::operations::operations;
 
 macro_rules! commands {

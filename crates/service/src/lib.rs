@@ -5,7 +5,8 @@
 //!   does not fit it with a [`Refusal`] that says what was found, and appends the event with the
 //!   revision that it read. What would change nothing emits nothing.
 //! - [`Batch`] collects commands on one space and commits them as one atomic append.
-//! - [`Command`] is an operation as data, [`Outcome`] what came of it.
+//! - [`Command`] is an operation as data, [`Outcome`] what came of it. [`Command::OPERATIONS`] describes
+//!   each, so that a server or a command line has all of them without naming any.
 //! - [`RenderGuard`] fails the render that it stands for when it is dropped; one whose process is gone
 //!   is [taken over](SpaceService::take_over).
 //! - [`testing`] has given, when, then.
@@ -33,7 +34,7 @@ mod space_service;
 pub mod testing;
 
 pub use self::{
-    command::Command,
+    command::{Command, CommandFields, Field, FieldKind, Operation},
     command_error::CommandError,
     idempotency_key::IdempotencyKey,
     outcome::Outcome,

@@ -1,4 +1,6 @@
-//! The operations, as one table: each is a command, a method of the service and one of a batch.
+//! The operations, as one table: each is a command, a method of the service and one of a batch, and
+//! what a server or a command line offers. The first paragraph of its documentation is what people
+//! read there, without links.
 
 /// Hands the table to a macro: of each operation the name of its methods, the name of its command, and its
 /// fields, each with the type of the argument that it is made of and, where that does not become
@@ -11,8 +13,7 @@ macro_rules! operations {
                 /// Its name.
                 name: String = impl Into<String>,
             };
-            /// Merges changes into the metadata of a space: `space.updated`. Top-level keys are replaced,
-            /// null removes, a string `name` also renames.
+            /// Merges changes into the metadata of a space: `space.updated`.
             update_space => UpdateSpace {
                 /// Top-level keys to replace; null removes; a string `name` also renames.
                 changes: Object = Object,
@@ -37,16 +38,17 @@ macro_rules! operations {
                 /// Its path.
                 path: String = impl Into<String>,
             };
-            /// Merges changes into the attributes of a document: `document.updated`. Top-level keys are
-            /// replaced, null removes.
+            /// Merges changes into the attributes of a document: `document.updated`.
             update_document => UpdateDocument {
                 /// Which document.
                 document_id: String = impl Into<String>,
                 /// Top-level keys to replace; null removes.
                 changes: Object = Object,
             };
-            /// Moves a document to a path where none is: `document.moved` with the path that it had. In a
-            /// batch that also moves on who is in its way, there may be one more: see [`Batch`](crate::Batch).
+            /// Moves a document to a path where none is: `document.moved` with the path that it had.
+            ///
+            /// In a batch that also moves on who is in its way, there may be one more: see
+            /// [`Batch`](crate::Batch).
             move_document => MoveDocument {
                 /// Which document.
                 document_id: String = impl Into<String>,
@@ -60,8 +62,9 @@ macro_rules! operations {
                 document_id: String = impl Into<String>,
             };
             /// Gives a document the content with this hash, whose bytes are kept elsewhere:
-            /// `document.content_changed` with the hash that it had. Nothing is emitted when that is its
-            /// hash already.
+            /// `document.content_changed` with the hash that it had.
+            ///
+            /// Nothing is emitted when that is its hash already.
             set_content_hash => SetContentHash {
                 /// Which document.
                 document_id: String = impl Into<String>,
@@ -86,16 +89,16 @@ macro_rules! operations {
                 document_id: String = impl Into<String>,
                 /// What it refers to.
                 target: String = impl Into<String>,
-                /// In which way.
+                /// In which way it refers.
                 kind: Presence = impl Into<Presence>,
             };
-            /// Makes these the references of a document, by the fewest events that do: what is named and
-            /// there already is left alone, and nothing is emitted when that is all. A reference is a
-            /// target, or a target and a kind.
+            /// Makes these the references of a document, by the fewest events that do.
             ///
-            /// Those that are new become a `reference.added` each. No event takes a single reference away:
-            /// when others have to go, a `reference.cleared` comes first, and all that are named are added
-            /// again, in one append. To leave none there is [`Command::ClearReferences`](crate::Command::ClearReferences).
+            /// What is named and there already is left alone, and nothing is emitted when that is all. A
+            /// reference is a target, or a target and a kind. Those that are new become a
+            /// `reference.added` each. No event takes a single reference away: when others have to go, a
+            /// `reference.cleared` comes first, and all that are named are added again, in one append. To
+            /// leave none there is [`Command::ClearReferences`](crate::Command::ClearReferences).
             set_references => SetReferences {
                 /// The document that refers.
                 document_id: String = impl Into<String>,
@@ -120,7 +123,7 @@ macro_rules! operations {
                 document_id: Presence = impl Into<Presence>,
                 /// The hash of what was rendered.
                 output_hash: Presence = impl Into<Presence>,
-                /// The render that this is about, by where its start stands; without it, the one that runs.
+                /// The render that this is about, by the position of its start; without it, the one that runs.
                 started: Option<Position>,
             };
             /// Says that the running render of a document, or without one of the space, failed:
@@ -130,17 +133,18 @@ macro_rules! operations {
                 document_id: Presence = impl Into<Presence>,
                 /// What went wrong.
                 error: Presence = impl Into<Presence>,
-                /// The render that this is about, by where its start stands; without it, the one that runs.
+                /// The render that this is about, by the position of its start; without it, the one that runs.
                 started: Option<Position>,
             };
-            /// Ends the render of a document, or without one of the space, that started there and whose
-            /// process is gone, and says that another one began in its place: `render.failed` and
-            /// `render.started`. [`SpaceService::take_over`](crate::SpaceService::take_over) gives a guard.
+            /// Ends the running render of a document, or without one of the space, whose process is gone,
+            /// and says that another one began in its place: `render.failed` and `render.started`.
+            ///
+            /// [`SpaceService::take_over`](crate::SpaceService::take_over) gives a guard.
             take_over_render => TakeOverRender {
                 /// Of which document; without it, of the space.
                 document_id: Presence = impl Into<Presence>,
-                /// The render that is given up, by where its start stands: of several who want to take it
-                /// over, one does.
+                /// The render that is given up, by the position of its start: of several who want to take
+                /// it over, one does.
                 started: Position = Position,
             };
             /// Says that a synchronisation began: `sync.started`. It closes all open conflicts.
@@ -148,8 +152,8 @@ macro_rules! operations {
                 /// Which way.
                 direction: Presence = impl Into<Presence>,
             };
-            /// Says that another synchronisation began in place of the one that started there and whose
-            /// process is gone: `sync.started`. It closes all open conflicts.
+            /// Says that another synchronisation began in place of the running one, whose process is gone:
+            /// `sync.started`. It closes all open conflicts.
             ///
             /// `started` is what [`OpenProblems`](spacefold_projection::OpenProblems) lists and a refusal
             /// to start another one says: of several who find the same one given up one takes it over, and
@@ -159,14 +163,14 @@ macro_rules! operations {
             take_over_sync => TakeOverSync {
                 /// Which way.
                 direction: Presence = impl Into<Presence>,
-                /// The synchronisation that is given up, by where its start stands: of several who want to take
-                /// it over, one does.
+                /// The synchronisation that is given up, by the position of its start: of several who want to
+                /// take it over, one does.
                 started: Position = Position,
             };
             /// Says that the running synchronisation ended: `sync.completed`. Open conflicts stay open.
             complete_sync => CompleteSync {
-                /// The synchronisation that this is about, by where its start stands; without it, the one that
-                /// runs.
+                /// The synchronisation that this is about, by the position of its start; without it, the one
+                /// that runs.
                 started: Option<Position>,
             };
             /// Records that the running synchronisation found a document that differs at the other side:
@@ -178,13 +182,15 @@ macro_rules! operations {
                 local_hash: Presence = impl Into<Presence>,
                 /// The content hash there.
                 remote_hash: Presence = impl Into<Presence>,
-                /// The synchronisation that found it, by where its start stands; without it, the one that runs.
+                /// The synchronisation that found it, by the position of its start; without it, the one that
+                /// runs.
                 started: Option<Position>,
             };
             /// Closes the open conflict of a document by the hash of the content that it is to have, the
-            /// local one, the remote one or another: `document.content_changed`. It is emitted even when
-            /// that is its hash already, since the event is what closes the conflict. Removing the document
-            /// and the start of another synchronisation close it too.
+            /// local one, the remote one or another: `document.content_changed`.
+            ///
+            /// It is emitted even when that is its hash already, since the event is what closes the
+            /// conflict. Removing the document and the start of another synchronisation close it too.
             resolve_conflict => ResolveConflict {
                 /// Which document.
                 document_id: String = impl Into<String>,

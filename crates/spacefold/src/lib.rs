@@ -79,8 +79,8 @@ pub use spacefold_projection::{
     ValueProjection, Verdict, rebuild,
 };
 pub use spacefold_service::{
-    Batch, Command, CommandError, IdempotencyKey, Outcome, Refusal, RenderGuard, SpaceService,
-    testing,
+    Batch, Command, CommandError, CommandFields, Field, FieldKind, IdempotencyKey, Operation,
+    Outcome, Refusal, RenderGuard, SpaceService, testing,
 };
 pub use spacefold_state::{
     Anomalies, Anomaly, AnomalyReason, Blame, BlamedEvent, Change, Conflict, ConflictHashes,

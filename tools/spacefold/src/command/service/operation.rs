@@ -2,10 +2,12 @@
 
 use std::{io::Read, path::PathBuf};
 
-use clap::Subcommand;
+use clap::{
+    Arg, ArgAction, ArgMatches, FromArgMatches, Subcommand, error::ErrorKind, value_parser,
+};
 use spacefold::{
-    Command, CommandError, JsonError, Object, Outcome, Position, Presence, Reference, SpaceService,
-    Value,
+    Command, CommandError, CommandFields, Field, FieldKind, JsonError, Object, Outcome, Position,
+    Presence, Reference, SpaceService, Value,
 };
 
 use crate::{
@@ -13,172 +15,118 @@ use crate::{
     input::Input,
 };
 
-#[derive(Clone, Debug, Subcommand)]
-pub(super) enum Operation {
-    /// Create a space, or create it again after it was deleted.
-    CreateSpace { space: String, name: String },
-    /// Merge a JSON object into the metadata of a space: null removes a key, `name` renames.
-    UpdateSpace {
-        space: String,
-        #[arg(value_parser = parse_object)]
-        changes: Object,
-    },
-    /// Rename a space.
-    RenameSpace { space: String, name: String },
-    /// Make a space active.
-    ActivateSpace { space: String },
-    /// Archive a space.
-    ArchiveSpace { space: String },
-    /// Delete a space and all that it holds; its history stays.
-    DeleteSpace { space: String },
-    /// Add a document at a path where none is.
-    AddDocument { space: String, document: String, path: String },
-    /// Merge a JSON object into the attributes of a document: null removes a key.
-    UpdateDocument {
-        space: String,
-        document: String,
-        #[arg(value_parser = parse_object)]
-        changes: Object,
-    },
-    /// Move a document to a path where none is.
-    MoveDocument { space: String, document: String, path: String },
-    /// Remove a document.
-    RemoveDocument { space: String, document: String },
-    /// Give a document the content of a file, or of standard input.
-    SetContent {
-        space: String,
-        document: String,
-        /// The file; - for standard input.
-        file: PathBuf,
-    },
-    /// Record the hash of a document's content, whose bytes are kept elsewhere.
-    SetContentHash { space: String, document: String, hash: String },
-    /// Set a variable to a JSON value.
-    SetVariable {
-        space: String,
-        name: String,
-        #[arg(allow_hyphen_values = true)]
-        value: String,
-        /// Take VALUE as it is, as a string.
-        #[arg(long)]
-        text: bool,
-    },
-    /// Delete a variable.
-    DeleteVariable { space: String, name: String },
-    /// Add a reference to a document.
-    AddReference {
-        space: String,
-        document: String,
-        target: String,
-        /// In which way it refers.
-        #[arg(long)]
-        kind: Option<String>,
-    },
-    /// Make these the references of a document, and record what that changes.
-    SetReferences {
-        space: String,
-        document: String,
-        /// A JSON array of targets, or of objects {"target": …, "kind": …}.
-        #[arg(value_parser = parse_references)]
-        references: References,
-    },
-    /// Clear the references of a document, or all of the space's.
-    ClearReferences {
-        space: String,
-        #[arg(long)]
-        document: Option<String>,
-    },
-    /// Say that the render of a document, or of the space, began.
-    StartRender {
-        space: String,
-        #[arg(long)]
-        document: Option<String>,
-    },
-    /// Say that the running render of a document, or of the space, ended well.
-    CompleteRender {
-        space: String,
-        #[arg(long)]
-        document: Option<String>,
-        /// The hash of what was rendered.
-        #[arg(long, value_name = "HASH")]
-        output_hash: Option<String>,
-        /// Only the render that started at this position.
-        #[arg(long, value_name = "N")]
-        started: Option<u64>,
-    },
-    /// Say that the running render of a document, or of the space, failed.
-    FailRender {
-        space: String,
-        #[arg(long)]
-        document: Option<String>,
-        /// What went wrong.
-        #[arg(long)]
-        error: Option<String>,
-        /// Only the render that started at this position.
-        #[arg(long, value_name = "N")]
-        started: Option<u64>,
-    },
-    /// End a running render whose process is gone, and say that another one began in its place;
-    /// `spacefold problems --kind running_render` lists those that run, and since when.
-    TakeOverRender {
-        space: String,
-        #[arg(long)]
-        document: Option<String>,
-        /// The position at which the render that is given up started.
-        #[arg(long, value_name = "N")]
-        started: u64,
-    },
-    /// Say that a synchronisation began; it closes all open conflicts.
-    StartSync {
-        space: String,
-        /// Which way.
-        #[arg(long)]
-        direction: Option<String>,
-    },
-    /// Say that another synchronisation began in place of a running one whose process is gone; it
-    /// closes all open conflicts. `spacefold problems --kind running_sync` lists those that run, and
-    /// since when.
-    TakeOverSync {
-        space: String,
-        /// Which way.
-        #[arg(long)]
-        direction: Option<String>,
-        /// The position at which the synchronisation that is given up started.
-        #[arg(long, value_name = "N")]
-        started: u64,
-    },
-    /// Say that the running synchronisation ended.
-    CompleteSync {
-        space: String,
-        /// Only the synchronisation that started at this position.
-        #[arg(long, value_name = "N")]
-        started: Option<u64>,
-    },
-    /// Record that the running synchronisation found a document that differs at the other side.
-    RecordConflict {
-        space: String,
-        document: String,
-        /// The hash of the content here.
-        #[arg(long, value_name = "HASH")]
-        local_hash: Option<String>,
-        /// The hash of the content there.
-        #[arg(long, value_name = "HASH")]
-        remote_hash: Option<String>,
-        /// Only by the synchronisation that started at this position.
-        #[arg(long, value_name = "N")]
-        started: Option<u64>,
-    },
-    /// Close the open conflict of a document by the hash of the content chosen.
-    ResolveConflict { space: String, document: String, hash: String },
-    /// Mark documents stale: what was derived from them is out of date.
-    InvalidateCache {
-        space: String,
-        #[arg(value_name = "DOCUMENT", required = true)]
-        documents: Vec<String>,
-        /// Why.
-        #[arg(long)]
-        reason: Option<String>,
-    },
+/// An operation of the service by its name there, or `set_content`, and its arguments.
+#[derive(Clone, Debug)]
+pub(super) struct Operation {
+    name: String,
+    arguments: ArgMatches,
+}
+
+/// The arguments that are no field of a command.
+const SPACE: &str = "space";
+const FILE: &str = "file";
+const TEXT: &str = "text";
+
+/// The field that both `set_content` and the operations have.
+const DOCUMENT: &str = "document_id";
+
+impl Subcommand for Operation {
+    fn augment_subcommands(command: clap::Command) -> clap::Command {
+        let content = subcommand("set_content")
+            .about("Gives a document the content of a file, or of standard input")
+            .arg(positional(DOCUMENT))
+            .arg(
+                positional(FILE)
+                    .help("The file; - for standard input")
+                    .value_parser(value_parser!(PathBuf)),
+            );
+        command.subcommands(Command::OPERATIONS.iter().map(described)).subcommand(content)
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        Self::augment_subcommands(clap::Command::new("")).find_subcommand(name).is_some()
+    }
+}
+
+impl FromArgMatches for Operation {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let (name, arguments) = matches.subcommand().ok_or_else(|| {
+            clap::Error::raw(ErrorKind::MissingSubcommand, "an operation is missing")
+        })?;
+        Ok(Self { name: name.replace('-', "_"), arguments: arguments.clone() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn subcommand(name: &str) -> clap::Command {
+    clap::Command::new(name.replace('_', "-")).arg(positional(SPACE))
+}
+
+/// The subcommand of an operation: positions and what may be left out are options.
+fn described(operation: &spacefold::Operation) -> clap::Command {
+    let summary = operation.summary();
+    let mut about = summary.trim_end_matches('.').to_owned();
+    if let Some(what) = operation.name.strip_prefix("take_over_") {
+        let listing = format!("`spacefold problems --kind running_{what}` lists those that run");
+        about = format!("{summary} {listing}, and since when");
+    }
+    let command = subcommand(operation.name).about(about);
+    operation.fields.iter().fold(command, |command, field| command.args(arguments(field)))
+}
+
+/// The argument of a field, and the one that says how it is meant.
+fn arguments(field: &Field) -> Vec<Arg> {
+    let name = field.name;
+    let (argument, form) = match field.kind {
+        FieldKind::Text => (positional(name), ""),
+        FieldKind::OptionalText => (option(name), ""),
+        FieldKind::Texts => (positional(name).action(ArgAction::Append).num_args(1..), ""),
+        FieldKind::Object => (positional(name).value_parser(parse_object), " (a JSON object)"),
+        FieldKind::Value => (positional(name).allow_hyphen_values(true), " (JSON)"),
+        FieldKind::References => (
+            positional(name).value_parser(parse_references),
+            " (a JSON array of targets, or of objects {\"target\": …, \"kind\": …})",
+        ),
+        FieldKind::Position => (position(name).required(true), ""),
+        FieldKind::OptionalPosition => (position(name), ""),
+    };
+    let help = format!("{}{form}", field.summary().trim_end_matches('.'));
+    let mut arguments = vec![argument.help(help)];
+    if field.kind == FieldKind::Value {
+        let help = format!("Take {} as it is, as a string", value_name(name));
+        arguments.push(Arg::new(TEXT).long(TEXT).action(ArgAction::SetTrue).help(help));
+    }
+    arguments
+}
+
+fn positional(name: &'static str) -> Arg {
+    Arg::new(name).value_name(value_name(name)).required(true)
+}
+
+fn option(name: &'static str) -> Arg {
+    Arg::new(name).value_name(value_name(name)).long(said(name).replace('_', "-"))
+}
+
+fn position(name: &'static str) -> Arg {
+    option(name).value_name("N").value_parser(value_parser!(u64))
+}
+
+/// A field as it is called here: `document` for `document_id` and `document_ids`.
+fn said(name: &str) -> &str {
+    name.trim_end_matches('s').strip_suffix("_id").unwrap_or(name)
+}
+
+/// The last word of what a field is called: `PATH` for `new_path`.
+fn value_name(name: &str) -> String {
+    said(name).rsplit('_').next().unwrap_or(name).to_uppercase()
 }
 
 /// An operation whose input is open.
@@ -201,110 +149,73 @@ impl Ready {
 impl Operation {
     /// Whether it makes a store where there is none: nothing but a first space has a place in an empty
     /// one.
-    pub(super) const fn creates_a_store(&self) -> bool {
-        matches!(self, Self::CreateSpace { .. })
+    pub(super) fn creates_a_store(&self) -> bool {
+        self.name == "create_space"
     }
 
     /// The operation with its input open; nothing is read yet.
     pub(super) fn ready(&self) -> Result<Ready, Failure> {
-        let (space_id, command) = match self.clone() {
-            Self::SetContent { space: space_id, document: document_id, file } => {
-                let content = Input::open_as_it_is(
-                    &file,
-                    "name the file of the content, or - for standard input",
-                )?;
-                return Ok(Ready::Content { space_id, document_id, content });
-            }
-            Self::CreateSpace { space, name } => (space, Command::CreateSpace { name }),
-            Self::UpdateSpace { space, changes } => (space, Command::UpdateSpace { changes }),
-            Self::RenameSpace { space, name } => (space, Command::RenameSpace { name }),
-            Self::ActivateSpace { space } => (space, Command::ActivateSpace),
-            Self::ArchiveSpace { space } => (space, Command::ArchiveSpace),
-            Self::DeleteSpace { space } => (space, Command::DeleteSpace),
-            Self::SetVariable { space, name, value, text } => {
-                let value = if text { Value::from(value) } else { parse_value(&value)? };
-                (space, Command::SetVariable { name, value })
-            }
-            Self::DeleteVariable { space, name } => (space, Command::DeleteVariable { name }),
-            Self::StartSync { space, direction } => {
-                (space, Command::StartSync { direction: optional(direction) })
-            }
-            Self::TakeOverSync { space, direction, started } => {
-                let (direction, started) = (optional(direction), Position::new(started));
-                (space, Command::TakeOverSync { direction, started })
-            }
-            Self::CompleteSync { space, started } => {
-                (space, Command::CompleteSync { started: started.map(Position::new) })
-            }
-            Self::InvalidateCache { space, documents: document_ids, reason } => {
-                let reason = optional(reason);
-                (space, Command::InvalidateCache { document_ids, reason })
-            }
-            Self::AddDocument { space, document: document_id, path } => {
-                (space, Command::AddDocument { document_id, path })
-            }
-            Self::UpdateDocument { space, document: document_id, changes } => {
-                (space, Command::UpdateDocument { document_id, changes })
-            }
-            Self::MoveDocument { space, document: document_id, path: new_path } => {
-                (space, Command::MoveDocument { document_id, new_path })
-            }
-            Self::RemoveDocument { space, document: document_id } => {
-                (space, Command::RemoveDocument { document_id })
-            }
-            Self::SetContentHash { space, document: document_id, hash } => {
-                (space, Command::SetContentHash { document_id, hash })
-            }
-            Self::AddReference { space, document: document_id, target, kind } => {
-                (space, Command::AddReference { document_id, target, kind: optional(kind) })
-            }
-            Self::SetReferences {
-                space,
-                document: document_id,
-                references: References(references),
-            } => (space, Command::SetReferences { document_id, references }),
-            Self::ClearReferences { space, document } => {
-                (space, Command::ClearReferences { document_id: optional(document) })
-            }
-            Self::StartRender { space, document } => {
-                (space, Command::StartRender { document_id: optional(document) })
-            }
-            Self::CompleteRender { space, document, output_hash, started } => {
-                let (document_id, output_hash) = (optional(document), optional(output_hash));
-                let started = started.map(Position::new);
-                (space, Command::CompleteRender { document_id, output_hash, started })
-            }
-            Self::FailRender { space, document, error, started } => {
-                let (document_id, error) = (optional(document), optional(error));
-                let started = started.map(Position::new);
-                (space, Command::FailRender { document_id, error, started })
-            }
-            Self::TakeOverRender { space, document, started } => {
-                let (document_id, started) = (optional(document), Position::new(started));
-                (space, Command::TakeOverRender { document_id, started })
-            }
-            Self::RecordConflict {
-                space,
-                document: document_id,
-                local_hash,
-                remote_hash,
-                started,
-            } => {
-                let (local_hash, remote_hash) = (optional(local_hash), optional(remote_hash));
-                let started = started.map(Position::new);
-                (space, Command::RecordConflict { document_id, local_hash, remote_hash, started })
-            }
-            Self::ResolveConflict { space, document: document_id, hash } => {
-                (space, Command::ResolveConflict { document_id, hash })
-            }
-        };
-        Ok(Ready::Command { space_id, command })
+        let mut given = Given(&self.arguments);
+        let space_id = given.required(SPACE);
+        if let Some(command) = Command::from_fields(&self.name, &mut given)? {
+            return Ok(Ready::Command { space_id, command });
+        }
+        let file: PathBuf = given.required(FILE);
+        let hint = "name the file of the content, or - for standard input";
+        let content = Input::open_as_it_is(&file, hint)?;
+        Ok(Ready::Content { space_id, document_id: given.required(DOCUMENT), content })
     }
 }
 
-/// What is not said is not in the event.
-fn optional(text: Option<String>) -> Presence {
-    text.map_or(Presence::Absent, Presence::Value)
+/// The fields as the arguments of the command line give them.
+struct Given<'a>(&'a ArgMatches);
+
+impl Given<'_> {
+    fn optional<T: Clone + Send + Sync + 'static>(&self, name: &str) -> Option<T> {
+        self.0.get_one(name).cloned()
+    }
+
+    fn required<T: Clone + Send + Sync + 'static>(&self, name: &str) -> T {
+        self.optional(name).expect("clap refuses what lacks a required argument")
+    }
+}
+
+impl CommandFields for Given<'_> {
+    type Error = Failure;
+
+    fn text(&mut self, name: &str) -> Result<String, Failure> {
+        Ok(self.required(name))
+    }
+
+    /// What is not said is not in the event.
+    fn optional_text(&mut self, name: &str) -> Result<Presence, Failure> {
+        Ok(self.optional(name).map_or(Presence::Absent, Presence::Value))
+    }
+
+    fn texts(&mut self, name: &str) -> Result<Vec<String>, Failure> {
+        Ok(self.0.get_many(name).into_iter().flatten().cloned().collect())
+    }
+
+    fn object(&mut self, name: &str) -> Result<Object, Failure> {
+        Ok(self.required(name))
+    }
+
+    fn value(&mut self, name: &str) -> Result<Value, Failure> {
+        let value: String = self.required(name);
+        if self.0.get_flag(TEXT) { Ok(Value::from(value)) } else { parse_value(&value) }
+    }
+
+    fn references(&mut self, name: &str) -> Result<Vec<Reference>, Failure> {
+        Ok(self.required(name))
+    }
+
+    fn position(&mut self, name: &str) -> Result<Position, Failure> {
+        Ok(Position::new(self.required(name)))
+    }
+
+    fn optional_position(&mut self, name: &str) -> Result<Option<Position>, Failure> {
+        Ok(self.optional(name).map(Position::new))
+    }
 }
 
 fn parse_value(text: &str) -> Result<Value, Failure> {
@@ -322,16 +233,12 @@ fn parse_object(text: &str) -> Result<Object, String> {
     }
 }
 
-/// The references of a document: one argument.
-#[derive(Clone, Debug)]
-pub(super) struct References(Vec<Reference>);
-
-fn parse_references(text: &str) -> Result<References, String> {
+fn parse_references(text: &str) -> Result<Vec<Reference>, String> {
     let value = text.parse().map_err(|error: JsonError| error.to_string())?;
     let Value::Array(references) = value else {
         return Err(format!("expected a JSON array, found {}", value.type_name()));
     };
-    references.iter().map(reference).collect::<Result<_, _>>().map(References)
+    references.iter().map(reference).collect()
 }
 
 fn reference(value: &Value) -> Result<Reference, String> {
@@ -355,4 +262,98 @@ fn reference(value: &Value) -> Result<Reference, String> {
         Some(other) => return wrong("the kind of a reference is a string", other),
     };
     Ok(Reference { target, kind })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        operation: Operation,
+    }
+
+    /// The fields that [`arguments_of`] says.
+    struct Told;
+
+    impl CommandFields for Told {
+        type Error = Infallible;
+
+        fn text(&mut self, name: &str) -> Result<String, Infallible> {
+            Ok(name.to_owned())
+        }
+
+        fn optional_text(&mut self, name: &str) -> Result<Presence, Infallible> {
+            Ok(name.into())
+        }
+
+        fn texts(&mut self, name: &str) -> Result<Vec<String>, Infallible> {
+            Ok(vec![name.to_owned(), "more".to_owned()])
+        }
+
+        fn object(&mut self, name: &str) -> Result<Object, Infallible> {
+            Ok([(name.to_owned(), Value::Null)].into_iter().collect())
+        }
+
+        fn value(&mut self, _: &str) -> Result<Value, Infallible> {
+            Ok((-7).into())
+        }
+
+        fn references(&mut self, name: &str) -> Result<Vec<Reference>, Infallible> {
+            Ok(vec![name.into(), (name, "cites").into()])
+        }
+
+        fn position(&mut self, name: &str) -> Result<Position, Infallible> {
+            Ok(Position::new(name.len() as u64))
+        }
+
+        fn optional_position(&mut self, name: &str) -> Result<Option<Position>, Infallible> {
+            self.position(name).map(Some)
+        }
+    }
+
+    fn arguments_of(field: &Field) -> Vec<String> {
+        let name = field.name;
+        let option = format!("--{}", said(name).replace('_', "-"));
+        match field.kind {
+            FieldKind::Text => vec![name.to_owned()],
+            FieldKind::OptionalText => vec![option, name.to_owned()],
+            FieldKind::Texts => vec![name.to_owned(), "more".to_owned()],
+            FieldKind::Object => vec![format!(r#"{{"{name}":null}}"#)],
+            FieldKind::Value => vec!["-7".to_owned()],
+            FieldKind::References => {
+                vec![format!(r#"["{name}",{{"target":"{name}","kind":"cites"}}]"#)]
+            }
+            FieldKind::Position | FieldKind::OptionalPosition => {
+                vec![option, name.len().to_string()]
+            }
+        }
+    }
+
+    #[test]
+    fn every_operation_of_the_service_is_a_command_with_all_of_its_fields() {
+        for operation in Command::OPERATIONS {
+            let line = ["spacefold".to_owned(), operation.name.replace('_', "-"), "s".to_owned()];
+            let fields = operation.fields.iter().flat_map(arguments_of);
+            let line = Line::try_parse_from(line.into_iter().chain(fields)).unwrap();
+            let ready = line.operation.ready().unwrap();
+            let Ready::Command { space_id, command } = ready else { panic!("{operation:?}") };
+            let told = Command::from_fields(operation.name, &mut Told).unwrap();
+            assert_eq!((space_id.as_str(), Some(command)), ("s", told));
+        }
+    }
+
+    #[test]
+    fn help_has_no_links() {
+        let mut command = Operation::augment_subcommands(clap::Command::new("service"));
+        for subcommand in command.get_subcommands_mut() {
+            let help = subcommand.render_long_help().to_string();
+            assert!(!help.contains("](") && !help.contains("::"), "{help}");
+        }
+    }
 }
