@@ -17,7 +17,7 @@ use std::{ops::Range, path::Path};
 
 use anyhow::{Result, bail};
 use spacefold_event_core::SpaceEvent;
-use spacefold_projection::{LiveStates};
+use spacefold_projection::LiveStates;
 use spacefold_store::EmbeddedLog;
 
 pub(crate) use self::{

@@ -3,7 +3,9 @@
 use std::{ops::Range, path::Path, sync::Arc};
 
 use anyhow::Result;
-use spacefold_event_core::{Append, LogReader, LogWriter, MAX_APPEND_EVENTS, Position, Read, SpaceEvent};
+use spacefold_event_core::{
+    Append, LogReader, LogWriter, MAX_APPEND_EVENTS, Position, Read, SpaceEvent,
+};
 use spacefold_projection::{LiveStates, Projections, RebuildMode, RebuildOptions, rebuild};
 use spacefold_store::EmbeddedLog;
 
