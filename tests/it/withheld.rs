@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -13,7 +13,7 @@ use spacefold::{
     Append, Clamped, ContentHash, EventFilter, EventLog, Feed, IdempotencyKey, LiveStates,
     LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Projections, Read,
     ReadError, RebuildMode, RebuildOptions, ReceiveError, Revision, Shipped, SpaceEvent,
-    SpaceService, Subscription, Timestamp, visit_named_content,
+    SpaceService, Subscription, Timestamp, Verdict, visit_named_content,
 };
 use spacefold_event_core::testing;
 
@@ -24,6 +24,8 @@ struct Withholding {
     from: AtomicU64,
     /// Whether its pages lead to the head all the same.
     leaps: bool,
+    /// Whether it withholds only when it is asked for one space.
+    of_spaces_alone: AtomicBool,
 }
 
 const EVENTS: u64 = 40;
@@ -43,7 +45,10 @@ impl Withholding {
             );
             log.append(&Append::new(&[changed])).unwrap();
         }
-        Arc::new(Self { log, from: AtomicU64::new(0), leaps: false })
+        Arc::new({
+            let (from, of_spaces_alone) = (AtomicU64::new(0), AtomicBool::new(false));
+            Self { log, from, leaps: false, of_spaces_alone }
+        })
     }
 
     /// From a position on it gives nothing.
@@ -74,6 +79,9 @@ impl testing::LogWrapper for Withholding {
     }
 
     fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        if self.of_spaces_alone.load(Ordering::SeqCst) {
+            return self.log.read(read);
+        }
         let missing = self.given(read.to).next();
         if self.leaps && read.from >= missing {
             return Ok(Page::empty(read.to.min(self.log.durable_head()).next()));
@@ -161,6 +169,23 @@ fn projections_and_rebuilds_do_not_end_early() {
             }
         }
     }
+}
+
+#[test]
+fn states_that_lag_are_not_said_to_part_where_a_log_gives_nothing_of_their_space() {
+    let log = Withholding::new();
+    let store = Arc::new(MemoryStateStore::new());
+    let persisted = LiveStates::new(log.clone(), store.clone());
+    persisted.catch_up().unwrap();
+    persisted.save().unwrap();
+    log.log.append(&Append::new(&[SpaceEvent::variable_set("s", "later", 1)])).unwrap();
+    log.of_spaces_alone.store(true, Ordering::SeqCst);
+    log.from.store(EVENTS + 1, Ordering::SeqCst);
+    let projections = Projections::new(log.clone(), store);
+    let options = RebuildOptions::new(RebuildMode::Check);
+    let names = ["space-state".to_owned()];
+    let outcomes = spacefold::rebuild(&projections, &names, &options).unwrap();
+    assert_eq!(outcomes[0].verdict, Verdict::Identical, "it is read in the order of the log");
 }
 
 #[test]

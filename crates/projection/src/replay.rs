@@ -1,7 +1,9 @@
 //! Reading a log to its end, page by page.
 
+use std::ops::ControlFlow;
+
 use spacefold_event_core::{
-    EventFilter, LogReader, Page, Position, Read, ReadError, RecordedEventRef,
+    Envelope, EventFilter, LogReader, Page, Position, Read, ReadError, RecordedEventRef,
 };
 use spacefold_state::SpaceState;
 
@@ -40,9 +42,23 @@ pub(crate) fn replay_space(
     to: Position,
     mut show: impl FnMut(&SpaceState, Position),
 ) -> Result<(), ReadError> {
+    fold_space_while(log, state, to, |_| true, &mut show)
+}
+
+/// Folds the events of a space that its state lacks, as far as they stand up to `to` and for as long
+/// as they are to be taken; shows the state after each, with the event's position.
+pub(crate) fn fold_space_while(
+    log: &dyn LogReader,
+    state: &mut SpaceState,
+    to: Position,
+    takes: impl Fn(&Envelope<'_>) -> bool,
+    show: &mut impl FnMut(&SpaceState, Position),
+) -> Result<(), ReadError> {
     let next = state.revision().next();
     let page = log.read_space(state.space_id(), next, SPACE_PAGE_EVENTS)?;
-    replay_page(&page, state, to, &mut show)?;
+    if fold_page(&page, state, to, &takes, show)?.is_break() {
+        return Ok(());
+    }
     let from = match page.is_empty() {
         false => page.next(),
         true if log.revision(state.space_id())? < next => return Ok(()),
@@ -52,24 +68,31 @@ pub(crate) fn replay_space(
     let filter = EventFilter::all().spaces([state.space_id()]);
     let read = Read::from(from).to(to).matching(filter).limit(SPACE_PAGE_EVENTS);
     for page in log.pages(read) {
-        replay_page(&page?, state, to, &mut show)?;
+        if fold_page(&page?, state, to, &takes, show)?.is_break() {
+            return Ok(());
+        }
     }
     Ok(())
 }
 
-/// Folds the events of a page that a state lacks, as far as they stand up to `to`.
-fn replay_page(
+/// Folds the events of a page that a state lacks; breaks at the first that is not to be taken.
+fn fold_page(
     page: &Page,
     state: &mut SpaceState,
     to: Position,
+    takes: impl Fn(&Envelope<'_>) -> bool,
     show: &mut impl FnMut(&SpaceState, Position),
-) -> Result<(), ReadError> {
-    for envelope in page.envelopes().take_while(|envelope| envelope.position <= to) {
-        let position = envelope.position;
-        if envelope.revision > state.revision() {
-            state.apply(&envelope.decode()?);
-            show(state, position);
+) -> Result<ControlFlow<()>, ReadError> {
+    for envelope in page.envelopes() {
+        if envelope.revision <= state.revision() {
+            continue;
         }
+        if envelope.position > to || !takes(&envelope) {
+            return Ok(ControlFlow::Break(()));
+        }
+        let position = envelope.position;
+        state.apply(&envelope.decode()?);
+        show(state, position);
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }

@@ -1,16 +1,14 @@
 //! The states of the spaces as they are persisted, one at a time.
 
-use spacefold_event_core::{LogReader, Position, Revision, StateStore, StorageError};
+use spacefold_event_core::{Envelope, LogReader, Position, Revision, StateStore, StorageError};
 use spacefold_state::{SpaceState, StateHash};
 
 use crate::{
     checkpoint::{MARKER_KEY, Marker, blob_key, decode_blob, generation_prefix, parse_blob_key},
     live_states::each_key,
     rebuild::RebuildError,
+    replay::fold_space_while,
 };
-
-/// How many events are read of one space at a time.
-const SPACE_PAGE_EVENTS: usize = 1_024;
 
 pub(super) struct Persisted {
     marker: Marker,
@@ -78,39 +76,17 @@ impl Persisted {
         let mut state = blob.unwrap_or_else(|| SpaceState::new(new.space_id()));
         if state.revision() > new.revision() {
             let mut ahead = new.clone();
-            fold_on(log, &mut ahead, new.revision(), |_, revision| revision <= state.revision())?;
+            let takes = |event: &Envelope<'_>| event.revision <= state.revision();
+            fold_space_while(log, &mut ahead, log.durable_head(), takes, &mut |_, _| {})?;
             let hash = if ahead == state { new.state_hash() } else { state.state_hash() };
             return Ok(Some(Old { state, hash }));
         }
         let (from, head) = (self.marker.position, self.head);
-        let revision = state.revision();
-        if revision < new.revision() {
-            fold_on(log, &mut state, revision, |position, _| from < position && position <= head)?;
+        if state.revision() < new.revision() {
+            let takes = |event: &Envelope<'_>| from < event.position;
+            fold_space_while(log, &mut state, head, takes, &mut |_, _| {})?;
         }
         let hash = state.state_hash();
         Ok((state.revision() > Revision::NONE).then_some(Old { state, hash }))
-    }
-}
-
-/// Folds the events of a space behind a revision for as long as they are to be taken.
-fn fold_on(
-    log: &dyn LogReader,
-    state: &mut SpaceState,
-    after: Revision,
-    takes: impl Fn(Position, Revision) -> bool,
-) -> Result<(), RebuildError> {
-    let mut next = after.next();
-    loop {
-        let page = log.read_space(state.space_id(), next, SPACE_PAGE_EVENTS)?;
-        for envelope in page.envelopes() {
-            if !takes(envelope.position, envelope.revision) {
-                return Ok(());
-            }
-            state.apply(&envelope.decode()?);
-        }
-        if state.revision() < next {
-            return Ok(());
-        }
-        next = state.revision().next();
     }
 }
