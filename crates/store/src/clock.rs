@@ -2,9 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use spacefold_event_core::{LogReader as _, Position, ReadError, Timestamp};
+use spacefold_event_core::{Position, Timestamp};
 
-use crate::{embedded_log::EmbeddedLog, error::OpenError, folder::now};
+use crate::{error::OpenError, folder::now};
 
 /// How far ahead of the clock the newest event may have been recorded without a word: clocks differ,
 /// and are set.
@@ -50,34 +50,6 @@ impl fmt::Display for AheadOfClock {
             _ => write!(f, "{seconds} seconds"),
         }?;
         write!(f, " ahead of the clock, which stands at {now}")
-    }
-}
-
-impl EmbeddedLog {
-    /// Whether the newest events were recorded ahead of the clock, since when, and by how much.
-    ///
-    /// # Errors
-    /// [`ReadError`]; the log is not changed by it.
-    pub fn ahead_of_clock(&self) -> Result<Option<AheadOfClock>, ReadError> {
-        let (newest, now) = (self.last_recorded_at(), now());
-        if newest <= now {
-            return Ok(None);
-        }
-        let since = self.position_as_of(now)?.next();
-        Ok(Some(AheadOfClock { since, newest, now }))
-    }
-
-    /// Has whoever reads the traces know that the times of new events say nothing.
-    pub(crate) fn warn_when_ahead_of_clock(&self) {
-        let (newest, now) = (self.last_recorded_at(), now());
-        if distance(now, newest) > UNREMARKABLE {
-            tracing::warn!(
-                %newest,
-                %now,
-                "the newest event was recorded ahead of the clock: until the clock gets there, new \
-                 events are recorded at its time"
-            );
-        }
     }
 }
 

@@ -24,14 +24,16 @@ use spacefold_event_core::{
 use uuid::Uuid;
 
 use crate::{
-    block, clock,
+    block,
+    clock::{self, AheadOfClock},
     commitment::StateCommitment,
+    creation,
     environment::Environment,
     error::{OpenError, StorePart},
-    folder::{Folder, watch::FolderWatch},
+    folder::{Folder, now, watch::FolderWatch},
     head::{self, Fence, Head, sessions::Sessions},
     journal::JournalEnd,
-    log_copy::LogCopy,
+    log_copy::{LogCopy, SledError},
     options::StoreOptions,
     progress::WaitError,
     reading,
@@ -39,7 +41,6 @@ use crate::{
     reserve,
     sealer::{self, RunningSealer},
     shared::Shared,
-    sled_copy::SledError,
     writer::{self, PendingAppend, WriterHandle},
 };
 
@@ -383,7 +384,36 @@ fn create(
         witness: None,
         sessions: Sessions::default(),
     };
-    Folder::create(environment, path, &head, options.mode)
+    creation::create(environment, path, &head, options.mode)
+}
+
+impl EmbeddedLog {
+    /// Whether the newest events were recorded ahead of the clock, since when, and by how much.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    pub fn ahead_of_clock(&self) -> Result<Option<AheadOfClock>, ReadError> {
+        let (newest, now) = (self.last_recorded_at(), now());
+        if newest <= now {
+            return Ok(None);
+        }
+        let since = self.position_as_of(now)?.next();
+        Ok(Some(AheadOfClock { since, newest, now }))
+    }
+
+    /// Has whoever reads the traces know that the times of new events say nothing.
+    pub(crate) fn warn_when_ahead_of_clock(&self) {
+        let (newest, now) = (self.last_recorded_at(), now());
+        let ahead = AheadOfClock { since: self.head(), newest, now };
+        if ahead.is_long() {
+            tracing::warn!(
+                %newest,
+                %now,
+                "the newest event was recorded ahead of the clock: until the clock gets there, new \
+                 events are recorded at its time"
+            );
+        }
+    }
 }
 
 /// Reads a store back, if need be with the space that was set aside; where nothing can be written

@@ -7,10 +7,8 @@ mod lock;
 pub(crate) mod watch;
 
 use std::{
-    ffi::{OsStr, OsString},
-    fs, io,
+    io,
     path::{Path, PathBuf},
-    process,
     sync::Arc,
 };
 
@@ -21,16 +19,15 @@ use self::aside::SetAside;
 use crate::{
     environment::Environment,
     error::{OpenError, StorePart},
-    head::{Head, file::HeadFile},
     log_copy::LogCopies,
 };
 
-const HEAD: &str = "HEAD";
-const JOURNAL: &str = "journal";
-const SEALED: &str = "sealed";
+pub(crate) const HEAD: &str = "HEAD";
+pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const SEALED: &str = "sealed";
 const RESERVE: &str = "reserve";
 /// The name of the file that is locked while the store is open.
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 
 /// The folder of a store, open. Clones are the same.
 #[derive(Clone, Debug)]
@@ -242,29 +239,6 @@ impl Folder {
         self.held.root.remove(RESERVE)
     }
 
-    /// Makes an empty store: complete in a folder beside, synced, then renamed into place, so that
-    /// whatever happens a store is absent or complete.
-    pub(crate) fn create(
-        environment: &Environment,
-        path: &Path,
-        head: &Head,
-        mode: StoreMode,
-    ) -> Result<Self, OpenError> {
-        let above = parent_of(path);
-        environment.disk.create_folders(&above)?;
-        let above = environment.disk.folder(&above)?.ok_or_else(|| missing(above))?;
-        let name = path.file_name().unwrap_or_else(|| OsStr::new("store"));
-        let beside = format!(".{}.new-{}", name.to_str().unwrap_or("store"), process::id()).into();
-        let made = create_by_way_of(above.as_ref(), name, &beside, head, mode);
-        if made.is_err() {
-            // Nothing is left of what did not become a store; what cannot be removed is in nobody's way.
-            let _ = above.remove_folder(&beside);
-        }
-        made?;
-        above.sync()?;
-        Self::open(environment, path)?.ok_or_else(|| OpenError::NoStore { path: path.to_owned() })
-    }
-
     /// Makes the names of the store's files durable, and its own: a process that was killed after
     /// it created or renamed one may not have come to it, and what is done next rests on them.
     pub(crate) fn sync_names(&self) -> Result<(), StorageError> {
@@ -290,23 +264,6 @@ impl Folder {
     }
 }
 
-fn create_by_way_of(
-    above: &dyn DiskFolder,
-    name: &OsStr,
-    beside: &OsString,
-    head: &Head,
-    mode: StoreMode,
-) -> Result<(), StorageError> {
-    above.remove_folder(beside)?;
-    let root = above.create_folder(beside, mode)?;
-    let journal = root.create_folder(JOURNAL.as_ref(), mode)?;
-    let sealed = root.create_folder(SEALED.as_ref(), mode)?;
-    root.create(LOCK)?;
-    HeadFile::create(root.create(HEAD)?.as_ref(), head)?;
-    [journal, sealed, root].iter().try_for_each(|folder| folder.sync())?;
-    above.rename(beside.as_ref(), name.as_ref())
-}
-
 /// The name of a file of the journal.
 pub(crate) fn journal_name(slot: u64) -> String {
     format!("{slot:04}.journal")
@@ -329,30 +286,17 @@ fn numbered(names: &[String], digits: usize, ending: &str) -> Vec<u64> {
     numbers
 }
 
-fn missing(folder: PathBuf) -> StorageError {
+pub(crate) fn missing(folder: PathBuf) -> StorageError {
     let gone = io::Error::from(io::ErrorKind::NotFound);
     StorageError::new(format!("opening {}", folder.display()), gone)
 }
 
 /// The folder that a path is in.
-fn parent_of(path: &Path) -> PathBuf {
+pub(crate) fn parent_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     }
-}
-
-/// The bytes of all files below a folder.
-pub(crate) fn disk_bytes(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return 0;
-    };
-    let bytes = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(found) if found.is_dir() => disk_bytes(&entry.path()),
-        Ok(found) => found.len(),
-        Err(_) => 0,
-    };
-    entries.flatten().map(bytes).sum()
 }
 
 /// Whether a folder holds a store, or what is left of one: other files have no place in it.

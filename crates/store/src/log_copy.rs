@@ -8,10 +8,22 @@ use std::{fmt, iter, sync::Arc};
 
 use spacefold_event_core::{Position, StorageError};
 
-use crate::{
-    lineage::Lineage,
-    sled_copy::{Part, SledError},
-};
+use crate::lineage::Lineage;
+
+/// Why a call on the copy gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SledError {
+    /// The disk failed, or another process has the folder. What was being written is there or
+    /// not; what was there before is no worse for it.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The folder does not hold what sled expects, or sled panicked: set it aside and rebuild.
+    #[error("sled's copy of the log is broken: {0}")]
+    Broken(String),
+    /// A thread of sled's own has panicked: sled works nowhere in this process any more.
+    #[error("a background thread of sled has panicked: restart the process")]
+    ProcessRestartRequired,
+}
 
 /// The copies of one store: the one in use, and perhaps one that is made beside it.
 pub(crate) trait LogCopies: fmt::Debug + Send + Sync {
@@ -115,12 +127,21 @@ pub(crate) trait LogCopy: Send + Sync {
     fn refuse_now(&self, _why: std::io::ErrorKind) {}
 }
 
+/// Bytes of a part, as the copy has them in memory.
+pub(crate) type Part = Box<dyn AsRef<[u8]> + Send + Sync>;
+
 /// A block as it was put: the bytes of its parts.
-#[derive(Debug)]
 pub(crate) struct StoredBlock {
     pub(crate) first: Position,
     pub(crate) head: Part,
     pub(crate) rest: Vec<Part>,
+}
+
+impl fmt::Debug for StoredBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, bytes) = (self.first, self.bytes().len());
+        f.debug_struct("StoredBlock").field("first", &first).field("bytes", &bytes).finish()
+    }
 }
 
 impl StoredBlock {
@@ -132,10 +153,10 @@ impl StoredBlock {
     /// The bytes of the block, copied only when it has several parts.
     pub(crate) fn bytes(&self) -> std::borrow::Cow<'_, [u8]> {
         if self.rest.is_empty() {
-            return std::borrow::Cow::Borrowed(&self.head);
+            return std::borrow::Cow::Borrowed((*self.head).as_ref());
         }
         let parts: Vec<&[u8]> =
-            iter::once(&self.head).chain(&self.rest).map(AsRef::as_ref).collect();
+            iter::once(&self.head).chain(&self.rest).map(|part| (**part).as_ref()).collect();
         std::borrow::Cow::Owned(parts.concat())
     }
 }

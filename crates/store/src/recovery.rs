@@ -22,7 +22,7 @@ use crate::{
     folder::{Folder, journal_name},
     head::{Head, file::HeadFile},
     journal::{JournalEnd, files::JournalFiles, fresh_tail, heal},
-    lineage::Kin,
+    kin::Kin,
     log_copy::LogCopy,
     shared::Shared,
     view::View,

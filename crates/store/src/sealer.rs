@@ -22,9 +22,9 @@ use crate::{
     block::plan::give_way,
     folder::watch::{FolderWatch, WATCH_INTERVAL},
     log_copy::LogCopy,
+    log_copy::SledError,
     reserve,
     shared::Shared,
-    sled_copy::SledError,
 };
 
 /// Bytes of blocks that make a sealed file; fewer do when journal files are needed.

@@ -64,11 +64,11 @@ use self::{
 use crate::{
     head::sessions::Session,
     lineage::{self, Lineage},
-    log_copy::{LogCopy, StoredBlock},
+    log_copy::{LogCopy, Part, SledError, StoredBlock},
 };
 
-/// Bytes that are read without being copied.
-pub(crate) type Part = IVec;
+/// The tree of derived state.
+type StateTree = Tree;
 
 /// Bytes of one value in sled; longer parts are divided.
 pub(crate) const MAX_VALUE_BYTES: usize = 26_000;
@@ -88,21 +88,6 @@ const _: () =
     assert!(MAX_LEAF_VALUES * MAX_VALUE_BYTES + LEAF_OVERHEAD_BYTES < SEGMENT_BYTES / 4 - 52);
 
 const CACHE_BYTES: u64 = 64 << 20;
-
-/// Why a call on the copy gave nothing.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SledError {
-    /// The disk failed, or another process has the folder. What was being written is there or
-    /// not; what was there before is no worse for it.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The folder does not hold what sled expects, or sled panicked: set it aside and rebuild.
-    #[error("sled's copy of the log is broken: {0}")]
-    Broken(String),
-    /// A thread of sled's own has panicked: sled works nowhere in this process any more.
-    #[error("a background thread of sled has panicked: restart the process")]
-    ProcessRestartRequired,
-}
 
 /// The readable copy of the log: blocks by first position, and blobs of derived state.
 pub(crate) struct SledCopy {
@@ -473,7 +458,7 @@ impl Drop for SledCopy {
 /// Dropped in this order: trees before the database.
 struct Handles {
     log: Tree,
-    state: Tree,
+    state: StateTree,
     db: Db,
 }
 
@@ -496,8 +481,8 @@ fn last_whole(
             rest.clear();
         }
         if part == 0 {
-            rest.reverse();
-            return Ok(Some(StoredBlock { first, head: value, rest }));
+            let rest = rest.into_iter().rev().map(|part| Box::new(part) as Part).collect();
+            return Ok(Some(StoredBlock { first, head: Box::new(value), rest }));
         }
         rest.push(value);
         before = Some((first, part - 1));

@@ -4,7 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use spacefold_disk::Disk;
 
-use crate::{EmbeddedLog, OpenError, StoreOptions, environment::Environment};
+use crate::{
+    embedded_log::EmbeddedLog, environment::Environment, error::OpenError, options::StoreOptions,
+};
 
 /// Opens a store as [`EmbeddedLog::open_with`] does, on a disk. Sled's copy is not on it: it is in
 /// the operating system's folder of that path.

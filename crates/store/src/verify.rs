@@ -23,11 +23,11 @@ use crate::{
     head::file::HeadFile,
     journal::sealed_files::SealedFiles,
     journal::{heal, scan},
-    lineage::Kin,
+    kin::Kin,
     log_copy::LogCopy,
+    log_copy::SledError,
     options::StoreOptions,
     recovery::{self, parts::Parts},
-    sled_copy::SledError,
 };
 
 /// What a check does.

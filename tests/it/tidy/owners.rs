@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Crates in which names are still imported from elsewhere.
-const STILL_TO_BE_NAMED: [&str; 1] = ["crates/store"];
+const STILL_TO_BE_NAMED: [&str; 0] = [];
 
 impl Crate {
     /// The module in which a path finds a name that is only given on there, to a module that could

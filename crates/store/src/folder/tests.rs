@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, os::unix::fs::symlink};
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink, process};
 
 use spacefold_event_core::{Append, LogWriter as _, SpaceEvent, StateStore};
 use tempfile::TempDir;

@@ -25,7 +25,7 @@ use crate::{
         scan::{self, FoundFiles},
         sealed_files,
     },
-    lineage,
+    kin,
 };
 
 /// Mends whatever of the journal can be mended; whether anything was. The lock must be held.
@@ -35,7 +35,7 @@ use crate::{
 /// [`OpenError::PartsDiffer`] when the parts are not all of this store and of one time.
 pub(crate) fn heal(folder: &Folder, head_file: &mut HeadFile) -> Result<bool, OpenError> {
     let head = head_file.head().clone();
-    let kin = lineage::judge(folder, &head)?;
+    let kin = kin::judge(folder, &head)?;
     let sled = Blocks::new(folder, &head, kin);
     let found = FoundFiles::list(folder, &head)?;
     let whole = WholeFrames::read(folder, &head, &found)?;

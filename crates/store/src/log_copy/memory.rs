@@ -10,8 +10,8 @@ use std::{
 
 use spacefold_event_core::{Position, StorageError, lock::Lock};
 
-use super::{LogCopies, LogCopy, StoredBlock};
-use crate::{lineage::Lineage, sled_copy::SledError};
+use super::{LogCopies, LogCopy, SledError, StoredBlock};
+use crate::lineage::Lineage;
 
 /// How many earlier states are remembered.
 const HISTORY: usize = 8;
@@ -209,7 +209,7 @@ impl LogCopy for MemoryCopy {
         let found = data.now.blocks.range(..=position).next_back();
         Ok(found.map(|(first, bytes)| StoredBlock {
             first: *first,
-            head: bytes.as_ref().into(),
+            head: Box::new(Arc::clone(bytes)),
             rest: Vec::new(),
         }))
     }

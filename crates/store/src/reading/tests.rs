@@ -12,7 +12,7 @@ use spacefold_event_core::{
     RecordedEvent, Revision, SpaceEvent, StateStore as _, StorageErrorKind, Timestamp,
 };
 
-use crate::{EmbeddedLog, StoreOptions, VerifyOptions, sled_copy::SledError, verify};
+use crate::{EmbeddedLog, StoreOptions, VerifyOptions, log_copy::SledError, verify};
 
 const SPACES: u64 = 5;
 

@@ -21,11 +21,12 @@ use crate::{
         scan::{self, unpack},
         sealed_files::SealedFiles,
     },
-    lineage::{Kin, Lineage},
+    kin::Kin,
+    lineage::Lineage,
+    log_copy::SledError,
     log_copy::{Duplicate, LogCopy},
     run::Run,
     shared::Shared,
-    sled_copy::SledError,
     view::View,
 };
 

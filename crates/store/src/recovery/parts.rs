@@ -12,7 +12,7 @@ use crate::{
         scan::{self, KeptFrames, Scan},
         sealed_files::SealedFiles,
     },
-    lineage::{self, Kin},
+    kin::{self, Kin},
 };
 
 /// HEAD, sealed files and journal, which fit each other.
@@ -31,7 +31,7 @@ pub(crate) struct Parts {
 pub(crate) fn read(folder: &Folder, head: &Head) -> Result<Parts, OpenError> {
     let sealed = SealedFiles::open(folder, head.store_id)?;
     let known_head = known_head(head, &sealed, folder)?;
-    let kin = lineage::judge(folder, head)?;
+    let kin = kin::judge(folder, head)?;
     let known = known_head.durable_head.max(kin.known());
     let behind = kin.last_block_after().max(sealed.end());
     let (scan, frames) = scan::scan_and_keep(folder, &known_head, known, behind)?;

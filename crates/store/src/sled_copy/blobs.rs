@@ -11,7 +11,8 @@ use spacefold_event_core::{
     bytes::{ByteReader, to_u64},
 };
 
-use super::{Failure, MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError, Tree, touch};
+use super::{Failure, MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, StateTree, touch};
+use crate::log_copy::SledError;
 
 /// First byte of the key of a directory entry.
 pub(super) const DIRECTORY: u8 = b'd';
@@ -130,7 +131,7 @@ fn key_of(place: &[u8]) -> Option<Vec<u8>> {
     place.split_first().map(|(_, key)| key.to_vec())
 }
 
-fn put_inline(state: &Tree, key: &[u8], value: &[u8]) -> Result<(), Failure> {
+fn put_inline(state: &StateTree, key: &[u8], value: &[u8]) -> Result<(), Failure> {
     let entry = DirectoryEntry::of(0, 0, value);
     let place = directory_key(key);
     let old = state.insert(&place, [&entry.encode(), value].concat())?;
@@ -143,7 +144,7 @@ fn put_inline(state: &Tree, key: &[u8], value: &[u8]) -> Result<(), Failure> {
     }
 }
 
-fn put_parts(state: &Tree, key: &[u8], value: &[u8]) -> Result<(), Failure> {
+fn put_parts(state: &StateTree, key: &[u8], value: &[u8]) -> Result<(), Failure> {
     let old = state.get(directory_key(key))?;
     let old = old.as_deref().and_then(DirectoryEntry::decode);
     let generation = old.map_or(0, |(old, _)| old.generation.wrapping_add(1));
@@ -159,11 +160,11 @@ fn put_parts(state: &Tree, key: &[u8], value: &[u8]) -> Result<(), Failure> {
     remove_range(state, part_key(key, generation, parts), part_key(key, u64::MAX, u32::MAX))
 }
 
-fn remove_parts(state: &Tree, key: &[u8]) -> Result<(), Failure> {
+fn remove_parts(state: &StateTree, key: &[u8]) -> Result<(), Failure> {
     remove_range(state, part_key(key, 0, 0), part_key(key, u64::MAX, u32::MAX))
 }
 
-fn remove_range(tree: &Tree, from: Vec<u8>, to: Vec<u8>) -> Result<(), Failure> {
+fn remove_range(tree: &StateTree, from: Vec<u8>, to: Vec<u8>) -> Result<(), Failure> {
     for entry in tree.range(from..to) {
         tree.remove(entry?.0)?;
     }

@@ -1,18 +1,22 @@
 //! Where sled's copies are in the folder of a store.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use spacefold_disk::{Access, Doing as _, Folder as DiskFolder};
 use spacefold_event_core::StorageError;
 
 use super::{
-    SledCopy, SledError,
+    SledCopy,
     files::{copy_folder, held_path, remove_if_any},
 };
 use crate::{
-    folder::{aside, disk_bytes},
+    folder::aside,
     lineage::{self, LINEAGE_BYTES, Lineage},
-    log_copy::{LogCopies, LogCopy},
+    log_copy::{LogCopies, LogCopy, SledError},
 };
 
 /// The folder of the copy in use.
@@ -86,4 +90,17 @@ impl LogCopies for SledFolders {
     fn disk_bytes(&self) -> u64 {
         disk_bytes(&self.held(SLED))
     }
+}
+
+/// The bytes of all files below a folder.
+fn disk_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => disk_bytes(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(bytes).sum()
 }

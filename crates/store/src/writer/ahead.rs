@@ -9,10 +9,7 @@ use spacefold_event_core::{
 };
 
 use super::window::Window;
-use crate::{
-    run::Run,
-    shared::{Shared, recorded_event},
-};
+use crate::{reader::recorded_event, run::Run, shared::Shared};
 
 /// What has been taken but is not durable, before the log that is.
 pub(super) struct Ahead {

@@ -6,11 +6,14 @@ use spacefold_event_core::{Position, bytes::to_usize};
 
 use super::{
     BlockIndex,
-    merge::merge,
+    merge::{finish, merge},
     postings::Posting,
     segment::{HEAD_PREFIX, Head, Outline, PAGE_PREFIX, Segment, SegmentBuilder, SegmentId},
 };
-use crate::{block::BlockHash, log_copy::LogCopy, sled_copy::SledError};
+use crate::{
+    block::BlockHash,
+    log_copy::{LogCopy, SledError},
+};
 
 /// Blocks after which their postings become a segment: opening reads those that are in none.
 const SEGMENT_BLOCKS: u32 = 128;
@@ -153,19 +156,6 @@ fn drop_unused(sled: &dyn LogCopy, index: &BlockIndex) -> Result<(), SledError> 
         }
     }
     Ok(())
-}
-
-/// Writes the last page and the head, which is last: a segment is there whole, or not at all.
-pub(super) fn finish(
-    sled: &dyn LogCopy,
-    mut builder: SegmentBuilder<'_>,
-) -> Result<Segment, SledError> {
-    if let Some((page, bytes)) = builder.take_page() {
-        sled.put_blob(&page.key(), &bytes)?;
-    }
-    let (segment, head) = builder.finish();
-    sled.put_blob(&segment.id.head_key(), &head)?;
-    Ok(segment)
 }
 
 impl BlockIndex {

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use super::{
-    BlockIndex, kept,
+    BlockIndex,
     postings::{self, Posting},
     segment::{Head, Outline, Segment, SegmentBuilder, entries},
 };
-use crate::{log_copy::LogCopy, sled_copy::SledError};
+use crate::log_copy::{LogCopy, SledError};
 
 /// Segments of about one size that are merged.
 const MERGED: usize = 8;
@@ -73,7 +73,20 @@ pub(super) fn merge(sled: &dyn LogCopy, inputs: &[Segment]) -> Result<Segment, S
             sled.put_blob(&page.key(), &bytes)?;
         }
     }
-    kept::finish(sled, builder)
+    finish(sled, builder)
+}
+
+/// Writes the last page and the head, which is last: a segment is there whole, or not at all.
+pub(super) fn finish(
+    sled: &dyn LogCopy,
+    mut builder: SegmentBuilder<'_>,
+) -> Result<Segment, SledError> {
+    if let Some((page, bytes)) = builder.take_page() {
+        sled.put_blob(&page.key(), &bytes)?;
+    }
+    let (segment, head) = builder.finish();
+    sled.put_blob(&segment.id.head_key(), &head)?;
+    Ok(segment)
 }
 
 fn outline<'h>(inputs: &[Segment], heads: &[Head<'h>]) -> Option<Outline<'h>> {

@@ -4,10 +4,7 @@ use proptest::prelude::*;
 use spacefold_event_core::{Assignments, EventType, RecordsBuilder, SpaceEvent};
 
 use super::*;
-use crate::{
-    log_copy::LogCopy as _,
-    sled_copy::{SledCopy, SledError},
-};
+use crate::{log_copy::LogCopy as _, log_copy::SledError, sled_copy::SledCopy};
 
 const GENESIS: BlockHash = [7; 32];
 

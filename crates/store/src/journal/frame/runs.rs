@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use bincode::{Decode, Encode};
-use spacefold_event_core::{Assignments, EncodedBody, Records, Schemas, Timestamp};
+use spacefold_event_core::{
+    Assignments, EncodedBody, Records, Schemas, Timestamp,
+    bytes::{to_u32, to_usize},
+};
 
-use super::{FrameError, FrameHeader, MAX_RUNS_BYTES, to_u32, to_usize};
+use super::{FrameError, FrameHeader, MAX_RUNS_BYTES};
 use crate::run::Run;
 
 /// What the list says of a run.

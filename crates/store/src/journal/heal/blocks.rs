@@ -8,7 +8,7 @@ use crate::{
     block::{self, Block, BlockError, BlockHash, EncodedBlock},
     folder::Folder,
     head::Head,
-    lineage::Kin,
+    kin::Kin,
     log_copy::{Duplicate, LogCopy},
 };
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use spacefold_disk::File;
-use spacefold_event_core::{Position, Schemas, StorageError};
+use spacefold_event_core::{Position, Schemas, StorageError, bytes::to_u64};
 
 use crate::{
     journal::frame::{self, Frame, FrameError, FrameHeader, GROUP_ALIGNMENT, OwnedFrame},
@@ -169,7 +169,7 @@ pub(crate) fn unpack(
 impl ReadFile {
     fn read(&self, start: usize, end: usize) -> Result<Vec<u8>, StorageError> {
         let mut bytes = vec![0; end.saturating_sub(start)];
-        self.file.read_exact_at(&mut bytes, super::to_u64(start))?;
+        self.file.read_exact_at(&mut bytes, to_u64(start))?;
         Ok(bytes)
     }
 }

@@ -1,0 +1,57 @@
+//! Making an empty store.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+    process,
+};
+
+use spacefold_disk::Folder as DiskFolder;
+use spacefold_event_core::{StorageError, StoreMode};
+
+use crate::{
+    environment::Environment,
+    error::OpenError,
+    folder::{Folder, HEAD, JOURNAL, LOCK, SEALED, missing, parent_of},
+    head::{Head, file::HeadFile},
+};
+
+/// Makes an empty store: complete in a folder beside, synced, then renamed into place, so that
+/// whatever happens a store is absent or complete.
+pub(crate) fn create(
+    environment: &Environment,
+    path: &Path,
+    head: &Head,
+    mode: StoreMode,
+) -> Result<Folder, OpenError> {
+    let above = parent_of(path);
+    environment.disk.create_folders(&above)?;
+    let above = environment.disk.folder(&above)?.ok_or_else(|| missing(above))?;
+    let name = path.file_name().unwrap_or_else(|| OsStr::new("store"));
+    let beside = format!(".{}.new-{}", name.to_str().unwrap_or("store"), process::id()).into();
+    let made = create_by_way_of(above.as_ref(), name, &beside, head, mode);
+    if made.is_err() {
+        // Nothing is left of what did not become a store; what cannot be removed is in nobody's way.
+        let _ = above.remove_folder(&beside);
+    }
+    made?;
+    above.sync()?;
+    Folder::open(environment, path)?.ok_or_else(|| OpenError::NoStore { path: path.to_owned() })
+}
+
+fn create_by_way_of(
+    above: &dyn DiskFolder,
+    name: &OsStr,
+    beside: &OsString,
+    head: &Head,
+    mode: StoreMode,
+) -> Result<(), StorageError> {
+    above.remove_folder(beside)?;
+    let root = above.create_folder(beside, mode)?;
+    let journal = root.create_folder(JOURNAL.as_ref(), mode)?;
+    let sealed = root.create_folder(SEALED.as_ref(), mode)?;
+    root.create(LOCK)?;
+    HeadFile::create(root.create(HEAD)?.as_ref(), head)?;
+    [journal, sealed, root].iter().try_for_each(|folder| folder.sync())?;
+    above.rename(beside.as_ref(), name.as_ref())
+}

@@ -1,0 +1,388 @@
+//! How events of an open store are read: from the tail in memory, from sealed files, from the copy that
+//! sled has. A copy that turns out to be wrong on the way is made anew, and one that cannot be used any
+//! more is gone on without.
+
+use std::{fmt, mem, sync::Arc};
+
+use spacefold_event_core::{
+    EventFilter, EventId, Page, Position, RUN_EVENTS, Read, ReadError, RecordedEvent, Records,
+    Revision, StorageError, Timestamp,
+    bytes::{to_u64, to_usize},
+};
+
+use crate::{
+    block,
+    block::index::{Candidates, MissingPages, PageId, Pages},
+    log_copy::{LogCopy, SledError, StoredBlock},
+    reading, recovery,
+    shared::Shared,
+    view::{Located, View},
+};
+
+/// Blocks and appends that one page of a read touches at the most.
+const MAX_PAGE_RUNS: usize = 256;
+
+/// Why a block could not be read from sled's copy.
+enum BlockMiss {
+    /// The copy is wrong: it has to be rebuilt.
+    Wrong(String),
+    /// It cannot be used, since nothing can be written.
+    Unusable(StorageError),
+    Failed(ReadError),
+}
+
+/// Which copy of the log blocks are read from first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BlocksOf {
+    Sled,
+    /// As far as they go, and can be read.
+    SealedFiles,
+}
+
+impl Shared {
+    /// The run that holds the event at a position, from the block or the tail; `None` beyond the
+    /// durable head. A block stays in the cache.
+    pub(crate) fn records_at(&self, position: Position) -> Result<Option<Records>, ReadError> {
+        let records = self.passing_records_at(position, BlocksOf::Sled)?;
+        Ok(records.inspect(|records| self.keep(records)))
+    }
+
+    /// As [`Shared::records_at`], for whoever is done with them then: the cache is left as it is.
+    /// Sled's copy is rebuilt when it turns out to be wrong.
+    fn passing_records_at(
+        &self,
+        position: Position,
+        blocks: BlocksOf,
+    ) -> Result<Option<Records>, ReadError> {
+        let mut rebuilt = false;
+        loop {
+            let located = self.view().locate(position);
+            let first = match located {
+                Located::Beyond => return Ok(None),
+                Located::Tail(records) => return Ok(Some(records)),
+                Located::Block(first) => first,
+            };
+            let Some(sled) = self.usable_sled()? else {
+                let records = self.sealed_block(first)?;
+                return Ok(records.filter(|records| records.last_position() >= position));
+            };
+            match self.block(sled.as_ref(), first, blocks) {
+                Ok(records) if records.last_position() >= position => return Ok(Some(records)),
+                Ok(_) if !rebuilt => self.rebuild_copy(&sled, "a block that is too short")?,
+                Err(BlockMiss::Wrong(what)) if !rebuilt => self.rebuild_copy(&sled, &what)?,
+                Err(BlockMiss::Unusable(why)) if !rebuilt => {
+                    reading::go_on_without_copy(self, &why)?;
+                }
+                Err(BlockMiss::Unusable(why)) => return Err(why.into()),
+                Err(BlockMiss::Failed(error)) => return Err(error),
+                Ok(_) | Err(BlockMiss::Wrong(_)) => {
+                    let doing = format!("reading the block at position {first}");
+                    return Err(StorageError::new(doing, "it stays wrong after a rebuild").into());
+                }
+            }
+            rebuilt = true;
+        }
+    }
+
+    /// The ids of the events of the run that holds a position, and the position of the first;
+    /// `None` beyond the durable head. Cheaper than the run, and leaves the cache as it is.
+    pub(crate) fn event_ids_at(
+        &self,
+        position: Position,
+    ) -> Result<Option<(Position, Vec<EventId>)>, ReadError> {
+        let located = self.view().locate(position);
+        if let Located::Block(first) = located {
+            let ids = |bytes: &[u8]| {
+                let ids = block::event_ids(bytes, self.store_id).ok()?;
+                let count = to_u64(ids.len());
+                (position.since(first) < count).then_some(ids)
+            };
+            if let Some(ids) = self.sealed.block(first).and_then(|bytes| ids(&bytes)) {
+                return Ok(Some((first, ids)));
+            }
+            if let Some(sled) = self.usable_sled()?
+                && let Ok(stored) = stored_block(sled.as_ref(), first)
+                && let Some(ids) = ids(&stored.bytes())
+            {
+                return Ok(Some((first, ids)));
+            }
+        }
+        // In the tail, or wrong: then this makes it right.
+        let records = self.records_at(position)?;
+        Ok(records.map(|records| (records.first_position(), records.event_ids().to_vec())))
+    }
+
+    fn block(
+        &self,
+        sled: &dyn LogCopy,
+        first: Position,
+        blocks: BlocksOf,
+    ) -> Result<Records, BlockMiss> {
+        if let Some(records) = self.cache.get(&first) {
+            return Ok(records);
+        }
+        if blocks == BlocksOf::SealedFiles
+            && let Some(bytes) = self.sealed.block(first)
+        {
+            match block::records(&bytes, self.store_id, self.folder.schemas()) {
+                Ok(records) if records.first_position() == first => return Ok(records),
+                _ => tracing::warn!(%first, "a sealed block is damaged: sled's copy of it is read"),
+            }
+        }
+        let stored = stored_block(sled, first)?;
+        let records = block::records(&stored.bytes(), self.store_id, self.folder.schemas())
+            .map_err(|error| BlockMiss::Wrong(error.to_string()))?;
+        if records.first_position() != first {
+            return Err(BlockMiss::Wrong(format!("another block at position {first}")));
+        }
+        Ok(records)
+    }
+
+    /// A block out of the sealed files alone.
+    fn sealed_block(&self, first: Position) -> Result<Option<Records>, ReadError> {
+        if let Some(records) = self.cache.get(&first) {
+            return Ok(Some(records));
+        }
+        let Some(bytes) = self.sealed.block(first) else {
+            return self.sled().map(|_| None);
+        };
+        let records = block::records(&bytes, self.store_id, self.folder.schemas());
+        let doing = || format!("reading the sealed block at position {first}");
+        records.map(Some).map_err(|error| StorageError::new(doing(), error).into())
+    }
+
+    /// Keeps a block for the next read. Runs of the tail are in memory anyway.
+    fn keep(&self, records: &Records) {
+        let first = records.first_position();
+        if records.last_position() <= self.view().index.end() && self.cache.peek(&first).is_none() {
+            self.cache.insert(first, records.clone());
+        }
+    }
+
+    /// Makes sled's copy anew, unless another thread has done so since `wrong` was found to be so.
+    pub(crate) fn rebuild_copy(
+        &self,
+        wrong: &Arc<dyn LogCopy>,
+        what: impl fmt::Display,
+    ) -> Result<(), ReadError> {
+        tracing::warn!(%what, "sled's copy of the log is wrong: making it anew");
+        match recovery::rebuild_copy(self, wrong) {
+            Err(ReadError::Storage(why)) if why.kind().forbids_writing_only() => {
+                reading::go_on_without_copy(self, &why)
+            }
+            rebuilt => rebuilt,
+        }
+    }
+
+    pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
+        let mut page = Page::empty(read.from.max(Position::new(1)));
+        let mut candidates = Candidates::none();
+        // Whoever wants more than a block has reads on in order, most likely.
+        let blocks = match read.filter.is_all() && read.limit >= RUN_EVENTS {
+            true => BlocksOf::SealedFiles,
+            false => BlocksOf::Sled,
+        };
+        let mut looked_at = 0;
+        for _ in 0..MAX_PAGE_RUNS {
+            let durable_head = self.view().durable_head();
+            let next = self.next_candidate(page.next(), &read.filter, &mut candidates)?;
+            page.advance(next.min(read.to.next()).min(durable_head.next()));
+            if next > read.to.min(durable_head)
+                || page.len() >= read.limit
+                || looked_at >= read.look
+            {
+                break;
+            }
+            let Some(records) = self.passing_records_at(next, blocks)? else {
+                break;
+            };
+            looked_at = looked_at.saturating_add(records.len());
+            let left = read.limit - page.len();
+            let first = records.first_position();
+            let rest = records.last_position().next().since(next);
+            if blocks == BlocksOf::Sled || to_u64(left) < rest {
+                self.keep(&records);
+            } else if next > first {
+                // The page before has left it for this one: it is done with now.
+                self.cache.remove(&first);
+            }
+            page.add(records, next, read.to, &read.filter, left)?;
+        }
+        Ok(page)
+    }
+
+    /// The first position from `from` on that may hold what passes `filter`, out of the candidates
+    /// as far as they reach; from the tail on that is every position.
+    fn next_candidate(
+        &self,
+        mut from: Position,
+        filter: &EventFilter,
+        candidates: &mut Candidates,
+    ) -> Result<Position, ReadError> {
+        loop {
+            if let Some(next) = candidates.next(from) {
+                return Ok(next);
+            }
+            from = from.max(candidates.through().next());
+            match self.look_up(|view, pages| view.candidates(from, filter, pages))? {
+                Some(found) => *candidates = found,
+                None => return Ok(from),
+            }
+        }
+    }
+
+    /// Looks something up in the index, with the pages that it takes. Sled's copy is rebuilt when
+    /// one of them is not there.
+    fn look_up<T>(
+        &self,
+        look: impl Fn(&View, &Pages) -> Result<T, MissingPages>,
+    ) -> Result<T, ReadError> {
+        let mut pages = Pages::default();
+        let mut rebuilt = false;
+        loop {
+            let missing = match look(&self.view(), &pages) {
+                Ok(found) => return Ok(found),
+                Err(MissingPages(missing)) => missing,
+            };
+            for id in missing {
+                let sled = self.sled()?;
+                match self.index_page(sled.as_ref(), id)? {
+                    Some(page) => pages.insert(id, page),
+                    // Else its segment was merged with others meanwhile.
+                    None if self.view().index.uses(&id) => {
+                        if mem::replace(&mut rebuilt, true) {
+                            let what = "a page of it stays missing after a rebuild";
+                            return Err(StorageError::new("reading the index", what).into());
+                        }
+                        self.rebuild_copy(&sled, "a page of the index is missing")?;
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn index_page(&self, sled: &dyn LogCopy, id: PageId) -> Result<Option<Arc<[u8]>>, ReadError> {
+        if let Some(page) = self.index_pages.get(&id) {
+            return Ok(Some(page));
+        }
+        let page = match sled.get_blob(&id.key()) {
+            Ok(page) => page,
+            Err(SledError::Broken(_)) => None,
+            Err(SledError::Storage(why)) if why.kind().forbids_writing_only() => {
+                // The index that there is then needs no pages.
+                reading::go_on_without_copy(self, &why)?;
+                None
+            }
+            Err(error) => return Err(StorageError::new("reading the index", error).into()),
+        };
+        Ok(page.map(|bytes| {
+            let page: Arc<[u8]> = bytes.into();
+            self.index_pages.insert(id, Arc::clone(&page));
+            page
+        }))
+    }
+
+    /// Where the event at this revision of a space stands, up to the durable head.
+    pub(crate) fn position_of(
+        &self,
+        space_id: &str,
+        revision: Revision,
+    ) -> Result<Option<Position>, ReadError> {
+        let near = self.look_up(|view, pages| view.near_revision(space_id, revision, pages))?;
+        let Some(mut near) = near else { return Ok(None) };
+        // An append may be sealed meanwhile, into several blocks: the event may be in a later one.
+        while let Some(records) = self.records_at(near)? {
+            let mut envelopes = records.envelopes();
+            let found = envelopes.find(|e| e.space_id == space_id && e.revision == revision);
+            if let Some(event) = found {
+                return Ok(Some(event.position));
+            }
+            near = records.last_position().next();
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn read_space(
+        &self,
+        space_id: &str,
+        from: Revision,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        match self.position_of(space_id, from.max(Revision::new(1)))? {
+            None => Ok(Page::empty(self.progress.durable_head().next())),
+            Some(position) => {
+                let filter = EventFilter::all().spaces([space_id]);
+                self.read(&Read::from(position).matching(filter).limit(limit))
+            }
+        }
+    }
+
+    pub(crate) fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {
+        if position == Position::START {
+            return Ok(None);
+        }
+        let records = self.records_at(position)?;
+        records.map_or(Ok(None), |records| recorded_event(&records, position))
+    }
+
+    pub(crate) fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
+        let (block, index_end, durable_head) = {
+            let view = self.view();
+            (view.index.block_as_of(time), view.index.end(), view.durable_head())
+        };
+        // Times never decrease: the last event at or before `time` is in that block, or in the
+        // tail when the block is the last and ends before `time`.
+        let mut last = Position::START;
+        let mut next = match block {
+            Some(first) => first,
+            None if index_end == Position::START => Position::new(1),
+            None => return Ok(Position::START),
+        };
+        while next <= durable_head {
+            let Some(records) = self.records_at(next)? else {
+                return Err(ReadError::NothingGiven { position: next, to: durable_head });
+            };
+            if records.first_recorded_at() > time {
+                break;
+            }
+            let mut envelopes = records.envelopes();
+            if let Some(later) = envelopes.find(|event| event.recorded_at > time) {
+                return Ok(later.position.previous());
+            }
+            last = records.last_position();
+            next = last.next();
+        }
+        Ok(last.min(durable_head))
+    }
+}
+
+fn stored_block(sled: &dyn LogCopy, first: Position) -> Result<StoredBlock, BlockMiss> {
+    let stored = sled.block_at_or_before(first).map_err(|error| match error {
+        SledError::Broken(what) => BlockMiss::Wrong(what),
+        SledError::Storage(error) if error.kind().forbids_writing_only() => {
+            BlockMiss::Unusable(error)
+        }
+        SledError::Storage(error) => BlockMiss::Failed(error.into()),
+        SledError::ProcessRestartRequired => {
+            let doing = format!("reading the block at position {first}");
+            let cause = "an I/O thread of the storage engine has panicked: restart the process";
+            BlockMiss::Failed(StorageError::new(doing, cause).into())
+        }
+    })?;
+    let stored = stored.filter(|stored| stored.first() == first);
+    stored.ok_or_else(|| BlockMiss::Wrong(format!("no block at position {first}")))
+}
+
+/// The event at a position of a run, owned.
+pub(crate) fn recorded_event(
+    records: &Records,
+    position: Position,
+) -> Result<Option<RecordedEvent>, ReadError> {
+    let place = position.since(records.first_position());
+    let envelope = records.envelope(to_usize(place));
+    let Some(envelope) = envelope else {
+        return Ok(None);
+    };
+    Ok(Some(envelope.decode()?.to_owned_event()))
+}
