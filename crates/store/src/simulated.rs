@@ -122,6 +122,7 @@ impl Log {
     }
 
     fn append(&mut self, log: &EmbeddedLog, session: &mut Session) -> Outcome {
+        make_room(log)?;
         let events = self.propose(&mut session.rng);
         let times = vec![time(self.tried.len()); events.len()];
         let appended = log.append(&Append::new(&events).recorded_at(&times));
@@ -138,15 +139,12 @@ impl Log {
         if session.rng.u8(..4) > 0 || log.shared().journal_files.are_full() {
             log.step(session.rng.u8(..4) == 0);
         }
-        // An append would wait for the sealer, which nobody steps meanwhile.
-        if log.shared().journal_files.are_full() && log.refusal().is_none() {
-            return Err("the sealer gives up no file".to_owned());
-        }
         Ok(())
     }
 
     /// Tries an append once more: it is there once, whatever became of it before.
     fn append_again(&mut self, log: &EmbeddedLog, session: &mut Session) -> Outcome {
+        make_room(log)?;
         let Some(events) = session.rng.choice(&self.tried).cloned() else { return Ok(()) };
         let before = self.known.iter().position(|known| *known == events[0].event_id);
         let appended = log.append(&Append::new(&events));
@@ -396,6 +394,18 @@ fn damage(disk: &SimDisk, rng: &mut Rng) -> Outcome<String> {
     }
     said(file.write_all_at(&bytes, 0), "damaging")?;
     Ok(format!("byte {place} of {name} changed"))
+}
+
+/// Steps the sealer where an append would wait for it: nobody steps it meanwhile. Opening may have
+/// found all files full.
+fn make_room(log: &EmbeddedLog) -> Outcome {
+    if log.shared().journal_files.are_full() {
+        log.step(false);
+    }
+    match log.shared().journal_files.are_full() && log.refusal().is_none() {
+        true => Err("the sealer gives up no file".to_owned()),
+        false => Ok(()),
+    }
 }
 
 fn time(append: usize) -> Timestamp {
