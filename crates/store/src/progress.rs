@@ -142,6 +142,12 @@ impl Progress {
         self.state().is_filing
     }
 
+    /// Whether an append that needs a file would wait for one.
+    #[cfg(test)]
+    pub(crate) fn are_files_full(&self) -> bool {
+        self.state().files_are_full
+    }
+
     /// Waits while blocks are being put into a sealed file.
     pub(crate) fn wait_until_filed(&self) {
         let mut state = self.state();

@@ -198,6 +198,7 @@ impl Sealer {
         // What was sealed while others were filed: appends may wait for the files that it is in.
         if self.shared.journal_files.are_full() {
             self.file_when_due()?;
+            self.let_appends_exceed_the_files();
         }
         if self.shared.progress.durable_head() > self.head_file_durable_head() {
             self.head_due.get_or_insert_with(|| Instant::now() + HEAD_LAG);
@@ -205,6 +206,14 @@ impl Sealer {
             reserve::make(&self.shared.folder, self.reserve_bytes);
         }
         Ok(())
+    }
+
+    /// Where all files are full and none can be given up, since what is in them fills no block, an
+    /// append begins another one: nobody else would make room for it.
+    fn let_appends_exceed_the_files(&self) {
+        if !self.shared.progress.is_filing() {
+            self.shared.progress.update(|state| state.files_are_full = false);
+        }
     }
 
     fn do_what_is_due(&mut self) -> Result<(), StorageError> {
@@ -280,12 +289,14 @@ impl Sealer {
         };
         let ahead = self.encoded.take().filter(|batch| batch.follows(from, previous));
         let batch = ahead.unwrap_or_else(|| Batch::behind(from, previous)).encode(&self.shared)?;
-        let Some((from, previous)) = batch.end() else {
-            return Ok(false);
-        };
-        if self.unfiled.is_none() {
+        let end = batch.end();
+        // An earlier session may have left blocks to be filed, and all files full.
+        if self.unfiled.is_none() && (end.is_some() || self.shared.journal_files.are_full()) {
             self.unfiled = Some(Unfiled::read(&self.shared, sled).map_err(SealError::CopyWrong)?);
         }
+        let Some((from, previous)) = end else {
+            return Ok(false);
+        };
         if batch.is_longest() {
             let shared = Arc::clone(&self.shared);
             let (put, encoded) = thread::scope(|scope| {

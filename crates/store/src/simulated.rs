@@ -402,8 +402,8 @@ fn make_room(log: &EmbeddedLog) -> Outcome {
     if log.shared().journal_files.are_full() {
         log.step(false);
     }
-    match log.shared().journal_files.are_full() && log.refusal().is_none() {
-        true => Err("the sealer gives up no file".to_owned()),
+    match log.shared().progress.are_files_full() && log.refusal().is_none() {
+        true => Err("the sealer makes no room for appends".to_owned()),
         false => Ok(()),
     }
 }
