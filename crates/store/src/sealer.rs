@@ -400,3 +400,6 @@ fn sync_copy(shared: &Shared, sled: &dyn LogCopy) -> Result<(), SealError> {
         .map_err(|error| seal_error(KEEPING, error))?;
     sled.sync().map_err(|error| seal_error("syncing sled's copy", error))
 }
+
+#[cfg(test)]
+mod tests;
