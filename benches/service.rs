@@ -19,10 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacefold_event_core::{
-    Append, AppendCondition, EventLog, MemoryLog, MemoryStateStore, Revision, SpaceEvent,
-};
-use spacefold_projection::LiveStates;
+use spacefold_event_core::{Append, AppendCondition, EventLog, MemoryLog, Revision, SpaceEvent};
+use spacefold_projection::{DerivedState, LiveStates};
 use spacefold_service::SpaceService;
 use spacefold_store::{Durability, EmbeddedLog, StoreOptions};
 
@@ -61,7 +59,7 @@ fn measure(name: &str, log: &Arc<dyn EventLog>, documents: usize, turns: usize) 
         fill(&**log, space_id, documents);
     }
     log.wait_durable(log.head(), Duration::from_secs(60)).unwrap();
-    let states = LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
+    let states = LiveStates::new(log.clone(), DerivedState::in_memory());
     let service = SpaceService::new(Arc::clone(log), Arc::new(states));
     // Warm: the state is known.
     service.set_variable(COMMANDED, "warm", true).unwrap();

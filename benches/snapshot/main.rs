@@ -52,8 +52,8 @@ fn main() {
         Data::load("large", History::Large { documents: 100_000 / scale }, 300_000 / scale, 1),
     ] {
         if wants("past") {
-            past(&data, "while it is woven", 200 / scale.min(20));
-            timed(&data, "weaving the past", || data.spaces.rebuild_past().unwrap());
+            past(&data, "while it is gathered", 200 / scale.min(20));
+            timed(&data, "gathering the history", || data.spaces.rebuild_history_cache().unwrap());
             let after = data.spaces.info();
             println!("{:>8} sled has {} MiB", data.name, after.sled_bytes >> 20);
             past(&data, "first asked", 3_000 / scale);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use spacefold_event_core::{
     Append, AppendError, LogReader, LogWriter, Position, ReadError, Revision, StorageError,
 };
-use spacefold_projection::{LiveStates, SnapshotError};
+use spacefold_projection::{DerivedState, LiveStates, SnapshotError};
 use spacefold_store::{
     EmbeddedLog, OpenError, Problem, StoreOptions, VerifyOptions, VerifyReport, verify,
 };
@@ -216,7 +216,8 @@ fn check_space(log: &EmbeddedLog, space: &str, positions: &[Position]) -> Result
 
 /// The states, those that were persisted and folded on among them, are what the events fold to.
 fn check_states(log: &EmbeddedLog, contents: &Contents) -> Result<(), Violation> {
-    let states = LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone()));
+    let states =
+        LiveStates::new(Arc::new(log.clone()), DerivedState::in_folder(log.derived_folder()));
     let found = states.snapshot_all()?;
     let expected = contents.states.sorted();
     if found.len() != expected.len() {

@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Signal, getpid, kill_process, set_parent_process_death_signal};
 use spacefold_disk::{Lie, LyingDisk, RealDisk};
 use spacefold_event_core::{Append, AppendError, LogReader, Receipt};
-use spacefold_projection::LiveStates;
+use spacefold_projection::{DerivedState, LiveStates};
 use spacefold_store::{EmbeddedLog, OpenError, PendingAppend, StoreOptions, testing::open_on};
 
 use crate::{
@@ -189,7 +189,8 @@ impl Child<'_> {
         self.messenger.say(&Message::Opening);
         let log = self.open().map_err(|error| error.to_string())?;
         self.messenger.say(&Message::Open(log.durable_head()));
-        let states = LiveStates::new(Arc::new(log.clone()), Arc::new(log.clone()));
+        let states =
+            LiveStates::new(Arc::new(log.clone()), DerivedState::in_folder(log.derived_folder()));
         let first_n = opening.saturating_mul(self.options.appends);
         let complete = thread::scope(|scope| {
             let threads: Vec<_> = (0..self.options.threads)

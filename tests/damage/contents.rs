@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use spacefold::{
-    Append, AppendError, LiveStates, LogReader, LogWriter, OpenError, Position, Read, Receipt,
-    SpaceEvent, SpaceStates, StorageError,
+    Append, AppendError, DerivedState, LiveStates, LogReader, LogWriter, OpenError, Position, Read,
+    Receipt, SpaceEvent, SpaceStates, StorageError,
 };
 use spacefold_store::{EmbeddedLog, StoreOptions};
 
@@ -24,7 +24,7 @@ impl OpenStore {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let options = StoreOptions::default().journal_file_bytes(0).reserve_bytes(4_096);
         let log = Arc::new(EmbeddedLog::open_with(path, &options)?);
-        let states = LiveStates::new(log.clone(), log.clone());
+        let states = LiveStates::new(log.clone(), DerivedState::in_folder(log.derived_folder()));
         Ok(Self { log, states })
     }
 

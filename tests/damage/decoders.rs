@@ -8,9 +8,10 @@ use std::{
 };
 
 use spacefold::{
-    Assignments, JsonReader, LiveStates, LogWriter, MemoryLog, MemoryStateStore, Position, Records,
-    SpaceEvent, SpaceState, Spacefold, StateStore, Timestamp, split_array,
+    Assignments, DerivedState, JsonReader, LiveStates, LogWriter, MemoryLog, Position, Records,
+    SpaceEvent, SpaceState, Spacefold, Timestamp, split_array,
 };
+use spacefold_disk::{Access, File, Folder, MemoryDisk};
 use spacefold_store::fuzzing::{self, Decoder};
 
 use crate::{
@@ -31,8 +32,8 @@ pub enum Target {
     JsonLine,
     /// The encoded state of a space.
     State,
-    /// The marker of the persisted states.
-    Marker,
+    /// The manifest of the persisted states.
+    Manifest,
 }
 
 impl Target {
@@ -50,7 +51,7 @@ impl Target {
         Self::Records,
         Self::JsonLine,
         Self::State,
-        Self::Marker,
+        Self::Manifest,
     ];
 
     /// The name of the fuzz target and of the folder of its corpus.
@@ -69,7 +70,7 @@ impl Target {
             Self::Records => "records",
             Self::JsonLine => "json_line",
             Self::State => "state",
-            Self::Marker => "marker",
+            Self::Manifest => "manifest",
         }
     }
 
@@ -83,7 +84,7 @@ impl Target {
             Self::Records => read_records(bytes),
             Self::JsonLine => read_json(bytes),
             Self::State => read_state(bytes),
-            Self::Marker => read_marker(bytes),
+            Self::Manifest => read_manifest(bytes),
         }
     }
 
@@ -151,17 +152,30 @@ fn read_state(bytes: &[u8]) -> bool {
     true
 }
 
-const MARKER_KEY: &[u8] = b"space-state";
-
-/// Whatever the marker says, the states are those of the log.
-fn read_marker(body: &[u8]) -> bool {
+/// A log of one event, the folder that its states are persisted in, and the manifest there.
+fn persisted_states() -> (Arc<MemoryLog>, DerivedState, Arc<dyn File>) {
     let log = Arc::new(MemoryLog::new());
     let event = SpaceEvent::space_created("a", "A");
     log.append(&spacefold::Append::new(&[event])).unwrap();
-    let states = Arc::new(MemoryStateStore::new());
-    let marker = [body, blake3::hash(body).as_bytes()].concat();
-    states.put(MARKER_KEY, &marker).unwrap();
-    let live = LiveStates::new(log, states);
+    let root = MemoryDisk::new().root();
+    let derived = DerivedState::in_folder(root.clone());
+    let live = LiveStates::new(log.clone(), derived.clone());
+    live.catch_up().unwrap();
+    live.save().unwrap();
+    let below =
+        |folder: Arc<dyn Folder>, name: &str| folder.folder(name.as_ref()).unwrap().unwrap();
+    let generation = below(below(root, "space-state"), "1");
+    let manifest = generation.open("MANIFEST", Access::ReadWrite).unwrap();
+    (log, derived, manifest)
+}
+
+/// Whatever the manifest of the states says, the states are those of the log.
+fn read_manifest(body: &[u8]) -> bool {
+    let (log, derived, manifest) = persisted_states();
+    manifest.set_len(0).unwrap();
+    let hash = blake3::hash(body);
+    manifest.write_all_at(&[body, hash.as_bytes()].concat(), 0).unwrap();
+    let live = LiveStates::new(log, derived);
     let snapshots = live.snapshot_all().unwrap();
     assert_eq!(snapshots.len(), 1);
     live.save().unwrap();
@@ -206,16 +220,9 @@ pub fn samples(target: Target, store: &Store) -> Vec<Vec<u8>> {
             lines.map(|line| line.clone().into_bytes()).collect()
         }
         Target::State => states(&image),
-        Target::Marker => {
-            let log = Arc::new(MemoryLog::new());
-            let event = SpaceEvent::space_created("a", "A");
-            log.append(&spacefold::Append::new(&[event])).unwrap();
-            let states = Arc::new(MemoryStateStore::new());
-            let live = LiveStates::new(log, states.clone());
-            live.catch_up().unwrap();
-            live.save().unwrap();
-            let marker = states.get(MARKER_KEY).unwrap().unwrap();
-            vec![marker[..marker.len() - 32].to_vec()]
+        Target::Manifest => {
+            let manifest = persisted_states().2.read_all().unwrap();
+            vec![manifest[..manifest.len() - 32].to_vec()]
         }
     }
 }

@@ -44,7 +44,7 @@ fn fill_until_recorded(spaces: &Spacefold, position: Position) {
 fn commitment(spaces: &Spacefold, position: Position) -> StateCommitment {
     let mut states = SpaceStates::new();
     for page in spaces.log().pages(Read::from(Position::new(1)).to(position)) {
-        page.unwrap().events().for_each(|event| states.apply(&event.unwrap()));
+        page.unwrap().events().for_each(|event| drop(states.apply(&event.unwrap())));
     }
     StateCommitment {
         projection: SpaceStates::NAME.to_owned(),

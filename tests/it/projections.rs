@@ -15,8 +15,8 @@ use std::{
 
 use serde_json::Value;
 use spacefold::{
-    AppendCondition, ApplyError, CatchUpError, OneValue, PauseKind, Position, ProblemFilter,
-    RecordedEventRef, SpaceEvent, Spacefold, ValueProjection,
+    AppendCondition, ApplyContext, ApplyError, CatchUpError, OneValue, PauseKind, Position,
+    ProblemFilter, RecordedEventRef, SpaceEvent, Spacefold, ValueProjection,
 };
 
 use crate::support::{SAMPLE_EVENTS, cli, import_sample, rebuild_projections, run};
@@ -50,6 +50,7 @@ impl ValueProjection for EventsBySource {
     fn apply(
         &self,
         event: &RecordedEventRef<'_>,
+        _: &ApplyContext<'_>,
         counts: &mut Self::Value,
     ) -> Result<(), ApplyError> {
         if self.refuses.load(Ordering::Acquire) && event.space_id == "bad" {

@@ -10,10 +10,10 @@ use std::{
 };
 
 use spacefold::{
-    Append, Clamped, ContentHash, EventFilter, EventLog, Feed, IdempotencyKey, LiveStates,
-    LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Projections, Read,
-    ReadError, RebuildMode, RebuildOptions, ReceiveError, Revision, Shipped, SpaceEvent,
-    SpaceService, Subscription, Timestamp, Verdict, visit_named_content,
+    Append, Builtin, Clamped, ContentHash, DerivedState, EventFilter, EventLog, Feed,
+    IdempotencyKey, LiveStates, LogReader, LogWriter, MemoryLog, Page, Position, Projections, Read,
+    ReadError, RebuildMode, RebuildOptions, ReceiveError, Revision, SpaceEvent, SpaceService,
+    Subscription, Timestamp, Verdict, visit_named_content,
 };
 use spacefold_event_core::testing;
 
@@ -135,7 +135,7 @@ fn nothing_is_collected_by_a_part_of_the_log() {
 fn states_histories_and_blame_are_never_of_a_part() {
     for missing in MISSING {
         let log = Withholding::from(missing);
-        let live = || LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
+        let live = || LiveStates::new(log.clone(), DerivedState::in_memory());
         let (head, before) = (Position::new(EVENTS), Position::new(EVENTS - 1));
         for document in [None, Some("d0"), Some("d1")] {
             let mut pages = live().history("s", document).unwrap();
@@ -157,10 +157,11 @@ fn states_histories_and_blame_are_never_of_a_part() {
 fn projections_and_rebuilds_do_not_end_early() {
     for missing in MISSING {
         let log = Withholding::from(missing);
-        let projections = Projections::new(log.clone(), Arc::new(MemoryStateStore::new()));
-        let shipped = Shipped::register(&projections).unwrap();
-        says_so(&shipped.activity.catch_up().unwrap_err(), missing);
-        assert!(shipped.activity.position() < Position::new(missing));
+        let projections =
+            Projections::new(Arc::new(LiveStates::new(log.clone(), DerivedState::in_memory())));
+        let builtin = Builtin::register(&projections).unwrap();
+        says_so(&builtin.activity.catch_up().unwrap_err(), missing);
+        assert!(builtin.activity.position() < Position::new(missing));
         for mode in [RebuildMode::Check, RebuildMode::Replace] {
             for names in [vec![], vec!["activity".to_owned()], vec!["space-state".to_owned()]] {
                 let options = RebuildOptions::new(mode);
@@ -174,14 +175,14 @@ fn projections_and_rebuilds_do_not_end_early() {
 #[test]
 fn states_that_lag_are_not_said_to_part_where_a_log_gives_nothing_of_their_space() {
     let log = Withholding::new();
-    let store = Arc::new(MemoryStateStore::new());
-    let persisted = LiveStates::new(log.clone(), store.clone());
+    let derived = DerivedState::in_memory();
+    let persisted = LiveStates::new(log.clone(), derived.clone());
     persisted.catch_up().unwrap();
     persisted.save().unwrap();
     log.log.append(&Append::new(&[SpaceEvent::variable_set("s", "later", 1)])).unwrap();
     log.of_spaces_alone.store(true, Ordering::SeqCst);
     log.from.store(EVENTS + 1, Ordering::SeqCst);
-    let projections = Projections::new(log.clone(), store);
+    let projections = Projections::new(Arc::new(LiveStates::new(log.clone(), derived)));
     let options = RebuildOptions::new(RebuildMode::Check);
     let names = ["space-state".to_owned()];
     let outcomes = spacefold::rebuild(&projections, &names, &options).unwrap();

@@ -13,7 +13,7 @@ mod sqlite;
 #[cfg(feature = "umadb")]
 mod umadb;
 
-use std::{ops::Range, path::Path};
+use std::{ops::Range, path::Path, sync::Arc};
 
 use anyhow::{Result, bail};
 use spacefold_event_core::SpaceEvent;
@@ -183,7 +183,7 @@ impl Store {
     /// Folds the states of all spaces: a rival's records with the obvious fold.
     pub(crate) fn fold(&self) -> Result<Folded> {
         Ok(match self {
-            Self::Spacefold(log) => Folded::Spacefold(Box::new(spacefold::fold(log)?)),
+            Self::Spacefold(log) => Folded::Spacefold(spacefold::fold(log)?),
             Self::Rival(engine, _) => {
                 let mut states = ObviousStates::default();
                 let mut position = 0;
@@ -216,7 +216,7 @@ impl Store {
 /// The states of all spaces.
 pub(crate) enum Folded {
     /// spacefold's, persisted.
-    Spacefold(Box<LiveStates>),
+    Spacefold(Arc<LiveStates>),
     /// Those of a rival's events.
     Rival(ObviousStates),
 }

@@ -5,6 +5,7 @@
 //!   of a format can run on a disk that forgets, tears, reorders and fails.
 //! - [`RealDisk`] is the operating system's. A folder is a descriptor: a store whose folder was
 //!   renamed writes on in its own folder, never in a new one that was made at its old path.
+//! - [`MemoryDisk`] is gone with the process.
 //! - `SimDisk` (feature `sim`) is a disk in memory that says what may be left of it when the power
 //!   fails, deterministic by seed; `LyingDisk` is one over any other that says what is not so.
 //!
@@ -16,10 +17,11 @@
 mod disk;
 mod doing;
 mod framed;
+mod lazy;
 mod lock;
 #[cfg(any(feature = "sim", test))]
 mod lying;
-#[cfg(any(feature = "sim", test))]
+mod memory;
 mod naming;
 mod real;
 mod replace;
@@ -30,7 +32,9 @@ pub use self::{
     disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
     framed::{Gap, next_frame},
+    lazy::LazyFolder,
     lock::{FolderLock, LockError},
+    memory::MemoryDisk,
     real::RealDisk,
     replace::{NewFile, ReplaceError},
 };

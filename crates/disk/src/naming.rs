@@ -1,4 +1,4 @@
-//! What may be done to a name of the simulated disk: as POSIX has it.
+//! What may be done to a name, for the disks that are in memory: as POSIX has it.
 
 use std::io::{self, ErrorKind};
 

@@ -5,7 +5,9 @@ use std::{fmt::Debug, path::Path, sync::Arc};
 use proptest::prelude::*;
 use spacefold_event_core::{StorageError, StoreMode};
 
-use crate::{Access, File, Folder, NewFile, RealDisk, SimDisk, disk::Disk as _};
+use crate::{
+    Access, File, Folder, LazyFolder, MemoryDisk, NewFile, RealDisk, SimDisk, disk::Disk as _,
+};
 
 const NAMES: [&str; 4] = ["a", "b", "within", "MANIFEST"];
 
@@ -119,16 +121,36 @@ proptest! {
         let folders = [
             RealDisk.folder(scratch.path()).unwrap().unwrap(),
             SimDisk::default().root(),
+            MemoryDisk::new().root(),
+            LazyFolder::within(&MemoryDisk::new().root(), "made when needed"),
         ];
         for call in &calls {
             let answers = folders.each_ref().map(|folder| make(folder, call));
             prop_assert_eq!(&answers[0], &answers[1], "the simulated disk: {:?}", call);
+            prop_assert_eq!(&answers[0], &answers[2], "the disk in memory: {:?}", call);
+            prop_assert_eq!(&answers[0], &answers[3], "a folder made when needed: {:?}", call);
             let names = folders.each_ref().map(|folder| {
                 let mut names = folder.names().unwrap();
                 names.sort();
                 names
             });
             prop_assert_eq!(&names[0], &names[1]);
+            prop_assert_eq!(&names[0], &names[2]);
+            prop_assert_eq!(&names[0], &names[3]);
         }
     }
+}
+
+#[test]
+fn a_folder_is_made_when_something_is_made_in_it_and_not_before() {
+    let root = MemoryDisk::new().root();
+    let lazy = LazyFolder::within(&root, "derived");
+    let below = LazyFolder::within(&lazy, "states");
+    assert!(below.names().unwrap().is_empty() && below.find("a", Access::Read).unwrap().is_none());
+    below.remove_folder("a".as_ref()).unwrap();
+    below.sync().unwrap();
+    assert!(below.remove("a").is_err() && root.names().unwrap().is_empty());
+    NewFile::replace(&below, "a", b"whole").unwrap();
+    let again = LazyFolder::within(&LazyFolder::within(&root, "derived"), "states");
+    assert_eq!(again.open("a", Access::Read).unwrap().read_all().unwrap(), b"whole");
 }

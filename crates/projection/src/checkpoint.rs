@@ -1,35 +1,9 @@
-//! The persisted form of the space states: one blob per space, and one marker for all.
-//!
-//! A *generation* is one complete set of blobs. The marker names the generation that counts and the
-//! position up to which the log is folded in it; a set beside it under another generation is
-//! nothing until the marker names it. A blob may be ahead of the marker: events that it has taken
-//! in are skipped when the fold goes on from the marker.
-//!
-//! Marker, under [`MARKER_KEY`]: version of what is kept (u32), generation, position, number of spaces
-//! (u64 each), event id at that position (16 bytes), when that event was recorded (i64), BLAKE3 of
-//! all before. Blob, under
-//! [`blob_key`]: version of what is kept (u32), revision (u64), the encoded state, BLAKE3 of all
-//! before. All numbers are little endian.
+//! How far something is folded, and from which log.
 
 use spacefold_event_core::{
-    EventId, LogReader, Position, ReadError, Revision, StateStore, StorageError, Timestamp,
+    EventId, LogReader, Position, ReadError, Timestamp,
     bytes::{ByteReader, put_u64},
 };
-use spacefold_state::SpaceState;
-
-use crate::wire::{seal, unseal};
-
-/// Where the marker is kept.
-pub(crate) const MARKER_KEY: &[u8] = b"space-state";
-/// What the key of every blob begins with.
-pub(crate) const BLOB_PREFIX: &[u8] = b"space-state/";
-
-/// The version of everything that is kept of states: what is of another one is made anew from the log.
-/// Raised with the stored form of a state, and with [`SpaceStates::VERSION`](crate::SpaceStates::VERSION),
-/// which says more: that states of other versions have other hashes.
-///
-/// Version 2 has the positions of contents, of what renders show, and of the synchronisation that runs.
-pub(crate) const KEPT_VERSION: u32 = 2;
 
 /// How far a projection has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,17 +16,19 @@ pub struct CheckpointInfo {
     pub position: Position,
 }
 
-/// What the persisted states are good for.
+/// How far something is folded, and from which log: what is persisted has one, which is replaced
+/// with it in one step.
+///
+/// Bytes: version (u32), position (u64), position of the last event (u64), its id (16 bytes), when it
+/// was recorded (i64). All numbers are little endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Marker {
-    /// Which set of blobs.
-    pub(crate) generation: u64,
-    /// The position that they are folded up to.
+pub(crate) struct Checkpoint {
+    /// The version of the fold, or of the form that its outcome is kept in.
+    pub(crate) version: u32,
+    /// Everything is folded up to here.
     pub(crate) position: Position,
-    /// The event there, which tells one log from another.
-    pub(crate) event: LastEvent,
-    /// How many spaces there are at that position.
-    pub(crate) spaces: u64,
+    /// The last event that was, which tells one log from another; none where there was none.
+    pub(crate) last: Option<(Position, LastEvent)>,
 }
 
 /// An event of a log, and when the log took it: a log that was imported from another has events of
@@ -64,8 +40,7 @@ pub(crate) struct LastEvent {
 }
 
 impl LastEvent {
-    /// Where no event is folded yet.
-    pub(crate) const NONE: Self =
+    const NONE: Self =
         Self { id: EventId::from_bytes([0; EventId::LEN]), recorded_at: Timestamp::MIN };
 
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
@@ -79,38 +54,51 @@ impl LastEvent {
     }
 }
 
-impl Marker {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = KEPT_VERSION.to_le_bytes().to_vec();
-        for number in [self.generation, self.position.get(), self.spaces] {
-            put_u64(&mut bytes, number);
-        }
-        self.event.encode(&mut bytes);
-        seal(bytes)
+impl Checkpoint {
+    /// Before the first event.
+    pub(crate) const fn start(version: u32) -> Self {
+        Self { version, position: Position::START, last: None }
     }
 
-    /// The marker from its bytes; `None` when they are damaged or of another version.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reader = ByteReader::new(unseal(bytes)?);
-        if reader.u32()? != KEPT_VERSION {
-            return None;
-        }
-        let generation = reader.u64()?;
-        let position = Position::new(reader.u64()?);
-        let spaces = reader.u64()?;
-        let event = LastEvent::decode(&mut reader)?;
-        reader.end(Self { generation, position, event, spaces })
+    /// At an event of a log; before the first one where there is none at the position.
+    pub(crate) fn at(
+        log: &dyn LogReader,
+        version: u32,
+        position: Position,
+    ) -> Result<Self, ReadError> {
+        let last = match position {
+            Position::START => None,
+            position => event_at(log, position)?.map(|event| (position, event)),
+        };
+        Ok(last.map_or(Self::start(version), |_| Self { version, position, last }))
     }
 
-    /// Whether the marker was made for this log: its event stands where it says.
+    /// Whether it was made for this log: its last event stands where it says.
     pub(crate) fn fits(&self, log: &dyn LogReader) -> Result<bool, ReadError> {
-        if self.position == Position::START {
-            return Ok(true);
-        }
         if self.position > log.durable_head() {
             return Ok(false);
         }
-        Ok(event_at(log, self.position)? == Some(self.event))
+        match self.last {
+            Some((position, last)) => Ok(event_at(log, position)? == Some(last)),
+            None => Ok(true),
+        }
+    }
+
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.version.to_le_bytes());
+        put_u64(bytes, self.position.get());
+        let (position, last) = self.last.unwrap_or((Position::START, LastEvent::NONE));
+        put_u64(bytes, position.get());
+        last.encode(bytes);
+    }
+
+    pub(crate) fn decode(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let version = reader.u32()?;
+        let position = Position::new(reader.u64()?);
+        let last_position = Position::new(reader.u64()?);
+        let last = LastEvent::decode(reader)?;
+        let last = (last_position > Position::START).then_some((last_position, last));
+        Some(Self { version, position, last })
     }
 }
 
@@ -124,117 +112,26 @@ pub(crate) fn event_at(
     Ok(found.map(|event| LastEvent { id: event.event_id, recorded_at: event.recorded_at }))
 }
 
-/// The key of every blob of a generation begins with this.
-pub(crate) fn generation_prefix(generation: u64) -> Vec<u8> {
-    let mut key = BLOB_PREFIX.to_vec();
-    key.extend_from_slice(&generation.to_be_bytes());
-    key.push(b'/');
-    key
-}
-
-/// The key of a space's blob.
-pub(crate) fn blob_key(generation: u64, space_id: &str) -> Vec<u8> {
-    let mut key = generation_prefix(generation);
-    key.extend_from_slice(space_id.as_bytes());
-    key
-}
-
-/// Generation and space that the key of a blob names; `None` when it is no such key.
-pub(crate) fn parse_blob_key(key: &[u8]) -> Option<(u64, &str)> {
-    let (generation, rest) = key.strip_prefix(BLOB_PREFIX)?.split_first_chunk()?;
-    let space_id = std::str::from_utf8(rest.strip_prefix(b"/")?).ok()?;
-    Some((u64::from_be_bytes(*generation), space_id))
-}
-
-/// The greatest generation that any blob has.
-pub(crate) fn newest_generation(store: &dyn StateStore) -> Result<Option<u64>, StorageError> {
-    let last = store.last_key(BLOB_PREFIX)?;
-    Ok(last.and_then(|key| {
-        let (generation, _) = key.strip_prefix(BLOB_PREFIX)?.split_first_chunk()?;
-        Some(u64::from_be_bytes(*generation))
-    }))
-}
-
-/// A generation that is greater than that of every blob and of the marker.
-pub(crate) fn unused_generation(newest: Option<u64>, marker: Option<&Marker>) -> u64 {
-    let marked = marker.map(|marker| marker.generation);
-    newest.max(marked).unwrap_or(0).saturating_add(1)
-}
-
-pub(crate) fn encode_blob(state: &SpaceState) -> Vec<u8> {
-    let mut bytes = KEPT_VERSION.to_le_bytes().to_vec();
-    put_u64(&mut bytes, state.revision().get());
-    bytes.extend_from_slice(&state.encode());
-    seal(bytes)
-}
-
-/// The state of a space from its blob; `None` when it is damaged, of another version, or of
-/// another space: the log has it all.
-pub(crate) fn decode_blob(bytes: &[u8], space_id: &str) -> Option<SpaceState> {
-    let mut reader = ByteReader::new(unseal(bytes)?);
-    if reader.u32()? != KEPT_VERSION {
-        return None;
-    }
-    let revision = Revision::new(reader.u64()?);
-    let state = SpaceState::decode(reader.rest()).ok()?;
-    (state.space_id() == space_id && state.revision() == revision).then_some(state)
-}
-
 #[cfg(test)]
 mod tests {
-    use spacefold_event_core::MemoryStateStore;
+    use spacefold_event_core::{MemoryLog, SpaceEvent};
+    use spacefold_state::testing::log_of;
 
     use super::*;
 
     #[test]
-    fn a_marker_reads_back_and_no_damaged_one_does() {
-        let marker = Marker {
-            generation: 3,
-            position: Position::new(77),
-            event: LastEvent {
-                id: EventId::from_bytes([7; 16]),
-                recorded_at: Timestamp::from_micros(5).unwrap(),
-            },
-            spaces: 2,
-        };
-        let bytes = marker.encode();
-        assert_eq!(Marker::decode(&bytes), Some(marker));
-        for bit in 0..bytes.len() * 8 {
-            let mut damaged = bytes.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Marker::decode(&damaged), None, "bit {bit}");
+    fn a_checkpoint_reads_back_and_fits_its_own_log_alone() {
+        let events = || [SpaceEvent::space_created("a", "A"), SpaceEvent::space_activated("a")];
+        let (log, other) = (log_of(events()), log_of(events()));
+        for position in 0..=2 {
+            let made = Checkpoint::at(&*log, 7, Position::new(position)).unwrap();
+            assert_eq!(made.position.get(), position);
+            let mut bytes = Vec::new();
+            made.encode(&mut bytes);
+            assert_eq!(Checkpoint::decode(&mut ByteReader::new(&bytes)), Some(made));
+            assert!(made.fits(&*log).unwrap());
+            assert_eq!(made.fits(&*other).unwrap(), position == 0);
+            assert_eq!(made.fits(&MemoryLog::new()).unwrap(), position == 0);
         }
-        assert_eq!(Marker::decode(&[]), None);
-    }
-
-    #[test]
-    fn a_blob_reads_back_for_its_own_space_and_no_damaged_one_does() {
-        let state = SpaceState::new("a");
-        let bytes = encode_blob(&state);
-        assert_eq!(decode_blob(&bytes, "a"), Some(state));
-        assert_eq!(decode_blob(&bytes, "b"), None);
-        for bit in 0..bytes.len() * 8 {
-            let mut damaged = bytes.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode_blob(&damaged, "a"), None, "bit {bit}");
-        }
-    }
-
-    #[test]
-    fn a_key_names_its_generation_and_space() {
-        let key = blob_key(0x2f2f, "a/b\u{e9}");
-        assert_eq!(parse_blob_key(&key), Some((0x2f2f, "a/b\u{e9}")));
-        assert_eq!(parse_blob_key(MARKER_KEY), None);
-        let marker =
-            Marker { generation: 9, position: Position::START, event: LastEvent::NONE, spaces: 0 };
-        let store = MemoryStateStore::new();
-        assert_eq!(newest_generation(&store).unwrap(), None);
-        store.put(&key, b"").unwrap();
-        store.put(&blob_key(7, "a"), b"").unwrap();
-        store.put(b"space-state0", b"").unwrap();
-        assert_eq!(newest_generation(&store).unwrap(), Some(0x2f2f));
-        assert_eq!(unused_generation(Some(0x2f2f), Some(&marker)), 0x2f30);
-        assert_eq!(unused_generation(None, Some(&marker)), 10);
-        assert_eq!(unused_generation(None, None), 1);
     }
 }

@@ -11,29 +11,42 @@
 //! The crate knows no disk: it reads through the `LogReader` trait and keeps blobs through
 //! `StateStore`. Nothing that it stores is the only copy of anything.
 
+mod apply_context;
+mod apply_error;
 mod blame;
+mod builtin;
 mod checkpoint;
+mod derived_state;
+mod effects;
+mod generations;
 mod history;
+mod history_cache;
+mod kept_states;
 mod live_states;
 mod one_value;
-mod past;
 mod projection;
 mod projections;
 mod ranged_states;
 mod rebuild;
 mod replay;
-mod shipped;
 mod snapshot_error;
 mod table;
 mod wire;
 
 pub use self::{
+    apply_context::ApplyContext,
+    apply_error::{ApplyError, MAX_APPLY_CONTENT_BYTES},
+    builtin::{
+        Activity, ActivityCount, ActivityFilter, Builtin, ContentIndex, Day, InvalidDay,
+        Occurrence, OpenProblem, OpenProblems, ProblemDetail, ProblemFilter, ProblemKind,
+    },
     checkpoint::CheckpointInfo,
+    derived_state::DerivedState,
     history::History,
+    history_cache::{HistoryCacheOnDisk, HistoryCacheOptions},
     live_states::{Followed, LIVE_STATES_MEMORY_BYTES, LiveStates, Snapshots},
     one_value::{OneValue, ValueProjection},
-    past::{PastOnDisk, PastOptions},
-    projection::{ApplyError, Projection},
+    projection::Projection,
     projections::{
         Building, CatchUpError, MAX_PROJECTION_NAME_BYTES, MAX_SKIPPED_EVENTS, PauseKind, Paused,
         ProjectionHandle, ProjectionInfo, Projections, RegisterError,
@@ -42,10 +55,6 @@ pub use self::{
     rebuild::{
         Divergence, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Resume, Verdict,
         rebuild,
-    },
-    shipped::{
-        Activity, ActivityCount, ActivityFilter, ContentIndex, Day, InvalidDay, Occurrence,
-        OpenProblem, OpenProblems, ProblemDetail, ProblemFilter, ProblemKind, Shipped,
     },
     snapshot_error::SnapshotError,
     table::{

@@ -1,6 +1,9 @@
 //! Folding a log live, and answering snapshots of now and of any time.
 
+mod effects;
 mod live;
+mod persisted;
+mod rebuilding;
 mod root;
 mod snapshots;
 
@@ -14,21 +17,30 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use spacefold_event_core::{LogReader, Position, Revision, StateStore, Timestamp, lock::Lock};
+use spacefold_event_core::{
+    LogReader, Position, ReadError, Revision, StorageError, Timestamp, lock::Lock,
+};
+use spacefold_runs::RunsError;
 use spacefold_state::{Blame, Change, Snapshot, SpaceState, SpaceStates, StateHash, diff};
 
-pub(crate) use self::live::{each_key, sweep};
+pub(crate) use self::persisted::Begun;
 pub use self::snapshots::Snapshots;
-use self::{live::Live, root::Root};
+use self::{live::Live, persisted::Persisted, root::Root};
 use crate::{
     blame::blame,
-    checkpoint::{CheckpointInfo, MARKER_KEY, Marker},
+    checkpoint::CheckpointInfo,
+    derived_state::DerivedState,
     history::History,
-    past::{Past, PastOptions},
+    history_cache::{HistoryCache, HistoryCacheOptions},
     ranged_states::RangedHash,
     replay,
     snapshot_error::SnapshotError,
 };
+
+/// The folder of the generations.
+const FOLDER: &str = "space-state";
+/// The folder of the history cache.
+const HISTORY_FOLDER: &str = "history-cache";
 
 /// How many events are folded before readers see them, when there are more.
 const FOLD_STEP: u64 = 65_536;
@@ -54,10 +66,10 @@ pub const LIVE_STATES_MEMORY_BYTES: u64 = 96 << 20;
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Append, LiveStates, LogWriter, MemoryLog, MemoryStateStore, Position, SpaceEvent,
+///     Append, DerivedState, LiveStates, LogWriter, MemoryLog, Position, SpaceEvent,
 /// };
 /// let log = Arc::new(MemoryLog::new());
-/// let states = LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
+/// let states = LiveStates::new(log.clone(), DerivedState::in_memory());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// log.append(&Append::new(&[SpaceEvent::space_activated("handbook")]))?;
 /// assert_eq!(states.snapshot("handbook")?.status().name(), "active");
@@ -67,14 +79,21 @@ pub const LIVE_STATES_MEMORY_BYTES: u64 = 96 << 20;
 /// ```
 pub struct LiveStates {
     log: Arc<dyn LogReader>,
-    store: Arc<dyn StateStore>,
+    derived: DerivedState,
     /// What readers see; nothing before the first use.
     published: ArcSwapOption<Root>,
-    /// Whole also after a fold that panicked, which does so in a copy.
-    live: Lock<Option<Live>>,
+    held: Lock<Held>,
     followers: AtomicUsize,
-    past: Past,
+    history: HistoryCache,
     memory_bytes: u64,
+}
+
+/// What the thread that folds is alone with; nothing before the first use.
+#[derive(Default)]
+struct Held {
+    /// Whole also after a fold that panicked, which does so in a copy.
+    live: Option<Live>,
+    persisted: Option<Persisted>,
 }
 
 /// Says that its thread keeps the states of a [`LiveStates`] folded, for as long as it lives.
@@ -90,25 +109,26 @@ impl Drop for Followed<'_> {
 }
 
 impl LiveStates {
-    /// The states of a log, persisted in a store. Reads nothing yet.
+    /// The states of a log, persisted with what else is derived from it: by these alone, as long as
+    /// they are there. Reads nothing yet.
     #[must_use]
-    pub fn new(log: Arc<dyn LogReader>, store: Arc<dyn StateStore>) -> Self {
-        Self::with_past(log, store, PastOptions::default())
+    pub fn new(log: Arc<dyn LogReader>, derived: DerivedState) -> Self {
+        Self::with_history_cache(log, derived, HistoryCacheOptions::default())
     }
 
-    /// The states of a log, with options for states of the past. Reads nothing yet.
+    /// The states of a log, with options of the history cache. Reads nothing yet.
     #[must_use]
-    pub fn with_past(
+    pub fn with_history_cache(
         log: Arc<dyn LogReader>,
-        store: Arc<dyn StateStore>,
-        options: PastOptions,
+        derived: DerivedState,
+        options: HistoryCacheOptions,
     ) -> Self {
         Self {
-            past: Past::new(Arc::clone(&log), Arc::clone(&store), options),
+            history: HistoryCache::new(Arc::clone(&log), derived.part(HISTORY_FOLDER), options),
             log,
-            store,
+            derived,
             published: ArcSwapOption::empty(),
-            live: Lock::new(None),
+            held: Lock::default(),
             followers: AtomicUsize::new(0),
             memory_bytes: LIVE_STATES_MEMORY_BYTES,
         }
@@ -122,12 +142,20 @@ impl LiveStates {
         self
     }
 
+    pub(crate) const fn log(&self) -> &Arc<dyn LogReader> {
+        &self.log
+    }
+
+    pub(crate) const fn derived(&self) -> &DerivedState {
+        &self.derived
+    }
+
     /// Folds up to the durable head as it is now, and answers the position folded up to.
     ///
     /// # Errors
     /// [`SnapshotError::Read`] or [`SnapshotError::Storage`]; what was folded stays folded.
     pub fn catch_up(&self) -> Result<Position, SnapshotError> {
-        self.fold(self.live.lock(), |_, _| Ok(())).map(|(root, ())| root.position)
+        self.fold(self.held.lock(), |_, _, _| Ok(())).map(|(root, ())| root.position)
     }
 
     /// Tells that the caller's thread calls [`LiveStates::catch_up`] whenever the durable head
@@ -171,8 +199,8 @@ impl LiveStates {
         if self.log.revision(space_id)? == Revision::NONE || root.is_complete() {
             return Err(unknown(space_id));
         }
-        let (root, state) = self.fold(self.live.lock(), |live, states| {
-            live.state(&*states.log, &*states.store, space_id)
+        let (root, state) = self.fold(self.held.lock(), |live, kept, states| {
+            live.state(&*states.log, kept, space_id)
         })?;
         let state = state.ok_or_else(|| unknown(space_id))?;
         Ok(Snapshot::new(state, root.position))
@@ -233,9 +261,9 @@ impl LiveStates {
     /// A pass over the spaces, one at a time. Of those in memory the ones that have changed are
     /// hashed, the others are loaded.
     pub fn hash_of_spaces(&self) -> Result<(Position, StateHash), SnapshotError> {
-        let (root, hash) = self.fold(self.live.lock(), |live, states| {
+        let (root, hash) = self.fold(self.held.lock(), |live, kept, states| {
             let mut hash = RangedHash::default();
-            live.each_state(&*states.log, &*states.store, |state| hash.push(state))?;
+            live.each_state(&*states.log, kept, |state| hash.push(state))?;
             Ok(hash.hash())
         })?;
         Ok((root.position, hash))
@@ -247,9 +275,8 @@ impl LiveStates {
         if let Some(state) = root.spaces.get(space_id) {
             return Ok(Some(Snapshot::new(Arc::clone(state), root.position)));
         }
-        let (root, state) = self.fold(self.live.lock(), |live, states| {
-            live.peek(&*states.log, &*states.store, space_id)
-        })?;
+        let (root, state) = self
+            .fold(self.held.lock(), |live, kept, states| live.peek(&*states.log, kept, space_id))?;
         Ok(state.map(|state| Snapshot::new(state, root.position)))
     }
 
@@ -262,17 +289,17 @@ impl LiveStates {
         &self,
         space_ids: Option<&BTreeSet<String>>,
     ) -> Result<(Position, Vec<Snapshot>), SnapshotError> {
-        let (root, found) = self.fold(self.live.lock(), |live, states| {
-            let (log, store) = (&*states.log, &*states.store);
+        let (root, found) = self.fold(self.held.lock(), |live, kept, states| {
+            let log = &*states.log;
             let mut found = Vec::new();
             match space_ids {
                 None => {
-                    live.load_all(log, store)?;
+                    live.load_all(log, kept)?;
                     found.extend(live.root.spaces.sorted().into_iter().cloned());
                 }
                 Some(space_ids) => {
                     for space_id in space_ids {
-                        found.extend(live.state(log, store, space_id)?);
+                        found.extend(live.state(log, kept, space_id)?);
                     }
                 }
             }
@@ -281,11 +308,21 @@ impl LiveStates {
         Ok((root.position, snapshots(found, root.position)))
     }
 
+    /// Lets go of everything, which is damaged: the next use folds from the first event.
+    fn begin_anew(&self, held: &mut Held) -> Result<(), SnapshotError> {
+        if let Some(persisted) = &mut held.persisted {
+            persisted.begin_anew()?;
+        }
+        self.published.store(None);
+        held.live = None;
+        Ok(())
+    }
+
     /// The state of a space as of a position.
     ///
     /// # Cost
-    /// A fold of at most some thousand of the space's events behind a version that is in memory or
-    /// kept in the store; more where neither is. [`LiveStates::weave_past`] keeps what it takes.
+    /// A fold of at most some thousand of the space's events after a state that is in memory or in
+    /// the history cache, which [`LiveStates::gather_history`] fills; more where neither has one.
     ///
     /// # Errors
     /// [`SnapshotError::BeyondHead`]; [`SnapshotError::UnknownSpace`] when the space has had no
@@ -445,64 +482,55 @@ impl LiveStates {
         if self.log.revision(space_id)? == Revision::NONE {
             return Err(unknown(space_id));
         }
-        let [earlier, later] = self.past.states_at(space_id, a.min(b), a.max(b))?;
+        let [earlier, later] = self.history.states_at(space_id, a.min(b), a.max(b))?;
         Ok(if a <= b { [earlier, later] } else { [later, earlier] })
     }
 
-    /// Keeps more of the past in the store, so that states of it are found fast; answers whether
-    /// there is more to keep. For a thread that has nothing better to do: a call takes some tens of
-    /// milliseconds.
+    /// Gathers more of the log into the history cache, so that states of the past are found fast;
+    /// answers whether there is more to gather. For a thread that has nothing better to do: a call takes
+    /// some tens of milliseconds.
     ///
     /// # Errors
     /// [`SnapshotError::Read`] or [`SnapshotError::Storage`]; nothing depends on what is missing.
-    pub fn weave_past(&self) -> Result<bool, SnapshotError> {
-        self.past.weave()
+    pub fn gather_history(&self) -> Result<bool, SnapshotError> {
+        self.history.gather()
     }
 
-    /// Removes everything that is kept of the past, on disk and in memory. It is derived: states of
-    /// the past take longer until it is kept again.
+    /// Removes the history cache, on disk and in memory. It is derived: states of the past take
+    /// longer until it is there again.
     ///
     /// # Errors
     /// [`SnapshotError::Storage`].
-    pub fn remove_past(&self) -> Result<(), SnapshotError> {
-        self.past.remove()
+    pub fn remove_history_cache(&self) -> Result<(), SnapshotError> {
+        self.history.remove()
     }
 
-    /// Keeps the past anew from the first event on.
+    /// Makes the history cache anew from the first event on.
     ///
     /// # Errors
-    /// As [`LiveStates::weave_past`].
-    pub fn rebuild_past(&self) -> Result<(), SnapshotError> {
-        self.past.remove()?;
-        self.past.weave_all()
+    /// As [`LiveStates::gather_history`].
+    pub fn rebuild_history_cache(&self) -> Result<(), SnapshotError> {
+        self.history.remove()?;
+        self.history.gather_all()
     }
 
-    /// Persists what was folded since the last time, with its position. Does nothing when nothing
-    /// was folded, or when a rebuild has replaced what is persisted: the next use loads that then.
+    /// Persists what was folded since the last time, with its position, in one step. Does nothing
+    /// when nothing was folded.
     ///
     /// # Errors
     /// [`SnapshotError::Storage`]: what was persisted before still counts.
     pub fn save(&self) -> Result<(), SnapshotError> {
-        let mut guard = self.live.lock();
-        let Some(live) = guard.as_mut() else {
-            return Ok(());
-        };
-        let mut saved = live.clone();
-        if saved.save(&*self.store)? {
-            *live = saved;
-        } else {
-            self.published.store(None);
-            *guard = None;
+        let mut held = self.held.lock();
+        if let Held { live: Some(live), persisted: Some(persisted) } = &mut *held {
+            let mut saved = live.clone();
+            match saved.save(persisted) {
+                Ok(()) => *live = saved,
+                Err(RunsError::Damaged { .. }) => self.begin_anew(&mut held)?,
+                Err(error) => return Err(StorageError::from(error).into()),
+            }
         }
-        drop(guard);
-        self.past.finish_weaving()
-    }
-
-    /// Lets go of everything in memory: the next use loads what is persisted. For after a rebuild.
-    pub fn forget(&self) {
-        let mut guard = self.live.lock();
-        self.published.store(None);
-        *guard = None;
+        drop(held);
+        self.history.finish_gathering()
     }
 
     /// How far the projection has come: in memory, or persisted when nothing was used yet.
@@ -512,16 +540,29 @@ impl LiveStates {
     pub fn checkpoints(&self) -> Result<Vec<CheckpointInfo>, SnapshotError> {
         let position = match &*self.published.load() {
             Some(root) => root.position,
-            None => match self.store.get(MARKER_KEY)?.as_deref().map(Marker::decode) {
-                Some(Some(marker)) if marker.fits(&*self.log)? => marker.position,
-                _ => Position::START,
-            },
+            None => self
+                .persisted::<SnapshotError>(&mut self.held.lock().persisted)?
+                .marker()
+                .position(),
         };
         Ok(vec![CheckpointInfo {
             name: SpaceStates::NAME,
             version: SpaceStates::VERSION,
             position,
         }])
+    }
+
+    /// What is persisted, opened where it is not yet.
+    fn persisted<'h, E: From<ReadError> + From<StorageError>>(
+        &self,
+        opened: &'h mut Option<Persisted>,
+    ) -> Result<&'h mut Persisted, E> {
+        match opened {
+            Some(persisted) => Ok(persisted),
+            empty => {
+                Ok(empty.insert(Persisted::load::<E>(&*self.log, &self.derived.part(FOLDER))?))
+            }
+        }
     }
 
     /// What readers are to see now, of `floor` or later.
@@ -534,41 +575,49 @@ impl LiveStates {
         {
             return Ok(Arc::clone(root));
         }
-        let guard = match (self.live.try_lock(), in_place) {
+        let guard = match (self.held.try_lock(), in_place) {
             (Some(guard), _) => guard,
             (None, Some(root)) => return Ok(Arc::clone(root)),
-            (None, None) => self.live.lock(),
+            (None, None) => self.held.lock(),
         };
-        Ok(self.fold(guard, |_, _| Ok(()))?.0)
+        Ok(self.fold(guard, |_, _, _| Ok(()))?.0)
     }
 
     /// Folds up to the durable head as it is now, runs `answer` on what there is then, and puts it
     /// in place for all. What was folded before an error stays.
     fn fold<T>(
         &self,
-        mut guard: MutexGuard<'_, Option<Live>>,
-        answer: impl FnOnce(&mut Live, &Self) -> Result<T, SnapshotError>,
+        held: MutexGuard<'_, Held>,
+        answer: impl FnOnce(&mut Live, &Persisted, &Self) -> Result<T, SnapshotError>,
     ) -> Result<(Arc<Root>, T), SnapshotError> {
-        let (log, store) = (&*self.log, &*self.store);
+        self.fold_to(self.log.durable_head(), held, answer)
+    }
+
+    /// Does what [`LiveStates::fold`] does, up to `head`, or to where it is already.
+    fn fold_to<T>(
+        &self,
+        head: Position,
+        mut held: MutexGuard<'_, Held>,
+        answer: impl FnOnce(&mut Live, &Persisted, &Self) -> Result<T, SnapshotError>,
+    ) -> Result<(Arc<Root>, T), SnapshotError> {
+        let log = &*self.log;
+        let Held { live: in_place, persisted } = &mut *held;
+        let persisted = self.persisted::<SnapshotError>(persisted)?;
         // In a copy: whatever panics leaves the old one.
-        let mut live = match guard.as_ref() {
-            Some(live) => live.clone(),
-            None => Live::load(log, store)?,
-        };
+        let mut live = in_place.clone().unwrap_or_else(|| Live::of(persisted.marker()));
         let is_first = self.published.load().is_none();
-        let head = log.durable_head();
         let mut folded = Ok(());
         while folded.is_ok() && live.root.position < head {
             // Before anybody can see a part of it, nothing is shared: all in one go is faster.
             let step = if is_first { head } else { live.root.position.plus(FOLD_STEP).min(head) };
-            folded = live.fold_to(log, store, step, self.memory_bytes);
+            folded = live.fold_to(log, persisted, step, self.memory_bytes);
             if !is_first && step < head {
                 self.published.store(Some(Arc::new(live.root.clone())));
-                *guard = Some(live.clone());
+                *in_place = Some(live.clone());
             }
         }
-        let answered = folded.and_then(|()| answer(&mut live, self));
-        live.make_room(store, self.memory_bytes);
+        let answered = folded.and_then(|()| answer(&mut live, persisted, self));
+        live.make_room(persisted, self.memory_bytes);
         let published = self.published.load_full();
         let root = match published {
             Some(root) if root.is(&live.root) => root,
@@ -578,7 +627,7 @@ impl LiveStates {
                 root
             }
         };
-        *guard = Some(live);
+        *in_place = Some(live);
         answered.map(|answer| (root, answer))
     }
 
@@ -597,7 +646,7 @@ impl LiveStates {
                 Err(error) => return Err(error),
             }
         }
-        self.past.state_at(space_id, position)
+        self.history.state_at(space_id, position)
     }
 
     fn check_head(&self, asked: Position) -> Result<Position, SnapshotError> {

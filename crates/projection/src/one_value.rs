@@ -4,7 +4,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use spacefold_event_core::{EventTypes, Position, RecordedEventRef};
 
 use crate::{
-    projection::{ApplyError, Projection},
+    apply_context::ApplyContext,
+    apply_error::ApplyError,
+    projection::Projection,
     projections::{CatchUpError, ProjectionHandle},
     table::{Table, TableError, TableView},
 };
@@ -29,6 +31,11 @@ pub trait ValueProjection: Send + Sync + 'static {
         EventTypes::ALL
     }
 
+    /// As [`Projection::uses_effects`].
+    fn uses_effects(&self) -> bool {
+        false
+    }
+
     /// Takes in the next event.
     ///
     /// # Errors
@@ -36,6 +43,7 @@ pub trait ValueProjection: Send + Sync + 'static {
     fn apply(
         &self,
         event: &RecordedEventRef<'_>,
+        context: &ApplyContext<'_>,
         value: &mut Self::Value,
     ) -> Result<(), ApplyError>;
 }
@@ -45,7 +53,7 @@ pub trait ValueProjection: Send + Sync + 'static {
 /// ```
 /// use std::{collections::BTreeMap, sync::Arc};
 /// use spacefold::{
-///     Append, ApplyError, LogWriter, MemoryLog, MemoryStateStore, OneValue, Position, Projections,
+///     Append, ApplyContext, ApplyError, DerivedState, LiveStates, LogWriter, MemoryLog, OneValue, Position, Projections,
 ///     RecordedEventRef, SpaceEvent, ValueProjection,
 /// };
 ///
@@ -65,6 +73,7 @@ pub trait ValueProjection: Send + Sync + 'static {
 ///     fn apply(
 ///         &self,
 ///         event: &RecordedEventRef<'_>,
+///         _context: &ApplyContext<'_>,
 ///         counts: &mut Self::Value,
 ///     ) -> Result<(), ApplyError> {
 ///         *counts.entry(event.event_type.to_string()).or_default() += 1;
@@ -74,7 +83,7 @@ pub trait ValueProjection: Send + Sync + 'static {
 ///
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("a", "A")]))?;
-/// let projections = Projections::new(log, Arc::new(MemoryStateStore::new()));
+/// let projections = Projections::new(Arc::new(LiveStates::new(log, DerivedState::in_memory())));
 /// let counts = projections.register(OneValue(EventsByType))?;
 /// counts.catch_up()?;
 /// let (counts, position) = counts.value()?;
@@ -100,9 +109,18 @@ impl<P: ValueProjection> Projection for OneValue<P> {
         self.0.event_types()
     }
 
-    fn apply(&self, event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), ApplyError> {
+    fn uses_effects(&self) -> bool {
+        self.0.uses_effects()
+    }
+
+    fn apply(
+        &self,
+        event: &RecordedEventRef<'_>,
+        context: &ApplyContext<'_>,
+        table: &mut Table<'_>,
+    ) -> Result<(), ApplyError> {
         let mut value: P::Value = decode(table.get(KEY)?)?;
-        self.0.apply(event, &mut value)?;
+        self.0.apply(event, context, &mut value)?;
         let bytes = serde_json::to_vec(&value).map_err(ApplyError::refused)?;
         Ok(table.put(KEY, bytes)?)
     }

@@ -1,22 +1,23 @@
 //! What every projection is.
 
-use std::fmt;
-
 use spacefold_event_core::{EventTypes, RecordedEventRef};
 
-use crate::table::{Table, TableError};
+use crate::{apply_context::ApplyContext, apply_error::ApplyError, table::Table};
 
 /// A read model of the user's own: rows that are folded from the events of a log, in order of
 /// position.
 ///
 /// The state is the [`Table`] alone: it is persisted with the position that it is of in one step,
 /// so that after a kill neither is ahead of the other. An `apply` whose outcome depends on anything
-/// but the event and the table (a clock, a random number, a file) makes a projection that no
+/// but the event, its [effect](ApplyContext::effect), the table, and content within what
+/// [`ApplyContext::content`] says (as on a clock, a random number, a file) makes a projection that no
 /// rebuild can verify. What is to follow an event outside is for a handler of the bus, or for a
 /// durable subscription: they are never called again for an event that is only folded anew.
 ///
 /// ```
-/// use spacefold::{ApplyError, EventType, EventTypes, Projection, RecordedEventRef, Table};
+/// use spacefold::{
+///     ApplyContext, ApplyError, EventType, EventTypes, Projection, RecordedEventRef, Table,
+/// };
 ///
 /// /// How many documents were added, by space.
 /// struct DocumentCounts;
@@ -37,6 +38,7 @@ use crate::table::{Table, TableError};
 ///     fn apply(
 ///         &self,
 ///         event: &RecordedEventRef<'_>,
+///         _context: &ApplyContext<'_>,
 ///         table: &mut Table<'_>,
 ///     ) -> Result<(), ApplyError> {
 ///         let count = table.get(event.space_id)?.and_then(|bytes| bytes.try_into().ok());
@@ -61,33 +63,24 @@ pub trait Projection: Send + Sync + 'static {
         EventTypes::ALL
     }
 
+    /// Whether `apply` asks for [effects](ApplyContext::effect): which events count, and for which of
+    /// the documents that they list. The fold of the states of spaces tells, so that a projection need
+    /// not know which spaces are deleted and which documents there are. One that uses them is folded no
+    /// further than the states can be.
+    fn uses_effects(&self) -> bool {
+        false
+    }
+
     /// Takes in the next event.
     ///
     /// # Errors
     /// [`ApplyError::Refused`] for an event that this projection cannot make sense of: nothing that
     /// was changed for it counts. Live, the projection is paused in front of the event until it is
     /// resumed or told to skip it; a rebuild ends there. A panic does the same.
-    fn apply(&self, event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), ApplyError>;
-}
-
-/// Why an event was not taken in.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ApplyError {
-    /// The projection cannot make sense of the event.
-    #[error("the projection refuses the event: {reason}")]
-    Refused {
-        /// Why.
-        reason: String,
-    },
-    /// The table failed.
-    #[error(transparent)]
-    Table(#[from] TableError),
-}
-
-impl ApplyError {
-    /// The refusal of an event.
-    pub fn refused(reason: impl fmt::Display) -> Self {
-        Self::Refused { reason: reason.to_string() }
-    }
+    fn apply(
+        &self,
+        event: &RecordedEventRef<'_>,
+        context: &ApplyContext<'_>,
+        table: &mut Table<'_>,
+    ) -> Result<(), ApplyError>;
 }

@@ -5,7 +5,6 @@ mod generation;
 mod handle;
 mod info;
 mod paused;
-mod root;
 mod slot;
 mod trail;
 
@@ -19,7 +18,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    LogReader, Position, StateStore,
+    ContentStore, Position,
     closing::Callbacks,
     lock::{Lock, SharedLock},
 };
@@ -33,11 +32,11 @@ pub use self::{
     paused::{PauseKind, Paused},
 };
 pub(crate) use self::{
-    generation::{Generation, Stopped},
-    slot::{LeftBehind, Slot},
+    generation::{Frozen, Generation, Stopped},
+    slot::Slot,
     trail::first_parting,
 };
-use crate::projection::Projection;
+use crate::{effects::EffectSource, live_states::LiveStates, projection::Projection};
 
 /// Bytes of the name of a projection, which is made of letters, digits, dots, dashes and
 /// underscores of ASCII.
@@ -51,7 +50,7 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Append, ApplyError, LogWriter, MemoryLog, MemoryStateStore, Position, Projection,
+///     Append, ApplyContext, ApplyError, DerivedState, LiveStates, LogWriter, MemoryLog, Position, Projection,
 ///     Projections, RecordedEventRef, SpaceEvent, Table,
 /// };
 ///
@@ -70,6 +69,7 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 ///     fn apply(
 ///         &self,
 ///         event: &RecordedEventRef<'_>,
+///         _context: &ApplyContext<'_>,
 ///         table: &mut Table<'_>,
 ///     ) -> Result<(), ApplyError> {
 ///         Ok(event.source.map_or(Ok(()), |source| table.put(source, b""))?)
@@ -78,7 +78,7 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 ///
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("a", "A").with_source("editor")]))?;
-/// let projections = Projections::new(log, Arc::new(MemoryStateStore::new()));
+/// let projections = Projections::new(Arc::new(LiveStates::new(log, DerivedState::in_memory())));
 /// let sources = projections.register(Sources)?;
 /// assert_eq!(sources.catch_up()?, Position::new(1));
 /// let known = sources.read(|view| Ok(view.get("editor")?.is_some()))?;
@@ -86,21 +86,37 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Projections {
-    log: Arc<dyn LogReader>,
-    store: Arc<dyn StateStore>,
+    states: Arc<LiveStates>,
+    sources: Sources,
     slots: SharedLock<BTreeMap<&'static str, Arc<Slot>>>,
     stop: Arc<AtomicBool>,
     callbacks: Arc<Callbacks>,
     rebuilding: Lock<()>,
 }
 
+/// What projections may ask for beside the log.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    effects: Arc<dyn EffectSource>,
+    content: Option<Arc<dyn ContentStore>>,
+}
+
 impl Projections {
-    /// No projection of this log yet; what is registered is persisted in `store`.
+    /// No projection yet, of the log of these states; what is registered is persisted beside them.
     #[must_use]
-    pub fn new(log: Arc<dyn LogReader>, store: Arc<dyn StateStore>) -> Self {
+    pub fn new(states: Arc<LiveStates>) -> Self {
         let (slots, rebuilding) = (SharedLock::default(), Lock::default());
         let (stop, callbacks) = (Arc::default(), Arc::default());
-        Self { log, store, slots, stop, callbacks, rebuilding }
+        let sources = Sources { effects: Arc::clone(&states) as _, content: None };
+        Self { states, sources, slots, stop, callbacks, rebuilding }
+    }
+
+    /// With the store of the content that events name, for
+    /// [`ApplyContext::content`](crate::ApplyContext::content) of what is registered from now on.
+    #[must_use]
+    pub fn with_content(mut self, content: Arc<dyn ContentStore>) -> Self {
+        self.sources.content = Some(content);
+        self
     }
 
     /// Registers a projection: it goes on from what is persisted of it, if that is of its version and
@@ -121,9 +137,12 @@ impl Projections {
         if slots.contains_key(name) {
             return Err(RegisterError::NameTaken { name });
         }
-        let (log, store) = (Arc::clone(&self.log), Arc::clone(&self.store));
+        let log = Arc::clone(self.states.log());
+        // A name may be made of dots alone.
+        let derived = self.states.derived().part("projections").part(format!("{name}.projection"));
         let (stop, callbacks) = (Arc::clone(&self.stop), Arc::clone(&self.callbacks));
-        let slot = Slot::open(Arc::new(projection), log, store, stop, callbacks)?;
+        let folded = (Arc::new(projection) as Arc<dyn Projection>, self.sources.clone());
+        let slot = Slot::open(folded, log, derived, stop, callbacks)?;
         let slot = Arc::new(slot);
         slots.insert(name, Arc::clone(&slot));
         Ok(ProjectionHandle::new(slot))
@@ -206,12 +225,12 @@ impl Projections {
         slots.get(name).cloned().ok_or_else(unknown)
     }
 
-    pub(crate) const fn log(&self) -> &Arc<dyn LogReader> {
-        &self.log
+    pub(crate) fn effects(&self) -> &dyn EffectSource {
+        &*self.sources.effects
     }
 
-    pub(crate) const fn store(&self) -> &Arc<dyn StateStore> {
-        &self.store
+    pub(crate) const fn states(&self) -> &Arc<LiveStates> {
+        &self.states
     }
 
     /// Keeps other rebuilds away until the guard is dropped.

@@ -4,6 +4,7 @@ mod divergence;
 mod fold;
 mod pace;
 mod reading;
+mod refold;
 mod rows;
 mod spaces;
 
@@ -12,6 +13,7 @@ use std::{
     num::{NonZeroU64, NonZeroUsize},
     sync::{Arc, atomic::AtomicBool},
     thread,
+    time::Instant,
 };
 
 use spacefold_event_core::{LogReader, Position, ReadError, StorageError};
@@ -20,11 +22,14 @@ use spacefold_state::SpaceStates;
 pub use self::divergence::Divergence;
 use self::{
     pace::Pace,
-    reading::{pages, read_all},
+    reading::{Readers, pages, read_all},
+    refold::finish,
     rows::RowsRebuild,
     spaces::SpacesRebuild,
 };
 use crate::{
+    effects::EffectSource,
+    generations::LeftBehind,
     projections::{CatchUpError, Paused, Projections, Slot},
     ranged_states::STATES_MEMORY_BYTES,
     table::TableError,
@@ -81,6 +86,15 @@ impl RebuildOptions<'_> {
             max_rate: None,
             memory_bytes: STATES_MEMORY_BYTES,
             cancel: None,
+        }
+    }
+
+    /// What is to become of what an earlier rebuild has left.
+    const fn left_behind(&self) -> LeftBehind {
+        match (self.mode, self.resume) {
+            (RebuildMode::Check, _) => LeftBehind::Ignore,
+            (RebuildMode::Replace, Resume::GoOn) => LeftBehind::GoOn,
+            (RebuildMode::Replace, Resume::Restart) => LeftBehind::Discard,
         }
     }
 }
@@ -205,26 +219,34 @@ pub fn rebuild(
     options: &RebuildOptions<'_>,
 ) -> Result<Vec<RebuildOutcome>, RebuildError> {
     let _alone = projections.rebuild_alone();
+    let started = Instant::now();
     let (slots, with_spaces) = selected(projections, names)?;
-    let (log, store) = (&**projections.log(), &**projections.store());
+    let states = projections.states();
+    let log = &**states.log();
     let head = log.durable_head();
     let pace = Pace::new(options.max_rate, options.cancel, options.progress);
-    let begin = |slot| RowsRebuild::begin(slot, log, head, options.mode, options.resume);
+    let begin = |slot| RowsRebuild::begin(slot, log, head, options);
     let mut rows = slots.iter().map(|slot| begin(slot)).collect::<Result<Vec<_>, _>>()?;
-    let spaces = with_spaces.then(|| SpacesRebuild::begin(log, store, head, options));
+    let spaces = with_spaces.then(|| SpacesRebuild::begin(states, head, options));
     let mut spaces = spaces.transpose()?;
 
-    if let Err(error) = fold_all(log, head, &pace, &mut rows, spaces.as_mut()) {
+    let sources = (spaces.as_mut(), projections.effects());
+    if let Err(error) = fold_all(log, head, &pace, &mut rows, sources) {
         for rebuild in &mut rows {
             rebuild.keep_progress()?;
         }
         return Err(error);
     }
+    if let Some(spaces) = &spaces {
+        let effects: Arc<dyn EffectSource> = Arc::new(spaces.effects());
+        rows.iter_mut().for_each(|rebuild| rebuild.set_effects(&effects));
+    }
+    let (mode, at) = (options.mode, (head, started));
     let mut outcomes = Vec::new();
     for rebuild in rows {
-        outcomes.push(rebuild.finish(&pace)?);
+        outcomes.push(finish(rebuild, mode, at, &pace)?);
     }
-    outcomes.extend(spaces.map(SpacesRebuild::finish).transpose()?);
+    outcomes.extend(spaces.map(|spaces| finish(spaces, mode, at, &pace)).transpose()?);
     outcomes.sort_unstable_by_key(|outcome| outcome.name);
     Ok(outcomes)
 }
@@ -248,38 +270,53 @@ fn selected(
     Ok((slots, is_named(SpaceStates::NAME)))
 }
 
-/// Folds everything up to the head over one reading of the log.
+/// Folds everything up to the head over one reading of the log. Where the states of spaces are folded
+/// in several, there is one more for those that go by what events did.
 fn fold_all(
     log: &dyn LogReader,
     head: Position,
     pace: &Pace<'_>,
     rows: &mut [RowsRebuild<'_>],
-    spaces: Option<&mut SpacesRebuild<'_>>,
+    (spaces, effects): (Option<&mut SpacesRebuild<'_>>, &dyn EffectSource),
 ) -> Result<(), RebuildError> {
-    let slowest = rows.iter().map(RowsRebuild::position).min().unwrap_or(head);
+    let slowest = |rows: &[RowsRebuild<'_>], by_effects| {
+        let chosen = rows.iter().filter(|rebuild| rebuild.goes_by_effects() == by_effects);
+        chosen.map(RowsRebuild::position).min().unwrap_or(head)
+    };
+    let (plain_after, by_effects_after) = (slowest(rows, false), slowest(rows, true));
     thread::scope(|scope| {
-        let mut senders = Vec::new();
+        let mut readers = Readers::default();
         let mut folds = Vec::new();
         for rebuild in rows {
             let (sender, pages) = pages();
-            senders.push(sender);
+            readers.add(sender, rebuild.goes_by_effects());
             let fold = move || rebuild.fold(&pages);
             match thread::Builder::new().spawn_scoped(scope, fold) {
                 Ok(fold) => folds.push(fold),
                 Err(error) => {
                     // Those that were begun end when nobody hands them pages.
-                    drop(senders);
+                    drop(readers);
                     return Err(no_thread(error).into());
                 }
             }
         }
         let read = match spaces {
-            // What the others lack comes first, then what all read together.
-            Some(spaces) => read_all(log, (slowest, spaces.position()), pace, &senders)
-                .and_then(|()| spaces.fold(pace, &senders)),
-            None => read_all(log, (slowest, head), pace, &senders),
+            None => {
+                let after = plain_after.min(by_effects_after);
+                read_all(log, (after, head), pace, (&readers, effects))
+            }
+            Some(spaces) => {
+                let plain = readers.take_plain();
+                read_with(
+                    spaces,
+                    (log, head),
+                    pace,
+                    (plain, plain_after),
+                    (&readers, by_effects_after),
+                )
+            }
         };
-        drop(senders);
+        drop(readers);
         let mut folded = read;
         for fold in folds {
             let outcome = fold.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -287,6 +324,27 @@ fn fold_all(
         }
         folded
     })
+}
+
+/// Reads the log for the states of spaces, and for the other folds.
+fn read_with(
+    spaces: &mut SpacesRebuild<'_>,
+    (log, head): (&dyn LogReader, Position),
+    pace: &Pace<'_>,
+    (plain, plain_after): (Readers, Position),
+    (by_effects, by_effects_after): (&Readers, Position),
+) -> Result<(), RebuildError> {
+    // What the others lack comes first, then what all read together.
+    let begin = spaces.position();
+    read_all(log, (plain_after, begin), pace, (&plain, &spaces.effects()))?;
+    let is_whole = spaces.is_whole();
+    if is_whole {
+        read_all(log, (by_effects_after, begin), pace, (by_effects, &spaces.effects()))?;
+    }
+    let handed_out = spaces.fold(pace, &plain, by_effects)?;
+    drop(plain);
+    let after = if is_whole { by_effects_after.max(handed_out) } else { by_effects_after };
+    read_all(log, (after, head), pace, (by_effects, &spaces.effects()))
 }
 
 /// There is no thread to be had for a fold.

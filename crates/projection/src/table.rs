@@ -1,24 +1,16 @@
 //! The table that a projection keeps its state in.
 
-mod bloom;
-mod cache;
 mod key;
-mod merge;
-mod page;
-mod place;
 mod recent;
 mod rows;
-mod run;
 
 use std::fmt;
 
 use spacefold_event_core::{Position, StorageError};
+use spacefold_runs::RunsError;
 
 pub use self::key::{RowKey, RowKeyReader};
-pub(crate) use self::{
-    place::{Blob, Place, generation_of, generations_prefix, root_key},
-    rows::{Flushed, Rows},
-};
+pub(crate) use self::rows::Rows;
 
 /// Bytes of the key of a row.
 pub const MAX_ROW_KEY_BYTES: usize = 4_096;
@@ -168,7 +160,7 @@ enum Limits {
 
 /// Rows, one after the other, in order of their keys: each a key and a value.
 pub struct Scan<'a> {
-    rows: Option<rows::RowsFrom<'a>>,
+    rows: Option<spacefold_runs::Scan<'a>>,
     limits: Limits,
 }
 
@@ -229,6 +221,16 @@ pub enum TableError {
     /// The store of persisted states failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl From<RunsError> for TableError {
+    fn from(error: RunsError) -> Self {
+        match error {
+            RunsError::Storage(error) => Self::Storage(error),
+            RunsError::KeyTooLong { bytes } => Self::KeyTooLong { bytes },
+            damaged => Self::damaged(damaged),
+        }
+    }
 }
 
 impl TableError {

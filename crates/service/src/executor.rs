@@ -243,7 +243,7 @@ impl Known {
             return false;
         }
         let state = Arc::make_mut(&mut self.state);
-        events.iter().for_each(|event| state.apply(&event.as_event_ref()));
+        events.iter().for_each(|event| drop(state.apply(&event.as_event_ref())));
         self.position = last.position;
         true
     }

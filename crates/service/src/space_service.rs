@@ -7,10 +7,9 @@ mod render_guard;
 use std::{fmt, sync::Arc};
 
 use spacefold_event_core::{
-    ContentStore, EventLog, MemoryContentStore, MemoryLog, MemoryStateStore, Position, Presence,
-    Timestamp,
+    ContentStore, EventLog, MemoryContentStore, MemoryLog, Position, Presence, Timestamp,
 };
-use spacefold_projection::LiveStates;
+use spacefold_projection::{DerivedState, LiveStates};
 use spacefold_state::SpaceState;
 
 pub use self::{batch::Batch, render_guard::RenderGuard};
@@ -72,7 +71,7 @@ impl SpaceService {
     /// A service that records in a log, and folds the states of its spaces in memory.
     #[must_use]
     pub fn over(log: Arc<dyn EventLog>) -> Self {
-        let states = LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
+        let states = LiveStates::new(log.clone(), DerivedState::in_memory());
         Self::new(log, Arc::new(states))
     }
 

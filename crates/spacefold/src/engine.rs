@@ -3,7 +3,8 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use spacefold_bus::Feed;
-use spacefold_projection::LiveStates;
+use spacefold_event_core::ContentStore;
+use spacefold_projection::{DerivedState, LiveStates};
 use spacefold_store::EmbeddedLog;
 
 use crate::{options::Options, views::Views};
@@ -18,11 +19,12 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(log: EmbeddedLog, options: &Options) -> Self {
-        let (read, kept) = (Arc::new(log.clone()), Arc::new(log.clone()));
-        let live = LiveStates::with_past(read, kept, options.past);
+    pub(crate) fn new(log: EmbeddedLog, content: Arc<dyn ContentStore>, options: &Options) -> Self {
+        let derived = DerivedState::in_folder(log.derived_folder());
+        let live =
+            LiveStates::with_history_cache(Arc::new(log.clone()), derived, options.history_cache);
         let live = Arc::new(live.with_memory_bytes(options.states_memory_bytes));
-        let views = Views::new(Arc::new(log.clone()), Arc::new(log.clone()));
+        let views = Views::new(Arc::clone(&live), content);
         let mut feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
         if let Some(within) = options.sync_places_within {
             feed = feed.sync_places_within(within);

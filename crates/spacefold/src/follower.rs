@@ -13,10 +13,10 @@ use crate::{commitments::Committing, engine::Engine};
 /// How long one wait for new events lasts; the end of the log ends it at once.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// How long nothing must be new before the past is gathered.
+/// How long nothing must be new before more of the history is gathered.
 const IDLE: Duration = Duration::from_millis(20);
 
-/// While there always is something new, the past is gathered once in so many rounds.
+/// While there always is something new, more of the history is gathered once in this many rounds.
 const BUSY_ROUNDS: u32 = 256;
 
 /// How long folding rests after it has failed.
@@ -38,16 +38,16 @@ fn run(engine: &Engine, mut committing: Committing) {
     let mut folded = Position::START;
     // While folding fails, whoever asks folds for himself, and is told why it fails.
     let mut followed = None;
-    // Whether there may be a past that is not gathered.
-    let mut is_past_left = true;
+    // Whether there may be history that is not gathered.
+    let mut is_history_left = true;
     let mut busy_rounds = 0;
     engine.views.follow_what_is_there();
     while !engine.closing.load(Ordering::Acquire) {
-        let wait = if is_past_left { IDLE } else { WAIT };
+        let wait = if is_history_left { IDLE } else { WAIT };
         match engine.log.wait_durable(folded.next(), wait) {
             Err(ReadError::Closed) => return,
             Ok(durable) if durable <= folded => {
-                is_past_left = is_past_left && gather_past(engine);
+                is_history_left = is_history_left && gather_history(engine);
                 continue;
             }
             Ok(durable) => engine.views.tell(durable),
@@ -62,11 +62,11 @@ fn run(engine: &Engine, mut committing: Committing) {
                 followed.get_or_insert_with(|| engine.live.followed());
                 committing.passed(folded, engine);
                 engine.views.tell(position);
-                is_past_left = true;
+                is_history_left = true;
                 busy_rounds += 1;
                 if busy_rounds == BUSY_ROUNDS {
                     busy_rounds = 0;
-                    gather_past(engine);
+                    gather_history(engine);
                 }
             }
             // A log that is being closed ends the thread in the next round.
@@ -81,9 +81,9 @@ fn run(engine: &Engine, mut committing: Committing) {
     }
 }
 
-/// Gathers a part of the past, and answers whether more is left.
-fn gather_past(engine: &Engine) -> bool {
-    match engine.live.weave_past() {
+/// Gathers a part of the history, and answers whether more is left.
+fn gather_history(engine: &Engine) -> bool {
+    match engine.live.gather_history() {
         Ok(is_more_left) => is_more_left,
         Err(error) => {
             if !engine.closing.load(Ordering::Acquire) {

@@ -68,15 +68,15 @@ pub use spacefold_content::{
 };
 pub use spacefold_event_core::*;
 pub use spacefold_projection::{
-    Activity, ActivityCount, ActivityFilter, ApplyError, Building, CatchUpError, CheckpointInfo,
-    ContentIndex, Day, Divergence, Followed, History, InvalidDay, LIVE_STATES_MEMORY_BYTES,
-    LiveStates, MAX_PROJECTION_NAME_BYTES, MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES,
-    MAX_SKIPPED_EVENTS, Occurrence, OneValue, OpenProblem, OpenProblems, PastOnDisk, PastOptions,
-    PauseKind, Paused, ProblemDetail, ProblemFilter, ProblemKind, Projection, ProjectionHandle,
-    ProjectionInfo, Projections, RangedHash, RangedStates, RebuildError, RebuildMode,
-    RebuildOptions, RebuildOutcome, RegisterError, Resume, RowKey, RowKeyReader,
-    STATES_MEMORY_BYTES, Scan, Shipped, SnapshotError, Snapshots, Table, TableError, TableView,
-    ValueProjection, Verdict, rebuild,
+    Activity, ActivityCount, ActivityFilter, ApplyContext, ApplyError, Building, Builtin,
+    CatchUpError, CheckpointInfo, ContentIndex, Day, DerivedState, Divergence, Followed, History,
+    HistoryCacheOnDisk, HistoryCacheOptions, InvalidDay, LIVE_STATES_MEMORY_BYTES, LiveStates,
+    MAX_APPLY_CONTENT_BYTES, MAX_PROJECTION_NAME_BYTES, MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES,
+    MAX_SKIPPED_EVENTS, Occurrence, OneValue, OpenProblem, OpenProblems, PauseKind, Paused,
+    ProblemDetail, ProblemFilter, ProblemKind, Projection, ProjectionHandle, ProjectionInfo,
+    Projections, RangedHash, RangedStates, RebuildError, RebuildMode, RebuildOptions,
+    RebuildOutcome, RegisterError, Resume, RowKey, RowKeyReader, STATES_MEMORY_BYTES, Scan,
+    SnapshotError, Snapshots, Table, TableError, TableView, ValueProjection, Verdict, rebuild,
 };
 pub use spacefold_service::{
     Batch, Command, CommandError, CommandFields, Field, FieldKind, IdempotencyKey, Operation,
@@ -84,9 +84,9 @@ pub use spacefold_service::{
 };
 pub use spacefold_state::{
     Anomalies, Anomaly, AnomalyReason, Blame, BlamedEvent, Change, Conflict, ConflictHashes,
-    CorruptState, Document, DocumentBlame, DocumentContent, MAX_KEPT_ANOMALIES, Reference,
-    ReferenceBlame, Render, RenderOutcome, RenderStatus, Snapshot, SpaceHeader, SpaceState,
-    SpaceStates, SpaceStatus, StateHash, SyncState, SyncStatus, VariableBlame, diff,
+    CorruptState, Document, DocumentBlame, DocumentContent, Effect, Effects, MAX_KEPT_ANOMALIES,
+    Reference, ReferenceBlame, Render, RenderOutcome, RenderStatus, Snapshot, SpaceHeader,
+    SpaceState, SpaceStates, SpaceStatus, StateHash, SyncState, SyncStatus, VariableBlame, diff,
 };
 pub use spacefold_store::{
     AheadOfClock, AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend,

@@ -9,7 +9,7 @@ use std::{
 use spacefold_bus::BusOptions;
 use spacefold_content::ContentOptions;
 use spacefold_event_core::StoreMode;
-use spacefold_projection::{LIVE_STATES_MEMORY_BYTES, PastOptions};
+use spacefold_projection::{HistoryCacheOptions, LIVE_STATES_MEMORY_BYTES};
 use spacefold_store::StoreOptions;
 
 /// When the states of the spaces are folded.
@@ -71,7 +71,7 @@ pub struct Options {
     pub(crate) store: StoreOptions,
     pub(crate) content: ContentOptions,
     pub(crate) bus: BusOptions,
-    pub(crate) past: PastOptions,
+    pub(crate) history_cache: HistoryCacheOptions,
     pub(crate) commitments: Commitments,
     pub(crate) sync_places_within: Option<Duration>,
     pub(crate) states_memory_bytes: u64,
@@ -89,7 +89,7 @@ impl Options {
             store: StoreOptions::default(),
             content: ContentOptions::default(),
             bus: BusOptions::default(),
-            past: PastOptions::default(),
+            history_cache: HistoryCacheOptions::default(),
             commitments: Commitments::default(),
             sync_places_within: None,
             states_memory_bytes: LIVE_STATES_MEMORY_BYTES,
@@ -169,11 +169,11 @@ impl Options {
         self
     }
 
-    /// Answers states of the past with these options: what is kept on disk for them, and in
+    /// Answers states of the past with these options of the history cache: what it keeps on disk, and in
     /// memory.
     #[must_use]
-    pub const fn past(mut self, options: PastOptions) -> Self {
-        self.past = options;
+    pub const fn history_cache(mut self, options: HistoryCacheOptions) -> Self {
+        self.history_cache = options;
         self
     }
 

@@ -314,12 +314,8 @@ impl Spacefold {
         options: &RebuildOptions<'_>,
     ) -> Result<Vec<RebuildOutcome>, RebuildError> {
         let views = &self.inner.engine.views;
-        views.shipped().map_err(CatchUpError::from)?;
-        let outcomes = spacefold_projection::rebuild(views.projections(), names, options)?;
-        if matches!(options.mode, RebuildMode::Replace) {
-            self.inner.engine.live.forget();
-        }
-        Ok(outcomes)
+        views.builtin().map_err(CatchUpError::from)?;
+        spacefold_projection::rebuild(views.projections(), names, options)
     }
 
     /// Stores the folded states and closes the store, for all clones. When it answers the store is

@@ -14,13 +14,13 @@ use std::{
 };
 
 use spacefold_event_core::{
-    LogReader, Position, ReadError, StateStore,
+    ContentStore, LogReader, Position, ReadError,
     closing::Waited,
     lock::{Condition, Lock},
 };
 use spacefold_projection::{
-    CatchUpError, ContentIndex, Occurrence, Projection, ProjectionHandle, ProjectionInfo,
-    Projections, RegisterError, Shipped,
+    Builtin, CatchUpError, ContentIndex, LiveStates, Occurrence, Projection, ProjectionHandle,
+    ProjectionInfo, Projections, RegisterError,
 };
 
 /// How far behind the head of the log the content index may be to be caught up at once.
@@ -35,7 +35,7 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// for: from then on it is folded like the others, also when the store is opened again.
 pub(crate) struct Views {
     projections: Arc<Projections>,
-    shipped: Lock<Option<Shipped>>,
+    builtin: Lock<Option<Builtin>>,
     told: Arc<Told>,
     threads: Lock<Vec<(&'static str, JoinHandle<()>)>>,
     /// Whether what is registered is followed.
@@ -56,10 +56,10 @@ struct Head {
 }
 
 impl Views {
-    pub(crate) fn new(log: Arc<dyn LogReader>, store: Arc<dyn StateStore>) -> Self {
+    pub(crate) fn new(states: Arc<LiveStates>, content: Arc<dyn ContentStore>) -> Self {
         Self {
-            projections: Arc::new(Projections::new(log, store)),
-            shipped: Lock::default(),
+            projections: Arc::new(Projections::new(states).with_content(content)),
+            builtin: Lock::default(),
             told: Arc::default(),
             threads: Lock::default(),
             follows: AtomicBool::new(false),
@@ -76,27 +76,27 @@ impl Views {
         projection: P,
     ) -> Result<ProjectionHandle<P>, RegisterError> {
         // First, so that nobody takes their names.
-        self.shipped()?;
+        self.builtin()?;
         let handle = self.projections.register(projection)?;
         self.follow(handle.info().name);
         Ok(handle)
     }
 
-    pub(crate) fn shipped(&self) -> Result<Shipped, RegisterError> {
-        let mut shipped = self.shipped.lock();
-        if let Some(shipped) = shipped.as_ref() {
-            return Ok(shipped.clone());
+    pub(crate) fn builtin(&self) -> Result<Builtin, RegisterError> {
+        let mut builtin = self.builtin.lock();
+        if let Some(builtin) = builtin.as_ref() {
+            return Ok(builtin.clone());
         }
-        let registered = Shipped::register(&self.projections)?;
-        Ok(shipped.insert(registered).clone())
+        let registered = Builtin::register(&self.projections)?;
+        Ok(builtin.insert(registered).clone())
     }
 
     /// One of those that come with the store, folded up to the durable head, and followed from now on.
     pub(crate) fn caught_up<P>(
         &self,
-        of: impl FnOnce(Shipped) -> ProjectionHandle<P>,
+        of: impl FnOnce(Builtin) -> ProjectionHandle<P>,
     ) -> Result<ProjectionHandle<P>, CatchUpError> {
-        let handle = of(self.shipped()?);
+        let handle = of(self.builtin()?);
         handle.catch_up()?;
         self.follow(handle.info().name);
         Ok(handle)
@@ -109,10 +109,10 @@ impl Views {
         log: &dyn LogReader,
         content_hash: &str,
     ) -> Result<Vec<Occurrence>, CatchUpError> {
-        let index = match self.shipped() {
-            Ok(shipped) => shipped.content_index,
+        let index = match self.builtin() {
+            Ok(builtin) => builtin.content_index,
             // Where nothing can be written there is none.
-            Err(_) => return Ok(ContentIndex::occurrences_in(log, content_hash)?),
+            Err(_) => return Ok(ContentIndex::occurrences_in(&self.projections, content_hash)?),
         };
         if index.info().lag <= NEAR_EVENTS {
             let found = index.catch_up().and_then(|_| index.occurrences(content_hash));
@@ -127,7 +127,7 @@ impl Views {
             }
         }
         let began = Instant::now();
-        let found = ContentIndex::occurrences_in(log, content_hash)?;
+        let found = ContentIndex::occurrences_in(&self.projections, content_hash)?;
         self.follow(ContentIndex::NAME);
         if !self.follows.load(Ordering::Acquire) {
             fold_on(&index, log.durable_head(), began.elapsed());
@@ -136,7 +136,7 @@ impl Views {
     }
 
     pub(crate) fn infos(&self) -> Result<Vec<ProjectionInfo>, RegisterError> {
-        self.shipped()?;
+        self.builtin()?;
         Ok(self.projections.infos())
     }
 
@@ -147,8 +147,8 @@ impl Views {
 
     /// Follows those that come with the store and were folded before.
     pub(crate) fn follow_what_is_there(&self) {
-        match self.shipped() {
-            Ok(Shipped { content_index, activity, open_problems, .. }) => {
+        match self.builtin() {
+            Ok(Builtin { content_index, activity, open_problems, .. }) => {
                 let handles = [
                     (content_index.is_persisted(), content_index.info().name),
                     (activity.is_persisted(), activity.info().name),

@@ -3,6 +3,8 @@
 //! - [`SpaceState`] is the state of one space: a total fold that never fails and never panics,
 //!   whatever order events come in. A clone shares what does not change. [`SpaceStates`] is all of
 //!   them.
+//! - [`Effect`] is what an event did to its space, and [`Effects`] what the events of a stretch of the
+//!   log did, for projections.
 //! - [`Snapshot`] is a state as of a position, for those who ask.
 //! - [`diff`] says what changed between two states, as [`Change`]s.
 //! - [`Blame`] says which event gave each part of a space its value.
@@ -11,6 +13,7 @@
 
 mod blame;
 mod diff;
+mod effect;
 mod shared_map;
 mod snapshot;
 mod space_state;
@@ -21,6 +24,7 @@ pub mod testing;
 pub use self::{
     blame::{Blame, BlameFold, BlamedEvent, DocumentBlame, ReferenceBlame, VariableBlame},
     diff::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader, diff},
+    effect::{Effect, Effects},
     shared_map::{Difference, Key, SharedMap},
     snapshot::Snapshot,
     space_state::{

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use spacefold_event_core::{RecordedEventRef, bytes::to_u64};
 
 use crate::{
+    effect::Effect,
     shared_map::SharedMap,
     space_state::{SpaceState, StateHash},
 };
@@ -91,9 +92,9 @@ impl SpaceStates {
         bytes
     }
 
-    /// Takes in the next event.
-    pub fn apply(&mut self, event: &RecordedEventRef<'_>) {
-        self.state_mut(event.space_id).apply(event);
+    /// Takes in the next event, and answers what it did to its space.
+    pub fn apply(&mut self, event: &RecordedEventRef<'_>) -> Effect {
+        self.state_mut(event.space_id).apply(event)
     }
 
     /// The state of a space, to be changed: a new one when it has had no event.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    Append, LogReader as _, LogWriter as _, MemoryLog, Object, Position, Presence, Read,
+    Append, EventType, LogReader as _, LogWriter as _, MemoryLog, Object, Position, Presence, Read,
     RecordedEvent, SpaceEvent, Timestamp, Value,
 };
 
@@ -79,6 +79,58 @@ pub fn full_space() -> Vec<SpaceEvent> {
         SpaceEvent::sync_conflict("s", "d", "l", "r"),
         SpaceEvent::cache_invalidated("s", vec!["d".to_owned()], ABSENT),
     ]
+}
+
+/// Events that are ignored or remarked on for every reason, between others that are not, in a space
+/// that is not created, one that is deleted and one that is deleted and created anew.
+pub fn misfits() -> Vec<SpaceEvent> {
+    const ABSENT: Presence = Presence::Absent;
+    let content = |space: &str, id: &str, hash: &str| {
+        SpaceEvent::document_content_changed(space, id, ABSENT, hash)
+    };
+    let of_documents = |space: &str, ids: [&str; 2]| {
+        let [one, other] = ids;
+        let ids = vec![one.to_owned(), "x".to_owned(), other.to_owned()];
+        [
+            SpaceEvent::document_added(space, one, "/one"),
+            SpaceEvent::document_added(space, other, "/one"),
+            SpaceEvent::document_added(space, one, "/two"),
+            content(space, one, "h1"),
+            content(space, other, "h2"),
+            content(space, "x", "h1"),
+            SpaceEvent::render_failed(space, one, "no ink"),
+            SpaceEvent::render_failed(space, "x", "no ink"),
+            SpaceEvent::render_started(space, other),
+            SpaceEvent::render_started(space, "x"),
+            SpaceEvent::sync_started(space, "pull"),
+            SpaceEvent::sync_conflict(space, one, "l", "r"),
+            SpaceEvent::sync_conflict(space, "x", "l", "r"),
+            content(space, "x", "h2"),
+            SpaceEvent::cache_invalidated(space, ids, "moved"),
+            SpaceEvent::cache_invalidated(space, vec!["x".to_owned(); 2], ABSENT),
+            SpaceEvent::document_removed(space, "x", ABSENT),
+            SpaceEvent::space_created(space, "again"),
+        ]
+    };
+    let mut events = vec![content("t", "one", "h1")];
+    events.extend(of_documents("t", ["one", "other"]));
+    events.push(SpaceEvent::space_created("s", "S"));
+    events.extend(of_documents("s", ["one", "other"]));
+    events.push(SpaceEvent::space_deleted("s", ABSENT));
+    let while_deleted = of_documents("s", ["other", "third"]);
+    let creates = |event: &SpaceEvent| event.event_type() == EventType::SpaceCreated;
+    events.extend(while_deleted.into_iter().filter(|event| !creates(event)));
+    events.push(SpaceEvent::render_failed("s", ABSENT, "deleted"));
+    events.push(SpaceEvent::space_deleted("s", ABSENT));
+    events.push(SpaceEvent::space_created("s", "anew"));
+    events.push(content("s", "one", "h1"));
+    events.push(SpaceEvent::render_failed("s", "one", "unknown"));
+    events.extend(of_documents("s", ["third", "one"]));
+    events.push(SpaceEvent::document_removed("s", "one", ABSENT));
+    events.push(content("s", "one", "h2"));
+    events.push(SpaceEvent::render_completed("t", ABSENT, ABSENT));
+    events.push(SpaceEvent::sync_started("t", ABSENT));
+    events
 }
 
 fn presence(ids: &'static [&'static str]) -> impl Strategy<Value = Presence> {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crossbeam_channel::bounded;
-use spacefold_disk::FolderLock;
+use spacefold_disk::{Folder as DiskFolder, FolderLock};
 use spacefold_event_core::{
     Append, AppendError, EventFilter, EventId, Ingested, LogReader, LogWriter, Page, Position,
     Read, ReadError, Receipt, RecordedEvent, Revision, StateStore, StorageError, StoreMode,
@@ -225,6 +225,13 @@ impl EmbeddedLog {
     pub fn refusal(&self) -> Option<StorageError> {
         let failure = self.inner.shared.progress.failure();
         failure.map(|failure| failure.while_doing("the store takes no appends"))
+    }
+
+    /// The folder of the store for what is derived from its log, which is made when something is made
+    /// in it. Nothing in it is the only copy of anything: it may be deleted while the store is closed.
+    #[must_use]
+    pub fn derived_folder(&self) -> Arc<dyn DiskFolder> {
+        self.inner.shared.folder.derived()
     }
 
     /// Who may read and change the files of the store, as its folder says.

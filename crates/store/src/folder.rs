@@ -12,7 +12,9 @@ use std::{
     sync::Arc,
 };
 
-use spacefold_disk::{Access, Disk, File, Folder as DiskFolder, Found, NewFile, RealDisk};
+use spacefold_disk::{
+    Access, Disk, File, Folder as DiskFolder, Found, LazyFolder, NewFile, RealDisk,
+};
 use spacefold_event_core::{Position, Schemas, StorageError, StoreMode, Timestamp};
 
 use self::aside::SetAside;
@@ -26,6 +28,7 @@ pub(crate) const HEAD: &str = "HEAD";
 pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const SEALED: &str = "sealed";
 const RESERVE: &str = "reserve";
+const DERIVED: &str = "derived";
 /// The name of the file that is locked while the store is open.
 pub(crate) const LOCK: &str = "LOCK";
 
@@ -93,6 +96,11 @@ impl Folder {
     /// The copies of the log that are read.
     pub(crate) fn copies(&self) -> &Arc<dyn LogCopies> {
         &self.held.copies
+    }
+
+    /// Where what is derived from the log is kept, but for what sled has.
+    pub(crate) fn derived(&self) -> Arc<dyn DiskFolder> {
+        LazyFolder::within(&self.held.root, DERIVED)
     }
 
     /// Who may read and change what is made here.

@@ -8,10 +8,10 @@ use std::{
 };
 
 use spacefold::{
-    AppendCondition, ApplyError, BadLine, BusOptions, ContentStore, EventBus, EventType, Handler,
-    ImportHooks, ImportOptions, OnBadLine, OneValue, Priority, Projection, RebuildMode,
-    RebuildOptions, RecordedEvent, RecordedEventRef, RetryPolicy, SpaceEvent, Spacefold,
-    Subscription, Table, ValueProjection, visit_named_content,
+    AppendCondition, ApplyContext, ApplyError, BadLine, BusOptions, ContentStore, EventBus,
+    EventType, Handler, ImportHooks, ImportOptions, OnBadLine, OneValue, Priority, Projection,
+    RebuildMode, RebuildOptions, RecordedEvent, RecordedEventRef, RetryPolicy, SpaceEvent,
+    Spacefold, Subscription, Table, ValueProjection, visit_named_content,
 };
 
 /// What is done in a place, once.
@@ -191,7 +191,12 @@ impl Projection for Acting {
         1
     }
 
-    fn apply(&self, event: &RecordedEventRef<'_>, _: &mut Table<'_>) -> Result<(), ApplyError> {
+    fn apply(
+        &self,
+        event: &RecordedEventRef<'_>,
+        _: &ApplyContext<'_>,
+        _: &mut Table<'_>,
+    ) -> Result<(), ApplyError> {
         if event.space_id == self.name {
             self.once.act();
         }
@@ -227,7 +232,12 @@ impl ValueProjection for Count {
         1
     }
 
-    fn apply(&self, _: &RecordedEventRef<'_>, count: &mut u64) -> Result<(), ApplyError> {
+    fn apply(
+        &self,
+        _: &RecordedEventRef<'_>,
+        _: &ApplyContext<'_>,
+        count: &mut u64,
+    ) -> Result<(), ApplyError> {
         *count += 1;
         Ok(())
     }

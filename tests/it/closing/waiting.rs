@@ -13,9 +13,10 @@ use std::{
 
 use futures_core::Stream;
 use spacefold::{
-    AppendCondition, ApplyError, BusError, BusOptions, CatchUpError, EventBus, EventType, Handler,
-    LogReader, Position, Priority, Projection, ReadError, ReceiveError, RecordedEventRef,
-    RetryPolicy, SnapshotError, SpaceEvent, Spacefold, Subscriber, Subscription, Table,
+    AppendCondition, ApplyContext, ApplyError, BusError, BusOptions, CatchUpError, EventBus,
+    EventType, Handler, LogReader, Position, Priority, Projection, ReadError, ReceiveError,
+    RecordedEventRef, RetryPolicy, SnapshotError, SpaceEvent, Spacefold, Subscriber, Subscription,
+    Table,
 };
 
 use super::{Store, ends, is_closed, opens_again};
@@ -164,7 +165,12 @@ impl<F: Fn(&RecordedEventRef<'_>) + Send + Sync + 'static> Projection for Callin
         1
     }
 
-    fn apply(&self, event: &RecordedEventRef<'_>, _: &mut Table<'_>) -> Result<(), ApplyError> {
+    fn apply(
+        &self,
+        event: &RecordedEventRef<'_>,
+        _: &ApplyContext<'_>,
+        _: &mut Table<'_>,
+    ) -> Result<(), ApplyError> {
         (self.call)(event);
         Ok(())
     }

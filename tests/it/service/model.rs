@@ -9,7 +9,7 @@ use std::{
 
 use fastrand::Rng;
 use spacefold::{
-    Command, CommandError, Durability, EventLog, LiveStates, MemoryLog, MemoryStateStore, Options,
+    Command, CommandError, DerivedState, Durability, EventLog, LiveStates, MemoryLog, Options,
     Outcome, Position, Revision, SpaceEvent, SpaceService, StoreOptions,
 };
 
@@ -130,7 +130,7 @@ struct Given {
 /// Commands from many threads through several services on one log.
 fn give(seed: u64, log: &Arc<dyn EventLog>, threads: u64, commands: u64) -> Vec<Given> {
     let service = || {
-        let states = LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
+        let states = LiveStates::new(log.clone(), DerivedState::in_memory());
         SpaceService::new(Arc::clone(log), Arc::new(states))
     };
     let services = [service(), service()];
@@ -189,7 +189,7 @@ fn check(seed: u64, log: &Arc<dyn EventLog>, given: Vec<Given>) {
             });
             assert!(agreeing, "seed {seed}, {space}: {:?} {:?}", given.command, given.outcome);
         }
-        let states = LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
+        let states = LiveStates::new(log.clone(), DerivedState::in_memory());
         if let Ok(snapshot) = states.snapshot(space) {
             models.last().unwrap().assert_is(&snapshot);
         }

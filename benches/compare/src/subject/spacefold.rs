@@ -6,7 +6,9 @@ use anyhow::Result;
 use spacefold_event_core::{
     Append, LogReader, LogWriter, MAX_APPEND_EVENTS, Position, Read, SpaceEvent,
 };
-use spacefold_projection::{LiveStates, Projections, RebuildMode, RebuildOptions, rebuild};
+use spacefold_projection::{
+    DerivedState, LiveStates, Projections, RebuildMode, RebuildOptions, rebuild,
+};
 use spacefold_store::EmbeddedLog;
 
 use crate::{fold::Summary, record::Digest};
@@ -38,12 +40,13 @@ pub(crate) fn replay(log: &EmbeddedLog, range: Range<u64>) -> Result<Digest> {
 }
 
 /// Rebuilds the states of all spaces, and persists them.
-pub(crate) fn fold(log: &EmbeddedLog) -> Result<LiveStates> {
-    let log = Arc::new(log.clone());
-    let projections = Projections::new(log.clone(), log.clone());
+pub(crate) fn fold(log: &EmbeddedLog) -> Result<Arc<LiveStates>> {
+    let derived = DerivedState::in_folder(log.derived_folder());
+    let states = Arc::new(LiveStates::new(Arc::new(log.clone()), derived));
+    let projections = Projections::new(Arc::clone(&states));
     let options = RebuildOptions::new(RebuildMode::Replace);
     rebuild(&projections, &["space-state".to_owned()], &options)?;
-    Ok(LiveStates::new(log.clone(), log))
+    Ok(states)
 }
 
 pub(crate) fn summary(states: &LiveStates) -> Result<Summary> {

@@ -43,6 +43,9 @@ pub(super) struct OtherVersion {
 /// 1. Record bytes of a run that has the type, as a fixture.
 /// 2. Change the type in the table of payloads.
 /// 3. Add an upcaster with the layout that it had. The type is at the next version from then on.
+/// 4. Where what it makes of a payload is folded to something else than what the payload was before,
+///    raise the versions of the states and of the projections that read the type: what is kept of
+///    them is believed as long as their versions stay.
 #[derive(Debug)]
 pub(super) struct Upcaster {
     /// The type.

@@ -3,23 +3,20 @@
 use std::sync::Arc;
 
 use spacefold_event_core::{
-    LogReader, Position, Read, RecordedEventRef, Revision, StateStore, StorageError, bytes::to_u64,
+    LogReader, Position, Read, RecordedEventRef, Revision, StorageError, bytes::to_u64,
 };
+use spacefold_runs::RunsError;
 use spacefold_state::{SharedMap, SpaceState, SpaceStates};
 
-use super::root::Root;
+use super::{persisted::Persisted, root::Root};
 use crate::{
-    checkpoint::{
-        BLOB_PREFIX, LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob,
-        generation_prefix, newest_generation, parse_blob_key, unused_generation,
-    },
+    checkpoint::{Checkpoint, LastEvent},
+    kept_states::{KEPT_VERSION, Marker},
     ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
     replay::fold_space,
     snapshot_error::SnapshotError,
 };
 
-/// Keys that are listed at a time.
-const KEYS_AT_ONCE: usize = 4_096;
 /// Ids of spaces that are listed at a time: the log looks at all of its spaces for them.
 pub(super) const IDS_AT_ONCE: usize = 65_536;
 
@@ -30,14 +27,6 @@ pub(super) struct Live {
     pub(super) root: Root,
     /// The revision at which the state of each space in memory is persisted, if it is.
     persisted: SharedMap<Revision>,
-    /// Which set of blobs is this log's.
-    generation: u64,
-    /// Whether that set is new: no marker names it yet, and others go at the first save.
-    fresh: bool,
-    /// Whether any blob of that set may be there.
-    has_blobs: bool,
-    /// The marker as it was found or saved last.
-    marker: Option<Vec<u8>>,
     /// About what the states in memory took when they were measured last, and what they may have
     /// grown since.
     measured: u64,
@@ -49,45 +38,16 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// Begins at what is persisted, if that is good for this log, otherwise at the first event.
-    pub(super) fn load(log: &dyn LogReader, store: &dyn StateStore) -> Result<Self, SnapshotError> {
-        let bytes = store.get(MARKER_KEY)?;
-        let marker = bytes.as_deref().and_then(Marker::decode);
-        if let Some(marker) = &marker
-            && marker.fits(log)?
-        {
-            return Ok(Self {
-                root: Root {
-                    position: marker.position,
-                    event: marker.event,
-                    space_count: marker.spaces,
-                    ..Root::empty()
-                },
-                persisted: SharedMap::new(),
-                generation: marker.generation,
-                fresh: false,
-                has_blobs: true,
-                marker: bytes,
-                measured: 0,
-                grown: 0,
-                enough: 0,
-                seen: SharedMap::new(),
-            });
-        }
-        if bytes.is_some() {
-            tracing::warn!("the persisted space states are not this log's, or damaged: refolding");
-        }
-        Ok(Self::empty(unused_generation(newest_generation(store)?, marker.as_ref()), bytes))
-    }
-
-    fn empty(generation: u64, marker: Option<Vec<u8>>) -> Self {
+    /// Begins at what is persisted.
+    pub(super) fn of(marker: &Marker) -> Self {
         Self {
-            root: Root::empty(),
+            root: Root {
+                position: marker.position(),
+                last: marker.checkpoint.last,
+                space_count: marker.spaces,
+                spaces: SpaceStates::new(),
+            },
             persisted: SharedMap::new(),
-            generation,
-            fresh: true,
-            has_blobs: false,
-            marker,
             measured: 0,
             grown: 0,
             enough: 0,
@@ -99,18 +59,23 @@ impl Live {
     pub(super) fn fold_to(
         &mut self,
         log: &dyn LogReader,
-        store: &dyn StateStore,
+        kept: &mut Persisted,
         to: Position,
         max_bytes: u64,
     ) -> Result<(), SnapshotError> {
         for page in log.pages(Read::from(self.root.position.next()).to(to)) {
             let page = page?;
             for event in page.events() {
-                self.fold(log, store, &event?)?;
+                self.fold(log, kept, &event?)?;
             }
             let bytes = to_u64(page.memory_bytes());
             self.grown = self.grown.saturating_add(bytes.saturating_mul(MEMORY_PER_PAGE_BYTE));
-            self.make_room(store, max_bytes);
+            if kept.has_many_effects()
+                && let Err(error) = kept.put([])
+            {
+                tracing::warn!(%error, "effects of events stay in memory: they could not be stored");
+            }
+            self.make_room(kept, max_bytes);
         }
         Ok(())
     }
@@ -118,7 +83,7 @@ impl Live {
     fn fold(
         &mut self,
         log: &dyn LogReader,
-        store: &dyn StateStore,
+        kept: &mut Persisted,
         event: &RecordedEventRef<'_>,
     ) -> Result<(), SnapshotError> {
         let is_new = event.revision == Revision::new(1);
@@ -128,7 +93,7 @@ impl Live {
                 let mut state = SpaceState::new(event.space_id);
                 self.grown = self.grown.saturating_add(NEW_STATE_BYTES);
                 if !is_new {
-                    state = self.load_blob(log, store, event.space_id)?.unwrap_or(state);
+                    state = self.load_state(log, kept, event.space_id)?.unwrap_or(state);
                     if state.revision().next() < event.revision {
                         fold_space(log, &mut state, self.root.position)?;
                     }
@@ -138,11 +103,13 @@ impl Live {
             }
         };
         if state.revision() < event.revision {
-            state.apply(event);
+            let effect = state.apply(event);
+            kept.note(event.position, effect);
         }
         self.root.space_count += u64::from(is_new);
         self.root.position = event.position;
-        self.root.event = LastEvent { id: event.event_id, recorded_at: event.recorded_at };
+        let last = LastEvent { id: event.event_id, recorded_at: event.recorded_at };
+        self.root.last = Some((event.position, last));
         Ok(())
     }
 
@@ -150,13 +117,13 @@ impl Live {
     pub(super) fn state(
         &mut self,
         log: &dyn LogReader,
-        store: &dyn StateStore,
+        kept: &Persisted,
         space_id: &str,
     ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
         if let Some(state) = self.root.spaces.get(space_id) {
             return Ok(Some(Arc::clone(state)));
         }
-        let persisted = self.load_blob(log, store, space_id)?;
+        let persisted = self.load_state(log, kept, space_id)?;
         let Some(state) = self.folded_on(log, space_id, persisted)? else { return Ok(None) };
         self.root.spaces.insert(Arc::clone(&state));
         Ok(Some(state))
@@ -167,13 +134,13 @@ impl Live {
     pub(super) fn peek(
         &self,
         log: &dyn LogReader,
-        store: &dyn StateStore,
+        kept: &Persisted,
         space_id: &str,
     ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
         match self.root.spaces.get(space_id) {
             Some(state) => Ok(Some(Arc::clone(state))),
             None => {
-                let persisted = self.blob(log, store, space_id)?;
+                let persisted = self.kept_state(log, kept, space_id)?;
                 self.folded_on(log, space_id, persisted)
             }
         }
@@ -184,36 +151,23 @@ impl Live {
     pub(super) fn each_state(
         &self,
         log: &dyn LogReader,
-        store: &dyn StateStore,
+        kept: &Persisted,
         mut visit: impl FnMut(&SpaceState),
     ) -> Result<(), SnapshotError> {
         let mut count = 0;
-        let mut visit = |state: &SpaceState| {
-            count += 1;
-            visit(state);
-        };
-        let mut in_memory = self.root.spaces.sorted().into_iter().peekable();
-        if self.has_blobs {
-            each_key(store, &generation_prefix(self.generation), |key| {
-                let Some((_, space_id)) = parse_blob_key(key) else { return Ok(()) };
-                while let Some(state) = in_memory.next_if(|state| state.space_id() < space_id) {
-                    visit(state);
-                }
-                match in_memory.next_if(|state| state.space_id() == space_id) {
-                    Some(state) => visit(state),
-                    None => {
-                        self.peek(log, store, space_id)?.iter().for_each(|state| visit(state));
-                    }
-                }
-                Ok::<(), SnapshotError>(())
-            })?;
-        }
-        in_memory.for_each(|state| visit(state));
+        each_space(log, |space_id| {
+            // One that has come to be since is not among them.
+            if let Some(state) = self.peek(log, kept, space_id)? {
+                count += 1;
+                visit(&state);
+            }
+            Ok(())
+        })?;
         if count == self.root.space_count {
             return Ok(());
         }
         let what = format!("{count} of {} are there", self.root.space_count);
-        Err(StorageError::new("reading the persisted states of spaces", what).into())
+        Err(StorageError::new("folding the states of all spaces", what).into())
     }
 
     /// A persisted state, or the one before the first event, folded on to where the others are.
@@ -232,7 +186,7 @@ impl Live {
 
     /// When the states in memory take more than `max_bytes`, persists those that no event has changed
     /// since it was looked at last, and lets go of them: they are loaded again when they are needed.
-    pub(super) fn make_room(&mut self, store: &dyn StateStore, max_bytes: u64) {
+    pub(super) fn make_room(&mut self, kept: &mut Persisted, max_bytes: u64) {
         if self.measured.saturating_add(self.grown) <= self.enough.max(max_bytes) {
             return;
         }
@@ -242,7 +196,7 @@ impl Live {
         if self.measured <= max_bytes / 4 * 3 {
             return;
         }
-        if let Err(error) = self.let_go(store) {
+        if let Err(error) = self.let_go(kept) {
             tracing::warn!(%error, "states of spaces stay in memory: they could not be stored");
         }
         self.measured = self.root.spaces.memory_bytes();
@@ -250,7 +204,7 @@ impl Live {
     }
 
     /// Lets go of the states that have not changed since they were loaded, persisted or seen here.
-    fn let_go(&mut self, store: &dyn StateStore) -> Result<(), StorageError> {
+    fn let_go(&mut self, kept: &mut Persisted) -> Result<(), RunsError> {
         let known = |map: &SharedMap<Revision>, state: &SpaceState| {
             map.get(state.space_id()) == Some(&state.revision())
         };
@@ -258,13 +212,7 @@ impl Live {
         let (cold, warm): (Vec<_>, Vec<_>) =
             states.partition(|state| known(&self.persisted, state) || known(&self.seen, state));
         let changed = cold.iter().filter(|state| !known(&self.persisted, state));
-        // Where a rebuild has replaced what was persisted they are folded from the log.
-        if store.get(MARKER_KEY)? == self.marker {
-            for state in changed {
-                store.put(&blob_key(self.generation, state.space_id()), &encode_blob(state))?;
-                self.has_blobs = true;
-            }
-        }
+        kept.put(changed.map(|state| &**state))?;
         let (mut spaces, mut persisted) = (SpaceStates::new(), SharedMap::new());
         self.seen = SharedMap::new();
         for state in warm {
@@ -283,95 +231,53 @@ impl Live {
     pub(super) fn load_all(
         &mut self,
         log: &dyn LogReader,
-        store: &dyn StateStore,
+        kept: &Persisted,
     ) -> Result<(), SnapshotError> {
         if self.root.is_complete() {
             return Ok(());
         }
-        if self.has_blobs {
-            each_key(store, &generation_prefix(self.generation), |key| {
-                match parse_blob_key(key) {
-                    Some((_, space_id)) => self.state(log, store, space_id).map(drop),
-                    None => Ok(()),
-                }
-            })?;
-        }
-        if self.root.is_complete() {
-            return Ok(());
-        }
-        tracing::warn!("persisted states of spaces are missing: refolding them");
-        let mut after: Option<String> = None;
-        loop {
-            let ids = log.spaces_after(after.as_deref(), IDS_AT_ONCE)?;
-            for id in &ids {
-                self.state(log, store, id)?;
-            }
-            match ids.into_iter().next_back() {
-                Some(last) => after = Some(last),
-                None => return Ok(()),
-            }
-        }
+        each_space(log, |space_id| self.state(log, kept, space_id).map(drop))
     }
 
     /// The persisted state of a space, which is about to be kept in memory.
-    fn load_blob(
+    fn load_state(
         &mut self,
         log: &dyn LogReader,
-        store: &dyn StateStore,
+        kept: &Persisted,
         space_id: &str,
     ) -> Result<Option<SpaceState>, SnapshotError> {
-        let Some(state) = self.blob(log, store, space_id)? else { return Ok(None) };
+        let Some(state) = self.kept_state(log, kept, space_id)? else { return Ok(None) };
         self.persisted.insert(space_id, state.revision());
         self.grown = self.grown.saturating_add(state.memory_bytes());
         Ok(Some(state))
     }
 
     /// The persisted state of a space, if it is whole and not ahead of the log.
-    fn blob(
+    fn kept_state(
         &self,
         log: &dyn LogReader,
-        store: &dyn StateStore,
+        kept: &Persisted,
         space_id: &str,
     ) -> Result<Option<SpaceState>, SnapshotError> {
-        if !self.has_blobs {
-            return Ok(None);
-        }
-        let Some(bytes) = store.get(&blob_key(self.generation, space_id))? else {
-            return Ok(None);
-        };
+        let Some(state) = kept.state(space_id)? else { return Ok(None) };
         let head = log.revision(space_id)?;
-        let state = decode_blob(&bytes, space_id).filter(|state| state.revision() <= head);
-        if state.is_none() {
-            tracing::warn!(space_id, "the persisted state of a space is damaged: refolding it");
-        }
-        Ok(state)
+        Ok(Some(state).filter(|state| state.revision() <= head))
     }
 
-    /// Persists what changed, the marker last; `false` when the persisted states are not those
-    /// that this went on from: nothing is written then.
-    pub(super) fn save(&mut self, store: &dyn StateStore) -> Result<bool, StorageError> {
-        let marker = Marker {
-            generation: self.generation,
-            position: self.root.position,
-            event: self.root.event,
-            spaces: self.root.space_count,
-        };
-        let bytes = marker.encode();
-        let empty = self.root.position == Position::START;
-        let is_marked = empty || self.marker.as_ref() == Some(&bytes);
-        if is_marked && self.changed().is_empty() {
-            return Ok(true);
+    /// Persists what changed, and how far it is folded.
+    pub(super) fn save(&mut self, kept: &mut Persisted) -> Result<(), RunsError> {
+        let Root { position, last, space_count, .. } = self.root;
+        if position == Position::START {
+            return Ok(());
         }
-        if !self.persist_changed(store)? {
-            return Ok(false);
+        let checkpoint = Checkpoint { version: KEPT_VERSION, position, last };
+        let changed: Vec<_> = self.changed().into_iter().map(Arc::clone).collect();
+        let marker = Marker { checkpoint, spaces: space_count };
+        kept.save(changed.iter().map(|state| &**state), marker)?;
+        for state in changed {
+            self.persisted.insert(state.space_id(), state.revision());
         }
-        store.put(MARKER_KEY, &bytes)?;
-        self.marker = Some(bytes);
-        if self.fresh {
-            self.fresh = false;
-            sweep(store, self.generation);
-        }
-        Ok(true)
+        Ok(())
     }
 
     /// The states in memory that are not persisted as they are.
@@ -380,48 +286,18 @@ impl Live {
         states.retain(|state| self.persisted.get(state.space_id()) != Some(&state.revision()));
         states
     }
-
-    /// Persists the states that have changed; `false` when the marker is not the one that this went
-    /// on from: nothing is written then.
-    fn persist_changed(&mut self, store: &dyn StateStore) -> Result<bool, StorageError> {
-        if store.get(MARKER_KEY)? != self.marker {
-            return Ok(false);
-        }
-        let changed: Vec<_> = self.changed().into_iter().map(Arc::clone).collect();
-        for state in changed {
-            store.put(&blob_key(self.generation, state.space_id()), &encode_blob(&state))?;
-            self.persisted.insert(state.space_id(), state.revision());
-        }
-        self.has_blobs = true;
-        Ok(true)
-    }
 }
 
-/// Removes the blobs of every generation but one. A blob that stays for a failure is in nobody's
-/// way, and goes the next time.
-pub(crate) fn sweep(store: &dyn StateStore, generation: u64) {
-    let removed = each_key(store, BLOB_PREFIX, |key| {
-        match parse_blob_key(key).is_none_or(|(of, _)| of != generation) {
-            true => store.remove(key),
-            false => Ok(()),
-        }
-    });
-    if let Err(error) = removed {
-        tracing::warn!(%error, "old states of spaces could not be removed");
-    }
-}
-
-/// Hands every key that begins with a prefix to `visit`, ascending. It may be removed.
-pub(crate) fn each_key<E: From<StorageError>>(
-    store: &dyn StateStore,
-    prefix: &[u8],
-    mut visit: impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut after: Option<Vec<u8>> = None;
+/// Hands the id of every space of a log to `visit`, sorted.
+fn each_space(
+    log: &dyn LogReader,
+    mut visit: impl FnMut(&str) -> Result<(), SnapshotError>,
+) -> Result<(), SnapshotError> {
+    let mut after: Option<String> = None;
     loop {
-        let keys = store.keys_after(prefix, after.as_deref(), KEYS_AT_ONCE)?;
-        keys.iter().try_for_each(|key| visit(key))?;
-        match keys.into_iter().next_back() {
+        let ids = log.spaces_after(after.as_deref(), IDS_AT_ONCE)?;
+        ids.iter().try_for_each(|id| visit(id))?;
+        match ids.into_iter().next_back() {
             Some(last) => after = Some(last),
             None => return Ok(()),
         }

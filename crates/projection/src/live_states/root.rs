@@ -10,23 +10,14 @@ use crate::checkpoint::LastEvent;
 pub(super) struct Root {
     /// The last position that is folded.
     pub(super) position: Position,
-    /// The event there.
-    pub(super) event: LastEvent,
+    /// The last event that is.
+    pub(super) last: Option<(Position, LastEvent)>,
     /// How many spaces there are at that position, in memory or not.
     pub(super) space_count: u64,
     pub(super) spaces: SpaceStates,
 }
 
 impl Root {
-    pub(super) const fn empty() -> Self {
-        Self {
-            position: Position::START,
-            event: LastEvent::NONE,
-            space_count: 0,
-            spaces: SpaceStates::new(),
-        }
-    }
-
     /// Whether readers would see the same of the two.
     pub(super) fn is(&self, other: &Self) -> bool {
         self.position == other.position && self.spaces.len() == other.spaces.len()

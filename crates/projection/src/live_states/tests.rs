@@ -13,17 +13,23 @@ use std::{
 };
 
 use proptest::prelude::*;
+use spacefold_disk::{
+    MemoryDisk, SimDisk,
+    sim::{Fault, Kept},
+};
 use spacefold_event_core::{
-    Append, EventLog, LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Read,
-    ReadError, SpaceEvent, StateStore, Timestamp, lock::Lock, testing,
+    Append, EventLog, LogReader, LogWriter, MemoryLog, Page, Position, Read, ReadError, SpaceEvent,
+    Timestamp, lock::Lock, testing,
 };
 use spacefold_state::testing::{events, fold, log_of, record, recorded_at};
 
 use super::*;
 use crate::{
     RebuildMode, RebuildOptions,
-    checkpoint::{BLOB_PREFIX, blob_key},
-    testing::{CorruptLog, FailingStore, contents},
+    testing::{
+        CorruptLog, disk_of, effects_of, files, generations, persisted_spaces, persisted_states,
+        states_in, tamper,
+    },
 };
 
 const SPACES: [&str; 3] = ["s", "s2", "t"];
@@ -32,8 +38,8 @@ fn at(position: u64) -> Position {
     Position::new(position)
 }
 
-fn over(log: &Arc<MemoryLog>, store: &Arc<impl StateStore + 'static>) -> LiveStates {
-    LiveStates::new(log.clone(), store.clone())
+fn over(log: &Arc<MemoryLog>, disk: &MemoryDisk) -> LiveStates {
+    states_in(log, disk.root())
 }
 
 fn sample() -> Vec<SpaceEvent> {
@@ -68,12 +74,16 @@ fn agree(states: &LiveStates, log: &MemoryLog) {
     for snapshot in all {
         assert_eq!(**snapshot.state(), fold(log, snapshot.space_id(), head.get()));
     }
+    let effects = states.effects(Position::START, head).unwrap();
+    assert_eq!(effects, effects_of(log));
+    let middle = Position::new(head.get() / 2);
+    assert_eq!(states.effects(middle, head).unwrap(), effects.between(middle, head));
 }
 
 #[test]
 fn reads_nothing_before_the_first_use_and_shares_states() {
     let log = log_of(sample());
-    let states = over(&log, &Arc::new(MemoryStateStore::new()));
+    let states = over(&log, &MemoryDisk::new());
     assert_eq!(states.checkpoints().unwrap()[0].position, Position::START);
     assert_eq!(states.catch_up().unwrap(), at(5));
     let one = states.snapshot("s").unwrap();
@@ -87,7 +97,7 @@ fn reads_nothing_before_the_first_use_and_shares_states() {
 #[test]
 fn travels_to_positions_and_times() {
     let log = log_of(sample());
-    let states = over(&log, &Arc::new(MemoryStateStore::new()));
+    let states = over(&log, &MemoryDisk::new());
     let snapshot = states.snapshot_at("s", at(4)).unwrap();
     assert_eq!((snapshot.position(), snapshot.revision()), (at(4), Revision::new(2)));
     let unknown = |result: Result<Snapshot, SnapshotError>| matches!(result, Err(SnapshotError::UnknownSpace { space_id }) if space_id == "t");
@@ -114,7 +124,7 @@ fn travels_to_positions_and_times() {
 #[test]
 fn waits_for_a_position() {
     let log = log_of(sample());
-    let states = over(&log, &Arc::new(MemoryStateStore::new()));
+    let states = over(&log, &MemoryDisk::new());
     assert_eq!(states.snapshot_after("s", at(5), Duration::ZERO).unwrap().position(), at(5));
     let error = states.snapshot_after("s", at(6), Duration::from_millis(1)).unwrap_err();
     assert!(matches!(
@@ -131,7 +141,7 @@ fn waits_for_a_position() {
 #[test]
 fn diffs_between_positions_in_either_order() {
     let log = log_of(sample());
-    let states = over(&log, &Arc::new(MemoryStateStore::new()));
+    let states = over(&log, &MemoryDisk::new());
     let kinds = |a: u64, b: u64| -> Vec<&str> {
         let changes = states.diff("s", at(a), at(b)).unwrap();
         changes.iter().map(Change::kind).collect()
@@ -148,151 +158,191 @@ fn diffs_between_positions_in_either_order() {
 #[test]
 fn goes_on_from_what_was_saved_and_writes_only_what_changed() {
     let log = log_of(sample());
-    let store = Arc::new(MemoryStateStore::new());
-    let states = over(&log, &store);
+    let disk = MemoryDisk::new();
+    let states = over(&log, &disk);
     states.save().unwrap();
-    assert_eq!(contents(&*store), [], "nothing was folded");
+    assert!(files(&disk.root()).is_empty(), "nothing was folded");
     states.catch_up().unwrap();
     states.save().unwrap();
-    let saved = contents(&*store);
-    assert_eq!(saved.len(), 3);
+    let saved = files(&disk.root());
+    assert_eq!(persisted_spaces(&disk.root()), ["s", "t"]);
     states.save().unwrap();
-    assert_eq!(contents(&*store), saved);
+    assert_eq!(files(&disk.root()), saved);
 
     record(&log, [SpaceEvent::space_archived("t")]);
-    let again = over(&log, &store);
+    let again = over(&log, &disk);
     assert_eq!(again.checkpoints().unwrap()[0].position, at(5));
     agree(&again, &log);
-    // One blob and the marker.
-    let counting = Arc::new(FailingStore::new(store.clone(), 2));
-    let third = over(&log, &counting);
-    third.catch_up().unwrap();
-    third.save().unwrap();
-    let changed = contents(&*store).into_iter().filter(|entry| !saved.contains(entry));
-    assert_eq!(changed.count(), 2);
-    agree(&over(&log, &store), &log);
+    again.save().unwrap();
+    // The manifest, and a run that has one state.
+    let now = files(&disk.root());
+    let changed: Vec<_> = now.iter().filter(|file| saved.get(file.0) != Some(file.1)).collect();
+    let rows: Vec<&[u8]> = changed.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+    assert_eq!(changed.len(), 2);
+    assert!(!rows.concat().windows(2).any(|bytes| bytes == b"/d"), "the state of s is there again");
+    agree(&over(&log, &disk), &log);
 }
 
 #[test]
 fn refolds_what_is_lost_damaged_or_too_old() {
     let log = log_of(sample());
-    let store = Arc::new(MemoryStateStore::new());
-    let states = over(&log, &store);
+    let disk = MemoryDisk::new();
+    let states = over(&log, &disk);
     states.catch_up().unwrap();
     states.save().unwrap();
-    let early = contents(&*store);
+    let early = files(&disk.root());
     record(&log, [SpaceEvent::space_archived("s"), SpaceEvent::space_archived("t")]);
     states.catch_up().unwrap();
     states.save().unwrap();
-    let saved = contents(&*store);
-    let restore = |entries: &[(Vec<u8>, Vec<u8>)]| {
-        let store = Arc::new(MemoryStateStore::new());
-        for (key, value) in entries {
-            store.put(key, value).unwrap();
-        }
-        store
-    };
-    for lost in 0..saved.len() {
-        let mut entries = saved.clone();
-        entries.remove(lost);
-        agree(&over(&log, &restore(&entries)), &log);
-        for byte in 0..saved[lost].1.len() {
-            let mut entries = saved.clone();
-            entries[lost].1[byte] ^= 0x10;
-            let store = restore(&entries);
-            let states = over(&log, &store);
+    let saved = files(&disk.root());
+    assert!(saved.len() > 3, "{:?}", saved.keys());
+    for (lost, bytes) in &saved {
+        let with = |bytes: Option<&Vec<u8>>| {
+            let mut files = saved.clone();
+            files.remove(lost);
+            files.extend(bytes.map(|bytes| (lost.clone(), bytes.clone())));
+            disk_of(&files)
+        };
+        let agrees = |disk: &MemoryDisk| {
+            let states = over(&log, disk);
             agree(&states, &log);
             states.save().unwrap();
-            agree(&over(&log, &store), &log);
+            agree(&over(&log, disk), &log);
+        };
+        agrees(&with(None));
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            agrees(&with(Some(&damaged)));
+            if at % 8 == 0 {
+                agrees(&with(Some(&bytes[..at].to_vec())));
+            }
         }
-        let mut entries = saved.clone();
-        entries[lost] = early[lost].clone();
-        let store = restore(&entries);
         record(&log, [SpaceEvent::space_activated("s")]);
-        agree(&over(&log, &store), &log);
+        agrees(&with(early.get(lost)));
+    }
+    agree(&over(&log, &disk_of(&early)), &log);
+}
+
+#[test]
+fn a_state_on_a_damaged_page_is_folded_anew_and_everything_when_pages_are_merged() {
+    // Of as many runs as are merged the next time, with a page of one of them damaged.
+    let log = log_of(sample());
+    let disk = MemoryDisk::new();
+    for n in 0..7 {
+        record(
+            &log,
+            [SpaceEvent::variable_set("s", "v", n), SpaceEvent::variable_set("t", "v", n)],
+        );
+        let states = over(&log, &disk);
+        states.catch_up().unwrap();
+        states.save().unwrap();
+    }
+    let saved = files(&disk.root());
+    let runs: Vec<_> = saved.keys().filter(|path| !path.ends_with("MANIFEST")).collect();
+    assert!(runs.len() > 7, "{runs:?}");
+    for run in runs {
+        for at in (0..saved[run].len()).step_by(29) {
+            let mut damaged = saved.clone();
+            damaged.get_mut(run).unwrap()[at] ^= 1;
+            let disk = disk_of(&damaged);
+            let states = over(&log, &disk);
+            agree(&states, &log);
+            let position = log.head();
+            record(&log, [SpaceEvent::variable_set("s", "w", position.get())]);
+            agree(&states, &log);
+            states.save().unwrap();
+            agree(&states, &log);
+            states.save().unwrap();
+            agree(&over(&log, &disk), &log);
+        }
     }
 }
 
 #[test]
 fn a_save_that_is_cut_short_harms_nothing() {
     let log = log_of(sample());
-    let store = Arc::new(MemoryStateStore::new());
-    for round in 0..6 {
-        for writes in 0..4 {
-            record(&log, [SpaceEvent::space_archived("s"), SpaceEvent::space_archived("t")]);
-            let failing = Arc::new(FailingStore::new(store.clone(), writes));
-            let states = over(&log, &failing);
-            agree(&states, &log);
-            assert_eq!(states.save().is_err(), writes < 3, "{round} {writes}");
-            agree(&states, &log);
-            agree(&over(&log, &store), &log);
+    let mut disk = SimDisk::default();
+    let mut failed = 0;
+    for seed in 0..300 {
+        record(&log, [SpaceEvent::space_archived("s"), SpaceEvent::space_archived("t")]);
+        let mut rng = fastrand::Rng::with_seed(seed);
+        disk.fail_call(disk.calls() + rng.u64(1..40), Fault::PowerCut);
+        let states = states_in(&log, disk.root());
+        if states.catch_up().is_ok() {
+            failed += u64::from(states.save().is_err());
         }
+        disk = disk.after_power_cut(Kept::Subset, &mut rng);
+        agree(&states_in(&log, disk.root()), &log);
+        assert!(generations(&disk.root(), "space-state").len() <= 1, "{seed}");
     }
+    assert!(failed > 30, "no save failed in the middle: {failed}");
 }
 
 #[test]
 fn states_of_another_log_are_not_taken() {
-    let store = Arc::new(MemoryStateStore::new());
+    let disk = MemoryDisk::new();
     let other = log_of(sample());
-    let states = over(&other, &store);
+    let states = over(&other, &disk);
     states.catch_up().unwrap();
     states.save().unwrap();
     // Shorter, as long, longer: all with other events.
     for count in [2, 5, 9] {
         let log = log_of((0..count).map(|n| SpaceEvent::variable_set("s", "n", i64::from(n))));
-        agree(&over(&log, &store), &log);
+        agree(&over(&log, &disk), &log);
     }
     let log = log_of((0..7).map(|n| SpaceEvent::variable_set("s", "n", i64::from(n))));
-    let states = over(&log, &store);
+    let states = over(&log, &disk);
     states.catch_up().unwrap();
     states.save().unwrap();
-    assert_eq!(store.keys(BLOB_PREFIX).unwrap(), [blob_key(2, "s")], "the others were swept");
-    agree(&over(&log, &store), &log);
+    assert_eq!(persisted_spaces(&disk.root()), ["s"]);
+    assert_eq!(generations(&disk.root(), "space-state"), ["2"], "the others were swept");
+    agree(&over(&log, &disk), &log);
 }
 
 #[test]
 fn states_of_a_log_with_the_same_events_at_other_times_are_not_taken() {
     // As an import makes it: the ids of the events stay.
-    let store = Arc::new(MemoryStateStore::new());
+    let disk = MemoryDisk::new();
     let events = sample();
-    let states = over(&log_of(events.clone()), &store);
+    let states = over(&log_of(events.clone()), &disk);
     states.catch_up().unwrap();
     states.save().unwrap();
     let log = Arc::new(MemoryLog::new());
     let times: Vec<Timestamp> = (0..).map(recorded_at).take(events.len()).collect();
     let append = Append::new(&events).recorded_at(&times);
     log.append(&append).unwrap();
-    agree(&over(&log, &store), &log);
+    agree(&over(&log, &disk), &log);
 }
 
 #[test]
 fn a_rebuild_beside_it_is_taken_over() {
     let log = log_of(sample());
-    let store = Arc::new(MemoryStateStore::new());
-    let states = over(&log, &store);
+    let disk = MemoryDisk::new();
+    over(&log, &disk).catch_up().unwrap();
+    let states = over(&log, &disk);
     states.catch_up().unwrap();
     states.save().unwrap();
-    let blob = store.get(&blob_key(1, "s")).unwrap().unwrap();
-    store.put(&blob_key(1, "t"), &blob).unwrap();
-    let projections = crate::Projections::new(log.clone(), store.clone());
+    tamper(&disk.root(), &SpaceState::new("t"));
+    let states = Arc::new(over(&log, &disk));
+    let projections = crate::Projections::new(Arc::clone(&states));
     let options = RebuildOptions::new(RebuildMode::Replace);
-    crate::rebuild(&projections, &[], &options).unwrap();
-    let rebuilt = contents(&*store);
+    assert_eq!(states.snapshot("s").unwrap().position(), at(5));
+    let outcomes = crate::rebuild(&projections, &[], &options).unwrap();
+    assert_eq!(outcomes[0].verdict, crate::Verdict::Replaced);
+    let rebuilt = files(&disk.root());
     record(&log, [SpaceEvent::space_archived("s")]);
     agree(&states, &log);
+    assert_eq!(files(&disk.root()), rebuilt);
     states.save().unwrap();
-    assert_eq!(contents(&*store), rebuilt, "it does not write over what was rebuilt");
-    agree(&states, &log);
-    states.save().unwrap();
-    assert_ne!(contents(&*store), rebuilt);
-    states.forget();
-    agree(&states, &log);
+    assert_ne!(files(&disk.root()), rebuilt);
+    agree(&over(&log, &disk), &log);
 }
 
 #[test]
 fn an_event_that_does_not_decode_is_named_and_stops_only_what_needs_it() {
     let log = Arc::new(CorruptLog { inner: log_of(sample()), corrupt: at(4) });
-    let states = LiveStates::new(log, Arc::new(MemoryStateStore::new()));
+    let states = states_in(&log, MemoryDisk::new().root());
     for _ in 0..2 {
         let error = states.snapshot("s").unwrap_err();
         assert!(error.to_string().starts_with("position 4 does not decode"), "{error}");
@@ -306,8 +356,8 @@ fn an_event_that_does_not_decode_is_named_and_stops_only_what_needs_it() {
 #[test]
 fn readers_and_a_writer_share_it() {
     let log = log_of(sample());
-    let store = Arc::new(MemoryStateStore::new());
-    let states = over(&log, &store);
+    let disk = MemoryDisk::new();
+    let states = over(&log, &disk);
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
@@ -361,7 +411,7 @@ impl testing::LogWrapper for GatedLog {
 #[test]
 fn readers_do_not_wait_for_a_fold_under_way_unless_they_must() {
     let log = GatedLog::over(log_of(sample()));
-    let states = LiveStates::new(log.clone(), Arc::new(MemoryStateStore::new()));
+    let states = states_in(&log, MemoryDisk::new().root());
     states.catch_up().unwrap();
     record(&log.inner, [SpaceEvent::space_archived("s"), SpaceEvent::space_archived("t")]);
     thread::scope(|scope| {
@@ -387,7 +437,7 @@ fn readers_do_not_wait_for_a_fold_under_way_unless_they_must() {
 #[test]
 fn while_they_are_followed_snapshots_answer_what_is_in_place() {
     let log = log_of(sample());
-    let states = over(&log, &Arc::new(MemoryStateStore::new()));
+    let states = over(&log, &MemoryDisk::new());
     let followed = states.followed();
     assert_eq!(states.snapshot("s").unwrap().position(), at(5), "nothing was in place yet");
     record(&log, [SpaceEvent::space_archived("s")]);
@@ -402,8 +452,8 @@ fn while_they_are_followed_snapshots_answer_what_is_in_place() {
 fn a_panic_in_a_fold_leaves_states_that_are_whole() {
     for reads in 1..6 {
         let log = GatedLog::over(log_of(sample()));
-        let store = Arc::new(MemoryStateStore::new());
-        let states = LiveStates::new(log.clone(), store.clone());
+        let disk = MemoryDisk::new();
+        let states = states_in(&log, disk.root());
         states.catch_up().unwrap();
         states.save().unwrap();
         record(&log.inner, (0..9).map(|n| SpaceEvent::variable_set("s", format!("v{n}"), n)));
@@ -412,7 +462,7 @@ fn a_panic_in_a_fold_leaves_states_that_are_whole() {
         assert!(panicked.is_err(), "{reads}");
         agree(&states, &log.inner);
         states.save().unwrap();
-        agree(&over(&log.inner, &store), &log.inner);
+        agree(&over(&log.inner, &disk), &log.inner);
     }
 }
 
@@ -420,7 +470,7 @@ fn a_panic_in_a_fold_leaves_states_that_are_whole() {
 fn every_snapshot_is_the_fold_at_its_position_while_writers_write() {
     const EVENTS: u64 = 1_000;
     let log = log_of(sample());
-    let states = over(&log, &Arc::new(MemoryStateStore::new()));
+    let states = over(&log, &MemoryDisk::new());
     let done = AtomicBool::new(false);
     let mut seen: Vec<Snapshot> = thread::scope(|scope| {
         let readers: Vec<_> = (0..3)
@@ -508,8 +558,8 @@ proptest! {
     #[test]
     fn every_way_to_a_state_gives_the_same(events in events(0..30), cuts in any::<u32>()) {
         let log = Arc::new(MemoryLog::new());
-        let store = Arc::new(MemoryStateStore::new());
-        let mut states = over(&log, &store);
+        let disk = MemoryDisk::new();
+        let mut states = over(&log, &disk);
         for (index, event) in events.into_iter().enumerate() {
             record(&log, [event]);
             match (cuts >> ((index % 16) * 2)) & 3 {
@@ -519,7 +569,7 @@ proptest! {
                     states.catch_up().unwrap();
                     states.save().unwrap();
                 }
-                _ => states = over(&log, &store),
+                _ => states = over(&log, &disk),
             }
         }
         agree(&states, &log);

@@ -1,23 +1,25 @@
 //! One complete state of a projection: its rows, and the checkpoint that they are good for.
 //!
-//! The manifest is what counts: one blob, put in one step. It names the runs of the table, holds
-//! what is too little for a run, and says how far the log is folded. Everything else is written
-//! before it, under names that no older manifest has.
+//! The manifest of the runs is what counts, and is replaced in one step: it has how far the log is
+//! folded beside the runs of the table.
 //!
-//! Bytes: version of the fold (u32), position (u64), last event that was folded (position u64, id
-//! 16 bytes, recorded_at i64), trail, positions that are skipped (count u32, u64 each), 1 and why
-//! it is paused or 0, rows, BLAKE3 of all before.
+//! Bytes that the manifest keeps for it: checkpoint, trail, positions that are skipped (count u32, u64
+//! each), 1 and why it is paused or 0.
 
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
+
+use spacefold_disk::Folder;
 
 use spacefold_event_core::{
     Envelope, LogReader, Position, ReadError, RecordedEventRef,
     bytes::{ByteReader, put_count, put_u64},
 };
+use spacefold_runs::{Opened, RunSet, RunSetOptions, Written};
 use spacefold_state::StateHash;
 
 use super::{
@@ -25,23 +27,34 @@ use super::{
     trail::Trail,
 };
 use crate::{
-    checkpoint::{LastEvent, event_at},
-    projection::{ApplyError, Projection},
-    table::{Blob, Flushed, Place, Rows, Table, TableError, TableView},
-    wire::{seal, unseal},
+    apply_context::{ApplyContext, Around},
+    apply_error::ApplyError,
+    checkpoint::{Checkpoint, LastEvent},
+    derived_state::DerivedState,
+    generations::Generations,
+    projection::Projection,
+    table::{Rows, Table, TableError, TableView},
 };
 
 /// How many positions may be skipped.
 pub const MAX_SKIPPED_EVENTS: usize = 1_000;
 
+/// How the rows of a table are kept.
+const RUNS: RunSetOptions = RunSetOptions {
+    kind: *b"rows\0\0\0\x01",
+    filter_key: |key| key,
+    inline_bytes: 8 << 10,
+    join: None,
+};
+
 pub(crate) struct Generation {
-    place: Place,
+    place: DerivedState,
     number: u64,
-    version: u32,
+    /// How far the log is folded.
+    folded: Checkpoint,
+    runs: RunSet,
     rows: Rows,
     trail: Trail,
-    position: Position,
-    last: Option<(Position, LastEvent)>,
     skipped: BTreeSet<Position>,
     paused: Option<Paused>,
     /// Where the log was folded up to at the last checkpoint.
@@ -50,9 +63,36 @@ pub(crate) struct Generation {
     watched: BTreeMap<Vec<u8>, Position>,
 }
 
+/// A generation as it was once, to be compared with another one.
+pub(crate) struct Frozen {
+    folder: Arc<dyn Folder>,
+    version: u32,
+    rows: Rows,
+    trail: Trail,
+    position: Position,
+}
+
+impl Frozen {
+    pub(crate) const fn position(&self) -> Position {
+        self.position
+    }
+
+    pub(crate) const fn view(&self) -> TableView<'_> {
+        TableView::new(&self.rows, self.position, self.version)
+    }
+
+    pub(crate) const fn trail(&self) -> (&Trail, &Arc<dyn Folder>) {
+        (&self.trail, &self.folder)
+    }
+
+    pub(crate) fn hash(&self) -> Result<StateHash, TableError> {
+        self.rows.hash()
+    }
+}
+
 /// What was written for a checkpoint, to be taken over once it counts.
 pub(crate) struct Checkpointed {
-    flushed: Flushed,
+    written: Written,
     position: Position,
 }
 
@@ -65,44 +105,36 @@ pub(crate) enum Stopped {
 }
 
 impl Generation {
-    pub(crate) fn empty(place: Place, number: u64, version: u32) -> Self {
-        Self {
-            rows: Rows::empty(place.clone()),
+    /// A new generation, of no event yet. Nothing is written before its first checkpoint.
+    pub(crate) fn empty(generations: &mut Generations, version: u32) -> Result<Self, TableError> {
+        let number = generations.take_number();
+        let place = generations.place_of(number);
+        let runs = place.empty_runs(RUNS)?;
+        Ok(Self {
+            rows: Rows::new(runs.view().clone(), []),
+            runs,
             place,
             number,
-            version,
+            folded: Checkpoint::start(version),
             trail: Trail::default(),
-            position: Position::START,
-            last: None,
             skipped: BTreeSet::new(),
             paused: None,
             checkpointed: Position::START,
             watched: BTreeMap::new(),
-        }
+        })
     }
 
     /// The generation as its last checkpoint has it; `None` when there is none that is good for
     /// this log.
     pub(crate) fn load(
         log: &dyn LogReader,
-        place: Place,
+        generations: &Generations,
         number: u64,
     ) -> Result<Option<Self>, LoadError> {
-        let Some(bytes) = place.get(Blob::Manifest).map_err(TableError::from)? else {
-            return Ok(None);
-        };
-        let Some(body) = unseal(&bytes) else {
-            return Ok(None);
-        };
-        let generation = match Self::decode(place, number, body) {
-            Err(TableError::Damaged { what }) => {
-                tracing::warn!(what, "the rows of a projection are damaged: refolding");
-                return Ok(None);
-            }
-            decoded => decoded?,
-        };
-        match generation {
-            Some(generation) if generation.fits(log)? => Ok(Some(generation)),
+        let place = generations.place_of(number);
+        let opened = place.open_runs(RUNS).map_err(TableError::from)?;
+        match opened.and_then(|opened| Self::decode(place, number, opened)) {
+            Some(generation) if generation.folded.fits(log)? => Ok(Some(generation)),
             _ => Ok(None),
         }
     }
@@ -112,11 +144,11 @@ impl Generation {
     }
 
     pub(crate) const fn version(&self) -> u32 {
-        self.version
+        self.folded.version
     }
 
     pub(crate) const fn position(&self) -> Position {
-        self.position
+        self.folded.position
     }
 
     pub(crate) const fn checkpointed(&self) -> Position {
@@ -132,15 +164,16 @@ impl Generation {
     }
 
     pub(crate) const fn view(&self) -> TableView<'_> {
-        TableView::new(&self.rows, self.position, self.version)
+        TableView::new(&self.rows, self.folded.position, self.folded.version)
     }
 
-    pub(crate) const fn rows(&self) -> &Rows {
-        &self.rows
+    /// Removes what a process that was killed has left of runs.
+    pub(crate) fn sweep(&self) -> Result<(), TableError> {
+        Ok(self.runs.sweep()?)
     }
 
-    pub(crate) const fn trail(&self) -> (&Trail, &Place) {
-        (&self.trail, &self.place)
+    pub(crate) fn trail(&self) -> (&Trail, &Arc<dyn Folder>) {
+        (&self.trail, self.place.folder())
     }
 
     /// Bytes of what was changed since the last checkpoint, about.
@@ -153,6 +186,7 @@ impl Generation {
         &mut self,
         projection: &dyn Projection,
         envelope: Envelope<'_>,
+        around: Around<'_>,
     ) -> Result<(), Stopped> {
         let position = envelope.position;
         let last = LastEvent { id: envelope.event_id, recorded_at: envelope.recorded_at };
@@ -165,19 +199,19 @@ impl Generation {
                 };
                 Stopped::Event(Paused { position, kind: PauseKind::Undecodable, reason })
             })?;
-            if let Err(stopped) = call(projection, &event, &mut self.rows) {
+            if let Err(stopped) = call(projection, &event, around, &mut self.rows) {
                 self.rows.reject();
                 return Err(stopped);
             }
         }
         self.moved(position);
-        self.last = Some((position, last));
+        self.folded.last = Some((position, last));
         Ok(())
     }
 
     /// Goes on behind an event that cannot even be read, if that is to be skipped.
     pub(crate) fn pass(&mut self, position: Position) -> bool {
-        let passes = position == self.position.next() && self.skipped.contains(&position);
+        let passes = position == self.position().next() && self.skipped.contains(&position);
         if passes {
             self.moved(position);
         }
@@ -211,15 +245,18 @@ impl Generation {
 
     /// Persists the rows and the position in one step; [`Generation::take_over`] is to follow.
     pub(crate) fn checkpoint(&self) -> Result<Checkpointed, TableError> {
-        let flushed = self.rows.flush()?;
-        self.trail.write(&self.place)?;
-        self.place.put(Blob::Manifest, &self.encode(&flushed))?;
-        Ok(Checkpointed { flushed, position: self.position })
+        self.trail.write(self.place.folder())?;
+        let written = self.runs.write(self.rows.changes(), &self.encode())?;
+        Ok(Checkpointed { written, position: self.position() })
     }
 
     /// Goes on from a checkpoint: nothing was applied since.
     pub(crate) fn take_over(&mut self, checkpointed: Checkpointed) {
-        self.rows.take_over(checkpointed.flushed);
+        let is_inline = checkpointed.written.is_inline();
+        self.runs.adopt(checkpointed.written);
+        if !is_inline {
+            self.rows.flushed(self.runs.view().clone());
+        }
         self.trail.written();
         self.checkpointed = checkpointed.position;
     }
@@ -229,19 +266,13 @@ impl Generation {
     }
 
     /// The state as it is, to be looked at while this one goes on.
-    pub(crate) fn snapshot(&self) -> Self {
-        Self {
-            place: self.place.clone(),
-            number: self.number,
-            version: self.version,
-            rows: self.rows.snapshot(),
+    pub(crate) fn frozen(&self) -> Frozen {
+        Frozen {
+            folder: Arc::clone(self.place.folder()),
+            version: self.version(),
+            rows: self.rows.clone(),
             trail: self.trail.clone(),
-            position: self.position,
-            last: self.last,
-            skipped: self.skipped.clone(),
-            paused: self.paused.clone(),
-            checkpointed: self.checkpointed,
-            watched: BTreeMap::new(),
+            position: self.position(),
         }
     }
 
@@ -281,26 +312,12 @@ impl Generation {
         }
         let digest = self.rows.accept();
         self.trail.push(digest);
-        self.position = position;
+        self.folded.position = position;
     }
 
-    /// Whether it was made for this log: the last event that it folded stands where it says.
-    fn fits(&self, log: &dyn LogReader) -> Result<bool, ReadError> {
-        if self.position > log.durable_head() {
-            return Ok(false);
-        }
-        match self.last {
-            Some((position, last)) => Ok(event_at(log, position)? == Some(last)),
-            None => Ok(true),
-        }
-    }
-
-    fn encode(&self, flushed: &Flushed) -> Vec<u8> {
-        let mut bytes = self.version.to_le_bytes().to_vec();
-        put_u64(&mut bytes, self.position.get());
-        let (position, last) = self.last.unwrap_or((Position::START, LastEvent::NONE));
-        put_u64(&mut bytes, position.get());
-        last.encode(&mut bytes);
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.folded.encode(&mut bytes);
         self.trail.encode(&mut bytes);
         put_count(&mut bytes, self.skipped.len());
         self.skipped.iter().for_each(|position| put_u64(&mut bytes, position.get()));
@@ -308,40 +325,31 @@ impl Generation {
         if let Some(paused) = &self.paused {
             paused.encode(&mut bytes);
         }
-        flushed.encode(&mut bytes);
-        seal(bytes)
+        bytes
     }
 
-    fn decode(place: Place, number: u64, body: &[u8]) -> Result<Option<Self>, TableError> {
-        let mut reader = ByteReader::new(body);
-        let Some(head) = Head::decode(&mut reader) else {
-            return Ok(None);
-        };
-        let rows = Rows::decode(place.clone(), &mut reader)?;
-        let Head { version, position, last, trail, skipped, paused } = head;
-        let checkpointed = position;
-        let generation = Self {
+    fn decode(place: DerivedState, number: u64, opened: Opened) -> Option<Self> {
+        let mut reader = ByteReader::new(&opened.owner);
+        let Head { folded, trail, skipped, paused } = Head::decode(&mut reader)?;
+        let rows = Rows::new(opened.set.view().clone(), opened.changes);
+        reader.end(Self {
             place,
             number,
-            version,
+            folded,
+            runs: opened.set,
             rows,
             trail,
-            position,
-            last,
             skipped,
             paused,
-            checkpointed,
+            checkpointed: folded.position,
             watched: BTreeMap::new(),
-        };
-        Ok(reader.end(generation))
+        })
     }
 }
 
-/// What a manifest has in front of the rows.
+/// What a manifest keeps for a generation.
 struct Head {
-    version: u32,
-    position: Position,
-    last: Option<(Position, LastEvent)>,
+    folded: Checkpoint,
     trail: Trail,
     skipped: BTreeSet<Position>,
     paused: Option<Paused>,
@@ -349,11 +357,7 @@ struct Head {
 
 impl Head {
     fn decode(reader: &mut ByteReader<'_>) -> Option<Self> {
-        let version = reader.u32()?;
-        let position = Position::new(reader.u64()?);
-        let last_position = Position::new(reader.u64()?);
-        let last = LastEvent::decode(reader)?;
-        let last = (last_position > Position::START).then_some((last_position, last));
+        let folded = Checkpoint::decode(reader)?;
         let trail = Trail::decode(reader)?;
         let count = reader.count(8)?;
         let skipped = (0..count).map(|_| reader.u64().map(Position::new)).collect::<Option<_>>()?;
@@ -361,7 +365,7 @@ impl Head {
             0 => None,
             _ => Some(Paused::decode(reader)?),
         };
-        Some(Self { version, position, last, trail, skipped, paused })
+        Some(Self { folded, trail, skipped, paused })
     }
 }
 
@@ -369,13 +373,19 @@ impl Head {
 fn call(
     projection: &dyn Projection,
     event: &RecordedEventRef<'_>,
+    around: Around<'_>,
     rows: &mut Rows,
 ) -> Result<(), Stopped> {
-    let applied = catch_unwind(AssertUnwindSafe(|| projection.apply(event, &mut Table::new(rows))));
+    let context = ApplyContext::new(event.position, around);
+    let apply = || projection.apply(event, &context, &mut Table::new(rows));
+    let applied = catch_unwind(AssertUnwindSafe(apply));
     let paused = |kind, reason| Stopped::Event(Paused { position: event.position, kind, reason });
     match applied {
         Ok(Ok(())) => Ok(()),
         Ok(Err(ApplyError::Refused { reason })) => Err(paused(PauseKind::Refused, reason)),
+        Ok(Err(error @ ApplyError::ContentPastLimit { .. })) => {
+            Err(paused(PauseKind::Refused, error.to_string()))
+        }
         Ok(Err(ApplyError::Table(
             error @ (TableError::KeyTooLong { .. } | TableError::ValueTooLong { .. }),
         ))) => Err(paused(PauseKind::Refused, error.to_string())),

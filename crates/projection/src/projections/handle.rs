@@ -80,8 +80,8 @@ impl<P> ProjectionHandle<P> {
     /// # Cost
     /// Reads every row; folding does not wait for it.
     pub fn state_hash(&self) -> Result<StateHash, CatchUpError> {
-        let snapshot = self.slot.generations().current.rows().snapshot();
-        Ok(snapshot.hash()?)
+        let frozen = self.slot.folded().current.frozen();
+        Ok(frozen.hash()?)
     }
 
     /// How it is doing.

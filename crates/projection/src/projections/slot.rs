@@ -1,6 +1,6 @@
 //! One registered projection: the generation that is read, and the one that is built beside it.
 //!
-//! One thread folds at a time, with `folding`; it locks `generations` for some hundred events at
+//! One thread folds at a time, with `folding`; it locks `folded` for some hundred events at
 //! a time, so that readers wait for no more than that. What is written to the store is written
 //! while readers go on, since only the folding thread changes rows.
 
@@ -16,23 +16,26 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Envelope, LogReader, Page, Position, ReadError, StateStore,
+    Envelope, LogReader, Position, ReadError,
     closing::{Callbacks, InCallback, Running},
     lock::{Condition, Lock, SharedLock},
 };
 
 use self::pages::NextPage;
-pub(crate) use self::rebuilding::LeftBehind;
 use super::{
+    Sources,
     error::CatchUpError,
     generation::{Checkpointed, Generation, LoadError, Stopped},
     info::{Building, ProjectionInfo},
     paused::Paused,
-    root::{Root, sweep_generations},
 };
 use crate::{
+    apply_context::Around,
+    derived_state::DerivedState,
+    effects::{EffectSource, Reading},
+    generations::{Generations, Root},
     projection::Projection,
-    table::{Place, TableError, TableView},
+    table::{TableError, TableView},
 };
 
 /// How many events are applied before readers get their turn.
@@ -45,10 +48,10 @@ const MAX_RECENT_EVENTS_LIVE: u64 = 1 << 16;
 
 pub(crate) struct Slot {
     projection: Arc<dyn Projection>,
+    sources: Sources,
     log: Arc<dyn LogReader>,
-    store: Arc<dyn StateStore>,
     folding: Lock<()>,
-    generations: SharedLock<Generations>,
+    folded: SharedLock<Folded>,
     /// For those who wait for a position.
     waiting: Lock<()>,
     moved: Condition,
@@ -65,25 +68,19 @@ pub(crate) struct FoldingAlone<'a> {
     _running: Running,
 }
 
-pub(crate) struct Generations {
-    pub(crate) root: Root,
+/// The generations of a projection that are in memory.
+pub(crate) struct Folded {
+    pub(crate) generations: Generations,
     /// What is read.
     pub(crate) current: Generation,
     /// What takes its place when it has caught up.
     pub(crate) building: Option<Generation>,
-    /// The number of the generation that a rebuild folds, which no sweep is to touch.
-    rebuilding: Option<u64>,
 }
 
-impl Generations {
+impl Folded {
     /// The generation that is folded.
     fn target(&self) -> &Generation {
         self.building.as_ref().unwrap_or(&self.current)
-    }
-
-    /// The numbers of the generations that are in use.
-    const fn in_use(&self) -> [Option<u64>; 3] {
-        [self.root.current, self.root.building, self.rebuilding]
     }
 
     fn target_mut(&mut self) -> &mut Generation {
@@ -94,49 +91,50 @@ impl Generations {
 impl Slot {
     /// Goes on from what is persisted, as far as it is good for this log.
     pub(crate) fn open(
-        projection: Arc<dyn Projection>,
+        (projection, sources): (Arc<dyn Projection>, Sources),
         log: Arc<dyn LogReader>,
-        store: Arc<dyn StateStore>,
+        derived: DerivedState,
         stop: Arc<AtomicBool>,
         callbacks: Arc<Callbacks>,
     ) -> Result<Self, LoadError> {
         let name = projection.name();
         let version = projection.version();
-        let mut root = Root::load(&*store, name).map_err(TableError::from)?;
-        let place = |number| Place::new(Arc::clone(&store), name, number);
-        let load = |number: Option<u64>| match number {
-            Some(number) => Generation::load(&*log, place(number), number),
+        let mut generations = Generations::open(derived).map_err(TableError::from)?;
+        let load = |generations: &Generations, number: Option<u64>| match number {
+            Some(number) => Generation::load(&*log, generations, number),
             None => Ok(None),
         };
-        let (current, building) = match load(root.current)? {
+        let (current, building) = match load(&generations, generations.current())? {
             Some(current) if current.version() == version => {
                 // What stays for a failure is in nobody's way.
-                if let Err(error) = current.rows().sweep() {
+                if let Err(error) = current.sweep() {
                     tracing::warn!(%error, name, "old rows of a projection could not be removed");
                 }
+                generations.sweep(None);
                 (current, None)
             }
             Some(current) => {
-                let begun = load(root.building)?.filter(|begun| begun.version() == version);
-                let building = begun.unwrap_or_else(|| {
-                    let number = root.take_number();
-                    let anew = Generation::empty(place(number), number, version);
-                    anew.skipping(current.skipped())
-                });
+                let begun = load(&generations, generations.building())?;
+                let begun = begun.filter(|begun| begun.version() == version);
+                let building = match begun {
+                    Some(begun) => begun,
+                    None => {
+                        Generation::empty(&mut generations, version)?.skipping(current.skipped())
+                    }
+                };
                 (current, Some(building))
             }
             None => {
-                root.current = None;
-                let number = root.take_number();
-                (Generation::empty(place(number), number, version), None)
+                generations.forget_current();
+                (Generation::empty(&mut generations, version)?, None)
             }
         };
         Ok(Self {
             projection,
+            sources,
             log,
-            store,
             folding: Lock::new(()),
-            generations: SharedLock::new(Generations { root, current, building, rebuilding: None }),
+            folded: SharedLock::new(Folded { generations, current, building }),
             waiting: Lock::new(()),
             moved: Condition::new(),
             stop,
@@ -148,19 +146,26 @@ impl Slot {
         &self.projection
     }
 
-    pub(crate) fn place(&self, number: u64) -> Place {
-        Place::new(Arc::clone(&self.store), self.projection.name(), number)
+    /// Where the effects of events come from, if it goes by them.
+    pub(crate) fn effects(&self) -> Option<&Arc<dyn EffectSource>> {
+        self.projection.uses_effects().then_some(&self.sources.effects)
+    }
+
+    /// What the events of a page are folded with.
+    pub(crate) fn around<'a>(&'a self, reading: &'a Reading) -> Around<'a> {
+        let effects = reading.effects.as_deref();
+        Around { effects, content: self.sources.content.as_deref() }
     }
 
     /// Answers from the rows as they are.
     pub(crate) fn read<T>(&self, query: impl FnOnce(&TableView<'_>) -> T) -> T {
         let _in_callback = InCallback::begin();
-        query(&self.generations().current.view())
+        query(&self.folded().current.view())
     }
 
     pub(crate) fn info(&self) -> ProjectionInfo {
-        let generations = self.generations();
-        let Generations { current, building, .. } = &*generations;
+        let folded = self.folded();
+        let Folded { current, building, .. } = &*folded;
         let position = current.position();
         ProjectionInfo {
             name: self.projection.name(),
@@ -171,14 +176,14 @@ impl Slot {
                 version: building.version(),
                 position: building.position(),
             }),
-            paused: generations.target().paused().cloned(),
-            skipped: generations.target().skipped().iter().copied().collect(),
+            paused: folded.target().paused().cloned(),
+            skipped: folded.target().skipped().iter().copied().collect(),
         }
     }
 
     /// Whether anything of it is persisted.
     pub(crate) fn is_persisted(&self) -> bool {
-        self.generations().root.current.is_some()
+        self.folded().generations.current().is_some()
     }
 
     /// Waits until it is folded up to `position`, by whoever folds it.
@@ -191,12 +196,12 @@ impl Slot {
         let mut waiting = self.waiting.lock();
         loop {
             {
-                let generations = self.generations();
-                let reached = generations.current.position();
+                let folded = self.folded();
+                let reached = folded.current.position();
                 if reached >= position {
                     return Ok(reached);
                 }
-                if let Some(paused) = generations.target().paused() {
+                if let Some(paused) = folded.target().paused() {
                     return Err(CatchUpError::Paused(paused.clone()));
                 }
             }
@@ -205,7 +210,7 @@ impl Slot {
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
-                let position = self.generations().current.position();
+                let position = self.folded().current.position();
                 return Ok(position);
             }
             let left = left.unwrap_or(timeout);
@@ -229,14 +234,14 @@ impl Slot {
     /// Changes a persisted row as no event has.
     #[cfg(test)]
     pub(crate) fn tamper(&self, key: &[u8], value: Option<&[u8]>) {
-        self.generations_mut().current.tamper(key, value);
+        self.folded_mut().current.tamper(key, value);
         self.checkpoint().unwrap();
     }
 
     /// Tries the event again that it is paused in front of.
     pub(crate) fn resume(&self) -> Result<Position, CatchUpError> {
         let _folding = self.fold_alone();
-        self.generations_mut().target_mut().resume();
+        self.folded_mut().target_mut().resume();
         self.fold_to(self.log.durable_head())
     }
 
@@ -245,8 +250,8 @@ impl Slot {
     pub(crate) fn skip(&self) -> Result<Position, CatchUpError> {
         let _folding = self.fold_alone();
         {
-            let mut generations = self.generations_mut();
-            let target = generations.target_mut();
+            let mut folded = self.folded_mut();
+            let target = folded.target_mut();
             if let Some(paused) = target.resume() {
                 if !target.skip(paused.position) {
                     target.pause(paused);
@@ -263,8 +268,8 @@ impl Slot {
     pub(crate) fn save(&self) -> Result<(), CatchUpError> {
         let _folding = self.fold_alone();
         let is_due = {
-            let generations = self.generations();
-            generations.target().position() > generations.target().checkpointed()
+            let folded = self.folded();
+            folded.target().position() > folded.target().checkpointed()
         };
         if is_due {
             self.checkpoint()?;
@@ -276,22 +281,17 @@ impl Slot {
     /// nobody: where somebody folds or reads, who may be waiting for the caller, it is folded again
     /// the next time.
     pub(crate) fn save_last(&self) -> Result<(), CatchUpError> {
-        let (Some(_folding), Some(generations)) =
-            (self.folding.try_lock(), self.generations.try_read())
+        let (Some(_folding), Some(folded)) = (self.folding.try_lock(), self.folded.try_read())
         else {
             let name = self.projection.name();
             tracing::info!(name, "the last rows of a projection are not stored: it is in use");
             return Ok(());
         };
-        if generations.target().position() <= generations.target().checkpointed() {
+        if folded.target().position() <= folded.target().checkpointed() {
             return Ok(());
         }
-        // In memory they need not be taken over any more.
-        let (_, root) = self.persist(&generations)?;
-        if root.current != generations.root.current {
-            let kept = [root.current, root.building, generations.rebuilding];
-            sweep_generations(&*self.store, self.projection.name(), &kept);
-        }
+        // In memory they need not be taken over any more. What is in no use goes the next time.
+        self.persist(&folded)?;
         Ok(())
     }
 
@@ -310,12 +310,12 @@ impl Slot {
         }
     }
 
-    pub(crate) fn generations(&self) -> RwLockReadGuard<'_, Generations> {
-        self.generations.read()
+    pub(crate) fn folded(&self) -> RwLockReadGuard<'_, Folded> {
+        self.folded.read()
     }
 
-    pub(crate) fn generations_mut(&self) -> RwLockWriteGuard<'_, Generations> {
-        self.generations.write()
+    pub(crate) fn folded_mut(&self) -> RwLockWriteGuard<'_, Folded> {
+        self.folded.write()
     }
 
     fn fold_to(&self, head: Position) -> Result<Position, CatchUpError> {
@@ -323,7 +323,7 @@ impl Slot {
             Err(CatchUpError::Table(TableError::Damaged { what })) => {
                 let name = self.projection.name();
                 tracing::warn!(name, what, "the rows of a projection are damaged: refolding");
-                self.begin_anew();
+                self.begin_anew()?;
                 self.fold_on(head)
             }
             folded => folded,
@@ -333,11 +333,11 @@ impl Slot {
     fn fold_on(&self, head: Position) -> Result<Position, CatchUpError> {
         loop {
             let next = {
-                let generations = self.generations();
-                if let Some(paused) = generations.target().paused() {
+                let folded = self.folded();
+                if let Some(paused) = folded.target().paused() {
                     return Err(CatchUpError::Paused(paused.clone()));
                 }
-                generations.target().position().next()
+                folded.target().position().next()
             };
             if self.stop.load(Ordering::Acquire) {
                 return Err(ReadError::Closed.into());
@@ -346,26 +346,27 @@ impl Slot {
                 break;
             }
             match self.next_page(next, head)? {
-                NextPage::Page(page) => self.fold_page(&page)?,
+                NextPage::Page(reading) => self.fold_page(&reading)?,
                 NextPage::Unreadable(paused) => {
-                    if !self.generations_mut().target_mut().pass(next) {
+                    if !self.folded_mut().target_mut().pass(next) {
                         return self.pause(paused);
                     }
                 }
             }
         }
         self.caught_up()?;
-        Ok(self.generations().current.position())
+        Ok(self.folded().current.position())
     }
 
     /// Folds the events of a page; checkpoints where that is due.
-    fn fold_page(&self, page: &Page) -> Result<(), CatchUpError> {
-        let mut envelopes = page.envelopes().peekable();
+    fn fold_page(&self, reading: &Reading) -> Result<(), CatchUpError> {
+        let mut envelopes = reading.page.envelopes().peekable();
+        let around = self.around(reading);
         while envelopes.peek().is_some() {
             if self.stop.load(Ordering::Acquire) {
                 return Err(ReadError::Closed.into());
             }
-            let folded = self.fold_turn(envelopes.by_ref().take(TURN_EVENTS));
+            let folded = self.fold_turn(envelopes.by_ref().take(TURN_EVENTS), around);
             self.notify();
             if let Err(stopped) = folded {
                 return match stopped {
@@ -375,8 +376,8 @@ impl Slot {
             }
         }
         let is_due = {
-            let generations = self.generations();
-            let target = generations.target();
+            let folded = self.folded();
+            let target = folded.target();
             target.recent_bytes() >= MAX_RECENT_BYTES
                 || target.position().since(target.checkpointed()) >= MAX_RECENT_EVENTS
         };
@@ -386,11 +387,15 @@ impl Slot {
         Ok(())
     }
 
-    fn fold_turn<'e>(&self, events: impl Iterator<Item = Envelope<'e>>) -> Result<(), Stopped> {
-        let mut generations = self.generations_mut();
-        let target = generations.target_mut();
+    fn fold_turn<'e>(
+        &self,
+        events: impl Iterator<Item = Envelope<'e>>,
+        around: Around<'_>,
+    ) -> Result<(), Stopped> {
+        let mut folded = self.folded_mut();
+        let target = folded.target_mut();
         for envelope in events {
-            target.apply(&*self.projection, envelope)?;
+            target.apply(&*self.projection, envelope, around)?;
         }
         Ok(())
     }
@@ -398,7 +403,7 @@ impl Slot {
     fn pause(&self, paused: Paused) -> Result<Position, CatchUpError> {
         let name = self.projection.name();
         tracing::warn!(name, %paused, "a projection is paused");
-        self.generations_mut().target_mut().pause(paused.clone());
+        self.folded_mut().target_mut().pause(paused.clone());
         self.notify();
         self.checkpoint()?;
         Err(CatchUpError::Paused(paused))
@@ -407,10 +412,10 @@ impl Slot {
     /// At the durable head: what was built takes its place, or a checkpoint is made if it is due.
     fn caught_up(&self) -> Result<(), CatchUpError> {
         let (is_built, is_due) = {
-            let generations = self.generations();
-            let target = generations.target();
-            let folded = target.position().since(target.checkpointed());
-            (generations.building.is_some(), folded >= MAX_RECENT_EVENTS_LIVE)
+            let folded = self.folded();
+            let target = folded.target();
+            let since = target.position().since(target.checkpointed());
+            (folded.building.is_some(), since >= MAX_RECENT_EVENTS_LIVE)
         };
         if is_built || is_due {
             self.checkpoint()?;
@@ -423,59 +428,62 @@ impl Slot {
 
     /// Persists the rows and the position of what is folded, in one step.
     fn checkpoint(&self) -> Result<(), CatchUpError> {
-        let (checkpointed, root) = self.persist(&self.generations())?;
-        let mut generations = self.generations_mut();
-        let is_first = generations.root.current != root.current;
-        generations.root = root;
-        generations.target_mut().take_over(checkpointed);
-        let kept = generations.in_use();
-        drop(generations);
+        let (checkpointed, root) = self.persist(&self.folded())?;
+        let mut folded = self.folded_mut();
+        let counted = folded.generations.current();
+        folded.generations.adopt(root);
+        folded.target_mut().take_over(checkpointed);
+        let is_first = folded.generations.current() != counted;
+        drop(folded);
         if is_first {
             // What was there was of another log, or damaged.
-            sweep_generations(&*self.store, self.projection.name(), &kept);
+            self.folded().generations.sweep(None);
         }
         Ok(())
     }
 
     /// Writes the rows and the position of what is folded, and the root that names them.
-    fn persist(&self, generations: &Generations) -> Result<(Checkpointed, Root), CatchUpError> {
-        let checkpointed = generations.target().checkpoint()?;
-        let mut root = generations.root;
-        let number = Some(generations.target().number());
-        match &generations.building {
-            Some(_) => root.building = number,
-            None => root.current = number,
-        }
-        if root != generations.root {
-            root.store(&*self.store, self.projection.name())?;
-        }
+    fn persist(&self, folded: &Folded) -> Result<(Checkpointed, Root), CatchUpError> {
+        let checkpointed = folded.target().checkpoint()?;
+        let (generations, number) = (&folded.generations, folded.target().number());
+        let root = match &folded.building {
+            Some(_) => generations.with_building(Some(number)),
+            None => generations.with_current(number),
+        };
+        generations.store(root)?;
         Ok((checkpointed, root))
     }
 
     /// Puts what was built, and is checkpointed, in the place of what is read.
     fn swap(&self) -> Result<(), CatchUpError> {
-        let name = self.projection.name();
-        let mut root = self.generations().root;
-        root.current = root.building.take();
-        root.store(&*self.store, name)?;
-        let kept = {
-            let mut generations = self.generations_mut();
-            generations.root = root;
-            if let Some(built) = generations.building.take() {
-                generations.current = built;
-            }
-            generations.in_use()
+        let root = {
+            let folded = self.folded();
+            let root = folded.generations.with_current(folded.target().number());
+            folded.generations.store(root)?;
+            root
         };
+        let mut folded = self.folded_mut();
+        folded.generations.adopt(root);
+        if let Some(built) = folded.building.take() {
+            folded.current = built;
+        }
+        drop(folded);
         self.notify();
-        sweep_generations(&*self.store, name, &kept);
+        self.folded().generations.sweep(None);
         Ok(())
     }
 
     /// Builds a new generation from the first event, beside the damaged one.
-    pub(crate) fn begin_anew(&self) {
-        let mut generations = self.generations_mut();
-        let number = generations.root.take_number();
-        let anew = Generation::empty(self.place(number), number, self.projection.version());
-        generations.building = Some(anew.skipping(generations.target().skipped()));
+    pub(crate) fn begin_anew(&self) -> Result<(), TableError> {
+        let anew = self.scratch()?;
+        self.folded_mut().building = Some(anew);
+        Ok(())
+    }
+
+    /// An empty state that nothing names yet, which leaves out what the one at hand does.
+    pub(crate) fn scratch(&self) -> Result<Generation, TableError> {
+        let mut folded = self.folded_mut();
+        let anew = Generation::empty(&mut folded.generations, self.projection.version())?;
+        Ok(anew.skipping(folded.target().skipped()))
     }
 }

@@ -2,21 +2,26 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{Mutex, mpsc},
     thread,
     time::Duration,
 };
 
 use proptest::prelude::*;
+use spacefold_disk::{
+    MemoryDisk, SimDisk,
+    sim::{Fault, Kept},
+};
 use spacefold_event_core::{
-    EventType, EventTypes, MemoryLog, MemoryStateStore, RecordedEventRef, SpaceEvent,
+    EventType, EventTypes, LogReader, MemoryLog, RecordedEventRef, SpaceEvent,
 };
 use spacefold_state::testing::{events, log_of, record};
 
 use super::*;
 use crate::{
-    ApplyError, Table, TableError,
-    testing::{CorruptLog, FailingStore, contents},
+    ApplyContext, ApplyError, Table, TableError,
+    testing::{CorruptLog, disk_of, files, generations, projections_in},
 };
 
 /// What a [`Probe`] is told to do, and tells.
@@ -52,7 +57,12 @@ impl Projection for Probe {
         EventType::ALL.into_iter().filter(|it| *it != EventType::SpaceArchived).collect()
     }
 
-    fn apply(&self, event: &RecordedEventRef<'_>, table: &mut Table<'_>) -> Result<(), ApplyError> {
+    fn apply(
+        &self,
+        event: &RecordedEventRef<'_>,
+        _context: &ApplyContext<'_>,
+        table: &mut Table<'_>,
+    ) -> Result<(), ApplyError> {
         let position = event.position.get();
         let count = table.get(event.space_id)?.map_or(0, |value| value[0]);
         table.put(event.space_id, [count.wrapping_add(1), u8::try_from(self.version).unwrap()])?;
@@ -102,14 +112,14 @@ fn some_events(count: u64) -> impl Iterator<Item = SpaceEvent> {
     })
 }
 
-fn over(log: &Arc<MemoryLog>, store: &Arc<MemoryStateStore>) -> Projections {
-    Projections::new(log.clone(), store.clone())
+fn over(log: &Arc<MemoryLog>, disk: &MemoryDisk) -> Projections {
+    projections_in(log, disk.root())
 }
 
 #[test]
 fn names_are_checked_and_taken_once() {
     let log = log_of([]);
-    let projections = over(&log, &Arc::default());
+    let projections = over(&log, &MemoryDisk::new());
     let wires = Arc::default();
     for name in ["", "a/b", "space-state", "a b", "\u{e9}"] {
         let refused = projections.register(Probe { name, ..Probe::new(&wires) });
@@ -129,11 +139,11 @@ fn names_are_checked_and_taken_once() {
 #[test]
 fn nothing_is_written_before_something_is_folded() {
     let log = log_of(some_events(5));
-    let store = Arc::default();
-    let projections = over(&log, &store);
+    let disk = MemoryDisk::new();
+    let projections = over(&log, &disk);
     let handle = projections.register(Probe::new(&Arc::default())).unwrap();
     projections.save().unwrap();
-    assert_eq!(contents(&*store), []);
+    assert!(disk.root().names().unwrap().is_empty());
     assert!(!handle.is_persisted());
     let info = handle.info();
     assert_eq!((info.position, info.lag), (Position::START, 5));
@@ -142,15 +152,15 @@ fn nothing_is_written_before_something_is_folded() {
 #[test]
 fn it_goes_on_from_its_checkpoint() {
     let log = log_of(some_events(40));
-    let store = Arc::default();
+    let disk = MemoryDisk::new();
     for events in [40, 47, 47, 90] {
         record(&log, some_events(events - log.head().get()));
-        let projections = over(&log, &store);
+        let projections = over(&log, &disk);
         let handle = projections.register(Probe::new(&Arc::default())).unwrap();
         assert_eq!(handle.catch_up().unwrap().get(), events);
         assert_eq!(rows(&handle), (expected(&log, events, 1, &[]), events));
         projections.save().unwrap();
-        let again = over(&log, &store).register(Probe::new(&Arc::default())).unwrap();
+        let again = over(&log, &disk).register(Probe::new(&Arc::default())).unwrap();
         assert_eq!(rows(&again), (expected(&log, events, 1, &[]), events));
     }
 }
@@ -159,11 +169,11 @@ fn it_goes_on_from_its_checkpoint() {
 fn rows_and_position_are_persisted_in_one_step_whichever_write_is_the_last() {
     let log = log_of(some_events(60));
     let mut failed = 0;
-    for writes in 0..60 {
-        let store: Arc<MemoryStateStore> = Arc::default();
-        let failing = Arc::new(FailingStore::new(store.clone(), writes));
-        let projections = Projections::new(log.clone(), failing);
-        let handle = projections.register(Probe::new(&Arc::default())).unwrap();
+    for calls in 1..400 {
+        let disk = SimDisk::default();
+        disk.fail_call(calls, Fault::PowerCut);
+        let projections = projections_in(&log, disk.root());
+        let Ok(handle) = projections.register(Probe::new(&Arc::default())) else { continue };
         // Several checkpoints, with more rows than one has room for.
         let mut saved = 0;
         for n in 1..=6 {
@@ -173,12 +183,18 @@ fn rows_and_position_are_persisted_in_one_step_whichever_write_is_the_last() {
             }
         }
         failed += u64::from(saved < 60);
-        let again = over(&log, &store).register(Probe::new(&Arc::default())).unwrap();
+        let left = disk.after_power_cut(Kept::Subset, &mut fastrand::Rng::with_seed(calls));
+        let again =
+            projections_in(&log, left.root()).register(Probe::new(&Arc::default())).unwrap();
         let (found, position) = rows(&again);
-        assert_eq!(found, expected(&log, position, 1, &[]), "{writes}");
-        assert!(position == saved || position == saved + 10, "{writes}: {position} {saved}");
+        assert_eq!(found, expected(&log, position, 1, &[]), "{calls}");
+        assert!(position == saved || position == saved + 10, "{calls}: {position} {saved}");
         assert_eq!(again.catch_up().unwrap().get(), 60);
         assert_eq!(rows(&again).0, expected(&log, 60, 1, &[]));
+        again.slot_for_tests().save_last().unwrap();
+        drop(projections_in(&log, left.root()).register(Probe::new(&Arc::default())).unwrap());
+        let left = generations(&left.root(), "projections/probe.projection");
+        assert_eq!(left.len(), 1, "{calls}: {left:?}");
     }
     assert!(failed > 10, "no write failed in the middle");
 }
@@ -186,8 +202,8 @@ fn rows_and_position_are_persisted_in_one_step_whichever_write_is_the_last() {
 #[test]
 fn an_event_that_is_refused_pauses_that_projection_alone() {
     let log = log_of(some_events(20));
-    let store = Arc::default();
-    let projections = over(&log, &store);
+    let disk = MemoryDisk::new();
+    let projections = over(&log, &disk);
     let wires: Arc<Wires> = Arc::default();
     wires.refuse.lock().unwrap().extend([7, 12]);
     let handle = projections.register(Probe::new(&wires)).unwrap();
@@ -209,7 +225,7 @@ fn an_event_that_is_refused_pauses_that_projection_alone() {
     assert!(matches!(waited, Err(CatchUpError::Paused(_))));
 
     // It is still paused after a restart, until it is resumed.
-    let projections = over(&log, &store);
+    let projections = over(&log, &disk);
     let handle = projections.register(Probe::new(&wires)).unwrap();
     assert_eq!(handle.info().paused.as_ref(), Some(&paused));
     assert!(matches!(projections.resume("probe"), Err(CatchUpError::Paused(_))));
@@ -221,7 +237,7 @@ fn an_event_that_is_refused_pauses_that_projection_alone() {
     assert_eq!(rows(&handle), (expected(&log, 20, 1, &[12]), 20));
     assert_eq!(handle.info().skipped, [Position::new(12)]);
     projections.save().unwrap();
-    let again = over(&log, &store).register(Probe::new(&wires)).unwrap();
+    let again = over(&log, &disk).register(Probe::new(&wires)).unwrap();
     assert_eq!(again.info().skipped, [Position::new(12)]);
     assert_eq!(rows(&again), (expected(&log, 20, 1, &[12]), 20));
 }
@@ -229,7 +245,7 @@ fn an_event_that_is_refused_pauses_that_projection_alone() {
 #[test]
 fn a_panic_pauses_and_takes_nothing_with_it() {
     let log = log_of(some_events(20));
-    let projections = over(&log, &Arc::default());
+    let projections = over(&log, &MemoryDisk::new());
     let wires: Arc<Wires> = Arc::default();
     wires.panic.lock().unwrap().insert(8);
     let handle = projections.register(Probe::new(&wires)).unwrap();
@@ -248,7 +264,7 @@ fn an_event_that_does_not_decode_is_quarantined_and_can_be_skipped() {
     let inner = log_of(some_events(20));
     for corrupt in [1, 9, 20] {
         let log = CorruptLog { inner: inner.clone(), corrupt: Position::new(corrupt) };
-        let projections = Projections::new(Arc::new(log), Arc::new(MemoryStateStore::new()));
+        let projections = projections_in(&Arc::new(log), MemoryDisk::new().root());
         let handle = projections.register(Probe::new(&Arc::default())).unwrap();
         let error = handle.catch_up().unwrap_err();
         let CatchUpError::Paused(paused) = error else { panic!("{error}") };
@@ -264,7 +280,7 @@ fn an_event_that_does_not_decode_is_quarantined_and_can_be_skipped() {
 fn no_more_events_are_skipped_than_may_be() {
     let count = u64::try_from(MAX_SKIPPED_EVENTS).unwrap() + 1;
     let log = log_of((0..count).map(|n| SpaceEvent::variable_set("s", "n", n)));
-    let projections = over(&log, &Arc::default());
+    let projections = over(&log, &MemoryDisk::new());
     let wires: Arc<Wires> = Arc::default();
     wires.refuse.lock().unwrap().extend(1..=count);
     let handle = projections.register(Probe::new(&wires)).unwrap();
@@ -281,14 +297,14 @@ fn no_more_events_are_skipped_than_may_be() {
 #[test]
 fn a_new_version_is_built_beside_the_old_one_and_swapped_in() {
     let log = log_of(some_events(2_000));
-    let store = Arc::default();
-    let projections = over(&log, &store);
+    let disk = MemoryDisk::new();
+    let projections = over(&log, &disk);
     projections.register(Probe::new(&Arc::default())).unwrap().catch_up().unwrap();
     projections.save().unwrap();
 
     let wires: Arc<Wires> = Arc::default();
     wires.refuse.lock().unwrap().insert(1_502);
-    let projections = over(&log, &store);
+    let projections = over(&log, &disk);
     let newer = Probe { version: 2, ..Probe::new(&wires) };
     let handle = projections.register(newer).unwrap();
     let old = expected(&log, 2_000, 1, &[]);
@@ -302,7 +318,7 @@ fn a_new_version_is_built_beside_the_old_one_and_swapped_in() {
 
     // After a restart it goes on where it was, and readers see the one or the other.
     wires.refuse.lock().unwrap().clear();
-    let projections = over(&log, &store);
+    let projections = over(&log, &disk);
     let handle = projections.register(Probe { version: 2, ..Probe::new(&wires) }).unwrap();
     assert_eq!(handle.info().building, Some(building));
     let new = expected(&log, 2_000, 2, &[]);
@@ -338,11 +354,11 @@ fn a_new_version_is_built_beside_the_old_one_and_swapped_in() {
     });
     let info = handle.info();
     assert_eq!((info.version, info.building, info.paused), (2, None, None));
-    let keys = store.keys(b"projection/probe/").unwrap();
-    let of_old = keys.iter().filter(|key| key.starts_with(b"projection/probe/\0\0\0\0\0\0\0\x01"));
-    assert_eq!(of_old.count(), 0, "the old rows are removed");
+    let files = files(&disk.root());
+    let of_old = |path: &&PathBuf| path.starts_with("projections/probe.projection/1");
+    assert_eq!(files.keys().filter(of_old).count(), 0, "the old rows are removed");
     // An older program finds the newer state, and builds its own beside it.
-    let older = over(&log, &store).register(Probe::new(&Arc::default())).unwrap();
+    let older = over(&log, &disk).register(Probe::new(&Arc::default())).unwrap();
     assert_eq!((older.info().version, older.info().position.get()), (2, 2_000));
     older.catch_up().unwrap();
     assert_eq!(rows(&older).0, old);
@@ -351,24 +367,24 @@ fn a_new_version_is_built_beside_the_old_one_and_swapped_in() {
 #[test]
 fn rows_that_are_damaged_or_of_another_log_are_folded_anew() {
     let log = log_of(some_events(200));
-    let store: Arc<MemoryStateStore> = Arc::default();
-    let projections = over(&log, &store);
+    let disk = MemoryDisk::new();
+    let projections = over(&log, &disk);
     projections.register(Probe::new(&Arc::default())).unwrap().catch_up().unwrap();
     projections.save().unwrap();
     let expected = expected(&log, 200, 1, &[]);
-    let whole = contents(&*store);
-    assert!(whole.len() > 4, "{}", whole.len());
-    for (damaged, blob) in &whole {
+    let whole = files(&disk.root());
+    assert!(whole.len() > 2, "{whole:?}");
+    for (damaged, bytes) in &whole {
         for lost in [true, false] {
-            let store: Arc<MemoryStateStore> = Arc::default();
-            whole.iter().for_each(|(key, blob)| store.put(key, blob).unwrap());
-            let mut noise = blob.clone();
-            noise[blob.len() / 2] ^= 1;
+            let mut files = whole.clone();
+            let mut noise = bytes.clone();
+            noise[bytes.len() / 2] ^= 1;
             match lost {
-                true => store.remove(damaged).unwrap(),
-                false => store.put(damaged, &noise).unwrap(),
-            }
-            let projections = over(&log, &store);
+                true => files.remove(damaged),
+                false => files.insert(damaged.clone(), noise),
+            };
+            let disk = disk_of(&files);
+            let projections = over(&log, &disk);
             let handle = projections.register(Probe::new(&Arc::default())).unwrap();
             // A page that is damaged is found when it is read.
             record(&log, []);
@@ -378,7 +394,7 @@ fn rows_that_are_damaged_or_of_another_log_are_folded_anew() {
                 Ok(_) => {}
                 Err(error) => {
                     assert!(matches!(error, CatchUpError::Table(TableError::Damaged { .. })));
-                    handle.slot_for_tests().begin_anew();
+                    handle.slot_for_tests().begin_anew().unwrap();
                 }
             }
             handle.catch_up().unwrap();
@@ -386,17 +402,17 @@ fn rows_that_are_damaged_or_of_another_log_are_folded_anew() {
         }
     }
     let other = log_of(some_events(250));
-    let handle = over(&other, &store).register(Probe::new(&Arc::default())).unwrap();
+    let handle = over(&other, &disk).register(Probe::new(&Arc::default())).unwrap();
     assert_eq!(handle.position(), Position::START, "of another log");
     let shorter = log_of(some_events(10));
-    let handle = over(&shorter, &store).register(Probe::new(&Arc::default())).unwrap();
+    let handle = over(&shorter, &disk).register(Probe::new(&Arc::default())).unwrap();
     assert_eq!(handle.position(), Position::START, "ahead of the log");
 }
 
 #[test]
 fn who_waits_is_woken_when_it_is_there() {
     let log = log_of(some_events(10));
-    let projections = over(&log, &Arc::default());
+    let projections = over(&log, &MemoryDisk::new());
     let handle = projections.register(Probe::new(&Arc::default())).unwrap();
     assert_eq!(handle.wait(Position::new(1), Duration::ZERO).unwrap(), Position::START);
     thread::scope(|scope| {
@@ -422,12 +438,12 @@ proptest! {
     ) {
         let log = log_of(events);
         let head = log.durable_head().get();
-        let store = Arc::default();
+        let disk = MemoryDisk::new();
         let mut cuts: Vec<u64> =
             cuts.iter().map(|cut| cut.index(usize::try_from(head).unwrap()) as u64 + 1).collect();
         cuts.sort_unstable();
         for (round, cut) in cuts.into_iter().chain([head]).enumerate() {
-            let projections = over(&log, &store);
+            let projections = over(&log, &disk);
             let handle = projections.register(Probe::new(&Arc::default())).unwrap();
             let position = handle.slot_for_tests().catch_up_to(Position::new(cut)).unwrap();
             prop_assert_eq!(rows(&handle), (expected(&log, position.get(), 1, &[]), position.get()));

@@ -24,6 +24,14 @@ pub struct Divergence {
     pub position: Position,
 }
 
+/// At an event.
+pub(super) fn at(log: &dyn LogReader, position: Position) -> Result<Divergence, ReadError> {
+    let page = log.page_at(position)?;
+    let event = page.as_ref().and_then(|page| page.envelopes().next());
+    let space_id = event.map(|event| event.space_id.to_owned()).unwrap_or_default();
+    Ok(Divergence { space_id, position })
+}
+
 /// Where the two states of a space part, which differ.
 pub(super) fn of_space(
     log: &dyn LogReader,

@@ -19,7 +19,7 @@ use spacefold_event_core::{
     bytes::{to_u64, to_usize},
     lock::{Condition, Lock},
 };
-use spacefold_state::{SpaceState, SpaceStates};
+use spacefold_state::{Effect, Effects, SpaceState, SpaceStates};
 
 use super::no_thread;
 
@@ -78,15 +78,17 @@ impl Parts {
     }
 }
 
-/// Folds the events behind `after`, up to `to`, of the spaces that `wanted` selects.
+/// Folds the events after `after`, up to `to`, of the spaces that `wanted` selects, and answers what each
+/// did. Ends before `to` where the events take more than `max_bytes` in memory.
 ///
 /// Events that a state has taken in already are passed over.
 pub(super) fn fold_partitioned(
     log: &dyn LogReader,
     (after, to): (Position, Position),
+    max_bytes: u64,
     parts: Parts,
     wanted: &(dyn Fn(&str) -> bool + Sync),
-) -> Result<Parts, ReadError> {
+) -> Result<(Parts, Effects), ReadError> {
     let Parts(parts) = parts;
     let threads = NonZeroUsize::new(parts.len()).unwrap_or(NonZeroUsize::MIN);
     let pages = SharedPages {
@@ -95,12 +97,14 @@ pub(super) fn fold_partitioned(
             first: 0,
             pages: VecDeque::new(),
             rest: Rest::Unread(log.pages(Read::from(after.next()).to(to))),
+            bytes_left: max_bytes,
+            read_to: after,
             stopped: false,
         }),
         moved: Condition::new(),
     };
     let is_own = |space_id: &str, part| part_of(space_id, threads) == part && wanted(space_id);
-    let folded: Vec<Result<SpaceStates, ReadError>> = thread::scope(|scope| {
+    let folded: Vec<Result<Folded, ReadError>> = thread::scope(|scope| {
         let (pages, is_own) = (&pages, &is_own);
         let fold = move |part, states| fold_part(pages, states, |space_id| is_own(space_id, part));
         let mut parts = parts.into_iter().enumerate();
@@ -116,7 +120,24 @@ pub(super) fn fold_partitioned(
         folded.extend(others.into_iter().map(other));
         folded
     });
-    folded.into_iter().collect::<Result<_, _>>().map(Parts)
+    let mut effects = Effects::new(after, pages.lock().read_to.min(to));
+    let mut parts = Vec::new();
+    let mut noted = Vec::new();
+    for folded in folded {
+        let Folded { states, effects } = folded?;
+        parts.push(states);
+        noted.extend(effects);
+    }
+    noted.sort_unstable_by_key(|(position, _)| *position);
+    noted.into_iter().for_each(|(position, effect)| effects.push(position, effect));
+    Ok((Parts(parts), effects))
+}
+
+/// What one thread has folded.
+struct Folded {
+    states: SpaceStates,
+    /// The effects that are not [`Effect::Whole`].
+    effects: Vec<(Position, Effect)>,
 }
 
 fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
@@ -126,9 +147,10 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
 /// Folds the spaces that are one thread's own.
 fn fold_part(
     pages: &SharedPages<'_>,
-    mut states: SpaceStates,
+    states: SpaceStates,
     is_own: impl Fn(&str) -> bool,
-) -> Result<SpaceStates, ReadError> {
+) -> Result<Folded, ReadError> {
+    let mut folded = Folded { states, effects: Vec::new() };
     // If this thread ends early, by an error or a panic, the others are not to wait for it.
     let mut stop = StopOthers { pages, done: false };
     let mut nth = 0;
@@ -143,10 +165,10 @@ fn fold_part(
         if batch.is_empty() {
             break;
         }
-        fold_pages(&batch, &mut states, &is_own)?;
+        fold_pages(&batch, &mut folded, &is_own)?;
     }
     stop.done = true;
-    Ok(states)
+    Ok(folded)
 }
 
 /// The key of a table of spaces: hashed by its bytes alone, which a text of several fields is not.
@@ -170,7 +192,7 @@ struct Chain<'a> {
 /// processor's cache has of a space after one event is there for the next.
 fn fold_pages(
     pages: &[Page],
-    states: &mut SpaceStates,
+    folded: &mut Folded,
     is_own: impl Fn(&str) -> bool,
 ) -> Result<(), ReadError> {
     let mut places: RapidHashMap<SpaceId<'_>, Option<usize>> = RapidHashMap::default();
@@ -196,14 +218,17 @@ fn fold_pages(
         }
     }
     for Chain { space_id, first, .. } in spaces {
-        let state = states.state_mut(space_id);
+        let state = folded.states.state_mut(space_id);
         let mut at = first;
         while let Some((envelope, next)) = events.get(at) {
             at = *next;
             if envelope.revision <= state.revision() {
                 continue;
             }
-            state.apply(&envelope.decode()?);
+            let effect = state.apply(&envelope.decode()?);
+            if effect != Effect::Whole {
+                folded.effects.push((envelope.position, effect));
+            }
         }
     }
     Ok(())
@@ -230,8 +255,12 @@ struct Queue<'a> {
     first: u64,
     /// The pages that some thread has still to take, each with how many have.
     pages: VecDeque<(Page, usize)>,
-    /// The pages behind these.
+    /// The pages after these.
     rest: Rest<'a>,
+    /// How many bytes of pages may still be read.
+    bytes_left: u64,
+    /// The last position that was.
+    read_to: Position,
     /// Whether a thread ended early: the others end too.
     stopped: bool,
 }
@@ -262,7 +291,15 @@ impl<'a> SharedPages<'a> {
                     drop(queue);
                     let page = rest.next().transpose()?;
                     queue = self.lock();
-                    queue.rest = page.as_ref().map_or(Rest::Nothing, |_| Rest::Unread(rest));
+                    queue.rest = Rest::Nothing;
+                    if let Some(page) = &page {
+                        queue.read_to = page.next().previous();
+                        let left = queue.bytes_left.checked_sub(to_u64(page.memory_bytes()));
+                        queue.bytes_left = left.unwrap_or(0);
+                        if left.is_some() {
+                            queue.rest = Rest::Unread(rest);
+                        }
+                    }
                     queue.pages.extend(page.map(|page| (page, 0)));
                     self.moved.notify_all();
                 }

@@ -2,6 +2,7 @@
 
 use std::{
     sync::{
+        Arc,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
@@ -10,55 +11,96 @@ use std::{
 
 use spacefold_event_core::{
     EventFilter, EventId, LogReader, Page, Position, Read, ReadError, Revision, Timestamp,
-    bytes::to_u64,
+    bytes::to_u64, lock::Lock,
 };
+use spacefold_state::Effects;
 
 use super::{RebuildError, pace::Pace};
+use crate::effects::{EffectSource, Reading};
 
 /// How many pages a slow fold may be behind the reader.
 const PAGES_AHEAD: usize = 8;
 
-/// Where pages go.
-pub(super) type PageSender = SyncSender<Page>;
-
 /// A channel for the pages of one fold.
-pub(super) fn pages() -> (PageSender, Receiver<Page>) {
+pub(super) fn pages() -> (SyncSender<Reading>, Receiver<Reading>) {
     sync_channel(PAGES_AHEAD)
 }
 
-/// Hands a page to every fold; one that has ended says by itself why.
-pub(super) fn hand_out(page: &Page, senders: &[PageSender]) {
-    for sender in senders {
-        let _ = sender.send(page.clone());
+/// The folds that read the log together: those that go by what events did, and the others.
+#[derive(Default)]
+pub(super) struct Readers {
+    plain: Vec<SyncSender<Reading>>,
+    by_effects: Vec<SyncSender<Reading>>,
+}
+
+impl Readers {
+    /// One more fold.
+    pub(super) fn add(&mut self, sender: SyncSender<Reading>, goes_by_effects: bool) {
+        match goes_by_effects {
+            true => self.by_effects.push(sender),
+            false => self.plain.push(sender),
+        }
+    }
+
+    /// Those that do not go by what events did, which are not among these any more.
+    pub(super) fn take_plain(&mut self) -> Self {
+        Self { plain: std::mem::take(&mut self.plain), by_effects: Vec::new() }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.by_effects.is_empty()
+    }
+
+    /// Hands a page to every fold; one that has ended says by itself why.
+    pub(super) fn hand_out(&self, page: &Page, effects: Option<&Arc<Effects>>) {
+        let reading = Reading { page: page.clone(), effects: effects.cloned() };
+        for sender in self.plain.iter().chain(&self.by_effects) {
+            let _ = sender.send(reading.clone());
+        }
     }
 }
 
-/// Reads the log behind `after`, up to `to`, for these folds.
+/// Reads the log after `after`, up to `to`, for these folds.
 pub(super) fn read_all(
     log: &dyn LogReader,
     (after, to): (Position, Position),
     pace: &Pace<'_>,
-    senders: &[PageSender],
+    (readers, effects): (&Readers, &dyn EffectSource),
 ) -> Result<(), RebuildError> {
+    if readers.is_empty() {
+        return Ok(());
+    }
     let mut before = after;
     for page in log.pages(Read::from(after.next()).to(to)) {
         let page = page?;
         let read = page.next().previous().min(to);
         pace.read(read.get(), read.since(before));
         pace.check()?;
+        let source = (!readers.by_effects.is_empty()).then_some(effects);
+        let Reading { page, effects } = Reading::of(page, (before, to), source)?;
+        readers.hand_out(&page, effects.as_ref());
         before = read;
-        hand_out(&page, senders);
     }
     Ok(())
 }
 
-/// The log as one fold reads it, page by page: each goes to the other folds too.
+/// The log as the states read it, page by page: each goes to the folds that do not wait for what its
+/// events did, and is kept for those that do.
 pub(super) struct Shared<'a> {
     pub(super) log: &'a dyn LogReader,
     pub(super) pace: &'a Pace<'a>,
-    pub(super) senders: &'a [PageSender],
+    pub(super) plain: &'a Readers,
     /// Bytes of the pages that were read.
     pub(super) bytes: AtomicU64,
+    /// The pages that were read since they were taken last, if anybody waits for them.
+    pub(super) pages: Option<Lock<Vec<Page>>>,
+}
+
+impl Shared<'_> {
+    /// The pages that were kept.
+    pub(super) fn take_pages(&self) -> Vec<Page> {
+        self.pages.as_ref().map_or_else(Vec::new, |pages| std::mem::take(&mut pages.lock()))
+    }
 }
 
 impl LogReader for Shared<'_> {
@@ -81,7 +123,10 @@ impl LogReader for Shared<'_> {
         self.pace.read(up_to.get(), events);
         let bytes = to_u64(page.memory_bytes());
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        hand_out(&page, self.senders);
+        self.plain.hand_out(&page, None);
+        if let Some(pages) = &self.pages {
+            pages.lock().push(page.clone());
+        }
         Ok(page)
     }
 

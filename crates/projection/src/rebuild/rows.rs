@@ -1,18 +1,22 @@
 //! Folding a registered projection anew, beside what is read.
 
 use std::{
-    sync::mpsc::Receiver,
+    sync::{Arc, mpsc::Receiver},
     time::{Duration, Instant},
 };
 
-use spacefold_event_core::{LogReader, Page, Position, Read};
+use spacefold_event_core::{LogReader, Position, Read};
 use spacefold_state::StateHash;
 
 use super::{
-    RebuildError, RebuildMode, RebuildOutcome, Resume, Verdict, divergence::Divergence, pace::Pace,
+    RebuildError, RebuildMode, RebuildOptions,
+    divergence::{self, Divergence},
+    pace::Pace,
+    refold::{Comparison, Refold},
 };
 use crate::{
-    projections::{Generation, LeftBehind, Slot, Stopped, first_parting},
+    effects::{EffectSource, Reading},
+    projections::{Frozen, Generation, Slot, Stopped, first_parting},
     table::{OwnedRow, TableError},
 };
 
@@ -28,19 +32,19 @@ pub(super) struct RowsRebuild<'a> {
     slot: &'a Slot,
     log: &'a dyn LogReader,
     mode: RebuildMode,
-    head: Position,
+    /// Where what events did comes from, if it goes by that.
+    effects: Option<Arc<dyn EffectSource>>,
     new: Generation,
     /// What was persisted and read when the rebuild began.
     old: Option<Old>,
     /// The hash of the new rows at the position of the old ones.
     compared: Option<StateHash>,
     resumed_from: Option<Position>,
-    started: Instant,
     progress_kept: Instant,
 }
 
 struct Old {
-    state: Generation,
+    state: Frozen,
     hash: StateHash,
 }
 
@@ -49,15 +53,9 @@ impl<'a> RowsRebuild<'a> {
         slot: &'a Slot,
         log: &'a dyn LogReader,
         head: Position,
-        mode: RebuildMode,
-        resume: Resume,
+        options: &RebuildOptions<'_>,
     ) -> Result<Self, RebuildError> {
-        let started = Instant::now();
-        let begun = slot.begin_rebuild(match (mode, resume) {
-            (RebuildMode::Check, _) => LeftBehind::Ignore,
-            (RebuildMode::Replace, Resume::GoOn) => LeftBehind::GoOn,
-            (RebuildMode::Replace, Resume::Restart) => LeftBehind::Discard,
-        })?;
+        let begun = slot.begin_rebuild(options.left_behind())?;
         let new = begun.new;
         let resumed_from = (new.position() > Position::START).then(|| new.position());
         let old = match begun.old {
@@ -68,19 +66,10 @@ impl<'a> RowsRebuild<'a> {
             }
             _ => None,
         };
-        let (compared, progress_kept) = (None, started);
-        let mut rebuild = Self {
-            slot,
-            log,
-            mode,
-            head,
-            new,
-            old,
-            compared,
-            resumed_from,
-            started,
-            progress_kept,
-        };
+        let (mode, compared, progress_kept) = (options.mode, None, Instant::now());
+        let effects = slot.effects().cloned();
+        let mut rebuild =
+            Self { slot, log, mode, effects, new, old, compared, resumed_from, progress_kept };
         rebuild.compare_if_there()?;
         Ok(rebuild)
     }
@@ -90,9 +79,21 @@ impl<'a> RowsRebuild<'a> {
         self.new.position()
     }
 
+    /// Whether it goes by what events did.
+    pub(super) const fn goes_by_effects(&self) -> bool {
+        self.effects.is_some()
+    }
+
+    /// Has what events did come from somewhere else from now on, if it goes by that.
+    pub(super) fn set_effects(&mut self, effects: &Arc<dyn EffectSource>) {
+        if let Some(source) = &mut self.effects {
+            *source = Arc::clone(effects);
+        }
+    }
+
     /// Folds the pages as they come, until there are no more; an end before the head keeps what
     /// was folded.
-    pub(super) fn fold(&mut self, pages: &Receiver<Page>) -> Result<(), RebuildError> {
+    pub(super) fn fold(&mut self, pages: &Receiver<Reading>) -> Result<(), RebuildError> {
         for page in pages {
             self.fold_page(&page)?;
         }
@@ -108,54 +109,13 @@ impl<'a> RowsRebuild<'a> {
         Ok(())
     }
 
-    /// Compares, and puts the new state in the place of the old one where the two differ.
-    pub(super) fn finish(mut self, pace: &Pace<'_>) -> Result<RebuildOutcome, RebuildError> {
-        let new_hash = self.new.hash()?;
-        let entries = self.new.count()?;
-        let old_hash = self.old.as_ref().map(|old| {
-            // What was the same where the old one ends is the same where the new one does.
-            if self.compared == Some(old.hash) { new_hash } else { old.hash }
-        });
-        let differs = old_hash != Some(new_hash);
-        let (verdict, first_divergence) = match (self.mode, &self.old) {
-            (RebuildMode::Check, Some(old)) if differs => {
-                (Verdict::Diverged, self.divergence(old, pace)?)
-            }
-            (RebuildMode::Check, Some(_)) => (Verdict::Identical, None),
-            (RebuildMode::Check, None) => (Verdict::NothingToCompare, None),
-            (RebuildMode::Replace, Some(_)) if !differs => (Verdict::Identical, None),
-            (RebuildMode::Replace, Some(_)) => (Verdict::Replaced, None),
-            (RebuildMode::Replace, None) => (Verdict::Created, None),
-        };
-        let outcome = RebuildOutcome {
-            name: self.slot.projection().name(),
-            version: self.new.version(),
-            events: self.head.get(),
-            seconds: 0.0,
-            entries,
-            old_hash: old_hash.as_ref().map(StateHash::to_string),
-            new_hash: new_hash.to_string(),
-            verdict,
-            first_divergence,
-            resumed_from: self.resumed_from,
-        };
-        // Its runs are not to be swept before it lets go of them.
-        drop(self.old.take());
-        match verdict {
-            Verdict::Replaced | Verdict::Created => self.slot.replace(self.new)?,
-            Verdict::Identical | Verdict::Diverged | Verdict::NothingToCompare => {
-                self.slot.give_up_building(self.new)?
-            }
-        }
-        Ok(RebuildOutcome { seconds: self.started.elapsed().as_secs_f64(), ..outcome })
-    }
-
-    fn fold_page(&mut self, page: &Page) -> Result<(), RebuildError> {
-        for envelope in page.envelopes() {
+    fn fold_page(&mut self, reading: &Reading) -> Result<(), RebuildError> {
+        for envelope in reading.page.envelopes() {
             if envelope.position <= self.new.position() {
                 continue;
             }
-            let applied = self.new.apply(&**self.slot.projection(), envelope);
+            let around = self.slot.around(reading);
+            let applied = self.new.apply(&**self.slot.projection(), envelope, around);
             applied.map_err(|stopped| self.stopped(stopped))?;
             self.compare_if_there()?;
         }
@@ -191,9 +151,49 @@ impl<'a> RowsRebuild<'a> {
         }
     }
 
+    /// Folds once more up to where the old rows end: the least position at which a row that differs
+    /// was changed last; [`Position::START`] for a row that no event made.
+    fn last_change(&self, old: &Old, pace: &Pace<'_>) -> Result<Position, RebuildError> {
+        let mut again = self.slot.scratch()?;
+        let to = old.state.position();
+        // Rows of the new state as of there, and which of them differ.
+        fold_alone(self, &mut again, to, pace)?;
+        let differing = differing(&old.state, &again)?;
+        let mut again = self.slot.scratch()?;
+        again.watch(differing.into_iter().map(|key| (key, Position::START)).collect());
+        fold_alone(self, &mut again, to, pace)?;
+        Ok(again.watched().values().copied().min().unwrap_or(Position::START))
+    }
+}
+
+impl Refold for RowsRebuild<'_> {
+    fn name(&self) -> &'static str {
+        self.slot.projection().name()
+    }
+
+    fn version(&self) -> u32 {
+        self.new.version()
+    }
+
+    fn resumed_from(&self) -> Option<Position> {
+        self.resumed_from
+    }
+
+    fn compare(&mut self) -> Result<Comparison, RebuildError> {
+        let new_hash = self.new.hash()?;
+        let entries = self.new.count()?;
+        let old_hash = self.old.as_ref().map(|old| {
+            // What was the same where the old one ends is the same where the new one does.
+            if self.compared == Some(old.hash) { new_hash } else { old.hash }
+        });
+        let is_same = old_hash == Some(new_hash);
+        Ok(Comparison { old_hash, new_hash, entries, is_same })
+    }
+
     /// The first event after which the rows part: the first that did something else, or else the one
     /// that gave a row that differs its value.
-    fn divergence(&self, old: &Old, pace: &Pace<'_>) -> Result<Option<Divergence>, RebuildError> {
+    fn divergence(&self, pace: &Pace<'_>) -> Result<Option<Divergence>, RebuildError> {
+        let Some(old) = &self.old else { return Ok(None) };
         let parting = match first_parting(old.state.trail(), self.new.trail()) {
             // A trail that is damaged says nothing.
             Err(TableError::Damaged { .. }) => None,
@@ -203,24 +203,18 @@ impl<'a> RowsRebuild<'a> {
             Some(position) => position,
             None => self.last_change(old, pace)?,
         };
-        let page = self.log.page_at(position)?;
-        let event = page.as_ref().and_then(|page| page.envelopes().next());
-        let space_id = event.map(|event| event.space_id.to_owned()).unwrap_or_default();
-        Ok(Some(Divergence { space_id, position }))
+        Ok(Some(divergence::at(self.log, position)?))
     }
 
-    /// Folds once more up to where the old rows end: the least position at which a row that differs
-    /// was changed last; [`Position::START`] for a row that no event made.
-    fn last_change(&self, old: &Old, pace: &Pace<'_>) -> Result<Position, RebuildError> {
-        let mut again = self.slot.scratch();
-        let to = old.state.position();
-        // Rows of the new state as of there, and which of them differ.
-        fold_alone(self, &mut again, to, pace)?;
-        let differing = differing(&old.state, &again)?;
-        let mut again = self.slot.scratch();
-        again.watch(differing.into_iter().map(|key| (key, Position::START)).collect());
-        fold_alone(self, &mut again, to, pace)?;
-        Ok(again.watched().values().copied().min().unwrap_or(Position::START))
+    fn replace(self, _compared: &Comparison) -> Result<(), RebuildError> {
+        // Its runs are not to be swept before it lets go of them.
+        drop(self.old);
+        Ok(self.slot.replace(self.new)?)
+    }
+
+    fn give_up(self) -> Result<(), RebuildError> {
+        drop(self.old);
+        Ok(self.slot.give_up_building(self.new)?)
     }
 }
 
@@ -231,10 +225,11 @@ fn fold_alone(
     pace: &Pace<'_>,
 ) -> Result<(), RebuildError> {
     for page in rebuild.log.pages(Read::from(state.position().next()).to(to)) {
-        let page = page?;
         pace.check()?;
-        for envelope in page.envelopes() {
-            let applied = state.apply(&**rebuild.slot.projection(), envelope);
+        let slot = rebuild.slot;
+        let reading = Reading::of(page?, (state.position(), to), rebuild.effects.as_deref())?;
+        for envelope in reading.page.envelopes() {
+            let applied = state.apply(&**slot.projection(), envelope, slot.around(&reading));
             applied.map_err(|stopped| rebuild.stopped(stopped))?;
         }
         if state.recent_bytes() >= MAX_RECENT_BYTES {
@@ -246,7 +241,7 @@ fn fold_alone(
 }
 
 /// The keys of the first rows that only one of the two has, or with another value.
-fn differing(one: &Generation, other: &Generation) -> Result<Vec<Vec<u8>>, TableError> {
+fn differing(one: &Frozen, other: &Generation) -> Result<Vec<Vec<u8>>, TableError> {
     let (ones, others) = (one.view(), other.view());
     let (mut ones, mut others) = (ones.scan(b"")?, others.scan(b"")?);
     let mut keys = Vec::new();

@@ -1,7 +1,8 @@
 //! Folding the states of all spaces anew, beside what is persisted.
 
+mod effects;
 mod found;
-mod persisted;
+mod old;
 mod ranges;
 
 use std::{
@@ -15,51 +16,65 @@ use std::{
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
-    LogReader, Position, Revision, StateStore, StorageError, bytes::to_u64,
+    LogReader, Position, Revision, StorageError, bytes::to_u64, lock::Lock,
 };
-use spacefold_state::{SpaceState, SpaceStates, StateHash};
+use spacefold_state::{Effects, SpaceState, SpaceStates};
 
 use self::{
+    effects::NewEffects,
     found::Found,
-    persisted::Persisted,
+    old::OldStates,
     ranges::{Ranges, place_of},
 };
 use super::{
-    RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Resume, Verdict, divergence,
+    RebuildError, RebuildMode, RebuildOptions,
+    divergence::{self, Divergence},
     fold::{Parts, fold_partitioned},
     pace::Pace,
-    reading::{PageSender, Shared},
+    reading::{Readers, Shared},
+    refold::{Comparison, Refold},
 };
 use crate::{
-    checkpoint::{
-        LastEvent, MARKER_KEY, Marker, blob_key, decode_blob, encode_blob, event_at,
-        generation_prefix, newest_generation, parse_blob_key, unused_generation,
-    },
-    live_states::{each_key, sweep},
+    checkpoint::Checkpoint,
+    generations::LeftBehind,
+    kept_states::{KEPT_VERSION, KeptStates, Marker},
+    live_states::{Begun, LiveStates},
     ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
 };
 
 /// How many events are folded before it is looked at how much memory the states take.
 const SEGMENT_EVENTS: u64 = 1 << 17;
+/// And how many bytes of them.
+const SEGMENT_BYTES: u64 = 32 << 20;
+/// How many effects may be in memory before they are persisted.
+const MAX_RECENT_EFFECTS: usize = 1 << 20;
 /// Progress is kept so often, so that a kill costs no more.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// New states of all spaces, on their way from the first event to the head.
 pub(super) struct SpacesRebuild<'a> {
+    states: &'a LiveStates,
     log: &'a dyn LogReader,
-    store: &'a dyn StateStore,
     head: Position,
     mode: RebuildMode,
     threads: NonZeroUsize,
     memory_bytes: u64,
+    /// What is persisted of the new states.
+    new: KeptStates,
     ranges: Ranges,
-    persisted: Option<Persisted>,
+    /// What was persisted and read when the rebuild began.
+    old: Option<OldStates>,
+    /// The effects that were found since what is persisted was.
+    effects: Effects,
     /// What was found of each space.
     found: Found,
     /// The first space of which the two differ.
     parting: Option<Parting>,
+    /// The first event of which the two have another effect, where no space differs.
+    effects_part: Option<Position>,
     resumed_from: Option<Position>,
-    started: Instant,
+    /// How far it is, as it was persisted last.
+    progress: Vec<u8>,
     progress_kept: Instant,
     /// The states of a rebuild that has one range, at the head.
     whole: Option<Folding>,
@@ -73,6 +88,7 @@ struct Parting {
 }
 
 /// The states of one range while they are folded.
+#[derive(Default)]
 struct Folding {
     parts: Parts,
     /// Up to which revision the blob of a space is persisted.
@@ -84,49 +100,46 @@ struct Folding {
 
 impl<'a> SpacesRebuild<'a> {
     pub(super) fn begin(
-        log: &'a dyn LogReader,
-        store: &'a dyn StateStore,
+        states: &'a LiveStates,
         head: Position,
         options: &RebuildOptions<'_>,
     ) -> Result<Self, RebuildError> {
-        let started = Instant::now();
-        let persisted = Persisted::load(log, store, head)?;
-        let left = match (options.mode, options.resume) {
-            (RebuildMode::Replace, Resume::GoOn) => Ranges::load(log, store)?,
-            (RebuildMode::Replace, Resume::Restart) => {
-                Ranges::forget(store)?;
-                None
+        let log = &**states.log();
+        let Begun { old, new, left } = states.begin_rebuild(options.left_behind())?;
+        let left = left.as_deref().and_then(Ranges::decode);
+        let left = match left.filter(|(checkpoint, _)| checkpoint.position <= head) {
+            Some(left) if left.0.fits(log)? => Some(left),
+            _ => None,
+        };
+        let new = match left.is_none() && new.has_rows() {
+            // What is there is of another log, or of what came to its end.
+            true => {
+                states.give_up_building(new.number())?;
+                states.begin_rebuild(LeftBehind::Ignore)?.new
             }
-            (RebuildMode::Check, _) => None,
+            false => new,
         };
-        // One that came to its end, and was killed before it could say so, wrote what counts now.
-        let counts = persisted.as_ref().map(Persisted::generation);
-        let is_usable = |left: &Ranges| {
-            Some(left.generation) != counts
-                && left.ranges.iter().all(|range| range.position <= head)
-        };
-        let ranges = match left.filter(is_usable) {
-            Some(left) => left,
-            None => {
-                let marker = store.get(MARKER_KEY)?.as_deref().and_then(Marker::decode);
-                Ranges::new(unused_generation(newest_generation(store)?, marker.as_ref()))
-            }
-        };
+        let (checkpoint, ranges) =
+            left.unwrap_or_else(|| (Checkpoint::start(KEPT_VERSION), Ranges::new()));
         let first = ranges.ranges.first().map(|range| range.position);
+        let progress = ranges.encode(&checkpoint);
         Ok(Self {
+            states,
             log,
-            store,
             head,
             mode: options.mode,
             threads: options.threads,
             memory_bytes: options.memory_bytes,
+            new,
             ranges,
-            persisted,
+            old: old.map(|(marker, view)| OldStates::new(marker, view, head)),
+            effects: Effects::new(Position::START, head),
             found: Found::default(),
             parting: None,
+            effects_part: None,
             resumed_from: first.filter(|first| *first > Position::START),
-            started,
-            progress_kept: started,
+            progress,
+            progress_kept: Instant::now(),
             whole: None,
         })
     }
@@ -136,70 +149,47 @@ impl<'a> SpacesRebuild<'a> {
         self.ranges.ranges.first().map_or(Position::START, |range| range.position)
     }
 
-    /// Folds every range up to the head; the first reading of the log goes to the other folds too.
+    /// What the events did, as far as it is folded.
+    pub(super) fn effects(&self) -> NewEffects {
+        NewEffects::new(self.new.view(), self.effects.clone())
+    }
+
+    /// Folds every range up to the head. The first reading of the log goes to the other folds too: to
+    /// those that go by what events did as long as all spaces are folded in it. Those lack what is
+    /// after the position that is answered.
     pub(super) fn fold(
         &mut self,
         pace: &Pace<'_>,
-        senders: &[PageSender],
-    ) -> Result<(), RebuildError> {
-        let mut senders = senders;
+        plain: &Readers,
+        by_effects: &Readers,
+    ) -> Result<Position, RebuildError> {
+        let nobody = Readers::default();
+        let mut readers = (plain, by_effects);
+        let mut handed_out = self.position();
         let mut index = 0;
         while index < self.ranges.ranges.len() {
-            let folding = self.fold_range(index, pace, senders)?;
+            let mut folding = self.fold_range(index, pace, readers, &mut handed_out)?;
             self.compare(index, &folding)?;
-            if self.ranges.ranges.len() == 1 {
+            if self.is_whole() {
                 self.whole = Some(folding);
             } else if self.mode == RebuildMode::Replace {
-                self.persist(index, folding, self.head)?;
-                self.ranges.store(self.log, self.store)?;
+                self.keep_progress(index, &mut folding, self.head)?;
             }
-            senders = &[];
+            readers = (&nobody, &nobody);
             index += 1;
         }
-        Ok(())
-    }
-
-    /// Puts the new states in the place of the old ones where the two differ.
-    pub(super) fn finish(mut self) -> Result<RebuildOutcome, RebuildError> {
-        let (old_hash, new_hash, spaces) = self.found.hashes();
-        let old_hash = self.persisted.is_some().then_some(old_hash);
-        let (verdict, first_divergence) = match (self.mode, old_hash) {
-            (RebuildMode::Check, Some(old_hash)) if old_hash != new_hash => {
-                (Verdict::Diverged, self.divergence()?)
-            }
-            (RebuildMode::Check, Some(_)) => (Verdict::Identical, None),
-            (RebuildMode::Check, None) => (Verdict::NothingToCompare, None),
-            (RebuildMode::Replace, Some(old_hash)) if old_hash == new_hash => {
-                (Verdict::Identical, None)
-            }
-            (RebuildMode::Replace, Some(_)) => (Verdict::Replaced, None),
-            (RebuildMode::Replace, None) => (Verdict::Created, None),
-        };
-        match verdict {
-            Verdict::Replaced | Verdict::Created => self.replace(spaces)?,
-            Verdict::Identical | Verdict::Diverged | Verdict::NothingToCompare => self.give_up()?,
-        }
-        Ok(RebuildOutcome {
-            name: SpaceStates::NAME,
-            version: SpaceStates::VERSION,
-            events: self.head.get(),
-            seconds: self.started.elapsed().as_secs_f64(),
-            entries: spaces,
-            old_hash: old_hash.as_ref().map(StateHash::to_string),
-            new_hash: new_hash.to_string(),
-            verdict,
-            first_divergence,
-            resumed_from: self.resumed_from,
-        })
+        Ok(handed_out)
     }
 
     fn fold_range(
         &mut self,
         index: usize,
         pace: &Pace<'_>,
-        senders: &[PageSender],
+        (plain, by_effects): (&Readers, &Readers),
+        handed_out: &mut Position,
     ) -> Result<Folding, RebuildError> {
-        let log = Shared { log: self.log, pace, senders, bytes: AtomicU64::new(0) };
+        let pages = (self.is_whole() && !by_effects.is_empty()).then(Lock::default);
+        let mut log = Shared { log: self.log, pace, plain, bytes: AtomicU64::new(0), pages };
         let (mut folding, mut position) = self.load_range(index)?;
         while position < self.head {
             let to = self.head.min(position.plus(SEGMENT_EVENTS));
@@ -207,13 +197,17 @@ impl<'a> SpacesRebuild<'a> {
             let wanted = |space_id: &str| {
                 (begin, end) == (0, u64::MAX) || (begin..=end).contains(&place_of(space_id))
             };
-            folding.parts = fold_partitioned(
-                &log,
-                (position, to),
-                std::mem::take(&mut folding.parts),
-                &wanted,
-            )?;
-            position = to;
+            let parts = std::mem::take(&mut folding.parts);
+            let span = (position, to);
+            let (parts, effects) = fold_partitioned(&log, span, SEGMENT_BYTES, parts, &wanted)?;
+            folding.parts = parts;
+            position = effects.to();
+            let effects = Arc::new(effects);
+            for page in log.take_pages() {
+                by_effects.hand_out(&page, Some(&effects));
+                *handed_out = position;
+            }
+            self.effects.merge(&effects);
             if let Err(cancelled) = pace.check() {
                 self.keep_progress(index, &mut folding, position)?;
                 return Err(cancelled);
@@ -224,13 +218,23 @@ impl<'a> SpacesRebuild<'a> {
                 folding.measure();
                 if folding.measured > self.memory_bytes {
                     folding = self.divide(index, folding, position)?;
+                    if !self.is_whole() {
+                        log.pages = None;
+                    }
                 }
             }
             if self.progress_kept.elapsed() >= PROGRESS_EVERY {
                 self.keep_progress(index, &mut folding, position)?;
+            } else if self.effects.len() >= MAX_RECENT_EFFECTS {
+                self.persist_effects()?;
             }
         }
         Ok(folding)
+    }
+
+    /// Whether all spaces are folded together.
+    pub(super) fn is_whole(&self) -> bool {
+        self.ranges.ranges.len() == 1
     }
 
     fn end(&self, index: usize) -> u64 {
@@ -246,12 +250,8 @@ impl<'a> SpacesRebuild<'a> {
         };
         let mut states = SpaceStates::new();
         if range.position > Position::START {
-            each_key(self.store, &generation_prefix(self.ranges.generation), |key| {
-                if let Some((_, space_id)) = parse_blob_key(key)
-                    && (begin..=end).contains(&place_of(space_id))
-                    && let Some(blob) = self.store.get(key)?
-                    && let Some(state) = decode_blob(&blob, space_id)
-                {
+            self.new.view().each_state(|state| {
+                if (begin..=end).contains(&place_of(state.space_id())) {
                     states.insert(state.into());
                 }
                 Ok::<_, StorageError>(())
@@ -276,10 +276,7 @@ impl<'a> SpacesRebuild<'a> {
     ) -> Result<Folding, RebuildError> {
         let mut folding = folding;
         if self.mode == RebuildMode::Replace {
-            self.persist_states(&mut folding)?;
-            if let Some(range) = self.ranges.ranges.get_mut(index) {
-                range.position = position;
-            }
+            self.keep_progress(index, &mut folding, position)?;
         }
         let Some(middle) = self.ranges.divide(index) else {
             // One space alone takes more: there is nothing to be done about it.
@@ -300,7 +297,6 @@ impl<'a> SpacesRebuild<'a> {
             for (range, spaces) in self.ranges.ranges.iter_mut().skip(index).zip(counts) {
                 range.spaces = spaces;
             }
-            self.ranges.store(self.log, self.store)?;
         }
         let mut persisted = folding.persisted;
         persisted.retain(|space_id, _| place_of(space_id) <= middle);
@@ -318,48 +314,37 @@ impl<'a> SpacesRebuild<'a> {
         if self.mode == RebuildMode::Check {
             return Ok(());
         }
-        self.persist_states(folding)?;
         let spaces = folding.count();
         if let Some(range) = self.ranges.ranges.get_mut(index) {
             range.position = position;
             range.spaces = spaces;
         }
-        self.ranges.store(self.log, self.store)
+        let furthest = self.ranges.ranges.iter().map(|range| range.position).max();
+        let furthest = Checkpoint::at(self.log, KEPT_VERSION, furthest.unwrap_or(position))?;
+        self.progress = self.ranges.encode(&furthest);
+        self.persist(folding, &self.progress.clone())?;
+        self.states.keep_building(self.new.number())
     }
 
-    /// Persists the states of a range, which are as of `position`.
-    fn persist(
-        &mut self,
-        index: usize,
-        mut folding: Folding,
-        position: Position,
-    ) -> Result<(), RebuildError> {
-        self.persist_states(&mut folding)?;
-        let spaces = folding.count();
-        if let Some(range) = self.ranges.ranges.get_mut(index) {
-            range.position = position;
-            range.spaces = spaces;
-        }
+    /// Persists the states that were not persisted as they are, and `owner`, in one step.
+    fn persist(&mut self, folding: &mut Folding, owner: &[u8]) -> Result<(), RebuildError> {
+        let Folding { parts, persisted, .. } = folding;
+        let is_persisted =
+            |state: &&Arc<SpaceState>| persisted.get(state.space_id()) == Some(&state.revision());
+        let mut changed: Vec<_> = parts.iter().filter(|state| !is_persisted(state)).collect();
+        changed.sort_unstable_by(|a, b| a.space_id().cmp(b.space_id()));
+        let states = changed.iter().map(|state| &***state);
+        self.new.write(states, &self.effects, owner).map_err(StorageError::from)?;
+        self.effects = Effects::new(Position::START, self.head);
+        let revisions = |state: &Arc<SpaceState>| (state.space_id().to_owned(), state.revision());
+        persisted.extend(changed.into_iter().map(revisions).collect::<Vec<_>>());
         Ok(())
     }
 
-    fn persist_states(&self, folding: &mut Folding) -> Result<(), RebuildError> {
-        let (store, generation) = (self.store, self.ranges.generation);
-        let Folding { parts, persisted, .. } = folding;
-        let known = &*persisted;
-        let outcomes = parts.each(|states| {
-            let mut put = Vec::new();
-            for state in states.sorted() {
-                if known.get(state.space_id()) != Some(&state.revision()) {
-                    store.put(&blob_key(generation, state.space_id()), &encode_blob(state))?;
-                    put.push((state.space_id().to_owned(), state.revision()));
-                }
-            }
-            Ok::<_, StorageError>(put)
-        });
-        for put in outcomes {
-            persisted.extend(put?);
-        }
+    /// Has the effects take no memory. A check does so too: what it has written is in no use after it.
+    fn persist_effects(&mut self) -> Result<(), RebuildError> {
+        self.new.write([], &self.effects, &self.progress).map_err(StorageError::from)?;
+        self.effects = Effects::new(Position::START, self.head);
         Ok(())
     }
 
@@ -375,12 +360,12 @@ impl<'a> SpacesRebuild<'a> {
         for state in folding.parts.iter() {
             let space_id = state.space_id();
             let new = state.state_hash();
-            let old = match &self.persisted {
-                Some(persisted) => persisted.state(self.log, self.store, state)?,
+            let old = match &self.old {
+                Some(old) => old.state(self.log, state)?,
                 None => None,
             };
             let old_hash = old.as_ref().map(|old| old.hash);
-            match self.persisted.is_some() {
+            match self.old.is_some() {
                 true => {
                     if old_hash != Some(new) {
                         self.parts_in(space_id, old.map(|old| old.state), Some(state));
@@ -390,17 +375,16 @@ impl<'a> SpacesRebuild<'a> {
                 false => self.found.add(space_id, Some(new), Some(new)),
             }
         }
-        let Some(persisted) = &self.persisted else {
+        let Some(old) = &self.old else {
             return Ok(());
         };
         let mut only_old = Vec::new();
-        persisted.each_space(self.store, |space_id| {
-            let is_there = !(begin..=end).contains(&place_of(space_id))
-                || folding.parts.get(space_id).is_some();
-            if !is_there && let Some(old) = persisted.blob(self.store, space_id)? {
-                only_old.push(old);
+        old.view().each_state(|state| {
+            let is_in_range = (begin..=end).contains(&place_of(state.space_id()));
+            if is_in_range && folding.parts.get(state.space_id()).is_none() {
+                only_old.push(state);
             }
-            Ok(())
+            Ok::<_, StorageError>(())
         })?;
         for old in only_old {
             let space_id = old.space_id().to_owned();
@@ -417,45 +401,50 @@ impl<'a> SpacesRebuild<'a> {
             self.parting = Some(Parting { space_id: space_id.to_owned(), old, new });
         }
     }
+}
 
-    fn divergence(&self) -> Result<Option<divergence::Divergence>, RebuildError> {
+impl Refold for SpacesRebuild<'_> {
+    fn name(&self) -> &'static str {
+        SpaceStates::NAME
+    }
+
+    fn version(&self) -> u32 {
+        SpaceStates::VERSION
+    }
+
+    fn resumed_from(&self) -> Option<Position> {
+        self.resumed_from
+    }
+
+    fn compare(&mut self) -> Result<Comparison, RebuildError> {
+        let (old_hash, new_hash, entries) = self.found.hashes();
+        let old_hash = self.old.is_some().then_some(old_hash);
+        if let Some(old) = &self.old {
+            self.effects_part = old.effects_part(&self.effects())?;
+        }
+        let is_same = old_hash == Some(new_hash) && self.effects_part.is_none();
+        Ok(Comparison { old_hash, new_hash, entries, is_same })
+    }
+
+    fn divergence(&self, _pace: &Pace<'_>) -> Result<Option<Divergence>, RebuildError> {
         let Some(Parting { space_id, old, new }) = &self.parting else {
-            return Ok(None);
+            let Some(position) = self.effects_part else { return Ok(None) };
+            return Ok(Some(divergence::at(self.log, position)?));
         };
-        let found =
-            divergence::of_space(self.log, self.head, space_id, old.as_ref(), new.as_ref())?;
-        Ok(Some(found))
+        let (old, new) = (old.as_ref(), new.as_ref());
+        Ok(Some(divergence::of_space(self.log, self.head, space_id, old, new)?))
     }
 
-    /// Makes the new states count, and removes the others.
-    fn replace(&mut self, spaces: u64) -> Result<(), RebuildError> {
-        if let Some(mut whole) = self.whole.take() {
-            self.persist_states(&mut whole)?;
-        }
-        let generation = self.ranges.generation;
-        let event = match self.head {
-            Position::START => None,
-            head => event_at(self.log, head)?,
-        };
-        let event = event.unwrap_or(LastEvent::NONE);
-        let marker = Marker { generation, position: self.head, event, spaces };
-        self.store.put(MARKER_KEY, &marker.encode())?;
-        sweep(self.store, generation);
-        Ranges::forget(self.store)
+    fn replace(mut self, compared: &Comparison) -> Result<(), RebuildError> {
+        let checkpoint = Checkpoint::at(self.log, KEPT_VERSION, self.head)?;
+        let marker = Marker { checkpoint, spaces: compared.entries };
+        let mut whole = self.whole.take().unwrap_or_default();
+        self.persist(&mut whole, &marker.encode())?;
+        self.states.replace(self.new, marker)
     }
 
-    /// Removes what it has persisted, and what one that was cut short left behind.
-    fn give_up(&self) -> Result<(), RebuildError> {
-        match (self.mode, &self.persisted) {
-            (RebuildMode::Replace, Some(persisted)) => {
-                sweep(self.store, persisted.generation());
-                Ranges::forget(self.store)
-            }
-            _ => {
-                let own = generation_prefix(self.ranges.generation);
-                Ok(each_key(self.store, &own, |key| self.store.remove(key))?)
-            }
-        }
+    fn give_up(self) -> Result<(), RebuildError> {
+        self.states.give_up_building(self.new.number())
     }
 }
 

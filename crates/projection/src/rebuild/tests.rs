@@ -1,42 +1,44 @@
 //! Rebuilds: verdicts, the place where states part, kills halfway.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use proptest::prelude::*;
-use spacefold_event_core::{MemoryLog, MemoryStateStore, SpaceEvent, StateStore};
+use spacefold_disk::{
+    MemoryDisk, SimDisk,
+    sim::{Fault, Kept},
+};
+use spacefold_event_core::{MemoryLog, SpaceEvent};
 use spacefold_state::{
-    SpaceState,
+    AnomalyReason, Effect, Effects, SpaceState,
     testing::{events, fold, log_of, record},
 };
 
 use super::*;
 use crate::{
-    LiveStates,
-    checkpoint::{BLOB_PREFIX, blob_key, encode_blob},
-    testing::{CorruptLog, FailingStore, contents},
+    ContentIndex,
+    testing::{
+        CorruptLog, disk_of, files, generations, persisted_spaces, persisted_states,
+        projections_in, states_in, tamper,
+    },
 };
 
 fn options(mode: RebuildMode, threads: usize) -> RebuildOptions<'static> {
     RebuildOptions { threads: NonZeroUsize::new(threads).unwrap(), ..RebuildOptions::new(mode) }
 }
 
-/// Of a log and a store, without projections but the states of the spaces.
-fn over(
-    log: &Arc<impl LogReader + 'static>,
-    store: &Arc<impl StateStore + 'static>,
-) -> Projections {
-    Projections::new(log.clone(), store.clone())
+/// Of a log and a disk, without projections but the states of the spaces.
+fn over(log: &Arc<impl LogReader + 'static>, disk: &MemoryDisk) -> Projections {
+    projections_in(log, disk.root())
 }
 
-fn run(
-    log: &Arc<MemoryLog>,
-    store: &Arc<impl StateStore + 'static>,
-    mode: RebuildMode,
-) -> RebuildOutcome {
-    let mut outcomes = rebuild(&over(log, store), &[], &options(mode, 2)).unwrap();
+fn run(log: &Arc<MemoryLog>, disk: &MemoryDisk, mode: RebuildMode) -> RebuildOutcome {
+    let mut outcomes = rebuild(&over(log, disk), &[], &options(mode, 2)).unwrap();
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0)
 }
@@ -44,14 +46,13 @@ fn run(
 #[test]
 fn a_check_writes_nothing_however_little_memory_it_has() {
     let log = log_of((0..60).map(|n| SpaceEvent::space_created(format!("s{n}"), "S")));
-    let store = saved(&log);
-    let before = contents(&*store);
+    let disk = saved(&log);
+    let before = files(&disk.root());
     for memory_bytes in [0, 10_000, 1 << 30] {
-        let failing = Arc::new(FailingStore::new(store.clone(), 0));
         let options = RebuildOptions { memory_bytes, ..options(RebuildMode::Check, 2) };
-        let outcomes = rebuild(&over(&log, &failing), &[], &options).unwrap();
+        let outcomes = rebuild(&over(&log, &disk), &[], &options).unwrap();
         assert_eq!((outcomes[0].verdict, outcomes[0].entries), (Verdict::Identical, 60));
-        assert_eq!(contents(&*store), before);
+        assert_eq!(files(&disk.root()), before);
     }
 }
 
@@ -67,19 +68,19 @@ fn sample() -> Vec<SpaceEvent> {
     ]
 }
 
-fn saved(log: &Arc<MemoryLog>) -> Arc<MemoryStateStore> {
-    let store = Arc::new(MemoryStateStore::new());
-    let states = LiveStates::new(log.clone(), store.clone());
+fn saved(log: &Arc<MemoryLog>) -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    let states = states_in(log, disk.root());
     states.catch_up().unwrap();
     states.save().unwrap();
-    store
+    disk
 }
 
-/// The store of a log whose state of `space_id` is this one.
-fn tampered(log: &Arc<MemoryLog>, state: &SpaceState) -> Arc<MemoryStateStore> {
-    let store = saved(log);
-    store.put(&blob_key(1, state.space_id()), &encode_blob(state)).unwrap();
-    store
+/// The disk of a log whose state of a space is this one.
+fn tampered(log: &Arc<MemoryLog>, state: &SpaceState) -> MemoryDisk {
+    let disk = saved(log);
+    tamper(&disk.root(), state);
+    disk
 }
 
 /// A state of `s` that differs from the fold of the sample as if some of its events had been
@@ -94,9 +95,9 @@ fn state_with(other: impl Fn(&mut Vec<SpaceEvent>)) -> SpaceState {
 #[test]
 fn unknown_names_list_the_known_ones() {
     let log = log_of(sample());
-    let store = Arc::new(MemoryStateStore::new());
+    let disk = MemoryDisk::new();
     let names = ["space-state".to_owned(), "nonsense".to_owned()];
-    let error = rebuild(&over(&log, &store), &names, &options(RebuildMode::Check, 1)).unwrap_err();
+    let error = rebuild(&over(&log, &disk), &names, &options(RebuildMode::Check, 1)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "there is no projection \"nonsense\": expected one of space-state"
@@ -105,24 +106,24 @@ fn unknown_names_list_the_known_ones() {
         matches!(error, RebuildError::UnknownProjection { known, .. } if known == ["space-state"])
     );
     let names = ["space-state".to_owned(), "space-state".to_owned()];
-    let outcomes = rebuild(&over(&log, &store), &names, &options(RebuildMode::Check, 1)).unwrap();
+    let outcomes = rebuild(&over(&log, &disk), &names, &options(RebuildMode::Check, 1)).unwrap();
     assert_eq!(outcomes.len(), 1);
 }
 
 #[test]
 fn created_when_nothing_was_persisted() {
     let log = log_of(sample());
-    let store = Arc::new(MemoryStateStore::new());
-    let checked = run(&log, &store, RebuildMode::Check);
+    let disk = MemoryDisk::new();
+    let checked = run(&log, &disk, RebuildMode::Check);
     assert_eq!((checked.verdict, checked.old_hash), (Verdict::NothingToCompare, None));
-    assert_eq!(contents(&*store), [], "a check changes nothing");
-    let outcome = run(&log, &store, RebuildMode::Replace);
+    assert!(files(&disk.root()).is_empty(), "a check changes nothing");
+    let outcome = run(&log, &disk, RebuildMode::Replace);
     assert_eq!((outcome.verdict, outcome.old_hash.as_deref()), (Verdict::Created, None));
     assert_eq!((outcome.events, outcome.entries, outcome.name), (7, 2, "space-state"));
-    let again = run(&log, &store, RebuildMode::Replace);
+    let again = run(&log, &disk, RebuildMode::Replace);
     assert_eq!(again.verdict, Verdict::Identical);
     assert_eq!(again.old_hash.as_deref(), Some(outcome.new_hash.as_str()));
-    let states = LiveStates::new(log.clone(), store);
+    let states = states_in(&log, disk.root());
     assert_eq!(states.checkpoints().unwrap()[0].position, Position::new(7));
     assert_eq!(**states.snapshot("s").unwrap().state(), fold(&log, "s", 7));
 }
@@ -130,25 +131,25 @@ fn created_when_nothing_was_persisted() {
 #[test]
 fn identical_also_when_the_checkpoint_lies_behind() {
     let log = log_of(sample());
-    let store = saved(&log);
+    let disk = saved(&log);
     record(&log, [SpaceEvent::space_archived("s"), SpaceEvent::space_created("u", "U")]);
-    let before = contents(&*store);
+    let before = files(&disk.root());
     for mode in [RebuildMode::Check, RebuildMode::Replace] {
-        let outcome = run(&log, &store, mode);
+        let outcome = run(&log, &disk, mode);
         assert_eq!(outcome.verdict, Verdict::Identical);
         assert_eq!(outcome.old_hash, Some(outcome.new_hash));
         assert_eq!((outcome.events, outcome.entries), (9, 3));
     }
-    assert_eq!(contents(&*store), before);
+    assert_eq!(files(&disk.root()), before);
 }
 
 #[test]
 fn an_empty_log_has_nothing_to_compare_until_it_is_created() {
     let log = Arc::new(MemoryLog::new());
-    let store = Arc::new(MemoryStateStore::new());
-    assert_eq!(run(&log, &store, RebuildMode::Check).verdict, Verdict::NothingToCompare);
-    assert_eq!(run(&log, &store, RebuildMode::Replace).verdict, Verdict::Created);
-    let outcome = run(&log, &store, RebuildMode::Replace);
+    let disk = MemoryDisk::new();
+    assert_eq!(run(&log, &disk, RebuildMode::Check).verdict, Verdict::NothingToCompare);
+    assert_eq!(run(&log, &disk, RebuildMode::Replace).verdict, Verdict::Created);
+    let outcome = run(&log, &disk, RebuildMode::Replace);
     assert_eq!((outcome.verdict, outcome.events), (Verdict::Identical, 0));
 }
 
@@ -156,24 +157,25 @@ fn an_empty_log_has_nothing_to_compare_until_it_is_created() {
 fn replaced_when_a_blob_was_tampered_with() {
     let log = log_of(sample());
     let wrong = state_with(|events| events[5] = SpaceEvent::variable_set("s", "v", 2));
-    let store = tampered(&log, &wrong);
-    let outcome = run(&log, &store, RebuildMode::Replace);
+    let disk = tampered(&log, &wrong);
+    let outcome = run(&log, &disk, RebuildMode::Replace);
     assert_eq!((outcome.verdict, outcome.first_divergence), (Verdict::Replaced, None));
     assert_ne!(outcome.old_hash, Some(outcome.new_hash));
-    assert_eq!(store.keys(BLOB_PREFIX).unwrap(), [blob_key(2, "s"), blob_key(2, "t")]);
-    assert_eq!(run(&log, &store, RebuildMode::Check).verdict, Verdict::Identical);
-    let states = LiveStates::new(log.clone(), store);
+    assert_eq!(persisted_spaces(&disk.root()), ["s", "t"]);
+    assert_eq!(generations(&disk.root(), "space-state"), ["2"]);
+    assert_eq!(run(&log, &disk, RebuildMode::Check).verdict, Verdict::Identical);
+    let states = states_in(&log, disk.root());
     assert_eq!(**states.snapshot("s").unwrap().state(), fold(&log, "s", 7));
 }
 
 #[track_caller]
-fn diverges(log: &Arc<MemoryLog>, store: &Arc<MemoryStateStore>, space_id: &str, position: u64) {
-    let before = contents(&**store);
-    let outcome = run(log, store, RebuildMode::Check);
+fn diverges(log: &Arc<MemoryLog>, disk: &MemoryDisk, space_id: &str, position: u64) {
+    let before = files(&disk.root());
+    let outcome = run(log, disk, RebuildMode::Check);
     assert_eq!(outcome.verdict, Verdict::Diverged);
     let expected = Divergence { space_id: space_id.to_owned(), position: Position::new(position) };
     assert_eq!(outcome.first_divergence, Some(expected));
-    assert_eq!(contents(&**store), before, "a check changes nothing");
+    assert_eq!(files(&disk.root()), before, "a check changes nothing");
 }
 
 #[test]
@@ -203,42 +205,95 @@ fn diverged_names_the_next_event_of_a_state_that_stopped() {
 }
 
 #[test]
-fn diverged_names_the_first_event_of_a_space_that_is_lost_or_damaged() {
+fn diverged_names_the_first_event_of_a_space_that_is_lost_or_not_there() {
     let log = log_of(sample());
-    let store = saved(&log);
-    store.remove(&blob_key(1, "t")).unwrap();
-    diverges(&log, &store, "t", 2);
-    store.put(&blob_key(1, "s"), b"noise").unwrap();
-    diverges(&log, &store, "s", 1);
-    let store = tampered(&log, &SpaceState::new("nobody"));
-    diverges(&log, &store, "nobody", 0);
+    diverges(&log, &tampered(&log, &SpaceState::new("t")), "t", 2);
+    diverges(&log, &tampered(&log, &SpaceState::new("nobody")), "nobody", 0);
+    let disk = saved(&log);
+    let damaged: BTreeMap<_, _> = files(&disk.root())
+        .into_iter()
+        .map(|(path, mut bytes)| {
+            // In the state, which is in the first page.
+            if !path.ends_with("MANIFEST") && !path.ends_with("ROOT") {
+                bytes[40] ^= 1;
+            }
+            (path, bytes)
+        })
+        .collect();
+    diverges(&log, &disk_of(&damaged), "s", 1);
 }
 
 #[test]
-fn a_kill_at_any_write_leaves_the_old_or_the_new() {
+fn effects_that_are_not_those_of_the_events_part_as_states_do() {
+    let log = log_of(sample());
+    let content = Position::new(4);
+    let disk = saved(&log);
+    let (mut kept, marker) = persisted_states(&disk.root());
+    let mut wrong = Effects::new(Position::START, log.durable_head());
+    wrong.push(content, Effect::Ignored(AnomalyReason::UnknownDocument));
+    kept.write([], &wrong, &marker.encode()).unwrap();
+
+    // A projection that went by them, too.
+    let run = |mode| {
+        let projections = over(&log, &disk);
+        let index = projections.register(ContentIndex).unwrap();
+        index.catch_up().unwrap();
+        projections.save().unwrap();
+        let outcomes = rebuild(&projections, &[], &options(mode, 2)).unwrap();
+        (outcomes, index.occurrences("h").unwrap().len())
+    };
+    let (checked, found) = run(RebuildMode::Check);
+    assert_eq!(found, 0, "it does not go by the effects");
+    for outcome in checked {
+        assert_eq!(outcome.verdict, Verdict::Diverged, "{outcome:?}");
+        let space_id = "s".to_owned();
+        let expected = Divergence { space_id, position: content };
+        assert_eq!(outcome.first_divergence, Some(expected), "{}", outcome.name);
+    }
+    let (replaced, found) = run(RebuildMode::Replace);
+    assert_eq!(found, 1);
+    assert!(replaced.iter().all(|outcome| outcome.verdict == Verdict::Replaced), "{replaced:?}");
+    let (checked, found) = run(RebuildMode::Check);
+    assert_eq!(found, 1);
+    assert!(checked.iter().all(|outcome| outcome.verdict == Verdict::Identical), "{checked:?}");
+}
+
+#[test]
+fn a_kill_at_any_call_leaves_the_old_or_the_new() {
     let log = log_of(sample());
     let wrong = state_with(|events| events[5] = SpaceEvent::variable_set("s", "v", 2));
     let old_hash = run(&log, &tampered(&log, &wrong), RebuildMode::Check).old_hash;
-    // Two blobs, the marker, and the two old blobs removed.
-    for writes in 0..6 {
-        let store = tampered(&log, &wrong);
-        let failing = FailingStore::new(store.clone(), writes);
-        let result =
-            rebuild(&over(&log, &Arc::new(failing)), &[], &options(RebuildMode::Replace, 2));
-        let swapped = writes >= 3;
-        assert_eq!(result.is_ok(), swapped, "{writes}");
-        let found = run(&log, &store, RebuildMode::Check);
-        assert_eq!(found.old_hash == old_hash, !swapped, "{writes}");
-        assert_eq!(found.verdict == Verdict::Identical, swapped, "{writes}");
-        // The next one finishes the work, and leaves nothing of the one that was cut short once
-        // it replaces again.
-        let verdict = run(&log, &store, RebuildMode::Replace).verdict;
-        assert_eq!(verdict == Verdict::Replaced, !swapped, "{writes}");
-        let live = LiveStates::new(log.clone(), store.clone());
+    let mut seen = [0, 0];
+    for call in 1..80 {
+        let disk = SimDisk::default();
+        let states = states_in(&log, disk.root());
+        states.catch_up().unwrap();
+        states.save().unwrap();
+        tamper(&disk.root(), &wrong);
+        disk.fail_call(disk.calls() + call, Fault::PowerCut);
+        let projections = projections_in(&log, disk.root());
+        let result = rebuild(&projections, &[], &options(RebuildMode::Replace, 2));
+        let mut rng = fastrand::Rng::with_seed(call);
+        let left = disk.after_power_cut(Kept::Subset, &mut rng);
+        let run = |mode| {
+            let projections = projections_in(&log, left.root());
+            rebuild(&projections, &[], &options(mode, 2)).unwrap().remove(0)
+        };
+        let found = run(RebuildMode::Check);
+        let is_new = found.verdict == Verdict::Identical;
+        assert!(is_new || found.old_hash == old_hash, "{call}: {found:?}");
+        assert!(result.is_err() || is_new, "{call}");
+        seen[usize::from(is_new)] += 1;
+        // The next one finishes the work.
+        let verdict = run(RebuildMode::Replace).verdict;
+        assert_eq!(verdict == Verdict::Identical, is_new, "{call}");
+        let live = states_in(&log, left.root());
         assert_eq!(**live.snapshot("s").unwrap().state(), fold(&log, "s", 7));
         assert_eq!(live.snapshot_all().unwrap().len(), 2);
-        assert_eq!(store.keys(BLOB_PREFIX).unwrap().len(), 2, "{writes}");
+        live.save().unwrap();
+        assert_eq!(generations(&left.root(), "space-state").len(), 1, "{call}");
     }
+    assert!(seen[0] > 2 && seen[1] > 2, "{seen:?}");
 }
 
 #[test]
@@ -249,12 +304,12 @@ fn an_event_that_does_not_decode_is_named_and_nothing_is_changed() {
         for corrupt in [1, 50, 100].map(Position::new) {
             let inner = log.clone();
             let log = CorruptLog { inner, corrupt };
-            let store = Arc::new(MemoryStateStore::new());
+            let disk = MemoryDisk::new();
             let options = options(RebuildMode::Replace, threads);
-            let error = rebuild(&over(&Arc::new(log), &store), &[], &options).unwrap_err();
+            let error = rebuild(&over(&Arc::new(log), &disk), &[], &options).unwrap_err();
             let expected = format!("position {corrupt} does not decode");
             assert!(error.to_string().starts_with(&expected), "{error}");
-            assert_eq!(contents(&*store), []);
+            assert!(files(&disk.root()).is_empty());
         }
     }
 }
@@ -267,7 +322,7 @@ fn progress_rises_to_the_head() {
         seen.fetch_max(events, Ordering::SeqCst);
     };
     let options = RebuildOptions { progress: &progress, ..options(RebuildMode::Check, 3) };
-    let outcomes = rebuild(&over(&log, &Arc::new(MemoryStateStore::new())), &[], &options).unwrap();
+    let outcomes = rebuild(&over(&log, &MemoryDisk::new()), &[], &options).unwrap();
     assert_eq!((outcomes[0].events, outcomes[0].entries), (10_000, 7));
     assert_eq!(seen.load(Ordering::SeqCst), 10_000);
 }
@@ -278,9 +333,9 @@ proptest! {
     #[test]
     fn however_many_threads_fold_they_fold_the_same(events in events(0..60), threads in 1_usize..5) {
         let log = log_of(events);
-        let store = saved(&log);
+        let disk = saved(&log);
         let outcomes =
-            rebuild(&over(&log, &store), &[], &options(RebuildMode::Check, threads)).unwrap();
+            rebuild(&over(&log, &disk), &[], &options(RebuildMode::Check, threads)).unwrap();
         prop_assert_eq!(outcomes[0].first_divergence.as_ref(), None);
         let is_empty = log.durable_head() == Position::START;
         let expected = if is_empty { Verdict::NothingToCompare } else { Verdict::Identical };

@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
-use super::page::Row;
-use spacefold_event_core::bytes::to_u64;
+use spacefold_runs::Row;
 
 use crate::wire::Digest;
 
@@ -24,15 +23,6 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// How many rows there are, those that are removed too.
-    pub(super) fn len(&self) -> u64 {
-        to_u64(self.rows.len())
-    }
-
     /// Bytes in memory, about.
     pub(super) const fn memory_bytes(&self) -> usize {
         self.bytes
@@ -87,10 +77,6 @@ impl Recent {
                 }
             }
         }
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
     }
 
     /// Puts a row in that was persisted with the checkpoint itself.

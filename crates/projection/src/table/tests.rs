@@ -1,25 +1,47 @@
-//! Tables against a map, over checkpoints, merges and loss.
+//! Tables against a map, over checkpoints and loss.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use spacefold_event_core::{MemoryStateStore, StateStore, bytes::ByteReader};
-use spacefold_state::StateHash;
+use spacefold_disk::MemoryDisk;
+use spacefold_runs::{Opened, RunSet, RunSetOptions};
 
 use super::*;
+use crate::derived_state::DerivedState;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn place(store: &Arc<MemoryStateStore>) -> Place {
-    Place::new(store.clone(), "test", 1)
+const RUNS: RunSetOptions =
+    RunSetOptions { kind: *b"of tests", filter_key: |key| key, inline_bytes: 8 << 10, join: None };
+
+/// A table and its runs.
+struct Kept {
+    runs: RunSet,
+    rows: Rows,
 }
 
-fn checkpoint(rows: &mut Rows) -> Vec<u8> {
-    let flushed = rows.flush().unwrap();
-    let mut bytes = Vec::new();
-    flushed.encode(&mut bytes);
-    rows.take_over(flushed);
-    bytes
+impl Kept {
+    fn open(disk: &MemoryDisk) -> Self {
+        let derived = DerivedState::in_folder(disk.root());
+        match derived.open_runs(RUNS).unwrap() {
+            Some(Opened { set, changes, .. }) => {
+                Self { rows: Rows::new(set.view().clone(), changes), runs: set }
+            }
+            None => {
+                let runs = derived.empty_runs(RUNS).unwrap();
+                Self { rows: Rows::new(runs.view().clone(), []), runs }
+            }
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let written = self.runs.write(self.rows.changes(), b"").unwrap();
+        let is_inline = written.is_inline();
+        self.runs.adopt(written);
+        if !is_inline {
+            self.rows.flushed(self.runs.view().clone());
+        }
+    }
 }
 
 fn all(rows: &Rows) -> Model {
@@ -60,11 +82,11 @@ proptest! {
 
     #[test]
     fn a_table_is_a_map(steps in steps()) {
-        let store = Arc::new(MemoryStateStore::new());
-        let mut rows = Rows::empty(place(&store));
+        let disk = MemoryDisk::new();
+        let mut table = Kept::open(&disk);
         let (mut model, mut kept) = (Model::new(), Model::new());
-        let mut bytes = checkpoint(&mut rows);
         for step in steps {
+            let rows = &mut table.rows;
             match step {
                 Step::Put(key, number) => {
                     rows.set(&key.to_be_bytes(), Some(&value(number)));
@@ -80,16 +102,17 @@ proptest! {
                     rows.reject();
                 }
                 Step::Checkpoint => {
-                    bytes = checkpoint(&mut rows);
+                    table.checkpoint();
                     kept.clone_from(&model);
                 }
                 Step::Reload => {
-                    rows = Rows::decode(place(&store), &mut ByteReader::new(&bytes)).unwrap();
+                    table = Kept::open(&disk);
                     model.clone_from(&kept);
                 }
             }
-            rows.accept();
+            table.rows.accept();
         }
+        let mut rows = table.rows;
         for key in 0..300_u16 {
             let key = key.to_be_bytes();
             prop_assert_eq!(rows.get(&key).unwrap(), model.get(&key[..]).cloned());
@@ -104,102 +127,17 @@ proptest! {
         prop_assert_eq!(of_prefix, model.iter().filter(|(key, _)| key[0] == 0)
             .map(|(key, value)| (key.clone(), value.clone())).collect::<Model>());
         // However the rows came to stand, they hash alike.
-        let mut afresh = Rows::empty(Place::new(store, "afresh", 1));
+        let mut afresh = Kept::open(&MemoryDisk::new()).rows;
         model.iter().for_each(|(key, value)| afresh.set(key, Some(value)));
         prop_assert_eq!(rows.hash().unwrap(), afresh.hash().unwrap());
     }
 }
 
 #[test]
-fn runs_become_one_and_nothing_of_the_old_ones_stays() {
-    let store = Arc::new(MemoryStateStore::new());
-    let mut rows = Rows::empty(place(&store));
-    for round in 0..130_u16 {
-        for n in 0..20_u16 {
-            rows.set(&(n * 7 + round).to_be_bytes(), Some(&value(round)));
-        }
-        checkpoint(&mut rows);
-    }
-    assert!(place(&store).runs().unwrap().len() < 16);
-    // Removed rows leave nothing once they are merged with the oldest run.
-    for n in 0..400_u16 {
-        rows.set(&n.to_be_bytes(), None);
-        if n % 5 == 0 {
-            rows.set(b"pad", Some(&vec![0; 20_000]));
-        }
-        checkpoint(&mut rows);
-    }
-    assert_eq!(all(&rows).len(), 1);
-}
-
-#[test]
-fn what_a_kill_leaves_of_runs_is_swept() {
-    let store = Arc::new(MemoryStateStore::new());
-    let mut rows = Rows::empty(place(&store));
-    (0..60_u16).for_each(|n| rows.set(&n.to_be_bytes(), Some(&value(n))));
-    let bytes = checkpoint(&mut rows);
-    let kept = store.keys(b"").unwrap();
-    // A run that no checkpoint names, and one that has no footer yet.
-    for round in 0..2 {
-        (0..60_u16).for_each(|n| rows.set(&n.to_be_bytes(), Some(&value(n + round))));
-        drop(rows.flush().unwrap());
-        rows = Rows::decode(place(&store), &mut ByteReader::new(&bytes)).unwrap();
-        if round == 1 {
-            place(&store).remove(Blob::RunFooter(2)).unwrap();
-        }
-        assert!(store.keys(b"").unwrap().len() > kept.len());
-        rows.sweep().unwrap();
-        assert_eq!(store.keys(b"").unwrap(), kept);
-    }
-}
-
-#[test]
-fn who_reads_superseded_runs_keeps_their_blobs() {
-    let store = Arc::new(MemoryStateStore::new());
-    let mut rows = Rows::empty(place(&store));
-    let fill = |rows: &mut Rows, n: u16| {
-        (0..30).for_each(|k: u16| rows.set(&k.to_be_bytes(), Some(&value(n))));
-        drop(checkpoint(rows));
-    };
-    fill(&mut rows, 1);
-    let cursor_of_old = {
-        let reader = rows.snapshot();
-        (2..40).for_each(|n| fill(&mut rows, n));
-        reader
-    };
-    assert_eq!(all(&cursor_of_old)[&0_u16.to_be_bytes().to_vec()], value(1));
-    assert_eq!(all(&rows)[&0_u16.to_be_bytes().to_vec()], value(39));
-    drop(cursor_of_old);
-    assert!(place(&store).runs().unwrap().len() < 16);
-}
-
-#[test]
-fn a_page_that_is_lost_or_damaged_is_an_error_and_no_row_that_is_missing() {
-    let store = Arc::new(MemoryStateStore::new());
-    let mut rows = Rows::empty(place(&store));
-    (0..100_u16).for_each(|n| rows.set(&n.to_be_bytes(), Some(&value(n))));
-    let bytes = checkpoint(&mut rows);
-    let reload = || Rows::decode(place(&store), &mut ByteReader::new(&bytes));
-    for key in store.keys(b"projection/test/").unwrap() {
-        let blob = store.get(&key).unwrap().unwrap();
-        store.remove(&key).unwrap();
-        let damaged =
-            |found: Result<StateHash, TableError>| matches!(found, Err(TableError::Damaged { .. }));
-        assert!(damaged(reload().and_then(|rows| rows.hash())), "{key:?}");
-        let mut noise = blob.clone();
-        noise[blob.len() / 2] ^= 4;
-        store.put(&key, &noise).unwrap();
-        assert!(damaged(reload().and_then(|rows| rows.hash())), "{key:?}");
-        store.put(&key, &blob).unwrap();
-    }
-    assert_eq!(reload().unwrap().hash().unwrap(), rows.hash().unwrap());
-}
-
-#[test]
 fn limits_hold_on_both_sides() {
-    let store = Arc::new(MemoryStateStore::new());
-    let mut rows = Rows::empty(place(&store));
-    let mut table = Table::new(&mut rows);
+    let disk = MemoryDisk::new();
+    let mut kept = Kept::open(&disk);
+    let mut table = Table::new(&mut kept.rows);
     table.put(vec![1; MAX_ROW_KEY_BYTES], vec![2; MAX_ROW_VALUE_BYTES]).unwrap();
     let bytes = MAX_ROW_KEY_BYTES + 1;
     let refused = table.put(vec![1; bytes], b"");
@@ -209,8 +147,7 @@ fn limits_hold_on_both_sides() {
     let refused = table.put(b"k", vec![2; bytes]);
     assert!(matches!(refused, Err(TableError::ValueTooLong { bytes: b }) if b == bytes));
     assert_eq!(table.get(b"k").unwrap(), None);
-    rows.accept();
-    let bytes = checkpoint(&mut rows);
-    let rows = Rows::decode(place(&store), &mut ByteReader::new(&bytes)).unwrap();
-    assert_eq!(all(&rows).len(), 1);
+    kept.rows.accept();
+    kept.checkpoint();
+    assert_eq!(all(&Kept::open(&disk).rows).len(), 1);
 }

@@ -59,7 +59,8 @@ impl Spacefold {
     }
 
     fn over(log: EmbeddedLog, content: PackStore, options: &Options) -> Result<Self, OpenError> {
-        let engine = Arc::new(Engine::new(log, options));
+        let content = Arc::new(content);
+        let engine = Arc::new(Engine::new(log, content.clone(), options));
         let thread = match options.folding {
             Folding::Live => {
                 let committing = Committing::new(options.commitments, engine.log.durable_head());
@@ -69,7 +70,6 @@ impl Spacefold {
         };
         let folding = Lock::new(thread);
         let bus = EventBus::over(&engine.feed, options.bus.clone());
-        let content = Arc::new(content);
         let service = SpaceService::new(Arc::new(engine.log.clone()), Arc::clone(&engine.live))
             .with_content_store(content.clone());
         let closing = CloseOnce::default();

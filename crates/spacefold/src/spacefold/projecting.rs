@@ -22,7 +22,7 @@ impl Spacefold {
     /// ```
     /// use std::{collections::BTreeSet, time::Duration};
     /// use spacefold::{
-    ///     AppendCondition, ApplyError, OneValue, RecordedEventRef, SpaceEvent, Spacefold,
+    ///     AppendCondition, ApplyContext, ApplyError, OneValue, RecordedEventRef, SpaceEvent, Spacefold,
     ///     ValueProjection,
     /// };
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
@@ -44,6 +44,7 @@ impl Spacefold {
     ///     fn apply(
     ///         &self,
     ///         event: &RecordedEventRef<'_>,
+    ///         _context: &ApplyContext<'_>,
     ///         sources: &mut Self::Value,
     ///     ) -> Result<(), ApplyError> {
     ///         sources.extend(event.source.map(str::to_owned));
@@ -140,7 +141,7 @@ impl Spacefold {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn content_index(&self) -> Result<ProjectionHandle<ContentIndex>, CatchUpError> {
-        self.inner.engine.views.caught_up(|shipped| shipped.content_index)
+        self.inner.engine.views.caught_up(|builtin| builtin.content_index)
     }
 
     /// Where a content is, and was: answered by the [content index](Spacefold::content_index) where
@@ -183,7 +184,7 @@ impl Spacefold {
     /// # Cost
     /// The first time, the whole log; from then on what is new.
     pub fn activity(&self) -> Result<ProjectionHandle<Activity>, CatchUpError> {
-        self.inner.engine.views.caught_up(|shipped| shipped.activity)
+        self.inner.engine.views.caught_up(|builtin| builtin.activity)
     }
 
     /// Failed renders, open sync conflicts, stale documents, and renders and synchronisations that run,
@@ -198,6 +199,6 @@ impl Spacefold {
     /// # Cost
     /// The first time, the whole log; from then on what is new.
     pub fn open_problems(&self) -> Result<ProjectionHandle<OpenProblems>, CatchUpError> {
-        self.inner.engine.views.caught_up(|shipped| shipped.open_problems)
+        self.inner.engine.views.caught_up(|builtin| builtin.open_problems)
     }
 }

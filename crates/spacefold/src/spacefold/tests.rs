@@ -120,8 +120,8 @@ fn a_document_has_a_history_and_parts_have_events_to_blame() {
     assert_eq!(spaces.diff("s", Position::new(1), Position::new(5)).unwrap().len(), 3);
     let unknown = spaces.history("nowhere", None).err();
     assert!(matches!(unknown, Some(SnapshotError::UnknownSpace { .. })));
-    spaces.remove_past().unwrap();
-    spaces.rebuild_past().unwrap();
+    spaces.remove_history_cache().unwrap();
+    spaces.rebuild_history_cache().unwrap();
     assert_eq!(spaces.snapshot_at("s", Position::new(4)).unwrap().document_count(), 2);
     spaces.close().unwrap();
 }

@@ -146,20 +146,20 @@ impl Spacefold {
         self.inner.engine.live.blame(space_id, position)
     }
 
-    /// Keeps everything anew that makes states of the past fast. It is derived, and kept in the
+    /// Makes the history cache anew, which makes states of the past fast. It is derived, and goes on in the
     /// background while states are folded live.
     ///
     /// # Errors
     /// [`SnapshotError`]; states of the past are as they were, and may take longer.
-    pub fn rebuild_past(&self) -> Result<(), SnapshotError> {
-        self.inner.engine.live.rebuild_past()
+    pub fn rebuild_history_cache(&self) -> Result<(), SnapshotError> {
+        self.inner.engine.live.rebuild_history_cache()
     }
 
-    /// Removes what is kept to make states of the past fast, on disk and in memory.
+    /// Removes the history cache, which makes states of the past fast, on disk and in memory.
     ///
     /// # Errors
     /// [`SnapshotError`] when the storage fails.
-    pub fn remove_past(&self) -> Result<(), SnapshotError> {
-        self.inner.engine.live.remove_past()
+    pub fn remove_history_cache(&self) -> Result<(), SnapshotError> {
+        self.inner.engine.live.remove_history_cache()
     }
 }

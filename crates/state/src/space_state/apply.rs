@@ -1,11 +1,12 @@
 //! The fold: what each event does to the state of its space.
 //!
 //! It is total: an event that does not fit is counted as one anomaly, with the first reason that
-//! applies in the order of [`AnomalyReason`], and does no more than that reason allows.
+//! applies in the order of [`AnomalyReason`], and does no more than that reason allows. What it did is
+//! its [`Effect`]: projections go by that, and know no rule of this file.
 
 use std::sync::Arc;
 
-use spacefold_event_core::{Object, Payload, Position, RecordedEventRef, Revision};
+use spacefold_event_core::{Object, Payload, Position, RecordedEventRef, Revision, bytes::to_u32};
 
 use super::{
     KnownHash, SpaceState,
@@ -15,13 +16,13 @@ use super::{
     },
     references::References,
 };
-use crate::shared_map::Key;
+use crate::{effect::Effect, shared_map::Key};
 
 impl SpaceState {
-    /// Takes in the next event of the space.
+    /// Takes in the next event of the space, and answers what it did.
     ///
     /// Revision and time of the newest event move with every event, ignored ones too.
-    pub fn apply(&mut self, event: &RecordedEventRef<'_>) {
+    pub fn apply(&mut self, event: &RecordedEventRef<'_>) -> Effect {
         let is_first = self.revision == Revision::NONE;
         self.hash = KnownHash::default();
         self.revision = event.revision;
@@ -30,26 +31,47 @@ impl SpaceState {
             Payload::SpaceCreated { name, .. } => Some(*name),
             _ => None,
         };
-        let reason = match created {
+        let mut unknown = Vec::new();
+        let did = match created {
             Some(name) if is_first || self.status == SpaceStatus::Deleted => {
                 self.begin(event, name);
-                None
+                Did::Whole
             }
             None if is_first => {
                 self.created_at = event.recorded_at;
-                self.apply_live(event);
-                Some(AnomalyReason::SpaceNotCreated)
+                match self.apply_live(event, &mut unknown) {
+                    Did::Ignored(_) => Did::Ignored(AnomalyReason::SpaceNotCreated),
+                    _ => Did::Remarked(AnomalyReason::SpaceNotCreated),
+                }
             }
-            None if self.status == SpaceStatus::Deleted => Some(AnomalyReason::SpaceDeleted),
-            _ => self.apply_live(event),
+            None if self.status == SpaceStatus::Deleted => {
+                Did::Ignored(AnomalyReason::SpaceDeleted)
+            }
+            _ => self.apply_live(event, &mut unknown),
         };
-        if let Some(reason) = reason {
+        if let Did::Whole = did {
+            return Effect::Whole;
+        }
+        self.remark(event, did, unknown)
+    }
+
+    /// Counts an anomaly, and answers the effect of its event.
+    #[cold]
+    fn remark(&mut self, event: &RecordedEventRef<'_>, did: Did, unknown: Vec<u32>) -> Effect {
+        let effect = match did {
+            Did::Whole => Effect::Whole,
+            Did::Remarked(reason) => Effect::Remarked(reason),
+            Did::Ignored(reason) => Effect::Ignored(reason),
+            Did::Part => Effect::Partial { ignored: unknown.into() },
+        };
+        if let Some(reason) = effect.reason() {
             Arc::make_mut(&mut self.anomalies).add(Anomaly {
                 position: event.position,
                 event_type: event.event_type,
                 reason,
             });
         }
+        effect
     }
 
     /// A fresh state; revision and anomalies go on.
@@ -77,7 +99,7 @@ impl SpaceState {
     }
 
     /// What an event does to a space that is not deleted.
-    fn apply_live(&mut self, event: &RecordedEventRef<'_>) -> Option<AnomalyReason> {
+    fn apply_live(&mut self, event: &RecordedEventRef<'_>, unknown: &mut Vec<u32>) -> Did {
         let position = event.position;
         match &event.payload {
             Payload::SpaceCreated { name, .. } => {
@@ -85,7 +107,7 @@ impl SpaceState {
                 if self.status == SpaceStatus::Unknown {
                     self.status = SpaceStatus::Created;
                 }
-                return Some(AnomalyReason::SpaceExists);
+                return Did::Remarked(AnomalyReason::SpaceExists);
             }
             Payload::SpaceUpdated { changes, .. } => self.update(changes),
             Payload::SpaceDeleted { .. } => {
@@ -133,42 +155,38 @@ impl SpaceState {
                 self.conflicts.insert(*document_id, conflict);
             }
             Payload::CacheInvalidated { document_ids, .. } => {
-                return self.mark_stale(document_ids);
+                return self.mark_stale(document_ids, unknown);
             }
             payload => return self.apply_to_document(payload, position),
         }
-        None
+        Did::Whole
     }
 
     /// What the events that name one document do.
-    fn apply_to_document(
-        &mut self,
-        payload: &Payload<&str>,
-        position: Position,
-    ) -> Option<AnomalyReason> {
+    fn apply_to_document(&mut self, payload: &Payload<&str>, position: Position) -> Did {
         match payload {
             Payload::DocumentAdded { document_id, space_path, .. } => {
                 self.add_document(document_id, space_path, position)
             }
             Payload::DocumentUpdated { document_id, changes, .. } => {
                 let Some(document) = self.documents.get_mut(*document_id) else {
-                    return Some(AnomalyReason::UnknownDocument);
+                    return UNKNOWN;
                 };
                 document.merge(changes);
                 document.updated_position = position;
-                None
+                Did::Whole
             }
             Payload::DocumentRemoved { document_id, .. } => self.remove_document(document_id),
             Payload::DocumentMoved { document_id, new_path, .. } => {
                 match self.set_path((*document_id).into(), (*new_path).into(), position) {
-                    None => Some(AnomalyReason::UnknownDocument),
-                    Some(taken) => taken.then_some(AnomalyReason::PathTaken),
+                    None => UNKNOWN,
+                    Some(taken) => path_taken(taken),
                 }
             }
             Payload::DocumentContentChanged { document_id, new_hash, .. } => {
                 let id = Key::from(*document_id);
                 let Some(document) = self.documents.get_mut(id) else {
-                    return Some(AnomalyReason::UnknownDocument);
+                    return UNKNOWN;
                 };
                 document.updated_position = position;
                 // The event that closes a conflict may leave the content as it is.
@@ -177,21 +195,21 @@ impl SpaceState {
                     document.content_position = position;
                 }
                 self.conflicts.remove(id);
-                None
+                Did::Whole
             }
             Payload::ReferenceAdded { document_id, target, kind, .. } => {
                 let id = Key::from(*document_id);
                 if !self.documents.contains_key(id) {
-                    return Some(AnomalyReason::UnknownDocument);
+                    return UNKNOWN;
                 }
                 let reference = Reference {
                     target: (*target).to_owned(),
                     kind: kind.as_deref().map(str::to_owned),
                 };
                 self.references.get_or_insert_with(id, References::new).insert(reference);
-                None
+                Did::Whole
             }
-            _ => None,
+            _ => Did::Whole,
         }
     }
 
@@ -206,10 +224,10 @@ impl SpaceState {
         self.variables.insert(name, value.to_owned_value());
     }
 
-    fn add_document(&mut self, id: &str, path: &str, position: Position) -> Option<AnomalyReason> {
+    fn add_document(&mut self, id: &str, path: &str, position: Position) -> Did {
         let (id, path) = (Key::from(id), Key::from(path));
         if self.set_path(id, path, position).is_some() {
-            return Some(AnomalyReason::DocumentExists);
+            return Did::Remarked(AnomalyReason::DocumentExists);
         }
         let document = Document {
             path: path.text().into(),
@@ -220,7 +238,7 @@ impl SpaceState {
             content_position: Position::START,
         };
         self.documents.insert_new(id, document);
-        self.take_path(path).then_some(AnomalyReason::PathTaken)
+        path_taken(self.take_path(path))
     }
 
     /// Moves a known document, and says whether another one is at the path; `None` when the
@@ -257,31 +275,31 @@ impl SpaceState {
         }
     }
 
-    fn remove_document(&mut self, id: &str) -> Option<AnomalyReason> {
+    fn remove_document(&mut self, id: &str) -> Did {
         let id = Key::from(id);
         let Some(document) = self.documents.remove(id) else {
-            return Some(AnomalyReason::UnknownDocument);
+            return UNKNOWN;
         };
         self.give_path_back((&*document.path).into());
         self.references.remove(id);
         self.renders.remove(id);
         self.stale.remove(id);
         self.conflicts.remove(id);
-        None
+        Did::Whole
     }
 
-    fn clear_references(&mut self, document_id: Option<&str>) -> Option<AnomalyReason> {
+    fn clear_references(&mut self, document_id: Option<&str>) -> Did {
         match document_id {
             None => self.references.clear(),
             Some(id) if self.documents.contains_key(id) => {
                 self.references.remove(id);
             }
-            Some(_) => return Some(AnomalyReason::UnknownDocument),
+            Some(_) => return UNKNOWN,
         }
-        None
+        Did::Whole
     }
 
-    fn set_render(&mut self, document_id: Option<&str>, render: Render) -> Option<AnomalyReason> {
+    fn set_render(&mut self, document_id: Option<&str>, render: Render) -> Did {
         let completed = render.status == RenderStatus::Completed;
         let Some(id) = document_id else {
             if completed {
@@ -289,11 +307,11 @@ impl SpaceState {
             }
             let render = render.after(self.space_render.as_deref());
             self.space_render = Some(Arc::new(render));
-            return None;
+            return Did::Whole;
         };
         let id = Key::from(id);
         if !self.documents.contains_key(id) {
-            return Some(AnomalyReason::UnknownDocument);
+            return UNKNOWN;
         }
         if completed {
             self.stale.remove(id);
@@ -302,19 +320,43 @@ impl SpaceState {
             Some(known) => *known = render.after(Some(known)),
             None => self.renders.insert_new(id, render.after(None)),
         }
-        None
+        Did::Whole
     }
 
-    fn mark_stale(&mut self, document_ids: &[&str]) -> Option<AnomalyReason> {
-        let mut reason = None;
-        for id in document_ids.iter().map(|id| Key::from(*id)) {
+    fn mark_stale(&mut self, document_ids: &[&str], unknown: &mut Vec<u32>) -> Did {
+        for (place, id) in document_ids.iter().map(|id| Key::from(*id)).enumerate() {
             if !self.documents.contains_key(id) {
-                reason = Some(AnomalyReason::UnknownDocument);
+                unknown.push(to_u32(place));
             } else if !self.stale.contains_key(id) {
                 self.stale.insert_new(id, ());
             }
         }
-        reason
+        match unknown.len() {
+            0 => Did::Whole,
+            all if all == document_ids.len() => UNKNOWN,
+            _ => Did::Part,
+        }
+    }
+}
+
+/// An [`Effect`] as the fold hands it on: without what would have to be dropped on every path.
+#[derive(Clone, Copy)]
+enum Did {
+    Whole,
+    Remarked(AnomalyReason),
+    Ignored(AnomalyReason),
+    /// All but some documents of a list, which are noted beside it.
+    Part,
+}
+
+/// What an event does that names a document which the space does not have.
+const UNKNOWN: Did = Did::Ignored(AnomalyReason::UnknownDocument);
+
+/// What comes of what was done to a document, by whether another one is at its path.
+const fn path_taken(taken: bool) -> Did {
+    match taken {
+        true => Did::Remarked(AnomalyReason::PathTaken),
+        false => Did::Whole,
     }
 }
 

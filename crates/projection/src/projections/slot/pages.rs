@@ -1,15 +1,18 @@
 //! The next page of the log, also in front of an event that cannot be read.
 
-use spacefold_event_core::{Page, Position, Read, ReadError};
+use spacefold_event_core::{Position, Read, ReadError};
 
 use super::Slot;
-use crate::projections::{
-    error::CatchUpError,
-    paused::{PauseKind, Paused},
+use crate::{
+    effects::Reading,
+    projections::{
+        error::CatchUpError,
+        paused::{PauseKind, Paused},
+    },
 };
 
 pub(super) enum NextPage {
-    Page(Page),
+    Page(Reading),
     /// The event at the position asked for cannot be read.
     Unreadable(Paused),
 }
@@ -17,32 +20,27 @@ pub(super) enum NextPage {
 impl Slot {
     pub(super) fn next_page(&self, from: Position, to: Position) -> Result<NextPage, CatchUpError> {
         let read = Read::from(from).to(to);
-        match self.log.read(&read) {
-            // What stands before it can be read.
+        let reading = match self.read_page(&read) {
+            // What comes before it can be read.
             Err(ReadError::Corrupt { position, .. }) if position > from => {
-                self.page_of(read.to(position.previous()))
+                self.read_page(&read.to(position.previous()))
             }
-            Err(error) => unreadable(from, error),
-            Ok(page) => whole(&read, page),
-        }
+            read => read,
+        };
+        reading.map_or_else(|error| unreadable(from, error), |page| Ok(NextPage::Page(page)))
     }
 
-    fn page_of(&self, read: Read) -> Result<NextPage, CatchUpError> {
-        match self.log.read(&read) {
-            Err(error) => unreadable(read.from, error),
-            Ok(page) => whole(&read, page),
-        }
+    fn read_page(&self, read: &Read) -> Result<Reading, ReadError> {
+        let page = self.log.read(read)?;
+        page.check_progress(read)?;
+        Reading::of(page, (read.from.previous(), read.to), self.effects().map(|source| &**source))
     }
-}
-
-fn whole(read: &Read, page: Page) -> Result<NextPage, CatchUpError> {
-    page.check_progress(read)?;
-    Ok(NextPage::Page(page))
 }
 
 fn unreadable(from: Position, error: ReadError) -> Result<NextPage, CatchUpError> {
     match error {
-        ReadError::Corrupt { .. } => {
+        // One before it, which is skipped, has left the effects of all that come after it unknown.
+        ReadError::Corrupt { position, .. } if position >= from => {
             let reason = error.to_string();
             let paused = Paused { position: from, kind: PauseKind::Undecodable, reason };
             Ok(NextPage::Unreadable(paused))

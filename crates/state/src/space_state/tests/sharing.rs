@@ -50,7 +50,7 @@ fn one_more_event_copies_the_same_however_much_there_is() {
             let read = spacefold_event_core::Read::from(log.head());
             let page = log.read(&read).unwrap();
             let mut after = before.clone();
-            page.events().for_each(|event| after.apply(&event.unwrap()));
+            page.events().for_each(|event| drop(after.apply(&event.unwrap())));
             let shared = places(&before);
             let copied = places(&after).difference(&shared).count();
             assert!(copied <= 40, "kind {kind}: {copied} of {count} were copied");
@@ -77,7 +77,7 @@ fn one_more_event_copies_no_long_value_beside_it() {
         let before = fold(&log, "s", 3);
         let mut after = before.clone();
         let page = log.read(&spacefold_event_core::Read::from(log.head())).unwrap();
-        page.events().for_each(|event| after.apply(&event.unwrap()));
+        page.events().for_each(|event| drop(after.apply(&event.unwrap())));
         let long = |state: &SpaceState| {
             let mut objects = vec![state.metadata().clone()];
             objects.extend(state.document("d").map(|document| document.attributes().clone()));

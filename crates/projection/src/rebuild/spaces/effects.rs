@@ -1,0 +1,26 @@
+//! What events did, as a rebuild has found it.
+
+use spacefold_event_core::{Position, ReadError, StorageError};
+use spacefold_state::Effects;
+
+use crate::{effects::EffectSource, kept_states::StatesView};
+
+/// What the events did, as the new states have it.
+pub(in crate::rebuild) struct NewEffects {
+    persisted: StatesView,
+    recent: Effects,
+}
+
+impl NewEffects {
+    pub(super) const fn new(persisted: StatesView, recent: Effects) -> Self {
+        Self { persisted, recent }
+    }
+}
+
+impl EffectSource for NewEffects {
+    fn effects(&self, after: Position, to: Position) -> Result<Effects, ReadError> {
+        let mut effects = self.persisted.effects(after, to).map_err(StorageError::from)?;
+        effects.merge(&self.recent.between(after, to));
+        Ok(effects)
+    }
+}

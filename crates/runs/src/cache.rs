@@ -1,0 +1,75 @@
+//! The pages and filters that were read last, within a bound.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use quick_cache::{Weighter, sync::Cache};
+
+use crate::{filter::Filter, page::Page};
+
+/// What an entry takes besides its bytes, about.
+const ENTRY_BYTES: usize = 64;
+/// Bytes of an entry, about: how many entries the cache expects.
+const TYPICAL_BYTES: u64 = 4 << 10;
+
+/// The run that a page is of, unique in the process, and where it begins.
+type Key = (u64, u64);
+
+/// The pages that were read last, of any number of sets. Those used least go first.
+///
+/// Threads may share it; memory is bounded by the bytes that it was made for.
+pub struct PageCache {
+    entries: Cache<Key, Cached, Weight>,
+    runs: AtomicU64,
+}
+
+/// A part of a run.
+#[derive(Clone)]
+pub(crate) enum Cached {
+    Page(Page),
+    Filter(Filter),
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Key, Cached> for Weight {
+    fn weight(&self, _: &Key, cached: &Cached) -> u64 {
+        let bytes = match cached {
+            Cached::Page(page) => page.bytes(),
+            Cached::Filter(filter) => filter.bytes(),
+        };
+        u64::try_from(bytes + ENTRY_BYTES).unwrap_or(u64::MAX)
+    }
+}
+
+impl PageCache {
+    /// A cache that takes about this many bytes at most.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        let entries = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
+        let entries = Cache::with_weighter(entries, bytes, Weight);
+        Self { entries, runs: AtomicU64::new(0) }
+    }
+
+    /// A number for a run that no other has.
+    pub(crate) fn run_number(&self) -> u64 {
+        self.runs.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<Cached> {
+        self.entries.get(&key)
+    }
+
+    pub(crate) fn insert(&self, key: Key, cached: Cached) {
+        self.entries.insert(key, cached);
+    }
+}
+
+impl fmt::Debug for PageCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageCache").field("bytes", &self.entries.weight()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! The rows of a set as of one manifest, to be read while others go on.
+
+use std::{
+    ops::{Bound, Deref},
+    sync::Arc,
+};
+
+use crate::{
+    cache::PageCache,
+    cursor::RunCursor,
+    error::RunsError,
+    filter::key_digest,
+    merge::{Merged, Scan, Source},
+    page::Row,
+    run::{Found, Run},
+};
+
+/// The rows of a set as of one manifest. A clone is cheap, and both go on to read what the set was
+/// then, whatever is written or removed.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The oldest first.
+    pub(crate) runs: Arc<[Arc<Run>]>,
+    pub(crate) cache: Arc<PageCache>,
+    pub(crate) filter_key: fn(&[u8]) -> &[u8],
+}
+
+/// What a set has of a key.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    /// Nothing.
+    Absent,
+    /// That it is removed.
+    Removed,
+    /// A value.
+    Value(Value),
+}
+
+/// A value, in memory for as long as this is.
+#[derive(Clone, Debug)]
+pub struct Value(Found);
+
+impl Deref for Value {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0.row().and_then(|(_, value)| value).unwrap_or_default()
+    }
+}
+
+impl Lookup {
+    fn of(found: Found) -> Self {
+        match found.row() {
+            Some((_, Some(_))) => Self::Value(Value(found)),
+            _ => Self::Removed,
+        }
+    }
+
+    /// The value, if there is one.
+    #[must_use]
+    pub fn value(self) -> Option<Value> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Removed => None,
+        }
+    }
+}
+
+impl View {
+    /// What the runs have of a key.
+    ///
+    /// # Errors
+    /// [`RunsError`] when a page is damaged or cannot be read.
+    ///
+    /// # Cost
+    /// A page of each level of the index, a filter and a leaf of the runs that may have it: at most some
+    /// three reads of 4 KiB, mostly none. Runs without the key cost a look at a filter.
+    pub fn get(&self, key: &[u8]) -> Result<Lookup, RunsError> {
+        let filtered = key_digest((self.filter_key)(key));
+        for run in self.runs.iter().rev() {
+            if let Some(found) = run.get(key, filtered, &self.cache)? {
+                return Ok(Lookup::of(found));
+            }
+        }
+        Ok(Lookup::Absent)
+    }
+
+    /// The last row whose key is `key` or before it, among those whose filter key is that of
+    /// `key`; its key and its value.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    ///
+    /// # Cost
+    /// As [`View::get`], once more for each removed key that is passed.
+    pub fn floor(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Value)>, RunsError> {
+        let group = (self.filter_key)(key);
+        let filtered = key_digest(group);
+        let mut to = Bound::Included(key.to_vec());
+        loop {
+            let mut last: Option<(Vec<u8>, Found)> = None;
+            for run in self.runs.iter().rev() {
+                let to = to.as_ref().map(Vec::as_slice);
+                let Some(found) = run.last_row(to, filtered, &self.cache)? else { continue };
+                let Some((at, _)) = found.row() else { continue };
+                if last.as_ref().is_none_or(|(last, _)| last.as_slice() < at) {
+                    last = Some((at.to_vec(), found));
+                }
+            }
+            match last.filter(|(at, _)| (self.filter_key)(at) == group) {
+                None => return Ok(None),
+                Some((at, found)) => match Lookup::of(found) {
+                    Lookup::Value(value) => return Ok(Some((at, value))),
+                    Lookup::Absent | Lookup::Removed => to = Bound::Excluded(at),
+                },
+            }
+        }
+    }
+
+    /// The rows whose keys are `from` or after it, in order.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    ///
+    /// # Cost
+    /// Reads each page once, in order.
+    pub fn scan(&self, from: &[u8]) -> Result<Scan<'_>, RunsError> {
+        Ok(Scan::new(Merged::new(self.sources(from)?)))
+    }
+
+    /// As [`View::scan`], with changes that are in no run yet: sorted, from `from` on.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    pub fn scan_with<'a>(
+        &'a self,
+        changes: impl Iterator<Item = Row<'a>> + 'a,
+        from: &[u8],
+    ) -> Result<Scan<'a>, RunsError> {
+        let changes: Box<dyn Iterator<Item = Row<'a>> + 'a> = Box::new(changes);
+        let mut sources = vec![Source::Changes(changes.peekable())];
+        sources.extend(self.sources(from)?);
+        Ok(Scan::new(Merged::new(sources)))
+    }
+
+    /// How many rows the runs have, those of removed keys and of several runs too.
+    #[must_use]
+    pub fn rows_at_most(&self) -> u64 {
+        self.runs.iter().map(|run| run.rows()).sum()
+    }
+
+    /// Bytes of the runs on disk.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.runs.iter().map(|run| run.name().bytes).sum()
+    }
+
+    fn sources(&self, from: &[u8]) -> Result<Vec<Source<'_>>, RunsError> {
+        let cursor = |run| RunCursor::new(run, from, Some(&*self.cache)).map(Source::Run);
+        self.runs.iter().rev().map(cursor).collect()
+    }
+}
