@@ -3,6 +3,7 @@
 mod bus_error;
 mod bus_options;
 mod dispatcher;
+mod handler_test;
 mod history;
 mod inner;
 mod kept_handlers;
@@ -35,6 +36,7 @@ pub use self::{
     bus_error::BusError,
     bus_options::BusOptions,
     dispatcher::{AfterFailure, HandlerFailure, Published},
+    handler_test::{Handled, HandlerTest},
     registry::HandlerId,
 };
 

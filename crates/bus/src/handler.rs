@@ -50,7 +50,7 @@ pub(crate) enum Times {
 /// when it fails.
 ///
 /// [`EventBus::on`](crate::EventBus::on) and its like register one in short; this has every
-/// option.
+/// option. [`HandlerTest`](crate::HandlerTest) is for tests of one.
 ///
 /// # Examples
 /// ```

@@ -7,6 +7,7 @@
 //!   with one owner at a time.
 //! - [`EventBus`] calls handlers for what the log commits and for what is only published: by
 //!   [`Priority`], with a [`RetryPolicy`], and [`ParkedEvent`]s for what does not work.
+//! - [`HandlerTest`] is for tests of handlers.
 //!
 //! Nothing is pushed to a subscriber and nothing buffered for it: it reads the log, and waits for
 //! the durable head when it is at the end. So there is no buffer that could overflow, no switch
@@ -50,7 +51,8 @@ pub use self::{
     delivery::{Delivery, ReceiveError, SubscribeError},
     durable::{AckError, DurableSubscriber, DurableSubscription},
     event_bus::{
-        AfterFailure, BusError, BusOptions, EventBus, HandlerFailure, HandlerId, Published,
+        AfterFailure, BusError, BusOptions, EventBus, Handled, HandlerFailure, HandlerId,
+        HandlerTest, Published,
     },
     feed::{Feed, SubscriberInfo},
     handler::{Handler, HandlerError, HandlerOutcome},

@@ -37,6 +37,11 @@ impl RetryPolicy {
         Self { attempts, first_wait }
     }
 
+    /// As many attempts, without waits in between.
+    pub(crate) const fn at_once(self) -> Self {
+        Self { first_wait: Duration::ZERO, ..self }
+    }
+
     /// How long to wait after so many attempts that failed; `None` when there is to be no further
     /// one.
     #[must_use]

@@ -1,6 +1,6 @@
 //! Events before and after they are stored.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, fmt};
 
 use crate::{
     event_id::EventId,
@@ -140,6 +140,14 @@ impl SpaceEvent {
             .as_deref()
             .map_or(Ok(()), |correlation_id| check_label("correlation_id", correlation_id))?;
         self.payload.check_limits()
+    }
+}
+
+/// What happened, to which space, and the payload as JSON: a line for people.
+impl fmt::Display for SpaceEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let payload = Value::Object(self.payload.to_object());
+        write!(f, "{} {:?} {payload}", self.event_type(), self.space_id)
     }
 }
 

@@ -10,7 +10,7 @@ use rapidhash::RapidHashMap;
 use crate::{
     append_rules::{self, AppendView, Proposal, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
     bytes::{to_u64, to_usize},
-    event::RecordedEvent,
+    event::{RecordedEvent, SpaceEvent},
     event_id::EventId,
     filter::EventFilter,
     lock::{Condition, Lock},
@@ -78,6 +78,41 @@ impl MemoryLog {
             last_recorded_at: Timestamp::MIN,
         };
         Self { state: Lock::new(state), appended: Condition::new() }
+    }
+
+    /// Appends events, each by itself and recorded at its own time, as far as times of recording may
+    /// not decrease or be in the future; answers them as they are recorded. For tests, which begin
+    /// with what has happened.
+    ///
+    /// An event that is there already is answered as it was recorded, and not appended again.
+    ///
+    /// ```
+    /// use spacefold::{LogReader, MemoryLog, Position, SpaceEvent, Timestamp};
+    /// let long_ago = Timestamp::from_micros(1_000_000_000_000_000).ok_or("out of range")?;
+    /// let created = SpaceEvent::space_created("handbook", "Handbook").with_timestamp(long_ago);
+    /// let activated = SpaceEvent::space_activated("handbook");
+    /// let log = MemoryLog::new();
+    /// let recorded = log.record([created.clone(), activated, created])?;
+    /// assert_eq!(recorded[0].recorded_at, long_ago);
+    /// assert_eq!((&recorded[2], log.head()), (&recorded[0], Position::new(2)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`LogWriter::append`], of the first event that is not taken; those before it are recorded.
+    pub fn record(
+        &self,
+        events: impl IntoIterator<Item = SpaceEvent>,
+    ) -> Result<Vec<RecordedEvent>, AppendError> {
+        let record = |event: SpaceEvent| {
+            let times = [event.timestamp];
+            let append = Append::new(std::slice::from_ref(&event)).recorded_at(&times);
+            let receipt = self.append(&append)?;
+            let (position, revision) = (receipt.position(), receipt.revision());
+            let recorded_at = receipt.recorded_at();
+            Ok(RecordedEvent { event, position, revision, recorded_at })
+        };
+        events.into_iter().map(record).collect()
     }
 }
 

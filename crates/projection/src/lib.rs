@@ -7,6 +7,7 @@
 //!   rows in, [`Projections`] what folds and persists it. [`ContentIndex`], [`Activity`] and
 //!   [`OpenProblems`] are such projections.
 //! - [`rebuild`] folds anew from the first event, compares, and swaps in one step.
+//! - [`ProjectionTest`] is for tests of projections.
 //!
 //! The crate knows no disk: it reads through the `LogReader` trait and keeps blobs through
 //! `StateStore`. Nothing that it stores is the only copy of anything.
@@ -25,6 +26,7 @@ mod kept_states;
 mod live_states;
 mod one_value;
 mod projection;
+mod projection_test;
 mod projections;
 mod ranged_states;
 mod rebuild;
@@ -47,6 +49,7 @@ pub use self::{
     live_states::{Followed, LIVE_STATES_MEMORY_BYTES, LiveStates, Snapshots},
     one_value::{OneValue, ValueProjection},
     projection::Projection,
+    projection_test::ProjectionTest,
     projections::{
         Building, CatchUpError, MAX_PROJECTION_NAME_BYTES, MAX_SKIPPED_EVENTS, PauseKind, Paused,
         ProjectionHandle, ProjectionInfo, Projections, RegisterError,

@@ -13,6 +13,7 @@ use crate::{apply_context::ApplyContext, apply_error::ApplyError, table::Table};
 /// [`ApplyContext::content`] says (as on a clock, a random number, a file) makes a projection that no
 /// rebuild can verify. What is to follow an event outside is for a handler of the bus, or for a
 /// durable subscription: they are never called again for an event that is only folded anew.
+/// [`ProjectionTest`](crate::ProjectionTest) finds such projections.
 ///
 /// ```
 /// use spacefold::{

@@ -129,6 +129,14 @@ impl Projections {
         &self,
         projection: P,
     ) -> Result<ProjectionHandle<P>, RegisterError> {
+        self.register_shared(Arc::new(projection))
+    }
+
+    /// As [`Projections::register`], of a projection that others have too.
+    pub(crate) fn register_shared<P: Projection>(
+        &self,
+        projection: Arc<P>,
+    ) -> Result<ProjectionHandle<P>, RegisterError> {
         let name = projection.name();
         if !is_name(name) || name == SpaceStates::NAME {
             return Err(RegisterError::InvalidName { name });
@@ -141,7 +149,7 @@ impl Projections {
         // A name may be made of dots alone.
         let derived = self.states.derived().part("projections").part(format!("{name}.projection"));
         let (stop, callbacks) = (Arc::clone(&self.stop), Arc::clone(&self.callbacks));
-        let folded = (Arc::new(projection) as Arc<dyn Projection>, self.sources.clone());
+        let folded = (projection as Arc<dyn Projection>, self.sources.clone());
         let slot = Slot::open(folded, log, derived, stop, callbacks)?;
         let slot = Arc::new(slot);
         slots.insert(name, Arc::clone(&slot));

@@ -28,8 +28,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use spacefold_event_core::{
-    Append, LogWriter, MAX_APPEND_EVENTS, MemoryContentStore, MemoryLog, Position, Read,
-    SpaceEvent, Value,
+    MAX_APPEND_EVENTS, MemoryContentStore, MemoryLog, Position, Read, SpaceEvent,
 };
 use spacefold_state::SpaceState;
 
@@ -45,10 +44,8 @@ use crate::{
 #[track_caller]
 pub fn given(events: impl IntoIterator<Item = SpaceEvent>) -> Given {
     let log = Arc::new(MemoryLog::new());
-    for event in events {
-        if let Err(error) = log.append(&Append::new(&[event])) {
-            panic!("what is given cannot be recorded: {error}");
-        }
+    if let Err(error) = log.record(events) {
+        panic!("what is given cannot be recorded: {error}");
     }
     let content = Arc::new(MemoryContentStore::new());
     let service = SpaceService::over(log).with_content_store(content);
@@ -221,12 +218,10 @@ fn lines(events: &[SpaceEvent]) -> String {
     }
     let mut lines = String::new();
     for event in events {
-        let payload = Value::Object(event.payload.to_object());
-        let (event_type, space_id) = (event.event_type(), &event.space_id);
         let by = (event.source.as_deref(), event.correlation_id.as_deref());
         let _ = match by {
-            (None, None) => writeln!(lines, "  {event_type} {space_id:?} {payload}"),
-            by => writeln!(lines, "  {event_type} {space_id:?} {payload} {by:?}"),
+            (None, None) => writeln!(lines, "  {event}"),
+            by => writeln!(lines, "  {event} {by:?}"),
         };
     }
     lines

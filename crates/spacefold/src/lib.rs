@@ -80,7 +80,7 @@ pub use spacefold_projection::{
 };
 pub use spacefold_service::{
     Batch, Command, CommandError, CommandFields, Field, FieldKind, IdempotencyKey, Operation,
-    Outcome, Refusal, RenderGuard, SpaceService, testing,
+    Outcome, Refusal, RenderGuard, SpaceService,
 };
 pub use spacefold_state::{
     Anomalies, Anomaly, AnomalyReason, Blame, BlamedEvent, Change, Conflict, ConflictHashes,
@@ -93,3 +93,12 @@ pub use spacefold_store::{
     Problem, StateCommitment, StoreInfo, StoreOptions, StorePart, VerifyDepth, VerifyOptions,
     VerifyReport, is_store,
 };
+
+/// Tests of what is built on the crate, over a log in memory: of what commands record
+/// ([`given`](testing::given), when, then), of projections ([`ProjectionTest`](testing::ProjectionTest))
+/// and of handlers ([`HandlerTest`](testing::HandlerTest)).
+pub mod testing {
+    pub use spacefold_bus::{Handled, HandlerTest};
+    pub use spacefold_projection::ProjectionTest;
+    pub use spacefold_service::testing::{Expected, Given, Then, given};
+}
