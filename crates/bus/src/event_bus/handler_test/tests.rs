@@ -16,10 +16,13 @@ fn answers(test: &HandlerTest) -> Vec<Vec<Result<(), &str>>> {
     answers.map(Iterator::collect).collect()
 }
 
-/// A handler that keeps the spaces and positions of what it was called for, and fails as often as
+/// The spaces and positions of the events that a handler was called for.
+type Calls = Arc<Lock<Vec<(String, u64)>>>;
+
+/// A handler that keeps its calls, and fails as often as
 /// `failures` says for each space.
-fn failing(failures: fn(&str) -> usize) -> (Handler, Arc<Lock<Vec<(String, u64)>>>) {
-    let calls: Arc<Lock<Vec<(String, u64)>>> = Arc::default();
+fn failing(failures: fn(&str) -> usize) -> (Handler, Calls) {
+    let calls = Calls::default();
     let kept = Arc::clone(&calls);
     let handler = Handler::new(move |event: &RecordedEvent| {
         assert_eq!(thread::current().name(), Some("caller"), "in another thread");
