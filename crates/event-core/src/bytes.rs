@@ -3,7 +3,12 @@
 //! Nothing here believes a length before it is compared with what is there, and nothing panics,
 //! whatever the bytes.
 
-use std::str;
+use std::{borrow::Cow, str};
+
+/// What a zero byte of an ordered text becomes.
+const ESCAPED_ZERO: [u8; 2] = [0, 0xff];
+/// What an ordered text ends with: less than whatever another may go on with.
+const TEXT_END: [u8; 2] = [0, 1];
 
 const _: () = assert!(usize::BITS == u64::BITS, "lengths in memory are 64 bits, as on disk");
 
@@ -129,6 +134,33 @@ impl<'a> ByteReader<'a> {
         }
     }
 
+    /// A text that [`put_ordered_text`] has put; `None`, too, where it would have put other bytes.
+    pub fn ordered_text(&mut self) -> Option<Cow<'a, str>> {
+        let mut after = self.clone();
+        let mut text = Cow::Borrowed(after.until_zero()?);
+        loop {
+            match after.array()? {
+                TEXT_END => break,
+                ESCAPED_ZERO => {
+                    let text = text.to_mut();
+                    text.push(0);
+                    text.extend_from_slice(after.until_zero()?);
+                }
+                _ => return None,
+            }
+        }
+        let text = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(str::from_utf8(text).ok()?),
+            Cow::Owned(text) => Cow::Owned(String::from_utf8(text).ok()?),
+        };
+        *self = after;
+        Some(text)
+    }
+
+    fn until_zero(&mut self) -> Option<&'a [u8]> {
+        self.take(self.0.iter().position(|byte| *byte == 0)?)
+    }
+
     /// The bytes that are left.
     #[must_use]
     pub const fn rest(&self) -> &'a [u8] {
@@ -174,9 +206,89 @@ pub fn put_optional_text(bytes: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
+/// Appends a text of a key so that keys sort as their texts do by their bytes, one text after the
+/// other, and no key of some texts begins another key of as many: zero bytes become `00 ff`, and
+/// `00 01` ends the text.
+///
+/// ```
+/// use spacefold::bytes::{ByteReader, put_ordered_text};
+/// let mut key = Vec::new();
+/// put_ordered_text(&mut key, "a");
+/// put_ordered_text(&mut key, "b\0");
+/// assert_eq!(key, *b"a\0\x01b\0\xff\0\x01");
+/// let mut reader = ByteReader::new(&key);
+/// assert_eq!(reader.ordered_text().as_deref(), Some("a"));
+/// assert_eq!(reader.ordered_text().as_deref(), Some("b\0"));
+/// ```
+pub fn put_ordered_text(bytes: &mut Vec<u8>, text: &str) {
+    let mut parts = text.as_bytes().split(|byte| *byte == 0);
+    bytes.extend_from_slice(parts.next().unwrap_or_default());
+    for part in parts {
+        bytes.extend_from_slice(&ESCAPED_ZERO);
+        bytes.extend_from_slice(part);
+    }
+    bytes.extend_from_slice(&TEXT_END);
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
     use super::*;
+
+    fn ordered(texts: &[String]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        texts.iter().for_each(|text| put_ordered_text(&mut bytes, text));
+        bytes
+    }
+
+    /// Texts that often begin alike, with bytes next to those that the encoding adds.
+    fn texts(count: usize) -> impl Strategy<Value = Vec<String>> {
+        let characters = vec(select(vec!['\0', '\x01', '\x02', 'a', '\u{e9}', '\u{10ffff}']), 0..4);
+        vec(characters.prop_map(|characters| characters.into_iter().collect()), count)
+    }
+
+    proptest! {
+        #[test]
+        fn ordered_texts_sort_as_their_bytes_and_none_begins_another(
+            (one, other) in (0..4_usize).prop_flat_map(|count| (texts(count), texts(count))),
+        ) {
+            let (one_key, other_key) = (ordered(&one), ordered(&other));
+            prop_assert_eq!(one_key.cmp(&other_key), one.cmp(&other));
+            prop_assert_eq!(one_key.starts_with(&other_key), one == other);
+        }
+
+        #[test]
+        fn ordered_texts_begin_with_those_of_their_first_and_no_others(
+            one in texts(3), other in texts(1),
+        ) {
+            prop_assert_eq!(ordered(&one).starts_with(&ordered(&other)), one[..1] == other[..]);
+        }
+
+        #[test]
+        fn ordered_texts_are_read_back_and_not_where_they_are_cut(texts in texts(3)) {
+            let bytes = ordered(&texts);
+            for cut in 0..=bytes.len() {
+                let mut reader = ByteReader::new(&bytes[..cut]);
+                let read: Option<Vec<_>> = texts.iter().map(|_| reader.ordered_text()).collect();
+                prop_assert_eq!(read.is_some_and(|read| read == texts), cut == bytes.len());
+            }
+        }
+
+        #[test]
+        fn only_what_is_put_as_an_ordered_text_is_read_as_one(
+            bytes in vec(select(vec![0, 1, 2, 0xff, b'a', 0xc3, 0xa9]), 0..8),
+        ) {
+            let mut reader = ByteReader::new(&bytes);
+            match reader.ordered_text() {
+                Some(text) => {
+                    let put = ordered(&[text.into_owned()]);
+                    prop_assert_eq!([&put, reader.rest()].concat(), bytes);
+                }
+                None => prop_assert_eq!(reader.rest(), &bytes[..]),
+            }
+        }
+    }
 
     #[test]
     fn a_reader_ends_where_the_bytes_do() {

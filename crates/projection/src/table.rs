@@ -12,7 +12,7 @@ use spacefold_runs::RunsError;
 pub use self::key::{RowKey, RowKeyReader};
 pub(crate) use self::rows::Rows;
 
-/// Bytes of the key of a row.
+/// Bytes of the key of a row, as it is kept: those that a [`RowKey`] adds to texts count.
 pub const MAX_ROW_KEY_BYTES: usize = 4_096;
 /// Bytes of the value of a row.
 pub const MAX_ROW_VALUE_BYTES: usize = 4 << 20;
