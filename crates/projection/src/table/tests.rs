@@ -151,3 +151,47 @@ fn limits_hold_on_both_sides() {
     kept.checkpoint();
     assert_eq!(all(&Kept::open(&disk).rows).len(), 1);
 }
+
+#[test]
+fn scans_of_keys_of_texts_give_those_of_the_text_in_order_of_their_bytes() {
+    let ids = ["", "\0", "\0\u{1}", "\u{1}", "a", "a\0", "a\0b", "a\u{1}", "aa", "b", "\u{e9}"];
+    let key = |space: &str, id: &str| RowKey::new(b'k').text(space).text(id);
+    let disk = MemoryDisk::new();
+    let mut kept = Kept::open(&disk);
+    for space in ids.iter().rev() {
+        for id in ids.iter().rev() {
+            Table::new(&mut kept.rows).put(key(space, id), b"").unwrap();
+        }
+    }
+    kept.rows.accept();
+    kept.checkpoint();
+    let rows = Kept::open(&disk).rows;
+    let read = |limits, from: &RowKey| -> Vec<(String, String)> {
+        let of_key = |key: Vec<u8>| {
+            let mut parts = RowKeyReader::new(&key);
+            (parts.text().unwrap(), parts.text().unwrap())
+        };
+        Scan::new(&rows, from.as_bytes(), limits)
+            .unwrap()
+            .map(|row| of_key(row.unwrap().0))
+            .collect()
+    };
+    for space in ids {
+        let prefix = RowKey::new(b'k').text(space);
+        let of_space = read(Limits::Prefix(prefix.as_bytes().to_vec()), &prefix);
+        assert_eq!(of_space, ids.map(|id| (space.to_owned(), id.to_owned())));
+    }
+    let (from, to) = (RowKey::new(b'k').text("a\0"), RowKey::new(b'k').text("aa"));
+    let between = read(Limits::Before(to.as_bytes().to_vec()), &from);
+    let spaces = ["a\0", "a\0b", "a\u{1}"];
+    let expected =
+        spaces.iter().flat_map(|space| ids.map(|id| ((*space).to_owned(), id.to_owned())));
+    assert_eq!(between, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_key_of_three_ids_at_their_limit_fits_however_they_are_escaped() {
+    let id = "\0".repeat(spacefold_event_core::MAX_ID_BYTES);
+    let key = RowKey::new(b'k').text(&id).text(&id).text(&id).position(Position::new(1));
+    assert!(key.as_bytes().len() <= MAX_ROW_KEY_BYTES);
+}
