@@ -2,15 +2,15 @@
 //!
 //! - [`LiveStates`] folds a log live behind its durable head and answers
 //!   [`Snapshot`](spacefold_state::Snapshot)s: of now, of any position, of any time. It persists what
-//!   it folded in a [`StateStore`](spacefold_event_core::StateStore).
+//!   it folded in a [`DerivedState`].
 //! - [`Projection`] is what one writes for a read model of one's own, a [`Table`] what it keeps its
 //!   rows in, [`Projections`] what folds and persists it. [`ContentIndex`], [`Activity`] and
 //!   [`OpenProblems`] are such projections.
 //! - [`rebuild`] folds anew from the first event, compares, and swaps in one step.
 //! - [`ProjectionTest`] is for tests of projections.
 //!
-//! The crate knows no disk: it reads through the `LogReader` trait and keeps blobs through
-//! `StateStore`. Nothing that it stores is the only copy of anything.
+//! The crate knows no store: it reads through the `LogReader` trait, and keeps what it derives in sorted
+//! runs in a folder of its own. Nothing that it keeps is the only copy of anything.
 
 mod apply_context;
 mod apply_error;

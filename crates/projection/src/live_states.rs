@@ -2,7 +2,7 @@
 
 mod effects;
 mod live;
-mod persisted;
+pub(crate) mod persisted;
 mod rebuilding;
 mod root;
 mod snapshots;
@@ -23,7 +23,6 @@ use spacefold_event_core::{
 use spacefold_runs::RunsError;
 use spacefold_state::{Blame, Change, Snapshot, SpaceState, SpaceStates, StateHash, diff};
 
-pub(crate) use self::persisted::Begun;
 pub use self::snapshots::Snapshots;
 use self::{live::Live, persisted::Persisted, root::Root};
 use crate::{

@@ -13,7 +13,6 @@
 
 mod blame;
 mod diff;
-mod effect;
 mod shared_map;
 mod snapshot;
 mod space_state;
@@ -24,12 +23,12 @@ pub mod testing;
 pub use self::{
     blame::{Blame, BlameFold, BlamedEvent, DocumentBlame, ReferenceBlame, VariableBlame},
     diff::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader, diff},
-    effect::{Effect, Effects},
     shared_map::{Difference, Key, SharedMap},
     snapshot::Snapshot,
     space_state::{
-        Anomalies, Anomaly, AnomalyReason, Conflict, CorruptState, Document, MAX_KEPT_ANOMALIES,
-        Reference, Render, RenderStatus, SpaceState, SpaceStatus, StateHash, SyncState, SyncStatus,
+        Anomalies, Anomaly, AnomalyReason, Conflict, CorruptState, Document, Effect, Effects,
+        MAX_KEPT_ANOMALIES, Reference, Render, RenderStatus, SpaceState, SpaceStatus, StateHash,
+        SyncState, SyncStatus,
     },
     space_states::SpaceStates,
 };

@@ -1,6 +1,7 @@
 //! The state of one space.
 
 mod apply;
+pub(crate) mod effect;
 mod encode;
 mod memory;
 mod parting;
@@ -17,6 +18,7 @@ use spacefold_event_core::{Object, Position, Revision, Timestamp, Value};
 
 pub(crate) use self::references::References;
 pub use self::{
+    effect::{Effect, Effects},
     encode::CorruptState,
     parts::{
         Anomalies, Anomaly, AnomalyReason, Conflict, Document, MAX_KEPT_ANOMALIES, Reference,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use spacefold_event_core::{RecordedEventRef, bytes::to_u64};
 
 use crate::{
-    effect::Effect,
     shared_map::SharedMap,
+    space_state::effect::Effect,
     space_state::{SpaceState, StateHash},
 };
 

@@ -38,7 +38,7 @@ use crate::{
     checkpoint::Checkpoint,
     generations::LeftBehind,
     kept_states::{KEPT_VERSION, KeptStates, Marker},
-    live_states::{Begun, LiveStates},
+    live_states::{LiveStates, persisted::Begun},
     ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
 };
 
@@ -105,7 +105,8 @@ impl<'a> SpacesRebuild<'a> {
         options: &RebuildOptions<'_>,
     ) -> Result<Self, RebuildError> {
         let log = &**states.log();
-        let Begun { old, new, left } = states.begin_rebuild(options.left_behind())?;
+        let Begun { old, new, left } =
+            states.begin_rebuild::<RebuildError>(options.left_behind())?;
         let left = left.as_deref().and_then(Ranges::decode);
         let left = match left.filter(|(checkpoint, _)| checkpoint.position <= head) {
             Some(left) if left.0.fits(log)? => Some(left),
@@ -114,8 +115,8 @@ impl<'a> SpacesRebuild<'a> {
         let new = match left.is_none() && new.has_rows() {
             // What is there is of another log, or of what came to its end.
             true => {
-                states.give_up_building(new.number())?;
-                states.begin_rebuild(LeftBehind::Ignore)?.new
+                states.give_up_building::<RebuildError>(new.number())?;
+                states.begin_rebuild::<RebuildError>(LeftBehind::Ignore)?.new
             }
             false => new,
         };

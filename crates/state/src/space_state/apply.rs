@@ -10,13 +10,14 @@ use spacefold_event_core::{Object, Payload, Position, RecordedEventRef, Revision
 
 use super::{
     KnownHash, SpaceState,
+    effect::Effect,
     parts::{
         Anomaly, AnomalyReason, Conflict, Document, Reference, Render, RenderStatus, SpaceStatus,
         SyncState, SyncStatus,
     },
     references::References,
 };
-use crate::{effect::Effect, shared_map::Key};
+use crate::shared_map::Key;
 
 impl SpaceState {
     /// Takes in the next event of the space, and answers what it did.

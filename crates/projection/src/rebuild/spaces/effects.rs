@@ -6,7 +6,7 @@ use spacefold_state::Effects;
 use crate::{effects::EffectSource, kept_states::StatesView};
 
 /// What the events did, as the new states have it.
-pub(in crate::rebuild) struct NewEffects {
+pub(crate) struct NewEffects {
     persisted: StatesView,
     recent: Effects,
 }

@@ -5,7 +5,7 @@ use spacefold_event_core::{
     bytes::{ByteReader, put_count, to_u32},
 };
 
-use crate::space_state::AnomalyReason;
+use super::parts::AnomalyReason;
 
 /// Upper half of the first byte of an encoded effect; the lower half is the code of the reason.
 const KIND: u8 = 0xf0;
