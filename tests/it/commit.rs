@@ -293,7 +293,7 @@ fn the_journal_is_used_again_and_stays_bounded() {
 
 /// Copies a store that is open. What is in the way of events goes before what they move to: HEAD,
 /// then the journal, then the sealed files.
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     let mut entries: Vec<_> = fs::read_dir(from).unwrap().map(Result::unwrap).collect();
     entries.sort_by_key(fs::DirEntry::file_name);

@@ -10,6 +10,7 @@ mod codec;
 mod commit;
 mod commitments;
 mod content;
+mod derived;
 mod feed;
 mod folder_gone;
 mod git;

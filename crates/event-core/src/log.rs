@@ -8,7 +8,7 @@ mod writer;
 pub use self::{
     ingest::{Discontinuity, Ingested},
     page::Page,
-    reader::{LogReader, Pages, least_after},
+    reader::{LogOrigin, LogReader, Pages, least_after},
     writer::LogWriter,
 };
 

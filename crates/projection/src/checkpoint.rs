@@ -1,7 +1,7 @@
 //! How far something is folded, and from which log.
 
 use spacefold_event_core::{
-    EventId, LogReader, Position, ReadError, Timestamp,
+    EventId, LogOrigin, LogReader, Position, ReadError, Timestamp,
     bytes::{ByteReader, put_u64},
 };
 
@@ -20,7 +20,7 @@ pub struct CheckpointInfo {
 /// with it in one step.
 ///
 /// Bytes: version (u32), position (u64), position of the last event (u64), its id (16 bytes), when it
-/// was recorded (i64). All numbers are little endian.
+/// was recorded (i64), 1 and the origin (id 16 bytes, session u64) or 0. All numbers are little endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
     /// The version of the fold, or of the form that its outcome is kept in.
@@ -29,6 +29,8 @@ pub(crate) struct Checkpoint {
     pub(crate) position: Position,
     /// The last event that was, which tells one log from another; none where there was none.
     pub(crate) last: Option<(Position, LastEvent)>,
+    /// The log that everything persisted with it comes from, if that has an identity.
+    pub(crate) origin: Option<LogOrigin>,
 }
 
 /// An event of a log, and when the log took it: a log that was imported from another has events of
@@ -57,7 +59,7 @@ impl LastEvent {
 impl Checkpoint {
     /// Before the first event.
     pub(crate) const fn start(version: u32) -> Self {
-        Self { version, position: Position::START, last: None }
+        Self { version, position: Position::START, last: None, origin: None }
     }
 
     /// At an event of a log; before the first one where there is none at the position.
@@ -70,7 +72,8 @@ impl Checkpoint {
             Position::START => None,
             position => event_at(log, position)?.map(|event| (position, event)),
         };
-        Ok(last.map_or(Self::start(version), |_| Self { version, position, last }))
+        let position = last.map_or(Position::START, |_| position);
+        Ok(Self { version, position, last, origin: log.origin() })
     }
 
     /// Whether it was made for this log: its last event stands where it says.
@@ -78,9 +81,16 @@ impl Checkpoint {
         if self.position > log.durable_head() {
             return Ok(false);
         }
+        let is_of_log = match (&self.origin, log.origin()) {
+            (Some(origin), Some(_)) => log.comes_from(origin),
+            (None, None) => true,
+            // Before the first event there is nothing that comes from anywhere.
+            (None, Some(_)) => self.position == Position::START,
+            (Some(_), None) => false,
+        };
         match self.last {
-            Some((position, last)) => Ok(event_at(log, position)? == Some(last)),
-            None => Ok(true),
+            Some((position, last)) => Ok(is_of_log && event_at(log, position)? == Some(last)),
+            None => Ok(is_of_log),
         }
     }
 
@@ -90,6 +100,11 @@ impl Checkpoint {
         let (position, last) = self.last.unwrap_or((Position::START, LastEvent::NONE));
         put_u64(bytes, position.get());
         last.encode(bytes);
+        bytes.push(u8::from(self.origin.is_some()));
+        if let Some(origin) = &self.origin {
+            bytes.extend_from_slice(&origin.store_id);
+            put_u64(bytes, origin.session);
+        }
     }
 
     pub(crate) fn decode(reader: &mut ByteReader<'_>) -> Option<Self> {
@@ -98,7 +113,11 @@ impl Checkpoint {
         let last_position = Position::new(reader.u64()?);
         let last = LastEvent::decode(reader)?;
         let last = (last_position > Position::START).then_some((last_position, last));
-        Some(Self { version, position, last })
+        let origin = match reader.u8()? {
+            0 => None,
+            _ => Some(LogOrigin { store_id: reader.array()?, session: reader.u64()? }),
+        };
+        Some(Self { version, position, last, origin })
     }
 }
 

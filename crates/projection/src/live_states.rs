@@ -522,6 +522,7 @@ impl LiveStates {
         let mut held = self.held.lock();
         if let Held { live: Some(live), persisted: Some(persisted) } = &mut *held {
             let mut saved = live.clone();
+            persisted.comes_from(&*self.log);
             match saved.save(persisted) {
                 Ok(()) => *live = saved,
                 Err(RunsError::Damaged { .. }) => self.begin_anew(&mut held)?,
@@ -602,6 +603,8 @@ impl LiveStates {
         let log = &*self.log;
         let Held { live: in_place, persisted } = &mut *held;
         let persisted = self.persisted::<SnapshotError>(persisted)?;
+        // Read after the head: no event up to it is of a later session.
+        persisted.comes_from(log);
         // In a copy: whatever panics leaves the old one.
         let mut live = in_place.clone().unwrap_or_else(|| Live::of(persisted.marker()));
         let is_first = self.published.load().is_none();

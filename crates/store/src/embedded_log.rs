@@ -14,9 +14,9 @@ use std::{
 use crossbeam_channel::bounded;
 use spacefold_disk::{Folder as DiskFolder, FolderLock};
 use spacefold_event_core::{
-    Append, AppendError, EventFilter, EventId, Ingested, LogReader, LogWriter, Page, Position,
-    Read, ReadError, Receipt, RecordedEvent, Revision, StateStore, StorageError, StoreMode,
-    Timestamp,
+    Append, AppendError, EventFilter, EventId, Ingested, LogOrigin, LogReader, LogWriter, Page,
+    Position, Read, ReadError, Receipt, RecordedEvent, Revision, StateStore, StorageError,
+    StoreMode, Timestamp,
     append_rules::{self, Proposal},
     closing::CloseOnce,
     lock::Lock,
@@ -561,6 +561,14 @@ impl LogReader for EmbeddedLog {
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.inner.shared.check_open()?;
         self.inner.shared.position_as_of(time)
+    }
+
+    fn origin(&self) -> Option<LogOrigin> {
+        Some(self.inner.shared.origin())
+    }
+
+    fn comes_from(&self, origin: &LogOrigin) -> bool {
+        self.inner.shared.comes_from(origin)
     }
 
     fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {

@@ -7,7 +7,7 @@ use std::sync::{
 
 use quick_cache::{Weighter, sync::Cache};
 use spacefold_event_core::{
-    Position, ReadError, Records, StorageError,
+    LogOrigin, Position, ReadError, Records, StorageError,
     bytes::to_u64,
     lock::{Lock, SharedLock},
 };
@@ -157,6 +157,22 @@ impl Shared {
             index.block_of(index.end()).map_or(Position::START, Position::previous)
         };
         Lineage { store_id: self.store_id, position, last_block_after, sessions }
+    }
+
+    /// Which store this is, and which session has written to it last.
+    pub(crate) fn origin(&self) -> LogOrigin {
+        let newest = self.sessions.lock().newest();
+        let session = newest.map_or(0, |session| session.incarnation);
+        LogOrigin { store_id: self.store_id, session }
+    }
+
+    /// Whether the store has had this session, as far as is remembered, and none since forgotten.
+    pub(crate) fn comes_from(&self, origin: &LogOrigin) -> bool {
+        let sessions = self.sessions.lock();
+        let newest = sessions.newest().map_or(0, |session| session.incarnation);
+        origin.store_id == self.store_id
+            && origin.session <= newest
+            && !sessions.excludes(origin.session)
     }
 
     /// To be called before anything is put into sled's copy that comes from the log as it is now.

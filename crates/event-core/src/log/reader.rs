@@ -12,6 +12,16 @@ use crate::{
     timestamp::Timestamp,
 };
 
+/// Which log something was made from: beside positions and ids of events, which other logs may have too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogOrigin {
+    /// The identity of the log.
+    pub store_id: [u8; 16],
+    /// The number of the session that had written to it last; sessions of copies that go on apart have
+    /// other numbers.
+    pub session: u64,
+}
+
 /// What can be read of an ordered log of space events: nothing can be appended through it.
 ///
 /// Positions are consecutive from 1. Nothing past the durable head is ever read. Calls block and may
@@ -121,6 +131,21 @@ pub trait LogReader: Send + Sync {
     /// # Errors
     /// [`ReadError`]; the log is not changed by it.
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError>;
+
+    /// Which log this is, and who has written to it last; `None` for a log that has no identity, as one
+    /// in memory.
+    ///
+    /// Everything that is durable by now was written by that session or an earlier one.
+    fn origin(&self) -> Option<LogOrigin> {
+        None
+    }
+
+    /// Whether what was made of the events of a log when that had this origin was made of events of this
+    /// log: `false` of another log, and of a copy of this one that has gone on apart, whatever events they
+    /// have in common.
+    fn comes_from(&self, _origin: &LogOrigin) -> bool {
+        false
+    }
 
     /// The next `limit` spaces that have an event up to the durable head, by the bytes of their ids,
     /// behind `after`; fewer only when there are no more.

@@ -270,7 +270,7 @@ impl Live {
         if position == Position::START {
             return Ok(());
         }
-        let checkpoint = Checkpoint { version: KEPT_VERSION, position, last };
+        let checkpoint = Checkpoint { version: KEPT_VERSION, position, last, origin: None };
         let changed: Vec<_> = self.changed().into_iter().map(Arc::clone).collect();
         let marker = Marker { checkpoint, spaces: space_count };
         kept.save(changed.iter().map(|state| &**state), marker)?;

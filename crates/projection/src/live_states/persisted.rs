@@ -1,10 +1,11 @@
 //! The generations of the persisted states: the one that counts, and those that rebuilds make.
 
-use spacefold_event_core::{LogReader, Position, ReadError, StorageError};
+use spacefold_event_core::{LogOrigin, LogReader, Position, ReadError, StorageError};
 use spacefold_runs::RunsError;
 use spacefold_state::{Effect, Effects, SpaceState};
 
 use crate::{
+    checkpoint::Checkpoint,
     derived_state::DerivedState,
     generations::{Generations, LeftBehind},
     kept_states::{KeptStates, Marker, StatesView},
@@ -20,6 +21,8 @@ pub(super) struct Persisted {
     current: KeptStates,
     /// How far all of its states are folded.
     marker: Marker,
+    /// The log that is folded, as it is now.
+    origin: Option<LogOrigin>,
     /// The effects of events after the marker which are not persisted yet.
     recent: Effects,
 }
@@ -66,7 +69,13 @@ impl Persisted {
             }
         };
         let recent = Effects::new(marker.position(), marker.position());
-        Ok(Self { generations, current, marker, recent })
+        Ok(Self { generations, current, marker, origin: log.origin(), recent })
+    }
+
+    /// Notes which log is folded from now on: what is persisted says so, also where it is ahead of the
+    /// marker.
+    pub(super) fn comes_from(&mut self, log: &dyn LogReader) {
+        self.origin = log.origin();
     }
 
     /// How far the persisted states are folded.
@@ -113,6 +122,8 @@ impl Persisted {
         states: impl IntoIterator<Item = &'s SpaceState>,
         marker: &Marker,
     ) -> Result<(), RunsError> {
+        let checkpoint = Checkpoint { origin: self.origin, ..marker.checkpoint };
+        let marker = Marker { checkpoint, ..*marker };
         self.current.write(states, &self.recent, &marker.encode())?;
         self.recent = Effects::new(self.recent.to(), self.recent.to());
         Ok(())
@@ -125,6 +136,8 @@ impl Persisted {
         marker: Marker,
     ) -> Result<(), RunsError> {
         let mut states = states.into_iter().peekable();
+        let checkpoint = Checkpoint { origin: self.origin, ..marker.checkpoint };
+        let marker = Marker { checkpoint, ..marker };
         let is_named = self.is_named();
         if is_named && marker == self.marker && states.peek().is_none() {
             return Ok(());

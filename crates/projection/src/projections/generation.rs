@@ -244,9 +244,10 @@ impl Generation {
     }
 
     /// Persists the rows and the position in one step; [`Generation::take_over`] is to follow.
-    pub(crate) fn checkpoint(&self) -> Result<Checkpointed, TableError> {
+    pub(crate) fn checkpoint(&self, log: &dyn LogReader) -> Result<Checkpointed, TableError> {
         self.trail.write(self.place.folder())?;
-        let written = self.runs.write(self.rows.changes(), &self.encode())?;
+        let folded = Checkpoint { origin: log.origin(), ..self.folded };
+        let written = self.runs.write(self.rows.changes(), &self.encode(&folded))?;
         Ok(Checkpointed { written, position: self.position() })
     }
 
@@ -315,9 +316,9 @@ impl Generation {
         self.folded.position = position;
     }
 
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self, folded: &Checkpoint) -> Vec<u8> {
         let mut bytes = Vec::new();
-        self.folded.encode(&mut bytes);
+        folded.encode(&mut bytes);
         self.trail.encode(&mut bytes);
         put_count(&mut bytes, self.skipped.len());
         self.skipped.iter().for_each(|position| put_u64(&mut bytes, position.get()));

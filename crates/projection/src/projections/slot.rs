@@ -444,7 +444,7 @@ impl Slot {
 
     /// Writes the rows and the position of what is folded, and the root that names them.
     fn persist(&self, folded: &Folded) -> Result<(Checkpointed, Root), CatchUpError> {
-        let checkpointed = folded.target().checkpoint()?;
+        let checkpointed = folded.target().checkpoint(&*self.log)?;
         let (generations, number) = (&folded.generations, folded.target().number());
         let root = match &folded.building {
             Some(_) => generations.with_building(Some(number)),

@@ -123,7 +123,7 @@ impl<'a> RowsRebuild<'a> {
             match self.mode {
                 RebuildMode::Replace => self.keep_progress()?,
                 RebuildMode::Check => {
-                    let checkpointed = self.new.checkpoint()?;
+                    let checkpointed = self.new.checkpoint(self.log)?;
                     self.new.take_over(checkpointed);
                 }
             }
@@ -233,7 +233,7 @@ fn fold_alone(
             applied.map_err(|stopped| rebuild.stopped(stopped))?;
         }
         if state.recent_bytes() >= MAX_RECENT_BYTES {
-            let checkpointed = state.checkpoint()?;
+            let checkpointed = state.checkpoint(rebuild.log)?;
             state.take_over(checkpointed);
         }
     }

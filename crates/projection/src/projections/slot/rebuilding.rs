@@ -50,7 +50,7 @@ impl Slot {
 
     /// Checkpoints a state that a rebuild folds, so that the next one finds it.
     pub(crate) fn keep_building(&self, new: &mut Generation) -> Result<(), CatchUpError> {
-        let checkpointed = new.checkpoint()?;
+        let checkpointed = new.checkpoint(&*self.log)?;
         let _folding = self.fold_alone();
         let generations = &mut self.folded_mut().generations;
         generations.replace(generations.with_building(Some(new.number())))?;
@@ -83,7 +83,7 @@ impl Slot {
                 }
             }
         }
-        let checkpointed = new.checkpoint()?;
+        let checkpointed = new.checkpoint(&*self.log)?;
         new.take_over(checkpointed);
         self.folded_mut().building = Some(new);
         self.swap()

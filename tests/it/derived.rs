@@ -1,0 +1,96 @@
+//! What is derived from one log is never taken for another's.
+
+use std::{fs, path::Path};
+
+use spacefold::{
+    Append, EmbeddedLog, EventId, LogWriter, Position, SpaceEvent, Spacefold, Timestamp,
+};
+
+use crate::commit::copy_folder;
+
+const EVENTS: u64 = 300;
+
+/// Events whose ids and times are those of every other store of these, and whose content is not.
+fn append(log: &EmbeddedLog, from: u64, word: &str) {
+    for n in from..from + EVENTS {
+        let mut id = [7; 16];
+        id[8..].copy_from_slice(&n.to_be_bytes());
+        let time =
+            Timestamp::from_micros(1_700_000_000_000_000 + i64::try_from(n).unwrap()).unwrap();
+        let event =
+            SpaceEvent::variable_set(format!("space-{}", n % 3), "v", format!("{word}-{n}"))
+                .with_event_id(EventId::from_bytes(id))
+                .with_timestamp(time);
+        log.append(&Append::new(&[event]).recorded_at(&[time])).unwrap();
+    }
+}
+
+/// Derives all that a store derives.
+fn derive(path: &Path) {
+    let spaces = Spacefold::open_existing(path).unwrap();
+    spaces.activity().unwrap();
+    spaces.rebuild_history_cache().unwrap();
+    spaces.save().unwrap();
+    spaces.close().unwrap();
+}
+
+fn values(path: &Path) -> Vec<String> {
+    let spaces = Spacefold::open_existing(path).unwrap();
+    let head = spaces.durable_head();
+    let mut values = Vec::new();
+    for position in [head, Position::new(head.get() / 2)] {
+        for space in ["space-0", "space-1", "space-2"] {
+            let snapshot = spaces.snapshot_at(space, position).unwrap();
+            values.push(format!("{:?}", snapshot.variables()));
+        }
+    }
+    values.push(format!("{:?}", spaces.snapshot_all().unwrap().len()));
+    spaces.close().unwrap();
+    values
+}
+
+fn exchange(from: &Path, to: &Path) {
+    let derived = to.join("derived");
+    if derived.exists() {
+        fs::remove_dir_all(&derived).unwrap();
+    }
+    copy_folder(&from.join("derived"), &derived);
+}
+
+#[test]
+fn what_another_store_or_a_copy_that_went_on_apart_has_derived_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for (name, word) in [("own", "own"), ("other", "other")] {
+        let log = EmbeddedLog::open(path(name)).unwrap();
+        append(&log, 0, word);
+        log.close().unwrap();
+    }
+    // A sibling: a copy of ours that goes on with equal ids.
+    copy_folder(&path("own"), &path("sibling"));
+    for (name, word) in [("own", "own"), ("sibling", "sibling")] {
+        let log = EmbeddedLog::open(path(name)).unwrap();
+        append(&log, EVENTS, word);
+        log.close().unwrap();
+    }
+    derive(&path("own"));
+    let expected = values(&path("own"));
+    for other in ["other", "sibling"] {
+        derive(&path(other));
+        assert_ne!(values(&path(other)), expected);
+        exchange(&path(other), &path("own"));
+        assert_eq!(values(&path("own")), expected, "of {other}");
+        derive(&path("own"));
+        assert_eq!(values(&path("own")), expected);
+    }
+    // An older copy of what it has derived itself is gone on from.
+    let early = path("early");
+    copy_folder(&path("own"), &early);
+    let log = EmbeddedLog::open(path("own")).unwrap();
+    append(&log, 2 * EVENTS, "later");
+    log.close().unwrap();
+    derive(&path("own"));
+    let expected = values(&path("own"));
+    exchange(&early, &path("own"));
+    assert_eq!(values(&path("own")), expected);
+}
