@@ -1,4 +1,4 @@
-//! The marker of the persisted states, its hash made to fit.
+//! The manifest of the persisted states, its hash made to fit.
 
 #![no_main]
 
@@ -6,5 +6,5 @@ use damage::decoders::Target;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    Target::Marker.run_repaired(bytes);
+    Target::Manifest.run_repaired(bytes);
 });
