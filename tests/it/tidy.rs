@@ -128,7 +128,7 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
     };
     known("crates/event-core", &[]);
     known("crates/disk", &["spacefold-event-core"]);
-    known("crates/store", &["spacefold-event-core", "spacefold-disk"]);
+    known("crates/store", &["spacefold-event-core", "spacefold-disk", "spacefold-runs"]);
     known("crates/content", &["spacefold-event-core", "spacefold-disk"]);
     known("crates/runs", &["spacefold-event-core", "spacefold-disk"]);
     known("crates/state", &["spacefold-event-core"]);

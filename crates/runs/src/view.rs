@@ -143,6 +143,28 @@ impl View {
         Ok(Scan::new(Merged::new(sources)))
     }
 
+    /// As [`View::scan`], of rows whose filter key is that of `from`, up to `to` at least: runs
+    /// without such a row are left alone, so that rows of other filter keys may be missing.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    ///
+    /// # Cost
+    /// That of [`View::floor`], then each page once, in order.
+    pub fn scan_group(&self, from: &[u8], to: &[u8]) -> Result<Scan<'_>, RunsError> {
+        let group = (self.filter_key)(from);
+        let filtered = key_digest(group);
+        let mut sources = Vec::new();
+        for run in self.runs.iter().rev() {
+            let last = run.last_row(Bound::Included(to), filtered, &self.cache)?;
+            let is_of_group = |(key, _): Row<'_>| key >= from && (self.filter_key)(key) == group;
+            if last.as_ref().and_then(Found::row).is_some_and(is_of_group) {
+                sources.push(Source::Run(RunCursor::new(run, from, Some(&*self.cache))?));
+            }
+        }
+        Ok(Scan::new(Merged::new(sources)))
+    }
+
     /// How many rows the runs have, those of removed keys and of several runs too.
     #[must_use]
     pub fn rows_at_most(&self) -> u64 {

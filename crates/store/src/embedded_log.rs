@@ -6,12 +6,12 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
-    thread::JoinHandle,
+    sync::{Arc, Weak, atomic::Ordering},
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 use spacefold_disk::{Folder as DiskFolder, FolderLock};
 use spacefold_event_core::{
     Append, AppendError, EventFilter, EventId, Ingested, LogOrigin, LogReader, LogWriter, Page,
@@ -82,6 +82,8 @@ struct Inner {
 
 /// What only an open store has.
 struct Running {
+    /// Opens sled's copy.
+    opener: Option<JoinHandle<()>>,
     writer: JoinHandle<()>,
     sealer: RunningSealer,
     watch: Arc<FolderWatch>,
@@ -198,9 +200,11 @@ impl EmbeddedLog {
         let (wake, woken) = bounded(1);
         let (wake, watched) = (Arc::new(wake), Arc::clone(&watch));
         let sealer = sealer::start(&shared, options.reserve_bytes, watched, &wake, woken)?;
+        let waker = Arc::downgrade(&wake);
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
-                let running = Lock::new(Some(Running { writer, sealer, watch, lock }));
+                let opener = open_copy_behind(&shared, waker);
+                let running = Lock::new(Some(Running { opener, writer, sealer, watch, lock }));
                 let closing = CloseOnce::default();
                 let inner = Inner { shared, closing, running, writer: handle };
                 let log = Self { inner: Arc::new(inner) };
@@ -220,9 +224,11 @@ impl EmbeddedLog {
     }
 
     /// Why the store was opened to be read only, or has come to that since; `None` while it takes
-    /// appends. See [`EmbeddedLog::open`].
+    /// appends. See [`EmbeddedLog::open`]. Waits until sled's copy is open.
     #[must_use]
     pub fn refusal(&self) -> Option<StorageError> {
+        // Why it cannot be opened is why the store takes no appends.
+        let _ = self.inner.shared.sled();
         let failure = self.inner.shared.progress.failure();
         failure.map(|failure| failure.while_doing("the store takes no appends"))
     }
@@ -276,7 +282,7 @@ impl EmbeddedLog {
     /// [`ReadError::Closed`].
     pub fn spaces(&self) -> Result<Vec<(String, Revision)>, ReadError> {
         self.inner.shared.check_open()?;
-        Ok(self.inner.shared.view().spaces())
+        self.inner.shared.spaces()
     }
 
     /// The identity of the store, the bytes of a UUID. Cost: none, it is in memory.
@@ -285,10 +291,12 @@ impl EmbeddedLog {
         self.inner.shared.store_id
     }
 
-    /// The store at a glance. Cost: looks at every file of the folder.
+    /// The store at a glance. Cost: waits until sled's copy is open, and looks at every file of the folder.
     #[must_use]
     pub fn info(&self) -> StoreInfo {
         let shared = &self.inner.shared;
+        // Where it cannot be opened the rest is told all the same.
+        let _ = shared.sled();
         let healed = shared.head_file.lock().head().healed;
         let blocks = shared.view().index.block_count();
         StoreInfo {
@@ -423,6 +431,30 @@ impl EmbeddedLog {
     }
 }
 
+/// Opens sled's copy while the store is in use, and then brings into memory what appends ask for. Where
+/// there is no thread to be had, whoever needs the copy first opens it.
+fn open_copy_behind(shared: &Arc<Shared>, sealer: Weak<Sender<()>>) -> Option<JoinHandle<()>> {
+    if shared.folder.environment().is_stepped || !shared.is_copy_unopened() {
+        return None;
+    }
+    let shared = Arc::clone(shared);
+    let open = move || {
+        // A failure is noted: the store takes no appends then.
+        if shared.sled().is_err() {
+            return;
+        }
+        if let Some(sealer) = sealer.upgrade() {
+            // What has waited for the copy. One that was told already looks again anyway.
+            let _ = sealer.try_send(());
+        }
+        // With the writer the last one who wakes the sealer is gone: the store is being closed.
+        if let Err(error) = shared.load_revisions(|| sealer.strong_count() == 0) {
+            tracing::warn!(%error, "the revisions of the spaces are read as they are asked for");
+        }
+    };
+    thread::Builder::new().name("spacefold-opener".to_owned()).spawn(open).ok()
+}
+
 /// Reads a store back, if need be with the space that was set aside; where nothing can be written
 /// all the same, to be read only.
 fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
@@ -460,6 +492,9 @@ impl Inner {
         let sealed = running.sealer.finish().map_err(|_| panicked("sealer"));
         // After a failure too: what is filed later would overwrite what the next opening files.
         self.shared.progress.wait_until_filed();
+        let opened =
+            running.opener.map_or(Ok(()), JoinHandle::join).map_err(|_| panicked("opener"));
+        let end = opened.and(end);
         let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end, &running.watch)));
         self.shared.drop_sled();
         self.shared.progress.close();
@@ -478,7 +513,7 @@ impl Inner {
             .note_lineage(sled.as_ref())
             .map_err(|error| StorageError::new("closing", error))?;
         drop(sled);
-        if self.shared.index_changed.load(Ordering::Relaxed) {
+        if self.shared.copy_changed.load(Ordering::Relaxed) {
             sealer::checkpoint(&self.shared)?;
         }
         let mut head_file = self.shared.head_file.lock();
@@ -540,7 +575,7 @@ impl LogReader for EmbeddedLog {
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
         self.inner.shared.check_open()?;
-        Ok(self.inner.shared.view().revision(space_id))
+        self.inner.shared.revision(space_id)
     }
 
     fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError> {
@@ -573,7 +608,7 @@ impl LogReader for EmbeddedLog {
 
     fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
         self.inner.shared.check_open()?;
-        Ok(self.inner.shared.view().spaces_after(after, limit))
+        self.inner.shared.spaces_after(after, limit)
     }
 }
 

@@ -3,12 +3,13 @@
 //! Each decoder is given bytes as they would stand on disk and reads all there is to read in them.
 //! Its checksums can be made to fit first, so that what lies behind them is reached.
 
+use spacefold_disk::MemoryDisk;
 use spacefold_event_core::{Records, Schemas, bytes::to_usize};
 
 use crate::{
     block::{
         self,
-        index::{self, BlockIndex},
+        index::kept::{self, KeptIndex},
         sealed,
     },
     head::{self, extension},
@@ -36,7 +37,7 @@ pub enum Decoder {
     Block,
     /// A sealed file.
     SealedFile,
-    /// A segment of the index of the blocks, as it is kept in sled.
+    /// A value of the index of the blocks.
     BlockIndex,
 }
 
@@ -80,7 +81,7 @@ impl Decoder {
             Self::Lineage => Lineage::parse(bytes).is_some_and(|lineage| lineage.encode() == bytes),
             Self::Block => read_block(bytes, store_id),
             Self::SealedFile => read_sealed_file(bytes, store_id),
-            Self::BlockIndex => index::kept::reads_back(bytes),
+            Self::BlockIndex => kept::reads_back(bytes),
         }
     }
 
@@ -105,9 +106,10 @@ impl Decoder {
 #[must_use]
 pub fn block_index(block: &[u8]) -> Option<Vec<u8>> {
     let block = block::decode(block, store_id(block), Schemas::today()).ok()?;
-    let mut index = BlockIndex::new(block.previous);
+    let disk = MemoryDisk::new().root();
+    let (_, mut index) = KeptIndex::open(&disk, block.previous, |_, _| false).ok()?;
     index.add(&block.records, block.hash);
-    Some(index::kept::encode_newest(&index))
+    Some(kept::encode_newest(&index))
 }
 
 /// The blocks of a sealed file.

@@ -12,37 +12,19 @@ use crate::{
 /// Whose copy it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kin {
-    /// This store's, as it says.
-    Own(Reach),
+    /// This store's, as it says; the log went up to this position at least.
+    Own(Position),
     /// The copy does not say it, or is of a time that HEAD has forgotten.
     Unknown,
     OtherStore,
-}
-
-/// How far a copy of this store goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reach {
-    /// The log went up to this position at least.
-    pub(crate) known: Position,
-    /// The last block of the copy begins behind this one, if what was put last is not lost.
-    pub(crate) last_block_after: Position,
 }
 
 impl Kin {
     /// The position that the log is known to have had.
     pub(crate) const fn known(self) -> Position {
         match self {
-            Self::Own(reach) => reach.known,
+            Self::Own(known) => known,
             Self::Unknown | Self::OtherStore => Position::START,
-        }
-    }
-
-    /// The position behind which the copy has one block at the most, most likely.
-    pub(crate) const fn last_block_after(self) -> Position {
-        match self {
-            Self::Own(reach) => reach.last_block_after,
-            Self::Unknown => Position::new(u64::MAX),
-            Self::OtherStore => Position::START,
         }
     }
 }
@@ -74,12 +56,11 @@ pub(crate) fn judge(folder: &Folder, head: &Head) -> Result<Kin, OpenError> {
         );
         Err(differ(StorePart::Sled, what))
     };
-    let reach = Reach { known: copy.position, last_block_after: copy.last_block_after };
     match head.sessions.kinship(&copy.sessions) {
         Kinship::Unknown => Ok(Kin::Unknown),
-        Kinship::Same => Ok(Kin::Own(reach)),
+        Kinship::Same => Ok(Kin::Own(copy.position)),
         // That session went on behind what the copy knows, if the copy is this store's.
-        Kinship::FirstGoesOn(after) if copy.position <= after => Ok(Kin::Own(reach)),
+        Kinship::FirstGoesOn(after) if copy.position <= after => Ok(Kin::Own(copy.position)),
         Kinship::FirstGoesOn(_) | Kinship::SecondGoesOn(_) | Kinship::Parted => {
             parted(copy.position)
         }

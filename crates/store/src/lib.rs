@@ -30,6 +30,7 @@ mod journal;
 mod kin;
 mod lineage;
 mod log_copy;
+mod lookup;
 mod options;
 mod progress;
 mod reader;

@@ -2,7 +2,7 @@
 //! sled has. A copy that turns out to be wrong on the way is made anew, and one that cannot be used any
 //! more is gone on without.
 
-use std::{fmt, mem, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use spacefold_event_core::{
     EventFilter, EventId, Page, Position, RUN_EVENTS, Read, ReadError, RecordedEvent, Records,
@@ -12,11 +12,11 @@ use spacefold_event_core::{
 
 use crate::{
     block,
-    block::index::{Candidates, MissingPages, PageId, Pages},
+    block::index::Candidates,
     log_copy::{LogCopy, SledError, StoredBlock},
     reading, recovery,
     shared::Shared,
-    view::{Located, View},
+    view::Located,
 };
 
 /// Blocks and appends that one page of a read touches at the most.
@@ -64,6 +64,10 @@ impl Shared {
             };
             let Some(sled) = self.usable_sled()? else {
                 let records = self.sealed_block(first)?;
+                if records.is_none() && self.is_copy_unopened() {
+                    self.sled()?;
+                    continue;
+                }
                 return Ok(records.filter(|records| records.last_position() >= position));
             };
             match self.block(sled.as_ref(), first, blocks) {
@@ -138,15 +142,22 @@ impl Shared {
         Ok(records)
     }
 
-    /// A block out of the sealed files alone.
+    /// A block out of the sealed files alone; `None` where they do not have it, and sled's copy may.
     fn sealed_block(&self, first: Position) -> Result<Option<Records>, ReadError> {
         if let Some(records) = self.cache.get(&first) {
             return Ok(Some(records));
         }
         let Some(bytes) = self.sealed.block(first) else {
-            return self.sled().map(|_| None);
+            return if self.is_copy_unopened() {
+                Ok(None)
+            } else {
+                self.opened_sled().map(|_| None)
+            };
         };
         let records = block::records(&bytes, self.store_id, self.folder.schemas());
+        if records.is_err() && self.is_copy_unopened() {
+            return Ok(None);
+        }
         let doing = || format!("reading the sealed block at position {first}");
         records.map(Some).map_err(|error| StorageError::new(doing(), error).into())
     }
@@ -224,63 +235,11 @@ impl Shared {
                 return Ok(next);
             }
             from = from.max(candidates.through().next());
-            match self.look_up(|view, pages| view.candidates(from, filter, pages))? {
+            match self.candidates(from, filter)? {
                 Some(found) => *candidates = found,
                 None => return Ok(from),
             }
         }
-    }
-
-    /// Looks something up in the index, with the pages that it takes. Sled's copy is rebuilt when
-    /// one of them is not there.
-    fn look_up<T>(
-        &self,
-        look: impl Fn(&View, &Pages) -> Result<T, MissingPages>,
-    ) -> Result<T, ReadError> {
-        let mut pages = Pages::default();
-        let mut rebuilt = false;
-        loop {
-            let missing = match look(&self.view(), &pages) {
-                Ok(found) => return Ok(found),
-                Err(MissingPages(missing)) => missing,
-            };
-            for id in missing {
-                let sled = self.sled()?;
-                match self.index_page(sled.as_ref(), id)? {
-                    Some(page) => pages.insert(id, page),
-                    // Else its segment was merged with others meanwhile.
-                    None if self.view().index.uses(&id) => {
-                        if mem::replace(&mut rebuilt, true) {
-                            let what = "a page of it stays missing after a rebuild";
-                            return Err(StorageError::new("reading the index", what).into());
-                        }
-                        self.rebuild_copy(&sled, "a page of the index is missing")?;
-                    }
-                    None => {}
-                }
-            }
-        }
-    }
-
-    fn index_page(&self, sled: &dyn LogCopy, id: PageId) -> Result<Option<Arc<[u8]>>, ReadError> {
-        if let Some(page) = self.index_pages.get(&id) {
-            return Ok(Some(page));
-        }
-        let page = match sled.get_blob(&id.key()) {
-            Ok(page) => page,
-            Err(SledError::Broken(_)) => None,
-            Err(SledError::Storage(why)) if why.kind().forbids_writing_only() => {
-                // The index that there is then needs no pages.
-                reading::go_on_without_copy(self, &why)?;
-                None
-            }
-            Err(error) => return Err(StorageError::new("reading the index", error).into()),
-        };
-        Ok(page.map(|bytes| {
-            let page: Arc<[u8]> = bytes.into();
-            self.index_pages.insert(id, Arc::clone(&page));
-            page
-        }))
     }
 
     /// Where the event at this revision of a space stands, up to the durable head.
@@ -289,8 +248,7 @@ impl Shared {
         space_id: &str,
         revision: Revision,
     ) -> Result<Option<Position>, ReadError> {
-        let near = self.look_up(|view, pages| view.near_revision(space_id, revision, pages))?;
-        let Some(mut near) = near else { return Ok(None) };
+        let Some(mut near) = self.near_revision(space_id, revision)? else { return Ok(None) };
         // An append may be sealed meanwhile, into several blocks: the event may be in a later one.
         while let Some(records) = self.records_at(near)? {
             let mut envelopes = records.envelopes();

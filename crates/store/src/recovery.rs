@@ -2,8 +2,9 @@
 //!
 //! First HEAD, sealed files and journal are held against each other ([`parts`]), and whatever does not
 //! fit is refused; a HEAD that is older than the journal is mended, and damage ([`heal`]). Nothing is
-//! changed before that. Then sled's copy is opened, and made anew when it is wrong ([`copy`]). What
-//! opening writes of its own comes last.
+//! changed before that. Then the index of the blocks is brought up to the sealed files, and what
+//! opening writes of its own comes last. Sled's copy is opened behind, and made anew when it is wrong
+//! ([`copy`]).
 
 pub(crate) mod compare;
 mod copy;
@@ -15,20 +16,18 @@ use std::sync::Arc;
 use spacefold_disk::Access;
 use spacefold_event_core::StorageError;
 
-use self::{copy::CopyFault, parts::Parts};
+use self::parts::Parts;
 use crate::{
-    block::plan::BlockPlan,
+    block::{self, index::kept::KeptIndex, plan::BlockPlan},
     error::{OpenError, StorePart},
     folder::{Folder, journal_name},
     head::{Head, file::HeadFile},
     journal::{JournalEnd, files::JournalFiles, fresh_tail, heal},
-    kin::Kin,
-    log_copy::LogCopy,
-    shared::Shared,
+    shared::{Copy, Shared, Unopened},
     view::View,
 };
 
-pub(crate) use self::copy::rebuild as rebuild_copy;
+pub(crate) use self::copy::{go_back, rebuild as rebuild_copy};
 
 /// A store that has been read back.
 pub(crate) struct Recovered {
@@ -45,8 +44,8 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
     if !head.clean || head.incarnation == 0 {
         folder.sync_names()?;
     }
-    let (parts, sled, view) = load(folder, &mut head_file)?;
-    let Parts { head: known, scan, kin, .. } = parts;
+    let (parts, kept_index, view) = load(folder, &mut head_file)?;
+    let Parts { head: known, sealed, scan, kin, .. } = parts;
     if head_file.head().sealed_through < known.sealed_through {
         head_file.update(|head| {
             (head.sealed_through, head.sealed_hash) = (known.sealed_through, known.sealed_hash);
@@ -58,6 +57,7 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
     }
     let head = head_file.head();
     let was_closed = head.clean && scan.end.head == head.durable_head;
+    let unopened = Unopened { head: known, sealed, kin, end: scan.end.head, was_closed };
     let (files, end) = if was_closed {
         let mut files = scan.files;
         let Headless { blank, used } = Headless::look(folder, &scan.headless);
@@ -88,15 +88,29 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
         let end = fresh_tail::write(folder, &mut head_file, &files, &scan, is_sealed)?;
         (files, end)
     };
-    let shared = Shared::new(folder.clone(), head_file, view, sled, files.into(), &end);
-    if kin == Kin::Unknown {
-        // It has been read through to know; the next opening need not.
-        let noted = shared.sled().map(|sled| shared.note_lineage(sled.as_ref()));
-        if let Ok(Err(error)) = noted {
-            tracing::warn!(%error, "sled's copy does not say whose it is");
-        }
-    }
+    let copy = Copy::Unopened(Arc::new(unopened));
+    let shared =
+        Shared::new(folder.clone(), head_file, (kept_index, view), copy, files.into(), &end);
     Ok(Recovered { shared, end })
+}
+
+/// What readers see of a store before sled's copy is opened: the blocks of the sealed files, which the
+/// index is brought up to and kept if it may be, then the frames behind them.
+pub(crate) fn view(
+    folder: &Folder,
+    parts: &Parts,
+    may_write: bool,
+) -> Result<(KeptIndex, View), OpenError> {
+    let Parts { head, sealed, frames, .. } = parts;
+    let is_end = |end, hash: &_| sealed.hash_at(end) == Some(*hash);
+    let (kept_index, mut index) =
+        KeptIndex::open(&folder.derived(), block::genesis(head.store_id), is_end)?;
+    kept_index.catch_up(&mut index, may_write, &|from, visit| {
+        sealed.blocks_from(from, &mut |block, _| visit(block))
+    })?;
+    let mut view = View::new(index);
+    frames.runs_behind(sealed.end())?.into_iter().for_each(|run| view.publish(run));
+    Ok((kept_index, view))
 }
 
 /// How much of a file is looked at to tell whether it was used: what is written to one begins at
@@ -151,44 +165,31 @@ fn remove_files(folder: &Folder, slots: &[u64]) {
     }
 }
 
-/// Loads both copies; what is wrong of one is made anew from the other.
-fn load(
-    folder: &Folder,
-    head_file: &mut HeadFile,
-) -> Result<(Parts, Arc<dyn LogCopy>, View), OpenError> {
-    match load_or_make_anew(folder, head_file) {
+/// Reads the parts, and what readers see of them; damage is mended from sled's copy.
+fn load(folder: &Folder, head_file: &mut HeadFile) -> Result<(Parts, KeptIndex, View), OpenError> {
+    match load_parts(folder, head_file) {
         Err(damage @ OpenError::JournalDamaged { .. }) => {
             tracing::warn!(%damage, "mending the journal from what is whole");
             if !heal::heal(folder, head_file)? {
                 return Err(damage);
             }
-            load_or_make_anew(folder, head_file)
+            load_parts(folder, head_file)
         }
         loaded => loaded,
     }
 }
 
-fn load_or_make_anew(
+fn load_parts(
     folder: &Folder,
     head_file: &mut HeadFile,
-) -> Result<(Parts, Arc<dyn LogCopy>, View), OpenError> {
+) -> Result<(Parts, KeptIndex, View), OpenError> {
     let (parts, mended) = read_parts(folder, head_file.head())?;
-    let (sled, view, was_wrong) = match copy::open(folder, &parts) {
-        Ok((sled, view)) => (sled, view, false),
-        Err(CopyFault::Failed(error)) => return Err(error),
-        Err(CopyFault::Wrong(what)) => {
-            tracing::warn!(what, "sled's copy of the log is wrong: making it anew");
-            let (sled, view) = copy::make_anew(folder, &parts)?;
-            (sled, view, true)
-        }
-    };
+    copy::look_at_copy(folder, &parts)?;
+    let (kept_index, view) = view(folder, &parts, true)?;
     if let Some(mended) = mended {
         head_file.mend(mended);
     }
-    if was_wrong {
-        head_file.update(|head| head.healed += 1)?;
-    }
-    Ok((parts, sled, view))
+    Ok((parts, kept_index, view))
 }
 
 /// Reads the parts that lie in files of ours, and what HEAD should say, where it is older than they
@@ -208,7 +209,7 @@ pub(crate) fn read_parts(folder: &Folder, head: &Head) -> Result<(Parts, Option<
 /// held.
 pub(crate) fn renew_copy(folder: &Folder, head_file: &mut HeadFile) -> Result<(), OpenError> {
     let (parts, mended) = read_parts(folder, head_file.head())?;
-    drop(copy::make_anew(folder, &parts)?);
+    drop(copy::make_anew(folder, &parts.head, &parts.sealed)?);
     if let Some(mended) = mended {
         head_file.mend(mended);
     }

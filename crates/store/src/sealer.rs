@@ -18,7 +18,6 @@ use spacefold_event_core::{Records, StorageError};
 use self::{batch::Batch, unfiled::Unfiled};
 use crate::{
     block::EncodedBlock,
-    block::index::kept,
     block::plan::give_way,
     folder::watch::{FolderWatch, WATCH_INTERVAL},
     log_copy::LogCopy,
@@ -29,6 +28,9 @@ use crate::{
 
 /// Bytes of blocks that make a sealed file; fewer do when journal files are needed.
 const SEALED_FILE_BYTES: usize = 8 << 20;
+/// Bytes of blocks that closing leaves in no sealed file at most: the next opening has them, and what
+/// fills no block, in the tail.
+const CLOSING_FILE_BYTES: usize = 1 << 20;
 /// Blocks after which sled's copy is synced, so that opening has less to catch up with.
 const BLOCKS_BETWEEN_CHECKPOINTS: u64 = 2_048;
 /// How long HEAD may lag behind the durable head.
@@ -37,15 +39,14 @@ const HEAD_LAG: Duration = Duration::from_secs(1);
 /// How often sled's copy may turn out to be wrong before one block is in it.
 const MAX_REBUILDS: u32 = 8;
 
-const KEEPING: &str = "keeping the index of the blocks";
+const SYNCING: &str = "syncing sled's copy";
 
 pub(crate) struct Sealer {
     shared: Arc<Shared>,
     reserve_bytes: u64,
     /// The next blocks, encoded ahead.
     encoded: Option<Batch>,
-    /// Read from sled when there is something to seal.
-    unfiled: Option<Unfiled>,
+    unfiled: Unfiled,
     /// What wakes it. Those who file use it too: more may have become due meanwhile.
     wake: Weak<Sender<()>>,
     blocks_since_checkpoint: u64,
@@ -121,7 +122,7 @@ pub(crate) fn start(
         shared: Arc::clone(shared),
         reserve_bytes,
         encoded: None,
-        unfiled: None,
+        unfiled: Unfiled::default(),
         wake: Arc::downgrade(wake),
         blocks_since_checkpoint: 0,
         is_closing: false,
@@ -145,7 +146,7 @@ impl Sealer {
             // Opened to be read only.
             return;
         }
-        // Also once before anybody calls: opening may have left full blocks in the tail.
+        // Also once before anybody calls: opening may have left much to do.
         let mut outcome = self.work();
         while outcome.is_ok() {
             let due = self.head_due.map_or(self.watch_due, |due| due.min(self.watch_due));
@@ -165,7 +166,7 @@ impl Sealer {
     fn finish(&mut self) {
         if self.shared.progress.failure().is_none() {
             self.is_closing = true;
-            let outcome = self.work();
+            let outcome = self.work().and_then(|()| self.file_at_closing());
             self.note_failure(outcome);
         }
     }
@@ -191,7 +192,7 @@ impl Sealer {
     fn work(&mut self) -> Result<(), StorageError> {
         self.prepare_file()?;
         self.watch_folder()?;
-        while (self.is_closing || self.shared.wants_blocks()) && self.seal_next()? {
+        while self.may_seal() && self.seal_next()? {
             self.prepare_file()?;
             self.watch_folder()?;
         }
@@ -206,6 +207,14 @@ impl Sealer {
             reserve::make(&self.shared.folder, self.reserve_bytes);
         }
         Ok(())
+    }
+
+    /// Whether blocks are to be made, and can be: until sled's copy is open they wait, unless there is no
+    /// time left, or no other thread that opens it.
+    fn may_seal(&self) -> bool {
+        let is_wanted = self.is_closing || self.shared.wants_blocks();
+        let is_stepped = self.shared.folder.environment().is_stepped;
+        is_wanted && (self.is_closing || is_stepped || !self.shared.is_copy_unopened())
     }
 
     /// Where all files are full and none can be given up, since what is in them fills no block, an
@@ -259,14 +268,16 @@ impl Sealer {
     /// wrong it is made anew.
     fn seal_next(&mut self) -> Result<bool, StorageError> {
         let shared = Arc::clone(&self.shared);
+        let failed = |error| StorageError::new("making a block", error);
+        shared.sled().map_err(failed)?;
         let maintenance = shared.maintenance.lock();
-        let sled = shared.sled().map_err(|error| StorageError::new("making a block", error))?;
+        let sled = shared.opened_sled().map_err(failed)?;
         let sealed = self.seal_batch(sled.as_ref());
         drop(maintenance);
         match sealed {
             Err(SealError::CopyWrong(error)) if self.rebuilds < MAX_REBUILDS => {
                 self.rebuilds += 1;
-                self.unfiled = None;
+                self.unfiled = Unfiled::default();
                 shared.rebuild_copy(&sled, error).map_err(|error| {
                     StorageError::new("making sled's copy of the log anew", error)
                 })?;
@@ -289,12 +300,8 @@ impl Sealer {
         };
         let ahead = self.encoded.take().filter(|batch| batch.follows(from, previous));
         let batch = ahead.unwrap_or_else(|| Batch::behind(from, previous)).encode(&self.shared)?;
-        let end = batch.end();
-        // An earlier session may have left blocks to be filed, and all files full.
-        if self.unfiled.is_none() && (end.is_some() || self.shared.journal_files.are_full()) {
-            self.unfiled = Some(Unfiled::read(&self.shared, sled).map_err(SealError::CopyWrong)?);
-        }
-        let Some((from, previous)) = end else {
+        self.take_unfiled();
+        let Some((from, previous)) = batch.end() else {
             return Ok(false);
         };
         if batch.is_longest() {
@@ -314,6 +321,12 @@ impl Sealer {
         Ok(true)
     }
 
+    /// Takes the blocks of earlier sessions that no sealed file has.
+    fn take_unfiled(&mut self) {
+        let earlier = std::mem::take(&mut *self.shared.unfiled.lock());
+        earlier.into_iter().for_each(|(first, block)| self.unfiled.push(first, block));
+    }
+
     fn put_batch(&mut self, sled: &dyn LogCopy, batch: Batch) -> Result<(), SealError> {
         self.shared
             .note_lineage(sled)
@@ -331,9 +344,7 @@ impl Sealer {
         // Opening takes the rest of the journal to be behind the blocks.
         self.shared
             .note_lineage(sled)
-            .map_err(|error| seal_error("noting what sled's copy knows", error))?;
-        kept::keep_when_due(sled, &mut |change| change(&mut self.shared.view_mut().index))
-            .map_err(|error| seal_error(KEEPING, error))
+            .map_err(|error| seal_error("noting what sled's copy knows", error))
     }
 
     /// Puts a block where it belongs, and shows it to readers.
@@ -348,11 +359,10 @@ impl Sealer {
             .map_err(|error| seal_error(&format!("putting the block at {first}"), error))?;
         give_way();
         self.shared.view_mut().seal(records, encoded.hash);
-        self.shared.index_changed.store(true, Ordering::Relaxed);
+        self.shared.copy_changed.store(true, Ordering::Relaxed);
         self.shared.announce();
         self.blocks_since_checkpoint += 1;
-        let unfiled = self.unfiled.get_or_insert_default();
-        unfiled.push(first, encoded);
+        self.unfiled.push(first, encoded);
         self.file_when_due()?;
         if self.blocks_since_checkpoint >= BLOCKS_BETWEEN_CHECKPOINTS {
             sync_copy(&self.shared, sled)?;
@@ -364,7 +374,7 @@ impl Sealer {
     /// Begins to file what is in no sealed file when that is enough for one, or when journal files
     /// are needed and nothing else is being filed.
     fn file_when_due(&mut self) -> Result<(), StorageError> {
-        let bytes = self.unfiled.as_ref().map_or(0, Unfiled::bytes);
+        let bytes = self.unfiled.bytes();
         let are_files_needed = || {
             let through = self.shared.view().index.end();
             self.shared.journal_files.should_give_up_through(through)
@@ -374,31 +384,35 @@ impl Sealer {
         if is_due { self.file_blocks() } else { Ok(()) }
     }
 
+    /// Puts the blocks that are in no sealed file into one, if there is much of them: the next opening reads
+    /// them out of the journal else.
+    fn file_at_closing(&mut self) -> Result<(), StorageError> {
+        if self.unfiled.bytes() >= CLOSING_FILE_BYTES { self.file_blocks() } else { Ok(()) }
+    }
+
     /// Begins to put the blocks that are in no sealed file into one, once those before them are.
     fn file_blocks(&mut self) -> Result<(), StorageError> {
         self.shared.progress.wait_until_filed();
         if let Some(failure) = self.shared.progress.failure() {
             return Err(failure.while_doing("filing blocks"));
         }
-        let blocks = self.unfiled.get_or_insert_default().take();
+        let blocks = self.unfiled.take();
         filing::start(&self.shared, blocks, Weak::clone(&self.wake))
     }
 }
 
-/// Syncs sled's copy and keeps the index, so that the next opening finds both.
+/// Syncs sled's copy, so that the next opening finds what is in it.
 pub(crate) fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
     let _maintenance = shared.maintenance.lock();
-    let sled = shared.sled().map_err(|error| StorageError::new(KEEPING, error))?;
+    let sled = shared.opened_sled().map_err(|error| StorageError::new(SYNCING, error))?;
     sync_copy(shared, sled.as_ref()).map_err(|error| match error {
         SealError::CopyWrong(error) | SealError::Failed(error) => error,
     })
 }
 
 fn sync_copy(shared: &Shared, sled: &dyn LogCopy) -> Result<(), SealError> {
-    shared.index_changed.store(false, Ordering::Relaxed);
-    kept::keep(sled, &mut |change| change(&mut shared.view_mut().index))
-        .map_err(|error| seal_error(KEEPING, error))?;
-    sled.sync().map_err(|error| seal_error("syncing sled's copy", error))
+    shared.copy_changed.store(false, Ordering::Relaxed);
+    sled.sync().map_err(|error| seal_error(SYNCING, error))
 }
 
 #[cfg(test)]

@@ -13,11 +13,16 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    block::index::PageId,
+    block::{EncodedBlock, index::kept::KeptIndex},
     commitment::Offers,
     folder::Folder,
-    head::{extension::Witness, file::HeadFile, sessions::Sessions},
-    journal::{JournalEnd, files::JournalFiles, sealed_files::SealedScan},
+    head::{Head, extension::Witness, file::HeadFile, sessions::Sessions},
+    journal::{
+        JournalEnd,
+        files::JournalFiles,
+        sealed_files::{SealedFiles, SealedScan},
+    },
+    kin::Kin,
     lineage::Lineage,
     log_copy::{LogCopy, SledError},
     progress::Progress,
@@ -26,8 +31,6 @@ use crate::{
 
 /// Bytes of unpacked blocks that are kept for the next read.
 const CACHE_BYTES: u64 = 32 << 20;
-/// Bytes of pages of the index that are kept for the next lookup.
-const INDEX_CACHE_BYTES: u64 = 8 << 20;
 
 const REPLACING: &str = "sled's copy of the log could not be made anew";
 
@@ -40,13 +43,15 @@ pub(crate) struct Shared {
     pub(crate) maintenance: Lock<()>,
     /// Whether the sealer is going to note the durable head in HEAD.
     pub(crate) is_head_note_due: AtomicBool,
-    /// Whether the index has changed since it was kept.
-    pub(crate) index_changed: AtomicBool,
+    /// Whether blocks were put into sled's copy since it was synced.
+    pub(crate) copy_changed: AtomicBool,
     view: SharedLock<View>,
     sled: SharedLock<Copy>,
+    /// Blocks that sled's copy had when it was opened and no sealed file: the sealer takes them.
+    pub(crate) unfiled: Lock<Vec<(Position, EncodedBlock)>>,
     pub(crate) sealed: SealedScan,
     pub(crate) cache: Cache<Position, Records, RecordsWeight>,
-    pub(crate) index_pages: Cache<PageId, Arc<[u8]>, PageWeight>,
+    pub(crate) kept_index: KeptIndex,
     pub(crate) journal_files: Arc<JournalFiles>,
     pub(crate) progress: Progress,
     /// What the next blocks are to say of states.
@@ -59,8 +64,9 @@ pub(crate) struct Shared {
 }
 
 /// Sled's copy, or why there is none.
-#[derive(Clone)]
 pub(crate) enum Copy {
+    /// It is opened by whoever needs it first: the store is used without it until then.
+    Unopened(Arc<Unopened>),
     Open(Arc<dyn LogCopy>),
     /// Nothing can be written, and so sled cannot be used: events are read without it.
     Unusable(StorageError),
@@ -68,16 +74,17 @@ pub(crate) enum Copy {
     Closed,
 }
 
-impl From<Arc<dyn LogCopy>> for Copy {
-    fn from(sled: Arc<dyn LogCopy>) -> Self {
-        Self::Open(sled)
-    }
-}
-
-impl From<StorageError> for Copy {
-    fn from(why: StorageError) -> Self {
-        Self::Unusable(why)
-    }
+/// What sled's copy is held against when it is opened: the store as opening found it.
+pub(crate) struct Unopened {
+    /// HEAD, brought up to the sealed files.
+    pub(crate) head: Head,
+    pub(crate) sealed: SealedFiles,
+    /// Whose the copy is.
+    pub(crate) kin: Kin,
+    /// The position of the last event.
+    pub(crate) end: Position,
+    /// Whether every full block has been made.
+    pub(crate) was_closed: bool,
 }
 
 #[derive(Clone)]
@@ -89,21 +96,12 @@ impl Weighter<Position, Records> for RecordsWeight {
     }
 }
 
-#[derive(Clone)]
-pub(crate) struct PageWeight;
-
-impl Weighter<PageId, Arc<[u8]>> for PageWeight {
-    fn weight(&self, _: &PageId, page: &Arc<[u8]>) -> u64 {
-        to_u64(page.len()).max(1)
-    }
-}
-
 impl Shared {
     pub(crate) fn new(
         folder: Folder,
         head_file: HeadFile,
-        view: View,
-        sled: impl Into<Copy>,
+        (kept_index, view): (KeptIndex, View),
+        sled: Copy,
         journal_files: Arc<JournalFiles>,
         end: &JournalEnd,
     ) -> Self {
@@ -117,12 +115,13 @@ impl Shared {
             head_file: Lock::new(head_file),
             maintenance: Lock::new(()),
             is_head_note_due: AtomicBool::new(false),
-            index_changed: AtomicBool::new(false),
+            copy_changed: AtomicBool::new(false),
             view: SharedLock::new(view),
-            sled: SharedLock::new(sled.into()),
+            sled: SharedLock::new(sled),
+            unfiled: Lock::default(),
             sealed,
             cache: Cache::with_weighter(1_024, CACHE_BYTES, RecordsWeight),
-            index_pages: Cache::with_weighter(512, INDEX_CACHE_BYTES, PageWeight),
+            kept_index,
             journal_files,
             progress,
             commitments: Offers::default(),
@@ -196,23 +195,26 @@ impl Shared {
         self.head_file.lock()
     }
 
-    /// Sled's copy.
+    /// Sled's copy, which has been opened.
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn sled(&self) -> Result<Arc<dyn LogCopy>, ReadError> {
+    pub(crate) fn opened_sled(&self) -> Result<Arc<dyn LogCopy>, ReadError> {
         match &*self.sled.read() {
             Copy::Open(sled) => Ok(Arc::clone(sled)),
+            Copy::Unopened(_) => {
+                Err(StorageError::new("using sled's copy", "it is not open").into())
+            }
             Copy::Unusable(why) => Err(why.clone().into()),
             Copy::Closed => Err(ReadError::Closed),
         }
     }
 
-    /// Sled's copy, if there is one that can be used.
+    /// Sled's copy, if it is open and can be used.
     pub(crate) fn usable_sled(&self) -> Result<Option<Arc<dyn LogCopy>>, ReadError> {
         match &*self.sled.read() {
             Copy::Open(sled) => Ok(Some(Arc::clone(sled))),
-            Copy::Unusable(_) => Ok(None),
+            Copy::Unopened(_) | Copy::Unusable(_) => Ok(None),
             Copy::Closed => Err(ReadError::Closed),
         }
     }
@@ -220,6 +222,39 @@ impl Shared {
     /// Whether there is a copy that can be used.
     pub(crate) fn has_usable_sled(&self) -> bool {
         matches!(self.usable_sled(), Ok(Some(_)))
+    }
+
+    /// Whether sled's copy is still to be opened.
+    pub(crate) fn is_copy_unopened(&self) -> bool {
+        matches!(&*self.sled.read(), Copy::Unopened(_))
+    }
+
+    /// What sled's copy is held against, for the one who opens it; `None` when it was opened.
+    /// Maintenance must be held, and everybody else takes it to be unopened.
+    pub(crate) fn unopened(&self) -> Option<Arc<Unopened>> {
+        match &*self.sled.read() {
+            Copy::Unopened(unopened) => Some(Arc::clone(unopened)),
+            Copy::Open(_) | Copy::Unusable(_) | Copy::Closed => None,
+        }
+    }
+
+    /// Goes on with sled's copy, and the blocks that it alone has, in place of the begin of the tail.
+    pub(crate) fn adopt(&self, sled: Arc<dyn LogCopy>, blocks: Vec<(Records, EncodedBlock)>) {
+        let mut copy = self.sled.write();
+        let mut view = self.view_mut();
+        let mut unfiled = self.unfiled.lock();
+        for (records, block) in blocks {
+            view.seal(&records, block.hash);
+            unfiled.push((records.first_position(), block));
+        }
+        *copy = Copy::Open(sled);
+        drop((unfiled, view, copy));
+        self.announce();
+    }
+
+    /// Goes on without sled's copy, which could not be opened.
+    pub(crate) fn go_without_copy(&self, why: StorageError) {
+        *self.sled.write() = Copy::Unusable(why);
     }
 
     /// Fails when the store is closed.
@@ -232,19 +267,19 @@ impl Shared {
         *self.sled.write() = Copy::Closed;
     }
 
-    /// Puts what `make` makes, and what readers see of it, in the place of the copy that is there.
+    /// Puts what `make` makes in the place of the copy that is there, which may change what readers see.
     /// Readers wait meanwhile. After an error there is no copy any more, but for the error.
     pub(crate) fn replace_copy(
         &self,
-        make: impl FnOnce(Position) -> Result<(Copy, View), ReadError>,
+        make: impl FnOnce(&mut View) -> Result<Copy, ReadError>,
     ) -> Result<(), ReadError> {
         let mut sled = self.sled.write();
         // Dropped first: of two copies in one folder neither would open.
         *sled = Copy::Closed;
+        self.unfiled.lock().clear();
         let mut view = self.view_mut();
-        match make(view.durable_head()) {
-            Ok((made, new_view)) => {
-                *view = new_view;
+        match make(&mut view) {
+            Ok(made) => {
                 *sled = made;
                 self.cache.clear();
                 Ok(())

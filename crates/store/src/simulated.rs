@@ -13,8 +13,8 @@ use spacefold_disk::{
     },
 };
 use spacefold_event_core::{
-    Append, EventId, LogReader as _, LogWriter as _, Position, Read, SpaceEvent, StateStore as _,
-    StorageError, Timestamp,
+    Append, EventFilter, EventId, LogReader as _, LogWriter as _, Position, Read, ReadError,
+    SpaceEvent, StateStore as _, StorageError, Timestamp,
 };
 
 use crate::{
@@ -94,7 +94,7 @@ impl Log {
     }
 
     fn use_log(&mut self, mut log: EmbeddedLog, session: &mut Session) -> Outcome<EmbeddedLog> {
-        self.is_to_be_read = log.refusal().is_some();
+        self.is_to_be_read = log.shared().progress.failure().is_some();
         self.read(&log, session)?;
         for _ in 0..session.rng.usize(1..16) {
             match session.rng.u8(..16) {
@@ -113,7 +113,7 @@ impl Log {
                         Some(opened) => log = opened,
                         None => return Ok(log),
                     }
-                    self.is_to_be_read = log.refusal().is_some();
+                    self.is_to_be_read = log.shared().progress.failure().is_some();
                     self.read(&log, session)?;
                 }
             }
@@ -197,6 +197,7 @@ impl Log {
         // The copy may be of another time than what is on the disk, and not be there at all.
         let tolerates = |kind: &str| !is_whole && matches!(kind, "sled" | "read-only");
         self.verified(disk, &copies, OnDamage::Report, tolerates)?;
+        harm_index(disk, rng)?;
         let log = open(disk, &copies).map_err(|error| format!("it does not open: {error}"))?;
         let found = said(everything(&log), "read")?;
         self.compare(&found)?;
@@ -396,6 +397,26 @@ fn damage(disk: &SimDisk, rng: &mut Rng) -> Outcome<String> {
     Ok(format!("byte {place} of {name} changed"))
 }
 
+/// Damages a file of the index of the blocks, makes it an older one or loses it, or leaves it all alone.
+fn harm_index(disk: &SimDisk, rng: &mut Rng) -> Outcome {
+    let path = Path::new(STORE).join("derived/block-index");
+    let Some(folder) = said(disk.folder(&path), "harming")? else { return Ok(()) };
+    let Some(name) = rng.choice(said(folder.names(), "harming")?) else { return Ok(()) };
+    let file = said(folder.open(&name, Access::ReadWrite), "harming")?;
+    let mut bytes = said(file.read_all(), "harming")?;
+    match rng.u8(..8) {
+        0 => said(folder.remove(&name), "harming"),
+        1 => said(file.set_len(rng.u64(..=bytes.len() as u64)), "harming"),
+        2..=4 => {
+            if let Some(byte) = rng.choice(bytes.iter_mut()) {
+                *byte ^= 1 << rng.u8(..8);
+            }
+            said(file.write_all_at(&bytes, 0), "harming")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Steps the sealer where an append would wait for it: nobody steps it meanwhile. Opening may have
 /// found all files full.
 fn make_room(log: &EmbeddedLog) -> Outcome {
@@ -434,15 +455,33 @@ fn verify(
     verify_in(&environment, Path::new(STORE), options, None)
 }
 
-fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, spacefold_event_core::ReadError> {
-    let mut ids = Vec::new();
-    for page in log.pages(Read::from(Position::new(1))) {
+/// The ids of all events, which the log has by space too.
+fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, ReadError> {
+    let events = read(log, EventFilter::all())?;
+    let space = format!("space-{}", events.len() % 5);
+    let own: Vec<EventId> =
+        events.iter().filter(|(_, of)| *of == space).map(|(id, _)| *id).collect();
+    let found = read(log, EventFilter::all().spaces([space.as_str()]))?;
+    let is_same = found.iter().map(|(id, _)| id).eq(&own);
+    let revision = log.revision(&space)?.get();
+    if !is_same || revision != own.len() as u64 {
+        let counts = (found.len(), revision, own.len());
+        let what = format!("{space} has {counts:?} events by filter, revision and all");
+        return Err(StorageError::new("reading a space", what).into());
+    }
+    Ok(events.into_iter().map(|(id, _)| id).collect())
+}
+
+/// The id and the space of each event that passes.
+fn read(log: &EmbeddedLog, filter: EventFilter) -> Result<Vec<(EventId, String)>, ReadError> {
+    let mut found = Vec::new();
+    for page in log.pages(Read::from(Position::new(1)).matching(filter)) {
         for event in page?.events() {
             let event = event.map_err(|error| StorageError::new("decoding", error.to_string()))?;
-            ids.push(event.event_id);
+            found.push((event.event_id, event.space_id.to_owned()));
         }
     }
-    Ok(ids)
+    Ok(found)
 }
 
 fn said<T>(result: Result<T, impl Display>, doing: &str) -> Outcome<T> {

@@ -3,14 +3,9 @@
 pub(crate) mod tail;
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp, least_after};
+use spacefold_event_core::{Position, Records, Revision, Timestamp};
 
-use crate::{
-    block::BlockHash,
-    block::index::{BlockIndex, Candidates, MissingPages, Pages},
-    run::Run,
-    view::tail::Tail,
-};
+use crate::{block::BlockHash, block::index::BlockIndex, run::Run, view::tail::Tail};
 
 /// Every durable event is in a block of the index or in the tail; some are in both.
 #[derive(Debug)]
@@ -38,8 +33,8 @@ pub(crate) enum Located {
 }
 
 impl View {
-    pub(crate) fn new(index: BlockIndex, last_recorded_at: Timestamp) -> Self {
-        let durable_head = index.end();
+    pub(crate) fn new(index: BlockIndex) -> Self {
+        let (durable_head, last_recorded_at) = (index.end(), index.last_recorded_at());
         let tail_revisions = RapidHashMap::default();
         Self { index, tail: Tail::default(), durable_head, last_recorded_at, tail_revisions }
     }
@@ -93,39 +88,29 @@ impl View {
         }
     }
 
-    /// The next blocks from `from` on that may hold events that pass `filter`; `None` from the tail
-    /// on, every append of which may.
-    pub(crate) fn candidates(
-        &self,
-        from: Position,
-        filter: &EventFilter,
-        pages: &Pages,
-    ) -> Result<Option<Candidates>, MissingPages> {
-        if from > self.index.end() {
-            return Ok(None);
-        }
-        self.index.candidates(from, filter, pages).map(Some)
+    /// Goes back to the blocks up to one that ends at a position: what is after it is to be published
+    /// again.
+    pub(crate) fn go_back_to(&mut self, sealed_end: Position) {
+        self.index.go_back_to(sealed_end);
+        self.durable_head = self.index.end();
+        self.last_recorded_at = self.index.last_recorded_at();
+        self.tail = Tail::default();
+        self.tail_revisions.clear();
     }
 
-    pub(crate) fn revision(&self, space_id: &str) -> Revision {
+    /// The revision of a space at the durable head; `None` where the postings that are kept have to be
+    /// asked.
+    pub(crate) fn revision(&self, space_id: &str) -> Option<Revision> {
         let newest = self.tail_revisions.get(space_id).copied();
-        newest.unwrap_or_else(|| self.index.revision(space_id))
+        newest.or_else(|| self.index.revision(space_id))
     }
 
-    /// Some position at or before that of this revision of a space, in the same block or append;
-    /// `None` when the space is not there yet.
-    pub(crate) fn near_revision(
+    /// Some position at or before that of this revision of a space, in the same append of the tail.
+    pub(crate) fn tail_near_revision(
         &self,
         space_id: &str,
         revision: Revision,
-        pages: &Pages,
-    ) -> Result<Option<Position>, MissingPages> {
-        if revision == Revision::NONE || revision > self.revision(space_id) {
-            return Ok(None);
-        }
-        if let Some(first) = self.index.block_of_revision(space_id, revision, pages)? {
-            return Ok(Some(first));
-        }
+    ) -> Option<Position> {
         let holds = |run: &&Run| {
             let mut spaces = run.records.spaces();
             spaces
@@ -133,23 +118,12 @@ impl View {
         };
         // The begin of an append may be in a block already: the event is behind that.
         let behind = self.index.end().next();
-        Ok(self.tail.runs().find(holds).map(|run| run.records.first_position().max(behind)))
+        self.tail.runs().find(holds).map(|run| run.records.first_position().max(behind))
     }
 
-    /// The next spaces behind `after`, sorted.
-    pub(crate) fn spaces_after(&self, after: Option<&str>, limit: usize) -> Vec<String> {
-        let sealed = self.index.spaces().map(|(id, _)| id);
-        let ids = sealed.chain(self.tail_revisions.keys().map(|id| &**id));
-        least_after(ids, after, limit)
-    }
-
-    /// The spaces with their revisions, sorted by id.
-    pub(crate) fn spaces(&self) -> Vec<(String, Revision)> {
-        let mut spaces: RapidHashMap<&str, Revision> = self.index.spaces().collect();
-        spaces.extend(self.tail_revisions.iter().map(|(id, revision)| (id.as_ref(), *revision)));
-        let mut sorted: Vec<(String, Revision)> =
-            spaces.into_iter().map(|(id, revision)| (id.to_owned(), revision)).collect();
-        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        sorted
+    /// The spaces of what is newer than the postings that are kept, with their revisions.
+    pub(crate) fn newest_spaces(&self) -> impl Iterator<Item = (&str, Revision)> {
+        let tail = self.tail_revisions.iter().map(|(id, revision)| (id.as_ref(), *revision));
+        self.index.fresh_spaces().chain(tail)
     }
 }

@@ -1,28 +1,29 @@
 //! What is known of the blocks without reading them: where each begins, what it holds, and which
 //! blocks each space is in. Derived from the blocks, and kept only to open faster.
 //!
-//! In memory are the directory of the blocks, the spaces with their revisions, and the postings of
-//! the newest blocks. All older postings are in [segments](segment), of which a lookup needs a page
-//! or two: it is made with the [`Pages`] at hand, names those that it misses, and is made again.
+//! In memory are the directory of the blocks, the postings of the newest ones, and the revisions of the
+//! spaces that were used last. All older postings are in [runs](rows) on the disk, which are looked into
+//! while nobody is held up: what is found there counts while the index is of the same epoch.
 
 mod directory;
 pub(crate) mod kept;
-mod merge;
 mod postings;
-mod segment;
+mod revisions;
+mod rows;
 mod space_table;
 
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
+use spacefold_runs::RunsError;
 
-pub(crate) use self::segment::PageId;
+pub(crate) use self::rows::KeptPostings;
 use self::{
     directory::{BlockEntry, Directory},
+    kept::{NewRows, Owner},
     postings::Posting,
-    segment::{Head, Segment},
-    space_table::SpaceTable,
+    revisions::Revisions,
 };
 use crate::block::BlockHash;
 
@@ -33,53 +34,35 @@ const MAX_CANDIDATES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct BlockIndex {
     directory: Directory,
-    spaces: SpaceTable,
-    segments: Vec<Segment>,
-    fresh: Fresh,
-    /// The position of the last event in a block.
-    end: Position,
-    /// The chain hash of the last block, or of the store when there is none.
-    last_hash: BlockHash,
+    revisions: Revisions,
+    kept: KeptPostings,
+    /// How many blocks that has.
+    kept_blocks: u32,
+    /// How often that has become another one.
+    epoch: u64,
+    /// What it does not have: of each space the postings in order, which are never none, and its
+    /// revision after them.
+    fresh: RapidHashMap<Box<str>, Fresh>,
+    ends: VecDeque<End>,
+    /// The last block that is kept.
+    kept_end: End,
 }
 
-/// What is in no segment yet.
+/// The postings of a space that are in no run yet, and its revision after them.
 #[derive(Debug)]
 struct Fresh {
-    first_block: u32,
-    /// The position before its first event.
-    start: Position,
-    /// The hash before its first block.
-    previous: BlockHash,
-    /// The number of spaces in all segments.
-    spaces_before: usize,
-    /// In the order of the blocks.
-    postings: Vec<(u32, Posting)>,
+    postings: Vec<Posting>,
+    revision: Revision,
 }
 
-/// The pages that a lookup may use.
-#[derive(Debug, Default)]
-pub(crate) struct Pages {
-    loaded: RapidHashMap<PageId, Arc<[u8]>>,
+/// The end of a block.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    /// The position of its last event.
+    position: Position,
+    hash: BlockHash,
+    last_recorded_at: Timestamp,
 }
-
-impl Pages {
-    pub(crate) fn insert(&mut self, id: PageId, bytes: Arc<[u8]>) {
-        self.loaded.insert(id, bytes);
-    }
-
-    /// The page, or that it is missing.
-    fn get(&self, id: PageId, missing: &mut Vec<PageId>) -> Option<&[u8]> {
-        let page = self.loaded.get(&id);
-        if page.is_none() {
-            missing.push(id);
-        }
-        page.map(|bytes| &**bytes)
-    }
-}
-
-/// The pages that a lookup needs and does not have.
-#[derive(Debug)]
-pub(crate) struct MissingPages(pub(crate) Vec<PageId>);
 
 /// Blocks that may hold what is looked for, as far as was looked.
 #[derive(Debug)]
@@ -110,21 +93,38 @@ impl Candidates {
 
 impl BlockIndex {
     /// The index of a store without blocks.
-    pub(crate) fn new(genesis: BlockHash) -> Self {
+    pub(crate) fn new(genesis: BlockHash, kept: KeptPostings) -> Self {
+        let start =
+            End { position: Position::START, hash: genesis, last_recorded_at: Timestamp::MIN };
         Self {
             directory: Directory::default(),
-            spaces: SpaceTable::default(),
-            segments: Vec::new(),
-            fresh: Fresh {
-                first_block: 0,
-                start: Position::START,
-                previous: genesis,
-                spaces_before: 0,
-                postings: Vec::new(),
-            },
-            end: Position::START,
-            last_hash: genesis,
+            revisions: Revisions::none(),
+            kept,
+            kept_blocks: 0,
+            epoch: 0,
+            fresh: RapidHashMap::default(),
+            ends: VecDeque::new(),
+            kept_end: start,
         }
+    }
+
+    /// The index as it is kept.
+    fn kept_as(
+        genesis: BlockHash,
+        owner: &Owner,
+        entries: Vec<BlockEntry>,
+        kept: KeptPostings,
+    ) -> Self {
+        let mut index = Self::new(genesis, kept);
+        entries.into_iter().for_each(|entry| index.directory.push(entry));
+        index.kept_blocks = owner.blocks;
+        index.kept_end = End {
+            position: owner.end,
+            hash: owner.last_hash,
+            last_recorded_at: owner.last_recorded_at,
+        };
+        index.revisions.forget();
+        index
     }
 
     /// Takes in the next block.
@@ -132,51 +132,86 @@ impl BlockIndex {
         let block = self.directory.len();
         self.directory.push(BlockEntry::of(records));
         for (space_id, before, after) in records.spaces() {
-            let space = self.spaces.number_or_new(space_id);
-            self.spaces.set_revision(space, after);
-            self.fresh.postings.push((space, Posting { block, base_revision: before.get() }));
+            self.revisions.set(space_id, after);
+            let posting = Posting { block, base_revision: before.get() };
+            match self.fresh.get_mut(space_id) {
+                Some(fresh) => {
+                    fresh.postings.push(posting);
+                    fresh.revision = after;
+                }
+                None => {
+                    let fresh = Fresh { postings: vec![posting], revision: after };
+                    self.fresh.insert(space_id.into(), fresh);
+                }
+            }
         }
-        self.end = records.last_position();
-        self.last_hash = hash;
+        self.ends.push_back(End {
+            position: records.last_position(),
+            hash,
+            last_recorded_at: records.last_recorded_at(),
+        });
+    }
+
+    fn last(&self) -> &End {
+        self.ends.back().unwrap_or(&self.kept_end)
     }
 
     /// The position of the last event in a block.
     pub(crate) fn end(&self) -> Position {
-        self.end
+        self.last().position
     }
 
     pub(crate) fn last_hash(&self) -> BlockHash {
-        self.last_hash
+        self.last().hash
+    }
+
+    /// When the last event in a block was recorded.
+    pub(crate) fn last_recorded_at(&self) -> Timestamp {
+        self.last().last_recorded_at
     }
 
     pub(crate) fn block_count(&self) -> u64 {
         u64::from(self.directory.len())
     }
 
-    /// The first position of each block from the one that holds `from` on; none when none does.
-    pub(crate) fn blocks_from(&self, from: Position) -> impl Iterator<Item = Position> {
-        let is_behind = from > self.end;
-        let place = if is_behind { self.directory.len() } else { self.directory.block_of(from) };
-        let blocks = self.directory.from(place);
-        blocks.iter().map(|block| Position::new(block.first))
-    }
-
     /// The first position of the block that holds `position`.
     pub(crate) fn block_of(&self, position: Position) -> Option<Position> {
-        if position > self.end {
+        if position > self.end() {
             return None;
         }
         self.directory.first(self.directory.block_of(position))
     }
 
+    /// The postings that are on the disk, to be asked for what the index does not know in memory; and the
+    /// epoch that they are of.
+    pub(crate) fn kept(&self) -> KeptPostings {
+        self.kept.clone()
+    }
+
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn kept_blocks(&self) -> u32 {
+        self.kept_blocks
+    }
+
+    /// The block that holds a position, to look for candidates from; `None` where that takes no look at
+    /// what is kept.
+    pub(crate) fn start_in_kept(&self, from: Position) -> Option<u32> {
+        let start = self.directory.block_of(from);
+        (start < self.kept_blocks).then_some(start)
+    }
+
     /// The next blocks from the one that holds `from` on that may hold events that pass `filter`,
-    /// some of them at least as far as was looked.
+    /// some of them at least as far as was looked. `kept` is what the postings that are kept have of
+    /// its spaces.
     pub(crate) fn candidates(
         &self,
         from: Position,
         filter: &EventFilter,
-        pages: &Pages,
-    ) -> Result<Candidates, MissingPages> {
+        kept: &KeptBlocks,
+    ) -> Candidates {
         let start = self.directory.block_of(from);
         let may_hold = |block: &u32| {
             self.directory.get(*block).is_some_and(|entry| entry.may_hold(filter.event_types()))
@@ -189,50 +224,48 @@ impl BlockIndex {
                 (passing.filter_map(positions).collect(), end)
             }
             Some(space_ids) => {
-                let known = space_ids.iter().filter_map(|id| self.spaces.number(id));
-                let mut spaces: Vec<u32> = known.collect();
-                spaces.sort_unstable();
-                let (blocks, end) = self.blocks_of(&spaces, start, pages)?;
-                let passing = blocks.into_iter().filter(may_hold).take(MAX_CANDIDATES);
-                (passing.filter_map(positions).collect(), end)
+                let fresh = space_ids.iter().filter_map(|id| self.fresh.get(id.as_str()));
+                let fresh = fresh.flat_map(|fresh| &fresh.postings).map(|posting| posting.block);
+                let end = kept.end.unwrap_or_else(|| self.directory.len());
+                let blocks: BTreeSet<u32> = kept.blocks.iter().copied().chain(fresh).collect();
+                let passing = blocks.range(start.min(end)..end).copied().filter(may_hold);
+                (passing.take(MAX_CANDIDATES).filter_map(positions).collect(), end)
             }
         };
         let last = blocks.last().filter(|_| blocks.len() == MAX_CANDIDATES);
         let through = last.map_or_else(|| self.last_before(end), |(_, last)| *last);
-        Ok(Candidates { blocks, through })
+        Candidates { blocks, through }
     }
 
-    /// The revision of a space after the last block.
-    pub(crate) fn revision(&self, space_id: &str) -> Revision {
-        let number = self.spaces.number(space_id);
-        number.map_or(Revision::NONE, |number| self.spaces.revision(number))
+    /// The revision of a space after the last block; `None` where what is kept has to be asked.
+    pub(crate) fn revision(&self, space_id: &str) -> Option<Revision> {
+        let fresh = || self.fresh.get(space_id).map(|fresh| fresh.revision);
+        self.revisions.get(space_id).or_else(fresh)
     }
 
-    /// The first position of the block that holds this revision of a space.
-    pub(crate) fn block_of_revision(
+    /// Notes a revision that was found in what is kept.
+    pub(crate) fn note_revision(&mut self, space_id: &str, revision: Revision) {
+        if self.revision(space_id).is_none() {
+            self.revisions.set(space_id, revision);
+        }
+    }
+
+    /// The first position of a block.
+    pub(crate) fn first_position(&self, block: u32) -> Option<Position> {
+        self.directory.first(block)
+    }
+
+    /// The first position of the newest block that is not kept and has events of a space before a
+    /// revision.
+    pub(crate) fn fresh_block_of_revision(
         &self,
         space_id: &str,
         revision: Revision,
-        pages: &Pages,
-    ) -> Result<Option<Position>, MissingPages> {
-        let Some(space) = self.spaces.number(space_id) else { return Ok(None) };
-        if revision == Revision::NONE || revision > self.spaces.revision(space) {
-            return Ok(None);
-        }
-        let is_before = |posting: &Posting| posting.base_revision < revision.get();
-        let mut found = self.fresh_postings(space).take_while(is_before).last();
-        let mut older = self.segments.iter().rev();
-        while found.is_none()
-            && let Some(segment) = older.next()
-        {
-            let mut missing = Vec::new();
-            let postings = postings_in(segment, space, pages, &mut missing);
-            if !missing.is_empty() {
-                return Err(MissingPages(missing));
-            }
-            found = postings.into_iter().flatten().take_while(is_before).last();
-        }
-        Ok(found.and_then(|posting| self.directory.first(posting.block)))
+    ) -> Option<Position> {
+        let fresh = self.fresh.get(space_id).filter(|fresh| revision <= fresh.revision)?;
+        let is_before = |posting: &&Posting| posting.base_revision < revision.get();
+        let posting = fresh.postings.iter().take_while(is_before).last()?;
+        self.directory.first(posting.block)
     }
 
     /// The first position of the last block whose first event was recorded at or before `time`.
@@ -240,83 +273,95 @@ impl BlockIndex {
         self.directory.first(self.directory.block_as_of(time)?)
     }
 
-    /// The spaces with their revisions after the last block, in the order of their first events.
-    pub(crate) fn spaces(&self) -> impl Iterator<Item = (&str, Revision)> {
-        self.spaces.iter()
+    /// Every space with its revision; `None` where what is kept has to be asked.
+    pub(crate) fn spaces(&self) -> Option<impl Iterator<Item = (&str, Revision)>> {
+        self.revisions.all()
     }
 
-    /// Whether a page is of a segment that is in use.
-    pub(crate) fn uses(&self, page: &PageId) -> bool {
-        self.segments.iter().any(|segment| segment.id == page.segment)
+    /// The spaces of the blocks that are not kept, with their revisions.
+    pub(crate) fn fresh_spaces(&self) -> impl Iterator<Item = (&str, Revision)> {
+        self.fresh.iter().map(|(id, fresh)| (id.as_ref(), fresh.revision))
     }
 
-    /// Takes in the next segment, as it was kept.
-    fn take_in(&mut self, head: &Head<'_>, segment: Segment) {
-        head.blocks.iter().for_each(|entry| self.directory.push(*entry));
-        let bytes = head.new_spaces.iter().map(|id| id.len()).sum();
-        self.spaces.reserve(head.new_spaces.len(), bytes);
-        for space_id in &head.new_spaces {
-            self.spaces.number_or_new(space_id);
-        }
-        for (space, revision) in head.revisions() {
-            self.spaces.set_revision(space, Revision::new(revision));
-        }
-        self.end = Position::new(head.end);
-        self.last_hash = head.last_hash;
-        self.push_segment(segment);
+    /// How often revisions have been let go of, for [`BlockIndex::has_all_revisions`].
+    pub(crate) const fn dropped_revisions(&self) -> u64 {
+        self.revisions.dropped()
     }
 
-    /// Lets go of the fresh postings: a segment has them.
-    fn push_segment(&mut self, segment: Segment) {
-        self.fresh = Fresh {
-            first_block: segment.id.end_block(),
-            start: self.end,
-            previous: self.last_hash,
-            spaces_before: self.spaces.len(),
-            postings: Vec::new(),
+    /// Says that all revisions of what is kept were noted since so many were let go of.
+    pub(crate) const fn has_all_revisions(&mut self, dropped: u64) {
+        self.revisions.complete(dropped);
+    }
+
+    /// How many blocks are not kept.
+    fn fresh_blocks(&self) -> u32 {
+        self.directory.len().saturating_sub(self.kept_blocks)
+    }
+
+    /// What becomes the next run, of the blocks up to one that ends at a position; `None` when all of
+    /// them are kept.
+    fn new_rows(&self, through: Position) -> Option<NewRows> {
+        let count = self.ends.partition_point(|end| end.position <= through);
+        let last = self.ends.get(count.checked_sub(1)?)?;
+        let blocks = self.kept_blocks.saturating_add(u32::try_from(count).ok()?);
+        let owner = Owner {
+            blocks,
+            end: last.position,
+            last_hash: last.hash,
+            last_recorded_at: last.last_recorded_at,
         };
-        self.segments.push(segment);
+        let rows = self.fresh.iter().filter_map(|(space_id, fresh)| {
+            let count = fresh.postings.partition_point(|posting| posting.block < blocks);
+            let (new, later) = fresh.postings.split_at_checked(count)?;
+            let revision = |next: &Posting| Revision::new(next.base_revision);
+            let revision = later.first().map_or(fresh.revision, revision);
+            let first = new.first()?.block;
+            Some((rows::space_key(space_id, first), postings::encode(new, revision, first)))
+        });
+        Some(NewRows {
+            owner,
+            first_block: self.kept_blocks,
+            directory: self.directory.range(self.kept_blocks..blocks).to_vec(),
+            postings: rows.collect(),
+        })
     }
 
-    /// The blocks from `start` on that hold events of the spaces, ascending, as far as one segment
-    /// knows; and the block before which it knows all of them.
-    fn blocks_of(
-        &self,
-        spaces: &[u32],
-        start: u32,
-        pages: &Pages,
-    ) -> Result<(Vec<u32>, u32), MissingPages> {
-        let place = self.segments.partition_point(|segment| segment.id.end_block() <= start);
-        let mut blocks: Vec<u32> = Vec::new();
-        let end = match self.segments.get(place) {
-            Some(segment) => {
-                let mut missing = Vec::new();
-                for space in spaces {
-                    let postings = postings_in(segment, *space, pages, &mut missing);
-                    blocks.extend(postings.into_iter().flatten().map(|posting| posting.block));
-                }
-                missing.dedup();
-                if !missing.is_empty() {
-                    return Err(MissingPages(missing));
-                }
-                segment.id.end_block()
-            }
-            None => {
-                let wanted = |space: &u32| spaces.binary_search(space).is_ok();
-                let postings = self.fresh.postings.iter().filter(|(space, _)| wanted(space));
-                blocks.extend(postings.map(|(_, posting)| posting.block));
-                self.directory.len()
-            }
-        };
-        blocks.retain(|block| *block >= start);
-        blocks.sort_unstable();
-        blocks.dedup();
-        Ok((blocks, end))
+    /// Lets go of the postings of the first so many blocks: they are kept.
+    fn note_kept(&mut self, blocks: u32, kept: KeptPostings) {
+        let count = usize::try_from(blocks.saturating_sub(self.kept_blocks)).unwrap_or(0);
+        if let Some(end) = self.ends.drain(..count.min(self.ends.len())).next_back() {
+            self.kept_end = end;
+        }
+        self.fresh.retain(|_, fresh| {
+            let count = fresh.postings.partition_point(|posting| posting.block < blocks);
+            fresh.postings.drain(..count);
+            !fresh.postings.is_empty()
+        });
+        self.kept_blocks = blocks;
+        self.replace_kept(kept);
     }
 
-    fn fresh_postings(&self, space: u32) -> impl Iterator<Item = Posting> {
-        let own = self.fresh.postings.iter().filter(move |(owner, _)| *owner == space);
-        own.map(|(_, posting)| *posting)
+    fn replace_kept(&mut self, kept: KeptPostings) {
+        self.kept = kept;
+        self.epoch += 1;
+    }
+
+    /// Goes back to the blocks up to one that ends at a position, all of which are in sealed files.
+    pub(crate) fn go_back_to(&mut self, end: Position) {
+        let count = self.ends.partition_point(|known| known.position <= end);
+        self.ends.truncate(count);
+        let blocks = self.kept_blocks.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        self.directory.truncate(blocks);
+        self.fresh.retain(|_, fresh| {
+            let count = fresh.postings.partition_point(|posting| posting.block < blocks);
+            if let Some(next) = fresh.postings.get(count) {
+                fresh.revision = Revision::new(next.base_revision);
+            }
+            fresh.postings.truncate(count);
+            !fresh.postings.is_empty()
+        });
+        self.revisions.forget();
+        self.epoch += 1;
     }
 
     /// The positions of the first and the last event of a block.
@@ -327,19 +372,34 @@ impl BlockIndex {
 
     /// The position of the last event before a block.
     fn last_before(&self, block: u32) -> Position {
-        self.directory.first(block).map_or(self.end, Position::previous)
+        self.directory.first(block).map_or(self.end(), Position::previous)
     }
 }
 
-/// The postings of a space in a segment; `None` when there are none, or the page is missing.
-fn postings_in<'p>(
-    segment: &Segment,
-    space: u32,
-    pages: &'p Pages,
-    missing: &mut Vec<PageId>,
-) -> Option<impl Iterator<Item = Posting> + use<'p>> {
-    let page = segment.page_of(space)?;
-    Some(segment.postings(page, pages.get(page, missing)?, space))
+/// The blocks that are kept and hold events of some spaces, as far as was looked.
+#[derive(Debug, Default)]
+pub(crate) struct KeptBlocks {
+    blocks: Vec<u32>,
+    /// The block before which all of them are known; `None` when all are.
+    end: Option<u32>,
+}
+
+impl KeptBlocks {
+    /// Looks for them from a block on.
+    pub(crate) fn find(
+        kept: &KeptPostings,
+        space_ids: impl IntoIterator<Item = impl AsRef<str>>,
+        start: u32,
+    ) -> Result<Self, RunsError> {
+        let mut found = Self::default();
+        for space_id in space_ids {
+            let (blocks, is_all) = kept.blocks(space_id.as_ref(), start, MAX_CANDIDATES)?;
+            let end = blocks.last().filter(|_| !is_all).map(|last| last.saturating_add(1));
+            found.end = found.end.into_iter().chain(end).min();
+            found.blocks.extend(blocks);
+        }
+        Ok(found)
+    }
 }
 
 #[cfg(test)]

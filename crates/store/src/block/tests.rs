@@ -81,22 +81,6 @@ fn a_block_gives_back_what_was_put_in() {
 }
 
 #[test]
-fn behind_the_last_block_there_is_none() {
-    let mut index = index::BlockIndex::new(genesis(STORE));
-    let from = |index: &index::BlockIndex, position| {
-        index.blocks_from(Position::new(position)).map(Position::get).collect::<Vec<_>>()
-    };
-    assert!(from(&index, 1).is_empty());
-    for block in chain(&[3, 4, 2]) {
-        index.add(&decode(&block.bytes, STORE).unwrap().records, block.hash);
-    }
-    assert_eq!(from(&index, 1), [1, 4, 8]);
-    assert_eq!(from(&index, 7), [4, 8]);
-    assert_eq!(from(&index, 9), [8]);
-    assert!(from(&index, 10).is_empty());
-}
-
-#[test]
 fn every_flipped_bit_of_a_block_is_detected() {
     for intact in [fixed_block(), chain(&[20]).remove(0)] {
         for bit in 0..intact.bytes.len() * 8 {

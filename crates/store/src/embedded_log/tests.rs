@@ -358,33 +358,6 @@ fn a_window_that_is_loaded_when_it_is_needed_is_whole() {
 }
 
 #[test]
-fn an_index_that_lost_its_pages_is_made_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let log = EmbeddedLog::open(&path).unwrap();
-    (0..20).for_each(|_| append(&log, 300, 5));
-    let before = everything(&log);
-    log.close().unwrap();
-
-    let log = EmbeddedLog::open(&path).unwrap();
-    let sled = log.inner.shared.sled().unwrap();
-    let pages = sled.blob_keys(b"store/index/page/").unwrap();
-    assert!(!pages.is_empty());
-    pages.iter().for_each(|key| sled.remove_blob(key).unwrap());
-    drop(sled);
-    let space = log.read_space("space-3", Revision::new(7), usize::MAX).unwrap();
-    assert_eq!(space.len(), 1_194);
-    assert_eq!(log.info().healed, 1);
-    assert_eq!(everything(&log), before);
-    log.close().unwrap();
-
-    let log = EmbeddedLog::open(&path).unwrap();
-    let space = log.read_space("space-3", Revision::new(1_200), usize::MAX).unwrap();
-    assert_eq!(space.len(), 1);
-    assert_eq!(log.info().healed, 1);
-}
-
-#[test]
 fn the_end_of_an_append_is_found_though_its_begin_is_in_a_block() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");

@@ -1,19 +1,16 @@
-//! Sled's copy: taken as it is where it is right, made anew beside it where it is not.
+//! Sled's copy: taken as it is where it is right, made anew beside it where it is not. It is opened
+//! while the store is in use already: nothing but what is damaged elsewhere waits for it.
 
 use std::sync::Arc;
 
-use spacefold_event_core::{Position, ReadError, Records, StorageError, Timestamp};
+use spacefold_event_core::{Position, ReadError, Records, StorageError};
 
 use super::{
     compare::{self, Compare},
     parts::Parts,
 };
 use crate::{
-    block::{
-        self, Block,
-        index::{BlockIndex, kept},
-        plan::BlockPlan,
-    },
+    block::{self, Block, EncodedBlock, plan::BlockPlan},
     error::OpenError,
     folder::Folder,
     head::Head,
@@ -25,9 +22,9 @@ use crate::{
     lineage::Lineage,
     log_copy::SledError,
     log_copy::{Duplicate, LogCopy},
+    reserve,
     run::Run,
-    shared::Shared,
-    view::View,
+    shared::{Copy, Shared, Unopened},
 };
 
 /// Why sled's copy is not taken as it is.
@@ -65,93 +62,143 @@ fn failed(fault: CopyFault) -> OpenError {
 
 const MAKING: &str = "making sled's copy of the log anew";
 
-/// Opens sled's copy, and checks it against the other parts.
-pub(super) fn open(folder: &Folder, parts: &Parts) -> Result<(Arc<dyn LogCopy>, View), CopyFault> {
-    let Parts { head, scan, .. } = parts;
-    if parts.kin == Kin::OtherStore {
+const OPENING: &str = "opening sled's copy of the log";
+
+impl Shared {
+    /// Sled's copy, opened if it is not yet: neither view nor HEAD may be locked for it, and nothing be
+    /// held up by maintenance.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn sled(&self) -> Result<Arc<dyn LogCopy>, ReadError> {
+        if self.is_copy_unopened() {
+            open(self);
+        }
+        self.opened_sled()
+    }
+}
+
+/// Opens sled's copy of an open store, unless another thread has. Where that fails the store takes
+/// no appends any more, and is read without it.
+fn open(shared: &Shared) {
+    let _maintenance = shared.maintenance.lock();
+    let Some(unopened) = shared.unopened() else { return };
+    let opened = open_or_make_anew(shared, &unopened).and_then(|opened| {
+        if opened.was_wrong {
+            let mut head_file = shared.head_file.lock();
+            head_file.update(|head| head.healed += 1)?;
+        }
+        Ok(opened)
+    });
+    let failure = match opened {
+        Ok(opened) => {
+            if unopened.kin == Kin::Unknown
+                && let Err(error) = shared.note_lineage(opened.sled.as_ref())
+            {
+                // It has been read through to know; the next opening need not.
+                tracing::warn!(%error, "sled's copy does not say whose it is");
+            }
+            shared.adopt(opened.sled, opened.blocks);
+            return;
+        }
+        Err(OpenError::Storage(error)) => error,
+        Err(error) => StorageError::new(OPENING, error),
+    };
+    tracing::error!(%failure, "sled's copy of the log cannot be used: the store takes no appends");
+    shared.progress.fail(&failure);
+    shared.go_without_copy(failure);
+}
+
+/// Blocks that no sealed file has, and what each holds.
+type Unsealed = Vec<(Records, EncodedBlock)>;
+
+/// Sled's copy, and the blocks of it that no sealed file has.
+struct OpenedCopy {
+    sled: Arc<dyn LogCopy>,
+    blocks: Unsealed,
+    was_wrong: bool,
+}
+
+fn open_or_make_anew(shared: &Shared, unopened: &Unopened) -> Result<OpenedCopy, OpenError> {
+    let folder = &shared.folder;
+    let runs: Vec<Run> = {
+        let view = shared.view();
+        let runs = view.tail.runs();
+        runs.take_while(|run| run.records.first_position() <= unopened.end).cloned().collect()
+    };
+    match open_checked(folder, unopened, &runs) {
+        Err(CopyFault::Failed(OpenError::Storage(error)))
+            if error.is_disk_full() && reserve::give_back(folder) =>
+        {
+            tracing::warn!(%error, "the disk is full: the space set aside was given back");
+            open_or_make_anew(shared, unopened)
+        }
+        Err(CopyFault::Failed(error)) => Err(error),
+        Ok((sled, blocks)) => Ok(OpenedCopy { sled, blocks, was_wrong: false }),
+        Err(CopyFault::Wrong(what)) => {
+            tracing::warn!(what, "sled's copy of the log is wrong: making it anew");
+            let sled = make_anew(folder, &unopened.head, &unopened.sealed)?;
+            Ok(OpenedCopy { sled, blocks: Vec::new(), was_wrong: true })
+        }
+    }
+}
+
+/// Opens sled's copy and holds it against the other parts: the blocks of sealed files that it lacks are
+/// put into it, and those that it alone has are compared with the journal.
+fn open_checked(
+    folder: &Folder,
+    unopened: &Unopened,
+    runs: &[Run],
+) -> Result<(Arc<dyn LogCopy>, Unsealed), CopyFault> {
+    let Unopened { kin, head, sealed, .. } = unopened;
+    if *kin == Kin::OtherStore {
         return Err(CopyFault::Wrong("it is another store's".to_owned()));
     }
     if head.durable_head > Position::START && !folder.copies().is_there() {
         return Err(CopyFault::Wrong("it is missing".to_owned()));
     }
-    if parts.kin == Kin::Unknown {
-        look_at_copy(folder, parts)?;
-    }
-    let (sled, view) = open_checked(folder.copies().open()?, parts)?;
+    let sled = folder.copies().open()?;
+    catch_up(sled.as_ref(), head, sealed)?;
+    let blocks = unsealed_blocks(sled.as_ref(), unopened, runs)?;
     // Closing seals every full block there is.
-    let end = view.index.end();
-    let is_whole = head.clean && scan.end.head == head.durable_head;
-    if is_whole && BlockPlan::next(view.tail.runs(), end.next()).is_some() {
+    let end = blocks.last().map_or(sealed.end(), |(records, _)| records.last_position());
+    let behind = runs.iter().filter(|run| run.records.last_position() > end);
+    if unopened.was_closed && BlockPlan::next(behind, end.next()).is_some() {
         return Err(CopyFault::Wrong(format!("it ends at position {end}")));
     }
-    Ok((sled, view))
+    Ok((sled, blocks))
 }
 
-/// Looks into a copy of the folder whether opening is refused for what sled has: sled changes a folder
-/// that it opens. Where none can be made it is opened as it is.
-fn look_at_copy(folder: &Folder, parts: &Parts) -> Result<(), CopyFault> {
+/// Looks into a copy of the folder whether opening is refused for what sled has, where that does not say
+/// whose it is: sled changes a folder that it opens. Where none can be made it is opened as it is.
+pub(super) fn look_at_copy(folder: &Folder, parts: &Parts) -> Result<(), OpenError> {
+    let Parts { scan, sealed, kin, .. } = parts;
+    if *kin != Kin::Unknown || !folder.copies().is_there() {
+        return Ok(());
+    }
     let Ok(duplicate) = Duplicate::of(folder.copies()) else {
         return Ok(());
     };
-    match duplicate.open().map_err(CopyFault::from).and_then(|sled| open_checked(sled, parts)) {
-        Ok(_) | Err(CopyFault::Wrong(_)) => Ok(()),
-        Err(CopyFault::Failed(error)) => Err(error.into()),
-    }
-}
-
-fn open_checked(
-    sled: Arc<dyn LogCopy>,
-    parts: &Parts,
-) -> Result<(Arc<dyn LogCopy>, View), CopyFault> {
-    let Parts { head, sealed, scan, frames, kin } = parts;
-    let (index, last) = read_copy(sled.as_ref(), head, sealed)?;
-    if index.end() > scan.end.head {
-        return Err(CopyFault::Failed(OpenError::JournalDamaged {
+    let newest = duplicate.open().and_then(|sled| sled.last_block());
+    let Ok(Some(newest)) = newest else { return Ok(()) };
+    let newest = sealed.decode(&newest.bytes());
+    if newest.is_ok_and(|newest| newest.records.last_position() > scan.end.head) {
+        return Err(OpenError::JournalDamaged {
             position: scan.end.head.next(),
             file: scan.last_file.clone(),
             offset: scan.end.offset,
             what: format!("it ends at position {}", scan.end.head),
-        }));
+        });
     }
-    let differs = match (kin, &last) {
-        // One that says whose it is need not be read through to know.
-        (Kin::Own(_), Some(last)) => compare::first_difference(last, frames, Compare::Envelopes)?,
-        _ => first_difference(sled.as_ref(), index.blocks_from(sealed.end().next()), parts)?,
-    };
-    if let Some(position) = differs {
-        return Err(CopyFault::Wrong(format!("another event at position {position}")));
-    }
-    let last_recorded_at = last.as_ref().map_or(Timestamp::MIN, Records::last_recorded_at);
-    let mut view = View::new(index, last_recorded_at);
-    frames.runs_behind(view.index.end())?.into_iter().for_each(|run| view.publish(run));
-    Ok((sled, view))
+    Ok(())
 }
 
-/// Compares blocks with the journal: the copy does not say whose it is.
-fn first_difference(
-    sled: &dyn LogCopy,
-    blocks: impl Iterator<Item = Position>,
-    parts: &Parts,
-) -> Result<Option<Position>, CopyFault> {
-    for first in blocks {
-        let Some(block) = block_at(sled, first, &parts.sealed)? else {
-            return Err(CopyFault::Wrong(format!("no block at position {first}")));
-        };
-        let records = &block.records;
-        let differs = compare::first_difference(records, &parts.frames, Compare::Events)?;
-        if differs.is_some() {
-            return Ok(differs);
-        }
-    }
-    Ok(None)
-}
-
-/// Makes sled's copy anew from the other parts, and sets the one that is there aside.
+/// Makes sled's copy anew from the sealed files, and sets the one that is there aside.
 pub(super) fn make_anew(
     folder: &Folder,
-    parts: &Parts,
-) -> Result<(Arc<dyn LogCopy>, View), OpenError> {
-    let Parts { head, sealed, .. } = parts;
+    head: &Head,
+    sealed: &SealedFiles,
+) -> Result<Arc<dyn LogCopy>, OpenError> {
     // What is behind the sealed files may not be on the disk yet.
     let lineage = Lineage {
         store_id: head.store_id,
@@ -159,9 +206,7 @@ pub(super) fn make_anew(
         last_block_after: sealed.block_of(sealed.end()).previous(),
         sessions: head.sessions.clone(),
     };
-    replace(folder, head, sealed, &lineage)?;
-    let sled = folder.copies().open().map_err(|error| failed(error.into()))?;
-    open_checked(sled, parts).map_err(failed)
+    replace(folder, head, sealed, &lineage)
 }
 
 /// Makes a copy of what is in the sealed files, whole and beside the one that is there; that one is
@@ -171,89 +216,105 @@ fn replace(
     head: &Head,
     sealed: &SealedFiles,
     lineage: &Lineage,
-) -> Result<(), OpenError> {
+) -> Result<Arc<dyn LogCopy>, OpenError> {
     let copies = folder.copies();
     copies.remove_beside()?;
     let make = || {
         let sled = copies.open_beside()?;
         sled.note_lineage(lineage)?;
-        let (mut index, _) = read_copy(sled.as_ref(), head, sealed)?;
-        kept::keep(sled.as_ref(), &mut |change| change(&mut index))?;
-        Ok::<_, CopyFault>(())
+        catch_up(sled.as_ref(), head, sealed)
     };
     if let Err(fault) = make() {
         copies.remove_beside()?;
         return Err(failed(fault));
     }
-    Ok(copies.put_in_place()?)
+    copies.put_in_place()?;
+    copies.open().map_err(|error| failed(error.into()))
 }
 
-/// The index of the blocks that sled has, those of sealed files it lacked now among them, and the
-/// last block.
-fn read_copy(
-    sled: &dyn LogCopy,
-    head: &Head,
-    sealed: &SealedFiles,
-) -> Result<(BlockIndex, Option<Records>), CopyFault> {
-    let genesis = block::genesis(head.store_id);
-    let mut last = None;
-    let mut index = kept::load(sled, genesis, |end, hash| {
-        let block = block_holding(sled, end, sealed)?;
-        let block = block.filter(|block| block.hash == *hash);
-        last = block.map(|block| block.records).filter(|last| last.last_position() == end);
-        Ok::<_, CopyFault>(last.is_some())
-    })?;
-    while let Some(block) = block_at(sled, index.end().next(), sealed)? {
-        if block.previous != index.last_hash() {
-            return Err(CopyFault::Wrong("a block that does not follow the one before".to_owned()));
-        }
-        index.add(&block.records, block.hash);
-        kept::keep_when_due(sled, &mut |change| change(&mut index))?;
-        last = Some(block.records);
+/// Puts the blocks of sealed files into sled that it lacks at their end.
+fn catch_up(sled: &dyn LogCopy, head: &Head, sealed: &SealedFiles) -> Result<(), CopyFault> {
+    let newest = block_holding(sled, Position::new(u64::MAX), sealed)?;
+    let (mut end, mut hash) = newest.map_or_else(
+        || (Position::START, block::genesis(head.store_id)),
+        |newest| (newest.records.last_position(), newest.hash),
+    );
+    if end >= sealed.end() {
+        let last = block_holding(sled, sealed.end(), sealed)?;
+        let last = last.map(|block| (block.records.last_position(), block.hash));
+        return match last == Some((sealed.end(), sealed.last_hash()))
+            || sealed.end() == Position::START
+        {
+            true => Ok(()),
+            false => Err(CopyFault::Wrong(format!(
+                "its block at {} is not the sealed one",
+                sealed.end()
+            ))),
+        };
     }
-    let newest = sled.last_block()?;
-    if newest.is_some_and(|newest| newest.first() > index.end()) {
-        return Err(CopyFault::Wrong(format!("no block at position {}", index.end().next())));
-    }
-    sled.keep_places(&mut sealed.places_from(index.end().next()))?;
+    sled.keep_places(&mut sealed.places_from(end.next()))?;
     let mut gap = None;
-    sealed.blocks_from(index.end().next(), &mut |block, bytes| {
+    sealed.blocks_from(end.next(), &mut |block, bytes| {
         let first = block.records.first_position();
-        if gap.is_none() && (first != index.end().next() || block.previous != index.last_hash()) {
+        if gap.is_none() && (first != end.next() || block.previous != hash) {
             gap = Some(first);
         }
-        if gap.is_some() {
-            return Ok(());
+        if gap.is_none() {
+            let put = sled.put_block(first, bytes);
+            put.map_err(|error| StorageError::new(format!("putting the block at {first}"), error))?;
+            (end, hash) = (block.records.last_position(), block.hash);
         }
-        let put = sled.put_block(first, bytes);
-        put.map_err(|error| StorageError::new(format!("putting the block at {first}"), error))?;
-        index.add(&block.records, block.hash);
-        kept::keep_when_due(sled, &mut |change| change(&mut index))
-            .map_err(|error| StorageError::new("keeping the index of the blocks", error))?;
-        last = Some(block.records.clone());
         Ok(())
     })?;
-    if let Some(first) = gap {
-        return Err(CopyFault::Wrong(format!("it does not fit the sealed block at {first}")));
-    }
-    if head.sealed_through > Position::START {
-        let block = block_holding(sled, head.sealed_through, sealed)?;
-        if block.is_none_or(|block| block.hash != head.sealed_hash) {
-            let what = format!("its block at {} is not the sealed one", head.sealed_through);
-            return Err(CopyFault::Wrong(what));
+    match gap {
+        None => Ok(()),
+        Some(first) => {
+            Err(CopyFault::Wrong(format!("it does not fit the sealed block at {first}")))
         }
     }
-    Ok((index, last))
 }
 
-/// The block that begins at a position.
-fn block_at(
+/// The blocks that sled has and no sealed file, each of which holds what the journal does.
+fn unsealed_blocks(
     sled: &dyn LogCopy,
-    first: Position,
-    sealed: &SealedFiles,
-) -> Result<Option<Block>, CopyFault> {
-    let block = block_holding(sled, first, sealed)?;
-    Ok(block.filter(|block| block.records.first_position() == first))
+    unopened: &Unopened,
+    runs: &[Run],
+) -> Result<Unsealed, CopyFault> {
+    let Unopened { kin, sealed, .. } = unopened;
+    // One that says whose it is need not be read through to know.
+    let compare = if matches!(kin, Kin::Own(_)) { Compare::Envelopes } else { Compare::Events };
+    let (mut end, mut hash) = (sealed.end(), sealed.last_hash());
+    let mut blocks = Vec::new();
+    let newest = sled.last_block()?.map_or(Position::START, |newest| newest.first());
+    while newest > end {
+        let stored = sled.block_at_or_before(end.next())?;
+        let stored = stored.filter(|stored| stored.first() == end.next());
+        let Some(stored) = stored else {
+            return Err(CopyFault::Wrong(format!("no block at position {}", end.next())));
+        };
+        let bytes = stored.bytes().into_owned();
+        let block = decoded(&bytes, end.next(), sealed)?;
+        let follows = block.previous == hash && block.verify_hash().is_ok();
+        if !follows {
+            return Err(CopyFault::Wrong("a block that does not follow the one before".to_owned()));
+        }
+        let records = block.records;
+        (end, hash) = (records.last_position(), block.hash);
+        if end > unopened.end {
+            let what = format!(
+                "sled's copy has events up to position {end}, the journal up to {}",
+                unopened.end
+            );
+            return Err(StorageError::new(OPENING, what).into());
+        }
+        let differs =
+            runs.iter().find_map(|run| compare::differs_at(&records, &run.records, compare));
+        if let Some(position) = differs {
+            return Err(CopyFault::Wrong(format!("another event at position {position}")));
+        }
+        blocks.push((records, EncodedBlock { bytes, hash }));
+    }
+    Ok(blocks)
 }
 
 /// The last block that begins at or before a position.
@@ -263,15 +324,16 @@ fn block_holding(
     sealed: &SealedFiles,
 ) -> Result<Option<Block>, CopyFault> {
     let stored = sled.block_at_or_before(position)?;
-    let Some(stored) = stored else {
-        return Ok(None);
-    };
-    let block = sealed.decode(&stored.bytes());
+    stored.map(|stored| decoded(&stored.bytes(), stored.first(), sealed)).transpose()
+}
+
+fn decoded(bytes: &[u8], first: Position, sealed: &SealedFiles) -> Result<Block, CopyFault> {
+    let block = sealed.decode(bytes);
     let block = block.map_err(|error| CopyFault::Wrong(error.to_string()))?;
-    if block.records.first_position() != stored.first() {
-        return Err(CopyFault::Wrong(format!("another block at position {}", stored.first())));
+    if block.records.first_position() != first {
+        return Err(CopyFault::Wrong(format!("another block at position {first}")));
     }
-    Ok(Some(block))
+    Ok(block)
 }
 
 /// Makes sled's copy of an open store anew: what is in sealed files at once, the rest goes back
@@ -281,57 +343,54 @@ pub(crate) fn rebuild(shared: &Shared, wrong: &Arc<dyn LogCopy>) -> Result<(), R
     let _maintenance = shared.maintenance.lock();
     // What is being filed counts as neither filed nor not.
     shared.progress.wait_until_filed();
-    if !Arc::ptr_eq(&shared.sled()?, wrong) {
+    if !Arc::ptr_eq(&shared.opened_sled()?, wrong) {
         return Ok(());
     }
     let head = {
         let head_file = shared.head_file.lock();
         head_file.head().clone()
     };
-    let read_error = |error: OpenError| match error {
-        OpenError::Storage(error) => ReadError::Storage(error),
-        other => StorageError::new(MAKING, other).into(),
-    };
     // Nothing that is locked for it may be asked for while the copy is replaced.
-    let lineage = shared.lineage();
-    shared.replace_copy(|durable_head| {
-        let (sled, view) =
-            rebuild_from(shared, &head, lineage, durable_head).map_err(read_error)?;
-        Ok((sled.into(), view))
+    let mut lineage = shared.lineage();
+    go_back(shared, &head, |sealed| {
+        lineage.last_block_after = sealed.block_of(sealed.end()).previous();
+        replace(&shared.folder, &head, sealed, &lineage).map(Copy::Open)
     })?;
     let mut head_file = shared.head_file.lock();
     head_file.update(|head| head.healed += 1)?;
     Ok(())
 }
 
-fn rebuild_from(
+/// Has an open store go back to the sealed files, with what is behind them in the tail, and to the copy
+/// that is made of them. The sealer may not be at work, nor anything be filed.
+pub(crate) fn go_back(
     shared: &Shared,
     head: &Head,
-    mut lineage: Lineage,
-    durable_head: Position,
-) -> Result<(Arc<dyn LogCopy>, View), OpenError> {
-    let folder = &shared.folder;
-    let sealed = SealedFiles::open(folder, shared.store_id)?;
-    // The journal is read before the copy is let go: it may be the only one.
-    scan::scan(folder, head, head.durable_head, &mut |_| Ok(()))?;
-    lineage.last_block_after = sealed.block_of(sealed.end()).previous();
-    replace(folder, head, &sealed, &lineage)?;
-    let sled = folder.copies().open().map_err(|error| failed(error.into()))?;
-    let (index, last) = read_copy(sled.as_ref(), head, &sealed).map_err(failed)?;
-    let last_recorded_at = last.as_ref().map_or(Timestamp::MIN, Records::last_recorded_at);
-    let sealed_end = index.end();
-    let mut view = View::new(index, last_recorded_at);
-    // The writer may be writing behind the durable head: what stands there is not ours yet.
-    scan::scan(folder, head, durable_head, &mut |frame| {
-        let range = sealed_end.next()..=durable_head;
-        if range.contains(&frame.header.last_position()) {
-            let is_behind = |run: &Run| run.records.last_position() > sealed_end;
-            unpack(frame.header.first_position, frame.runs())?
-                .into_iter()
-                .filter(is_behind)
-                .for_each(|run| view.publish(run));
-        }
-        Ok(())
-    })?;
-    Ok((sled, view))
+    make: impl FnOnce(&SealedFiles) -> Result<Copy, OpenError>,
+) -> Result<(), ReadError> {
+    let failed = |error: OpenError| match error {
+        OpenError::Storage(error) => ReadError::Storage(error),
+        other => StorageError::new(MAKING, other).into(),
+    };
+    shared.replace_copy(|view| {
+        let sealed = SealedFiles::open(&shared.folder, shared.store_id).map_err(failed)?;
+        let durable_head = view.durable_head();
+        // The journal is read before the copy is let go: it may be the only one. The writer may be
+        // writing behind the durable head: what stands there is not ours yet.
+        let mut tail: Vec<Run> = Vec::new();
+        let behind = sealed.end().next()..=durable_head;
+        let read = scan::scan(&shared.folder, head, durable_head, &mut |frame| {
+            if behind.contains(&frame.header.last_position()) {
+                tail.extend(unpack(frame.header.first_position, frame.runs())?);
+            }
+            Ok(())
+        });
+        read.map_err(failed)?;
+        let copy = make(&sealed).map_err(failed)?;
+        view.go_back_to(sealed.end());
+        let is_behind = |run: &Run| run.records.last_position() > sealed.end();
+        tail.into_iter().filter(is_behind).for_each(|run| view.publish(run));
+        shared.sealed.sealed_through(sealed.end());
+        Ok(copy)
+    })
 }

@@ -33,8 +33,7 @@ pub(crate) fn read(folder: &Folder, head: &Head) -> Result<Parts, OpenError> {
     let known_head = known_head(head, &sealed, folder)?;
     let kin = kin::judge(folder, head)?;
     let known = known_head.durable_head.max(kin.known());
-    let behind = kin.last_block_after().max(sealed.end());
-    let (scan, frames) = scan::scan_and_keep(folder, &known_head, known, behind)?;
+    let (scan, frames) = scan::scan_and_keep(folder, &known_head, known, sealed.end())?;
     let parts = Parts { head: known_head, sealed, scan, frames, kin };
     if parts.sealed.end() > head.sealed_through {
         compare_newest_sealed(folder, head, &parts)?;

@@ -425,8 +425,8 @@ fn a_copy_that_does_not_say_whose_it_is_is_compared_event_by_event() {
     let lineage = store.join("sled/lineage");
     remove(&lineage);
     let log = open(&store).unwrap();
-    assert!(lineage.exists(), "it has been seen whose it is");
     assert_eq!((everything(&log), log.info().healed), (own.clone(), 0));
+    assert!(lineage.exists(), "it has been seen whose it is");
     log.close().unwrap();
     // The sibling's blocks have the ids that are expected, and other events.
     shelf.exchange(&store, [Own, Own, Own, Sibling]);

@@ -68,5 +68,5 @@ fn file(shared: &Shared, blocks: &[EncodedBlock]) -> Result<(), StorageError> {
     let files = &shared.journal_files;
     files.give_up_through(index.last_position);
     shared.progress.update(|state| state.files_are_full = files.are_full());
-    Ok(())
+    shared.keep_index(index.last_position)
 }

@@ -130,7 +130,7 @@ impl AppendView for Ahead {
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
         let own = self.revisions.borrow_mut().of(space_id, &self.runs);
-        Ok(own.unwrap_or_else(|| self.shared.view().revision(space_id)))
+        own.map_or_else(|| self.shared.revision(space_id), Ok)
     }
 
     fn position_of(

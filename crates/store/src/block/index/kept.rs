@@ -1,234 +1,287 @@
-//! The index in sled's copy: written as the log grows, never all of it at once, and read back when
-//! a store is opened.
+//! The index in files of its own: written as sealed files are, and read back when a store is opened.
+//! Only blocks of sealed files are in it, so that a store that goes back to those keeps it.
 
-use rapidhash::RapidHashSet;
-use spacefold_event_core::{Position, bytes::to_usize};
+use std::{fmt, sync::Arc};
+
+use spacefold_disk::{Folder as DiskFolder, LazyFolder, MemoryDisk};
+use spacefold_event_core::{Position, StorageError, Timestamp, bytes::ByteReader, lock::Lock};
+use spacefold_runs::{Opened, PageCache, RunSet, RunsError, View};
 
 use super::{
     BlockIndex,
-    merge::{finish, merge},
-    postings::Posting,
-    segment::{HEAD_PREFIX, Head, Outline, PAGE_PREFIX, Segment, SegmentBuilder, SegmentId},
+    directory::{self, BlockEntry},
+    rows::{self, KeptPostings, OPTIONS, OwnedRow},
 };
 use crate::{
-    block::BlockHash,
-    log_copy::{LogCopy, SledError},
+    block::{Block, BlockHash},
+    error::OpenError,
 };
 
-/// Blocks after which their postings become a segment: opening reads those that are in none.
-const SEGMENT_BLOCKS: u32 = 128;
-
-/// What becomes the next segment.
-struct NewSegment {
-    outline: Outline<'static>,
-    new_spaces: Vec<String>,
-    /// The spaces with their revisions, ascending.
-    revisions: Vec<(u32, u64)>,
-    /// By space, then by block.
-    postings: Vec<(u32, Posting)>,
-}
+/// The folder of the index, among what is derived from the log.
+const FOLDER: &str = "block-index";
+/// Bytes of pages that are kept for the next lookup.
+const CACHE_BYTES: u64 = 8 << 20;
+/// Blocks that are known of in one row of the directory.
+const DIRECTORY_BLOCKS: usize = 64;
+/// Blocks after which what is read to make the index is written.
+const MAKING_BLOCKS: u32 = 1_024;
 
 /// Gives access to an index, which others may read meanwhile, and nobody else changes.
 pub(crate) type Access<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut BlockIndex));
 
-/// Keeps the postings of the newest blocks, if there are enough of them.
-pub(crate) fn keep_when_due(sled: &dyn LogCopy, access: Access<'_>) -> Result<(), SledError> {
-    keep_from(sled, SEGMENT_BLOCKS, access)
+/// What is done with a block.
+pub(crate) type VisitBlock<'a> = &'a mut dyn FnMut(&Block) -> Result<(), OpenError>;
+
+/// Hands every block from a position on to a visitor, in order.
+pub(crate) type ReadBlocks<'a> = &'a dyn Fn(Position, VisitBlock<'_>) -> Result<(), OpenError>;
+
+/// The index on the disk.
+pub(crate) struct KeptIndex {
+    folder: Arc<dyn DiskFolder>,
+    cache: Arc<PageCache>,
+    set: Lock<RunSet>,
 }
 
-/// Keeps what is not kept yet. Costs in proportion to that; now and then some older segments are
-/// merged.
-pub(crate) fn keep(sled: &dyn LogCopy, access: Access<'_>) -> Result<(), SledError> {
-    keep_from(sled, 1, access)
+/// How far the index on the disk goes.
+pub(super) struct Owner {
+    pub(super) blocks: u32,
+    pub(super) end: Position,
+    pub(super) last_hash: BlockHash,
+    pub(super) last_recorded_at: Timestamp,
 }
 
-fn keep_from(sled: &dyn LogCopy, least_blocks: u32, access: Access<'_>) -> Result<(), SledError> {
-    let mut new = None;
-    access(&mut |index| {
-        if index.fresh_blocks() >= least_blocks {
-            new = Some(index.new_segment());
-        }
-    });
-    let Some(new) = new else { return Ok(()) };
-    let mut segment = Some(new.write(sled)?);
-    access(&mut |index| segment.take().into_iter().for_each(|new| index.push_segment(new)));
-    loop {
-        let mut due = None;
-        access(&mut |index| due = index.merge_due());
-        let Some(inputs) = due else { return Ok(()) };
-        let mut merged = Some(merge(sled, &inputs)?);
-        access(&mut |index| merged.take().into_iter().for_each(|new| index.replace_newest(new)));
-        for segment in &inputs {
-            sled.remove_blob(&segment.id.head_key())?;
-            for (page, _) in segment.pages() {
-                sled.remove_blob(&page.key())?;
-            }
-        }
+impl Owner {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.blocks.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.end.get().to_le_bytes());
+        bytes.extend_from_slice(&self.last_hash);
+        bytes.extend_from_slice(&self.last_recorded_at.as_micros().to_le_bytes());
+        bytes
     }
-}
 
-/// The index of the blocks up to the last segment that is good for them: `is_last` says whether
-/// the block that ends at a position has this hash. Segments that are not go, and so does one that
-/// lacks a page.
-pub(crate) fn load<E: From<SledError>>(
-    sled: &dyn LogCopy,
-    genesis: BlockHash,
-    mut is_last: impl FnMut(Position, &BlockHash) -> Result<bool, E>,
-) -> Result<BlockIndex, E> {
-    let stored = chain(sled, &genesis)?;
-    let heads = stored.iter().map_while(|(id, bytes)| Some((*id, Head::decode(bytes)?)));
-    let mut heads: Vec<(SegmentId, Head<'_>)> = heads.collect();
-    let pages: RapidHashSet<Vec<u8>> = sled.blob_keys(PAGE_PREFIX)?.into_iter().collect();
-    let is_whole = |(id, head): &(SegmentId, Head<'_>)| {
-        let segment = Segment { id: *id, fences: head.fences.clone() };
-        segment.pages().all(|(page, _)| pages.contains(&page.key()))
-    };
-    heads.truncate(heads.iter().take_while(|segment| is_whole(segment)).count());
-    while let Some((_, head)) = heads.last() {
-        if is_last(Position::new(head.end), &head.last_hash)? {
-            break;
-        }
-        heads.pop();
-    }
-    let mut index = BlockIndex::new(genesis);
-    for (id, head) in &heads {
-        index.take_in(head, Segment { id: *id, fences: head.fences.clone() });
-    }
-    drop_unused(sled, &index)?;
-    Ok(index)
-}
-
-/// The heads that follow one another from the first block on, each the longest there is.
-fn chain(sled: &dyn LogCopy, genesis: &BlockHash) -> Result<Vec<(SegmentId, Vec<u8>)>, SledError> {
-    let keys = sled.blob_keys(HEAD_PREFIX)?;
-    let mut ids: Vec<SegmentId> =
-        keys.iter().filter_map(|key| SegmentId::parse_key(key, HEAD_PREFIX)).collect();
-    ids.sort_unstable_by_key(|id| (id.first_block, std::cmp::Reverse(id.blocks)));
-    let mut chain = Vec::new();
-    let mut end = End { block: 0, position: 0, hash: *genesis, spaces: 0 };
-    for id in ids {
-        if id.first_block == end.block
-            && let Some(bytes) = sled.get_blob(&id.head_key())?
-            && let Some(head) = Head::decode(&bytes)
-            && let Some(next) = end.followed_by(&id, &head)
-        {
-            end = next;
-            chain.push((id, bytes));
-        }
-    }
-    Ok(chain)
-}
-
-/// Where a chain of segments ends.
-struct End {
-    block: u32,
-    position: u64,
-    hash: BlockHash,
-    spaces: usize,
-}
-
-impl End {
-    fn followed_by(&self, id: &SegmentId, head: &Head<'_>) -> Option<Self> {
-        let blocks = u32::try_from(head.blocks.len()).ok()?;
-        let follows = *id == SegmentId::new(self.block, blocks, &head.last_hash)
-            && blocks > 0
-            && head.start == self.position
-            && head.previous == self.hash
-            && to_usize(head.spaces_before) == self.spaces;
-        follows.then(|| Self {
-            block: id.end_block(),
-            position: head.end,
-            hash: head.last_hash,
-            spaces: self.spaces + head.new_spaces.len(),
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut bytes = ByteReader::new(bytes);
+        Some(Self {
+            blocks: bytes.u32()?,
+            end: Position::new(bytes.u64()?),
+            last_hash: bytes.array()?,
+            last_recorded_at: Timestamp::from_micros(bytes.i64()?)?,
         })
     }
 }
 
-/// Removes what no segment uses: it was being written or replaced when the process stopped, or it
-/// is not good for the blocks. Heads go first, so that none is left without its pages.
-fn drop_unused(sled: &dyn LogCopy, index: &BlockIndex) -> Result<(), SledError> {
-    for prefix in [HEAD_PREFIX, PAGE_PREFIX] {
-        for key in sled.blob_keys(prefix)? {
-            let id = SegmentId::parse_key(&key, prefix);
-            if id.is_none_or(|id| index.segments.iter().all(|segment| segment.id != id)) {
-                sled.remove_blob(&key)?;
-            }
+/// What becomes the next run.
+pub(super) struct NewRows {
+    pub(super) owner: Owner,
+    /// The first block that is not kept yet, and what is known of it and those after it.
+    pub(super) first_block: u32,
+    pub(super) directory: Vec<BlockEntry>,
+    pub(super) postings: Vec<OwnedRow>,
+}
+
+impl NewRows {
+    fn rows(mut self) -> (Vec<OwnedRow>, Owner) {
+        self.postings.sort_unstable();
+        let chunks = (self.first_block..).step_by(DIRECTORY_BLOCKS);
+        let chunks = chunks.zip(self.directory.chunks(DIRECTORY_BLOCKS));
+        let directory =
+            chunks.map(|(block, entries)| (rows::directory_key(block), directory::encode(entries)));
+        (directory.chain(self.postings).collect(), self.owner)
+    }
+}
+
+impl KeptIndex {
+    /// The index in the folder for what is derived, and what it knows, if that fits the sealed files:
+    /// `is_end` says whether a block that ends at a position has this hash. Nothing is changed. One that
+    /// is lost, damaged or another log's is none: it is made anew.
+    pub(crate) fn open(
+        derived: &Arc<dyn DiskFolder>,
+        genesis: BlockHash,
+        is_end: impl FnOnce(Position, &BlockHash) -> bool,
+    ) -> Result<(Self, BlockIndex), StorageError> {
+        let folder = LazyFolder::within(derived, FOLDER);
+        let cache = Arc::new(PageCache::new(CACHE_BYTES));
+        let found = load(&folder, &cache, genesis, is_end).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the index of the blocks cannot be used: it is made anew");
+            None
+        });
+        let (set, index) = match found {
+            Some(found) => found,
+            None => nothing(&folder, &cache, genesis)?,
+        };
+        Ok((Self { folder, cache, set: Lock::new(set) }, index))
+    }
+
+    /// Takes in the blocks from where the index ends on, and writes them if it may.
+    pub(crate) fn catch_up(
+        &self,
+        index: &mut BlockIndex,
+        may_write: bool,
+        blocks_from: ReadBlocks<'_>,
+    ) -> Result<(), OpenError> {
+        let mut set = self.set.lock();
+        make(&mut set, index, may_write, blocks_from)?;
+        if may_write {
+            let left = set.sweep();
+            left.unwrap_or_else(|error| tracing::warn!(%error, "what a kill has left stays"));
         }
+        Ok(())
+    }
+
+    /// Writes what is known of the blocks up to one that ends at a position, all of which are in sealed
+    /// files. Costs in proportion to that; now and then some older runs are merged.
+    ///
+    /// # Errors
+    /// [`RunsError`]: the index on the disk is as it was, and it may be tried again.
+    pub(crate) fn keep(&self, through: Position, access: Access<'_>) -> Result<(), RunsError> {
+        write(&mut self.set.lock(), through, access)
+    }
+
+    /// Makes the index anew where it turned out to be damaged, unless that has been done since it was at
+    /// `epoch`. Where nothing can be written it is made in memory.
+    pub(crate) fn make_anew(
+        &self,
+        epoch: u64,
+        genesis: BlockHash,
+        access: Access<'_>,
+        blocks_from: ReadBlocks<'_>,
+    ) -> Result<(), OpenError> {
+        let mut set = self.set.lock();
+        let mut kept = None;
+        access(&mut |index| kept = (index.epoch() == epoch).then(|| index.kept_blocks()));
+        let Some(kept) = kept else { return Ok(()) };
+        let make = |folder: &Arc<dyn DiskFolder>| {
+            let (mut set, mut index) = nothing(folder, &self.cache, genesis)?;
+            let until = |from: Position, visit: VisitBlock<'_>| {
+                let mut blocks = 0;
+                blocks_from(from, &mut |block| {
+                    blocks += 1;
+                    if blocks <= kept { visit(block) } else { Ok(()) }
+                })
+            };
+            make(&mut set, &mut index, true, &until)?;
+            Ok::<_, OpenError>((set, index))
+        };
+        let (made, index) = match make(&self.folder) {
+            Ok(made) => {
+                let left = made.0.sweep();
+                left.unwrap_or_else(|error| tracing::warn!(%error, "the damaged index stays"));
+                made
+            }
+            Err(_) => make(&MemoryDisk::new().root())?,
+        };
+        *set = made;
+        let postings = index.kept();
+        access(&mut |index| index.replace_kept(postings.clone()));
+        Ok(())
+    }
+}
+
+/// A set without rows, and the index of a store without blocks.
+fn nothing(
+    folder: &Arc<dyn DiskFolder>,
+    cache: &Arc<PageCache>,
+    genesis: BlockHash,
+) -> Result<(RunSet, BlockIndex), StorageError> {
+    let set = RunSet::empty(Arc::clone(folder), OPTIONS, Arc::clone(cache)).map_err(failed)?;
+    let index = BlockIndex::new(genesis, KeptPostings(set.view().clone()));
+    Ok((set, index))
+}
+
+/// As an error of the disk.
+pub(crate) fn failed(error: RunsError) -> StorageError {
+    match error {
+        RunsError::Storage(error) => error,
+        other => StorageError::new("using the index of the blocks", other),
+    }
+}
+
+/// Takes blocks in, and writes them a few at a time.
+fn make(
+    set: &mut RunSet,
+    index: &mut BlockIndex,
+    may_write: bool,
+    blocks_from: ReadBlocks<'_>,
+) -> Result<(), OpenError> {
+    blocks_from(index.end().next(), &mut |block| {
+        index.add(&block.records, block.hash);
+        match may_write && index.fresh_blocks() >= MAKING_BLOCKS {
+            true => Ok(write(set, index.end(), &mut |change| change(index)).map_err(failed)?),
+            false => Ok(()),
+        }
+    })?;
+    if may_write && index.fresh_blocks() > 0 {
+        write(set, index.end(), &mut |change| change(index)).map_err(failed)?;
     }
     Ok(())
 }
 
-impl BlockIndex {
-    fn fresh_blocks(&self) -> u32 {
-        self.directory.len().saturating_sub(self.fresh.first_block)
-    }
-
-    fn new_segment(&self) -> NewSegment {
-        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let mut postings = self.fresh.postings.clone();
-        // Stable: those of one space stay in the order of the blocks.
-        postings.sort_by_key(|(space, _)| *space);
-        let mut spaces: Vec<u32> = postings.iter().map(|(space, _)| *space).collect();
-        spaces.dedup();
-        let revision = |space: u32| (space, self.spaces.revision(space).get());
-        let spaces_before = number(self.fresh.spaces_before);
-        let new_spaces = (spaces_before..number(self.spaces.len()))
-            .filter_map(|space| self.spaces.id(space).map(str::to_owned));
-        NewSegment {
-            outline: Outline {
-                first_block: self.fresh.first_block,
-                start: self.fresh.start.get(),
-                end: self.end.get(),
-                previous: self.fresh.previous,
-                last_hash: self.last_hash,
-                blocks: self.directory.from(self.fresh.first_block).to_vec(),
-                spaces_before,
-                new_spaces: Vec::new(),
-            },
-            new_spaces: new_spaces.collect(),
-            revisions: spaces.into_iter().map(revision).collect(),
-            postings,
-        }
-    }
+fn write(set: &mut RunSet, through: Position, access: Access<'_>) -> Result<(), RunsError> {
+    let mut new = None;
+    access(&mut |index| new = index.new_rows(through));
+    let Some(new) = new else { return Ok(()) };
+    let (rows, owner) = new.rows();
+    let changes = rows.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())));
+    let written = set.write(changes, &owner.encode())?;
+    set.adopt(written);
+    let postings = KeptPostings(set.view().clone());
+    access(&mut |index| index.note_kept(owner.blocks, postings.clone()));
+    Ok(())
 }
 
-/// The newest blocks as the head of a segment, as it is kept; for tests that read it back.
+/// The set of a folder, and what it says of the blocks; `None` when there is none, or not of these.
+fn load(
+    folder: &Arc<dyn DiskFolder>,
+    cache: &Arc<PageCache>,
+    genesis: BlockHash,
+    is_end: impl FnOnce(Position, &BlockHash) -> bool,
+) -> Result<Option<(RunSet, BlockIndex)>, RunsError> {
+    let opened = RunSet::open(Arc::clone(folder), OPTIONS, Arc::clone(cache))?;
+    let Some(Opened { set, owner, .. }) = opened else { return Ok(None) };
+    let owner = Owner::decode(&owner).filter(|owner| is_end(owner.end, &owner.last_hash));
+    let Some(owner) = owner else { return Ok(None) };
+    let Some(entries) = read_directory(set.view(), owner.blocks)? else { return Ok(None) };
+    let postings = KeptPostings(set.view().clone());
+    Ok(Some((set, BlockIndex::kept_as(genesis, &owner, entries, postings))))
+}
+
+/// What is known of each block; `None` when that is not as many as there are.
+fn read_directory(view: &View, blocks: u32) -> Result<Option<Vec<BlockEntry>>, RunsError> {
+    let mut entries: Vec<BlockEntry> = Vec::new();
+    let mut scan = view.scan(&rows::directory_key(0))?;
+    while let Some((key, value)) = scan.next_row()?.filter(|(key, _)| rows::is_directory(key)) {
+        let next = u32::try_from(entries.len()).ok();
+        let Some(more) = directory::decode(value).filter(|_| rows::block_of(key) == next) else {
+            return Ok(None);
+        };
+        entries.extend(more);
+    }
+    Ok(Some(entries).filter(|entries| u32::try_from(entries.len()) == Ok(blocks)))
+}
+
+/// The newest blocks as values of the index, as they are kept; for tests that read them back.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn encode_newest(index: &BlockIndex) -> Vec<u8> {
-    let new = index.new_segment();
-    let new_spaces = new.new_spaces.iter().map(String::as_str).collect();
-    let outline = Outline { new_spaces, blocks: new.outline.blocks.clone(), ..new.outline };
-    let mut builder = SegmentBuilder::new(outline);
-    for (space, revision) in &new.revisions {
-        builder.push(*space, *revision, []);
-    }
-    builder.finish().1
+    let rows = index.new_rows(index.end()).map(|new| new.rows().0).unwrap_or_default();
+    rows.into_iter().map(|(_, value)| value).max_by_key(Vec::len).unwrap_or_default()
 }
 
-/// Reads bytes as the head of a segment, and as a page; whether they are a head as it is written.
+/// Reads bytes as each value of the index; whether they are one as it is written.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn reads_back(bytes: &[u8]) -> bool {
-    for (_, list) in super::segment::entries(bytes, 0) {
-        super::postings::decode(list, 0).for_each(drop);
-    }
-    Head::decode(bytes).is_some_and(|head| {
-        head.revisions().for_each(drop);
-        head.encode() == bytes
-    })
+    use super::postings;
+
+    let _ = Owner::decode(bytes);
+    postings::join((0, bytes), (7, bytes), &mut Vec::new());
+    let is_list = postings::decode(bytes, 0).is_some_and(|(revision, listed)| {
+        postings::encode(&listed.collect::<Vec<_>>(), revision, 0) == bytes
+    });
+    let entries = directory::decode(bytes);
+    is_list || entries.is_some_and(|entries| directory::encode(&entries) == bytes)
 }
 
-impl NewSegment {
-    fn write(&self, sled: &dyn LogCopy) -> Result<Segment, SledError> {
-        let new_spaces = self.new_spaces.iter().map(String::as_str).collect();
-        let outline = Outline { new_spaces, blocks: self.outline.blocks.clone(), ..self.outline };
-        let mut builder = SegmentBuilder::new(outline);
-        let lists = self.postings.chunk_by(|a, b| a.0 == b.0);
-        for (list, (space, revision)) in lists.zip(&self.revisions) {
-            let postings = list.iter().map(|(_, posting)| *posting);
-            if let Some((page, bytes)) = builder.push(*space, *revision, postings) {
-                sled.put_blob(&page.key(), &bytes)?;
-            }
-        }
-        finish(sled, builder)
+impl fmt::Debug for KeptIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptIndex").finish_non_exhaustive()
     }
 }

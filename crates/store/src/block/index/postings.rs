@@ -1,4 +1,10 @@
 //! Posting lists as bytes: numbers that are small, seven bits a byte.
+//!
+//! A list is the revision of its space after its last block, then the blocks, each as the difference
+//! to the one before (the first to the block that the key names), with the revision before it as the
+//! difference to the one before.
+
+use spacefold_event_core::Revision;
 
 /// A block that a space is in, and the revision of the space before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,22 +14,33 @@ pub(super) struct Posting {
     pub(super) base_revision: u64,
 }
 
-/// Writes the postings of one space, ascending, of blocks from `first_block` on.
-pub(super) fn encode(postings: impl IntoIterator<Item = Posting>, first_block: u32) -> Vec<u8> {
+/// Writes the postings of one space, ascending, of blocks from `first_block` on, after which the space
+/// is at a revision.
+pub(super) fn encode(postings: &[Posting], revision: Revision, first_block: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut before = Posting { block: first_block, base_revision: 0 };
-    for posting in postings {
-        put_number(&mut bytes, u64::from(posting.block.saturating_sub(before.block)));
-        put_number(&mut bytes, posting.base_revision.saturating_sub(before.base_revision));
-        before = posting;
-    }
+    put_number(&mut bytes, revision.get());
+    put_postings(&mut bytes, postings.iter().copied(), first_block);
     bytes
 }
 
-/// The postings that [`encode`] wrote; ends early when the bytes are none of its.
-pub(super) fn decode(mut bytes: &[u8], first_block: u32) -> impl Iterator<Item = Posting> {
+fn put_postings(bytes: &mut Vec<u8>, postings: impl Iterator<Item = Posting>, first_block: u32) {
     let mut before = Posting { block: first_block, base_revision: 0 };
-    std::iter::from_fn(move || {
+    for posting in postings {
+        put_number(bytes, u64::from(posting.block.saturating_sub(before.block)));
+        put_number(bytes, posting.base_revision.saturating_sub(before.base_revision));
+        before = posting;
+    }
+}
+
+/// The revision after the last of the postings that [`encode`] wrote, and these; they end early when
+/// the bytes are none of its.
+pub(super) fn decode(
+    mut bytes: &[u8],
+    first_block: u32,
+) -> Option<(Revision, impl Iterator<Item = Posting>)> {
+    let revision = Revision::new(take_number(&mut bytes)?);
+    let mut before = Posting { block: first_block, base_revision: 0 };
+    let postings = std::iter::from_fn(move || {
         let blocks = u32::try_from(take_number(&mut bytes)?).ok()?;
         let revisions = take_number(&mut bytes)?;
         before = Posting {
@@ -31,7 +48,18 @@ pub(super) fn decode(mut bytes: &[u8], first_block: u32) -> impl Iterator<Item =
             base_revision: before.base_revision.checked_add(revisions)?,
         };
         Some(before)
-    })
+    });
+    Some((revision, postings))
+}
+
+/// Writes two lists of one space, of which the second follows the first, as one that begins at the
+/// block of the first; whether both are lists.
+pub(super) fn join(earlier: (u32, &[u8]), later: (u32, &[u8]), joined: &mut Vec<u8>) -> bool {
+    let lists = decode(earlier.1, earlier.0).zip(decode(later.1, later.0));
+    let Some(((_, earlier_postings), (revision, later_postings))) = lists else { return false };
+    put_number(joined, revision.get());
+    put_postings(joined, earlier_postings.chain(later_postings), earlier.0);
+    true
 }
 
 pub(super) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
@@ -76,7 +104,8 @@ mod tests {
 
         #[test]
         fn any_bytes_end_somewhere(bytes in proptest::collection::vec(any::<u8>(), 0..50)) {
-            prop_assert!(decode(&bytes, 7).count() <= bytes.len() / 2);
+            let decoded = decode(&bytes, 7).map_or(0, |(_, postings)| postings.count());
+            prop_assert!(decoded <= bytes.len() / 2);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The spaces of the log: a number for each, in the order of their first events, and its revision.
+//! Spaces and the revision of each, by their ids.
 
 use std::hash::BuildHasher;
 
@@ -13,63 +13,48 @@ pub(super) struct SpaceTable {
     hashes: RandomState,
     ids: String,
     ends: Vec<usize>,
-    revisions: Vec<u64>,
+    revisions: Vec<Revision>,
 }
 
 impl SpaceTable {
-    pub(super) fn len(&self) -> usize {
-        self.revisions.len()
+    /// Bytes of memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.ids.capacity()
+            + self.ends.capacity() * size_of::<usize>()
+            + self.revisions.capacity() * size_of::<Revision>()
+            + self.numbers.capacity() * size_of::<u32>()
     }
 
-    /// Makes room for so many more spaces whose ids take so many bytes.
-    pub(super) fn reserve(&mut self, spaces: usize, bytes: usize) {
-        self.ids.reserve(bytes);
-        self.ends.reserve(spaces);
-        self.revisions.reserve(spaces);
-        let (ids, ends, hashes) = (&self.ids, &self.ends, &self.hashes);
-        let hash = |number: &u32| hashes.hash_one(id(ids, ends, *number).unwrap_or(""));
-        self.numbers.reserve(spaces, hash);
+    pub(super) fn revision(&self, space_id: &str) -> Option<Revision> {
+        self.revisions.get(to_usize(self.number(space_id)?)).copied()
     }
 
-    pub(super) fn number(&self, space_id: &str) -> Option<u32> {
-        let is_it = |number: &u32| self.id(*number) == Some(space_id);
-        self.numbers.find(self.hashes.hash_one(space_id), is_it).copied()
-    }
-
-    /// The number of a space, which is taken in if it is new.
-    pub(super) fn number_or_new(&mut self, space_id: &str) -> u32 {
+    /// Notes the revision of a space, which is taken in if it is new.
+    pub(super) fn set_revision(&mut self, space_id: &str, revision: Revision) {
         if let Some(number) = self.number(space_id) {
-            return number;
+            if let Some(slot) = self.revisions.get_mut(to_usize(number)) {
+                *slot = revision;
+            }
+            return;
         }
-        let number = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        let number = u32::try_from(self.revisions.len()).unwrap_or(u32::MAX);
         self.ids.push_str(space_id);
         self.ends.push(self.ids.len());
-        self.revisions.push(0);
+        self.revisions.push(revision);
         let (ids, ends, hashes) = (&self.ids, &self.ends, &self.hashes);
         let hash = |number: &u32| hashes.hash_one(id(ids, ends, *number).unwrap_or(""));
         self.numbers.insert_unique(hashes.hash_one(space_id), number, hash);
-        number
-    }
-
-    pub(super) fn id(&self, number: u32) -> Option<&str> {
-        id(&self.ids, &self.ends, number)
-    }
-
-    pub(super) fn revision(&self, number: u32) -> Revision {
-        let revision = self.revisions.get(to_usize(number));
-        Revision::new(revision.copied().unwrap_or(0))
-    }
-
-    pub(super) fn set_revision(&mut self, number: u32, revision: Revision) {
-        let number = to_usize(number);
-        if let Some(slot) = self.revisions.get_mut(number) {
-            *slot = revision.get();
-        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Revision)> {
-        let numbers = 0..u32::try_from(self.len()).unwrap_or(u32::MAX);
-        numbers.filter_map(|number| Some((self.id(number)?, self.revision(number))))
+        let numbered = (0..=u32::MAX).zip(&self.revisions);
+        numbered
+            .filter_map(|(number, revision)| Some((id(&self.ids, &self.ends, number)?, *revision)))
+    }
+
+    fn number(&self, space_id: &str) -> Option<u32> {
+        let is_it = |number: &u32| id(&self.ids, &self.ends, *number) == Some(space_id);
+        self.numbers.find(self.hashes.hash_one(space_id), is_it).copied()
     }
 }
 
@@ -103,9 +88,11 @@ mod tests {
     fn ids_that_are_chosen_to_collide_cost_what_others_do() {
         for count in [5_000, 10_000, 20_000] {
             let mut table = SpaceTable::default();
-            (0..count).for_each(|n| assert_eq!(table.number_or_new(&colliding(n)), n));
+            let revision = |n: u32| Revision::new(u64::from(n));
+            (0..count).for_each(|n| table.set_revision(&colliding(n), revision(n)));
             let compared = Cell::new(0);
             for n in 0..count {
+                assert_eq!(table.revision(&colliding(n)), Some(revision(n)));
                 let is_it = |number: &u32| {
                     compared.set(compared.get() + 1);
                     *number == n

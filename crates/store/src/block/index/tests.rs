@@ -1,10 +1,10 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use spacefold_event_core::{Assignments, EventType, RecordsBuilder, SpaceEvent};
+use spacefold_disk::{Access, Folder as DiskFolder, MemoryDisk};
+use spacefold_event_core::{Assignments, EventType, RecordsBuilder, SpaceEvent, least_after};
 
-use super::*;
-use crate::{log_copy::LogCopy as _, log_copy::SledError, sled_copy::SledCopy};
+use super::{kept::KeptIndex, *};
 
 const GENESIS: BlockHash = [7; 32];
 
@@ -63,10 +63,6 @@ impl Model {
         block.map(|(first, ..)| *first)
     }
 
-    fn has_block(&self, end: Position, hash: &BlockHash) -> bool {
-        self.blocks.iter().any(|(_, last, known)| *last == end.get() && known == hash)
-    }
-
     /// The first positions of the blocks with an event that may pass.
     fn candidates(&self, from: u64, filter: &EventFilter) -> Vec<u64> {
         let passes = |first: u64, last: u64| {
@@ -80,7 +76,7 @@ impl Model {
         behind.filter(|(first, last, _)| passes(*first, *last)).map(|(first, ..)| *first).collect()
     }
 
-    fn assert_same(&self, index: &BlockIndex, sled: &SledCopy) {
+    fn assert_same(&self, index: &BlockIndex) {
         let end = u64::try_from(self.events.len()).unwrap();
         assert_eq!(index.end().get(), end);
         assert_eq!(index.last_hash(), self.blocks.last().map_or(GENESIS, |block| block.2));
@@ -89,20 +85,24 @@ impl Model {
             let found = index.block_of(Position::new(position)).map(Position::get);
             assert_eq!(found, self.block_of(position));
         }
-        let spaces: BTreeMap<String, u64> =
-            index.spaces().map(|(id, revision)| (id.to_owned(), revision.get())).collect();
-        assert_eq!(spaces, self.revisions);
+        let all = spaces_after(index, None, usize::MAX);
+        let known: BTreeMap<String, u64> =
+            all.iter().map(|id| (id.clone(), revision(index, id).get())).collect();
+        assert_eq!(known, self.revisions);
+        for after in [None, Some("space-1"), Some("space-30"), Some("t")] {
+            for limit in [0, 1, 5] {
+                let ids = self.revisions.keys().map(String::as_str);
+                assert_eq!(spaces_after(index, after, limit), least_after(ids, after, limit));
+            }
+        }
         for (position, (space_id, _, revision, _)) in (1..).zip(&self.events) {
             let revision = Revision::new(*revision);
-            let found =
-                look_up(sled, |pages| index.block_of_revision(space_id, revision, pages)).unwrap();
-            assert_eq!(found.map(Position::get), self.block_of(position), "{space_id} {revision}");
+            let found = block_of_revision(index, space_id, revision).map(Position::get);
+            assert_eq!(found, self.block_of(position), "{space_id} {revision}");
         }
         for (space_id, revision) in &self.revisions {
-            assert_eq!(index.revision(space_id).get(), *revision);
             let next = Revision::new(revision + 1);
-            let none = look_up(sled, |pages| index.block_of_revision(space_id, next, pages));
-            assert_eq!(none.unwrap(), None);
+            assert_eq!(block_of_revision(index, space_id, next), None);
         }
         for time in -1..i64::try_from(end).unwrap() / 3 + 2 {
             let of_block = |block: &&(u64, u64, BlockHash)| {
@@ -122,20 +122,39 @@ impl Model {
             archived.spaces(["space-1", "space-2", "space-12"]),
         ] {
             for from in [1, end / 3 + 1, end] {
-                let found = all_candidates(index, sled, from, &filter);
+                let found = all_candidates(index, from, &filter);
                 assert_eq!(found, self.candidates(from, &filter), "{filter:?} from {from}");
             }
         }
     }
 }
 
+/// The revision of a space, with a look at what is kept.
+fn revision(index: &BlockIndex, space_id: &str) -> Revision {
+    let kept = || index.kept().revision(space_id).unwrap().unwrap_or(Revision::NONE);
+    index.revision(space_id).unwrap_or_else(kept)
+}
+
+fn block_of_revision(index: &BlockIndex, space_id: &str, revision: Revision) -> Option<Position> {
+    let kept = || {
+        let block = index.kept().block_of_revision(space_id, revision).unwrap();
+        block.and_then(|block| index.first_position(block))
+    };
+    index.fresh_block_of_revision(space_id, revision).or_else(kept)
+}
+
+fn spaces_after(index: &BlockIndex, after: Option<&str>, limit: usize) -> Vec<String> {
+    let kept = index.kept().spaces(after, limit).unwrap();
+    let kept = kept.iter().map(|(id, _)| id.as_str());
+    let spaces = least_after(kept.chain(index.fresh_spaces().map(|(id, _)| id)), after, limit);
+    if let Some(all) = index.spaces() {
+        assert_eq!(least_after(all.map(|(id, _)| id), after, limit), spaces);
+    }
+    spaces
+}
+
 /// The first position of every candidate from `from` on, as a reader goes on from one to the next.
-fn all_candidates(
-    index: &BlockIndex,
-    sled: &SledCopy,
-    from: u64,
-    filter: &EventFilter,
-) -> Vec<u64> {
+fn all_candidates(index: &BlockIndex, from: u64, filter: &EventFilter) -> Vec<u64> {
     let mut found = Vec::new();
     let mut candidates = Candidates::none();
     let mut next = Position::new(from);
@@ -144,11 +163,14 @@ fn all_candidates(
             assert!(position >= next);
             let first = index.block_of(position).unwrap();
             found.push(first.get());
-            next = index.blocks_from(first).nth(1).unwrap_or_else(|| index.end().next());
+            next = index.positions(index.directory.block_of(first)).unwrap().1.next();
         } else {
             next = next.max(candidates.through().next());
             if next <= index.end() {
-                candidates = look_up(sled, |pages| index.candidates(next, filter, pages)).unwrap();
+                let ids = filter.space_ids().into_iter().flatten();
+                let start = index.start_in_kept(next);
+                let kept = start.map(|start| KeptBlocks::find(&index.kept(), ids, start).unwrap());
+                candidates = index.candidates(next, filter, &kept.unwrap_or_default());
                 assert!(candidates.through() >= next);
             }
         }
@@ -156,178 +178,230 @@ fn all_candidates(
     found
 }
 
-/// A lookup with the pages that it takes; `None` when one of them is not in sled.
-fn look_up<T>(sled: &SledCopy, look: impl Fn(&Pages) -> Result<T, MissingPages>) -> Option<T> {
-    let mut pages = Pages::default();
-    loop {
-        match look(&pages) {
-            Ok(found) => return Some(found),
-            Err(MissingPages(missing)) => {
-                for id in missing {
-                    let fresh = pages.loaded.insert(id, sled.get_blob(&id.key()).unwrap()?.into());
-                    assert!(fresh.is_none(), "a page that was there is missing");
-                }
-            }
-        }
-    }
+fn keep(kept: &KeptIndex, index: &mut BlockIndex, through: Position) {
+    kept.keep(through, &mut |change| change(index)).unwrap();
 }
 
-fn keep(sled: &SledCopy, index: &mut BlockIndex) {
-    kept::keep(sled, &mut |change| change(index)).unwrap();
+fn keep_all(kept: &KeptIndex, index: &mut BlockIndex) {
+    keep(kept, index, index.end());
 }
 
-fn load(sled: &SledCopy, model: &Model) -> BlockIndex {
-    kept::load(sled, GENESIS, |end, hash| Ok::<_, SledError>(model.has_block(end, hash))).unwrap()
+fn load(disk: &MemoryDisk, model: &Model) -> (KeptIndex, BlockIndex) {
+    let is_end = |end: Position, hash: &BlockHash| {
+        model.blocks.iter().any(|(_, last, known)| *last == end.get() && known == hash)
+    };
+    KeptIndex::open(&disk.root(), GENESIS, is_end).unwrap()
 }
 
 /// A block of each list of spaces, kept now and then.
 #[derive(Clone, Debug)]
 enum Step {
     Add(Vec<u8>),
-    Keep,
+    /// All but so many blocks.
+    Keep(usize),
     Reload,
+    /// Back to what is kept, as when sled's copy is made anew.
+    GoBack,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let space = prop_oneof![3 => 0_u8..3, 2 => 0_u8..14, 1 => 0_u8..120];
     let step = prop_oneof![
-        6 => proptest::collection::vec(space, 1..9).prop_map(Step::Add),
-        5 => Just(Step::Keep),
+        8 => proptest::collection::vec(space, 1..9).prop_map(Step::Add),
+        5 => (0_usize..3).prop_map(Step::Keep),
         1 => Just(Step::Reload),
+        1 => Just(Step::GoBack),
     ];
     proptest::collection::vec(step, 0..120)
+}
+
+impl Model {
+    /// Takes back all blocks behind a position.
+    fn truncate(&mut self, end: Position) {
+        let end = end.get();
+        self.blocks.retain(|(_, last, _)| *last <= end);
+        self.events.truncate(usize::try_from(end).unwrap());
+        self.revisions.clear();
+        for (space_id, _, revision, _) in &self.events {
+            self.revisions.insert(space_id.clone(), *revision);
+        }
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn knows_what_the_plain_model_knows(steps in steps()) {
-        let folder = tempfile::tempdir().unwrap();
-        let sled = SledCopy::open_at(&folder.path().join("sled")).unwrap();
+    fn knows_what_the_plain_model_knows(steps in steps(), has_room: bool) {
+        let disk = MemoryDisk::new();
         let mut model = Model::default();
-        let mut index = BlockIndex::new(GENESIS);
+        let (mut kept, mut index) = load(&disk, &model);
         for step in steps {
+            if !has_room {
+                index.revisions = revisions::Revisions::bounded(400);
+                index.revisions.forget();
+            }
             match step {
                 Step::Add(spaces) => model.add(&mut index, &spaces),
-                Step::Keep => keep(&sled, &mut index),
+                Step::Keep(but) => {
+                    let through = model.blocks.iter().rev().nth(but).map_or(0, |block| block.1);
+                    keep(&kept, &mut index, Position::new(through));
+                }
                 Step::Reload => {
-                    keep(&sled, &mut index);
-                    index = load(&sled, &model);
+                    (kept, index) = load(&disk, &model);
+                    model.truncate(index.end());
+                }
+                Step::GoBack => {
+                    index.go_back_to(index.kept_end.position);
+                    model.truncate(index.end());
                 }
             }
         }
-        model.assert_same(&index, &sled);
-        keep(&sled, &mut index);
-        let index = load(&sled, &model);
-        model.assert_same(&index, &sled);
-        let used: BTreeSet<Vec<u8>> = index
-            .segments
-            .iter()
-            .flat_map(|segment| segment.pages().map(|(page, _)| page.key()))
-            .collect();
-        let kept: BTreeSet<Vec<u8>> =
-            sled.blob_keys(segment::PAGE_PREFIX).unwrap().into_iter().collect();
-        prop_assert_eq!(kept, used);
+        model.assert_same(&index);
+        keep_all(&kept, &mut index);
+        model.assert_same(&index);
+        let (_, index) = load(&disk, &model);
+        model.assert_same(&index);
     }
 }
 
-/// Twelve segments of a block each, of which some were merged.
-fn twelve_kept() -> (tempfile::TempDir, SledCopy, Model, BlockIndex) {
-    let folder = tempfile::tempdir().unwrap();
-    let sled = SledCopy::open_at(&folder.path().join("sled")).unwrap();
+/// Twelve blocks, each kept by itself, so that some runs were merged.
+fn twelve_kept() -> (MemoryDisk, Model) {
+    let disk = MemoryDisk::new();
     let mut model = Model::default();
-    let mut index = BlockIndex::new(GENESIS);
+    let (kept, mut index) = load(&disk, &model);
     for n in 0..12 {
         model.add(&mut index, &[n, 0, n + 1]);
-        keep(&sled, &mut index);
+        keep_all(&kept, &mut index);
     }
-    let blocks: Vec<u32> = index.segments.iter().map(|segment| segment.id.blocks).collect();
-    assert_eq!(blocks, [8, 1, 1, 1, 1]);
-    (folder, sled, model, index)
+    (disk, model)
 }
 
-#[test]
-fn goes_on_behind_the_last_segment_that_is_good_for_the_blocks() {
-    let (_folder, sled, mut model, _) = twelve_kept();
-    // The last two blocks are others now.
-    model.blocks.truncate(10);
-    model.events.truncate(30);
-    model.revisions.clear();
-    for (space_id, _, revision, _) in &model.events {
-        model.revisions.insert(space_id.clone(), *revision);
+fn folder(disk: &MemoryDisk) -> std::sync::Arc<dyn DiskFolder> {
+    disk.root().folder("block-index".as_ref()).unwrap().unwrap()
+}
+
+/// Every byte of the files of the index.
+fn files(disk: &MemoryDisk) -> BTreeMap<String, Vec<u8>> {
+    let folder = folder(disk);
+    let read = |name: String| {
+        let bytes = folder.open(&name, Access::Read).unwrap().read_all().unwrap();
+        (name, bytes)
+    };
+    folder.names().unwrap().into_iter().map(read).collect()
+}
+
+fn write(disk: &MemoryDisk, name: &str, bytes: &[u8]) {
+    let folder = folder(disk);
+    if folder.find(name, Access::Read).unwrap().is_some() {
+        folder.remove(name).unwrap();
     }
-    let index = load(&sled, &model);
-    model.assert_same(&index, &sled);
-    assert_eq!(sled.blob_keys(segment::HEAD_PREFIX).unwrap().len(), 3);
+    folder.create(name).unwrap().write_whole(bytes).unwrap();
 }
 
 #[test]
-fn what_follows_a_damaged_head_is_dropped() {
-    for damage in ["removed", "garbled", "of another version", "without a page"] {
-        let (_folder, sled, model, index) = twelve_kept();
-        let key = index.segments[1].id.head_key();
-        match damage {
-            "removed" => sled.remove_blob(&key).unwrap(),
-            "without a page" => {
-                let page = index.segments[1].page_of(0).unwrap();
-                sled.remove_blob(&page.key()).unwrap();
-            }
-            "garbled" => sled.put_blob(&key, b"garbled").unwrap(),
-            _ => {
-                let mut head = sled.get_blob(&key).unwrap().unwrap();
-                head[0] += 1;
-                sled.put_blob(&key, &head).unwrap();
-            }
-        }
-        let mut index = load(&sled, &model);
-        assert_eq!(index.block_count(), 8, "{damage}");
-        assert_eq!(sled.blob_keys(segment::HEAD_PREFIX).unwrap().len(), 1);
-        // The blocks behind it are read again.
-        let mut again = Model::default();
-        let mut first = BlockIndex::new(GENESIS);
-        for n in 0..12 {
-            let target = if n < 8 { &mut first } else { &mut index };
-            again.add(target, &[n, 0, n + 1]);
-        }
-        again.assert_same(&index, &sled);
+fn an_index_of_other_blocks_is_none() {
+    let (disk, mut model) = twelve_kept();
+    let (_, index) = load(&disk, &model);
+    model.assert_same(&index);
+    if let Some(last) = model.blocks.last_mut() {
+        last.2 = [1; 32];
     }
+    let (_, index) = load(&disk, &model);
+    assert_eq!(index.block_count(), 0);
 }
 
 #[test]
-fn a_merge_that_was_cut_off_leaves_nothing_behind() {
-    let (_folder, sled, model, index) = twelve_kept();
-    let unused = segment::SegmentId::new(4, 2, &[1; 32]);
-    sled.put_blob(&unused.head_key(), b"anything").unwrap();
-    sled.put_blob(&PageId { segment: unused, page: 0 }.key(), b"anything").unwrap();
-    sled.put_blob(b"store/index/page/short", b"anything").unwrap();
-    let loaded = load(&sled, &model);
-    assert_eq!(loaded.segments, index.segments);
-    model.assert_same(&loaded, &sled);
-    assert_eq!(sled.blob_keys(segment::HEAD_PREFIX).unwrap().len(), 5);
-    assert_eq!(sled.blob_keys(segment::PAGE_PREFIX).unwrap().len(), 5);
-}
-
-#[test]
-fn a_space_in_many_blocks_has_pages_of_its_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let sled = SledCopy::open_at(&folder.path().join("sled")).unwrap();
+fn an_older_index_goes_on_from_where_it_ends() {
+    let disk = MemoryDisk::new();
     let mut model = Model::default();
-    let mut index = BlockIndex::new(GENESIS);
+    let (kept, mut index) = load(&disk, &model);
+    let mut older = Vec::new();
+    for n in 0..6 {
+        model.add(&mut index, &[n, 0, n + 1]);
+        keep_all(&kept, &mut index);
+        older.push(files(&disk));
+    }
+    for (count, files) in older.into_iter().enumerate() {
+        write(&disk, "MANIFEST", &files["MANIFEST"]);
+        let (_, index) = load(&disk, &model);
+        let mut known = Model { blocks: model.blocks.clone(), ..Model::default() };
+        known.events.clone_from(&model.events);
+        known.truncate(index.end());
+        assert_eq!(index.block_count(), count as u64 + 1);
+        known.assert_same(&index);
+    }
+}
+
+/// Whatever is read of a damaged index is what it was, or is known to be damaged; what is made anew is
+/// what it was.
+#[test]
+fn damage_is_noticed_and_answered_by_making_anew() {
+    let (disk, model) = twelve_kept();
+    let whole = files(&disk);
+    let mut noticed = 0;
+    for (name, bytes) in &whole {
+        for at in (0..bytes.len()).step_by(7) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            write(&disk, name, &damaged);
+            let (_, index) = load(&disk, &model);
+            if index.block_count() == 0 {
+                noticed += 1;
+            } else {
+                let spaces: Vec<String> = model.revisions.keys().cloned().collect();
+                for space_id in &spaces {
+                    match index.kept().revision(space_id) {
+                        Ok(found) => {
+                            assert_eq!(found.unwrap().get(), model.revisions[space_id]);
+                        }
+                        Err(RunsError::Damaged { .. }) => noticed += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            }
+        }
+        let lost = if name == "MANIFEST" { "the manifest" } else { "a run" };
+        folder(&disk).remove(name).unwrap();
+        let (_, index) = load(&disk, &model);
+        assert_eq!(index.block_count(), 0, "{lost} is lost");
+        write(&disk, name, bytes);
+    }
+    assert!(noticed > 100, "{noticed}");
+    let (_, index) = load(&disk, &model);
+    model.assert_same(&index);
+}
+
+#[test]
+fn a_space_in_many_blocks_is_found_in_all_of_them() {
+    let disk = MemoryDisk::new();
+    let mut model = Model::default();
+    let (kept, mut index) = load(&disk, &model);
     for n in 0..2_000_u16 {
         let rare = u8::try_from(n % 250).unwrap();
         model.add(&mut index, &[0, rare, 1, 0, rare.wrapping_mul(7), 2]);
+        if n % 9 == 0 {
+            keep_all(&kept, &mut index);
+        }
     }
-    keep(&sled, &mut index);
-    assert!(index.segments[0].fences.len() > 1);
-    let loaded = load(&sled, &model);
+    keep_all(&kept, &mut index);
+    let (_, loaded) = load(&disk, &model);
     for filter in [EventFilter::all().spaces(["space-0"]), EventFilter::all().spaces(["space-77"])]
     {
         for from in [1, 5_000] {
             let expected = model.candidates(from, &filter);
             assert!(!expected.is_empty());
-            assert_eq!(all_candidates(&index, &sled, from, &filter), expected);
-            assert_eq!(all_candidates(&loaded, &sled, from, &filter), expected);
+            assert_eq!(all_candidates(&index, from, &filter), expected);
+            assert_eq!(all_candidates(&loaded, from, &filter), expected);
         }
     }
+    for (position, (space_id, _, revision, _)) in (1..).zip(&model.events).step_by(37) {
+        let found = block_of_revision(&loaded, space_id, Revision::new(*revision));
+        assert_eq!(found.map(Position::get), model.block_of(position));
+    }
+    assert_eq!(loaded.kept().spaces(None, 3).unwrap().len(), 3);
+    let spaces = loaded.kept().spaces(None, usize::MAX).unwrap();
+    let spaces: BTreeMap<String, u64> =
+        spaces.into_iter().map(|(id, revision)| (id, revision.get())).collect();
+    assert_eq!(spaces, model.revisions);
 }

@@ -1,0 +1,226 @@
+//! What the index has in sorted runs: its rows, and how they are found.
+//!
+//! | key | value |
+//! |---|---|
+//! | `d`, a block (u32) | what is known of that block and those after it |
+//! | `s`, a space id, a block (u32) | postings of the space, of which the first is of that block |
+//!
+//! Blocks count from 0; their numbers are big endian, and ids are escaped, so that keys sort as they do.
+
+use spacefold_event_core::Revision;
+use spacefold_runs::{KeyValue, RunSetOptions, RunsError, View};
+
+use super::postings::{self, Posting};
+
+/// Bytes of a value that neighbours are joined up to when runs are merged.
+const JOINED_BYTES: usize = 2 << 10;
+/// Rows of one space after which the next space is looked for anew.
+const MAX_PASSED_ROWS: usize = 16;
+
+const DIRECTORY: u8 = b'd';
+const SPACE: u8 = b's';
+/// What a zero byte of an id becomes, and what ends an id: it sorts before every byte of one.
+const ESCAPED_ZERO: [u8; 2] = [0, 0xff];
+const ID_END: [u8; 2] = [0, 1];
+const BLOCK_BYTES: usize = size_of::<u32>();
+
+pub(super) const OPTIONS: RunSetOptions = RunSetOptions {
+    kind: *b"SFBLKIX\x01",
+    filter_key: without_block,
+    inline_bytes: 0,
+    join: Some(join),
+};
+
+/// A row in memory.
+pub(super) type OwnedRow = (Vec<u8>, Vec<u8>);
+
+pub(super) fn directory_key(block: u32) -> Vec<u8> {
+    [&[DIRECTORY][..], &block.to_be_bytes()].concat()
+}
+
+/// Whether a key is one of the directory.
+pub(super) fn is_directory(key: &[u8]) -> bool {
+    key.first() == Some(&DIRECTORY)
+}
+
+pub(super) fn space_key(space_id: &str, block: u32) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + space_id.len() + ID_END.len() + BLOCK_BYTES);
+    key.push(SPACE);
+    let mut parts = space_id.as_bytes().split(|byte| *byte == 0);
+    key.extend_from_slice(parts.next().unwrap_or_default());
+    for part in parts {
+        key.extend_from_slice(&ESCAPED_ZERO);
+        key.extend_from_slice(part);
+    }
+    key.extend_from_slice(&ID_END);
+    key.extend_from_slice(&block.to_be_bytes());
+    key
+}
+
+/// The id of the space whose postings have this key.
+fn space_of(key: &[u8]) -> Option<String> {
+    let escaped = without_block(key).strip_prefix(&[SPACE])?.strip_suffix(&ID_END)?;
+    let mut id = Vec::with_capacity(escaped.len());
+    let mut rest = escaped.iter();
+    while let Some(byte) = rest.next() {
+        id.push(*byte);
+        if *byte == 0 {
+            rest.next();
+        }
+    }
+    String::from_utf8(id).ok()
+}
+
+fn without_block(key: &[u8]) -> &[u8] {
+    key.split_last_chunk::<BLOCK_BYTES>().map_or(key, |(group, _)| group)
+}
+
+/// The block that a key ends with.
+pub(super) fn block_of(key: &[u8]) -> Option<u32> {
+    key.last_chunk().map(|block| u32::from_be_bytes(*block))
+}
+
+fn join(earlier: KeyValue<'_>, later: KeyValue<'_>, joined: &mut Vec<u8>) -> bool {
+    let has_room = earlier.1.len() + later.1.len() <= JOINED_BYTES;
+    let is_of_space =
+        !is_directory(earlier.0) && without_block(earlier.0) == without_block(later.0);
+    let blocks = block_of(earlier.0).zip(block_of(later.0));
+    let Some((first, second)) = blocks.filter(|_| has_room && is_of_space) else { return false };
+    postings::join((first, earlier.1), (second, later.1), joined)
+}
+
+/// The postings of the blocks that the runs have.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptPostings(pub(super) View);
+
+impl KeptPostings {
+    /// The revision of a space after the last of the blocks; `None` when it is in none of them.
+    pub(crate) fn revision(&self, space_id: &str) -> Result<Option<Revision>, RunsError> {
+        let Some((key, value)) = self.0.floor(&space_key(space_id, u32::MAX))? else {
+            return Ok(None);
+        };
+        let list = block_of(&key).and_then(|block| postings::decode(&value, block));
+        Ok(list.map(|(revision, _)| revision))
+    }
+
+    /// The block that holds this revision of a space, if one does.
+    pub(crate) fn block_of_revision(
+        &self,
+        space_id: &str,
+        revision: Revision,
+    ) -> Result<Option<u32>, RunsError> {
+        // The list that has it begins at a block from `low` on and before `high`; most look for what is
+        // new.
+        let (mut low, mut high, mut probe) = (0, u32::MAX, u32::MAX);
+        while low < high {
+            let row = self.0.floor(&space_key(space_id, probe))?;
+            let row = row.and_then(|(key, value)| Some((block_of(&key)?, value)));
+            let list = row.as_ref().filter(|(first, _)| *first >= low);
+            let list = list.and_then(|(first, value)| {
+                let (after, postings) = postings::decode(value, *first)?;
+                let is_before = |posting: &Posting| posting.base_revision < revision.get();
+                Some((*first, after, postings.take_while(is_before).last()))
+            });
+            match list {
+                // None begins from there up to the probe.
+                None => low = probe.saturating_add(1),
+                Some((first, _, None)) => high = first,
+                Some((_, after, Some(last))) if revision <= after => return Ok(Some(last.block)),
+                Some((_, _, Some(last))) => low = last.block.max(probe).saturating_add(1),
+            }
+            probe = low.midpoint(high);
+        }
+        Ok(None)
+    }
+
+    /// The blocks from `start` on that a space is in, ascending, `most` at least if there are as many;
+    /// and whether these are all.
+    pub(crate) fn blocks(
+        &self,
+        space_id: &str,
+        start: u32,
+        most: usize,
+    ) -> Result<(Vec<u32>, bool), RunsError> {
+        let from = self.0.floor(&space_key(space_id, start))?;
+        let from = from.map_or_else(|| space_key(space_id, start), |(key, _)| key);
+        let mut rows = self.0.scan_group(&from, &space_key(space_id, u32::MAX))?;
+        let mut blocks = Vec::new();
+        while let Some((key, value)) = rows.next_row()? {
+            if without_block(key) != without_block(&from) {
+                break;
+            }
+            let list = block_of(key).and_then(|block| postings::decode(value, block));
+            let listed = list.into_iter().flat_map(|(_, postings)| postings);
+            blocks.extend(listed.map(|posting| posting.block).filter(|block| *block >= start));
+            if blocks.len() >= most {
+                return Ok((blocks, false));
+            }
+        }
+        Ok((blocks, true))
+    }
+
+    /// The next spaces after `after`, `most` at the most, in the order of their ids, with their revisions
+    /// after the last of the blocks.
+    pub(crate) fn spaces(
+        &self,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<(String, Revision)>, RunsError> {
+        let mut from = after.map_or_else(|| vec![SPACE], |after| space_key(after, u32::MAX));
+        let mut spaces = Vec::new();
+        // The space at hand, its revision so far, and how many rows of it were passed.
+        let mut last: Option<(Vec<u8>, Revision, usize)> = None;
+        let mut rows = self.0.scan(&from)?;
+        let mut is_passed = false;
+        loop {
+            if std::mem::take(&mut is_passed) {
+                rows = self.0.scan(&from)?;
+            }
+            let row = rows.next_row()?.filter(|(key, _)| key.first() == Some(&SPACE));
+            let group = row.map(|(key, _)| without_block(key));
+            if let Some((key, revision, _)) =
+                last.take_if(|(key, ..)| group != Some(without_block(key)))
+            {
+                spaces.extend(space_of(&key).map(|id| (id, revision)));
+            }
+            let Some((key, value)) = row.filter(|_| spaces.len() < most) else { break };
+            let list = block_of(key).and_then(|block| postings::decode(value, block));
+            let Some((revision, _)) = list else { continue };
+            let (_, newest, passed) = last.get_or_insert_with(|| (key.to_vec(), revision, 0));
+            *newest = revision;
+            *passed += 1;
+            if *passed >= MAX_PASSED_ROWS {
+                // A few looks instead of all that there is of a large space.
+                from = [without_block(key), &u32::MAX.to_be_bytes()].concat();
+                if let Some((key, value)) = self.0.floor(&from)?
+                    && let Some((revision, _)) =
+                        block_of(&key).and_then(|block| postings::decode(&value, block))
+                {
+                    *newest = revision;
+                }
+                is_passed = true;
+            }
+        }
+        Ok(spaces)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_ids_do_and_lead_back_to_them() {
+        let mut ids =
+            ["", "a", "a\0", "a\0\0b", "a\0\u{1}", "a\u{1}", "ab", "b\0", "ä", "\0", "\u{1}"];
+        ids.sort_unstable();
+        let keys: Vec<Vec<u8>> = ids
+            .iter()
+            .flat_map(|id| [0, 1, 256, u32::MAX].map(|block| space_key(id, block)))
+            .collect();
+        assert!(keys.is_sorted_by(|a, b| a < b));
+        for (key, id) in keys.iter().zip(ids.iter().flat_map(|id| [id; 4])) {
+            assert_eq!(space_of(key).as_deref(), Some(*id));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The index of the blocks of a store, harmed in every way: what is looked up is right all the same.
+
+use std::{path::Path, sync::Arc};
+
+use spacefold_disk::{Access, Disk as _, Folder as DiskFolder, SimDisk};
+use spacefold_event_core::{
+    Append, EventFilter, LogReader as _, LogWriter as _, Position, Read, ReadError, Revision,
+    SpaceEvent, StorageErrorKind,
+};
+
+use crate::{EmbeddedLog, StoreOptions, environment::Environment, log_copy::memory::MemoryCopies};
+
+const STORE: &str = "/store";
+/// Every so many events one is of a space that has few.
+const RARE: u64 = 97;
+
+/// A store on a simulated disk, whose sealer works when it is told to.
+struct Stored {
+    disk: SimDisk,
+    copies: MemoryCopies,
+}
+
+fn space_of(position: u64) -> String {
+    match position.is_multiple_of(RARE) {
+        true => format!("rare-{}", position / RARE / 2),
+        false => format!("space-{}", position % 7),
+    }
+}
+
+impl Stored {
+    fn new() -> Self {
+        Self { disk: SimDisk::default(), copies: MemoryCopies::default() }
+    }
+
+    fn open(&self) -> EmbeddedLog {
+        let environment =
+            Environment::stepped(Arc::new(self.disk.clone()), Arc::new(self.copies.clone()));
+        let mut options = StoreOptions::default().reserve_bytes(0);
+        options.journal_file_bytes = 64 << 10;
+        EmbeddedLog::open_in(&environment, Path::new(STORE), &options).unwrap()
+    }
+
+    /// A store with blocks in many sealed files, blocks in none, and a tail.
+    fn filled(events: u64) -> Self {
+        let stored = Self::new();
+        let log = stored.open();
+        append(&log, events);
+        log.close().unwrap();
+        stored
+    }
+
+    fn index(&self) -> Arc<dyn DiskFolder> {
+        let path = Path::new(STORE).join("derived/block-index");
+        self.disk.folder(&path).unwrap().expect("the index is kept")
+    }
+
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let folder = self.index();
+        let read = |name: String| {
+            let bytes = folder.open(&name, Access::Read).unwrap().read_all().unwrap();
+            (name, bytes)
+        };
+        folder.names().unwrap().into_iter().map(read).collect()
+    }
+
+    fn put(&self, files: &[(String, Vec<u8>)]) {
+        let folder = self.index();
+        folder.names().unwrap().iter().for_each(|name| folder.remove(name).unwrap());
+        for (name, bytes) in files {
+            folder.create(name).unwrap().write_whole(bytes).unwrap();
+        }
+    }
+
+    fn change(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let file = self.index().open(name, Access::ReadWrite).unwrap();
+        let mut bytes = file.read_all().unwrap();
+        change(&mut bytes);
+        file.set_len(bytes.len() as u64).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+    }
+}
+
+fn append(log: &EmbeddedLog, events: u64) {
+    let end = log.head().get() + events;
+    while log.head().get() < end {
+        let first = log.head().get() + 1;
+        let events = (first..=end.min(first + 199)).map(|position| {
+            SpaceEvent::variable_set(space_of(position), "v", format!("{position}"))
+        });
+        let events: Vec<SpaceEvent> = events.collect();
+        log.step(true);
+        log.append(&Append::new(&events)).unwrap();
+    }
+    log.step(true);
+}
+
+/// Everything that is looked up, compared with what was appended.
+fn check(log: &EmbeddedLog) -> Result<(), ReadError> {
+    let end = log.head().get();
+    let mut spaces = std::collections::BTreeMap::<String, Vec<u64>>::new();
+    (1..=end).for_each(|position| spaces.entry(space_of(position)).or_default().push(position));
+    let counts: Vec<(String, Revision)> =
+        spaces.iter().map(|(id, own)| (id.clone(), Revision::new(own.len() as u64))).collect();
+    assert_eq!(log.spaces()?, counts);
+    let ids: Vec<String> = spaces.keys().cloned().collect();
+    assert_eq!(log.spaces_after(None, usize::MAX)?, ids);
+    assert_eq!(log.spaces_after(Some("rare-1"), 3)?, ids[2..5]);
+    assert_eq!(log.revision("nobody")?, Revision::NONE);
+    for (space_id, positions) in &spaces {
+        assert_eq!(log.revision(space_id)?.get(), positions.len() as u64);
+        for n in [0, positions.len() / 2, positions.len() - 1] {
+            let page = log.read_space(space_id, Revision::new(n as u64 + 1), 1)?;
+            let found: Vec<u64> = page.envelopes().map(|event| event.position.get()).collect();
+            assert_eq!(found, [positions[n]], "{space_id} {n}");
+        }
+    }
+    for filter in [&["rare-1"][..], &["rare-0", "space-3", "nobody"], &["space-1"]] {
+        let mut found = Vec::new();
+        let read = Read::from(Position::new(1));
+        for page in log.pages(read.matching(EventFilter::all().spaces(filter.iter().copied()))) {
+            found.extend(page?.envelopes().map(|event| event.position.get()));
+        }
+        let mut expected: Vec<u64> =
+            filter.iter().filter_map(|id| spaces.get(*id)).flatten().copied().collect();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{filter:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_index_that_is_lost_old_or_damaged_answers_what_was_appended() {
+    let stored = Stored::filled(9_000);
+    let older = stored.files();
+    let log = stored.open();
+    append(&log, 6_000);
+    check(&log).unwrap();
+    log.close().unwrap();
+    let whole = stored.files();
+    assert!(whole.len() > 2, "{} files", whole.len());
+    let other = Stored::filled(12_000).files();
+    let is_of = |files: &[(String, Vec<u8>)]| {
+        stored.put(files);
+        let log = stored.open();
+        check(&log).unwrap();
+        log.close().unwrap();
+        // What was made anew is whole.
+        let log = stored.open();
+        check(&log).unwrap();
+        log.close().unwrap();
+    };
+    is_of(&whole);
+    is_of(&[]);
+    is_of(&older);
+    is_of(&other);
+    let manifest = |files: &[(String, Vec<u8>)]| {
+        files.iter().find(|(name, _)| name == "MANIFEST").unwrap().clone()
+    };
+    for files in [&older, &other] {
+        let mut mixed = whole.clone();
+        mixed.retain(|(name, _)| name != "MANIFEST");
+        mixed.push(manifest(files));
+        is_of(&mixed);
+    }
+    for place in 0..whole.len() {
+        let mut lost = whole.clone();
+        lost.remove(place);
+        is_of(&lost);
+        let len = whole[place].1.len();
+        for at in (0..len).step_by(len / 9 + 1) {
+            let mut damaged = whole.clone();
+            damaged[place].1[at] ^= 4;
+            is_of(&damaged);
+            let mut cut = whole.clone();
+            cut[place].1.truncate(at);
+            is_of(&cut);
+        }
+    }
+}
+
+#[test]
+fn damage_that_comes_up_while_the_store_is_open_is_answered_by_making_anew() {
+    let stored = Stored::filled(15_000);
+    let log = stored.open();
+    for (name, _) in stored.files().iter().filter(|(name, _)| name != "MANIFEST") {
+        // Every page of rows, but not the ends that opening has read.
+        stored.change(name, |bytes| {
+            let rows = bytes.len() / 2;
+            bytes[8..rows].iter_mut().for_each(|byte| *byte ^= 1);
+        });
+    }
+    let epoch = log.shared().view().index.epoch();
+    check(&log).unwrap();
+    assert!(log.shared().view().index.epoch() > epoch, "no damage was noticed");
+    append(&log, 3_000);
+    check(&log).unwrap();
+    assert_eq!(log.info().healed, 0, "no copy of the log was wrong");
+    log.close().unwrap();
+    let log = stored.open();
+    check(&log).unwrap();
+}
+
+#[test]
+fn revisions_are_brought_into_memory_while_blocks_are_made() {
+    let stored = Stored::filled(9_000);
+    let log = stored.open();
+    assert!(log.shared().view().index.spaces().is_none());
+    let rounds = std::cell::Cell::new(0_u32);
+    let over = || {
+        rounds.set(rounds.get() + 1);
+        if rounds.get() == 1 {
+            append(&log, 6_000);
+        }
+        false
+    };
+    log.shared().load_revisions(over).unwrap();
+    assert!(log.shared().view().index.spaces().is_some());
+    check(&log).unwrap();
+}
+
+#[test]
+fn reading_and_appending_wait_for_no_copy() {
+    let stored = Stored::filled(9_000);
+    let log = stored.open();
+    // As where sled is never done.
+    check(&log).unwrap();
+    let receipt = log.append(&Append::new(&[SpaceEvent::space_archived("space-1")])).unwrap();
+    assert!(receipt.is_durable());
+    assert_eq!(log.read(&Read::from(receipt.position())).unwrap().len(), 1);
+    assert!(log.shared().is_copy_unopened());
+    assert_eq!(log.info().healed, 0);
+    assert!(!log.shared().is_copy_unopened());
+}
+
+#[test]
+fn a_copy_that_cannot_be_opened_ends_appends_and_not_reading() {
+    let stored = Stored::filled(9_000);
+    let copies = stored
+        .copies
+        .after_power_cut(crate::log_copy::memory::Left::Refused, &mut fastrand::Rng::with_seed(0));
+    let stored = Stored { copies, ..stored };
+    let log = stored.open();
+    let one = [SpaceEvent::space_archived("space-1")];
+    let last = log.append(&Append::new(&one)).unwrap().position();
+    let refusal = log.refusal().unwrap();
+    assert_eq!(refusal.kind(), StorageErrorKind::ReadOnly);
+    assert!(log.append(&Append::new(&one)).is_err());
+    assert_eq!(log.durable_head(), last);
+    assert_eq!(log.read(&Read::from(last)).unwrap().len(), 1);
+    log.close().unwrap();
+}
