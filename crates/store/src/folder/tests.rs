@@ -96,6 +96,7 @@ fn a_store_whose_folder_was_renamed_writes_on_there_and_never_in_a_new_one_at_it
     fs::rename(&path, &moved).unwrap();
     let second = EmbeddedLog::open_with(&path, &options).unwrap();
     append(&second, "second", 1).unwrap();
+    assert_eq!(second.info().healed, 0, "its copy is open");
     let before = files_below(&path);
     assert!(before.contains(&path.join("sled/db")) && before.len() > 4);
     // Until it is noticed, what the first one takes goes where it always went: more journal files,

@@ -12,7 +12,7 @@ use crate::{EmbeddedLog, StoreOptions, environment::Environment, log_copy::memor
 
 const STORE: &str = "/store";
 /// Every so many events one is of a space that has few.
-const RARE: u64 = 97;
+const RARE: u64 = 9;
 
 /// A store on a simulated disk, whose sealer works when it is told to.
 struct Stored {
@@ -104,9 +104,10 @@ fn check(log: &EmbeddedLog) -> Result<(), ReadError> {
     assert_eq!(log.spaces()?, counts);
     let ids: Vec<String> = spaces.keys().cloned().collect();
     assert_eq!(log.spaces_after(None, usize::MAX)?, ids);
-    assert_eq!(log.spaces_after(Some("rare-1"), 3)?, ids[2..5]);
+    let place = ids.partition_point(|id| id.as_str() <= "rare-1");
+    assert_eq!(log.spaces_after(Some("rare-1"), 3)?, ids[place..place + 3]);
     assert_eq!(log.revision("nobody")?, Revision::NONE);
-    for (space_id, positions) in &spaces {
+    for (space_id, positions) in spaces.iter().step_by(spaces.len() / 50 + 1) {
         assert_eq!(log.revision(space_id)?.get(), positions.len() as u64);
         for n in [0, positions.len() / 2, positions.len() - 1] {
             let page = log.read_space(space_id, Revision::new(n as u64 + 1), 1)?;

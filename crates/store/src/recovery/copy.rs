@@ -92,8 +92,10 @@ fn open(shared: &Shared) {
     });
     let failure = match opened {
         Ok(opened) => {
+            // It has nothing of what was appended since.
+            let lineage = Lineage { position: unopened.end, ..shared.lineage() };
             if unopened.kin == Kin::Unknown
-                && let Err(error) = shared.note_lineage(opened.sled.as_ref())
+                && let Err(error) = opened.sled.note_lineage(&lineage)
             {
                 // It has been read through to know; the next opening need not.
                 tracing::warn!(%error, "sled's copy does not say whose it is");
