@@ -16,9 +16,8 @@ use spacefold_event_core::{
     bytes::{ByteReader, to_u32, to_usize},
 };
 
-use crate::{
-    journal::frame::check_run,
-    wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension},
+use crate::wire::{
+    MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, check_run, is_extension,
 };
 
 /// What a block is known by, and what the next one is chained to.

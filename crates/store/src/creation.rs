@@ -13,7 +13,8 @@ use crate::{
     environment::Environment,
     error::OpenError,
     folder::{Folder, HEAD, JOURNAL, LOCK, SEALED, missing, parent_of},
-    head::{Head, file::HeadFile},
+    head::Head,
+    head_file::HeadFile,
 };
 
 /// Makes an empty store: complete in a folder beside, synced, then renamed into place, so that

@@ -2,9 +2,7 @@
 //! open, and so are the folders in it: what is done through them is done in this store, whatever
 //! becomes of its name.
 
-pub(crate) mod aside;
 mod lock;
-pub(crate) mod watch;
 
 use std::{
     io,
@@ -17,8 +15,8 @@ use spacefold_disk::{
 };
 use spacefold_event_core::{Position, Schemas, StorageError, StoreMode, Timestamp};
 
-use self::aside::SetAside;
 use crate::{
+    aside::SetAside,
     environment::Environment,
     error::{OpenError, StorePart},
     log_copy::LogCopies,
@@ -108,6 +106,11 @@ impl Folder {
         self.held.root.mode()
     }
 
+    /// The folder itself, as it is held open.
+    pub(crate) fn held(&self) -> &Arc<dyn DiskFolder> {
+        &self.held.root
+    }
+
     /// The path it was opened by, for messages.
     pub(crate) fn root(&self) -> &Path {
         self.held.root.path()
@@ -140,11 +143,11 @@ impl Folder {
         self.root().join(StorePart::Sled.name())
     }
 
-    fn journal(&self) -> Result<&Arc<dyn DiskFolder>, StorageError> {
+    pub(crate) fn journal(&self) -> Result<&Arc<dyn DiskFolder>, StorageError> {
         self.held.journal.as_ref().ok_or_else(|| missing(self.journal_path()))
     }
 
-    fn sealed(&self) -> Result<&Arc<dyn DiskFolder>, StorageError> {
+    pub(crate) fn sealed(&self) -> Result<&Arc<dyn DiskFolder>, StorageError> {
         self.held.sealed.as_ref().ok_or_else(|| missing(self.sealed_path()))
     }
 

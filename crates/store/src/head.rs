@@ -4,7 +4,6 @@
 //! so that a torn write spoils one slot at the most. `docs/format.md` has every byte.
 
 pub(crate) mod extension;
-pub(crate) mod file;
 pub(crate) mod sessions;
 
 use spacefold_event_core::{
@@ -14,15 +13,9 @@ use spacefold_event_core::{
 
 use self::{
     extension::Witness,
-    sessions::{Kinship, Session, Sessions, next_incarnation},
+    sessions::{Session, Sessions, next_incarnation},
 };
-use crate::{
-    block::BlockHash,
-    error::{OpenError, StorePart},
-    folder::Folder,
-    journal::frame::{FileHeader, FrameHeader},
-    wire::is_extension,
-};
+use crate::{block::BlockHash, wire::is_extension};
 
 /// The format version that this build writes, and the only one that it reads.
 pub(crate) const FORMAT_VERSION: u32 = 1;
@@ -136,66 +129,11 @@ pub(crate) fn damaged_slots(file: &[u8]) -> usize {
 }
 
 impl Head {
-    /// Whether a frame is of an incarnation that may stand at its position.
-    pub(crate) fn allows(&self, frame: &FrameHeader) -> bool {
-        let is_cut_off = frame.first_position >= self.fence.position
-            && frame.incarnation < self.fence.incarnation;
-        self.knows(frame.incarnation) && !is_cut_off
-    }
-
     /// Whether what was written under an incarnation counts: the fence is moved before a writer
     /// begins one, and after newest frames were written again under one. Of the latter a stop may
     /// have left less than is to take the place of what was there.
     pub(crate) fn knows(&self, incarnation: u64) -> bool {
         incarnation <= self.fence.incarnation
-    }
-
-    /// Makes sure that a journal file was begun in a session that HEAD knows.
-    pub(crate) fn check_file(&self, header: &FileHeader, folder: &Folder) -> Result<(), OpenError> {
-        let differ = |part, what| OpenError::PartsDiffer { path: folder.root().into(), part, what };
-        match self.sessions.kinship(&header.sessions) {
-            Kinship::SecondGoesOn(after) => {
-                let what =
-                    format!("the journal has a session that went on behind position {after}");
-                Err(differ(StorePart::Head, what))
-            }
-            Kinship::Parted => {
-                let what = format!(
-                    "HEAD knows other sessions than its file number {}: HEAD or the journal is of \
-                     another copy of the store",
-                    header.file_number
-                );
-                Err(differ(StorePart::Journal, what))
-            }
-            Kinship::Unknown | Kinship::Same | Kinship::FirstGoesOn(_) => {
-                self.check_incarnation(header.incarnation, folder)
-            }
-        }
-    }
-
-    /// Makes sure that something of the journal was written under an incarnation that was given out.
-    pub(crate) fn check_incarnation(
-        &self,
-        incarnation: u64,
-        folder: &Folder,
-    ) -> Result<(), OpenError> {
-        let differ = |part, what| OpenError::PartsDiffer { path: folder.root().into(), part, what };
-        if incarnation > self.incarnation {
-            let what = format!(
-                "it ends with session {}, the journal goes on with {incarnation}: HEAD is older, or \
-                 of another copy of the store",
-                self.incarnation
-            );
-            return Err(differ(StorePart::Head, what));
-        }
-        if self.sessions.excludes(incarnation) {
-            let what = format!(
-                "HEAD knows no session {incarnation}: HEAD or the journal is of another copy of the \
-                 store"
-            );
-            return Err(differ(StorePart::Journal, what));
-        }
-        Ok(())
     }
 
     /// Takes the next incarnation, for a session that goes on behind a position.

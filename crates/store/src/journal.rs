@@ -2,9 +2,9 @@
 //! durable by one sync: `real.rs` of disk.
 
 pub(crate) mod files;
+mod fits;
 pub(crate) mod frame;
 pub(crate) mod fresh_tail;
-pub(crate) mod heal;
 pub(crate) mod scan;
 pub(crate) mod sealed_files;
 

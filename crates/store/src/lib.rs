@@ -14,6 +14,7 @@
 //!
 //! `docs/format.md` has every byte on disk.
 
+mod aside;
 mod block;
 mod clock;
 mod commitment;
@@ -26,6 +27,7 @@ mod folder;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
+mod head_file;
 mod journal;
 mod kin;
 mod lineage;
@@ -49,6 +51,7 @@ mod sync;
 pub mod testing;
 mod verify;
 mod view;
+mod watch;
 mod wire;
 mod writer;
 

@@ -7,7 +7,7 @@ use spacefold_event_core::{ReadError, StorageError};
 use crate::{
     error::OpenError,
     folder::Folder,
-    head::file::HeadFile,
+    head_file::HeadFile,
     journal::files::JournalFiles,
     recovery::{self, Recovered, parts::known_head},
     shared::{Copy, Shared},

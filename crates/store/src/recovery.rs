@@ -8,6 +8,7 @@
 
 pub(crate) mod compare;
 mod copy;
+pub(crate) mod heal;
 mod older_head;
 pub(crate) mod parts;
 
@@ -21,8 +22,9 @@ use crate::{
     block::{self, index::kept::KeptIndex, plan::BlockPlan},
     error::{OpenError, StorePart},
     folder::{Folder, journal_name},
-    head::{Head, file::HeadFile},
-    journal::{JournalEnd, files::JournalFiles, fresh_tail, heal},
+    head::Head,
+    head_file::HeadFile,
+    journal::{JournalEnd, files::JournalFiles, fresh_tail},
     shared::{Copy, Shared, Unopened},
     view::View,
 };

@@ -19,11 +19,11 @@ use self::{batch::Batch, unfiled::Unfiled};
 use crate::{
     block::EncodedBlock,
     block::plan::give_way,
-    folder::watch::{FolderWatch, WATCH_INTERVAL},
     log_copy::LogCopy,
     log_copy::SledError,
     reserve,
     shared::Shared,
+    watch::{FolderWatch, WATCH_INTERVAL},
 };
 
 /// Bytes of blocks that make a sealed file; fewer do when journal files are needed.

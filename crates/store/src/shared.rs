@@ -16,7 +16,8 @@ use crate::{
     block::{EncodedBlock, index::kept::KeptIndex},
     commitment::Offers,
     folder::Folder,
-    head::{Head, extension::Witness, file::HeadFile, sessions::Sessions},
+    head::{Head, extension::Witness, sessions::Sessions},
+    head_file::HeadFile,
     journal::{
         JournalEnd,
         files::JournalFiles,

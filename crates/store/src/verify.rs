@@ -20,9 +20,9 @@ use crate::{
     error::{OpenError, StorePart},
     folder::Folder,
     head::Head,
-    head::file::HeadFile,
+    head_file::HeadFile,
+    journal::scan,
     journal::sealed_files::SealedFiles,
-    journal::{heal, scan},
     kin::Kin,
     log_copy::LogCopy,
     log_copy::SledError,
@@ -175,8 +175,9 @@ pub(crate) fn verify_in(
         let is_damage = matches!(error, OpenError::JournalDamaged { .. });
         let problem = part_problem(error)?;
         report.problems.push(problem);
-        let is_healed =
-            options.damage == OnDamage::Heal && is_damage && heal::heal(&folder, &mut head_file)?;
+        let is_healed = options.damage == OnDamage::Heal
+            && is_damage
+            && recovery::heal::heal(&folder, &mut head_file)?;
         if !is_healed {
             return Ok(report);
         }

@@ -10,8 +10,10 @@ use std::{
 use spacefold_disk::{FileId, FolderLock};
 use spacefold_event_core::{Position, StorageError, StorageErrorKind};
 
-use super::{Folder, HEAD, JOURNAL, LOCK, SEALED};
-use crate::shared::Shared;
+use crate::{
+    folder::{Folder, HEAD, JOURNAL, LOCK, SEALED},
+    shared::Shared,
+};
 
 /// How often it is looked for the folder: a few looks at names, whoever appends waits for none.
 pub(crate) const WATCH_INTERVAL: Duration = Duration::from_millis(500);
@@ -34,7 +36,7 @@ impl FolderWatch {
         lock: &FolderLock,
     ) -> Result<Self, StorageError> {
         let parts = [
-            ("", folder.held.root.id()?),
+            ("", folder.held().id()?),
             (LOCK, lock.id()),
             (HEAD, shared.lock_head_file().file().id()?),
             (SEALED, folder.sealed()?.id()?),
@@ -66,7 +68,7 @@ impl FolderWatch {
 
     /// A part that is not where it was. What cannot be looked at counts as there.
     fn missing_part(&self) -> Option<PathBuf> {
-        let root = &self.folder.held.root;
+        let root = self.folder.held();
         let is_gone = |(name, id): &&(&str, FileId)| {
             root.id_by_path(name).is_ok_and(|found| found != Some(*id))
         };

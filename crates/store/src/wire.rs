@@ -3,7 +3,10 @@
 //! Nothing here or in the formats above believes a length before it is compared with a limit, and
 //! nothing panics, whatever the bytes.
 
-use spacefold_event_core::bytes::{ByteReader, to_usize};
+use spacefold_event_core::{
+    MAX_APPEND_EVENTS,
+    bytes::{ByteReader, to_usize},
+};
 
 /// Bytes of an encoded body of records. An append has at most 16 MiB of events; what the columns
 /// add to the fields that this limit counts stays far below the last MiB.
@@ -29,6 +32,17 @@ pub(crate) fn is_extension(bytes: &[u8]) -> bool {
         }
     }
     true
+}
+
+/// Checks that a run of so many records can start at this position.
+pub(crate) fn check_run(first_position: u64, count: u32) -> Result<(), &'static str> {
+    if count == 0 || to_usize(count) > MAX_APPEND_EVENTS {
+        return Err("a count of records out of range");
+    }
+    if first_position == 0 || first_position.checked_add(u64::from(count)).is_none() {
+        return Err("a position out of range");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use std::{
 
 use spacefold_event_core::{
     Append, AppendCondition, EventFilter, EventId, LogReader, LogWriter, Position, Read,
-    RecordedEvent, Revision, SpaceEvent, Value,
+    RecordedEvent, Revision, SpaceEvent, StateStore as _, Value,
 };
 
 use super::*;
-use crate::{head::file::HeadFile, verify::verify};
+use crate::{head_file::HeadFile, verify::verify};
 
 /// Copies a store as a process that is killed leaves it: without closing it.
 fn image(from: &Path, to: &Path) {

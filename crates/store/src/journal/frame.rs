@@ -15,7 +15,7 @@ use spacefold_event_core::{
 use crate::{
     head::{extension, sessions::Sessions},
     run::Run,
-    wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, is_extension},
+    wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, check_run, is_extension},
 };
 
 /// Groups of frames start at multiples of this offset: what a disk writes in one piece.
@@ -378,17 +378,6 @@ impl FixedFields {
             extension_len: self.extension_len,
         })
     }
-}
-
-/// Checks that a run of so many records can start at this position.
-pub(crate) fn check_run(first_position: u64, count: u32) -> Result<(), &'static str> {
-    if count == 0 || to_usize(count) > MAX_APPEND_EVENTS {
-        return Err("a count of records out of range");
-    }
-    if first_position == 0 || first_position.checked_add(u64::from(count)).is_none() {
-        return Err("a position out of range");
-    }
-    Ok(())
 }
 
 /// The header of a journal file.

@@ -10,7 +10,8 @@ use spacefold_event_core::{Position, bytes::to_u64};
 use crate::{
     error::OpenError,
     folder::Folder,
-    head::{Fence, Head, file::HeadFile},
+    head::{Fence, Head},
+    head_file::HeadFile,
     journal::{
         JournalEnd,
         files::JournalFiles,

@@ -16,7 +16,8 @@ use crate::{
     block::{self, EncodedBlock},
     error::OpenError,
     folder::{Folder, journal_name},
-    head::{Fence, Head, file::HeadFile},
+    head::{Fence, Head},
+    head_file::HeadFile,
     journal::{
         JournalEnd,
         files::{FileSet, JournalFiles},

@@ -14,7 +14,7 @@ use super::{
     files::{copy_folder, held_path, remove_if_any},
 };
 use crate::{
-    folder::aside,
+    aside,
     lineage::{self, LINEAGE_BYTES, Lineage},
     log_copy::{LogCopies, LogCopy, SledError},
 };

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     block::{self, EncodedBlock},
     folder::Folder,
-    head::file::HeadFile,
+    head_file::HeadFile,
     journal::sealed_files,
     log_copy::LogCopy as _,
     sled_copy::SledCopy,
