@@ -3,8 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use spacefold_event_core::{
-    EventFilter, LogReader, MemoryStateStore, Position, StateStore, StorageError, Timestamp,
-    closing::Callbacks,
+    EventFilter, LogReader, Position, StorageError, Timestamp, closing::Callbacks,
 };
 
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
     head_watch::Watched,
     names::Owner,
     parked,
+    place_store::{PlaceFile, PlaceStore},
     places::Places,
     source::{Source, Standing},
     subscribed_filter::{self, FilterDigest},
@@ -60,13 +60,13 @@ impl Feed {
     /// feed is there.
     #[must_use]
     pub fn new(log: Arc<dyn LogReader>) -> Self {
-        Self::kept_in(log, Arc::new(MemoryStateStore::new()))
+        Self::kept_in(log, Arc::new(PlaceFile::in_memory()))
     }
 
     /// The events of a log, with the places of durable subscriptions kept in `store`. There should
     /// be one feed for a store: owners of names know of each other in one feed alone.
     #[must_use]
-    pub fn kept_in(log: Arc<dyn LogReader>, store: Arc<dyn StateStore>) -> Self {
+    pub fn kept_in(log: Arc<dyn LogReader>, store: Arc<dyn PlaceStore>) -> Self {
         Self { source: Arc::new(Source::new(log)), places: Arc::new(Places::new(store)) }
     }
 

@@ -14,8 +14,8 @@
 //! from history to live at which an event could be lost or come twice, and nothing that a slow one
 //! could hold up. One thread follows the log for all.
 //!
-//! The crate knows no disk and no runtime: it reads through the `LogReader` trait and keeps places
-//! through `StateStore`. What waits can be awaited too.
+//! The crate knows no runtime and no store: it reads through the `LogReader` trait and keeps places
+//! through [`PlaceStore`], in a file as a rule ([`PlaceFile`]). What waits can be awaited too.
 
 mod checkpoint;
 mod coalesce;
@@ -30,6 +30,7 @@ mod items;
 mod names;
 mod news;
 mod parked;
+mod place_store;
 mod places;
 mod priority;
 mod recent;
@@ -58,6 +59,7 @@ pub use self::{
     handler::{Handler, HandlerError, HandlerOutcome},
     items::FeedItems,
     parked::{ParkedEvent, ParkedId},
+    place_store::{PlaceFile, PlaceStore},
     priority::Priority,
     retry_policy::RetryPolicy,
     subscriber::{Closer, Subscriber},

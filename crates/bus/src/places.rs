@@ -14,15 +14,17 @@ use std::{
 };
 
 use spacefold_event_core::{
-    StateStore, StorageError,
+    StorageError,
     lock::{Condition, Lock},
 };
+
+use crate::place_store::PlaceStore;
 
 /// What moved is synced within this time, unless told otherwise.
 pub(crate) const SYNC_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) struct Places {
-    store: Arc<dyn StateStore>,
+    store: Arc<dyn PlaceStore>,
     due: Arc<Due>,
 }
 
@@ -48,7 +50,7 @@ struct State {
 }
 
 impl Places {
-    pub(crate) fn new(store: Arc<dyn StateStore>) -> Self {
+    pub(crate) fn new(store: Arc<dyn PlaceStore>) -> Self {
         let state = State {
             within: SYNC_WITHIN,
             is_dirty: false,
@@ -181,7 +183,7 @@ impl Due {
     }
 
     /// What the thread does.
-    fn run(&self, store: &Weak<dyn StateStore>) {
+    fn run(&self, store: &Weak<dyn PlaceStore>) {
         while self.is_to_sync() {
             let synced = store.upgrade().map_or(Ok(()), |store| store.sync());
             {

@@ -11,11 +11,14 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, EventLog, LogReader, LogWriter, MemoryLog, MemoryStateStore, Page, Position, Read,
-    ReadError, Revision, SpaceEvent, StateStore, StorageError, Timestamp, testing,
+    Append, EventLog, LogReader, LogWriter, MemoryLog, Page, Position, Read, ReadError, Revision,
+    SpaceEvent, StorageError, Timestamp, testing,
 };
 
-use crate::{Delivery, Subscriber};
+use crate::{
+    Delivery, Subscriber,
+    place_store::{PlaceFile, PlaceStore},
+};
 
 /// Appends one event a space, each a space's activation; answers the last position.
 pub(crate) fn activate(log: &dyn LogWriter, spaces: &[&str]) -> Position {
@@ -70,11 +73,17 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 type Blobs = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// A store in memory that notes what its syncs have made to outlive a kill.
-#[derive(Default)]
 pub(crate) struct SyncedStore {
-    blobs: MemoryStateStore,
+    blobs: PlaceFile,
     synced: Mutex<Synced>,
     changed: Condvar,
+}
+
+impl Default for SyncedStore {
+    fn default() -> Self {
+        let blobs = PlaceFile::in_memory();
+        Self { blobs, synced: Mutex::default(), changed: Condvar::new() }
+    }
 }
 
 #[derive(Default)]
@@ -132,7 +141,7 @@ impl SyncedStore {
     }
 }
 
-impl StateStore for SyncedStore {
+impl PlaceStore for SyncedStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         self.blobs.get(key)
     }

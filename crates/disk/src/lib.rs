@@ -17,6 +17,7 @@
 mod disk;
 mod doing;
 mod framed;
+mod gate;
 mod lazy;
 mod lock;
 #[cfg(any(feature = "sim", test))]
@@ -32,6 +33,7 @@ pub use self::{
     disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
     framed::{Gap, next_frame},
+    gate::FolderGate,
     lazy::LazyFolder,
     lock::{FolderLock, LockError},
     memory::MemoryDisk,

@@ -37,6 +37,23 @@ pub fn to_u32(number: usize) -> u32 {
     u32::try_from(number).expect("a length within its limit fits 32 bits")
 }
 
+const HASH_BYTES: usize = 32;
+
+/// The bytes with their BLAKE3 hash after them.
+#[must_use]
+pub fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    let hash = blake3::hash(&bytes);
+    bytes.extend_from_slice(hash.as_bytes());
+    bytes
+}
+
+/// The bytes before their hash, if it is theirs.
+#[must_use]
+pub fn unseal(bytes: &[u8]) -> Option<&[u8]> {
+    let (body, hash) = bytes.split_last_chunk::<HASH_BYTES>()?;
+    (blake3::hash(body) == *hash).then_some(body)
+}
+
 /// Reads fields one after the other, numbers in little endian. Each read is `None`, and takes
 /// nothing, where the bytes end too early: what that means for a format, its decoder says.
 ///
@@ -287,6 +304,17 @@ mod tests {
                 }
                 None => prop_assert_eq!(reader.rest(), &bytes[..]),
             }
+        }
+    }
+
+    #[test]
+    fn a_sealed_value_is_found_damaged_whichever_bit_is() {
+        let sealed = seal(b"content".to_vec());
+        assert_eq!(unseal(&sealed), Some(&b"content"[..]));
+        for bit in 0..sealed.len() * 8 {
+            let mut damaged = sealed.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(unseal(&damaged), None, "bit {bit}");
         }
     }
 

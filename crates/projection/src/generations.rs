@@ -11,13 +11,10 @@ use std::sync::Arc;
 use spacefold_disk::{Access, Folder, NewFile};
 use spacefold_event_core::{
     StorageError,
-    bytes::{ByteReader, put_u64},
+    bytes::{ByteReader, put_u64, seal, unseal},
 };
 
-use crate::{
-    derived_state::DerivedState,
-    wire::{seal, unseal},
-};
+use crate::derived_state::DerivedState;
 
 const FILE_NAME: &str = "ROOT";
 

@@ -1,21 +1,6 @@
-//! How what this crate persists is told from damage: by a hash or a digest.
+//! A digest that tells what this crate persists from damage.
 
 use spacefold_event_core::bytes::to_u64;
-
-const HASH_BYTES: usize = 32;
-
-/// The bytes with their BLAKE3 hash behind them.
-pub(crate) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
-    let hash = blake3::hash(&bytes);
-    bytes.extend_from_slice(hash.as_bytes());
-    bytes
-}
-
-/// The bytes in front of their hash, if it is theirs.
-pub(crate) fn unseal(bytes: &[u8]) -> Option<&[u8]> {
-    let (body, hash) = bytes.split_last_chunk::<HASH_BYTES>()?;
-    (blake3::hash(body) == *hash).then_some(body)
-}
 
 /// A digest of 64 bits that finds accidents, and no forgery. Frozen: it is persisted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,17 +45,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-
-    #[test]
-    fn a_sealed_value_is_found_damaged_whichever_bit_is() {
-        let sealed = seal(b"content".to_vec());
-        assert_eq!(unseal(&sealed), Some(&b"content"[..]));
-        for bit in 0..sealed.len() * 8 {
-            let mut damaged = sealed.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(unseal(&damaged), None, "bit {bit}");
-        }
-    }
 
     #[test]
     fn digests_tell_apart_what_differs_in_one_bit_or_in_where_it_is_divided() {

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use spacefold_bus::Feed;
+use spacefold_bus::{Feed, PlaceFile};
+use spacefold_disk::LazyFolder;
 use spacefold_event_core::ContentStore;
 use spacefold_projection::{DerivedState, LiveStates};
 use spacefold_store::EmbeddedLog;
@@ -25,7 +26,9 @@ impl Engine {
             LiveStates::with_history_cache(Arc::new(log.clone()), derived, options.history_cache);
         let live = Arc::new(live.with_memory_bytes(options.states_memory_bytes));
         let views = Views::new(Arc::clone(&live), content);
-        let mut feed = Feed::kept_in(Arc::new(log.clone()), Arc::new(log.clone()));
+        let folder = LazyFolder::within(&log.derived_folder(), "subscriptions");
+        let places = Arc::new(PlaceFile::in_folder(folder));
+        let mut feed = Feed::kept_in(Arc::new(log.clone()), places);
         if let Some(within) = options.sync_places_within {
             feed = feed.sync_places_within(within);
         }

@@ -58,8 +58,9 @@ pub use self::{
 pub use spacefold_bus::{
     AckError, AfterFailure, BusError, BusOptions, Closer, Delivery, DurableSubscriber,
     DurableSubscription, EventBus, Feed, FeedItems, Handler, HandlerError, HandlerFailure,
-    HandlerId, HandlerOutcome, ParkedEvent, ParkedId, Priority, Published, ReceiveError,
-    RetryPolicy, SubscribeError, Subscriber, SubscriberInfo, Subscription, WhenBehind,
+    HandlerId, HandlerOutcome, ParkedEvent, ParkedId, PlaceFile, PlaceStore, Priority, Published,
+    ReceiveError, RetryPolicy, SubscribeError, Subscriber, SubscriberInfo, Subscription,
+    WhenBehind,
 };
 pub use spacefold_content::{
     CollectReport, ContentInfo, ContentOptions, ContentProblem, ContentReport, InvalidStoreId,

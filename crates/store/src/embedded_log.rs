@@ -14,7 +14,7 @@ use std::{
 };
 
 use crossbeam_channel::{Sender, bounded};
-use spacefold_disk::{Folder as DiskFolder, FolderLock};
+use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock};
 use spacefold_event_core::{
     Append, AppendError, EventFilter, EventId, Ingested, LogOrigin, LogReader, LogWriter, Page,
     Position, Read, ReadError, Receipt, RecordedEvent, Revision, StorageError, StoreMode, Timestamp,
@@ -79,6 +79,8 @@ struct Inner {
     closing: CloseOnce<Result<(), StorageError>>,
     running: Lock<Option<Running>>,
     writer: WriterHandle,
+    /// Ends, with the store, what others write of what is derived.
+    derived: FolderGate,
 }
 
 /// What only an open store has.
@@ -207,7 +209,8 @@ impl EmbeddedLog {
                 let opener = open_copy_behind(&shared, waker);
                 let running = Lock::new(Some(Running { opener, writer, sealer, watch, lock }));
                 let closing = CloseOnce::default();
-                let inner = Inner { shared, closing, running, writer: handle };
+                let derived = FolderGate::default();
+                let inner = Inner { shared, closing, running, writer: handle, derived };
                 let log = Self { inner: Arc::new(inner) };
                 log.warn_when_ahead_of_clock();
                 Ok(log)
@@ -235,10 +238,10 @@ impl EmbeddedLog {
     }
 
     /// The folder of the store for what is derived from its log, which is made when something is made
-    /// in it. Nothing in it is the only copy of anything: it may be deleted while the store is closed.
+    /// in it. Nothing changes in it through this handle once the store is closed.
     #[must_use]
     pub fn derived_folder(&self) -> Arc<dyn DiskFolder> {
-        self.inner.shared.folder.derived()
+        self.inner.derived.around(self.inner.shared.folder.derived())
     }
 
     /// Who may read and change the files of the store, as its folder says.
@@ -487,6 +490,7 @@ impl Inner {
         };
         let panicked =
             |thread| StorageError::new("closing the store", format!("the {thread} panicked"));
+        self.derived.close();
         let end = self.writer.close().ok_or_else(|| panicked("writer"));
         let end = running.writer.join().map_err(|_| panicked("writer")).and(end);
         // With the writer the last one who wakes the sealer is gone: it ends.

@@ -13,8 +13,9 @@ use std::{
 
 use spacefold::{
     Append, AppendCondition, BusOptions, EmbeddedLog, EventBus, Feed, Handler, LogWriter, Options,
-    Position, SpaceEvent, Spacefold, StateStore, StorageError, Subscription,
+    PlaceFile, PlaceStore, Position, SpaceEvent, Spacefold, StorageError, Subscription,
 };
+use spacefold_disk::LazyFolder;
 
 use crate::bus::LONG;
 
@@ -23,34 +24,34 @@ const BY: &str = "SPACEFOLD_BUS_SYNCED_BY";
 const NAME: &str = "mail";
 const EVENTS: u64 = 201;
 
-/// The derived state of a log, which says when it was synced, and how many places were put before.
+/// The places of a feed, which say when they were synced, and how many places were put before.
 struct Noted {
-    log: EmbeddedLog,
+    places: PlaceFile,
     puts: AtomicU64,
 }
 
-impl StateStore for Noted {
+impl PlaceStore for Noted {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        self.log.get(key)
+        self.places.get(key)
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
-        self.log.put(key, value)?;
+        self.places.put(key, value)?;
         self.puts.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
-        self.log.remove(key)
+        self.places.remove(key)
     }
 
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
-        self.log.keys(prefix)
+        self.places.keys(prefix)
     }
 
     fn sync(&self) -> Result<(), StorageError> {
         let puts = self.puts.load(Ordering::SeqCst);
-        self.log.sync()?;
+        self.places.sync()?;
         println!("synced {puts}");
         Ok(())
     }
@@ -87,7 +88,9 @@ fn activated() -> Vec<SpaceEvent> {
 fn by_itself(path: &Path) -> ! {
     let log = EmbeddedLog::open(path).unwrap();
     log.append(&Append::new(&activated())).unwrap();
-    let store = Arc::new(Noted { log: log.clone(), puts: AtomicU64::new(0) });
+    let places = LazyFolder::within(&log.derived_folder(), "subscriptions");
+    let places = PlaceFile::in_folder(places);
+    let store = Arc::new(Noted { places, puts: AtomicU64::new(0) });
     let feed = Feed::kept_in(Arc::new(log), store.clone());
     let _bus = handle_all(&feed);
     println!("kept {}", store.puts.load(Ordering::SeqCst));

@@ -10,12 +10,11 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use spacefold_bus::{
-    Delivery, DurableSubscriber, Feed, ReceiveError, SubscribeError, Subscriber, Subscription,
-    WhenBehind,
+    Delivery, DurableSubscriber, Feed, PlaceFile, PlaceStore, ReceiveError, SubscribeError,
+    Subscriber, Subscription, WhenBehind,
 };
 use spacefold_event_core::{
-    Append, EventFilter, EventLog, EventType, MemoryLog, MemoryStateStore, Position, RecordedEvent,
-    SpaceEvent, StateStore,
+    Append, EventFilter, EventLog, EventType, MemoryLog, Position, RecordedEvent, SpaceEvent,
 };
 use spacefold_store::EmbeddedLog;
 use tempfile::TempDir;
@@ -125,19 +124,19 @@ fn step() -> impl Strategy<Value = Step> {
 /// A log, its store of positions, and how it is opened again.
 trait Subject {
     fn log(&self) -> Arc<dyn EventLog>;
-    fn store(&self) -> Arc<dyn StateStore>;
+    fn store(&self) -> Arc<dyn PlaceStore>;
     /// `false` when the log does not outlive its handle.
     fn reopen(&mut self) -> bool;
 }
 
-struct InMemory(Arc<MemoryLog>, Arc<MemoryStateStore>);
+struct InMemory(Arc<MemoryLog>, Arc<PlaceFile>);
 
 impl Subject for InMemory {
     fn log(&self) -> Arc<dyn EventLog> {
         self.0.clone()
     }
 
-    fn store(&self) -> Arc<dyn StateStore> {
+    fn store(&self) -> Arc<dyn PlaceStore> {
         self.1.clone()
     }
 
@@ -148,14 +147,21 @@ impl Subject for InMemory {
 
 struct OnDisk {
     log: EmbeddedLog,
+    places: Arc<PlaceFile>,
     folder: TempDir,
+}
+
+/// The places that a store keeps.
+fn places_of(log: &EmbeddedLog) -> Arc<PlaceFile> {
+    Arc::new(PlaceFile::in_folder(log.derived_folder()))
 }
 
 impl OnDisk {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = EmbeddedLog::open(folder.path().join("store")).unwrap();
-        Self { log, folder }
+        let places = places_of(&log);
+        Self { log, places, folder }
     }
 }
 
@@ -164,13 +170,15 @@ impl Subject for OnDisk {
         Arc::new(self.log.clone())
     }
 
-    fn store(&self) -> Arc<dyn StateStore> {
-        Arc::new(self.log.clone())
+    fn store(&self) -> Arc<dyn PlaceStore> {
+        Arc::clone(&self.places) as _
     }
 
     fn reopen(&mut self) -> bool {
+        self.places.sync().unwrap();
         self.log.close().unwrap();
         self.log = EmbeddedLog::open_existing(self.folder.path().join("store")).unwrap();
+        self.places = places_of(&self.log);
         true
     }
 }
@@ -525,7 +533,7 @@ fn check<S: Subject>(cases: u32, make: impl Fn() -> S) {
 
 #[test]
 fn subscribers_of_a_log_in_memory_see_what_it_committed() {
-    check(600, || InMemory(Arc::default(), Arc::default()));
+    check(600, || InMemory(Arc::default(), Arc::new(PlaceFile::in_memory())));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use spacefold_event_core::{EventFilter, EventType, MemoryLog, StateStore};
+use spacefold_event_core::{EventFilter, EventType, MemoryLog};
 
 use super::*;
 use crate::{
     Feed, Subscription,
+    place_store::PlaceStore,
     testing::{LONG, SyncedStore, activate, drain},
 };
 

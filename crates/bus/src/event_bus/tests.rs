@@ -10,13 +10,12 @@ use std::{
     time::Duration,
 };
 
-use spacefold_event_core::{
-    Append, LogWriter, MemoryLog, MemoryStateStore, Position, SpaceEvent, StateStore,
-};
+use spacefold_event_core::{Append, LogWriter, MemoryLog, Position, SpaceEvent};
 
 use super::*;
 use crate::{
     Delivery, RetryPolicy, SubscribeError,
+    place_store::{PlaceFile, PlaceStore},
     testing::{activate, drain},
 };
 
@@ -394,7 +393,7 @@ fn a_handler_appends_and_subscribes_without_waiting_for_itself() {
 #[test]
 fn a_durable_bus_goes_on_where_it_was_and_keeps_what_is_parked() {
     let log = Arc::new(MemoryLog::new());
-    let store: Arc<dyn StateStore> = Arc::new(MemoryStateStore::new());
+    let store: Arc<dyn PlaceStore> = Arc::new(PlaceFile::in_memory());
     let feed = Feed::kept_in(log.clone(), store);
     let seen = seen();
     let open = |handler: Handler| {

@@ -7,13 +7,12 @@ use std::{
 };
 
 use futures_core::Stream;
-use spacefold_event_core::{
-    LogReader, LogWriter, MemoryLog, Position, RecordedEvent, SpaceEvent, StateStore,
-};
+use spacefold_event_core::{LogReader, LogWriter, MemoryLog, Position, RecordedEvent, SpaceEvent};
 
 use super::*;
 use crate::{
     AckError, Delivery, ReceiveError,
+    place_store::PlaceStore,
     source::Stride,
     testing::{FailingLog, Woken, activate, drain, positions},
 };
@@ -293,7 +292,7 @@ fn a_result_is_kept_with_its_place() {
 
 #[test]
 fn a_place_of_another_log_is_refused_until_it_is_reset() {
-    let store: Arc<dyn StateStore> = Arc::new(MemoryStateStore::new());
+    let store: Arc<dyn PlaceStore> = Arc::new(PlaceFile::in_memory());
     let (log, _) = feed_of(&["a", "a"]);
     let feed = Feed::kept_in(log, Arc::clone(&store));
     let mut reader = feed.subscribe_durably("reader", &Subscription::from_start()).unwrap();

@@ -1,0 +1,163 @@
+//! A folder whose owner can end every change of it.
+
+use std::{
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use spacefold_event_core::{StorageError, StoreMode, lock::SharedLock};
+
+use crate::disk::{Access, File, FileId, Folder};
+
+/// What a folder is handed out behind: once it is [`closed`](FolderGate::close), names in the folder and in
+/// those below it change no more through what was handed out. Clones are the same gate.
+///
+/// For folders that somebody else may use from then on, as those of a store that was closed.
+#[derive(Clone, Debug, Default)]
+pub struct FolderGate {
+    is_closed: Arc<SharedLock<bool>>,
+}
+
+impl FolderGate {
+    /// A folder behind the gate.
+    #[must_use]
+    pub fn around(&self, folder: Arc<dyn Folder>) -> Arc<dyn Folder> {
+        Arc::new(GatedFolder { folder, gate: self.clone() })
+    }
+
+    /// Refuses changes from now on, after those that are under way.
+    pub fn close(&self) {
+        *self.is_closed.write() = true;
+    }
+
+    fn pass<T>(
+        &self,
+        path: &Path,
+        change: impl FnOnce() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let is_closed = self.is_closed.read();
+        if *is_closed {
+            let closed = io::Error::new(io::ErrorKind::BrokenPipe, "the store is closed");
+            return Err(StorageError::new(format!("changing {}", path.display()), closed));
+        }
+        change()
+    }
+}
+
+#[derive(Debug)]
+struct GatedFolder {
+    folder: Arc<dyn Folder>,
+    gate: FolderGate,
+}
+
+impl GatedFolder {
+    fn pass<T>(&self, change: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
+        self.gate.pass(self.folder.path(), change)
+    }
+}
+
+impl Folder for GatedFolder {
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn held_path(&self) -> Option<PathBuf> {
+        self.folder.held_path()
+    }
+
+    fn id(&self) -> Result<FileId, StorageError> {
+        self.folder.id()
+    }
+
+    fn mode(&self) -> StoreMode {
+        self.folder.mode()
+    }
+
+    fn names(&self) -> Result<Vec<String>, StorageError> {
+        self.folder.names()
+    }
+
+    fn find(&self, name: &str, access: Access) -> Result<Option<Arc<dyn File>>, StorageError> {
+        self.folder.find(name, access)
+    }
+
+    fn create_to_become(&self, name: &str, later: &str) -> Result<Arc<dyn File>, StorageError> {
+        self.pass(|| self.folder.create_to_become(name, later))
+    }
+
+    fn folder(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
+        Ok(self.folder.folder(name)?.map(|folder| self.gate.around(folder)))
+    }
+
+    fn part(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
+        Ok(self.folder.part(name)?.map(|folder| self.gate.around(folder)))
+    }
+
+    fn create_folder(
+        &self,
+        name: &OsStr,
+        mode: StoreMode,
+    ) -> Result<Arc<dyn Folder>, StorageError> {
+        self.pass(|| Ok(self.gate.around(self.folder.create_folder(name, mode)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        self.pass(|| self.folder.rename(from, to))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StorageError> {
+        self.pass(|| self.folder.remove(name))
+    }
+
+    fn remove_folder(&self, name: &OsStr) -> Result<(), StorageError> {
+        self.pass(|| self.folder.remove_folder(name))
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        self.folder.sync()
+    }
+
+    fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {
+        self.folder.id_by_path(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryDisk, NewFile};
+
+    #[test]
+    fn nothing_changes_through_a_folder_whose_fence_is_closed_however_deep() {
+        let disk = MemoryDisk::new();
+        let gate = FolderGate::default();
+        let outside = disk.root();
+        let root = gate.around(outside.clone());
+        let below = root.create_folder("below".as_ref(), root.mode()).unwrap();
+        for folder in [&root, &below] {
+            NewFile::replace(folder, "file", b"before").unwrap();
+        }
+        gate.close();
+        let found = [root.folder("below".as_ref()), root.part("below".as_ref())];
+        let found = found.map(|folder| folder.unwrap().unwrap());
+        for folder in [&root, &below, &found[0], &found[1]] {
+            let refused = [
+                NewFile::replace(folder, "file", b"after").map_err(StorageError::from),
+                folder.create("other").map(drop),
+                folder.create_folder("other".as_ref(), folder.mode()).map(drop),
+                folder.rename("file".as_ref(), "other".as_ref()),
+                folder.remove("file"),
+                folder.remove_folder("below".as_ref()),
+            ];
+            for refused in refused {
+                let said = refused.unwrap_err().to_string();
+                assert!(said.contains("the store is closed"), "{said}");
+            }
+            let file = folder.open("file", Access::Read).unwrap();
+            assert_eq!(file.read_all().unwrap(), b"before", "it can be read");
+        }
+        assert!(NewFile::replace(&outside, "file", b"theirs").is_ok());
+    }
+}
