@@ -34,7 +34,6 @@ mod printable;
 mod read_error;
 mod record;
 mod schema_version;
-mod state_store;
 mod storage_error;
 mod store_mode;
 mod timestamp;
@@ -78,7 +77,6 @@ pub use self::{
     record::Schemas,
     record::{Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder},
     schema_version::SchemaVersion,
-    state_store::{MemoryStateStore, StateStore},
     storage_error::{StorageError, StorageErrorKind},
     store_mode::{InvalidStoreMode, StoreMode},
     timestamp::{InvalidTimestamp, InvalidUtcOffset, Timestamp, UtcOffset},

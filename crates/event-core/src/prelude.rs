@@ -11,5 +11,4 @@
 pub use crate::{
     content_store::ContentStore,
     log::{EventLog, LogReader, LogWriter},
-    state_store::StateStore,
 };

@@ -3,8 +3,6 @@
 //! An append is checked and encoded in the caller's thread by `append_rules.rs` of event-core, and
 //! goes on in `writer/handover.rs`.
 
-mod blobs;
-
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -17,7 +15,8 @@ use crossbeam_channel::{Sender, bounded};
 use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock};
 use spacefold_event_core::{
     Append, AppendError, EventFilter, EventId, Ingested, LogOrigin, LogReader, LogWriter, Page,
-    Position, Read, ReadError, Receipt, RecordedEvent, Revision, StorageError, StoreMode, Timestamp,
+    Position, Read, ReadError, Receipt, RecordedEvent, Revision, StorageError, StoreMode,
+    Timestamp,
     append_rules::{self, Proposal},
     closing::CloseOnce,
     lock::Lock,

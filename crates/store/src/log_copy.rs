@@ -52,7 +52,7 @@ pub(crate) trait LogCopies: fmt::Debug + Send + Sync {
     fn disk_bytes(&self) -> u64;
 }
 
-/// A copy of the log: blocks by first position, and blobs of derived state.
+/// A copy of the log: blocks by first position.
 ///
 /// # Errors
 /// Every method fails with a [`SledError`], which says whether the copy is wrong or the disk.
@@ -92,31 +92,6 @@ pub(crate) trait LogCopy: Send + Sync {
     fn has_external_values(&self) -> bool {
         false
     }
-
-    /// The blob under `key`; `None` when there is none, or not all of it as it was put.
-    fn get_blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SledError>;
-
-    /// Puts a blob under `key`: the old one is read, or the new one, never a mixture.
-    fn put_blob(&self, key: &[u8], value: &[u8]) -> Result<(), SledError>;
-
-    /// Removes the blob under `key`, if there is one.
-    fn remove_blob(&self, key: &[u8]) -> Result<(), SledError>;
-
-    /// The key of every blob that begins with `prefix`, ascending.
-    fn blob_keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, SledError> {
-        self.blob_keys_after(prefix, None, usize::MAX)
-    }
-
-    /// The next `limit` keys of blobs that begin with `prefix`, ascending, behind `after`.
-    fn blob_keys_after(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Vec<u8>>, SledError>;
-
-    /// The last key of a blob that begins with `prefix`.
-    fn last_blob_key(&self, prefix: &[u8]) -> Result<Option<Vec<u8>>, SledError>;
 
     /// As after a panic of sled.
     #[cfg(test)]

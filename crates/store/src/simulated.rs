@@ -14,7 +14,7 @@ use spacefold_disk::{
 };
 use spacefold_event_core::{
     Append, EventFilter, EventId, LogReader as _, LogWriter as _, Position, Read, ReadError,
-    SpaceEvent, StateStore as _, StorageError, Timestamp,
+    SpaceEvent, StorageError, Timestamp,
 };
 
 use crate::{
@@ -100,11 +100,7 @@ impl Log {
             match session.rng.u8(..16) {
                 0..=9 => self.append(&log, session)?,
                 10 => log.step(session.rng.bool()),
-                11 => {
-                    let value = vec![7; session.rng.usize(..2_000)];
-                    session.tolerate("put", log.put(b"state", &value))?;
-                }
-                12 | 13 => self.read(&log, session)?,
+                11..=13 => self.read(&log, session)?,
                 14 => self.append_again(&log, session)?,
                 _ => {
                     session.tolerate("close", log.close())?;

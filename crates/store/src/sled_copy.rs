@@ -1,8 +1,7 @@
 //! The readable copy of the log, in sled: the one file of the project that names it.
 //!
 //! Two trees. `log` holds blocks: key = first position (u64) and part (u16), big-endian, so that
-//! keys sort as positions do; the parts of a block in order are its bytes. `state` holds blobs of
-//! derived state (`blobs.rs`).
+//! keys sort as positions do; the parts of a block in order are its bytes.
 //!
 //! What this file assumes of sled 0.34.7, and does about it:
 //! - Nothing here is the only copy of anything. sled may lose, reorder or silently forget what
@@ -24,7 +23,6 @@
 //!   [`SledCopy::keep_places`] for 90 values at a time it wrote 1.2 times the bytes, for 36 1.5 times.
 
 mod access;
-mod blobs;
 mod calls;
 mod files;
 mod folders;
@@ -67,29 +65,24 @@ use crate::{
     log_copy::{LogCopy, Part, SledError, StoredBlock},
 };
 
-/// The tree of derived state.
-type StateTree = Tree;
-
 /// Bytes of one value in sled; longer parts are divided.
 pub(crate) const MAX_VALUE_BYTES: usize = 26_000;
-/// How often a block, or a blob that stands in its entry, is touched once more. sled lets pages go only when it has noted 64
+/// How often a block is touched once more. sled lets pages go only when it has noted 64
 /// uses of any of a 256th of them: a log of 10 M events that is read once was in memory to 500 MB.
 const TOUCHES: usize = 6;
-/// Bytes of a blob's key.
-pub(crate) const MAX_BLOB_KEY_BYTES: usize = 1_024;
 
 /// Fixed for the life of a sled folder: another value is refused by sled.
 const SEGMENT_BYTES: usize = 2 << 20;
 /// The most values that one leaf holds at any moment.
 const MAX_LEAF_VALUES: usize = 20;
 /// What a leaf needs beside its values, at most: keys, lengths, headers.
-const LEAF_OVERHEAD_BYTES: usize = MAX_LEAF_VALUES * 64 + 2 * MAX_BLOB_KEY_BYTES;
+const LEAF_OVERHEAD_BYTES: usize = MAX_LEAF_VALUES * 64 + 2 * 1_024;
 const _: () =
     assert!(MAX_LEAF_VALUES * MAX_VALUE_BYTES + LEAF_OVERHEAD_BYTES < SEGMENT_BYTES / 4 - 52);
 
 const CACHE_BYTES: u64 = 64 << 20;
 
-/// The readable copy of the log: blocks by first position, and blobs of derived state.
+/// The readable copy of the log: blocks by first position.
 pub(crate) struct SledCopy {
     /// What messages call its folder.
     path: PathBuf,
@@ -107,8 +100,6 @@ pub(crate) struct SledCopy {
     log_writer: Lock<()>,
     /// Held alone while whole blocks are taken away, so that no reader sees half of one.
     log_shape: SharedLock<()>,
-    /// Held alone while a blob is put or removed.
-    state_shape: SharedLock<()>,
     lineage: Lock<NotedLineage>,
     #[cfg(test)]
     refused: OnceLock<ErrorKind>,
@@ -168,9 +159,10 @@ impl SledCopy {
             move || {
                 let db = config.open()?;
                 let log = db.open_tree("log")?;
-                let state = db.open_tree("state")?;
+                // Of builds that kept there what they derived.
+                db.drop_tree("state")?;
                 drop(of_the_call);
-                Ok(Handles { log, state, db })
+                Ok(Handles { log, db })
             },
         );
         let handles = opened.map_err(|failure| failure.into_error("open", &path))?;
@@ -186,7 +178,6 @@ impl SledCopy {
             sync_failed: AtomicBool::new(false),
             log_writer: Lock::new(()),
             log_shape: SharedLock::new(()),
-            state_shape: SharedLock::new(()),
             lineage: Lock::default(),
             #[cfg(test)]
             refused: OnceLock::new(),
@@ -399,31 +390,6 @@ impl LogCopy for SledCopy {
         fs::read_dir(self.folder.join("blobs")).is_ok_and(|mut files| files.next().is_some())
     }
 
-    fn get_blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
-        self.blob(key)
-    }
-
-    fn put_blob(&self, key: &[u8], value: &[u8]) -> Result<(), SledError> {
-        self.replace_blob(key, value)
-    }
-
-    fn remove_blob(&self, key: &[u8]) -> Result<(), SledError> {
-        self.delete_blob(key)
-    }
-
-    fn blob_keys_after(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Vec<u8>>, SledError> {
-        self.keys_of_blobs(prefix, after, limit)
-    }
-
-    fn last_blob_key(&self, prefix: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
-        self.last_key_of_blobs(prefix)
-    }
-
     #[cfg(test)]
     fn break_now(&self) {
         let _ = self.broken.set("broken by a test".to_owned());
@@ -458,7 +424,6 @@ impl Drop for SledCopy {
 /// Dropped in this order: trees before the database.
 struct Handles {
     log: Tree,
-    state: StateTree,
     db: Db,
 }
 

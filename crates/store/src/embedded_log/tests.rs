@@ -440,27 +440,6 @@ fn a_store_that_was_closed_is_not_written_again_for_what_its_files_held_before()
     assert!(fs::read(path.join("HEAD")).unwrap() == head, "opening it wrote HEAD");
 }
 
-#[test]
-fn a_copy_that_breaks_while_derived_state_is_read_is_made_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = EmbeddedLog::open(folder.path().join("store")).unwrap();
-    (0..5).for_each(|_| append(&log, 300, 5));
-    let before = everything(&log);
-    for round in 1..=4 {
-        log.inner.shared.sled().unwrap().break_now();
-        match round {
-            1 => assert_eq!(log.get(b"key").unwrap(), None),
-            2 => log.put(b"key", b"value").unwrap(),
-            3 => log.remove(b"key").unwrap(),
-            _ => assert!(log.keys(b"").unwrap().is_empty()),
-        }
-        assert_eq!(log.info().healed, round);
-        assert_eq!(everything(&log), before);
-    }
-    append(&log, 1, 5);
-    assert_eq!(everything(&log).len(), before.len() + 1);
-}
-
 /// The next opening may file the same blocks: what an earlier one files later would overwrite that.
 #[test]
 fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {

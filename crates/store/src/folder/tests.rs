@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, fs, os::unix::fs::symlink, process};
 
-use spacefold_event_core::{Append, LogWriter as _, SpaceEvent, StateStore};
+use spacefold_event_core::{Append, LogWriter as _, SpaceEvent};
 use tempfile::TempDir;
 
 use super::*;
@@ -107,7 +107,6 @@ fn a_store_whose_folder_was_renamed_writes_on_there_and_never_in_a_new_one_at_it
             stored += 300;
         }
     }
-    StateStore::put(&first, b"key", &[7; 100_000]).unwrap();
     first.close().unwrap_err();
     assert_eq!(files_below(&path), before, "in the folder of the second one");
     append(&second, "more", 1).unwrap();

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    ops::Bound,
+
     sync::{Arc, MutexGuard},
 };
 
@@ -23,7 +23,7 @@ pub(crate) enum Left {
     Whole,
     /// Nothing.
     Nothing,
-    /// What was there at some time before, blocks, blobs and lineage each of a time of its own.
+    /// What was there at some time before, blocks and lineage each of a time of its own.
     Older,
     /// What was there, some of it changed or gone.
     Damaged,
@@ -68,7 +68,6 @@ struct Data {
 struct Content {
     lineage: Option<Lineage>,
     blocks: BTreeMap<Position, Arc<[u8]>>,
-    blobs: BTreeMap<Vec<u8>, Arc<[u8]>>,
 }
 
 impl MemoryCopies {
@@ -97,7 +96,7 @@ impl MemoryCopies {
 fn older(data: &Data, rng: &mut fastrand::Rng) -> Content {
     let mut any = || rng.choice(&data.before).unwrap_or(&data.now);
     let (lineage, blocks) = (any().lineage.clone(), any().blocks.clone());
-    Content { lineage, blocks, blobs: any().blobs.clone() }
+    Content { lineage, blocks }
 }
 
 fn damaged(mut content: Content, rng: &mut fastrand::Rng) -> Content {
@@ -112,7 +111,6 @@ fn damaged(mut content: Content, rng: &mut fastrand::Rng) -> Content {
     }
     content.blocks.retain(|_, _| rng.u8(..8) > 0);
     // One that is changed is taken for none by sled's copy itself.
-    content.blobs.retain(|_, _| rng.u8(..8) > 0);
     content.lineage = content.lineage.filter(|_| rng.bool());
     content
 }
@@ -220,36 +218,5 @@ impl LogCopy for MemoryCopy {
 
     fn sync(&self) -> Result<(), SledError> {
         Ok(())
-    }
-
-    fn get_blob(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
-        Ok(self.data().now.blobs.get(key).map(|bytes| bytes.to_vec()))
-    }
-
-    fn put_blob(&self, key: &[u8], value: &[u8]) -> Result<(), SledError> {
-        self.change(|content| drop(content.blobs.insert(key.to_vec(), value.into())));
-        Ok(())
-    }
-
-    fn remove_blob(&self, key: &[u8]) -> Result<(), SledError> {
-        self.change(|content| drop(content.blobs.remove(key)));
-        Ok(())
-    }
-
-    fn blob_keys_after(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Vec<u8>>, SledError> {
-        let from =
-            after.map_or(Bound::Included(prefix), |after| Bound::Excluded(after.max(prefix)));
-        let data = self.data();
-        let keys = data.now.blobs.range::<[u8], _>((from, Bound::Unbounded)).map(|(key, _)| key);
-        Ok(keys.take_while(|key| key.starts_with(prefix)).take(limit).cloned().collect())
-    }
-
-    fn last_blob_key(&self, prefix: &[u8]) -> Result<Option<Vec<u8>>, SledError> {
-        Ok(self.blob_keys(prefix)?.pop())
     }
 }

@@ -13,12 +13,7 @@ use spacefold_disk::{Disk as _, RealDisk};
 use spacefold_event_core::Position;
 use tempfile::TempDir;
 
-use super::{
-    MAX_BLOB_KEY_BYTES, MAX_VALUE_BYTES, SledCopy, SledError,
-    blobs::{DIRECTORY, MAX_INLINE_BYTES, PART, directory_key, part_key},
-    block_key,
-    folders::SledFolders,
-};
+use super::{MAX_VALUE_BYTES, SledCopy, SledError, block_key, folders::SledFolders};
 use crate::log_copy::{LogCopies as _, LogCopy as _};
 
 fn empty_copy() -> (TempDir, SledCopy) {
@@ -183,149 +178,10 @@ fn a_foreign_key_in_the_log_is_broken() {
 }
 
 #[test]
-fn blobs_of_any_size_come_back_and_are_replaced() {
-    let (folder, copy) = empty_copy();
-    let inline = MAX_INLINE_BYTES;
-    let sizes = [
-        0,
-        1,
-        inline,
-        inline + 1,
-        inline,
-        MAX_VALUE_BYTES,
-        MAX_VALUE_BYTES + 1,
-        3_000_000,
-        100_000,
-        0,
-        5,
-    ];
-    for (round, size) in (0..).zip(sizes) {
-        copy.put_blob(b"state/a", &noise(round, size)).unwrap();
-        copy.put_blob(b"state/b", &noise(round + 100, size / 2)).unwrap();
-        assert!(copy.get_blob(b"state/a").unwrap().unwrap() == noise(round, size));
-        assert!(copy.get_blob(b"state/b").unwrap().unwrap() == noise(round + 100, size / 2));
-    }
-    assert!(copy.get_blob(b"state/").unwrap().is_none());
-    // Nothing of the older generations is left: an entry for each.
-    assert_eq!(copy.handles.as_ref().unwrap().state.iter().count(), 2);
-    drop(copy);
-
-    let copy = SledCopy::open_at(&folder.path().join("sled")).unwrap();
-    assert_eq!(copy.get_blob(b"state/a").unwrap().unwrap(), noise(10, 5));
-    copy.remove_blob(b"state/a").unwrap();
-    copy.remove_blob(b"state/a").unwrap();
-    assert!(copy.get_blob(b"state/a").unwrap().is_none());
-    assert_eq!(copy.get_blob(b"state/b").unwrap().unwrap(), noise(110, 2));
-    assert!(!copy.has_external_values());
-}
-
-#[test]
-fn blob_keys_are_listed_by_prefix() {
-    let (_folder, copy) = empty_copy();
-    let long = vec![0xFF; MAX_BLOB_KEY_BYTES];
-    for key in [&b"b/2"[..], b"a", b"b/1", b"b", b"", &long] {
-        copy.put_blob(key, b"value").unwrap();
-        assert_eq!(copy.get_blob(key).unwrap().unwrap(), b"value");
-    }
-    assert_eq!(copy.blob_keys(b"b").unwrap(), [&b"b"[..], b"b/1", b"b/2"]);
-    assert_eq!(copy.blob_keys(b"b/").unwrap(), [b"b/1", b"b/2"]);
-    assert_eq!(copy.blob_keys(b"").unwrap().len(), 6);
-    assert_eq!(copy.blob_keys(&[0xFF]).unwrap(), std::slice::from_ref(&long));
-    assert!(copy.blob_keys(b"c").unwrap().is_empty());
-
-    let too_long = [long, vec![0]].concat();
-    assert!(matches!(copy.put_blob(&too_long, b""), Err(SledError::Storage(_))));
-}
-
-#[test]
-fn a_blob_that_is_not_as_it_was_put_is_none() {
-    let (_folder, copy) = empty_copy();
-    let value = noise(1, 3 * MAX_VALUE_BYTES);
-    let put_again = || {
-        copy.put_blob(b"key", &value).unwrap();
-        assert!(copy.get_blob(b"key").unwrap().unwrap() == value);
-        let state = &copy.handles.as_ref().unwrap().state;
-        let parts: Vec<_> = state.scan_prefix([PART]).keys().map(Result::unwrap).collect();
-        assert_eq!(parts.len(), 3);
-        (state, parts)
-    };
-
-    let (state, parts) = put_again();
-    state.remove(&parts[1]).unwrap();
-    assert!(copy.get_blob(b"key").unwrap().is_none());
-
-    let (state, parts) = put_again();
-    state.remove(&parts[2]).unwrap();
-    assert!(copy.get_blob(b"key").unwrap().is_none());
-
-    let (state, parts) = put_again();
-    let mut part = state.get(&parts[1]).unwrap().unwrap().to_vec();
-    part[17] ^= 1;
-    state.insert(&parts[1], part).unwrap();
-    assert!(copy.get_blob(b"key").unwrap().is_none());
-
-    for entry in [&b""[..], b"short", &[0xFF; 52]] {
-        let (state, _) = put_again();
-        state.insert(directory_key(b"key"), entry).unwrap();
-        assert!(copy.get_blob(b"key").unwrap().is_none());
-    }
-    let (state, _) = put_again();
-    copy.put_blob(b"key", b"short").unwrap();
-    let good = state.get(directory_key(b"key")).unwrap().unwrap();
-    // But for those of the generation, which has nothing to say then.
-    for bit in 64..good.len() * 8 {
-        let mut entry = good.to_vec();
-        entry[bit / 8] ^= 1 << (bit % 8);
-        state.insert(directory_key(b"key"), entry).unwrap();
-        assert!(copy.get_blob(b"key").unwrap().is_none(), "bit {bit}");
-    }
-    state.insert(directory_key(b"key"), &good[..good.len() - 1]).unwrap();
-    assert!(copy.get_blob(b"key").unwrap().is_none());
-    put_again();
-}
-
-#[test]
-fn a_put_that_was_cut_off_leaves_the_old_blob_and_is_cleaned_up() {
-    let (_folder, copy) = empty_copy();
-    let state = &copy.handles.as_ref().unwrap().state;
-    let (short, long) = (noise(1, MAX_INLINE_BYTES), noise(2, MAX_INLINE_BYTES + 1));
-    for (old, generation) in [(&short, 1), (&long, 3)] {
-        copy.put_blob(b"key", old).unwrap();
-        for part in 0..3 {
-            state.insert(part_key(b"key", generation, part), b"new").unwrap();
-        }
-        assert!(copy.get_blob(b"key").unwrap().unwrap() == *old);
-        copy.put_blob(b"key", &long).unwrap();
-        assert!(copy.get_blob(b"key").unwrap().unwrap() == long);
-        assert_eq!(state.scan_prefix([PART]).count(), 1);
-        assert_eq!(state.scan_prefix([DIRECTORY]).count(), 1);
-    }
-    copy.put_blob(b"key", &short).unwrap();
-    assert!(copy.get_blob(b"key").unwrap().unwrap() == short);
-    assert_eq!(state.scan_prefix([PART]).count(), 0);
-    copy.remove_blob(b"key").unwrap();
-    assert_eq!(state.len(), 0);
-}
-
-#[test]
 fn values_at_the_limit_never_leave_sleds_own_file() {
     let (_folder, copy) = empty_copy();
     for block in 0..60 {
         put(&copy, 1 + block, &noise(block, MAX_VALUE_BYTES));
-    }
-    // Removals merge leaves: the fullest ones there are.
-    for round in 0..6_u64 {
-        for blob in 0..8_u64 {
-            let size = MAX_VALUE_BYTES * usize::try_from((round * 7 + blob * 5) % 23).unwrap();
-            let key = [vec![b'k'; 1_000], blob.to_be_bytes().to_vec()].concat();
-            if (round + blob) % 3 == 0 {
-                copy.remove_blob(&key).unwrap();
-            }
-            copy.put_blob(&key, &noise(round + blob, size)).unwrap();
-            assert!(!copy.has_external_values());
-        }
-        copy.sync().unwrap();
-        assert!(!copy.has_external_values());
     }
     for first in (0..60).rev().step_by(7) {
         put(&copy, 1 + first, &noise(first, 3 * MAX_VALUE_BYTES));
@@ -335,12 +191,11 @@ fn values_at_the_limit_never_leave_sleds_own_file() {
 }
 
 #[test]
-fn readers_see_whole_blocks_and_blobs_while_they_are_written() {
+fn readers_see_whole_blocks_while_they_are_written() {
     let (_folder, copy) = empty_copy();
     let copy = Arc::new(copy);
     let done = Arc::new(AtomicBool::new(false));
     put(&copy, 1, &noise(1, 70_000));
-    copy.put_blob(b"key", &noise(0, 70_000)).unwrap();
     let readers: Vec<_> = (0..2)
         .map(|_| {
             let (copy, done) = (Arc::clone(&copy), Arc::clone(&done));
@@ -352,15 +207,12 @@ fn readers_see_whole_blocks_and_blobs_while_they_are_written() {
                     assert!(first >= last, "the last block went from {last} back to {first}");
                     assert!(block.bytes() == noise(first, 70_000));
                     last = first;
-                    let blob = copy.get_blob(b"key").unwrap().unwrap();
-                    assert_eq!(blob.len(), 70_000);
                 }
             })
         })
         .collect();
     for first in 2..150 {
         put(&copy, first, &noise(first, 70_000));
-        copy.put_blob(b"key", &noise(first, 70_000)).unwrap();
     }
     done.store(true, Ordering::Release);
     for reader in readers {
@@ -492,7 +344,6 @@ fn fill(path: &Path) {
     for block in 0..200 {
         put(&copy, 1 + block, &noise(block, 20_000));
     }
-    copy.put_blob(b"key", &noise(1, 100_000)).unwrap();
     copy.sync().unwrap();
 }
 
@@ -516,12 +367,7 @@ fn reopen_damaged(path: &Path, what: &str) {
         }
     }
     errors.extend(copy.first_positions().err());
-    match copy.get_blob(b"key") {
-        Ok(blob) => assert!(blob.is_none_or(|blob| blob == noise(1, 100_000)), "{what}"),
-        Err(error) => errors.push(error),
-    }
     errors.extend(copy.put_block(position(1_000), b"more").err());
-    errors.extend(copy.put_blob(b"key", b"more").err());
     errors.extend(copy.sync().err());
     errors.iter().for_each(check);
 }
