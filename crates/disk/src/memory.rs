@@ -109,7 +109,7 @@ impl MemoryDisk {
     /// The folder that everything is in.
     #[must_use]
     pub fn root(&self) -> Arc<dyn Folder> {
-        Arc::new(MemoryFolder { node: Arc::clone(&self.root), path: PathBuf::from("/") })
+        MemoryFolder::shared(&self.root, Arc::clone(&self.root), PathBuf::from("/"))
     }
 }
 
@@ -134,19 +134,21 @@ impl Disk for MemoryDisk {
 
     fn folder(&self, path: &Path) -> Result<Option<Arc<dyn Folder>>, StorageError> {
         let found = self.root.find(path).filter(|node| node.names().is_some());
-        Ok(found.map(|node| MemoryFolder::shared(node, path.to_owned())))
+        Ok(found.map(|node| MemoryFolder::shared(&self.root, node, path.to_owned())))
     }
 }
 
 #[derive(Debug)]
 struct MemoryFolder {
+    /// The folder that everything on the disk is in.
+    root: Arc<Node>,
     node: Arc<Node>,
     path: PathBuf,
 }
 
 impl MemoryFolder {
-    fn shared(node: Arc<Node>, path: PathBuf) -> Arc<dyn Folder> {
-        Arc::new(Self { node, path })
+    fn shared(root: &Arc<Node>, node: Arc<Node>, path: PathBuf) -> Arc<dyn Folder> {
+        Arc::new(Self { root: Arc::clone(root), node, path })
     }
 
     fn children(&self) -> Result<MutexGuard<'_, BTreeMap<String, Arc<Node>>>, StorageError> {
@@ -223,7 +225,7 @@ impl Folder for MemoryFolder {
     fn folder(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
         let found = name.to_str().and_then(|name| self.node.child(name));
         let found = found.filter(|node| node.names().is_some());
-        Ok(found.map(|node| Self::shared(node, self.path.join(name))))
+        Ok(found.map(|node| Self::shared(&self.root, node, self.path.join(name))))
     }
 
     fn part(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
@@ -239,7 +241,7 @@ impl Folder for MemoryFolder {
         }
         let node = Node::folder();
         children.insert(key, Arc::clone(&node));
-        Ok(Self::shared(node, path))
+        Ok(Self::shared(&self.root, node, path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
@@ -282,7 +284,7 @@ impl Folder for MemoryFolder {
     }
 
     fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {
-        Ok(self.children()?.get(name).map(|node| node.id()))
+        Ok(self.root.find(&self.path.join(name)).map(|node| node.id()))
     }
 }
 

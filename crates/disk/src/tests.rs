@@ -154,3 +154,17 @@ fn a_folder_is_made_when_something_is_made_in_it_and_not_before() {
     let again = LazyFolder::within(&LazyFolder::within(&root, "derived"), "states");
     assert_eq!(again.open("a", Access::Read).unwrap().read_all().unwrap(), b"whole");
 }
+
+#[test]
+fn a_folder_knows_what_is_at_its_path() {
+    let scratch = tempfile::tempdir().unwrap();
+    let real = RealDisk.folder(scratch.path()).unwrap().unwrap();
+    for root in [real, SimDisk::default().root(), MemoryDisk::new().root()] {
+        let folder = root.create_folder("a".as_ref(), StoreMode::PRIVATE).unwrap();
+        let file = folder.create("file").unwrap().id().unwrap();
+        let now = || ["", "file", "b"].map(|name| folder.id_by_path(name).unwrap());
+        assert_eq!(now(), [Some(folder.id().unwrap()), Some(file), None], "{root:?}");
+        root.rename(Path::new("a"), Path::new("b")).unwrap();
+        assert_eq!(now(), [None; 3], "{root:?}");
+    }
+}
