@@ -17,8 +17,14 @@ use spacefold::{
 
 use crate::{
     arbitrary::one_of_each,
-    support::{cli, run},
+    support::{cli, on_each_kind, run},
 };
+
+on_each_kind![
+    each_type_reaches_every_receiver_of_a_store,
+    a_handler_appends_to_the_store_that_calls_it,
+    states_and_what_follows_them_come_in_one_call,
+];
 
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
@@ -97,11 +103,8 @@ pub(crate) fn check(bus: &EventBus, calls: &Calls, expected: &[RecordedEvent]) {
     assert_eq!(history, expected);
 }
 
-#[test]
-fn each_type_reaches_every_receiver_of_a_store() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = Options::new(folder.path().join("data")).bus(BusOptions::new().history(100));
-    let spaces = options.open().unwrap();
+fn each_type_reaches_every_receiver_of_a_store(options: &Options) {
+    let spaces = options.clone().bus(BusOptions::new().history(100)).open().unwrap();
     let calls = Calls::default();
     register(spaces.bus(), &calls);
     let mut early = spaces.subscribe(Subscription::from_now()).unwrap().into_iter();
@@ -181,10 +184,8 @@ fn handlers_use_a_runtime_of_their_own() {
     assert_eq!(bus.parked().len(), 1);
 }
 
-#[test]
-fn a_handler_appends_to_the_store_that_calls_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+fn a_handler_appends_to_the_store_that_calls_it(options: &Options) {
+    let spaces = options.open().unwrap();
     let inner = spaces.clone();
     spaces
         .bus()
@@ -201,13 +202,11 @@ fn a_handler_appends_to_the_store_that_calls_it() {
     assert_eq!(snapshot.status().name(), "active");
     // What the handler holds is let go of, so that the store can be opened again.
     spaces.close().unwrap();
-    Spacefold::open_existing(folder.path().join("data")).unwrap();
+    drop(options.open().unwrap());
 }
 
-#[test]
-fn states_and_what_follows_them_come_in_one_call() {
-    let folder = tempfile::tempdir().unwrap();
-    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+fn states_and_what_follows_them_come_in_one_call(options: &Options) {
+    let spaces = options.open().unwrap();
     let events = ["a", "b", "c"].map(|id| SpaceEvent::space_created(id, id.to_uppercase()));
     spaces.append(events, AppendCondition::none()).unwrap();
     let subscription = Subscription::from_start().spaces(["a", "c", "nowhere"]);

@@ -14,7 +14,9 @@ use spacefold::{
     MIN_PACK_BYTES, OpenError, Options, Position, SpaceEvent, Spacefold,
 };
 
-use crate::support::{cli, fixture, run};
+use crate::support::{cli, fixture, on_each_kind, run};
+
+on_each_kind![what_keeps_content_from_being_given_is_told_apart,];
 
 fn changed(document: &str, old: Option<ContentHash>, new: ContentHash) -> SpaceEvent {
     let old = old.map(|hash| hash.to_string());
@@ -24,7 +26,11 @@ fn changed(document: &str, old: Option<ContentHash>, new: ContentHash) -> SpaceE
 /// A store whose document `d` of space `s` had these contents from position 3 on, one after the
 /// other.
 fn with_versions(path: &Path, versions: &[Vec<u8>]) -> Spacefold {
-    let spaces = Spacefold::open(path).unwrap();
+    filled(&Options::new(path), versions)
+}
+
+fn filled(options: &Options, versions: &[Vec<u8>]) -> Spacefold {
+    let spaces = options.open().unwrap();
     let added = [SpaceEvent::space_created("s", "S"), SpaceEvent::document_added("s", "d", "/d")];
     spaces.append(added, AppendCondition::none()).unwrap();
     let mut old = None;
@@ -90,10 +96,8 @@ fn every_document_of_any_time_can_be_read_before_and_after_garbage_is_collected(
     assert_eq!(spaces.collect_garbage().unwrap().removed_entries, 0);
 }
 
-#[test]
-fn what_keeps_content_from_being_given_is_told_apart() {
-    let folder = tempfile::tempdir().unwrap();
-    let spaces = with_versions(&folder.path().join("store"), &[]);
+fn what_keeps_content_from_being_given_is_told_apart(options: &Options) {
+    let spaces = filled(options, &[]);
     let at = |position| spaces.content_at("s", "d", Position::new(position));
     assert!(matches!(at(0), Err(ContentAtError::Snapshot(_))));
     assert!(matches!(at(1), Err(ContentAtError::UnknownDocument { .. })));

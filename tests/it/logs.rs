@@ -2,7 +2,7 @@
 
 use conformance::{LogFactory, conformance_suite};
 use spacefold_event_core::{EventLog, MemoryLog};
-use spacefold_store::EmbeddedLog;
+use spacefold_store::{EmbeddedLog, StoreOptions};
 use tempfile::TempDir;
 
 struct Memory;
@@ -52,3 +52,25 @@ impl LogFactory for Embedded {
 }
 
 conformance_suite!(embedded, super::Embedded);
+
+struct EmbeddedInMemory;
+
+impl LogFactory for EmbeddedInMemory {
+    fn new() -> Self {
+        Self
+    }
+
+    fn open(&self) -> Box<dyn EventLog> {
+        Box::new(EmbeddedLog::in_memory(&StoreOptions::default()).unwrap())
+    }
+
+    fn reopen(&self, _: Box<dyn EventLog>) -> Option<Box<dyn EventLog>> {
+        None
+    }
+
+    fn model_cases() -> u32 {
+        100
+    }
+}
+
+conformance_suite!(embedded_in_memory, super::EmbeddedInMemory);

@@ -15,11 +15,16 @@ use std::{
 
 use serde_json::Value;
 use spacefold::{
-    AppendCondition, ApplyContext, ApplyError, CatchUpError, OneValue, PauseKind, Position,
-    ProblemFilter, RecordedEventRef, SpaceEvent, Spacefold, ValueProjection,
+    AppendCondition, ApplyContext, ApplyError, CatchUpError, OneValue, Options, PauseKind,
+    Position, ProblemFilter, RecordedEventRef, SpaceEvent, Spacefold, ValueProjection,
 };
 
-use crate::support::{SAMPLE_EVENTS, cli, import_sample, rebuild_projections, run};
+use crate::support::{SAMPLE_EVENTS, cli, import_sample, on_each_kind, rebuild_projections, run};
+
+on_each_kind![
+    a_quarantined_event_pauses_one_projection_and_is_listed,
+    a_store_stays_usable_while_it_is_rebuilt,
+];
 
 /// Where a store says whose it is.
 const LOCK: &str = "LOCK";
@@ -91,11 +96,8 @@ fn a_projection_is_folded_live_and_found_again() {
     assert!(spaces.register(events_by_source()).is_err(), "its name is taken");
 }
 
-#[test]
-fn a_quarantined_event_pauses_one_projection_and_is_listed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let spaces = Spacefold::open(&path).unwrap();
+fn a_quarantined_event_pauses_one_projection_and_is_listed(options: &Options) {
+    let spaces = options.open().unwrap();
     let refuses = Arc::new(AtomicBool::new(true));
     let picky =
         spaces.register(OneValue(EventsBySource { refuses: Arc::clone(&refuses) })).unwrap();
@@ -326,11 +328,9 @@ fn interrupted(store: &Path, rebuild: &mut Command) {
     assert!(stderr.contains("the old projections are there"), "{stderr}");
 }
 
-#[test]
-fn a_store_stays_usable_while_it_is_rebuilt() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = sample_store(folder.path());
-    let spaces = Spacefold::open(&store).unwrap();
+fn a_store_stays_usable_while_it_is_rebuilt(options: &Options) {
+    let spaces = options.open().unwrap();
+    import_sample(&spaces);
     let activity = spaces.activity().unwrap();
     let appended = Mutex::new(0_u64);
     let progress = |_| {

@@ -13,7 +13,19 @@ use spacefold::{
     SpaceService, Spacefold, StoreOptions, Subscription, Value,
 };
 
-use crate::bus::{Calls, LONG, check, register};
+use crate::{
+    bus::{Calls, LONG, check, register},
+    support::on_each_kind,
+};
+
+on_each_kind![
+    every_operation_reaches_every_receiver_of_a_store,
+    a_handler_commands_the_space_that_it_hears_of,
+    a_service_waits_for_no_sync_of_what_it_has_recorded_itself,
+    what_others_were_told_is_stored_counts_before_it_can_be_read,
+    whoever_commands_reads_what_that_came_to,
+    the_bytes_of_every_position_are_there,
+];
 
 const NONE: Presence = Presence::Absent;
 
@@ -108,11 +120,8 @@ fn every_operation_records_its_event_as_the_contract_has_it() {
     assert_eq!(types.len(), 21);
 }
 
-#[test]
-fn every_operation_reaches_every_receiver_of_a_store() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = Options::new(folder.path().join("data")).bus(BusOptions::new().history(100));
-    let spaces = options.open().unwrap();
+fn every_operation_reaches_every_receiver_of_a_store(options: &Options) {
+    let spaces = options.clone().bus(BusOptions::new().history(100)).open().unwrap();
     let calls = Calls::default();
     register(spaces.bus(), &calls);
     let mut early = spaces.subscribe(Subscription::from_now()).unwrap().into_iter();
@@ -160,10 +169,8 @@ fn every_operation_reaches_every_receiver_without_a_store() {
     assert_eq!(seen.take(events.len()).collect::<Vec<_>>(), events);
 }
 
-#[test]
-fn a_handler_commands_the_space_that_it_hears_of() {
-    let folder = tempfile::tempdir().unwrap();
-    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+fn a_handler_commands_the_space_that_it_hears_of(options: &Options) {
+    let spaces = options.open().unwrap();
     let service = spaces.service().clone();
     let activate = move |event: &RecordedEvent| service.activate_space(&event.event.space_id);
     let created = spacefold::EventType::SpaceCreated;
@@ -176,16 +183,14 @@ fn a_handler_commands_the_space_that_it_hears_of() {
 }
 
 /// A store that syncs so long after it has answered.
-fn opened(folder: &tempfile::TempDir, interval: Duration) -> Spacefold {
+fn opened(options: &Options, interval: Duration) -> Spacefold {
     let store = StoreOptions::default().durability(Durability::Interval(interval));
-    Options::new(folder.path().join("data")).store(store).open().unwrap()
+    options.clone().store(store).open().unwrap()
 }
 
-#[test]
-fn a_service_waits_for_no_sync_of_what_it_has_recorded_itself() {
+fn a_service_waits_for_no_sync_of_what_it_has_recorded_itself(options: &Options) {
     // Whoever waits for this interval is not done before the test is given up.
-    let folder = tempfile::tempdir().unwrap();
-    let spaces = opened(&folder, Duration::from_secs(3_600));
+    let spaces = opened(options, Duration::from_secs(3_600));
     let service = spaces.service();
     let outcome = service.create_space("s", "S").unwrap();
     assert!(!outcome.is_durable());
@@ -204,10 +209,8 @@ fn a_service_waits_for_no_sync_of_what_it_has_recorded_itself() {
     spaces.close().unwrap();
 }
 
-#[test]
-fn what_others_were_told_is_stored_counts_before_it_can_be_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let spaces = opened(&folder, Duration::from_millis(30));
+fn what_others_were_told_is_stored_counts_before_it_can_be_read(options: &Options) {
+    let spaces = opened(options, Duration::from_millis(30));
     let service = spaces.service();
     for round in 0..10 {
         let id = format!("s{round}");
@@ -227,10 +230,8 @@ fn what_others_were_told_is_stored_counts_before_it_can_be_read() {
     spaces.close().unwrap();
 }
 
-#[test]
-fn whoever_commands_reads_what_that_came_to() {
-    let folder = tempfile::tempdir().unwrap();
-    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+fn whoever_commands_reads_what_that_came_to(options: &Options) {
+    let spaces = options.open().unwrap();
     let service = spaces.service().with_source("tester");
     service.create_space("s", "S").unwrap();
     for n in 0..200 {
@@ -247,10 +248,8 @@ fn whoever_commands_reads_what_that_came_to() {
     spaces.close().unwrap();
 }
 
-#[test]
-fn the_bytes_of_every_position_are_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+fn the_bytes_of_every_position_are_there(options: &Options) {
+    let spaces = options.open().unwrap();
     let service = spaces.service();
     service.batch("s").create_space("S").add_document("d", "/d").commit().unwrap();
     let mut expected = Vec::new();

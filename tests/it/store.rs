@@ -32,6 +32,16 @@ fn an_import_that_is_repeated_adds_nothing() {
 }
 
 #[test]
+fn a_store_in_memory_takes_in_what_one_on_disk_does() {
+    let spaces = Spacefold::in_memory().unwrap();
+    import_sample(&spaces);
+    Contents::of(&spaces).assert_is(&REFERENCE);
+    let again = import_sample(&spaces);
+    assert_eq!((again.appended, again.already_present), (0, SAMPLE_EVENTS));
+    spaces.close().unwrap();
+}
+
+#[test]
 fn a_store_opens_again_while_children_are_started() {
     // A child that was just forked holds whatever its parent had locked, until it is replaced.
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
-use spacefold::{ImportOptions, ImportReport, Spacefold};
+use spacefold::{ImportOptions, ImportReport, Options, Spacefold};
 
 /// The events of the sample history.
 pub(crate) const SAMPLE_EVENTS: u64 = 25_557;
@@ -37,6 +37,31 @@ pub(crate) static REFERENCE: LazyLock<Contents> = LazyLock::new(|| {
     import_sample(&spaces);
     Contents::of(&spaces)
 });
+
+/// Runs a test on an empty store of each kind: on disk, and in memory.
+pub(crate) fn each_kind(test: fn(&Options)) {
+    let folder = tempfile::tempdir().unwrap();
+    let on_disk = Options::new(folder.path().join("data"));
+    for (kind, options) in [("on disk", on_disk), ("in memory", Options::in_memory())] {
+        println!("{kind}");
+        test(&options);
+    }
+}
+
+/// Makes tests of functions that take the options of an empty store: each on every kind of store.
+macro_rules! on_each_kind {
+    [$($test:ident),+ $(,)?] => {
+        mod on_each_kind {
+            $(
+                #[test]
+                fn $test() {
+                    crate::support::each_kind(super::$test);
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_each_kind;
 
 /// Imports the sample history.
 #[track_caller]

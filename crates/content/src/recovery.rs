@@ -103,7 +103,10 @@ impl PackStore {
     }
 
     /// As [`PackStore::prepare`], on any disk.
-    pub(crate) fn prepare_on(
+    ///
+    /// # Errors
+    /// [`OpenContentError`], as [`PackStore::open`].
+    pub fn prepare_on(
         disk: Arc<dyn Disk>,
         path: &Path,
     ) -> Result<PreparedContent, OpenContentError> {

@@ -1,19 +1,25 @@
 //! The content that belongs to a store, and which of it the events name.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use rapidhash::RapidHashSet;
 use spacefold_content::{
     ContentOptions, ContentReport, OpenContentError, PackStore, PreparedContent, StoreId,
 };
+use spacefold_disk::MemoryDisk;
 use spacefold_event_core::{
     ContentError, ContentHash, EventFilter, EventType, LogReader, Position, Read, ReadError,
 };
 use spacefold_projection::SnapshotError;
 use spacefold_store::{EmbeddedLog, OpenError};
 
+use crate::options::Place;
+
 /// The folder of the content in that of a store.
 const CONTENT_FOLDER: &str = "content";
+
+/// What messages call a store in memory, and where its content is on its disk.
+pub(crate) const IN_MEMORY: &str = "/in-memory";
 
 /// Why the bytes of a document are not given.
 #[derive(Debug, thiserror::Error)]
@@ -75,10 +81,17 @@ pub fn verify_content(path: &Path) -> Result<ContentReport, OpenError> {
     spacefold_content::verify(&path.join(CONTENT_FOLDER)).map_err(|error| open_error(error, path))
 }
 
-/// Locks and reads the content of the store at `path`: before the log is opened, so that neither of
+/// Locks and reads the content of the store at `place`: before the log is opened, so that neither of
 /// them is changed when the other one does not open.
-pub(crate) fn prepare(path: &Path) -> Result<PreparedContent, OpenError> {
-    PackStore::prepare(&path.join(CONTENT_FOLDER)).map_err(|error| open_error(error, path))
+pub(crate) fn prepare(place: &Place) -> Result<PreparedContent, OpenError> {
+    let (path, prepared) = match place {
+        Place::Folder(path) => (path.as_path(), PackStore::prepare(&path.join(CONTENT_FOLDER))),
+        Place::Memory => {
+            let (disk, path) = (Arc::new(MemoryDisk::new()), Path::new(IN_MEMORY));
+            (path, PackStore::prepare_on(disk, path))
+        }
+    };
+    prepared.map_err(|error| open_error(error, path))
 }
 
 /// Opens the content that was prepared, bound to the store with this log.

@@ -50,6 +50,13 @@ pub(crate) enum Missing {
     Refuse,
 }
 
+/// Where a store is.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Folder(PathBuf),
+    Memory,
+}
+
 /// How a store is to be opened.
 ///
 /// ```
@@ -64,7 +71,7 @@ pub(crate) enum Missing {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     pub(crate) missing: Missing,
     pub(crate) mode: Option<StoreMode>,
     pub(crate) folding: Folding,
@@ -81,8 +88,27 @@ impl Options {
     /// Opens the store in the folder `path`, and creates it when the folder is absent or empty.
     #[must_use]
     pub fn new(path: impl AsRef<Path>) -> Self {
+        Self::at(Place::Folder(path.as_ref().to_owned()))
+    }
+
+    /// Makes an empty store in memory: see [`Spacefold::in_memory`](crate::Spacefold::in_memory).
+    /// [`Options::mode`] says nothing there, and with [`Options::existing_only`] there is no store to
+    /// open.
+    ///
+    /// ```
+    /// use spacefold::{Folding, Options};
+    /// let spaces = Options::in_memory().folding(Folding::OnDemand).open()?;
+    /// assert!(spaces.spaces()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::at(Place::Memory)
+    }
+
+    fn at(place: Place) -> Self {
         Self {
-            path: path.as_ref().to_owned(),
+            place,
             missing: Missing::Create,
             mode: None,
             folding: Folding::default(),

@@ -3,6 +3,8 @@
 //! An append is checked and encoded in the caller's thread by `append_rules.rs` of event-core, and
 //! goes on in `writer/handover.rs`.
 
+mod in_memory;
+
 use std::{
     fmt,
     path::{Path, PathBuf},

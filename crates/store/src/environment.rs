@@ -1,12 +1,16 @@
 //! What a store runs on: a disk, schemas, the place of the copy that is read, and the threads that seal. A
-//! program has one environment, tests have others.
+//! program has one environment, and another for each store in memory; tests have others.
 
 use std::sync::Arc;
 
-use spacefold_disk::{Disk, Folder as DiskFolder, RealDisk};
+use spacefold_disk::{Disk, Folder as DiskFolder, MemoryDisk, RealDisk};
 use spacefold_event_core::Schemas;
 
-use crate::{log_copy::LogCopies, options::StoreOptions, sled_copy::SledFolders};
+use crate::{
+    log_copy::{LogCopies, memory::MemoryCopies},
+    options::StoreOptions,
+    sled_copy::SledFolders,
+};
 
 /// What a store runs on.
 #[derive(Clone, Debug)]
@@ -29,6 +33,13 @@ impl Environment {
     /// What a program runs on that opens a store with these options.
     pub(crate) fn of(options: &StoreOptions) -> Self {
         Self { schemas: options.schemas, ..Self::default() }
+    }
+
+    /// What a store runs on that is gone with its last handle.
+    pub(crate) fn in_memory(options: &StoreOptions) -> Self {
+        let copies: Arc<dyn LogCopies> = Arc::new(MemoryCopies::default());
+        let on_disk = Self::on(Arc::new(MemoryDisk::new()));
+        Self { schemas: options.schemas, copies: Some(copies), ..on_disk }
     }
 
     /// Of one thread, which tells the store when to seal, with a stand-in for sled's copies.

@@ -1,7 +1,6 @@
-//! The copy of the log that is read, as the store sees it: sled's, or a stand-in for it that tests
-//! lose and damage. Nothing in it is the only copy of anything.
+//! The copy of the log that is read, as the store sees it: sled's, or a stand-in for it in memory.
+//! Nothing in it is the only copy of anything.
 
-#[cfg(test)]
 pub(crate) mod memory;
 
 use std::{fmt, iter, sync::Arc};

@@ -20,7 +20,7 @@ use spacefold_event_core::{
 use crate::{
     EmbeddedLog, OnDamage, OpenError, StoreOptions, VerifyOptions, VerifyReport,
     environment::Environment,
-    log_copy::memory::{Left, MemoryCopies},
+    log_copy::memory::{MemoryCopies, lost::Left},
     verify::verify_in,
 };
 

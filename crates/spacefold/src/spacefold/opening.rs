@@ -17,7 +17,7 @@ use crate::{
     contents,
     engine::Engine,
     follower,
-    options::{Folding, Missing, Options},
+    options::{Folding, Missing, Options, Place},
 };
 
 impl Options {
@@ -30,10 +30,16 @@ impl Options {
         if let Some(mode) = self.mode {
             store = store.mode(mode);
         }
-        let content = contents::prepare(&self.path)?;
-        let log = match self.missing {
-            Missing::Create => EmbeddedLog::open_with(&self.path, &store)?,
-            Missing::Refuse => EmbeddedLog::open_existing_with(&self.path, &store)?,
+        let content = contents::prepare(&self.place)?;
+        let log = match (&self.place, self.missing) {
+            (Place::Folder(path), Missing::Create) => EmbeddedLog::open_with(path, &store)?,
+            (Place::Folder(path), Missing::Refuse) => {
+                EmbeddedLog::open_existing_with(path, &store)?
+            }
+            (Place::Memory, Missing::Create) => EmbeddedLog::in_memory(&store)?,
+            (Place::Memory, Missing::Refuse) => {
+                return Err(OpenError::NoStore { path: contents::IN_MEMORY.into() });
+            }
         };
         let content = contents::open(content, self.content.mode(log.mode()), &log)?;
         Spacefold::over(log, content, self)
@@ -56,6 +62,41 @@ impl Spacefold {
     /// then.
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         Options::new(path).existing_only().open()
+    }
+
+    /// An empty store in memory, for tests of programs that embed one: everything that a store does
+    /// it does there too, by the same code. It is gone with its last clone, and needs no folder and
+    /// no disk. [`Options::in_memory`] opens one with options.
+    ///
+    /// # What cannot hold in memory
+    /// - *Durability*: what is answered as durable lasts as long as the store. Syncs, and
+    ///   [`Durability`](crate::Durability), do what they do on disk, but nothing outlives the process,
+    ///   or the store: [`Spacefold::save`] and [`Spacefold::checkpoints`] work, and after
+    ///   [`Spacefold::close`] every call answers that it is closed.
+    /// - *Another process*: nobody else can open it, twice neither. Each call makes a store of its own.
+    /// - *Files*: [`EmbeddedLog::path`] of its [log](Spacefold::log) is no path of the operating
+    ///   system's, so that [`verify`](crate::verify) answers [`OpenError::NoStore`] for it.
+    ///   [`Spacefold::info`] counts bytes of memory.
+    ///
+    /// Nothing is given back but by dropping it: events take their bytes in memory two or three times.
+    ///
+    /// # Errors
+    /// [`OpenError`] when a thread cannot be started.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{Position, Spacefold};
+    /// let spaces = Spacefold::in_memory()?;
+    /// let service = spaces.service();
+    /// service.create_space("handbook", "Handbook")?;
+    /// service.add_document("handbook", "intro", "/intro.md")?;
+    /// service.set_content("handbook", "intro", b"# Hello")?;
+    /// assert!(spaces.snapshot("handbook")?.has_path("/intro.md"));
+    /// assert!(!spaces.snapshot_at("handbook", Position::new(1))?.has_path("/intro.md"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn in_memory() -> Result<Self, OpenError> {
+        Options::in_memory().open()
     }
 
     fn over(log: EmbeddedLog, content: PackStore, options: &Options) -> Result<Self, OpenError> {

@@ -1,7 +1,19 @@
 use super::*;
-use crate::{Folding, OpenError, Options};
+use crate::{
+    Commitments, ContentStore as _, Delivery, Folding, OpenError, Options, Read, Subscription,
+    VerifyOptions, verify,
+};
 
 fn shared<T: Send + Sync + Clone>(_: &T) {}
+
+/// Runs a test on an empty store of each kind: on disk, and in memory.
+fn on_each_kind(test: fn(&Options)) {
+    let folder = tempfile::tempdir().unwrap();
+    for options in [Options::new(folder.path().join("data")), Options::in_memory()] {
+        println!("{:?}", options.place);
+        test(&options);
+    }
+}
 
 #[test]
 fn states_are_folded_live_and_found_again_after_reopening() {
@@ -42,8 +54,11 @@ fn a_store_that_is_open_is_not_opened_again_until_it_is_dropped() {
 
 #[test]
 fn a_rebuild_finds_what_was_folded_live() {
-    let folder = tempfile::tempdir().unwrap();
-    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+    on_each_kind(rebuild);
+}
+
+fn rebuild(options: &Options) {
+    let spaces = options.open().unwrap();
     let events = [SpaceEvent::space_created("a", "A"), SpaceEvent::space_created("b", "B")];
     spaces.append(events, AppendCondition::none()).unwrap();
     spaces.catch_up().unwrap();
@@ -62,8 +77,11 @@ fn a_rebuild_finds_what_was_folded_live() {
 
 #[test]
 fn each_clone_reads_its_own_writes_and_what_refused_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+    on_each_kind(read_own_writes);
+}
+
+fn read_own_writes(options: &Options) {
+    let spaces = options.open().unwrap();
     let created = SpaceEvent::space_created("s", "S");
     spaces.append([created], AppendCondition::none()).unwrap();
     std::thread::scope(|scope| {
@@ -95,8 +113,11 @@ fn each_clone_reads_its_own_writes_and_what_refused_them() {
 
 #[test]
 fn a_document_has_a_history_and_parts_have_events_to_blame() {
-    let folder = tempfile::tempdir().unwrap();
-    let spaces = Spacefold::open(folder.path().join("data")).unwrap();
+    on_each_kind(look_back);
+}
+
+fn look_back(options: &Options) {
+    let spaces = options.open().unwrap();
     let events = [
         SpaceEvent::space_created("s", "S"),
         SpaceEvent::document_added("s", "d", "/d"),
@@ -124,4 +145,97 @@ fn a_document_has_a_history_and_parts_have_events_to_blame() {
     spaces.rebuild_history_cache().unwrap();
     assert_eq!(spaces.snapshot_at("s", Position::new(4)).unwrap().document_count(), 2);
     spaces.close().unwrap();
+}
+
+#[test]
+fn a_store_that_was_closed_answers_so() {
+    on_each_kind(close);
+}
+
+fn close(options: &Options) {
+    let spaces = options.open().unwrap();
+    let created = SpaceEvent::space_created("s", "S");
+    spaces.append([created], AppendCondition::none()).unwrap();
+    let content = spaces.content().put(&mut &b"text"[..]).unwrap();
+    let mut tail = spaces.subscribe(Subscription::from_now()).unwrap();
+    assert!(matches!(tail.recv().unwrap(), Delivery::CaughtUp { .. }));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| tail.recv().is_err());
+        spaces.close().unwrap();
+        assert!(waiting.join().unwrap(), "whoever waits is told");
+    });
+    let late = spaces.append([SpaceEvent::space_activated("s")], AppendCondition::none());
+    assert!(matches!(late, Err(AppendError::Closed)), "{late:?}");
+    assert!(matches!(spaces.spaces(), Err(ReadError::Closed)));
+    assert!(matches!(spaces.log().read(&Read::from(Position::new(1))), Err(ReadError::Closed)));
+    assert!(spaces.service().activate_space("s").is_err());
+    assert!(spaces.content().open(&content.hash).is_err());
+    spaces.close().unwrap();
+}
+
+#[test]
+fn acknowledged_events_do_not_come_again_to_the_same_name() {
+    on_each_kind(acknowledge);
+}
+
+fn acknowledge(options: &Options) {
+    let spaces = options.open().unwrap();
+    let events = ["a", "b"].map(|id| SpaceEvent::space_created(id, id));
+    spaces.append(events, AppendCondition::none()).unwrap();
+    let begin = Subscription::from_start();
+    let mut mailer = spaces.subscribe_durably("mailer", &begin).unwrap();
+    let Delivery::Events(page) = mailer.recv().unwrap() else { panic!("no events") };
+    assert_eq!(page.len(), 2);
+    mailer.ack(Position::new(2)).unwrap();
+    assert!(spaces.subscribe_durably("mailer", &begin).is_err(), "it has an owner");
+    drop(mailer);
+    spaces.save().unwrap();
+    let mut mailer = spaces.subscribe_durably("mailer", &begin).unwrap();
+    assert!(matches!(mailer.recv().unwrap(), Delivery::CaughtUp { .. }));
+    drop(mailer);
+    let known = spaces.feed().durable_subscriptions().unwrap();
+    assert_eq!(known.iter().map(|it| it.position).collect::<Vec<_>>(), [Some(Position::new(2))]);
+}
+
+#[test]
+fn states_are_hashed_into_the_log() {
+    on_each_kind(commit_states);
+}
+
+fn commit_states(options: &Options) {
+    let events = std::num::NonZeroU64::new(1_024).unwrap();
+    let spaces = options.clone().commitments(Commitments::EveryEvents(events)).open().unwrap();
+    let mut rounds = 0;
+    while spaces.log().last_commitment() == Position::START {
+        let event = |n: u64| SpaceEvent::variable_set(format!("s{}", n % 7), "n", n);
+        spaces.append((0..512).map(event).collect::<Vec<_>>(), AppendCondition::none()).unwrap();
+        rounds += 1;
+        assert!(rounds < 20_000, "no block says anything of states");
+    }
+    let info = spaces.info();
+    assert!(info.journal_bytes > 0, "{info:?}");
+    assert_eq!(info.durable_head, Position::new(rounds * 512));
+}
+
+#[test]
+fn each_store_in_memory_is_one_of_its_own_and_gone_when_it_is_dropped() {
+    let [first, second] = [(); 2].map(|()| Spacefold::in_memory().unwrap());
+    first.append([SpaceEvent::space_created("s", "S")], AppendCondition::none()).unwrap();
+    first.content().put(&mut &b"text"[..]).unwrap();
+    assert_eq!((second.durable_head(), second.content().info().packs), (Position::START, 0));
+    assert_ne!(first.info().store_id, second.info().store_id);
+    let log = Arc::downgrade(&first.inner.engine);
+    drop(first);
+    assert!(log.upgrade().is_none());
+}
+
+#[test]
+fn of_a_store_in_memory_there_is_nothing_to_open_or_to_verify() {
+    let refused = Options::in_memory().existing_only().open();
+    assert!(matches!(refused, Err(OpenError::NoStore { .. })), "{refused:?}");
+    let spaces = Options::in_memory().mode(0o750).open().unwrap();
+    let path = spaces.log().path();
+    assert!(!path.exists(), "{}", path.display());
+    let verified = verify(&path, VerifyOptions::default());
+    assert!(matches!(verified, Err(OpenError::NoStore { .. })), "{verified:?}");
 }

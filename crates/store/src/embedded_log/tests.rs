@@ -10,7 +10,7 @@ use std::{
 
 use spacefold_event_core::{
     Append, AppendCondition, EventFilter, EventId, LogReader, LogWriter, Position, Read,
-    RecordedEvent, Revision, SpaceEvent, StateStore as _, Value,
+    RecordedEvent, Revision, SpaceEvent, Value,
 };
 
 use super::*;

@@ -1,42 +1,17 @@
-//! A stand-in for sled's copies, in memory: tests lose it, make it old, damage it, and have it
-//! refuse.
+//! A stand-in for sled's copies, in memory, for stores in memory.
+
+#[cfg(test)]
+pub(crate) mod lost;
 
 use std::{
     collections::BTreeMap,
-    io,
-
     sync::{Arc, MutexGuard},
 };
 
-use spacefold_event_core::{Position, StorageError, lock::Lock};
+use spacefold_event_core::{Position, StorageError, bytes::to_u64, lock::Lock};
 
 use super::{LogCopies, LogCopy, SledError, StoredBlock};
 use crate::lineage::Lineage;
-
-/// How many earlier states are remembered.
-const HISTORY: usize = 8;
-
-/// What is left of the copies after a power cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
-    /// All of it.
-    Whole,
-    /// Nothing.
-    Nothing,
-    /// What was there at some time before, blocks and lineage each of a time of its own.
-    Older,
-    /// What was there, some of it changed or gone.
-    Damaged,
-    /// What was there; it cannot be opened, as if sled panicked.
-    Broken,
-    /// What was there; it cannot be opened where nothing can be written.
-    Refused,
-}
-
-impl Left {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Whole, Self::Nothing, Self::Older, Self::Damaged, Self::Broken, Self::Refused];
-}
 
 /// Copies in memory. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +24,8 @@ struct Places {
     in_use: Option<MemoryCopy>,
     beside: Option<MemoryCopy>,
     /// How opening the one in use ends, if not well.
-    fails: Option<Left>,
+    #[cfg(test)]
+    fails: Option<lost::Left>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -61,6 +37,7 @@ struct MemoryCopy {
 struct Data {
     now: Content,
     /// Earlier states, the oldest first.
+    #[cfg(test)]
     before: Vec<Content>,
 }
 
@@ -74,45 +51,6 @@ impl MemoryCopies {
     fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock()
     }
-
-    /// What may be left of the copies if the power fails now.
-    pub(crate) fn after_power_cut(&self, left: Left, rng: &mut fastrand::Rng) -> Self {
-        let places = self.places();
-        let content = places.in_use.as_ref().map(|copy| {
-            let data = copy.data();
-            match left {
-                Left::Older => older(&data, rng),
-                Left::Damaged => damaged(data.now.clone(), rng),
-                _ => data.now.clone(),
-            }
-        });
-        let in_use = content.filter(|_| left != Left::Nothing).map(MemoryCopy::of);
-        let fails = matches!(left, Left::Broken | Left::Refused).then_some(left);
-        let places = Places { in_use, beside: None, fails };
-        Self { places: Arc::new(Lock::new(places)) }
-    }
-}
-
-fn older(data: &Data, rng: &mut fastrand::Rng) -> Content {
-    let mut any = || rng.choice(&data.before).unwrap_or(&data.now);
-    let (lineage, blocks) = (any().lineage.clone(), any().blocks.clone());
-    Content { lineage, blocks }
-}
-
-fn damaged(mut content: Content, rng: &mut fastrand::Rng) -> Content {
-    for bytes in content.blocks.values_mut() {
-        if rng.u8(..4) == 0 {
-            let mut changed = bytes.to_vec();
-            if let Some(byte) = rng.choice(changed.iter_mut()) {
-                *byte ^= 1 << rng.u8(..8);
-            }
-            *bytes = changed.into();
-        }
-    }
-    content.blocks.retain(|_, _| rng.u8(..8) > 0);
-    // One that is changed is taken for none by sled's copy itself.
-    content.lineage = content.lineage.filter(|_| rng.bool());
-    content
 }
 
 impl LogCopies for MemoryCopies {
@@ -125,15 +63,9 @@ impl LogCopies for MemoryCopies {
     }
 
     fn open(&self) -> Result<Arc<dyn LogCopy>, SledError> {
-        let mut places = self.places();
-        match places.fails {
-            Some(Left::Refused) => {
-                let refused = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
-                Err(StorageError::new("opening the stand-in", refused).into())
-            }
-            Some(_) => Err(SledError::Broken("the stand-in is broken".to_owned())),
-            None => Ok(Arc::new(places.in_use.get_or_insert_default().clone())),
-        }
+        #[cfg(test)]
+        self.fail_if_told()?;
+        Ok(Arc::new(self.places().in_use.get_or_insert_default().clone()))
     }
 
     fn open_beside(&self) -> Result<Arc<dyn LogCopy>, SledError> {
@@ -155,18 +87,26 @@ impl LogCopies for MemoryCopies {
     fn put_in_place(&self) -> Result<(), StorageError> {
         let mut places = self.places();
         places.in_use = places.beside.take();
-        places.fails = None;
+        #[cfg(test)]
+        let _ = places.fails.take();
         Ok(())
     }
 
     fn disk_bytes(&self) -> u64 {
-        0
+        let in_use = self.places().in_use.clone();
+        let bytes =
+            |copy: MemoryCopy| copy.data().now.blocks.values().map(|b| to_u64(b.len())).sum();
+        in_use.map_or(0, bytes)
     }
 }
 
 impl MemoryCopy {
     fn of(content: Content) -> Self {
-        let data = Data { now: content, before: Vec::new() };
+        let data = Data {
+            now: content,
+            #[cfg(test)]
+            before: Vec::new(),
+        };
         Self { data: Arc::new(Lock::new(data)) }
     }
 
@@ -176,10 +116,8 @@ impl MemoryCopy {
 
     fn change(&self, change: impl FnOnce(&mut Content)) {
         let mut data = self.data();
-        let before = data.now.clone();
-        data.before.push(before);
-        let forgotten = data.before.len().saturating_sub(HISTORY);
-        data.before.drain(..forgotten);
+        #[cfg(test)]
+        data.remember();
         change(&mut data.now);
     }
 }

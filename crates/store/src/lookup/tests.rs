@@ -8,7 +8,11 @@ use spacefold_event_core::{
     SpaceEvent, StorageErrorKind,
 };
 
-use crate::{EmbeddedLog, StoreOptions, environment::Environment, log_copy::memory::MemoryCopies};
+use crate::{
+    EmbeddedLog, StoreOptions,
+    environment::Environment,
+    log_copy::memory::{MemoryCopies, lost::Left},
+};
 
 const STORE: &str = "/store";
 /// Every so many events one is of a space that has few.
@@ -236,9 +240,7 @@ fn reading_and_appending_wait_for_no_copy() {
 #[test]
 fn a_copy_that_cannot_be_opened_ends_appends_and_not_reading() {
     let stored = Stored::filled(9_000);
-    let copies = stored
-        .copies
-        .after_power_cut(crate::log_copy::memory::Left::Refused, &mut fastrand::Rng::with_seed(0));
+    let copies = stored.copies.after_power_cut(Left::Refused, &mut fastrand::Rng::with_seed(0));
     let stored = Stored { copies, ..stored };
     let log = stored.open();
     let one = [SpaceEvent::space_archived("space-1")];
