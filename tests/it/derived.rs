@@ -3,7 +3,8 @@
 use std::{fs, path::Path};
 
 use spacefold::{
-    Append, EmbeddedLog, EventId, LogWriter, Position, SpaceEvent, Spacefold, Timestamp,
+    Append, EmbeddedLog, EventId, LogWriter, Position, SpaceEvent, Spacefold, SubscribeError,
+    Subscription, Timestamp,
 };
 
 use crate::commit::copy_folder;
@@ -31,7 +32,23 @@ fn derive(path: &Path) {
     spaces.activity().unwrap();
     spaces.rebuild_history_cache().unwrap();
     spaces.save().unwrap();
+    drop(spaces.subscribe_durably("mailer", &Subscription::from_now()).unwrap());
+    spaces.feed().reset_durable("mailer", spaces.durable_head()).unwrap();
     spaces.close().unwrap();
+}
+
+/// Where a durable subscription goes on; `None` where its place is not this log's.
+fn place(path: &Path) -> Option<Position> {
+    let spaces = Spacefold::open_existing(path).unwrap();
+    let opened = spaces.subscribe_durably("mailer", &Subscription::from_start());
+    let at = match &opened {
+        Ok(mailer) => Some(mailer.acknowledged()),
+        Err(SubscribeError::Unfit { .. }) => None,
+        Err(error) => panic!("{error}"),
+    };
+    drop(opened);
+    spaces.close().unwrap();
+    at
 }
 
 fn values(path: &Path) -> Vec<String> {
@@ -80,6 +97,8 @@ fn what_another_store_or_a_copy_that_went_on_apart_has_derived_is_made_anew() {
         assert_ne!(values(&path(other)), expected);
         exchange(&path(other), &path("own"));
         assert_eq!(values(&path("own")), expected, "of {other}");
+        assert_eq!(place(&path("own")), None, "events would be passed over");
+        fs::remove_dir_all(path("own").join("derived")).unwrap();
         derive(&path("own"));
         assert_eq!(values(&path("own")), expected);
     }
@@ -93,4 +112,5 @@ fn what_another_store_or_a_copy_that_went_on_apart_has_derived_is_made_anew() {
     let expected = values(&path("own"));
     exchange(&early, &path("own"));
     assert_eq!(values(&path("own")), expected);
+    assert_eq!(place(&path("own")), Some(Position::new(2 * EVENTS)));
 }

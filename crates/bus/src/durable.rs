@@ -106,7 +106,7 @@ impl DurableSubscriber {
     /// The position that was acknowledged last.
     #[must_use]
     pub const fn acknowledged(&self) -> Position {
-        self.place.checkpoint.position
+        self.place.checkpoint.position()
     }
 
     /// The result that was kept last; empty when none was.
@@ -239,7 +239,7 @@ impl Place {
         let checkpoint = match Checkpoint::load(&places, name)? {
             Some(checkpoint) => {
                 if !checkpoint.fits(&*source.log)? {
-                    let what = "the event there is another one, or missing";
+                    let what = "it is of another log, or of a copy of this one that went on apart";
                     return Err(SubscribeError::Unfit { name: name.to_owned(), what });
                 }
                 checkpoint
@@ -273,7 +273,7 @@ impl Place {
     }
 
     pub(crate) const fn position(&self) -> Position {
-        self.checkpoint.position
+        self.checkpoint.position()
     }
 
     /// Keeps a position that was processed.

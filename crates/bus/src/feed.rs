@@ -86,9 +86,18 @@ impl Feed {
     /// [`StorageError`]: a kill may take back what has moved since the sync before.
     ///
     /// # Cost
-    /// One sync of the store's derived state: as much as a durable append.
+    /// All places are written, and synced as a durable append is.
     pub fn sync(&self) -> Result<(), StorageError> {
         self.places.sync()
+    }
+
+    /// Makes the places outlive the process as they are now, for the last time: acknowledgements and
+    /// whatever else would move one are refused from then on, by clones of the feed too.
+    ///
+    /// # Errors
+    /// As [`Feed::sync`].
+    pub fn close_places(&self) -> Result<(), StorageError> {
+        self.places.close()
     }
 
     /// Opens a subscription.
@@ -134,7 +143,7 @@ impl Feed {
                 continue;
             };
             let checkpoint = Checkpoint::decode(&bytes);
-            let position = checkpoint.as_ref().map(|checkpoint| checkpoint.position);
+            let position = checkpoint.as_ref().map(Checkpoint::position);
             let digest = checkpoint.and_then(|checkpoint| checkpoint.filter);
             let filter = match digest {
                 Some(digest) => subscribed_filter::kept_as(&self.places, name, digest)?,
@@ -219,7 +228,7 @@ impl Feed {
         self.check_head(after)?;
         let digest = Some(FilterDigest::of(filter));
         let checkpoint = match Checkpoint::load(&self.places, name) {
-            Ok(Some(kept)) if kept.position == after => Checkpoint { filter: digest, ..kept },
+            Ok(Some(kept)) if kept.position() == after => kept.with_filter(digest),
             // One that does not decode is made anew.
             Ok(_) | Err(SubscribeError::Unfit { .. }) => {
                 Checkpoint::at(&*self.source.log, after, Vec::new(), digest)?

@@ -15,7 +15,7 @@ use std::{
 
 use spacefold_event_core::{
     StorageError,
-    lock::{Condition, Lock},
+    lock::{Condition, Lock, SharedLock},
 };
 
 use crate::place_store::PlaceStore;
@@ -34,6 +34,9 @@ struct Due {
     changed: Condition,
     /// Whether the store is about to be closed, which syncs it.
     is_closing: AtomicBool,
+    /// Whether it is synced for the last time: nothing is put or removed any more. Held by who changes
+    /// something, so that no change falls between the last sync and the end.
+    is_closed: SharedLock<bool>,
 }
 
 struct State {
@@ -63,6 +66,7 @@ impl Places {
             state: Lock::new(state),
             changed: Condition::new(),
             is_closing: AtomicBool::new(false),
+            is_closed: SharedLock::new(false),
         };
         Self { store, due: Arc::new(due) }
     }
@@ -80,18 +84,34 @@ impl Places {
         self.store.keys(prefix)
     }
 
-    /// Keeps a blob, which is synced soon.
+    /// Keeps a value, which is synced soon.
     pub(crate) fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
-        self.store.put(key, value)?;
+        self.change(|store| store.put(key, value))
+    }
+
+    /// Removes a value, which is synced soon.
+    pub(crate) fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
+        self.change(|store| store.remove(key))
+    }
+
+    fn change(
+        &self,
+        change: impl FnOnce(&dyn PlaceStore) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let is_closed = self.due.is_closed.read();
+        if *is_closed {
+            return Err(StorageError::closed("keeping a place"));
+        }
+        change(&*self.store)?;
+        drop(is_closed);
         self.moved();
         Ok(())
     }
 
-    /// Removes a blob, which is synced soon.
-    pub(crate) fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
-        self.store.remove(key)?;
-        self.moved();
-        Ok(())
+    /// Syncs for the last time: every later change is refused.
+    pub(crate) fn close(&self) -> Result<(), StorageError> {
+        *self.due.is_closed.write() = true;
+        self.sync()
     }
 
     /// Syncs what was put and removed before the call, if anything was since the last time.

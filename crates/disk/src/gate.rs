@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsStr,
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -39,8 +38,7 @@ impl FolderGate {
     ) -> Result<T, StorageError> {
         let is_closed = self.is_closed.read();
         if *is_closed {
-            let closed = io::Error::new(io::ErrorKind::BrokenPipe, "the store is closed");
-            return Err(StorageError::new(format!("changing {}", path.display()), closed));
+            return Err(StorageError::closed(format!("changing {}", path.display())));
         }
         change()
     }

@@ -66,8 +66,8 @@ pub use self::{
         MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES,
     },
     log::{
-        Append, AppendError, Discontinuity, EventLog, Ingested, LogOrigin, LogReader, LogWriter,
-        Page, Pages, Read, Receipt, least_after,
+        Append, AppendError, Discontinuity, EventLog, EventMark, Ingested, LogMark, LogOrigin,
+        LogReader, LogWriter, Page, Pages, Read, Receipt, least_after,
     },
     memory_log::MemoryLog,
     payload::{EventType, NamedDocuments, Payload, PayloadError, Presence, UnknownEventType},

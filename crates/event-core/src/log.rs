@@ -1,12 +1,14 @@
 //! The event log as traits: what every log promises, wherever it keeps its events.
 
 mod ingest;
+mod mark;
 mod page;
 mod reader;
 mod writer;
 
 pub use self::{
     ingest::{Discontinuity, Ingested},
+    mark::{EventMark, LogMark},
     page::Page,
     reader::{LogOrigin, LogReader, Pages, least_after},
     writer::LogWriter,

@@ -187,6 +187,11 @@ impl StorageError {
         Self { doing: doing.into(), cause: cause.into().into() }
     }
 
+    /// What is asked for of a store that was closed, while `doing` something.
+    pub fn closed(doing: impl Into<String>) -> Self {
+        Self::new(doing, io::Error::new(io::ErrorKind::BrokenPipe, "the store is closed"))
+    }
+
     /// The same failure, of a kind that its cause does not tell by itself.
     #[must_use]
     pub fn of_kind(self, kind: StorageErrorKind) -> Self {

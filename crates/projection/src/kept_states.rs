@@ -61,7 +61,7 @@ impl Marker {
     pub(crate) const START: Self = Self { checkpoint: Checkpoint::start(KEPT_VERSION), spaces: 0 };
 
     pub(crate) const fn position(&self) -> Position {
-        self.checkpoint.position
+        self.checkpoint.position()
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

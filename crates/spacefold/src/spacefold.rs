@@ -369,7 +369,7 @@ impl Inner {
             // States are derived: the next opening folds what could not be stored.
             tracing::warn!(%error, "the states of the spaces could not be stored");
         }
-        if let Err(error) = self.engine.feed.sync() {
+        if let Err(error) = self.engine.feed.close_places() {
             tracing::warn!(%error, "places of subscriptions could not be synced");
         }
         let closed = self.content.close().and(self.engine.log.close());

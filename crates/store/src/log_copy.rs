@@ -92,10 +92,6 @@ pub(crate) trait LogCopy: Send + Sync {
         false
     }
 
-    /// As after a panic of sled.
-    #[cfg(test)]
-    fn break_now(&self) {}
-
     /// As where the disk refuses what sled wants to write, whatever it is asked.
     #[cfg(test)]
     fn refuse_now(&self, _why: std::io::ErrorKind) {}

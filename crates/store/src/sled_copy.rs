@@ -391,11 +391,6 @@ impl LogCopy for SledCopy {
     }
 
     #[cfg(test)]
-    fn break_now(&self) {
-        let _ = self.broken.set("broken by a test".to_owned());
-    }
-
-    #[cfg(test)]
     fn refuse_now(&self, why: ErrorKind) {
         let _ = self.refused.set(why);
     }

@@ -22,7 +22,7 @@ fn feed(log: &Arc<MemoryLog>, store: &Arc<SyncedStore>, within: Duration) -> Fee
 
 /// The position that a kill would leave to the subscription.
 fn synced(blobs: &BTreeMap<Vec<u8>, Vec<u8>>, name: &str) -> Option<Position> {
-    Checkpoint::decode(blobs.get(&checkpoint::key(name))?).map(|checkpoint| checkpoint.position)
+    Checkpoint::decode(blobs.get(&checkpoint::key(name))?).map(|checkpoint| checkpoint.position())
 }
 
 fn of_a() -> Subscription {

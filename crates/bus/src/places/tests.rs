@@ -44,6 +44,25 @@ fn one_sync_is_for_all_that_moved() {
 }
 
 #[test]
+fn what_moves_is_synced_by_closing_or_refused() {
+    for _ in 0..50 {
+        let (store, places) = places(LONG);
+        thread::scope(|scope| {
+            let moving = scope
+                .spawn(|| (0..=u8::MAX).take_while(|n| places.put(b"a", &[*n]).is_ok()).last());
+            thread::yield_now();
+            places.close().unwrap();
+            if let Some(last) = moving.join().unwrap() {
+                assert!(store.is_synced(b"a", &[last]), "{last} was taken, and kept nowhere");
+            }
+        });
+        for refused in [places.put(b"a", b"x"), places.remove(b"a")] {
+            assert!(refused.unwrap_err().to_string().contains("the store is closed"));
+        }
+    }
+}
+
+#[test]
 fn what_is_left_is_synced_at_the_end_and_nobody_has_the_store_then() {
     let (store, places) = places(LONG);
     places.put(b"a", b"1").unwrap();

@@ -68,7 +68,7 @@ impl Gatherer {
             Some((runs, checkpoint))
                 if checkpoint.version == KEPT_VERSION && checkpoint.fits(log)? =>
             {
-                (runs, checkpoint.position)
+                (runs, checkpoint.position())
             }
             other => {
                 if other.is_some() {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use spacefold_event_core::{
-    LogReader, Position, Read, RecordedEventRef, Revision, StorageError, bytes::to_u64,
+    EventMark, LogMark, LogReader, Position, Read, RecordedEventRef, Revision, StorageError,
+    bytes::to_u64,
 };
 use spacefold_runs::RunsError;
 use spacefold_state::{SharedMap, SpaceState, SpaceStates};
 
 use super::{persisted::Persisted, root::Root};
 use crate::{
-    checkpoint::{Checkpoint, LastEvent},
+    checkpoint::Checkpoint,
     kept_states::{KEPT_VERSION, Marker},
     ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
     replay::fold_space,
@@ -43,7 +44,7 @@ impl Live {
         Self {
             root: Root {
                 position: marker.position(),
-                last: marker.checkpoint.last,
+                last: marker.checkpoint.mark.last,
                 space_count: marker.spaces,
                 spaces: SpaceStates::new(),
             },
@@ -108,7 +109,7 @@ impl Live {
         }
         self.root.space_count += u64::from(is_new);
         self.root.position = event.position;
-        let last = LastEvent { id: event.event_id, recorded_at: event.recorded_at };
+        let last = EventMark { id: event.event_id, recorded_at: event.recorded_at };
         self.root.last = Some((event.position, last));
         Ok(())
     }
@@ -270,7 +271,8 @@ impl Live {
         if position == Position::START {
             return Ok(());
         }
-        let checkpoint = Checkpoint { version: KEPT_VERSION, position, last, origin: None };
+        let checkpoint =
+            Checkpoint { version: KEPT_VERSION, mark: LogMark { position, last, origin: None } };
         let changed: Vec<_> = self.changed().into_iter().map(Arc::clone).collect();
         let marker = Marker { checkpoint, spaces: space_count };
         kept.save(changed.iter().map(|state| &**state), marker)?;

@@ -5,7 +5,6 @@ use spacefold_runs::RunsError;
 use spacefold_state::{Effect, Effects, SpaceState};
 
 use crate::{
-    checkpoint::Checkpoint,
     derived_state::DerivedState,
     generations::{Generations, LeftBehind},
     kept_states::{KeptStates, Marker, StatesView},
@@ -122,7 +121,7 @@ impl Persisted {
         states: impl IntoIterator<Item = &'s SpaceState>,
         marker: &Marker,
     ) -> Result<(), RunsError> {
-        let checkpoint = Checkpoint { origin: self.origin, ..marker.checkpoint };
+        let checkpoint = marker.checkpoint.of(self.origin);
         let marker = Marker { checkpoint, ..*marker };
         self.current.write(states, &self.recent, &marker.encode())?;
         self.recent = Effects::new(self.recent.to(), self.recent.to());
@@ -136,7 +135,7 @@ impl Persisted {
         marker: Marker,
     ) -> Result<(), RunsError> {
         let mut states = states.into_iter().peekable();
-        let checkpoint = Checkpoint { origin: self.origin, ..marker.checkpoint };
+        let checkpoint = marker.checkpoint.of(self.origin);
         let marker = Marker { checkpoint, ..marker };
         let is_named = self.is_named();
         if is_named && marker == self.marker && states.peek().is_none() {

@@ -1,9 +1,7 @@
 //! What readers see of a fold: immutable, put in place whole.
 
-use spacefold_event_core::{Position, bytes::to_u64};
+use spacefold_event_core::{EventMark, Position, bytes::to_u64};
 use spacefold_state::SpaceStates;
-
-use crate::checkpoint::LastEvent;
 
 /// The states of the spaces that are in memory, at one position.
 #[derive(Clone)]
@@ -11,7 +9,7 @@ pub(super) struct Root {
     /// The last position that is folded.
     pub(super) position: Position,
     /// The last event that is.
-    pub(super) last: Option<(Position, LastEvent)>,
+    pub(super) last: Option<(Position, EventMark)>,
     /// How many spaces there are at that position, in memory or not.
     pub(super) space_count: u64,
     pub(super) spaces: SpaceStates,

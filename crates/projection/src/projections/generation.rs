@@ -16,7 +16,7 @@ use std::{
 use spacefold_disk::Folder;
 
 use spacefold_event_core::{
-    Envelope, LogReader, Position, ReadError, RecordedEventRef,
+    Envelope, EventMark, LogReader, Position, ReadError, RecordedEventRef,
     bytes::{ByteReader, put_count, put_u64},
 };
 use spacefold_runs::{Opened, RunSet, RunSetOptions, Written};
@@ -29,7 +29,7 @@ use super::{
 use crate::{
     apply_context::{ApplyContext, Around},
     apply_error::ApplyError,
-    checkpoint::{Checkpoint, LastEvent},
+    checkpoint::Checkpoint,
     derived_state::DerivedState,
     generations::Generations,
     projection::Projection,
@@ -148,7 +148,7 @@ impl Generation {
     }
 
     pub(crate) const fn position(&self) -> Position {
-        self.folded.position
+        self.folded.position()
     }
 
     pub(crate) const fn checkpointed(&self) -> Position {
@@ -164,7 +164,7 @@ impl Generation {
     }
 
     pub(crate) const fn view(&self) -> TableView<'_> {
-        TableView::new(&self.rows, self.folded.position, self.folded.version)
+        TableView::new(&self.rows, self.folded.position(), self.folded.version)
     }
 
     /// Removes what a process that was killed has left of runs.
@@ -189,7 +189,7 @@ impl Generation {
         around: Around<'_>,
     ) -> Result<(), Stopped> {
         let position = envelope.position;
-        let last = LastEvent { id: envelope.event_id, recorded_at: envelope.recorded_at };
+        let last = EventMark { id: envelope.event_id, recorded_at: envelope.recorded_at };
         let concerns = projection.event_types().contains(envelope.event_type);
         if concerns && !self.skipped.contains(&position) {
             let event = envelope.decode().map_err(|error| {
@@ -205,7 +205,7 @@ impl Generation {
             }
         }
         self.moved(position);
-        self.folded.last = Some((position, last));
+        self.folded.mark.last = Some((position, last));
         Ok(())
     }
 
@@ -246,7 +246,7 @@ impl Generation {
     /// Persists the rows and the position in one step; [`Generation::take_over`] is to follow.
     pub(crate) fn checkpoint(&self, log: &dyn LogReader) -> Result<Checkpointed, TableError> {
         self.trail.write(self.place.folder())?;
-        let folded = Checkpoint { origin: log.origin(), ..self.folded };
+        let folded = self.folded.of(log.origin());
         let written = self.runs.write(self.rows.changes(), &self.encode(&folded))?;
         Ok(Checkpointed { written, position: self.position() })
     }
@@ -313,7 +313,7 @@ impl Generation {
         }
         let digest = self.rows.accept();
         self.trail.push(digest);
-        self.folded.position = position;
+        self.folded.mark.position = position;
     }
 
     fn encode(&self, folded: &Checkpoint) -> Vec<u8> {
@@ -342,7 +342,7 @@ impl Generation {
             trail,
             skipped,
             paused,
-            checkpointed: folded.position,
+            checkpointed: folded.position(),
             watched: BTreeMap::new(),
         })
     }

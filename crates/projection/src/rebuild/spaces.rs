@@ -108,7 +108,7 @@ impl<'a> SpacesRebuild<'a> {
         let Begun { old, new, left } =
             states.begin_rebuild::<RebuildError>(options.left_behind())?;
         let left = left.as_deref().and_then(Ranges::decode);
-        let left = match left.filter(|(checkpoint, _)| checkpoint.position <= head) {
+        let left = match left.filter(|(checkpoint, _)| checkpoint.position() <= head) {
             Some(left) if left.0.fits(log)? => Some(left),
             _ => None,
         };

@@ -102,13 +102,15 @@ impl Ranges {
             && ranges.last().is_some_and(|last| last.to == u64::MAX);
         let is_usable = is_whole
             && furthest.version == KEPT_VERSION
-            && ranges.iter().all(|range| range.position <= furthest.position);
+            && ranges.iter().all(|range| range.position <= furthest.position());
         is_usable.then_some((furthest, Self { ranges }))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use spacefold_event_core::LogMark;
+
     use super::*;
 
     #[test]
@@ -131,14 +133,14 @@ mod tests {
         let mut ranges = Ranges::new();
         ranges.ranges[0].position = Position::new(2);
         ranges.divide(0);
-        let position = Position::new(2);
-        let furthest = Checkpoint { position, ..Checkpoint::start(KEPT_VERSION) };
+        let at = |position| LogMark { position: Position::new(position), ..LogMark::START };
+        let furthest = Checkpoint { version: KEPT_VERSION, mark: at(2) };
         let bytes = ranges.encode(&furthest);
         assert_eq!(Ranges::decode(&bytes), Some((furthest, ranges.clone())));
         for length in 0..bytes.len() {
             assert_eq!(Ranges::decode(&bytes[..length]), None, "{length}");
         }
-        let behind = Checkpoint { position: Position::new(1), ..furthest };
+        let behind = Checkpoint { mark: at(1), ..furthest };
         let other = Checkpoint { version: KEPT_VERSION + 1, ..furthest };
         for wrong in [behind, other] {
             assert_eq!(Ranges::decode(&ranges.encode(&wrong)), None);
