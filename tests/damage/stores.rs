@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{self, ErrorKind},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -335,21 +336,33 @@ fn collect_folders(folder: &Path, name: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Copies a folder as it stands.
+/// Copies a folder as it stands, which may be that of an open store. What is in the way of events goes
+/// before what they move to: HEAD, then the journal, then the sealed files.
 ///
 /// # Panics
 /// When the disk refuses.
 pub fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    let is_new = !to.exists();
+    while let Err(error) = try_to_copy(from, to) {
+        // It has been renamed or removed since.
+        assert!(is_new && error.kind() == ErrorKind::NotFound, "{error}");
+        fs::remove_dir_all(to).unwrap();
+    }
+}
+
+fn try_to_copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    let mut entries: Vec<_> = fs::read_dir(from)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
+        if entry.file_type()?.is_dir() {
+            try_to_copy(&entry.path(), &target)?;
         } else {
-            fs::copy(entry.path(), target).unwrap();
+            fs::copy(entry.path(), target)?;
         }
     }
+    Ok(())
 }
 
 /// The files below a folder, named from it, sorted.

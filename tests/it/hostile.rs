@@ -292,8 +292,9 @@ fn folders_of_stores_and_arguments_of_the_tool_are_shown_harmlessly() {
     held.close().unwrap();
     drop(held);
     // Damage is named with its file.
-    let sealed = fs::read_dir(data.join("journal")).unwrap().next().unwrap().unwrap().path();
-    fs::write(&sealed, vec![0x55; 100_000]).unwrap();
+    let files = fs::read_dir(data.join("journal")).unwrap().map(|file| file.unwrap().path());
+    let newest = files.max().unwrap();
+    fs::write(newest, vec![0x55; 100_000]).unwrap();
     let told = harmless(cli(&data).arg("verify"), 3);
     assert!(told.stdout.contains("journal"), "{}", told.stdout);
 }

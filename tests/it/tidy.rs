@@ -134,12 +134,13 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
     known("crates/state", &["spacefold-event-core"]);
     let parts = ["spacefold-event-core", "spacefold-disk", "spacefold-runs", "spacefold-state"];
     known("crates/projection", &parts);
-    known("crates/bus", &["spacefold-event-core"]);
+    known("crates/bus", &["spacefold-event-core", "spacefold-disk"]);
     let parts =
         ["spacefold-event-core", "spacefold-state", "spacefold-projection", "spacefold-bus"];
     known("crates/service", &parts);
     let parts = [
         "spacefold-event-core",
+        "spacefold-disk",
         "spacefold-store",
         "spacefold-content",
         "spacefold-state",

@@ -42,7 +42,6 @@ use crate::{
     reserve,
     sealer::{self, RunningSealer},
     shared::Shared,
-    watch::FolderWatch,
     writer::{self, PendingAppend, WriterHandle},
 };
 
@@ -90,7 +89,6 @@ struct Running {
     opener: Option<JoinHandle<()>>,
     writer: JoinHandle<()>,
     sealer: RunningSealer,
-    watch: Arc<FolderWatch>,
     lock: FolderLock,
 }
 
@@ -200,15 +198,15 @@ impl EmbeddedLog {
             }
         };
         let shared = Arc::new(recovered.shared);
-        let watch = Arc::new(FolderWatch::new(folder, &shared, &lock)?);
+        shared.watch_folder(&lock)?;
         let (wake, woken) = bounded(1);
-        let (wake, watched) = (Arc::new(wake), Arc::clone(&watch));
-        let sealer = sealer::start(&shared, options.reserve_bytes, watched, &wake, woken)?;
+        let wake = Arc::new(wake);
+        let sealer = sealer::start(&shared, options.reserve_bytes, &wake, woken)?;
         let waker = Arc::downgrade(&wake);
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
                 let opener = open_copy_behind(&shared, waker);
-                let running = Lock::new(Some(Running { opener, writer, sealer, watch, lock }));
+                let running = Lock::new(Some(Running { opener, writer, sealer, lock }));
                 let closing = CloseOnce::default();
                 let derived = FolderGate::default();
                 let inner = Inner { shared, closing, running, writer: handle, derived };
@@ -501,7 +499,7 @@ impl Inner {
         let opened =
             running.opener.map_or(Ok(()), JoinHandle::join).map_err(|_| panicked("opener"));
         let end = opened.and(end);
-        let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end, &running.watch)));
+        let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end)));
         self.shared.drop_sled();
         self.shared.progress.close();
         drop(running.lock);
@@ -509,8 +507,8 @@ impl Inner {
     }
 
     /// Notes that the store was closed, and what helps the next opening.
-    fn finish(&self, end: JournalEnd, watch: &FolderWatch) -> Result<(), StorageError> {
-        watch.check(&self.shared)?;
+    fn finish(&self, end: JournalEnd) -> Result<(), StorageError> {
+        self.shared.check_folder()?;
         if self.shared.progress.failure().is_some() {
             return Ok(());
         }

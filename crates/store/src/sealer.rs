@@ -17,13 +17,8 @@ use spacefold_event_core::{Records, StorageError};
 
 use self::{batch::Batch, unfiled::Unfiled};
 use crate::{
-    block::EncodedBlock,
-    block::plan::give_way,
-    log_copy::LogCopy,
-    log_copy::SledError,
-    reserve,
-    shared::Shared,
-    watch::{FolderWatch, WATCH_INTERVAL},
+    block::EncodedBlock, block::plan::give_way, log_copy::LogCopy, log_copy::SledError, reserve,
+    shared::Shared, watch::WATCH_INTERVAL,
 };
 
 /// Bytes of blocks that make a sealed file; fewer do when journal files are needed.
@@ -56,7 +51,6 @@ pub(crate) struct Sealer {
     rebuilds: u32,
     /// When HEAD must be brought up to the durable head.
     head_due: Option<Instant>,
-    watch: Arc<FolderWatch>,
     /// When it is to be looked for the folder again.
     watch_due: Instant,
 }
@@ -114,7 +108,6 @@ impl RunningSealer {
 pub(crate) fn start(
     shared: &Arc<Shared>,
     reserve_bytes: u64,
-    watch: Arc<FolderWatch>,
     wake: &Arc<Sender<()>>,
     woken: Receiver<()>,
 ) -> Result<RunningSealer, StorageError> {
@@ -128,7 +121,6 @@ pub(crate) fn start(
         is_closing: false,
         rebuilds: 0,
         head_due: None,
-        watch,
         watch_due: Instant::now() + WATCH_INTERVAL,
     };
     if shared.folder.environment().is_stepped {
@@ -184,8 +176,8 @@ impl Sealer {
 
     fn note_failure(&self, outcome: Result<(), StorageError>) {
         if let Err(error) = outcome {
+            let error = self.shared.fail(error);
             tracing::error!(%error, "the sealer failed: appends are refused until reopened");
-            self.shared.progress.fail(&error);
         }
     }
 
@@ -239,7 +231,7 @@ impl Sealer {
             return Ok(());
         }
         self.watch_due = Instant::now() + WATCH_INTERVAL;
-        self.watch.check(&self.shared)
+        self.shared.check_folder()
     }
 
     fn prepare_file(&self) -> Result<(), StorageError> {

@@ -1,11 +1,12 @@
 //! What the threads of an open store share: the state of the store as each of them sees it.
 
 use std::sync::{
-    Arc, MutexGuard, RwLockReadGuard, RwLockWriteGuard,
+    Arc, MutexGuard, OnceLock, RwLockReadGuard, RwLockWriteGuard,
     atomic::{AtomicBool, Ordering},
 };
 
 use quick_cache::{Weighter, sync::Cache};
+use spacefold_disk::FolderLock;
 use spacefold_event_core::{
     LogOrigin, Position, ReadError, Records, StorageError,
     bytes::to_u64,
@@ -28,6 +29,7 @@ use crate::{
     log_copy::{LogCopy, SledError},
     progress::Progress,
     view::View,
+    watch::FolderWatch,
 };
 
 /// Bytes of unpacked blocks that are kept for the next read.
@@ -57,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) progress: Progress,
     /// What the next blocks are to say of states.
     pub(crate) commitments: Offers,
+    /// Notices that the folder is gone; none while the store is opened, and in one that is read only.
+    watch: OnceLock<FolderWatch>,
     durable_frame: Lock<Option<Witness>>,
     sessions: Lock<Sessions>,
     /// While a test holds it, sealed files are written and HEAD does not come to know of them.
@@ -126,11 +130,41 @@ impl Shared {
             journal_files,
             progress,
             commitments: Offers::default(),
+            watch: OnceLock::new(),
             durable_frame: Lock::new(end.witness()),
             sessions: Lock::new(sessions),
             #[cfg(test)]
             noting_sealed: Lock::new(()),
         }
+    }
+
+    /// Notices from now on that the folder of the store, whose lock is held, is gone.
+    ///
+    /// # Errors
+    /// When the folder cannot be looked at.
+    pub(crate) fn watch_folder(&self, lock: &FolderLock) -> Result<(), StorageError> {
+        let head = self.lock_head_file().file().id()?;
+        let durable_head = self.progress.durable_head();
+        let watch = FolderWatch::new(&self.folder, head, durable_head, lock)?;
+        // One that is watched already stays so.
+        let _ = self.watch.set(watch);
+        Ok(())
+    }
+
+    /// Fails when the folder of the store, or something of it that no store is without, is not where it
+    /// was.
+    pub(crate) fn check_folder(&self) -> Result<(), StorageError> {
+        let check =
+            |watch: &FolderWatch| watch.check(self.progress.durable_head(), &self.journal_files);
+        self.watch.get().map_or(Ok(()), check)
+    }
+
+    /// Refuses appends from now on, and answers why: where the folder of the store is gone, that is why
+    /// whatever else has failed.
+    pub(crate) fn fail(&self, error: StorageError) -> StorageError {
+        let error = self.check_folder().err().unwrap_or(error);
+        self.progress.fail(&error);
+        error
     }
 
     /// The newest frame that is durable.

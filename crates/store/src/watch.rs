@@ -12,7 +12,7 @@ use spacefold_event_core::{Position, StorageError, StorageErrorKind};
 
 use crate::{
     folder::{Folder, HEAD, JOURNAL, LOCK, SEALED},
-    shared::Shared,
+    journal::files::JournalFiles,
 };
 
 /// How often it is looked for the folder: a few looks at names, whoever appends waits for none.
@@ -29,27 +29,31 @@ pub(crate) struct FolderWatch {
 }
 
 impl FolderWatch {
-    /// Remembers what the folder of a store is, whose lock is held.
+    /// Remembers what the folder of a store is, whose lock is held, and whose HEAD is open.
     pub(crate) fn new(
         folder: &Folder,
-        shared: &Shared,
+        head: FileId,
+        durable_head: Position,
         lock: &FolderLock,
     ) -> Result<Self, StorageError> {
         let parts = [
             ("", folder.held().id()?),
             (LOCK, lock.id()),
-            (HEAD, shared.lock_head_file().file().id()?),
+            (HEAD, head),
             (SEALED, folder.sealed()?.id()?),
             (JOURNAL, folder.journal()?.id()?),
         ];
-        let seen = AtomicU64::new(shared.progress.durable_head().get());
+        let seen = AtomicU64::new(durable_head.get());
         Ok(Self { folder: folder.clone(), parts, seen })
     }
 
     /// Fails when the folder, or something of it that no store is without, is not where it was.
-    pub(crate) fn check(&self, shared: &Shared) -> Result<(), StorageError> {
-        let durable_head = shared.progress.durable_head();
-        let gone = self.missing_part().or_else(|| self.missing_journal_file(shared));
+    pub(crate) fn check(
+        &self,
+        durable_head: Position,
+        journal_files: &JournalFiles,
+    ) -> Result<(), StorageError> {
+        let gone = self.missing_part().or_else(|| self.missing_journal_file(journal_files));
         let Some(gone) = gone else {
             self.seen.store(durable_head.get(), Ordering::Relaxed);
             return Ok(());
@@ -77,8 +81,8 @@ impl FolderWatch {
     }
 
     /// A file of the journal that is in use and has no name any more.
-    fn missing_journal_file(&self, shared: &Shared) -> Option<PathBuf> {
-        let mut files = shared.journal_files.live_slots().into_iter();
+    fn missing_journal_file(&self, journal_files: &JournalFiles) -> Option<PathBuf> {
+        let mut files = journal_files.live_slots().into_iter();
         let lost = files.find(|slot| self.folder.has_lost_journal_file(*slot))?;
         Some(self.folder.journal_file_path(lost))
     }

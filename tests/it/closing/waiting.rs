@@ -110,7 +110,7 @@ fn every_call_that_waits_ends_and_says_why() {
                 "items",
                 Box::new(move |own| {
                     let items = own.subscribe(begin()).unwrap().into_iter();
-                    assert!(items.map(Result::unwrap).count() >= 1);
+                    items.for_each(|item| drop(item.unwrap()));
                 }),
             ),
             (

@@ -106,8 +106,8 @@ fn open(shared: &Shared) {
         Err(OpenError::Storage(error)) => error,
         Err(error) => StorageError::new(OPENING, error),
     };
+    let failure = shared.fail(failure);
     tracing::error!(%failure, "sled's copy of the log cannot be used: the store takes no appends");
-    shared.progress.fail(&failure);
     shared.go_without_copy(failure);
 }
 

@@ -85,21 +85,29 @@ fn everything(log: &EmbeddedLog) -> Vec<RecordedEvent> {
     events
 }
 
+/// Copies a store that may be open.
 fn copy(from: &Path, to: &Path) {
-    if fs::metadata(from).unwrap().is_dir() {
-        fs::create_dir_all(to).unwrap();
+    while let Err(error) = try_to_copy(from, to) {
+        // It has been renamed or removed since.
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+        remove(to);
+    }
+}
+
+fn try_to_copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if fs::metadata(from)?.is_dir() {
+        fs::create_dir_all(to)?;
         // HEAD, journal, sealed, sled: in the order in which events move, since that goes on.
-        let entries: BTreeMap<_, _> = fs::read_dir(from)
-            .unwrap()
+        let entries: BTreeMap<_, _> = fs::read_dir(from)?
             .map(Result::unwrap)
             .map(|entry| (entry.file_name(), entry.path()))
             .collect();
         // What has not its name yet may get it meanwhile.
-        let named =
+        let mut named =
             entries.iter().filter(|(name, _)| !name.to_string_lossy().ends_with("unfinished"));
-        named.for_each(|(name, path)| copy(path, &to.join(name)));
+        named.try_for_each(|(name, path)| try_to_copy(path, &to.join(name)))
     } else {
-        fs::copy(from, to).unwrap();
+        fs::copy(from, to).map(|_| ())
     }
 }
 

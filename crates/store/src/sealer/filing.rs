@@ -41,8 +41,8 @@ pub(super) fn start(
     let filing = Filing { shared: Arc::clone(shared), sealer };
     let work = move || {
         if let Err(error) = file(&filing.shared, &blocks) {
+            let error = filing.shared.fail(error);
             tracing::error!(%error, "filing failed: appends are refused until reopened");
-            filing.shared.progress.fail(&error);
         }
     };
     if shared.folder.environment().is_stepped {
