@@ -148,16 +148,18 @@ fn a_disk_that_was_filled_again_is_no_damage_and_is_read() {
     // The journal has room of its own.
     let hint = "hint: free space on the disk first";
     let acknowledged = appends_what_there_is_room_for(&store, folder.path(), hint);
+    // Whether sled opens, and so the store closes, is a matter of the bytes that it has to write.
     let answer = verify(&store);
-    let unchecked: &[&str] = if answer.code == Some(0) { &[] } else { &["no-room"] };
-    assert_eq!(kinds(&answer, i32::from(!unchecked.is_empty())), unchecked, "whether sled opens");
+    let found = kinds(&answer, answer.code.unwrap());
+    let is_harmless = |kind: &String| ["no-room", "needs-recovery"].contains(&kind.as_str());
+    assert!(found.iter().all(is_harmless), "{found:?}");
     assert_eq!(names(&store), before);
     fs::remove_file(&ballast).unwrap();
-    assert_eq!(kinds(&verify(&store), 0), Vec::<String>::new());
     let info = run(cli(&store).args(["info", "--json"])).succeeded();
     let info: Value = serde_json::from_str(&info).unwrap();
     let head = SAMPLE_EVENTS + acknowledged;
     assert_eq!((&info["head"], &info["healed"]), (&head.into(), &0.into()));
+    assert_eq!(kinds(&verify(&store), 0), Vec::<String>::new());
 }
 
 /// The names of all files below a folder but those that are expendable, with their lengths.

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,12 +15,30 @@ use crate::disk::{Access, File, FileId, Folder};
 /// those below it change no more through what was handed out. Clones are the same gate.
 ///
 /// For folders that somebody else may use from then on, as those of a store that was closed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct FolderGate {
     is_closed: Arc<SharedLock<bool>>,
+    before_renames: Option<Arc<BeforeRename>>,
+}
+
+type BeforeRename = dyn Fn() -> Result<(), StorageError> + Send + Sync;
+
+impl fmt::Debug for FolderGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FolderGate").field("is_closed", &self.is_closed).finish_non_exhaustive()
+    }
 }
 
 impl FolderGate {
+    /// A gate at which this is done before anything behind it is renamed, as every file is that takes
+    /// another's place: what it says may depend on what was done. A failure is that of the renaming.
+    #[must_use]
+    pub fn before_renames(
+        before: impl Fn() -> Result<(), StorageError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { before_renames: Some(Arc::new(before)), ..Self::default() }
+    }
+
     /// A folder behind the gate.
     #[must_use]
     pub fn around(&self, folder: Arc<dyn Folder>) -> Arc<dyn Folder> {
@@ -102,7 +121,10 @@ impl Folder for GatedFolder {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
-        self.pass(|| self.folder.rename(from, to))
+        self.pass(|| {
+            self.gate.before_renames.as_ref().map_or(Ok(()), |before| before())?;
+            self.folder.rename(from, to)
+        })
     }
 
     fn remove(&self, name: &str) -> Result<(), StorageError> {
@@ -126,6 +148,25 @@ impl Folder for GatedFolder {
 mod tests {
     use super::*;
     use crate::{MemoryDisk, NewFile};
+
+    #[test]
+    fn nothing_is_renamed_before_what_is_to_be_done_before() {
+        let disk = MemoryDisk::new();
+        let outside = disk.root();
+        let refuses = Arc::new(SharedLock::new(false));
+        let told = Arc::clone(&refuses);
+        let gate = FolderGate::before_renames(move || match *told.read() {
+            true => Err(StorageError::new("noting", "it was refused")),
+            false => Ok(()),
+        });
+        let root = gate.around(outside.clone());
+        NewFile::replace(&root, "file", b"first").unwrap();
+        *refuses.write() = true;
+        let refused = NewFile::replace(&root, "file", b"second").map_err(StorageError::from);
+        assert!(refused.unwrap_err().to_string().contains("it was refused"));
+        let file = outside.open("file", Access::Read).unwrap();
+        assert_eq!(file.read_all().unwrap(), b"first");
+    }
 
     #[test]
     fn nothing_changes_through_a_folder_whose_fence_is_closed_however_deep() {

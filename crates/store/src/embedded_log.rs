@@ -208,7 +208,11 @@ impl EmbeddedLog {
                 let opener = open_copy_behind(&shared, waker);
                 let running = Lock::new(Some(Running { opener, writer, sealer, lock }));
                 let closing = CloseOnce::default();
-                let derived = FolderGate::default();
+                let noting = Arc::downgrade(&shared);
+                // What is derived never comes of events that a log may lose unnoticed.
+                let derived = FolderGate::before_renames(move || {
+                    noting.upgrade().map_or(Ok(()), |shared| shared.note_durable_head())
+                });
                 let inner = Inner { shared, closing, running, writer: handle, derived };
                 let log = Self { inner: Arc::new(inner) };
                 log.warn_when_ahead_of_clock();

@@ -86,7 +86,9 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
         remove_files(folder, &blank);
         set_aside(folder, &used);
         remove_files(folder, &scan.unfinished);
-        let is_sealed = BlockPlan::next(view.tail.runs(), view.index.end().next()).is_none();
+        // A session that ended before it had a copy has not closed the store.
+        let is_sealed = folder.copies().is_there()
+            && BlockPlan::next(view.tail.runs(), view.index.end().next()).is_none();
         let end = fresh_tail::write(folder, &mut head_file, &files, &scan, is_sealed)?;
         (files, end)
     };

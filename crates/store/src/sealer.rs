@@ -250,10 +250,7 @@ impl Sealer {
     fn note_durable_head(&mut self) -> Result<(), StorageError> {
         self.head_due = None;
         self.shared.is_head_note_due.store(false, Ordering::Relaxed);
-        let durable_head = self.shared.progress.durable_head();
-        let witness = self.shared.durable_frame();
-        let mut head_file = self.shared.head_file.lock();
-        head_file.update(|head| head.note_durable(durable_head, witness))
+        self.shared.note_durable_head()
     }
 
     /// Makes the next blocks of the tail; whether to look for more. When sled's copy turns out to be

@@ -167,6 +167,20 @@ impl Shared {
         error
     }
 
+    /// Has HEAD say that everything durable is: whatever lacks some of it is noticed then.
+    ///
+    /// # Errors
+    /// When HEAD cannot be written, if it has to be.
+    pub(crate) fn note_durable_head(&self) -> Result<(), StorageError> {
+        let durable_head = self.progress.durable_head();
+        let witness = self.durable_frame();
+        let mut head_file = self.head_file.lock();
+        if head_file.head().durable_head >= durable_head {
+            return Ok(());
+        }
+        head_file.update(|head| head.note_durable(durable_head, witness))
+    }
+
     /// The newest frame that is durable.
     pub(crate) fn durable_frame(&self) -> Option<Witness> {
         *self.durable_frame.lock()

@@ -156,7 +156,9 @@ fn open_checked(
     if *kin == Kin::OtherStore {
         return Err(CopyFault::Wrong("it is another store's".to_owned()));
     }
-    if head.durable_head > Position::START && !folder.copies().is_there() {
+    // The first session may have ended before it had one: nothing is sealed before.
+    let had_copy = if unopened.was_closed { head.durable_head } else { sealed.end() };
+    if had_copy > Position::START && !folder.copies().is_there() {
         return Err(CopyFault::Wrong("it is missing".to_owned()));
     }
     let sled = folder.copies().open()?;

@@ -140,10 +140,16 @@ impl Shelf {
         let count = if has_sealed { 30_000 } else { 1_500 };
         let session = |path: &Path, count: u64, word: &str, left: Left, to: &Path| {
             let log = open(path).unwrap();
+            let begin = log.head();
             append(&log, count, word);
             match left {
                 Left::Closed => log.close().unwrap(),
-                Left::Killed => {}
+                // What knows of the session beside HEAD and journal are its blocks.
+                Left::Killed => {
+                    while count >= 1_024 && log.shared().view().index.end() <= begin {
+                        std::thread::yield_now();
+                    }
+                }
             }
             copy(path, to);
         };
