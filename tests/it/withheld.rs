@@ -13,7 +13,7 @@ use spacefold::{
     Append, Builtin, Clamped, ContentHash, DerivedState, EventFilter, EventLog, Feed,
     IdempotencyKey, LiveStates, LogReader, LogWriter, MemoryLog, Page, Position, Projections, Read,
     ReadError, RebuildMode, RebuildOptions, ReceiveError, Revision, SpaceEvent, SpaceService,
-    Subscription, Timestamp, Verdict, visit_named_content,
+    Subscription, TimeTravel, Timestamp, Verdict, visit_named_content,
 };
 use spacefold_event_core::testing;
 
@@ -136,19 +136,20 @@ fn states_histories_and_blame_are_never_of_a_part() {
     for missing in MISSING {
         let log = Withholding::from(missing);
         let live = || LiveStates::new(log.clone(), DerivedState::in_memory());
+        let past = || TimeTravel::new(Arc::new(live()));
         let (head, before) = (Position::new(EVENTS), Position::new(EVENTS - 1));
         for document in [None, Some("d0"), Some("d1")] {
-            let mut pages = live().history("s", document).unwrap();
+            let mut pages = past().history("s", document).unwrap();
             let error = pages.find_map(Result::err);
             says_so(&error.expect("a history that ends early"), missing);
             assert!(pages.next().is_none());
         }
-        says_so(&live().blame("s", head).unwrap_err(), missing);
+        says_so(&past().blame("s", head).unwrap_err(), missing);
         says_so(&live().snapshot("s").unwrap_err(), missing);
         says_so(&live().snapshot_all().unwrap_err(), missing);
         if missing < EVENTS {
-            says_so(&live().snapshot_at("s", before).unwrap_err(), missing);
-            says_so(&live().snapshot_all_at(before).unwrap_err(), missing);
+            says_so(&past().snapshot_at("s", before).unwrap_err(), missing);
+            says_so(&past().snapshot_all_at(before).unwrap_err(), missing);
         }
     }
 }

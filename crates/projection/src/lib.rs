@@ -1,8 +1,8 @@
 //! Folding an event log into what is derived from it: live states, time travel, read models, rebuilds.
 //!
 //! - [`LiveStates`] folds a log live behind its durable head and answers
-//!   [`Snapshot`](spacefold_state::Snapshot)s: of now, of any position, of any time. It persists what
-//!   it folded in a [`DerivedState`].
+//!   [`Snapshot`](spacefold_state::Snapshot)s of now. It persists what it folded in a [`DerivedState`].
+//! - [`TimeTravel`] answers those of any position and any time, and what changed between two.
 //! - [`Projection`] is what one writes for a read model of one's own, a [`Table`] what it keeps its
 //!   rows in, [`Projections`] what folds and persists it. [`ContentIndex`], [`Activity`] and
 //!   [`OpenProblems`] are such projections.
@@ -32,7 +32,9 @@ mod ranged_states;
 mod rebuild;
 mod replay;
 mod snapshot_error;
+mod snapshots;
 mod table;
+mod time_travel;
 mod wire;
 
 pub use self::{
@@ -46,7 +48,7 @@ pub use self::{
     derived_state::DerivedState,
     history::History,
     history_cache::{HistoryCacheOnDisk, HistoryCacheOptions},
-    live_states::{Followed, LIVE_STATES_MEMORY_BYTES, LiveStates, Snapshots},
+    live_states::{Followed, LIVE_STATES_MEMORY_BYTES, LiveStates},
     one_value::{OneValue, ValueProjection},
     projection::Projection,
     projection_test::ProjectionTest,
@@ -60,10 +62,12 @@ pub use self::{
         rebuild,
     },
     snapshot_error::SnapshotError,
+    snapshots::Snapshots,
     table::{
         MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES, RowKey, RowKeyReader, Scan, Table, TableError,
         TableView,
     },
+    time_travel::TimeTravel,
 };
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! Folding a log live, and answering snapshots of now and of any time.
+//! Folding a log live, and answering snapshots of now.
 
 mod effects;
 mod live;
 pub(crate) mod persisted;
 mod rebuilding;
 mod root;
-mod snapshots;
 
 use std::{
     collections::BTreeSet,
@@ -17,29 +16,25 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use spacefold_event_core::{
-    LogReader, Position, ReadError, Revision, StorageError, Timestamp, lock::Lock,
-};
+use spacefold_event_core::{LogReader, Position, ReadError, Revision, StorageError, lock::Lock};
 use spacefold_runs::RunsError;
-use spacefold_state::{Blame, Change, Snapshot, SpaceState, SpaceStates, StateHash, diff};
+use spacefold_state::{Snapshot, SpaceStates, StateHash};
 
-pub use self::snapshots::Snapshots;
-use self::{live::Live, persisted::Persisted, root::Root};
+use self::{
+    live::{IDS_AT_ONCE, Live},
+    persisted::Persisted,
+    root::Root,
+};
 use crate::{
-    blame::blame,
     checkpoint::CheckpointInfo,
     derived_state::DerivedState,
-    history::History,
-    history_cache::{HistoryCache, HistoryCacheOptions},
     ranged_states::RangedHash,
-    replay,
     snapshot_error::SnapshotError,
+    snapshots::{Snapshots, snapshots_of},
 };
 
 /// The folder of the generations.
 const FOLDER: &str = "space-state";
-/// The folder of the history cache.
-const HISTORY_FOLDER: &str = "history-cache";
 
 /// How many events are folded before readers see them, when there are more.
 const FOLD_STEP: u64 = 65_536;
@@ -64,15 +59,12 @@ pub const LIVE_STATES_MEMORY_BYTES: u64 = 96 << 20;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use spacefold::{
-///     Append, DerivedState, LiveStates, LogWriter, MemoryLog, Position, SpaceEvent,
-/// };
+/// use spacefold::{Append, DerivedState, LiveStates, LogWriter, MemoryLog, SpaceEvent};
 /// let log = Arc::new(MemoryLog::new());
 /// let states = LiveStates::new(log.clone(), DerivedState::in_memory());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// log.append(&Append::new(&[SpaceEvent::space_activated("handbook")]))?;
 /// assert_eq!(states.snapshot("handbook")?.status().name(), "active");
-/// assert_eq!(states.snapshot_at("handbook", Position::new(1))?.status().name(), "created");
 /// assert!(states.snapshot("nowhere").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -83,7 +75,6 @@ pub struct LiveStates {
     published: ArcSwapOption<Root>,
     held: Lock<Held>,
     followers: AtomicUsize,
-    history: HistoryCache,
     memory_bytes: u64,
 }
 
@@ -112,18 +103,7 @@ impl LiveStates {
     /// they are there. Reads nothing yet.
     #[must_use]
     pub fn new(log: Arc<dyn LogReader>, derived: DerivedState) -> Self {
-        Self::with_history_cache(log, derived, HistoryCacheOptions::default())
-    }
-
-    /// The states of a log, with options of the history cache. Reads nothing yet.
-    #[must_use]
-    pub fn with_history_cache(
-        log: Arc<dyn LogReader>,
-        derived: DerivedState,
-        options: HistoryCacheOptions,
-    ) -> Self {
         Self {
-            history: HistoryCache::new(Arc::clone(&log), derived.part(HISTORY_FOLDER), options),
             log,
             derived,
             published: ArcSwapOption::empty(),
@@ -196,12 +176,12 @@ impl LiveStates {
             return Ok(Snapshot::new(Arc::clone(state), root.position));
         }
         if self.log.revision(space_id)? == Revision::NONE || root.is_complete() {
-            return Err(unknown(space_id));
+            return Err(SnapshotError::unknown(space_id));
         }
         let (root, state) = self.fold(self.held.lock(), |live, kept, states| {
             live.state(&*states.log, kept, space_id)
         })?;
-        let state = state.ok_or_else(|| unknown(space_id))?;
+        let state = state.ok_or_else(|| SnapshotError::unknown(space_id))?;
         Ok(Snapshot::new(state, root.position))
     }
 
@@ -221,7 +201,7 @@ impl LiveStates {
     pub fn snapshot_all_from(&self, floor: Position) -> Result<Vec<Snapshot>, SnapshotError> {
         let root = self.root(floor)?;
         if root.is_complete() {
-            return Ok(snapshots(root.spaces.sorted().into_iter().cloned(), root.position));
+            return Ok(snapshots_of(root.spaces.sorted().into_iter().cloned(), root.position));
         }
         let (position, all) = self.snapshot_of_spaces(None)?;
         debug_assert!(position >= root.position, "it never goes back");
@@ -233,21 +213,23 @@ impl LiveStates {
     /// spaces; a space that comes to be meanwhile may be missing.
     #[must_use]
     pub fn snapshots_from(&self, floor: Position) -> Snapshots<'_> {
-        Snapshots::now(self, floor)
-    }
-
-    /// The states of all spaces that exist as of a position, deleted ones too, sorted by space id, one
-    /// after the other.
-    ///
-    /// # Errors
-    /// [`SnapshotError::BeyondHead`].
-    ///
-    /// # Cost
-    /// The whole history up to there, once for every [`STATES_MEMORY_BYTES`](crate::STATES_MEMORY_BYTES)
-    /// that the states take; no more than that is in memory at a time, about.
-    pub fn snapshots_at(&self, position: Position) -> Result<Snapshots<'_>, SnapshotError> {
-        self.check_head(position)?;
-        Ok(Snapshots::at(self, position))
+        let (mut ids, mut after) = (Vec::new().into_iter(), None::<String>);
+        Snapshots::of(move || {
+            loop {
+                let Some(id) = ids.next() else {
+                    ids = self.log.spaces_after(after.as_deref(), IDS_AT_ONCE)?.into_iter();
+                    if ids.len() == 0 {
+                        return Ok(None);
+                    }
+                    continue;
+                };
+                let snapshot = self.peek(&id, floor)?;
+                after = Some(id);
+                if snapshot.is_some() {
+                    return Ok(snapshot);
+                }
+            }
+        })
     }
 
     /// The hash of all states, as [`SpaceStates::hash`] makes it, and the position that it is of: the
@@ -304,7 +286,7 @@ impl LiveStates {
             }
             Ok(found)
         })?;
-        Ok((root.position, snapshots(found, root.position)))
+        Ok((root.position, snapshots_of(found, root.position)))
     }
 
     /// Lets go of everything, which is damaged: the next use folds from the first event.
@@ -315,59 +297,6 @@ impl LiveStates {
         self.published.store(None);
         held.live = None;
         Ok(())
-    }
-
-    /// The state of a space as of a position.
-    ///
-    /// # Cost
-    /// A fold of at most some thousand of the space's events after a state that is in memory or in
-    /// the history cache, which [`LiveStates::gather_history`] fills; more where neither has one.
-    ///
-    /// # Errors
-    /// [`SnapshotError::BeyondHead`]; [`SnapshotError::UnknownSpace`] when the space has had no
-    /// event at that position.
-    pub fn snapshot_at(
-        &self,
-        space_id: &str,
-        position: Position,
-    ) -> Result<Snapshot, SnapshotError> {
-        let state = self.state_at(space_id, position)?;
-        let state = state.ok_or_else(|| unknown(space_id))?;
-        Ok(Snapshot::new(state, position))
-    }
-
-    /// The states of all spaces that exist as of a position, deleted ones too, sorted by space id.
-    /// Cost: the whole history up to there, unless that is the durable head.
-    ///
-    /// # Errors
-    /// [`SnapshotError::BeyondHead`].
-    pub fn snapshot_all_at(&self, position: Position) -> Result<Vec<Snapshot>, SnapshotError> {
-        let head = self.check_head(position)?;
-        if position == head {
-            let now = self.snapshot_all_from(position)?;
-            // Events may have come in the meantime.
-            if now.iter().all(|snapshot| snapshot.position() == position) {
-                return Ok(now);
-            }
-        }
-        let mut states = SpaceStates::new();
-        replay::fold_log(&*self.log, Position::START, position, |event| {
-            states.apply(event);
-            Ok::<(), SnapshotError>(())
-        })?;
-        Ok(snapshots(states.sorted().into_iter().cloned(), position))
-    }
-
-    /// The state of a space as of a time: of the last position recorded at or before it.
-    ///
-    /// # Errors
-    /// [`SnapshotError::UnknownSpace`] when the space had no event then.
-    pub fn snapshot_as_of(
-        &self,
-        space_id: &str,
-        time: Timestamp,
-    ) -> Result<Snapshot, SnapshotError> {
-        self.snapshot_at(space_id, self.position_as_of(time)?)
     }
 
     /// The state of a space at `position` or later, once that is durable: reads what one has
@@ -389,130 +318,6 @@ impl LiveStates {
         self.snapshot_from(space_id, position)
     }
 
-    /// The last position whose event was recorded at or before `time`.
-    ///
-    /// # Errors
-    /// [`SnapshotError::Read`].
-    pub fn position_as_of(&self, time: Timestamp) -> Result<Position, SnapshotError> {
-        Ok(self.log.position_as_of(time)?.min(self.log.durable_head()))
-    }
-
-    /// What changed in a space between two positions, in either order: the changes lead from its
-    /// state at `a` to its state at `b`.
-    ///
-    /// # Errors
-    /// [`SnapshotError::BeyondHead`]; [`SnapshotError::UnknownSpace`] when the space has had no
-    /// event at all.
-    pub fn diff(
-        &self,
-        space_id: &str,
-        a: Position,
-        b: Position,
-    ) -> Result<Vec<Change>, SnapshotError> {
-        let [before, after] = self.two_states(space_id, a, b)?;
-        Ok(diff(before.as_deref(), after.as_deref()))
-    }
-
-    /// What changed of one document between two positions, in either order: itself, its
-    /// references, its render state, its conflict and whether it is stale.
-    ///
-    /// # Errors
-    /// As [`LiveStates::diff`].
-    pub fn diff_document(
-        &self,
-        space_id: &str,
-        document_id: &str,
-        a: Position,
-        b: Position,
-    ) -> Result<Vec<Change>, SnapshotError> {
-        let mut changes = self.diff(space_id, a, b)?;
-        changes.retain(|change| change.document_id() == Some(document_id));
-        Ok(changes)
-    }
-
-    /// What changed in a space between two times, in either order.
-    ///
-    /// # Errors
-    /// As [`LiveStates::diff`].
-    pub fn diff_as_of(
-        &self,
-        space_id: &str,
-        a: Timestamp,
-        b: Timestamp,
-    ) -> Result<Vec<Change>, SnapshotError> {
-        self.diff(space_id, self.position_as_of(a)?, self.position_as_of(b)?)
-    }
-
-    /// The events of a space, or those that name one of its documents, page by page.
-    ///
-    /// # Errors
-    /// [`SnapshotError::UnknownSpace`] when the space has had no event.
-    pub fn history(
-        &self,
-        space_id: &str,
-        document_id: Option<&str>,
-    ) -> Result<History, SnapshotError> {
-        if self.log.revision(space_id)? == Revision::NONE {
-            return Err(unknown(space_id));
-        }
-        Ok(History::new(Arc::clone(&self.log), space_id, document_id))
-    }
-
-    /// Which event gave each part of a space the value that it has as of a position.
-    ///
-    /// # Errors
-    /// [`SnapshotError::BeyondHead`]; [`SnapshotError::UnknownSpace`] when the space has had no
-    /// event at that position.
-    ///
-    /// # Cost
-    /// All events of the space up to there.
-    pub fn blame(&self, space_id: &str, position: Position) -> Result<Blame, SnapshotError> {
-        self.check_head(position)?;
-        blame(&*self.log, space_id, position)?.ok_or_else(|| unknown(space_id))
-    }
-
-    fn two_states(
-        &self,
-        space_id: &str,
-        a: Position,
-        b: Position,
-    ) -> Result<[Option<Arc<SpaceState>>; 2], SnapshotError> {
-        self.check_head(a.max(b))?;
-        if self.log.revision(space_id)? == Revision::NONE {
-            return Err(unknown(space_id));
-        }
-        let [earlier, later] = self.history.states_at(space_id, a.min(b), a.max(b))?;
-        Ok(if a <= b { [earlier, later] } else { [later, earlier] })
-    }
-
-    /// Gathers more of the log into the history cache, so that states of the past are found fast;
-    /// answers whether there is more to gather. For a thread that has nothing better to do: a call takes
-    /// some tens of milliseconds.
-    ///
-    /// # Errors
-    /// [`SnapshotError::Read`] or [`SnapshotError::Storage`]; nothing depends on what is missing.
-    pub fn gather_history(&self) -> Result<bool, SnapshotError> {
-        self.history.gather()
-    }
-
-    /// Removes the history cache, on disk and in memory. It is derived: states of the past take
-    /// longer until it is there again.
-    ///
-    /// # Errors
-    /// [`SnapshotError::Storage`].
-    pub fn remove_history_cache(&self) -> Result<(), SnapshotError> {
-        self.history.remove()
-    }
-
-    /// Makes the history cache anew from the first event on.
-    ///
-    /// # Errors
-    /// As [`LiveStates::gather_history`].
-    pub fn rebuild_history_cache(&self) -> Result<(), SnapshotError> {
-        self.history.remove()?;
-        self.history.gather_all()
-    }
-
     /// Persists what was folded since the last time, with its position, in one step. Does nothing
     /// when nothing was folded.
     ///
@@ -529,8 +334,7 @@ impl LiveStates {
                 Err(error) => return Err(StorageError::from(error).into()),
             }
         }
-        drop(held);
-        self.history.finish_gathering()
+        Ok(())
     }
 
     /// How far the projection has come: in memory, or persisted when nothing was used yet.
@@ -632,50 +436,12 @@ impl LiveStates {
         *in_place = Some(live);
         answered.map(|answer| (root, answer))
     }
-
-    /// The state of a space as of a position; `None` when it does not exist there.
-    fn state_at(
-        &self,
-        space_id: &str,
-        position: Position,
-    ) -> Result<Option<Arc<SpaceState>>, SnapshotError> {
-        if position == self.check_head(position)? {
-            match self.snapshot_from(space_id, position) {
-                // Events may have come in the meantime.
-                Ok(snapshot) if snapshot.position() > position => {}
-                Ok(snapshot) => return Ok(Some(Arc::clone(snapshot.state()))),
-                Err(SnapshotError::UnknownSpace { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
-        self.history.state_at(space_id, position)
-    }
-
-    fn check_head(&self, asked: Position) -> Result<Position, SnapshotError> {
-        let head = self.log.durable_head();
-        if asked > head {
-            return Err(SnapshotError::BeyondHead { asked, head });
-        }
-        Ok(head)
-    }
 }
 
 impl std::fmt::Debug for LiveStates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LiveStates").finish_non_exhaustive()
     }
-}
-
-fn unknown(space_id: &str) -> SnapshotError {
-    let space_id = space_id.to_owned();
-    SnapshotError::UnknownSpace { space_id }
-}
-
-fn snapshots(
-    states: impl IntoIterator<Item = Arc<SpaceState>>,
-    position: Position,
-) -> Vec<Snapshot> {
-    states.into_iter().map(|state| Snapshot::new(state, position)).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Why there is no snapshot.
 
-use spacefold_event_core::{Position, ReadError, StorageError};
+use spacefold_event_core::{LogReader, Position, ReadError, StorageError};
 
 /// Why there is no snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -34,4 +34,16 @@ pub enum SnapshotError {
     /// The store of persisted states failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl SnapshotError {
+    /// Fails for positions beyond the durable head of a log, which is answered.
+    pub(crate) fn check_head(log: &dyn LogReader, asked: Position) -> Result<Position, Self> {
+        let head = log.durable_head();
+        if asked > head { Err(Self::BeyondHead { asked, head }) } else { Ok(head) }
+    }
+
+    pub(crate) fn unknown(space_id: &str) -> Self {
+        Self::UnknownSpace { space_id: space_id.to_owned() }
+    }
 }

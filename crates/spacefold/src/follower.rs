@@ -83,7 +83,7 @@ fn run(engine: &Engine, mut committing: Committing) {
 
 /// Gathers a part of the history, and answers whether more is left.
 fn gather_history(engine: &Engine) -> bool {
-    match engine.live.gather_history() {
+    match engine.past.gather_history() {
         Ok(is_more_left) => is_more_left,
         Err(error) => {
             if !engine.closing.load(Ordering::Acquire) {

@@ -77,7 +77,8 @@ pub use spacefold_projection::{
     ProblemDetail, ProblemFilter, ProblemKind, Projection, ProjectionHandle, ProjectionInfo,
     Projections, RangedHash, RangedStates, RebuildError, RebuildMode, RebuildOptions,
     RebuildOutcome, RegisterError, Resume, RowKey, RowKeyReader, STATES_MEMORY_BYTES, Scan,
-    SnapshotError, Snapshots, Table, TableError, TableView, ValueProjection, Verdict, rebuild,
+    SnapshotError, Snapshots, Table, TableError, TableView, TimeTravel, ValueProjection, Verdict,
+    rebuild,
 };
 pub use spacefold_service::{
     Batch, Command, CommandError, CommandFields, Field, FieldKind, IdempotencyKey, Operation,

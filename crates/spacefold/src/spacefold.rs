@@ -232,7 +232,7 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError`]; what was stored before stays good.
     pub fn save(&self) -> Result<(), SnapshotError> {
-        self.inner.engine.live.save()?;
+        self.inner.engine.save_states()?;
         Ok(self.inner.engine.feed.sync()?)
     }
 
@@ -365,7 +365,7 @@ impl Inner {
         self.engine.views.close();
         self.engine.feed.callbacks().wait();
         self.bus.close();
-        if let Err(error) = self.engine.live.save() {
+        if let Err(error) = self.engine.save_states() {
             // States are derived: the next opening folds what could not be stored.
             tracing::warn!(%error, "the states of the spaces could not be stored");
         }

@@ -16,7 +16,7 @@ impl LiveStates {
     /// # Cost
     /// That of those which did not simply take effect, once the events are folded.
     pub fn effects(&self, after: Position, to: Position) -> Result<Effects, SnapshotError> {
-        self.check_head(to)?;
+        SnapshotError::check_head(&*self.log, to)?;
         let fold =
             |head| self.fold_to(head, self.held.lock(), |_, kept, _| Ok(kept.effects(after, to)));
         let read = || match fold(self.log.durable_head()) {

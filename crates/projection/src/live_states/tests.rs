@@ -18,14 +18,17 @@ use spacefold_disk::{
     sim::{Fault, Kept},
 };
 use spacefold_event_core::{
-    Append, EventLog, LogReader, LogWriter, MemoryLog, Page, Position, Read, ReadError, SpaceEvent,
-    Timestamp, lock::Lock, testing,
+    Append, EventLog, LogReader, LogWriter, MemoryLog, Page, Position, Read, ReadError, Revision,
+    SpaceEvent, Timestamp, lock::Lock, testing,
 };
-use spacefold_state::testing::{events, fold, log_of, record, recorded_at};
+use spacefold_state::{
+    SpaceState,
+    testing::{events, fold, log_of, record, recorded_at},
+};
 
 use super::*;
 use crate::{
-    RebuildMode, RebuildOptions,
+    RebuildMode, RebuildOptions, TimeTravel, replay,
     testing::{
         CorruptLog, disk_of, effects_of, files, generations, persisted_spaces, persisted_states,
         states_in, tamper,
@@ -95,33 +98,6 @@ fn reads_nothing_before_the_first_use_and_shares_states() {
 }
 
 #[test]
-fn travels_to_positions_and_times() {
-    let log = log_of(sample());
-    let states = over(&log, &MemoryDisk::new());
-    let snapshot = states.snapshot_at("s", at(4)).unwrap();
-    assert_eq!((snapshot.position(), snapshot.revision()), (at(4), Revision::new(2)));
-    let unknown = |result: Result<Snapshot, SnapshotError>| matches!(result, Err(SnapshotError::UnknownSpace { space_id }) if space_id == "t");
-    assert!(unknown(states.snapshot_at("t", at(1))));
-    assert!(unknown(states.snapshot_at("t", Position::START)));
-    assert!(states.snapshot_at("t", at(2)).is_ok());
-    let beyond = states.snapshot_at("t", at(6)).unwrap_err();
-    assert_eq!(beyond.to_string(), "position 6 lies beyond the head, which is 5");
-    assert!(matches!(
-        states.snapshot_all_at(at(6)),
-        Err(SnapshotError::BeyondHead { asked, head }) if (asked, head) == (at(6), at(5))
-    ));
-    assert_eq!(states.snapshot_all_at(Position::START).unwrap(), []);
-    assert_eq!(states.snapshot_all_at(at(1)).unwrap().len(), 1);
-    assert_eq!(states.snapshot_all_at(at(5)).unwrap(), states.snapshot_all().unwrap());
-
-    let snapshot = states.snapshot_as_of("s", recorded_at(4)).unwrap();
-    assert_eq!(snapshot.position(), at(4));
-    assert!(unknown(states.snapshot_as_of("t", recorded_at(1))));
-    assert_eq!(states.position_as_of(Timestamp::MIN).unwrap(), Position::START);
-    assert_eq!(states.position_as_of(Timestamp::MAX).unwrap(), at(5));
-}
-
-#[test]
 fn waits_for_a_position() {
     let log = log_of(sample());
     let states = over(&log, &MemoryDisk::new());
@@ -136,23 +112,6 @@ fn waits_for_a_position() {
         record(&log, [SpaceEvent::space_archived("s")]);
         assert_eq!(late.join().unwrap().unwrap().status().name(), "archived");
     });
-}
-
-#[test]
-fn diffs_between_positions_in_either_order() {
-    let log = log_of(sample());
-    let states = over(&log, &MemoryDisk::new());
-    let kinds = |a: u64, b: u64| -> Vec<&str> {
-        let changes = states.diff("s", at(a), at(b)).unwrap();
-        changes.iter().map(Change::kind).collect()
-    };
-    assert_eq!(kinds(1, 5), ["document_added", "variable_set"]);
-    assert_eq!(kinds(5, 1), ["document_removed", "variable_deleted"]);
-    assert_eq!(kinds(0, 1), ["space_created"]);
-    assert_eq!(kinds(4, 0), ["space_deleted"]);
-    assert_eq!(kinds(3, 4), [""; 0]);
-    assert!(matches!(states.diff("x", at(0), at(1)), Err(SnapshotError::UnknownSpace { .. })));
-    assert!(matches!(states.diff("s", at(0), at(6)), Err(SnapshotError::BeyondHead { .. })));
 }
 
 #[test]
@@ -348,9 +307,10 @@ fn an_event_that_does_not_decode_is_named_and_stops_only_what_needs_it() {
         assert!(error.to_string().starts_with("position 4 does not decode"), "{error}");
     }
     assert_eq!(states.checkpoints().unwrap()[0].position, at(2));
-    assert_eq!(states.snapshot_at("s", at(3)).unwrap().revision(), Revision::new(2));
-    assert_eq!(states.snapshot_all_at(at(2)).unwrap().len(), 2);
-    assert!(matches!(states.snapshot_all_at(at(4)), Err(SnapshotError::Read(_))));
+    let past = TimeTravel::new(Arc::new(states));
+    assert_eq!(past.snapshot_at("s", at(3)).unwrap().revision(), Revision::new(2));
+    assert_eq!(past.snapshot_all_at(at(2)).unwrap().len(), 2);
+    assert!(matches!(past.snapshot_all_at(at(4)), Err(SnapshotError::Read(_))));
 }
 
 #[test]
@@ -573,12 +533,13 @@ proptest! {
             }
         }
         agree(&states, &log);
+        let past = TimeTravel::new(Arc::new(states));
         let head = log.head().get();
         for position in 0..=head {
             let mut existing = 0;
             for space_id in SPACES {
                 let expected = fold(&log, space_id, position);
-                match states.snapshot_at(space_id, at(position)) {
+                match past.snapshot_at(space_id, at(position)) {
                     Ok(snapshot) => {
                         existing += 1;
                         prop_assert_eq!(&**snapshot.state(), &expected);
@@ -587,7 +548,7 @@ proptest! {
                     Err(_) => prop_assert_eq!(expected.revision(), Revision::NONE),
                 }
             }
-            prop_assert_eq!(states.snapshot_all_at(at(position)).unwrap().len(), existing);
+            prop_assert_eq!(past.snapshot_all_at(at(position)).unwrap().len(), existing);
         }
     }
 }

@@ -17,7 +17,7 @@ impl Spacefold {
         space_id: &str,
         position: Position,
     ) -> Result<Snapshot, SnapshotError> {
-        self.inner.engine.live.snapshot_at(space_id, position)
+        self.inner.engine.past.snapshot_at(space_id, position)
     }
 
     /// The states of all spaces as of a position, sorted by id.
@@ -25,7 +25,7 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError::BeyondHead`], or a failure to read.
     pub fn snapshot_all_at(&self, position: Position) -> Result<Vec<Snapshot>, SnapshotError> {
-        self.inner.engine.live.snapshot_all_at(position)
+        self.inner.engine.past.snapshot_all_at(position)
     }
 
     /// The states of all spaces as of a position, sorted by id, one after the other. What is in memory
@@ -38,7 +38,7 @@ impl Spacefold {
     /// The whole history up to there, once for every [`STATES_MEMORY_BYTES`](crate::STATES_MEMORY_BYTES)
     /// that the states take.
     pub fn snapshots_at(&self, position: Position) -> Result<Snapshots<'_>, SnapshotError> {
-        self.inner.engine.live.snapshots_at(position)
+        self.inner.engine.past.snapshots_at(position)
     }
 
     /// The state of a space as of a time: of the last event recorded then or before.
@@ -50,7 +50,7 @@ impl Spacefold {
         space_id: &str,
         time: Timestamp,
     ) -> Result<Snapshot, SnapshotError> {
-        self.inner.engine.live.snapshot_as_of(space_id, time)
+        self.inner.engine.past.snapshot_as_of(space_id, time)
     }
 
     /// The last position whose event was recorded at or before `time`.
@@ -58,7 +58,7 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError`] when the log cannot be read.
     pub fn position_as_of(&self, time: Timestamp) -> Result<Position, SnapshotError> {
-        self.inner.engine.live.position_as_of(time)
+        self.inner.engine.past.position_as_of(time)
     }
 
     /// What changed in a space from its state at `before` to its state at `after`, in either
@@ -73,7 +73,7 @@ impl Spacefold {
         before: Position,
         after: Position,
     ) -> Result<Vec<Change>, SnapshotError> {
-        self.inner.engine.live.diff(space_id, before, after)
+        self.inner.engine.past.diff(space_id, before, after)
     }
 
     /// What changed of one document between two positions, in either order.
@@ -87,7 +87,7 @@ impl Spacefold {
         before: Position,
         after: Position,
     ) -> Result<Vec<Change>, SnapshotError> {
-        self.inner.engine.live.diff_document(space_id, document_id, before, after)
+        self.inner.engine.past.diff_document(space_id, document_id, before, after)
     }
 
     /// What changed in a space between two times, in either order.
@@ -100,7 +100,7 @@ impl Spacefold {
         before: Timestamp,
         after: Timestamp,
     ) -> Result<Vec<Change>, SnapshotError> {
-        self.inner.engine.live.diff_as_of(space_id, before, after)
+        self.inner.engine.past.diff_as_of(space_id, before, after)
     }
 
     /// The events of a space, or those that name one of its documents, page by page.
@@ -131,7 +131,7 @@ impl Spacefold {
         space_id: &str,
         document_id: Option<&str>,
     ) -> Result<History, SnapshotError> {
-        self.inner.engine.live.history(space_id, document_id)
+        self.inner.engine.past.history(space_id, document_id)
     }
 
     /// Which event gave each document, variable and reference of a space the value that it has as
@@ -143,7 +143,7 @@ impl Spacefold {
     /// # Cost
     /// All events of the space up to there.
     pub fn blame(&self, space_id: &str, position: Position) -> Result<Blame, SnapshotError> {
-        self.inner.engine.live.blame(space_id, position)
+        self.inner.engine.past.blame(space_id, position)
     }
 
     /// Makes the history cache anew, which makes states of the past fast. It is derived, and goes on in the
@@ -152,7 +152,7 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError`]; states of the past are as they were, and may take longer.
     pub fn rebuild_history_cache(&self) -> Result<(), SnapshotError> {
-        self.inner.engine.live.rebuild_history_cache()
+        self.inner.engine.past.rebuild_history_cache()
     }
 
     /// Removes the history cache, which makes states of the past fast, on disk and in memory.
@@ -160,6 +160,6 @@ impl Spacefold {
     /// # Errors
     /// [`SnapshotError`] when the storage fails.
     pub fn remove_history_cache(&self) -> Result<(), SnapshotError> {
-        self.inner.engine.live.remove_history_cache()
+        self.inner.engine.past.remove_history_cache()
     }
 }
