@@ -224,7 +224,7 @@ impl EmbeddedLog {
                 shared.progress.fail(&error);
                 let _ = sealer.finish();
                 shared.progress.wait_until_filed();
-                shared.drop_sled();
+                shared.copy.close();
                 Err(error.into())
             }
         }
@@ -441,7 +441,7 @@ impl EmbeddedLog {
 /// Opens sled's copy while the store is in use, and then brings into memory what appends ask for. Where
 /// there is no thread to be had, whoever needs the copy first opens it.
 fn open_copy_behind(shared: &Arc<Shared>, sealer: Weak<Sender<()>>) -> Option<JoinHandle<()>> {
-    if shared.folder.environment().is_stepped || !shared.is_copy_unopened() {
+    if shared.folder.environment().is_stepped || !shared.copy.is_unopened() {
         return None;
     }
     let shared = Arc::clone(shared);
@@ -504,7 +504,7 @@ impl Inner {
             running.opener.map_or(Ok(()), JoinHandle::join).map_err(|_| panicked("opener"));
         let end = opened.and(end);
         let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end)));
-        self.shared.drop_sled();
+        self.shared.copy.close();
         self.shared.progress.close();
         drop(running.lock);
         finished

@@ -18,6 +18,7 @@ mod aside;
 mod block;
 mod clock;
 mod commitment;
+mod copy_in_use;
 mod creation;
 mod embedded_log;
 mod environment;

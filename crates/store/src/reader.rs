@@ -62,9 +62,9 @@ impl Shared {
                 Located::Tail(records) => return Ok(Some(records)),
                 Located::Block(first) => first,
             };
-            let Some(sled) = self.usable_sled()? else {
+            let Some(sled) = self.copy.usable()? else {
                 let records = self.sealed_block(first)?;
-                if records.is_none() && self.is_copy_unopened() {
+                if records.is_none() && self.copy.is_unopened() {
                     self.sled()?;
                     continue;
                 }
@@ -104,7 +104,7 @@ impl Shared {
             if let Some(ids) = self.sealed.block(first).and_then(|bytes| ids(&bytes)) {
                 return Ok(Some((first, ids)));
             }
-            if let Some(sled) = self.usable_sled()?
+            if let Some(sled) = self.copy.usable()?
                 && let Ok(stored) = stored_block(sled.as_ref(), first)
                 && let Some(ids) = ids(&stored.bytes())
             {
@@ -148,14 +148,14 @@ impl Shared {
             return Ok(Some(records));
         }
         let Some(bytes) = self.sealed.block(first) else {
-            return if self.is_copy_unopened() {
+            return if self.copy.is_unopened() {
                 Ok(None)
             } else {
-                self.opened_sled().map(|_| None)
+                self.copy.opened().map(|_| None)
             };
         };
         let records = block::records(&bytes, self.store_id, self.folder.schemas());
-        if records.is_err() && self.is_copy_unopened() {
+        if records.is_err() && self.copy.is_unopened() {
             return Ok(None);
         }
         let doing = || format!("reading the sealed block at position {first}");

@@ -5,12 +5,13 @@
 use spacefold_event_core::{ReadError, StorageError};
 
 use crate::{
+    copy_in_use::Copy,
     error::OpenError,
     folder::Folder,
     head_file::HeadFile,
     journal::files::JournalFiles,
     recovery::{self, Recovered, parts::known_head},
-    shared::{Copy, Shared},
+    shared::Shared,
 };
 
 /// Reads a store back as far as that goes without changing it, since `why` nothing can be written.
@@ -47,7 +48,7 @@ pub(crate) fn go_on_without_copy(shared: &Shared, why: &StorageError) -> Result<
     let _maintenance = shared.lock_maintenance();
     // What is being filed counts as neither filed nor not.
     shared.progress.wait_until_filed();
-    if !shared.has_usable_sled() {
+    if !shared.copy.is_usable() {
         return Ok(());
     }
     let head = shared.lock_head_file().head().clone();

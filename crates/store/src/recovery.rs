@@ -20,12 +20,13 @@ use spacefold_event_core::StorageError;
 use self::parts::Parts;
 use crate::{
     block::{self, index::kept::KeptIndex, plan::BlockPlan},
+    copy_in_use::{Copy, Unopened},
     error::{OpenError, StorePart},
     folder::{Folder, journal_name},
     head::Head,
     head_file::HeadFile,
     journal::{JournalEnd, files::JournalFiles, fresh_tail},
-    shared::{Copy, Shared, Unopened},
+    shared::Shared,
     view::View,
 };
 

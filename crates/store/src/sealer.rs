@@ -206,7 +206,7 @@ impl Sealer {
     fn may_seal(&self) -> bool {
         let is_wanted = self.is_closing || self.shared.wants_blocks();
         let is_stepped = self.shared.folder.environment().is_stepped;
-        is_wanted && (self.is_closing || is_stepped || !self.shared.is_copy_unopened())
+        is_wanted && (self.is_closing || is_stepped || !self.shared.copy.is_unopened())
     }
 
     /// Where all files are full and none can be given up, since what is in them fills no block, an
@@ -260,7 +260,7 @@ impl Sealer {
         let failed = |error| StorageError::new("making a block", error);
         shared.sled().map_err(failed)?;
         let maintenance = shared.maintenance.lock();
-        let sled = shared.opened_sled().map_err(failed)?;
+        let sled = shared.copy.opened().map_err(failed)?;
         let sealed = self.seal_batch(sled.as_ref());
         drop(maintenance);
         match sealed {
@@ -393,7 +393,7 @@ impl Sealer {
 /// Syncs sled's copy, so that the next opening finds what is in it.
 pub(crate) fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
     let _maintenance = shared.maintenance.lock();
-    let sled = shared.opened_sled().map_err(|error| StorageError::new(SYNCING, error))?;
+    let sled = shared.copy.opened().map_err(|error| StorageError::new(SYNCING, error))?;
     sync_copy(shared, sled.as_ref()).map_err(|error| match error {
         SealError::CopyWrong(error) | SealError::Failed(error) => error,
     })

@@ -16,15 +16,11 @@ use spacefold_event_core::{
 use crate::{
     block::{EncodedBlock, index::kept::KeptIndex},
     commitment::Offers,
+    copy_in_use::{Copy, CopyInUse},
     folder::Folder,
-    head::{Head, extension::Witness, sessions::Sessions},
+    head::{extension::Witness, sessions::Sessions},
     head_file::HeadFile,
-    journal::{
-        JournalEnd,
-        files::JournalFiles,
-        sealed_files::{SealedFiles, SealedScan},
-    },
-    kin::Kin,
+    journal::{JournalEnd, files::JournalFiles, sealed_files::SealedScan},
     lineage::Lineage,
     log_copy::{LogCopy, SledError},
     progress::Progress,
@@ -49,7 +45,7 @@ pub(crate) struct Shared {
     /// Whether blocks were put into sled's copy since it was synced.
     pub(crate) copy_changed: AtomicBool,
     view: SharedLock<View>,
-    sled: SharedLock<Copy>,
+    pub(crate) copy: CopyInUse,
     /// Blocks that sled's copy had when it was opened and no sealed file: the sealer takes them.
     pub(crate) unfiled: Lock<Vec<(Position, EncodedBlock)>>,
     pub(crate) sealed: SealedScan,
@@ -68,30 +64,6 @@ pub(crate) struct Shared {
     pub(crate) noting_sealed: Lock<()>,
 }
 
-/// Sled's copy, or why there is none.
-pub(crate) enum Copy {
-    /// It is opened by whoever needs it first: the store is used without it until then.
-    Unopened(Arc<Unopened>),
-    Open(Arc<dyn LogCopy>),
-    /// Nothing can be written, and so sled cannot be used: events are read without it.
-    Unusable(StorageError),
-    /// The store is closed.
-    Closed,
-}
-
-/// What sled's copy is held against when it is opened: the store as opening found it.
-pub(crate) struct Unopened {
-    /// HEAD, brought up to the sealed files.
-    pub(crate) head: Head,
-    pub(crate) sealed: SealedFiles,
-    /// Whose the copy is.
-    pub(crate) kin: Kin,
-    /// The position of the last event.
-    pub(crate) end: Position,
-    /// Whether every full block has been made.
-    pub(crate) was_closed: bool,
-}
-
 #[derive(Clone)]
 pub(crate) struct RecordsWeight;
 
@@ -106,7 +78,7 @@ impl Shared {
         folder: Folder,
         head_file: HeadFile,
         (kept_index, view): (KeptIndex, View),
-        sled: Copy,
+        copy: Copy,
         journal_files: Arc<JournalFiles>,
         end: &JournalEnd,
     ) -> Self {
@@ -122,7 +94,7 @@ impl Shared {
             is_head_note_due: AtomicBool::new(false),
             copy_changed: AtomicBool::new(false),
             view: SharedLock::new(view),
-            sled: SharedLock::new(sled),
+            copy: CopyInUse::new(copy),
             unfiled: Lock::default(),
             sealed,
             cache: Cache::with_weighter(1_024, CACHE_BYTES, RecordsWeight),
@@ -244,52 +216,9 @@ impl Shared {
         self.head_file.lock()
     }
 
-    /// Sled's copy, which has been opened.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub(crate) fn opened_sled(&self) -> Result<Arc<dyn LogCopy>, ReadError> {
-        match &*self.sled.read() {
-            Copy::Open(sled) => Ok(Arc::clone(sled)),
-            Copy::Unopened(_) => {
-                Err(StorageError::new("using sled's copy", "it is not open").into())
-            }
-            Copy::Unusable(why) => Err(why.clone().into()),
-            Copy::Closed => Err(ReadError::Closed),
-        }
-    }
-
-    /// Sled's copy, if it is open and can be used.
-    pub(crate) fn usable_sled(&self) -> Result<Option<Arc<dyn LogCopy>>, ReadError> {
-        match &*self.sled.read() {
-            Copy::Open(sled) => Ok(Some(Arc::clone(sled))),
-            Copy::Unopened(_) | Copy::Unusable(_) => Ok(None),
-            Copy::Closed => Err(ReadError::Closed),
-        }
-    }
-
-    /// Whether there is a copy that can be used.
-    pub(crate) fn has_usable_sled(&self) -> bool {
-        matches!(self.usable_sled(), Ok(Some(_)))
-    }
-
-    /// Whether sled's copy is still to be opened.
-    pub(crate) fn is_copy_unopened(&self) -> bool {
-        matches!(&*self.sled.read(), Copy::Unopened(_))
-    }
-
-    /// What sled's copy is held against, for the one who opens it; `None` when it was opened.
-    /// Maintenance must be held, and everybody else takes it to be unopened.
-    pub(crate) fn unopened(&self) -> Option<Arc<Unopened>> {
-        match &*self.sled.read() {
-            Copy::Unopened(unopened) => Some(Arc::clone(unopened)),
-            Copy::Open(_) | Copy::Unusable(_) | Copy::Closed => None,
-        }
-    }
-
     /// Goes on with sled's copy, and the blocks that it alone has, in place of the begin of the tail.
     pub(crate) fn adopt(&self, sled: Arc<dyn LogCopy>, blocks: Vec<(Records, EncodedBlock)>) {
-        let mut copy = self.sled.write();
+        let mut copy = self.copy.write();
         let mut view = self.view_mut();
         let mut unfiled = self.unfiled.lock();
         for (records, block) in blocks {
@@ -301,19 +230,9 @@ impl Shared {
         self.announce();
     }
 
-    /// Goes on without sled's copy, which could not be opened.
-    pub(crate) fn go_without_copy(&self, why: StorageError) {
-        *self.sled.write() = Copy::Unusable(why);
-    }
-
     /// Fails when the store is closed.
     pub(crate) fn check_open(&self) -> Result<(), ReadError> {
-        self.usable_sled().map(drop)
-    }
-
-    /// Lets go of the copy: the store is closed.
-    pub(crate) fn drop_sled(&self) {
-        *self.sled.write() = Copy::Closed;
+        self.copy.usable().map(drop)
     }
 
     /// Puts what `make` makes in the place of the copy that is there, which may change what readers see.
@@ -322,7 +241,7 @@ impl Shared {
         &self,
         make: impl FnOnce(&mut View) -> Result<Copy, ReadError>,
     ) -> Result<(), ReadError> {
-        let mut sled = self.sled.write();
+        let mut sled = self.copy.write();
         // Dropped first: of two copies in one folder neither would open.
         *sled = Copy::Closed;
         self.unfiled.lock().clear();

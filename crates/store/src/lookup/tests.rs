@@ -232,9 +232,9 @@ fn reading_and_appending_wait_for_no_copy() {
     let receipt = log.append(&Append::new(&[SpaceEvent::space_archived("space-1")])).unwrap();
     assert!(receipt.is_durable());
     assert_eq!(log.read(&Read::from(receipt.position())).unwrap().len(), 1);
-    assert!(log.shared().is_copy_unopened());
+    assert!(log.shared().copy.is_unopened());
     assert_eq!(log.info().healed, 0);
-    assert!(!log.shared().is_copy_unopened());
+    assert!(!log.shared().copy.is_unopened());
 }
 
 #[test]

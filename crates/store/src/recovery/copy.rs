@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     block::{self, Block, EncodedBlock, plan::BlockPlan},
+    copy_in_use::{Copy, Unopened},
     error::OpenError,
     folder::Folder,
     head::Head,
@@ -24,7 +25,7 @@ use crate::{
     log_copy::{Duplicate, LogCopy},
     reserve,
     run::Run,
-    shared::{Copy, Shared, Unopened},
+    shared::Shared,
 };
 
 /// Why sled's copy is not taken as it is.
@@ -71,10 +72,10 @@ impl Shared {
     /// # Errors
     /// Why there is none.
     pub(crate) fn sled(&self) -> Result<Arc<dyn LogCopy>, ReadError> {
-        if self.is_copy_unopened() {
+        if self.copy.is_unopened() {
             open(self);
         }
-        self.opened_sled()
+        self.copy.opened()
     }
 }
 
@@ -82,7 +83,7 @@ impl Shared {
 /// no appends any more, and is read without it.
 fn open(shared: &Shared) {
     let _maintenance = shared.maintenance.lock();
-    let Some(unopened) = shared.unopened() else { return };
+    let Some(unopened) = shared.copy.unopened() else { return };
     let opened = open_or_make_anew(shared, &unopened).and_then(|opened| {
         if opened.was_wrong {
             let mut head_file = shared.head_file.lock();
@@ -108,7 +109,7 @@ fn open(shared: &Shared) {
     };
     let failure = shared.fail(failure);
     tracing::error!(%failure, "sled's copy of the log cannot be used: the store takes no appends");
-    shared.go_without_copy(failure);
+    shared.copy.go_without(failure);
 }
 
 /// Blocks that no sealed file has, and what each holds.
@@ -347,7 +348,7 @@ pub(crate) fn rebuild(shared: &Shared, wrong: &Arc<dyn LogCopy>) -> Result<(), R
     let _maintenance = shared.maintenance.lock();
     // What is being filed counts as neither filed nor not.
     shared.progress.wait_until_filed();
-    if !Arc::ptr_eq(&shared.opened_sled()?, wrong) {
+    if !Arc::ptr_eq(&shared.copy.opened()?, wrong) {
         return Ok(());
     }
     let head = {
