@@ -1,5 +1,6 @@
 //! The interchange form: one JSON object per event, as the Python module reads and writes it.
 
+mod of_serde;
 mod read;
 mod write;
 

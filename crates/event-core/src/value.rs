@@ -21,6 +21,13 @@ use crate::limits::{LimitExceeded, MAX_JSON_DEPTH};
 /// let object: Object = [("pages", Value::from(12)), ("open", Value::from(true))].into_iter().collect();
 /// assert_eq!(Value::from(object).to_string(), r#"{"open":true,"pages":12}"#);
 /// assert_eq!("[1, 1.0]".parse::<Value>()?.to_string(), "[1,1.0]");
+///
+/// let page: Value = r#"{"draft": false, "length": 12, "ratio": 0.5}"#.parse()?;
+/// let page = page.as_object().unwrap();
+/// assert_eq!(page.get("length").and_then(Value::as_i64), Some(12));
+/// assert_eq!(page.get("draft").and_then(Value::as_bool), Some(false));
+/// assert_eq!(page.get("ratio").and_then(Value::as_f64), Some(0.5));
+/// assert_eq!(page.get("ratio").and_then(Value::as_i64), None);
 /// # Ok::<(), spacefold::JsonError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +142,31 @@ impl<S: AsRef<str>> Value<S> {
         }
     }
 
+    /// The integer, when the value is one from 0 on that fits 64 bits.
+    #[must_use]
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            Self::Integer(integer) => u64::try_from(*integer).ok(),
+            Self::BigInteger(digits) => digits.as_str().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The number as a float: the nearest one to an integer that no float is. `None` for an integer
+    /// beyond the largest float.
+    #[must_use]
+    pub fn as_f64(&self) -> Option<f64> {
+        let float = match self {
+            Self::Float(float) => float.get(),
+            // Floats have 53 bits for digits: the nearest one is what is asked for.
+            #[expect(clippy::cast_precision_loss)]
+            Self::Integer(integer) => *integer as f64,
+            Self::BigInteger(digits) => digits.as_str().parse().ok()?,
+            _ => return None,
+        };
+        float.is_finite().then_some(float)
+    }
+
     /// The value with all of its text owned.
     #[must_use]
     pub fn to_owned_value(&self) -> Value {
@@ -154,6 +186,49 @@ impl<S> Value<S> {
             Self::String(_) => "a string",
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
+        }
+    }
+
+    /// Whether the value is `null`.
+    #[must_use]
+    pub const fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// The boolean, when the value is one.
+    #[must_use]
+    pub const fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(bool) => Some(*bool),
+            _ => None,
+        }
+    }
+
+    /// The integer, when the value is one that fits 64 bits with sign. A float is none: `1.0` and
+    /// `1` differ.
+    #[must_use]
+    pub const fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::Integer(integer) => Some(*integer),
+            _ => None,
+        }
+    }
+
+    /// The values of the array, when the value is one.
+    #[must_use]
+    pub const fn as_array(&self) -> Option<&[Self]> {
+        match self {
+            Self::Array(values) => Some(values.as_slice()),
+            _ => None,
+        }
+    }
+
+    /// The object, when the value is one.
+    #[must_use]
+    pub const fn as_object(&self) -> Option<&Object<S>> {
+        match self {
+            Self::Object(object) => Some(object),
+            _ => None,
         }
     }
 
@@ -283,6 +358,52 @@ impl<S> From<Object<S>> for Value<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(text: &str) -> Value {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_value_is_taken_as_what_it_is_and_as_nothing_else() {
+        let values = ["null", "true", "-3", "2.0", r#""x""#, "[1]", r#"{"a":1}"#].map(read);
+        let each = |is: fn(&Value) -> bool| {
+            values.iter().map(|value| char::from(b'0' + u8::from(is(value)))).collect::<String>()
+        };
+        assert_eq!(each(|value| value.is_null()), "1000000");
+        assert_eq!(each(|value| value.as_bool() == Some(true)), "0100000");
+        assert_eq!(each(|value| value.as_i64() == Some(-3)), "0010000");
+        assert_eq!(each(|value| value.as_f64().is_some()), "0011000");
+        assert_eq!(each(|value| value.as_str() == Some("x")), "0000100");
+        assert_eq!(each(|value| value.as_array() == Some(&[Value::from(1)])), "0000010");
+        let is_object = |value: &Value| value.as_object().is_some_and(|it| it.get("a").is_some());
+        assert_eq!(each(is_object), "0000001");
+        assert_eq!(each(|value| value.as_u64().is_some()), "0000000");
+    }
+
+    #[test]
+    fn numbers_are_taken_as_far_as_they_fit() {
+        let taken = |text: &str| (read(text).as_i64(), read(text).as_u64(), read(text).as_f64());
+        assert_eq!(taken("7"), (Some(7), Some(7), Some(7.0)));
+        assert_eq!(taken("-7"), (Some(-7), None, Some(-7.0)));
+        assert_eq!(taken("7.0"), (None, None, Some(7.0)));
+        let (low, high) = (i64::MIN.to_string(), i64::MAX.to_string());
+        assert_eq!(taken(&low), (Some(i64::MIN), None, Some(-9_223_372_036_854_775_808.0)));
+        let high_float = Some(9_223_372_036_854_775_808.0);
+        assert_eq!(taken(&high), (Some(i64::MAX), Some(i64::MAX as u64), high_float));
+        assert_eq!(taken("9223372036854775808"), (None, Some(1 << 63), high_float));
+        let most = u64::MAX.to_string();
+        assert_eq!(taken(&most), (None, Some(u64::MAX), Some(18_446_744_073_709_551_616.0)));
+        assert_eq!(taken("18446744073709551616"), (None, None, Some(18_446_744_073_709_551_616.0)));
+        assert_eq!(taken(&"9".repeat(400)), (None, None, None), "beyond every float");
+        assert_eq!(taken("1e300"), (None, None, Some(1e300)));
+    }
+
+    #[test]
+    fn a_borrowed_value_is_taken_as_an_owned_one() {
+        let value: Value<&str> = Value::Array(vec![Value::String("x"), Value::from(3)]);
+        let values = value.as_array().unwrap();
+        assert_eq!((values[0].as_str(), values[1].as_u64()), (Some("x"), Some(3)));
+    }
 
     #[test]
     fn digits_that_were_stored_are_an_integer_beyond_64_bits_or_nothing() {

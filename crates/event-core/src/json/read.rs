@@ -251,7 +251,7 @@ impl FromStr for Value {
 }
 
 /// The levels around a value of a payload: the payload itself.
-const IN_PAYLOAD: usize = 1;
+pub(super) const IN_PAYLOAD: usize = 1;
 
 /// The texts of the elements of a JSON array, or `None` when `json` is none.
 ///
@@ -323,7 +323,7 @@ fn read_value(raw: &RawValue, above: usize) -> Result<Value, JsonError> {
     })
 }
 
-fn read_number(text: &str) -> Result<Value, JsonError> {
+pub(super) fn read_number(text: &str) -> Result<Value, JsonError> {
     if text.contains(['.', 'e', 'E']) {
         let float = text.parse().ok().and_then(Finite::new);
         return float.map(Value::Float).ok_or_else(|| JsonError::NumberOutOfRange {
@@ -334,7 +334,7 @@ fn read_number(text: &str) -> Result<Value, JsonError> {
 }
 
 /// Counts a level; the object of the payload is none of a value's levels.
-fn enter(above: usize) -> Result<usize, JsonError> {
+pub(super) fn enter(above: usize) -> Result<usize, JsonError> {
     if above > MAX_JSON_DEPTH {
         return Err(LimitExceeded::TooDeep { depth: above }.into());
     }
