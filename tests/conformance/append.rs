@@ -38,7 +38,7 @@ pub fn keeps_an_append_whole_and_in_order(factory: &impl LogFactory) {
         assert_eq!(receipt.count(), count);
         assert_eq!(receipt.first_position(), Position::new(expected.len() as u64 + 1));
         expected.extend(events);
-        assert_eq!(receipt.position(), Position::new(expected.len() as u64));
+        assert_eq!(receipt.last_position(), Position::new(expected.len() as u64));
         assert_eq!(receipt.revision(), Revision::new(expected.len() as u64));
     }
     assert_holds(&*log, &expected);

@@ -41,8 +41,8 @@ pub fn lets_one_writer_win_each_revision(factory: &impl LogFactory) {
         won
     };
     let mut won = in_threads(race);
-    won.sort_by_key(Receipt::position);
-    let positions: Vec<u64> = won.iter().map(|receipt| receipt.position().get()).collect();
+    won.sort_by_key(Receipt::last_position);
+    let positions: Vec<u64> = won.iter().map(|receipt| receipt.last_position().get()).collect();
     assert_eq!(positions, (1..=REVISIONS).collect::<Vec<_>>());
     assert_eq!(whole_log(&*log).len() as u64, REVISIONS);
 }
@@ -61,7 +61,7 @@ pub fn keeps_parallel_appends_dense_and_whole(factory: &impl LogFactory) {
         (0..REVISIONS).map(write).collect::<Vec<_>>()
     };
     let mut appends = in_threads(write);
-    appends.sort_by_key(|(receipt, _)| receipt.position());
+    appends.sort_by_key(|(receipt, _)| receipt.last_position());
     let all = whole_log(&*log);
     let mut next = Position::new(1);
     let mut rest = &all[..];
@@ -72,7 +72,7 @@ pub fn keeps_parallel_appends_dense_and_whole(factory: &impl LogFactory) {
         let (here, later) = rest.split_at(events.len());
         assert!(here.iter().map(|event| &event.event).eq(&events));
         assert_eq!(here.last().map(|event| event.revision), Some(receipt.revision()));
-        next = receipt.position().next();
+        next = receipt.last_position().next();
         rest = later;
     }
     assert!(rest.is_empty());

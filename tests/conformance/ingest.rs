@@ -71,7 +71,10 @@ pub fn takes_events_as_they_were_recorded(factory: &impl LogFactory) {
     assert_eq!((first.skipped(), first.taken()), (0, 25));
     let receipt = first.receipt().unwrap();
     assert_eq!(receipt.first_position(), Position::new(1));
-    assert_eq!((receipt.position(), receipt.revision()), (Position::new(25), records[24].revision));
+    assert_eq!(
+        (receipt.last_position(), receipt.revision()),
+        (Position::new(25), records[24].revision)
+    );
     assert_eq!(receipt.recorded_at(), records[24].recorded_at);
     assert_eq!(log.ingest(&records[25..]).unwrap().taken(), 15);
     assert_eq!(whole_log(&*log), records);
@@ -80,9 +83,9 @@ pub fn takes_events_as_they_were_recorded(factory: &impl LogFactory) {
     let third = &records[2];
     assert_eq!(log.find_event(third.event.event_id).unwrap(), Some(third.position));
     let again = append(&*log, std::slice::from_ref(&third.event));
-    assert_eq!((again.position(), again.recorded_at()), (third.position, third.recorded_at));
+    assert_eq!((again.last_position(), again.recorded_at()), (third.position, third.recorded_at));
     let next = append(&*log, &[set("a", "n", 1)]);
-    assert_eq!((next.position(), next.revision()), (Position::new(41), Revision::new(15)));
+    assert_eq!((next.last_position(), next.revision()), (Position::new(41), Revision::new(15)));
     assert_numbered(&whole_log(&*log));
 }
 
@@ -136,7 +139,7 @@ pub fn refuses_events_that_differ_from_the_stored(factory: &impl LogFactory) {
         assert_discontinuity(&*log, &with(&records, index, change), at, &Discontinuity::Stored);
     }
     // What the log has recorded itself is no other log's.
-    let own = append(&*log, &[set("a", "own", 1)]).position().get();
+    let own = append(&*log, &[set("a", "own", 1)]).last_position().get();
     assert_discontinuity(&*log, &records[20..], own, &Discontinuity::Stored);
 }
 

@@ -40,7 +40,7 @@ pub fn keeps_revisions_and_conditions_over_a_reopen(factory: &impl LogFactory) {
     let exact = AppendCondition::exact("a", Revision::new(3));
     let receipt = append_on(&*log, &[set("a", "n", 0)], exact).unwrap();
     assert_eq!(receipt.revision(), Revision::new(4));
-    assert_eq!(receipt.position(), Position::new(6));
+    assert_eq!(receipt.last_position(), Position::new(6));
     let page = log.read_space("a", Revision::new(3), 5).unwrap();
     assert_eq!(page.len(), 2);
 }

@@ -45,7 +45,7 @@ pub fn answers_a_retry_under_an_exact_expectation(factory: &impl LogFactory) {
     let again = append_on(&*log, &more, exact).unwrap();
     assert_eq!(again, second);
     assert_eq!(again.first_position(), Position::new(2));
-    assert_eq!(again.position(), Position::new(4));
+    assert_eq!(again.last_position(), Position::new(4));
     assert_eq!(again.revision(), Revision::new(3));
     assert_eq!(log.head(), Position::new(14));
 }
@@ -63,7 +63,7 @@ pub fn answers_a_retry_under_no_expectation(factory: &impl LogFactory) {
     // A part of it, or the end of it with what came after, is one contiguous run too.
     let part = append(&*log, &events[1..2]);
     assert_eq!(part.first_position(), Position::new(5));
-    assert_eq!(part.position(), Position::new(5));
+    assert_eq!(part.last_position(), Position::new(5));
     assert_eq!(part.revision(), Revision::new(1));
     assert_eq!(log.head(), Position::new(10));
 }

@@ -437,7 +437,7 @@ fn append(spaces: &OpenStore, before: &Contents) -> Result<(), String> {
     let appended = spaces.append(&[event]);
     let receipt = appended.map_err(|error| error.to_string())?;
     let after = Contents::of(spaces)?;
-    let follows = receipt.position().get() == before.events.len() as u64 + 1
+    let follows = receipt.last_position().get() == before.events.len() as u64 + 1
         && after.events.len() == before.events.len() + 1
         && after.events.starts_with(&before.events)
         && after.states == after.folded;

@@ -116,7 +116,7 @@ fn each_type_reaches_every_receiver_of_a_store(options: &Options) {
     for event in alone {
         spaces.append([event.clone()], AppendCondition::none()).unwrap();
     }
-    let head = spaces.append(together, AppendCondition::none()).unwrap().position();
+    let head = spaces.append(together, AppendCondition::none()).unwrap().last_position();
     assert_eq!(spaces.bus().wait_handled(head, LONG).unwrap(), head);
 
     let committed = conformance::whole_log(spaces.log());

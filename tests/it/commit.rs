@@ -92,7 +92,7 @@ fn what_is_not_durable_is_counted_but_not_read() {
     // A retry is answered once what it repeats is durable.
     let again = append(&log, &next);
     assert!(again.is_durable());
-    assert_eq!(again.position(), Position::new(2));
+    assert_eq!(again.last_position(), Position::new(2));
     assert_eq!((log.head(), log.durable_head()), (Position::new(2), Position::new(2)));
     assert_eq!(whole_log(&log).len(), 2);
     // Closing makes the rest durable.
@@ -125,7 +125,7 @@ fn the_background_makes_durable_what_was_acknowledged_before() {
         let options = StoreOptions::default().durability(durability);
         let log = EmbeddedLog::open_with(folder.path().join("store"), &options).unwrap();
         for n in 1..=3_u64 {
-            let position = append(&log, &[SpaceEvent::variable_set("a", "n", n)]).position();
+            let position = append(&log, &[SpaceEvent::variable_set("a", "n", n)]).last_position();
             assert_eq!(log.wait_durable(position, NEVER).unwrap(), position, "{durability:?}");
             assert_eq!(log.revision("a").unwrap(), Revision::new(n));
         }
@@ -161,7 +161,7 @@ fn an_append_is_awaited_under_any_runtime() {
     let positions = block_on(async {
         let first = log.submit(&Append::new(&created("a"))).unwrap();
         let second = log.submit(&Append::new(&created("b"))).unwrap();
-        [first.await.unwrap(), second.await.unwrap()].map(|receipt| receipt.position().get())
+        [first.await.unwrap(), second.await.unwrap()].map(|receipt| receipt.last_position().get())
     });
     assert_eq!(positions, [1, 2]);
     // A handle that is dropped takes nothing back.
@@ -186,11 +186,12 @@ fn what_a_thread_handed_over_stays_before_what_it_appends_then() {
             .collect();
         // Nobody has the writer by now, or somebody does: it goes through either way.
         let own = log.append(&Append::new(&created(&format!("{round}-own")))).unwrap();
-        let positions = handed_over.into_iter().map(|pending| pending.wait().unwrap().position());
+        let positions =
+            handed_over.into_iter().map(|pending| pending.wait().unwrap().last_position());
         let positions: Vec<u64> = positions.map(Position::get).collect();
         let first = round * 4 + 1;
         assert_eq!(positions, [first, first + 1, first + 2], "round {round}");
-        assert_eq!(own.position().get(), first + 3, "round {round}");
+        assert_eq!(own.last_position().get(), first + 3, "round {round}");
     }
 }
 
@@ -209,7 +210,7 @@ fn one_append_of_a_group_fails_alone() {
     let outcomes: Vec<_> = pending.into_iter().map(PendingAppend::wait).collect();
     for (n, outcome) in outcomes.iter().enumerate() {
         match outcome {
-            Ok(receipt) => assert_eq!(receipt.position(), Position::new(n as u64 + 1)),
+            Ok(receipt) => assert_eq!(receipt.last_position(), Position::new(n as u64 + 1)),
             Err(error) => assert!(matches!(error, AppendError::ConditionFailed { .. }), "{error}"),
         }
         assert_eq!(outcome.is_ok(), n < 20, "{n}");

@@ -130,7 +130,7 @@ impl testing::LogWrapper for Faulty {
                     // As long as a disk would take, so that others come in between.
                     std::thread::park_timeout(Duration::from_millis(1));
                     let next = next?;
-                    let (position, revision) = (next.position(), next.revision());
+                    let (position, revision) = (next.last_position(), next.revision());
                     let (begin, time) = (first.first_position(), next.recorded_at());
                     Ok(Receipt::new(begin, position, revision, time, true))
                 })

@@ -103,7 +103,7 @@ fn a_quarantined_event_pauses_one_projection_and_is_listed(options: &Options) {
         spaces.register(OneValue(EventsBySource { refuses: Arc::clone(&refuses) })).unwrap();
     let append = |space: &str| {
         let event = SpaceEvent::render_failed(space, None::<String>, "no ink");
-        spaces.append([event], AppendCondition::none()).unwrap().position()
+        spaces.append([event], AppendCondition::none()).unwrap().last_position()
     };
     append("good");
     let bad = append("bad");
@@ -145,7 +145,7 @@ fn what_comes_with_a_store_costs_nothing_until_it_is_asked_for() {
     let begun = Instant::now();
     let positions = loop {
         let infos = spaces.projections().unwrap();
-        if infos[1].position == receipt.position() {
+        if infos[1].position == receipt.last_position() {
             break infos.iter().map(|info| info.position.get()).collect::<Vec<_>>();
         }
         assert!(begun.elapsed() < LONG, "{infos:?}");

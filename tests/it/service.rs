@@ -176,7 +176,7 @@ fn a_handler_commands_the_space_that_it_hears_of(options: &Options) {
     let created = spacefold::EventType::SpaceCreated;
     let activated = move |event: &RecordedEvent| activate(event).map(drop);
     spaces.bus().on(created, spacefold::Priority::NORMAL, activated).unwrap();
-    let position = spaces.service().create_space("s", "S").unwrap().position().unwrap().next();
+    let position = spaces.service().create_space("s", "S").unwrap().last_position().unwrap().next();
     assert_eq!(spaces.bus().wait_handled(position, LONG).unwrap(), position);
     assert_eq!(spaces.snapshot("s").unwrap().status().name(), "active");
     spaces.close().unwrap();
@@ -255,14 +255,14 @@ fn the_bytes_of_every_position_are_there(options: &Options) {
     let mut expected = Vec::new();
     for content in ["one", "two", "two", "one", "three"] {
         let outcome = service.set_content("s", "d", content).unwrap();
-        expected.extend(outcome.position().map(|position| (position, content)));
+        expected.extend(outcome.last_position().map(|position| (position, content)));
     }
     let batch = service.batch("s").set_content("d", "four").set_content("d", "five");
     let events = batch.commit().unwrap().into_events();
     expected.extend(events.iter().map(|e| e.position).zip(["four", "five"]));
     let reader = &mut &b"six"[..];
     let outcome = service.set_content_from("s", "d", reader).unwrap();
-    expected.push((outcome.position().unwrap(), "six"));
+    expected.push((outcome.last_position().unwrap(), "six"));
     assert_eq!(expected.len(), 7);
     for (position, content) in expected {
         let mut text = String::new();

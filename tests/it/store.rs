@@ -63,7 +63,7 @@ fn a_store_opens_again_while_children_are_started() {
                     .append([event], AppendCondition::none())
                     .map_err(|error| error.to_string())?;
                 spaces.close().map_err(|error| error.to_string())?;
-                Ok(receipt.position().get())
+                Ok(receipt.last_position().get())
             })
             .collect::<Vec<Result<u64, String>>>();
         done.store(true, Ordering::Release);
@@ -87,7 +87,7 @@ fn survives(harm: impl FnOnce(&Path)) {
     // It goes on as ever: appends, a clean close, another opening.
     let event = SpaceEvent::space_archived("book-src");
     let receipt = spaces.append([event], AppendCondition::none()).unwrap();
-    assert_eq!(receipt.position(), Position::new(SAMPLE_EVENTS + 1));
+    assert_eq!(receipt.last_position(), Position::new(SAMPLE_EVENTS + 1));
     spaces.close().unwrap();
     drop(spaces);
     let options = VerifyOptions { depth: VerifyDepth::Full, damage: OnDamage::Report };
@@ -95,7 +95,7 @@ fn survives(harm: impl FnOnce(&Path)) {
     assert!(report.is_ok(), "{:?}", report.problems);
     assert_eq!(report.events, SAMPLE_EVENTS + 1);
     let spaces = Spacefold::open_existing(&store).unwrap();
-    assert_eq!(spaces.durable_head(), receipt.position());
+    assert_eq!(spaces.durable_head(), receipt.last_position());
 }
 
 /// Every file below a folder.

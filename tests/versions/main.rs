@@ -164,7 +164,7 @@ fn states_retries_and_exports_see_old_payloads_as_those_of_today() {
     // A retry by a program of today of what a program of then has stored.
     let stored = old_appends()[1].iter().map(today).collect::<Vec<_>>();
     let retried = spaces.append(&stored, AppendCondition::none()).unwrap();
-    assert!(retried.position() < receipt.position(), "nothing was appended");
+    assert!(retried.last_position() < receipt.last_position(), "nothing was appended");
     let mut other = stored[2].clone();
     if let Payload::DocumentMoved { new_path, .. } = &mut other.payload {
         new_path.push('!');
@@ -183,7 +183,7 @@ fn states_retries_and_exports_see_old_payloads_as_those_of_today() {
     {
         assert_eq!(ours.to_json(), theirs.to_json());
     }
-    let at = receipt.position();
+    let at = receipt.last_position();
     assert_eq!(path(&spaces, "shelf-1", "book-1", at).as_deref(), Some("/first"));
     imported.close().unwrap();
     spaces.close().unwrap();

@@ -460,7 +460,7 @@ impl EventBus {
     /// let bus = EventBus::over(&Feed::new(log.clone()), BusOptions::new());
     /// bus.on_any(Priority::NORMAL, |event| println!("{}", event.position))?;
     /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
-    /// let position = log.append(&Append::new(&events))?.position();
+    /// let position = log.append(&Append::new(&events))?.last_position();
     /// assert_eq!(bus.wait_handled(position, Duration::from_secs(60))?, position);
     ///
     /// bus.close();

@@ -24,7 +24,7 @@ use crate::{
 pub(crate) fn activate(log: &dyn LogWriter, spaces: &[&str]) -> Position {
     let events: Vec<SpaceEvent> =
         spaces.iter().map(|space| SpaceEvent::space_activated(*space)).collect();
-    log.append(&Append::new(&events)).unwrap().position()
+    log.append(&Append::new(&events)).unwrap().last_position()
 }
 
 /// The positions on a page.

@@ -105,24 +105,24 @@ impl<'a> Append<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     first_position: Position,
-    position: Position,
+    last_position: Position,
     revision: Revision,
     recorded_at: Timestamp,
     durable: bool,
 }
 
 impl Receipt {
-    /// A receipt for the events from `first_position` to `position`, the last of which is at
+    /// A receipt for the events from `first_position` to `last_position`, the last of which is at
     /// `revision` of its space and was recorded at `recorded_at`.
     #[must_use]
     pub const fn new(
         first_position: Position,
-        position: Position,
+        last_position: Position,
         revision: Revision,
         recorded_at: Timestamp,
         durable: bool,
     ) -> Self {
-        Self { first_position, position, revision, recorded_at, durable }
+        Self { first_position, last_position, revision, recorded_at, durable }
     }
 
     /// The receipt of the append that consists of these runs of records, one after the other.
@@ -145,14 +145,14 @@ impl Receipt {
 
     /// The position of the last event.
     #[must_use]
-    pub const fn position(&self) -> Position {
-        self.position
+    pub const fn last_position(&self) -> Position {
+        self.last_position
     }
 
     /// The number of events.
     #[must_use]
     pub const fn count(&self) -> u64 {
-        self.position.since(self.first_position) + 1
+        self.last_position.since(self.first_position) + 1
     }
 
     /// The revision of the last event in its space.

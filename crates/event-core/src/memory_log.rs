@@ -32,7 +32,7 @@ use crate::{
 /// let log = MemoryLog::new();
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
 /// let receipt = log.append(&Append::new(&events).on(AppendCondition::no_space("handbook")))?;
-/// assert_eq!(receipt.position(), Position::new(1));
+/// assert_eq!(receipt.last_position(), Position::new(1));
 /// let page = log.read(&Read::from(Position::new(1)))?;
 /// assert_eq!(page.envelopes().next().map(|event| event.space_id), Some("handbook"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -108,7 +108,7 @@ impl MemoryLog {
             let times = [event.timestamp];
             let append = Append::new(std::slice::from_ref(&event)).recorded_at(&times);
             let receipt = self.append(&append)?;
-            let (position, revision) = (receipt.position(), receipt.revision());
+            let (position, revision) = (receipt.last_position(), receipt.revision());
             let recorded_at = receipt.recorded_at();
             Ok(RecordedEvent { event, position, revision, recorded_at })
         };

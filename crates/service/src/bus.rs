@@ -17,7 +17,7 @@ impl SpaceService {
     /// let (seen, seen_by_handler) = mpsc::channel();
     /// bus.on(EventType::SpaceCreated, Priority::NORMAL, move |event| seen.send(event.position))?;
     /// let created = service.create_space("handbook", "Handbook")?;
-    /// assert_eq!(Some(seen_by_handler.recv()?), created.position());
+    /// assert_eq!(Some(seen_by_handler.recv()?), created.last_position());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

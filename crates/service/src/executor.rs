@@ -104,7 +104,7 @@ impl Executor {
             match self.log.append(&Append::new(&decided.events).on(condition)) {
                 Ok(receipt) => {
                     if receipt.is_durable() {
-                        self.see(receipt.position());
+                        self.see(receipt.last_position());
                     }
                     let outcome = Outcome::recorded(decided.events, &receipt);
                     if !known.advance(outcome.events()) {

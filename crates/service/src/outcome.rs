@@ -58,9 +58,9 @@ impl Outcome {
         self.events.is_empty()
     }
 
-    /// Where the last event stands; `None` when nothing changed.
+    /// The position of the last event; `None` when nothing changed.
     #[must_use]
-    pub fn position(&self) -> Option<Position> {
+    pub fn last_position(&self) -> Option<Position> {
         self.events.last().map(|event| event.position)
     }
 

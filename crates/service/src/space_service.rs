@@ -109,7 +109,7 @@ impl SpaceService {
     /// use spacefold::SpaceService;
     /// let service = SpaceService::in_memory();
     /// let created = service.create_space("handbook", "Handbook")?;
-    /// assert_eq!(Some(service.seen()), created.position());
+    /// assert_eq!(Some(service.seen()), created.last_position());
     /// # Ok::<(), spacefold::CommandError>(())
     /// ```
     #[must_use]

@@ -123,7 +123,7 @@ impl Spacefold {
     ) -> Result<Receipt, AppendError> {
         let appended = self.log().append(&Append::new(events.as_ref()).on(condition));
         match &appended {
-            Ok(receipt) if receipt.is_durable() => self.raise_floor(receipt.position()),
+            Ok(receipt) if receipt.is_durable() => self.raise_floor(receipt.last_position()),
             // Whoever reads next is to see what was in the way.
             Err(AppendError::ConditionFailed { .. }) => self.raise_floor(self.durable_head()),
             _ => {}

@@ -273,7 +273,7 @@ impl Writer {
         accepted: Accepted,
         committed: &Result<(), CommitError>,
     ) -> Result<Receipt, AppendError> {
-        let is_durable = accepted.position() <= self.ahead.durable_head();
+        let is_durable = accepted.last_position() <= self.ahead.durable_head();
         match committed {
             Err(CommitError::Refused(failure)) if !is_durable => Err(failure.clone().into()),
             Err(CommitError::Unknown(error)) if !is_durable => {
@@ -314,9 +314,9 @@ enum Accepted {
 }
 
 impl Accepted {
-    fn position(self) -> Position {
+    fn last_position(self) -> Position {
         let (Self::New(receipt) | Self::Stored(receipt)) = self;
-        receipt.position()
+        receipt.last_position()
     }
 
     fn receipt(self, durable: bool) -> Receipt {
@@ -329,7 +329,7 @@ impl Accepted {
 fn newest_stored(group: &[Taken], own: Option<&Result<Accepted, AppendError>>) -> Position {
     let outcomes = group.iter().map(|(_, outcome)| outcome).chain(own);
     let stored = outcomes.filter_map(|outcome| match outcome {
-        Ok(stored @ Accepted::Stored(_)) => Some(stored.position()),
+        Ok(stored @ Accepted::Stored(_)) => Some(stored.last_position()),
         _ => None,
     });
     stored.max().unwrap_or(Position::START)

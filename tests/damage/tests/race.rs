@@ -40,7 +40,7 @@ fn race(log: &dyn EventLog, attempts: u64) {
             match log.append(&Append::new(&events).on(condition)) {
                 Ok(receipt) => {
                     assert_eq!(receipt.revision().get(), expected + 1);
-                    assert_eq!(receipt.position().get(), expected + 1);
+                    assert_eq!(receipt.last_position().get(), expected + 1);
                     expected += 1;
                     won.push((expected, events[0].event_id));
                 }

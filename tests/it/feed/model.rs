@@ -265,11 +265,11 @@ impl<S: Subject> History<S> {
 
     fn append(&mut self, events: Vec<SpaceEvent>) {
         let receipt = self.subject.log().append(&Append::new(&events)).unwrap();
-        assert_eq!(receipt.position().get(), self.head() + events.len() as u64);
+        assert_eq!(receipt.last_position().get(), self.head() + events.len() as u64);
         let read = spacefold_event_core::Read::from(receipt.first_position());
         let page = self.subject.log().read(&read).unwrap();
         self.events.extend(page.events().map(|event| event.unwrap().to_owned_event()));
-        assert_eq!(receipt.position().get(), self.head());
+        assert_eq!(receipt.last_position().get(), self.head());
     }
 
     /// The subscription, and the position that it begins behind.

@@ -168,7 +168,7 @@ fn check(seed: u64, log: &Arc<dyn EventLog>, given: Vec<Given>) {
         given.into_iter().partition(|given| matches!(&given.outcome, Ok(o) if !o.is_unchanged()));
     for space in SPACES {
         let mut of_space: Vec<&Given> = recorded.iter().filter(|g| g.space == space).collect();
-        let position = |given: &Given| given.outcome.as_ref().unwrap().position();
+        let position = |given: &Given| given.outcome.as_ref().unwrap().last_position();
         of_space.sort_by_key(|given| position(given));
         // The model at each revision.
         let mut models = vec![Reference::default()];

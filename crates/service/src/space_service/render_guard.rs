@@ -52,7 +52,7 @@ impl RenderGuard {
         start: Command,
     ) -> Result<Self, CommandError> {
         let outcome = service.execute(&space_id, start)?;
-        let started = outcome.position().unwrap_or(Position::START);
+        let started = outcome.last_position().unwrap_or(Position::START);
         let service = service.without_key();
         let mut guard =
             Self { service, space_id, document_id, started, shown: None, has_ended: false };

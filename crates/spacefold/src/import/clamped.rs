@@ -51,9 +51,9 @@ impl Clamped {
         asked: &[Timestamp],
     ) -> Result<Option<Self>, ReadError> {
         if !receipt.is_durable() {
-            let durable_head = log.wait_durable(receipt.position(), MAX_WAIT)?;
-            if durable_head < receipt.position() {
-                let (position, to) = (durable_head.next(), receipt.position());
+            let durable_head = log.wait_durable(receipt.last_position(), MAX_WAIT)?;
+            if durable_head < receipt.last_position() {
+                let (position, to) = (durable_head.next(), receipt.last_position());
                 return Err(ReadError::NothingGiven { position, to });
             }
         }
@@ -92,7 +92,7 @@ fn read_clamped(
 ) -> Result<Option<Clamped>, ReadError> {
     let mut clamped = None;
     let mut asked = asked.iter().enumerate();
-    for page in log.pages(Read::from(receipt.first_position()).to(receipt.position())) {
+    for page in log.pages(Read::from(receipt.first_position()).to(receipt.last_position())) {
         let page = page?;
         for (event, (index, time)) in page.envelopes().zip(&mut asked) {
             note(&mut clamped, index, *time, event.recorded_at);

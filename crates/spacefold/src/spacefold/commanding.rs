@@ -17,7 +17,7 @@ impl Spacefold {
     /// let service = spaces.service();
     /// service.create_space("handbook", "Handbook")?;
     /// let added = service.add_document("handbook", "intro", "/intro.md")?;
-    /// assert_eq!(added.position(), Some(Position::new(2)));
+    /// assert_eq!(added.last_position(), Some(Position::new(2)));
     /// service.set_content("handbook", "intro", b"# Hello")?;
     /// // The same content again changes nothing.
     /// assert!(service.set_content("handbook", "intro", b"# Hello")?.is_unchanged());

@@ -55,7 +55,7 @@ impl Spacefold {
     /// let sources = spaces.register(OneValue(Sources))?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook").with_source("editor");
     /// let receipt = spaces.append([created], AppendCondition::none())?;
-    /// sources.wait(receipt.position(), Duration::from_secs(10))?;
+    /// sources.wait(receipt.last_position(), Duration::from_secs(10))?;
     /// assert!(sources.value()?.0.contains("editor"));
     /// # spaces.close()?;
     /// # std::fs::remove_dir_all(&data)?;

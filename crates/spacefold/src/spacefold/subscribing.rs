@@ -29,7 +29,7 @@ impl Spacefold {
     /// })?;
     /// let added = SpaceEvent::document_added("handbook", "intro", "/intro.md");
     /// let receipt = spaces.append([added], AppendCondition::none())?;
-    /// assert_eq!(seen_by_handler.recv()?, receipt.position());
+    /// assert_eq!(seen_by_handler.recv()?, receipt.last_position());
     /// # spaces.close()?;
     /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -24,7 +24,7 @@ fn states_are_folded_live_and_found_again_after_reopening() {
     let created = SpaceEvent::space_created("handbook", "Handbook");
     let receipt = spaces.append([created], AppendCondition::none()).unwrap();
     let timeout = Duration::from_secs(10);
-    let snapshot = spaces.snapshot_after("handbook", receipt.position(), timeout).unwrap();
+    let snapshot = spaces.snapshot_after("handbook", receipt.last_position(), timeout).unwrap();
     assert_eq!(snapshot.name(), Some("Handbook"));
     let clone = spaces.clone();
     spaces.close().unwrap();
@@ -38,7 +38,7 @@ fn states_are_folded_live_and_found_again_after_reopening() {
     let again = Options::new(&path).folding(Folding::OnDemand).open().unwrap();
     let positions: Vec<Position> =
         again.checkpoints().unwrap().iter().map(|checkpoint| checkpoint.position).collect();
-    assert_eq!(positions, [receipt.position()]);
+    assert_eq!(positions, [receipt.last_position()]);
     assert_eq!(again.snapshot("handbook").unwrap().state_hash(), snapshot.state_hash());
 }
 
@@ -93,7 +93,7 @@ fn read_own_writes(options: &Options) {
                     let event = SpaceEvent::variable_set("s", format!("v{writer}"), n);
                     let receipt = own.append([event], AppendCondition::none()).unwrap();
                     let snapshot = own.snapshot("s").unwrap();
-                    assert!(snapshot.position() >= receipt.position().max(seen));
+                    assert!(snapshot.position() >= receipt.last_position().max(seen));
                     let name = format!("v{writer}");
                     assert_eq!(snapshot.variable(&name), Some(&n.into()));
                     let all = own.snapshot_all().unwrap();

@@ -286,10 +286,10 @@ fn a_retry_is_recognised_within_exactly_the_window() {
     log.close().unwrap();
     // Ten events: the first is the oldest of the window, which is loaded anew here.
     let log = EmbeddedLog::open_with(&path, &options).unwrap();
-    assert_eq!(log.append(&Append::new(&first)).unwrap().position(), Position::new(1));
+    assert_eq!(log.append(&Append::new(&first)).unwrap().last_position(), Position::new(1));
     append(&log, 1, 1);
-    assert_eq!(log.append(&Append::new(&first)).unwrap().position(), Position::new(12));
-    assert_eq!(log.append(&Append::new(&first)).unwrap().position(), Position::new(12));
+    assert_eq!(log.append(&Append::new(&first)).unwrap().last_position(), Position::new(12));
+    assert_eq!(log.append(&Append::new(&first)).unwrap().last_position(), Position::new(12));
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_window_that_is_loaded_when_it_is_needed_is_whole() {
     }
     let retry = |position: usize| {
         let event = before[position - 1].event.clone();
-        log.append(&Append::new(&[event])).unwrap().position().get()
+        log.append(&Append::new(&[event])).unwrap().last_position().get()
     };
     let position = |number: usize| u64::try_from(number).unwrap();
     // The log is at 3,010: 2,011 is the oldest of the window, until 2,010 is stored once more.

@@ -231,7 +231,7 @@ fn reading_and_appending_wait_for_no_copy() {
     check(&log).unwrap();
     let receipt = log.append(&Append::new(&[SpaceEvent::space_archived("space-1")])).unwrap();
     assert!(receipt.is_durable());
-    assert_eq!(log.read(&Read::from(receipt.position())).unwrap().len(), 1);
+    assert_eq!(log.read(&Read::from(receipt.last_position())).unwrap().len(), 1);
     assert!(log.shared().copy.is_unopened());
     assert_eq!(log.info().healed, 0);
     assert!(!log.shared().copy.is_unopened());
@@ -244,7 +244,7 @@ fn a_copy_that_cannot_be_opened_ends_appends_and_not_reading() {
     let stored = Stored { copies, ..stored };
     let log = stored.open();
     let one = [SpaceEvent::space_archived("space-1")];
-    let last = log.append(&Append::new(&one)).unwrap().position();
+    let last = log.append(&Append::new(&one)).unwrap().last_position();
     let refusal = log.refusal().unwrap();
     assert_eq!(refusal.kind(), StorageErrorKind::ReadOnly);
     assert!(log.append(&Append::new(&one)).is_err());

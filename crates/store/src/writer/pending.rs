@@ -26,7 +26,7 @@ const YIELDS: usize = 8;
 /// // Both are under way together, and may share one sync.
 /// let first = log.submit(&Append::new(&handbook))?;
 /// let second = log.submit(&Append::new(&guide))?;
-/// assert!(first.wait()?.position() < second.wait()?.position());
+/// assert!(first.wait()?.last_position() < second.wait()?.last_position());
 /// # log.close()?;
 /// # std::fs::remove_dir_all(&data)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -230,7 +230,7 @@ fn print_receipt(line: u64, receipt: &Receipt, session: &mut Session) -> Result<
     if session.json {
         return session.output.json(&Stored {
             line,
-            position: receipt.position().get(),
+            position: receipt.last_position().get(),
             count: receipt.count(),
             revision: receipt.revision().get(),
             durable: receipt.is_durable(),
@@ -239,7 +239,7 @@ fn print_receipt(line: u64, receipt: &Receipt, session: &mut Session) -> Result<
     let durable = if receipt.is_durable() { "durable" } else { "not yet durable" };
     session.output.line(&format!(
         "line {line}: position {}, revision {}, events {}, {durable}",
-        receipt.position(),
+        receipt.last_position(),
         receipt.revision(),
         receipt.count(),
     ))

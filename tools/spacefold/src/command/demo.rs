@@ -194,7 +194,7 @@ impl Tour<'_> {
                 self.figure(&format!(
                     "live: {} at position {}, received {} after it was appended",
                     event.event_type.name(),
-                    grouped(receipt.position().get()),
+                    grouped(receipt.last_position().get()),
                     shown(start.elapsed().as_secs_f64()),
                 ))?;
             }

@@ -74,7 +74,7 @@ fn the_events_stand_together_and_say_who_and_why() {
         [(Position::new(2), Revision::new(1)), (Position::new(3), Revision::new(2))]
     );
     assert_eq!(
-        (outcome.position(), outcome.revision()),
+        (outcome.last_position(), outcome.revision()),
         (Some(Position::new(3)), Revision::new(2))
     );
     for recorded in outcome.events() {

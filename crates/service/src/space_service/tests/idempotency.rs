@@ -222,7 +222,7 @@ fn a_repetition_of_what_does_not_become_durable_says_so() {
     first.create_space("s", "S").unwrap();
     let (durable_head, position) = (log.head(), Position::new(2));
     let stored = first.with_key("k").set_variable("s", "v", 1).unwrap();
-    assert_eq!(stored.position(), Some(position));
+    assert_eq!(stored.last_position(), Some(position));
     let second = SpaceService::over(Arc::new(Behind { log: log.clone(), durable_head }));
     let error = second.with_key("k").set_variable("s", "v", 1).unwrap_err();
     let CommandError::State(SnapshotError::TimedOut { position: asked, durable_head: at }) = error
