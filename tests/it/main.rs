@@ -22,6 +22,7 @@ mod machine;
 mod modes;
 mod oracle;
 mod planted;
+mod printed;
 mod projections;
 mod python;
 mod service;

@@ -7,6 +7,7 @@ use crate::{
     content_hash::ContentHash,
     event::{RecordedEvent, RecordedEventRef, SpaceEvent},
     event_id::EventId,
+    log::Receipt,
     payload::EventType,
     position::{Position, Revision},
     timestamp::Timestamp,
@@ -110,6 +111,28 @@ impl Serialize for RecordedEventRef<'_> {
     }
 }
 
+/// What is printed of a receipt.
+#[derive(Serialize)]
+struct Received {
+    position: Position,
+    count: u64,
+    revision: Revision,
+    durable: bool,
+}
+
+impl Serialize for Receipt {
+    /// `position` (of the last event), `count`, `revision`, `durable`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Received {
+            position: self.last_position(),
+            count: self.count(),
+            revision: self.revision(),
+            durable: self.is_durable(),
+        }
+        .serialize(serializer)
+    }
+}
+
 impl<T: AsRef<str>> Serialize for Value<T> {
     /// As canonical JSON, when the serializer writes no white space: object keys are sorted by their
     /// bytes, and a float is the shortest decimal that reads back as the same float, with a point or
@@ -154,7 +177,17 @@ serialize_as_displayed!(ContentHash, EventId, EventType, Timestamp);
 
 #[cfg(test)]
 mod tests {
-    use crate::JsonReader;
+    use crate::{JsonReader, Position, Receipt, Revision, Timestamp};
+
+    #[test]
+    fn a_receipt_prints_where_its_last_event_is() {
+        let [first, last] = [3, 7].map(Position::new);
+        let receipt = Receipt::new(first, last, Revision::new(5), Timestamp::MIN, true);
+        let printed = r#"{"position":7,"count":5,"revision":5,"durable":true}"#;
+        assert_eq!(serde_json::to_string(&receipt).unwrap(), printed);
+        let printed = r#"{"position":7,"count":5,"revision":5,"durable":false}"#;
+        assert_eq!(serde_json::to_string(&receipt.with_durable(false)).unwrap(), printed);
+    }
 
     /// Frozen: state hashes are made of such texts.
     #[test]

@@ -88,12 +88,10 @@ struct BrokenOff {
 }
 
 #[derive(Serialize)]
-struct Stored {
+struct Stored<'a> {
     line: u64,
-    position: u64,
-    count: u64,
-    revision: u64,
-    durable: bool,
+    #[serde(flatten)]
+    receipt: &'a Receipt,
 }
 
 #[derive(Serialize)]
@@ -228,13 +226,7 @@ fn print_answers(
 
 fn print_receipt(line: u64, receipt: &Receipt, session: &mut Session) -> Result<(), Failure> {
     if session.json {
-        return session.output.json(&Stored {
-            line,
-            position: receipt.last_position().get(),
-            count: receipt.count(),
-            revision: receipt.revision().get(),
-            durable: receipt.is_durable(),
-        });
+        return session.output.json(&Stored { line, receipt });
     }
     let durable = if receipt.is_durable() { "durable" } else { "not yet durable" };
     session.output.line(&format!(
