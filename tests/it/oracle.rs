@@ -47,7 +47,7 @@ fn every_checkpoint_is_what_git_says() {
             let held: BTreeMap<String, String> = documents
                 .into_iter()
                 .map(|(_, document)| {
-                    let hash = document.content_hash().unwrap().to_owned();
+                    let hash = document.content_hash().unwrap().to_string();
                     (document.path().to_owned(), hash)
                 })
                 .collect();

@@ -1,4 +1,4 @@
-//! The hash that content is known by, and change detection on it.
+//! The hash that content is known by, change detection on it, and hashes as events have them.
 
 use std::{fmt, io, str::FromStr};
 
@@ -8,7 +8,7 @@ use std::{fmt, io, str::FromStr};
 /// use spacefold::ContentHash;
 /// let hash = ContentHash::of(b"# Hello");
 /// assert_eq!(hash, hash.to_string().parse()?);
-/// assert!(!hash.is_change_from(Some(&hash.to_string())));
+/// assert!(!hash.is_change_from(Some(hash.to_string().as_str().into())));
 /// assert!(hash.is_change_from(None));
 /// # Ok::<(), spacefold::InvalidContentHash>(())
 /// ```
@@ -51,8 +51,15 @@ impl ContentHash {
     /// content with this hash. A document without a recorded hash always does, and so does one
     /// whose recorded hash is some other system's opaque string.
     #[must_use]
-    pub fn is_change_from(&self, recorded: Option<&str>) -> bool {
-        recorded.and_then(|text| text.parse().ok()) != Some(*self)
+    pub fn is_change_from(&self, recorded: Option<RecordedHash<&str>>) -> bool {
+        recorded.and_then(|recorded| recorded.content_hash()) != Some(*self)
+    }
+}
+
+/// As events have it.
+impl From<ContentHash> for String {
+    fn from(hash: ContentHash) -> Self {
+        hash.to_string()
     }
 }
 
@@ -84,5 +91,93 @@ impl FromStr for ContentHash {
             return Err(invalid());
         }
         blake3::Hash::from_hex(text).map(|hash| Self(*hash.as_bytes())).map_err(|_| invalid())
+    }
+}
+
+/// The hash of a content as an event has it: a [`ContentHash`], or the opaque text of another system,
+/// which says when the content changed and finds no bytes.
+///
+/// ```
+/// use spacefold::{ContentHash, RecordedHash};
+/// let hash = ContentHash::of(b"# Hello");
+/// let recorded = RecordedHash::from(hash);
+/// assert_eq!(recorded.content_hash(), Some(hash));
+/// let foreign = RecordedHash::from("md5:9a0364b9e99bb480dd25e1f0284c8555");
+/// assert_eq!(foreign.content_hash(), None);
+/// assert_eq!(foreign.to_string(), "md5:9a0364b9e99bb480dd25e1f0284c8555");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordedHash<S = String>(S);
+
+impl<S: AsRef<str>> RecordedHash<S> {
+    /// The hash that content is known by; `None` when the text is no such hash.
+    #[must_use]
+    pub fn content_hash(&self) -> Option<ContentHash> {
+        self.as_str().parse().ok()
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_ref()
+    }
+
+    /// The hash with its text owned.
+    #[must_use]
+    pub fn to_owned_hash(&self) -> RecordedHash {
+        RecordedHash(self.as_str().to_owned())
+    }
+}
+
+impl<S> RecordedHash<S> {
+    /// The text, borrowed for as long as the hash borrows it.
+    #[must_use]
+    pub fn into_text(self) -> S {
+        self.0
+    }
+}
+
+impl<'a> From<&'a str> for RecordedHash<&'a str> {
+    fn from(text: &'a str) -> Self {
+        Self(text)
+    }
+}
+
+impl From<String> for RecordedHash {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<ContentHash> for RecordedHash {
+    fn from(hash: ContentHash) -> Self {
+        Self(hash.to_string())
+    }
+}
+
+impl<S: AsRef<str>> fmt::Display for RecordedHash<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_hash_is_that_of_content_or_a_text() {
+        let hash = ContentHash::of(b"# Hello");
+        let text = hash.to_string();
+        assert_eq!(RecordedHash::from(text.as_str()).content_hash(), Some(hash));
+        assert_eq!(RecordedHash::from(text.as_str()).to_owned_hash(), RecordedHash::from(hash));
+        assert!(!hash.is_change_from(Some(RecordedHash::from(text.as_str()))));
+        let upper = text.to_uppercase();
+        for other in ["", "md5:9a03", &text[1..], &format!("{text}0"), &upper] {
+            let recorded = RecordedHash::from(other);
+            assert_eq!((recorded.content_hash(), recorded.as_str()), (None, other));
+            assert_eq!(serde_json::to_string(&recorded).unwrap(), format!("{other:?}"));
+            assert!(hash.is_change_from(Some(recorded)), "{other}");
+        }
     }
 }

@@ -21,6 +21,8 @@ macro_rules! factories {
         /// use spacefold::{Presence, SpaceEvent};
         /// SpaceEvent::document_content_changed("handbook", "intro", None, "8fb0cc…");
         /// SpaceEvent::document_content_changed("handbook", "intro", "8fb0cc…", "5d4140…");
+        /// let hash = spacefold::ContentHash::of(b"# Hello");
+        /// SpaceEvent::document_content_changed("handbook", "intro", None, hash);
         /// SpaceEvent::render_started("handbook", None);
         /// SpaceEvent::render_failed("handbook", Presence::Absent, "no template");
         /// SpaceEvent::cache_invalidated("handbook", ["intro", "start"], None);

@@ -51,7 +51,7 @@ pub mod testing;
 
 pub use self::{
     condition::{AppendCondition, ExpectedRevision, FailedCondition},
-    content_hash::{ContentHash, InvalidContentHash},
+    content_hash::{ContentHash, InvalidContentHash, RecordedHash},
     content_store::{
         ContentError, ContentReader, ContentStore, HashedContent, MemoryContentStore, StoredContent,
     },

@@ -28,7 +28,7 @@ impl SpaceService {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{ContentHash, SpaceService};
+    /// use spacefold::SpaceService;
     /// let service = SpaceService::in_memory();
     /// service.create_space("handbook", "Handbook")?;
     /// service.add_document("handbook", "intro", "/intro.md")?;
@@ -36,7 +36,7 @@ impl SpaceService {
     /// assert!(service.set_content("handbook", "intro", b"# Hello")?.is_unchanged());
     ///
     /// let snapshot = service.states().snapshot("handbook")?;
-    /// let hash: ContentHash = snapshot.document("intro").unwrap().content_hash().unwrap().parse()?;
+    /// let hash = snapshot.content("intro").unwrap();
     /// assert_eq!(service.content_store().unwrap().get(&hash, 100)?, b"# Hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

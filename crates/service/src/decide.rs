@@ -6,7 +6,7 @@ mod references;
 mod renders;
 mod syncs;
 
-use spacefold_event_core::{Object, Presence, Revision, SpaceEvent, Value};
+use spacefold_event_core::{Object, Presence, RecordedHash, Revision, SpaceEvent, Value};
 use spacefold_state::{Document, SpaceState, SpaceStatus, SyncStatus};
 
 use self::{
@@ -198,13 +198,15 @@ fn decide_on_document(
         }
         Command::SetContentHash { document_id, hash } => {
             check_filled("hash", hash)?;
-            let old_hash = known_document(state, document_id)?.content_hash();
+            let old_hash =
+                known_document(state, document_id)?.content_hash().map(RecordedHash::into_text);
             let changes = old_hash != Some(hash.as_str());
             Ok(changes.then(|| content_changed(state, document_id, old_hash, hash)))
         }
         Command::ResolveConflict { document_id, hash } => {
             check_filled("hash", hash)?;
-            let old_hash = known_document(state, document_id)?.content_hash();
+            let old_hash =
+                known_document(state, document_id)?.content_hash().map(RecordedHash::into_text);
             if state.conflict(document_id).is_none() {
                 return Err(Refusal::NoConflict { document_id: document_id.clone() });
             }
@@ -260,7 +262,7 @@ fn check_path_free(state: &SpaceState, path: &str) -> Result<(), Refusal> {
     if !state.has_path(path) {
         return Ok(());
     }
-    let document_id = state.document_at(path).unwrap_or_default().to_owned();
+    let document_id = state.document_at(path).map(|(id, _)| id.to_owned()).unwrap_or_default();
     Err(Refusal::PathTaken { path: path.to_owned(), document_id })
 }
 

@@ -9,6 +9,7 @@ use crate::space_state::{Document, Reference, References, SpaceState};
 
 /// An event that gave something the value that it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct BlamedEvent {
     /// Where it stands.
     pub position: Position,
@@ -20,6 +21,7 @@ pub struct BlamedEvent {
 
 /// Which events made a document what it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct DocumentBlame {
     /// The id of the document.
     pub document_id: String,
@@ -33,6 +35,7 @@ pub struct DocumentBlame {
 
 /// Which event gave a variable its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct VariableBlame {
     /// The name of the variable.
     pub name: String,
@@ -42,6 +45,7 @@ pub struct VariableBlame {
 
 /// Which event added a reference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ReferenceBlame {
     /// The document that refers.
     pub document_id: String,
@@ -55,6 +59,7 @@ pub struct ReferenceBlame {
 /// For each part of a space, the event that gave it the value that it has: an event that sets what
 /// is there already changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Blame {
     /// The space.
     pub space_id: String,

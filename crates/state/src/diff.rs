@@ -2,7 +2,7 @@
 
 mod change;
 
-use spacefold_event_core::Value;
+use spacefold_event_core::{RecordedHash, Value};
 
 pub use self::change::{Change, ConflictHashes, DocumentContent, RenderOutcome, SpaceHeader};
 use crate::{
@@ -90,10 +90,14 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
 }
 
+fn owned_hash(hash: Option<RecordedHash<&str>>) -> Option<RecordedHash> {
+    hash.map(|hash| hash.to_owned_hash())
+}
+
 fn content(document: &Document) -> DocumentContent {
     DocumentContent {
         path: document.path().to_owned(),
-        content_hash: owned(document.content_hash()),
+        content_hash: owned_hash(document.content_hash()),
         attributes: document.attributes().clone(),
     }
 }
@@ -124,8 +128,8 @@ fn documents(differences: &[Difference<'_, Document>], changes: &mut Vec<Change>
                 if old.content_hash() != new.content_hash() {
                     content_changes.push(Change::ContentChanged {
                         document_id: document_id.clone(),
-                        before: owned(old.content_hash()),
-                        after: owned(new.content_hash()),
+                        before: owned_hash(old.content_hash()),
+                        after: owned_hash(new.content_hash()),
                     });
                 }
                 if old.attributes() != new.attributes() {
@@ -191,8 +195,8 @@ fn render(document_id: Option<&str>, difference: &Difference<'_, Render>) -> Opt
 
 fn conflicts(differences: &[Difference<'_, Conflict>], changes: &mut Vec<Change>) {
     let hashes = |conflict: &Conflict| ConflictHashes {
-        local_hash: owned(conflict.local_hash()),
-        remote_hash: owned(conflict.remote_hash()),
+        local_hash: owned_hash(conflict.local_hash()),
+        remote_hash: owned_hash(conflict.remote_hash()),
     };
     let mut closed = Vec::new();
     for difference in differences {

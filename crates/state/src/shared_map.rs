@@ -74,6 +74,7 @@ impl<'a> From<&'a str> for Key<'a> {
 
 /// What two maps have under a key under which they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference<'a, V> {
     /// The key.
     pub key: &'a str,

@@ -14,7 +14,7 @@ use std::{
 };
 
 use serde::{Serialize, Serializer};
-use spacefold_event_core::{Object, Position, Revision, Timestamp, Value};
+use spacefold_event_core::{ContentHash, Object, Position, Revision, Timestamp, Value};
 
 pub(crate) use self::references::References;
 pub use self::{
@@ -25,7 +25,7 @@ pub use self::{
         Render, RenderStatus, SpaceStatus, SyncState, SyncStatus,
     },
 };
-use crate::shared_map::SharedMap;
+use crate::shared_map::{Key, SharedMap};
 
 /// The state of one space after the events that were applied to it.
 ///
@@ -179,15 +179,47 @@ impl SpaceState {
         self.paths.contains_key(path)
     }
 
-    /// The id of the document at this path, of several the first. Cost: nothing when there is none,
-    /// else a look at each document.
+    /// The document at this path with its id, of several the one with the first id. Cost: one look
+    /// when there is none, else a walk over the documents, without allocating.
+    ///
+    /// ```
+    /// use spacefold::SpaceService;
+    /// let service = SpaceService::in_memory();
+    /// service.batch("handbook").create_space("Handbook").add_document("intro", "/intro.md").commit()?;
+    /// let snapshot = service.states().snapshot("handbook")?;
+    /// assert_eq!(snapshot.document_at("/intro.md").map(|(id, _)| id), Some("intro"));
+    /// assert_eq!(snapshot.document_at("/outro.md"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
-    pub fn document_at(&self, path: &str) -> Option<&str> {
-        if !self.has_path(path) {
-            return None;
+    pub fn document_at(&self, path: &str) -> Option<(&str, &Document)> {
+        let mut found = None;
+        if self.has_path(path) {
+            self.documents.each(|id, document| {
+                if document.path() == path && found.is_none_or(|(first, _)| id < first) {
+                    found = Some((id, document));
+                }
+            });
         }
-        let documents = self.documents.entries().into_iter();
-        documents.filter(|(_, document)| document.path() == path).map(|(id, _)| id).min()
+        found
+    }
+
+    /// The hash of the content of a document, by which a content store has the bytes. `None` for a
+    /// document that is unknown, has no content, or whose hash is another system's: its text is
+    /// [`Document::content_hash`].
+    ///
+    /// ```
+    /// use spacefold::{ContentHash, SpaceService};
+    /// let service = SpaceService::in_memory();
+    /// service.batch("handbook").create_space("Handbook").add_document("intro", "/intro.md").commit()?;
+    /// service.set_content("handbook", "intro", "# Hello")?;
+    /// let snapshot = service.states().snapshot("handbook")?;
+    /// assert_eq!(snapshot.content("intro"), Some(ContentHash::of(b"# Hello")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn content(&self, document_id: &str) -> Option<ContentHash> {
+        self.document(document_id)?.content_hash()?.content_hash()
     }
 
     /// The documents with their ids, sorted by path, then id. Cost: a sort.
@@ -227,6 +259,52 @@ impl SpaceState {
     pub fn references_of(&self, document_id: &str) -> impl Iterator<Item = &Reference> {
         let references = self.references.get(document_id);
         references.map(References::sorted).unwrap_or_default().into_iter()
+    }
+
+    /// The references to this target, word for word, with the documents that refer, sorted by document
+    /// id, then kind. Cost: a look at each reference of the space, and a sort of those found.
+    ///
+    /// ```
+    /// use spacefold::{Presence, SpaceService};
+    /// let service = SpaceService::in_memory();
+    /// let batch = service.batch("handbook").create_space("Handbook");
+    /// let batch = batch.add_document("intro", "/intro.md").add_document("outro", "/outro.md");
+    /// batch.add_reference("intro", "/outro.md", "links").commit()?;
+    /// service.add_reference("handbook", "outro", "/gone.md", Presence::Absent)?;
+    /// let snapshot = service.states().snapshot("handbook")?;
+    /// let from = |references: Vec<(&str, &spacefold::Reference)>| references[0].0.to_owned();
+    /// assert_eq!(from(snapshot.references_to("/outro.md")), "intro");
+    /// assert_eq!(from(snapshot.dangling_references()), "outro");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn references_to(&self, target: &str) -> Vec<(&str, &Reference)> {
+        self.references_that(|reference| reference.target == target)
+    }
+
+    /// The references whose target is neither the id nor the path of a document of the space, with the
+    /// documents that refer, sorted by document id, target, kind. What points out of the space is
+    /// among them: its kind or the form of its target tells. Cost: two looks for each reference of the
+    /// space, and a sort of those found.
+    #[must_use]
+    pub fn dangling_references(&self) -> Vec<(&str, &Reference)> {
+        self.references_that(|reference| {
+            let target = Key::from(&*reference.target);
+            !self.documents.contains_key(target) && !self.paths.contains_key(target)
+        })
+    }
+
+    fn references_that(&self, is_one: impl Fn(&Reference) -> bool) -> Vec<(&str, &Reference)> {
+        let mut found = Vec::new();
+        self.references.each(|id, references| {
+            references.each(|reference| {
+                if is_one(reference) {
+                    found.push((id, reference));
+                }
+            });
+        });
+        found.sort_unstable();
+        found
     }
 
     /// Whether a document refers to this target in this way.

@@ -369,7 +369,7 @@ impl Reference {
         assert_eq!(entries(state.metadata()), self.metadata);
         let documents = state.documents().into_iter().map(|(id, document)| {
             let path = document.path().to_owned();
-            let hash = document.content_hash().map(str::to_owned);
+            let hash = document.content_hash().map(|hash| hash.to_string());
             (id.to_owned(), Document { path, hash, attributes: entries(document.attributes()) })
         });
         assert_eq!(documents.collect::<BTreeMap<_, _>>(), self.documents);
@@ -388,8 +388,8 @@ impl Reference {
         assert_eq!(renders.collect::<BTreeMap<_, _>>(), self.renders);
         assert_eq!(state.sync().status.name() == "running", self.syncs);
         let conflicts = state.conflicts().into_iter().map(|(id, conflict)| {
-            let local = conflict.local_hash().map(str::to_owned);
-            let remote = conflict.remote_hash().map(str::to_owned);
+            let local = conflict.local_hash().map(|hash| hash.to_string());
+            let remote = conflict.remote_hash().map(|hash| hash.to_string());
             (id.to_owned(), (local, remote))
         });
         assert_eq!(conflicts.collect::<BTreeMap<_, _>>(), self.conflicts);

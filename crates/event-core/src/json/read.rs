@@ -44,6 +44,7 @@ pub struct JsonReader {
 
 /// An event as one JSON object states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JsonEvent {
     /// The event; what the object left out or set null is filled in: a fresh id, the present
     /// time, an empty payload.
@@ -58,6 +59,7 @@ pub struct JsonEvent {
 
 /// What an object left out or set null, and was filled in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FilledIn {
     /// The id: a fresh one.
     pub event_id: bool,

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer, ser};
 use serde_json::value::RawValue;
 
 use crate::{
-    content_hash::ContentHash,
+    content_hash::{ContentHash, RecordedHash},
     event::{RecordedEvent, RecordedEventRef, SpaceEvent},
     event_id::EventId,
     log::Receipt,
@@ -160,6 +160,12 @@ fn number<S: Serializer>(digits: String, serializer: S) -> Result<S::Ok, S::Erro
 impl<T: AsRef<str>> Serialize for Object<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter().map(|(key, value)| (key.as_ref(), value)))
+    }
+}
+
+impl<T: AsRef<str>> Serialize for RecordedHash<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

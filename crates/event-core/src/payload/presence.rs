@@ -2,6 +2,7 @@
 
 use bincode::{Encode, de::Decoder, enc::Encoder, error::EncodeError};
 
+use crate::content_hash::ContentHash;
 use crate::varint::{Malformed, decode_u8};
 
 /// An optional payload key, which the interchange form tells apart when it is absent and when it
@@ -69,6 +70,12 @@ impl From<&str> for Presence {
 impl From<String> for Presence {
     fn from(text: String) -> Self {
         Self::Value(text)
+    }
+}
+
+impl From<ContentHash> for Presence {
+    fn from(hash: ContentHash) -> Self {
+        Self::Value(hash.to_string())
     }
 }
 

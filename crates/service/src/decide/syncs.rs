@@ -1,6 +1,6 @@
 //! What commands on synchronisations come to.
 
-use spacefold_event_core::{Position, Presence, SpaceEvent};
+use spacefold_event_core::{Position, Presence, RecordedHash, SpaceEvent};
 use spacefold_state::SpaceState;
 
 use crate::refusal::Refusal;
@@ -37,7 +37,8 @@ pub(super) fn record_conflict(
 ) -> Result<Option<SpaceEvent>, Refusal> {
     check_running(state, started)?;
     let is_open = state.conflict(document_id).is_some_and(|open| {
-        open.local_hash() == local_hash.as_deref() && open.remote_hash() == remote_hash.as_deref()
+        open.local_hash() == local_hash.as_deref().map(RecordedHash::from)
+            && open.remote_hash() == remote_hash.as_deref().map(RecordedHash::from)
     });
     let (local, remote) = (local_hash.clone(), remote_hash.clone());
     let event = || SpaceEvent::sync_conflict(state.space_id(), document_id, local, remote);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spacefold_content::{CollectReport, PackStore};
-use spacefold_event_core::{ContentHash, ContentReader, ContentStore, Position};
+use spacefold_event_core::{ContentReader, ContentStore, Position};
 
 use super::Spacefold;
 use crate::contents::{self, CollectError, ContentAtError};
@@ -24,12 +24,7 @@ impl Spacefold {
     ///     [
     ///         SpaceEvent::space_created("handbook", "Handbook"),
     ///         SpaceEvent::document_added("handbook", "intro", "/intro.md"),
-    ///         SpaceEvent::document_content_changed(
-    ///             "handbook",
-    ///             "intro",
-    ///             None,
-    ///             stored.hash.to_string(),
-    ///         ),
+    ///         SpaceEvent::document_content_changed("handbook", "intro", None, stored.hash),
     ///     ],
     ///     AppendCondition::no_space("handbook"),
     /// )?;
@@ -72,9 +67,9 @@ impl Spacefold {
             document_id: document_id.to_owned(),
             position,
         })?;
-        let hash: ContentHash = hash.parse().map_err(|_| ContentAtError::ForeignHash {
+        let hash = hash.content_hash().ok_or_else(|| ContentAtError::ForeignHash {
             document_id: document_id.to_owned(),
-            hash: hash.to_owned(),
+            hash: hash.to_string(),
         })?;
         Ok(self.content().open(&hash)?)
     }

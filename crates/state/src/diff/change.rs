@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use spacefold_event_core::{Object, Value};
+use spacefold_event_core::{Object, RecordedHash, Value};
 
 use crate::space_state::{Reference, RenderStatus, SpaceStatus, SyncStatus};
 
 /// What a space is, apart from what is in it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct SpaceHeader {
     /// Its metadata.
     pub metadata: Object,
@@ -21,17 +22,19 @@ pub struct SpaceHeader {
 
 /// What a document is, but for where its events stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct DocumentContent {
     /// Its attributes.
     pub attributes: Object,
     /// The hash of its content.
-    pub content_hash: Option<String>,
+    pub content_hash: Option<RecordedHash>,
     /// Its path.
     pub path: String,
 }
 
 /// How a rendering stands, but for where its event does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RenderOutcome {
     /// What went wrong.
     pub error: Option<String>,
@@ -43,11 +46,12 @@ pub struct RenderOutcome {
 
 /// The two sides of a conflict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ConflictHashes {
     /// The content hash here.
-    pub local_hash: Option<String>,
+    pub local_hash: Option<RecordedHash>,
     /// The content hash at the other side.
-    pub remote_hash: Option<String>,
+    pub remote_hash: Option<RecordedHash>,
 }
 
 /// One change between two states of a space: what it is of, and what was there before and after.
@@ -113,9 +117,9 @@ pub enum Change {
         /// Its id.
         document_id: String,
         /// The old hash.
-        before: Option<String>,
+        before: Option<RecordedHash>,
         /// The new hash.
-        after: Option<String>,
+        after: Option<RecordedHash>,
     },
     /// A document's attributes changed.
     AttributesChanged {
@@ -294,9 +298,8 @@ impl Serialize for Change {
             Self::DocumentAdded { after, .. } => json.end(NOTHING, after),
             Self::DocumentRemoved { before, .. } => json.end(before, NOTHING),
             Self::DocumentMoved { before, after, .. } => json.end(before, after),
-            Self::Renamed { before, after } | Self::ContentChanged { before, after, .. } => {
-                json.end(before, after)
-            }
+            Self::Renamed { before, after } => json.end(before, after),
+            Self::ContentChanged { before, after, .. } => json.end(before, after),
             Self::VariableSet { before, after, .. } => json.end(before, after),
             Self::VariableDeleted { before, .. } => json.end(before, NOTHING),
             Self::ReferenceAdded { reference, .. } => json.end(NOTHING, sorted(reference)),

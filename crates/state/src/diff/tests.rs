@@ -65,8 +65,8 @@ impl View {
                 .into_iter()
                 .map(|(id, c)| {
                     let hashes = ConflictHashes {
-                        local_hash: c.local_hash().map(str::to_owned),
-                        remote_hash: c.remote_hash().map(str::to_owned),
+                        local_hash: c.local_hash().map(|hash| hash.to_owned_hash()),
+                        remote_hash: c.remote_hash().map(|hash| hash.to_owned_hash()),
                     };
                     (id.to_owned(), hashes)
                 })

@@ -37,7 +37,8 @@ impl SpaceState {
 }
 
 fn document_bytes(document: &Document) -> usize {
-    let texts = 2 * document.path().len() + document.content_hash().map_or(0, str::len);
+    let texts =
+        2 * document.path().len() + document.content_hash().map_or(0, |hash| hash.as_str().len());
     DOCUMENT_BYTES + texts + document.attributes.as_deref().map_or(0, object_bytes)
 }
 

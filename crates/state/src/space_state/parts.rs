@@ -4,7 +4,7 @@
 use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
-use spacefold_event_core::{EventType, Object, Position, Timestamp};
+use spacefold_event_core::{EventType, Object, Position, RecordedHash, Timestamp};
 
 /// Makes a fieldless enum whose variants have a frozen code and a name in the text formats.
 macro_rules! named {
@@ -138,8 +138,8 @@ impl Document {
 
     /// The hash of its content, when it is known.
     #[must_use]
-    pub fn content_hash(&self) -> Option<&str> {
-        self.content_hash.as_deref()
+    pub fn content_hash(&self) -> Option<RecordedHash<&str>> {
+        self.content_hash.as_deref().map(RecordedHash::from)
     }
 
     /// Its attributes.
@@ -226,7 +226,8 @@ impl Render {
         self.status
     }
 
-    /// The hash of what a completed one gave.
+    /// What the caller says of what a completed one gave, such as its hash: it is no document's
+    /// content.
     #[must_use]
     pub fn output_hash(&self) -> Option<&str> {
         self.output_hash.as_deref()
@@ -247,6 +248,7 @@ impl Render {
 
 /// Where synchronisation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SyncState {
     /// Whether one is under way.
     pub status: SyncStatus,
@@ -273,14 +275,14 @@ pub struct Conflict {
 impl Conflict {
     /// The content hash here.
     #[must_use]
-    pub fn local_hash(&self) -> Option<&str> {
-        self.local_hash.as_deref()
+    pub fn local_hash(&self) -> Option<RecordedHash<&str>> {
+        self.local_hash.as_deref().map(RecordedHash::from)
     }
 
     /// The content hash at the other side.
     #[must_use]
-    pub fn remote_hash(&self) -> Option<&str> {
-        self.remote_hash.as_deref()
+    pub fn remote_hash(&self) -> Option<RecordedHash<&str>> {
+        self.remote_hash.as_deref().map(RecordedHash::from)
     }
 
     /// Where the event stands that opened it.
@@ -323,6 +325,7 @@ impl Anomalies {
 
 /// An event that did not fit the state it came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Anomaly {
     /// Where it stands.
     pub position: Position,

@@ -6,11 +6,12 @@ mod sharing;
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    EventType, LogReader, Object, Position, Presence, Revision, SpaceEvent, Value,
+    ContentHash, EventType, LogReader, Object, Position, Presence, Revision, SpaceEvent, Value,
 };
 
 use crate::{
-    AnomalyReason, MAX_KEPT_ANOMALIES, RenderStatus, Snapshot, SpaceState, SpaceStatus, SyncStatus,
+    AnomalyReason, MAX_KEPT_ANOMALIES, Reference, RenderStatus, Snapshot, SpaceState, SpaceStatus,
+    SyncStatus,
     testing::{events, fold, full_space, log_of, object, recorded_at, state_of},
 };
 
@@ -188,10 +189,72 @@ fn content_changed_sets_the_hash_and_closes_the_conflict() {
         SpaceEvent::document_content_changed("s", "d", "wrong", "h2"),
     ]);
     let document = state.document("d").unwrap();
-    assert_eq!(document.content_hash(), Some("h2"));
+    assert_eq!(document.content_hash(), Some("h2".into()));
     assert_eq!(document.updated_position(), at(5));
     assert!(state.conflict("d").is_none() && state.conflict("e").is_some());
     fits(&state);
+}
+
+#[test]
+fn content_is_known_by_its_hash_and_another_systems_is_shown() {
+    let hash = ContentHash::of(b"# Hello");
+    let state = state_of([
+        created(),
+        added("d", "/d"),
+        added("e", "/e"),
+        added("f", "/f"),
+        SpaceEvent::document_content_changed("s", "d", None, hash),
+        SpaceEvent::document_content_changed("s", "e", hash, "md5:9a03"),
+    ]);
+    let contents = ["d", "e", "f", "gone"].map(|id| state.content(id));
+    assert_eq!(contents, [Some(hash), None, None, None]);
+    let shown = state.document("e").unwrap().content_hash().unwrap();
+    assert_eq!((shown.content_hash(), shown.as_str()), (None, "md5:9a03"));
+    fits(&state);
+}
+
+#[test]
+fn a_document_is_found_at_its_path() {
+    let state = state_of([
+        created(),
+        added("b", "/one"),
+        added("a", "/one"),
+        added("c", "/two"),
+        SpaceEvent::document_moved("s", "c", "/two", "/three"),
+    ]);
+    let at = |path| state.document_at(path).map(|(id, document)| (id, document.path()));
+    assert_eq!(at("/one"), Some(("a", "/one")), "of several the first");
+    assert_eq!((at("/two"), at("/three")), (None, Some(("c", "/three"))));
+}
+
+#[test]
+fn references_are_found_by_their_target_and_by_its_absence() {
+    let refers =
+        |id: &str, target: &str, kind: Presence| SpaceEvent::reference_added("s", id, target, kind);
+    let mut events = vec![created(), added("d", "/d"), added("e", "/e")];
+    events.extend([
+        refers("e", "d", Presence::Absent),
+        refers("e", "/d", "cites".into()),
+        refers("e", "/d", Presence::Absent),
+        refers("d", "/d", "self".into()),
+        refers("d", "/gone", Presence::Absent),
+        refers("e", "https://example.org", "links".into()),
+    ]);
+    // More than are kept as a list.
+    events.extend((0..40).map(|n| refers("e", &format!("/gone/{n:02}"), Presence::Absent)));
+    let state = state_of(events);
+    let shown = |found: Vec<(&str, &Reference)>| -> Vec<String> {
+        let shown = |(id, it): (&str, &Reference)| format!("{id} {} {:?}", it.target, it.kind);
+        found.into_iter().map(shown).collect()
+    };
+    let to = shown(state.references_to("/d"));
+    assert_eq!(to, [r#"d /d Some("self")"#, "e /d None", r#"e /d Some("cites")"#]);
+    assert_eq!(shown(state.references_to("d")), ["e d None"]);
+    assert_eq!(shown(state.references_to("/nowhere")), [""; 0]);
+    let dangling = shown(state.dangling_references());
+    assert_eq!(dangling.len(), 42);
+    assert_eq!(dangling[..2], ["d /gone None", "e /gone/00 None"]);
+    assert_eq!(dangling[41], r#"e https://example.org Some("links")"#);
 }
 
 #[test]
@@ -323,7 +386,7 @@ fn a_later_conflict_replaces_the_earlier_one_and_may_be_of_an_unknown_document()
         SpaceEvent::sync_conflict("s", "x", "l2", ABSENT),
     ]);
     let conflict = state.conflict("x").unwrap();
-    assert_eq!((conflict.local_hash(), conflict.remote_hash()), (Some("l2"), None));
+    assert_eq!((conflict.local_hash(), conflict.remote_hash()), (Some("l2".into()), None));
     assert_eq!(conflict.position, at(3));
     fits(&state);
 }
@@ -454,7 +517,7 @@ fn anomaly_document_exists_replaces_the_path_and_keeps_the_rest() {
         added("d", "/e"),
     ]);
     let document = state.document("d").unwrap();
-    assert_eq!((document.path(), document.content_hash()), ("/e", Some("h")));
+    assert_eq!((document.path(), document.content_hash()), ("/e", Some("h".into())));
     assert_eq!(*document.attributes(), object([("a", Value::from(1))]));
     assert_eq!((document.added_position(), document.updated_position()), (at(2), at(6)));
     assert!(!state.has_path("/d"));
@@ -553,6 +616,15 @@ proptest! {
         }
         for (_, document) in state.documents() {
             prop_assert!(state.has_path(document.path()));
+        }
+        let dangles = |target: &str| {
+            !state.has_path(target) && state.document(target).is_none()
+        };
+        let all = state.references().into_iter();
+        let (dangling, known): (Vec<_>, Vec<_>) = all.partition(|(_, it)| dangles(&it.target));
+        prop_assert_eq!(state.dangling_references(), dangling);
+        for (id, reference) in known {
+            prop_assert!(state.references_to(&reference.target).contains(&(id, reference)));
         }
         let paths: std::collections::BTreeSet<_> =
             state.documents().into_iter().map(|(_, d)| d.path().to_owned()).collect();

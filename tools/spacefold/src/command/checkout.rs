@@ -180,15 +180,16 @@ impl Checkout {
                     plan.without_content += 1;
                     continue;
                 }
-                (_, Some(hash)) => match hash.parse() {
-                    Ok(hash) => planned.content = Some(hash),
-                    Err(_) if self.skip_missing => {
-                        let content_hash = hash.to_owned();
+                (_, Some(hash)) => match hash.content_hash() {
+                    Some(hash) => planned.content = Some(hash),
+                    None if self.skip_missing => {
+                        let content_hash = hash.to_string();
                         let skipped = planned.skipped(&path, Reason::UnknownHash);
                         plan.skipped.push(Skipped { content_hash, ..skipped });
                         continue;
                     }
-                    Err(_) => {
+                    None => {
+                        let hash = hash.as_str();
                         let what = format!(
                             "document {document_id:?} has content {hash:?}, no BLAKE3 hash"
                         );

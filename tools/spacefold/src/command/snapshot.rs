@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::{Snapshot, SnapshotError, Spacefold, Timestamp};
+use spacefold::{RecordedHash, Snapshot, SnapshotError, Spacefold, Timestamp};
 
 use super::selection;
 use crate::{
@@ -42,7 +42,7 @@ struct Unrendered<'a> {
     space_id: &'a str,
     document_id: &'a str,
     path: &'a str,
-    content_hash: Option<&'a str>,
+    content_hash: Option<RecordedHash<&'a str>>,
     stale: bool,
     last_render: Option<&'static str>,
 }
@@ -174,7 +174,7 @@ fn print(snapshot: &Snapshot, output: &mut Output) -> Result<(), Failure> {
     if snapshot.document_count() > 0 {
         let mut table = Table::new().head(["  path", "id", "content hash", "updated at", "render"]);
         for (id, document) in snapshot.documents() {
-            let hash = document.content_hash().unwrap_or("-");
+            let hash = document.content_hash().map_or("-", RecordedHash::into_text);
             table.row([
                 text(format!("  {}", document.path())),
                 text(id),

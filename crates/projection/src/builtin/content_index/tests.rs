@@ -17,7 +17,8 @@ fn model(events: &[SpaceEvent]) -> BTreeMap<String, Vec<Occurrence>> {
     for event in recorded(&log) {
         let space_id = event.event.space_id;
         let state = fold(&log, &space_id, event.position.get());
-        let hash_of = |id: &str| state.document(id).and_then(|it| it.content_hash());
+        let hash_of =
+            |id: &str| state.document(id).and_then(|it| it.content_hash()).map(|it| it.into_text());
         let keys: Vec<(String, String)> =
             open.keys().filter(|(space, _)| *space == space_id).cloned().collect();
         for key in keys {
@@ -33,7 +34,7 @@ fn model(events: &[SpaceEvent]) -> BTreeMap<String, Vec<Occurrence>> {
         for (id, document) in state.documents() {
             if let Some(hash) = document.content_hash() {
                 open.entry((space_id.clone(), id.to_owned()))
-                    .or_insert((hash.to_owned(), event.position));
+                    .or_insert((hash.to_string(), event.position));
             }
         }
     }

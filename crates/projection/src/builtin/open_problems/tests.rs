@@ -33,8 +33,8 @@ fn open_in(state: &SpaceState) -> BTreeMap<Key, (Option<Position>, ProblemDetail
         open.insert(key(ProblemKind::RunningSync, None), (None, detail));
     }
     for (id, conflict) in state.conflicts() {
-        let local_hash = conflict.local_hash().map(str::to_owned);
-        let remote_hash = conflict.remote_hash().map(str::to_owned);
+        let local_hash = conflict.local_hash().map(|hash| hash.to_string());
+        let remote_hash = conflict.remote_hash().map(|hash| hash.to_string());
         let detail = ProblemDetail::SyncConflict { local_hash, remote_hash };
         open.insert(key(ProblemKind::SyncConflict, Some(id)), (Some(conflict.position()), detail));
     }

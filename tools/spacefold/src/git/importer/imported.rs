@@ -187,7 +187,7 @@ pub(super) fn documents(snapshot: &Snapshot) -> Documents {
         let bytes = bytes.unwrap_or_else(|| document.path().as_bytes().to_vec());
         let tracked = Tracked {
             id: id.to_owned(),
-            content_hash: document.content_hash().map(str::to_owned),
+            content_hash: document.content_hash().map(|hash| hash.to_string()),
             attributes: document.attributes().clone(),
         };
         (bytes, tracked)
