@@ -9,7 +9,18 @@ use crate::{priority::Priority, retry_policy::RetryPolicy};
 /// Why a handler failed: any error.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
 
-/// What a handler answers: nothing, or whether it succeeded.
+/// What a handler answers: nothing, or whether it succeeded. Anything else does not compile:
+///
+/// ```compile_fail
+/// spacefold::Handler::new(|event| event.position.get());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot answer `{Self}`",
+    label = "this handler answers `{Self}`",
+    note = "a handler answers `()`, or `Result<(), E>` with an error that is `Send + Sync + 'static`",
+    note = "end it with a semicolon to drop what its last call gives",
+    note = "a handler that is awaited is registered with `on_async`, or made with `Handler::new_async`"
+)]
 pub trait HandlerOutcome {
     /// The answer as a result.
     ///

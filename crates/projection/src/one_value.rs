@@ -16,6 +16,11 @@ use crate::{
 /// The value is decoded and encoded as JSON for each event that is applied, so that its size is what
 /// an event costs. Equal values must encode to equal bytes, for rebuilds to be verified: a
 /// `BTreeMap` does, a `HashMap` does not.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no projection of one value",
+    label = "`ValueProjection` is not implemented for `{Self}`",
+    note = "a `Projection` is registered as it is, without `OneValue`"
+)]
 pub trait ValueProjection: Send + Sync + 'static {
     /// The state; its default is that of an empty log.
     type Value: Serialize + DeserializeOwned + Default;
