@@ -136,7 +136,8 @@ impl Serialize for Receipt {
 impl<T: AsRef<str>> Serialize for Value<T> {
     /// As canonical JSON, when the serializer writes no white space: object keys are sorted by their
     /// bytes, and a float is the shortest decimal that reads back as the same float, with a point or
-    /// exponent.
+    /// exponent. Floats and integers beyond 64 bits keep their digits with `serde_json` alone: another
+    /// serializer gets them as its `RawValue`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_unit(),

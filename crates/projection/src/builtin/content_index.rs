@@ -79,16 +79,17 @@ impl ContentIndex {
     /// The name of the projection.
     pub const NAME: &'static str = "content-index";
 
-    /// Every document that has or had the content with this hash, in order of the positions that
+    /// Every document that has or had the content with this hash, which may be a
+    /// [`ContentHash`](spacefold_event_core::ContentHash) or another system's text, in order of the positions that
     /// it began at.
     ///
     /// # Errors
     /// [`TableError`].
     pub fn occurrences(
         view: &TableView<'_>,
-        content_hash: &str,
+        content_hash: impl Into<String>,
     ) -> Result<Vec<Occurrence>, TableError> {
-        let rows = view.scan(RowKey::new(OCCURRENCE).text(content_hash))?;
+        let rows = view.scan(RowKey::new(OCCURRENCE).text(&content_hash.into()))?;
         rows.map(|row| {
             let (key, value) = row?;
             occurrence(&key, &value).ok_or_else(|| damaged("an occurrence"))
@@ -108,10 +109,10 @@ impl ContentIndex {
     /// Reads the whole log and writes nothing: a fraction of what folding it takes.
     pub fn occurrences_in(
         projections: &Projections,
-        content_hash: &str,
+        content_hash: impl Into<String>,
     ) -> Result<Vec<Occurrence>, ReadError> {
         let log = &**projections.states().log();
-        scan::occurrences(log, projections.effects(), content_hash)
+        scan::occurrences(log, projections.effects(), &content_hash.into())
     }
 }
 
@@ -120,8 +121,12 @@ impl ProjectionHandle<ContentIndex> {
     ///
     /// # Errors
     /// [`CatchUpError::Table`].
-    pub fn occurrences(&self, content_hash: &str) -> Result<Vec<Occurrence>, CatchUpError> {
-        self.read(|view| ContentIndex::occurrences(view, content_hash))
+    pub fn occurrences(
+        &self,
+        content_hash: impl Into<String>,
+    ) -> Result<Vec<Occurrence>, CatchUpError> {
+        let content_hash = content_hash.into();
+        self.read(|view| ContentIndex::occurrences(view, &*content_hash))
     }
 }
 

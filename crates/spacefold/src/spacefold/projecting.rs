@@ -172,8 +172,11 @@ impl Spacefold {
     /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn occurrences(&self, content_hash: &str) -> Result<Vec<Occurrence>, CatchUpError> {
-        self.inner.engine.views.occurrences(self.log(), content_hash)
+    pub fn occurrences(
+        &self,
+        content_hash: impl Into<String>,
+    ) -> Result<Vec<Occurrence>, CatchUpError> {
+        self.inner.engine.views.occurrences(self.log(), &content_hash.into())
     }
 
     /// How many events there were by day, type and source; folded up to the durable head.
