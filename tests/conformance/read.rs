@@ -1,8 +1,8 @@
 //! Ranges, filters, pages.
 
 use spacefold_event_core::{
-    AppendCondition, EventFilter, EventId, EventLog, EventType, ExpectedRevision, Position,
-    RUN_EVENTS, Read, ReadError, RecordedEvent, Revision, SpaceEvent,
+    AppendCondition, AppendError, EventFilter, EventId, EventLog, EventType, ExpectedRevision,
+    FailedCondition, Position, RUN_EVENTS, Read, ReadError, RecordedEvent, Revision, SpaceEvent,
 };
 
 use crate::{LogFactory, append, append_on, events_of, fill, read_all, set, whole_log};
@@ -155,12 +155,22 @@ pub fn reads_what_a_filter_selects(factory: &impl LogFactory) {
     }
 }
 
-/// The newest revision of a space, and whether anything after a position passes a filter: what was
+/// The newest revision of a space, and what stands after a position that passes a filter: what was
 /// acknowledged counts.
 pub fn tells_the_newest_of_a_space(factory: &impl LogFactory) {
     let log = factory.open();
     assert_eq!(log.newest_revision("a").unwrap(), Revision::NONE);
-    assert!(!log.has_match_after(&EventFilter::all(), Position::START).unwrap());
+    let first_after = |filter: EventFilter, after: Position| {
+        let condition = AppendCondition::no_event_matching(filter, after);
+        let failed = log.failed_parts(&condition).unwrap();
+        failed.into_iter().next().map(|part| match part {
+            FailedCondition::EventMatches { after: asked, position, .. } if asked == after => {
+                position
+            }
+            other => panic!("{other}"),
+        })
+    };
+    assert_eq!(first_after(EventFilter::all(), Position::START), None);
     for n in 1..=3 {
         append(&*log, &[SpaceEvent::space_activated("a"), SpaceEvent::space_archived("b")]);
         assert_eq!(log.newest_revision("a").unwrap(), Revision::new(n));
@@ -168,14 +178,14 @@ pub fn tells_the_newest_of_a_space(factory: &impl LogFactory) {
         let spaces = |space: &str| EventFilter::all().spaces([space]);
         let (a, b) = (Position::new(2 * n - 1), Position::new(2 * n));
         for (space, after, expected) in [
-            ("a", a.previous(), true),
-            ("a", a, false),
-            ("b", a, true),
-            ("b", b, false),
-            ("c", Position::START, false),
+            ("a", Position::START, Some(Position::new(1))),
+            ("a", a.previous(), Some(a)),
+            ("a", a, None),
+            ("b", a, Some(b)),
+            ("b", b, None),
+            ("c", Position::START, None),
         ] {
-            let found = log.has_match_after(&spaces(space), after).unwrap();
-            assert_eq!(found, expected, "{space} after {after}");
+            assert_eq!(first_after(spaces(space), after), expected, "{space} after {after}");
         }
     }
 }
@@ -209,8 +219,16 @@ pub fn finds_events_and_answers_conditions(factory: &impl LogFactory) {
         (after(&b, 2).and_no_event_matching(a.clone(), Position::new(1)), false),
     ] {
         assert_eq!(log.meets(&condition).unwrap(), expected, "{condition:?}");
-        let appended = append_on(&*log, &[set("d", "n", 1)], condition.clone());
-        assert_eq!(appended.is_ok(), expected, "{condition:?}: {appended:?}");
+        let found = log.failed_parts(&condition).unwrap();
+        // The answer of an append, part by part.
+        match append_on(&*log, &[set("d", "n", 1)], condition.clone()) {
+            Ok(_) => assert!(expected && found.is_empty(), "{condition:?}: {found:?}"),
+            Err(AppendError::ConditionFailed { failed }) => {
+                assert!(!expected, "{condition:?}: {failed:?}");
+                assert_eq!(found, failed, "{condition:?}");
+            }
+            Err(error) => panic!("{condition:?}: {error}"),
+        }
     }
 }
 

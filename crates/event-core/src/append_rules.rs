@@ -12,7 +12,7 @@ use rapidhash::RapidHashMap;
 
 use crate::{
     bytes::{to_u64, to_usize},
-    condition::{AppendCondition, FailedCondition},
+    condition::{AppendCondition, FailedCondition, NoEventMatching},
     event::{RecordedEvent, SpaceEvent},
     event_id::EventId,
     filter::EventFilter,
@@ -129,11 +129,34 @@ impl ProposedRun {
     }
 }
 
-/// The first match up to a position.
+/// What was found for a part of a condition ahead of the decision: the first match up to a position.
 #[derive(Clone, Copy, Debug)]
-struct LookedFor {
+pub struct LookedFor {
     through: Position,
     found: Option<(Position, EventId)>,
+}
+
+impl LookedFor {
+    /// Looks for the events that a condition excludes, up to the durable head of the log: for each
+    /// part that excludes any.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the log cannot be read.
+    pub fn by(condition: &AppendCondition, log: &dyn LogReader) -> Result<Vec<Self>, ReadError> {
+        let through = log.durable_head();
+        let look = |part: &NoEventMatching| {
+            let read = Read::from(part.after.next()).to(through);
+            let read = read.matching(part.filter.clone()).limit(1);
+            for page in log.pages(read) {
+                if let Some(event) = page?.envelopes().next() {
+                    let found = Some((event.position, event.event_id));
+                    return Ok(Self { through, found });
+                }
+            }
+            Ok(Self { through, found: None })
+        };
+        condition.no_event_matching.iter().map(look).collect()
+    }
 }
 
 /// Checks what needs no log (limits, ids) and encodes the events by these schemas: the work of the
@@ -217,20 +240,7 @@ impl Proposal {
     /// # Errors
     /// [`ReadError`] when the log cannot be read.
     pub fn look_for_matches(&mut self, log: &dyn LogReader) -> Result<(), ReadError> {
-        let through = log.durable_head();
-        let parts = &self.condition.no_event_matching;
-        let looked_for = parts.iter().map(|part| {
-            let read = Read::from(part.after.next()).to(through);
-            let read = read.matching(part.filter.clone()).limit(1);
-            for page in log.pages(read) {
-                if let Some(event) = page?.envelopes().next() {
-                    let found = Some((event.position, event.event_id));
-                    return Ok(LookedFor { through, found });
-                }
-            }
-            Ok(LookedFor { through, found: None })
-        });
-        self.looked_for = looked_for.collect::<Result<_, ReadError>>()?;
+        self.looked_for = LookedFor::by(&self.condition, log)?;
         Ok(())
     }
 
@@ -375,17 +385,35 @@ pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<Verdict, Ap
     if let Some(receipt) = stored {
         return Ok(Verdict::AlreadyStored(receipt));
     }
+    let failed = failed_parts(&proposal.condition, &proposal.looked_for, view)?;
+    if failed.is_empty() {
+        Ok(Verdict::Append)
+    } else {
+        Err(AppendError::ConditionFailed { failed })
+    }
+}
+
+/// The parts of a condition that do not hold in this state of the log, each with what is there
+/// instead. What was [looked for](LookedFor::by) ahead is not looked for again.
+///
+/// # Errors
+/// [`ReadError`] when the log cannot be read.
+pub fn failed_parts(
+    condition: &AppendCondition,
+    looked_for: &[LookedFor],
+    view: &(impl AppendView + ?Sized),
+) -> Result<Vec<FailedCondition>, ReadError> {
     let mut failed = Vec::new();
-    for (space_id, expected) in expectations {
+    for (space_id, expected) in &condition.expected {
         let current = view.revision(space_id)?;
         if !expected.is_met_by(current) {
             let (space_id, expected) = (space_id.clone(), *expected);
             failed.push(FailedCondition::Revision { space_id, expected, current });
         }
     }
-    for (index, part) in proposal.condition.no_event_matching.iter().enumerate() {
+    for (index, part) in condition.no_event_matching.iter().enumerate() {
         let after = part.after;
-        let first = match proposal.looked_for.get(index) {
+        let first = match looked_for.get(index) {
             Some(LookedFor { found: found @ Some(_), .. }) => *found,
             Some(looked_for) => view.first_match(&part.filter, after.max(looked_for.through))?,
             None => view.first_match(&part.filter, after)?,
@@ -394,11 +422,7 @@ pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<Verdict, Ap
             failed.push(FailedCondition::EventMatches { after, position, event_id });
         }
     }
-    if failed.is_empty() {
-        Ok(Verdict::Append)
-    } else {
-        Err(AppendError::ConditionFailed { failed })
-    }
+    Ok(failed)
 }
 
 /// A retry under an exact expectation: the event that followed the expected revision, if any, has

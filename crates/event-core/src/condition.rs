@@ -123,6 +123,20 @@ impl AppendCondition {
         self.no_event_matching.push(NoEventMatching { filter, after });
         self
     }
+
+    /// And everything that another condition asks for.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.expected.extend(other.expected);
+        self.no_event_matching.extend(other.no_event_matching);
+        self
+    }
+
+    /// Whether nothing has to hold.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.expected.is_empty() && self.no_event_matching.is_empty()
+    }
 }
 
 /// A part of a condition that did not hold, with what was found instead.

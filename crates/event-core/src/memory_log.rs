@@ -10,6 +10,7 @@ use rapidhash::RapidHashMap;
 use crate::{
     append_rules::{self, AppendView, Proposal, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
     bytes::{to_u64, to_usize},
+    condition::{AppendCondition, FailedCondition},
     event::{RecordedEvent, SpaceEvent},
     event_id::EventId,
     filter::EventFilter,
@@ -163,8 +164,8 @@ impl LogReader for MemoryLog {
         self.revision(space_id)
     }
 
-    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
-        Ok(self.state.lock().first_match(filter, after)?.is_some())
+    fn failed_parts(&self, condition: &AppendCondition) -> Result<Vec<FailedCondition>, ReadError> {
+        append_rules::failed_parts(condition, &[], &*self.state.lock())
     }
 
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {

@@ -5,9 +5,9 @@ use std::time::Duration;
 pub use crate::record::planted::{EARLIER, LATER};
 
 use crate::{
+    condition::{AppendCondition, FailedCondition},
     event::RecordedEvent,
     event_id::EventId,
-    filter::EventFilter,
     log::{Append, AppendError, EventLog, Ingested, LogReader, LogWriter, Page, Read, Receipt},
     position::{Position, Revision},
     read_error::ReadError,
@@ -57,8 +57,8 @@ pub trait LogWrapper: Send + Sync {
         self.inner().newest_revision(space_id)
     }
 
-    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
-        self.inner().has_match_after(filter, after)
+    fn failed_parts(&self, condition: &AppendCondition) -> Result<Vec<FailedCondition>, ReadError> {
+        self.inner().failed_parts(condition)
     }
 
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
@@ -99,8 +99,8 @@ impl<W: LogWrapper> LogReader for W {
         LogWrapper::newest_revision(self, space_id)
     }
 
-    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
-        LogWrapper::has_match_after(self, filter, after)
+    fn failed_parts(&self, condition: &AppendCondition) -> Result<Vec<FailedCondition>, ReadError> {
+        LogWrapper::failed_parts(self, condition)
     }
 
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {

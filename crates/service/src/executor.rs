@@ -10,7 +10,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventFilter, EventLog, Position, RecordedEvent, Revision,
+    Append, AppendCondition, AppendError, EventFilter, EventLog, Position, Receipt, RecordedEvent,
+    Revision,
 };
 use spacefold_projection::{LiveStates, SnapshotError};
 use spacefold_state::SpaceState;
@@ -19,6 +20,7 @@ use crate::{
     attribution::Attribution,
     command_error::CommandError,
     commands::{Commands, Decided, DecidedEvents},
+    condition::{Conditions, FailedPrecondition},
     known_states::{Known, KnownStates},
     named_content::NamedContent,
     outcome::Outcome,
@@ -31,6 +33,25 @@ pub(crate) const MAX_ATTEMPTS: u32 = 16;
 
 /// How long a command waits for what another writer has appended to become durable.
 const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Commands on a space, who gives them, and on which conditions.
+#[derive(Clone, Copy)]
+pub(crate) struct Order<'a> {
+    pub(crate) space_id: &'a str,
+    pub(crate) commands: &'a Commands,
+    pub(crate) attribution: &'a Attribution,
+    pub(crate) conditions: &'a Conditions,
+}
+
+/// What is next for an order.
+enum Step {
+    /// These events are to be appended on this condition.
+    Append { decided: DecidedEvents, condition: AppendCondition },
+    /// Nothing is to be appended.
+    Answer(Outcome),
+    /// Others have appended what cannot be read yet.
+    GiveWay,
+}
 
 /// What the clones of a service share.
 pub(crate) struct Executor {
@@ -68,60 +89,132 @@ impl Executor {
         &self.known
     }
 
-    /// Executes commands on a space, all or none. The content that they name is kept once they are
-    /// decided, before the event that names it: of what is refused nothing is.
+    /// Executes an order, all of its commands or none. The content that they name is kept once they
+    /// are decided, before the event that names it: of what is refused nothing is.
     pub(crate) fn execute(
         &self,
-        space_id: &str,
-        commands: &Commands,
-        attribution: &Attribution,
+        order: Order<'_>,
         mut content: Option<NamedContent<'_>>,
     ) -> Result<Outcome, CommandError> {
-        let place = self.known.place(space_id);
+        let place = self.known.place(order.space_id);
         let mut place = place.lock();
         let mut read = Revision::NONE;
         for _ in 0..MAX_ATTEMPTS {
-            let known = self.current(space_id, &mut place)?;
-            read = known.revision();
-            let condition = condition(space_id, known, attribution);
-            let decided = match commands.decide(known, attribution) {
-                Decided::Events(decided) => decided,
-                _ if self.is_behind(known, &condition)? => {
+            match self.decide(order, &mut place, content.is_some())? {
+                Step::Append { decided, condition } => {
+                    read = place.as_ref().map_or(Revision::NONE, Known::revision);
+                    content.as_mut().map_or(Ok(()), NamedContent::keep)?;
+                    let append = Append::new(&decided.events).on(condition);
+                    let appended = self.log.append(&append);
+                    if let Some(outcome) = self.answer(order, &mut place, decided, appended)? {
+                        return Ok(outcome);
+                    }
                     self.give_way(&mut place)?;
-                    continue;
                 }
-                undecided => {
-                    let repeated = self.repeated(space_id, commands, attribution)?;
-                    let outcome = match (repeated, undecided) {
-                        (None, Decided::Refused(error)) => return Err(error),
-                        (repeated, _) => repeated.unwrap_or(Outcome::unchanged(read)),
-                    };
+                Step::Answer(outcome) => {
                     content.as_mut().map_or(Ok(()), NamedContent::keep_missing)?;
                     return Ok(outcome);
                 }
-            };
-            content.as_mut().map_or(Ok(()), NamedContent::keep)?;
-            match self.log.append(&Append::new(&decided.events).on(condition)) {
-                Ok(receipt) => {
-                    if receipt.is_durable() {
-                        self.see(receipt.last_position());
-                    }
-                    let outcome = Outcome::recorded(decided.events, &receipt);
-                    if !known.advance(outcome.events()) {
-                        *place = None;
-                    }
-                    return Ok(outcome);
-                }
-                Err(AppendError::ConditionFailed { .. }) => self.give_way(&mut place)?,
-                Err(error) => {
-                    *place = None;
-                    return self.failed(error, space_id, commands, &decided, attribution);
+                Step::GiveWay => {
+                    read = place.as_ref().map_or(Revision::NONE, Known::revision);
+                    self.give_way(&mut place)?;
                 }
             }
         }
-        let found = self.log.newest_revision(space_id)?;
-        let space_id = space_id.to_owned();
+        let found = self.log.newest_revision(order.space_id)?;
+        let space_id = order.space_id.to_owned();
         Err(CommandError::Conflict { space_id, attempts: MAX_ATTEMPTS, read, found })
+    }
+
+    /// Decides an order once, in what is known of its space.
+    ///
+    /// A repetition under a key goes before the condition, and the condition before the rules of the
+    /// commands. Where there is something to append it is the append that looks at the condition,
+    /// unless that would be too late: for content, which is kept before it, and for a repetition,
+    /// which the log does not look for under a condition that names an exact revision.
+    fn decide(
+        &self,
+        order: Order<'_>,
+        place: &mut Option<Known>,
+        has_content: bool,
+    ) -> Result<Step, CommandError> {
+        let Order { space_id, commands, attribution, conditions } = order;
+        let known = self.current(space_id, place)?;
+        let own = condition(space_id, known, attribution);
+        let failed_in_state = conditions.failed_in_state(&*self.log, known);
+        let decided = match failed_in_state.is_empty() {
+            true => commands.decide(known, attribution),
+            false => Decided::Nothing,
+        };
+        let looks_first = has_content || attribution.key.is_some();
+        if let Decided::Events(decided) = decided {
+            let is_free = conditions.is_none() || !looks_first;
+            if !is_free && let Some(answer) = self.answered_already(order)? {
+                return Ok(Step::Answer(answer));
+            }
+            let condition = own.and(conditions.of_append(space_id));
+            return Ok(Step::Append { decided, condition });
+        }
+        // Before it is asked whether the decision still holds, so that both held at once.
+        let mut failed = conditions.failed_in_log(&*self.log, space_id)?;
+        if failed.is_empty() && self.is_behind(known, &own)? {
+            return Ok(Step::GiveWay);
+        }
+        failed.extend(failed_in_state);
+        match (self.repeated(order)?, decided) {
+            (Some(outcome), _) => Ok(Step::Answer(outcome)),
+            _ if !failed.is_empty() => Err(self.condition_failed(space_id, failed)),
+            (_, Decided::Refused(error)) => Err(error),
+            _ => Ok(Step::Answer(Outcome::unchanged(known.revision()))),
+        }
+    }
+
+    /// What an append of what was decided came to; `None` when others were first, and it is to be
+    /// decided anew.
+    fn answer(
+        &self,
+        order: Order<'_>,
+        place: &mut Option<Known>,
+        decided: DecidedEvents,
+        appended: Result<Receipt, AppendError>,
+    ) -> Result<Option<Outcome>, CommandError> {
+        match appended {
+            Ok(receipt) => {
+                if receipt.is_durable() {
+                    self.see(receipt.position());
+                }
+                let outcome = Outcome::recorded(decided.events, &receipt);
+                if !place.as_mut().is_some_and(|known| known.advance(outcome.events())) {
+                    *place = None;
+                }
+                Ok(Some(outcome))
+            }
+            Err(AppendError::ConditionFailed { .. }) => self.answered_already(order),
+            Err(error) => {
+                *place = None;
+                self.failed(error, order, &decided).map(Some)
+            }
+        }
+    }
+
+    /// What an order is answered whatever it would come to: what it did before, under the same key,
+    /// or that its condition does not hold.
+    fn answered_already(&self, order: Order<'_>) -> Result<Option<Outcome>, CommandError> {
+        if order.conditions.is_none() {
+            return Ok(None);
+        }
+        let failed = order.conditions.failed_in_log(&*self.log, order.space_id)?;
+        match self.repeated(order)? {
+            None if !failed.is_empty() => Err(self.condition_failed(order.space_id, failed)),
+            repeated => Ok(repeated),
+        }
+    }
+
+    fn condition_failed(&self, space_id: &str, failed: Vec<FailedPrecondition>) -> CommandError {
+        // The caller is to see what was found.
+        self.see(self.log.durable_head());
+        let (space_id, refusal) = (space_id.to_owned(), Refusal::ConditionFailed { failed });
+        CommandError::Refused { space_id, index: None, refusal }
     }
 
     /// The state of a space, with what this service has recorded.
@@ -131,22 +224,38 @@ impl Executor {
         Ok(Arc::clone(&self.current(space_id, &mut place)?.state))
     }
 
-    /// Whether a space is as `rule` has it, before what may take long is done for a command.
+    /// Whether a space is as conditions and `rule` have it, before what may take long is done for a
+    /// command.
     pub(crate) fn check(
         &self,
         space_id: &str,
+        conditions: &Conditions,
         rule: impl Fn(&SpaceState) -> Result<(), Refusal>,
     ) -> Result<(), CommandError> {
+        let failed = conditions.failed_in_log(&*self.log, space_id)?;
+        if !failed.is_empty() {
+            return Err(self.condition_failed(space_id, failed));
+        }
         let place = self.known.place(space_id);
         let mut place = place.lock();
         for _ in 0..MAX_ATTEMPTS {
             let known = self.current(space_id, &mut place)?;
-            let Err(refusal) = rule(&known.state) else { return Ok(()) };
-            if !self.is_behind(known, &AppendCondition::exact(space_id, known.revision()))? {
-                let space_id = space_id.to_owned();
-                return Err(CommandError::Refused { space_id, index: None, refusal });
+            let failed = conditions.failed_in_state(&*self.log, known);
+            let checked = rule(&known.state);
+            if failed.is_empty() && checked.is_ok() {
+                return Ok(());
             }
-            self.give_way(&mut place)?;
+            if self.is_behind(known, &AppendCondition::exact(space_id, known.revision()))? {
+                self.give_way(&mut place)?;
+                continue;
+            }
+            return match checked {
+                Err(refusal) if failed.is_empty() => {
+                    let space_id = space_id.to_owned();
+                    Err(CommandError::Refused { space_id, index: None, refusal })
+                }
+                _ => Err(self.condition_failed(space_id, failed)),
+            };
         }
         // Executing the command will tell.
         Ok(())
@@ -200,14 +309,9 @@ impl Executor {
     }
 
     /// What the commands did before, under the same key: the state may have gone on since.
-    fn repeated(
-        &self,
-        space_id: &str,
-        commands: &Commands,
-        attribution: &Attribution,
-    ) -> Result<Option<Outcome>, CommandError> {
-        match &attribution.key {
-            Some(key) => repeat::find(&*self.log, key, space_id, commands),
+    fn repeated(&self, order: Order<'_>) -> Result<Option<Outcome>, CommandError> {
+        match &order.attribution.key {
+            Some(key) => repeat::find(&*self.log, key, order.space_id, order.commands),
             None => Ok(None),
         }
     }
@@ -216,11 +320,10 @@ impl Executor {
     fn failed(
         &self,
         error: AppendError,
-        space_id: &str,
-        commands: &Commands,
+        order: Order<'_>,
         decided: &DecidedEvents,
-        attribution: &Attribution,
     ) -> Result<Outcome, CommandError> {
+        let Order { space_id, commands, attribution, .. } = order;
         match (error, &attribution.key) {
             (AppendError::EventIdReused { position, .. }, Some(key)) => {
                 repeat::stored(&*self.log, key, position, space_id, commands)

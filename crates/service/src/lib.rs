@@ -4,6 +4,7 @@
 //! - [`SpaceService`] has a method for each operation. It reads the state of the space, refuses what
 //!   does not fit it with a [`Refusal`] that says what was found, and appends the event with the
 //!   revision that it read. What would change nothing emits nothing.
+//! - [`SpaceService::only_if`] and [`SpaceService::if_unchanged_since`] give commands on a condition.
 //! - [`Batch`] collects commands on one space and commits them as one atomic append.
 //! - [`Command`] is an operation as data, [`Outcome`] what came of it. [`Command::OPERATIONS`] describes
 //!   each, so that a server or a command line has all of them without naming any.
@@ -19,6 +20,7 @@ mod bus;
 mod command;
 mod command_error;
 mod commands;
+mod condition;
 mod content;
 mod decide;
 mod executor;
@@ -36,6 +38,7 @@ pub mod testing;
 pub use self::{
     command::{Command, CommandFields, Field, FieldKind, Operation},
     command_error::CommandError,
+    condition::{FailedPrecondition, Scope},
     idempotency_key::IdempotencyKey,
     outcome::Outcome,
     refusal::Refusal,

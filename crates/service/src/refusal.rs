@@ -3,7 +3,10 @@
 use spacefold_event_core::{EventType, LimitExceeded, Position};
 use spacefold_state::{RenderStatus, SpaceStatus};
 
-use crate::idempotency_key::IdempotencyKey;
+use crate::{
+    condition::{FailedPrecondition, joined},
+    idempotency_key::IdempotencyKey,
+};
 
 /// Why a command was refused: the rule that it breaks, and what was found. Nothing of it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +135,14 @@ pub enum Refusal {
         event_type: EventType,
         /// Where that event stands.
         position: Position,
+    },
+    /// The condition that the command was given on does not hold: see
+    /// [`SpaceService::only_if`](crate::SpaceService::only_if) and
+    /// [`SpaceService::if_unchanged_since`](crate::SpaceService::if_unchanged_since).
+    #[error("the condition does not hold: {}", joined(failed))]
+    ConditionFailed {
+        /// Every part that does not hold, with what was found instead.
+        failed: Vec<FailedPrecondition>,
     },
     /// Something is past its limit.
     #[error(transparent)]

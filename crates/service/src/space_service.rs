@@ -7,16 +7,24 @@ mod render_guard;
 use std::{fmt, sync::Arc};
 
 use spacefold_event_core::{
-    ContentStore, EventLog, MemoryContentStore, MemoryLog, Position, Presence, Timestamp,
+    AppendCondition, ContentStore, EventLog, MemoryContentStore, MemoryLog, Position, Presence,
+    Timestamp,
 };
 use spacefold_projection::{DerivedState, LiveStates};
 use spacefold_state::SpaceState;
 
 pub use self::{batch::Batch, render_guard::RenderGuard};
 use crate::{
-    attribution::Attribution, command::Command, command_error::CommandError, commands::Commands,
-    decide::check_takes_content, executor::Executor, idempotency_key::IdempotencyKey,
-    named_content::NamedContent, outcome::Outcome,
+    attribution::Attribution,
+    command::Command,
+    command_error::CommandError,
+    commands::Commands,
+    condition::{Conditions, Scope},
+    decide::check_takes_content,
+    executor::{Executor, Order},
+    idempotency_key::IdempotencyKey,
+    named_content::NamedContent,
+    outcome::Outcome,
 };
 
 /// The command side of a log: a method for each operation on a space, checked against the state of
@@ -58,6 +66,7 @@ pub struct SpaceService {
     executor: Arc<Executor>,
     content: Option<Arc<dyn ContentStore>>,
     attribution: Attribution,
+    conditions: Arc<Conditions>,
 }
 
 impl SpaceService {
@@ -65,7 +74,12 @@ impl SpaceService {
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, states: Arc<LiveStates>) -> Self {
         let executor = Arc::new(Executor::new(log, states));
-        Self { executor, content: None, attribution: Attribution::default() }
+        Self {
+            executor,
+            content: None,
+            attribution: Attribution::default(),
+            conditions: Arc::default(),
+        }
     }
 
     /// A service that records in a log, and folds the states of its spaces in memory.
@@ -167,12 +181,88 @@ impl SpaceService {
         self.with(Attribution { key, ..self.attribution.clone() })
     }
 
+    /// Who says so, in each event: see [`SpaceService::with_source`].
+    #[must_use]
+    pub fn source(&self) -> Option<&str> {
+        self.attribution.source.as_deref()
+    }
+
+    /// What the commands belong to, which each event says: see
+    /// [`SpaceService::with_correlation_id`].
+    #[must_use]
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.attribution.correlation_id.as_deref()
+    }
+
+    /// The service for one command or batch that happens only if this condition holds in the log when
+    /// its events are appended. Conditions add up.
+    ///
+    /// A condition that does not hold refuses whatever the command would come to, with
+    /// [`Refusal::ConditionFailed`](crate::Refusal::ConditionFailed), which lists what was found: also
+    /// a command that would change nothing, or that breaks a rule. When other writers on the space are
+    /// faster, the command is decided anew, and the condition is looked at again. A repetition under a
+    /// [key](SpaceService::with_key) answers as the first time, whether the condition still holds or
+    /// not.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{AppendCondition, FailedPrecondition, Refusal, Revision, SpaceService};
+    /// let service = SpaceService::in_memory();
+    /// let created = service.create_space("handbook", "Handbook")?;
+    /// let read = AppendCondition::exact("handbook", created.revision());
+    /// service.only_if(read.clone()).rename_space("handbook", "Guide")?;
+    ///
+    /// let refused = service.only_if(read).rename_space("handbook", "Manual").unwrap_err();
+    /// let Some(Refusal::ConditionFailed { failed }) = refused.refusal() else { unreachable!() };
+    /// assert_eq!(failed[0].to_string(), r#"space "handbook" is at revision 2: expected revision 1"#);
+    /// # Ok::<(), spacefold::CommandError>(())
+    /// ```
+    #[must_use]
+    pub fn only_if(&self, condition: AppendCondition) -> Self {
+        let conditions = Conditions::clone(&self.conditions).and_only_if(condition);
+        Self { conditions: Arc::new(conditions), ..self.clone() }
+    }
+
+    /// The service for one command or batch that happens only if its space, or a document of it, has
+    /// not changed since a position: the `If-Match` of a wiki. Everything that
+    /// [`SpaceService::only_if`] says holds for it, and both can be combined.
+    ///
+    /// Any position will do that is as new as what was read: that of a snapshot, of an
+    /// [`Outcome`](crate::Outcome), or a document's own
+    /// [`updated_position`](spacefold_state::Document::updated_position). The space that is meant is
+    /// the one that is commanded.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{FailedPrecondition, Refusal, Scope, SpaceService};
+    /// let service = SpaceService::in_memory();
+    /// service.batch("wiki").create_space("Wiki").add_document("intro", "/intro.md").commit()?;
+    /// let page = service.states().snapshot("wiki")?;
+    ///
+    /// // Two people edit what they have read. What else happens in the space is no matter.
+    /// let edit = service.if_unchanged_since(Scope::document("intro"), page.position());
+    /// service.set_variable("wiki", "visitors", 1)?;
+    /// let saved = edit.set_content("wiki", "intro", "# Hello")?;
+    /// let refused = edit.set_content("wiki", "intro", "# Welcome").unwrap_err();
+    /// let Some(Refusal::ConditionFailed { failed }) = refused.refusal() else { unreachable!() };
+    /// let [FailedPrecondition::DocumentChanged { found, .. }] = &failed[..] else { unreachable!() };
+    /// assert_eq!(*found, saved.position());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn if_unchanged_since(&self, scope: Scope, position: Position) -> Self {
+        let conditions = Conditions::clone(&self.conditions).and_unchanged_since(scope, position);
+        Self { conditions: Arc::new(conditions), ..self.clone() }
+    }
+
     pub(crate) const fn has_key(&self) -> bool {
         self.attribution.key.is_some()
     }
 
-    pub(crate) fn without_key(&self) -> Self {
-        self.with(Attribution { key: None, ..self.attribution.clone() })
+    /// The service for what follows a command: neither its key nor its conditions are for that.
+    pub(crate) fn for_what_follows(&self) -> Self {
+        let attribution = Attribution { key: None, ..self.attribution.clone() };
+        Self { attribution, conditions: Arc::default(), ..self.clone() }
     }
 
     fn with(&self, attribution: Attribution) -> Self {
@@ -243,7 +333,7 @@ impl SpaceService {
     /// # Errors
     /// [`CommandError`]; see there what is known to be stored.
     pub fn execute(&self, space_id: &str, command: Command) -> Result<Outcome, CommandError> {
-        self.executor.execute(space_id, &Commands::One(command), &self.attribution, None)
+        self.execute_all(space_id, &Commands::One(command), None)
     }
 
     /// Executes a command that names this content.
@@ -253,8 +343,7 @@ impl SpaceService {
         command: Command,
         content: NamedContent<'_>,
     ) -> Result<Outcome, CommandError> {
-        let command = Commands::One(command);
-        self.executor.execute(space_id, &command, &self.attribution, Some(content))
+        self.execute_all(space_id, &Commands::One(command), Some(content))
     }
 
     /// The state of a space, with what this service has recorded.
@@ -269,8 +358,7 @@ impl SpaceService {
         command: Command,
         shown: Arc<SpaceState>,
     ) -> Result<Outcome, CommandError> {
-        let commands = Commands::Completion { command, shown };
-        self.executor.execute(space_id, &commands, &self.attribution, None)
+        self.execute_all(space_id, &Commands::Completion { command, shown }, None)
     }
 
     /// Whether a document may be given content, whatever that is.
@@ -279,15 +367,19 @@ impl SpaceService {
         space_id: &str,
         document_id: &str,
     ) -> Result<(), CommandError> {
-        self.executor.check(space_id, |state| check_takes_content(state, document_id))
+        let rule = |state: &SpaceState| check_takes_content(state, document_id);
+        self.executor.check(space_id, &self.conditions, rule)
     }
 
     pub(crate) fn execute_all(
         &self,
         space_id: &str,
-        commands: Vec<Command>,
+        commands: &Commands,
+        content: Option<NamedContent<'_>>,
     ) -> Result<Outcome, CommandError> {
-        self.executor.execute(space_id, &Commands::Batch(commands), &self.attribution, None)
+        let (attribution, conditions) = (&self.attribution, &*self.conditions);
+        let order = Order { space_id, commands, attribution, conditions };
+        self.executor.execute(order, content)
     }
 }
 
@@ -295,6 +387,7 @@ impl fmt::Debug for SpaceService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpaceService")
             .field("attribution", &self.attribution)
+            .field("conditions", &self.conditions)
             .finish_non_exhaustive()
     }
 }

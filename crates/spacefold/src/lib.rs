@@ -81,8 +81,8 @@ pub use spacefold_projection::{
     rebuild,
 };
 pub use spacefold_service::{
-    Batch, Command, CommandError, CommandFields, Field, FieldKind, IdempotencyKey, Operation,
-    Outcome, Refusal, RenderGuard, SpaceService,
+    Batch, Command, CommandError, CommandFields, FailedPrecondition, Field, FieldKind,
+    IdempotencyKey, Operation, Outcome, Refusal, RenderGuard, Scope, SpaceService,
 };
 pub use spacefold_state::{
     Anomalies, Anomaly, AnomalyReason, Blame, BlamedEvent, Change, Conflict, ConflictHashes,

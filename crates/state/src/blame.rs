@@ -8,7 +8,7 @@ use spacefold_event_core::{EventId, Position, RecordedEventRef, Revision, Timest
 use crate::space_state::{Document, Reference, References, SpaceState};
 
 /// An event that gave something the value that it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BlamedEvent {
     /// Where it stands.
@@ -17,6 +17,22 @@ pub struct BlamedEvent {
     pub event_id: EventId,
     /// When the log took it.
     pub recorded_at: Timestamp,
+    /// Who says so, if the event does.
+    pub source: Option<String>,
+    /// What it belongs to, if the event says so.
+    pub correlation_id: Option<String>,
+}
+
+impl From<&RecordedEventRef<'_>> for BlamedEvent {
+    fn from(event: &RecordedEventRef<'_>) -> Self {
+        Self {
+            position: event.position,
+            event_id: event.event_id,
+            recorded_at: event.recorded_at,
+            source: event.source.map(str::to_owned),
+            correlation_id: event.correlation_id.map(str::to_owned),
+        }
+    }
 }
 
 /// Which events made a document what it is.
@@ -112,13 +128,11 @@ struct Blamed {
 impl Blamed {
     /// Notes what an event has changed.
     fn take(&mut self, before: &SpaceState, after: &SpaceState, event: &RecordedEventRef<'_>) {
-        let (position, event_id) = (event.position, event.event_id);
-        let blamed = BlamedEvent { position, event_id, recorded_at: event.recorded_at };
         let parting = before.parting(after);
         for difference in parting.documents {
             match difference.after {
                 Some(document) => {
-                    self.document(difference.key, difference.before, document, blamed);
+                    self.document(difference.key, difference.before, document, event);
                 }
                 None => {
                     self.documents.remove(difference.key);
@@ -128,7 +142,7 @@ impl Blamed {
         for difference in parting.variables {
             match difference.after {
                 Some(_) => {
-                    self.variables.insert(difference.key.to_owned(), blamed);
+                    self.variables.insert(difference.key.to_owned(), event.into());
                 }
                 None => {
                     self.variables.remove(difference.key);
@@ -142,7 +156,7 @@ impl Blamed {
                 self.references.remove(&(id.to_owned(), gone.clone()));
             }
             for new in new {
-                self.references.insert((id.to_owned(), new.clone()), blamed);
+                self.references.insert((id.to_owned(), new.clone()), event.into());
             }
         }
     }
@@ -152,23 +166,23 @@ impl Blamed {
         id: &str,
         before: Option<&Document>,
         after: &Document,
-        blamed: BlamedEvent,
+        event: &RecordedEventRef<'_>,
     ) {
         let known = self.documents.entry(id.to_owned()).or_insert_with(|| DocumentBlame {
             document_id: id.to_owned(),
-            path: blamed,
+            path: event.into(),
             content: None,
             attributes: None,
         });
         let Some(before) = before else { return };
         if before.path() != after.path() {
-            known.path = blamed;
+            known.path = event.into();
         }
         if before.content_hash() != after.content_hash() {
-            known.content = Some(blamed);
+            known.content = Some(event.into());
         }
         if before.attributes() != after.attributes() {
-            known.attributes = Some(blamed);
+            known.attributes = Some(event.into());
         }
     }
 

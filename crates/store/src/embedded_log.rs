@@ -16,10 +16,10 @@ use std::{
 use crossbeam_channel::{Sender, bounded};
 use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock};
 use spacefold_event_core::{
-    Append, AppendError, EventFilter, EventId, Ingested, LogOrigin, LogReader, LogWriter, Page,
-    Position, Read, ReadError, Receipt, RecordedEvent, Revision, StorageError, StoreMode,
-    Timestamp,
-    append_rules::{self, Proposal},
+    Append, AppendCondition, AppendError, EventId, FailedCondition, Ingested, LogOrigin, LogReader,
+    LogWriter, Page, Position, Read, ReadError, Receipt, RecordedEvent, Revision, StorageError,
+    StoreMode, Timestamp,
+    append_rules::{self, AppendView, LookedFor, Proposal},
     closing::CloseOnce,
     lock::Lock,
 };
@@ -591,9 +591,13 @@ impl LogReader for EmbeddedLog {
         self.inner.writer.look_ahead(|ahead| ahead.revision(space_id))
     }
 
-    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
+    fn failed_parts(&self, condition: &AppendCondition) -> Result<Vec<FailedCondition>, ReadError> {
         self.inner.shared.check_open()?;
-        self.inner.writer.look_ahead(|ahead| Ok(ahead.first_match(filter, after)?.is_some()))
+        // What is durable is looked through here, not while the writer is held.
+        let looked_for = LookedFor::by(condition, self)?;
+        let failed =
+            |ahead: &dyn AppendView| append_rules::failed_parts(condition, &looked_for, ahead);
+        self.inner.writer.look_ahead(failed)
     }
 
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {

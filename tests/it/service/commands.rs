@@ -80,7 +80,7 @@ fn one(rng: &mut Rng, texts: &[&str]) -> String {
     texts[rng.usize(..texts.len())].to_owned()
 }
 
-fn document(rng: &mut Rng) -> String {
+pub(super) fn document(rng: &mut Rng) -> String {
     one(rng, &["d", "e", "f"])
 }
 

@@ -1,7 +1,7 @@
 //! The service against a plain model, alone and with other writers.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Barrier},
     thread,
     time::Duration,
@@ -9,12 +9,13 @@ use std::{
 
 use fastrand::Rng;
 use spacefold::{
-    Command, CommandError, DerivedState, Durability, EventLog, LiveStates, MemoryLog, Options,
-    Outcome, Position, Revision, SpaceEvent, SpaceService, StoreOptions,
+    AppendCondition, Command, CommandError, DerivedState, Durability, EventLog, LiveStates,
+    MemoryLog, Options, Outcome, Payload, Position, RecordedEvent, Revision, Scope, SpaceEvent,
+    SpaceService, StoreOptions,
 };
 
 use super::{
-    commands::{command, furnished, placement},
+    commands::{command, document, furnished, placement},
     reference::{Answer, Reference},
 };
 
@@ -42,23 +43,104 @@ fn agrees(outcome: &Result<Outcome, CommandError>, answer: &Answer) -> bool {
     }
 }
 
+/// What a command is given on.
+#[derive(Clone, Debug)]
+enum On {
+    Nothing,
+    Revision(Revision),
+    Unchanged(Scope, Position),
+}
+
+impl On {
+    /// One that holds now and then: positions and revisions shortly before those of now.
+    fn random(rng: &mut Rng, log: &dyn EventLog, space: &str) -> Self {
+        let mut lately = |newest: u64| newest.saturating_sub(rng.u64(..6));
+        let since = Position::new(lately(log.durable_head().get()));
+        let revision = Revision::new(lately(log.revision(space).unwrap().get()));
+        match rng.u32(..6) {
+            0 => Self::Revision(revision),
+            1 => Self::Unchanged(Scope::Space, since),
+            2 | 3 => Self::Unchanged(Scope::Document(document(rng)), since),
+            _ => Self::Nothing,
+        }
+    }
+
+    fn of(&self, service: &SpaceService, space: &str) -> SpaceService {
+        match self.clone() {
+            Self::Nothing => service.clone(),
+            Self::Revision(revision) => service.only_if(AppendCondition::exact(space, revision)),
+            Self::Unchanged(scope, since) => service.if_unchanged_since(scope, since),
+        }
+    }
+}
+
+/// A model with what conditions ask for.
+#[derive(Clone, Default)]
+struct Model {
+    reference: Reference,
+    revision: u64,
+    /// Where its newest event is, and the newest that has changed each of its documents.
+    newest: Position,
+    documents: BTreeMap<String, Position>,
+}
+
+impl Model {
+    /// What the command comes to on a condition, and the model after it.
+    fn command(&mut self, space: &str, on: &On, command: &Command) -> Answer {
+        let holds = match on {
+            On::Nothing => true,
+            On::Revision(revision) => revision.get() == self.revision,
+            On::Unchanged(Scope::Document(id), since) => {
+                self.documents.get(id).is_some_and(|newest| newest <= since)
+            }
+            On::Unchanged(_, since) => self.newest <= *since,
+        };
+        match holds {
+            true => self.reference.command(space, command),
+            false => Answer::Refused("ConditionFailed"),
+        }
+    }
+
+    /// Notes what the command has recorded.
+    fn record(&mut self, events: &[RecordedEvent]) {
+        for recorded in events {
+            (self.newest, self.revision) = (recorded.position, recorded.revision.get());
+            match &recorded.event.payload {
+                Payload::DocumentAdded { document_id, .. }
+                | Payload::DocumentUpdated { document_id, .. }
+                | Payload::DocumentMoved { document_id, .. }
+                | Payload::DocumentContentChanged { document_id, .. } => {
+                    self.documents.insert(document_id.clone(), recorded.position);
+                }
+                Payload::DocumentRemoved { document_id, .. } => {
+                    self.documents.remove(document_id);
+                }
+                Payload::SpaceDeleted { .. } => self.documents.clear(),
+                _ => {}
+            }
+        }
+    }
+}
+
 #[test]
 fn one_writer_gets_the_answers_of_the_model() {
     for seed in 0..400 {
         let mut rng = Rng::with_seed(seed);
         let service = SpaceService::in_memory();
-        let mut models: HashMap<&str, Reference> = HashMap::new();
+        let mut models: HashMap<&str, Model> = HashMap::new();
         for step in 0..250 {
             let space = SPACES[rng.usize(..2)];
-            let command = command(&mut rng);
-            let answer = models.entry(space).or_default().command(space, &command);
-            let outcome = service.execute(space, command.clone());
-            let place = format!("seed {seed}, step {step}, {space}: {command:?}");
+            let (on, command) = (On::random(&mut rng, &**service.log(), space), command(&mut rng));
+            let model = models.entry(space).or_default();
+            let answer = model.command(space, &on, &command);
+            let outcome = on.of(&service, space).execute(space, command.clone());
+            let place = format!("seed {seed}, step {step}, {space}, {on:?}: {command:?}");
             assert!(agrees(&outcome, &answer), "{place}\n{outcome:?}\n{answer:?}");
+            model.record(outcome.as_ref().map_or(&[], Outcome::events));
         }
         for (space, model) in models {
             if let Ok(snapshot) = service.states().snapshot(space) {
-                model.assert_is(&snapshot);
+                model.reference.assert_is(&snapshot);
             }
         }
     }
@@ -121,6 +203,7 @@ fn a_batch_answers_as_its_commands_would_one_by_one_but_for_paths_that_are_left(
 /// A command, what came of it, and at which revisions of its space it may have been decided.
 struct Given {
     space: &'static str,
+    on: On,
     command: Command,
     outcome: Result<Outcome, CommandError>,
     from: Revision,
@@ -146,12 +229,13 @@ fn give(seed: u64, log: &Arc<dyn EventLog>, threads: u64, commands: u64) -> Vec<
                     for _ in 0..commands {
                         let space = SPACES[rng.usize(..2)];
                         let command = command(&mut rng);
+                        let on = On::random(&mut rng, &**log, space);
                         let from = log.revision(space).unwrap();
-                        let outcome = service.execute(space, command.clone());
+                        let outcome = on.of(service, space).execute(space, command.clone());
                         // What it saw may not be durable yet.
                         log.wait_durable(log.head(), Duration::from_secs(60)).unwrap();
                         let to = log.revision(space).unwrap();
-                        given.push(Given { space, command, outcome, from, to });
+                        given.push(Given { space, on, command, outcome, from, to });
                     }
                     given
                 })
@@ -171,27 +255,31 @@ fn check(seed: u64, log: &Arc<dyn EventLog>, given: Vec<Given>) {
         let position = |given: &Given| given.outcome.as_ref().unwrap().last_position();
         of_space.sort_by_key(|given| position(given));
         // The model at each revision.
-        let mut models = vec![Reference::default()];
+        let mut models = vec![Model::default()];
+        let place = |given: &Given| {
+            let Given { on, command, outcome, .. } = given;
+            format!("seed {seed}, {space}, {on:?}: {command:?} {outcome:?}")
+        };
         for given in &of_space {
             let mut model = models.last().unwrap().clone();
-            let answer = model.command(space, &given.command);
-            let place = format!("seed {seed}, {space}: {:?} {:?}", given.command, given.outcome);
-            assert!(agrees(&given.outcome, &answer), "{place}\n{answer:?}");
-            let revision = given.outcome.as_ref().unwrap().revision();
-            assert_eq!(revision.get(), models.len() as u64, "{place}");
+            let answer = model.command(space, &given.on, &given.command);
+            assert!(agrees(&given.outcome, &answer), "{}\n{answer:?}", place(given));
+            let outcome = given.outcome.as_ref().unwrap();
+            assert_eq!(outcome.revision().get(), models.len() as u64, "{}", place(given));
+            model.record(outcome.events());
             models.push(model);
         }
         assert_eq!(log.revision(space).unwrap().get(), of_space.len() as u64);
         for given in quiet.iter().filter(|given| given.space == space) {
             let agreeing = (given.from.get()..=given.to.get()).any(|revision| {
                 let mut model = models[usize::try_from(revision).unwrap()].clone();
-                agrees(&given.outcome, &model.command(space, &given.command))
+                agrees(&given.outcome, &model.command(space, &given.on, &given.command))
             });
-            assert!(agreeing, "seed {seed}, {space}: {:?} {:?}", given.command, given.outcome);
+            assert!(agreeing, "{}", place(given));
         }
         let states = LiveStates::new(log.clone(), DerivedState::in_memory());
         if let Ok(snapshot) = states.snapshot(space) {
-            models.last().unwrap().assert_is(&snapshot);
+            models.last().unwrap().reference.assert_is(&snapshot);
         }
     }
     let events = conformance::whole_log(&**log);

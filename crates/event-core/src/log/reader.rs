@@ -4,9 +4,8 @@ use std::{fmt, ops::Deref, time::Duration};
 
 use super::{Read, page::Page};
 use crate::{
-    condition::AppendCondition,
+    condition::{AppendCondition, FailedCondition},
     event_id::EventId,
-    filter::EventFilter,
     position::{Position, Revision},
     read_error::ReadError,
     timestamp::Timestamp,
@@ -82,11 +81,25 @@ pub trait LogReader: Send + Sync {
     /// [`ReadError`]; the log is not changed by it.
     fn newest_revision(&self, space_id: &str) -> Result<Revision, ReadError>;
 
-    /// Whether an event after a position passes a filter: one that the log has taken, durable or not.
+    /// The parts of a condition that do not hold for what the log has taken, durable or not, each
+    /// with what was found instead; none when an append under it would happen now. All parts are
+    /// looked at in one state of the log. Another append may come first, so that it is the append
+    /// that decides.
     ///
     /// # Errors
     /// [`ReadError`]; the log is not changed by it.
-    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError>;
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{Append, AppendCondition, FailedCondition, MemoryLog, SpaceEvent, prelude::*};
+    /// let log = MemoryLog::new();
+    /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+    /// let failed = log.failed_parts(&AppendCondition::no_space("handbook"))?;
+    /// let [FailedCondition::Revision { current, .. }] = &failed[..] else { unreachable!() };
+    /// assert_eq!(current.get(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn failed_parts(&self, condition: &AppendCondition) -> Result<Vec<FailedCondition>, ReadError>;
 
     /// Where the event with this id is: one that the log has taken, durable or not, as far as the
     /// log recognises retried appends by the ids of their events. `None` says that an append of it
@@ -96,8 +109,8 @@ pub trait LogReader: Send + Sync {
     /// [`ReadError`]; the log is not changed by it.
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError>;
 
-    /// Whether what the log has taken, durable or not, meets a condition: whether an append under it
-    /// would happen now. Another append may come first, so that it is the append that decides.
+    /// Whether what the log has taken, durable or not, meets a condition: whether
+    /// [no part of it fails](LogReader::failed_parts).
     ///
     /// # Errors
     /// [`ReadError`]; the log is not changed by it.
@@ -113,17 +126,7 @@ pub trait LogReader: Send + Sync {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn meets(&self, condition: &AppendCondition) -> Result<bool, ReadError> {
-        for (space_id, expected) in &condition.expected {
-            if !expected.is_met_by(self.newest_revision(space_id)?) {
-                return Ok(false);
-            }
-        }
-        for part in &condition.no_event_matching {
-            if self.has_match_after(&part.filter, part.after)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(self.failed_parts(condition)?.is_empty())
     }
 
     /// The last position whose event was recorded at or before `time`.

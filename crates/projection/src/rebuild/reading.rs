@@ -10,8 +10,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    EventFilter, EventId, LogReader, Page, Position, Read, ReadError, Revision, Timestamp,
-    bytes::to_u64, lock::Lock,
+    AppendCondition, EventId, FailedCondition, LogReader, Page, Position, Read, ReadError,
+    Revision, Timestamp, bytes::to_u64, lock::Lock,
 };
 use spacefold_state::Effects;
 
@@ -142,8 +142,8 @@ impl LogReader for Shared<'_> {
         self.log.newest_revision(space_id)
     }
 
-    fn has_match_after(&self, filter: &EventFilter, after: Position) -> Result<bool, ReadError> {
-        self.log.has_match_after(filter, after)
+    fn failed_parts(&self, condition: &AppendCondition) -> Result<Vec<FailedCondition>, ReadError> {
+        self.log.failed_parts(condition)
     }
 
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {

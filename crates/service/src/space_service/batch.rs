@@ -1,7 +1,7 @@
 //! Commands that happen together.
 
 use super::SpaceService;
-use crate::{command::Command, command_error::CommandError, outcome::Outcome};
+use crate::{command::Command, command_error::CommandError, commands::Commands, outcome::Outcome};
 
 /// Commands on one space, collected to happen together or not at all.
 ///
@@ -83,7 +83,7 @@ impl Batch {
     /// variant but an append of unknown outcome, nothing of the batch is stored.
     pub fn commit(mut self) -> Result<Outcome, CommandError> {
         self.sync_content()?;
-        self.service.execute_all(&self.space_id, self.commands)
+        self.service.execute_all(&self.space_id, &Commands::Batch(self.commands), None)
     }
 }
 

@@ -53,7 +53,7 @@ impl RenderGuard {
     ) -> Result<Self, CommandError> {
         let outcome = service.execute(&space_id, start)?;
         let started = outcome.last_position().unwrap_or(Position::START);
-        let service = service.without_key();
+        let service = service.for_what_follows();
         let mut guard =
             Self { service, space_id, document_id, started, shown: None, has_ended: false };
         // The render began, whether its state can be read or not.

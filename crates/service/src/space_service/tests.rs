@@ -15,6 +15,7 @@ use spacefold_event_core::{
 use super::*;
 use crate::{Refusal, executor::MAX_ATTEMPTS};
 
+mod conditions;
 mod idempotency;
 mod races;
 

@@ -58,6 +58,7 @@ const fn hint(refusal: &Refusal) -> &'static str {
             "`spacefold problems --kind running_sync` lists the synchronisations that run"
         }
         Refusal::SyncNotRunning => "start it with `spacefold service start-sync`",
+        Refusal::ConditionFailed { .. } => "read what is there by now, then decide again",
         Refusal::KeyReused { .. } => "choose another key for this command",
         _ => "nothing was written; correct the command and run it again",
     }
