@@ -12,9 +12,9 @@ use std::{
 
 use rustix::process::{Signal, getpid, kill_process, set_parent_process_death_signal};
 use spacefold_disk::{Lie, LyingDisk, RealDisk};
-use spacefold_event_core::{Append, AppendError, LogReader, Receipt};
+use spacefold_event_core::{Append, AppendError, LogReader, PendingAppend, Receipt};
 use spacefold_projection::{DerivedState, LiveStates};
-use spacefold_store::{EmbeddedLog, OpenError, PendingAppend, StoreOptions, testing::open_on};
+use spacefold_store::{EmbeddedLog, OpenError, StoreOptions, testing::open_on};
 
 use crate::{
     message::{Acknowledged, Failed, Message, Messenger, Outcome, Place},

@@ -29,6 +29,7 @@ mod json;
 mod log;
 mod memory_log;
 mod payload;
+mod pending;
 mod position;
 mod printable;
 mod read_error;
@@ -66,11 +67,12 @@ pub use self::{
         MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES,
     },
     log::{
-        Append, AppendError, Discontinuity, EventLog, EventMark, Ingested, LogMark, LogOrigin,
-        LogReader, LogWriter, Page, Pages, Read, Receipt, least_after,
+        Append, AppendError, AwaitedAppend, Discontinuity, EventLog, EventMark, Ingested, LogMark,
+        LogOrigin, LogReader, LogWriter, Page, Pages, PendingAppend, Read, Receipt, least_after,
     },
     memory_log::MemoryLog,
     payload::{EventType, NamedDocuments, Payload, PayloadError, Presence, UnknownEventType},
+    pending::{Answerer, Awaited, Pending},
     position::{Position, Revision},
     printable::printable,
     read_error::ReadError,

@@ -124,6 +124,11 @@ impl Condition {
         self.0.wait_timeout_while(guard, timeout, goes_on).unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notifies one of those who wait.
+    pub fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
     /// Wakes every thread that waits.
     pub fn notify_all(&self) {
         self.0.notify_all();

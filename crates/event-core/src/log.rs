@@ -11,7 +11,7 @@ pub use self::{
     mark::{EventMark, LogMark},
     page::Page,
     reader::{LogOrigin, LogReader, Pages, least_after},
-    writer::LogWriter,
+    writer::{AwaitedAppend, LogWriter, PendingAppend},
 };
 
 use crate::{

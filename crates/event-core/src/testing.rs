@@ -8,7 +8,10 @@ use crate::{
     condition::{AppendCondition, FailedCondition},
     event::RecordedEvent,
     event_id::EventId,
-    log::{Append, AppendError, EventLog, Ingested, LogReader, LogWriter, Page, Read, Receipt},
+    log::{
+        Append, AppendError, EventLog, Ingested, LogReader, LogWriter, Page, PendingAppend, Read,
+        Receipt,
+    },
     position::{Position, Revision},
     read_error::ReadError,
     timestamp::Timestamp,
@@ -23,6 +26,10 @@ pub trait LogWrapper: Send + Sync {
 
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         self.inner().append(append)
+    }
+
+    fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+        Ok(PendingAppend::answered(self.append(append)))
     }
 
     fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
@@ -115,6 +122,10 @@ impl<W: LogWrapper> LogReader for W {
 impl<W: LogWrapper> LogWriter for W {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         LogWrapper::append(self, append)
+    }
+
+    fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+        LogWrapper::submit(self, append)
     }
 
     fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {

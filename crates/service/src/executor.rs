@@ -44,7 +44,7 @@ pub(crate) struct Order<'a> {
 }
 
 /// What is next for an order.
-enum Step {
+pub(crate) enum Step {
     /// These events are to be appended on this condition.
     Append { decided: DecidedEvents, condition: AppendCondition },
     /// Nothing is to be appended.
@@ -84,7 +84,6 @@ impl Executor {
         self.seen.fetch_max(position.get(), Ordering::AcqRel);
     }
 
-    #[cfg(test)]
     pub(crate) const fn known(&self) -> &KnownStates {
         &self.known
     }
@@ -94,22 +93,31 @@ impl Executor {
     pub(crate) fn execute(
         &self,
         order: Order<'_>,
-        mut content: Option<NamedContent<'_>>,
+        content: Option<NamedContent<'_>>,
     ) -> Result<Outcome, CommandError> {
         let place = self.known.place(order.space_id);
-        let mut place = place.lock();
+        self.execute_in(&mut place.take(), order, content)
+    }
+
+    /// As [`Executor::execute`], by who has the turn at the space.
+    pub(crate) fn execute_in(
+        &self,
+        place: &mut Option<Known>,
+        order: Order<'_>,
+        mut content: Option<NamedContent<'_>>,
+    ) -> Result<Outcome, CommandError> {
         let mut read = Revision::NONE;
         for _ in 0..MAX_ATTEMPTS {
-            match self.decide(order, &mut place, content.is_some())? {
+            match self.decide(order, place, content.is_some())? {
                 Step::Append { decided, condition } => {
                     read = place.as_ref().map_or(Revision::NONE, Known::revision);
                     content.as_mut().map_or(Ok(()), NamedContent::keep)?;
                     let append = Append::new(&decided.events).on(condition);
                     let appended = self.log.append(&append);
-                    if let Some(outcome) = self.answer(order, &mut place, decided, appended)? {
+                    if let Some(outcome) = self.answer(order, place, decided, appended)? {
                         return Ok(outcome);
                     }
-                    self.give_way(&mut place)?;
+                    self.give_way(place)?;
                 }
                 Step::Answer(outcome) => {
                     content.as_mut().map_or(Ok(()), NamedContent::keep_missing)?;
@@ -117,7 +125,7 @@ impl Executor {
                 }
                 Step::GiveWay => {
                     read = place.as_ref().map_or(Revision::NONE, Known::revision);
-                    self.give_way(&mut place)?;
+                    self.give_way(place)?;
                 }
             }
         }
@@ -132,7 +140,7 @@ impl Executor {
     /// commands. Where there is something to append it is the append that looks at the condition,
     /// unless that would be too late: for content, which is kept before it, and for a repetition,
     /// which the log does not look for under a condition that names an exact revision.
-    fn decide(
+    pub(crate) fn decide(
         &self,
         order: Order<'_>,
         place: &mut Option<Known>,
@@ -171,7 +179,7 @@ impl Executor {
 
     /// What an append of what was decided came to; `None` when others were first, and it is to be
     /// decided anew.
-    fn answer(
+    pub(crate) fn answer(
         &self,
         order: Order<'_>,
         place: &mut Option<Known>,
@@ -181,7 +189,7 @@ impl Executor {
         match appended {
             Ok(receipt) => {
                 if receipt.is_durable() {
-                    self.see(receipt.position());
+                    self.see(receipt.last_position());
                 }
                 let outcome = Outcome::recorded(decided.events, &receipt);
                 if !place.as_mut().is_some_and(|known| known.advance(outcome.events())) {
@@ -220,7 +228,7 @@ impl Executor {
     /// The state of a space, with what this service has recorded.
     pub(crate) fn state(&self, space_id: &str) -> Result<Arc<SpaceState>, CommandError> {
         let place = self.known.place(space_id);
-        let mut place = place.lock();
+        let mut place = place.take();
         Ok(Arc::clone(&self.current(space_id, &mut place)?.state))
     }
 
@@ -237,7 +245,7 @@ impl Executor {
             return Err(self.condition_failed(space_id, failed));
         }
         let place = self.known.place(space_id);
-        let mut place = place.lock();
+        let mut place = place.take();
         for _ in 0..MAX_ATTEMPTS {
             let known = self.current(space_id, &mut place)?;
             let failed = conditions.failed_in_state(&*self.log, known);

@@ -1,9 +1,17 @@
 //! The states that a service has in mind.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    task::Waker,
+    thread,
+};
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::{Position, Revision, lock::Lock};
+use spacefold_event_core::{
+    Position, Revision,
+    lock::{Condition, Lock},
+};
 use spacefold_state::SpaceState;
 
 /// Spaces whose state is kept between two commands; more are while commands on them run.
@@ -11,17 +19,32 @@ const MAX_KEPT_SPACES: usize = 1_024;
 
 /// The newest states that a service knows, its own events included, durable or not.
 ///
-/// A place is held from reading the state until the answer to the append, while content is kept too,
+/// A [`Turn`] at a place is had from reading the state until the answer to the append, while content is kept too,
 /// so that threads of one service do not lose races to each other.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct KnownStates {
     places: Lock<RapidHashMap<String, Arc<KnownPlace>>>,
 }
 
-/// Where the state of one space is kept.
-#[derive(Debug, Default)]
+/// Where the state of one space is kept, to be had by one command at a time.
+#[derive(Default)]
 pub(crate) struct KnownPlace {
-    known: Mutex<Option<Known>>,
+    slot: Lock<Slot>,
+    returned: Condition,
+}
+
+#[derive(Default)]
+struct Slot {
+    known: Option<Known>,
+    is_taken: bool,
+    /// Who is to be woken, beside a thread that waits, when it is given back.
+    waker: Option<Waker>,
+}
+
+/// What is known of a space, for one command alone until this is dropped. It belongs to no thread.
+pub(crate) struct Turn {
+    place: Arc<KnownPlace>,
+    known: Option<Known>,
 }
 
 /// The state of a space, complete up to a position.
@@ -55,15 +78,49 @@ impl KnownStates {
 }
 
 impl KnownPlace {
-    /// What is known, for this command alone until it lets go.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Known>> {
-        self.known.lock().unwrap_or_else(|poisoned| {
-            // Whoever panicked may have left an event half folded: read again.
-            self.known.clear_poison();
-            let mut known = poisoned.into_inner();
-            *known = None;
-            known
-        })
+    /// Waits for the turn.
+    pub(crate) fn take(self: &Arc<Self>) -> Turn {
+        let mut slot = self.returned.wait_while(self.slot.lock(), |slot| slot.is_taken);
+        slot.is_taken = true;
+        Turn { place: Arc::clone(self), known: slot.known.take() }
+    }
+
+    /// The turn, unless another has it: `waker` is woken then when it is given back.
+    pub(crate) fn try_take(self: &Arc<Self>, waker: &Waker) -> Option<Turn> {
+        let mut slot = self.slot.lock();
+        if slot.is_taken {
+            slot.waker = Some(waker.clone());
+            return None;
+        }
+        slot.is_taken = true;
+        Some(Turn { place: Arc::clone(self), known: slot.known.take() })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut slot = self.place.slot.lock();
+        slot.is_taken = false;
+        // Whoever panics may have left an event half folded: read again.
+        slot.known = self.known.take().filter(|_| !thread::panicking());
+        let waker = slot.waker.take();
+        drop(slot);
+        self.place.returned.notify_one();
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Deref for Turn {
+    type Target = Option<Known>;
+
+    fn deref(&self) -> &Option<Known> {
+        &self.known
+    }
+}
+
+impl DerefMut for Turn {
+    fn deref_mut(&mut self) -> &mut Option<Known> {
+        &mut self.known
     }
 }
 

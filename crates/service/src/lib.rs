@@ -32,6 +32,7 @@ mod outcome;
 mod refusal;
 mod repeat;
 mod space_service;
+mod submissions;
 
 pub mod testing;
 
@@ -43,4 +44,5 @@ pub use self::{
     outcome::Outcome,
     refusal::Refusal,
     space_service::{Batch, RenderGuard, SpaceService},
+    submissions::PendingOutcome,
 };

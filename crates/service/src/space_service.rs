@@ -25,6 +25,7 @@ use crate::{
     idempotency_key::IdempotencyKey,
     named_content::NamedContent,
     outcome::Outcome,
+    submissions::{PendingOutcome, Submission, Submissions},
 };
 
 /// The command side of a log: a method for each operation on a space, checked against the state of
@@ -64,6 +65,7 @@ use crate::{
 #[derive(Clone)]
 pub struct SpaceService {
     executor: Arc<Executor>,
+    submissions: Arc<Submissions>,
     content: Option<Arc<dyn ContentStore>>,
     attribution: Attribution,
     conditions: Arc<Conditions>,
@@ -74,12 +76,9 @@ impl SpaceService {
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>, states: Arc<LiveStates>) -> Self {
         let executor = Arc::new(Executor::new(log, states));
-        Self {
-            executor,
-            content: None,
-            attribution: Attribution::default(),
-            conditions: Arc::default(),
-        }
+        let submissions = Arc::new(Submissions::new(Arc::clone(&executor)));
+        let (attribution, conditions) = (Attribution::default(), Arc::default());
+        Self { executor, submissions, content: None, attribution, conditions }
     }
 
     /// A service that records in a log, and folds the states of its spaces in memory.
@@ -328,12 +327,54 @@ impl SpaceService {
         RenderGuard::start(self, space_id.into(), document_id, start)
     }
 
-    /// Executes a command on a space: what the method of the operation does.
+    /// Executes a command on a space: what the method of the operation does. Blocks as that does.
     ///
     /// # Errors
     /// [`CommandError`]; see there what is known to be stored.
     pub fn execute(&self, space_id: &str, command: Command) -> Result<Outcome, CommandError> {
         self.execute_all(space_id, &Commands::One(command), None)
+    }
+
+    /// Hands a command over, and returns at once: what [`SpaceService::execute`] would answer is to be
+    /// waited for, or awaited under any runtime. [`Batch::submit`] does the same for the methods of a
+    /// batch, and for content.
+    ///
+    /// Commands on one space happen in the order in which they were handed over; those on different
+    /// spaces are under way together, and may share one sync. Neither this nor the future blocks on a
+    /// sync, on a read, or on other commands: a thread of the service decides, which the first command
+    /// that is handed over starts. Dropping the handle does not take the command back.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{Command, SpaceService};
+    /// let service = SpaceService::in_memory();
+    /// let created = service.submit("handbook", Command::CreateSpace { name: "Handbook".into() });
+    /// let guide = service.submit("guide", Command::CreateSpace { name: "Guide".into() });
+    /// // Both are under way: `created.await?` where there is a runtime.
+    /// assert_eq!(created.wait()?.revision(), guide.wait()?.revision());
+    ///
+    /// let refused = service.submit("handbook", Command::DeleteVariable { name: "n".into() });
+    /// assert!(refused.wait().unwrap_err().refusal().is_some());
+    /// # Ok::<(), spacefold::CommandError>(())
+    /// ```
+    pub fn submit(&self, space_id: &str, command: Command) -> PendingOutcome {
+        self.submit_all(space_id, Commands::One(command), None)
+    }
+
+    /// Hands commands over, once the content that they name is synced in a store.
+    pub(crate) fn submit_all(
+        &self,
+        space_id: &str,
+        commands: Commands,
+        content: Option<Arc<dyn ContentStore>>,
+    ) -> PendingOutcome {
+        self.submissions.submit(Submission {
+            space_id: space_id.into(),
+            commands,
+            attribution: self.attribution.clone(),
+            conditions: Arc::clone(&self.conditions),
+            content,
+        })
     }
 
     /// Executes a command that names this content.

@@ -12,10 +12,10 @@ use std::{
 
 use spacefold_event_core::{
     Append, AppendError, EventId, JsonError, JsonReader, LimitExceeded, LogReader,
-    MAX_APPEND_EVENTS, MAX_EVENT_BYTES, Position, ReadError, Receipt, SpaceEvent, Timestamp,
-    bytes::to_u64,
+    MAX_APPEND_EVENTS, MAX_EVENT_BYTES, PendingAppend, Position, ReadError, Receipt, SpaceEvent,
+    Timestamp, bytes::to_u64,
 };
-use spacefold_store::{EmbeddedLog, PendingAppend};
+use spacefold_store::EmbeddedLog;
 
 pub use self::clamped::Clamped;
 use self::{occurrences::Occurrences, stored_ids::StoredIds};

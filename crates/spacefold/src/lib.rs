@@ -82,7 +82,7 @@ pub use spacefold_projection::{
 };
 pub use spacefold_service::{
     Batch, Command, CommandError, CommandFields, FailedPrecondition, Field, FieldKind,
-    IdempotencyKey, Operation, Outcome, Refusal, RenderGuard, Scope, SpaceService,
+    IdempotencyKey, Operation, Outcome, PendingOutcome, Refusal, RenderGuard, Scope, SpaceService,
 };
 pub use spacefold_state::{
     Anomalies, Anomaly, AnomalyReason, Blame, BlamedEvent, Change, Conflict, ConflictHashes,
@@ -91,9 +91,8 @@ pub use spacefold_state::{
     SpaceState, SpaceStates, SpaceStatus, StateHash, SyncState, SyncStatus, VariableBlame, diff,
 };
 pub use spacefold_store::{
-    AheadOfClock, AwaitedAppend, Durability, EmbeddedLog, OnDamage, OpenError, PendingAppend,
-    Problem, StateCommitment, StoreInfo, StoreOptions, StorePart, VerifyDepth, VerifyOptions,
-    VerifyReport, is_store,
+    AheadOfClock, Durability, EmbeddedLog, OnDamage, OpenError, Problem, StateCommitment,
+    StoreInfo, StoreOptions, StorePart, VerifyDepth, VerifyOptions, VerifyReport, is_store,
 };
 
 /// Tests of what is built on the crate, over a log in memory: of what commands record

@@ -17,8 +17,8 @@ use crossbeam_channel::{Sender, bounded};
 use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock};
 use spacefold_event_core::{
     Append, AppendCondition, AppendError, EventId, FailedCondition, Ingested, LogOrigin, LogReader,
-    LogWriter, Page, Position, Read, ReadError, Receipt, RecordedEvent, Revision, StorageError,
-    StoreMode, Timestamp,
+    LogWriter, Page, PendingAppend, Position, Read, ReadError, Receipt, RecordedEvent, Revision,
+    StorageError, StoreMode, Timestamp,
     append_rules::{self, AppendView, LookedFor, Proposal},
     closing::CloseOnce,
     lock::Lock,
@@ -42,7 +42,7 @@ use crate::{
     reserve,
     sealer::{self, RunningSealer},
     shared::Shared,
-    writer::{self, PendingAppend, WriterHandle},
+    writer::{self, WriterHandle},
 };
 
 /// An [`EventLog`](spacefold_event_core::EventLog) in a folder: a journal that makes events durable,
@@ -254,7 +254,8 @@ impl EmbeddedLog {
     }
 
     /// Hands an append over and returns at once; appends that are under way together become
-    /// durable together. The checks that need no log are made before.
+    /// durable together. The checks that need no log are made before. Blocks only while more than
+    /// 32 MiB of appends wait for the writer.
     ///
     /// # Errors
     /// As [`LogWriter::append`]; nothing of the append is stored then.
@@ -272,7 +273,7 @@ impl EmbeddedLog {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
-        self.inner.writer.submit(self.propose(append)?)
+        LogWriter::submit(self, append)
     }
 
     /// What is done in the caller's thread before an append is decided.
@@ -627,6 +628,10 @@ impl LogReader for EmbeddedLog {
 impl LogWriter for EmbeddedLog {
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
         self.inner.writer.append(self.propose(append)?)
+    }
+
+    fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+        self.inner.writer.submit(self.propose(append)?)
     }
 
     fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {

@@ -64,5 +64,4 @@ pub use self::{
     folder::is_store,
     options::{Durability, StoreOptions},
     verify::{OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify, verify_states},
-    writer::{AwaitedAppend, PendingAppend},
 };

@@ -14,7 +14,6 @@
 mod ahead;
 mod budget;
 mod handover;
-mod pending;
 mod window;
 
 use std::{
@@ -25,11 +24,11 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender};
 use spacefold_event_core::{
-    AppendError, Position, Receipt, StorageError,
+    Answerer, AppendError, Position, Receipt, StorageError,
     append_rules::{self, Proposal, Verdict},
 };
 
-use self::{ahead::Ahead, handover::Request, pending::Answer};
+use self::{ahead::Ahead, handover::Request};
 use crate::{
     folder::now,
     head::Fence,
@@ -41,7 +40,6 @@ use crate::{
 };
 
 pub(crate) use self::handover::{WriterHandle, start};
-pub use self::pending::{AwaitedAppend, PendingAppend};
 
 /// Bytes of frames at which a group is closed.
 const MAX_GROUP_BYTES: usize = 4 << 20;
@@ -80,8 +78,11 @@ struct Writer {
     failed: Option<StorageError>,
 }
 
+/// What an append is answered.
+type Answer = Result<Receipt, AppendError>;
+
 /// An append that was handed over, and what became of it so far.
-type Taken = (oneshot::Sender<Answer>, Result<Accepted, AppendError>);
+type Taken = (Answerer<Answer>, Result<Accepted, AppendError>);
 
 impl Writer {
     fn new(
@@ -287,7 +288,7 @@ impl Writer {
 /// A group that was committed, or was not.
 #[derive(Default)]
 struct Served {
-    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+    answers: Vec<(Answerer<Answer>, Answer)>,
     /// What became of the append of the thread that served.
     own: Option<Answer>,
 }
@@ -297,8 +298,7 @@ impl Served {
     /// next group is under way meanwhile.
     fn answer(self) -> Option<Answer> {
         for (answer, outcome) in self.answers {
-            // Whoever does not wait for the answer any more does not need it.
-            let _ = answer.send(outcome);
+            answer.answer(outcome);
         }
         self.own
     }

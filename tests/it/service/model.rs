@@ -231,7 +231,11 @@ fn give(seed: u64, log: &Arc<dyn EventLog>, threads: u64, commands: u64) -> Vec<
                         let command = command(&mut rng);
                         let on = On::random(&mut rng, &**log, space);
                         let from = log.revision(space).unwrap();
-                        let outcome = on.of(service, space).execute(space, command.clone());
+                        let service = on.of(service, space);
+                        let outcome = match rng.bool() {
+                            true => service.execute(space, command.clone()),
+                            false => service.submit(space, command.clone()).wait(),
+                        };
                         // What it saw may not be durable yet.
                         log.wait_durable(log.head(), Duration::from_secs(60)).unwrap();
                         let to = log.revision(space).unwrap();

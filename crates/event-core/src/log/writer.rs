@@ -1,7 +1,16 @@
 //! The writing half of a log.
 
 use super::{Append, AppendError, Receipt, ingest::Ingested};
-use crate::event::RecordedEvent;
+use crate::{
+    event::RecordedEvent,
+    pending::{Awaited, Pending},
+};
+
+/// An append that was handed over and has not been answered yet: see [`LogWriter::submit`].
+pub type PendingAppend = Pending<Result<Receipt, AppendError>>;
+
+/// The future of an append that is awaited.
+pub type AwaitedAppend = Awaited<Result<Receipt, AppendError>>;
 
 /// What can be written to an ordered log of space events.
 ///
@@ -18,6 +27,17 @@ pub trait LogWriter: Send + Sync {
     /// [`AppendError`]; after every variant but [`AppendError::OutcomeUnknown`], nothing of this
     /// append is stored.
     fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError>;
+
+    /// Hands an append over, and answers at once: does not wait for it to become durable. Appends
+    /// happen in the order in which they were handed over. As provided, for a log that waits for
+    /// nothing, it appends.
+    ///
+    /// # Errors
+    /// As [`LogWriter::append`], of what is known without the log; nothing of the append is stored
+    /// then. The rest is the answer of the handle.
+    fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+        Ok(Pending::answered(self.append(append)))
+    }
 
     /// Takes events as another log recorded them, with their ids, positions, revisions and times, all
     /// or none, and waits until they are durable: for what restores, copies or follows that log. An

@@ -1,7 +1,10 @@
 //! Commands that happen together.
 
 use super::SpaceService;
-use crate::{command::Command, command_error::CommandError, commands::Commands, outcome::Outcome};
+use crate::{
+    command::Command, command_error::CommandError, commands::Commands, outcome::Outcome,
+    submissions::PendingOutcome,
+};
 
 /// Commands on one space, collected to happen together or not at all.
 ///
@@ -76,7 +79,8 @@ impl Batch {
         self.commands.is_empty()
     }
 
-    /// Checks the commands in order and records what they change in one append.
+    /// Checks the commands in order and records what they change in one append. Blocks until that is
+    /// on disk, and before it until the content is that the batch names.
     ///
     /// # Errors
     /// [`CommandError`]; [`CommandError::Refused`] says which command breaks which rule. After every
@@ -84,6 +88,27 @@ impl Batch {
     pub fn commit(mut self) -> Result<Outcome, CommandError> {
         self.sync_content()?;
         self.service.execute_all(&self.space_id, &Commands::Batch(self.commands), None)
+    }
+
+    /// Hands the batch over, and returns at once: what [`Batch::commit`] would answer is to be waited
+    /// for, or awaited. See [`SpaceService::submit`]; content is synced by a thread of the service too.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::SpaceService;
+    /// let service = SpaceService::in_memory();
+    /// let batch = service.batch("handbook").create_space("Handbook");
+    /// let pending = batch.add_document("intro", "/intro.md").set_content("intro", "# Hello").submit();
+    /// // `pending.await?` where there is a runtime.
+    /// assert_eq!(pending.wait()?.events().len(), 3);
+    /// # Ok::<(), spacefold::CommandError>(())
+    /// ```
+    pub fn submit(mut self) -> PendingOutcome {
+        if let Some(error) = self.failed.take() {
+            return PendingOutcome::answered(Err(error));
+        }
+        let content = self.service.content_store().filter(|_| self.has_put).cloned();
+        self.service.submit_all(&self.space_id, Commands::Batch(self.commands), content)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{Refusal, executor::MAX_ATTEMPTS};
 mod conditions;
 mod idempotency;
 mod races;
+mod submitted;
 
 /// Hands everything to a log in memory, after something else.
 struct Meddled<F> {
@@ -88,7 +89,7 @@ fn the_state_kept_is_the_one_that_the_log_folds_to() {
         .commit()
         .unwrap();
     let place = service.executor.known().place("s");
-    let known = place.lock().clone().unwrap();
+    let known = place.take().clone().unwrap();
     let snapshot = service.states().snapshot("s").unwrap();
     assert_eq!(*known.state, **snapshot.state());
     assert_eq!(known.position, snapshot.position());

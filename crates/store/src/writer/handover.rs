@@ -8,14 +8,13 @@ use std::{
 
 use crossbeam_channel::{Receiver, Select, Sender, unbounded};
 use spacefold_event_core::{
-    AppendError, ReadError, Receipt, StorageError,
+    Answerer, AppendError, PendingAppend, ReadError, Receipt, StorageError,
     append_rules::{AppendView, Proposal},
 };
 
 use super::{
-    Writer,
+    Answer, Writer,
     budget::{ByteBudget, Permit},
-    pending::{Answer, PendingAppend, pending},
 };
 use crate::{journal::JournalEnd, options::StoreOptions, shared::Shared};
 
@@ -31,7 +30,7 @@ pub(super) enum Request {
 /// An append that is handed over.
 pub(super) struct Submission {
     pub(super) proposal: Box<Proposal>,
-    pub(super) answer: oneshot::Sender<Answer>,
+    pub(super) answer: Answerer<Answer>,
     _permit: Permit,
 }
 
@@ -99,7 +98,7 @@ impl WriterHandle {
     /// Hands an append over, once there is room for its bytes.
     pub(crate) fn submit(&self, proposal: Box<Proposal>) -> Result<PendingAppend, AppendError> {
         let permit = self.budget.take(proposal.body_bytes());
-        let (answer, pending) = pending();
+        let (answer, pending) = PendingAppend::new(|| Err(AppendError::Closed));
         let submission = Submission { proposal, answer, _permit: permit };
         self.requests.send(Request::Append(submission)).map_err(|_| AppendError::Closed)?;
         Ok(pending)

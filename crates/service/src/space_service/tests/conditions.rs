@@ -69,7 +69,7 @@ fn a_document_is_unchanged_until_it_is_touched() {
         |service| service.set_content_hash("s", "d", "hash"),
     ];
     for change in changes {
-        let position = change(&edit(since)).unwrap().position().unwrap().get();
+        let position = change(&edit(since)).unwrap().last_position().unwrap().get();
         assert_eq!(unmet(change(&edit(since))), [changed("d", since, Some(position))]);
         since = position;
     }
@@ -88,7 +88,7 @@ fn a_space_is_unchanged_until_it_has_an_event() {
     let edit = |since| service.if_unchanged_since(Scope::Space, at(since));
     service.create_space("t", "T").unwrap();
     assert!(edit(3).rename_space("s", "S").unwrap().is_unchanged());
-    assert_eq!(edit(3).set_variable("s", "v", 1).unwrap().position(), Some(at(5)));
+    assert_eq!(edit(3).set_variable("s", "v", 1).unwrap().last_position(), Some(at(5)));
     let found = FailedPrecondition::SpaceChanged { since: at(3), found: at(5) };
     assert_eq!(unmet(edit(3).set_variable("s", "v", 2)), [found]);
     // Of the space that is commanded.
