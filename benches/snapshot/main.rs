@@ -24,7 +24,10 @@ use std::{
 
 use fastrand::Rng;
 use histories::{Events, History, fill, space_id};
-use spacefold::{AppendCondition, EmbeddedLog, LogReader, Position, Spacefold};
+use spacefold::{
+    Position, Spacefold,
+    log::{EmbeddedLog, LogReader},
+};
 use tempfile::TempDir;
 
 const SEED: u64 = 7;
@@ -53,8 +56,10 @@ fn main() {
     ] {
         if wants("past") {
             past(&data, "while it is gathered", 200 / scale.min(20));
-            timed(&data, "gathering the history", || data.spaces.rebuild_history_cache().unwrap());
-            let after = data.spaces.info();
+            timed(&data, "gathering the history", || {
+                data.spaces.history_cache().rebuild().unwrap()
+            });
+            let after = data.spaces.admin().info();
             println!("{:>8} sled has {} MiB", data.name, after.sled_bytes >> 20);
             past(&data, "first asked", 3_000 / scale);
             past(&data, "asked again", 3_000 / scale);
@@ -96,7 +101,7 @@ impl Data {
         loop {
             let space_id = &self.ids[random.usize(0..self.ids.len())];
             let position = Position::new(random.u64(1..=self.count));
-            if self.spaces.snapshot_at(space_id, Position::new(self.count)).is_ok() {
+            if self.spaces.at(Position::new(self.count)).snapshot(space_id).is_ok() {
                 return (space_id, position);
             }
         }
@@ -142,7 +147,7 @@ fn now(data: &mut Data, length: Duration) {
         let appending = scope.spawn(move || {
             let mut appended = 0_u64;
             while writing.load(Ordering::Relaxed) {
-                writer.append([events.next()], AppendCondition::none()).unwrap();
+                writer.append([events.next()]).unwrap();
                 appended += 1;
             }
             appended
@@ -178,7 +183,7 @@ fn past(data: &Data, what: &str, count: usize) {
     let micros = (0..count.max(1)).map(|_| {
         let (space_id, position) = data.any(&mut random);
         let asked = Instant::now();
-        let snapshot = data.spaces.snapshot_at(space_id, position);
+        let snapshot = data.spaces.at(position).snapshot(space_id);
         let micros = asked.elapsed().as_secs_f64() * 1e6;
         drop(snapshot);
         micros
@@ -193,7 +198,7 @@ fn diff(data: &Data, what: &str, apart: u64, count: usize) {
         let (space_id, position) = data.any(&mut random);
         let later = Position::new((position.get() + apart).min(data.count));
         let asked = Instant::now();
-        changes += data.spaces.diff(space_id, position, later).unwrap().len();
+        changes += data.spaces.diff(space_id, position..later).unwrap().len();
         asked.elapsed().as_secs_f64() * 1e6
     });
     let micros: Vec<f64> = micros.collect();

@@ -20,7 +20,7 @@ mod histories;
 use std::{env, num::NonZeroU64, time::Instant};
 
 use histories::{Events, History, fill, space_id};
-use spacefold::{Commitments, Options};
+use spacefold::{Options, admin::Commitments};
 use spacefold_event_core::{LogReader, Page, Position, Read};
 use spacefold_state::SpaceStates;
 use spacefold_store::EmbeddedLog;

@@ -10,7 +10,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use spacefold::{OnDamage, OpenError, SpaceEvent, VerifyOptions, VerifyReport, verify};
+use spacefold::{
+    OpenError, SpaceEvent,
+    admin::{OnDamage, VerifyOptions, VerifyReport, verify},
+};
 
 use crate::{
     contents::{Contents, Likeness, OpenStore},

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use spacefold::{
-    Append, AppendError, DerivedState, LiveStates, LogReader, LogWriter, OpenError, Position, Read,
-    Receipt, SpaceEvent, SpaceStates, StorageError,
+    AppendError, OpenError, Position, Receipt, SpaceEvent, StorageError,
+    log::{Append, LogReader, LogWriter, Read},
+    state::{DerivedState, LiveStates, SpaceStates},
 };
 use spacefold_store::{EmbeddedLog, StoreOptions};
 

@@ -8,10 +8,13 @@ use std::{
 };
 
 use spacefold::{
-    Assignments, DerivedState, JsonReader, LiveStates, LogWriter, MemoryLog, Position, Records,
-    SpaceEvent, SpaceState, Spacefold, Timestamp, split_array,
+    Position, SpaceEvent, Spacefold, Timestamp,
+    event::JsonReader,
+    log::{LogWriter, MemoryLog},
+    state::{DerivedState, LiveStates, SpaceState},
 };
 use spacefold_disk::{Access, File, Folder, MemoryDisk};
+use spacefold_event_core::{Assignments, Records, split_array};
 use spacefold_store::fuzzing::{self, Decoder};
 
 use crate::{
@@ -156,7 +159,7 @@ fn read_state(bytes: &[u8]) -> bool {
 fn persisted_states() -> (Arc<MemoryLog>, DerivedState, Arc<dyn File>) {
     let log = Arc::new(MemoryLog::new());
     let event = SpaceEvent::space_created("a", "A");
-    log.append(&spacefold::Append::new(&[event])).unwrap();
+    log.append(&spacefold::log::Append::new(&[event])).unwrap();
     let root = MemoryDisk::new().root();
     let derived = DerivedState::in_folder(root.clone());
     let live = LiveStates::new(log.clone(), derived.clone());
@@ -267,7 +270,7 @@ fn states(image: &Path) -> Vec<Vec<u8>> {
     crate::stores::copy_folder(image, folder.path());
     let spaces = Spacefold::open_existing(folder.path()).unwrap();
     let position = Position::new(21);
-    let snapshots = spaces.snapshot_all_at(position).unwrap();
+    let snapshots = spaces.at(position).snapshot_all().unwrap();
     let states = snapshots.iter().map(|snapshot| snapshot.state().encode());
     states.filter(|state| state.len() < 8_192).collect()
 }

@@ -9,7 +9,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use spacefold::{
-    Append, EventId, OnDamage, PendingAppend, SpaceEvent, Timestamp, Value, VerifyOptions, verify,
+    EventId, SpaceEvent, Timestamp, Value,
+    admin::{OnDamage, VerifyOptions, verify},
+    log::{Append, PendingAppend},
 };
 
 use tempfile::TempDir;

@@ -11,8 +11,10 @@ use proptest::{
     test_runner::TestRunner,
 };
 use spacefold::{
-    Append, AppendCondition, BusOptions, Delivery, EventBus, EventType, Handler, LogWriter,
-    Options, Position, Priority, RecordedEvent, RetryPolicy, SpaceEvent, Spacefold, Subscription,
+    Delivery, EventBus, EventType, Options, Position, SpaceEvent, Spacefold, Subscription,
+    bus::{BusOptions, Handler, Priority, RetryPolicy},
+    event::RecordedEvent,
+    log::{Append, LogWriter},
 };
 
 use crate::{
@@ -114,16 +116,16 @@ fn each_type_reaches_every_receiver_of_a_store(options: &Options) {
     assert_eq!(types.len(), 21);
     let (alone, together) = events.split_at(5);
     for event in alone {
-        spaces.append([event.clone()], AppendCondition::none()).unwrap();
+        spaces.append([event.clone()]).unwrap();
     }
-    let head = spaces.append(together, AppendCondition::none()).unwrap().last_position();
+    let head = spaces.append(together).unwrap().last_position();
     assert_eq!(spaces.bus().wait_handled(head, LONG).unwrap(), head);
 
     let committed = conformance::whole_log(spaces.log());
     let sent: Vec<&SpaceEvent> = committed.iter().map(|recorded| &recorded.event).collect();
     assert_eq!(sent, events.iter().collect::<Vec<_>>());
     check(spaces.bus(), &calls, &committed);
-    let received = |items: spacefold::FeedItems| -> Vec<RecordedEvent> {
+    let received = |items: spacefold::subscribe::FeedItems| -> Vec<RecordedEvent> {
         let events = items.filter_map(|item| match item.unwrap() {
             Delivery::Events(event) => Some(event),
             _ => None,
@@ -191,7 +193,7 @@ fn a_handler_appends_to_the_store_that_calls_it(options: &Options) {
         .bus()
         .on(EventType::SpaceCreated, Priority::NORMAL, move |event| {
             let activated = SpaceEvent::space_activated(event.event.space_id.clone());
-            inner.append([activated], AppendCondition::none()).map(drop)
+            inner.append([activated]).map(drop)
         })
         .unwrap();
     let created = [SpaceEvent::space_created("a", "A")];
@@ -208,7 +210,7 @@ fn a_handler_appends_to_the_store_that_calls_it(options: &Options) {
 fn states_and_what_follows_them_come_in_one_call(options: &Options) {
     let spaces = options.open().unwrap();
     let events = ["a", "b", "c"].map(|id| SpaceEvent::space_created(id, id.to_uppercase()));
-    spaces.append(events, AppendCondition::none()).unwrap();
+    spaces.append(events).unwrap();
     let subscription = Subscription::from_start().spaces(["a", "c", "nowhere"]);
     let late = spaces.snapshot_and_subscribe(subscription).unwrap();
     assert_eq!(late.position, Position::new(3));
@@ -216,7 +218,7 @@ fn states_and_what_follows_them_come_in_one_call(options: &Options) {
     assert_eq!(names, ["A", "C"]);
     assert_eq!(late.unknown, ["nowhere"]);
     let after = ["b", "c", "nowhere"].map(SpaceEvent::space_activated);
-    spaces.append(after, AppendCondition::none()).unwrap();
+    spaces.append(after).unwrap();
     let events = late.tail.into_iter().filter_map(|item| match item.unwrap() {
         Delivery::Events(event) => Some(event.position.get()),
         _ => None,
@@ -236,14 +238,14 @@ fn info_lists_durable_subscriptions_with_lag_and_what_is_parked() {
     let data = folder.path().join("data");
     let spaces = Spacefold::open(&data).unwrap();
     let begin = Subscription::from_start();
-    spaces.append([SpaceEvent::space_activated("a")], AppendCondition::none()).unwrap();
+    spaces.append([SpaceEvent::space_activated("a")]).unwrap();
     let options = BusOptions::new().retry(RetryPolicy::NEVER);
     let bus = EventBus::durable(spaces.feed(), "mailer", &begin, options).unwrap();
     bus.register(Handler::new(|_| Err::<(), _>("no network")).named("mail")).unwrap();
     bus.start().unwrap();
     assert_eq!(bus.wait_handled(Position::new(1), LONG).unwrap(), Position::new(1));
     bus.close();
-    spaces.append([SpaceEvent::space_activated("a")], AppendCondition::none()).unwrap();
+    spaces.append([SpaceEvent::space_activated("a")]).unwrap();
     spaces.close().unwrap();
     let printed = run(cli(&data).args(["info", "--json"])).succeeded();
     let info: serde_json::Value = serde_json::from_str(&printed).unwrap();

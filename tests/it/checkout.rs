@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 use serde_json::Value;
-use spacefold::{AppendCondition, ContentStore as _, Object, SpaceEvent, Spacefold};
+use spacefold::{SpaceEvent, Spacefold, content::ContentStore as _, event::Object};
 
 use crate::support::{Answer, cli, run};
 
@@ -25,7 +25,7 @@ fn store_of(path: &Path, documents: &[Document<'_>]) {
         }
     }
     spaces.content().sync().unwrap();
-    spaces.append(events, AppendCondition::none()).unwrap();
+    spaces.append(events).unwrap();
     spaces.close().unwrap();
 }
 
@@ -145,14 +145,14 @@ fn documents_without_content_here_are_named() {
         SpaceEvent::document_added("s", "d", "d.md"),
         SpaceEvent::document_content_changed("s", "d", None::<String>, "0".repeat(64)),
     ];
-    spaces.append(&foreign, AppendCondition::none()).unwrap();
+    spaces.append(&foreign).unwrap();
     spaces.close().unwrap();
     drop(spaces);
     checkout(&store, &out, &[])
         .failed(1, "the content of 1 documents is not stored here: d.md (space \"s\")");
     let spaces = Spacefold::open(&store).unwrap();
     let other = SpaceEvent::document_content_changed("s", "d", None::<String>, "md5:abc");
-    spaces.append([other], AppendCondition::none()).unwrap();
+    spaces.append([other]).unwrap();
     spaces.close().unwrap();
     drop(spaces);
     let answer = checkout(&store, &out, &[]);
@@ -242,7 +242,7 @@ fn the_rest_is_written_without_what_is_missing() {
         SpaceEvent::document_added("s", "md5", "md5.md"),
         SpaceEvent::document_content_changed("s", "md5", None::<String>, "md5:abc"),
     ];
-    spaces.append(&foreign, AppendCondition::none()).unwrap();
+    spaces.append(&foreign).unwrap();
     spaces.close().unwrap();
     drop(spaces);
     let refused = checkout(&store, &out, &[]);

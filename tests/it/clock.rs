@@ -9,7 +9,8 @@ use std::{
 
 use serde_json::{Value, json};
 use spacefold::{
-    Append, EventId, LogReader as _, LogWriter as _, MemoryLog, Position, SpaceEvent, Timestamp,
+    EventId, Position, SpaceEvent, Timestamp,
+    log::{Append, LogReader as _, LogWriter as _, MemoryLog},
 };
 
 use crate::support::{Answer, cli, rebuild_projections, recorder, run};

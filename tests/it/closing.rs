@@ -10,7 +10,8 @@ use std::{
 };
 
 use spacefold::{
-    AppendCondition, AppendError, LogReader, Position, Read, ReadError, SpaceEvent, Spacefold,
+    AppendError, Position, ReadError, SpaceEvent, Spacefold,
+    log::{LogReader, Read},
 };
 use tempfile::TempDir;
 
@@ -30,7 +31,7 @@ impl Store {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
         let spaces = Spacefold::open(&path).unwrap();
-        spaces.append([SpaceEvent::space_created("first", "F")], AppendCondition::none()).unwrap();
+        spaces.append([SpaceEvent::space_created("first", "F")]).unwrap();
         Self { _folder: folder, path, spaces }
     }
 }
@@ -53,11 +54,11 @@ fn ends<T: Send + 'static>(what: &str, scenario: impl FnOnce() -> T + Send + 'st
 /// Nothing goes through any handle.
 #[track_caller]
 fn is_closed(spaces: &Spacefold, what: &str) {
-    let appended = spaces.append([SpaceEvent::space_activated("late")], AppendCondition::none());
+    let appended = spaces.append([SpaceEvent::space_activated("late")]);
     assert!(matches!(appended, Err(AppendError::Closed)), "{what}: {appended:?}");
     let read = spaces.log().read(&Read::from(Position::new(1)));
     assert!(matches!(read, Err(ReadError::Closed)), "{what}: {read:?}");
-    let index = spaces.content_index();
+    let index = spaces.projections().content_index();
     assert!(index.is_err(), "{what}: a projection is folded");
 }
 

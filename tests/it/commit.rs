@@ -12,9 +12,12 @@ use std::{
 
 use conformance::{append, append_on, whole_log};
 use spacefold::{
-    Append, AppendCondition, AppendError, Discontinuity, Durability, EmbeddedLog, EventFilter,
-    LogReader, LogWriter, PendingAppend, Position, Read, Revision, SpaceEvent, StorageErrorKind,
-    StoreOptions,
+    AppendCondition, AppendError, Durability, Position, Revision, SpaceEvent,
+    event::EventFilter,
+    log::{
+        Append, Discontinuity, EmbeddedLog, LogReader, LogWriter, PendingAppend, Read,
+        StorageErrorKind, StoreOptions,
+    },
 };
 
 /// Longer than any test takes.

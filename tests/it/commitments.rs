@@ -3,9 +3,13 @@
 use std::{fs, num::NonZeroU64, path::Path};
 
 use spacefold::{
-    AppendCondition, Commitments, Folding, LogReader, OnDamage, Options, Position, Problem, Read,
-    SpaceStates, Spacefold, StateCommitment, StoreOptions, VerifyDepth, VerifyOptions,
-    VerifyReport, verify,
+    Folding, Options, Position, Spacefold,
+    admin::{
+        Commitments, OnDamage, Problem, StateCommitment, VerifyDepth, VerifyOptions, VerifyReport,
+        verify,
+    },
+    log::{LogReader, Read, StoreOptions},
+    state::SpaceStates,
 };
 
 /// Appends of this many events fill a block each.
@@ -24,7 +28,7 @@ fn fill(spaces: &Spacefold, blocks: u64) {
             spacefold::SpaceEvent::variable_set(format!("space-{}", n % 7), "n", text)
         };
         let events: Vec<_> = (0..BLOCK).map(event).collect();
-        spaces.append(events, AppendCondition::none()).unwrap();
+        spaces.append(events).unwrap();
     }
 }
 
@@ -109,7 +113,7 @@ fn commitments_of_blocks_in_sealed_files_outlive_sleds_copy() {
     assert_checked(&store, 2);
     fs::remove_dir_all(store.join("sled")).unwrap();
     let spaces = options(&store).open().unwrap();
-    assert_eq!(spaces.info().healed, 1);
+    assert_eq!(spaces.admin().info().healed, 1);
     spaces.close().unwrap();
     assert_checked(&store, 2);
     // A damaged sealed file comes back from sled's copy, with what it said.
@@ -139,7 +143,7 @@ fn blocks_that_are_lost_with_what_they_said_are_made_anew_and_the_chain_goes_on(
     fill(&spaces, 2);
     spaces.log().offer_commitment(commitment(&spaces, Position::new(BLOCK)));
     fill_until_recorded(&spaces, Position::new(BLOCK));
-    assert_eq!(spaces.info().sealed_bytes, 0);
+    assert_eq!(spaces.admin().info().sealed_bytes, 0);
     spaces.close().unwrap();
     assert_checked(&store, 1);
     fs::remove_dir_all(store.join("sled")).unwrap();

@@ -10,8 +10,11 @@ use std::{
 
 use serde_json::Value;
 use spacefold::{
-    AppendCondition, ContentAtError, ContentError, ContentHash, ContentOptions, ContentStore as _,
-    MIN_PACK_BYTES, OpenError, Options, Position, SpaceEvent, Spacefold,
+    OpenError, Options, Position, SpaceEvent, Spacefold,
+    content::{
+        ContentAtError, ContentError, ContentHash, ContentOptions, ContentStore as _,
+        MIN_PACK_BYTES,
+    },
 };
 
 use crate::support::{cli, fixture, on_each_kind, run};
@@ -32,12 +35,12 @@ fn with_versions(path: &Path, versions: &[Vec<u8>]) -> Spacefold {
 fn filled(options: &Options, versions: &[Vec<u8>]) -> Spacefold {
     let spaces = options.open().unwrap();
     let added = [SpaceEvent::space_created("s", "S"), SpaceEvent::document_added("s", "d", "/d")];
-    spaces.append(added, AppendCondition::none()).unwrap();
+    spaces.append(added).unwrap();
     let mut old = None;
     for version in versions {
         let stored = spaces.content().put(&mut &version[..]).unwrap();
         spaces.content().sync().unwrap();
-        spaces.append([changed("d", old, stored.hash)], AppendCondition::none()).unwrap();
+        spaces.append([changed("d", old, stored.hash)]).unwrap();
         old = Some(stored.hash);
     }
     spaces
@@ -50,7 +53,7 @@ fn versions() -> Vec<Vec<u8>> {
 
 fn bytes_at(spaces: &Spacefold, position: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut reader = spaces.content_at("s", "d", Position::new(position)).unwrap();
+    let mut reader = spaces.at(Position::new(position)).content("s", "d").unwrap();
     reader.read_to_end(&mut bytes).unwrap();
     bytes
 }
@@ -74,14 +77,14 @@ fn every_document_of_any_time_can_be_read_before_and_after_garbage_is_collected(
         SpaceEvent::document_removed("s", "d", "/d"),
         SpaceEvent::space_deleted("s", "S"),
     ];
-    spaces.append(&gone[1..], AppendCondition::none()).unwrap();
+    spaces.append(&gone[1..]).unwrap();
     // It was put by this process: its event may be under way.
-    assert_eq!(spaces.collect_garbage().unwrap().removed_entries, 0);
+    assert_eq!(spaces.admin().collect_garbage().unwrap().removed_entries, 0);
     spaces.close().unwrap();
     drop(spaces);
 
     let spaces = Spacefold::open(&store).unwrap();
-    let report = spaces.collect_garbage().unwrap();
+    let report = spaces.admin().collect_garbage().unwrap();
     assert_eq!(report.removed_entries, 1, "{report:?}");
     assert!(!spaces.content().contains(&ContentHash::of(&unnamed)).unwrap());
     for (version, position) in versions.iter().zip(3..) {
@@ -89,23 +92,23 @@ fn every_document_of_any_time_can_be_read_before_and_after_garbage_is_collected(
     }
     // A conflict names both of its sides.
     spaces.content().put(&mut &unnamed[..]).unwrap();
-    spaces.append(&gone[..1], AppendCondition::none()).unwrap();
+    spaces.append(&gone[..1]).unwrap();
     spaces.close().unwrap();
     drop(spaces);
     let spaces = Spacefold::open(&store).unwrap();
-    assert_eq!(spaces.collect_garbage().unwrap().removed_entries, 0);
+    assert_eq!(spaces.admin().collect_garbage().unwrap().removed_entries, 0);
 }
 
 fn what_keeps_content_from_being_given_is_told_apart(options: &Options) {
     let spaces = filled(options, &[]);
-    let at = |position| spaces.content_at("s", "d", Position::new(position));
+    let at = |position| spaces.at(Position::new(position)).content("s", "d");
     assert!(matches!(at(0), Err(ContentAtError::Snapshot(_))));
     assert!(matches!(at(1), Err(ContentAtError::UnknownDocument { .. })));
     assert!(matches!(at(2), Err(ContentAtError::NoContent { .. })));
     assert!(matches!(at(9), Err(ContentAtError::Snapshot(_))));
     let foreign = SpaceEvent::document_content_changed("s", "d", None::<String>, "sha1:abc");
     let absent = changed("d", None, ContentHash::of(b"absent"));
-    spaces.append([foreign, absent], AppendCondition::none()).unwrap();
+    spaces.append([foreign, absent]).unwrap();
     assert!(matches!(at(3), Err(ContentAtError::ForeignHash { hash, .. }) if hash == "sha1:abc"));
     assert!(matches!(at(4), Err(ContentAtError::Content(ContentError::Missing { .. }))));
     spaces.close().unwrap();
@@ -316,7 +319,7 @@ fn what_a_stopped_collection_leaves_is_a_problem_only_where_an_event_names_it() 
     let before: Vec<(PathBuf, Vec<u8>)> =
         packs(&store).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     let spaces = open();
-    assert!(spaces.collect_garbage().unwrap().rewritten_packs > 1);
+    assert!(spaces.admin().collect_garbage().unwrap().rewritten_packs > 1);
     spaces.close().unwrap();
     let (path, bytes) = before.iter().rfind(|(path, _)| !path.exists()).unwrap();
     fs::write(path, bytes).unwrap();
@@ -326,7 +329,7 @@ fn what_a_stopped_collection_leaves_is_a_problem_only_where_an_event_names_it() 
     let spaces = open();
     assert!(!spaces.content().contains(&hash).unwrap());
     let old = ContentHash::of(&versions()[1]);
-    spaces.append([changed("d", Some(old), hash)], AppendCondition::none()).unwrap();
+    spaces.append([changed("d", Some(old), hash)]).unwrap();
     spaces.close().unwrap();
     let (code, report) = verified(&store);
     assert_eq!(code, Some(3), "{report}");

@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use spacefold::{
-    Append, EmbeddedLog, EventId, LogWriter, Position, SpaceEvent, Spacefold, SubscribeError,
-    Subscription, Timestamp,
+    EventId, Position, SpaceEvent, Spacefold, SubscribeError, Subscription, Timestamp,
+    log::{Append, EmbeddedLog, LogWriter},
 };
 
 use crate::commit::copy_folder;
@@ -29,8 +29,8 @@ fn append(log: &EmbeddedLog, from: u64, word: &str) {
 /// Derives all that a store derives.
 fn derive(path: &Path) {
     let spaces = Spacefold::open_existing(path).unwrap();
-    spaces.activity().unwrap();
-    spaces.rebuild_history_cache().unwrap();
+    spaces.projections().activity().unwrap();
+    spaces.history_cache().rebuild().unwrap();
     spaces.save().unwrap();
     drop(spaces.subscribe_durably("mailer", &Subscription::from_now()).unwrap());
     spaces.feed().reset_durable("mailer", spaces.durable_head()).unwrap();
@@ -57,7 +57,7 @@ fn values(path: &Path) -> Vec<String> {
     let mut values = Vec::new();
     for position in [head, Position::new(head.get() / 2)] {
         for space in ["space-0", "space-1", "space-2"] {
-            let snapshot = spaces.snapshot_at(space, position).unwrap();
+            let snapshot = spaces.at(position).snapshot(space).unwrap();
             values.push(format!("{:?}", snapshot.variables()));
         }
     }

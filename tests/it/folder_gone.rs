@@ -8,15 +8,16 @@ use std::{
 };
 
 use spacefold::{
-    AppendCondition, AppendError, ContentError, ContentStore as _, SpaceEvent, Spacefold,
-    StorageErrorKind,
+    AppendError, SpaceEvent, Spacefold,
+    content::{ContentError, ContentStore as _},
+    log::StorageErrorKind,
 };
 
 /// How long is waited before it counts as never: many times what it takes.
 const NEVER: Duration = Duration::from_secs(30);
 
 fn append(spaces: &Spacefold) -> Result<(), AppendError> {
-    spaces.append([SpaceEvent::space_archived("a")], AppendCondition::none()).map(drop)
+    spaces.append([SpaceEvent::space_archived("a")]).map(drop)
 }
 
 /// Deletes a folder, though the store still makes files in it.

@@ -16,7 +16,11 @@ use std::{
 };
 
 use serde_json::Value;
-use spacefold::{EventFilter, LogReader as _, Position, Read, Spacefold};
+use spacefold::{
+    Position, Spacefold,
+    event::EventFilter,
+    log::{LogReader as _, Read},
+};
 
 use self::repository::Repository;
 use crate::support::{Answer, cli, run};
@@ -253,8 +257,8 @@ fn an_import_that_was_killed_goes_on() {
             // Whatever an event names is there.
             let spaces = Spacefold::open_existing(&killed).unwrap();
             let mut named = 0;
-            spacefold::visit_named_content(spaces.log(), &mut |_, hash| {
-                use spacefold::ContentStore as _;
+            spacefold::content::visit_named_content(spaces.log(), &mut |_, hash| {
+                use spacefold::content::ContentStore as _;
                 spaces.content().get(&hash, u64::MAX).unwrap();
                 named += 1;
             })
@@ -327,7 +331,7 @@ fn what_cannot_be_imported_is_told_and_makes_no_store() {
     // A space of that name that is somebody else's.
     let spaces = Spacefold::open(&store).unwrap();
     let created = [spacefold::SpaceEvent::space_created("made", "Mine")];
-    spaces.append(created, spacefold::AppendCondition::none()).unwrap();
+    spaces.append(created).unwrap();
     spaces.close().unwrap();
     drop(spaces);
     let answer = import(&store, repository.path(), &["--space-per", "repo"]);

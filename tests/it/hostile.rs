@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde_json::Value;
-use spacefold::{AppendCondition, ContentStore as _, Object, SpaceEvent, Spacefold, Subscription};
+use spacefold::{SpaceEvent, Spacefold, Subscription, content::ContentStore as _, event::Object};
 
 use crate::support::{cli, fixture, rebuild_projections, run};
 
@@ -57,7 +57,7 @@ fn store(path: &Path) -> String {
         SpaceEvent::cache_invalidated(HOSTILE, vec![HOSTILE.to_owned()], HOSTILE.to_owned()),
     ];
     let events = events.map(|event| event.with_source(HOSTILE).with_correlation_id(HOSTILE));
-    spaces.append(events, AppendCondition::none()).unwrap();
+    spaces.append(events).unwrap();
     drop(spaces.subscribe_durably(HOSTILE, &Subscription::from_start()).unwrap());
     spaces.close().unwrap();
     hash

@@ -11,7 +11,8 @@ use std::{
 
 use serde_json::Value;
 use spacefold::{
-    AppendCondition, AppendError, LogReader as _, SpaceEvent, Spacefold, StorageErrorKind,
+    AppendError, SpaceEvent, Spacefold,
+    log::{LogReader as _, StorageErrorKind},
 };
 
 use crate::support::{
@@ -203,7 +204,7 @@ fn a_file_system_that_takes_no_changes_is_no_damage_and_is_read() {
     let spaces = Spacefold::open(&store).unwrap();
     assert_eq!(spaces.durable_head().get(), SAMPLE_EVENTS);
     assert_eq!(spaces.log().refusal().unwrap().kind(), StorageErrorKind::ReadOnly);
-    let refused = spaces.append([SpaceEvent::space_archived("a")], AppendCondition::none());
+    let refused = spaces.append([SpaceEvent::space_archived("a")]);
     assert!(
         matches!(refused, Err(AppendError::Refused { kind: StorageErrorKind::ReadOnly, .. })),
         "{refused:?}"
@@ -364,15 +365,15 @@ fn where_a_content_is_is_answered_though_sleds_copy_is_gone() {
     let store = folder.path().join("store");
     sample_store(&store);
     let spaces = Spacefold::open(&store).unwrap();
-    let page = spaces.log().read(&spacefold::Read::from(spacefold::Position::new(1))).unwrap();
+    let page = spaces.log().read(&spacefold::log::Read::from(spacefold::Position::new(1))).unwrap();
     let hash = page.envelopes().find_map(|envelope| {
         match envelope.decode().unwrap().to_owned_event().event.payload {
-            spacefold::Payload::DocumentContentChanged { new_hash, .. } => Some(new_hash),
+            spacefold::event::Payload::DocumentContentChanged { new_hash, .. } => Some(new_hash),
             _ => None,
         }
     });
     let hash = hash.unwrap();
-    let expected = spaces.content_index().unwrap().occurrences(&hash).unwrap();
+    let expected = spaces.projections().content_index().unwrap().occurrences(&hash).unwrap();
     assert!(!expected.is_empty());
     spaces.close().unwrap();
     drop(spaces);
@@ -381,5 +382,5 @@ fn where_a_content_is_is_answered_though_sleds_copy_is_gone() {
     // The log answers; the index is behind by more than what is folded before an answer.
     assert_eq!(run(cli(&store).args(["where", &hash])).succeeded(), told);
     let spaces = Spacefold::open(&store).unwrap();
-    assert_eq!(spaces.occurrences(&hash).unwrap(), expected);
+    assert_eq!(spaces.projections().occurrences(&hash).unwrap(), expected);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use spacefold::{Position, SpaceStatus, Spacefold};
+use spacefold::{Position, Spacefold, state::SpaceStatus};
 
 use crate::support::{SAMPLE_EVENTS, cli, fixture, import_sample, run, unzipped};
 
@@ -40,7 +40,7 @@ fn every_checkpoint_is_what_git_says() {
     for checkpoint in checkpoints.iter().rev() {
         let at = checkpoint.position;
         for (space_id, expected) in &checkpoint.spaces {
-            let snapshot = spaces.snapshot_at(space_id, at).unwrap();
+            let snapshot = spaces.at(at).snapshot(space_id).unwrap();
             assert_eq!(snapshot.position(), at);
             let documents = snapshot.state().documents();
             assert_eq!(documents.len(), expected.len(), "{space_id} at {at}");
@@ -55,12 +55,12 @@ fn every_checkpoint_is_what_git_says() {
             files += expected.len();
         }
         // No space has documents that git knows nothing of, and both ways to ask agree.
-        for snapshot in spaces.snapshot_all_at(at).unwrap() {
+        for snapshot in spaces.at(at).snapshot_all().unwrap() {
             let space_id = snapshot.space_id();
             if !checkpoint.spaces.contains_key(space_id) {
                 assert_eq!(snapshot.state().document_count(), 0, "{space_id} at {at}");
             }
-            let alone = spaces.snapshot_at(space_id, at).unwrap();
+            let alone = spaces.at(at).snapshot(space_id).unwrap();
             assert_eq!(alone.to_json(), snapshot.to_json());
         }
     }

@@ -10,7 +10,7 @@ use crate::support::{cli, fixture, run};
 /// Events with every field fixed; with hashes of this system and of another, and of every part that a
 /// snapshot prints.
 fn events() -> String {
-    let hash = spacefold::ContentHash::of(b"# Hello");
+    let hash = spacefold::content::ContentHash::of(b"# Hello");
     let events = [
         ("space.created", r#"{"name":"A"}"#.to_owned()),
         ("space.updated", r#"{"changes":{"ratio":0.00001,"big":12345678901234567890}}"#.to_owned()),
@@ -69,7 +69,7 @@ fn the_command_line_prints_the_bytes_that_it_always_has() {
     let events = conformance::whole_log(spaces.log()).into_iter();
     let events = events.map(|event| serde_json::to_string(&event).unwrap() + "\n");
     assert_eq!(history, events.collect::<String>());
-    let changes = spaces.diff("a", Position::new(4), Position::new(12)).unwrap();
+    let changes = spaces.diff("a", Position::new(4)..Position::new(12)).unwrap();
     let changes = serde_json::to_string(&changes).unwrap();
     assert_eq!(diff, format!(r#"{{"space_id":"a","from":4,"to":12,"changes":{changes}}}"#) + "\n");
     spaces.close().unwrap();

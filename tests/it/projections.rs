@@ -15,8 +15,11 @@ use std::{
 
 use serde_json::Value;
 use spacefold::{
-    AppendCondition, ApplyContext, ApplyError, CatchUpError, OneValue, Options, PauseKind,
-    Position, ProblemFilter, RecordedEventRef, SpaceEvent, Spacefold, ValueProjection,
+    Options, Position, SpaceEvent, Spacefold,
+    event::RecordedEventRef,
+    projection::{
+        ApplyContext, ApplyError, CatchUpError, OneValue, PauseKind, ProblemFilter, ValueProjection,
+    },
 };
 
 use crate::support::{SAMPLE_EVENTS, cli, import_sample, on_each_kind, rebuild_projections, run};
@@ -71,7 +74,7 @@ fn a_projection_is_folded_live_and_found_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let spaces = Spacefold::open(&path).unwrap();
-    let counts = spaces.register(events_by_source()).unwrap();
+    let counts = spaces.projections().register(events_by_source()).unwrap();
     thread::scope(|scope| {
         for writer in 0..2 {
             let spaces = &spaces;
@@ -79,7 +82,7 @@ fn a_projection_is_folded_live_and_found_again() {
                 for n in 0..100 {
                     let event = SpaceEvent::variable_set(format!("s{n}"), "n", n);
                     let event = event.with_source(format!("writer {writer}"));
-                    spaces.append([event], AppendCondition::none()).unwrap();
+                    spaces.append([event]).unwrap();
                 }
             });
         }
@@ -91,19 +94,21 @@ fn a_projection_is_folded_live_and_found_again() {
     drop(spaces);
 
     let spaces = Spacefold::open(&path).unwrap();
-    let again = spaces.register(events_by_source()).unwrap();
+    let again = spaces.projections().register(events_by_source()).unwrap();
     assert_eq!(again.value().unwrap(), (value, position), "nothing is folded again");
-    assert!(spaces.register(events_by_source()).is_err(), "its name is taken");
+    assert!(spaces.projections().register(events_by_source()).is_err(), "its name is taken");
 }
 
 fn a_quarantined_event_pauses_one_projection_and_is_listed(options: &Options) {
     let spaces = options.open().unwrap();
     let refuses = Arc::new(AtomicBool::new(true));
-    let picky =
-        spaces.register(OneValue(EventsBySource { refuses: Arc::clone(&refuses) })).unwrap();
+    let picky = spaces
+        .projections()
+        .register(OneValue(EventsBySource { refuses: Arc::clone(&refuses) }))
+        .unwrap();
     let append = |space: &str| {
         let event = SpaceEvent::render_failed(space, None::<String>, "no ink");
-        spaces.append([event], AppendCondition::none()).unwrap().last_position()
+        spaces.append([event]).unwrap().position()
     };
     append("good");
     let bad = append("bad");
@@ -114,17 +119,17 @@ fn a_quarantined_event_pauses_one_projection_and_is_listed(options: &Options) {
     assert_eq!((paused.position, paused.kind), (bad, PauseKind::Refused));
     assert_eq!(picky.value().unwrap().0["-"], 1);
     // The others go on.
-    let problems = spaces.open_problems().unwrap();
+    let problems = spaces.projections().open_problems().unwrap();
     assert_eq!(problems.problems(&ProblemFilter::default()).unwrap().len(), 2);
-    let infos = spaces.projections().unwrap();
+    let infos = spaces.projections().infos().unwrap();
     let names: Vec<_> = infos.iter().map(|info| info.name).collect();
     let all = ["activity", "content-index", "events-by-source", "open-problems", "space-state"];
     assert_eq!(names, all);
     assert_eq!(infos[2].paused.as_ref(), Some(&paused));
     assert_eq!((infos[3].position, infos[3].lag), (last, 0));
-    assert!(spaces.resume_projection("events-by-source").is_err(), "it refuses again");
+    assert!(spaces.projections().resume("events-by-source").is_err(), "it refuses again");
     refuses.store(false, Ordering::Release);
-    assert_eq!(spaces.resume_projection("events-by-source").unwrap(), last);
+    assert_eq!(spaces.projections().resume("events-by-source").unwrap(), last);
     assert_eq!(picky.value().unwrap().0["-"], 3);
 }
 
@@ -134,17 +139,17 @@ fn what_comes_with_a_store_costs_nothing_until_it_is_asked_for() {
     let path = folder.path().join("store");
     let spaces = Spacefold::open(&path).unwrap();
     let event = SpaceEvent::document_added("a", "d", "/d");
-    spaces.append([event], AppendCondition::none()).unwrap();
-    assert_eq!(spaces.content_index().unwrap().position(), Position::new(1));
+    spaces.append([event]).unwrap();
+    assert_eq!(spaces.projections().content_index().unwrap().position(), Position::new(1));
     spaces.close().unwrap();
     drop(spaces);
     // From then on it is folded live; the others are not.
     let spaces = Spacefold::open(&path).unwrap();
     let event = SpaceEvent::document_content_changed("a", "d", None::<String>, "h");
-    let receipt = spaces.append([event], AppendCondition::none()).unwrap();
+    let receipt = spaces.append([event]).unwrap();
     let begun = Instant::now();
     let positions = loop {
-        let infos = spaces.projections().unwrap();
+        let infos = spaces.projections().infos().unwrap();
         if infos[1].position == receipt.last_position() {
             break infos.iter().map(|info| info.position.get()).collect::<Vec<_>>();
         }
@@ -170,7 +175,7 @@ fn the_command_line_asks_them() {
         SpaceEvent::render_failed("a", "d", "no ink"),
         SpaceEvent::sync_conflict("a", "d", "l", None::<String>),
     ];
-    spaces.append(events, AppendCondition::none()).unwrap();
+    spaces.append(events).unwrap();
     spaces.catch_up().unwrap();
     spaces.close().unwrap();
     drop(spaces);
@@ -331,21 +336,21 @@ fn interrupted(store: &Path, rebuild: &mut Command) {
 fn a_store_stays_usable_while_it_is_rebuilt(options: &Options) {
     let spaces = options.open().unwrap();
     import_sample(&spaces);
-    let activity = spaces.activity().unwrap();
+    let activity = spaces.projections().activity().unwrap();
     let appended = Mutex::new(0_u64);
     let progress = |_| {
         let event = SpaceEvent::variable_set("meanwhile", "n", 1);
-        spaces.append([event], AppendCondition::none()).unwrap();
+        spaces.append([event]).unwrap();
         *appended.lock().unwrap() += 1;
     };
-    let mut options = spacefold::RebuildOptions::new(spacefold::RebuildMode::Replace);
+    let mut options = spacefold::admin::RebuildOptions::new(spacefold::admin::RebuildMode::Replace);
     options.progress = &progress;
-    let outcomes = spaces.rebuild_with(&[], &options).unwrap();
+    let outcomes = spaces.admin().rebuild(&[], &options).unwrap();
     assert!(outcomes.iter().all(|it| it.events == SAMPLE_EVENTS));
     let head = Position::new(SAMPLE_EVENTS + *appended.lock().unwrap());
     assert_eq!(spaces.durable_head(), head);
     assert_eq!(activity.wait(head, LONG).unwrap(), head);
-    let counts = activity.counts(&spacefold::ActivityFilter::default()).unwrap();
+    let counts = activity.counts(&spacefold::projection::ActivityFilter::default()).unwrap();
     assert_eq!(counts.iter().map(|count| count.events).sum::<u64>(), head.get());
     let snapshot = spaces.snapshot("meanwhile").unwrap();
     assert_eq!(snapshot.revision().get(), *appended.lock().unwrap());

@@ -8,9 +8,13 @@ mod reference;
 use std::{collections::BTreeSet, fmt::Write, io::Read as _, time::Duration};
 
 use spacefold::{
-    Append, AppendCondition, BusOptions, CommandError, Delivery, Durability, EventBus, Feed,
-    LogReader, LogWriter, Object, Options, Outcome, Presence, RecordedEvent, Refusal, SpaceEvent,
-    SpaceService, Spacefold, StoreOptions, Subscription, Value,
+    CommandError, Delivery, Durability, EventBus, Options, Refusal, SpaceEvent, SpaceService,
+    Spacefold, Subscription, Value,
+    bus::BusOptions,
+    command::Outcome,
+    event::{Object, Presence, RecordedEvent},
+    log::{Append, LogReader, LogWriter, StoreOptions},
+    subscribe::Feed,
 };
 
 use crate::{
@@ -137,7 +141,7 @@ fn every_operation_reaches_every_receiver_of_a_store(options: &Options) {
     assert_eq!(spaces.bus().wait_handled(head, LONG).unwrap(), head);
     check(spaces.bus(), &calls, &events);
     assert_eq!(conformance::whole_log(spaces.log()), events);
-    let received = |items: spacefold::FeedItems| -> Vec<RecordedEvent> {
+    let received = |items: spacefold::subscribe::FeedItems| -> Vec<RecordedEvent> {
         let events = items.filter_map(|item| match item.unwrap() {
             Delivery::Events(event) => Some(event),
             _ => None,
@@ -175,8 +179,8 @@ fn a_handler_commands_the_space_that_it_hears_of(options: &Options) {
     let activate = move |event: &RecordedEvent| service.activate_space(&event.event.space_id);
     let created = spacefold::EventType::SpaceCreated;
     let activated = move |event: &RecordedEvent| activate(event).map(drop);
-    spaces.bus().on(created, spacefold::Priority::NORMAL, activated).unwrap();
-    let position = spaces.service().create_space("s", "S").unwrap().last_position().unwrap().next();
+    spaces.bus().on(created, spacefold::bus::Priority::NORMAL, activated).unwrap();
+    let position = spaces.service().create_space("s", "S").unwrap().position().unwrap().next();
     assert_eq!(spaces.bus().wait_handled(position, LONG).unwrap(), position);
     assert_eq!(spaces.snapshot("s").unwrap().status().name(), "active");
     spaces.close().unwrap();
@@ -215,14 +219,14 @@ fn what_others_were_told_is_stored_counts_before_it_can_be_read(options: &Option
     for round in 0..10 {
         let id = format!("s{round}");
         let created = SpaceEvent::space_created(&id, "S");
-        spaces.append([created], AppendCondition::none()).unwrap();
+        spaces.append([created]).unwrap();
         // Each of these would be wrong by what can be read.
         service.add_document(&id, "d", "/d").unwrap();
         let taken = SpaceEvent::variable_set(&id, "v", 1);
-        spaces.append([taken], AppendCondition::none()).unwrap();
+        spaces.append([taken]).unwrap();
         assert!(service.set_variable(&id, "v", 1).unwrap().is_unchanged());
         let deleted = SpaceEvent::space_deleted(&id, "S");
-        spaces.append([deleted], AppendCondition::none()).unwrap();
+        spaces.append([deleted]).unwrap();
         let error = service.activate_space(&id).unwrap_err();
         assert_eq!(error.refusal(), Some(&Refusal::SpaceDeleted));
     }
@@ -266,7 +270,7 @@ fn the_bytes_of_every_position_are_there(options: &Options) {
     assert_eq!(expected.len(), 7);
     for (position, content) in expected {
         let mut text = String::new();
-        let mut reader = spaces.content_at("s", "d", position).unwrap();
+        let mut reader = spaces.at(position).content("s", "d").unwrap();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, content);
     }

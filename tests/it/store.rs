@@ -8,7 +8,8 @@ use std::{
 };
 
 use spacefold::{
-    AppendCondition, OnDamage, Position, SpaceEvent, Spacefold, VerifyDepth, VerifyOptions, verify,
+    Position, SpaceEvent, Spacefold,
+    admin::{OnDamage, VerifyDepth, VerifyOptions, verify},
 };
 
 use crate::support::{Contents, REFERENCE, SAMPLE_EVENTS, import_sample};
@@ -59,9 +60,7 @@ fn a_store_opens_again_while_children_are_started() {
             .map(|position| {
                 let spaces = Spacefold::open(&store).map_err(|error| error.to_string())?;
                 let event = SpaceEvent::variable_set("a", "n", position);
-                let receipt = spaces
-                    .append([event], AppendCondition::none())
-                    .map_err(|error| error.to_string())?;
+                let receipt = spaces.append([event]).map_err(|error| error.to_string())?;
                 spaces.close().map_err(|error| error.to_string())?;
                 Ok(receipt.last_position().get())
             })
@@ -86,7 +85,7 @@ fn survives(harm: impl FnOnce(&Path)) {
     Contents::of(&spaces).assert_is(&REFERENCE);
     // It goes on as ever: appends, a clean close, another opening.
     let event = SpaceEvent::space_archived("book-src");
-    let receipt = spaces.append([event], AppendCondition::none()).unwrap();
+    let receipt = spaces.append([event]).unwrap();
     assert_eq!(receipt.last_position(), Position::new(SAMPLE_EVENTS + 1));
     spaces.close().unwrap();
     drop(spaces);
@@ -189,7 +188,7 @@ fn sled_may_come_from_another_store() {
         let events: Vec<SpaceEvent> = (0..2_000_u64)
             .map(|n| SpaceEvent::variable_set("book-src", "head", round * 2_000 + n))
             .collect();
-        spaces.append(events, AppendCondition::none()).unwrap();
+        spaces.append(events).unwrap();
     }
     spaces.close().unwrap();
     drop(spaces);
@@ -214,7 +213,7 @@ fn sled_may_be_older_than_the_journal() {
     let spaces = Spacefold::open_existing(&store).unwrap();
     let events: Vec<SpaceEvent> =
         (0..4_000_u64).map(|n| SpaceEvent::variable_set("later", "n", n)).collect();
-    spaces.append(events, AppendCondition::none()).unwrap();
+    spaces.append(events).unwrap();
     let expected = Contents::of(&spaces);
     spaces.close().unwrap();
     drop(spaces);

@@ -9,7 +9,10 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
-use spacefold::{ImportOptions, ImportReport, Options, Spacefold};
+use spacefold::{
+    Options, Spacefold,
+    admin::{ImportOptions, ImportReport},
+};
 
 /// The events of the sample history.
 pub(crate) const SAMPLE_EVENTS: u64 = 25_557;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use spacefold::{AppendCondition, ContentStore as _, SpaceEvent, Spacefold};
+use spacefold::{SpaceEvent, Spacefold, content::ContentStore as _};
 use tempfile::TempDir;
 
 use crate::support::{Answer, cli, run};
@@ -41,7 +41,7 @@ impl Scene {
                 SpaceEvent::document_added("b", "d", "other/journal/x"),
                 SpaceEvent::document_content_changed("b", "d", None::<String>, &hash),
             ];
-            spaces.append(events, AppendCondition::none()).unwrap();
+            spaces.append(events).unwrap();
             spaces.close().unwrap();
         }
         Self { folder, store, other, input, hash }

@@ -10,10 +10,15 @@ use std::{
 };
 
 use spacefold::{
-    Append, Builtin, Clamped, ContentHash, DerivedState, EventFilter, EventLog, Feed,
-    IdempotencyKey, LiveStates, LogReader, LogWriter, MemoryLog, Page, Position, Projections, Read,
-    ReadError, RebuildMode, RebuildOptions, ReceiveError, Revision, SpaceEvent, SpaceService,
-    Subscription, TimeTravel, Timestamp, Verdict, visit_named_content,
+    Position, ReadError, Revision, SpaceEvent, SpaceService, Subscription, Timestamp,
+    admin::{Clamped, RebuildMode, RebuildOptions, Verdict},
+    command::IdempotencyKey,
+    content::{ContentHash, visit_named_content},
+    event::EventFilter,
+    log::{Append, EventLog, LogReader, LogWriter, MemoryLog, Page, Read},
+    projection::{Builtin, Projections},
+    state::{DerivedState, LiveStates, TimeTravel},
+    subscribe::{Feed, ReceiveError},
 };
 use spacefold_event_core::testing;
 
@@ -166,7 +171,7 @@ fn projections_and_rebuilds_do_not_end_early() {
         for mode in [RebuildMode::Check, RebuildMode::Replace] {
             for names in [vec![], vec!["activity".to_owned()], vec!["space-state".to_owned()]] {
                 let options = RebuildOptions::new(mode);
-                let error = spacefold::rebuild(&projections, &names, &options).unwrap_err();
+                let error = spacefold::admin::rebuild(&projections, &names, &options).unwrap_err();
                 says_so(&error, missing);
             }
         }
@@ -186,7 +191,7 @@ fn states_that_lag_are_not_said_to_part_where_a_log_gives_nothing_of_their_space
     let projections = Projections::new(Arc::new(LiveStates::new(log.clone(), derived)));
     let options = RebuildOptions::new(RebuildMode::Check);
     let names = ["space-state".to_owned()];
-    let outcomes = spacefold::rebuild(&projections, &names, &options).unwrap();
+    let outcomes = spacefold::admin::rebuild(&projections, &names, &options).unwrap();
     assert_eq!(outcomes[0].verdict, Verdict::Identical, "it is read in the order of the log");
 }
 

@@ -6,7 +6,7 @@
 
 use std::{fs, path::Path};
 
-use spacefold::{AppendCondition, ImportOptions, Options, Presence, Spacefold, StoreOptions};
+use spacefold::{Options, Spacefold, admin::ImportOptions, event::Presence, log::StoreOptions};
 use spacefold_event_core::{
     AppendError, CorruptRecords, EventFilter, EventId, EventLog, EventType, Object, Payload,
     Position, Read, ReadError, Schemas, SpaceEvent, Value,
@@ -71,7 +71,7 @@ fn all_today() -> Vec<SpaceEvent> {
 fn old_store(folder: &Path) {
     let spaces = open(&folder.join("open"), &EARLIER);
     for events in old_appends() {
-        spaces.append(events, AppendCondition::none()).unwrap();
+        spaces.append(events).unwrap();
     }
     copy(&folder.join("open"), &folder.join("killed"));
     spaces.close().unwrap();
@@ -105,7 +105,7 @@ fn assert_verified(store: &Path) {
 
 /// The path of a document by what the state says.
 fn path(spaces: &Spacefold, space: &str, document: &str, at: Position) -> Option<String> {
-    let snapshot = spaces.snapshot_at(space, at).unwrap();
+    let snapshot = spaces.at(at).snapshot(space).unwrap();
     let json: serde_json::Value = serde_json::from_str(&snapshot.to_json()).unwrap();
     let documents = json["documents"].as_array().unwrap();
     let document = documents.iter().find(|found| found["document_id"] == *document)?;
@@ -119,7 +119,7 @@ fn old_payloads_are_read_as_those_of_today_from_journal_blocks_and_a_rebuilt_cop
     for name in ["closed", "killed"] {
         let store = folder.path().join(name);
         let spaces = open(&store, &LATER);
-        assert!(name == "killed" || spaces.info().healed == 0, "an upgrade heals nothing");
+        assert!(name == "killed" || spaces.admin().info().healed == 0, "an upgrade heals nothing");
         assert_eq!(events(&spaces), all_today(), "{name}, from the journal");
         // So many of today that those before them become blocks.
         let sets: Vec<Vec<SpaceEvent>> = (0..40)
@@ -128,7 +128,7 @@ fn old_payloads_are_read_as_those_of_today_from_journal_blocks_and_a_rebuilt_cop
             })
             .collect();
         for events in &sets {
-            spaces.append(events, AppendCondition::none()).unwrap();
+            spaces.append(events).unwrap();
         }
         let all: Vec<SpaceEvent> = all_today().into_iter().chain(sets.concat()).collect();
         assert_eq!(events(&spaces), all, "{name}");
@@ -160,16 +160,16 @@ fn states_retries_and_exports_see_old_payloads_as_those_of_today() {
     }
     let spaces = open(&folder.path().join("closed"), &LATER);
     let added = SpaceEvent::document_added("shelf-1", "book-1", "/first");
-    let receipt = spaces.append([added], AppendCondition::none()).unwrap();
+    let receipt = spaces.append([added]).unwrap();
     // A retry by a program of today of what a program of then has stored.
     let stored = old_appends()[1].iter().map(today).collect::<Vec<_>>();
-    let retried = spaces.append(&stored, AppendCondition::none()).unwrap();
+    let retried = spaces.append(&stored).unwrap();
     assert!(retried.last_position() < receipt.last_position(), "nothing was appended");
     let mut other = stored[2].clone();
     if let Payload::DocumentMoved { new_path, .. } = &mut other.payload {
         new_path.push('!');
     }
-    let refused = spaces.append([other], AppendCondition::none());
+    let refused = spaces.append([other]);
     assert!(matches!(refused, Err(AppendError::EventIdReused { .. })), "{refused:?}");
     // Moves of then and of now fold alike: into a store where all was recorded by today's program.
     let mut export = String::new();
@@ -215,12 +215,12 @@ fn payloads_of_a_newer_program_are_refused_where_they_are_and_survive_an_older_o
         vec![SpaceEvent::space_archived("shelf")],
     ];
     for events in &appends {
-        spaces.append(events, AppendCondition::none()).unwrap();
+        spaces.append(events).unwrap();
     }
     spaces.close().unwrap();
     // A program that is older by two versions.
     let spaces = open(&store, Schemas::today());
-    assert_eq!(spaces.info().healed, 0, "what is newer is not damage");
+    assert_eq!(spaces.admin().info().healed, 0, "what is newer is not damage");
     let (read, refused) = read_until_refused(spaces.log());
     assert_eq!(read, 3);
     let refused = refused.unwrap();
@@ -237,13 +237,13 @@ fn payloads_of_a_newer_program_are_refused_where_they_are_and_survive_an_older_o
          program knows versions up to 1: read it with a newer one"
     );
     // A state that needs it is refused, and so is a retry; what does not need it goes on.
-    assert!(spaces.snapshot_at("shelf", Position::new(3)).is_ok());
-    assert!(spaces.snapshot_at("shelf", Position::new(4)).is_err());
-    let retried = spaces.append([moved], AppendCondition::none());
+    assert!(spaces.at(Position::new(3)).snapshot("shelf").is_ok());
+    assert!(spaces.at(Position::new(4)).snapshot("shelf").is_err());
+    let retried = spaces.append([moved]);
     assert!(matches!(retried, Err(AppendError::Unreadable(_))), "{retried:?}");
     let sets: Vec<SpaceEvent> = (0..1_500).map(|n| conformance::set("other", "n", n)).collect();
     for events in sets.chunks(150) {
-        spaces.append(events, AppendCondition::none()).unwrap();
+        spaces.append(events).unwrap();
     }
     spaces.close().unwrap();
     assert_verified(&store);
@@ -267,7 +267,7 @@ fn an_extra_key_of_an_old_payload_is_kept() {
     let moved = SpaceEvent::document_added("shelf", "book", "/a")
         .with_extra("why", Value::Object(Object::from_iter([("a", Value::Null)])))
         .unwrap();
-    spaces.append([moved], AppendCondition::none()).unwrap();
+    spaces.append([moved]).unwrap();
     spaces.close().unwrap();
     let spaces = open(&store, &LATER);
     let json = conformance::whole_log(spaces.log())[0].to_json();

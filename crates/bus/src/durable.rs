@@ -33,7 +33,8 @@ use crate::{
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Append, Delivery, Feed, LogWriter, MemoryLog, Position, SpaceEvent, Subscription,
+///     Delivery, Position, SpaceEvent, Subscription, log::{Append, LogWriter, MemoryLog},
+///     subscribe::Feed,
 /// };
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;

@@ -54,7 +54,7 @@ pub use self::{
 /// # Examples
 /// ```
 /// use std::sync::{Arc, Mutex};
-/// use spacefold::{EventBus, EventType, Priority, Published, SpaceEvent};
+/// use spacefold::{EventBus, EventType, SpaceEvent, bus::{Priority, Published}};
 /// let bus = EventBus::new();
 /// let log = Arc::new(Mutex::new(Vec::new()));
 /// for (name, priority) in [("second", Priority::NORMAL), ("first", Priority::HIGH)] {
@@ -64,7 +64,7 @@ pub use self::{
 /// let published = bus.publish(SpaceEvent::space_created("handbook", "Handbook"))?;
 /// assert_eq!(published, Published::Handled { handlers: 2, parked: 0 });
 /// assert_eq!(*log.lock().unwrap(), ["first", "second"]);
-/// # Ok::<(), spacefold::BusError>(())
+/// # Ok::<(), spacefold::bus::BusError>(())
 /// ```
 #[derive(Clone)]
 pub struct EventBus {
@@ -187,13 +187,13 @@ impl EventBus {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{EventBus, EventType, Priority, SpaceEvent};
+    /// use spacefold::{EventBus, EventType, SpaceEvent, bus::Priority};
     /// let bus = EventBus::new();
     /// bus.on_async(EventType::SpaceCreated, Priority::NORMAL, |event| async move {
     ///     println!("{} was created", event.event.space_id);
     /// })?;
     /// bus.publish(SpaceEvent::space_created("handbook", "Handbook"))?;
-    /// # Ok::<(), spacefold::BusError>(())
+    /// # Ok::<(), spacefold::bus::BusError>(())
     /// ```
     pub fn on_async<O, F>(
         &self,
@@ -263,7 +263,8 @@ impl EventBus {
     /// ```
     /// use std::sync::Arc;
     /// use spacefold::{
-    ///     BusError, BusOptions, EventBus, EventType, Feed, Handler, MemoryLog, Subscription,
+    ///     EventBus, EventType, Subscription, bus::{BusError, BusOptions, Handler},
+    ///     log::MemoryLog, subscribe::Feed,
     /// };
     /// let feed = Feed::new(Arc::new(MemoryLog::new()));
     /// let open = || {
@@ -374,7 +375,7 @@ impl EventBus {
     /// # Examples
     /// ```
     /// use spacefold::{
-    ///     BusError, BusOptions, EventBus, EventType, Priority, RetryPolicy, SpaceEvent,
+    ///     EventBus, EventType, SpaceEvent, bus::{BusError, BusOptions, Priority, RetryPolicy},
     /// };
     /// let bus = EventBus::with_options(BusOptions::new().retry(RetryPolicy::NEVER));
     /// bus.on(EventType::SpaceCreated, Priority::NORMAL, |_| Err::<(), _>("no room"))?;
@@ -453,8 +454,8 @@ impl EventBus {
     /// ```
     /// use std::{sync::Arc, time::Duration};
     /// use spacefold::{
-    ///     Append, BusError, BusOptions, EventBus, Feed, LogWriter, MemoryLog, Position, Priority,
-    ///     SpaceEvent,
+    ///     EventBus, Position, SpaceEvent, bus::{BusError, BusOptions, Priority},
+    ///     log::{Append, LogWriter, MemoryLog}, subscribe::Feed,
     /// };
     /// let log = Arc::new(MemoryLog::new());
     /// let bus = EventBus::over(&Feed::new(log.clone()), BusOptions::new());

@@ -201,8 +201,8 @@ impl Feed {
     /// ```
     /// use std::sync::Arc;
     /// use spacefold::{
-    ///     Append, EventType, Feed, LogWriter, MemoryLog, Position, SpaceEvent, SubscribeError,
-    ///     Subscription,
+    ///     EventType, Position, SpaceEvent, SubscribeError, Subscription,
+    ///     log::{Append, LogWriter, MemoryLog}, subscribe::Feed,
     /// };
     /// let log = Arc::new(MemoryLog::new());
     /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;

@@ -12,7 +12,7 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
 /// What a handler answers: nothing, or whether it succeeded. Anything else does not compile:
 ///
 /// ```compile_fail
-/// spacefold::Handler::new(|event| event.position.get());
+/// spacefold::bus::Handler::new(|event| event.position.get());
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a handler cannot answer `{Self}`",
@@ -66,7 +66,10 @@ pub(crate) enum Times {
 /// # Examples
 /// ```
 /// use std::time::Duration;
-/// use spacefold::{EventBus, EventFilter, EventType, Handler, Priority, RetryPolicy, SpaceEvent};
+/// use spacefold::{
+///     EventBus, EventType, SpaceEvent, bus::{Handler, Priority, RetryPolicy},
+///     event::EventFilter,
+/// };
 /// let bus = EventBus::new();
 /// let handler = Handler::new(|event| println!("{}", event.event.space_id))
 ///     .named("printer")
@@ -75,7 +78,7 @@ pub(crate) enum Times {
 ///     .retry(RetryPolicy::new(5, Duration::from_millis(1)));
 /// bus.register(handler)?;
 /// bus.publish(SpaceEvent::space_created("handbook", "Handbook"))?;
-/// # Ok::<(), spacefold::BusError>(())
+/// # Ok::<(), spacefold::bus::BusError>(())
 /// ```
 pub struct Handler {
     pub(crate) name: Option<String>,

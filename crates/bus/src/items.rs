@@ -18,7 +18,9 @@ use crate::{
 /// # Examples
 /// ```
 /// use std::sync::Arc;
-/// use spacefold::{Append, Delivery, Feed, LogWriter, MemoryLog, SpaceEvent, Subscription};
+/// use spacefold::{
+///     Delivery, SpaceEvent, Subscription, log::{Append, LogWriter, MemoryLog}, subscribe::Feed,
+/// };
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let feed = Feed::new(log);

@@ -4,7 +4,7 @@
 /// they were registered.
 ///
 /// ```
-/// use spacefold::Priority;
+/// use spacefold::bus::Priority;
 /// assert!(Priority::HIGH > Priority::NORMAL);
 /// assert!(Priority::new(-1_000) < Priority::LOW);
 /// ```

@@ -10,7 +10,7 @@ use std::time::Duration;
 ///
 /// ```
 /// use std::time::Duration;
-/// use spacefold::RetryPolicy;
+/// use spacefold::bus::RetryPolicy;
 /// let policy = RetryPolicy::new(3, Duration::from_millis(10));
 /// assert_eq!(policy.wait_after(1), Some(Duration::from_millis(10)));
 /// assert_eq!(policy.wait_after(2), Some(Duration::from_millis(20)));

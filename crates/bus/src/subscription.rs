@@ -41,7 +41,7 @@ pub enum WhenBehind {
 /// # Examples
 /// ```
 /// use std::time::Duration;
-/// use spacefold::{EventType, Subscription, WhenBehind};
+/// use spacefold::{EventType, Subscription, subscribe::WhenBehind};
 /// let subscription = Subscription::from_start()
 ///     .spaces(["handbook"])
 ///     .types([EventType::DocumentContentChanged])

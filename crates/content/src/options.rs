@@ -12,7 +12,7 @@ const PACK_BYTES: u64 = 64 << 20;
 /// What an open content store does differently from the default.
 ///
 /// ```
-/// use spacefold::{ContentOptions, MAX_PACK_BYTES};
+/// use spacefold::content::{ContentOptions, MAX_PACK_BYTES};
 /// let options = ContentOptions::default().pack_bytes(u64::MAX);
 /// assert_eq!(options, ContentOptions::default().pack_bytes(MAX_PACK_BYTES));
 /// ```

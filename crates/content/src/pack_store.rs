@@ -29,7 +29,7 @@ use crate::{
 ///
 /// # Examples
 /// ```
-/// use spacefold::{ContentStore, PackStore};
+/// use spacefold::content::{ContentStore, PackStore};
 /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 /// let store = PackStore::open(&data)?;
 /// let stored = store.put(&mut &b"# Hello"[..])?;

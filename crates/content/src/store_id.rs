@@ -7,10 +7,10 @@ use uuid::Uuid;
 /// The identity of the store that content belongs to; written as a UUID.
 ///
 /// ```
-/// use spacefold::StoreId;
+/// use spacefold::content::StoreId;
 /// let id: StoreId = "6f9619ff-8b86-d011-b42d-00c04fc964ff".parse()?;
 /// assert_eq!(id.to_string(), "6f9619ff-8b86-d011-b42d-00c04fc964ff");
-/// # Ok::<(), spacefold::InvalidStoreId>(())
+/// # Ok::<(), spacefold::content::InvalidStoreId>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreId([u8; 16]);

@@ -56,13 +56,6 @@ pub fn unseal(bytes: &[u8]) -> Option<&[u8]> {
 
 /// Reads fields one after the other, numbers in little endian. Each read is `None`, and takes
 /// nothing, where the bytes end too early: what that means for a format, its decoder says.
-///
-/// ```
-/// use spacefold::bytes::ByteReader;
-/// let mut reader = ByteReader::new(&[7, 0, 0, 0, b'a']);
-/// assert_eq!((reader.u32(), reader.u16(), reader.take(1)), (Some(7), None, Some(&b"a"[..])));
-/// assert_eq!(reader.end("all"), Some("all"));
-/// ```
 #[derive(Clone, Debug)]
 pub struct ByteReader<'a>(&'a [u8]);
 
@@ -226,17 +219,6 @@ pub fn put_optional_text(bytes: &mut Vec<u8>, text: Option<&str>) {
 /// Appends a text of a key so that keys sort as their texts do by their bytes, one text after the
 /// other, and no key of some texts begins another key of as many: zero bytes become `00 ff`, and
 /// `00 01` ends the text.
-///
-/// ```
-/// use spacefold::bytes::{ByteReader, put_ordered_text};
-/// let mut key = Vec::new();
-/// put_ordered_text(&mut key, "a");
-/// put_ordered_text(&mut key, "b\0");
-/// assert_eq!(key, *b"a\0\x01b\0\xff\0\x01");
-/// let mut reader = ByteReader::new(&key);
-/// assert_eq!(reader.ordered_text().as_deref(), Some("a"));
-/// assert_eq!(reader.ordered_text().as_deref(), Some("b\0"));
-/// ```
 pub fn put_ordered_text(bytes: &mut Vec<u8>, text: &str) {
     let mut parts = text.as_bytes().split(|byte| *byte == 0);
     bytes.extend_from_slice(parts.next().unwrap_or_default());
@@ -263,6 +245,23 @@ mod tests {
     fn texts(count: usize) -> impl Strategy<Value = Vec<String>> {
         let characters = vec(select(vec!['\0', '\x01', '\x02', 'a', '\u{e9}', '\u{10ffff}']), 0..4);
         vec(characters.prop_map(|characters| characters.into_iter().collect()), count)
+    }
+
+    #[test]
+    fn a_read_takes_nothing_where_the_bytes_end_too_early() {
+        let mut reader = ByteReader::new(&[7, 0, 0, 0, b'a']);
+        let read = (reader.u32(), reader.u16(), reader.take(1));
+        assert_eq!(read, (Some(7), None, Some(&b"a"[..])));
+        assert_eq!(reader.end("all"), Some("all"));
+    }
+
+    #[test]
+    fn ordered_texts_have_the_bytes_that_the_format_says() {
+        let key = ordered(&["a".to_owned(), "b\0".to_owned()]);
+        assert_eq!(key, *b"a\0\x01b\0\xff\0\x01");
+        let mut reader = ByteReader::new(&key);
+        assert_eq!(reader.ordered_text().as_deref(), Some("a"));
+        assert_eq!(reader.ordered_text().as_deref(), Some("b\0"));
     }
 
     proptest! {

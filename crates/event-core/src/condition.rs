@@ -57,7 +57,7 @@ impl fmt::Display for ExpectedRevision {
 /// What must hold for an append to happen: all of its parts, checked together.
 ///
 /// ```
-/// use spacefold::{AppendCondition, EventFilter, EventType, Position, Revision};
+/// use spacefold::{AppendCondition, EventType, Position, Revision, event::EventFilter};
 /// let condition = AppendCondition::exact("handbook", Revision::new(3))
 ///     .and_no_event_matching(
 ///         EventFilter::all().types([EventType::SpaceDeleted]),

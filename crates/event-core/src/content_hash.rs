@@ -5,12 +5,12 @@ use std::{fmt, io, str::FromStr};
 /// BLAKE3 of a document's content, printed as 64 lower-case hex digits.
 ///
 /// ```
-/// use spacefold::ContentHash;
+/// use spacefold::content::ContentHash;
 /// let hash = ContentHash::of(b"# Hello");
 /// assert_eq!(hash, hash.to_string().parse()?);
 /// assert!(!hash.is_change_from(Some(hash.to_string().as_str().into())));
 /// assert!(hash.is_change_from(None));
-/// # Ok::<(), spacefold::InvalidContentHash>(())
+/// # Ok::<(), spacefold::content::InvalidContentHash>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash([u8; ContentHash::LEN]);
@@ -98,7 +98,7 @@ impl FromStr for ContentHash {
 /// which says when the content changed and finds no bytes.
 ///
 /// ```
-/// use spacefold::{ContentHash, RecordedHash};
+/// use spacefold::content::{ContentHash, RecordedHash};
 /// let hash = ContentHash::of(b"# Hello");
 /// let recorded = RecordedHash::from(hash);
 /// assert_eq!(recorded.content_hash(), Some(hash));

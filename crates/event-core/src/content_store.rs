@@ -15,13 +15,13 @@ use crate::{bytes::to_usize, content_hash::ContentHash};
 /// for as long as its position can. Calls block and may be made from any thread.
 ///
 /// ```
-/// use spacefold::{ContentHash, ContentStore, MemoryContentStore};
+/// use spacefold::content::{ContentHash, ContentStore, MemoryContentStore};
 /// let store = MemoryContentStore::new();
 /// let stored = store.put(&mut &b"# Hello"[..])?;
 /// store.sync()?;
 /// assert_eq!(stored.hash, ContentHash::of(b"# Hello"));
 /// assert_eq!(store.get(&stored.hash, 1_024)?, b"# Hello");
-/// # Ok::<(), spacefold::ContentError>(())
+/// # Ok::<(), spacefold::content::ContentError>(())
 /// ```
 pub trait ContentStore: Send + Sync {
     /// Takes all that `content` gives, up to [`MAX_CONTENT_BYTES`](crate::MAX_CONTENT_BYTES).
@@ -45,14 +45,14 @@ pub trait ContentStore: Send + Sync {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{ContentStore, HashedContent, MemoryContentStore};
+    /// use spacefold::content::{ContentStore, HashedContent, MemoryContentStore};
     /// let store = MemoryContentStore::new();
     /// let content = HashedContent::of(b"# Hello");
     /// if !store.contains(&content.hash())? {
     ///     store.put_hashed(content)?;
     /// }
     /// assert_eq!(store.get(&content.hash(), 1_024)?, content.bytes());
-    /// # Ok::<(), spacefold::ContentError>(())
+    /// # Ok::<(), spacefold::content::ContentError>(())
     /// ```
     fn put_hashed(&self, content: HashedContent<'_>) -> Result<StoredContent, ContentError>;
 

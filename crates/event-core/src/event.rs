@@ -22,7 +22,7 @@ use crate::{
 ///     .with_source("editor")
 ///     .with_extra("pages", Value::from(12))?;
 /// assert_eq!(event.event_type(), EventType::DocumentAdded);
-/// # Ok::<(), spacefold::PayloadError>(())
+/// # Ok::<(), spacefold::event::PayloadError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpaceEvent {
@@ -188,7 +188,7 @@ impl RecordedEvent {
 /// owns them.
 ///
 /// ```
-/// use spacefold::{Position, Revision, SpaceEvent, SpaceState};
+/// use spacefold::{Position, Revision, SpaceEvent, state::SpaceState};
 /// let event = SpaceEvent::space_created("handbook", "Handbook");
 /// let mut state = SpaceState::new("handbook");
 /// state.apply(&event.as_recorded(Position::new(1), Revision::new(1), event.timestamp));

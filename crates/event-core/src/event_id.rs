@@ -21,7 +21,7 @@ static CONTEXT: Mutex<ContextV7> = Mutex::new(ContextV7::new());
 /// let id: EventId = "00CC4488-aa63-5459-bab8-6565b79405ae".parse()?;
 /// assert_eq!(id.to_string(), "00cc4488-aa63-5459-bab8-6565b79405ae");
 /// assert!("not a uuid".parse::<EventId>().is_err());
-/// # Ok::<(), spacefold::InvalidEventId>(())
+/// # Ok::<(), spacefold::event::InvalidEventId>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId([u8; EventId::LEN]);

@@ -7,7 +7,7 @@ use crate::payload::EventType;
 /// A set of event types; [`EventTypes::ALL`] holds every one.
 ///
 /// ```
-/// use spacefold::{EventType, EventTypes};
+/// use spacefold::{EventType, event::EventTypes};
 /// let types = EventTypes::from_iter([EventType::SpaceCreated, EventType::VariableSet]);
 /// assert!(types.contains(EventType::VariableSet));
 /// assert!(!types.contains(EventType::SyncStarted));

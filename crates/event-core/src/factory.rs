@@ -18,10 +18,10 @@ macro_rules! factories {
         /// out.
         ///
         /// ```
-        /// use spacefold::{Presence, SpaceEvent};
+        /// use spacefold::{SpaceEvent, event::Presence};
         /// SpaceEvent::document_content_changed("handbook", "intro", None, "8fb0cc…");
         /// SpaceEvent::document_content_changed("handbook", "intro", "8fb0cc…", "5d4140…");
-        /// let hash = spacefold::ContentHash::of(b"# Hello");
+        /// let hash = spacefold::content::ContentHash::of(b"# Hello");
         /// SpaceEvent::document_content_changed("handbook", "intro", None, hash);
         /// SpaceEvent::render_started("handbook", None);
         /// SpaceEvent::render_failed("handbook", Presence::Absent, "no template");

@@ -10,7 +10,7 @@ use crate::{
 /// Selects events: those that pass every part that is set.
 ///
 /// ```
-/// use spacefold::{EventFilter, EventType, SpaceEvent};
+/// use spacefold::{EventType, SpaceEvent, event::EventFilter};
 /// let filter = EventFilter::all().spaces(["handbook"]).types([EventType::DocumentAdded]);
 /// assert!(filter.selects(&SpaceEvent::document_added("handbook", "intro", "/intro.md")));
 /// assert!(!filter.selects(&SpaceEvent::space_activated("handbook")));

@@ -34,7 +34,7 @@ use crate::{
 ///
 /// ```
 /// use std::sync::Arc;
-/// use spacefold::{Append, EventLog, LogReader, MemoryLog, Position, SpaceEvent};
+/// use spacefold::{Position, SpaceEvent, log::{Append, EventLog, LogReader, MemoryLog}};
 /// let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let reader: Arc<dyn LogReader> = log;
@@ -48,7 +48,7 @@ impl<L: LogReader + LogWriter + ?Sized> EventLog for L {}
 /// An append: the events, what must hold, and when they were recorded.
 ///
 /// ```
-/// use spacefold::{Append, AppendCondition, SpaceEvent};
+/// use spacefold::{AppendCondition, SpaceEvent, log::Append};
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
 /// let append = Append::new(&events).on(AppendCondition::no_space("handbook"));
 /// assert_eq!(append.events().len(), 1);
@@ -184,7 +184,7 @@ impl Receipt {
 /// A read: from where, how far, and what.
 ///
 /// ```
-/// use spacefold::{EventFilter, Position, Read};
+/// use spacefold::{Position, event::EventFilter, log::Read};
 /// let read = Read::from(Position::new(1)).to(Position::new(100)).matching(EventFilter::all()).limit(10);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

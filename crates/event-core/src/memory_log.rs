@@ -29,7 +29,9 @@ use crate::{
 /// the others. Every event is durable as soon as it is appended.
 ///
 /// ```
-/// use spacefold::{Append, AppendCondition, MemoryLog, Position, Read, SpaceEvent, prelude::*};
+/// use spacefold::{
+///     AppendCondition, Position, SpaceEvent, log::{Append, MemoryLog, Read}, prelude::*,
+/// };
 /// let log = MemoryLog::new();
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
 /// let receipt = log.append(&Append::new(&events).on(AppendCondition::no_space("handbook")))?;
@@ -88,7 +90,7 @@ impl MemoryLog {
     /// An event that is there already is answered as it was recorded, and not appended again.
     ///
     /// ```
-    /// use spacefold::{LogReader, MemoryLog, Position, SpaceEvent, Timestamp};
+    /// use spacefold::{Position, SpaceEvent, Timestamp, log::{LogReader, MemoryLog}};
     /// let long_ago = Timestamp::from_micros(1_000_000_000_000_000).ok_or("out of range")?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook").with_timestamp(long_ago);
     /// let activated = SpaceEvent::space_activated("handbook");

@@ -17,7 +17,7 @@ const YIELDS: usize = 8;
 ///
 /// # Examples
 /// ```
-/// use spacefold::{Append, LogWriter, MemoryLog, SpaceEvent};
+/// use spacefold::{SpaceEvent, log::{Append, LogWriter, MemoryLog}};
 /// let log = MemoryLog::new();
 /// let pending = log.submit(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// assert_eq!(pending.wait()?.count(), 1);

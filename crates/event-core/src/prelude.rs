@@ -1,7 +1,7 @@
 //! The traits whose methods logs and stores are used by, for one import of them all.
 //!
 //! ```
-//! use spacefold::{Append, MemoryLog, Position, SpaceEvent, prelude::*};
+//! use spacefold::{Position, SpaceEvent, log::{Append, MemoryLog}, prelude::*};
 //! let log = MemoryLog::new();
 //! log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 //! assert_eq!(log.head(), Position::new(1));

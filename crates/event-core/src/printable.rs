@@ -10,7 +10,7 @@ use std::{borrow::Cow, fmt::Write};
 /// Whoever shows them to a person lets them pass through here. JSON has escapes of its own.
 ///
 /// ```
-/// use spacefold::printable;
+/// use spacefold::event::printable;
 /// assert_eq!(printable("intro.md"), "intro.md");
 /// assert_eq!(printable("a\u{1b}[2J\nb"), "a\\u{1b}[2J\\nb");
 /// assert_eq!(printable("\u{202e}dm.exe"), "\\u{202e}dm.exe");

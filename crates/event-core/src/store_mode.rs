@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 /// files follow from them. The owner always has everything.
 ///
 /// ```
-/// use spacefold::StoreMode;
+/// use spacefold::log::StoreMode;
 /// let group = StoreMode::new(0o750);
 /// assert_eq!((group.folder(), group.file()), (0o750, 0o640));
 /// assert_eq!("0750".parse(), Ok(group));

@@ -23,7 +23,7 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 /// let day: Timestamp = "2015-12-11".parse()?;
 /// assert_eq!(day.to_string(), "2015-12-11T00:00:00+00:00");
 /// assert!("yesterday".parse::<Timestamp>().is_err());
-/// # Ok::<(), spacefold::InvalidTimestamp>(())
+/// # Ok::<(), spacefold::event::InvalidTimestamp>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

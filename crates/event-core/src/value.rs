@@ -15,7 +15,7 @@ use crate::limits::{LimitExceeded, MAX_JSON_DEPTH};
 /// that it was read with. Two values are equal when they print the same JSON: `1` and `1.0` differ.
 ///
 /// ```
-/// use spacefold::{Object, Value};
+/// use spacefold::{Value, event::Object};
 /// let value = Value::from("draft");
 /// assert_eq!(value.to_string(), r#""draft""#);
 /// let object: Object = [("pages", Value::from(12)), ("open", Value::from(true))].into_iter().collect();
@@ -28,7 +28,7 @@ use crate::limits::{LimitExceeded, MAX_JSON_DEPTH};
 /// assert_eq!(page.get("draft").and_then(Value::as_bool), Some(false));
 /// assert_eq!(page.get("ratio").and_then(Value::as_f64), Some(0.5));
 /// assert_eq!(page.get("ratio").and_then(Value::as_i64), None);
-/// # Ok::<(), spacefold::JsonError>(())
+/// # Ok::<(), spacefold::event::JsonError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<S = String> {

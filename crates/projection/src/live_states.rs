@@ -59,7 +59,9 @@ pub const LIVE_STATES_MEMORY_BYTES: u64 = 96 << 20;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use spacefold::{Append, DerivedState, LiveStates, LogWriter, MemoryLog, SpaceEvent};
+/// use spacefold::{
+///     SpaceEvent, log::{Append, LogWriter, MemoryLog}, state::{DerivedState, LiveStates},
+/// };
 /// let log = Arc::new(MemoryLog::new());
 /// let states = LiveStates::new(log.clone(), DerivedState::in_memory());
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;

@@ -58,8 +58,9 @@ pub trait ValueProjection: Send + Sync + 'static {
 /// ```
 /// use std::{collections::BTreeMap, sync::Arc};
 /// use spacefold::{
-///     Append, ApplyContext, ApplyError, DerivedState, LiveStates, LogWriter, MemoryLog, OneValue, Position, Projections,
-///     RecordedEventRef, SpaceEvent, ValueProjection,
+///     Position, SpaceEvent, event::RecordedEventRef, log::{Append, LogWriter, MemoryLog},
+///     projection::{ApplyContext, ApplyError, OneValue, Projections, ValueProjection},
+///     state::{DerivedState, LiveStates},
 /// };
 ///
 /// struct EventsByType;

@@ -17,7 +17,8 @@ use crate::{apply_context::ApplyContext, apply_error::ApplyError, table::Table};
 ///
 /// ```
 /// use spacefold::{
-///     ApplyContext, ApplyError, EventType, EventTypes, Projection, RecordedEventRef, Table,
+///     EventType, event::{EventTypes, RecordedEventRef},
+///     projection::{ApplyContext, ApplyError, Projection, Table},
 /// };
 ///
 /// /// How many documents were added, by space.

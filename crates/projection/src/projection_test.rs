@@ -26,8 +26,9 @@ const SESSION_EVENTS: [u64; 5] = [1, 2, 3, 5, 8];
 ///
 /// ```
 /// use spacefold::{
-///     ApplyContext, ApplyError, EventType, EventTypes, OneValue, RecordedEventRef, SpaceEvent,
-///     ValueProjection, testing::ProjectionTest,
+///     EventType, SpaceEvent, event::{EventTypes, RecordedEventRef},
+///     projection::{ApplyContext, ApplyError, OneValue, ValueProjection},
+///     testing::ProjectionTest,
 /// };
 ///
 /// /// How many documents were added.
@@ -92,7 +93,7 @@ impl<P: Projection> ProjectionTest<P> {
     /// As [`ProjectionTest::new`].
     ///
     /// ```
-    /// use spacefold::{OpenProblems, SpaceEvent, testing::ProjectionTest};
+    /// use spacefold::{SpaceEvent, projection::OpenProblems, testing::ProjectionTest};
     /// let created = SpaceEvent::space_created("handbook", "Handbook");
     /// ProjectionTest::from_fn(|| OpenProblems).given([created]).assert_repeatable();
     /// ```

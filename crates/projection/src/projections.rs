@@ -50,8 +50,9 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Append, ApplyContext, ApplyError, DerivedState, LiveStates, LogWriter, MemoryLog, Position, Projection,
-///     Projections, RecordedEventRef, SpaceEvent, Table,
+///     Position, SpaceEvent, event::RecordedEventRef, log::{Append, LogWriter, MemoryLog},
+///     projection::{ApplyContext, ApplyError, Projection, Projections, Table},
+///     state::{DerivedState, LiveStates},
 /// };
 ///
 /// /// The sources that have said anything.

@@ -20,7 +20,8 @@ pub(crate) const MEMORY_PER_PAGE_BYTE: u64 = 2;
 ///
 /// ```
 /// use spacefold::{
-///     Append, LogReader, LogWriter, MemoryLog, Position, RangedStates, Read, SpaceEvent,
+///     Position, SpaceEvent, log::{Append, LogReader, LogWriter, MemoryLog, Read},
+///     state::RangedStates,
 /// };
 /// let log = MemoryLog::new();
 /// let created = ["a", "b", "c"].map(|id| SpaceEvent::space_created(id, id));

@@ -29,7 +29,8 @@ const FOLDER: &str = "history-cache";
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Append, DerivedState, LiveStates, LogWriter, MemoryLog, Position, SpaceEvent, TimeTravel,
+///     Position, SpaceEvent, log::{Append, LogWriter, MemoryLog},
+///     state::{DerivedState, LiveStates, TimeTravel},
 /// };
 /// let log = Arc::new(MemoryLog::new());
 /// let live = Arc::new(LiveStates::new(log.clone(), DerivedState::in_memory()));

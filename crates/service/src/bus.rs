@@ -11,7 +11,7 @@ impl SpaceService {
     /// # Examples
     /// ```
     /// use std::{sync::mpsc, time::Duration};
-    /// use spacefold::{BusOptions, EventType, Priority, SpaceService};
+    /// use spacefold::{EventType, SpaceService, bus::{BusOptions, Priority}};
     /// let service = SpaceService::in_memory();
     /// let bus = service.bus(BusOptions::new());
     /// let (seen, seen_by_handler) = mpsc::channel();

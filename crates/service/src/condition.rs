@@ -11,7 +11,7 @@ use crate::known_states::Known;
 /// [`SpaceService::if_unchanged_since`](crate::SpaceService::if_unchanged_since).
 ///
 /// ```
-/// use spacefold::Scope;
+/// use spacefold::command::Scope;
 /// assert_eq!(Scope::document("intro"), Scope::Document("intro".to_owned()));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

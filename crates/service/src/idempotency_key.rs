@@ -13,7 +13,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x7c9a_2d1e_5b0f_4c38_9e64_1f7a_d3b8_0c5
 /// Keys are recognised as long as the log recognises retries: among its newest 1,000,000 events.
 ///
 /// ```
-/// use spacefold::IdempotencyKey;
+/// use spacefold::command::IdempotencyKey;
 /// let key = IdempotencyKey::new("request-17");
 /// assert_eq!(key.event_id(0), IdempotencyKey::new("request-17").event_id(0));
 /// assert_ne!(key.event_id(0), key.event_id(1));

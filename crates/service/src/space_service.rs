@@ -205,7 +205,9 @@ impl SpaceService {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{AppendCondition, FailedPrecondition, Refusal, Revision, SpaceService};
+    /// use spacefold::{
+    ///     AppendCondition, Refusal, Revision, SpaceService, command::FailedPrecondition,
+    /// };
     /// let service = SpaceService::in_memory();
     /// let created = service.create_space("handbook", "Handbook")?;
     /// let read = AppendCondition::exact("handbook", created.revision());
@@ -233,7 +235,7 @@ impl SpaceService {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{FailedPrecondition, Refusal, Scope, SpaceService};
+    /// use spacefold::{Refusal, SpaceService, command::{FailedPrecondition, Scope}};
     /// let service = SpaceService::in_memory();
     /// service.batch("wiki").create_space("Wiki").add_document("intro", "/intro.md").commit()?;
     /// let page = service.states().snapshot("wiki")?;
@@ -346,7 +348,7 @@ impl SpaceService {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{Command, SpaceService};
+    /// use spacefold::{SpaceService, command::Command};
     /// let service = SpaceService::in_memory();
     /// let created = service.submit("handbook", Command::CreateSpace { name: "Handbook".into() });
     /// let guide = service.submit("guide", Command::CreateSpace { name: "Guide".into() });

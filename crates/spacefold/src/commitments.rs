@@ -124,7 +124,7 @@ mod tests {
     use spacefold_store::StoreOptions;
 
     use super::*;
-    use crate::{AppendCondition, Folding, Options, Spacefold};
+    use crate::{Folding, Options, Spacefold};
 
     fn fill(spaces: &Spacefold, round: u64) {
         let event = |n: u64| {
@@ -132,7 +132,7 @@ mod tests {
             SpaceEvent::variable_set(format!("space-{}", n % 97), "n", text)
         };
         let events: Vec<_> = (0..512).map(event).collect();
-        spaces.append(events, AppendCondition::none()).unwrap();
+        spaces.append(events).unwrap();
     }
 
     #[test]

@@ -11,6 +11,7 @@ use spacefold_event_core::{
     ContentError, ContentHash, EventFilter, EventType, LogReader, Position, Read, ReadError,
 };
 use spacefold_projection::SnapshotError;
+use spacefold_state::Snapshot;
 use spacefold_store::{EmbeddedLog, OpenError};
 
 use crate::options::Place;
@@ -70,6 +71,26 @@ pub enum CollectError {
     /// The content store failed.
     #[error(transparent)]
     Content(#[from] ContentError),
+}
+
+/// The hash of the content that a document has in a snapshot.
+pub(crate) fn hash_in(
+    snapshot: &Snapshot,
+    document_id: &str,
+) -> Result<ContentHash, ContentAtError> {
+    let position = snapshot.position();
+    let document = snapshot.document(document_id).ok_or_else(|| {
+        let space_id = snapshot.space_id().to_owned();
+        ContentAtError::UnknownDocument { space_id, document_id: document_id.to_owned(), position }
+    })?;
+    let hash = document.content_hash().ok_or_else(|| ContentAtError::NoContent {
+        document_id: document_id.to_owned(),
+        position,
+    })?;
+    hash.content_hash().ok_or_else(|| ContentAtError::ForeignHash {
+        document_id: document_id.to_owned(),
+        hash: hash.to_string(),
+    })
 }
 
 /// Checks every byte of the content in the store at `path`, which must not be open. Which events

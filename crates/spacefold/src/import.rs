@@ -37,7 +37,7 @@ const MEASURED_TEXT_BYTES: usize = MAX_EVENT_BYTES / 8;
 /// How lines are read and recorded.
 ///
 /// ```
-/// use spacefold::{ImportOptions, JsonReader, RecordingTimes};
+/// use spacefold::{admin::{ImportOptions, RecordingTimes}, event::JsonReader};
 /// let reader = JsonReader { naive_offset: "+09:00".parse()?, ..JsonReader::default() };
 /// let times = RecordingTimes::FromInput;
 /// let options = ImportOptions { reader, times, ..ImportOptions::default() };

@@ -17,7 +17,7 @@ pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// order mark at the start of the input is passed over.
 ///
 /// ```
-/// use spacefold::{LineReader, LineText};
+/// use spacefold::admin::{LineReader, LineText};
 /// let mut lines = LineReader::new("{}\n\n  \n[]".as_bytes());
 /// assert_eq!(lines.next_line()?.map(|line| line.number), Some(1));
 /// let last = lines.next_line()?.expect("there is one more line");

@@ -23,7 +23,7 @@ pub enum Folding {
 }
 
 /// How often the hash of all states is put into the log, for copies, backups and rebuilds to be
-/// checked against it: [`verify`](crate::verify) does.
+/// checked against it: [`verify`](crate::admin::verify) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commitments {
     /// When so many events have been folded since the last one, and making it takes no more than a

@@ -2,12 +2,19 @@
 //!
 //! An append goes on in `embedded_log.rs` of the store.
 
+mod admin;
+mod at;
 mod commanding;
 mod content;
 mod opening;
 mod projecting;
 mod subscribing;
-mod travelling;
+
+pub use self::{
+    admin::{Admin, HistoryCacheHandle},
+    at::{AsOf, Moment},
+    projecting::ProjectionsHandle,
+};
 
 use std::{
     fmt,
@@ -28,13 +35,10 @@ use spacefold_event_core::{
     closing::{CloseOnce, is_in_callback},
     lock::Lock,
 };
-use spacefold_projection::{
-    CatchUpError, CheckpointInfo, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome,
-    SnapshotError, Snapshots,
-};
+use spacefold_projection::{SnapshotError, Snapshots};
 use spacefold_service::SpaceService;
 use spacefold_state::Snapshot;
-use spacefold_store::{EmbeddedLog, StoreInfo};
+use spacefold_store::EmbeddedLog;
 
 use crate::{
     engine::Engine,
@@ -103,20 +107,44 @@ impl Spacefold {
     ///
     /// # Examples
     /// ```
+    /// use spacefold::{SpaceEvent, Spacefold};
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
+    /// let receipt = spaces.append([SpaceEvent::space_created("handbook", "Handbook")])?;
+    /// assert!(receipt.is_durable());
+    /// assert_eq!(spaces.snapshot("handbook")?.name(), Some("Handbook"));
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn append(&self, events: impl AsRef<[SpaceEvent]>) -> Result<Receipt, AppendError> {
+        self.append_if(events, AppendCondition::none())
+    }
+
+    /// Appends events as [`Spacefold::append`] does, if a condition holds.
+    ///
+    /// # Durability
+    /// As [`Spacefold::append`].
+    ///
+    /// # Errors
+    /// [`AppendError::ConditionFailed`] where it does not hold, else as [`Spacefold::append`].
+    ///
+    /// # Examples
+    /// ```
     /// use spacefold::{AppendCondition, AppendError, SpaceEvent, Spacefold};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
     /// let condition = AppendCondition::no_space("handbook");
     /// let created = SpaceEvent::space_created("handbook", "Handbook");
-    /// assert!(spaces.append([created], condition.clone())?.is_durable());
+    /// assert!(spaces.append_if([created], condition.clone())?.is_durable());
     /// let again = SpaceEvent::space_created("handbook", "Another");
-    /// let refused = spaces.append([again], condition);
+    /// let refused = spaces.append_if([again], condition);
     /// assert!(matches!(refused, Err(AppendError::ConditionFailed { .. })));
     /// # spaces.close()?;
     /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn append(
+    pub fn append_if(
         &self,
         events: impl AsRef<[SpaceEvent]>,
         condition: AppendCondition,
@@ -124,7 +152,7 @@ impl Spacefold {
         let appended = self.log().append(&Append::new(events.as_ref()).on(condition));
         match &appended {
             Ok(receipt) if receipt.is_durable() => self.raise_floor(receipt.last_position()),
-            // Whoever reads next is to see what was in the way.
+            // The next read is to see what was in the way.
             Err(AppendError::ConditionFailed { .. }) => self.raise_floor(self.durable_head()),
             _ => {}
         }
@@ -144,12 +172,6 @@ impl Spacefold {
     #[must_use]
     pub fn durable_head(&self) -> Position {
         self.log().durable_head()
-    }
-
-    /// The store at a glance.
-    #[must_use]
-    pub fn info(&self) -> StoreInfo {
-        self.log().info()
     }
 
     /// Every space that has an event, deleted ones included, with its revision at the durable
@@ -196,11 +218,11 @@ impl Spacefold {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{AppendCondition, SpaceEvent, Spacefold};
+    /// use spacefold::{SpaceEvent, Spacefold};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
     /// let created = ["b", "a"].map(|id| SpaceEvent::space_created(id, id));
-    /// spaces.append(created, AppendCondition::none())?;
+    /// spaces.append(created)?;
     /// let first = spaces.snapshots().next().expect("two spaces")?;
     /// assert_eq!(first.space_id(), "a");
     /// # spaces.close()?;
@@ -227,21 +249,13 @@ impl Spacefold {
     }
 
     /// Stores the folded states, so that the next opening need not fold them again, and syncs the
-    /// places of durable subscriptions and buses, as [`Feed::sync`](crate::Feed::sync) does.
+    /// places of durable subscriptions and buses, as [`Feed::sync`](crate::subscribe::Feed::sync) does.
     ///
     /// # Errors
     /// [`SnapshotError`]; what was stored before stays good.
     pub fn save(&self) -> Result<(), SnapshotError> {
         self.inner.engine.save_states()?;
         Ok(self.inner.engine.feed.sync()?)
-    }
-
-    /// The stored states, each with the position it is good for.
-    ///
-    /// # Errors
-    /// [`SnapshotError`] when the storage fails.
-    pub fn checkpoints(&self) -> Result<Vec<CheckpointInfo>, SnapshotError> {
-        self.inner.engine.live.checkpoints()
     }
 
     /// Imports events in the interchange form, one JSON object a line.
@@ -259,11 +273,11 @@ impl Spacefold {
     ///
     /// # Cost
     /// One pass over the ids of the log, then one over the input; memory does not grow with
-    /// either, unless ids are [derived](crate::MissingIds::Derive).
+    /// either, unless ids are [derived](crate::admin::MissingIds::Derive).
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{ImportOptions, Spacefold};
+    /// use spacefold::{Spacefold, admin::ImportOptions};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
     /// let input = r#"{"event_type": "space.created", "space_id": "a", "payload": {"name": "A"}}
@@ -288,34 +302,6 @@ impl Spacefold {
         let imported = import::import(self.log(), input, options, hooks);
         self.raise_floor(self.durable_head());
         imported
-    }
-
-    /// Folds projections anew from the first event, beside the live ones, all of them when `names`
-    /// is empty; in [`RebuildMode::Replace`] each is swapped in, in one step, once it is complete.
-    /// The store goes on meanwhile, and what is read of them too.
-    ///
-    /// # Errors
-    /// [`RebuildError`]; what was stored before stays.
-    pub fn rebuild(
-        &self,
-        names: &[String],
-        mode: RebuildMode,
-    ) -> Result<Vec<RebuildOutcome>, RebuildError> {
-        self.rebuild_with(names, &RebuildOptions::new(mode))
-    }
-
-    /// As [`Spacefold::rebuild`], with a limit on how fast it reads, progress, an end before its time.
-    ///
-    /// # Errors
-    /// [`RebuildError`]; what was stored before stays.
-    pub fn rebuild_with(
-        &self,
-        names: &[String],
-        options: &RebuildOptions<'_>,
-    ) -> Result<Vec<RebuildOutcome>, RebuildError> {
-        let views = &self.inner.engine.views;
-        views.builtin().map_err(CatchUpError::from)?;
-        spacefold_projection::rebuild(views.projections(), names, options)
     }
 
     /// Stores the folded states and closes the store, for all clones. When it answers the store is

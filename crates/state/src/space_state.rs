@@ -37,7 +37,8 @@ use crate::shared_map::{Key, SharedMap};
 ///
 /// ```
 /// use spacefold::{
-///     Append, LogReader, LogWriter, MemoryLog, Position, Read, SpaceEvent, SpaceState,
+///     Position, SpaceEvent, log::{Append, LogReader, LogWriter, MemoryLog, Read},
+///     state::SpaceState,
 /// };
 /// let log = MemoryLog::new();
 /// log.append(&Append::new(&[
@@ -209,7 +210,7 @@ impl SpaceState {
     /// [`Document::content_hash`].
     ///
     /// ```
-    /// use spacefold::{ContentHash, SpaceService};
+    /// use spacefold::{SpaceService, content::ContentHash};
     /// let service = SpaceService::in_memory();
     /// service.batch("handbook").create_space("Handbook").add_document("intro", "/intro.md").commit()?;
     /// service.set_content("handbook", "intro", "# Hello")?;
@@ -265,14 +266,14 @@ impl SpaceState {
     /// id, then kind. Cost: a look at each reference of the space, and a sort of those found.
     ///
     /// ```
-    /// use spacefold::{Presence, SpaceService};
+    /// use spacefold::{SpaceService, event::Presence};
     /// let service = SpaceService::in_memory();
     /// let batch = service.batch("handbook").create_space("Handbook");
     /// let batch = batch.add_document("intro", "/intro.md").add_document("outro", "/outro.md");
     /// batch.add_reference("intro", "/outro.md", "links").commit()?;
     /// service.add_reference("handbook", "outro", "/gone.md", Presence::Absent)?;
     /// let snapshot = service.states().snapshot("handbook")?;
-    /// let from = |references: Vec<(&str, &spacefold::Reference)>| references[0].0.to_owned();
+    /// let from = |references: Vec<(&str, &spacefold::state::Reference)>| references[0].0.to_owned();
     /// assert_eq!(from(snapshot.references_to("/outro.md")), "intro");
     /// assert_eq!(from(snapshot.dangling_references()), "outro");
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -55,7 +55,9 @@ use crate::{
 ///
 /// # Examples
 /// ```
-/// use spacefold::{Append, AppendCondition, AppendError, EmbeddedLog, LogWriter, SpaceEvent};
+/// use spacefold::{
+///     AppendCondition, AppendError, SpaceEvent, log::{Append, EmbeddedLog, LogWriter},
+/// };
 /// # let path = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 /// let log = EmbeddedLog::open(&path)?;
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
@@ -262,7 +264,7 @@ impl EmbeddedLog {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{Append, EmbeddedLog, SpaceEvent};
+    /// use spacefold::{SpaceEvent, log::{Append, EmbeddedLog}};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// let log = EmbeddedLog::open(&data)?;
     /// let events = [SpaceEvent::space_created("handbook", "Handbook")];

@@ -44,7 +44,7 @@ impl Durability {
 ///
 /// ```
 /// use std::time::Duration;
-/// use spacefold::{Durability, EmbeddedLog, StoreOptions};
+/// use spacefold::{Durability, log::{EmbeddedLog, StoreOptions}};
 /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 /// let options = StoreOptions::default()
 ///     .durability(Durability::Interval(Duration::from_millis(20)))

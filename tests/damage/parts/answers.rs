@@ -4,9 +4,12 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 use spacefold::{
-    ContentError, ContentHash, ContentOptions, ContentStore as _, Delivery, Folding,
-    LogReader as _, OpenError, Options, Position, Read, RebuildMode, Snapshot, SpaceStates,
-    Spacefold, StoreOptions, SubscribeError, Subscription, Verdict, visit_named_content,
+    Delivery, Folding, OpenError, Options, Position, Snapshot, Spacefold, SubscribeError,
+    Subscription,
+    admin::{RebuildMode, RebuildOptions, Verdict},
+    content::{ContentError, ContentHash, ContentOptions, ContentStore as _, visit_named_content},
+    log::{LogReader as _, Read, StoreOptions},
+    state::SpaceStates,
 };
 
 /// The name of the durable subscription.
@@ -55,7 +58,7 @@ impl Answers {
                 spaces.snapshot_all()
             } else {
                 let at = Position::new(position);
-                folded.keys().map(|space| spaces.snapshot_at(space, at)).collect()
+                folded.keys().map(|space| spaces.at(at).snapshot(space)).collect()
             };
             let found = states(&found.map_err(|error| error.to_string())?);
             if found != folded {
@@ -93,10 +96,12 @@ impl Answers {
     }
 
     fn check_projections(&mut self, spaces: &Spacefold) -> Result<(), String> {
-        spaces.activity().map_err(|error| error.to_string())?;
-        spaces.content_index().map_err(|error| error.to_string())?;
-        let outcomes =
-            spaces.rebuild(&[], RebuildMode::Check).map_err(|error| error.to_string())?;
+        spaces.projections().activity().map_err(|error| error.to_string())?;
+        spaces.projections().content_index().map_err(|error| error.to_string())?;
+        let outcomes = spaces
+            .admin()
+            .rebuild(&[], &RebuildOptions::new(RebuildMode::Check))
+            .map_err(|error| error.to_string())?;
         let diverged = outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Diverged);
         self.faults.extend(diverged.map(|outcome| format!("{} has diverged", outcome.name)));
         Ok(())

@@ -7,8 +7,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use spacefold::{
-    AppendCondition, ContentStore as _, EventId, OnDamage, SpaceEvent, Spacefold, Timestamp,
-    VerifyOptions, verify,
+    EventId, SpaceEvent, Spacefold, Timestamp,
+    admin::{OnDamage, VerifyOptions, verify},
+    content::ContentStore as _,
 };
 
 use super::{
@@ -186,7 +187,7 @@ impl Writer {
             }
         }
         // What the sessions before have put and nothing names goes, and packs with it.
-        spaces.collect_garbage().unwrap();
+        spaces.admin().collect_garbage().unwrap();
         self.append(&spaces, 2);
         if self.kind.is_closed {
             spaces.close().unwrap();
@@ -219,15 +220,15 @@ impl Writer {
             // Appends of one event and of two.
             if n % 3 != 0 {
                 spaces.content().sync().unwrap();
-                spaces.append(std::mem::take(&mut pending), AppendCondition::none()).unwrap();
+                spaces.append(std::mem::take(&mut pending)).unwrap();
             }
         }
         spaces.content().sync().unwrap();
-        spaces.append(pending, AppendCondition::none()).unwrap();
+        spaces.append(pending).unwrap();
         spaces.catch_up().unwrap();
         spaces.save().unwrap();
-        spaces.activity().unwrap();
-        spaces.content_index().unwrap();
+        spaces.projections().activity().unwrap();
+        spaces.projections().content_index().unwrap();
         move_place(spaces);
     }
 

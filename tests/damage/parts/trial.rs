@@ -8,7 +8,9 @@ use std::{
 };
 
 use spacefold::{
-    AppendCondition, ContentHash, OpenError, SpaceEvent, VerifyOptions, verify, verify_content,
+    OpenError, SpaceEvent,
+    admin::{VerifyOptions, verify},
+    content::{ContentHash, verify_content},
 };
 
 use super::{
@@ -283,7 +285,7 @@ impl Trial<'_> {
         let copy = self.exchanged("appended");
         let appended = open(&copy).map_err(|error| error.to_string()).and_then(|spaces| {
             let event = SpaceEvent::space_archived("space-1");
-            spaces.append([event], AppendCondition::none()).map_err(|error| error.to_string())?;
+            spaces.append([event]).map_err(|error| error.to_string())?;
             spaces.close().map_err(|error| error.to_string())
         });
         if let Err(why) = appended {

@@ -12,7 +12,9 @@ use damage::{
     stores::scratch,
 };
 use spacefold::{
-    Append, LogReader, LogWriter, Position, Read, SpaceEvent, Timestamp, VerifyOptions, verify,
+    Position, SpaceEvent, Timestamp,
+    admin::{VerifyOptions, verify},
+    log::{Append, LogReader, LogWriter, Read},
 };
 use spacefold_store::fuzzing::Decoder;
 

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use conformance::{LogFactory, model};
 use damage::stores::{copy_folder, scratch};
-use spacefold::{EventLog, MemoryLog};
+use spacefold::log::{EventLog, MemoryLog};
 use spacefold_store::{EmbeddedLog, StoreOptions};
 use tempfile::TempDir;
 

@@ -12,8 +12,8 @@ use std::{
 
 use damage::stores::scratch;
 use spacefold::{
-    Append, AppendCondition, AppendError, EventLog, FailedCondition, MemoryLog, Position, Read,
-    Revision, SpaceEvent,
+    AppendCondition, AppendError, Position, Revision, SpaceEvent,
+    log::{Append, EventLog, FailedCondition, MemoryLog, Read},
 };
 use spacefold_store::{Durability, EmbeddedLog, StoreOptions};
 

@@ -8,10 +8,12 @@ use std::{
 };
 
 use spacefold::{
-    AppendCondition, ApplyContext, ApplyError, BadLine, BusOptions, ContentStore, EventBus,
-    EventType, Handler, ImportHooks, ImportOptions, OnBadLine, OneValue, Priority, Projection,
-    RebuildMode, RebuildOptions, RecordedEvent, RecordedEventRef, RetryPolicy, SpaceEvent,
-    Spacefold, Subscription, Table, ValueProjection, visit_named_content,
+    EventBus, EventType, SpaceEvent, Spacefold, Subscription,
+    admin::{BadLine, ImportHooks, ImportOptions, OnBadLine, RebuildMode, RebuildOptions},
+    bus::{BusOptions, Handler, Priority, RetryPolicy},
+    content::{ContentStore, visit_named_content},
+    event::{RecordedEvent, RecordedEventRef},
+    projection::{ApplyContext, ApplyError, OneValue, Projection, Table, ValueProjection},
 };
 
 /// What is done in a place, once.
@@ -74,7 +76,7 @@ impl Once {
 
 /// Appends the event that a place waits for.
 fn go(spaces: &Spacefold, place: &str) {
-    spaces.append([SpaceEvent::space_activated(place)], AppendCondition::none()).unwrap();
+    spaces.append([SpaceEvent::space_activated(place)]).unwrap();
 }
 
 fn is_for(event: &RecordedEvent, place: &str) -> bool {
@@ -206,7 +208,7 @@ impl Projection for Acting {
 
 fn projection(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
     let once = Once::new(act);
-    let handle = spaces.register(Acting { name: "acting", once }).unwrap();
+    let handle = spaces.projections().register(Acting { name: "acting", once }).unwrap();
     go(spaces, "acting");
     Box::new(handle)
 }
@@ -214,7 +216,7 @@ fn projection(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
 /// Caught up by a thread of its user.
 fn caught_up(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
     let once = Once::new(act);
-    let handle = spaces.register(Acting { name: "caught", once }).unwrap();
+    let handle = spaces.projections().register(Acting { name: "caught", once }).unwrap();
     go(spaces, "caught");
     Box::new(thread::spawn(move || drop(handle.catch_up())))
 }
@@ -244,12 +246,12 @@ impl ValueProjection for Count {
 }
 
 fn query(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
-    let handle = spaces.register(OneValue(Count)).unwrap();
+    let handle = spaces.projections().register(OneValue(Count)).unwrap();
     let own = spaces.clone();
     let asking = thread::spawn(move || {
         let asked = handle.read(|_| {
             // Folding this waits for the query.
-            drop(own.append([SpaceEvent::space_activated("query")], AppendCondition::none()));
+            drop(own.append([SpaceEvent::space_activated("query")]));
             act();
             Ok(())
         });
@@ -324,7 +326,7 @@ fn visit(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
     let stored = spaces.content().put(&mut &b"content"[..]).unwrap();
     let changed =
         SpaceEvent::document_content_changed("visit", "d", None::<String>, stored.hash.to_string());
-    spaces.append([changed], AppendCondition::none()).unwrap();
+    spaces.append([changed]).unwrap();
     let own = spaces.clone();
     Box::new(thread::spawn(move || {
         let once = Once::new(act);
@@ -340,6 +342,6 @@ fn rebuild(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
         let mut options = RebuildOptions::new(RebuildMode::Replace);
         options.progress = &progress;
         // Of one that no other place holds.
-        drop(own.rebuild_with(&["activity".to_owned()], &options));
+        drop(own.admin().rebuild(&["activity".to_owned()], &options));
     }))
 }

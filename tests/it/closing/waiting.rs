@@ -13,10 +13,13 @@ use std::{
 
 use futures_core::Stream;
 use spacefold::{
-    AppendCondition, ApplyContext, ApplyError, BusError, BusOptions, CatchUpError, EventBus,
-    EventType, Handler, LogReader, Position, Priority, Projection, ReadError, ReceiveError,
-    RecordedEventRef, RetryPolicy, SnapshotError, SpaceEvent, Spacefold, Subscriber, Subscription,
-    Table,
+    EventBus, EventType, Position, ReadError, SnapshotError, SpaceEvent, Spacefold, Subscriber,
+    Subscription,
+    bus::{BusError, BusOptions, Handler, Priority, RetryPolicy},
+    event::RecordedEventRef,
+    log::LogReader,
+    projection::{ApplyContext, ApplyError, CatchUpError, Projection, Table},
+    subscribe::ReceiveError,
 };
 
 use super::{Store, ends, is_closed, opens_again};
@@ -64,7 +67,7 @@ fn every_call_that_waits_ends_and_says_why() {
         let bus = bus.unwrap();
         bus.start().unwrap();
         store.spaces.bus().on_any(Priority::LOW, |_| {}).unwrap();
-        let handle = store.spaces.activity().unwrap();
+        let handle = store.spaces.projections().activity().unwrap();
         let mut durable = store.spaces.subscribe_durably("mailer", &begin()).unwrap();
         let waits: Vec<(&str, Wait)> = vec![
             (
@@ -192,17 +195,23 @@ fn a_projection_that_asks_for_others_is_told_that_the_store_is_closed() {
                     in_apply.send(()).unwrap();
                     // Until the store is closed, which is meanwhile.
                     let asks = || match round {
-                        0 => own.content_index().map(drop),
-                        1 => own.activity().and(own.open_problems()).map(drop),
-                        _ => own.activity().and_then(|it| it.wait(FAR, LONG)).map(drop),
+                        0 => own.projections().content_index().map(drop),
+                        1 => own
+                            .projections()
+                            .activity()
+                            .and(own.projections().open_problems())
+                            .map(drop),
+                        _ => {
+                            own.projections().activity().and_then(|it| it.wait(FAR, LONG)).map(drop)
+                        }
                     };
                     let error = std::iter::repeat_with(asks).find_map(Result::err).unwrap();
                     assert!(matches!(error, CatchUpError::Read(ReadError::Closed)), "{error}");
                 },
             };
-            let asking = store.spaces.register(asking).unwrap();
+            let asking = store.spaces.projections().register(asking).unwrap();
             let ask = SpaceEvent::space_activated("ask");
-            store.spaces.append([ask], AppendCondition::none()).unwrap();
+            store.spaces.append([ask]).unwrap();
             is_in_apply.recv().unwrap();
             store.spaces.close().unwrap();
             assert_eq!(asking.info().paused, None, "it was told something else");
@@ -228,7 +237,8 @@ fn handlers_and_projections_that_wait_for_the_log_hold_nobody_up() {
         };
         let in_apply = waits.clone();
         let call = move |event: &RecordedEventRef<'_>| in_apply(event.space_id);
-        let projection = store.spaces.register(Calling { name: "waiting", call }).unwrap();
+        let projection =
+            store.spaces.projections().register(Calling { name: "waiting", call }).unwrap();
         let failures = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&failures);
         store.spaces.bus().on_failure(move |it| told.lock().unwrap().push(it.reason.clone()));
@@ -245,7 +255,7 @@ fn handlers_and_projections_that_wait_for_the_log_hold_nobody_up() {
         bus.register(failing.retry(RetryPolicy::new(2, LONG))).unwrap();
         bus.start().unwrap();
         let wait = SpaceEvent::space_activated("wait");
-        store.spaces.append([wait], AppendCondition::none()).unwrap();
+        store.spaces.append([wait]).unwrap();
         (0..3).for_each(|_| has_begun.recv().unwrap());
         store.spaces.close().unwrap();
         assert_eq!(projection.info().paused, None);
@@ -263,16 +273,16 @@ fn what_runs_when_a_store_is_closed_from_outside_is_done_first() {
         let (begun, has_begun) = mpsc::channel();
         let (go_on, goes_on) = mpsc::channel::<()>();
         let (own, goes_on) = (store.spaces.clone(), Mutex::new(goes_on));
-        let handler = move |_: &spacefold::RecordedEvent| {
+        let handler = move |_: &spacefold::event::RecordedEvent| {
             begun.send(()).unwrap();
             goes_on.lock().unwrap().recv().unwrap();
             let answer = SpaceEvent::space_activated("answer");
-            own.append([answer], AppendCondition::none()).unwrap();
+            own.append([answer]).unwrap();
         };
         let once = store.spaces.bus().once(EventType::SpaceCreated, Priority::HIGH, handler);
         once.unwrap();
         let created = SpaceEvent::space_created("ask", "A");
-        store.spaces.append([created], AppendCondition::none()).unwrap();
+        store.spaces.append([created]).unwrap();
         has_begun.recv().unwrap();
         let own = store.spaces.clone();
         let closing = thread::spawn(move || own.close().unwrap());
@@ -298,14 +308,14 @@ fn the_last_handle_may_be_dropped_by_a_handler() {
         let last = Mutex::new(Some(spaces.clone()));
         let (handed_over, is_handed_over) = mpsc::channel::<()>();
         let is_handed_over = Mutex::new(is_handed_over);
-        let handler = move |_: &spacefold::RecordedEvent| {
+        let handler = move |_: &spacefold::event::RecordedEvent| {
             is_handed_over.lock().unwrap().recv().unwrap();
             drop(last.lock().unwrap().take());
             dropped.send(()).unwrap();
         };
         spaces.bus().on(EventType::SpaceActivated, Priority::HIGH, handler).unwrap();
         let go = [SpaceEvent::space_activated("go")];
-        let head = spaces.append(go, AppendCondition::none()).unwrap().last_position();
+        let head = spaces.append(go).unwrap().position();
         drop(spaces);
         handed_over.send(()).unwrap();
         is_dropped.recv().unwrap();
@@ -329,7 +339,7 @@ fn buses_that_close_one_another_do_not_wait_for_one_another() {
         for (own, other) in [(0, 1), (1, 0)] {
             let (other, both, closed) =
                 (buses[other].clone(), Arc::clone(&lock), Arc::clone(&closed));
-            let handler = move |_: &spacefold::RecordedEvent| {
+            let handler = move |_: &spacefold::event::RecordedEvent| {
                 both.wait();
                 other.close();
                 closed.fetch_add(1, Ordering::SeqCst);
@@ -338,7 +348,7 @@ fn buses_that_close_one_another_do_not_wait_for_one_another() {
             buses[own].start().unwrap();
         }
         let go = [SpaceEvent::space_activated("go")];
-        store.spaces.append(go, AppendCondition::none()).unwrap();
+        store.spaces.append(go).unwrap();
         while closed.load(Ordering::SeqCst) < 2 {
             thread::yield_now();
         }

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use spacefold::{AppendCondition, Delivery, Position, SpaceEvent, Spacefold, Subscription};
+use spacefold::{Delivery, Position, SpaceEvent, Spacefold, Subscription};
 
 const FOLDER: &str = "SPACEFOLD_KILLED_IN";
 const NAME: &str = "mailer";
@@ -26,7 +26,7 @@ fn child() {
     let subscription = Subscription::from_start();
     let mut mailer = spaces.subscribe_durably(NAME, &subscription).unwrap();
     loop {
-        spaces.append([SpaceEvent::space_activated("a")], AppendCondition::none()).unwrap();
+        spaces.append([SpaceEvent::space_activated("a")]).unwrap();
         while let Some(delivery) = mailer.try_recv().unwrap() {
             if let Delivery::Events(page) = delivery {
                 let through = page.next().previous();

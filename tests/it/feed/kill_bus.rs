@@ -12,8 +12,10 @@ use std::{
 };
 
 use spacefold::{
-    Append, AppendCondition, BusOptions, EmbeddedLog, EventBus, Feed, Handler, LogWriter, Options,
-    PlaceFile, PlaceStore, Position, SpaceEvent, Spacefold, StorageError, Subscription,
+    EventBus, Options, Position, SpaceEvent, Spacefold, StorageError, Subscription,
+    bus::{BusOptions, Handler},
+    log::{Append, EmbeddedLog, LogWriter},
+    subscribe::{Feed, PlaceFile, PlaceStore},
 };
 use spacefold_disk::LazyFolder;
 
@@ -100,7 +102,7 @@ fn by_itself(path: &Path) -> ! {
 /// What is synced when it is told to.
 fn told(path: &Path, sync: impl FnOnce(&Spacefold, &EventBus)) -> ! {
     let spaces = Options::new(path).sync_places_within(LONG).open().unwrap();
-    spaces.append(activated(), AppendCondition::none()).unwrap();
+    spaces.append(activated()).unwrap();
     let bus = handle_all(spaces.feed());
     sync(&spaces, &bus);
     println!("kept 0\nsynced 0");
@@ -162,8 +164,8 @@ fn what_a_bus_has_handled_is_not_handled_again_after_a_kill() {
         let spaces = Spacefold::open_existing(&path).unwrap();
         let again = Arc::default();
         let bus = open(spaces.feed(), &again);
-        let more = spaces.append([SpaceEvent::space_activated("s")], AppendCondition::none());
-        let head = more.unwrap().last_position();
+        let more = spaces.append([SpaceEvent::space_activated("s")]);
+        let head = more.unwrap().position();
         assert_eq!(bus.wait_handled(head, Duration::from_secs(60)).unwrap(), head);
         bus.close();
         assert_eq!(again.load(Ordering::SeqCst), 1, "by {by}");

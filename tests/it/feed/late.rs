@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use spacefold::{
-    AppendCondition, Delivery, Revision, SnapshotAndTail, SpaceEvent, Spacefold, Subscription,
+    Delivery, Revision, SpaceEvent, Spacefold, Subscription, subscribe::SnapshotAndTail,
 };
 
 const ROUNDS: usize = 30;
@@ -30,7 +30,7 @@ fn nothing_is_missing_between_the_states_and_what_follows_them() {
         scope.spawn(|| {
             while !is_done.load(Ordering::Relaxed) {
                 let events = ["a", "b"].map(SpaceEvent::space_activated);
-                spaces.append(events, AppendCondition::none()).unwrap();
+                spaces.append(events).unwrap();
             }
         });
         for _ in 0..ROUNDS {

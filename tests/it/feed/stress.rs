@@ -8,9 +8,11 @@ use std::{
 };
 
 use spacefold::{
-    AppendCondition, Delivery, Envelope, EventFilter, Feed, Position, SpaceEvent, Spacefold,
-    Subscriber, Subscription, WhenBehind,
+    Delivery, Position, SpaceEvent, Spacefold, Subscriber, Subscription,
+    event::EventFilter,
+    subscribe::{Feed, WhenBehind},
 };
+use spacefold_event_core::Envelope;
 
 const PRODUCERS: u64 = 16;
 const SUBSCRIBERS: u64 = 64;
@@ -119,7 +121,7 @@ fn produce(spaces: &Spacefold, number: u64, deadline: Option<Instant>) {
         };
         let count = 1 + random.below(8);
         let events: Vec<SpaceEvent> = (0..count).map(|_| event(random.below(1_000))).collect();
-        spaces.append(events, AppendCondition::none()).unwrap();
+        spaces.append(events).unwrap();
         appends += 1;
     }
 }
@@ -229,7 +231,7 @@ fn nothing_is_lost_repeated_or_out_of_order() {
             .collect();
         producers.into_iter().for_each(|producer| producer.join().unwrap());
         let end = SpaceEvent::space_archived(END);
-        let head = spaces.append([end], AppendCondition::none()).unwrap().last_position();
+        let head = spaces.append([end]).unwrap().position();
         let tallies: Vec<Tally> = subscribers.into_iter().map(|s| s.join().unwrap()).collect();
         (tallies, head)
     });

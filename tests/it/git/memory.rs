@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use spacefold::ContentHash;
+use spacefold::content::ContentHash;
 
 use super::Repository;
 use crate::support::{Answer, cli, run};

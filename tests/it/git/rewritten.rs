@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
-use spacefold::{AppendCondition, ContentStore as _, SpaceEvent, Spacefold};
+use spacefold::{SpaceEvent, Spacefold, content::ContentStore as _};
 
 use super::{Found, Repository, assert_same, export, import, tree};
 use crate::support::{cli, run};
@@ -169,7 +169,7 @@ fn documents_of_others_stay() {
         SpaceEvent::document_added("made", "mine", "mine.md"),
         SpaceEvent::document_added("made", "in the way", "gone/five"),
     ];
-    spaces.append(mine, AppendCondition::none()).unwrap();
+    spaces.append(mine).unwrap();
     spaces.close().unwrap();
     drop(spaces);
     repository.git(["reset", "--quiet", "--hard", "HEAD~3"]);
@@ -200,7 +200,7 @@ fn what_was_stopped_in_the_middle_is_taken_back_too() {
         fs::write(&file, lines.join("\n")).unwrap();
         run(cli(store).arg("import").arg(&file)).succeeded();
         let [from, to] = [from, store].map(|path| Spacefold::open_existing(path).unwrap());
-        spacefold::visit_named_content(to.log(), &mut |_, hash| {
+        spacefold::content::visit_named_content(to.log(), &mut |_, hash| {
             let content = from.content().get(&hash, u64::MAX).unwrap();
             to.content().put(&mut &*content).unwrap();
         })

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Read as _, path::Path};
 
-use spacefold::{JsonReader, LogReader, Position, Spacefold};
+use spacefold::{Position, Spacefold, event::JsonReader, log::LogReader};
 
 use super::RECORDED;
 use crate::support::{Answer, cli, run};
@@ -144,7 +144,7 @@ fn content_comes_from_a_file_or_standard_input() {
     service(&data, &["set-content", "s", "x", file.to_str().unwrap()])
         .failed(1, "there is no document \"x\" (space \"s\")");
     let spaces = Spacefold::open_existing(&data).unwrap();
-    let mut content = spaces.content_at("s", "d", Position::new(3)).unwrap();
+    let mut content = spaces.at(Position::new(3)).content("s", "d").unwrap();
     let mut text = String::new();
     content.read_to_string(&mut text).unwrap();
     assert_eq!(text, "# Hello");

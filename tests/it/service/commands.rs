@@ -1,7 +1,11 @@
 //! Random commands on few documents, paths and names, so that they meet.
 
 use fastrand::Rng;
-use spacefold::{Command, Object, Presence, Value};
+use spacefold::{
+    Value,
+    command::Command,
+    event::{Object, Presence},
+};
 
 /// The next command.
 pub(super) fn command(rng: &mut Rng) -> Command {

@@ -9,9 +9,12 @@ use std::{
 
 use fastrand::Rng;
 use spacefold::{
-    AppendCondition, Command, CommandError, DerivedState, Durability, EventLog, LiveStates,
-    MemoryLog, Options, Outcome, Payload, Position, RecordedEvent, Revision, Scope, SpaceEvent,
-    SpaceService, StoreOptions,
+    AppendCondition, CommandError, Durability, Options, Position, Revision, SpaceEvent,
+    SpaceService,
+    command::{Command, Outcome, Scope},
+    event::{Payload, RecordedEvent},
+    log::{EventLog, MemoryLog, StoreOptions},
+    state::{DerivedState, LiveStates},
 };
 
 use super::{

@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use spacefold::{Command, Object, Presence, Snapshot, SpaceEvent, Value};
+use spacefold::{
+    Snapshot, SpaceEvent, Value,
+    command::Command,
+    event::{Object, Presence},
+};
 
 /// A space as the rules see it.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,9 +10,13 @@ use std::{
 
 use clap::Parser;
 use spacefold::{
-    AheadOfClock, AppendError, CatchUpError, ContentError, OpenError, Position, ReadError,
-    RebuildError, ReceiveError, SnapshotError, StorageError, StorageErrorKind, SubscribeError,
-    printable,
+    AppendError, OpenError, Position, ReadError, SnapshotError, StorageError, SubscribeError,
+    admin::{AheadOfClock, RebuildError},
+    content::ContentError,
+    event::printable,
+    log::StorageErrorKind,
+    projection::CatchUpError,
+    subscribe::ReceiveError,
 };
 
 /// The exit codes of the contract.

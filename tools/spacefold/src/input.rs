@@ -11,7 +11,7 @@ use std::{
 };
 
 use flate2::bufread::MultiGzDecoder;
-use spacefold::bytes::to_u64;
+use spacefold_event_core::bytes::to_u64;
 
 use crate::{
     error::{Failure, Status},

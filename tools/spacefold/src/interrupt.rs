@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use spacefold::{EmbeddedLog, lock::Lock};
+use spacefold::log::EmbeddedLog;
+use spacefold_event_core::lock::Lock;
 
 use crate::error::{Failure, Status};
 

@@ -6,7 +6,8 @@ use std::{
 
 use rustix::process::{Resource, getrlimit};
 use signal_hook::{consts::SIGXFSZ, flag};
-use spacefold::{StorageError, StorageErrorKind, bytes::to_u64};
+use spacefold::{StorageError, log::StorageErrorKind};
+use spacefold_event_core::bytes::to_u64;
 
 /// The stack that is made sure of where memory is limited; no command takes as much.
 const STACK_BYTES: usize = 1 << 20;

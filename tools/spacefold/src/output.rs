@@ -4,7 +4,7 @@
 use std::io::{self, BufWriter, Stdout, Write};
 
 use serde::Serialize;
-use spacefold::printable;
+use spacefold::event::printable;
 
 use crate::error::Failure;
 

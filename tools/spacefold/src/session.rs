@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spacefold::{Folding, Options, Spacefold, StoreMode};
+use spacefold::{Folding, Options, Spacefold, log::StoreMode};
 
 use crate::{
     error::{self, Failure},
@@ -60,7 +60,8 @@ impl Session {
 
     fn opened(options: Options) -> Result<Spacefold, Failure> {
         let spaces = options.open()?;
-        if let Some(ahead) = spaces.log().ahead_of_clock()?.filter(spacefold::AheadOfClock::is_long)
+        if let Some(ahead) =
+            spaces.log().ahead_of_clock()?.filter(spacefold::admin::AheadOfClock::is_long)
         {
             error::warn_of_clock(&ahead);
         }

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use spacefold::is_store;
+use spacefold::admin::is_store;
 use tempfile::NamedTempFile;
 
 use crate::error::{Failure, Status};

@@ -8,7 +8,7 @@ use crate::retry_policy::RetryPolicy;
 ///
 /// ```
 /// use std::num::NonZeroUsize;
-/// use spacefold::{BusOptions, EventBus, RetryPolicy};
+/// use spacefold::{EventBus, bus::{BusOptions, RetryPolicy}};
 /// let options = BusOptions::new().history(100).retry(RetryPolicy::NEVER).lanes(NonZeroUsize::MIN);
 /// let bus = EventBus::with_options(options);
 /// assert!(bus.history().is_empty());

@@ -22,7 +22,9 @@ use crate::{
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
-/// use spacefold::{EventType, Handler, RecordedEvent, SpaceEvent, testing::HandlerTest};
+/// use spacefold::{
+///     EventType, SpaceEvent, bus::Handler, event::RecordedEvent, testing::HandlerTest,
+/// };
 ///
 /// let sent = Arc::new(Mutex::new(Vec::new()));
 /// let mail = Arc::clone(&sent);

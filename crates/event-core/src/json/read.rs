@@ -26,13 +26,13 @@ pub type KeyMap = HashMap<EventType, HashMap<String, String>>;
 /// Reads events in the interchange form.
 ///
 /// ```
-/// use spacefold::{EventType, JsonReader};
+/// use spacefold::{EventType, event::JsonReader};
 /// let line = r#"{"event_type": "variable.set", "space_id": "a", "payload": {"name": "n", "value": 1}}"#;
 /// let read = JsonReader::default().read(line.as_bytes())?;
 /// assert_eq!(read.event.event_type(), EventType::VariableSet);
 /// let error = JsonReader::default().read(br#"{"event_type": "variable.set", "space_id": "a"}"#);
 /// assert_eq!(error.unwrap_err().to_string(), "payload key \"name\" is missing");
-/// # Ok::<(), spacefold::JsonError>(())
+/// # Ok::<(), spacefold::event::JsonError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct JsonReader {

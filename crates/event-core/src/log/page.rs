@@ -84,7 +84,8 @@ impl Page {
     /// # Examples
     /// ```
     /// use spacefold::{
-    ///     Append, EventFilter, EventType, MemoryLog, Position, Read, SpaceEvent, prelude::*,
+    ///     EventType, Position, SpaceEvent, event::EventFilter, log::{Append, MemoryLog, Read},
+    ///     prelude::*,
     /// };
     /// let log = MemoryLog::new();
     /// let events = [SpaceEvent::space_created("a", "A"), SpaceEvent::space_activated("a")];

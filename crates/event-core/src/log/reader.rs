@@ -91,7 +91,9 @@ pub trait LogReader: Send + Sync {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{Append, AppendCondition, FailedCondition, MemoryLog, SpaceEvent, prelude::*};
+    /// use spacefold::{
+    ///     AppendCondition, SpaceEvent, log::{Append, FailedCondition, MemoryLog}, prelude::*,
+    /// };
     /// let log = MemoryLog::new();
     /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
     /// let failed = log.failed_parts(&AppendCondition::no_space("handbook"))?;
@@ -117,7 +119,7 @@ pub trait LogReader: Send + Sync {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{Append, AppendCondition, MemoryLog, SpaceEvent, prelude::*};
+    /// use spacefold::{AppendCondition, SpaceEvent, log::{Append, MemoryLog}, prelude::*};
     /// let log = MemoryLog::new();
     /// let condition = AppendCondition::no_space("handbook");
     /// assert!(log.meets(&condition)?);
@@ -181,7 +183,7 @@ type ReadPage<'a> = dyn Fn(&Read) -> Result<Page, ReadError> + Send + Sync + 'a;
 /// first error ends it.
 ///
 /// ```
-/// use spacefold::{Append, LogReader, LogWriter, MemoryLog, Position, Read, SpaceEvent};
+/// use spacefold::{Position, SpaceEvent, log::{Append, LogReader, LogWriter, MemoryLog, Read}};
 /// let log = MemoryLog::new();
 /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let mut events = 0;

@@ -59,7 +59,9 @@ pub trait LogWriter: Send + Sync {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{Append, AppendError, MemoryLog, Position, Read, SpaceEvent, prelude::*};
+    /// use spacefold::{
+    ///     AppendError, Position, SpaceEvent, log::{Append, MemoryLog, Read}, prelude::*,
+    /// };
     /// let log = MemoryLog::new();
     /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
     /// log.append(&Append::new(&[SpaceEvent::space_activated("handbook")]))?;

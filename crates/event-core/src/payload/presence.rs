@@ -12,7 +12,7 @@ use crate::varint::{Malformed, decode_u8};
 /// from `Option<String>`, so that a bare `None` says what it is the none of.
 ///
 /// ```
-/// use spacefold::Presence;
+/// use spacefold::event::Presence;
 /// let kind: Presence = "cites".into();
 /// assert_eq!(kind.as_deref(), Some("cites"));
 /// assert_eq!(Presence::<String>::Null.as_deref(), None);

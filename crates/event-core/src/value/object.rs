@@ -13,7 +13,7 @@ use super::{
 /// no more than that.
 ///
 /// ```
-/// use spacefold::{Object, Value};
+/// use spacefold::{Value, event::Object};
 /// let mut object = Object::new();
 /// object.insert("b", Value::from(2));
 /// object.insert("a", Value::from(1));

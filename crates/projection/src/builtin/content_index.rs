@@ -34,8 +34,8 @@ const EVENT_TYPES: [EventType; 3] =
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Append, ContentIndex, DerivedState, LiveStates, LogWriter, MemoryLog, Position, Projections,
-///     SpaceEvent,
+///     Position, SpaceEvent, log::{Append, LogWriter, MemoryLog},
+///     projection::{ContentIndex, Projections}, state::{DerivedState, LiveStates},
 /// };
 /// let log = Arc::new(MemoryLog::new());
 /// log.append(&Append::new(&[

@@ -10,7 +10,7 @@ const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 /// A day in UTC: prints and reads as `2026-01-31`.
 ///
 /// ```
-/// use spacefold::Day;
+/// use spacefold::projection::Day;
 /// let day: Day = "2026-01-31".parse()?;
 /// assert_eq!(Day::of("2026-01-31T23:59:59Z".parse()?), day);
 /// assert_eq!(day.to_string(), "2026-01-31");

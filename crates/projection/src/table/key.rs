@@ -15,7 +15,7 @@ use spacefold_event_core::{
 /// eight. It is these bytes that [`MAX_ROW_KEY_BYTES`](crate::MAX_ROW_KEY_BYTES) limits.
 ///
 /// ```
-/// use spacefold::RowKey;
+/// use spacefold::projection::RowKey;
 /// let of_space = RowKey::new(b'd').text("handbook");
 /// let of_document = RowKey::new(b'd').text("handbook").text("intro");
 /// assert!(of_document.as_bytes().starts_with(of_space.as_bytes()));
@@ -80,7 +80,7 @@ impl AsRef<[u8]> for RowKey {
 /// `None`, with nothing read, where the bytes are no such part.
 ///
 /// ```
-/// use spacefold::{RowKey, RowKeyReader};
+/// use spacefold::projection::{RowKey, RowKeyReader};
 /// let key = RowKey::new(b'd').text("handbook").number(7);
 /// let mut parts = RowKeyReader::new(key.as_bytes());
 /// assert_eq!(parts.kind(), Some(b'd'));

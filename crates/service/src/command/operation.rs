@@ -145,8 +145,9 @@ macro_rules! described {
             /// # Examples
             /// ```
             /// use spacefold::{
-            ///     Command, CommandFields, Field, FieldKind, Object, Position, Presence, Reference,
-            ///     SpaceService, Value,
+            ///     Position, SpaceService, Value,
+            ///     command::{Command, CommandFields, Field, FieldKind},
+            ///     event::{Object, Presence}, state::Reference,
             /// };
             ///
             /// /// A form that was filled in: texts by the names of the fields.

@@ -36,7 +36,7 @@ impl Clamped {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{Append, Clamped, LogWriter, MemoryLog, SpaceEvent, Timestamp};
+    /// use spacefold::{SpaceEvent, Timestamp, admin::Clamped, log::{Append, LogWriter, MemoryLog}};
     /// let log = MemoryLog::new();
     /// let events = [SpaceEvent::space_activated("a"), SpaceEvent::space_archived("a")];
     /// let times: [Timestamp; 2] = ["2020-01-02".parse()?, "2020-01-01".parse()?];

@@ -71,12 +71,13 @@ impl Spacefold {
     /// # What cannot hold in memory
     /// - *Durability*: what is answered as durable lasts as long as the store. Syncs, and
     ///   [`Durability`](crate::Durability), do what they do on disk, but nothing outlives the process,
-    ///   or the store: [`Spacefold::save`] and [`Spacefold::checkpoints`] work, and after
-    ///   [`Spacefold::close`] every call answers that it is closed.
+    ///   or the store: [`Spacefold::save`] and
+    ///   [`Admin::checkpoints`](crate::admin::Admin::checkpoints) work, and after [`Spacefold::close`]
+    ///   every call answers that it is closed.
     /// - *Another process*: nobody else can open it, twice neither. Each call makes a store of its own.
     /// - *Files*: [`EmbeddedLog::path`] of its [log](Spacefold::log) is no path of the operating
-    ///   system's, so that [`verify`](crate::verify) answers [`OpenError::NoStore`] for it.
-    ///   [`Spacefold::info`] counts bytes of memory.
+    ///   system's, so that [`verify`](crate::admin::verify) answers [`OpenError::NoStore`] for it.
+    ///   [`Admin::info`](crate::admin::Admin::info) counts bytes of memory.
     ///
     /// Nothing is given back but by dropping it: events take their bytes in memory two or three times.
     ///
@@ -92,7 +93,7 @@ impl Spacefold {
     /// service.add_document("handbook", "intro", "/intro.md")?;
     /// service.set_content("handbook", "intro", b"# Hello")?;
     /// assert!(spaces.snapshot("handbook")?.has_path("/intro.md"));
-    /// assert!(!spaces.snapshot_at("handbook", Position::new(1))?.has_path("/intro.md"));
+    /// assert!(!spaces.at(Position::new(1)).snapshot("handbook")?.has_path("/intro.md"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn in_memory() -> Result<Self, OpenError> {

@@ -8,12 +8,24 @@ use spacefold_projection::{
 
 use super::Spacefold;
 
+/// The projections of a store: see [`Spacefold::projections`].
+#[derive(Clone, Copy, Debug)]
+pub struct ProjectionsHandle<'a>(&'a Spacefold);
+
 impl Spacefold {
+    /// The projections of the store: those that come with it, and those that are registered.
+    #[must_use]
+    pub const fn projections(&self) -> ProjectionsHandle<'_> {
+        ProjectionsHandle(self)
+    }
+}
+
+impl ProjectionsHandle<'_> {
     /// Registers a projection of one's own: it is folded live in a thread of its own, persisted with
     /// its position in one step, and rebuilt like those that come with the store.
     ///
     /// A state of another version is read until one of this version has caught up. An event that
-    /// the projection cannot take in pauses it, and nothing else: see [`Spacefold::projections`].
+    /// the projection cannot take in pauses it, and nothing else: see [`ProjectionsHandle::infos`].
     ///
     /// # Errors
     /// [`RegisterError`]; nothing is changed then.
@@ -22,8 +34,8 @@ impl Spacefold {
     /// ```
     /// use std::{collections::BTreeSet, time::Duration};
     /// use spacefold::{
-    ///     AppendCondition, ApplyContext, ApplyError, OneValue, RecordedEventRef, SpaceEvent, Spacefold,
-    ///     ValueProjection,
+    ///     SpaceEvent, Spacefold, event::RecordedEventRef,
+    ///     projection::{ApplyContext, ApplyError, OneValue, ValueProjection},
     /// };
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
@@ -52,9 +64,9 @@ impl Spacefold {
     ///     }
     /// }
     ///
-    /// let sources = spaces.register(OneValue(Sources))?;
+    /// let sources = spaces.projections().register(OneValue(Sources))?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook").with_source("editor");
-    /// let receipt = spaces.append([created], AppendCondition::none())?;
+    /// let receipt = spaces.append([created])?;
     /// sources.wait(receipt.last_position(), Duration::from_secs(10))?;
     /// assert!(sources.value()?.0.contains("editor"));
     /// # spaces.close()?;
@@ -65,22 +77,22 @@ impl Spacefold {
         &self,
         projection: P,
     ) -> Result<ProjectionHandle<P>, RegisterError> {
-        self.inner.engine.views.register(projection)
+        self.0.inner.engine.views.register(projection)
     }
 
     /// How every projection is doing, the states of the spaces too; sorted by name.
     ///
     /// # Errors
     /// [`CatchUpError`] when what is persisted cannot be read.
-    pub fn projections(&self) -> Result<Vec<ProjectionInfo>, CatchUpError> {
-        let checkpoints = self.inner.engine.live.checkpoints().map_err(|error| match error {
+    pub fn infos(&self) -> Result<Vec<ProjectionInfo>, CatchUpError> {
+        let checkpoints = self.0.inner.engine.live.checkpoints().map_err(|error| match error {
             SnapshotError::Storage(error) => CatchUpError::Table(error.into()),
             SnapshotError::Read(error) => CatchUpError::Read(error),
             other => CatchUpError::Table(
                 spacefold_event_core::StorageError::new("reading a checkpoint", other).into(),
             ),
         })?;
-        let head = self.durable_head();
+        let head = self.0.durable_head();
         let states = checkpoints.into_iter().map(|checkpoint| ProjectionInfo {
             name: checkpoint.name,
             version: checkpoint.version,
@@ -90,7 +102,7 @@ impl Spacefold {
             paused: None,
             skipped: Vec::new(),
         });
-        let mut infos = self.inner.engine.views.infos()?;
+        let mut infos = self.0.inner.engine.views.infos()?;
         infos.extend(states);
         infos.sort_unstable_by_key(|info| info.name);
         Ok(infos)
@@ -100,8 +112,8 @@ impl Spacefold {
     ///
     /// # Errors
     /// [`CatchUpError::Paused`] when it fails again; [`CatchUpError::UnknownProjection`].
-    pub fn resume_projection(&self, name: &str) -> Result<Position, CatchUpError> {
-        self.inner.engine.views.projections().resume(name)
+    pub fn resume(&self, name: &str) -> Result<Position, CatchUpError> {
+        self.0.inner.engine.views.projections().resume(name)
     }
 
     /// Leaves the event out that a paused projection stands in front of, for ever, in rebuilds too,
@@ -110,8 +122,8 @@ impl Spacefold {
     /// # Errors
     /// [`CatchUpError::Paused`] when it cannot take in a later one;
     /// [`CatchUpError::TooManySkipped`]; [`CatchUpError::UnknownProjection`].
-    pub fn skip_quarantined(&self, name: &str) -> Result<Position, CatchUpError> {
-        self.inner.engine.views.projections().skip(name)
+    pub fn skip_event(&self, name: &str) -> Result<Position, CatchUpError> {
+        self.0.inner.engine.views.projections().skip(name)
     }
 
     /// Where a content is, and was, across spaces and time; folded up to the durable head.
@@ -124,27 +136,24 @@ impl Spacefold {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{AppendCondition, SpaceEvent, Spacefold};
+    /// use spacefold::{SpaceEvent, Spacefold};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
-    /// spaces.append(
-    ///     [
-    ///         SpaceEvent::document_added("handbook", "intro", "/intro.md"),
-    ///         SpaceEvent::document_content_changed("handbook", "intro", None, "h1"),
-    ///     ],
-    ///     AppendCondition::none(),
-    /// )?;
-    /// let found = spaces.content_index()?.occurrences("h1")?;
+    /// spaces.append([
+    ///     SpaceEvent::document_added("handbook", "intro", "/intro.md"),
+    ///     SpaceEvent::document_content_changed("handbook", "intro", None, "h1"),
+    /// ])?;
+    /// let found = spaces.projections().content_index()?.occurrences("h1")?;
     /// assert_eq!(found[0].document_id, "intro");
     /// # spaces.close()?;
     /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn content_index(&self) -> Result<ProjectionHandle<ContentIndex>, CatchUpError> {
-        self.inner.engine.views.caught_up(|builtin| builtin.content_index)
+        self.0.inner.engine.views.caught_up(|builtin| builtin.content_index)
     }
 
-    /// Where a content is, and was: answered by the [content index](Spacefold::content_index) where
+    /// Where a content is, and was: answered by the [content index](ProjectionsHandle::content_index) where
     /// that is folded, and else, as after damage to it, by the log itself, without waiting until it
     /// is folded again.
     ///
@@ -157,17 +166,14 @@ impl Spacefold {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{AppendCondition, SpaceEvent, Spacefold};
+    /// use spacefold::{SpaceEvent, Spacefold};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
-    /// spaces.append(
-    ///     [
-    ///         SpaceEvent::document_added("handbook", "intro", "/intro.md"),
-    ///         SpaceEvent::document_content_changed("handbook", "intro", None::<String>, "h1"),
-    ///     ],
-    ///     AppendCondition::none(),
-    /// )?;
-    /// assert_eq!(spaces.occurrences("h1")?[0].document_id, "intro");
+    /// spaces.append([
+    ///     SpaceEvent::document_added("handbook", "intro", "/intro.md"),
+    ///     SpaceEvent::document_content_changed("handbook", "intro", None::<String>, "h1"),
+    /// ])?;
+    /// assert_eq!(spaces.projections().occurrences("h1")?[0].document_id, "intro");
     /// # spaces.close()?;
     /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -176,7 +182,7 @@ impl Spacefold {
         &self,
         content_hash: impl Into<String>,
     ) -> Result<Vec<Occurrence>, CatchUpError> {
-        self.inner.engine.views.occurrences(self.log(), &content_hash.into())
+        self.0.inner.engine.views.occurrences(self.0.log(), &content_hash.into())
     }
 
     /// How many events there were by day, type and source; folded up to the durable head.
@@ -187,7 +193,7 @@ impl Spacefold {
     /// # Cost
     /// The first time, the whole log; from then on what is new.
     pub fn activity(&self) -> Result<ProjectionHandle<Activity>, CatchUpError> {
-        self.inner.engine.views.caught_up(|builtin| builtin.activity)
+        self.0.inner.engine.views.caught_up(|builtin| builtin.activity)
     }
 
     /// Failed renders, open sync conflicts, stale documents, and renders and synchronisations that run,
@@ -202,6 +208,6 @@ impl Spacefold {
     /// # Cost
     /// The first time, the whole log; from then on what is new.
     pub fn open_problems(&self) -> Result<ProjectionHandle<OpenProblems>, CatchUpError> {
-        self.inner.engine.views.caught_up(|builtin| builtin.open_problems)
+        self.0.inner.engine.views.caught_up(|builtin| builtin.open_problems)
     }
 }

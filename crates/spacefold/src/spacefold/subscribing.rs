@@ -1,6 +1,9 @@
 //! Being told what happens.
 
-use spacefold_bus::{DurableSubscriber, EventBus, Feed, SubscribeError, Subscriber, Subscription};
+use spacefold_bus::{
+    BusError, BusOptions, DurableSubscriber, EventBus, Feed, SubscribeError, Subscriber,
+    Subscription,
+};
 
 use super::Spacefold;
 use crate::snapshot_and_tail::{self, SnapshotAndTail, SnapshotAndTailError};
@@ -20,7 +23,7 @@ impl Spacefold {
     /// # Examples
     /// ```
     /// use std::{sync::mpsc, time::Duration};
-    /// use spacefold::{AppendCondition, EventType, Priority, SpaceEvent, Spacefold};
+    /// use spacefold::{EventType, SpaceEvent, Spacefold, bus::Priority};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
     /// let (seen, seen_by_handler) = mpsc::channel();
@@ -28,7 +31,7 @@ impl Spacefold {
     ///     seen.send(event.position)
     /// })?;
     /// let added = SpaceEvent::document_added("handbook", "intro", "/intro.md");
-    /// let receipt = spaces.append([added], AppendCondition::none())?;
+    /// let receipt = spaces.append([added])?;
     /// assert_eq!(seen_by_handler.recv()?, receipt.last_position());
     /// # spaces.close()?;
     /// # std::fs::remove_dir_all(&data)?;
@@ -39,6 +42,24 @@ impl Spacefold {
         &self.inner.bus
     }
 
+    /// A bus whose place is kept in the store under a name: it calls handlers for every event that
+    /// passes the filter of `subscription`, from where the bus of this name was. Register the handlers,
+    /// under names, then [`EventBus::start`] it.
+    ///
+    /// # Durability
+    /// As [`EventBus::durable`].
+    ///
+    /// # Errors
+    /// As [`EventBus::durable`].
+    pub fn durable_bus(
+        &self,
+        name: &str,
+        subscription: &Subscription,
+        options: BusOptions,
+    ) -> Result<EventBus, BusError> {
+        EventBus::durable(self.feed(), name, subscription, options)
+    }
+
     /// Subscribes to events: history first, then live, nothing missed.
     ///
     /// # Errors
@@ -46,11 +67,11 @@ impl Spacefold {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{AppendCondition, Delivery, SpaceEvent, Spacefold, Subscription};
+    /// use spacefold::{Delivery, SpaceEvent, Spacefold, Subscription};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook");
-    /// spaces.append([created], AppendCondition::none())?;
+    /// spaces.append([created])?;
     /// let late = spaces.subscribe(Subscription::from_start().spaces(["handbook"]))?;
     /// let mut items = late.into_iter();
     /// assert!(matches!(items.next(), Some(Ok(Delivery::Events(_)))));
@@ -73,11 +94,11 @@ impl Spacefold {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{AppendCondition, Delivery, SpaceEvent, Spacefold, Subscription};
+    /// use spacefold::{Delivery, SpaceEvent, Spacefold, Subscription};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook");
-    /// spaces.append([created], AppendCondition::none())?;
+    /// spaces.append([created])?;
     /// let late = spaces.snapshot_and_subscribe(Subscription::from_now().spaces(["handbook"]))?;
     /// assert_eq!(late.snapshots[0].name(), Some("Handbook"));
     /// let mut tail = late.tail;

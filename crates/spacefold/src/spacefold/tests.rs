@@ -1,7 +1,9 @@
 use super::*;
 use crate::{
-    Commitments, ContentStore as _, Delivery, Folding, OpenError, Options, Read, Subscription,
-    VerifyOptions, verify,
+    Delivery, Folding, OpenError, Options, Subscription,
+    admin::{Commitments, RebuildError, RebuildMode, RebuildOptions, VerifyOptions, verify},
+    content::ContentStore as _,
+    log::Read,
 };
 
 fn shared<T: Send + Sync + Clone>(_: &T) {}
@@ -22,7 +24,7 @@ fn states_are_folded_live_and_found_again_after_reopening() {
     let spaces = Spacefold::open(&path).unwrap();
     shared(&spaces);
     let created = SpaceEvent::space_created("handbook", "Handbook");
-    let receipt = spaces.append([created], AppendCondition::none()).unwrap();
+    let receipt = spaces.append([created]).unwrap();
     let timeout = Duration::from_secs(10);
     let snapshot = spaces.snapshot_after("handbook", receipt.last_position(), timeout).unwrap();
     assert_eq!(snapshot.name(), Some("Handbook"));
@@ -30,14 +32,14 @@ fn states_are_folded_live_and_found_again_after_reopening() {
     spaces.close().unwrap();
     clone.close().unwrap();
     assert!(matches!(
-        clone.append([SpaceEvent::space_activated("handbook")], AppendCondition::none()),
+        clone.append([SpaceEvent::space_activated("handbook")]),
         Err(AppendError::Closed)
     ));
     drop((spaces, clone));
 
     let again = Options::new(&path).folding(Folding::OnDemand).open().unwrap();
     let positions: Vec<Position> =
-        again.checkpoints().unwrap().iter().map(|checkpoint| checkpoint.position).collect();
+        again.admin().checkpoints().unwrap().iter().map(|checkpoint| checkpoint.position).collect();
     assert_eq!(positions, [receipt.last_position()]);
     assert_eq!(again.snapshot("handbook").unwrap().state_hash(), snapshot.state_hash());
 }
@@ -60,18 +62,19 @@ fn a_rebuild_finds_what_was_folded_live() {
 fn rebuild(options: &Options) {
     let spaces = options.open().unwrap();
     let events = [SpaceEvent::space_created("a", "A"), SpaceEvent::space_created("b", "B")];
-    spaces.append(events, AppendCondition::none()).unwrap();
+    spaces.append(events).unwrap();
     spaces.catch_up().unwrap();
     spaces.save().unwrap();
     for mode in [RebuildMode::Check, RebuildMode::Replace] {
-        let outcomes = spaces.rebuild(&[], mode).unwrap();
+        let outcomes = spaces.admin().rebuild(&[], &RebuildOptions::new(mode)).unwrap();
         let names: Vec<_> = outcomes.iter().map(|outcome| outcome.name).collect();
         assert_eq!(names, ["activity", "content-index", "open-problems", "space-state"]);
         assert_eq!(outcomes[3].verdict.name(), "identical");
         assert!(outcomes.iter().all(|outcome| outcome.events == 2));
     }
     assert_eq!(spaces.snapshot_all().unwrap().len(), 2);
-    let unknown = spaces.rebuild(&["nope".to_owned()], RebuildMode::Check);
+    let unknown =
+        spaces.admin().rebuild(&["nope".to_owned()], &RebuildOptions::new(RebuildMode::Check));
     assert!(matches!(unknown, Err(RebuildError::UnknownProjection { .. })));
 }
 
@@ -83,7 +86,7 @@ fn each_clone_reads_its_own_writes_and_what_refused_them() {
 fn read_own_writes(options: &Options) {
     let spaces = options.open().unwrap();
     let created = SpaceEvent::space_created("s", "S");
-    spaces.append([created], AppendCondition::none()).unwrap();
+    spaces.append([created]).unwrap();
     std::thread::scope(|scope| {
         for writer in 0..3 {
             let own = spaces.clone();
@@ -91,7 +94,7 @@ fn read_own_writes(options: &Options) {
                 let mut seen = Position::START;
                 for n in 0..60_u64 {
                     let event = SpaceEvent::variable_set("s", format!("v{writer}"), n);
-                    let receipt = own.append([event], AppendCondition::none()).unwrap();
+                    let receipt = own.append([event]).unwrap();
                     let snapshot = own.snapshot("s").unwrap();
                     assert!(snapshot.position() >= receipt.last_position().max(seen));
                     let name = format!("v{writer}");
@@ -106,7 +109,7 @@ fn read_own_writes(options: &Options) {
     let late = spaces.clone();
     let lost = AppendCondition::exact("s", Revision::new(1));
     let event = SpaceEvent::space_archived("s");
-    assert!(late.append([event], lost).is_err());
+    assert!(late.append_if([event], lost).is_err());
     assert_eq!(late.snapshot("s").unwrap().revision(), Revision::new(181));
     spaces.close().unwrap();
 }
@@ -125,7 +128,7 @@ fn look_back(options: &Options) {
         SpaceEvent::document_content_changed("s", "d", None::<String>, "h"),
         SpaceEvent::variable_set("s", "v", 1),
     ];
-    spaces.append(&events, AppendCondition::none()).unwrap();
+    spaces.append(&events).unwrap();
     let positions = |document: Option<&str>| -> Vec<u64> {
         let pages = spaces.history("s", document).unwrap().map(Result::unwrap);
         pages
@@ -134,19 +137,16 @@ fn look_back(options: &Options) {
     };
     assert_eq!(positions(None), [1, 2, 3, 4, 5]);
     assert_eq!(positions(Some("d")), [2, 4]);
-    let blame = spaces.blame("s", Position::new(5)).unwrap();
-    assert_eq!(
-        blame.documents[0].content.as_ref().map(|event| event.position),
-        Some(Position::new(4))
-    );
-    let of_d = spaces.diff_document("s", "d", Position::new(1), Position::new(5)).unwrap();
+    let blame = spaces.at(Position::new(5)).blame("s").unwrap();
+    assert_eq!(blame.documents[0].content.map(|event| event.position), Some(Position::new(4)));
+    let of_d = spaces.diff_document("s", "d", Position::new(1)..Position::new(5)).unwrap();
     assert_eq!(of_d.len(), 1);
-    assert_eq!(spaces.diff("s", Position::new(1), Position::new(5)).unwrap().len(), 3);
+    assert_eq!(spaces.diff("s", Position::new(1)..Position::new(5)).unwrap().len(), 3);
     let unknown = spaces.history("nowhere", None).err();
     assert!(matches!(unknown, Some(SnapshotError::UnknownSpace { .. })));
-    spaces.remove_history_cache().unwrap();
-    spaces.rebuild_history_cache().unwrap();
-    assert_eq!(spaces.snapshot_at("s", Position::new(4)).unwrap().document_count(), 2);
+    spaces.history_cache().remove().unwrap();
+    spaces.history_cache().rebuild().unwrap();
+    assert_eq!(spaces.at(Position::new(4)).snapshot("s").unwrap().document_count(), 2);
     spaces.close().unwrap();
 }
 
@@ -158,7 +158,7 @@ fn a_store_that_was_closed_answers_so() {
 fn close(options: &Options) {
     let spaces = options.open().unwrap();
     let created = SpaceEvent::space_created("s", "S");
-    spaces.append([created], AppendCondition::none()).unwrap();
+    spaces.append([created]).unwrap();
     let content = spaces.content().put(&mut &b"text"[..]).unwrap();
     let mut tail = spaces.subscribe(Subscription::from_now()).unwrap();
     assert!(matches!(tail.recv().unwrap(), Delivery::CaughtUp { .. }));
@@ -167,7 +167,7 @@ fn close(options: &Options) {
         spaces.close().unwrap();
         assert!(waiting.join().unwrap(), "whoever waits is told");
     });
-    let late = spaces.append([SpaceEvent::space_activated("s")], AppendCondition::none());
+    let late = spaces.append([SpaceEvent::space_activated("s")]);
     assert!(matches!(late, Err(AppendError::Closed)), "{late:?}");
     assert!(matches!(spaces.spaces(), Err(ReadError::Closed)));
     assert!(matches!(spaces.log().read(&Read::from(Position::new(1))), Err(ReadError::Closed)));
@@ -184,7 +184,7 @@ fn acknowledged_events_do_not_come_again_to_the_same_name() {
 fn acknowledge(options: &Options) {
     let spaces = options.open().unwrap();
     let events = ["a", "b"].map(|id| SpaceEvent::space_created(id, id));
-    spaces.append(events, AppendCondition::none()).unwrap();
+    spaces.append(events).unwrap();
     let begin = Subscription::from_start();
     let mut mailer = spaces.subscribe_durably("mailer", &begin).unwrap();
     let Delivery::Events(page) = mailer.recv().unwrap() else { panic!("no events") };
@@ -211,11 +211,11 @@ fn commit_states(options: &Options) {
     let mut rounds = 0;
     while spaces.log().last_commitment() == Position::START {
         let event = |n: u64| SpaceEvent::variable_set(format!("s{}", n % 7), "n", n);
-        spaces.append((0..512).map(event).collect::<Vec<_>>(), AppendCondition::none()).unwrap();
+        spaces.append((0..512).map(event).collect::<Vec<_>>()).unwrap();
         rounds += 1;
         assert!(rounds < 20_000, "no block says anything of states");
     }
-    let info = spaces.info();
+    let info = spaces.admin().info();
     assert!(info.journal_bytes > 0, "{info:?}");
     assert_eq!(info.durable_head, Position::new(rounds * 512));
 }
@@ -223,10 +223,10 @@ fn commit_states(options: &Options) {
 #[test]
 fn each_store_in_memory_is_one_of_its_own_and_gone_when_it_is_dropped() {
     let [first, second] = [(); 2].map(|()| Spacefold::in_memory().unwrap());
-    first.append([SpaceEvent::space_created("s", "S")], AppendCondition::none()).unwrap();
+    first.append([SpaceEvent::space_created("s", "S")]).unwrap();
     first.content().put(&mut &b"text"[..]).unwrap();
     assert_eq!((second.durable_head(), second.content().info().packs), (Position::START, 0));
-    assert_ne!(first.info().store_id, second.info().store_id);
+    assert_ne!(first.admin().info().store_id, second.admin().info().store_id);
     let log = Arc::downgrade(&first.inner.engine);
     drop(first);
     assert!(log.upgrade().is_none());

@@ -20,7 +20,7 @@ impl EmbeddedLog {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{Append, EmbeddedLog, LogWriter, SpaceEvent, StoreOptions};
+    /// use spacefold::{SpaceEvent, log::{Append, EmbeddedLog, LogWriter, StoreOptions}};
     /// let log = EmbeddedLog::in_memory(&StoreOptions::default())?;
     /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
     /// assert!(log.append(&Append::new(&events))?.is_durable());

@@ -1,7 +1,11 @@
 //! `spacefold activity`
 
 use clap::Args;
-use spacefold::{ActivityCount, ActivityFilter, Day, EventType, EventTypes};
+use spacefold::{
+    EventType,
+    event::EventTypes,
+    projection::{ActivityCount, ActivityFilter, Day},
+};
 
 use crate::{
     error::Failure,
@@ -32,7 +36,7 @@ impl ActivityOf {
             types => types.iter().copied().collect(),
         };
         let filter = ActivityFilter { from: self.from, to: self.to, types };
-        let counts = store.activity()?.counts(&filter)?;
+        let counts = store.projections().activity()?.counts(&filter)?;
         let mut table = Table::new().head(["day", "type", "source", "events"]);
         for count in &counts {
             if session.json {

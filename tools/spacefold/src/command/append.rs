@@ -11,9 +11,12 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    Append, AppendCondition, EmbeddedLog, Folding, JsonError, JsonReader, LineReader, LineText,
-    PendingAppend, Receipt, Revision, SpaceEvent, StorageErrorKind, split_array,
+    AppendCondition, Folding, Receipt, Revision, SpaceEvent,
+    admin::{LineReader, LineText},
+    event::{JsonError, JsonReader},
+    log::{Append, EmbeddedLog, PendingAppend, StorageErrorKind},
 };
+use spacefold_event_core::split_array;
 
 use crate::{
     error::{Failure, Status},
@@ -106,8 +109,8 @@ impl AppendEvents {
         let store = session.open(Folding::OnDemand, self.new_store)?;
         let mut condition = AppendCondition::none();
         for (space_id, revision) in &self.expect {
-            condition =
-                condition.and_expected(space_id, spacefold::ExpectedRevision::Exact(*revision));
+            condition = condition
+                .and_expected(space_id, spacefold::log::ExpectedRevision::Exact(*revision));
         }
         let (answers, arriving) = sync_channel(MAX_IN_FLIGHT);
         let log = store.log().clone();

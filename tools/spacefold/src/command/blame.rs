@@ -1,7 +1,10 @@
 //! `spacefold blame`
 
 use clap::Args;
-use spacefold::{Blame, BlamedEvent, Timestamp};
+use spacefold::{
+    Timestamp,
+    state::{Blame, BlamedEvent},
+};
 
 use super::selection;
 use crate::{
@@ -32,7 +35,8 @@ impl BlameOf {
         let position = selection::moment(&store, self.at, self.as_of)?;
         let position = position.unwrap_or_else(|| store.durable_head());
         let blame = store
-            .blame(&self.space_id, position)
+            .at(position)
+            .blame(&self.space_id)
             .map_err(|error| Failure::of_state_at(error, position))?;
         if session.json {
             // As a value, so that its keys are sorted.

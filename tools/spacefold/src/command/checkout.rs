@@ -9,9 +9,11 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    ContentError, ContentHash, ContentStore as _, Document, Snapshot, Spacefold, Timestamp, Value,
-    bytes::to_u64,
+    Snapshot, Spacefold, Timestamp, Value,
+    content::{ContentError, ContentHash, ContentStore as _},
+    state::Document,
 };
+use spacefold_event_core::bytes::to_u64;
 
 use super::{content, selection};
 use crate::{

@@ -8,7 +8,9 @@ use std::{
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use spacefold::{CollectError, ContentError, ContentHash, ContentReader, ContentStore as _};
+use spacefold::content::{
+    CollectError, ContentError, ContentHash, ContentReader, ContentStore as _,
+};
 
 use crate::{
     error::{Failure, Status, hint_about},
@@ -177,7 +179,7 @@ pub(crate) fn copy<E: From<Failure> + From<ContentError>>(
 
 fn collect(session: &mut Session) -> Result<(), Failure> {
     let store = session.open_existing()?;
-    let report = store.collect_garbage().map_err(|error| match error {
+    let report = store.admin().collect_garbage().map_err(|error| match error {
         CollectError::Read(error) => Failure::from(error),
         CollectError::Content(error) => Failure::from(error),
         other => Failure::caused(&other, "collecting", "run `spacefold verify`"),

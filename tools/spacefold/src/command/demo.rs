@@ -4,9 +4,10 @@ use std::{io::BufReader, path::PathBuf, time::Instant};
 
 use flate2::bufread::MultiGzDecoder;
 use spacefold::{
-    AppendCondition, Delivery, Folding, ImportOptions, Position, RebuildMode, Snapshot, SpaceEvent,
-    Spacefold, Subscription, bytes::to_u64,
+    Delivery, Folding, Position, Snapshot, SpaceEvent, Spacefold, Subscription,
+    admin::{ImportOptions, RebuildMode, RebuildOptions},
 };
+use spacefold_event_core::bytes::to_u64;
 
 use crate::{
     error::{Failure, Status},
@@ -120,7 +121,7 @@ impl Tour<'_> {
         let middle = Position::new(head.get() / 2);
         for position in [middle, Position::new(head.get() / 4 * 3), head] {
             let start = Instant::now();
-            let shown_state = match store.snapshot_at(now.space_id(), position) {
+            let shown_state = match store.at(position).snapshot(now.space_id()) {
                 Ok(then) => format!(
                     "{} documents, last touched {}",
                     grouped(to_u64(then.document_count())),
@@ -148,7 +149,7 @@ impl Tour<'_> {
     ) -> Result<(), Failure> {
         self.begin("Difference: what changed in between, as typed changes")?;
         let start = Instant::now();
-        let changes = store.diff(space_id, from, to)?;
+        let changes = store.diff(space_id, from..to)?;
         let seconds = start.elapsed().as_secs_f64();
         self.figure(&format!(
             "{} changes from {} to {} in {}",
@@ -187,7 +188,7 @@ impl Tour<'_> {
             grouped(caught_up.get()),
         ))?;
         let event = SpaceEvent::variable_set(space_id, "toured", true);
-        let receipt = store.append([event], AppendCondition::none())?;
+        let receipt = store.append([event])?;
         let start = Instant::now();
         if let Delivery::Events(page) = late.recv()? {
             for event in page.envelopes() {
@@ -205,10 +206,14 @@ impl Tour<'_> {
     fn rebuild(&mut self, store: &Spacefold) -> Result<(), Failure> {
         self.begin("Rebuild: states are derived, and can be folded anew at any time")?;
         store.save()?;
-        for outcome in store.rebuild(&[], RebuildMode::Replace).map_err(|error| {
-            let hint = "run the demo again";
-            Failure::caused(&error, "folding the states anew", hint)
-        })? {
+        for outcome in store
+            .admin()
+            .rebuild(&[], &RebuildOptions::new(RebuildMode::Replace))
+            .map_err(|error| {
+                let hint = "run the demo again";
+                Failure::caused(&error, "folding the states anew", hint)
+            })?
+        {
             let hash: String = outcome.new_hash.to_string().chars().take(16).collect();
             self.figure(&format!(
                 "{}: {} events in {}, {}; {}, state hash {hash}…",
@@ -257,13 +262,13 @@ impl Tour<'_> {
     }
 }
 
-fn verdict(verdict: spacefold::Verdict) -> &'static str {
+fn verdict(verdict: spacefold::admin::Verdict) -> &'static str {
     match verdict {
-        spacefold::Verdict::Identical => "identical to the live one",
-        spacefold::Verdict::Replaced => "replaced the live one",
-        spacefold::Verdict::Created => "created",
-        spacefold::Verdict::Diverged => "diverged from the live one",
-        spacefold::Verdict::NothingToCompare => "nothing to compare it with",
+        spacefold::admin::Verdict::Identical => "identical to the live one",
+        spacefold::admin::Verdict::Replaced => "replaced the live one",
+        spacefold::admin::Verdict::Created => "created",
+        spacefold::admin::Verdict::Diverged => "diverged from the live one",
+        spacefold::admin::Verdict::NothingToCompare => "nothing to compare it with",
     }
 }
 

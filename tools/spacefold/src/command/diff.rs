@@ -63,7 +63,7 @@ impl Diff {
         let store = session.open_existing()?;
         selection::check_space(&store, &self.space_id)?;
         let (from, to) = (self.from.position(&store)?, self.to.position(&store)?);
-        let changes = store.diff(&self.space_id, from, to)?;
+        let changes = store.diff(&self.space_id, from..to)?;
         if session.json {
             session.output.json(&Printed {
                 space_id: &self.space_id,
@@ -127,7 +127,7 @@ impl End {
                 selection::check_position(store, position)?;
                 Ok(position)
             }
-            Self::Time(time) => Ok(store.position_as_of(time)?),
+            Self::Time(time) => Ok(store.at(time).position()?),
         }
     }
 }

@@ -15,10 +15,14 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use spacefold::{
-    BYTE_ORDER_MARK, BadLine, ClampedLine, Folding, FutureTimes, ImportError, ImportFailure,
-    ImportHooks, ImportOptions, ImportReport, JsonError, JsonReader, KeyMap, MissingIds, OnBadLine,
-    RecordingTimes, UtcOffset,
+    Folding,
+    admin::{
+        BYTE_ORDER_MARK, BadLine, ClampedLine, FutureTimes, ImportError, ImportFailure,
+        ImportHooks, ImportOptions, ImportReport, MissingIds, OnBadLine, RecordingTimes,
+    },
+    event::{JsonError, JsonReader, UtcOffset},
 };
+use spacefold_event_core::KeyMap;
 
 use crate::{
     error::{Failure, Status, hint_about},

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::{AppendError, ContentError, Folding, MAX_ID_BYTES, ReadError};
+use spacefold::{AppendError, Folding, ReadError, content::ContentError, event::MAX_ID_BYTES};
 
 use crate::{
     error::{Failure, Status, hint_about},

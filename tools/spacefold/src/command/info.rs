@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use spacefold::{AheadOfClock, EventType, LogReader as _, Paused, Position, Read, Spacefold};
+use spacefold::{
+    EventType, Position, Spacefold,
+    admin::AheadOfClock,
+    log::{LogReader as _, Read},
+    projection::Paused,
+};
 
 use crate::{
     error::Failure,
@@ -73,11 +78,11 @@ struct Subscription {
 pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
     let store = session.open_existing()?;
     let events_by_type = count_types(&store)?;
-    let info = store.info();
+    let info = store.admin().info();
     let ahead = store.log().ahead_of_clock()?;
     let refusal = store.log().refusal();
     let is_readable = refusal.is_none();
-    let projections = if is_readable { store.projections()? } else { Vec::new() };
+    let projections = if is_readable { store.projections().infos()? } else { Vec::new() };
     let projections = projections.into_iter().map(|projection| Projection {
         name: projection.name,
         version: projection.version,

@@ -2,7 +2,10 @@
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use spacefold::{OpenProblem, ProblemDetail, ProblemFilter, ProblemKind, Revision, Timestamp};
+use spacefold::{
+    Revision, Timestamp,
+    projection::{OpenProblem, ProblemDetail, ProblemFilter, ProblemKind},
+};
 
 use crate::{
     error::Failure,
@@ -69,13 +72,13 @@ impl Problems {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
         if let Some(space_id) = &self.space
-            && spacefold::LogReader::revision(store.log(), space_id)? == Revision::NONE
+            && spacefold::log::LogReader::revision(store.log(), space_id)? == Revision::NONE
         {
             return Err(Failure::unknown_space(space_id, "--space"));
         }
         let filter =
             ProblemFilter { space_id: self.space.clone(), kind: self.kind.map(Into::into) };
-        let problems = store.open_problems()?.problems(&filter)?;
+        let problems = store.projections().open_problems()?.problems(&filter)?;
         let now = Timestamp::now();
         let titles = ["space", "problem", "document", "since", "since time", "age", "by", "what"];
         let mut table = Table::new().head(titles);

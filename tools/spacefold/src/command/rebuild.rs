@@ -5,7 +5,9 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    Divergence, Position, RebuildMode, RebuildOptions, RebuildOutcome, Resume, SpaceStates, Verdict,
+    Position,
+    admin::{Divergence, RebuildMode, RebuildOptions, RebuildOutcome, Resume, Verdict},
+    state::SpaceStates,
 };
 
 use crate::{
@@ -84,7 +86,7 @@ impl Rebuild {
             cancel: Some(cancel),
             ..defaults
         };
-        let outcomes = store.rebuild_with(&self.names, &options);
+        let outcomes = store.admin().rebuild(&self.names, &options);
         bar.finish_and_clear();
         // What was folded is kept also when the rebuild did not end.
         let closed = store.close();

@@ -3,8 +3,9 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use spacefold::{
-    EventFilter, EventType, LogReader, Page, Position, Read, Revision, Snapshot, Spacefold,
-    Timestamp,
+    EventType, Position, Revision, Snapshot, Spacefold, Timestamp,
+    event::EventFilter,
+    log::{LogReader, Page, Read},
 };
 
 use crate::{error::Failure, interrupt, output::Output};
@@ -65,7 +66,7 @@ pub(crate) fn moment(
 ) -> Result<Option<Position>, Failure> {
     Ok(match (at, as_of) {
         (Some(at), _) => Some(Position::new(at)),
-        (None, Some(time)) => Some(store.position_as_of(time)?),
+        (None, Some(time)) => Some(store.at(time).position()?),
         (None, None) => None,
     })
 }
@@ -79,7 +80,7 @@ pub(crate) fn state(
     match at {
         None => Ok(store.snapshot(space_id)?),
         Some(at) => {
-            store.snapshot_at(space_id, at).map_err(|error| Failure::of_state_at(error, at))
+            store.at(at).snapshot(space_id).map_err(|error| Failure::of_state_at(error, at))
         }
     }
 }

@@ -4,7 +4,7 @@ mod failure;
 mod operation;
 
 use clap::Args;
-use spacefold::{Folding, Outcome, SpaceService};
+use spacefold::{Folding, SpaceService, command::Outcome};
 
 use self::operation::Operation;
 use crate::{

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::{RecordedHash, Snapshot, SnapshotError, Spacefold, Timestamp};
+use spacefold::{Snapshot, SnapshotError, Spacefold, Timestamp, content::RecordedHash};
 
 use super::selection;
 use crate::{
@@ -66,7 +66,7 @@ impl SnapshotOf {
                     write_one(&one, session)
                 };
             }
-            (None, Some(at)) => store.snapshots_at(at)?,
+            (None, Some(at)) => store.at(at).snapshots()?,
             (None, None) => store.snapshots(),
         };
         if self.needs_render {

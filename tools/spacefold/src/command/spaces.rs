@@ -2,7 +2,8 @@
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::{Position, bytes::to_u64};
+use spacefold::Position;
+use spacefold_event_core::bytes::to_u64;
 
 use crate::{
     error::Failure,
@@ -32,7 +33,7 @@ impl Spaces {
     pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
         let store = session.open_existing()?;
         let snapshots = match self.at {
-            Some(at) => store.snapshots_at(Position::new(at))?,
+            Some(at) => store.at(Position::new(at)).snapshots()?,
             None => store.snapshots(),
         };
         let titles = ["space", "name", "status", "revision", "documents", "updated"];

@@ -2,7 +2,12 @@
 
 use clap::Args;
 use indicatif::ProgressBar;
-use spacefold::{EventFilter, LogReader as _, Position, Read, Spacefold, bytes::to_usize};
+use spacefold::{
+    Position, Spacefold,
+    event::EventFilter,
+    log::{LogReader as _, Read},
+};
+use spacefold_event_core::bytes::to_usize;
 
 use super::selection::{self, Selection};
 use crate::{error::Failure, interrupt, session::Session};

@@ -7,8 +7,13 @@ use std::{error::Error, path::Path};
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    OnDamage, OpenError, Position, Problem, RebuildMode, SpaceStates, Spacefold, StorageErrorKind,
-    Verdict, VerifyDepth, VerifyOptions, VerifyReport,
+    OpenError, Position, Spacefold,
+    admin::{
+        OnDamage, Problem, RebuildMode, RebuildOptions, Verdict, VerifyDepth, VerifyOptions,
+        VerifyReport,
+    },
+    log::StorageErrorKind,
+    state::SpaceStates,
 };
 
 use self::content::CheckedContent;
@@ -95,7 +100,7 @@ impl Verify {
             depth: if self.quick { VerifyDepth::Quick } else { VerifyDepth::Full },
             damage: if self.heal { OnDamage::Heal } else { OnDamage::Report },
         };
-        match spacefold::verify(path, options) {
+        match spacefold::admin::verify(path, options) {
             Ok(report) => Ok(Printed::from(report)),
             Err(error) => match PrintedProblem::of(&error) {
                 Some(problem) => {
@@ -129,13 +134,14 @@ impl Verify {
         problems: &mut Vec<PrintedProblem>,
     ) -> Result<(), Failure> {
         // One that was never folded has nothing to be compared.
-        let infos = store.projections()?.into_iter();
+        let infos = store.projections().infos()?.into_iter();
         let folded = infos.filter(|info| info.position > Position::START);
         let mut names: Vec<String> = folded.map(|info| info.name.to_owned()).collect();
         if !names.iter().any(|name| name == SpaceStates::NAME) {
             names.push(SpaceStates::NAME.to_owned());
         }
-        let outcomes = match store.rebuild(&names, RebuildMode::Check) {
+        let outcomes = match store.admin().rebuild(&names, &RebuildOptions::new(RebuildMode::Check))
+        {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 problems.push(PrintedProblem {
@@ -158,7 +164,13 @@ impl Verify {
             let space =
                 first.map_or_else(String::new, |first| format!(" at space {:?}", first.space_id));
             let healed = self.heal
-                && store.rebuild(std::slice::from_ref(&name), RebuildMode::Replace).is_ok();
+                && store
+                    .admin()
+                    .rebuild(
+                        std::slice::from_ref(&name),
+                        &RebuildOptions::new(RebuildMode::Replace),
+                    )
+                    .is_ok();
             problems.push(PrintedProblem {
                 position: first.map(|first| first.position.get()),
                 file: None,

@@ -1,7 +1,7 @@
 //! `spacefold where`
 
 use clap::Args;
-use spacefold::{Occurrence, Position};
+use spacefold::{Position, projection::Occurrence};
 
 use crate::{
     error::Failure,
@@ -33,7 +33,7 @@ impl WhereIs {
             (None, true) => Some(head),
             (None, false) => None,
         };
-        let mut found = store.occurrences(&self.hash)?;
+        let mut found = store.projections().occurrences(&self.hash)?;
         found.retain(|occurrence| at.is_none_or(|at| occurrence.is_at(at)));
         let mut table = Table::new().head(["space", "document", "from", "until"]);
         for occurrence in &found {

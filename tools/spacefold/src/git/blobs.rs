@@ -12,7 +12,7 @@ use super::{
     process::Running,
 };
 
-use spacefold::bytes::to_u64;
+use spacefold_event_core::bytes::to_u64;
 
 /// Blobs of more bytes are handed on by git as it unpacks them; it holds smaller ones whole.
 const STREAMED: &str = "core.bigFileThreshold=1m";

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use super::{GitError, process::Running, repository::Repository};
 
-use spacefold::bytes::to_u64;
+use spacefold_event_core::bytes::to_u64;
 
 /// What is read of a path at the most: whatever goes on without a NUL is none.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;

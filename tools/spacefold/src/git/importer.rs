@@ -15,9 +15,10 @@ use std::{
 };
 
 use spacefold::{
-    ContentError, ContentHash, ContentStore as _, EventId, SpaceEvent, Spacefold, StorageError,
-    StoredContent, bytes::to_u64,
+    EventId, SpaceEvent, Spacefold, StorageError,
+    content::{ContentError, ContentHash, ContentStore as _, StoredContent},
 };
+use spacefold_event_core::bytes::to_u64;
 
 use self::{appender::Appender, commit_events::CommitEvents, imported::Earlier};
 pub(crate) use self::{commit_events::SpacePer, error::ImportGitError, rewind::Rewound};

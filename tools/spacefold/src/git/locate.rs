@@ -8,7 +8,7 @@ use std::{
 
 use super::GitError;
 
-use spacefold::bytes::to_u64;
+use spacefold_event_core::bytes::to_u64;
 
 /// Bytes of a file that only names a folder or a branch.
 const MAX_POINTER_BYTES: u64 = 64 << 10;

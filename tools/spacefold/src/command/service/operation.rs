@@ -6,8 +6,10 @@ use clap::{
     Arg, ArgAction, ArgMatches, FromArgMatches, Subcommand, error::ErrorKind, value_parser,
 };
 use spacefold::{
-    Command, CommandError, CommandFields, Field, FieldKind, JsonError, Object, Outcome, Position,
-    Presence, Reference, SpaceService, Value,
+    CommandError, Position, SpaceService, Value,
+    command::{Command, CommandFields, Field, FieldKind, Outcome},
+    event::{JsonError, Object, Presence},
+    state::Reference,
 };
 
 use crate::{
@@ -71,7 +73,7 @@ fn subcommand(name: &str) -> clap::Command {
 }
 
 /// The subcommand of an operation: positions and what may be left out are options.
-fn described(operation: &spacefold::Operation) -> clap::Command {
+fn described(operation: &spacefold::command::Operation) -> clap::Command {
     let summary = operation.summary();
     let mut about = summary.trim_end_matches('.').to_owned();
     if let Some(what) = operation.name.strip_prefix("take_over_") {

@@ -3,9 +3,11 @@
 use std::{collections::HashMap, path::Path};
 
 use spacefold::{
-    ContentHash, ContentProblem, ContentReport, EmbeddedLog, Position, StoreOptions, bytes::to_u64,
-    verify_content, visit_named_content,
+    Position,
+    content::{ContentHash, ContentProblem, ContentReport, verify_content, visit_named_content},
+    log::{EmbeddedLog, StoreOptions},
 };
+use spacefold_event_core::bytes::to_u64;
 
 use super::{PrintedProblem, machine_kind};
 use crate::{

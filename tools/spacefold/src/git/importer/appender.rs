@@ -3,8 +3,11 @@
 use std::mem;
 
 use spacefold::{
-    Append, Clamped, ContentStore as _, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, PendingAppend,
     SpaceEvent, Spacefold, Timestamp,
+    admin::Clamped,
+    content::ContentStore as _,
+    event::{MAX_APPEND_BYTES, MAX_APPEND_EVENTS},
+    log::{Append, PendingAppend},
 };
 
 use super::error::ImportGitError;

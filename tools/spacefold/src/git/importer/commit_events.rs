@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use spacefold::{
-    ContentHash, MAX_ID_BYTES, Object, Payload, Position, SpaceEvent, Timestamp, Value,
-    bytes::to_u64,
+    Position, SpaceEvent, Timestamp, Value,
+    content::ContentHash,
+    event::{MAX_ID_BYTES, Object, Payload},
 };
+use spacefold_event_core::bytes::to_u64;
 use uuid::Uuid;
 
 use crate::git::{

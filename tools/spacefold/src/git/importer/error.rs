@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use spacefold::{AppendError, ContentError, MAX_ID_BYTES, ReadError, SnapshotError};
+use spacefold::{
+    AppendError, ReadError, SnapshotError, content::ContentError, event::MAX_ID_BYTES,
+};
 
 use crate::git::GitError;
 

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use spacefold::{
-    EventFilter, EventId, EventType, LogReader as _, Payload, Position, Read, ReadError,
-    RecordedEventRef, Snapshot, SpaceStatus, Spacefold, Timestamp, Value,
+    EventId, EventType, Position, ReadError, Snapshot, Spacefold, Timestamp, Value,
+    event::{EventFilter, Payload, RecordedEventRef},
+    log::{LogReader as _, Read},
+    state::SpaceStatus,
 };
 
 use super::{
@@ -114,7 +116,7 @@ pub(super) fn snapshots(
     space_per: SpacePer,
     at: Position,
 ) -> Result<Vec<Snapshot>, ImportGitError> {
-    let mut snapshots = store.snapshot_all_at(at)?;
+    let mut snapshots = store.at(at).snapshot_all()?;
     snapshots.retain(|snapshot| space_per.covers(name, snapshot.space_id()));
     Ok(snapshots)
 }

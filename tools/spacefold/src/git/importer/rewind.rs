@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 use spacefold::{
-    Object, Payload, Position, SpaceEvent, Spacefold, Timestamp, Value, bytes::to_u64,
+    Position, SpaceEvent, Spacefold, Timestamp, Value,
+    event::{Object, Payload},
 };
+use spacefold_event_core::bytes::to_u64;
 
 use super::{
     appender::Appender,
