@@ -29,6 +29,11 @@ use crate::{
 /// copy can cost, takes back all of them; the subscription then begins anew where its description
 /// says. One that must not miss an event even then begins at the start or behind a fixed position.
 ///
+/// # Blocking
+/// Receiving waits for events as its methods say, and acknowledging for no sync: places are synced by a
+/// thread, within a second. [`DurableSubscriber::sync`] blocks on a sync, and so does dropping the last
+/// that a feed has given when something is not synced yet.
+///
 /// # Examples
 /// ```
 /// use std::sync::Arc;

@@ -51,6 +51,11 @@ pub use self::{
 /// What a log commits is handled by threads of the bus, after it has become durable, never by the
 /// writer; the events of a space in their order, all by one thread.
 ///
+/// # Blocking
+/// Registering and removing handlers waits for no sync. [`EventBus::publish`] runs the handlers before
+/// it returns. [`EventBus::close`], and dropping the last clone, wait for the handlers that run;
+/// [`EventBus::sync`] blocks on a sync.
+///
 /// # Examples
 /// ```
 /// use std::sync::{Arc, Mutex};

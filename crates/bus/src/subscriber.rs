@@ -29,6 +29,10 @@ use crate::{
 /// Received are pages ([`Subscriber::recv`], or as a [`Stream`]); iterating it gives event by
 /// event.
 ///
+/// # Blocking
+/// It never waits for a sync: what it gives is durable. Receiving blocks for events as its methods say,
+/// and on reading them; dropping it blocks on nothing.
+///
 /// # Examples
 /// ```
 /// use std::sync::Arc;

@@ -27,6 +27,11 @@ use crate::{
 /// What was put is durable once [`sync`](ContentStore::sync) has answered: a kill or a power cut
 /// loses nothing of it. What was put and not synced is there whole or not at all.
 ///
+/// # Blocking
+/// [`sync`](ContentStore::sync) and [`PackStore::close`] block on a sync where something was put since
+/// the last, and so does dropping a store that was not closed; putting does where a pack is
+/// begun or full.
+///
 /// # Examples
 /// ```
 /// use spacefold::content::{ContentStore, PackStore};

@@ -25,7 +25,8 @@ use crate::{bytes::to_usize, content_hash::ContentHash};
 /// ```
 pub trait ContentStore: Send + Sync {
     /// Takes all that `content` gives, up to [`MAX_CONTENT_BYTES`](crate::MAX_CONTENT_BYTES).
-    /// Content that is there already is not stored again.
+    /// Content that is there already is not stored again. Reads and writes the bytes; a store
+    /// may sync when it begins a file for them, or has filled one.
     ///
     /// # Durability
     /// It can be read from now on, and is durable once [`sync`](ContentStore::sync) has answered.
@@ -56,7 +57,8 @@ pub trait ContentStore: Send + Sync {
     /// ```
     fn put_hashed(&self, content: HashedContent<'_>) -> Result<StoredContent, ContentError>;
 
-    /// Makes everything durable that was put before. Callers in many threads share the cost.
+    /// Makes everything durable that was put before: blocks on a sync, unless all of it is durable
+    /// already. Callers in many threads share the cost.
     ///
     /// # Errors
     /// [`ContentError::Storage`] when the storage fails: what was put since the last success may

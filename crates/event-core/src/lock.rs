@@ -6,8 +6,8 @@
 //! one, as when a projection folds, its panics are caught. So a panic, which a thread may survive,
 //! does not end everything that shares a lock with it.
 //!
-//! Where a change can be left halfway, the lock is one of the standard library, and what happens then
-//! is said there: the writer of the store ends, and the service forgets the state of a space.
+//! Where a change can be left halfway, what happens then is said there: the writer of the store, whose
+//! lock is one of the standard library, ends, and the service forgets the state of a space.
 
 use std::{
     sync::{

@@ -17,7 +17,8 @@ use crate::{
 /// without one.
 ///
 /// # Durability
-/// The bytes are durable before the event that names them is appended.
+/// The bytes are durable before the event that names them is appended. Each blocks until both are:
+/// for two syncs, one of the content and one of the log. [`Batch::submit`] waits for neither.
 impl SpaceService {
     /// Gives a document this content; nothing is emitted when it has it already, which the BLAKE3
     /// hash tells.
@@ -105,8 +106,9 @@ impl SpaceService {
     }
 }
 
-/// Commands that take the bytes of documents. They are put into the content store at once, and
-/// synced by [`Batch::commit`], which also says if that failed.
+/// Commands that take the bytes of documents. They are put into the content store at once, which reads
+/// and writes them and syncs nothing. [`Batch::commit`] and [`Batch::submit`] have them synced before
+/// the event that names them, and say if either failed.
 impl Batch {
     /// Gives a document this content.
     pub fn set_content(self, document_id: impl Into<String>, content: impl AsRef<[u8]>) -> Self {

@@ -156,8 +156,7 @@ impl Executor {
         };
         let looks_first = has_content || attribution.key.is_some();
         if let Decided::Events(decided) = decided {
-            let is_free = conditions.is_none() || !looks_first;
-            if !is_free && let Some(answer) = self.answered_already(order)? {
+            if looks_first && let Some(answer) = self.answered_already(order)? {
                 return Ok(Step::Answer(answer));
             }
             let condition = own.and(conditions.of_append(space_id));

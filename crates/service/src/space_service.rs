@@ -39,6 +39,13 @@ use crate::{
 /// |---|---|
 /// | what is set, added or recorded is there already; a change that changes nothing; a move to the own path; clearing where nothing is | a space that is not there, deleted or archived; a status that the space has; a document, variable or conflict that is not there; a document or path that is; an end without a start, a start without an end; an empty name, path, target or hash |
 ///
+/// # Blocking
+/// A command blocks until its event is on disk, and while another command on the same space is under
+/// way; one that is refused or changes nothing waits for no sync of its own. [`SpaceService::submit`]
+/// and [`Batch::submit`] block on nothing. What makes another service of this one (`with_`, `only_if`,
+/// `if_unchanged_since`) takes no time. Dropping the last clone waits until what was submitted is
+/// answered.
+///
 /// # Cost
 /// A few µs beyond the append. The states of up to 1,024 spaces are kept, sharing what they can
 /// with those of the projection. That a path is taken is known at once; which document is there, as
@@ -276,7 +283,7 @@ impl SpaceService {
     }
 
     /// Starts the render of a document, without one of the space, and gives a guard that fails it
-    /// when it is dropped.
+    /// when it is dropped. Blocks as a command does; so does dropping the guard.
     ///
     /// # Errors
     /// [`CommandError`]; nothing was started then.

@@ -317,7 +317,8 @@ impl Spacefold {
     /// Handlers and projections that hold a clone of this store keep it open until this is called.
     ///
     /// # Durability
-    /// Everything acknowledged is on disk before and after.
+    /// Everything acknowledged is on disk before and after. It syncs, and blocks until that is done;
+    /// so does dropping the last clone of a store that was not closed.
     ///
     /// # Errors
     /// [`StorageError`] when the store did not close cleanly: the next opening recovers it.

@@ -53,6 +53,14 @@ use crate::{
 /// share with other appends; [`Durability`](crate::Durability) has other ways. What is not on disk
 /// yet is not read either.
 ///
+/// # Blocking
+/// Appending and ingesting block until that sync, [`EmbeddedLog::submit`] does not. Reading blocks on
+/// files, never on a sync, but for what asks for more than is durable
+/// ([`newest_revision`](LogReader::newest_revision), [`failed_parts`](LogReader::failed_parts),
+/// [`find_event`](LogReader::find_event)): that waits for a group of appends under way.
+/// [`EmbeddedLog::close`], and dropping the last clone of a log that was not closed, wait for the
+/// appends under way, sync, and end the threads of the store.
+///
 /// # Examples
 /// ```
 /// use spacefold::{

@@ -20,7 +20,8 @@ macro_rules! methods {
         ///
         /// # Durability
         /// As an append to the log: when a method answers, its event is on disk, unless the log is
-        /// opened otherwise.
+        /// opened otherwise. Each blocks until then; [`SpaceService::submit`] and [`Batch::submit`] do
+        /// not.
         ///
         /// # Errors
         /// Each gives [`CommandError::Refused`] when the operation does not fit the state of the
@@ -45,7 +46,7 @@ macro_rules! methods {
             )*
         }
 
-        /// One method per operation: it adds the command to the batch.
+        /// One method per operation: it adds the command to the batch, and blocks on nothing.
         impl Batch {
             $(
                 $(#[$doc])*

@@ -20,6 +20,10 @@ const PANICKED: &str = "the thread that rendered has panicked";
 /// changed by the time it completes [needs another render](SpaceState::needs_render), and is
 /// [marked stale](SpaceState::is_stale) in the same append, so that whoever follows the events is told.
 ///
+/// # Blocking
+/// Dropping it before it has ended records an event, and so blocks until that is on disk, as
+/// [`RenderGuard::complete`] and [`RenderGuard::fail`] do. After them it does nothing.
+///
 /// # Examples
 /// ```
 /// use spacefold::SpaceService;
