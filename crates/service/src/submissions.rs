@@ -63,7 +63,7 @@ struct Running {
 }
 
 enum Message {
-    Submitted(Submitted),
+    Submitted(Box<Submitted>),
     /// Something that the commands on a space wait for may be there.
     Woken(Arc<str>),
     /// No more is handed over.
@@ -77,7 +77,7 @@ impl Submissions {
 
     pub(crate) fn submit(&self, submission: Submission) -> PendingOutcome {
         let (answer, pending) = PendingOutcome::new(|| Err(lost().into()));
-        let submitted = Submitted { submission, synced: None, answer };
+        let submitted = Box::new(Submitted { submission, synced: None, answer });
         match self.messages() {
             // When it cannot be sent, it is dropped and answers that it is lost.
             Ok(messages) => drop(messages.send(Message::Submitted(submitted))),
@@ -152,7 +152,7 @@ impl Submitted {
 
 /// The commands on a space.
 struct Lane {
-    waiting: VecDeque<Submitted>,
+    waiting: VecDeque<Box<Submitted>>,
     in_flight: Option<InFlight>,
     /// Brings the courier back to the lane.
     waker: Waker,
@@ -160,7 +160,7 @@ struct Lane {
 
 /// A command whose events were handed over to the log.
 struct InFlight {
-    submitted: Submitted,
+    submitted: Box<Submitted>,
     turn: Turn,
     decided: DecidedEvents,
     appended: AwaitedAppend,
@@ -193,7 +193,7 @@ impl Courier {
         threads.for_each(|thread| drop(thread.join()));
     }
 
-    fn take(&mut self, mut submitted: Submitted) {
+    fn take(&mut self, mut submitted: Box<Submitted>) {
         if let Some(store) = submitted.submission.content.take() {
             match self.sync(store) {
                 Ok(synced) => submitted.synced = Some(synced),
@@ -234,7 +234,7 @@ impl Courier {
     }
 
     /// Goes on with a command that has lost a race: it waits for what it lost to.
-    fn contend(&mut self, submitted: Submitted, mut turn: Turn) {
+    fn contend(&mut self, submitted: Box<Submitted>, mut turn: Turn) {
         let executor = Arc::clone(&self.executor);
         let contend = move || {
             let answer = executor.execute_in(&mut turn, submitted.order(), None);
@@ -330,16 +330,18 @@ impl Wake for Notice {
     }
 }
 
+/// A store to sync, and who is to be told.
+type SyncRequest = (Arc<dyn ContentStore>, Answerer<Result<(), ContentError>>);
+
 /// The thread that syncs content.
 struct Syncing {
-    requests: Sender<(Arc<dyn ContentStore>, Answerer<Result<(), ContentError>>)>,
+    requests: Sender<SyncRequest>,
     thread: JoinHandle<()>,
 }
 
 impl Syncing {
     fn start() -> Result<Self, NoThread> {
-        let (requests, received) =
-            mpsc::channel::<(Arc<dyn ContentStore>, Answerer<Result<(), ContentError>>)>();
+        let (requests, received) = mpsc::channel::<SyncRequest>();
         let serve = move || {
             for (store, answer) in received {
                 // Of those that wait meanwhile, the next sync finds nothing left to do.

@@ -1,6 +1,11 @@
 //! Commands that are handed over.
 
-use std::{future::IntoFuture, pin::pin, sync::Condvar, sync::Mutex, task};
+use std::{
+    future::IntoFuture,
+    pin::pin,
+    sync::{Condvar, Mutex},
+    task,
+};
 
 use spacefold_event_core::{
     AppendCondition, ContentError, ContentHash, ContentReader, ContentStore, HashedContent,
@@ -10,11 +15,13 @@ use spacefold_event_core::{
 use super::*;
 use crate::{PendingOutcome, Scope};
 
+type UnderWay = Box<dyn FnOnce(&MemoryLog) + Send>;
+
 /// A log whose appends wait for a sync that the test makes.
 #[derive(Default)]
 struct Held {
     log: MemoryLog,
-    under_way: Mutex<Vec<Box<dyn FnOnce(&MemoryLog) + Send>>>,
+    under_way: Mutex<Vec<UnderWay>>,
     handed_over: Condvar,
 }
 
