@@ -108,7 +108,7 @@ fn a_quarantined_event_pauses_one_projection_and_is_listed(options: &Options) {
         .unwrap();
     let append = |space: &str| {
         let event = SpaceEvent::render_failed(space, None::<String>, "no ink");
-        spaces.append([event]).unwrap().position()
+        spaces.append([event]).unwrap().last_position()
     };
     append("good");
     let bad = append("bad");

@@ -180,7 +180,7 @@ fn a_handler_commands_the_space_that_it_hears_of(options: &Options) {
     let created = spacefold::EventType::SpaceCreated;
     let activated = move |event: &RecordedEvent| activate(event).map(drop);
     spaces.bus().on(created, spacefold::bus::Priority::NORMAL, activated).unwrap();
-    let position = spaces.service().create_space("s", "S").unwrap().position().unwrap().next();
+    let position = spaces.service().create_space("s", "S").unwrap().last_position().unwrap().next();
     assert_eq!(spaces.bus().wait_handled(position, LONG).unwrap(), position);
     assert_eq!(spaces.snapshot("s").unwrap().status().name(), "active");
     spaces.close().unwrap();

@@ -315,7 +315,7 @@ fn the_last_handle_may_be_dropped_by_a_handler() {
         };
         spaces.bus().on(EventType::SpaceActivated, Priority::HIGH, handler).unwrap();
         let go = [SpaceEvent::space_activated("go")];
-        let head = spaces.append(go).unwrap().position();
+        let head = spaces.append(go).unwrap().last_position();
         drop(spaces);
         handed_over.send(()).unwrap();
         is_dropped.recv().unwrap();

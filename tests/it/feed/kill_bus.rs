@@ -165,7 +165,7 @@ fn what_a_bus_has_handled_is_not_handled_again_after_a_kill() {
         let again = Arc::default();
         let bus = open(spaces.feed(), &again);
         let more = spaces.append([SpaceEvent::space_activated("s")]);
-        let head = more.unwrap().position();
+        let head = more.unwrap().last_position();
         assert_eq!(bus.wait_handled(head, Duration::from_secs(60)).unwrap(), head);
         bus.close();
         assert_eq!(again.load(Ordering::SeqCst), 1, "by {by}");

@@ -231,7 +231,7 @@ fn nothing_is_lost_repeated_or_out_of_order() {
             .collect();
         producers.into_iter().for_each(|producer| producer.join().unwrap());
         let end = SpaceEvent::space_archived(END);
-        let head = spaces.append([end]).unwrap().position();
+        let head = spaces.append([end]).unwrap().last_position();
         let tallies: Vec<Tally> = subscribers.into_iter().map(|s| s.join().unwrap()).collect();
         (tallies, head)
     });

@@ -138,7 +138,10 @@ fn look_back(options: &Options) {
     assert_eq!(positions(None), [1, 2, 3, 4, 5]);
     assert_eq!(positions(Some("d")), [2, 4]);
     let blame = spaces.at(Position::new(5)).blame("s").unwrap();
-    assert_eq!(blame.documents[0].content.map(|event| event.position), Some(Position::new(4)));
+    assert_eq!(
+        blame.documents[0].content.as_ref().map(|event| event.position),
+        Some(Position::new(4))
+    );
     let of_d = spaces.diff_document("s", "d", Position::new(1)..Position::new(5)).unwrap();
     assert_eq!(of_d.len(), 1);
     assert_eq!(spaces.diff("s", Position::new(1)..Position::new(5)).unwrap().len(), 3);
