@@ -2,8 +2,13 @@
 
 mod circles;
 mod crates;
+mod documents;
+mod glossary;
+mod links;
 mod modules;
 mod owners;
+mod references;
+mod type_names;
 
 use std::{
     collections::BTreeSet,
@@ -26,8 +31,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every file below these folders of the repository whose name ends so.
-fn files(folders: &[&str], ending: &str) -> Vec<(String, String)> {
+/// The path of every file below these folders of the repository whose name ends so.
+fn paths(folders: &[&str], ending: &str) -> Vec<String> {
     fn collect(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -45,14 +50,16 @@ fn files(folders: &[&str], ending: &str) -> Vec<(String, String)> {
         collect(&root().join(folder), ending, &mut found);
     }
     found.sort();
-    found
-        .into_iter()
-        .map(|path| {
-            let text = fs::read_to_string(&path).unwrap();
-            let name = path.strip_prefix(root()).unwrap();
-            (name.to_string_lossy().replace('\\', "/"), text)
-        })
-        .collect()
+    let name =
+        |path: PathBuf| path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+    found.into_iter().map(name).collect()
+}
+
+/// Every such file, and its text.
+fn files(folders: &[&str], ending: &str) -> Vec<(String, String)> {
+    let text = |path: &String| fs::read_to_string(root().join(path)).unwrap();
+    let paths = paths(folders, ending).into_iter();
+    paths.map(|path| (path.clone(), text(&path))).collect()
 }
 
 const ALL: [&str; 4] = ["crates", "tools", "tests", "benches"];

@@ -182,19 +182,19 @@ impl Found<'_> {
 }
 
 #[derive(Clone)]
-struct Token {
-    text: String,
-    line: usize,
+pub(super) struct Token {
+    pub(super) text: String,
+    pub(super) line: usize,
 }
 
 impl Token {
-    fn is_name(&self) -> bool {
+    pub(super) fn is_name(&self) -> bool {
         self.text.starts_with(|c: char| c.is_alphabetic() || c == '_')
     }
 }
 
 /// The names and signs of a source text: no comments, no literals, no lifetimes.
-fn tokens(text: &str) -> Vec<Token> {
+pub(super) fn tokens(text: &str) -> Vec<Token> {
     let chars: Vec<char> = text.chars().collect();
     let has = |at: usize, sign: char| chars.get(at) == Some(&sign);
     let is_of_name = |at: usize| chars.get(at).is_some_and(|c| c.is_alphanumeric() || *c == '_');
@@ -297,7 +297,7 @@ fn end_of_use(tokens: &[Token], begin: usize) -> usize {
 }
 
 /// Leaves out every item that is there for tests alone.
-fn without_tests(tokens: &[Token]) -> Vec<Token> {
+pub(super) fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let attribute = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::new();
     let mut at = 0;
