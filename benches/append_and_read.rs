@@ -5,7 +5,8 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use spacefold_event_core::{
-    Append, AppendCondition, EventLog, MAX_APPEND_EVENTS, MemoryLog, Position, Read, SpaceEvent,
+    AppendCondition, AppendRequest, EventLog, MAX_APPEND_EVENTS, MemoryLog, Position, ReadRequest,
+    SpaceEvent,
 };
 use spacefold_store::EmbeddedLog;
 
@@ -48,13 +49,13 @@ fn read(criterion: &mut Criterion) {
 }
 
 fn append_to(log: &dyn EventLog, events: &[SpaceEvent]) {
-    let append = Append::new(events).on(AppendCondition::none());
+    let append = AppendRequest::new(events).on(AppendCondition::none());
     log.append(&append).unwrap();
 }
 
 fn read_all(log: &dyn EventLog) -> u64 {
     let mut read = 0;
-    for page in log.pages(Read::from(Position::new(1)).limit(MAX_APPEND_EVENTS)) {
+    for page in log.pages(ReadRequest::from(Position::new(1)).limit(MAX_APPEND_EVENTS)) {
         read += page.unwrap().events().map(|event| u64::from(event.is_ok())).sum::<u64>();
     }
     assert_eq!(read, READ_EVENTS);

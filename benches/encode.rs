@@ -7,12 +7,12 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use spacefold_event_core::{
-    Append, Assignments, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
+    AppendRequest, Assignments, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
     RecordsBuilder, Revision, Schemas, SpaceEvent, Timestamp,
     append_rules::{self, RetryWindow},
 };
 
-/// About what a block of a sealed file holds.
+/// About what a block of a segment holds.
 const BLOCK_EVENTS: usize = 512;
 /// Events of an append when blocks are made of many.
 const SMALL_APPEND_EVENTS: usize = 8;
@@ -26,8 +26,9 @@ fn propose(criterion: &mut Criterion) {
         let events = events(count);
         group.throughput(elements(count));
         group.bench_function(format!("{count} events"), |bencher| {
-            bencher
-                .iter(|| append_rules::propose(&Append::new(&events), Schemas::today()).unwrap());
+            bencher.iter(|| {
+                append_rules::propose(&AppendRequest::new(&events), Schemas::today()).unwrap()
+            });
         });
     }
     group.finish();

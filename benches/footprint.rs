@@ -16,8 +16,8 @@
 use std::{env, fs, process, time::Instant};
 
 use spacefold_event_core::{
-    Append, AppendCondition, LogReader, LogWriter, MAX_APPEND_EVENTS, Position, Read, Revision,
-    SpaceEvent,
+    AppendCondition, AppendRequest, LogReader, LogWriter, MAX_APPEND_EVENTS, Position, ReadRequest,
+    Revision, SpaceEvent,
 };
 use spacefold_store::{EmbeddedLog, StoreOptions};
 
@@ -55,7 +55,7 @@ fn load(path: &str, count: usize, spaces: u32) -> EmbeddedLog {
         while appended < count {
             let events: Vec<SpaceEvent> =
                 (0..MAX_APPEND_EVENTS).map(|_| event(&mut random, spaces)).collect();
-            log.append(&Append::new(&events).on(AppendCondition::none())).unwrap();
+            log.append(&AppendRequest::new(&events).on(AppendCondition::none())).unwrap();
             appended += events.len();
             if appended % (1 << 20) < MAX_APPEND_EVENTS {
                 println!("{appended} events: peak {} MiB", peak_mib());
@@ -91,13 +91,13 @@ fn next(state: &mut u64) -> u64 {
 
 fn open(path: &str) -> EmbeddedLog {
     let log = timed("open", || EmbeddedLog::open_existing(path).unwrap());
-    timed("first event", || log.read(&Read::from(Position::new(1)).limit(1)).unwrap().len());
+    timed("first event", || log.read(&ReadRequest::from(Position::new(1)).limit(1)).unwrap().len());
     log
 }
 
 fn scan(log: &EmbeddedLog) -> usize {
     let mut read = 0;
-    for page in log.pages(Read::from(Position::new(1))) {
+    for page in log.pages(ReadRequest::from(Position::new(1))) {
         read += page.unwrap().events().filter(|event| event.is_ok()).count();
     }
     read

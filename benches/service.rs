@@ -19,7 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacefold_event_core::{Append, AppendCondition, EventLog, MemoryLog, Revision, SpaceEvent};
+use spacefold_event_core::{
+    AppendCondition, AppendRequest, EventLog, MemoryLog, Revision, SpaceEvent,
+};
 use spacefold_projection::{DerivedState, LiveStates};
 use spacefold_service::SpaceService;
 use spacefold_store::{Durability, EmbeddedLog, StoreOptions};
@@ -87,17 +89,17 @@ fn measure(name: &str, log: &Arc<dyn EventLog>, documents: usize, turns: usize) 
 
 fn append(log: &dyn EventLog, event: SpaceEvent, revision: Revision) {
     let condition = AppendCondition::exact(BARE, revision);
-    black_box(log.append(&Append::new(&[event]).on(condition))).unwrap();
+    black_box(log.append(&AppendRequest::new(&[event]).on(condition))).unwrap();
 }
 
 fn fill(log: &dyn EventLog, space_id: &str, documents: usize) {
     let created = [SpaceEvent::space_created(space_id, space_id)];
-    log.append(&Append::new(&created)).unwrap();
+    log.append(&AppendRequest::new(&created)).unwrap();
     let added: Vec<SpaceEvent> = (0..documents)
         .map(|n| SpaceEvent::document_added(space_id, format!("document-{n}"), format!("/{n}.md")))
         .collect();
     for added in added.chunks(1_024) {
-        log.append(&Append::new(added)).unwrap();
+        log.append(&AppendRequest::new(added)).unwrap();
     }
 }
 

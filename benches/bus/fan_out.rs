@@ -8,7 +8,7 @@ use std::{
 };
 
 use spacefold_bus::{Delivery, Feed, Subscription};
-use spacefold_event_core::{LogReader, MemoryLog, Page, Position, Read};
+use spacefold_event_core::{LogReader, MemoryLog, Page, Position, ReadRequest};
 
 use crate::{
     paced_log::PacedLog,
@@ -58,7 +58,7 @@ fn measure(log: &Arc<MemoryLog>, pages: &[Arc<Page>], subscribers: usize, rounds
 
 /// The batches as pages, to be sent through channels.
 fn pages(log: &MemoryLog) -> Vec<Arc<Page>> {
-    let pages = log.pages(Read::from(Position::new(1)).limit(BATCH_EVENTS));
+    let pages = log.pages(ReadRequest::from(Position::new(1)).limit(BATCH_EVENTS));
     pages.map(|page| Arc::new(page.unwrap())).collect()
 }
 

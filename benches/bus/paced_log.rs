@@ -6,7 +6,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    EventLog, LogReader, MemoryLog, Page, Position, Read, ReadError, testing,
+    EventLog, LogReader, MemoryLog, Page, Position, ReadError, ReadRequest, testing,
 };
 
 pub(crate) struct PacedLog {
@@ -49,8 +49,8 @@ impl testing::LogWrapper for PacedLog {
         Ok(*durable_head)
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         let durable_head = LogReader::durable_head(self);
-        self.log.read(&Read { to: read.to.min(durable_head), ..read.clone() })
+        self.log.read(&ReadRequest { to: read.to.min(durable_head), ..read.clone() })
     }
 }

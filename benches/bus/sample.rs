@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use spacefold_event_core::{Append, EventLog, SpaceEvent};
+use spacefold_event_core::{AppendRequest, EventLog, SpaceEvent};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) fn fill(log: &dyn EventLog, events: usize, per_append: usize) {
     while appended < events {
         let count = per_append.min(events - appended);
         let batch: Vec<SpaceEvent> = (appended..appended + count).map(event).collect();
-        log.append(&Append::new(&batch)).unwrap();
+        log.append(&AppendRequest::new(&batch)).unwrap();
         appended += count;
     }
 }

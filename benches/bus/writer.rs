@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacefold_bus::{Closer, Feed, Subscription};
-use spacefold_event_core::{Append, EventLog, MemoryLog, SpaceEvent};
+use spacefold_bus::{Feed, Subscription, SubscriptionHandle};
+use spacefold_event_core::{AppendRequest, EventLog, MemoryLog, SpaceEvent};
 use spacefold_store::EmbeddedLog;
 
 use crate::sample::{Size, event, median, quantile, rate};
@@ -68,7 +68,7 @@ fn appended(
             .iter()
             .map(|event| event.clone().with_event_id(spacefold_event_core::EventId::new()))
             .collect();
-        log.append(&Append::new(&again)).unwrap();
+        log.append(&AppendRequest::new(&again)).unwrap();
         count += per_append;
     }
     let rate = rate(count, begun.elapsed());
@@ -92,7 +92,7 @@ fn live(size: Size) {
             for n in 0..size.pick(3, 300) {
                 let events = [event(n)];
                 let begun = Instant::now();
-                log.append(&Append::new(&events)).unwrap();
+                log.append(&AppendRequest::new(&events)).unwrap();
                 micros.push(begun.elapsed().as_secs_f64() * 1e6);
             }
             open.close();
@@ -106,7 +106,7 @@ fn live(size: Size) {
 
 /// Subscribers, each with a thread that receives until it is closed.
 struct Open {
-    closers: Vec<Closer>,
+    closers: Vec<SubscriptionHandle>,
     threads: Vec<JoinHandle<usize>>,
 }
 
@@ -115,7 +115,7 @@ impl Open {
         let (closers, threads) = subscriptions
             .map(|subscription| {
                 let mut subscriber = feed.subscribe(subscription).unwrap();
-                let closer = subscriber.closer();
+                let closer = subscriber.handle();
                 // It has caught up before anything is measured.
                 subscriber.recv().unwrap();
                 let receive = move || {
@@ -133,7 +133,7 @@ impl Open {
 
     /// Closes them all: how many deliveries they had.
     fn close(self) -> usize {
-        self.closers.iter().for_each(Closer::close);
+        self.closers.iter().for_each(SubscriptionHandle::close);
         self.threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     }
 }

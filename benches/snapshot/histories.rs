@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use spacefold_event_core::{
-    Append, EventLog, MAX_APPEND_EVENTS, Object, Presence, SpaceEvent, Value,
+    AppendRequest, EventLog, MAX_APPEND_EVENTS, Object, Presence, SpaceEvent, Value,
 };
 
 /// What a history is of.
@@ -85,7 +85,7 @@ pub(crate) fn fill(log: &dyn EventLog, events: &mut Events, count: usize) {
     while appended < count {
         let batch = MAX_APPEND_EVENTS.min(count - appended);
         let batch: Vec<SpaceEvent> = (0..batch).map(|_| events.next()).collect();
-        log.append(&Append::new(&batch)).unwrap();
+        log.append(&AppendRequest::new(&batch)).unwrap();
         appended += batch.len();
     }
 }

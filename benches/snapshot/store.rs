@@ -20,8 +20,8 @@ mod histories;
 use std::{env, num::NonZeroU64, time::Instant};
 
 use histories::{Events, History, fill, space_id};
-use spacefold::{Options, admin::Commitments};
-use spacefold_event_core::{LogReader, Page, Position, Read};
+use spacefold::{Options, admin::StateCommitments};
+use spacefold_event_core::{LogReader, Page, Position, ReadRequest};
 use spacefold_state::SpaceStates;
 use spacefold_store::EmbeddedLog;
 
@@ -72,7 +72,7 @@ fn fold(path: &str) {
 }
 
 fn live(path: &str, every: u64) {
-    let commitments = NonZeroU64::new(every).map_or(Commitments::Off, Commitments::EveryEvents);
+    let commitments = NonZeroU64::new(every).map_or(StateCommitments::Off, StateCommitments::Every);
     let spaces = Options::new(path).commitments(commitments).open().unwrap();
     let mut events = Events::new(History::Skewed { spaces: 1_000 }, SEED);
     timed("live", || {
@@ -83,7 +83,7 @@ fn live(path: &str, every: u64) {
 }
 
 fn each_page(log: &EmbeddedLog, mut visit: impl FnMut(&Page)) {
-    for page in log.pages(Read::from(Position::new(1))) {
+    for page in log.pages(ReadRequest::from(Position::new(1))) {
         visit(&page.unwrap());
     }
 }

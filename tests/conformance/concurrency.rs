@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use spacefold_event_core::{
-    AppendCondition, AppendError, FailedCondition, Position, Read, Receipt, Revision, SpaceEvent,
+    AppendCondition, AppendError, FailedCondition, Position, ReadRequest, Receipt, Revision,
+    SpaceEvent,
 };
 
 use crate::{LogFactory, append, append_on, events_of, set, whole_log};
@@ -90,7 +91,7 @@ pub fn shows_readers_whole_appends_only(factory: &impl LogFactory) {
         assert_eq!(durable.get() % EVENTS, 0, "half an append is durable");
         assert!(log.head() >= durable);
         let newest = Position::new(durable.get().saturating_sub(50));
-        let page = log.read(&Read::from(newest)).unwrap();
+        let page = log.read(&ReadRequest::from(newest)).unwrap();
         let events = events_of(&page);
         for (event, position) in events.iter().zip(newest.get().max(1)..) {
             assert_eq!(event.position, Position::new(position));

@@ -3,7 +3,7 @@
 use std::{sync::Barrier, thread};
 
 use spacefold_event_core::{
-    Append, AppendError, Discontinuity, EventId, EventLog, LimitExceeded, LogWriter,
+    AppendError, AppendRequest, Discontinuity, EventId, EventLog, LimitExceeded, LogWriter,
     MAX_APPEND_EVENTS, MemoryLog, Position, RUN_EVENTS, RecordedEvent, Revision, SpaceEvent,
     Timestamp, Value,
 };
@@ -21,7 +21,7 @@ fn recorded(events: u64) -> Vec<RecordedEvent> {
             .collect();
         let times: Vec<Timestamp> =
             (next..next + count).map(|n| second(i64::try_from(n).unwrap())).collect();
-        log.append(&Append::new(&appended).recorded_at(&times)).unwrap();
+        log.append(&AppendRequest::new(&appended).recorded_at(&times)).unwrap();
         next += count;
     }
     whole_log(&log)

@@ -16,8 +16,8 @@ pub mod retry;
 pub mod time;
 
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventLog, Page, Position, Read, Receipt, RecordedEvent,
-    Revision, SpaceEvent, Timestamp,
+    AppendCondition, AppendError, AppendRequest, EventLog, Page, Position, ReadRequest, Receipt,
+    RecordedEvent, Revision, SpaceEvent, Timestamp,
 };
 
 /// Makes logs of one kind.
@@ -134,7 +134,7 @@ pub fn append_on(
     events: &[SpaceEvent],
     condition: AppendCondition,
 ) -> Result<Receipt, AppendError> {
-    log.append(&Append::new(events).on(condition))
+    log.append(&AppendRequest::new(events).on(condition))
 }
 
 /// Appends what must succeed.
@@ -176,16 +176,16 @@ pub fn events_of(page: &Page) -> Vec<RecordedEvent> {
 /// Every event of a read, page by page as a reader goes on, with the laws of pages checked.
 #[track_caller]
 #[must_use]
-pub fn read_all(log: &dyn EventLog, read: &Read) -> Vec<RecordedEvent> {
+pub fn read_all(log: &dyn EventLog, read: &ReadRequest) -> Vec<RecordedEvent> {
     let mut all: Vec<RecordedEvent> = Vec::new();
     let mut next = read.from;
     let last = log.durable_head().min(read.to);
     while next <= last {
-        let page = log.read(&Read { from: next, ..read.clone() }).unwrap();
+        let page = log.read(&ReadRequest { from: next, ..read.clone() }).unwrap();
         let events = events_of(&page);
         assert!(events.len() <= read.limit, "a page past its limit");
         assert!(page.next() > next, "a read that gets nowhere at {next}");
-        page.check_progress(&Read { from: next, to: last, ..read.clone() }).unwrap();
+        page.check_progress(&ReadRequest { from: next, to: last, ..read.clone() }).unwrap();
         for event in &events {
             assert!(event.position >= next && event.position < page.next());
             assert!(event.position <= read.to);
@@ -202,7 +202,7 @@ pub fn read_all(log: &dyn EventLog, read: &Read) -> Vec<RecordedEvent> {
 #[track_caller]
 #[must_use]
 pub fn whole_log(log: &dyn EventLog) -> Vec<RecordedEvent> {
-    let all = read_all(log, &Read::from(Position::new(1)));
+    let all = read_all(log, &ReadRequest::from(Position::new(1)));
     assert_numbered(&all);
     assert_eq!(all.last().map_or(Position::START, |event| event.position), log.durable_head());
     all

@@ -9,8 +9,8 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventFilter, EventId, EventLog, EventType,
-    ExpectedRevision, FailedCondition, Position, Read, Receipt, RecordedEvent, Revision,
+    AppendCondition, AppendError, AppendRequest, EventFilter, EventId, EventLog, EventType,
+    ExpectedRevision, FailedCondition, Position, ReadRequest, Receipt, RecordedEvent, Revision,
     SpaceEvent, Timestamp,
 };
 
@@ -323,7 +323,7 @@ fn take(log: &dyn EventLog, model: &mut Model, step: &Step) {
         Step::Reopen | Step::Crash => assert_eq!(whole_log(log), model.events),
         Step::Read(filter, from, to, limit) => {
             let (from, to) = (Position::new(*from), Position::new(*to));
-            let read = Read::from(from).to(to).matching(filter.build()).limit(*limit);
+            let read = ReadRequest::from(from).to(to).matching(filter.build()).limit(*limit);
             let expected: Vec<RecordedEvent> = model
                 .events
                 .iter()
@@ -367,7 +367,7 @@ fn compare(
     if events.is_empty() {
         return;
     }
-    let append = Append::new(events).on(condition.build()).recorded_at(times);
+    let append = AppendRequest::new(events).on(condition.build()).recorded_at(times);
     let outcome = match log.append(&append) {
         Ok(receipt) => Ok(receipt),
         Err(AppendError::EventIdReused { id, position }) => Err(Refused::Reused(id, position)),

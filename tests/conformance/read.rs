@@ -2,7 +2,8 @@
 
 use spacefold_event_core::{
     AppendCondition, AppendError, EventFilter, EventId, EventLog, EventType, ExpectedRevision,
-    FailedCondition, Position, RUN_EVENTS, Read, ReadError, RecordedEvent, Revision, SpaceEvent,
+    FailedCondition, Position, RUN_EVENTS, ReadError, ReadRequest, RecordedEvent, Revision,
+    SpaceEvent,
 };
 
 use crate::{LogFactory, append, append_on, events_of, fill, read_all, set, whole_log};
@@ -39,7 +40,7 @@ fn positions(events: &[RecordedEvent]) -> Vec<u64> {
 pub fn reads_ranges_with_both_ends(factory: &impl LogFactory) {
     let log = sixty(factory);
     let range = |from, to| {
-        positions(&read_all(&*log, &Read::from(Position::new(from)).to(Position::new(to))))
+        positions(&read_all(&*log, &ReadRequest::from(Position::new(from)).to(Position::new(to))))
     };
     for (from, to) in [(1, 60), (1, 1), (60, 60), (3, 4), (2, 14), (14, 45), (44, 60)] {
         assert_eq!(range(from, to), (from..=to).collect::<Vec<_>>(), "{from}..={to}");
@@ -47,7 +48,7 @@ pub fn reads_ranges_with_both_ends(factory: &impl LogFactory) {
     assert_eq!(range(59, u64::MAX), [59, 60]);
     assert_eq!(range(0, 2), [1, 2]);
     for (from, to) in [(5, 4), (60, 1), (61, 61), (61, u64::MAX), (u64::MAX, u64::MAX), (0, 0)] {
-        let page = log.read(&Read::from(Position::new(from)).to(Position::new(to))).unwrap();
+        let page = log.read(&ReadRequest::from(Position::new(from)).to(Position::new(to))).unwrap();
         assert_eq!(positions(&events_of(&page)), [] as [u64; 0], "{from}..={to}");
     }
 }
@@ -84,19 +85,19 @@ pub fn reads_in_pages_that_lead_on(factory: &impl LogFactory) {
     let log = sixty(factory);
     let every: Vec<u64> = (1..=60).collect();
     for limit in [1, 2, 3, 7, 59, 60, 61, usize::MAX] {
-        let read = Read::from(Position::new(1)).limit(limit);
+        let read = ReadRequest::from(Position::new(1)).limit(limit);
         assert_eq!(positions(&read_all(&*log, &read)), every, "{limit}");
         let read = read.starting_at(20).to(Position::new(41));
         let some: Vec<u64> = (20..=41).collect();
         assert_eq!(positions(&read_all(&*log, &read)), some, "{limit}");
     }
-    let page = log.read(&Read::from(Position::new(1)).limit(1)).unwrap();
+    let page = log.read(&ReadRequest::from(Position::new(1)).limit(1)).unwrap();
     assert_eq!(page.next(), Position::new(2));
     // Behind the last event the read goes on at the next one to come.
-    let page = log.read(&Read::from(Position::new(60)).limit(5)).unwrap();
+    let page = log.read(&ReadRequest::from(Position::new(60)).limit(5)).unwrap();
     assert_eq!(page.next(), Position::new(61));
     append(&*log, &[set("a", "n", 60)]);
-    let page = log.read(&Read::from(page.next())).unwrap();
+    let page = log.read(&ReadRequest::from(page.next())).unwrap();
     assert_eq!(positions(&events_of(&page)), [61]);
 }
 
@@ -129,7 +130,7 @@ pub fn reads_what_a_filter_selects(factory: &impl LogFactory) {
                 .filter(|event| filter.selects(&event.event))
                 .map(|event| event.position.get())
                 .collect();
-            let read = Read::from(Position::new(1)).matching(filter.clone()).limit(limit);
+            let read = ReadRequest::from(Position::new(1)).matching(filter.clone()).limit(limit);
             assert_eq!(positions(&read_all(&*log, &read)), selected, "{filter:?}");
             let some: Vec<u64> =
                 selected.into_iter().filter(|position| (13..=43).contains(position)).collect();
@@ -137,7 +138,7 @@ pub fn reads_what_a_filter_selects(factory: &impl LogFactory) {
             assert_eq!(positions(&read_all(&*log, &read)), some, "{filter:?}");
         }
         // What was read without the filter gives the same when it is filtered then.
-        let page = log.read(&Read::from(Position::new(3))).unwrap();
+        let page = log.read(&ReadRequest::from(Position::new(3))).unwrap();
         for from in [1, 3, 4, 20, 60, 61].map(Position::new) {
             let matching = page.matching(from, &filter).unwrap();
             let selected = all.iter().filter(|event| {
@@ -245,11 +246,11 @@ pub fn leads_on_over_pages_without_a_match(factory: &impl LogFactory) {
         EventFilter::all().spaces(["rare"]),
         EventFilter::all().types([EventType::SpaceCreated, EventType::SpaceArchived]),
     ] {
-        let read = Read::from(Position::new(1)).matching(filter).limit(1);
+        let read = ReadRequest::from(Position::new(1)).matching(filter).limit(1);
         assert_eq!(positions(&read_all(&*log, &read)), [1, 4_002]);
     }
     let nothing = EventFilter::all().types([EventType::SyncStarted]);
-    let read = Read::from(Position::new(1)).matching(nothing);
+    let read = ReadRequest::from(Position::new(1)).matching(nothing);
     assert!(read_all(&*log, &read).is_empty());
 }
 
@@ -288,7 +289,7 @@ pub fn reads_a_space_by_revision(factory: &impl LogFactory) {
 /// Every question has an answer before there is an event.
 pub fn reads_nothing_from_an_empty_log(factory: &impl LogFactory) {
     let log = factory.open();
-    let page = log.read(&Read::from(Position::new(1))).unwrap();
+    let page = log.read(&ReadRequest::from(Position::new(1))).unwrap();
     assert!(page.is_empty());
     assert_eq!(page.next(), Position::new(1));
     assert!(log.read_space("a", Revision::new(1), 5).unwrap().is_empty());
@@ -299,7 +300,7 @@ pub fn reads_nothing_from_an_empty_log(factory: &impl LogFactory) {
 /// What a page holds does not change while the log goes on.
 pub fn keeps_a_page_while_the_log_goes_on(factory: &impl LogFactory) {
     let log = sixty(factory);
-    let page = log.read(&Read::from(Position::new(1))).unwrap();
+    let page = log.read(&ReadRequest::from(Position::new(1))).unwrap();
     let before = events_of(&page);
     fill(&*log, "a", 10);
     assert_eq!(events_of(&page), before);
@@ -309,12 +310,12 @@ pub fn keeps_a_page_while_the_log_goes_on(factory: &impl LogFactory) {
 
 /// A read from another position.
 trait StartingAt {
-    fn starting_at(&self, from: u64) -> Read;
+    fn starting_at(&self, from: u64) -> ReadRequest;
 }
 
-impl StartingAt for Read {
-    fn starting_at(&self, from: u64) -> Read {
-        Read { from: Position::new(from), ..self.clone() }
+impl StartingAt for ReadRequest {
+    fn starting_at(&self, from: u64) -> ReadRequest {
+        ReadRequest { from: Position::new(from), ..self.clone() }
     }
 }
 
@@ -324,7 +325,7 @@ pub fn refuses_pages_of_nothing(factory: &impl LogFactory) {
     let log = factory.open();
     for _ in 0..2 {
         for from in [0, 1, 2, 61, u64::MAX] {
-            let read = Read::from(Position::new(from));
+            let read = ReadRequest::from(Position::new(from));
             let of_a = read.clone().matching(EventFilter::all().spaces(["a"]));
             for read in [read.clone().limit(0), read.looking_at(0), of_a.limit(0)] {
                 let refused = log.read(&read);
@@ -349,7 +350,7 @@ pub fn looks_at_no_more_than_it_is_told(factory: &impl LogFactory) {
     let head = log.durable_head();
     let filter = EventFilter::all().source("elsewhere");
     for look in [1, 700, 3_000, usize::MAX] {
-        let read = Read::from(Position::new(1)).matching(filter.clone()).looking_at(look);
+        let read = ReadRequest::from(Position::new(1)).matching(filter.clone()).looking_at(look);
         let mut next = Position::new(1);
         for page in log.pages(read) {
             let page = page.unwrap();

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use spacefold_event_core::{Append, AppendError, EventLog, Position, Read, SpaceEvent, Timestamp};
+use spacefold_event_core::{
+    AppendError, AppendRequest, EventLog, Position, ReadRequest, SpaceEvent, Timestamp,
+};
 
 use crate::{LogFactory, append, events_of, fill, second, set, whole_log};
 
@@ -12,7 +14,7 @@ const LONG: Duration = Duration::from_secs(60);
 fn append_at(log: &dyn EventLog, seconds: &[i64]) {
     let times: Vec<Timestamp> = seconds.iter().map(|number| second(*number)).collect();
     let events: Vec<SpaceEvent> = times.iter().map(|_| set("a", "n", 0)).collect();
-    log.append(&Append::new(&events).recorded_at(&times)).unwrap();
+    log.append(&AppendRequest::new(&events).recorded_at(&times)).unwrap();
 }
 
 fn recorded(log: &dyn EventLog) -> Vec<Timestamp> {
@@ -48,7 +50,7 @@ pub fn clamps_recording_times(factory: &impl LogFactory) {
     let expected = [30, 30, 40, 40, 40, 45, 45].map(second);
     assert_eq!(recorded(&*log), expected);
     let before = Timestamp::now();
-    log.append(&Append::new(&[set("a", "n", 0)]).recorded_at(&[Timestamp::MAX])).unwrap();
+    log.append(&AppendRequest::new(&[set("a", "n", 0)]).recorded_at(&[Timestamp::MAX])).unwrap();
     let after = Timestamp::now();
     let last = *recorded(&*log).last().unwrap();
     assert!(before <= last && last <= after, "{last} is not the present");
@@ -77,7 +79,7 @@ pub fn refuses_another_number_of_times(factory: &impl LogFactory) {
     let log = factory.open();
     let events = [set("a", "n", 0), set("a", "n", 1)];
     for times in [&[][..], &[second(1)], &[second(1); 3]] {
-        match log.append(&Append::new(&events).recorded_at(times)) {
+        match log.append(&AppendRequest::new(&events).recorded_at(times)) {
             Err(AppendError::TimesMismatch { events: 2, times: found }) => {
                 assert_eq!(found, times.len());
             }
@@ -101,7 +103,7 @@ pub fn waits_until_a_position_is_durable(factory: &impl LogFactory) {
                 let position = Position::new(position);
                 let durable = log.wait_durable(position, LONG).unwrap();
                 assert!(durable >= position, "{durable} is before {position}");
-                let page = log.read(&Read::from(position).limit(1)).unwrap();
+                let page = log.read(&ReadRequest::from(position).limit(1)).unwrap();
                 assert_eq!(events_of(&page)[0].position, position);
             })
         });

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use spacefold_event_core::{
-    Append, AppendError, LogReader, LogWriter, Position, ReadError, Revision, StorageError,
+    AppendError, AppendRequest, LogReader, LogWriter, Position, ReadError, Revision, StorageError,
 };
 use spacefold_projection::{DerivedState, LiveStates, SnapshotError};
 use spacefold_store::{
@@ -241,7 +241,7 @@ fn check_retries(
     let appends = &contents.appends;
     let some = usize::try_from(history.checks()).unwrap_or(0) % appends.len().max(1);
     for Acknowledged { key, place } in appends.last().into_iter().chain(appends.get(some)) {
-        let receipt = log.append(&Append::new(&history.workload().events(*key)))?;
+        let receipt = log.append(&AppendRequest::new(&history.workload().events(*key)))?;
         let is = Place { first: receipt.first_position(), count: receipt.count() };
         if is != *place {
             return Err(Violation::Moved { key: *key, was: *place, is });
@@ -260,7 +260,7 @@ fn append_one(
     history: &mut History,
 ) -> Result<(), Violation> {
     let key = history.next_check();
-    let receipt = log.append(&Append::new(&history.workload().events(key)))?;
+    let receipt = log.append(&AppendRequest::new(&history.workload().events(key)))?;
     let place = Place { first: receipt.first_position(), count: receipt.count() };
     if place.first != contents.head().next() {
         return Err(Violation::Append(format!("it went to position {}", place.first)));

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::{Signal, getpid, kill_process, set_parent_process_death_signal};
 use spacefold_disk::{Lie, LyingDisk, RealDisk};
-use spacefold_event_core::{Append, AppendError, LogReader, PendingAppend, Receipt};
+use spacefold_event_core::{AppendError, AppendRequest, LogReader, PendingAppend, Receipt};
 use spacefold_projection::{DerivedState, LiveStates};
 use spacefold_store::{EmbeddedLog, OpenError, StoreOptions, testing::open_on};
 
@@ -221,7 +221,7 @@ impl Child<'_> {
         let mut under_way: VecDeque<(AppendKey, PendingAppend)> = VecDeque::new();
         for n in first_n..first_n.saturating_add(self.options.appends) {
             let key = AppendKey { writer, n, profile: self.options.profile };
-            match log.submit(&Append::new(&workload.events(key))) {
+            match log.submit(&AppendRequest::new(&workload.events(key))) {
                 Ok(pending) => under_way.push_back((key, pending)),
                 Err(error) => {
                     self.settle_all(under_way, states);

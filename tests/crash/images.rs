@@ -77,7 +77,7 @@ pub struct ImagesReport {
     pub pairs: u32,
     /// Images in which the store was not created yet.
     pub empty: u32,
-    /// Images with sealed files.
+    /// Images with segments.
     pub sealed: u32,
     /// Appends that had to be in an image, over all of them.
     pub acknowledged: u64,
@@ -104,7 +104,7 @@ impl fmt::Display for ImagesReport {
         let kept: Vec<_> = self.images.iter().map(|(kept, n)| format!("{n} {kept}")).collect();
         write!(
             f,
-            "{} images ({}; {} without a store yet, {} with sealed files), {} more of their openings, from {} recordings \
+            "{} images ({}; {} without a store yet, {} with segments), {} more of their openings, from {} recordings \
              ({} compared byte by byte), {} appends had to be there, {} more were there whole, \
              sled's copy made anew {} times, {} violations, {:.1} s",
             self.image_count(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spacefold_event_core::{
-    EventId, LogReader, Position, Read, ReadError, RecordedEventRef, SpaceEvent, Timestamp,
+    EventId, LogReader, Position, ReadError, ReadRequest, RecordedEventRef, SpaceEvent, Timestamp,
 };
 use spacefold_state::SpaceStates;
 
@@ -109,7 +109,7 @@ pub enum WalkError {
 pub fn walk(log: &dyn LogReader, history: &History) -> Result<Contents, WalkError> {
     let mut walk = Walk::new(history);
     let head = log.durable_head();
-    for page in log.pages(Read::from(Position::START.next()).to(head)) {
+    for page in log.pages(ReadRequest::from(Position::START.next()).to(head)) {
         let position = walk.next;
         let page = page.map_err(|cause| WalkError::Read { position, cause })?;
         for event in page.events() {
@@ -238,7 +238,7 @@ impl<'h> Walk<'h> {
 
 #[cfg(test)]
 mod tests {
-    use spacefold_event_core::{Append, LogWriter as _, MemoryLog};
+    use spacefold_event_core::{AppendRequest, LogWriter as _, MemoryLog};
 
     use super::*;
     use crate::workload::Profile;
@@ -257,7 +257,7 @@ mod tests {
     fn walked(appends: &[&[SpaceEvent]]) -> Result<Contents, WalkError> {
         let log = MemoryLog::new();
         for events in appends {
-            log.append(&Append::new(events)).unwrap();
+            log.append(&AppendRequest::new(events)).unwrap();
         }
         walk(&log, &History::new(SEED))
     }

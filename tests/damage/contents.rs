@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use serde::{Deserialize, Serialize};
 use spacefold::{
     AppendError, OpenError, Position, Receipt, SpaceEvent, StorageError,
-    log::{Append, LogReader, LogWriter, Read},
+    log::{AppendRequest, LogReader, LogWriter, ReadRequest},
     state::{DerivedState, LiveStates, SpaceStates},
 };
 use spacefold_store::{EmbeddedLog, StoreOptions};
@@ -40,7 +40,7 @@ impl OpenStore {
     /// # Errors
     /// [`AppendError`].
     pub fn append(&self, events: &[SpaceEvent]) -> Result<Receipt, AppendError> {
-        self.log.append(&Append::new(events))
+        self.log.append(&AppendRequest::new(events))
     }
 
     /// Keeps the states and closes the store.
@@ -84,7 +84,7 @@ impl Contents {
         let log = store.log();
         let mut events = Vec::new();
         let mut fold = SpaceStates::new();
-        for page in log.pages(Read::from(Position::new(1))) {
+        for page in log.pages(ReadRequest::from(Position::new(1))) {
             let page = page.map_err(|error| error.to_string())?;
             for event in page.events() {
                 let event = event.map_err(|error| error.to_string())?;

@@ -49,7 +49,7 @@ impl Target {
         Self::Store(Decoder::Sessions),
         Self::Store(Decoder::Lineage),
         Self::Store(Decoder::Block),
-        Self::Store(Decoder::SealedFile),
+        Self::Store(Decoder::Segment),
         Self::Store(Decoder::BlockIndex),
         Self::Records,
         Self::JsonLine,
@@ -68,7 +68,7 @@ impl Target {
             Self::Store(Decoder::Sessions) => "sessions",
             Self::Store(Decoder::Lineage) => "lineage",
             Self::Store(Decoder::Block) => "block",
-            Self::Store(Decoder::SealedFile) => "sealed_file",
+            Self::Store(Decoder::Segment) => "segment",
             Self::Store(Decoder::BlockIndex) => "block_index",
             Self::Records => "records",
             Self::JsonLine => "json_line",
@@ -159,7 +159,7 @@ fn read_state(bytes: &[u8]) -> bool {
 fn persisted_states() -> (Arc<MemoryLog>, DerivedState, Arc<dyn File>) {
     let log = Arc::new(MemoryLog::new());
     let event = SpaceEvent::space_created("a", "A");
-    log.append(&spacefold::log::Append::new(&[event])).unwrap();
+    log.append(&spacefold::log::AppendRequest::new(&[event])).unwrap();
     let root = MemoryDisk::new().root();
     let derived = DerivedState::in_folder(root.clone());
     let live = LiveStates::new(log.clone(), derived.clone());
@@ -213,7 +213,7 @@ pub fn samples(target: Target, store: &Store) -> Vec<Vec<u8>> {
         Target::Store(Decoder::Block) => {
             fuzzing::blocks(&sealed).into_iter().map(<[u8]>::to_vec).collect()
         }
-        Target::Store(Decoder::SealedFile) => vec![sealed],
+        Target::Store(Decoder::Segment) => vec![sealed],
         Target::Store(Decoder::BlockIndex) => {
             fuzzing::blocks(&sealed).into_iter().filter_map(fuzzing::block_index).collect()
         }

@@ -38,7 +38,7 @@ pub enum Part {
     JournalHeader,
     /// A frame of the log.
     Frame,
-    /// A sealed file.
+    /// A segment.
     Sealed,
     /// A file of sled's.
     Sled,
@@ -61,7 +61,7 @@ pub struct Layout {
     pub healed: u64,
     /// Where HEAD's newest slot is.
     pub newest_slot: Range<u64>,
-    /// The position up to which sealed files go.
+    /// The position up to which segments go.
     pub sealed_through: u64,
 }
 
@@ -100,7 +100,7 @@ impl Layout {
     }
 
     /// Reads the files of the journal in the order of their numbers, from the last one that begins
-    /// at or before what follows the sealed files, each up to where a later one begins. Answers
+    /// at or before what follows the segments, each up to where a later one begins. Answers
     /// those that are read.
     fn read_journal(&mut self, used: &[(u64, String, Vec<u8>)]) -> Vec<String> {
         let first = |place: usize| u64_at(&used[place].2, 40);

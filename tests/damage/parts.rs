@@ -33,7 +33,7 @@ pub enum Part {
     SecondSlot,
     /// The files of the journal.
     Journal,
-    /// The sealed files.
+    /// The segments.
     Segments,
     /// Sled's folder.
     Sled,
@@ -201,7 +201,7 @@ pub enum Size {
     Small,
     /// In the journal, and in blocks that sled has.
     Blocks,
-    /// In sealed files too.
+    /// In segments too.
     Segments,
 }
 
@@ -223,7 +223,7 @@ impl Kind {
         let mut kinds = Vec::new();
         for size in [Size::Small, Size::Blocks, Size::Segments] {
             for older in [Older::Closed, Older::Killed, Older::WhileOpen] {
-                // What makes a sealed file of a small store needs it closed.
+                // What makes a segment of a small store needs it closed.
                 if (size, older) == (Size::Segments, Older::WhileOpen) {
                     continue;
                 }

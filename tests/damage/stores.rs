@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use spacefold::{
     EventId, SpaceEvent, Timestamp, Value,
     admin::{OnDamage, VerifyOptions, verify},
-    log::{Append, PendingAppend},
+    log::{AppendRequest, PendingAppend},
 };
 
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ pub enum Kind {
     SmallClosed,
     /// Everything in the journal, killed after the last append was acknowledged.
     SmallKilled,
-    /// A sealed file, blocks that are in the journal too, and a tail; closed.
+    /// A segment, blocks that are in the journal too, and a tail; closed.
     SealedClosed,
     /// The same, killed.
     SealedKilled,
@@ -196,7 +196,7 @@ fn try_to_make(kind: Kind, image: &Path, older: &Path) {
             let events: Vec<SpaceEvent> =
                 (next..next + count).map(|n| event(n, kind.has_blocks())).collect();
             next += count;
-            pending.push(spaces.log().submit(&Append::new(&events)).unwrap());
+            pending.push(spaces.log().submit(&AppendRequest::new(&events)).unwrap());
             // The last ones become durable together: nothing witnesses any of them.
             if session < 2 || place < appends.len() - LAST_GROUP {
                 wait_for_all(&mut pending);
@@ -230,7 +230,7 @@ fn wait_for_all(pending: &mut Vec<PendingAppend>) {
     }
 }
 
-/// Makes a sealed file of the blocks there are: a damaged frame is mended by one.
+/// Makes a segment of the blocks there are: a damaged frame is mended by one.
 fn seal(store: &Path) {
     let layout = crate::layout::Layout::of(store);
     let frame = layout.frames.iter().find(|frame| frame.first == 1).unwrap();
@@ -339,7 +339,7 @@ fn collect_folders(folder: &Path, name: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Copies a folder as it stands, which may be that of an open store. What is in the way of events goes
-/// before what they move to: HEAD, then the journal, then the sealed files.
+/// before what they move to: HEAD, then the journal, then the segments.
 ///
 /// # Panics
 /// When the disk refuses.

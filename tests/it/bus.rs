@@ -14,7 +14,7 @@ use spacefold::{
     Delivery, EventBus, EventType, Options, Position, SpaceEvent, Spacefold, Subscription,
     bus::{BusOptions, Handler, Priority, RetryPolicy},
     event::RecordedEvent,
-    log::{Append, LogWriter},
+    log::{AppendRequest, LogWriter},
 };
 
 use crate::{
@@ -197,7 +197,7 @@ fn a_handler_appends_to_the_store_that_calls_it(options: &Options) {
         })
         .unwrap();
     let created = [SpaceEvent::space_created("a", "A")];
-    spaces.log().append(&Append::new(&created)).unwrap();
+    spaces.log().append(&AppendRequest::new(&created)).unwrap();
     let both = Position::new(2);
     assert_eq!(spaces.bus().wait_handled(both, LONG).unwrap(), both);
     let snapshot = spaces.snapshot_after("a", both, LONG).unwrap();
@@ -212,7 +212,7 @@ fn states_and_what_follows_them_come_in_one_call(options: &Options) {
     let events = ["a", "b", "c"].map(|id| SpaceEvent::space_created(id, id.to_uppercase()));
     spaces.append(events).unwrap();
     let subscription = Subscription::from_start().spaces(["a", "c", "nowhere"]);
-    let late = spaces.snapshot_and_subscribe(subscription).unwrap();
+    let late = spaces.snapshot_then_subscribe(subscription).unwrap();
     assert_eq!(late.position, Position::new(3));
     let names: Vec<_> = late.snapshots.iter().map(|s| s.name().unwrap().to_owned()).collect();
     assert_eq!(names, ["A", "C"]);
@@ -224,12 +224,12 @@ fn states_and_what_follows_them_come_in_one_call(options: &Options) {
         _ => None,
     });
     assert_eq!(events.take(2).collect::<Vec<_>>(), [5, 6]);
-    let all = spaces.snapshot_and_subscribe(Subscription::from_start()).unwrap();
+    let all = spaces.snapshot_then_subscribe(Subscription::from_start()).unwrap();
     assert_eq!((all.position, all.snapshots.len()), (Position::new(6), 4));
     assert_eq!(all.unknown, [""; 0]);
     // Once it is there it is unknown no more; what is named twice is named once.
     let again = Subscription::from_start().spaces(["none", "nowhere", "a", "none", "few"]);
-    assert_eq!(spaces.snapshot_and_subscribe(again).unwrap().unknown, ["few", "none"]);
+    assert_eq!(spaces.snapshot_then_subscribe(again).unwrap().unknown, ["few", "none"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 use spacefold::{
     EventId, Position, SpaceEvent, Timestamp,
-    log::{Append, LogReader as _, LogWriter as _, MemoryLog},
+    log::{AppendRequest, LogReader as _, LogWriter as _, MemoryLog},
 };
 
 use crate::support::{Answer, cli, rebuild_projections, recorder, run};
@@ -109,7 +109,7 @@ fn ids_and_times_are_made() {
     assert!(now > Timestamp::MIN && now < Timestamp::MAX, "{now}");
     let log = MemoryLog::new();
     for _ in 0..2 {
-        log.append(&Append::new(&[SpaceEvent::space_activated("a")])).unwrap();
+        log.append(&AppendRequest::new(&[SpaceEvent::space_activated("a")])).unwrap();
     }
     assert!(log.position_as_of(Timestamp::now()).unwrap() >= Position::new(2));
 }

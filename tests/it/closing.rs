@@ -11,7 +11,7 @@ use std::{
 
 use spacefold::{
     AppendError, Position, ReadError, SpaceEvent, Spacefold,
-    log::{LogReader, Read},
+    log::{LogReader, ReadRequest},
 };
 use tempfile::TempDir;
 
@@ -56,7 +56,7 @@ fn ends<T: Send + 'static>(what: &str, scenario: impl FnOnce() -> T + Send + 'st
 fn is_closed(spaces: &Spacefold, what: &str) {
     let appended = spaces.append([SpaceEvent::space_activated("late")]);
     assert!(matches!(appended, Err(AppendError::Closed)), "{what}: {appended:?}");
-    let read = spaces.log().read(&Read::from(Position::new(1)));
+    let read = spaces.log().read(&ReadRequest::from(Position::new(1)));
     assert!(matches!(read, Err(ReadError::Closed)), "{what}: {read:?}");
     let index = spaces.projections().content_index();
     assert!(index.is_err(), "{what}: a projection is folded");

@@ -3,8 +3,8 @@
 
 use proptest::{prelude::*, sample::Index};
 use spacefold_event_core::{
-    Append, Assignments, EventFilter, EventLog, JsonReader, MemoryLog, NamedDocuments, Position,
-    Records, RecordsBuilder, Revision, SpaceEvent, Timestamp,
+    AppendRequest, Assignments, EventFilter, EventLog, JsonReader, MemoryLog, NamedDocuments,
+    Position, Records, RecordsBuilder, Revision, SpaceEvent, Timestamp,
 };
 
 use spacefold_store::EmbeddedLog;
@@ -13,8 +13,8 @@ use crate::arbitrary::one_of_each;
 
 fn assert_read_back(log: &dyn EventLog, events: &[SpaceEvent]) {
     let head = log.head();
-    log.append(&Append::new(events)).unwrap();
-    let read = spacefold_event_core::Read::from(head.next());
+    log.append(&AppendRequest::new(events)).unwrap();
+    let read = spacefold_event_core::ReadRequest::from(head.next());
     let held: Vec<SpaceEvent> =
         conformance::read_all(log, &read).into_iter().map(|event| event.event).collect();
     assert_eq!(held, events);

@@ -15,8 +15,8 @@ use spacefold::{
     AppendCondition, AppendError, Durability, Position, Revision, SpaceEvent,
     event::EventFilter,
     log::{
-        Append, Discontinuity, EmbeddedLog, LogReader, LogWriter, PendingAppend, Read,
-        StorageErrorKind, StoreOptions,
+        AppendRequest, Discontinuity, EmbeddedLog, LogReader, LogWriter, PendingAppend,
+        ReadRequest, StorageErrorKind, StoreOptions,
     },
 };
 
@@ -28,7 +28,7 @@ fn created(space: &str) -> [SpaceEvent; 1] {
 }
 
 fn is_empty(log: &EmbeddedLog) -> bool {
-    log.read(&Read::from(Position::new(1))).unwrap().is_empty()
+    log.read(&ReadRequest::from(Position::new(1))).unwrap().is_empty()
 }
 
 #[test]
@@ -164,20 +164,21 @@ fn an_append_is_awaited_under_any_runtime() {
     let folder = tempfile::tempdir().unwrap();
     let log = EmbeddedLog::open(folder.path().join("store")).unwrap();
     let positions = block_on(async {
-        let first = log.submit(&Append::new(&created("a"))).unwrap();
-        let second = log.submit(&Append::new(&created("b"))).unwrap();
+        let first = log.submit(&AppendRequest::new(&created("a"))).unwrap();
+        let second = log.submit(&AppendRequest::new(&created("b"))).unwrap();
         [first.await.unwrap(), second.await.unwrap()].map(|receipt| receipt.last_position().get())
     });
     assert_eq!(positions, [1, 2]);
     // A handle that is dropped takes nothing back.
-    drop(log.submit(&Append::new(&created("c"))).unwrap());
+    drop(log.submit(&AppendRequest::new(&created("c"))).unwrap());
     let condition = AppendCondition::no_space("a");
-    let refused =
-        block_on(async { log.submit(&Append::new(&created("a")).on(condition)).unwrap().await });
+    let refused = block_on(async {
+        log.submit(&AppendRequest::new(&created("a")).on(condition)).unwrap().await
+    });
     assert!(matches!(refused, Err(AppendError::ConditionFailed { .. })), "{refused:?}");
     assert_eq!(log.head(), Position::new(3));
     log.close().unwrap();
-    let closed = log.submit(&Append::new(&created("d"))).and_then(PendingAppend::wait);
+    let closed = log.submit(&AppendRequest::new(&created("d"))).and_then(PendingAppend::wait);
     assert!(matches!(closed, Err(AppendError::Closed)), "{closed:?}");
 }
 
@@ -187,10 +188,10 @@ fn what_a_thread_handed_over_stays_before_what_it_appends_then() {
     let log = EmbeddedLog::open(folder.path().join("store")).unwrap();
     for round in 0..200 {
         let handed_over: Vec<PendingAppend> = (0..3)
-            .map(|n| log.submit(&Append::new(&created(&format!("{round}-{n}")))).unwrap())
+            .map(|n| log.submit(&AppendRequest::new(&created(&format!("{round}-{n}")))).unwrap())
             .collect();
         // Nobody has the writer by now, or somebody does: it goes through either way.
-        let own = log.append(&Append::new(&created(&format!("{round}-own")))).unwrap();
+        let own = log.append(&AppendRequest::new(&created(&format!("{round}-own")))).unwrap();
         let positions =
             handed_over.into_iter().map(|pending| pending.wait().unwrap().last_position());
         let positions: Vec<u64> = positions.map(Position::get).collect();
@@ -209,7 +210,7 @@ fn one_append_of_a_group_fails_alone() {
         .map(|n| {
             let space = format!("space-{}", n % 20);
             let condition = AppendCondition::no_space(&space);
-            log.submit(&Append::new(&created(&space)).on(condition)).unwrap()
+            log.submit(&AppendRequest::new(&created(&space)).on(condition)).unwrap()
         })
         .collect();
     let outcomes: Vec<_> = pending.into_iter().map(PendingAppend::wait).collect();
@@ -236,7 +237,7 @@ fn variable(n: u64) -> [SpaceEvent; 1] {
 fn append_singly(log: &EmbeddedLog, events: std::ops::Range<u64>) {
     let mut pending = std::collections::VecDeque::new();
     for n in events {
-        pending.push_back(log.submit(&Append::new(&variable(n))).unwrap());
+        pending.push_back(log.submit(&AppendRequest::new(&variable(n))).unwrap());
         if pending.len() > 500 {
             pending.pop_front().unwrap().wait().unwrap();
         }
@@ -259,7 +260,7 @@ fn small_commits_leave_no_small_blocks() {
     // An event alone in its append takes some 300 bytes of the journal.
     assert!(info.sealed_bytes < 60 * EVENTS, "{info:?}");
     let sealed = fs::read_dir(store.join("sealed")).unwrap().count();
-    assert!((1..=8).contains(&sealed), "{sealed} sealed files");
+    assert!((1..=8).contains(&sealed), "{sealed} segments");
     log.close().unwrap();
 }
 
@@ -298,7 +299,7 @@ fn the_journal_is_used_again_and_stays_bounded() {
 }
 
 /// Copies a store that is open. What is in the way of events goes before what they move to: HEAD,
-/// then the journal, then the sealed files.
+/// then the journal, then the segments.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     let mut entries: Vec<_> = fs::read_dir(from).unwrap().map(Result::unwrap).collect();
@@ -321,13 +322,14 @@ fn a_sealer_that_fails_refuses_appends_and_wakes_whoever_waits() {
     let options = StoreOptions::default().journal_file_bytes(128 << 10);
     let log = EmbeddedLog::open_with(&store, &options).unwrap();
     append_singly(&log, 0..10);
-    // The first sealed file cannot be written.
+    // The first segment cannot be written.
     fs::remove_dir(store.join("sealed")).unwrap();
     let waiting = thread::spawn({
         let log = log.clone();
         move || log.wait_durable(Position::new(1_000_000), NEVER)
     });
-    let refused = (10..1_000_000_u64).find_map(|n| log.append(&Append::new(&variable(n))).err());
+    let refused =
+        (10..1_000_000_u64).find_map(|n| log.append(&AppendRequest::new(&variable(n))).err());
     assert!(matches!(refused, Some(AppendError::Refused { .. })), "{refused:?}");
     assert!(waiting.join().unwrap().is_err());
     let durable = log.durable_head();

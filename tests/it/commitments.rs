@@ -5,10 +5,10 @@ use std::{fs, num::NonZeroU64, path::Path};
 use spacefold::{
     Folding, Options, Position, Spacefold,
     admin::{
-        Commitments, OnDamage, Problem, StateCommitment, VerifyDepth, VerifyOptions, VerifyReport,
-        verify,
+        OnDamage, Problem, StateCommitment, StateCommitments, VerifyDepth, VerifyOptions,
+        VerifyReport, verify,
     },
-    log::{LogReader, Read, StoreOptions},
+    log::{LogReader, ReadRequest, StoreOptions},
     state::SpaceStates,
 };
 
@@ -47,7 +47,7 @@ fn fill_until_recorded(spaces: &Spacefold, position: Position) {
 /// The commitment that is right at a position.
 fn commitment(spaces: &Spacefold, position: Position) -> StateCommitment {
     let mut states = SpaceStates::new();
-    for page in spaces.log().pages(Read::from(Position::new(1)).to(position)) {
+    for page in spaces.log().pages(ReadRequest::from(Position::new(1)).to(position)) {
         page.unwrap().events().for_each(|event| drop(states.apply(&event.unwrap())));
     }
     StateCommitment {
@@ -73,7 +73,7 @@ fn assert_checked(store: &Path, commitments: u64) {
 fn a_store_that_is_folded_live_says_what_states_it_leads_to() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    let often = Commitments::EveryEvents(NonZeroU64::MIN);
+    let often = StateCommitments::Every(NonZeroU64::MIN);
     let spaces = options(&store).folding(Folding::Live).commitments(often).open().unwrap();
     fill_until_recorded(&spaces, Position::new(1));
     spaces.close().unwrap();
@@ -84,7 +84,7 @@ fn a_store_that_is_folded_live_says_what_states_it_leads_to() {
     assert_eq!(verify(&store, quick).unwrap().commitments, 0);
     // Never, when it is told so.
     let silent = folder.path().join("silent");
-    let spaces = options(&silent).folding(Folding::Live).commitments(Commitments::Off);
+    let spaces = options(&silent).folding(Folding::Live).commitments(StateCommitments::Off);
     let spaces = spaces.open().unwrap();
     fill(&spaces, 40);
     spaces.catch_up().unwrap();
@@ -93,7 +93,7 @@ fn a_store_that_is_folded_live_says_what_states_it_leads_to() {
 }
 
 #[test]
-fn commitments_of_blocks_in_sealed_files_outlive_sleds_copy() {
+fn commitments_of_blocks_in_segments_outlive_sleds_copy() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let spaces = options(&store).open().unwrap();
@@ -116,7 +116,7 @@ fn commitments_of_blocks_in_sealed_files_outlive_sleds_copy() {
     assert_eq!(spaces.admin().info().healed, 1);
     spaces.close().unwrap();
     assert_checked(&store, 2);
-    // A damaged sealed file comes back from sled's copy, with what it said.
+    // A damaged segment comes back from sled's copy, with what it said.
     let sealed = fs::read_dir(store.join("sealed")).unwrap().map(|entry| entry.unwrap().path());
     let first = sealed.min().unwrap();
     let whole = fs::read(&first).unwrap();
@@ -137,7 +137,7 @@ fn commitments_of_blocks_in_sealed_files_outlive_sleds_copy() {
 fn blocks_that_are_lost_with_what_they_said_are_made_anew_and_the_chain_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    // Journal files of the size that is the default: no block is in a sealed file yet.
+    // Journal files of the size that is the default: no block is in a segment yet.
     let open = || Options::new(&store).folding(Folding::OnDemand).open().unwrap();
     let spaces = open();
     fill(&spaces, 2);

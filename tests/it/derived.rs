@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use spacefold::{
     EventId, Position, SpaceEvent, Spacefold, SubscribeError, Subscription, Timestamp,
-    log::{Append, EmbeddedLog, LogWriter},
+    log::{AppendRequest, EmbeddedLog, LogWriter},
 };
 
 use crate::commit::copy_folder;
@@ -22,7 +22,7 @@ fn append(log: &EmbeddedLog, from: u64, word: &str) {
             SpaceEvent::variable_set(format!("space-{}", n % 3), "v", format!("{word}-{n}"))
                 .with_event_id(EventId::from_bytes(id))
                 .with_timestamp(time);
-        log.append(&Append::new(&[event]).recorded_at(&[time])).unwrap();
+        log.append(&AppendRequest::new(&[event]).recorded_at(&[time])).unwrap();
     }
 }
 
@@ -32,7 +32,7 @@ fn derive(path: &Path) {
     spaces.projections().activity().unwrap();
     spaces.history_cache().rebuild().unwrap();
     spaces.save().unwrap();
-    drop(spaces.subscribe_durably("mailer", &Subscription::from_now()).unwrap());
+    drop(spaces.subscribe_durable("mailer", &Subscription::from_now()).unwrap());
     spaces.feed().reset_durable("mailer", spaces.durable_head()).unwrap();
     spaces.close().unwrap();
 }
@@ -40,7 +40,7 @@ fn derive(path: &Path) {
 /// Where a durable subscription goes on; `None` where its place is not this log's.
 fn place(path: &Path) -> Option<Position> {
     let spaces = Spacefold::open_existing(path).unwrap();
-    let opened = spaces.subscribe_durably("mailer", &Subscription::from_start());
+    let opened = spaces.subscribe_durable("mailer", &Subscription::from_start());
     let at = match &opened {
         Ok(mailer) => Some(mailer.acknowledged()),
         Err(SubscribeError::Unfit { .. }) => None,

@@ -19,7 +19,7 @@ use serde_json::Value;
 use spacefold::{
     Position, Spacefold,
     event::EventFilter,
-    log::{LogReader as _, Read},
+    log::{LogReader as _, ReadRequest},
 };
 
 use self::repository::Repository;
@@ -136,7 +136,7 @@ fn every_commit_is_given_back_as_git_archives_it() {
     // What git takes for a rename keeps its document.
     let count = |name: &str| {
         let filter = EventFilter::all().types([name.parse().unwrap()]);
-        spaces.log().read(&Read::from(Position::new(1)).matching(filter)).unwrap().len()
+        spaces.log().read(&ReadRequest::from(Position::new(1)).matching(filter)).unwrap().len()
     };
     assert!(count("document.moved") >= 2 && count("document.removed") >= 2);
     spaces.close().unwrap();

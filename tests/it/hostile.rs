@@ -58,7 +58,7 @@ fn store(path: &Path) -> String {
     ];
     let events = events.map(|event| event.with_source(HOSTILE).with_correlation_id(HOSTILE));
     spaces.append(events).unwrap();
-    drop(spaces.subscribe_durably(HOSTILE, &Subscription::from_start()).unwrap());
+    drop(spaces.subscribe_durable(HOSTILE, &Subscription::from_start()).unwrap());
     spaces.close().unwrap();
     hash
 }

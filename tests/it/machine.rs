@@ -272,7 +272,7 @@ fn a_limit_on_the_size_of_files_is_told_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let hint = "hint: let the process write larger files";
-    // In blocks of 1 KiB: too little for HEAD, for the journal, for sled, for a sealed file.
+    // In blocks of 1 KiB: too little for HEAD, for the journal, for sled, for a segment.
     for blocks in [4, 64, 600, 1_100] {
         let mut import = cli(&store);
         import.arg("import").arg(fixture("book.jsonl.gz"));
@@ -365,7 +365,8 @@ fn where_a_content_is_is_answered_though_sleds_copy_is_gone() {
     let store = folder.path().join("store");
     sample_store(&store);
     let spaces = Spacefold::open(&store).unwrap();
-    let page = spaces.log().read(&spacefold::log::Read::from(spacefold::Position::new(1))).unwrap();
+    let page =
+        spaces.log().read(&spacefold::log::ReadRequest::from(spacefold::Position::new(1))).unwrap();
     let hash = page.envelopes().find_map(|envelope| {
         match envelope.decode().unwrap().to_owned_event().event.payload {
             spacefold::event::Payload::DocumentContentChanged { new_hash, .. } => Some(new_hash),

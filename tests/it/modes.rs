@@ -35,7 +35,7 @@ fn under(umask: &str, command: &Command) -> String {
     run(shell.args(command.get_args()).stdin(Stdio::null())).succeeded()
 }
 
-/// Events that fill sealed files, and content.
+/// Events that fill segments, and content.
 fn fill(store: &Path, umask: &str, mode: Option<&str>) {
     let sample = fixture("book.jsonl.gz");
     let mut import = cli(store);

@@ -9,9 +9,9 @@ use conformance::{
     LogFactory, append, concurrency, condition, ingest, limits, model, read, retry, time,
 };
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventLog, Ingested, LogReader, LogWriter, MemoryLog,
-    Page, Position, Read, ReadError, Receipt, RecordedEvent, Revision, SpaceEvent, Timestamp,
-    testing,
+    AppendCondition, AppendError, AppendRequest, EventLog, Ingested, LogReader, LogWriter,
+    MemoryLog, Page, Position, ReadError, ReadRequest, Receipt, RecordedEvent, Revision,
+    SpaceEvent, Timestamp, testing,
 };
 
 /// What is wrong with a log.
@@ -83,13 +83,13 @@ impl testing::LogWrapper for Faulty {
         }
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         match self.fault {
-            Fault::DropsTheLastEvent => {
-                self.log.read(&Read { to: read.to.min(self.log.head().previous()), ..read.clone() })
-            }
+            Fault::DropsTheLastEvent => self
+                .log
+                .read(&ReadRequest { to: read.to.min(self.log.head().previous()), ..read.clone() }),
             Fault::StartsBehindFrom => {
-                self.log.read(&Read { from: read.from.next(), ..read.clone() })
+                self.log.read(&ReadRequest { from: read.from.next(), ..read.clone() })
             }
             Fault::EndsAtAnEmptyPage => {
                 let page = self.log.read(read)?;
@@ -114,7 +114,7 @@ impl testing::LogWrapper for Faulty {
         }
     }
 
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+    fn append(&self, append: &AppendRequest<'_>) -> Result<Receipt, AppendError> {
         match self.fault {
             Fault::SkipsACheck => {
                 let append = append.clone().on(AppendCondition::none());
@@ -124,7 +124,7 @@ impl testing::LogWrapper for Faulty {
                 let mut receipts = append
                     .events()
                     .iter()
-                    .map(|event| self.log.append(&Append::new(std::slice::from_ref(event))));
+                    .map(|event| self.log.append(&AppendRequest::new(std::slice::from_ref(event))));
                 let first = receipts.next().ok_or(AppendError::Empty)??;
                 receipts.try_fold(first, |first, next| {
                     // As long as a disk would take, so that others come in between.
@@ -136,7 +136,7 @@ impl testing::LogWrapper for Faulty {
                 })
             }
             Fault::LosesRecordingTimes => {
-                let now = Append::new(append.events()).on(append.condition().clone());
+                let now = AppendRequest::new(append.events()).on(append.condition().clone());
                 self.log.append(&now)
             }
             _ => self.log.append(append),
@@ -149,7 +149,7 @@ impl testing::LogWrapper for Faulty {
         }
         let (events, times): (Vec<SpaceEvent>, Vec<Timestamp>) =
             records.iter().map(|record| (record.event.clone(), record.recorded_at)).unzip();
-        let receipt = self.log.append(&Append::new(&events).recorded_at(&times))?;
+        let receipt = self.log.append(&AppendRequest::new(&events).recorded_at(&times))?;
         Ok(Ingested::new(0, Some(receipt)))
     }
 }

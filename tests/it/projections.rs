@@ -18,7 +18,8 @@ use spacefold::{
     Options, Position, SpaceEvent, Spacefold,
     event::RecordedEventRef,
     projection::{
-        ApplyContext, ApplyError, CatchUpError, OneValue, PauseKind, ProblemFilter, ValueProjection,
+        ApplyContext, ApplyError, CatchUpError, PauseKind, ProblemFilter, SingleValue,
+        SingleValueProjection,
     },
 };
 
@@ -35,8 +36,8 @@ const LOCK: &str = "LOCK";
 /// How long anything may take.
 const LONG: Duration = Duration::from_secs(60);
 
-fn events_by_source() -> OneValue<EventsBySource> {
-    OneValue(EventsBySource { refuses: Arc::default() })
+fn events_by_source() -> SingleValueProjection<EventsBySource> {
+    SingleValueProjection(EventsBySource { refuses: Arc::default() })
 }
 
 /// Counts events; refuses those of a type while it is told to.
@@ -44,7 +45,7 @@ struct EventsBySource {
     refuses: Arc<AtomicBool>,
 }
 
-impl ValueProjection for EventsBySource {
+impl SingleValue for EventsBySource {
     type Value = std::collections::BTreeMap<String, u64>;
 
     fn name(&self) -> &'static str {
@@ -104,7 +105,7 @@ fn a_quarantined_event_pauses_one_projection_and_is_listed(options: &Options) {
     let refuses = Arc::new(AtomicBool::new(true));
     let picky = spaces
         .projections()
-        .register(OneValue(EventsBySource { refuses: Arc::clone(&refuses) }))
+        .register(SingleValueProjection(EventsBySource { refuses: Arc::clone(&refuses) }))
         .unwrap();
     let append = |space: &str| {
         let event = SpaceEvent::render_failed(space, None::<String>, "no ink");

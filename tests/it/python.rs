@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, process::Command};
 
-use spacefold_event_core::{Append, EventType, JsonReader, LogWriter, MemoryLog, SpaceEvent};
+use spacefold_event_core::{
+    AppendRequest, EventType, JsonReader, LogWriter, MemoryLog, SpaceEvent,
+};
 
 use crate::support::fixture;
 
@@ -20,7 +22,7 @@ fn through_a_log(lines: &str) -> String {
     let times: Vec<_> =
         events.iter().map(|event| event.timestamp.min(conformance::second(0))).collect();
     let log = MemoryLog::new();
-    log.append(&Append::new(&events).recorded_at(&times)).unwrap();
+    log.append(&AppendRequest::new(&events).recorded_at(&times)).unwrap();
     conformance::whole_log(&log).iter().map(|event| event.to_json() + "\n").collect()
 }
 

@@ -13,7 +13,7 @@ use spacefold::{
     bus::BusOptions,
     command::Outcome,
     event::{Object, Presence, RecordedEvent},
-    log::{Append, LogReader, LogWriter, StoreOptions},
+    log::{AppendRequest, LogReader, LogWriter, StoreOptions},
     subscribe::Feed,
 };
 
@@ -244,7 +244,7 @@ fn whoever_commands_reads_what_that_came_to(options: &Options) {
         let id = format!("d{n}");
         // Somebody else, whose append this handle knows nothing of.
         let added = [SpaceEvent::document_added("s", &id, format!("/{n}"))];
-        spaces.log().append(&Append::new(&added)).unwrap();
+        spaces.log().append(&AppendRequest::new(&added)).unwrap();
         let error = service.add_document("s", &id, "/other").unwrap_err();
         assert!(matches!(error.refusal(), Some(Refusal::DocumentExists { .. })), "{error}");
         assert!(spaces.snapshot("s").unwrap().document(&id).is_some(), "what was in the way");

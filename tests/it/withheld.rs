@@ -15,7 +15,7 @@ use spacefold::{
     command::IdempotencyKey,
     content::{ContentHash, visit_named_content},
     event::EventFilter,
-    log::{Append, EventLog, LogReader, LogWriter, MemoryLog, Page, Read},
+    log::{AppendRequest, EventLog, LogReader, LogWriter, MemoryLog, Page, ReadRequest},
     projection::{Builtin, Projections},
     state::{DerivedState, LiveStates, TimeTravel},
     subscribe::{Feed, ReceiveError},
@@ -39,7 +39,7 @@ impl Withholding {
     /// Contents of two documents, in one event each.
     fn new() -> Arc<Self> {
         let log = MemoryLog::new();
-        log.append(&Append::new(&[SpaceEvent::space_created("s", "S")])).unwrap();
+        log.append(&AppendRequest::new(&[SpaceEvent::space_created("s", "S")])).unwrap();
         for n in 1..EVENTS {
             let (hash, document) = (ContentHash::of(&n.to_le_bytes()), format!("d{}", n % 2));
             let changed = SpaceEvent::document_content_changed(
@@ -48,7 +48,7 @@ impl Withholding {
                 None::<String>,
                 hash.to_string(),
             );
-            log.append(&Append::new(&[changed])).unwrap();
+            log.append(&AppendRequest::new(&[changed])).unwrap();
         }
         Arc::new({
             let (from, of_spaces_alone) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -83,7 +83,7 @@ impl testing::LogWrapper for Withholding {
         &self.log
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         if self.of_spaces_alone.load(Ordering::SeqCst) {
             return self.log.read(read);
         }
@@ -103,7 +103,7 @@ impl testing::LogWrapper for Withholding {
             return Ok(Page::empty(LogReader::durable_head(self).next()));
         }
         let filter = EventFilter::all().spaces([space_id]);
-        LogReader::read(self, &Read::from(position).matching(filter).limit(limit))
+        LogReader::read(self, &ReadRequest::from(position).matching(filter).limit(limit))
     }
 }
 
@@ -185,7 +185,7 @@ fn states_that_lag_are_not_said_to_part_where_a_log_gives_nothing_of_their_space
     let persisted = LiveStates::new(log.clone(), derived.clone());
     persisted.catch_up().unwrap();
     persisted.save().unwrap();
-    log.log.append(&Append::new(&[SpaceEvent::variable_set("s", "later", 1)])).unwrap();
+    log.log.append(&AppendRequest::new(&[SpaceEvent::variable_set("s", "later", 1)])).unwrap();
     log.of_spaces_alone.store(true, Ordering::SeqCst);
     log.from.store(EVENTS + 1, Ordering::SeqCst);
     let projections = Projections::new(Arc::new(LiveStates::new(log.clone(), derived)));
@@ -275,7 +275,7 @@ fn times_that_were_clamped_are_not_counted_in_a_part() {
     // Both lie ahead of the clock, so that only the log knows when they were recorded.
     let times = [Timestamp::MAX; 2];
     let run = [0; 2].map(|_| SpaceEvent::space_activated("s"));
-    let receipt = log.append(&Append::new(&run).recorded_at(&times)).unwrap();
+    let receipt = log.append(&AppendRequest::new(&run).recorded_at(&times)).unwrap();
     let clamped = || Clamped::of(&*log, &receipt, &times);
     assert_eq!(clamped().unwrap().unwrap().events, 2);
     // The event before, the first of them, the last.

@@ -71,8 +71,8 @@ fn a_full_journal_holds_the_writer_up_until_a_file_is_given_up() {
 }
 
 #[test]
-fn one_sealed_file_is_made_after_the_other() {
-    check(store_scenarios::filing);
+fn one_segment_is_made_after_the_other() {
+    check(store_scenarios::archiving);
 }
 
 #[test]

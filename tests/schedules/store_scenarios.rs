@@ -11,7 +11,7 @@ use spacefold_event_core::Position;
 
 use crate::{
     budget::ByteBudget,
-    progress::{Failure, Progress, WaitError},
+    progress::{Progress, StoreFailure, WaitError},
     sync::Mutex,
     thread,
 };
@@ -80,14 +80,16 @@ pub(crate) fn failure_and_close() {
     };
     let room = {
         let progress = Arc::clone(&progress);
-        thread::spawn(move || assert_eq!(progress.wait_for_room(true), Err(Failure::new("broken"))))
+        thread::spawn(move || {
+            assert_eq!(progress.wait_for_room(true), Err(StoreFailure::new("broken")))
+        })
     };
-    progress.fail(Failure::new("broken"));
-    progress.fail(Failure::new("broken again"));
+    progress.fail(StoreFailure::new("broken"));
+    progress.fail(StoreFailure::new("broken again"));
     progress.close();
     durable.join().unwrap();
     room.join().unwrap();
-    assert_eq!(progress.failure(), Some(Failure::new("broken")));
+    assert_eq!(progress.failure(), Some(StoreFailure::new("broken")));
 }
 
 /// Where a thread looks at the tail when it says how long that is.
@@ -154,29 +156,29 @@ pub(crate) fn room_in_the_journal() {
     other.join().unwrap();
 }
 
-/// The sealer begins to file one time after the other, each once what it filed before is done; a
+/// The sealer begins to file one time after the other, each once what it archived before is done; a
 /// thread that makes sled's copy anew waits for that too.
-pub(crate) fn filing() {
+pub(crate) fn archiving() {
     let progress = Arc::new(Progress::new(Position::START, 0));
     let under_way = Arc::new(Mutex::new(0));
     let rebuild = {
         let progress = Arc::clone(&progress);
-        thread::spawn(move || progress.wait_until_filed())
+        thread::spawn(move || progress.wait_until_archived())
     };
     let mut filers = Vec::new();
     for _ in 0..2 {
-        progress.wait_until_filed();
-        progress.update(|state| state.is_filing = true);
-        assert!(progress.is_filing());
+        progress.wait_until_archived();
+        progress.update(|state| state.is_archiving = true);
+        assert!(progress.is_archiving());
         let (progress, under_way) = (Arc::clone(&progress), Arc::clone(&under_way));
         filers.push(thread::spawn(move || {
             *under_way.lock().unwrap() += 1;
-            assert_eq!(*under_way.lock().unwrap(), 1, "filed twice at once");
+            assert_eq!(*under_way.lock().unwrap(), 1, "archived twice at once");
             *under_way.lock().unwrap() -= 1;
-            progress.update(|state| state.is_filing = false);
+            progress.update(|state| state.is_archiving = false);
         }));
     }
-    progress.wait_until_filed();
+    progress.wait_until_archived();
     assert_eq!(*under_way.lock().unwrap(), 0);
     filers.into_iter().for_each(|filer| filer.join().unwrap());
     rebuild.join().unwrap();

@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 use spacefold::{Options, Spacefold, admin::ImportOptions, event::Presence, log::StoreOptions};
 use spacefold_event_core::{
     AppendError, CorruptRecords, EventFilter, EventId, EventLog, EventType, Object, Payload,
-    Position, Read, ReadError, Schemas, SpaceEvent, Value,
+    Position, ReadError, ReadRequest, Schemas, SpaceEvent, Value,
     testing::{EARLIER, LATER},
 };
 use spacefold_store::{VerifyOptions, verify};
@@ -137,7 +137,7 @@ fn old_payloads_are_read_as_those_of_today_from_journal_blocks_and_a_rebuilt_cop
         let spaces = open(&store, &LATER);
         assert_eq!(events(&spaces), all, "{name}, from blocks");
         let filter = EventFilter::all().document("book-3");
-        let read = Read::from(Position::new(1)).matching(filter);
+        let read = ReadRequest::from(Position::new(1)).matching(filter);
         let moved = conformance::read_all(spaces.log(), &read);
         assert!(moved.iter().all(|moved| moved.event.event_type() == EventType::DocumentMoved));
         assert_eq!(moved.len(), 3);
@@ -192,7 +192,7 @@ fn states_retries_and_exports_see_old_payloads_as_those_of_today() {
 /// Waits for nothing: the error that reading the log ends with, and the events before it.
 fn read_until_refused(log: &dyn EventLog) -> (usize, Option<ReadError>) {
     let mut read = 0;
-    for page in log.pages(Read::from(Position::new(1))) {
+    for page in log.pages(ReadRequest::from(Position::new(1))) {
         for event in page.unwrap().events() {
             match event {
                 Ok(_) => read += 1,

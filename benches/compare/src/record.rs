@@ -224,7 +224,9 @@ fn weigh(a: &str, b: &str) -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-    use spacefold_event_core::{Append, LogReader, LogWriter, MemoryLog, Position, Read};
+    use spacefold_event_core::{
+        AppendRequest, LogReader, LogWriter, MemoryLog, Position, ReadRequest,
+    };
 
     use super::{Batch, Digest};
     use crate::workload::Workload;
@@ -238,8 +240,8 @@ mod tests {
         let mut rival = Digest::default();
         batch.records().for_each(|record| rival.add_record(record).unwrap());
         let log = MemoryLog::new();
-        log.append(&Append::new(events)).unwrap();
-        let page = log.read(&Read::from(Position::new(1))).unwrap();
+        log.append(&AppendRequest::new(events)).unwrap();
+        let page = log.read(&ReadRequest::from(Position::new(1))).unwrap();
         let mut own = Digest::default();
         page.events().for_each(|event| own.add_event(&event.unwrap()).unwrap());
         (rival, own)

@@ -1,6 +1,6 @@
 //! How far a durable subscription has come, as it is kept in the store.
 //!
-//! Under [`key`]: [`Stored`] in bincode's native encoding, then the BLAKE3 hash of that.
+//! Under [`key`]: [`StoredCheckpoint`] in bincode's native encoding, then the BLAKE3 hash of that.
 
 use bincode::{Decode, Encode};
 use spacefold_event_core::{LogMark, LogReader, Position, ReadError, bytes::ByteReader};
@@ -21,7 +21,7 @@ pub(crate) const MAX_RESULT_BYTES: usize = 1 << 20;
 
 /// A position that was acknowledged, in which log, and the result that was kept with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Checkpoint {
+pub(crate) struct SubscriptionCheckpoint {
     mark: LogMark,
     pub(crate) result: Vec<u8>,
     /// Of the filter that everything up to the position was looked at with; `None` when it was not
@@ -30,7 +30,7 @@ pub(crate) struct Checkpoint {
 }
 
 #[derive(Encode, Decode)]
-struct Stored {
+struct StoredCheckpoint {
     schema_version: u32,
     mark: Vec<u8>,
     result: Vec<u8>,
@@ -47,7 +47,7 @@ pub(crate) fn name_of(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(key.strip_prefix(PREFIX)?).ok()
 }
 
-impl Checkpoint {
+impl SubscriptionCheckpoint {
     /// The checkpoint at a position of a log.
     pub(crate) fn at(
         log: &dyn LogReader,
@@ -84,12 +84,12 @@ impl Checkpoint {
         let mut mark = Vec::new();
         self.mark.encode(&mut mark);
         let (result, filter) = (self.result.clone(), self.filter);
-        seal(&Stored { schema_version: SCHEMA_VERSION, mark, result, filter })
+        seal(&StoredCheckpoint { schema_version: SCHEMA_VERSION, mark, result, filter })
     }
 
     /// The checkpoint from its bytes; `None` when they are damaged or of another version.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let Stored { schema_version, mark, result, filter } = unseal(bytes)?;
+        let StoredCheckpoint { schema_version, mark, result, filter } = unseal(bytes)?;
         let mut reader = ByteReader::new(&mark);
         let mark = LogMark::decode(&mut reader).filter(|_| schema_version == SCHEMA_VERSION)?;
         reader.end(Self { mark, result, filter })
@@ -110,17 +110,20 @@ mod tests {
         let origin = Some(LogOrigin { store_id: [3; 16], session: 9 });
         let mark = LogMark { position, last: Some((position, event)), origin };
         let filter = Some(FilterDigest::of(&EventFilter::all().spaces(["a"])));
-        let checkpoint = Checkpoint { mark, result: vec![1, 2], filter };
+        let checkpoint = SubscriptionCheckpoint { mark, result: vec![1, 2], filter };
         let bytes = checkpoint.encode();
-        assert_eq!(Checkpoint::decode(&bytes), Some(checkpoint));
+        assert_eq!(SubscriptionCheckpoint::decode(&bytes), Some(checkpoint));
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Checkpoint::decode(&damaged), None, "bit {bit}");
+            assert_eq!(SubscriptionCheckpoint::decode(&damaged), None, "bit {bit}");
         }
-        assert_eq!(Checkpoint::decode(&[]), None);
-        let later = unseal::<Stored>(&bytes).unwrap();
-        assert_eq!(Checkpoint::decode(&seal(&Stored { schema_version: 4, ..later })), None);
+        assert_eq!(SubscriptionCheckpoint::decode(&[]), None);
+        let later = unseal::<StoredCheckpoint>(&bytes).unwrap();
+        assert_eq!(
+            SubscriptionCheckpoint::decode(&seal(&StoredCheckpoint { schema_version: 4, ..later })),
+            None
+        );
     }
 
     #[test]

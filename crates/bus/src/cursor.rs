@@ -7,26 +7,26 @@ use spacefold_event_core::{Page, Position, ReadError, bytes::to_u64};
 use crate::{
     coalesce::coalesce,
     delivery::Delivery,
-    recent::Recent,
-    source::{Source, Standing, Stride},
-    subscription::WhenBehind,
+    recent::RecentPage,
+    source::{FeedSource, Standing, Stride},
+    subscription::LagPolicy,
 };
 
 pub(crate) struct Cursor {
-    source: Arc<Source>,
+    source: Arc<FeedSource>,
     standing: Arc<Standing>,
     lagging_after: u64,
     /// The first position that has not been looked at.
     next: Position,
     /// The durable head, as far as it is known here.
     head: Position,
-    phase: Phase,
+    phase: CursorPhase,
     /// The stretch that is being left out, while its events are counted.
     skipping: Option<Skipping>,
     /// The page behind a marker.
     queued: Option<Arc<Page>>,
     /// Pages that others share, from about `next` on.
-    ahead: VecDeque<Recent>,
+    ahead: VecDeque<RecentPage>,
 }
 
 /// A stretch that is left out.
@@ -41,7 +41,7 @@ struct Skipping {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum CursorPhase {
     /// Reads the history that the subscription begins with.
     CatchingUp,
     Live,
@@ -60,7 +60,7 @@ pub(crate) enum Step {
 
 impl Cursor {
     pub(crate) fn new(
-        source: Arc<Source>,
+        source: Arc<FeedSource>,
         standing: Arc<Standing>,
         lagging_after: u64,
         after: Position,
@@ -72,7 +72,7 @@ impl Cursor {
             lagging_after,
             next,
             head,
-            phase: Phase::CatchingUp,
+            phase: CursorPhase::CatchingUp,
             skipping: None,
             queued: None,
             ahead: VecDeque::new(),
@@ -112,7 +112,8 @@ impl Cursor {
             self.move_to(page.next());
             return Ok(Step::Moved);
         }
-        if self.phase == Phase::Behind && self.standing.when_behind == WhenBehind::CoalesceDocuments
+        if self.phase == CursorPhase::Behind
+            && self.standing.lag_policy == LagPolicy::CoalesceDocuments
         {
             return self.deliver_coalesced(&page);
         }
@@ -128,10 +129,10 @@ impl Cursor {
     }
 
     fn at_head(&mut self) -> Step {
-        if self.phase == Phase::Live {
+        if self.phase == CursorPhase::Live {
             return Step::AtHead;
         }
-        self.phase = Phase::Live;
+        self.phase = CursorPhase::Live;
         let position = self.passed();
         tracing::debug!(subscriber = self.standing.name, %position, "caught up");
         Step::Deliver(Delivery::CaughtUp { position })
@@ -145,16 +146,16 @@ impl Cursor {
     /// What there is to say when a subscriber that was live is behind by more than it may be.
     fn fall_behind(&mut self, stride: Stride) -> Result<Option<Step>, ReadError> {
         let position = self.passed();
-        if self.phase != Phase::Live || self.head.since(position) <= self.lagging_after {
+        if self.phase != CursorPhase::Live || self.head.since(position) <= self.lagging_after {
             return Ok(None);
         }
         self.head = self.head.max(self.source.log.durable_head());
         let lag = self.head.since(position);
         tracing::info!(subscriber = self.standing.name, %position, lag, "a subscriber lags");
-        if self.standing.when_behind == WhenBehind::SkipOldest {
+        if self.standing.lag_policy == LagPolicy::SkipOldest {
             return self.skip_oldest(stride).map(Some);
         }
-        self.phase = Phase::Behind;
+        self.phase = CursorPhase::Behind;
         Ok(Some(Step::Deliver(Delivery::Lagging { position, lag })))
     }
 

@@ -5,13 +5,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use spacefold_event_core::{EventFilter, Position, ReadError, StorageError};
 
 use crate::{
-    checkpoint::{self, Checkpoint, MAX_RESULT_BYTES},
+    checkpoint::{self, MAX_RESULT_BYTES, SubscriptionCheckpoint},
     delivery::{Delivery, ReceiveError, SubscribeError},
-    names::Owner,
+    names::NameOwner,
     places::Places,
-    source::Source,
+    source::FeedSource,
     subscribed_filter::{self, FilterDigest},
-    subscriber::{Closer, Subscriber},
+    subscriber::{Subscriber, SubscriptionHandle},
 };
 
 /// A [`Subscriber`] whose place in the log is kept in the store under a name, so that the next one
@@ -38,13 +38,13 @@ use crate::{
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Delivery, Position, SpaceEvent, Subscription, log::{Append, LogWriter, MemoryLog},
+///     Delivery, Position, SpaceEvent, Subscription, log::{AppendRequest, LogWriter, MemoryLog},
 ///     subscribe::Feed,
 /// };
 /// let log = Arc::new(MemoryLog::new());
-/// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let feed = Feed::new(log);
-/// let mut mailer = feed.subscribe_durably("mailer", &Subscription::from_start())?;
+/// let mut mailer = feed.subscribe_durable("mailer", &Subscription::from_start())?;
 /// while let Delivery::Events(page) = mailer.recv()? {
 ///     for event in page.events() {
 ///         println!("mail about {}", event?.space_id);
@@ -52,7 +52,7 @@ use crate::{
 ///     mailer.ack(page.next().previous())?;
 /// }
 /// drop(mailer);
-/// let again = feed.subscribe_durably("mailer", &Subscription::from_start())?;
+/// let again = feed.subscribe_durable("mailer", &Subscription::from_start())?;
 /// assert_eq!(again.acknowledged(), Position::new(1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -60,11 +60,11 @@ use crate::{
 pub struct DurableSubscriber {
     // Dropped first: the name is free once nothing is received under it any more.
     subscriber: Subscriber,
-    place: Place,
+    place: OwnedPlace,
 }
 
 impl DurableSubscriber {
-    pub(crate) const fn new(subscriber: Subscriber, place: Place) -> Self {
+    pub(crate) const fn new(subscriber: Subscriber, place: OwnedPlace) -> Self {
         Self { subscriber, place }
     }
 
@@ -99,8 +99,8 @@ impl DurableSubscriber {
 
     /// A handle that closes the subscription from elsewhere.
     #[must_use]
-    pub fn closer(&self) -> Closer {
-        self.subscriber.closer()
+    pub fn handle(&self) -> SubscriptionHandle {
+        self.subscriber.handle()
     }
 
     /// The position up to which everything was received, or did not pass the filter.
@@ -223,26 +223,26 @@ pub enum AckError {
 }
 
 /// The place of one durable subscription, owned.
-pub(crate) struct Place {
-    source: Arc<Source>,
+pub(crate) struct OwnedPlace {
+    source: Arc<FeedSource>,
     places: Arc<Places>,
-    owner: Owner,
-    checkpoint: Checkpoint,
+    owner: NameOwner,
+    checkpoint: SubscriptionCheckpoint,
 }
 
-impl Place {
+impl OwnedPlace {
     /// Takes the place of this name, and makes it when there is none; it is kept before anything
     /// is received. One that was kept without its filter takes this one for it.
     pub(crate) fn take(
-        source: &Arc<Source>,
+        source: &Arc<FeedSource>,
         places: &Arc<Places>,
         name: &str,
         filter: &EventFilter,
         begin: impl FnOnce() -> Result<Position, SubscribeError>,
     ) -> Result<Self, SubscribeError> {
-        let owner = Owner::of(&source.owned, name)?;
+        let owner = NameOwner::of(&source.owned, name)?;
         let (source, places) = (Arc::clone(source), Arc::clone(places));
-        let checkpoint = match Checkpoint::load(&places, name)? {
+        let checkpoint = match SubscriptionCheckpoint::load(&places, name)? {
             Some(checkpoint) => {
                 if !checkpoint.fits(&*source.log)? {
                     let what = "it is of another log, or of a copy of this one that went on apart";
@@ -250,7 +250,7 @@ impl Place {
                 }
                 checkpoint
             }
-            None => Checkpoint::at(&*source.log, begin()?, Vec::new(), None)?,
+            None => SubscriptionCheckpoint::at(&*source.log, begin()?, Vec::new(), None)?,
         };
         let mut place = Self { source, places, owner, checkpoint };
         place.keep_filter(filter)?;
@@ -296,14 +296,14 @@ impl Place {
 
     fn keep(&mut self, position: Position, result: Vec<u8>) -> Result<(), AckError> {
         let filter = self.checkpoint.filter;
-        let checkpoint = Checkpoint::at(&*self.source.log, position, result, filter)?;
+        let checkpoint = SubscriptionCheckpoint::at(&*self.source.log, position, result, filter)?;
         self.places.put(&checkpoint::key(self.owner.name()), &checkpoint.encode())?;
         self.checkpoint = checkpoint;
         Ok(())
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for OwnedPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Place")
             .field("name", &self.owner.name())

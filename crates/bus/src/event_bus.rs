@@ -18,13 +18,13 @@ use spacefold_event_core::{
 };
 
 use self::{
-    dispatcher::Refused,
-    inner::{Durable, EventSource, Inner, State},
+    dispatcher::PublishRefused,
+    inner::{BusInner, BusState, Durable, EventSource},
     kept_handlers::KeptHandlers,
     nested::MAX_NESTED_EVENTS,
 };
 use crate::{
-    durable::{AckError, Place},
+    durable::{AckError, OwnedPlace},
     feed::Feed,
     handler::{Handler, HandlerOutcome},
     parked::{Parked, ParkedEvent, ParkedId},
@@ -73,7 +73,7 @@ pub use self::{
 /// ```
 #[derive(Clone)]
 pub struct EventBus {
-    inner: Arc<Inner>,
+    inner: Arc<BusInner>,
 }
 
 impl Default for EventBus {
@@ -140,9 +140,9 @@ impl EventBus {
         options: BusOptions,
         parked: Parked,
         source: EventSource,
-        place: Option<Place>,
+        place: Option<OwnedPlace>,
     ) -> Self {
-        Self { inner: Arc::new(Inner::new(options, parked, source, place)) }
+        Self { inner: Arc::new(BusInner::new(options, parked, source, place)) }
     }
 
     /// Calls `handler` for events of a type: for stored ones that become durable from now on, and
@@ -227,7 +227,7 @@ impl EventBus {
                 after
             }
             EventSource::Durable(feed, _) => match *self.inner.state() {
-                State::Waiting(_) => Position::START,
+                BusState::Waiting(_) => Position::START,
                 _ => feed.log().durable_head(),
             },
         };
@@ -235,7 +235,7 @@ impl EventBus {
         let registry = &self.inner.dispatcher.registry;
         let id = registry.add(handler, after, self.inner.options.retry)?;
         // Looked at behind the change: whoever closes the bus lets go of what is there by then.
-        if matches!(*self.inner.state(), State::Closed) {
+        if matches!(*self.inner.state(), BusState::Closed) {
             drop(registry.remove(id));
             return Err(BusError::Closed);
         }
@@ -344,8 +344,8 @@ impl EventBus {
         let recorded_at = Timestamp::now();
         let event = Arc::new(RecordedEvent { event, position, revision, recorded_at });
         self.inner.dispatcher.publish(event).map_err(|refused| match refused {
-            Refused::Full => BusError::TooManyNested { max: MAX_NESTED_EVENTS },
-            Refused::Interrupted => BusError::Closed,
+            PublishRefused::Full => BusError::TooManyNested { max: MAX_NESTED_EVENTS },
+            PublishRefused::Interrupted => BusError::Closed,
         })
     }
 
@@ -460,13 +460,13 @@ impl EventBus {
     /// use std::{sync::Arc, time::Duration};
     /// use spacefold::{
     ///     EventBus, Position, SpaceEvent, bus::{BusError, BusOptions, Priority},
-    ///     log::{Append, LogWriter, MemoryLog}, subscribe::Feed,
+    ///     log::{AppendRequest, LogWriter, MemoryLog}, subscribe::Feed,
     /// };
     /// let log = Arc::new(MemoryLog::new());
     /// let bus = EventBus::over(&Feed::new(log.clone()), BusOptions::new());
     /// bus.on_any(Priority::NORMAL, |event| println!("{}", event.position))?;
     /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
-    /// let position = log.append(&Append::new(&events))?.last_position();
+    /// let position = log.append(&AppendRequest::new(&events))?.last_position();
     /// assert_eq!(bus.wait_handled(position, Duration::from_secs(60))?, position);
     ///
     /// bus.close();

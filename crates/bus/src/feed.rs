@@ -7,18 +7,18 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    checkpoint::{self, Checkpoint},
+    checkpoint::{self, SubscriptionCheckpoint},
     delivery::SubscribeError,
-    durable::{DurableSubscriber, DurableSubscription, Place},
+    durable::{DurableSubscriber, DurableSubscription, OwnedPlace},
     head_watch::Watched,
-    names::Owner,
+    names::NameOwner,
     parked,
     place_store::{PlaceFile, PlaceStore},
     places::Places,
-    source::{Source, Standing},
+    source::{FeedSource, Standing},
     subscribed_filter::{self, FilterDigest},
     subscriber::Subscriber,
-    subscription::{Start, Subscription, WhenBehind},
+    subscription::{LagPolicy, Start, Subscription},
     watcher,
 };
 
@@ -37,7 +37,7 @@ use crate::{
 /// See [`Subscriber`] and [`DurableSubscriber`].
 #[derive(Clone)]
 pub struct Feed {
-    source: Arc<Source>,
+    source: Arc<FeedSource>,
     places: Arc<Places>,
 }
 
@@ -52,7 +52,7 @@ pub struct SubscriberInfo {
     /// How many events the durable head is ahead of that.
     pub lag: u64,
     /// What it gets when it is lagging.
-    pub when_behind: WhenBehind,
+    pub lag_policy: LagPolicy,
 }
 
 impl Feed {
@@ -67,7 +67,7 @@ impl Feed {
     /// be one feed for a store: owners of names know of each other in one feed alone.
     #[must_use]
     pub fn kept_in(log: Arc<dyn LogReader>, store: Arc<dyn PlaceStore>) -> Self {
-        Self { source: Arc::new(Source::new(log)), places: Arc::new(Places::new(store)) }
+        Self { source: Arc::new(FeedSource::new(log)), places: Arc::new(Places::new(store)) }
     }
 
     /// The feed, with the places of its durable subscriptions and buses synced within this time
@@ -119,7 +119,7 @@ impl Feed {
     /// [`SubscribeError`]; [`SubscribeError::Owned`] while another subscriber has the name,
     /// [`SubscribeError::OtherFilter`] where the filter is another one than the one that is kept:
     /// what only the new one passes would be missed. [`Feed::change_durable_filter`] changes it.
-    pub fn subscribe_durably(
+    pub fn subscribe_durable(
         &self,
         name: &str,
         subscription: &Subscription,
@@ -142,8 +142,8 @@ impl Feed {
             else {
                 continue;
             };
-            let checkpoint = Checkpoint::decode(&bytes);
-            let position = checkpoint.as_ref().map(Checkpoint::position);
+            let checkpoint = SubscriptionCheckpoint::decode(&bytes);
+            let position = checkpoint.as_ref().map(SubscriptionCheckpoint::position);
             let digest = checkpoint.and_then(|checkpoint| checkpoint.filter);
             let filter = match digest {
                 Some(digest) => subscribed_filter::kept_as(&self.places, name, digest)?,
@@ -174,14 +174,14 @@ impl Feed {
     pub fn reset_durable(&self, name: &str, after: Position) -> Result<(), SubscribeError> {
         let _owner = self.own_existing(name)?;
         self.check_head(after)?;
-        let filter = match Checkpoint::load(&self.places, name) {
+        let filter = match SubscriptionCheckpoint::load(&self.places, name) {
             Ok(kept) => kept.and_then(|kept| kept.filter),
             Err(SubscribeError::Unfit { .. }) => {
                 subscribed_filter::kept(&self.places, name)?.as_ref().map(FilterDigest::of)
             }
             Err(error) => return Err(error),
         };
-        let checkpoint = Checkpoint::at(&*self.source.log, after, Vec::new(), filter)?;
+        let checkpoint = SubscriptionCheckpoint::at(&*self.source.log, after, Vec::new(), filter)?;
         self.places.put(&checkpoint::key(name), &checkpoint.encode())?;
         Ok(self.places.sync()?)
     }
@@ -202,19 +202,19 @@ impl Feed {
     /// use std::sync::Arc;
     /// use spacefold::{
     ///     EventType, Position, SpaceEvent, SubscribeError, Subscription,
-    ///     log::{Append, LogWriter, MemoryLog}, subscribe::Feed,
+    ///     log::{AppendRequest, LogWriter, MemoryLog}, subscribe::Feed,
     /// };
     /// let log = Arc::new(MemoryLog::new());
-    /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+    /// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
     /// let feed = Feed::new(log);
     /// let of_handbook = Subscription::from_start().spaces(["handbook"]);
-    /// drop(feed.subscribe_durably("mailer", &of_handbook)?);
+    /// drop(feed.subscribe_durable("mailer", &of_handbook)?);
     ///
     /// let of_all = Subscription::from_start();
-    /// let refused = feed.subscribe_durably("mailer", &of_all);
+    /// let refused = feed.subscribe_durable("mailer", &of_all);
     /// assert!(matches!(refused, Err(SubscribeError::OtherFilter { .. })));
     /// feed.change_durable_filter("mailer", of_all.filter(), Position::START)?;
-    /// let mailer = feed.subscribe_durably("mailer", &of_all)?;
+    /// let mailer = feed.subscribe_durable("mailer", &of_all)?;
     /// assert_eq!(mailer.acknowledged(), Position::START);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -227,11 +227,11 @@ impl Feed {
         let _owner = self.own_existing(name)?;
         self.check_head(after)?;
         let digest = Some(FilterDigest::of(filter));
-        let checkpoint = match Checkpoint::load(&self.places, name) {
+        let checkpoint = match SubscriptionCheckpoint::load(&self.places, name) {
             Ok(Some(kept)) if kept.position() == after => kept.with_filter(digest),
             // One that does not decode is made anew.
             Ok(_) | Err(SubscribeError::Unfit { .. }) => {
-                Checkpoint::at(&*self.source.log, after, Vec::new(), digest)?
+                SubscriptionCheckpoint::at(&*self.source.log, after, Vec::new(), digest)?
             }
             Err(error) => return Err(error),
         };
@@ -271,7 +271,7 @@ impl Feed {
             name: standing.name.clone(),
             position: standing.position(),
             lag: head.since(standing.position()),
-            when_behind: standing.when_behind,
+            lag_policy: standing.lag_policy,
         };
         self.source.watch.interests().into_iter().map(info).collect()
     }
@@ -290,7 +290,7 @@ impl Feed {
         &self.source.callbacks
     }
 
-    pub(crate) const fn source(&self) -> &Arc<Source> {
+    pub(crate) const fn source(&self) -> &Arc<FeedSource> {
         &self.source
     }
 
@@ -306,9 +306,9 @@ impl Feed {
         &self,
         name: &str,
         subscription: &Subscription,
-    ) -> Result<Place, SubscribeError> {
+    ) -> Result<OwnedPlace, SubscribeError> {
         let filter = subscription.filter();
-        Place::take(&self.source, &self.places, name, filter, || self.begin(subscription))
+        OwnedPlace::take(&self.source, &self.places, name, filter, || self.begin(subscription))
     }
 
     pub(crate) fn subscribe_after(
@@ -319,7 +319,7 @@ impl Feed {
         let standing = Arc::new(Standing::new(
             subscription.name.clone(),
             subscription.filter.clone(),
-            subscription.when_behind,
+            subscription.lag_policy,
             after,
         ));
         let source = Arc::clone(&self.source);
@@ -354,8 +354,8 @@ impl Feed {
         Ok(())
     }
 
-    fn own_existing(&self, name: &str) -> Result<Owner, SubscribeError> {
-        let owner = Owner::of(&self.source.owned, name)?;
+    fn own_existing(&self, name: &str) -> Result<NameOwner, SubscribeError> {
+        let owner = NameOwner::of(&self.source.owned, name)?;
         match self.places.get(&checkpoint::key(name))? {
             Some(_) => Ok(owner),
             None => Err(SubscribeError::Unknown { name: name.to_owned() }),

@@ -41,12 +41,12 @@ impl<E: Into<HandlerError>> HandlerOutcome for Result<(), E> {
     }
 }
 
-type Answer = Result<(), HandlerError>;
-type Awaited = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type HandlerResult = Result<(), HandlerError>;
+type Awaited = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 
 /// The function of a handler.
-pub(crate) enum Call {
-    Now(Box<dyn Fn(&RecordedEvent) -> Answer + Send + Sync>),
+pub(crate) enum HandlerFn {
+    Now(Box<dyn Fn(&RecordedEvent) -> HandlerResult + Send + Sync>),
     Awaited(Box<dyn Fn(Arc<RecordedEvent>) -> Awaited + Send + Sync>),
 }
 
@@ -86,7 +86,7 @@ pub struct Handler {
     pub(crate) priority: Priority,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) times: Times,
-    pub(crate) call: Call,
+    pub(crate) call: HandlerFn,
 }
 
 impl Handler {
@@ -95,7 +95,7 @@ impl Handler {
     pub fn new<O: HandlerOutcome>(
         call: impl Fn(&RecordedEvent) -> O + Send + Sync + 'static,
     ) -> Self {
-        Self::calling(Call::Now(Box::new(move |event| call(event).into_result())))
+        Self::calling(HandlerFn::Now(Box::new(move |event| call(event).into_result())))
     }
 
     /// A handler of every event that is awaited: the next handler is called once it is done.
@@ -108,13 +108,13 @@ impl Handler {
         O: HandlerOutcome,
         F: Future<Output = O> + Send + 'static,
     {
-        Self::calling(Call::Awaited(Box::new(move |event| {
+        Self::calling(HandlerFn::Awaited(Box::new(move |event| {
             let awaited = call(event);
             Box::pin(async move { awaited.await.into_result() })
         })))
     }
 
-    const fn calling(call: Call) -> Self {
+    const fn calling(call: HandlerFn) -> Self {
         Self {
             name: None,
             filter: EventFilter::all(),

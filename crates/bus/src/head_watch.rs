@@ -17,11 +17,11 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 /// The durable head, to be waited for by those who have joined; `I` is what each is interested in.
 #[derive(Debug)]
 pub(crate) struct HeadWatch<I> {
-    state: Mutex<State<I>>,
+    state: Mutex<WatchState<I>>,
 }
 
 #[derive(Debug)]
-struct State<I> {
+struct WatchState<I> {
     head: Position,
     members: BTreeMap<MemberId, Member<I>>,
     next_id: u64,
@@ -74,7 +74,7 @@ pub(crate) enum Woken {
 
 impl<I: Clone> HeadWatch<I> {
     pub(crate) fn new() -> Self {
-        let state = State {
+        let state = WatchState {
             head: Position::START,
             members: BTreeMap::new(),
             next_id: 0,
@@ -84,7 +84,7 @@ impl<I: Clone> HeadWatch<I> {
         Self { state: Mutex::new(state) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<I>> {
+    fn state(&self) -> MutexGuard<'_, WatchState<I>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

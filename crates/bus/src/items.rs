@@ -6,7 +6,7 @@ use spacefold_event_core::{Page, ReadError, RecordedEvent};
 
 use crate::{
     delivery::{Delivery, ReceiveError},
-    subscriber::{Closer, Subscriber},
+    subscriber::{Subscriber, SubscriptionHandle},
 };
 
 /// What a [`Subscriber`] receives, one at a time. Waits for what comes; ends when the subscription
@@ -19,10 +19,10 @@ use crate::{
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Delivery, SpaceEvent, Subscription, log::{Append, LogWriter, MemoryLog}, subscribe::Feed,
+///     Delivery, SpaceEvent, Subscription, log::{AppendRequest, LogWriter, MemoryLog}, subscribe::Feed,
 /// };
 /// let log = Arc::new(MemoryLog::new());
-/// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let feed = Feed::new(log);
 /// let late = feed.subscribe(Subscription::from_start().spaces(["handbook"]))?;
 /// let mut seen = 0;
@@ -57,8 +57,8 @@ impl IntoIterator for Subscriber {
 impl FeedItems {
     /// A handle that closes the subscription from elsewhere.
     #[must_use]
-    pub fn closer(&self) -> Closer {
-        self.subscriber.closer()
+    pub fn handle(&self) -> SubscriptionHandle {
+        self.subscriber.handle()
     }
 }
 

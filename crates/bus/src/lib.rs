@@ -62,6 +62,6 @@ pub use self::{
     place_store::{PlaceFile, PlaceStore},
     priority::Priority,
     retry_policy::RetryPolicy,
-    subscriber::{Closer, Subscriber},
-    subscription::{Subscription, WhenBehind},
+    subscriber::{Subscriber, SubscriptionHandle},
+    subscription::{LagPolicy, Subscription},
 };

@@ -14,7 +14,7 @@ pub(crate) const MAX_NAME_BYTES: usize = 512;
 pub(crate) struct Names(Lock<BTreeSet<String>>);
 
 /// Owns a name until it is dropped.
-pub(crate) struct Owner {
+pub(crate) struct NameOwner {
     names: Arc<Names>,
     name: String,
 }
@@ -25,7 +25,7 @@ impl Names {
     }
 }
 
-impl Owner {
+impl NameOwner {
     pub(crate) fn of(names: &Arc<Names>, name: &str) -> Result<Self, SubscribeError> {
         let bytes = name.len();
         if bytes == 0 || bytes > MAX_NAME_BYTES {
@@ -43,7 +43,7 @@ impl Owner {
     }
 }
 
-impl Drop for Owner {
+impl Drop for NameOwner {
     fn drop(&mut self) {
         self.names.0.lock().remove(&self.name);
     }

@@ -50,7 +50,7 @@ pub struct ParkedEvent {
 }
 
 #[derive(Encode, Decode)]
-struct Stored {
+struct StoredParkedEvent {
     schema_version: u32,
     handler: String,
     position: u64,
@@ -63,24 +63,24 @@ struct Stored {
 
 /// The parked events of a bus; those of a durable one are in the store too.
 pub(crate) struct Parked {
-    state: Lock<State>,
-    kept: Option<Kept>,
+    state: Lock<ParkedState>,
+    kept: Option<ParkedStore>,
 }
 
 /// Where parked events are kept between runs.
-struct Kept {
+struct ParkedStore {
     places: Arc<Places>,
     name: String,
 }
 
 #[derive(Default)]
-struct State {
-    entries: BTreeMap<ParkedId, Entry>,
+struct ParkedState {
+    entries: BTreeMap<ParkedId, ParkedEntry>,
     last_id: u64,
 }
 
 #[derive(Clone)]
-pub(crate) struct Entry {
+pub(crate) struct ParkedEntry {
     pub(crate) parked: ParkedEvent,
     /// The event, when no log has it.
     pub(crate) event: Option<Arc<RecordedEvent>>,
@@ -102,7 +102,7 @@ impl Parked {
 
     /// The parked events of a durable subscription, as they were left.
     pub(crate) fn kept_in(places: &Arc<Places>, name: &str) -> Result<Self, StorageError> {
-        let mut state = State::default();
+        let mut state = ParkedState::default();
         for key in places.keys(&prefix(name))? {
             let Some(id) = key.strip_prefix(&prefix(name)[..]).and_then(|id| id.try_into().ok())
             else {
@@ -112,11 +112,11 @@ impl Parked {
             state.last_id = state.last_id.max(id);
             let bytes = places.get(&key)?;
             match bytes.as_deref().and_then(|bytes| decode(ParkedId(id), bytes)) {
-                Some(parked) => drop(state.entries.insert(parked.id, Entry::stored(parked))),
+                Some(parked) => drop(state.entries.insert(parked.id, ParkedEntry::stored(parked))),
                 None => tracing::error!(name, id, "a parked event does not decode"),
             }
         }
-        let kept = Some(Kept { places: Arc::clone(places), name: name.to_owned() });
+        let kept = Some(ParkedStore { places: Arc::clone(places), name: name.to_owned() });
         Ok(Self { state: Lock::new(state), kept })
     }
 
@@ -161,17 +161,17 @@ impl Parked {
         self.put(&parked)?;
         state.last_id += 1;
         let event = (event.position == Position::START).then(|| Arc::clone(event));
-        state.entries.insert(parked.id, Entry { parked, event });
+        state.entries.insert(parked.id, ParkedEntry { parked, event });
         Ok(())
     }
 
     /// Takes one out to be tried again, so that nobody else does; it stays in the store.
-    pub(crate) fn take(&self, id: ParkedId) -> Option<Entry> {
+    pub(crate) fn take(&self, id: ParkedId) -> Option<ParkedEntry> {
         self.state.lock().entries.remove(&id)
     }
 
     /// Puts one back that was tried in vain.
-    pub(crate) fn put_back(&self, mut entry: Entry, reason: Option<&str>) {
+    pub(crate) fn put_back(&self, mut entry: ParkedEntry, reason: Option<&str>) {
         if let Some(reason) = reason {
             entry.parked.attempts = entry.parked.attempts.saturating_add(1);
             entry.parked.reason = cut(reason);
@@ -201,20 +201,20 @@ impl Parked {
     }
 }
 
-impl Kept {
+impl ParkedStore {
     fn key(&self, id: ParkedId) -> Vec<u8> {
         [&prefix(&self.name)[..], &id.0.to_be_bytes()].concat()
     }
 }
 
-impl Entry {
+impl ParkedEntry {
     const fn stored(parked: ParkedEvent) -> Self {
         Self { parked, event: None }
     }
 }
 
 fn encode(parked: &ParkedEvent) -> Vec<u8> {
-    seal(&Stored {
+    seal(&StoredParkedEvent {
         schema_version: SCHEMA_VERSION,
         handler: parked.handler.clone(),
         position: parked.position.get(),
@@ -227,7 +227,7 @@ fn encode(parked: &ParkedEvent) -> Vec<u8> {
 }
 
 fn decode(id: ParkedId, bytes: &[u8]) -> Option<ParkedEvent> {
-    let stored: Stored = unseal(bytes)?;
+    let stored: StoredParkedEvent = unseal(bytes)?;
     (stored.schema_version == SCHEMA_VERSION).then_some(ParkedEvent {
         id,
         handler: stored.handler,

@@ -66,12 +66,12 @@ pub trait PlaceStore: Send + Sync {
 pub struct PlaceFile {
     folder: Arc<dyn Folder>,
     /// Nothing before the first use.
-    entries: Lock<Option<Entries>>,
+    entries: Lock<Option<StoredPlaces>>,
     /// Keeps two syncs apart, so that neither takes back what the other has written.
     syncing: Lock<()>,
 }
 
-type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+type StoredPlaces = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl PlaceFile {
     /// The places in a folder, which nobody else changes. Reads nothing yet.
@@ -86,7 +86,7 @@ impl PlaceFile {
         Self::in_folder(MemoryDisk::new().root())
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Entries) -> T) -> Result<T, StorageError> {
+    fn with<T>(&self, work: impl FnOnce(&mut StoredPlaces) -> T) -> Result<T, StorageError> {
         let mut entries = self.entries.lock();
         match &mut *entries {
             Some(entries) => Ok(work(entries)),
@@ -94,9 +94,9 @@ impl PlaceFile {
         }
     }
 
-    fn read(&self) -> Result<Entries, StorageError> {
+    fn read(&self) -> Result<StoredPlaces, StorageError> {
         let Some(file) = self.folder.find(FILE_NAME, Access::Read)? else {
-            return Ok(Entries::new());
+            return Ok(StoredPlaces::new());
         };
         decode(&file.read_all()?).ok_or_else(|| {
             let doing = format!("reading {}", file.path().display());
@@ -134,7 +134,7 @@ impl PlaceStore for PlaceFile {
     }
 }
 
-fn encode(entries: &Entries) -> Vec<u8> {
+fn encode(entries: &StoredPlaces) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     put_count(&mut bytes, entries.len());
     for part in entries.iter().flat_map(|(key, value)| [key, value]) {
@@ -143,11 +143,11 @@ fn encode(entries: &Entries) -> Vec<u8> {
     seal(bytes)
 }
 
-fn decode(bytes: &[u8]) -> Option<Entries> {
+fn decode(bytes: &[u8]) -> Option<StoredPlaces> {
     let mut reader = ByteReader::new(unseal(bytes)?.strip_prefix(&MAGIC)?);
     let count = reader.count(ENTRY_BYTES)?;
     let entry = |_| Some((reader.sized()?.to_vec(), reader.sized()?.to_vec()));
-    let entries: Entries = (0..count).map(entry).collect::<Option<_>>()?;
+    let entries: StoredPlaces = (0..count).map(entry).collect::<Option<_>>()?;
     reader.end(entries)
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Places {
 
 /// When the next sync is due. Shared with the thread, which must not keep the store open.
 struct Due {
-    state: Lock<State>,
+    state: Lock<SyncSchedule>,
     changed: Condition,
     /// Whether the store is about to be closed, which syncs it.
     is_closing: AtomicBool,
@@ -39,7 +39,7 @@ struct Due {
     is_closed: SharedLock<bool>,
 }
 
-struct State {
+struct SyncSchedule {
     within: Duration,
     /// Whether something has moved that was not synced.
     is_dirty: bool,
@@ -54,7 +54,7 @@ struct State {
 
 impl Places {
     pub(crate) fn new(store: Arc<dyn PlaceStore>) -> Self {
-        let state = State {
+        let state = SyncSchedule {
             within: SYNC_WITHIN,
             is_dirty: false,
             at: None,
@@ -179,7 +179,7 @@ impl Drop for Places {
     }
 }
 
-impl State {
+impl SyncSchedule {
     /// What has moved so far is synced now.
     const fn begin_sync(&mut self) {
         self.at = None;
@@ -190,9 +190,9 @@ impl State {
 impl Due {
     fn wait<'a>(
         &self,
-        state: MutexGuard<'a, State>,
+        state: MutexGuard<'a, SyncSchedule>,
         left: Option<Duration>,
-    ) -> MutexGuard<'a, State> {
+    ) -> MutexGuard<'a, SyncSchedule> {
         match left {
             None => self.changed.wait(state),
             Some(left) => {

@@ -22,19 +22,19 @@ pub(crate) struct RecentPages {
 
 #[derive(Debug, Default)]
 struct Ring {
-    pages: VecDeque<Recent>,
+    pages: VecDeque<RecentPage>,
     bytes: usize,
 }
 
 /// An unfiltered page with the position that it was read from.
 #[derive(Clone, Debug)]
-pub(crate) struct Recent {
+pub(crate) struct RecentPage {
     pub(crate) from: Position,
     pub(crate) page: Arc<Page>,
     bytes: usize,
 }
 
-impl Recent {
+impl RecentPage {
     pub(crate) fn new(from: Position, page: Page) -> Self {
         let bytes = page.memory_bytes();
         Self { from, page: Arc::new(page), bytes }
@@ -43,10 +43,10 @@ impl Recent {
 
 /// What is known of a position.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum RecentLookup {
     /// The page that leads over it; those behind it, as many as are handed out, were put where the
     /// caller wants them.
-    Page(Recent),
+    Page(RecentPage),
     /// It is older than what is kept, which begins here.
     Older { kept_from: Position },
     /// Nothing is kept from there on.
@@ -56,26 +56,26 @@ pub(crate) enum Found {
 impl RecentPages {
     /// Looks for a position. Pages that follow are added to `more`, so that who reads on has to
     /// look less often.
-    pub(crate) fn find(&self, position: Position, more: &mut VecDeque<Recent>) -> Found {
+    pub(crate) fn find(&self, position: Position, more: &mut VecDeque<RecentPage>) -> RecentLookup {
         let ring = self.ring.lock();
         let place = ring.pages.partition_point(|recent| recent.page.next() <= position);
         let mut pages = ring.pages.range(place..);
         let Some(first) = pages.next() else {
-            return Found::Newer;
+            return RecentLookup::Newer;
         };
         if position < first.from {
-            return Found::Older { kept_from: first.from };
+            return RecentLookup::Older { kept_from: first.from };
         }
         let mut bytes = first.bytes;
         more.extend(pages.take(MAX_TAKEN_PAGES - 1).map_while(|recent| {
             bytes += recent.bytes;
             (bytes <= MAX_TAKEN_BYTES).then(|| recent.clone())
         }));
-        Found::Page(first.clone())
+        RecentLookup::Page(first.clone())
     }
 
     /// Keeps a page that was read from where the newest one ends, or, behind a gap, it alone.
-    pub(crate) fn keep(&self, recent: &Recent) {
+    pub(crate) fn keep(&self, recent: &RecentPage) {
         let mut ring = self.ring.lock();
         let end = ring.pages.back().map_or(Position::START, |last| last.page.next());
         if recent.from < end || recent.page.next() <= recent.from {
@@ -97,24 +97,26 @@ impl RecentPages {
 
 #[cfg(test)]
 mod tests {
-    use spacefold_event_core::{Append, LogReader, LogWriter, MemoryLog, Read, SpaceEvent};
+    use spacefold_event_core::{
+        AppendRequest, LogReader, LogWriter, MemoryLog, ReadRequest, SpaceEvent,
+    };
 
     use super::*;
 
     fn log_of(events: u64) -> MemoryLog {
         let log = MemoryLog::new();
         for _ in 0..events {
-            log.append(&Append::new(&[SpaceEvent::space_activated("a")])).unwrap();
+            log.append(&AppendRequest::new(&[SpaceEvent::space_activated("a")])).unwrap();
         }
         log
     }
 
-    fn recent(log: &MemoryLog, from: u64, to: u64) -> Recent {
+    fn recent(log: &MemoryLog, from: u64, to: u64) -> RecentPage {
         let from = Position::new(from);
-        Recent::new(from, log.read(&Read::from(from).to(Position::new(to))).unwrap())
+        RecentPage::new(from, log.read(&ReadRequest::from(from).to(Position::new(to))).unwrap())
     }
 
-    fn find(pages: &RecentPages, position: u64) -> Found {
+    fn find(pages: &RecentPages, position: u64) -> RecentLookup {
         pages.find(Position::new(position), &mut VecDeque::new())
     }
 
@@ -122,19 +124,22 @@ mod tests {
     fn pages_are_found_by_every_position_that_they_lead_over() {
         let log = log_of(9);
         let pages = RecentPages::default();
-        assert!(matches!(find(&pages, 1), Found::Newer));
+        assert!(matches!(find(&pages, 1), RecentLookup::Newer));
         pages.keep(&recent(&log, 4, 6));
         pages.keep(&recent(&log, 7, 7));
         let kept_from = Position::new(4);
         for older in [1, 3] {
             let found = find(&pages, older);
-            assert!(matches!(found, Found::Older { kept_from: from } if from == kept_from));
+            assert!(matches!(found, RecentLookup::Older { kept_from: from } if from == kept_from));
         }
         for (position, from) in [(4, 4), (6, 4), (7, 7)] {
             let found = find(&pages, position);
-            assert!(matches!(found, Found::Page(r) if r.from == Position::new(from)), "{position}");
+            assert!(
+                matches!(found, RecentLookup::Page(r) if r.from == Position::new(from)),
+                "{position}"
+            );
         }
-        assert!(matches!(find(&pages, 8), Found::Newer));
+        assert!(matches!(find(&pages, 8), RecentLookup::Newer));
     }
 
     #[test]
@@ -143,10 +148,10 @@ mod tests {
         let pages = RecentPages::default();
         pages.keep(&recent(&log, 4, 6));
         pages.keep(&recent(&log, 5, 8));
-        assert!(matches!(find(&pages, 7), Found::Newer), "pages overlap");
+        assert!(matches!(find(&pages, 7), RecentLookup::Newer), "pages overlap");
         pages.keep(&recent(&log, 8, 9));
-        assert!(matches!(find(&pages, 6), Found::Older { .. }), "pages leave a gap");
-        assert!(matches!(find(&pages, 9), Found::Page(_)));
+        assert!(matches!(find(&pages, 6), RecentLookup::Older { .. }), "pages leave a gap");
+        assert!(matches!(find(&pages, 9), RecentLookup::Page(_)));
     }
 
     #[test]
@@ -156,9 +161,9 @@ mod tests {
         for position in 1..=MAX_PAGES as u64 {
             pages.keep(&recent(&log, position, position));
         }
-        assert!(matches!(find(&pages, 1), Found::Page(_)));
+        assert!(matches!(find(&pages, 1), RecentLookup::Page(_)));
         pages.keep(&recent(&log, MAX_PAGES as u64 + 1, MAX_PAGES as u64 + 1));
-        assert!(matches!(find(&pages, 1), Found::Older { .. }));
+        assert!(matches!(find(&pages, 1), RecentLookup::Older { .. }));
         assert_eq!(pages.ring.lock().pages.len(), MAX_PAGES);
     }
 
@@ -172,12 +177,12 @@ mod tests {
         for (position, expected) in [(1, MAX_TAKEN_PAGES - 1), (2 * MAX_TAKEN_PAGES as u64, 0)] {
             let mut more = VecDeque::new();
             let found = pages.find(Position::new(position), &mut more);
-            assert!(matches!(found, Found::Page(r) if r.from == Position::new(position)));
+            assert!(matches!(found, RecentLookup::Page(r) if r.from == Position::new(position)));
             let froms: Vec<u64> = more.iter().map(|recent| recent.from.get()).collect();
             let all: Vec<u64> = (position + 1..).take(expected).collect();
             assert_eq!(froms, all);
         }
-        let large = Recent { bytes: MAX_TAKEN_BYTES, ..recent(&log, 4, 4) };
+        let large = RecentPage { bytes: MAX_TAKEN_BYTES, ..recent(&log, 4, 4) };
         let pages = RecentPages::default();
         [recent(&log, 3, 3), large, recent(&log, 5, 5)].iter().for_each(|page| pages.keep(page));
         let mut more = VecDeque::new();

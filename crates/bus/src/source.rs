@@ -10,16 +10,16 @@ use std::{
 };
 
 use spacefold_event_core::{
-    EventFilter, LogReader, Page, Position, Read, ReadError, closing::Callbacks, lock::Lock,
+    EventFilter, LogReader, Page, Position, ReadError, ReadRequest, closing::Callbacks, lock::Lock,
 };
 
 use crate::{
     head_watch::{HeadWatch, Woken},
     names::Names,
     news::News,
-    recent::{Found, Recent, RecentPages},
+    recent::{RecentLookup, RecentPage, RecentPages},
     stop::Stop,
-    subscription::WhenBehind,
+    subscription::LagPolicy,
 };
 
 /// How many events a page holds at the most.
@@ -40,15 +40,15 @@ pub(crate) enum Stride {
 
 impl Stride {
     /// The read of a page from a position on.
-    pub(crate) const fn read(self, from: Position) -> Read {
+    pub(crate) const fn read(self, from: Position) -> ReadRequest {
         match self {
-            Self::Long => Read::from(from).limit(PAGE_EVENTS),
-            Self::Short => Read::from(from).limit(POLL_EVENTS).looking_at(POLL_EVENTS),
+            Self::Long => ReadRequest::from(from).limit(PAGE_EVENTS),
+            Self::Short => ReadRequest::from(from).limit(POLL_EVENTS).looking_at(POLL_EVENTS),
         }
     }
 }
 
-pub(crate) struct Source {
+pub(crate) struct FeedSource {
     pub(crate) log: Arc<dyn LogReader>,
     pub(crate) watch: HeadWatch<Arc<Standing>>,
     /// The durable subscriptions that somebody owns.
@@ -68,7 +68,7 @@ pub(crate) struct Source {
 pub(crate) struct Standing {
     pub(crate) name: String,
     pub(crate) filter: EventFilter,
-    pub(crate) when_behind: WhenBehind,
+    pub(crate) lag_policy: LagPolicy,
     position: AtomicU64,
     is_closed: AtomicBool,
 }
@@ -77,11 +77,11 @@ impl Standing {
     pub(crate) fn new(
         name: String,
         filter: EventFilter,
-        when_behind: WhenBehind,
+        lag_policy: LagPolicy,
         position: Position,
     ) -> Self {
         let position = AtomicU64::new(position.get());
-        Self { name, filter, when_behind, position, is_closed: AtomicBool::new(false) }
+        Self { name, filter, lag_policy, position, is_closed: AtomicBool::new(false) }
     }
 
     pub(crate) fn close(&self) {
@@ -102,7 +102,7 @@ impl Standing {
     }
 }
 
-impl Source {
+impl FeedSource {
     pub(crate) fn new(log: Arc<dyn LogReader>) -> Self {
         Self {
             log,
@@ -171,7 +171,7 @@ impl Source {
         next: Position,
         head: Position,
         filter: &EventFilter,
-        ahead: &mut VecDeque<Recent>,
+        ahead: &mut VecDeque<RecentPage>,
         stride: Stride,
     ) -> Result<Arc<Page>, ReadError> {
         while let Some(recent) = ahead.pop_front() {
@@ -180,19 +180,19 @@ impl Source {
             }
         }
         let to = match self.recent.find(next, ahead) {
-            Found::Page(recent) => return select(&recent, next, filter),
-            Found::Newer if head.since(next) < NEAR_HEAD_EVENTS => {
+            RecentLookup::Page(recent) => return select(&recent, next, filter),
+            RecentLookup::Newer if head.since(next) < NEAR_HEAD_EVENTS => {
                 return select(&self.read_for_all(next, head, stride)?, next, filter);
             }
-            Found::Newer => head,
-            Found::Older { kept_from } => kept_from.previous().min(head),
+            RecentLookup::Newer => head,
+            RecentLookup::Older { kept_from } => kept_from.previous().min(head),
         };
         let read = stride.read(next).to(to).matching(filter.clone());
         self.read(&read).map(Arc::new)
     }
 
     /// A page up to a position that the log has, which leads on.
-    pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    pub(crate) fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         let page = self.log.read(read)?;
         page.check_progress(read)?;
         Ok(page)
@@ -219,16 +219,20 @@ impl Source {
         from: Position,
         head: Position,
         stride: Stride,
-    ) -> Result<Recent, ReadError> {
+    ) -> Result<RecentPage, ReadError> {
         let page = self.read(&stride.read(from).to(head))?;
-        let recent = Recent::new(from, page);
+        let recent = RecentPage::new(from, page);
         self.recent.keep(&recent);
         Ok(recent)
     }
 }
 
 /// What passes the filter from `next` on.
-fn select(recent: &Recent, next: Position, filter: &EventFilter) -> Result<Arc<Page>, ReadError> {
+fn select(
+    recent: &RecentPage,
+    next: Position,
+    filter: &EventFilter,
+) -> Result<Arc<Page>, ReadError> {
     if next == recent.from && filter.is_all() {
         return Ok(Arc::clone(&recent.page));
     }

@@ -16,7 +16,7 @@ use crate::{
     delivery::{Delivery, ReceiveError},
     head_watch::{MemberId, Turn},
     signal::Signal,
-    source::{Source, Standing, Stride},
+    source::{FeedSource, Standing, Stride},
     subscription::Subscription,
 };
 
@@ -37,10 +37,10 @@ use crate::{
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Delivery, SpaceEvent, Subscription, log::{Append, LogWriter, MemoryLog}, subscribe::Feed,
+///     Delivery, SpaceEvent, Subscription, log::{AppendRequest, LogWriter, MemoryLog}, subscribe::Feed,
 /// };
 /// let log = Arc::new(MemoryLog::new());
-/// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let feed = Feed::new(log.clone());
 /// let mut subscriber = feed.subscribe(Subscription::from_start())?;
 ///
@@ -49,12 +49,12 @@ use crate::{
 /// assert!(matches!(subscriber.recv()?, Delivery::CaughtUp { .. }));
 /// assert!(subscriber.try_recv()?.is_none());
 ///
-/// log.append(&Append::new(&[SpaceEvent::space_activated("handbook")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_activated("handbook")]))?;
 /// assert!(matches!(subscriber.recv()?, Delivery::Events(_)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Subscriber {
-    source: Arc<Source>,
+    source: Arc<FeedSource>,
     standing: Arc<Standing>,
     member: MemberId,
     cursor: Cursor,
@@ -70,7 +70,7 @@ pub struct Subscriber {
 
 impl Subscriber {
     pub(crate) fn new(
-        source: Arc<Source>,
+        source: Arc<FeedSource>,
         standing: Arc<Standing>,
         member: MemberId,
         subscription: &Subscription,
@@ -138,8 +138,8 @@ impl Subscriber {
 
     /// A handle that closes the subscription from elsewhere.
     #[must_use]
-    pub fn closer(&self) -> Closer {
-        Closer {
+    pub fn handle(&self) -> SubscriptionHandle {
+        SubscriptionHandle {
             source: Arc::clone(&self.source),
             standing: Arc::clone(&self.standing),
             member: self.member,
@@ -268,13 +268,13 @@ impl Stream for Subscriber {
 
 /// Closes a subscription, from any thread: whoever waits in it is woken and told so.
 #[derive(Clone)]
-pub struct Closer {
-    source: Arc<Source>,
+pub struct SubscriptionHandle {
+    source: Arc<FeedSource>,
     standing: Arc<Standing>,
     member: MemberId,
 }
 
-impl Closer {
+impl SubscriptionHandle {
     /// Closes the subscription: nothing more is received from it. Closing it again does nothing.
     pub fn close(&self) {
         self.standing.close();
@@ -282,9 +282,11 @@ impl Closer {
     }
 }
 
-impl fmt::Debug for Closer {
+impl fmt::Debug for SubscriptionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closer").field("name", &self.standing.name).finish_non_exhaustive()
+        f.debug_struct("SubscriptionHandle")
+            .field("name", &self.standing.name)
+            .finish_non_exhaustive()
     }
 }
 

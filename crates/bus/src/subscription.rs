@@ -23,7 +23,7 @@ pub(crate) enum Start {
 /// whole; this is about falling behind afterwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum WhenBehind {
+pub enum LagPolicy {
     /// Every event, read from the log.
     #[default]
     ReadOn,
@@ -41,13 +41,13 @@ pub enum WhenBehind {
 /// # Examples
 /// ```
 /// use std::time::Duration;
-/// use spacefold::{EventType, Subscription, subscribe::WhenBehind};
+/// use spacefold::{EventType, Subscription, subscribe::LagPolicy};
 /// let subscription = Subscription::from_start()
 ///     .spaces(["handbook"])
 ///     .types([EventType::DocumentContentChanged])
 ///     .heartbeat(Duration::from_secs(5))
 ///     .lagging_after(10_000)
-///     .when_behind(WhenBehind::CoalesceDocuments);
+///     .lag_policy(LagPolicy::CoalesceDocuments);
 /// # drop(subscription);
 /// ```
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub struct Subscription {
     pub(crate) name: String,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) lagging_after: u64,
-    pub(crate) when_behind: WhenBehind,
+    pub(crate) lag_policy: LagPolicy,
 }
 
 impl Subscription {
@@ -68,7 +68,7 @@ impl Subscription {
             name: String::new(),
             heartbeat: None,
             lagging_after: LAGGING_AFTER_EVENTS,
-            when_behind: WhenBehind::ReadOn,
+            lag_policy: LagPolicy::ReadOn,
         }
     }
 
@@ -164,8 +164,8 @@ impl Subscription {
 
     /// What it gets when it is lagging.
     #[must_use]
-    pub const fn when_behind(mut self, when_behind: WhenBehind) -> Self {
-        self.when_behind = when_behind;
+    pub const fn lag_policy(mut self, lag_policy: LagPolicy) -> Self {
+        self.lag_policy = lag_policy;
         self
     }
 

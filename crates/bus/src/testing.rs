@@ -11,8 +11,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, EventLog, LogReader, LogWriter, MemoryLog, Page, Position, Read, ReadError, Revision,
-    SpaceEvent, StorageError, Timestamp, testing,
+    AppendRequest, EventLog, LogReader, LogWriter, MemoryLog, Page, Position, ReadError,
+    ReadRequest, Revision, SpaceEvent, StorageError, Timestamp, testing,
 };
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) fn activate(log: &dyn LogWriter, spaces: &[&str]) -> Position {
     let events: Vec<SpaceEvent> =
         spaces.iter().map(|space| SpaceEvent::space_activated(*space)).collect();
-    log.append(&Append::new(&events)).unwrap().last_position()
+    log.append(&AppendRequest::new(&events)).unwrap().last_position()
 }
 
 /// The positions on a page.
@@ -207,7 +207,7 @@ impl testing::LogWrapper for FailingLog {
         Ok(head)
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         self.check()?;
         self.log.read(read)
     }

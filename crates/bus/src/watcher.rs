@@ -8,7 +8,7 @@ use std::{
 
 use spacefold_event_core::{ReadError, StorageError};
 
-use crate::{head_watch::Woken, source::Source};
+use crate::{head_watch::Woken, source::FeedSource};
 
 /// How long one wait for new events lasts; the end of the log ends it at once.
 const WAIT: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const REST_AFTER_FAILURE: Duration = Duration::from_millis(200);
 
 /// Starts following the log; the thread ends when nobody subscribes any more or the log is closed.
 /// Where no thread can be started every subscription ends, so that nobody relies on one.
-pub(crate) fn start(source: &Arc<Source>) -> Result<(), StorageError> {
+pub(crate) fn start(source: &Arc<FeedSource>) -> Result<(), StorageError> {
     let watcher = Watcher { source: Arc::clone(source), is_relieved: false };
     let spawned =
         thread::Builder::new().name("spacefold-watch".to_owned()).spawn(move || watcher.run());
@@ -31,7 +31,7 @@ pub(crate) fn start(source: &Arc<Source>) -> Result<(), StorageError> {
 }
 
 struct Watcher {
-    source: Arc<Source>,
+    source: Arc<FeedSource>,
     /// Whether nobody subscribes any more, or somebody else watches by now.
     is_relieved: bool,
 }

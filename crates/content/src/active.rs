@@ -6,9 +6,9 @@ use spacefold_disk::{File, NewFile};
 use spacefold_event_core::{ContentHash, StorageError, bytes::to_u64};
 
 use crate::{
-    entry::{Codec, Header, Kind, entry_bytes},
-    folder::Folder,
-    index::Place,
+    entry::{EntryHeader, EntryKind, PayloadCodec, entry_bytes},
+    folder::ContentFolder,
+    index::EntryPlace,
     pack::{Listed, PACK_HEADER_BYTES, PackHeader, encode_footer, footer_bytes},
     pack_id::PackId,
 };
@@ -29,8 +29,8 @@ pub(crate) struct Active {
 /// What becomes an entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewEntry<'a> {
-    pub(crate) kind: Kind,
-    pub(crate) codec: Codec,
+    pub(crate) kind: EntryKind,
+    pub(crate) codec: PayloadCodec,
     pub(crate) hash: ContentHash,
     /// Bytes of the payload.
     pub(crate) bytes: u32,
@@ -41,7 +41,7 @@ pub(crate) struct NewEntry<'a> {
 impl Active {
     /// An empty pack: complete under another name, synced, renamed. The folder is for the caller
     /// to sync.
-    pub(crate) fn create(folder: &Folder, number: u32) -> Result<Self, StorageError> {
+    pub(crate) fn create(folder: &ContentFolder, number: u32) -> Result<Self, StorageError> {
         let (new, active) = Self::create_unfinished(folder, number)?;
         new.finish()?;
         Ok(active)
@@ -49,7 +49,7 @@ impl Active {
 
     /// A pack that has its name only once it is complete.
     pub(crate) fn create_unfinished(
-        folder: &Folder,
+        folder: &ContentFolder,
         number: u32,
     ) -> Result<(NewFile, Self), StorageError> {
         let id = PackId::new();
@@ -73,9 +73,9 @@ impl Active {
     }
 
     /// Writes an entry behind the others. After an error it is as if nothing had been written.
-    pub(crate) fn append(&mut self, entry: NewEntry<'_>) -> Result<Place, StorageError> {
+    pub(crate) fn append(&mut self, entry: NewEntry<'_>) -> Result<EntryPlace, StorageError> {
         let stored_bytes = u32::try_from(entry.stored.len()).unwrap_or(u32::MAX);
-        let header = Header {
+        let header = EntryHeader {
             kind: entry.kind,
             codec: entry.codec,
             stored_bytes,
@@ -89,7 +89,11 @@ impl Active {
         let listed = Listed::of(&header, u32::try_from(self.end).unwrap_or(u32::MAX));
         self.entries.push(listed);
         self.end += to_u64(bytes.len());
-        Ok(Place { put_here: true, checked: true, ..Place::listed_in(self.number, &listed) })
+        Ok(EntryPlace {
+            put_here: true,
+            checked: true,
+            ..EntryPlace::listed_in(self.number, &listed)
+        })
     }
 
     /// Writes the footer; the pack has so many bytes with it. The entries still end where they

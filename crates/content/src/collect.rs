@@ -11,13 +11,13 @@ use spacefold_event_core::{ContentError, ContentHash, bytes::to_u64};
 
 use crate::{
     active::{Active, NewEntry},
-    entry::{Codec, Kind},
-    index::Place,
+    entry::{EntryKind, PayloadCodec},
+    index::EntryPlace,
     manifest::{ListedPack, PackState},
     pack::{Listed, read_footer},
     pack_store::PackStore,
     scan::scan,
-    writer::Writer,
+    writer::PackWriter,
 };
 
 /// What a collection did.
@@ -105,7 +105,7 @@ impl PackStore {
         &self,
         is_needed: &mut dyn FnMut(&ContentHash) -> bool,
     ) -> Result<RapidHashSet<ContentHash>, ContentError> {
-        let mut entries: Vec<(ContentHash, Place)> =
+        let mut entries: Vec<(ContentHash, EntryPlace)> =
             self.shared.index().iter().map(|(hash, place)| (*hash, *place)).collect();
         let mut needed = RapidHashSet::default();
         // In the order of the disk: of some of them the lists are read.
@@ -116,7 +116,7 @@ impl PackStore {
             }
             needed.insert(hash);
             // The chunks of one that was put here were put here.
-            if place.kind == Kind::List && !place.put_here {
+            if place.kind == EntryKind::List && !place.put_here {
                 needed.extend(self.shared.list(&hash)?.chunks.iter().map(|chunk| chunk.hash));
             }
         }
@@ -194,14 +194,14 @@ struct Collection<'a> {
     /// Whether packs that are missing are not missed any more.
     forgets_lost: bool,
     /// What is needed of each pack that is to go, in the order it stands there.
-    live: BTreeMap<u32, Vec<(ContentHash, Place)>>,
+    live: BTreeMap<u32, Vec<(ContentHash, EntryPlace)>>,
     /// What is not needed of them.
-    garbage: Vec<(ContentHash, Place)>,
+    garbage: Vec<(ContentHash, EntryPlace)>,
     /// The new packs, complete.
     written: Vec<ListedPack>,
     /// The new pack that is being written.
     open: Option<(NewFile, Active)>,
-    moved: Vec<(ContentHash, Place)>,
+    moved: Vec<(ContentHash, EntryPlace)>,
     /// Bytes at which a new pack is full.
     pack_bytes: u64,
     report: CollectReport,
@@ -220,7 +220,7 @@ impl<'a> Collection<'a> {
         }
         let pack_bytes = writer.pack_bytes();
         drop(writer);
-        let mut live: BTreeMap<u32, Vec<(ContentHash, Place)>> =
+        let mut live: BTreeMap<u32, Vec<(ContentHash, EntryPlace)>> =
             victims.into_iter().map(|number| (number, Vec::new())).collect();
         let mut garbage = Vec::new();
         for (hash, place) in store.shared.index().iter() {
@@ -285,7 +285,7 @@ impl<'a> Collection<'a> {
         Ok(())
     }
 
-    fn copy_pack(&mut self, entries: &[(ContentHash, Place)]) -> Result<(), ContentError> {
+    fn copy_pack(&mut self, entries: &[(ContentHash, EntryPlace)]) -> Result<(), ContentError> {
         for (hash, place) in entries {
             let entry = CheckedEntry::read(self.store, hash, *place)?;
             let fits = self
@@ -347,11 +347,11 @@ impl<'a> Collection<'a> {
         Ok(self.report)
     }
 
-    fn swap(&mut self, writer: &mut Writer) -> Result<(), ContentError> {
+    fn swap(&mut self, writer: &mut PackWriter) -> Result<(), ContentError> {
         loop {
             let mut index = self.store.shared.index_mut();
             // What was put again since it was found to be garbage is needed now.
-            let wanted: Vec<(ContentHash, Place)> = self
+            let wanted: Vec<(ContentHash, EntryPlace)> = self
                 .garbage
                 .iter()
                 .filter_map(|(hash, old)| {
@@ -376,7 +376,7 @@ impl<'a> Collection<'a> {
                     if let Some(now) = index.get(&hash)
                         && self.live.contains_key(&now.pack)
                     {
-                        index.insert(hash, Place { put_here: now.put_here, ..place });
+                        index.insert(hash, EntryPlace { put_here: now.put_here, ..place });
                     }
                 }
                 for (hash, old) in &self.garbage {
@@ -397,8 +397,8 @@ impl<'a> Collection<'a> {
     /// Copies what was garbage, and is not any more, behind everything else.
     fn rescue(
         &self,
-        writer: &mut Writer,
-        wanted: Vec<(ContentHash, Place)>,
+        writer: &mut PackWriter,
+        wanted: Vec<(ContentHash, EntryPlace)>,
     ) -> Result<(), ContentError> {
         for (hash, place) in wanted {
             let entry = CheckedEntry::read(self.store, &hash, place)?;
@@ -435,15 +435,19 @@ impl<'a> Collection<'a> {
 
 /// An entry as it is stored, after it was checked.
 struct CheckedEntry {
-    kind: Kind,
-    codec: Codec,
+    kind: EntryKind,
+    codec: PayloadCodec,
     bytes: u32,
     stored: Vec<u8>,
 }
 
 impl CheckedEntry {
-    fn read(store: &PackStore, hash: &ContentHash, place: Place) -> Result<Self, ContentError> {
-        let stored = if place.kind == Kind::List {
+    fn read(
+        store: &PackStore,
+        hash: &ContentHash,
+        place: EntryPlace,
+    ) -> Result<Self, ContentError> {
+        let stored = if place.kind == EntryKind::List {
             store.shared.list(hash)?.encode()
         } else {
             store.shared.stored_chunk(hash)?.1

@@ -28,7 +28,7 @@ pub(crate) const MAX_FOOTER_BYTES: usize = MAX_ENTRIES * LISTED_BYTES;
 
 /// What the payload of an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum EntryKind {
     /// Bytes with the hash of the entry: a whole content or a chunk of one.
     Chunk,
     /// The list of the chunks of the content with the hash of the entry.
@@ -37,7 +37,7 @@ pub(crate) enum Kind {
     Footer,
 }
 
-impl Kind {
+impl EntryKind {
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Chunk => 1,
@@ -67,14 +67,14 @@ impl Kind {
 
 /// How the payload of an entry is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Codec {
+pub(crate) enum PayloadCodec {
     /// Not at all.
     Plain,
     /// As one LZ4 block.
     Lz4,
 }
 
-impl Codec {
+impl PayloadCodec {
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Plain => 0,
@@ -106,7 +106,7 @@ impl Codec {
 /// A chunk as it is stored: packed where that saves at least an eighth.
 #[derive(Debug)]
 pub(crate) struct PackedChunk<'a> {
-    pub(crate) codec: Codec,
+    pub(crate) codec: PayloadCodec,
     pub(crate) stored: Cow<'a, [u8]>,
 }
 
@@ -115,10 +115,10 @@ impl<'a> PackedChunk<'a> {
         if chunk.len() >= MIN_PACKED_BYTES {
             let packed = lz4_flex::block::compress(chunk);
             if packed.len() <= chunk.len() - chunk.len() / 8 {
-                return Self { codec: Codec::Lz4, stored: Cow::Owned(packed) };
+                return Self { codec: PayloadCodec::Lz4, stored: Cow::Owned(packed) };
             }
         }
-        Self { codec: Codec::Plain, stored: Cow::Borrowed(chunk) }
+        Self { codec: PayloadCodec::Plain, stored: Cow::Borrowed(chunk) }
     }
 }
 
@@ -127,9 +127,9 @@ const MIN_PACKED_BYTES: usize = 64;
 
 /// The header of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) kind: Kind,
-    pub(crate) codec: Codec,
+pub(crate) struct EntryHeader {
+    pub(crate) kind: EntryKind,
+    pub(crate) codec: PayloadCodec,
     /// Bytes of the payload as it is stored.
     pub(crate) stored_bytes: u32,
     /// Bytes of the payload.
@@ -139,7 +139,7 @@ pub(crate) struct Header {
     pub(crate) hash: ContentHash,
 }
 
-impl Header {
+impl EntryHeader {
     /// The header and its payload, as they stand at `offset` of the pack.
     pub(crate) fn encode(&self, pack: PackId, offset: u64, stored: &[u8], out: &mut Vec<u8>) {
         let begin = out.len();
@@ -169,8 +169,8 @@ impl Header {
         }
         let (kind, codec, zeros) = (reader.u8()?, reader.u8()?, reader.u16()?);
         let header = Self {
-            kind: Kind::from_code(kind)?,
-            codec: Codec::from_code(codec)?,
+            kind: EntryKind::from_code(kind)?,
+            codec: PayloadCodec::from_code(codec)?,
             stored_bytes: reader.u32()?,
             bytes: reader.u32()?,
             synced_through: reader.u64()?,
@@ -184,8 +184,8 @@ impl Header {
     fn is_in_range(&self) -> bool {
         let fits = to_usize(self.bytes) <= self.kind.max_bytes();
         let packed = match self.codec {
-            Codec::Plain => self.stored_bytes == self.bytes,
-            Codec::Lz4 => self.kind == Kind::Chunk && self.stored_bytes < self.bytes,
+            PayloadCodec::Plain => self.stored_bytes == self.bytes,
+            PayloadCodec::Lz4 => self.kind == EntryKind::Chunk && self.stored_bytes < self.bytes,
         };
         fits && packed
     }

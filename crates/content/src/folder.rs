@@ -23,12 +23,12 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The folder of a content store, which is there or is made by the first put. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Folder {
-    shared: Arc<Shared>,
+pub(crate) struct ContentFolder {
+    shared: Arc<SharedFolder>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedFolder {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     /// The folder itself: whatever becomes of its name, the store is in it.
@@ -37,11 +37,11 @@ struct Shared {
     above: OnceLock<Arc<dyn DiskFolder>>,
 }
 
-impl Folder {
+impl ContentFolder {
     pub(crate) fn at(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, StorageError> {
         let held = disk.folder(path)?.map(OnceLock::from).unwrap_or_default();
         let path = path.to_owned();
-        Ok(Self { shared: Arc::new(Shared { disk, path, held, above: OnceLock::new() }) })
+        Ok(Self { shared: Arc::new(SharedFolder { disk, path, held, above: OnceLock::new() }) })
     }
 
     /// Whether a store was ever made here.

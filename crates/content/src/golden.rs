@@ -8,8 +8,8 @@ use spacefold_event_core::ContentHash;
 
 use crate::{
     chunk_list::ChunkList,
-    entry::{Codec, HEADER_BYTES, Header, Kind, payload_holds},
-    manifest::{FoundManifest, ListedPack, Manifest, PackState},
+    entry::{EntryHeader, EntryKind, HEADER_BYTES, PayloadCodec, payload_holds},
+    manifest::{FoundManifest, ListedPack, PackManifest, PackState},
     pack::{Listed, PackHeader, encode_footer, read_footer},
     pack_id::PackId,
     scan::scan,
@@ -45,10 +45,10 @@ fn the_header_of_a_pack() {
     assert_eq!(PackHeader::decode(&expected), Ok(header));
 }
 
-fn entry() -> (Header, Vec<u8>) {
-    let header = Header {
-        kind: Kind::Chunk,
-        codec: Codec::Plain,
+fn entry() -> (EntryHeader, Vec<u8>) {
+    let header = EntryHeader {
+        kind: EntryKind::Chunk,
+        codec: PayloadCodec::Plain,
         stored_bytes: 7,
         bytes: 7,
         synced_through: 64,
@@ -67,12 +67,12 @@ fn an_entry() {
          c14b1a6e 43740012 232048656c6c6f 00"
     ));
     assert_eq!(encoded, expected);
-    let (decoded, checksum) = Header::decode(&encoded, PACK, 64).unwrap();
+    let (decoded, checksum) = EntryHeader::decode(&encoded, PACK, 64).unwrap();
     assert_eq!(decoded, header);
     assert!(payload_holds(&encoded[HEADER_BYTES..HEADER_BYTES + 7], checksum, PACK, 64));
     // At another place, or in another pack, it is none.
-    assert_eq!(Header::decode(&encoded, PACK, 72), None);
-    assert_eq!(Header::decode(&encoded, PackId::from_bytes([0; 16]), 64), None);
+    assert_eq!(EntryHeader::decode(&encoded, PACK, 72), None);
+    assert_eq!(EntryHeader::decode(&encoded, PackId::from_bytes([0; 16]), 64), None);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_list_of_chunks() {
     assert_eq!(list.encode(), expected);
 }
 
-fn manifest() -> Manifest {
+fn manifest() -> PackManifest {
     let packs = vec![
         ListedPack { number: 5, id: PACK, state: PackState::Sealed { bytes: 4_096 } },
         ListedPack {
@@ -114,7 +114,7 @@ fn manifest() -> Manifest {
         },
     ];
     let store = StoreId::from_bytes(*b"a store's own id");
-    Manifest { store, generation: 3, next_number: 8, packs, lost: Vec::new() }
+    PackManifest { store, generation: 3, next_number: 8, packs, lost: Vec::new() }
 }
 
 #[test]
@@ -128,15 +128,17 @@ fn a_manifest() {
     );
     assert_eq!(manifest().encode(), expected);
     assert!(
-        matches!(Manifest::decode(&expected), FoundManifest::Whole(found) if found == manifest())
+        matches!(PackManifest::decode(&expected), FoundManifest::Whole(found) if found == manifest())
     );
 }
 
 #[test]
 fn packs_of_other_times_have_one_number_in_a_manifest() {
     let other = ListedPack { id: PackId::from_bytes([1; 16]), ..manifest().packs[1] };
-    let both = Manifest { lost: vec![other], ..manifest() };
-    let FoundManifest::Whole(found) = Manifest::decode(&both.encode()) else { panic!("damaged") };
+    let both = PackManifest { lost: vec![other], ..manifest() };
+    let FoundManifest::Whole(found) = PackManifest::decode(&both.encode()) else {
+        panic!("damaged")
+    };
     assert_eq!(found.packs, [both.packs[0], other, both.packs[1]]);
 }
 
@@ -148,17 +150,19 @@ fn a_manifest_of_the_first_version_is_of_no_store() {
          66656463626139383736353433323130 07000000 00000000 9000000000000000
          b44ec9c7",
     );
-    let unbound = Manifest { store: None, ..manifest() };
-    assert!(matches!(Manifest::decode(&expected), FoundManifest::Whole(found) if found == unbound));
+    let unbound = PackManifest { store: None, ..manifest() };
+    assert!(
+        matches!(PackManifest::decode(&expected), FoundManifest::Whole(found) if found == unbound)
+    );
 }
 
 proptest! {
     #[test]
     fn no_bytes_panic(noise in prop::collection::vec(any::<u8>(), 0..400), at in 0_usize..200, flip in any::<u8>()) {
         let (_, encoded) = entry();
-        let whole = Manifest { generation: 1, next_number: 1, packs: vec![
+        let whole = PackManifest { generation: 1, next_number: 1, packs: vec![
             ListedPack { number: 0, id: PACK, state: PackState::Open { synced_bytes: 64 } },
-        ], ..Manifest::default() }.encode();
+        ], ..PackManifest::default() }.encode();
         for mut known in [encoded, whole, PackHeader { id: PACK, number: 1 }.encode(), noise] {
             let before = known.clone();
             if let Some(byte) = known.get_mut(at) {
@@ -167,12 +171,12 @@ proptest! {
             let same = known == before;
             let _ = ChunkList::decode(&known);
             prop_assert!(PackHeader::decode(&known).is_err() || same);
-            let is_whole = matches!(Manifest::decode(&known), FoundManifest::Whole(_));
+            let is_whole = matches!(PackManifest::decode(&known), FoundManifest::Whole(_));
             prop_assert!(!is_whole || same);
-            for codec in [Codec::Plain, Codec::Lz4] {
+            for codec in [PayloadCodec::Plain, PayloadCodec::Lz4] {
                 let _ = codec.unpack(&known, at * 1_000);
             }
-            let _ = Header::decode(&known, PACK, 64);
+            let _ = EntryHeader::decode(&known, PACK, 64);
             let file = file();
             file.write_all_at(&known, 64).unwrap();
             let len = 64 + u64::try_from(known.len()).unwrap();

@@ -5,27 +5,27 @@ use spacefold_event_core::{ContentHash, bytes::to_usize};
 
 use crate::{
     chunk_list::ChunkList,
-    entry::{Codec, Kind},
+    entry::{EntryKind, PayloadCodec},
     pack::Listed,
 };
 
-const _: () = assert!(size_of::<Place>() <= 20, "with its hash a place has some 60 bytes");
+const _: () = assert!(size_of::<EntryPlace>() <= 20, "with its hash a place has some 60 bytes");
 
 /// Where the entry with a hash is. In memory it takes some 60 bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    places: RapidHashMap<ContentHash, Place>,
+    places: RapidHashMap<ContentHash, EntryPlace>,
 }
 
 /// The place of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct EntryPlace {
     pub(crate) pack: u32,
     pub(crate) offset: u32,
     pub(crate) stored_bytes: u32,
     pub(crate) bytes: u32,
-    pub(crate) kind: Kind,
-    pub(crate) codec: Codec,
+    pub(crate) kind: EntryKind,
+    pub(crate) codec: PayloadCodec,
     /// Whether it was put, put again or asked for since the store was opened, so that a collection
     /// leaves it alone. All chunks of a list of which that is so are here, and so it is of them.
     pub(crate) put_here: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Place {
     pub(crate) checked: bool,
 }
 
-impl Place {
+impl EntryPlace {
     pub(crate) const fn listed_in(pack: u32, entry: &Listed) -> Self {
         Self {
             pack,
@@ -54,7 +54,7 @@ impl Place {
 }
 
 impl Index {
-    pub(crate) fn get(&self, hash: &ContentHash) -> Option<Place> {
+    pub(crate) fn get(&self, hash: &ContentHash) -> Option<EntryPlace> {
         self.places.get(hash).copied()
     }
 
@@ -81,7 +81,7 @@ impl Index {
         place.map(|place| (place.put_here, place.checked) = (true, true)).is_some()
     }
 
-    pub(crate) fn insert(&mut self, hash: ContentHash, place: Place) {
+    pub(crate) fn insert(&mut self, hash: ContentHash, place: EntryPlace) {
         self.places.insert(hash, place);
     }
 
@@ -89,7 +89,7 @@ impl Index {
         self.places.remove(hash);
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ContentHash, &Place)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ContentHash, &EntryPlace)> {
         self.places.iter()
     }
 }

@@ -6,7 +6,7 @@ use spacefold_event_core::{
     bytes::{ByteReader, put_count, to_u64, to_usize},
 };
 
-use crate::{folder::Folder, pack_id::PackId, store_id::StoreId};
+use crate::{folder::ContentFolder, pack_id::PackId, store_id::StoreId};
 
 const MAGIC: [u8; 8] = *b"SFMANIF\0";
 /// The version of its layout. The first one says of no store.
@@ -19,7 +19,7 @@ pub(crate) const MAX_PACKS: usize = 1 << 20;
 
 /// Which packs there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Manifest {
+pub(crate) struct PackManifest {
     /// The store that it is bound to.
     pub(crate) store: Option<StoreId>,
     /// Rises with every manifest that is written.
@@ -70,13 +70,13 @@ impl PackState {
 /// What is where the manifest should be.
 #[derive(Debug)]
 pub(crate) enum FoundManifest {
-    Whole(Manifest),
+    Whole(PackManifest),
     Missing,
     Damaged,
     UnknownFormat { found: u16, known: u16 },
 }
 
-impl Manifest {
+impl PackManifest {
     /// Whether it is bound to a store that is not this one.
     pub(crate) fn is_of_another(&self, store: StoreId) -> bool {
         self.store.is_some_and(|bound| bound != store)
@@ -161,7 +161,7 @@ impl Manifest {
         (ascend && below).then_some(Self { store, generation, next_number, packs, lost })
     }
 
-    pub(crate) fn read(folder: &Folder) -> Result<FoundManifest, StorageError> {
+    pub(crate) fn read(folder: &ContentFolder) -> Result<FoundManifest, StorageError> {
         let Some(file) = folder.find_manifest()? else { return Ok(FoundManifest::Missing) };
         if file.bytes()? > to_u64(HEADER_BYTES + MAX_PACKS * PACK_BYTES + 4) {
             return Ok(FoundManifest::Damaged);
@@ -170,7 +170,7 @@ impl Manifest {
     }
 
     /// Puts the manifest in the place of the one before: it or this one is there afterwards.
-    pub(crate) fn write(&mut self, folder: &Folder) -> Result<(), ReplaceError> {
+    pub(crate) fn write(&mut self, folder: &ContentFolder) -> Result<(), ReplaceError> {
         let next = Self { generation: self.generation + 1, ..self.clone() };
         match folder.replace_manifest(&next.encode()) {
             Err(ReplaceError::OldStays(error)) => Err(ReplaceError::OldStays(error)),

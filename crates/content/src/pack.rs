@@ -8,7 +8,8 @@ use spacefold_event_core::{
 
 use crate::{
     entry::{
-        self, Codec, HEADER_BYTES, Header, Kind, LISTED_BYTES, MAX_FOOTER_BYTES, payload_holds,
+        self, EntryHeader, EntryKind, HEADER_BYTES, LISTED_BYTES, MAX_FOOTER_BYTES, PayloadCodec,
+        payload_holds,
     },
     pack_id::PackId,
 };
@@ -81,14 +82,14 @@ impl PackHeader {
 pub(crate) struct Listed {
     pub(crate) hash: ContentHash,
     pub(crate) offset: u32,
-    pub(crate) kind: Kind,
-    pub(crate) codec: Codec,
+    pub(crate) kind: EntryKind,
+    pub(crate) codec: PayloadCodec,
     pub(crate) stored_bytes: u32,
     pub(crate) bytes: u32,
 }
 
 impl Listed {
-    pub(crate) const fn of(header: &Header, offset: u32) -> Self {
+    pub(crate) const fn of(header: &EntryHeader, offset: u32) -> Self {
         Self {
             hash: header.hash,
             offset,
@@ -111,9 +112,9 @@ pub(crate) fn encode_footer(pack: PackId, end: u64, entries: &[Listed]) -> Vec<u
         payload.extend(entry.bytes.to_le_bytes());
     }
     let bytes = to_u32(payload.len());
-    let header = Header {
-        kind: Kind::Footer,
-        codec: Codec::Plain,
+    let header = EntryHeader {
+        kind: EntryKind::Footer,
+        codec: PayloadCodec::Plain,
         stored_bytes: bytes,
         bytes,
         synced_through: 0,
@@ -164,9 +165,9 @@ fn decode_trailer(trailer: &[u8], pack: PackId) -> Option<u64> {
 }
 
 fn decode_footer(footer: &[u8], pack: PackId, end: u64) -> Option<Vec<Listed>> {
-    let (header, checksum) = Header::decode(footer, pack, end)?;
+    let (header, checksum) = EntryHeader::decode(footer, pack, end)?;
     let payload = footer.get(HEADER_BYTES..)?.get(..to_usize(header.stored_bytes))?;
-    let fits = header.kind == Kind::Footer && header.entry_bytes() == to_u64(footer.len());
+    let fits = header.kind == EntryKind::Footer && header.entry_bytes() == to_u64(footer.len());
     if !fits || !payload_holds(payload, checksum, pack, end) {
         return None;
     }
@@ -183,7 +184,8 @@ pub(crate) fn decode_listed(payload: &[u8], end: u64) -> Option<Vec<Listed>> {
         .map(|bytes| {
             let mut reader = ByteReader::new(bytes);
             let (hash, offset) = (ContentHash::from_bytes(reader.array()?), reader.u32()?);
-            let (kind, codec) = (Kind::from_code(reader.u8()?)?, Codec::from_code(reader.u8()?)?);
+            let (kind, codec) =
+                (EntryKind::from_code(reader.u8()?)?, PayloadCodec::from_code(reader.u8()?)?);
             let zeros = reader.u16()?;
             let (stored_bytes, bytes) = (reader.u32()?, reader.u32()?);
             let entry = Listed { hash, offset, kind, codec, stored_bytes, bytes };

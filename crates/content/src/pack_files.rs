@@ -6,7 +6,7 @@ use quick_cache::sync::Cache;
 use spacefold_disk::{Access, File};
 use spacefold_event_core::StorageError;
 
-use crate::folder::Folder;
+use crate::folder::ContentFolder;
 
 /// Packs whose files stay open for reading.
 const OPEN_PACKS: usize = 64;
@@ -14,12 +14,12 @@ const OPEN_PACKS: usize = 64;
 /// The files of the packs: those that were read last stay open.
 #[derive(Debug)]
 pub(crate) struct PackFiles {
-    folder: Folder,
+    folder: ContentFolder,
     open: Cache<u32, Arc<dyn File>>,
 }
 
 impl PackFiles {
-    pub(crate) fn new(folder: Folder) -> Self {
+    pub(crate) fn new(folder: ContentFolder) -> Self {
         Self { folder, open: Cache::new(OPEN_PACKS) }
     }
 

@@ -14,11 +14,11 @@ use crate::{
     active::NewEntry,
     chunk_list::ChunkList,
     chunks::Chunks,
-    entry::{Codec, Kind, PackedChunk},
+    entry::{EntryKind, PackedChunk, PayloadCodec},
     index::Index,
     pack_files::PackFiles,
-    reader::Shared,
-    writer::Writer,
+    reader::ReadContext,
+    writer::PackWriter,
 };
 
 /// A [`ContentStore`] in a folder, for one process at a time.
@@ -49,8 +49,8 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct PackStore {
-    pub(crate) shared: Arc<Shared>,
-    writer: Lock<Writer>,
+    pub(crate) shared: Arc<ReadContext>,
+    writer: Lock<PackWriter>,
     /// How many of the appended entries are synced; whoever holds it syncs for those who wait.
     synced: Lock<u64>,
     /// Held by a collection.
@@ -72,9 +72,9 @@ pub struct ContentInfo {
 }
 
 impl PackStore {
-    pub(crate) fn of(writer: Writer, index: Index) -> Self {
+    pub(crate) fn of(writer: PackWriter, index: Index) -> Self {
         let files = PackFiles::new(writer.folder.clone());
-        let shared = Arc::new(Shared::new(index, &writer.manifest, files));
+        let shared = Arc::new(ReadContext::new(index, &writer.manifest, files));
         Self { shared, writer: Lock::new(writer), synced: Lock::new(0), collecting: Lock::new(()) }
     }
 
@@ -108,7 +108,7 @@ impl PackStore {
         synced
     }
 
-    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+    pub(crate) fn writer(&self) -> MutexGuard<'_, PackWriter> {
         self.writer.lock()
     }
 
@@ -168,7 +168,7 @@ impl PackStore {
         }
         let packed = PackedChunk::of(chunk);
         self.put_entry(NewEntry {
-            kind: Kind::Chunk,
+            kind: EntryKind::Chunk,
             codec: packed.codec,
             hash,
             bytes: u32::try_from(chunk.len()).unwrap_or(u32::MAX),
@@ -182,8 +182,8 @@ impl PackStore {
         }
         let encoded = list.encode();
         self.put_entry(NewEntry {
-            kind: Kind::List,
-            codec: Codec::Plain,
+            kind: EntryKind::List,
+            codec: PayloadCodec::Plain,
             hash,
             bytes: u32::try_from(encoded.len()).unwrap_or(u32::MAX),
             stored: &encoded,
@@ -197,7 +197,7 @@ impl PackStore {
         if place.put_here && place.checked {
             return Ok(true);
         }
-        if place.kind == Kind::List {
+        if place.kind == EntryKind::List {
             // One that was cut otherwise may list chunks that are not here.
             return self.shared.keep(hash);
         }

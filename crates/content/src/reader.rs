@@ -15,9 +15,9 @@ use spacefold_event_core::{
 
 use crate::{
     chunk_list::{ChunkList, ChunkRef},
-    entry::{HEADER_BYTES, Header, Kind, payload_holds},
-    index::{Index, Place},
-    manifest::Manifest,
+    entry::{EntryHeader, EntryKind, HEADER_BYTES, payload_holds},
+    index::{EntryPlace, Index},
+    manifest::PackManifest,
     pack_files::PackFiles,
     pack_id::PackId,
 };
@@ -27,14 +27,14 @@ const MAX_LOOKUPS: usize = 8;
 
 /// What reading needs.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct ReadContext {
     index: SharedLock<Index>,
     ids: SharedLock<Vec<(u32, PackId)>>,
     pub(crate) files: PackFiles,
 }
 
-impl Shared {
-    pub(crate) fn new(index: Index, manifest: &Manifest, files: PackFiles) -> Self {
+impl ReadContext {
+    pub(crate) fn new(index: Index, manifest: &PackManifest, files: PackFiles) -> Self {
         let shared = Self { index: SharedLock::new(index), ids: SharedLock::default(), files };
         shared.set_packs(manifest);
         shared
@@ -49,7 +49,7 @@ impl Shared {
     }
 
     /// Takes over which packs there are.
-    pub(crate) fn set_packs(&self, manifest: &Manifest) {
+    pub(crate) fn set_packs(&self, manifest: &PackManifest) {
         let ids = manifest.packs.iter().map(|pack| (pack.number, pack.id)).collect();
         *self.ids.write() = ids;
     }
@@ -67,7 +67,7 @@ impl Shared {
     ) -> Result<ContentReader, ContentError> {
         let place = self.index().get(hash).ok_or(ContentError::Missing { hash: *hash })?;
         let (bytes, chunks, whole) = match place.kind {
-            Kind::List => {
+            EntryKind::List => {
                 let list = self.list(hash)?;
                 (list.bytes, list.chunks, Some(Box::default()))
             }
@@ -96,7 +96,7 @@ impl Shared {
         if place.put_here {
             return Ok(true);
         }
-        if place.kind != Kind::List {
+        if place.kind != EntryKind::List {
             return Ok(self.index_mut().touch(hash));
         }
         match self.list(hash) {
@@ -112,10 +112,10 @@ impl Shared {
         let list = || {
             let offset = u64::from(place.offset);
             let pack = self.id(place.pack)?;
-            let (header, checksum) = Header::decode(&entry, pack, offset)?;
+            let (header, checksum) = EntryHeader::decode(&entry, pack, offset)?;
             let payload = entry.get(HEADER_BYTES..)?;
             let holds = header.hash == *hash
-                && header.kind == Kind::List
+                && header.kind == EntryKind::List
                 && payload_holds(payload, checksum, pack, offset);
             ChunkList::decode(payload).filter(|_| holds)
         };
@@ -148,7 +148,11 @@ impl Shared {
     }
 
     /// The bytes of an entry as they are stored, behind the last `header` bytes of its header.
-    fn read(&self, hash: &ContentHash, header: usize) -> Result<(Place, Vec<u8>), ContentError> {
+    fn read(
+        &self,
+        hash: &ContentHash,
+        header: usize,
+    ) -> Result<(EntryPlace, Vec<u8>), ContentError> {
         let mut before = None;
         for _ in 0..MAX_LOOKUPS {
             let place = self.index().get(hash).ok_or(ContentError::Missing { hash: *hash })?;
@@ -172,7 +176,7 @@ impl Shared {
         Err(ContentError::Missing { hash: *hash })
     }
 
-    fn damaged(&self, hash: &ContentHash, place: &Place, what: &str) -> ContentError {
+    fn damaged(&self, hash: &ContentHash, place: &EntryPlace, what: &str) -> ContentError {
         let pack = self.files.name(place.pack);
         let what = format!("{what} ({pack}, byte {})", place.offset);
         ContentError::Damaged { hash: *hash, what }
@@ -181,7 +185,7 @@ impl Shared {
 
 /// The bytes of a content, chunk by chunk.
 struct CheckedReader {
-    shared: Arc<Shared>,
+    shared: Arc<ReadContext>,
     hash: ContentHash,
     left: vec::IntoIter<ChunkRef>,
     /// The hash of the chunks so far, when there are several.

@@ -14,16 +14,16 @@ use spacefold_event_core::{
 use crate::{
     active::Active,
     error::OpenContentError,
-    folder::{Folder, WatchedLock},
-    index::{Index, Place},
-    manifest::{ListedPack, Manifest, PackState},
+    folder::{ContentFolder, WatchedLock},
+    index::{EntryPlace, Index},
+    manifest::{ListedPack, PackManifest, PackState},
     options::ContentOptions,
     pack::{Listed, PackHeader, read_footer},
     pack_store::PackStore,
     scan::scan,
     store_id::StoreId,
-    survey::{Found, Survey, survey},
-    writer::Writer,
+    survey::{ManifestCondition, Survey, survey},
+    writer::PackWriter,
 };
 
 /// What is copied of a pack at once.
@@ -35,21 +35,21 @@ const COPY_BYTES: usize = 1 << 20;
 /// both are known to open. Dropping it gives the folder free again.
 #[derive(Debug)]
 pub struct PreparedContent {
-    folder: Folder,
+    folder: ContentFolder,
     lock: Option<WatchedLock>,
     survey: Survey,
     index: Index,
     /// Packs of which nobody knows all that they held.
     damaged: BTreeSet<u32>,
     /// The pack that takes new entries.
-    tail: Option<Tail>,
+    tail: Option<PackTail>,
     /// Packs that end in a footer which may not be on disk yet.
     sealed: Vec<Unsecured>,
 }
 
 /// The newest pack that is not sealed.
 #[derive(Debug)]
-struct Tail {
+struct PackTail {
     pack: ListedPack,
     entries: Vec<Listed>,
     unsecured: Unsecured,
@@ -116,13 +116,13 @@ impl PackStore {
 
 impl PreparedContent {
     pub(crate) fn read(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, OpenContentError> {
-        let folder = Folder::at(disk, path)?;
+        let folder = ContentFolder::at(disk, path)?;
         let (lock, survey) = if folder.exists() {
             let lock = folder.lock()?;
             (Some(lock), survey(&folder)?)
         } else {
-            let manifest = Manifest::default();
-            (None, Survey { manifest, found: Found::Missing, has_news: false })
+            let manifest = PackManifest::default();
+            (None, Survey { manifest, found: ManifestCondition::Missing, has_news: false })
         };
         let mut packs = survey.manifest.packs.clone();
         let mut prepared = Self {
@@ -160,14 +160,14 @@ impl PreparedContent {
     ) -> Result<PackStore, OpenContentError> {
         let Self { folder, lock, survey, index, damaged, tail, sealed } = self;
         if lock.is_none() {
-            let manifest = Manifest { store, ..Manifest::default() };
+            let manifest = PackManifest { store, ..PackManifest::default() };
             folder.hold_above();
-            let writer = Writer::new(folder, options, manifest, None, None);
+            let writer = PackWriter::new(folder, options, manifest, None, None);
             return Ok(PackStore::of(writer, index));
         }
         folder.remove_unfinished()?;
         let mut refused = None;
-        if survey.found == Found::Missing {
+        if survey.found == ManifestCondition::Missing {
             // Whoever made the folder may have been stopped before its name was durable.
             unless_read_only(folder.sync_name(), &mut refused)?;
         }
@@ -179,7 +179,7 @@ impl PreparedContent {
         let (manifest, is_kept) = keep(&folder, survey, store)?;
         // What no manifest lists takes no entries: its torn end would count as damage.
         let active = active.flatten().filter(|_| is_kept);
-        let mut writer = Writer::new(folder, options, manifest, active, lock);
+        let mut writer = PackWriter::new(folder, options, manifest, active, lock);
         writer.damaged = damaged;
         if let Some(error) = refused {
             tracing::error!(%error, "nothing can be written: the content is opened to be read only");
@@ -230,14 +230,14 @@ impl PreparedContent {
         );
         if usage == Use::Append && has_header {
             let unsecured = Unsecured { number, len, synced_bytes, end: scanned.end };
-            self.tail = Some(Tail { pack: *pack, entries, unsecured });
+            self.tail = Some(PackTail { pack: *pack, entries, unsecured });
         }
         Ok(())
     }
 
     fn take_entries(&mut self, number: u32, entries: &[Listed]) {
         for entry in entries {
-            self.index.insert(entry.hash, Place::listed_in(number, entry));
+            self.index.insert(entry.hash, EntryPlace::listed_in(number, entry));
         }
     }
 }
@@ -264,8 +264,8 @@ enum Use {
     Append,
 }
 
-impl Tail {
-    fn into_active(self, folder: &Folder) -> Result<Active, StorageError> {
+impl PackTail {
+    fn into_active(self, folder: &ContentFolder) -> Result<Active, StorageError> {
         let file = self.unsecured.secure(folder)?;
         Ok(Active {
             number: self.pack.number,
@@ -283,7 +283,7 @@ impl Unsecured {
     ///
     /// What reads back may be in the page cache alone: a sync that failed marks pages as clean. So
     /// what nothing proves to have been synced is written again in its place, then synced.
-    fn secure(&self, folder: &Folder) -> Result<Arc<dyn File>, StorageError> {
+    fn secure(&self, folder: &ContentFolder) -> Result<Arc<dyn File>, StorageError> {
         let file = folder.open_pack(self.number, Access::ReadWrite)?;
         if self.len > self.end {
             file.set_len(self.end)?;
@@ -307,10 +307,10 @@ impl Unsecured {
 /// The manifest of what is here, written where that is not what stands on disk; and whether it
 /// stands there now.
 fn keep(
-    folder: &Folder,
+    folder: &ContentFolder,
     survey: Survey,
     store: Option<StoreId>,
-) -> Result<(Manifest, bool), OpenContentError> {
+) -> Result<(PackManifest, bool), OpenContentError> {
     let Survey { mut manifest, found, has_news } = survey;
     let is_of_another = store.is_some_and(|store| manifest.is_of_another(store));
     if is_of_another {
@@ -324,10 +324,10 @@ fn keep(
     }
     let is_bound = store.is_none() || manifest.store == store;
     manifest.store = store.or(manifest.store);
-    if found == Found::Whole && is_bound && !has_news {
+    if found == ManifestCondition::Whole && is_bound && !has_news {
         return Ok((manifest, true));
     }
-    let replaces_what_is_lost = is_of_another || found == Found::Damaged;
+    let replaces_what_is_lost = is_of_another || found == ManifestCondition::Damaged;
     let written = if replaces_what_is_lost {
         folder.set_manifest_aside().map_err(ReplaceError::OldStays)
     } else {

@@ -7,7 +7,7 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    entry::{ALIGNMENT, HEADER_BYTES, Header, Kind, MAGIC, payload_holds},
+    entry::{ALIGNMENT, EntryHeader, EntryKind, HEADER_BYTES, MAGIC, payload_holds},
     pack::PACK_HEADER_BYTES,
     pack_id::PackId,
 };
@@ -16,13 +16,13 @@ use crate::{
 const WINDOW_BYTES: usize = 1 << 20;
 
 /// What is done with each whole entry: its offset, its header, its payload as it is stored.
-pub(crate) type VisitEntry<'v> = dyn FnMut(u64, &Header, &[u8]) + 'v;
+pub(crate) type VisitEntry<'v> = dyn FnMut(u64, &EntryHeader, &[u8]) + 'v;
 
 /// What stands in a pack.
 #[derive(Debug)]
-pub(crate) struct Scan {
+pub(crate) struct PackScan {
     /// The entries, whole, in their order, without a footer.
-    pub(crate) entries: Vec<(u64, Header)>,
+    pub(crate) entries: Vec<(u64, EntryHeader)>,
     /// Where the bytes that count end: what is behind it was never acknowledged, or is a footer.
     pub(crate) end: u64,
     /// These bytes of the pack are known to have been synced.
@@ -41,16 +41,16 @@ pub(crate) fn scan(
     len: u64,
     synced_bytes: u64,
     visit: &mut VisitEntry<'_>,
-) -> Result<Scan, StorageError> {
-    let mut window = Window { file, len, begin: 0, bytes: Vec::new() };
-    let mut entries: Vec<(u64, Header)> = Vec::new();
+) -> Result<PackScan, StorageError> {
+    let mut window = FileWindow { file, len, begin: 0, bytes: Vec::new() };
+    let mut entries: Vec<(u64, EntryHeader)> = Vec::new();
     let mut gaps: Vec<(u64, u64)> = Vec::new();
     let mut synced = synced_bytes;
     let mut offset = PACK_HEADER_BYTES;
     while offset < len {
         match window.entry(pack, offset)? {
-            Found::Entry(header, stored) => {
-                if header.kind == Kind::Footer {
+            ScannedEntry::Entry(header, stored) => {
+                if header.kind == EntryKind::Footer {
                     break;
                 }
                 visit(offset, &header, stored);
@@ -58,7 +58,7 @@ pub(crate) fn scan(
                 entries.push((offset, header));
                 offset += header.entry_bytes();
             }
-            Found::Nothing { next } => {
+            ScannedEntry::Nothing { next } => {
                 let next = window.search(pack, next)?.unwrap_or(len);
                 gaps.push((offset, next));
                 offset = next;
@@ -75,11 +75,11 @@ pub(crate) fn scan(
     }
     entries.retain(|(offset, _)| *offset < end);
     gaps.retain(|place| gap(place) == Gap::Damaged);
-    Ok(Scan { entries, end, synced_bytes: synced.min(end), damaged: gaps })
+    Ok(PackScan { entries, end, synced_bytes: synced.min(end), damaged: gaps })
 }
 
-enum Found<'w> {
-    Entry(Header, &'w [u8]),
+enum ScannedEntry<'w> {
+    Entry(EntryHeader, &'w [u8]),
     /// No entry; one may begin at `next` or behind it.
     Nothing {
         next: u64,
@@ -87,14 +87,14 @@ enum Found<'w> {
 }
 
 /// A part of the file, in memory.
-struct Window<'f> {
+struct FileWindow<'f> {
     file: &'f dyn File,
     len: u64,
     begin: u64,
     bytes: Vec<u8>,
 }
 
-impl Window<'_> {
+impl FileWindow<'_> {
     /// The `count` bytes at `offset`, if the file has them.
     fn at(&mut self, offset: u64, count: usize) -> Result<Option<&[u8]>, StorageError> {
         if offset + to_u64(count) > self.len {
@@ -111,10 +111,11 @@ impl Window<'_> {
         Ok(self.bytes.get(begin..begin + count))
     }
 
-    fn entry(&mut self, pack: PackId, offset: u64) -> Result<Found<'_>, StorageError> {
-        let nothing = Found::Nothing { next: offset + ALIGNMENT };
+    fn entry(&mut self, pack: PackId, offset: u64) -> Result<ScannedEntry<'_>, StorageError> {
+        let nothing = ScannedEntry::Nothing { next: offset + ALIGNMENT };
         let header = self.at(offset, HEADER_BYTES)?;
-        let Some((header, checksum)) = header.and_then(|bytes| Header::decode(bytes, pack, offset))
+        let Some((header, checksum)) =
+            header.and_then(|bytes| EntryHeader::decode(bytes, pack, offset))
         else {
             return Ok(nothing);
         };
@@ -127,10 +128,10 @@ impl Window<'_> {
             payload.split_at_checked(to_usize(header.stored_bytes)).unwrap_or_default();
         let whole = payload_holds(stored, checksum, pack, offset);
         if whole && padding.iter().all(|byte| *byte == 0) {
-            Ok(Found::Entry(header, stored))
+            Ok(ScannedEntry::Entry(header, stored))
         } else {
             // The header is whole, so it is known where the next entry begins.
-            Ok(Found::Nothing { next })
+            Ok(ScannedEntry::Nothing { next })
         }
     }
 
@@ -138,7 +139,7 @@ impl Window<'_> {
     fn search(&mut self, pack: PackId, from: u64) -> Result<Option<u64>, StorageError> {
         let found = next_frame(from, self.len, ALIGNMENT, |offset| {
             let begins = self.at(offset, MAGIC.len())? == Some(&MAGIC);
-            let is_whole = begins && matches!(self.entry(pack, offset)?, Found::Entry(..));
+            let is_whole = begins && matches!(self.entry(pack, offset)?, ScannedEntry::Entry(..));
             Ok::<_, StorageError>(is_whole.then_some(()))
         });
         Ok(found?.map(|(offset, ())| offset))

@@ -11,8 +11,8 @@ use spacefold_disk::Access;
 
 use crate::{
     error::OpenContentError,
-    folder::Folder,
-    manifest::{FoundManifest, ListedPack, Manifest, PackState},
+    folder::ContentFolder,
+    manifest::{FoundManifest, ListedPack, PackManifest, PackState},
     pack::{BadHeader, FORMAT_VERSION, PACK_HEADER_BYTES, PackHeader, read_footer},
     pack_id::PackId,
     scan::scan,
@@ -22,34 +22,34 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Survey {
     /// The packs that are here, and those that are lost.
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: PackManifest,
     /// What stood in the place of the manifest.
-    pub(crate) found: Found,
+    pub(crate) found: ManifestCondition,
     /// Whether there is a pack that the manifest on disk does not list as it is.
     pub(crate) has_news: bool,
 }
 
 /// What stood in the place of the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum ManifestCondition {
     Whole,
     Missing,
     Damaged,
 }
 
 /// Looks at a folder, and changes nothing.
-pub(crate) fn survey(folder: &Folder) -> Result<Survey, OpenContentError> {
-    let (manifest, found) = match Manifest::read(folder)? {
-        FoundManifest::Whole(manifest) => (manifest, Found::Whole),
-        FoundManifest::Missing => (Manifest::default(), Found::Missing),
-        FoundManifest::Damaged => (Manifest::default(), Found::Damaged),
+pub(crate) fn survey(folder: &ContentFolder) -> Result<Survey, OpenContentError> {
+    let (manifest, found) = match PackManifest::read(folder)? {
+        FoundManifest::Whole(manifest) => (manifest, ManifestCondition::Whole),
+        FoundManifest::Missing => (PackManifest::default(), ManifestCondition::Missing),
+        FoundManifest::Damaged => (PackManifest::default(), ManifestCondition::Damaged),
         FoundManifest::UnknownFormat { found, known } => {
             let path = folder.manifest_path();
             return Err(OpenContentError::UnknownFormat { path, found, known });
         }
     };
     let mut here = headers(folder)?;
-    if found != Found::Whole && !here.is_empty() {
+    if found != ManifestCondition::Whole && !here.is_empty() {
         tracing::warn!("the manifest of the content does not read: it is made of the packs");
     }
     let mut packs = Vec::new();
@@ -81,13 +81,13 @@ pub(crate) fn survey(folder: &Folder) -> Result<Survey, OpenContentError> {
         }
     }
     packs.sort_unstable_by_key(|pack| pack.number);
-    let manifest = Manifest { packs, lost, next_number, ..manifest };
+    let manifest = PackManifest { packs, lost, next_number, ..manifest };
     Ok(Survey { manifest, found, has_news })
 }
 
 /// The packs whose files are here, with the id that each has by its header; `None` when that is
 /// damaged.
-fn headers(folder: &Folder) -> Result<BTreeMap<u32, Option<PackId>>, OpenContentError> {
+fn headers(folder: &ContentFolder) -> Result<BTreeMap<u32, Option<PackId>>, OpenContentError> {
     let mut headers = BTreeMap::new();
     for number in folder.packs()? {
         let file = folder.open_pack(number, Access::Read)?;
@@ -109,7 +109,7 @@ fn headers(folder: &Folder) -> Result<BTreeMap<u32, Option<PackId>>, OpenContent
 /// A process that stops between making a pack and listing it leaves no end that is torn: one that
 /// is there is of a pack whose manifest is lost, and may have been whole. So it counts as damage,
 /// which is kept, and not as what nobody was promised, which is cut off.
-fn adopt(folder: &Folder, number: u32, id: PackId) -> Result<ListedPack, OpenContentError> {
+fn adopt(folder: &ContentFolder, number: u32, id: PackId) -> Result<ListedPack, OpenContentError> {
     let file = folder.open_pack(number, Access::Read)?;
     let bytes = file.bytes()?;
     let state = if read_footer(file.as_ref(), id, bytes)?.is_some() {

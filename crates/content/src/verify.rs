@@ -14,14 +14,14 @@ use spacefold_event_core::{
 
 use crate::{
     chunk_list::ChunkList,
-    entry::{Header, Kind},
+    entry::{EntryHeader, EntryKind},
     error::OpenContentError,
-    folder::Folder,
+    folder::ContentFolder,
     manifest::{ListedPack, PackState},
     pack::{Listed, PackHeader, read_footer},
-    scan::{Scan, scan},
+    scan::{PackScan, scan},
     store_id::StoreId,
-    survey::{Found, Survey, survey},
+    survey::{ManifestCondition, Survey, survey},
 };
 
 /// What a check of a content store found.
@@ -81,7 +81,7 @@ pub(crate) fn verify_on(
     disk: Arc<dyn Disk>,
     path: &Path,
 ) -> Result<ContentReport, OpenContentError> {
-    let folder = Folder::at(disk, path)?;
+    let folder = ContentFolder::at(disk, path)?;
     if !folder.exists() {
         return Ok(ContentReport::default());
     }
@@ -105,9 +105,9 @@ pub(crate) fn verify_on(
     // Nothing is put before there is a manifest.
     let holds_something = || !check.report.sound.is_empty() || !check.lists.is_empty();
     let is_damaged = match found {
-        Found::Damaged => true,
-        Found::Missing => holds_something(),
-        Found::Whole => false,
+        ManifestCondition::Damaged => true,
+        ManifestCondition::Missing => holds_something(),
+        ManifestCondition::Whole => false,
     };
     if is_damaged {
         let file = check.folder.manifest_path();
@@ -119,7 +119,7 @@ pub(crate) fn verify_on(
 }
 
 struct Check {
-    folder: Folder,
+    folder: ContentFolder,
     report: ContentReport,
     /// The lists that read, and where they are.
     lists: RapidHashMap<ContentHash, (ChunkList, u32, u64)>,
@@ -156,7 +156,7 @@ impl Check {
                 read_footer(file, pack.id, bytes.min(len))?
             }
         };
-        let mut found = Entries::default();
+        let mut found = PackEntries::default();
         let end = footer.as_ref().map_or(len, |(_, end)| *end);
         let synced_bytes = match pack.state {
             PackState::Sealed { .. } => end,
@@ -172,7 +172,7 @@ impl Check {
         Ok(())
     }
 
-    fn take(&mut self, pack: &ListedPack, path: &Path, scanned: &Scan, found: Entries) {
+    fn take(&mut self, pack: &ListedPack, path: &Path, scanned: &PackScan, found: PackEntries) {
         for (begin, end) in &scanned.damaged {
             let detail = format!("{} bytes are damaged", end - begin);
             self.problem(path.to_owned(), Some(*begin), None, detail);
@@ -188,7 +188,7 @@ impl Check {
     }
 
     /// Compares what the footer lists with what is there.
-    fn footer(&mut self, path: &Path, scanned: &Scan, footer: Option<(Vec<Listed>, u64)>) {
+    fn footer(&mut self, path: &Path, scanned: &PackScan, footer: Option<(Vec<Listed>, u64)>) {
         let Some((listed, end)) = footer else {
             let detail = "the footer of the pack does not hold";
             self.problem(path.to_owned(), Some(scanned.end), None, detail);
@@ -232,26 +232,26 @@ impl Check {
 
 /// The entries of a pack.
 #[derive(Default)]
-struct Entries {
+struct PackEntries {
     sound: Vec<(u64, ContentHash)>,
     lists: Vec<(u64, ContentHash, ChunkList)>,
     wrong: Vec<(u64, ContentHash, &'static str)>,
 }
 
-impl Entries {
-    fn check(&mut self, offset: u64, header: &Header, stored: &[u8]) {
+impl PackEntries {
+    fn check(&mut self, offset: u64, header: &EntryHeader, stored: &[u8]) {
         match header.kind {
-            Kind::Chunk => match header.codec.unpack(stored, to_usize(header.bytes)) {
+            EntryKind::Chunk => match header.codec.unpack(stored, to_usize(header.bytes)) {
                 Some(chunk) if ContentHash::of(&chunk) == header.hash => {
                     self.sound.push((offset, header.hash));
                 }
                 _ => self.wrong.push((offset, header.hash, "its bytes have another hash")),
             },
-            Kind::List => match ChunkList::decode(stored) {
+            EntryKind::List => match ChunkList::decode(stored) {
                 Some(list) => self.lists.push((offset, header.hash, list)),
                 None => self.wrong.push((offset, header.hash, "its list of chunks does not read")),
             },
-            Kind::Footer => {}
+            EntryKind::Footer => {}
         }
     }
 }

@@ -7,18 +7,18 @@ use spacefold_event_core::{ContentError, StorageError, StorageErrorKind};
 
 use crate::{
     active::{Active, NewEntry},
-    folder::{Folder, WatchedLock},
-    index::Place,
-    manifest::{ListedPack, MAX_PACKS, Manifest, PackState},
+    folder::{ContentFolder, WatchedLock},
+    index::EntryPlace,
+    manifest::{ListedPack, MAX_PACKS, PackManifest, PackState},
     options::ContentOptions,
 };
 
 /// The files of the store, to be changed.
 #[derive(Debug)]
-pub(crate) struct Writer {
-    pub(crate) folder: Folder,
+pub(crate) struct PackWriter {
+    pub(crate) folder: ContentFolder,
     options: ContentOptions,
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: PackManifest,
     pub(crate) active: Option<Active>,
     /// Packs of which nobody knows all that they held.
     pub(crate) damaged: BTreeSet<u32>,
@@ -46,11 +46,11 @@ pub(crate) struct Unsynced {
     pub(crate) file: Arc<dyn File>,
 }
 
-impl Writer {
+impl PackWriter {
     pub(crate) fn new(
-        folder: Folder,
+        folder: ContentFolder,
         options: ContentOptions,
-        manifest: Manifest,
+        manifest: PackManifest,
         active: Option<Active>,
         lock: Option<WatchedLock>,
     ) -> Self {
@@ -93,7 +93,7 @@ impl Writer {
     }
 
     /// Writes an entry into the active pack, or a new one when that is full.
-    pub(crate) fn append(&mut self, entry: NewEntry<'_>) -> Result<Place, ContentError> {
+    pub(crate) fn append(&mut self, entry: NewEntry<'_>) -> Result<EntryPlace, ContentError> {
         self.check()?;
         self.watch_folder()?;
         // An entry is never on disk before the manifest that lists its pack.

@@ -27,32 +27,35 @@ use crate::{
 /// since nothing outlives the process. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDisk {
-    root: Arc<Node>,
+    root: Arc<MemoryNode>,
 }
 
 /// A folder or a file.
-struct Node {
+struct MemoryNode {
     number: u64,
-    content: Content,
+    content: NodeContent,
 }
 
-enum Content {
-    Folder(Lock<BTreeMap<String, Arc<Node>>>),
+enum NodeContent {
+    Folder(Lock<BTreeMap<String, Arc<MemoryNode>>>),
     File { bytes: SharedLock<Vec<u8>>, is_locked: AtomicBool },
 }
 
-impl Node {
-    fn new(content: Content) -> Arc<Self> {
+impl MemoryNode {
+    fn new(content: NodeContent) -> Arc<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), content })
     }
 
     fn folder() -> Arc<Self> {
-        Self::new(Content::Folder(Lock::default()))
+        Self::new(NodeContent::Folder(Lock::default()))
     }
 
     fn file() -> Arc<Self> {
-        Self::new(Content::File { bytes: SharedLock::default(), is_locked: AtomicBool::new(false) })
+        Self::new(NodeContent::File {
+            bytes: SharedLock::default(),
+            is_locked: AtomicBool::new(false),
+        })
     }
 
     const fn id(&self) -> FileId {
@@ -62,8 +65,8 @@ impl Node {
     /// What is in a folder.
     fn names(&self) -> Option<MutexGuard<'_, BTreeMap<String, Arc<Self>>>> {
         match &self.content {
-            Content::Folder(names) => Some(names.lock()),
-            Content::File { .. } => None,
+            NodeContent::Folder(names) => Some(names.lock()),
+            NodeContent::File { .. } => None,
         }
     }
 
@@ -87,13 +90,13 @@ impl Node {
     }
 }
 
-impl Default for Node {
+impl Default for MemoryNode {
     fn default() -> Self {
-        Self { number: 0, content: Content::Folder(Lock::default()) }
+        Self { number: 0, content: NodeContent::Folder(Lock::default()) }
     }
 }
 
-impl fmt::Debug for Node {
+impl fmt::Debug for MemoryNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("number", &self.number).finish_non_exhaustive()
     }
@@ -116,8 +119,8 @@ impl MemoryDisk {
 impl Disk for MemoryDisk {
     fn look(&self, path: &Path) -> Result<Option<Found>, StorageError> {
         Ok(self.root.find(path).map(|node| match node.content {
-            Content::Folder(_) => Found::Folder,
-            Content::File { .. } => Found::File,
+            NodeContent::Folder(_) => Found::Folder,
+            NodeContent::File { .. } => Found::File,
         }))
     }
 
@@ -125,7 +128,7 @@ impl Disk for MemoryDisk {
         let mut node = Arc::clone(&self.root);
         for name in path.iter().filter_map(OsStr::to_str).filter(|name| *name != "/") {
             let made = node.names().map(|mut names| {
-                Arc::clone(names.entry(name.to_owned()).or_insert_with(Node::folder))
+                Arc::clone(names.entry(name.to_owned()).or_insert_with(MemoryNode::folder))
             });
             node = made.ok_or(io::ErrorKind::NotADirectory.into()).doing(|| creating(path))?;
         }
@@ -141,22 +144,22 @@ impl Disk for MemoryDisk {
 #[derive(Debug)]
 struct MemoryFolder {
     /// The folder that everything on the disk is in.
-    root: Arc<Node>,
-    node: Arc<Node>,
+    root: Arc<MemoryNode>,
+    node: Arc<MemoryNode>,
     path: PathBuf,
 }
 
 impl MemoryFolder {
-    fn shared(root: &Arc<Node>, node: Arc<Node>, path: PathBuf) -> Arc<dyn Folder> {
+    fn shared(root: &Arc<MemoryNode>, node: Arc<MemoryNode>, path: PathBuf) -> Arc<dyn Folder> {
         Arc::new(Self { root: Arc::clone(root), node, path })
     }
 
-    fn children(&self) -> Result<MutexGuard<'_, BTreeMap<String, Arc<Node>>>, StorageError> {
+    fn children(&self) -> Result<MutexGuard<'_, BTreeMap<String, Arc<MemoryNode>>>, StorageError> {
         let is_none = || io::Error::from(io::ErrorKind::NotADirectory);
         self.node.names().ok_or_else(is_none).doing(|| format!("reading {}", self.path.display()))
     }
 
-    fn file(&self, name: &str, node: Arc<Node>) -> Arc<dyn File> {
+    fn file(&self, name: &str, node: Arc<MemoryNode>) -> Arc<dyn File> {
         Arc::new(MemoryFile {
             node,
             path: self.path.join(name),
@@ -165,7 +168,7 @@ impl MemoryFolder {
     }
 
     /// The folder that the last part of a path is in, and that part.
-    fn parent_of<'p>(&self, path: &'p Path) -> Result<(Arc<Node>, &'p str), StorageError> {
+    fn parent_of<'p>(&self, path: &'p Path) -> Result<(Arc<MemoryNode>, &'p str), StorageError> {
         let parent = path.parent().unwrap_or(Path::new(""));
         let folder = self.node.find(parent).filter(|node| node.names().is_some());
         let name = path.file_name().and_then(OsStr::to_str);
@@ -210,13 +213,13 @@ impl Folder for MemoryFolder {
 
     fn create_to_become(&self, name: &str, later: &str) -> Result<Arc<dyn File>, StorageError> {
         let mut children = self.children()?;
-        let node = children.entry(name.to_owned()).or_insert_with(Node::file);
+        let node = children.entry(name.to_owned()).or_insert_with(MemoryNode::file);
         match &node.content {
-            Content::File { bytes, .. } => {
+            NodeContent::File { bytes, .. } => {
                 bytes.write().clear();
                 Ok(self.file(later, Arc::clone(node)))
             }
-            Content::Folder(_) => {
+            NodeContent::Folder(_) => {
                 Err(io::ErrorKind::IsADirectory.into()).doing(|| creating(&self.path.join(name)))
             }
         }
@@ -239,7 +242,7 @@ impl Folder for MemoryFolder {
         if children.contains_key(&key) {
             return Err(io::ErrorKind::AlreadyExists.into()).doing(|| creating(&path));
         }
-        let node = Node::folder();
+        let node = MemoryNode::folder();
         children.insert(key, Arc::clone(&node));
         Ok(Self::shared(&self.root, node, path))
     }
@@ -249,7 +252,8 @@ impl Folder for MemoryFolder {
             (self.parent_of(from)?, self.parent_of(to)?);
         let doing = || format!("renaming {}", self.path.join(from).display());
         let (node, there) = (from_folder.child(from_name), to_folder.child(to_name));
-        let is_same = |node: &Arc<Node>| there.as_ref().is_some_and(|to| Arc::ptr_eq(to, node));
+        let is_same =
+            |node: &Arc<MemoryNode>| there.as_ref().is_some_and(|to| Arc::ptr_eq(to, node));
         if node.as_ref().is_some_and(is_same) {
             return Ok(());
         }
@@ -290,7 +294,7 @@ impl Folder for MemoryFolder {
 
 #[derive(Debug)]
 struct MemoryFile {
-    node: Arc<Node>,
+    node: Arc<MemoryNode>,
     path: PathBuf,
     holds_lock: AtomicBool,
 }
@@ -298,13 +302,13 @@ struct MemoryFile {
 impl MemoryFile {
     fn with_bytes<T>(&self, act: impl FnOnce(&[u8]) -> T) -> Option<T> {
         match &self.node.content {
-            Content::File { bytes, .. } => Some(act(&bytes.read())),
-            Content::Folder(_) => None,
+            NodeContent::File { bytes, .. } => Some(act(&bytes.read())),
+            NodeContent::Folder(_) => None,
         }
     }
 
     fn change(&self, act: impl FnOnce(&mut Vec<u8>)) {
-        if let Content::File { bytes, .. } = &self.node.content {
+        if let NodeContent::File { bytes, .. } = &self.node.content {
             act(&mut bytes.write());
         }
     }
@@ -357,7 +361,7 @@ impl File for MemoryFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        let Content::File { is_locked, .. } = &self.node.content else { return Ok(false) };
+        let NodeContent::File { is_locked, .. } = &self.node.content else { return Ok(false) };
         let is_ours = !is_locked.swap(true, Ordering::AcqRel);
         if is_ours {
             self.holds_lock.store(true, Ordering::Release);
@@ -366,12 +370,12 @@ impl File for MemoryFile {
     }
 
     fn is_locked(&self) -> io::Result<bool> {
-        let Content::File { is_locked, .. } = &self.node.content else { return Ok(false) };
+        let NodeContent::File { is_locked, .. } = &self.node.content else { return Ok(false) };
         Ok(!self.holds_lock.load(Ordering::Acquire) && is_locked.load(Ordering::Acquire))
     }
 
     fn unlock(&self) {
-        if let Content::File { is_locked, .. } = &self.node.content
+        if let NodeContent::File { is_locked, .. } = &self.node.content
             && self.holds_lock.swap(false, Ordering::AcqRel)
         {
             is_locked.store(false, Ordering::Release);

@@ -27,7 +27,7 @@ use spacefold_event_core::{StorageError, StoreMode, bytes::to_u64, lock::Lock};
 
 pub use self::{
     cut::{Image, Kept, image},
-    pages::{PAGE_BYTES, Page, PageBytes, Pages, SECTOR_BYTES},
+    pages::{FilePages, PAGE_BYTES, PageBytes, PageStates, SECTOR_BYTES},
     tree::{NameChange, Node, NodeId, ROOT, Tree},
 };
 use crate::{
@@ -58,10 +58,10 @@ impl Fault {
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone)]
 pub struct SimDisk {
-    state: Arc<Lock<State>>,
+    state: Arc<Lock<SimState>>,
 }
 
-struct State {
+struct SimState {
     tree: Tree,
     calls: u64,
     /// The number of the call that fails, and how.
@@ -87,7 +87,7 @@ impl fmt::Debug for SimDisk {
 
 impl SimDisk {
     fn of(tree: Tree) -> Self {
-        let state = State {
+        let state = SimState {
             tree,
             calls: 0,
             fault: None,
@@ -131,16 +131,16 @@ impl SimDisk {
         Self::of(tree)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SimState> {
         self.state.lock()
     }
 
     /// Makes a call: what it does, unless it is one that fails.
     fn call<T>(
         &self,
-        call: Call,
+        call: DiskCall,
         path: &Path,
-        act: impl FnOnce(&mut State) -> Result<T, io::Error>,
+        act: impl FnOnce(&mut SimState) -> Result<T, io::Error>,
     ) -> Result<T, StorageError> {
         let mut state = self.state();
         state.calls += 1;
@@ -154,7 +154,7 @@ impl SimDisk {
 
 impl Disk for SimDisk {
     fn look(&self, path: &Path) -> Result<Option<Found>, StorageError> {
-        self.call(Call::Open, path, |state| {
+        self.call(DiskCall::Open, path, |state| {
             let node = state.tree.find_path(path).and_then(|node| state.tree.node(node));
             Ok(node.map(|node| match node {
                 Node::Folder(_) => Found::Folder,
@@ -164,7 +164,7 @@ impl Disk for SimDisk {
     }
 
     fn create_folders(&self, path: &Path) -> Result<(), StorageError> {
-        self.call(Call::Create, path, |state| {
+        self.call(DiskCall::Create, path, |state| {
             let mut folder = ROOT;
             for component in path.components() {
                 let Component::Normal(name) = component else { continue };
@@ -186,7 +186,7 @@ impl Disk for SimDisk {
 
     /// Paths lead from [`SimDisk::root`], whether they are absolute or not.
     fn folder(&self, path: &Path) -> Result<Option<Arc<dyn Folder>>, StorageError> {
-        self.call(Call::Open, path, |state| {
+        self.call(DiskCall::Open, path, |state| {
             let folder = state.tree.find_path(path);
             let is_folder = |node: &NodeId| matches!(state.tree.node(*node), Some(Node::Folder(_)));
             Ok(folder.filter(is_folder).map(|node| {
@@ -214,7 +214,7 @@ fn restore(tree: &mut Tree, folder: NodeId, images: BTreeMap<String, Image>) {
                 restore(tree, node, within);
             }
             Image::File { bytes, pages } => {
-                let pages = Pages::of_image(bytes, pages);
+                let pages = FilePages::of_image(bytes, pages);
                 tree.add_durable(folder, name, Node::File(pages));
             }
         }
@@ -223,7 +223,7 @@ fn restore(tree: &mut Tree, folder: NodeId, images: BTreeMap<String, Image>) {
 
 /// What is asked of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
+enum DiskCall {
     List,
     Open,
     Create,
@@ -236,7 +236,7 @@ enum Call {
     SyncFolder,
 }
 
-impl Call {
+impl DiskCall {
     const fn name(self) -> &'static str {
         match self {
             Self::List => "listing",
@@ -257,9 +257,9 @@ impl Call {
     }
 }
 
-impl State {
+impl SimState {
     /// The error of a call that is to fail.
-    fn take_fault(&mut self, call: Call) -> Option<io::Error> {
+    fn take_fault(&mut self, call: DiskCall) -> Option<io::Error> {
         if !self.has_power {
             return Some(power_is_off());
         }
@@ -272,7 +272,7 @@ impl State {
             Fault::Broken => Some(io::Error::from_raw_os_error(EIO)),
             Fault::Full => Some(io::ErrorKind::StorageFull.into()),
             // Half of a write is done first; see `write`.
-            Fault::Short if call == Call::Write => None,
+            Fault::Short if call == DiskCall::Write => None,
             Fault::Short => Some(io::Error::from_raw_os_error(EIO)),
             Fault::PowerCut => {
                 self.has_power = false;
@@ -322,9 +322,9 @@ struct SimFolder {
 impl SimFolder {
     fn call<T>(
         &self,
-        call: Call,
+        call: DiskCall,
         name: &str,
-        act: impl FnOnce(&mut State) -> io::Result<T>,
+        act: impl FnOnce(&mut SimState) -> io::Result<T>,
     ) -> Result<T, StorageError> {
         self.disk.call(call, &self.path.join(name), act)
     }
@@ -357,14 +357,14 @@ impl Folder for SimFolder {
     }
 
     fn names(&self) -> Result<Vec<String>, StorageError> {
-        self.call(Call::List, "", |state| match state.tree.node(self.node) {
+        self.call(DiskCall::List, "", |state| match state.tree.node(self.node) {
             Some(Node::Folder(names)) => Ok(names.keys().cloned().collect()),
             _ => Err(io::ErrorKind::NotADirectory.into()),
         })
     }
 
     fn find(&self, name: &str, _access: Access) -> Result<Option<Arc<dyn File>>, StorageError> {
-        self.call(Call::Open, name, |state| match state.tree.find(self.node, name) {
+        self.call(DiskCall::Open, name, |state| match state.tree.find(self.node, name) {
             Some(node) if matches!(state.tree.node(node), Some(Node::File(_))) => {
                 Ok(Some(self.file(node, name)))
             }
@@ -374,11 +374,11 @@ impl Folder for SimFolder {
     }
 
     fn create_to_become(&self, name: &str, later: &str) -> Result<Arc<dyn File>, StorageError> {
-        self.call(Call::Create, name, |state| {
+        self.call(DiskCall::Create, name, |state| {
             let node = match state.tree.find(self.node, name) {
                 Some(node) => node,
                 None => {
-                    let file = Node::File(Pages::default());
+                    let file = Node::File(FilePages::default());
                     state.tree.create(self.node, name.to_owned(), file)
                 }
             };
@@ -391,7 +391,7 @@ impl Folder for SimFolder {
 
     fn folder(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
         let name = &*name.to_string_lossy();
-        self.call(Call::Open, name, |state| match state.tree.find(self.node, name) {
+        self.call(DiskCall::Open, name, |state| match state.tree.find(self.node, name) {
             Some(node) if matches!(state.tree.node(node), Some(Node::Folder(_))) => {
                 Ok(Some(self.within(node, name)))
             }
@@ -409,7 +409,7 @@ impl Folder for SimFolder {
         _mode: StoreMode,
     ) -> Result<Arc<dyn Folder>, StorageError> {
         let name = &*name.to_string_lossy();
-        self.call(Call::Create, name, |state| {
+        self.call(DiskCall::Create, name, |state| {
             if state.tree.find(self.node, name).is_some() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
@@ -420,7 +420,7 @@ impl Folder for SimFolder {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
-        self.disk.call(Call::Rename, &self.path.join(from), |state| {
+        self.disk.call(DiskCall::Rename, &self.path.join(from), |state| {
             let from = state.tree.place(self.node, from);
             let to = state.tree.place(self.node, to);
             let (Some(from), Some(to)) = (from, to) else {
@@ -440,7 +440,7 @@ impl Folder for SimFolder {
     }
 
     fn remove(&self, name: &str) -> Result<(), StorageError> {
-        self.call(Call::Remove, name, |state| {
+        self.call(DiskCall::Remove, name, |state| {
             let found = state.tree.find(self.node, name);
             check_remove(found.map(|node| named(&state.tree, node)))?;
             state.tree.remove(self.node, name.to_owned());
@@ -450,7 +450,7 @@ impl Folder for SimFolder {
 
     fn remove_folder(&self, name: &OsStr) -> Result<(), StorageError> {
         let name = &*name.to_string_lossy();
-        self.call(Call::Remove, name, |state| {
+        self.call(DiskCall::Remove, name, |state| {
             let found = state.tree.find(self.node, name);
             if check_remove_folder(found.map(|node| named(&state.tree, node)))? {
                 state.tree.remove(self.node, name.to_owned());
@@ -460,7 +460,7 @@ impl Folder for SimFolder {
     }
 
     fn sync(&self) -> Result<(), StorageError> {
-        self.call(Call::SyncFolder, "", |state| {
+        self.call(DiskCall::SyncFolder, "", |state| {
             let began = state.tree.begin_sync();
             state.tree.end_sync(self.node, began);
             Ok(())
@@ -494,8 +494,8 @@ impl Drop for SimFile {
 impl SimFile {
     fn call<T>(
         &self,
-        call: Call,
-        act: impl FnOnce(&mut State) -> io::Result<T>,
+        call: DiskCall,
+        act: impl FnOnce(&mut SimState) -> io::Result<T>,
     ) -> Result<T, StorageError> {
         self.disk.call(call, &self.path, act)
     }
@@ -511,32 +511,32 @@ impl File for SimFile {
     }
 
     fn bytes(&self) -> Result<u64, StorageError> {
-        self.call(Call::Read, |state| match state.tree.node(self.node) {
+        self.call(DiskCall::Read, |state| match state.tree.node(self.node) {
             Some(Node::File(pages)) => Ok(pages.len()),
             _ => Err(io::ErrorKind::IsADirectory.into()),
         })
     }
 
     fn read_if_there(&self, buffer: &mut [u8], offset: u64) -> Result<bool, StorageError> {
-        self.call(Call::Read, |state| match state.tree.node(self.node) {
+        self.call(DiskCall::Read, |state| match state.tree.node(self.node) {
             Some(Node::File(pages)) => Ok(pages.read(offset, buffer)),
             _ => Err(io::ErrorKind::IsADirectory.into()),
         })
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
-        self.call(Call::Write, |state| state.write(self.node, bytes, offset))
+        self.call(DiskCall::Write, |state| state.write(self.node, bytes, offset))
     }
 
     fn set_len(&self, bytes: u64) -> Result<(), StorageError> {
-        self.call(Call::SetLen, |state| {
+        self.call(DiskCall::SetLen, |state| {
             state.tree.file(self.node, |pages, time| pages.truncate(time, bytes));
             Ok(())
         })
     }
 
     fn sync_data(&self) -> Result<(), StorageError> {
-        let synced = self.call(Call::Sync, |state| {
+        let synced = self.call(DiskCall::Sync, |state| {
             state.sync(self.node);
             Ok(())
         });

@@ -17,7 +17,7 @@ use crate::{
     event_id::EventId,
     filter::EventFilter,
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
-    log::{Append, AppendError, LogReader, Read, Receipt},
+    log::{AppendError, AppendRequest, LogReader, ReadRequest, Receipt},
     position::{Position, Revision},
     read_error::ReadError,
     record::{
@@ -26,7 +26,7 @@ use crate::{
     timestamp::Timestamp,
 };
 
-use self::{distinct_ids::DistinctIds, ingest::Recorded};
+use self::{distinct_ids::DistinctIds, ingest::IngestedFields};
 pub use self::{ingest::ingest, retry_window::RetryWindow};
 
 /// The newest positions within which a retried append is recognised by its event ids.
@@ -94,7 +94,7 @@ pub trait AppendView {
 
 /// What the rules say of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AppendDecision {
     /// It may happen.
     Append,
     /// All of its events are stored already: this is the receipt they got.
@@ -110,7 +110,7 @@ pub struct Proposal {
     /// What was found for each part of `no_event_matching`, where it was looked for ahead.
     looked_for: Vec<LookedFor>,
     /// What another log has decided for the events, if that is to be kept.
-    recorded: Option<Recorded>,
+    recorded: Option<IngestedFields>,
 }
 
 /// A part of an append that is encoded on its own: at most [`RUN_EVENTS`] events.
@@ -145,7 +145,7 @@ impl LookedFor {
     pub fn by(condition: &AppendCondition, log: &dyn LogReader) -> Result<Vec<Self>, ReadError> {
         let through = log.durable_head();
         let look = |part: &NoEventMatching| {
-            let read = Read::from(part.after.next()).to(through);
+            let read = ReadRequest::from(part.after.next()).to(through);
             let read = read.matching(part.filter.clone()).limit(1);
             for page in log.pages(read) {
                 if let Some(event) = page?.envelopes().next() {
@@ -164,7 +164,10 @@ impl LookedFor {
 ///
 /// # Errors
 /// The first rule of [`AppendError`] that is broken; nothing is stored then.
-pub fn propose(append: &Append<'_>, schemas: &'static Schemas) -> Result<Proposal, AppendError> {
+pub fn propose(
+    append: &AppendRequest<'_>,
+    schemas: &'static Schemas,
+) -> Result<Proposal, AppendError> {
     let events = append.events();
     if events.is_empty() {
         return Err(AppendError::Empty);
@@ -374,7 +377,7 @@ fn recording_times(given: Option<&[Timestamp]>, last: Timestamp, now: Timestamp)
 /// # Errors
 /// [`AppendError::EventIdReused`], [`AppendError::ConditionFailed`] with every part that fails,
 /// [`AppendError::DoesNotFollow`], or [`AppendError::Unreadable`]; nothing is stored then.
-pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<Verdict, AppendError> {
+pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<AppendDecision, AppendError> {
     if let Some(recorded) = &proposal.recorded {
         return ingest::decide(proposal, recorded, view);
     }
@@ -383,11 +386,11 @@ pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<Verdict, Ap
     let stored =
         if strong { find_by_revision(proposal, view)? } else { find_by_id(proposal, view)? };
     if let Some(receipt) = stored {
-        return Ok(Verdict::AlreadyStored(receipt));
+        return Ok(AppendDecision::AlreadyStored(receipt));
     }
     let failed = failed_parts(&proposal.condition, &proposal.looked_for, view)?;
     if failed.is_empty() {
-        Ok(Verdict::Append)
+        Ok(AppendDecision::Append)
     } else {
         Err(AppendError::ConditionFailed { failed })
     }

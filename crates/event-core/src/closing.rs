@@ -19,12 +19,12 @@ use crate::lock::{Condition, Lock};
 /// same.
 #[derive(Debug)]
 pub struct CloseOnce<T> {
-    phase: Lock<Phase<T>>,
+    phase: Lock<ClosePhase<T>>,
     changed: Condition,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Phase<T> {
+enum ClosePhase<T> {
     Open,
     ClosedBy(ThreadId),
     Closed(T),
@@ -32,7 +32,7 @@ enum Phase<T> {
 
 impl<T> Default for CloseOnce<T> {
     fn default() -> Self {
-        Self { phase: Lock::new(Phase::Open), changed: Condition::new() }
+        Self { phase: Lock::new(ClosePhase::Open), changed: Condition::new() }
     }
 }
 
@@ -47,26 +47,26 @@ impl<T: Clone> CloseOnce<T> {
         let mut phase = self.phase();
         loop {
             match &*phase {
-                Phase::Open => break,
-                Phase::ClosedBy(thread) if *thread == own => return None,
-                Phase::ClosedBy(_) => {
+                ClosePhase::Open => break,
+                ClosePhase::ClosedBy(thread) if *thread == own => return None,
+                ClosePhase::ClosedBy(_) => {
                     phase = self.changed.wait(phase);
                 }
-                Phase::Closed(outcome) => return Some(outcome.clone()),
+                ClosePhase::Closed(outcome) => return Some(outcome.clone()),
             }
         }
-        *phase = Phase::ClosedBy(own);
+        *phase = ClosePhase::ClosedBy(own);
         drop(phase);
-        let mut reached = Reached { of: self, phase: Some(Phase::Open) };
+        let mut reached = Reached { of: self, phase: Some(ClosePhase::Open) };
         let outcome = close();
-        reached.phase = Some(Phase::Closed(outcome.clone()));
+        reached.phase = Some(ClosePhase::Closed(outcome.clone()));
         drop(reached);
         Some(outcome)
     }
 }
 
 impl<T> CloseOnce<T> {
-    fn phase(&self) -> MutexGuard<'_, Phase<T>> {
+    fn phase(&self) -> MutexGuard<'_, ClosePhase<T>> {
         self.phase.lock()
     }
 }
@@ -74,7 +74,7 @@ impl<T> CloseOnce<T> {
 /// Puts what closing has come to in place, however that ended.
 struct Reached<'a, T> {
     of: &'a CloseOnce<T>,
-    phase: Option<Phase<T>>,
+    phase: Option<ClosePhase<T>>,
 }
 
 impl<T> Drop for Reached<'_, T> {
@@ -89,12 +89,12 @@ impl<T> Drop for Reached<'_, T> {
 /// The code of users that something runs, in whichever threads.
 #[derive(Debug, Default)]
 pub struct Callbacks {
-    state: Lock<State>,
+    state: Lock<CallbacksState>,
     changed: Condition,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CallbacksState {
     running: usize,
     is_urgent: bool,
 }
@@ -133,14 +133,14 @@ impl Callbacks {
         if is_in_callback() {
             self.hurry();
         }
-        let goes_on = |state: &mut State| state.running > 0 && !state.is_urgent;
+        let goes_on = |state: &mut CallbacksState| state.running > 0 && !state.is_urgent;
         match self.changed.wait_while(self.state(), goes_on).running {
             0 => Waited::AllEnded,
             _ => Waited::SomeRuns,
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CallbacksState> {
         self.state.lock()
     }
 }

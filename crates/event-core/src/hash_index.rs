@@ -5,10 +5,10 @@ use hashbrown::HashTable;
 /// A table of places in a list. It knows hashes and places, not the things: who asks says which place
 /// has the one that is looked for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HashIndex(HashTable<Slot>);
+pub(crate) struct HashIndex(HashTable<IndexSlot>);
 
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct IndexSlot {
     /// Half of the hash: enough to tell most things apart, and to place them anew in a larger table.
     hash: u32,
     place: u32,
@@ -27,8 +27,8 @@ impl HashIndex {
     /// none: then it is there from now on.
     #[inline]
     pub(crate) fn find_or_add(&mut self, hash: u64, next: u32, is_it: impl Fn(u32) -> bool) -> u32 {
-        let slot = Slot { hash: half(hash), place: next };
-        let is_it = |other: &Slot| other.hash == slot.hash && is_it(other.place);
+        let slot = IndexSlot { hash: half(hash), place: next };
+        let is_it = |other: &IndexSlot| other.hash == slot.hash && is_it(other.place);
         match self.0.find(slot.whole_hash(), is_it) {
             Some(found) => found.place,
             None => {
@@ -38,11 +38,11 @@ impl HashIndex {
         }
     }
 
-    fn add(&mut self, slot: Slot) {
+    fn add(&mut self, slot: IndexSlot) {
         if self.0.capacity() == 0 {
-            self.0.reserve(FEW_PLACES, Slot::whole_hash);
+            self.0.reserve(FEW_PLACES, IndexSlot::whole_hash);
         }
-        self.0.insert_unique(slot.whole_hash(), slot, Slot::whole_hash);
+        self.0.insert_unique(slot.whole_hash(), slot, IndexSlot::whole_hash);
     }
 }
 
@@ -50,7 +50,7 @@ fn half(hash: u64) -> u32 {
     u32::try_from(hash >> u32::BITS).unwrap_or(0)
 }
 
-impl Slot {
+impl IndexSlot {
     /// The table looks at the highest bits and at the lowest.
     fn whole_hash(&self) -> u64 {
         u64::from(self.hash) << u32::BITS | u64::from(self.hash)

@@ -67,8 +67,9 @@ pub use self::{
         MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES,
     },
     log::{
-        Append, AppendError, AwaitedAppend, Discontinuity, EventLog, EventMark, Ingested, LogMark,
-        LogOrigin, LogReader, LogWriter, Page, Pages, PendingAppend, Read, Receipt, least_after,
+        AppendError, AppendFuture, AppendRequest, Discontinuity, EventLog, EventMark, Ingested,
+        LogMark, LogOrigin, LogReader, LogWriter, Page, Pages, PendingAppend, ReadRequest, Receipt,
+        least_after,
     },
     memory_log::MemoryLog,
     payload::{EventType, NamedDocuments, Payload, PayloadError, Presence, UnknownEventType},

@@ -11,7 +11,7 @@ pub use self::{
     mark::{EventMark, LogMark},
     page::Page,
     reader::{LogOrigin, LogReader, Pages, least_after},
-    writer::{AwaitedAppend, LogWriter, PendingAppend},
+    writer::{AppendFuture, LogWriter, PendingAppend},
 };
 
 use crate::{
@@ -34,9 +34,9 @@ use crate::{
 ///
 /// ```
 /// use std::sync::Arc;
-/// use spacefold::{Position, SpaceEvent, log::{Append, EventLog, LogReader, MemoryLog}};
+/// use spacefold::{Position, SpaceEvent, log::{AppendRequest, EventLog, LogReader, MemoryLog}};
 /// let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
-/// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let reader: Arc<dyn LogReader> = log;
 /// assert_eq!(reader.head(), Position::new(1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -48,19 +48,19 @@ impl<L: LogReader + LogWriter + ?Sized> EventLog for L {}
 /// An append: the events, what must hold, and when they were recorded.
 ///
 /// ```
-/// use spacefold::{AppendCondition, SpaceEvent, log::Append};
+/// use spacefold::{AppendCondition, SpaceEvent, log::AppendRequest};
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
-/// let append = Append::new(&events).on(AppendCondition::no_space("handbook"));
+/// let append = AppendRequest::new(&events).on(AppendCondition::no_space("handbook"));
 /// assert_eq!(append.events().len(), 1);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Append<'a> {
+pub struct AppendRequest<'a> {
     events: &'a [SpaceEvent],
     condition: AppendCondition,
     recorded_at: Option<&'a [Timestamp]>,
 }
 
-impl<'a> Append<'a> {
+impl<'a> AppendRequest<'a> {
     /// An append without a condition, recorded when the log takes it.
     #[must_use]
     pub const fn new(events: &'a [SpaceEvent]) -> Self {
@@ -184,11 +184,11 @@ impl Receipt {
 /// A read: from where, how far, and what.
 ///
 /// ```
-/// use spacefold::{Position, event::EventFilter, log::Read};
-/// let read = Read::from(Position::new(1)).to(Position::new(100)).matching(EventFilter::all()).limit(10);
+/// use spacefold::{Position, event::EventFilter, log::ReadRequest};
+/// let read = ReadRequest::from(Position::new(1)).to(Position::new(100)).matching(EventFilter::all()).limit(10);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Read {
+pub struct ReadRequest {
     /// The first position that may be read, inclusive.
     pub from: Position,
     /// The last position that may be read, inclusive.
@@ -202,7 +202,7 @@ pub struct Read {
     pub look: usize,
 }
 
-impl Read {
+impl ReadRequest {
     /// A read of every event from `from` on.
     #[must_use]
     pub const fn from(from: Position) -> Self {

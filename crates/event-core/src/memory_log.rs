@@ -8,14 +8,17 @@ use std::{
 use rapidhash::RapidHashMap;
 
 use crate::{
-    append_rules::{self, AppendView, Proposal, RETRY_WINDOW_EVENTS, RetryWindow, Verdict},
+    append_rules::{self, AppendDecision, AppendView, Proposal, RETRY_WINDOW_EVENTS, RetryWindow},
     bytes::{to_u64, to_usize},
     condition::{AppendCondition, FailedCondition},
     event::{RecordedEvent, SpaceEvent},
     event_id::EventId,
     filter::EventFilter,
     lock::{Condition, Lock},
-    log::{Append, AppendError, Ingested, LogReader, LogWriter, Page, Read, Receipt, least_after},
+    log::{
+        AppendError, AppendRequest, Ingested, LogReader, LogWriter, Page, ReadRequest, Receipt,
+        least_after,
+    },
     position::{Position, Revision},
     read_error::ReadError,
     record::{Records, Schemas},
@@ -30,24 +33,24 @@ use crate::{
 ///
 /// ```
 /// use spacefold::{
-///     AppendCondition, Position, SpaceEvent, log::{Append, MemoryLog, Read}, prelude::*,
+///     AppendCondition, Position, SpaceEvent, log::{AppendRequest, MemoryLog, ReadRequest}, prelude::*,
 /// };
 /// let log = MemoryLog::new();
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
-/// let receipt = log.append(&Append::new(&events).on(AppendCondition::no_space("handbook")))?;
+/// let receipt = log.append(&AppendRequest::new(&events).on(AppendCondition::no_space("handbook")))?;
 /// assert_eq!(receipt.last_position(), Position::new(1));
-/// let page = log.read(&Read::from(Position::new(1)))?;
+/// let page = log.read(&ReadRequest::from(Position::new(1)))?;
 /// assert_eq!(page.envelopes().next().map(|event| event.space_id), Some("handbook"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct MemoryLog {
-    state: Lock<State>,
+    state: Lock<MemoryLogState>,
     appended: Condition,
 }
 
 #[derive(Debug)]
-struct State {
+struct MemoryLogState {
     /// The events of each append, by the position of its last.
     runs: BTreeMap<Position, Records>,
     /// The positions of each space's events: revision n at index n - 1.
@@ -73,7 +76,7 @@ impl MemoryLog {
     /// An empty log that recognises retries within the newest `events` positions.
     #[must_use]
     pub fn with_retry_window(events: usize) -> Self {
-        let state = State {
+        let state = MemoryLogState {
             runs: BTreeMap::new(),
             spaces: RapidHashMap::default(),
             window: RetryWindow::new(events, Position::START),
@@ -109,7 +112,7 @@ impl MemoryLog {
     ) -> Result<Vec<RecordedEvent>, AppendError> {
         let record = |event: SpaceEvent| {
             let times = [event.timestamp];
-            let append = Append::new(std::slice::from_ref(&event)).recorded_at(&times);
+            let append = AppendRequest::new(std::slice::from_ref(&event)).recorded_at(&times);
             let receipt = self.append(&append)?;
             let (position, revision) = (receipt.last_position(), receipt.revision());
             let recorded_at = receipt.recorded_at();
@@ -142,20 +145,20 @@ impl LogReader for MemoryLog {
         Ok(state.head)
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         read.check()?;
         self.state.lock().read(read)
     }
 
     fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
         let filter = EventFilter::all().spaces([space_id]);
-        let read = Read::from(Position::new(1)).matching(filter).limit(limit);
+        let read = ReadRequest::from(Position::new(1)).matching(filter).limit(limit);
         read.check()?;
         let state = self.state.lock();
         let Some(position) = state.position_of(space_id, from.max(Revision::new(1)))? else {
             return Ok(Page::empty(state.head.next()));
         };
-        state.read(&Read { from: position, ..read })
+        state.read(&ReadRequest { from: position, ..read })
     }
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
@@ -187,7 +190,7 @@ impl LogReader for MemoryLog {
 }
 
 impl LogWriter for MemoryLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+    fn append(&self, append: &AppendRequest<'_>) -> Result<Receipt, AppendError> {
         self.commit(&append_rules::propose(append, Schemas::today())?)
     }
 
@@ -199,7 +202,7 @@ impl LogWriter for MemoryLog {
 impl MemoryLog {
     fn commit(&self, proposal: &Proposal) -> Result<Receipt, AppendError> {
         let mut state = self.state.lock();
-        if let Verdict::AlreadyStored(receipt) = append_rules::decide(proposal, &*state)? {
+        if let AppendDecision::AlreadyStored(receipt) = append_rules::decide(proposal, &*state)? {
             return Ok(receipt);
         }
         let runs = proposal.assign(&*state, Timestamp::now())?;
@@ -211,7 +214,7 @@ impl MemoryLog {
     }
 }
 
-impl State {
+impl MemoryLogState {
     fn take_in(&mut self, records: Records) {
         for envelope in records.envelopes() {
             let positions = self.spaces.entry(envelope.space_id.to_owned()).or_default();
@@ -223,7 +226,7 @@ impl State {
         self.runs.insert(records.last_position(), records);
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         let from = read.from.max(Position::new(1));
         let mut page = Page::empty(from);
         for records in self.runs.range(from..).map(|(_, records)| records) {
@@ -238,7 +241,7 @@ impl State {
     }
 }
 
-impl AppendView for State {
+impl AppendView for MemoryLogState {
     fn head(&self) -> Position {
         self.head
     }
@@ -270,7 +273,7 @@ impl AppendView for State {
     }
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {
-        let page = self.read(&Read::from(position).to(position).limit(1))?;
+        let page = self.read(&ReadRequest::from(position).to(position).limit(1))?;
         let event = page.events().next().transpose()?;
         Ok(event.map(|event| event.to_owned_event()))
     }
@@ -280,7 +283,7 @@ impl AppendView for State {
         filter: &EventFilter,
         after: Position,
     ) -> Result<Option<(Position, EventId)>, ReadError> {
-        let page = self.read(&Read::from(after.next()).matching(filter.clone()).limit(1))?;
+        let page = self.read(&ReadRequest::from(after.next()).matching(filter.clone()).limit(1))?;
         Ok(page.envelopes().next().map(|event| (event.position, event.event_id)))
     }
 }

@@ -7,7 +7,9 @@ mod presence;
 
 use bincode::{de::Decoder, enc::Encoder, error::EncodeError};
 
-use self::field::{Field, Id, Ids, Json, Label, MaybeId, MaybeLabel, MaybeText, Members, Text};
+use self::field::{
+    Id, Ids, Json, Label, MaybeId, MaybeLabel, MaybeText, Members, PayloadField, Text,
+};
 pub use self::{naming::NamedDocuments, presence::Presence};
 use crate::{
     limits::LimitExceeded,
@@ -96,7 +98,7 @@ macro_rules! payloads {
                 Ok(match self {
                     $(
                         Self::$variant { $($field,)* extra } => Payload::$variant {
-                            $( $field: <$kind as Field>::map($field, text)?, )*
+                            $( $field: <$kind as PayloadField>::map($field, text)?, )*
                             extra: extra.try_map_text(text)?,
                         },
                     )*
@@ -118,7 +120,7 @@ macro_rules! payloads {
                 Ok(match event_type {
                     $(
                         EventType::$variant => Self::$variant {
-                            $( $field: <$kind as Field>::take(&mut object, stringify!($field))?, )*
+                            $( $field: <$kind as PayloadField>::take(&mut object, stringify!($field))?, )*
                             extra: object,
                         },
                     )*
@@ -142,7 +144,7 @@ macro_rules! payloads {
                         Self::$variant { $($field,)* extra } => {
                             let mut object = Object::new();
                             object.insert_all(extra);
-                            $( <$kind as Field>::put($field, stringify!($field), &mut object); )*
+                            $( <$kind as PayloadField>::put($field, stringify!($field), &mut object); )*
                             object
                         }
                     )*
@@ -154,7 +156,7 @@ macro_rules! payloads {
                 match self {
                     $(
                         Self::$variant { $($field,)* extra } => {
-                            $( <$kind as Field>::check($field, stringify!($field))?; )*
+                            $( <$kind as PayloadField>::check($field, stringify!($field))?; )*
                             extra.iter().try_for_each(|(_, value)| value.check_depth(0))
                         }
                     )*
@@ -172,7 +174,7 @@ macro_rules! payloads {
                 match self {
                     $(
                         Self::$variant { $($field,)* extra } => {
-                            $( <$kind as Field>::encode($field, encoder, text)?; )*
+                            $( <$kind as PayloadField>::encode($field, encoder, text)?; )*
                             extra.encode_with(encoder, text)
                         }
                     )*
@@ -192,7 +194,7 @@ macro_rules! payloads {
                 Ok(match event_type {
                     $(
                         EventType::$variant => Self::$variant {
-                            $( $field: <$kind as Field>::decode(decoder, text)?, )*
+                            $( $field: <$kind as PayloadField>::decode(decoder, text)?, )*
                             extra: Object::decode_with(decoder, text)?,
                         },
                     )*

@@ -17,9 +17,9 @@ const YIELDS: usize = 8;
 ///
 /// # Examples
 /// ```
-/// use spacefold::{SpaceEvent, log::{Append, LogWriter, MemoryLog}};
+/// use spacefold::{SpaceEvent, log::{AppendRequest, LogWriter, MemoryLog}};
 /// let log = MemoryLog::new();
-/// let pending = log.submit(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// let pending = log.submit(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// assert_eq!(pending.wait()?.count(), 1);
 /// # Ok::<(), spacefold::AppendError>(())
 /// ```

@@ -36,13 +36,13 @@ pub const RUN_BYTES: usize = 48 << 10;
 /// Bytes that one encoding call may claim; no run of records comes near it.
 const CODEC_LIMIT_BYTES: usize = 256 << 20;
 
-pub(crate) type Codec = bincode::config::Configuration<
+pub(crate) type BincodeConfig = bincode::config::Configuration<
     bincode::config::LittleEndian,
     bincode::config::Varint,
     bincode::config::Limit<CODEC_LIMIT_BYTES>,
 >;
 
 /// The one configuration of the binary codec: little endian, variable-length integers, a limit.
-pub(crate) const fn codec() -> Codec {
+pub(crate) const fn codec() -> BincodeConfig {
     bincode::config::standard().with_limit::<CODEC_LIMIT_BYTES>()
 }

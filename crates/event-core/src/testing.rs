@@ -9,8 +9,8 @@ use crate::{
     event::RecordedEvent,
     event_id::EventId,
     log::{
-        Append, AppendError, EventLog, Ingested, LogReader, LogWriter, Page, PendingAppend, Read,
-        Receipt,
+        AppendError, AppendRequest, EventLog, Ingested, LogReader, LogWriter, Page, PendingAppend,
+        ReadRequest, Receipt,
     },
     position::{Position, Revision},
     read_error::ReadError,
@@ -24,11 +24,11 @@ pub trait LogWrapper: Send + Sync {
     /// The log that does the rest.
     fn inner(&self) -> &dyn EventLog;
 
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+    fn append(&self, append: &AppendRequest<'_>) -> Result<Receipt, AppendError> {
         self.inner().append(append)
     }
 
-    fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+    fn submit(&self, append: &AppendRequest<'_>) -> Result<PendingAppend, AppendError> {
         Ok(PendingAppend::answered(self.append(append)))
     }
 
@@ -48,7 +48,7 @@ pub trait LogWrapper: Send + Sync {
         self.inner().wait_durable(position, timeout)
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         self.inner().read(read)
     }
 
@@ -90,7 +90,7 @@ impl<W: LogWrapper> LogReader for W {
         LogWrapper::wait_durable(self, position, timeout)
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         LogWrapper::read(self, read)
     }
 
@@ -120,11 +120,11 @@ impl<W: LogWrapper> LogReader for W {
 }
 
 impl<W: LogWrapper> LogWriter for W {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+    fn append(&self, append: &AppendRequest<'_>) -> Result<Receipt, AppendError> {
         LogWrapper::append(self, append)
     }
 
-    fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+    fn submit(&self, append: &AppendRequest<'_>) -> Result<PendingAppend, AppendError> {
         LogWrapper::submit(self, append)
     }
 

@@ -98,19 +98,19 @@ pub(crate) struct Parsed {
 #[error("{text:?} {fault}")]
 pub struct InvalidTimestamp {
     text: String,
-    fault: Fault,
+    fault: TimestampFault,
 }
 
 /// What is wrong with a text that is to be a timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+enum TimestampFault {
     /// It has another form, or names a day or an hour that does not exist.
     Form,
     TooEarly,
     TooLate,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for TimestampFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Form => {
@@ -193,44 +193,44 @@ impl fmt::Display for Timestamp {
     }
 }
 
-fn parse(text: &str, naive: UtcOffset) -> Result<Parsed, Fault> {
+fn parse(text: &str, naive: UtcOffset) -> Result<Parsed, TimestampFault> {
     // A date alone is the instant at which it begins.
     let (date, rest) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
     let clock_len = rest.find(['Z', '+', '-']).unwrap_or(rest.len());
-    let (clock, offset) = rest.split_at_checked(clock_len).ok_or(Fault::Form)?;
+    let (clock, offset) = rest.split_at_checked(clock_len).ok_or(TimestampFault::Form)?;
     let is_naive = offset.is_empty();
-    let offset = if is_naive { naive } else { parse_offset(offset).ok_or(Fault::Form)? };
-    let (clock, micros) = parse_clock(clock).ok_or(Fault::Form)?;
+    let offset = if is_naive { naive } else { parse_offset(offset).ok_or(TimestampFault::Form)? };
+    let (clock, micros) = parse_clock(clock).ok_or(TimestampFault::Form)?;
     let date = parse_date(date)?;
     let local = date.and_time(clock).and_utc().timestamp() * MICROS_PER_SECOND;
     let time = local + micros - offset.micros;
     match Timestamp::from_micros(time) {
         Some(time) => Ok(Parsed { time, is_naive }),
-        None if time < Timestamp::MIN.0 => Err(Fault::TooEarly),
-        None => Err(Fault::TooLate),
+        None if time < Timestamp::MIN.0 => Err(TimestampFault::TooEarly),
+        None => Err(TimestampFault::TooLate),
     }
 }
 
 /// `YYYY-MM-DD`; a year of another number of digits is one that there is not.
-fn parse_date(text: &str) -> Result<NaiveDate, Fault> {
+fn parse_date(text: &str) -> Result<NaiveDate, TimestampFault> {
     let mut parts = text.split('-');
-    let mut part = || parts.next().ok_or(Fault::Form);
+    let mut part = || parts.next().ok_or(TimestampFault::Form);
     let (year, month, day) = (part()?, part()?, part()?);
-    let month = digits(month, 2).ok_or(Fault::Form)?;
-    let day = digits(day, 2).ok_or(Fault::Form)?;
+    let month = digits(month, 2).ok_or(TimestampFault::Form)?;
+    let day = digits(day, 2).ok_or(TimestampFault::Form)?;
     if parts.next().is_some() {
-        return Err(Fault::Form);
+        return Err(TimestampFault::Form);
     }
     let year = match digits(year, 4) {
-        Some(0) => return Err(Fault::TooEarly),
+        Some(0) => return Err(TimestampFault::TooEarly),
         Some(year) => year,
         None if year.len() > 4 && year.bytes().all(|byte| byte.is_ascii_digit()) => {
-            return Err(Fault::TooLate);
+            return Err(TimestampFault::TooLate);
         }
-        None => return Err(Fault::Form),
+        None => return Err(TimestampFault::Form),
     };
-    let year = i32::try_from(year).map_err(|_| Fault::TooLate)?;
-    NaiveDate::from_ymd_opt(year, month, day).ok_or(Fault::Form)
+    let year = i32::try_from(year).map_err(|_| TimestampFault::TooLate)?;
+    NaiveDate::from_ymd_opt(year, month, day).ok_or(TimestampFault::Form)
 }
 
 /// `HH:MM[:SS[.fraction]]` as a time of day and the microseconds beyond its second.

@@ -212,7 +212,7 @@ mod tests {
         prop::collection::vec(prop_oneof![0_u64..250, number, edge], 0..70)
     }
 
-    type SliceDecoder<'a> = DecoderImpl<SliceReader<'a>, crate::record::Codec, ()>;
+    type SliceDecoder<'a> = DecoderImpl<SliceReader<'a>, crate::record::BincodeConfig, ()>;
 
     /// What is decoded of the bytes, and how many it leaves.
     fn short_cut<T>(

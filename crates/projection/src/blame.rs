@@ -1,6 +1,6 @@
 //! Which event of a log gave each part of a space its value.
 
-use spacefold_event_core::{EventFilter, LogReader, Position, Read, ReadError};
+use spacefold_event_core::{EventFilter, LogReader, Position, ReadError, ReadRequest};
 use spacefold_state::{Blame, BlameFold};
 
 /// How many events are read at a time.
@@ -14,7 +14,7 @@ pub(crate) fn blame(
 ) -> Result<Option<Blame>, ReadError> {
     let mut fold = BlameFold::new(space_id);
     let filter = EventFilter::all().spaces([space_id]);
-    let read = Read::from(Position::new(1)).to(position).limit(PAGE_EVENTS);
+    let read = ReadRequest::from(Position::new(1)).to(position).limit(PAGE_EVENTS);
     for page in log.pages(read.matching(filter)) {
         for event in page?.events() {
             fold.apply(&event?);

@@ -22,7 +22,7 @@ const FILE_NAME: &str = "ROOT";
 /// them.
 pub(crate) struct Generations {
     place: DerivedState,
-    root: Root,
+    root: GenerationsRoot,
     /// The number of the generation that a rebuild folds, which no sweep is to touch.
     rebuilding: Option<u64>,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Generations {
 impl Generations {
     /// Those of a folder.
     pub(crate) fn open(place: DerivedState) -> Result<Self, StorageError> {
-        let root = Root::load(place.folder())?;
+        let root = GenerationsRoot::load(place.folder())?;
         Ok(Self { place, root, rebuilding: None })
     }
 
@@ -62,29 +62,29 @@ impl Generations {
     }
 
     /// The root in which this generation counts.
-    pub(crate) fn with_current(&self, number: u64) -> Root {
+    pub(crate) fn with_current(&self, number: u64) -> GenerationsRoot {
         let building = self.root.building.filter(|building| *building != number);
-        Root { current: Some(number), building, ..self.root }
+        GenerationsRoot { current: Some(number), building, ..self.root }
     }
 
     /// The root in which this generation is being made.
-    pub(crate) const fn with_building(&self, number: Option<u64>) -> Root {
-        Root { building: number, ..self.root }
+    pub(crate) const fn with_building(&self, number: Option<u64>) -> GenerationsRoot {
+        GenerationsRoot { building: number, ..self.root }
     }
 
     /// Puts a root in the place of the one that is there, durably; [`Generations::adopt`] is to follow.
-    pub(crate) fn store(&self, root: Root) -> Result<(), StorageError> {
+    pub(crate) fn store(&self, root: GenerationsRoot) -> Result<(), StorageError> {
         if root == self.root { Ok(()) } else { root.store(self.place.folder()) }
     }
 
     /// Goes on from a root that was stored.
-    pub(crate) fn adopt(&mut self, root: Root) {
+    pub(crate) fn adopt(&mut self, root: GenerationsRoot) {
         self.root = root;
         self.rebuilding = self.rebuilding.filter(|number| root.current != Some(*number));
     }
 
     /// Puts a root in the place of the one that is there, and goes on from it.
-    pub(crate) fn replace(&mut self, root: Root) -> Result<(), StorageError> {
+    pub(crate) fn replace(&mut self, root: GenerationsRoot) -> Result<(), StorageError> {
         self.store(root)?;
         self.adopt(root);
         Ok(())
@@ -132,13 +132,13 @@ impl Generations {
 
 /// Which generations count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Root {
+pub(crate) struct GenerationsRoot {
     pub(crate) current: Option<u64>,
     pub(crate) building: Option<u64>,
     pub(crate) next: u64,
 }
 
-impl Root {
+impl GenerationsRoot {
     /// What is persisted; where that is nothing or damaged, a root without generations.
     pub(crate) fn load(folder: &Arc<dyn Folder>) -> Result<Self, StorageError> {
         if let Some(file) = folder.find(FILE_NAME, Access::Read)? {
@@ -197,10 +197,10 @@ mod tests {
     #[test]
     fn a_root_reads_back_and_a_damaged_one_begins_after_every_generation() {
         let folder = MemoryDisk::new().root();
-        assert_eq!(Root::load(&folder).unwrap().next, 1);
-        let root = Root { current: Some(3), building: None, next: 5 };
+        assert_eq!(GenerationsRoot::load(&folder).unwrap().next, 1);
+        let root = GenerationsRoot { current: Some(3), building: None, next: 5 };
         root.store(&folder).unwrap();
-        assert_eq!(Root::load(&folder).unwrap(), root);
+        assert_eq!(GenerationsRoot::load(&folder).unwrap(), root);
         LazyFolder::within(&folder, "7").create("MANIFEST").unwrap();
         let file = folder.open(FILE_NAME, Access::ReadWrite).unwrap();
         let sealed = file.read_all().unwrap();
@@ -208,8 +208,8 @@ mod tests {
             let mut damaged = sealed.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             file.write_all_at(&damaged, 0).unwrap();
-            let found = Root::load(&folder).unwrap();
-            assert_eq!(found, Root { current: None, building: None, next: 8 });
+            let found = GenerationsRoot::load(&folder).unwrap();
+            assert_eq!(found, GenerationsRoot { current: None, building: None, next: 8 });
         }
         Generations::open(DerivedState::in_folder(folder.clone())).unwrap().sweep(None);
         assert_eq!(folder.names().unwrap(), [FILE_NAME]);

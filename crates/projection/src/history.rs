@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spacefold_event_core::{EventFilter, LogReader, Page, Pages, Position, Read};
+use spacefold_event_core::{EventFilter, LogReader, Page, Pages, Position, ReadRequest};
 
 use crate::snapshot_error::SnapshotError;
 
@@ -21,7 +21,7 @@ impl History {
         if let Some(document_id) = document_id {
             filter = filter.document(document_id);
         }
-        let read = Read::from(Position::new(1)).matching(filter).limit(PAGE_EVENTS);
+        let read = ReadRequest::from(Position::new(1)).matching(filter).limit(PAGE_EVENTS);
         Self { pages: Pages::of(log, read) }
     }
 }

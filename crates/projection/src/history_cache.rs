@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use spacefold_event_core::{
-    EventFilter, LogReader, Position, Read, Revision,
+    EventFilter, LogReader, Position, ReadRequest, Revision,
     bytes::{to_u64, to_usize},
     lock::Lock,
 };
@@ -27,7 +27,7 @@ use spacefold_state::SpaceState;
 
 use self::{
     gatherer::{Gatherer, STRIDE},
-    kept::{Kept, StateAt},
+    kept::{CacheView, StateAt},
     versions::{Version, Versions},
 };
 use crate::{derived_state::DerivedState, snapshot_error::SnapshotError};
@@ -70,16 +70,16 @@ pub(crate) struct HistoryCache {
     place: DerivedState,
     on_disk: HistoryCacheOnDisk,
     versions: Lock<Versions>,
-    known: ArcSwap<Known>,
+    known: ArcSwap<CacheState>,
     /// Of what is kept as it is known, except where that is not opened.
     gatherer: Lock<Option<Gatherer>>,
 }
 
 /// What is known of what is kept.
-enum Known {
+enum CacheState {
     /// Nothing yet.
     NotOpened,
-    Open(Kept),
+    Open(CacheView),
     /// That it is damaged: it is done without, and removed before anything else is kept.
     Damaged,
 }
@@ -96,7 +96,7 @@ impl HistoryCache {
             place,
             on_disk: options.on_disk,
             versions: Lock::new(Versions::new(options.cache_bytes)),
-            known: ArcSwap::from_pointee(Known::NotOpened),
+            known: ArcSwap::from_pointee(CacheState::NotOpened),
             gatherer: Lock::new(None),
         }
     }
@@ -173,16 +173,16 @@ impl HistoryCache {
     /// Reads what is kept; `None` where nothing is, or it is damaged or being made anew.
     fn read<T>(
         &self,
-        read: impl FnOnce(&Kept) -> Result<Option<T>, RunsError>,
+        read: impl FnOnce(&CacheView) -> Result<Option<T>, RunsError>,
     ) -> Result<Option<T>, SnapshotError> {
         // Nobody waits for a gathering that has begun to make it anew.
-        if matches!(**self.known.load(), Known::NotOpened)
+        if matches!(**self.known.load(), CacheState::NotOpened)
             && let Some(mut gatherer) = self.gatherer.try_lock()
         {
             self.open(&mut gatherer)?;
         }
         let known = self.known.load();
-        let Known::Open(kept) = &**known else { return Ok(None) };
+        let CacheState::Open(kept) = &**known else { return Ok(None) };
         match read(kept) {
             Ok(found) => Ok(found),
             Err(RunsError::Storage(error)) => Err(error.into()),
@@ -196,13 +196,13 @@ impl HistoryCache {
     /// Does without what is kept from now on.
     fn give_up(&self, damaged: &RunsError) {
         tracing::warn!(%damaged, "the history cache is damaged: it is made anew");
-        self.known.store(Arc::new(Known::Damaged));
+        self.known.store(Arc::new(CacheState::Damaged));
     }
 
     /// Has readers see what is kept now, unless it is to be done without.
-    fn show(&self, kept: Kept) {
-        if !matches!(**self.known.load(), Known::Damaged) {
-            self.known.store(Arc::new(Known::Open(kept)));
+    fn show(&self, kept: CacheView) {
+        if !matches!(**self.known.load(), CacheState::Damaged) {
+            self.known.store(Arc::new(CacheState::Open(kept)));
         }
     }
 
@@ -211,14 +211,14 @@ impl HistoryCache {
         &self,
         gatherer: &'a mut Option<Gatherer>,
     ) -> Result<&'a mut Gatherer, SnapshotError> {
-        if matches!(**self.known.load(), Known::Damaged) {
+        if matches!(**self.known.load(), CacheState::Damaged) {
             self.clear(gatherer)?;
         }
         Ok(match gatherer {
             Some(gatherer) => gatherer,
             None => {
                 let loaded = Gatherer::load(&*self.log, &self.place)?;
-                self.known.store(Arc::new(Known::Open(loaded.kept(&self.place))));
+                self.known.store(Arc::new(CacheState::Open(loaded.kept(&self.place))));
                 gatherer.insert(loaded)
             }
         })
@@ -227,7 +227,7 @@ impl HistoryCache {
     fn clear(&self, gatherer: &mut Option<Gatherer>) -> Result<(), SnapshotError> {
         *gatherer = None;
         RunSet::remove(self.place.folder())?;
-        self.known.store(Arc::new(Known::NotOpened));
+        self.known.store(Arc::new(CacheState::NotOpened));
         Ok(())
     }
 
@@ -251,7 +251,7 @@ impl HistoryCache {
     pub(crate) fn finish_gathering(&self) -> Result<(), SnapshotError> {
         let mut guard = self.gatherer.lock();
         match guard.as_mut() {
-            Some(_) if matches!(**self.known.load(), Known::Damaged) => self.clear(&mut guard),
+            Some(_) if matches!(**self.known.load(), CacheState::Damaged) => self.clear(&mut guard),
             Some(gatherer) => gatherer.finish(self),
             None => Ok(()),
         }
@@ -334,7 +334,7 @@ impl<'a> Replay<'a> {
             return Ok(());
         }
         let limit = to_usize(left).min(PAGE_EVENTS);
-        let read = Read::from(self.through.next()).to(self.to).limit(limit);
+        let read = ReadRequest::from(self.through.next()).to(self.to).limit(limit);
         for page in self.cache.log.pages(read.matching(filter)) {
             let page = page?;
             for envelope in page.envelopes() {

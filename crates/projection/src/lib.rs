@@ -24,13 +24,13 @@ mod history;
 mod history_cache;
 mod kept_states;
 mod live_states;
-mod one_value;
 mod projection;
 mod projection_test;
 mod projections;
 mod ranged_states;
 mod rebuild;
 mod replay;
+mod single_value;
 mod snapshot_error;
 mod snapshots;
 mod table;
@@ -49,7 +49,6 @@ pub use self::{
     history::History,
     history_cache::{HistoryCacheOnDisk, HistoryCacheOptions},
     live_states::{Followed, LIVE_STATES_MEMORY_BYTES, LiveStates},
-    one_value::{OneValue, ValueProjection},
     projection::Projection,
     projection_test::ProjectionTest,
     projections::{
@@ -61,6 +60,7 @@ pub use self::{
         Divergence, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome, Resume, Verdict,
         rebuild,
     },
+    single_value::{SingleValue, SingleValueProjection},
     snapshot_error::SnapshotError,
     snapshots::Snapshots,
     table::{

@@ -23,7 +23,7 @@ use spacefold_state::{Snapshot, SpaceStates, StateHash};
 use self::{
     live::{IDS_AT_ONCE, Live},
     persisted::Persisted,
-    root::Root,
+    root::LiveRoot,
 };
 use crate::{
     checkpoint::CheckpointInfo,
@@ -60,12 +60,12 @@ pub const LIVE_STATES_MEMORY_BYTES: u64 = 96 << 20;
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     SpaceEvent, log::{Append, LogWriter, MemoryLog}, state::{DerivedState, LiveStates},
+///     SpaceEvent, log::{AppendRequest, LogWriter, MemoryLog}, state::{DerivedState, LiveStates},
 /// };
 /// let log = Arc::new(MemoryLog::new());
 /// let states = LiveStates::new(log.clone(), DerivedState::in_memory());
-/// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
-/// log.append(&Append::new(&[SpaceEvent::space_activated("handbook")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_activated("handbook")]))?;
 /// assert_eq!(states.snapshot("handbook")?.status().name(), "active");
 /// assert!(states.snapshot("nowhere").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -74,15 +74,15 @@ pub struct LiveStates {
     log: Arc<dyn LogReader>,
     derived: DerivedState,
     /// What readers see; nothing before the first use.
-    published: ArcSwapOption<Root>,
-    held: Lock<Held>,
+    published: ArcSwapOption<LiveRoot>,
+    held: Lock<FoldingState>,
     followers: AtomicUsize,
     memory_bytes: u64,
 }
 
 /// What the thread that folds is alone with; nothing before the first use.
 #[derive(Default)]
-struct Held {
+struct FoldingState {
     /// Whole also after a fold that panicked, which does so in a copy.
     live: Option<Live>,
     persisted: Option<Persisted>,
@@ -292,7 +292,7 @@ impl LiveStates {
     }
 
     /// Lets go of everything, which is damaged: the next use folds from the first event.
-    fn begin_anew(&self, held: &mut Held) -> Result<(), SnapshotError> {
+    fn begin_anew(&self, held: &mut FoldingState) -> Result<(), SnapshotError> {
         if let Some(persisted) = &mut held.persisted {
             persisted.begin_anew()?;
         }
@@ -327,7 +327,7 @@ impl LiveStates {
     /// [`SnapshotError::Storage`]: what was persisted before still counts.
     pub fn save(&self) -> Result<(), SnapshotError> {
         let mut held = self.held.lock();
-        if let Held { live: Some(live), persisted: Some(persisted) } = &mut *held {
+        if let FoldingState { live: Some(live), persisted: Some(persisted) } = &mut *held {
             let mut saved = live.clone();
             persisted.comes_from(&*self.log);
             match saved.save(persisted) {
@@ -372,7 +372,7 @@ impl LiveStates {
     }
 
     /// What readers are to see now, of `floor` or later.
-    fn root(&self, floor: Position) -> Result<Arc<Root>, SnapshotError> {
+    fn root(&self, floor: Position) -> Result<Arc<LiveRoot>, SnapshotError> {
         let published = self.published.load();
         let in_place = published.as_ref().filter(|root| root.position >= floor);
         if let Some(root) = in_place
@@ -393,9 +393,9 @@ impl LiveStates {
     /// in place for all. What was folded before an error stays.
     fn fold<T>(
         &self,
-        held: MutexGuard<'_, Held>,
+        held: MutexGuard<'_, FoldingState>,
         answer: impl FnOnce(&mut Live, &Persisted, &Self) -> Result<T, SnapshotError>,
-    ) -> Result<(Arc<Root>, T), SnapshotError> {
+    ) -> Result<(Arc<LiveRoot>, T), SnapshotError> {
         self.fold_to(self.log.durable_head(), held, answer)
     }
 
@@ -403,11 +403,11 @@ impl LiveStates {
     fn fold_to<T>(
         &self,
         head: Position,
-        mut held: MutexGuard<'_, Held>,
+        mut held: MutexGuard<'_, FoldingState>,
         answer: impl FnOnce(&mut Live, &Persisted, &Self) -> Result<T, SnapshotError>,
-    ) -> Result<(Arc<Root>, T), SnapshotError> {
+    ) -> Result<(Arc<LiveRoot>, T), SnapshotError> {
         let log = &*self.log;
-        let Held { live: in_place, persisted } = &mut *held;
+        let FoldingState { live: in_place, persisted } = &mut *held;
         let persisted = self.persisted::<SnapshotError>(persisted)?;
         // Read after the head: no event up to it is of a later session.
         persisted.comes_from(log);

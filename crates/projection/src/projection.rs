@@ -53,7 +53,7 @@ use crate::{apply_context::ApplyContext, apply_error::ApplyError, table::Table};
     message = "`{Self}` is no projection",
     label = "`Projection` is not implemented for `{Self}`",
     note = "implement `Projection` for rows in a table",
-    note = "or `ValueProjection` for one small value, and register `OneValue(…)` of it"
+    note = "or `SingleValue` for one small value, and register `SingleValueProjection(…)` of it"
 )]
 pub trait Projection: Send + Sync + 'static {
     /// The name under which its state is kept and rebuilt: see [`MAX_PROJECTION_NAME_BYTES`].

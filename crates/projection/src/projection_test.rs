@@ -7,10 +7,10 @@ use spacefold_event_core::{ContentStore, LogReader, MemoryLog, Position, SpaceEv
 use crate::{
     derived_state::DerivedState,
     live_states::LiveStates,
-    one_value::{OneValue, ValueProjection},
     projection::Projection,
     projections::{CatchUpError, Paused, ProjectionHandle, Projections},
     rebuild::{RebuildError, RebuildMode, RebuildOptions, rebuild},
+    single_value::{SingleValue, SingleValueProjection},
     table::TableError,
 };
 
@@ -27,14 +27,14 @@ const SESSION_EVENTS: [u64; 5] = [1, 2, 3, 5, 8];
 /// ```
 /// use spacefold::{
 ///     EventType, SpaceEvent, event::{EventTypes, RecordedEventRef},
-///     projection::{ApplyContext, ApplyError, OneValue, ValueProjection},
+///     projection::{ApplyContext, ApplyError, SingleValueProjection, SingleValue},
 ///     testing::ProjectionTest,
 /// };
 ///
 /// /// How many documents were added.
 /// struct DocumentCount;
 ///
-/// impl ValueProjection for DocumentCount {
+/// impl SingleValue for DocumentCount {
 ///     type Value = u64;
 ///
 ///     fn name(&self) -> &'static str {
@@ -60,7 +60,7 @@ const SESSION_EVENTS: [u64; 5] = [1, 2, 3, 5, 8];
 ///     }
 /// }
 ///
-/// let test = ProjectionTest::new(OneValue(DocumentCount)).given([
+/// let test = ProjectionTest::new(SingleValueProjection(DocumentCount)).given([
 ///     SpaceEvent::space_created("handbook", "Handbook"),
 ///     SpaceEvent::document_added("handbook", "intro", "/intro.md"),
 /// ]);
@@ -265,7 +265,7 @@ impl<P: Projection> ProjectionTest<P> {
     }
 }
 
-impl<P: ValueProjection> ProjectionTest<OneValue<P>> {
+impl<P: SingleValue> ProjectionTest<SingleValueProjection<P>> {
     /// The value.
     ///
     /// # Panics
@@ -284,12 +284,13 @@ impl<P> fmt::Debug for ProjectionTest<P> {
 }
 
 /// What a fold is made of: the projection, the log, the content.
-type Parts<'a, P> = (&'a dyn Fn() -> Arc<P>, &'a Arc<MemoryLog>, Option<&'a Arc<dyn ContentStore>>);
+type FoldInputs<'a, P> =
+    (&'a dyn Fn() -> Arc<P>, &'a Arc<MemoryLog>, Option<&'a Arc<dyn ContentStore>>);
 
 /// The projection, registered by a program that has just started.
 #[track_caller]
 fn session<P: Projection>(
-    (make, log, content): Parts<'_, P>,
+    (make, log, content): FoldInputs<'_, P>,
     derived: DerivedState,
 ) -> (Projections, ProjectionHandle<P>) {
     let mut projections = Projections::new(Arc::new(LiveStates::new(log.clone(), derived)));

@@ -33,7 +33,7 @@ pub use self::{
 };
 pub(crate) use self::{
     generation::{Frozen, Generation, Stopped},
-    slot::Slot,
+    slot::ProjectionSlot,
     trail::first_parting,
 };
 use crate::{effects::EffectSource, live_states::LiveStates, projection::Projection};
@@ -50,7 +50,7 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Position, SpaceEvent, event::RecordedEventRef, log::{Append, LogWriter, MemoryLog},
+///     Position, SpaceEvent, event::RecordedEventRef, log::{AppendRequest, LogWriter, MemoryLog},
 ///     projection::{ApplyContext, ApplyError, Projection, Projections, Table},
 ///     state::{DerivedState, LiveStates},
 /// };
@@ -78,7 +78,7 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 /// }
 ///
 /// let log = Arc::new(MemoryLog::new());
-/// log.append(&Append::new(&[SpaceEvent::space_created("a", "A").with_source("editor")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_created("a", "A").with_source("editor")]))?;
 /// let projections = Projections::new(Arc::new(LiveStates::new(log, DerivedState::in_memory())));
 /// let sources = projections.register(Sources)?;
 /// assert_eq!(sources.catch_up()?, Position::new(1));
@@ -89,7 +89,7 @@ pub const MAX_PROJECTION_NAME_BYTES: usize = 100;
 pub struct Projections {
     states: Arc<LiveStates>,
     sources: Sources,
-    slots: SharedLock<BTreeMap<&'static str, Arc<Slot>>>,
+    slots: SharedLock<BTreeMap<&'static str, Arc<ProjectionSlot>>>,
     stop: Arc<AtomicBool>,
     callbacks: Arc<Callbacks>,
     rebuilding: Lock<()>,
@@ -151,7 +151,7 @@ impl Projections {
         let derived = self.states.derived().part("projections").part(format!("{name}.projection"));
         let (stop, callbacks) = (Arc::clone(&self.stop), Arc::clone(&self.callbacks));
         let folded = (projection as Arc<dyn Projection>, self.sources.clone());
-        let slot = Slot::open(folded, log, derived, stop, callbacks)?;
+        let slot = ProjectionSlot::open(folded, log, derived, stop, callbacks)?;
         let slot = Arc::new(slot);
         slots.insert(name, Arc::clone(&slot));
         Ok(ProjectionHandle::new(slot))
@@ -225,7 +225,7 @@ impl Projections {
         &self.callbacks
     }
 
-    fn slot(&self, name: &str) -> Result<Arc<Slot>, CatchUpError> {
+    fn slot(&self, name: &str) -> Result<Arc<ProjectionSlot>, CatchUpError> {
         let slots = self.slots.read();
         let unknown = || CatchUpError::UnknownProjection {
             name: name.to_owned(),
@@ -247,7 +247,7 @@ impl Projections {
         self.rebuilding.lock()
     }
 
-    pub(crate) fn slots(&self) -> Vec<Arc<Slot>> {
+    pub(crate) fn slots(&self) -> Vec<Arc<ProjectionSlot>> {
         let slots = self.slots.read();
         slots.values().cloned().collect()
     }

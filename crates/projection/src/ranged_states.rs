@@ -20,16 +20,16 @@ pub(crate) const MEMORY_PER_PAGE_BYTE: u64 = 2;
 ///
 /// ```
 /// use spacefold::{
-///     Position, SpaceEvent, log::{Append, LogReader, LogWriter, MemoryLog, Read},
+///     Position, SpaceEvent, log::{AppendRequest, LogReader, LogWriter, MemoryLog, ReadRequest},
 ///     state::RangedStates,
 /// };
 /// let log = MemoryLog::new();
 /// let created = ["a", "b", "c"].map(|id| SpaceEvent::space_created(id, id));
-/// log.append(&Append::new(&created))?;
+/// log.append(&AppendRequest::new(&created))?;
 /// let mut states = RangedStates::new(1);
 /// let mut found = Vec::new();
 /// loop {
-///     let page = log.read(&Read::from(Position::new(1)))?;
+///     let page = log.read(&ReadRequest::from(Position::new(1)))?;
 ///     for event in page.events() {
 ///         states.apply(&event?);
 ///     }

@@ -30,7 +30,7 @@ use self::{
 use crate::{
     effects::EffectSource,
     generations::LeftBehind,
-    projections::{CatchUpError, Paused, Projections, Slot},
+    projections::{CatchUpError, Paused, ProjectionSlot, Projections},
     ranged_states::STATES_MEMORY_BYTES,
     table::TableError,
 };
@@ -256,9 +256,9 @@ pub fn rebuild(
 fn selected(
     projections: &Projections,
     names: &[String],
-) -> Result<(Vec<Arc<Slot>>, bool), RebuildError> {
+) -> Result<(Vec<Arc<ProjectionSlot>>, bool), RebuildError> {
     let mut slots = projections.slots();
-    let name_of = |slot: &Arc<Slot>| slot.projection().name();
+    let name_of = |slot: &Arc<ProjectionSlot>| slot.projection().name();
     let mut known: Vec<&'static str> = slots.iter().map(name_of).collect();
     known.push(SpaceStates::NAME);
     known.sort_unstable();

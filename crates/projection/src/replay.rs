@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use spacefold_event_core::{
-    Envelope, EventFilter, LogReader, Page, Position, Read, ReadError, RecordedEventRef,
+    Envelope, EventFilter, LogReader, Page, Position, ReadError, ReadRequest, RecordedEventRef,
 };
 use spacefold_state::SpaceState;
 
@@ -17,7 +17,7 @@ pub(crate) fn fold_log<E: From<ReadError>>(
     to: Position,
     mut apply: impl FnMut(&RecordedEventRef<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    for page in log.pages(Read::from(after.next()).to(to)) {
+    for page in log.pages(ReadRequest::from(after.next()).to(to)) {
         let page = page?;
         for event in page.events() {
             apply(&event?)?;
@@ -66,7 +66,7 @@ pub(crate) fn fold_space_while(
         true => Position::new(1),
     };
     let filter = EventFilter::all().spaces([state.space_id()]);
-    let read = Read::from(from).to(to).matching(filter).limit(SPACE_PAGE_EVENTS);
+    let read = ReadRequest::from(from).to(to).matching(filter).limit(SPACE_PAGE_EVENTS);
     for page in log.pages(read) {
         if fold_page(&page?, state, to, &takes, show)?.is_break() {
             return Ok(());

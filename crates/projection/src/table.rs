@@ -10,7 +10,7 @@ use spacefold_event_core::{Position, StorageError};
 use spacefold_runs::RunsError;
 
 pub use self::key::{RowKey, RowKeyReader};
-pub(crate) use self::rows::Rows;
+pub(crate) use self::rows::TableRows;
 
 /// Bytes of the key of a row, as it is kept: those that a [`RowKey`] adds to texts count.
 pub const MAX_ROW_KEY_BYTES: usize = 4_096;
@@ -23,11 +23,11 @@ pub const MAX_ROW_VALUE_BYTES: usize = 4 << 20;
 /// last checkpoint is in memory, everything else is read from where it is kept: memory does not
 /// grow with the table.
 pub struct Table<'a> {
-    rows: &'a mut Rows,
+    rows: &'a mut TableRows,
 }
 
 impl<'a> Table<'a> {
-    pub(crate) const fn new(rows: &'a mut Rows) -> Self {
+    pub(crate) const fn new(rows: &'a mut TableRows) -> Self {
         Self { rows }
     }
 
@@ -73,7 +73,7 @@ impl<'a> Table<'a> {
     /// # Errors
     /// [`TableError`]; the iterator ends behind the first one.
     pub fn scan(&self, prefix: impl AsRef<[u8]>) -> Result<Scan<'_>, TableError> {
-        Scan::new(self.rows, prefix.as_ref(), Limits::Prefix(prefix.as_ref().to_vec()))
+        Scan::new(self.rows, prefix.as_ref(), ScanLimit::Prefix(prefix.as_ref().to_vec()))
     }
 
     /// The rows whose keys are `from` or behind it, and before `to`, in order of their keys.
@@ -85,7 +85,7 @@ impl<'a> Table<'a> {
         from: impl AsRef<[u8]>,
         to: impl AsRef<[u8]>,
     ) -> Result<Scan<'_>, TableError> {
-        Scan::new(self.rows, from.as_ref(), Limits::Before(to.as_ref().to_vec()))
+        Scan::new(self.rows, from.as_ref(), ScanLimit::Before(to.as_ref().to_vec()))
     }
 }
 
@@ -98,13 +98,13 @@ fn checked(key: &[u8]) -> Result<&[u8], TableError> {
 
 /// The rows of a projection as of one position, for a query.
 pub struct TableView<'a> {
-    rows: &'a Rows,
+    rows: &'a TableRows,
     position: Position,
     version: u32,
 }
 
 impl<'a> TableView<'a> {
-    pub(crate) const fn new(rows: &'a Rows, position: Position, version: u32) -> Self {
+    pub(crate) const fn new(rows: &'a TableRows, position: Position, version: u32) -> Self {
         Self { rows, position, version }
     }
 
@@ -133,7 +133,7 @@ impl<'a> TableView<'a> {
     /// # Errors
     /// [`TableError`]; the iterator ends behind the first one.
     pub fn scan(&self, prefix: impl AsRef<[u8]>) -> Result<Scan<'_>, TableError> {
-        Scan::new(self.rows, prefix.as_ref(), Limits::Prefix(prefix.as_ref().to_vec()))
+        Scan::new(self.rows, prefix.as_ref(), ScanLimit::Prefix(prefix.as_ref().to_vec()))
     }
 
     /// The rows whose keys are `from` or behind it, and before `to`, in order of their keys.
@@ -145,7 +145,7 @@ impl<'a> TableView<'a> {
         from: impl AsRef<[u8]>,
         to: impl AsRef<[u8]>,
     ) -> Result<Scan<'_>, TableError> {
-        Scan::new(self.rows, from.as_ref(), Limits::Before(to.as_ref().to_vec()))
+        Scan::new(self.rows, from.as_ref(), ScanLimit::Before(to.as_ref().to_vec()))
     }
 }
 
@@ -153,19 +153,19 @@ impl<'a> TableView<'a> {
 pub(crate) type OwnedRow = (Vec<u8>, Vec<u8>);
 
 /// Where a scan ends.
-enum Limits {
+enum ScanLimit {
     Prefix(Vec<u8>),
     Before(Vec<u8>),
 }
 
 /// Rows, one after the other, in order of their keys: each a key and a value.
 pub struct Scan<'a> {
-    rows: Option<spacefold_runs::Scan<'a>>,
-    limits: Limits,
+    rows: Option<spacefold_runs::RunScan<'a>>,
+    limits: ScanLimit,
 }
 
 impl<'a> Scan<'a> {
-    fn new(rows: &'a Rows, from: &[u8], limits: Limits) -> Result<Self, TableError> {
+    fn new(rows: &'a TableRows, from: &[u8], limits: ScanLimit) -> Result<Self, TableError> {
         Ok(Self { rows: Some(rows.rows_from(from)?), limits })
     }
 
@@ -177,8 +177,8 @@ impl<'a> Scan<'a> {
             return Ok(None);
         };
         let is_within = match &self.limits {
-            Limits::Prefix(prefix) => key.starts_with(prefix),
-            Limits::Before(end) => key < end.as_slice(),
+            ScanLimit::Prefix(prefix) => key.starts_with(prefix),
+            ScanLimit::Before(end) => key < end.as_slice(),
         };
         Ok(is_within.then(|| (key.to_vec(), value.to_vec())))
     }

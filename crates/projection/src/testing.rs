@@ -8,7 +8,7 @@ use std::{
 
 use spacefold_disk::{Access, Disk as _, Folder, MemoryDisk};
 use spacefold_event_core::{
-    Assignments, EventLog, LogReader, MemoryLog, Page, Position, Read, ReadError, Records,
+    Assignments, EventLog, LogReader, MemoryLog, Page, Position, ReadError, ReadRequest, Records,
     Revision, StorageError, testing,
 };
 use spacefold_state::{Effects, SpaceState, SpaceStates};
@@ -129,7 +129,7 @@ impl testing::LogWrapper for CorruptLog {
         &*self.inner
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         // Small pages, so that there are many.
         self.check(self.inner.read(&read.clone().limit(read.limit.min(2)))?)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spacefold_event_core::{LogReader, Position, Read, Revision, Timestamp};
+use spacefold_event_core::{LogReader, Position, ReadRequest, Revision, Timestamp};
 use spacefold_state::{Blame, Change, Snapshot, SpaceState, SpaceStates, diff};
 
 use crate::{
@@ -29,14 +29,14 @@ const FOLDER: &str = "history-cache";
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Position, SpaceEvent, log::{Append, LogWriter, MemoryLog},
+///     Position, SpaceEvent, log::{AppendRequest, LogWriter, MemoryLog},
 ///     state::{DerivedState, LiveStates, TimeTravel},
 /// };
 /// let log = Arc::new(MemoryLog::new());
 /// let live = Arc::new(LiveStates::new(log.clone(), DerivedState::in_memory()));
 /// let past = TimeTravel::new(live);
-/// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
-/// log.append(&Append::new(&[SpaceEvent::space_activated("handbook")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_activated("handbook")]))?;
 /// assert_eq!(past.snapshot_at("handbook", Position::new(1))?.status().name(), "created");
 /// assert_eq!(past.snapshot_at("handbook", Position::new(2))?.status().name(), "active");
 /// assert!(past.snapshot_at("handbook", Position::new(3)).is_err());
@@ -89,7 +89,7 @@ impl TimeTravel {
                 if std::mem::replace(&mut is_begun, true) && !ranges.next_range() {
                     return Ok(None);
                 }
-                for page in self.log.pages(Read::from(Position::new(1)).to(position)) {
+                for page in self.log.pages(ReadRequest::from(Position::new(1)).to(position)) {
                     let page = page?;
                     for envelope in page.envelopes() {
                         if ranges.holds(envelope.space_id) {

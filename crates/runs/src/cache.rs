@@ -7,7 +7,7 @@ use std::{
 
 use quick_cache::{Weighter, sync::Cache};
 
-use crate::{filter::Filter, page::Page};
+use crate::{filter::Filter, page::RunPage};
 
 /// What an entry takes besides its bytes, about.
 const ENTRY_BYTES: usize = 64;
@@ -15,28 +15,28 @@ const ENTRY_BYTES: usize = 64;
 const TYPICAL_BYTES: u64 = 4 << 10;
 
 /// The run that a page is of, unique in the process, and where it begins.
-type Key = (u64, u64);
+type PageKey = (u64, u64);
 
 /// The pages that were read last, of any number of sets. Those used least go first.
 ///
 /// Threads may share it; memory is bounded by the bytes that it was made for.
 pub struct PageCache {
-    entries: Cache<Key, Cached, Weight>,
+    entries: Cache<PageKey, Cached, Weight>,
     runs: AtomicU64,
 }
 
 /// A part of a run.
 #[derive(Clone)]
 pub(crate) enum Cached {
-    Page(Page),
+    Page(RunPage),
     Filter(Filter),
 }
 
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Key, Cached> for Weight {
-    fn weight(&self, _: &Key, cached: &Cached) -> u64 {
+impl Weighter<PageKey, Cached> for Weight {
+    fn weight(&self, _: &PageKey, cached: &Cached) -> u64 {
         let bytes = match cached {
             Cached::Page(page) => page.bytes(),
             Cached::Filter(filter) => filter.bytes(),
@@ -59,11 +59,11 @@ impl PageCache {
         self.runs.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn get(&self, key: Key) -> Option<Cached> {
+    pub(crate) fn get(&self, key: PageKey) -> Option<Cached> {
         self.entries.get(&key)
     }
 
-    pub(crate) fn insert(&self, key: Key, cached: Cached) {
+    pub(crate) fn insert(&self, key: PageKey, cached: Cached) {
         self.entries.insert(key, cached);
     }
 }

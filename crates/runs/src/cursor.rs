@@ -5,25 +5,25 @@ use std::{ops::Bound, sync::Arc};
 use crate::{
     cache::PageCache,
     error::RunsError,
-    page::{Page, Row},
-    run::Run,
+    page::{Row, RunPage},
+    run::RunFile,
 };
 
 /// Stands on a row of a run, or after the last one.
 #[derive(Debug)]
 pub(crate) struct RunCursor<'a> {
-    run: Arc<Run>,
+    run: Arc<RunFile>,
     cache: Option<&'a PageCache>,
     /// The way to the row: the root, a page of each level, the leaf; and the row of each. Empty after
     /// the last row.
-    way: Vec<(Page, usize)>,
+    way: Vec<(RunPage, usize)>,
 }
 
 impl<'a> RunCursor<'a> {
     /// Begins at the first row whose key is `from` or after it. What is read on the way is kept
     /// in the cache if there is one.
     pub(crate) fn new(
-        run: &Arc<Run>,
+        run: &Arc<RunFile>,
         from: &[u8],
         cache: Option<&'a PageCache>,
     ) -> Result<Self, RunsError> {
@@ -54,7 +54,7 @@ impl<'a> RunCursor<'a> {
 
     /// Where the leaf has no row left, goes on to the first row of the next one.
     fn settle(&mut self) -> Result<(), RunsError> {
-        let is_past = |(page, index): &(Page, usize)| *index >= page.len();
+        let is_past = |(page, index): &(RunPage, usize)| *index >= page.len();
         if !self.way.last().is_some_and(is_past) {
             return Ok(());
         }
@@ -75,9 +75,9 @@ impl<'a> RunCursor<'a> {
     /// Goes down from a page that is `level` levels above the leaves.
     fn descend(
         &mut self,
-        mut page: Page,
+        mut page: RunPage,
         mut level: usize,
-        choose: impl Fn(&Page, usize) -> usize,
+        choose: impl Fn(&RunPage, usize) -> usize,
     ) -> Result<(), RunsError> {
         loop {
             let index = choose(&page, level);

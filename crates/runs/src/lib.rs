@@ -38,8 +38,8 @@ pub use self::{
     cache::PageCache,
     error::RunsError,
     joining::{Join, KeyValue},
-    merge::Scan,
+    merge::RunScan,
     page::{MAX_KEY_BYTES, Row},
     run_set::{Opened, RunSet, RunSetOptions, Writing, Written},
-    view::{Lookup, Value, View},
+    view::{Lookup, RowValue, View},
 };

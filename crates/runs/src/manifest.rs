@@ -13,7 +13,7 @@ use spacefold_event_core::StorageError;
 
 use crate::{
     error::RunsError,
-    page::{Page, PageBuilder},
+    page::{PageBuilder, RunPage},
     run::RunName,
 };
 
@@ -23,7 +23,7 @@ const HASH_BYTES: usize = 32;
 const CHANGES_PLACE: u64 = 0;
 
 /// What says whose a set is.
-pub(crate) type Kind = [u8; 8];
+pub(crate) type SetKind = [u8; 8];
 
 #[derive(Debug, Default)]
 pub(crate) struct Manifest {
@@ -31,13 +31,13 @@ pub(crate) struct Manifest {
     /// The oldest first.
     pub(crate) runs: Vec<RunName>,
     /// What is in no run.
-    pub(crate) changes: Option<Page>,
+    pub(crate) changes: Option<RunPage>,
     pub(crate) owner: Vec<u8>,
 }
 
 impl Manifest {
     /// The manifest of a folder; `None` when there is none.
-    pub(crate) fn read(folder: &Arc<dyn Folder>, kind: Kind) -> Result<Option<Self>, RunsError> {
+    pub(crate) fn read(folder: &Arc<dyn Folder>, kind: SetKind) -> Result<Option<Self>, RunsError> {
         let Some(file) = folder.find(NAME, Access::Read)? else { return Ok(None) };
         let bytes = file.read_all()?;
         let damaged = |what| RunsError::damaged(file.path(), 0, what);
@@ -53,7 +53,7 @@ impl Manifest {
     /// Puts a manifest in the place of the one that is there, durably.
     pub(crate) fn replace(
         folder: &Arc<dyn Folder>,
-        kind: Kind,
+        kind: SetKind,
         (next_run, runs): (u64, &[RunName]),
         changes: &mut PageBuilder,
         owner: &[u8],
@@ -87,7 +87,7 @@ impl Manifest {
         Ok(())
     }
 
-    fn decode(body: &[u8], kind: Kind) -> Option<Self> {
+    fn decode(body: &[u8], kind: SetKind) -> Option<Self> {
         let body = body.strip_prefix(&MAGIC)?.strip_prefix(&kind)?;
         let (next_run, mut body) = take_u64(body)?;
         let mut runs = Vec::new();
@@ -101,7 +101,7 @@ impl Manifest {
         let page = take_part(&mut body)?;
         let changes = match page.is_empty() {
             true => None,
-            false => Some(Page::decode(page.into(), CHANGES_PLACE)?),
+            false => Some(RunPage::decode(page.into(), CHANGES_PLACE)?),
         };
         let owner = take_part(&mut body)?.to_vec();
         body.is_empty().then_some(Self { next_run, runs, changes, owner })

@@ -5,12 +5,12 @@ use std::{fmt, iter::Peekable};
 use crate::{cursor::RunCursor, error::RunsError, joining::KeyValue, page::Row};
 
 /// Rows of one source, in order.
-pub(crate) enum Source<'a> {
+pub(crate) enum MergeSource<'a> {
     Run(RunCursor<'a>),
     Changes(Peekable<Box<dyn Iterator<Item = Row<'a>> + 'a>>),
 }
 
-impl Source<'_> {
+impl MergeSource<'_> {
     fn row(&mut self) -> Option<Row<'_>> {
         match self {
             Self::Run(cursor) => cursor.row(),
@@ -31,7 +31,7 @@ impl Source<'_> {
 
 /// The rows of all sources in order; of those with equal keys that of the first source.
 pub(crate) struct Merged<'a> {
-    sources: Vec<Source<'a>>,
+    sources: Vec<MergeSource<'a>>,
     /// The key that was shown last: every source is to move past it.
     shown: Option<Vec<u8>>,
     /// The source of that row.
@@ -40,7 +40,7 @@ pub(crate) struct Merged<'a> {
 
 impl<'a> Merged<'a> {
     /// Of these sources, the newest first.
-    pub(crate) const fn new(sources: Vec<Source<'a>>) -> Self {
+    pub(crate) const fn new(sources: Vec<MergeSource<'a>>) -> Self {
         Self { sources, shown: None, at: 0 }
     }
 
@@ -71,16 +71,16 @@ impl<'a> Merged<'a> {
 
     /// The row that was shown last, once more.
     fn shown_row(&mut self) -> Option<Row<'_>> {
-        self.sources.get_mut(self.at).and_then(Source::row)
+        self.sources.get_mut(self.at).and_then(MergeSource::row)
     }
 }
 
 /// The rows of a set in order of their keys, without those that are removed.
-pub struct Scan<'a> {
+pub struct RunScan<'a> {
     merged: Merged<'a>,
 }
 
-impl<'a> Scan<'a> {
+impl<'a> RunScan<'a> {
     pub(crate) const fn new(merged: Merged<'a>) -> Self {
         Self { merged }
     }
@@ -102,7 +102,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-impl fmt::Debug for Scan<'_> {
+impl fmt::Debug for RunScan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scan").finish_non_exhaustive()
     }

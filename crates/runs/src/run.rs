@@ -18,7 +18,7 @@ use crate::{
     cache::{Cached, PageCache},
     error::RunsError,
     filter::Filter,
-    page::{Page, digest, place},
+    page::{RunPage, digest, place},
 };
 
 pub(crate) const MAGIC: [u8; 8] = *b"SFRUN\0\0\x01";
@@ -37,13 +37,13 @@ pub(crate) struct Extent {
 
 /// A page, and the filter of what is under it if it is of the lowest level of the index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Child {
+pub(crate) struct ChildPage {
     pub(crate) page: Extent,
     /// Of no bytes where there is none.
     pub(crate) filter: Extent,
 }
 
-impl Child {
+impl ChildPage {
     pub(crate) fn encode(self) -> [u8; CHILD_BYTES] {
         let mut bytes = [0; CHILD_BYTES];
         let parts = [self.page, self.filter];
@@ -81,7 +81,7 @@ pub(crate) struct RunName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trailer {
     pub(crate) rows: u64,
-    pub(crate) root: Child,
+    pub(crate) root: ChildPage,
     pub(crate) levels: u8,
     pub(crate) seal: u64,
 }
@@ -108,7 +108,7 @@ impl Trailer {
         let (levels, body) = body.split_first_chunk::<8>()?;
         let (seal, _) = body.split_first_chunk()?;
         let [levels, ..] = *levels;
-        let root = Child::decode(root)?;
+        let root = ChildPage::decode(root)?;
         let (rows, seal) = (u64::from_le_bytes(*rows), u64::from_le_bytes(*seal));
         let has_levels = (1..=MAX_LEVELS).contains(&levels);
         has_levels.then_some(Self { rows, root, levels, seal })
@@ -127,7 +127,7 @@ pub(crate) fn id_of(name: &str) -> Option<u64> {
 }
 
 /// An open run. Its file is read also once it has lost its name.
-pub(crate) struct Run {
+pub(crate) struct RunFile {
     file: Arc<dyn File>,
     name: RunName,
     /// In the cache: no other run of the process has it.
@@ -135,17 +135,17 @@ pub(crate) struct Run {
     rows: u64,
     levels: u8,
     filter: Extent,
-    root: Page,
+    root: RunPage,
 }
 
 /// A row that was found in a run: it is in memory for as long as this is.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) page: Page,
+pub(crate) struct FoundRow {
+    pub(crate) page: RunPage,
     pub(crate) index: usize,
 }
 
-impl Run {
+impl RunFile {
     /// The run that a manifest names.
     pub(crate) fn open(
         folder: &Arc<dyn Folder>,
@@ -199,7 +199,7 @@ impl Run {
         self.file.path().to_owned()
     }
 
-    pub(crate) const fn root(&self) -> &Page {
+    pub(crate) const fn root(&self) -> &RunPage {
         &self.root
     }
 
@@ -214,7 +214,7 @@ impl Run {
         key: &[u8],
         filtered: u64,
         cache: &PageCache,
-    ) -> Result<Option<Found>, RunsError> {
+    ) -> Result<Option<FoundRow>, RunsError> {
         let found = self.last_row(Bound::Included(key), filtered, cache)?;
         Ok(found.filter(|found| found.row().is_some_and(|(at, _)| at == key)))
     }
@@ -225,7 +225,7 @@ impl Run {
         to: Bound<&[u8]>,
         filtered: u64,
         cache: &PageCache,
-    ) -> Result<Option<Found>, RunsError> {
+    ) -> Result<Option<FoundRow>, RunsError> {
         let (mut page, mut filter) = (self.root.clone(), self.filter);
         for level in (1..=self.levels).rev() {
             if level == 1 && !self.filter(filter, cache)?.may_have(filtered) {
@@ -236,13 +236,13 @@ impl Run {
             page = self.page(child.page, Some(cache))?;
             filter = child.filter;
         }
-        Ok(page.seek_back(to).map(|index| Found { page, index }))
+        Ok(page.seek_back(to).map(|index| FoundRow { page, index }))
     }
 
     /// The page that a row of an index page names.
-    pub(crate) fn child(&self, page: &Page, index: usize) -> Result<Child, RunsError> {
+    pub(crate) fn child(&self, page: &RunPage, index: usize) -> Result<ChildPage, RunsError> {
         let value = page.row(index).and_then(|(_, value)| value);
-        let child = value.and_then(Child::decode);
+        let child = value.and_then(ChildPage::decode);
         child.ok_or_else(|| RunsError::damaged(&self.path(), 0, "a row of its index is no place"))
     }
 
@@ -251,7 +251,7 @@ impl Run {
         &self,
         extent: Extent,
         cache: Option<&PageCache>,
-    ) -> Result<Page, RunsError> {
+    ) -> Result<RunPage, RunsError> {
         let key = (self.number, extent.offset);
         if let Some(Cached::Page(page)) = cache.and_then(|cache| cache.get(key)) {
             return Ok(page);
@@ -276,15 +276,15 @@ impl Run {
     }
 }
 
-impl Found {
+impl FoundRow {
     pub(crate) fn row(&self) -> Option<(&[u8], Option<&[u8]>)> {
         self.page.row(self.index)
     }
 }
 
-fn read_page(file: &dyn File, name: RunName, extent: Extent) -> Result<Page, RunsError> {
+fn read_page(file: &dyn File, name: RunName, extent: Extent) -> Result<RunPage, RunsError> {
     let bytes = read(file, name, extent)?;
-    let page = Page::decode(bytes, place(name.id, extent.offset));
+    let page = RunPage::decode(bytes, place(name.id, extent.offset));
     page.ok_or_else(|| damaged_page(file, extent))
 }
 
@@ -304,7 +304,7 @@ fn damaged_page(file: &dyn File, extent: Extent) -> RunsError {
     RunsError::damaged(file.path(), extent.offset, "a page does not match its digest")
 }
 
-impl fmt::Debug for Run {
+impl fmt::Debug for RunFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, rows, levels, .. } = self;
         f.debug_struct("Run")

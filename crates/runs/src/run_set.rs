@@ -17,9 +17,9 @@ use crate::{
     error::RunsError,
     joining::{Join, Joining},
     manifest::Manifest,
-    merge::{Merged, Source},
+    merge::{MergeSource, Merged},
     page::{MAX_KEY_BYTES, PageBuilder, Row},
-    run::{Run, RunName, file_name, id_of},
+    run::{RunFile, RunName, file_name, id_of},
     view::View,
     writer::RunWriter,
 };
@@ -68,7 +68,7 @@ pub struct Opened {
 #[derive(Debug)]
 #[must_use = "the set goes on from what was written only once it is adopted"]
 pub struct Written {
-    runs: Vec<Arc<Run>>,
+    runs: Vec<Arc<RunFile>>,
     superseded: Vec<RunName>,
     is_inline: bool,
 }
@@ -111,7 +111,7 @@ impl RunSet {
         cache: Arc<PageCache>,
     ) -> Result<Option<Opened>, RunsError> {
         let Some(manifest) = Manifest::read(&folder, options.kind)? else { return Ok(None) };
-        let open = |name| Run::open(&folder, name, &cache).map(Arc::new);
+        let open = |name| RunFile::open(&folder, name, &cache).map(Arc::new);
         let runs = manifest.runs.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
         // A process that was killed may have left newer ones, which nothing names.
         let newest = folder.names()?.iter().filter_map(|name| id_of(name)).max();
@@ -129,7 +129,7 @@ impl RunSet {
         folder: Arc<dyn Folder>,
         options: RunSetOptions,
         cache: Arc<PageCache>,
-        (runs, next_run): (Vec<Arc<Run>>, u64),
+        (runs, next_run): (Vec<Arc<RunFile>>, u64),
     ) -> Self {
         let view = View { runs: runs.into(), cache, filter_key: options.filter_key };
         Self { folder, options, view, next_run: AtomicU64::new(next_run) }
@@ -208,7 +208,7 @@ impl RunSet {
     fn merge(&self, written: &mut Written, count: usize) -> Result<(), RunsError> {
         let merged = written.runs.split_off(written.runs.len().saturating_sub(count));
         let is_oldest = written.runs.is_empty();
-        let cursor = |run| RunCursor::new(run, b"", None).map(Source::Run);
+        let cursor = |run| RunCursor::new(run, b"", None).map(MergeSource::Run);
         let sources = merged.iter().rev().map(cursor).collect::<Result<Vec<_>, _>>()?;
         let mut rows = Merged::new(sources);
         let mut writer = self.writer(self.take_id())?;
@@ -319,8 +319,8 @@ fn push(writer: &mut RunWriter<'_>, row: Row<'_>, is_oldest: bool) -> Result<(),
 
 /// How many of the newest runs are to become one, if they have become many: those that are no larger
 /// than the newest one by a level.
-fn crowd(runs: &[Arc<Run>]) -> Option<usize> {
-    let level = |run: &Arc<Run>| level_of(run.name().bytes);
+fn crowd(runs: &[Arc<RunFile>]) -> Option<usize> {
+    let level = |run: &Arc<RunFile>| level_of(run.name().bytes);
     let newest = level(runs.last()?);
     let count = runs.iter().rev().take_while(|run| level(run) <= newest).count();
     (count >= MERGED_RUNS).then_some(count)

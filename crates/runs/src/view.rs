@@ -10,9 +10,9 @@ use crate::{
     cursor::RunCursor,
     error::RunsError,
     filter::key_digest,
-    merge::{Merged, Scan, Source},
+    merge::{MergeSource, Merged, RunScan},
     page::Row,
-    run::{Found, Run},
+    run::{FoundRow, RunFile},
 };
 
 /// The rows of a set as of one manifest. A clone is cheap, and both go on to read what the set was
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct View {
     /// The oldest first.
-    pub(crate) runs: Arc<[Arc<Run>]>,
+    pub(crate) runs: Arc<[Arc<RunFile>]>,
     pub(crate) cache: Arc<PageCache>,
     pub(crate) filter_key: fn(&[u8]) -> &[u8],
 }
@@ -33,14 +33,14 @@ pub enum Lookup {
     /// That it is removed.
     Removed,
     /// A value.
-    Value(Value),
+    Value(RowValue),
 }
 
 /// A value, in memory for as long as this is.
 #[derive(Clone, Debug)]
-pub struct Value(Found);
+pub struct RowValue(FoundRow);
 
-impl Deref for Value {
+impl Deref for RowValue {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -49,16 +49,16 @@ impl Deref for Value {
 }
 
 impl Lookup {
-    fn of(found: Found) -> Self {
+    fn of(found: FoundRow) -> Self {
         match found.row() {
-            Some((_, Some(_))) => Self::Value(Value(found)),
+            Some((_, Some(_))) => Self::Value(RowValue(found)),
             _ => Self::Removed,
         }
     }
 
     /// The value, if there is one.
     #[must_use]
-    pub fn value(self) -> Option<Value> {
+    pub fn value(self) -> Option<RowValue> {
         match self {
             Self::Value(value) => Some(value),
             Self::Absent | Self::Removed => None,
@@ -93,12 +93,12 @@ impl View {
     ///
     /// # Cost
     /// As [`View::get`], once more for each removed key that is passed.
-    pub fn floor(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Value)>, RunsError> {
+    pub fn floor(&self, key: &[u8]) -> Result<Option<(Vec<u8>, RowValue)>, RunsError> {
         let group = (self.filter_key)(key);
         let filtered = key_digest(group);
         let mut to = Bound::Included(key.to_vec());
         loop {
-            let mut last: Option<(Vec<u8>, Found)> = None;
+            let mut last: Option<(Vec<u8>, FoundRow)> = None;
             for run in self.runs.iter().rev() {
                 let to = to.as_ref().map(Vec::as_slice);
                 let Some(found) = run.last_row(to, filtered, &self.cache)? else { continue };
@@ -124,8 +124,8 @@ impl View {
     ///
     /// # Cost
     /// Reads each page once, in order.
-    pub fn scan(&self, from: &[u8]) -> Result<Scan<'_>, RunsError> {
-        Ok(Scan::new(Merged::new(self.sources(from)?)))
+    pub fn scan(&self, from: &[u8]) -> Result<RunScan<'_>, RunsError> {
+        Ok(RunScan::new(Merged::new(self.sources(from)?)))
     }
 
     /// As [`View::scan`], with changes that are in no run yet: sorted, from `from` on.
@@ -136,11 +136,11 @@ impl View {
         &'a self,
         changes: impl Iterator<Item = Row<'a>> + 'a,
         from: &[u8],
-    ) -> Result<Scan<'a>, RunsError> {
+    ) -> Result<RunScan<'a>, RunsError> {
         let changes: Box<dyn Iterator<Item = Row<'a>> + 'a> = Box::new(changes);
-        let mut sources = vec![Source::Changes(changes.peekable())];
+        let mut sources = vec![MergeSource::Changes(changes.peekable())];
         sources.extend(self.sources(from)?);
-        Ok(Scan::new(Merged::new(sources)))
+        Ok(RunScan::new(Merged::new(sources)))
     }
 
     /// As [`View::scan`], of rows whose filter key is that of `from`, up to `to` at least: runs
@@ -151,18 +151,18 @@ impl View {
     ///
     /// # Cost
     /// That of [`View::floor`], then each page once, in order.
-    pub fn scan_group(&self, from: &[u8], to: &[u8]) -> Result<Scan<'_>, RunsError> {
+    pub fn scan_group(&self, from: &[u8], to: &[u8]) -> Result<RunScan<'_>, RunsError> {
         let group = (self.filter_key)(from);
         let filtered = key_digest(group);
         let mut sources = Vec::new();
         for run in self.runs.iter().rev() {
             let last = run.last_row(Bound::Included(to), filtered, &self.cache)?;
             let is_of_group = |(key, _): Row<'_>| key >= from && (self.filter_key)(key) == group;
-            if last.as_ref().and_then(Found::row).is_some_and(is_of_group) {
-                sources.push(Source::Run(RunCursor::new(run, from, Some(&*self.cache))?));
+            if last.as_ref().and_then(FoundRow::row).is_some_and(is_of_group) {
+                sources.push(MergeSource::Run(RunCursor::new(run, from, Some(&*self.cache))?));
             }
         }
-        Ok(Scan::new(Merged::new(sources)))
+        Ok(RunScan::new(Merged::new(sources)))
     }
 
     /// How many rows the runs have, those of removed keys and of several runs too.
@@ -177,8 +177,8 @@ impl View {
         self.runs.iter().map(|run| run.name().bytes).sum()
     }
 
-    fn sources(&self, from: &[u8]) -> Result<Vec<Source<'_>>, RunsError> {
-        let cursor = |run| RunCursor::new(run, from, Some(&*self.cache)).map(Source::Run);
+    fn sources(&self, from: &[u8]) -> Result<Vec<MergeSource<'_>>, RunsError> {
+        let cursor = |run| RunCursor::new(run, from, Some(&*self.cache)).map(MergeSource::Run);
         self.runs.iter().rev().map(cursor).collect()
     }
 }

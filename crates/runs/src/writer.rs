@@ -9,7 +9,7 @@ use crate::{
     error::RunsError,
     filter::{self, key_digest},
     page::{MAX_KEY_BYTES, PageBuilder, Row, digest, place},
-    run::{CHILD_BYTES, Child, Extent, Run, RunName, Trailer, file_name},
+    run::{CHILD_BYTES, ChildPage, Extent, RunFile, RunName, Trailer, file_name},
 };
 
 /// Bytes that are collected before they are written.
@@ -97,7 +97,7 @@ impl<'a> RunWriter<'a> {
     }
 
     /// The run, complete and synced; `None` when it has no row. Its name is for the caller to sync.
-    pub(crate) fn finish(mut self, cache: &PageCache) -> Result<Option<Run>, RunsError> {
+    pub(crate) fn finish(mut self, cache: &PageCache) -> Result<Option<RunFile>, RunsError> {
         if self.rows == 0 {
             return Ok(None);
         }
@@ -116,21 +116,26 @@ impl<'a> RunWriter<'a> {
         self.file.sync_all()?;
         self.is_finished = true;
         let name = RunName { id: self.id, bytes: self.written, seal: self.seal };
-        Run::of(Arc::clone(&self.file), name, trailer, cache).map(Some)
+        RunFile::of(Arc::clone(&self.file), name, trailer, cache).map(Some)
     }
 
     fn finish_leaf(&mut self) -> Result<(), RunsError> {
         let page = Self::put_page(&mut self.buffer, self.written, self.id, &mut self.leaf.page);
         self.sealed(page);
         let first_key = std::mem::take(&mut self.leaf.first_key);
-        self.add_child(0, &first_key, Child { page, filter: Extent::default() })?;
+        self.add_child(0, &first_key, ChildPage { page, filter: Extent::default() })?;
         self.leaf.first_key = first_key;
         self.filter_keys.append(&mut self.leaf_filter_keys);
         self.flush_when_full()
     }
 
     /// Adds a page to a level of the index.
-    fn add_child(&mut self, level: usize, first_key: &[u8], child: Child) -> Result<(), RunsError> {
+    fn add_child(
+        &mut self,
+        level: usize,
+        first_key: &[u8],
+        child: ChildPage,
+    ) -> Result<(), RunsError> {
         // A page of one child would need another one above it, and so on for ever.
         let row_bytes = first_key.len() + CHILD_BYTES;
         let is_full = |index: &Level| index.page.len() > 1 && !index.page.has_room(row_bytes);
@@ -153,13 +158,13 @@ impl<'a> RunWriter<'a> {
         self.add_child(level + 1, &first_key.unwrap_or_default(), child)
     }
 
-    fn put_index(&mut self, level: usize) -> Result<Child, RunsError> {
-        let Some(index) = self.index.get_mut(level) else { return Ok(Child::default()) };
+    fn put_index(&mut self, level: usize) -> Result<ChildPage, RunsError> {
+        let Some(index) = self.index.get_mut(level) else { return Ok(ChildPage::default()) };
         let page = Self::put_page(&mut self.buffer, self.written, self.id, &mut index.page);
         self.sealed(page);
         let filter = if level == 0 { self.put_filter() } else { Extent::default() };
         self.flush_when_full()?;
-        Ok(Child { page, filter })
+        Ok(ChildPage { page, filter })
     }
 
     fn put_page(buffer: &mut Vec<u8>, written: u64, id: u64, page: &mut PageBuilder) -> Extent {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use spacefold_event_core::SpaceEvent;
 use spacefold_state::SpaceState;
 
-use self::deciding::{Deciding, Refused};
+use self::deciding::{Deciding, RefusedCommand};
 use crate::{
-    attribution::Attribution, command::Command, command_error::CommandError, known_states::Known,
-    refusal::Refusal,
+    attribution::Attribution, command::Command, command_error::CommandError,
+    known_states::KnownState, refusal::Refusal,
 };
 
 /// One command, or those of a batch.
@@ -53,7 +53,7 @@ impl Commands {
 
     /// Decides the commands one after the other, each in the state as those before it would leave
     /// it; of the paths of documents, what counts is how all of them together leave them.
-    pub(crate) fn decide(&self, known: &Known, attribution: &Attribution) -> Decided {
+    pub(crate) fn decide(&self, known: &KnownState, attribution: &Attribution) -> Decided {
         let mut deciding = Deciding::new(self.as_slice(), known, attribution);
         let decided = deciding.all().and_then(|()| match self {
             Self::Completion { command, shown } => deciding.mark_unshown(command, shown),
@@ -62,7 +62,7 @@ impl Commands {
         match decided.map(|()| deciding.into_events()) {
             Ok(decided) if decided.events.is_empty() => Decided::Nothing,
             Ok(decided) => Decided::Events(decided),
-            Err(Refused { index, refusal }) => {
+            Err(RefusedCommand { index, refusal }) => {
                 Decided::Refused(self.refused(known.state.space_id(), index, refusal))
             }
         }

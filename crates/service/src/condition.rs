@@ -5,7 +5,7 @@ use spacefold_event_core::{
 };
 use spacefold_state::SpaceState;
 
-use crate::known_states::Known;
+use crate::known_states::KnownState;
 
 /// What a command is to find as it was: see
 /// [`SpaceService::if_unchanged_since`](crate::SpaceService::if_unchanged_since).
@@ -139,7 +139,7 @@ impl Conditions {
     pub(crate) fn failed_in_state(
         &self,
         log: &dyn EventLog,
-        known: &Known,
+        known: &KnownState,
     ) -> Vec<FailedPrecondition> {
         if self.unchanged.is_empty() {
             return Vec::new();

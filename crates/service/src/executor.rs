@@ -10,8 +10,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventFilter, EventLog, Position, Receipt, RecordedEvent,
-    Revision,
+    AppendCondition, AppendError, AppendRequest, EventFilter, EventLog, Position, Receipt,
+    RecordedEvent, Revision,
 };
 use spacefold_projection::{LiveStates, SnapshotError};
 use spacefold_state::SpaceState;
@@ -21,7 +21,7 @@ use crate::{
     command_error::CommandError,
     commands::{Commands, Decided, DecidedEvents},
     condition::{Conditions, FailedPrecondition},
-    known_states::{Known, KnownStates},
+    known_states::{KnownState, KnownStates},
     named_content::NamedContent,
     outcome::Outcome,
     refusal::Refusal,
@@ -102,7 +102,7 @@ impl Executor {
     /// As [`Executor::execute`], by who has the turn at the space.
     pub(crate) fn execute_in(
         &self,
-        place: &mut Option<Known>,
+        place: &mut Option<KnownState>,
         order: Order<'_>,
         mut content: Option<NamedContent<'_>>,
     ) -> Result<Outcome, CommandError> {
@@ -110,9 +110,9 @@ impl Executor {
         for _ in 0..MAX_ATTEMPTS {
             match self.decide(order, place, content.is_some())? {
                 Step::Append { decided, condition } => {
-                    read = place.as_ref().map_or(Revision::NONE, Known::revision);
+                    read = place.as_ref().map_or(Revision::NONE, KnownState::revision);
                     content.as_mut().map_or(Ok(()), NamedContent::keep)?;
-                    let append = Append::new(&decided.events).on(condition);
+                    let append = AppendRequest::new(&decided.events).on(condition);
                     let appended = self.log.append(&append);
                     if let Some(outcome) = self.answer(order, place, decided, appended)? {
                         return Ok(outcome);
@@ -124,7 +124,7 @@ impl Executor {
                     return Ok(outcome);
                 }
                 Step::GiveWay => {
-                    read = place.as_ref().map_or(Revision::NONE, Known::revision);
+                    read = place.as_ref().map_or(Revision::NONE, KnownState::revision);
                     self.give_way(place)?;
                 }
             }
@@ -143,7 +143,7 @@ impl Executor {
     pub(crate) fn decide(
         &self,
         order: Order<'_>,
-        place: &mut Option<Known>,
+        place: &mut Option<KnownState>,
         has_content: bool,
     ) -> Result<Step, CommandError> {
         let Order { space_id, commands, attribution, conditions } = order;
@@ -181,7 +181,7 @@ impl Executor {
     pub(crate) fn answer(
         &self,
         order: Order<'_>,
-        place: &mut Option<Known>,
+        place: &mut Option<KnownState>,
         decided: DecidedEvents,
         appended: Result<Receipt, AppendError>,
     ) -> Result<Option<Outcome>, CommandError> {
@@ -272,8 +272,8 @@ impl Executor {
     fn current<'a>(
         &self,
         space_id: &str,
-        place: &'a mut Option<Known>,
-    ) -> Result<&'a mut Known, CommandError> {
+        place: &'a mut Option<KnownState>,
+    ) -> Result<&'a mut KnownState, CommandError> {
         let revision = self.log.revision(space_id)?;
         Ok(match place.take() {
             Some(known) if known.revision() >= revision => place.insert(known),
@@ -282,16 +282,16 @@ impl Executor {
     }
 
     /// The state of a space at the durable head.
-    fn read(&self, space_id: &str) -> Result<Known, CommandError> {
+    fn read(&self, space_id: &str) -> Result<KnownState, CommandError> {
         let head = self.log.durable_head();
         match self.states.snapshot_after(space_id, head, MAX_WAIT) {
             Ok(snapshot) => {
                 let position = snapshot.position();
                 self.see(position);
-                Ok(Known { state: Arc::clone(snapshot.state()), position })
+                Ok(KnownState { state: Arc::clone(snapshot.state()), position })
             }
             Err(SnapshotError::UnknownSpace { .. }) => {
-                Ok(Known { state: Arc::new(SpaceState::new(space_id)), position: head })
+                Ok(KnownState { state: Arc::new(SpaceState::new(space_id)), position: head })
             }
             Err(error) => Err(error.into()),
         }
@@ -299,7 +299,11 @@ impl Executor {
 
     /// Whether the log has taken events of the space that cannot be read yet, so that an append
     /// would not meet its condition. An append finds that out by itself; a refusal has to ask.
-    fn is_behind(&self, known: &Known, condition: &AppendCondition) -> Result<bool, CommandError> {
+    fn is_behind(
+        &self,
+        known: &KnownState,
+        condition: &AppendCondition,
+    ) -> Result<bool, CommandError> {
         // The durable head first: what is taken in between is asked for then.
         let durable_head = self.log.durable_head();
         if self.log.head() <= durable_head.max(known.position) {
@@ -309,7 +313,7 @@ impl Executor {
     }
 
     /// Lets those pass who were first: what they have appended is read next.
-    fn give_way(&self, place: &mut Option<Known>) -> Result<(), CommandError> {
+    fn give_way(&self, place: &mut Option<KnownState>) -> Result<(), CommandError> {
         *place = None;
         self.log.wait_durable(self.log.head(), MAX_WAIT)?;
         Ok(())
@@ -345,7 +349,7 @@ impl Executor {
     }
 }
 
-impl Known {
+impl KnownState {
     /// Goes on by events that the service itself has appended; `false` when they do not follow.
     fn advance(&mut self, events: &[RecordedEvent]) -> bool {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return true };
@@ -361,7 +365,7 @@ impl Known {
 
 /// What must hold so that the decision does. Under a key the log is to look for the event ids among
 /// its newest, which it does under conditions that name no exact revision.
-fn condition(space_id: &str, known: &Known, attribution: &Attribution) -> AppendCondition {
+fn condition(space_id: &str, known: &KnownState, attribution: &Attribution) -> AppendCondition {
     if attribution.key.is_none() {
         return AppendCondition::exact(space_id, known.revision());
     }

@@ -35,7 +35,7 @@ pub(crate) struct KnownPlace {
 
 #[derive(Default)]
 struct Slot {
-    known: Option<Known>,
+    known: Option<KnownState>,
     is_taken: bool,
     /// Who is to be woken, beside a thread that waits, when it is given back.
     waker: Option<Waker>,
@@ -44,12 +44,12 @@ struct Slot {
 /// What is known of a space, for one command alone until this is dropped. It belongs to no thread.
 pub(crate) struct Turn {
     place: Arc<KnownPlace>,
-    known: Option<Known>,
+    known: Option<KnownState>,
 }
 
 /// The state of a space, complete up to a position.
 #[derive(Clone, Debug)]
-pub(crate) struct Known {
+pub(crate) struct KnownState {
     pub(crate) state: Arc<SpaceState>,
     /// No event of the space that stands up to here is missing.
     pub(crate) position: Position,
@@ -111,20 +111,20 @@ impl Drop for Turn {
 }
 
 impl Deref for Turn {
-    type Target = Option<Known>;
+    type Target = Option<KnownState>;
 
-    fn deref(&self) -> &Option<Known> {
+    fn deref(&self) -> &Option<KnownState> {
         &self.known
     }
 }
 
 impl DerefMut for Turn {
-    fn deref_mut(&mut self) -> &mut Option<Known> {
+    fn deref_mut(&mut self) -> &mut Option<KnownState> {
         &mut self.known
     }
 }
 
-impl Known {
+impl KnownState {
     pub(crate) fn revision(&self) -> Revision {
         self.state.revision()
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spacefold_event_core::{
-    EventLog, MAX_APPEND_EVENTS, Payload, Position, Read, ReadError, RecordedEvent,
+    EventLog, MAX_APPEND_EVENTS, Payload, Position, ReadError, ReadRequest, RecordedEvent,
 };
 
 use spacefold_projection::SnapshotError;
@@ -109,7 +109,7 @@ fn read(
     first: Position,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     let mut events: Vec<RecordedEvent> = Vec::new();
-    for page in log.pages(Read::from(first).limit(MAX_APPEND_EVENTS)) {
+    for page in log.pages(ReadRequest::from(first).limit(MAX_APPEND_EVENTS)) {
         let page = page?;
         for envelope in page.envelopes().take(MAX_APPEND_EVENTS - events.len()) {
             if envelope.event_id != key.event_id(events.len()) {

@@ -20,8 +20,8 @@ use std::{
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
-    Answerer, Append, AppendError, Awaited, AwaitedAppend, ContentError, ContentStore, Pending,
-    PendingAppend, StorageError, lock::Lock,
+    Answerer, AppendError, AppendFuture, AppendRequest, Awaited, ContentError, ContentStore,
+    Pending, PendingAppend, StorageError, lock::Lock,
 };
 
 use crate::{
@@ -163,7 +163,7 @@ struct InFlight {
     submitted: Box<Submitted>,
     turn: Turn,
     decided: DecidedEvents,
-    appended: AwaitedAppend,
+    appended: AppendFuture,
 }
 
 /// The thread that decides.
@@ -292,7 +292,7 @@ impl Lane {
         let Some(submitted) = self.waiting.pop_front() else { return false };
         match courier.executor.decide(submitted.order(), &mut turn, false) {
             Ok(Step::Append { decided, condition }) => {
-                let append = Append::new(&decided.events).on(condition);
+                let append = AppendRequest::new(&decided.events).on(condition);
                 let appended = courier.executor.log().submit(&append);
                 let appended = appended.unwrap_or_else(|error| PendingAppend::answered(Err(error)));
                 let appended = appended.into_future();
@@ -306,7 +306,7 @@ impl Lane {
     }
 
     /// Answers the command in flight.
-    fn land(&mut self, appended: <AwaitedAppend as Future>::Output, courier: &mut Courier) {
+    fn land(&mut self, appended: <AppendFuture as Future>::Output, courier: &mut Courier) {
         let Some(in_flight) = self.in_flight.take() else { return };
         let InFlight { submitted, mut turn, decided, .. } = in_flight;
         let answer = courier.executor.answer(submitted.order(), &mut turn, decided, appended);

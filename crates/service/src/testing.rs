@@ -28,7 +28,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use spacefold_event_core::{
-    MAX_APPEND_EVENTS, MemoryContentStore, MemoryLog, Position, Read, SpaceEvent,
+    MAX_APPEND_EVENTS, MemoryContentStore, MemoryLog, Position, ReadRequest, SpaceEvent,
 };
 use spacefold_state::SpaceState;
 
@@ -146,7 +146,7 @@ impl Then {
     pub fn recorded(&self) -> Vec<SpaceEvent> {
         let log = self.service.log();
         let mut recorded = Vec::new();
-        let read = Read::from(self.before.next()).limit(MAX_APPEND_EVENTS);
+        let read = ReadRequest::from(self.before.next()).limit(MAX_APPEND_EVENTS);
         for page in log.pages(read) {
             let page = match page {
                 Ok(page) => page,

@@ -13,14 +13,14 @@ use spacefold_store::{
     OpenError, StateCommitment, StateFold, VerifyOptions, VerifyReport, verify_states,
 };
 
-use crate::{engine::Engine, options::Commitments};
+use crate::{engine::Engine, options::StateCommitments};
 
 /// Hashing takes one of so many parts of the time.
 const TIME_SHARE: u32 = 50;
 
 /// When the folding thread hashes the states.
 pub(crate) struct Committing {
-    commitments: Commitments,
+    commitments: StateCommitments,
     /// Where it has hashed them last.
     last: Position,
     /// Not before then, so that hashing takes its share of the time.
@@ -29,13 +29,13 @@ pub(crate) struct Committing {
 
 impl Committing {
     /// Hashes the states behind a position for the first time.
-    pub(crate) fn new(commitments: Commitments, from: Position) -> Self {
+    pub(crate) fn new(commitments: StateCommitments, from: Position) -> Self {
         Self { commitments, last: from, not_before: Instant::now() }
     }
 
     /// Hashes the states when it is time to, and offers the hash to the log.
     pub(crate) fn passed(&mut self, folded: Position, engine: &Engine) {
-        let Commitments::EveryEvents(events) = self.commitments else { return };
+        let StateCommitments::Every(events) = self.commitments else { return };
         let started = Instant::now();
         if folded.since(self.last) < events.get() || started < self.not_before {
             return;
@@ -73,22 +73,22 @@ fn commitment(engine: &Engine) -> Result<StateCommitment, spacefold_projection::
 /// Full: reads and hashes every byte of both copies, and folds every event; once more for every
 /// [`STATES_MEMORY_BYTES`] that the states of the spaces take.
 pub fn verify(path: &Path, options: VerifyOptions) -> Result<VerifyReport, OpenError> {
-    verify_states(path, options, &mut Refold::within(STATES_MEMORY_BYTES))
+    verify_states(path, options, &mut CommitmentFold::within(STATES_MEMORY_BYTES))
 }
 
 /// Folds the states of as many spaces at a time as there is memory for.
-struct Refold {
+struct CommitmentFold {
     states: RangedStates,
     hashes: BTreeMap<Position, RangedHash>,
 }
 
-impl Refold {
+impl CommitmentFold {
     const fn within(bytes: u64) -> Self {
         Self { states: RangedStates::new(bytes), hashes: BTreeMap::new() }
     }
 }
 
-impl StateFold for Refold {
+impl StateFold for CommitmentFold {
     fn is_of(&self, commitment: &StateCommitment) -> bool {
         commitment.projection == SpaceStates::NAME && commitment.version == SpaceStates::VERSION
     }
@@ -161,7 +161,7 @@ mod tests {
         }
         spaces.close().unwrap();
         for bytes in [0, 20_000, 1 << 30] {
-            let mut fold = Refold::within(bytes);
+            let mut fold = CommitmentFold::within(bytes);
             let report = verify_states(&path, VerifyOptions::default(), &mut fold).unwrap();
             assert_eq!((report.commitments, report.problems.len()), (3, 1), "{bytes}");
             assert_eq!(report.problems[0].kind, "commitment");

@@ -8,13 +8,13 @@ use spacefold_content::{
 };
 use spacefold_disk::MemoryDisk;
 use spacefold_event_core::{
-    ContentError, ContentHash, EventFilter, EventType, LogReader, Position, Read, ReadError,
+    ContentError, ContentHash, EventFilter, EventType, LogReader, Position, ReadError, ReadRequest,
 };
 use spacefold_projection::SnapshotError;
 use spacefold_state::Snapshot;
 use spacefold_store::{EmbeddedLog, OpenError};
 
-use crate::options::Place;
+use crate::options::StorePlace;
 
 /// The folder of the content in that of a store.
 const CONTENT_FOLDER: &str = "content";
@@ -104,10 +104,12 @@ pub fn verify_content(path: &Path) -> Result<ContentReport, OpenError> {
 
 /// Locks and reads the content of the store at `place`: before the log is opened, so that neither of
 /// them is changed when the other one does not open.
-pub(crate) fn prepare(place: &Place) -> Result<PreparedContent, OpenError> {
+pub(crate) fn prepare(place: &StorePlace) -> Result<PreparedContent, OpenError> {
     let (path, prepared) = match place {
-        Place::Folder(path) => (path.as_path(), PackStore::prepare(&path.join(CONTENT_FOLDER))),
-        Place::Memory => {
+        StorePlace::Folder(path) => {
+            (path.as_path(), PackStore::prepare(&path.join(CONTENT_FOLDER)))
+        }
+        StorePlace::Memory => {
             let (disk, path) = (Arc::new(MemoryDisk::new()), Path::new(IN_MEMORY));
             (path, PackStore::prepare_on(disk, path))
         }
@@ -155,7 +157,7 @@ pub fn visit_named_content(
 ) -> Result<(), ReadError> {
     let types = EventType::ALL.into_iter().filter(|event_type| event_type.may_name_content());
     let filter = EventFilter::all().types(types);
-    for page in log.pages(Read::from(Position::START.next()).matching(filter)) {
+    for page in log.pages(ReadRequest::from(Position::START.next()).matching(filter)) {
         let page = page?;
         for envelope in page.envelopes() {
             let position = envelope.position;

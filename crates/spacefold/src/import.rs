@@ -11,7 +11,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventId, JsonError, JsonReader, LimitExceeded, LogReader,
+    AppendError, AppendRequest, EventId, JsonError, JsonReader, LimitExceeded, LogReader,
     MAX_APPEND_EVENTS, MAX_EVENT_BYTES, PendingAppend, Position, ReadError, Receipt, SpaceEvent,
     Timestamp, bytes::to_u64,
 };
@@ -255,7 +255,7 @@ pub(crate) fn import(
     options: &ImportOptions,
     hooks: &mut dyn ImportHooks,
 ) -> Result<ImportReport, ImportError> {
-    let mut importer = Importer {
+    let mut importer = LineImporter {
         log,
         options,
         hooks,
@@ -276,7 +276,7 @@ pub(crate) fn import(
         .map_err(|failure| ImportError { report, failure: Box::new(failure) })
 }
 
-struct Importer<'a> {
+struct LineImporter<'a> {
     log: &'a EmbeddedLog,
     options: &'a ImportOptions,
     hooks: &'a mut dyn ImportHooks,
@@ -305,7 +305,7 @@ struct InFlight {
     pending: PendingAppend,
 }
 
-impl Importer<'_> {
+impl LineImporter<'_> {
     fn run(&mut self, mut lines: LineReader<impl BufRead>) -> Result<(), ImportFailure> {
         loop {
             match lines.next_line() {
@@ -403,8 +403,8 @@ impl Importer<'_> {
         let mut times: Vec<Timestamp> = run.iter().map(|read| read.recorded_at).collect();
         let events: Vec<SpaceEvent> = run.into_iter().map(|read| read.event).collect();
         let append = match self.options.times {
-            RecordingTimes::FromInput => Append::new(&events).recorded_at(&times),
-            RecordingTimes::Now => Append::new(&events),
+            RecordingTimes::FromInput => AppendRequest::new(&events).recorded_at(&times),
+            RecordingTimes::Now => AppendRequest::new(&events),
         };
         let pending =
             self.log.submit(&append).map_err(|source| ImportFailure::Append { line, source })?;

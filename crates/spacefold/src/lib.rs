@@ -102,7 +102,7 @@ mod follower;
 mod import;
 mod lines;
 mod options;
-mod snapshot_and_tail;
+mod snapshot_stream;
 mod spacefold;
 mod views;
 
@@ -142,9 +142,10 @@ pub mod event {
 pub mod log {
     #[doc(inline)]
     pub use spacefold_event_core::{
-        Append, Awaited, AwaitedAppend, CorruptRecords, Discontinuity, EventLog, ExpectedRevision,
-        FailedCondition, Ingested, InvalidStoreMode, LogOrigin, LogReader, LogWriter, MemoryLog,
-        Page, Pages, Pending, PendingAppend, Read, StorageErrorKind, StoreMode,
+        AppendFuture, AppendRequest, Awaited, CorruptRecords, Discontinuity, EventLog,
+        ExpectedRevision, FailedCondition, Ingested, InvalidStoreMode, LogOrigin, LogReader,
+        LogWriter, MemoryLog, Page, Pages, Pending, PendingAppend, ReadRequest, StorageErrorKind,
+        StoreMode,
     };
     #[doc(inline)]
     pub use spacefold_store::{EmbeddedLog, StoreOptions};
@@ -179,20 +180,21 @@ pub mod projection {
         Activity, ActivityCount, ActivityFilter, ApplyContext, ApplyError, Building, Builtin,
         CatchUpError, ContentIndex, Day, InvalidDay, MAX_APPLY_CONTENT_BYTES,
         MAX_PROJECTION_NAME_BYTES, MAX_ROW_KEY_BYTES, MAX_ROW_VALUE_BYTES, MAX_SKIPPED_EVENTS,
-        Occurrence, OneValue, OpenProblem, OpenProblems, PauseKind, Paused, ProblemDetail,
-        ProblemFilter, ProblemKind, Projection, ProjectionHandle, ProjectionInfo, Projections,
-        RegisterError, RowKey, RowKeyReader, Scan, Table, TableError, TableView, ValueProjection,
+        Occurrence, OpenProblem, OpenProblems, PauseKind, Paused, ProblemDetail, ProblemFilter,
+        ProblemKind, Projection, ProjectionHandle, ProjectionInfo, Projections, RegisterError,
+        RowKey, RowKeyReader, Scan, SingleValue, SingleValueProjection, Table, TableError,
+        TableView,
     };
 }
 
 /// Subscriptions: history, then live, pulled by the subscriber.
 pub mod subscribe {
     #[doc(inline)]
-    pub use crate::snapshot_and_tail::{SnapshotAndTail, SnapshotAndTailError};
+    pub use crate::snapshot_stream::{SnapshotStream, SnapshotStreamError};
     #[doc(inline)]
     pub use spacefold_bus::{
-        AckError, Closer, DurableSubscriber, DurableSubscription, Feed, FeedItems, PlaceFile,
-        PlaceStore, ReceiveError, SubscriberInfo, WhenBehind,
+        AckError, DurableSubscriber, DurableSubscription, Feed, FeedItems, LagPolicy, PlaceFile,
+        PlaceStore, ReceiveError, SubscriberInfo, SubscriptionHandle,
     };
 }
 
@@ -243,7 +245,7 @@ pub mod admin {
     #[doc(inline)]
     pub use crate::lines::{BYTE_ORDER_MARK, Line, LineReader, LineText};
     #[doc(inline)]
-    pub use crate::options::Commitments;
+    pub use crate::options::StateCommitments;
     #[doc(inline)]
     pub use crate::spacefold::Admin;
     #[doc(inline)]

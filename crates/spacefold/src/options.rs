@@ -25,22 +25,22 @@ pub enum Folding {
 /// How often the hash of all states is put into the log, for copies, backups and rebuilds to be
 /// checked against it: [`verify`](crate::admin::verify) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Commitments {
+pub enum StateCommitments {
     /// When so many events have been folded since the last one, and making it takes no more than a
     /// fiftieth of the time since.
-    EveryEvents(NonZeroU64),
+    Every(NonZeroU64),
     /// Never.
     Off,
 }
 
-impl Commitments {
+impl StateCommitments {
     /// The default: one for some 128 full blocks.
     pub const DEFAULT_EVENTS: NonZeroU64 = NonZeroU64::new(65_536).unwrap();
 }
 
-impl Default for Commitments {
+impl Default for StateCommitments {
     fn default() -> Self {
-        Self::EveryEvents(Self::DEFAULT_EVENTS)
+        Self::Every(Self::DEFAULT_EVENTS)
     }
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum Missing {
 
 /// Where a store is.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum StorePlace {
     Folder(PathBuf),
     Memory,
 }
@@ -71,7 +71,7 @@ pub(crate) enum Place {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub(crate) place: Place,
+    pub(crate) place: StorePlace,
     pub(crate) missing: Missing,
     pub(crate) mode: Option<StoreMode>,
     pub(crate) folding: Folding,
@@ -79,7 +79,7 @@ pub struct Options {
     pub(crate) content: ContentOptions,
     pub(crate) bus: BusOptions,
     pub(crate) history_cache: HistoryCacheOptions,
-    pub(crate) commitments: Commitments,
+    pub(crate) commitments: StateCommitments,
     pub(crate) sync_places_within: Option<Duration>,
     pub(crate) states_memory_bytes: u64,
 }
@@ -88,7 +88,7 @@ impl Options {
     /// Opens the store in the folder `path`, and creates it when the folder is absent or empty.
     #[must_use]
     pub fn new(path: impl AsRef<Path>) -> Self {
-        Self::at(Place::Folder(path.as_ref().to_owned()))
+        Self::at(StorePlace::Folder(path.as_ref().to_owned()))
     }
 
     /// Makes an empty store in memory: see [`Spacefold::in_memory`](crate::Spacefold::in_memory).
@@ -103,10 +103,10 @@ impl Options {
     /// ```
     #[must_use]
     pub fn in_memory() -> Self {
-        Self::at(Place::Memory)
+        Self::at(StorePlace::Memory)
     }
 
-    fn at(place: Place) -> Self {
+    fn at(place: StorePlace) -> Self {
         Self {
             place,
             missing: Missing::Create,
@@ -116,7 +116,7 @@ impl Options {
             content: ContentOptions::default(),
             bus: BusOptions::default(),
             history_cache: HistoryCacheOptions::default(),
-            commitments: Commitments::default(),
+            commitments: StateCommitments::default(),
             sync_places_within: None,
             states_memory_bytes: LIVE_STATES_MEMORY_BYTES,
         }
@@ -190,7 +190,7 @@ impl Options {
 
     /// Has the log say this often what states it leads to; only while they are folded live.
     #[must_use]
-    pub const fn commitments(mut self, commitments: Commitments) -> Self {
+    pub const fn commitments(mut self, commitments: StateCommitments) -> Self {
         self.commitments = commitments;
         self
     }

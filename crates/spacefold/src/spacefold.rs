@@ -30,8 +30,8 @@ use std::{
 use spacefold_bus::EventBus;
 use spacefold_content::PackStore;
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, LogReader, LogWriter, Position, ReadError, Receipt,
-    Revision, SpaceEvent, StorageError,
+    AppendCondition, AppendError, AppendRequest, LogReader, LogWriter, Position, ReadError,
+    Receipt, Revision, SpaceEvent, StorageError,
     closing::{CloseOnce, is_in_callback},
     lock::Lock,
 };
@@ -65,7 +65,7 @@ use crate::{
 ///
 /// [`Spacefold::snapshot_all`] is of one position.
 pub struct Spacefold {
-    inner: Arc<Inner>,
+    inner: Arc<SpacefoldInner>,
     /// The newest position that a snapshot through this clone must not lack.
     floor: AtomicU64,
 }
@@ -77,7 +77,7 @@ impl Clone for Spacefold {
     }
 }
 
-struct Inner {
+struct SpacefoldInner {
     // Dropped first: its handlers may still use what follows.
     bus: EventBus,
     service: SpaceService,
@@ -149,7 +149,7 @@ impl Spacefold {
         events: impl AsRef<[SpaceEvent]>,
         condition: AppendCondition,
     ) -> Result<Receipt, AppendError> {
-        let appended = self.log().append(&Append::new(events.as_ref()).on(condition));
+        let appended = self.log().append(&AppendRequest::new(events.as_ref()).on(condition));
         match &appended {
             Ok(receipt) if receipt.is_durable() => self.raise_floor(receipt.last_position()),
             // The next read is to see what was in the way.
@@ -327,7 +327,7 @@ impl Spacefold {
     }
 }
 
-impl Inner {
+impl SpacefoldInner {
     fn close(&self) -> Result<(), StorageError> {
         self.stop();
         if is_in_callback() {
@@ -370,7 +370,7 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+impl Drop for SpacefoldInner {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
             tracing::error!(%error, "the store did not close cleanly");

@@ -36,7 +36,7 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub(crate) struct Views {
     projections: Arc<Projections>,
     builtin: Lock<Option<Builtin>>,
-    told: Arc<Told>,
+    told: Arc<HeadNotice>,
     threads: Lock<Vec<(&'static str, JoinHandle<()>)>>,
     /// Whether what is registered is followed.
     follows: AtomicBool,
@@ -44,13 +44,13 @@ pub(crate) struct Views {
 
 /// How far the log is, as far as the threads were told.
 #[derive(Default)]
-struct Told {
-    head: Lock<Head>,
+struct HeadNotice {
+    head: Lock<NotifiedHead>,
     moved: Condition,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Head {
+struct NotifiedHead {
     position: Position,
     closing: bool,
 }
@@ -228,7 +228,7 @@ fn fold_on(index: &ProjectionHandle<ContentIndex>, head: Position, time: Duratio
 }
 
 /// Folds one projection whenever the log has moved on.
-fn run(projections: &Projections, name: &str, told: &Told) {
+fn run(projections: &Projections, name: &str, told: &HeadNotice) {
     // Once at first, whatever was told before.
     let mut seen = None;
     while let Some(head) = told.wait_beyond(seen) {
@@ -244,18 +244,18 @@ fn run(projections: &Projections, name: &str, told: &Told) {
     }
 }
 
-impl Told {
+impl HeadNotice {
     /// Waits until the log is known to be beyond `seen`; `None` when the store is being closed.
     fn wait_beyond(&self, seen: Option<Position>) -> Option<Position> {
         let head = self.head.lock();
-        let is_old = |head: &mut Head| !head.closing && Some(head.position) <= seen;
+        let is_old = |head: &mut NotifiedHead| !head.closing && Some(head.position) <= seen;
         let head = self.moved.wait_while(head, is_old);
         (!head.closing).then_some(head.position)
     }
 
     /// Waits a while, or until the store is being closed.
     fn rest(&self) {
-        let is_open = |head: &mut Head| !head.closing;
+        let is_open = |head: &mut NotifiedHead| !head.closing;
         drop(self.moved.wait_timeout_while(self.head.lock(), REST_AFTER_FAILURE, is_open));
     }
 }

@@ -21,7 +21,7 @@ use rapidhash::fast::GlobalState;
 use smol_str::SmolStr;
 use spacefold_event_core::bytes::to_usize;
 
-use self::leaf::{LEAF_ENTRIES, Leaf, Slot};
+use self::leaf::{LEAF_ENTRIES, Leaf, LeafSlot};
 
 /// Bits of the hash that choose among the children of a branch.
 const BITS: u32 = 4;
@@ -33,18 +33,18 @@ const HASH_BITS: u32 = u64::BITS;
 /// A map from text to `V`.
 #[derive(Clone)]
 pub struct SharedMap<V> {
-    root: Node<V>,
+    root: MapNode<V>,
     len: usize,
 }
 
-enum Node<V> {
+enum MapNode<V> {
     Empty,
     Leaf(Leaf<V>),
-    Branch(Arc<[Node<V>; WIDTH]>),
+    Branch(Arc<[MapNode<V>; WIDTH]>),
 }
 
 #[derive(Clone)]
-struct Entry<V> {
+struct MapEntry<V> {
     key: SmolStr,
     value: V,
 }
@@ -88,7 +88,7 @@ impl<V> SharedMap<V> {
     /// An empty map.
     #[must_use]
     pub const fn new() -> Self {
-        Self { root: Node::Empty, len: 0 }
+        Self { root: MapNode::Empty, len: 0 }
     }
 
     /// How many keys there are.
@@ -115,12 +115,12 @@ impl<V> SharedMap<V> {
         let mut shift = 0;
         loop {
             match node {
-                Node::Empty => return None,
-                Node::Leaf(leaf) => {
+                MapNode::Empty => return None,
+                MapNode::Leaf(leaf) => {
                     let entry = leaf.slots().iter().find_map(|slot| slot.entry_of(key))?;
                     return Some(&entry.value);
                 }
-                Node::Branch(children) => node = children.get(place(key.hash, shift))?,
+                MapNode::Branch(children) => node = children.get(place(key.hash, shift))?,
             }
             shift += BITS;
         }
@@ -159,14 +159,14 @@ impl<V: Clone> SharedMap<V> {
         let mut shift = 0;
         loop {
             match node {
-                Node::Empty => return None,
-                Node::Leaf(leaf) => {
+                MapNode::Empty => return None,
+                MapNode::Leaf(leaf) => {
                     let mut slots = leaf.slots().iter();
                     let index = slots.position(|slot| slot.entry_of(key).is_some())?;
                     let slot = leaf.slots_mut().get_mut(index)?;
                     return slot.entry.as_mut().map(|entry| &mut Arc::make_mut(entry).value);
                 }
-                Node::Branch(children) => {
+                MapNode::Branch(children) => {
                     node = Arc::make_mut(children).get_mut(place(key.hash, shift))?;
                 }
             }
@@ -187,8 +187,8 @@ impl<V: Clone> SharedMap<V> {
     /// Puts a value under a key that has none.
     pub fn insert_new<'k>(&mut self, key: impl Into<Key<'k>>, value: V) {
         let key = key.into();
-        let entry = Arc::new(Entry { key: SmolStr::new(key.text), value });
-        self.root.add(Slot { hash: key.hash, entry: Some(entry) }, 0);
+        let entry = Arc::new(MapEntry { key: SmolStr::new(key.text), value });
+        self.root.add(LeafSlot { hash: key.hash, entry: Some(entry) }, 0);
         self.len += 1;
     }
 
@@ -213,7 +213,7 @@ impl<V: Clone> SharedMap<V> {
         }
         let entry = self.root.take(key)?;
         self.len -= 1;
-        if self.len <= LEAF_ENTRIES / 2 && matches!(self.root, Node::Branch(_)) {
+        if self.len <= LEAF_ENTRIES / 2 && matches!(self.root, MapNode::Branch(_)) {
             self.root.gather();
         }
         Some(Arc::unwrap_or_clone(entry).value)
@@ -240,8 +240,8 @@ impl<V: PartialEq> SharedMap<V> {
     }
 }
 
-impl<V> Node<V> {
-    fn for_each<'a>(&'a self, visit: &mut impl FnMut(u64, &'a Arc<Entry<V>>)) {
+impl<V> MapNode<V> {
+    fn for_each<'a>(&'a self, visit: &mut impl FnMut(u64, &'a Arc<MapEntry<V>>)) {
         match self {
             Self::Empty => {}
             Self::Leaf(leaf) => {
@@ -266,9 +266,9 @@ impl<V> Node<V> {
     }
 }
 
-impl<V: Clone> Node<V> {
+impl<V: Clone> MapNode<V> {
     /// Adds a slot whose key is not there yet.
-    fn add(&mut self, slot: Slot<V>, mut shift: u32) {
+    fn add(&mut self, slot: LeafSlot<V>, mut shift: u32) {
         let mut node = self;
         loop {
             if let Self::Leaf(leaf) = node
@@ -297,7 +297,7 @@ impl<V: Clone> Node<V> {
     /// Makes a leaf a branch.
     fn split(&mut self, shift: u32) {
         let Self::Leaf(leaf) = self else { return };
-        let mut parts: [Vec<Slot<V>>; WIDTH] = std::array::from_fn(|_| Vec::new());
+        let mut parts: [Vec<LeafSlot<V>>; WIDTH] = std::array::from_fn(|_| Vec::new());
         for slot in leaf.take_slots() {
             if let Some(part) = parts.get_mut(place(slot.hash, shift)) {
                 part.push(slot);
@@ -310,7 +310,7 @@ impl<V: Clone> Node<V> {
         *self = Self::Branch(Arc::new(children));
     }
 
-    fn take(&mut self, key: Key<'_>) -> Option<Arc<Entry<V>>> {
+    fn take(&mut self, key: Key<'_>) -> Option<Arc<MapEntry<V>>> {
         let mut node = self;
         let mut shift = 0;
         loop {
@@ -334,13 +334,15 @@ impl<V: Clone> Node<V> {
     /// Makes one leaf of all that is below.
     fn gather(&mut self) {
         let mut slots = Vec::new();
-        self.for_each(&mut |hash, entry| slots.push(Slot { hash, entry: Some(Arc::clone(entry)) }));
+        self.for_each(&mut |hash, entry| {
+            slots.push(LeafSlot { hash, entry: Some(Arc::clone(entry)) })
+        });
         *self = if slots.is_empty() { Self::Empty } else { Self::Leaf(Leaf::of(slots)) };
     }
 }
 
 // Not derived: a value need not be clonable to be shared.
-impl<V> Clone for Node<V> {
+impl<V> Clone for MapNode<V> {
     fn clone(&self) -> Self {
         match self {
             Self::Empty => Self::Empty,
@@ -358,14 +360,14 @@ fn place(hash: u64, shift: u32) -> usize {
 
 /// Hands the differences of two nodes at one place to `visit`, until that breaks.
 fn compare<'a, V: PartialEq, B>(
-    before: &'a Node<V>,
-    after: &'a Node<V>,
+    before: &'a MapNode<V>,
+    after: &'a MapNode<V>,
     visit: &mut impl FnMut(Difference<'a, V>) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
     if before.is(after) {
         return ControlFlow::Continue(());
     }
-    if let (Node::Branch(before), Node::Branch(after)) = (before, after) {
+    if let (MapNode::Branch(before), MapNode::Branch(after)) = (before, after) {
         for (before, after) in before.iter().zip(after.iter()) {
             compare(before, after, visit)?;
         }
@@ -398,14 +400,14 @@ fn compare<'a, V: PartialEq, B>(
 }
 
 /// The entries below a node with their hashes, in the order of those.
-fn entries_of<V>(node: &Node<V>) -> Vec<(u64, &Arc<Entry<V>>)> {
+fn entries_of<V>(node: &MapNode<V>) -> Vec<(u64, &Arc<MapEntry<V>>)> {
     let mut entries = Vec::new();
     node.for_each(&mut |hash, entry| entries.push((hash, entry)));
     entries.sort_unstable_by(|a, b| order(*a).cmp(&order(*b)));
     entries
 }
 
-fn order<V>((hash, entry): (u64, &Arc<Entry<V>>)) -> (u64, &str) {
+fn order<V>((hash, entry): (u64, &Arc<MapEntry<V>>)) -> (u64, &str) {
     (hash, &entry.key)
 }
 

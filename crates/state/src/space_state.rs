@@ -37,16 +37,16 @@ use crate::shared_map::{Key, SharedMap};
 ///
 /// ```
 /// use spacefold::{
-///     Position, SpaceEvent, log::{Append, LogReader, LogWriter, MemoryLog, Read},
+///     Position, SpaceEvent, log::{AppendRequest, LogReader, LogWriter, MemoryLog, ReadRequest},
 ///     state::SpaceState,
 /// };
 /// let log = MemoryLog::new();
-/// log.append(&Append::new(&[
+/// log.append(&AppendRequest::new(&[
 ///     SpaceEvent::space_created("handbook", "Handbook"),
 ///     SpaceEvent::document_added("handbook", "intro", "/intro.md"),
 /// ]))?;
 /// let mut state = SpaceState::new("handbook");
-/// for event in log.read(&Read::from(Position::new(1)))?.events() {
+/// for event in log.read(&ReadRequest::from(Position::new(1)))?.events() {
 ///     state.apply(&event?);
 /// }
 /// assert_eq!(state.name(), Some("Handbook"));

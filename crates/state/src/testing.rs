@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    Append, EventType, LogReader as _, LogWriter as _, MemoryLog, Object, Position, Presence, Read,
-    RecordedEvent, SpaceEvent, Timestamp, Value,
+    AppendRequest, EventType, LogReader as _, LogWriter as _, MemoryLog, Object, Position,
+    Presence, ReadRequest, RecordedEvent, SpaceEvent, Timestamp, Value,
 };
 
 use crate::space_state::SpaceState;
@@ -23,7 +23,7 @@ pub fn log_of(events: impl IntoIterator<Item = SpaceEvent>) -> Arc<MemoryLog> {
 pub fn record(log: &MemoryLog, events: impl IntoIterator<Item = SpaceEvent>) {
     for event in events {
         let time = recorded_at(log.head().get() + 1);
-        log.append(&Append::new(&[event]).recorded_at(&[time])).unwrap();
+        log.append(&AppendRequest::new(&[event]).recorded_at(&[time])).unwrap();
     }
 }
 
@@ -34,7 +34,7 @@ pub fn recorded_at(position: u64) -> Timestamp {
 
 /// Every event of a log.
 pub fn recorded(log: &MemoryLog) -> Vec<RecordedEvent> {
-    let page = log.read(&Read::from(Position::new(1)).limit(usize::MAX)).unwrap();
+    let page = log.read(&ReadRequest::from(Position::new(1)).limit(usize::MAX)).unwrap();
     page.events().map(|event| event.unwrap().to_owned_event()).collect()
 }
 
@@ -42,7 +42,7 @@ pub fn recorded(log: &MemoryLog) -> Vec<RecordedEvent> {
 pub fn fold(log: &MemoryLog, space_id: &str, count: u64) -> SpaceState {
     let mut state = SpaceState::new(space_id);
     if count > 0 {
-        let read = Read::from(Position::new(1)).to(Position::new(count)).limit(usize::MAX);
+        let read = ReadRequest::from(Position::new(1)).to(Position::new(count)).limit(usize::MAX);
         let page = log.read(&read).unwrap();
         for event in page.events().map(Result::unwrap).filter(|e| e.space_id == space_id) {
             state.apply(&event);

@@ -1,12 +1,12 @@
 //! Blocks: some hundreds of records, immutable and self-describing, chained by their hashes.
 //!
-//! The values in sled and the content of sealed files. Pure functions over bytes. The checksum
+//! The values in sled and the content of segments. Pure functions over bytes. The checksum
 //! covers the bytes as they are stored, the hash what they mean: two copies of a block may be
 //! compressed differently and still have one hash. `docs/format.md` has every byte.
 
 pub(crate) mod index;
 pub(crate) mod plan;
-pub(crate) mod sealed;
+pub(crate) mod segment;
 
 use std::borrow::Cow;
 
@@ -45,14 +45,14 @@ const GENESIS_DOMAIN: &[u8] = b"spacefold block chain";
 
 /// How a body is stored but for its dense part, which is stored as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Codec {
+pub(crate) enum BodyCodec {
     /// As it is.
     None,
     /// One LZ4 block without a size in front.
     Lz4,
 }
 
-impl Codec {
+impl BodyCodec {
     const fn code(self) -> u8 {
         match self {
             Self::None => 0,
@@ -94,7 +94,7 @@ pub(crate) struct BlockHeader {
     /// Bytes of the body once it is unpacked.
     pub(crate) body_len: u32,
     /// How the body is stored.
-    pub(crate) codec: Codec,
+    pub(crate) codec: BodyCodec,
     /// Bytes of the whole block as it is stored.
     pub(crate) stored_len: usize,
     extension_len: u32,
@@ -123,29 +123,29 @@ pub(crate) struct Block {
 /// Why bytes are no block of this store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BlockError {
-    /// Bytes that do not start like a block, or like a sealed file.
-    #[error("no block or sealed file starts here")]
+    /// Bytes that do not start like a block, or like a segment.
+    #[error("no block or segment starts here")]
     NotABlock,
     /// A format version that this build does not know.
-    #[error("a block or sealed file of format version {found}")]
+    #[error("a block or segment of format version {found}")]
     UnknownFormat {
         /// The version.
         found: u16,
     },
     /// Whole, but of another store.
-    #[error("a block or sealed file of another store")]
+    #[error("a block or segment of another store")]
     OtherStore,
     /// The bytes end before the block or file does, or go on after it.
-    #[error("a block or sealed file of the wrong length")]
+    #[error("a block or segment of the wrong length")]
     WrongLength,
     /// The checksum is not that of the bytes.
-    #[error("a block or sealed file whose checksum does not match")]
+    #[error("a block or segment whose checksum does not match")]
     BadChecksum,
     /// The hash is not that of the content.
     #[error("a block whose hash does not match")]
     WrongHash,
     /// Intact as far as can be told, but not readable: what is wrong.
-    #[error("a block or sealed file that cannot be read: {0}")]
+    #[error("a block or segment that cannot be read: {0}")]
     Unreadable(&'static str),
     /// The records do not decode.
     #[error(transparent)]
@@ -175,14 +175,14 @@ pub(crate) fn encode(
     let (rest, _) = body.parts();
     let compressed = lz4_flex::block::compress(rest);
     if compressed.len() < rest.len() / 8 * 7 {
-        encode_as(Codec::Lz4, &compressed, store_id, previous, assignments, body, extension)
+        encode_as(BodyCodec::Lz4, &compressed, store_id, previous, assignments, body, extension)
     } else {
-        encode_as(Codec::None, rest, store_id, previous, assignments, body, extension)
+        encode_as(BodyCodec::None, rest, store_id, previous, assignments, body, extension)
     }
 }
 
 fn encode_as(
-    codec: Codec,
+    codec: BodyCodec,
     stored_rest: &[u8],
     store_id: [u8; 16],
     previous: BlockHash,
@@ -238,7 +238,7 @@ pub(crate) fn peek(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
     if bytes.first_chunk().is_some_and(|magic: &[u8; 4]| *magic != MAGIC) {
         return Err(BlockError::NotABlock);
     }
-    let fields = FixedFields::read(bytes).ok_or(BlockError::WrongLength)?;
+    let fields = BlockFields::read(bytes).ok_or(BlockError::WrongLength)?;
     if fields.format_version != FORMAT_VERSION {
         return Err(BlockError::UnknownFormat { found: fields.format_version });
     }
@@ -252,7 +252,7 @@ pub(crate) fn decode(
     store_id: [u8; 16],
     schemas: &Schemas,
 ) -> Result<Block, BlockError> {
-    let parts = Parts::of(bytes, store_id)?;
+    let parts = BlockParts::of(bytes, store_id)?;
     if !is_extension(parts.extension) {
         return Err(BlockError::Unreadable("extension fields of a wrong length"));
     }
@@ -275,18 +275,18 @@ pub(crate) fn records(
     store_id: [u8; 16],
     schemas: &Schemas,
 ) -> Result<Records, BlockError> {
-    let parts = Parts::of(bytes, store_id)?;
+    let parts = BlockParts::of(bytes, store_id)?;
     parts.records(&parts.unpack_rest()?, schemas)
 }
 
 /// The id of each record of a block that is exactly `bytes`; nothing of it is unpacked.
 pub(crate) fn event_ids(bytes: &[u8], store_id: [u8; 16]) -> Result<Vec<EventId>, BlockError> {
-    let parts = Parts::of(bytes, store_id)?;
+    let parts = BlockParts::of(bytes, store_id)?;
     Ok(Records::decode_event_ids(parts.dense, to_usize(parts.header.count))?)
 }
 
 /// What a block consists of, its lengths and its checksum believed.
-struct Parts<'a> {
+struct BlockParts<'a> {
     header: BlockHeader,
     header_bytes: [u8; BLOCK_HEADER_BYTES],
     extension: &'a [u8],
@@ -296,7 +296,7 @@ struct Parts<'a> {
     hash: BlockHash,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> BlockParts<'a> {
     fn of(bytes: &'a [u8], store_id: [u8; 16]) -> Result<Self, BlockError> {
         let header = peek(bytes)?;
         if bytes.len() != header.stored_len {
@@ -364,10 +364,10 @@ fn content_hash(header: &[u8], parts: [&[u8]; 4]) -> BlockHash {
 }
 
 /// Bytes as they were before they were stored; `len` is within the limit of a body.
-fn unpack(codec: Codec, stored: &[u8], len: usize) -> Result<Cow<'_, [u8]>, BlockError> {
+fn unpack(codec: BodyCodec, stored: &[u8], len: usize) -> Result<Cow<'_, [u8]>, BlockError> {
     let body = match codec {
-        Codec::None => Cow::Borrowed(stored),
-        Codec::Lz4 => lz4_flex::block::decompress(stored, len)
+        BodyCodec::None => Cow::Borrowed(stored),
+        BodyCodec::Lz4 => lz4_flex::block::decompress(stored, len)
             .map_err(|_| BlockError::Unreadable("a body that does not decompress"))?
             .into(),
     };
@@ -379,7 +379,7 @@ fn unpack(codec: Codec, stored: &[u8], len: usize) -> Result<Cow<'_, [u8]>, Bloc
 }
 
 /// The fixed fields as they stand on disk, not yet believed.
-struct FixedFields {
+struct BlockFields {
     format_version: u16,
     codec: u8,
     flags: u8,
@@ -395,7 +395,7 @@ struct FixedFields {
     dense_len: u32,
 }
 
-impl FixedFields {
+impl BlockFields {
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut cursor = ByteReader::new(bytes);
         let _magic: [u8; 4] = cursor.array()?;
@@ -446,7 +446,7 @@ impl FixedFields {
             previous: self.previous,
             count: self.count,
             body_len: self.body_len,
-            codec: Codec::from_code(self.codec).ok_or("an unknown codec")?,
+            codec: BodyCodec::from_code(self.codec).ok_or("an unknown codec")?,
             stored_len,
             extension_len: self.extension_len,
             assignments_len: self.assignments_len,

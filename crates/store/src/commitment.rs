@@ -99,11 +99,11 @@ impl StateCommitment {
 /// Commitments that wait for the block to stand in, in the order of their positions.
 #[derive(Debug, Default)]
 pub(crate) struct Offers {
-    waiting: Lock<Waiting>,
+    waiting: Lock<WaitingOffers>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingOffers {
     offers: VecDeque<StateCommitment>,
     /// The position of the newest that was taken.
     taken: Position,
@@ -113,7 +113,7 @@ impl Offers {
     /// Takes in a commitment, unless a newer one of its projection is there.
     pub(crate) fn offer(&self, commitment: StateCommitment) {
         let mut waiting = self.lock();
-        let Waiting { offers, taken } = &mut *waiting;
+        let WaitingOffers { offers, taken } = &mut *waiting;
         let is_known = |known: &StateCommitment| {
             known.projection == commitment.projection && known.position >= commitment.position
         };
@@ -132,7 +132,7 @@ impl Offers {
     /// there. Older ones are let go.
     pub(crate) fn take_through(&self, last: Position) -> Vec<StateCommitment> {
         let mut waiting = self.lock();
-        let Waiting { offers, taken } = &mut *waiting;
+        let WaitingOffers { offers, taken } = &mut *waiting;
         let mut newest: Vec<StateCommitment> = Vec::new();
         while let Some(offer) = offers.pop_front_if(|offer| offer.position <= last) {
             *taken = offer.position;
@@ -147,7 +147,7 @@ impl Offers {
         self.lock().taken
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, WaitingOffers> {
         self.waiting.lock()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, RwLockWriteGuard};
 
 use spacefold_event_core::{Position, ReadError, StorageError, lock::SharedLock};
 
-use crate::{head::Head, journal::sealed_files::SealedFiles, kin::Kin, log_copy::LogCopy};
+use crate::{head::Head, journal::segments::Segments, kin::Kin, log_copy::LogCopy};
 
 /// Sled's copy, or why there is none.
 pub(crate) enum Copy {
@@ -19,9 +19,9 @@ pub(crate) enum Copy {
 
 /// What sled's copy is held against when it is opened: the store as opening found it.
 pub(crate) struct Unopened {
-    /// HEAD, brought up to the sealed files.
+    /// HEAD, brought up to the segments.
     pub(crate) head: Head,
-    pub(crate) sealed: SealedFiles,
+    pub(crate) sealed: Segments,
     /// Whose the copy is.
     pub(crate) kin: Kin,
     /// The position of the last event.

@@ -12,7 +12,7 @@ use spacefold_event_core::{StorageError, StoreMode};
 use crate::{
     environment::Environment,
     error::OpenError,
-    folder::{Folder, HEAD, JOURNAL, LOCK, SEALED, missing, parent_of},
+    folder::{HEAD, JOURNAL, LOCK, SEALED, StoreFolder, missing, parent_of},
     head::Head,
     head_file::HeadFile,
 };
@@ -24,7 +24,7 @@ pub(crate) fn create(
     path: &Path,
     head: &Head,
     mode: StoreMode,
-) -> Result<Folder, OpenError> {
+) -> Result<StoreFolder, OpenError> {
     let above = parent_of(path);
     environment.disk.create_folders(&above)?;
     let above = environment.disk.folder(&above)?.ok_or_else(|| missing(above))?;
@@ -37,7 +37,8 @@ pub(crate) fn create(
     }
     made?;
     above.sync()?;
-    Folder::open(environment, path)?.ok_or_else(|| OpenError::NoStore { path: path.to_owned() })
+    StoreFolder::open(environment, path)?
+        .ok_or_else(|| OpenError::NoStore { path: path.to_owned() })
 }
 
 fn create_by_way_of(

@@ -16,9 +16,9 @@ use std::{
 use crossbeam_channel::{Sender, bounded};
 use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock};
 use spacefold_event_core::{
-    Append, AppendCondition, AppendError, EventId, FailedCondition, Ingested, LogOrigin, LogReader,
-    LogWriter, Page, PendingAppend, Position, Read, ReadError, Receipt, RecordedEvent, Revision,
-    StorageError, StoreMode, Timestamp,
+    AppendCondition, AppendError, AppendRequest, EventId, FailedCondition, Ingested, LogOrigin,
+    LogReader, LogWriter, Page, PendingAppend, Position, ReadError, ReadRequest, Receipt,
+    RecordedEvent, Revision, StorageError, StoreMode, Timestamp,
     append_rules::{self, AppendView, LookedFor, Proposal},
     closing::CloseOnce,
     lock::Lock,
@@ -32,7 +32,7 @@ use crate::{
     creation,
     environment::Environment,
     error::{OpenError, StorePart},
-    folder::{Folder, now},
+    folder::{StoreFolder, now},
     head::{self, Fence, Head, sessions::Sessions},
     journal::JournalEnd,
     options::StoreOptions,
@@ -41,7 +41,7 @@ use crate::{
     recovery::{self, Recovered},
     reserve,
     sealer::{self, RunningSealer},
-    shared::Shared,
+    shared::SharedStore,
     writer::{self, WriterHandle},
 };
 
@@ -64,16 +64,16 @@ use crate::{
 /// # Examples
 /// ```
 /// use spacefold::{
-///     AppendCondition, AppendError, SpaceEvent, log::{Append, EmbeddedLog, LogWriter},
+///     AppendCondition, AppendError, SpaceEvent, log::{AppendRequest, EmbeddedLog, LogWriter},
 /// };
 /// # let path = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 /// let log = EmbeddedLog::open(&path)?;
 /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
-/// let receipt = log.append(&Append::new(&events).on(AppendCondition::no_space("handbook")))?;
+/// let receipt = log.append(&AppendRequest::new(&events).on(AppendCondition::no_space("handbook")))?;
 /// assert!(receipt.is_durable());
 ///
 /// let other = [SpaceEvent::space_created("handbook", "Another")];
-/// let refused = log.append(&Append::new(&other).on(AppendCondition::no_space("handbook")));
+/// let refused = log.append(&AppendRequest::new(&other).on(AppendCondition::no_space("handbook")));
 /// assert!(matches!(refused, Err(AppendError::ConditionFailed { .. })));
 /// log.close()?;
 /// # std::fs::remove_dir_all(&path)?;
@@ -81,20 +81,20 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct EmbeddedLog {
-    inner: Arc<Inner>,
+    inner: Arc<LogInner>,
 }
 
-struct Inner {
-    shared: Arc<Shared>,
+struct LogInner {
+    shared: Arc<SharedStore>,
     closing: CloseOnce<Result<(), StorageError>>,
-    running: Lock<Option<Running>>,
+    running: Lock<Option<OpenThreads>>,
     writer: WriterHandle,
     /// Ends, with the store, what others write of what is derived.
     derived: FolderGate,
 }
 
 /// What only an open store has.
-struct Running {
+struct OpenThreads {
     /// Opens sled's copy.
     opener: Option<JoinHandle<()>>,
     writer: JoinHandle<()>,
@@ -118,7 +118,7 @@ pub struct StoreInfo {
     pub blocks: u64,
     /// Bytes of the journal files.
     pub journal_bytes: u64,
-    /// Bytes of the sealed files.
+    /// Bytes of the segments.
     pub sealed_bytes: u64,
     /// Bytes of sled's copy.
     pub sled_bytes: u64,
@@ -136,7 +136,7 @@ impl EmbeddedLog {
     /// On a full disk, where the space that was set aside is used up too, on a file system or in a
     /// folder that takes no changes, and where the process may not write files as large, a store
     /// that is there opens all the same, and changes nothing: events are read, in order and by
-    /// space, from the journal and its sealed files. Appends are refused, and derived state is,
+    /// space, from the journal and its segments. Appends are refused, and derived state is,
     /// since only sled's copy has it, each with the reason; [`EmbeddedLog::refusal`] has it too.
     ///
     /// # Errors
@@ -163,7 +163,7 @@ impl EmbeddedLog {
         options: &StoreOptions,
     ) -> Result<Self, OpenError> {
         clock::check()?;
-        let folder = Folder::open(environment, path)?;
+        let folder = StoreFolder::open(environment, path)?;
         let folder = folder.map_or_else(|| create(environment, path, options), Ok)?;
         Self::start(&folder, options)
     }
@@ -194,11 +194,11 @@ impl EmbeddedLog {
     ) -> Result<Self, OpenError> {
         clock::check()?;
         let no_store = || OpenError::NoStore { path: path.to_owned() };
-        let folder = Folder::open(environment, path)?.ok_or_else(no_store)?;
+        let folder = StoreFolder::open(environment, path)?.ok_or_else(no_store)?;
         Self::start(&folder, options)
     }
 
-    fn start(folder: &Folder, options: &StoreOptions) -> Result<Self, OpenError> {
+    fn start(folder: &StoreFolder, options: &StoreOptions) -> Result<Self, OpenError> {
         let lock = folder.lock()?;
         let recovered = match recover(folder, options.journal_file_bytes) {
             Ok(recovered) => recovered,
@@ -216,14 +216,14 @@ impl EmbeddedLog {
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
                 let opener = open_copy_behind(&shared, waker);
-                let running = Lock::new(Some(Running { opener, writer, sealer, lock }));
+                let running = Lock::new(Some(OpenThreads { opener, writer, sealer, lock }));
                 let closing = CloseOnce::default();
                 let noting = Arc::downgrade(&shared);
                 // What is derived never comes of events that a log may lose unnoticed.
                 let derived = FolderGate::before_renames(move || {
                     noting.upgrade().map_or(Ok(()), |shared| shared.note_durable_head())
                 });
-                let inner = Inner { shared, closing, running, writer: handle, derived };
+                let inner = LogInner { shared, closing, running, writer: handle, derived };
                 let log = Self { inner: Arc::new(inner) };
                 log.warn_when_ahead_of_clock();
                 Ok(log)
@@ -233,7 +233,7 @@ impl EmbeddedLog {
                 // once another process has the lock.
                 shared.progress.fail(&error);
                 let _ = sealer.finish();
-                shared.progress.wait_until_filed();
+                shared.progress.wait_until_archived();
                 shared.copy.close();
                 Err(error.into())
             }
@@ -272,22 +272,22 @@ impl EmbeddedLog {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{SpaceEvent, log::{Append, EmbeddedLog}};
+    /// use spacefold::{SpaceEvent, log::{AppendRequest, EmbeddedLog}};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// let log = EmbeddedLog::open(&data)?;
     /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
-    /// let pending = log.submit(&Append::new(&events))?;
+    /// let pending = log.submit(&AppendRequest::new(&events))?;
     /// assert_eq!(pending.wait()?.count(), 1);
     /// # log.close()?;
     /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+    pub fn submit(&self, append: &AppendRequest<'_>) -> Result<PendingAppend, AppendError> {
         LogWriter::submit(self, append)
     }
 
     /// What is done in the caller's thread before an append is decided.
-    fn propose(&self, append: &Append<'_>) -> Result<Box<Proposal>, AppendError> {
+    fn propose(&self, append: &AppendRequest<'_>) -> Result<Box<Proposal>, AppendError> {
         let schemas = self.inner.shared.folder.schemas();
         let mut proposal = Box::new(append_rules::propose(append, schemas)?);
         proposal.look_for_matches(self)?;
@@ -324,7 +324,7 @@ impl EmbeddedLog {
             durable_head: self.durable_head(),
             blocks,
             journal_bytes: shared.folder.bytes_of(StorePart::Journal),
-            sealed_bytes: shared.folder.bytes_of(StorePart::Sealed),
+            sealed_bytes: shared.folder.bytes_of(StorePart::Segments),
             sled_bytes: shared.folder.bytes_of(StorePart::Sled),
             healed,
         }
@@ -340,7 +340,7 @@ impl EmbeddedLog {
     }
 
     #[cfg(test)]
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<SharedStore> {
         &self.inner.shared
     }
 
@@ -364,7 +364,7 @@ impl EmbeddedLog {
     /// past its limit, is let go.
     ///
     /// # Durability
-    /// As that of the block. A block that no sealed file has yet may be made anew after a crash, from
+    /// As that of the block. A block that no segment has yet may be made anew after a crash, from
     /// the events alone: without what it said of states.
     pub fn offer_commitment(&self, commitment: StateCommitment) {
         self.inner.shared.commitments.offer(commitment);
@@ -401,7 +401,7 @@ fn create(
     environment: &Environment,
     path: &Path,
     options: &StoreOptions,
-) -> Result<Folder, OpenError> {
+) -> Result<StoreFolder, OpenError> {
     let store_id = Uuid::new_v4().into_bytes();
     let head = Head {
         sequence: 0,
@@ -451,7 +451,7 @@ impl EmbeddedLog {
 
 /// Opens sled's copy while the store is in use, and then brings into memory what appends ask for. Where
 /// there is no thread to be had, whoever needs the copy first opens it.
-fn open_copy_behind(shared: &Arc<Shared>, sealer: Weak<Sender<()>>) -> Option<JoinHandle<()>> {
+fn open_copy_behind(shared: &Arc<SharedStore>, sealer: Weak<Sender<()>>) -> Option<JoinHandle<()>> {
     if shared.folder.environment().is_stepped || !shared.copy.is_unopened() {
         return None;
     }
@@ -475,7 +475,7 @@ fn open_copy_behind(shared: &Arc<Shared>, sealer: Weak<Sender<()>>) -> Option<Jo
 
 /// Reads a store back, if need be with the space that was set aside; where nothing can be written
 /// all the same, to be read only.
-fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
+fn recover(folder: &StoreFolder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
     let recovered = match recovery::recover(folder, journal_file_bytes) {
         Err(OpenError::Storage(error)) if error.is_disk_full() && reserve::give_back(folder) => {
             tracing::warn!(%error, "the disk is full: the space set aside was given back");
@@ -492,7 +492,7 @@ fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recovered, OpenEr
     }
 }
 
-impl Inner {
+impl LogInner {
     fn close(&self) -> Result<(), StorageError> {
         self.closing.run(|| self.close_now()).unwrap_or(Ok(()))
     }
@@ -509,8 +509,8 @@ impl Inner {
         let end = running.writer.join().map_err(|_| panicked("writer")).and(end);
         // With the writer the last one who wakes the sealer is gone: it ends.
         let sealed = running.sealer.finish().map_err(|_| panicked("sealer"));
-        // After a failure too: what is filed later would overwrite what the next opening files.
-        self.shared.progress.wait_until_filed();
+        // After a failure too: what is archived later would overwrite what the next opening files.
+        self.shared.progress.wait_until_archived();
         let opened =
             running.opener.map_or(Ok(()), JoinHandle::join).map_err(|_| panicked("opener"));
         let end = opened.and(end);
@@ -547,7 +547,7 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+impl Drop for LogInner {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
             tracing::warn!(%error, "the store was closed without all that helps the next opening");
@@ -580,14 +580,14 @@ impl LogReader for EmbeddedLog {
         })
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         read.check()?;
         self.inner.shared.check_open()?;
         self.inner.shared.read(read)
     }
 
     fn read_space(&self, space_id: &str, from: Revision, limit: usize) -> Result<Page, ReadError> {
-        Read::from(Position::new(1)).limit(limit).check()?;
+        ReadRequest::from(Position::new(1)).limit(limit).check()?;
         self.inner.shared.check_open()?;
         self.inner.shared.read_space(space_id, from, limit)
     }
@@ -636,11 +636,11 @@ impl LogReader for EmbeddedLog {
 }
 
 impl LogWriter for EmbeddedLog {
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+    fn append(&self, append: &AppendRequest<'_>) -> Result<Receipt, AppendError> {
         self.inner.writer.append(self.propose(append)?)
     }
 
-    fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+    fn submit(&self, append: &AppendRequest<'_>) -> Result<PendingAppend, AppendError> {
         self.inner.writer.submit(self.propose(append)?)
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Environment {
     pub(crate) schemas: &'static Schemas,
     /// Where the copies of the log are that are read; sled's, in the folder of the store, with none.
     copies: Option<Arc<dyn LogCopies>>,
-    /// Whether blocks are made and filed when the store is told to, in the thread that tells it.
+    /// Whether blocks are made and archived when the store is told to, in the thread that tells it.
     pub(crate) is_stepped: bool,
 }
 

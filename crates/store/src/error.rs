@@ -4,7 +4,7 @@ use std::{fmt, io, path::PathBuf, process};
 
 use spacefold_event_core::{Position, StorageError, Timestamp};
 
-use crate::progress::Failure;
+use crate::progress::StoreFailure;
 
 /// Why a store does not open. Nothing is changed by a refused open.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +107,7 @@ pub enum StorePart {
     /// The folder `journal`.
     Journal,
     /// The folder `sealed`.
-    Sealed,
+    Segments,
     /// The folder `sled`.
     Sled,
 }
@@ -119,7 +119,7 @@ impl StorePart {
         match self {
             Self::Head => "HEAD",
             Self::Journal => "journal",
-            Self::Sealed => "sealed",
+            Self::Segments => "sealed",
             Self::Sled => "sled",
         }
     }
@@ -139,7 +139,7 @@ fn holder(pid: Option<u32>) -> String {
     }
 }
 
-impl Failure {
+impl StoreFailure {
     /// Why the store takes no appends, as the failure of doing something.
     pub(crate) fn while_doing(self, doing: &str) -> StorageError {
         StorageError::new(doing, self.reason).of_kind(self.kind)

@@ -32,12 +32,12 @@ pub(crate) const LOCK: &str = "LOCK";
 
 /// The folder of a store, open. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Folder {
-    held: Arc<Held>,
+pub(crate) struct StoreFolder {
+    held: Arc<OpenFolder>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct OpenFolder {
     environment: Environment,
     root: Arc<dyn DiskFolder>,
     /// `None` of a store that has lost it, or has something else in its place.
@@ -46,7 +46,7 @@ struct Held {
     copies: Arc<dyn LogCopies>,
 }
 
-impl Folder {
+impl StoreFolder {
     /// The store in a folder; `None` when that is absent or empty.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Folder {
         let sealed = root.part(SEALED.as_ref())?;
         let copies = environment.copies_in(&root);
         let environment = environment.clone();
-        Ok(Some(Self { held: Arc::new(Held { environment, root, journal, sealed, copies }) }))
+        Ok(Some(Self { held: Arc::new(OpenFolder { environment, root, journal, sealed, copies }) }))
     }
 
     /// The store at a path of the operating system's.
@@ -134,9 +134,9 @@ impl Folder {
         self.root().join(SEALED)
     }
 
-    /// What messages call a sealed file.
-    pub(crate) fn sealed_file_path(&self, first: Position) -> PathBuf {
-        self.sealed_path().join(sealed_name(first))
+    /// What messages call a segment.
+    pub(crate) fn segment_path(&self, first: Position) -> PathBuf {
+        self.sealed_path().join(segment_name(first))
     }
 
     pub(crate) fn sled_path(&self) -> PathBuf {
@@ -155,7 +155,7 @@ impl Folder {
     /// with it.
     pub(crate) fn lost_part(&self) -> Result<Option<(StorePart, &'static str)>, StorageError> {
         let parts =
-            [(StorePart::Journal, &self.held.journal), (StorePart::Sealed, &self.held.sealed)];
+            [(StorePart::Journal, &self.held.journal), (StorePart::Segments, &self.held.sealed)];
         let Some((part, _)) = parts.into_iter().find(|(_, held)| held.is_none()) else {
             return Ok(None);
         };
@@ -207,32 +207,32 @@ impl Folder {
         SetAside::of(&self.held.root, JOURNAL)
     }
 
-    /// The first position of each sealed file, ascending.
-    pub(crate) fn sealed_firsts(&self) -> Result<Vec<Position>, StorageError> {
+    /// The first position of each segment, ascending.
+    pub(crate) fn segment_firsts(&self) -> Result<Vec<Position>, StorageError> {
         let numbers = numbered(&self.sealed()?.names()?, 20, ".sealed");
         Ok(numbers.into_iter().map(Position::new).collect())
     }
 
-    /// A sealed file.
-    pub(crate) fn open_sealed_file(&self, first: Position) -> Result<Arc<dyn File>, StorageError> {
-        self.sealed()?.open(&sealed_name(first), Access::Read)
+    /// A segment.
+    pub(crate) fn open_segment(&self, first: Position) -> Result<Arc<dyn File>, StorageError> {
+        self.sealed()?.open(&segment_name(first), Access::Read)
     }
 
-    /// Puts a whole sealed file in its place, durably: after an error the old file is there or the
+    /// Puts a whole segment in its place, durably: after an error the old file is there or the
     /// new one.
-    pub(crate) fn replace_sealed_file(
+    pub(crate) fn replace_segment(
         &self,
         first: Position,
         bytes: &[u8],
     ) -> Result<(), StorageError> {
         let sealed = self.sealed()?;
-        let new = NewFile::create(sealed, &sealed_name(first))?;
+        let new = NewFile::create(sealed, &segment_name(first))?;
         new.file().write_whole(bytes)?;
         new.finish()?;
         sealed.sync()
     }
 
-    /// Sealed files that are to be set aside together.
+    /// Segments that are to be set aside together.
     pub(crate) fn sealed_aside(&self) -> SetAside {
         SetAside::of(&self.held.root, SEALED)
     }
@@ -265,7 +265,7 @@ impl Folder {
     pub(crate) fn bytes_of(&self, part: StorePart) -> u64 {
         let folder = match part {
             StorePart::Journal => &self.held.journal,
-            StorePart::Sealed => &self.held.sealed,
+            StorePart::Segments => &self.held.sealed,
             StorePart::Sled => return self.copies().disk_bytes(),
             StorePart::Head => return 0,
         };
@@ -280,8 +280,8 @@ pub(crate) fn journal_name(slot: u64) -> String {
     format!("{slot:04}.journal")
 }
 
-/// The name of a sealed file.
-pub(crate) fn sealed_name(first: Position) -> String {
+/// The name of a segment.
+pub(crate) fn segment_name(first: Position) -> String {
     format!("{:020}.sealed", first.get())
 }
 

@@ -10,7 +10,7 @@ use crate::{
     block::{
         self,
         index::kept::{self, KeptIndex},
-        sealed,
+        segment,
     },
     head::{self, extension},
     journal::frame::{self, FileHeader},
@@ -35,13 +35,13 @@ pub enum Decoder {
     Lineage,
     /// A block.
     Block,
-    /// A sealed file.
-    SealedFile,
+    /// A segment.
+    Segment,
     /// A value of the index of the blocks.
     BlockIndex,
 }
 
-/// Where frames, file headers, blocks and sealed files have the store id.
+/// Where frames, file headers, blocks and segments have the store id.
 const STORE_ID_OFFSET: usize = 8;
 const FRAME_CRC_OFFSET: usize = 76;
 const SLOT_OFFSETS: [usize; 2] = [0, 4_096];
@@ -56,7 +56,7 @@ impl Decoder {
         Self::Sessions,
         Self::Lineage,
         Self::Block,
-        Self::SealedFile,
+        Self::Segment,
         Self::BlockIndex,
     ];
 
@@ -80,7 +80,7 @@ impl Decoder {
             Self::Sessions => read_sessions(bytes),
             Self::Lineage => Lineage::parse(bytes).is_some_and(|lineage| lineage.encode() == bytes),
             Self::Block => read_block(bytes, store_id),
-            Self::SealedFile => read_sealed_file(bytes, store_id),
+            Self::Segment => read_segment(bytes, store_id),
             Self::BlockIndex => kept::reads_back(bytes),
         }
     }
@@ -96,7 +96,7 @@ impl Decoder {
                 }
             }
             Self::Block | Self::Lineage => repair_at(bytes, 0, bytes.len()),
-            Self::SealedFile => repair_sealed_file(bytes),
+            Self::Segment => repair_segment(bytes),
             Self::BlockIndex | Self::Extension | Self::Sessions => {}
         }
     }
@@ -112,16 +112,16 @@ pub fn block_index(block: &[u8]) -> Option<Vec<u8>> {
     Some(kept::encode_newest(&index))
 }
 
-/// The blocks of a sealed file.
+/// The blocks of a segment.
 #[must_use]
-pub fn blocks(sealed_file: &[u8]) -> Vec<&[u8]> {
-    let Ok(index) = sealed::parse(sealed_file, store_id(sealed_file)) else {
+pub fn blocks(segment: &[u8]) -> Vec<&[u8]> {
+    let Ok(index) = segment::parse(segment, store_id(segment)) else {
         return Vec::new();
     };
-    let range = |entry: &sealed::SealedEntry| {
+    let range = |entry: &segment::SegmentEntry| {
         let start = to_usize(entry.offset);
         let end = start.checked_add(to_usize(entry.len))?;
-        sealed_file.get(start..end)
+        segment.get(start..end)
     };
     index.blocks.iter().filter_map(range).collect()
 }
@@ -171,8 +171,8 @@ fn read_block(bytes: &[u8], store_id: [u8; 16]) -> bool {
     })
 }
 
-fn read_sealed_file(bytes: &[u8], store_id: [u8; 16]) -> bool {
-    let is_whole = sealed::parse(bytes, store_id).is_ok();
+fn read_segment(bytes: &[u8], store_id: [u8; 16]) -> bool {
+    let is_whole = segment::parse(bytes, store_id).is_ok();
     blocks(bytes).into_iter().fold(is_whole, |all, block| read_block(block, store_id) && all)
 }
 
@@ -201,13 +201,13 @@ fn repair_frame(bytes: &mut [u8]) {
     }
 }
 
-fn repair_sealed_file(bytes: &mut [u8]) {
-    repair_at(bytes, 0, sealed::HEADER_BYTES);
-    let footer_len = bytes.last_chunk().and_then(|tail| sealed::footer_len(tail).ok());
+fn repair_segment(bytes: &mut [u8]) {
+    repair_at(bytes, 0, segment::HEADER_BYTES);
+    let footer_len = bytes.last_chunk().and_then(|tail| segment::footer_len(tail).ok());
     if let Some(start) = footer_len.and_then(|len| bytes.len().checked_sub(len)) {
-        repair_at(bytes, start, bytes.len() - sealed::TAIL_BYTES);
+        repair_at(bytes, start, bytes.len() - segment::TAIL_BYTES);
     }
-    let Ok(index) = sealed::parse(bytes, store_id(bytes)) else { return };
+    let Ok(index) = segment::parse(bytes, store_id(bytes)) else { return };
     for entry in &index.blocks {
         let start = to_usize(entry.offset);
         let len = to_usize(entry.len);

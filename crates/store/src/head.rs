@@ -13,7 +13,7 @@ use spacefold_event_core::{
 
 use self::{
     extension::Witness,
-    sessions::{Session, Sessions, next_incarnation},
+    sessions::{Sessions, StoreSession, next_incarnation},
 };
 use crate::{block::BlockHash, wire::is_extension};
 
@@ -46,7 +46,7 @@ pub(crate) struct Head {
     pub(crate) durable_head: Position,
     /// Whether the store was closed after its last append.
     pub(crate) clean: bool,
-    /// The last position in sealed files; 0 when there are none.
+    /// The last position in segments; 0 when there are none.
     pub(crate) sealed_through: Position,
     /// The hash of the last sealed block; that of the genesis when there is none.
     pub(crate) sealed_hash: BlockHash,
@@ -139,7 +139,7 @@ impl Head {
     /// Takes the next incarnation, for a session that goes on behind a position.
     pub(crate) fn take_incarnation(&mut self, after: Position) {
         self.incarnation = next_incarnation(self.incarnation);
-        self.sessions.push(Session { incarnation: self.incarnation, after });
+        self.sessions.push(StoreSession { incarnation: self.incarnation, after });
     }
 
     /// Notes what has become durable: everything up to a position, and a frame.

@@ -7,7 +7,7 @@ use spacefold_event_core::{Position, StorageError};
 
 use crate::{
     error::{OpenError, StorePart},
-    folder::Folder,
+    folder::StoreFolder,
     head::{self, HEAD_FILE_BYTES, Head, HeadError, slot_offset},
 };
 
@@ -29,16 +29,16 @@ impl HeadFile {
     }
 
     /// Reads the file of a store, which can be changed then.
-    pub(crate) fn open(folder: &Folder) -> Result<Self, OpenError> {
+    pub(crate) fn open(folder: &StoreFolder) -> Result<Self, OpenError> {
         Self::open_with(folder, Access::ReadWrite)
     }
 
     /// Reads the file of a store, where nothing can be written: to change it fails.
-    pub(crate) fn open_to_read(folder: &Folder) -> Result<Self, OpenError> {
+    pub(crate) fn open_to_read(folder: &StoreFolder) -> Result<Self, OpenError> {
         Self::open_with(folder, Access::Read)
     }
 
-    fn open_with(folder: &Folder, access: Access) -> Result<Self, OpenError> {
+    fn open_with(folder: &StoreFolder, access: Access) -> Result<Self, OpenError> {
         let file = folder.open_head(access)?;
         // A byte more, so that a file that is longer is none.
         let bytes = file.read_begin(HEAD_FILE_BYTES + 1)?;
@@ -126,7 +126,7 @@ mod tests {
         fs::write(&path, b"SFHEAD\0\0").unwrap();
         // More than a process could hold.
         fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
-        let refused = HeadFile::open(&Folder::at(folder.path())).unwrap_err();
+        let refused = HeadFile::open(&StoreFolder::at(folder.path())).unwrap_err();
         assert!(matches!(refused, OpenError::NotAStore { .. }), "{refused}");
     }
 }

@@ -6,7 +6,7 @@ mod fits;
 pub(crate) mod frame;
 pub(crate) mod fresh_tail;
 pub(crate) mod scan;
-pub(crate) mod sealed_files;
+pub(crate) mod segments;
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use self::{
 };
 use crate::{
     head::{Head, extension::Witness, sessions::Sessions},
-    run::Run,
+    run::RecordRun,
 };
 
 /// Where the journal goes on.
@@ -76,7 +76,7 @@ impl Journal {
     }
 
     /// Adds a frame to the group; nothing is written yet.
-    pub(crate) fn add(&mut self, runs: &[Run]) {
+    pub(crate) fn add(&mut self, runs: &[RecordRun]) {
         let context = FrameContext {
             store_id: self.store_id,
             incarnation: self.incarnation,

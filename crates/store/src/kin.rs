@@ -5,7 +5,7 @@ use spacefold_event_core::Position;
 
 use crate::{
     error::{OpenError, StorePart},
-    folder::Folder,
+    folder::StoreFolder,
     head::{Head, sessions::Kinship},
 };
 
@@ -34,7 +34,7 @@ impl Kin {
 /// # Errors
 /// [`OpenError::PartsDiffer`] when it is of a copy of the store that went on apart, or when it knows
 /// of sessions that HEAD does not.
-pub(crate) fn judge(folder: &Folder, head: &Head) -> Result<Kin, OpenError> {
+pub(crate) fn judge(folder: &StoreFolder, head: &Head) -> Result<Kin, OpenError> {
     let Some(copy) = folder.copies().lineage() else { return Ok(Kin::Unknown) };
     if copy.store_id != head.store_id {
         return Ok(Kin::OtherStore);

@@ -78,7 +78,7 @@ mod tests {
     use spacefold_disk::{Disk as _, RealDisk};
 
     use super::*;
-    use crate::{head::sessions::Session, log_copy::LogCopies as _, sled_copy::SledFolders};
+    use crate::{head::sessions::StoreSession, log_copy::LogCopies as _, sled_copy::SledFolders};
 
     fn lineage(sessions: u64) -> Lineage {
         let mut lineage = Lineage {
@@ -88,7 +88,7 @@ mod tests {
             sessions: Sessions::default(),
         };
         (0..sessions).for_each(|n| {
-            lineage.sessions.push(Session { incarnation: 7 * n, after: Position::new(n) });
+            lineage.sessions.push(StoreSession { incarnation: 7 * n, after: Position::new(n) });
         });
         lineage
     }

@@ -98,13 +98,13 @@ pub(crate) trait LogCopy: Send + Sync {
 }
 
 /// Bytes of a part, as the copy has them in memory.
-pub(crate) type Part = Box<dyn AsRef<[u8]> + Send + Sync>;
+pub(crate) type PartBytes = Box<dyn AsRef<[u8]> + Send + Sync>;
 
 /// A block as it was put: the bytes of its parts.
 pub(crate) struct StoredBlock {
     pub(crate) first: Position,
-    pub(crate) head: Part,
-    pub(crate) rest: Vec<Part>,
+    pub(crate) head: PartBytes,
+    pub(crate) rest: Vec<PartBytes>,
 }
 
 impl fmt::Debug for StoredBlock {

@@ -12,15 +12,15 @@ use crate::{
         index::{Candidates, KeptBlocks, KeptPostings, kept},
     },
     error::OpenError,
-    journal::sealed_files::SealedFiles,
-    shared::Shared,
-    view::View,
+    journal::segments::Segments,
+    shared::SharedStore,
+    view::LogView,
 };
 
 /// Spaces whose revisions are brought into memory at a time.
 const LOADED_SPACES: usize = 1_024;
 
-impl Shared {
+impl SharedStore {
     /// The revision of a space at the durable head.
     ///
     /// # Cost
@@ -53,7 +53,7 @@ impl Shared {
         if revision == Revision::NONE || revision > self.revision(space_id)? {
             return Ok(None);
         }
-        let in_memory = |view: &View| {
+        let in_memory = |view: &LogView| {
             let fresh = view.index.fresh_block_of_revision(space_id, revision);
             fresh.or_else(|| view.tail_near_revision(space_id, revision))
         };
@@ -95,7 +95,7 @@ impl Shared {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, ReadError> {
-        let in_memory = |view: &View| {
+        let in_memory = |view: &LogView| {
             let all = view.index.spaces()?.map(|(id, _)| id);
             let all = all.chain(view.newest_spaces().map(|(id, _)| id));
             Some(least_after(all, after, limit))
@@ -110,7 +110,7 @@ impl Shared {
 
     /// The spaces with their revisions, sorted by id.
     pub(crate) fn spaces(&self) -> Result<Vec<(String, Revision)>, ReadError> {
-        let in_memory = |view: &View| {
+        let in_memory = |view: &LogView| {
             let all = view.index.spaces()?.chain(view.newest_spaces());
             Some(all.map(|(id, revision)| (id.to_owned(), revision)).collect::<BTreeMap<_, _>>())
         };
@@ -156,16 +156,16 @@ impl Shared {
     fn look_up<T>(
         &self,
         find: impl Fn(&KeptPostings) -> Result<T, RunsError>,
-    ) -> Result<(RwLockReadGuard<'_, View>, T), ReadError> {
+    ) -> Result<(RwLockReadGuard<'_, LogView>, T), ReadError> {
         self.look_up_from(Position::START, |kept, _| find(kept))
     }
 
-    /// As [`Shared::look_up`], with the block that holds a position, if that is kept.
+    /// As [`SharedStore::look_up`], with the block that holds a position, if that is kept.
     fn look_up_from<T>(
         &self,
         from: Position,
         find: impl Fn(&KeptPostings, Option<u32>) -> Result<T, RunsError>,
-    ) -> Result<(RwLockReadGuard<'_, View>, T), ReadError> {
+    ) -> Result<(RwLockReadGuard<'_, LogView>, T), ReadError> {
         let mut was_damaged = false;
         loop {
             let (epoch, kept, start) = {
@@ -189,13 +189,13 @@ impl Shared {
         }
     }
 
-    /// Makes the index anew from the sealed files, unless that has been done since an epoch.
+    /// Makes the index anew from the segments, unless that has been done since an epoch.
     pub(crate) fn make_index_anew(&self, epoch: u64) -> Result<(), ReadError> {
         let failed = |error: OpenError| match error {
             OpenError::Storage(error) => ReadError::Storage(error),
             other => StorageError::new("making the index of the blocks anew", other).into(),
         };
-        let sealed = SealedFiles::open(&self.folder, self.store_id).map_err(failed)?;
+        let sealed = Segments::open(&self.folder, self.store_id).map_err(failed)?;
         let made = self.kept_index.make_anew(
             epoch,
             block::genesis(self.store_id),
@@ -206,7 +206,7 @@ impl Shared {
     }
 
     /// Writes what the index knows of the blocks up to one that ends at a position, all of which are in
-    /// sealed files.
+    /// segments.
     pub(crate) fn keep_index(&self, through: Position) -> Result<(), StorageError> {
         let keep = || {
             let mut change = |change: &mut dyn FnMut(&mut _)| change(&mut self.view_mut().index);

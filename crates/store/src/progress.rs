@@ -13,43 +13,43 @@ const LONG: Duration = Duration::from_secs(3_600);
 
 /// How far the store has come.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct ProgressState {
     /// The last event that was written.
     pub(crate) head: Position,
     /// The last event that is durable; never moves back.
     pub(crate) durable_head: Position,
     /// Bytes of the events that are in no block yet.
     pub(crate) tail_bytes: usize,
-    /// Whether every journal file holds events that are in no sealed file yet.
+    /// Whether every journal file holds events that are in no segment yet.
     pub(crate) files_are_full: bool,
-    /// Whether blocks are being put into a sealed file.
-    pub(crate) is_filing: bool,
+    /// Whether blocks are being put into a segment.
+    pub(crate) is_archiving: bool,
     closed: bool,
     /// Why the store takes no appends any more.
-    failure: Option<Failure>,
+    failure: Option<StoreFailure>,
 }
 
 /// Why the store takes no appends any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct StoreFailure {
     pub(crate) kind: StorageErrorKind,
     pub(crate) reason: String,
 }
 
-impl Failure {
+impl StoreFailure {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
         Self { kind: StorageErrorKind::Other, reason: reason.into() }
     }
 }
 
-impl From<&StorageError> for Failure {
+impl From<&StorageError> for StoreFailure {
     fn from(error: &StorageError) -> Self {
         Self { kind: error.kind(), reason: error.to_string() }
     }
 }
 
-impl From<Failure> for AppendError {
-    fn from(Failure { kind, reason }: Failure) -> Self {
+impl From<StoreFailure> for AppendError {
+    fn from(StoreFailure { kind, reason }: StoreFailure) -> Self {
         Self::Refused { kind, reason }
     }
 }
@@ -58,35 +58,36 @@ impl From<Failure> for AppendError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WaitError {
     Closed,
-    Failed(Failure),
+    Failed(StoreFailure),
 }
 
 /// How far the store has come, to be waited for.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    state: Mutex<State>,
+    state: Mutex<ProgressState>,
     changed: Condvar,
 }
 
 impl Progress {
     pub(crate) fn new(head: Position, tail_bytes: usize) -> Self {
-        let state = State { head, durable_head: head, tail_bytes, ..State::default() };
+        let state =
+            ProgressState { head, durable_head: head, tail_bytes, ..ProgressState::default() };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ProgressState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state and wakes whoever waits. What `change` reads of others is newer than what
     /// any change before has read.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut State)) {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut ProgressState)) {
         change(&mut self.state());
         self.changed.notify_all();
     }
 
     /// Refuses appends from now on. The first reason stays.
-    pub(crate) fn fail(&self, reason: impl Into<Failure>) {
+    pub(crate) fn fail(&self, reason: impl Into<StoreFailure>) {
         let reason = reason.into();
         self.update(|state| {
             state.failure.get_or_insert(reason);
@@ -99,7 +100,7 @@ impl Progress {
     }
 
     /// Why appends are refused, if they are.
-    pub(crate) fn failure(&self) -> Option<Failure> {
+    pub(crate) fn failure(&self) -> Option<StoreFailure> {
         self.state().failure.clone()
     }
 
@@ -137,9 +138,9 @@ impl Progress {
         Ok(state.durable_head)
     }
 
-    /// Whether blocks are being put into a sealed file.
-    pub(crate) fn is_filing(&self) -> bool {
-        self.state().is_filing
+    /// Whether blocks are being put into a segment.
+    pub(crate) fn is_archiving(&self) -> bool {
+        self.state().is_archiving
     }
 
     /// Whether an append that needs a file would wait for one.
@@ -148,17 +149,17 @@ impl Progress {
         self.state().files_are_full
     }
 
-    /// Waits while blocks are being put into a sealed file.
-    pub(crate) fn wait_until_filed(&self) {
+    /// Waits while blocks are being put into a segment.
+    pub(crate) fn wait_until_archived(&self) {
         let mut state = self.state();
-        while state.is_filing {
+        while state.is_archiving {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Waits while the sealer is behind by more than it may be; with `for_file`, also while there
     /// is no journal file to go on in. A failure ends the wait: the reason.
-    pub(crate) fn wait_for_room(&self, for_file: bool) -> Result<(), Failure> {
+    pub(crate) fn wait_for_room(&self, for_file: bool) -> Result<(), StoreFailure> {
         let mut state = self.state();
         loop {
             if let Some(reason) = &state.failure {

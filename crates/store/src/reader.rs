@@ -1,12 +1,12 @@
-//! How events of an open store are read: from the tail in memory, from sealed files, from the copy that
+//! How events of an open store are read: from the tail in memory, from segments, from the copy that
 //! sled has. A copy that turns out to be wrong on the way is made anew, and one that cannot be used any
 //! more is gone on without.
 
 use std::{fmt, sync::Arc};
 
 use spacefold_event_core::{
-    EventFilter, EventId, Page, Position, RUN_EVENTS, Read, ReadError, RecordedEvent, Records,
-    Revision, StorageError, Timestamp,
+    EventFilter, EventId, Page, Position, RUN_EVENTS, ReadError, ReadRequest, RecordedEvent,
+    Records, Revision, StorageError, Timestamp,
     bytes::{to_u64, to_usize},
 };
 
@@ -15,7 +15,7 @@ use crate::{
     block::index::Candidates,
     log_copy::{LogCopy, SledError, StoredBlock},
     reading, recovery,
-    shared::Shared,
+    shared::SharedStore,
     view::Located,
 };
 
@@ -36,10 +36,10 @@ enum BlockMiss {
 enum BlocksOf {
     Sled,
     /// As far as they go, and can be read.
-    SealedFiles,
+    Segments,
 }
 
-impl Shared {
+impl SharedStore {
     /// The run that holds the event at a position, from the block or the tail; `None` beyond the
     /// durable head. A block stays in the cache.
     pub(crate) fn records_at(&self, position: Position) -> Result<Option<Records>, ReadError> {
@@ -47,7 +47,7 @@ impl Shared {
         Ok(records.inspect(|records| self.keep(records)))
     }
 
-    /// As [`Shared::records_at`], for whoever is done with them then: the cache is left as it is.
+    /// As [`SharedStore::records_at`], for whoever is done with them then: the cache is left as it is.
     /// Sled's copy is rebuilt when it turns out to be wrong.
     fn passing_records_at(
         &self,
@@ -125,7 +125,7 @@ impl Shared {
         if let Some(records) = self.cache.get(&first) {
             return Ok(records);
         }
-        if blocks == BlocksOf::SealedFiles
+        if blocks == BlocksOf::Segments
             && let Some(bytes) = self.sealed.block(first)
         {
             match block::records(&bytes, self.store_id, self.folder.schemas()) {
@@ -142,7 +142,7 @@ impl Shared {
         Ok(records)
     }
 
-    /// A block out of the sealed files alone; `None` where they do not have it, and sled's copy may.
+    /// A block out of the segments alone; `None` where they do not have it, and sled's copy may.
     fn sealed_block(&self, first: Position) -> Result<Option<Records>, ReadError> {
         if let Some(records) = self.cache.get(&first) {
             return Ok(Some(records));
@@ -185,12 +185,12 @@ impl Shared {
         }
     }
 
-    pub(crate) fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    pub(crate) fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         let mut page = Page::empty(read.from.max(Position::new(1)));
         let mut candidates = Candidates::none();
         // Whoever wants more than a block has reads on in order, most likely.
         let blocks = match read.filter.is_all() && read.limit >= RUN_EVENTS {
-            true => BlocksOf::SealedFiles,
+            true => BlocksOf::Segments,
             false => BlocksOf::Sled,
         };
         let mut looked_at = 0;
@@ -271,7 +271,7 @@ impl Shared {
             None => Ok(Page::empty(self.progress.durable_head().next())),
             Some(position) => {
                 let filter = EventFilter::all().spaces([space_id]);
-                self.read(&Read::from(position).matching(filter).limit(limit))
+                self.read(&ReadRequest::from(position).matching(filter).limit(limit))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A store where nothing can be written: events are read from the sealed files and the journal
+//! A store where nothing can be written: events are read from the segments and the journal
 //! alone. Sled's copy is left as it is, since sled writes whenever it is opened; what only that has
 //! answers with the reason. Nothing is changed, and nothing is appended.
 
@@ -7,11 +7,11 @@ use spacefold_event_core::{ReadError, StorageError};
 use crate::{
     copy_in_use::Copy,
     error::OpenError,
-    folder::Folder,
+    folder::StoreFolder,
     head_file::HeadFile,
     journal::files::JournalFiles,
     recovery::{self, Recovered, parts::known_head},
-    shared::Shared,
+    shared::SharedStore,
 };
 
 /// Reads a store back as far as that goes without changing it, since `why` nothing can be written.
@@ -20,7 +20,7 @@ use crate::{
 /// Cost: as that of opening a store that can be written; what the index of the blocks lacks is read
 /// each time.
 pub(crate) fn open(
-    folder: &Folder,
+    folder: &StoreFolder,
     journal_file_bytes: u64,
     why: &StorageError,
 ) -> Result<Recovered, OpenError> {
@@ -34,20 +34,23 @@ pub(crate) fn open(
     let end = parts.scan.end;
     let copy = Copy::Unusable(why.clone());
     let shared =
-        Shared::new(folder.clone(), head_file, (kept_index, view), copy, files.into(), &end);
+        SharedStore::new(folder.clone(), head_file, (kept_index, view), copy, files.into(), &end);
     shared.sealed.sealed_through(parts.sealed.end());
     shared.progress.fail(why);
     Ok(Recovered { shared, end })
 }
 
 /// Goes on without sled's copy in an open store, where `why` it can be used no more: what it had
-/// is read from the sealed files and the journal, and appends are refused.
-pub(crate) fn go_on_without_copy(shared: &Shared, why: &StorageError) -> Result<(), ReadError> {
+/// is read from the segments and the journal, and appends are refused.
+pub(crate) fn go_on_without_copy(
+    shared: &SharedStore,
+    why: &StorageError,
+) -> Result<(), ReadError> {
     tracing::error!(%why, "sled's copy of the log cannot be used: reading goes on without it");
     shared.progress.fail(why);
     let _maintenance = shared.lock_maintenance();
-    // What is being filed counts as neither filed nor not.
-    shared.progress.wait_until_filed();
+    // What is being archived counts as neither archived nor not.
+    shared.progress.wait_until_archived();
     if !shared.copy.is_usable() {
         return Ok(());
     }

@@ -1,8 +1,8 @@
 //! Opening: from what is on disk to what readers see.
 //!
-//! First HEAD, sealed files and journal are held against each other ([`parts`]), and whatever does not
+//! First HEAD, segments and journal are held against each other ([`parts`]), and whatever does not
 //! fit is refused; a HEAD that is older than the journal is mended, and damage ([`heal`]). Nothing is
-//! changed before that. Then the index of the blocks is brought up to the sealed files, and what
+//! changed before that. Then the index of the blocks is brought up to the segments, and what
 //! opening writes of its own comes last. Sled's copy is opened behind, and made anew when it is wrong
 //! ([`copy`]).
 
@@ -17,30 +17,33 @@ use std::sync::Arc;
 use spacefold_disk::Access;
 use spacefold_event_core::StorageError;
 
-use self::parts::Parts;
+use self::parts::FittingParts;
 use crate::{
     block::{self, index::kept::KeptIndex, plan::BlockPlan},
     copy_in_use::{Copy, Unopened},
     error::{OpenError, StorePart},
-    folder::{Folder, journal_name},
+    folder::{StoreFolder, journal_name},
     head::Head,
     head_file::HeadFile,
     journal::{JournalEnd, files::JournalFiles, fresh_tail},
-    shared::Shared,
-    view::View,
+    shared::SharedStore,
+    view::LogView,
 };
 
 pub(crate) use self::copy::{go_back, rebuild as rebuild_copy};
 
 /// A store that has been read back.
 pub(crate) struct Recovered {
-    pub(crate) shared: Shared,
+    pub(crate) shared: SharedStore,
     pub(crate) end: JournalEnd,
 }
 
 /// Reads a store back, and makes what is wrong of one copy anew from the other. The lock must be
 /// held.
-pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
+pub(crate) fn recover(
+    folder: &StoreFolder,
+    journal_file_bytes: u64,
+) -> Result<Recovered, OpenError> {
     let mut head_file = HeadFile::open(folder)?;
     parts::check_folders(folder)?;
     let head = head_file.head();
@@ -48,7 +51,7 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
         folder.sync_names()?;
     }
     let (parts, kept_index, view) = load(folder, &mut head_file)?;
-    let Parts { head: known, sealed, scan, kin, .. } = parts;
+    let FittingParts { head: known, sealed, scan, kin, .. } = parts;
     if head_file.head().sealed_through < known.sealed_through {
         head_file.update(|head| {
             (head.sealed_through, head.sealed_hash) = (known.sealed_through, known.sealed_hash);
@@ -95,25 +98,25 @@ pub(crate) fn recover(folder: &Folder, journal_file_bytes: u64) -> Result<Recove
     };
     let copy = Copy::Unopened(Arc::new(unopened));
     let shared =
-        Shared::new(folder.clone(), head_file, (kept_index, view), copy, files.into(), &end);
+        SharedStore::new(folder.clone(), head_file, (kept_index, view), copy, files.into(), &end);
     Ok(Recovered { shared, end })
 }
 
-/// What readers see of a store before sled's copy is opened: the blocks of the sealed files, which the
+/// What readers see of a store before sled's copy is opened: the blocks of the segments, which the
 /// index is brought up to and kept if it may be, then the frames behind them.
 pub(crate) fn view(
-    folder: &Folder,
-    parts: &Parts,
+    folder: &StoreFolder,
+    parts: &FittingParts,
     may_write: bool,
-) -> Result<(KeptIndex, View), OpenError> {
-    let Parts { head, sealed, frames, .. } = parts;
+) -> Result<(KeptIndex, LogView), OpenError> {
+    let FittingParts { head, sealed, frames, .. } = parts;
     let is_end = |end, hash: &_| sealed.hash_at(end) == Some(*hash);
     let (kept_index, mut index) =
         KeptIndex::open(&folder.derived(), block::genesis(head.store_id), is_end)?;
     kept_index.catch_up(&mut index, may_write, &|from, visit| {
         sealed.blocks_from(from, &mut |block, _| visit(block))
     })?;
-    let mut view = View::new(index);
+    let mut view = LogView::new(index);
     frames.runs_behind(sealed.end())?.into_iter().for_each(|run| view.publish(run));
     Ok((kept_index, view))
 }
@@ -133,7 +136,7 @@ struct Headless {
 }
 
 impl Headless {
-    fn look(folder: &Folder, slots: &[u64]) -> Self {
+    fn look(folder: &StoreFolder, slots: &[u64]) -> Self {
         let is_blank = |slot| {
             let file = folder.open_journal_file(slot, Access::Read)?;
             Ok::<_, StorageError>(file.read_begin(LOOKED_AT_BYTES)?.iter().all(|byte| *byte == 0))
@@ -152,7 +155,7 @@ impl Headless {
 }
 
 /// Sets files of the journal aside. One that cannot be stays where it is, and is not used.
-fn set_aside(folder: &Folder, slots: &[u64]) {
+fn set_aside(folder: &StoreFolder, slots: &[u64]) {
     let mut aside = folder.journal_aside();
     for slot in slots {
         if let Err(error) = aside.take(&journal_name(*slot)) {
@@ -162,7 +165,7 @@ fn set_aside(folder: &Folder, slots: &[u64]) {
 }
 
 /// Removes files of the journal that hold nothing of their own. One that stays is in nobody's way.
-fn remove_files(folder: &Folder, slots: &[u64]) {
+fn remove_files(folder: &StoreFolder, slots: &[u64]) {
     for slot in slots {
         if let Err(error) = folder.remove_journal_file(*slot) {
             tracing::warn!(%error, "an unused journal file stays");
@@ -171,7 +174,10 @@ fn remove_files(folder: &Folder, slots: &[u64]) {
 }
 
 /// Reads the parts, and what readers see of them; damage is mended from sled's copy.
-fn load(folder: &Folder, head_file: &mut HeadFile) -> Result<(Parts, KeptIndex, View), OpenError> {
+fn load(
+    folder: &StoreFolder,
+    head_file: &mut HeadFile,
+) -> Result<(FittingParts, KeptIndex, LogView), OpenError> {
     match load_parts(folder, head_file) {
         Err(damage @ OpenError::JournalDamaged { .. }) => {
             tracing::warn!(%damage, "mending the journal from what is whole");
@@ -185,9 +191,9 @@ fn load(folder: &Folder, head_file: &mut HeadFile) -> Result<(Parts, KeptIndex, 
 }
 
 fn load_parts(
-    folder: &Folder,
+    folder: &StoreFolder,
     head_file: &mut HeadFile,
-) -> Result<(Parts, KeptIndex, View), OpenError> {
+) -> Result<(FittingParts, KeptIndex, LogView), OpenError> {
     let (parts, mended) = read_parts(folder, head_file.head())?;
     copy::look_at_copy(folder, &parts)?;
     let (kept_index, view) = view(folder, &parts, true)?;
@@ -199,7 +205,10 @@ fn load_parts(
 
 /// Reads the parts that lie in files of ours, and what HEAD should say, where it is older than they
 /// are. Nothing is changed.
-pub(crate) fn read_parts(folder: &Folder, head: &Head) -> Result<(Parts, Option<Head>), OpenError> {
+pub(crate) fn read_parts(
+    folder: &StoreFolder,
+    head: &Head,
+) -> Result<(FittingParts, Option<Head>), OpenError> {
     parts::check_folders(folder)?;
     match parts::read(folder, head) {
         Err(found @ OpenError::PartsDiffer { part: StorePart::Head, .. }) => {
@@ -212,7 +221,7 @@ pub(crate) fn read_parts(folder: &Folder, head: &Head) -> Result<(Parts, Option<
 
 /// Makes sled's copy anew from the journal, whatever the one that is there holds. The lock must be
 /// held.
-pub(crate) fn renew_copy(folder: &Folder, head_file: &mut HeadFile) -> Result<(), OpenError> {
+pub(crate) fn renew_copy(folder: &StoreFolder, head_file: &mut HeadFile) -> Result<(), OpenError> {
     let (parts, mended) = read_parts(folder, head_file.head())?;
     drop(copy::make_anew(folder, &parts.head, &parts.sealed)?);
     if let Some(mended) = mended {

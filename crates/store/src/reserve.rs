@@ -1,11 +1,11 @@
 //! Disk space that is set aside, to be given back when nothing else is left: a store on a full disk
 //! opens all the same, and is read.
 
-use crate::folder::Folder;
+use crate::folder::StoreFolder;
 
 /// Sets the space aside, if it is not yet. Without it the store goes on: it only opens no more once
 /// the disk is full.
-pub(crate) fn make(folder: &Folder, bytes: u64) {
+pub(crate) fn make(folder: &StoreFolder, bytes: u64) {
     // A power cut may have left less of it.
     let there = folder.find_reserve().and_then(|file| file.map_or(Ok(0), |file| file.bytes()));
     if there.unwrap_or(0) >= bytes {
@@ -20,6 +20,6 @@ pub(crate) fn make(folder: &Folder, bytes: u64) {
 }
 
 /// Gives the space back; whether there was any.
-pub(crate) fn give_back(folder: &Folder) -> bool {
+pub(crate) fn give_back(folder: &StoreFolder) -> bool {
     folder.remove_reserve().is_ok()
 }

@@ -1,10 +1,10 @@
-//! The background thread that turns the tail into blocks: into sled, and into sealed files for
+//! The background thread that turns the tail into blocks: into sled, and into segments for
 //! which the journal files are given up. It also makes the next journal file ready, and notes in
 //! HEAD how far the store is durable.
 
+mod archive;
 mod batch;
-mod filing;
-mod unfiled;
+mod unarchived;
 
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
@@ -15,15 +15,15 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use spacefold_event_core::{Records, StorageError};
 
-use self::{batch::Batch, unfiled::Unfiled};
+use self::{batch::SealBatch, unarchived::Unarchived};
 use crate::{
     block::EncodedBlock, block::plan::give_way, log_copy::LogCopy, log_copy::SledError, reserve,
-    shared::Shared, watch::WATCH_INTERVAL,
+    shared::SharedStore, watch::WATCH_INTERVAL,
 };
 
-/// Bytes of blocks that make a sealed file; fewer do when journal files are needed.
-const SEALED_FILE_BYTES: usize = 8 << 20;
-/// Bytes of blocks that closing leaves in no sealed file at most: the next opening has them, and what
+/// Bytes of blocks that make a segment; fewer do when journal files are needed.
+const SEGMENT_BYTES: usize = 8 << 20;
+/// Bytes of blocks that closing leaves in no segment at most: the next opening has them, and what
 /// fills no block, in the tail.
 const CLOSING_FILE_BYTES: usize = 1 << 20;
 /// Blocks after which sled's copy is synced, so that opening has less to catch up with.
@@ -37,11 +37,11 @@ const MAX_REBUILDS: u32 = 8;
 const SYNCING: &str = "syncing sled's copy";
 
 pub(crate) struct Sealer {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStore>,
     reserve_bytes: u64,
     /// The next blocks, encoded ahead.
-    encoded: Option<Batch>,
-    unfiled: Unfiled,
+    encoded: Option<SealBatch>,
+    unarchived: Unarchived,
     /// What wakes it. Those who file use it too: more may have become due meanwhile.
     wake: Weak<Sender<()>>,
     blocks_since_checkpoint: u64,
@@ -106,7 +106,7 @@ impl RunningSealer {
 
 /// Starts the sealer.
 pub(crate) fn start(
-    shared: &Arc<Shared>,
+    shared: &Arc<SharedStore>,
     reserve_bytes: u64,
     wake: &Arc<Sender<()>>,
     woken: Receiver<()>,
@@ -115,7 +115,7 @@ pub(crate) fn start(
         shared: Arc::clone(shared),
         reserve_bytes,
         encoded: None,
-        unfiled: Unfiled::default(),
+        unarchived: Unarchived::default(),
         wake: Arc::downgrade(wake),
         blocks_since_checkpoint: 0,
         is_closing: false,
@@ -188,7 +188,7 @@ impl Sealer {
             self.prepare_file()?;
             self.watch_folder()?;
         }
-        // What was sealed while others were filed: appends may wait for the files that it is in.
+        // What was sealed while others were archived: appends may wait for the files that it is in.
         if self.shared.journal_files.are_full() {
             self.file_when_due()?;
             self.let_appends_exceed_the_files();
@@ -212,7 +212,7 @@ impl Sealer {
     /// Where all files are full and none can be given up, since what is in them fills no block, an
     /// append begins another one: nobody else would make room for it.
     fn let_appends_exceed_the_files(&self) {
-        if !self.shared.progress.is_filing() {
+        if !self.shared.progress.is_archiving() {
             self.shared.progress.update(|state| state.files_are_full = false);
         }
     }
@@ -266,7 +266,7 @@ impl Sealer {
         match sealed {
             Err(SealError::CopyWrong(error)) if self.rebuilds < MAX_REBUILDS => {
                 self.rebuilds += 1;
-                self.unfiled = Unfiled::default();
+                self.unarchived = Unarchived::default();
                 shared.rebuild_copy(&sled, error).map_err(|error| {
                     StorageError::new("making sled's copy of the log anew", error)
                 })?;
@@ -288,15 +288,16 @@ impl Sealer {
             (view.index.end().next(), view.index.last_hash())
         };
         let ahead = self.encoded.take().filter(|batch| batch.follows(from, previous));
-        let batch = ahead.unwrap_or_else(|| Batch::behind(from, previous)).encode(&self.shared)?;
-        self.take_unfiled();
+        let batch =
+            ahead.unwrap_or_else(|| SealBatch::behind(from, previous)).encode(&self.shared)?;
+        self.take_unarchived();
         let Some((from, previous)) = batch.end() else {
             return Ok(false);
         };
         if batch.is_longest() {
             let shared = Arc::clone(&self.shared);
             let (put, encoded) = thread::scope(|scope| {
-                let encode = move || Batch::behind(from, previous).encode(&shared);
+                let encode = move || SealBatch::behind(from, previous).encode(&shared);
                 // Where there is no thread to be had the next round does it.
                 let encoder = thread::Builder::new().spawn_scoped(scope, encode).ok();
                 (self.put_batch(sled, batch), encoder.map(ScopedJoinHandle::join))
@@ -310,13 +311,13 @@ impl Sealer {
         Ok(true)
     }
 
-    /// Takes the blocks of earlier sessions that no sealed file has.
-    fn take_unfiled(&mut self) {
-        let earlier = std::mem::take(&mut *self.shared.unfiled.lock());
-        earlier.into_iter().for_each(|(first, block)| self.unfiled.push(first, block));
+    /// Takes the blocks of earlier sessions that no segment has.
+    fn take_unarchived(&mut self) {
+        let earlier = std::mem::take(&mut *self.shared.unarchived.lock());
+        earlier.into_iter().for_each(|(first, block)| self.unarchived.push(first, block));
     }
 
-    fn put_batch(&mut self, sled: &dyn LogCopy, batch: Batch) -> Result<(), SealError> {
+    fn put_batch(&mut self, sled: &dyn LogCopy, batch: SealBatch) -> Result<(), SealError> {
         self.shared
             .note_lineage(sled)
             .map_err(|error| seal_error("noting what sled's copy knows", error))?;
@@ -351,7 +352,7 @@ impl Sealer {
         self.shared.copy_changed.store(true, Ordering::Relaxed);
         self.shared.announce();
         self.blocks_since_checkpoint += 1;
-        self.unfiled.push(first, encoded);
+        self.unarchived.push(first, encoded);
         self.file_when_due()?;
         if self.blocks_since_checkpoint >= BLOCKS_BETWEEN_CHECKPOINTS {
             sync_copy(&self.shared, sled)?;
@@ -360,38 +361,38 @@ impl Sealer {
         Ok(())
     }
 
-    /// Begins to file what is in no sealed file when that is enough for one, or when journal files
-    /// are needed and nothing else is being filed.
+    /// Begins to file what is in no segment when that is enough for one, or when journal files
+    /// are needed and nothing else is being archived.
     fn file_when_due(&mut self) -> Result<(), StorageError> {
-        let bytes = self.unfiled.bytes();
+        let bytes = self.unarchived.bytes();
         let are_files_needed = || {
             let through = self.shared.view().index.end();
             self.shared.journal_files.should_give_up_through(through)
         };
-        let is_due = bytes >= SEALED_FILE_BYTES
-            || (bytes > 0 && !self.shared.progress.is_filing() && are_files_needed());
+        let is_due = bytes >= SEGMENT_BYTES
+            || (bytes > 0 && !self.shared.progress.is_archiving() && are_files_needed());
         if is_due { self.file_blocks() } else { Ok(()) }
     }
 
-    /// Puts the blocks that are in no sealed file into one, if there is much of them: the next opening reads
+    /// Puts the blocks that are in no segment into one, if there is much of them: the next opening reads
     /// them out of the journal else.
     fn file_at_closing(&mut self) -> Result<(), StorageError> {
-        if self.unfiled.bytes() >= CLOSING_FILE_BYTES { self.file_blocks() } else { Ok(()) }
+        if self.unarchived.bytes() >= CLOSING_FILE_BYTES { self.file_blocks() } else { Ok(()) }
     }
 
-    /// Begins to put the blocks that are in no sealed file into one, once those before them are.
+    /// Begins to put the blocks that are in no segment into one, once those before them are.
     fn file_blocks(&mut self) -> Result<(), StorageError> {
-        self.shared.progress.wait_until_filed();
+        self.shared.progress.wait_until_archived();
         if let Some(failure) = self.shared.progress.failure() {
-            return Err(failure.while_doing("filing blocks"));
+            return Err(failure.while_doing("archiving blocks"));
         }
-        let blocks = self.unfiled.take();
-        filing::start(&self.shared, blocks, Weak::clone(&self.wake))
+        let blocks = self.unarchived.take();
+        archive::start(&self.shared, blocks, Weak::clone(&self.wake))
     }
 }
 
 /// Syncs sled's copy, so that the next opening finds what is in it.
-pub(crate) fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
+pub(crate) fn checkpoint(shared: &SharedStore) -> Result<(), StorageError> {
     let _maintenance = shared.maintenance.lock();
     let sled = shared.copy.opened().map_err(|error| StorageError::new(SYNCING, error))?;
     sync_copy(shared, sled.as_ref()).map_err(|error| match error {
@@ -399,7 +400,7 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
     })
 }
 
-fn sync_copy(shared: &Shared, sled: &dyn LogCopy) -> Result<(), SealError> {
+fn sync_copy(shared: &SharedStore, sled: &dyn LogCopy) -> Result<(), SealError> {
     shared.copy_changed.store(false, Ordering::Relaxed);
     sled.sync().map_err(|error| seal_error(SYNCING, error))
 }

@@ -17,14 +17,14 @@ use crate::{
     block::{EncodedBlock, index::kept::KeptIndex},
     commitment::Offers,
     copy_in_use::{Copy, CopyInUse},
-    folder::Folder,
+    folder::StoreFolder,
     head::{extension::Witness, sessions::Sessions},
     head_file::HeadFile,
-    journal::{JournalEnd, files::JournalFiles, sealed_files::SealedScan},
+    journal::{JournalEnd, files::JournalFiles, segments::SegmentScan},
     lineage::Lineage,
     log_copy::{LogCopy, SledError},
     progress::Progress,
-    view::View,
+    view::LogView,
     watch::FolderWatch,
 };
 
@@ -34,21 +34,21 @@ const CACHE_BYTES: u64 = 32 << 20;
 const REPLACING: &str = "sled's copy of the log could not be made anew";
 
 /// An open store, as all of its threads see it.
-pub(crate) struct Shared {
-    pub(crate) folder: Folder,
+pub(crate) struct SharedStore {
+    pub(crate) folder: StoreFolder,
     pub(crate) store_id: [u8; 16],
     pub(crate) head_file: Lock<HeadFile>,
-    /// Held while blocks are made, filed or rebuilt.
+    /// Held while blocks are made, archived or rebuilt.
     pub(crate) maintenance: Lock<()>,
     /// Whether the sealer is going to note the durable head in HEAD.
     pub(crate) is_head_note_due: AtomicBool,
     /// Whether blocks were put into sled's copy since it was synced.
     pub(crate) copy_changed: AtomicBool,
-    view: SharedLock<View>,
+    view: SharedLock<LogView>,
     pub(crate) copy: CopyInUse,
-    /// Blocks that sled's copy had when it was opened and no sealed file: the sealer takes them.
-    pub(crate) unfiled: Lock<Vec<(Position, EncodedBlock)>>,
-    pub(crate) sealed: SealedScan,
+    /// Blocks that sled's copy had when it was opened and no segment: the sealer takes them.
+    pub(crate) unarchived: Lock<Vec<(Position, EncodedBlock)>>,
+    pub(crate) sealed: SegmentScan,
     pub(crate) cache: Cache<Position, Records, RecordsWeight>,
     pub(crate) kept_index: KeptIndex,
     pub(crate) journal_files: Arc<JournalFiles>,
@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     watch: OnceLock<FolderWatch>,
     durable_frame: Lock<Option<Witness>>,
     sessions: Lock<Sessions>,
-    /// While a test holds it, sealed files are written and HEAD does not come to know of them.
+    /// While a test holds it, segments are written and HEAD does not come to know of them.
     #[cfg(test)]
     pub(crate) noting_sealed: Lock<()>,
 }
@@ -73,11 +73,11 @@ impl Weighter<Position, Records> for RecordsWeight {
     }
 }
 
-impl Shared {
+impl SharedStore {
     pub(crate) fn new(
-        folder: Folder,
+        folder: StoreFolder,
         head_file: HeadFile,
-        (kept_index, view): (KeptIndex, View),
+        (kept_index, view): (KeptIndex, LogView),
         copy: Copy,
         journal_files: Arc<JournalFiles>,
         end: &JournalEnd,
@@ -85,7 +85,7 @@ impl Shared {
         let store_id = head_file.head().store_id;
         let sessions = head_file.head().sessions.clone();
         let progress = Progress::new(view.durable_head(), view.tail.body_bytes());
-        let sealed = SealedScan::new(folder.clone(), store_id, head_file.head().sealed_through);
+        let sealed = SegmentScan::new(folder.clone(), store_id, head_file.head().sealed_through);
         Self {
             folder,
             store_id,
@@ -95,7 +95,7 @@ impl Shared {
             copy_changed: AtomicBool::new(false),
             view: SharedLock::new(view),
             copy: CopyInUse::new(copy),
-            unfiled: Lock::default(),
+            unarchived: Lock::default(),
             sealed,
             cache: Cache::with_weighter(1_024, CACHE_BYTES, RecordsWeight),
             kept_index,
@@ -200,11 +200,11 @@ impl Shared {
         sled.note_lineage(&self.lineage())
     }
 
-    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
+    pub(crate) fn view(&self) -> RwLockReadGuard<'_, LogView> {
         self.view.read()
     }
 
-    pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
+    pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, LogView> {
         self.view.write()
     }
 
@@ -220,13 +220,13 @@ impl Shared {
     pub(crate) fn adopt(&self, sled: Arc<dyn LogCopy>, blocks: Vec<(Records, EncodedBlock)>) {
         let mut copy = self.copy.write();
         let mut view = self.view_mut();
-        let mut unfiled = self.unfiled.lock();
+        let mut unarchived = self.unarchived.lock();
         for (records, block) in blocks {
             view.seal(&records, block.hash);
-            unfiled.push((records.first_position(), block));
+            unarchived.push((records.first_position(), block));
         }
         *copy = Copy::Open(sled);
-        drop((unfiled, view, copy));
+        drop((unarchived, view, copy));
         self.announce();
     }
 
@@ -239,12 +239,12 @@ impl Shared {
     /// Readers wait meanwhile. After an error there is no copy any more, but for the error.
     pub(crate) fn replace_copy(
         &self,
-        make: impl FnOnce(&mut View) -> Result<Copy, ReadError>,
+        make: impl FnOnce(&mut LogView) -> Result<Copy, ReadError>,
     ) -> Result<(), ReadError> {
         let mut sled = self.copy.write();
         // Dropped first: of two copies in one folder neither would open.
         *sled = Copy::Closed;
-        self.unfiled.lock().clear();
+        self.unarchived.lock().clear();
         let mut view = self.view_mut();
         match make(&mut view) {
             Ok(made) => {

@@ -1,4 +1,4 @@
-//! The log on a simulated disk, with a stand-in for sled's copy: appends, blocks, sealed files,
+//! The log on a simulated disk, with a stand-in for sled's copy: appends, blocks, segments,
 //! closings and openings, in which any call fails or is the last one before the power goes, and
 //! what may be left of it afterwards. One thread does all of it: the sealer is stepped.
 
@@ -9,12 +9,12 @@ use spacefold_disk::{
     Access, Disk, Lie, SimDisk,
     sim::{
         Fault, Kept,
-        crash::{self, Outcome, Session, Subject},
+        crash::{self, CheckResult, Session, Subject},
     },
 };
 use spacefold_event_core::{
-    Append, EventFilter, EventId, LogReader as _, LogWriter as _, Position, Read, ReadError,
-    SpaceEvent, StorageError, Timestamp,
+    AppendRequest, EventFilter, EventId, LogReader as _, LogWriter as _, Position, ReadError,
+    ReadRequest, SpaceEvent, StorageError, Timestamp,
 };
 
 use crate::{
@@ -34,7 +34,7 @@ const FILE_BYTES: u64 = 32 << 10;
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     blocks: u64,
-    sealed_files: u64,
+    segments: u64,
     copies_made_anew: u64,
     to_be_read_only: u64,
     mended: u64,
@@ -93,7 +93,7 @@ impl Log {
         events
     }
 
-    fn use_log(&mut self, mut log: EmbeddedLog, session: &mut Session) -> Outcome<EmbeddedLog> {
+    fn use_log(&mut self, mut log: EmbeddedLog, session: &mut Session) -> CheckResult<EmbeddedLog> {
         self.is_to_be_read = log.shared().progress.failure().is_some();
         self.read(&log, session)?;
         for _ in 0..session.rng.usize(1..16) {
@@ -117,11 +117,11 @@ impl Log {
         Ok(log)
     }
 
-    fn append(&mut self, log: &EmbeddedLog, session: &mut Session) -> Outcome {
+    fn append(&mut self, log: &EmbeddedLog, session: &mut Session) -> CheckResult {
         make_room(log)?;
         let events = self.propose(&mut session.rng);
         let times = vec![time(self.tried.len()); events.len()];
-        let appended = log.append(&Append::new(&events).recorded_at(&times));
+        let appended = log.append(&AppendRequest::new(&events).recorded_at(&times));
         if let Some(receipt) = session.tolerate("append", appended)? {
             if !receipt.is_durable() {
                 return Err(format!("it is not durable: {receipt:?}"));
@@ -139,11 +139,11 @@ impl Log {
     }
 
     /// Tries an append once more: it is there once, whatever became of it before.
-    fn append_again(&mut self, log: &EmbeddedLog, session: &mut Session) -> Outcome {
+    fn append_again(&mut self, log: &EmbeddedLog, session: &mut Session) -> CheckResult {
         make_room(log)?;
         let Some(events) = session.rng.choice(&self.tried).cloned() else { return Ok(()) };
         let before = self.known.iter().position(|known| *known == events[0].event_id);
-        let appended = log.append(&Append::new(&events));
+        let appended = log.append(&AppendRequest::new(&events));
         if let Some(receipt) = session.tolerate("append again", appended)? {
             if before.is_some_and(|before| before as u64 + 1 != receipt.first_position().get()) {
                 return Err(format!("{before:?} is appended twice: {receipt:?}"));
@@ -155,7 +155,7 @@ impl Log {
 
     /// Reads everything: what was read is durable, unless the store was opened where nothing can be
     /// written, and so nothing be synced.
-    fn read(&mut self, log: &EmbeddedLog, session: &Session) -> Outcome {
+    fn read(&mut self, log: &EmbeddedLog, session: &Session) -> CheckResult {
         if let Some(found) = session.tolerate("read", everything(log))? {
             self.compare(&found)?;
             if !self.is_to_be_read {
@@ -166,7 +166,7 @@ impl Log {
     }
 
     /// Whether a log holds what is known, and else appends that were tried, each of them whole.
-    fn compare(&self, found: &[EventId]) -> Outcome {
+    fn compare(&self, found: &[EventId]) -> CheckResult {
         if !found.starts_with(&self.known) {
             let differs = found.iter().zip(&self.known).position(|(found, known)| found != known);
             return Err(format!("{} of {} events, at {differs:?}", found.len(), self.known.len()));
@@ -187,7 +187,7 @@ impl Log {
         Ok(())
     }
 
-    fn look(&mut self, disk: &SimDisk, left: Left, rng: &mut Rng) -> Outcome {
+    fn look(&mut self, disk: &SimDisk, left: Left, rng: &mut Rng) -> CheckResult {
         let copies = self.copies.after_power_cut(left, rng);
         let is_whole = left == Left::Whole && self.are_copies_whole;
         // The copy may be of another time than what is on the disk, and not be there at all.
@@ -200,7 +200,7 @@ impl Log {
         let info = log.info();
         self.saw(|seen| {
             seen.blocks += info.blocks;
-            seen.sealed_files += u64::from(info.sealed_bytes > 0);
+            seen.segments += u64::from(info.sealed_bytes > 0);
             seen.copies_made_anew += info.healed;
             seen.to_be_read_only += u64::from(log.refusal().is_some());
         });
@@ -243,7 +243,7 @@ impl Log {
 
     /// Damages a file, and has it mended; once more with a call that fails on the way, or is the
     /// last one before the power goes. What was mended without that is mended after it too.
-    fn heal(&self, disk: &SimDisk, rng: &mut Rng) -> Outcome {
+    fn heal(&self, disk: &SimDisk, rng: &mut Rng) -> CheckResult {
         let damaged = damage(disk, rng)?;
         let copies = || self.copies.after_power_cut(Left::Whole, &mut Rng::with_seed(0));
         let same = |rng: &mut Rng| disk.after_power_cut(Kept::Everything, rng);
@@ -275,7 +275,11 @@ impl Log {
 
     /// Has a store mended; what it holds then, if that can be done: all that is known, but for the
     /// last append where nothing tells its damage from a write that was cut off.
-    fn mend(&self, disk: &SimDisk, copies: &MemoryCopies) -> Outcome<Result<Vec<EventId>, String>> {
+    fn mend(
+        &self,
+        disk: &SimDisk,
+        copies: &MemoryCopies,
+    ) -> CheckResult<Result<Vec<EventId>, String>> {
         match verify(disk, copies, OnDamage::Heal) {
             Ok(report) if report.is_ok() => {}
             Ok(report) => return Ok(Err(format!("{:?}", report.problems))),
@@ -301,9 +305,9 @@ impl Log {
         log: &EmbeddedLog,
         events: &[SpaceEvent],
         expected: &mut Vec<EventId>,
-    ) -> Outcome {
+    ) -> CheckResult {
         log.step(false);
-        said(log.append(&Append::new(events)), "append")?;
+        said(log.append(&AppendRequest::new(events)), "append")?;
         log.step(true);
         expected.extend(events.iter().map(|event| event.event_id));
         if said(everything(log), "read")? != *expected {
@@ -319,7 +323,7 @@ impl Log {
         copies: &MemoryCopies,
         damage: OnDamage,
         tolerates: impl Fn(&str) -> bool,
-    ) -> Outcome {
+    ) -> CheckResult {
         let report = match verify(disk, copies, damage) {
             // It was being made.
             Err(OpenError::NoStore { .. }) if self.known.is_empty() => return Ok(()),
@@ -336,12 +340,12 @@ impl Log {
 impl Subject for Log {
     type Open = EmbeddedLog;
 
-    fn session(&mut self, session: &mut Session) -> Outcome<Option<EmbeddedLog>> {
+    fn session(&mut self, session: &mut Session) -> CheckResult<Option<EmbeddedLog>> {
         let log = session.tolerate("opening", open_on(session.disk(), &self.copies))?;
         log.map(|log| self.use_log(log, session)).transpose()
     }
 
-    fn look_at(&mut self, disk: &SimDisk, rng: &mut Rng) -> Outcome {
+    fn look_at(&mut self, disk: &SimDisk, rng: &mut Rng) -> CheckResult {
         if rng.u8(..8) == 0 {
             return self.heal(disk, rng).map_err(|wrong| format!("healing: {wrong}"));
         }
@@ -371,7 +375,7 @@ impl Subject for Log {
 }
 
 /// Changes a byte of one of the files, or removes a sealed one, as nothing but a broken disk does.
-fn damage(disk: &SimDisk, rng: &mut Rng) -> Outcome<String> {
+fn damage(disk: &SimDisk, rng: &mut Rng) -> CheckResult<String> {
     let part = rng.choice(["", "journal", "sealed"]).unwrap_or("");
     let folder = said(disk.folder(&Path::new(STORE).join(part)), "damaging")?;
     let Some(folder) = folder else { return Ok(String::new()) };
@@ -394,7 +398,7 @@ fn damage(disk: &SimDisk, rng: &mut Rng) -> Outcome<String> {
 }
 
 /// Damages a file of the index of the blocks, makes it an older one or loses it, or leaves it all alone.
-fn harm_index(disk: &SimDisk, rng: &mut Rng) -> Outcome {
+fn harm_index(disk: &SimDisk, rng: &mut Rng) -> CheckResult {
     let path = Path::new(STORE).join("derived/block-index");
     let Some(folder) = said(disk.folder(&path), "harming")? else { return Ok(()) };
     let Some(name) = rng.choice(said(folder.names(), "harming")?) else { return Ok(()) };
@@ -415,7 +419,7 @@ fn harm_index(disk: &SimDisk, rng: &mut Rng) -> Outcome {
 
 /// Steps the sealer where an append would wait for it: nobody steps it meanwhile. Opening may have
 /// found all files full.
-fn make_room(log: &EmbeddedLog) -> Outcome {
+fn make_room(log: &EmbeddedLog) -> CheckResult {
     if log.shared().journal_files.are_full() {
         log.step(false);
     }
@@ -471,7 +475,7 @@ fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, ReadError> {
 /// The id and the space of each event that passes.
 fn read(log: &EmbeddedLog, filter: EventFilter) -> Result<Vec<(EventId, String)>, ReadError> {
     let mut found = Vec::new();
-    for page in log.pages(Read::from(Position::new(1)).matching(filter)) {
+    for page in log.pages(ReadRequest::from(Position::new(1)).matching(filter)) {
         for event in page?.events() {
             let event = event.map_err(|error| StorageError::new("decoding", error.to_string()))?;
             found.push((event.event_id, event.space_id.to_owned()));
@@ -480,7 +484,7 @@ fn read(log: &EmbeddedLog, filter: EventFilter) -> Result<Vec<(EventId, String)>
     Ok(found)
 }
 
-fn said<T>(result: Result<T, impl Display>, doing: &str) -> Outcome<T> {
+fn said<T>(result: Result<T, impl Display>, doing: &str) -> CheckResult<T> {
     result.map_err(|error| format!("{doing}: {error}"))
 }
 
@@ -492,9 +496,8 @@ fn what_was_acknowledged_is_on_every_disk_that_may_be_left_and_nothing_is_damage
     let seen = seen.get();
     println!("{looked_at:?} {seen:?}");
     assert!(looked_at.acknowledged > 0, "nothing was ever acknowledged");
-    let Seen { blocks, sealed_files, copies_made_anew, to_be_read_only, mended, interrupted } =
-        seen;
-    let counts = [blocks, sealed_files, copies_made_anew, to_be_read_only, mended, interrupted];
+    let Seen { blocks, segments, copies_made_anew, to_be_read_only, mended, interrupted } = seen;
+    let counts = [blocks, segments, copies_made_anew, to_be_read_only, mended, interrupted];
     assert!(counts.iter().all(|count| *count > 0), "{seen:?}");
 }
 

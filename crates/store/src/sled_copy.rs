@@ -52,7 +52,7 @@ use spacefold_event_core::{
 
 pub(crate) use self::folders::SledFolders;
 use self::{
-    calls::{Interrupted, has_io_thread_panicked, install_hook, note_io_thread_panic},
+    calls::{CallInterrupted, has_io_thread_panicked, install_hook, note_io_thread_panic},
     files::{
         follow_mode, held_path, make_folders, open_unlocked, remove_unfinished_snapshots, sync_path,
     },
@@ -60,9 +60,9 @@ use self::{
 };
 
 use crate::{
-    head::sessions::Session,
+    head::sessions::StoreSession,
     lineage::{self, Lineage},
-    log_copy::{LogCopy, Part, SledError, StoredBlock},
+    log_copy::{LogCopy, PartBytes, SledError, StoredBlock},
 };
 
 /// Bytes of one value in sled; longer parts are divided.
@@ -110,7 +110,7 @@ pub(crate) struct SledCopy {
 struct NotedLineage {
     file: Option<Arc<dyn DiskFile>>,
     /// The newest session, and the two positions.
-    noted: Option<(Option<Session>, Position, Position)>,
+    noted: Option<(Option<StoreSession>, Position, Position)>,
 }
 
 impl SledCopy {
@@ -136,7 +136,7 @@ impl SledCopy {
         }
         install_hook();
         room::check()?;
-        let in_folder = |cause| Failure::Sled(sled::Error::Io(cause)).into_error("open", &path);
+        let in_folder = |cause| SledFailure::Sled(sled::Error::Io(cause)).into_error("open", &path);
         let is_new = make_folders(&held_path(above), name, above.mode()).map_err(in_folder)?;
         let none = || in_folder(ErrorKind::NotADirectory.into());
         let held = above.folder(name.as_ref())?.ok_or_else(none)?;
@@ -247,7 +247,7 @@ impl SledCopy {
     fn attempt<T>(
         &self,
         doing: &'static str,
-        call: impl FnOnce(&Handles) -> Result<T, Failure>,
+        call: impl FnOnce(&Handles) -> Result<T, SledFailure>,
     ) -> Result<T, SledError> {
         #[cfg(test)]
         if let Some(why) = self.refused.get() {
@@ -269,10 +269,10 @@ impl SledCopy {
     }
 
     /// Remembers a panic: nobody knows what state it left sled in.
-    fn note(&self, doing: &'static str, failure: Failure) -> SledError {
+    fn note(&self, doing: &'static str, failure: SledFailure) -> SledError {
         let panicked = matches!(
             failure,
-            Failure::Interrupted(Interrupted::Panicked(_) | Interrupted::Abandoned)
+            SledFailure::Interrupted(CallInterrupted::Panicked(_) | CallInterrupted::Abandoned)
         );
         let error = failure.into_error(doing, &self.path);
         if panicked {
@@ -428,7 +428,7 @@ struct Handles {
 /// check finds.
 fn last_whole(
     entries: impl Iterator<Item = sled::Result<(IVec, IVec)>>,
-) -> Result<Option<StoredBlock>, Failure> {
+) -> Result<Option<StoredBlock>, SledFailure> {
     let mut rest: Vec<IVec> = Vec::new();
     let mut before = None;
     for entry in entries {
@@ -441,7 +441,7 @@ fn last_whole(
             rest.clear();
         }
         if part == 0 {
-            let rest = rest.into_iter().rev().map(|part| Box::new(part) as Part).collect();
+            let rest = rest.into_iter().rev().map(|part| Box::new(part) as PartBytes).collect();
             return Ok(Some(StoredBlock { first, head: Box::new(value), rest }));
         }
         rest.push(value);
@@ -451,68 +451,70 @@ fn last_whole(
 }
 
 /// Uses an entry some more times: sled lets go of nothing before it has noted enough uses.
-fn touch(tree: &Tree, key: &[u8]) -> Result<(), Failure> {
+fn touch(tree: &Tree, key: &[u8]) -> Result<(), SledFailure> {
     for _ in 0..TOUCHES {
         tree.contains_key(key)?;
     }
     Ok(())
 }
 
-fn parse_key(key: &[u8]) -> Result<(Position, u16), Failure> {
-    let wrong = || Failure::Wrong(format!("{} bytes are no key of a block", key.len()));
+fn parse_key(key: &[u8]) -> Result<(Position, u16), SledFailure> {
+    let wrong = || SledFailure::Wrong(format!("{} bytes are no key of a block", key.len()));
     parse_block_key(key).ok_or_else(wrong)
 }
 
 /// Calls into sled: a panic is an error, and prints nothing.
-fn attempt<T>(call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+fn attempt<T>(call: impl FnOnce() -> Result<T, SledFailure>) -> Result<T, SledFailure> {
     calls::attempt(call)?
 }
 
 /// Calls into sled where it may never return.
 fn watched<T: Send + 'static>(
     wake: impl Fn(),
-    call: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
+    call: impl FnOnce() -> Result<T, SledFailure> + Send + 'static,
+) -> Result<T, SledFailure> {
     calls::watched(wake, call)?
 }
 
 /// How a call into sled failed.
-enum Failure {
+enum SledFailure {
     /// sled answered an error.
     Sled(sled::Error),
     /// sled answered what cannot be.
     Wrong(String),
     /// sled panicked, or may never answer.
-    Interrupted(Interrupted),
+    Interrupted(CallInterrupted),
 }
 
-impl From<Interrupted> for Failure {
-    fn from(interrupted: Interrupted) -> Self {
+impl From<CallInterrupted> for SledFailure {
+    fn from(interrupted: CallInterrupted) -> Self {
         Self::Interrupted(interrupted)
     }
 }
 
-impl From<sled::Error> for Failure {
+impl From<sled::Error> for SledFailure {
     fn from(error: sled::Error) -> Self {
         Self::Sled(error)
     }
 }
 
-impl Failure {
+impl SledFailure {
     fn into_error(self, doing: &str, path: &Path) -> SledError {
         let doing = format!("{doing} in {}", path.display());
         let error = match self {
             _ if has_io_thread_panicked() => return SledError::ProcessRestartRequired,
-            Self::Interrupted(Interrupted::Abandoned) => return SledError::ProcessRestartRequired,
-            Self::Interrupted(Interrupted::Panicked(message)) if is_out_of_memory(&message) => {
+            Self::Interrupted(CallInterrupted::Abandoned) => {
+                return SledError::ProcessRestartRequired;
+            }
+            Self::Interrupted(CallInterrupted::Panicked(message)) if is_out_of_memory(&message) => {
                 // Nothing is wrong with what it holds.
                 let cause = io::Error::new(ErrorKind::OutOfMemory, message);
                 return StorageError::new(doing, cause).into();
             }
-            Self::Interrupted(Interrupted::Panicked(message)) => {
+            Self::Interrupted(CallInterrupted::Panicked(message)) => {
                 return SledError::Broken(format!("{doing}: sled panicked: {message}"));
             }
-            Self::Interrupted(Interrupted::NoThread(cause)) => {
+            Self::Interrupted(CallInterrupted::NoThread(cause)) => {
                 return StorageError::new(doing, cause).into();
             }
             Self::Wrong(what) => return SledError::Broken(format!("{doing}: {what}")),

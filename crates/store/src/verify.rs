@@ -18,16 +18,16 @@ use crate::{
     embedded_log::EmbeddedLog,
     environment::Environment,
     error::{OpenError, StorePart},
-    folder::Folder,
+    folder::StoreFolder,
     head::Head,
     head_file::HeadFile,
     journal::scan,
-    journal::sealed_files::SealedFiles,
+    journal::segments::Segments,
     kin::Kin,
     log_copy::LogCopy,
     log_copy::SledError,
     options::StoreOptions,
-    recovery::{self, parts::Parts},
+    recovery::{self, parts::FittingParts},
 };
 
 /// What a check does.
@@ -159,7 +159,7 @@ pub(crate) fn verify_in(
 ) -> Result<VerifyReport, OpenError> {
     clock::check()?;
     let no_store = || OpenError::NoStore { path: path.to_owned() };
-    let folder = Folder::open(environment, path)?.ok_or_else(no_store)?;
+    let folder = StoreFolder::open(environment, path)?.ok_or_else(no_store)?;
     let lock = folder.lock()?;
     let mut report = VerifyReport::default();
     let mut head_file = open_head(&folder)?;
@@ -215,7 +215,7 @@ pub(crate) fn verify_in(
 }
 
 /// HEAD; where nothing can be written, to be read.
-fn open_head(folder: &Folder) -> Result<HeadFile, OpenError> {
+fn open_head(folder: &StoreFolder) -> Result<HeadFile, OpenError> {
     match HeadFile::open(folder) {
         Err(OpenError::Storage(error)) if error.kind().forbids_writing_only() => {
             HeadFile::open_to_read(folder)
@@ -249,7 +249,7 @@ fn part_problem(error: OpenError) -> Result<Problem, OpenError> {
             let kind = match part {
                 StorePart::Head => "head",
                 StorePart::Journal => "journal",
-                StorePart::Sealed => "sealed",
+                StorePart::Segments => "sealed",
                 StorePart::Sled => "sled",
             };
             Ok(Problem { position: None, file, offset: None, kind, detail: what, healed: false })
@@ -258,7 +258,7 @@ fn part_problem(error: OpenError) -> Result<Problem, OpenError> {
     }
 }
 
-fn head_problem(folder: &Folder, detail: String) -> Problem {
+fn head_problem(folder: &StoreFolder, detail: String) -> Problem {
     let file = Some(folder.head_path());
     Problem { position: None, file, offset: None, kind: "head", detail, healed: false }
 }
@@ -281,12 +281,12 @@ enum CheckedCopy {
 
 /// Checks both copies.
 fn check(
-    folder: &Folder,
+    folder: &StoreFolder,
     head: &Head,
     depth: VerifyDepth,
     report: &mut VerifyReport,
 ) -> Result<Checked, OpenError> {
-    let (Parts { head, sealed, kin, .. }, older_head) = recovery::read_parts(folder, head)?;
+    let (FittingParts { head, sealed, kin, .. }, older_head) = recovery::read_parts(folder, head)?;
     if older_head.is_some() {
         let detail = "it is older than the journal; opening the store mends it".to_owned();
         report.problems.push(head_problem(folder, detail));
@@ -309,12 +309,12 @@ fn check(
     }
     let copy = match check_copy(&mut journal, last, report) {
         Ok(()) => CheckedCopy::Sound,
-        Err(Fault::Open(error)) => return Err(error),
-        Err(Fault::Sled { position, detail }) => {
+        Err(VerifyFault::Open(error)) => return Err(error),
+        Err(VerifyFault::Sled { position, detail }) => {
             report.problems.push(sled_problem(&journal, position, detail));
             CheckedCopy::Wrong
         }
-        Err(Fault::Unchecked { kind, detail }) => {
+        Err(VerifyFault::Unchecked { kind, detail }) => {
             let detail = format!("sled's copy was not checked: {detail}");
             report.problems.push(Problem { kind, ..sled_problem(&journal, None, detail) });
             CheckedCopy::Unchecked
@@ -340,7 +340,7 @@ fn sled_problem(
     }
 }
 
-enum Fault {
+enum VerifyFault {
     Open(OpenError),
     Sled {
         position: Option<Position>,
@@ -353,14 +353,14 @@ enum Fault {
     },
 }
 
-impl From<OpenError> for Fault {
+impl From<OpenError> for VerifyFault {
     fn from(error: OpenError) -> Self {
         Self::Open(error)
     }
 }
 
 /// Why a call on sled's copy gave nothing: something is wrong with it, or with the machine.
-fn call_fault(position: impl Into<Option<Position>>, error: &SledError) -> Fault {
+fn call_fault(position: impl Into<Option<Position>>, error: &SledError) -> VerifyFault {
     if let SledError::Storage(error) = error {
         let kind = match error.kind() {
             StorageErrorKind::Other => return sled_fault(position, error),
@@ -368,20 +368,20 @@ fn call_fault(position: impl Into<Option<Position>>, error: &SledError) -> Fault
             StorageErrorKind::NotPermitted => StorageErrorKind::ReadOnly,
             kind => kind,
         };
-        return Fault::Unchecked { kind: kind.name(), detail: error.to_string() };
+        return VerifyFault::Unchecked { kind: kind.name(), detail: error.to_string() };
     }
     sled_fault(position, error)
 }
 
-fn sled_fault(position: impl Into<Option<Position>>, detail: impl ToString) -> Fault {
-    Fault::Sled { position: position.into(), detail: detail.to_string() }
+fn sled_fault(position: impl Into<Option<Position>>, detail: impl ToString) -> VerifyFault {
+    VerifyFault::Sled { position: position.into(), detail: detail.to_string() }
 }
 
 /// The events as the journal holds them.
 struct JournalEvents<'a> {
-    folder: &'a Folder,
+    folder: &'a StoreFolder,
     head: &'a Head,
-    sealed: &'a SealedFiles,
+    sealed: &'a Segments,
     known: Position,
     depth: VerifyDepth,
 }
@@ -445,7 +445,7 @@ fn check_copy(
     journal: &mut JournalEvents<'_>,
     last: Position,
     report: &mut VerifyReport,
-) -> Result<(), Fault> {
+) -> Result<(), VerifyFault> {
     let head = journal.head;
     let sled = journal.folder.copies().open().map_err(|error| call_fault(None, &error))?;
     let sled = sled.as_ref();
@@ -472,7 +472,7 @@ fn check_copy(
         return Err(sled_fault(last.next(), "it holds events that the journal does not have"));
     }
     if next <= head.sealed_through {
-        return Err(sled_fault(next, "it ends before the sealed files do"));
+        return Err(sled_fault(next, "it ends before the segments do"));
     }
     if head.clean && journal.fills_a_block(next)? {
         // Closing seals every full block there is.
@@ -484,8 +484,8 @@ fn check_copy(
 fn read_block(
     sled: &dyn LogCopy,
     first: Position,
-    sealed: &SealedFiles,
-) -> Result<block::Block, Fault> {
+    sealed: &Segments,
+) -> Result<block::Block, VerifyFault> {
     let stored =
         sled.block_at_or_before(first).map_err(|error: SledError| call_fault(first, &error))?;
     let stored = stored.ok_or_else(|| sled_fault(first, "the block is not there"))?;
@@ -497,7 +497,7 @@ fn compare(
     journal: &JournalEvents<'_>,
     sled: &dyn LogCopy,
     firsts: &[Position],
-) -> Result<(), Fault> {
+) -> Result<(), VerifyFault> {
     let mut remaining = firsts.iter();
     let mut block: Option<Records> = None;
     let mut fault = None;

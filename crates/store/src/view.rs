@@ -5,11 +5,11 @@ pub(crate) mod tail;
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{Position, Records, Revision, Timestamp};
 
-use crate::{block::BlockHash, block::index::BlockIndex, run::Run, view::tail::Tail};
+use crate::{block::BlockHash, block::index::BlockIndex, run::RecordRun, view::tail::Tail};
 
 /// Every durable event is in a block of the index or in the tail; some are in both.
 #[derive(Debug)]
-pub(crate) struct View {
+pub(crate) struct LogView {
     pub(crate) index: BlockIndex,
     pub(crate) tail: Tail,
     durable_head: Position,
@@ -32,7 +32,7 @@ pub(crate) enum Located {
     Beyond,
 }
 
-impl View {
+impl LogView {
     pub(crate) fn new(index: BlockIndex) -> Self {
         let (durable_head, last_recorded_at) = (index.end(), index.last_recorded_at());
         let tail_revisions = RapidHashMap::default();
@@ -40,7 +40,7 @@ impl View {
     }
 
     /// Takes in a run that has become durable.
-    pub(crate) fn publish(&mut self, run: Run) {
+    pub(crate) fn publish(&mut self, run: RecordRun) {
         for (space_id, _, after) in run.records.spaces() {
             match self.tail_revisions.get_mut(space_id) {
                 Some(revision) => *revision = after,
@@ -111,7 +111,7 @@ impl View {
         space_id: &str,
         revision: Revision,
     ) -> Option<Position> {
-        let holds = |run: &&Run| {
+        let holds = |run: &&RecordRun| {
             let mut spaces = run.records.spaces();
             spaces
                 .any(|(id, before, after)| id == space_id && before < revision && revision <= after)

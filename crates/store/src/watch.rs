@@ -11,7 +11,7 @@ use spacefold_disk::{FileId, FolderLock};
 use spacefold_event_core::{Position, StorageError, StorageErrorKind};
 
 use crate::{
-    folder::{Folder, HEAD, JOURNAL, LOCK, SEALED},
+    folder::{HEAD, JOURNAL, LOCK, SEALED, StoreFolder},
     journal::files::JournalFiles,
 };
 
@@ -20,7 +20,7 @@ pub(crate) const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The folder of an open store as it was when the store was opened.
 pub(crate) struct FolderWatch {
-    folder: Folder,
+    folder: StoreFolder,
     /// What must stay where it is, by its name in the folder: first the folder itself. All of it is
     /// held open, so that nothing else gets its number.
     parts: [(&'static str, FileId); 5],
@@ -31,7 +31,7 @@ pub(crate) struct FolderWatch {
 impl FolderWatch {
     /// Remembers what the folder of a store is, whose lock is held, and whose HEAD is open.
     pub(crate) fn new(
-        folder: &Folder,
+        folder: &StoreFolder,
         head: FileId,
         durable_head: Position,
         lock: &FolderLock,

@@ -25,18 +25,18 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 use spacefold_event_core::{
     Answerer, AppendError, Position, Receipt, StorageError,
-    append_rules::{self, Proposal, Verdict},
+    append_rules::{self, AppendDecision, Proposal},
 };
 
-use self::{ahead::Ahead, handover::Request};
+use self::{ahead::UndurableAppends, handover::Request};
 use crate::{
     folder::now,
     head::Fence,
     journal::{Journal, JournalEnd},
     options::StoreOptions,
-    progress::Failure,
-    run::Run,
-    shared::Shared,
+    progress::StoreFailure,
+    run::RecordRun,
+    shared::SharedStore,
 };
 
 pub(crate) use self::handover::{WriterHandle, start};
@@ -53,21 +53,21 @@ const MAX_LINGER: Duration = Duration::from_micros(200);
 #[derive(Clone)]
 enum CommitError {
     /// Nothing of it was written.
-    Refused(Failure),
+    Refused(StoreFailure),
     /// Some of it may be on disk.
     Unknown(StorageError),
 }
 
 /// What decides appends and commits them.
 struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStore>,
     sealer: Arc<Sender<()>>,
     /// How long what was written may wait for its sync; `None` when it may not.
     sync_within: Option<Duration>,
     end: JournalEnd,
     /// Opened by the first append.
     journal: Option<Journal>,
-    ahead: Ahead,
+    ahead: UndurableAppends,
     /// When what has been written must be synced.
     sync_due: Option<Instant>,
     /// How long the last sync took.
@@ -86,7 +86,7 @@ type Taken = (Answerer<Answer>, Result<Accepted, AppendError>);
 
 impl Writer {
     fn new(
-        shared: &Arc<Shared>,
+        shared: &Arc<SharedStore>,
         end: JournalEnd,
         options: &StoreOptions,
         sealer: Arc<Sender<()>>,
@@ -97,7 +97,7 @@ impl Writer {
             sync_within: options.durability.sync_within(),
             end,
             journal: None,
-            ahead: Ahead::new(shared, options.retry_window_events),
+            ahead: UndurableAppends::new(shared, options.retry_window_events),
             sync_due: None,
             last_sync: Duration::ZERO,
             last_group: 0,
@@ -179,7 +179,8 @@ impl Writer {
         if let Some(failure) = self.shared.progress.failure() {
             return Err(failure.into());
         }
-        if let Verdict::AlreadyStored(receipt) = append_rules::decide(proposal, &self.ahead)? {
+        if let AppendDecision::AlreadyStored(receipt) = append_rules::decide(proposal, &self.ahead)?
+        {
             return Ok(Accepted::Stored(receipt));
         }
         let assigned = proposal.assign(&self.ahead, now())?;
@@ -189,8 +190,9 @@ impl Writer {
         };
         let receipt = Receipt::of(&assigned, false);
         let bodies = proposal.runs().iter().map(|run| Arc::clone(run.body()));
-        let runs = assigned.into_iter().zip(bodies).map(|(records, body)| Run { records, body });
-        let runs: Vec<Run> = runs.collect();
+        let runs =
+            assigned.into_iter().zip(bodies).map(|(records, body)| RecordRun { records, body });
+        let runs: Vec<RecordRun> = runs.collect();
         journal.add(&runs);
         runs.into_iter().for_each(|run| self.ahead.push(run));
         Ok(Accepted::New(receipt))
@@ -336,7 +338,7 @@ fn newest_stored(group: &[Taken], own: Option<&Result<Accepted, AppendError>>) -
 }
 
 /// Takes a new incarnation, recorded and synced before anything is written under it.
-fn begin(shared: &Shared, end: JournalEnd) -> Result<Journal, AppendError> {
+fn begin(shared: &SharedStore, end: JournalEnd) -> Result<Journal, AppendError> {
     let mut head_file = shared.head_file.lock();
     let begun = shared.journal_files.prepare_first().and_then(|()| {
         head_file.begin_incarnation(end.head, |head| {
@@ -347,7 +349,7 @@ fn begin(shared: &Shared, end: JournalEnd) -> Result<Journal, AppendError> {
         })
     });
     if let Err(error) = begun {
-        let failure = Failure::from(&error);
+        let failure = StoreFailure::from(&error);
         shared.progress.fail(failure.clone());
         return Err(failure.into());
     }

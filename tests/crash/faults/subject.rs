@@ -3,7 +3,7 @@
 use std::io;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
-use spacefold_event_core::{Append, LogReader as _, LogWriter as _};
+use spacefold_event_core::{AppendRequest, LogReader as _, LogWriter as _};
 use spacefold_store::EmbeddedLog;
 
 use crate::{
@@ -75,7 +75,7 @@ fn append_all(log: &EmbeddedLog, options: &ChildOptions, messenger: &Messenger) 
             tries = left;
         }
         let key = AppendKey { writer: options.first_writer, n, profile: options.profile };
-        match log.append(&Append::new(&history.workload().events(key))) {
+        match log.append(&AppendRequest::new(&history.workload().events(key))) {
             Ok(receipt) => {
                 let place = Place { first: receipt.first_position(), count: receipt.count() };
                 let acknowledged = Acknowledged { key, place };

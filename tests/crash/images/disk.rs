@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use spacefold_disk::sim::{Image, Kept, Node, NodeId, PAGE_BYTES, Pages, ROOT, Tree, image};
+use spacefold_disk::sim::{FilePages, Image, Kept, Node, NodeId, PAGE_BYTES, ROOT, Tree, image};
 
 use crate::entry::Entry;
 
@@ -45,7 +45,7 @@ impl Disk {
             let node = if found.is_dir() {
                 Node::Folder(Default::default())
             } else {
-                Node::File(Pages::durable(&fs::read(entry.path())?))
+                Node::File(FilePages::durable(&fs::read(entry.path())?))
             };
             let name = entry.file_name().to_string_lossy().into();
             let node = self.tree.add_durable(folder, name, node);
@@ -63,7 +63,9 @@ impl Disk {
     /// [`Unknown`] when it was done to something that has not been created.
     pub fn take(&mut self, entry: &Entry) -> Result<(), Unknown> {
         match entry {
-            Entry::Create { file, path } => self.create(*file, path, Node::File(Pages::default())),
+            Entry::Create { file, path } => {
+                self.create(*file, path, Node::File(FilePages::default()))
+            }
             Entry::CreateFolder { file, path } => {
                 self.create(*file, path, Node::Folder(Default::default()))
             }
@@ -95,7 +97,7 @@ impl Disk {
                 let is_folder = |node| matches!(self.tree.node(node), Some(Node::Folder(_)));
                 match self.inodes.get(file) {
                     Some(node) if is_folder(*node) => Ok(()),
-                    _ => self.file(*file, Pages::fail_sync),
+                    _ => self.file(*file, FilePages::fail_sync),
                 }
             }
             Entry::Fault { .. } | Entry::SyncRange { .. } | Entry::Mark { .. } => Ok(()),
@@ -109,7 +111,7 @@ impl Disk {
         Ok(())
     }
 
-    fn file(&mut self, inode: u64, act: impl FnOnce(&mut Pages, u64)) -> Result<(), Unknown> {
+    fn file(&mut self, inode: u64, act: impl FnOnce(&mut FilePages, u64)) -> Result<(), Unknown> {
         let node = self.inodes.get(&inode).copied();
         match node.map(|node| self.tree.file(node, act)) {
             Some(true) => Ok(()),

@@ -19,7 +19,7 @@ const PROFILES: [Profile; 3] = [Profile::Small, Profile::Mixed, Profile::Bulk];
 pub(super) enum Scene {
     /// A few writers on one store, each opened a few times, some of which die.
     Small,
-    /// Writers with much to append, so that blocks go to sealed files, and journal files are given
+    /// Writers with much to append, so that blocks go to segments, and journal files are given
     /// up and used again.
     Sealing,
     /// A sync of the first writer fails: what it was to bring to the disk never comes there, but

@@ -8,7 +8,7 @@ use spacefold::{
     Subscription,
     admin::{RebuildMode, RebuildOptions, Verdict},
     content::{ContentError, ContentHash, ContentOptions, ContentStore as _, visit_named_content},
-    log::{LogReader as _, Read, StoreOptions},
+    log::{LogReader as _, ReadRequest, StoreOptions},
     state::SpaceStates,
 };
 
@@ -77,7 +77,7 @@ impl Answers {
         let wanted = [head.get() / 3, head.get() * 2 / 3, head.get()];
         let mut folds = BTreeMap::new();
         let mut fold = SpaceStates::new();
-        for page in spaces.log().pages(Read::from(Position::new(1)).to(head)) {
+        for page in spaces.log().pages(ReadRequest::from(Position::new(1)).to(head)) {
             let page = page.map_err(|error| error.to_string())?;
             for event in page.events() {
                 let event = event.map_err(|error| error.to_string())?;
@@ -109,7 +109,7 @@ impl Answers {
 
     /// The place that was kept, with a digest of the events up to it.
     fn read_place(&mut self, spaces: &Spacefold) -> Result<(), String> {
-        match spaces.subscribe_durably(PLACE, &Subscription::from_start()) {
+        match spaces.subscribe_durable(PLACE, &Subscription::from_start()) {
             Ok(subscriber) => {
                 let place = subscriber.acknowledged().get();
                 let fits = place <= self.events.len() as u64
@@ -158,7 +158,7 @@ fn states(snapshots: &[Snapshot]) -> States {
 /// Moves the durable subscription to the head, and keeps a digest of the events with its place.
 pub(super) fn move_place(spaces: &Spacefold) {
     let mut subscriber =
-        spaces.subscribe_durably(PLACE, &Subscription::from_start()).expect("the place is free");
+        spaces.subscribe_durable(PLACE, &Subscription::from_start()).expect("the place is free");
     while !matches!(subscriber.recv().unwrap(), Delivery::CaughtUp { .. }) {}
     let mut answers = Answers::default();
     answers.read_events(spaces).unwrap();

@@ -260,7 +260,7 @@ impl Writer {
             .with_timestamp(Timestamp::from_micros(micros).unwrap())
     }
 
-    /// Makes a sealed file of the blocks there are: a damaged frame is mended by one.
+    /// Makes a segment of the blocks there are: a damaged frame is mended by one.
     fn seal(&self, store: &Path) {
         if self.kind.size != Size::Segments {
             return;

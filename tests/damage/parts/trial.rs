@@ -114,7 +114,7 @@ impl Trial<'_> {
                 self.outcome.what = self.judge(&answers, &checked).to_owned();
                 self.append_one(&answers);
                 self.has_lost_no_pack(&copy);
-                self.has_lost_no_sealed_file(&copy, &before);
+                self.has_lost_no_segment(&copy, &before);
                 if answers.events == self.store().answers.events {
                     // The log is whole and has gone on: what it had before is older now.
                     parts.retain(|part| part.is_content());
@@ -167,8 +167,8 @@ impl Trial<'_> {
         }
     }
 
-    /// Opening removes no sealed file, whoever it is of: it is where it was, or set aside.
-    fn has_lost_no_sealed_file(&mut self, copy: &Path, before: &BTreeMap<String, String>) {
+    /// Opening removes no segment, whoever it is of: it is where it was, or set aside.
+    fn has_lost_no_segment(&mut self, copy: &Path, before: &BTreeMap<String, String>) {
         let after = digests(copy);
         let mut sealed = before.iter().filter(|(name, _)| name.starts_with("sealed/"));
         if let Some((name, _)) = sealed.find(|(_, digest)| !after.values().any(|is| is == *digest))
@@ -230,10 +230,10 @@ impl Trial<'_> {
         }
     }
 
-    /// Whose whole log the folder holds and answers with: HEAD, journal and sealed files are all of
-    /// one store, or HEAD, journal and sled, from which sealed files are mended. Of HEAD the newest
+    /// Whose whole log the folder holds and answers with: HEAD, journal and segments are all of
+    /// one store, or HEAD, journal and sled, from which segments are mended. Of HEAD the newest
     /// slot counts; of an own older journal it may be a newer one that knows of no later event, and so
-    /// may the sealed files.
+    /// may the segments.
     fn whole(&self, answers: &Answers) -> Option<Source> {
         let copy = self.exchanged("looked-at");
         let layout = Layout::of(&copy);

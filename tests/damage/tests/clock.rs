@@ -14,7 +14,7 @@ use damage::{
 use spacefold::{
     Position, SpaceEvent, Timestamp,
     admin::{VerifyOptions, verify},
-    log::{Append, LogReader, LogWriter, Read},
+    log::{AppendRequest, LogReader, LogWriter, ReadRequest},
 };
 use spacefold_store::fuzzing::Decoder;
 
@@ -36,7 +36,7 @@ fn filler() -> SpaceEvent {
 
 fn recorded(store: &OpenStore) -> Vec<Timestamp> {
     let mut times = Vec::new();
-    for page in store.log().pages(Read::from(Position::new(1))) {
+    for page in store.log().pages(ReadRequest::from(Position::new(1))) {
         times.extend(page.unwrap().envelopes().map(|event| event.recorded_at));
     }
     times
@@ -85,7 +85,7 @@ fn goes_on_from(clock: Timestamp) {
     }
     let wished = [Timestamp::MIN, Timestamp::MAX];
     let imported = events(2);
-    store.log().append(&Append::new(&imported).recorded_at(&wished)).unwrap();
+    store.log().append(&AppendRequest::new(&imported).recorded_at(&wished)).unwrap();
     check(&store, clock, before);
     store.close().unwrap();
     drop(store);

@@ -2,7 +2,7 @@
 //! truth about it.
 //!
 //! `SPACEFOLD_DAMAGE=all` runs every byte with every bit, which takes hours;
-//! `SPACEFOLD_DAMAGE_STORES=small` leaves it at the stores without a sealed file, the closed one and
+//! `SPACEFOLD_DAMAGE_STORES=small` leaves it at the stores without a segment, the closed one and
 //! the killed one, which takes half an hour. `SPACEFOLD_DAMAGE_SEED` chooses others.
 
 use std::{ops::Range, path::Path};
@@ -40,7 +40,7 @@ impl Cases {
     }
 
     /// One bit of every byte that holds data, over all stores: the same frames are in several, and
-    /// what the others add are their HEAD, their last frames and their sealed files. Of sled's files
+    /// what the others add are their HEAD, their last frames and their segments. Of sled's files
     /// and of long runs of one byte, of some bytes only.
     fn flips(&mut self) {
         for (file, range, part) in self.layout.parts.clone() {

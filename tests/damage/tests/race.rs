@@ -13,7 +13,7 @@ use std::{
 use damage::stores::scratch;
 use spacefold::{
     AppendCondition, AppendError, Position, Revision, SpaceEvent,
-    log::{Append, EventLog, FailedCondition, MemoryLog, Read},
+    log::{AppendRequest, EventLog, FailedCondition, MemoryLog, ReadRequest},
 };
 use spacefold_store::{Durability, EmbeddedLog, StoreOptions};
 
@@ -37,7 +37,7 @@ fn race(log: &dyn EventLog, attempts: u64) {
         while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
             let events = [SpaceEvent::variable_set("a", format!("thread-{thread}"), expected)];
             let condition = AppendCondition::exact("a", Revision::new(expected));
-            match log.append(&Append::new(&events).on(condition)) {
+            match log.append(&AppendRequest::new(&events).on(condition)) {
                 Ok(receipt) => {
                     assert_eq!(receipt.revision().get(), expected + 1);
                     assert_eq!(receipt.last_position().get(), expected + 1);
@@ -71,7 +71,7 @@ fn race(log: &dyn EventLog, attempts: u64) {
     let durable = log.wait_durable(log.head(), Duration::from_secs(60)).unwrap();
     assert_eq!(durable.get(), winners);
     let mut expected = won.iter().zip(1..);
-    for page in log.pages(Read::from(Position::new(1))) {
+    for page in log.pages(ReadRequest::from(Position::new(1))) {
         for event in page.unwrap().envelopes() {
             let ((revision, id), number) = expected.next().unwrap();
             assert_eq!((*revision, *id), (number, event.event_id));

@@ -13,7 +13,7 @@ use spacefold::{
     bus::{BusOptions, Handler, Priority, RetryPolicy},
     content::{ContentStore, visit_named_content},
     event::{RecordedEvent, RecordedEventRef},
-    projection::{ApplyContext, ApplyError, OneValue, Projection, Table, ValueProjection},
+    projection::{ApplyContext, ApplyError, Projection, SingleValue, SingleValueProjection, Table},
 };
 
 /// What is done in a place, once.
@@ -223,7 +223,7 @@ fn caught_up(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
 
 struct Count;
 
-impl ValueProjection for Count {
+impl SingleValue for Count {
     type Value = u64;
 
     fn name(&self) -> &'static str {
@@ -246,7 +246,7 @@ impl ValueProjection for Count {
 }
 
 fn query(spaces: &Spacefold, act: Act) -> Box<dyn Any + Send> {
-    let handle = spaces.projections().register(OneValue(Count)).unwrap();
+    let handle = spaces.projections().register(SingleValueProjection(Count)).unwrap();
     let own = spaces.clone();
     let asking = thread::spawn(move || {
         let asked = handle.read(|_| {

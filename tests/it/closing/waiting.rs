@@ -68,7 +68,7 @@ fn every_call_that_waits_ends_and_says_why() {
         bus.start().unwrap();
         store.spaces.bus().on_any(Priority::LOW, |_| {}).unwrap();
         let handle = store.spaces.projections().activity().unwrap();
-        let mut durable = store.spaces.subscribe_durably("mailer", &begin()).unwrap();
+        let mut durable = store.spaces.subscribe_durable("mailer", &begin()).unwrap();
         let waits: Vec<(&str, Wait)> = vec![
             (
                 "wait_durable",

@@ -24,7 +24,7 @@ fn child() {
     };
     let spaces = open(&PathBuf::from(folder));
     let subscription = Subscription::from_start();
-    let mut mailer = spaces.subscribe_durably(NAME, &subscription).unwrap();
+    let mut mailer = spaces.subscribe_durable(NAME, &subscription).unwrap();
     loop {
         spaces.append([SpaceEvent::space_activated("a")]).unwrap();
         while let Some(delivery) = mailer.try_recv().unwrap() {
@@ -68,7 +68,7 @@ fn what_was_acknowledged_and_synced_outlives_a_kill() {
 
         let spaces = open(&path);
         let head = spaces.durable_head().get();
-        let mut mailer = spaces.subscribe_durably(NAME, &Subscription::from_now()).unwrap();
+        let mut mailer = spaces.subscribe_durable(NAME, &Subscription::from_now()).unwrap();
         let acknowledged = mailer.acknowledged().get();
         assert!((synced..=head).contains(&acknowledged), "{synced} {acknowledged} {head}");
         assert_eq!(mailer.result(), acknowledged.to_le_bytes(), "the result of another place");

@@ -14,7 +14,7 @@ use std::{
 use spacefold::{
     EventBus, Options, Position, SpaceEvent, Spacefold, StorageError, Subscription,
     bus::{BusOptions, Handler},
-    log::{Append, EmbeddedLog, LogWriter},
+    log::{AppendRequest, EmbeddedLog, LogWriter},
     subscribe::{Feed, PlaceFile, PlaceStore},
 };
 use spacefold_disk::LazyFolder;
@@ -89,7 +89,7 @@ fn activated() -> Vec<SpaceEvent> {
 /// What is synced by itself, within the second that is the default.
 fn by_itself(path: &Path) -> ! {
     let log = EmbeddedLog::open(path).unwrap();
-    log.append(&Append::new(&activated())).unwrap();
+    log.append(&AppendRequest::new(&activated())).unwrap();
     let places = LazyFolder::within(&log.derived_folder(), "subscriptions");
     let places = PlaceFile::in_folder(places);
     let store = Arc::new(Noted { places, puts: AtomicU64::new(0) });

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use spacefold::{
-    Delivery, Revision, SpaceEvent, Spacefold, Subscription, subscribe::SnapshotAndTail,
+    Delivery, Revision, SpaceEvent, Spacefold, Subscription, subscribe::SnapshotStream,
 };
 
 const ROUNDS: usize = 30;
 
 /// The next event of the space, and the space as it was, leave nothing out between them.
-fn check(late: SnapshotAndTail) {
+fn check(late: SnapshotStream) {
     let known = late.snapshots.first().map_or(Revision::NONE, |snapshot| snapshot.revision());
     let mut items = late.tail.into_iter();
     let event = items.find_map(|item| match item.unwrap() {
@@ -35,7 +35,7 @@ fn nothing_is_missing_between_the_states_and_what_follows_them() {
         });
         for _ in 0..ROUNDS {
             let subscription = Subscription::from_start().spaces(["a"]);
-            check(spaces.snapshot_and_subscribe(subscription).unwrap());
+            check(spaces.snapshot_then_subscribe(subscription).unwrap());
         }
         is_done.store(true, Ordering::Relaxed);
     });

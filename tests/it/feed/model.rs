@@ -10,11 +10,11 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use spacefold_bus::{
-    Delivery, DurableSubscriber, Feed, PlaceFile, PlaceStore, ReceiveError, SubscribeError,
-    Subscriber, Subscription, WhenBehind,
+    Delivery, DurableSubscriber, Feed, LagPolicy, PlaceFile, PlaceStore, ReceiveError,
+    SubscribeError, Subscriber, Subscription,
 };
 use spacefold_event_core::{
-    Append, EventFilter, EventLog, EventType, MemoryLog, Position, RecordedEvent, SpaceEvent,
+    AppendRequest, EventFilter, EventLog, EventType, MemoryLog, Position, RecordedEvent, SpaceEvent,
 };
 use spacefold_store::EmbeddedLog;
 use tempfile::TempDir;
@@ -45,7 +45,7 @@ enum Step {
 struct Wanted {
     start: Start,
     filter: u8,
-    when_behind: WhenBehind,
+    lag_policy: LagPolicy,
     lagging_after: u64,
 }
 
@@ -89,16 +89,16 @@ fn wanted() -> impl Strategy<Value = Wanted> {
         1 => Just(Start::Now),
         1 => any::<Index>().prop_map(Start::TimeOf),
     ];
-    let when_behind = prop_oneof![
-        2 => Just(WhenBehind::ReadOn),
-        1 => Just(WhenBehind::CoalesceDocuments),
-        1 => Just(WhenBehind::SkipOldest),
+    let lag_policy = prop_oneof![
+        2 => Just(LagPolicy::ReadOn),
+        1 => Just(LagPolicy::CoalesceDocuments),
+        1 => Just(LagPolicy::SkipOldest),
     ];
-    (start, any::<u8>(), when_behind, 0..12_u64).prop_map(
-        |(start, filter, when_behind, lagging_after)| Wanted {
+    (start, any::<u8>(), lag_policy, 0..12_u64).prop_map(
+        |(start, filter, lag_policy, lagging_after)| Wanted {
             start,
             filter,
-            when_behind,
+            lag_policy,
             lagging_after,
         },
     )
@@ -245,7 +245,7 @@ impl<S: Subject> History<S> {
                 if !self.subscribers.is_empty() {
                     let which = which.index(self.subscribers.len());
                     let (mut subscriber, _) = self.subscribers.swap_remove(which);
-                    subscriber.closer().close();
+                    subscriber.handle().close();
                     assert!(matches!(subscriber.recv(), Err(ReceiveError::Closed)));
                 }
             }
@@ -264,9 +264,9 @@ impl<S: Subject> History<S> {
     }
 
     fn append(&mut self, events: Vec<SpaceEvent>) {
-        let receipt = self.subject.log().append(&Append::new(&events)).unwrap();
+        let receipt = self.subject.log().append(&AppendRequest::new(&events)).unwrap();
         assert_eq!(receipt.last_position().get(), self.head() + events.len() as u64);
-        let read = spacefold_event_core::Read::from(receipt.first_position());
+        let read = spacefold_event_core::ReadRequest::from(receipt.first_position());
         let page = self.subject.log().read(&read).unwrap();
         self.events.extend(page.events().map(|event| event.unwrap().to_owned_event()));
         assert_eq!(receipt.last_position().get(), self.head());
@@ -290,14 +290,14 @@ impl<S: Subject> History<S> {
         };
         let subscription = subscription
             .matching(filter(wanted.filter))
-            .when_behind(wanted.when_behind)
+            .lag_policy(wanted.lag_policy)
             .lagging_after(wanted.lagging_after);
         (subscription, after)
     }
 
     fn open_durable(&mut self, name: usize, wanted: &Wanted) {
         let (subscription, after) = self.subscription(wanted);
-        let opened = self.feed.subscribe_durably(NAMES[name], &subscription);
+        let opened = self.feed.subscribe_durable(NAMES[name], &subscription);
         if self.durable[name].is_some() {
             assert!(matches!(opened, Err(SubscribeError::Owned { .. })));
             return;
@@ -310,7 +310,7 @@ impl<S: Subject> History<S> {
                 // On purpose, from where it is.
                 let after = Position::new(after);
                 self.feed.change_durable_filter(NAMES[name], asked, after).unwrap();
-                self.feed.subscribe_durably(NAMES[name], &subscription)
+                self.feed.subscribe_durable(NAMES[name], &subscription)
             }
             _ => opened,
         };
@@ -455,7 +455,7 @@ impl Expected {
                 let all: Vec<RecordedEvent> =
                     self.passing(events, self.position + 1, through).cloned().collect();
                 if all != seen {
-                    assert_eq!(self.wanted.when_behind, WhenBehind::CoalesceDocuments);
+                    assert_eq!(self.wanted.lag_policy, LagPolicy::CoalesceDocuments);
                     assert!(!self.is_live, "coalesced though it was not behind");
                     assert_eq!(seen, coalesced(&all));
                 }
@@ -468,7 +468,7 @@ impl Expected {
                 self.is_live = true;
             }
             Some(Delivery::Lagging { position, lag }) => {
-                assert!(self.is_live && self.wanted.when_behind != WhenBehind::SkipOldest);
+                assert!(self.is_live && self.wanted.lag_policy != LagPolicy::SkipOldest);
                 self.pass_to(position.get(), events);
                 assert_eq!(lag, head - self.position);
                 assert!(lag > self.wanted.lagging_after);
@@ -485,14 +485,14 @@ impl Expected {
         let head = events.len() as u64;
         self.pass_to(from - 1, events);
         let passing = self.passing(events, from, to).count() as u64;
-        match self.wanted.when_behind {
-            WhenBehind::SkipOldest => {
+        match self.wanted.lag_policy {
+            LagPolicy::SkipOldest => {
                 assert!(self.is_live && head - self.position > self.wanted.lagging_after);
                 assert_eq!(skipped, passing);
                 assert_eq!(to, head - self.wanted.lagging_after / 2);
                 self.position = to;
             }
-            WhenBehind::CoalesceDocuments => {
+            LagPolicy::CoalesceDocuments => {
                 assert!(!self.is_live);
                 let all: Vec<RecordedEvent> = self.passing(events, from, to).cloned().collect();
                 assert_eq!(skipped, passing - coalesced(&all).len() as u64);

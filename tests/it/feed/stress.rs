@@ -10,7 +10,7 @@ use std::{
 use spacefold::{
     Delivery, Position, SpaceEvent, Spacefold, Subscriber, Subscription,
     event::EventFilter,
-    subscribe::{Feed, WhenBehind},
+    subscribe::{Feed, LagPolicy},
 };
 use spacefold_event_core::Envelope;
 
@@ -27,7 +27,7 @@ const END: &str = "end";
 enum Conduct {
     Steady,
     /// Gives way to everybody else after each page.
-    Slow(WhenBehind),
+    Slow(LagPolicy),
     /// Is dropped now and then, and goes on behind what it has seen.
     Dying,
     /// Dies as well, and goes on behind what it has acknowledged, with the result kept there.
@@ -80,9 +80,9 @@ impl Random {
 fn conduct(number: u64) -> Conduct {
     match number % 8 {
         0 | 1 => Conduct::Steady,
-        2 => Conduct::Slow(WhenBehind::ReadOn),
-        3 => Conduct::Slow(WhenBehind::SkipOldest),
-        4 => Conduct::Slow(WhenBehind::CoalesceDocuments),
+        2 => Conduct::Slow(LagPolicy::ReadOn),
+        3 => Conduct::Slow(LagPolicy::SkipOldest),
+        4 => Conduct::Slow(LagPolicy::CoalesceDocuments),
         5 | 6 => Conduct::Dying,
         _ => Conduct::Durable,
     }
@@ -144,11 +144,11 @@ fn take(tally: &mut Tally, delivery: &Delivery) -> bool {
 
 fn subscribe(feed: &Feed, number: u64, after: Position) -> Subscriber {
     let subscription = Subscription::after(after).matching(filter(number)).lagging_after(200);
-    let when_behind = match conduct(number) {
-        Conduct::Slow(when_behind) => when_behind,
-        _ => WhenBehind::ReadOn,
+    let lag_policy = match conduct(number) {
+        Conduct::Slow(lag_policy) => lag_policy,
+        _ => LagPolicy::ReadOn,
     };
-    feed.subscribe(subscription.when_behind(when_behind)).unwrap()
+    feed.subscribe(subscription.lag_policy(lag_policy)).unwrap()
 }
 
 fn consume(feed: &Feed, number: u64) -> Tally {
@@ -181,7 +181,7 @@ fn consume_durably(feed: &Feed, number: u64, random: &mut Random) -> Tally {
     let subscription = Subscription::from_start().matching(filter(number));
     loop {
         let name = format!("durable-{number}");
-        let mut subscriber = feed.subscribe_durably(&name, &subscription).unwrap();
+        let mut subscriber = feed.subscribe_durable(&name, &subscription).unwrap();
         let mut tally = Tally::decode(subscriber.result());
         for _ in 0..random.below(30) {
             let is_last = take(&mut tally, &subscriber.recv().unwrap());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser};
 
-use crate::command::{Command, rebuild};
+use crate::command::{CliCommand, rebuild};
 
 /// An event-sourced storage engine for information spaces.
 #[derive(Debug, Parser)]
@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     pub(crate) json: bool,
 
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
 /// Folds projections anew from the first event, compares them, and swaps them in.
@@ -38,7 +38,7 @@ pub(crate) struct RebuildProjections {
 
 impl From<RebuildProjections> for Arguments {
     fn from(RebuildProjections { store, rebuild, json }: RebuildProjections) -> Self {
-        Self { store, json, command: Command::Rebuild(rebuild) }
+        Self { store, json, command: CliCommand::Rebuild(rebuild) }
     }
 }
 

@@ -24,10 +24,10 @@ pub(crate) mod where_is;
 
 use clap::Subcommand;
 
-use crate::{error::Failure, session::Session};
+use crate::{error::Failure, session::CliSession};
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     /// A guided tour on a real history, in a temporary folder.
     Demo,
     /// Import events from JSON lines, plain, gzip or zstd; those stored already are skipped.
@@ -47,9 +47,9 @@ pub(crate) enum Command {
     /// Which event gave each document, variable and reference the value that it has.
     Blame(blame::BlameOf),
     /// Print the events of a space or of one document.
-    History(history::History),
+    History(history::HistoryArgs),
     /// Print the newest events.
-    Tail(tail::Tail),
+    Tail(tail::TailArgs),
     /// Print where a content is and was, by its hash: in which documents, from when to when.
     Where(where_is::WhereIs),
     /// Print how many events there were, by day, type and source.
@@ -67,7 +67,7 @@ pub(crate) enum Command {
     /// Show the store at a glance.
     Info,
     /// Store, print and clear away the content of documents.
-    Content(content::Content),
+    Content(content::ContentArgs),
     /// Import the history of a git repository; what was imported before is skipped.
     ///
     /// Nothing is fetched, no setting of the repository counts, and no program that it names is run.
@@ -78,8 +78,8 @@ pub(crate) enum Command {
     Checkout(checkout::Checkout),
 }
 
-impl Command {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+impl CliCommand {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         match self {
             Self::Demo => demo::run(session),
             Self::Import(arguments) => arguments.run(session),

@@ -22,7 +22,7 @@ use clap::Parser;
 use self::{
     arguments::{Arguments, RebuildProjections},
     error::Failure,
-    session::Session,
+    session::CliSession,
 };
 
 /// `spacefold`, with the arguments of the process.
@@ -48,7 +48,7 @@ fn main<A: Parser + Into<Arguments>>() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> ExitCode {
-    let mut session = Session::new(arguments.store.data, arguments.json);
+    let mut session = CliSession::new(arguments.store.data, arguments.json);
     let outcome = arguments.command.run(&mut session);
     match outcome.and_then(|()| session.output.flush()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -44,7 +44,7 @@ impl Output {
     }
 
     /// Writes the rows of a table, columns aligned, when there are many: then as wide as those were.
-    pub(crate) fn many_rows(&mut self, table: &mut Table) -> Result<(), Failure> {
+    pub(crate) fn many_rows(&mut self, table: &mut CellTable) -> Result<(), Failure> {
         if table.rows.len() < MANY_ROWS {
             return Ok(());
         }
@@ -55,12 +55,12 @@ impl Output {
     }
 
     /// Writes the rows of a table, columns aligned.
-    pub(crate) fn table(&mut self, table: &Table) -> Result<(), Failure> {
+    pub(crate) fn table(&mut self, table: &CellTable) -> Result<(), Failure> {
         self.rows(table).map(drop)
     }
 
     /// Writes rows, and answers how wide their columns are.
-    fn rows(&mut self, table: &Table) -> Result<Vec<usize>, Failure> {
+    fn rows(&mut self, table: &CellTable) -> Result<Vec<usize>, Failure> {
         let rows = || table.head.iter().chain(&table.rows);
         let mut widths = table.widths.clone();
         for row in rows() {
@@ -93,7 +93,7 @@ impl Output {
 
 /// Rows of cells.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct CellTable {
     head: Option<Vec<Cell>>,
     rows: Vec<Vec<Cell>>,
     /// How wide the columns are at least.
@@ -112,7 +112,7 @@ enum Align {
     Right,
 }
 
-impl Table {
+impl CellTable {
     pub(crate) fn new() -> Self {
         Self::default()
     }

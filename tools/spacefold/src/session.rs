@@ -21,13 +21,13 @@ pub(crate) struct NewStore {
     mode: Option<StoreMode>,
 }
 
-pub(crate) struct Session {
+pub(crate) struct CliSession {
     pub(crate) data: PathBuf,
     pub(crate) json: bool,
     pub(crate) output: Output,
 }
 
-impl Session {
+impl CliSession {
     pub(crate) fn new(data: PathBuf, json: bool) -> Self {
         Self { data, json, output: Output::new() }
     }

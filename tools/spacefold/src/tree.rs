@@ -158,11 +158,11 @@ impl fmt::Display for TreePath {
 }
 
 /// A folder that files are written below.
-pub(crate) struct Tree {
+pub(crate) struct OutputTree {
     root: OwnedFd,
 }
 
-impl Tree {
+impl OutputTree {
     pub(crate) fn open(folder: &Path) -> Result<Self, TreeError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { root: openat(rustix::fs::CWD, folder, flags, Mode::empty())? })
@@ -253,7 +253,7 @@ mod tests {
         std::fs::write(outside.join("kept"), "kept").unwrap();
         std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
         std::os::unix::fs::symlink(outside.join("kept"), inside.join("file")).unwrap();
-        let tree = Tree::open(&inside).unwrap();
+        let tree = OutputTree::open(&inside).unwrap();
         let through = TreePath::new(b"link/new", FileKind::Plain).unwrap();
         for refused in [
             tree.make_file(&through, FileKind::Plain).map(drop),

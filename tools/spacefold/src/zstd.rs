@@ -14,10 +14,10 @@ use ruzstd::decoding::{
 pub(crate) struct ZstdReader<R> {
     source: R,
     decoder: FrameDecoder,
-    state: State,
+    state: DecoderState,
 }
 
-enum State {
+enum DecoderState {
     BetweenFrames,
     InFrame,
     /// What was decoded before the failure is given first.
@@ -29,12 +29,12 @@ const END_OF_FRAME: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
 
 impl<R: BufRead> ZstdReader<R> {
     pub(crate) fn new(source: R) -> Self {
-        Self { source, decoder: FrameDecoder::new(), state: State::BetweenFrames }
+        Self { source, decoder: FrameDecoder::new(), state: DecoderState::BetweenFrames }
     }
 
     fn begin_frame(&mut self) -> io::Result<()> {
         match self.decoder.reset(&mut self.source) {
-            Ok(()) => self.state = State::InFrame,
+            Ok(()) => self.state = DecoderState::InFrame,
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
                 length,
                 ..
@@ -53,7 +53,7 @@ impl<R: BufRead> ZstdReader<R> {
     fn decode_block(&mut self) {
         let one = || BlockDecodingStrategy::UptoBlocks(1);
         if let Err(error) = self.decoder.decode_blocks(&mut self.source, one()) {
-            self.state = State::Failed(self.explain(&error));
+            self.state = DecoderState::Failed(self.explain(&error));
             // If even that fails, what was held back is lost with the rest.
             let _ = self.decoder.decode_blocks(END_OF_FRAME, one());
         }
@@ -73,7 +73,7 @@ impl<R: BufRead> ZstdReader<R> {
     }
 
     fn end_frame(&mut self) -> io::Result<()> {
-        self.state = State::BetweenFrames;
+        self.state = DecoderState::BetweenFrames;
         let stated = self.decoder.get_checksum_from_data();
         if stated.is_some() && stated != self.decoder.get_calculated_checksum() {
             return Err(io::Error::new(
@@ -92,19 +92,19 @@ impl<R: BufRead> Read for ZstdReader<R> {
         }
         loop {
             match &mut self.state {
-                State::BetweenFrames => {
+                DecoderState::BetweenFrames => {
                     if self.source.fill_buf()?.is_empty() {
                         return Ok(0);
                     }
                     self.begin_frame()?;
                 }
                 _ if self.decoder.can_collect() > 0 => return self.decoder.read(buffer),
-                State::Failed(error) => {
+                DecoderState::Failed(error) => {
                     let again = io::Error::new(error.kind(), error.to_string());
                     return Err(mem::replace(error, again));
                 }
-                State::InFrame if self.decoder.is_finished() => self.end_frame()?,
-                State::InFrame => self.decode_block(),
+                DecoderState::InFrame if self.decoder.is_finished() => self.end_frame()?,
+                DecoderState::InFrame => self.decode_block(),
             }
         }
     }

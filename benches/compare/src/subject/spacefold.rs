@@ -4,7 +4,7 @@ use std::{ops::Range, path::Path, sync::Arc};
 
 use anyhow::Result;
 use spacefold_event_core::{
-    Append, LogReader, LogWriter, MAX_APPEND_EVENTS, Position, Read, SpaceEvent,
+    AppendRequest, LogReader, LogWriter, MAX_APPEND_EVENTS, Position, ReadRequest, SpaceEvent,
 };
 use spacefold_projection::{
     DerivedState, LiveStates, Projections, RebuildMode, RebuildOptions, rebuild,
@@ -18,7 +18,7 @@ pub(crate) fn open(folder: &Path) -> Result<EmbeddedLog> {
 }
 
 pub(crate) fn append(log: &EmbeddedLog, events: &[SpaceEvent]) -> Result<()> {
-    let receipt = log.append(&Append::new(events))?;
+    let receipt = log.append(&AppendRequest::new(events))?;
     anyhow::ensure!(receipt.is_durable(), "an append was answered before it was durable");
     Ok(())
 }
@@ -30,7 +30,7 @@ pub(crate) fn len(log: &EmbeddedLog) -> u64 {
 pub(crate) fn replay(log: &EmbeddedLog, range: Range<u64>) -> Result<Digest> {
     let mut digest = Digest::default();
     let to = Position::new(range.end).previous();
-    let read = Read::from(Position::new(range.start)).to(to).limit(MAX_APPEND_EVENTS);
+    let read = ReadRequest::from(Position::new(range.start)).to(to).limit(MAX_APPEND_EVENTS);
     for page in log.pages(read) {
         for event in page?.events() {
             digest.add_event(&event?)?;

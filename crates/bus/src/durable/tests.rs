@@ -22,7 +22,8 @@ fn feed(log: &Arc<MemoryLog>, store: &Arc<SyncedStore>, within: Duration) -> Fee
 
 /// The position that a kill would leave to the subscription.
 fn synced(blobs: &BTreeMap<Vec<u8>, Vec<u8>>, name: &str) -> Option<Position> {
-    Checkpoint::decode(blobs.get(&checkpoint::key(name))?).map(|checkpoint| checkpoint.position())
+    SubscriptionCheckpoint::decode(blobs.get(&checkpoint::key(name))?)
+        .map(|checkpoint| checkpoint.position())
 }
 
 fn of_a() -> Subscription {
@@ -33,7 +34,7 @@ fn of_a() -> Subscription {
 fn an_acknowledgement_outlives_a_kill_without_being_told_to() {
     let (log, store) = (log(), Arc::new(SyncedStore::default()));
     let feed = feed(&log, &store, Duration::from_millis(1));
-    let mut mailer = feed.subscribe_durably("mailer", &of_a()).unwrap();
+    let mut mailer = feed.subscribe_durable("mailer", &of_a()).unwrap();
     drain(mailer.subscriber());
     for position in [3, 7, 10].map(Position::new) {
         mailer.ack_with(position, position.get().to_le_bytes()).unwrap();
@@ -41,7 +42,7 @@ fn an_acknowledgement_outlives_a_kill_without_being_told_to() {
     }
     let left = store.after_a_kill();
     let again = Feed::kept_in(log, left);
-    let mailer = again.subscribe_durably("mailer", &of_a()).unwrap();
+    let mailer = again.subscribe_durable("mailer", &of_a()).unwrap();
     assert_eq!(mailer.acknowledged(), Position::new(10));
     assert_eq!(mailer.result(), 10_u64.to_le_bytes());
 }
@@ -51,7 +52,7 @@ fn a_feed_syncs_all_of_its_places_at_once() {
     let (log, store) = (log(), Arc::new(SyncedStore::default()));
     let feed = feed(&log, &store, LONG);
     let names = ["one", "two", "three"];
-    let mut subscribers = names.map(|name| feed.subscribe_durably(name, &of_a()).unwrap());
+    let mut subscribers = names.map(|name| feed.subscribe_durable(name, &of_a()).unwrap());
     let begun = store.syncs();
     for subscriber in &mut subscribers {
         drain(subscriber.subscriber());
@@ -69,7 +70,7 @@ fn a_feed_syncs_all_of_its_places_at_once() {
 fn another_filter_is_refused_by_name_and_nothing_is_changed() {
     let (log, store) = (log(), Arc::new(SyncedStore::default()));
     let feed = feed(&log, &store, LONG);
-    let mut mailer = feed.subscribe_durably("mailer", &of_a()).unwrap();
+    let mut mailer = feed.subscribe_durable("mailer", &of_a()).unwrap();
     drain(mailer.subscriber());
     mailer.ack_with(Position::new(6), b"six").unwrap();
     drop(mailer);
@@ -85,7 +86,7 @@ fn another_filter_is_refused_by_name_and_nothing_is_changed() {
         of_a().correlation_id("c"),
     ];
     for other in others {
-        let refused = feed.subscribe_durably("mailer", &other).map(drop).unwrap_err();
+        let refused = feed.subscribe_durable("mailer", &other).map(drop).unwrap_err();
         let said = refused.to_string();
         let SubscribeError::OtherFilter { name, position, kept, asked } = refused else {
             panic!("{said}");
@@ -99,7 +100,7 @@ fn another_filter_is_refused_by_name_and_nothing_is_changed() {
     }
     // Where it begins, and what else is no part of the filter, may be another.
     let again = Subscription::from_now().spaces(["a"]).lagging_after(7).heartbeat(LONG);
-    let mailer = feed.subscribe_durably("mailer", &again).unwrap();
+    let mailer = feed.subscribe_durable("mailer", &again).unwrap();
     assert_eq!((mailer.acknowledged(), mailer.result()), (Position::new(6), &b"six"[..]));
     let listed = feed.durable_subscriptions().unwrap().remove(0);
     assert_eq!(listed.filter.as_ref(), Some(of_a().filter()));
@@ -116,7 +117,7 @@ fn a_filter_is_changed_on_purpose_from_where_one_says() {
         (10, vec![], b""),
     ] {
         let feed = feed(&log, &store, LONG);
-        let mut mailer = feed.subscribe_durably("mailer", &of_a()).unwrap();
+        let mut mailer = feed.subscribe_durable("mailer", &of_a()).unwrap();
         let change = |after| feed.change_durable_filter("mailer", all.filter(), after);
         assert!(matches!(change(Position::new(1)), Err(SubscribeError::Owned { .. })));
         drain(mailer.subscriber());
@@ -127,9 +128,9 @@ fn a_filter_is_changed_on_purpose_from_where_one_says() {
 
         // A kill takes nothing of it back.
         let again = Feed::kept_in(log.clone(), store.after_a_kill());
-        let refused = again.subscribe_durably("mailer", &of_a());
+        let refused = again.subscribe_durable("mailer", &of_a());
         assert!(matches!(refused, Err(SubscribeError::OtherFilter { .. })));
-        let mut mailer = again.subscribe_durably("mailer", &all).unwrap();
+        let mut mailer = again.subscribe_durable("mailer", &all).unwrap();
         assert_eq!(mailer.result(), result);
         assert_eq!(drain(mailer.subscriber()), expected);
         drop(mailer);
@@ -144,15 +145,15 @@ fn a_filter_is_changed_on_purpose_from_where_one_says() {
 #[test]
 fn a_place_that_was_kept_without_its_filter_takes_the_one_it_is_opened_with() {
     let (log, store) = (log(), Arc::new(SyncedStore::default()));
-    let old = Checkpoint::at(&*log, Position::new(4), b"old".to_vec(), None).unwrap();
+    let old = SubscriptionCheckpoint::at(&*log, Position::new(4), b"old".to_vec(), None).unwrap();
     store.put(&checkpoint::key("mailer"), &old.encode()).unwrap();
     let feed = feed(&log, &store, LONG);
-    let mut mailer = feed.subscribe_durably("mailer", &of_a()).unwrap();
+    let mut mailer = feed.subscribe_durable("mailer", &of_a()).unwrap();
     assert_eq!((mailer.acknowledged(), mailer.result()), (Position::new(4), &b"old"[..]));
     assert_eq!(drain(mailer.subscriber()), [5, 7, 9]);
     drop(mailer);
     for feed in [feed, Feed::kept_in(log, store.after_a_kill())] {
-        let refused = feed.subscribe_durably("mailer", &Subscription::from_start());
+        let refused = feed.subscribe_durable("mailer", &Subscription::from_start());
         assert!(matches!(refused, Err(SubscribeError::OtherFilter { .. })));
     }
 }
@@ -161,9 +162,9 @@ fn a_place_that_was_kept_without_its_filter_takes_the_one_it_is_opened_with() {
 fn a_filter_outlives_resets_and_its_own_loss_is_no_other_filter() {
     let (log, store) = (log(), Arc::new(SyncedStore::default()));
     let feed = feed(&log, &store, LONG);
-    drop(feed.subscribe_durably("mailer", &of_a()).unwrap());
+    drop(feed.subscribe_durable("mailer", &of_a()).unwrap());
     let all = Subscription::from_start();
-    let refused = || feed.subscribe_durably("mailer", &all).map(drop).unwrap_err();
+    let refused = || feed.subscribe_durable("mailer", &all).map(drop).unwrap_err();
     feed.reset_durable("mailer", Position::new(2)).unwrap();
     assert!(matches!(refused(), SubscribeError::OtherFilter { kept: Some(_), .. }));
     // The words are gone, or another's: it is still known not to be this one.
@@ -174,7 +175,7 @@ fn a_filter_outlives_resets_and_its_own_loss_is_no_other_filter() {
         }
         assert!(matches!(refused(), SubscribeError::OtherFilter { kept: None, .. }));
         assert!(refused().to_string().contains("cannot be read"), "{}", refused());
-        drop(feed.subscribe_durably("mailer", &of_a()).unwrap());
+        drop(feed.subscribe_durable("mailer", &of_a()).unwrap());
     }
     // A place that does not decode has no filter but in words.
     feed.change_durable_filter("mailer", of_a().filter(), Position::START).unwrap();

@@ -10,8 +10,8 @@ use std::{
 use spacefold_event_core::{EventId, EventType, Position, RecordedEvent, lock::SharedLock};
 
 use super::{
-    history::History,
-    nested::{self, Entry},
+    history::RecentEvents,
+    nested::{self, Nesting},
     registry::{Registered, Registry},
 };
 use crate::{
@@ -81,10 +81,10 @@ pub enum Published {
 type Hook = dyn Fn(&HandlerFailure) + Send + Sync;
 
 /// The bus was closed while a handler was to be tried again: the event is not done.
-pub(crate) struct Interrupted;
+pub(crate) struct DispatchInterrupted;
 
 /// Why an event is not published.
-pub(crate) enum Refused {
+pub(crate) enum PublishRefused {
     /// Too many wait for the one at hand.
     Full,
     Interrupted,
@@ -93,14 +93,14 @@ pub(crate) enum Refused {
 /// What delivers events to handlers, in whichever thread.
 pub(crate) struct Dispatcher {
     pub(crate) registry: Registry,
-    pub(crate) history: History,
+    pub(crate) history: RecentEvents,
     pub(crate) parked: Parked,
     pub(crate) stop: Arc<Stop>,
     hook: SharedLock<Option<Arc<Hook>>>,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(history: History, parked: Parked) -> Self {
+    pub(crate) fn new(history: RecentEvents, parked: Parked) -> Self {
         Self {
             registry: Registry::new(),
             history,
@@ -131,11 +131,11 @@ impl Dispatcher {
     }
 
     /// Handles an event in this thread, and those that its handlers publish.
-    pub(crate) fn publish(&self, event: Arc<RecordedEvent>) -> Result<Published, Refused> {
+    pub(crate) fn publish(&self, event: Arc<RecordedEvent>) -> Result<Published, PublishRefused> {
         match nested::enter(self.identity(), event) {
-            Entry::Full => Err(Refused::Full),
-            Entry::Queued => Ok(Published::Queued),
-            Entry::Outermost(event) => {
+            Nesting::Full => Err(PublishRefused::Full),
+            Nesting::Queued => Ok(Published::Queued),
+            Nesting::Outermost(event) => {
                 let mut published = None;
                 nested::handle(self.identity(), &event, |event| {
                     let handled = self.handle(event);
@@ -143,14 +143,14 @@ impl Dispatcher {
                     published.get_or_insert(handled);
                     goes_on
                 });
-                let published = published.unwrap_or(Err(Interrupted));
-                published.map_err(|Interrupted| Refused::Interrupted)
+                let published = published.unwrap_or(Err(DispatchInterrupted));
+                published.map_err(|DispatchInterrupted| PublishRefused::Interrupted)
             }
         }
     }
 
     /// Handles a stored event in this thread, and those that its handlers publish.
-    pub(crate) fn deliver(&self, event: &Arc<RecordedEvent>) -> Result<(), Interrupted> {
+    pub(crate) fn deliver(&self, event: &Arc<RecordedEvent>) -> Result<(), DispatchInterrupted> {
         let mut outcome = Ok(());
         nested::handle(self.identity(), event, |event| match self.handle(event) {
             Ok(_) => true,
@@ -167,7 +167,7 @@ impl Dispatcher {
         std::ptr::from_ref(self).addr()
     }
 
-    fn handle(&self, event: &Arc<RecordedEvent>) -> Result<Published, Interrupted> {
+    fn handle(&self, event: &Arc<RecordedEvent>) -> Result<Published, DispatchInterrupted> {
         self.history.push(event);
         let handlers = self.registry.handlers();
         let mut count = 0;
@@ -199,7 +199,7 @@ impl Dispatcher {
         handler: &Registered,
         event: &Arc<RecordedEvent>,
         mut reason: String,
-    ) -> Result<bool, Interrupted> {
+    ) -> Result<bool, DispatchInterrupted> {
         let mut attempts = 1;
         while !handler.is_gone() {
             let wait = match handler.retry.wait_after(attempts) {
@@ -241,13 +241,13 @@ impl Dispatcher {
         event: &Arc<RecordedEvent>,
         attempts: u32,
         reason: &str,
-    ) -> Result<bool, Interrupted> {
+    ) -> Result<bool, DispatchInterrupted> {
         if event.position > Position::START && self.parked.is_kept() {
-            return Err(Interrupted);
+            return Err(DispatchInterrupted);
         }
         match self.park(handler, event, attempts, reason) {
             Ok(()) => Ok(false),
-            Err(_) => Err(Interrupted),
+            Err(_) => Err(DispatchInterrupted),
         }
     }
 

@@ -6,7 +6,7 @@ use spacefold_event_core::{MemoryLog, Position, RecordedEvent, SpaceEvent, lock:
 
 use super::{
     dispatcher::{Dispatcher, Published},
-    history::History,
+    history::RecentEvents,
 };
 use crate::{
     handler::Handler,
@@ -70,7 +70,7 @@ impl HandlerTest {
     #[must_use]
     #[track_caller]
     pub fn new(mut handler: Handler) -> Self {
-        let dispatcher = Dispatcher::new(History::new(0), Parked::in_memory());
+        let dispatcher = Dispatcher::new(RecentEvents::new(0), Parked::in_memory());
         let reasons: Arc<Lock<Vec<String>>> = Arc::default();
         let told = Arc::clone(&reasons);
         dispatcher.set_hook(Arc::new(move |failure| told.lock().push(failure.reason.clone())));

@@ -5,12 +5,12 @@ use std::{collections::VecDeque, sync::Arc};
 use spacefold_event_core::{RecordedEvent, lock::Lock};
 
 /// The newest events, as many as may be kept.
-pub(crate) struct History {
+pub(crate) struct RecentEvents {
     max_events: usize,
     events: Lock<VecDeque<Arc<RecordedEvent>>>,
 }
 
-impl History {
+impl RecentEvents {
     pub(crate) const fn new(max_events: usize) -> Self {
         Self { max_events, events: Lock::new(VecDeque::new()) }
     }

@@ -12,24 +12,24 @@ use super::{
     bus_error::BusError,
     bus_options::BusOptions,
     dispatcher::Dispatcher,
-    history::History,
+    history::RecentEvents,
     kept_handlers::KeptHandlers,
-    lanes::{Lanes, Progress},
+    lanes::{LaneProgress, Lanes},
 };
 use crate::{
     delivery::SubscribeError,
-    durable::Place,
+    durable::OwnedPlace,
     feed::Feed,
     handler::{Handler, Times},
-    parked::{Entry, Parked},
+    parked::{Parked, ParkedEntry},
     subscription::Subscription,
 };
 
-pub(crate) struct Inner {
+pub(crate) struct BusInner {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) options: BusOptions,
     pub(crate) source: EventSource,
-    state: Lock<State>,
+    state: Lock<BusState>,
     closing: CloseOnce<()>,
     /// The lanes of this bus.
     callbacks: Arc<Callbacks>,
@@ -50,42 +50,42 @@ pub(crate) struct Durable {
     pub(crate) handlers: KeptHandlers,
 }
 
-pub(crate) enum State {
-    Waiting(Option<Place>),
+pub(crate) enum BusState {
+    Waiting(Option<OwnedPlace>),
     Running(Lanes),
     Closed,
 }
 
-impl Inner {
+impl BusInner {
     pub(crate) fn new(
         options: BusOptions,
         parked: Parked,
         source: EventSource,
-        place: Option<Place>,
+        place: Option<OwnedPlace>,
     ) -> Self {
-        let dispatcher = Arc::new(Dispatcher::new(History::new(options.history), parked));
+        let dispatcher = Arc::new(Dispatcher::new(RecentEvents::new(options.history), parked));
         if let EventSource::Live(feed) | EventSource::Durable(feed, _) = &source {
             feed.source().add_stop(&dispatcher.stop);
         }
-        let state = Lock::new(State::Waiting(place));
+        let state = Lock::new(BusState::Waiting(place));
         let (closing, callbacks) = (CloseOnce::default(), Arc::default());
         Self { dispatcher, options, source, state, closing, callbacks }
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, BusState> {
         self.state.lock()
     }
 
-    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+    pub(crate) fn progress(&self) -> Option<Arc<LaneProgress>> {
         self.running().ok()
     }
 
     /// How far the lanes are, or why there are none.
-    pub(crate) fn running(&self) -> Result<Arc<Progress>, BusError> {
+    pub(crate) fn running(&self) -> Result<Arc<LaneProgress>, BusError> {
         match &*self.state() {
-            State::Running(lanes) => Ok(Arc::clone(lanes.progress())),
-            State::Waiting(_) => Err(BusError::NotRunning),
-            State::Closed => Err(BusError::Closed),
+            BusState::Running(lanes) => Ok(Arc::clone(lanes.progress())),
+            BusState::Waiting(_) => Err(BusError::NotRunning),
+            BusState::Closed => Err(BusError::Closed),
         }
     }
 
@@ -93,11 +93,11 @@ impl Inner {
     pub(crate) fn run(&self) -> Result<(), BusError> {
         let mut state = self.state();
         let place = match &mut *state {
-            State::Running(_) => return Ok(()),
-            State::Closed => return Err(BusError::Closed),
-            State::Waiting(place) => {
+            BusState::Running(_) => return Ok(()),
+            BusState::Closed => return Err(BusError::Closed),
+            BusState::Waiting(place) => {
                 if let EventSource::Durable(_, durable) = &self.source {
-                    let position = place.as_ref().map_or(Position::START, Place::position);
+                    let position = place.as_ref().map_or(Position::START, OwnedPlace::position);
                     let handlers = self.dispatcher.registry.handlers();
                     durable.handlers.admit(handlers.named(), position)?;
                 }
@@ -112,15 +112,15 @@ impl Inner {
                 self.start_lanes(feed, &subscription, after, None)
             }
             EventSource::Durable(feed, durable) => {
-                let after = place.as_ref().map_or(Position::START, Place::position);
+                let after = place.as_ref().map_or(Position::START, OwnedPlace::position);
                 self.start_lanes(feed, &durable.subscription, after, place)
             }
         };
         match begun {
-            Ok(lanes) => *state = State::Running(lanes),
+            Ok(lanes) => *state = BusState::Running(lanes),
             // The place is given up with the lanes: another bus may take it.
             Err(error) => {
-                *state = State::Closed;
+                *state = BusState::Closed;
                 return Err(error.into());
             }
         }
@@ -141,9 +141,11 @@ impl Inner {
     /// How far the bus has come, or begins.
     pub(crate) fn position(&self) -> Position {
         match &*self.state() {
-            State::Waiting(place) => place.as_ref().map_or(Position::START, Place::position),
-            State::Running(lanes) => lanes.progress().position(),
-            State::Closed => Position::START,
+            BusState::Waiting(place) => {
+                place.as_ref().map_or(Position::START, OwnedPlace::position)
+            }
+            BusState::Running(lanes) => lanes.progress().position(),
+            BusState::Closed => Position::START,
         }
     }
 
@@ -152,7 +154,7 @@ impl Inner {
         feed: &Feed,
         subscription: &Subscription,
         after: Position,
-        place: Option<Place>,
+        place: Option<OwnedPlace>,
     ) -> Result<Lanes, SubscribeError> {
         let callbacks = [&self.callbacks, feed.callbacks()];
         let lanes = self.options.lanes;
@@ -160,7 +162,7 @@ impl Inner {
     }
 
     /// The event of a parked entry.
-    pub(crate) fn event(&self, entry: &Entry) -> Result<Arc<RecordedEvent>, BusError> {
+    pub(crate) fn event(&self, entry: &ParkedEntry) -> Result<Arc<RecordedEvent>, BusError> {
         if let Some(event) = &entry.event {
             return Ok(Arc::clone(event));
         }
@@ -181,8 +183,8 @@ impl Inner {
             self.callbacks.hurry();
         }
         self.closing.run(|| {
-            let state = std::mem::replace(&mut *self.state(), State::Closed);
-            if let State::Running(lanes) = state {
+            let state = std::mem::replace(&mut *self.state(), BusState::Closed);
+            if let BusState::Running(lanes) = state {
                 lanes.close(&self.callbacks);
             }
             self.dispatcher.clear();
@@ -190,7 +192,7 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+impl Drop for BusInner {
     fn drop(&mut self) {
         self.close();
     }

@@ -16,7 +16,7 @@ use crate::{
 const SCHEMA_VERSION: u32 = 1;
 
 #[derive(Encode, Decode)]
-struct Stored {
+struct StoredHandlers {
     schema_version: u32,
     handlers: Vec<(String, StoredFilter)>,
 }
@@ -84,13 +84,13 @@ impl KeptHandlers {
 
     fn keep(&self, filters: &BTreeMap<String, EventFilter>) -> Result<(), StorageError> {
         let stored = filters.iter().map(|(name, filter)| (name.clone(), StoredFilter::of(filter)));
-        let stored = Stored { schema_version: SCHEMA_VERSION, handlers: stored.collect() };
+        let stored = StoredHandlers { schema_version: SCHEMA_VERSION, handlers: stored.collect() };
         self.places.put(&key_of_handlers(&self.bus), &seal(&stored))
     }
 }
 
 fn decode(bytes: &[u8]) -> Option<BTreeMap<String, EventFilter>> {
-    let stored: Stored = unseal(bytes)?;
+    let stored: StoredHandlers = unseal(bytes)?;
     if stored.schema_version != SCHEMA_VERSION {
         return None;
     }

@@ -20,9 +20,9 @@ use spacefold_event_core::{
 use super::{bus_error::BusError, dispatcher::Dispatcher};
 use crate::{
     delivery::{Delivery, ReceiveError, SubscribeError},
-    durable::{AckError, Place},
+    durable::{AckError, OwnedPlace},
     feed::Feed,
-    subscriber::{Closer, Subscriber},
+    subscriber::{Subscriber, SubscriptionHandle},
     subscription::Subscription,
 };
 
@@ -31,17 +31,17 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// The running lanes of a bus.
 pub(crate) struct Lanes {
-    progress: Arc<Progress>,
-    closers: Vec<Closer>,
+    progress: Arc<LaneProgress>,
+    handles: Vec<SubscriptionHandle>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// How far the lanes have come.
-pub(crate) struct Progress {
+pub(crate) struct LaneProgress {
     positions: Lock<Positions>,
     changed: Condition,
     /// Where the slowest one is kept, for a durable bus.
-    place: Option<Lock<Place>>,
+    place: Option<Lock<OwnedPlace>>,
 }
 
 struct Positions {
@@ -56,7 +56,7 @@ struct Lane {
     number: usize,
     of: usize,
     dispatcher: Arc<Dispatcher>,
-    progress: Arc<Progress>,
+    progress: Arc<LaneProgress>,
     /// Dropped last, so that whoever waits for the lane finds it gone.
     _running: [Running; 2],
 }
@@ -67,23 +67,23 @@ impl Lanes {
     pub(crate) fn start(
         feed: &Feed,
         subscription: &Subscription,
-        (after, place): (Position, Option<Place>),
+        (after, place): (Position, Option<OwnedPlace>),
         count: NonZeroUsize,
         dispatcher: &Arc<Dispatcher>,
         callbacks: [&Arc<Callbacks>; 2],
     ) -> Result<Self, SubscribeError> {
         let of_lanes = vec![after; count.get()];
-        let progress = Arc::new(Progress {
+        let progress = Arc::new(LaneProgress {
             positions: Lock::new(Positions { of_lanes, are_closed: false }),
             changed: Condition::new(),
             place: place.map(Lock::new),
         });
-        let (closers, threads) = (Vec::new(), Vec::new());
-        let mut lanes = Self { progress, closers, threads };
+        let (handles, threads) = (Vec::new(), Vec::new());
+        let mut lanes = Self { progress, handles, threads };
         for number in 0..count.get() {
             let name = format!("{} lane {}", subscription.name, number + 1);
             let subscriber = feed.subscribe_after(subscription.clone().named(name), after)?;
-            lanes.closers.push(subscriber.closer());
+            lanes.handles.push(subscriber.handle());
             let lane = Lane {
                 subscriber,
                 number,
@@ -114,13 +114,13 @@ impl Lanes {
         Ok(lanes)
     }
 
-    pub(crate) const fn progress(&self) -> &Arc<Progress> {
+    pub(crate) const fn progress(&self) -> &Arc<LaneProgress> {
         &self.progress
     }
 
     /// Ends the lanes, and waits for them, as far as whoever closes may.
     pub(crate) fn close(self, callbacks: &Callbacks) {
-        self.closers.iter().for_each(Closer::close);
+        self.handles.iter().for_each(SubscriptionHandle::close);
         self.progress.close();
         // Of those that still run, each ends behind the event that it is handling.
         if callbacks.wait() == Waited::AllEnded {
@@ -204,7 +204,7 @@ impl Lane {
     }
 }
 
-impl Progress {
+impl LaneProgress {
     /// The position up to which every lane has handled all.
     pub(crate) fn position(&self) -> Position {
         self.positions.lock().slowest()

@@ -12,15 +12,15 @@ use spacefold_event_core::RecordedEvent;
 pub(crate) const MAX_NESTED_EVENTS: usize = 65_536;
 
 /// An event with the identity of its bus.
-type Waiting = (usize, VecDeque<Arc<RecordedEvent>>);
+type WaitingEvents = (usize, VecDeque<Arc<RecordedEvent>>);
 
 thread_local! {
     /// Each bus of which this thread handles an event, with those that wait.
-    static HANDLING: RefCell<Vec<Waiting>> = const { RefCell::new(Vec::new()) };
+    static HANDLING: RefCell<Vec<WaitingEvents>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What becomes of an event that is published.
-pub(crate) enum Entry {
+pub(crate) enum Nesting {
     /// This thread handles no event of the bus: it is to be handled now.
     Outermost(Arc<RecordedEvent>),
     /// It waits for the event at hand.
@@ -29,13 +29,13 @@ pub(crate) enum Entry {
 }
 
 /// Puts an event behind the one that this thread handles for the bus, if it does.
-pub(crate) fn enter(bus: usize, event: Arc<RecordedEvent>) -> Entry {
+pub(crate) fn enter(bus: usize, event: Arc<RecordedEvent>) -> Nesting {
     HANDLING.with_borrow_mut(|handling| match handling.iter_mut().find(|(of, _)| *of == bus) {
-        None => Entry::Outermost(event),
-        Some((_, waiting)) if waiting.len() >= MAX_NESTED_EVENTS => Entry::Full,
+        None => Nesting::Outermost(event),
+        Some((_, waiting)) if waiting.len() >= MAX_NESTED_EVENTS => Nesting::Full,
         Some((_, waiting)) => {
             waiting.push_back(event);
-            Entry::Queued
+            Nesting::Queued
         }
     })
 }

@@ -16,7 +16,7 @@ use spacefold_event_core::{
 
 use super::bus_error::BusError;
 use crate::{
-    handler::{Call, Handler, Times},
+    handler::{Handler, HandlerFn, Times},
     priority::Priority,
     retry_policy::RetryPolicy,
     signal::block_on,
@@ -41,16 +41,16 @@ pub(crate) struct Registered {
     after: Position,
     times: Times,
     is_off: AtomicBool,
-    call: Call,
+    call: HandlerFn,
 }
 
 /// Handlers by priority, then in the order of registering; replaced whole by each change, so that
 /// an event that is being handled holds nobody up.
 pub(crate) struct Registry {
-    state: SharedLock<State>,
+    state: SharedLock<RegistryState>,
 }
 
-struct State {
+struct RegistryState {
     handlers: Arc<Handlers>,
     next_id: u64,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Handlers {
 
 impl Registry {
     pub(crate) fn new() -> Self {
-        let state = State { handlers: Arc::new(Handlers::new(Vec::new())), next_id: 1 };
+        let state = RegistryState { handlers: Arc::new(Handlers::new(Vec::new())), next_id: 1 };
         Self { state: SharedLock::new(state) }
     }
 
@@ -200,8 +200,8 @@ impl Registered {
     pub(crate) fn call(&self, event: &Arc<RecordedEvent>) -> Result<(), String> {
         let _in_callback = InCallback::begin();
         let called = catch_unwind(AssertUnwindSafe(|| match &self.call {
-            Call::Now(call) => call(event),
-            Call::Awaited(call) => block_on(call(Arc::clone(event))),
+            HandlerFn::Now(call) => call(event),
+            HandlerFn::Awaited(call) => block_on(call(Arc::clone(event))),
         }));
         match called {
             Ok(answer) => answer.map_err(|error| error.to_string()),

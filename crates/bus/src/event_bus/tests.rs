@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use spacefold_event_core::{Append, LogWriter, MemoryLog, Position, SpaceEvent};
+use spacefold_event_core::{AppendRequest, LogWriter, MemoryLog, Position, SpaceEvent};
 
 use super::*;
 use crate::{
@@ -383,7 +383,7 @@ fn a_handler_appends_and_subscribes_without_waiting_for_itself() {
     })
     .unwrap();
     bus.on_any(Priority::LOW, noting(&seen, "saw")).unwrap();
-    log.append(&Append::new(&[SpaceEvent::space_created("cause", "Cause")])).unwrap();
+    log.append(&AppendRequest::new(&[SpaceEvent::space_created("cause", "Cause")])).unwrap();
     let both = Position::new(2);
     assert_eq!(bus.wait_handled(both, LONG).unwrap(), both);
     assert_eq!(said(&seen), ["saw cause", "saw effect"]);

@@ -118,7 +118,7 @@ fn a_stream_gives_the_same_and_ends_when_it_is_closed() {
     let Poll::Ready(Some(Ok(received))) = next(&mut subscriber) else { panic!("nothing") };
     assert_eq!(positions(received), [2]);
     assert!(next(&mut subscriber).is_pending());
-    subscriber.closer().close();
+    subscriber.handle().close();
     assert!(woken.was_woken());
     assert!(matches!(next(&mut subscriber), Poll::Ready(None)));
     assert!(matches!(next(&mut subscriber), Poll::Ready(None)));
@@ -153,7 +153,7 @@ fn a_stream_is_woken_for_its_heartbeat() {
 fn closing_wakes_whoever_waits() {
     let (_log, feed) = feed_of(&[]);
     let closed_alone = feed.subscribe(Subscription::from_now()).unwrap();
-    let closer = closed_alone.closer();
+    let handle = closed_alone.handle();
     let closed_with_all = feed.subscribe(Subscription::from_now()).unwrap();
     let waiting = [closed_alone, closed_with_all].map(|mut subscriber| {
         assert!(matches!(subscriber.recv().unwrap(), Delivery::CaughtUp { .. }));
@@ -163,8 +163,8 @@ fn closing_wakes_whoever_waits() {
             assert!(items.is_empty(), "{items:?}");
         })
     });
-    closer.close();
-    closer.close();
+    handle.close();
+    handle.close();
     let [alone, with_all] = waiting;
     alone.join().unwrap();
     feed.close();
@@ -217,12 +217,13 @@ fn a_subscription_begins_at_a_time() {
     let mut times = Vec::new();
     for position in 1..=3 {
         activate(&*log, &["b"]);
-        let page = log.read(&spacefold_event_core::Read::from(Position::new(position))).unwrap();
+        let page =
+            log.read(&spacefold_event_core::ReadRequest::from(Position::new(position))).unwrap();
         times.push((position, page.envelopes().next().unwrap().recorded_at));
     }
     for (_, time) in times {
         let mut subscriber = feed.subscribe(Subscription::from_time(time)).unwrap();
-        let all = log.read(&spacefold_event_core::Read::from(Position::new(1))).unwrap();
+        let all = log.read(&spacefold_event_core::ReadRequest::from(Position::new(1))).unwrap();
         let expected: Vec<u64> = all
             .envelopes()
             .filter(|event| event.recorded_at >= time)
@@ -245,7 +246,7 @@ fn what_lies_beyond_the_head_is_not_subscribed_to() {
 #[test]
 fn subscribers_are_listed_with_their_lag_while_they_are_open() {
     let (_log, feed) = feed_of(&["a", "a"]);
-    let behind = Subscription::from_start().named("slow").when_behind(WhenBehind::SkipOldest);
+    let behind = Subscription::from_start().named("slow").lag_policy(LagPolicy::SkipOldest);
     let behind = feed.subscribe(behind).unwrap();
     let mut fast = feed.subscribe(Subscription::from_start().named("fast")).unwrap();
     assert_eq!(drain(&mut fast), [1, 2]);
@@ -260,7 +261,7 @@ fn subscribers_are_listed_with_their_lag_while_they_are_open() {
 fn a_result_is_kept_with_its_place() {
     let (log, feed) = feed_of(&["a", "a", "a"]);
     let subscription = Subscription::from_start();
-    let mut counter = feed.subscribe_durably("counter", &subscription).unwrap();
+    let mut counter = feed.subscribe_durable("counter", &subscription).unwrap();
     assert_eq!(counter.result(), b"");
     assert_eq!(positions(counter.recv().unwrap()), [1, 2, 3]);
     counter.ack_with(Position::new(2), b"two").unwrap();
@@ -272,10 +273,10 @@ fn a_result_is_kept_with_its_place() {
         Err(AckError::ResultTooLong { .. })
     ));
     counter.ack(Position::new(1)).unwrap();
-    let owned = feed.subscribe_durably("counter", &subscription);
+    let owned = feed.subscribe_durable("counter", &subscription);
     assert!(matches!(owned, Err(SubscribeError::Owned { .. })));
     drop(counter);
-    let mut again = feed.subscribe_durably("counter", &subscription).unwrap();
+    let mut again = feed.subscribe_durable("counter", &subscription).unwrap();
     assert_eq!((again.acknowledged(), again.result()), (Position::new(2), &b"two"[..]));
     activate(&*log, &["b"]);
     let mut seen = Vec::new();
@@ -286,7 +287,7 @@ fn a_result_is_kept_with_its_place() {
     let longest = vec![0; 1 << 20];
     again.ack_with(Position::new(4), longest.clone()).unwrap();
     drop(again);
-    let last = feed.subscribe_durably("counter", &subscription).unwrap();
+    let last = feed.subscribe_durable("counter", &subscription).unwrap();
     assert_eq!(last.result(), longest);
 }
 
@@ -295,20 +296,20 @@ fn a_place_of_another_log_is_refused_until_it_is_reset() {
     let store: Arc<dyn PlaceStore> = Arc::new(PlaceFile::in_memory());
     let (log, _) = feed_of(&["a", "a"]);
     let feed = Feed::kept_in(log, Arc::clone(&store));
-    let mut reader = feed.subscribe_durably("reader", &Subscription::from_start()).unwrap();
+    let mut reader = feed.subscribe_durable("reader", &Subscription::from_start()).unwrap();
     assert_eq!(positions(reader.recv().unwrap()), [1, 2]);
     reader.ack(Position::new(2)).unwrap();
     drop(reader);
     let (other, _) = feed_of(&["a", "a", "a"]);
     let feed = Feed::kept_in(other, Arc::clone(&store));
-    let refused = feed.subscribe_durably("reader", &Subscription::from_start());
+    let refused = feed.subscribe_durable("reader", &Subscription::from_start());
     assert!(matches!(refused, Err(SubscribeError::Unfit { .. })));
     feed.reset_durable("reader", Position::START).unwrap();
-    let mut reader = feed.subscribe_durably("reader", &Subscription::from_start()).unwrap();
+    let mut reader = feed.subscribe_durable("reader", &Subscription::from_start()).unwrap();
     assert_eq!(positions(reader.recv().unwrap()), [1, 2, 3]);
     drop(reader);
     store.put(&checkpoint::key("reader"), b"noise").unwrap();
-    let refused = feed.subscribe_durably("reader", &Subscription::from_start());
+    let refused = feed.subscribe_durable("reader", &Subscription::from_start());
     assert!(matches!(refused, Err(SubscribeError::Unfit { .. })));
     assert_eq!(feed.durable_subscriptions().unwrap()[0].position, None);
 }
@@ -318,7 +319,7 @@ fn names_have_a_length_that_is_allowed() {
     let (_log, feed) = feed_of(&[]);
     for (length, is_allowed) in [(0, false), (1, true), (512, true), (513, false)] {
         let name = "n".repeat(length);
-        let opened = feed.subscribe_durably(&name, &Subscription::from_start());
+        let opened = feed.subscribe_durable(&name, &Subscription::from_start());
         assert_eq!(opened.is_ok(), is_allowed, "{length}");
     }
 }
@@ -329,7 +330,7 @@ fn a_subscriber_that_lags_reads_on_from_the_log() {
     let mut slow = feed.subscribe(Subscription::from_now().lagging_after(3)).unwrap();
     assert!(matches!(slow.recv().unwrap(), Delivery::CaughtUp { .. }));
     for _ in 0..5 {
-        log.append(&spacefold_event_core::Append::new(&[SpaceEvent::space_activated("a")]))
+        log.append(&spacefold_event_core::AppendRequest::new(&[SpaceEvent::space_activated("a")]))
             .unwrap();
     }
     while feed.source.announced() < Position::new(5) {

@@ -5,7 +5,7 @@ use spacefold_disk::{
 
 use super::*;
 
-fn entries(places: &PlaceFile) -> Entries {
+fn entries(places: &PlaceFile) -> StoredPlaces {
     let entry = |key: Vec<u8>| {
         let value = places.get(&key).unwrap().unwrap();
         (key, value)
@@ -13,7 +13,7 @@ fn entries(places: &PlaceFile) -> Entries {
     places.keys(b"").unwrap().into_iter().map(entry).collect()
 }
 
-fn of(pairs: &[(&str, &str)]) -> Entries {
+fn of(pairs: &[(&str, &str)]) -> StoredPlaces {
     pairs.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
 }
 

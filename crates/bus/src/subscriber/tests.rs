@@ -1,13 +1,13 @@
 use std::sync::Mutex;
 
 use spacefold_event_core::{
-    Append, EventFilter, EventLog, EventType, LogReader, LogWriter, MemoryLog, Page, RUN_EVENTS,
-    Read, ReadError, SpaceEvent, testing,
+    AppendRequest, EventFilter, EventLog, EventType, LogReader, LogWriter, MemoryLog, Page,
+    RUN_EVENTS, ReadError, ReadRequest, SpaceEvent, testing,
 };
 
 use super::*;
 use crate::{
-    Feed, WhenBehind,
+    Feed, LagPolicy,
     source::POLL_EVENTS,
     testing::{Woken, positions},
 };
@@ -22,7 +22,7 @@ impl Measured {
     fn append_runs(&self, runs: usize) {
         for _ in 0..runs {
             let run = [0; 300].map(|_| SpaceEvent::variable_set("busy", "n", 0));
-            self.log.append(&Append::new(&run)).unwrap();
+            self.log.append(&AppendRequest::new(&run)).unwrap();
         }
     }
 
@@ -37,7 +37,7 @@ impl testing::LogWrapper for Measured {
         &self.log
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         let page = self.log.read(read)?;
         let events = usize::try_from(page.next().since(read.from)).unwrap();
         self.pages.lock().unwrap().push(events);
@@ -106,7 +106,8 @@ fn a_poll_looks_at_few_events_where_nothing_passes() {
 #[test]
 fn a_poll_looks_at_few_events_where_something_passes_seldom() {
     let mut polled = polled(40, Subscription::from_start().spaces(["quiet"]));
-    let quiet = polled.log.append(&Append::new(&[SpaceEvent::space_archived("quiet")])).unwrap();
+    let quiet =
+        polled.log.append(&AppendRequest::new(&[SpaceEvent::space_archived("quiet")])).unwrap();
     polled.log.append_runs(60);
     assert_eq!(positions(polled.next()), [quiet.last_position().get()]);
     assert!(matches!(polled.next(), Delivery::CaughtUp { .. }));
@@ -120,7 +121,7 @@ fn a_poll_counts_few_events_of_what_is_left_out() {
         (EventFilter::all(), 30_000 - 5_000),
     ] {
         let subscription = Subscription::from_now().matching(filter).lagging_after(10_000);
-        let mut polled = polled(1, subscription.when_behind(WhenBehind::SkipOldest));
+        let mut polled = polled(1, subscription.lag_policy(LagPolicy::SkipOldest));
         assert!(matches!(polled.next(), Delivery::CaughtUp { .. }));
         polled.log.append_runs(100);
         let head = polled.log.durable_head();
@@ -144,9 +145,9 @@ fn a_poll_counts_few_events_of_what_is_left_out() {
 fn a_thread_of_its_own_gets_the_same() {
     let subscription = || Subscription::from_start().types([EventType::SpaceArchived]);
     let mut awaited = polled(30, subscription());
-    awaited.log.append(&Append::new(&[SpaceEvent::space_archived("quiet")])).unwrap();
+    awaited.log.append(&AppendRequest::new(&[SpaceEvent::space_archived("quiet")])).unwrap();
     let mut waited = polled(30, subscription());
-    waited.log.append(&Append::new(&[SpaceEvent::space_archived("quiet")])).unwrap();
+    waited.log.append(&AppendRequest::new(&[SpaceEvent::space_archived("quiet")])).unwrap();
     let received = positions(waited.stream.recv().unwrap());
     assert_eq!(positions(awaited.next()), received);
     assert!(matches!(waited.stream.recv().unwrap(), Delivery::CaughtUp { .. }));

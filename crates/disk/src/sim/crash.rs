@@ -22,7 +22,7 @@ const HISTORIES_TO_FIND: u64 = 1_000;
 const HISTORIES_TO_REPEAT: u64 = 20;
 
 /// What was found to be wrong, if anything.
-pub type Outcome<T = ()> = Result<T, String>;
+pub type CheckResult<T = ()> = Result<T, String>;
 
 /// Something durable that is used on a simulated disk.
 pub trait Subject {
@@ -34,14 +34,14 @@ pub trait Subject {
     ///
     /// # Errors
     /// What is wrong, and not to be explained by what has failed.
-    fn session(&mut self, session: &mut Session) -> Outcome<Option<Self::Open>>;
+    fn session(&mut self, session: &mut Session) -> CheckResult<Option<Self::Open>>;
 
     /// Looks at a disk after the power came back: what was acknowledged is there, and nothing is
     /// damaged.
     ///
     /// # Errors
     /// What is wrong.
-    fn look_at(&mut self, left: &SimDisk, rng: &mut Rng) -> Outcome;
+    fn look_at(&mut self, left: &SimDisk, rng: &mut Rng) -> CheckResult;
 
     /// The power has failed: what is not on the simulated disk is what the next look would find.
     fn lose_power(&mut self, _rng: &mut Rng) {}
@@ -97,7 +97,11 @@ impl Session {
     ///
     /// # Errors
     /// The error, when nothing on the disk has failed.
-    pub fn tolerate<T>(&self, doing: &str, result: Result<T, impl Display>) -> Outcome<Option<T>> {
+    pub fn tolerate<T>(
+        &self,
+        doing: &str,
+        result: Result<T, impl Display>,
+    ) -> CheckResult<Option<T>> {
         match result {
             Ok(done) => Ok(Some(done)),
             Err(_) if self.has_failed() => Ok(None),
@@ -123,7 +127,7 @@ pub struct LookedAt {
 
 /// What a history came to, all of which follows from the seed.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct History {
+struct HistoryResult {
     /// Disks that were looked at.
     states: u64,
     acknowledged: u64,
@@ -135,11 +139,11 @@ fn history<S: Subject>(
     seed: u64,
     lie: Option<Lie>,
     make: &impl Fn(&mut Rng) -> S,
-) -> Outcome<History> {
+) -> CheckResult<HistoryResult> {
     let mut rng = Rng::with_seed(seed);
     let mut subject = make(&mut rng);
     let mut session = Session { rng, disk: SimDisk::default(), lie, fault: None };
-    let mut history = History::default();
+    let mut history = HistoryResult::default();
     for _ in 0..SESSIONS {
         session.plan_fault();
         let outcome = one_session(&mut subject, &mut session, &mut history.states);
@@ -161,7 +165,11 @@ fn history<S: Subject>(
     Ok(history)
 }
 
-fn one_session<S: Subject>(subject: &mut S, session: &mut Session, states: &mut u64) -> Outcome {
+fn one_session<S: Subject>(
+    subject: &mut S,
+    session: &mut Session,
+    states: &mut u64,
+) -> CheckResult {
     let open = subject.session(session)?;
     let open = open.filter(|_| session.rng.bool());
     for kept in Kept::ALL {
@@ -192,7 +200,7 @@ fn seeds() -> impl Iterator<Item = u64> {
 ///
 /// # Errors
 /// What is wrong, with the seed of its history.
-pub fn soak<S: Subject>(states: u64, make: impl Fn(&mut Rng) -> S) -> Outcome<LookedAt> {
+pub fn soak<S: Subject>(states: u64, make: impl Fn(&mut Rng) -> S) -> CheckResult<LookedAt> {
     let wanted = setting("SPACEFOLD_DISK_STATES").unwrap_or(states);
     let mut looked_at = LookedAt::default();
     for seed in seeds() {
@@ -217,7 +225,7 @@ pub fn found_of<S: Subject>(lie: Lie, make: impl Fn(&mut Rng) -> S) -> Option<St
 ///
 /// # Errors
 /// The seed of one that was another one the second time.
-pub fn repeats<S: Subject>(make: impl Fn(&mut Rng) -> S) -> Outcome {
+pub fn repeats<S: Subject>(make: impl Fn(&mut Rng) -> S) -> CheckResult {
     for seed in seeds().take(usize::try_from(HISTORIES_TO_REPEAT).unwrap_or(0)) {
         let (first, second) = (history(seed, None, &make)?, history(seed, None, &make)?);
         if first != second {

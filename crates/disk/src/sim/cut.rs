@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    pages::{PAGE_BYTES, Page, PageBytes, Pages, SECTOR_BYTES},
+    pages::{FilePages, PAGE_BYTES, PageBytes, PageStates, SECTOR_BYTES},
     tree::{NameChange, Node, NodeId, ROOT, Tree},
 };
 
@@ -56,15 +56,15 @@ pub enum Image {
 }
 
 /// The names in folders.
-type Names = HashMap<NodeId, BTreeMap<String, NodeId>>;
+type FolderNames = HashMap<NodeId, BTreeMap<String, NodeId>>;
 
 /// What may be on the disk of a tree: one image of many, drawn from `rng`.
 pub fn image(tree: &Tree, kept: Kept, rng: &mut fastrand::Rng) -> BTreeMap<String, Image> {
     let times: BTreeSet<u64> = match kept {
-        Kept::AllButOne | Kept::OnlyOne => tree.files().flat_map(Pages::unsynced).collect(),
+        Kept::AllButOne | Kept::OnlyOne => tree.files().flat_map(FilePages::unsynced).collect(),
         _ => BTreeSet::new(),
     };
-    let mut cut = Cut {
+    let mut cut = CutPlan {
         kept,
         until: rng.u64(0..=tree.time()),
         // Without a write to lose or to keep, nothing or everything is kept.
@@ -77,7 +77,7 @@ pub fn image(tree: &Tree, kept: Kept, rng: &mut fastrand::Rng) -> BTreeMap<Strin
 }
 
 /// Decides what is kept.
-struct Cut<'r> {
+struct CutPlan<'r> {
     kept: Kept,
     /// Of a prefix: the last time.
     until: u64,
@@ -88,9 +88,9 @@ struct Cut<'r> {
     rng: &'r mut fastrand::Rng,
 }
 
-impl Cut<'_> {
+impl CutPlan<'_> {
     /// The names in every folder.
-    fn names(&mut self, tree: &Tree) -> Names {
+    fn names(&mut self, tree: &Tree) -> FolderNames {
         let changes = tree.changes();
         let durable = tree.durable_changes();
         let kept = match self.kept {
@@ -102,16 +102,16 @@ impl Cut<'_> {
             Kept::Subset | Kept::Torn if self.rng.bool() => return self.unordered_names(tree),
             Kept::Subset | Kept::Torn => self.rng.usize(durable..=changes.len()),
         };
-        let mut names = Names::new();
+        let mut names = FolderNames::new();
         changes.iter().take(kept).for_each(|change| apply(&mut names, change));
         names
     }
 
     /// The names where the file system keeps the order of changes in a folder, but not between
     /// folders.
-    fn unordered_names(&mut self, tree: &Tree) -> Names {
+    fn unordered_names(&mut self, tree: &Tree) -> FolderNames {
         let mut until: HashMap<NodeId, u64> = HashMap::new();
-        let mut names = Names::new();
+        let mut names = FolderNames::new();
         for change in tree.changes() {
             let is_kept = change.folders().all(|folder| {
                 // Often nothing or everything of a folder: of many changes few are the last.
@@ -130,7 +130,12 @@ impl Cut<'_> {
         names
     }
 
-    fn folder(&mut self, tree: &Tree, names: &Names, folder: NodeId) -> BTreeMap<String, Image> {
+    fn folder(
+        &mut self,
+        tree: &Tree,
+        names: &FolderNames,
+        folder: NodeId,
+    ) -> BTreeMap<String, Image> {
         let mut images = BTreeMap::new();
         for (name, node) in names.get(&folder).into_iter().flatten() {
             let image = match tree.node(*node) {
@@ -143,7 +148,7 @@ impl Cut<'_> {
         images
     }
 
-    fn file(&mut self, pages: &Pages) -> Image {
+    fn file(&mut self, pages: &FilePages) -> Image {
         let (len_time, bytes) = self.len(pages);
         let ends = |(number, _): &(u64, _)| number * to_u64(PAGE_BYTES) < bytes;
         let pages = pages.image(len_time, &mut |page| self.page(page));
@@ -151,7 +156,7 @@ impl Cut<'_> {
     }
 
     /// The length of a file, and when it was given that.
-    fn len(&mut self, pages: &Pages) -> (u64, u64) {
+    fn len(&mut self, pages: &FilePages) -> (u64, u64) {
         let lens = pages.lens();
         let any = |rng: &mut fastrand::Rng| rng.choice(&lens).or(lens.first());
         let len = match (self.kept, self.rng.u8(0..4)) {
@@ -166,14 +171,14 @@ impl Cut<'_> {
     }
 
     /// The state of a page, or one for each of its sectors.
-    fn page(&mut self, page: &Page) -> Vec<PageBytes> {
+    fn page(&mut self, page: &PageStates) -> Vec<PageBytes> {
         if self.kept == Kept::Torn {
             return (0..PAGE_BYTES / SECTOR_BYTES).map(|_| self.state(page)).collect();
         }
         vec![self.state(page)]
     }
 
-    fn state(&mut self, page: &Page) -> PageBytes {
+    fn state(&mut self, page: &PageStates) -> PageBytes {
         let first = || page.states().next();
         let newest = || page.states().next_back();
         let any = |rng: &mut fastrand::Rng| rng.choice(page.states().collect::<Vec<_>>());
@@ -197,7 +202,7 @@ impl Cut<'_> {
     }
 }
 
-fn apply(names: &mut Names, change: &NameChange) {
+fn apply(names: &mut FolderNames, change: &NameChange) {
     if let Some((folder, name)) = &change.removed {
         names.entry(*folder).or_default().remove(name);
     }

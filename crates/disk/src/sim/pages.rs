@@ -18,7 +18,7 @@ pub type PageBytes = Option<Arc<[u8; PAGE_BYTES]>>;
 
 /// A page, which may stand on the disk in more than one state.
 #[derive(Clone, Debug, Default)]
-pub struct Page {
+pub struct PageStates {
     /// What a sync has brought to the disk.
     durable: PageBytes,
     /// Every later state, with the time of the write that led to it.
@@ -28,7 +28,7 @@ pub struct Page {
     given_up: u64,
 }
 
-impl Page {
+impl PageStates {
     /// What programs read.
     fn newest(&self) -> &PageBytes {
         self.later.last().map_or(&self.durable, |(_, bytes)| bytes)
@@ -57,8 +57,8 @@ impl Page {
 
 /// The pages of a file.
 #[derive(Clone, Debug, Default)]
-pub struct Pages {
-    pages: BTreeMap<u64, Page>,
+pub struct FilePages {
+    pages: BTreeMap<u64, PageStates>,
     /// Pages with states that are not durable.
     dirty: BTreeSet<u64>,
     durable_len: u64,
@@ -68,7 +68,7 @@ pub struct Pages {
     cuts: Vec<(u64, u64)>,
 }
 
-impl Pages {
+impl FilePages {
     /// A file that is on the disk with these bytes.
     #[must_use]
     pub fn durable(bytes: &[u8]) -> Self {
@@ -88,7 +88,7 @@ impl Pages {
             if within < PAGE_BYTES {
                 Arc::make_mut(&mut page).iter_mut().skip(within).for_each(|byte| *byte = 0);
             }
-            (number, Page { durable: Some(page), ..Page::default() })
+            (number, PageStates { durable: Some(page), ..PageStates::default() })
         };
         Self { pages: pages.into_iter().map(page).collect(), durable_len: bytes, ..Self::default() }
     }
@@ -104,7 +104,7 @@ impl Pages {
         while !rest.is_empty() {
             let within = to_usize(offset) % PAGE_BYTES;
             let (now, later) = rest.split_at_mut(rest.len().min(PAGE_BYTES - within));
-            let page = self.pages.get(&(offset / to_u64(PAGE_BYTES))).map(Page::newest);
+            let page = self.pages.get(&(offset / to_u64(PAGE_BYTES))).map(PageStates::newest);
             match page.and_then(Option::as_ref) {
                 Some(page) => {
                     let from = page.iter().skip(within);
@@ -220,7 +220,7 @@ impl Pages {
     pub fn image(
         &self,
         len_time: u64,
-        choose: &mut dyn FnMut(&Page) -> Vec<PageBytes>,
+        choose: &mut dyn FnMut(&PageStates) -> Vec<PageBytes>,
     ) -> Vec<(u64, Arc<[u8; PAGE_BYTES]>)> {
         let mut image = Vec::new();
         for (number, page) in &self.pages {
@@ -236,7 +236,7 @@ impl Pages {
 
     /// The page with those states only that fit the length: where the file was cut and the cut is on the
     /// disk, nothing from before it; where the cut is not, nothing from after it.
-    fn possible(&self, number: u64, page: &Page, len_time: u64) -> Page {
+    fn possible(&self, number: u64, page: &PageStates, len_time: u64) -> PageStates {
         let start = number * to_u64(PAGE_BYTES);
         let mut possible = page.clone();
         for (time, _) in self.cuts.iter().filter(|(_, len)| *len <= start) {

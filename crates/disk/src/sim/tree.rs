@@ -6,7 +6,7 @@ use std::{
     path::{Component, Path},
 };
 
-use super::pages::Pages;
+use super::pages::FilePages;
 
 /// A file or folder, for as long as it exists under whatever name.
 pub type NodeId = usize;
@@ -20,7 +20,7 @@ pub enum Node {
     /// A folder, with what programs see in it.
     Folder(BTreeMap<String, NodeId>),
     /// A file.
-    File(Pages),
+    File(FilePages),
 }
 
 /// A change to the names in folders.
@@ -87,7 +87,7 @@ impl Tree {
     }
 
     /// Every file.
-    pub fn files(&self) -> impl Iterator<Item = &Pages> {
+    pub fn files(&self) -> impl Iterator<Item = &FilePages> {
         self.nodes.iter().filter_map(|node| match node {
             Node::File(pages) => Some(pages),
             Node::Folder(_) => None,
@@ -167,7 +167,7 @@ impl Tree {
     }
 
     /// Does something to a file at a new time; whether it is one.
-    pub fn file(&mut self, node: NodeId, act: impl FnOnce(&mut Pages, u64)) -> bool {
+    pub fn file(&mut self, node: NodeId, act: impl FnOnce(&mut FilePages, u64)) -> bool {
         self.time += 1;
         match self.nodes.get_mut(node) {
             Some(Node::File(pages)) => {

@@ -3,12 +3,13 @@
 use rapidhash::RapidHashMap;
 
 use super::{
-    AppendView, Proposal, Verdict, check_count, distinct_ids::DistinctIds, encode, find_any_id,
+    AppendDecision, AppendView, Proposal, check_count, distinct_ids::DistinctIds, encode,
+    find_any_id,
 };
 use crate::{
     condition::AppendCondition,
     event::RecordedEvent,
-    log::{AppendError, Discontinuity, Ingested, LogReader, Read, Receipt},
+    log::{AppendError, Discontinuity, Ingested, LogReader, ReadRequest, Receipt},
     position::{Position, Revision},
     read_error::ReadError,
     record::Schemas,
@@ -17,7 +18,7 @@ use crate::{
 
 /// What another log decided for the events of a proposal.
 #[derive(Debug)]
-pub(super) struct Recorded {
+pub(super) struct IngestedFields {
     first_position: Position,
     revisions: Vec<Revision>,
     /// Whether they are to be there already.
@@ -95,7 +96,7 @@ fn split_behind(records: &[RecordedEvent], at: Position) -> (&[RecordedEvent], &
 fn compare(log: &dyn LogReader, records: &[RecordedEvent]) -> Result<(), AppendError> {
     let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
     let mut records = records.iter();
-    for page in log.pages(Read::from(first.position).to(last.position)) {
+    for page in log.pages(ReadRequest::from(first.position).to(last.position)) {
         for (stored, record) in page?.events().zip(&mut records) {
             if stored?.to_owned_event() != *record {
                 return Err(does_not_follow(record.position, Discontinuity::Stored));
@@ -118,32 +119,32 @@ fn propose(
         condition: AppendCondition::none(),
         times: Some(records.iter().map(|record| record.recorded_at).collect()),
         looked_for: Vec::new(),
-        recorded: Some(Recorded { first_position, revisions, are_stored }),
+        recorded: Some(IngestedFields { first_position, revisions, are_stored }),
     })
 }
 
 /// Decides whether the events follow the log, at the moment of decision.
 pub(super) fn decide(
     proposal: &Proposal,
-    recorded: &Recorded,
+    recorded: &IngestedFields,
     view: &impl AppendView,
-) -> Result<Verdict, AppendError> {
+) -> Result<AppendDecision, AppendError> {
     if recorded.are_stored {
-        return find_stored(proposal, recorded, view).map(Verdict::AlreadyStored);
+        return find_stored(proposal, recorded, view).map(AppendDecision::AlreadyStored);
     }
     check_following(proposal, recorded, view)?;
     match find_any_id(proposal, view)? {
         Some((index, position)) => {
             Err(AppendError::EventIdReused { id: proposal.id(index), position })
         }
-        None => Ok(Verdict::Append),
+        None => Ok(AppendDecision::Append),
     }
 }
 
 /// The receipt of events that the log has as they are.
 fn find_stored(
     proposal: &Proposal,
-    recorded: &Recorded,
+    recorded: &IngestedFields,
     view: &impl AppendView,
 ) -> Result<Receipt, AppendError> {
     let mut position = recorded.first_position;
@@ -163,7 +164,7 @@ fn find_stored(
 
 fn check_following(
     proposal: &Proposal,
-    recorded: &Recorded,
+    recorded: &IngestedFields,
     view: &impl AppendView,
 ) -> Result<(), AppendError> {
     let expected = view.head().next();

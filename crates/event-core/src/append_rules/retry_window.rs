@@ -37,15 +37,15 @@ pub struct RetryWindow {
     /// The greatest id that was ever taken in.
     greatest: u128,
     /// The newest ids of the present lap, as long as they rise; none when the newest did not.
-    rising: Stretch,
+    rising: IdStretch,
     /// Earlier stretches that are not in the tables, oldest first: each rises, and begins above
     /// all of those before it.
-    risen: VecDeque<Stretch>,
+    risen: VecDeque<IdStretch>,
 }
 
 /// Consecutive positions, each of whose ids is greater than every id before it.
 #[derive(Clone, Copy, Debug)]
-struct Stretch {
+struct IdStretch {
     first: Position,
     count: usize,
 }
@@ -69,7 +69,7 @@ impl RetryWindow {
             before: PlaceTable::new(most, hashes),
             head,
             greatest: 0,
-            rising: Stretch { first: head.next(), count: 0 },
+            rising: IdStretch { first: head.next(), count: 0 },
             risen: VecDeque::new(),
         }
     }
@@ -111,7 +111,7 @@ impl RetryWindow {
         } else {
             self.end_stretch(place);
             self.present.note(place, id, &self.ids);
-            self.rising = Stretch { first: self.head.next(), count: 0 };
+            self.rising = IdStretch { first: self.head.next(), count: 0 };
         }
     }
 
@@ -144,7 +144,7 @@ impl RetryWindow {
     }
 
     fn find_risen(&self, number: u128) -> Option<Position> {
-        let is_at_or_above = |stretch: &Stretch| self.number_at(stretch.first) <= Some(number);
+        let is_at_or_above = |stretch: &IdStretch| self.number_at(stretch.first) <= Some(number);
         if self.rising.count > 0 && is_at_or_above(&self.rising) {
             return self.find_in(self.rising, number);
         }
@@ -157,7 +157,7 @@ impl RetryWindow {
     }
 
     /// The position in a stretch of which all is in the ring.
-    fn find_in(&self, stretch: Stretch, number: u128) -> Option<Position> {
+    fn find_in(&self, stretch: IdStretch, number: u128) -> Option<Position> {
         let (mut low, mut high) = (0, stretch.count);
         while low < high {
             let middle = low.midpoint(high);
@@ -176,12 +176,12 @@ impl RetryWindow {
     }
 
     /// What of a stretch is in the ring still.
-    fn live(&self, stretch: Stretch) -> Option<Stretch> {
+    fn live(&self, stretch: IdStretch) -> Option<IdStretch> {
         let capacity = to_u64(self.capacity);
         let gone = Position::new(self.head.since(Position::new(capacity)));
         let lost = to_usize(gone.next().since(stretch.first));
         let count = stretch.count.checked_sub(lost).filter(|count| *count > 0)?;
-        Some(Stretch { first: stretch.at(lost), count })
+        Some(IdStretch { first: stretch.at(lost), count })
     }
 
     /// The id at a position that is in the ring.
@@ -218,7 +218,7 @@ impl RetryWindow {
     /// Goes on at the start of the ring, with an empty table. No stretch is in two laps.
     fn begin_lap(&mut self) {
         self.end_stretch(self.next);
-        self.rising = Stretch { first: self.head.next(), count: 0 };
+        self.rising = IdStretch { first: self.head.next(), count: 0 };
         mem::swap(&mut self.present, &mut self.before);
         self.present.empty();
         self.next = 0;
@@ -233,7 +233,7 @@ impl RetryWindow {
     }
 }
 
-impl Stretch {
+impl IdStretch {
     fn at(self, place: usize) -> Position {
         self.first.plus(to_u64(place))
     }

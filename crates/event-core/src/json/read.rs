@@ -349,7 +349,7 @@ fn read_string(raw: &RawValue) -> Result<Cow<'_, str>, JsonError> {
 }
 
 fn read_members(raw: &RawValue) -> Result<Vec<(Cow<'_, str>, &RawValue)>, JsonError> {
-    let Members(members) = serde_json::from_str(raw.get()).map_err(|error| syntax(&error))?;
+    let JsonMembers(members) = serde_json::from_str(raw.get()).map_err(|error| syntax(&error))?;
     Ok(members)
 }
 
@@ -359,14 +359,14 @@ fn read_members(raw: &RawValue) -> Result<Vec<(Cow<'_, str>, &RawValue)>, JsonEr
 struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The members of an object in the order of the text, duplicates included.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct JsonMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for JsonMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct MembersVisitor;
 
         impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
+            type Value = JsonMembers<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -377,7 +377,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                 while let Some((Borrowed(key), value)) = map.next_entry()? {
                     members.push((key, value));
                 }
-                Ok(Members(members))
+                Ok(JsonMembers(members))
             }
         }
 

@@ -54,19 +54,19 @@ struct Fields<'a> {
     source: Option<&'a str>,
     correlation_id: Option<&'a str>,
     #[serde(flatten)]
-    recorded: Option<Recorded>,
+    recorded: Option<RecordedFields>,
 }
 
 /// What the log has added to an event.
 #[derive(Serialize)]
-struct Recorded {
+struct RecordedFields {
     position: Position,
     revision: Revision,
     recorded_at: Timestamp,
 }
 
 impl<'a> Fields<'a> {
-    fn of(event: &'a SpaceEvent, recorded: Option<Recorded>) -> Self {
+    fn of(event: &'a SpaceEvent, recorded: Option<RecordedFields>) -> Self {
         Self {
             event_id: event.event_id,
             event_type: event.event_type(),
@@ -89,7 +89,7 @@ impl Serialize for SpaceEvent {
 impl Serialize for RecordedEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { position, revision, recorded_at, .. } = *self;
-        let recorded = Recorded { position, revision, recorded_at };
+        let recorded = RecordedFields { position, revision, recorded_at };
         Fields::of(&self.event, Some(recorded)).serialize(serializer)
     }
 }
@@ -105,7 +105,7 @@ impl Serialize for RecordedEventRef<'_> {
             timestamp: self.timestamp,
             source: self.source,
             correlation_id: self.correlation_id,
-            recorded: Some(Recorded { position, revision, recorded_at }),
+            recorded: Some(RecordedFields { position, revision, recorded_at }),
         }
         .serialize(serializer)
     }

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::{
         event::SpaceEvent,
-        log::{Append, LogWriter as _},
+        log::{AppendRequest, LogWriter as _},
         memory_log::MemoryLog,
     };
 
@@ -132,7 +132,7 @@ mod tests {
         let events = || [SpaceEvent::space_created("a", "A"), SpaceEvent::space_activated("a")];
         let [log, other] = [(), ()].map(|()| {
             let log = MemoryLog::new();
-            log.append(&Append::new(&events())).unwrap();
+            log.append(&AppendRequest::new(&events())).unwrap();
             log
         });
         for position in 0..=2 {

@@ -1,6 +1,6 @@
 //! What a read gives back.
 
-use super::Read;
+use super::ReadRequest;
 use crate::{
     bytes::{to_u64, to_usize},
     event::RecordedEventRef,
@@ -16,12 +16,12 @@ use crate::{
 /// goes on at [`Page::next`] until that lies beyond the durable head.
 #[derive(Clone, Debug)]
 pub struct Page {
-    runs: Vec<Selection>,
+    runs: Vec<PageSelection>,
     next: Position,
 }
 
 #[derive(Clone, Debug)]
-struct Selection {
+struct PageSelection {
     records: Records,
     selected: Selected,
 }
@@ -68,7 +68,7 @@ impl Page {
             (Selected::Listed(listed), next)
         };
         self.next = self.next.max(first.plus(to_u64(next)));
-        let selection = Selection { records, selected };
+        let selection = PageSelection { records, selected };
         if selection.len() > 0 {
             self.runs.push(selection);
         }
@@ -84,13 +84,13 @@ impl Page {
     /// # Examples
     /// ```
     /// use spacefold::{
-    ///     EventType, Position, SpaceEvent, event::EventFilter, log::{Append, MemoryLog, Read},
+    ///     EventType, Position, SpaceEvent, event::EventFilter, log::{AppendRequest, MemoryLog, ReadRequest},
     ///     prelude::*,
     /// };
     /// let log = MemoryLog::new();
     /// let events = [SpaceEvent::space_created("a", "A"), SpaceEvent::space_activated("a")];
-    /// log.append(&Append::new(&events))?;
-    /// let page = log.read(&Read::from(Position::new(1)))?;
+    /// log.append(&AppendRequest::new(&events))?;
+    /// let page = log.read(&ReadRequest::from(Position::new(1)))?;
     /// let activated = EventFilter::all().types([EventType::SpaceActivated]);
     /// assert_eq!(page.matching(Position::new(1), &activated)?.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -135,8 +135,8 @@ impl Page {
     ///
     /// # Errors
     /// [`ReadError::NothingGiven`] when it does not, though there is something to read up to
-    /// [`Read::to`]: for whoever reads on to a position that the log is known to have.
-    pub fn check_progress(&self, read: &Read) -> Result<(), ReadError> {
+    /// [`ReadRequest::to`]: for whoever reads on to a position that the log is known to have.
+    pub fn check_progress(&self, read: &ReadRequest) -> Result<(), ReadError> {
         let from = read.from.max(Position::new(1));
         let covered = self.next.since(from);
         let holds_all = || {
@@ -152,7 +152,7 @@ impl Page {
     /// The number of events.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.runs.iter().map(Selection::len).sum()
+        self.runs.iter().map(PageSelection::len).sum()
     }
 
     /// Whether the page holds no event.
@@ -176,7 +176,7 @@ impl Page {
     }
 }
 
-impl Selection {
+impl PageSelection {
     /// The selected records that stand at `from` or behind and pass `filter`; `None` when there
     /// are none.
     fn matching(&self, from: Position, filter: &EventFilter) -> Result<Option<Self>, ReadError> {

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, time::Duration};
 
-use super::{Read, page::Page};
+use super::{ReadRequest, page::Page};
 use crate::{
     condition::{AppendCondition, FailedCondition},
     event_id::EventId,
@@ -44,12 +44,12 @@ pub trait LogReader: Send + Sync {
     ///
     /// # Errors
     /// [`ReadError`]; the log is not changed by it. [`ReadError::NothingAsked`] of a read that no
-    /// page could satisfy: it comes of [`Read::check`], before anything is read.
-    fn read(&self, read: &Read) -> Result<Page, ReadError>;
+    /// page could satisfy: it comes of [`ReadRequest::check`], before anything is read.
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError>;
 
     /// The pages of a read, up to the durable head as it is now: the loop for whoever reads on. A log
     /// that gives nothing on the way is [`ReadError::NothingGiven`], never the end.
-    fn pages(&self, read: Read) -> Pages<'_> {
+    fn pages(&self, read: ReadRequest) -> Pages<'_> {
         Pages::of(self, read)
     }
 
@@ -59,7 +59,7 @@ pub trait LogReader: Send + Sync {
     /// [`ReadError`]; [`ReadError::NothingGiven`] when the log has a durable event there and does not
     /// give it.
     fn page_at(&self, position: Position) -> Result<Option<Page>, ReadError> {
-        self.pages(Read::from(position).to(position).limit(1)).next().transpose()
+        self.pages(ReadRequest::from(position).to(position).limit(1)).next().transpose()
     }
 
     /// Reads a page of one space's events from revision `from` on, at most `limit`; an empty page
@@ -92,10 +92,10 @@ pub trait LogReader: Send + Sync {
     /// # Examples
     /// ```
     /// use spacefold::{
-    ///     AppendCondition, SpaceEvent, log::{Append, FailedCondition, MemoryLog}, prelude::*,
+    ///     AppendCondition, SpaceEvent, log::{AppendRequest, FailedCondition, MemoryLog}, prelude::*,
     /// };
     /// let log = MemoryLog::new();
-    /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+    /// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
     /// let failed = log.failed_parts(&AppendCondition::no_space("handbook"))?;
     /// let [FailedCondition::Revision { current, .. }] = &failed[..] else { unreachable!() };
     /// assert_eq!(current.get(), 1);
@@ -119,11 +119,11 @@ pub trait LogReader: Send + Sync {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{AppendCondition, SpaceEvent, log::{Append, MemoryLog}, prelude::*};
+    /// use spacefold::{AppendCondition, SpaceEvent, log::{AppendRequest, MemoryLog}, prelude::*};
     /// let log = MemoryLog::new();
     /// let condition = AppendCondition::no_space("handbook");
     /// assert!(log.meets(&condition)?);
-    /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+    /// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
     /// assert!(!log.meets(&condition)?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -163,7 +163,7 @@ pub trait LogReader: Send + Sync {
     /// their spaces look at each id once.
     fn spaces_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
         let mut least: Vec<String> = Vec::new();
-        for page in self.pages(Read::from(Position::new(1))) {
+        for page in self.pages(ReadRequest::from(Position::new(1))) {
             let page = page?;
             let known = least.iter().map(String::as_str);
             let ids = known.chain(page.envelopes().map(|envelope| envelope.space_id));
@@ -173,7 +173,7 @@ pub trait LogReader: Send + Sync {
     }
 }
 
-type ReadPage<'a> = dyn Fn(&Read) -> Result<Page, ReadError> + Send + Sync + 'a;
+type ReadPage<'a> = dyn Fn(&ReadRequest) -> Result<Page, ReadError> + Send + Sync + 'a;
 
 /// The pages of a read, one after the other, up to the durable head as it was at the beginning.
 ///
@@ -183,11 +183,11 @@ type ReadPage<'a> = dyn Fn(&Read) -> Result<Page, ReadError> + Send + Sync + 'a;
 /// first error ends it.
 ///
 /// ```
-/// use spacefold::{Position, SpaceEvent, log::{Append, LogReader, LogWriter, MemoryLog, Read}};
+/// use spacefold::{Position, SpaceEvent, log::{AppendRequest, LogReader, LogWriter, MemoryLog, ReadRequest}};
 /// let log = MemoryLog::new();
-/// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
 /// let mut events = 0;
-/// for page in log.pages(Read::from(Position::new(1)).limit(100)) {
+/// for page in log.pages(ReadRequest::from(Position::new(1)).limit(100)) {
 ///     events += page?.len();
 /// }
 /// assert_eq!(events, 1);
@@ -196,7 +196,7 @@ type ReadPage<'a> = dyn Fn(&Read) -> Result<Page, ReadError> + Send + Sync + 'a;
 pub struct Pages<'a> {
     read_page: Box<ReadPage<'a>>,
     /// What is left to be read.
-    read: Read,
+    read: ReadRequest,
     has_ended: bool,
 }
 
@@ -204,7 +204,7 @@ impl<'a> Pages<'a> {
     /// The pages of this read: of a reference to the log, as [`LogReader::pages`] gives them, or of a
     /// handle that owns it.
     #[must_use]
-    pub fn of<L>(log: L, mut read: Read) -> Self
+    pub fn of<L>(log: L, mut read: ReadRequest) -> Self
     where
         L: Deref<Target: LogReader> + Send + Sync + 'a,
     {

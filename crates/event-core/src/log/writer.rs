@@ -1,6 +1,6 @@
 //! The writing half of a log.
 
-use super::{Append, AppendError, Receipt, ingest::Ingested};
+use super::{AppendError, AppendRequest, Receipt, ingest::Ingested};
 use crate::{
     event::RecordedEvent,
     pending::{Awaited, Pending},
@@ -10,7 +10,7 @@ use crate::{
 pub type PendingAppend = Pending<Result<Receipt, AppendError>>;
 
 /// The future of an append that is awaited.
-pub type AwaitedAppend = Awaited<Result<Receipt, AppendError>>;
+pub type AppendFuture = Awaited<Result<Receipt, AppendError>>;
 
 /// What can be written to an ordered log of space events.
 ///
@@ -27,7 +27,7 @@ pub trait LogWriter: Send + Sync {
     /// # Errors
     /// [`AppendError`]; after every variant but [`AppendError::OutcomeUnknown`], nothing of this
     /// append is stored.
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError>;
+    fn append(&self, append: &AppendRequest<'_>) -> Result<Receipt, AppendError>;
 
     /// Hands an append over, and answers at once: does not wait for it to become durable. Appends
     /// happen in the order in which they were handed over. As provided, for a log that waits for
@@ -36,7 +36,7 @@ pub trait LogWriter: Send + Sync {
     /// # Errors
     /// As [`LogWriter::append`], of what is known without the log; nothing of the append is stored
     /// then. The rest is the answer of the handle.
-    fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+    fn submit(&self, append: &AppendRequest<'_>) -> Result<PendingAppend, AppendError> {
         Ok(Pending::answered(self.append(append)))
     }
 
@@ -61,14 +61,14 @@ pub trait LogWriter: Send + Sync {
     /// # Examples
     /// ```
     /// use spacefold::{
-    ///     AppendError, Position, SpaceEvent, log::{Append, MemoryLog, Read}, prelude::*,
+    ///     AppendError, Position, SpaceEvent, log::{AppendRequest, MemoryLog, ReadRequest}, prelude::*,
     /// };
     /// let log = MemoryLog::new();
-    /// log.append(&Append::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
-    /// log.append(&Append::new(&[SpaceEvent::space_activated("handbook")]))?;
+    /// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+    /// log.append(&AppendRequest::new(&[SpaceEvent::space_activated("handbook")]))?;
     ///
     /// let copy = MemoryLog::new();
-    /// for page in log.pages(Read::from(Position::new(1))) {
+    /// for page in log.pages(ReadRequest::from(Position::new(1))) {
     ///     let page = page?;
     ///     let events = page.events().map(|event| Ok(event?.to_owned_event()));
     ///     let events = events.collect::<Result<Vec<_>, spacefold::ReadError>>()?;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// One kind of payload field, over any text `S`.
-pub(super) trait Field {
+pub(super) trait PayloadField {
     type Of<S>;
 
     /// Takes the field out of the keys of a payload.
@@ -54,7 +54,7 @@ macro_rules! required_text {
         $(#[$doc])*
         pub(super) struct $kind;
 
-        impl Field for $kind {
+        impl PayloadField for $kind {
             type Of<S> = S;
 
             fn take(object: &mut Object, key: &'static str) -> Result<String, PayloadError> {
@@ -105,7 +105,7 @@ macro_rules! optional_text {
         $(#[$doc])*
         pub(super) struct $kind;
 
-        impl Field for $kind {
+        impl PayloadField for $kind {
             type Of<S> = Presence<S>;
 
             fn take(object: &mut Object, key: &'static str) -> Result<Presence, PayloadError> {
@@ -192,7 +192,7 @@ optional_text!(
 /// A JSON object.
 pub(super) struct Members;
 
-impl Field for Members {
+impl PayloadField for Members {
     type Of<S> = Object<S>;
 
     fn take(object: &mut Object, key: &'static str) -> Result<Object, PayloadError> {
@@ -239,7 +239,7 @@ impl Field for Members {
 /// Any JSON, null too.
 pub(super) struct Json;
 
-impl Field for Json {
+impl PayloadField for Json {
     type Of<S> = Value<S>;
 
     fn take(object: &mut Object, key: &'static str) -> Result<Value, PayloadError> {
@@ -280,7 +280,7 @@ impl Field for Json {
 /// A list of document ids.
 pub(super) struct Ids;
 
-impl Field for Ids {
+impl PayloadField for Ids {
     type Of<S> = Vec<S>;
 
     fn take(object: &mut Object, key: &'static str) -> Result<Vec<String>, PayloadError> {

@@ -2,17 +2,17 @@
 
 use bincode::de::Decoder;
 
-use super::field::{Field, Ids, Json, MaybeText, Members, Text};
+use super::field::{Ids, Json, MaybeText, Members, PayloadField, Text};
 use crate::{value::Object, varint::Malformed};
 
 /// The keys of a payload in the order of their bytes, each with what it is. The keys that a version
 /// does not name follow behind them, as in every version.
-pub(crate) type Layout = &'static [(&'static str, FieldKind)];
+pub(crate) type Layout = &'static [(&'static str, KeyForm)];
 
 /// What the bytes of a key are. Ids and hashes are texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(test), expect(dead_code, reason = "no payload has changed yet"))]
-pub(crate) enum FieldKind {
+pub(crate) enum KeyForm {
     /// A text.
     Text,
     /// A text, or null, or absent.
@@ -34,13 +34,13 @@ pub(crate) fn decode<D: Decoder>(
     let mut named = Object::new();
     for (key, kind) in layout {
         match kind {
-            FieldKind::Text => Text::put(&Text::decode(decoder, text)?, key, &mut named),
-            FieldKind::MaybeText => {
+            KeyForm::Text => Text::put(&Text::decode(decoder, text)?, key, &mut named),
+            KeyForm::MaybeText => {
                 MaybeText::put(&MaybeText::decode(decoder, text)?, key, &mut named);
             }
-            FieldKind::Members => Members::put(&Members::decode(decoder, text)?, key, &mut named),
-            FieldKind::Json => Json::put(&Json::decode(decoder, text)?, key, &mut named),
-            FieldKind::Texts => Ids::put(&Ids::decode(decoder, text)?, key, &mut named),
+            KeyForm::Members => Members::put(&Members::decode(decoder, text)?, key, &mut named),
+            KeyForm::Json => Json::put(&Json::decode(decoder, text)?, key, &mut named),
+            KeyForm::Texts => Ids::put(&Ids::decode(decoder, text)?, key, &mut named),
         }
     }
     let mut object = Object::decode_with(decoder, text)?;

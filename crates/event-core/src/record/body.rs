@@ -43,7 +43,7 @@ pub(super) struct Codes<'a> {
 }
 
 /// One record of a body.
-pub(super) struct Row<'a> {
+pub(super) struct RecordRow<'a> {
     pub(super) event_id: EventId,
     pub(super) event_type: EventType,
     pub(super) space: TextId,
@@ -93,11 +93,11 @@ impl Body {
         Ok((Self { texts, columns, are_current: true }, codes))
     }
 
-    pub(super) fn row(&self, index: usize) -> Option<Row<'_>> {
+    pub(super) fn row(&self, index: usize) -> Option<RecordRow<'_>> {
         let Columns { spaces, event_ids, event_types, numbers, .. } = &self.columns;
         let numbers = numbers.get(index)?;
         let reference = |text: u32| text.checked_sub(1).map(TextId);
-        Some(Row {
+        Some(RecordRow {
             event_id: *event_ids.get(index)?,
             event_type: *event_types.get(index)?,
             space: spaces.get(to_usize(numbers.space))?.id,
@@ -139,7 +139,7 @@ impl Codes<'_> {
     }
 }
 
-impl Row<'_> {
+impl RecordRow<'_> {
     /// Decodes the payload, with what `text` makes of its texts.
     pub(super) fn payload<S: StoredText>(
         &self,

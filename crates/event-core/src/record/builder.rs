@@ -2,7 +2,7 @@
 
 use super::{
     body::Body,
-    columns::{Columns, Numbers, Space},
+    columns::{Columns, Numbers, RunSpace},
     payload_bytes::encode_payload,
     records::Records,
     schemas::Schemas,
@@ -288,7 +288,7 @@ impl RecordsBuilder {
         let place = match self.space_places.get_mut(text) {
             Some(entry @ 0) => {
                 *entry = next + 1;
-                spaces.push(Space { id, records: 0 });
+                spaces.push(RunSpace { id, records: 0 });
                 next
             }
             entry => entry.map_or(next, |entry| *entry - 1),

@@ -16,7 +16,7 @@ const MAX_NUMBERS_BYTES: usize = 5 + 9 + 5 + 5 + 5;
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     /// The distinct spaces in order of appearance.
-    pub(super) spaces: Vec<Space>,
+    pub(super) spaces: Vec<RunSpace>,
     pub(super) event_ids: Vec<EventId>,
     pub(super) event_types: Vec<EventType>,
     pub(super) numbers: Vec<Numbers>,
@@ -24,7 +24,7 @@ pub(super) struct Columns {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Space {
+pub(super) struct RunSpace {
     pub(super) id: TextId,
     /// How many records of the run are of it.
     pub(super) records: u32,

@@ -21,7 +21,7 @@ use super::schemas::{Schemas, Upcaster, byte};
 use crate::{
     payload::{
         EventType,
-        layout::FieldKind::{MaybeText, Text},
+        layout::KeyForm::{MaybeText, Text},
     },
     schema_version::SchemaVersion,
     value::{Object, Value},

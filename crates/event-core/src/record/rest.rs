@@ -3,7 +3,7 @@
 use super::{
     body::Body,
     builder::EncodedBody,
-    columns::{Columns, Space},
+    columns::{Columns, RunSpace},
     schemas::Schemas,
     stored_columns::StoredBody,
     text::TextTableBuilder,
@@ -46,7 +46,7 @@ fn rest_of(columns: Columns, start: usize) -> Option<Columns> {
             Some(place) => *place,
             unknown => {
                 let place = u32::try_from(rest.spaces.len()).ok()?;
-                rest.spaces.push(Space { id: columns.spaces.get(old)?.id, records: 0 });
+                rest.spaces.push(RunSpace { id: columns.spaces.get(old)?.id, records: 0 });
                 *unknown.insert(place)
             }
         };

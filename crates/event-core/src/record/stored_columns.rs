@@ -1,7 +1,7 @@
 //! The columns of a body as bytes: read in order, each checked against what is known by then.
 
 use super::{
-    columns::{Columns, Numbers, Space},
+    columns::{Columns, Numbers, RunSpace},
     text::{TextId, TextTable, packed_bytes},
 };
 use crate::{
@@ -70,13 +70,13 @@ impl<'a> StoredColumns<'a> {
     }
 
     /// The spaces, how many records they have not yet known.
-    pub(super) fn spaces(&mut self, texts: usize) -> Result<Vec<Space>, CorruptRecords> {
+    pub(super) fn spaces(&mut self, texts: usize) -> Result<Vec<RunSpace>, CorruptRecords> {
         let count = self.lists.len()?;
         if count > self.count {
             return Err(CorruptRecords::Malformed("a space without a record"));
         }
         let mut spaces = Vec::with_capacity(count);
-        self.lists.u32s(count, |id| spaces.push(Space { id: TextId(id), records: 0 }))?;
+        self.lists.u32s(count, |id| spaces.push(RunSpace { id: TextId(id), records: 0 }))?;
         let mut listed = vec![false; texts];
         for space in &spaces {
             let slot = listed.get_mut(to_usize(space.id.0));

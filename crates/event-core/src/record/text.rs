@@ -234,7 +234,8 @@ impl TextTable {
         raw: &[u8],
         packed: &[u8],
     ) -> Result<Self, CorruptRecords> {
-        let Layout { spans, uuids, unpacked_len } = Layout::of(entries, raw.len(), packed.len())?;
+        let TextLayout { spans, uuids, unpacked_len } =
+            TextLayout::of(entries, raw.len(), packed.len())?;
         let mut unpacked = Vec::with_capacity(unpacked_len);
         unpacked.extend_from_slice(raw);
         unpack(packed, &uuids, &mut unpacked);
@@ -302,14 +303,14 @@ pub(super) fn packed_bytes(entries: &[u32]) -> usize {
 
 /// Where all texts are once they are unpacked: those that are stored as they are in front of the
 /// others.
-struct Layout {
+struct TextLayout {
     spans: Vec<Span>,
     /// Where the UUIDs begin among the packed bytes.
     uuids: Vec<u32>,
     unpacked_len: usize,
 }
 
-impl Layout {
+impl TextLayout {
     /// The layout that the entries say, if it takes all bytes there are: no room is made for what
     /// they do not have.
     ///

@@ -4,7 +4,7 @@ use std::{fmt, mem, slice, sync::Arc};
 
 use super::{
     Value,
-    tree::{self, Entry, Tree},
+    tree::{self, ObjectEntry, ObjectTree},
 };
 
 /// A JSON object: its entries sorted by the bytes of their keys, each key once.
@@ -22,15 +22,15 @@ use super::{
 /// ```
 #[derive(Clone)]
 pub struct Object<S = String> {
-    entries: Entries<S>,
+    entries: ObjectEntries<S>,
 }
 
 #[derive(Clone)]
-enum Entries<S> {
+enum ObjectEntries<S> {
     /// However many there were when it was made; what is changed is not many.
-    Listed(Vec<Entry<S>>),
+    Listed(Vec<ObjectEntry<S>>),
     /// Many that have been changed. Behind a pointer, so that every value is as small as it can be.
-    Shared(Arc<Tree<S>>),
+    Shared(Arc<ObjectTree<S>>),
 }
 
 const _: () = assert!(size_of::<Object>() == size_of::<Vec<u8>>(), "events are moved about a lot");
@@ -52,15 +52,15 @@ impl<S> Object<S> {
     /// An object without entries; it allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { entries: Entries::Listed(Vec::new()) }
+        Self { entries: ObjectEntries::Listed(Vec::new()) }
     }
 
     /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.entries {
-            Entries::Listed(entries) => entries.len(),
-            Entries::Shared(tree) => tree.len(),
+            ObjectEntries::Listed(entries) => entries.len(),
+            ObjectEntries::Shared(tree) => tree.len(),
         }
     }
 
@@ -73,14 +73,14 @@ impl<S> Object<S> {
     /// The entries, in the order of their keys' bytes.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&S, &Value<S>)> {
         match &self.entries {
-            Entries::Listed(entries) => Iter::Listed(entries.iter()),
-            Entries::Shared(tree) => Iter::Shared(tree.iter()),
+            ObjectEntries::Listed(entries) => ObjectIter::Listed(entries.iter()),
+            ObjectEntries::Shared(tree) => ObjectIter::Shared(tree.iter()),
         }
     }
 
     /// Of entries that are sorted by key, each key once.
-    pub(super) const fn of_sorted(entries: Vec<Entry<S>>) -> Self {
-        Self { entries: Entries::Listed(entries) }
+    pub(super) const fn of_sorted(entries: Vec<ObjectEntry<S>>) -> Self {
+        Self { entries: ObjectEntries::Listed(entries) }
     }
 
     /// The same object with every text replaced by what `text` makes of it, or its first error.
@@ -108,11 +108,11 @@ impl<S: AsRef<str>> Object<S> {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value<S>> {
         match &self.entries {
-            Entries::Listed(entries) => {
+            ObjectEntries::Listed(entries) => {
                 let at = place_of(entries, key).ok()?;
                 entries.get(at).map(|(_, value)| value)
             }
-            Entries::Shared(tree) => tree.get(key),
+            ObjectEntries::Shared(tree) => tree.get(key),
         }
     }
 }
@@ -123,7 +123,7 @@ impl Object {
         let key = key.into();
         self.share_many();
         match &mut self.entries {
-            Entries::Listed(entries) => match place_of(entries, &key) {
+            ObjectEntries::Listed(entries) => match place_of(entries, &key) {
                 Ok(at) => entries.get_mut(at).map(|entry| mem::replace(&mut entry.1, value)),
                 Err(at) => {
                     #[cfg(test)]
@@ -132,7 +132,7 @@ impl Object {
                     None
                 }
             },
-            Entries::Shared(tree) => {
+            ObjectEntries::Shared(tree) => {
                 Arc::make_mut(tree).insert((key, value)).map(|old| Arc::unwrap_or_clone(old).1)
             }
         }
@@ -142,11 +142,11 @@ impl Object {
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         self.share_many();
         let tree = match &mut self.entries {
-            Entries::Listed(entries) => {
+            ObjectEntries::Listed(entries) => {
                 let at = place_of(entries, key).ok()?;
                 return Some(entries.remove(at).1);
             }
-            Entries::Shared(tree) => Arc::make_mut(tree),
+            ObjectEntries::Shared(tree) => Arc::make_mut(tree),
         };
         let removed = tree.remove(key)?;
         if tree.len() == 0 {
@@ -180,21 +180,21 @@ impl Object {
     }
 
     fn share_many(&mut self) {
-        if matches!(&self.entries, Entries::Listed(entries) if entries.len() > MAX_LISTED) {
+        if matches!(&self.entries, ObjectEntries::Listed(entries) if entries.len() > MAX_LISTED) {
             self.share();
         }
     }
 
     fn share(&mut self) {
-        if let Entries::Listed(entries) = &mut self.entries
-            && let Some(tree) = Tree::of(mem::take(entries))
+        if let ObjectEntries::Listed(entries) = &mut self.entries
+            && let Some(tree) = ObjectTree::of(mem::take(entries))
         {
-            self.entries = Entries::Shared(Arc::new(tree));
+            self.entries = ObjectEntries::Shared(Arc::new(tree));
         }
     }
 }
 
-fn place_of<S: AsRef<str>>(entries: &[Entry<S>], key: &str) -> Result<usize, usize> {
+fn place_of<S: AsRef<str>>(entries: &[ObjectEntry<S>], key: &str) -> Result<usize, usize> {
     entries.binary_search_by(|(other, _)| other.as_ref().cmp(key))
 }
 
@@ -213,12 +213,12 @@ fn is_long<S: AsRef<str>>(value: &Value<S>) -> bool {
     }
 }
 
-enum Iter<'a, S> {
-    Listed(slice::Iter<'a, Entry<S>>),
-    Shared(tree::Iter<'a, S>),
+enum ObjectIter<'a, S> {
+    Listed(slice::Iter<'a, ObjectEntry<S>>),
+    Shared(tree::TreeIter<'a, S>),
 }
 
-impl<'a, S> Iterator for Iter<'a, S> {
+impl<'a, S> Iterator for ObjectIter<'a, S> {
     type Item = (&'a S, &'a Value<S>);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -236,13 +236,13 @@ impl<'a, S> Iterator for Iter<'a, S> {
     }
 }
 
-impl<S> ExactSizeIterator for Iter<'_, S> {}
+impl<S> ExactSizeIterator for ObjectIter<'_, S> {}
 
 impl<S: PartialEq> PartialEq for Object<S> {
     fn eq(&self, other: &Self) -> bool {
         match (&self.entries, &other.entries) {
-            (Entries::Listed(a), Entries::Listed(b)) => a == b,
-            (Entries::Shared(a), Entries::Shared(b)) => a == b,
+            (ObjectEntries::Listed(a), ObjectEntries::Listed(b)) => a == b,
+            (ObjectEntries::Shared(a), ObjectEntries::Shared(b)) => a == b,
             _ => self.len() == other.len() && self.iter().eq(other.iter()),
         }
     }
@@ -260,7 +260,7 @@ impl<K: Into<String>> FromIterator<(K, Value)> for Object {
     /// Of several entries with one key the last one counts.
     fn from_iter<I: IntoIterator<Item = (K, Value)>>(entries: I) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value));
-        let mut sorted: Vec<Entry<String>> = entries.collect();
+        let mut sorted: Vec<ObjectEntry<String>> = entries.collect();
         sorted.sort_by(|a, b| a.0.cmp(&b.0));
         sorted.dedup_by(|later, earlier| {
             let is_again = later.0 == earlier.0;

@@ -34,11 +34,11 @@ const EVENT_TYPES: [EventType; 3] =
 /// ```
 /// use std::sync::Arc;
 /// use spacefold::{
-///     Position, SpaceEvent, log::{Append, LogWriter, MemoryLog},
+///     Position, SpaceEvent, log::{AppendRequest, LogWriter, MemoryLog},
 ///     projection::{ContentIndex, Projections}, state::{DerivedState, LiveStates},
 /// };
 /// let log = Arc::new(MemoryLog::new());
-/// log.append(&Append::new(&[
+/// log.append(&AppendRequest::new(&[
 ///     SpaceEvent::document_added("handbook", "intro", "/intro.md"),
 ///     SpaceEvent::document_content_changed("handbook", "intro", None, "h1"),
 ///     SpaceEvent::document_content_changed("handbook", "intro", "h1", "h2"),
@@ -163,24 +163,24 @@ impl Projection for ContentIndex {
                     let mut parts = RowKeyReader::new(&key);
                     let document_id = parts.text().and_then(|_space| parts.text());
                     let document_id = document_id.ok_or_else(|| damaged("a document"))?;
-                    Content::decode(&row)?.close(space_id, &document_id, position, table)?;
+                    DocumentRow::decode(&row)?.close(space_id, &document_id, position, table)?;
                 }
             }
             Payload::DocumentRemoved { document_id, .. } => {
                 if let Some(row) = take(&documents(space_id).text(document_id), table)? {
-                    Content::decode(&row)?.close(space_id, document_id, position, table)?;
+                    DocumentRow::decode(&row)?.close(space_id, document_id, position, table)?;
                 }
             }
             Payload::DocumentContentChanged { document_id, new_hash, .. } => {
                 let key = documents(space_id).text(document_id);
                 if let Some(row) = table.get(&key)? {
-                    let known = Content::decode(&row)?;
+                    let known = DocumentRow::decode(&row)?;
                     if known.hash == *new_hash {
                         return Ok(());
                     }
                     known.close(space_id, document_id, position, table)?;
                 }
-                table.put(&key, Content { from: position, hash: new_hash }.encode())?;
+                table.put(&key, DocumentRow { from: position, hash: new_hash }.encode())?;
                 put_occurrence(table, new_hash, space_id, document_id, (position, None))?;
             }
             _ => {}
@@ -195,12 +195,12 @@ fn documents(space_id: &str) -> RowKey {
 }
 
 /// The content that a document has, as the row of the document says.
-struct Content<'a> {
+struct DocumentRow<'a> {
     from: Position,
     hash: &'a str,
 }
 
-impl<'a> Content<'a> {
+impl<'a> DocumentRow<'a> {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(size_of::<u64>() + size_of::<u32>() + self.hash.len());
         put_u64(&mut bytes, self.from.get());

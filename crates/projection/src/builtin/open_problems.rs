@@ -365,7 +365,7 @@ fn open(
     table: &mut Table<'_>,
 ) -> Result<(), TableError> {
     let (since, since_time) = (event.position, event.recorded_at);
-    let row = Row { kind, since, since_time, reported: since, source: event.source, texts };
+    let row = ProblemRow { kind, since, since_time, reported: since, source: event.source, texts };
     table.put(problem(event.space_id, kind.group(), document_id), row.encode())
 }
 
@@ -380,17 +380,17 @@ fn report(
     let key = problem(event.space_id, kind.group(), document_id);
     let (mut since, mut since_time) = (event.position, event.recorded_at);
     if let Some(known) = table.get(&key)? {
-        let known = Row::decode(&known).ok_or_else(damaged)?;
+        let known = ProblemRow::decode(&known).ok_or_else(damaged)?;
         if known.kind == kind {
             (since, since_time) = (known.since, known.since_time);
         }
     }
     let reported = event.position;
-    let row = Row { kind, since, since_time, reported, source: event.source, texts };
+    let row = ProblemRow { kind, since, since_time, reported, source: event.source, texts };
     table.put(key, row.encode())
 }
 
-struct Row<'a> {
+struct ProblemRow<'a> {
     kind: ProblemKind,
     since: Position,
     since_time: Timestamp,
@@ -399,7 +399,7 @@ struct Row<'a> {
     texts: [Option<&'a str>; 2],
 }
 
-impl<'a> Row<'a> {
+impl<'a> ProblemRow<'a> {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64);
         bytes.push(self.kind.code());
@@ -432,8 +432,8 @@ fn decode(key: &[u8], value: &[u8]) -> Option<OpenProblem> {
         0 => None,
         _ => Some(parts.text()?),
     };
-    let Row { kind, since, since_time, reported, source, texts: [one, other] } =
-        Row::decode(value)?;
+    let ProblemRow { kind, since, since_time, reported, source, texts: [one, other] } =
+        ProblemRow::decode(value)?;
     let source = source.map(str::to_owned);
     let (one, other) = (one.map(str::to_owned), other.map(str::to_owned));
     let detail = match kind {

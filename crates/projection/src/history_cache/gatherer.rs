@@ -14,8 +14,8 @@ use spacefold_runs::{RunSet, RunsError};
 
 use super::{
     HistoryCache,
-    kept::{Kept, RUNS, Rows, StateAt},
-    stretch::Gathered,
+    kept::{CacheRows, CacheView, RUNS, StateAt},
+    stretch::StretchBuilder,
 };
 use crate::{
     checkpoint::Checkpoint, derived_state::DerivedState, kept_states::KEPT_VERSION,
@@ -49,10 +49,10 @@ pub(super) struct Gatherer {
     position: Position,
     /// Where the checkpoint is that was written last.
     written: Position,
-    held: RapidHashMap<String, Gathered>,
+    held: RapidHashMap<String, StretchBuilder>,
     held_events: usize,
     /// What is to be written: states wait here for the next stretches, so that they share a run.
-    rows: Rows,
+    rows: CacheRows,
 }
 
 impl Gatherer {
@@ -85,7 +85,14 @@ impl Gatherer {
             tracing::warn!(%error, "old runs of the history cache could not be removed");
         }
         let held = RapidHashMap::default();
-        Ok(Self { runs, position, written: position, held, held_events: 0, rows: Rows::default() })
+        Ok(Self {
+            runs,
+            position,
+            written: position,
+            held,
+            held_events: 0,
+            rows: CacheRows::default(),
+        })
     }
 
     pub(super) const fn position(&self) -> Position {
@@ -93,8 +100,8 @@ impl Gatherer {
     }
 
     /// What is kept now.
-    pub(super) fn kept(&self, place: &DerivedState) -> Kept {
-        Kept { view: self.runs.view().clone(), folder: Arc::clone(place.folder()) }
+    pub(super) fn kept(&self, place: &DerivedState) -> CacheView {
+        CacheView { view: self.runs.view().clone(), folder: Arc::clone(place.folder()) }
     }
 
     /// Gathers the next events up to a position, at most [`STRIDE`], and keeps what is long enough.
@@ -135,7 +142,7 @@ impl Gatherer {
         match self.held.get_mut(event.space_id) {
             Some(gathered) => gathered.push(event),
             None => {
-                let mut gathered = Gathered::default();
+                let mut gathered = StretchBuilder::default();
                 gathered.push(event);
                 self.held.insert(event.space_id.to_owned(), gathered);
             }
@@ -150,9 +157,9 @@ impl Gatherer {
     }
 
     fn keep(&mut self, cache: &HistoryCache, min_events: usize) -> Result<(), SnapshotError> {
-        let long = |gathered: &Gathered| gathered.count() >= min_events;
+        let long = |gathered: &StretchBuilder| gathered.count() >= min_events;
         let (kept, held) = mem::take(&mut self.held).into_iter().partition(|(_, g)| long(g));
-        let kept: RapidHashMap<String, Gathered> = kept;
+        let kept: RapidHashMap<String, StretchBuilder> = kept;
         self.held = held;
         let mut ends = Vec::new();
         for (space_id, gathered) in kept {

@@ -15,7 +15,7 @@ use spacefold_event_core::{Position, Revision, bytes::to_u64};
 use spacefold_runs::{RunSetOptions, RunsError, View};
 use spacefold_state::SpaceState;
 
-use super::stretch::Stretch;
+use super::stretch::SpaceStretch;
 
 const STRETCH: u8 = b'e';
 const STATE_AT: u8 = b's';
@@ -34,7 +34,7 @@ pub(super) const RUNS: RunSetOptions = RunSetOptions {
 
 /// What is kept, as of one time.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct CacheView {
     pub(super) view: View,
     pub(super) folder: Arc<dyn Folder>,
 }
@@ -46,16 +46,16 @@ pub(super) struct StateAt {
     pub(super) position: Position,
 }
 
-impl Kept {
+impl CacheView {
     /// Of the stretches of a space with events after a revision, the first.
     pub(super) fn stretch_after(
         &self,
         space_id: &str,
         revision: Revision,
-    ) -> Result<Option<Stretch>, RunsError> {
+    ) -> Result<Option<SpaceStretch>, RunsError> {
         let sought = key(STRETCH, space_id, !revision.next().get());
         let Some((found, value)) = self.view.floor(&sought)? else { return Ok(None) };
-        let stretch = Stretch::decode(&value, Revision::new(!number_of(&found)));
+        let stretch = SpaceStretch::decode(&value, Revision::new(!number_of(&found)));
         stretch.map(Some).ok_or_else(|| self.damaged("a stretch of events does not decode"))
     }
 
@@ -92,13 +92,13 @@ impl Kept {
 
 /// Rows that are to be kept.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct CacheRows {
     pub(super) rows: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Bytes of their values.
     pub(super) bytes: u64,
 }
 
-impl Rows {
+impl CacheRows {
     /// A stretch of events, up to a revision.
     pub(super) fn add_stretch(&mut self, space_id: &str, last: Revision, stretch: Vec<u8>) {
         self.add(key(STRETCH, space_id, !last.get()), stretch);

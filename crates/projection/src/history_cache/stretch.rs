@@ -15,7 +15,7 @@ use spacefold_event_core::{
 const MAX_BYTES: usize = 1 << 30;
 
 #[derive(Encode, BorrowDecode)]
-struct Stored<'a> {
+struct StoredStretch<'a> {
     first: u64,
     positions: Vec<u64>,
     times: Vec<u64>,
@@ -24,13 +24,13 @@ struct Stored<'a> {
 
 /// Some events of one space that follow each other in it, being gathered.
 #[derive(Default)]
-pub(super) struct Gathered {
+pub(super) struct StretchBuilder {
     first: Revision,
     events: Vec<(Position, Timestamp)>,
     builder: RecordsBuilder,
 }
 
-impl Gathered {
+impl StretchBuilder {
     pub(super) const fn count(&self) -> usize {
         self.events.len()
     }
@@ -62,25 +62,25 @@ impl Gathered {
             (position, time) = (at.get(), recorded_at.as_micros());
         }
         let packed = lz4_flex::compress_prepend_size(self.builder.finish().bytes());
-        let stored = Stored { first: self.first.get(), positions, times, packed: &packed };
+        let stored = StoredStretch { first: self.first.get(), positions, times, packed: &packed };
         bincode::encode_to_vec(stored, config::standard())
             .expect("it encodes into memory without an error")
     }
 }
 
 /// A stretch of a space's events, unpacked.
-pub(super) struct Stretch {
+pub(super) struct SpaceStretch {
     pub(super) first: Revision,
     pub(super) last_position: Position,
     events: Vec<(Position, Timestamp)>,
     records: Records,
 }
 
-impl Stretch {
+impl SpaceStretch {
     /// The stretch up to a revision, from its bytes; `None` when they are of no such stretch.
     pub(super) fn decode(bytes: &[u8], last: Revision) -> Option<Self> {
         let config = config::standard().with_limit::<MAX_BYTES>();
-        let (stored, used): (Stored<'_>, usize) =
+        let (stored, used): (StoredStretch<'_>, usize) =
             bincode::borrow_decode_from_slice(bytes, config).ok()?;
         let (mut position, mut time) = (0_u64, Timestamp::MIN.as_micros());
         let mut events = Vec::with_capacity(stored.positions.len());

@@ -7,7 +7,7 @@ use spacefold_disk::{
     Folder, MemoryDisk, SimDisk,
     sim::{Fault, Kept as KeptByDisk},
 };
-use spacefold_event_core::{Append, LogWriter, MemoryLog, SpaceEvent};
+use spacefold_event_core::{AppendRequest, LogWriter, MemoryLog, SpaceEvent};
 use spacefold_state::testing::{events, fold, log_of, record, recorded};
 
 use super::{kept::RUNS, *};
@@ -60,7 +60,7 @@ fn sparse(events: usize) -> Arc<MemoryLog> {
     };
     let all: Vec<SpaceEvent> = (0..events).map(event).collect();
     for part in all.chunks(4_096) {
-        log.append(&Append::new(part)).unwrap();
+        log.append(&AppendRequest::new(part)).unwrap();
     }
     log
 }
@@ -89,7 +89,7 @@ fn kept(folder: &Arc<dyn Folder>, kind: u8, space_id: &str) -> usize {
 }
 
 fn is_damaged(cache: &HistoryCache) -> bool {
-    matches!(**cache.known.load(), Known::Damaged)
+    matches!(**cache.known.load(), CacheState::Damaged)
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn gathering_goes_on_where_a_session_ended_also_if_it_kept_nothing() {
     let log = sparse(0);
     let events: Vec<_> = (0..17_000).map(|n| SpaceEvent::variable_set("t", "v", n)).collect();
     for part in events.chunks(4_096) {
-        log.append(&Append::new(part)).unwrap();
+        log.append(&AppendRequest::new(part)).unwrap();
     }
     let cache = over(&log, disk_of(&gathered(&log)).root());
     agrees(&cache, &log, [17_000].into_iter());

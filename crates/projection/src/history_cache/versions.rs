@@ -22,14 +22,14 @@ pub(super) struct Version {
 
 /// The versions of many spaces, those used longest ago given up first.
 pub(super) struct Versions {
-    spaces: RapidHashMap<Arc<str>, BTreeMap<Position, Kept>>,
+    spaces: RapidHashMap<Arc<str>, BTreeMap<Position, KeptVersion>>,
     bytes: u64,
     max_bytes: u64,
     /// How often a version was asked for.
     clock: u64,
 }
 
-struct Kept {
+struct KeptVersion {
     state: Arc<SpaceState>,
     bytes: u64,
     used: u64,
@@ -58,7 +58,7 @@ impl Versions {
         let own = events.map_or(whole, |events| events.saturating_mul(EVENT_BYTES).min(whole));
         let bytes = own.saturating_add(VERSION_BYTES);
         self.clock += 1;
-        let kept = Kept { state: Arc::clone(state), bytes, used: self.clock };
+        let kept = KeptVersion { state: Arc::clone(state), bytes, used: self.clock };
         let space = self.spaces.entry(state.shared_space_id()).or_default();
         let old = space.insert(version.position, kept);
         self.bytes = (self.bytes + bytes) - old.map_or(0, |old| old.bytes);

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use spacefold_event_core::{
-    EventMark, LogMark, LogReader, Position, Read, RecordedEventRef, Revision, StorageError,
+    EventMark, LogMark, LogReader, Position, ReadRequest, RecordedEventRef, Revision, StorageError,
     bytes::to_u64,
 };
 use spacefold_runs::RunsError;
 use spacefold_state::{SharedMap, SpaceState, SpaceStates};
 
-use super::{persisted::Persisted, root::Root};
+use super::{persisted::Persisted, root::LiveRoot};
 use crate::{
     checkpoint::Checkpoint,
     kept_states::{KEPT_VERSION, Marker},
@@ -25,7 +25,7 @@ pub(super) const IDS_AT_ONCE: usize = 65_536;
 /// ends, so that no panic leaves it half done.
 #[derive(Clone)]
 pub(super) struct Live {
-    pub(super) root: Root,
+    pub(super) root: LiveRoot,
     /// The revision at which the state of each space in memory is persisted, if it is.
     persisted: SharedMap<Revision>,
     /// About what the states in memory took when they were measured last, and what they may have
@@ -42,7 +42,7 @@ impl Live {
     /// Begins at what is persisted.
     pub(super) fn of(marker: &Marker) -> Self {
         Self {
-            root: Root {
+            root: LiveRoot {
                 position: marker.position(),
                 last: marker.checkpoint.mark.last,
                 space_count: marker.spaces,
@@ -64,7 +64,7 @@ impl Live {
         to: Position,
         max_bytes: u64,
     ) -> Result<(), SnapshotError> {
-        for page in log.pages(Read::from(self.root.position.next()).to(to)) {
+        for page in log.pages(ReadRequest::from(self.root.position.next()).to(to)) {
             let page = page?;
             for event in page.events() {
                 self.fold(log, kept, &event?)?;
@@ -267,7 +267,7 @@ impl Live {
 
     /// Persists what changed, and how far it is folded.
     pub(super) fn save(&mut self, kept: &mut Persisted) -> Result<(), RunsError> {
-        let Root { position, last, space_count, .. } = self.root;
+        let LiveRoot { position, last, space_count, .. } = self.root;
         if position == Position::START {
             return Ok(());
         }

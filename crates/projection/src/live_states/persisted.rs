@@ -27,7 +27,7 @@ pub(super) struct Persisted {
 }
 
 /// What a rebuild of the states begins with.
-pub(crate) struct Begun {
+pub(crate) struct StatesRebuildStart {
     /// What is persisted; `None` when nothing is.
     pub(crate) old: Option<(Marker, StatesView)>,
     /// What is folded beside it: empty, or as an earlier rebuild has left it.
@@ -160,7 +160,10 @@ impl Persisted {
     }
 
     /// Begins to fold all states anew, or goes on with what an earlier rebuild has left.
-    pub(super) fn begin_rebuild(&mut self, left: LeftBehind) -> Result<Begun, StorageError> {
+    pub(super) fn begin_rebuild(
+        &mut self,
+        left: LeftBehind,
+    ) -> Result<StatesRebuildStart, StorageError> {
         let is_named = self.is_named();
         let old = is_named.then(|| (self.marker, self.current.view()));
         let left = match self.generations.left_behind(left)? {
@@ -172,7 +175,7 @@ impl Persisted {
             None => (KeptStates::empty(&mut self.generations)?, None),
         };
         self.generations.rebuild(new.number());
-        Ok(Begun { old, new, left })
+        Ok(StatesRebuildStart { old, new, left })
     }
 
     /// Has the next rebuild find what this one has persisted.

@@ -2,7 +2,7 @@
 
 use spacefold_event_core::{ReadError, StorageError};
 
-use super::{Held, LiveStates, persisted::Begun};
+use super::{FoldingState, LiveStates, persisted::StatesRebuildStart};
 use crate::{
     generations::LeftBehind,
     kept_states::{KeptStates, Marker},
@@ -13,7 +13,7 @@ impl LiveStates {
     pub(crate) fn begin_rebuild<E: From<ReadError> + From<StorageError>>(
         &self,
         left: LeftBehind,
-    ) -> Result<Begun, E> {
+    ) -> Result<StatesRebuildStart, E> {
         let mut held = self.held.lock();
         let persisted = self.persisted::<E>(&mut held.persisted)?;
         Ok(persisted.begin_rebuild(left)?)
@@ -37,7 +37,7 @@ impl LiveStates {
         marker: Marker,
     ) -> Result<(), E> {
         let mut held = self.held.lock();
-        let Held { live, persisted } = &mut *held;
+        let FoldingState { live, persisted } = &mut *held;
         self.persisted::<E>(persisted)?.replace(new, marker)?;
         self.published.store(None);
         *live = None;

@@ -5,7 +5,7 @@ use spacefold_state::SpaceStates;
 
 /// The states of the spaces that are in memory, at one position.
 #[derive(Clone)]
-pub(super) struct Root {
+pub(super) struct LiveRoot {
     /// The last position that is folded.
     pub(super) position: Position,
     /// The last event that is.
@@ -15,7 +15,7 @@ pub(super) struct Root {
     pub(super) spaces: SpaceStates,
 }
 
-impl Root {
+impl LiveRoot {
     /// Whether readers would see the same of the two.
     pub(super) fn is(&self, other: &Self) -> bool {
         self.position == other.position && self.spaces.len() == other.spaces.len()

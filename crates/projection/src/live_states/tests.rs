@@ -18,8 +18,8 @@ use spacefold_disk::{
     sim::{Fault, Kept},
 };
 use spacefold_event_core::{
-    Append, EventLog, LogReader, LogWriter, MemoryLog, Page, Position, Read, ReadError, Revision,
-    SpaceEvent, Timestamp, lock::Lock, testing,
+    AppendRequest, EventLog, LogReader, LogWriter, MemoryLog, Page, Position, ReadError,
+    ReadRequest, Revision, SpaceEvent, Timestamp, lock::Lock, testing,
 };
 use spacefold_state::{
     SpaceState,
@@ -269,7 +269,7 @@ fn states_of_a_log_with_the_same_events_at_other_times_are_not_taken() {
     states.save().unwrap();
     let log = Arc::new(MemoryLog::new());
     let times: Vec<Timestamp> = (0..).map(recorded_at).take(events.len()).collect();
-    let append = Append::new(&events).recorded_at(&times);
+    let append = AppendRequest::new(&events).recorded_at(&times);
     log.append(&append).unwrap();
     agree(&over(&log, &disk), &log);
 }
@@ -356,7 +356,7 @@ impl testing::LogWrapper for GatedLog {
         &*self.inner
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         self.reading.fetch_add(1, Ordering::SeqCst);
         let passing = self.gate.lock();
         drop(passing);
@@ -478,7 +478,7 @@ fn every_snapshot_is_the_fold_at_its_position_while_writers_write() {
     });
     seen.sort_by_key(Snapshot::position);
     let mut expected = [SpaceState::new("s"), SpaceState::new("t")];
-    let page = log.read(&Read::from(at(1)).limit(usize::MAX)).unwrap();
+    let page = log.read(&ReadRequest::from(at(1)).limit(usize::MAX)).unwrap();
     let mut events = page.events().map(Result::unwrap).peekable();
     for snapshot in seen {
         while let Some(event) = events.next_if(|event| event.position <= snapshot.position()) {

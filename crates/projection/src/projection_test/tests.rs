@@ -178,7 +178,7 @@ fn a_check_ends_at_a_refused_event() {
 /// Which type the event at each position has.
 struct Types;
 
-impl ValueProjection for Types {
+impl SingleValue for Types {
     type Value = HashMap<u64, String>;
 
     fn name(&self) -> &'static str {
@@ -202,7 +202,7 @@ impl ValueProjection for Types {
 
 #[test]
 fn a_value_is_typed() {
-    let test = ProjectionTest::new(OneValue(Types)).given(history());
+    let test = ProjectionTest::new(SingleValueProjection(Types)).given(history());
     let types = test.value();
     assert_eq!((types.len(), types[&3].as_str()), (11, "variable.set"));
 }
@@ -210,7 +210,7 @@ fn a_value_is_typed() {
 #[test]
 #[should_panic(expected = "they part at position")]
 fn a_value_that_is_a_hash_map_is_found() {
-    let test = ProjectionTest::new(OneValue(Types)).given(history());
+    let test = ProjectionTest::new(SingleValueProjection(Types)).given(history());
     test.assert_repeatable();
 }
 

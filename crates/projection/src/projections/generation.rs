@@ -33,7 +33,7 @@ use crate::{
     derived_state::DerivedState,
     generations::Generations,
     projection::Projection,
-    table::{Rows, Table, TableError, TableView},
+    table::{Table, TableError, TableRows, TableView},
 };
 
 /// How many positions may be skipped.
@@ -53,7 +53,7 @@ pub(crate) struct Generation {
     /// How far the log is folded.
     folded: Checkpoint,
     runs: RunSet,
-    rows: Rows,
+    rows: TableRows,
     trail: Trail,
     skipped: BTreeSet<Position>,
     paused: Option<Paused>,
@@ -67,7 +67,7 @@ pub(crate) struct Generation {
 pub(crate) struct Frozen {
     folder: Arc<dyn Folder>,
     version: u32,
-    rows: Rows,
+    rows: TableRows,
     trail: Trail,
     position: Position,
 }
@@ -111,7 +111,7 @@ impl Generation {
         let place = generations.place_of(number);
         let runs = place.empty_runs(RUNS)?;
         Ok(Self {
-            rows: Rows::new(runs.view().clone(), []),
+            rows: TableRows::new(runs.view().clone(), []),
             runs,
             place,
             number,
@@ -331,8 +331,9 @@ impl Generation {
 
     fn decode(place: DerivedState, number: u64, opened: Opened) -> Option<Self> {
         let mut reader = ByteReader::new(&opened.owner);
-        let Head { folded, trail, skipped, paused } = Head::decode(&mut reader)?;
-        let rows = Rows::new(opened.set.view().clone(), opened.changes);
+        let GenerationRecord { folded, trail, skipped, paused } =
+            GenerationRecord::decode(&mut reader)?;
+        let rows = TableRows::new(opened.set.view().clone(), opened.changes);
         reader.end(Self {
             place,
             number,
@@ -349,14 +350,14 @@ impl Generation {
 }
 
 /// What a manifest keeps for a generation.
-struct Head {
+struct GenerationRecord {
     folded: Checkpoint,
     trail: Trail,
     skipped: BTreeSet<Position>,
     paused: Option<Paused>,
 }
 
-impl Head {
+impl GenerationRecord {
     fn decode(reader: &mut ByteReader<'_>) -> Option<Self> {
         let folded = Checkpoint::decode(reader)?;
         let trail = Trail::decode(reader)?;
@@ -375,7 +376,7 @@ fn call(
     projection: &dyn Projection,
     event: &RecordedEventRef<'_>,
     around: Around<'_>,
-    rows: &mut Rows,
+    rows: &mut TableRows,
 ) -> Result<(), Stopped> {
     let context = ApplyContext::new(event.position, around);
     let apply = || projection.apply(event, &context, &mut Table::new(rows));

@@ -5,22 +5,22 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use spacefold_event_core::Position;
 use spacefold_state::StateHash;
 
-use super::{error::CatchUpError, info::ProjectionInfo, slot::Slot};
+use super::{error::CatchUpError, info::ProjectionInfo, slot::ProjectionSlot};
 use crate::table::{TableError, TableView};
 
 /// Reads a registered projection, while it is folded. Clones are cheap.
 pub struct ProjectionHandle<P> {
-    slot: Arc<Slot>,
+    slot: Arc<ProjectionSlot>,
     projection: PhantomData<fn() -> P>,
 }
 
 impl<P> ProjectionHandle<P> {
-    pub(crate) const fn new(slot: Arc<Slot>) -> Self {
+    pub(crate) const fn new(slot: Arc<ProjectionSlot>) -> Self {
         Self { slot, projection: PhantomData }
     }
 
     #[cfg(test)]
-    pub(crate) fn slot_for_tests(&self) -> &Slot {
+    pub(crate) fn slot_for_tests(&self) -> &ProjectionSlot {
         &self.slot
     }
 

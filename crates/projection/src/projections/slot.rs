@@ -33,7 +33,7 @@ use crate::{
     apply_context::Around,
     derived_state::DerivedState,
     effects::{EffectSource, Reading},
-    generations::{Generations, Root},
+    generations::{Generations, GenerationsRoot},
     projection::Projection,
     table::{TableError, TableView},
 };
@@ -46,12 +46,12 @@ const MAX_RECENT_EVENTS: u64 = 1 << 20;
 /// When it has caught up, so many suffice: no more are folded again after a kill.
 const MAX_RECENT_EVENTS_LIVE: u64 = 1 << 16;
 
-pub(crate) struct Slot {
+pub(crate) struct ProjectionSlot {
     projection: Arc<dyn Projection>,
     sources: Sources,
     log: Arc<dyn LogReader>,
     folding: Lock<()>,
-    folded: SharedLock<Folded>,
+    folded: SharedLock<LoadedGenerations>,
     /// For those who wait for a position.
     waiting: Lock<()>,
     moved: Condition,
@@ -69,7 +69,7 @@ pub(crate) struct FoldingAlone<'a> {
 }
 
 /// The generations of a projection that are in memory.
-pub(crate) struct Folded {
+pub(crate) struct LoadedGenerations {
     pub(crate) generations: Generations,
     /// What is read.
     pub(crate) current: Generation,
@@ -77,7 +77,7 @@ pub(crate) struct Folded {
     pub(crate) building: Option<Generation>,
 }
 
-impl Folded {
+impl LoadedGenerations {
     /// The generation that is folded.
     fn target(&self) -> &Generation {
         self.building.as_ref().unwrap_or(&self.current)
@@ -88,7 +88,7 @@ impl Folded {
     }
 }
 
-impl Slot {
+impl ProjectionSlot {
     /// Goes on from what is persisted, as far as it is good for this log.
     pub(crate) fn open(
         (projection, sources): (Arc<dyn Projection>, Sources),
@@ -134,7 +134,7 @@ impl Slot {
             sources,
             log,
             folding: Lock::new(()),
-            folded: SharedLock::new(Folded { generations, current, building }),
+            folded: SharedLock::new(LoadedGenerations { generations, current, building }),
             waiting: Lock::new(()),
             moved: Condition::new(),
             stop,
@@ -165,7 +165,7 @@ impl Slot {
 
     pub(crate) fn info(&self) -> ProjectionInfo {
         let folded = self.folded();
-        let Folded { current, building, .. } = &*folded;
+        let LoadedGenerations { current, building, .. } = &*folded;
         let position = current.position();
         ProjectionInfo {
             name: self.projection.name(),
@@ -310,11 +310,11 @@ impl Slot {
         }
     }
 
-    pub(crate) fn folded(&self) -> RwLockReadGuard<'_, Folded> {
+    pub(crate) fn folded(&self) -> RwLockReadGuard<'_, LoadedGenerations> {
         self.folded.read()
     }
 
-    pub(crate) fn folded_mut(&self) -> RwLockWriteGuard<'_, Folded> {
+    pub(crate) fn folded_mut(&self) -> RwLockWriteGuard<'_, LoadedGenerations> {
         self.folded.write()
     }
 
@@ -443,7 +443,10 @@ impl Slot {
     }
 
     /// Writes the rows and the position of what is folded, and the root that names them.
-    fn persist(&self, folded: &Folded) -> Result<(Checkpointed, Root), CatchUpError> {
+    fn persist(
+        &self,
+        folded: &LoadedGenerations,
+    ) -> Result<(Checkpointed, GenerationsRoot), CatchUpError> {
         let checkpointed = folded.target().checkpoint(&*self.log)?;
         let (generations, number) = (&folded.generations, folded.target().number());
         let root = match &folded.building {

@@ -1,7 +1,7 @@
 //! States a range at a time against all of them at once, and what is in memory.
 
 use proptest::prelude::*;
-use spacefold_event_core::{LogReader, Position, Read, SpaceEvent};
+use spacefold_event_core::{LogReader, Position, ReadRequest, SpaceEvent};
 use spacefold_state::testing::{events, log_of, record};
 
 use super::*;
@@ -12,7 +12,7 @@ fn in_ranges(log: &dyn LogReader, max_bytes: u64) -> (usize, usize, Vec<Arc<Spac
     let (mut most, mut readings, mut found) = (0, 0, Vec::new());
     loop {
         readings += 1;
-        for page in log.pages(Read::from(Position::new(1)).limit(100)) {
+        for page in log.pages(ReadRequest::from(Position::new(1)).limit(100)) {
             let page = page.unwrap();
             page.events().for_each(|event| states.apply(&event.unwrap()));
             states.has_read(page.memory_bytes());
@@ -68,7 +68,7 @@ proptest! {
         let mut hashes = [SpaceStates::new().hash(); 2];
         let mut ranged = RangedStates::new(max_bytes);
         let mut ranged_hashes = [RangedHash::default(), RangedHash::default()];
-        let page = log.read(&Read::from(Position::new(1)).limit(usize::MAX)).unwrap();
+        let page = log.read(&ReadRequest::from(Position::new(1)).limit(usize::MAX)).unwrap();
         for event in page.events().map(Result::unwrap) {
             expected.apply(&event);
             if event.position == middle {

@@ -70,7 +70,8 @@ fn parting(
     old: &SpaceState,
     new: &SpaceState,
 ) -> Result<Position, ReadError> {
-    let mut parts: Vec<Tracked> = differing(old, new).into_iter().map(Tracked::new).collect();
+    let mut parts: Vec<TrackedPart> =
+        differing(old, new).into_iter().map(TrackedPart::new).collect();
     let mut stopped_at_old = false;
     let mut after_old = None;
     replay_space(log, &mut SpaceState::new(new.space_id()), head, |state, position| {
@@ -90,7 +91,7 @@ fn parting(
 
 /// A part of a state that can differ by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum StatePart {
     Name,
     Status,
     Revision,
@@ -112,7 +113,7 @@ enum Part {
     Anomalies,
 }
 
-impl Part {
+impl StatePart {
     /// Whether two states agree in this part.
     fn agrees(&self, a: &SpaceState, b: &SpaceState) -> bool {
         match self {
@@ -149,13 +150,13 @@ fn of_document<'a, T: PartialEq>(
 }
 
 /// A part that differs, and since when the fold has had its new value without a break.
-struct Tracked {
-    part: Part,
+struct TrackedPart {
+    part: StatePart,
     set_at: Option<Position>,
 }
 
-impl Tracked {
-    const fn new(part: Part) -> Self {
+impl TrackedPart {
+    const fn new(part: StatePart) -> Self {
         Self { part, set_at: None }
     }
 
@@ -169,17 +170,17 @@ impl Tracked {
 }
 
 /// Every part in which two states differ.
-fn differing(old: &SpaceState, new: &SpaceState) -> Vec<Part> {
+fn differing(old: &SpaceState, new: &SpaceState) -> Vec<StatePart> {
     let mut parts = vec![
-        Part::Name,
-        Part::Status,
-        Part::Revision,
-        Part::CreatedAt,
-        Part::UpdatedAt,
-        Part::Metadata,
-        Part::SyncStatus,
-        Part::SyncCompleted,
-        Part::Anomalies,
+        StatePart::Name,
+        StatePart::Status,
+        StatePart::Revision,
+        StatePart::CreatedAt,
+        StatePart::UpdatedAt,
+        StatePart::Metadata,
+        StatePart::SyncStatus,
+        StatePart::SyncCompleted,
+        StatePart::Anomalies,
     ];
     let mut documents = BTreeSet::new();
     let mut variables = BTreeSet::new();
@@ -196,18 +197,18 @@ fn differing(old: &SpaceState, new: &SpaceState) -> Vec<Part> {
     for id in documents {
         let id = || id.to_owned();
         parts.extend([
-            Part::DocumentPath(id()),
-            Part::DocumentHash(id()),
-            Part::DocumentAttributes(id()),
-            Part::DocumentAdded(id()),
-            Part::DocumentUpdated(id()),
-            Part::References(id()),
-            Part::Stale(id()),
+            StatePart::DocumentPath(id()),
+            StatePart::DocumentHash(id()),
+            StatePart::DocumentAttributes(id()),
+            StatePart::DocumentAdded(id()),
+            StatePart::DocumentUpdated(id()),
+            StatePart::References(id()),
+            StatePart::Stale(id()),
         ]);
     }
-    parts.extend(variables.into_iter().map(|name| Part::Variable(name.to_owned())));
-    parts.extend(conflicts.into_iter().map(|id| Part::Conflict(id.to_owned())));
-    parts.extend(renders.into_iter().map(|id| Part::Render(id.map(str::to_owned))));
+    parts.extend(variables.into_iter().map(|name| StatePart::Variable(name.to_owned())));
+    parts.extend(conflicts.into_iter().map(|id| StatePart::Conflict(id.to_owned())));
+    parts.extend(renders.into_iter().map(|id| StatePart::Render(id.map(str::to_owned))));
     parts.retain(|part| !part.agrees(old, new));
     parts
 }

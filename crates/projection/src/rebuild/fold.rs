@@ -15,7 +15,7 @@ use std::{
 
 use rapidhash::{RapidHashMap, fast::GlobalState};
 use spacefold_event_core::{
-    Envelope, LogReader, Page, Pages, Position, Read, ReadError,
+    Envelope, LogReader, Page, Pages, Position, ReadError, ReadRequest,
     bytes::{to_u64, to_usize},
     lock::{Condition, Lock},
 };
@@ -30,9 +30,9 @@ const PAGES_AT_ONCE: usize = 4;
 
 /// The states of some spaces, in one part for each thread that folds.
 #[derive(Default)]
-pub(super) struct Parts(Vec<SpaceStates>);
+pub(super) struct Partitions(Vec<SpaceStates>);
 
-impl Parts {
+impl Partitions {
     /// Parts that hold these states.
     pub(super) fn of(states: SpaceStates, threads: NonZeroUsize) -> Self {
         let mut parts: Vec<_> = (0..threads.get()).map(|_| SpaceStates::new()).collect();
@@ -86,17 +86,17 @@ pub(super) fn fold_partitioned(
     log: &dyn LogReader,
     (after, to): (Position, Position),
     max_bytes: u64,
-    parts: Parts,
+    parts: Partitions,
     wanted: &(dyn Fn(&str) -> bool + Sync),
-) -> Result<(Parts, Effects), ReadError> {
-    let Parts(parts) = parts;
+) -> Result<(Partitions, Effects), ReadError> {
+    let Partitions(parts) = parts;
     let threads = NonZeroUsize::new(parts.len()).unwrap_or(NonZeroUsize::MIN);
     let pages = SharedPages {
         readers: threads.get(),
         queue: Lock::new(Queue {
             first: 0,
             pages: VecDeque::new(),
-            rest: Rest::Unread(log.pages(Read::from(after.next()).to(to))),
+            rest: Rest::Unread(log.pages(ReadRequest::from(after.next()).to(to))),
             bytes_left: max_bytes,
             read_to: after,
             stopped: false,
@@ -104,7 +104,7 @@ pub(super) fn fold_partitioned(
         moved: Condition::new(),
     };
     let is_own = |space_id: &str, part| part_of(space_id, threads) == part && wanted(space_id);
-    let folded: Vec<Result<Folded, ReadError>> = thread::scope(|scope| {
+    let folded: Vec<Result<FoldedPart, ReadError>> = thread::scope(|scope| {
         let (pages, is_own) = (&pages, &is_own);
         let fold = move |part, states| fold_part(pages, states, |space_id| is_own(space_id, part));
         let mut parts = parts.into_iter().enumerate();
@@ -124,17 +124,17 @@ pub(super) fn fold_partitioned(
     let mut parts = Vec::new();
     let mut noted = Vec::new();
     for folded in folded {
-        let Folded { states, effects } = folded?;
+        let FoldedPart { states, effects } = folded?;
         parts.push(states);
         noted.extend(effects);
     }
     noted.sort_unstable_by_key(|(position, _)| *position);
     noted.into_iter().for_each(|(position, effect)| effects.push(position, effect));
-    Ok((Parts(parts), effects))
+    Ok((Partitions(parts), effects))
 }
 
 /// What one thread has folded.
-struct Folded {
+struct FoldedPart {
     states: SpaceStates,
     /// The effects that are not [`Effect::Whole`].
     effects: Vec<(Position, Effect)>,
@@ -149,8 +149,8 @@ fn fold_part(
     pages: &SharedPages<'_>,
     states: SpaceStates,
     is_own: impl Fn(&str) -> bool,
-) -> Result<Folded, ReadError> {
-    let mut folded = Folded { states, effects: Vec::new() };
+) -> Result<FoldedPart, ReadError> {
+    let mut folded = FoldedPart { states, effects: Vec::new() };
     // If this thread ends early, by an error or a panic, the others are not to wait for it.
     let mut stop = StopOthers { pages, done: false };
     let mut nth = 0;
@@ -192,7 +192,7 @@ struct Chain<'a> {
 /// processor's cache has of a space after one event is there for the next.
 fn fold_pages(
     pages: &[Page],
-    folded: &mut Folded,
+    folded: &mut FoldedPart,
     is_own: impl Fn(&str) -> bool,
 ) -> Result<(), ReadError> {
     let mut places: RapidHashMap<SpaceId<'_>, Option<usize>> = RapidHashMap::default();

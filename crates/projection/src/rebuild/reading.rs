@@ -10,7 +10,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    AppendCondition, EventId, FailedCondition, LogReader, Page, Position, Read, ReadError,
+    AppendCondition, EventId, FailedCondition, LogReader, Page, Position, ReadError, ReadRequest,
     Revision, Timestamp, bytes::to_u64, lock::Lock,
 };
 use spacefold_state::Effects;
@@ -71,7 +71,7 @@ pub(super) fn read_all(
         return Ok(());
     }
     let mut before = after;
-    for page in log.pages(Read::from(after.next()).to(to)) {
+    for page in log.pages(ReadRequest::from(after.next()).to(to)) {
         let page = page?;
         let read = page.next().previous().min(to);
         pace.read(read.get(), read.since(before));
@@ -86,7 +86,7 @@ pub(super) fn read_all(
 
 /// The log as the states read it, page by page: each goes to the folds that do not wait for what its
 /// events did, and is kept for those that do.
-pub(super) struct Shared<'a> {
+pub(super) struct SharedReading<'a> {
     pub(super) log: &'a dyn LogReader,
     pub(super) pace: &'a Pace<'a>,
     pub(super) plain: &'a Readers,
@@ -96,14 +96,14 @@ pub(super) struct Shared<'a> {
     pub(super) pages: Option<Lock<Vec<Page>>>,
 }
 
-impl Shared<'_> {
+impl SharedReading<'_> {
     /// The pages that were kept.
     pub(super) fn take_pages(&self) -> Vec<Page> {
         self.pages.as_ref().map_or_else(Vec::new, |pages| std::mem::take(&mut pages.lock()))
     }
 }
 
-impl LogReader for Shared<'_> {
+impl LogReader for SharedReading<'_> {
     fn head(&self) -> Position {
         self.log.head()
     }
@@ -116,7 +116,7 @@ impl LogReader for Shared<'_> {
         self.log.wait_durable(position, timeout)
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         let page = self.log.read(read)?;
         let up_to = page.next().previous().min(read.to);
         let events = up_to.since(read.from.previous());

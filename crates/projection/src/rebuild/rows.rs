@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacefold_event_core::{LogReader, Position, Read};
+use spacefold_event_core::{LogReader, Position, ReadRequest};
 use spacefold_state::StateHash;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     effects::{EffectSource, Reading},
-    projections::{Frozen, Generation, Slot, Stopped, first_parting},
+    projections::{Frozen, Generation, ProjectionSlot, Stopped, first_parting},
     table::{OwnedRow, TableError},
 };
 
@@ -29,28 +29,28 @@ const MAX_WATCHED_ROWS: usize = 1_000;
 
 /// A new state of a projection, on its way from the first event to the head.
 pub(super) struct RowsRebuild<'a> {
-    slot: &'a Slot,
+    slot: &'a ProjectionSlot,
     log: &'a dyn LogReader,
     mode: RebuildMode,
     /// Where what events did comes from, if it goes by that.
     effects: Option<Arc<dyn EffectSource>>,
     new: Generation,
     /// What was persisted and read when the rebuild began.
-    old: Option<Old>,
+    old: Option<OldRows>,
     /// The hash of the new rows at the position of the old ones.
     compared: Option<StateHash>,
     resumed_from: Option<Position>,
     progress_kept: Instant,
 }
 
-struct Old {
+struct OldRows {
     state: Frozen,
     hash: StateHash,
 }
 
 impl<'a> RowsRebuild<'a> {
     pub(super) fn begin(
-        slot: &'a Slot,
+        slot: &'a ProjectionSlot,
         log: &'a dyn LogReader,
         head: Position,
         options: &RebuildOptions<'_>,
@@ -62,7 +62,7 @@ impl<'a> RowsRebuild<'a> {
             // What was folded live beyond the head is as of another position.
             Some(state) if state.position() <= head => {
                 let hash = state.hash()?;
-                Some(Old { state, hash })
+                Some(OldRows { state, hash })
             }
             _ => None,
         };
@@ -153,7 +153,7 @@ impl<'a> RowsRebuild<'a> {
 
     /// Folds once more up to where the old rows end: the least position at which a row that differs
     /// was changed last; [`Position::START`] for a row that no event made.
-    fn last_change(&self, old: &Old, pace: &Pace<'_>) -> Result<Position, RebuildError> {
+    fn last_change(&self, old: &OldRows, pace: &Pace<'_>) -> Result<Position, RebuildError> {
         let mut again = self.slot.scratch()?;
         let to = old.state.position();
         // Rows of the new state as of there, and which of them differ.
@@ -224,7 +224,7 @@ fn fold_alone(
     to: Position,
     pace: &Pace<'_>,
 ) -> Result<(), RebuildError> {
-    for page in rebuild.log.pages(Read::from(state.position().next()).to(to)) {
+    for page in rebuild.log.pages(ReadRequest::from(state.position().next()).to(to)) {
         pace.check()?;
         let slot = rebuild.slot;
         let reading = Reading::of(page?, (state.position(), to), rebuild.effects.as_deref())?;

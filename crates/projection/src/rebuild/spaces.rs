@@ -22,23 +22,23 @@ use spacefold_state::{Effects, SpaceState, SpaceStates};
 
 use self::{
     effects::NewEffects,
-    found::Found,
+    found::ComparedHashes,
     old::OldStates,
     ranges::{Ranges, place_of},
 };
 use super::{
     RebuildError, RebuildMode, RebuildOptions,
     divergence::{self, Divergence},
-    fold::{Parts, fold_partitioned},
+    fold::{Partitions, fold_partitioned},
     pace::Pace,
-    reading::{Readers, Shared},
+    reading::{Readers, SharedReading},
     refold::{Comparison, Refold},
 };
 use crate::{
     checkpoint::Checkpoint,
     generations::LeftBehind,
     kept_states::{KEPT_VERSION, KeptStates, Marker},
-    live_states::{LiveStates, persisted::Begun},
+    live_states::{LiveStates, persisted::StatesRebuildStart},
     ranged_states::{MEMORY_PER_PAGE_BYTE, NEW_STATE_BYTES},
 };
 
@@ -67,9 +67,9 @@ pub(super) struct SpacesRebuild<'a> {
     /// The effects that were found since what is persisted was.
     effects: Effects,
     /// What was found of each space.
-    found: Found,
+    found: ComparedHashes,
     /// The first space of which the two differ.
-    parting: Option<Parting>,
+    parting: Option<DivergedSpace>,
     /// The first event of which the two have another effect, where no space differs.
     effects_part: Option<Position>,
     resumed_from: Option<Position>,
@@ -77,11 +77,11 @@ pub(super) struct SpacesRebuild<'a> {
     progress: Vec<u8>,
     progress_kept: Instant,
     /// The states of a rebuild that has one range, at the head.
-    whole: Option<Folding>,
+    whole: Option<RangeFold>,
 }
 
 /// Two states of one space that differ.
-struct Parting {
+struct DivergedSpace {
     space_id: String,
     old: Option<SpaceState>,
     new: Option<SpaceState>,
@@ -89,8 +89,8 @@ struct Parting {
 
 /// The states of one range while they are folded.
 #[derive(Default)]
-struct Folding {
-    parts: Parts,
+struct RangeFold {
+    parts: Partitions,
     /// Up to which revision the blob of a space is persisted.
     persisted: RapidHashMap<String, Revision>,
     /// Bytes that the states took in memory when they were measured last, and how many there were.
@@ -105,7 +105,7 @@ impl<'a> SpacesRebuild<'a> {
         options: &RebuildOptions<'_>,
     ) -> Result<Self, RebuildError> {
         let log = &**states.log();
-        let Begun { old, new, left } =
+        let StatesRebuildStart { old, new, left } =
             states.begin_rebuild::<RebuildError>(options.left_behind())?;
         let left = left.as_deref().and_then(Ranges::decode);
         let left = match left.filter(|(checkpoint, _)| checkpoint.position() <= head) {
@@ -135,7 +135,7 @@ impl<'a> SpacesRebuild<'a> {
             ranges,
             old: old.map(|(marker, view)| OldStates::new(marker, view, head)),
             effects: Effects::new(Position::START, head),
-            found: Found::default(),
+            found: ComparedHashes::default(),
             parting: None,
             effects_part: None,
             resumed_from: first.filter(|first| *first > Position::START),
@@ -188,9 +188,9 @@ impl<'a> SpacesRebuild<'a> {
         pace: &Pace<'_>,
         (plain, by_effects): (&Readers, &Readers),
         handed_out: &mut Position,
-    ) -> Result<Folding, RebuildError> {
+    ) -> Result<RangeFold, RebuildError> {
         let pages = (self.is_whole() && !by_effects.is_empty()).then(Lock::default);
-        let mut log = Shared { log: self.log, pace, plain, bytes: AtomicU64::new(0), pages };
+        let mut log = SharedReading { log: self.log, pace, plain, bytes: AtomicU64::new(0), pages };
         let (mut folding, mut position) = self.load_range(index)?;
         while position < self.head {
             let to = self.head.min(position.plus(SEGMENT_EVENTS));
@@ -244,10 +244,10 @@ impl<'a> SpacesRebuild<'a> {
 
     /// The states of a range as they are persisted; none, from the first event on, where not all of
     /// them are.
-    fn load_range(&mut self, index: usize) -> Result<(Folding, Position), RebuildError> {
+    fn load_range(&mut self, index: usize) -> Result<(RangeFold, Position), RebuildError> {
         let (begin, end) = (self.ranges.begin(index), self.end(index));
         let Some(range) = self.ranges.ranges.get_mut(index) else {
-            return Ok((Folding::of(SpaceStates::new(), self.threads), self.head));
+            return Ok((RangeFold::of(SpaceStates::new(), self.threads), self.head));
         };
         let mut states = SpaceStates::new();
         if range.position > Position::START {
@@ -264,7 +264,7 @@ impl<'a> SpacesRebuild<'a> {
             states = SpaceStates::new();
         }
         let position = range.position;
-        Ok((Folding::of(states, self.threads), position))
+        Ok((RangeFold::of(states, self.threads), position))
     }
 
     /// Persists the states of a range, and lets go of those in its upper half, which is folded later. A
@@ -272,9 +272,9 @@ impl<'a> SpacesRebuild<'a> {
     fn divide(
         &mut self,
         index: usize,
-        folding: Folding,
+        folding: RangeFold,
         position: Position,
-    ) -> Result<Folding, RebuildError> {
+    ) -> Result<RangeFold, RebuildError> {
         let mut folding = folding;
         if self.mode == RebuildMode::Replace {
             self.keep_progress(index, &mut folding, position)?;
@@ -301,14 +301,14 @@ impl<'a> SpacesRebuild<'a> {
         }
         let mut persisted = folding.persisted;
         persisted.retain(|space_id, _| place_of(space_id) <= middle);
-        Ok(Folding::measured(Parts::of(lower, self.threads), persisted))
+        Ok(RangeFold::measured(Partitions::of(lower, self.threads), persisted))
     }
 
     /// Persists how far it is, so that the next rebuild goes on there.
     fn keep_progress(
         &mut self,
         index: usize,
-        folding: &mut Folding,
+        folding: &mut RangeFold,
         position: Position,
     ) -> Result<(), RebuildError> {
         self.progress_kept = Instant::now();
@@ -328,8 +328,8 @@ impl<'a> SpacesRebuild<'a> {
     }
 
     /// Persists the states that were not persisted as they are, and `owner`, in one step.
-    fn persist(&mut self, folding: &mut Folding, owner: &[u8]) -> Result<(), RebuildError> {
-        let Folding { parts, persisted, .. } = folding;
+    fn persist(&mut self, folding: &mut RangeFold, owner: &[u8]) -> Result<(), RebuildError> {
+        let RangeFold { parts, persisted, .. } = folding;
         let is_persisted =
             |state: &&Arc<SpaceState>| persisted.get(state.space_id()) == Some(&state.revision());
         let mut changed: Vec<_> = parts.iter().filter(|state| !is_persisted(state)).collect();
@@ -350,7 +350,7 @@ impl<'a> SpacesRebuild<'a> {
     }
 
     /// Compares the states of a range, which are as of the head, with the persisted ones.
-    fn compare(&mut self, index: usize, folding: &Folding) -> Result<(), RebuildError> {
+    fn compare(&mut self, index: usize, folding: &RangeFold) -> Result<(), RebuildError> {
         let (begin, end) = (self.ranges.begin(index), self.end(index));
         // A state knows its hash once it was asked for it.
         folding.parts.each(|states| {
@@ -399,7 +399,7 @@ impl<'a> SpacesRebuild<'a> {
     fn parts_in(&mut self, space_id: &str, old: Option<SpaceState>, new: Option<&Arc<SpaceState>>) {
         if self.parting.as_ref().is_none_or(|first| space_id < first.space_id.as_str()) {
             let new = new.map(|new| SpaceState::clone(new));
-            self.parting = Some(Parting { space_id: space_id.to_owned(), old, new });
+            self.parting = Some(DivergedSpace { space_id: space_id.to_owned(), old, new });
         }
     }
 }
@@ -428,7 +428,7 @@ impl Refold for SpacesRebuild<'_> {
     }
 
     fn divergence(&self, _pace: &Pace<'_>) -> Result<Option<Divergence>, RebuildError> {
-        let Some(Parting { space_id, old, new }) = &self.parting else {
+        let Some(DivergedSpace { space_id, old, new }) = &self.parting else {
             let Some(position) = self.effects_part else { return Ok(None) };
             return Ok(Some(divergence::at(self.log, position)?));
         };
@@ -449,15 +449,15 @@ impl Refold for SpacesRebuild<'_> {
     }
 }
 
-impl Folding {
+impl RangeFold {
     /// States that are persisted as they are.
     fn of(states: SpaceStates, threads: NonZeroUsize) -> Self {
         let revision = |state: &Arc<SpaceState>| (state.space_id().to_owned(), state.revision());
         let persisted = states.sorted().into_iter().map(revision).collect();
-        Self::measured(Parts::of(states, threads), persisted)
+        Self::measured(Partitions::of(states, threads), persisted)
     }
 
-    fn measured(parts: Parts, persisted: RapidHashMap<String, Revision>) -> Self {
+    fn measured(parts: Partitions, persisted: RapidHashMap<String, Revision>) -> Self {
         let mut folding = Self { parts, persisted, measured: 0, counted: 0 };
         folding.measure();
         folding

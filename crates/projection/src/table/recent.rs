@@ -10,19 +10,19 @@ use crate::wire::Digest;
 const ROW_OVERHEAD_BYTES: usize = 96;
 
 /// Shared by the row and what is needed to take its change back.
-type Key = Arc<[u8]>;
+type RowKeyBytes = Arc<[u8]>;
 
-type Change = Option<Box<[u8]>>;
+type RowChange = Option<Box<[u8]>>;
 
 #[derive(Clone, Default)]
-pub(super) struct Recent {
-    rows: BTreeMap<Key, Change>,
+pub(super) struct RecentChanges {
+    rows: BTreeMap<RowKeyBytes, RowChange>,
     bytes: usize,
     /// What the event at hand has changed, each with what stood there before: the newest last.
-    undo: Vec<(Key, Option<Change>)>,
+    undo: Vec<(RowKeyBytes, Option<RowChange>)>,
 }
 
-impl Recent {
+impl RecentChanges {
     /// Bytes in memory, about.
     pub(super) const fn memory_bytes(&self) -> usize {
         self.bytes
@@ -34,7 +34,7 @@ impl Recent {
 
     /// Changes a row, for the event at hand.
     pub(super) fn set(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let key = Key::from(key);
+        let key = RowKeyBytes::from(key);
         let before = self.insert(Arc::clone(&key), value.map(Box::from));
         self.undo.push((key, before));
     }
@@ -90,7 +90,7 @@ impl Recent {
         range.map(|(key, value)| (&**key, value.as_deref()))
     }
 
-    fn insert(&mut self, key: Key, change: Change) -> Option<Change> {
+    fn insert(&mut self, key: RowKeyBytes, change: RowChange) -> Option<RowChange> {
         let key_bytes = key.len();
         self.bytes += row_bytes(&key, &change);
         let before = self.rows.insert(key, change);
@@ -101,11 +101,11 @@ impl Recent {
     }
 }
 
-fn row_bytes(key: &[u8], change: &Change) -> usize {
+fn row_bytes(key: &[u8], change: &RowChange) -> usize {
     key.len() + change_bytes(change) + ROW_OVERHEAD_BYTES
 }
 
-fn change_bytes(change: &Change) -> usize {
+fn change_bytes(change: &RowChange) -> usize {
     change.as_ref().map_or(0, |value| value.len())
 }
 
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_an_event_changed_is_taken_back_whole() {
-        let mut recent = Recent::default();
+        let mut recent = RecentChanges::default();
         recent.set(b"a", Some(b"1"));
         recent.set(b"gone", None);
         let digest = recent.accept();
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_digest_tells_changes_apart() {
         let digest = |changes: &[(&[u8], Option<&[u8]>)]| {
-            let mut recent = Recent::default();
+            let mut recent = RecentChanges::default();
             changes.iter().for_each(|(key, value)| recent.set(key, *value));
             recent.accept()
         };

@@ -1,25 +1,25 @@
 //! All rows of one table: runs on disk, and in memory what was changed since.
 
 use spacefold_event_core::bytes::to_u64;
-use spacefold_runs::{Row, Scan, View};
+use spacefold_runs::{Row, RunScan, View};
 use spacefold_state::StateHash;
 
-use super::{TableError, recent::Recent};
+use super::{TableError, recent::RecentChanges};
 
 /// The rows as they are. A clone is what they are now, to be read while they change.
 #[derive(Clone)]
-pub(crate) struct Rows {
+pub(crate) struct TableRows {
     runs: View,
-    recent: Recent,
+    recent: RecentChanges,
 }
 
-impl Rows {
+impl TableRows {
     /// The rows of these runs, with what was changed since.
     pub(crate) fn new(
         runs: View,
         changes: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
     ) -> Self {
-        let mut recent = Recent::default();
+        let mut recent = RecentChanges::default();
         changes.into_iter().for_each(|(key, value)| recent.restore((&key, value.as_deref())));
         Self { runs, recent }
     }
@@ -64,11 +64,11 @@ impl Rows {
 
     /// Goes on from runs that have what was changed.
     pub(crate) fn flushed(&mut self, runs: View) {
-        *self = Self { runs, recent: Recent::default() };
+        *self = Self { runs, recent: RecentChanges::default() };
     }
 
     /// The rows whose keys are `from` or after it, in order.
-    pub(crate) fn rows_from(&self, from: &[u8]) -> Result<Scan<'_>, TableError> {
+    pub(crate) fn rows_from(&self, from: &[u8]) -> Result<RunScan<'_>, TableError> {
         Ok(self.runs.scan_with(self.recent.rows_from(from), from)?)
     }
 

@@ -17,7 +17,7 @@ const RUNS: RunSetOptions =
 /// A table and its runs.
 struct Kept {
     runs: RunSet,
-    rows: Rows,
+    rows: TableRows,
 }
 
 impl Kept {
@@ -25,11 +25,11 @@ impl Kept {
         let derived = DerivedState::in_folder(disk.root());
         match derived.open_runs(RUNS).unwrap() {
             Some(Opened { set, changes, .. }) => {
-                Self { rows: Rows::new(set.view().clone(), changes), runs: set }
+                Self { rows: TableRows::new(set.view().clone(), changes), runs: set }
             }
             None => {
                 let runs = derived.empty_runs(RUNS).unwrap();
-                Self { rows: Rows::new(runs.view().clone(), []), runs }
+                Self { rows: TableRows::new(runs.view().clone(), []), runs }
             }
         }
     }
@@ -44,8 +44,8 @@ impl Kept {
     }
 }
 
-fn all(rows: &Rows) -> Model {
-    let scan = Scan::new(rows, b"", Limits::Prefix(Vec::new())).unwrap();
+fn all(rows: &TableRows) -> Model {
+    let scan = Scan::new(rows, b"", ScanLimit::Prefix(Vec::new())).unwrap();
     scan.map(Result::unwrap).collect()
 }
 
@@ -178,11 +178,11 @@ fn scans_of_keys_of_texts_give_those_of_the_text_in_order_of_their_bytes() {
     };
     for space in ids {
         let prefix = RowKey::new(b'k').text(space);
-        let of_space = read(Limits::Prefix(prefix.as_bytes().to_vec()), &prefix);
+        let of_space = read(ScanLimit::Prefix(prefix.as_bytes().to_vec()), &prefix);
         assert_eq!(of_space, ids.map(|id| (space.to_owned(), id.to_owned())));
     }
     let (from, to) = (RowKey::new(b'k').text("a\0"), RowKey::new(b'k').text("aa"));
-    let between = read(Limits::Before(to.as_bytes().to_vec()), &from);
+    let between = read(ScanLimit::Before(to.as_bytes().to_vec()), &from);
     let spaces = ["a\0", "a\0b", "a\u{1}"];
     let expected =
         spaces.iter().flat_map(|space| ids.map(|id| ((*space).to_owned(), id.to_owned())));

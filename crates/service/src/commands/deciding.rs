@@ -10,7 +10,7 @@ use spacefold_state::{Change, SpaceState, diff};
 use self::batch_paths::Paths;
 use super::DecidedEvents;
 use crate::{
-    attribution::Attribution, command::Command, decide::decide, known_states::Known,
+    attribution::Attribution, command::Command, decide::decide, known_states::KnownState,
     refusal::Refusal,
 };
 
@@ -23,7 +23,7 @@ const MAX_MARKED: usize = 1_024;
 /// Commands on the way to what they come to.
 pub(super) struct Deciding<'a> {
     commands: &'a [Command],
-    known: &'a Known,
+    known: &'a KnownState,
     attribution: &'a Attribution,
     decided: DecidedEvents,
     /// The state after the first events, once it is asked for, and how many these are.
@@ -35,7 +35,7 @@ pub(super) struct Deciding<'a> {
 }
 
 /// The command at `index` does not fit: why.
-pub(super) struct Refused {
+pub(super) struct RefusedCommand {
     pub(super) index: usize,
     pub(super) refusal: Refusal,
 }
@@ -43,7 +43,7 @@ pub(super) struct Refused {
 impl<'a> Deciding<'a> {
     pub(super) fn new(
         commands: &'a [Command],
-        known: &'a Known,
+        known: &'a KnownState,
         attribution: &'a Attribution,
     ) -> Self {
         let decided = DecidedEvents::default();
@@ -56,7 +56,7 @@ impl<'a> Deciding<'a> {
     }
 
     /// Decides all of the commands.
-    pub(super) fn all(&mut self) -> Result<(), Refused> {
+    pub(super) fn all(&mut self) -> Result<(), RefusedCommand> {
         let mut index = 0;
         while index < self.commands.len() {
             let rest = self.commands.get(index..).unwrap_or_default();
@@ -73,7 +73,7 @@ impl<'a> Deciding<'a> {
     }
 
     /// Decides a command, once nobody is in its way.
-    pub(super) fn one(&mut self, index: usize) -> Result<(), Refused> {
+    pub(super) fn one(&mut self, index: usize) -> Result<(), RefusedCommand> {
         let Some(command) = self.commands.get(index) else { return Ok(()) };
         let refusal = match decide(self.state(), command) {
             Ok(events) => {
@@ -87,14 +87,18 @@ impl<'a> Deciding<'a> {
                 let command = self.make_way(index, refusal)?;
                 self.another(index, &command)
             }
-            refusal => Err(Refused { index, refusal }),
+            refusal => Err(RefusedCommand { index, refusal }),
         }
     }
 
     /// Decides a command in place of the one at `index`.
-    pub(super) fn another(&mut self, index: usize, command: &Command) -> Result<(), Refused> {
+    pub(super) fn another(
+        &mut self,
+        index: usize,
+        command: &Command,
+    ) -> Result<(), RefusedCommand> {
         let events = decide(self.state(), command);
-        let events = events.map_err(|refusal| Refused { index, refusal })?;
+        let events = events.map_err(|refusal| RefusedCommand { index, refusal })?;
         self.take(index, events);
         Ok(())
     }
@@ -130,7 +134,7 @@ impl<'a> Deciding<'a> {
         &mut self,
         completion: &Command,
         shown: &SpaceState,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RefusedCommand> {
         let Command::CompleteRender { document_id, .. } = completion else { return Ok(()) };
         let rendered = document_id.as_deref();
         let changes = diff(Some(shown), Some(self.state()));

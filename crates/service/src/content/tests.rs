@@ -7,7 +7,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, ContentReader, EventLog, LogReader, LogWriter, MemoryContentStore,
+    AppendError, AppendRequest, ContentReader, EventLog, LogReader, LogWriter, MemoryContentStore,
     MemoryLog, Position, Presence, ReadError, Receipt, Revision, SpaceEvent, StorageError,
     StoredContent, testing,
 };
@@ -159,10 +159,10 @@ impl testing::LogWrapper for Steps {
         &self.log
     }
 
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+    fn append(&self, append: &AppendRequest<'_>) -> Result<Receipt, AppendError> {
         self.note("append");
         if self.is_beaten.swap(false, Ordering::SeqCst) {
-            self.log.append(&Append::new(&[SpaceEvent::variable_set("s", "v", 1)]))?;
+            self.log.append(&AppendRequest::new(&[SpaceEvent::variable_set("s", "v", 1)]))?;
         }
         self.log.append(append)
     }

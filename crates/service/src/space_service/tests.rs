@@ -8,8 +8,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventLog, EventType, LogReader, LogWriter, Page, Read, ReadError, Receipt,
-    Revision, SpaceEvent, Value, testing,
+    AppendError, AppendRequest, EventLog, EventType, LogReader, LogWriter, Page, ReadError,
+    ReadRequest, Receipt, Revision, SpaceEvent, Value, testing,
 };
 
 use super::*;
@@ -26,12 +26,12 @@ struct Meddled<F> {
     before_append: F,
 }
 
-impl<F: Fn(&MemoryLog, &Append<'_>) + Send + Sync> testing::LogWrapper for Meddled<F> {
+impl<F: Fn(&MemoryLog, &AppendRequest<'_>) + Send + Sync> testing::LogWrapper for Meddled<F> {
     fn inner(&self) -> &dyn EventLog {
         &*self.log
     }
 
-    fn append(&self, append: &Append<'_>) -> Result<Receipt, AppendError> {
+    fn append(&self, append: &AppendRequest<'_>) -> Result<Receipt, AppendError> {
         (self.before_append)(&self.log, append);
         self.log.append(append)
     }
@@ -39,7 +39,7 @@ impl<F: Fn(&MemoryLog, &Append<'_>) + Send + Sync> testing::LogWrapper for Meddl
 
 fn all(log: &dyn EventLog) -> Vec<spacefold_event_core::RecordedEvent> {
     let mut events = Vec::new();
-    for page in log.pages(Read::from(Position::new(1))) {
+    for page in log.pages(ReadRequest::from(Position::new(1))) {
         events.extend(page.unwrap().events().map(|event| event.unwrap().to_owned_event()));
     }
     events
@@ -110,7 +110,7 @@ fn states_of_spaces_out_of_use_are_let_go_of() {
 fn a_command_that_panics_in_the_log_leaves_the_service_as_it_was() {
     let log = Arc::new(MemoryLog::new());
     let calls = AtomicUsize::new(0);
-    let before_append = move |_: &MemoryLog, _: &Append<'_>| {
+    let before_append = move |_: &MemoryLog, _: &AppendRequest<'_>| {
         assert_ne!(calls.fetch_add(1, Ordering::SeqCst), 1, "the second append");
     };
     let service = SpaceService::over(Arc::new(Meddled { log, before_append }));

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use spacefold_event_core::{LogReader, Position, Read, ReadError, Receipt, Timestamp};
+use spacefold_event_core::{LogReader, Position, ReadError, ReadRequest, Receipt, Timestamp};
 
 /// How long what was answered is waited for to become durable, where it was answered before.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// Events of an append that the log recorded at another time than [`Append::recorded_at`] said: a
+/// Events of an append that the log recorded at another time than [`AppendRequest::recorded_at`] said: a
 /// time never decreases along the log, and never lies ahead of the clock.
 ///
-/// [`Append::recorded_at`]: spacefold_event_core::Append::recorded_at
+/// [`AppendRequest::recorded_at`]: spacefold_event_core::AppendRequest::recorded_at
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clamped {
     /// How many.
@@ -36,11 +36,11 @@ impl Clamped {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{SpaceEvent, Timestamp, admin::Clamped, log::{Append, LogWriter, MemoryLog}};
+    /// use spacefold::{SpaceEvent, Timestamp, admin::Clamped, log::{AppendRequest, LogWriter, MemoryLog}};
     /// let log = MemoryLog::new();
     /// let events = [SpaceEvent::space_activated("a"), SpaceEvent::space_archived("a")];
     /// let times: [Timestamp; 2] = ["2020-01-02".parse()?, "2020-01-01".parse()?];
-    /// let receipt = log.append(&Append::new(&events).recorded_at(&times))?;
+    /// let receipt = log.append(&AppendRequest::new(&events).recorded_at(&times))?;
     /// let clamped = Clamped::of(&log, &receipt, &times)?.expect("the second is before the first");
     /// assert_eq!((clamped.events, clamped.first, clamped.recorded), (1, 1, times[0]));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -92,7 +92,7 @@ fn read_clamped(
 ) -> Result<Option<Clamped>, ReadError> {
     let mut clamped = None;
     let mut asked = asked.iter().enumerate();
-    for page in log.pages(Read::from(receipt.first_position()).to(receipt.last_position())) {
+    for page in log.pages(ReadRequest::from(receipt.first_position()).to(receipt.last_position())) {
         let page = page?;
         for (event, (index, time)) in page.envelopes().zip(&mut asked) {
             note(&mut clamped, index, *time, event.recorded_at);

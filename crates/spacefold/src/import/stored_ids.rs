@@ -6,7 +6,7 @@
 //! is stored in the order it is stored in, all passes together read each page once.
 
 use rapidhash::RapidHashSet;
-use spacefold_event_core::{EventId, LogReader, Position, Read, ReadError, bytes::to_usize};
+use spacefold_event_core::{EventId, LogReader, Position, ReadError, ReadRequest, bytes::to_usize};
 
 /// Events whose ids are kept in memory, about 80 MB of them; the stretch after is searched for the
 /// ids of each window.
@@ -74,7 +74,7 @@ impl StoredIds {
         if self.room() == 0 {
             return Ok(());
         }
-        let read = Read::from(self.covered.next());
+        let read = ReadRequest::from(self.covered.next());
         let limit = self.room().min(read.limit);
         for page in log.pages(read.limit(limit)) {
             for envelope in page?.envelopes().take(self.room()) {
@@ -107,7 +107,7 @@ fn search(
     }
     let start = if (from..=to).contains(cursor) { *cursor } else { from };
     for (from, to) in [(start, to), (from, start.previous())] {
-        let mut pages = log.pages(Read::from(from).to(to));
+        let mut pages = log.pages(ReadRequest::from(from).to(to));
         while !wanted.is_empty()
             && let Some(page) = pages.next().transpose()?
         {

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use spacefold_event_core::Read;
+use spacefold_event_core::ReadRequest;
 use tempfile::TempDir;
 
 use super::*;
@@ -30,7 +30,7 @@ fn import_text(spaces: &Spacefold, text: &str) -> Result<ImportReport, ImportErr
 fn stored(spaces: &Spacefold) -> Vec<String> {
     let log = spaces.log();
     let mut found = Vec::new();
-    for page in log.pages(Read::from(Position::new(1))) {
+    for page in log.pages(ReadRequest::from(Position::new(1))) {
         let page = page.unwrap();
         let ids = page.envelopes().filter_map(|event| event.correlation_id);
         found.extend(ids.map(str::to_owned));
@@ -178,7 +178,7 @@ fn times_come_from_the_line_or_are_now() {
     import_text(&spaces, &format!("{old}\n{recorded}")).unwrap();
     let now = ImportOptions { times: RecordingTimes::Now, ..ImportOptions::default() };
     spaces.import(old.as_bytes(), &now, &mut ()).unwrap();
-    let page = spaces.log().read(&Read::from(Position::new(1))).unwrap();
+    let page = spaces.log().read(&ReadRequest::from(Position::new(1))).unwrap();
     let times: Vec<String> = page.envelopes().map(|event| event.recorded_at.to_string()).collect();
     assert_eq!(times[..2], ["2020-01-01T00:00:00+00:00", "2021-01-01T00:00:00+00:00"]);
     assert!(times[2] > times[1]);

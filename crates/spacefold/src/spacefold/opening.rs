@@ -11,13 +11,13 @@ use spacefold_event_core::{LogReader, closing::CloseOnce, lock::Lock};
 use spacefold_service::SpaceService;
 use spacefold_store::{EmbeddedLog, OpenError};
 
-use super::{Inner, Spacefold};
+use super::{Spacefold, SpacefoldInner};
 use crate::{
     commitments::Committing,
     contents,
     engine::Engine,
     follower,
-    options::{Folding, Missing, Options, Place},
+    options::{Folding, Missing, Options, StorePlace},
 };
 
 impl Options {
@@ -32,12 +32,12 @@ impl Options {
         }
         let content = contents::prepare(&self.place)?;
         let log = match (&self.place, self.missing) {
-            (Place::Folder(path), Missing::Create) => EmbeddedLog::open_with(path, &store)?,
-            (Place::Folder(path), Missing::Refuse) => {
+            (StorePlace::Folder(path), Missing::Create) => EmbeddedLog::open_with(path, &store)?,
+            (StorePlace::Folder(path), Missing::Refuse) => {
                 EmbeddedLog::open_existing_with(path, &store)?
             }
-            (Place::Memory, Missing::Create) => EmbeddedLog::in_memory(&store)?,
-            (Place::Memory, Missing::Refuse) => {
+            (StorePlace::Memory, Missing::Create) => EmbeddedLog::in_memory(&store)?,
+            (StorePlace::Memory, Missing::Refuse) => {
                 return Err(OpenError::NoStore { path: contents::IN_MEMORY.into() });
             }
         };
@@ -115,7 +115,7 @@ impl Spacefold {
         let service = SpaceService::new(Arc::new(engine.log.clone()), Arc::clone(&engine.live))
             .with_content_store(content.clone());
         let closing = CloseOnce::default();
-        let inner = Arc::new(Inner { bus, service, engine, content, folding, closing });
+        let inner = Arc::new(SpacefoldInner { bus, service, engine, content, folding, closing });
         Ok(Self { inner, floor: AtomicU64::new(0) })
     }
 }

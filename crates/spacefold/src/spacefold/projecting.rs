@@ -35,14 +35,14 @@ impl ProjectionsHandle<'_> {
     /// use std::{collections::BTreeSet, time::Duration};
     /// use spacefold::{
     ///     SpaceEvent, Spacefold, event::RecordedEventRef,
-    ///     projection::{ApplyContext, ApplyError, OneValue, ValueProjection},
+    ///     projection::{ApplyContext, ApplyError, SingleValueProjection, SingleValue},
     /// };
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
     ///
     /// struct Sources;
     ///
-    /// impl ValueProjection for Sources {
+    /// impl SingleValue for Sources {
     ///     type Value = BTreeSet<String>;
     ///
     ///     fn name(&self) -> &'static str {
@@ -64,7 +64,7 @@ impl ProjectionsHandle<'_> {
     ///     }
     /// }
     ///
-    /// let sources = spaces.projections().register(OneValue(Sources))?;
+    /// let sources = spaces.projections().register(SingleValueProjection(Sources))?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook").with_source("editor");
     /// let receipt = spaces.append([created])?;
     /// sources.wait(receipt.last_position(), Duration::from_secs(10))?;

@@ -6,7 +6,7 @@ use spacefold_bus::{
 };
 
 use super::Spacefold;
-use crate::snapshot_and_tail::{self, SnapshotAndTail, SnapshotAndTailError};
+use crate::snapshot_stream::{self, SnapshotStream, SnapshotStreamError};
 
 impl Spacefold {
     /// What is subscribed to: durable subscriptions, open subscribers and their lag.
@@ -87,10 +87,10 @@ impl Spacefold {
     /// The states of the spaces that a subscription is about, at one position, and every event
     /// behind that position which passes it: for who wants to know how things are, then what
     /// happens. Where the subscription begins by itself does not count. Of a space that it names and
-    /// that is not there yet [`SnapshotAndTail::unknown`] says so, and its events follow once it is.
+    /// that is not there yet [`SnapshotStream::unknown`] says so, and its events follow once it is.
     ///
     /// # Errors
-    /// [`SnapshotAndTailError`].
+    /// [`SnapshotStreamError`].
     ///
     /// # Examples
     /// ```
@@ -99,22 +99,22 @@ impl Spacefold {
     /// # let spaces = Spacefold::open(&data)?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook");
     /// spaces.append([created])?;
-    /// let late = spaces.snapshot_and_subscribe(Subscription::from_now().spaces(["handbook"]))?;
+    /// let late = spaces.snapshot_then_subscribe(Subscription::from_now().spaces(["handbook"]))?;
     /// assert_eq!(late.snapshots[0].name(), Some("Handbook"));
     /// let mut tail = late.tail;
     /// assert!(matches!(tail.recv()?, Delivery::CaughtUp { position } if position == late.position));
     ///
-    /// let early = spaces.snapshot_and_subscribe(Subscription::from_now().spaces(["guide"]))?;
+    /// let early = spaces.snapshot_then_subscribe(Subscription::from_now().spaces(["guide"]))?;
     /// assert_eq!((early.snapshots.len(), early.unknown), (0, vec!["guide".to_owned()]));
     /// # spaces.close()?;
     /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn snapshot_and_subscribe(
+    pub fn snapshot_then_subscribe(
         &self,
         subscription: Subscription,
-    ) -> Result<SnapshotAndTail, SnapshotAndTailError> {
-        snapshot_and_tail::take(&self.inner.engine, subscription)
+    ) -> Result<SnapshotStream, SnapshotStreamError> {
+        snapshot_stream::take(&self.inner.engine, subscription)
     }
 
     /// Subscribes under a name whose place is kept in the store: see
@@ -122,11 +122,11 @@ impl Spacefold {
     ///
     /// # Errors
     /// [`SubscribeError`]; [`SubscribeError::Owned`] while another subscriber has the name.
-    pub fn subscribe_durably(
+    pub fn subscribe_durable(
         &self,
         name: &str,
         subscription: &Subscription,
     ) -> Result<DurableSubscriber, SubscribeError> {
-        self.feed().subscribe_durably(name, subscription)
+        self.feed().subscribe_durable(name, subscription)
     }
 }

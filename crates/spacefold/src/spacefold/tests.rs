@@ -1,9 +1,9 @@
 use super::*;
 use crate::{
     Delivery, Folding, OpenError, Options, Subscription,
-    admin::{Commitments, RebuildError, RebuildMode, RebuildOptions, VerifyOptions, verify},
+    admin::{RebuildError, RebuildMode, RebuildOptions, StateCommitments, VerifyOptions, verify},
     content::ContentStore as _,
-    log::Read,
+    log::ReadRequest,
 };
 
 fn shared<T: Send + Sync + Clone>(_: &T) {}
@@ -173,7 +173,10 @@ fn close(options: &Options) {
     let late = spaces.append([SpaceEvent::space_activated("s")]);
     assert!(matches!(late, Err(AppendError::Closed)), "{late:?}");
     assert!(matches!(spaces.spaces(), Err(ReadError::Closed)));
-    assert!(matches!(spaces.log().read(&Read::from(Position::new(1))), Err(ReadError::Closed)));
+    assert!(matches!(
+        spaces.log().read(&ReadRequest::from(Position::new(1))),
+        Err(ReadError::Closed)
+    ));
     assert!(spaces.service().activate_space("s").is_err());
     assert!(spaces.content().open(&content.hash).is_err());
     spaces.close().unwrap();
@@ -189,14 +192,14 @@ fn acknowledge(options: &Options) {
     let events = ["a", "b"].map(|id| SpaceEvent::space_created(id, id));
     spaces.append(events).unwrap();
     let begin = Subscription::from_start();
-    let mut mailer = spaces.subscribe_durably("mailer", &begin).unwrap();
+    let mut mailer = spaces.subscribe_durable("mailer", &begin).unwrap();
     let Delivery::Events(page) = mailer.recv().unwrap() else { panic!("no events") };
     assert_eq!(page.len(), 2);
     mailer.ack(Position::new(2)).unwrap();
-    assert!(spaces.subscribe_durably("mailer", &begin).is_err(), "it has an owner");
+    assert!(spaces.subscribe_durable("mailer", &begin).is_err(), "it has an owner");
     drop(mailer);
     spaces.save().unwrap();
-    let mut mailer = spaces.subscribe_durably("mailer", &begin).unwrap();
+    let mut mailer = spaces.subscribe_durable("mailer", &begin).unwrap();
     assert!(matches!(mailer.recv().unwrap(), Delivery::CaughtUp { .. }));
     drop(mailer);
     let known = spaces.feed().durable_subscriptions().unwrap();
@@ -210,7 +213,7 @@ fn states_are_hashed_into_the_log() {
 
 fn commit_states(options: &Options) {
     let events = std::num::NonZeroU64::new(1_024).unwrap();
-    let spaces = options.clone().commitments(Commitments::EveryEvents(events)).open().unwrap();
+    let spaces = options.clone().commitments(StateCommitments::Every(events)).open().unwrap();
     let mut rounds = 0;
     while spaces.log().last_commitment() == Position::START {
         let event = |n: u64| SpaceEvent::variable_set(format!("s{}", n % 7), "n", n);

@@ -1,14 +1,14 @@
 //! Blame against the states before and after each event.
 
 use proptest::prelude::*;
-use spacefold_event_core::{LogReader as _, MemoryLog, Read, SpaceEvent};
+use spacefold_event_core::{LogReader as _, MemoryLog, ReadRequest, SpaceEvent};
 
 use super::*;
 use crate::testing::{events, fold, log_of, recorded};
 
 fn blame(log: &MemoryLog, space_id: &str, position: Position) -> Option<Blame> {
     let mut fold = BlameFold::new(space_id);
-    for page in log.pages(Read::from(Position::new(1)).to(position)) {
+    for page in log.pages(ReadRequest::from(Position::new(1)).to(position)) {
         for event in page.unwrap().events().map(Result::unwrap) {
             if event.space_id == space_id {
                 fold.apply(&event);

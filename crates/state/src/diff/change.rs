@@ -267,7 +267,7 @@ const NOTHING: () = ();
 
 impl Serialize for Change {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut json = Printed(serializer.serialize_map(None)?);
+        let mut json = PrintedChange(serializer.serialize_map(None)?);
         json.0.serialize_entry("kind", self.kind())?;
         match self {
             Self::VariableSet { name, .. } | Self::VariableDeleted { name, .. } => {
@@ -315,9 +315,9 @@ impl Serialize for Change {
 }
 
 /// A change that is printed up to its sides.
-struct Printed<M>(M);
+struct PrintedChange<M>(M);
 
-impl<M: SerializeMap> Printed<M> {
+impl<M: SerializeMap> PrintedChange<M> {
     fn end(mut self, before: impl Serialize, after: impl Serialize) -> Result<M::Ok, M::Error> {
         self.0.serialize_entry("before", &before)?;
         self.0.serialize_entry("after", &after)?;

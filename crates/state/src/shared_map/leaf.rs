@@ -2,31 +2,31 @@
 
 use std::{mem, sync::Arc};
 
-use super::{Entry, Key};
+use super::{Key, MapEntry};
 
 /// Entries of a leaf that is not split.
 pub(super) const LEAF_ENTRIES: usize = 16;
 
 /// Slots, the free ones behind the others; at least one is not free.
 pub(super) enum Leaf<V> {
-    One(Arc<[Slot<V>; 1]>),
-    Two(Arc<[Slot<V>; 2]>),
-    Four(Arc<[Slot<V>; 4]>),
-    Eight(Arc<[Slot<V>; 8]>),
-    Sixteen(Arc<[Slot<V>; LEAF_ENTRIES]>),
+    One(Arc<[LeafSlot<V>; 1]>),
+    Two(Arc<[LeafSlot<V>; 2]>),
+    Four(Arc<[LeafSlot<V>; 4]>),
+    Eight(Arc<[LeafSlot<V>; 8]>),
+    Sixteen(Arc<[LeafSlot<V>; LEAF_ENTRIES]>),
     /// Of more keys with one and the same hash than a leaf has entries.
-    Many(Arc<Vec<Slot<V>>>),
+    Many(Arc<Vec<LeafSlot<V>>>),
 }
 
-pub(super) struct Slot<V> {
+pub(super) struct LeafSlot<V> {
     pub(super) hash: u64,
     /// `None` in a free slot.
-    pub(super) entry: Option<Arc<Entry<V>>>,
+    pub(super) entry: Option<Arc<MapEntry<V>>>,
 }
 
 impl<V> Leaf<V> {
     /// A leaf of these slots, none of which is free.
-    pub(super) fn of(slots: Vec<Slot<V>>) -> Self {
+    pub(super) fn of(slots: Vec<LeafSlot<V>>) -> Self {
         match slots.len() {
             ..=1 => Self::One(array(slots)),
             2 => Self::Two(array(slots)),
@@ -37,7 +37,7 @@ impl<V> Leaf<V> {
         }
     }
 
-    pub(super) fn slots(&self) -> &[Slot<V>] {
+    pub(super) fn slots(&self) -> &[LeafSlot<V>] {
         match self {
             Self::One(slots) => &slots[..],
             Self::Two(slots) => &slots[..],
@@ -49,7 +49,7 @@ impl<V> Leaf<V> {
     }
 
     /// The slots, of which no other map knows from now on.
-    pub(super) fn slots_mut(&mut self) -> &mut [Slot<V>] {
+    pub(super) fn slots_mut(&mut self) -> &mut [LeafSlot<V>] {
         match self {
             Self::One(slots) => &mut Arc::make_mut(slots)[..],
             Self::Two(slots) => &mut Arc::make_mut(slots)[..],
@@ -67,7 +67,7 @@ impl<V> Leaf<V> {
     }
 
     /// Adds a slot that is not free.
-    pub(super) fn add(&mut self, slot: Slot<V>) {
+    pub(super) fn add(&mut self, slot: LeafSlot<V>) {
         let free = self.slots().iter().position(|slot| slot.entry.is_none());
         if let Some(free) = free.and_then(|free| self.slots_mut().get_mut(free)) {
             *free = slot;
@@ -79,7 +79,7 @@ impl<V> Leaf<V> {
     }
 
     /// Takes the entry of a key out, and says whether any are left; `None` when it has none.
-    pub(super) fn take(&mut self, key: Key<'_>) -> Option<(Arc<Entry<V>>, bool)> {
+    pub(super) fn take(&mut self, key: Key<'_>) -> Option<(Arc<MapEntry<V>>, bool)> {
         let slots = self.slots();
         let index = slots.iter().position(|slot| slot.entry_of(key).is_some())?;
         let last = slots.iter().rposition(|slot| slot.entry.is_some())?;
@@ -90,8 +90,10 @@ impl<V> Leaf<V> {
     }
 
     /// The slots that are not free, taken out of it unless another map has it too.
-    pub(super) fn take_slots(&mut self) -> Vec<Slot<V>> {
-        fn unshared<V, const N: usize>(slots: &mut Arc<[Slot<V>; N]>) -> Option<&mut [Slot<V>]> {
+    pub(super) fn take_slots(&mut self) -> Vec<LeafSlot<V>> {
+        fn unshared<V, const N: usize>(
+            slots: &mut Arc<[LeafSlot<V>; N]>,
+        ) -> Option<&mut [LeafSlot<V>]> {
             Arc::get_mut(slots).map(|slots| &mut slots[..])
         }
         let own = match self {
@@ -102,7 +104,7 @@ impl<V> Leaf<V> {
             Self::Sixteen(slots) => unshared(slots),
             Self::Many(slots) => Arc::get_mut(slots).map(Vec::as_mut_slice),
         };
-        let taken = |slot: &Slot<V>| slot.entry.is_some();
+        let taken = |slot: &LeafSlot<V>| slot.entry.is_some();
         match own {
             Some(slots) => slots.iter_mut().map(mem::take).filter(taken).collect(),
             None => self.slots().iter().filter(|slot| taken(slot)).cloned().collect(),
@@ -115,14 +117,14 @@ impl<V> Leaf<V> {
     }
 }
 
-fn array<V, const N: usize>(slots: Vec<Slot<V>>) -> Arc<[Slot<V>; N]> {
+fn array<V, const N: usize>(slots: Vec<LeafSlot<V>>) -> Arc<[LeafSlot<V>; N]> {
     let mut slots = slots.into_iter();
     Arc::new(std::array::from_fn(|_| slots.next().unwrap_or_default()))
 }
 
-impl<V> Slot<V> {
+impl<V> LeafSlot<V> {
     /// The entry, when it is the one of this key.
-    pub(super) fn entry_of(&self, key: Key<'_>) -> Option<&Arc<Entry<V>>> {
+    pub(super) fn entry_of(&self, key: Key<'_>) -> Option<&Arc<MapEntry<V>>> {
         if self.hash != key.hash {
             return None;
         }
@@ -130,14 +132,14 @@ impl<V> Slot<V> {
     }
 }
 
-impl<V> Default for Slot<V> {
+impl<V> Default for LeafSlot<V> {
     fn default() -> Self {
         Self { hash: 0, entry: None }
     }
 }
 
 // Not derived: a value need not be clonable to be shared.
-impl<V> Clone for Slot<V> {
+impl<V> Clone for LeafSlot<V> {
     fn clone(&self) -> Self {
         Self { hash: self.hash, entry: self.entry.clone() }
     }

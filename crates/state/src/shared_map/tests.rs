@@ -9,15 +9,15 @@ use super::*;
 
 /// Every node and entry of a map, by where it is in memory.
 pub(crate) fn places<V>(map: &SharedMap<V>) -> HashSet<usize> {
-    fn walk<V>(node: &Node<V>, places: &mut HashSet<usize>) {
+    fn walk<V>(node: &MapNode<V>, places: &mut HashSet<usize>) {
         match node {
-            Node::Empty => {}
-            Node::Leaf(leaf) => {
+            MapNode::Empty => {}
+            MapNode::Leaf(leaf) => {
                 places.insert(leaf.slots().as_ptr().addr());
                 let entries = leaf.slots().iter().filter_map(|slot| slot.entry.as_ref());
                 places.extend(entries.map(|entry| Arc::as_ptr(entry).addr()));
             }
-            Node::Branch(children) => {
+            MapNode::Branch(children) => {
                 places.insert(Arc::as_ptr(children).addr());
                 children.iter().for_each(|child| walk(child, places));
             }
@@ -63,7 +63,7 @@ fn a_change_copies_one_path_and_no_more() {
 #[test]
 fn a_node_takes_two_words() {
     // A branch is copied with every change to a clone.
-    assert_eq!(size_of::<Node<u32>>(), 2 * size_of::<usize>());
+    assert_eq!(size_of::<MapNode<u32>>(), 2 * size_of::<usize>());
 }
 
 #[test]
@@ -112,11 +112,11 @@ fn colliding(n: u32) -> String {
 #[test]
 fn keys_that_are_chosen_to_collide_lie_as_others_do() {
     /// The entries of the largest leaf, and the branches above the deepest.
-    fn extent(node: &Node<u32>) -> (usize, usize) {
+    fn extent(node: &MapNode<u32>) -> (usize, usize) {
         match node {
-            Node::Empty => (0, 0),
-            Node::Leaf(leaf) => (leaf.slots().len(), 0),
-            Node::Branch(children) => {
+            MapNode::Empty => (0, 0),
+            MapNode::Leaf(leaf) => (leaf.slots().len(), 0),
+            MapNode::Branch(children) => {
                 let below = children.iter().map(extent);
                 let (entries, branches) = below.fold((0, 0), |a, b| (a.0.max(b.0), a.1.max(b.1)));
                 (entries, branches + 1)
@@ -137,10 +137,10 @@ fn keys_that_are_chosen_to_collide_lie_as_others_do() {
 
 #[test]
 fn keys_of_one_hash_share_a_leaf_at_the_bottom() {
-    let mut root = Node::Empty;
+    let mut root = MapNode::Empty;
     for n in 0..40 {
-        let entry = Some(Arc::new(Entry { key: SmolStr::new(key(n)), value: n }));
-        root.add(Slot { hash: 5, entry }, 0);
+        let entry = Some(Arc::new(MapEntry { key: SmolStr::new(key(n)), value: n }));
+        root.add(LeafSlot { hash: 5, entry }, 0);
     }
     for n in 0..40 {
         let key = key(n);

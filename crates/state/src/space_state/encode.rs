@@ -47,7 +47,7 @@ impl SpaceState {
     #[must_use]
     pub fn state_hash(&self) -> StateHash {
         *self.hash.0.get_or_init(|| {
-            let bytes = Writer::new(Form::Canonical).state(self);
+            let bytes = StateEncoder::new(Form::Canonical).state(self);
             StateHash::from_bytes(*blake3::hash(&bytes).as_bytes())
         })
     }
@@ -55,7 +55,7 @@ impl SpaceState {
     /// The state as bytes that [`SpaceState::decode`] reads; equal states give equal bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        Writer::new(Form::Stored).state(self)
+        StateEncoder::new(Form::Stored).state(self)
     }
 
     /// The state from its bytes.
@@ -75,14 +75,14 @@ enum Form {
     Stored,
 }
 
-struct Writer {
+struct StateEncoder {
     form: Form,
     bytes: Vec<u8>,
     /// Room for one value, kept between values.
     json: Vec<u8>,
 }
 
-impl Writer {
+impl StateEncoder {
     fn new(form: Form) -> Self {
         Self { form, bytes: Vec::new(), json: Vec::new() }
     }

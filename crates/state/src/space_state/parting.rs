@@ -10,7 +10,7 @@ use super::{
 use crate::shared_map::Difference;
 
 /// The parts in which two states of a space differ, each kind sorted by key.
-pub(crate) struct Parting<'a> {
+pub(crate) struct StateDifference<'a> {
     pub(crate) documents: Vec<Difference<'a, Document>>,
     pub(crate) variables: Vec<Difference<'a, Value>>,
     pub(crate) references: Vec<Difference<'a, References>>,
@@ -21,8 +21,8 @@ pub(crate) struct Parting<'a> {
 
 impl SpaceState {
     /// Where `after` parts from this state. Cost: in proportion to what the two do not share.
-    pub(crate) fn parting<'a>(&'a self, after: &'a Self) -> Parting<'a> {
-        Parting {
+    pub(crate) fn parting<'a>(&'a self, after: &'a Self) -> StateDifference<'a> {
+        StateDifference {
             documents: self.documents.sorted_differences(&after.documents),
             variables: self.variables.sorted_differences(&after.variables),
             references: self.references.sorted_differences(&after.references),

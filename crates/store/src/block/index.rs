@@ -21,9 +21,9 @@ use spacefold_runs::RunsError;
 pub(crate) use self::rows::KeptPostings;
 use self::{
     directory::{BlockEntry, Directory},
-    kept::{NewRows, Owner},
+    kept::{IndexExtent, NewRows},
     postings::Posting,
-    revisions::Revisions,
+    revisions::CachedRevisions,
 };
 use crate::block::BlockHash;
 
@@ -34,7 +34,7 @@ const MAX_CANDIDATES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct BlockIndex {
     directory: Directory,
-    revisions: Revisions,
+    revisions: CachedRevisions,
     kept: KeptPostings,
     /// How many blocks that has.
     kept_blocks: u32,
@@ -43,9 +43,9 @@ pub(crate) struct BlockIndex {
     /// What it does not have: of each space the postings in order, which are never none, and its
     /// revision after them.
     fresh: RapidHashMap<Box<str>, Fresh>,
-    ends: VecDeque<End>,
+    ends: VecDeque<BlockEnd>,
     /// The last block that is kept.
-    kept_end: End,
+    kept_end: BlockEnd,
 }
 
 /// The postings of a space that are in no run yet, and its revision after them.
@@ -57,7 +57,7 @@ struct Fresh {
 
 /// The end of a block.
 #[derive(Clone, Copy, Debug)]
-struct End {
+struct BlockEnd {
     /// The position of its last event.
     position: Position,
     hash: BlockHash,
@@ -95,10 +95,10 @@ impl BlockIndex {
     /// The index of a store without blocks.
     pub(crate) fn new(genesis: BlockHash, kept: KeptPostings) -> Self {
         let start =
-            End { position: Position::START, hash: genesis, last_recorded_at: Timestamp::MIN };
+            BlockEnd { position: Position::START, hash: genesis, last_recorded_at: Timestamp::MIN };
         Self {
             directory: Directory::default(),
-            revisions: Revisions::none(),
+            revisions: CachedRevisions::none(),
             kept,
             kept_blocks: 0,
             epoch: 0,
@@ -111,14 +111,14 @@ impl BlockIndex {
     /// The index as it is kept.
     fn kept_as(
         genesis: BlockHash,
-        owner: &Owner,
+        owner: &IndexExtent,
         entries: Vec<BlockEntry>,
         kept: KeptPostings,
     ) -> Self {
         let mut index = Self::new(genesis, kept);
         entries.into_iter().for_each(|entry| index.directory.push(entry));
         index.kept_blocks = owner.blocks;
-        index.kept_end = End {
+        index.kept_end = BlockEnd {
             position: owner.end,
             hash: owner.last_hash,
             last_recorded_at: owner.last_recorded_at,
@@ -145,14 +145,14 @@ impl BlockIndex {
                 }
             }
         }
-        self.ends.push_back(End {
+        self.ends.push_back(BlockEnd {
             position: records.last_position(),
             hash,
             last_recorded_at: records.last_recorded_at(),
         });
     }
 
-    fn last(&self) -> &End {
+    fn last(&self) -> &BlockEnd {
         self.ends.back().unwrap_or(&self.kept_end)
     }
 
@@ -304,7 +304,7 @@ impl BlockIndex {
         let count = self.ends.partition_point(|end| end.position <= through);
         let last = self.ends.get(count.checked_sub(1)?)?;
         let blocks = self.kept_blocks.saturating_add(u32::try_from(count).ok()?);
-        let owner = Owner {
+        let owner = IndexExtent {
             blocks,
             end: last.position,
             last_hash: last.hash,
@@ -346,7 +346,7 @@ impl BlockIndex {
         self.epoch += 1;
     }
 
-    /// Goes back to the blocks up to one that ends at a position, all of which are in sealed files.
+    /// Goes back to the blocks up to one that ends at a position, all of which are in segments.
     pub(crate) fn go_back_to(&mut self, end: Position) {
         let count = self.ends.partition_point(|known| known.position <= end);
         self.ends.truncate(count);

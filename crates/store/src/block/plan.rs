@@ -8,22 +8,25 @@ use spacefold_event_core::{
     RecordsBuilder, Revision, Schemas, Timestamp, bytes::to_usize,
 };
 
-use crate::run::Run;
+use crate::run::RecordRun;
 
 /// What a block is made of, at the most.
 #[derive(Clone, Copy)]
-struct Limits {
+struct BlockLimits {
     records: usize,
     /// Bytes of the bodies. Texts that they share shrink the block further.
     body_bytes: usize,
 }
 
-const FULL: Limits = Limits { records: RUN_EVENTS, body_bytes: RUN_BYTES };
+const FULL: BlockLimits = BlockLimits { records: RUN_EVENTS, body_bytes: RUN_BYTES };
 /// So much is worth a block of its own.
-const HALF: Limits = Limits { records: FULL.records / 2, body_bytes: FULL.body_bytes / 2 };
+const HALF: BlockLimits =
+    BlockLimits { records: FULL.records / 2, body_bytes: FULL.body_bytes / 2 };
 /// So much may be in a block that ends with a run worth one: the next run begins the next block.
-const LONGEST: Limits =
-    Limits { records: FULL.records + HALF.records, body_bytes: FULL.body_bytes + HALF.body_bytes };
+const LONGEST: BlockLimits = BlockLimits {
+    records: FULL.records + HALF.records,
+    body_bytes: FULL.body_bytes + HALF.body_bytes,
+};
 
 /// Records that are encoded again between two pauses for other threads: some 10 µs.
 const RECORDS_BETWEEN_PAUSES: usize = 64;
@@ -47,17 +50,17 @@ pub(crate) fn give_way() {
 #[derive(Debug)]
 pub(crate) enum BlockPlan {
     /// A run that becomes a block as it is.
-    Whole(Run),
+    Whole(RecordRun),
     /// A run from one of its records on, as it was recorded.
-    Rest(Run, usize),
+    Rest(RecordRun, usize),
     /// Stretches of runs, whole ones where they fit, to be encoded together.
-    Together(Vec<Stretch>),
+    Together(Vec<RunSlice>),
 }
 
 /// Records of a run.
 #[derive(Clone, Debug)]
-pub(crate) struct Stretch {
-    run: Run,
+pub(crate) struct RunSlice {
+    run: RecordRun,
     range: Range<usize>,
 }
 
@@ -65,10 +68,10 @@ impl BlockPlan {
     /// The next full block that can be made of the runs from `from` on; `None` when they do not
     /// fill one yet. The outcome depends on the runs alone, not on when it is asked.
     pub(crate) fn next<'r>(
-        runs: impl IntoIterator<Item = &'r Run>,
+        runs: impl IntoIterator<Item = &'r RecordRun>,
         from: Position,
     ) -> Option<Self> {
-        let mut gathered = Gathered::default();
+        let mut gathered = GatheredRecords::default();
         for run in runs {
             if run.records.last_position() < from {
                 continue;
@@ -99,21 +102,21 @@ impl BlockPlan {
 }
 
 /// Whether a run is worth a block of its own.
-fn fills_a_block(run: &Run) -> bool {
+fn fills_a_block(run: &RecordRun) -> bool {
     run.records.len() >= HALF.records || run.body_bytes() >= HALF.body_bytes
 }
 
 #[derive(Default)]
-struct Gathered {
-    stretches: Vec<Stretch>,
+struct GatheredRecords {
+    stretches: Vec<RunSlice>,
     records: usize,
     body_bytes: usize,
 }
 
-impl Gathered {
+impl GatheredRecords {
     /// Takes in a run from its record at `start` on, all of it or as much as there is room for;
     /// whether the block is full now.
-    fn take(&mut self, run: &Run, start: usize) -> bool {
+    fn take(&mut self, run: &RecordRun, start: usize) -> bool {
         let len = run.records.len();
         let per_record = run.body_bytes().div_ceil(len).max(1);
         let rest = len - start;
@@ -131,18 +134,18 @@ impl Gathered {
     }
 
     /// How many more records of this size fit.
-    fn room(&self, limits: Limits, per_record: usize) -> usize {
+    fn room(&self, limits: BlockLimits, per_record: usize) -> usize {
         let records = limits.records.saturating_sub(self.records);
         records.min(limits.body_bytes.saturating_sub(self.body_bytes) / per_record)
     }
 
-    fn push(&mut self, run: &Run, range: Range<usize>, per_record: usize) {
+    fn push(&mut self, run: &RecordRun, range: Range<usize>, per_record: usize) {
         if range.is_empty() {
             return;
         }
         self.records += range.len();
         self.body_bytes += range.len() * per_record;
-        self.stretches.push(Stretch { run: run.clone(), range });
+        self.stretches.push(RunSlice { run: run.clone(), range });
     }
 
     /// The block that is full now. A run with payloads of other versions is not encoded again, since
@@ -152,7 +155,7 @@ impl Gathered {
         let foreign = self.stretches.iter().position(|stretch| !stretch.run.records.are_current());
         match foreign {
             Some(0) => {
-                let Stretch { run, range } = self.stretches.swap_remove(0);
+                let RunSlice { run, range } = self.stretches.swap_remove(0);
                 if range.start == 0 {
                     BlockPlan::Whole(run)
                 } else {
@@ -170,7 +173,7 @@ impl Gathered {
 
 /// The records of a run from one on, payloads and all as they were recorded.
 fn encode_rest(
-    run: &Run,
+    run: &RecordRun,
     start: usize,
     schemas: &Schemas,
 ) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
@@ -185,14 +188,14 @@ fn encode_rest(
 
 /// Encodes stretches of runs under one text table.
 fn encode_together(
-    stretches: &[Stretch],
+    stretches: &[RunSlice],
     schemas: &'static Schemas,
 ) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
     let count = stretches.iter().map(|stretch| stretch.range.len()).sum();
     let mut builder = RecordsBuilder::with_capacity(count).written_by(schemas);
     let mut assigned = Assigned::with_capacity(count);
     let mut since_pause = 0;
-    for Stretch { run: Run { records, .. }, range } in stretches {
+    for RunSlice { run: RecordRun { records, .. }, range } in stretches {
         builder.extend_from(records, range.clone())?;
         let envelopes = range.clone().filter_map(|index| records.envelope(index));
         envelopes.for_each(|envelope| assigned.add(&envelope));

@@ -12,7 +12,7 @@ const PREVIOUS: BlockHash = [7; 32];
 /// A block whose every byte is fixed, whatever the compressor makes of its body.
 fn fixed_block() -> EncodedBlock {
     let (assignments, body) = fixed_run();
-    encode_as(Codec::None, body.parts().0, STORE, PREVIOUS, &assignments, &body, b"")
+    encode_as(BodyCodec::None, body.parts().0, STORE, PREVIOUS, &assignments, &body, b"")
 }
 
 /// The block with bytes changed and its checksum made to fit.
@@ -155,9 +155,10 @@ fn a_header_that_cannot_be_is_refused_though_its_checksum_holds() {
 fn the_hash_covers_the_content_and_not_its_storage() {
     let (assignments, body) = compressible(1, 200);
     let compressed = encode(STORE, PREVIOUS, &assignments, &body, b"");
-    let plain = encode_as(Codec::None, body.parts().0, STORE, PREVIOUS, &assignments, &body, b"");
-    assert_eq!(peek(&compressed.bytes).unwrap().codec, Codec::Lz4);
-    assert_eq!(peek(&plain.bytes).unwrap().codec, Codec::None);
+    let plain =
+        encode_as(BodyCodec::None, body.parts().0, STORE, PREVIOUS, &assignments, &body, b"");
+    assert_eq!(peek(&compressed.bytes).unwrap().codec, BodyCodec::Lz4);
+    assert_eq!(peek(&plain.bytes).unwrap().codec, BodyCodec::None);
     assert!(compressed.bytes.len() < plain.bytes.len());
     assert_eq!(compressed.hash, plain.hash);
     for block in [&compressed, &plain] {
@@ -184,10 +185,10 @@ fn blocks_of_many_appends_are_encoded_like_those_of_one() {
 }
 
 #[test]
-fn a_sealed_file_tells_where_its_blocks_are() {
+fn a_segment_tells_where_its_blocks_are() {
     let blocks = chain(&[3, 200, 1]);
-    let bytes = sealed::encode(STORE, &blocks).unwrap();
-    let index = sealed::parse(&bytes, STORE).unwrap();
+    let bytes = segment::encode(STORE, &blocks).unwrap();
+    let index = segment::parse(&bytes, STORE).unwrap();
     assert_eq!(index.first_position, Position::new(1));
     assert_eq!(index.last_position, Position::new(204));
     assert_eq!(index.previous, genesis(STORE));
@@ -200,22 +201,22 @@ fn a_sealed_file_tells_where_its_blocks_are() {
         assert_eq!(peek(&block.bytes).unwrap().first_position, entry.first_position);
     }
     let tail = bytes.last_chunk().unwrap();
-    let footer = &bytes[bytes.len() - sealed::footer_len(tail).unwrap()..];
+    let footer = &bytes[bytes.len() - segment::footer_len(tail).unwrap()..];
     let len = u64::try_from(bytes.len()).unwrap();
-    let parts = sealed::parse_parts(&bytes[..sealed::HEADER_BYTES], footer, len, STORE);
+    let parts = segment::parse_parts(&bytes[..segment::HEADER_BYTES], footer, len, STORE);
     assert_eq!(parts, Ok(index));
-    assert_eq!(sealed::parse(&bytes, OTHER), Err(BlockError::OtherStore));
+    assert_eq!(segment::parse(&bytes, OTHER), Err(BlockError::OtherStore));
 }
 
 #[test]
-fn damage_to_a_sealed_file_is_detected() {
-    let bytes = sealed::encode(STORE, &chain(&[3, 2])).unwrap();
-    let intact = sealed::parse(&bytes, STORE).unwrap();
+fn damage_to_a_segment_is_detected() {
+    let bytes = segment::encode(STORE, &chain(&[3, 2])).unwrap();
+    let intact = segment::parse(&bytes, STORE).unwrap();
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         // A flip is in what the index is made of, or in a block.
-        if let Ok(index) = sealed::parse(&flipped, STORE) {
+        if let Ok(index) = segment::parse(&flipped, STORE) {
             assert_eq!(index, intact, "bit {bit}");
             let damaged = index.blocks.iter().filter(|entry| {
                 let start = usize::try_from(entry.offset).unwrap();
@@ -226,35 +227,35 @@ fn damage_to_a_sealed_file_is_detected() {
         }
     }
     for len in 0..bytes.len() {
-        assert!(sealed::parse(&bytes[..len], STORE).is_err(), "{len}");
+        assert!(segment::parse(&bytes[..len], STORE).is_err(), "{len}");
     }
     let mut longer = bytes;
     longer.push(0);
-    assert!(sealed::parse(&longer, STORE).is_err());
+    assert!(segment::parse(&longer, STORE).is_err());
 }
 
 #[test]
 fn blocks_that_do_not_follow_each_other_are_not_sealed() {
     let blocks = chain(&[3, 2, 4]);
-    let seal = |blocks: &[EncodedBlock]| sealed::encode(STORE, blocks);
+    let seal = |blocks: &[EncodedBlock]| segment::encode(STORE, blocks);
     assert!(seal(&[]).is_err());
     assert!(seal(&[blocks[0].clone(), blocks[2].clone()]).is_err());
     assert!(seal(&[blocks[1].clone(), blocks[0].clone()]).is_err());
-    assert!(sealed::encode(OTHER, &blocks).is_err());
+    assert!(segment::encode(OTHER, &blocks).is_err());
     assert!(seal(&blocks[1..]).is_ok());
 }
 
 #[test]
-fn block_and_sealed_file_have_the_bytes_that_version_1_was_released_with() {
+fn block_and_segment_have_the_bytes_that_version_1_was_released_with() {
     assert_eq!(hex(&genesis(STORE)), GOLDEN_GENESIS);
     let block = fixed_block();
     assert_eq!(hex(&block.bytes), GOLDEN_BLOCK);
-    let file = sealed::encode(STORE, std::slice::from_ref(&block)).unwrap();
-    let (header, rest) = file.split_at(sealed::HEADER_BYTES);
+    let file = segment::encode(STORE, std::slice::from_ref(&block)).unwrap();
+    let (header, rest) = file.split_at(segment::HEADER_BYTES);
     let (stored, footer) = rest.split_at(block.bytes.len());
-    assert_eq!(hex(header), GOLDEN_SEALED_HEADER);
+    assert_eq!(hex(header), GOLDEN_SEGMENT_HEADER);
     assert_eq!(stored, block.bytes);
-    assert_eq!(hex(footer), GOLDEN_SEALED_FOOTER);
+    assert_eq!(hex(footer), GOLDEN_SEGMENT_FOOTER);
 
     // What a compressor writes may change; what was written once is read for ever.
     let compressed = decode(&unhex(GOLDEN_COMPRESSED_BLOCK), STORE).unwrap();
@@ -284,10 +285,10 @@ const GOLDEN_COMPRESSED_BLOCK: &str = "\
      0301040000cc4488aa635459bab86565b79405aeaf1349b9f5f9a1a6a0404dea36dcc94901010101\
      010101010101010101010101020202020202020202020202020202022d5b0a6d9752e1e8edf50a5c\
      2632d421a540b26a04769f17a85b4bbc1df0d0da4fe6264b";
-const GOLDEN_SEALED_HEADER: &str = "\
+const GOLDEN_SEGMENT_HEADER: &str = "\
      53465346010000003031323334353637383961626364656629000000000000002a00000000000000\
      0707070707070707070707070707070707070707070707070707070707070707010000003c090e6b";
-const GOLDEN_SEALED_FOOTER: &str = "\
+const GOLDEN_SEGMENT_FOOTER: &str = "\
      290000000000000050000000000000002d5b0a6d9752e1e8edf50a5c2632d421a540b26a04769f17\
      a85b4bbc1df0d0daea16feb13c00000053465345";
 
@@ -314,7 +315,7 @@ proptest! {
             *byte = *magic;
         }
         prop_assert!(decode(&bytes, STORE).is_err());
-        prop_assert!(sealed::parse(&bytes, STORE).is_err());
+        prop_assert!(segment::parse(&bytes, STORE).is_err());
     }
 
     #[test]

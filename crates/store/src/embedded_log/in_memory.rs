@@ -20,10 +20,10 @@ impl EmbeddedLog {
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{SpaceEvent, log::{Append, EmbeddedLog, LogWriter, StoreOptions}};
+    /// use spacefold::{SpaceEvent, log::{AppendRequest, EmbeddedLog, LogWriter, StoreOptions}};
     /// let log = EmbeddedLog::in_memory(&StoreOptions::default())?;
     /// let events = [SpaceEvent::space_created("handbook", "Handbook")];
-    /// assert!(log.append(&Append::new(&events))?.is_durable());
+    /// assert!(log.append(&AppendRequest::new(&events))?.is_durable());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn in_memory(options: &StoreOptions) -> Result<Self, OpenError> {

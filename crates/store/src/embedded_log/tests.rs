@@ -9,8 +9,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendCondition, EventFilter, EventId, LogReader, LogWriter, Position, Read,
-    RecordedEvent, Revision, SpaceEvent, Value,
+    AppendCondition, AppendRequest, EventFilter, EventId, LogReader, LogWriter, Position,
+    ReadRequest, RecordedEvent, Revision, SpaceEvent, Value,
 };
 
 use super::*;
@@ -42,12 +42,12 @@ fn added(log: &EmbeddedLog, count: usize, spaces: usize) -> Vec<SpaceEvent> {
 }
 
 fn append(log: &EmbeddedLog, count: usize, spaces: usize) {
-    log.append(&Append::new(&added(log, count, spaces))).unwrap();
+    log.append(&AppendRequest::new(&added(log, count, spaces))).unwrap();
 }
 
 fn everything(log: &EmbeddedLog) -> Vec<RecordedEvent> {
     let mut events = Vec::new();
-    for page in log.pages(Read::from(Position::new(1))) {
+    for page in log.pages(ReadRequest::from(Position::new(1))) {
         events.extend(page.unwrap().events().map(|event| event.unwrap().to_owned_event()));
     }
     events
@@ -74,7 +74,7 @@ fn keeps_everything_over_a_clean_close_and_over_a_kill() {
     let killed = folder.path().join("killed");
     image(&path, &killed);
     log.close().unwrap();
-    assert!(log.read(&Read::from(Position::new(1))).is_err());
+    assert!(log.read(&ReadRequest::from(Position::new(1))).is_err());
 
     for path in [&path, &killed, &killed] {
         let log = EmbeddedLog::open(path).unwrap();
@@ -200,9 +200,10 @@ fn large_events_and_filters_read_back() {
         SpaceEvent::variable_set("big", "v", large.as_str()),
         SpaceEvent::space_created("small", "Small"),
     ];
-    log.append(&Append::new(&events).on(AppendCondition::no_space("small"))).unwrap();
+    log.append(&AppendRequest::new(&events).on(AppendCondition::no_space("small"))).unwrap();
     append(&log, 2_000, 9);
-    let read = Read::from(Position::new(1)).matching(EventFilter::all().spaces(["big", "small"]));
+    let read =
+        ReadRequest::from(Position::new(1)).matching(EventFilter::all().spaces(["big", "small"]));
     let page = log.read(&read).unwrap();
     assert_eq!(
         page.events().map(|e| e.unwrap().to_owned_event().event).collect::<Vec<_>>(),
@@ -223,7 +224,7 @@ fn a_damaged_journal_is_mended_from_sleds_copy() {
     let journal = path.join("journal/0000.journal");
     let whole = fs::read(&journal).unwrap();
     // In the header of the file, in a frame that sled has too, in the same place again (now the
-    // events are in a sealed file), and in that sealed file.
+    // events are in a segment), and in that segment.
     for offset in [8, 600, 20_000] {
         let mut damaged = whole.clone();
         damaged[offset] ^= 4;
@@ -281,19 +282,19 @@ fn a_retry_is_recognised_within_exactly_the_window() {
     let options = StoreOptions::default().retry_window_events(10);
     let first = [SpaceEvent::space_created("handbook", "Handbook")];
     let log = EmbeddedLog::open_with(&path, &options).unwrap();
-    log.append(&Append::new(&first)).unwrap();
+    log.append(&AppendRequest::new(&first)).unwrap();
     append(&log, 9, 1);
     log.close().unwrap();
     // Ten events: the first is the oldest of the window, which is loaded anew here.
     let log = EmbeddedLog::open_with(&path, &options).unwrap();
-    assert_eq!(log.append(&Append::new(&first)).unwrap().last_position(), Position::new(1));
+    assert_eq!(log.append(&AppendRequest::new(&first)).unwrap().last_position(), Position::new(1));
     append(&log, 1, 1);
-    assert_eq!(log.append(&Append::new(&first)).unwrap().last_position(), Position::new(12));
-    assert_eq!(log.append(&Append::new(&first)).unwrap().last_position(), Position::new(12));
+    assert_eq!(log.append(&AppendRequest::new(&first)).unwrap().last_position(), Position::new(12));
+    assert_eq!(log.append(&AppendRequest::new(&first)).unwrap().last_position(), Position::new(12));
 }
 
 #[test]
-fn a_stop_between_a_sealed_file_and_head_seals_nothing_twice() {
+fn a_stop_between_a_segment_and_head_seals_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let options = StoreOptions::default().journal_file_bytes(128 << 10);
@@ -340,11 +341,11 @@ fn a_window_that_is_loaded_when_it_is_needed_is_whole() {
     for n in 0..10 {
         let events = [SpaceEvent::space_activated(format!("new-{n}"))];
         let new = AppendCondition::no_space(format!("new-{n}"));
-        log.append(&Append::new(&events).on(new)).unwrap();
+        log.append(&AppendRequest::new(&events).on(new)).unwrap();
     }
     let retry = |position: usize| {
         let event = before[position - 1].event.clone();
-        log.append(&Append::new(&[event])).unwrap().last_position().get()
+        log.append(&AppendRequest::new(&[event])).unwrap().last_position().get()
     };
     let position = |number: usize| u64::try_from(number).unwrap();
     // The log is at 3,010: 2,011 is the oldest of the window, until 2,010 is stored once more.
@@ -367,7 +368,7 @@ fn the_end_of_an_append_is_found_though_its_begin_is_in_a_block() {
         .map(|n| SpaceEvent::document_added("first", format!("doc-{n}"), "/a.md"))
         .collect();
     events.push(SpaceEvent::space_created("second", "Second"));
-    log.append(&Append::new(&events)).unwrap();
+    log.append(&AppendRequest::new(&events)).unwrap();
     log.close().unwrap();
     let log = EmbeddedLog::open(&path).unwrap();
     assert!(log.info().blocks > 0);
@@ -378,7 +379,7 @@ fn the_end_of_an_append_is_found_though_its_begin_is_in_a_block() {
 
 /// Writes HEAD as `change` leaves it, as a store would.
 fn change_head(store: &Path, change: impl FnOnce(&mut crate::head::Head)) {
-    let mut head = HeadFile::open(&Folder::at(store)).unwrap();
+    let mut head = HeadFile::open(&StoreFolder::at(store)).unwrap();
     head.update(change).unwrap();
 }
 
@@ -396,11 +397,11 @@ fn a_fresh_tail_that_was_torn_takes_the_place_of_nothing() {
     let opened = folder.path().join("opened");
     image(&killed, &opened);
     EmbeddedLog::open(&opened).unwrap().close().unwrap();
-    let slots = |store: &Path| Folder::at(store).journal_slots().unwrap();
+    let slots = |store: &Path| StoreFolder::at(store).journal_slots().unwrap();
     let fresh = *slots(&opened).iter().find(|slot| !slots(&killed).contains(slot)).unwrap();
-    let file = Folder::at(&opened).journal_file_path(fresh);
+    let file = StoreFolder::at(&opened).journal_file_path(fresh);
     let whole = fs::read(&file).unwrap();
-    let opened = HeadFile::open(&Folder::at(&opened)).unwrap().head().clone();
+    let opened = HeadFile::open(&StoreFolder::at(&opened)).unwrap().head().clone();
     let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
     for written in [512, 600, end - 1, end] {
         let store = folder.path().join(format!("torn-{written}"));
@@ -410,7 +411,7 @@ fn a_fresh_tail_that_was_torn_takes_the_place_of_nothing() {
         });
         let mut torn = whole.clone();
         torn[written..].fill(0);
-        fs::write(Folder::at(&store).journal_file_path(fresh), torn).unwrap();
+        fs::write(StoreFolder::at(&store).journal_file_path(fresh), torn).unwrap();
         let log = EmbeddedLog::open(&store).unwrap();
         assert_eq!(everything(&log), before, "{written}");
         assert_eq!(log.info().healed, 0, "{written}");
@@ -442,28 +443,28 @@ fn a_store_that_was_closed_is_not_written_again_for_what_its_files_held_before()
 
 /// The next opening may file the same blocks: what an earlier one files later would overwrite that.
 #[test]
-fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
+fn a_store_that_failed_is_not_closed_before_what_it_archives_is_archived() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let options = StoreOptions::default().journal_file_bytes(128 << 10);
     let log = EmbeddedLog::open_with(&path, &options).unwrap();
     let held_back = log.inner.shared.noting_sealed.lock();
-    // In a thread of its own: once files run out an append waits for what is being filed.
+    // In a thread of its own: once files run out an append waits for what is being archived.
     let appending = thread::spawn({
         let log = log.clone();
-        move || while log.append(&Append::new(&added(&log, 97, 7))).is_ok() {}
+        move || while log.append(&AppendRequest::new(&added(&log, 97, 7))).is_ok() {}
     });
-    while !log.inner.shared.progress.is_filing() {
+    while !log.inner.shared.progress.is_archiving() {
         thread::yield_now();
     }
-    log.inner.shared.progress.fail(crate::progress::Failure::new("planted"));
+    log.inner.shared.progress.fail(crate::progress::StoreFailure::new("planted"));
     appending.join().unwrap();
     let (closed, is_closed) = mpsc::channel();
     let closing = thread::spawn({
         let log = log.clone();
         move || {
             let outcome = log.close();
-            closed.send(log.inner.shared.progress.is_filing()).unwrap();
+            closed.send(log.inner.shared.progress.is_archiving()).unwrap();
             outcome
         }
     });
@@ -472,7 +473,7 @@ fn a_store_that_failed_is_not_closed_before_what_it_files_is_filed() {
     assert_eq!(
         early,
         Err(RecvTimeoutError::Timeout),
-        "it was closed while blocks were being filed"
+        "it was closed while blocks were being archived"
     );
     assert_eq!(is_closed.recv(), Ok(false));
     closing.join().unwrap().unwrap();
@@ -493,10 +494,10 @@ fn a_first_file_of_the_journal_that_was_being_made_is_made_anew() {
     assert_dense(&everything(&EmbeddedLog::open(&path).unwrap()), 3);
 }
 
-/// What is filed at first is a part of the first journal file, so that nothing is given up for it;
-/// the rest is sealed meanwhile, and is not enough for a sealed file.
+/// What is archived at first is a part of the first journal file, so that nothing is given up for it;
+/// the rest is sealed meanwhile, and is not enough for a segment.
 #[test]
-fn appends_that_wait_for_what_is_sealed_while_other_blocks_are_filed_go_on() {
+fn appends_that_wait_for_what_is_sealed_while_other_blocks_are_archived_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let options = StoreOptions::default().journal_file_bytes(128 << 10);
     let log = EmbeddedLog::open_with(folder.path().join("store"), &options).unwrap();
@@ -510,24 +511,24 @@ fn appends_that_wait_for_what_is_sealed_while_other_blocks_are_filed_go_on() {
     };
     let noting = shared.noting_sealed.lock();
     let large: Vec<SpaceEvent> = (0..144).map(|_| event(60_000)).collect();
-    log.append(&Append::new(&large)).unwrap();
+    log.append(&AppendRequest::new(&large)).unwrap();
     while !shared.journal_files.are_full() {
-        log.append(&Append::new(&[event(40_000), event(40_000)])).unwrap();
+        log.append(&AppendRequest::new(&[event(40_000), event(40_000)])).unwrap();
     }
     let waiting = thread::spawn({
         let (log, event) = (log.clone(), event(120_000));
-        move || log.append(&Append::new(&[event])).map(drop)
+        move || log.append(&AppendRequest::new(&[event])).map(drop)
     });
     while shared.view().tail.body_bytes() > 100_000 {
         thread::yield_now();
     }
-    assert!(shared.progress.is_filing() && shared.journal_files.are_full());
+    assert!(shared.progress.is_archiving() && shared.journal_files.are_full());
     drop(noting);
     waiting.join().unwrap().unwrap();
     log.close().unwrap();
 }
 
-/// A store whose blocks are in several sealed files, opened anew, and its events.
+/// A store whose blocks are in several segments, opened anew, and its events.
 fn sealed_store(path: &Path) -> (EmbeddedLog, Vec<RecordedEvent>) {
     let options = StoreOptions::default().journal_file_bytes(128 << 10);
     let mut before = Vec::new();
@@ -541,7 +542,7 @@ fn sealed_store(path: &Path) -> (EmbeddedLog, Vec<RecordedEvent>) {
 }
 
 #[test]
-fn reading_in_order_takes_nothing_of_sled_that_a_sealed_file_has() {
+fn reading_in_order_takes_nothing_of_sled_that_a_segment_has() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let (log, before) = sealed_store(&path);
@@ -553,7 +554,7 @@ fn reading_in_order_takes_nothing_of_sled_that_a_sealed_file_has() {
     assert_eq!(everything(&log), before);
     // Blocks that end in the middle of a page are read where the others are.
     let mut events = Vec::new();
-    for page in log.pages(Read::from(Position::new(1)).limit(777)) {
+    for page in log.pages(ReadRequest::from(Position::new(1)).limit(777)) {
         events.extend(page.unwrap().events().map(|event| event.unwrap().to_owned_event()));
     }
     assert_eq!(events, before);
@@ -566,7 +567,7 @@ fn reading_in_order_takes_nothing_of_sled_that_a_sealed_file_has() {
 }
 
 #[test]
-fn reading_in_order_goes_on_in_sled_where_a_sealed_file_cannot_be_read() {
+fn reading_in_order_goes_on_in_sled_where_a_segment_cannot_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let (log, before) = sealed_store(&path);

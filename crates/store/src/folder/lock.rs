@@ -2,10 +2,10 @@
 
 use spacefold_disk::{FolderLock, LockError};
 
-use super::{Folder, LOCK};
+use super::{LOCK, StoreFolder};
 use crate::error::OpenError;
 
-impl Folder {
+impl StoreFolder {
     /// Takes the lock of the store, and notes in it who holds it.
     pub(crate) fn lock(&self) -> Result<FolderLock, OpenError> {
         let path = || self.root().to_owned();

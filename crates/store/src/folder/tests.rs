@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, fs, os::unix::fs::symlink, process};
 
-use spacefold_event_core::{Append, LogWriter as _, SpaceEvent};
+use spacefold_event_core::{AppendRequest, LogWriter as _, SpaceEvent};
 use tempfile::TempDir;
 
 use super::*;
@@ -90,7 +90,7 @@ fn a_store_whose_folder_was_renamed_writes_on_there_and_never_in_a_new_one_at_it
     let append = |log: &EmbeddedLog, space: &str, count: usize| {
         let named = |n| SpaceEvent::space_created(format!("{space}{n}"), "x".repeat(500));
         let events: Vec<SpaceEvent> = (0..count).map(named).collect();
-        log.append(&Append::new(&events)).map(drop)
+        log.append(&AppendRequest::new(&events)).map(drop)
     };
     append(&first, "first", 1).unwrap();
     fs::rename(&path, &moved).unwrap();
@@ -100,7 +100,7 @@ fn a_store_whose_folder_was_renamed_writes_on_there_and_never_in_a_new_one_at_it
     let before = files_below(&path);
     assert!(before.contains(&path.join("sled/db")) && before.len() > 4);
     // Until it is noticed, what the first one takes goes where it always went: more journal files,
-    // blocks in sled, sealed files, HEAD, the reserve.
+    // blocks in sled, segments, HEAD, the reserve.
     let mut stored = 1;
     for round in 0..40 {
         if append(&first, &format!("first-{round}-"), 300).is_ok() {

@@ -5,7 +5,7 @@ use spacefold_event_core::{
     bytes::{ByteReader, to_u32, to_usize},
 };
 
-use super::sessions::{MAX_SESSIONS, Session, Sessions};
+use super::sessions::{MAX_SESSIONS, Sessions, StoreSession};
 
 const WITNESS: u16 = 1;
 const SESSIONS: u16 = 2;
@@ -67,7 +67,7 @@ fn decode_witness(field: &[u8]) -> Option<Witness> {
 
 /// A list of sessions as it stands on disk.
 pub(crate) fn encode_sessions(sessions: &Sessions) -> Vec<u8> {
-    let numbers = sessions.iter().flat_map(|Session { incarnation, after }| {
+    let numbers = sessions.iter().flat_map(|StoreSession { incarnation, after }| {
         [incarnation.to_le_bytes(), after.get().to_le_bytes()]
     });
     numbers.flatten().collect()
@@ -81,7 +81,7 @@ pub(crate) fn decode_sessions(bytes: &[u8]) -> Option<Sessions> {
     }
     let session = |bytes: &[u8; SESSION_BYTES]| {
         let mut cursor = ByteReader::new(bytes);
-        Some(Session { incarnation: cursor.u64()?, after: Position::new(cursor.u64()?) })
+        Some(StoreSession { incarnation: cursor.u64()?, after: Position::new(cursor.u64()?) })
     };
     Sessions::new(sessions.iter().map(session).collect::<Option<_>>()?)
 }
@@ -94,13 +94,13 @@ mod tests {
     use crate::wire::is_extension;
 
     /// Sessions, ascending, as many as are kept at the most.
-    fn sessions(most: usize) -> impl Strategy<Value = Vec<Session>> {
+    fn sessions(most: usize) -> impl Strategy<Value = Vec<StoreSession>> {
         let steps = vec((1..=u64::from(u32::MAX), any::<u64>()), 0..=most);
         steps.prop_map(|steps| {
             let mut incarnation = 0;
             let session = |(step, after)| {
                 incarnation += step;
-                Session { incarnation, after: Position::new(after) }
+                StoreSession { incarnation, after: Position::new(after) }
             };
             steps.into_iter().map(session).collect()
         })

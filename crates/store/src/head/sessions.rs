@@ -13,7 +13,7 @@ pub(crate) const MAX_SESSIONS: usize = 16;
 
 /// A use of the journal, and where it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Session {
+pub(crate) struct StoreSession {
     pub(crate) incarnation: u64,
     /// The last position before it.
     pub(crate) after: Position,
@@ -22,7 +22,7 @@ pub(crate) struct Session {
 /// The newest sessions of a store, ascending; none when no version that notes them has written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sessions {
-    list: Vec<Session>,
+    list: Vec<StoreSession>,
 }
 
 /// How two lists of sessions are related.
@@ -48,12 +48,12 @@ pub(crate) fn next_incarnation(incarnation: u64) -> u64 {
 
 impl Sessions {
     /// A list as it was stored; `None` when it is none.
-    pub(crate) fn new(list: Vec<Session>) -> Option<Self> {
+    pub(crate) fn new(list: Vec<StoreSession>) -> Option<Self> {
         let ascends = list.is_sorted_by(|a, b| a.incarnation < b.incarnation);
         (ascends && list.len() <= MAX_SESSIONS).then_some(Self { list })
     }
 
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Session> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = StoreSession> {
         self.list.iter().copied()
     }
 
@@ -61,12 +61,12 @@ impl Sessions {
         self.list.is_empty()
     }
 
-    pub(crate) fn newest(&self) -> Option<Session> {
+    pub(crate) fn newest(&self) -> Option<StoreSession> {
         self.list.last().copied()
     }
 
     /// Takes in a newer session; the oldest gives way.
-    pub(crate) fn push(&mut self, session: Session) {
+    pub(crate) fn push(&mut self, session: StoreSession) {
         if self.list.len() == MAX_SESSIONS {
             self.list.remove(0);
         }
@@ -108,7 +108,7 @@ impl Sessions {
         }
     }
 
-    fn since(&self, incarnation: u64) -> &[Session] {
+    fn since(&self, incarnation: u64) -> &[StoreSession] {
         let place = self.list.partition_point(|session| session.incarnation < incarnation);
         self.list.get(place..).unwrap_or_default()
     }
@@ -123,7 +123,7 @@ mod tests {
     fn sessions(list: &[(u64, u64)]) -> Sessions {
         let list = list
             .iter()
-            .map(|(incarnation, after)| Session {
+            .map(|(incarnation, after)| StoreSession {
                 incarnation: *incarnation,
                 after: Position::new(*after),
             })
@@ -164,7 +164,7 @@ mod tests {
             let next = next_incarnation(incarnation);
             assert!(next > incarnation);
             incarnation = next;
-            own.push(Session { incarnation, after: Position::new(after) });
+            own.push(StoreSession { incarnation, after: Position::new(after) });
         }
         assert_eq!(own.iter().len(), MAX_SESSIONS);
         assert_eq!(own.newest().map(|session| session.after), Some(Position::new(39)));
@@ -173,20 +173,22 @@ mod tests {
     }
 
     /// Any list, few of whose numbers are far apart: such lists have sessions in common.
-    fn any_list() -> impl Strategy<Value = Vec<Session>> {
+    fn any_list() -> impl Strategy<Value = Vec<StoreSession>> {
         let number = prop_oneof![0..12_u64, any::<u64>()];
-        let session = (number, 0..4_u64)
-            .prop_map(|(incarnation, after)| Session { incarnation, after: Position::new(after) });
+        let session = (number, 0..4_u64).prop_map(|(incarnation, after)| StoreSession {
+            incarnation,
+            after: Position::new(after),
+        });
         vec(session, 0..24)
     }
 
     proptest! {
         #[test]
         fn any_list_is_none_or_answers(list in any_list(), other in any_list(), number: u64) {
-            let ascends = |list: &[Session]| list.is_sorted_by(|a, b| a.incarnation < b.incarnation);
+            let ascends = |list: &[StoreSession]| list.is_sorted_by(|a, b| a.incarnation < b.incarnation);
             let is_one = ascends(&list) && list.len() <= MAX_SESSIONS;
             prop_assert_eq!(Sessions::new(list.clone()).is_some(), is_one);
-            let sorted = |mut list: Vec<Session>| {
+            let sorted = |mut list: Vec<StoreSession>| {
                 list.sort_by_key(|session| session.incarnation);
                 list.dedup_by_key(|session| session.incarnation);
                 list.truncate(MAX_SESSIONS);

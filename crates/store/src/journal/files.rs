@@ -1,5 +1,5 @@
 //! The files that the journal is written to: filled with zeros and synced ahead of use, used in
-//! turn, and used again once what they hold is in sealed files.
+//! turn, and used again once what they hold is in segments.
 //!
 //! A file keeps its name for life; its header says which use of the journal it is in. Nothing is
 //! renamed or removed, so that taking a file into use costs no more than the write and sync of the
@@ -16,9 +16,9 @@ use std::{
 use spacefold_disk::{Access, File};
 use spacefold_event_core::{Position, StorageError, bytes::to_u64, lock::Lock};
 
-use crate::folder::Folder;
+use crate::folder::StoreFolder;
 
-/// The most files that hold events which are in no sealed file yet. With as many, appends wait for
+/// The most files that hold events which are in no segment yet. With as many, appends wait for
 /// the sealer.
 pub(crate) const MAX_LIVE_FILES: usize = 8;
 /// Files in use from which on some are given up early.
@@ -27,7 +27,7 @@ const MANY_LIVE_FILES: usize = 5;
 /// options say.
 const FIRST_FILE_BYTES: u64 = 1 << 20;
 
-/// A file that holds events which are in no sealed file yet.
+/// A file that holds events which are in no segment yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LiveFile {
     pub(crate) slot: u64,
@@ -49,7 +49,7 @@ pub(crate) struct FileSet {
 /// The files of the journal of an open store.
 #[derive(Debug)]
 pub(crate) struct JournalFiles {
-    folder: Folder,
+    folder: StoreFolder,
     max_file_bytes: u64,
     files: Lock<FileSet>,
     is_another_wanted: AtomicBool,
@@ -65,7 +65,7 @@ pub(crate) struct TakenFile {
 }
 
 impl JournalFiles {
-    pub(crate) fn new(folder: &Folder, max_file_bytes: u64, files: FileSet) -> Self {
+    pub(crate) fn new(folder: &StoreFolder, max_file_bytes: u64, files: FileSet) -> Self {
         Self {
             folder: folder.clone(),
             max_file_bytes,
@@ -79,7 +79,7 @@ impl JournalFiles {
     }
 
     /// Whether so many files are in use that it is time to give up those that can be, once
-    /// everything up to a position is in sealed files.
+    /// everything up to a position is in segments.
     pub(crate) fn should_give_up_through(&self, position: Position) -> bool {
         let files = self.files();
         let is_done = |next: &&LiveFile| next.first_position.previous() <= position;
@@ -104,7 +104,7 @@ impl JournalFiles {
         files.spare.is_empty() && files.live.len() >= MAX_LIVE_FILES
     }
 
-    /// The files that hold events which are in no sealed file yet.
+    /// The files that hold events which are in no segment yet.
     pub(crate) fn live_slots(&self) -> Vec<u64> {
         self.files().live.iter().map(|file| file.slot).collect()
     }
@@ -121,7 +121,7 @@ impl JournalFiles {
 
     /// Takes a file into use for events from `first_position` on.
     ///
-    /// What it held is in sealed files; until the next write to it is synced, it still holds that.
+    /// What it held is in segments; until the next write to it is synced, it still holds that.
     /// Files in use that begin there or later are superseded by it.
     ///
     /// It has at least `bytes`: whatever is written to it, its length does not change.
@@ -189,8 +189,8 @@ impl JournalFiles {
         Ok(true)
     }
 
-    /// Gives up the files all of whose events are at or before a position: those are in sealed
-    /// files, synced. The last one is never given up.
+    /// Gives up the files all of whose events are at or before a position: those are in segments
+    /// , synced. The last one is never given up.
     pub(crate) fn give_up_through(&self, sealed_through: Position) {
         let mut files = self.files();
         while let Some(next) = files.live.get(1)
@@ -216,7 +216,7 @@ impl JournalFiles {
     }
 }
 
-fn open_slot(folder: &Folder, slot: u64) -> Result<TakenFile, StorageError> {
+fn open_slot(folder: &StoreFolder, slot: u64) -> Result<TakenFile, StorageError> {
     let file = folder.open_journal_file(slot, Access::ReadWrite)?;
     let bytes = file.bytes()?;
     Ok(TakenFile { slot, file, bytes })
@@ -232,7 +232,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
         EmbeddedLog::open(&path).unwrap().close().unwrap();
-        let files = JournalFiles::new(&Folder::at(&path), 128 << 10, FileSet::default());
+        let files = JournalFiles::new(&StoreFolder::at(&path), 128 << 10, FileSet::default());
         let first = files.take(Position::new(1), 512).unwrap();
         assert_eq!(first.bytes, 128 << 10);
         let large = files.take(Position::new(2), 300_000).unwrap();

@@ -3,7 +3,7 @@
 use super::frame::{FileHeader, FrameHeader};
 use crate::{
     error::{OpenError, StorePart},
-    folder::Folder,
+    folder::StoreFolder,
     head::{Head, sessions::Kinship},
 };
 
@@ -16,7 +16,11 @@ impl Head {
     }
 
     /// Makes sure that a journal file was begun in a session that HEAD knows.
-    pub(crate) fn check_file(&self, header: &FileHeader, folder: &Folder) -> Result<(), OpenError> {
+    pub(crate) fn check_file(
+        &self,
+        header: &FileHeader,
+        folder: &StoreFolder,
+    ) -> Result<(), OpenError> {
         let differ = |part, what| OpenError::PartsDiffer { path: folder.root().into(), part, what };
         match self.sessions.kinship(&header.sessions) {
             Kinship::SecondGoesOn(after) => {
@@ -42,7 +46,7 @@ impl Head {
     pub(crate) fn check_incarnation(
         &self,
         incarnation: u64,
-        folder: &Folder,
+        folder: &StoreFolder,
     ) -> Result<(), OpenError> {
         let differ = |part, what| OpenError::PartsDiffer { path: folder.root().into(), part, what };
         if incarnation > self.incarnation {

@@ -14,7 +14,7 @@ use spacefold_event_core::{
 
 use crate::{
     head::{extension, sessions::Sessions},
-    run::Run,
+    run::RecordRun,
     wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, check_run, is_extension},
 };
 
@@ -125,11 +125,11 @@ pub(crate) fn encode(
     out: &mut Vec<u8>,
     context: &FrameContext,
     synced_through: Position,
-    runs: &[Run],
+    runs: &[RecordRun],
 ) -> u32 {
     let stored_runs = runs::encode(runs);
     let count: usize = runs.iter().map(|run| run.records.len()).sum();
-    let body_len: usize = runs.iter().map(Run::body_bytes).sum();
+    let body_len: usize = runs.iter().map(RecordRun::body_bytes).sum();
     assert!(
         (1..=MAX_APPEND_EVENTS).contains(&count)
             && body_len <= MAX_BODY_BYTES
@@ -198,7 +198,7 @@ impl From<&Frame<'_>> for OwnedFrame {
 
 impl OwnedFrame {
     /// The events of the frame, unpacked, run by run.
-    pub(crate) fn runs(&self) -> Result<Vec<Run>, FrameError> {
+    pub(crate) fn runs(&self) -> Result<Vec<RecordRun>, FrameError> {
         parse_again(&self.bytes, self.header.store_id, self.schemas)?.runs()
     }
 }
@@ -254,7 +254,7 @@ fn parse_with<'a>(
     }
     let (fixed, variable) =
         bytes.split_at_checked(FRAME_HEADER_BYTES).ok_or(FrameError::Truncated)?;
-    let fields = FixedFields::read(fixed).ok_or(FrameError::Truncated)?;
+    let fields = FrameFields::read(fixed).ok_or(FrameError::Truncated)?;
     if fields.format_version != FORMAT_VERSION {
         return Err(FrameError::Unreadable("an unknown format version"));
     }
@@ -298,7 +298,7 @@ fn parse_with<'a>(
 
 impl Frame<'_> {
     /// The events of the frame, unpacked, run by run.
-    pub(crate) fn runs(&self) -> Result<Vec<Run>, FrameError> {
+    pub(crate) fn runs(&self) -> Result<Vec<RecordRun>, FrameError> {
         runs::decode(&self.header, self.runs, self.bodies, self.schemas)
     }
 }
@@ -321,7 +321,7 @@ impl FrameContext {
 }
 
 /// The fixed fields as they stand on disk, not yet believed.
-struct FixedFields {
+struct FrameFields {
     format_version: u16,
     flags: u16,
     context: FrameContext,
@@ -335,7 +335,7 @@ struct FixedFields {
     crc: u32,
 }
 
-impl FixedFields {
+impl FrameFields {
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut cursor = ByteReader::new(bytes);
         let _magic: [u8; 4] = cursor.array()?;

@@ -9,14 +9,14 @@ use spacefold_event_core::{Position, bytes::to_u64};
 
 use crate::{
     error::OpenError,
-    folder::Folder,
+    folder::StoreFolder,
     head::{Fence, Head},
     head_file::HeadFile,
     journal::{
         JournalEnd,
         files::JournalFiles,
         frame::{self, FileHeader, FrameContext, GROUP_ALIGNMENT, OwnedFrame},
-        scan::{self, Scan},
+        scan::{self, JournalScan},
     },
 };
 
@@ -26,10 +26,10 @@ const SPARSE_FILES: usize = 3;
 /// Writes the newest frames again, so that all of the journal is on disk; where it goes on. With
 /// `is_sealed` every full block there is has been made, as in a store that was closed.
 pub(crate) fn write(
-    folder: &Folder,
+    folder: &StoreFolder,
     head_file: &mut HeadFile,
     files: &JournalFiles,
-    scan: &Scan,
+    scan: &JournalScan,
     is_sealed: bool,
 ) -> Result<JournalEnd, OpenError> {
     head_file.begin_incarnation(scan.end.head, |_| {})?;
@@ -53,9 +53,9 @@ pub(crate) fn write(
     Ok(end)
 }
 
-/// Every frame that is not, or not all, in sealed files.
+/// Every frame that is not, or not all, in segments.
 fn live_frames(
-    folder: &Folder,
+    folder: &StoreFolder,
     head: &Head,
     known: Position,
 ) -> Result<Vec<OwnedFrame>, OpenError> {

@@ -28,8 +28,8 @@ use self::found::UsedFile;
 pub(crate) use self::kept::{KeptFrames, unpack};
 use crate::{
     error::{OpenError, StorePart},
-    folder::Folder,
-    head::{Head, sessions::Session},
+    folder::StoreFolder,
+    head::{Head, sessions::StoreSession},
     journal::{
         JournalEnd,
         files::{FileSet, LiveFile},
@@ -42,11 +42,11 @@ use crate::{
 
 /// What was found in the journal.
 #[derive(Clone, Debug)]
-pub(crate) struct Scan {
+pub(crate) struct JournalScan {
     /// Where the journal goes on.
     pub(crate) end: JournalEnd,
     /// What was written behind the last whole frame but never acknowledged.
-    pub(crate) cut: Option<Cut>,
+    pub(crate) cut: Option<TornTail>,
     /// The files.
     pub(crate) files: FileSet,
     /// Files without a header that reads: never used, not even made to the end, or damaged.
@@ -56,7 +56,7 @@ pub(crate) struct Scan {
     /// The newest frames, which nothing says were synced: they may have been read from memory and
     /// not be on disk.
     pub(crate) unwitnessed: Vec<OwnedFrame>,
-    /// Bytes of the frames behind the sealed files.
+    /// Bytes of the frames behind the segments.
     pub(crate) live_bytes: u64,
     /// Bytes of the files that these are in.
     pub(crate) live_file_bytes: u64,
@@ -65,12 +65,12 @@ pub(crate) struct Scan {
     /// Whether the frame that HEAD has noted was found.
     pub(crate) saw_witness: bool,
     /// The incarnations of the files and frames that were read, in the order in which they begin.
-    pub(crate) sessions: Vec<Session>,
+    pub(crate) sessions: Vec<StoreSession>,
 }
 
 /// A torn tail.
 #[derive(Clone, Debug)]
-pub(crate) struct Cut {
+pub(crate) struct TornTail {
     pub(crate) file: PathBuf,
     pub(crate) offset: u64,
 }
@@ -81,11 +81,11 @@ pub(crate) type VisitFrame<'v> = dyn FnMut(&Frame<'_>) -> Result<(), OpenError> 
 /// Reads every frame of the journal in order. Whatever stands up to `known` is known to have been
 /// durable: when it does not read, that is damage.
 pub(crate) fn scan(
-    folder: &Folder,
+    folder: &StoreFolder,
     head: &Head,
     known: Position,
     visit: &mut VisitFrame<'_>,
-) -> Result<Scan, OpenError> {
+) -> Result<JournalScan, OpenError> {
     let found = FoundFiles::list(folder, head)?;
     let mut scanner = Scanner::new(folder, head, known, &found);
     scanner.all(&found, visit)?;
@@ -94,11 +94,11 @@ pub(crate) fn scan(
 
 /// As [`scan`]; frames behind a position stay unpacked, and where the others stand is kept.
 pub(crate) fn scan_and_keep(
-    folder: &Folder,
+    folder: &StoreFolder,
     head: &Head,
     known: Position,
     behind: Position,
-) -> Result<(Scan, KeptFrames), OpenError> {
+) -> Result<(JournalScan, KeptFrames), OpenError> {
     let found = FoundFiles::list(folder, head)?;
     let mut scanner = Scanner::new(folder, head, known, &found);
     scanner.kept = Some(KeptFrames::new(head.store_id, folder.schemas(), behind));
@@ -107,7 +107,7 @@ pub(crate) fn scan_and_keep(
 }
 
 struct Scanner<'a> {
-    folder: &'a Folder,
+    folder: &'a StoreFolder,
     head: &'a Head,
     known: Position,
     end: JournalEnd,
@@ -115,7 +115,7 @@ struct Scanner<'a> {
     last_file: PathBuf,
     /// Everything up to here was synced: HEAD says so, or a frame does.
     witnessed: Position,
-    cut: Option<Cut>,
+    cut: Option<TornTail>,
     /// Where the last file does not go on though more is known of, and what is there instead.
     broken_off: Option<(PathBuf, u64, String)>,
     live: FileSet,
@@ -123,7 +123,7 @@ struct Scanner<'a> {
     live_bytes: u64,
     live_file_bytes: u64,
     saw_witness: bool,
-    sessions: Vec<Session>,
+    sessions: Vec<StoreSession>,
     kept: Option<KeptFrames>,
 }
 
@@ -136,7 +136,7 @@ enum Miss {
 }
 
 impl<'a> Scanner<'a> {
-    fn new(folder: &'a Folder, head: &'a Head, known: Position, found: &FoundFiles) -> Self {
+    fn new(folder: &'a StoreFolder, head: &'a Head, known: Position, found: &FoundFiles) -> Self {
         let end = JournalEnd {
             slot: None,
             number: found.last_number(),
@@ -163,11 +163,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn finish(self, found: &FoundFiles) -> (Scan, KeptFrames) {
+    fn finish(self, found: &FoundFiles) -> (JournalScan, KeptFrames) {
         let unfinished = found.unfinished.iter().map(|file| file.slot);
         let is_read = |slot: &u64| self.live.live.iter().any(|file| file.slot == *slot);
         let headless = found.headless.iter().filter(|slot| !is_read(slot));
-        let scan = Scan {
+        let scan = JournalScan {
             headless: headless.copied().collect(),
             unfinished: unfinished.collect(),
             end: self.end,
@@ -252,7 +252,7 @@ impl<'a> Scanner<'a> {
         let header = &file.header;
         let begins_elsewhere = || format!("the file begins at position {}", header.first_position);
         if is_first {
-            // Events before the first file are in sealed files; those that are in both are the
+            // Events before the first file are in segments; those that are in both are the
             // same.
             if header.first_position.previous() > self.head.sealed_through {
                 return Err(self.damage(path, 0, begins_elsewhere()));
@@ -319,7 +319,7 @@ impl<'a> Scanner<'a> {
                         return Ok(());
                     }
                     if frame::begins_at(rest, self.end.head.next()) {
-                        self.cut = Some(Cut { file: path, offset: to_u64(aligned) });
+                        self.cut = Some(TornTail { file: path, offset: to_u64(aligned) });
                     }
                     return Ok(());
                 }
@@ -354,7 +354,7 @@ impl<'a> Scanner<'a> {
     /// Notes whose frames follow, if they are another session's.
     fn note_session(&mut self, incarnation: u64) {
         if self.sessions.last().is_none_or(|last| last.incarnation != incarnation) {
-            self.sessions.push(Session { incarnation, after: self.end.head });
+            self.sessions.push(StoreSession { incarnation, after: self.end.head });
         }
     }
 

@@ -16,11 +16,11 @@ use crate::lineage::Lineage;
 /// Copies in memory. Clones are the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryCopies {
-    places: Arc<Lock<Places>>,
+    places: Arc<Lock<CopySlots>>,
 }
 
 #[derive(Debug, Default)]
-struct Places {
+struct CopySlots {
     in_use: Option<MemoryCopy>,
     beside: Option<MemoryCopy>,
     /// How opening the one in use ends, if not well.
@@ -35,20 +35,20 @@ struct MemoryCopy {
 
 #[derive(Clone, Debug, Default)]
 struct Data {
-    now: Content,
+    now: CopyContent,
     /// Earlier states, the oldest first.
     #[cfg(test)]
-    before: Vec<Content>,
+    before: Vec<CopyContent>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Content {
+struct CopyContent {
     lineage: Option<Lineage>,
     blocks: BTreeMap<Position, Arc<[u8]>>,
 }
 
 impl MemoryCopies {
-    fn places(&self) -> MutexGuard<'_, Places> {
+    fn places(&self) -> MutexGuard<'_, CopySlots> {
         self.places.lock()
     }
 }
@@ -101,7 +101,7 @@ impl LogCopies for MemoryCopies {
 }
 
 impl MemoryCopy {
-    fn of(content: Content) -> Self {
+    fn of(content: CopyContent) -> Self {
         let data = Data {
             now: content,
             #[cfg(test)]
@@ -114,7 +114,7 @@ impl MemoryCopy {
         self.data.lock()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Content)) {
+    fn change(&self, change: impl FnOnce(&mut CopyContent)) {
         let mut data = self.data();
         #[cfg(test)]
         data.remember();

@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use spacefold_disk::{Access, Disk as _, Folder as DiskFolder, SimDisk};
 use spacefold_event_core::{
-    Append, EventFilter, LogReader as _, LogWriter as _, Position, Read, ReadError, Revision,
-    SpaceEvent, StorageErrorKind,
+    AppendRequest, EventFilter, LogReader as _, LogWriter as _, Position, ReadError, ReadRequest,
+    Revision, SpaceEvent, StorageErrorKind,
 };
 
 use crate::{
@@ -44,7 +44,7 @@ impl Stored {
         EmbeddedLog::open_in(&environment, Path::new(STORE), &options).unwrap()
     }
 
-    /// A store with blocks in many sealed files, blocks in none, and a tail.
+    /// A store with blocks in many segments, blocks in none, and a tail.
     fn filled(events: u64) -> Self {
         let stored = Self::new();
         let log = stored.open();
@@ -93,7 +93,7 @@ fn append(log: &EmbeddedLog, events: u64) {
         });
         let events: Vec<SpaceEvent> = events.collect();
         log.step(true);
-        log.append(&Append::new(&events)).unwrap();
+        log.append(&AppendRequest::new(&events)).unwrap();
     }
     log.step(true);
 }
@@ -121,7 +121,7 @@ fn check(log: &EmbeddedLog) -> Result<(), ReadError> {
     }
     for filter in [&["rare-1"][..], &["rare-0", "space-3", "nobody"], &["space-1"]] {
         let mut found = Vec::new();
-        let read = Read::from(Position::new(1));
+        let read = ReadRequest::from(Position::new(1));
         for page in log.pages(read.matching(EventFilter::all().spaces(filter.iter().copied()))) {
             found.extend(page?.envelopes().map(|event| event.position.get()));
         }
@@ -229,9 +229,10 @@ fn reading_and_appending_wait_for_no_copy() {
     let log = stored.open();
     // As where sled is never done.
     check(&log).unwrap();
-    let receipt = log.append(&Append::new(&[SpaceEvent::space_archived("space-1")])).unwrap();
+    let receipt =
+        log.append(&AppendRequest::new(&[SpaceEvent::space_archived("space-1")])).unwrap();
     assert!(receipt.is_durable());
-    assert_eq!(log.read(&Read::from(receipt.last_position())).unwrap().len(), 1);
+    assert_eq!(log.read(&ReadRequest::from(receipt.last_position())).unwrap().len(), 1);
     assert!(log.shared().copy.is_unopened());
     assert_eq!(log.info().healed, 0);
     assert!(!log.shared().copy.is_unopened());
@@ -244,11 +245,11 @@ fn a_copy_that_cannot_be_opened_ends_appends_and_not_reading() {
     let stored = Stored { copies, ..stored };
     let log = stored.open();
     let one = [SpaceEvent::space_archived("space-1")];
-    let last = log.append(&Append::new(&one)).unwrap().last_position();
+    let last = log.append(&AppendRequest::new(&one)).unwrap().last_position();
     let refusal = log.refusal().unwrap();
     assert_eq!(refusal.kind(), StorageErrorKind::ReadOnly);
-    assert!(log.append(&Append::new(&one)).is_err());
+    assert!(log.append(&AppendRequest::new(&one)).is_err());
     assert_eq!(log.durable_head(), last);
-    assert_eq!(log.read(&Read::from(last)).unwrap().len(), 1);
+    assert_eq!(log.read(&ReadRequest::from(last)).unwrap().len(), 1);
     log.close().unwrap();
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, AppendError, EventFilter, LogReader as _, LogWriter as _, Position, Read, ReadError,
-    RecordedEvent, Revision, SpaceEvent, StorageErrorKind, Timestamp,
+    AppendError, AppendRequest, EventFilter, LogReader as _, LogWriter as _, Position, ReadError,
+    ReadRequest, RecordedEvent, Revision, SpaceEvent, StorageErrorKind, Timestamp,
 };
 
 use crate::{EmbeddedLog, StoreOptions, VerifyOptions, log_copy::SledError, verify};
@@ -30,13 +30,13 @@ fn append(log: &EmbeddedLog, count: u64) {
             SpaceEvent::variable_set(format!("space-{}", n % SPACES), "v", format!("{n}-{}", n * n))
         };
         let events: Vec<SpaceEvent> = (first..first + 500).map(event).collect();
-        log.append(&Append::new(&events).recorded_at(&times)).unwrap();
+        log.append(&AppendRequest::new(&events).recorded_at(&times)).unwrap();
     }
 }
 
 fn all(log: &EmbeddedLog, filter: &EventFilter) -> Result<Vec<RecordedEvent>, ReadError> {
     let mut events = Vec::new();
-    for page in log.pages(Read::from(Position::new(1)).matching(filter.clone())) {
+    for page in log.pages(ReadRequest::from(Position::new(1)).matching(filter.clone())) {
         events.extend(page?.events().map(|event| event.unwrap().to_owned_event()));
     }
     Ok(events)
@@ -97,14 +97,15 @@ fn check_degraded(log: &EmbeddedLog, kind: StorageErrorKind, events: &[RecordedE
     let refusal = log.refusal().unwrap();
     assert_eq!(refusal.kind(), kind, "{refusal}");
     assert!(refusal.to_string().contains("refused by a test"), "{refusal}");
-    let refused = log.append(&Append::new(&[SpaceEvent::space_archived("space-1")])).unwrap_err();
+    let refused =
+        log.append(&AppendRequest::new(&[SpaceEvent::space_archived("space-1")])).unwrap_err();
     assert!(
         matches!(&refused, AppendError::Refused { kind: found, .. } if *found == kind),
         "{refused:?}"
     );
 }
 
-/// A store with blocks in sealed files, blocks that sled alone has of both, and a tail.
+/// A store with blocks in segments, blocks that sled alone has of both, and a tail.
 fn store(path: &Path) -> EmbeddedLog {
     let log = open(path);
     append(&log, 30_000);
@@ -130,13 +131,16 @@ fn reading_goes_on_without_a_copy_that_the_disk_refuses() {
             assert!(log.info().sealed_bytes > 0 && log.info().blocks > 0);
             log.shared().sled().unwrap().refuse_now(cause);
             if way == "all" {
-                // Whoever reads much reads sealed files, and needs no copy for those.
+                // Whoever reads much reads segments, and needs no copy for those.
                 read_one_way(&log, "space", &events);
             }
             read_one_way(&log, way, &events);
             check_degraded(&log, kind, &events);
             log.close().unwrap();
-            assert!(matches!(log.read(&Read::from(Position::new(1))), Err(ReadError::Closed)));
+            assert!(matches!(
+                log.read(&ReadRequest::from(Position::new(1))),
+                Err(ReadError::Closed)
+            ));
         }
         // The disk takes changes again.
         let log = open(&kept);
@@ -162,7 +166,7 @@ fn what_was_appended_in_the_session_is_read_without_the_copy() {
     append(&log, 3_000);
     let events = [events, everything(&log).split_off(30_000)].concat();
     log.shared().sled().unwrap().refuse_now(ErrorKind::StorageFull);
-    // What is read below may be in memory or in sealed files by now, so the copy is missed first.
+    // What is read below may be in memory or in segments by now, so the copy is missed first.
     let missed = log.shared().sled().unwrap().last_block().err();
     let Some(SledError::Storage(why)) = missed else { panic!("{missed:?}") };
     super::go_on_without_copy(log.shared(), &why).unwrap();

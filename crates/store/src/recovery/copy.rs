@@ -7,25 +7,25 @@ use spacefold_event_core::{Position, ReadError, Records, StorageError};
 
 use super::{
     compare::{self, Compare},
-    parts::Parts,
+    parts::FittingParts,
 };
 use crate::{
     block::{self, Block, EncodedBlock, plan::BlockPlan},
     copy_in_use::{Copy, Unopened},
     error::OpenError,
-    folder::Folder,
+    folder::StoreFolder,
     head::Head,
     journal::{
         scan::{self, unpack},
-        sealed_files::SealedFiles,
+        segments::Segments,
     },
     kin::Kin,
     lineage::Lineage,
     log_copy::SledError,
     log_copy::{Duplicate, LogCopy},
     reserve,
-    run::Run,
-    shared::Shared,
+    run::RecordRun,
+    shared::SharedStore,
 };
 
 /// Why sled's copy is not taken as it is.
@@ -65,7 +65,7 @@ const MAKING: &str = "making sled's copy of the log anew";
 
 const OPENING: &str = "opening sled's copy of the log";
 
-impl Shared {
+impl SharedStore {
     /// Sled's copy, opened if it is not yet: neither view nor HEAD may be locked for it, and nothing be
     /// held up by maintenance.
     ///
@@ -81,7 +81,7 @@ impl Shared {
 
 /// Opens sled's copy of an open store, unless another thread has. Where that fails the store takes
 /// no appends any more, and is read without it.
-fn open(shared: &Shared) {
+fn open(shared: &SharedStore) {
     let _maintenance = shared.maintenance.lock();
     let Some(unopened) = shared.copy.unopened() else { return };
     let opened = open_or_make_anew(shared, &unopened).and_then(|opened| {
@@ -112,19 +112,19 @@ fn open(shared: &Shared) {
     shared.copy.go_without(failure);
 }
 
-/// Blocks that no sealed file has, and what each holds.
+/// Blocks that no segment has, and what each holds.
 type Unsealed = Vec<(Records, EncodedBlock)>;
 
-/// Sled's copy, and the blocks of it that no sealed file has.
+/// Sled's copy, and the blocks of it that no segment has.
 struct OpenedCopy {
     sled: Arc<dyn LogCopy>,
     blocks: Unsealed,
     was_wrong: bool,
 }
 
-fn open_or_make_anew(shared: &Shared, unopened: &Unopened) -> Result<OpenedCopy, OpenError> {
+fn open_or_make_anew(shared: &SharedStore, unopened: &Unopened) -> Result<OpenedCopy, OpenError> {
     let folder = &shared.folder;
-    let runs: Vec<Run> = {
+    let runs: Vec<RecordRun> = {
         let view = shared.view();
         let runs = view.tail.runs();
         runs.take_while(|run| run.records.first_position() <= unopened.end).cloned().collect()
@@ -146,12 +146,12 @@ fn open_or_make_anew(shared: &Shared, unopened: &Unopened) -> Result<OpenedCopy,
     }
 }
 
-/// Opens sled's copy and holds it against the other parts: the blocks of sealed files that it lacks are
+/// Opens sled's copy and holds it against the other parts: the blocks of segments that it lacks are
 /// put into it, and those that it alone has are compared with the journal.
 fn open_checked(
-    folder: &Folder,
+    folder: &StoreFolder,
     unopened: &Unopened,
-    runs: &[Run],
+    runs: &[RecordRun],
 ) -> Result<(Arc<dyn LogCopy>, Unsealed), CopyFault> {
     let Unopened { kin, head, sealed, .. } = unopened;
     if *kin == Kin::OtherStore {
@@ -176,8 +176,8 @@ fn open_checked(
 
 /// Looks into a copy of the folder whether opening is refused for what sled has, where that does not say
 /// whose it is: sled changes a folder that it opens. Where none can be made it is opened as it is.
-pub(super) fn look_at_copy(folder: &Folder, parts: &Parts) -> Result<(), OpenError> {
-    let Parts { scan, sealed, kin, .. } = parts;
+pub(super) fn look_at_copy(folder: &StoreFolder, parts: &FittingParts) -> Result<(), OpenError> {
+    let FittingParts { scan, sealed, kin, .. } = parts;
     if *kin != Kin::Unknown || !folder.copies().is_there() {
         return Ok(());
     }
@@ -198,13 +198,13 @@ pub(super) fn look_at_copy(folder: &Folder, parts: &Parts) -> Result<(), OpenErr
     Ok(())
 }
 
-/// Makes sled's copy anew from the sealed files, and sets the one that is there aside.
+/// Makes sled's copy anew from the segments, and sets the one that is there aside.
 pub(super) fn make_anew(
-    folder: &Folder,
+    folder: &StoreFolder,
     head: &Head,
-    sealed: &SealedFiles,
+    sealed: &Segments,
 ) -> Result<Arc<dyn LogCopy>, OpenError> {
-    // What is behind the sealed files may not be on the disk yet.
+    // What is behind the segments may not be on the disk yet.
     let lineage = Lineage {
         store_id: head.store_id,
         position: sealed.end(),
@@ -214,12 +214,12 @@ pub(super) fn make_anew(
     replace(folder, head, sealed, &lineage)
 }
 
-/// Makes a copy of what is in the sealed files, whole and beside the one that is there; that one is
+/// Makes a copy of what is in the segments, whole and beside the one that is there; that one is
 /// set aside only then.
 fn replace(
-    folder: &Folder,
+    folder: &StoreFolder,
     head: &Head,
-    sealed: &SealedFiles,
+    sealed: &Segments,
     lineage: &Lineage,
 ) -> Result<Arc<dyn LogCopy>, OpenError> {
     let copies = folder.copies();
@@ -237,8 +237,8 @@ fn replace(
     copies.open().map_err(|error| failed(error.into()))
 }
 
-/// Puts the blocks of sealed files into sled that it lacks at their end.
-fn catch_up(sled: &dyn LogCopy, head: &Head, sealed: &SealedFiles) -> Result<(), CopyFault> {
+/// Puts the blocks of segments into sled that it lacks at their end.
+fn catch_up(sled: &dyn LogCopy, head: &Head, sealed: &Segments) -> Result<(), CopyFault> {
     let newest = block_holding(sled, Position::new(u64::MAX), sealed)?;
     let (mut end, mut hash) = newest.map_or_else(
         || (Position::START, block::genesis(head.store_id)),
@@ -279,11 +279,11 @@ fn catch_up(sled: &dyn LogCopy, head: &Head, sealed: &SealedFiles) -> Result<(),
     }
 }
 
-/// The blocks that sled has and no sealed file, each of which holds what the journal does.
+/// The blocks that sled has and no segment, each of which holds what the journal does.
 fn unsealed_blocks(
     sled: &dyn LogCopy,
     unopened: &Unopened,
-    runs: &[Run],
+    runs: &[RecordRun],
 ) -> Result<Unsealed, CopyFault> {
     let Unopened { kin, sealed, .. } = unopened;
     // One that says whose it is need not be read through to know.
@@ -326,13 +326,13 @@ fn unsealed_blocks(
 fn block_holding(
     sled: &dyn LogCopy,
     position: Position,
-    sealed: &SealedFiles,
+    sealed: &Segments,
 ) -> Result<Option<Block>, CopyFault> {
     let stored = sled.block_at_or_before(position)?;
     stored.map(|stored| decoded(&stored.bytes(), stored.first(), sealed)).transpose()
 }
 
-fn decoded(bytes: &[u8], first: Position, sealed: &SealedFiles) -> Result<Block, CopyFault> {
+fn decoded(bytes: &[u8], first: Position, sealed: &Segments) -> Result<Block, CopyFault> {
     let block = sealed.decode(bytes);
     let block = block.map_err(|error| CopyFault::Wrong(error.to_string()))?;
     if block.records.first_position() != first {
@@ -341,13 +341,13 @@ fn decoded(bytes: &[u8], first: Position, sealed: &SealedFiles) -> Result<Block,
     Ok(block)
 }
 
-/// Makes sled's copy of an open store anew: what is in sealed files at once, the rest goes back
+/// Makes sled's copy of an open store anew: what is in segments at once, the rest goes back
 /// into the tail, from which the sealer takes it again. Does nothing when that has been done since
 /// `wrong` was found to be so.
-pub(crate) fn rebuild(shared: &Shared, wrong: &Arc<dyn LogCopy>) -> Result<(), ReadError> {
+pub(crate) fn rebuild(shared: &SharedStore, wrong: &Arc<dyn LogCopy>) -> Result<(), ReadError> {
     let _maintenance = shared.maintenance.lock();
-    // What is being filed counts as neither filed nor not.
-    shared.progress.wait_until_filed();
+    // What is being archived counts as neither archived nor not.
+    shared.progress.wait_until_archived();
     if !Arc::ptr_eq(&shared.copy.opened()?, wrong) {
         return Ok(());
     }
@@ -366,23 +366,23 @@ pub(crate) fn rebuild(shared: &Shared, wrong: &Arc<dyn LogCopy>) -> Result<(), R
     Ok(())
 }
 
-/// Has an open store go back to the sealed files, with what is behind them in the tail, and to the copy
-/// that is made of them. The sealer may not be at work, nor anything be filed.
+/// Has an open store go back to the segments, with what is behind them in the tail, and to the copy
+/// that is made of them. The sealer may not be at work, nor anything be archived.
 pub(crate) fn go_back(
-    shared: &Shared,
+    shared: &SharedStore,
     head: &Head,
-    make: impl FnOnce(&SealedFiles) -> Result<Copy, OpenError>,
+    make: impl FnOnce(&Segments) -> Result<Copy, OpenError>,
 ) -> Result<(), ReadError> {
     let failed = |error: OpenError| match error {
         OpenError::Storage(error) => ReadError::Storage(error),
         other => StorageError::new(MAKING, other).into(),
     };
     shared.replace_copy(|view| {
-        let sealed = SealedFiles::open(&shared.folder, shared.store_id).map_err(failed)?;
+        let sealed = Segments::open(&shared.folder, shared.store_id).map_err(failed)?;
         let durable_head = view.durable_head();
         // The journal is read before the copy is let go: it may be the only one. The writer may be
         // writing behind the durable head: what stands there is not ours yet.
-        let mut tail: Vec<Run> = Vec::new();
+        let mut tail: Vec<RecordRun> = Vec::new();
         let behind = sealed.end().next()..=durable_head;
         let read = scan::scan(&shared.folder, head, durable_head, &mut |frame| {
             if behind.contains(&frame.header.last_position()) {
@@ -393,7 +393,7 @@ pub(crate) fn go_back(
         read.map_err(failed)?;
         let copy = make(&sealed).map_err(failed)?;
         view.go_back_to(sealed.end());
-        let is_behind = |run: &Run| run.records.last_position() > sealed.end();
+        let is_behind = |run: &RecordRun| run.records.last_position() > sealed.end();
         tail.into_iter().filter(is_behind).for_each(|run| view.publish(run));
         shared.sealed.sealed_through(sealed.end());
         Ok(copy)

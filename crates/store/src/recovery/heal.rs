@@ -2,20 +2,20 @@
 //! they are this store's and fit, and from the frames that are still whole.
 
 mod blocks;
-mod sealed;
+mod segment_plan;
 mod whole;
 
 use spacefold_event_core::Position;
 
 use self::{
-    blocks::{Blocks, End},
-    sealed::SealedPlan,
+    blocks::{Blocks, ChainEnd},
+    segment_plan::SegmentPlan,
     whole::WholeFrames,
 };
 use crate::{
     block::{self, EncodedBlock},
     error::OpenError,
-    folder::{Folder, journal_name},
+    folder::{StoreFolder, journal_name},
     head::{Fence, Head},
     head_file::HeadFile,
     journal::{
@@ -24,7 +24,7 @@ use crate::{
         frame::OwnedFrame,
         fresh_tail,
         scan::{self, FoundFiles},
-        sealed_files,
+        segments,
     },
     kin,
 };
@@ -34,13 +34,13 @@ use crate::{
 ///
 /// # Errors
 /// [`OpenError::PartsDiffer`] when the parts are not all of this store and of one time.
-pub(crate) fn heal(folder: &Folder, head_file: &mut HeadFile) -> Result<bool, OpenError> {
+pub(crate) fn heal(folder: &StoreFolder, head_file: &mut HeadFile) -> Result<bool, OpenError> {
     let head = head_file.head().clone();
     let kin = kin::judge(folder, &head)?;
     let sled = Blocks::new(folder, &head, kin);
     let found = FoundFiles::list(folder, &head)?;
     let whole = WholeFrames::read(folder, &head, &found)?;
-    let Some(sealed) = SealedPlan::make(folder, &head, &sled, &whole)? else { return Ok(false) };
+    let Some(sealed) = SegmentPlan::make(folder, &head, &sled, &whole)? else { return Ok(false) };
     let known = kin.known().max(head.durable_head).max(head.sealed_through);
     let frames = plan_frames(folder, &sled, &sealed.head, &whole, known)?;
     if matches!(frames, Frames::Lost) || matches!(frames, Frames::Whole) && sealed.is_idle(&head) {
@@ -67,12 +67,12 @@ pub(crate) fn heal(folder: &Folder, head_file: &mut HeadFile) -> Result<bool, Op
 }
 
 /// Where blocks end, and the hash of the last one; `None` when there are none.
-fn end_of(blocks: &[EncodedBlock]) -> Option<End> {
+fn end_of(blocks: &[EncodedBlock]) -> Option<ChainEnd> {
     let last = blocks.last()?;
     Some((block::peek(&last.bytes).ok()?.last_position(), last.hash))
 }
 
-/// What is behind the sealed files.
+/// What is behind the segments.
 enum Frames {
     Whole,
     /// Blocks of sled's that follow, or none, and the whole frames behind them.
@@ -83,9 +83,9 @@ enum Frames {
     Lost,
 }
 
-/// What can be had of the events behind the sealed files. Nothing is changed.
+/// What can be had of the events behind the segments. Nothing is changed.
 fn plan_frames(
-    folder: &Folder,
+    folder: &StoreFolder,
     sled: &Blocks,
     head: &Head,
     frames: &WholeFrames,
@@ -115,9 +115,9 @@ fn plan_frames(
     })
 }
 
-/// Writes what was found behind the sealed files: blocks to another one, frames to a new file.
+/// Writes what was found behind the segments: blocks to another one, frames to a new file.
 fn write_frames(
-    folder: &Folder,
+    folder: &StoreFolder,
     head_file: &mut HeadFile,
     sealed: &Head,
     blocks: &[EncodedBlock],
@@ -133,7 +133,7 @@ fn write_frames(
             (head.sealed_through, head.sealed_hash) = end;
             head.durable_head = head.durable_head.max(sealed_end);
         })?;
-        sealed_files::write(folder, sealed.store_id, blocks)?;
+        segments::write(folder, sealed.store_id, blocks)?;
     }
     head_file.begin_incarnation(run_end(run, sealed_end), |head| {
         (head.sealed_through, head.sealed_hash) = (sealed_end, sealed_hash);

@@ -6,14 +6,14 @@ use spacefold_event_core::Position;
 use super::parts::differ;
 use crate::{
     error::{OpenError, StorePart},
-    folder::Folder,
+    folder::StoreFolder,
     head::{
         Fence, Head,
         sessions::{Kinship, Sessions},
     },
     journal::{
         frame::FileHeader,
-        scan::{self, FoundFiles, Scan},
+        scan::{self, FoundFiles, JournalScan},
     },
 };
 
@@ -22,7 +22,7 @@ const MAX_CANDIDATES: usize = 8;
 
 /// What HEAD should say; `found` is what tells that it is older, and is answered when nothing proves
 /// that the journal is of this store.
-pub(super) fn mend(folder: &Folder, head: &Head, found: OpenError) -> Result<Head, OpenError> {
+pub(super) fn mend(folder: &StoreFolder, head: &Head, found: OpenError) -> Result<Head, OpenError> {
     let files = FoundFiles::list(folder, &lifted(head, u64::MAX))?;
     let headers = files.used.iter().chain(&files.unfinished).map(|file| &file.header);
     let headers: Vec<FileHeader> = headers.cloned().collect();
@@ -58,7 +58,7 @@ pub(super) fn mend(folder: &Folder, head: &Head, found: OpenError) -> Result<Hea
 }
 
 /// The sessions of the journal: those that its newest file names, and those that went on in it.
-fn sessions_of(headers: &[FileHeader], scan: &Scan, ceiling: u64) -> Sessions {
+fn sessions_of(headers: &[FileHeader], scan: &JournalScan, ceiling: u64) -> Sessions {
     let begun = headers.iter().filter(|header| header.incarnation <= ceiling);
     let newest = begun.max_by_key(|header| header.incarnation);
     let mut sessions = newest.map_or_else(Sessions::default, |header| header.sessions.clone());
@@ -85,7 +85,11 @@ fn lifted(head: &Head, ceiling: u64) -> Head {
 
 /// The journal as it reads without what may be left of a rewriting that was cut off: the newest
 /// frames are written again to a new file, and HEAD has said whether all of them were.
-fn longest(folder: &Folder, head: &Head, headers: &[FileHeader]) -> Result<(u64, Scan), OpenError> {
+fn longest(
+    folder: &StoreFolder,
+    head: &Head,
+    headers: &[FileHeader],
+) -> Result<(u64, JournalScan), OpenError> {
     let mut ceilings: Vec<u64> = headers
         .iter()
         .filter(|header| header.incarnation > head.incarnation)
@@ -98,7 +102,7 @@ fn longest(folder: &Folder, head: &Head, headers: &[FileHeader]) -> Result<(u64,
         let scan = scan::scan(folder, &lifted(head, ceiling), head.durable_head, &mut |_| Ok(()))?;
         Ok((ceiling, scan))
     };
-    let mut best: Result<(u64, Scan), OpenError> = read(u64::MAX);
+    let mut best: Result<(u64, JournalScan), OpenError> = read(u64::MAX);
     for ceiling in ceilings.into_iter().rev().skip(1).take(MAX_CANDIDATES) {
         // What was read from files that were there before is on the disk for certain.
         match (read(ceiling), &best) {
@@ -112,7 +116,7 @@ fn longest(folder: &Folder, head: &Head, headers: &[FileHeader]) -> Result<(u64,
 
 /// Whether the journal goes on from what HEAD says: it has the frame that HEAD has noted, and
 /// nothing of HEAD's last session is missing, since that was closed, or the journal knows it.
-fn goes_on(head: &Head, scan: &Scan, headers: &[FileHeader], sessions: &Sessions) -> bool {
+fn goes_on(head: &Head, scan: &JournalScan, headers: &[FileHeader], sessions: &Sessions) -> bool {
     let has_witness = head
         .witness
         .is_none_or(|witness| scan.saw_witness || witness.position <= head.sealed_through);

@@ -6,35 +6,35 @@ use spacefold_event_core::Position;
 use super::compare::{self, Compare};
 use crate::{
     error::{OpenError, StorePart},
-    folder::Folder,
+    folder::StoreFolder,
     head::Head,
     journal::{
-        scan::{self, KeptFrames, Scan},
-        sealed_files::SealedFiles,
+        scan::{self, JournalScan, KeptFrames},
+        segments::Segments,
     },
     kin::{self, Kin},
 };
 
-/// HEAD, sealed files and journal, which fit each other.
-pub(crate) struct Parts {
-    /// HEAD, brought up to the sealed files.
+/// HEAD, segments and journal, which fit each other.
+pub(crate) struct FittingParts {
+    /// HEAD, brought up to the segments.
     pub(crate) head: Head,
-    pub(crate) sealed: SealedFiles,
-    pub(crate) scan: Scan,
-    /// The frames behind the sealed files, and perhaps some before.
+    pub(crate) sealed: Segments,
+    pub(crate) scan: JournalScan,
+    /// The frames behind the segments, and perhaps some before.
     pub(crate) frames: KeptFrames,
     /// Whose sled's copy is.
     pub(crate) kin: Kin,
 }
 
 /// Reads the parts of a store.
-pub(crate) fn read(folder: &Folder, head: &Head) -> Result<Parts, OpenError> {
-    let sealed = SealedFiles::open(folder, head.store_id)?;
+pub(crate) fn read(folder: &StoreFolder, head: &Head) -> Result<FittingParts, OpenError> {
+    let sealed = Segments::open(folder, head.store_id)?;
     let known_head = known_head(head, &sealed, folder)?;
     let kin = kin::judge(folder, head)?;
     let known = known_head.durable_head.max(kin.known());
     let (scan, frames) = scan::scan_and_keep(folder, &known_head, known, sealed.end())?;
-    let parts = Parts { head: known_head, sealed, scan, frames, kin };
+    let parts = FittingParts { head: known_head, sealed, scan, frames, kin };
     if parts.sealed.end() > head.sealed_through {
         compare_newest_sealed(folder, head, &parts)?;
     }
@@ -43,24 +43,24 @@ pub(crate) fn read(folder: &Folder, head: &Head) -> Result<Parts, OpenError> {
 
 /// Makes sure that the folders are there that a store has from its first moment on. Nothing is made in
 /// their place: what was in them would go unnoticed.
-pub(super) fn check_folders(folder: &Folder) -> Result<(), OpenError> {
+pub(super) fn check_folders(folder: &StoreFolder) -> Result<(), OpenError> {
     let Some((part, what)) = folder.lost_part()? else { return Ok(()) };
     let what = format!("{what}: put the folder back with the files that belong to this HEAD");
     Err(differ(folder, part, what))
 }
 
-/// HEAD, brought up to the sealed files: a crash may have come between writing one and noting it.
+/// HEAD, brought up to the segments: a crash may have come between writing one and noting it.
 pub(crate) fn known_head(
     head: &Head,
-    sealed: &SealedFiles,
-    folder: &Folder,
+    sealed: &Segments,
+    folder: &StoreFolder,
 ) -> Result<Head, OpenError> {
     if sealed.end() < head.sealed_through {
         return Err(OpenError::JournalDamaged {
             position: sealed.end().next(),
             file: folder.sealed_path(),
             offset: 0,
-            what: format!("the sealed files end before position {}", head.sealed_through),
+            what: format!("the segments end before position {}", head.sealed_through),
         });
     }
     if head.sealed_through > Position::START
@@ -71,11 +71,11 @@ pub(crate) fn known_head(
              the store",
             head.sealed_through
         );
-        return Err(differ(folder, StorePart::Sealed, what));
+        return Err(differ(folder, StorePart::Segments, what));
     }
     if head.clean && sealed.end() > head.durable_head {
         let what = format!(
-            "it says that the store was closed at position {}, the sealed files go on to {}: HEAD is \
+            "it says that the store was closed at position {}, the segments go on to {}: HEAD is \
              older",
             head.durable_head,
             sealed.end()
@@ -87,11 +87,15 @@ pub(crate) fn known_head(
     Ok(Head { sealed_through, sealed_hash, durable_head, ..head.clone() })
 }
 
-/// Compares sealed files that HEAD does not know with the journal. Until HEAD knows them the frames of
+/// Compares segments that HEAD does not know with the journal. Until HEAD knows them the frames of
 /// their events stay in it; where they do not, HEAD is older. Then the journal must have the frame that
-/// HEAD has noted, and go on from what is in the sealed files.
-fn compare_newest_sealed(folder: &Folder, head: &Head, parts: &Parts) -> Result<(), OpenError> {
-    let Parts { sealed, scan, frames, .. } = parts;
+/// HEAD has noted, and go on from what is in the segments.
+fn compare_newest_sealed(
+    folder: &StoreFolder,
+    head: &Head,
+    parts: &FittingParts,
+) -> Result<(), OpenError> {
+    let FittingParts { sealed, scan, frames, .. } = parts;
     let known = parts.head.durable_head;
     let all = match scan::scan_and_keep(folder, head, known, Position::new(u64::MAX)) {
         Ok((_, frames)) => Some(frames),
@@ -105,7 +109,7 @@ fn compare_newest_sealed(folder: &Folder, head: &Head, parts: &Parts) -> Result<
     let has_witness = head.witness.is_none() || scan.saw_witness;
     if all.is_none() && (!has_witness || first > sealed.end()) {
         let what = format!(
-            "it knows sealed files up to position {}, they go on to {}, and the journal does not have \
+            "it knows segments up to position {}, they go on to {}, and the journal does not have \
              what is in those: HEAD is older, or they are of another copy of the store",
             head.sealed_through,
             sealed.end()
@@ -121,11 +125,11 @@ fn compare_newest_sealed(folder: &Folder, head: &Head, parts: &Parts) -> Result<
         None => Ok(()),
         Some(position) => {
             let what = format!("the journal has another event at position {position}");
-            Err(differ(folder, StorePart::Sealed, what))
+            Err(differ(folder, StorePart::Segments, what))
         }
     })
 }
 
-pub(super) fn differ(folder: &Folder, part: StorePart, what: String) -> OpenError {
+pub(super) fn differ(folder: &StoreFolder, part: StorePart, what: String) -> OpenError {
     OpenError::PartsDiffer { path: folder.root().to_owned(), part, what }
 }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    Append, EventId, LogReader, LogWriter, Position, Read, RecordedEvent, SpaceEvent, Timestamp,
+    AppendRequest, EventId, LogReader, LogWriter, Position, ReadRequest, RecordedEvent, SpaceEvent,
+    Timestamp,
 };
 use tempfile::TempDir;
 
@@ -67,7 +68,7 @@ fn append(log: &EmbeddedLog, count: u64, word: &str) {
                     .with_timestamp(*time)
             })
             .collect();
-        log.append(&Append::new(&events).recorded_at(&times)).unwrap();
+        log.append(&AppendRequest::new(&events).recorded_at(&times)).unwrap();
         done += group;
     }
 }
@@ -79,7 +80,7 @@ fn open(path: &Path) -> Result<EmbeddedLog, OpenError> {
 
 fn everything(log: &EmbeddedLog) -> Vec<RecordedEvent> {
     let mut events = Vec::new();
-    for page in log.pages(Read::from(Position::new(1))) {
+    for page in log.pages(ReadRequest::from(Position::new(1))) {
         events.extend(page.unwrap().events().map(|event| event.unwrap().to_owned_event()));
     }
     events
@@ -303,11 +304,11 @@ fn parts_of_a_killed_store_that_do_not_fit_are_refused_or_mended() {
 }
 
 #[test]
-fn parts_of_stores_with_sealed_files_that_do_not_fit_are_refused_or_mended() {
+fn parts_of_stores_with_segments_that_do_not_fit_are_refused_or_mended() {
     for left in [Left::Closed, Left::Killed] {
         let shelf = Shelf::new(left, true);
         let sealed = fs::read_dir(shelf.path("Own").join("sealed")).unwrap().count();
-        assert!(sealed > 1, "{sealed} sealed files");
+        assert!(sealed > 1, "{sealed} segments");
         shelf.check(subsets(1, &[Older, Sibling, Other, Missing]));
         shelf.check(subsets(3, &[Older, Sibling]));
     }

@@ -8,27 +8,27 @@ use crate::{
         plan::{BlockPlan, give_way},
     },
     commitment::StateCommitment,
-    shared::Shared,
+    shared::SharedStore,
 };
 
 /// The most blocks that are made in one go: some 90 values of sled's.
 const MAX_BLOCKS: usize = 48;
 
 /// Blocks that follow one another, and what each holds.
-pub(super) struct Batch {
+pub(super) struct SealBatch {
     from: Position,
     previous: BlockHash,
     pub(super) blocks: Vec<(Records, EncodedBlock)>,
 }
 
-impl Batch {
+impl SealBatch {
     /// None yet, from a position on, behind the block with a hash.
     pub(super) const fn behind(from: Position, previous: BlockHash) -> Self {
         Self { from, previous, blocks: Vec::new() }
     }
 
     /// Goes on with the full blocks of the tail.
-    pub(super) fn encode(mut self, shared: &Shared) -> Result<Self, StorageError> {
+    pub(super) fn encode(mut self, shared: &SharedStore) -> Result<Self, StorageError> {
         let (mut next, mut before) = self.end().unwrap_or((self.from, self.previous));
         while self.blocks.len() < MAX_BLOCKS {
             let plan = BlockPlan::next(shared.view().tail.runs_from(next), next);

@@ -3,11 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 use spacefold_disk::SimDisk;
-use spacefold_event_core::{Append, LogWriter as _, SpaceEvent};
+use spacefold_event_core::{AppendRequest, LogWriter as _, SpaceEvent};
 
 use crate::{
     embedded_log::EmbeddedLog, environment::Environment, log_copy::memory::MemoryCopies,
-    options::StoreOptions, shared::Shared,
+    options::StoreOptions, shared::SharedStore,
 };
 
 /// A store that seals when it is told to.
@@ -29,11 +29,11 @@ impl Store {
 fn append(log: &EmbeddedLog, events: usize) {
     let events: Vec<_> =
         (0..events).map(|n| SpaceEvent::variable_set("s", "v", n as u64)).collect();
-    log.append(&Append::new(&events)).unwrap();
+    log.append(&AppendRequest::new(&events)).unwrap();
 }
 
 /// Takes files into use until none is left: each is for events that are yet to come.
-fn take_all_files(shared: &Shared) {
+fn take_all_files(shared: &SharedStore) {
     let mut first = shared.progress.head();
     while !shared.journal_files.are_full() {
         first = first.next();
@@ -55,13 +55,13 @@ fn appends_go_on_where_no_file_can_be_given_up() {
 }
 
 #[test]
-fn blocks_of_an_earlier_session_are_filed_where_files_are_needed() {
+fn blocks_of_an_earlier_session_are_archived_where_files_are_needed() {
     let store = Store::default();
     let log = store.open();
     append(&log, 1_024);
     log.close().unwrap();
     let log = store.open();
-    assert_eq!(log.info().sealed_bytes, 0, "its blocks are in no sealed file");
+    assert_eq!(log.info().sealed_bytes, 0, "its blocks are in no segment");
     take_all_files(log.shared());
     log.step(false);
     assert!(log.info().sealed_bytes > 0);

@@ -27,7 +27,7 @@ const IO_THREAD: &str = "sled-io-";
 
 /// Why a call did not come back by itself.
 #[derive(Debug)]
-pub(super) enum Interrupted {
+pub(super) enum CallInterrupted {
     /// It panicked.
     Panicked(String),
     /// A thread of sled's own has panicked, and the call may never return.
@@ -74,11 +74,11 @@ pub(super) fn install_hook() {
 }
 
 /// Makes a call; a panic is caught and prints nothing.
-pub(super) fn attempt<T>(call: impl FnOnce() -> T) -> Result<T, Interrupted> {
+pub(super) fn attempt<T>(call: impl FnOnce() -> T) -> Result<T, CallInterrupted> {
     let was_quiet = QUIET.replace(true);
     let outcome = panic::catch_unwind(AssertUnwindSafe(call));
     QUIET.set(was_quiet);
-    outcome.map_err(|payload| Interrupted::Panicked(panic_message(payload.as_ref())))
+    outcome.map_err(|payload| CallInterrupted::Panicked(panic_message(payload.as_ref())))
 }
 
 /// Makes a call in a thread that is left behind when a thread of sled's own has panicked and the
@@ -88,7 +88,7 @@ pub(super) fn attempt<T>(call: impl FnOnce() -> T) -> Result<T, Interrupted> {
 pub(super) fn watched<T: Send + 'static>(
     wake: impl Fn(),
     call: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Interrupted> {
+) -> Result<T, CallInterrupted> {
     let (sender, outcome) = mpsc::sync_channel(1);
     let (starting, started) = mpsc::sync_channel(1);
     let run = move || {
@@ -96,7 +96,7 @@ pub(super) fn watched<T: Send + 'static>(
         drop(sender.send(attempt(call)));
     };
     let spawned = thread::Builder::new().name("sled-call".to_owned()).spawn(run);
-    let thread = spawned.map_err(Interrupted::NoThread)?;
+    let thread = spawned.map_err(CallInterrupted::NoThread)?;
     let mut grace = WATCH_GRACE;
     let mut lonely = Lonely { thread: started.recv().ok(), since: None, intervals: 0 };
     loop {
@@ -106,17 +106,20 @@ pub(super) fn watched<T: Send + 'static>(
                 return outcome;
             }
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Interrupted::Panicked("its thread ended".to_owned()));
+                return Err(CallInterrupted::Panicked("its thread ended".to_owned()));
             }
             Err(RecvTimeoutError::Timeout) if has_io_thread_panicked() => {
                 grace = grace.saturating_sub(1);
                 if grace == 0 {
-                    return Err(Interrupted::Abandoned);
+                    return Err(CallInterrupted::Abandoned);
                 }
             }
             Err(RecvTimeoutError::Timeout) if lonely.is_for_long() => {
                 let what = "sled has got no threads to work with: restart the process";
-                return Err(Interrupted::NoThread(io::Error::new(ErrorKind::OutOfMemory, what)));
+                return Err(CallInterrupted::NoThread(io::Error::new(
+                    ErrorKind::OutOfMemory,
+                    what,
+                )));
             }
             Err(RecvTimeoutError::Timeout) => wake(),
         }

@@ -8,13 +8,13 @@ use super::{JournalEvents, Problem, VerifyDepth, VerifyReport};
 use crate::{
     commitment::{StateCommitment, StateFold},
     error::OpenError,
-    folder::Folder,
+    folder::StoreFolder,
     head::Head,
-    journal::sealed_files::SealedFiles,
+    journal::segments::Segments,
 };
 
 /// Commitments by the position of the state, each with the first position of its block.
-type Found = BTreeMap<Position, Vec<(Position, StateCommitment)>>;
+type CommitmentsByPosition = BTreeMap<Position, Vec<(Position, StateCommitment)>>;
 
 /// Folds the events, as often as the fold asks for them, and compares at every position that a block
 /// says something of.
@@ -22,12 +22,12 @@ type Found = BTreeMap<Position, Vec<(Position, StateCommitment)>>;
 /// The journal has been read whole before. An event that cannot be read ends it: nothing behind it
 /// can be known.
 pub(super) fn check(
-    folder: &Folder,
+    folder: &StoreFolder,
     head: &Head,
     fold: &mut dyn StateFold,
     report: &mut VerifyReport,
 ) -> Result<(), OpenError> {
-    let sealed = SealedFiles::open(folder, head.store_id)?;
+    let sealed = Segments::open(folder, head.store_id)?;
     let head = Head { sealed_through: sealed.end(), ..head.clone() };
     let mut found = find(folder, &head, &sealed)?;
     found.values_mut().for_each(|found| found.retain(|(_, of)| fold.is_of(of)));
@@ -68,7 +68,7 @@ struct ReadThrough {
 fn fold_through(
     journal: &JournalEvents<'_>,
     last: Position,
-    found: &Found,
+    found: &CommitmentsByPosition,
     fold: &mut dyn StateFold,
 ) -> Result<ReadThrough, OpenError> {
     let mut read = ReadThrough { through: Position::START, is_cut_short: false };
@@ -97,9 +97,13 @@ fn fold_through(
     Ok(read)
 }
 
-/// Every commitment of the blocks in sealed files, then of those that sled alone has.
-fn find(folder: &Folder, head: &Head, sealed: &SealedFiles) -> Result<Found, OpenError> {
-    let mut found = Found::new();
+/// Every commitment of the blocks in segments, then of those that sled alone has.
+fn find(
+    folder: &StoreFolder,
+    head: &Head,
+    sealed: &Segments,
+) -> Result<CommitmentsByPosition, OpenError> {
+    let mut found = CommitmentsByPosition::new();
     let mut add = |first: Position, extension: &[u8]| {
         for commitment in StateCommitment::decode(extension) {
             found.entry(commitment.position).or_default().push((first, commitment));

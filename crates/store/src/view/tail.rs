@@ -4,18 +4,18 @@ use std::collections::VecDeque;
 
 use spacefold_event_core::{Position, Records};
 
-use crate::{block::plan, run::Run};
+use crate::{block::plan, run::RecordRun};
 
 /// The events behind the last block, in order, without a gap.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
-    runs: VecDeque<Run>,
+    runs: VecDeque<RecordRun>,
     records: usize,
     body_bytes: usize,
 }
 
 impl Tail {
-    pub(crate) fn push(&mut self, run: Run) {
+    pub(crate) fn push(&mut self, run: RecordRun) {
         self.records += run.records.len();
         self.body_bytes += run.body_bytes();
         self.runs.push_back(run);
@@ -39,12 +39,12 @@ impl Tail {
         (records.first_position() <= position).then_some(records)
     }
 
-    pub(crate) fn runs(&self) -> impl Iterator<Item = &Run> {
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &RecordRun> {
         self.runs.iter()
     }
 
     /// The runs from the one that holds the event at a position on.
-    pub(crate) fn runs_from(&self, position: Position) -> impl Iterator<Item = &Run> {
+    pub(crate) fn runs_from(&self, position: Position) -> impl Iterator<Item = &RecordRun> {
         let place = self.runs.partition_point(|run| run.records.last_position() < position);
         self.runs.range(place..)
     }

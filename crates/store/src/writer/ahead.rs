@@ -4,35 +4,36 @@ use std::{cell::RefCell, sync::Arc};
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
-    EventFilter, EventId, Position, Read, ReadError, RecordedEvent, Records, Revision, Timestamp,
+    EventFilter, EventId, Position, ReadError, ReadRequest, RecordedEvent, Records, Revision,
+    Timestamp,
     append_rules::{AppendView, RetryWindow},
 };
 
-use super::window::Window;
-use crate::{reader::recorded_event, run::Run, shared::Shared};
+use super::window::LazyRetryWindow;
+use crate::{reader::recorded_event, run::RecordRun, shared::SharedStore};
 
 /// What has been taken but is not durable, before the log that is.
-pub(super) struct Ahead {
-    shared: Arc<Shared>,
+pub(super) struct UndurableAppends {
+    shared: Arc<SharedStore>,
     durable_head: Position,
     head: Position,
     last_recorded_at: Timestamp,
-    revisions: RefCell<Revisions>,
-    runs: Vec<Run>,
+    revisions: RefCell<UndurableRevisions>,
+    runs: Vec<RecordRun>,
     body_bytes: usize,
-    window: RefCell<Window>,
+    window: RefCell<LazyRetryWindow>,
 }
 
 /// Where the first so many runs have brought their spaces. Brought up to all runs when it is asked:
 /// for an append that is alone in its group that is never.
 #[derive(Default)]
-struct Revisions {
+struct UndurableRevisions {
     runs: usize,
     reached: RapidHashMap<Box<str>, Revision>,
 }
 
-impl Revisions {
-    fn of(&mut self, space_id: &str, runs: &[Run]) -> Option<Revision> {
+impl UndurableRevisions {
+    fn of(&mut self, space_id: &str, runs: &[RecordRun]) -> Option<Revision> {
         for run in runs.get(self.runs..).unwrap_or_default() {
             for (space_id, _, after) in run.records.spaces() {
                 match self.reached.get_mut(space_id) {
@@ -48,8 +49,8 @@ impl Revisions {
     }
 }
 
-impl Ahead {
-    pub(super) fn new(shared: &Arc<Shared>, retry_window_events: usize) -> Self {
+impl UndurableAppends {
+    pub(super) fn new(shared: &Arc<SharedStore>, retry_window_events: usize) -> Self {
         let (durable_head, last_recorded_at) = {
             let view = shared.view();
             (view.durable_head(), view.last_recorded_at())
@@ -62,12 +63,12 @@ impl Ahead {
             revisions: RefCell::default(),
             runs: Vec::new(),
             body_bytes: 0,
-            window: RefCell::new(Window::new(retry_window_events, durable_head)),
+            window: RefCell::new(LazyRetryWindow::new(retry_window_events, durable_head)),
         }
     }
 
     /// Takes a run of an append in.
-    pub(super) fn push(&mut self, run: Run) {
+    pub(super) fn push(&mut self, run: RecordRun) {
         self.push_ids(&run.records);
         self.head = run.records.last_position();
         self.last_recorded_at = run.records.last_recorded_at();
@@ -76,7 +77,7 @@ impl Ahead {
     }
 
     /// Hands out everything: it is durable now.
-    pub(super) fn take_durable(&mut self) -> std::vec::Drain<'_, Run> {
+    pub(super) fn take_durable(&mut self) -> std::vec::Drain<'_, RecordRun> {
         self.durable_head = self.head;
         self.revisions.take();
         self.body_bytes = 0;
@@ -108,7 +109,10 @@ impl Ahead {
     }
 
     /// The window, what is ahead included; loaded if it is not.
-    fn whole_window<'w>(&self, window: &'w mut Window) -> Result<&'w mut RetryWindow, ReadError> {
+    fn whole_window<'w>(
+        &self,
+        window: &'w mut LazyRetryWindow,
+    ) -> Result<&'w mut RetryWindow, ReadError> {
         let window = window.load(&self.shared, self.durable_head)?;
         for records in self.records() {
             if records.first_position() > window.head() {
@@ -119,7 +123,7 @@ impl Ahead {
     }
 }
 
-impl AppendView for Ahead {
+impl AppendView for UndurableAppends {
     fn head(&self) -> Position {
         self.head
     }
@@ -171,7 +175,8 @@ impl AppendView for Ahead {
     ) -> Result<Option<(Position, EventId)>, ReadError> {
         let mut next = after.next();
         while next <= self.durable_head {
-            let read = Read::from(next).to(self.durable_head).matching(filter.clone()).limit(1);
+            let read =
+                ReadRequest::from(next).to(self.durable_head).matching(filter.clone()).limit(1);
             let page = self.shared.read(&read)?;
             page.check_progress(&read)?;
             if let Some(event) = page.envelopes().next() {

@@ -8,12 +8,12 @@ use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct ByteBudget {
     limit: usize,
-    state: Mutex<State>,
+    state: Mutex<BudgetState>,
     given_back: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BudgetState {
     taken: usize,
     waiting: usize,
 }
@@ -27,10 +27,10 @@ pub(crate) struct Permit {
 
 impl ByteBudget {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, state: Mutex::new(State::default()), given_back: Condvar::new() }
+        Self { limit, state: Mutex::new(BudgetState::default()), given_back: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BudgetState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -16,7 +16,7 @@ use super::{
     Answer, Writer,
     budget::{ByteBudget, Permit},
 };
-use crate::{journal::JournalEnd, options::StoreOptions, shared::Shared};
+use crate::{journal::JournalEnd, options::StoreOptions, shared::SharedStore};
 
 /// Bytes of appends that may wait for the writer; further callers wait to hand over.
 const MAX_WAITING_BYTES: usize = 32 << 20;
@@ -53,7 +53,7 @@ pub(crate) struct WriterHandle {
 /// Makes a writer that goes on where the journal ends, and starts the thread that waits for what
 /// is handed over to it.
 pub(crate) fn start(
-    shared: &Arc<Shared>,
+    shared: &Arc<SharedStore>,
     end: JournalEnd,
     options: &StoreOptions,
     sealer: Arc<Sender<()>>,

@@ -7,15 +7,15 @@ use spacefold_event_core::{
     bytes::{to_u64, to_usize},
 };
 
-use crate::shared::Shared;
+use crate::shared::SharedStore;
 
 /// The retry window, once it is loaded.
-pub(super) struct Window {
+pub(super) struct LazyRetryWindow {
     events: usize,
     loaded: Option<RetryWindow>,
 }
 
-impl Window {
+impl LazyRetryWindow {
     /// The ids of the newest `events` positions of a log up to `head`.
     pub(super) fn new(events: usize, head: Position) -> Self {
         // What begins at the head has nothing to load.
@@ -26,7 +26,7 @@ impl Window {
     /// The window brought up to `durable_head`; loaded if it is not.
     pub(super) fn load(
         &mut self,
-        shared: &Shared,
+        shared: &SharedStore,
         durable_head: Position,
     ) -> Result<&mut RetryWindow, ReadError> {
         let begin = reach(self.events, durable_head);
@@ -49,7 +49,11 @@ fn reach(events: usize, head: Position) -> Position {
 }
 
 /// Takes in the ids that the log has up to `through`, and perhaps some behind it.
-fn catch_up(shared: &Shared, window: &mut RetryWindow, through: Position) -> Result<(), ReadError> {
+fn catch_up(
+    shared: &SharedStore,
+    window: &mut RetryWindow,
+    through: Position,
+) -> Result<(), ReadError> {
     while window.head() < through {
         let next = window.head().next();
         let Some((first, ids)) = shared.event_ids_at(next)? else {

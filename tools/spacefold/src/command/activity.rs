@@ -9,8 +9,8 @@ use spacefold::{
 
 use crate::{
     error::Failure,
-    output::{Table, number, text},
-    session::Session,
+    output::{CellTable, number, text},
+    session::CliSession,
 };
 
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub(crate) struct ActivityOf {
 }
 
 impl ActivityOf {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.open_existing()?;
         let types = match self.types.as_slice() {
             [] => EventTypes::ALL,
@@ -37,7 +37,7 @@ impl ActivityOf {
         };
         let filter = ActivityFilter { from: self.from, to: self.to, types };
         let counts = store.projections().activity()?.counts(&filter)?;
-        let mut table = Table::new().head(["day", "type", "source", "events"]);
+        let mut table = CellTable::new().head(["day", "type", "source", "events"]);
         for count in &counts {
             if session.json {
                 session.output.json(count)?;

@@ -14,7 +14,7 @@ use spacefold::{
     AppendCondition, Folding, Receipt, Revision, SpaceEvent,
     admin::{LineReader, LineText},
     event::{JsonError, JsonReader},
-    log::{Append, EmbeddedLog, PendingAppend, StorageErrorKind},
+    log::{AppendRequest, EmbeddedLog, PendingAppend, StorageErrorKind},
 };
 use spacefold_event_core::split_array;
 
@@ -23,7 +23,7 @@ use crate::{
     input::Input,
     interrupt,
     output::grouped,
-    session::{NewStore, Session},
+    session::{CliSession, NewStore},
 };
 
 /// Appends in flight before reading waits for answers.
@@ -57,18 +57,18 @@ fn parse_expectation(text: &str) -> Result<(String, Revision), String> {
 }
 
 /// What became of a line, in the order of the lines.
-struct Answer {
+struct LineAnswer {
     line: u64,
-    outcome: Result<PendingAppend, Refusal>,
+    outcome: Result<PendingAppend, LineRefusal>,
 }
 
 /// Why a line was not taken, and what to do about it where that is no fault of the line.
-struct Refusal {
+struct LineRefusal {
     reason: String,
     advice: Option<&'static str>,
 }
 
-impl<E: Error + 'static> From<E> for Refusal {
+impl<E: Error + 'static> From<E> for LineRefusal {
     fn from(error: E) -> Self {
         let advice = StorageErrorKind::behind(&error).and_then(StorageErrorKind::advice);
         Self { reason: error.to_string(), advice }
@@ -91,20 +91,20 @@ struct BrokenOff {
 }
 
 #[derive(Serialize)]
-struct Stored<'a> {
+struct PrintedAppend<'a> {
     line: u64,
     #[serde(flatten)]
     receipt: &'a Receipt,
 }
 
 #[derive(Serialize)]
-struct Refused<'a> {
+struct PrintedRefusal<'a> {
     line: u64,
     error: &'a str,
 }
 
 impl AppendEvents {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let input = Input::open(&self.file)?;
         let store = session.open(Folding::OnDemand, self.new_store)?;
         let mut condition = AppendCondition::none();
@@ -157,7 +157,7 @@ fn submit_lines(
     input: Box<dyn std::io::BufRead + Send>,
     log: &EmbeddedLog,
     condition: AppendCondition,
-    answers: &SyncSender<Answer>,
+    answers: &SyncSender<LineAnswer>,
 ) -> Result<(), BrokenOff> {
     let reader = JsonReader::default();
     let mut lines = LineReader::new(input);
@@ -172,12 +172,12 @@ fn submit_lines(
         };
         let outcome = match read_events(&reader, line.text) {
             Ok(events) => {
-                let append = Append::new(&events).on(condition.take().unwrap_or_default());
-                log.submit(&append).map_err(Refusal::from)
+                let append = AppendRequest::new(&events).on(condition.take().unwrap_or_default());
+                log.submit(&append).map_err(LineRefusal::from)
             }
             Err(error) => Err(error.into()),
         };
-        let answer = Answer { line: line.number, outcome };
+        let answer = LineAnswer { line: line.number, outcome };
         if interrupt::requested() || answers.send(answer).is_err() {
             return Ok(());
         }
@@ -196,13 +196,13 @@ fn read_events(reader: &JsonReader, text: LineText<'_>) -> Result<Vec<SpaceEvent
 
 /// Prints answers as soon as they are final; answers what became of all lines.
 fn print_answers(
-    arriving: &Receiver<Answer>,
+    arriving: &Receiver<LineAnswer>,
     name: &str,
-    session: &mut Session,
+    session: &mut CliSession,
 ) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
     loop {
-        let Answer { line, outcome } = match arriving.recv_timeout(WAIT) {
+        let LineAnswer { line, outcome } = match arriving.recv_timeout(WAIT) {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
@@ -211,7 +211,7 @@ fn print_answers(
             }
         };
         tally.lines += 1;
-        let outcome = outcome.and_then(|pending| pending.wait().map_err(Refusal::from));
+        let outcome = outcome.and_then(|pending| pending.wait().map_err(LineRefusal::from));
         match outcome {
             Ok(receipt) => print_receipt(line, &receipt, session)?,
             Err(refusal) => {
@@ -227,9 +227,9 @@ fn print_answers(
     Ok(tally)
 }
 
-fn print_receipt(line: u64, receipt: &Receipt, session: &mut Session) -> Result<(), Failure> {
+fn print_receipt(line: u64, receipt: &Receipt, session: &mut CliSession) -> Result<(), Failure> {
     if session.json {
-        return session.output.json(&Stored { line, receipt });
+        return session.output.json(&PrintedAppend { line, receipt });
     }
     let durable = if receipt.is_durable() { "durable" } else { "not yet durable" };
     session.output.line(&format!(
@@ -242,12 +242,12 @@ fn print_receipt(line: u64, receipt: &Receipt, session: &mut Session) -> Result<
 
 fn print_refusal(
     line: u64,
-    refusal: &Refusal,
+    refusal: &LineRefusal,
     name: &str,
-    session: &mut Session,
+    session: &mut CliSession,
 ) -> Result<(), Failure> {
     if session.json {
-        return session.output.json(&Refused { line, error: &refusal.reason });
+        return session.output.json(&PrintedRefusal { line, error: &refusal.reason });
     }
     let hint = refusal.advice.unwrap_or("nothing of this line is stored; the lines after it are");
     Failure::new(Status::Failed, &refusal.reason, Input::place(name, line), hint).report();

@@ -9,8 +9,8 @@ use spacefold::{
 use super::selection;
 use crate::{
     error::Failure,
-    output::{Table, number, text},
-    session::Session,
+    output::{CellTable, number, text},
+    session::CliSession,
 };
 
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub(crate) struct BlameOf {
 }
 
 impl BlameOf {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.open_existing()?;
         selection::check_space(&store, &self.space_id)?;
         let position = selection::moment(&store, self.at, self.as_of)?;
@@ -49,8 +49,8 @@ impl BlameOf {
     }
 }
 
-fn table_of(blame: &Blame) -> Table {
-    let mut table = Table::new().head(["what", "of", "position", "recorded at", "event"]);
+fn table_of(blame: &Blame) -> CellTable {
+    let mut table = CellTable::new().head(["what", "of", "position", "recorded at", "event"]);
     let mut row = |what: &str, of: &str, event: &BlamedEvent| {
         table.row([
             text(what),

@@ -20,10 +20,10 @@ use crate::{
     error::{Failure, Status, hint_about},
     git::{ATTRIBUTE_MODE, ATTRIBUTE_PATH_HEX},
     interrupt,
-    output::{Table, number, text},
-    session::Session,
+    output::{CellTable, number, text},
+    session::CliSession,
     target,
-    tree::{FileKind, RefusedPath, Tree, TreeError, TreePath},
+    tree::{FileKind, OutputTree, RefusedPath, TreeError, TreePath},
 };
 
 /// Bytes of the target of a symbolic link.
@@ -60,7 +60,7 @@ pub(crate) struct Checkout {
 }
 
 #[derive(Serialize)]
-struct Printed {
+struct PrintedCheckout {
     space_id: String,
     position: u64,
     files: u64,
@@ -117,13 +117,13 @@ struct Planned {
 }
 
 impl Checkout {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.open_existing()?;
         let snapshot = self.snapshot(&store)?;
         let mut plan = self.plan(&snapshot)?;
         self.leave_out_missing(&store, &mut plan)?;
         let tree = self.tree(&plan)?;
-        let mut printed = Printed {
+        let mut printed = PrintedCheckout {
             space_id: self.space_id.clone(),
             position: snapshot.position().get(),
             files: 0,
@@ -258,7 +258,7 @@ impl Checkout {
         Err(self.refused(&what, hint))
     }
 
-    fn tree(&self, plan: &Plan) -> Result<Tree, Failure> {
+    fn tree(&self, plan: &Plan) -> Result<OutputTree, Failure> {
         target::check_folder(&self.folder)?;
         let failed = |error: std::io::Error| {
             let what = format_args!("the folder cannot be written to: {error}");
@@ -283,14 +283,14 @@ impl Checkout {
                 target::check_no_store(&folder.below(&self.folder))?;
             }
         }
-        Tree::open(&self.folder).map_err(|error| self.failed(error.path.as_ref(), &error))
+        OutputTree::open(&self.folder).map_err(|error| self.failed(error.path.as_ref(), &error))
     }
 
     /// Writes a file, and answers its bytes, or why it is skipped.
     fn write(
         &self,
         store: &Spacefold,
-        tree: &Tree,
+        tree: &OutputTree,
         path: &TreePath,
         planned: &Planned,
     ) -> Result<Result<u64, Reason>, Failure> {
@@ -320,7 +320,7 @@ impl Checkout {
     fn write_link(
         &self,
         store: &Spacefold,
-        tree: &Tree,
+        tree: &OutputTree,
         path: &TreePath,
         hash: &ContentHash,
     ) -> Result<u64, NotWritten> {
@@ -332,7 +332,7 @@ impl Checkout {
     fn write_file(
         &self,
         store: &Spacefold,
-        tree: &Tree,
+        tree: &OutputTree,
         path: &TreePath,
         kind: FileKind,
         hash: &ContentHash,
@@ -370,11 +370,11 @@ impl Checkout {
         Failure::new(Status::Failed, what, format_args!("space {:?}", self.space_id), hint)
     }
 
-    fn print(&self, printed: &Printed, session: &mut Session) -> Result<(), Failure> {
+    fn print(&self, printed: &PrintedCheckout, session: &mut CliSession) -> Result<(), Failure> {
         if session.json {
             session.output.json(printed)?;
         } else {
-            let mut table = Table::new();
+            let mut table = CellTable::new();
             table.row([text("folder"), text(self.folder.display().to_string())]);
             table.row([text("position"), number(printed.position)]);
             table.row([text("files"), number(printed.files)]);

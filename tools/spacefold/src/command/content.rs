@@ -15,15 +15,15 @@ use spacefold::content::{
 use crate::{
     error::{Failure, Status, hint_about},
     interrupt,
-    output::{Table, number, text},
-    session::Session,
+    output::{CellTable, number, text},
+    session::CliSession,
     target::{Existing, TargetFile},
 };
 
 const COPY_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Args)]
-pub(crate) struct Content {
+pub(crate) struct ContentArgs {
     #[command(subcommand)]
     command: ContentCommand,
 }
@@ -70,8 +70,8 @@ struct PrintedGc {
     freed_bytes: u64,
 }
 
-impl Content {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+impl ContentArgs {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         match &self.command {
             ContentCommand::Put { file } => put(file, session),
             ContentCommand::Get { hash, out, force } => {
@@ -82,7 +82,7 @@ impl Content {
     }
 }
 
-fn put(file: &Path, session: &mut Session) -> Result<(), Failure> {
+fn put(file: &Path, session: &mut CliSession) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         let what = format_args!("the file cannot be read: {error}");
         Failure::new(Status::Failed, what, file.display(), "name a file that can be read")
@@ -128,7 +128,7 @@ fn get(
     hash: &ContentHash,
     out: Option<&Path>,
     existing: Existing,
-    session: &mut Session,
+    session: &mut CliSession,
 ) -> Result<(), Failure> {
     let store = session.open_existing()?;
     let mut content = store.content().open(hash)?;
@@ -177,7 +177,7 @@ pub(crate) fn copy<E: From<Failure> + From<ContentError>>(
     }
 }
 
-fn collect(session: &mut Session) -> Result<(), Failure> {
+fn collect(session: &mut CliSession) -> Result<(), Failure> {
     let store = session.open_existing()?;
     let report = store.admin().collect_garbage().map_err(|error| match error {
         CollectError::Read(error) => Failure::from(error),
@@ -194,7 +194,7 @@ fn collect(session: &mut Session) -> Result<(), Failure> {
             freed_bytes: report.freed_bytes,
         })?;
     } else {
-        let mut table = Table::new();
+        let mut table = CellTable::new();
         table.row([text("removed entries"), number(report.removed_entries)]);
         table.row([text("removed bytes"), number(report.removed_bytes)]);
         table.row([text("kept entries"), number(report.kept_entries)]);

@@ -13,7 +13,7 @@ use crate::{
     error::{Failure, Status},
     interrupt,
     output::grouped,
-    session::{NewStore, Session},
+    session::{CliSession, NewStore},
 };
 
 /// The history of a book's repository, one event a line.
@@ -21,11 +21,11 @@ const SAMPLE: &[u8] = include_bytes!("../../../../tests/fixtures/book.jsonl.gz")
 
 /// The guided tour.
 struct Tour<'a> {
-    session: &'a mut Session,
+    session: &'a mut CliSession,
     step: u32,
 }
 
-pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
+pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix("spacefold-demo-").tempdir().map_err(|error| {
         Failure::new(
             Status::Failed,

@@ -7,8 +7,8 @@ use spacefold::{Change, Position, Spacefold, Timestamp};
 use super::selection;
 use crate::{
     error::{Failure, Status},
-    output::{Table, grouped, text},
-    session::Session,
+    output::{CellTable, grouped, text},
+    session::CliSession,
 };
 
 #[derive(Debug, Args)]
@@ -20,11 +20,11 @@ pub(crate) struct Diff {
     /// The position or the time of the state before: a number, or a time such as
     /// 2015-12-11T22:50:02+00:00; a date alone is its first instant in UTC.
     #[arg(value_name = "A", value_parser = parse_end)]
-    from: End,
+    from: DiffEnd,
 
     /// The position or the time of the state after.
     #[arg(value_name = "B", value_parser = parse_end)]
-    to: End,
+    to: DiffEnd,
 
     /// Take nothing but times for A and B.
     #[arg(long)]
@@ -32,7 +32,7 @@ pub(crate) struct Diff {
 }
 
 #[derive(Serialize)]
-struct Printed<'a> {
+struct PrintedDiff<'a> {
     space_id: &'a str,
     from: Position,
     to: Position,
@@ -41,22 +41,22 @@ struct Printed<'a> {
 
 /// One end of the difference, as it was given.
 #[derive(Clone, Copy, Debug)]
-enum End {
+enum DiffEnd {
     Position(Position),
     Time(Timestamp),
 }
 
-fn parse_end(text: &str) -> Result<End, String> {
+fn parse_end(text: &str) -> Result<DiffEnd, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         let position = text.parse().map_err(|_| format!("{text} is beyond every position"))?;
-        return Ok(End::Position(Position::new(position)));
+        return Ok(DiffEnd::Position(Position::new(position)));
     }
     let time = text.parse().map_err(|error| format!("neither a position nor a time: {error}"))?;
-    Ok(End::Time(time))
+    Ok(DiffEnd::Time(time))
 }
 
 impl Diff {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         for end in [self.from, self.to] {
             self.check(end)?;
         }
@@ -65,7 +65,7 @@ impl Diff {
         let (from, to) = (self.from.position(&store)?, self.to.position(&store)?);
         let changes = store.diff(&self.space_id, from..to)?;
         if session.json {
-            session.output.json(&Printed {
+            session.output.json(&PrintedDiff {
                 space_id: &self.space_id,
                 from,
                 to,
@@ -78,9 +78,9 @@ impl Diff {
         Ok(store.close()?)
     }
 
-    fn check(&self, end: End) -> Result<(), Failure> {
+    fn check(&self, end: DiffEnd) -> Result<(), Failure> {
         match end {
-            End::Position(position) if self.times => Err(Failure::new(
+            DiffEnd::Position(position) if self.times => Err(Failure::new(
                 Status::Usage,
                 format_args!("{position} is a position, and --times takes times"),
                 "A and B",
@@ -95,13 +95,13 @@ impl Diff {
         from: Position,
         to: Position,
         changes: &[Change],
-        session: &mut Session,
+        session: &mut CliSession,
     ) -> Result<(), Failure> {
         let (from, to) = (grouped(from.get()), grouped(to.get()));
         let space_id = &self.space_id;
         let count = changes.len();
         session.output.line(&format!("{space_id} from {from} to {to}: {count} changes"))?;
-        let mut table = Table::new();
+        let mut table = CellTable::new();
         for change in changes {
             let change = serde_json::to_value(change).expect("a change is valid JSON");
             let members = change.as_object().into_iter().flatten();
@@ -120,7 +120,7 @@ impl Diff {
     }
 }
 
-impl End {
+impl DiffEnd {
     fn position(self, store: &Spacefold) -> Result<Position, Failure> {
         match self {
             Self::Position(position) => {

@@ -3,8 +3,8 @@
 use clap::Args;
 use spacefold::Position;
 
-use super::selection::{self, Selection};
-use crate::{error::Failure, progress, session::Session};
+use super::selection::{self, SelectionArgs};
+use crate::{error::Failure, progress, session::CliSession};
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
@@ -17,11 +17,11 @@ pub(crate) struct Export {
     to: Option<u64>,
 
     #[command(flatten)]
-    selection: Selection,
+    selection: SelectionArgs,
 }
 
 impl Export {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.open_existing()?;
         if let Some(from) = self.from {
             selection::check_position(&store, Position::new(from))?;

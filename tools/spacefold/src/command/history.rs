@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use crate::{error::Failure, interrupt, session::Session};
+use crate::{error::Failure, interrupt, session::CliSession};
 
 #[derive(Debug, Args)]
-pub(crate) struct History {
+pub(crate) struct HistoryArgs {
     /// The id of the space.
     #[arg(value_name = "SPACE")]
     space_id: String,
@@ -15,8 +15,8 @@ pub(crate) struct History {
     document: Option<String>,
 }
 
-impl History {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+impl HistoryArgs {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.open_existing()?;
         for page in store.history(&self.space_id, self.document.as_deref())? {
             interrupt::check()?;

@@ -28,9 +28,9 @@ use crate::{
     error::{Failure, Status, hint_about},
     input::{self, Input},
     interrupt,
-    output::{Table, grouped, number, text},
+    output::{CellTable, grouped, number, text},
     progress,
-    session::{NewStore, Session},
+    session::{CliSession, NewStore},
     target::{Existing, TargetFile},
 };
 
@@ -76,7 +76,7 @@ pub(crate) struct Import {
 }
 
 #[derive(Serialize)]
-struct Printed {
+struct PrintedImport {
     read: u64,
     appended: u64,
     already_present: u64,
@@ -99,7 +99,7 @@ struct PrintedClamped {
 }
 
 impl Import {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let input = Input::open(&self.file)?;
         let key_map = self.map.as_deref().map(read_key_map).transpose()?;
         let rejects = match &self.rejects {
@@ -152,10 +152,10 @@ impl Import {
 fn print(
     report: &ImportReport,
     naive_offset: Option<UtcOffset>,
-    session: &mut Session,
+    session: &mut CliSession,
 ) -> Result<(), Failure> {
     if session.json {
-        session.output.json(&Printed {
+        session.output.json(&PrintedImport {
             read: report.read,
             appended: report.appended,
             already_present: report.already_present,
@@ -173,7 +173,7 @@ fn print(
             }),
         })?;
     } else {
-        let mut table = Table::new();
+        let mut table = CellTable::new();
         table.row([text("read"), number(report.read)]);
         table.row([text("appended"), number(report.appended)]);
         table.row([text("already present"), number(report.already_present)]);

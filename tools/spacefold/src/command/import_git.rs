@@ -13,9 +13,9 @@ use crate::{
         WhenRewritten,
     },
     interrupt,
-    output::{Table, bytes, grouped, number, text},
+    output::{CellTable, bytes, grouped, number, text},
     progress,
-    session::{NewStore, Session},
+    session::{CliSession, NewStore},
 };
 
 #[derive(Debug, Args)]
@@ -58,7 +58,7 @@ fn space_name(name: &str) -> Result<String, String> {
 }
 
 #[derive(Serialize)]
-struct Printed<'a> {
+struct PrintedGitImport<'a> {
     name: &'a str,
     tip: &'a str,
     commits: u64,
@@ -75,7 +75,7 @@ struct Printed<'a> {
 const GO_ON: &str = "every commit before it is stored: run the import again to go on";
 
 impl ImportGit {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let repository = Repository::open(&self.repository, self.branch.as_deref())
             .map_err(|error| self.failure(error.into()))?;
         let name = self.name.as_deref().unwrap_or(&repository.name);
@@ -105,7 +105,7 @@ impl ImportGit {
         closed?;
         let rewound = imported.rewound.as_ref();
         if session.json {
-            session.output.json(&Printed {
+            session.output.json(&PrintedGitImport {
                 name,
                 tip: &repository.tip,
                 commits: imported.commits,
@@ -118,7 +118,7 @@ impl ImportGit {
                 first_clamped: imported.first_clamped.as_deref(),
             })?;
         } else {
-            let mut table = Table::new();
+            let mut table = CellTable::new();
             table.row([text("spaces"), text(name)]);
             table.row([text("tip"), text(&repository.tip)]);
             if let Some(Rewound { to, events, .. }) = rewound {

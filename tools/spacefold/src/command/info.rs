@@ -6,20 +6,20 @@ use serde::Serialize;
 use spacefold::{
     EventType, Position, Spacefold,
     admin::AheadOfClock,
-    log::{LogReader as _, Read},
+    log::{LogReader as _, ReadRequest},
     projection::Paused,
 };
 
 use crate::{
     error::Failure,
     interrupt,
-    output::{Table, bytes, grouped, number, text},
+    output::{CellTable, bytes, grouped, number, text},
     progress,
-    session::Session,
+    session::CliSession,
 };
 
 #[derive(Serialize)]
-struct Printed {
+struct PrintedInfo {
     store_id: String,
     format_version: u32,
     head: u64,
@@ -27,11 +27,11 @@ struct Printed {
     spaces: usize,
     events_by_type: BTreeMap<&'static str, u64>,
     bytes: Bytes,
-    projections: Vec<Projection>,
-    subscriptions: Vec<Subscription>,
+    projections: Vec<PrintedProjection>,
+    subscriptions: Vec<PrintedSubscription>,
     healed: u64,
     /// `null` where no event was recorded ahead of the clock.
-    ahead_of_clock: Option<Ahead>,
+    ahead_of_clock: Option<PrintedAhead>,
     /// Only where nothing can be written: why, and then what only sled's copy has is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     read_only: Option<String>,
@@ -39,7 +39,7 @@ struct Printed {
 
 /// The newest events were recorded ahead of the system's clock.
 #[derive(Serialize)]
-struct Ahead {
+struct PrintedAhead {
     /// The position of the first of them.
     since: u64,
     /// When the newest was recorded.
@@ -55,7 +55,7 @@ struct Bytes {
 }
 
 #[derive(Serialize)]
-struct Projection {
+struct PrintedProjection {
     name: &'static str,
     version: u32,
     position: u64,
@@ -67,7 +67,7 @@ struct Projection {
 
 /// A durable subscription, or a durable bus.
 #[derive(Serialize)]
-struct Subscription {
+struct PrintedSubscription {
     name: String,
     /// `null` when what is kept does not decode.
     position: Option<u64>,
@@ -75,7 +75,7 @@ struct Subscription {
     parked: usize,
 }
 
-pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
+pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
     let store = session.open_existing()?;
     let events_by_type = count_types(&store)?;
     let info = store.admin().info();
@@ -83,7 +83,7 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
     let refusal = store.log().refusal();
     let is_readable = refusal.is_none();
     let projections = if is_readable { store.projections().infos()? } else { Vec::new() };
-    let projections = projections.into_iter().map(|projection| Projection {
+    let projections = projections.into_iter().map(|projection| PrintedProjection {
         name: projection.name,
         version: projection.version,
         position: projection.position.get(),
@@ -92,13 +92,13 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
     });
     let subscriptions =
         if is_readable { store.feed().durable_subscriptions()? } else { Vec::new() };
-    let subscriptions = subscriptions.into_iter().map(|subscription| Subscription {
+    let subscriptions = subscriptions.into_iter().map(|subscription| PrintedSubscription {
         name: subscription.name,
         position: subscription.position.map(Position::get),
         lag: subscription.lag,
         parked: subscription.parked,
     });
-    let printed = Printed {
+    let printed = PrintedInfo {
         format_version: info.format_version,
         head: info.head.get(),
         durable_head: info.durable_head.get(),
@@ -112,7 +112,7 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
         projections: projections.collect(),
         subscriptions: subscriptions.collect(),
         healed: info.healed,
-        ahead_of_clock: ahead.as_ref().map(|ahead| Ahead {
+        ahead_of_clock: ahead.as_ref().map(|ahead| PrintedAhead {
             since: ahead.since.get(),
             newest: ahead.newest.to_string(),
             seconds: ahead.by().as_secs(),
@@ -130,11 +130,11 @@ pub(crate) fn run(session: &mut Session) -> Result<(), Failure> {
 }
 
 fn print(
-    printed: &Printed,
+    printed: &PrintedInfo,
     ahead: Option<&AheadOfClock>,
-    session: &mut Session,
+    session: &mut CliSession,
 ) -> Result<(), Failure> {
-    let mut table = Table::new();
+    let mut table = CellTable::new();
     let mut say = |what: &str, value: String| table.row([text(what), text(value)]);
     say("store", printed.store_id.clone());
     say("format", printed.format_version.to_string());
@@ -152,7 +152,7 @@ fn print(
         say("read only", why.clone());
     }
     for projection in &printed.projections {
-        let Projection { name, version, position, lag, paused } = projection;
+        let PrintedProjection { name, version, position, lag, paused } = projection;
         let (position, lag) = (grouped(*position), grouped(*lag));
         let mut place = format!("version {version}, position {position}, {lag} behind");
         if let Some(Paused { position, kind, reason }) = paused {
@@ -161,7 +161,7 @@ fn print(
         }
         say(&format!("projection {name}"), place);
     }
-    for Subscription { name, position, lag, parked } in &printed.subscriptions {
+    for PrintedSubscription { name, position, lag, parked } in &printed.subscriptions {
         let position = position.map_or_else(|| "unreadable".to_owned(), grouped);
         let lag = grouped(*lag);
         let place = format!("position {position}, {lag} behind, {parked} parked");
@@ -170,7 +170,7 @@ fn print(
     session.output.table(&table)?;
     if !printed.events_by_type.is_empty() {
         session.output.line("")?;
-        let mut table = Table::new().head(["events by type", ""]);
+        let mut table = CellTable::new().head(["events by type", ""]);
         for (name, count) in &printed.events_by_type {
             table.row([text(name), number(*count)]);
         }
@@ -184,7 +184,7 @@ fn count_types(store: &Spacefold) -> Result<BTreeMap<&'static str, u64>, Failure
     let head = store.durable_head();
     let progress = progress::events("counting", head.get());
     let mut counts = [0_u64; EventType::ALL.len()];
-    for page in store.log().pages(Read::from(Position::START.next()).to(head)) {
+    for page in store.log().pages(ReadRequest::from(Position::START.next()).to(head)) {
         interrupt::check()?;
         let page = page?;
         for envelope in page.envelopes() {

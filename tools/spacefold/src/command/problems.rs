@@ -9,8 +9,8 @@ use spacefold::{
 
 use crate::{
     error::Failure,
-    output::{Table, number, text},
-    session::Session,
+    output::{CellTable, number, text},
+    session::CliSession,
 };
 
 #[derive(Debug, Args)]
@@ -21,12 +21,12 @@ pub(crate) struct Problems {
 
     /// Only those of this kind.
     #[arg(long, value_name = "KIND")]
-    kind: Option<Kind>,
+    kind: Option<ProblemKindArg>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 #[value(rename_all = "snake_case")]
-enum Kind {
+enum ProblemKindArg {
     FailedRender,
     SyncConflict,
     StaleDocument,
@@ -34,20 +34,20 @@ enum Kind {
     RunningSync,
 }
 
-impl From<Kind> for ProblemKind {
-    fn from(kind: Kind) -> Self {
+impl From<ProblemKindArg> for ProblemKind {
+    fn from(kind: ProblemKindArg) -> Self {
         match kind {
-            Kind::FailedRender => Self::FailedRender,
-            Kind::SyncConflict => Self::SyncConflict,
-            Kind::StaleDocument => Self::StaleDocument,
-            Kind::RunningRender => Self::RunningRender,
-            Kind::RunningSync => Self::RunningSync,
+            ProblemKindArg::FailedRender => Self::FailedRender,
+            ProblemKindArg::SyncConflict => Self::SyncConflict,
+            ProblemKindArg::StaleDocument => Self::StaleDocument,
+            ProblemKindArg::RunningRender => Self::RunningRender,
+            ProblemKindArg::RunningSync => Self::RunningSync,
         }
     }
 }
 
 #[derive(Serialize)]
-struct Printed<'a> {
+struct PrintedOpenProblem<'a> {
     space_id: &'a str,
     kind: &'static str,
     document_id: Option<&'a str>,
@@ -69,7 +69,7 @@ struct Printed<'a> {
 }
 
 impl Problems {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.open_existing()?;
         if let Some(space_id) = &self.space
             && spacefold::log::LogReader::revision(store.log(), space_id)? == Revision::NONE
@@ -81,9 +81,9 @@ impl Problems {
         let problems = store.projections().open_problems()?.problems(&filter)?;
         let now = Timestamp::now();
         let titles = ["space", "problem", "document", "since", "since time", "age", "by", "what"];
-        let mut table = Table::new().head(titles);
+        let mut table = CellTable::new().head(titles);
         for problem in &problems {
-            let printed = Printed::of(problem, now);
+            let printed = PrintedOpenProblem::of(problem, now);
             if session.json {
                 session.output.json(&printed)?;
                 continue;
@@ -115,7 +115,7 @@ fn age(seconds: u64) -> String {
     format!("{} {name}", seconds / unit)
 }
 
-impl<'a> Printed<'a> {
+impl<'a> PrintedOpenProblem<'a> {
     /// The rest in one cell.
     fn what(&self) -> String {
         let said = self.error.or(self.reason).or(self.direction);

@@ -15,7 +15,7 @@ use crate::{
     interrupt,
     output::Output,
     progress,
-    session::Session,
+    session::CliSession,
 };
 
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub(crate) struct Rebuild {
 }
 
 #[derive(Serialize)]
-struct Printed {
+struct PrintedRebuild {
     head: u64,
     projections: Vec<PrintedOutcome>,
 }
@@ -69,7 +69,7 @@ struct PrintedOutcome {
 }
 
 impl Rebuild {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let cancel = interrupt::cancellation();
         let store = session.open_unguarded()?;
         let head = store.durable_head().get();
@@ -94,7 +94,7 @@ impl Rebuild {
         closed?;
         let printed = if session.json {
             let projections = outcomes.iter().map(PrintedOutcome::from).collect();
-            session.output.json(&Printed { head, projections })
+            session.output.json(&PrintedRebuild { head, projections })
         } else {
             print(&outcomes, &mut session.output)
         };

@@ -5,7 +5,7 @@ use indicatif::ProgressBar;
 use spacefold::{
     EventType, Position, Revision, Snapshot, Spacefold, Timestamp,
     event::EventFilter,
-    log::{LogReader, Page, Read},
+    log::{LogReader, Page, ReadRequest},
 };
 
 use crate::{error::Failure, interrupt, output::Output};
@@ -14,7 +14,7 @@ use crate::{error::Failure, interrupt, output::Output};
 const PAGE_EVENTS: usize = 1_024;
 
 #[derive(Debug, Args)]
-pub(crate) struct Selection {
+pub(crate) struct SelectionArgs {
     /// Only events of this space; may be given several times.
     #[arg(long = "space", value_name = "SPACE")]
     spaces: Vec<String>,
@@ -24,7 +24,7 @@ pub(crate) struct Selection {
     types: Vec<EventType>,
 }
 
-impl Selection {
+impl SelectionArgs {
     /// The filter that it states.
     pub(crate) fn filter(&self, store: &Spacefold) -> Result<EventFilter, Failure> {
         let mut filter = EventFilter::all();
@@ -94,7 +94,7 @@ pub(crate) fn print(
     progress: &ProgressBar,
 ) -> Result<(), Failure> {
     let to = to.min(store.durable_head());
-    let read = Read::from(from).to(to).matching(filter.clone()).limit(PAGE_EVENTS);
+    let read = ReadRequest::from(from).to(to).matching(filter.clone()).limit(PAGE_EVENTS);
     for page in store.log().pages(read) {
         interrupt::check()?;
         let page = page?;

@@ -6,17 +6,17 @@ mod operation;
 use clap::Args;
 use spacefold::{Folding, SpaceService, command::Outcome};
 
-use self::operation::Operation;
+use self::operation::OperationArgs;
 use crate::{
     error::Failure,
     output::grouped,
-    session::{NewStore, Session},
+    session::{CliSession, NewStore},
 };
 
 #[derive(Debug, Args)]
 pub(crate) struct Service {
     #[command(subcommand)]
-    operation: Operation,
+    operation: OperationArgs,
 
     /// Who does it: goes into the event.
     #[arg(long, global = true, value_name = "SOURCE")]
@@ -36,7 +36,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let operation = self.operation.ready()?;
         let store = if self.operation.creates_a_store() {
             session.open(Folding::OnDemand, self.new_store)?
@@ -66,7 +66,7 @@ impl Service {
 }
 
 /// Prints the events that were recorded: as lines for programs, their places for people.
-fn print(outcome: &Outcome, session: &mut Session) -> Result<(), Failure> {
+fn print(outcome: &Outcome, session: &mut CliSession) -> Result<(), Failure> {
     if session.json {
         for event in outcome.events() {
             session.output.json(event)?;

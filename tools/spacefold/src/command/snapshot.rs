@@ -8,8 +8,8 @@ use super::selection;
 use crate::{
     error::Failure,
     interrupt,
-    output::{Output, Table, grouped, number, text},
-    session::Session,
+    output::{CellTable, Output, grouped, number, text},
+    session::CliSession,
 };
 
 #[derive(Debug, Args)]
@@ -48,14 +48,14 @@ struct Unrendered<'a> {
 }
 
 impl SnapshotOf {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.open_existing()?;
         self.write(&store, session)?;
         session.output.flush()?;
         Ok(store.close()?)
     }
 
-    fn write(&self, store: &Spacefold, session: &mut Session) -> Result<(), Failure> {
+    fn write(&self, store: &Spacefold, session: &mut CliSession) -> Result<(), Failure> {
         let at = selection::moment(store, self.at, self.as_of)?;
         let all = match (&self.space_id, at) {
             (Some(space_id), at) => {
@@ -83,7 +83,7 @@ impl SnapshotOf {
     }
 }
 
-fn write_one(snapshot: &Snapshot, session: &mut Session) -> Result<(), Failure> {
+fn write_one(snapshot: &Snapshot, session: &mut CliSession) -> Result<(), Failure> {
     match session.json {
         true => session.output.json(snapshot),
         false => print(snapshot, &mut session.output),
@@ -93,7 +93,7 @@ fn write_one(snapshot: &Snapshot, session: &mut Session) -> Result<(), Failure> 
 /// Writes the documents that there is something to render of, of one space after the other.
 fn write_unrendered(
     snapshots: impl Iterator<Item = Result<Snapshot, SnapshotError>>,
-    session: &mut Session,
+    session: &mut CliSession,
 ) -> Result<(), Failure> {
     let mut table = Unrendered::table();
     for snapshot in snapshots {
@@ -104,12 +104,16 @@ fn write_unrendered(
 }
 
 impl Unrendered<'_> {
-    fn table() -> Table {
-        Table::new().head(["space", "document", "path", "stale", "last render"])
+    fn table() -> CellTable {
+        CellTable::new().head(["space", "document", "path", "stale", "last render"])
     }
 
     /// Writes those of a space, or adds them to the table, which is written when it has many.
-    fn write(snapshot: &Snapshot, table: &mut Table, session: &mut Session) -> Result<(), Failure> {
+    fn write(
+        snapshot: &Snapshot,
+        table: &mut CellTable,
+        session: &mut CliSession,
+    ) -> Result<(), Failure> {
         for document_id in snapshot.documents_to_render() {
             let Some(document) = snapshot.document(document_id) else { continue };
             let unrendered = Unrendered {
@@ -149,7 +153,7 @@ fn render(snapshot: &Snapshot, document_id: &str) -> String {
 }
 
 fn print(snapshot: &Snapshot, output: &mut Output) -> Result<(), Failure> {
-    let mut table = Table::new();
+    let mut table = CellTable::new();
     let mut say = |what: &str, value: String| table.row([text(what), text(value)]);
     say("space", snapshot.space_id().to_owned());
     say("name", snapshot.name().unwrap_or("-").to_owned());
@@ -172,7 +176,8 @@ fn print(snapshot: &Snapshot, output: &mut Output) -> Result<(), Failure> {
     say("documents", snapshot.document_count().to_string());
     output.table(&table)?;
     if snapshot.document_count() > 0 {
-        let mut table = Table::new().head(["  path", "id", "content hash", "updated at", "render"]);
+        let mut table =
+            CellTable::new().head(["  path", "id", "content hash", "updated at", "render"]);
         for (id, document) in snapshot.documents() {
             let hash = document.content_hash().map_or("-", RecordedHash::into_text);
             table.row([

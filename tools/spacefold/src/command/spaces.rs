@@ -8,8 +8,8 @@ use spacefold_event_core::bytes::to_u64;
 use crate::{
     error::Failure,
     interrupt,
-    output::{Table, number, text},
-    session::Session,
+    output::{CellTable, number, text},
+    session::CliSession,
 };
 
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(crate) struct Spaces {
 }
 
 #[derive(Serialize)]
-struct Printed<'a> {
+struct PrintedSpace<'a> {
     space_id: &'a str,
     name: Option<&'a str>,
     status: String,
@@ -30,18 +30,18 @@ struct Printed<'a> {
 }
 
 impl Spaces {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.open_existing()?;
         let snapshots = match self.at {
             Some(at) => store.at(Position::new(at)).snapshots()?,
             None => store.snapshots(),
         };
         let titles = ["space", "name", "status", "revision", "documents", "updated"];
-        let mut table = Table::new().head(titles);
+        let mut table = CellTable::new().head(titles);
         for snapshot in snapshots {
             interrupt::check()?;
             let snapshot = snapshot?;
-            let printed = Printed {
+            let printed = PrintedSpace {
                 space_id: snapshot.space_id(),
                 name: snapshot.name(),
                 status: snapshot.status().to_string(),

@@ -5,12 +5,12 @@ use indicatif::ProgressBar;
 use spacefold::{
     Position, Spacefold,
     event::EventFilter,
-    log::{LogReader as _, Read},
+    log::{LogReader as _, ReadRequest},
 };
 use spacefold_event_core::bytes::to_usize;
 
-use super::selection::{self, Selection};
-use crate::{error::Failure, interrupt, session::Session};
+use super::selection::{self, SelectionArgs};
+use crate::{error::Failure, interrupt, session::CliSession};
 
 /// How far back the first search goes; each further one goes twice as far.
 const FIRST_SEARCH_EVENTS: u64 = 4_096;
@@ -19,7 +19,7 @@ const FIRST_SEARCH_EVENTS: u64 = 4_096;
 const MAX_SEARCH_EVENTS: u64 = 1 << 20;
 
 #[derive(Debug, Args)]
-pub(crate) struct Tail {
+pub(crate) struct TailArgs {
     /// How many events.
     #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "from")]
     last: u64,
@@ -29,11 +29,11 @@ pub(crate) struct Tail {
     from: Option<u64>,
 
     #[command(flatten)]
-    selection: Selection,
+    selection: SelectionArgs,
 }
 
-impl Tail {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+impl TailArgs {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.open_existing()?;
         let filter = self.selection.filter(&store)?;
         let from = match self.from.map(Position::new) {
@@ -81,7 +81,7 @@ fn positions(
     (from, to): (Position, Position),
 ) -> Result<Vec<Position>, Failure> {
     let mut found = Vec::new();
-    for page in store.log().pages(Read::from(from).to(to).matching(filter.clone())) {
+    for page in store.log().pages(ReadRequest::from(from).to(to).matching(filter.clone())) {
         found.extend(page?.envelopes().map(|envelope| envelope.position));
     }
     Ok(found)

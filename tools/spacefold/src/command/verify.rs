@@ -19,8 +19,8 @@ use spacefold::{
 use self::content::CheckedContent;
 use crate::{
     error::{Failure, Status},
-    output::{Table, grouped, number, text},
-    session::Session,
+    output::{CellTable, grouped, number, text},
+    session::CliSession,
 };
 
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub(crate) struct Verify {
 }
 
 #[derive(Serialize)]
-struct Printed {
+struct PrintedReport {
     ok: bool,
     events: u64,
     blocks: u64,
@@ -53,7 +53,7 @@ pub(super) struct PrintedProblem {
 }
 
 impl Verify {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let mut printed = self.check_store(&session.data)?;
         let log_is_sound = printed.is_ok();
         let content = if self.quick {
@@ -62,7 +62,7 @@ impl Verify {
             content::check(&session.data, log_is_sound, &mut printed.problems)?
         };
         // Opening a store mends what it can: not what is only to be reported.
-        let is_checked = !matches!(printed.state(), State::Unchecked(_));
+        let is_checked = !matches!(printed.state(), CheckState::Unchecked(_));
         if !self.quick && (printed.is_ok() || self.heal) && is_checked {
             self.check_projections(session, &mut printed.problems)?;
         }
@@ -74,14 +74,14 @@ impl Verify {
         }
         session.output.flush()?;
         match printed.state() {
-            State::Sound => Ok(()),
-            State::Damaged => Err(self.damaged(&printed, session)),
-            State::NeedsRecovery => Err(needs_recovery(session)),
-            State::Unchecked(kind) => Err(unchecked(kind, session)),
+            CheckState::Sound => Ok(()),
+            CheckState::Damaged => Err(self.damaged(&printed, session)),
+            CheckState::NeedsRecovery => Err(needs_recovery(session)),
+            CheckState::Unchecked(kind) => Err(unchecked(kind, session)),
         }
     }
 
-    fn damaged(&self, printed: &Printed, session: &Session) -> Failure {
+    fn damaged(&self, printed: &PrintedReport, session: &CliSession) -> Failure {
         let unhealed = printed.problems.iter().filter(|problem| !problem.healed);
         Failure::new(
             Status::Damaged,
@@ -95,16 +95,16 @@ impl Verify {
         )
     }
 
-    fn check_store(&self, path: &Path) -> Result<Printed, Failure> {
+    fn check_store(&self, path: &Path) -> Result<PrintedReport, Failure> {
         let options = VerifyOptions {
             depth: if self.quick { VerifyDepth::Quick } else { VerifyDepth::Full },
             damage: if self.heal { OnDamage::Heal } else { OnDamage::Report },
         };
         match spacefold::admin::verify(path, options) {
-            Ok(report) => Ok(Printed::from(report)),
+            Ok(report) => Ok(PrintedReport::from(report)),
             Err(error) => match PrintedProblem::of(&error) {
                 Some(problem) => {
-                    Ok(Printed { ok: false, events: 0, blocks: 0, problems: vec![problem] })
+                    Ok(PrintedReport { ok: false, events: 0, blocks: 0, problems: vec![problem] })
                 }
                 None => Err(error.into()),
             },
@@ -114,7 +114,7 @@ impl Verify {
     /// Compares the stored states with the fold of the events.
     fn check_projections(
         &self,
-        session: &Session,
+        session: &CliSession,
         problems: &mut Vec<PrintedProblem>,
     ) -> Result<(), Failure> {
         let store = match session.open_existing() {
@@ -186,7 +186,7 @@ impl Verify {
 
 /// What a check comes to as a whole.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum CheckState {
     Sound,
     /// Something is damaged, whatever else there is.
     Damaged,
@@ -216,7 +216,7 @@ pub(super) fn machine_kind(error: &(dyn Error + 'static)) -> Option<&'static str
     Some(kind.name())
 }
 
-fn needs_recovery(session: &Session) -> Failure {
+fn needs_recovery(session: &CliSession) -> Failure {
     Failure::new(
         Status::Failed,
         "the store was not closed and has not been opened since: it needs recovery",
@@ -226,7 +226,7 @@ fn needs_recovery(session: &Session) -> Failure {
     )
 }
 
-fn unchecked(kind: StorageErrorKind, session: &Session) -> Failure {
+fn unchecked(kind: StorageErrorKind, session: &CliSession) -> Failure {
     let what = match kind {
         StorageErrorKind::NoRoom => "the disk is full",
         StorageErrorKind::FileTooLarge => "this process may not write files as large",
@@ -255,16 +255,16 @@ impl PrintedProblem {
     }
 }
 
-impl Printed {
-    fn state(&self) -> State {
+impl PrintedReport {
+    fn state(&self) -> CheckState {
         let unhealed = || self.problems.iter().filter(|problem| !problem.healed);
         if unhealed().any(PrintedProblem::is_damage) {
-            return State::Damaged;
+            return CheckState::Damaged;
         }
         match unhealed().find_map(PrintedProblem::unchecked) {
-            Some(kind) => State::Unchecked(kind),
-            None if unhealed().next().is_some() => State::NeedsRecovery,
-            None => State::Sound,
+            Some(kind) => CheckState::Unchecked(kind),
+            None if unhealed().next().is_some() => CheckState::NeedsRecovery,
+            None => CheckState::Sound,
         }
     }
 
@@ -273,7 +273,7 @@ impl Printed {
     }
 }
 
-impl From<VerifyReport> for Printed {
+impl From<VerifyReport> for PrintedReport {
     fn from(report: VerifyReport) -> Self {
         let mut printed = Self {
             ok: false,
@@ -342,15 +342,15 @@ impl PrintedProblem {
 }
 
 fn print(
-    printed: &Printed,
+    printed: &PrintedReport,
     content: &CheckedContent,
-    session: &mut Session,
+    session: &mut CliSession,
 ) -> Result<(), Failure> {
     let verdict = match printed.state() {
-        State::Sound => "sound",
-        State::Damaged => "damaged",
-        State::NeedsRecovery => "needs recovery",
-        State::Unchecked(_) => "not checked to the end",
+        CheckState::Sound => "sound",
+        CheckState::Damaged => "damaged",
+        CheckState::NeedsRecovery => "needs recovery",
+        CheckState::Unchecked(_) => "not checked to the end",
     };
     let (events, blocks) = (grouped(printed.events), grouped(printed.blocks));
     session.output.line(&format!("{verdict}: {events} events in {blocks} blocks"))?;
@@ -359,7 +359,7 @@ fn print(
         return Ok(());
     }
     let titles = ["position", "kind", "healed", "where", "what"];
-    let mut table = Table::new().head(titles);
+    let mut table = CellTable::new().head(titles);
     for problem in &printed.problems {
         let place = match (&problem.file, problem.offset) {
             (Some(file), Some(offset)) => format!("{file}, byte {offset}"),

@@ -5,8 +5,8 @@ use spacefold::{Position, projection::Occurrence};
 
 use crate::{
     error::Failure,
-    output::{Table, number, text},
-    session::Session,
+    output::{CellTable, number, text},
+    session::CliSession,
 };
 
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(crate) struct WhereIs {
 }
 
 impl WhereIs {
-    pub(crate) fn run(&self, session: &mut Session) -> Result<(), Failure> {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.open_existing()?;
         let head = store.durable_head();
         let at = match (self.at.map(Position::new), self.now) {
@@ -35,7 +35,7 @@ impl WhereIs {
         };
         let mut found = store.projections().occurrences(&self.hash)?;
         found.retain(|occurrence| at.is_none_or(|at| occurrence.is_at(at)));
-        let mut table = Table::new().head(["space", "document", "from", "until"]);
+        let mut table = CellTable::new().head(["space", "document", "from", "until"]);
         for occurrence in &found {
             if session.json {
                 session.output.json(occurrence)?;

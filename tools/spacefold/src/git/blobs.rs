@@ -9,7 +9,7 @@ use super::{
     GitError,
     loose::{LooseBlob, LooseObjects},
     objects::Objects,
-    process::Running,
+    process::GitProcess,
 };
 
 use spacefold_event_core::bytes::to_u64;
@@ -42,7 +42,7 @@ pub(super) struct Blobs<'r> {
 
 /// What `git cat-file` answers.
 pub(super) struct Answers {
-    running: Option<Running>,
+    running: Option<GitProcess>,
     output: BufReader<ChildStdout>,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn start(
     option: &str,
 ) -> Result<(BufWriter<ChildStdin>, Answers), GitError> {
     let mut command = objects.git(["-c", STREAMED, "cat-file", option]);
-    let mut running = Running::start(command.stdin(Stdio::piped()), READING)?;
+    let mut running = GitProcess::start(command.stdin(Stdio::piped()), READING)?;
     let input = running.stdin();
     let input = input.ok_or_else(|| GitError::Unexpected("no input".to_owned()))?;
     let output = BufReader::with_capacity(1 << 20, running.stdout()?);
@@ -115,7 +115,7 @@ impl Blobs<'_> {
 
     /// Waits for the end, after the requests are dropped.
     pub(super) fn finish(mut self) -> Result<(), GitError> {
-        self.git.running.take().map_or(Ok(()), Running::finish)
+        self.git.running.take().map_or(Ok(()), GitProcess::finish)
     }
 }
 
@@ -168,7 +168,7 @@ impl Answers {
     fn broken(&mut self, what: String) -> GitError {
         let has_ended = self.output.fill_buf().is_ok_and(<[u8]>::is_empty);
         let running = if has_ended { self.running.take() } else { None };
-        match running.map(Running::finish) {
+        match running.map(GitProcess::finish) {
             Some(Err(error)) => error,
             _ => GitError::Unexpected(what),
         }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use super::{GitError, process::Running, repository::Repository};
+use super::{GitError, process::GitProcess, repository::Repository};
 
 use spacefold_event_core::bytes::to_u64;
 
@@ -20,12 +20,12 @@ pub(super) struct Commit {
     pub(super) time: i64,
     pub(super) author: String,
     pub(super) subject: String,
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<PathChange>,
 }
 
 /// What a commit did to a path.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum PathChange {
     /// The path has this now.
     Set { path: Vec<u8>, entry: TreeEntry },
     /// The path is no more.
@@ -34,7 +34,7 @@ pub(super) enum Change {
     Moved { from: Vec<u8>, to: Vec<u8>, entry: TreeEntry },
 }
 
-impl Change {
+impl PathChange {
     pub(super) const fn entry(&self) -> Option<&TreeEntry> {
         match self {
             Self::Set { entry, .. } | Self::Moved { entry, .. } => Some(entry),
@@ -59,13 +59,13 @@ impl TreeEntry {
 }
 
 /// The commits of a branch, the oldest first.
-pub(super) struct History {
-    running: Option<Running>,
+pub(super) struct CommitHistory {
+    running: Option<GitProcess>,
     output: BufReader<Box<dyn Read + Send>>,
     next: Option<Vec<u8>>,
 }
 
-impl History {
+impl CommitHistory {
     /// The commits after `after`, or all of them.
     pub(super) fn of(repository: &Repository, after: Option<&str>) -> Result<Self, GitError> {
         let mut command = repository.objects.git([
@@ -93,12 +93,12 @@ impl History {
             None => command.arg(&repository.tip),
         };
         command.arg("--");
-        let mut running = Running::start(&mut command, "reading the history")?;
+        let mut running = GitProcess::start(&mut command, "reading the history")?;
         let output: Box<dyn Read + Send> = Box::new(running.stdout()?);
         Ok(Self::reading(output, Some(running)))
     }
 
-    fn reading(output: Box<dyn Read + Send>, running: Option<Running>) -> Self {
+    fn reading(output: Box<dyn Read + Send>, running: Option<GitProcess>) -> Self {
         Self { running, output: BufReader::with_capacity(256 << 10, output), next: None }
     }
 
@@ -138,16 +138,16 @@ impl History {
     }
 
     /// A change: `100644 100644 <object> <object> M`, then the path, or both of a rename.
-    fn change(&mut self, raw: &str) -> Result<Change, GitError> {
+    fn change(&mut self, raw: &str) -> Result<PathChange, GitError> {
         let unexpected = || GitError::Unexpected(format!("{raw:?} is no change"));
         let words: Vec<&str> = raw.split(' ').collect();
         let [_, mode, _, object, status] = words[..] else { return Err(unexpected()) };
         let entry = TreeEntry { mode: mode.to_owned(), object: object.to_owned() };
         let path = self.path()?;
         match status.as_bytes().first() {
-            Some(b'A' | b'M' | b'T') => Ok(Change::Set { path, entry }),
-            Some(b'D') => Ok(Change::Removed { path }),
-            Some(b'R') => Ok(Change::Moved { from: path, to: self.path()?, entry }),
+            Some(b'A' | b'M' | b'T') => Ok(PathChange::Set { path, entry }),
+            Some(b'D') => Ok(PathChange::Removed { path }),
+            Some(b'R') => Ok(PathChange::Moved { from: path, to: self.path()?, entry }),
             _ => Err(unexpected()),
         }
     }
@@ -202,7 +202,7 @@ impl History {
 
     /// Why the history ends in the middle: what git says of it is better than what is known here.
     fn breaks_off(&mut self) -> GitError {
-        match self.running.take().map(Running::finish) {
+        match self.running.take().map(GitProcess::finish) {
             Some(Err(error)) => error,
             _ => GitError::Unexpected("the history breaks off".to_owned()),
         }
@@ -223,7 +223,7 @@ pub(super) fn fork(
     is_known: &dyn Fn(&str) -> bool,
 ) -> Result<Fork, GitError> {
     let mut command = repository.objects.git(["rev-list", "--first-parent", &repository.tip, "--"]);
-    let mut running = Running::start(&mut command, "reading the history")?;
+    let mut running = GitProcess::start(&mut command, "reading the history")?;
     let mut next = None;
     for line in BufReader::new(running.stdout()?).lines() {
         let commit = line.map_err(|error| GitError::Unexpected(error.to_string()))?;
@@ -241,7 +241,8 @@ mod tests {
     use super::*;
 
     fn read(output: &[u8]) -> Result<Vec<Commit>, GitError> {
-        let mut history = History::reading(Box::new(std::io::Cursor::new(output.to_vec())), None);
+        let mut history =
+            CommitHistory::reading(Box::new(std::io::Cursor::new(output.to_vec())), None);
         let mut commits = Vec::new();
         while let Some(commit) = history.next()? {
             commits.push(commit);
@@ -263,9 +264,9 @@ mod tests {
         assert_eq!((first.time, first.first_parent.as_deref()), (5, None));
         assert_eq!((first.author.as_str(), first.subject.as_str()), ("Ü", ":first"));
         assert!(
-            matches!(&first.changes[0], Change::Set { path, entry } if path == b"a b" && entry.object == ONE)
+            matches!(&first.changes[0], PathChange::Set { path, entry } if path == b"a b" && entry.object == ONE)
         );
-        assert!(matches!(&first.changes[1], Change::Moved { from, to, entry }
+        assert!(matches!(&first.changes[1], PathChange::Moved { from, to, entry }
             if from == b":x" && to == b"y\nz" && entry.mode == "100755"));
         assert_eq!(commits[1].first_parent.as_deref(), Some(ONE));
         assert!(commits[1].changes.is_empty());

@@ -25,7 +25,7 @@ pub(crate) use self::{commit_events::SpacePer, error::ImportGitError, rewind::Re
 use super::{
     GitError,
     blobs::{self, BlobRequests, Blobs, Wanted},
-    history::{Change, Commit, History},
+    history::{Commit, CommitHistory, PathChange},
     missing, path,
     repository::Repository,
 };
@@ -85,7 +85,7 @@ pub(crate) fn import(
     {
         return Err(ImportGitError::HeadGone { head: head.clone() });
     }
-    let mut history = History::of(repository, earlier.head.as_deref())?;
+    let mut history = CommitHistory::of(repository, earlier.head.as_deref())?;
     let (requests, blobs) = blobs::read(&repository.objects)?;
     let (sender, commits) = mpsc::sync_channel(COMMITS_AHEAD);
     thread::scope(|scope| {
@@ -100,7 +100,7 @@ pub(crate) fn import(
             earlier.spaces.clone(),
             earlier.rewound_at,
         );
-        let mut importer = Importer::new(store, blobs, events, earlier, repository, done);
+        let mut importer = GitImporter::new(store, blobs, events, earlier, repository, done);
         let outcome = importer.run(&commits, progress);
         // The reading thread ends when nobody takes its commits any more.
         drop(commits);
@@ -127,13 +127,13 @@ pub(crate) fn import(
 }
 
 /// A commit, and the objects that were asked for because of it.
-type Ahead = (Commit, Vec<Wanted>);
+type RequestedCommit = (Commit, Vec<Wanted>);
 
 /// Reads the history, and asks for the content that it brings, each once.
 fn read_ahead(
-    history: &mut History,
+    history: &mut CommitHistory,
     mut requests: BlobRequests,
-    commits: &mpsc::SyncSender<Ahead>,
+    commits: &mpsc::SyncSender<RequestedCommit>,
 ) -> Result<(), GitError> {
     let mut asked: HashSet<String> = HashSet::new();
     while let Some(commit) = history.next()? {
@@ -157,7 +157,7 @@ fn read_ahead(
     Ok(())
 }
 
-struct Importer<'a> {
+struct GitImporter<'a> {
     store: &'a Spacefold,
     blobs: Blobs<'a>,
     /// The content of each object that was read.
@@ -174,7 +174,7 @@ struct Importer<'a> {
     done: Imported,
 }
 
-impl<'a> Importer<'a> {
+impl<'a> GitImporter<'a> {
     fn new(
         store: &'a Spacefold,
         blobs: Blobs<'a>,
@@ -201,7 +201,7 @@ impl<'a> Importer<'a> {
     /// Imports the commits. What they had before an error is stored.
     fn run(
         &mut self,
-        commits: &mpsc::Receiver<Ahead>,
+        commits: &mpsc::Receiver<RequestedCommit>,
         progress: &mut dyn FnMut(&Imported) -> bool,
     ) -> Result<(), ImportGitError> {
         let taken = self.take_all(commits, progress);
@@ -218,7 +218,7 @@ impl<'a> Importer<'a> {
 
     fn take_all(
         &mut self,
-        commits: &mpsc::Receiver<Ahead>,
+        commits: &mpsc::Receiver<RequestedCommit>,
         progress: &mut dyn FnMut(&Imported) -> bool,
     ) -> Result<(), ImportGitError> {
         let mut is_first = true;
@@ -291,7 +291,7 @@ impl<'a> Importer<'a> {
     ) -> Result<(), ImportGitError> {
         let content = self.store.content();
         let mut watched =
-            Watched { done: self.done.clone(), progress, unsaid: 0, is_stopped: false };
+            WatchedReader { done: self.done.clone(), progress, unsaid: 0, is_stopped: false };
         let put = |reader: &mut dyn Read| content.put(&mut watched.reading(reader));
         let path = || path_of(commit, &wanted.object);
         let unreadable = |error: String| GitError::Unreadable {
@@ -351,7 +351,7 @@ impl<'a> Importer<'a> {
 }
 
 /// Tells how far a content is read, and stops when told to.
-struct Watched<'p> {
+struct WatchedReader<'p> {
     done: Imported,
     progress: &'p mut dyn FnMut(&Imported) -> bool,
     /// Bytes that were read since it was told last.
@@ -359,7 +359,7 @@ struct Watched<'p> {
     is_stopped: bool,
 }
 
-impl<'p> Watched<'p> {
+impl<'p> WatchedReader<'p> {
     const fn reading<'w>(&'w mut self, source: &'w mut dyn Read) -> WatchedRead<'w, 'p> {
         WatchedRead { source, watched: self }
     }
@@ -367,7 +367,7 @@ impl<'p> Watched<'p> {
 
 struct WatchedRead<'w, 'p> {
     source: &'w mut dyn Read,
-    watched: &'w mut Watched<'p>,
+    watched: &'w mut WatchedReader<'p>,
 }
 
 impl Read for WatchedRead<'_, '_> {
@@ -389,8 +389,8 @@ impl Read for WatchedRead<'_, '_> {
 /// The first path at which a commit has an object.
 fn path_of(commit: &Commit, object: &str) -> Vec<u8> {
     let path = commit.changes.iter().find_map(|change| match change {
-        Change::Set { path, entry } if entry.object == object => Some(path.clone()),
-        Change::Moved { to, entry, .. } if entry.object == object => Some(to.clone()),
+        PathChange::Set { path, entry } if entry.object == object => Some(path.clone()),
+        PathChange::Moved { to, entry, .. } if entry.object == object => Some(to.clone()),
         _ => None,
     });
     path.unwrap_or_default()

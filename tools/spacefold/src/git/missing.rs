@@ -83,7 +83,7 @@ pub(super) fn in_history(
     let (mut child, mut next) = (tip.to_owned(), Some(tip.to_owned()));
     while let Some(commit) = next.filter(|commit| Some(commit.as_str()) != after) {
         let Some(read) = looking.commit(&commit)? else {
-            let found = Found::Missing { kind: "commit", object: commit, path: Vec::new() };
+            let found = CommitFault::Missing { kind: "commit", object: commit, path: Vec::new() };
             return Ok(Some(found.into_error(objects, &child)));
         };
         commits.push((commit.clone(), read.tree));
@@ -104,12 +104,12 @@ pub(super) fn in_history(
 }
 
 /// What is wrong in a commit, and where.
-enum Found {
+enum CommitFault {
     Missing { kind: &'static str, object: String, path: Vec<u8> },
     Unreadable { path: Vec<u8>, said: String },
 }
 
-impl Found {
+impl CommitFault {
     fn into_error(self, objects: &Objects, commit: &str) -> GitError {
         match self {
             Self::Missing { kind, object, path } => {
@@ -166,33 +166,36 @@ struct Looking {
 }
 
 /// What of a commit counts here.
-struct Commit {
+struct CommitTree {
     tree: String,
     first_parent: Option<String>,
 }
 
 /// What is in a folder: whether it is a folder or content, and its name among the objects.
-type Entries = BTreeMap<Vec<u8>, (Kind, String)>;
+type TreeEntries = BTreeMap<Vec<u8>, (TreeEntryKind, String)>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum TreeEntryKind {
     Folder,
     Content,
 }
 
 impl Looking {
-    fn commit(&mut self, commit: &str) -> Result<Option<Commit>, GitError> {
+    fn commit(&mut self, commit: &str) -> Result<Option<CommitTree>, GitError> {
         let Some(bytes) = self.contents.get(commit, "commit")? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes);
         let mut lines = text.lines();
         let tree = lines.next().and_then(|line| line.strip_prefix("tree "));
         let tree = tree.ok_or_else(|| GitError::Unexpected(format!("{commit} has no tree")))?;
         let first_parent = lines.next().and_then(|line| line.strip_prefix("parent "));
-        Ok(Some(Commit { tree: tree.to_owned(), first_parent: first_parent.map(str::to_owned) }))
+        Ok(Some(CommitTree {
+            tree: tree.to_owned(),
+            first_parent: first_parent.map(str::to_owned),
+        }))
     }
 
     /// The first object in which two folders differ that is not there, or does not read.
-    fn differences(&mut self, old: Option<String>, new: &str) -> Option<Found> {
+    fn differences(&mut self, old: Option<String>, new: &str) -> Option<CommitFault> {
         let mut folders = vec![(old, Some(new.to_owned()), Vec::new())];
         while let Some((old, new, path)) = folders.pop() {
             match self.folder(old, new, &path) {
@@ -209,16 +212,16 @@ impl Looking {
         old: Option<String>,
         new: Option<String>,
         path: &[u8],
-    ) -> Result<Vec<Differing>, Found> {
-        let mut entries: BTreeMap<Vec<u8>, [Option<(Kind, String)>; 2]> = BTreeMap::new();
+    ) -> Result<Vec<Differing>, CommitFault> {
+        let mut entries: BTreeMap<Vec<u8>, [Option<(TreeEntryKind, String)>; 2]> = BTreeMap::new();
         for (side, folder) in [old, new].into_iter().enumerate() {
             let Some(object) = folder else { continue };
-            let unreadable = |error: GitError| Found::Unreadable {
+            let unreadable = |error: GitError| CommitFault::Unreadable {
                 path: path.to_vec(),
                 said: error.to_string(),
             };
             let Some(bytes) = self.contents.get(&object, "tree").map_err(unreadable)? else {
-                return Err(Found::Missing { kind: "folder", object, path: path.to_vec() });
+                return Err(CommitFault::Missing { kind: "folder", object, path: path.to_vec() });
             };
             for (name, entry) in entries_of(&bytes, object.len() / 2) {
                 if let Some(place) = entries.entry(name).or_default().get_mut(side) {
@@ -236,16 +239,17 @@ impl Looking {
                 below.push(b'/');
             }
             below.extend(name);
-            let mut folder_of = |entry: Option<(Kind, String)>| match entry {
-                Some((Kind::Folder, object)) => Ok(Some(object)),
-                Some((Kind::Content, object)) => match self.kinds.kind(&object) {
+            let mut folder_of = |entry: Option<(TreeEntryKind, String)>| match entry {
+                Some((TreeEntryKind::Folder, object)) => Ok(Some(object)),
+                Some((TreeEntryKind::Content, object)) => match self.kinds.kind(&object) {
                     Ok(Some(_)) => Ok(None),
                     Ok(None) => {
-                        Err(Found::Missing { kind: "content", object, path: below.clone() })
+                        Err(CommitFault::Missing { kind: "content", object, path: below.clone() })
                     }
-                    Err(error) => {
-                        Err(Found::Unreadable { path: below.clone(), said: error.to_string() })
-                    }
+                    Err(error) => Err(CommitFault::Unreadable {
+                        path: below.clone(),
+                        said: error.to_string(),
+                    }),
                 },
                 None => Ok(None),
             };
@@ -259,8 +263,8 @@ impl Looking {
 }
 
 /// The entries of a folder, submodules apart, whose commits are in another repository.
-fn entries_of(mut bytes: &[u8], hash_bytes: usize) -> Entries {
-    let mut entries = Entries::new();
+fn entries_of(mut bytes: &[u8], hash_bytes: usize) -> TreeEntries {
+    let mut entries = TreeEntries::new();
     while let Some(space) = bytes.iter().position(|byte| *byte == b' ') {
         let (mode, rest) = bytes.split_at(space);
         let Some(nul) = rest.iter().position(|byte| *byte == 0) else { break };
@@ -273,9 +277,9 @@ fn entries_of(mut bytes: &[u8], hash_bytes: usize) -> Entries {
             break;
         };
         let kind = match mode {
-            b"40000" | b"040000" => Some(Kind::Folder),
+            b"40000" | b"040000" => Some(TreeEntryKind::Folder),
             b"160000" => None,
-            _ => Some(Kind::Content),
+            _ => Some(TreeEntryKind::Content),
         };
         if let Some(kind) = kind {
             let object = hash.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -301,7 +305,7 @@ mod tests {
         let entries = entries_of(&bytes, 20);
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[&b"b c"[..]].1, "02".repeat(20));
-        assert!(entries[&b"a"[..]].0 == Kind::Folder);
+        assert!(entries[&b"a"[..]].0 == TreeEntryKind::Folder);
         for cut in 0..bytes.len() {
             assert!(entries_of(&bytes[..cut], 20).len() <= 2);
         }

@@ -2,13 +2,13 @@
 
 use std::{ffi::OsStr, path::PathBuf, process::Command};
 
-use super::{GitError, locate::GitFolder, view::View};
+use super::{GitError, locate::GitFolder, view::RepositoryView};
 
 /// Where the objects of a repository are, and a view of it for git.
 #[derive(Debug)]
 pub(super) struct Objects {
     folder: GitFolder,
-    view: View,
+    view: RepositoryView,
 }
 
 /// Why objects are missing, as far as the repository tells.
@@ -24,7 +24,7 @@ pub(crate) enum Lack {
 
 impl Objects {
     pub(super) fn of(folder: GitFolder) -> Result<Self, GitError> {
-        let view = View::of(&folder)?;
+        let view = RepositoryView::of(&folder)?;
         Ok(Self { folder, view })
     }
 

@@ -42,14 +42,14 @@ fn failed(doing: &str, stderr: &[u8]) -> GitError {
 }
 
 /// A git command that goes on beside us. It is ended when it is dropped.
-pub(super) struct Running {
+pub(super) struct GitProcess {
     child: Child,
     doing: &'static str,
     /// What it says goes to a file: a pipe that nobody reads would hold it up once it is full.
     said: File,
 }
 
-impl Running {
+impl GitProcess {
     pub(super) fn start(command: &mut Command, doing: &'static str) -> Result<Self, GitError> {
         let temporary = |error| GitError::Io { path: std::env::temp_dir(), error };
         let said = tempfile::tempfile().map_err(temporary)?;
@@ -86,7 +86,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for GitProcess {
     fn drop(&mut self) {
         // Where it has ended by itself, both do nothing.
         let _ = self.child.kill();

@@ -80,13 +80,13 @@ const FORMAT_VERSION: &str = "1";
 
 /// A repository as git is shown it.
 #[derive(Debug)]
-pub(super) struct View {
+pub(super) struct RepositoryView {
     folder: TempDir,
     git_dir: PathBuf,
     objects: PathBuf,
 }
 
-impl View {
+impl RepositoryView {
     pub(super) fn of(repository: &GitFolder) -> Result<Self, GitError> {
         let failed = |error| GitError::Io { path: repository.common.clone(), error };
         let folder = tempfile::Builder::new().prefix("spacefold-git-").tempdir();

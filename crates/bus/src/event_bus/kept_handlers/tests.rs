@@ -8,7 +8,7 @@ use spacefold_event_core::{EventType, MemoryLog};
 use super::*;
 use crate::{
     BusOptions, EventBus, Feed, Handler, RetryPolicy, SubscribeError, Subscription,
-    checkpoint::{self, Checkpoint},
+    checkpoint::{self, SubscriptionCheckpoint},
     testing::{LONG, SyncedStore, activate},
 };
 
@@ -59,7 +59,7 @@ fn what_a_bus_has_handled_outlives_a_kill_while_it_runs() {
     bus.start().unwrap();
     let place = |blobs: &BTreeMap<Vec<u8>, Vec<u8>>| {
         let checkpoint = blobs.get(&checkpoint::key("mail"));
-        checkpoint.and_then(|bytes| Checkpoint::decode(bytes)).map(|it| it.position())
+        checkpoint.and_then(|bytes| SubscriptionCheckpoint::decode(bytes)).map(|it| it.position())
     };
     assert!(store.wait_until(|blobs| place(blobs) == Some(Position::new(201))));
     assert_eq!(calls.load(Ordering::SeqCst), 201);

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{
     BTreeMap, ContentHash, ContentReport, Fixture, HashSet, PackStore, PathBuf, fs, get, noise, put,
 };
-use crate::{ContentProblem, chunk_list::ChunkList, collect::DamagedPacks, entry::Kind};
+use crate::{ContentProblem, chunk_list::ChunkList, collect::DamagedPacks, entry::EntryKind};
 use spacefold_event_core::{ContentError, ContentStore as _};
 
 /// The files of a folder.
@@ -55,7 +55,7 @@ impl Contents {
 /// The pack that the list of a content is in.
 fn pack_of_list(store: &PackStore, hash: &ContentHash) -> u32 {
     let place = store.shared.index().get(hash).unwrap();
-    assert_eq!(place.kind, Kind::List);
+    assert_eq!(place.kind, EntryKind::List);
     place.pack
 }
 

@@ -9,7 +9,7 @@ use spacefold_disk::{
     Disk, Lie, SimDisk,
     sim::{
         Fault, Kept,
-        crash::{self, Outcome, Session, Subject},
+        crash::{self, CheckResult, Session, Subject},
     },
 };
 
@@ -43,7 +43,7 @@ impl Contents {
         Self { contents: (0..CONTENTS).map(content).collect(), known: BTreeSet::new() }
     }
 
-    fn use_store(&mut self, store: &PackStore, session: &mut Session) -> Outcome {
+    fn use_store(&mut self, store: &PackStore, session: &mut Session) -> CheckResult {
         // What the store was given, or has said to have, and not yet synced; and all of that.
         let (mut unsynced, mut here) = (BTreeSet::new(), BTreeSet::new());
         for _ in 0..session.rng.usize(1..24) {
@@ -84,7 +84,7 @@ impl Contents {
         Ok(())
     }
 
-    fn read(&self, store: &PackStore, number: usize, session: &Session) -> Outcome {
+    fn read(&self, store: &PackStore, number: usize, session: &Session) -> CheckResult {
         match session.tolerate("get", store.get(&self.hash(number), u64::MAX))? {
             Some(found) if found != self.contents[number] => {
                 Err(format!("content {number} is another"))
@@ -105,7 +105,7 @@ impl Contents {
 impl Subject for Contents {
     type Open = PackStore;
 
-    fn session(&mut self, session: &mut Session) -> Outcome<Option<PackStore>> {
+    fn session(&mut self, session: &mut Session) -> CheckResult<Option<PackStore>> {
         let store = session.tolerate("opening", open(session.disk()))?;
         if let Some(store) = &store {
             self.use_store(store, session)?;
@@ -115,7 +115,7 @@ impl Subject for Contents {
 
     /// Looks at a disk after the power came back: nothing is damaged, everything that is known is
     /// there, what is said to be there is, and a collection leaves what is needed and nothing else.
-    fn look_at(&mut self, disk: &SimDisk, _rng: &mut Rng) -> Outcome {
+    fn look_at(&mut self, disk: &SimDisk, _rng: &mut Rng) -> CheckResult {
         verified(disk)?;
         let store =
             open(Arc::new(disk.clone())).map_err(|error| format!("it does not open: {error}"))?;
@@ -166,7 +166,7 @@ fn open(disk: Arc<dyn Disk>) -> Result<PackStore, OpenContentError> {
     PackStore::prepare_on(disk, Path::new(STORE))?.open(SMALL, None)
 }
 
-fn verified(disk: &SimDisk) -> Outcome<ContentReport> {
+fn verified(disk: &SimDisk) -> CheckResult<ContentReport> {
     let report = verify_on(Arc::new(disk.clone()), Path::new(STORE));
     let report = report.map_err(|error| format!("verify: {error}"))?;
     match report.problems.first() {

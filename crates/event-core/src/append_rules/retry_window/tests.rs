@@ -16,7 +16,7 @@ fn id(number: u64) -> EventId {
 }
 
 fn memory_bytes(window: &RetryWindow) -> usize {
-    let stretches = window.risen.capacity() * size_of::<Stretch>();
+    let stretches = window.risen.capacity() * size_of::<IdStretch>();
     let tables = window.present.memory_bytes() + window.before.memory_bytes();
     window.ids.capacity() * size_of::<EventId>() + tables + stretches
 }

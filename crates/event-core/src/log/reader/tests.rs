@@ -1,18 +1,20 @@
 use super::*;
-use crate::{Append, EventFilter, EventLog, EventType, LogWriter, MemoryLog, SpaceEvent, testing};
+use crate::{
+    AppendRequest, EventFilter, EventLog, EventType, LogWriter, MemoryLog, SpaceEvent, testing,
+};
 
 /// A log whose pages get nowhere from some position on, in one way or another.
 struct Withholding {
     log: MemoryLog,
     from: Position,
-    gives: fn(&Read) -> Page,
+    gives: fn(&ReadRequest) -> Page,
 }
 
 impl Withholding {
-    fn new(events: u64, from: u64, gives: fn(&Read) -> Page) -> Self {
+    fn new(events: u64, from: u64, gives: fn(&ReadRequest) -> Page) -> Self {
         let log = MemoryLog::new();
         for _ in 0..events {
-            log.append(&Append::new(&[SpaceEvent::space_activated("a")])).unwrap();
+            log.append(&AppendRequest::new(&[SpaceEvent::space_activated("a")])).unwrap();
         }
         Self { log, from: Position::new(from), gives }
     }
@@ -23,7 +25,7 @@ impl testing::LogWrapper for Withholding {
         &self.log
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         if read.from >= self.from {
             return Ok((self.gives)(read));
         }
@@ -35,7 +37,7 @@ impl testing::LogWrapper for Withholding {
 fn pages_lead_from_the_beginning_to_the_head_and_end() {
     let log = Withholding::new(10, 11, |read| Page::empty(read.from)).log;
     for limit in [1, 3, 10, 11] {
-        let mut pages = log.pages(Read::from(Position::START).limit(limit));
+        let mut pages = log.pages(ReadRequest::from(Position::START).limit(limit));
         let mut positions = Vec::new();
         for page in pages.by_ref() {
             positions.extend(page.unwrap().envelopes().map(|event| event.position.get()));
@@ -45,17 +47,17 @@ fn pages_lead_from_the_beginning_to_the_head_and_end() {
         assert!(pages.next().is_none());
     }
     let none = EventFilter::all().types([EventType::SpaceDeleted]);
-    let pages = log.pages(Read::from(Position::new(4)).matching(none));
+    let pages = log.pages(ReadRequest::from(Position::new(4)).matching(none));
     assert_eq!(pages.map(|page| page.unwrap().len()).sum::<usize>(), 0);
-    assert!(log.pages(Read::from(Position::new(11))).next().is_none());
-    assert!(log.pages(Read::from(Position::new(5)).to(Position::new(4))).next().is_none());
+    assert!(log.pages(ReadRequest::from(Position::new(11))).next().is_none());
+    assert!(log.pages(ReadRequest::from(Position::new(5)).to(Position::new(4))).next().is_none());
 }
 
 #[test]
 fn a_log_that_gives_nothing_before_its_head_is_an_error_and_no_end() {
-    let nowhere: fn(&Read) -> Page = |read| Page::empty(read.from);
-    let to_the_end: fn(&Read) -> Page = |read| Page::empty(read.to.next());
-    let back: fn(&Read) -> Page = |_| Page::empty(Position::new(1));
+    let nowhere: fn(&ReadRequest) -> Page = |read| Page::empty(read.from);
+    let to_the_end: fn(&ReadRequest) -> Page = |read| Page::empty(read.to.next());
+    let back: fn(&ReadRequest) -> Page = |_| Page::empty(Position::new(1));
     let activated = EventFilter::all().types([EventType::SpaceActivated]);
     for (gives, filter) in [
         (nowhere, EventFilter::all()),
@@ -66,7 +68,7 @@ fn a_log_that_gives_nothing_before_its_head_is_an_error_and_no_end() {
     ] {
         for missing in [1, 6, 10] {
             let log = Withholding::new(10, missing, gives);
-            let read = Read::from(Position::new(1)).matching(filter.clone());
+            let read = ReadRequest::from(Position::new(1)).matching(filter.clone());
             let mut pages = log.pages(read);
             let mut given = 0;
             let error = loop {
@@ -89,8 +91,10 @@ fn a_log_that_gives_nothing_before_its_head_is_an_error_and_no_end() {
 #[test]
 fn pages_of_nothing_are_refused_once() {
     let log = Withholding::new(3, 4, |read| Page::empty(read.from)).log;
-    for read in [Read::from(Position::new(1)).limit(0), Read::from(Position::new(1)).looking_at(0)]
-    {
+    for read in [
+        ReadRequest::from(Position::new(1)).limit(0),
+        ReadRequest::from(Position::new(1)).looking_at(0),
+    ] {
         let mut pages = log.pages(read);
         assert!(matches!(pages.next(), Some(Err(ReadError::NothingAsked))));
         assert!(pages.next().is_none());
@@ -102,12 +106,12 @@ fn a_page_looks_at_no_more_than_it_is_told_and_a_run() {
     let log = MemoryLog::new();
     for _ in 0..50 {
         let run = [0; 7].map(|_| SpaceEvent::space_activated("a"));
-        log.append(&Append::new(&run)).unwrap();
+        log.append(&AppendRequest::new(&run)).unwrap();
     }
     let none = EventFilter::all().types([EventType::SpaceDeleted]);
     let mut next = Position::new(1);
     let mut pages = 0;
-    for page in log.pages(Read::from(next).matching(none).looking_at(20)) {
+    for page in log.pages(ReadRequest::from(next).matching(none).looking_at(20)) {
         let page = page.unwrap();
         assert!(page.next().since(next) < 20 + 7);
         next = page.next();

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     Assignments, EncodedBody, EventId, EventType, Position, Presence, Records, RecordsBuilder,
     Revision, SchemaVersion, Schemas, SpaceEvent, Timestamp, Value,
-    payload::layout::FieldKind::{self, MaybeText, Text},
+    payload::layout::KeyForm::{self, MaybeText, Text},
     record::{
         body::Body,
         planted::{EARLIER, LATER},
@@ -205,7 +205,7 @@ fn a_long_text_that_an_old_payload_names_over_and_over_is_no_way_to_fill_the_mem
     static LISTS: [Upcaster; 1] = [Upcaster {
         event_type: EventType::CacheInvalidated,
         from: SchemaVersion::FIRST,
-        layout: &[("document_ids", FieldKind::Texts), ("reason", MaybeText)],
+        layout: &[("document_ids", KeyForm::Texts), ("reason", MaybeText)],
         upcast: |object| object,
     }];
     static SCHEMAS: Schemas = Schemas::new(&LISTS);
@@ -222,7 +222,7 @@ fn a_long_text_that_an_old_payload_names_over_and_over_is_no_way_to_fill_the_mem
 
 #[test]
 fn keys_of_every_kind_are_read() {
-    use crate::payload::layout::FieldKind::{Json, Members, Texts};
+    use crate::payload::layout::KeyForm::{Json, Members, Texts};
     const fn same(event_type: EventType, layout: Layout) -> Upcaster {
         Upcaster { event_type, from: SchemaVersion::FIRST, layout, upcast: |object| object }
     }

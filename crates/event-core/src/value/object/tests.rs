@@ -52,8 +52,8 @@ fn no_way_to_a_large_object_moves_more_than_a_few_entries_for_each() {
 #[test]
 fn what_is_merged_into_a_clone_leaves_the_rest_shared() {
     let tree_of = |object: &Object| match &object.entries {
-        Entries::Shared(tree) => tree.clone(),
-        Entries::Listed(entries) => panic!("{} entries are copied", entries.len()),
+        ObjectEntries::Shared(tree) => tree.clone(),
+        ObjectEntries::Listed(entries) => panic!("{} entries are copied", entries.len()),
     };
     let change = |n: u32| [(key(n), Value::from(n))].into_iter().collect::<Object>();
     let mut many: Object = (0..10_000).map(|n| (key(n), Value::Null)).collect();

@@ -38,12 +38,12 @@ fn looks(work: impl FnOnce()) -> usize {
 }
 
 /// The entry with this number, in an order that does not follow the numbers.
-fn entry(n: u32) -> Entry<Counted> {
+fn entry(n: u32) -> ObjectEntry<Counted> {
     (Counted(format!("{:08x}", n.wrapping_mul(0x9e37_79b1))), Value::Integer(n.into()))
 }
 
-fn numbered(count: u32) -> Tree<Counted> {
-    let mut tree = Tree::of(vec![entry(0)]).unwrap();
+fn numbered(count: u32) -> ObjectTree<Counted> {
+    let mut tree = ObjectTree::of(vec![entry(0)]).unwrap();
     for n in 1..count {
         assert!(tree.insert(entry(n)).is_none());
     }
@@ -51,14 +51,14 @@ fn numbered(count: u32) -> Tree<Counted> {
 }
 
 /// Every node and entry of a tree, by where it is in memory.
-pub(crate) fn places<S>(tree: &Tree<S>) -> HashSet<usize> {
-    fn walk<S>(node: &Arc<Node<S>>, places: &mut HashSet<usize>) {
+pub(crate) fn places<S>(tree: &ObjectTree<S>) -> HashSet<usize> {
+    fn walk<S>(node: &Arc<TreeNode<S>>, places: &mut HashSet<usize>) {
         places.insert(Arc::as_ptr(node).addr());
         match &**node {
-            Node::Leaf(entries) => {
+            TreeNode::Leaf(entries) => {
                 places.extend(entries.iter().map(|entry| Arc::as_ptr(entry).addr()));
             }
-            Node::Branch(children) => {
+            TreeNode::Branch(children) => {
                 children.iter().for_each(|child| walk(&child.node, places));
             }
         }
@@ -116,8 +116,8 @@ fn keys() -> impl Strategy<Value = Vec<(bool, u16)>> {
     proptest::collection::vec((proptest::bool::weighted(0.6), 0_u16..900), 0..1_500)
 }
 
-fn listed(tree: Option<&Tree<String>>) -> Vec<Entry<String>> {
-    let entries = tree.into_iter().flat_map(Tree::iter);
+fn listed(tree: Option<&ObjectTree<String>>) -> Vec<ObjectEntry<String>> {
+    let entries = tree.into_iter().flat_map(ObjectTree::iter);
     entries.map(|entry| (**entry).clone()).collect()
 }
 
@@ -133,7 +133,7 @@ proptest! {
         let key = |n: u16| format!("k{n}");
         let mut model: BTreeMap<String, Value> =
             (0..first).map(|n| (key(n), Value::Integer(n.into()))).collect();
-        let mut tree = Tree::of(model.clone().into_iter().collect()).unwrap();
+        let mut tree = ObjectTree::of(model.clone().into_iter().collect()).unwrap();
         let mut kept = (tree.clone(), model.clone());
         for (step, (is_put, n)) in steps.into_iter().enumerate() {
             if step == keep {
@@ -154,7 +154,7 @@ proptest! {
         for (tree, model) in [&kept, &(tree.clone(), model.clone())] {
             let expected: Vec<_> = model.clone().into_iter().collect();
             prop_assert_eq!(listed(Some(tree)), expected.clone());
-            let anew = Tree::of(expected).unwrap();
+            let anew = ObjectTree::of(expected).unwrap();
             prop_assert!(anew == *tree, "whatever their shapes");
         }
         prop_assert_eq!(kept.0 == tree, kept.1 == model);

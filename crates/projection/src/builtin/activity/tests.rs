@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use spacefold_event_core::{Append, LogWriter, MemoryLog, SpaceEvent, Timestamp};
+use spacefold_event_core::{AppendRequest, LogWriter, MemoryLog, SpaceEvent, Timestamp};
 use spacefold_state::testing::{events, recorded};
 
 use super::*;
@@ -31,7 +31,7 @@ proptest! {
             let micros = day * DAY_MICROS + 30 * 60_000_000 * (2 * (step % 2) - 1);
             let time = Timestamp::from_micros(micros).unwrap();
             let event = SpaceEvent { source: source.map(str::to_owned), ..event };
-            log.append(&Append::new(std::slice::from_ref(&event)).recorded_at(&[time])).unwrap();
+            log.append(&AppendRequest::new(std::slice::from_ref(&event)).recorded_at(&[time])).unwrap();
         }
         for event in recorded(&log) {
             let key = (Day::of(event.recorded_at), event.event.event_type(), event.event.source);

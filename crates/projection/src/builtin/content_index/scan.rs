@@ -3,14 +3,14 @@
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
-    EventTypes, LogReader, Payload, Position, Read, ReadError, RecordedEventRef,
+    EventTypes, LogReader, Payload, Position, ReadError, ReadRequest, RecordedEventRef,
 };
 use spacefold_state::Effect;
 
 use super::{EVENT_TYPES, Occurrence};
 use crate::effects::{EffectSource, Reading};
 
-struct Scan<'a> {
+struct OccurrenceScan<'a> {
     content_hash: &'a str,
     /// By space and document where the content is: its place among what was found.
     open: RapidHashMap<Box<str>, RapidHashMap<Box<str>, usize>>,
@@ -25,9 +25,10 @@ pub(super) fn occurrences(
 ) -> Result<Vec<Occurrence>, ReadError> {
     let head = log.durable_head();
     let types: EventTypes = EVENT_TYPES.into_iter().collect();
-    let mut scan = Scan { content_hash, open: RapidHashMap::default(), found: Vec::new() };
+    let mut scan =
+        OccurrenceScan { content_hash, open: RapidHashMap::default(), found: Vec::new() };
     let mut after = Position::START;
-    for page in log.pages(Read::from(after.next()).to(head)) {
+    for page in log.pages(ReadRequest::from(after.next()).to(head)) {
         let Reading { page, effects } = Reading::of(page?, (after, head), Some(effects))?;
         after = page.next().previous();
         for envelope in page.envelopes().filter(|event| types.contains(event.event_type)) {
@@ -40,7 +41,7 @@ pub(super) fn occurrences(
     Ok(scan.found)
 }
 
-impl Scan<'_> {
+impl OccurrenceScan<'_> {
     fn apply(&mut self, event: &RecordedEventRef<'_>) {
         match &event.payload {
             Payload::SpaceDeleted { .. } => {

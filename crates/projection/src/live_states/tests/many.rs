@@ -24,7 +24,7 @@ fn twice_the_spaces_are_folded_and_listed_in_no_more_memory() {
         let log = Arc::new(MemoryLog::new());
         let events: Vec<_> = (0..count).map(|n| SpaceEvent::space_created(id(n), id(n))).collect();
         events.chunks(1_000).for_each(|some| {
-            log.append(&Append::new(some)).unwrap();
+            log.append(&AppendRequest::new(some)).unwrap();
         });
         let disk = MemoryDisk::new();
         let states = within(&log, &disk, MAX_BYTES);
@@ -64,7 +64,7 @@ fn states_that_were_let_go_of_are_there_for_the_next_session() {
     states.save().unwrap();
     assert_eq!(persisted_spaces(&disk.root()).len(), 400);
     // What another session finds is not folded again: nothing is there to fold it from.
-    let events = log.read(&Read::from(at(1)).limit(usize::MAX)).unwrap();
+    let events = log.read(&ReadRequest::from(at(1)).limit(usize::MAX)).unwrap();
     assert_eq!(events.len(), 400);
     let again = over(&log, &disk);
     assert_eq!(again.checkpoints().unwrap()[0].position, at(400));

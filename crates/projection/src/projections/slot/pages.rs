@@ -1,8 +1,8 @@
 //! The next page of the log, also in front of an event that cannot be read.
 
-use spacefold_event_core::{Position, Read, ReadError};
+use spacefold_event_core::{Position, ReadError, ReadRequest};
 
-use super::Slot;
+use super::ProjectionSlot;
 use crate::{
     effects::Reading,
     projections::{
@@ -17,9 +17,9 @@ pub(super) enum NextPage {
     Unreadable(Paused),
 }
 
-impl Slot {
+impl ProjectionSlot {
     pub(super) fn next_page(&self, from: Position, to: Position) -> Result<NextPage, CatchUpError> {
-        let read = Read::from(from).to(to);
+        let read = ReadRequest::from(from).to(to);
         let reading = match self.read_page(&read) {
             // What comes before it can be read.
             Err(ReadError::Corrupt { position, .. }) if position > from => {
@@ -30,7 +30,7 @@ impl Slot {
         reading.map_or_else(|error| unreadable(from, error), |page| Ok(NextPage::Page(page)))
     }
 
-    fn read_page(&self, read: &Read) -> Result<Reading, ReadError> {
+    fn read_page(&self, read: &ReadRequest) -> Result<Reading, ReadError> {
         let page = self.log.read(read)?;
         page.check_progress(read)?;
         Reading::of(page, (read.from.previous(), read.to), self.effects().map(|source| &**source))

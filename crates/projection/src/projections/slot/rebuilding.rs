@@ -2,7 +2,7 @@
 
 use spacefold_event_core::Position;
 
-use super::{Slot, pages::NextPage};
+use super::{ProjectionSlot, pages::NextPage};
 use crate::{
     generations::LeftBehind,
     projections::{
@@ -12,16 +12,16 @@ use crate::{
 };
 
 /// What a rebuild begins with.
-pub(crate) struct Begun {
+pub(crate) struct RowsRebuildStart {
     /// What is read, as it is; `None` when nothing of this version is.
     pub(crate) old: Option<Frozen>,
     /// What is folded beside it: empty, or as far as an earlier rebuild has come.
     pub(crate) new: Generation,
 }
 
-impl Slot {
+impl ProjectionSlot {
     /// Begins to fold a new state, or goes on with the one that an earlier rebuild has left.
-    pub(crate) fn begin_rebuild(&self, left: LeftBehind) -> Result<Begun, CatchUpError> {
+    pub(crate) fn begin_rebuild(&self, left: LeftBehind) -> Result<RowsRebuildStart, CatchUpError> {
         let _folding = self.fold_alone();
         let version = self.projection.version();
         let mut folded = self.folded_mut();
@@ -45,7 +45,7 @@ impl Slot {
             None => Generation::empty(&mut folded.generations, version)?.skipping(&skipped),
         };
         folded.generations.rebuild(new.number());
-        Ok(Begun { old, new })
+        Ok(RowsRebuildStart { old, new })
     }
 
     /// Checkpoints a state that a rebuild folds, so that the next one finds it.

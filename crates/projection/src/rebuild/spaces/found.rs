@@ -8,15 +8,15 @@ use spacefold_state::{SpaceStates, StateHash};
 /// The hashes of the old and the new state of each space: some 45 bytes a space beside its id, more
 /// only for those of which the two differ.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct ComparedHashes {
     /// The ids, one after the other.
     ids: String,
-    spaces: Vec<Space>,
+    spaces: Vec<SpaceHashes>,
     /// The old and the new hash of the spaces at these places, of which they differ.
     parted: BTreeMap<usize, Hashes>,
 }
 
-struct Space {
+struct SpaceHashes {
     /// Where its id ends.
     end: usize,
     hash: StateHash,
@@ -28,7 +28,7 @@ struct Hashes {
     new: Option<StateHash>,
 }
 
-impl Found {
+impl ComparedHashes {
     /// Notes the hashes of a space that was not noted before; at least one of them is there.
     pub(super) fn add(&mut self, space_id: &str, old: Option<StateHash>, new: Option<StateHash>) {
         let Some(hash) = new.or(old) else { return };
@@ -36,7 +36,7 @@ impl Found {
             self.parted.insert(self.spaces.len(), Hashes { old, new });
         }
         self.ids.push_str(space_id);
-        self.spaces.push(Space { end: self.ids.len(), hash });
+        self.spaces.push(SpaceHashes { end: self.ids.len(), hash });
     }
 
     /// The hash of the old states together, and that of the new ones, with how many those are.
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn hashes_are_those_of_the_states_in_the_order_of_their_ids() {
         let hash = |n: u8| StateHash::from_bytes([n; 32]);
-        let mut found = Found::default();
+        let mut found = ComparedHashes::default();
         found.add("b", Some(hash(1)), Some(hash(1)));
         found.add("d", Some(hash(2)), None);
         found.add("a", Some(hash(3)), Some(hash(4)));

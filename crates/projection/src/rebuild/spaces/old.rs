@@ -23,7 +23,7 @@ pub(super) struct OldStates {
 }
 
 /// A persisted state, folded on.
-pub(super) struct Old {
+pub(super) struct OldState {
     pub(super) state: SpaceState,
     /// Its hash; that of the new state where the two agree as of the revision of the further one.
     pub(super) hash: StateHash,
@@ -68,7 +68,7 @@ impl OldStates {
         &self,
         log: &dyn LogReader,
         new: &SpaceState,
-    ) -> Result<Option<Old>, RebuildError> {
+    ) -> Result<Option<OldState>, RebuildError> {
         let persisted = self.view.state(new.space_id())?;
         let mut state = persisted.unwrap_or_else(|| SpaceState::new(new.space_id()));
         if state.revision() > new.revision() {
@@ -76,7 +76,7 @@ impl OldStates {
             let takes = |event: &Envelope<'_>| event.revision <= state.revision();
             fold_space_while(log, &mut ahead, log.durable_head(), takes, &mut |_, _| {})?;
             let hash = if ahead == state { new.state_hash() } else { state.state_hash() };
-            return Ok(Some(Old { state, hash }));
+            return Ok(Some(OldState { state, hash }));
         }
         let (from, head) = (self.marker.position(), self.head);
         if state.revision() < new.revision() {
@@ -84,6 +84,6 @@ impl OldStates {
             fold_space_while(log, &mut state, head, takes, &mut |_, _| {})?;
         }
         let hash = state.state_hash();
-        Ok((state.revision() > Revision::NONE).then_some(Old { state, hash }))
+        Ok((state.revision() > Revision::NONE).then_some(OldState { state, hash }))
     }
 }

@@ -11,7 +11,7 @@ use rapidhash::{RapidHashMap, RapidHashSet};
 use spacefold_event_core::{Payload, SpaceEvent};
 use spacefold_state::SpaceState;
 
-use super::{Deciding, Refused};
+use super::{Deciding, RefusedCommand};
 use crate::{command::Command, decide::check_but_for_path, refusal::Refusal};
 
 /// Where documents are and are going to be, as far as somebody has asked.
@@ -60,7 +60,7 @@ fn holders(state: &SpaceState) -> RapidHashMap<String, BTreeSet<String>> {
 
 impl<'a> Deciding<'a> {
     /// Decides moves that follow one another: each after that of the document that is at its path.
-    pub(super) fn moves(&mut self, range: Range<usize>) -> Result<(), Refused> {
+    pub(super) fn moves(&mut self, range: Range<usize>) -> Result<(), RefusedCommand> {
         let Some(moving) = self.moving(range.clone()) else {
             // A document twice, or a path: their order counts.
             return range.into_iter().try_for_each(|index| self.one(index));
@@ -72,7 +72,7 @@ impl<'a> Deciding<'a> {
             // Whatever else it breaks, it does so before those that it would wait for.
             if let Some(command) = self.commands.get(first) {
                 let checked = check_but_for_path(self.state(), command);
-                checked.map_err(|refusal| Refused { index: first, refusal })?;
+                checked.map_err(|refusal| RefusedCommand { index: first, refusal })?;
             }
             chain.extend(waiting.remove(&first).then_some(first));
             while let Some(&last) = chain.last() {
@@ -110,7 +110,7 @@ impl<'a> Deciding<'a> {
     }
 
     /// Another document at the path that a command wants.
-    fn in_the_way(&mut self, index: usize) -> Result<Option<String>, Refused> {
+    fn in_the_way(&mut self, index: usize) -> Result<Option<String>, RefusedCommand> {
         let Some((document_id, path)) = self.commands.get(index).and_then(Command::target) else {
             return Ok(None);
         };
@@ -121,7 +121,7 @@ impl<'a> Deciding<'a> {
     }
 
     /// A document at the path that is not this one.
-    fn holder(&mut self, path: &str, document_id: &str) -> Result<Option<String>, Refused> {
+    fn holder(&mut self, path: &str, document_id: &str) -> Result<Option<String>, RefusedCommand> {
         if self.paths.holders.is_none() {
             self.paths.holders = Some(holders(self.state()));
         }
@@ -131,10 +131,14 @@ impl<'a> Deciding<'a> {
 
     /// Clears the path that a command wants of the documents that leave it later, and answers the
     /// command; where its own document goes on from there, the command that takes it past it.
-    pub(super) fn make_way(&mut self, index: usize, refusal: Refusal) -> Result<Command, Refused> {
+    pub(super) fn make_way(
+        &mut self,
+        index: usize,
+        refusal: Refusal,
+    ) -> Result<Command, RefusedCommand> {
         let command = self.commands.get(index).and_then(|it| Some((it, it.target()?)));
         let Some((command, (document_id, path))) = command else {
-            return Err(Refused { index, refusal });
+            return Err(RefusedCommand { index, refusal });
         };
         while let Some(holder) = self.holder(path, document_id)? {
             if self.leaves(&holder, path, index) {
@@ -150,7 +154,7 @@ impl<'a> Deciding<'a> {
             } else {
                 let (path, document_id) = (path.clone(), holder);
                 let refusal = Refusal::PathTaken { path, document_id };
-                return Err(Refused { index, refusal });
+                return Err(RefusedCommand { index, refusal });
             }
         }
         Ok(command.clone())
@@ -169,7 +173,7 @@ impl<'a> Deciding<'a> {
     }
 
     /// Moves a document aside, for the command at `index`.
-    fn step_aside(&mut self, index: usize, document_id: &str) -> Result<(), Refused> {
+    fn step_aside(&mut self, index: usize, document_id: &str) -> Result<(), RefusedCommand> {
         let path = self.state().document(document_id).map(|it| it.path().to_owned());
         let new_path = self.aside(&path.unwrap_or_default())?;
         let command = Command::MoveDocument { document_id: document_id.to_owned(), new_path };
@@ -177,7 +181,7 @@ impl<'a> Deciding<'a> {
     }
 
     /// A path beside this one that no document has and no command wants.
-    fn aside(&mut self, path: &str) -> Result<String, Refused> {
+    fn aside(&mut self, path: &str) -> Result<String, RefusedCommand> {
         let targets = self.commands.iter().filter_map(Command::target);
         let wanted = self.paths.targets.take();
         let wanted = wanted.unwrap_or_else(|| targets.map(|(_, wanted)| wanted.as_str()).collect());

@@ -39,7 +39,7 @@ fn revision(space_id: &str, expected: u64, current: u64) -> FailedPrecondition {
     let condition = AppendCondition::exact(space_id, Revision::new(expected));
     let log = MemoryLog::new();
     for n in 0..current {
-        log.append(&Append::new(&[SpaceEvent::variable_set(space_id, "n", n)])).unwrap();
+        log.append(&AppendRequest::new(&[SpaceEvent::variable_set(space_id, "n", n)])).unwrap();
     }
     FailedPrecondition::Append(log.failed_parts(&condition).unwrap().remove(0))
 }
@@ -164,12 +164,12 @@ fn meddled(
 ) -> (SpaceService, Arc<MemoryLog>) {
     let log = Arc::new(MemoryLog::new());
     for event in [SpaceEvent::space_created("s", "S"), SpaceEvent::document_added("s", "d", "/d")] {
-        log.append(&Append::new(&[event])).unwrap();
+        log.append(&AppendRequest::new(&[event])).unwrap();
     }
     let appends = AtomicU64::new(0);
-    let before_append = move |log: &MemoryLog, _: &Append<'_>| {
+    let before_append = move |log: &MemoryLog, _: &AppendRequest<'_>| {
         if let Some(event) = happens(appends.fetch_add(1, Ordering::SeqCst)) {
-            log.append(&Append::new(&[event])).unwrap();
+            log.append(&AppendRequest::new(&[event])).unwrap();
         }
     };
     let meddled = Meddled { log: Arc::clone(&log), before_append };

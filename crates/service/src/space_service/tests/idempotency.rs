@@ -57,7 +57,7 @@ fn the_log_is_asked_by_reading_alone() {
     let log = Arc::new(MemoryLog::new());
     let appends = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&appends);
-    let before_append = move |_: &MemoryLog, _: &Append<'_>| {
+    let before_append = move |_: &MemoryLog, _: &AppendRequest<'_>| {
         counted.fetch_add(1, Ordering::SeqCst);
     };
     let service = SpaceService::over(Arc::new(Meddled { log, before_append }));
@@ -201,7 +201,7 @@ impl testing::LogWrapper for Behind {
         Ok(self.durable_head)
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         if read.from > self.durable_head {
             return Ok(Page::empty(self.durable_head.next()));
         }
@@ -210,7 +210,7 @@ impl testing::LogWrapper for Behind {
 
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError> {
         let spaces = EventFilter::all().spaces([space_id]);
-        let page = LogReader::read(self, &Read::from(Position::new(1)).matching(spaces))?;
+        let page = LogReader::read(self, &ReadRequest::from(Position::new(1)).matching(spaces))?;
         Ok(Revision::new(page.envelopes().count() as u64))
     }
 }

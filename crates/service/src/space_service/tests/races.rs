@@ -5,13 +5,13 @@ use super::*;
 /// A log in which another writer is faster before each of the first appends.
 fn beaten(times: usize) -> (SpaceService, Arc<MemoryLog>) {
     let log = Arc::new(MemoryLog::new());
-    log.append(&Append::new(&[SpaceEvent::space_created("s", "S")])).unwrap();
+    log.append(&AppendRequest::new(&[SpaceEvent::space_created("s", "S")])).unwrap();
     let beaten = AtomicUsize::new(0);
-    let before_append = move |log: &MemoryLog, _: &Append<'_>| {
+    let before_append = move |log: &MemoryLog, _: &AppendRequest<'_>| {
         let n = beaten.fetch_add(1, Ordering::SeqCst);
         if n < times {
             let n = n as u64;
-            log.append(&Append::new(&[SpaceEvent::variable_set("s", "other", n)])).unwrap();
+            log.append(&AppendRequest::new(&[SpaceEvent::variable_set("s", "other", n)])).unwrap();
         }
     };
     let service = SpaceService::over(Arc::new(Meddled { log: Arc::clone(&log), before_append }));
@@ -53,12 +53,12 @@ fn races_that_are_always_lost_end_in_a_conflict() {
 #[test]
 fn a_lost_race_is_decided_anew() {
     let log = Arc::new(MemoryLog::new());
-    log.append(&Append::new(&[SpaceEvent::space_created("s", "S")])).unwrap();
-    let before_append = |log: &MemoryLog, append: &Append<'_>| {
+    log.append(&AppendRequest::new(&[SpaceEvent::space_created("s", "S")])).unwrap();
+    let before_append = |log: &MemoryLog, append: &AppendRequest<'_>| {
         // Somebody does the very same first.
         let mut event = append.events()[0].clone();
         event.event_id = spacefold_event_core::EventId::new();
-        log.append(&Append::new(&[event])).unwrap();
+        log.append(&AppendRequest::new(&[event])).unwrap();
     };
     let service = SpaceService::over(Arc::new(Meddled { log, before_append }));
     assert!(service.set_variable("s", "v", 1).unwrap().is_unchanged());
@@ -88,7 +88,7 @@ fn threads_of_one_service_lose_no_race() {
     let log = Arc::new(MemoryLog::new());
     let appends = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&appends);
-    let before_append = move |_: &MemoryLog, _: &Append<'_>| {
+    let before_append = move |_: &MemoryLog, _: &AppendRequest<'_>| {
         counted.fetch_add(1, Ordering::SeqCst);
     };
     let service = SpaceService::over(Arc::new(Meddled { log: Arc::clone(&log), before_append }));

@@ -44,11 +44,11 @@ impl testing::LogWrapper for Held {
         &self.log
     }
 
-    fn submit(&self, append: &Append<'_>) -> Result<PendingAppend, AppendError> {
+    fn submit(&self, append: &AppendRequest<'_>) -> Result<PendingAppend, AppendError> {
         let (answerer, pending) = PendingAppend::new(|| Err(AppendError::Closed));
         let (events, condition) = (append.events().to_vec(), append.condition().clone());
         let append = move |log: &MemoryLog| {
-            answerer.answer(log.append(&Append::new(&events).on(condition)));
+            answerer.answer(log.append(&AppendRequest::new(&events).on(condition)));
         };
         self.under_way.lock().unwrap().push(Box::new(append));
         self.handed_over.notify_all();
@@ -167,12 +167,12 @@ fn the_last_of_a_service_waits_for_what_it_was_given() {
 #[test]
 fn a_lost_race_is_decided_anew_and_conditions_are_kept() {
     let log = Arc::new(MemoryLog::new());
-    log.append(&Append::new(&[SpaceEvent::space_created("s", "S")])).unwrap();
+    log.append(&AppendRequest::new(&[SpaceEvent::space_created("s", "S")])).unwrap();
     let appends = AtomicU64::new(0);
-    let before_append = move |log: &MemoryLog, _: &Append<'_>| {
+    let before_append = move |log: &MemoryLog, _: &AppendRequest<'_>| {
         let n = appends.fetch_add(1, Ordering::SeqCst);
         if n < 10 || n == 11 {
-            log.append(&Append::new(&[SpaceEvent::variable_set("s", "other", n)])).unwrap();
+            log.append(&AppendRequest::new(&[SpaceEvent::variable_set("s", "other", n)])).unwrap();
         }
     };
     let service = SpaceService::over(Arc::new(Meddled { log: Arc::clone(&log), before_append }));
@@ -196,7 +196,7 @@ fn threads_that_wait_and_commands_that_are_handed_over_lose_no_race() {
     let log = Arc::new(MemoryLog::new());
     let appends = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&appends);
-    let before_append = move |_: &MemoryLog, _: &Append<'_>| {
+    let before_append = move |_: &MemoryLog, _: &AppendRequest<'_>| {
         counted.fetch_add(1, Ordering::SeqCst);
     };
     let service = SpaceService::over(Arc::new(Meddled { log: Arc::clone(&log), before_append }));
@@ -224,7 +224,7 @@ fn threads_that_wait_and_commands_that_are_handed_over_lose_no_race() {
 #[test]
 fn a_log_that_panics_leaves_nobody_waiting() {
     let log = Arc::new(MemoryLog::new());
-    let before_append = |_: &MemoryLog, append: &Append<'_>| {
+    let before_append = |_: &MemoryLog, append: &AppendRequest<'_>| {
         assert_ne!(append.events()[0].space_id, "bad", "panics as it should");
     };
     let service = SpaceService::over(Arc::new(Meddled { log, before_append }));
@@ -280,7 +280,7 @@ fn content_is_synced_before_the_event_that_names_it() {
         .unwrap();
         let syncs = Arc::new(AtomicU64::new(0));
         let synced = Arc::clone(&syncs);
-        let before_append = move |_: &MemoryLog, append: &Append<'_>| {
+        let before_append = move |_: &MemoryLog, append: &AppendRequest<'_>| {
             let names = append.events()[0].event_type() == EventType::DocumentContentChanged;
             assert!(!names || synced.load(Ordering::SeqCst) == 1, "named before it was durable");
         };

@@ -1,6 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use spacefold_event_core::{Append, EventLog, LogWriter, MemoryLog, Page, SpaceEvent, testing};
+use spacefold_event_core::{
+    AppendRequest, EventLog, LogWriter, MemoryLog, Page, SpaceEvent, testing,
+};
 
 use super::*;
 
@@ -15,7 +17,7 @@ impl testing::LogWrapper for Counted {
         &self.log
     }
 
-    fn read(&self, read: &Read) -> Result<Page, ReadError> {
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         let page = self.log.read(&read.clone().limit(read.limit.min(10)))?;
         self.read.fetch_add(u64::try_from(page.len()).unwrap(), Ordering::Relaxed);
         Ok(page)
@@ -26,7 +28,7 @@ fn stored(events: usize) -> (Counted, Vec<EventId>) {
     let events: Vec<SpaceEvent> = (0..events).map(|_| SpaceEvent::space_activated("a")).collect();
     let log = Counted { log: MemoryLog::new(), read: AtomicU64::new(0) };
     for run in events.chunks(100) {
-        log.append(&Append::new(run)).unwrap();
+        log.append(&AppendRequest::new(run)).unwrap();
     }
     (log, events.iter().map(|event| event.event_id).collect())
 }
@@ -63,7 +65,7 @@ fn ids_of_the_import_are_taken_up_without_reading_them() {
     let mut stored = StoredIds::new(1_000);
     assert!(stored.known(&log, std::iter::empty()).unwrap().is_empty());
     let event = SpaceEvent::space_activated("a");
-    let receipt = log.append(&Append::new(std::slice::from_ref(&event))).unwrap();
+    let receipt = log.append(&AppendRequest::new(std::slice::from_ref(&event))).unwrap();
     stored.appended(receipt.first_position(), &[event.event_id]);
     assert_eq!(log.read.load(Ordering::Relaxed), 0);
     let known = stored.known(&log, std::iter::once(event.event_id)).unwrap();
@@ -76,9 +78,9 @@ fn events_of_other_writers_are_covered_too() {
     let mut stored = StoredIds::new(1_000);
     stored.known(&log, std::iter::empty()).unwrap();
     let theirs = SpaceEvent::space_activated("a");
-    log.append(&Append::new(std::slice::from_ref(&theirs))).unwrap();
+    log.append(&AppendRequest::new(std::slice::from_ref(&theirs))).unwrap();
     let ours = SpaceEvent::space_activated("a");
-    let receipt = log.append(&Append::new(std::slice::from_ref(&ours))).unwrap();
+    let receipt = log.append(&AppendRequest::new(std::slice::from_ref(&ours))).unwrap();
     stored.appended(receipt.first_position(), &[ours.event_id]);
     let asked = [theirs.event_id, ours.event_id];
     assert_eq!(stored.known(&log, asked.into_iter()).unwrap().len(), 2);

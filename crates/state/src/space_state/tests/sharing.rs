@@ -47,7 +47,7 @@ fn one_more_event_copies_the_same_however_much_there_is() {
             let many = (0..count).map(event);
             let log = log_of(first.into_iter().chain(many).chain([event(count)]));
             let before = fold(&log, "s", log.head().get() - 1);
-            let read = spacefold_event_core::Read::from(log.head());
+            let read = spacefold_event_core::ReadRequest::from(log.head());
             let page = log.read(&read).unwrap();
             let mut after = before.clone();
             page.events().for_each(|event| drop(after.apply(&event.unwrap())));
@@ -76,7 +76,7 @@ fn one_more_event_copies_no_long_value_beside_it() {
         let log = log_of(first.into_iter().chain(events));
         let before = fold(&log, "s", 3);
         let mut after = before.clone();
-        let page = log.read(&spacefold_event_core::Read::from(log.head())).unwrap();
+        let page = log.read(&spacefold_event_core::ReadRequest::from(log.head())).unwrap();
         page.events().for_each(|event| drop(after.apply(&event.unwrap())));
         let long = |state: &SpaceState| {
             let mut objects = vec![state.metadata().clone()];

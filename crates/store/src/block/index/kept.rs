@@ -1,5 +1,5 @@
-//! The index in files of its own: written as sealed files are, and read back when a store is opened.
-//! Only blocks of sealed files are in it, so that a store that goes back to those keeps it.
+//! The index in files of its own: written as segments are, and read back when a store is opened.
+//! Only blocks of segments are in it, so that a store that goes back to those keeps it.
 
 use std::{fmt, sync::Arc};
 
@@ -10,7 +10,7 @@ use spacefold_runs::{Opened, PageCache, RunSet, RunsError, View};
 use super::{
     BlockIndex,
     directory::{self, BlockEntry},
-    rows::{self, KeptPostings, OPTIONS, OwnedRow},
+    rows::{self, IndexRow, KeptPostings, OPTIONS},
 };
 use crate::{
     block::{Block, BlockHash},
@@ -27,7 +27,7 @@ const DIRECTORY_BLOCKS: usize = 64;
 const MAKING_BLOCKS: u32 = 1_024;
 
 /// Gives access to an index, which others may read meanwhile, and nobody else changes.
-pub(crate) type Access<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut BlockIndex));
+pub(crate) type WithIndex<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut BlockIndex));
 
 /// What is done with a block.
 pub(crate) type VisitBlock<'a> = &'a mut dyn FnMut(&Block) -> Result<(), OpenError>;
@@ -43,14 +43,14 @@ pub(crate) struct KeptIndex {
 }
 
 /// How far the index on the disk goes.
-pub(super) struct Owner {
+pub(super) struct IndexExtent {
     pub(super) blocks: u32,
     pub(super) end: Position,
     pub(super) last_hash: BlockHash,
     pub(super) last_recorded_at: Timestamp,
 }
 
-impl Owner {
+impl IndexExtent {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = self.blocks.to_le_bytes().to_vec();
         bytes.extend_from_slice(&self.end.get().to_le_bytes());
@@ -72,15 +72,15 @@ impl Owner {
 
 /// What becomes the next run.
 pub(super) struct NewRows {
-    pub(super) owner: Owner,
+    pub(super) owner: IndexExtent,
     /// The first block that is not kept yet, and what is known of it and those after it.
     pub(super) first_block: u32,
     pub(super) directory: Vec<BlockEntry>,
-    pub(super) postings: Vec<OwnedRow>,
+    pub(super) postings: Vec<IndexRow>,
 }
 
 impl NewRows {
-    fn rows(mut self) -> (Vec<OwnedRow>, Owner) {
+    fn rows(mut self) -> (Vec<IndexRow>, IndexExtent) {
         self.postings.sort_unstable();
         let chunks = (self.first_block..).step_by(DIRECTORY_BLOCKS);
         let chunks = chunks.zip(self.directory.chunks(DIRECTORY_BLOCKS));
@@ -91,7 +91,7 @@ impl NewRows {
 }
 
 impl KeptIndex {
-    /// The index in the folder for what is derived, and what it knows, if that fits the sealed files:
+    /// The index in the folder for what is derived, and what it knows, if that fits the segments:
     /// `is_end` says whether a block that ends at a position has this hash. Nothing is changed. One that
     /// is lost, damaged or another log's is none: it is made anew.
     pub(crate) fn open(
@@ -128,12 +128,12 @@ impl KeptIndex {
         Ok(())
     }
 
-    /// Writes what is known of the blocks up to one that ends at a position, all of which are in sealed
-    /// files. Costs in proportion to that; now and then some older runs are merged.
+    /// Writes what is known of the blocks up to one that ends at a position, all of which are in segments
+    /// . Costs in proportion to that; now and then some older runs are merged.
     ///
     /// # Errors
     /// [`RunsError`]: the index on the disk is as it was, and it may be tried again.
-    pub(crate) fn keep(&self, through: Position, access: Access<'_>) -> Result<(), RunsError> {
+    pub(crate) fn keep(&self, through: Position, access: WithIndex<'_>) -> Result<(), RunsError> {
         write(&mut self.set.lock(), through, access)
     }
 
@@ -143,7 +143,7 @@ impl KeptIndex {
         &self,
         epoch: u64,
         genesis: BlockHash,
-        access: Access<'_>,
+        access: WithIndex<'_>,
         blocks_from: ReadBlocks<'_>,
     ) -> Result<(), OpenError> {
         let mut set = self.set.lock();
@@ -216,7 +216,7 @@ fn make(
     Ok(())
 }
 
-fn write(set: &mut RunSet, through: Position, access: Access<'_>) -> Result<(), RunsError> {
+fn write(set: &mut RunSet, through: Position, access: WithIndex<'_>) -> Result<(), RunsError> {
     let mut new = None;
     access(&mut |index| new = index.new_rows(through));
     let Some(new) = new else { return Ok(()) };
@@ -238,7 +238,7 @@ fn load(
 ) -> Result<Option<(RunSet, BlockIndex)>, RunsError> {
     let opened = RunSet::open(Arc::clone(folder), OPTIONS, Arc::clone(cache))?;
     let Some(Opened { set, owner, .. }) = opened else { return Ok(None) };
-    let owner = Owner::decode(&owner).filter(|owner| is_end(owner.end, &owner.last_hash));
+    let owner = IndexExtent::decode(&owner).filter(|owner| is_end(owner.end, &owner.last_hash));
     let Some(owner) = owner else { return Ok(None) };
     let Some(entries) = read_directory(set.view(), owner.blocks)? else { return Ok(None) };
     let postings = KeptPostings(set.view().clone());
@@ -271,7 +271,7 @@ pub(crate) fn encode_newest(index: &BlockIndex) -> Vec<u8> {
 pub(crate) fn reads_back(bytes: &[u8]) -> bool {
     use super::postings;
 
-    let _ = Owner::decode(bytes);
+    let _ = IndexExtent::decode(bytes);
     postings::join((0, bytes), (7, bytes), &mut Vec::new());
     let is_list = postings::decode(bytes, 0).is_some_and(|(revision, listed)| {
         postings::encode(&listed.collect::<Vec<_>>(), revision, 0) == bytes

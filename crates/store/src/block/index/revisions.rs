@@ -11,7 +11,7 @@ const CACHE_BYTES: usize = 64 << 20;
 
 /// Revisions as of the last block. Those used longest ago go first, half of them at a time.
 #[derive(Debug)]
-pub(super) struct Revisions {
+pub(super) struct CachedRevisions {
     newer: SpaceTable,
     older: SpaceTable,
     limit: usize,
@@ -21,7 +21,7 @@ pub(super) struct Revisions {
     dropped: u64,
 }
 
-impl Revisions {
+impl CachedRevisions {
     /// Of an index that has no space yet.
     pub(super) fn none() -> Self {
         Self::within(CACHE_BYTES)

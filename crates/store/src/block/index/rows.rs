@@ -32,7 +32,7 @@ pub(super) const OPTIONS: RunSetOptions = RunSetOptions {
 };
 
 /// A row in memory.
-pub(super) type OwnedRow = (Vec<u8>, Vec<u8>);
+pub(super) type IndexRow = (Vec<u8>, Vec<u8>);
 
 pub(super) fn directory_key(block: u32) -> Vec<u8> {
     [&[DIRECTORY][..], &block.to_be_bytes()].concat()

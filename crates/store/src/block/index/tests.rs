@@ -238,7 +238,7 @@ proptest! {
         let (mut kept, mut index) = load(&disk, &model);
         for step in steps {
             if !has_room {
-                index.revisions = revisions::Revisions::bounded(400);
+                index.revisions = revisions::CachedRevisions::bounded(400);
                 index.revisions.forget();
             }
             match step {

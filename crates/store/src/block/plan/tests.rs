@@ -15,7 +15,7 @@ enum By {
 }
 
 /// A run of so many events behind a position.
-fn run(after: &mut u64, count: usize, by: By) -> Run {
+fn run(after: &mut u64, count: usize, by: By) -> RecordRun {
     let events: Vec<SpaceEvent> =
         (0..count).map(|number| SpaceEvent::variable_set("handbook", "n", number as u64)).collect();
     let mut body = encode_body(&events);
@@ -32,16 +32,16 @@ fn run(after: &mut u64, count: usize, by: By) -> Run {
     *after += count as u64;
     let records = Records::decode(body.bytes(), count, assignments).unwrap();
     assert_eq!(records.are_current(), by == By::This);
-    Run { records, body: Arc::new(body) }
+    RecordRun { records, body: Arc::new(body) }
 }
 
-fn runs(counts: &[(usize, By)]) -> Vec<Run> {
+fn runs(counts: &[(usize, By)]) -> Vec<RecordRun> {
     let mut after = 0;
     counts.iter().map(|(count, by)| run(&mut after, *count, *by)).collect()
 }
 
 /// First and last position of every block that is made, and whether it is as it was recorded.
-fn blocks(runs: &[Run]) -> Vec<(u64, u64, By)> {
+fn blocks(runs: &[RecordRun]) -> Vec<(u64, u64, By)> {
     let mut blocks = Vec::new();
     let mut from = Position::new(1);
     while let Some(plan) = BlockPlan::next(runs, from) {

@@ -5,7 +5,7 @@ use std::fs;
 use spacefold_event_core::Position;
 
 use super::{append, assert_dense, change_head, everything, image};
-use crate::{EmbeddedLog, VerifyOptions, progress::Failure, verify};
+use crate::{EmbeddedLog, VerifyOptions, progress::StoreFailure, verify};
 
 /// Opening makes no blocks: HEAD must not say that all there are were made.
 #[test]
@@ -63,7 +63,7 @@ fn a_journal_whose_only_file_is_set_aside_has_another_one() {
     let path = folder.path().join("store");
     let log = EmbeddedLog::open(&path).unwrap();
     // A session that has begun, and come to nothing.
-    log.inner.shared.progress.fail(Failure::new("planted"));
+    log.inner.shared.progress.fail(StoreFailure::new("planted"));
     log.close().unwrap();
     change_head(&path, |head| head.take_incarnation(Position::START));
     fs::write(path.join("journal/0000.journal"), vec![7; 1 << 20]).unwrap();

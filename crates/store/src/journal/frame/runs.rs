@@ -9,7 +9,7 @@ use spacefold_event_core::{
 };
 
 use super::{FrameError, FrameHeader, MAX_RUNS_BYTES};
-use crate::run::Run;
+use crate::run::RecordRun;
 
 /// What the list says of a run.
 #[derive(Encode, Decode)]
@@ -21,7 +21,7 @@ struct StoredRun {
     assignments: Vec<u8>,
 }
 
-pub(super) fn encode(runs: &[Run]) -> Vec<u8> {
+pub(super) fn encode(runs: &[RecordRun]) -> Vec<u8> {
     let first = runs.first().map_or(0, |run| run.records.first_recorded_at().as_micros());
     let stored = runs.iter().map(|run| StoredRun {
         count: to_u32(run.records.len()),
@@ -39,7 +39,7 @@ pub(super) fn decode(
     list: &[u8],
     bodies: &[u8],
     schemas: &Schemas,
-) -> Result<Vec<Run>, FrameError> {
+) -> Result<Vec<RecordRun>, FrameError> {
     let config = bincode::config::standard().with_limit::<{ 4 * MAX_RUNS_BYTES }>();
     let (stored, used): (Vec<StoredRun>, usize) = bincode::decode_from_slice(list, config)
         .map_err(|_| FrameError::Unreadable("a list of runs that does not decode"))?;
@@ -61,7 +61,7 @@ pub(super) fn decode(
         last_recorded_at = records.last_recorded_at();
         first_position = records.last_position().next();
         let body = Arc::new(EncodedBody::from_bytes(bytes.to_vec(), records.len())?);
-        runs.push(Run { records, body });
+        runs.push(RecordRun { records, body });
     }
     let is_whole = used == list.len() && rest.is_empty();
     if is_whole && first_position.previous() == header.last_position() {

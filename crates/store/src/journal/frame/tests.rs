@@ -64,12 +64,12 @@ pub(crate) fn fixed_run() -> (Assignments, EncodedBody) {
     (assign(41, times, 1), encode_body(&fixed_events()))
 }
 
-fn run(assignments: Assignments, body: EncodedBody) -> Run {
+fn run(assignments: Assignments, body: EncodedBody) -> RecordRun {
     let records = Records::decode(body.bytes(), body.count(), assignments).unwrap();
-    Run { records, body: Arc::new(body) }
+    RecordRun { records, body: Arc::new(body) }
 }
 
-fn fixed_runs() -> Vec<Run> {
+fn fixed_runs() -> Vec<RecordRun> {
     let (assignments, body) = fixed_run();
     vec![run(assignments, body)]
 }
@@ -80,7 +80,7 @@ fn fixed_frame() -> Vec<u8> {
     bytes
 }
 
-fn events(runs: &[Run]) -> Vec<SpaceEvent> {
+fn events(runs: &[RecordRun]) -> Vec<SpaceEvent> {
     let envelopes = runs.iter().flat_map(|run| run.records.envelopes());
     envelopes.map(|envelope| envelope.decode().unwrap().to_owned_event().event).collect()
 }

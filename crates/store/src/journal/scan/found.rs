@@ -5,7 +5,7 @@ use spacefold_event_core::Position;
 
 use crate::{
     error::{OpenError, StorePart},
-    folder::Folder,
+    folder::StoreFolder,
     head::Head,
     journal::frame::{FILE_HEADER_BYTES, FileHeader, FrameError},
 };
@@ -30,7 +30,7 @@ pub(crate) struct FoundFiles {
 }
 
 impl FoundFiles {
-    pub(crate) fn list(folder: &Folder, head: &Head) -> Result<Self, OpenError> {
+    pub(crate) fn list(folder: &StoreFolder, head: &Head) -> Result<Self, OpenError> {
         let mut found = Self::default();
         let mut foreign = None;
         let differ = |what| OpenError::PartsDiffer {

@@ -9,7 +9,7 @@ use spacefold_event_core::{Position, Schemas, StorageError, bytes::to_u64};
 
 use crate::{
     journal::frame::{self, Frame, FrameError, FrameHeader, GROUP_ALIGNMENT, OwnedFrame},
-    run::Run,
+    run::RecordRun,
 };
 
 /// Bytes of a file between two marks, about.
@@ -24,7 +24,7 @@ pub(crate) struct KeptFrames {
     marks: Vec<Mark>,
     /// Frames that reach behind this position are unpacked as they are read.
     unpacked_behind: Position,
-    unpacked: Vec<Run>,
+    unpacked: Vec<RecordRun>,
 }
 
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl KeptFrames {
     }
 
     /// The runs that hold events behind a position, in order.
-    pub(crate) fn runs_behind(&self, position: Position) -> Result<Vec<Run>, StorageError> {
+    pub(crate) fn runs_behind(&self, position: Position) -> Result<Vec<RecordRun>, StorageError> {
         let mut runs = Vec::new();
         if position < self.unpacked_behind {
             let frames = self.read(position.next(), self.unpacked_behind)?;
@@ -102,10 +102,14 @@ impl KeptFrames {
     }
 
     /// The runs that hold events of these positions, both inclusive.
-    pub(crate) fn runs(&self, from: Position, through: Position) -> Result<Vec<Run>, StorageError> {
+    pub(crate) fn runs(
+        &self,
+        from: Position,
+        through: Position,
+    ) -> Result<Vec<RecordRun>, StorageError> {
         if from > self.unpacked_behind {
             let range = from..=through;
-            let overlaps = |run: &&Run| {
+            let overlaps = |run: &&RecordRun| {
                 run.records.first_position() <= *range.end()
                     && run.records.last_position() >= *range.start()
             };
@@ -160,8 +164,8 @@ impl KeptFrames {
 /// The runs of the frame at a position.
 pub(crate) fn unpack(
     position: Position,
-    runs: Result<Vec<Run>, FrameError>,
-) -> Result<Vec<Run>, StorageError> {
+    runs: Result<Vec<RecordRun>, FrameError>,
+) -> Result<Vec<RecordRun>, StorageError> {
     let doing = || format!("unpacking the append at position {position}");
     runs.map_err(|error| StorageError::new(doing(), error))
 }

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use spacefold_event_core::{StorageError, lock::Lock};
 
-use super::{Content, Data, MemoryCopies, MemoryCopy, Places};
+use super::{CopyContent, CopySlots, Data, MemoryCopies, MemoryCopy};
 use crate::log_copy::SledError;
 
 /// How many earlier states are remembered.
@@ -46,7 +46,7 @@ impl MemoryCopies {
         });
         let in_use = content.filter(|_| left != Left::Nothing).map(MemoryCopy::of);
         let fails = matches!(left, Left::Broken | Left::Refused).then_some(left);
-        let places = Places { in_use, beside: None, fails };
+        let places = CopySlots { in_use, beside: None, fails };
         Self { places: Arc::new(Lock::new(places)) }
     }
 
@@ -72,13 +72,13 @@ impl Data {
     }
 }
 
-fn older(data: &Data, rng: &mut fastrand::Rng) -> Content {
+fn older(data: &Data, rng: &mut fastrand::Rng) -> CopyContent {
     let mut any = || rng.choice(&data.before).unwrap_or(&data.now);
     let (lineage, blocks) = (any().lineage.clone(), any().blocks.clone());
-    Content { lineage, blocks }
+    CopyContent { lineage, blocks }
 }
 
-fn damaged(mut content: Content, rng: &mut fastrand::Rng) -> Content {
+fn damaged(mut content: CopyContent, rng: &mut fastrand::Rng) -> CopyContent {
     for bytes in content.blocks.values_mut() {
         if rng.u8(..4) == 0 {
             let mut changed = bytes.to_vec();

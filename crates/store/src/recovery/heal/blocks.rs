@@ -6,34 +6,34 @@ use spacefold_event_core::Position;
 
 use crate::{
     block::{self, Block, BlockError, BlockHash, EncodedBlock},
-    folder::Folder,
+    folder::StoreFolder,
     head::Head,
     kin::Kin,
     log_copy::{Duplicate, LogCopy},
 };
 
 /// The end of a row of blocks: its last position, and the hash of the last block.
-pub(super) type End = (Position, BlockHash);
+pub(super) type ChainEnd = (Position, BlockHash);
 
 /// Sled's blocks, out of a copy that is made when the first is asked for: opening changes what sled
 /// opens, and the outcome may be that nothing can be mended.
 pub(super) struct Blocks {
-    folder: Folder,
+    folder: StoreFolder,
     store_id: [u8; 16],
     /// The last sealed position that HEAD knows, and the hash there.
-    sealed: End,
+    sealed: ChainEnd,
     is_ours: bool,
-    opened: OnceCell<Option<Opened>>,
+    opened: OnceCell<Option<OpenedDuplicate>>,
 }
 
 /// Dropped in this order.
-struct Opened {
+struct OpenedDuplicate {
     sled: Arc<dyn LogCopy>,
     _duplicate: Duplicate,
 }
 
 impl Blocks {
-    pub(super) fn new(folder: &Folder, head: &Head, kin: Kin) -> Self {
+    pub(super) fn new(folder: &StoreFolder, head: &Head, kin: Kin) -> Self {
         Self {
             folder: folder.clone(),
             store_id: head.store_id,
@@ -45,7 +45,7 @@ impl Blocks {
 
     /// The blocks that follow a row of blocks, up to the first that ends at one of some positions;
     /// `None` when they are not all there, or do not fit what comes before, or what HEAD knows.
-    pub(super) fn through(&self, after: End, ends: &[Position]) -> Option<Vec<EncodedBlock>> {
+    pub(super) fn through(&self, after: ChainEnd, ends: &[Position]) -> Option<Vec<EncodedBlock>> {
         let mut blocks = Vec::new();
         let mut end = after;
         let last = ends.iter().max()?;
@@ -61,7 +61,7 @@ impl Blocks {
     }
 
     /// The blocks that follow a row of blocks, as far as sled goes.
-    pub(super) fn behind(&self, after: End) -> Vec<EncodedBlock> {
+    pub(super) fn behind(&self, after: ChainEnd) -> Vec<EncodedBlock> {
         let mut blocks = Vec::new();
         let mut end = after;
         while let Some((block, its_end)) = self.next(end) {
@@ -72,7 +72,7 @@ impl Blocks {
     }
 
     /// Whether a block ends here.
-    pub(super) fn have(&self, end: End) -> bool {
+    pub(super) fn have(&self, end: ChainEnd) -> bool {
         let stored = self.get().and_then(|sled| sled.block_at_or_before(end.0).ok().flatten());
         stored.is_some_and(|stored| {
             let block = self.decode(&stored.bytes());
@@ -83,7 +83,7 @@ impl Blocks {
     }
 
     /// The block that follows, and where it ends.
-    fn next(&self, after: End) -> Option<(EncodedBlock, End)> {
+    fn next(&self, after: ChainEnd) -> Option<(EncodedBlock, ChainEnd)> {
         let (position, previous) = after;
         let stored = self.get()?.block_at_or_before(position.next()).ok().flatten()?;
         let bytes = stored.bytes().into_owned();
@@ -106,7 +106,7 @@ impl Blocks {
         let open = || {
             let duplicate = Duplicate::of(self.folder.copies()).ok()?;
             let sled = duplicate.open().ok()?;
-            Some(Opened { sled, _duplicate: duplicate })
+            Some(OpenedDuplicate { sled, _duplicate: duplicate })
         };
         let opened = self.opened.get_or_init(|| self.is_ours.then(open).flatten());
         opened.as_ref().map(|opened| opened.sled.as_ref())

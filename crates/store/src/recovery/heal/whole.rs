@@ -6,7 +6,7 @@ use spacefold_disk::Access;
 use spacefold_event_core::{Position, Records, StorageError};
 
 use crate::{
-    folder::Folder,
+    folder::StoreFolder,
     head::{Head, extension::Witness},
     journal::{
         frame::{self, FrameHeader, GROUP_ALIGNMENT, OwnedFrame},
@@ -28,7 +28,7 @@ pub(super) struct WholeFrames {
 
 impl WholeFrames {
     pub(super) fn read(
-        folder: &Folder,
+        folder: &StoreFolder,
         head: &Head,
         found: &FoundFiles,
     ) -> Result<Self, StorageError> {
@@ -52,7 +52,7 @@ impl WholeFrames {
 
     fn file(
         &mut self,
-        folder: &Folder,
+        folder: &StoreFolder,
         slot: u64,
         head: &Head,
         limit: Option<Position>,

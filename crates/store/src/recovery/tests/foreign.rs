@@ -3,20 +3,20 @@
 use super::*;
 use crate::{
     block::{self, EncodedBlock},
-    folder::Folder,
+    folder::StoreFolder,
     head_file::HeadFile,
-    journal::sealed_files,
+    journal::segments,
     log_copy::LogCopy as _,
     sled_copy::SledCopy,
     verify::OnDamage,
 };
 
-/// Blocks of each sealed file.
+/// Blocks of each segment.
 const FILE_BLOCKS: usize = 2;
 const FILES: usize = 3;
 
-/// A store that was closed, its sibling, and another store, all with blocks in sled and in no sealed
-/// file.
+/// A store that was closed, its sibling, and another store, all with blocks in sled and in no segment
+/// .
 fn closed_stores() -> Shelf {
     let shelf = Shelf { folder: tempfile::tempdir().unwrap(), has_sealed: false };
     let made = |path: &Path, count: u64, word: &str| {
@@ -25,7 +25,7 @@ fn closed_stores() -> Shelf {
         let log = EmbeddedLog::open_with(path, &options).unwrap();
         append(&log, count, word);
         log.close().unwrap();
-        assert!(sealed_files_of(path).is_empty());
+        assert!(segments_of(path).is_empty());
     };
     made(&shelf.path("begin"), 100, "base");
     for (whose, word) in [(Own, "own"), (Sibling, "sibling")] {
@@ -37,9 +37,9 @@ fn closed_stores() -> Shelf {
     shelf
 }
 
-/// Puts blocks that sled has into sealed files, so many into each.
+/// Puts blocks that sled has into segments, so many into each.
 fn seal(store: &Path, files: usize) {
-    let folder = Folder::at(store);
+    let folder = StoreFolder::at(store);
     let mut head_file = HeadFile::open(&folder).unwrap();
     let store_id = head_file.head().store_id;
     let sled = SledCopy::open_at(&folder.sled_path()).unwrap();
@@ -54,7 +54,7 @@ fn seal(store: &Path, files: usize) {
                 EncodedBlock { bytes, hash }
             })
             .collect();
-        let index = sealed_files::write(&folder, store_id, &blocks).unwrap();
+        let index = segments::write(&folder, store_id, &blocks).unwrap();
         head_file
             .update(|head| {
                 (head.sealed_through, head.sealed_hash) = (index.last_position, index.last_hash);
@@ -63,17 +63,17 @@ fn seal(store: &Path, files: usize) {
     }
 }
 
-/// As [`closed_stores`], and what sled has is in sealed files too.
+/// As [`closed_stores`], and what sled has is in segments too.
 fn sealed_stores() -> Shelf {
     let shelf = closed_stores();
     [Own, Sibling, Other].iter().for_each(|of| seal(&shelf.path(&format!("{of:?}")), FILES));
     shelf
 }
 
-fn sealed_files_of(store: &Path) -> Vec<PathBuf> {
-    let folder = Folder::at(store);
-    let firsts = folder.sealed_firsts().unwrap();
-    firsts.into_iter().map(|first| folder.sealed_file_path(first)).collect()
+fn segments_of(store: &Path) -> Vec<PathBuf> {
+    let folder = StoreFolder::at(store);
+    let firsts = folder.segment_firsts().unwrap();
+    firsts.into_iter().map(|first| folder.segment_path(first)).collect()
 }
 
 fn own_store(shelf: &Shelf) -> PathBuf {
@@ -110,7 +110,7 @@ fn assert_refused(store: &Path, what: &str) -> OpenError {
 }
 
 #[test]
-fn sealed_files_in_the_way_are_set_aside_whoever_they_are_of() {
+fn segments_in_the_way_are_set_aside_whoever_they_are_of() {
     let shelf = sealed_stores();
     let own = shelf.events(Own);
     let default = VerifyOptions::default();
@@ -121,14 +121,14 @@ fn sealed_files_in_the_way_are_set_aside_whoever_they_are_of() {
         bytes
     };
     // Under our names: that of a file is where its first block begins.
-    let others = sealed_files_of(&shelf.path("Other"));
-    let siblings = sealed_files_of(&shelf.path("Sibling"));
+    let others = segments_of(&shelf.path("Other"));
+    let siblings = segments_of(&shelf.path("Sibling"));
     let read = |path: &PathBuf| fs::read(path).unwrap();
     for changed in [0..1, 1..2, 2..3, 0..3] {
         for whose in ["another store's", "damaged", "a sibling's"] {
             let store = own_store(&shelf);
             let mut kept = Vec::new();
-            for (n, path) in sealed_files_of(&store).into_iter().enumerate() {
+            for (n, path) in segments_of(&store).into_iter().enumerate() {
                 if changed.contains(&n) {
                     let bytes = match whose {
                         "damaged" => damaged(&read(&path)),
@@ -147,7 +147,7 @@ fn sealed_files_in_the_way_are_set_aside_whoever_they_are_of() {
                 }
                 _ => {
                     if whose == "damaged" {
-                        // Opening looks at the ends of sealed files alone.
+                        // Opening looks at the ends of segments alone.
                         let damage = OnDamage::Heal;
                         let report = verify(&store, VerifyOptions { damage, ..default }).unwrap();
                         assert!(report.is_ok() && !report.problems.is_empty(), "{report:?}");
@@ -166,7 +166,7 @@ fn every_file_that_was_ever_set_aside_stays() {
     let store = own_store(&shelf);
     let mut kept = Vec::new();
     for round in 0..3_u8 {
-        let path = sealed_files_of(&store).swap_remove(1);
+        let path = segments_of(&store).swap_remove(1);
         let mut bytes = fs::read(&path).unwrap();
         bytes[700..].fill(round);
         fs::write(&path, &bytes).unwrap();
@@ -176,31 +176,31 @@ fn every_file_that_was_ever_set_aside_stays() {
 }
 
 #[test]
-fn sealed_files_that_are_missing_are_made_anew_beside_those_that_are_there() {
+fn segments_that_are_missing_are_made_anew_beside_those_that_are_there() {
     let shelf = sealed_stores();
     let own = shelf.events(Own);
     for missing in [&[0][..], &[1], &[2], &[0, 1], &[1, 2], &[0, 2], &[0, 1, 2]] {
         let store = own_store(&shelf);
-        let files = sealed_files_of(&store);
+        let files = segments_of(&store);
         missing.iter().for_each(|n| fs::remove_file(&files[*n]).unwrap());
-        let kept = sealed_files_of(&store);
+        let kept = segments_of(&store);
         let kept: Vec<Vec<u8>> = kept.iter().map(|path| fs::read(path).unwrap()).collect();
         assert_mended(&store, &own, &kept, &format!("without {missing:?}"));
     }
 }
 
 #[test]
-fn sealed_files_beside_ours_are_set_aside() {
+fn segments_beside_ours_are_set_aside() {
     let shelf = sealed_stores();
     let own = shelf.events(Own);
-    let foreign = fs::read(&sealed_files_of(&shelf.path("Other"))[0]).unwrap();
+    let foreign = fs::read(&segments_of(&shelf.path("Other"))[0]).unwrap();
     let end = own.len() as u64 + 1;
     for sealed_through in [0, FILES] {
         for name in [2, end / 2, end] {
             let store = own_store(&shelf);
             if sealed_through == 0 {
-                let folder = Folder::at(&store);
-                sealed_files_of(&store).iter().for_each(|path| fs::remove_file(path).unwrap());
+                let folder = StoreFolder::at(&store);
+                segments_of(&store).iter().for_each(|path| fs::remove_file(path).unwrap());
                 let mut head_file = HeadFile::open(&folder).unwrap();
                 head_file
                     .update(|head| {
@@ -209,7 +209,7 @@ fn sealed_files_beside_ours_are_set_aside() {
                     })
                     .unwrap();
             }
-            let name = Folder::at(&store).sealed_file_path(Position::new(name));
+            let name = StoreFolder::at(&store).segment_path(Position::new(name));
             fs::write(&name, &foreign).unwrap();
             let what = format!("{} beside {sealed_through}", name.display());
             let kept = std::slice::from_ref(&foreign);
@@ -226,16 +226,16 @@ fn sealed_files_beside_ours_are_set_aside() {
 }
 
 #[test]
-fn sealed_files_that_a_crash_left_beside_their_successor_are_set_aside() {
+fn segments_that_a_crash_left_beside_their_successor_are_set_aside() {
     let shelf = sealed_stores();
     let own = shelf.events(Own);
     let store = own_store(&shelf);
-    let second = sealed_files_of(&store).swap_remove(1);
+    let second = segments_of(&store).swap_remove(1);
     let left = fs::read(&second).unwrap();
     // One file of the blocks of two.
-    let folder = Folder::at(&store);
+    let folder = StoreFolder::at(&store);
     let store_id = HeadFile::open(&folder).unwrap().head().store_id;
-    let sealed = sealed_files::SealedFiles::open(&folder, store_id).unwrap();
+    let sealed = segments::Segments::open(&folder, store_id).unwrap();
     let mut blocks = Vec::new();
     sealed
         .blocks_from(Position::new(1), &mut |block, bytes| {
@@ -244,11 +244,11 @@ fn sealed_files_that_a_crash_left_beside_their_successor_are_set_aside() {
         })
         .unwrap();
     blocks.truncate(2 * FILE_BLOCKS);
-    sealed_files::write(&folder, store_id, &blocks).unwrap();
+    segments::write(&folder, store_id, &blocks).unwrap();
     assert_mended(&store, &own, &[left], "left beside its successor");
 }
 
-/// Damages the first frame of the journal, which sealed files have too.
+/// Damages the first frame of the journal, which segments have too.
 fn damage_first_frame(store: &Path) {
     let journal = store.join("journal/0000.journal");
     let mut bytes = fs::read(&journal).unwrap();
@@ -257,7 +257,7 @@ fn damage_first_frame(store: &Path) {
 }
 
 #[test]
-fn sealed_files_of_a_sibling_are_not_believed_beside_a_damaged_journal() {
+fn segments_of_a_sibling_are_not_believed_beside_a_damaged_journal() {
     let shelf = closed_stores();
     let own = shelf.events(Own);
     for (ours, theirs) in [(2, 1), (0, 1), (0, 2), (1, 2)] {
@@ -343,7 +343,7 @@ fn journal_files_whose_header_does_not_read_are_set_aside() {
 fn a_folder_that_is_missing_is_named() {
     for left in [Left::Closed, Left::Killed] {
         let shelf = Shelf::new(left, false);
-        for (name, part) in [("journal", StorePart::Journal), ("sealed", StorePart::Sealed)] {
+        for (name, part) in [("journal", StorePart::Journal), ("sealed", StorePart::Segments)] {
             for has_file in [false, true] {
                 let store = own_store(&shelf);
                 remove(&store.join(name));

@@ -19,7 +19,7 @@ use crate::{
 
 /// An operation of the service by its name there, or `set_content`, and its arguments.
 #[derive(Clone, Debug)]
-pub(super) struct Operation {
+pub(super) struct OperationArgs {
     name: String,
     arguments: ArgMatches,
 }
@@ -32,7 +32,7 @@ const TEXT: &str = "text";
 /// The field that both `set_content` and the operations have.
 const DOCUMENT: &str = "document_id";
 
-impl Subcommand for Operation {
+impl Subcommand for OperationArgs {
     fn augment_subcommands(command: clap::Command) -> clap::Command {
         let content = subcommand("set_content")
             .about("Gives a document the content of a file, or of standard input")
@@ -54,7 +54,7 @@ impl Subcommand for Operation {
     }
 }
 
-impl FromArgMatches for Operation {
+impl FromArgMatches for OperationArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let (name, arguments) = matches.subcommand().ok_or_else(|| {
             clap::Error::raw(ErrorKind::MissingSubcommand, "an operation is missing")
@@ -148,7 +148,7 @@ impl Ready {
     }
 }
 
-impl Operation {
+impl OperationArgs {
     /// Whether it makes a store where there is none: nothing but a first space has a place in an empty
     /// one.
     pub(super) fn creates_a_store(&self) -> bool {
@@ -157,7 +157,7 @@ impl Operation {
 
     /// The operation with its input open; nothing is read yet.
     pub(super) fn ready(&self) -> Result<Ready, Failure> {
-        let mut given = Given(&self.arguments);
+        let mut given = GivenArguments(&self.arguments);
         let space_id = given.required(SPACE);
         if let Some(command) = Command::from_fields(&self.name, &mut given)? {
             return Ok(Ready::Command { space_id, command });
@@ -170,9 +170,9 @@ impl Operation {
 }
 
 /// The fields as the arguments of the command line give them.
-struct Given<'a>(&'a ArgMatches);
+struct GivenArguments<'a>(&'a ArgMatches);
 
-impl Given<'_> {
+impl GivenArguments<'_> {
     fn optional<T: Clone + Send + Sync + 'static>(&self, name: &str) -> Option<T> {
         self.0.get_one(name).cloned()
     }
@@ -182,7 +182,7 @@ impl Given<'_> {
     }
 }
 
-impl CommandFields for Given<'_> {
+impl CommandFields for GivenArguments<'_> {
     type Error = Failure;
 
     fn text(&mut self, name: &str) -> Result<String, Failure> {
@@ -277,7 +277,7 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Line {
         #[command(subcommand)]
-        operation: Operation,
+        operation: OperationArgs,
     }
 
     /// The fields that [`arguments_of`] says.
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn help_has_no_links() {
-        let mut command = Operation::augment_subcommands(clap::Command::new("service"));
+        let mut command = OperationArgs::augment_subcommands(clap::Command::new("service"));
         for subcommand in command.get_subcommands_mut() {
             let help = subcommand.render_long_help().to_string();
             assert!(!help.contains("](") && !help.contains("::"), "{help}");

@@ -7,7 +7,7 @@ use spacefold::{
     admin::Clamped,
     content::ContentStore as _,
     event::{MAX_APPEND_BYTES, MAX_APPEND_EVENTS},
-    log::{Append, PendingAppend},
+    log::{AppendRequest, PendingAppend},
 };
 
 use super::error::ImportGitError;
@@ -67,7 +67,7 @@ impl<'a> Appender<'a> {
             let commit =
                 events.first().and_then(|event| event.correlation_id.clone()).unwrap_or_default();
             let times: Vec<Timestamp> = events.iter().map(|event| event.timestamp).collect();
-            let append = Append::new(&events).recorded_at(&times);
+            let append = AppendRequest::new(&events).recorded_at(&times);
             match self.store.log().submit(&append) {
                 Ok(pending) => self.in_flight.push((commit, times, pending)),
                 Err(error) => {

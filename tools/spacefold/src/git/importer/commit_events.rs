@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::git::{
     ATTRIBUTE_COMMIT, ATTRIBUTE_MODE,
-    history::{Change, Commit, TreeEntry},
+    history::{Commit, PathChange, TreeEntry},
     path::{self, ATTRIBUTE_PATH_HEX},
 };
 
@@ -69,11 +69,11 @@ impl SpacePer {
 }
 
 /// The documents of a space, by the bytes of their paths.
-pub(super) type Documents = HashMap<Vec<u8>, Tracked>;
+pub(super) type Documents = HashMap<Vec<u8>, TrackedDocument>;
 
 /// A document as the last commit left it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Tracked {
+pub(super) struct TrackedDocument {
     pub(super) id: String,
     pub(super) content_hash: Option<String>,
     pub(super) attributes: Object,
@@ -117,7 +117,7 @@ impl CommitEvents {
         for (space_id, edits) in edits {
             let (space, events) = (space_id.as_str(), &mut events);
             let epoch = self.epoch.as_deref();
-            let mut writer = Writer { commit, space_id: space, epoch, contents, events };
+            let mut writer = CommitWriter { commit, space_id: space, epoch, contents, events };
             let documents = self.spaces.entry(space_id.clone()).or_insert_with(|| {
                 writer.create(self.space_per);
                 Documents::new()
@@ -142,13 +142,13 @@ impl CommitEvents {
         let mut edits: BTreeMap<String, Edits<'c>> = BTreeMap::new();
         for change in &commit.changes {
             match change {
-                Change::Set { path, entry } => {
+                PathChange::Set { path, entry } => {
                     edits.entry(space_of(path)?).or_default().sets.push((path, entry));
                 }
-                Change::Removed { path } => {
+                PathChange::Removed { path } => {
                     edits.entry(space_of(path)?).or_default().removes.push(path);
                 }
-                Change::Moved { from, to, entry } => {
+                PathChange::Moved { from, to, entry } => {
                     let (source, target) = (space_of(from)?, space_of(to)?);
                     if source == target {
                         edits.entry(source.clone()).or_default().moves.push((from, to));
@@ -175,7 +175,7 @@ struct Edits<'c> {
 }
 
 /// Writes the events of a commit in a space.
-struct Writer<'a> {
+struct CommitWriter<'a> {
     commit: &'a Commit,
     space_id: &'a str,
     epoch: Option<&'a str>,
@@ -183,7 +183,7 @@ struct Writer<'a> {
     events: &'a mut Vec<SpaceEvent>,
 }
 
-impl Writer<'_> {
+impl CommitWriter<'_> {
     fn create(&mut self, space_per: SpacePer) {
         let space_id = self.space_id;
         self.push(SpaceEvent::space_created(space_id, space_id), b"");
@@ -231,7 +231,7 @@ impl Writer<'_> {
         if !documents.contains_key(path) {
             let id = self.id("document", path).to_string();
             self.push(SpaceEvent::document_added(space_id, &id, path::text_of(path)), path);
-            let new = Tracked { id, content_hash: None, attributes: Object::new() };
+            let new = TrackedDocument { id, content_hash: None, attributes: Object::new() };
             documents.insert(path.to_vec(), new);
         }
         let Some(document) = documents.get_mut(path) else { return };

@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use spacefold::{
     EventId, EventType, Position, ReadError, Snapshot, Spacefold, Timestamp, Value,
     event::{EventFilter, Payload, RecordedEventRef},
-    log::{LogReader as _, Read},
+    log::{LogReader as _, ReadRequest},
     state::SpaceStatus,
 };
 
 use super::{
     commit_events::{
-        Documents, HEAD, METADATA, REWOUND_FROM, REWOUND_TO, SOURCE, SpacePer, Tracked,
+        Documents, HEAD, METADATA, REWOUND_FROM, REWOUND_TO, SOURCE, SpacePer, TrackedDocument,
     },
     error::ImportGitError,
 };
@@ -187,7 +187,7 @@ pub(super) fn documents(snapshot: &Snapshot) -> Documents {
         let hex = document.attributes().get(ATTRIBUTE_PATH_HEX).and_then(Value::as_str);
         let bytes = hex.and_then(path::bytes_of);
         let bytes = bytes.unwrap_or_else(|| document.path().as_bytes().to_vec());
-        let tracked = Tracked {
+        let tracked = TrackedDocument {
             id: id.to_owned(),
             content_hash: document.content_hash().map(|hash| hash.to_string()),
             attributes: document.attributes().clone(),
@@ -203,7 +203,7 @@ fn each_event(
     filter: EventFilter,
     visit: &mut dyn FnMut(&RecordedEventRef<'_>),
 ) -> Result<(), ReadError> {
-    for page in store.log().pages(Read::from(after.next()).matching(filter)) {
+    for page in store.log().pages(ReadRequest::from(after.next()).matching(filter)) {
         let page = page?;
         for event in page.events() {
             visit(&event?);

@@ -15,7 +15,7 @@ use spacefold_event_core::bytes::to_u64;
 use super::{
     appender::Appender,
     commit_events::{
-        Documents, HEAD, REWOUND_FROM, REWOUND_TO, SOURCE, SpacePer, Tracked, derived,
+        Documents, HEAD, REWOUND_FROM, REWOUND_TO, SOURCE, SpacePer, TrackedDocument, derived,
     },
     error::ImportGitError,
     imported::{self, Earlier},
@@ -62,12 +62,12 @@ pub(super) fn onto(
         events: Vec::new(),
         ends: Vec::new(),
     };
-    let states = |at: Position| -> Result<BTreeMap<String, State>, ImportGitError> {
+    let states = |at: Position| -> Result<BTreeMap<String, HeldBySpace>, ImportGitError> {
         let snapshots = imported::snapshots(store, name, space_per, at)?;
         let states = snapshots.iter().map(|snapshot| {
             let head = snapshot.variable(HEAD).and_then(Value::as_str).map(str::to_owned);
             let documents = by_id(imported::documents(snapshot));
-            (snapshot.space_id().to_owned(), State { head, documents })
+            (snapshot.space_id().to_owned(), HeldBySpace { head, documents })
         });
         Ok(states.collect())
     };
@@ -92,7 +92,7 @@ pub(super) fn onto(
 
 /// What a space holds.
 #[derive(Default)]
-struct State {
+struct HeldBySpace {
     head: Option<String>,
     documents: BTreeMap<String, At>,
 }
@@ -101,11 +101,12 @@ struct State {
 #[derive(Clone, PartialEq)]
 struct At {
     path: Vec<u8>,
-    document: Tracked,
+    document: TrackedDocument,
 }
 
 fn by_id(documents: Documents) -> BTreeMap<String, At> {
-    let at = |(path, document): (Vec<u8>, Tracked)| (document.id.clone(), At { path, document });
+    let at =
+        |(path, document): (Vec<u8>, TrackedDocument)| (document.id.clone(), At { path, document });
     documents.into_iter().map(at).collect()
 }
 
@@ -128,12 +129,12 @@ impl Rewind<'_> {
     fn space(
         &mut self,
         space_id: &str,
-        base: &State,
-        now: &State,
-        mut then: State,
+        base: &HeldBySpace,
+        now: &HeldBySpace,
+        mut then: HeldBySpace,
         touched: &HashSet<&str>,
     ) {
-        let of_history = |id: &str, then: &State| {
+        let of_history = |id: &str, then: &HeldBySpace| {
             touched.contains(id) || base.documents.get(id) != then.documents.get(id)
         };
         let ids = now.documents.keys().chain(then.documents.keys()).cloned();
@@ -180,7 +181,13 @@ impl Rewind<'_> {
 
     /// Moves documents, each when its place is free; of those that go round in a circle one steps
     /// aside.
-    fn moves(&mut self, space_id: &str, now: &State, then: &State, changed: &BTreeSet<String>) {
+    fn moves(
+        &mut self,
+        space_id: &str,
+        now: &HeldBySpace,
+        then: &HeldBySpace,
+        changed: &BTreeSet<String>,
+    ) {
         let mut held: BTreeMap<Vec<u8>, String> = BTreeMap::new();
         for (id, at) in &now.documents {
             if !changed.contains(id) || then.documents.contains_key(id) {
@@ -291,7 +298,12 @@ impl Rewind<'_> {
 
 /// Where somebody has put a document of his own in a place that one of the history has to have again,
 /// his becomes that one, as it does when a commit adds a file there.
-fn give_way(changed: &mut BTreeSet<String>, base: &State, now: &State, then: &mut State) {
+fn give_way(
+    changed: &mut BTreeSet<String>,
+    base: &HeldBySpace,
+    now: &HeldBySpace,
+    then: &mut HeldBySpace,
+) {
     let strangers: HashMap<&[u8], &String> = now
         .documents
         .iter()

@@ -18,10 +18,10 @@ use crate::{
 /// `BTreeMap` does, a `HashMap` does not.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no projection of one value",
-    label = "`ValueProjection` is not implemented for `{Self}`",
-    note = "a `Projection` is registered as it is, without `OneValue`"
+    label = "`SingleValue` is not implemented for `{Self}`",
+    note = "a `Projection` is registered as it is, without `SingleValueProjection`"
 )]
-pub trait ValueProjection: Send + Sync + 'static {
+pub trait SingleValue: Send + Sync + 'static {
     /// The state; its default is that of an empty log.
     type Value: Serialize + DeserializeOwned + Default;
 
@@ -53,19 +53,19 @@ pub trait ValueProjection: Send + Sync + 'static {
     ) -> Result<(), ApplyError>;
 }
 
-/// Makes a [`Projection`] of a [`ValueProjection`].
+/// Makes a [`Projection`] of a [`SingleValue`].
 ///
 /// ```
 /// use std::{collections::BTreeMap, sync::Arc};
 /// use spacefold::{
-///     Position, SpaceEvent, event::RecordedEventRef, log::{Append, LogWriter, MemoryLog},
-///     projection::{ApplyContext, ApplyError, OneValue, Projections, ValueProjection},
+///     Position, SpaceEvent, event::RecordedEventRef, log::{AppendRequest, LogWriter, MemoryLog},
+///     projection::{ApplyContext, ApplyError, SingleValueProjection, Projections, SingleValue},
 ///     state::{DerivedState, LiveStates},
 /// };
 ///
 /// struct EventsByType;
 ///
-/// impl ValueProjection for EventsByType {
+/// impl SingleValue for EventsByType {
 ///     type Value = BTreeMap<String, u64>;
 ///
 ///     fn name(&self) -> &'static str {
@@ -88,21 +88,21 @@ pub trait ValueProjection: Send + Sync + 'static {
 /// }
 ///
 /// let log = Arc::new(MemoryLog::new());
-/// log.append(&Append::new(&[SpaceEvent::space_created("a", "A")]))?;
+/// log.append(&AppendRequest::new(&[SpaceEvent::space_created("a", "A")]))?;
 /// let projections = Projections::new(Arc::new(LiveStates::new(log, DerivedState::in_memory())));
-/// let counts = projections.register(OneValue(EventsByType))?;
+/// let counts = projections.register(SingleValueProjection(EventsByType))?;
 /// counts.catch_up()?;
 /// let (counts, position) = counts.value()?;
 /// assert_eq!((counts["space.created"], position), (1, Position::new(1)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct OneValue<P>(pub P);
+pub struct SingleValueProjection<P>(pub P);
 
 /// The key of the only row.
 const KEY: &[u8] = b"";
 
-impl<P: ValueProjection> Projection for OneValue<P> {
+impl<P: SingleValue> Projection for SingleValueProjection<P> {
     fn name(&self) -> &'static str {
         self.0.name()
     }
@@ -132,7 +132,7 @@ impl<P: ValueProjection> Projection for OneValue<P> {
     }
 }
 
-impl<P: ValueProjection> ProjectionHandle<OneValue<P>> {
+impl<P: SingleValue> ProjectionHandle<SingleValueProjection<P>> {
     /// The value, and the position that it is as of.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The sealed files of the journal: blocks, immutable, synced, chained from file to file.
+//! The segments of the journal: blocks, immutable, synced, chained from file to file.
 
 mod scan;
 
@@ -8,41 +8,41 @@ use spacefold_event_core::{
     bytes::{to_u64, to_usize},
 };
 
-pub(crate) use self::scan::SealedScan;
+pub(crate) use self::scan::SegmentScan;
 use crate::{
     block::{
         self, Block, BlockError, BlockHash, EncodedBlock,
-        sealed::{self, SealedEntry, SealedIndex},
+        segment::{self, SegmentEntry, SegmentIndex},
     },
     error::OpenError,
-    folder::Folder,
+    folder::StoreFolder,
 };
 
 /// What is done with each block and its bytes.
-pub(crate) type VisitBlock<'v> = dyn FnMut(&Block, &[u8]) -> Result<(), OpenError> + 'v;
+pub(crate) type VisitBlockBytes<'v> = dyn FnMut(&Block, &[u8]) -> Result<(), OpenError> + 'v;
 
-/// The sealed files of a store, ascending.
+/// The segments of a store, ascending.
 #[derive(Debug)]
-pub(crate) struct SealedFiles {
-    folder: Folder,
+pub(crate) struct Segments {
+    folder: StoreFolder,
     store_id: [u8; 16],
-    files: Vec<SealedIndex>,
+    files: Vec<SegmentIndex>,
 }
 
-impl SealedFiles {
-    /// Reads the index of every sealed file and checks that they follow one another.
-    pub(crate) fn open(folder: &Folder, store_id: [u8; 16]) -> Result<Self, OpenError> {
-        let mut files: Vec<SealedIndex> = Vec::new();
+impl Segments {
+    /// Reads the index of every segment and checks that they follow one another.
+    pub(crate) fn open(folder: &StoreFolder, store_id: [u8; 16]) -> Result<Self, OpenError> {
+        let mut files: Vec<SegmentIndex> = Vec::new();
         let mut next = Position::new(1);
         let mut previous = block::genesis(store_id);
-        for first in folder.sealed_firsts()? {
+        for first in folder.segment_firsts()? {
             let damaged = |what: String| OpenError::JournalDamaged {
                 position: next,
-                file: folder.sealed_file_path(first),
+                file: folder.segment_path(first),
                 offset: 0,
                 what,
             };
-            let index = read_index(folder.open_sealed_file(first)?.as_ref(), store_id)?;
+            let index = read_index(folder.open_segment(first)?.as_ref(), store_id)?;
             let index = index.map_err(|error| damaged(error.to_string()))?;
             if index.first_position != next || index.previous != previous {
                 return Err(damaged(format!("the file begins at {}", index.first_position)));
@@ -59,12 +59,12 @@ impl SealedFiles {
         block::decode(bytes, self.store_id, self.folder.schemas())
     }
 
-    /// The position of the last event in a sealed file.
+    /// The position of the last event in a segment.
     pub(crate) fn end(&self) -> Position {
         self.files.last().map_or(Position::START, |index| index.last_position)
     }
 
-    /// The hash of the last block in a sealed file.
+    /// The hash of the last block in a segment.
     pub(crate) fn last_hash(&self) -> BlockHash {
         self.files.last().map_or_else(|| block::genesis(self.store_id), |index| index.last_hash)
     }
@@ -93,10 +93,10 @@ impl SealedFiles {
     pub(crate) fn blocks_from(
         &self,
         from: Position,
-        visit: &mut VisitBlock<'_>,
+        visit: &mut VisitBlockBytes<'_>,
     ) -> Result<(), OpenError> {
         for index in self.files.iter().filter(|index| index.last_position >= from) {
-            let file = self.folder.open_sealed_file(index.first_position)?;
+            let file = self.folder.open_segment(index.first_position)?;
             let mut previous = None;
             for entry in index.blocks.iter().filter(|entry| entry.first_position >= from) {
                 let damaged = |error: BlockError| OpenError::JournalDamaged {
@@ -121,18 +121,18 @@ impl SealedFiles {
     }
 }
 
-/// What a sealed file ends with, the last position and the hash of the last block, if every byte of
+/// What a segment ends with, the last position and the hash of the last block, if every byte of
 /// it is as it was written and it follows what comes before; `None` when it is not. Each of its
 /// blocks is visited until one is not.
 pub(crate) fn check(
-    folder: &Folder,
+    folder: &StoreFolder,
     store_id: [u8; 16],
     first: Position,
     previous: BlockHash,
     visit: &mut dyn FnMut(&Block) -> Result<(), OpenError>,
 ) -> Result<Option<(Position, BlockHash)>, OpenError> {
-    let bytes = folder.open_sealed_file(first)?.read_all()?;
-    let Ok(index) = sealed::parse(&bytes, store_id) else { return Ok(None) };
+    let bytes = folder.open_segment(first)?.read_all()?;
+    let Ok(index) = segment::parse(&bytes, store_id) else { return Ok(None) };
     let mut chain = previous;
     for entry in &index.blocks {
         let start = to_usize(entry.offset);
@@ -150,27 +150,27 @@ pub(crate) fn check(
     Ok(whole.then_some((index.last_position, index.last_hash)))
 }
 
-/// Whether a file says that it is a sealed file of a store.
+/// Whether a file says that it is a segment of a store.
 pub(crate) fn is_of(
-    folder: &Folder,
+    folder: &StoreFolder,
     first: Position,
     store_id: [u8; 16],
 ) -> Result<bool, StorageError> {
-    Ok(read_index(folder.open_sealed_file(first)?.as_ref(), store_id)?.is_ok())
+    Ok(read_index(folder.open_segment(first)?.as_ref(), store_id)?.is_ok())
 }
 
-/// Writes a sealed file: complete under another name, synced, renamed, its folder synced. Answers
+/// Writes a segment: complete under another name, synced, renamed, its folder synced. Answers
 /// what it holds.
 pub(crate) fn write(
-    folder: &Folder,
+    folder: &StoreFolder,
     store_id: [u8; 16],
     blocks: &[EncodedBlock],
-) -> Result<SealedIndex, StorageError> {
-    let bytes = sealed::encode(store_id, blocks)
-        .map_err(|error| StorageError::new("making a sealed file", error))?;
-    let index = sealed::parse(&bytes, store_id)
-        .map_err(|error| StorageError::new("checking a sealed file before it is written", error))?;
-    folder.replace_sealed_file(index.first_position, &bytes)?;
+) -> Result<SegmentIndex, StorageError> {
+    let bytes = segment::encode(store_id, blocks)
+        .map_err(|error| StorageError::new("making a segment", error))?;
+    let index = segment::parse(&bytes, store_id)
+        .map_err(|error| StorageError::new("checking a segment before it is written", error))?;
+    folder.replace_segment(index.first_position, &bytes)?;
     Ok(index)
 }
 
@@ -178,18 +178,18 @@ pub(crate) fn write(
 fn read_index(
     file: &dyn File,
     store_id: [u8; 16],
-) -> Result<Result<SealedIndex, BlockError>, StorageError> {
+) -> Result<Result<SegmentIndex, BlockError>, StorageError> {
     let len = file.bytes()?;
-    let mut header = [0; sealed::HEADER_BYTES];
-    let mut tail = [0; sealed::TAIL_BYTES];
-    let tail_len = to_u64(sealed::TAIL_BYTES);
-    let shortest = to_u64(sealed::HEADER_BYTES) + tail_len;
+    let mut header = [0; segment::HEADER_BYTES];
+    let mut tail = [0; segment::TAIL_BYTES];
+    let tail_len = to_u64(segment::TAIL_BYTES);
+    let shortest = to_u64(segment::HEADER_BYTES) + tail_len;
     if len < shortest {
         return Ok(Err(BlockError::WrongLength));
     }
     file.read_exact_at(&mut header, 0)?;
     file.read_exact_at(&mut tail, len - tail_len)?;
-    let footer_len = match sealed::footer_len(&tail) {
+    let footer_len = match segment::footer_len(&tail) {
         Ok(footer_len) => footer_len,
         Err(error) => return Ok(Err(error)),
     };
@@ -198,10 +198,10 @@ fn read_index(
     };
     let mut footer = vec![0; footer_len];
     file.read_exact_at(&mut footer, start)?;
-    Ok(sealed::parse_parts(&header, &footer, len, store_id))
+    Ok(segment::parse_parts(&header, &footer, len, store_id))
 }
 
-fn read_block(file: &dyn File, entry: SealedEntry) -> Result<Vec<u8>, StorageError> {
+fn read_block(file: &dyn File, entry: SegmentEntry) -> Result<Vec<u8>, StorageError> {
     let mut bytes = vec![0; to_usize(entry.len)];
     file.read_exact_at(&mut bytes, entry.offset)?;
     Ok(bytes)

@@ -1,45 +1,45 @@
-//! What is to become of the sealed files: which are made anew of sled's blocks, and which are in the
+//! What is to become of the segments: which are made anew of sled's blocks, and which are in the
 //! way, damaged or of another store.
 
 use spacefold_event_core::{Position, StorageError};
 
 use super::{
-    blocks::{Blocks, End},
+    blocks::{Blocks, ChainEnd},
     end_of,
     whole::WholeFrames,
 };
 use crate::{
     block::{self, Block},
     error::{OpenError, StorePart},
-    folder::{Folder, sealed_name},
+    folder::{StoreFolder, segment_name},
     head::Head,
-    journal::sealed_files,
+    journal::segments,
 };
 
 /// What is to be done, all of which has been seen to be possible.
-pub(super) struct SealedPlan {
-    /// HEAD, brought to where the sealed files end then.
+pub(super) struct SegmentPlan {
+    /// HEAD, brought to where the segments end then.
     pub(super) head: Head,
     /// What files are to be made of: the blocks behind an end, up to a position.
-    lacking: Vec<(End, Position)>,
+    lacking: Vec<(ChainEnd, Position)>,
     /// The names of files that are not to be read.
     aside: Vec<Position>,
 }
 
-impl SealedPlan {
-    /// Looks at every byte of the sealed files; `None` when sled does not have what they lack.
+impl SegmentPlan {
+    /// Looks at every byte of the segments; `None` when sled does not have what they lack.
     ///
     /// # Errors
     /// [`OpenError::PartsDiffer`] when some are of another copy of the store.
     pub(super) fn make(
-        folder: &Folder,
+        folder: &StoreFolder,
         head: &Head,
         sled: &Blocks,
         frames: &WholeFrames,
     ) -> Result<Option<Self>, OpenError> {
         let mut plan = Self { head: head.clone(), lacking: Vec::new(), aside: Vec::new() };
         let mut end = (Position::START, block::genesis(head.store_id));
-        let firsts = folder.sealed_firsts()?;
+        let firsts = folder.segment_firsts()?;
         let mut rest = firsts.as_slice();
         while let Some((first, later)) = rest.split_first() {
             let is_gap = *first > end.0.next();
@@ -63,7 +63,7 @@ impl SealedPlan {
                 Some(filled) => end = filled,
                 // What HEAD does not know of is in the journal still, which is read for it.
                 None if *first > head.sealed_through => {
-                    if is_gap && sealed_files::is_of(folder, *first, head.store_id)? {
+                    if is_gap && segments::is_of(folder, *first, head.store_id)? {
                         return Ok(None);
                     }
                     plan.aside.push(*first);
@@ -74,7 +74,7 @@ impl SealedPlan {
         }
         if end.0 < head.sealed_through {
             // Those that are missing; or else it takes sled to tell whose those are that are there.
-            let ours = |end: End| end.0 == Position::START || sled.have(end);
+            let ours = |end: ChainEnd| end.0 == Position::START || sled.have(end);
             match plan.fill(sled, end, &[head.sealed_through]) {
                 Some(filled) => end = filled,
                 None if ours(end) => {}
@@ -87,7 +87,7 @@ impl SealedPlan {
 
     /// Has a file made behind an end, up to the first of some positions at which a block of sled's
     /// ends; where it ends then.
-    fn fill(&mut self, sled: &Blocks, after: End, ends: &[Position]) -> Option<End> {
+    fn fill(&mut self, sled: &Blocks, after: ChainEnd, ends: &[Position]) -> Option<ChainEnd> {
         let end = end_of(&sled.through(after, ends)?)?;
         self.lacking.push((after, end.0));
         Some(end)
@@ -101,21 +101,21 @@ impl SealedPlan {
     }
 
     /// Does it. What a new file takes the place of is set aside with what is in the way.
-    pub(super) fn carry_out(&self, folder: &Folder, sled: &Blocks) -> Result<(), OpenError> {
+    pub(super) fn carry_out(&self, folder: &StoreFolder, sled: &Blocks) -> Result<(), OpenError> {
         let mut aside = folder.sealed_aside();
         let is_replaced =
             |first: &Position| self.lacking.iter().any(|(after, _)| after.0.next() == *first);
         for first in self.aside.iter().filter(|first| is_replaced(first)) {
-            aside.keep(&sealed_name(*first))?;
+            aside.keep(&segment_name(*first))?;
         }
         for (after, last) in &self.lacking {
             let gone =
-                || StorageError::new("mending a sealed file", "sled's blocks cannot be read again");
+                || StorageError::new("mending a segment", "sled's blocks cannot be read again");
             let blocks = sled.through(*after, &[*last]).ok_or_else(gone)?;
-            sealed_files::write(folder, self.head.store_id, &blocks)?;
+            segments::write(folder, self.head.store_id, &blocks)?;
         }
         for first in self.aside.iter().filter(|first| !is_replaced(first)) {
-            aside.take(&sealed_name(*first))?;
+            aside.take(&segment_name(*first))?;
         }
         Ok(())
     }
@@ -124,15 +124,15 @@ impl SealedPlan {
 /// Where a file ends that is whole and follows an end, and that HEAD and the journal know nothing
 /// against; `None` when it is damaged, or not of this store.
 fn check(
-    folder: &Folder,
+    folder: &StoreFolder,
     head: &Head,
     first: Position,
-    after: End,
+    after: ChainEnd,
     frames: &WholeFrames,
-) -> Result<Option<End>, OpenError> {
+) -> Result<Option<ChainEnd>, OpenError> {
     let differs = |what: String| OpenError::PartsDiffer {
         path: folder.root().to_owned(),
-        part: StorePart::Sealed,
+        part: StorePart::Segments,
         what,
     };
     // Until HEAD knows of a file, the frames of its events stay.
@@ -144,7 +144,7 @@ fn check(
         }
         Ok(())
     };
-    let found = sealed_files::check(folder, head.store_id, first, after.1, &mut visit)?;
+    let found = segments::check(folder, head.store_id, first, after.1, &mut visit)?;
     if let (Some(_), Some(position)) = (found, other) {
         return Err(differs(format!("the journal has another event at position {position}")));
     }

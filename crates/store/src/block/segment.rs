@@ -1,4 +1,4 @@
-//! Sealed files: blocks one after another between a header and an index, immutable.
+//! Segments: blocks one after another between a header and an index, immutable.
 //!
 //! A reader that has the whole file calls [`parse`]. One that wants no more than the index reads
 //! the first [`HEADER_BYTES`] and the last [`TAIL_BYTES`], asks [`footer_len`], and hands the
@@ -27,9 +27,9 @@ const NO_FLAGS: u16 = 0;
 const ENTRY_BYTES: usize = 2 * size_of::<u64>();
 const MIN_BLOCK_BYTES: usize = BLOCK_HEADER_BYTES + BLOCK_TRAILER_BYTES;
 
-/// What a sealed file says of itself.
+/// What a segment says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SealedIndex {
+pub(crate) struct SegmentIndex {
     /// The position of the first record.
     pub(crate) first_position: Position,
     /// The position of the last record.
@@ -39,12 +39,12 @@ pub(crate) struct SealedIndex {
     /// The hash of the last block.
     pub(crate) last_hash: BlockHash,
     /// The blocks in order, from 1.
-    pub(crate) blocks: Vec<SealedEntry>,
+    pub(crate) blocks: Vec<SegmentEntry>,
 }
 
-/// Where a block lies in a sealed file.
+/// Where a block lies in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SealedEntry {
+pub(crate) struct SegmentEntry {
     /// The position of its first record.
     pub(crate) first_position: Position,
     /// Bytes from the start of the file.
@@ -60,10 +60,10 @@ pub(crate) struct SealedEntry {
 /// could not be read back is written.
 pub(crate) fn encode(store_id: [u8; 16], blocks: &[EncodedBlock]) -> Result<Vec<u8>, BlockError> {
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
-        return Err(BlockError::Unreadable("a sealed file without a block"));
+        return Err(BlockError::Unreadable("a segment without a block"));
     };
     if blocks.len() > MAX_BLOCKS {
-        return Err(BlockError::Unreadable("a sealed file of too many blocks"));
+        return Err(BlockError::Unreadable("a segment of too many blocks"));
     }
     let first_header = peek(&first.bytes)?;
     let blocks_len: usize = blocks.iter().map(|block| block.bytes.len()).sum();
@@ -106,7 +106,7 @@ pub(crate) fn encode(store_id: [u8; 16], blocks: &[EncodedBlock]) -> Result<Vec<
 }
 
 /// Reads the index of the file that is exactly `bytes`. The blocks themselves are not looked at.
-pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<SealedIndex, BlockError> {
+pub(crate) fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<SegmentIndex, BlockError> {
     let header = bytes.get(..HEADER_BYTES).ok_or_else(|| too_short(bytes))?;
     let tail = bytes.last_chunk().ok_or(BlockError::WrongLength)?;
     let start = bytes.len().checked_sub(footer_len(tail)?);
@@ -120,7 +120,7 @@ pub(crate) fn footer_len(tail: &[u8; TAIL_BYTES]) -> Result<usize, BlockError> {
     let mut cursor = ByteReader::new(tail);
     let len = cursor.u32().map(to_usize).ok_or(BlockError::WrongLength)?;
     if cursor.rest() != END_MAGIC {
-        return Err(BlockError::Unreadable("a sealed file without its end"));
+        return Err(BlockError::Unreadable("a segment without its end"));
     }
     if len > file_footer_len(MAX_BLOCKS) {
         return Err(BlockError::Unreadable("a length past its limit"));
@@ -134,8 +134,8 @@ pub(crate) fn parse_parts(
     footer: &[u8],
     file_len: u64,
     store_id: [u8; 16],
-) -> Result<SealedIndex, BlockError> {
-    let header = Header::parse(header, store_id)?;
+) -> Result<SegmentIndex, BlockError> {
+    let header = SegmentHeader::parse(header, store_id)?;
     if footer.len() != file_footer_len(header.block_count) {
         return Err(BlockError::WrongLength);
     }
@@ -143,13 +143,13 @@ pub(crate) fn parse_parts(
         file_len.checked_sub(to_u64(footer.len())).ok_or(BlockError::WrongLength)?;
     let (last_hash, entries) = parse_footer(footer)?;
     let ends = entries.iter().skip(1).map(|(_, offset)| *offset).chain([footer_offset]);
-    let blocks: Option<Vec<SealedEntry>> = entries
+    let blocks: Option<Vec<SegmentEntry>> = entries
         .iter()
         .zip(ends)
         .map(|((first_position, offset), end)| {
             let len = end.checked_sub(*offset)?;
             let limits = to_u64(MIN_BLOCK_BYTES)..=to_u64(MAX_BLOCK_BYTES);
-            limits.contains(&len).then_some(SealedEntry {
+            limits.contains(&len).then_some(SegmentEntry {
                 first_position: *first_position,
                 offset: *offset,
                 len,
@@ -166,7 +166,7 @@ pub(crate) fn parse_parts(
     {
         return Err(BlockError::Unreadable("an index that does not fit its file"));
     }
-    Ok(SealedIndex {
+    Ok(SegmentIndex {
         first_position: header.first_position,
         last_position: header.last_position,
         previous: header.previous,
@@ -175,14 +175,14 @@ pub(crate) fn parse_parts(
     })
 }
 
-struct Header {
+struct SegmentHeader {
     first_position: Position,
     last_position: Position,
     previous: BlockHash,
     block_count: usize,
 }
 
-impl Header {
+impl SegmentHeader {
     fn parse(bytes: &[u8], store_id: [u8; 16]) -> Result<Self, BlockError> {
         let bytes = bytes.first_chunk::<HEADER_BYTES>().ok_or_else(|| too_short(bytes))?;
         let mut cursor = ByteReader::new(bytes);
@@ -223,10 +223,10 @@ impl Header {
     }
 }
 
-type Entries = Vec<(Position, u64)>;
+type FooterEntries = Vec<(Position, u64)>;
 
 /// The hash of the last block, and the entries.
-fn parse_footer(footer: &[u8]) -> Result<(BlockHash, Entries), BlockError> {
+fn parse_footer(footer: &[u8]) -> Result<(BlockHash, FooterEntries), BlockError> {
     let (rest, tail) = footer.split_last_chunk::<TAIL_BYTES>().ok_or(BlockError::WrongLength)?;
     if footer_len(tail)? != footer.len() {
         return Err(BlockError::WrongLength);

@@ -1,4 +1,4 @@
-//! A sealed file, its checksums made to fit.
+//! A segment, its checksums made to fit.
 
 #![no_main]
 
@@ -7,5 +7,5 @@ use libfuzzer_sys::fuzz_target;
 use spacefold_store::fuzzing::Decoder;
 
 fuzz_target!(|bytes: &[u8]| {
-    Target::Store(Decoder::SealedFile).run_repaired(bytes);
+    Target::Store(Decoder::Segment).run_repaired(bytes);
 });

@@ -1,4 +1,4 @@
-//! The blocks that are in sled and in no sealed file yet.
+//! The blocks that are in sled and in no segment yet.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use spacefold_event_core::Position;
 
 use crate::block::EncodedBlock;
 
-/// The blocks that go into the next sealed file.
+/// The blocks that go into the next segment.
 #[derive(Default)]
-pub(super) struct Unfiled {
+pub(super) struct Unarchived {
     blocks: BTreeMap<Position, EncodedBlock>,
     bytes: usize,
 }
 
-impl Unfiled {
+impl Unarchived {
     /// Takes in the newest block. Whatever was there from its position on it replaces: sled's copy
     /// was made anew since.
     pub(super) fn push(&mut self, first: Position, block: EncodedBlock) {

@@ -1,4 +1,4 @@
-//! Blocks of sealed files for whoever reads the log in order: one read of a file for a block, and
+//! Blocks of segments for whoever reads the log in order: one read of a file for a block, and
 //! nothing stays in memory. Sled takes four reads for it, and keeps what it has read.
 
 use std::{
@@ -13,16 +13,16 @@ use spacefold_disk::File;
 use spacefold_event_core::{Position, StorageError, lock::Lock};
 
 use super::{read_block, read_index};
-use crate::{block::sealed::SealedIndex, folder::Folder};
+use crate::{block::segment::SegmentIndex, folder::StoreFolder};
 
 /// How many files are held open: threads that read at a time are in as many.
 const OPEN_FILES: usize = 4;
 
-/// Finds blocks in the sealed files by their first position.
-pub(crate) struct SealedScan {
-    folder: Folder,
+/// Finds blocks in the segments by their first position.
+pub(crate) struct SegmentScan {
+    folder: StoreFolder,
     store_id: [u8; 16],
-    /// The position of the last event that a sealed file has, as far as is known.
+    /// The position of the last event that a segment has, as far as is known.
     end: AtomicU64,
     files: Lock<Files>,
 }
@@ -37,20 +37,20 @@ struct Files {
 
 struct OpenFile {
     file: Arc<dyn File>,
-    index: SealedIndex,
+    index: SegmentIndex,
 }
 
-impl SealedScan {
-    pub(crate) fn new(folder: Folder, store_id: [u8; 16], end: Position) -> Self {
+impl SegmentScan {
+    pub(crate) fn new(folder: StoreFolder, store_id: [u8; 16], end: Position) -> Self {
         Self { folder, store_id, end: AtomicU64::new(end.get()), files: Lock::default() }
     }
 
-    /// Says up to where the sealed files go now.
+    /// Says up to where the segments go now.
     pub(crate) fn sealed_through(&self, end: Position) {
         self.end.fetch_max(end.get(), Ordering::Release);
     }
 
-    /// Bytes of the block that begins at a position; `None` when no sealed file has it, or none
+    /// Bytes of the block that begins at a position; `None` when no segment has it, or none
     /// that can be read: sled's copy is to be asked then. They are not looked at.
     pub(crate) fn block(&self, first: Position) -> Option<Vec<u8>> {
         if first.get() > self.end.load(Ordering::Acquire) {
@@ -64,7 +64,7 @@ impl SealedScan {
             entry.map(|entry| read_block(open.file.as_ref(), *entry)).transpose()
         });
         found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a sealed file cannot be read: sled's copy is");
+            tracing::warn!(%error, "a segment cannot be read: sled's copy is");
             None
         })
     }
@@ -79,7 +79,7 @@ impl SealedScan {
             return Ok(Some(files.keep(open)));
         }
         // It was written since.
-        files.firsts = self.folder.sealed_firsts()?;
+        files.firsts = self.folder.segment_firsts()?;
         let open = self.open_listed(&files, position)?;
         Ok(open.map(|open| files.keep(open)))
     }
@@ -93,7 +93,7 @@ impl SealedScan {
         let Some(first) = place.checked_sub(1).and_then(|place| files.firsts.get(place)) else {
             return Ok(None);
         };
-        let file = self.folder.open_sealed_file(*first)?;
+        let file = self.folder.open_segment(*first)?;
         let index = read_index(file.as_ref(), self.store_id)?;
         // One that is damaged is for `verify` to say.
         let Ok(index) = index else { return Ok(None) };

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 
 /// The states of some spaces at one position, and every event behind it.
 #[derive(Debug)]
-pub struct SnapshotAndTail {
+pub struct SnapshotStream {
     /// The position of the states.
     pub position: Position,
     /// The states, sorted by space id; a space that has had no event is not among them.
@@ -25,7 +25,7 @@ pub struct SnapshotAndTail {
 /// Why there are no states to go on from.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SnapshotAndTailError {
+pub enum SnapshotStreamError {
     /// The states could not be folded.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -37,7 +37,7 @@ pub enum SnapshotAndTailError {
 pub(crate) fn take(
     engine: &Engine,
     subscription: Subscription,
-) -> Result<SnapshotAndTail, SnapshotAndTailError> {
+) -> Result<SnapshotStream, SnapshotStreamError> {
     let space_ids = subscription.filter().space_ids();
     let (position, snapshots) = engine.live.snapshot_of_spaces(space_ids)?;
     let is_known = |space_id: &&String| {
@@ -46,5 +46,5 @@ pub(crate) fn take(
     let named = space_ids.into_iter().flatten();
     let unknown = named.filter(|space_id| !is_known(space_id)).cloned().collect();
     let tail = engine.feed.subscribe(subscription.beginning_after(position))?;
-    Ok(SnapshotAndTail { position, snapshots, unknown, tail })
+    Ok(SnapshotStream { position, snapshots, unknown, tail })
 }
