@@ -42,12 +42,12 @@ impl<E: Into<HandlerError>> HandlerOutcome for Result<(), E> {
 }
 
 type HandlerResult = Result<(), HandlerError>;
-type Awaited = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
+type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 
 /// The function of a handler.
 pub(crate) enum HandlerFn {
     Now(Box<dyn Fn(&RecordedEvent) -> HandlerResult + Send + Sync>),
-    Awaited(Box<dyn Fn(Arc<RecordedEvent>) -> Awaited + Send + Sync>),
+    Awaited(Box<dyn Fn(Arc<RecordedEvent>) -> HandlerFuture + Send + Sync>),
 }
 
 /// How often a handler is called.

@@ -44,7 +44,7 @@ pub(crate) struct Order<'a> {
 }
 
 /// What is next for an order.
-pub(crate) enum Step {
+pub(crate) enum AttemptStep {
     /// These events are to be appended on this condition.
     Append { decided: DecidedEvents, condition: AppendCondition },
     /// Nothing is to be appended.
@@ -109,7 +109,7 @@ impl Executor {
         let mut read = Revision::NONE;
         for _ in 0..MAX_ATTEMPTS {
             match self.decide(order, place, content.is_some())? {
-                Step::Append { decided, condition } => {
+                AttemptStep::Append { decided, condition } => {
                     read = place.as_ref().map_or(Revision::NONE, KnownState::revision);
                     content.as_mut().map_or(Ok(()), NamedContent::keep)?;
                     let append = AppendRequest::new(&decided.events).on(condition);
@@ -119,11 +119,11 @@ impl Executor {
                     }
                     self.give_way(place)?;
                 }
-                Step::Answer(outcome) => {
+                AttemptStep::Answer(outcome) => {
                     content.as_mut().map_or(Ok(()), NamedContent::keep_missing)?;
                     return Ok(outcome);
                 }
-                Step::GiveWay => {
+                AttemptStep::GiveWay => {
                     read = place.as_ref().map_or(Revision::NONE, KnownState::revision);
                     self.give_way(place)?;
                 }
@@ -145,7 +145,7 @@ impl Executor {
         order: Order<'_>,
         place: &mut Option<KnownState>,
         has_content: bool,
-    ) -> Result<Step, CommandError> {
+    ) -> Result<AttemptStep, CommandError> {
         let Order { space_id, commands, attribution, conditions } = order;
         let known = self.current(space_id, place)?;
         let own = condition(space_id, known, attribution);
@@ -157,22 +157,22 @@ impl Executor {
         let looks_first = has_content || attribution.key.is_some();
         if let Decided::Events(decided) = decided {
             if looks_first && let Some(answer) = self.answered_already(order)? {
-                return Ok(Step::Answer(answer));
+                return Ok(AttemptStep::Answer(answer));
             }
             let condition = own.and(conditions.of_append(space_id));
-            return Ok(Step::Append { decided, condition });
+            return Ok(AttemptStep::Append { decided, condition });
         }
         // Before it is asked whether the decision still holds, so that both held at once.
         let mut failed = conditions.failed_in_log(&*self.log, space_id)?;
         if failed.is_empty() && self.is_behind(known, &own)? {
-            return Ok(Step::GiveWay);
+            return Ok(AttemptStep::GiveWay);
         }
         failed.extend(failed_in_state);
         match (self.repeated(order)?, decided) {
-            (Some(outcome), _) => Ok(Step::Answer(outcome)),
+            (Some(outcome), _) => Ok(AttemptStep::Answer(outcome)),
             _ if !failed.is_empty() => Err(self.condition_failed(space_id, failed)),
             (_, Decided::Refused(error)) => Err(error),
-            _ => Ok(Step::Answer(Outcome::unchanged(known.revision()))),
+            _ => Ok(AttemptStep::Answer(Outcome::unchanged(known.revision()))),
         }
     }
 

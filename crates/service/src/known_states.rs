@@ -19,7 +19,7 @@ const MAX_KEPT_SPACES: usize = 1_024;
 
 /// The newest states that a service knows, its own events included, durable or not.
 ///
-/// A [`Turn`] at a place is had from reading the state until the answer to the append, while content is kept too,
+/// A [`SpaceTurn`] at a place is had from reading the state until the answer to the append, while content is kept too,
 /// so that threads of one service do not lose races to each other.
 #[derive(Default)]
 pub(crate) struct KnownStates {
@@ -42,7 +42,7 @@ struct Slot {
 }
 
 /// What is known of a space, for one command alone until this is dropped. It belongs to no thread.
-pub(crate) struct Turn {
+pub(crate) struct SpaceTurn {
     place: Arc<KnownPlace>,
     known: Option<KnownState>,
 }
@@ -79,25 +79,25 @@ impl KnownStates {
 
 impl KnownPlace {
     /// Waits for the turn.
-    pub(crate) fn take(self: &Arc<Self>) -> Turn {
+    pub(crate) fn take(self: &Arc<Self>) -> SpaceTurn {
         let mut slot = self.returned.wait_while(self.slot.lock(), |slot| slot.is_taken);
         slot.is_taken = true;
-        Turn { place: Arc::clone(self), known: slot.known.take() }
+        SpaceTurn { place: Arc::clone(self), known: slot.known.take() }
     }
 
     /// The turn, unless another has it: `waker` is woken then when it is given back.
-    pub(crate) fn try_take(self: &Arc<Self>, waker: &Waker) -> Option<Turn> {
+    pub(crate) fn try_take(self: &Arc<Self>, waker: &Waker) -> Option<SpaceTurn> {
         let mut slot = self.slot.lock();
         if slot.is_taken {
             slot.waker = Some(waker.clone());
             return None;
         }
         slot.is_taken = true;
-        Some(Turn { place: Arc::clone(self), known: slot.known.take() })
+        Some(SpaceTurn { place: Arc::clone(self), known: slot.known.take() })
     }
 }
 
-impl Drop for Turn {
+impl Drop for SpaceTurn {
     fn drop(&mut self) {
         let mut slot = self.place.slot.lock();
         slot.is_taken = false;
@@ -110,7 +110,7 @@ impl Drop for Turn {
     }
 }
 
-impl Deref for Turn {
+impl Deref for SpaceTurn {
     type Target = Option<KnownState>;
 
     fn deref(&self) -> &Option<KnownState> {
@@ -118,7 +118,7 @@ impl Deref for Turn {
     }
 }
 
-impl DerefMut for Turn {
+impl DerefMut for SpaceTurn {
     fn deref_mut(&mut self) -> &mut Option<KnownState> {
         &mut self.known
     }

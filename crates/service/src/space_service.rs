@@ -25,7 +25,7 @@ use crate::{
     idempotency_key::IdempotencyKey,
     named_content::NamedContent,
     outcome::Outcome,
-    submissions::{PendingOutcome, Submission, Submissions},
+    submissions::{CommandSubmission, PendingOutcome, Submissions},
 };
 
 /// The command side of a log: a method for each operation on a space, checked against the state of
@@ -377,7 +377,7 @@ impl SpaceService {
         commands: Commands,
         content: Option<Arc<dyn ContentStore>>,
     ) -> PendingOutcome {
-        self.submissions.submit(Submission {
+        self.submissions.submit(CommandSubmission {
             space_id: space_id.into(),
             commands,
             attribution: self.attribution.clone(),

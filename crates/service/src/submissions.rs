@@ -29,8 +29,8 @@ use crate::{
     command_error::CommandError,
     commands::{Commands, DecidedEvents},
     condition::Conditions,
-    executor::{Executor, Order, Step},
-    known_states::Turn,
+    executor::{AttemptStep, Executor, Order},
+    known_states::SpaceTurn,
     outcome::Outcome,
 };
 
@@ -38,10 +38,10 @@ use crate::{
 /// [`SpaceService::submit`](crate::SpaceService::submit).
 pub type PendingOutcome = Pending<Result<Outcome, CommandError>>;
 
-type Answer = Answerer<Result<Outcome, CommandError>>;
+type SubmissionAnswer = Answerer<Result<Outcome, CommandError>>;
 
 /// What is handed over.
-pub(crate) struct Submission {
+pub(crate) struct CommandSubmission {
     pub(crate) space_id: Arc<str>,
     pub(crate) commands: Commands,
     pub(crate) attribution: Attribution,
@@ -54,10 +54,10 @@ pub(crate) struct Submission {
 /// last clone that is dropped waits for it.
 pub(crate) struct Submissions {
     executor: Arc<Executor>,
-    running: Lock<Option<Running>>,
+    running: Lock<Option<RunningSubmissions>>,
 }
 
-struct Running {
+struct RunningSubmissions {
     messages: Sender<Message>,
     thread: JoinHandle<()>,
 }
@@ -75,7 +75,7 @@ impl Submissions {
         Self { executor, running: Lock::new(None) }
     }
 
-    pub(crate) fn submit(&self, submission: Submission) -> PendingOutcome {
+    pub(crate) fn submit(&self, submission: CommandSubmission) -> PendingOutcome {
         let (answer, pending) = PendingOutcome::new(|| Err(lost().into()));
         let submitted = Box::new(Submitted { submission, synced: None, answer });
         match self.messages() {
@@ -103,7 +103,7 @@ impl Submissions {
             .name("spacefold-commands".to_owned())
             .spawn(move || courier.run(&received))
             .map_err(NoThread)?;
-        *running = Some(Running { messages: messages.clone(), thread });
+        *running = Some(RunningSubmissions { messages: messages.clone(), thread });
         Ok(messages)
     }
 }
@@ -111,7 +111,9 @@ impl Submissions {
 impl Drop for Submissions {
     /// Waits until what was handed over is answered.
     fn drop(&mut self) {
-        let Some(Running { messages, thread }) = self.running.lock().take() else { return };
+        let Some(RunningSubmissions { messages, thread }) = self.running.lock().take() else {
+            return;
+        };
         let _ = messages.send(Message::Close);
         // Whoever is woken by an answer may let go of the service.
         if thread.thread().id() != thread::current().id() {
@@ -137,31 +139,32 @@ fn lost() -> AppendError {
 
 /// A submission on its way.
 struct Submitted {
-    submission: Submission,
+    submission: CommandSubmission,
     /// Until its content is durable.
     synced: Option<Awaited<Result<(), ContentError>>>,
-    answer: Answer,
+    answer: SubmissionAnswer,
 }
 
 impl Submitted {
     fn order(&self) -> Order<'_> {
-        let Submission { space_id, commands, attribution, conditions, .. } = &self.submission;
+        let CommandSubmission { space_id, commands, attribution, conditions, .. } =
+            &self.submission;
         Order { space_id, commands, attribution, conditions }
     }
 }
 
 /// The commands on a space.
-struct Lane {
+struct SpaceQueue {
     waiting: VecDeque<Box<Submitted>>,
-    in_flight: Option<InFlight>,
+    in_flight: Option<AppendUnderWay>,
     /// Brings the courier back to the lane.
     waker: Waker,
 }
 
 /// A command whose events were handed over to the log.
-struct InFlight {
+struct AppendUnderWay {
     submitted: Box<Submitted>,
-    turn: Turn,
+    turn: SpaceTurn,
     decided: DecidedEvents,
     appended: AppendFuture,
 }
@@ -171,7 +174,7 @@ struct Courier {
     executor: Arc<Executor>,
     messages: Sender<Message>,
     /// Spaces on which commands wait or are in flight.
-    lanes: RapidHashMap<Arc<str>, Lane>,
+    lanes: RapidHashMap<Arc<str>, SpaceQueue>,
     /// Threads with commands that have lost a race.
     contenders: Vec<JoinHandle<()>>,
     syncing: Option<Syncing>,
@@ -205,7 +208,7 @@ impl Courier {
         let space_id = Arc::clone(&submitted.submission.space_id);
         let lane = self.lanes.entry(Arc::clone(&space_id)).or_insert_with(|| {
             let notice = Notice { messages: self.messages.clone(), space_id: space_id.clone() };
-            Lane { waiting: VecDeque::new(), in_flight: None, waker: Arc::new(notice).into() }
+            SpaceQueue { waiting: VecDeque::new(), in_flight: None, waker: Arc::new(notice).into() }
         });
         lane.waiting.push_back(submitted);
         self.advance(&space_id);
@@ -234,7 +237,7 @@ impl Courier {
     }
 
     /// Goes on with a command that has lost a race: it waits for what it lost to.
-    fn contend(&mut self, submitted: Box<Submitted>, mut turn: Turn) {
+    fn contend(&mut self, submitted: Box<Submitted>, mut turn: SpaceTurn) {
         let executor = Arc::clone(&self.executor);
         let contend = move || {
             let answer = executor.execute_in(&mut turn, submitted.order(), None);
@@ -247,7 +250,7 @@ impl Courier {
     }
 }
 
-impl Lane {
+impl SpaceQueue {
     fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.in_flight.is_none()
     }
@@ -288,18 +291,18 @@ impl Lane {
         true
     }
 
-    fn decide(&mut self, mut turn: Turn, courier: &mut Courier) -> bool {
+    fn decide(&mut self, mut turn: SpaceTurn, courier: &mut Courier) -> bool {
         let Some(submitted) = self.waiting.pop_front() else { return false };
         match courier.executor.decide(submitted.order(), &mut turn, false) {
-            Ok(Step::Append { decided, condition }) => {
+            Ok(AttemptStep::Append { decided, condition }) => {
                 let append = AppendRequest::new(&decided.events).on(condition);
                 let appended = courier.executor.log().submit(&append);
                 let appended = appended.unwrap_or_else(|error| PendingAppend::answered(Err(error)));
                 let appended = appended.into_future();
-                self.in_flight = Some(InFlight { submitted, turn, decided, appended });
+                self.in_flight = Some(AppendUnderWay { submitted, turn, decided, appended });
             }
-            Ok(Step::GiveWay) => courier.contend(submitted, turn),
-            Ok(Step::Answer(outcome)) => submitted.answer.answer(Ok(outcome)),
+            Ok(AttemptStep::GiveWay) => courier.contend(submitted, turn),
+            Ok(AttemptStep::Answer(outcome)) => submitted.answer.answer(Ok(outcome)),
             Err(error) => submitted.answer.answer(Err(error)),
         }
         true
@@ -308,7 +311,7 @@ impl Lane {
     /// Answers the command in flight.
     fn land(&mut self, appended: <AppendFuture as Future>::Output, courier: &mut Courier) {
         let Some(in_flight) = self.in_flight.take() else { return };
-        let InFlight { submitted, mut turn, decided, .. } = in_flight;
+        let AppendUnderWay { submitted, mut turn, decided, .. } = in_flight;
         let answer = courier.executor.answer(submitted.order(), &mut turn, decided, appended);
         match answer.transpose() {
             Some(answer) => submitted.answer.answer(answer),

@@ -4,10 +4,33 @@
 //! state of its rendering, syncing and caching. Everything that happens to one is an event in an
 //! ordered, durable log; what a space looks like, now or at any time before, is folded from it.
 //!
+//! ```
+//! use spacefold::{Position, Refusal, Spacefold};
+//! # let path = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+//! let spaces = Spacefold::open(&path)?;
+//! let service = spaces.service();
+//! service.create_space("handbook", "Handbook")?;
+//! service.add_document("handbook", "intro", "/intro.md")?;
+//! service.set_content("handbook", "intro", b"# Hello")?;
+//! service.batch("handbook").move_document("intro", "/start.md").activate_space().commit()?;
+//! let refused = service.add_document("handbook", "other", "/start.md").unwrap_err();
+//! assert!(matches!(refused.refusal(), Some(Refusal::PathTaken { .. })));
+//!
+//! let now = spaces.snapshot("handbook")?;
+//! assert!(now.has_path("/start.md"));
+//! let then = spaces.at(Position::new(2)).snapshot("handbook")?;
+//! assert!(then.has_path("/intro.md"));
+//! assert_eq!(spaces.diff("handbook", Position::new(2)..Position::new(5))?.len(), 3);
+//! spaces.close()?;
+//! # std::fs::remove_dir_all(&path)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # A tour in five steps
 //!
 //! **1. Append.** [`Spacefold::append`] returns when the events are on disk.
 //! [`Spacefold::append_if`] appends only if a condition holds, and stores nothing otherwise.
+//!
 //! ```
 //! use spacefold::{AppendCondition, AppendError, SpaceEvent, Spacefold};
 //! # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
@@ -24,6 +47,7 @@
 //!
 //! **2. Snapshot.** [`Spacefold::snapshot`] answers what a space looks like now, this handle's own
 //! appends included. A space is unknown until it has an event.
+//!
 //! ```
 //! use spacefold::{SnapshotError, SpaceEvent, Spacefold};
 //! # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
@@ -39,6 +63,7 @@
 //!
 //! **3. Time travel.** [`Spacefold::at`] takes a position or a time, [`Spacefold::diff`] a range of
 //! them. Nothing is known beyond the durable head.
+//!
 //! ```
 //! use spacefold::{Position, SnapshotError, SpaceEvent, Spacefold};
 //! # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
@@ -57,6 +82,7 @@
 //!
 //! **4. Subscribe.** [`Spacefold::subscribe`] gives the history, then what is appended, without a
 //! gap. [`Spacefold::bus`] calls handlers instead. Closing the store ends both.
+//!
 //! ```
 //! use spacefold::{Delivery, SpaceEvent, Spacefold, Subscription, subscribe::ReceiveError};
 //! # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
@@ -73,6 +99,7 @@
 //!
 //! **5. Command.** [`Spacefold::service`] checks commands against the state of the space and records
 //! what they come to; content is stored before the event that names it. A refusal stores nothing.
+//!
 //! ```
 //! use spacefold::{Refusal, Spacefold};
 //! # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());

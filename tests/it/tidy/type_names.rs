@@ -81,6 +81,12 @@ fn doubles(types: &[Type]) -> Vec<String> {
 }
 
 #[test]
+fn no_type_name_stands_for_two_types() {
+    let doubles = doubles(&types());
+    assert!(doubles.is_empty(), "{} names of several types: {doubles:#?}", doubles.len());
+}
+
+#[test]
 fn a_name_of_two_types_is_found_wherever_it_is_defined() {
     let a = "pub struct One;\npub(crate) type Two = One;\ntrait Three { type Four; }\n\
              impl Three for One { type Four = u8; fn f() { enum Five {} } }\n\
