@@ -254,7 +254,7 @@ impl SpaceService {
     /// let refused = edit.set_content("wiki", "intro", "# Welcome").unwrap_err();
     /// let Some(Refusal::ConditionFailed { failed }) = refused.refusal() else { unreachable!() };
     /// let [FailedPrecondition::DocumentChanged { found, .. }] = &failed[..] else { unreachable!() };
-    /// assert_eq!(*found, saved.position());
+    /// assert_eq!(*found, saved.last_position());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
