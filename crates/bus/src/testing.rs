@@ -70,25 +70,25 @@ impl Wake for Woken {
 /// How long anything may take.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-type Blobs = BTreeMap<Vec<u8>, Vec<u8>>;
+type StoredPlaces = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// A store in memory that notes what its syncs have made to outlive a kill.
 pub(crate) struct SyncedStore {
-    blobs: PlaceFile,
+    places: PlaceFile,
     synced: Mutex<Synced>,
     changed: Condvar,
 }
 
 impl Default for SyncedStore {
     fn default() -> Self {
-        let blobs = PlaceFile::in_memory();
-        Self { blobs, synced: Mutex::default(), changed: Condvar::new() }
+        let places = PlaceFile::in_memory();
+        Self { places, synced: Mutex::default(), changed: Condvar::new() }
     }
 }
 
 #[derive(Default)]
 struct Synced {
-    blobs: Blobs,
+    places: StoredPlaces,
     /// How often a sync was asked for.
     syncs: usize,
     fails: bool,
@@ -108,7 +108,7 @@ impl SyncedStore {
     }
 
     pub(crate) fn is_synced(&self, key: &[u8], value: &[u8]) -> bool {
-        self.synced().blobs.get(key).is_some_and(|synced| synced == value)
+        self.synced().places.get(key).is_some_and(|synced| synced == value)
     }
 
     fn wait(&self, is_there: impl Fn(&Synced) -> bool) -> bool {
@@ -123,19 +123,19 @@ impl SyncedStore {
     }
 
     /// Waits until what a kill would leave is so.
-    pub(crate) fn wait_until(&self, is_so: impl Fn(&Blobs) -> bool) -> bool {
-        self.wait(|synced| is_so(&synced.blobs))
+    pub(crate) fn wait_until(&self, is_so: impl Fn(&StoredPlaces) -> bool) -> bool {
+        self.wait(|synced| is_so(&synced.places))
     }
 
     pub(crate) fn wait_until_synced(&self, key: &[u8], value: &[u8]) -> bool {
-        self.wait_until(|blobs| blobs.get(key).is_some_and(|synced| synced == value))
+        self.wait_until(|places| places.get(key).is_some_and(|synced| synced == value))
     }
 
     /// What a kill would leave.
     pub(crate) fn after_a_kill(&self) -> Arc<Self> {
         let left = Self::default();
-        for (key, value) in &self.synced().blobs {
-            left.blobs.put(key, value).unwrap();
+        for (key, value) in &self.synced().places {
+            left.places.put(key, value).unwrap();
         }
         Arc::new(left)
     }
@@ -143,19 +143,19 @@ impl SyncedStore {
 
 impl PlaceStore for SyncedStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        self.blobs.get(key)
+        self.places.get(key)
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
-        self.blobs.put(key, value)
+        self.places.put(key, value)
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
-        self.blobs.remove(key)
+        self.places.remove(key)
     }
 
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
-        self.blobs.keys(prefix)
+        self.places.keys(prefix)
     }
 
     fn sync(&self) -> Result<(), StorageError> {
@@ -165,11 +165,11 @@ impl PlaceStore for SyncedStore {
         if synced.fails {
             return Err(StorageError::new("syncing", "the disk is gone"));
         }
-        let mut blobs = Blobs::new();
-        for key in self.blobs.keys(b"")? {
-            blobs.extend(self.blobs.get(&key)?.map(|value| (key, value)));
+        let mut places = StoredPlaces::new();
+        for key in self.places.keys(b"")? {
+            places.extend(self.places.get(&key)?.map(|value| (key, value)));
         }
-        synced.blobs = blobs;
+        synced.places = places;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use spacefold_disk::{Access, Disk as _, Folder, MemoryDisk};
 use spacefold_event_core::{
     Assignments, EventLog, LogReader, MemoryLog, Page, Position, ReadError, ReadRequest, Records,
-    Revision, StorageError, testing,
+    Revision, SpaceEvent, StorageError, testing,
 };
 use spacefold_state::{Effects, SpaceState, SpaceStates};
 
@@ -90,6 +90,17 @@ pub(crate) fn persisted_spaces(folder: &Arc<dyn Folder>) -> Vec<String> {
     });
     visited.unwrap();
     ids
+}
+
+/// Two spaces, a document and a variable.
+pub(crate) fn sample() -> Vec<SpaceEvent> {
+    vec![
+        SpaceEvent::space_created("s", "S"),
+        SpaceEvent::space_created("t", "T"),
+        SpaceEvent::document_added("s", "d", "/d"),
+        SpaceEvent::space_activated("t"),
+        SpaceEvent::variable_set("s", "v", 1),
+    ]
 }
 
 /// The numbers of the generations in a folder.

@@ -145,18 +145,6 @@ impl TimeTravel {
         Ok(snapshots_of(states.sorted().into_iter().cloned(), position))
     }
 
-    /// The state of a space as of a time: of the last position recorded at or before it.
-    ///
-    /// # Errors
-    /// [`SnapshotError::UnknownSpace`] when the space had no event then.
-    pub fn snapshot_as_of(
-        &self,
-        space_id: &str,
-        time: Timestamp,
-    ) -> Result<Snapshot, SnapshotError> {
-        self.snapshot_at(space_id, self.position_as_of(time)?)
-    }
-
     /// The last position whose event was recorded at or before `time`.
     ///
     /// # Errors
@@ -196,19 +184,6 @@ impl TimeTravel {
         let mut changes = self.diff(space_id, a, b)?;
         changes.retain(|change| change.document_id() == Some(document_id));
         Ok(changes)
-    }
-
-    /// What changed in a space between two times, in either order.
-    ///
-    /// # Errors
-    /// As [`TimeTravel::diff`].
-    pub fn diff_as_of(
-        &self,
-        space_id: &str,
-        a: Timestamp,
-        b: Timestamp,
-    ) -> Result<Vec<Change>, SnapshotError> {
-        self.diff(space_id, self.position_as_of(a)?, self.position_as_of(b)?)
     }
 
     /// The events of a space, or those that name one of its documents, page by page.

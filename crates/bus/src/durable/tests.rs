@@ -21,8 +21,8 @@ fn feed(log: &Arc<MemoryLog>, store: &Arc<SyncedStore>, within: Duration) -> Fee
 }
 
 /// The position that a kill would leave to the subscription.
-fn synced(blobs: &BTreeMap<Vec<u8>, Vec<u8>>, name: &str) -> Option<Position> {
-    SubscriptionCheckpoint::decode(blobs.get(&checkpoint::key(name))?)
+fn synced(places: &BTreeMap<Vec<u8>, Vec<u8>>, name: &str) -> Option<Position> {
+    SubscriptionCheckpoint::decode(places.get(&checkpoint::key(name))?)
         .map(|checkpoint| checkpoint.position())
 }
 
@@ -38,7 +38,7 @@ fn an_acknowledgement_outlives_a_kill_without_being_told_to() {
     drain(mailer.subscriber());
     for position in [3, 7, 10].map(Position::new) {
         mailer.ack_with(position, position.get().to_le_bytes()).unwrap();
-        assert!(store.wait_until(|blobs| synced(blobs, "mailer") == Some(position)));
+        assert!(store.wait_until(|places| synced(places, "mailer") == Some(position)));
     }
     let left = store.after_a_kill();
     let again = Feed::kept_in(log, left);
@@ -62,7 +62,10 @@ fn a_feed_syncs_all_of_its_places_at_once() {
     feed.sync().unwrap();
     assert_eq!(store.syncs(), begun + 1);
     for name in names {
-        assert!(store.wait_until(|blobs| synced(blobs, name) == Some(Position::new(9))), "{name}");
+        assert!(
+            store.wait_until(|places| synced(places, name) == Some(Position::new(9))),
+            "{name}"
+        );
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
     RebuildMode, RebuildOptions, TimeTravel, replay,
     testing::{
         CorruptLog, disk_of, effects_of, files, generations, persisted_spaces, persisted_states,
-        states_in, tamper,
+        sample, states_in, tamper,
     },
 };
 
@@ -43,16 +43,6 @@ fn at(position: u64) -> Position {
 
 fn over(log: &Arc<MemoryLog>, disk: &MemoryDisk) -> LiveStates {
     states_in(log, disk.root())
-}
-
-fn sample() -> Vec<SpaceEvent> {
-    vec![
-        SpaceEvent::space_created("s", "S"),
-        SpaceEvent::space_created("t", "T"),
-        SpaceEvent::document_added("s", "d", "/d"),
-        SpaceEvent::space_activated("t"),
-        SpaceEvent::variable_set("s", "v", 1),
-    ]
 }
 
 /// That the states answer for every space, now, what folding the log anew gives.

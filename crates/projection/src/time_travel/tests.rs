@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use spacefold_disk::MemoryDisk;
-use spacefold_event_core::{MemoryLog, SpaceEvent};
+use spacefold_event_core::MemoryLog;
 use spacefold_state::testing::{events, log_of, recorded_at};
 
 use super::*;
-use crate::testing::states_in;
+use crate::testing::{sample, states_in};
 
 fn at(position: u64) -> Position {
     Position::new(position)
@@ -15,16 +15,6 @@ fn at(position: u64) -> Position {
 fn over(log: &Arc<MemoryLog>) -> (Arc<LiveStates>, TimeTravel) {
     let live = Arc::new(states_in(log, MemoryDisk::new().root()));
     (Arc::clone(&live), TimeTravel::new(live))
-}
-
-fn sample() -> Vec<SpaceEvent> {
-    vec![
-        SpaceEvent::space_created("s", "S"),
-        SpaceEvent::space_created("t", "T"),
-        SpaceEvent::document_added("s", "d", "/d"),
-        SpaceEvent::space_activated("t"),
-        SpaceEvent::variable_set("s", "v", 1),
-    ]
 }
 
 #[test]
@@ -47,9 +37,9 @@ fn travels_to_positions_and_times() {
     assert_eq!(past.snapshot_all_at(at(1)).unwrap().len(), 1);
     assert_eq!(past.snapshot_all_at(at(5)).unwrap(), live.snapshot_all().unwrap());
 
-    let snapshot = past.snapshot_as_of("s", recorded_at(4)).unwrap();
+    let snapshot = past.snapshot_at("s", past.position_as_of(recorded_at(4)).unwrap()).unwrap();
     assert_eq!(snapshot.position(), at(4));
-    assert!(unknown(past.snapshot_as_of("t", recorded_at(1))));
+    assert!(unknown(past.snapshot_at("t", past.position_as_of(recorded_at(1)).unwrap())));
     assert_eq!(past.position_as_of(Timestamp::MIN).unwrap(), Position::START);
     assert_eq!(past.position_as_of(Timestamp::MAX).unwrap(), at(5));
 }

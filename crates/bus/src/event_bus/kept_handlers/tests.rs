@@ -57,11 +57,11 @@ fn what_a_bus_has_handled_outlives_a_kill_while_it_runs() {
     });
     bus.register(failing.named("failing")).unwrap();
     bus.start().unwrap();
-    let place = |blobs: &BTreeMap<Vec<u8>, Vec<u8>>| {
-        let checkpoint = blobs.get(&checkpoint::key("mail"));
+    let place = |places: &BTreeMap<Vec<u8>, Vec<u8>>| {
+        let checkpoint = places.get(&checkpoint::key("mail"));
         checkpoint.and_then(|bytes| SubscriptionCheckpoint::decode(bytes)).map(|it| it.position())
     };
-    assert!(store.wait_until(|blobs| place(blobs) == Some(Position::new(201))));
+    assert!(store.wait_until(|places| place(places) == Some(Position::new(201))));
     assert_eq!(calls.load(Ordering::SeqCst), 201);
     // The bus is neither closed nor synced: this is what a kill leaves.
     let left = store.after_a_kill();
