@@ -26,6 +26,9 @@ pub(crate) const SYNC_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) struct Places {
     store: Arc<dyn PlaceStore>,
     due: Arc<Due>,
+    /// Whether it is synced for the last time: nothing is put or removed any more. Held by who changes
+    /// something, so that no change falls between the last sync and the end.
+    is_closed: SharedLock<bool>,
 }
 
 /// When the next sync is due. Shared with the thread, which must not keep the store open.
@@ -34,9 +37,6 @@ struct Due {
     changed: Condition,
     /// Whether the store is about to be closed, which syncs it.
     is_closing: AtomicBool,
-    /// Whether it is synced for the last time: nothing is put or removed any more. Held by who changes
-    /// something, so that no change falls between the last sync and the end.
-    is_closed: SharedLock<bool>,
 }
 
 struct SyncSchedule {
@@ -66,9 +66,8 @@ impl Places {
             state: Lock::new(state),
             changed: Condition::new(),
             is_closing: AtomicBool::new(false),
-            is_closed: SharedLock::new(false),
         };
-        Self { store, due: Arc::new(due) }
+        Self { store, due: Arc::new(due), is_closed: SharedLock::new(false) }
     }
 
     /// Syncs what moves from now on within this time.
@@ -98,19 +97,20 @@ impl Places {
         &self,
         change: impl FnOnce(&dyn PlaceStore) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        let is_closed = self.due.is_closed.read();
+        let is_closed = self.is_closed.read();
         if *is_closed {
             return Err(StorageError::closed("keeping a place"));
         }
         change(&*self.store)?;
-        drop(is_closed);
+        // Before the end may come: it syncs only what is known to have moved.
         self.moved();
+        drop(is_closed);
         Ok(())
     }
 
     /// Syncs for the last time: every later change is refused.
     pub(crate) fn close(&self) -> Result<(), StorageError> {
-        *self.due.is_closed.write() = true;
+        *self.is_closed.write() = true;
         self.sync()
     }
 
