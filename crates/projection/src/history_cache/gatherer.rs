@@ -117,10 +117,16 @@ impl Gatherer {
         let after = self.position;
         // A part that fails is not gathered again: what is not kept is read in the log.
         self.position = to;
-        fold_log(&*cache.log, after, to, |event| {
+        let taken = fold_log(&*cache.log, after, to, |event| {
             self.take(event);
             Ok::<(), SnapshotError>(())
-        })?;
+        });
+        if taken.is_err() {
+            // What is held would go on behind a gap, at revisions that it only counts.
+            self.held.clear();
+            self.held_events = 0;
+        }
+        taken?;
         self.keep(cache, MIN_EVENTS)?;
         if self.held_events > MAX_HELD_EVENTS || self.held.len() > MAX_HELD_SPACES {
             self.keep_rest(cache)?;

@@ -1,13 +1,20 @@
 //! The past is what the log says, whatever is kept of it.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use proptest::prelude::*;
 use spacefold_disk::{
     Folder, MemoryDisk, SimDisk,
     sim::{Fault, Kept as KeptByDisk},
 };
-use spacefold_event_core::{AppendRequest, LogWriter, MemoryLog, SpaceEvent};
+use spacefold_event_core::{
+    AppendRequest, EventLog, LogWriter, MemoryLog, Page, ReadError, ReadRequest, SpaceEvent,
+    StorageError, testing,
+};
 use spacefold_state::testing::{events, fold, log_of, record, recorded};
 
 use super::{kept::RUNS, *};
@@ -271,6 +278,41 @@ fn events_between_stretches_are_read_in_the_log() {
     for position in 0..=78 {
         agrees(&over(&log, Arc::clone(&folder)), &log, [position].into_iter());
     }
+}
+
+/// A log that fails to read one page, once.
+struct FailingOnce {
+    inner: Arc<MemoryLog>,
+    fails_at: Position,
+    has_failed: AtomicBool,
+}
+
+impl testing::LogWrapper for FailingOnce {
+    fn inner(&self) -> &dyn EventLog {
+        &*self.inner
+    }
+
+    fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
+        let page = self.inner.read(&read.clone().limit(read.limit.min(512)))?;
+        let has_it = page.envelopes().any(|event| event.position == self.fails_at);
+        if has_it && !self.has_failed.swap(true, Ordering::Relaxed) {
+            return Err(StorageError::new("reading", "it is planted").into());
+        }
+        Ok(page)
+    }
+}
+
+#[test]
+fn a_part_that_failed_to_be_read_leaves_no_gap_in_what_is_kept() {
+    let inner = sparse(60_000);
+    let (fails_at, has_failed) = (Position::new(25_000), AtomicBool::new(false));
+    let log = Arc::new(FailingOnce { inner: Arc::clone(&inner), fails_at, has_failed });
+    let place = DerivedState::in_folder(MemoryDisk::new().root());
+    let cache = HistoryCache::new(log.clone(), place, HistoryCacheOptions::default());
+    assert!(cache.gather_all().is_err());
+    assert!(log.has_failed.load(Ordering::Relaxed));
+    cache.gather_all().unwrap();
+    agrees(&cache, &inner, (20_000..60_000).step_by(1_777));
 }
 
 #[test]
