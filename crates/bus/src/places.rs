@@ -29,6 +29,9 @@ pub(crate) struct Places {
     /// Whether it is synced for the last time: nothing is put or removed any more. Held by who changes
     /// something, so that no change falls between the last sync and the end.
     is_closed: SharedLock<bool>,
+    /// Held while the store is synced for somebody, so that nobody takes a sync that is under way, and
+    /// may fail, for one that is done.
+    syncing: Lock<()>,
 }
 
 /// When the next sync is due. Shared with the thread, which must not keep the store open.
@@ -67,7 +70,12 @@ impl Places {
             changed: Condition::new(),
             is_closing: AtomicBool::new(false),
         };
-        Self { store, due: Arc::new(due), is_closed: SharedLock::new(false) }
+        Self {
+            store,
+            due: Arc::new(due),
+            is_closed: SharedLock::new(false),
+            syncing: Lock::new(()),
+        }
     }
 
     /// Syncs what moves from now on within this time.
@@ -116,6 +124,7 @@ impl Places {
 
     /// Syncs what was put and removed before the call, if anything was since the last time.
     pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        let _alone = self.syncing.lock();
         {
             let mut state = self.due.state.lock();
             if !state.is_dirty && !state.is_syncing {
