@@ -146,7 +146,7 @@ impl GenerationsRoot {
                 return Ok(root);
             }
             let path = file.path().display();
-            tracing::warn!(%path, "the root of a projection is damaged: refolding");
+            tracing::warn!(%path, "the root of generations is damaged: refolding");
         }
         let newest = numbers(folder)?.into_iter().max();
         Ok(Self { current: None, building: None, next: newest.unwrap_or(0).saturating_add(1) })

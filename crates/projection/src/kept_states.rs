@@ -184,6 +184,18 @@ impl StatesView {
         Ok(effects)
     }
 
+    /// As [`StatesView::effects`], with those that are not persisted yet.
+    pub(crate) fn effects_with(
+        &self,
+        recent: &Effects,
+        after: Position,
+        to: Position,
+    ) -> Result<Effects, RunsError> {
+        let mut effects = self.effects(after, to)?;
+        effects.merge(&recent.between(after, to));
+        Ok(effects)
+    }
+
     /// Hands every state to `visit`, sorted by id, up to the first that is damaged.
     pub(crate) fn each_state<E: From<StorageError>>(
         &self,

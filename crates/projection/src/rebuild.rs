@@ -23,7 +23,7 @@ pub use self::divergence::Divergence;
 use self::{
     pace::Pace,
     reading::{Readers, pages, read_all},
-    refold::finish,
+    refold::{Refold as _, finish},
     rows::RowsRebuild,
     spaces::SpacesRebuild,
 };
@@ -232,9 +232,7 @@ pub fn rebuild(
 
     let sources = (spaces.as_mut(), projections.effects());
     if let Err(error) = fold_all(log, head, &pace, &mut rows, sources) {
-        for rebuild in &mut rows {
-            rebuild.keep_progress()?;
-        }
+        end_early(rows, spaces, options.mode);
         return Err(error);
     }
     if let Some(spaces) = &spaces {
@@ -249,6 +247,24 @@ pub fn rebuild(
     outcomes.extend(spaces.map(|spaces| finish(spaces, mode, at, &pace)).transpose()?);
     outcomes.sort_unstable_by_key(|outcome| outcome.name);
     Ok(outcomes)
+}
+
+/// Ends rebuilds that are not complete. What the next one can go on from stays; of a check nothing does.
+/// What ended them is the error to be told, not what fails here.
+fn end_early(rows: Vec<RowsRebuild<'_>>, spaces: Option<SpacesRebuild<'_>>, mode: RebuildMode) {
+    let mut ended = Vec::new();
+    for mut rebuild in rows {
+        ended.push(match mode {
+            RebuildMode::Replace => rebuild.keep_progress(),
+            RebuildMode::Check => rebuild.give_up(),
+        });
+    }
+    if mode == RebuildMode::Check {
+        ended.extend(spaces.map(|spaces| spaces.give_up()));
+    }
+    for error in ended.into_iter().filter_map(Result::err) {
+        tracing::warn!(%error, "what a rebuild has folded could not be kept, or removed");
+    }
 }
 
 /// The registered projections that are named, sorted by name, and whether the states of the spaces

@@ -101,9 +101,7 @@ impl Persisted {
 
     /// The effects of the events after `after`, up to `to`, which are folded.
     pub(super) fn effects(&self, after: Position, to: Position) -> Result<Effects, RunsError> {
-        let mut effects = self.current.view().effects(after, to)?;
-        effects.merge(&self.recent.between(after, to));
-        Ok(effects)
+        self.current.view().effects_with(&self.recent, after, to)
     }
 
     /// Persists states, sorted by id, which may be ahead of the marker, and the effects that are not

@@ -91,7 +91,7 @@ struct DivergedSpace {
 #[derive(Default)]
 struct RangeFold {
     parts: Partitions,
-    /// Up to which revision the blob of a space is persisted.
+    /// Up to which revision the state of a space is persisted.
     persisted: RapidHashMap<String, Revision>,
     /// Bytes that the states took in memory when they were measured last, and how many there were.
     measured: u64,
@@ -420,7 +420,10 @@ impl Refold for SpacesRebuild<'_> {
     fn compare(&mut self) -> Result<Comparison, RebuildError> {
         let (old_hash, new_hash, entries) = self.found.hashes();
         let old_hash = self.old.is_some().then_some(old_hash);
-        if let Some(old) = &self.old {
+        // Where the states differ it does not matter what the events did.
+        if old_hash == Some(new_hash)
+            && let Some(old) = &self.old
+        {
             self.effects_part = old.effects_part(&self.effects())?;
         }
         let is_same = old_hash == Some(new_hash) && self.effects_part.is_none();

@@ -119,12 +119,6 @@ impl Effects {
         Self { after, to, kept: Vec::new() }
     }
 
-    /// The position before the first event.
-    #[must_use]
-    pub const fn after(&self) -> Position {
-        self.after
-    }
-
     /// The position of the last event.
     #[must_use]
     pub const fn to(&self) -> Position {

@@ -212,6 +212,12 @@ fn one_that_was_cut_short_is_gone_on_with_or_begun_anew() {
         let error = run_with(&projections, &options).unwrap_err();
         assert!(matches!(error, RebuildError::Cancelled));
         assert_eq!(rows(&handle), old, "the old one stays");
+        // So is a check, which leaves nothing of its own.
+        let before = generations(&disk.root(), "projections/sums.projection");
+        options.mode = RebuildMode::Check;
+        cancel.store(false, Ordering::Release);
+        assert!(matches!(run_with(&projections, &options), Err(RebuildError::Cancelled)));
+        assert_eq!(generations(&disk.root(), "projections/sums.projection"), before);
         // A check leaves it alone, and a restarted program finds it.
         assert!(run(&projections, RebuildMode::Check).unwrap().resumed_from.is_none());
         let (projections, handle) = sums(&log, &disk, &[]);

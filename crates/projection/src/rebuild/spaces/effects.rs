@@ -19,8 +19,7 @@ impl NewEffects {
 
 impl EffectSource for NewEffects {
     fn effects(&self, after: Position, to: Position) -> Result<Effects, ReadError> {
-        let mut effects = self.persisted.effects(after, to).map_err(StorageError::from)?;
-        effects.merge(&self.recent.between(after, to));
-        Ok(effects)
+        let effects = self.persisted.effects_with(&self.recent, after, to);
+        Ok(effects.map_err(StorageError::from)?)
     }
 }
