@@ -10,8 +10,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, EventFilter, EventLog, Position, Receipt,
-    RecordedEvent, Revision,
+    AppendCondition, AppendError, AppendRequest, EventLog, Position, Receipt, RecordedEvent,
+    Revision,
 };
 use spacefold_projection::{LiveStates, SnapshotError};
 use spacefold_state::SpaceState;
@@ -20,7 +20,7 @@ use crate::{
     attribution::Attribution,
     command_error::CommandError,
     commands::{Commands, Decided, DecidedEvents},
-    condition::{Conditions, FailedPrecondition},
+    condition::{Conditions, FailedPrecondition, space_unchanged},
     known_states::{KnownState, KnownStates},
     named_content::NamedContent,
     outcome::Outcome,
@@ -147,6 +147,7 @@ impl Executor {
         has_content: bool,
     ) -> Result<AttemptStep, CommandError> {
         let Order { space_id, commands, attribution, conditions } = order;
+        let durable_head = self.log.durable_head();
         let known = self.current(space_id, place)?;
         let own = condition(space_id, known, attribution);
         let failed_in_state = conditions.failed_in_state(&*self.log, known);
@@ -164,7 +165,7 @@ impl Executor {
         }
         // Before it is asked whether the decision still holds, so that both held at once.
         let mut failed = conditions.failed_in_log(&*self.log, space_id)?;
-        if failed.is_empty() && self.is_behind(known, &own)? {
+        if failed.is_empty() && self.is_behind(known, &own, durable_head)? {
             return Ok(AttemptStep::GiveWay);
         }
         failed.extend(failed_in_state);
@@ -246,13 +247,15 @@ impl Executor {
         let place = self.known.place(space_id);
         let mut place = place.take();
         for _ in 0..MAX_ATTEMPTS {
+            let durable_head = self.log.durable_head();
             let known = self.current(space_id, &mut place)?;
             let failed = conditions.failed_in_state(&*self.log, known);
             let checked = rule(&known.state);
             if failed.is_empty() && checked.is_ok() {
                 return Ok(());
             }
-            if self.is_behind(known, &AppendCondition::exact(space_id, known.revision()))? {
+            let own = AppendCondition::exact(space_id, known.revision());
+            if self.is_behind(known, &own, durable_head)? {
                 self.give_way(&mut place)?;
                 continue;
             }
@@ -298,14 +301,14 @@ impl Executor {
     }
 
     /// Whether the log has taken events of the space that cannot be read yet, so that an append
-    /// would not meet its condition. An append finds that out by itself; a refusal has to ask.
+    /// would not meet its condition. An append finds that out by itself; a refusal has to ask. The
+    /// durable head is that of before the state was read: whatever is taken since is asked for.
     fn is_behind(
         &self,
         known: &KnownState,
         condition: &AppendCondition,
+        durable_head: Position,
     ) -> Result<bool, CommandError> {
-        // The durable head first: what is taken in between is asked for then.
-        let durable_head = self.log.durable_head();
         if self.log.head() <= durable_head.max(known.position) {
             return Ok(false);
         }
@@ -369,6 +372,5 @@ fn condition(space_id: &str, known: &KnownState, attribution: &Attribution) -> A
     if attribution.key.is_none() {
         return AppendCondition::exact(space_id, known.revision());
     }
-    let filter = EventFilter::all().spaces([space_id]);
-    AppendCondition::no_event_matching(filter, known.position)
+    space_unchanged(space_id, known.position)
 }

@@ -1,11 +1,14 @@
 //! Commands that were handed over: one thread decides them, space by space in the order in which they
 //! came, and goes on with others while their appends become durable.
 //!
-//! It waits for no sync. Appends are answered through the handle of the log, content is synced by a
-//! thread of its own, and a command that lost a race to another writer, which has to wait until it can
-//! read what that wrote, goes on in a thread of its own too.
+//! Appends are answered through the handle of the log, content is synced by a thread of its own, and a
+//! command that lost a race to another writer, which has to wait until it can read what that wrote, goes
+//! on in a thread of its own too. What is not an append after all has to ask the log whether the decision
+//! holds: a refusal, a command that changes nothing, a repetition under a key. That may wait for a sync
+//! that is under way, and the commands on other spaces with it.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     future::{Future, IntoFuture},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -115,11 +118,17 @@ impl Drop for Submissions {
             return;
         };
         let _ = messages.send(Message::Close);
-        // Whoever is woken by an answer may let go of the service.
-        if thread.thread().id() != thread::current().id() {
+        // Whoever is woken by an answer may let go of the service: the thread that has answered is
+        // waited for itself.
+        if !ANSWERS.get() {
             let _ = thread.join();
         }
     }
+}
+
+thread_local! {
+    /// Whether this thread answers commands that were handed over.
+    static ANSWERS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// There is no thread to be had.
@@ -182,6 +191,7 @@ struct Courier {
 
 impl Courier {
     fn run(mut self, received: &Receiver<Message>) {
+        ANSWERS.set(true);
         let mut is_closed = false;
         while !(is_closed && self.lanes.is_empty()) {
             // There is always a sender: this thread has one.
@@ -192,7 +202,7 @@ impl Courier {
                 Message::Close => is_closed = true,
             }
         }
-        let threads = self.contenders.into_iter().chain(self.syncing.map(Syncing::finish));
+        let threads = self.contenders.into_iter().chain(self.syncing.map(|syncing| syncing.thread));
         threads.for_each(|thread| drop(thread.join()));
     }
 
@@ -240,6 +250,7 @@ impl Courier {
     fn contend(&mut self, submitted: Box<Submitted>, mut turn: SpaceTurn) {
         let executor = Arc::clone(&self.executor);
         let contend = move || {
+            ANSWERS.set(true);
             let answer = executor.execute_in(&mut turn, submitted.order(), None);
             drop(turn);
             submitted.answer.answer(answer);
@@ -273,22 +284,17 @@ impl SpaceQueue {
         let Poll::Ready(synced) = synced else { return false };
         // Lest it be polled again while the turn is another's.
         first.synced = None;
+        if let Err(error) = synced {
+            if let Some(submitted) = self.waiting.pop_front() {
+                submitted.answer.answer(Err(error.into()));
+            }
+            return true;
+        }
         let space_id = &first.submission.space_id;
         let Some(turn) = courier.executor.known().place(space_id).try_take(&self.waker) else {
-            return synced.map_or_else(|error| self.fail(error), |()| false);
+            return false;
         };
-        match synced {
-            Ok(()) => self.decide(turn, courier),
-            Err(error) => self.fail(error),
-        }
-    }
-
-    /// Answers the first command that its content could not be synced.
-    fn fail(&mut self, error: ContentError) -> bool {
-        if let Some(submitted) = self.waiting.pop_front() {
-            submitted.answer.answer(Err(error.into()));
-        }
-        true
+        self.decide(turn, courier)
     }
 
     fn decide(&mut self, mut turn: SpaceTurn, courier: &mut Courier) -> bool {
@@ -348,7 +354,10 @@ impl Syncing {
         let serve = move || {
             for (store, answer) in received {
                 // Of those that wait meanwhile, the next sync finds nothing left to do.
-                answer.answer(store.sync());
+                // A store of others that panics ends its own sync alone: the answer is lost.
+                if let Ok(synced) = catch_unwind(AssertUnwindSafe(|| store.sync())) {
+                    answer.answer(synced);
+                }
             }
         };
         let thread = thread::Builder::new().name("spacefold-content-sync".to_owned());
@@ -357,16 +366,12 @@ impl Syncing {
 
     fn sync(&self, store: Arc<dyn ContentStore>) -> Pending<Result<(), ContentError>> {
         let lost = || {
-            let why = "the thread that was to sync has panicked";
+            let why = "the store has panicked";
             Err(ContentError::Storage(StorageError::new("syncing content", why)))
         };
         let (answer, pending) = Pending::new(lost);
         // When it cannot be sent, it is dropped and answers that it is lost.
         let _ = self.requests.send((store, answer));
         pending
-    }
-
-    fn finish(self) -> JoinHandle<()> {
-        self.thread
     }
 }

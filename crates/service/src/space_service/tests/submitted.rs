@@ -1,10 +1,14 @@
 //! Commands that are handed over.
 
 use std::{
-    future::IntoFuture,
+    future::{Future as _, IntoFuture},
     pin::pin,
-    sync::{Condvar, Mutex},
-    task,
+    sync::{
+        Condvar, Mutex,
+        mpsc::{self, Sender},
+    },
+    task::{self, Context, Wake},
+    time::Duration,
 };
 
 use spacefold_event_core::{
@@ -14,6 +18,9 @@ use spacefold_event_core::{
 
 use super::*;
 use crate::{PendingOutcome, Scope};
+
+/// How long anything may take.
+const LONG: Duration = Duration::from_secs(60);
 
 type UnderWay = Box<dyn FnOnce(&MemoryLog) + Send>;
 
@@ -188,6 +195,44 @@ fn a_lost_race_is_decided_anew_and_conditions_are_kept() {
     let failed = service.only_if(AppendCondition::no_space("s")).batch("s").activate_space();
     assert!(failed.submit().wait().is_err());
     assert_eq!(log.head(), Position::new(14));
+}
+
+/// Lets go of a service when it is woken.
+struct LetsGo {
+    service: Mutex<Option<SpaceService>>,
+    done: Sender<()>,
+}
+
+impl Wake for LetsGo {
+    fn wake(self: Arc<Self>) {
+        drop(self.service.lock().unwrap().take());
+        self.done.send(()).unwrap();
+    }
+}
+
+#[test]
+fn an_answer_after_a_lost_race_may_let_go_of_the_last_of_a_service() {
+    let log = Arc::new(MemoryLog::new());
+    log.append(&AppendRequest::new(&[SpaceEvent::space_created("s", "S")])).unwrap();
+    let (polled, is_polled) = mpsc::channel();
+    let is_polled = Mutex::new(is_polled);
+    let appends = AtomicU64::new(0);
+    let before_append = move |log: &MemoryLog, _: &AppendRequest<'_>| match appends
+        .fetch_add(1, Ordering::SeqCst)
+    {
+        0 => {
+            let other = [SpaceEvent::variable_set("s", "other", 1)];
+            log.append(&AppendRequest::new(&other)).unwrap();
+        }
+        _ => is_polled.lock().unwrap().recv().unwrap(),
+    };
+    let service = SpaceService::over(Arc::new(Meddled { log, before_append }));
+    let mut pending = pin!(service.submit("s", set("own", 1)).into_future());
+    let (done, is_done) = mpsc::channel();
+    let waker = Arc::new(LetsGo { service: Mutex::new(Some(service)), done }).into();
+    assert!(pending.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    polled.send(()).unwrap();
+    is_done.recv_timeout(LONG).expect("the service waits for the thread that lets go of it");
 }
 
 #[test]
