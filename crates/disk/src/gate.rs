@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_changes_through_a_folder_whose_fence_is_closed_however_deep() {
+    fn nothing_changes_through_a_folder_whose_gate_is_closed_however_deep() {
         let disk = MemoryDisk::new();
         let gate = FolderGate::default();
         let outside = disk.root();

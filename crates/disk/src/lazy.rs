@@ -46,7 +46,11 @@ impl LazyFolder {
         if let Some(folder) = self.found()? {
             return Ok(folder);
         }
-        let folder = self.parent.create_folder(&self.name, self.parent.mode())?;
+        let folder = match self.parent.create_folder(&self.name, self.parent.mode()) {
+            Ok(folder) => folder,
+            // Another one of the same name may have been first; its sync may be yet to come.
+            Err(error) => self.parent.part(&self.name)?.ok_or(error)?,
+        };
         self.parent.sync()?;
         Ok(self.folder.get_or_init(|| folder))
     }

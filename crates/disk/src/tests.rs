@@ -168,3 +168,27 @@ fn a_folder_knows_what_is_at_its_path() {
         assert_eq!(now(), [None; 3], "{root:?}");
     }
 }
+
+#[test]
+fn a_folder_that_many_make_at_once_is_there_for_each_of_them() {
+    const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+    let place = tempfile::tempdir().unwrap();
+    let root = RealDisk.folder(place.path()).unwrap().unwrap();
+    for round in 0..100 {
+        let barrier = std::sync::Barrier::new(NAMES.len());
+        std::thread::scope(|scope| {
+            for name in NAMES {
+                let lazy = LazyFolder::within(&root, format!("round {round}"));
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    barrier.wait();
+                    lazy.create(name).unwrap();
+                });
+            }
+        });
+        let below = root.folder(format!("round {round}").as_ref()).unwrap().unwrap();
+        let mut names = below.names().unwrap();
+        names.sort_unstable();
+        assert_eq!(names, NAMES);
+    }
+}
