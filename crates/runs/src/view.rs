@@ -171,12 +171,6 @@ impl View {
         self.runs.iter().map(|run| run.rows()).sum()
     }
 
-    /// Bytes of the runs on disk.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.runs.iter().map(|run| run.name().bytes).sum()
-    }
-
     fn sources(&self, from: &[u8]) -> Result<Vec<MergeSource<'_>>, RunsError> {
         let cursor = |run| RunCursor::new(run, from, Some(&*self.cache)).map(MergeSource::Run);
         self.runs.iter().rev().map(cursor).collect()

@@ -64,7 +64,15 @@ impl CopyInUse {
 
     /// Whether there is one that can be used.
     pub(crate) fn is_usable(&self) -> bool {
-        matches!(self.usable(), Ok(Some(_)))
+        matches!(&*self.0.read(), Copy::Open(_))
+    }
+
+    /// Fails when the store is closed.
+    pub(crate) fn check_open(&self) -> Result<(), ReadError> {
+        match &*self.0.read() {
+            Copy::Closed => Err(ReadError::Closed),
+            Copy::Open(_) | Copy::Unopened(_) | Copy::Unusable(_) => Ok(()),
+        }
     }
 
     /// Whether it is still to be opened.

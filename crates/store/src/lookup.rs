@@ -9,7 +9,7 @@ use spacefold_runs::RunsError;
 use crate::{
     block::{
         self,
-        index::{Candidates, KeptBlocks, KeptPostings, kept},
+        index::{Candidates, KeptBlocks, KeptPostings},
     },
     error::OpenError,
     journal::segments::Segments,
@@ -184,7 +184,7 @@ impl SharedStore {
                     was_damaged = true;
                     self.make_index_anew(epoch)?;
                 }
-                Err(error) => return Err(kept::failed(error).into()),
+                Err(error) => return Err(StorageError::from(error).into()),
             }
         }
     }
@@ -218,9 +218,9 @@ impl SharedStore {
                 tracing::warn!(%error, "the index of the blocks is made anew");
                 let made = self.make_index_anew(epoch);
                 made.map_err(|error| StorageError::new("keeping the index of the blocks", error))?;
-                keep().map_err(kept::failed)
+                Ok(keep()?)
             }
-            kept => kept.map_err(kept::failed),
+            kept => Ok(kept?),
         }
     }
 }

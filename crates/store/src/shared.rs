@@ -232,7 +232,7 @@ impl SharedStore {
 
     /// Fails when the store is closed.
     pub(crate) fn check_open(&self) -> Result<(), ReadError> {
-        self.copy.usable().map(drop)
+        self.copy.check_open()
     }
 
     /// Puts what `make` makes in the place of the copy that is there, which may change what readers see.

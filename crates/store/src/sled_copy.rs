@@ -1,6 +1,6 @@
 //! The readable copy of the log, in sled: the one file of the project that names it.
 //!
-//! Two trees. `log` holds blocks: key = first position (u64) and part (u16), big-endian, so that
+//! One tree, `log`, holds blocks: key = first position (u64) and part (u16), big-endian, so that
 //! keys sort as positions do; the parts of a block in order are its bytes.
 //!
 //! What this file assumes of sled 0.34.7, and does about it:
@@ -159,8 +159,6 @@ impl SledCopy {
             move || {
                 let db = config.open()?;
                 let log = db.open_tree("log")?;
-                // Of builds that kept there what they derived.
-                db.drop_tree("state")?;
                 drop(of_the_call);
                 Ok(Handles { log, db })
             },

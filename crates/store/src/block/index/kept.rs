@@ -120,6 +120,11 @@ impl KeptIndex {
         blocks_from: ReadBlocks<'_>,
     ) -> Result<(), OpenError> {
         let mut set = self.set.lock();
+        if may_write && index.kept_blocks() == 0 {
+            // Of another log, or another version: nothing is to name runs that are swept away.
+            let removed = RunSet::remove(&self.folder);
+            removed.unwrap_or_else(|error| tracing::warn!(%error, "a foreign index stays"));
+        }
         make(&mut set, index, may_write, blocks_from)?;
         if may_write {
             let left = set.sweep();
@@ -128,8 +133,8 @@ impl KeptIndex {
         Ok(())
     }
 
-    /// Writes what is known of the blocks up to one that ends at a position, all of which are in segments
-    /// . Costs in proportion to that; now and then some older runs are merged.
+    /// Writes what is known of the blocks up to one that ends at a position, all of which are in
+    /// segments. Costs in proportion to that; now and then some older runs are merged.
     ///
     /// # Errors
     /// [`RunsError`]: the index on the disk is as it was, and it may be tried again.
@@ -160,7 +165,12 @@ impl KeptIndex {
                 })
             };
             make(&mut set, &mut index, true, &until)?;
-            Ok::<_, OpenError>((set, index))
+            if index.kept_blocks() != kept {
+                let (found, doing) = (index.kept_blocks(), "making the index of the blocks anew");
+                let what = format!("the segments have {found} of {kept} blocks");
+                return Err(StorageError::new(doing, what).into());
+            }
+            Ok((set, index))
         };
         let (made, index) = match make(&self.folder) {
             Ok(made) => {
@@ -168,7 +178,11 @@ impl KeptIndex {
                 left.unwrap_or_else(|error| tracing::warn!(%error, "the damaged index stays"));
                 made
             }
-            Err(_) => make(&MemoryDisk::new().root())?,
+            Err(OpenError::Storage(error)) if error.kind().forbids_writing_only() => {
+                tracing::warn!(%error, "the index of the blocks is made anew in memory");
+                make(&MemoryDisk::new().root())?
+            }
+            Err(error) => return Err(error),
         };
         *set = made;
         let postings = index.kept();
@@ -183,17 +197,10 @@ fn nothing(
     cache: &Arc<PageCache>,
     genesis: BlockHash,
 ) -> Result<(RunSet, BlockIndex), StorageError> {
-    let set = RunSet::empty(Arc::clone(folder), OPTIONS, Arc::clone(cache)).map_err(failed)?;
+    let set = RunSet::empty(Arc::clone(folder), OPTIONS, Arc::clone(cache))
+        .map_err(StorageError::from)?;
     let index = BlockIndex::new(genesis, KeptPostings(set.view().clone()));
     Ok((set, index))
-}
-
-/// As an error of the disk.
-pub(crate) fn failed(error: RunsError) -> StorageError {
-    match error {
-        RunsError::Storage(error) => error,
-        other => StorageError::new("using the index of the blocks", other),
-    }
 }
 
 /// Takes blocks in, and writes them a few at a time.
@@ -206,12 +213,15 @@ fn make(
     blocks_from(index.end().next(), &mut |block| {
         index.add(&block.records, block.hash);
         match may_write && index.fresh_blocks() >= MAKING_BLOCKS {
-            true => Ok(write(set, index.end(), &mut |change| change(index)).map_err(failed)?),
+            true => {
+                Ok(write(set, index.end(), &mut |change| change(index))
+                    .map_err(StorageError::from)?)
+            }
             false => Ok(()),
         }
     })?;
     if may_write && index.fresh_blocks() > 0 {
-        write(set, index.end(), &mut |change| change(index)).map_err(failed)?;
+        write(set, index.end(), &mut |change| change(index)).map_err(StorageError::from)?;
     }
     Ok(())
 }
