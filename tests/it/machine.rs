@@ -154,6 +154,7 @@ fn a_disk_that_was_filled_again_is_no_damage_and_is_read() {
     let found = kinds(&answer, answer.code.unwrap());
     let is_harmless = |kind: &String| ["no-room", "needs-recovery"].contains(&kind.as_str());
     assert!(found.iter().all(is_harmless), "{found:?}");
+    assert_eq!(answer.code, Some(i32::from(!found.is_empty())), "{found:?}");
     assert_eq!(names(&store), before);
     fs::remove_file(&ballast).unwrap();
     let info = run(cli(&store).args(["info", "--json"])).succeeded();
