@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use spacefold_event_core::StorageError;
+use spacefold_event_core::{StorageError, StorageErrorKind};
 
 use crate::page::MAX_KEY_BYTES;
 
@@ -46,6 +46,15 @@ impl From<RunsError> for StorageError {
 }
 
 impl RunsError {
+    /// What a read of a file that is there came to: a part that the disk does not give is damaged, whatever
+    /// the machine lacks is not.
+    pub(crate) fn unreadable(path: &Path, offset: u64, error: StorageError) -> Self {
+        match error.kind() {
+            StorageErrorKind::Other => Self::damaged(path, offset, error),
+            _ => Self::Storage(error),
+        }
+    }
+
     pub(crate) fn damaged(path: &Path, offset: u64, what: impl fmt::Display) -> Self {
         Self::Damaged { path: path.to_owned(), offset, what: what.to_string() }
     }

@@ -163,7 +163,8 @@ impl RunFile {
         let trailer_at = name.bytes.saturating_sub(TRAILER_BYTES as u64);
         let damaged = |what| RunsError::damaged(&path(), trailer_at, what);
         let mut trailer = [0; TRAILER_BYTES];
-        if !file.read_if_there(&mut trailer, trailer_at)? {
+        let read = file.read_if_there(&mut trailer, trailer_at);
+        if !read.map_err(|error| RunsError::unreadable(&path(), trailer_at, error))? {
             return Err(damaged("its trailer is cut"));
         }
         let trailer = Trailer::decode(&trailer, place(name.id, trailer_at))
@@ -294,7 +295,8 @@ fn read(file: &dyn File, name: RunName, extent: Extent) -> Result<Arc<[u8]>, Run
         return Err(RunsError::damaged(file.path(), extent.offset, "a page is past its end"));
     }
     let mut bytes = vec![0; usize::try_from(extent.bytes).unwrap_or(usize::MAX)];
-    match file.read_if_there(&mut bytes, extent.offset)? {
+    let read = file.read_if_there(&mut bytes, extent.offset);
+    match read.map_err(|error| RunsError::unreadable(file.path(), extent.offset, error))? {
         true => Ok(bytes.into()),
         false => Err(RunsError::damaged(file.path(), extent.offset, "a page is cut")),
     }

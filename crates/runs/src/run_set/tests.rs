@@ -426,3 +426,20 @@ fn lists_that_grow_at_their_end_become_few_rows() {
     let (key, part) = set.view().floor(&[7, 30]).unwrap().unwrap();
     assert!(key[0] == 7 && part.contains(&30));
 }
+
+#[test]
+fn what_the_disk_does_not_give_is_damage_and_what_the_machine_lacks_is_not() {
+    let disk = SimDisk::default();
+    let (mut owner, _) = Owner::open(disk.root());
+    let change = |n: u32| (n.to_be_bytes().to_vec(), Some(vec![7; 100]));
+    owner.changes = (0..2_000).map(change).collect();
+    owner.write(b"").unwrap();
+    let (owner, _) = Owner::open(disk.root());
+    disk.fail_call(disk.calls() + 1, Fault::Broken);
+    let refused = owner.set.view().get(&1_000_u32.to_be_bytes()).err();
+    assert!(matches!(refused, Some(RunsError::Damaged { .. })), "{refused:?}");
+    assert!(owner.set.view().get(&1_000_u32.to_be_bytes()).is_ok(), "it was for once");
+    let lacking = StorageError::new("reading", std::io::Error::from_raw_os_error(24));
+    let lacking = RunsError::unreadable(Path::new("1.run"), 0, lacking);
+    assert!(matches!(lacking, RunsError::Storage(_)), "{lacking}");
+}
