@@ -44,7 +44,7 @@ use crate::{
 /// way; one that is refused or changes nothing waits for no sync of its own. [`SpaceService::submit`]
 /// and [`Batch::submit`] block on nothing. What makes another service of this one (`with_`, `only_if`,
 /// `if_unchanged_since`) takes no time. Dropping the last clone waits until what was submitted is
-/// answered.
+/// answered; where the log is closed meanwhile, as with a store, what it has not taken yet is refused.
 ///
 /// # Cost
 /// A few µs beyond the append. The states of up to 1,024 spaces are kept, sharing what they can

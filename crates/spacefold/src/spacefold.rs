@@ -314,6 +314,9 @@ impl Spacefold {
     /// store closed, and end. Of a durable bus an event is handled again whose handlers were not done,
     /// and of a projection that was not done its last events are folded again.
     ///
+    /// Commands that were [submitted](SpaceService::submit) and are not with the log yet are refused as
+    /// closed: wait for them first.
+    ///
     /// Handlers and projections that hold a clone of this store keep it open until this is called.
     ///
     /// # Durability

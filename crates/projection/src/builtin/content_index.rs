@@ -106,7 +106,8 @@ impl ContentIndex {
     /// [`ReadError`].
     ///
     /// # Cost
-    /// Reads the whole log and writes nothing: a fraction of what folding it takes.
+    /// Reads the whole log, and the effects of its events page by page. Where the states of the spaces
+    /// are not folded yet, that folds them first.
     pub fn occurrences_in(
         projections: &Projections,
         content_hash: impl Into<String>,

@@ -1,5 +1,4 @@
-//! Where a content is, found in the log itself: without rows, and so in one pass that writes
-//! nothing.
+//! Where a content is, found in the log itself, in one pass without rows.
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
