@@ -189,7 +189,7 @@ pub fn read_all(log: &dyn EventLog, read: &ReadRequest) -> Vec<RecordedEvent> {
         for event in &events {
             assert!(event.position >= next && event.position < page.next());
             assert!(event.position <= read.to);
-            assert!(read.filter.selects(&event.event));
+            assert!(read.query.selects(&event.event));
             assert!(all.last().is_none_or(|before| before.position < event.position));
         }
         next = page.next();

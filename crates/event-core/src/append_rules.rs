@@ -15,10 +15,10 @@ use crate::{
     condition::{AppendCondition, FailedCondition, NoEventMatching},
     event::{RecordedEvent, SpaceEvent},
     event_id::EventId,
-    filter::EventFilter,
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
     log::{AppendError, AppendRequest, LogReader, ReadRequest, Receipt},
     position::{Position, Revision},
+    query::EventQuery,
     read_error::ReadError,
     record::{
         Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder, Schemas,
@@ -81,13 +81,13 @@ pub trait AppendView {
     /// [`ReadError`] when it cannot be read.
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError>;
 
-    /// The first event after a position that passes the filter.
+    /// The first event after a position that passes the query.
     ///
     /// # Errors
     /// [`ReadError`] when it cannot be read.
     fn first_match(
         &self,
-        filter: &EventFilter,
+        query: &EventQuery,
         after: Position,
     ) -> Result<Option<(Position, EventId)>, ReadError>;
 }
@@ -146,7 +146,7 @@ impl LookedFor {
         let through = log.durable_head();
         let look = |part: &NoEventMatching| {
             let read = ReadRequest::from(part.after.next()).to(through);
-            let read = read.matching(part.filter.clone()).limit(1);
+            let read = read.matching(part.query.clone()).limit(1);
             for page in log.pages(read) {
                 if let Some(event) = page?.envelopes().next() {
                     let found = Some((event.position, event.event_id));
@@ -418,8 +418,8 @@ pub fn failed_parts(
         let after = part.after;
         let first = match looked_for.get(index) {
             Some(LookedFor { found: found @ Some(_), .. }) => *found,
-            Some(looked_for) => view.first_match(&part.filter, after.max(looked_for.through))?,
-            None => view.first_match(&part.filter, after)?,
+            Some(looked_for) => view.first_match(&part.query, after.max(looked_for.through))?,
+            None => view.first_match(&part.query, after)?,
         };
         if let Some((position, event_id)) = first {
             failed.push(FailedCondition::EventMatches { after, position, event_id });

@@ -18,9 +18,9 @@ use crate::{
     condition::{AppendCondition, FailedCondition},
     event::SpaceEvent,
     event_id::EventId,
-    filter::EventFilter,
     limits::{LimitExceeded, MAX_APPEND_EVENTS},
     position::{Position, Revision},
+    query::EventQuery,
     read_error::ReadError,
     record::Records,
     storage_error::{StorageError, StorageErrorKind},
@@ -194,7 +194,7 @@ pub struct ReadRequest {
     /// The last position that may be read, inclusive.
     pub to: Position,
     /// Which events.
-    pub filter: EventFilter,
+    pub query: EventQuery,
     /// How many events a page holds at the most; at least 1.
     pub limit: usize,
     /// How many events are looked at for a page, whether they pass or not, before it is given as it
@@ -209,7 +209,7 @@ impl ReadRequest {
         Self {
             from,
             to: Position::new(u64::MAX),
-            filter: EventFilter::all(),
+            query: EventQuery::all(),
             limit: MAX_APPEND_EVENTS,
             look: usize::MAX,
         }
@@ -222,10 +222,10 @@ impl ReadRequest {
         self
     }
 
-    /// The read of what passes `filter`.
+    /// The read of what passes a filter, or any filter of a query.
     #[must_use]
-    pub fn matching(mut self, filter: EventFilter) -> Self {
-        self.filter = filter;
+    pub fn matching(mut self, query: impl Into<EventQuery>) -> Self {
+        self.query = query.into();
         self
     }
 
