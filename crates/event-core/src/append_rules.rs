@@ -24,6 +24,7 @@ use crate::{
         Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder, Schemas,
     },
     timestamp::Timestamp,
+    type_name::COMMAND_UNCHANGED,
 };
 
 use self::{distinct_ids::DistinctIds, ingest::IngestedFields};
@@ -173,6 +174,13 @@ pub fn propose(
         return Err(AppendError::Empty);
     }
     check_count(events.len())?;
+    if !append.takes_reserved_types() {
+        let is_reserved =
+            |event: &SpaceEvent| event.payload.own_type_name() == Some(COMMAND_UNCHANGED);
+        if let Some(index) = events.iter().position(is_reserved) {
+            return Err(AppendError::ReservedType { index, name: COMMAND_UNCHANGED });
+        }
+    }
     if let Some(times) = append.times().filter(|times| times.len() != events.len()) {
         return Err(AppendError::TimesMismatch { events: events.len(), times: times.len() });
     }

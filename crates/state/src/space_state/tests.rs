@@ -1,5 +1,6 @@
 //! The rules of the fold, one by one.
 
+mod application;
 mod effects;
 mod rendering;
 mod sharing;

@@ -44,7 +44,7 @@ fn is_ignored(before: &SpaceState, payload: &Payload) -> bool {
     let unknown = |id: &String| before.document(id).is_none();
     let was_deleted = before.status() == crate::SpaceStatus::Deleted;
     match payload {
-        Payload::SpaceCreated { .. } => false,
+        Payload::SpaceCreated { .. } | Payload::Application { .. } => false,
         _ if was_deleted => true,
         Payload::DocumentUpdated { document_id, .. }
         | Payload::DocumentRemoved { document_id, .. }
