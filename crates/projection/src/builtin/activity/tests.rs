@@ -9,6 +9,9 @@ use spacefold_state::testing::{events, recorded};
 use super::*;
 use crate::testing::folded;
 
+/// The day, the code and the name of the type, the source.
+type CountKey = (Day, (u8, String), Option<String>);
+
 const DAY_MICROS: i64 = 86_400_000_000;
 
 proptest! {
@@ -23,7 +26,7 @@ proptest! {
         to in prop::option::of(0..5_i64),
     ) {
         let log = std::sync::Arc::new(MemoryLog::new());
-        let mut model: BTreeMap<(Day, (u8, String), Option<String>), u64> = BTreeMap::new();
+        let mut model: BTreeMap<CountKey, u64> = BTreeMap::new();
         let mut tagged = model.clone();
         let mut day = 0;
         for ((event, source), step) in events.into_iter().zip(sources).zip(days) {
