@@ -10,10 +10,15 @@ use crate::limits::{LimitExceeded, MAX_TAG_BYTES, MAX_TAGS};
 /// They are borrowed from the page that the event was read with, or from an event that owns them.
 ///
 /// ```
-/// use spacefold::SpaceEvent;
+/// use spacefold::{Position, SpaceEvent, log::{AppendRequest, MemoryLog}, prelude::*};
+/// let log = MemoryLog::new();
 /// let event = SpaceEvent::space_activated("course").with_tags(["course:c1", "student:s7"]);
+/// log.append(&AppendRequest::new(&[event]))?;
+/// let page = log.page_at(Position::new(1))?.ok_or("no event")?;
+/// let event = page.envelopes().next().ok_or("no event")?;
 /// assert_eq!(event.tags().iter().collect::<Vec<_>>(), ["course:c1", "student:s7"]);
 /// assert!(event.tags().contains("student:s7"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy)]
 pub struct Tags<'a> {
