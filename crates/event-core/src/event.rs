@@ -8,6 +8,7 @@ use crate::{
     origin::EventOrigin,
     payload::{EventType, Payload, PayloadError},
     position::{Position, Revision},
+    record::RecordPlace,
     tags::{self, Tags},
     timestamp::Timestamp,
     type_name::{self, UnknownEventType, UnknownTypeReason},
@@ -231,9 +232,8 @@ impl SpaceEvent {
             timestamp: self.timestamp,
             source: self.source.as_deref(),
             correlation_id: self.correlation_id.as_deref(),
-            tags: Tags::owned(&self.tags),
-            origin: self.origin.as_ref(),
             payload: self.payload.map_text(String::as_str),
+            rare: EventRare::Owned(self),
         }
     }
 
@@ -327,15 +327,37 @@ pub struct RecordedEventRef<'a> {
     pub source: Option<&'a str>,
     /// What it belongs to.
     pub correlation_id: Option<&'a str>,
-    /// What it is found by.
-    pub tags: Tags<'a>,
-    /// Where it comes from, when another store had it first.
-    pub origin: Option<&'a EventOrigin>,
     /// What happened.
     pub payload: Payload<&'a str>,
+    pub(crate) rare: EventRare<'a>,
 }
 
-impl RecordedEventRef<'_> {
+/// Where what few events have is to be found: tags and an origin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum EventRare<'a> {
+    Owned(&'a SpaceEvent),
+    Stored(RecordPlace<'a>),
+}
+
+impl<'a> RecordedEventRef<'a> {
+    /// What it is found by.
+    #[must_use]
+    pub fn tags(&self) -> Tags<'a> {
+        match self.rare {
+            EventRare::Owned(event) => Tags::owned(&event.tags),
+            EventRare::Stored(place) => place.tags(),
+        }
+    }
+
+    /// Where it comes from, when another store had it first.
+    #[must_use]
+    pub fn origin(&self) -> Option<&'a EventOrigin> {
+        match self.rare {
+            EventRare::Owned(event) => event.origin.as_ref(),
+            EventRare::Stored(place) => place.origin(),
+        }
+    }
+
     /// The name of its type in the interchange form: that of a core type, or the application's own.
     #[must_use]
     pub fn type_name(&self) -> &str {
@@ -353,8 +375,8 @@ impl RecordedEventRef<'_> {
                 timestamp: self.timestamp,
                 source: self.source.map(str::to_owned),
                 correlation_id: self.correlation_id.map(str::to_owned),
-                tags: self.tags.to_vec(),
-                origin: self.origin.copied(),
+                tags: self.tags().to_vec(),
+                origin: self.origin().copied(),
                 filled_in: None,
             },
             position: self.position,

@@ -234,11 +234,10 @@ macro_rules! payloads {
                 }
             }
 
-            /// Decodes the payload of an event whose envelope says this type, each of its texts as
-            /// `text` does. `name` is the one of an application's type.
+            /// Decodes the payload of an event whose envelope says this core type, each of its texts as
+            /// `text` does.
             pub(crate) fn decode_as<D: Decoder>(
                 event_type: EventType,
-                name: Option<S>,
                 decoder: &mut D,
                 text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
             ) -> Result<Self, Malformed>
@@ -252,10 +251,7 @@ macro_rules! payloads {
                             extra: Object::decode_with(decoder, text)?,
                         },
                     )*
-                    EventType::Application => Self::Application {
-                        name: name.ok_or(Malformed)?,
-                        extra: Object::decode_with(decoder, text)?,
-                    },
+                    EventType::Application => return Err(Malformed),
                 })
             }
         }

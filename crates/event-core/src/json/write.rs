@@ -113,8 +113,8 @@ impl Serialize for RecordedEventRef<'_> {
             timestamp: self.timestamp,
             source: self.source,
             correlation_id: self.correlation_id,
-            tags: Some(self.tags).filter(|tags| !tags.is_empty()),
-            origin: self.origin,
+            tags: Some(self.tags()).filter(|tags| !tags.is_empty()),
+            origin: self.origin(),
             recorded: Some(RecordedFields { position, revision, recorded_at }),
         }
         .serialize(serializer)

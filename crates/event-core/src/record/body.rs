@@ -6,10 +6,9 @@ use bincode::de::{
 };
 
 use super::{
-    codec,
+    BincodeConfig, codec,
     columns::{Columns, Numbers},
     payload_bytes::Unreadable,
-    rare::RareFields,
     schemas::{OtherVersion, Schemas},
     stored_columns::{StoredBody, StoredColumns},
     text::{TextId, TextTable},
@@ -21,7 +20,7 @@ use crate::{
     event_id::EventId,
     payload::{EventType, Payload},
     timestamp::Timestamp,
-    value::StoredText,
+    value::{Object, StoredText},
     varint::{Malformed, decode_u32},
 };
 
@@ -53,7 +52,6 @@ pub(super) struct RecordRow<'a> {
     pub(super) correlation_id: Option<TextId>,
     pub(super) space_index: u32,
     pub(super) rank: u32,
-    pub(super) rare: RareFields<'a>,
     pub(super) payload: &'a [u8],
 }
 
@@ -110,7 +108,6 @@ impl Body {
             correlation_id: reference(numbers.correlation_id),
             space_index: numbers.space,
             rank: numbers.rank,
-            rare: self.columns.rare(index),
             payload: self.columns.payload(index, numbers)?,
         })
     }
@@ -146,13 +143,15 @@ impl Codes<'_> {
 }
 
 impl RecordRow<'_> {
-    /// Decodes the payload, with what `text` makes of its texts.
+    /// Decodes the payload, with what `text` makes of its texts; `name` is that of a type of an
+    /// application's own.
     pub(super) fn payload<S: StoredText>(
         &self,
+        name: Option<TextId>,
         text: impl FnMut(TextId) -> Result<S, Malformed>,
     ) -> Result<Payload<S>, CorruptRecords> {
-        let Self { event_type, rare, payload, .. } = *self;
-        decode_payload((event_type, rare.name), payload, text, |payload| payload, |cause| cause)
+        let Self { event_type, payload, .. } = *self;
+        decode_payload(event_type, || name, payload, text, |payload| payload, |cause| cause)
     }
 }
 
@@ -160,18 +159,18 @@ impl RecordRow<'_> {
 /// it is wanted; `fail` makes the error what is wanted, for the same reason.
 #[inline]
 pub(super) fn decode_payload<S: StoredText, R, E>(
-    (event_type, name): (EventType, Option<TextId>),
+    event_type: EventType,
+    name: impl FnOnce() -> Option<TextId>,
     bytes: &[u8],
     mut text: impl FnMut(TextId) -> Result<S, Malformed>,
     finish: impl FnOnce(Payload<S>) -> R,
     fail: impl FnOnce(CorruptRecords) -> E,
 ) -> Result<R, E> {
     let mut decoder = DecoderImpl::new(SliceReader::new(bytes), codec(), ());
-    let own_name = match name {
-        None => None,
-        Some(name) => text(name).ok(),
-    };
-    let payload = Payload::decode_as(event_type, own_name, &mut decoder, &mut |decoder| {
+    if event_type == EventType::Application {
+        return decode_own(name(), decoder, text).map(finish).map_err(fail);
+    }
+    let payload = Payload::decode_as(event_type, &mut decoder, &mut |decoder| {
         text(TextId(decode_u32(decoder)?))
     });
     match payload {
@@ -179,4 +178,23 @@ pub(super) fn decode_payload<S: StoredText, R, E>(
         Ok(_) => Err(fail(CorruptRecords::Malformed("bytes after a payload"))),
         Err(Malformed) => Err(fail(Unreadable::explain(event_type, bytes))),
     }
+}
+
+/// Decodes the payload of an event of an application's own, whose name is in a column.
+#[cold]
+fn decode_own<S: StoredText>(
+    name: Option<TextId>,
+    mut decoder: DecoderImpl<SliceReader<'_>, BincodeConfig, ()>,
+    mut text: impl FnMut(TextId) -> Result<S, Malformed>,
+) -> Result<Payload<S>, CorruptRecords> {
+    let malformed = |_| CorruptRecords::Malformed("a payload that does not decode");
+    let name = text(name.ok_or(CorruptRecords::Malformed("an event without a name"))?);
+    let name = name.map_err(malformed)?;
+    let extra =
+        Object::decode_with(&mut decoder, &mut |decoder| text(TextId(decode_u32(decoder)?)));
+    let extra = extra.map_err(malformed)?;
+    if decoder.reader().peek_read(1).is_some() {
+        return Err(CorruptRecords::Malformed("bytes after a payload"));
+    }
+    Ok(Payload::Application { name, extra })
 }

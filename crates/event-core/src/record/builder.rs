@@ -195,7 +195,7 @@ impl RecordsBuilder {
         let space = intern(event.space_id);
         let source = event.source.map(&mut intern);
         let correlation_id = event.correlation_id.map(&mut intern);
-        let rare = Rare::of(event.payload.own_type_name(), event.tags, &mut intern);
+        let rare = Rare::of(event.payload.own_type_name(), event.tags(), &mut intern);
         let payload = &mut self.columns.payloads;
         encode_payload(&event.payload, payload, |text: &&str| intern(text));
         self.push_encoded(&Encoded {
@@ -206,7 +206,7 @@ impl RecordsBuilder {
             source,
             correlation_id,
             rare,
-            origin: event.origin,
+            origin: event.origin(),
         });
     }
 
@@ -247,9 +247,10 @@ impl RecordsBuilder {
                 None => Err(Malformed),
             }
         };
-        let tags = row.rare.tags.iter().map(|tag| Ok(copy(TextId(*tag))?.0));
+        let own = source.columns.rare(index);
+        let tags = own.tags.iter().map(|tag| Ok(copy(TextId(*tag))?.0));
         let tags = tags.collect::<Result<_, Malformed>>()?;
-        let rare = Rare { name: row.rare.name.map(&mut copy).transpose()?, tags };
+        let rare = Rare { name: own.name.map(&mut copy).transpose()?, tags };
         let encoded = Encoded {
             event_id: row.event_id,
             event_type: row.event_type,
@@ -258,9 +259,9 @@ impl RecordsBuilder {
             source: row.source.map(&mut copy).transpose()?,
             correlation_id: row.correlation_id.map(&mut copy).transpose()?,
             rare,
-            origin: row.rare.origin,
+            origin: own.origin,
         };
-        let payload = row.payload(&mut copy)?;
+        let payload = row.payload(own.name, &mut copy)?;
         encode_payload(&payload, &mut self.columns.payloads, |text| *text);
         self.push_encoded(&encoded);
         Ok(())

@@ -1,6 +1,6 @@
 //! Reading a run: unpacked once into columns, then borrowed from.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bincode::Decode;
 
@@ -10,12 +10,12 @@ use super::{
     rare::RareFields,
     schemas::Schemas,
     stored_columns::{self, StoredBody},
-    text::{TextId, TextTable},
+    text::TextId,
 };
 use crate::{
-    bytes::{to_u64, to_usize},
+    bytes::{to_u32, to_u64, to_usize},
     corrupt_records::CorruptRecords,
-    event::RecordedEventRef,
+    event::{EventRare, RecordedEventRef},
     event_id::EventId,
     limits,
     origin::EventOrigin,
@@ -117,9 +117,35 @@ pub struct Envelope<'a> {
     pub source: Option<&'a str>,
     /// What it belongs to.
     pub correlation_id: Option<&'a str>,
-    rare: RareFields<'a>,
-    texts: &'a TextTable,
+    place: RecordPlace<'a>,
     payload: &'a [u8],
+}
+
+/// Where a record stands in its run: for what few events have.
+#[derive(Clone, Copy)]
+pub(crate) struct RecordPlace<'a> {
+    body: &'a Body,
+    index: u32,
+}
+
+impl<'a> RecordPlace<'a> {
+    fn rare(self) -> RareFields<'a> {
+        self.body.columns.rare(to_usize(self.index))
+    }
+
+    pub(crate) fn tags(self) -> Tags<'a> {
+        Tags::stored(&self.body.texts, self.rare().tags)
+    }
+
+    pub(crate) fn origin(self) -> Option<&'a EventOrigin> {
+        self.rare().origin
+    }
+}
+
+impl fmt::Debug for RecordPlace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordPlace").field("index", &self.index).finish_non_exhaustive()
+    }
 }
 
 impl Records {
@@ -302,8 +328,7 @@ impl Records {
             timestamp: row.timestamp,
             source: row.source.and_then(text),
             correlation_id: row.correlation_id.and_then(text),
-            rare: row.rare,
-            texts: &self.body.texts,
+            place: RecordPlace { body: &self.body, index: to_u32(index) },
             payload: row.payload,
         })
     }
@@ -367,20 +392,23 @@ impl<'a> Envelope<'a> {
     /// The name of the type: that of a core type, or the application's own.
     #[must_use]
     pub fn type_name(&self) -> &'a str {
-        let own = self.rare.name.and_then(|name| self.texts.get(name));
-        own.unwrap_or(self.event_type.name())
+        if self.event_type != EventType::Application {
+            return self.event_type.name();
+        }
+        let name = self.place.rare().name.and_then(|name| self.place.body.texts.get(name));
+        name.unwrap_or_default()
     }
 
     /// The tags.
     #[must_use]
     pub fn tags(&self) -> Tags<'a> {
-        Tags::stored(self.texts, self.rare.tags)
+        self.place.tags()
     }
 
     /// Where the event comes from, when another store had it first.
     #[must_use]
-    pub const fn origin(&self) -> Option<&'a EventOrigin> {
-        self.rare.origin
+    pub fn origin(&self) -> Option<&'a EventOrigin> {
+        self.place.origin()
     }
 
     /// Decodes the payload.
@@ -392,7 +420,8 @@ impl<'a> Envelope<'a> {
     #[inline]
     pub fn decode(self) -> Result<RecordedEventRef<'a>, ReadError> {
         let Self { position, revision, recorded_at, event_id, event_type, .. } = self;
-        let Self { space_id, timestamp, source, correlation_id, rare, texts, .. } = self;
+        let Self { space_id, timestamp, source, correlation_id, place, .. } = self;
+        let texts = &place.body.texts;
         let text = |text| texts.get(text).ok_or(Malformed);
         let finish = |payload| RecordedEventRef {
             position,
@@ -404,11 +433,10 @@ impl<'a> Envelope<'a> {
             timestamp,
             source,
             correlation_id,
-            tags: Tags::stored(texts, rare.tags),
-            origin: rare.origin,
+            rare: EventRare::Stored(place),
             payload,
         };
         let fail = |cause| ReadError::Corrupt { position, cause };
-        decode_payload((event_type, rare.name), self.payload, text, finish, fail)
+        decode_payload(event_type, || place.rare().name, self.payload, text, finish, fail)
     }
 }

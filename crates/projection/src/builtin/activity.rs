@@ -105,7 +105,7 @@ impl Projection for Activity {
         table: &mut Table<'_>,
     ) -> Result<(), ApplyError> {
         let day = Day::of(event.recorded_at);
-        let tags = event.tags.iter().map(Some);
+        let tags = event.tags().iter().map(Some);
         for tag in [None].into_iter().chain(tags) {
             let key = key_from(tag).number(day.to_number()).byte(event.event_type.code());
             let key = match event.payload.own_type_name() {
