@@ -17,6 +17,7 @@ mod git;
 mod hostile;
 mod json;
 mod kill;
+mod language;
 mod logs;
 mod machine;
 mod modes;
