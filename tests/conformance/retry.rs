@@ -29,7 +29,7 @@ fn changed(event: &SpaceEvent) -> SpaceEvent {
     event.clone().with_extra("changed", Value::from(true)).unwrap()
 }
 
-/// With `Exact` or `NoSpace` a retry is found by revision, however much came after.
+/// With `Exact` or `NoSpace` a retry is found, however much came after.
 pub fn answers_a_retry_under_an_exact_expectation(factory: &impl LogFactory) {
     let log = factory.open();
     let created = [SpaceEvent::space_created("a", "A")];
@@ -50,7 +50,7 @@ pub fn answers_a_retry_under_an_exact_expectation(factory: &impl LogFactory) {
     assert_eq!(log.head(), Position::new(14));
 }
 
-/// Without such an expectation a retry is found by the ids of its events.
+/// And so it is without such an expectation.
 pub fn answers_a_retry_under_no_expectation(factory: &impl LogFactory) {
     let log = factory.open();
     fill(&*log, "z", 3);
@@ -80,6 +80,47 @@ pub fn answers_a_retry_before_it_checks_the_condition(factory: &impl LogFactory)
     assert_holds(&*log, &events);
 }
 
+/// A retry is found under an expectation that the space meets now, and that other events have met
+/// since.
+pub fn answers_a_retry_of_long_ago_under_an_exact_expectation(factory: &impl LogFactory) {
+    let log = factory.open();
+    let first = [set("s", "v", 1)];
+    let receipt = append(&*log, &first);
+    let second = set("s", "v", 2);
+    append(&*log, std::slice::from_ref(&second));
+    for revision in 0..4 {
+        let exact = AppendCondition::exact("s", Revision::new(revision));
+        assert_eq!(append_on(&*log, &first, exact).unwrap(), receipt, "{revision}");
+    }
+    assert_eq!(append_on(&*log, &first, AppendCondition::no_space("s")).unwrap(), receipt);
+    let [first] = first;
+    assert_holds(&*log, &[first, second]);
+}
+
+/// An id is in a log once: no condition that holds lets another event have it.
+pub fn stores_an_id_once_whatever_the_condition(factory: &impl LogFactory) {
+    let log = factory.open();
+    let stored = set("s", "v", 1);
+    let id = stored.event_id;
+    append(&*log, std::slice::from_ref(&stored));
+    fill(&*log, "s", 3);
+    let other = [changed(&stored)];
+    let elsewhere = [SpaceEvent::space_created("t", "T").with_event_id(id)];
+    let among = [set("s", "v", 5), other[0].clone()];
+    let no_match = EventFilter::all().spaces(["nowhere"]);
+    for condition in [
+        AppendCondition::exact("s", Revision::new(4)),
+        AppendCondition::no_space("t"),
+        AppendCondition::exists("s"),
+        AppendCondition::no_event_matching(no_match, Position::START),
+        AppendCondition::exact("s", Revision::new(9)),
+    ] {
+        for events in [&other[..], &elsewhere, &among] {
+            assert_reused(&*log, events, condition.clone(), (id, 1));
+        }
+    }
+}
+
 /// An id that is stored with other content is refused, whatever differs.
 pub fn refuses_an_id_with_other_content(factory: &impl LogFactory) {
     let log = factory.open();
@@ -104,7 +145,7 @@ pub fn refuses_an_id_with_other_content(factory: &impl LogFactory) {
         assert_reused(&*log, std::slice::from_ref(&other), none(), (id, 2));
         assert_reused(&*log, &[set("a", "n", 7), other], none(), (id, 2));
     }
-    // Found by revision as well.
+    // Whatever the condition.
     let exact = AppendCondition::no_space("a");
     assert_reused(&*log, &[changed(&stored)], exact, (id, 2));
     assert_eq!(log.head(), Position::new(2));

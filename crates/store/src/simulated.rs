@@ -397,9 +397,11 @@ fn damage(disk: &SimDisk, rng: &mut Rng) -> CheckResult<String> {
     Ok(format!("byte {place} of {name} changed"))
 }
 
-/// Damages a file of the index of the blocks, makes it an older one or loses it, or leaves it all alone.
+/// Damages a file of the index of the blocks or of ids, makes it an older one or loses it, or leaves it
+/// all alone.
 fn harm_index(disk: &SimDisk, rng: &mut Rng) -> CheckResult {
-    let path = Path::new(STORE).join("derived/block-index");
+    let index = if rng.bool() { "derived/block-index" } else { "derived/event-ids" };
+    let path = Path::new(STORE).join(index);
     let Some(folder) = said(disk.folder(&path), "harming")? else { return Ok(()) };
     let Some(name) = rng.choice(said(folder.names(), "harming")?) else { return Ok(()) };
     let file = said(folder.open(&name, Access::ReadWrite), "harming")?;

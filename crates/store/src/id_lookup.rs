@@ -1,0 +1,153 @@
+//! Event ids that are looked up in a store: in the index of ids, which is completed or made anew first
+//! where it has to be.
+
+use std::{
+    sync::{Arc, Weak},
+    thread::{self, JoinHandle},
+};
+
+use crossbeam_channel::Sender;
+use spacefold_event_core::{
+    EventId, Position, ReadError, StorageError, append_rules::IdsLookedFor,
+};
+
+use crate::{
+    block::{EncodedBlock, segment::SegmentIndex},
+    error::OpenError,
+    ids::{IdMiss, KeptIds},
+    journal::segments::Segments,
+    shared::SharedStore,
+};
+
+const MAKING: &str = "making the index of event ids";
+
+impl SharedStore {
+    /// Looks for the ids of an append, in order, up to where the index goes.
+    ///
+    /// # Cost
+    /// That of a look for each. Waits for an index that is being made anew.
+    pub(crate) fn look_for_ids<'i>(
+        &self,
+        runs: impl Iterator<Item = &'i [EventId]> + Clone,
+    ) -> Result<IdsLookedFor, ReadError> {
+        self.look_in_ids(|kept| {
+            let mut looked_for = IdsLookedFor { through: kept.end(), found: None };
+            for (index, id) in runs.clone().flatten().enumerate() {
+                if let Some(position) = self.ids.find(kept, *id, &|first| self.ids_from(first))? {
+                    looked_for.found = Some((index, position));
+                    break;
+                }
+            }
+            Ok(looked_for)
+        })
+    }
+
+    /// Where the event of each id is, as far as the index goes; and how far that is.
+    pub(crate) fn find_kept_ids(
+        &self,
+        ids: &[EventId],
+    ) -> Result<(Vec<Option<Position>>, Position), ReadError> {
+        self.look_in_ids(|kept| {
+            let ids_of = |first| self.ids_from(first);
+            let found = ids.iter().map(|id| self.ids.find(kept, *id, &ids_of));
+            Ok((found.collect::<Result<Vec<_>, _>>()?, kept.end()))
+        })
+    }
+
+    /// Looks something up in the index once it is complete. One that turns out to be damaged is made anew.
+    fn look_in_ids<T>(&self, look: impl Fn(&KeptIds) -> Result<T, IdMiss>) -> Result<T, ReadError> {
+        let mut was_damaged = false;
+        loop {
+            self.complete_ids(&|| false)?;
+            let kept = self.ids.kept();
+            match look(&kept) {
+                Ok(found) => return Ok(found),
+                Err(IdMiss::Damaged(error)) if !was_damaged => {
+                    tracing::warn!(%error, "the index of event ids is made anew");
+                    was_damaged = true;
+                    self.ids.begin_anew(kept.epoch())?;
+                }
+                Err(IdMiss::Damaged(error)) => return Err(StorageError::from(error).into()),
+                Err(IdMiss::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// The ids of the block that holds a position in a segment, and where that begins.
+    fn ids_from(&self, position: Position) -> Result<(Position, Vec<EventId>), ReadError> {
+        let found = self.event_ids_at(position)?;
+        found.ok_or(ReadError::NothingGiven { position, to: position })
+    }
+
+    /// Brings the index up to the segments, in this thread unless another one has done it, or until
+    /// `is_over`.
+    fn complete_ids(&self, is_over: &dyn Fn() -> bool) -> Result<(), ReadError> {
+        if self.ids.is_complete() {
+            return Ok(());
+        }
+        let failed = |error: OpenError| match error {
+            OpenError::Storage(error) => ReadError::Storage(error),
+            other => StorageError::new(MAKING, other).into(),
+        };
+        let mut segments = Segments::open(&self.folder, self.store_id).map_err(failed)?;
+        while !self.ids.is_complete() && !is_over() {
+            if segments.end() <= self.ids.end() {
+                // There are more by now.
+                segments = Segments::open(&self.folder, self.store_id).map_err(failed)?;
+            }
+            let ids_of = |position| self.ids_from(position);
+            match self.ids.make_more(&segments, || self.check_open(), &ids_of) {
+                Err(ReadError::Storage(error)) if error.kind().forbids_writing_only() => {
+                    tracing::warn!(%error, "the index of event ids is made anew in memory");
+                    self.ids.begin_anew_in_memory(self.ids.kept().epoch())?;
+                }
+                made => made?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the ids of the blocks of a new segment into the index.
+    pub(crate) fn keep_ids(
+        &self,
+        blocks: &[EncodedBlock],
+        segment: &SegmentIndex,
+    ) -> Result<(), StorageError> {
+        let epoch = self.ids.kept().epoch();
+        let made = match self.ids.keep(blocks, segment) {
+            Err(IdMiss::Damaged(error)) => {
+                tracing::warn!(%error, "the index of event ids is made anew");
+                self.ids.begin_anew(epoch)?;
+                self.complete_ids(&|| false)
+            }
+            Err(IdMiss::Failed(error)) => Err(error),
+            Ok(()) => Ok(()),
+        };
+        made.map_err(|error| match error {
+            ReadError::Storage(error) => error,
+            error => StorageError::new(MAKING, error),
+        })
+    }
+}
+
+/// Makes the index of ids while the store is in use, where it lacks some. Where there is no thread to be
+/// had, whoever needs it first makes it.
+pub(crate) fn make_ids_behind(
+    shared: &Arc<SharedStore>,
+    sealer: Weak<Sender<()>>,
+) -> Option<JoinHandle<()>> {
+    if shared.folder.environment().is_stepped || shared.ids.is_complete() {
+        return None;
+    }
+    let shared = Arc::clone(shared);
+    let make = move || {
+        // With the writer the last one who wakes the sealer is gone: the store is being closed.
+        if let Err(error) = shared.complete_ids(&|| sealer.strong_count() == 0) {
+            tracing::warn!(%error, "the index of event ids is made when it is asked for");
+        }
+    };
+    thread::Builder::new().name("spacefold-id-index".to_owned()).spawn(make).ok()
+}
+
+#[cfg(test)]
+mod tests;
