@@ -1,9 +1,7 @@
 //! The filters of a run, in memory for as long as the run is open.
 
-use crate::{cache::FilterRoom, filter::Filter};
+use crate::{cache::FilterRoom, filter::Filter, page::prefix};
 
-/// Bytes of a key that tell pages apart.
-const PREFIX_BYTES: usize = 16;
 /// Bytes that the filters of a run take besides those of its rows.
 const BESIDES_BYTES: u64 = 128;
 
@@ -36,13 +34,4 @@ impl HeldFilters {
         self.first_keys.get(place) == Some(&prefix)
             || self.filters.get(place).is_none_or(|filter| filter.may_have(filtered))
     }
-}
-
-/// How a key begins.
-pub(crate) fn prefix(key: &[u8]) -> u128 {
-    let mut bytes = [0; PREFIX_BYTES];
-    for (to, from) in bytes.iter_mut().zip(key) {
-        *to = *from;
-    }
-    u128::from_be_bytes(bytes)
 }

@@ -23,8 +23,8 @@ use crate::{
     cache::{Cached, PageCache},
     error::RunsError,
     filter::Filter,
-    held::{HeldFilters, prefix},
-    page::{RunPage, digest, place},
+    held::HeldFilters,
+    page::{RunPage, digest, place, prefix},
 };
 
 pub(crate) const MAGIC: [u8; 8] = *b"SFRUN\0\0\x01";

@@ -19,6 +19,9 @@ use crate::{
     shared::SharedStore,
 };
 
+/// Ids that are looked for in the order in which they are given.
+const FEW_IDS: usize = 32;
+
 const MAKING: &str = "making the index of event ids";
 
 impl SharedStore {
@@ -31,14 +34,11 @@ impl SharedStore {
         runs: impl Iterator<Item = &'i [EventId]> + Clone,
     ) -> Result<IdsLookedFor, ReadError> {
         self.look_in_ids(|kept| {
-            let mut looked_for = IdsLookedFor { through: kept.end(), found: None };
-            for (index, id) in runs.clone().flatten().enumerate() {
-                if let Some(position) = self.ids.find(kept, *id, &|first| self.ids_from(first))? {
-                    looked_for.found = Some((index, position));
-                    break;
-                }
-            }
-            Ok(looked_for)
+            let mut first: Option<(usize, Position)> = None;
+            self.find_each(kept, runs.clone().flatten().copied(), &mut |index, position| {
+                first = first.into_iter().chain([(index, position)]).min();
+            })?;
+            Ok(IdsLookedFor { through: kept.end(), found: first })
         })
     }
 
@@ -48,10 +48,40 @@ impl SharedStore {
         ids: &[EventId],
     ) -> Result<(Vec<Option<Position>>, Position), ReadError> {
         self.look_in_ids(|kept| {
-            let ids_of = |first| self.ids_from(first);
-            let found = ids.iter().map(|id| self.ids.find(kept, *id, &ids_of));
-            Ok((found.collect::<Result<Vec<_>, _>>()?, kept.end()))
+            let mut found = vec![None; ids.len()];
+            self.find_each(kept, ids.iter().copied(), &mut |index, position| {
+                if let Some(found) = found.get_mut(index) {
+                    *found = Some(position);
+                }
+            })?;
+            Ok((found, kept.end()))
         })
+    }
+
+    /// Hands out where the events of ids are that the index has, by the places of the ids.
+    fn find_each(
+        &self,
+        kept: &KeptIds,
+        ids: impl Iterator<Item = EventId>,
+        found: &mut dyn FnMut(usize, Position),
+    ) -> Result<(), IdMiss> {
+        let mut unsure: Vec<(EventId, usize)> = Vec::new();
+        for (index, id) in ids.enumerate() {
+            match kept.find(id) {
+                Some(known) => known.into_iter().for_each(|position| found(index, position)),
+                None => unsure.push((id, index)),
+            }
+        }
+        if unsure.len() > FEW_IDS {
+            // Ids that are near to each other are looked for in the same pages.
+            unsure.sort_unstable();
+        }
+        for (id, index) in unsure {
+            if let Some(position) = self.ids.find(kept, id, &|first| self.ids_from(first))? {
+                found(index, position);
+            }
+        }
+        Ok(())
     }
 
     /// Looks something up in the index once it is complete. One that turns out to be damaged is made anew.
@@ -114,19 +144,16 @@ impl SharedStore {
         segment: &SegmentIndex,
     ) -> Result<(), StorageError> {
         let epoch = self.ids.kept().epoch();
-        let made = match self.ids.keep(blocks, segment) {
+        match self.ids.keep(blocks, segment) {
             Err(IdMiss::Damaged(error)) => {
+                // By who looks for an id next: reading may wait for what is archived.
                 tracing::warn!(%error, "the index of event ids is made anew");
-                self.ids.begin_anew(epoch)?;
-                self.complete_ids(&|| false)
+                self.ids.begin_anew(epoch)
             }
-            Err(IdMiss::Failed(error)) => Err(error),
+            Err(IdMiss::Failed(ReadError::Storage(error))) => Err(error),
+            Err(IdMiss::Failed(error)) => Err(StorageError::new(MAKING, error)),
             Ok(()) => Ok(()),
-        };
-        made.map_err(|error| match error {
-            ReadError::Storage(error) => error,
-            error => StorageError::new(MAKING, error),
-        })
+        }
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct IdIndex {
     folder: Arc<dyn DiskFolder>,
     may_write: bool,
     cache: Arc<PageCache>,
+    /// Held while blocks are read to make it, which may wait for all that reading waits for.
+    making: Lock<()>,
     /// Held while it is written.
     set: Lock<RunSet>,
     kept: SharedLock<Arc<KeptIds>>,
@@ -147,6 +149,7 @@ impl IdIndex {
             folder,
             may_write,
             cache,
+            making: Lock::default(),
             set: Lock::new(set),
             kept: SharedLock::new(kept),
             end,
@@ -268,14 +271,19 @@ impl KeptIds {
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
     }
+
+    /// Whether an id is new for sure, or where its event is if that is known without a look; `None`
+    /// takes one ([`IdIndex::find`]).
+    pub(crate) fn find(&self, id: EventId) -> Option<Option<Position>> {
+        self.extent.find(number(id))
+    }
 }
 
 impl IdIndex {
-    /// Where the event of an id is, as far as `kept` goes.
+    /// Where the event of an id is that [`KeptIds::find`] does not know, as far as `kept` goes.
     ///
     /// # Cost
-    /// A comparison for an id that is higher than all of its version; else mostly a look at a filter
-    /// of each run.
+    /// Mostly a look at a filter of each run.
     pub(crate) fn find(
         &self,
         kept: &KeptIds,
@@ -283,9 +291,6 @@ impl IdIndex {
         ids_of: ReadIds<'_>,
     ) -> Result<Option<Position>, IdMiss> {
         let id = number(id);
-        if let Some(known) = kept.extent.find(id) {
-            return Ok(known);
-        }
         let may_be_in_span = kept.extent.may_be_in_span(id);
         // What comes again comes in the order in which it is stored, mostly.
         if may_be_in_span && let Some(position) = self.find_in_newest_block(id) {
@@ -309,30 +314,20 @@ impl IdIndex {
         Ok(None)
     }
 
-    /// Takes the ids of some segments in: of those after its end. Held up by nobody but another thread
-    /// that does it, and does nothing then where that is enough.
+    /// Takes the ids of some segments in: of those after its end, unless another thread has done it.
     pub(crate) fn make_more(
         &self,
         segments: &Segments,
-        check_open: impl FnOnce() -> Result<(), ReadError>,
+        check_open: impl Fn() -> Result<(), ReadError>,
         ids_of: ReadIds<'_>,
     ) -> Result<(), ReadError> {
-        let mut set = self.set.lock();
+        let _making = self.making.lock();
         let kept = self.kept();
-        let mut extent = kept.extent.clone();
         if self.is_complete() {
             return Ok(());
         }
         check_open()?;
-        if extent.end == Position::START {
-            if !self.may_write {
-                *set = nothing(&MemoryDisk::new().root(), &self.cache, self.store_id)?.0;
-            } else if kept.epoch == 0 {
-                // Of another log, or another version: nothing is to name runs that are swept away.
-                let removed = RunSet::remove(&self.folder);
-                removed.unwrap_or_else(|error| tracing::warn!(%error, "a foreign index stays"));
-            }
-        }
+        let mut extent = kept.extent.clone();
         let (mut new, mut count) = (NewIds::default(), 0);
         for (end, hash) in segments.ends_after(extent.end) {
             while extent.end < end {
@@ -352,6 +347,21 @@ impl IdIndex {
             // What is wanted is in no segment any more: reading the log says why.
             let what = format!("the segments end at {}", extent.end);
             return Err(StorageError::new(MAKING, what).into());
+        }
+        let mut set = self.set.lock();
+        // What is closed by now is another process's, and what went on meanwhile is looked at anew.
+        check_open()?;
+        if !Arc::ptr_eq(&kept, &self.kept()) {
+            return Ok(());
+        }
+        if kept.extent.end == Position::START {
+            if !self.may_write {
+                *set = nothing(&MemoryDisk::new().root(), &self.cache, self.store_id)?.0;
+            } else if kept.epoch == 0 {
+                // Of another log, or another version: nothing is to name runs that are swept away.
+                let removed = RunSet::remove(&self.folder);
+                removed.unwrap_or_else(|error| tracing::warn!(%error, "a foreign index stays"));
+            }
         }
         let written = self.write(&mut set, extent, new, kept.epoch);
         written.map_err(StorageError::from)?;

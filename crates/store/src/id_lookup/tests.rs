@@ -111,6 +111,28 @@ fn every_id_is_known_for_ever() {
 }
 
 #[test]
+fn only_what_looks_for_ids_waits_for_an_index_that_is_lost() {
+    let stored = filled(9_000, 1);
+    stored.put(&[]);
+    let log = stored.open();
+    let read = log.read(&ReadRequest::from(Position::new(1)).limit(1)).unwrap();
+    assert_eq!(read.len(), 1);
+    assert!(!log.shared().ids.is_complete(), "no id is read for that");
+    assert_eq!(log.find_event(EventId::new()).unwrap(), None);
+    assert!(log.shared().ids.is_complete());
+    check(&log, 501);
+    log.close().unwrap();
+    // What is closed is nobody's to write to.
+    stored.put(&[]);
+    let log = stored.open();
+    log.close().unwrap();
+    assert!(log.find_event(EventId::new()).is_err());
+    let appended = log.append(&AppendRequest::new(&[event(EventId::new(), 1)]));
+    assert!(matches!(appended, Err(AppendError::Closed)), "{appended:?}");
+    assert!(stored.files().is_empty());
+}
+
+#[test]
 fn an_index_that_is_lost_old_or_damaged_finds_what_was_appended() {
     let stored = filled(9_000, 1);
     let older = stored.files();

@@ -215,6 +215,8 @@ fn near_limit(sorted: &[u128]) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn timed(millis: u128, rest: u128) -> EventId {
@@ -299,5 +301,19 @@ mod tests {
         let mut other = [4_u8; 16];
         other[6] = 0x50;
         assert_eq!(extent.find(u128::from_be_bytes(other)), Some(None));
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_are_what_they_are_written_as_or_nothing(
+            mut bytes in vec(any::<u8>(), 300..600),
+            (spans, far) in (0..7_u8, 0..9_u8),
+        ) {
+            bytes[298..300].copy_from_slice(&[spans, far]);
+            bytes.truncate(300 + usize::from(spans) * 16 + usize::from(far) * 24);
+            if let Some(extent) = IdExtent::decode(&bytes) {
+                prop_assert_eq!(extent.encode(), bytes);
+            }
+        }
     }
 }
