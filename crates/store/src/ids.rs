@@ -29,7 +29,7 @@ use spacefold_event_core::{
 use spacefold_runs::{Opened, PageCache, RunSet, RunsError, View};
 
 use self::{
-    extent::{IdExtent, NewIds, OVERLAPPING_SPANS, number},
+    extent::{IdExtent, IdSpan, NewIds, OVERLAPPING_SPANS, number},
     rows::OPTIONS,
 };
 use crate::{
@@ -43,8 +43,9 @@ const FOLDER: &str = "event-ids";
 const CACHE_BYTES: u64 = 8 << 20;
 /// Ids after which what is read to make the index is written, where a segment ends.
 const MAKING_IDS: usize = 1 << 18;
-/// Blocks whose ids are kept for the next lookup.
-const KEPT_BLOCKS: usize = 16;
+/// Blocks whose ids are kept for the next lookup, and times at which spans are.
+const KEPT_BLOCKS: usize = 32;
+const KEPT_SPANS: usize = 8;
 
 const MAKING: &str = "making the index of event ids";
 
@@ -64,6 +65,24 @@ pub(crate) struct IdIndex {
     /// Where it has to end before anything is looked up in it.
     wanted_end: AtomicU64,
     blocks: Lock<VecDeque<Arc<BlockIds>>>,
+    spans: Lock<VecDeque<FoundSpans>>,
+}
+
+/// The spans that ids may be in which are near to each other: what comes late, or again, comes in the
+/// order of its time.
+#[derive(Debug)]
+struct FoundSpans {
+    /// They were found for this id, in an index that ends there.
+    from: u128,
+    end: Position,
+    spans: [Option<IdSpan>; OVERLAPPING_SPANS],
+}
+
+impl FoundSpans {
+    fn are_for(&self, id: u128, end: Position) -> bool {
+        let [first, ..] = self.spans;
+        self.end == end && self.from <= id && first.is_some_and(|first| id <= first.high)
+    }
 }
 
 /// The index as of one manifest.
@@ -155,6 +174,7 @@ impl IdIndex {
             end,
             wanted_end: AtomicU64::new(segments.end().get()),
             blocks: Lock::default(),
+            spans: Lock::default(),
         })
     }
 
@@ -304,7 +324,7 @@ impl IdIndex {
         if !may_be_in_span {
             return Ok(None);
         }
-        for span in rows::spans_from(&kept.view, id, OVERLAPPING_SPANS)? {
+        for span in self.spans(kept, id)?.into_iter().flatten() {
             if (span.lowest..=span.highest).contains(&id)
                 && let Some(position) = self.block(span.block, ids_of)?.find(id)
             {
@@ -408,6 +428,24 @@ impl IdIndex {
     /// The same, to be made in memory: nothing can be written.
     pub(crate) fn begin_anew_in_memory(&self, epoch: u64) -> Result<(), StorageError> {
         self.begin_anew_in(epoch, &MemoryDisk::new().root())
+    }
+
+    /// The spans that an id may be in.
+    fn spans(
+        &self,
+        kept: &KeptIds,
+        id: u128,
+    ) -> Result<[Option<IdSpan>; OVERLAPPING_SPANS], RunsError> {
+        let end = kept.extent.end;
+        if let Some(found) = self.spans.lock().iter().find(|found| found.are_for(id, end)) {
+            return Ok(found.spans);
+        }
+        let mut found = rows::spans_from(&kept.view, id, OVERLAPPING_SPANS)?.into_iter();
+        let spans = [(); OVERLAPPING_SPANS].map(|()| found.next());
+        let mut known = self.spans.lock();
+        known.truncate(KEPT_SPANS - 1);
+        known.push_front(FoundSpans { from: id, end, spans });
+        Ok(spans)
     }
 
     fn block(&self, first: Position, ids_of: ReadIds<'_>) -> Result<Arc<BlockIds>, ReadError> {

@@ -457,7 +457,7 @@ fn verify(
     verify_in(&environment, Path::new(STORE), options, None)
 }
 
-/// The ids of all events, which the log has by space too.
+/// The ids of all events, which the log has by space, and finds by id, too.
 fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, ReadError> {
     let events = read(log, EventFilter::all())?;
     let space = format!("space-{}", events.len() % 5);
@@ -471,7 +471,14 @@ fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, ReadError> {
         let what = format!("{space} has {counts:?} events by filter, revision and all");
         return Err(StorageError::new("reading a space", what).into());
     }
-    Ok(events.into_iter().map(|(id, _)| id).collect())
+    let ids: Vec<EventId> = events.into_iter().map(|(id, _)| id).collect();
+    let found = log.find_events(&ids)?;
+    let positions = (1..).map(|position| Some(Position::new(position)));
+    if !found.iter().copied().eq(positions.take(ids.len())) {
+        let what = format!("the ids of {} events are found at {found:?}", ids.len());
+        return Err(StorageError::new("finding events", what).into());
+    }
+    Ok(ids)
 }
 
 /// The id and the space of each event that passes.

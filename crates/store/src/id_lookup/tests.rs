@@ -177,6 +177,27 @@ fn damage_that_comes_up_while_the_store_is_open_is_answered_by_making_anew() {
 }
 
 #[test]
+fn ids_of_one_time_that_come_late_are_looked_for_in_memory() {
+    let stored = filled(8_000, 1);
+    let log = stored.open();
+    let events = log.read(&ReadRequest::from(Position::new(2_000)).limit(600)).unwrap();
+    let ids: Vec<EventId> = events.envelopes().map(|event| event.event_id).collect();
+    let near = |id: &EventId| {
+        let mut bytes = *id.as_bytes();
+        bytes[15] ^= 1;
+        EventId::from_bytes(bytes)
+    };
+    // One at a time, as they are appended; the first ones bring what is near to memory.
+    ids.iter().for_each(|id| assert_eq!(log.find_event(near(id)).unwrap(), None));
+    let reads = stored.disk.calls();
+    ids.iter().for_each(|id| assert_eq!(log.find_event(near(id)).unwrap(), None));
+    for (id, position) in ids.iter().zip(2_000..) {
+        assert_eq!(log.find_event(*id).unwrap(), Some(Position::new(position)));
+    }
+    assert_eq!(stored.disk.calls(), reads);
+}
+
+#[test]
 fn ids_that_rise_take_no_row_each() {
     let bytes = |events: u64| {
         let files = filled(events, 1).files();
