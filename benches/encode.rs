@@ -7,8 +7,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use spacefold_event_core::{
-    AppendRequest, Assignments, EncodedBody, MAX_APPEND_EVENTS, Position, Records, RecordsBuilder,
-    Revision, Schemas, SpaceEvent, Timestamp, append_rules,
+    AppendRequest, Assignments, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
+    RecordsBuilder, Revision, Schemas, SpaceEvent, Timestamp, append_rules,
 };
 
 /// About what a block of a segment holds.
