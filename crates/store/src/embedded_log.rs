@@ -271,7 +271,7 @@ impl EmbeddedLog {
 
     /// Hands an append over and returns at once; appends that are under way together become
     /// durable together. The checks that need no log are made before. Blocks only while more than
-    /// 32 MiB of appends wait for the writer.
+    /// 32 MiB of appends wait for the writer, or the index of event ids, lost, is made anew.
     ///
     /// # Errors
     /// As [`LogWriter::append`]; nothing of the append is stored then.

@@ -149,6 +149,8 @@ impl IdExtent {
                 new.singles.push((id, position));
             }
         }
+        // Those that the others have come up to are known by them.
+        self.far.retain(|(id, _)| self.highest.is_below(*id));
         if let Some((lowest, highest)) = bounds {
             let high = self.span_highs.last().map_or(highest, |before| highest.max(*before));
             if self.span_highs.len() >= OVERLAPPING_SPANS {
@@ -251,6 +253,12 @@ mod tests {
         assert!(extent.may_be_in_span(high) && !extent.may_be_in_span(high + 1));
         let next: Vec<EventId> = (0..100).map(|n| timed(1_000_200 + n, 5)).collect();
         assert!(add(&mut extent, 101, &next).singles.is_empty());
+        assert_eq!(extent.far.len(), 1);
+        let later: Vec<EventId> = (0..100).map(|n| timed(90_000_000_000 + n, 5)).collect();
+        let mut later_extent = extent.clone();
+        add(&mut later_extent, 201, &later);
+        assert_eq!((later_extent.far.len(), later_extent.find(number(ids[50]))), (0, None));
+        assert!(later_extent.may_be_single(number(ids[50])));
         assert_eq!(IdExtent::decode(&extent.encode()), Some(extent.clone()));
         for bytes in 0..extent.encode().len() {
             assert_eq!(IdExtent::decode(&extent.encode()[..bytes]), None, "{bytes}");
