@@ -5,11 +5,10 @@
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use spacefold_event_core::{
     AppendRequest, Assignments, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
-    RecordsBuilder, Revision, Schemas, SpaceEvent, Timestamp,
-    append_rules::{self, RetryWindow},
+    RecordsBuilder, Revision, Schemas, SpaceEvent, Timestamp, append_rules,
 };
 
 /// About what a block of a segment holds.
@@ -17,7 +16,7 @@ const BLOCK_EVENTS: usize = 512;
 /// Events of an append when blocks are made of many.
 const SMALL_APPEND_EVENTS: usize = 8;
 
-criterion_group!(benches, propose, retry_window, decode, seal);
+criterion_group!(benches, propose, decode, seal);
 criterion_main!(benches);
 
 fn propose(criterion: &mut Criterion) {
@@ -29,31 +28,6 @@ fn propose(criterion: &mut Criterion) {
             bencher.iter(|| {
                 append_rules::propose(&AppendRequest::new(&events), Schemas::today()).unwrap()
             });
-        });
-    }
-    group.finish();
-}
-
-/// Looking for the ids of an append, then taking them in, where the window is full already.
-fn retry_window(criterion: &mut Criterion) {
-    let capacity = append_rules::RETRY_WINDOW_EVENTS;
-    let mut window = RetryWindow::new(capacity, Position::START);
-    let mut number = 0;
-    let mut next_ids = |count: usize| -> Vec<EventId> {
-        let numbers = number..number + u64::try_from(count).unwrap();
-        number = numbers.end;
-        numbers.map(event_id).collect()
-    };
-    window.extend(&next_ids(capacity + capacity / 2));
-    let mut group = criterion.benchmark_group("retry window");
-    for count in [1, 64, MAX_APPEND_EVENTS] {
-        group.throughput(elements(count));
-        group.bench_function(format!("{count} events"), |bencher| {
-            let look_and_take = |ids: Vec<EventId>| {
-                assert_eq!(window.find_any(&ids), None);
-                window.extend(&ids);
-            };
-            bencher.iter_batched(|| next_ids(count), look_and_take, BatchSize::LargeInput);
         });
     }
     group.finish();
@@ -125,12 +99,6 @@ fn assignments(spaces: usize) -> Assignments {
         recorded_at: vec![Timestamp::MIN],
         base_revisions: vec![Revision::NONE; spaces],
     }
-}
-
-/// A UUID of version 8, in the order of the events.
-fn event_id(number: u64) -> EventId {
-    let low = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    EventId::from_bytes((u128::from(number) << 64 | u128::from(low)).to_be_bytes())
 }
 
 /// Events as editors and renderers of documents write them, the same ones in every run.

@@ -117,16 +117,6 @@ impl Condition {
         }
         condition
     }
-
-    /// The expectations that one revision alone meets.
-    fn exact(&self) -> Vec<(&'static str, u64)> {
-        let exact = |(space_id, expected): &(&'static str, ExpectedRevision)| match expected {
-            ExpectedRevision::NoSpace => Some((*space_id, 0)),
-            ExpectedRevision::Exact(revision) => Some((*space_id, revision.get())),
-            ExpectedRevision::Any | ExpectedRevision::Exists => None,
-        };
-        self.expected.iter().filter_map(exact).collect()
-    }
 }
 
 impl Model {
@@ -168,7 +158,7 @@ impl Model {
         condition: &Condition,
         times: &[Timestamp],
     ) -> Result<Receipt, Refused> {
-        if let Some((index, position)) = self.find_retry(events, condition) {
+        if let Some((index, position)) = self.find_stored(events) {
             return self.stored(events, index, position);
         }
         let failed = self.failed(condition);
@@ -190,21 +180,12 @@ impl Model {
         Ok(Receipt::new(first, last.position, last.revision, last.recorded_at, true))
     }
 
-    /// Which event of the append stands where, when one does that makes it a retry.
-    fn find_retry(&self, events: &[SpaceEvent], condition: &Condition) -> Option<(usize, usize)> {
-        let exact = condition.exact();
-        if condition.exact().is_empty() {
-            return events.iter().enumerate().find_map(|(index, event)| {
-                let id = event.event_id;
-                let stored = self.events.iter().rposition(|e| e.event.event_id == id)?;
-                Some((index, stored))
-            });
-        }
-        exact.into_iter().find_map(|(space_id, revision)| {
-            let index = events.iter().position(|event| event.space_id == space_id)?;
-            let next = self.of_space(space_id).nth(revision as usize)?;
-            let stored = next.position.get() as usize - 1;
-            (next.event.event_id == events[index].event_id).then_some((index, stored))
+    /// The first event of the append whose id is stored, and where that is.
+    fn find_stored(&self, events: &[SpaceEvent]) -> Option<(usize, usize)> {
+        events.iter().enumerate().find_map(|(index, event)| {
+            let id = event.event_id;
+            let stored = self.events.iter().position(|e| e.event.event_id == id)?;
+            Some((index, stored))
         })
     }
 

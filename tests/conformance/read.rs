@@ -191,6 +191,25 @@ pub fn tells_the_newest_of_a_space(factory: &impl LogFactory) {
     }
 }
 
+/// Where the events with several ids are, in the order in which they are asked for.
+pub fn finds_many_events_at_once(factory: &impl LogFactory) {
+    let log = factory.open();
+    let events: Vec<SpaceEvent> = (0..40).map(|n| set("a", "n", n)).collect();
+    for events in events.chunks(7) {
+        append(&*log, events);
+    }
+    let unknown = EventId::new();
+    let mut ids: Vec<EventId> = events.iter().rev().map(|event| event.event_id).collect();
+    ids.insert(3, unknown);
+    ids.push(events[5].event_id);
+    let mut expected: Vec<Option<Position>> =
+        (1..=40).rev().map(|position| Some(Position::new(position))).collect();
+    expected.insert(3, None);
+    expected.push(Some(Position::new(6)));
+    assert_eq!(log.find_events(&ids).unwrap(), expected);
+    assert_eq!(log.find_events(&[]).unwrap(), []);
+}
+
 /// Where the event with an id is, and whether a condition would hold: what was acknowledged counts.
 pub fn finds_events_and_answers_conditions(factory: &impl LogFactory) {
     let log = factory.open();

@@ -45,7 +45,7 @@ pub fn keeps_revisions_and_conditions_over_a_reopen(factory: &impl LogFactory) {
     assert_eq!(page.len(), 2);
 }
 
-/// A retry is recognised by whoever opens the log next, by revision and by id.
+/// A retry is recognised by whoever opens the log next.
 pub fn recognises_retries_over_a_reopen(factory: &impl LogFactory) {
     let log = factory.open();
     let strong = [set("a", "n", 1), set("a", "n", 2)];

@@ -1,11 +1,11 @@
 //! Appending again what is stored already.
 
 use spacefold_event_core::{
-    AppendCondition, AppendError, EventFilter, EventId, EventLog, Position, Revision, SpaceEvent,
-    Value,
+    AppendCondition, AppendError, EventFilter, EventId, EventLog, EventOrigin, Position, Revision,
+    SpaceEvent, Value,
 };
 
-use crate::{LogFactory, append, append_on, assert_holds, fill, set};
+use crate::{LogFactory, append, append_on, assert_holds, fill, second, set};
 
 #[track_caller]
 fn assert_reused(
@@ -29,7 +29,7 @@ fn changed(event: &SpaceEvent) -> SpaceEvent {
     event.clone().with_extra("changed", Value::from(true)).unwrap()
 }
 
-/// With `Exact` or `NoSpace` a retry is found by revision, however much came after.
+/// With `Exact` or `NoSpace` a retry is found, however much came after.
 pub fn answers_a_retry_under_an_exact_expectation(factory: &impl LogFactory) {
     let log = factory.open();
     let created = [SpaceEvent::space_created("a", "A")];
@@ -50,7 +50,7 @@ pub fn answers_a_retry_under_an_exact_expectation(factory: &impl LogFactory) {
     assert_eq!(log.head(), Position::new(14));
 }
 
-/// Without such an expectation a retry is found by the ids of its events.
+/// And so it is without such an expectation.
 pub fn answers_a_retry_under_no_expectation(factory: &impl LogFactory) {
     let log = factory.open();
     fill(&*log, "z", 3);
@@ -80,6 +80,47 @@ pub fn answers_a_retry_before_it_checks_the_condition(factory: &impl LogFactory)
     assert_holds(&*log, &events);
 }
 
+/// A retry is found under an expectation that the space meets now, and that other events have met
+/// since.
+pub fn answers_a_retry_of_long_ago_under_an_exact_expectation(factory: &impl LogFactory) {
+    let log = factory.open();
+    let first = [set("s", "v", 1)];
+    let receipt = append(&*log, &first);
+    let second = set("s", "v", 2);
+    append(&*log, std::slice::from_ref(&second));
+    for revision in 0..4 {
+        let exact = AppendCondition::exact("s", Revision::new(revision));
+        assert_eq!(append_on(&*log, &first, exact).unwrap(), receipt, "{revision}");
+    }
+    assert_eq!(append_on(&*log, &first, AppendCondition::no_space("s")).unwrap(), receipt);
+    let [first] = first;
+    assert_holds(&*log, &[first, second]);
+}
+
+/// An id is in a log once: no condition that holds lets another event have it.
+pub fn stores_an_id_once_whatever_the_condition(factory: &impl LogFactory) {
+    let log = factory.open();
+    let stored = set("s", "v", 1);
+    let id = stored.event_id;
+    append(&*log, std::slice::from_ref(&stored));
+    fill(&*log, "s", 3);
+    let other = [changed(&stored)];
+    let elsewhere = [SpaceEvent::space_created("t", "T").with_event_id(id)];
+    let among = [set("s", "v", 5), other[0].clone()];
+    let no_match = EventFilter::all().spaces(["nowhere"]);
+    for condition in [
+        AppendCondition::exact("s", Revision::new(4)),
+        AppendCondition::no_space("t"),
+        AppendCondition::exists("s"),
+        AppendCondition::no_event_matching(no_match, Position::START),
+        AppendCondition::exact("s", Revision::new(9)),
+    ] {
+        for events in [&other[..], &elsewhere, &among] {
+            assert_reused(&*log, events, condition.clone(), (id, 1));
+        }
+    }
+}
+
 /// An id that is stored with other content is refused, whatever differs.
 pub fn refuses_an_id_with_other_content(factory: &impl LogFactory) {
     let log = factory.open();
@@ -104,7 +145,7 @@ pub fn refuses_an_id_with_other_content(factory: &impl LogFactory) {
         assert_reused(&*log, std::slice::from_ref(&other), none(), (id, 2));
         assert_reused(&*log, &[set("a", "n", 7), other], none(), (id, 2));
     }
-    // Found by revision as well.
+    // Whatever the condition.
     let exact = AppendCondition::no_space("a");
     assert_reused(&*log, &[changed(&stored)], exact, (id, 2));
     assert_eq!(log.head(), Position::new(2));
@@ -147,4 +188,33 @@ pub fn refuses_an_id_twice_in_one_append(factory: &impl LogFactory) {
     }
     assert_eq!(log.head(), Position::START);
     append(&*log, &[event]);
+}
+
+/// A time that was filled in may be another one the next time; one that was given counts.
+pub fn answers_a_retry_whose_time_is_filled_in_anew(factory: &impl LogFactory) {
+    let log = factory.open();
+    let event = set("a", "n", 1);
+    let filled_in = |time| [event.clone().with_filled_in_timestamp(second(time))];
+    let given = |time| [event.clone().with_timestamp(second(time))];
+    let first = append(&*log, &filled_in(1)).last_position();
+    assert_eq!(append(&*log, &filled_in(2)).last_position(), first);
+    assert_eq!(append(&*log, &given(1)).last_position(), first);
+    assert_reused(&*log, &given(2), AppendCondition::none(), (event.event_id, 1));
+    assert_holds(&*log, &filled_in(1));
+}
+
+/// Tags are what a caller says too; where an event comes from does not count.
+pub fn compares_tags_and_passes_over_origins(factory: &impl LogFactory) {
+    let log = factory.open();
+    let event = set("a", "n", 1).with_tags(["x", "y"]);
+    append(&*log, std::slice::from_ref(&event));
+    let position = Position::new(9);
+    let origin = EventOrigin { store_id: [1; 16], timeline: [2; 16], position };
+    let receipt = append(&*log, &[event.clone().with_origin(origin)]);
+    assert_eq!(receipt.last_position(), Position::new(1));
+    for tags in [vec!["x"], vec!["y", "x"], vec![]] {
+        let other = event.clone().with_tags(tags);
+        assert_reused(&*log, &[other], AppendCondition::none(), (event.event_id, 1));
+    }
+    assert_holds(&*log, &[event]);
 }

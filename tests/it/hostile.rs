@@ -172,6 +172,9 @@ fn no_command_shows_people_what_moves_the_cursor() {
     for arguments in [&["export"][..], &["history", HOSTILE], &["tail"]] {
         shown.programs(arguments);
     }
+    let exported = run(cli(&shown.store).arg("export")).succeeded();
+    let first: Value = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
+    shown.programs(&["find", first["event_id"].as_str().unwrap()]);
     shown.people(0, &["verify"]);
     shown.people(0, &["demo"]);
 
@@ -195,6 +198,7 @@ fn no_command_shows_people_what_moves_the_cursor() {
         &["snapshot", HOSTILE, "--as-of", HOSTILE],
         &["diff", HOSTILE, HOSTILE, "1"],
         &["content", "get", HOSTILE],
+        &["find", HOSTILE],
         &["tail", "--type", HOSTILE],
         &["import", "x", "--naive-offset", HOSTILE],
         &["append", "--expect", HOSTILE],

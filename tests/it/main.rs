@@ -15,6 +15,7 @@ mod feed;
 mod folder_gone;
 mod git;
 mod hostile;
+mod ids;
 mod json;
 mod kill;
 mod language;

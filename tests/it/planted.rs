@@ -9,7 +9,7 @@ use conformance::{
     LogFactory, append, concurrency, condition, ingest, limits, model, read, retry, time,
 };
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, EventLog, Ingested, LogReader, LogWriter,
+    AppendCondition, AppendError, AppendRequest, EventId, EventLog, Ingested, LogReader, LogWriter,
     MemoryLog, Page, Position, ReadError, ReadRequest, Receipt, RecordedEvent, Revision,
     SpaceEvent, Timestamp, testing,
 };
@@ -58,8 +58,7 @@ impl<const FAULT: usize> LogFactory for Planted<FAULT> {
 
     fn open(&self) -> Box<dyn EventLog> {
         let fault = FAULTS[FAULT];
-        let window = if fault == Fault::ForgetsRetries { 0 } else { 1_000 };
-        Box::new(Faulty { log: MemoryLog::with_retry_window(window), fault })
+        Box::new(Faulty { log: MemoryLog::new(), fault })
     }
 
     fn reopen(&self, _: Box<dyn EventLog>) -> Option<Box<dyn EventLog>> {
@@ -139,6 +138,16 @@ impl testing::LogWrapper for Faulty {
                 let now = AppendRequest::new(append.events()).on(append.condition().clone());
                 self.log.append(&now)
             }
+            Fault::ForgetsRetries => {
+                // What is stored is taken for new.
+                let mut events = append.events().to_vec();
+                for event in &mut events {
+                    if self.log.find_event(event.event_id)?.is_some() {
+                        event.event_id = EventId::new();
+                    }
+                }
+                self.log.append(&AppendRequest::new(&events).on(append.condition().clone()))
+            }
             _ => self.log.append(append),
         }
     }
@@ -181,6 +190,8 @@ fn split_appends_are_noticed() {
 #[test]
 fn forgotten_retries_are_noticed() {
     fails::<2>(retry::answers_a_retry_under_no_expectation);
+    fails::<2>(retry::answers_a_retry_of_long_ago_under_an_exact_expectation);
+    fails::<2>(retry::stores_an_id_once_whatever_the_condition);
     fails::<2>(retry::refuses_an_id_with_other_content);
     fails::<2>(retry::refuses_a_retry_of_another_run);
     fails::<2>(model::agrees_with_the_model);

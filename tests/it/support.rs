@@ -165,6 +165,7 @@ pub(crate) fn rebuild_projections(data: &Path) -> Command {
 }
 
 /// What a command answered.
+#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,

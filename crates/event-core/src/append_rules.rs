@@ -4,7 +4,6 @@
 
 mod distinct_ids;
 mod ingest;
-mod retry_window;
 
 use std::{mem, sync::Arc};
 
@@ -27,11 +26,8 @@ use crate::{
     type_name::COMMAND_UNCHANGED,
 };
 
+pub use self::ingest::ingest;
 use self::{distinct_ids::DistinctIds, ingest::IngestedFields};
-pub use self::{ingest::ingest, retry_window::RetryWindow};
-
-/// The newest positions within which a retried append is recognised by its event ids.
-pub const RETRY_WINDOW_EVENTS: usize = 1_000_000;
 
 /// What the rules ask a log, at the moment of decision: every append before this one included.
 pub trait AppendView {
@@ -47,27 +43,23 @@ pub trait AppendView {
     /// [`ReadError`] when it cannot be read.
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError>;
 
-    /// Where the event at this revision of the space stands.
-    ///
-    /// # Errors
-    /// [`ReadError`] when it cannot be read.
-    fn position_of(
-        &self,
-        space_id: &str,
-        revision: Revision,
-    ) -> Result<Option<Position>, ReadError>;
-
-    /// Where the event with this id stands, if that is among the newest positions of the window.
+    /// Where the event with this id is, wherever in the log.
     ///
     /// # Errors
     /// [`ReadError`] when it cannot be read.
     fn find(&self, id: EventId) -> Result<Option<Position>, ReadError>;
 
-    /// The first of these ids that [`AppendView::find`] finds, and where its event stands.
+    /// The first of these ids whose event is after a position, and where that is; one at or before
+    /// the position may be answered too.
     ///
     /// # Errors
     /// [`ReadError`] when it cannot be read.
-    fn find_any(&self, ids: &[EventId]) -> Result<Option<(usize, Position)>, ReadError> {
+    fn find_any(
+        &self,
+        ids: &[EventId],
+        after: Position,
+    ) -> Result<Option<(usize, Position)>, ReadError> {
+        let _ = after;
         for (index, id) in ids.iter().enumerate() {
             if let Some(position) = self.find(*id)? {
                 return Ok(Some((index, position)));
@@ -110,6 +102,11 @@ pub struct Proposal {
     times: Option<Vec<Timestamp>>,
     /// What was found for each part of `no_event_matching`, where it was looked for ahead.
     looked_for: Vec<LookedFor>,
+    /// The events whose time was filled in, where it was of some of them; `None` where their callers
+    /// have given all times.
+    filled_in: Option<FilledInTimes>,
+    /// What was found of its ids, where they were looked for ahead.
+    ids_looked_for: IdsLookedFor,
     /// What another log has decided for the events, if that is to be kept.
     recorded: Option<IngestedFields>,
 }
@@ -160,6 +157,41 @@ impl LookedFor {
     }
 }
 
+/// The events of an append whose time was filled in: a repetition may have another one.
+#[derive(Debug)]
+enum FilledInTimes {
+    All,
+    Some(Vec<bool>),
+}
+
+impl FilledInTimes {
+    fn of(events: &[SpaceEvent]) -> Option<Self> {
+        let mut are = events.iter().map(|event| !event.has_own_timestamp());
+        let first = are.next()?;
+        if are.all(|is| is == first) {
+            return first.then_some(Self::All);
+        }
+        Some(Self::Some(events.iter().map(|event| !event.has_own_timestamp()).collect()))
+    }
+
+    fn has(&self, index: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(are) => are.get(index) == Some(&true),
+        }
+    }
+}
+
+/// What was found of the ids of an append ahead of the decision, in the log up to a position.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdsLookedFor {
+    /// None of the ids before the one that was found is at or before this position; where none was
+    /// found, none of all is.
+    pub through: Position,
+    /// The first event of the append whose id was found, from 0, and where that is.
+    pub found: Option<(usize, Position)>,
+}
+
 /// Checks what needs no log (limits, ids) and encodes the events by these schemas: the work of the
 /// caller's thread.
 ///
@@ -189,6 +221,8 @@ pub fn propose(
         condition: append.condition().clone(),
         times: append.times().map(<[Timestamp]>::to_vec),
         looked_for: Vec::new(),
+        filled_in: FilledInTimes::of(events),
+        ids_looked_for: IdsLookedFor::default(),
         recorded: None,
     })
 }
@@ -255,6 +289,22 @@ impl Proposal {
         Ok(())
     }
 
+    /// Notes what was found of the ids, so that the decision looks only at what came after.
+    pub const fn note_ids(&mut self, looked_for: IdsLookedFor) {
+        self.ids_looked_for = looked_for;
+    }
+
+    /// Whether some id was found to be stored, ahead of the decision: its condition counts for nothing.
+    #[must_use]
+    pub const fn has_stored_id(&self) -> bool {
+        self.ids_looked_for.found.is_some()
+    }
+
+    /// The ids of the events, in order, run by run.
+    pub fn event_ids(&self) -> impl Iterator<Item = &[EventId]> + Clone {
+        self.records().map(Records::event_ids)
+    }
+
     /// The encoded events, in order.
     #[must_use]
     pub fn runs(&self) -> &[ProposedRun] {
@@ -309,21 +359,12 @@ impl Proposal {
         Ok(assigned)
     }
 
-    fn records(&self) -> impl Iterator<Item = &Records> {
+    fn records(&self) -> impl Iterator<Item = &Records> + Clone {
         self.runs.iter().map(|run| &run.records)
     }
 
     fn envelopes(&self) -> impl Iterator<Item = Envelope<'_>> {
         self.records().flat_map(Records::envelopes)
-    }
-
-    /// The index of the first event of each space.
-    fn firsts(&self) -> RapidHashMap<&str, usize> {
-        let mut firsts = RapidHashMap::default();
-        for (index, envelope) in self.envelopes().enumerate() {
-            firsts.entry(envelope.space_id).or_insert(index);
-        }
-        firsts
     }
 
     fn len(&self) -> usize {
@@ -334,9 +375,16 @@ impl Proposal {
         self.envelope(index).map_or(EventId::from_bytes([0; 16]), |event| event.event_id)
     }
 
+    /// Whether the event at an index is the stored one.
+    fn has(&self, index: usize, stored: &SpaceEvent) -> bool {
+        self.event(index).is_some_and(|proposed| is_same_event(stored, &proposed))
+    }
+
     fn event(&self, index: usize) -> Option<SpaceEvent> {
-        let event = self.envelope(index)?.decode().ok()?;
-        Some(event.to_owned_event().event)
+        let event = self.envelope(index)?.decode().ok()?.to_owned_event().event;
+        let is_filled_in = self.filled_in.as_ref().is_some_and(|times| times.has(index));
+        let time = event.timestamp;
+        Some(if is_filled_in { event.with_filled_in_timestamp(time) } else { event })
     }
 
     fn envelope(&self, mut index: usize) -> Option<Envelope<'_>> {
@@ -379,8 +427,8 @@ fn recording_times(given: Option<&[Timestamp]>, last: Timestamp, now: Timestamp)
     clamped
 }
 
-/// Decides an append against the state of the log: first whether it is a retry, then whether its
-/// condition holds.
+/// Decides an append against the state of the log: first whether any of its ids is stored, whatever
+/// its condition, then whether that holds.
 ///
 /// # Errors
 /// [`AppendError::EventIdReused`], [`AppendError::ConditionFailed`] with every part that fails,
@@ -389,11 +437,8 @@ pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<AppendDecis
     if let Some(recorded) = &proposal.recorded {
         return ingest::decide(proposal, recorded, view);
     }
-    let expectations = &proposal.condition.expected;
-    let strong = expectations.iter().any(|(_, expected)| expected.exact().is_some());
-    let stored =
-        if strong { find_by_revision(proposal, view)? } else { find_by_id(proposal, view)? };
-    if let Some(receipt) = stored {
+    if let Some((index, position)) = find_any_id(proposal, view)? {
+        let receipt = stored_run(proposal, index, position, view)?;
         return Ok(AppendDecision::AlreadyStored(receipt));
     }
     let failed = failed_parts(&proposal.condition, &proposal.looked_for, view)?;
@@ -436,55 +481,30 @@ pub fn failed_parts(
     Ok(failed)
 }
 
-/// A retry under an exact expectation: the event that followed the expected revision, if any, has
-/// the id of this append's first event of that space.
-fn find_by_revision(
-    proposal: &Proposal,
-    view: &impl AppendView,
-) -> Result<Option<Receipt>, AppendError> {
-    // Where the events of each space begin: not needed unless a space has gone on.
-    let mut firsts: Option<RapidHashMap<&str, usize>> = None;
-    for (space_id, expected) in &proposal.condition.expected {
-        let Some(revision) = expected.exact() else {
-            continue;
-        };
-        if view.revision(space_id)? <= revision {
-            continue;
-        }
-        let firsts = firsts.get_or_insert_with(|| proposal.firsts());
-        let Some(index) = firsts.get(space_id.as_str()).copied() else {
-            continue;
-        };
-        let Some(position) = view.position_of(space_id, revision.next())? else {
-            continue;
-        };
-        let stored = view.event(position)?;
-        if stored.is_some_and(|stored| stored.event.event_id == proposal.id(index)) {
-            return stored_run(proposal, index, position, view).map(Some);
-        }
-    }
-    Ok(None)
-}
-
-/// A retry under any other condition: an id of the append is among those of the window.
-fn find_by_id(proposal: &Proposal, view: &impl AppendView) -> Result<Option<Receipt>, AppendError> {
-    let found = find_any_id(proposal, view)?;
-    found.map(|(index, position)| stored_run(proposal, index, position, view)).transpose()
-}
-
 /// The first event whose id the log finds, and where.
 fn find_any_id(
     proposal: &Proposal,
     view: &impl AppendView,
 ) -> Result<Option<(usize, Position)>, ReadError> {
-    let mut before = 0;
-    for records in proposal.records() {
-        if let Some((index, position)) = view.find_any(records.event_ids())? {
-            return Ok(Some((before + index, position)));
+    let IdsLookedFor { through, found } = proposal.ids_looked_for;
+    let before = found.map_or(usize::MAX, |(index, _)| index);
+    let mut first = 0;
+    for ids in proposal.event_ids() {
+        let ids = ids.get(..before.saturating_sub(first).min(ids.len())).unwrap_or_default();
+        if let Some((index, position)) = view.find_any(ids, through)? {
+            return Ok(Some((first + index, position)));
         }
-        before += records.len();
+        first += ids.len();
     }
-    Ok(None)
+    Ok(found)
+}
+
+/// Whether a stored event is the one that is proposed under its id: everything that its caller says of
+/// it, as [`SpaceEvent::is_stored_as`] compares it. The one place that decides it, for appends and for
+/// imports.
+#[must_use]
+pub fn is_same_event(stored: &SpaceEvent, proposed: &SpaceEvent) -> bool {
+    proposed.is_stored_as(stored)
 }
 
 /// The receipt of the run that the events are stored in, the one at `index` at `position`.
@@ -504,7 +524,7 @@ fn stored_run(
     let (mut revision, mut recorded_at) = (Revision::NONE, Timestamp::MIN);
     for own in 0..proposal.len() {
         match view.event(next)? {
-            Some(stored) if Some(&stored.event) == proposal.event(own).as_ref() => {
+            Some(stored) if proposal.has(own, &stored.event) => {
                 (revision, recorded_at) = (stored.revision, stored.recorded_at);
             }
             Some(stored) if stored.event.event_id == proposal.id(own) => {

@@ -32,15 +32,6 @@ impl ExpectedRevision {
             Self::Exact(revision) => current == revision,
         }
     }
-
-    /// The one revision that meets the expectation, if there is just one.
-    pub(crate) const fn exact(self) -> Option<Revision> {
-        match self {
-            Self::NoSpace => Some(Revision::NONE),
-            Self::Exact(revision) => Some(revision),
-            Self::Any | Self::Exists => None,
-        }
-    }
 }
 
 impl fmt::Display for ExpectedRevision {

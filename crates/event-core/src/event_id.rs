@@ -14,7 +14,8 @@ static CONTEXT: Mutex<ContextV7> = Mutex::new(ContextV7::new());
 
 /// The identity an event is given by its caller, kept for ever: a UUID of any version.
 ///
-/// It makes retries idempotent: an append whose events are stored already is recognised by it.
+/// A log has each id once, for ever. That makes retries idempotent: an append whose events are stored
+/// already is recognised by it.
 ///
 /// ```
 /// use spacefold::EventId;

@@ -1,14 +1,14 @@
 //! The event log in memory: the executable specification, and a log for tests.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
-use rapidhash::RapidHashMap;
+use rapidhash::{RapidHashMap, quality::RandomState};
 
 use crate::{
-    append_rules::{self, AppendDecision, AppendView, Proposal, RETRY_WINDOW_EVENTS, RetryWindow},
+    append_rules::{self, AppendDecision, AppendView, Proposal},
     bytes::{to_u64, to_usize},
     condition::{AppendCondition, FailedCondition},
     event::{RecordedEvent, SpaceEvent},
@@ -56,7 +56,8 @@ struct MemoryLogState {
     runs: BTreeMap<Position, Records>,
     /// The positions of each space's events: revision n at index n - 1.
     spaces: RapidHashMap<String, Vec<Position>>,
-    window: RetryWindow,
+    /// Where the event of each id is.
+    ids: HashMap<EventId, Position, RandomState>,
     head: Position,
     last_recorded_at: Timestamp,
 }
@@ -71,16 +72,10 @@ impl MemoryLog {
     /// An empty log.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_retry_window(RETRY_WINDOW_EVENTS)
-    }
-
-    /// An empty log that recognises retries within the newest `events` positions.
-    #[must_use]
-    pub fn with_retry_window(events: usize) -> Self {
         let state = MemoryLogState {
             runs: BTreeMap::new(),
             spaces: RapidHashMap::default(),
-            window: RetryWindow::new(events, Position::START),
+            ids: HashMap::default(),
             head: Position::START,
             last_recorded_at: Timestamp::MIN,
         };
@@ -156,7 +151,7 @@ impl LogReader for MemoryLog {
         let read = ReadRequest::from(Position::new(1)).matching(filter).limit(limit);
         read.check()?;
         let state = self.state.lock();
-        let Some(position) = state.position_of(space_id, from.max(Revision::new(1)))? else {
+        let Some(position) = state.position_of(space_id, from.max(Revision::new(1))) else {
             return Ok(Page::empty(state.head.next()));
         };
         state.read(&ReadRequest { from: position, ..read })
@@ -216,12 +211,18 @@ impl MemoryLog {
 }
 
 impl MemoryLogState {
+    /// Where the event at this revision of a space is.
+    fn position_of(&self, space_id: &str, revision: Revision) -> Option<Position> {
+        let index = to_usize(revision.previous().get());
+        self.spaces.get(space_id).and_then(|positions| positions.get(index).copied())
+    }
+
     fn take_in(&mut self, records: Records) {
         for envelope in records.envelopes() {
             let positions = self.spaces.entry(envelope.space_id.to_owned()).or_default();
             positions.push(envelope.position);
+            self.ids.insert(envelope.event_id, envelope.position);
         }
-        self.window.extend(records.event_ids());
         self.head = records.last_position();
         self.last_recorded_at = records.last_recorded_at();
         self.runs.insert(records.last_position(), records);
@@ -256,21 +257,8 @@ impl AppendView for MemoryLogState {
         Ok(Revision::new(to_u64(count)))
     }
 
-    fn position_of(
-        &self,
-        space_id: &str,
-        revision: Revision,
-    ) -> Result<Option<Position>, ReadError> {
-        let index = to_usize(revision.previous().get());
-        Ok(self.spaces.get(space_id).and_then(|positions| positions.get(index).copied()))
-    }
-
     fn find(&self, id: EventId) -> Result<Option<Position>, ReadError> {
-        Ok(self.window.find(id))
-    }
-
-    fn find_any(&self, ids: &[EventId]) -> Result<Option<(usize, Position)>, ReadError> {
-        Ok(self.window.find_any(ids))
+        Ok(self.ids.get(&id).copied())
     }
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {

@@ -72,6 +72,10 @@ pub trait LogWrapper: Send + Sync {
         self.inner().find_event(id)
     }
 
+    fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
+        self.inner().find_events(ids)
+    }
+
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.inner().position_as_of(time)
     }
@@ -112,6 +116,10 @@ impl<W: LogWrapper> LogReader for W {
 
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
         LogWrapper::find_event(self, id)
+    }
+
+    fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
+        LogWrapper::find_events(self, ids)
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use quick_cache::{Weighter, sync::Cache};
@@ -23,6 +26,21 @@ type PageKey = (u64, u64);
 pub struct PageCache {
     entries: Cache<PageKey, Cached, Weight>,
     runs: AtomicU64,
+    /// Bytes of filters that may yet be held.
+    filter_room: AtomicU64,
+}
+
+/// Room for filters that is taken; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct FilterRoom {
+    cache: Arc<PageCache>,
+    bytes: u64,
+}
+
+impl Drop for FilterRoom {
+    fn drop(&mut self) {
+        self.cache.filter_room.fetch_add(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// A part of a run.
@@ -51,7 +69,20 @@ impl PageCache {
     pub fn new(bytes: u64) -> Self {
         let entries = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
         let entries = Cache::with_weighter(entries, bytes, Weight);
-        Self { entries, runs: AtomicU64::new(0) }
+        Self { entries, runs: AtomicU64::new(0), filter_room: AtomicU64::new(0) }
+    }
+
+    /// Has the filters of runs held in memory for as long as they are there, up to this many bytes in
+    /// all, besides the pages: where most lookups are of keys that are absent. To be said once.
+    pub fn hold_filters(&self, bytes: u64) {
+        self.filter_room.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Room for the filters of a run, if there is any.
+    pub(crate) fn take_filter_room(self: &Arc<Self>, bytes: u64) -> Option<FilterRoom> {
+        let room = |left: u64| left.checked_sub(bytes);
+        let taken = self.filter_room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+        taken.is_ok().then(|| FilterRoom { cache: Arc::clone(self), bytes })
     }
 
     /// A number for a run that no other has.

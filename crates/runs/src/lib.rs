@@ -25,6 +25,7 @@ mod cache;
 mod cursor;
 mod error;
 mod filter;
+mod held;
 mod joining;
 mod manifest;
 mod merge;

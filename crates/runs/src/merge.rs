@@ -1,8 +1,13 @@
 //! Rows of several sources as one, the newer ones before the older.
 
-use std::{fmt, iter::Peekable};
+use std::{cmp::Ordering, fmt, iter::Peekable};
 
-use crate::{cursor::RunCursor, error::RunsError, joining::KeyValue, page::Row};
+use crate::{
+    cursor::RunCursor,
+    error::RunsError,
+    joining::KeyValue,
+    page::{Row, prefix},
+};
 
 /// Rows of one source, in order.
 pub(crate) enum MergeSource<'a> {
@@ -16,6 +21,11 @@ impl MergeSource<'_> {
             Self::Run(cursor) => cursor.row(),
             Self::Changes(rows) => rows.peek().copied(),
         }
+    }
+
+    /// How the key of the row begins.
+    fn head(&mut self) -> Option<u128> {
+        self.row().map(|(key, _)| prefix(key))
     }
 
     fn advance(&mut self) -> Result<(), RunsError> {
@@ -32,46 +42,68 @@ impl MergeSource<'_> {
 /// The rows of all sources in order; of those with equal keys that of the first source.
 pub(crate) struct Merged<'a> {
     sources: Vec<MergeSource<'a>>,
-    /// The key that was shown last: every source is to move past it.
-    shown: Option<Vec<u8>>,
-    /// The source of that row.
-    at: usize,
+    /// How the key of each source's row begins, so that most are told apart without a look at it;
+    /// `None` after its last row.
+    heads: Vec<Option<u128>>,
+    /// The source of the row that was shown last: every source is to move past that.
+    shown: Option<usize>,
 }
 
 impl<'a> Merged<'a> {
     /// Of these sources, the newest first.
-    pub(crate) const fn new(sources: Vec<MergeSource<'a>>) -> Self {
-        Self { sources, shown: None, at: 0 }
+    pub(crate) fn new(mut sources: Vec<MergeSource<'a>>) -> Self {
+        let heads = sources.iter_mut().map(MergeSource::head).collect();
+        Self { sources, heads, shown: None }
     }
 
     /// The next row, those of removed keys too.
     pub(crate) fn next(&mut self) -> Result<Option<Row<'_>>, RunsError> {
-        if let Some(shown) = &self.shown {
-            for source in &mut self.sources {
-                if source.row().is_some_and(|(key, _)| key == shown.as_slice()) {
-                    source.advance()?;
+        if let Some(shown) = self.shown {
+            for other in 0..self.sources.len() {
+                if other != shown && self.compare(other, shown) == Ordering::Equal {
+                    self.advance(other)?;
                 }
             }
+            self.advance(shown)?;
         }
-        let mut first: Option<(usize, &[u8])> = None;
-        for (index, source) in self.sources.iter_mut().enumerate() {
-            if let Some((key, _)) = source.row()
-                && first.is_none_or(|(_, least)| key < least)
+        let mut first: Option<usize> = None;
+        for source in 0..self.sources.len() {
+            if self.heads.get(source).is_some_and(Option::is_some)
+                && first.is_none_or(|first| self.compare(source, first) == Ordering::Less)
             {
-                first = Some((index, key));
+                first = Some(source);
             }
         }
-        let Some((index, key)) = first else { return Ok(None) };
-        let shown = self.shown.get_or_insert_default();
-        shown.clear();
-        shown.extend_from_slice(key);
-        self.at = index;
+        self.shown = first;
         Ok(self.shown_row())
+    }
+
+    fn advance(&mut self, source: usize) -> Result<(), RunsError> {
+        if let (Some(source), Some(head)) =
+            (self.sources.get_mut(source), self.heads.get_mut(source))
+        {
+            source.advance()?;
+            *head = source.head();
+        }
+        Ok(())
+    }
+
+    /// Which of two sources has the row with the lower key; one that is at its end has the highest.
+    fn compare(&mut self, one: usize, other: usize) -> Ordering {
+        let head = |source| self.heads.get(source).copied().flatten();
+        let by_heads = match (head(one), head(other)) {
+            (Some(one), Some(other)) => one.cmp(&other),
+            (one, other) => return other.is_some().cmp(&one.is_some()),
+        };
+        by_heads.then_with(|| match self.sources.get_disjoint_mut([one, other]) {
+            Ok([one, other]) => one.row().map(|(key, _)| key).cmp(&other.row().map(|(key, _)| key)),
+            Err(_) => Ordering::Equal,
+        })
     }
 
     /// The row that was shown last, once more.
     fn shown_row(&mut self) -> Option<Row<'_>> {
-        self.sources.get_mut(self.at).and_then(MergeSource::row)
+        self.sources.get_mut(self.shown?).and_then(MergeSource::row)
     }
 }
 

@@ -109,6 +109,18 @@ impl RunPage {
     }
 }
 
+/// How a key begins, as a number: keys in order are numbers in order, but for keys that begin alike.
+pub(crate) fn prefix(key: &[u8]) -> u128 {
+    if let Some(bytes) = key.first_chunk() {
+        return u128::from_be_bytes(*bytes);
+    }
+    let mut bytes = [0; size_of::<u128>()];
+    for (to, from) in bytes.iter_mut().zip(key) {
+        *to = *from;
+    }
+    u128::from_be_bytes(bytes)
+}
+
 /// The row that bytes of a page are.
 fn row_of(bytes: &[u8]) -> Option<Row<'_>> {
     let (key_bytes, rest) = bytes.split_first_chunk()?;

@@ -10,7 +10,12 @@
 //! that of a page). The seal is a digest over the digests of all pages and filters: a manifest names a
 //! run by it, so that no run of another set or time is taken for its own.
 
-use std::{fmt, ops::Bound, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    ops::Bound,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use spacefold_disk::{Access, File, Folder};
 
@@ -18,7 +23,8 @@ use crate::{
     cache::{Cached, PageCache},
     error::RunsError,
     filter::Filter,
-    page::{RunPage, digest, place},
+    held::HeldFilters,
+    page::{RunPage, digest, place, prefix},
 };
 
 pub(crate) const MAGIC: [u8; 8] = *b"SFRUN\0\0\x01";
@@ -136,6 +142,8 @@ pub(crate) struct RunFile {
     levels: u8,
     filter: Extent,
     root: RunPage,
+    /// Its filters, once it was looked into and if there was room for them.
+    held: OnceLock<HeldFilters>,
 }
 
 /// A row that was found in a run: it is in memory for as long as this is.
@@ -185,7 +193,8 @@ impl RunFile {
         let Trailer { rows, root, levels, .. } = trailer;
         let page = read_page(&*file, name, root.page)?;
         let number = cache.run_number();
-        Ok(Self { file, name, number, rows, levels, filter: root.filter, root: page })
+        let (filter, held) = (root.filter, OnceLock::new());
+        Ok(Self { file, name, number, rows, levels, filter, root: page, held })
     }
 
     pub(crate) const fn name(&self) -> RunName {
@@ -214,10 +223,45 @@ impl RunFile {
         &self,
         key: &[u8],
         filtered: u64,
-        cache: &PageCache,
+        cache: &Arc<PageCache>,
     ) -> Result<Option<FoundRow>, RunsError> {
+        if self.held(cache)?.is_some_and(|held| !held.may_have(key, filtered)) {
+            return Ok(None);
+        }
         let found = self.last_row(Bound::Included(key), filtered, cache)?;
         Ok(found.filter(|found| found.row().is_some_and(|(at, _)| at == key)))
+    }
+
+    fn held(&self, cache: &Arc<PageCache>) -> Result<Option<&HeldFilters>, RunsError> {
+        if let Some(held) = self.held.get() {
+            return Ok(Some(held));
+        }
+        // They are not read before there is room.
+        let Some(room) = cache.take_filter_room(HeldFilters::bytes_of(self.rows)) else {
+            return Ok(None);
+        };
+        let held = HeldFilters::new(self.read_filters()?, room);
+        Ok(Some(self.held.get_or_init(|| held)))
+    }
+
+    /// Every filter, in order, each with how the first key under it begins.
+    fn read_filters(&self) -> Result<Vec<(u128, Filter)>, RunsError> {
+        let mut pages = vec![(self.root.clone(), self.filter)];
+        for _ in 1..self.levels {
+            let mut below = Vec::new();
+            for (page, _) in &pages {
+                for index in 0..page.len() {
+                    let child = self.child(page, index)?;
+                    below.push((self.page(child.page, None)?, child.filter));
+                }
+            }
+            pages = below;
+        }
+        let filter = |(page, filter): &(RunPage, Extent)| {
+            let first = page.row(0).map_or(0, |(key, _)| prefix(key));
+            Ok((first, self.read_filter(*filter)?))
+        };
+        pages.iter().map(filter).collect()
     }
 
     /// The last row whose key is within a bound; `None` also where no key of that digest is near.
@@ -269,11 +313,15 @@ impl RunFile {
         if let Some(Cached::Filter(filter)) = cache.get(key) {
             return Ok(filter);
         }
-        let bytes = read(&*self.file, self.name, extent)?;
-        let filter = Filter::decode(bytes, place(self.name.id, extent.offset));
-        let filter = filter.ok_or_else(|| damaged_page(&*self.file, extent))?;
+        let filter = self.read_filter(extent)?;
         cache.insert(key, Cached::Filter(filter.clone()));
         Ok(filter)
+    }
+
+    fn read_filter(&self, extent: Extent) -> Result<Filter, RunsError> {
+        let bytes = read(&*self.file, self.name, extent)?;
+        let filter = Filter::decode(bytes, place(self.name.id, extent.offset));
+        filter.ok_or_else(|| damaged_page(&*self.file, extent))
     }
 }
 

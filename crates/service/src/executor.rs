@@ -139,7 +139,7 @@ impl Executor {
     /// A repetition under a key goes before the condition, and the condition before the rules of the
     /// commands. Where there is something to append it is the append that looks at the condition,
     /// unless that would be too late: for content, which is kept before it, and for a repetition,
-    /// which the log does not look for under a condition that names an exact revision.
+    /// which may be of other events.
     pub(crate) fn decide(
         &self,
         order: Order<'_>,
@@ -366,8 +366,7 @@ impl KnownState {
     }
 }
 
-/// What must hold so that the decision does. Under a key the log is to look for the event ids among
-/// its newest, which it does under conditions that name no exact revision.
+/// What must hold so that the decision does.
 fn condition(space_id: &str, known: &KnownState, attribution: &Attribution) -> AppendCondition {
     if attribution.key.is_none() {
         return AppendCondition::exact(space_id, known.revision());

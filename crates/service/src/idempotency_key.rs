@@ -10,7 +10,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x7c9a_2d1e_5b0f_4c38_9e64_1f7a_d3b8_0c5
 /// repetition emits nothing and answers as the first time.
 ///
 /// The event ids are UUIDv5 of the key and the index of the event, in a namespace of this crate.
-/// Keys are recognised as long as the log recognises retries: among its newest 1,000,000 events.
+/// Keys are recognised for ever, as the ids of events are.
 ///
 /// ```
 /// use spacefold::command::IdempotencyKey;

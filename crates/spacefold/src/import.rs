@@ -2,7 +2,7 @@
 
 mod clamped;
 mod occurrences;
-mod stored_ids;
+mod stored_events;
 
 use std::{
     io::{self, BufRead},
@@ -18,7 +18,10 @@ use spacefold_event_core::{
 use spacefold_store::EmbeddedLog;
 
 pub use self::clamped::Clamped;
-use self::{occurrences::Occurrences, stored_ids::StoredIds};
+use self::{
+    occurrences::Occurrences,
+    stored_events::{Known, find_known},
+};
 use crate::lines::{Line, LineReader, LineText};
 
 /// Events that are looked up among the stored ones together.
@@ -136,7 +139,7 @@ pub struct ImportReport {
     pub read: u64,
     /// Events that were stored, durably.
     pub appended: u64,
-    /// Events that were skipped, since one with their id was stored before.
+    /// Events that were skipped, since they are stored already, or are earlier in the input.
     pub already_present: u64,
     /// Lines that were set aside.
     pub rejected: u64,
@@ -198,6 +201,7 @@ impl ImportError {
             ImportFailure::BadLine { line, .. }
             | ImportFailure::Input { line, .. }
             | ImportFailure::Hook { line, .. }
+            | ImportFailure::IdReused { line, .. }
             | ImportFailure::Append { line, .. } => Some(*line),
             ImportFailure::Read(_) | ImportFailure::Stopped => None,
         }
@@ -233,6 +237,16 @@ pub enum ImportFailure {
         /// What the hook answered.
         source: io::Error,
     },
+    /// A line has the id of another event: one that is stored, or was stored of an earlier line.
+    #[error("event id {id} is stored at position {position} with other content")]
+    IdReused {
+        /// Its number, from 1.
+        line: u64,
+        /// The id.
+        id: EventId,
+        /// Where the other event is.
+        position: Position,
+    },
     /// The log refused events.
     #[error("{source}")]
     Append {
@@ -241,7 +255,7 @@ pub enum ImportFailure {
         /// What the log answered.
         source: AppendError,
     },
-    /// The ids in the log cannot be read.
+    /// The log cannot be read.
     #[error("the stored events cannot be compared with: {0}")]
     Read(#[from] ReadError),
     /// A hook asked for the end.
@@ -260,7 +274,6 @@ pub(crate) fn import(
         options,
         hooks,
         report: ImportReport::default(),
-        stored: StoredIds::new(stored_ids::MAX_COVERED_EVENTS),
         occurrences: Occurrences::default(),
         window: Vec::new(),
         window_bytes: 0,
@@ -281,7 +294,6 @@ struct LineImporter<'a> {
     options: &'a ImportOptions,
     hooks: &'a mut dyn ImportHooks,
     report: ImportReport,
-    stored: StoredIds,
     occurrences: Occurrences,
     /// Events that were read and not yet looked up.
     window: Vec<ReadEvent>,
@@ -294,12 +306,13 @@ struct ReadEvent {
     line: u64,
     text_bytes: usize,
     event: SpaceEvent,
+    /// Whether the line says when it happened.
+    has_time: bool,
     recorded_at: Timestamp,
 }
 
 struct InFlight {
     lines: Vec<u64>,
-    ids: Vec<EventId>,
     /// When they are to be recorded, where the lines say that.
     times: Vec<Timestamp>,
     pending: PendingAppend,
@@ -375,11 +388,12 @@ impl LineImporter<'_> {
         self.settle()?;
         self.window_bytes = 0;
         let mut window = mem::take(&mut self.window);
-        let ids = window.iter().map(|read| read.event.event_id);
-        let mut known = self.stored.known(self.log, ids)?;
+        let Known { is_known, other } = find_known(self.log, &window)?;
+        let mut is_known = is_known.into_iter();
+        // Where an event is another one than that of its id, those before it are stored.
+        let refused = other.map(|place| window.split_off(place));
         let before = window.len();
-        // What comes a second time in the window is present by then.
-        window.retain(|read| known.insert(read.event.event_id));
+        window.retain(|_| !is_known.next().unwrap_or_default());
         self.report.already_present += to_u64(before - window.len());
 
         let mut run = Vec::new();
@@ -392,7 +406,21 @@ impl LineImporter<'_> {
             run_bytes += read.text_bytes;
             run.push(read);
         }
-        self.submit(run)
+        self.submit(run)?;
+        refused.map_or(Ok(()), |refused| self.refuse(&refused))
+    }
+
+    /// Ends at the first of these events, whose id another event has.
+    fn refuse(&mut self, refused: &[ReadEvent]) -> Result<(), ImportFailure> {
+        self.settle()?;
+        // Neither it nor what was read after it is dealt with.
+        self.report.read -= to_u64(refused.len());
+        let Some(ReadEvent { line, event: SpaceEvent { event_id: id, .. }, .. }) = refused.first()
+        else {
+            return Ok(());
+        };
+        let position = self.log.find_event(*id)?.unwrap_or(Position::START);
+        Err(ImportFailure::IdReused { line: *line, id: *id, position })
     }
 
     fn submit(&mut self, run: Vec<ReadEvent>) -> Result<(), ImportFailure> {
@@ -413,19 +441,17 @@ impl LineImporter<'_> {
         if self.options.times == RecordingTimes::Now {
             times.clear();
         }
-        let ids = events.iter().map(|event| event.event_id).collect();
-        self.in_flight.push(InFlight { lines, ids, times, pending });
+        self.in_flight.push(InFlight { lines, times, pending });
         Ok(())
     }
 
     /// Waits until everything that the log was handed is durable, or refused.
     fn settle(&mut self) -> Result<(), ImportFailure> {
         let mut outcome = Ok(());
-        for InFlight { lines, ids, times, pending } in mem::take(&mut self.in_flight) {
+        for InFlight { lines, times, pending } in mem::take(&mut self.in_flight) {
             match pending.wait() {
                 Ok(receipt) => {
                     self.report.appended += receipt.count();
-                    self.stored.appended(receipt.first_position(), &ids);
                     outcome = outcome.and(self.note_clamped(&receipt, &lines, &times));
                 }
                 Err(source) => {
@@ -487,7 +513,8 @@ impl LineImporter<'_> {
         }
         self.report.times_made_up += u64::from(read.filled_in.timestamp);
         self.report.naive_times += u64::from(read.naive_times);
-        Ok(ReadEvent { line, text_bytes: text.len(), recorded_at, event: read.event })
+        let has_time = !read.filled_in.timestamp;
+        Ok(ReadEvent { line, text_bytes: text.len(), recorded_at, has_time, event: read.event })
     }
 }
 

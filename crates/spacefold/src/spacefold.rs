@@ -30,8 +30,8 @@ use std::{
 use spacefold_bus::EventBus;
 use spacefold_content::PackStore;
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, LogReader, LogWriter, Position, ReadError,
-    Receipt, Revision, SpaceEvent, StorageError,
+    AppendCondition, AppendError, AppendRequest, EventId, LogReader, LogWriter, Position,
+    ReadError, Receipt, Revision, SpaceEvent, StorageError,
     closing::{CloseOnce, is_in_callback},
     lock::Lock,
 };
@@ -183,6 +183,33 @@ impl Spacefold {
         self.log().spaces()
     }
 
+    /// Where the event with this id is, anywhere in the log, durable or not: as
+    /// [`LogReader::find_event`].
+    ///
+    /// # Errors
+    /// [`ReadError`]; nothing is changed by it.
+    ///
+    /// # Cost
+    /// Mostly none for an id that no event has, else that of reading a block. Waits for a group of
+    /// appends under way.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{SpaceEvent, Spacefold, log::LogReader};
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// # let spaces = Spacefold::open(&data)?;
+    /// let created = SpaceEvent::space_created("handbook", "Handbook");
+    /// let id = created.event_id;
+    /// let receipt = spaces.append([created])?;
+    /// assert_eq!(spaces.find_event(id)?, Some(receipt.first_position()));
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
+        self.log().find_event(id)
+    }
+
     /// Folds the states up to the durable head, and answers how far that is.
     ///
     /// # Errors
@@ -260,8 +287,9 @@ impl Spacefold {
 
     /// Imports events in the interchange form, one JSON object a line.
     ///
-    /// Events whose ids are stored already are skipped, so that an import can be repeated. The
-    /// events keep their order; those of a few thousand lines are appended together.
+    /// Events that are stored already are skipped, so that an import can be repeated; a line with the
+    /// id of another event is refused. The events keep their order; those of a few thousand lines are
+    /// appended together.
     ///
     /// # Durability
     /// When it answers, with success or an error, every event that the report counts as appended
@@ -272,8 +300,8 @@ impl Spacefold {
     /// stored.
     ///
     /// # Cost
-    /// One pass over the ids of the log, then one over the input; memory does not grow with
-    /// either, unless ids are [derived](crate::admin::MissingIds::Derive).
+    /// One pass over the input, a look for each id, and a read of what is stored of it; memory does not
+    /// grow with either, unless ids are [derived](crate::admin::MissingIds::Derive).
     ///
     /// # Examples
     /// ```

@@ -34,6 +34,7 @@ use crate::{
     error::{OpenError, StorePart},
     folder::{StoreFolder, now},
     head::{self, Fence, Head, sessions::Sessions},
+    id_lookup::make_ids_behind,
     journal::JournalEnd,
     options::StoreOptions,
     progress::WaitError,
@@ -97,6 +98,8 @@ struct LogInner {
 struct OpenThreads {
     /// Opens sled's copy.
     opener: Option<JoinHandle<()>>,
+    /// Makes the index of ids, where that lacks some.
+    id_maker: Option<JoinHandle<()>>,
     writer: JoinHandle<()>,
     sealer: RunningSealer,
     lock: FolderLock,
@@ -212,11 +215,14 @@ impl EmbeddedLog {
         let (wake, woken) = bounded(1);
         let wake = Arc::new(wake);
         let sealer = sealer::start(&shared, options.reserve_bytes, &wake, woken)?;
-        let waker = Arc::downgrade(&wake);
+        let (waker, id_waker) = (Arc::downgrade(&wake), Arc::downgrade(&wake));
+        shared.ids.hold_filters(options.id_filter_bytes);
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
                 let opener = open_copy_behind(&shared, waker);
-                let running = Lock::new(Some(OpenThreads { opener, writer, sealer, lock }));
+                let id_maker = make_ids_behind(&shared, id_waker);
+                let running = OpenThreads { opener, id_maker, writer, sealer, lock };
+                let running = Lock::new(Some(running));
                 let closing = CloseOnce::default();
                 let noting = Arc::downgrade(&shared);
                 // What is derived never comes of events that a log may lose unnoticed.
@@ -265,7 +271,7 @@ impl EmbeddedLog {
 
     /// Hands an append over and returns at once; appends that are under way together become
     /// durable together. The checks that need no log are made before. Blocks only while more than
-    /// 32 MiB of appends wait for the writer.
+    /// 32 MiB of appends wait for the writer, or the index of event ids, lost, is made anew.
     ///
     /// # Errors
     /// As [`LogWriter::append`]; nothing of the append is stored then.
@@ -290,8 +296,24 @@ impl EmbeddedLog {
     fn propose(&self, append: &AppendRequest<'_>) -> Result<Box<Proposal>, AppendError> {
         let schemas = self.inner.shared.folder.schemas();
         let mut proposal = Box::new(append_rules::propose(append, schemas)?);
-        proposal.look_for_matches(self)?;
+        self.look_for_ids(&mut proposal)?;
+        // What is stored is answered whatever the condition says.
+        if !proposal.has_stored_id() {
+            proposal.look_for_matches(self)?;
+        }
         Ok(proposal)
+    }
+
+    /// Looks for the ids of an append as far as the index of ids goes, in the caller's thread.
+    fn look_for_ids(&self, proposal: &mut Proposal) -> Result<(), AppendError> {
+        let shared = &self.inner.shared;
+        let ids = proposal.event_ids();
+        let looked_for = shared.check_open().and_then(|()| shared.look_for_ids(ids));
+        proposal.note_ids(looked_for.map_err(|error| match error {
+            ReadError::Closed => AppendError::Closed,
+            error => error.into(),
+        })?);
+        Ok(())
     }
 
     /// The spaces with their revisions at the durable head, sorted by id.
@@ -513,9 +535,11 @@ impl LogInner {
         self.shared.progress.wait_until_archived();
         let opened =
             running.opener.map_or(Ok(()), JoinHandle::join).map_err(|_| panicked("opener"));
-        let end = opened.and(end);
+        let made = running.id_maker.map_or(Ok(()), JoinHandle::join);
+        let end = opened.and(made.map_err(|_| panicked("maker of the index of ids"))).and(end);
         let finished = end.and_then(|end| sealed.and_then(|()| self.finish(end)));
         self.shared.copy.close();
+        self.shared.ids.finish();
         self.shared.progress.close();
         drop(running.lock);
         finished
@@ -612,8 +636,25 @@ impl LogReader for EmbeddedLog {
     }
 
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
+        let found = self.find_events(&[id])?;
+        Ok(found.into_iter().flatten().next())
+    }
+
+    fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
         self.inner.shared.check_open()?;
-        self.inner.writer.look_ahead(|ahead| ahead.find(id))
+        let (mut found, through) = self.inner.shared.find_kept_ids(ids)?;
+        if found.iter().any(Option::is_none) {
+            self.inner.writer.look_ahead(|ahead| {
+                for (id, position) in ids.iter().zip(&mut found) {
+                    if position.is_none() {
+                        let fresh = ahead.find_any(std::slice::from_ref(id), through)?;
+                        *position = fresh.map(|(_, position)| position);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
@@ -646,7 +687,8 @@ impl LogWriter for EmbeddedLog {
 
     fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
         let schemas = self.inner.shared.folder.schemas();
-        append_rules::ingest(self, records, schemas, |proposal| {
+        append_rules::ingest(self, records, schemas, |mut proposal| {
+            self.look_for_ids(&mut proposal)?;
             self.inner.writer.append(Box::new(proposal))
         })
     }

@@ -29,6 +29,8 @@ mod folder;
 pub mod fuzzing;
 mod head;
 mod head_file;
+mod id_lookup;
+mod ids;
 mod journal;
 mod kin;
 mod lineage;
@@ -46,6 +48,8 @@ mod shared;
 #[cfg(test)]
 mod simulated;
 mod sled_copy;
+#[cfg(test)]
+mod stored;
 mod sync;
 #[cfg(feature = "testing")]
 #[doc(hidden)]

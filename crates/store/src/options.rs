@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use spacefold_event_core::{Schemas, StoreMode, append_rules::RETRY_WINDOW_EVENTS};
+use spacefold_event_core::{Schemas, StoreMode};
 
 /// The default of [`StoreOptions::journal_file_bytes`].
 const JOURNAL_FILE_BYTES: u64 = 16 << 20;
 /// The least that a journal file has.
 const MIN_JOURNAL_FILE_BYTES: u64 = 128 << 10;
+/// The default of [`StoreOptions::id_filter_bytes`]: with pages and the newest ids 64 MiB.
+const ID_FILTER_BYTES: u64 = 40 << 20;
 /// The default of [`StoreOptions::reserve_bytes`].
 const RESERVE_BYTES: u64 = 8 << 20;
 /// How often the operating system would write back by itself, more or less.
@@ -48,7 +50,7 @@ impl Durability {
 /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 /// let options = StoreOptions::default()
 ///     .durability(Durability::Interval(Duration::from_millis(20)))
-///     .retry_window_events(10_000);
+///     .id_filter_bytes(16 << 20);
 /// let log = EmbeddedLog::open_with(&data, &options)?;
 /// # log.close()?;
 /// # std::fs::remove_dir_all(&data)?;
@@ -57,7 +59,7 @@ impl Durability {
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     pub(crate) durability: Durability,
-    pub(crate) retry_window_events: usize,
+    pub(crate) id_filter_bytes: u64,
     pub(crate) journal_file_bytes: u64,
     pub(crate) reserve_bytes: u64,
     pub(crate) mode: StoreMode,
@@ -68,7 +70,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             durability: Durability::Sync,
-            retry_window_events: RETRY_WINDOW_EVENTS,
+            id_filter_bytes: ID_FILTER_BYTES,
             journal_file_bytes: JOURNAL_FILE_BYTES,
             reserve_bytes: RESERVE_BYTES,
             mode: StoreMode::PRIVATE,
@@ -94,11 +96,12 @@ impl StoreOptions {
         self
     }
 
-    /// The newest positions within which a retried append is recognised by its event ids.
-    /// 1,000,000 by default.
+    /// The bytes of memory for the filters that say of most new event ids that the log does not have
+    /// them; 40 MiB by default, which is enough for 32 million ids that do not rise. Filters past it
+    /// are read from the disk as they are asked for. Ids that rise, as UUIDv7 do, take none.
     #[must_use]
-    pub const fn retry_window_events(mut self, events: usize) -> Self {
-        self.retry_window_events = events;
+    pub const fn id_filter_bytes(mut self, bytes: u64) -> Self {
+        self.id_filter_bytes = bytes;
         self
     }
 

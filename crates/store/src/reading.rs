@@ -9,6 +9,7 @@ use crate::{
     error::OpenError,
     folder::StoreFolder,
     head_file::HeadFile,
+    ids::IdIndex,
     journal::files::JournalFiles,
     recovery::{self, Recovered, parts::known_head},
     shared::SharedStore,
@@ -30,11 +31,13 @@ pub(crate) fn open(
         head_file.mend(mended);
     }
     let (kept_index, view) = recovery::view(folder, &parts, false)?;
+    let store_id = head_file.head().store_id;
+    let ids = IdIndex::open(&folder.derived(), store_id, &parts.sealed, false)?;
     let files = JournalFiles::new(folder, journal_file_bytes, parts.scan.files);
     let end = parts.scan.end;
     let copy = Copy::Unusable(why.clone());
-    let shared =
-        SharedStore::new(folder.clone(), head_file, (kept_index, view), copy, files.into(), &end);
+    let known = (kept_index, ids, view);
+    let shared = SharedStore::new(folder.clone(), head_file, known, copy, files.into(), &end);
     shared.sealed.sealed_through(parts.sealed.end());
     shared.progress.fail(why);
     Ok(Recovered { shared, end })

@@ -25,6 +25,7 @@ use crate::{
     folder::{StoreFolder, journal_name},
     head::Head,
     head_file::HeadFile,
+    ids::IdIndex,
     journal::{JournalEnd, files::JournalFiles, fresh_tail},
     shared::SharedStore,
     view::LogView,
@@ -52,6 +53,7 @@ pub(crate) fn recover(
     }
     let (parts, kept_index, view) = load(folder, &mut head_file)?;
     let FittingParts { head: known, sealed, scan, kin, .. } = parts;
+    let ids = IdIndex::open(&folder.derived(), known.store_id, &sealed, true)?;
     if head_file.head().sealed_through < known.sealed_through {
         head_file.update(|head| {
             (head.sealed_through, head.sealed_hash) = (known.sealed_through, known.sealed_hash);
@@ -97,8 +99,8 @@ pub(crate) fn recover(
         (files, end)
     };
     let copy = Copy::Unopened(Arc::new(unopened));
-    let shared =
-        SharedStore::new(folder.clone(), head_file, (kept_index, view), copy, files.into(), &end);
+    let known = (kept_index, ids, view);
+    let shared = SharedStore::new(folder.clone(), head_file, known, copy, files.into(), &end);
     Ok(Recovered { shared, end })
 }
 

@@ -20,6 +20,7 @@ use crate::{
     folder::StoreFolder,
     head::{extension::Witness, sessions::Sessions},
     head_file::HeadFile,
+    ids::IdIndex,
     journal::{JournalEnd, files::JournalFiles, segments::SegmentScan},
     lineage::Lineage,
     log_copy::{LogCopy, SledError},
@@ -51,6 +52,7 @@ pub(crate) struct SharedStore {
     pub(crate) sealed: SegmentScan,
     pub(crate) cache: Cache<Position, Records, RecordsWeight>,
     pub(crate) kept_index: KeptIndex,
+    pub(crate) ids: IdIndex,
     pub(crate) journal_files: Arc<JournalFiles>,
     pub(crate) progress: Progress,
     /// What the next blocks are to say of states.
@@ -77,7 +79,7 @@ impl SharedStore {
     pub(crate) fn new(
         folder: StoreFolder,
         head_file: HeadFile,
-        (kept_index, view): (KeptIndex, LogView),
+        (kept_index, ids, view): (KeptIndex, IdIndex, LogView),
         copy: Copy,
         journal_files: Arc<JournalFiles>,
         end: &JournalEnd,
@@ -99,6 +101,7 @@ impl SharedStore {
             sealed,
             cache: Cache::with_weighter(1_024, CACHE_BYTES, RecordsWeight),
             kept_index,
+            ids,
             journal_files,
             progress,
             commitments: Offers::default(),

@@ -397,9 +397,11 @@ fn damage(disk: &SimDisk, rng: &mut Rng) -> CheckResult<String> {
     Ok(format!("byte {place} of {name} changed"))
 }
 
-/// Damages a file of the index of the blocks, makes it an older one or loses it, or leaves it all alone.
+/// Damages a file of the index of the blocks or of ids, makes it an older one or loses it, or leaves it
+/// all alone.
 fn harm_index(disk: &SimDisk, rng: &mut Rng) -> CheckResult {
-    let path = Path::new(STORE).join("derived/block-index");
+    let index = if rng.bool() { "derived/block-index" } else { "derived/event-ids" };
+    let path = Path::new(STORE).join(index);
     let Some(folder) = said(disk.folder(&path), "harming")? else { return Ok(()) };
     let Some(name) = rng.choice(said(folder.names(), "harming")?) else { return Ok(()) };
     let file = said(folder.open(&name, Access::ReadWrite), "harming")?;
@@ -455,7 +457,7 @@ fn verify(
     verify_in(&environment, Path::new(STORE), options, None)
 }
 
-/// The ids of all events, which the log has by space too.
+/// The ids of all events, which the log has by space, and finds by id, too.
 fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, ReadError> {
     let events = read(log, EventFilter::all())?;
     let space = format!("space-{}", events.len() % 5);
@@ -469,7 +471,14 @@ fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, ReadError> {
         let what = format!("{space} has {counts:?} events by filter, revision and all");
         return Err(StorageError::new("reading a space", what).into());
     }
-    Ok(events.into_iter().map(|(id, _)| id).collect())
+    let ids: Vec<EventId> = events.into_iter().map(|(id, _)| id).collect();
+    let found = log.find_events(&ids)?;
+    let positions = (1..).map(|position| Some(Position::new(position)));
+    if !found.iter().copied().eq(positions.take(ids.len())) {
+        let what = format!("the ids of {} events are found at {found:?}", ids.len());
+        return Err(StorageError::new("finding events", what).into());
+    }
+    Ok(ids)
 }
 
 /// The id and the space of each event that passes.

@@ -14,7 +14,6 @@
 mod ahead;
 mod budget;
 mod handover;
-mod window;
 
 use std::{
     sync::Arc,
@@ -97,7 +96,7 @@ impl Writer {
             sync_within: options.durability.sync_within(),
             end,
             journal: None,
-            ahead: UndurableAppends::new(shared, options.retry_window_events),
+            ahead: UndurableAppends::new(shared),
             sync_due: None,
             last_sync: Duration::ZERO,
             last_group: 0,

@@ -8,6 +8,7 @@ pub(crate) mod content;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod export;
+pub(crate) mod find;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod import_git;
@@ -48,6 +49,8 @@ pub(crate) enum CliCommand {
     Blame(blame::BlameOf),
     /// Print the events of a space or of one document.
     History(history::HistoryArgs),
+    /// Print an event by its id.
+    Find(find::FindEvent),
     /// Print the newest events.
     Tail(tail::TailArgs),
     /// Print where a content is and was, by its hash: in which documents, from when to when.
@@ -91,6 +94,7 @@ impl CliCommand {
             Self::Diff(arguments) => arguments.run(session),
             Self::Blame(arguments) => arguments.run(session),
             Self::History(arguments) => arguments.run(session),
+            Self::Find(arguments) => arguments.run(session),
             Self::Tail(arguments) => arguments.run(session),
             Self::Where(arguments) => arguments.run(session),
             Self::Activity(arguments) => arguments.run(session),

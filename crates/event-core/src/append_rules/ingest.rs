@@ -3,8 +3,8 @@
 use rapidhash::RapidHashMap;
 
 use super::{
-    AppendDecision, AppendView, Proposal, check_count, distinct_ids::DistinctIds, encode,
-    find_any_id,
+    AppendDecision, AppendView, IdsLookedFor, Proposal, check_count, distinct_ids::DistinctIds,
+    encode, find_any_id,
 };
 use crate::{
     condition::AppendCondition,
@@ -119,6 +119,8 @@ fn propose(
         condition: AppendCondition::none(),
         times: Some(records.iter().map(|record| record.recorded_at).collect()),
         looked_for: Vec::new(),
+        filled_in: None,
+        ids_looked_for: IdsLookedFor::default(),
         recorded: Some(IngestedFields { first_position, revisions, are_stored }),
     })
 }

@@ -103,13 +103,35 @@ pub trait LogReader: Send + Sync {
     /// ```
     fn failed_parts(&self, condition: &AppendCondition) -> Result<Vec<FailedCondition>, ReadError>;
 
-    /// Where the event with this id is: one that the log has taken, durable or not, as far as the
-    /// log recognises retried appends by the ids of their events. `None` says that an append of it
-    /// would not be taken for a retry, not that no older event has the id.
+    /// Where the event with this id is, anywhere in the log: one that the log has taken, durable or
+    /// not. `None` says that no event has the id, so that an append may bring it.
     ///
     /// # Errors
     /// [`ReadError`]; the log is not changed by it.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{EventId, Position, SpaceEvent, log::{AppendRequest, MemoryLog}, prelude::*};
+    /// let log = MemoryLog::new();
+    /// let event = SpaceEvent::space_created("handbook", "Handbook");
+    /// log.append(&AppendRequest::new(std::slice::from_ref(&event)))?;
+    /// assert_eq!(log.find_event(event.event_id)?, Some(Position::new(1)));
+    /// assert_eq!(log.find_event(EventId::new())?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError>;
+
+    /// As [`LogReader::find_event`], of several ids: where the event of each is, all of one state
+    /// of the log or a later one.
+    ///
+    /// # Errors
+    /// As [`LogReader::find_event`].
+    ///
+    /// # Cost
+    /// That of a look for each id; as provided, that of a call for each.
+    fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
+        ids.iter().map(|id| self.find_event(*id)).collect()
+    }
 
     /// Whether what the log has taken, durable or not, meets a condition: whether
     /// [no part of it fails](LogReader::failed_parts).

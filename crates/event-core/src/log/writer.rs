@@ -20,9 +20,10 @@ pub type AppendFuture = Awaited<Result<Receipt, AppendError>>;
 pub trait LogWriter: Send + Sync {
     /// Appends events, all or none, at consecutive positions, and waits until they are durable.
     ///
-    /// Checked in this order: limits, a retry of what is stored already, the condition. An append
-    /// whose events are all stored already, in one run and with the same content, succeeds with
-    /// the old positions and writes nothing.
+    /// Checked in this order: limits, ids, the condition. An id is there once in a log, for ever. An
+    /// append whose events are all stored already, one after the other and with the same content,
+    /// succeeds with the old positions and writes nothing, whatever its condition; one of which some
+    /// id is stored otherwise is refused.
     ///
     /// # Errors
     /// [`AppendError`]; after every variant but [`AppendError::OutcomeUnknown`], nothing of this
@@ -52,8 +53,7 @@ pub trait LogWriter: Send + Sync {
     ///   whose revision is not the next of its space, that was recorded before its predecessor, or in
     ///   whose place the log has another.
     /// - [`AppendError::DuplicateEventId`] of an id twice among the events, and
-    ///   [`AppendError::EventIdReused`] of one that is stored at another position, as far as the log
-    ///   recognises retries.
+    ///   [`AppendError::EventIdReused`] of one that is stored at another position.
     /// - Every other [`AppendError`] as of an append, its limits among them.
     ///
     /// After every variant but [`AppendError::OutcomeUnknown`], nothing of the events is stored.

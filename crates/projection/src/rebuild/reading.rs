@@ -150,6 +150,10 @@ impl LogReader for SharedReading<'_> {
         self.log.find_event(id)
     }
 
+    fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
+        self.log.find_events(ids)
+    }
+
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.log.position_as_of(time)
     }

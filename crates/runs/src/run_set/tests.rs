@@ -443,3 +443,37 @@ fn what_the_disk_does_not_give_is_damage_and_what_the_machine_lacks_is_not() {
     let lacking = RunsError::unreadable(Path::new("1.run"), 0, lacking);
     assert!(matches!(lacking, RunsError::Storage(_)), "{lacking}");
 }
+
+#[test]
+fn filters_that_are_held_answer_without_the_disk_as_those_that_are_read_do() {
+    // Of several levels, with keys that begin alike on both sides of where pages end.
+    let keys: Vec<Vec<u8>> =
+        (0..40_000_u32).map(|n| [&[b'k'; 13][..], &(n * 2).to_be_bytes()].concat()).collect();
+    let value = [b'v'; 60];
+    let disk = SimDisk::default();
+    let mut set = RunSet::empty(disk.root(), OPTIONS, cache()).unwrap();
+    for part in keys.chunks(25_000) {
+        let rows = part.iter().map(|key| (key.as_slice(), Some(&value[..])));
+        let written = set.write(rows, b"").unwrap();
+        set.adopt(written);
+    }
+    for (room, is_held) in [(1 << 20, true), (1_000, false)] {
+        let cache = cache();
+        cache.hold_filters(room);
+        let opened = RunSet::open(disk.root(), OPTIONS, cache).unwrap().unwrap();
+        let view = opened.set.view();
+        for key in keys.iter().step_by(37) {
+            assert!(view.get(key).unwrap().value().is_some());
+        }
+        // Some are mistaken for keys that are there, the same ones whichever way.
+        let scattered = (0..4_000).map(|n| &keys[n * 7_919 % keys.len()]);
+        let absent = scattered.map(|key| [&key[..16], &[key[16] + 1]].concat());
+        let mut reads = 0;
+        for key in absent {
+            let before = disk.calls();
+            assert!(view.get(&key).unwrap().value().is_none());
+            reads += u64::from(disk.calls() > before);
+        }
+        assert_eq!(reads < 400, is_held, "{reads} of 4,000 lookups have read");
+    }
+}

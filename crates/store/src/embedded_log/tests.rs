@@ -276,24 +276,6 @@ fn damage_that_no_copy_can_mend_changes_nothing() {
 }
 
 #[test]
-fn a_retry_is_recognised_within_exactly_the_window() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let options = StoreOptions::default().retry_window_events(10);
-    let first = [SpaceEvent::space_created("handbook", "Handbook")];
-    let log = EmbeddedLog::open_with(&path, &options).unwrap();
-    log.append(&AppendRequest::new(&first)).unwrap();
-    append(&log, 9, 1);
-    log.close().unwrap();
-    // Ten events: the first is the oldest of the window, which is loaded anew here.
-    let log = EmbeddedLog::open_with(&path, &options).unwrap();
-    assert_eq!(log.append(&AppendRequest::new(&first)).unwrap().last_position(), Position::new(1));
-    append(&log, 1, 1);
-    assert_eq!(log.append(&AppendRequest::new(&first)).unwrap().last_position(), Position::new(12));
-    assert_eq!(log.append(&AppendRequest::new(&first)).unwrap().last_position(), Position::new(12));
-}
-
-#[test]
 fn a_stop_between_a_segment_and_head_seals_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
@@ -324,38 +306,6 @@ fn a_stop_between_a_segment_and_head_seals_nothing_twice() {
         log.close().unwrap();
     }
     assert_dense(&everything(&EmbeddedLog::open(&path).unwrap()), (appends + 2 * 40) * 512);
-}
-
-#[test]
-fn a_window_that_is_loaded_when_it_is_needed_is_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let log = EmbeddedLog::open(&path).unwrap();
-    (0..6).for_each(|_| append(&log, 500, 5));
-    let before = everything(&log);
-    log.close().unwrap();
-
-    let options = StoreOptions::default().retry_window_events(1_000);
-    let log = EmbeddedLog::open_with(&path, &options).unwrap();
-    // Found by revision: none of these needs the window.
-    for n in 0..10 {
-        let events = [SpaceEvent::space_activated(format!("new-{n}"))];
-        let new = AppendCondition::no_space(format!("new-{n}"));
-        log.append(&AppendRequest::new(&events).on(new)).unwrap();
-    }
-    let retry = |position: usize| {
-        let event = before[position - 1].event.clone();
-        log.append(&AppendRequest::new(&[event])).unwrap().last_position().get()
-    };
-    let position = |number: usize| u64::try_from(number).unwrap();
-    // The log is at 3,010: 2,011 is the oldest of the window, until 2,010 is stored once more.
-    for known in [2_011, 2_400, 3_000] {
-        assert_eq!(retry(known), position(known));
-    }
-    assert_eq!(retry(2_010), 3_011);
-    assert_eq!(retry(2_011), 3_012);
-    assert_eq!(retry(2_013), 2_013);
-    log.close().unwrap();
 }
 
 #[test]

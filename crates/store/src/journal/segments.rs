@@ -75,6 +75,15 @@ impl Segments {
         ends.map(|index| index.last_hash)
     }
 
+    /// Where each file after a position ends, and the hash of the last block there, in order.
+    pub(crate) fn ends_after(
+        &self,
+        position: Position,
+    ) -> impl Iterator<Item = (Position, BlockHash)> {
+        let after = self.files.iter().filter(move |index| index.last_position > position);
+        after.map(|index| (index.last_position, index.last_hash))
+    }
+
     /// The first position of the block that holds a position, or of the first block.
     pub(crate) fn block_of(&self, position: Position) -> Position {
         let entries = self.files.iter().flat_map(|index| &index.blocks);

@@ -1,28 +1,18 @@
 //! The index of the blocks of a store, harmed in every way: what is looked up is right all the same.
 
-use std::{path::Path, sync::Arc};
-
-use spacefold_disk::{Access, Disk as _, Folder as DiskFolder, SimDisk};
 use spacefold_event_core::{
     AppendRequest, EventFilter, LogReader as _, LogWriter as _, Position, ReadError, ReadRequest,
     Revision, SpaceEvent, StorageErrorKind,
 };
 
 use crate::{
-    EmbeddedLog, StoreOptions,
-    environment::Environment,
-    log_copy::memory::{MemoryCopies, lost::Left},
+    EmbeddedLog,
+    log_copy::memory::lost::Left,
+    stored::{Stored, harmed},
 };
 
-const STORE: &str = "/store";
 /// Every so many events one is of a space that has few.
 const RARE: u64 = 9;
-
-/// A store on a simulated disk, whose sealer works when it is told to.
-struct Stored {
-    disk: SimDisk,
-    copies: MemoryCopies,
-}
 
 fn space_of(position: u64) -> String {
     match position.is_multiple_of(RARE) {
@@ -31,57 +21,13 @@ fn space_of(position: u64) -> String {
     }
 }
 
-impl Stored {
-    fn new() -> Self {
-        Self { disk: SimDisk::default(), copies: MemoryCopies::default() }
-    }
-
-    fn open(&self) -> EmbeddedLog {
-        let environment =
-            Environment::stepped(Arc::new(self.disk.clone()), Arc::new(self.copies.clone()));
-        let mut options = StoreOptions::default().reserve_bytes(0);
-        options.journal_file_bytes = 64 << 10;
-        EmbeddedLog::open_in(&environment, Path::new(STORE), &options).unwrap()
-    }
-
-    /// A store with blocks in many segments, blocks in none, and a tail.
-    fn filled(events: u64) -> Self {
-        let stored = Self::new();
-        let log = stored.open();
-        append(&log, events);
-        log.close().unwrap();
-        stored
-    }
-
-    fn index(&self) -> Arc<dyn DiskFolder> {
-        let path = Path::new(STORE).join("derived/block-index");
-        self.disk.folder(&path).unwrap().expect("the index is kept")
-    }
-
-    fn files(&self) -> Vec<(String, Vec<u8>)> {
-        let folder = self.index();
-        let read = |name: String| {
-            let bytes = folder.open(&name, Access::Read).unwrap().read_all().unwrap();
-            (name, bytes)
-        };
-        folder.names().unwrap().into_iter().map(read).collect()
-    }
-
-    fn put(&self, files: &[(String, Vec<u8>)]) {
-        let folder = self.index();
-        folder.names().unwrap().iter().for_each(|name| folder.remove(name).unwrap());
-        for (name, bytes) in files {
-            folder.create(name).unwrap().write_whole(bytes).unwrap();
-        }
-    }
-
-    fn change(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
-        let file = self.index().open(name, Access::ReadWrite).unwrap();
-        let mut bytes = file.read_all().unwrap();
-        change(&mut bytes);
-        file.set_len(bytes.len() as u64).unwrap();
-        file.write_all_at(&bytes, 0).unwrap();
-    }
+/// A store with blocks in many segments, blocks in none, and a tail.
+fn filled(events: u64) -> Stored {
+    let stored = Stored::new("block-index");
+    let log = stored.open();
+    append(&log, events);
+    log.close().unwrap();
+    stored
 }
 
 fn append(log: &EmbeddedLog, events: u64) {
@@ -135,7 +81,7 @@ fn check(log: &EmbeddedLog) -> Result<(), ReadError> {
 
 #[test]
 fn an_index_that_is_lost_old_or_damaged_answers_what_was_appended() {
-    let stored = Stored::filled(9_000);
+    let stored = filled(9_000);
     let older = stored.files();
     let log = stored.open();
     append(&log, 6_000);
@@ -143,7 +89,7 @@ fn an_index_that_is_lost_old_or_damaged_answers_what_was_appended() {
     log.close().unwrap();
     let whole = stored.files();
     assert!(whole.len() > 2, "{} files", whole.len());
-    let other = Stored::filled(12_000).files();
+    let other = filled(12_000).files();
     let is_of = |files: &[(String, Vec<u8>)]| {
         stored.put(files);
         let log = stored.open();
@@ -154,38 +100,12 @@ fn an_index_that_is_lost_old_or_damaged_answers_what_was_appended() {
         check(&log).unwrap();
         log.close().unwrap();
     };
-    is_of(&whole);
-    is_of(&[]);
-    is_of(&older);
-    is_of(&other);
-    let manifest = |files: &[(String, Vec<u8>)]| {
-        files.iter().find(|(name, _)| name == "MANIFEST").unwrap().clone()
-    };
-    for files in [&older, &other] {
-        let mut mixed = whole.clone();
-        mixed.retain(|(name, _)| name != "MANIFEST");
-        mixed.push(manifest(files));
-        is_of(&mixed);
-    }
-    for place in 0..whole.len() {
-        let mut lost = whole.clone();
-        lost.remove(place);
-        is_of(&lost);
-        let len = whole[place].1.len();
-        for at in (0..len).step_by(len / 9 + 1) {
-            let mut damaged = whole.clone();
-            damaged[place].1[at] ^= 4;
-            is_of(&damaged);
-            let mut cut = whole.clone();
-            cut[place].1.truncate(at);
-            is_of(&cut);
-        }
-    }
+    harmed(&whole, &[&older, &other], is_of);
 }
 
 #[test]
 fn damage_that_comes_up_while_the_store_is_open_is_answered_by_making_anew() {
-    let stored = Stored::filled(15_000);
+    let stored = filled(15_000);
     let log = stored.open();
     for (name, _) in stored.files().iter().filter(|(name, _)| name != "MANIFEST") {
         // Every page of rows, but not the ends that opening has read.
@@ -207,7 +127,7 @@ fn damage_that_comes_up_while_the_store_is_open_is_answered_by_making_anew() {
 
 #[test]
 fn revisions_are_brought_into_memory_while_blocks_are_made() {
-    let stored = Stored::filled(9_000);
+    let stored = filled(9_000);
     let log = stored.open();
     assert!(log.shared().view().index.spaces().is_none());
     let rounds = std::cell::Cell::new(0_u32);
@@ -225,7 +145,7 @@ fn revisions_are_brought_into_memory_while_blocks_are_made() {
 
 #[test]
 fn reading_and_appending_wait_for_no_copy() {
-    let stored = Stored::filled(9_000);
+    let stored = filled(9_000);
     let log = stored.open();
     // As where sled is never done.
     check(&log).unwrap();
@@ -240,7 +160,7 @@ fn reading_and_appending_wait_for_no_copy() {
 
 #[test]
 fn a_copy_that_cannot_be_opened_ends_appends_and_not_reading() {
-    let stored = Stored::filled(9_000);
+    let stored = filled(9_000);
     let copies = stored.copies.after_power_cut(Left::Refused, &mut fastrand::Rng::with_seed(0));
     let stored = Stored { copies, ..stored };
     let log = stored.open();

@@ -5,12 +5,10 @@ use std::{cell::RefCell, sync::Arc};
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
     EventId, EventQuery, Position, ReadError, ReadRequest, RecordedEvent, Records, Revision,
-    Timestamp,
-    append_rules::{AppendView, RetryWindow},
+    Timestamp, append_rules::AppendView, bytes::to_usize,
 };
 
-use super::window::LazyRetryWindow;
-use crate::{reader::recorded_event, run::RecordRun, shared::SharedStore};
+use crate::{ids::fresh::FreshIds, reader::recorded_event, run::RecordRun, shared::SharedStore};
 
 /// What has been taken but is not durable, before the log that is.
 pub(super) struct UndurableAppends {
@@ -21,7 +19,9 @@ pub(super) struct UndurableAppends {
     revisions: RefCell<UndurableRevisions>,
     runs: Vec<RecordRun>,
     body_bytes: usize,
-    window: RefCell<LazyRetryWindow>,
+    /// The ids that are newer than the index of ids, once one was asked for: most programs that open a
+    /// store read first.
+    fresh_ids: RefCell<Option<FreshIds>>,
 }
 
 /// Where the first so many runs have brought their spaces. Brought up to all runs when it is asked:
@@ -50,7 +50,7 @@ impl UndurableRevisions {
 }
 
 impl UndurableAppends {
-    pub(super) fn new(shared: &Arc<SharedStore>, retry_window_events: usize) -> Self {
+    pub(super) fn new(shared: &Arc<SharedStore>) -> Self {
         let (durable_head, last_recorded_at) = {
             let view = shared.view();
             (view.durable_head(), view.last_recorded_at())
@@ -63,7 +63,7 @@ impl UndurableAppends {
             revisions: RefCell::default(),
             runs: Vec::new(),
             body_bytes: 0,
-            window: RefCell::new(LazyRetryWindow::new(retry_window_events, durable_head)),
+            fresh_ids: RefCell::default(),
         }
     }
 
@@ -97,29 +97,37 @@ impl UndurableAppends {
         self.runs.iter().map(|run| &run.records)
     }
 
-    /// Takes the ids of an append into the window. One that cannot be brought up to it now will be
-    /// when it is needed.
+    /// Takes the ids of an append in, if any are: they will be else when one is asked for.
     fn push_ids(&self, records: &Records) {
-        let mut window = self.window.borrow_mut();
-        if window.is_loaded()
-            && let Ok(window) = self.whole_window(&mut window)
+        if let Some(fresh) = self.fresh_ids.borrow_mut().as_mut()
+            && fresh.end().next() == records.first_position()
         {
-            window.extend(records.event_ids());
+            fresh.extend(records.event_ids());
+            fresh.release_through(self.shared.ids.end());
         }
     }
 
-    /// The window, what is ahead included; loaded if it is not.
-    fn whole_window<'w>(
-        &self,
-        window: &'w mut LazyRetryWindow,
-    ) -> Result<&'w mut RetryWindow, ReadError> {
-        let window = window.load(&self.shared, self.durable_head)?;
-        for records in self.records() {
-            if records.first_position() > window.head() {
-                window.extend(records.event_ids());
+    /// Looks at the ids that the index of ids does not have, what is ahead included.
+    fn look_at_fresh_ids<T>(&self, look: impl FnOnce(&mut FreshIds) -> T) -> Result<T, ReadError> {
+        let mut kept = self.fresh_ids.borrow_mut();
+        let fresh = kept.get_or_insert_with(|| FreshIds::after(self.shared.ids.reach()));
+        while fresh.end() < self.durable_head {
+            let next = fresh.end().next();
+            let Some((first, ids)) = self.shared.event_ids_at(next)? else {
+                let to = self.durable_head;
+                return Err(ReadError::NothingGiven { position: next, to });
+            };
+            let known = to_usize(next.since(first));
+            fresh.extend(ids.get(known..).unwrap_or_default());
+        }
+        if fresh.end() < self.head {
+            for records in self.records() {
+                if records.first_position() > fresh.end() {
+                    fresh.extend(records.event_ids());
+                }
             }
         }
-        Ok(window)
+        Ok(look(fresh))
     }
 }
 
@@ -137,25 +145,25 @@ impl AppendView for UndurableAppends {
         own.map_or_else(|| self.shared.revision(space_id), Ok)
     }
 
-    fn position_of(
-        &self,
-        space_id: &str,
-        revision: Revision,
-    ) -> Result<Option<Position>, ReadError> {
-        if let Some(position) = self.shared.position_of(space_id, revision)? {
-            return Ok(Some(position));
-        }
-        let mut envelopes = self.records().flat_map(Records::envelopes);
-        let found = envelopes.find(|e| e.space_id == space_id && e.revision == revision);
-        Ok(found.map(|event| event.position))
-    }
-
     fn find(&self, id: EventId) -> Result<Option<Position>, ReadError> {
-        Ok(self.whole_window(&mut self.window.borrow_mut())?.find(id))
+        Ok(self.find_any(&[id], Position::START)?.map(|(_, position)| position))
     }
 
-    fn find_any(&self, ids: &[EventId]) -> Result<Option<(usize, Position)>, ReadError> {
-        Ok(self.whole_window(&mut self.window.borrow_mut())?.find_any(ids))
+    fn find_any(
+        &self,
+        ids: &[EventId],
+        after: Position,
+    ) -> Result<Option<(usize, Position)>, ReadError> {
+        let (fresh, begin) =
+            self.look_at_fresh_ids(|fresh| (fresh.find_any(ids), fresh.begin()))?;
+        if begin <= after {
+            return Ok(fresh);
+        }
+        // They were not looked for ahead, or the index has taken ids over since.
+        let before = fresh.map_or(ids.len(), |(index, _)| index);
+        let ids = ids.get(..before).unwrap_or_default();
+        let kept = self.shared.look_for_ids(std::iter::once(ids))?;
+        Ok(kept.found.or(fresh))
     }
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {

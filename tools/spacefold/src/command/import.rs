@@ -225,6 +225,10 @@ fn failure(error: ImportError, name: &str) -> Failure {
             "every line before it is stored: correct it and import the file again, or set bad \
              lines aside with --rejects OUT, or rename payload keys with --map FILE"
         }
+        ImportFailure::IdReused { .. } => {
+            "every line before it is stored: `spacefold find ID` prints the event that has the id; \
+             give the line another id, or leave it out"
+        }
         ImportFailure::Input { .. } => {
             "every line before it is stored: get the whole file and import it again"
         }

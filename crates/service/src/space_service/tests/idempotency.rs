@@ -161,19 +161,6 @@ fn one_of_many_that_repeat_a_command_at_once_records_it() {
 }
 
 #[test]
-fn a_key_is_forgotten_behind_the_retry_window() {
-    let log = Arc::new(MemoryLog::with_retry_window(10));
-    let service = SpaceService::over(log);
-    service.create_space("s", "S").unwrap();
-    let keyed = service.with_key("k");
-    keyed.set_variable("s", "v", 1).unwrap();
-    for n in 2..12 {
-        service.set_variable("s", "v", n).unwrap();
-    }
-    assert!(!keyed.set_variable("s", "v", 1).unwrap().is_repeated());
-}
-
-#[test]
 fn ids_are_those_of_the_key_and_the_index() {
     // So that other programs can know them: UUIDv5 of KEY/INDEX in the namespace.
     let name = "request-17/0";

@@ -1,0 +1,180 @@
+//! Event ids that are looked up in a store: in the index of ids, which is completed or made anew first
+//! where it has to be.
+
+use std::{
+    sync::{Arc, Weak},
+    thread::{self, JoinHandle},
+};
+
+use crossbeam_channel::Sender;
+use spacefold_event_core::{
+    EventId, Position, ReadError, StorageError, append_rules::IdsLookedFor,
+};
+
+use crate::{
+    block::{EncodedBlock, segment::SegmentIndex},
+    error::OpenError,
+    ids::{IdMiss, KeptIds},
+    journal::segments::Segments,
+    shared::SharedStore,
+};
+
+/// Ids that are looked for in the order in which they are given.
+const FEW_IDS: usize = 32;
+
+const MAKING: &str = "making the index of event ids";
+
+impl SharedStore {
+    /// Looks for the ids of an append, in order, up to where the index goes.
+    ///
+    /// # Cost
+    /// That of a look for each. Waits for an index that is being made anew.
+    pub(crate) fn look_for_ids<'i>(
+        &self,
+        runs: impl Iterator<Item = &'i [EventId]> + Clone,
+    ) -> Result<IdsLookedFor, ReadError> {
+        self.look_in_ids(|kept| {
+            let mut first: Option<(usize, Position)> = None;
+            self.find_each(kept, runs.clone().flatten().copied(), &mut |index, position| {
+                first = first.into_iter().chain([(index, position)]).min();
+            })?;
+            Ok(IdsLookedFor { through: kept.end(), found: first })
+        })
+    }
+
+    /// Where the event of each id is, as far as the index goes; and how far that is.
+    pub(crate) fn find_kept_ids(
+        &self,
+        ids: &[EventId],
+    ) -> Result<(Vec<Option<Position>>, Position), ReadError> {
+        self.look_in_ids(|kept| {
+            let mut found = vec![None; ids.len()];
+            self.find_each(kept, ids.iter().copied(), &mut |index, position| {
+                if let Some(found) = found.get_mut(index) {
+                    *found = Some(position);
+                }
+            })?;
+            Ok((found, kept.end()))
+        })
+    }
+
+    /// Hands out where the events of ids are that the index has, by the places of the ids.
+    fn find_each(
+        &self,
+        kept: &KeptIds,
+        ids: impl Iterator<Item = EventId>,
+        found: &mut dyn FnMut(usize, Position),
+    ) -> Result<(), IdMiss> {
+        let mut unsure: Vec<(EventId, usize)> = Vec::new();
+        for (index, id) in ids.enumerate() {
+            match kept.find(id) {
+                Some(known) => known.into_iter().for_each(|position| found(index, position)),
+                None => unsure.push((id, index)),
+            }
+        }
+        if unsure.len() > FEW_IDS {
+            // Ids that are near to each other are looked for in the same pages.
+            unsure.sort_unstable();
+        }
+        for (id, index) in unsure {
+            if let Some(position) = self.ids.find(kept, id, &|first| self.ids_from(first))? {
+                found(index, position);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks something up in the index once it is complete. One that turns out to be damaged is made anew.
+    fn look_in_ids<T>(&self, look: impl Fn(&KeptIds) -> Result<T, IdMiss>) -> Result<T, ReadError> {
+        let mut was_damaged = false;
+        loop {
+            self.complete_ids(&|| false)?;
+            let kept = self.ids.kept();
+            match look(&kept) {
+                Ok(found) => return Ok(found),
+                Err(IdMiss::Damaged(error)) if !was_damaged => {
+                    tracing::warn!(%error, "the index of event ids is made anew");
+                    was_damaged = true;
+                    self.ids.begin_anew(kept.epoch())?;
+                }
+                Err(IdMiss::Damaged(error)) => return Err(StorageError::from(error).into()),
+                Err(IdMiss::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// The ids of the block that holds a position in a segment, and where that begins.
+    fn ids_from(&self, position: Position) -> Result<(Position, Vec<EventId>), ReadError> {
+        let found = self.event_ids_at(position)?;
+        found.ok_or(ReadError::NothingGiven { position, to: position })
+    }
+
+    /// Brings the index up to the segments, in this thread unless another one has done it, or until
+    /// `is_over`.
+    fn complete_ids(&self, is_over: &dyn Fn() -> bool) -> Result<(), ReadError> {
+        if self.ids.is_complete() {
+            return Ok(());
+        }
+        let failed = |error: OpenError| match error {
+            OpenError::Storage(error) => ReadError::Storage(error),
+            other => StorageError::new(MAKING, other).into(),
+        };
+        let mut segments = Segments::open(&self.folder, self.store_id).map_err(failed)?;
+        while !self.ids.is_complete() && !is_over() {
+            if segments.end() <= self.ids.end() {
+                // There are more by now.
+                segments = Segments::open(&self.folder, self.store_id).map_err(failed)?;
+            }
+            let ids_of = |position| self.ids_from(position);
+            match self.ids.make_more(&segments, || self.check_open(), &ids_of) {
+                Err(ReadError::Storage(error)) if error.kind().forbids_writing_only() => {
+                    tracing::warn!(%error, "the index of event ids is made anew in memory");
+                    self.ids.begin_anew_in_memory(self.ids.kept().epoch())?;
+                }
+                made => made?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the ids of the blocks of a new segment into the index.
+    pub(crate) fn keep_ids(
+        &self,
+        blocks: &[EncodedBlock],
+        segment: &SegmentIndex,
+    ) -> Result<(), StorageError> {
+        let epoch = self.ids.kept().epoch();
+        match self.ids.keep(blocks, segment) {
+            Err(IdMiss::Damaged(error)) => {
+                // By who looks for an id next: reading may wait for what is archived.
+                tracing::warn!(%error, "the index of event ids is made anew");
+                self.ids.begin_anew(epoch)
+            }
+            Err(IdMiss::Failed(ReadError::Storage(error))) => Err(error),
+            Err(IdMiss::Failed(error)) => Err(StorageError::new(MAKING, error)),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Makes the index of ids while the store is in use, where it lacks some. Where there is no thread to be
+/// had, whoever needs it first makes it.
+pub(crate) fn make_ids_behind(
+    shared: &Arc<SharedStore>,
+    sealer: Weak<Sender<()>>,
+) -> Option<JoinHandle<()>> {
+    if shared.folder.environment().is_stepped || shared.ids.is_complete() {
+        return None;
+    }
+    let shared = Arc::clone(shared);
+    let make = move || {
+        // With the writer the last one who wakes the sealer is gone: the store is being closed.
+        if let Err(error) = shared.complete_ids(&|| sealer.strong_count() == 0) {
+            tracing::warn!(%error, "the index of event ids is made when it is asked for");
+        }
+    };
+    thread::Builder::new().name("spacefold-id-index".to_owned()).spawn(make).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! The index of ids of a store, harmed in every way and far longer ago than memory goes: every id is
+//! found, and none that is not there.
+
+use spacefold_event_core::{
+    AppendError, AppendRequest, EventId, LogReader as _, LogWriter as _, Position, ReadRequest,
+    SpaceEvent,
+};
+
+use crate::{
+    EmbeddedLog,
+    stored::{Stored, harmed},
+};
+
+/// Makes ids of every kind that programs give: of the time in order, and nearly so; of the time, but
+/// old; of no time; one far ahead of its time now and then.
+struct Ids(fastrand::Rng);
+
+impl Ids {
+    fn id(&mut self, position: u64) -> EventId {
+        let millis = 1_700_000_000_000 + u128::from(position);
+        let timed = |millis: u128, rest: u128| {
+            EventId::from_bytes((millis << 80 | 7 << 76 | 2 << 62 | rest).to_be_bytes())
+        };
+        let rest = self.0.u128(0..1 << 60);
+        match position {
+            // A long time of one kind, and of others.
+            0..4_000 => timed(millis, rest),
+            position if position % 997 == 0 => timed(millis + (1 << 40), rest),
+            4_000..8_000 => timed(millis - self.0.u128(0..40), rest),
+            8_000..10_000 => EventId::from_bytes((rest << 50 | 4 << 76 | rest).to_be_bytes()),
+            position if position % 2 == 0 => timed(millis - (1 << 34), rest),
+            position => EventId::from_bytes(u128::from(position).to_be_bytes()),
+        }
+    }
+}
+
+fn event(id: EventId, position: u64) -> SpaceEvent {
+    let space = format!("space-{}", position % 5);
+    let at = "2020-01-01".parse().unwrap();
+    // Long enough that there are many segments.
+    let long = format!("{position:0>200}");
+    SpaceEvent::variable_set(space, "v", long).with_event_id(id).with_timestamp(at)
+}
+
+fn append(log: &EmbeddedLog, events: u64, seed: u64) {
+    let mut ids = Ids(fastrand::Rng::with_seed(seed));
+    let end = log.head().get() + events;
+    while log.head().get() < end {
+        let first = log.head().get() + 1;
+        let events = (first..=end.min(first + 149)).map(|at| event(ids.id(at), at));
+        let events: Vec<SpaceEvent> = events.collect();
+        log.step(true);
+        log.append(&AppendRequest::new(&events)).unwrap();
+    }
+    log.step(true);
+}
+
+fn filled(events: u64, seed: u64) -> Stored {
+    let stored = Stored::new("event-ids");
+    let log = stored.open();
+    append(&log, events, seed);
+    log.close().unwrap();
+    stored
+}
+
+/// Finds ids from the first position to the last, and none that are near to them.
+fn check(log: &EmbeddedLog, step: usize) {
+    let mut all: Vec<EventId> = Vec::new();
+    for page in log.pages(ReadRequest::from(Position::new(1))) {
+        all.extend(page.unwrap().envelopes().map(|event| event.event_id));
+    }
+    let looked_for: Vec<(u64, EventId)> = (1..).zip(all.iter().copied()).step_by(step).collect();
+    let ids: Vec<EventId> = looked_for.iter().map(|(_, id)| *id).collect();
+    let found = log.find_events(&ids).unwrap();
+    for ((position, id), found) in looked_for.into_iter().zip(found) {
+        assert_eq!(found, Some(Position::new(position)), "{id}");
+        let mut near = *id.as_bytes();
+        near[15] ^= 1;
+        let near = EventId::from_bytes(near);
+        let expected = all.iter().position(|other| *other == near);
+        let expected = expected.map(|place| Position::new(place as u64 + 1));
+        assert_eq!(log.find_event(near).unwrap(), expected, "{near}");
+        // Appended again it is answered as it was, with other content it is refused.
+        let again = event(id, position);
+        let receipt = log.append(&AppendRequest::new(std::slice::from_ref(&again))).unwrap();
+        assert_eq!(receipt.last_position(), Position::new(position));
+        let other = [again.with_source("another")];
+        let refused = log.append(&AppendRequest::new(&other)).unwrap_err();
+        let AppendError::EventIdReused { id: reused, position: at } = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!((reused, at.get()), (id, position));
+    }
+}
+
+#[test]
+fn every_id_is_known_for_ever() {
+    let stored = filled(14_000, 1);
+    let log = stored.open();
+    assert!(log.shared().ids.is_complete(), "nothing is made at opening");
+    assert!(log.shared().ids.end() > Position::new(10_000));
+    check(&log, 7);
+    log.close().unwrap();
+    // Without memory for filters too.
+    let log = stored.open();
+    log.shared().ids.hold_filters(0);
+    check(&log, 41);
+    append(&log, 3_000, 2);
+    check(&log, 59);
+    assert_eq!(log.head(), Position::new(17_000));
+}
+
+#[test]
+fn only_what_looks_for_ids_waits_for_an_index_that_is_lost() {
+    let stored = filled(9_000, 1);
+    stored.put(&[]);
+    let log = stored.open();
+    let read = log.read(&ReadRequest::from(Position::new(1)).limit(1)).unwrap();
+    assert_eq!(read.len(), 1);
+    assert!(!log.shared().ids.is_complete(), "no id is read for that");
+    assert_eq!(log.find_event(EventId::new()).unwrap(), None);
+    assert!(log.shared().ids.is_complete());
+    check(&log, 501);
+    log.close().unwrap();
+    // What is closed is nobody's to write to.
+    stored.put(&[]);
+    let log = stored.open();
+    log.close().unwrap();
+    assert!(log.find_event(EventId::new()).is_err());
+    let appended = log.append(&AppendRequest::new(&[event(EventId::new(), 1)]));
+    assert!(matches!(appended, Err(AppendError::Closed)), "{appended:?}");
+    assert!(stored.files().is_empty());
+}
+
+#[test]
+fn an_index_that_is_lost_old_or_damaged_finds_what_was_appended() {
+    let stored = filled(9_000, 1);
+    let older = stored.files();
+    let log = stored.open();
+    append(&log, 5_000, 2);
+    log.close().unwrap();
+    let whole = stored.files();
+    assert!(whole.len() > 2, "{} files", whole.len());
+    let other = filled(12_000, 3).files();
+    harmed(&whole, &[&older, &other], |files| {
+        stored.put(files);
+        let log = stored.open();
+        check(&log, 331);
+        log.close().unwrap();
+        // What was made anew is whole.
+        let log = stored.open();
+        assert!(log.shared().ids.is_complete());
+        check(&log, 733);
+        log.close().unwrap();
+    });
+}
+
+#[test]
+fn damage_that_comes_up_while_the_store_is_open_is_answered_by_making_anew() {
+    let stored = filled(14_000, 1);
+    let log = stored.open();
+    for (name, _) in stored.files().iter().filter(|(name, _)| name != "MANIFEST") {
+        // Every page of rows, but not the ends that opening has read.
+        stored.change(name, |bytes| {
+            let rows = bytes.len() / 2;
+            bytes[8..rows].iter_mut().for_each(|byte| *byte ^= 1);
+        });
+    }
+    check(&log, 101);
+    append(&log, 3_000, 2);
+    check(&log, 101);
+    assert_eq!(log.info().healed, 0, "no copy of the log was wrong");
+    log.close().unwrap();
+    let log = stored.open();
+    assert!(log.shared().ids.is_complete());
+    check(&log, 101);
+}
+
+#[test]
+fn ids_of_one_time_that_come_late_are_looked_for_in_memory() {
+    let stored = filled(8_000, 1);
+    let log = stored.open();
+    let events = log.read(&ReadRequest::from(Position::new(2_000)).limit(600)).unwrap();
+    let ids: Vec<EventId> = events.envelopes().map(|event| event.event_id).collect();
+    let near = |id: &EventId| {
+        let mut bytes = *id.as_bytes();
+        bytes[15] ^= 1;
+        EventId::from_bytes(bytes)
+    };
+    // One at a time, as they are appended; the first ones bring what is near to memory.
+    ids.iter().for_each(|id| assert_eq!(log.find_event(near(id)).unwrap(), None));
+    let reads = stored.disk.calls();
+    ids.iter().for_each(|id| assert_eq!(log.find_event(near(id)).unwrap(), None));
+    for (id, position) in ids.iter().zip(2_000..) {
+        assert_eq!(log.find_event(*id).unwrap(), Some(Position::new(position)));
+    }
+    assert_eq!(stored.disk.calls(), reads);
+}
+
+#[test]
+fn ids_that_rise_take_no_row_each() {
+    let bytes = |events: u64| {
+        let files = filled(events, 1).files();
+        files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>()
+    };
+    let rising = bytes(3_500);
+    let nearly = bytes(7_500) - rising;
+    assert!(rising < 3_500 && nearly < 2 * 4_000, "{rising} and {nearly} bytes");
+}

@@ -1,0 +1,104 @@
+//! What the index of ids has in sorted runs.
+//!
+//! | key | value |
+//! |---|---|
+//! | `i`, an id (16 bytes) | the position of its event, little endian, without the zeros at its end |
+//! | `s`, the highest id of this span and those before it (16 bytes), the first position of a block (u64, big endian) | the lowest and the highest id of the span (16 bytes each) |
+//!
+//! An id is a row of its own, or is in a span: then the block says where its event is.
+
+use spacefold_event_core::{Position, bytes::ByteReader};
+use spacefold_runs::{KeyValue, RunSetOptions, RunsError, View, Writing};
+
+use super::extent::{IdSpan, NewIds};
+
+const SINGLE: u8 = b'i';
+const SPAN: u8 = b's';
+
+pub(super) const OPTIONS: RunSetOptions =
+    RunSetOptions { kind: *b"SFEVIDS\x01", filter_key, inline_bytes: 0, join: None };
+
+/// Spans are looked for in order: filters have no use for their keys.
+fn filter_key(key: &[u8]) -> &[u8] {
+    match key.split_first() {
+        Some((&SPAN, _)) => &[],
+        _ => key,
+    }
+}
+
+/// Writes what is new as the rows of a run. Of ids that are there twice the last one counts.
+pub(super) fn push_all(new: &mut NewIds, writing: &mut Writing<'_>) -> Result<(), RunsError> {
+    new.singles.sort_unstable();
+    for pair in new.singles.windows(2) {
+        if let [(id, position), (next, _)] = pair
+            && id != next
+        {
+            push_single(*id, *position, writing)?;
+        }
+    }
+    if let Some((id, position)) = new.singles.last() {
+        push_single(*id, *position, writing)?;
+    }
+    for span in &new.spans {
+        let key = [&span_key(span.high)[..], &span.block.get().to_be_bytes()].concat();
+        let value = [span.lowest.to_be_bytes(), span.highest.to_be_bytes()].concat();
+        writing.push((&key, Some(&value)))?;
+    }
+    Ok(())
+}
+
+fn push_single(id: u128, position: Position, writing: &mut Writing<'_>) -> Result<(), RunsError> {
+    let bytes = position.get().to_le_bytes();
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    writing.push((&single_key(id), bytes.get(..used)))
+}
+
+fn single_key(id: u128) -> [u8; 17] {
+    key_of(SINGLE, id)
+}
+
+fn span_key(high: u128) -> [u8; 17] {
+    key_of(SPAN, high)
+}
+
+fn key_of(kind: u8, id: u128) -> [u8; 17] {
+    let mut key = [kind; 17];
+    if let Some(to) = key.last_chunk_mut() {
+        *to = id.to_be_bytes();
+    }
+    key
+}
+
+/// Where the event of an id is that has a row of its own.
+pub(super) fn find_single(view: &View, id: u128) -> Result<Option<Position>, RunsError> {
+    let Some(value) = view.get(&single_key(id))?.value() else { return Ok(None) };
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(value.iter()) {
+        *to = *from;
+    }
+    Ok(Some(Position::new(u64::from_le_bytes(bytes))))
+}
+
+/// The first spans that an id may be in, `most` at most: those whose `high` is the id or after it.
+pub(super) fn spans_from(view: &View, id: u128, most: usize) -> Result<Vec<IdSpan>, RunsError> {
+    let mut spans = Vec::new();
+    let mut rows = view.scan(&span_key(id))?;
+    while spans.len() < most
+        && let Some(span) = rows.next_row()?.and_then(span_of)
+    {
+        spans.push(span);
+    }
+    Ok(spans)
+}
+
+fn span_of((key, value): KeyValue<'_>) -> Option<IdSpan> {
+    let mut key = ByteReader::new(key.strip_prefix(&[SPAN])?);
+    let mut value = ByteReader::new(value);
+    let id = |bytes: &mut ByteReader<'_>| Some(u128::from_be_bytes(bytes.array()?));
+    Some(IdSpan {
+        high: id(&mut key)?,
+        block: Position::new(u64::from_be_bytes(key.array()?)),
+        lowest: id(&mut value)?,
+        highest: id(&mut value)?,
+    })
+}

@@ -1,0 +1,94 @@
+//! A store on a simulated disk, for tests that harm an index of it.
+
+use std::{path::Path, sync::Arc};
+
+use spacefold_disk::{Access, Disk as _, Folder as DiskFolder, SimDisk};
+
+use crate::{EmbeddedLog, StoreOptions, environment::Environment, log_copy::memory::MemoryCopies};
+
+const STORE: &str = "/store";
+
+/// A store on a simulated disk, whose sealer works when it is told to.
+pub(crate) struct Stored {
+    pub(crate) disk: SimDisk,
+    pub(crate) copies: MemoryCopies,
+    pub(crate) index: &'static str,
+}
+
+impl Stored {
+    /// A new one, of which an index among what is derived is looked at and changed.
+    pub(crate) fn new(index: &'static str) -> Self {
+        Self { disk: SimDisk::default(), copies: MemoryCopies::default(), index }
+    }
+
+    pub(crate) fn open(&self) -> EmbeddedLog {
+        let environment =
+            Environment::stepped(Arc::new(self.disk.clone()), Arc::new(self.copies.clone()));
+        let mut options = StoreOptions::default().reserve_bytes(0);
+        options.journal_file_bytes = 64 << 10;
+        EmbeddedLog::open_in(&environment, Path::new(STORE), &options).unwrap()
+    }
+
+    pub(crate) fn index(&self) -> Arc<dyn DiskFolder> {
+        let path = Path::new(STORE).join("derived").join(self.index);
+        self.disk.folder(&path).unwrap().expect("the index is kept")
+    }
+
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let folder = self.index();
+        let read = |name: String| {
+            let bytes = folder.open(&name, Access::Read).unwrap().read_all().unwrap();
+            (name, bytes)
+        };
+        folder.names().unwrap().into_iter().map(read).collect()
+    }
+
+    pub(crate) fn put(&self, files: &[(String, Vec<u8>)]) {
+        let folder = self.index();
+        folder.names().unwrap().iter().for_each(|name| folder.remove(name).unwrap());
+        for (name, bytes) in files {
+            folder.create(name).unwrap().write_whole(bytes).unwrap();
+        }
+    }
+
+    pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let file = self.index().open(name, Access::ReadWrite).unwrap();
+        let mut bytes = file.read_all().unwrap();
+        change(&mut bytes);
+        file.set_len(bytes.len() as u64).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+    }
+}
+
+/// The files of an index in each way in which they may be found: as they were, lost, older, another
+/// store's, mixed, cut, with a bit flipped.
+pub(crate) fn harmed(
+    whole: &[(String, Vec<u8>)],
+    others: &[&[(String, Vec<u8>)]],
+    mut is_found: impl FnMut(&[(String, Vec<u8>)]),
+) {
+    let is_manifest = |(name, _): &&(String, Vec<u8>)| name == "MANIFEST";
+    is_found(whole);
+    is_found(&[]);
+    for files in others {
+        is_found(files);
+        let mut mixed = whole.to_vec();
+        mixed.retain(|file| !is_manifest(&file));
+        mixed.extend(files.iter().find(is_manifest).cloned());
+        is_found(&mixed);
+    }
+    for place in 0..whole.len() {
+        let mut lost = whole.to_vec();
+        lost.remove(place);
+        is_found(&lost);
+        let len = whole[place].1.len();
+        for at in (0..len).step_by(len / 9 + 1) {
+            let mut damaged = whole.to_vec();
+            damaged[place].1[at] ^= 4;
+            is_found(&damaged);
+            let mut cut = whole.to_vec();
+            cut[place].1.truncate(at);
+            is_found(&cut);
+        }
+    }
+}

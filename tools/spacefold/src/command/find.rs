@@ -1,0 +1,34 @@
+//! `spacefold find`
+
+use clap::Args;
+use spacefold::{EventId, log::LogReader as _};
+
+use crate::{
+    error::{Failure, Status},
+    session::CliSession,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct FindEvent {
+    /// The id of the event, a UUID.
+    event_id: EventId,
+}
+
+impl FindEvent {
+    pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
+        let store = session.open_existing()?;
+        let position = store.find_event(self.event_id)?;
+        let page = position.map(|position| store.log().page_at(position)).transpose()?.flatten();
+        let Some(event) = page.as_ref().and_then(|page| page.events().next()) else {
+            return Err(Failure::new(
+                Status::Unknown,
+                format_args!("there is no event {}", self.event_id),
+                "in the whole log",
+                "`spacefold history SPACE` prints the events of a space with their ids",
+            ));
+        };
+        session.output.json(&event?)?;
+        session.output.flush()?;
+        Ok(store.close()?)
+    }
+}
