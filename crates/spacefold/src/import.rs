@@ -306,8 +306,6 @@ struct ReadEvent {
     line: u64,
     text_bytes: usize,
     event: SpaceEvent,
-    /// Whether the line says when it happened.
-    has_time: bool,
     recorded_at: Timestamp,
 }
 
@@ -513,8 +511,7 @@ impl LineImporter<'_> {
         }
         self.report.times_made_up += u64::from(read.filled_in.timestamp);
         self.report.naive_times += u64::from(read.naive_times);
-        let has_time = !read.filled_in.timestamp;
-        Ok(ReadEvent { line, text_bytes: text.len(), recorded_at, has_time, event: read.event })
+        Ok(ReadEvent { line, text_bytes: text.len(), recorded_at, event: read.event })
     }
 }
 

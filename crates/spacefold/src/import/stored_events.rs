@@ -91,9 +91,5 @@ fn are_near(pair: &[(Position, usize)]) -> bool {
 
 /// Whether a stored event is what a line says, which may leave open when it happened.
 fn is_same(stored: &SpaceEvent, read: &ReadEvent) -> bool {
-    if read.has_time {
-        return append_rules::is_same_event(stored, &read.event);
-    }
-    let proposed = read.event.clone().with_timestamp(stored.timestamp);
-    append_rules::is_same_event(stored, &proposed)
+    append_rules::is_same_event(stored, &read.event)
 }
