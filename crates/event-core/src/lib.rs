@@ -68,8 +68,8 @@ pub use self::{
     },
     log::{
         AppendError, AppendFuture, AppendRequest, Discontinuity, EventLog, EventMark, Ingested,
-        LogMark, LogOrigin, LogReader, LogWriter, Page, Pages, PendingAppend, ReadRequest, Receipt,
-        least_after,
+        LogId, LogIdentity, LogMark, LogOrigin, LogReader, LogWriter, Page, Pages, PendingAppend,
+        ReadRequest, Receipt, TimelineFork, TimelineId, least_after,
     },
     memory_log::MemoryLog,
     payload::{EventType, NamedDocuments, Payload, PayloadError, Presence, UnknownEventType},

@@ -170,9 +170,9 @@ pub mod log {
     #[doc(inline)]
     pub use spacefold_event_core::{
         AppendFuture, AppendRequest, Awaited, CorruptRecords, Discontinuity, EventLog,
-        ExpectedRevision, FailedCondition, Ingested, InvalidStoreMode, LogOrigin, LogReader,
-        LogWriter, MemoryLog, Page, Pages, Pending, PendingAppend, ReadRequest, StorageErrorKind,
-        StoreMode,
+        ExpectedRevision, FailedCondition, Ingested, InvalidStoreMode, LogId, LogIdentity,
+        LogOrigin, LogReader, LogWriter, MemoryLog, Page, Pages, Pending, PendingAppend,
+        ReadRequest, StorageErrorKind, StoreMode, TimelineFork, TimelineId,
     };
     #[doc(inline)]
     pub use spacefold_store::{EmbeddedLog, StoreOptions};

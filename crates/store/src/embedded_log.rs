@@ -16,9 +16,9 @@ use std::{
 use crossbeam_channel::{Sender, bounded};
 use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock};
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, EventId, FailedCondition, Ingested, LogOrigin,
-    LogReader, LogWriter, Page, PendingAppend, Position, ReadError, ReadRequest, Receipt,
-    RecordedEvent, Revision, StorageError, StoreMode, Timestamp,
+    AppendCondition, AppendError, AppendRequest, EventId, FailedCondition, Ingested, LogId,
+    LogIdentity, LogOrigin, LogReader, LogWriter, Page, PendingAppend, Position, ReadError,
+    ReadRequest, Receipt, RecordedEvent, Revision, StorageError, StoreMode, Timestamp,
     append_rules::{self, AppendView, LookedFor, Proposal},
     closing::CloseOnce,
     lock::Lock,
@@ -33,7 +33,7 @@ use crate::{
     environment::Environment,
     error::{OpenError, StorePart},
     folder::{StoreFolder, now},
-    head::{self, Fence, Head, sessions::Sessions},
+    head::{Fence, Head, format_version::FormatVersion, sessions::Sessions},
     journal::JournalEnd,
     options::StoreOptions,
     progress::WaitError,
@@ -108,7 +108,10 @@ struct OpenThreads {
 pub struct StoreInfo {
     /// The identity of the store, a UUID.
     pub store_id: String,
-    /// The format of its files.
+    /// Under which id its log began, and which course that has taken.
+    pub identity: LogIdentity,
+    /// The format version of the store: what a program has to know to read it. It is raised by the
+    /// first append that an earlier version cannot hold.
     pub format_version: u32,
     /// The position of the last event that it has taken.
     pub head: Position,
@@ -315,18 +318,19 @@ impl EmbeddedLog {
         let shared = &self.inner.shared;
         // Where it cannot be opened the rest is told all the same.
         let _ = shared.sled();
-        let healed = shared.head_file.lock().head().healed;
+        let head = shared.head_file.lock().head().clone();
         let blocks = shared.view().index.block_count();
         StoreInfo {
             store_id: Uuid::from_bytes(shared.store_id).to_string(),
-            format_version: head::FORMAT_VERSION,
+            identity: shared.identity,
+            format_version: head.format_version.number(),
             head: self.head(),
             durable_head: self.durable_head(),
             blocks,
             journal_bytes: shared.folder.bytes_of(StorePart::Journal),
             sealed_bytes: shared.folder.bytes_of(StorePart::Segments),
             sled_bytes: shared.folder.bytes_of(StorePart::Sled),
-            healed,
+            healed: head.healed,
         }
     }
 
@@ -404,6 +408,7 @@ fn create(
 ) -> Result<StoreFolder, OpenError> {
     let store_id = Uuid::new_v4().into_bytes();
     let head = Head {
+        format_version: FormatVersion::First,
         sequence: 0,
         store_id,
         incarnation: 0,
@@ -416,6 +421,7 @@ fn create(
         fence: Fence::default(),
         witness: None,
         sessions: Sessions::default(),
+        identity: LogIdentity::created(LogId::from_bytes(store_id)),
     };
     creation::create(environment, path, &head, options.mode)
 }
@@ -562,6 +568,10 @@ impl fmt::Debug for EmbeddedLog {
 }
 
 impl LogReader for EmbeddedLog {
+    fn identity(&self) -> LogIdentity {
+        self.inner.shared.identity
+    }
+
     fn head(&self) -> Position {
         self.inner.shared.progress.head()
     }
