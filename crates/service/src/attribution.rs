@@ -2,7 +2,7 @@
 
 use spacefold_event_core::{SpaceEvent, Timestamp};
 
-use crate::idempotency_key::IdempotencyKey;
+use crate::idempotency_key::KeyInLog;
 
 /// What goes into each event of a command: who did it, what it belongs to, when it happened, and
 /// the key by which a repetition is recognised.
@@ -11,7 +11,7 @@ pub(crate) struct Attribution {
     pub(crate) source: Option<String>,
     pub(crate) correlation_id: Option<String>,
     pub(crate) timestamp: Option<Timestamp>,
-    pub(crate) key: Option<IdempotencyKey>,
+    pub(crate) key: Option<KeyInLog>,
 }
 
 impl Attribution {

@@ -9,8 +9,8 @@ use spacefold_event_core::{
 use spacefold_projection::SnapshotError;
 
 use crate::{
-    command::Command, command_error::CommandError, commands::Commands,
-    idempotency_key::IdempotencyKey, outcome::Outcome, refusal::Refusal,
+    command::Command, command_error::CommandError, commands::Commands, idempotency_key::KeyInLog,
+    outcome::Outcome, refusal::Refusal,
 };
 
 /// How long what was recorded before is waited for to become durable.
@@ -19,7 +19,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 /// What the commands recorded before under their key; `None` when the log has no event of it.
 pub(crate) fn find(
     log: &dyn EventLog,
-    key: &IdempotencyKey,
+    key: &KeyInLog,
     space_id: &str,
     commands: &Commands,
 ) -> Result<Option<Outcome>, CommandError> {
@@ -32,7 +32,7 @@ pub(crate) fn find(
 /// What was recorded under the key, the first event at `first`, if these commands may have done it.
 pub(crate) fn stored(
     log: &dyn EventLog,
-    key: &IdempotencyKey,
+    key: &KeyInLog,
     first: Position,
     space_id: &str,
     commands: &Commands,
@@ -44,7 +44,7 @@ pub(crate) fn stored(
     let events = read(log, key, first)?;
     if let Some(other) = find_other(&events, space_id, commands.as_slice()) {
         let refusal = Refusal::KeyReused {
-            key: key.clone(),
+            key: key.key().clone(),
             space_id: other.event.space_id.clone(),
             event_type: other.event.event_type(),
             position: other.position,
@@ -105,7 +105,7 @@ fn is_left(payload: &Payload, events: &[RecordedEvent]) -> bool {
 /// The events under the key, from the first on.
 fn read(
     log: &dyn EventLog,
-    key: &IdempotencyKey,
+    key: &KeyInLog,
     first: Position,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     let mut events: Vec<RecordedEvent> = Vec::new();

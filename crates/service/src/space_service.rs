@@ -22,7 +22,7 @@ use crate::{
     condition::{Conditions, Scope},
     decide::check_takes_content,
     executor::{Executor, Order},
-    idempotency_key::IdempotencyKey,
+    idempotency_key::{IdempotencyKey, KeyInLog},
     named_content::NamedContent,
     outcome::Outcome,
     submissions::{CommandSubmission, PendingOutcome, Submissions},
@@ -183,7 +183,7 @@ impl SpaceService {
     /// ```
     #[must_use]
     pub fn with_key(&self, key: impl Into<IdempotencyKey>) -> Self {
-        let key = Some(key.into());
+        let key = Some(KeyInLog::new(key.into(), self.log().identity().log_id));
         self.with(Attribution { key, ..self.attribution.clone() })
     }
 

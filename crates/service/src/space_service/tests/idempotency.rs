@@ -1,6 +1,6 @@
 //! Commands under a key.
 
-use spacefold_event_core::EventFilter;
+use spacefold_event_core::{EventFilter, EventId, LogId};
 use spacefold_projection::SnapshotError;
 
 use super::*;
@@ -9,6 +9,11 @@ fn service() -> SpaceService {
     let service = SpaceService::in_memory();
     service.batch("s").create_space("S").add_document("d", "/d").commit().unwrap();
     service
+}
+
+/// The id of an event under a key in the log of a service.
+fn id_of(service: &SpaceService, key: &str, index: usize) -> EventId {
+    IdempotencyKey::new(key).event_id(service.log().identity().log_id, index)
 }
 
 #[track_caller]
@@ -25,7 +30,7 @@ fn a_repeated_command_emits_nothing_and_answers_as_before() {
     let keyed = service.with_key("k");
     let first = keyed.add_document("s", "e", "/e").unwrap();
     assert!(!first.is_repeated());
-    assert_eq!(first.events()[0].event.event_id, IdempotencyKey::new("k").event_id(0));
+    assert_eq!(first.events()[0].event.event_id, id_of(&service, "k", 0));
     // At once, when it would be refused by now.
     let again = keyed.add_document("s", "e", "/e").unwrap();
     assert!(again.is_repeated());
@@ -82,9 +87,8 @@ fn a_repeated_batch_is_recognised_whole() {
     };
     let first = commit();
     assert_eq!(first.events().len(), 2);
-    let key = IdempotencyKey::new("k");
     let ids: Vec<_> = first.events().iter().map(|event| event.event.event_id).collect();
-    assert_eq!(ids, [key.event_id(0), key.event_id(1)]);
+    assert_eq!(ids, [id_of(&service, "k", 0), id_of(&service, "k", 1)]);
     assert_eq!(commit().events(), first.events());
     // When by now other commands of it would emit something.
     service
@@ -175,11 +179,34 @@ fn a_key_is_forgotten_behind_the_retry_window() {
 
 #[test]
 fn ids_are_those_of_the_key_and_the_index() {
-    // So that other programs can know them: UUIDv5 of KEY/INDEX in the namespace.
+    // So that other programs can know them: UUIDv5 of KEY/INDEX in the namespace of the log.
+    let log_id = LogId::from_bytes(*b"0123456789abcdef");
     let name = "request-17/0";
     let namespace = "7c9a2d1e-5b0f-4c38-9e64-1f7ad3b80c52".parse::<uuid::Uuid>().unwrap();
+    let namespace = uuid::Uuid::new_v5(&namespace, b"0123456789abcdef");
     let expected = uuid::Uuid::new_v5(&namespace, name.as_bytes());
-    assert_eq!(IdempotencyKey::new("request-17").event_id(0), expected.into());
+    let id = IdempotencyKey::new("request-17").event_id(log_id, 0);
+    assert_eq!(id, expected.into());
+    assert_eq!(id.to_string(), "c95c7707-a78a-5f40-9745-c7e9c73d67ea");
+}
+
+#[test]
+fn a_key_gives_other_ids_in_every_log_and_the_same_in_each_service_of_one() {
+    let stored = |service: &SpaceService| {
+        service.with_key("k").set_variable("s", "v", 1).unwrap().events()[0].event.event_id
+    };
+    let (first, second) = (service(), service());
+    let (a, b) = (stored(&first), stored(&second));
+    assert_ne!(a, b);
+    // So the events of one can be taken into another, whose key is still free for its own command.
+    let events = first.log().page_at(Position::new(3)).unwrap().unwrap();
+    let event = events.events().next().unwrap().unwrap().to_owned_event().event;
+    let third = service();
+    third.log().append(&AppendRequest::new(&[event])).unwrap();
+    let own = third.with_key("k").set_variable("s", "v", 2).unwrap();
+    assert!(!own.is_repeated());
+    // Each service of a log gives the same.
+    assert_eq!(stored(&SpaceService::over(Arc::clone(first.log()))), a);
 }
 
 /// A log whose durable head stays where it is.
