@@ -1,5 +1,6 @@
 //! The operations as values, and what each may emit.
 
+mod held;
 mod operation;
 
 use spacefold_event_core::{Object, Payload, Position, Presence, Value};

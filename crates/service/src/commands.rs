@@ -10,7 +10,7 @@ use spacefold_state::SpaceState;
 use self::deciding::{Deciding, RefusedCommand};
 use crate::{
     attribution::Attribution, command::Command, command_error::CommandError,
-    known_states::KnownState, refusal::Refusal,
+    known_states::KnownState, refusal::Refusal, submission_budget::SubmittedLoad,
 };
 
 /// One command, or those of a batch.
@@ -49,6 +49,13 @@ impl Commands {
             Self::One(command) | Self::Completion { command, .. } => std::slice::from_ref(command),
             Self::Batch(commands) => commands,
         }
+    }
+
+    /// What they count for while they are submitted and not answered.
+    pub(crate) fn load(&self) -> SubmittedLoad {
+        let commands = self.as_slice();
+        let bytes = commands.iter().map(Command::held_bytes).sum();
+        SubmittedLoad { commands: commands.len().max(1), bytes }
     }
 
     /// Decides the commands one after the other, each in the state as those before it would leave

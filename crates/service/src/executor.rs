@@ -177,6 +177,25 @@ impl Executor {
         }
     }
 
+    /// The events of an order, and the condition to append them on, where that is all there is to it and
+    /// the state of the space is known: nothing is waited for. Else it is to be [decided](Self::decide).
+    pub(crate) fn decide_at_once(
+        &self,
+        order: Order<'_>,
+        place: &mut Option<KnownState>,
+    ) -> Option<(DecidedEvents, AppendCondition)> {
+        let Order { space_id, commands, attribution, conditions } = order;
+        if !conditions.is_none() {
+            return None;
+        }
+        let known = self.known_at_once(space_id, place).ok()??;
+        let known = place.insert(known);
+        match commands.decide(known, attribution) {
+            Decided::Events(decided) => Some((decided, condition(space_id, known, attribution))),
+            Decided::Nothing | Decided::Refused(_) => None,
+        }
+    }
+
     /// What an append of what was decided came to; `None` when others were first, and it is to be
     /// decided anew.
     pub(crate) fn answer(
@@ -187,22 +206,30 @@ impl Executor {
         appended: Result<Receipt, AppendError>,
     ) -> Result<Option<Outcome>, CommandError> {
         match appended {
-            Ok(receipt) => {
-                if receipt.is_durable() {
-                    self.see(receipt.last_position());
-                }
-                let outcome = Outcome::recorded(decided.events, &receipt);
-                if !place.as_mut().is_some_and(|known| known.advance(outcome.events())) {
-                    *place = None;
-                }
-                Ok(Some(outcome))
-            }
+            Ok(receipt) => Ok(Some(self.recorded(place, decided, &receipt))),
             Err(AppendError::ConditionFailed { .. }) => self.answered_already(order),
             Err(error) => {
                 *place = None;
                 self.failed(error, order, &decided).map(Some)
             }
         }
+    }
+
+    /// The outcome of an append that was taken.
+    pub(crate) fn recorded(
+        &self,
+        place: &mut Option<KnownState>,
+        decided: DecidedEvents,
+        receipt: &Receipt,
+    ) -> Outcome {
+        if receipt.is_durable() {
+            self.see(receipt.last_position());
+        }
+        let outcome = Outcome::recorded(decided.events, receipt);
+        if !place.as_mut().is_some_and(|known| known.advance(outcome.events())) {
+            *place = None;
+        }
+        outcome
     }
 
     /// What an order is answered whatever it would come to: what it did before, under the same key,
@@ -277,11 +304,25 @@ impl Executor {
         space_id: &str,
         place: &'a mut Option<KnownState>,
     ) -> Result<&'a mut KnownState, CommandError> {
+        let known = match self.known_at_once(space_id, place)? {
+            Some(known) => known,
+            None => self.read(space_id)?,
+        };
+        Ok(place.insert(known))
+    }
+
+    /// What is known of a space without reading it: all of it, unless the log has more. Of one without
+    /// events there is nothing to read.
+    fn known_at_once(
+        &self,
+        space_id: &str,
+        place: &mut Option<KnownState>,
+    ) -> Result<Option<KnownState>, CommandError> {
+        let durable_head = self.log.durable_head();
         let revision = self.log.revision(space_id)?;
-        Ok(match place.take() {
-            Some(known) if known.revision() >= revision => place.insert(known),
-            _ => place.insert(self.read(space_id)?),
-        })
+        let known = place.take().filter(|known| known.revision() >= revision);
+        let is_empty = known.is_none() && revision == Revision::NONE;
+        Ok(known.or_else(|| is_empty.then(|| KnownState::empty(space_id, durable_head))))
     }
 
     /// The state of a space at the durable head.
@@ -293,9 +334,7 @@ impl Executor {
                 self.see(position);
                 Ok(KnownState { state: Arc::clone(snapshot.state()), position })
             }
-            Err(SnapshotError::UnknownSpace { .. }) => {
-                Ok(KnownState { state: Arc::new(SpaceState::new(space_id)), position: head })
-            }
+            Err(SnapshotError::UnknownSpace { .. }) => Ok(KnownState::empty(space_id, head)),
             Err(error) => Err(error.into()),
         }
     }
@@ -353,6 +392,11 @@ impl Executor {
 }
 
 impl KnownState {
+    /// That of a space without events up to a position.
+    fn empty(space_id: &str, position: Position) -> Self {
+        Self { state: Arc::new(SpaceState::new(space_id)), position }
+    }
+
     /// Goes on by events that the service itself has appended; `false` when they do not follow.
     fn advance(&mut self, events: &[RecordedEvent]) -> bool {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return true };

@@ -32,6 +32,7 @@ mod outcome;
 mod refusal;
 mod repeat;
 mod space_service;
+mod submission_budget;
 mod submissions;
 
 pub mod testing;
@@ -44,5 +45,6 @@ pub use self::{
     outcome::Outcome,
     refusal::Refusal,
     space_service::{Batch, RenderGuard, SpaceService},
+    submission_budget::{MAX_SUBMITTED_BYTES, MAX_SUBMITTED_COMMANDS},
     submissions::PendingOutcome,
 };

@@ -7,8 +7,8 @@ mod render_guard;
 use std::{fmt, sync::Arc};
 
 use spacefold_event_core::{
-    AppendCondition, ContentStore, EventLog, MemoryContentStore, MemoryLog, Position, Presence,
-    Timestamp,
+    AppendCondition, ContentStore, EventLog, MemoryContentStore, MemoryLog, Pending, Position,
+    Presence, Timestamp,
 };
 use spacefold_projection::{DerivedState, LiveStates};
 use spacefold_state::SpaceState;
@@ -121,7 +121,7 @@ impl SpaceService {
         self.executor.states()
     }
 
-    /// The newest durable position that this service, or a clone of it, has recorded or read: what a
+    /// The newest durable position that this service, or a clone of it, has recorded or read, in memory: what a
     /// snapshot should have, so that those who command see what they were answered by.
     ///
     /// # Examples
@@ -277,7 +277,7 @@ impl SpaceService {
         Self { attribution, ..self.clone() }
     }
 
-    /// Commands on a space that happen together or not at all.
+    /// Commands on a space that happen together or not at all. Blocks on nothing.
     pub fn batch(&self, space_id: impl Into<String>) -> Batch {
         Batch::new(self.clone(), space_id.into())
     }
@@ -298,7 +298,7 @@ impl SpaceService {
     }
 
     /// Starts a render in place of one that runs no more, though no event says so: its process was
-    /// killed, say. The guard that was given for that one ends nothing any more.
+    /// killed, say. Blocks as a command does. The guard that was given for that one ends nothing any more.
     ///
     /// `started` says which render is given up, by where its start stands: what
     /// [`OpenProblems`](spacefold_projection::OpenProblems) lists and a refusal to
@@ -350,8 +350,15 @@ impl SpaceService {
     ///
     /// Commands on one space happen in the order in which they were handed over; those on different
     /// spaces are under way together, and may share one sync. Neither this nor the future blocks on a
-    /// sync, on a read, or on other commands: a thread of the service decides, which the first command
-    /// that is handed over starts. Dropping the handle does not take the command back.
+    /// sync, on a read, or on other commands: threads of the service decide, and a command that has to
+    /// wait for something holds up none on another space. Dropping the handle does not take the command
+    /// back.
+    ///
+    /// # Limits
+    /// [`MAX_SUBMITTED_COMMANDS`](crate::MAX_SUBMITTED_COMMANDS) commands, and
+    /// [`MAX_SUBMITTED_BYTES`](crate::MAX_SUBMITTED_BYTES) of them, that are not answered yet: the
+    /// answer to more is [`CommandError::TooManySubmitted`], at once. Where more than 32 MiB of appends wait for a
+    /// store, handing more over to it waits for room, for all spaces.
     ///
     /// # Examples
     /// ```
@@ -368,6 +375,34 @@ impl SpaceService {
     /// ```
     pub fn submit(&self, space_id: &str, command: Command) -> PendingOutcome {
         self.submit_all(space_id, Commands::One(command), None)
+    }
+
+    /// Has the content synced that was put into the [content store](SpaceService::content_store), and
+    /// returns at once: what [`ContentStore::sync`] would answer is to be waited for, or awaited. A
+    /// thread of the service syncs; those who ask meanwhile share the next sync.
+    ///
+    /// The answer is an error where the sync fails, or the service has no content store: see
+    /// [`ContentStore::sync`] for what is then known. Dropping the handle does not take it back.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::SpaceService;
+    /// let service = SpaceService::in_memory();
+    /// let stored = service.content_store().unwrap().put(&mut &b"# Hello"[..])?;
+    /// // `service.submit_content_sync().await?` where there is a runtime.
+    /// service.submit_content_sync().wait()?;
+    /// service.batch("handbook")
+    ///     .create_space("Handbook")
+    ///     .add_document("intro", "/intro.md")
+    ///     .set_content_hash("intro", stored.hash.to_string())
+    ///     .commit()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn submit_content_sync(&self) -> Pending<Result<(), CommandError>> {
+        match &self.content {
+            Some(store) => self.submissions.sync_content(Arc::clone(store)),
+            None => Pending::answered(Err(CommandError::NoContentStore)),
+        }
     }
 
     /// Hands commands over, once the content that they name is synced in a store.

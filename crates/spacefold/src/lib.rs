@@ -239,7 +239,8 @@ pub mod command {
     #[doc(inline)]
     pub use spacefold_service::{
         Batch, Command, CommandFields, FailedPrecondition, Field, FieldKind, IdempotencyKey,
-        Operation, Outcome, PendingOutcome, RenderGuard, Scope,
+        MAX_SUBMITTED_BYTES, MAX_SUBMITTED_COMMANDS, Operation, Outcome, PendingOutcome,
+        RenderGuard, Scope,
     };
 }
 
