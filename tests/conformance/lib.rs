@@ -8,6 +8,7 @@ pub mod append;
 pub mod concurrency;
 pub mod condition;
 pub mod ingest;
+pub mod language;
 pub mod limits;
 pub mod model;
 pub mod read;
@@ -78,6 +79,11 @@ macro_rules! conformance_suite {
                 ingest::holds_the_limits_of_an_append,
                 ingest::keeps_ingested_events_over_a_reopen,
                 ingest::takes_each_event_once_from_many,
+                language::keeps_events_of_ones_own_tags_and_origins,
+                language::reads_by_names_tags_and_origins,
+                language::decides_by_queries,
+                language::holds_the_limits_of_names_tags_and_origins,
+                language::takes_reserved_types_only_where_told,
                 limits::holds_the_limits_of_ids_and_labels,
                 limits::holds_the_limit_of_events_in_an_append,
                 limits::holds_the_limit_of_an_event,
@@ -189,7 +195,7 @@ pub fn read_all(log: &dyn EventLog, read: &ReadRequest) -> Vec<RecordedEvent> {
         for event in &events {
             assert!(event.position >= next && event.position < page.next());
             assert!(event.position <= read.to);
-            assert!(read.filter.selects(&event.event));
+            assert!(read.query.selects(&event.event));
             assert!(all.last().is_none_or(|before| before.position < event.position));
         }
         next = page.next();

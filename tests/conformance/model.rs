@@ -328,7 +328,7 @@ fn take(log: &dyn EventLog, model: &mut Model, step: &Step) {
                 .events
                 .iter()
                 .filter(|event| (from..=to).contains(&event.position))
-                .filter(|event| read.filter.selects(&event.event))
+                .filter(|event| read.query.selects(&event.event))
                 .cloned()
                 .collect();
             assert_eq!(read_all(log, &read), expected);

@@ -109,7 +109,7 @@ pub fn reads_what_a_filter_selects(factory: &impl LogFactory) {
         EventFilter::all(),
         EventFilter::all().types([EventType::VariableSet]),
         EventFilter::all().types([EventType::SpaceActivated, EventType::DocumentAdded]),
-        EventFilter::all().types([]),
+        EventFilter::all().types([EventType::SpaceCreated; 0]),
         EventFilter::all().spaces(["b"]),
         EventFilter::all().spaces(["a", "c", "nowhere"]),
         EventFilter::all().spaces(["nowhere"]),

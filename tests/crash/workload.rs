@@ -287,6 +287,6 @@ mod tests {
             .flat_map(|n| workload.events(AppendKey { writer: 0, n, profile: Profile::Bulk }))
             .map(|event| event.event_type())
             .collect();
-        assert!(types.into_iter().eq(spacefold_event_core::EventType::ALL));
+        assert!(types.into_iter().eq(spacefold_event_core::EventType::CORE));
     }
 }

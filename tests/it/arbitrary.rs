@@ -2,7 +2,8 @@
 
 use proptest::{collection::vec, prelude::*};
 use spacefold_event_core::{
-    EventId, EventType, Finite, JsonReader, Object, Payload, Presence, SpaceEvent, Timestamp, Value,
+    EventId, EventOrigin, EventType, Finite, JsonReader, Object, Payload, Position, Presence,
+    SpaceEvent, Timestamp, Value,
 };
 
 /// Texts of every kind that the codec treats apart: plain, hex of either case, UUIDs, anything.
@@ -163,6 +164,11 @@ fn payload(event_type: EventType, parts: Parts) -> Payload {
         EventType::CacheInvalidated => {
             Payload::CacheInvalidated { document_ids: ids, reason: maybe_text, extra }
         }
+        EventType::Application => {
+            let labels = text.bytes().filter(u8::is_ascii_alphanumeric).take(60);
+            let label: String = labels.map(char::from).collect();
+            Payload::Application { name: format!("com.example.X_1:{label}.it-is"), extra }
+        }
         other => panic!("{other} is a type of its own"),
     }
 }
@@ -175,22 +181,37 @@ fn event_of(event_type: EventType) -> impl Strategy<Value = SpaceEvent> {
         Just(Timestamp::MIN.as_micros()),
         Just(Timestamp::MAX.as_micros()),
     ];
-    let envelope =
-        (any::<[u8; 16]>(), id(), micros, prop::option::of(label()), prop::option::of(label()));
+    let labels = (prop::option::of(label()), prop::option::of(label()));
+    let envelope = (any::<[u8; 16]>(), id(), micros, labels, tags(), prop::option::of(origin()));
     (envelope, parts()).prop_map(move |(envelope, parts)| {
-        let (event_id, space_id, micros, source, correlation_id) = envelope;
-        SpaceEvent {
-            event_id: EventId::from_bytes(event_id),
-            space_id,
-            payload: payload(event_type, parts),
-            timestamp: Timestamp::from_micros(micros).unwrap(),
-            source,
-            correlation_id,
-        }
+        let (event_id, space_id, micros, (source, correlation_id), tags, origin) = envelope;
+        let mut event = SpaceEvent::new(space_id, payload(event_type, parts))
+            .with_event_id(EventId::from_bytes(event_id))
+            .with_timestamp(Timestamp::from_micros(micros).unwrap())
+            .with_tags(tags);
+        (event.source, event.correlation_id, event.origin) = (source, correlation_id, origin);
+        event
     })
+}
+
+/// No tags, mostly; else a few that differ.
+fn tags() -> impl Strategy<Value = Vec<String>> {
+    let tag = prop_oneof!["[a-z]{1,3}:[0-9]{1,2}", "\\PC{1,40}"];
+    let some = prop::collection::btree_set(tag, 1..=16).prop_map(|tags| tags.into_iter().collect());
+    prop_oneof![2 => Just(Vec::new()), 1 => some]
+}
+
+fn origin() -> impl Strategy<Value = EventOrigin> {
+    (prop::sample::select(vec![[1; 16], [7; 16]]), any::<[u8; 16]>(), 1..u64::MAX).prop_map(
+        |(store_id, timeline, position)| {
+            let position = Position::new(position);
+            EventOrigin { store_id, timeline, position }
+        },
+    )
 }
 
 /// One event of every type, in random order.
 pub(crate) fn one_of_each() -> impl Strategy<Value = Vec<SpaceEvent>> {
-    EventType::ALL.map(|event_type| event_of(event_type).boxed()).to_vec().prop_shuffle()
+    let types = EventType::CORE.into_iter().chain([EventType::Application]);
+    types.map(|event_type| event_of(event_type).boxed()).collect::<Vec<_>>().prop_shuffle()
 }

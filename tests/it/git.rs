@@ -135,7 +135,7 @@ fn every_commit_is_given_back_as_git_archives_it() {
     );
     // What git takes for a rename keeps its document.
     let count = |name: &str| {
-        let filter = EventFilter::all().types([name.parse().unwrap()]);
+        let filter = EventFilter::all().types([name.parse::<spacefold::EventType>().unwrap()]);
         spaces.log().read(&ReadRequest::from(Position::new(1)).matching(filter)).unwrap().len()
     };
     assert!(count("document.moved") >= 2 && count("document.removed") >= 2);

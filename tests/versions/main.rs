@@ -60,7 +60,9 @@ fn today(recorded: &SpaceEvent) -> SpaceEvent {
     };
     let (document_id, extra) = (document_id.clone(), extra.clone());
     let payload = Payload::DocumentMoved { document_id, old_path, new_path, extra };
-    SpaceEvent { payload, ..recorded.clone() }
+    let mut today = recorded.clone();
+    today.payload = payload;
+    today
 }
 
 fn all_today() -> Vec<SpaceEvent> {

@@ -14,7 +14,7 @@ mod registry;
 use std::{fmt, sync::Arc, time::Duration};
 
 use spacefold_event_core::{
-    EventType, Position, RecordedEvent, Revision, SpaceEvent, StorageError, Timestamp,
+    Position, RecordedEvent, Revision, SpaceEvent, StorageError, Timestamp, TypePattern,
 };
 
 use self::{
@@ -145,18 +145,33 @@ impl EventBus {
         Self { inner: Arc::new(BusInner::new(options, parked, source, place)) }
     }
 
-    /// Calls `handler` for events of a type: for stored ones that become durable from now on, and
-    /// for those that are published.
+    /// Calls `handler` for events of a type, or of types whose names begin alike: for stored ones
+    /// that become durable from now on, and for those that are published.
     ///
     /// # Errors
-    /// [`BusError::TooManyHandlers`], [`BusError::Closed`], or a failure of the log.
-    pub fn on<O: HandlerOutcome>(
+    /// [`BusError::UnknownEventType`], [`BusError::TooManyHandlers`], [`BusError::Closed`], or a
+    /// failure of the log.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{EventBus, EventType, SpaceEvent, bus::Priority, event::Object};
+    /// let bus = EventBus::new();
+    /// bus.on(EventType::SpaceCreated, Priority::NORMAL, |_| println!("a space"))?;
+    /// bus.on("com.example.*", Priority::NORMAL, |event| println!("{}", event.event.type_name()))?;
+    /// bus.publish(SpaceEvent::application("handbook", "com.example.paid", Object::new())?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on<T, O: HandlerOutcome>(
         &self,
-        event_type: EventType,
+        types: T,
         priority: Priority,
         handler: impl Fn(&RecordedEvent) -> O + Send + Sync + 'static,
-    ) -> Result<HandlerId, BusError> {
-        self.register(Handler::new(handler).types([event_type]).priority(priority))
+    ) -> Result<HandlerId, BusError>
+    where
+        T: TryInto<TypePattern>,
+        BusError: From<T::Error>,
+    {
+        self.register(Handler::new(handler).types([types.try_into()?]).priority(priority))
     }
 
     /// Calls `handler` for every event.
@@ -175,13 +190,17 @@ impl EventBus {
     ///
     /// # Errors
     /// As [`EventBus::on`].
-    pub fn once<O: HandlerOutcome>(
+    pub fn once<T, O: HandlerOutcome>(
         &self,
-        event_type: EventType,
+        types: T,
         priority: Priority,
         handler: impl Fn(&RecordedEvent) -> O + Send + Sync + 'static,
-    ) -> Result<HandlerId, BusError> {
-        self.register(Handler::new(handler).types([event_type]).priority(priority).once())
+    ) -> Result<HandlerId, BusError>
+    where
+        T: TryInto<TypePattern>,
+        BusError: From<T::Error>,
+    {
+        self.register(Handler::new(handler).types([types.try_into()?]).priority(priority).once())
     }
 
     /// Calls `handler` for events of a type and awaits it before the next handler runs: see
@@ -200,17 +219,19 @@ impl EventBus {
     /// bus.publish(SpaceEvent::space_created("handbook", "Handbook"))?;
     /// # Ok::<(), spacefold::bus::BusError>(())
     /// ```
-    pub fn on_async<O, F>(
+    pub fn on_async<T, O, F>(
         &self,
-        event_type: EventType,
+        types: T,
         priority: Priority,
         handler: impl Fn(Arc<RecordedEvent>) -> F + Send + Sync + 'static,
     ) -> Result<HandlerId, BusError>
     where
+        T: TryInto<TypePattern>,
+        BusError: From<T::Error>,
         O: HandlerOutcome,
         F: Future<Output = O> + Send + 'static,
     {
-        self.register(Handler::new_async(handler).types([event_type]).priority(priority))
+        self.register(Handler::new_async(handler).types([types.try_into()?]).priority(priority))
     }
 
     /// Registers a handler with all of its options.

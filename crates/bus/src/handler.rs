@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, pin::Pin, sync::Arc};
 
-use spacefold_event_core::{EventFilter, EventType, RecordedEvent};
+use spacefold_event_core::{EventFilter, RecordedEvent, TypePattern};
 
 use crate::{priority::Priority, retry_policy::RetryPolicy};
 
@@ -133,9 +133,9 @@ impl Handler {
         self
     }
 
-    /// Only for events of these types.
+    /// Only for events of these types: core ones, or what a [`TypePattern`] says of names.
     #[must_use]
-    pub fn types(mut self, types: impl IntoIterator<Item = EventType>) -> Self {
+    pub fn types(mut self, types: impl IntoIterator<Item = impl Into<TypePattern>>) -> Self {
         self.filter = self.filter.types(types);
         self
     }

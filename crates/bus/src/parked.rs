@@ -15,7 +15,7 @@ pub(crate) const MAX_PARKED_EVENTS: usize = 10_000;
 /// Bytes of a reason that are kept.
 const MAX_REASON_BYTES: usize = 1_024;
 
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// What the key of every parked event of a subscription begins with. The length keeps names apart
 /// of which one begins with the other.
@@ -39,8 +39,8 @@ pub struct ParkedEvent {
     pub position: Position,
     /// The id of the event.
     pub event_id: EventId,
-    /// What kind of thing happened.
-    pub event_type: EventType,
+    /// The name of its type.
+    pub type_name: String,
     /// The space it happened to.
     pub space_id: String,
     /// How often the handler was tried.
@@ -49,13 +49,14 @@ pub struct ParkedEvent {
     pub reason: String,
 }
 
+/// As it is stored; in version 1 the type was its code.
 #[derive(Encode, Decode)]
-struct StoredParkedEvent {
+struct StoredParkedEvent<T> {
     schema_version: u32,
     handler: String,
     position: u64,
     event_id: [u8; EventId::LEN],
-    event_type: u8,
+    event_type: T,
     space_id: String,
     attempts: u32,
     reason: String,
@@ -153,7 +154,7 @@ impl Parked {
             handler: handler.to_owned(),
             position: event.position,
             event_id: event.event.event_id,
-            event_type: event.event.event_type(),
+            type_name: event.event.type_name().to_owned(),
             space_id: event.event.space_id.clone(),
             attempts,
             reason: cut(reason),
@@ -219,7 +220,7 @@ fn encode(parked: &ParkedEvent) -> Vec<u8> {
         handler: parked.handler.clone(),
         position: parked.position.get(),
         event_id: *parked.event_id.as_bytes(),
-        event_type: parked.event_type.code(),
+        event_type: parked.type_name.clone(),
         space_id: parked.space_id.clone(),
         attempts: parked.attempts,
         reason: parked.reason.clone(),
@@ -227,17 +228,29 @@ fn encode(parked: &ParkedEvent) -> Vec<u8> {
 }
 
 fn decode(id: ParkedId, bytes: &[u8]) -> Option<ParkedEvent> {
-    let stored: StoredParkedEvent = unseal(bytes)?;
-    (stored.schema_version == SCHEMA_VERSION).then_some(ParkedEvent {
-        id,
-        handler: stored.handler,
-        position: Position::new(stored.position),
-        event_id: EventId::from_bytes(stored.event_id),
-        event_type: EventType::from_code(stored.event_type)?,
-        space_id: stored.space_id,
-        attempts: stored.attempts,
-        reason: stored.reason,
-    })
+    let stored = unseal::<StoredParkedEvent<String>>(bytes);
+    if let Some(stored) = stored.filter(|stored| stored.schema_version == SCHEMA_VERSION) {
+        return Some(stored.into_parked(id, |type_name| type_name));
+    }
+    let stored: StoredParkedEvent<u8> = unseal(bytes)?;
+    let event_type = EventType::from_code(stored.event_type)?;
+    let is_of_version_1 = stored.schema_version == 1;
+    is_of_version_1.then(|| stored.into_parked(id, |_| event_type.name().to_owned()))
+}
+
+impl<T> StoredParkedEvent<T> {
+    fn into_parked(self, id: ParkedId, type_name: impl FnOnce(T) -> String) -> ParkedEvent {
+        ParkedEvent {
+            id,
+            handler: self.handler,
+            position: Position::new(self.position),
+            event_id: EventId::from_bytes(self.event_id),
+            type_name: type_name(self.event_type),
+            space_id: self.space_id,
+            attempts: self.attempts,
+            reason: self.reason,
+        }
+    }
 }
 
 fn cut(reason: &str) -> String {

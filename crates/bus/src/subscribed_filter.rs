@@ -1,22 +1,35 @@
 //! The filter of a durable subscription, as it is kept: so that the next who opens it under the
 //! name with another one is told, rather than miss what only that passes.
 
-use bincode::{Decode, Encode};
-use spacefold_event_core::{EventFilter, EventType, EventTypes, StorageError};
+use bincode::{
+    Decode, Encode,
+    de::Decoder,
+    enc::Encoder,
+    error::{DecodeError, EncodeError},
+};
+use spacefold_event_core::{EventFilter, EventType, EventTypes, StorageError, TypePattern};
 
 use crate::{
     places::Places,
     sealed::{seal, unseal},
 };
 
-const SCHEMA_VERSION: u32 = 1;
+/// Of filters by core types, spaces, document, source and correlation id alone: their digests stay.
+const VERSION_1: u32 = 1;
+/// Of all others: version 1 and what follows it.
+const VERSION_2: u32 = 2;
 
 /// What tells one filter from another, in a few bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct FilterDigest([u8; 32]);
 
-#[derive(Encode, Decode)]
 pub(crate) struct StoredFilter {
+    parts: StoredParts,
+    more: Option<MoreParts>,
+}
+
+#[derive(Encode, Decode)]
+struct StoredParts {
     schema_version: u32,
     /// By [`EventTypes::bits`]; `None` for every type, those of later versions too.
     types: Option<u32>,
@@ -26,11 +39,81 @@ pub(crate) struct StoredFilter {
     correlation_id: Option<String>,
 }
 
+#[derive(Encode, Decode)]
+struct MoreParts {
+    /// Names of an application's types and begins of names, as patterns; none where every one of them
+    /// passes that the types have.
+    own_types: Vec<String>,
+    tags: Vec<String>,
+    not_from: Vec<[u8; 16]>,
+}
+
+/// The parts one after the other, those of version 2 where there are any.
+impl Encode for StoredFilter {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.parts.encode(encoder)?;
+        self.more.as_ref().map_or(Ok(()), |more| more.encode(encoder))
+    }
+}
+
+impl<C> Decode<C> for StoredFilter {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let parts = StoredParts::decode(decoder)?;
+        let more = match parts.schema_version {
+            VERSION_2 => Some(MoreParts::decode(decoder)?),
+            _ => None,
+        };
+        Ok(Self { parts, more })
+    }
+}
+
+bincode::impl_borrow_decode!(StoredFilter);
+
 impl StoredFilter {
     pub(crate) fn of(filter: &EventFilter) -> Self {
+        let more = MoreParts::of(filter);
+        let schema_version = if more.is_some() { VERSION_2 } else { VERSION_1 };
+        Self { parts: StoredParts::of(filter, schema_version), more }
+    }
+
+    /// The filter; `None` when it is of another version.
+    pub(crate) fn filter(self) -> Option<EventFilter> {
+        let Self { parts, more } = self;
+        let filter = parts.filter(more.as_ref().map_or(&[], |more| &more.own_types))?;
+        Some(match more {
+            Some(more) => {
+                more.not_from.into_iter().fold(filter.tags(more.tags), EventFilter::not_from)
+            }
+            None => filter,
+        })
+    }
+}
+
+impl MoreParts {
+    /// `None` where the filter has none of them.
+    fn of(filter: &EventFilter) -> Option<Self> {
+        let patterns = filter.type_patterns();
+        let own = patterns.iter().filter(|pattern| pattern.event_type().is_none());
+        let own_types = match filter.event_types() {
+            EventTypes::ALL if patterns.len() == 1 => Vec::new(),
+            _ => own.map(ToString::to_string).collect(),
+        };
+        let more = Self {
+            own_types,
+            tags: filter.wanted_tags().iter().cloned().collect(),
+            not_from: filter.unwanted_stores().iter().copied().collect(),
+        };
+        let is_empty =
+            more.own_types.is_empty() && more.tags.is_empty() && more.not_from.is_empty();
+        (!is_empty).then_some(more)
+    }
+}
+
+impl StoredParts {
+    fn of(filter: &EventFilter, schema_version: u32) -> Self {
         let types = filter.event_types();
         Self {
-            schema_version: SCHEMA_VERSION,
+            schema_version,
             types: (types != EventTypes::ALL).then(|| types.bits()),
             space_ids: filter.space_ids().map(|ids| ids.iter().cloned().collect()),
             document_id: filter.document_id().map(str::to_owned),
@@ -39,15 +122,18 @@ impl StoredFilter {
         }
     }
 
-    /// The filter; `None` when it is of another version.
-    pub(crate) fn filter(self) -> Option<EventFilter> {
-        if self.schema_version != SCHEMA_VERSION {
+    fn filter(self, own_types: &[String]) -> Option<EventFilter> {
+        if !(VERSION_1..=VERSION_2).contains(&self.schema_version) {
             return None;
         }
         let mut filter = EventFilter::all();
-        if let Some(bits) = self.types {
-            let types = EventTypes::from_bits(bits);
-            filter = filter.types(EventType::ALL.into_iter().filter(|it| types.contains(*it)));
+        if self.types.is_some() || !own_types.is_empty() {
+            let types = self.types.map_or(EventTypes::ALL, EventTypes::from_bits);
+            // Of an application's own either the names that are listed pass, or all of them.
+            let passes = |it: &EventType| own_types.is_empty() || *it != EventType::Application;
+            let own = own_types.iter().map(|pattern| pattern.parse::<TypePattern>());
+            let own = own.collect::<Result<Vec<_>, _>>().ok()?;
+            filter = filter.types(types.iter().filter(passes).map(TypePattern::from).chain(own));
         }
         if let Some(space_ids) = self.space_ids {
             filter = filter.spaces(space_ids);
@@ -109,11 +195,12 @@ mod tests {
     fn a_filter_reads_back_and_each_has_a_digest_of_its_own() {
         let types = [EventType::SpaceCreated, EventType::SyncCompleted];
         let all = EventFilter::all;
+        let pattern = |text: &str| [text.parse::<TypePattern>().unwrap()];
         let filters = [
             all(),
             all().types(types),
             all().types([EventType::SpaceCreated]),
-            all().types([]),
+            all().types([EventType::SpaceCreated; 0]),
             all().spaces([""; 0]),
             all().spaces(["a"]),
             all().spaces(["a", "b"]),
@@ -121,6 +208,15 @@ mod tests {
             all().source("a"),
             all().correlation_id("a"),
             all().types(types).spaces(["a", "b"]).document("d").source("s").correlation_id("c"),
+            all().types([EventType::Application]),
+            all().types(EventType::CORE),
+            all().types(pattern("a.*")),
+            all().types(pattern("a.b")),
+            all().types(EventType::CORE.map(TypePattern::from).into_iter().chain(pattern("a.b"))),
+            all().tags(["a"]),
+            all().tags(["a", "b"]),
+            all().not_from([1; 16]),
+            all().not_from([1; 16]).not_from([2; 16]).tags(["a"]).source("s"),
         ];
         for (n, filter) in filters.iter().enumerate() {
             let bytes = seal(&StoredFilter::of(filter));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spacefold_event_core::{EventFilter, EventType, Position, Timestamp};
+use spacefold_event_core::{EventFilter, Position, Timestamp, TypePattern};
 
 /// A subscriber that was caught up and is so many events behind counts as lagging, unless told
 /// otherwise.
@@ -103,10 +103,17 @@ impl Subscription {
         self
     }
 
-    /// Only events of these types.
+    /// Only events of these types: core ones, or what a [`TypePattern`] says of names.
     #[must_use]
-    pub fn types(mut self, types: impl IntoIterator<Item = EventType>) -> Self {
+    pub fn types(mut self, types: impl IntoIterator<Item = impl Into<TypePattern>>) -> Self {
         self.filter = self.filter.types(types);
+        self
+    }
+
+    /// Only events that have all of these tags.
+    #[must_use]
+    pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.filter = self.filter.tags(tags);
         self
     }
 

@@ -15,15 +15,16 @@ use crate::{
     condition::{AppendCondition, FailedCondition, NoEventMatching},
     event::{RecordedEvent, SpaceEvent},
     event_id::EventId,
-    filter::EventFilter,
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
     log::{AppendError, AppendRequest, LogReader, ReadRequest, Receipt},
     position::{Position, Revision},
+    query::EventQuery,
     read_error::ReadError,
     record::{
         Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder, Schemas,
     },
     timestamp::Timestamp,
+    type_name::COMMAND_UNCHANGED,
 };
 
 use self::{distinct_ids::DistinctIds, ingest::IngestedFields};
@@ -81,13 +82,13 @@ pub trait AppendView {
     /// [`ReadError`] when it cannot be read.
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError>;
 
-    /// The first event after a position that passes the filter.
+    /// The first event after a position that passes the query.
     ///
     /// # Errors
     /// [`ReadError`] when it cannot be read.
     fn first_match(
         &self,
-        filter: &EventFilter,
+        query: &EventQuery,
         after: Position,
     ) -> Result<Option<(Position, EventId)>, ReadError>;
 }
@@ -146,7 +147,7 @@ impl LookedFor {
         let through = log.durable_head();
         let look = |part: &NoEventMatching| {
             let read = ReadRequest::from(part.after.next()).to(through);
-            let read = read.matching(part.filter.clone()).limit(1);
+            let read = read.matching(part.query.clone()).limit(1);
             for page in log.pages(read) {
                 if let Some(event) = page?.envelopes().next() {
                     let found = Some((event.position, event.event_id));
@@ -173,6 +174,13 @@ pub fn propose(
         return Err(AppendError::Empty);
     }
     check_count(events.len())?;
+    if !append.takes_reserved_types() {
+        let is_reserved =
+            |event: &SpaceEvent| event.payload.own_type_name() == Some(COMMAND_UNCHANGED);
+        if let Some(index) = events.iter().position(is_reserved) {
+            return Err(AppendError::ReservedType { index, name: COMMAND_UNCHANGED });
+        }
+    }
     if let Some(times) = append.times().filter(|times| times.len() != events.len()) {
         return Err(AppendError::TimesMismatch { events: events.len(), times: times.len() });
     }
@@ -418,8 +426,8 @@ pub fn failed_parts(
         let after = part.after;
         let first = match looked_for.get(index) {
             Some(LookedFor { found: found @ Some(_), .. }) => *found,
-            Some(looked_for) => view.first_match(&part.filter, after.max(looked_for.through))?,
-            None => view.first_match(&part.filter, after)?,
+            Some(looked_for) => view.first_match(&part.query, after.max(looked_for.through))?,
+            None => view.first_match(&part.query, after)?,
         };
         if let Some((position, event_id)) = first {
             failed.push(FailedCondition::EventMatches { after, position, event_id });

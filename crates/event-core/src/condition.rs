@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::{
     event_id::EventId,
-    filter::EventFilter,
     position::{Position, Revision},
+    query::EventQuery,
 };
 
 /// What the revision of a space must be when the append is decided.
@@ -71,10 +71,10 @@ pub struct AppendCondition {
     pub(crate) no_event_matching: Vec<NoEventMatching>,
 }
 
-/// A part of a condition: no event that passes the filter stands after a position.
+/// A part of a condition: no event that passes the query stands after a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NoEventMatching {
-    pub(crate) filter: EventFilter,
+    pub(crate) query: EventQuery,
     pub(crate) after: Position,
 }
 
@@ -103,11 +103,11 @@ impl AppendCondition {
         Self::none().and_expected(space_id, ExpectedRevision::Exists)
     }
 
-    /// No event that passes `filter` stands after a position: what was decided from the events up
+    /// No event that passes a filter, or any filter of a query, stands after a position: what was decided from the events up
     /// to there still holds.
     #[must_use]
-    pub fn no_event_matching(filter: EventFilter, after: Position) -> Self {
-        Self::none().and_no_event_matching(filter, after)
+    pub fn no_event_matching(query: impl Into<EventQuery>, after: Position) -> Self {
+        Self::none().and_no_event_matching(query, after)
     }
 
     /// And `space_id` meets this expectation.
@@ -117,10 +117,10 @@ impl AppendCondition {
         self
     }
 
-    /// And no event that passes `filter` stands after a position.
+    /// And no event that passes a filter, or any filter of a query, stands after a position.
     #[must_use]
-    pub fn and_no_event_matching(mut self, filter: EventFilter, after: Position) -> Self {
-        self.no_event_matching.push(NoEventMatching { filter, after });
+    pub fn and_no_event_matching(mut self, query: impl Into<EventQuery>, after: Position) -> Self {
+        self.no_event_matching.push(NoEventMatching { query: query.into(), after });
         self
     }
 

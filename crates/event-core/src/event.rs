@@ -5,10 +5,13 @@ use std::{convert::Infallible, fmt};
 use crate::{
     event_id::EventId,
     limits::{LimitExceeded, check_id, check_label},
+    origin::EventOrigin,
     payload::{EventType, Payload, PayloadError},
     position::{Position, Revision},
+    tags::{self, Tags},
     timestamp::Timestamp,
-    value::Value,
+    type_name::{self, UnknownEventType, UnknownTypeReason},
+    value::{Object, Value},
 };
 
 /// What a caller hands in: something that happened to a space.
@@ -24,7 +27,7 @@ use crate::{
 /// assert_eq!(event.event_type(), EventType::DocumentAdded);
 /// # Ok::<(), spacefold::event::PayloadError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SpaceEvent {
     /// Its identity, by which a retried append is recognised.
     pub event_id: EventId,
@@ -38,20 +41,100 @@ pub struct SpaceEvent {
     pub source: Option<String>,
     /// What it belongs to: at most 512 bytes.
     pub correlation_id: Option<String>,
+    /// What it is found by: at most 16 distinct texts of 1 to 200 bytes, in this order.
+    pub tags: Vec<String>,
+    /// Where it comes from, when another store had it first.
+    pub origin: Option<EventOrigin>,
+    /// The time that was filled in, as long as its caller has given none.
+    filled_in: Option<Timestamp>,
 }
+
+/// Whether both say the same: also whether a time was given or filled in makes no difference.
+impl PartialEq for SpaceEvent {
+    fn eq(&self, other: &Self) -> bool {
+        let said = |event: &Self| (event.timestamp, event.origin);
+        self.is_said_by(other) && said(self) == said(other)
+    }
+}
+
+impl Eq for SpaceEvent {}
 
 impl SpaceEvent {
     /// An event with a fresh id, happening now.
     #[must_use]
     pub fn new(space_id: impl Into<String>, payload: Payload) -> Self {
+        let now = Timestamp::now();
         Self {
             event_id: EventId::new(),
             space_id: space_id.into(),
             payload,
-            timestamp: Timestamp::now(),
+            timestamp: now,
             source: None,
             correlation_id: None,
+            tags: Vec::new(),
+            origin: None,
+            filled_in: Some(now),
         }
+    }
+
+    /// An event of an application's own, with a fresh id, happening now.
+    ///
+    /// # Errors
+    /// [`UnknownEventType`] for a name that no such type can have: it has 3 to 200 bytes of ASCII
+    /// letters, digits, `_`, `-`, `:` and dots, at least one dot, no empty label, and a first label
+    /// that is not [reserved](crate::RESERVED_LABELS).
+    ///
+    /// ```
+    /// use spacefold::{EventType, SpaceEvent, Value, event::Object};
+    /// let mut payload = Object::new();
+    /// payload.insert("text", Value::from("Well done"));
+    /// let event = SpaceEvent::application("handbook", "com.example.comment.added", payload)?;
+    /// assert_eq!(event.event_type(), EventType::Application);
+    /// assert_eq!(event.type_name(), "com.example.comment.added");
+    /// assert!(SpaceEvent::application("handbook", "document.eaten", Object::new()).is_err());
+    /// # Ok::<(), spacefold::event::UnknownEventType>(())
+    /// ```
+    pub fn application(
+        space_id: impl Into<String>,
+        type_name: impl Into<String>,
+        payload: Object,
+    ) -> Result<Self, UnknownEventType> {
+        let name = type_name.into();
+        if EventType::core(&name).is_some() {
+            return Err(UnknownEventType::new(&name, UnknownTypeReason::Core));
+        }
+        type_name::check(&name)?;
+        Ok(Self::new(space_id, Payload::Application { name, extra: payload }))
+    }
+
+    /// The name of its type in the interchange form: that of a core type, or the application's own.
+    #[must_use]
+    pub fn type_name(&self) -> &str {
+        self.payload.type_name()
+    }
+
+    /// Whether its caller has given its time: it was not filled in.
+    #[must_use]
+    pub fn has_own_timestamp(&self) -> bool {
+        self.filled_in != Some(self.timestamp)
+    }
+
+    /// Whether `other` says the same under the same id, but for timestamp and origin.
+    fn is_said_by(&self, other: &Self) -> bool {
+        self.event_id == other.event_id
+            && self.space_id == other.space_id
+            && self.payload == other.payload
+            && self.source == other.source
+            && self.correlation_id == other.correlation_id
+            && self.tags == other.tags
+    }
+
+    /// Whether the log has this event as `stored`, so that handing it in again stores nothing: space,
+    /// payload, source, correlation id and tags are equal, and so is the timestamp if its caller gave
+    /// one. Where they come from does not count.
+    #[must_use]
+    pub fn is_stored_as(&self, stored: &Self) -> bool {
+        self.is_said_by(stored) && (!self.has_own_timestamp() || self.timestamp == stored.timestamp)
     }
 
     /// What kind of thing happened.
@@ -71,6 +154,30 @@ impl SpaceEvent {
     #[must_use]
     pub const fn with_timestamp(mut self, timestamp: Timestamp) -> Self {
         self.timestamp = timestamp;
+        self.filled_in = None;
+        self
+    }
+
+    /// The event at a time that its caller has not given: of a repetition another time may be filled
+    /// in, and it is the same event.
+    #[must_use]
+    pub const fn with_filled_in_timestamp(mut self, timestamp: Timestamp) -> Self {
+        self.timestamp = timestamp;
+        self.filled_in = Some(timestamp);
+        self
+    }
+
+    /// The event with these tags.
+    #[must_use]
+    pub fn with_tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.tags = tags.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The event as one that another store had first.
+    #[must_use]
+    pub const fn with_origin(mut self, origin: EventOrigin) -> Self {
+        self.origin = Some(origin);
         self
     }
 
@@ -124,6 +231,8 @@ impl SpaceEvent {
             timestamp: self.timestamp,
             source: self.source.as_deref(),
             correlation_id: self.correlation_id.as_deref(),
+            tags: Tags::owned(&self.tags),
+            origin: self.origin.as_ref(),
             payload: self.payload.map_text(String::as_str),
         }
     }
@@ -139,6 +248,10 @@ impl SpaceEvent {
         self.correlation_id
             .as_deref()
             .map_or(Ok(()), |correlation_id| check_label("correlation_id", correlation_id))?;
+        tags::check(&self.tags)?;
+        if self.origin.is_some_and(|origin| origin.position == Position::START) {
+            return Err(LimitExceeded::OriginPosition);
+        }
         self.payload.check_limits()
     }
 }
@@ -147,7 +260,7 @@ impl SpaceEvent {
 impl fmt::Display for SpaceEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let payload = Value::Object(self.payload.to_object());
-        write!(f, "{} {:?} {payload}", self.event_type(), self.space_id)
+        write!(f, "{} {:?} {payload}", self.type_name(), self.space_id)
     }
 }
 
@@ -214,11 +327,21 @@ pub struct RecordedEventRef<'a> {
     pub source: Option<&'a str>,
     /// What it belongs to.
     pub correlation_id: Option<&'a str>,
+    /// What it is found by.
+    pub tags: Tags<'a>,
+    /// Where it comes from, when another store had it first.
+    pub origin: Option<&'a EventOrigin>,
     /// What happened.
     pub payload: Payload<&'a str>,
 }
 
 impl RecordedEventRef<'_> {
+    /// The name of its type in the interchange form: that of a core type, or the application's own.
+    #[must_use]
+    pub fn type_name(&self) -> &str {
+        self.payload.type_name()
+    }
+
     /// The event with all of its texts owned.
     #[must_use]
     pub fn to_owned_event(&self) -> RecordedEvent {
@@ -230,6 +353,9 @@ impl RecordedEventRef<'_> {
                 timestamp: self.timestamp,
                 source: self.source.map(str::to_owned),
                 correlation_id: self.correlation_id.map(str::to_owned),
+                tags: self.tags.to_vec(),
+                origin: self.origin.copied(),
+                filled_in: None,
             },
             position: self.position,
             revision: self.revision,

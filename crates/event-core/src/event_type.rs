@@ -19,7 +19,7 @@ impl EventTypes {
     /// The empty set.
     pub const NONE: Self = Self(0);
     /// Every type.
-    pub const ALL: Self = Self(((1 << EventType::ALL.len()) - 1) << 1);
+    pub const ALL: Self = Self(((1 << EventType::Application.code()) - 1) << 1);
 
     /// Whether the set holds `event_type`.
     #[must_use]
@@ -37,6 +37,12 @@ impl EventTypes {
     #[must_use]
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// The types of the set, in the order of their codes.
+    pub fn iter(self) -> impl Iterator<Item = EventType> {
+        let all = EventType::CORE.into_iter().chain([EventType::Application]);
+        all.filter(move |event_type| self.contains(*event_type))
     }
 
     /// The set as bits: bit `n` stands for the type with code `n`.
@@ -66,6 +72,6 @@ impl From<EventType> for EventTypes {
 
 impl fmt::Debug for EventTypes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(EventType::ALL.into_iter().filter(|t| self.contains(*t))).finish()
+        f.debug_set().entries(self.iter()).finish()
     }
 }

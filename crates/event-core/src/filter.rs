@@ -3,8 +3,12 @@
 use std::{collections::BTreeSet, fmt};
 
 use crate::{
-    event::SpaceEvent, event_type::EventTypes, payload::EventType, read_error::ReadError,
-    record::Records,
+    event::SpaceEvent,
+    event_type::EventTypes,
+    origin::{EventOrigin, hex_of_id},
+    read_error::ReadError,
+    record::{Envelope, Records},
+    type_pattern::{TypePattern, TypeSelection},
 };
 
 /// Selects events: those that pass every part that is set.
@@ -17,11 +21,14 @@ use crate::{
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventFilter {
-    types: EventTypes,
+    types: TypeSelection,
     spaces: Option<BTreeSet<String>>,
+    tags: BTreeSet<String>,
     document_id: Option<String>,
     source: Option<String>,
     correlation_id: Option<String>,
+    /// Stores whose events do not pass.
+    not_from: BTreeSet<[u8; 16]>,
 }
 
 impl Default for EventFilter {
@@ -35,18 +42,35 @@ impl EventFilter {
     #[must_use]
     pub const fn all() -> Self {
         Self {
-            types: EventTypes::ALL,
+            types: TypeSelection::ALL,
             spaces: None,
+            tags: BTreeSet::new(),
             document_id: None,
             source: None,
             correlation_id: None,
+            not_from: BTreeSet::new(),
         }
     }
 
-    /// Only events of these types.
+    /// Only events of these types: core ones, or what a [`TypePattern`] says of names.
     #[must_use]
-    pub fn types(mut self, types: impl IntoIterator<Item = EventType>) -> Self {
-        self.types = types.into_iter().collect();
+    pub fn types(mut self, types: impl IntoIterator<Item = impl Into<TypePattern>>) -> Self {
+        self.types = TypeSelection::of(types);
+        self
+    }
+
+    /// Only events that have all of these tags.
+    #[must_use]
+    pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.tags = tags.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Only events that do not come from the store with this id; called again, from another one
+    /// neither.
+    #[must_use]
+    pub fn not_from(mut self, store_id: [u8; 16]) -> Self {
+        self.not_from.insert(store_id);
         self
     }
 
@@ -78,10 +102,29 @@ impl EventFilter {
         self
     }
 
-    /// The types that pass.
+    /// The types that pass; [`EventType::Application`] among them when events of any name of an
+    /// application's own do.
     #[must_use]
     pub const fn event_types(&self) -> EventTypes {
-        self.types
+        self.types.types
+    }
+
+    /// The types that pass, as the fewest patterns.
+    #[must_use]
+    pub fn type_patterns(&self) -> Vec<TypePattern> {
+        self.types.patterns()
+    }
+
+    /// The tags that an event must have to pass, all of them.
+    #[must_use]
+    pub const fn wanted_tags(&self) -> &BTreeSet<String> {
+        &self.tags
+    }
+
+    /// The ids of the stores whose events do not pass.
+    #[must_use]
+    pub const fn unwanted_stores(&self) -> &BTreeSet<[u8; 16]> {
+        &self.not_from
     }
 
     /// The spaces that pass; `None` for every one.
@@ -117,11 +160,17 @@ impl EventFilter {
     /// Whether an event passes.
     #[must_use]
     pub fn selects(&self, event: &SpaceEvent) -> bool {
-        self.types.contains(event.event_type())
+        self.types.passes(event.event_type(), || event.type_name())
             && self.spaces.as_ref().is_none_or(|spaces| spaces.contains(&event.space_id))
             && passes(self.source.as_deref(), event.source.as_deref())
             && passes(self.correlation_id.as_deref(), event.correlation_id.as_deref())
+            && self.tags.iter().all(|tag| event.tags.contains(tag))
+            && self.origin_passes(event.origin.as_ref())
             && self.document_id.as_ref().is_none_or(|id| event.payload.names_document(id))
+    }
+
+    fn origin_passes(&self, origin: Option<&EventOrigin>) -> bool {
+        origin.is_none_or(|origin| !self.not_from.contains(&origin.store_id))
     }
 
     /// The places of the records that pass, ascending.
@@ -138,7 +187,7 @@ impl EventFilter {
         let mut selected = Vec::new();
         let rows = records.event_types().iter().zip(records.space_indexes()).enumerate();
         for (index, (event_type, space)) in rows {
-            if self.types.contains(*event_type)
+            if self.types.types.contains(*event_type)
                 && space_passes(space)
                 && self.rest_passes(records, index)?
             {
@@ -151,12 +200,13 @@ impl EventFilter {
     /// Whether a record of a type and space that pass also passes the parts that cost more to
     /// look at, the payload last.
     fn rest_passes(&self, records: &Records, index: usize) -> Result<bool, ReadError> {
-        if self.document_id.is_none() && self.source.is_none() && self.correlation_id.is_none() {
-            return Ok(true);
-        }
-        let Some(envelope) = records.envelope(index) else {
+        let Some(envelope) = self.rest(records, index) else { return Ok(true) };
+        if !self.types.passes(envelope.event_type, || envelope.type_name())
+            || !self.tags.iter().all(|tag| envelope.tags().contains(tag))
+            || !self.origin_passes(envelope.origin())
+        {
             return Ok(false);
-        };
+        }
         if !passes(self.source.as_deref(), envelope.source)
             || !passes(self.correlation_id.as_deref(), envelope.correlation_id)
         {
@@ -166,6 +216,19 @@ impl EventFilter {
             Some(document_id) => Ok(envelope.decode()?.payload.names_document(document_id)),
             None => Ok(true),
         }
+    }
+}
+
+impl EventFilter {
+    /// The record at `index`, when more than its type and its space has to be looked at.
+    fn rest<'a>(&self, records: &'a Records, index: usize) -> Option<Envelope<'a>> {
+        let is_told = self.document_id.is_none()
+            && self.source.is_none()
+            && self.correlation_id.is_none()
+            && self.tags.is_empty()
+            && self.not_from.is_empty()
+            && self.types.passes_every_name();
+        if is_told { None } else { records.envelope(index) }
     }
 }
 
@@ -180,12 +243,15 @@ impl fmt::Display for EventFilter {
             return f.write_str("every event");
         }
         let mut parts = Vec::new();
-        if self.types != EventTypes::ALL {
-            let types = EventType::ALL.into_iter().filter(|it| self.types.contains(*it));
-            parts.push(format!("types {}", listed(types.map(|it| it.name().to_owned()))));
+        if self.types != TypeSelection::ALL {
+            let patterns = self.types.patterns();
+            parts.push(format!("types {}", listed(patterns.iter().map(ToString::to_string))));
         }
         if let Some(spaces) = &self.spaces {
             parts.push(format!("spaces {}", listed(spaces.iter().map(|id| format!("{id:?}")))));
+        }
+        if !self.tags.is_empty() {
+            parts.push(format!("tags {}", listed(self.tags.iter().map(|tag| format!("{tag:?}")))));
         }
         let labels = [
             ("document", &self.document_id),
@@ -194,6 +260,10 @@ impl fmt::Display for EventFilter {
         ];
         for (what, label) in labels {
             parts.extend(label.as_ref().map(|label| format!("{what} {label:?}")));
+        }
+        if !self.not_from.is_empty() {
+            let stores = self.not_from.iter().map(|id| hex_of_id(*id));
+            parts.push(format!("not from {}", listed(stores)));
         }
         f.write_str(&parts.join("; "))
     }

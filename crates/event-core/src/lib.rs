@@ -28,16 +28,21 @@ mod hash_index;
 mod json;
 mod log;
 mod memory_log;
+mod origin;
 mod payload;
 mod pending;
 mod position;
 mod printable;
+mod query;
 mod read_error;
 mod record;
 mod schema_version;
 mod storage_error;
 mod store_mode;
+mod tags;
 mod timestamp;
+mod type_name;
+mod type_pattern;
 mod value;
 mod varint;
 
@@ -64,7 +69,7 @@ pub use self::{
     json::{FilledIn, JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array},
     limits::{
         LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_CONTENT_BYTES, MAX_EVENT_BYTES,
-        MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES,
+        MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES, MAX_TAG_BYTES, MAX_TAGS,
     },
     log::{
         AppendError, AppendFuture, AppendRequest, Discontinuity, EventLog, EventMark, Ingested,
@@ -72,16 +77,24 @@ pub use self::{
         ReadRequest, Receipt, TimelineFork, TimelineId, least_after,
     },
     memory_log::MemoryLog,
-    payload::{EventType, NamedDocuments, Payload, PayloadError, Presence, UnknownEventType},
+    origin::{EventOrigin, hex_of_id, id_of_hex},
+    payload::{EventType, NamedDocuments, Payload, PayloadError, Presence},
     pending::{Answerer, Awaited, Pending},
     position::{Position, Revision},
     printable::printable,
+    query::{EventQuery, MAX_QUERY_FILTERS},
     read_error::ReadError,
     record::Schemas,
     record::{Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder},
     schema_version::SchemaVersion,
     storage_error::{StorageError, StorageErrorKind},
     store_mode::{InvalidStoreMode, StoreMode},
+    tags::Tags,
     timestamp::{InvalidTimestamp, InvalidUtcOffset, Timestamp, UtcOffset},
+    type_name::{
+        COMMAND_UNCHANGED, MAX_TYPE_NAME_BYTES, MIN_TYPE_NAME_BYTES, RESERVED_LABELS,
+        UnknownEventType,
+    },
+    type_pattern::{TypePattern, TypeSelection},
     value::{Digits, Finite, Object, Value},
 };

@@ -1,11 +1,17 @@
 //! A named limit on everything that can grow.
 
+use crate::type_name::UnknownEventType;
+
 /// Bytes of a space, document or variable id; an id is never empty.
 pub const MAX_ID_BYTES: usize = 512;
 /// Bytes of a source, a correlation id, or a hash in a payload.
 pub const MAX_LABEL_BYTES: usize = 512;
 /// Levels of nesting in a JSON value.
 pub const MAX_JSON_DEPTH: usize = 128;
+/// Tags of an event.
+pub const MAX_TAGS: usize = 16;
+/// Bytes of a tag, which is never empty.
+pub const MAX_TAG_BYTES: usize = 200;
 /// Bytes of one encoded event: what [`crate::SpaceEvent::encoded_len`] answers.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
 /// Events of one append.
@@ -47,6 +53,30 @@ pub enum LimitExceeded {
         /// The level at which the limit was passed.
         depth: usize,
     },
+    /// An event has more tags than [`MAX_TAGS`].
+    #[error("the event has {tags} tags: the limit is {MAX_TAGS}")]
+    TooManyTags {
+        /// Its tags.
+        tags: usize,
+    },
+    /// A tag is empty or longer than [`MAX_TAG_BYTES`].
+    #[error("a tag has {bytes} bytes: a tag has 1 to {MAX_TAG_BYTES}")]
+    TagLength {
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// An event has a tag twice.
+    #[error("tag {tag:?} is there twice: the tags of an event are distinct")]
+    TagTwice {
+        /// The tag.
+        tag: String,
+    },
+    /// The position of an origin is 0, where no event stands.
+    #[error("the position of an origin is 0: positions of events begin at 1")]
+    OriginPosition,
+    /// No event can be of a type of that name.
+    #[error(transparent)]
+    TypeName(#[from] UnknownEventType),
     /// An encoded event is larger than [`MAX_EVENT_BYTES`].
     #[error("the encoded event has {bytes} bytes: the limit is {MAX_EVENT_BYTES}")]
     EventTooLarge {

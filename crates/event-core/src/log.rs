@@ -20,9 +20,9 @@ use crate::{
     condition::{AppendCondition, FailedCondition},
     event::SpaceEvent,
     event_id::EventId,
-    filter::EventFilter,
     limits::{LimitExceeded, MAX_APPEND_EVENTS},
     position::{Position, Revision},
+    query::EventQuery,
     read_error::ReadError,
     record::Records,
     storage_error::{StorageError, StorageErrorKind},
@@ -60,13 +60,19 @@ pub struct AppendRequest<'a> {
     events: &'a [SpaceEvent],
     condition: AppendCondition,
     recorded_at: Option<&'a [Timestamp]>,
+    takes_reserved_types: bool,
 }
 
 impl<'a> AppendRequest<'a> {
     /// An append without a condition, recorded when the log takes it.
     #[must_use]
     pub const fn new(events: &'a [SpaceEvent]) -> Self {
-        Self { events, condition: AppendCondition::none(), recorded_at: None }
+        Self {
+            events,
+            condition: AppendCondition::none(),
+            recorded_at: None,
+            takes_reserved_types: false,
+        }
     }
 
     /// The append on this condition.
@@ -82,6 +88,21 @@ impl<'a> AppendRequest<'a> {
     pub const fn recorded_at(mut self, times: &'a [Timestamp]) -> Self {
         self.recorded_at = Some(times);
         self
+    }
+
+    /// The append with events of types that are spacefold's own
+    /// ([`COMMAND_UNCHANGED`](crate::COMMAND_UNCHANGED)), which are refused otherwise: for what records
+    /// them, and for imports.
+    #[must_use]
+    pub const fn with_reserved_types(mut self) -> Self {
+        self.takes_reserved_types = true;
+        self
+    }
+
+    /// Whether it may have events of types that are spacefold's own.
+    #[must_use]
+    pub const fn takes_reserved_types(&self) -> bool {
+        self.takes_reserved_types
     }
 
     /// The events.
@@ -196,7 +217,7 @@ pub struct ReadRequest {
     /// The last position that may be read, inclusive.
     pub to: Position,
     /// Which events.
-    pub filter: EventFilter,
+    pub query: EventQuery,
     /// How many events a page holds at the most; at least 1.
     pub limit: usize,
     /// How many events are looked at for a page, whether they pass or not, before it is given as it
@@ -211,7 +232,7 @@ impl ReadRequest {
         Self {
             from,
             to: Position::new(u64::MAX),
-            filter: EventFilter::all(),
+            query: EventQuery::all(),
             limit: MAX_APPEND_EVENTS,
             look: usize::MAX,
         }
@@ -224,10 +245,10 @@ impl ReadRequest {
         self
     }
 
-    /// The read of what passes `filter`.
+    /// The read of what passes a filter, or any filter of a query.
     #[must_use]
-    pub fn matching(mut self, filter: EventFilter) -> Self {
-        self.filter = filter;
+    pub fn matching(mut self, query: impl Into<EventQuery>) -> Self {
+        self.query = query.into();
         self
     }
 
@@ -272,6 +293,16 @@ pub enum AppendError {
         index: usize,
         /// What is past which limit.
         limit: LimitExceeded,
+    },
+    /// An event is of a type that only spacefold itself records. Nothing is stored.
+    #[error(
+        "event {index} of the append: events of type {name:?} are recorded by spacefold alone; nothing was written"
+    )]
+    ReservedType {
+        /// Which event of the append, from 0.
+        index: usize,
+        /// The name of its type.
+        name: &'static str,
     },
     /// There is not one recording time for each event. Nothing is stored.
     #[error("the append has {events} events and {times} recording times; nothing was written")]

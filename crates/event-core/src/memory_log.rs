@@ -20,6 +20,7 @@ use crate::{
         ReadRequest, Receipt, least_after,
     },
     position::{Position, Revision},
+    query::EventQuery,
     read_error::ReadError,
     record::{Records, Schemas},
     timestamp::Timestamp,
@@ -241,7 +242,7 @@ impl MemoryLogState {
             if left == 0 || looked_at >= read.look || records.first_position() > read.to {
                 break;
             }
-            page.add(records.clone(), from, read.to, &read.filter, left)?;
+            page.add(records.clone(), from, read.to, &read.query, left)?;
         }
         Ok(page)
     }
@@ -286,10 +287,10 @@ impl AppendView for MemoryLogState {
 
     fn first_match(
         &self,
-        filter: &EventFilter,
+        query: &EventQuery,
         after: Position,
     ) -> Result<Option<(Position, EventId)>, ReadError> {
-        let page = self.read(&ReadRequest::from(after.next()).matching(filter.clone()).limit(1))?;
+        let page = self.read(&ReadRequest::from(after.next()).matching(query.clone()).limit(1))?;
         Ok(page.envelopes().next().map(|event| (event.position, event.event_id)))
     }
 }

@@ -1,4 +1,5 @@
-//! The 21 event types and what each carries: the contract, as one table.
+//! The 21 core event types and what each carries: the contract, as one table; and what an application
+//! has of its own.
 
 mod field;
 pub(crate) mod layout;
@@ -13,9 +14,13 @@ use self::field::{
 pub use self::{naming::NamedDocuments, presence::Presence};
 use crate::{
     limits::LimitExceeded,
+    type_name::{self, UnknownEventType, UnknownTypeReason},
     value::{Object, StoredText, Value},
     varint::Malformed,
 };
+
+/// The code of events of an application's own. The next one, 23, is kept free for sealed payloads.
+const APPLICATION_CODE: u8 = 22;
 
 /// Makes the event types and their payloads from the table below.
 macro_rules! payloads {
@@ -39,22 +44,34 @@ macro_rules! payloads {
         #[non_exhaustive]
         pub enum EventType {
             $( $(#[$doc])* $variant = $code, )*
+            /// Something of the application's own, which its name tells.
+            Application = APPLICATION_CODE,
         }
 
         impl EventType {
-            /// Every type, in the order of the contract.
-            pub const ALL: [Self; [$($code),*].len()] = [$(Self::$variant),*];
+            /// The 21 core types, in the order of the contract: every one but
+            /// [`EventType::Application`].
+            pub const CORE: [Self; [$($code),*].len()] = [$(Self::$variant),*];
 
-            /// The name in the interchange form, such as `document.added`.
+            /// The name in the interchange form, such as `document.added`. Of
+            /// [`EventType::Application`] it is `application`: each of its events has a name of
+            /// its own, as [`Payload::type_name`] gives it.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $( Self::$variant => $name, )* }
+                match self {
+                    $( Self::$variant => $name, )*
+                    Self::Application => "application",
+                }
             }
 
             /// The type with this code.
             #[must_use]
             pub const fn from_code(code: u8) -> Option<Self> {
-                match code { $( $code => Some(Self::$variant), )* _ => None }
+                match code {
+                    $( $code => Some(Self::$variant), )*
+                    APPLICATION_CODE => Some(Self::Application),
+                    _ => None,
+                }
             }
         }
 
@@ -74,19 +91,32 @@ macro_rules! payloads {
                     extra: Object<S>,
                 },
             )*
+            /// Something of the application's own.
+            Application {
+                /// The name of its type, such as `com.example.comment.added`.
+                name: S,
+                /// All of its payload: the contract names no key.
+                extra: Object<S>,
+            },
         }
 
         impl<S> Payload<S> {
             /// The type of the event that carries this.
             #[must_use]
             pub const fn event_type(&self) -> EventType {
-                match self { $( Self::$variant { .. } => EventType::$variant, )* }
+                match self {
+                    $( Self::$variant { .. } => EventType::$variant, )*
+                    Self::Application { .. } => EventType::Application,
+                }
             }
 
             /// The keys that the contract does not name.
             #[must_use]
             pub const fn extra(&self) -> &Object<S> {
-                match self { $( Self::$variant { extra, .. } => extra, )* }
+                match self {
+                    $( Self::$variant { extra, .. } => extra, )*
+                    Self::Application { extra, .. } => extra,
+                }
             }
 
             /// The same payload with every text replaced by what `text` makes of it, or its first
@@ -102,19 +132,27 @@ macro_rules! payloads {
                             extra: extra.try_map_text(text)?,
                         },
                     )*
+                    Self::Application { name, extra } => Payload::Application {
+                        name: text(name)?,
+                        extra: extra.try_map_text(text)?,
+                    },
                 })
             }
         }
 
         impl Payload {
             pub(crate) fn extra_mut(&mut self) -> &mut Object {
-                match self { $( Self::$variant { extra, .. } => extra, )* }
+                match self {
+                    $( Self::$variant { extra, .. } => extra, )*
+                    Self::Application { extra, .. } => extra,
+                }
             }
 
             /// The payload of an event of this type from the keys of its JSON object; what the
-            /// contract does not name becomes `extra`.
+            /// contract does not name becomes `extra`. `name` is of an application's type.
             pub(crate) fn from_object(
                 event_type: EventType,
+                name: &str,
                 mut object: Object,
             ) -> Result<Self, PayloadError> {
                 Ok(match event_type {
@@ -124,6 +162,9 @@ macro_rules! payloads {
                             extra: object,
                         },
                     )*
+                    EventType::Application => {
+                        Self::Application { name: name.to_owned(), extra: object }
+                    }
                 })
             }
 
@@ -131,6 +172,7 @@ macro_rules! payloads {
             pub(crate) fn names(event_type: EventType, key: &str) -> bool {
                 match event_type {
                     $( EventType::$variant => [$(stringify!($field)),*].contains(&key), )*
+                    EventType::Application => false,
                 }
             }
         }
@@ -148,6 +190,11 @@ macro_rules! payloads {
                             object
                         }
                     )*
+                    Self::Application { extra, .. } => {
+                        let mut object = Object::new();
+                        object.insert_all(extra);
+                        object
+                    }
                 }
             }
 
@@ -160,6 +207,10 @@ macro_rules! payloads {
                             extra.iter().try_for_each(|(_, value)| value.check_depth(0))
                         }
                     )*
+                    Self::Application { name, extra } => {
+                        type_name::check(name.as_ref())?;
+                        extra.iter().try_for_each(|(_, value)| value.check_depth(0))
+                    }
                 }
             }
         }
@@ -178,13 +229,16 @@ macro_rules! payloads {
                             extra.encode_with(encoder, text)
                         }
                     )*
+                    // The name is in the envelope, as the type is.
+                    Self::Application { extra, .. } => extra.encode_with(encoder, text),
                 }
             }
 
             /// Decodes the payload of an event whose envelope says this type, each of its texts as
-            /// `text` does.
+            /// `text` does. `name` is the one of an application's type.
             pub(crate) fn decode_as<D: Decoder>(
                 event_type: EventType,
+                name: Option<S>,
                 decoder: &mut D,
                 text: &mut impl FnMut(&mut D) -> Result<S, Malformed>,
             ) -> Result<Self, Malformed>
@@ -198,6 +252,10 @@ macro_rules! payloads {
                             extra: Object::decode_with(decoder, text)?,
                         },
                     )*
+                    EventType::Application => Self::Application {
+                        name: name.ok_or(Malformed)?,
+                        extra: Object::decode_with(decoder, text)?,
+                    },
                 })
             }
         }
@@ -356,22 +414,61 @@ impl std::fmt::Display for EventType {
     }
 }
 
+/// The core type of that name: names of an application are none.
 impl std::str::FromStr for EventType {
     type Err = UnknownEventType;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|event_type| event_type.name() == name)
-            .ok_or_else(|| UnknownEventType { name: name.chars().take(80).collect() })
+        Self::core(name).ok_or_else(|| UnknownEventType::new(name, UnknownTypeReason::NotCore))
     }
 }
 
-/// A name that is none of the 21 event types.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown event type {name:?}")]
-pub struct UnknownEventType {
-    name: String,
+impl EventType {
+    /// The type of events with this name: a core type, or [`EventType::Application`].
+    ///
+    /// # Errors
+    /// [`UnknownEventType`] for a name that no event can have: one whose first label is reserved and
+    /// that is none of the 21, one without a dot, one of other characters or another length.
+    ///
+    /// ```
+    /// use spacefold::EventType;
+    /// assert_eq!(EventType::of_name("document.added"), Ok(EventType::DocumentAdded));
+    /// assert_eq!(EventType::of_name("com.example.paid"), Ok(EventType::Application));
+    /// assert!(EventType::of_name("document.eaten").is_err());
+    /// ```
+    pub fn of_name(name: &str) -> Result<Self, UnknownEventType> {
+        if let Some(core) = Self::core(name) {
+            return Ok(core);
+        }
+        type_name::check(name)?;
+        Ok(Self::Application)
+    }
+
+    /// The core type of that name, if there is one.
+    pub(crate) fn core(name: &str) -> Option<Self> {
+        Self::CORE.into_iter().find(|event_type| event_type.name() == name)
+    }
+}
+
+impl<S: AsRef<str>> Payload<S> {
+    /// The name of a type of the application's own; `None` of a core type.
+    #[must_use]
+    pub fn own_type_name(&self) -> Option<&str> {
+        match self {
+            Self::Application { name, .. } => Some(name.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// The name of the event's type in the interchange form: that of a core type, or the
+    /// application's own.
+    #[must_use]
+    pub fn type_name(&self) -> &str {
+        match self {
+            Self::Application { name, .. } => name.as_ref(),
+            core => core.event_type().name(),
+        }
+    }
 }
 
 /// A payload that does not fit its event type.
@@ -402,6 +499,9 @@ pub enum PayloadError {
         /// The type of the event.
         event_type: EventType,
     },
+    /// The name of the type is none that an event can have.
+    #[error(transparent)]
+    UnknownEventType(#[from] UnknownEventType),
 }
 
 #[cfg(test)]
@@ -410,16 +510,53 @@ mod tests {
 
     #[test]
     fn codes_and_names_are_dense_and_lead_back() {
-        for (index, event_type) in EventType::ALL.into_iter().enumerate() {
+        for (index, event_type) in EventType::CORE.into_iter().enumerate() {
             assert_eq!(usize::from(event_type.code()), index + 1);
             assert_eq!(EventType::from_code(event_type.code()), Some(event_type));
             assert_eq!(event_type.name().parse(), Ok(event_type));
         }
         assert_eq!(EventType::from_code(0), None);
-        assert_eq!(EventType::from_code(22), None);
-        assert_eq!(
-            "space".parse::<EventType>().unwrap_err().to_string(),
-            "unknown event type \"space\""
-        );
+        assert_eq!(EventType::from_code(22), Some(EventType::Application));
+        // Kept free for sealed payloads.
+        assert_eq!(EventType::from_code(23), None);
+        let error = "space".parse::<EventType>().unwrap_err().to_string();
+        assert!(error.starts_with("unknown event type \"space\""), "{error}");
+    }
+
+    #[test]
+    fn names_are_core_or_an_applications_own_or_refused() {
+        let long = format!("a.{}", "b".repeat(198));
+        let own = ["a.b", "com.example.comment.added", "billing:Invoice.paid", "A-1_x.Y:2", &long];
+        for name in own {
+            assert_eq!(EventType::of_name(name), Ok(EventType::Application), "{name}");
+        }
+        assert_eq!(EventType::of_name(type_name::COMMAND_UNCHANGED), Ok(EventType::Application));
+        for core in EventType::CORE {
+            assert_eq!(EventType::of_name(core.name()), Ok(core));
+        }
+        let too_long = format!("{long}b");
+        let refused = [
+            ("", "type \"\""),
+            ("application", "\"application\""),
+            ("document.eaten", "\"document.eaten\""),
+            ("document.", "\"document.\""),
+            ("SPACE.CREATED", "\"SPACE.CREATED\""),
+            ("space.", "\"space.\""),
+            ("spacefold.command.changed", "\"spacefold.command.changed\""),
+            ("spacefold.x", "\"spacefold.x\""),
+            (".a", "3 to 200"),
+            ("a..b", "empty"),
+            (".a.b", "empty"),
+            ("a.b.", "empty"),
+            ("a.b c", "characters"),
+            ("a.b/c", "characters"),
+            ("ä.b", "characters"),
+            (&too_long, "3 to 200"),
+        ];
+        for (name, why) in refused {
+            let error = EventType::of_name(name).unwrap_err().to_string();
+            let why = if why == "characters" { "ASCII" } else { why };
+            assert!(error.contains(why), "{name:?}: {error}");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod body;
 mod builder;
 mod columns;
 mod payload_bytes;
+mod rare;
 mod records;
 mod rest;
 mod schemas;

@@ -113,6 +113,18 @@ impl<'a> Lists<'a> {
         Ok(())
     }
 
+    /// Reads a list.
+    pub(crate) fn u64s(&mut self) -> Result<Vec<u64>, Malformed> {
+        let len = self.len()?;
+        let mut numbers = Vec::with_capacity(len);
+        for _ in 0..len {
+            let (number, rest) = read_u64(self.0).ok_or(Malformed)?;
+            numbers.push(number);
+            self.0 = rest;
+        }
+        Ok(numbers)
+    }
+
     /// Reads as many numbers with sign, and hands each on.
     pub(crate) fn i64s(
         &mut self,

@@ -155,7 +155,7 @@ pub fn visit_named_content(
     log: &dyn LogReader,
     visit: &mut dyn FnMut(Position, ContentHash),
 ) -> Result<(), ReadError> {
-    let types = EventType::ALL.into_iter().filter(|event_type| event_type.may_name_content());
+    let types = EventType::CORE.into_iter().filter(|event_type| event_type.may_name_content());
     let filter = EventFilter::all().types(types);
     for page in log.pages(ReadRequest::from(Position::START.next()).matching(filter)) {
         let page = page?;

@@ -403,8 +403,10 @@ impl LineImporter<'_> {
         let mut times: Vec<Timestamp> = run.iter().map(|read| read.recorded_at).collect();
         let events: Vec<SpaceEvent> = run.into_iter().map(|read| read.event).collect();
         let append = match self.options.times {
-            RecordingTimes::FromInput => AppendRequest::new(&events).recorded_at(&times),
-            RecordingTimes::Now => AppendRequest::new(&events),
+            RecordingTimes::FromInput => {
+                AppendRequest::new(&events).with_reserved_types().recorded_at(&times)
+            }
+            RecordingTimes::Now => AppendRequest::new(&events).with_reserved_types(),
         };
         let pending =
             self.log.submit(&append).map_err(|source| ImportFailure::Append { line, source })?;

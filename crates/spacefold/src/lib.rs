@@ -157,11 +157,14 @@ pub use spacefold_store::{Durability, OpenError};
 pub mod event {
     #[doc(inline)]
     pub use spacefold_event_core::{
-        Digits, EventFilter, EventTypes, FilledIn, Finite, InvalidEventId, InvalidTimestamp,
-        InvalidUtcOffset, JsonError, JsonEvent, JsonReader, LimitExceeded, MAX_APPEND_BYTES,
-        MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_JSON_LINE_BYTES,
-        MAX_LABEL_BYTES, NamedDocuments, Object, Payload, PayloadError, Presence, RecordedEvent,
-        RecordedEventRef, SchemaVersion, UnknownEventType, UtcOffset, printable,
+        COMMAND_UNCHANGED, Digits, EventFilter, EventOrigin, EventQuery, EventTypes, FilledIn,
+        Finite, InvalidEventId, InvalidTimestamp, InvalidUtcOffset, JsonError, JsonEvent,
+        JsonReader, LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES,
+        MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_JSON_LINE_BYTES, MAX_LABEL_BYTES, MAX_QUERY_FILTERS,
+        MAX_TAG_BYTES, MAX_TAGS, MAX_TYPE_NAME_BYTES, MIN_TYPE_NAME_BYTES, NamedDocuments, Object,
+        Payload, PayloadError, Presence, RESERVED_LABELS, RecordedEvent, RecordedEventRef,
+        SchemaVersion, Tags, TypePattern, TypeSelection, UnknownEventType, UtcOffset, hex_of_id,
+        id_of_hex, printable,
     };
 }
 

@@ -59,7 +59,7 @@ pub struct SpaceState {
     name: Option<Arc<str>>,
     status: SpaceStatus,
     revision: Revision,
-    created_at: Timestamp,
+    created_at: Option<Timestamp>,
     updated_at: Timestamp,
     metadata: Arc<Object>,
     documents: SharedMap<Document>,
@@ -97,7 +97,7 @@ impl SpaceState {
             name: None,
             status: SpaceStatus::Unknown,
             revision: Revision::NONE,
-            created_at: Timestamp::MIN,
+            created_at: None,
             updated_at: Timestamp::MIN,
             metadata: Arc::default(),
             documents: SharedMap::new(),
@@ -144,9 +144,10 @@ impl SpaceState {
         self.revision
     }
 
-    /// When the log took the `space.created`, else the first event.
+    /// When the log took the `space.created`, else the first core event; `None` before it, events of an
+    /// application's own or not.
     #[must_use]
-    pub const fn created_at(&self) -> Timestamp {
+    pub const fn created_at(&self) -> Option<Timestamp> {
         self.created_at
     }
 

@@ -158,6 +158,12 @@ fn objects() -> impl Strategy<Value = Object> {
     prop::collection::vec((key, value), 0..3).prop_map(|entries| entries.into_iter().collect())
 }
 
+/// An event of an application's own, with a tag.
+pub fn application(space_id: &str, label: &str, payload: Object) -> SpaceEvent {
+    let name = format!("com.example.{label}");
+    SpaceEvent::application(space_id, name, payload).unwrap().with_tags([label])
+}
+
 /// Events of few spaces, documents and paths, so that they meet.
 pub fn events(
     count: impl Into<prop::collection::SizeRange>,
@@ -179,6 +185,7 @@ pub fn events(
         1 => (space(), name()).prop_map(|(s, n)| SpaceEvent::variable_deleted(s, n)),
         1 => (space(), hash()).prop_map(|(s, d)| SpaceEvent::sync_started(s, d)),
         1 => space().prop_map(SpaceEvent::sync_completed),
+        2 => (space(), name(), objects()).prop_map(|(s, n, payload)| application(s, n, payload)),
     ];
     let of_document = prop_oneof![
         8 => (space(), id(), path()).prop_map(|(s, d, p)| SpaceEvent::document_added(s, d, p)),

@@ -190,16 +190,17 @@ impl SharedStore {
 
     pub(crate) fn read(&self, read: &ReadRequest) -> Result<Page, ReadError> {
         let mut page = Page::empty(read.from.max(Position::new(1)));
-        let mut candidates = Candidates::none();
+        let filters = read.query.filters();
+        let mut candidates: Vec<Candidates> = filters.iter().map(|_| Candidates::none()).collect();
         // Whoever wants more than a block has reads on in order, most likely.
-        let blocks = match read.filter.is_all() && read.limit >= RUN_EVENTS {
+        let blocks = match read.query.is_all() && read.limit >= RUN_EVENTS {
             true => BlocksOf::Segments,
             false => BlocksOf::Sled,
         };
         let mut looked_at = 0;
         for _ in 0..MAX_PAGE_RUNS {
             let durable_head = self.view().durable_head();
-            let next = self.next_candidate(page.next(), &read.filter, &mut candidates)?;
+            let next = self.next_candidate(page.next(), filters, &mut candidates)?;
             page.advance(next.min(read.to.next()).min(durable_head.next()));
             if next > read.to.min(durable_head)
                 || page.len() >= read.limit
@@ -220,14 +221,31 @@ impl SharedStore {
                 // The page before has left it for this one: it is done with now.
                 self.cache.remove(&first);
             }
-            page.add(records, next, read.to, &read.filter, left)?;
+            page.add(records, next, read.to, &read.query, left)?;
         }
         Ok(page)
     }
 
+    /// The first position from `from` on that may hold what passes any of the filters; past every
+    /// event where there are none.
+    fn next_candidate(
+        &self,
+        from: Position,
+        filters: &[EventFilter],
+        candidates: &mut [Candidates],
+    ) -> Result<Position, ReadError> {
+        let mut first = Position::new(u64::MAX);
+        for (filter, candidates) in filters.iter().zip(candidates) {
+            if first > from {
+                first = first.min(self.next_candidate_of(from, filter, candidates)?);
+            }
+        }
+        Ok(first)
+    }
+
     /// The first position from `from` on that may hold what passes `filter`, out of the candidates
     /// as far as they reach; from the tail on that is every position.
-    fn next_candidate(
+    fn next_candidate_of(
         &self,
         mut from: Position,
         filter: &EventFilter,

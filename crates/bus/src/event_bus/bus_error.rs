@@ -1,6 +1,10 @@
 //! Why something could not be done with a bus.
 
-use spacefold_event_core::{EventFilter, LimitExceeded, Position, ReadError, StorageError};
+use std::convert::Infallible;
+
+use spacefold_event_core::{
+    EventFilter, LimitExceeded, Position, ReadError, StorageError, UnknownEventType,
+};
 
 use crate::delivery::SubscribeError;
 
@@ -39,6 +43,9 @@ pub enum BusError {
         /// The filter that was asked for.
         asked: Box<EventFilter>,
     },
+    /// No event can be of the type that a handler was to be called for. No handler is registered.
+    #[error("{0}; no handler was registered")]
+    UnknownEventType(#[from] UnknownEventType),
     /// The event is past a limit; no handler was called.
     #[error("{0}; no handler was called")]
     Limit(#[from] LimitExceeded),
@@ -81,4 +88,11 @@ pub enum BusError {
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+/// What is made of an [`EventType`](spacefold_event_core::EventType) cannot be unknown.
+impl From<Infallible> for BusError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use spacefold_event_core::{EventId, EventType, Position, RecordedEvent, lock::SharedLock};
+use spacefold_event_core::{EventId, Position, RecordedEvent, lock::SharedLock};
 
 use super::{
     history::RecentEvents,
@@ -32,8 +32,8 @@ pub struct HandlerFailure {
     pub position: Position,
     /// The id of the event.
     pub event_id: EventId,
-    /// What kind of thing happened.
-    pub event_type: EventType,
+    /// The name of its type.
+    pub type_name: String,
     /// The space it happened to.
     pub space_id: String,
     /// How often the handler was tried.
@@ -275,7 +275,7 @@ impl Dispatcher {
             handler: handler.name.clone(),
             position: event.position,
             event_id: event.event.event_id,
-            event_type: event.event.event_type(),
+            type_name: event.event.type_name().to_owned(),
             space_id: event.event.space_id.clone(),
             attempts,
             reason: reason.to_owned(),

@@ -140,10 +140,7 @@ impl Registry {
 
 impl Handlers {
     fn new(in_order: Vec<Arc<Registered>>) -> Self {
-        let types = in_order.iter().flat_map(|handler| {
-            let types = handler.filter.event_types();
-            EventType::ALL.into_iter().filter(move |event_type| types.contains(*event_type))
-        });
+        let types = in_order.iter().flat_map(|handler| handler.filter.event_types().iter());
         let types = types.collect();
         Self { in_order, types }
     }

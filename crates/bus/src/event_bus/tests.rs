@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use spacefold_event_core::{AppendRequest, LogWriter, MemoryLog, Position, SpaceEvent};
+use spacefold_event_core::{AppendRequest, EventType, LogWriter, MemoryLog, Position, SpaceEvent};
 
 use super::*;
 use crate::{

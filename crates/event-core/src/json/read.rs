@@ -12,16 +12,22 @@ use crate::{
     event::SpaceEvent,
     event_id::{EventId, InvalidEventId},
     limits::{LimitExceeded, MAX_JSON_DEPTH},
-    payload::{EventType, Payload, PayloadError, UnknownEventType},
+    origin::{EventOrigin, id_of_hex},
+    payload::{EventType, Payload, PayloadError},
+    position::Position,
     timestamp::{InvalidTimestamp, Parsed, Timestamp, UtcOffset},
+    type_name::UnknownEventType,
     value::{Digits, Finite, Object, Value},
 };
+
+/// What an origin is in JSON.
+const ORIGIN: &str = "an object of store and timeline, each 32 hex digits, and a position";
 
 /// Bytes of one line of JSON input.
 pub const MAX_JSON_LINE_BYTES: usize = 64 << 20;
 
-/// Payload keys to rename while reading: event type → (old key → new key).
-pub type KeyMap = HashMap<EventType, HashMap<String, String>>;
+/// Payload keys to rename while reading: name of the event type → (old key → new key).
+pub type KeyMap = HashMap<String, HashMap<String, String>>;
 
 /// Reads events in the interchange form.
 ///
@@ -140,12 +146,18 @@ pub enum JsonError {
         /// The number as written, cut to 40 characters.
         number: String,
     },
-    /// The event type is none of the 21.
+    /// The event type is none of the 21, and no name that an application's own can have.
     #[error(transparent)]
     UnknownEventType(#[from] UnknownEventType),
     /// `event_id` is no UUID.
     #[error("key \"event_id\": {0}")]
     InvalidEventId(#[from] InvalidEventId),
+    /// An origin lacks something, or has it in another form.
+    #[error("key \"origin\": {key:?} is missing or malformed: expected {ORIGIN}")]
+    InvalidOrigin {
+        /// The key of the origin.
+        key: &'static str,
+    },
     /// A time does not read.
     #[error("key {key:?}: {source}")]
     InvalidTimestamp {
@@ -185,22 +197,24 @@ impl JsonReader {
             .map_err(|error| JsonError::NotUtf8 { offset: error.valid_up_to() })?;
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| syntax(&error))?;
         let keys = TopLevel::read(raw)?;
-        let event_type: EventType = keys
-            .string("event_type")?
-            .ok_or(JsonError::MissingKey { key: "event_type" })?
-            .parse()?;
+        let type_name =
+            keys.string("event_type")?.ok_or(JsonError::MissingKey { key: "event_type" })?;
+        let event_type = EventType::of_name(&type_name)?;
         let space_id = keys.string("space_id")?.ok_or(JsonError::MissingKey { key: "space_id" })?;
         let event_id = keys.string("event_id")?.map(|id| id.parse()).transpose()?;
-        let payload = self.payload(event_type, &keys)?;
+        let payload = self.payload(event_type, &type_name, &keys)?;
         let timestamp = self.time("timestamp", &keys)?;
-        let event = SpaceEvent {
-            event_id: event_id.unwrap_or_else(EventId::new),
-            space_id: space_id.into_owned(),
-            payload,
-            timestamp: timestamp.map_or_else(Timestamp::now, |parsed| parsed.time),
-            source: keys.string("source")?.map(Cow::into_owned),
-            correlation_id: keys.string("correlation_id")?.map(Cow::into_owned),
-        };
+        let mut event = SpaceEvent::new(space_id, payload);
+        if let Some(event_id) = event_id {
+            event.event_id = event_id;
+        }
+        if let Some(timestamp) = timestamp {
+            event = event.with_timestamp(timestamp.time);
+        }
+        event.source = keys.string("source")?.map(Cow::into_owned);
+        event.correlation_id = keys.string("correlation_id")?.map(Cow::into_owned);
+        event.tags = keys.tags()?;
+        event.origin = keys.origin()?;
         event.check_limits()?;
         let recorded_at = self.time("recorded_at", &keys)?;
         let naive = [timestamp, recorded_at].map(|time| time.is_some_and(|time| time.is_naive));
@@ -212,7 +226,12 @@ impl JsonReader {
         })
     }
 
-    fn payload(&self, event_type: EventType, keys: &TopLevel<'_>) -> Result<Payload, JsonError> {
+    fn payload(
+        &self,
+        event_type: EventType,
+        type_name: &str,
+        keys: &TopLevel<'_>,
+    ) -> Result<Payload, JsonError> {
         let mut object = match keys.get("payload") {
             None => Object::new(),
             Some(raw) => match read_value(raw, 0)? {
@@ -220,12 +239,12 @@ impl JsonReader {
                 other => return Err(wrong_type("payload", "an object", other.type_name())),
             },
         };
-        for (old, new) in self.key_map.get(&event_type).into_iter().flatten() {
+        for (old, new) in self.key_map.get(type_name).into_iter().flatten() {
             if let Some(value) = object.remove(old) {
                 object.insert(new.as_str(), value);
             }
         }
-        Ok(Payload::from_object(event_type, object)?)
+        Ok(Payload::from_object(event_type, type_name, object)?)
     }
 
     /// A time; an empty string counts as missing, as it does for the Python module.
@@ -294,6 +313,44 @@ impl<'a> TopLevel<'a> {
             return Err(wrong_type(key, "a string", type_of(raw)));
         }
         read_string(raw).map(Some)
+    }
+
+    fn tags(&self) -> Result<Vec<String>, JsonError> {
+        const KEY: &str = "tags";
+        let Some(raw) = self.get(KEY) else { return Ok(Vec::new()) };
+        let Value::Array(values) = read_value(raw, 0)? else {
+            return Err(wrong_type(KEY, "an array of strings", type_of(raw)));
+        };
+        let tag = |value| match value {
+            Value::String(tag) => Ok(tag),
+            other => Err(wrong_type(KEY, "an array of strings", other.type_name())),
+        };
+        values.into_iter().map(tag).collect()
+    }
+
+    fn origin(&self) -> Result<Option<EventOrigin>, JsonError> {
+        const KEY: &str = "origin";
+        let Some(raw) = self.get(KEY) else { return Ok(None) };
+        let Value::Object(origin) = read_value(raw, 0)? else {
+            return Err(wrong_type(KEY, ORIGIN, type_of(raw)));
+        };
+        let id = |key: &'static str| {
+            let id = origin.get(key).and_then(Value::as_str).and_then(id_of_hex);
+            id.ok_or(JsonError::InvalidOrigin { key })
+        };
+        let position = match origin.get("position") {
+            Some(number @ (Value::Integer(_) | Value::BigInteger(_))) => {
+                number.to_string().parse().ok()
+            }
+            _ => None,
+        };
+        Ok(Some(EventOrigin {
+            store_id: id("store")?,
+            timeline: id("timeline")?,
+            position: position
+                .map(Position::new)
+                .ok_or(JsonError::InvalidOrigin { key: "position" })?,
+        }))
     }
 }
 

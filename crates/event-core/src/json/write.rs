@@ -8,8 +8,10 @@ use crate::{
     event::{RecordedEvent, RecordedEventRef, SpaceEvent},
     event_id::EventId,
     log::Receipt,
+    origin::{EventOrigin, hex_of_id},
     payload::EventType,
     position::{Position, Revision},
+    tags::Tags,
     timestamp::Timestamp,
     value::{Object, Value},
 };
@@ -47,12 +49,16 @@ fn text_of(value: &impl Serialize) -> String {
 #[derive(Serialize)]
 struct Fields<'a> {
     event_id: EventId,
-    event_type: EventType,
+    event_type: &'a str,
     space_id: &'a str,
     payload: Object,
     timestamp: Timestamp,
     source: Option<&'a str>,
     correlation_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Tags<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a EventOrigin>,
     #[serde(flatten)]
     recorded: Option<RecordedFields>,
 }
@@ -69,12 +75,14 @@ impl<'a> Fields<'a> {
     fn of(event: &'a SpaceEvent, recorded: Option<RecordedFields>) -> Self {
         Self {
             event_id: event.event_id,
-            event_type: event.event_type(),
+            event_type: event.type_name(),
             space_id: &event.space_id,
             payload: event.payload.to_object(),
             timestamp: event.timestamp,
             source: event.source.as_deref(),
             correlation_id: event.correlation_id.as_deref(),
+            tags: Some(Tags::owned(&event.tags)).filter(|tags| !tags.is_empty()),
+            origin: event.origin.as_ref(),
             recorded,
         }
     }
@@ -99,15 +107,36 @@ impl Serialize for RecordedEventRef<'_> {
         let Self { position, revision, recorded_at, .. } = *self;
         Fields {
             event_id: self.event_id,
-            event_type: self.event_type,
+            event_type: self.type_name(),
             space_id: self.space_id,
             payload: self.payload.to_object(),
             timestamp: self.timestamp,
             source: self.source,
             correlation_id: self.correlation_id,
+            tags: Some(self.tags).filter(|tags| !tags.is_empty()),
+            origin: self.origin,
             recorded: Some(RecordedFields { position, revision, recorded_at }),
         }
         .serialize(serializer)
+    }
+}
+
+/// As a list of texts.
+impl Serialize for Tags<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+/// `store`, `timeline` (both as 32 hex digits) and `position`.
+impl Serialize for EventOrigin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut printed = serializer.serialize_struct("EventOrigin", 3)?;
+        printed.serialize_field("store", &hex_of_id(self.store_id))?;
+        printed.serialize_field("timeline", &hex_of_id(self.timeline))?;
+        printed.serialize_field("position", &self.position)?;
+        printed.end()
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     event::RecordedEventRef,
     filter::EventFilter,
     position::Position,
+    query::EventQuery,
     read_error::ReadError,
     record::{Envelope, Records},
 };
@@ -39,28 +40,28 @@ impl Page {
         Self { runs: Vec::new(), next }
     }
 
-    /// Adds the events of a run that stand from `from` to `to`, both inclusive, and pass `filter`,
+    /// Adds the events of a run that stand from `from` to `to`, both inclusive, and pass `query`,
     /// at most `limit` of them, and moves [`Page::next`] behind the last one looked at.
     ///
     /// # Errors
-    /// [`ReadError::Corrupt`] when a payload has to be decoded for the filter and does not.
+    /// [`ReadError::Corrupt`] when a payload has to be decoded for the query and does not.
     pub fn add(
         &mut self,
         records: Records,
         from: Position,
         to: Position,
-        filter: &EventFilter,
+        query: &EventQuery,
         limit: usize,
     ) -> Result<(), ReadError> {
         let first = records.first_position();
         let place = |position: Position| to_usize(position.since(first));
         let start = place(from);
         let end = if to < first { 0 } else { place(to).saturating_add(1).min(records.len()) };
-        let (selected, next) = if filter.is_all() {
+        let (selected, next) = if query.is_all() {
             let end = end.min(start.saturating_add(limit));
             (Selected::Range { start, end: end.max(start) }, end)
         } else {
-            let mut listed = filter.select(&records)?;
+            let mut listed = query.select(&records)?;
             listed.retain(|index| (start..end).contains(index));
             let full = listed.len() > limit;
             listed.truncate(limit);
@@ -141,7 +142,7 @@ impl Page {
         let covered = self.next.since(from);
         let holds_all = || {
             let given = to_u64(self.len());
-            !read.filter.is_all() || given >= covered.min(read.to.next().since(from))
+            !read.query.is_all() || given >= covered.min(read.to.next().since(from))
         };
         if from <= read.to && (covered == 0 || !holds_all()) {
             return Err(ReadError::NothingGiven { position: from, to: read.to });

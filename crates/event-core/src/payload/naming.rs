@@ -43,7 +43,8 @@ impl<S: AsRef<str>> Payload<S> {
             | Self::VariableSet { .. }
             | Self::VariableDeleted { .. }
             | Self::SyncStarted { .. }
-            | Self::SyncCompleted { .. } => NamedDocuments::None,
+            | Self::SyncCompleted { .. }
+            | Self::Application { .. } => NamedDocuments::None,
         }
     }
 
@@ -85,7 +86,8 @@ impl<S: AsRef<str>> Payload<S> {
             | Self::VariableDeleted { .. }
             | Self::SyncStarted { .. }
             | Self::SyncCompleted { .. }
-            | Self::CacheInvalidated { .. } => (None, None),
+            | Self::CacheInvalidated { .. }
+            | Self::Application { .. } => (None, None),
         };
         [one, other].into_iter().flatten()
     }
@@ -117,7 +119,8 @@ impl EventType {
             | Self::VariableDeleted
             | Self::SyncStarted
             | Self::SyncCompleted
-            | Self::CacheInvalidated => false,
+            | Self::CacheInvalidated
+            | Self::Application => false,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
     codec,
     columns::{Columns, Numbers},
     payload_bytes::Unreadable,
+    rare::RareFields,
     schemas::{OtherVersion, Schemas},
     stored_columns::{StoredBody, StoredColumns},
     text::{TextId, TextTable},
@@ -52,6 +53,7 @@ pub(super) struct RecordRow<'a> {
     pub(super) correlation_id: Option<TextId>,
     pub(super) space_index: u32,
     pub(super) rank: u32,
+    pub(super) rare: RareFields<'a>,
     pub(super) payload: &'a [u8],
 }
 
@@ -84,11 +86,13 @@ impl Body {
         let mut codes = Codes { stored: stored.codes()?, others: Vec::new() };
         let event_types = codes.types(schemas)?;
         let numbers = vec![Numbers::NONE; count];
-        let mut columns = Columns { spaces, event_ids, event_types, numbers, payloads: Vec::new() };
+        let mut columns =
+            Columns { spaces, event_ids, event_types, numbers, payloads: Vec::new(), rare: None };
         stored.space_of(&mut columns)?;
         stored.timestamps(&mut columns.numbers)?;
         stored.references(&mut columns.numbers, texts.len())?;
         columns.payloads = stored.payloads(&mut columns.numbers)?.to_vec();
+        columns.rare = stored.rare(&columns.event_types, texts.len())?.map(Box::new);
         stored.close()?;
         Ok((Self { texts, columns, are_current: true }, codes))
     }
@@ -106,18 +110,20 @@ impl Body {
             correlation_id: reference(numbers.correlation_id),
             space_index: numbers.space,
             rank: numbers.rank,
+            rare: self.columns.rare(index),
             payload: self.columns.payload(index, numbers)?,
         })
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let Columns { spaces, event_ids, event_types, numbers, payloads } = &self.columns;
+        let Columns { spaces, event_ids, event_types, numbers, payloads, rare } = &self.columns;
         self.texts.memory_bytes()
             + payloads.capacity()
             + size_of_val(spaces.as_slice())
             + size_of_val(event_ids.as_slice())
             + size_of_val(event_types.as_slice())
             + size_of_val(numbers.as_slice())
+            + rare.as_ref().map_or(0, |rare| rare.memory_bytes())
     }
 }
 
@@ -145,7 +151,8 @@ impl RecordRow<'_> {
         &self,
         text: impl FnMut(TextId) -> Result<S, Malformed>,
     ) -> Result<Payload<S>, CorruptRecords> {
-        decode_payload(self.event_type, self.payload, text, |payload| payload, |cause| cause)
+        let Self { event_type, rare, payload, .. } = *self;
+        decode_payload((event_type, rare.name), payload, text, |payload| payload, |cause| cause)
     }
 }
 
@@ -153,14 +160,18 @@ impl RecordRow<'_> {
 /// it is wanted; `fail` makes the error what is wanted, for the same reason.
 #[inline]
 pub(super) fn decode_payload<S: StoredText, R, E>(
-    event_type: EventType,
+    (event_type, name): (EventType, Option<TextId>),
     bytes: &[u8],
     mut text: impl FnMut(TextId) -> Result<S, Malformed>,
     finish: impl FnOnce(Payload<S>) -> R,
     fail: impl FnOnce(CorruptRecords) -> E,
 ) -> Result<R, E> {
     let mut decoder = DecoderImpl::new(SliceReader::new(bytes), codec(), ());
-    let payload = Payload::decode_as(event_type, &mut decoder, &mut |decoder| {
+    let own_name = match name {
+        None => None,
+        Some(name) => text(name).ok(),
+    };
+    let payload = Payload::decode_as(event_type, own_name, &mut decoder, &mut |decoder| {
         text(TextId(decode_u32(decoder)?))
     });
     match payload {

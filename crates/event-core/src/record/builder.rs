@@ -14,13 +14,17 @@ use crate::{
     corrupt_records::CorruptRecords,
     event::{RecordedEventRef, SpaceEvent},
     event_id::EventId,
+    origin::EventOrigin,
     payload::EventType,
+    tags::Tags,
     timestamp::Timestamp,
     varint::Malformed,
 };
 
 /// What an event takes beside its texts and its payload: id, type, timestamp.
 const EVENT_FIXED_BYTES: usize = EventId::LEN + 1 + 8;
+/// What an origin takes.
+const ORIGIN_BYTES: usize = 16 + 16 + 9;
 /// What a text takes beside its bytes, at the most.
 const TEXT_FIXED_BYTES: usize = 5;
 /// About how many texts of an event no event before it has, and their bytes.
@@ -92,13 +96,29 @@ impl EncodedBody {
 }
 
 /// All of a record but its payload, which is at the end of the payloads already.
-struct Encoded {
+struct Encoded<'a> {
     event_id: EventId,
     event_type: EventType,
     space: TextId,
     timestamp: Timestamp,
     source: Option<TextId>,
     correlation_id: Option<TextId>,
+    rare: Rare,
+    origin: Option<&'a EventOrigin>,
+}
+
+/// The texts that few events have: the name of a type of their own, and tags.
+struct Rare {
+    name: Option<TextId>,
+    /// Allocates nothing where there are none.
+    tags: Vec<u32>,
+}
+
+impl Rare {
+    #[inline]
+    fn of(name: Option<&str>, tags: Tags<'_>, mut intern: impl FnMut(&str) -> TextId) -> Self {
+        Self { name: name.map(&mut intern), tags: tags.iter().map(|tag| intern(tag).0).collect() }
+    }
 }
 
 impl RecordsBuilder {
@@ -151,8 +171,11 @@ impl RecordsBuilder {
         let space = intern(&event.space_id);
         let source = event.source.as_deref().map(&mut intern);
         let correlation_id = event.correlation_id.as_deref().map(&mut intern);
+        let rare = Rare::of(event.payload.own_type_name(), Tags::owned(&event.tags), &mut intern);
         let payload_bytes =
             encode_payload(&event.payload, &mut self.columns.payloads, |text| intern(text));
+        let origin = event.origin.as_ref();
+        let origin_bytes = if origin.is_some() { ORIGIN_BYTES } else { 0 };
         self.push_encoded(&Encoded {
             event_id: event.event_id,
             event_type: event.payload.event_type(),
@@ -160,8 +183,10 @@ impl RecordsBuilder {
             timestamp: event.timestamp,
             source,
             correlation_id,
+            rare,
+            origin,
         });
-        EVENT_FIXED_BYTES + text_bytes + payload_bytes
+        EVENT_FIXED_BYTES + text_bytes + payload_bytes + origin_bytes
     }
 
     /// Adds an event that a log has recorded, without what the log decided about it.
@@ -170,6 +195,7 @@ impl RecordsBuilder {
         let space = intern(event.space_id);
         let source = event.source.map(&mut intern);
         let correlation_id = event.correlation_id.map(&mut intern);
+        let rare = Rare::of(event.payload.own_type_name(), event.tags, &mut intern);
         let payload = &mut self.columns.payloads;
         encode_payload(&event.payload, payload, |text: &&str| intern(text));
         self.push_encoded(&Encoded {
@@ -179,6 +205,8 @@ impl RecordsBuilder {
             timestamp: event.timestamp,
             source,
             correlation_id,
+            rare,
+            origin: event.origin,
         });
     }
 
@@ -219,6 +247,9 @@ impl RecordsBuilder {
                 None => Err(Malformed),
             }
         };
+        let tags = row.rare.tags.iter().map(|tag| Ok(copy(TextId(*tag))?.0));
+        let tags = tags.collect::<Result<_, Malformed>>()?;
+        let rare = Rare { name: row.rare.name.map(&mut copy).transpose()?, tags };
         let encoded = Encoded {
             event_id: row.event_id,
             event_type: row.event_type,
@@ -226,6 +257,8 @@ impl RecordsBuilder {
             timestamp: row.timestamp,
             source: row.source.map(&mut copy).transpose()?,
             correlation_id: row.correlation_id.map(&mut copy).transpose()?,
+            rare,
+            origin: row.rare.origin,
         };
         let payload = row.payload(&mut copy)?;
         encode_payload(&payload, &mut self.columns.payloads, |text| *text);
@@ -261,10 +294,15 @@ impl RecordsBuilder {
     }
 
     /// Appends one row to every column; its payload is there already.
-    fn push_encoded(&mut self, encoded: &Encoded) {
+    fn push_encoded(&mut self, encoded: &Encoded<'_>) {
         let reference = |text: Option<TextId>| text.map_or(0, |TextId(text)| text + 1);
         let (space, rank) = self.count_in(encoded.space);
         let columns = &mut self.columns;
+        let Rare { name, tags } = &encoded.rare;
+        if name.is_some() || !tags.is_empty() || encoded.origin.is_some() {
+            let rare = columns.rare.get_or_insert_default();
+            rare.set(columns.event_ids.len(), *name, tags, encoded.origin);
+        }
         columns.event_ids.push(encoded.event_id);
         columns.event_types.push(encoded.event_type);
         columns.numbers.push(Numbers {

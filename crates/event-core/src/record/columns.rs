@@ -1,6 +1,9 @@
 //! The columns of a body, unpacked, and as bytes.
 
-use super::text::{TextId, TextTableBuilder};
+use super::{
+    rare::{RareColumns, RareFields},
+    text::{TextId, TextTableBuilder},
+};
 use crate::{
     event_id::EventId,
     payload::EventType,
@@ -21,6 +24,8 @@ pub(super) struct Columns {
     pub(super) event_types: Vec<EventType>,
     pub(super) numbers: Vec<Numbers>,
     pub(super) payloads: Vec<u8>,
+    /// What few events have; `None` where no record has any of it.
+    pub(super) rare: Option<Box<RareColumns>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +59,7 @@ impl Columns {
             event_types: Vec::with_capacity(records),
             numbers: Vec::with_capacity(records),
             payloads: Vec::with_capacity(records * 12),
+            rare: None,
         }
     }
 
@@ -69,7 +75,8 @@ impl Columns {
             + (texts.entries().len() + self.spaces.len()) * 5
             + self.numbers.len() * fixed
             + self.payloads.len()
-            + 11 * 9;
+            + 11 * 9
+            + self.rare.as_ref().map_or(0, |rare| rare.encoded_bytes());
         let mut out = Vec::with_capacity(most);
         put_u32s(texts.entries().iter().copied(), &mut out);
         put_len(texts.raw_bytes(), &mut out);
@@ -79,6 +86,9 @@ impl Columns {
         out.extend(codes);
         self.encode_numbers(&mut out);
         put_bytes(&self.payloads, &mut out);
+        if let Some(rare) = &self.rare {
+            rare.encode(self.event_ids.len(), &mut out);
+        }
         let rest = out.len();
         texts.put_packed(&mut out);
         self.event_ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
@@ -100,6 +110,15 @@ impl Columns {
         let mut last = 0;
         let lens = rows.map(|row| row.payload_end - std::mem::replace(&mut last, row.payload_end));
         put_u32s(lens, out);
+    }
+
+    /// What the record at `index` has of what few have.
+    #[inline]
+    pub(super) fn rare(&self, index: usize) -> RareFields<'_> {
+        match &self.rare {
+            None => RareFields::default(),
+            Some(rare) => rare.at(index),
+        }
     }
 
     /// The bytes of the payload of a record with these numbers.

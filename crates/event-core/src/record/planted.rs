@@ -71,10 +71,11 @@ fn to_new_path(mut object: Object) -> Object {
 const TRUE_CODES: [u8; 32] = {
     let mut codes = [0; 32];
     let mut code = 1;
-    while code <= EventType::ALL.len() {
+    while code <= EventType::CORE.len() {
         codes[code] = code as u8;
         code += 1;
     }
+    codes[EventType::Application.code() as usize] = EventType::Application.code();
     codes
 };
 

@@ -7,6 +7,7 @@ use bincode::Decode;
 use super::{
     body::{Body, decode_payload},
     codec,
+    rare::RareFields,
     schemas::Schemas,
     stored_columns::{self, StoredBody},
     text::{TextId, TextTable},
@@ -17,9 +18,11 @@ use crate::{
     event::RecordedEventRef,
     event_id::EventId,
     limits,
+    origin::EventOrigin,
     payload::EventType,
     position::{Position, Revision},
     read_error::ReadError,
+    tags::Tags,
     timestamp::Timestamp,
     varint::{Malformed, put_u64s},
 };
@@ -114,6 +117,7 @@ pub struct Envelope<'a> {
     pub source: Option<&'a str>,
     /// What it belongs to.
     pub correlation_id: Option<&'a str>,
+    rare: RareFields<'a>,
     texts: &'a TextTable,
     payload: &'a [u8],
 }
@@ -298,6 +302,7 @@ impl Records {
             timestamp: row.timestamp,
             source: row.source.and_then(text),
             correlation_id: row.correlation_id.and_then(text),
+            rare: row.rare,
             texts: &self.body.texts,
             payload: row.payload,
         })
@@ -306,6 +311,32 @@ impl Records {
     /// Every record in order, payloads not yet decoded.
     pub fn envelopes(&self) -> impl Iterator<Item = Envelope<'_>> {
         (0..self.len()).filter_map(|index| self.envelope(index))
+    }
+
+    /// Whether any event is of an application's type, or has a tag or an origin: whether a program
+    /// that knows stores of format version 1 alone could not read the run.
+    #[must_use]
+    pub fn needs_version_2(&self) -> bool {
+        self.body.columns.rare.is_some()
+    }
+
+    /// The tags that events of the run have, each once.
+    pub fn distinct_tags(&self) -> impl Iterator<Item = &str> {
+        let tags = self.body.columns.rare.as_ref().map(|rare| rare.distinct_tags());
+        tags.unwrap_or_default().into_iter().filter_map(|tag| self.body.texts.get(tag))
+    }
+
+    /// The places of the events that have a tag, ascending.
+    #[must_use]
+    pub fn tagged(&self, tag: &str) -> Vec<usize> {
+        if self.body.columns.rare.is_none() {
+            return Vec::new();
+        }
+        let has = |index: &usize| {
+            let tags = self.body.columns.rare(*index).tags;
+            tags.iter().any(|own| self.body.texts.get(TextId(*own)) == Some(tag))
+        };
+        (0..self.len()).filter(has).collect()
     }
 
     /// Whether every payload was recorded as this program records it. If not, those of earlier
@@ -333,6 +364,25 @@ impl Records {
 }
 
 impl<'a> Envelope<'a> {
+    /// The name of the type: that of a core type, or the application's own.
+    #[must_use]
+    pub fn type_name(&self) -> &'a str {
+        let own = self.rare.name.and_then(|name| self.texts.get(name));
+        own.unwrap_or(self.event_type.name())
+    }
+
+    /// The tags.
+    #[must_use]
+    pub fn tags(&self) -> Tags<'a> {
+        Tags::stored(self.texts, self.rare.tags)
+    }
+
+    /// Where the event comes from, when another store had it first.
+    #[must_use]
+    pub const fn origin(&self) -> Option<&'a EventOrigin> {
+        self.rare.origin
+    }
+
     /// Decodes the payload.
     ///
     /// # Errors
@@ -342,7 +392,7 @@ impl<'a> Envelope<'a> {
     #[inline]
     pub fn decode(self) -> Result<RecordedEventRef<'a>, ReadError> {
         let Self { position, revision, recorded_at, event_id, event_type, .. } = self;
-        let Self { space_id, timestamp, source, correlation_id, texts, .. } = self;
+        let Self { space_id, timestamp, source, correlation_id, rare, texts, .. } = self;
         let text = |text| texts.get(text).ok_or(Malformed);
         let finish = |payload| RecordedEventRef {
             position,
@@ -354,9 +404,11 @@ impl<'a> Envelope<'a> {
             timestamp,
             source,
             correlation_id,
+            tags: Tags::stored(texts, rare.tags),
+            origin: rare.origin,
             payload,
         };
         let fail = |cause| ReadError::Corrupt { position, cause };
-        decode_payload(event_type, self.payload, text, finish, fail)
+        decode_payload((event_type, rare.name), self.payload, text, finish, fail)
     }
 }

@@ -38,6 +38,7 @@ fn rest_of(columns: Columns, start: usize) -> Option<Columns> {
         event_types: columns.event_types.get(start..)?.to_vec(),
         numbers: columns.numbers.get(start..)?.to_vec(),
         payloads: columns.payloads.get(to_usize(before)..)?.to_vec(),
+        rare: columns.rare.and_then(|rare| rare.rest(start, columns.event_ids.len())).map(Box::new),
     };
     let mut places = vec![None; columns.spaces.len()];
     for row in &mut rest.numbers {

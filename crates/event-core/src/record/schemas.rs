@@ -71,9 +71,11 @@ impl Schemas {
     #[allow(clippy::indexing_slicing, reason = "const: what is out of range does not compile")]
     pub(super) const fn new(upcasters: &'static [Upcaster]) -> Self {
         let mut codes = [0; TYPES];
+        let own = EventType::Application.code();
+        codes[own as usize] = own;
         let mut place = 0;
-        while place < EventType::ALL.len() {
-            let code = EventType::ALL[place].code();
+        while place < EventType::CORE.len() {
+            let code = EventType::CORE[place].code();
             codes[code as usize] = code;
             place += 1;
         }
@@ -96,9 +98,11 @@ impl Schemas {
     #[allow(clippy::indexing_slicing, reason = "const: what is out of range does not compile")]
     pub(super) const fn with_codes(codes: [u8; TYPES], upcasters: &'static [Upcaster]) -> Self {
         let mut types = [None; 1 << u8::BITS];
+        let own = EventType::Application;
+        types[codes[own.code() as usize] as usize] = Some(own);
         let mut place = 0;
-        while place < EventType::ALL.len() {
-            let event_type = EventType::ALL[place];
+        while place < EventType::CORE.len() {
+            let event_type = EventType::CORE[place];
             types[codes[event_type.code() as usize] as usize] = Some(event_type);
             place += 1;
         }

@@ -2,11 +2,12 @@
 
 use super::{
     columns::{Columns, Numbers, RunSpace},
+    rare::RareColumns,
     text::{TextId, TextTable, packed_bytes},
 };
 use crate::{
     bytes::to_usize, corrupt_records::CorruptRecords, event_id::EventId, limits::MAX_APPEND_EVENTS,
-    timestamp::Timestamp, varint::Lists,
+    payload::EventType, timestamp::Timestamp, varint::Lists,
 };
 
 /// A body as it is stored, its dense part perhaps in another place than the rest.
@@ -175,6 +176,22 @@ impl<'a> StoredColumns<'a> {
         } else {
             Err(CorruptRecords::Malformed("payloads of another length"))
         }
+    }
+
+    /// Reads what few events have, if any of these has it: what is behind all else.
+    pub(super) fn rare(
+        &mut self,
+        event_types: &[EventType],
+        texts: usize,
+    ) -> Result<Option<RareColumns>, CorruptRecords> {
+        if self.lists.0.is_empty() {
+            return if event_types.contains(&EventType::Application) {
+                Err(CorruptRecords::Malformed("an event of an application without a name"))
+            } else {
+                Ok(None)
+            };
+        }
+        RareColumns::decode(&mut self.lists, event_types, texts).map(Some)
     }
 
     /// Reads a list of one number a record.

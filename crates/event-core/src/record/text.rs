@@ -8,7 +8,8 @@ use std::{
 use rapidhash::fast::GlobalState;
 
 use crate::{
-    bytes::to_usize, corrupt_records::CorruptRecords, hash_index::HashIndex, value::StoredText,
+    bytes::to_usize, corrupt_records::CorruptRecords, hash_index::HashIndex, tags::TagTexts,
+    value::StoredText,
 };
 
 /// A text of the run, by its place in the run's text table.
@@ -285,6 +286,12 @@ impl TextTable {
     fn bounds(&self, index: usize) -> Option<(usize, usize)> {
         let Span { start, end } = self.spans.get(index)?;
         Some((to_usize(*start), to_usize(*end)))
+    }
+}
+
+impl TagTexts for TextTable {
+    fn tag(&self, place: u32) -> &str {
+        self.get(TextId(place)).unwrap_or_default()
     }
 }
 

@@ -54,7 +54,7 @@ impl Projection for Probe {
     }
 
     fn event_types(&self) -> EventTypes {
-        EventType::ALL.into_iter().filter(|it| *it != EventType::SpaceArchived).collect()
+        EventTypes::ALL.iter().filter(|it| *it != EventType::SpaceArchived).collect()
     }
 
     fn apply(

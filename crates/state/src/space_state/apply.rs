@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use spacefold_event_core::{Object, Payload, Position, RecordedEventRef, Revision, bytes::to_u32};
+use spacefold_event_core::{Object, Payload, Position, RecordedEventRef, bytes::to_u32};
 
 use super::{
     KnownHash, SpaceState,
@@ -24,10 +24,14 @@ impl SpaceState {
     ///
     /// Revision and time of the newest event move with every event, ignored ones too.
     pub fn apply(&mut self, event: &RecordedEventRef<'_>) -> Effect {
-        let is_first = self.revision == Revision::NONE;
         self.hash = KnownHash::default();
         self.revision = event.revision;
         self.updated_at = event.recorded_at;
+        if let Payload::Application { .. } = event.payload {
+            return Effect::Whole;
+        }
+        // A space begins with its first core event: those of an application before it do not count.
+        let is_first = self.created_at.is_none();
         let created = match &event.payload {
             Payload::SpaceCreated { name, .. } => Some(*name),
             _ => None,
@@ -39,7 +43,7 @@ impl SpaceState {
                 Did::Whole
             }
             None if is_first => {
-                self.created_at = event.recorded_at;
+                self.created_at = Some(event.recorded_at);
                 match self.apply_live(event, &mut unknown) {
                     Did::Ignored(_) => Did::Ignored(AnomalyReason::SpaceNotCreated),
                     _ => Did::Remarked(AnomalyReason::SpaceNotCreated),
@@ -80,7 +84,7 @@ impl SpaceState {
         self.empty();
         self.name = Some(name.into());
         self.status = SpaceStatus::Created;
-        self.created_at = event.recorded_at;
+        self.created_at = Some(event.recorded_at);
         self.metadata = Arc::default();
         self.sync = SyncState::default();
     }

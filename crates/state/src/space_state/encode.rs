@@ -82,6 +82,9 @@ struct StateEncoder {
     json: Vec<u8>,
 }
 
+/// Stands for a time that is not there: no time is as early.
+const NO_TIME: i64 = i64::MIN;
+
 impl StateEncoder {
     fn new(form: Form) -> Self {
         Self { form, bytes: Vec::new(), json: Vec::new() }
@@ -96,7 +99,7 @@ impl StateEncoder {
         self.maybe_text(state.name.as_deref());
         self.code(state.status.code());
         self.number(state.revision.get());
-        self.time(state.created_at);
+        self.maybe_time(state.created_at);
         self.time(state.updated_at);
         self.object(&state.metadata);
         self.list(state.documents(), |w, (id, document)| {
@@ -207,6 +210,11 @@ impl StateEncoder {
         self.bytes.extend_from_slice(&time.as_micros().to_le_bytes());
     }
 
+    fn maybe_time(&mut self, time: Option<Timestamp>) {
+        let micros = time.map_or(NO_TIME, Timestamp::as_micros);
+        self.bytes.extend_from_slice(&micros.to_le_bytes());
+    }
+
     fn count(&mut self, count: usize) {
         self.number(to_u64(count));
     }
@@ -231,7 +239,7 @@ impl<'a> Reader<'a> {
         state.name = self.maybe(Self::text)?.map(Arc::from);
         state.status = SpaceStatus::from_code(self.code()?).ok_or(UNKNOWN_CODE)?;
         state.revision = Revision::new(self.number()?);
-        state.created_at = self.time()?;
+        state.created_at = self.maybe_time()?;
         state.updated_at = self.time()?;
         state.metadata = Arc::new(self.object()?);
         for _ in 0..self.number()? {
@@ -361,6 +369,13 @@ impl<'a> Reader<'a> {
     fn sized(&mut self) -> Result<&'a [u8], CorruptState> {
         let length = to_usize(self.number()?);
         self.0.take(length).ok_or(CUT_SHORT)
+    }
+
+    fn maybe_time(&mut self) -> Result<Option<Timestamp>, CorruptState> {
+        if self.0.clone().i64() == Some(NO_TIME) {
+            return Ok(self.0.i64().and(None));
+        }
+        self.time().map(Some)
     }
 
     fn time(&mut self) -> Result<Timestamp, CorruptState> {

@@ -1,5 +1,6 @@
 //! The rules of the fold, one by one.
 
+mod application;
 mod effects;
 mod rendering;
 mod sharing;
@@ -61,7 +62,7 @@ fn space_created_gives_a_fresh_state_with_that_name() {
     let state = state_of([created()]);
     assert_eq!((state.name(), state.status()), (Some("S"), SpaceStatus::Created));
     assert_eq!(state.revision(), Revision::new(1));
-    assert_eq!(state.created_at(), recorded_at(1));
+    assert_eq!(state.created_at(), Some(recorded_at(1)));
     assert_eq!(state.updated_at(), recorded_at(1));
     fits(&state);
 }
@@ -98,7 +99,7 @@ fn space_deleted_empties_the_space_and_keeps_what_it_was() {
     let state = state_of(events);
     assert_eq!((state.name(), state.status()), (Some("S"), SpaceStatus::Deleted));
     assert_eq!(state.metadata(), &object([("k", Value::from(1))]));
-    assert_eq!(state.created_at(), recorded_at(1));
+    assert_eq!(state.created_at(), Some(recorded_at(1)));
     assert!(state.documents().is_empty() && state.variables().is_empty());
     assert!(state.references().is_empty() && state.renders().is_empty());
     assert!(state.conflicts().is_empty() && state.stale_documents().is_empty());
@@ -406,7 +407,7 @@ fn anomaly_space_not_created_counts_the_first_event_only() {
     let state = state_of([added("d", "/d"), added("e", "/e")]);
     assert_eq!((state.name(), state.status()), (None, SpaceStatus::Unknown));
     assert_eq!(state.documents().len(), 2);
-    assert_eq!(state.created_at(), recorded_at(1));
+    assert_eq!(state.created_at(), Some(recorded_at(1)));
     has_anomalies(&state, &[(1, EventType::DocumentAdded, "space_not_created")]);
 }
 
@@ -426,7 +427,7 @@ fn anomaly_space_exists_sets_the_name_only() {
     events.push(SpaceEvent::space_created("s", "Other"));
     let state = state_of(events);
     assert_eq!((state.name(), state.status()), (Some("Other"), SpaceStatus::Active));
-    assert_eq!((state.documents().len(), state.created_at()), (2, recorded_at(1)));
+    assert_eq!((state.documents().len(), state.created_at()), (2, Some(recorded_at(1))));
     has_anomalies(&state, &[(14, EventType::SpaceCreated, "space_exists")]);
 }
 
@@ -434,7 +435,7 @@ fn anomaly_space_exists_sets_the_name_only() {
 fn anomaly_space_exists_on_unknown_sets_name_and_status() {
     let state = state_of([added("d", "/d"), created()]);
     assert_eq!((state.name(), state.status()), (Some("S"), SpaceStatus::Created));
-    assert_eq!((state.documents().len(), state.created_at()), (1, recorded_at(1)));
+    assert_eq!((state.documents().len(), state.created_at()), (1, Some(recorded_at(1))));
     has_anomalies(
         &state,
         &[
@@ -472,7 +473,7 @@ fn space_created_after_deletion_is_fresh_and_revision_and_anomalies_go_on() {
     events.extend([deleted(), added("x", "/x"), SpaceEvent::space_created("s", "Again")]);
     let state = state_of(events);
     assert_eq!((state.name(), state.status()), (Some("Again"), SpaceStatus::Created));
-    assert_eq!((state.revision(), state.created_at()), (Revision::new(15), recorded_at(15)));
+    assert_eq!((state.revision(), state.created_at()), (Revision::new(15), Some(recorded_at(15))));
     assert!(state.metadata().is_empty() && state.documents().is_empty());
     assert_eq!(state.sync().last_completed, None);
     has_anomalies(&state, &[(14, EventType::DocumentAdded, "space_deleted")]);

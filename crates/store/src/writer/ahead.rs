@@ -4,7 +4,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
-    EventFilter, EventId, Position, ReadError, ReadRequest, RecordedEvent, Records, Revision,
+    EventId, EventQuery, Position, ReadError, ReadRequest, RecordedEvent, Records, Revision,
     Timestamp,
     append_rules::{AppendView, RetryWindow},
 };
@@ -170,13 +170,13 @@ impl AppendView for UndurableAppends {
 
     fn first_match(
         &self,
-        filter: &EventFilter,
+        query: &EventQuery,
         after: Position,
     ) -> Result<Option<(Position, EventId)>, ReadError> {
         let mut next = after.next();
         while next <= self.durable_head {
             let read =
-                ReadRequest::from(next).to(self.durable_head).matching(filter.clone()).limit(1);
+                ReadRequest::from(next).to(self.durable_head).matching(query.clone()).limit(1);
             let page = self.shared.read(&read)?;
             page.check_progress(&read)?;
             if let Some(event) = page.envelopes().next() {
@@ -185,7 +185,7 @@ impl AppendView for UndurableAppends {
             next = page.next();
         }
         for records in self.records() {
-            let selected = filter.select(records)?;
+            let selected = query.select(records)?;
             let mut envelopes = selected.into_iter().filter_map(|index| records.envelope(index));
             if let Some(event) = envelopes.find(|event| event.position > after) {
                 return Ok(Some((event.position, event.event_id)));

@@ -2,8 +2,7 @@
 
 use clap::Args;
 use spacefold::{
-    EventType,
-    event::EventTypes,
+    event::{TypePattern, TypeSelection},
     projection::{ActivityCount, ActivityFilter, Day},
 };
 
@@ -23,29 +22,34 @@ pub(crate) struct ActivityOf {
     #[arg(long, value_name = "DAY")]
     to: Option<Day>,
 
-    /// Only events of this type; may be given again.
+    /// Only events of this type, such as document.added or com.example.*; may be given again.
     #[arg(long = "type", value_name = "TYPE")]
-    types: Vec<EventType>,
+    types: Vec<TypePattern>,
+
+    /// Only events that have this tag.
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
 }
 
 impl ActivityOf {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
         let store = session.open_existing()?;
         let types = match self.types.as_slice() {
-            [] => EventTypes::ALL,
-            types => types.iter().copied().collect(),
+            [] => TypeSelection::ALL,
+            types => TypeSelection::of(types.iter().cloned()),
         };
-        let filter = ActivityFilter { from: self.from, to: self.to, types };
+        let tag = self.tag.clone();
+        let filter = ActivityFilter { from: self.from, to: self.to, types, tag };
         let counts = store.projections().activity()?.counts(&filter)?;
         let mut table = CellTable::new().head(["day", "type", "source", "events"]);
         for count in &counts {
             if session.json {
                 session.output.json(count)?;
             } else {
-                let ActivityCount { day, event_type, source, events } = count;
+                let ActivityCount { day, type_name, source, events } = count;
                 let source = source.as_deref().unwrap_or("-");
-                let (day, event_type) = (text(day.to_string()), text(event_type.name()));
-                table.row([day, event_type, text(source), number(*events)]);
+                let (day, type_name) = (text(day.to_string()), text(type_name));
+                table.row([day, type_name, text(source), number(*events)]);
             }
         }
         if !session.json {

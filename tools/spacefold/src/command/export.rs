@@ -1,7 +1,7 @@
 //! `spacefold export`
 
 use clap::Args;
-use spacefold::Position;
+use spacefold::{EventType, Position};
 
 use super::selection::{self, SelectionArgs};
 use crate::{error::Failure, progress, session::CliSession};
@@ -16,6 +16,10 @@ pub(crate) struct Export {
     #[arg(long, value_name = "N")]
     to: Option<u64>,
 
+    /// Only events of the 21 core types, for programs that know no others.
+    #[arg(long, conflicts_with = "types")]
+    core_only: bool,
+
     #[command(flatten)]
     selection: SelectionArgs,
 }
@@ -26,7 +30,10 @@ impl Export {
         if let Some(from) = self.from {
             selection::check_position(&store, Position::new(from))?;
         }
-        let filter = self.selection.filter(&store)?;
+        let mut filter = self.selection.filter(&store)?;
+        if self.core_only {
+            filter = filter.types(EventType::CORE);
+        }
         let from = Position::new(self.from.unwrap_or(1));
         let to = Position::new(self.to.unwrap_or(u64::MAX)).min(store.durable_head());
         let progress = progress::events("exporting", to.since(from));

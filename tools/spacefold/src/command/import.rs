@@ -15,7 +15,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use spacefold::{
-    Folding,
+    EventType, Folding,
     admin::{
         BYTE_ORDER_MARK, BadLine, ClampedLine, FutureTimes, ImportError, ImportFailure,
         ImportHooks, ImportOptions, ImportReport, MissingIds, OnBadLine, RecordingTimes,
@@ -248,8 +248,7 @@ fn read_key_map(path: &Path) -> Result<KeyMap, Failure> {
         .map_err(|error| failed(format!("the key map is not valid: {error}")))?;
     let mut key_map = KeyMap::new();
     for (event_type, keys) in named {
-        let event_type = event_type
-            .parse()
+        EventType::of_name(&event_type)
             .map_err(|error| failed(format!("the key map is not valid: {error}")))?;
         key_map.insert(event_type, keys.into_iter().collect());
     }

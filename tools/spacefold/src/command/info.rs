@@ -25,7 +25,7 @@ struct PrintedInfo {
     head: u64,
     durable_head: u64,
     spaces: usize,
-    events_by_type: BTreeMap<&'static str, u64>,
+    events_by_type: BTreeMap<String, u64>,
     bytes: Bytes,
     projections: Vec<PrintedProjection>,
     subscriptions: Vec<PrintedSubscription>,
@@ -201,10 +201,11 @@ fn print(
 }
 
 /// How many events there are of each type that occurs.
-fn count_types(store: &Spacefold) -> Result<BTreeMap<&'static str, u64>, Failure> {
+fn count_types(store: &Spacefold) -> Result<BTreeMap<String, u64>, Failure> {
     let head = store.durable_head();
     let progress = progress::events("counting", head.get());
-    let mut counts = [0_u64; EventType::ALL.len()];
+    let mut counts = [0_u64; EventType::CORE.len()];
+    let mut own = BTreeMap::<String, u64>::new();
     for page in store.log().pages(ReadRequest::from(Position::START.next()).to(head)) {
         interrupt::check()?;
         let page = page?;
@@ -213,15 +214,19 @@ fn count_types(store: &Spacefold) -> Result<BTreeMap<&'static str, u64>, Failure
             let place = usize::from(envelope.event_type.code()).wrapping_sub(1);
             if let Some(count) = counts.get_mut(place) {
                 *count += 1;
+            } else if let Some(count) = own.get_mut(envelope.type_name()) {
+                *count += 1;
+            } else {
+                own.insert(envelope.type_name().to_owned(), 1);
             }
         }
         progress.set_position(page.next().previous().get());
     }
     progress.finish_and_clear();
-    let counted = EventType::ALL.into_iter().filter_map(|event_type| {
+    let counted = EventType::CORE.into_iter().filter_map(|event_type| {
         let place = usize::from(event_type.code()).wrapping_sub(1);
         let count = counts.get(place).copied().filter(|count| *count > 0)?;
-        Some((event_type.name(), count))
+        Some((event_type.name().to_owned(), count))
     });
-    Ok(counted.collect())
+    Ok(counted.chain(own).collect())
 }

@@ -3,8 +3,8 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use spacefold::{
-    EventType, Position, Revision, Snapshot, Spacefold, Timestamp,
-    event::EventFilter,
+    Position, Revision, Snapshot, Spacefold, Timestamp,
+    event::{EventFilter, TypePattern, id_of_hex},
     log::{LogReader, Page, ReadRequest},
 };
 
@@ -19,9 +19,26 @@ pub(crate) struct SelectionArgs {
     #[arg(long = "space", value_name = "SPACE")]
     spaces: Vec<String>,
 
-    /// Only events of this type, such as document.added; may be given several times.
+    /// Only events of this type, such as document.added, or of types whose names begin alike, such
+    /// as com.example.*; may be given several times.
     #[arg(long = "type", value_name = "TYPE")]
-    types: Vec<EventType>,
+    types: Vec<TypePattern>,
+
+    /// Only events that have this tag; given several times, all of them.
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+
+    /// Only events of this source.
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+
+    /// Only events with this correlation id.
+    #[arg(long, value_name = "ID")]
+    correlation_id: Option<String>,
+
+    /// Only events that do not come from the store with this id; may be given several times.
+    #[arg(long = "not-from", value_name = "STORE", value_parser = store_id)]
+    not_from: Vec<[u8; 16]>,
 }
 
 impl SelectionArgs {
@@ -35,10 +52,21 @@ impl SelectionArgs {
             filter = filter.spaces(self.spaces.iter().cloned());
         }
         if !self.types.is_empty() {
-            filter = filter.types(self.types.iter().copied());
+            filter = filter.types(self.types.iter().cloned());
         }
-        Ok(filter)
+        filter = filter.tags(&self.tags);
+        if let Some(source) = &self.source {
+            filter = filter.source(source);
+        }
+        if let Some(correlation_id) = &self.correlation_id {
+            filter = filter.correlation_id(correlation_id);
+        }
+        Ok(self.not_from.iter().copied().fold(filter, EventFilter::not_from))
     }
+}
+
+fn store_id(text: &str) -> Result<[u8; 16], String> {
+    id_of_hex(text).ok_or_else(|| "a store id has 32 hex digits, as `info` prints them".to_owned())
 }
 
 /// Fails when the log has no event of the space.

@@ -79,7 +79,7 @@ fn print(outcome: &Outcome, session: &mut CliSession) -> Result<(), Failure> {
     let before = if outcome.is_repeated() { ", recorded before under this key" } else { "" };
     for event in outcome.events() {
         let (position, revision) = (grouped(event.position.get()), grouped(event.revision.get()));
-        let event_type = event.event.event_type();
+        let event_type = event.event.type_name();
         session
             .output
             .line(&format!("{event_type}: position {position}, revision {revision}{before}"))?;

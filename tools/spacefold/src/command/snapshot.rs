@@ -160,7 +160,8 @@ fn print(snapshot: &Snapshot, output: &mut Output) -> Result<(), Failure> {
     say("status", snapshot.status().to_string());
     say("position", grouped(snapshot.position().get()));
     say("revision", grouped(snapshot.revision().get()));
-    say("created", snapshot.created_at().to_string());
+    let created = snapshot.created_at().map_or("-".to_owned(), |time| time.to_string());
+    say("created", created);
     say("updated", snapshot.updated_at().to_string());
     for (name, value) in snapshot.variables() {
         say(&format!("variable {name}"), value.to_string());

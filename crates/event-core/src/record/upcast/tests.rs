@@ -55,11 +55,15 @@ fn today(name: &str) -> Vec<SpaceEvent> {
         new_path: new_path.to_owned(),
         extra: Object::new(),
     };
+    let with = |mut recorded: SpaceEvent, payload| {
+        recorded.payload = payload;
+        recorded
+    };
     let payload = |recorded: SpaceEvent| match recorded.event_id.as_bytes().first() {
-        Some(2) => SpaceEvent { payload: moved("/a.md", Presence::Absent), ..recorded },
-        Some(3) => extra(SpaceEvent { payload: moved("/b", Presence::Absent), ..recorded }),
-        Some(4) => SpaceEvent { payload: moved("/c.md", "/b.md".into()), ..recorded },
-        Some(5) => extra(SpaceEvent { payload: moved("/d", Presence::Null), ..recorded }),
+        Some(2) => with(recorded, moved("/a.md", Presence::Absent)),
+        Some(3) => extra(with(recorded, moved("/b", Presence::Absent))),
+        Some(4) => with(recorded, moved("/c.md", "/b.md".into())),
+        Some(5) => extra(with(recorded, moved("/d", Presence::Null))),
         _ => recorded,
     };
     recorded(name).into_iter().map(payload).collect()
@@ -286,7 +290,7 @@ fn a_copy_is_of_the_version_of_today() {
 
 #[test]
 fn a_byte_says_type_and_version() {
-    for event_type in EventType::ALL {
+    for event_type in EventType::CORE.into_iter().chain([EventType::Application]) {
         assert_eq!(
             Schemas::today().code(event_type),
             event_type.code(),
@@ -301,7 +305,7 @@ fn a_byte_says_type_and_version() {
             assert_eq!(LATER.current(code).is_some(), version(number) == known);
         }
     }
-    for unknown in [0, 22, 31, 32, 22 | 1 << 5, u8::MAX] {
+    for unknown in [0, 23, 31, 32, 23 | 1 << 5, u8::MAX] {
         assert_eq!(
             (Schemas::today().current(unknown), Schemas::today().other(unknown)),
             (None, None),

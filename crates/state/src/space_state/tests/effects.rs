@@ -44,7 +44,7 @@ fn is_ignored(before: &SpaceState, payload: &Payload) -> bool {
     let unknown = |id: &String| before.document(id).is_none();
     let was_deleted = before.status() == crate::SpaceStatus::Deleted;
     match payload {
-        Payload::SpaceCreated { .. } => false,
+        Payload::SpaceCreated { .. } | Payload::Application { .. } => false,
         _ if was_deleted => true,
         Payload::DocumentUpdated { document_id, .. }
         | Payload::DocumentRemoved { document_id, .. }
@@ -71,7 +71,10 @@ fn each_kind_of_effect_is_told() {
     };
     use Effect::{Ignored, Remarked, Whole};
     let removed = |id: &str| SpaceEvent::document_removed("s", id, ABSENT);
-    let of_another = |event: SpaceEvent| SpaceEvent { space_id: "t".to_owned(), ..event };
+    let of_another = |mut event: SpaceEvent| {
+        event.space_id = "t".to_owned();
+        event
+    };
     let told = [
         (removed("d"), Ignored(SpaceNotCreated)),
         (created(), Remarked(SpaceExists)),
