@@ -13,17 +13,14 @@ use spacefold_disk::{
     },
 };
 use spacefold_event_core::{
-    AppendRequest, EventFilter, EventId, LogIdentity, LogReader as _, LogWriter as _, Position,
-    ReadError, ReadRequest, SpaceEvent, StorageError, Timestamp,
+    AppendRequest, EventFilter, EventId, EventType, LogIdentity, LogReader as _, LogWriter as _,
+    Position, ReadError, ReadRequest, SpaceEvent, StorageError, Timestamp,
 };
 
 use crate::{
     EmbeddedLog, OnDamage, OpenError, StoreOptions, VerifyOptions, VerifyReport,
     environment::Environment,
-    head::{
-        self,
-        format_version::{FormatVersion, testing::NEWER},
-    },
+    head::{self, format_version::FormatVersion},
     log_copy::memory::{MemoryCopies, lost::Left},
     verify::verify_in,
 };
@@ -86,16 +83,19 @@ impl Log {
             _ => (rng.usize(1..6), rng.usize(0..400)),
         };
         let append = self.tried.len();
-        let kind = if rng.u8(..16) == 0 { NEWER } else { "" };
+        let is_own = rng.u8(..16) == 0;
         let events = (0..count).map(|place| {
             let mut id = [0; 16];
             id[..8].copy_from_slice(&(append as u64 + 1).to_be_bytes());
             id[8..].copy_from_slice(&(place as u64).to_be_bytes());
             let text: String = std::iter::repeat_with(|| rng.alphanumeric()).take(bytes).collect();
             self.places.insert(EventId::from_bytes(id), (append, place));
-            SpaceEvent::variable_set(format!("{kind}space-{}", rng.u8(..5)), "v", text)
-                .with_event_id(EventId::from_bytes(id))
-                .with_timestamp(time(append))
+            let space = format!("space-{}", rng.u8(..5));
+            let event = match is_own {
+                false => SpaceEvent::variable_set(space, "v", text),
+                true => own_event(space, text),
+            };
+            event.with_event_id(EventId::from_bytes(id)).with_timestamp(time(append))
         });
         let events: Vec<SpaceEvent> = events.collect();
         self.tried.push(events.clone());
@@ -215,7 +215,7 @@ impl Log {
     fn compare_versions(&self, slots: &[Option<FormatVersion>], found: &[EventId]) -> CheckResult {
         let places = found.iter().filter_map(|id| self.places.get(id));
         let mut events = places.filter_map(|(append, place)| self.tried.get(*append)?.get(*place));
-        if !events.any(|event| event.space_id.starts_with(NEWER)) {
+        if !events.any(|event| event.event_type() == EventType::Application) {
             return Ok(());
         }
         self.saw(|seen| seen.of_newer_format += 1);
@@ -413,6 +413,12 @@ impl Subject for Log {
     fn acknowledged(&self) -> u64 {
         self.known.len() as u64
     }
+}
+
+/// An event that the first format version of a store cannot hold.
+fn own_event(space: String, text: String) -> SpaceEvent {
+    let payload = [("text".to_owned(), text.into())].into_iter().collect();
+    SpaceEvent::application(space, "com.example.noted", payload).unwrap()
 }
 
 /// What the intact slots of HEAD say of the format of the store.

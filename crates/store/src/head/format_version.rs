@@ -33,16 +33,8 @@ impl FormatVersion {
 /// The least version of a store that may hold these events. HEAD says so, durably, before a frame has
 /// them.
 pub(crate) fn format_version_of(records: &Records) -> FormatVersion {
-    #[cfg(test)]
-    if records.spaces().any(|(space, ..)| space.starts_with(testing::NEWER)) {
-        return FormatVersion::Second;
+    match records.needs_version_2() {
+        false => FormatVersion::First,
+        true => FormatVersion::Second,
     }
-    let _ = records;
-    FormatVersion::First
-}
-
-#[cfg(test)]
-pub(crate) mod testing {
-    /// What begins the names of spaces whose events count as those of the newest version.
-    pub(crate) const NEWER: &str = "newer-";
 }

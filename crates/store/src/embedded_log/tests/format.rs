@@ -6,13 +6,12 @@ use spacefold_disk::{
     Disk, SimDisk,
     sim::{Fault, Kept},
 };
+use spacefold_event_core::{EventOrigin, Object};
 
 use super::*;
 use crate::{
     OnDamage, VerifyOptions,
-    head::{
-        self, HEAD_FILE_BYTES, SLOT_BYTES, format_version::testing::NEWER, slot_offset, timeline,
-    },
+    head::{self, HEAD_FILE_BYTES, SLOT_BYTES, slot_offset, timeline},
     log_copy::memory::MemoryCopies,
     verify::verify_in,
 };
@@ -42,8 +41,18 @@ impl Simulated {
     }
 }
 
+/// Events that the first version cannot hold, each for another reason.
 fn newer(number: u64) -> [SpaceEvent; 1] {
-    [SpaceEvent::variable_set(format!("{NEWER}space"), "n", number)]
+    let plain = SpaceEvent::variable_set("space", "n", number);
+    [match number % 3 {
+        0 => plain.with_tags(["course:c1"]),
+        1 => SpaceEvent::application("space", "com.example.noted", Object::new()).unwrap(),
+        _ => plain.with_origin(EventOrigin {
+            store_id: [1; 16],
+            timeline: [2; 16],
+            position: Position::new(number),
+        }),
+    }]
 }
 
 fn plain(number: u64) -> [SpaceEvent; 1] {
@@ -95,11 +104,12 @@ fn what_needs_a_version_is_in_no_journal_whose_head_does_not_say_so() {
     let mut has_stopped_before_any_frame = false;
     for (fault, kept) in Fault::ALL.into_iter().zip(Kept::ALL.into_iter().cycle()) {
         for call in 1..=calls {
+            let event = newer(call);
             let store = Simulated::new();
             let log = store.open().unwrap();
             log.append(&AppendRequest::new(&plain(1))).unwrap();
             store.disk.fail_call(store.disk.calls() + call, fault);
-            let appended = log.append(&AppendRequest::new(&newer(2)));
+            let appended = log.append(&AppendRequest::new(&event));
             let what = format!("{fault:?} at call {call}, {kept:?} kept: {appended:?}");
             let was_hit = appended.is_err();
             if let Err(AppendError::Refused { .. }) = &appended {
