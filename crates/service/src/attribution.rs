@@ -20,10 +20,13 @@ impl Attribution {
         event.source.clone_from(&self.source);
         event.correlation_id.clone_from(&self.correlation_id);
         if let Some(timestamp) = self.timestamp {
-            event.timestamp = timestamp;
+            event = event.with_timestamp(timestamp);
         }
         if let Some(key) = &self.key {
             event.event_id = key.event_id(index);
+            // A repetition is recognised here, not by the log: it is to say that it is one.
+            let timestamp = event.timestamp;
+            event = event.with_timestamp(timestamp);
         }
         event
     }

@@ -1,5 +1,6 @@
 //! The operations as values, and what each may emit.
 
+mod arguments;
 mod held;
 mod operation;
 

@@ -10,8 +10,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, EventLog, Position, Receipt, RecordedEvent,
-    Revision,
+    AppendCondition, AppendError, EventLog, Position, Receipt, RecordedEvent, Revision,
 };
 use spacefold_projection::{LiveStates, SnapshotError};
 use spacefold_state::SpaceState;
@@ -111,9 +110,12 @@ impl Executor {
             match self.decide(order, place, content.is_some())? {
                 AttemptStep::Append { decided, condition } => {
                     read = place.as_ref().map_or(Revision::NONE, KnownState::revision);
-                    content.as_mut().map_or(Ok(()), NamedContent::keep)?;
-                    let append = AppendRequest::new(&decided.events).on(condition);
-                    let appended = self.log.append(&append);
+                    let keep = match decided.is_unchanged {
+                        false => NamedContent::keep,
+                        true => NamedContent::keep_missing,
+                    };
+                    content.as_mut().map_or(Ok(()), keep)?;
+                    let appended = self.log.append(&decided.append(condition));
                     if let Some(outcome) = self.answer(order, place, decided, appended)? {
                         return Ok(outcome);
                     }
@@ -157,7 +159,9 @@ impl Executor {
         };
         let looks_first = has_content || attribution.key.is_some();
         if let Decided::Events(decided) = decided {
-            if looks_first && let Some(answer) = self.answered_already(order)? {
+            // What asks whether it is a repetition asks by reading, and appends what is none.
+            let asks = looks_first && (!conditions.is_none() || decided.is_unchanged);
+            if asks && let Some(answer) = self.answered_already(order)? {
                 return Ok(AttemptStep::Answer(answer));
             }
             let condition = own.and(conditions.of_append(space_id));
@@ -191,8 +195,10 @@ impl Executor {
         let known = self.known_at_once(space_id, place).ok()??;
         let known = place.insert(known);
         match commands.decide(known, attribution) {
-            Decided::Events(decided) => Some((decided, condition(space_id, known, attribution))),
-            Decided::Nothing | Decided::Refused(_) => None,
+            Decided::Events(decided) if !decided.is_unchanged => {
+                Some((decided, condition(space_id, known, attribution)))
+            }
+            _ => None,
         }
     }
 
@@ -206,7 +212,8 @@ impl Executor {
         appended: Result<Receipt, AppendError>,
     ) -> Result<Option<Outcome>, CommandError> {
         match appended {
-            Ok(receipt) => Ok(Some(self.recorded(place, decided, &receipt))),
+            Ok(receipt) => Ok(Some(self.recorded(order, place, decided, &receipt))),
+            Err(AppendError::ConditionFailed { .. }) if order.conditions.is_none() => Ok(None),
             Err(AppendError::ConditionFailed { .. }) => self.answered_already(order),
             Err(error) => {
                 *place = None;
@@ -218,6 +225,7 @@ impl Executor {
     /// The outcome of an append that was taken.
     pub(crate) fn recorded(
         &self,
+        order: Order<'_>,
         place: &mut Option<KnownState>,
         decided: DecidedEvents,
         receipt: &Receipt,
@@ -225,19 +233,20 @@ impl Executor {
         if receipt.is_durable() {
             self.see(receipt.last_position());
         }
+        // What was appended now is behind all that is known of the space.
+        let known = place.as_ref().map_or(Position::START, |known| known.position);
+        let is_repeated = order.attribution.key.is_some() && receipt.first_position() <= known;
         let outcome = Outcome::recorded(decided.events, receipt);
         if !place.as_mut().is_some_and(|known| known.advance(outcome.events())) {
             *place = None;
         }
-        outcome
+        let outcome = if decided.is_unchanged { outcome.without_events() } else { outcome };
+        if is_repeated { outcome.as_repeated() } else { outcome }
     }
 
     /// What an order is answered whatever it would come to: what it did before, under the same key,
     /// or that its condition does not hold.
     fn answered_already(&self, order: Order<'_>) -> Result<Option<Outcome>, CommandError> {
-        if order.conditions.is_none() {
-            return Ok(None);
-        }
         let failed = order.conditions.failed_in_log(&*self.log, order.space_id)?;
         match self.repeated(order)? {
             None if !failed.is_empty() => Err(self.condition_failed(order.space_id, failed)),

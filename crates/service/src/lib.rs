@@ -34,6 +34,7 @@ mod repeat;
 mod space_service;
 mod submission_budget;
 mod submissions;
+mod unchanged;
 
 pub mod testing;
 

@@ -1,6 +1,6 @@
 //! The rules that commands are checked against.
 
-use spacefold_event_core::{EventType, LimitExceeded, Position};
+use spacefold_event_core::{LimitExceeded, Position};
 use spacefold_state::{RenderStatus, SpaceStatus};
 
 use crate::{
@@ -123,7 +123,7 @@ pub enum Refusal {
     },
     /// The idempotency key stands for another command.
     #[error(
-        "idempotency key {key:?} stands for another command: its {event_type} in space \
+        "idempotency key {key:?} stands for another command: its {type_name} in space \
          {space_id:?} is at position {position}", key = key.as_str()
     )]
     KeyReused {
@@ -131,8 +131,8 @@ pub enum Refusal {
         key: IdempotencyKey,
         /// The space of the event that it stands for.
         space_id: String,
-        /// The type of that event.
-        event_type: EventType,
+        /// The name of the type of that event.
+        type_name: String,
         /// Where that event stands.
         position: Position,
     },

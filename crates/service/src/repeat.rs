@@ -10,7 +10,7 @@ use spacefold_projection::SnapshotError;
 
 use crate::{
     command::Command, command_error::CommandError, commands::Commands, idempotency_key::KeyInLog,
-    outcome::Outcome, refusal::Refusal,
+    outcome::Outcome, refusal::Refusal, unchanged,
 };
 
 /// How long what was recorded before is waited for to become durable.
@@ -46,12 +46,14 @@ pub(crate) fn stored(
         let refusal = Refusal::KeyReused {
             key: key.key().clone(),
             space_id: other.event.space_id.clone(),
-            event_type: other.event.event_type(),
+            type_name: other.event.type_name().to_owned(),
             position: other.position,
         };
         return Err(commands.refused(space_id, 0, refusal));
     }
-    Ok(Outcome::repeated(events))
+    let is_unchanged = events.first().is_some_and(|first| unchanged::is_one(&first.event.payload));
+    let outcome = Outcome::repeated(events);
+    Ok(if is_unchanged { outcome.without_events() } else { outcome })
 }
 
 /// The first event that none of the commands may have emitted. Most commands have emitted one event at
@@ -61,6 +63,11 @@ fn find_other<'e>(
     space_id: &str,
     commands: &[Command],
 ) -> Option<&'e RecordedEvent> {
+    if let Some(first) = events.first().filter(|first| unchanged::is_one(&first.event.payload)) {
+        let is_it =
+            first.event.space_id == space_id && unchanged::is_of(&first.event.payload, commands);
+        return (!is_it).then_some(first);
+    }
     let mut unused: Vec<bool> = vec![true; commands.len()];
     let mut next = 0;
     events.iter().enumerate().find_map(|(index, recorded)| {

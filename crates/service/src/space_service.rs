@@ -167,7 +167,11 @@ impl SpaceService {
     /// The service for one command or batch under this key: when it is repeated, because its answer
     /// was lost, it emits nothing and answers as the first time, whatever has happened since.
     ///
-    /// A command that changed nothing left nothing to recognise it by: repeated, it is decided anew.
+    /// A command that changes nothing leaves an event that says so
+    /// ([`COMMAND_UNCHANGED`](spacefold_event_core::COMMAND_UNCHANGED)), which no state takes in: repeated,
+    /// it changes nothing either, whatever has happened since. A command that is refused leaves
+    /// nothing, and its key stays free. The key is of one command and its arguments: others under it are
+    /// refused with [`Refusal::KeyReused`](crate::Refusal::KeyReused).
     ///
     /// # Examples
     /// ```

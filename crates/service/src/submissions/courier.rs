@@ -13,7 +13,7 @@ use std::{
 };
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::{AppendFuture, AppendRequest, PendingAppend};
+use spacefold_event_core::{AppendFuture, PendingAppend};
 
 use super::{
     Message, Submitted,
@@ -161,8 +161,7 @@ impl SpaceQueue {
     /// Hands the events of a command over to the log.
     fn append(&mut self, decided: DecidedCommand, courier: &Courier) {
         let DecidedCommand { submitted, turn, decided, condition } = decided;
-        let append = AppendRequest::new(&decided.events).on(condition);
-        let appended = courier.executor.log().submit(&append);
+        let appended = courier.executor.log().submit(&decided.append(condition));
         let appended = appended.unwrap_or_else(|error| PendingAppend::answered(Err(error)));
         let appended = appended.into_future();
         self.in_flight = Some(AppendUnderWay { submitted, turn, decided, appended });
@@ -174,8 +173,9 @@ impl SpaceQueue {
         let AppendUnderWay { submitted, mut turn, decided, .. } = in_flight;
         match appended {
             Ok(receipt) => {
-                let outcome = courier.executor.recorded(&mut turn, decided, &receipt);
-                drop(turn);
+                let order = submitted.order();
+                let outcome = courier.executor.recorded(order, &mut turn, decided, &receipt);
+                // By the time that the next has its turn this one is answered.
                 submitted.answer(Ok(outcome));
             }
             Err(error) => {

@@ -73,10 +73,10 @@ fn print(outcome: &Outcome, session: &mut CliSession) -> Result<(), Failure> {
         }
         return session.output.flush();
     }
-    if outcome.is_unchanged() {
-        session.output.line("nothing changed")?;
-    }
     let before = if outcome.is_repeated() { ", recorded before under this key" } else { "" };
+    if outcome.is_unchanged() {
+        session.output.line(&format!("nothing changed{before}"))?;
+    }
     for event in outcome.events() {
         let (position, revision) = (grouped(event.position.get()), grouped(event.revision.get()));
         let event_type = event.event.type_name();
