@@ -94,7 +94,7 @@ impl Commands {
             return None;
         }
         let event = SpaceEvent::new(known.state.space_id(), unchanged::payload(commands));
-        let event = attribution.mark(event, 0);
+        let event = attribution.mark_without_extra(event, 0);
         Some(DecidedEvents { events: vec![event], commands: vec![0], is_unchanged: true })
     }
 

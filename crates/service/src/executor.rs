@@ -373,7 +373,10 @@ impl Executor {
     /// What the commands did before, under the same key: the state may have gone on since.
     fn repeated(&self, order: Order<'_>) -> Result<Option<Outcome>, CommandError> {
         match &order.attribution.key {
-            Some(key) => repeat::find(&*self.log, key, order.space_id, order.commands),
+            Some(key) => {
+                let added = &order.attribution.extra;
+                repeat::find(&*self.log, key, order.space_id, order.commands, added)
+            }
             None => Ok(None),
         }
     }
@@ -388,7 +391,8 @@ impl Executor {
         let Order { space_id, commands, attribution, .. } = order;
         match (error, &attribution.key) {
             (AppendError::EventIdReused { position, .. }, Some(key)) => {
-                repeat::stored(&*self.log, key, position, space_id, commands)
+                let added = &attribution.extra;
+                repeat::stored(&*self.log, key, position, space_id, commands, added)
             }
             (AppendError::Limit { limit, index }, _) => {
                 let last = commands.as_slice().len().saturating_sub(1);

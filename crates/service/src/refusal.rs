@@ -1,6 +1,6 @@
 //! The rules that commands are checked against.
 
-use spacefold_event_core::{LimitExceeded, Position};
+use spacefold_event_core::{LimitExceeded, PayloadError, Position, UnknownEventType};
 use spacefold_state::{RenderStatus, SpaceStatus};
 
 use crate::{
@@ -18,7 +18,7 @@ pub enum Refusal {
         /// Its status.
         status: SpaceStatus,
     },
-    /// The space has had no event.
+    /// The space has had no event, or none of the 21 that the contract names.
     #[error("there is no such space")]
     NoSuchSpace,
     /// The space is deleted: it can only be created again.
@@ -136,6 +136,18 @@ pub enum Refusal {
         /// Where that event stands.
         position: Position,
     },
+    /// An event of the application's own is recorded under a name that no such type can have.
+    #[error(transparent)]
+    UnknownType(#[from] UnknownEventType),
+    /// An event is recorded of a type that only spacefold itself records.
+    #[error("events of type {name:?} are recorded by spacefold alone")]
+    ReservedType {
+        /// The name of the type.
+        name: &'static str,
+    },
+    /// A key that is to be added to the payload of each event is one that the contract names.
+    #[error(transparent)]
+    ExtraKey(#[from] PayloadError),
     /// The condition that the command was given on does not hold: see
     /// [`SpaceService::only_if`](crate::SpaceService::only_if) and
     /// [`SpaceService::if_unchanged_since`](crate::SpaceService::if_unchanged_since).

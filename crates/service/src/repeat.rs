@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spacefold_event_core::{
-    EventLog, MAX_APPEND_EVENTS, Payload, Position, ReadError, ReadRequest, RecordedEvent,
+    EventLog, MAX_APPEND_EVENTS, Object, Payload, Position, ReadError, ReadRequest, RecordedEvent,
 };
 
 use spacefold_projection::SnapshotError;
@@ -16,15 +16,17 @@ use crate::{
 /// How long what was recorded before is waited for to become durable.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// What the commands recorded before under their key; `None` when the log has no event of it.
+/// What the commands recorded before under their key, with keys added to each payload; `None` when the
+/// log has no event of it.
 pub(crate) fn find(
     log: &dyn EventLog,
     key: &KeyInLog,
     space_id: &str,
     commands: &Commands,
+    added: &Object,
 ) -> Result<Option<Outcome>, CommandError> {
     match log.find_event(key.event_id(0))? {
-        Some(position) => stored(log, key, position, space_id, commands).map(Some),
+        Some(position) => stored(log, key, position, space_id, commands, added).map(Some),
         None => Ok(None),
     }
 }
@@ -36,13 +38,14 @@ pub(crate) fn stored(
     first: Position,
     space_id: &str,
     commands: &Commands,
+    added: &Object,
 ) -> Result<Outcome, CommandError> {
     let durable_head = log.wait_durable(first, MAX_WAIT)?;
     if durable_head < first {
         return Err(SnapshotError::TimedOut { position: first, durable_head }.into());
     }
     let events = read(log, key, first)?;
-    if let Some(other) = find_other(&events, space_id, commands.as_slice()) {
+    if let Some(other) = find_other(&events, space_id, commands.as_slice(), added) {
         let refusal = Refusal::KeyReused {
             key: key.key().clone(),
             space_id: other.event.space_id.clone(),
@@ -62,6 +65,7 @@ fn find_other<'e>(
     events: &'e [RecordedEvent],
     space_id: &str,
     commands: &[Command],
+    added: &Object,
 ) -> Option<&'e RecordedEvent> {
     if let Some(first) = events.first().filter(|first| unchanged::is_one(&first.event.payload)) {
         let is_it =
@@ -75,7 +79,7 @@ fn find_other<'e>(
         let (before, behind) = (0..next, next..commands.len());
         let emitter = behind.chain(before).find(|&at| {
             unused.get(at) == Some(&true)
-                && commands.get(at).is_some_and(|it| it.may_have_emitted(&event.payload))
+                && commands.get(at).is_some_and(|it| it.may_have_emitted(&event.payload, added))
         });
         if let Some(at) = emitter {
             next = at;

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 
 use spacefold_event_core::{
     AppendCondition, ContentStore, EventLog, MemoryContentStore, MemoryLog, Pending, Position,
-    Presence, Timestamp,
+    Presence, Timestamp, Value,
 };
 use spacefold_projection::{DerivedState, LiveStates};
 use spacefold_state::SpaceState;
@@ -155,6 +155,48 @@ impl SpaceService {
     pub fn with_correlation_id(&self, correlation_id: impl Into<String>) -> Self {
         let correlation_id = Some(correlation_id.into());
         self.with(Attribution { correlation_id, ..self.attribution.clone() })
+    }
+
+    /// The service for commands whose events have these tags, in place of those it gave before: at most
+    /// 16 distinct ones, each of 1 to 200 bytes. Others are refused with each command, by
+    /// [`Refusal::Limit`](crate::Refusal::Limit).
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{SpaceService, event::Object};
+    /// let service = SpaceService::in_memory();
+    /// let enrolled = service.with_tags(["course:c1", "student:s7"]);
+    /// let outcome = enrolled.record("school", "com.example.enrolled", Object::new())?;
+    /// assert_eq!(outcome.events()[0].event.tags, ["course:c1", "student:s7"]);
+    /// # Ok::<(), spacefold::CommandError>(())
+    /// ```
+    #[must_use]
+    pub fn with_tags(&self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let tags = tags.into_iter().map(Into::into).collect();
+        self.with(Attribution { tags, ..self.attribution.clone() })
+    }
+
+    /// The service for commands whose events have one more payload key, which the contract does not name
+    /// for them: a command with one for which it does is refused, by
+    /// [`Refusal::ExtraKey`](crate::Refusal::ExtraKey).
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{Refusal, SpaceService, Value};
+    /// let service = SpaceService::in_memory().with_extra("ticket", 17);
+    /// let created = service.create_space("handbook", "Handbook")?;
+    /// let payload = &created.events()[0].event.payload;
+    /// assert_eq!(payload.extra().get("ticket"), Some(&Value::from(17)));
+    ///
+    /// let refused = service.with_extra("value", 1).set_variable("handbook", "v", 1).unwrap_err();
+    /// assert!(matches!(refused.refusal(), Some(Refusal::ExtraKey(_))));
+    /// # Ok::<(), spacefold::CommandError>(())
+    /// ```
+    #[must_use]
+    pub fn with_extra(&self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        let mut attribution = self.attribution.clone();
+        attribution.extra.insert(key, value.into());
+        self.with(attribution)
     }
 
     /// The service for commands that happened at this time, instead of now.

@@ -130,6 +130,34 @@ fn a_command_that_changed_nothing_under_a_key_stays_so_through_export_and_import
 }
 
 #[test]
+fn an_event_of_ones_own_is_recorded_with_what_is_added_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let record = |arguments: &[&str]| run(cli(&data).arg("record").args(arguments));
+    let marks = ["--tag", "course:c1", "--tag", "b", "--extra", "ticket=17", "--source", "me"];
+    let first = ["s", "com.example.noted", r#"{"text":"a"}"#, "--json", "--correlation-id", "c"];
+    let printed = record(&[&first[..], &marks].concat()).succeeded();
+    let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["event_type"], "com.example.noted");
+    assert_eq!(printed["payload"], serde_json::json!({"text": "a", "ticket": 17}));
+    assert_eq!(printed["tags"], serde_json::json!(["course:c1", "b"]));
+    assert_eq!((&printed["source"], &printed["correlation_id"]), (&"me".into(), &"c".into()));
+    assert_eq!(record(&["s", "a.b"]).succeeded(), "a.b: position 2, revision 2\n");
+    let create = [&["create-space", "s", "S", "--json"][..], &marks].concat();
+    let created: serde_json::Value =
+        serde_json::from_str(&service(&data, &create).succeeded()).unwrap();
+    assert_eq!(created["payload"], serde_json::json!({"name": "S", "ticket": 17}));
+    assert_eq!(created["tags"], printed["tags"]);
+    service(&data, &["record", "s", "a.b", "{}"]).succeeded();
+    let refused = record(&["s", "document.eaten"]);
+    refused.failed(1, "unknown event type \"document.eaten\" (space \"s\")");
+    assert_eq!(record(&["s", "a.b", "[]"]).code, Some(2));
+    assert_eq!(record(&["s", "a.b", "--extra", "x"]).code, Some(2));
+    let tagged = run(cli(&data).args(["export", "--tag", "course:c1"])).succeeded();
+    assert_eq!(tagged.lines().count(), 2);
+}
+
+#[test]
 fn people_are_told_what_was_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
