@@ -241,7 +241,7 @@ impl Executor {
             *place = None;
         }
         let outcome = if decided.is_unchanged { outcome.without_events() } else { outcome };
-        if is_repeated { outcome.as_repeated() } else { outcome }
+        if is_repeated { outcome.marked_repeated() } else { outcome }
     }
 
     /// What an order is answered whatever it would come to: what it did before, under the same key,

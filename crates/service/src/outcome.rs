@@ -40,7 +40,7 @@ impl Outcome {
     }
 
     /// The outcome as that of a command that had been recorded before.
-    pub(crate) fn as_repeated(self) -> Self {
+    pub(crate) fn marked_repeated(self) -> Self {
         Self { repeated: true, ..self }
     }
 
