@@ -213,6 +213,38 @@ fn a_service_waits_for_no_sync_of_what_it_has_recorded_itself(options: &Options)
     spaces.close().unwrap();
 }
 
+#[test]
+fn a_key_is_recognised_in_its_store_alone_however_that_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let keyed = |spaces: &Spacefold, value: u64| {
+        let service = spaces.service();
+        let _ = service.create_space("s", "S");
+        service.with_key("k").set_variable("s", "v", value).unwrap()
+    };
+    let id = |outcome: &Outcome| outcome.events()[0].event.event_id;
+    let mut ids = BTreeSet::new();
+    for name in ["first", "second"] {
+        let path = folder.path().join(name);
+        let spaces = Spacefold::open(&path).unwrap();
+        let first = keyed(&spaces, 1);
+        assert!(!first.is_repeated());
+        spaces.service().set_variable("s", "v", 2).unwrap();
+        spaces.close().unwrap();
+        let spaces = Spacefold::open(&path).unwrap();
+        let again = keyed(&spaces, 1);
+        assert!(again.is_repeated());
+        assert_eq!(again.events(), first.events());
+        spaces.close().unwrap();
+        ids.insert(id(&first));
+    }
+    for _ in 0..2 {
+        let spaces = Spacefold::in_memory().unwrap();
+        ids.insert(id(&keyed(&spaces, 1)));
+        spaces.close().unwrap();
+    }
+    assert_eq!(ids.len(), 4, "{ids:?}");
+}
+
 fn what_others_were_told_is_stored_counts_before_it_can_be_read(options: &Options) {
     let spaces = opened(options, Duration::from_millis(30));
     let service = spaces.service();

@@ -1,18 +1,20 @@
 //! The store through the facade: importing again, and losing sled's copy.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use serde_json::Value;
 use spacefold::{
     Position, SpaceEvent, Spacefold,
     admin::{OnDamage, VerifyDepth, VerifyOptions, verify},
 };
 
-use crate::support::{Contents, REFERENCE, SAMPLE_EVENTS, import_sample};
+use crate::support::{Contents, REFERENCE, SAMPLE_EVENTS, cli, import_sample, run};
 
 #[test]
 fn an_import_that_is_repeated_adds_nothing() {
@@ -40,6 +42,29 @@ fn a_store_in_memory_takes_in_what_one_on_disk_does() {
     let again = import_sample(&spaces);
     assert_eq!((again.appended, again.already_present), (0, SAMPLE_EVENTS));
     spaces.close().unwrap();
+}
+
+#[test]
+fn info_names_the_log_and_its_timeline() {
+    let folder = tempfile::tempdir().unwrap();
+    let info = |name: &str| -> Value {
+        let store = folder.path().join(name);
+        serde_json::from_str(&run(cli(&store).args(["info", "--json"])).succeeded()).unwrap()
+    };
+    let create = |name: &str| Spacefold::open(folder.path().join(name)).unwrap().close().unwrap();
+    ["first", "second"].into_iter().for_each(create);
+    let (first, second) = (info("first"), info("second"));
+    assert_eq!(first["format_version"], 1);
+    assert_eq!((&first["log_id"], &first["fork"]), (&first["store_id"], &Value::Null));
+    assert_eq!(info("first")["timeline"], first["timeline"]);
+    let timelines = [&first["store_id"], &first["timeline"], &second["timeline"]];
+    assert_eq!(
+        timelines.iter().map(ToString::to_string).collect::<BTreeSet<_>>().len(),
+        3,
+        "{timelines:?}"
+    );
+    let shown = run(cli(&folder.path().join("first")).arg("info")).succeeded();
+    assert!(shown.contains(first["timeline"].as_str().unwrap()), "{shown}");
 }
 
 #[test]

@@ -63,8 +63,8 @@ impl PackStore {
     ///
     /// # Cost
     /// Looks every content up among the `needed`, then reads, checks and writes every pack that has
-    /// something to leave behind; other packs are not touched. Puts, syncs and reads go on
-    /// meanwhile.
+    /// something to leave behind; other packs are not touched. Blocks until that is done, and syncs what
+    /// it has written before anything goes. Puts, syncs and reads go on meanwhile.
     pub fn collect_garbage<S: BuildHasher>(
         &self,
         needed: &HashSet<ContentHash, S>,

@@ -81,7 +81,7 @@ impl PackStore {
     /// The store at a glance.
     ///
     /// # Cost
-    /// One pass over the index.
+    /// One pass over the index, in memory; it waits for a put that is under way.
     #[must_use]
     pub fn info(&self) -> ContentInfo {
         let packs = to_u64(self.writer().manifest.packs.len());
@@ -94,7 +94,8 @@ impl PackStore {
         })
     }
 
-    /// Syncs, and closes the store: it takes and gives nothing any more. Closing twice is no error.
+    /// Syncs, and closes the store: it takes and gives nothing any more. Closing twice is no error. Blocks
+    /// on the sync, where something was put since the last.
     ///
     /// # Errors
     /// [`StorageError`] when the store did not close cleanly: what a sync had acknowledged is

@@ -77,7 +77,8 @@ impl PackStore {
     ///
     /// # Cost
     /// Reads the footer of every sealed pack, 48 bytes for each of its entries, and the one pack
-    /// that is not sealed. The index takes some 60 bytes of memory an entry.
+    /// that is not sealed. The index takes some 60 bytes of memory an entry. Blocks on reading, and on a
+    /// sync of the newest pack when the store was not closed.
     pub fn open(path: &Path) -> Result<Self, OpenContentError> {
         Self::open_with(path, ContentOptions::default())
     }
@@ -85,7 +86,7 @@ impl PackStore {
     /// Opens as [`PackStore::open`] does, with options.
     ///
     /// # Errors
-    /// [`OpenContentError`], as there.
+    /// [`OpenContentError`], as there. Blocks as that does.
     pub fn open_with(path: &Path, options: ContentOptions) -> Result<Self, OpenContentError> {
         Self::prepare(path)?.open(options, None)
     }
@@ -97,12 +98,12 @@ impl PackStore {
     /// [`OpenContentError`], as [`PackStore::open`].
     ///
     /// # Cost
-    /// As [`PackStore::open`].
+    /// As [`PackStore::open`], without a sync.
     pub fn prepare(path: &Path) -> Result<PreparedContent, OpenContentError> {
         Self::prepare_on(Arc::new(RealDisk), path)
     }
 
-    /// As [`PackStore::prepare`], on any disk.
+    /// As [`PackStore::prepare`], on any disk; blocks as that does.
     ///
     /// # Errors
     /// [`OpenContentError`], as [`PackStore::open`].
@@ -152,7 +153,7 @@ impl PreparedContent {
     /// [`OpenContentError::Storage`].
     ///
     /// # Cost
-    /// The newest pack is synced when the store was not closed.
+    /// The newest pack is synced when the store was not closed: blocks until it is.
     pub fn open(
         self,
         options: ContentOptions,

@@ -71,7 +71,7 @@ impl ContentReport {
 /// report.
 ///
 /// # Cost
-/// Reads, unpacks and hashes every byte.
+/// Reads, unpacks and hashes every byte: blocks until that is done, and syncs nothing.
 pub fn verify(path: &Path) -> Result<ContentReport, OpenContentError> {
     verify_on(Arc::new(RealDisk), path)
 }

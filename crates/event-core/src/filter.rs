@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use crate::{
     event::SpaceEvent,
     event_type::EventTypes,
-    origin::{EventOrigin, hex_of_id},
+    origin::{EventOrigin, id_text},
     read_error::ReadError,
     record::{Envelope, Records},
     type_pattern::{TypePattern, TypeSelection},
@@ -262,7 +262,7 @@ impl fmt::Display for EventFilter {
             parts.extend(label.as_ref().map(|label| format!("{what} {label:?}")));
         }
         if !self.not_from.is_empty() {
-            let stores = self.not_from.iter().map(|id| hex_of_id(*id));
+            let stores = self.not_from.iter().map(|id| id_text(*id));
             parts.push(format!("not from {}", listed(stores)));
         }
         f.write_str(&parts.join("; "))

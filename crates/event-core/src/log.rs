@@ -1,5 +1,6 @@
 //! The event log as traits: what every log promises, wherever it keeps its events.
 
+mod identity;
 mod ingest;
 mod mark;
 mod page;
@@ -7,6 +8,7 @@ mod reader;
 mod writer;
 
 pub use self::{
+    identity::{LogId, LogIdentity, TimelineFork, TimelineId},
     ingest::{Discontinuity, Ingested},
     mark::{EventMark, LogMark},
     page::Page,

@@ -16,8 +16,8 @@ use crate::{
     filter::EventFilter,
     lock::{Condition, Lock},
     log::{
-        AppendError, AppendRequest, Ingested, LogReader, LogWriter, Page, ReadRequest, Receipt,
-        least_after,
+        AppendError, AppendRequest, Ingested, LogId, LogIdentity, LogReader, LogWriter, Page,
+        ReadRequest, Receipt, least_after,
     },
     position::{Position, Revision},
     query::EventQuery,
@@ -48,6 +48,7 @@ use crate::{
 pub struct MemoryLog {
     state: Lock<MemoryLogState>,
     appended: Condition,
+    identity: LogIdentity,
 }
 
 #[derive(Debug)]
@@ -79,7 +80,8 @@ impl MemoryLog {
             head: Position::START,
             last_recorded_at: Timestamp::MIN,
         };
-        Self { state: Lock::new(state), appended: Condition::new() }
+        let identity = LogIdentity::created(LogId::random());
+        Self { state: Lock::new(state), appended: Condition::new(), identity }
     }
 
     /// Appends events, each by itself and recorded at its own time, as far as times of recording may
@@ -119,6 +121,10 @@ impl MemoryLog {
 }
 
 impl LogReader for MemoryLog {
+    fn identity(&self) -> LogIdentity {
+        self.identity
+    }
+
     fn head(&self) -> Position {
         self.state.lock().head
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use uuid::Uuid;
+
 use crate::position::Position;
 
 /// Where an event stands in the store that it comes from.
@@ -18,24 +20,23 @@ pub struct EventOrigin {
     pub position: Position,
 }
 
-/// `store/timeline/position`, the ids in hex.
+/// `store/timeline/position`, the ids as UUIDs.
 impl fmt::Display for EventOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [store_id, timeline] = [self.store_id, self.timeline].map(hex_of_id);
+        let [store_id, timeline] = [self.store_id, self.timeline].map(id_text);
         write!(f, "{store_id}/{timeline}/{}", self.position)
     }
 }
 
-/// The id of a store or a timeline as it is written: 32 hex digits in lower case.
+/// The id of a store or a timeline as it is written: a UUID, lower-case with hyphens.
 #[must_use]
-pub fn hex_of_id(id: [u8; 16]) -> String {
-    format!("{:032x}", u128::from_be_bytes(id))
+pub fn id_text(id: [u8; 16]) -> String {
+    Uuid::from_bytes(id).to_string()
 }
 
-/// The id of a store or a timeline from 32 hex digits; `None` for other texts.
+/// The id of a store or a timeline from a UUID, with hyphens or without; `None` for other texts.
 #[must_use]
-pub fn id_of_hex(digits: &str) -> Option<[u8; 16]> {
-    let is_hex = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = is_hex.then(|| u128::from_str_radix(digits, 16).ok()).flatten()?;
-    Some(number.to_be_bytes())
+pub fn id_of_text(text: &str) -> Option<[u8; 16]> {
+    let is_plain = matches!(text.len(), 32 | 36);
+    is_plain.then(|| Uuid::try_parse(text).ok()).flatten().map(Uuid::into_bytes)
 }

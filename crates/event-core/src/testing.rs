@@ -9,8 +9,8 @@ use crate::{
     event::RecordedEvent,
     event_id::EventId,
     log::{
-        AppendError, AppendRequest, EventLog, Ingested, LogReader, LogWriter, Page, PendingAppend,
-        ReadRequest, Receipt,
+        AppendError, AppendRequest, EventLog, Ingested, LogIdentity, LogReader, LogWriter, Page,
+        PendingAppend, ReadRequest, Receipt,
     },
     position::{Position, Revision},
     read_error::ReadError,
@@ -79,6 +79,10 @@ pub trait LogWrapper: Send + Sync {
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.inner().position_as_of(time)
     }
+
+    fn identity(&self) -> LogIdentity {
+        self.inner().identity()
+    }
 }
 
 impl<W: LogWrapper> LogReader for W {
@@ -124,6 +128,10 @@ impl<W: LogWrapper> LogReader for W {
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         LogWrapper::position_as_of(self, time)
+    }
+
+    fn identity(&self) -> LogIdentity {
+        LogWrapper::identity(self)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What commands say of themselves, beside what they do.
 
-use spacefold_event_core::{SpaceEvent, Timestamp};
+use spacefold_event_core::{Object, SpaceEvent, Timestamp};
 
-use crate::idempotency_key::IdempotencyKey;
+use crate::{idempotency_key::KeyInLog, refusal::Refusal};
 
 /// What goes into each event of a command: who did it, what it belongs to, when it happened, and
 /// the key by which a repetition is recognised.
@@ -10,20 +10,39 @@ use crate::idempotency_key::IdempotencyKey;
 pub(crate) struct Attribution {
     pub(crate) source: Option<String>,
     pub(crate) correlation_id: Option<String>,
+    pub(crate) tags: Vec<String>,
+    /// Payload keys beside those of the contract.
+    pub(crate) extra: Object,
     pub(crate) timestamp: Option<Timestamp>,
-    pub(crate) key: Option<IdempotencyKey>,
+    pub(crate) key: Option<KeyInLog>,
 }
 
 impl Attribution {
     /// The event, the one at `index` of its command, with all of this.
-    pub(crate) fn mark(&self, mut event: SpaceEvent, index: usize) -> SpaceEvent {
+    pub(crate) fn mark(&self, event: SpaceEvent, index: usize) -> Result<SpaceEvent, Refusal> {
+        let mut event = self.mark_without_extra(event, index);
+        for (key, value) in self.extra.iter() {
+            event = event.with_extra(key.as_str(), value.clone())?;
+        }
+        if !(self.tags.is_empty() && self.extra.is_empty()) {
+            event.check_limits()?;
+        }
+        Ok(event)
+    }
+
+    /// As [`Attribution::mark`], but for what goes into the payload.
+    pub(crate) fn mark_without_extra(&self, mut event: SpaceEvent, index: usize) -> SpaceEvent {
         event.source.clone_from(&self.source);
         event.correlation_id.clone_from(&self.correlation_id);
+        event.tags.clone_from(&self.tags);
         if let Some(timestamp) = self.timestamp {
-            event.timestamp = timestamp;
+            event = event.with_timestamp(timestamp);
         }
         if let Some(key) = &self.key {
             event.event_id = key.event_id(index);
+            // A repetition is recognised here, not by the log: it is to say that it is one.
+            let timestamp = event.timestamp;
+            event = event.with_timestamp(timestamp);
         }
         event
     }

@@ -1,5 +1,7 @@
 //! The operations as values, and what each may emit.
 
+mod arguments;
+mod held;
 mod operation;
 
 use spacefold_event_core::{Object, Payload, Position, Presence, Value};
@@ -44,9 +46,20 @@ impl Command {
         }
     }
 
-    /// Whether an event that carries this may have come from the command, whatever the state was.
-    pub(crate) fn may_have_emitted(&self, payload: &Payload) -> bool {
+    /// Whether an event that carries this, with these keys added, may have come from the command,
+    /// whatever the state was.
+    pub(crate) fn may_have_emitted(&self, payload: &Payload, added: &Object) -> bool {
         match (self, payload) {
+            (
+                Self::Record { type_name, payload: own },
+                Payload::Application { name, extra, .. },
+            ) => {
+                let mut said = own.clone();
+                for (key, value) in added.iter() {
+                    said.insert(key.as_str(), value.clone());
+                }
+                type_name == name && said == *extra
+            }
             (Self::CreateSpace { name }, Payload::SpaceCreated { name: stored, .. }) => {
                 name == stored
             }

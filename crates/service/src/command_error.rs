@@ -3,7 +3,10 @@
 use spacefold_event_core::{AppendError, ContentError, ReadError, Revision};
 use spacefold_projection::SnapshotError;
 
-use crate::refusal::Refusal;
+use crate::{
+    refusal::Refusal,
+    submission_budget::{MAX_SUBMITTED_BYTES, MAX_SUBMITTED_COMMANDS},
+};
 
 /// Why a command did not happen. After every variant but a [`CommandError::Append`] with
 /// [`AppendError::OutcomeUnknown`], nothing of it is stored.
@@ -46,6 +49,19 @@ pub enum CommandError {
     /// The service has no content store: it records hashes only. Nothing is stored.
     #[error("the service has no content store to keep bytes in; nothing was written")]
     NoContentStore,
+    /// More is submitted than [`MAX_SUBMITTED_COMMANDS`](crate::MAX_SUBMITTED_COMMANDS) or
+    /// [`MAX_SUBMITTED_BYTES`](crate::MAX_SUBMITTED_BYTES) allow. Nothing is stored: wait for some of the
+    /// answers, and submit it again.
+    #[error(
+        "{commands} commands of {bytes} bytes are submitted and not answered yet, the most that may be \
+         are {MAX_SUBMITTED_COMMANDS} of {MAX_SUBMITTED_BYTES}; nothing was written"
+    )]
+    TooManySubmitted {
+        /// The commands that are submitted and not answered yet.
+        commands: usize,
+        /// The bytes of memory that they hold, about.
+        bytes: usize,
+    },
     /// The log did not take the event.
     #[error(transparent)]
     Append(#[from] AppendError),

@@ -4,13 +4,13 @@ mod deciding;
 
 use std::sync::Arc;
 
-use spacefold_event_core::SpaceEvent;
+use spacefold_event_core::{AppendCondition, AppendRequest, SpaceEvent};
 use spacefold_state::SpaceState;
 
 use self::deciding::{Deciding, RefusedCommand};
 use crate::{
     attribution::Attribution, command::Command, command_error::CommandError,
-    known_states::KnownState, refusal::Refusal,
+    known_states::KnownState, refusal::Refusal, submission_budget::SubmittedLoad, unchanged,
 };
 
 /// One command, or those of a batch.
@@ -41,6 +41,16 @@ pub(crate) struct DecidedEvents {
     pub(crate) events: Vec<SpaceEvent>,
     /// Of each event, the index of its command.
     pub(crate) commands: Vec<usize>,
+    /// Whether nothing changes, and the one event is there to say that of commands under a key.
+    pub(crate) is_unchanged: bool,
+}
+
+impl DecidedEvents {
+    /// Their append on a condition.
+    pub(crate) fn append(&self, condition: AppendCondition) -> AppendRequest<'_> {
+        let append = AppendRequest::new(&self.events).on(condition);
+        if self.is_unchanged { append.with_reserved_types() } else { append }
+    }
 }
 
 impl Commands {
@@ -49,6 +59,13 @@ impl Commands {
             Self::One(command) | Self::Completion { command, .. } => std::slice::from_ref(command),
             Self::Batch(commands) => commands,
         }
+    }
+
+    /// What they count for while they are submitted and not answered.
+    pub(crate) fn load(&self) -> SubmittedLoad {
+        let commands = self.as_slice();
+        let bytes = commands.iter().map(Command::held_bytes).sum();
+        SubmittedLoad { commands: commands.len().max(1), bytes }
     }
 
     /// Decides the commands one after the other, each in the state as those before it would leave
@@ -60,12 +77,25 @@ impl Commands {
             _ => Ok(()),
         });
         match decided.map(|()| deciding.into_events()) {
-            Ok(decided) if decided.events.is_empty() => Decided::Nothing,
+            Ok(decided) if decided.events.is_empty() => {
+                self.unchanged(known, attribution).map_or(Decided::Nothing, Decided::Events)
+            }
             Ok(decided) => Decided::Events(decided),
             Err(RefusedCommand { index, refusal }) => {
                 Decided::Refused(self.refused(known.state.space_id(), index, refusal))
             }
         }
+    }
+
+    /// What commands under a key leave that change nothing.
+    fn unchanged(&self, known: &KnownState, attribution: &Attribution) -> Option<DecidedEvents> {
+        let commands = self.as_slice();
+        if attribution.key.is_none() || commands.is_empty() {
+            return None;
+        }
+        let event = SpaceEvent::new(known.state.space_id(), unchanged::payload(commands));
+        let event = attribution.mark_without_extra(event, 0);
+        Some(DecidedEvents { events: vec![event], commands: vec![0], is_unchanged: true })
     }
 
     /// The error of a refusal of the command at `index`.

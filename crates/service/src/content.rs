@@ -21,7 +21,7 @@ use crate::{
 /// for two syncs, one of the content and one of the log. [`Batch::submit`] waits for neither.
 impl SpaceService {
     /// Gives a document this content; nothing is emitted when it has it already, which the BLAKE3
-    /// hash tells.
+    /// hash tells. Blocks on two syncs where it is emitted, one of the content and one of the log.
     ///
     /// # Errors
     /// [`CommandError`]; of a command that is refused, the content is not kept either. After the
@@ -52,7 +52,8 @@ impl SpaceService {
         self.execute_with_content(space_id, content.as_ref(), command)
     }
 
-    /// Gives a document all that `content` gives, in bounded memory however much that is.
+    /// Gives a document all that `content` gives, in bounded memory however much that is. Blocks on
+    /// reading that, and on two syncs as [`SpaceService::set_content`] does.
     ///
     /// # Errors
     /// As [`SpaceService::set_content`]; of a document that is not there, nothing is read.
@@ -74,7 +75,7 @@ impl SpaceService {
     }
 
     /// Closes the open conflict of a document by the content that it is to have: see
-    /// [`SpaceService::resolve_conflict`].
+    /// [`SpaceService::resolve_conflict`]. Blocks as [`SpaceService::set_content`] does.
     ///
     /// # Errors
     /// As [`SpaceService::set_content`].
@@ -110,18 +111,20 @@ impl SpaceService {
 /// and writes them and syncs nothing. [`Batch::commit`] and [`Batch::submit`] have them synced before
 /// the event that names them, and say if either failed.
 impl Batch {
-    /// Gives a document this content.
+    /// Gives a document this content. Writes it to the content store, and syncs nothing.
     pub fn set_content(self, document_id: impl Into<String>, content: impl AsRef<[u8]>) -> Self {
         self.set_content_from(document_id, &mut content.as_ref())
     }
 
-    /// Gives a document all that `content` gives, in bounded memory however much that is.
+    /// Gives a document all that `content` gives, in bounded memory however much that is. Blocks on
+    /// reading that, writes it to the content store, and syncs nothing.
     pub fn set_content_from(self, document_id: impl Into<String>, content: &mut dyn Read) -> Self {
         let document_id = document_id.into();
         self.with_content(content, |hash| Command::SetContentHash { document_id, hash })
     }
 
-    /// Closes the open conflict of a document by the content that it is to have.
+    /// Closes the open conflict of a document by the content that it is to have. Writes that to the
+    /// content store, and syncs nothing.
     pub fn resolve_conflict_with(
         self,
         document_id: impl Into<String>,

@@ -6,7 +6,7 @@ mod references;
 mod renders;
 mod syncs;
 
-use spacefold_event_core::{Object, Presence, RecordedHash, Revision, SpaceEvent, Value};
+use spacefold_event_core::{COMMAND_UNCHANGED, Object, Presence, RecordedHash, SpaceEvent, Value};
 use spacefold_state::{Document, SpaceState, SpaceStatus, SyncStatus};
 
 use self::{
@@ -62,6 +62,7 @@ fn decide_one(state: &SpaceState, command: &Command) -> Result<Option<SpaceEvent
         Command::InvalidateCache { document_ids, reason } => {
             invalidate_cache(state, document_ids, reason)?
         }
+        Command::Record { type_name, payload } => Some(record(state, type_name, payload)?),
         _ => decide_on_document(state, command)?,
     })
 }
@@ -69,13 +70,16 @@ fn decide_one(state: &SpaceState, command: &Command) -> Result<Option<SpaceEvent
 /// Whether the space is in a status in which the command may be given.
 fn check_status(state: &SpaceState, command: &Command) -> Result<(), Refusal> {
     let status = state.status();
-    if let Command::CreateSpace { .. } = command {
-        if state.revision() > Revision::NONE && status != SpaceStatus::Deleted {
+    match command {
+        Command::CreateSpace { .. } if has_begun(state) && status != SpaceStatus::Deleted => {
             return Err(Refusal::SpaceExists { status });
         }
-        return Ok(());
+        Command::Record { .. } if status == SpaceStatus::Deleted => {
+            return Err(Refusal::SpaceDeleted);
+        }
+        Command::CreateSpace { .. } | Command::Record { .. } => return Ok(()),
+        _ => check_there(state)?,
     }
-    check_there(state)?;
     match (status, command) {
         (SpaceStatus::Active, Command::ActivateSpace)
         | (SpaceStatus::Archived, Command::ArchiveSpace) => {
@@ -88,9 +92,14 @@ fn check_status(state: &SpaceState, command: &Command) -> Result<(), Refusal> {
     }
 }
 
+/// Whether the space has had an event of the 21: those of an application's own do not begin one.
+fn has_begun(state: &SpaceState) -> bool {
+    state.created_at().is_some()
+}
+
 fn check_there(state: &SpaceState) -> Result<(), Refusal> {
     match state.status() {
-        _ if state.revision() == Revision::NONE => Err(Refusal::NoSuchSpace),
+        _ if !has_begun(state) => Err(Refusal::NoSuchSpace),
         SpaceStatus::Deleted => Err(Refusal::SpaceDeleted),
         _ => Ok(()),
     }
@@ -243,6 +252,13 @@ fn invalidate_cache(
     }
     let event = || SpaceEvent::cache_invalidated(state.space_id(), document_ids, reason.clone());
     Ok(marks_any.then(event))
+}
+
+fn record(state: &SpaceState, type_name: &str, payload: &Object) -> Result<SpaceEvent, Refusal> {
+    if type_name == COMMAND_UNCHANGED {
+        return Err(Refusal::ReservedType { name: COMMAND_UNCHANGED });
+    }
+    Ok(SpaceEvent::application(state.space_id(), type_name, payload.clone())?)
 }
 
 /// Whether merging `changes` into `object` changes it.

@@ -10,8 +10,7 @@ use std::{
 };
 
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, EventLog, Position, Receipt, RecordedEvent,
-    Revision,
+    AppendCondition, AppendError, EventLog, Position, Receipt, RecordedEvent, Revision,
 };
 use spacefold_projection::{LiveStates, SnapshotError};
 use spacefold_state::SpaceState;
@@ -111,9 +110,12 @@ impl Executor {
             match self.decide(order, place, content.is_some())? {
                 AttemptStep::Append { decided, condition } => {
                     read = place.as_ref().map_or(Revision::NONE, KnownState::revision);
-                    content.as_mut().map_or(Ok(()), NamedContent::keep)?;
-                    let append = AppendRequest::new(&decided.events).on(condition);
-                    let appended = self.log.append(&append);
+                    let keep = match decided.is_unchanged {
+                        false => NamedContent::keep,
+                        true => NamedContent::keep_missing,
+                    };
+                    content.as_mut().map_or(Ok(()), keep)?;
+                    let appended = self.log.append(&decided.append(condition));
                     if let Some(outcome) = self.answer(order, place, decided, appended)? {
                         return Ok(outcome);
                     }
@@ -157,7 +159,9 @@ impl Executor {
         };
         let looks_first = has_content || attribution.key.is_some();
         if let Decided::Events(decided) = decided {
-            if looks_first && let Some(answer) = self.answered_already(order)? {
+            // What asks whether it is a repetition asks by reading, and appends what is none.
+            let asks = looks_first && (!conditions.is_none() || decided.is_unchanged);
+            if asks && let Some(answer) = self.answered_already(order)? {
                 return Ok(AttemptStep::Answer(answer));
             }
             let condition = own.and(conditions.of_append(space_id));
@@ -177,6 +181,27 @@ impl Executor {
         }
     }
 
+    /// The events of an order, and the condition to append them on, where that is all there is to it and
+    /// the state of the space is known: nothing is waited for. Else it is to be [decided](Self::decide).
+    pub(crate) fn decide_at_once(
+        &self,
+        order: Order<'_>,
+        place: &mut Option<KnownState>,
+    ) -> Option<(DecidedEvents, AppendCondition)> {
+        let Order { space_id, commands, attribution, conditions } = order;
+        if !conditions.is_none() {
+            return None;
+        }
+        let known = self.known_at_once(space_id, place).ok()??;
+        let known = place.insert(known);
+        match commands.decide(known, attribution) {
+            Decided::Events(decided) if !decided.is_unchanged => {
+                Some((decided, condition(space_id, known, attribution)))
+            }
+            _ => None,
+        }
+    }
+
     /// What an append of what was decided came to; `None` when others were first, and it is to be
     /// decided anew.
     pub(crate) fn answer(
@@ -187,16 +212,8 @@ impl Executor {
         appended: Result<Receipt, AppendError>,
     ) -> Result<Option<Outcome>, CommandError> {
         match appended {
-            Ok(receipt) => {
-                if receipt.is_durable() {
-                    self.see(receipt.last_position());
-                }
-                let outcome = Outcome::recorded(decided.events, &receipt);
-                if !place.as_mut().is_some_and(|known| known.advance(outcome.events())) {
-                    *place = None;
-                }
-                Ok(Some(outcome))
-            }
+            Ok(receipt) => Ok(Some(self.recorded(order, place, decided, &receipt))),
+            Err(AppendError::ConditionFailed { .. }) if order.conditions.is_none() => Ok(None),
             Err(AppendError::ConditionFailed { .. }) => self.answered_already(order),
             Err(error) => {
                 *place = None;
@@ -205,12 +222,31 @@ impl Executor {
         }
     }
 
+    /// The outcome of an append that was taken.
+    pub(crate) fn recorded(
+        &self,
+        order: Order<'_>,
+        place: &mut Option<KnownState>,
+        decided: DecidedEvents,
+        receipt: &Receipt,
+    ) -> Outcome {
+        if receipt.is_durable() {
+            self.see(receipt.last_position());
+        }
+        // What was appended now is behind all that is known of the space.
+        let known = place.as_ref().map_or(Position::START, |known| known.position);
+        let is_repeated = order.attribution.key.is_some() && receipt.first_position() <= known;
+        let outcome = Outcome::recorded(decided.events, receipt);
+        if !place.as_mut().is_some_and(|known| known.advance(outcome.events())) {
+            *place = None;
+        }
+        let outcome = if decided.is_unchanged { outcome.without_events() } else { outcome };
+        if is_repeated { outcome.marked_repeated() } else { outcome }
+    }
+
     /// What an order is answered whatever it would come to: what it did before, under the same key,
     /// or that its condition does not hold.
     fn answered_already(&self, order: Order<'_>) -> Result<Option<Outcome>, CommandError> {
-        if order.conditions.is_none() {
-            return Ok(None);
-        }
         let failed = order.conditions.failed_in_log(&*self.log, order.space_id)?;
         match self.repeated(order)? {
             None if !failed.is_empty() => Err(self.condition_failed(order.space_id, failed)),
@@ -277,11 +313,25 @@ impl Executor {
         space_id: &str,
         place: &'a mut Option<KnownState>,
     ) -> Result<&'a mut KnownState, CommandError> {
+        let known = match self.known_at_once(space_id, place)? {
+            Some(known) => known,
+            None => self.read(space_id)?,
+        };
+        Ok(place.insert(known))
+    }
+
+    /// What is known of a space without reading it: all of it, unless the log has more. Of one without
+    /// events there is nothing to read.
+    fn known_at_once(
+        &self,
+        space_id: &str,
+        place: &mut Option<KnownState>,
+    ) -> Result<Option<KnownState>, CommandError> {
+        let durable_head = self.log.durable_head();
         let revision = self.log.revision(space_id)?;
-        Ok(match place.take() {
-            Some(known) if known.revision() >= revision => place.insert(known),
-            _ => place.insert(self.read(space_id)?),
-        })
+        let known = place.take().filter(|known| known.revision() >= revision);
+        let is_empty = known.is_none() && revision == Revision::NONE;
+        Ok(known.or_else(|| is_empty.then(|| KnownState::empty(space_id, durable_head))))
     }
 
     /// The state of a space at the durable head.
@@ -293,9 +343,7 @@ impl Executor {
                 self.see(position);
                 Ok(KnownState { state: Arc::clone(snapshot.state()), position })
             }
-            Err(SnapshotError::UnknownSpace { .. }) => {
-                Ok(KnownState { state: Arc::new(SpaceState::new(space_id)), position: head })
-            }
+            Err(SnapshotError::UnknownSpace { .. }) => Ok(KnownState::empty(space_id, head)),
             Err(error) => Err(error.into()),
         }
     }
@@ -325,7 +373,10 @@ impl Executor {
     /// What the commands did before, under the same key: the state may have gone on since.
     fn repeated(&self, order: Order<'_>) -> Result<Option<Outcome>, CommandError> {
         match &order.attribution.key {
-            Some(key) => repeat::find(&*self.log, key, order.space_id, order.commands),
+            Some(key) => {
+                let added = &order.attribution.extra;
+                repeat::find(&*self.log, key, order.space_id, order.commands, added)
+            }
             None => Ok(None),
         }
     }
@@ -340,7 +391,8 @@ impl Executor {
         let Order { space_id, commands, attribution, .. } = order;
         match (error, &attribution.key) {
             (AppendError::EventIdReused { position, .. }, Some(key)) => {
-                repeat::stored(&*self.log, key, position, space_id, commands)
+                let added = &attribution.extra;
+                repeat::stored(&*self.log, key, position, space_id, commands, added)
             }
             (AppendError::Limit { limit, index }, _) => {
                 let last = commands.as_slice().len().saturating_sub(1);
@@ -353,6 +405,11 @@ impl Executor {
 }
 
 impl KnownState {
+    /// That of a space without events up to a position.
+    fn empty(space_id: &str, position: Position) -> Self {
+        Self { state: Arc::new(SpaceState::new(space_id)), position }
+    }
+
     /// Goes on by events that the service itself has appended; `false` when they do not follow.
     fn advance(&mut self, events: &[RecordedEvent]) -> bool {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return true };

@@ -1,22 +1,27 @@
 //! Keys by which a repeated command is recognised.
 
-use spacefold_event_core::EventId;
+use spacefold_event_core::{EventId, LogId};
 use uuid::Uuid;
 
-/// What the event ids of keyed commands are derived in.
+/// What the namespaces of logs are derived in.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7c9a_2d1e_5b0f_4c38_9e64_1f7a_d3b8_0c52);
 
 /// What stands for one command or batch, chosen by the caller: while it is stored under its key, a
 /// repetition emits nothing and answers as the first time.
 ///
-/// The event ids are UUIDv5 of the key and the index of the event, in a namespace of this crate.
-/// Keys are recognised for ever, as the ids of events are.
+/// The event ids are derived from the [id under which the log
+/// began](spacefold_event_core::LogIdentity), the key and the index of the event: forks and restores of
+/// a log recognise its keys, and the same key in another log gives no id that this one has. Keys are
+/// recognised for ever, as the ids of events are.
 ///
 /// ```
 /// use spacefold::command::IdempotencyKey;
+/// use spacefold::log::LogId;
 /// let key = IdempotencyKey::new("request-17");
-/// assert_eq!(key.event_id(0), IdempotencyKey::new("request-17").event_id(0));
-/// assert_ne!(key.event_id(0), key.event_id(1));
+/// let (log, other) = (LogId::random(), LogId::random());
+/// assert_eq!(key.event_id(log, 0), IdempotencyKey::new("request-17").event_id(log, 0));
+/// assert_ne!(key.event_id(log, 0), key.event_id(log, 1));
+/// assert_ne!(key.event_id(log, 0), key.event_id(other, 0));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(String);
@@ -34,11 +39,35 @@ impl IdempotencyKey {
         &self.0
     }
 
-    /// The id of the event at `index`, from 0, of the command: UUIDv5 of `KEY/INDEX`.
+    /// The id of the event at `index`, from 0, of the command in a log: UUIDv5 of `KEY/INDEX`, in the
+    /// namespace that is UUIDv5 of the 16 bytes of the log's id in
+    /// `7c9a2d1e-5b0f-4c38-9e64-1f7ad3b80c52`.
     #[must_use]
-    pub fn event_id(&self, index: usize) -> EventId {
-        let name = format!("{}/{index}", self.0);
-        Uuid::new_v5(&NAMESPACE, name.as_bytes()).into()
+    pub fn event_id(&self, log_id: LogId, index: usize) -> EventId {
+        KeyInLog::new(self.clone(), log_id).event_id(index)
+    }
+}
+
+/// A key, in the log that it is used in.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyInLog {
+    key: IdempotencyKey,
+    namespace: Uuid,
+}
+
+impl KeyInLog {
+    pub(crate) fn new(key: IdempotencyKey, log_id: LogId) -> Self {
+        Self { key, namespace: Uuid::new_v5(&NAMESPACE, &log_id.to_bytes()) }
+    }
+
+    pub(crate) const fn key(&self) -> &IdempotencyKey {
+        &self.key
+    }
+
+    /// See [`IdempotencyKey::event_id`].
+    pub(crate) fn event_id(&self, index: usize) -> EventId {
+        let name = format!("{}/{index}", self.key.as_str());
+        Uuid::new_v5(&self.namespace, name.as_bytes()).into()
     }
 }
 

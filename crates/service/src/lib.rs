@@ -32,7 +32,9 @@ mod outcome;
 mod refusal;
 mod repeat;
 mod space_service;
+mod submission_budget;
 mod submissions;
+mod unchanged;
 
 pub mod testing;
 
@@ -44,5 +46,6 @@ pub use self::{
     outcome::Outcome,
     refusal::Refusal,
     space_service::{Batch, RenderGuard, SpaceService},
+    submission_budget::{MAX_SUBMITTED_BYTES, MAX_SUBMITTED_COMMANDS},
     submissions::PendingOutcome,
 };

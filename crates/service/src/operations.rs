@@ -205,6 +205,17 @@ macro_rules! operations {
                 /// Why.
                 reason: Presence = impl Into<Presence>,
             };
+            /// Records an event of the application's own, such as `com.example.comment.added`: no state
+            /// takes it in. It may be the first event of a space.
+            ///
+            /// It is refused on a deleted space, and under a name that no such type can have: see
+            /// [`SpaceEvent::application`](spacefold_event_core::SpaceEvent::application).
+            record => Record {
+                /// The name of its type.
+                type_name: String = impl Into<String>,
+                /// What it says, a JSON object.
+                payload: Object = Object,
+            };
         }
     };
 }

@@ -3,7 +3,7 @@
 use spacefold_event_core::{Position, Receipt, RecordedEvent, Revision, SpaceEvent};
 
 /// What came of a command or batch that was not refused: the events that it recorded, none when it
-/// changed nothing.
+/// changed nothing. (Under an idempotency key it has left one then, for itself: it is not among them.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     events: Vec<RecordedEvent>,
@@ -34,6 +34,16 @@ impl Outcome {
         }
     }
 
+    /// The outcome of a command that changed nothing, when that was recorded.
+    pub(crate) fn without_events(self) -> Self {
+        Self { events: Vec::new(), ..self }
+    }
+
+    /// The outcome as that of a command that had been recorded before.
+    pub(crate) fn marked_repeated(self) -> Self {
+        Self { repeated: true, ..self }
+    }
+
     /// The outcome of a command that is repeated: what it recorded the first time.
     pub(crate) fn repeated(events: Vec<RecordedEvent>) -> Self {
         let revision = events.last().map_or(Revision::NONE, |event| event.revision);
@@ -52,7 +62,8 @@ impl Outcome {
         self.events
     }
 
-    /// Whether nothing changed, and so nothing was recorded.
+    /// Whether nothing changed, and so no event was recorded but the one that says so, which a command
+    /// under an idempotency key leaves.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.events.is_empty()

@@ -1,6 +1,6 @@
 //! The rules that commands are checked against.
 
-use spacefold_event_core::{EventType, LimitExceeded, Position};
+use spacefold_event_core::{LimitExceeded, PayloadError, Position, UnknownEventType};
 use spacefold_state::{RenderStatus, SpaceStatus};
 
 use crate::{
@@ -18,7 +18,7 @@ pub enum Refusal {
         /// Its status.
         status: SpaceStatus,
     },
-    /// The space has had no event.
+    /// The space has had no event, or none of the 21 that the contract names.
     #[error("there is no such space")]
     NoSuchSpace,
     /// The space is deleted: it can only be created again.
@@ -123,7 +123,7 @@ pub enum Refusal {
     },
     /// The idempotency key stands for another command.
     #[error(
-        "idempotency key {key:?} stands for another command: its {event_type} in space \
+        "idempotency key {key:?} stands for another command: its {type_name} in space \
          {space_id:?} is at position {position}", key = key.as_str()
     )]
     KeyReused {
@@ -131,11 +131,23 @@ pub enum Refusal {
         key: IdempotencyKey,
         /// The space of the event that it stands for.
         space_id: String,
-        /// The type of that event.
-        event_type: EventType,
+        /// The name of the type of that event.
+        type_name: String,
         /// Where that event stands.
         position: Position,
     },
+    /// An event of the application's own is recorded under a name that no such type can have.
+    #[error(transparent)]
+    UnknownType(#[from] UnknownEventType),
+    /// An event is recorded of a type that only spacefold itself records.
+    #[error("events of type {name:?} are recorded by spacefold alone")]
+    ReservedType {
+        /// The name of the type.
+        name: &'static str,
+    },
+    /// A key that is to be added to the payload of each event is one that the contract names.
+    #[error(transparent)]
+    ExtraKey(#[from] PayloadError),
     /// The condition that the command was given on does not hold: see
     /// [`SpaceService::only_if`](crate::SpaceService::only_if) and
     /// [`SpaceService::if_unchanged_since`](crate::SpaceService::if_unchanged_since).

@@ -3,28 +3,30 @@
 use std::time::Duration;
 
 use spacefold_event_core::{
-    EventLog, MAX_APPEND_EVENTS, Payload, Position, ReadError, ReadRequest, RecordedEvent,
+    EventLog, MAX_APPEND_EVENTS, Object, Payload, Position, ReadError, ReadRequest, RecordedEvent,
 };
 
 use spacefold_projection::SnapshotError;
 
 use crate::{
-    command::Command, command_error::CommandError, commands::Commands,
-    idempotency_key::IdempotencyKey, outcome::Outcome, refusal::Refusal,
+    command::Command, command_error::CommandError, commands::Commands, idempotency_key::KeyInLog,
+    outcome::Outcome, refusal::Refusal, unchanged,
 };
 
 /// How long what was recorded before is waited for to become durable.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// What the commands recorded before under their key; `None` when the log has no event of it.
+/// What the commands recorded before under their key, with keys added to each payload; `None` when the
+/// log has no event of it.
 pub(crate) fn find(
     log: &dyn EventLog,
-    key: &IdempotencyKey,
+    key: &KeyInLog,
     space_id: &str,
     commands: &Commands,
+    added: &Object,
 ) -> Result<Option<Outcome>, CommandError> {
     match log.find_event(key.event_id(0))? {
-        Some(position) => stored(log, key, position, space_id, commands).map(Some),
+        Some(position) => stored(log, key, position, space_id, commands, added).map(Some),
         None => Ok(None),
     }
 }
@@ -32,26 +34,29 @@ pub(crate) fn find(
 /// What was recorded under the key, the first event at `first`, if these commands may have done it.
 pub(crate) fn stored(
     log: &dyn EventLog,
-    key: &IdempotencyKey,
+    key: &KeyInLog,
     first: Position,
     space_id: &str,
     commands: &Commands,
+    added: &Object,
 ) -> Result<Outcome, CommandError> {
     let durable_head = log.wait_durable(first, MAX_WAIT)?;
     if durable_head < first {
         return Err(SnapshotError::TimedOut { position: first, durable_head }.into());
     }
     let events = read(log, key, first)?;
-    if let Some(other) = find_other(&events, space_id, commands.as_slice()) {
+    if let Some(other) = find_other(&events, space_id, commands.as_slice(), added) {
         let refusal = Refusal::KeyReused {
-            key: key.clone(),
+            key: key.key().clone(),
             space_id: other.event.space_id.clone(),
-            event_type: other.event.event_type(),
+            type_name: other.event.type_name().to_owned(),
             position: other.position,
         };
         return Err(commands.refused(space_id, 0, refusal));
     }
-    Ok(Outcome::repeated(events))
+    let is_unchanged = events.first().is_some_and(|first| unchanged::is_one(&first.event.payload));
+    let outcome = Outcome::repeated(events);
+    Ok(if is_unchanged { outcome.without_events() } else { outcome })
 }
 
 /// The first event that none of the commands may have emitted. Most commands have emitted one event at
@@ -60,7 +65,13 @@ fn find_other<'e>(
     events: &'e [RecordedEvent],
     space_id: &str,
     commands: &[Command],
+    added: &Object,
 ) -> Option<&'e RecordedEvent> {
+    if let Some(first) = events.first().filter(|first| unchanged::is_one(&first.event.payload)) {
+        let is_it =
+            first.event.space_id == space_id && unchanged::is_of(&first.event.payload, commands);
+        return (!is_it).then_some(first);
+    }
     let mut unused: Vec<bool> = vec![true; commands.len()];
     let mut next = 0;
     events.iter().enumerate().find_map(|(index, recorded)| {
@@ -68,7 +79,7 @@ fn find_other<'e>(
         let (before, behind) = (0..next, next..commands.len());
         let emitter = behind.chain(before).find(|&at| {
             unused.get(at) == Some(&true)
-                && commands.get(at).is_some_and(|it| it.may_have_emitted(&event.payload))
+                && commands.get(at).is_some_and(|it| it.may_have_emitted(&event.payload, added))
         });
         if let Some(at) = emitter {
             next = at;
@@ -105,7 +116,7 @@ fn is_left(payload: &Payload, events: &[RecordedEvent]) -> bool {
 /// The events under the key, from the first on.
 fn read(
     log: &dyn EventLog,
-    key: &IdempotencyKey,
+    key: &KeyInLog,
     first: Position,
 ) -> Result<Vec<RecordedEvent>, ReadError> {
     let mut events: Vec<RecordedEvent> = Vec::new();

@@ -7,8 +7,8 @@ mod render_guard;
 use std::{fmt, sync::Arc};
 
 use spacefold_event_core::{
-    AppendCondition, ContentStore, EventLog, MemoryContentStore, MemoryLog, Position, Presence,
-    Timestamp,
+    AppendCondition, ContentStore, EventLog, MemoryContentStore, MemoryLog, Pending, Position,
+    Presence, Timestamp, Value,
 };
 use spacefold_projection::{DerivedState, LiveStates};
 use spacefold_state::SpaceState;
@@ -22,7 +22,7 @@ use crate::{
     condition::{Conditions, Scope},
     decide::check_takes_content,
     executor::{Executor, Order},
-    idempotency_key::IdempotencyKey,
+    idempotency_key::{IdempotencyKey, KeyInLog},
     named_content::NamedContent,
     outcome::Outcome,
     submissions::{CommandSubmission, PendingOutcome, Submissions},
@@ -121,7 +121,7 @@ impl SpaceService {
         self.executor.states()
     }
 
-    /// The newest durable position that this service, or a clone of it, has recorded or read: what a
+    /// The newest durable position that this service, or a clone of it, has recorded or read, in memory: what a
     /// snapshot should have, so that those who command see what they were answered by.
     ///
     /// # Examples
@@ -157,6 +157,48 @@ impl SpaceService {
         self.with(Attribution { correlation_id, ..self.attribution.clone() })
     }
 
+    /// The service for commands whose events have these tags, in place of those it gave before: at most
+    /// 16 distinct ones, each of 1 to 200 bytes. Others are refused with each command, by
+    /// [`Refusal::Limit`](crate::Refusal::Limit).
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{SpaceService, event::Object};
+    /// let service = SpaceService::in_memory();
+    /// let enrolled = service.with_tags(["course:c1", "student:s7"]);
+    /// let outcome = enrolled.record("school", "com.example.enrolled", Object::new())?;
+    /// assert_eq!(outcome.events()[0].event.tags, ["course:c1", "student:s7"]);
+    /// # Ok::<(), spacefold::CommandError>(())
+    /// ```
+    #[must_use]
+    pub fn with_tags(&self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let tags = tags.into_iter().map(Into::into).collect();
+        self.with(Attribution { tags, ..self.attribution.clone() })
+    }
+
+    /// The service for commands whose events have one more payload key, which the contract does not name
+    /// for them: a command with one for which it does is refused, by
+    /// [`Refusal::ExtraKey`](crate::Refusal::ExtraKey).
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{Refusal, SpaceService, Value};
+    /// let service = SpaceService::in_memory().with_extra("ticket", 17);
+    /// let created = service.create_space("handbook", "Handbook")?;
+    /// let payload = &created.events()[0].event.payload;
+    /// assert_eq!(payload.extra().get("ticket"), Some(&Value::from(17)));
+    ///
+    /// let refused = service.with_extra("value", 1).set_variable("handbook", "v", 1).unwrap_err();
+    /// assert!(matches!(refused.refusal(), Some(Refusal::ExtraKey(_))));
+    /// # Ok::<(), spacefold::CommandError>(())
+    /// ```
+    #[must_use]
+    pub fn with_extra(&self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        let mut attribution = self.attribution.clone();
+        attribution.extra.insert(key, value.into());
+        self.with(attribution)
+    }
+
     /// The service for commands that happened at this time, instead of now.
     #[must_use]
     pub fn with_timestamp(&self, timestamp: Timestamp) -> Self {
@@ -167,7 +209,11 @@ impl SpaceService {
     /// The service for one command or batch under this key: when it is repeated, because its answer
     /// was lost, it emits nothing and answers as the first time, whatever has happened since.
     ///
-    /// A command that changed nothing left nothing to recognise it by: repeated, it is decided anew.
+    /// A command that changes nothing leaves an event that says so
+    /// ([`COMMAND_UNCHANGED`](spacefold_event_core::COMMAND_UNCHANGED)), which no state takes in: repeated,
+    /// it changes nothing either, whatever has happened since. A command that is refused leaves
+    /// nothing, and its key stays free. The key is of one command and its arguments: others under it are
+    /// refused with [`Refusal::KeyReused`](crate::Refusal::KeyReused).
     ///
     /// # Examples
     /// ```
@@ -183,7 +229,7 @@ impl SpaceService {
     /// ```
     #[must_use]
     pub fn with_key(&self, key: impl Into<IdempotencyKey>) -> Self {
-        let key = Some(key.into());
+        let key = Some(KeyInLog::new(key.into(), self.log().identity().log_id));
         self.with(Attribution { key, ..self.attribution.clone() })
     }
 
@@ -277,7 +323,7 @@ impl SpaceService {
         Self { attribution, ..self.clone() }
     }
 
-    /// Commands on a space that happen together or not at all.
+    /// Commands on a space that happen together or not at all. Blocks on nothing.
     pub fn batch(&self, space_id: impl Into<String>) -> Batch {
         Batch::new(self.clone(), space_id.into())
     }
@@ -298,7 +344,7 @@ impl SpaceService {
     }
 
     /// Starts a render in place of one that runs no more, though no event says so: its process was
-    /// killed, say. The guard that was given for that one ends nothing any more.
+    /// killed, say. Blocks as a command does. The guard that was given for that one ends nothing any more.
     ///
     /// `started` says which render is given up, by where its start stands: what
     /// [`OpenProblems`](spacefold_projection::OpenProblems) lists and a refusal to
@@ -350,8 +396,15 @@ impl SpaceService {
     ///
     /// Commands on one space happen in the order in which they were handed over; those on different
     /// spaces are under way together, and may share one sync. Neither this nor the future blocks on a
-    /// sync, on a read, or on other commands: a thread of the service decides, which the first command
-    /// that is handed over starts. Dropping the handle does not take the command back.
+    /// sync, on a read, or on other commands: threads of the service decide, and a command that has to
+    /// wait for something holds up none on another space. Dropping the handle does not take the command
+    /// back.
+    ///
+    /// # Limits
+    /// [`MAX_SUBMITTED_COMMANDS`](crate::MAX_SUBMITTED_COMMANDS) commands, and
+    /// [`MAX_SUBMITTED_BYTES`](crate::MAX_SUBMITTED_BYTES) of them, that are not answered yet: the
+    /// answer to more is [`CommandError::TooManySubmitted`], at once. Where more than 32 MiB of appends wait for a
+    /// store, handing more over to it waits for room, for all spaces.
     ///
     /// # Examples
     /// ```
@@ -368,6 +421,34 @@ impl SpaceService {
     /// ```
     pub fn submit(&self, space_id: &str, command: Command) -> PendingOutcome {
         self.submit_all(space_id, Commands::One(command), None)
+    }
+
+    /// Has the content synced that was put into the [content store](SpaceService::content_store), and
+    /// returns at once: what [`ContentStore::sync`] would answer is to be waited for, or awaited. A
+    /// thread of the service syncs; those who ask meanwhile share the next sync.
+    ///
+    /// The answer is an error where the sync fails, or the service has no content store: see
+    /// [`ContentStore::sync`] for what is then known. Dropping the handle does not take it back.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::SpaceService;
+    /// let service = SpaceService::in_memory();
+    /// let stored = service.content_store().unwrap().put(&mut &b"# Hello"[..])?;
+    /// // `service.submit_content_sync().await?` where there is a runtime.
+    /// service.submit_content_sync().wait()?;
+    /// service.batch("handbook")
+    ///     .create_space("Handbook")
+    ///     .add_document("intro", "/intro.md")
+    ///     .set_content_hash("intro", stored.hash.to_string())
+    ///     .commit()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn submit_content_sync(&self) -> Pending<Result<(), CommandError>> {
+        match &self.content {
+            Some(store) => self.submissions.sync_content(Arc::clone(store)),
+            None => Pending::answered(Err(CommandError::NoContentStore)),
+        }
     }
 
     /// Hands commands over, once the content that they name is synced in a store.

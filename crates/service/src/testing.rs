@@ -59,7 +59,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// Does something with the service: gives commands, one or several.
+    /// Does something with the service, in memory: gives commands, one or several.
     #[must_use]
     pub fn when(self, act: impl FnOnce(&SpaceService) -> Result<Outcome, CommandError>) -> Then {
         let before = self.service.log().head();

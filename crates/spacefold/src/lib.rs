@@ -163,8 +163,8 @@ pub mod event {
         MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_JSON_LINE_BYTES, MAX_LABEL_BYTES, MAX_QUERY_FILTERS,
         MAX_TAG_BYTES, MAX_TAGS, MAX_TYPE_NAME_BYTES, MIN_TYPE_NAME_BYTES, NamedDocuments, Object,
         Payload, PayloadError, Presence, RESERVED_LABELS, RecordedEvent, RecordedEventRef,
-        SchemaVersion, Tags, TypePattern, TypeSelection, UnknownEventType, UtcOffset, hex_of_id,
-        id_of_hex, printable,
+        SchemaVersion, Tags, TypePattern, TypeSelection, UnknownEventType, UtcOffset, id_of_text,
+        id_text, printable,
     };
 }
 
@@ -173,9 +173,9 @@ pub mod log {
     #[doc(inline)]
     pub use spacefold_event_core::{
         AppendFuture, AppendRequest, Awaited, CorruptRecords, Discontinuity, EventLog,
-        ExpectedRevision, FailedCondition, Ingested, InvalidStoreMode, LogOrigin, LogReader,
-        LogWriter, MemoryLog, Page, Pages, Pending, PendingAppend, ReadRequest, StorageErrorKind,
-        StoreMode,
+        ExpectedRevision, FailedCondition, Ingested, InvalidStoreMode, LogId, LogIdentity,
+        LogOrigin, LogReader, LogWriter, MemoryLog, Page, Pages, Pending, PendingAppend,
+        ReadRequest, StorageErrorKind, StoreMode, TimelineFork, TimelineId,
     };
     #[doc(inline)]
     pub use spacefold_store::{EmbeddedLog, StoreOptions};
@@ -242,7 +242,8 @@ pub mod command {
     #[doc(inline)]
     pub use spacefold_service::{
         Batch, Command, CommandFields, FailedPrecondition, Field, FieldKind, IdempotencyKey,
-        Operation, Outcome, PendingOutcome, RenderGuard, Scope,
+        MAX_SUBMITTED_BYTES, MAX_SUBMITTED_COMMANDS, Operation, Outcome, PendingOutcome,
+        RenderGuard, Scope,
     };
 }
 

@@ -4,6 +4,9 @@
 //! goes on in `writer/handover.rs`.
 
 mod in_memory;
+mod info;
+
+pub use self::info::StoreInfo;
 
 use std::{
     fmt,
@@ -16,9 +19,9 @@ use std::{
 use crossbeam_channel::{Sender, bounded};
 use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock};
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, EventId, FailedCondition, Ingested, LogOrigin,
-    LogReader, LogWriter, Page, PendingAppend, Position, ReadError, ReadRequest, Receipt,
-    RecordedEvent, Revision, StorageError, StoreMode, Timestamp,
+    AppendCondition, AppendError, AppendRequest, EventId, FailedCondition, Ingested, LogId,
+    LogIdentity, LogOrigin, LogReader, LogWriter, Page, PendingAppend, Position, ReadError,
+    ReadRequest, Receipt, RecordedEvent, Revision, StorageError, StoreMode, Timestamp,
     append_rules::{self, AppendView, LookedFor, Proposal},
     closing::CloseOnce,
     lock::Lock,
@@ -31,9 +34,9 @@ use crate::{
     commitment::StateCommitment,
     creation,
     environment::Environment,
-    error::{OpenError, StorePart},
+    error::OpenError,
     folder::{StoreFolder, now},
-    head::{self, Fence, Head, sessions::Sessions},
+    head::{Fence, Head, format_version::FormatVersion, sessions::Sessions},
     id_lookup::make_ids_behind,
     journal::JournalEnd,
     options::StoreOptions,
@@ -103,30 +106,6 @@ struct OpenThreads {
     writer: JoinHandle<()>,
     sealer: RunningSealer,
     lock: FolderLock,
-}
-
-/// A store at a glance.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StoreInfo {
-    /// The identity of the store, a UUID.
-    pub store_id: String,
-    /// The format of its files.
-    pub format_version: u32,
-    /// The position of the last event that it has taken.
-    pub head: Position,
-    /// The position of the last event that is durable.
-    pub durable_head: Position,
-    /// Blocks in sled's copy.
-    pub blocks: u64,
-    /// Bytes of the journal files.
-    pub journal_bytes: u64,
-    /// Bytes of the segments.
-    pub sealed_bytes: u64,
-    /// Bytes of sled's copy.
-    pub sled_bytes: u64,
-    /// How often a copy was found wrong and made anew from the other.
-    pub healed: u64,
 }
 
 impl EmbeddedLog {
@@ -331,27 +310,6 @@ impl EmbeddedLog {
         self.inner.shared.store_id
     }
 
-    /// The store at a glance. Cost: waits until sled's copy is open, and looks at every file of the folder.
-    #[must_use]
-    pub fn info(&self) -> StoreInfo {
-        let shared = &self.inner.shared;
-        // Where it cannot be opened the rest is told all the same.
-        let _ = shared.sled();
-        let healed = shared.head_file.lock().head().healed;
-        let blocks = shared.view().index.block_count();
-        StoreInfo {
-            store_id: Uuid::from_bytes(shared.store_id).to_string(),
-            format_version: head::FORMAT_VERSION,
-            head: self.head(),
-            durable_head: self.durable_head(),
-            blocks,
-            journal_bytes: shared.folder.bytes_of(StorePart::Journal),
-            sealed_bytes: shared.folder.bytes_of(StorePart::Segments),
-            sled_bytes: shared.folder.bytes_of(StorePart::Sled),
-            healed,
-        }
-    }
-
     /// Has the sealer of a store that is stepped do what is to be done.
     #[cfg(test)]
     pub(crate) fn step(&self, notes_head: bool) {
@@ -426,6 +384,7 @@ fn create(
 ) -> Result<StoreFolder, OpenError> {
     let store_id = Uuid::new_v4().into_bytes();
     let head = Head {
+        format_version: FormatVersion::First,
         sequence: 0,
         store_id,
         incarnation: 0,
@@ -438,6 +397,7 @@ fn create(
         fence: Fence::default(),
         witness: None,
         sessions: Sessions::default(),
+        identity: LogIdentity::created(LogId::from_bytes(store_id)),
     };
     creation::create(environment, path, &head, options.mode)
 }
@@ -586,6 +546,10 @@ impl fmt::Debug for EmbeddedLog {
 }
 
 impl LogReader for EmbeddedLog {
+    fn identity(&self) -> LogIdentity {
+        self.inner.shared.identity
+    }
+
     fn head(&self) -> Position {
         self.inner.shared.progress.head()
     }

@@ -144,10 +144,9 @@ fn store_id(bytes: &[u8]) -> [u8; 16] {
 
 /// Reads extension fields; what they say is written as fields that say the same.
 fn read_extension(bytes: &[u8]) -> bool {
-    extension::decode(bytes).is_some_and(|(witness, sessions)| {
-        let written = extension::encode(witness, &sessions);
-        written.len() <= extension::MAX_BYTES
-            && extension::decode(&written) == Some((witness, sessions))
+    extension::decode(bytes).is_some_and(|fields| {
+        let written = extension::encode(&fields);
+        written.len() <= extension::MAX_BYTES && extension::decode(&written) == Some(fields)
     })
 }
 

@@ -4,21 +4,22 @@
 //! so that a torn write spoils one slot at the most. `docs/format.md` has every byte.
 
 pub(crate) mod extension;
+pub(crate) mod format_version;
 pub(crate) mod sessions;
+pub(crate) mod timeline;
 
 use spacefold_event_core::{
-    Position, Timestamp,
+    LogIdentity, Position, Timestamp,
     bytes::{ByteReader, to_u32, to_usize},
 };
 
 use self::{
-    extension::Witness,
+    extension::{ExtensionFields, Witness},
+    format_version::FormatVersion,
     sessions::{Sessions, StoreSession, next_incarnation},
 };
 use crate::{block::BlockHash, wire::is_extension};
 
-/// The format version that this build writes, and the only one that it reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
 /// Bytes of the file.
 pub(crate) const HEAD_FILE_BYTES: usize = SLOTS * PAGE_BYTES;
 /// Bytes of one slot.
@@ -36,6 +37,8 @@ const _: () = assert!(FIXED_BYTES + extension::MAX_BYTES <= CRC_OFFSET);
 /// What a store says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
+    /// What a program has to know to read the store.
+    pub(crate) format_version: FormatVersion,
     /// How often HEAD was written; the highest is the newest.
     pub(crate) sequence: u64,
     /// The store.
@@ -60,6 +63,8 @@ pub(crate) struct Head {
     pub(crate) witness: Option<Witness>,
     /// Who has written to the store.
     pub(crate) sessions: Sessions,
+    /// The log and its timeline.
+    pub(crate) identity: LogIdentity,
 }
 
 /// What frames must be to count: those from a position on are of an incarnation or a later one.
@@ -128,6 +133,14 @@ pub(crate) fn damaged_slots(file: &[u8]) -> usize {
     pages.iter().zip(0_u64..).filter(is_damaged).count()
 }
 
+/// What each slot says of the format, where it is intact.
+#[cfg(test)]
+pub(crate) fn slots(file: &[u8]) -> Vec<Option<FormatVersion>> {
+    let (pages, _) = file.as_chunks::<PAGE_BYTES>();
+    let slots = pages.iter().zip(0_u64..).map(|(page, index)| parse_slot(page, index));
+    slots.map(|slot| slot.ok().map(|head| head.format_version)).collect()
+}
+
 impl Head {
     /// Whether what was written under an incarnation counts: the fence is moved before a writer
     /// begins one, and after newest frames were written again under one. Of the latter a stop may
@@ -155,7 +168,7 @@ impl Head {
     pub(crate) fn encode_slot(&self) -> [u8; SLOT_BYTES] {
         let mut bytes = Vec::with_capacity(SLOT_BYTES);
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes.extend_from_slice(&self.format_version.number().to_le_bytes());
         bytes.extend_from_slice(&[u8::from(self.clean), 0, 0, 0]);
         bytes.extend_from_slice(&self.sequence.to_le_bytes());
         bytes.extend_from_slice(&self.store_id);
@@ -167,7 +180,10 @@ impl Head {
         bytes.extend_from_slice(&self.healed.to_le_bytes());
         bytes.extend_from_slice(&self.fence.position.get().to_le_bytes());
         bytes.extend_from_slice(&self.fence.incarnation.to_le_bytes());
-        let extension = extension::encode(self.witness, &self.sessions);
+        // One that is derived is derived again.
+        let identity = Some(self.identity).filter(|own| *own != timeline::derived(self.store_id));
+        let (witness, sessions) = (self.witness, self.sessions.clone());
+        let extension = extension::encode(&ExtensionFields { witness, sessions, identity });
         bytes.extend_from_slice(&to_u32(extension.len()).to_le_bytes());
         bytes.extend_from_slice(&extension);
         bytes.resize(CRC_OFFSET, 0);
@@ -186,23 +202,25 @@ fn parse_slot(page: &[u8; PAGE_BYTES], index: u64) -> Result<Head, HeadError> {
     let mut cursor = ByteReader::new(checked);
     let _magic: Option<[u8; 8]> = cursor.array();
     let found = cursor.u32().ok_or(HeadError::Damaged)?;
-    if found != FORMAT_VERSION {
-        return Err(HeadError::UnknownFormat { found });
-    }
-    let head = read_fields(&mut cursor).ok_or(HeadError::Damaged)?;
+    let format_version =
+        FormatVersion::of_number(found).ok_or(HeadError::UnknownFormat { found })?;
+    let head = read_fields(&mut cursor, format_version).ok_or(HeadError::Damaged)?;
     if head.sequence % 2 == index { Ok(head) } else { Err(HeadError::Damaged) }
 }
 
-fn read_fields(cursor: &mut ByteReader<'_>) -> Option<Head> {
+fn read_fields(cursor: &mut ByteReader<'_>, format_version: FormatVersion) -> Option<Head> {
     let clean = match cursor.array()? {
         [0, 0, 0, 0] => false,
         [1, 0, 0, 0] => true,
         _ => return None,
     };
+    let sequence = cursor.u64()?;
+    let store_id = cursor.array()?;
     let mut head = Head {
+        format_version,
         clean,
-        sequence: cursor.u64()?,
-        store_id: cursor.array()?,
+        sequence,
+        store_id,
         incarnation: cursor.u64()?,
         durable_head: Position::new(cursor.u64()?),
         sealed_through: Position::new(cursor.u64()?),
@@ -212,11 +230,13 @@ fn read_fields(cursor: &mut ByteReader<'_>) -> Option<Head> {
         fence: Fence { position: Position::new(cursor.u64()?), incarnation: cursor.u64()? },
         witness: None,
         sessions: Sessions::default(),
+        identity: timeline::derived(store_id),
     };
     let extension_len = cursor.u32()?;
     let extension = cursor.take(to_usize(extension_len)).filter(|bytes| is_extension(bytes))?;
-    let (witness, sessions) = extension::decode(extension)?;
+    let ExtensionFields { witness, sessions, identity } = extension::decode(extension)?;
     head.witness = witness;
+    head.identity = identity.unwrap_or(head.identity);
     // A list that does not end with the newest one was kept by a program that did not know it.
     let is_whole = sessions.newest().is_some_and(|newest| newest.incarnation == head.incarnation);
     head.sessions = if is_whole { sessions } else { Sessions::default() };
@@ -225,10 +245,13 @@ fn read_fields(cursor: &mut ByteReader<'_>) -> Option<Head> {
 
 #[cfg(test)]
 mod tests {
+    use spacefold_event_core::{LogId, TimelineFork, TimelineId};
+
     use super::*;
 
     fn head() -> Head {
         Head {
+            format_version: FormatVersion::First,
             sequence: 6,
             store_id: *b"0123456789abcdef",
             incarnation: 3,
@@ -241,6 +264,16 @@ mod tests {
             fence: Fence { position: Position::new(950), incarnation: 3 },
             witness: None,
             sessions: Sessions::default(),
+            identity: timeline::derived(*b"0123456789abcdef"),
+        }
+    }
+
+    fn forked() -> LogIdentity {
+        let parent = TimelineId::from_bytes([5; 16]);
+        LogIdentity {
+            log_id: LogId::from_bytes([6; 16]),
+            timeline: TimelineId::from_bytes([4; 16]),
+            fork: Some(TimelineFork { parent, position: Position::new(80) }),
         }
     }
 
@@ -306,11 +339,20 @@ mod tests {
 
     #[test]
     fn a_slot_of_a_later_version_is_named_even_beside_one_that_is_known() {
-        let mut slot = head().encode_slot();
-        slot[8..12].copy_from_slice(&2_u32.to_le_bytes());
-        let mut bytes = file(&[head(), newer()]);
-        bytes[..SLOT_BYTES].copy_from_slice(&with_crc(slot));
-        assert_eq!(parse(&bytes), Err(HeadError::UnknownFormat { found: 2 }));
+        for found in [0, 3, 4, u32::MAX] {
+            let mut slot = head().encode_slot();
+            slot[8..12].copy_from_slice(&found.to_le_bytes());
+            let mut bytes = file(&[head(), newer()]);
+            bytes[..SLOT_BYTES].copy_from_slice(&with_crc(slot));
+            assert_eq!(parse(&bytes), Err(HeadError::UnknownFormat { found }));
+        }
+    }
+
+    #[test]
+    fn both_versions_are_read_and_the_newest_slot_says_which_it_is() {
+        let raised = Head { format_version: FormatVersion::Second, ..newer() };
+        assert_eq!(parse(&file(std::slice::from_ref(&raised))), Ok(raised.clone()));
+        assert_eq!(parse(&file(&[head(), raised.clone()])), Ok(raised));
     }
 
     #[test]
@@ -340,6 +382,7 @@ mod tests {
     fn witness_and_sessions_are_read_back_however_many_there_are() {
         let mut head = head();
         head.witness = Some(Witness { position: Position::new(990), crc: 0x1234_5678 });
+        head.identity = forked();
         for after in 0..40 {
             assert_eq!(parse(&file(std::slice::from_ref(&head))), Ok(head.clone()));
             head.take_incarnation(Position::new(after));
@@ -349,6 +392,30 @@ mod tests {
         let read = parse(&file(&[head])).unwrap();
         assert!(read.sessions.is_empty());
         assert!(read.witness.is_some());
+        assert_eq!(read.identity, forked());
+    }
+
+    #[test]
+    fn a_store_that_names_no_timeline_has_one_that_its_id_says() {
+        let identity = |head: &Head| parse(&file(std::slice::from_ref(head))).unwrap().identity;
+        let own = identity(&head());
+        assert_eq!(own.log_id.to_bytes(), head().store_id);
+        assert_eq!(own.timeline.to_string(), GOLDEN_DERIVED);
+        assert_eq!(own.fork, None);
+        let other = Head { store_id: [9; 16], identity: timeline::derived([9; 16]), ..head() };
+        assert_ne!(identity(&other).timeline, own.timeline);
+        let created = Head { identity: LogIdentity::created(own.log_id), ..head() };
+        assert_eq!(identity(&created), created.identity);
+        assert_ne!(created.identity, own);
+    }
+
+    #[test]
+    fn a_timeline_has_the_bytes_that_the_format_says() {
+        let slot = Head { identity: forked(), ..head() }.encode_slot();
+        let field = [&[3, 0, 56, 0, 0, 0][..], &[4; 16], &[6; 16], &[5; 16], &[80], &[0; 7]];
+        let field = field.concat();
+        assert_eq!(slot[128..132], [62, 0, 0, 0]);
+        assert_eq!(slot[132..132 + field.len()], field);
     }
 
     #[test]
@@ -372,5 +439,6 @@ mod tests {
      0300000000000000e803000000000000840300000000000007070707070707070707070707070707\
      0707070707070707070707070707070700401e18240a06000200000000000000b603000000000000\
      030000000000000000000000";
+    const GOLDEN_DERIVED: &str = "1cc6cb56-1883-e623-4921-390193c6334d";
     const GOLDEN_CRC: &str = "bc7f374e";
 }

@@ -8,7 +8,7 @@ use spacefold_event_core::{Position, StorageError};
 use crate::{
     error::{OpenError, StorePart},
     folder::StoreFolder,
-    head::{self, HEAD_FILE_BYTES, Head, HeadError, slot_offset},
+    head::{self, HEAD_FILE_BYTES, Head, HeadError, format_version::FormatVersion, slot_offset},
 };
 
 /// The HEAD file, open; its two slots are written in turn.
@@ -47,7 +47,7 @@ impl HeadFile {
             HeadError::UnknownFormat { found } => OpenError::UnknownFormat {
                 path: root.to_owned(),
                 found,
-                known: head::FORMAT_VERSION,
+                known: FormatVersion::NEWEST.number(),
             },
             HeadError::NotAStore => OpenError::NotAStore {
                 path: root.to_owned(),
@@ -98,6 +98,17 @@ impl HeadFile {
             head.take_incarnation(after);
             change(head);
         })?;
+        self.update(|_| {})
+    }
+
+    /// Says that a program has to know a version to read what is written from now on: durable in both
+    /// slots, so that one which does not know it refuses the store whichever of them is left. To be
+    /// called before that is written.
+    pub(crate) fn raise_format_version(
+        &mut self,
+        version: FormatVersion,
+    ) -> Result<(), StorageError> {
+        self.update(|head| head.format_version = head.format_version.max(version))?;
         self.update(|_| {})
     }
 

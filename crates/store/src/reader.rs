@@ -66,6 +66,9 @@ impl SharedStore {
                 let records = self.sealed_block(first)?;
                 if records.is_none() && self.copy.is_unopened() {
                     self.sled()?;
+                }
+                // It may have been opened since it was asked for.
+                if records.is_none() && self.copy.is_usable() {
                     continue;
                 }
                 return Ok(records.filter(|records| records.last_position() >= position));

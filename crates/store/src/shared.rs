@@ -8,7 +8,7 @@ use std::sync::{
 use quick_cache::{Weighter, sync::Cache};
 use spacefold_disk::FolderLock;
 use spacefold_event_core::{
-    LogOrigin, Position, ReadError, Records, StorageError,
+    LogIdentity, LogOrigin, Position, ReadError, Records, StorageError,
     bytes::to_u64,
     lock::{Lock, SharedLock},
 };
@@ -38,6 +38,8 @@ const REPLACING: &str = "sled's copy of the log could not be made anew";
 pub(crate) struct SharedStore {
     pub(crate) folder: StoreFolder,
     pub(crate) store_id: [u8; 16],
+    /// The log of the store, and its timeline.
+    pub(crate) identity: LogIdentity,
     pub(crate) head_file: Lock<HeadFile>,
     /// Held while blocks are made, archived or rebuilt.
     pub(crate) maintenance: Lock<()>,
@@ -86,11 +88,13 @@ impl SharedStore {
     ) -> Self {
         let store_id = head_file.head().store_id;
         let sessions = head_file.head().sessions.clone();
+        let identity = head_file.head().identity;
         let progress = Progress::new(view.durable_head(), view.tail.body_bytes());
         let sealed = SegmentScan::new(folder.clone(), store_id, head_file.head().sealed_through);
         Self {
             folder,
             store_id,
+            identity,
             head_file: Lock::new(head_file),
             maintenance: Lock::new(()),
             is_head_note_due: AtomicBool::new(false),

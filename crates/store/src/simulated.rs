@@ -13,13 +13,14 @@ use spacefold_disk::{
     },
 };
 use spacefold_event_core::{
-    AppendRequest, EventFilter, EventId, LogReader as _, LogWriter as _, Position, ReadError,
-    ReadRequest, SpaceEvent, StorageError, Timestamp,
+    AppendRequest, EventFilter, EventId, EventType, LogIdentity, LogReader as _, LogWriter as _,
+    Position, ReadError, ReadRequest, SpaceEvent, StorageError, Timestamp,
 };
 
 use crate::{
     EmbeddedLog, OnDamage, OpenError, StoreOptions, VerifyOptions, VerifyReport,
     environment::Environment,
+    head::{self, format_version::FormatVersion},
     log_copy::memory::{MemoryCopies, lost::Left},
     verify::verify_in,
 };
@@ -38,6 +39,7 @@ struct Seen {
     copies_made_anew: u64,
     to_be_read_only: u64,
     mended: u64,
+    of_newer_format: u64,
     interrupted: u64,
 }
 
@@ -55,6 +57,8 @@ struct Log {
     places: HashMap<EventId, (usize, usize)>,
     /// The events that are known to be durable, in order: each append is in it whole.
     known: Vec<EventId>,
+    /// That of the log, once something in it is known.
+    identity: Option<LogIdentity>,
 }
 
 impl Log {
@@ -67,6 +71,7 @@ impl Log {
             tried: Vec::new(),
             places: HashMap::new(),
             known: Vec::new(),
+            identity: None,
         }
     }
 
@@ -78,15 +83,19 @@ impl Log {
             _ => (rng.usize(1..6), rng.usize(0..400)),
         };
         let append = self.tried.len();
+        let is_own = rng.u8(..16) == 0;
         let events = (0..count).map(|place| {
             let mut id = [0; 16];
             id[..8].copy_from_slice(&(append as u64 + 1).to_be_bytes());
             id[8..].copy_from_slice(&(place as u64).to_be_bytes());
             let text: String = std::iter::repeat_with(|| rng.alphanumeric()).take(bytes).collect();
             self.places.insert(EventId::from_bytes(id), (append, place));
-            SpaceEvent::variable_set(format!("space-{}", rng.u8(..5)), "v", text)
-                .with_event_id(EventId::from_bytes(id))
-                .with_timestamp(time(append))
+            let space = format!("space-{}", rng.u8(..5));
+            let event = match is_own {
+                false => SpaceEvent::variable_set(space, "v", text),
+                true => own_event(space, text),
+            };
+            event.with_event_id(EventId::from_bytes(id)).with_timestamp(time(append))
         });
         let events: Vec<SpaceEvent> = events.collect();
         self.tried.push(events.clone());
@@ -158,6 +167,7 @@ impl Log {
     fn read(&mut self, log: &EmbeddedLog, session: &Session) -> CheckResult {
         if let Some(found) = session.tolerate("read", everything(log))? {
             self.compare(&found)?;
+            self.compare_identity(log)?;
             if !self.is_to_be_read {
                 self.known = found;
             }
@@ -187,7 +197,36 @@ impl Log {
         Ok(())
     }
 
+    /// Whether a log is still the one that was created.
+    fn compare_identity(&mut self, log: &EmbeddedLog) -> CheckResult {
+        let found = log.identity();
+        if self.known.is_empty() {
+            // It may yet be made again.
+            self.identity = Some(found);
+        }
+        match self.identity.filter(|known| *known != found) {
+            Some(known) => Err(format!("{known:?} has become {found:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an earlier program refuses the store by name, if it holds what such a one cannot read:
+    /// whichever slot of HEAD is lost.
+    fn compare_versions(&self, slots: &[Option<FormatVersion>], found: &[EventId]) -> CheckResult {
+        let places = found.iter().filter_map(|id| self.places.get(id));
+        let mut events = places.filter_map(|(append, place)| self.tried.get(*append)?.get(*place));
+        if !events.any(|event| event.event_type() == EventType::Application) {
+            return Ok(());
+        }
+        self.saw(|seen| seen.of_newer_format += 1);
+        match slots.iter().flatten().all(|version| *version == FormatVersion::Second) {
+            true => Ok(()),
+            false => Err(format!("HEAD says {slots:?} of what the first version cannot hold")),
+        }
+    }
+
     fn look(&mut self, disk: &SimDisk, left: Left, rng: &mut Rng) -> CheckResult {
+        let slots = format_versions(disk)?;
         let copies = self.copies.after_power_cut(left, rng);
         let is_whole = left == Left::Whole && self.are_copies_whole;
         // The copy may be of another time than what is on the disk, and not be there at all.
@@ -197,6 +236,8 @@ impl Log {
         let log = open(disk, &copies).map_err(|error| format!("it does not open: {error}"))?;
         let found = said(everything(&log), "read")?;
         self.compare(&found)?;
+        self.compare_identity(&log)?;
+        self.compare_versions(&slots, &found)?;
         let info = log.info();
         self.saw(|seen| {
             seen.blocks += info.blocks;
@@ -374,6 +415,21 @@ impl Subject for Log {
     }
 }
 
+/// An event that the first format version of a store cannot hold.
+fn own_event(space: String, text: String) -> SpaceEvent {
+    let payload = [("text".to_owned(), text.into())].into_iter().collect();
+    SpaceEvent::application(space, "com.example.noted", payload).unwrap()
+}
+
+/// What the intact slots of HEAD say of the format of the store.
+fn format_versions(disk: &SimDisk) -> CheckResult<Vec<Option<FormatVersion>>> {
+    let Some(folder) = said(disk.folder(Path::new(STORE)), "reading HEAD")? else {
+        return Ok(Vec::new());
+    };
+    let file = said(folder.open("HEAD", Access::Read), "reading HEAD")?;
+    Ok(head::slots(&said(file.read_all(), "reading HEAD")?))
+}
+
 /// Changes a byte of one of the files, or removes a sealed one, as nothing but a broken disk does.
 fn damage(disk: &SimDisk, rng: &mut Rng) -> CheckResult<String> {
     let part = rng.choice(["", "journal", "sealed"]).unwrap_or("");
@@ -505,9 +561,11 @@ fn what_was_acknowledged_is_on_every_disk_that_may_be_left_and_nothing_is_damage
     let seen = seen.get();
     println!("{looked_at:?} {seen:?}");
     assert!(looked_at.acknowledged > 0, "nothing was ever acknowledged");
-    let Seen { blocks, segments, copies_made_anew, to_be_read_only, mended, interrupted } = seen;
-    let counts = [blocks, segments, copies_made_anew, to_be_read_only, mended, interrupted];
-    assert!(counts.iter().all(|count| *count > 0), "{seen:?}");
+    let Seen { blocks, segments, copies_made_anew, to_be_read_only, .. } = seen;
+    let Seen { mended, of_newer_format, interrupted, .. } = seen;
+    let counts = [blocks, segments, copies_made_anew, to_be_read_only];
+    let counts = counts.into_iter().chain([mended, of_newer_format, interrupted]);
+    assert!(counts.min() > Some(0), "{seen:?}");
 }
 
 #[test]

@@ -30,7 +30,10 @@ use spacefold_event_core::{
 use self::{ahead::UndurableAppends, handover::Request};
 use crate::{
     folder::now,
-    head::Fence,
+    head::{
+        Fence,
+        format_version::{FormatVersion, format_version_of},
+    },
     journal::{Journal, JournalEnd},
     options::StoreOptions,
     progress::StoreFailure,
@@ -73,6 +76,8 @@ struct Writer {
     last_sync: Duration,
     /// How many appends the last group had.
     last_group: usize,
+    /// The format version that HEAD has in both slots.
+    format_version: FormatVersion,
     /// The journal has failed: nothing is known of what it holds behind the durable head.
     failed: Option<StorageError>,
 }
@@ -100,6 +105,7 @@ impl Writer {
             sync_due: None,
             last_sync: Duration::ZERO,
             last_group: 0,
+            format_version: shared.lock_head_file().head().format_version,
             failed: None,
         }
     }
@@ -187,6 +193,11 @@ impl Writer {
             Some(journal) => journal,
             empty => empty.insert(begin(&self.shared, self.end)?),
         };
+        let needed = assigned.iter().map(format_version_of).max();
+        if let Some(needed) = needed.filter(|needed| *needed > self.format_version) {
+            raise_format_version(&self.shared, needed)?;
+            self.format_version = needed;
+        }
         let receipt = Receipt::of(&assigned, false);
         let bodies = proposal.runs().iter().map(|run| Arc::clone(run.body()));
         let runs =
@@ -338,7 +349,7 @@ fn newest_stored(group: &[Taken], own: Option<&Result<Accepted, AppendError>>) -
 
 /// Takes a new incarnation, recorded and synced before anything is written under it.
 fn begin(shared: &SharedStore, end: JournalEnd) -> Result<Journal, AppendError> {
-    let mut head_file = shared.head_file.lock();
+    let mut head_file = shared.lock_head_file();
     let begun = shared.journal_files.prepare_first().and_then(|()| {
         head_file.begin_incarnation(end.head, |head| {
             head.durable_head = end.head;
@@ -347,11 +358,20 @@ fn begin(shared: &SharedStore, end: JournalEnd) -> Result<Journal, AppendError> 
             head.fence = Fence { position: end.head.next(), incarnation: head.incarnation };
         })
     });
-    if let Err(error) = begun {
-        let failure = StoreFailure::from(&error);
-        shared.progress.fail(failure.clone());
-        return Err(failure.into());
-    }
+    begun.map_err(|error| cannot_begin(shared, &error))?;
     shared.note_sessions(&head_file.head().sessions);
     Ok(Journal::new(&shared.journal_files, head_file.head(), end))
+}
+
+/// Has HEAD say, durably, which version what is written next needs.
+fn raise_format_version(shared: &SharedStore, needed: FormatVersion) -> Result<(), AppendError> {
+    let raised = shared.lock_head_file().raise_format_version(needed);
+    raised.map_err(|error| cannot_begin(shared, &error))
+}
+
+/// HEAD could not be changed before what needs it: nothing of that is written, nor of anything else.
+fn cannot_begin(shared: &SharedStore, error: &StorageError) -> AppendError {
+    let failure = StoreFailure::from(error);
+    shared.progress.fail(failure.clone());
+    failure.into()
 }

@@ -89,6 +89,75 @@ fn what_is_refused_says_why_and_what_to_do() {
 }
 
 #[test]
+fn a_command_that_changed_nothing_under_a_key_stays_so_through_export_and_import() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, copy] = ["data", "copy"].map(|name| folder.path().join(name));
+    service(&data, &["create-space", "s", "S"]).succeeded();
+    service(&data, &["set-variable", "s", "v", "1"]).succeeded();
+    let keyed = ["set-variable", "s", "v", "1", "--key", "k"];
+    assert_eq!(service(&data, &keyed).succeeded(), "nothing changed\n");
+    service(&data, &["set-variable", "s", "v", "9"]).succeeded();
+    let again = "nothing changed, recorded before under this key\n";
+    assert_eq!(service(&data, &keyed).succeeded(), again);
+    assert_eq!(service(&data, &[&keyed[..], &["--json"]].concat()).succeeded(), "");
+    let snapshot = run(cli(&data).args(["snapshot", "s", "--json"])).succeeded();
+    let snapshot: serde_json::Value = serde_json::from_str(&snapshot).unwrap();
+    assert_eq!((&snapshot["variables"]["v"], &snapshot["revision"]), (&9.into(), &4.into()));
+    service(&data, &["set-variable", "s", "v", "2", "--key", "k"]).failed(
+        1,
+        "idempotency key \"k\" stands for another command: its spacefold.command.unchanged in space \
+         \"s\" is at position 3 (space \"s\")",
+    );
+
+    // It is exported and imported; programs that know the 21 types alone are not given it.
+    let exported = run(cli(&data).arg("export")).succeeded();
+    let left: serde_json::Value = serde_json::from_str(exported.lines().nth(2).unwrap()).unwrap();
+    assert_eq!(left["event_type"], "spacefold.command.unchanged");
+    assert_eq!(left["payload"]["operation"], "set_variable");
+    let core = run(cli(&data).args(["export", "--core-only"])).succeeded();
+    assert_eq!(core.lines().count(), 3);
+    assert!(!core.contains("spacefold."), "{core}");
+    let file = folder.path().join("all.jsonl");
+    std::fs::write(&file, &exported).unwrap();
+    run(cli(&copy).arg("import").arg(&file)).succeeded();
+    assert_eq!(run(cli(&copy).arg("export")).succeeded(), exported);
+    run(cli(&copy).arg("import").arg(&file)).succeeded();
+    assert_eq!(run(cli(&copy).arg("export")).succeeded(), exported);
+    // The caller of `append` cannot say it.
+    std::fs::write(&file, exported.lines().nth(2).unwrap().replace("s\",", "t\",")).unwrap();
+    let refused = run(cli(&data).arg("append").arg(&file));
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+}
+
+#[test]
+fn an_event_of_ones_own_is_recorded_with_what_is_added_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let record = |arguments: &[&str]| run(cli(&data).arg("record").args(arguments));
+    let marks = ["--tag", "course:c1", "--tag", "b", "--extra", "ticket=17", "--source", "me"];
+    let first = ["s", "com.example.noted", r#"{"text":"a"}"#, "--json", "--correlation-id", "c"];
+    let printed = record(&[&first[..], &marks].concat()).succeeded();
+    let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["event_type"], "com.example.noted");
+    assert_eq!(printed["payload"], serde_json::json!({"text": "a", "ticket": 17}));
+    assert_eq!(printed["tags"], serde_json::json!(["course:c1", "b"]));
+    assert_eq!((&printed["source"], &printed["correlation_id"]), (&"me".into(), &"c".into()));
+    assert_eq!(record(&["s", "a.b"]).succeeded(), "a.b: position 2, revision 2\n");
+    let create = [&["create-space", "s", "S", "--json"][..], &marks].concat();
+    let created: serde_json::Value =
+        serde_json::from_str(&service(&data, &create).succeeded()).unwrap();
+    assert_eq!(created["payload"], serde_json::json!({"name": "S", "ticket": 17}));
+    assert_eq!(created["tags"], printed["tags"]);
+    service(&data, &["record", "s", "a.b", "{}"]).succeeded();
+    let refused = record(&["s", "document.eaten"]);
+    refused.failed(1, "unknown event type \"document.eaten\" (space \"s\")");
+    assert_eq!(record(&["s", "a.b", "[]"]).code, Some(2));
+    assert_eq!(record(&["s", "a.b", "--extra", "x"]).code, Some(2));
+    let tagged = run(cli(&data).args(["export", "--tag", "course:c1"])).succeeded();
+    assert_eq!(tagged.lines().count(), 2);
+}
+
+#[test]
 fn people_are_told_what_was_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -15,6 +15,7 @@ pub(crate) mod import_git;
 pub(crate) mod info;
 pub(crate) mod problems;
 pub(crate) mod rebuild;
+pub(crate) mod record;
 pub(crate) mod selection;
 pub(crate) mod service;
 pub(crate) mod snapshot;
@@ -39,6 +40,8 @@ pub(crate) enum CliCommand {
     Append(append::AppendEvents),
     /// Command a space: each operation is checked against its state and recorded as an event.
     Service(service::Service),
+    /// Record an event of the application's own in a space, which no state takes in.
+    Record(record::RecordArgs),
     /// Print the state of a space, now or at an earlier position or time.
     Snapshot(snapshot::SnapshotOf),
     /// List the spaces.
@@ -89,6 +92,7 @@ impl CliCommand {
             Self::Export(arguments) => arguments.run(session),
             Self::Append(arguments) => arguments.run(session),
             Self::Service(arguments) => arguments.run(session),
+            Self::Record(arguments) => arguments.run(session),
             Self::Snapshot(arguments) => arguments.run(session),
             Self::Spaces(arguments) => arguments.run(session),
             Self::Diff(arguments) => arguments.run(session),

@@ -12,7 +12,7 @@ use crate::{
     event::SpaceEvent,
     event_id::{EventId, InvalidEventId},
     limits::{LimitExceeded, MAX_JSON_DEPTH},
-    origin::{EventOrigin, id_of_hex},
+    origin::{EventOrigin, id_of_text},
     payload::{EventType, Payload, PayloadError},
     position::Position,
     timestamp::{InvalidTimestamp, Parsed, Timestamp, UtcOffset},
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What an origin is in JSON.
-const ORIGIN: &str = "an object of store and timeline, each 32 hex digits, and a position";
+const ORIGIN: &str = "an object of store and timeline, each a UUID, and a position";
 
 /// Bytes of one line of JSON input.
 pub const MAX_JSON_LINE_BYTES: usize = 64 << 20;
@@ -335,7 +335,7 @@ impl<'a> TopLevel<'a> {
             return Err(wrong_type(KEY, ORIGIN, type_of(raw)));
         };
         let id = |key: &'static str| {
-            let id = origin.get(key).and_then(Value::as_str).and_then(id_of_hex);
+            let id = origin.get(key).and_then(Value::as_str).and_then(id_of_text);
             id.ok_or(JsonError::InvalidOrigin { key })
         };
         let position = match origin.get("position") {

@@ -8,7 +8,7 @@ use crate::{
     event::{RecordedEvent, RecordedEventRef, SpaceEvent},
     event_id::EventId,
     log::Receipt,
-    origin::{EventOrigin, hex_of_id},
+    origin::{EventOrigin, id_text},
     payload::EventType,
     position::{Position, Revision},
     tags::Tags,
@@ -128,13 +128,13 @@ impl Serialize for Tags<'_> {
     }
 }
 
-/// `store`, `timeline` (both as 32 hex digits) and `position`.
+/// `store`, `timeline` (both as UUIDs) and `position`.
 impl Serialize for EventOrigin {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
         let mut printed = serializer.serialize_struct("EventOrigin", 3)?;
-        printed.serialize_field("store", &hex_of_id(self.store_id))?;
-        printed.serialize_field("timeline", &hex_of_id(self.timeline))?;
+        printed.serialize_field("store", &id_text(self.store_id))?;
+        printed.serialize_field("timeline", &id_text(self.timeline))?;
         printed.serialize_field("position", &self.position)?;
         printed.end()
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, time::Duration};
 
-use super::{ReadRequest, page::Page};
+use super::{ReadRequest, identity::LogIdentity, page::Page};
 use crate::{
     condition::{AppendCondition, FailedCondition},
     event_id::EventId,
@@ -158,6 +158,18 @@ pub trait LogReader: Send + Sync {
     /// # Errors
     /// [`ReadError`]; the log is not changed by it.
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError>;
+
+    /// Under which id the log began, and which course its events have taken since: what stays the same
+    /// for the life of a log, and is another in every other one. Cost: none, it is in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::log::{LogReader, MemoryLog};
+    /// let (first, second) = (MemoryLog::new(), MemoryLog::new());
+    /// assert_eq!(first.identity(), first.identity());
+    /// assert_ne!(first.identity().log_id, second.identity().log_id);
+    /// ```
+    fn identity(&self) -> LogIdentity;
 
     /// Which log this is, and who has written to it last; `None` for a log that has no identity, as one
     /// in memory.

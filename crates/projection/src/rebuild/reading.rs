@@ -10,8 +10,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    AppendCondition, EventId, FailedCondition, LogReader, Page, Position, ReadError, ReadRequest,
-    Revision, Timestamp, bytes::to_u64, lock::Lock,
+    AppendCondition, EventId, FailedCondition, LogIdentity, LogReader, Page, Position, ReadError,
+    ReadRequest, Revision, Timestamp, bytes::to_u64, lock::Lock,
 };
 use spacefold_state::Effects;
 
@@ -104,6 +104,10 @@ impl SharedReading<'_> {
 }
 
 impl LogReader for SharedReading<'_> {
+    fn identity(&self) -> LogIdentity {
+        self.log.identity()
+    }
+
     fn head(&self) -> Position {
         self.log.head()
     }

@@ -77,8 +77,7 @@ impl<'a> Deciding<'a> {
         let Some(command) = self.commands.get(index) else { return Ok(()) };
         let refusal = match decide(self.state(), command) {
             Ok(events) => {
-                self.take(index, events);
-                return Ok(());
+                return self.take(index, events);
             }
             Err(refusal) => refusal,
         };
@@ -99,17 +98,18 @@ impl<'a> Deciding<'a> {
     ) -> Result<(), RefusedCommand> {
         let events = decide(self.state(), command);
         let events = events.map_err(|refusal| RefusedCommand { index, refusal })?;
-        self.take(index, events);
-        Ok(())
+        self.take(index, events)
     }
 
-    fn take(&mut self, index: usize, events: Vec<SpaceEvent>) {
+    fn take(&mut self, index: usize, events: Vec<SpaceEvent>) -> Result<(), RefusedCommand> {
         for event in events {
             self.paths.follow(&event);
-            let event = self.attribution.mark(event, self.decided.events.len());
+            let marked = self.attribution.mark(event, self.decided.events.len());
+            let event = marked.map_err(|refusal| RefusedCommand { index, refusal })?;
             self.decided.events.push(event);
             self.decided.commands.push(index);
         }
+        Ok(())
     }
 
     /// The state as the events so far leave it.
@@ -150,7 +150,7 @@ impl<'a> Deciding<'a> {
         let unshown: Vec<&String> = unshown.into_iter().collect();
         let space_id = self.known.state.space_id();
         for ids in unshown.chunks(MAX_MARKED) {
-            self.take(0, vec![SpaceEvent::cache_invalidated(space_id, ids, UNSHOWN)]);
+            self.take(0, vec![SpaceEvent::cache_invalidated(space_id, ids, UNSHOWN)])?;
         }
         Ok(())
     }

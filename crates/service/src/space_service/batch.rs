@@ -61,7 +61,7 @@ impl Batch {
         Self { service, space_id, commands: Vec::new(), has_put: false, failed: None }
     }
 
-    /// Adds a command.
+    /// Adds a command; blocks on nothing.
     pub fn then(mut self, command: Command) -> Self {
         self.commands.push(command);
         self

@@ -71,7 +71,7 @@ impl RenderGuard {
         self.started
     }
 
-    /// Says that the render ended well.
+    /// Says that the render ended well. Blocks as a command does.
     ///
     /// # Errors
     /// [`CommandError`]; the render is failed then, if it still runs.
@@ -87,7 +87,7 @@ impl RenderGuard {
         ended
     }
 
-    /// Says that the render failed, and why.
+    /// Says that the render failed, and why. Blocks as a command does.
     ///
     /// # Errors
     /// [`CommandError`]; dropping the guard tries once more.

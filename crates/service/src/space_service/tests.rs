@@ -17,6 +17,7 @@ use crate::{Refusal, executor::MAX_ATTEMPTS};
 
 mod conditions;
 mod idempotency;
+mod language;
 mod races;
 mod submitted;
 

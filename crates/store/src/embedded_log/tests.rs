@@ -1,3 +1,4 @@
+mod format;
 mod killed;
 
 use std::{

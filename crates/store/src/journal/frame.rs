@@ -13,7 +13,10 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    head::{extension, sessions::Sessions},
+    head::{
+        extension::{self, ExtensionFields},
+        sessions::Sessions,
+    },
     run::RecordRun,
     wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, check_run, is_extension},
 };
@@ -410,7 +413,9 @@ impl FileHeader {
         bytes.extend_from_slice(&self.file_number.to_le_bytes());
         bytes.extend_from_slice(&self.first_position.get().to_le_bytes());
         bytes.extend_from_slice(&self.previous_crc.to_le_bytes());
-        let extension = extension::encode(None, &self.sessions);
+        let sessions = self.sessions.clone();
+        let fields = ExtensionFields { sessions, ..ExtensionFields::default() };
+        let extension = extension::encode(&fields);
         bytes.extend_from_slice(&to_u32(extension.len()).to_le_bytes());
         bytes.extend_from_slice(&extension);
         bytes.resize(FILE_CRC_OFFSET, 0);
@@ -446,7 +451,7 @@ impl FileHeader {
         let Some(extension) = extension.filter(|bytes| is_extension(bytes)) else {
             return Err(FrameError::Unreadable("extension fields of a wrong length"));
         };
-        let (_, sessions) = extension::decode(extension)
+        let ExtensionFields { sessions, .. } = extension::decode(extension)
             .ok_or(FrameError::Unreadable("sessions that do not follow one another"))?;
         Ok(Self { sessions, ..parsed })
     }

@@ -9,6 +9,7 @@ use crate::{
     folder::StoreFolder,
     head::{
         Fence, Head,
+        format_version::FormatVersion,
         sessions::{Kinship, Sessions},
     },
     journal::{
@@ -39,6 +40,8 @@ pub(super) fn mend(folder: &StoreFolder, head: &Head, found: OpenError) -> Resul
     let incarnation = sessions.newest().map_or(head.incarnation, |newest| newest.incarnation);
     let newest_of_all = headers.iter().map(|header| header.incarnation).max();
     let mut head = Head {
+        // What was written since may need it.
+        format_version: FormatVersion::NEWEST,
         incarnation,
         sessions,
         clean: false,

@@ -358,6 +358,8 @@ fn an_older_head_is_mended_from_the_journal() {
             let log = open(&store).unwrap();
             assert_eq!(everything(&log), own, "{left:?} {parts:?}");
             assert!(log.info().healed > 0);
+            // What was written since that HEAD may need it.
+            assert_eq!(log.info().format_version, 2);
             append(&log, 100, "more");
             log.close().unwrap();
             let report = verify(&store, VerifyOptions::default()).unwrap();

@@ -35,6 +35,17 @@ struct PrintedInfo {
     /// Only where nothing can be written: why, and then what only sled's copy has is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     read_only: Option<String>,
+    log_id: String,
+    timeline: String,
+    /// `null` where the store was created.
+    fork: Option<PrintedFork>,
+}
+
+/// Where the timeline parted from another.
+#[derive(Serialize)]
+struct PrintedFork {
+    parent: String,
+    position: u64,
 }
 
 /// The newest events were recorded ahead of the system's clock.
@@ -118,6 +129,12 @@ pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
             seconds: ahead.by().as_secs(),
         }),
         read_only: refusal.map(|why| why.to_string()),
+        log_id: info.identity.log_id.to_string(),
+        timeline: info.identity.timeline.to_string(),
+        fork: info.identity.fork.map(|fork| PrintedFork {
+            parent: fork.parent.to_string(),
+            position: fork.position.get(),
+        }),
         store_id: info.store_id,
     };
     if session.json {
@@ -137,6 +154,10 @@ fn print(
     let mut table = CellTable::new();
     let mut say = |what: &str, value: String| table.row([text(what), text(value)]);
     say("store", printed.store_id.clone());
+    say("timeline", printed.timeline.clone());
+    if let Some(PrintedFork { parent, position }) = &printed.fork {
+        say("parted", format!("from {parent}, after position {}", grouped(*position)));
+    }
     say("format", printed.format_version.to_string());
     say("head", grouped(printed.head));
     say("durable head", grouped(printed.durable_head));

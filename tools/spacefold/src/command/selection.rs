@@ -4,7 +4,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use spacefold::{
     Position, Revision, Snapshot, Spacefold, Timestamp,
-    event::{EventFilter, TypePattern, id_of_hex},
+    event::{EventFilter, TypePattern, id_of_text},
     log::{LogReader, Page, ReadRequest},
 };
 
@@ -66,7 +66,7 @@ impl SelectionArgs {
 }
 
 fn store_id(text: &str) -> Result<[u8; 16], String> {
-    id_of_hex(text).ok_or_else(|| "a store id has 32 hex digits, as `info` prints them".to_owned())
+    id_of_text(text).ok_or_else(|| "a store id is a UUID, as `info` prints it".to_owned())
 }
 
 /// Fails when the log has no event of the space.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use spacefold_event_core::Position;
+use spacefold_event_core::{Position, Revision};
 use spacefold_state::{Change, Reference, diff};
 
 use super::*;
@@ -44,6 +44,8 @@ fn commands_on_the_space() -> impl Strategy<Value = Command> {
         1 => name().prop_map(|name| Command::DeleteVariable { name }),
         2 => presence(&["push"]).prop_map(|direction| Command::StartSync { direction }),
         1 => fence().prop_map(|started| Command::CompleteSync { started }),
+        3 => (text(&["com.example.a", "com.example.b", "space.a"]), objects())
+            .prop_map(|(type_name, payload)| Command::Record { type_name, payload }),
         2 => (presence(&["pull"]), 0_u64..40).prop_map(|(direction, started)| {
             Command::TakeOverSync { direction, started: Position::new(started) }
         }),
@@ -154,6 +156,9 @@ fn unchecked(command: &Command) -> Vec<SpaceEvent> {
         Command::RecordConflict { document_id, local_hash, remote_hash, .. } => {
             SpaceEvent::sync_conflict("s", document_id, local_hash, remote_hash)
         }
+        Command::Record { type_name, payload } => {
+            return SpaceEvent::application("s", type_name, payload).into_iter().collect();
+        }
         Command::InvalidateCache { document_ids, reason } => {
             SpaceEvent::cache_invalidated("s", document_ids, reason)
         }
@@ -203,11 +208,13 @@ proptest! {
                 let changes = diff((!first).then_some(&before), Some(&state));
                 let restarts = matches!(
                     command,
-                    Command::TakeOverRender { .. } | Command::TakeOverSync { .. }
+                    Command::TakeOverRender { .. }
+                        | Command::TakeOverSync { .. }
+                        | Command::Record { .. }
                 );
                 prop_assert!(restarts || !changes.is_empty(), "{:?} changes nothing", command);
                 for event in &decided {
-                    prop_assert!(command.may_have_emitted(&event.payload));
+                    prop_assert!(command.may_have_emitted(&event.payload, &Object::new()));
                 }
                 prop_assert!(decided.len() < 2 || command.may_emit_several());
             } else if !*checked {
@@ -278,10 +285,10 @@ proptest! {
     #[test]
     fn a_command_knows_its_events(one in commands(), other in commands()) {
         for event in unchecked(&one) {
-            prop_assert!(one.may_have_emitted(&event.payload));
+            prop_assert!(one.may_have_emitted(&event.payload, &Object::new()));
         }
         let payloads = |command| unchecked(command).into_iter().map(|it| it.payload);
-        for payload in payloads(&other).filter(|payload| one.may_have_emitted(payload)) {
+        for payload in payloads(&other).filter(|payload| one.may_have_emitted(payload, &Object::new())) {
             let says_so = payloads(&one).any(|it| it == payload);
             let takes_over = matches!(one, Command::TakeOverRender { .. });
             prop_assert!(says_so || takes_over, "{:?} {:?}", one, other);

@@ -19,6 +19,8 @@ use spacefold_event_core::{
 use super::*;
 use crate::{PendingOutcome, Scope};
 
+mod slow;
+
 /// How long anything may take.
 const LONG: Duration = Duration::from_secs(60);
 

@@ -60,6 +60,9 @@ const fn hint(refusal: &Refusal) -> &'static str {
         Refusal::SyncNotRunning => "start it with `spacefold service start-sync`",
         Refusal::ConditionFailed { .. } => "read what is there by now, then decide again",
         Refusal::KeyReused { .. } => "choose another key for this command",
+        Refusal::UnknownType(_) => "name it as programs are, such as com.example.comment.added",
+        Refusal::ReservedType { .. } => "choose a name of your own",
+        Refusal::ExtraKey(_) => "choose another key: this one is said by the command itself",
         _ => "nothing was written; correct the command and run it again",
     }
 }

@@ -152,7 +152,7 @@ impl OperationArgs {
     /// Whether it makes a store where there is none: nothing but a first space has a place in an empty
     /// one.
     pub(super) fn creates_a_store(&self) -> bool {
-        self.name == "create_space"
+        ["create_space", "record"].contains(&self.name.as_str())
     }
 
     /// The operation with its input open; nothing is read yet.
@@ -227,7 +227,7 @@ fn parse_value(text: &str) -> Result<Value, Failure> {
     })
 }
 
-fn parse_object(text: &str) -> Result<Object, String> {
+pub(crate) fn parse_object(text: &str) -> Result<Object, String> {
     match text.parse() {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(format!("expected a JSON object, found {}", other.type_name())),

@@ -1,0 +1,58 @@
+//! A store at a glance.
+
+use spacefold_event_core::{LogIdentity, LogReader as _, Position};
+use uuid::Uuid;
+
+use super::EmbeddedLog;
+use crate::error::StorePart;
+
+/// A store at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreInfo {
+    /// The identity of the store, a UUID.
+    pub store_id: String,
+    /// Under which id its log began, and which course that has taken.
+    pub identity: LogIdentity,
+    /// The format version of the store: what a program has to know to read it. It is raised by the
+    /// first append that an earlier version cannot hold.
+    pub format_version: u32,
+    /// The position of the last event that it has taken.
+    pub head: Position,
+    /// The position of the last event that is durable.
+    pub durable_head: Position,
+    /// Blocks in sled's copy.
+    pub blocks: u64,
+    /// Bytes of the journal files.
+    pub journal_bytes: u64,
+    /// Bytes of the segments.
+    pub sealed_bytes: u64,
+    /// Bytes of sled's copy.
+    pub sled_bytes: u64,
+    /// How often a copy was found wrong and made anew from the other.
+    pub healed: u64,
+}
+
+impl EmbeddedLog {
+    /// The store at a glance. Cost: waits until sled's copy is open, and looks at every file of the folder.
+    #[must_use]
+    pub fn info(&self) -> StoreInfo {
+        let shared = &self.inner.shared;
+        // Where it cannot be opened the rest is told all the same.
+        let _ = shared.sled();
+        let head = shared.head_file.lock().head().clone();
+        let blocks = shared.view().index.block_count();
+        StoreInfo {
+            store_id: Uuid::from_bytes(shared.store_id).to_string(),
+            identity: shared.identity,
+            format_version: head.format_version.number(),
+            head: self.head(),
+            durable_head: self.durable_head(),
+            blocks,
+            journal_bytes: shared.folder.bytes_of(StorePart::Journal),
+            sealed_bytes: shared.folder.bytes_of(StorePart::Segments),
+            sled_bytes: shared.folder.bytes_of(StorePart::Sled),
+            healed: head.healed,
+        }
+    }
+}
