@@ -1,6 +1,6 @@
 //! A named limit on everything that can grow.
 
-use crate::type_name::UnknownEventType;
+use crate::{query::MAX_QUERY_FILTERS, type_name::UnknownEventType};
 
 /// Bytes of a space, document or variable id; an id is never empty.
 pub const MAX_ID_BYTES: usize = 512;
@@ -53,11 +53,17 @@ pub enum LimitExceeded {
         /// The level at which the limit was passed.
         depth: usize,
     },
-    /// An event has more tags than [`MAX_TAGS`].
-    #[error("the event has {tags} tags: the limit is {MAX_TAGS}")]
+    /// An event has, or a filter asks for, more tags than [`MAX_TAGS`].
+    #[error("there are {tags} tags: an event has at most {MAX_TAGS}")]
     TooManyTags {
-        /// Its tags.
+        /// The tags.
         tags: usize,
+    },
+    /// A query has more filters than [`MAX_QUERY_FILTERS`].
+    #[error("the query has {filters} filters: the limit is {MAX_QUERY_FILTERS}")]
+    TooManyFilters {
+        /// Its filters.
+        filters: usize,
     },
     /// A tag is empty or longer than [`MAX_TAG_BYTES`].
     #[error("a tag has {bytes} bytes: a tag has 1 to {MAX_TAG_BYTES}")]

@@ -41,6 +41,7 @@ mod reading;
 mod recovery;
 mod reserve;
 mod run;
+mod run_postings;
 mod sealer;
 mod shared;
 #[cfg(test)]
