@@ -262,7 +262,8 @@ pub fn holds_a_boundary_over_several_spaces(factory: &impl LogFactory) {
     assert!(of_courses.iter().all(|count| *count <= PLACES), "{of_courses:?}");
     assert!(of_students.iter().all(|count| *count <= COURSES), "{of_students:?}");
     assert_eq!(of_courses.iter().sum::<usize>(), joined);
-    assert_eq!(joined, 3 * PLACES, "every place is taken: {of_courses:?} {of_students:?}");
+    // More students than places tried each of the first two.
+    assert_eq!(of_courses[..2], [PLACES; 2], "{of_students:?}");
 }
 
 /// A query has so many filters, and a filter asks for no tags that no event can have.
