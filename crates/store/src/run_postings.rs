@@ -150,3 +150,77 @@ fn first_from(list: &VecDeque<Position>, from: Position) -> Option<Position> {
     let passed = list.partition_point(|position| *position < from);
     list.get(passed).or(Some(newest)).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use spacefold_event_core::{Assignments, RecordsBuilder, Revision, SpaceEvent, Timestamp};
+
+    use super::*;
+
+    /// The run of one event that stands at a position.
+    fn run(position: u64, event: &SpaceEvent) -> Records {
+        let mut builder = RecordsBuilder::new();
+        builder.push(event);
+        let body = builder.finish();
+        let assignments = Assignments {
+            first_position: Position::new(position),
+            recorded_at: vec![Timestamp::MIN],
+            base_revisions: vec![Revision::NONE],
+        };
+        Records::decode(body.bytes(), body.count(), assignments).unwrap()
+    }
+
+    fn runs() -> Vec<Records> {
+        let event = |n: u64| {
+            let event = SpaceEvent::space_activated(format!("space-{}", n % 3));
+            match n % 10 {
+                0 => event,
+                _ => event.with_tags([format!("tag-{}", n % 7), format!("only-{n}")]),
+            }
+        };
+        (1..=1_000).map(|n| run(n, &event(n))).collect()
+    }
+
+    fn found(postings: &RunPostings, filter: &EventFilter, first: u64) -> Vec<u64> {
+        assert!(postings.tells(filter), "{filter}");
+        postings.find(filter, Position::new(first)).map(Position::get).collect()
+    }
+
+    #[test]
+    fn only_runs_that_hold_all_that_a_filter_asks_for_are_found() {
+        let (mut all, mut tags) = (RunPostings::of_everything(), RunPostings::of_tags());
+        for run in runs() {
+            all.add(&run);
+            tags.add(&run);
+        }
+        let tagged = |tag: &str| EventFilter::all().tags([tag]);
+        for postings in [&all, &tags] {
+            assert_eq!(found(postings, &tagged("only-777"), 1), [777]);
+            assert_eq!(found(postings, &tagged("only-777"), 778), [] as [u64; 0]);
+            assert_eq!(found(postings, &tagged("none"), 1), [] as [u64; 0]);
+            let both = EventFilter::all().tags(["tag-3", "only-17"]);
+            assert_eq!(found(postings, &both, 1), [17]);
+            let sevenths = (500..=1_000).filter(|n| n % 7 == 5 && n % 10 > 0);
+            assert!(sevenths.eq(found(postings, &tagged("tag-5"), 500)));
+        }
+        let in_space = tagged("tag-5").spaces(["space-2", "nowhere"]);
+        let expected = (1..=1_000).filter(|n| n % 7 == 5 && n % 10 > 0 && n % 3 == 2);
+        assert!(expected.eq(found(&all, &in_space, 1)));
+        let archived = EventFilter::all().types([EventType::SpaceArchived]);
+        assert_eq!(found(&all, &archived, 1), [] as [u64; 0]);
+        assert!(!tags.tells(&archived) && !all.tells(&EventFilter::all()));
+    }
+
+    #[test]
+    fn what_is_let_go_of_takes_no_memory() {
+        let (mut postings, runs) = (RunPostings::of_tags(), runs());
+        runs.iter().for_each(|run| postings.add(run));
+        assert_eq!(postings.lists.len(), 907);
+        runs.iter().take(500).for_each(|run| postings.release(run));
+        let filter = EventFilter::all().tags(["tag-5"]);
+        assert_eq!(found(&postings, &filter, 1), found(&postings, &filter, 501));
+        assert_eq!(postings.lists.len(), 457);
+        runs.iter().skip(500).for_each(|run| postings.release(run));
+        assert_eq!(postings.lists.capacity(), 0);
+    }
+}

@@ -157,7 +157,23 @@ impl KeptPostings {
         start: u32,
         most: usize,
     ) -> Result<(Vec<u32>, bool), RunsError> {
-        let from = self.0.floor(&list_key::<P>(id, start))?;
+        let listed = |key: &[u8], value: &[u8]| {
+            let list = block_of(key).and_then(|block| postings::decode::<P>(value, block));
+            let blocks = list.into_iter().flat_map(|(_, postings)| postings.map(Posting::block));
+            blocks.filter(|block| *block >= start).collect::<Vec<_>>()
+        };
+        // Most of what is asked for is nowhere, or in the newest list.
+        let Some((newest, value)) = self.0.floor(&list_key::<P>(id, u32::MAX))? else {
+            return Ok((Vec::new(), true));
+        };
+        if block_of(&newest).is_some_and(|first| first <= start) {
+            return Ok((listed(&newest, &value), true));
+        }
+        drop(value);
+        let from = match start {
+            0 => None,
+            start => self.0.floor(&list_key::<P>(id, start))?,
+        };
         let from = from.map_or_else(|| list_key::<P>(id, start), |(key, _)| key);
         let mut rows = self.0.scan_group(&from, &list_key::<P>(id, u32::MAX))?;
         let mut blocks = Vec::new();
@@ -165,9 +181,7 @@ impl KeptPostings {
             if without_block(key) != without_block(&from) {
                 break;
             }
-            let list = block_of(key).and_then(|block| postings::decode::<P>(value, block));
-            let listed = list.into_iter().flat_map(|(_, postings)| postings);
-            blocks.extend(listed.map(Posting::block).filter(|block| *block >= start));
+            blocks.extend(listed(key, value));
             if blocks.len() >= most {
                 return Ok((blocks, false));
             }
