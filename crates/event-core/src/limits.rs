@@ -1,6 +1,6 @@
 //! A named limit on everything that can grow.
 
-use crate::{query::MAX_QUERY_FILTERS, type_name::UnknownEventType};
+use crate::type_name::UnknownEventType;
 
 /// Bytes of a space, document or variable id; an id is never empty.
 pub const MAX_ID_BYTES: usize = 512;
@@ -12,6 +12,8 @@ pub const MAX_JSON_DEPTH: usize = 128;
 pub const MAX_TAGS: usize = 16;
 /// Bytes of a tag, which is never empty.
 pub const MAX_TAG_BYTES: usize = 200;
+/// Filters of a query.
+pub const MAX_QUERY_FILTERS: usize = 1_024;
 /// Bytes of one encoded event: what [`crate::SpaceEvent::encoded_len`] answers.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
 /// Events of one append.

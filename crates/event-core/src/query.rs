@@ -3,8 +3,12 @@
 use std::{borrow::Cow, fmt};
 
 use crate::{
-    event::SpaceEvent, filter::EventFilter, limits::LimitExceeded, read_error::ReadError,
-    record::Records, tags,
+    event::SpaceEvent,
+    filter::EventFilter,
+    limits::{LimitExceeded, MAX_QUERY_FILTERS},
+    read_error::ReadError,
+    record::Records,
+    tags,
 };
 
 /// Selects events: those that pass any of its filters.
@@ -26,9 +30,6 @@ pub struct EventQuery {
 }
 
 static EVERY: [EventFilter; 1] = [EventFilter::all()];
-
-/// Filters that a query has, at the most.
-pub const MAX_QUERY_FILTERS: usize = 1_024;
 
 impl EventQuery {
     /// Every event.

@@ -117,8 +117,8 @@ impl FoundBlocks {
 /// One part for each tag of a filter, and one for its spaces, if it has any.
 fn parts_of<'a>(
     filter: &'a EventFilter,
-    of_tag: impl Fn(&'a str) -> Box<dyn Blocks + 'a>,
-    of_space: impl Fn(&'a str) -> Box<dyn Blocks + 'a>,
+    of_tag: impl Fn(&'a str) -> Box<dyn BlockList + 'a>,
+    of_space: impl Fn(&'a str) -> Box<dyn BlockList + 'a>,
 ) -> Vec<AnyOf<'a>> {
     let tags = filter.wanted_tags().iter().map(|tag| AnyOf(vec![of_tag(tag)]));
     let spaces = filter.space_ids();
@@ -127,12 +127,12 @@ fn parts_of<'a>(
 }
 
 /// Blocks in order, to be asked for from ever later ones on.
-trait Blocks {
+trait BlockList {
     fn next_from(&mut self, block: u32) -> Result<Option<u32>, RunsError>;
 }
 
 /// The blocks that any of several has.
-struct AnyOf<'a>(Vec<Box<dyn Blocks + 'a>>);
+struct AnyOf<'a>(Vec<Box<dyn BlockList + 'a>>);
 
 impl AnyOf<'_> {
     fn next_from(&mut self, block: u32) -> Result<Option<u32>, RunsError> {
@@ -147,7 +147,7 @@ impl AnyOf<'_> {
 
 struct FreshBlocks<'a, P>(&'a [P]);
 
-impl<P: Posting> Blocks for FreshBlocks<'_, P> {
+impl<P: Posting> BlockList for FreshBlocks<'_, P> {
     fn next_from(&mut self, block: u32) -> Result<Option<u32>, RunsError> {
         let passed = self.0.partition_point(|posting| posting.block() < block);
         self.0 = self.0.get(passed..).unwrap_or_default();
@@ -172,7 +172,7 @@ impl<'a, P> KeptList<'a, P> {
     }
 }
 
-impl<P: Posting> Blocks for KeptList<'_, P> {
+impl<P: Posting> BlockList for KeptList<'_, P> {
     fn next_from(&mut self, block: u32) -> Result<Option<u32>, RunsError> {
         loop {
             let rest = self.blocks.get(self.passed..).unwrap_or_default();
