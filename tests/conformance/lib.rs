@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod language;
 pub mod limits;
 pub mod model;
+pub mod query;
 pub mod read;
 pub mod reopen;
 pub mod retry;
@@ -94,6 +95,11 @@ macro_rules! conformance_suite {
                 limits::holds_the_limit_of_an_append,
                 limits::holds_the_limit_of_nesting,
                 limits::names_the_event_that_is_past_a_limit,
+                query::reads_what_any_filter_of_a_query_selects,
+                query::decides_on_what_a_query_selects,
+                query::finds_the_few_that_have_a_tag_among_many,
+                query::holds_a_boundary_over_several_spaces,
+                query::holds_the_limits_of_queries,
                 read::reads_ranges_with_both_ends,
                 read::reads_in_pages_that_lead_on,
                 read::lists_spaces_in_order,

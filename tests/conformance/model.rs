@@ -9,15 +9,16 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, EventFilter, EventId, EventLog, EventType,
-    ExpectedRevision, FailedCondition, Position, ReadRequest, Receipt, RecordedEvent, Revision,
-    SpaceEvent, Timestamp,
+    AppendCondition, AppendError, AppendRequest, EventFilter, EventId, EventLog, EventQuery,
+    EventType, ExpectedRevision, FailedCondition, Object, Position, ReadRequest, Receipt,
+    RecordedEvent, Revision, SpaceEvent, Timestamp,
 };
 
 use crate::{LogFactory, events_of, read_all, second, whole_log};
 
 const SPACES: [&str; 3] = ["a", "b", "c"];
 const DOCUMENTS: [&str; 2] = ["d", "e"];
+const TAGS: [&str; 3] = ["t", "u", "a"];
 
 /// One step of a history.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ enum Step {
     Append(NewEvents, Parts, Vec<i64>),
     /// Appends again what an earlier step tried, as it was or changed in some way.
     Retry(Index, Change, Option<Parts>),
-    Read(Filter, u64, u64, usize),
+    Read(Vec<Filter>, u64, u64, usize),
     ReadSpace(usize, u64, usize),
     AsOf(i64),
     /// Closes the log and opens it again.
@@ -40,7 +41,7 @@ type NewEvents = Vec<(usize, u8, usize)>;
 #[derive(Clone, Debug)]
 struct Parts {
     expected: Vec<(usize, Expected)>,
-    no_event_matching: Vec<(Filter, u64)>,
+    no_event_matching: Vec<(Vec<Filter>, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +69,12 @@ struct Filter {
     types: Option<Vec<EventType>>,
     spaces: Option<BTreeSet<usize>>,
     document: Option<usize>,
+    tags: BTreeSet<usize>,
+}
+
+/// The events that pass any of some filters.
+fn query(filters: &[Filter]) -> EventQuery {
+    EventQuery::any_of(filters.iter().map(Filter::build))
 }
 
 impl Filter {
@@ -82,7 +89,7 @@ impl Filter {
         if let Some(document) = self.document {
             filter = filter.document(DOCUMENTS[document]);
         }
-        filter
+        filter.tags(self.tags.iter().map(|tag| TAGS[*tag]))
     }
 }
 
@@ -97,7 +104,7 @@ struct Model {
 #[derive(Clone, Debug, Default)]
 struct Condition {
     expected: Vec<(&'static str, ExpectedRevision)>,
-    no_event_matching: Vec<(EventFilter, Position)>,
+    no_event_matching: Vec<(EventQuery, Position)>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -112,8 +119,8 @@ impl Condition {
         for (space_id, expected) in &self.expected {
             condition = condition.and_expected(*space_id, *expected);
         }
-        for (filter, after) in &self.no_event_matching {
-            condition = condition.and_no_event_matching(filter.clone(), *after);
+        for (query, after) in &self.no_event_matching {
+            condition = condition.and_no_event_matching(query.clone(), *after);
         }
         condition
     }
@@ -143,8 +150,8 @@ impl Model {
             (space_id, expected)
         };
         let head = self.events.len() as u64;
-        let matching = |(filter, behind): &(Filter, u64)| {
-            (filter.build(), Position::new(head.saturating_sub(*behind)))
+        let matching = |(filters, behind): &(Vec<Filter>, u64)| {
+            (query(filters), Position::new(head.saturating_sub(*behind)))
         };
         Condition {
             expected: parts.expected.iter().map(expected).collect(),
@@ -229,11 +236,11 @@ impl Model {
                 current: Revision::new(current),
             })
         });
-        let matches = condition.no_event_matching.iter().filter_map(|(filter, after)| {
+        let matches = condition.no_event_matching.iter().filter_map(|(query, after)| {
             let first = self
                 .events
                 .iter()
-                .find(|event| event.position > *after && filter.selects(&event.event))?;
+                .find(|event| event.position > *after && query.selects(&event.event))?;
             Some(FailedCondition::EventMatches {
                 after: *after,
                 position: first.position,
@@ -302,9 +309,9 @@ fn take(log: &dyn EventLog, model: &mut Model, step: &Step) {
         }
         Step::Retry(..) => {}
         Step::Reopen | Step::Crash => assert_eq!(whole_log(log), model.events),
-        Step::Read(filter, from, to, limit) => {
+        Step::Read(filters, from, to, limit) => {
             let (from, to) = (Position::new(*from), Position::new(*to));
-            let read = ReadRequest::from(from).to(to).matching(filter.build()).limit(*limit);
+            let read = ReadRequest::from(from).to(to).matching(query(filters)).limit(*limit);
             let expected: Vec<RecordedEvent> = model
                 .events
                 .iter()
@@ -361,13 +368,16 @@ fn compare(
 fn new_event((space, kind, document): &(usize, u8, usize)) -> SpaceEvent {
     let space_id = SPACES[*space];
     let document_id = DOCUMENTS[*document];
-    match kind {
+    let event = match kind {
         0 => SpaceEvent::space_created(space_id, "name"),
         1 => SpaceEvent::document_added(space_id, document_id, "/path"),
         2 => SpaceEvent::cache_invalidated(space_id, vec![document_id.to_owned()], "why"),
         3 => SpaceEvent::render_started(space_id, None::<String>),
+        4 => SpaceEvent::application(space_id, "org.example.done", Object::new()).unwrap(),
         _ => SpaceEvent::variable_set(space_id, "n", i32::from(*kind)),
-    }
+    };
+    // Some without, some with one, some with two.
+    event.with_tags(TAGS.iter().take(usize::from(kind % 3)).skip(*document).copied())
 }
 
 fn changed(mut events: Vec<SpaceEvent>, change: &Change) -> Vec<SpaceEvent> {
@@ -394,8 +404,8 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (new, parts(), vec(-20..20_i64, 1..4))
             .prop_map(|(new, parts, times)| Step::Append(new, parts, times)),
         3 => retry.prop_map(|(which, change, parts)| Step::Retry(which, change, parts)),
-        2 => (filter(), 0..40_u64, prop_oneof![0..60_u64, Just(u64::MAX)], limit.clone())
-            .prop_map(|(filter, from, to, limit)| Step::Read(filter, from, to, limit)),
+        2 => (filters(), 0..40_u64, prop_oneof![0..60_u64, Just(u64::MAX)], limit.clone())
+            .prop_map(|(filters, from, to, limit)| Step::Read(filters, from, to, limit)),
         1 => (0..SPACES.len(), 0..20_u64, limit)
             .prop_map(|(space, from, limit)| Step::ReadSpace(space, from, limit)),
         1 => (-25..25_i64).prop_map(Step::AsOf),
@@ -410,7 +420,7 @@ fn parts() -> impl Strategy<Value = Parts> {
         1 => Just(Expected::Exists),
         4 => prop_oneof![4 => Just(0_u64), 1 => 1..4_u64].prop_map(Expected::Behind),
     ];
-    let matching = (filter(), prop_oneof![Just(0_u64), 0..5_u64]);
+    let matching = (filters(), prop_oneof![Just(0_u64), 0..5_u64]);
     prop_oneof![
         2 => Just(Parts { expected: vec![], no_event_matching: vec![] }),
         3 => (vec((0..SPACES.len(), expected), 0..3), vec(matching, 0..2))
@@ -430,6 +440,10 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
+fn filters() -> impl Strategy<Value = Vec<Filter>> {
+    prop_oneof![3 => vec(filter(), 1..2), 1 => vec(filter(), 0..4)]
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
     let event_type = prop::sample::select(vec![
         EventType::SpaceCreated,
@@ -437,11 +451,13 @@ fn filter() -> impl Strategy<Value = Filter> {
         EventType::CacheInvalidated,
         EventType::VariableSet,
         EventType::SyncStarted,
+        EventType::Application,
     ]);
     (
         prop::option::of(vec(event_type, 0..3)),
         prop::option::of(prop::collection::btree_set(0..SPACES.len(), 0..3)),
         prop::option::weighted(0.3, 0..DOCUMENTS.len()),
+        prop_oneof![Just(BTreeSet::new()), prop::collection::btree_set(0..TAGS.len(), 1..3)],
     )
-        .prop_map(|(types, spaces, document)| Filter { types, spaces, document })
+        .prop_map(|(types, spaces, document, tags)| Filter { types, spaces, document, tags })
 }

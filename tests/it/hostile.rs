@@ -202,6 +202,8 @@ fn no_command_shows_people_what_moves_the_cursor() {
         &["tail", "--type", HOSTILE],
         &["import", "x", "--naive-offset", HOSTILE],
         &["append", "--expect", HOSTILE],
+        &["append", "--unless", HOSTILE],
+        &["tail", "--not-from", HOSTILE],
         &["import-git", "x", "--space-per", HOSTILE],
         &["service", HOSTILE],
         &["rebuild", HOSTILE],

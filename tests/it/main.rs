@@ -27,6 +27,7 @@ mod planted;
 mod printed;
 mod projections;
 mod python;
+mod selection;
 mod service;
 mod store;
 mod support;

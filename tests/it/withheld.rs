@@ -143,8 +143,10 @@ fn states_histories_and_blame_are_never_of_a_part() {
         let live = || LiveStates::new(log.clone(), DerivedState::in_memory());
         let past = || TimeTravel::new(Arc::new(live()));
         let (head, before) = (Position::new(EVENTS), Position::new(EVENTS - 1));
-        for document in [None, Some("d0"), Some("d1")] {
-            let mut pages = past().history("s", document).unwrap();
+        let of_space = EventFilter::all().spaces(["s"]);
+        let of_document = |id: &str| of_space.clone().document(id);
+        for filter in [of_space.clone(), of_document("d0"), of_document("d1")] {
+            let mut pages = past().history(filter).unwrap();
             let error = pages.find_map(Result::err);
             says_so(&error.expect("a history that ends early"), missing);
             assert!(pages.next().is_none());

@@ -213,6 +213,7 @@ pub fn propose(
             return Err(AppendError::ReservedType { index, name: COMMAND_UNCHANGED });
         }
     }
+    check_queries(append.condition())?;
     if let Some(times) = append.times().filter(|times| times.len() != events.len()) {
         return Err(AppendError::TimesMismatch { events: events.len(), times: times.len() });
     }
@@ -233,6 +234,12 @@ const fn check_count(events: usize) -> Result<(), AppendError> {
         return Err(AppendError::Limit { index: MAX_APPEND_EVENTS, limit });
     }
     Ok(())
+}
+
+/// Checks the queries of a condition against their limits.
+fn check_queries(condition: &AppendCondition) -> Result<(), ReadError> {
+    let mut parts = condition.no_event_matching.iter();
+    Ok(parts.try_for_each(|part| part.query.check_limits())?)
 }
 
 /// Checks events against the limits, their ids against each other, and encodes them.
@@ -459,6 +466,7 @@ pub fn failed_parts(
     looked_for: &[LookedFor],
     view: &(impl AppendView + ?Sized),
 ) -> Result<Vec<FailedCondition>, ReadError> {
+    check_queries(condition)?;
     let mut failed = Vec::new();
     for (space_id, expected) in &condition.expected {
         let current = view.revision(space_id)?;

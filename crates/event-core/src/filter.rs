@@ -6,6 +6,7 @@ use crate::{
     event::SpaceEvent,
     event_type::EventTypes,
     origin::{EventOrigin, id_text},
+    payload::EventType,
     read_error::ReadError,
     record::{Envelope, Records},
     type_pattern::{TypePattern, TypeSelection},
@@ -184,13 +185,28 @@ impl EventFilter {
         let space_passes = |space: usize| {
             spaces.as_ref().is_none_or(|passes| passes.get(space).copied().unwrap_or(false))
         };
+        let is_selected =
+            |index: usize, event_type: EventType, space: usize| -> Result<bool, ReadError> {
+                let is_told = self.types.types.contains(event_type) && space_passes(space);
+                Ok(is_told && self.rest_passes(records, index)?)
+            };
         let mut selected = Vec::new();
+        if let Some(tag) = self.tags.first() {
+            // Few events have a tag: the others are not looked at.
+            for index in records.tagged(tag) {
+                let event_type = records.event_types().get(index);
+                let row = event_type.zip(records.space_indexes().nth(index));
+                if let Some((event_type, space)) = row
+                    && is_selected(index, *event_type, space)?
+                {
+                    selected.push(index);
+                }
+            }
+            return Ok(selected);
+        }
         let rows = records.event_types().iter().zip(records.space_indexes()).enumerate();
         for (index, (event_type, space)) in rows {
-            if self.types.types.contains(*event_type)
-                && space_passes(space)
-                && self.rest_passes(records, index)?
-            {
+            if is_selected(index, *event_type, space)? {
                 selected.push(index);
             }
         }

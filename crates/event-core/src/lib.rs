@@ -69,7 +69,7 @@ pub use self::{
     json::{FilledIn, JsonError, JsonEvent, JsonReader, KeyMap, MAX_JSON_LINE_BYTES, split_array},
     limits::{
         LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_CONTENT_BYTES, MAX_EVENT_BYTES,
-        MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES, MAX_TAG_BYTES, MAX_TAGS,
+        MAX_ID_BYTES, MAX_JSON_DEPTH, MAX_LABEL_BYTES, MAX_QUERY_FILTERS, MAX_TAG_BYTES, MAX_TAGS,
     },
     log::{
         AppendError, AppendFuture, AppendRequest, Discontinuity, EventLog, EventMark, Ingested,
@@ -82,7 +82,7 @@ pub use self::{
     pending::{Answerer, Awaited, Pending},
     position::{Position, Revision},
     printable::printable,
-    query::{EventQuery, MAX_QUERY_FILTERS},
+    query::EventQuery,
     read_error::ReadError,
     record::Schemas,
     record::{Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder},

@@ -12,6 +12,8 @@ pub const MAX_JSON_DEPTH: usize = 128;
 pub const MAX_TAGS: usize = 16;
 /// Bytes of a tag, which is never empty.
 pub const MAX_TAG_BYTES: usize = 200;
+/// Filters of a query.
+pub const MAX_QUERY_FILTERS: usize = 1_024;
 /// Bytes of one encoded event: what [`crate::SpaceEvent::encoded_len`] answers.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
 /// Events of one append.
@@ -53,11 +55,17 @@ pub enum LimitExceeded {
         /// The level at which the limit was passed.
         depth: usize,
     },
-    /// An event has more tags than [`MAX_TAGS`].
-    #[error("the event has {tags} tags: the limit is {MAX_TAGS}")]
+    /// An event has, or a filter asks for, more tags than [`MAX_TAGS`].
+    #[error("there are {tags} tags: an event has at most {MAX_TAGS}")]
     TooManyTags {
-        /// Its tags.
+        /// The tags.
         tags: usize,
+    },
+    /// A query has more filters than [`MAX_QUERY_FILTERS`].
+    #[error("the query has {filters} filters: the limit is {MAX_QUERY_FILTERS}")]
+    TooManyFilters {
+        /// Its filters.
+        filters: usize,
     },
     /// A tag is empty or longer than [`MAX_TAG_BYTES`].
     #[error("a tag has {bytes} bytes: a tag has 1 to {MAX_TAG_BYTES}")]

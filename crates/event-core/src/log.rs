@@ -267,15 +267,16 @@ impl ReadRequest {
         self
     }
 
-    /// Whether a page can lead anywhere: every log asks before it reads.
+    /// Whether a page can lead anywhere, and the query is within its limits: every log asks before it
+    /// reads.
     ///
     /// # Errors
-    /// [`ReadError::NothingAsked`].
-    pub const fn check(&self) -> Result<(), ReadError> {
+    /// [`ReadError::NothingAsked`]; [`ReadError::Query`].
+    pub fn check(&self) -> Result<(), ReadError> {
         if self.limit == 0 || self.look == 0 {
             return Err(ReadError::NothingAsked);
         }
-        Ok(())
+        Ok(self.query.check_limits()?)
     }
 }
 

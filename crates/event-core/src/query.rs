@@ -2,7 +2,14 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::{event::SpaceEvent, filter::EventFilter, read_error::ReadError, record::Records};
+use crate::{
+    event::SpaceEvent,
+    filter::EventFilter,
+    limits::{LimitExceeded, MAX_QUERY_FILTERS},
+    read_error::ReadError,
+    record::Records,
+    tags,
+};
 
 /// Selects events: those that pass any of its filters.
 ///
@@ -24,9 +31,6 @@ pub struct EventQuery {
 
 static EVERY: [EventFilter; 1] = [EventFilter::all()];
 
-/// Filters that a query has, at the most.
-pub const MAX_QUERY_FILTERS: usize = 1_024;
-
 impl EventQuery {
     /// Every event.
     #[must_use]
@@ -44,6 +48,22 @@ impl EventQuery {
     #[must_use]
     pub fn filters(&self) -> &[EventFilter] {
         &self.filters
+    }
+
+    /// Checks the number of filters, and the tags of each, which some event must be able to have.
+    ///
+    /// Every log asks before it reads, and before it decides on a condition.
+    ///
+    /// # Errors
+    /// The first limit that is passed: [`LimitExceeded::TooManyFilters`],
+    /// [`LimitExceeded::TooManyTags`], [`LimitExceeded::TagLength`].
+    pub fn check_limits(&self) -> Result<(), LimitExceeded> {
+        let filters = self.filters.len();
+        if filters > MAX_QUERY_FILTERS {
+            return Err(LimitExceeded::TooManyFilters { filters });
+        }
+        let mut tags = self.filters().iter().map(EventFilter::wanted_tags);
+        tags.try_for_each(|tags| tags::check_distinct(tags.len(), tags))
     }
 
     /// Whether every event passes for certain.

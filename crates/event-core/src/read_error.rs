@@ -1,6 +1,9 @@
 //! Why a read gave nothing.
 
-use crate::{corrupt_records::CorruptRecords, position::Position, storage_error::StorageError};
+use crate::{
+    corrupt_records::CorruptRecords, limits::LimitExceeded, position::Position,
+    storage_error::StorageError,
+};
 
 /// Why a read gave nothing.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -17,6 +20,9 @@ pub enum ReadError {
     /// A page of no events was asked for: reading on from it would never end. Nothing was read.
     #[error("a page of 0 events was asked for, which leads nowhere: ask for at least 1")]
     NothingAsked,
+    /// The query is past a limit. Nothing was read.
+    #[error("{0}; nothing was read")]
+    Query(#[from] LimitExceeded),
     /// The log has a head, and does not give the events before it. What was read before is whole;
     /// what follows is missing, and not to be taken for the end.
     #[error(

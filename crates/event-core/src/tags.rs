@@ -101,16 +101,26 @@ impl Eq for Tags<'_> {}
 
 /// Checks tags against their limits.
 pub(crate) fn check(tags: &[String]) -> Result<(), LimitExceeded> {
-    if tags.len() > MAX_TAGS {
-        return Err(LimitExceeded::TooManyTags { tags: tags.len() });
-    }
+    check_distinct(tags.len(), tags)?;
     for (place, tag) in tags.iter().enumerate() {
-        if !(1..=MAX_TAG_BYTES).contains(&tag.len()) {
-            return Err(LimitExceeded::TagLength { bytes: tag.len() });
-        }
         if tags.get(..place).is_some_and(|before| before.contains(tag)) {
             return Err(LimitExceeded::TagTwice { tag: tag.clone() });
         }
     }
     Ok(())
+}
+
+/// Checks so many tags, which are distinct, against their limits.
+pub(crate) fn check_distinct<'a>(
+    count: usize,
+    tags: impl IntoIterator<Item = &'a String>,
+) -> Result<(), LimitExceeded> {
+    if count > MAX_TAGS {
+        return Err(LimitExceeded::TooManyTags { tags: count });
+    }
+    let is_within = |tag: &&String| (1..=MAX_TAG_BYTES).contains(&tag.len());
+    match tags.into_iter().find(|tag| !is_within(tag)) {
+        Some(tag) => Err(LimitExceeded::TagLength { bytes: tag.len() }),
+        None => Ok(()),
+    }
 }

@@ -1,4 +1,4 @@
-//! The events of a space or of a document, page by page.
+//! The events of a space, a document, a tag or a source, page by page.
 
 use std::sync::Arc;
 
@@ -9,18 +9,14 @@ use crate::snapshot_error::SnapshotError;
 /// How many events a page has at the most.
 const PAGE_EVENTS: usize = 1_024;
 
-/// The events of a space, or those that name one of its documents, in order: pages that events are
-/// borrowed from. Ends at the durable head as it was when the history was asked for.
+/// The events that pass a filter, in order: pages that events are borrowed from. Ends at the durable
+/// head as it was when the history was asked for.
 pub struct History {
     pages: Pages<'static>,
 }
 
 impl History {
-    pub(crate) fn new(log: Arc<dyn LogReader>, space_id: &str, document_id: Option<&str>) -> Self {
-        let mut filter = EventFilter::all().spaces([space_id]);
-        if let Some(document_id) = document_id {
-            filter = filter.document(document_id);
-        }
+    pub(crate) fn new(log: Arc<dyn LogReader>, filter: EventFilter) -> Self {
         let read = ReadRequest::from(Position::new(1)).matching(filter).limit(PAGE_EVENTS);
         Self { pages: Pages::of(log, read) }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spacefold_event_core::{LogReader, Position, ReadRequest, Revision, Timestamp};
+use spacefold_event_core::{EventFilter, LogReader, Position, ReadRequest, Revision, Timestamp};
 use spacefold_state::{Blame, Change, Snapshot, SpaceState, SpaceStates, diff};
 
 use crate::{
@@ -186,19 +186,18 @@ impl TimeTravel {
         Ok(changes)
     }
 
-    /// The events of a space, or those that name one of its documents, page by page.
+    /// The events that pass a filter, page by page: those of a space, of one of its documents, with a
+    /// tag, of a source.
     ///
     /// # Errors
-    /// [`SnapshotError::UnknownSpace`] when the space has had no event.
-    pub fn history(
-        &self,
-        space_id: &str,
-        document_id: Option<&str>,
-    ) -> Result<History, SnapshotError> {
-        if self.log.revision(space_id)? == Revision::NONE {
-            return Err(SnapshotError::unknown(space_id));
+    /// [`SnapshotError::UnknownSpace`] when a space of the filter has had no event.
+    pub fn history(&self, filter: EventFilter) -> Result<History, SnapshotError> {
+        for space_id in filter.space_ids().into_iter().flatten() {
+            if self.log.revision(space_id)? == Revision::NONE {
+                return Err(SnapshotError::unknown(space_id));
+            }
         }
-        Ok(History::new(Arc::clone(&self.log), space_id, document_id))
+        Ok(History::new(Arc::clone(&self.log), filter))
     }
 
     /// Which event gave each part of a space the value that it has as of a position.

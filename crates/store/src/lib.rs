@@ -43,6 +43,7 @@ mod reading;
 mod recovery;
 mod reserve;
 mod run;
+mod run_postings;
 mod sealer;
 mod shared;
 #[cfg(test)]

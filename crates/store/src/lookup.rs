@@ -9,7 +9,7 @@ use spacefold_runs::RunsError;
 use crate::{
     block::{
         self,
-        index::{Candidates, KeptBlocks, KeptPostings},
+        index::{Candidates, FoundBlocks, KeptPostings, is_by_postings},
     },
     error::OpenError,
     journal::segments::Segments,
@@ -65,8 +65,8 @@ impl SharedStore {
         Ok(kept.or_else(|| in_memory(&view)))
     }
 
-    /// The next blocks from `from` on that may hold events that pass `filter`; `None` from the tail
-    /// on, every append of which may.
+    /// The next blocks, or runs of the tail, from `from` on that may hold events that pass `filter`;
+    /// `None` beyond the durable head.
     pub(crate) fn candidates(
         &self,
         from: Position,
@@ -75,18 +75,20 @@ impl SharedStore {
         {
             let view = self.view();
             if from > view.index.end() {
-                return Ok(None);
+                return Ok(view.tail_candidates(from, filter));
             }
-            if filter.space_ids().is_none() || view.index.start_in_kept(from).is_none() {
-                return Ok(Some(view.index.candidates(from, filter, &KeptBlocks::default())));
+            if !is_by_postings(filter) || view.index.start_in_kept(from).is_none() {
+                return Ok(Some(view.index.candidates(from, filter, &FoundBlocks::default())));
             }
         }
         let (view, found) = self.look_up_from(from, |kept, start| match start {
-            Some(start) => KeptBlocks::find(kept, filter.space_ids().into_iter().flatten(), start),
-            None => Ok(KeptBlocks::default()),
+            Some(start) => FoundBlocks::find(kept, filter, start),
+            None => Ok(FoundBlocks::default()),
         })?;
-        let is_in_blocks = from <= view.index.end();
-        Ok(is_in_blocks.then(|| view.index.candidates(from, filter, &found)))
+        Ok(match from <= view.index.end() {
+            true => Some(view.index.candidates(from, filter, &found)),
+            false => view.tail_candidates(from, filter),
+        })
     }
 
     /// The next spaces behind `after`, sorted.

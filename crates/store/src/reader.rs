@@ -244,7 +244,7 @@ impl SharedStore {
     }
 
     /// The first position from `from` on that may hold what passes `filter`, out of the candidates
-    /// as far as they reach; from the tail on that is every position.
+    /// as far as they reach; beyond the durable head that is every position.
     fn next_candidate_of(
         &self,
         mut from: Position,

@@ -51,6 +51,8 @@ struct Log {
     are_copies_whole: bool,
     /// Whether the store that is open was opened to be read only.
     is_to_be_read: bool,
+    /// The first append whose events have tags.
+    first_tagged: usize,
     /// Every append that was tried.
     tried: Vec<Vec<SpaceEvent>>,
     /// The append that an event is of, and its place there.
@@ -62,12 +64,13 @@ struct Log {
 }
 
 impl Log {
-    fn draw(seen: &Rc<Cell<Seen>>) -> Self {
+    fn draw(seen: &Rc<Cell<Seen>>, rng: &mut Rng) -> Self {
         Self {
             seen: Rc::clone(seen),
             copies: MemoryCopies::default(),
             are_copies_whole: true,
             is_to_be_read: false,
+            first_tagged: rng.choice([0, 12, usize::MAX]).unwrap_or(0),
             tried: Vec::new(),
             places: HashMap::new(),
             known: Vec::new(),
@@ -84,18 +87,25 @@ impl Log {
         };
         let append = self.tried.len();
         let is_own = rng.u8(..16) == 0;
+        // A store without tags, one whose later blocks have some, and one that has had them always.
+        let are_tagged = append >= self.first_tagged;
         let events = (0..count).map(|place| {
             let mut id = [0; 16];
             id[..8].copy_from_slice(&(append as u64 + 1).to_be_bytes());
             id[8..].copy_from_slice(&(place as u64).to_be_bytes());
             let text: String = std::iter::repeat_with(|| rng.alphanumeric()).take(bytes).collect();
             self.places.insert(EventId::from_bytes(id), (append, place));
+            let tags = [format!("tag-{}", rng.u8(..5)), format!("append-{append}")];
+            let tags = if are_tagged { &tags[..rng.usize(..=2)] } else { &[] };
             let space = format!("space-{}", rng.u8(..5));
             let event = match is_own {
                 false => SpaceEvent::variable_set(space, "v", text),
                 true => own_event(space, text),
             };
-            event.with_event_id(EventId::from_bytes(id)).with_timestamp(time(append))
+            event
+                .with_tags(tags)
+                .with_event_id(EventId::from_bytes(id))
+                .with_timestamp(time(append))
         });
         let events: Vec<SpaceEvent> = events.collect();
         self.tried.push(events.clone());
@@ -513,37 +523,49 @@ fn verify(
     verify_in(&environment, Path::new(STORE), options, None)
 }
 
-/// The ids of all events, which the log has by space, and finds by id, too.
+/// The ids of all events, which the log has by space and by tag, and finds by id, too.
 fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, ReadError> {
     let events = read(log, EventFilter::all())?;
     let space = format!("space-{}", events.len() % 5);
-    let own: Vec<EventId> =
-        events.iter().filter(|(_, of)| *of == space).map(|(id, _)| *id).collect();
-    let found = read(log, EventFilter::all().spaces([space.as_str()]))?;
-    let is_same = found.iter().map(|(id, _)| id).eq(&own);
+    let own = ids(events.iter().filter(|event| event.space_id == space));
+    let found = ids(&read(log, EventFilter::all().spaces([space.as_str()]))?);
     let revision = log.revision(&space)?.get();
-    if !is_same || revision != own.len() as u64 {
+    if found != own || revision != own.len() as u64 {
         let counts = (found.len(), revision, own.len());
         let what = format!("{space} has {counts:?} events by filter, revision and all");
         return Err(StorageError::new("reading a space", what).into());
     }
-    let ids: Vec<EventId> = events.into_iter().map(|(id, _)| id).collect();
-    let found = log.find_events(&ids)?;
+    let all = ids(&events);
+    let found = log.find_events(&all)?;
     let positions = (1..).map(|position| Some(Position::new(position)));
-    if !found.iter().copied().eq(positions.take(ids.len())) {
-        let what = format!("the ids of {} events are found at {found:?}", ids.len());
+    if !found.iter().copied().eq(positions.take(all.len())) {
+        let what = format!("the ids of {} events are found at {found:?}", all.len());
         return Err(StorageError::new("finding events", what).into());
     }
-    Ok(ids)
+    let newest = events.iter().rev().find_map(|event| event.tags.last().cloned());
+    for tag in [Some(format!("tag-{}", events.len() % 5)), newest].into_iter().flatten() {
+        let own = ids(events.iter().filter(|event| event.tags.contains(&tag)));
+        let found = ids(&read(log, EventFilter::all().tags([tag.as_str()]))?);
+        if found != own {
+            let counts = (found.len(), own.len());
+            let what = format!("{tag} has {counts:?} events by filter and all");
+            return Err(StorageError::new("reading by a tag", what).into());
+        }
+    }
+    Ok(all)
 }
 
-/// The id and the space of each event that passes.
-fn read(log: &EmbeddedLog, filter: EventFilter) -> Result<Vec<(EventId, String)>, ReadError> {
+fn ids<'e>(events: impl IntoIterator<Item = &'e SpaceEvent>) -> Vec<EventId> {
+    events.into_iter().map(|event| event.event_id).collect()
+}
+
+/// Each event that passes.
+fn read(log: &EmbeddedLog, filter: EventFilter) -> Result<Vec<SpaceEvent>, ReadError> {
     let mut found = Vec::new();
     for page in log.pages(ReadRequest::from(Position::new(1)).matching(filter)) {
         for event in page?.events() {
             let event = event.map_err(|error| StorageError::new("decoding", error.to_string()))?;
-            found.push((event.event_id, event.space_id.to_owned()));
+            found.push(event.to_owned_event().event);
         }
     }
     Ok(found)
@@ -556,7 +578,7 @@ fn said<T>(result: Result<T, impl Display>, doing: &str) -> CheckResult<T> {
 #[test]
 fn what_was_acknowledged_is_on_every_disk_that_may_be_left_and_nothing_is_damaged() {
     let seen = Rc::default();
-    let looked_at = crash::soak(STATES, |_| Log::draw(&seen));
+    let looked_at = crash::soak(STATES, |rng| Log::draw(&seen, rng));
     let looked_at = looked_at.unwrap_or_else(|wrong| panic!("{wrong}"));
     let seen = seen.get();
     println!("{looked_at:?} {seen:?}");
@@ -571,12 +593,12 @@ fn what_was_acknowledged_is_on_every_disk_that_may_be_left_and_nothing_is_damage
 #[test]
 fn a_disk_that_does_not_do_what_it_says_is_found_out() {
     for lie in Lie::ALL {
-        let found = crash::found_of(lie, |_| Log::draw(&Rc::default()));
+        let found = crash::found_of(lie, |rng| Log::draw(&Rc::default(), rng));
         println!("{lie:?}: {}", found.unwrap_or_else(|| panic!("{lie:?} is not noticed")));
     }
 }
 
 #[test]
 fn a_history_follows_from_its_seed() {
-    crash::repeats(|_| Log::draw(&Rc::default())).unwrap_or_else(|wrong| panic!("{wrong}"));
+    crash::repeats(|rng| Log::draw(&Rc::default(), rng)).unwrap_or_else(|wrong| panic!("{wrong}"));
 }

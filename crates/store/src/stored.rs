@@ -4,7 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use spacefold_disk::{Access, Disk as _, Folder as DiskFolder, SimDisk};
 
-use crate::{EmbeddedLog, StoreOptions, environment::Environment, log_copy::memory::MemoryCopies};
+use crate::{
+    Durability, EmbeddedLog, StoreOptions, environment::Environment, log_copy::memory::MemoryCopies,
+};
 
 const STORE: &str = "/store";
 
@@ -22,10 +24,14 @@ impl Stored {
     }
 
     pub(crate) fn open(&self) -> EmbeddedLog {
+        self.open_with(64 << 10, Durability::Sync)
+    }
+
+    pub(crate) fn open_with(&self, journal_file_bytes: u64, durability: Durability) -> EmbeddedLog {
         let environment =
             Environment::stepped(Arc::new(self.disk.clone()), Arc::new(self.copies.clone()));
-        let mut options = StoreOptions::default().reserve_bytes(0);
-        options.journal_file_bytes = 64 << 10;
+        let mut options = StoreOptions::default().reserve_bytes(0).durability(durability);
+        options.journal_file_bytes = journal_file_bytes;
         EmbeddedLog::open_in(&environment, Path::new(STORE), &options).unwrap()
     }
 

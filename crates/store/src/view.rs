@@ -3,9 +3,14 @@
 pub(crate) mod tail;
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::{Position, Records, Revision, Timestamp};
+use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
 
-use crate::{block::BlockHash, block::index::BlockIndex, run::RecordRun, view::tail::Tail};
+use crate::{
+    block::BlockHash,
+    block::index::{BlockIndex, Candidates},
+    run::RecordRun,
+    view::tail::Tail,
+};
 
 /// Every durable event is in a block of the index or in the tail; some are in both.
 #[derive(Debug)]
@@ -86,6 +91,27 @@ impl LogView {
             Some(first) => Located::Block(first),
             None => self.tail.run_at(position).cloned().map_or(Located::Beyond, Located::Tail),
         }
+    }
+
+    /// Where in the tail, from `from` on, events may stand that pass a filter; `None` beyond the durable
+    /// head.
+    pub(crate) fn tail_candidates(
+        &self,
+        from: Position,
+        filter: &EventFilter,
+    ) -> Option<Candidates> {
+        let end = self.durable_head;
+        if from > end {
+            return None;
+        }
+        if !filter.wanted_tags().is_empty() {
+            let (runs, is_all) = self.tail.tagged(filter, from);
+            let last = runs.last().filter(|_| !is_all).map(|(_, last)| *last);
+            return Some(Candidates::new(runs, last.unwrap_or(end)));
+        }
+        let is_there = |id: &String| self.tail_revisions.contains_key(id.as_str());
+        let may_hold = filter.space_ids().is_none_or(|ids| ids.iter().any(is_there));
+        Some(Candidates::new(may_hold.then_some((from, end)).into_iter().collect(), end))
     }
 
     /// Goes back to the blocks up to one that ends at a position: what is after it is to be published

@@ -286,3 +286,6 @@ const fn malformed(what: &'static str) -> CorruptRecords {
 fn len_u32(tags: &[u32]) -> u32 {
     u32::try_from(tags.len()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use spacefold_event_core::{ContentReader, ContentStore as _, Position, Timestamp};
+use spacefold_event_core::{ContentReader, ContentStore as _, EventFilter, Position, Timestamp};
 use spacefold_projection::{History, SnapshotError, Snapshots};
 use spacefold_state::{Blame, Change, Snapshot};
 
@@ -115,21 +115,26 @@ impl Spacefold {
         self.inner.engine.past.diff_document(space_id, document_id, start, end)
     }
 
-    /// The events of a space, or those that name one of its documents, page by page.
+    /// The events that pass a filter, page by page: those of a space, of one of its documents, with a
+    /// tag, of a source.
     ///
     /// # Errors
-    /// [`SnapshotError::UnknownSpace`] when the space has no event; each page may be a failure to
-    /// read.
+    /// [`SnapshotError::UnknownSpace`] when a space of the filter has no event; each page may be a
+    /// failure to read.
+    ///
+    /// # Cost
+    /// Reads the blocks that hold events of its spaces and tags; without either, the log.
     ///
     /// # Examples
     /// ```
-    /// use spacefold::{SpaceEvent, Spacefold};
+    /// use spacefold::{SpaceEvent, Spacefold, event::EventFilter};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
     /// # let spaces = Spacefold::open(&data)?;
     /// let created = SpaceEvent::space_created("handbook", "Handbook");
     /// let added = SpaceEvent::document_added("handbook", "intro", "/intro.md");
     /// spaces.append([created, added])?;
-    /// for page in spaces.history("handbook", Some("intro"))? {
+    /// let of_intro = EventFilter::all().spaces(["handbook"]).document("intro");
+    /// for page in spaces.history(of_intro)? {
     ///     for event in page?.events() {
     ///         assert_eq!(event?.event_type.name(), "document.added");
     ///     }
@@ -138,12 +143,8 @@ impl Spacefold {
     /// # std::fs::remove_dir_all(&data)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn history(
-        &self,
-        space_id: &str,
-        document_id: Option<&str>,
-    ) -> Result<History, SnapshotError> {
-        self.inner.engine.past.history(space_id, document_id)
+    pub fn history(&self, filter: EventFilter) -> Result<History, SnapshotError> {
+        self.inner.engine.past.history(filter)
     }
 }
 

@@ -3,6 +3,7 @@ use crate::{
     Delivery, Folding, OpenError, Options, Subscription,
     admin::{RebuildError, RebuildMode, RebuildOptions, StateCommitments, VerifyOptions, verify},
     content::ContentStore as _,
+    event::EventFilter,
     log::ReadRequest,
 };
 
@@ -126,17 +127,20 @@ fn look_back(options: &Options) {
         SpaceEvent::document_added("s", "d", "/d"),
         SpaceEvent::document_added("s", "e", "/e"),
         SpaceEvent::document_content_changed("s", "d", None::<String>, "h"),
-        SpaceEvent::variable_set("s", "v", 1),
+        SpaceEvent::variable_set("s", "v", 1).with_tags(["t"]).with_source("here"),
     ];
     spaces.append(&events).unwrap();
-    let positions = |document: Option<&str>| -> Vec<u64> {
-        let pages = spaces.history("s", document).unwrap().map(Result::unwrap);
+    let positions = |filter: EventFilter| -> Vec<u64> {
+        let pages = spaces.history(filter).unwrap().map(Result::unwrap);
         pages
             .flat_map(|page| page.envelopes().map(|e| e.position.get()).collect::<Vec<_>>())
             .collect()
     };
-    assert_eq!(positions(None), [1, 2, 3, 4, 5]);
-    assert_eq!(positions(Some("d")), [2, 4]);
+    let of_space = EventFilter::all().spaces(["s"]);
+    assert_eq!(positions(of_space.clone()), [1, 2, 3, 4, 5]);
+    assert_eq!(positions(of_space.document("d")), [2, 4]);
+    assert_eq!(positions(EventFilter::all().tags(["t"])), [5]);
+    assert_eq!(positions(EventFilter::all().source("here")), [5]);
     let blame = spaces.at(Position::new(5)).blame("s").unwrap();
     assert_eq!(
         blame.documents[0].content.as_ref().map(|event| event.position),
@@ -145,7 +149,7 @@ fn look_back(options: &Options) {
     let of_d = spaces.diff_document("s", "d", Position::new(1)..Position::new(5)).unwrap();
     assert_eq!(of_d.len(), 1);
     assert_eq!(spaces.diff("s", Position::new(1)..Position::new(5)).unwrap().len(), 3);
-    let unknown = spaces.history("nowhere", None).err();
+    let unknown = spaces.history(EventFilter::all().spaces(["nowhere"])).err();
     assert!(matches!(unknown, Some(SnapshotError::UnknownSpace { .. })));
     spaces.history_cache().remove().unwrap();
     spaces.history_cache().rebuild().unwrap();

@@ -1,36 +1,38 @@
 //! What is known of the blocks without reading them: where each begins, what it holds, and which
-//! blocks each space is in. Derived from the blocks, and kept only to open faster.
+//! blocks each space and each tag is in. Derived from the blocks, and kept only to open faster.
 //!
 //! In memory are the directory of the blocks, the postings of the newest ones, and the revisions of the
 //! spaces that were used last. All older postings are in [runs](rows) on the disk, which are looked into
 //! while nobody is held up: what is found there counts while the index is of the same epoch.
 
+mod candidates;
 mod directory;
+mod fresh;
 pub(crate) mod kept;
 mod postings;
 mod revisions;
 mod rows;
 mod space_table;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
-use rapidhash::RapidHashMap;
 use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
-use spacefold_runs::RunsError;
 
-pub(crate) use self::rows::KeptPostings;
 use self::{
+    candidates::MAX_CANDIDATES,
     directory::{BlockEntry, Directory},
+    fresh::FreshPostings,
     kept::{IndexExtent, NewRows},
-    postings::Posting,
+    postings::{SpacePosting, TagPosting},
     revisions::CachedRevisions,
+};
+pub(crate) use self::{
+    candidates::{Candidates, FoundBlocks, is_by_postings},
+    rows::KeptPostings,
 };
 use crate::block::BlockHash;
 
-/// Blocks that one lookup of candidates finds at the most.
-const MAX_CANDIDATES: usize = 64;
-
-/// The directory of the blocks and the posting lists of the spaces.
+/// The directory of the blocks and the posting lists of the spaces and the tags.
 #[derive(Debug)]
 pub(crate) struct BlockIndex {
     directory: Directory,
@@ -40,19 +42,12 @@ pub(crate) struct BlockIndex {
     kept_blocks: u32,
     /// How often that has become another one.
     epoch: u64,
-    /// What it does not have: of each space the postings in order, which are never none, and its
-    /// revision after them.
-    fresh: RapidHashMap<Box<str>, Fresh>,
+    /// What it does not have: of each space its revision after its postings too.
+    fresh_spaces: FreshPostings<SpacePosting>,
+    fresh_tags: FreshPostings<TagPosting>,
     ends: VecDeque<BlockEnd>,
     /// The last block that is kept.
     kept_end: BlockEnd,
-}
-
-/// The postings of a space that are in no run yet, and its revision after them.
-#[derive(Debug)]
-struct Fresh {
-    postings: Vec<Posting>,
-    revision: Revision,
 }
 
 /// The end of a block.
@@ -62,33 +57,6 @@ struct BlockEnd {
     position: Position,
     hash: BlockHash,
     last_recorded_at: Timestamp,
-}
-
-/// Blocks that may hold what is looked for, as far as was looked.
-#[derive(Debug)]
-pub(crate) struct Candidates {
-    /// Positions of the first and last event of each, ascending.
-    blocks: Vec<(Position, Position)>,
-    /// No other block up to here holds it.
-    through: Position,
-}
-
-impl Candidates {
-    /// Nothing was looked at.
-    pub(crate) const fn none() -> Self {
-        Self { blocks: Vec::new(), through: Position::START }
-    }
-
-    /// Everything up to here was looked at.
-    pub(crate) const fn through(&self) -> Position {
-        self.through
-    }
-
-    /// The first position from `from` on that is in one of the blocks.
-    pub(crate) fn next(&self, from: Position) -> Option<Position> {
-        let passed = self.blocks.partition_point(|(_, last)| *last < from);
-        self.blocks.get(passed).map(|(first, _)| from.max(*first))
-    }
 }
 
 impl BlockIndex {
@@ -102,7 +70,8 @@ impl BlockIndex {
             kept,
             kept_blocks: 0,
             epoch: 0,
-            fresh: RapidHashMap::default(),
+            fresh_spaces: FreshPostings::default(),
+            fresh_tags: FreshPostings::default(),
             ends: VecDeque::new(),
             kept_end: start,
         }
@@ -133,17 +102,11 @@ impl BlockIndex {
         self.directory.push(BlockEntry::of(records));
         for (space_id, before, after) in records.spaces() {
             self.revisions.set(space_id, after);
-            let posting = Posting { block, base_revision: before.get() };
-            match self.fresh.get_mut(space_id) {
-                Some(fresh) => {
-                    fresh.postings.push(posting);
-                    fresh.revision = after;
-                }
-                None => {
-                    let fresh = Fresh { postings: vec![posting], revision: after };
-                    self.fresh.insert(space_id.into(), fresh);
-                }
-            }
+            let posting = SpacePosting { block, base_revision: before.get() };
+            self.fresh_spaces.add(space_id, posting, after);
+        }
+        for tag in records.distinct_tags() {
+            self.fresh_tags.add(tag, TagPosting { block }, ());
         }
         self.ends.push_back(BlockEnd {
             position: records.last_position(),
@@ -205,41 +168,41 @@ impl BlockIndex {
 
     /// The next blocks from the one that holds `from` on that may hold events that pass `filter`,
     /// some of them at least as far as was looked. `kept` is what the postings that are kept have of
-    /// its spaces.
+    /// its tags and spaces.
     pub(crate) fn candidates(
         &self,
         from: Position,
         filter: &EventFilter,
-        kept: &KeptBlocks,
+        kept: &FoundBlocks,
     ) -> Candidates {
         let start = self.directory.block_of(from);
         let may_hold = |block: &u32| {
             self.directory.get(*block).is_some_and(|entry| entry.may_hold(filter.event_types()))
         };
         let positions = |block| self.positions(block);
-        let (blocks, end): (Vec<(Position, Position)>, u32) = match filter.space_ids() {
-            None => {
-                let end = self.directory.len();
-                let passing = (start..end).filter(may_hold).take(MAX_CANDIDATES);
-                (passing.filter_map(positions).collect(), end)
-            }
-            Some(space_ids) => {
-                let fresh = space_ids.iter().filter_map(|id| self.fresh.get(id.as_str()));
-                let fresh = fresh.flat_map(|fresh| &fresh.postings).map(|posting| posting.block);
-                let end = kept.end.unwrap_or_else(|| self.directory.len());
-                let blocks: BTreeSet<u32> = kept.blocks.iter().copied().chain(fresh).collect();
-                let passing = blocks.range(start.min(end)..end).copied().filter(may_hold);
-                (passing.take(MAX_CANDIDATES).filter_map(positions).collect(), end)
-            }
-        };
+        if is_by_postings(filter) {
+            let fresh = match kept.end {
+                Some(_) => FoundBlocks::default(),
+                None => {
+                    let (spaces, tags) = (&self.fresh_spaces, &self.fresh_tags);
+                    FoundBlocks::fresh(spaces, tags, filter, start.max(self.kept_blocks))
+                }
+            };
+            let end = kept.end.or(fresh.end).unwrap_or_else(|| self.directory.len());
+            let found = kept.blocks.iter().chain(&fresh.blocks).copied();
+            let passing = found.filter(|block| *block >= start && may_hold(block));
+            return Candidates::new(passing.filter_map(positions).collect(), self.last_before(end));
+        }
+        let passing = (start..self.directory.len()).filter(may_hold).take(MAX_CANDIDATES);
+        let blocks: Vec<_> = passing.filter_map(positions).collect();
         let last = blocks.last().filter(|_| blocks.len() == MAX_CANDIDATES);
-        let through = last.map_or_else(|| self.last_before(end), |(_, last)| *last);
-        Candidates { blocks, through }
+        let through = last.map_or_else(|| self.end(), |(_, last)| *last);
+        Candidates::new(blocks, through)
     }
 
     /// The revision of a space after the last block; `None` where what is kept has to be asked.
     pub(crate) fn revision(&self, space_id: &str) -> Option<Revision> {
-        let fresh = || self.fresh.get(space_id).map(|fresh| fresh.revision);
+        let fresh = || self.fresh_spaces.after(space_id);
         self.revisions.get(space_id).or_else(fresh)
     }
 
@@ -262,9 +225,9 @@ impl BlockIndex {
         space_id: &str,
         revision: Revision,
     ) -> Option<Position> {
-        let fresh = self.fresh.get(space_id).filter(|fresh| revision <= fresh.revision)?;
-        let is_before = |posting: &&Posting| posting.base_revision < revision.get();
-        let posting = fresh.postings.iter().take_while(is_before).last()?;
+        self.fresh_spaces.after(space_id).filter(|newest| revision <= *newest)?;
+        let is_before = |posting: &&SpacePosting| posting.base_revision < revision.get();
+        let posting = self.fresh_spaces.of(space_id).iter().take_while(is_before).last()?;
         self.directory.first(posting.block)
     }
 
@@ -280,7 +243,7 @@ impl BlockIndex {
 
     /// The spaces of the blocks that are not kept, with their revisions.
     pub(crate) fn fresh_spaces(&self) -> impl Iterator<Item = (&str, Revision)> {
-        self.fresh.iter().map(|(id, fresh)| (id.as_ref(), fresh.revision))
+        self.fresh_spaces.iter()
     }
 
     /// How often revisions have been let go of, for [`BlockIndex::has_all_revisions`].
@@ -298,6 +261,11 @@ impl BlockIndex {
         self.directory.len().saturating_sub(self.kept_blocks)
     }
 
+    /// Bytes of the postings that are not kept, about.
+    fn fresh_bytes(&self) -> usize {
+        self.fresh_spaces.bytes() + self.fresh_tags.bytes()
+    }
+
     /// What becomes the next run, of the blocks up to one that ends at a position; `None` when all of
     /// them are kept.
     fn new_rows(&self, through: Position) -> Option<NewRows> {
@@ -310,14 +278,7 @@ impl BlockIndex {
             last_hash: last.hash,
             last_recorded_at: last.last_recorded_at,
         };
-        let rows = self.fresh.iter().filter_map(|(space_id, fresh)| {
-            let count = fresh.postings.partition_point(|posting| posting.block < blocks);
-            let (new, later) = fresh.postings.split_at_checked(count)?;
-            let revision = |next: &Posting| Revision::new(next.base_revision);
-            let revision = later.first().map_or(fresh.revision, revision);
-            let first = new.first()?.block;
-            Some((rows::space_key(space_id, first), postings::encode(new, revision, first)))
-        });
+        let rows = self.fresh_spaces.rows(blocks).chain(self.fresh_tags.rows(blocks));
         Some(NewRows {
             owner,
             first_block: self.kept_blocks,
@@ -332,11 +293,8 @@ impl BlockIndex {
         if let Some(end) = self.ends.drain(..count.min(self.ends.len())).next_back() {
             self.kept_end = end;
         }
-        self.fresh.retain(|_, fresh| {
-            let count = fresh.postings.partition_point(|posting| posting.block < blocks);
-            fresh.postings.drain(..count);
-            !fresh.postings.is_empty()
-        });
+        self.fresh_spaces.release(blocks);
+        self.fresh_tags.release(blocks);
         self.kept_blocks = blocks;
         self.replace_kept(kept);
     }
@@ -352,14 +310,8 @@ impl BlockIndex {
         self.ends.truncate(count);
         let blocks = self.kept_blocks.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         self.directory.truncate(blocks);
-        self.fresh.retain(|_, fresh| {
-            let count = fresh.postings.partition_point(|posting| posting.block < blocks);
-            if let Some(next) = fresh.postings.get(count) {
-                fresh.revision = Revision::new(next.base_revision);
-            }
-            fresh.postings.truncate(count);
-            !fresh.postings.is_empty()
-        });
+        self.fresh_spaces.truncate(blocks);
+        self.fresh_tags.truncate(blocks);
         self.revisions.forget();
         self.epoch += 1;
     }
@@ -373,32 +325,6 @@ impl BlockIndex {
     /// The position of the last event before a block.
     fn last_before(&self, block: u32) -> Position {
         self.directory.first(block).map_or(self.end(), Position::previous)
-    }
-}
-
-/// The blocks that are kept and hold events of some spaces, as far as was looked.
-#[derive(Debug, Default)]
-pub(crate) struct KeptBlocks {
-    blocks: Vec<u32>,
-    /// The block before which all of them are known; `None` when all are.
-    end: Option<u32>,
-}
-
-impl KeptBlocks {
-    /// Looks for them from a block on.
-    pub(crate) fn find(
-        kept: &KeptPostings,
-        space_ids: impl IntoIterator<Item = impl AsRef<str>>,
-        start: u32,
-    ) -> Result<Self, RunsError> {
-        let mut found = Self::default();
-        for space_id in space_ids {
-            let (blocks, is_all) = kept.blocks(space_id.as_ref(), start, MAX_CANDIDATES)?;
-            let end = blocks.last().filter(|_| !is_all).map(|last| last.saturating_add(1));
-            found.end = found.end.into_iter().chain(end).min();
-            found.blocks.extend(blocks);
-        }
-        Ok(found)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The index of the blocks of a store, harmed in every way: what is looked up is right all the same.
 
+mod queries;
+
 use spacefold_event_core::{
     AppendRequest, EventFilter, LogReader as _, LogWriter as _, Position, ReadError, ReadRequest,
     Revision, SpaceEvent, StorageErrorKind,
@@ -21,6 +23,17 @@ fn space_of(position: u64) -> String {
     }
 }
 
+/// The tags of the event at a position: common ones, rarer ones, one that no other has, or none.
+fn tags_of(position: u64) -> Vec<String> {
+    let common = || "common".to_owned();
+    match position % 4 {
+        0 => vec![common()],
+        1 => vec![format!("some-{}", position % 50), common()],
+        2 => vec![format!("only-{position}")],
+        _ => vec![],
+    }
+}
+
 /// A store with blocks in many segments, blocks in none, and a tail.
 fn filled(events: u64) -> Stored {
     let stored = Stored::new("block-index");
@@ -35,7 +48,8 @@ fn append(log: &EmbeddedLog, events: u64) {
     while log.head().get() < end {
         let first = log.head().get() + 1;
         let events = (first..=end.min(first + 199)).map(|position| {
-            SpaceEvent::variable_set(space_of(position), "v", format!("{position}"))
+            let value = format!("{position}");
+            SpaceEvent::variable_set(space_of(position), "v", value).with_tags(tags_of(position))
         });
         let events: Vec<SpaceEvent> = events.collect();
         log.step(true);
@@ -75,6 +89,29 @@ fn check(log: &EmbeddedLog) -> Result<(), ReadError> {
             filter.iter().filter_map(|id| spaces.get(*id)).flatten().copied().collect();
         expected.sort_unstable();
         assert_eq!(found, expected, "{filter:?}");
+    }
+    let newest = end - end % 4 - 2;
+    for (space, tags) in [
+        (None, vec!["common".to_owned()]),
+        (None, vec!["some-21".to_owned()]),
+        (Some("rare-0"), vec!["common".to_owned()]),
+        (Some("space-1"), vec!["common".to_owned(), "some-1".to_owned()]),
+        (None, vec!["only-6".to_owned()]),
+        (None, vec![format!("only-{newest}")]),
+        (None, vec!["only-6".to_owned(), "common".to_owned()]),
+    ] {
+        let filter = EventFilter::all().tags(&tags);
+        let filter = space.iter().fold(filter, |filter, space| filter.spaces([space]));
+        let mut found = Vec::new();
+        for page in log.pages(ReadRequest::from(Position::new(1)).matching(filter)) {
+            found.extend(page?.envelopes().map(|event| event.position.get()));
+        }
+        let passes = |position: &u64| {
+            let own = tags_of(*position);
+            tags.iter().all(|tag| own.contains(tag))
+                && space.is_none_or(|space| space_of(*position) == space)
+        };
+        assert_eq!(found, (1..=end).filter(passes).collect::<Vec<_>>(), "{space:?} {tags:?}");
     }
     Ok(())
 }

@@ -2,20 +2,34 @@
 
 use std::collections::VecDeque;
 
-use spacefold_event_core::{Position, Records};
+use spacefold_event_core::{EventFilter, Position, Records};
 
-use crate::{block::plan, run::RecordRun};
+use crate::{block::plan, run::RecordRun, run_postings::RunPostings};
+
+/// Runs that one lookup by tags finds, at the most.
+const MAX_TAGGED_RUNS: usize = 64;
 
 /// The events behind the last block, in order, without a gap.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tail {
     runs: VecDeque<RecordRun>,
+    tags: RunPostings,
     records: usize,
     body_bytes: usize,
 }
 
+impl Default for Tail {
+    fn default() -> Self {
+        let (runs, tags) = (VecDeque::new(), RunPostings::of_tags());
+        Self { runs, tags, records: 0, body_bytes: 0 }
+    }
+}
+
 impl Tail {
     pub(crate) fn push(&mut self, run: RecordRun) {
+        if run.records.needs_version_2() {
+            self.tags.add(&run.records);
+        }
         self.records += run.records.len();
         self.body_bytes += run.body_bytes();
         self.runs.push_back(run);
@@ -28,6 +42,9 @@ impl Tail {
         {
             self.records -= run.records.len();
             self.body_bytes -= run.body_bytes();
+            if run.records.needs_version_2() {
+                self.tags.release(&run.records);
+            }
             self.runs.pop_front();
         }
     }
@@ -37,6 +54,21 @@ impl Tail {
         let place = self.runs.partition_point(|run| run.records.last_position() < position);
         let records = &self.runs.get(place)?.records;
         (records.first_position() <= position).then_some(records)
+    }
+
+    /// The positions of the first and the last event of the next runs, from the one on that holds the
+    /// event at a position, that hold all tags of a filter; and whether these are all of them.
+    pub(crate) fn tagged(
+        &self,
+        filter: &EventFilter,
+        from: Position,
+    ) -> (Vec<(Position, Position)>, bool) {
+        let Some(first) = self.runs_from(from).next() else { return (Vec::new(), true) };
+        let found = self.tags.find(filter, first.records.first_position()).take(MAX_TAGGED_RUNS);
+        let run = |first| Some((first, self.run_at(first)?.last_position()));
+        let found: Vec<_> = found.filter_map(run).collect();
+        let is_all = found.len() < MAX_TAGGED_RUNS;
+        (found, is_all)
     }
 
     pub(crate) fn runs(&self) -> impl Iterator<Item = &RecordRun> {

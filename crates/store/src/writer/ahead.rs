@@ -4,11 +4,14 @@ use std::{cell::RefCell, sync::Arc};
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
-    EventId, EventQuery, Position, ReadError, ReadRequest, RecordedEvent, Records, Revision,
-    Timestamp, append_rules::AppendView, bytes::to_usize,
+    EventFilter, EventId, EventQuery, Position, ReadError, ReadRequest, RecordedEvent, Records,
+    Revision, Timestamp, append_rules::AppendView, bytes::to_usize,
 };
 
-use crate::{ids::fresh::FreshIds, reader::recorded_event, run::RecordRun, shared::SharedStore};
+use crate::{
+    ids::fresh::FreshIds, reader::recorded_event, run::RecordRun, run_postings::RunPostings,
+    shared::SharedStore,
+};
 
 /// What has been taken but is not durable, before the log that is.
 pub(super) struct UndurableAppends {
@@ -17,6 +20,7 @@ pub(super) struct UndurableAppends {
     head: Position,
     last_recorded_at: Timestamp,
     revisions: RefCell<UndurableRevisions>,
+    postings: RefCell<UndurablePostings>,
     runs: Vec<RecordRun>,
     body_bytes: usize,
     /// The ids that are newer than the index of ids, once one was asked for: most programs that open a
@@ -49,6 +53,27 @@ impl UndurableRevisions {
     }
 }
 
+/// What the first so many runs hold. Brought up to all runs when it is asked, as revisions are.
+struct UndurablePostings {
+    runs: usize,
+    postings: RunPostings,
+}
+
+impl Default for UndurablePostings {
+    fn default() -> Self {
+        Self { runs: 0, postings: RunPostings::of_everything() }
+    }
+}
+
+impl UndurablePostings {
+    fn of(&mut self, runs: &[RecordRun]) -> &RunPostings {
+        let new = runs.get(self.runs..).unwrap_or_default();
+        new.iter().for_each(|run| self.postings.add(&run.records));
+        self.runs = runs.len();
+        &self.postings
+    }
+}
+
 impl UndurableAppends {
     pub(super) fn new(shared: &Arc<SharedStore>) -> Self {
         let (durable_head, last_recorded_at) = {
@@ -61,6 +86,7 @@ impl UndurableAppends {
             head: durable_head,
             last_recorded_at,
             revisions: RefCell::default(),
+            postings: RefCell::default(),
             runs: Vec::new(),
             body_bytes: 0,
             fresh_ids: RefCell::default(),
@@ -80,6 +106,9 @@ impl UndurableAppends {
     pub(super) fn take_durable(&mut self) -> std::vec::Drain<'_, RecordRun> {
         self.durable_head = self.head;
         self.revisions.take();
+        if self.postings.get_mut().runs > 0 {
+            self.postings.take();
+        }
         self.body_bytes = 0;
         self.runs.drain(..)
     }
@@ -95,6 +124,34 @@ impl UndurableAppends {
 
     fn records(&self) -> impl Iterator<Item = &Records> {
         self.runs.iter().map(|run| &run.records)
+    }
+
+    /// The first event of what is not durable that stands behind a position and passes a filter. Only
+    /// runs that hold what the filter asks for are looked at.
+    fn first_undurable(
+        &self,
+        filter: &EventFilter,
+        after: Position,
+    ) -> Result<Option<(Position, EventId)>, ReadError> {
+        let place_of = |position: Position| {
+            self.runs.partition_point(|run| run.records.last_position() < position)
+        };
+        let rest = self.runs.get(place_of(after.next())..).unwrap_or_default();
+        let Some(first) = rest.first() else { return Ok(None) };
+        let first_match = |records: &Records| {
+            let selected = filter.select(records)?;
+            let mut envelopes = selected.into_iter().filter_map(|index| records.envelope(index));
+            let found = envelopes.find(|event| event.position > after);
+            Ok(found.map(|event| (event.position, event.event_id)))
+        };
+        let mut postings = self.postings.borrow_mut();
+        let postings = postings.of(&self.runs);
+        if !postings.tells(filter) {
+            return first_of(rest.iter().map(|run| first_match(&run.records)));
+        }
+        let found = postings.find(filter, first.records.first_position());
+        let runs = found.filter_map(|position| self.runs.get(place_of(position)));
+        first_of(runs.map(|run| first_match(&run.records)))
     }
 
     /// Takes the ids of an append in, if any are: they will be else when one is asked for.
@@ -192,13 +249,18 @@ impl AppendView for UndurableAppends {
             }
             next = page.next();
         }
-        for records in self.records() {
-            let selected = query.select(records)?;
-            let mut envelopes = selected.into_iter().filter_map(|index| records.envelope(index));
-            if let Some(event) = envelopes.find(|event| event.position > after) {
-                return Ok(Some((event.position, event.event_id)));
-            }
+        let mut first: Option<(Position, EventId)> = None;
+        for filter in query.filters() {
+            let found = self.first_undurable(filter, after)?;
+            first = first.into_iter().chain(found).min_by_key(|(position, _)| *position);
         }
-        Ok(None)
+        Ok(first)
     }
+}
+
+/// The first of the matches, or what failed before it.
+fn first_of<T>(
+    mut matches: impl Iterator<Item = Result<Option<T>, ReadError>>,
+) -> Result<Option<T>, ReadError> {
+    matches.find_map(Result::transpose).transpose()
 }

@@ -11,9 +11,9 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    AppendCondition, Folding, Receipt, Revision, SpaceEvent,
+    AppendCondition, Folding, Position, Receipt, Revision, SpaceEvent,
     admin::{LineReader, LineText},
-    event::{JsonError, JsonReader},
+    event::{EventFilter, EventQuery, JsonError, JsonReader, TypePattern},
     log::{AppendRequest, EmbeddedLog, PendingAppend, StorageErrorKind},
 };
 use spacefold_event_core::split_array;
@@ -42,8 +42,52 @@ pub(crate) struct AppendEvents {
     #[arg(long, value_name = "SPACE=REVISION", value_parser = parse_expectation)]
     expect: Vec<(String, Revision)>,
 
+    /// The first append happens only if no event passes this filter: parts such as tag=course:c1,
+    /// type=com.example.* or space=handbook with commas between them, all of which an event has to
+    /// pass. May be given several times, for events that pass any of them.
+    #[arg(long, value_name = "KEY=VALUE,…", value_parser = parse_filter)]
+    unless: Vec<EventFilter>,
+
+    /// Events up to this position do not count for --unless.
+    #[arg(long, value_name = "POSITION", default_value_t = 0, requires = "unless")]
+    after: u64,
+
     #[command(flatten)]
     new_store: NewStore,
+}
+
+/// Reads a filter from parts between commas. A part without a key goes on with the value before it,
+/// which has commas then.
+fn parse_filter(text: &str) -> Result<EventFilter, String> {
+    const KEYS: [&str; 3] = ["tag", "type", "space"];
+    let expected = || "expected parts such as tag=course:c1,type=com.example.*".to_owned();
+    let mut parts: Vec<(&str, String)> = Vec::new();
+    for part in text.split(',') {
+        match part.split_once('=').filter(|(key, _)| KEYS.contains(key)) {
+            Some((key, value)) => parts.push((key, value.to_owned())),
+            None => {
+                let (_, value) = parts.last_mut().ok_or_else(expected)?;
+                value.push(',');
+                value.push_str(part);
+            }
+        }
+    }
+    let of = |wanted: &str| {
+        let own = parts.iter().filter(|(key, _)| *key == wanted);
+        own.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+    };
+    let mut filter = EventFilter::all().tags(of("tag"));
+    let (types, spaces) = (of("type"), of("space"));
+    if !types.is_empty() {
+        let types = types.iter().map(|name| name.parse::<TypePattern>());
+        let types = types.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        filter = filter.types(types);
+    }
+    if !spaces.is_empty() {
+        filter = filter.spaces(spaces);
+    }
+    EventQuery::from(&filter).check_limits().map_err(|error| error.to_string())?;
+    Ok(filter)
 }
 
 fn parse_expectation(text: &str) -> Result<(String, Revision), String> {
@@ -111,6 +155,10 @@ impl AppendEvents {
         for (space_id, revision) in &self.expect {
             condition = condition
                 .and_expected(space_id, spacefold::log::ExpectedRevision::Exact(*revision));
+        }
+        if !self.unless.is_empty() {
+            let query = EventQuery::any_of(self.unless.iter().cloned());
+            condition = condition.and_no_event_matching(query, Position::new(self.after));
         }
         let (answers, arriving) = sync_channel(MAX_IN_FLIGHT);
         let log = store.log().clone();

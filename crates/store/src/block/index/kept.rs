@@ -25,6 +25,8 @@ const CACHE_BYTES: u64 = 8 << 20;
 const DIRECTORY_BLOCKS: usize = 64;
 /// Blocks after which what is read to make the index is written.
 const MAKING_BLOCKS: u32 = 1_024;
+/// Bytes of postings in memory, about, after which it is too: many tags are in one block only.
+const MAKING_BYTES: usize = 16 << 20;
 
 /// Gives access to an index, which others may read meanwhile, and nobody else changes.
 pub(crate) type WithIndex<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut BlockIndex));
@@ -212,7 +214,9 @@ fn make(
 ) -> Result<(), OpenError> {
     blocks_from(index.end().next(), &mut |block| {
         index.add(&block.records, block.hash);
-        match may_write && index.fresh_blocks() >= MAKING_BLOCKS {
+        let is_enough =
+            index.fresh_blocks() >= MAKING_BLOCKS || index.fresh_bytes() >= MAKING_BYTES;
+        match may_write && is_enough {
             true => {
                 Ok(write(set, index.end(), &mut |change| change(index))
                     .map_err(StorageError::from)?)
@@ -279,13 +283,17 @@ pub(crate) fn encode_newest(index: &BlockIndex) -> Vec<u8> {
 /// Reads bytes as each value of the index; whether they are one as it is written.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn reads_back(bytes: &[u8]) -> bool {
-    use super::postings;
+    use super::postings::{self, Posting, SpacePosting, TagPosting};
+
+    fn is_list<P: Posting>(bytes: &[u8]) -> bool {
+        postings::join::<P>((0, bytes), (7, bytes), &mut Vec::new());
+        postings::decode::<P>(bytes, 0).is_some_and(|(after, listed)| {
+            postings::encode(&listed.collect::<Vec<_>>(), after, 0) == bytes
+        })
+    }
 
     let _ = IndexExtent::decode(bytes);
-    postings::join((0, bytes), (7, bytes), &mut Vec::new());
-    let is_list = postings::decode(bytes, 0).is_some_and(|(revision, listed)| {
-        postings::encode(&listed.collect::<Vec<_>>(), revision, 0) == bytes
-    });
+    let is_list = is_list::<SpacePosting>(bytes) | is_list::<TagPosting>(bytes);
     let entries = directory::decode(bytes);
     is_list || entries.is_some_and(|entries| directory::encode(&entries) == bytes)
 }

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `d`, a block (u32) | what is known of that block and those after it |
 //! | `s`, a space id, a block (u32) | postings of the space, of which the first is of that block |
+//! | `t`, a tag, a block (u32) | postings of the tag, of which the first is of that block |
 //!
 //! Blocks count from 0; their numbers are big endian, and ids are escaped, so that keys sort as they do.
 
 use spacefold_event_core::Revision;
 use spacefold_runs::{KeyValue, RunSetOptions, RunsError, View};
 
-use super::postings::{self, Posting};
+use super::postings::{self, Posting, SpacePosting, TagPosting};
 
 /// Bytes of a value that neighbours are joined up to when runs are merged.
 const JOINED_BYTES: usize = 2 << 10;
@@ -18,7 +19,6 @@ const JOINED_BYTES: usize = 2 << 10;
 const MAX_PASSED_ROWS: usize = 16;
 
 const DIRECTORY: u8 = b'd';
-const SPACE: u8 = b's';
 /// What a zero byte of an id becomes, and what ends an id: it sorts before every byte of one.
 const ESCAPED_ZERO: [u8; 2] = [0, 0xff];
 const ID_END: [u8; 2] = [0, 1];
@@ -43,10 +43,11 @@ pub(super) fn is_directory(key: &[u8]) -> bool {
     key.first() == Some(&DIRECTORY)
 }
 
-pub(super) fn space_key(space_id: &str, block: u32) -> Vec<u8> {
-    let mut key = Vec::with_capacity(1 + space_id.len() + ID_END.len() + BLOCK_BYTES);
-    key.push(SPACE);
-    let mut parts = space_id.as_bytes().split(|byte| *byte == 0);
+/// The key of the postings of a space or a tag of which the first is of a block.
+pub(super) fn list_key<P: Posting>(id: &str, block: u32) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + id.len() + ID_END.len() + BLOCK_BYTES);
+    key.push(P::KEY);
+    let mut parts = id.as_bytes().split(|byte| *byte == 0);
     key.extend_from_slice(parts.next().unwrap_or_default());
     for part in parts {
         key.extend_from_slice(&ESCAPED_ZERO);
@@ -57,9 +58,13 @@ pub(super) fn space_key(space_id: &str, block: u32) -> Vec<u8> {
     key
 }
 
+fn space_key(space_id: &str, block: u32) -> Vec<u8> {
+    list_key::<SpacePosting>(space_id, block)
+}
+
 /// The id of the space whose postings have this key.
 fn space_of(key: &[u8]) -> Option<String> {
-    let escaped = without_block(key).strip_prefix(&[SPACE])?.strip_suffix(&ID_END)?;
+    let escaped = without_block(key).strip_prefix(&[SpacePosting::KEY])?.strip_suffix(&ID_END)?;
     let mut id = Vec::with_capacity(escaped.len());
     let mut rest = escaped.iter();
     while let Some(byte) = rest.next() {
@@ -82,11 +87,22 @@ pub(super) fn block_of(key: &[u8]) -> Option<u32> {
 
 fn join(earlier: KeyValue<'_>, later: KeyValue<'_>, joined: &mut Vec<u8>) -> bool {
     let has_room = earlier.1.len() + later.1.len() <= JOINED_BYTES;
-    let is_of_space =
-        !is_directory(earlier.0) && without_block(earlier.0) == without_block(later.0);
+    let is_of_one = without_block(earlier.0) == without_block(later.0);
     let blocks = block_of(earlier.0).zip(block_of(later.0));
-    let Some((first, second)) = blocks.filter(|_| has_room && is_of_space) else { return false };
-    postings::join((first, earlier.1), (second, later.1), joined)
+    let Some((first, second)) = blocks.filter(|_| has_room && is_of_one) else { return false };
+    let lists = ((first, earlier.1), (second, later.1));
+    match earlier.0.first() {
+        Some(&SpacePosting::KEY) => postings::join::<SpacePosting>(lists.0, lists.1, joined),
+        Some(&TagPosting::KEY) => postings::join::<TagPosting>(lists.0, lists.1, joined),
+        _ => false,
+    }
+}
+
+fn decode_space(
+    bytes: &[u8],
+    first_block: u32,
+) -> Option<(Revision, impl Iterator<Item = SpacePosting>)> {
+    postings::decode(bytes, first_block)
 }
 
 /// The postings of the blocks that the runs have.
@@ -99,7 +115,7 @@ impl KeptPostings {
         let Some((key, value)) = self.0.floor(&space_key(space_id, u32::MAX))? else {
             return Ok(None);
         };
-        let list = block_of(&key).and_then(|block| postings::decode(&value, block));
+        let list = block_of(&key).and_then(|block| decode_space(&value, block));
         Ok(list.map(|(revision, _)| revision))
     }
 
@@ -117,8 +133,8 @@ impl KeptPostings {
             let row = row.and_then(|(key, value)| Some((block_of(&key)?, value)));
             let list = row.as_ref().filter(|(first, _)| *first >= low);
             let list = list.and_then(|(first, value)| {
-                let (after, postings) = postings::decode(value, *first)?;
-                let is_before = |posting: &Posting| posting.base_revision < revision.get();
+                let (after, postings) = decode_space(value, *first)?;
+                let is_before = |posting: &SpacePosting| posting.base_revision < revision.get();
                 Some((*first, after, postings.take_while(is_before).last()))
             });
             match list {
@@ -133,25 +149,39 @@ impl KeptPostings {
         Ok(None)
     }
 
-    /// The blocks from `start` on that a space is in, ascending, `most` at least if there are as many;
+    /// The blocks from `start` on that a space or a tag is in, ascending, `most` at least if there are as many;
     /// and whether these are all.
-    pub(crate) fn blocks(
+    pub(super) fn blocks<P: Posting>(
         &self,
-        space_id: &str,
+        id: &str,
         start: u32,
         most: usize,
     ) -> Result<(Vec<u32>, bool), RunsError> {
-        let from = self.0.floor(&space_key(space_id, start))?;
-        let from = from.map_or_else(|| space_key(space_id, start), |(key, _)| key);
-        let mut rows = self.0.scan_group(&from, &space_key(space_id, u32::MAX))?;
+        let listed = |key: &[u8], value: &[u8]| {
+            let list = block_of(key).and_then(|block| postings::decode::<P>(value, block));
+            let blocks = list.into_iter().flat_map(|(_, postings)| postings.map(Posting::block));
+            blocks.filter(|block| *block >= start).collect::<Vec<_>>()
+        };
+        // Most of what is asked for is nowhere, or in the newest list.
+        let Some((newest, value)) = self.0.floor(&list_key::<P>(id, u32::MAX))? else {
+            return Ok((Vec::new(), true));
+        };
+        if block_of(&newest).is_some_and(|first| first <= start) {
+            return Ok((listed(&newest, &value), true));
+        }
+        drop(value);
+        let from = match start {
+            0 => None,
+            start => self.0.floor(&list_key::<P>(id, start))?,
+        };
+        let from = from.map_or_else(|| list_key::<P>(id, start), |(key, _)| key);
+        let mut rows = self.0.scan_group(&from, &list_key::<P>(id, u32::MAX))?;
         let mut blocks = Vec::new();
         while let Some((key, value)) = rows.next_row()? {
             if without_block(key) != without_block(&from) {
                 break;
             }
-            let list = block_of(key).and_then(|block| postings::decode(value, block));
-            let listed = list.into_iter().flat_map(|(_, postings)| postings);
-            blocks.extend(listed.map(|posting| posting.block).filter(|block| *block >= start));
+            blocks.extend(listed(key, value));
             if blocks.len() >= most {
                 return Ok((blocks, false));
             }
@@ -166,7 +196,8 @@ impl KeptPostings {
         after: Option<&str>,
         most: usize,
     ) -> Result<Vec<(String, Revision)>, RunsError> {
-        let mut from = after.map_or_else(|| vec![SPACE], |after| space_key(after, u32::MAX));
+        let mut from =
+            after.map_or_else(|| vec![SpacePosting::KEY], |after| space_key(after, u32::MAX));
         let mut spaces = Vec::new();
         // The space at hand, its revision so far, and how many rows of it were passed.
         let mut last: Option<(Vec<u8>, Revision, usize)> = None;
@@ -176,7 +207,7 @@ impl KeptPostings {
             if std::mem::take(&mut is_passed) {
                 rows = self.0.scan(&from)?;
             }
-            let row = rows.next_row()?.filter(|(key, _)| key.first() == Some(&SPACE));
+            let row = rows.next_row()?.filter(|(key, _)| key.first() == Some(&SpacePosting::KEY));
             let group = row.map(|(key, _)| without_block(key));
             if let Some((key, revision, _)) =
                 last.take_if(|(key, ..)| group != Some(without_block(key)))
@@ -184,7 +215,7 @@ impl KeptPostings {
                 spaces.extend(space_of(&key).map(|id| (id, revision)));
             }
             let Some((key, value)) = row.filter(|_| spaces.len() < most) else { break };
-            let list = block_of(key).and_then(|block| postings::decode(value, block));
+            let list = block_of(key).and_then(|block| decode_space(value, block));
             let Some((revision, _)) = list else { continue };
             let (_, newest, passed) = last.get_or_insert_with(|| (key.to_vec(), revision, 0));
             *newest = revision;
@@ -194,7 +225,7 @@ impl KeptPostings {
                 from = [without_block(key), &u32::MAX.to_be_bytes()].concat();
                 if let Some((key, value)) = self.0.floor(&from)?
                     && let Some((revision, _)) =
-                        block_of(&key).and_then(|block| postings::decode(&value, block))
+                        block_of(&key).and_then(|block| decode_space(&value, block))
                 {
                     *newest = revision;
                 }
@@ -221,6 +252,12 @@ mod tests {
         assert!(keys.is_sorted_by(|a, b| a < b));
         for (key, id) in keys.iter().zip(ids.iter().flat_map(|id| [id; 4])) {
             assert_eq!(space_of(key).as_deref(), Some(*id));
+        }
+        for id in ids {
+            let tag = list_key::<TagPosting>(id, 7);
+            assert_eq!(space_of(&tag), None);
+            assert!(keys.last().is_some_and(|last| *last < tag), "tags are after spaces");
+            assert_eq!(block_of(&tag), Some(7));
         }
     }
 }

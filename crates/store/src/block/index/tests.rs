@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use spacefold_disk::{Access, Folder as DiskFolder, MemoryDisk};
 use spacefold_event_core::{Assignments, EventType, RecordsBuilder, SpaceEvent, least_after};
 
+use spacefold_runs::RunsError;
+
 use super::{kept::KeptIndex, *};
 
 const GENESIS: BlockHash = [7; 32];
@@ -13,23 +15,32 @@ const GENESIS: BlockHash = [7; 32];
 struct Model {
     /// Space, type, revision and time of each event.
     events: Vec<(String, EventType, u64, i64)>,
+    /// The tags of each.
+    tags: Vec<Vec<String>>,
     /// The first and last position of each block, and its hash.
     blocks: Vec<(u64, u64, BlockHash)>,
     revisions: BTreeMap<String, u64>,
 }
 
 impl Model {
-    /// Appends a block with an event for each space, and adds it to the index.
+    /// Appends a block with an event for each space, and adds it to the index. Some have tags: common
+    /// ones, rarer ones, and one that no other has.
     fn add(&mut self, index: &mut BlockIndex, spaces: &[u8]) {
-        let event = |space: &u8| {
+        let first = self.events.len();
+        let event = |(place, space): (usize, &u8)| {
             let space_id = format!("space-{space}");
-            if space.is_multiple_of(3) {
-                SpaceEvent::space_activated(space_id)
-            } else {
-                SpaceEvent::space_archived(space_id)
+            let event = match space.is_multiple_of(3) {
+                true => SpaceEvent::space_activated(space_id),
+                false => SpaceEvent::space_archived(space_id),
+            };
+            match space % 4 {
+                0 => event,
+                1 => event.with_tags([format!("tag-{}", space % 5), "common".to_owned()]),
+                2 => event.with_tags(["common".to_owned(), format!("rare-{}", space / 3)]),
+                _ => event.with_tags([format!("only-{}", first + place), "space-1".to_owned()]),
             }
         };
-        let events: Vec<SpaceEvent> = spaces.iter().map(event).collect();
+        let events: Vec<SpaceEvent> = spaces.iter().enumerate().map(event).collect();
         let mut builder = RecordsBuilder::new();
         let mut base_revisions: Vec<(String, Revision)> = Vec::new();
         let first = self.events.len() + 1;
@@ -43,6 +54,7 @@ impl Model {
             }
             *revision += 1;
             self.events.push((space_id, event.event_type(), *revision, time));
+            self.tags.push(event.tags.clone());
         }
         let assignments = Assignments {
             first_position: Position::new(u64::try_from(first).unwrap()),
@@ -68,8 +80,10 @@ impl Model {
         let passes = |first: u64, last: u64| {
             let place = |position: u64| usize::try_from(position - 1).unwrap();
             let events = &self.events[place(first)..=place(last)];
+            let tags = self.tags[place(first)..=place(last)].concat();
             let spaces = filter.space_ids();
             events.iter().any(|event| filter.event_types().contains(event.1))
+                && filter.wanted_tags().iter().all(|tag| tags.contains(tag))
                 && spaces.is_none_or(|ids| events.iter().any(|event| ids.contains(&event.0)))
         };
         let behind = self.blocks.iter().filter(|(_, last, _)| *last >= from);
@@ -119,7 +133,14 @@ impl Model {
             EventFilter::all().spaces(["nobody"]),
             EventFilter::all().spaces(["space-0"]),
             EventFilter::all().spaces(["space-9", "nobody", "space-3"]),
-            archived.spaces(["space-1", "space-2", "space-12"]),
+            archived.clone().spaces(["space-1", "space-2", "space-12"]),
+            EventFilter::all().tags(["common"]),
+            EventFilter::all().tags(["common", "tag-1"]),
+            EventFilter::all().tags(["tag-0", "rare-0", "common"]).spaces(["space-2", "space-0"]),
+            EventFilter::all().tags(["space-1"]).spaces(["space-1"]),
+            EventFilter::all().tags(["nothing"]),
+            EventFilter::all().tags(["only-9"]),
+            archived.tags(["rare-2"]),
         ] {
             for from in [1, end / 3 + 1, end] {
                 let found = all_candidates(index, from, &filter);
@@ -167,9 +188,9 @@ fn all_candidates(index: &BlockIndex, from: u64, filter: &EventFilter) -> Vec<u6
         } else {
             next = next.max(candidates.through().next());
             if next <= index.end() {
-                let ids = filter.space_ids().into_iter().flatten();
-                let start = index.start_in_kept(next);
-                let kept = start.map(|start| KeptBlocks::find(&index.kept(), ids, start).unwrap());
+                let start = index.start_in_kept(next).filter(|_| is_by_postings(filter));
+                let find = |start| FoundBlocks::find(&index.kept(), filter, start).unwrap();
+                let kept = start.map(find);
                 candidates = index.candidates(next, filter, &kept.unwrap_or_default());
                 assert!(candidates.through() >= next);
             }
@@ -221,6 +242,7 @@ impl Model {
         let end = end.get();
         self.blocks.retain(|(_, last, _)| *last <= end);
         self.events.truncate(usize::try_from(end).unwrap());
+        self.tags.truncate(self.events.len());
         self.revisions.clear();
         for (space_id, _, revision, _) in &self.events {
             self.revisions.insert(space_id.clone(), *revision);
@@ -281,6 +303,28 @@ fn folder(disk: &MemoryDisk) -> std::sync::Arc<dyn DiskFolder> {
     disk.root().folder("block-index".as_ref()).unwrap().unwrap()
 }
 
+/// Memory for tags that are in no run yet is what they take, and is given back once they are kept; of a
+/// store without tags nothing is in the runs.
+#[test]
+fn tags_are_in_memory_until_they_are_kept() {
+    let disk = MemoryDisk::new();
+    let mut model = Model::default();
+    let (kept, mut index) = load(&disk, &model);
+    model.add(&mut index, &[0, 4, 8]);
+    keep_all(&kept, &mut index);
+    let tag_rows = |index: &BlockIndex| {
+        let NewRows { postings, .. } = index.new_rows(index.end()).unwrap();
+        postings.iter().filter(|(key, _)| key[0] == b't').count()
+    };
+    model.add(&mut index, &[0, 4, 8]);
+    assert_eq!((tag_rows(&index), index.fresh_tags.bytes()), (0, 0));
+    model.add(&mut index, &[3, 7, 11]);
+    assert_eq!(tag_rows(&index), 4);
+    assert!(index.fresh_tags.bytes() > 100);
+    keep_all(&kept, &mut index);
+    assert_eq!((index.fresh_tags.bytes(), index.fresh_tags.iter().count()), (0, 0));
+}
+
 /// Every byte of the files of the index.
 fn files(disk: &MemoryDisk) -> BTreeMap<String, Vec<u8>> {
     let folder = folder(disk);
@@ -327,6 +371,7 @@ fn an_older_index_goes_on_from_where_it_ends() {
         let (_, index) = load(&disk, &model);
         let mut known = Model { blocks: model.blocks.clone(), ..Model::default() };
         known.events.clone_from(&model.events);
+        known.tags.clone_from(&model.tags);
         known.truncate(index.end());
         assert_eq!(index.block_count(), count as u64 + 1);
         known.assert_same(&index);
@@ -359,6 +404,18 @@ fn damage_is_noticed_and_answered_by_making_anew() {
                         Err(error) => panic!("{error}"),
                     }
                 }
+                for tag in ["common", "tag-0", "rare-1", "space-1", "only-2"] {
+                    let filter = EventFilter::all().tags([tag]);
+                    match FoundBlocks::find(&index.kept(), &filter, 0) {
+                        Ok(found) => {
+                            let positions = found.blocks.iter().map(|it| index.positions(*it));
+                            let firsts = positions.map(|it| it.unwrap().0.get());
+                            assert_eq!(firsts.collect::<Vec<_>>(), model.candidates(1, &filter));
+                        }
+                        Err(RunsError::Damaged { .. }) => noticed += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
             }
         }
         let lost = if name == "MANIFEST" { "the manifest" } else { "a run" };
@@ -373,7 +430,7 @@ fn damage_is_noticed_and_answered_by_making_anew() {
 }
 
 #[test]
-fn a_space_in_many_blocks_is_found_in_all_of_them() {
+fn a_space_or_tag_in_many_blocks_is_found_in_all_of_them() {
     let disk = MemoryDisk::new();
     let mut model = Model::default();
     let (kept, mut index) = load(&disk, &model);
@@ -386,15 +443,23 @@ fn a_space_in_many_blocks_is_found_in_all_of_them() {
     }
     keep_all(&kept, &mut index);
     let (_, loaded) = load(&disk, &model);
-    for filter in [EventFilter::all().spaces(["space-0"]), EventFilter::all().spaces(["space-77"])]
-    {
+    let (spaces, tags, mut found) = (EventFilter::all(), EventFilter::all(), 0);
+    for filter in [
+        spaces.clone().spaces(["space-0"]),
+        spaces.spaces(["space-77"]),
+        tags.clone().tags(["common"]),
+        tags.clone().tags(["common", "rare-25"]),
+        tags.clone().tags(["rare-25", "tag-1"]),
+        tags.tags(["tag-3", "common"]).spaces(["space-0", "space-77"]),
+    ] {
         for from in [1, 5_000] {
             let expected = model.candidates(from, &filter);
-            assert!(!expected.is_empty());
+            found += expected.len();
             assert_eq!(all_candidates(&index, from, &filter), expected);
             assert_eq!(all_candidates(&loaded, from, &filter), expected);
         }
     }
+    assert!(found > 2_000, "{found}");
     for (position, (space_id, _, revision, _)) in (1..).zip(&model.events).step_by(37) {
         let found = block_of_revision(&loaded, space_id, Revision::new(*revision));
         assert_eq!(found.map(Position::get), model.block_of(position));

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use spacefold_event_core::{
-    Assignments, EncodedBody, EventId, Object, Records, RecordsBuilder, Revision, SpaceEvent,
-    Timestamp, Value,
+    Assignments, EncodedBody, EventId, EventOrigin, Object, Records, RecordsBuilder, Revision,
+    SpaceEvent, Timestamp, Value,
 };
 
 use super::*;
@@ -306,12 +306,21 @@ const GOLDEN_FILE_HEADER_CRC: &str = "b5fd1e2f";
 /// Any few events of spaces `a` to `c`.
 pub(crate) fn some_events() -> impl Strategy<Value = Vec<SpaceEvent>> {
     let text = "[a-z]{1,12}|[0-9a-f]{32}|\\PC{0,20}";
-    let event = ("[abc]", text, text, any::<i64>(), any::<[u8; 16]>(), 0..4_u8);
+    let event = ("[abc]", text, text, any::<i64>(), any::<[u8; 16]>(), 0..6_u8);
     let event = event.prop_map(|(space, one, two, number, id, kind)| {
         let event = match kind {
             0 => SpaceEvent::space_created(space, one),
             1 => SpaceEvent::document_moved(space, one, Some(two), "/x"),
             2 => SpaceEvent::variable_set(space, one, Value::from(number)),
+            4 => SpaceEvent::application(space, "org.example.done", Object::new())
+                .unwrap()
+                .with_tags([one, format!("{two}!")]),
+            5 => {
+                let mut event = SpaceEvent::space_archived(space).with_tags([two]);
+                let position = Position::new(number.unsigned_abs().max(1));
+                event.origin = Some(EventOrigin { store_id: id, timeline: [7; 16], position });
+                event
+            }
             _ => {
                 let changes: Object = [(one, Value::from(two.as_str()))].into_iter().collect();
                 SpaceEvent::space_updated(space, changes).with_source(two)
