@@ -192,19 +192,22 @@ impl StatesView {
         to: Position,
     ) -> Result<Effects, RunsError> {
         let mut effects = self.effects(after, to)?;
-        effects.merge(&recent.between(after, to));
+        effects.merge(recent.between(after, to));
         Ok(effects)
     }
 
-    /// Hands every state to `visit`, sorted by id, up to the first that is damaged.
+    /// Hands the states of the spaces that `wanted` selects to `visit`, sorted by id, up to the first that
+    /// is damaged; no other is decoded.
     pub(crate) fn each_state<E: From<StorageError>>(
         &self,
+        wanted: impl Fn(&str) -> bool,
         mut visit: impl FnMut(SpaceState) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut visit_all = || {
             let mut rows = self.0.scan(&[STATE])?;
             while let Some((key, value)) = rows.next_row()? {
                 let space_id = key.split_first().and_then(|(_, id)| std::str::from_utf8(id).ok());
+                let space_id = space_id.filter(|space_id| wanted(space_id));
                 let state = space_id.and_then(|space_id| decode_state(value, space_id));
                 if let Some(Err(error)) = state.map(&mut visit) {
                     return Ok(Err(error));

@@ -86,7 +86,7 @@ impl Frozen {
     }
 
     pub(crate) fn hash(&self) -> Result<StateHash, TableError> {
-        self.rows.hash()
+        Ok(self.rows.hash()?.0)
     }
 }
 
@@ -262,7 +262,8 @@ impl Generation {
         self.checkpointed = checkpointed.position;
     }
 
-    pub(crate) fn hash(&self) -> Result<StateHash, TableError> {
+    /// As [`TableRows::hash`].
+    pub(crate) fn hash(&self) -> Result<(StateHash, u64), TableError> {
         self.rows.hash()
     }
 
@@ -275,16 +276,6 @@ impl Generation {
             trail: self.trail.clone(),
             position: self.position(),
         }
-    }
-
-    /// How many rows there are.
-    pub(crate) fn count(&self) -> Result<u64, TableError> {
-        let mut count = 0;
-        let mut rows = self.rows.rows_from(b"")?;
-        while rows.next_row()?.is_some() {
-            count += 1;
-        }
-        Ok(count)
     }
 
     /// Notes from now on at which position these keys are changed.

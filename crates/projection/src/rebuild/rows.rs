@@ -37,8 +37,8 @@ pub(super) struct RowsRebuild<'a> {
     new: Generation,
     /// What was persisted and read when the rebuild began.
     old: Option<OldRows>,
-    /// The hash of the new rows at the position of the old ones.
-    compared: Option<StateHash>,
+    /// The hash of the new rows at the position of the old ones, and how many there were.
+    compared: Option<(StateHash, u64)>,
     resumed_from: Option<Position>,
     progress_kept: Instant,
 }
@@ -135,11 +135,14 @@ impl<'a> RowsRebuild<'a> {
 
     /// Where the old rows end, the new ones are compared with them.
     fn compare_if_there(&mut self) -> Result<(), RebuildError> {
-        let position = self.new.position();
-        if self.old.as_ref().is_some_and(|old| old.state.position() == position) {
+        if self.is_at_old() {
             self.compared = Some(self.new.hash()?);
         }
         Ok(())
+    }
+
+    fn is_at_old(&self) -> bool {
+        self.old.as_ref().is_some_and(|old| old.state.position() == self.new.position())
     }
 
     fn stopped(&self, stopped: Stopped) -> RebuildError {
@@ -180,11 +183,12 @@ impl Refold for RowsRebuild<'_> {
     }
 
     fn compare(&mut self) -> Result<Comparison, RebuildError> {
-        let new_hash = self.new.hash()?;
-        let entries = self.new.count()?;
+        let compared = self.compared.filter(|_| self.is_at_old());
+        let (new_hash, entries) = compared.map_or_else(|| self.new.hash(), Ok)?;
         let old_hash = self.old.as_ref().map(|old| {
             // What was the same where the old one ends is the same where the new one does.
-            if self.compared == Some(old.hash) { new_hash } else { old.hash }
+            let was_same = self.compared.is_some_and(|(hash, _)| hash == old.hash);
+            if was_same { new_hash } else { old.hash }
         });
         let is_same = old_hash == Some(new_hash);
         Ok(Comparison { old_hash, new_hash, entries, is_same })

@@ -1,5 +1,7 @@
 //! What events did, as a rebuild has found it.
 
+use std::sync::Arc;
+
 use spacefold_event_core::{Position, ReadError, StorageError};
 use spacefold_state::Effects;
 
@@ -8,11 +10,11 @@ use crate::{effects::EffectSource, kept_states::StatesView};
 /// What the events did, as the new states have it.
 pub(crate) struct NewEffects {
     persisted: StatesView,
-    recent: Effects,
+    recent: Arc<Effects>,
 }
 
 impl NewEffects {
-    pub(super) const fn new(persisted: StatesView, recent: Effects) -> Self {
+    pub(super) const fn new(persisted: StatesView, recent: Arc<Effects>) -> Self {
         Self { persisted, recent }
     }
 }

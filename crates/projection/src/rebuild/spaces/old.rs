@@ -83,7 +83,7 @@ impl OldStates {
             let takes = |event: &Envelope<'_>| from < event.position;
             fold_space_while(log, &mut state, head, takes, &mut |_, _| {})?;
         }
-        let hash = state.state_hash();
+        let hash = if state == *new { new.state_hash() } else { state.state_hash() };
         Ok((state.revision() > Revision::NONE).then_some(OldState { state, hash }))
     }
 }
