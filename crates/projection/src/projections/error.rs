@@ -2,7 +2,10 @@
 
 use spacefold_event_core::{ReadError, StorageError};
 
-use super::{generation::LoadError, paused::Paused};
+use super::{
+    generation::{LoadError, Stopped},
+    paused::Paused,
+};
 use crate::table::TableError;
 
 /// Why a projection did not get where it was to. What was checkpointed before still counts.
@@ -40,6 +43,15 @@ pub enum CatchUpError {
 impl From<StorageError> for CatchUpError {
     fn from(error: StorageError) -> Self {
         Self::Table(error.into())
+    }
+}
+
+impl From<Stopped> for CatchUpError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Event(paused) => Self::Paused(paused),
+            Stopped::Table(error) => Self::Table(error),
+        }
     }
 }
 

@@ -228,13 +228,15 @@ impl Generation {
         self.paused.take()
     }
 
-    /// Leaves the event out, now and in every rebuild; `false` when too many are already.
-    pub(crate) fn skip(&mut self, position: Position) -> bool {
+    /// Leaves the event out that it is paused in front of, if it is, now and in every rebuild; `false`
+    /// when too many are already.
+    pub(crate) fn skip(&mut self) -> bool {
         let has_room = self.skipped.len() < MAX_SKIPPED_EVENTS;
-        if has_room {
+        if let Some(Paused { position, .. }) = self.paused.take_if(|_| has_room) {
             self.skipped.insert(position);
+            self.pass(position);
         }
-        has_room
+        self.paused.is_none()
     }
 
     /// Leaves out what another generation does.

@@ -67,7 +67,7 @@ impl<'a> RowsRebuild<'a> {
             _ => None,
         };
         let (mode, compared, progress_kept) = (options.mode, None, Instant::now());
-        let effects = slot.effects().cloned();
+        let effects = slot.fold().effects().cloned();
         let mut rebuild =
             Self { slot, log, mode, effects, new, old, compared, resumed_from, progress_kept };
         rebuild.compare_if_there()?;
@@ -114,8 +114,7 @@ impl<'a> RowsRebuild<'a> {
             if envelope.position <= self.new.position() {
                 continue;
             }
-            let around = self.slot.around(reading);
-            let applied = self.new.apply(&**self.slot.projection(), envelope, around);
+            let applied = self.slot.fold().apply(&mut self.new, envelope, reading);
             applied.map_err(|stopped| self.stopped(stopped))?;
             self.compare_if_there()?;
         }
@@ -148,7 +147,7 @@ impl<'a> RowsRebuild<'a> {
     fn stopped(&self, stopped: Stopped) -> RebuildError {
         match stopped {
             Stopped::Event(cause) => {
-                RebuildError::Undecodable { name: self.slot.projection().name(), cause }
+                RebuildError::Undecodable { name: self.slot.fold().name(), cause }
             }
             Stopped::Table(error) => error.into(),
         }
@@ -171,7 +170,7 @@ impl<'a> RowsRebuild<'a> {
 
 impl Refold for RowsRebuild<'_> {
     fn name(&self) -> &'static str {
-        self.slot.projection().name()
+        self.slot.fold().name()
     }
 
     fn version(&self) -> u32 {
@@ -230,10 +229,9 @@ fn fold_alone(
 ) -> Result<(), RebuildError> {
     for page in rebuild.log.pages(ReadRequest::from(state.position().next()).to(to)) {
         pace.check()?;
-        let slot = rebuild.slot;
         let reading = Reading::of(page?, (state.position(), to), rebuild.effects.as_deref())?;
         for envelope in reading.page.envelopes() {
-            let applied = state.apply(&**slot.projection(), envelope, slot.around(&reading));
+            let applied = rebuild.slot.fold().apply(state, envelope, &reading);
             applied.map_err(|stopped| rebuild.stopped(stopped))?;
         }
         if state.recent_bytes() >= MAX_RECENT_BYTES {
