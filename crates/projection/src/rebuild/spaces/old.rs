@@ -74,14 +74,14 @@ impl OldStates {
         if state.revision() > new.revision() {
             let mut ahead = new.clone();
             let takes = |event: &Envelope<'_>| event.revision <= state.revision();
-            fold_space_while(log, &mut ahead, log.durable_head(), takes, &mut |_, _| {})?;
+            fold_space_while(log, &mut ahead, log.durable_head(), takes, &mut |_, _, _| {})?;
             let hash = if ahead == state { new.state_hash() } else { state.state_hash() };
             return Ok(Some(OldState { state, hash }));
         }
         let (from, head) = (self.marker.position(), self.head);
         if state.revision() < new.revision() {
             let takes = |event: &Envelope<'_>| from < event.position;
-            fold_space_while(log, &mut state, head, takes, &mut |_, _| {})?;
+            fold_space_while(log, &mut state, head, takes, &mut |_, _, _| {})?;
         }
         let hash = if state == *new { new.state_hash() } else { state.state_hash() };
         Ok((state.revision() > Revision::NONE).then_some(OldState { state, hash }))
