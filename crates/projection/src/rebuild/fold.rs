@@ -227,7 +227,9 @@ fn fold_pages(
         }
     }
     for ((envelope, _), effect) in events.iter().zip(effects) {
-        folded.effects.push(envelope.position, effect);
+        if effect != Effect::Whole {
+            folded.effects.push(envelope.position, effect);
+        }
     }
     Ok(())
 }

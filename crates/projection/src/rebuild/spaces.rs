@@ -103,7 +103,7 @@ impl<'a> SpacesRebuild<'a> {
             Some(left) if left.0.fits(log)? => Some(left),
             _ => None,
         };
-        let new = match left.is_none() && new.has_rows() {
+        let new = match left.is_none() && new.view().has_rows() {
             // What is there is of another log, or of what came to its end.
             true => {
                 states.give_up_building::<RebuildError>(new.number())?;

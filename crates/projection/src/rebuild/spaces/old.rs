@@ -41,6 +41,10 @@ impl OldStates {
     /// The first event of which the new states have another effect than these; of none where what is
     /// persisted of them is damaged, the first event.
     pub(super) fn effects_part(&self, new: &NewEffects) -> Result<Option<Position>, ReadError> {
+        // Where they are damaged it is seen which.
+        if matches!(new.are_just_those_of(&self.view), Ok(true)) {
+            return Ok(None);
+        }
         let end = self.marker.position().min(self.head);
         let mut after = Position::START;
         while after < end {
