@@ -126,11 +126,11 @@ impl Generation {
 
     /// The generation as its last checkpoint has it; `None` when there is none that is good for
     /// this log.
-    pub(crate) fn load(
+    pub(crate) fn load<E: From<ReadError> + From<TableError>>(
         log: &dyn LogReader,
         generations: &Generations,
         number: u64,
-    ) -> Result<Option<Self>, LoadError> {
+    ) -> Result<Option<Self>, E> {
         let place = generations.place_of(number);
         let opened = place.open_runs(RUNS).map_err(TableError::from)?;
         match opened.and_then(|opened| Self::decode(place, number, opened)) {
@@ -394,13 +394,4 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
-}
-
-/// Why a generation could not be looked at.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Table(#[from] TableError),
 }

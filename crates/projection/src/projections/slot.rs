@@ -27,8 +27,8 @@ use spacefold_event_core::{
 pub(crate) use self::fold::ProjectionFold;
 use self::{folding::Folding, loaded::LoadedGenerations, waiters::Waiters};
 use super::{
-    error::CatchUpError,
-    generation::{Generation, LoadError},
+    error::{CatchUpError, RegisterError},
+    generation::Generation,
     info::{Building, ProjectionInfo},
 };
 use crate::{
@@ -54,7 +54,7 @@ impl ProjectionSlot {
         derived: DerivedState,
         stop: Arc<AtomicBool>,
         callbacks: Arc<Callbacks>,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, RegisterError> {
         let folded = SharedLock::new(LoadedGenerations::open(&fold, derived)?);
         let (folding, waiters) = (Lock::default(), Waiters::default());
         Ok(Self { fold, folding, folded, waiters, stop, callbacks })

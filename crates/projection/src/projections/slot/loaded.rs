@@ -8,8 +8,8 @@ use crate::{
     derived_state::DerivedState,
     generations::{Generations, GenerationsRoot, LeftBehind},
     projections::{
-        error::CatchUpError,
-        generation::{Checkpointed, Frozen, Generation, LoadError},
+        error::{CatchUpError, RegisterError},
+        generation::{Checkpointed, Frozen, Generation},
     },
     table::TableError,
 };
@@ -32,11 +32,14 @@ pub(crate) struct RowsRebuildStart {
 
 impl LoadedGenerations {
     /// What is persisted, as far as it is good for this log.
-    pub(super) fn open(fold: &ProjectionFold, derived: DerivedState) -> Result<Self, LoadError> {
+    pub(super) fn open(
+        fold: &ProjectionFold,
+        derived: DerivedState,
+    ) -> Result<Self, RegisterError> {
         let (name, version) = (fold.name(), fold.projection.version());
         let mut generations = Generations::open(derived).map_err(TableError::from)?;
         let load = |generations: &Generations, number: Option<u64>| match number {
-            Some(number) => Generation::load(&*fold.log, generations, number),
+            Some(number) => Generation::load::<RegisterError>(&*fold.log, generations, number),
             None => Ok(None),
         };
         let (current, building) = match load(&generations, generations.current())? {
@@ -113,7 +116,9 @@ impl LoadedGenerations {
         // What is being made may be of another version of the projection.
         let left = if self.building.is_some() { LeftBehind::Ignore } else { left };
         let left = match self.generations.left_behind(left)? {
-            Some(number) => Generation::load(&*fold.log, &self.generations, number)?,
+            Some(number) => {
+                Generation::load::<CatchUpError>(&*fold.log, &self.generations, number)?
+            }
             None => None,
         };
         let current = &self.current;
