@@ -103,11 +103,6 @@ impl KeptStates {
         self.number
     }
 
-    /// Whether anything was written.
-    pub(crate) fn has_rows(&self) -> bool {
-        self.runs.view().rows_at_most() > 0
-    }
-
     pub(crate) fn view(&self) -> StatesView {
         StatesView(self.runs.view().clone())
     }
@@ -125,17 +120,9 @@ impl KeptStates {
         owner: &[u8],
     ) -> Result<(), RunsError> {
         let mut writing = self.runs.writing();
-        let mut bytes = Vec::new();
-        let mut effects = effects.iter().peekable();
-        while let Some((first, effect)) = effects.next() {
-            bytes.clear();
-            put_effect(&mut bytes, first, effect);
-            let is_with_it = |next: &(Position, &Effect)| span_of(next.0) == span_of(first);
-            while let Some((position, effect)) = effects.next_if(is_with_it) {
-                put_effect(&mut bytes, position, effect);
-            }
-            writing.push((&effects_key(first.get(), writing.number()), Some(&bytes)))?;
-        }
+        each_effects_row(effects, |first, bytes| {
+            writing.push((&effects_key(first.get(), writing.number()), Some(bytes)))
+        })?;
         let mut key = Vec::new();
         for state in states {
             set_state_key(&mut key, state.space_id());
@@ -162,6 +149,30 @@ impl StatesView {
         state_in(&self.0, space_id)
     }
 
+    /// Whether anything was written.
+    pub(crate) fn has_rows(&self) -> bool {
+        self.0.rows_at_most() > 0
+    }
+
+    /// Whether the effects that are persisted are just these, which came in one write. Cost: that of
+    /// encoding them; none is decoded.
+    pub(crate) fn has_just(&self, effects: &Effects) -> Result<bool, RunsError> {
+        let mut rows = self.0.scan(&[EFFECTS])?;
+        let compared = each_effects_row(effects, |first, bytes| {
+            let is_same = match rows.next_row().map_err(Some)? {
+                Some((key, value)) => {
+                    key.starts_with(&effects_prefix(first.get())) && value == bytes
+                }
+                None => false,
+            };
+            if is_same { Ok(()) } else { Err(None) }
+        });
+        match compared {
+            Ok(()) => Ok(!rows.next_row()?.is_some_and(|(key, _)| key.starts_with(&[EFFECTS]))),
+            Err(error) => error.map_or(Ok(false), Err),
+        }
+    }
+
     /// The effects of the events after `after`, up to `to`, as far as they are persisted.
     pub(crate) fn effects(&self, after: Position, to: Position) -> Result<Effects, RunsError> {
         let mut effects = Effects::new(after, to);
@@ -170,12 +181,13 @@ impl StatesView {
             let first = key.strip_prefix(&[EFFECTS]).and_then(|key| key.first_chunk());
             let first = first.map(|first| u64::from_be_bytes(*first));
             let Some(first) = first.filter(|first| *first <= to.get()) else { break };
+            let span = span_of(Position::new(first));
             // A page is what was written, and the marker says in which version: all of it decodes.
             let mut reader = ByteReader::new(value);
             while let Some(place) = reader.u16()
                 && let Some(effect) = Effect::decode(&mut reader)
             {
-                let position = Position::new(span_of(Position::new(first)) + u64::from(place));
+                let position = Position::new(span + u64::from(place));
                 if after < position && position <= to {
                     effects.push(position, effect);
                 }
@@ -192,19 +204,22 @@ impl StatesView {
         to: Position,
     ) -> Result<Effects, RunsError> {
         let mut effects = self.effects(after, to)?;
-        effects.merge(&recent.between(after, to));
+        effects.merge(recent.between(after, to));
         Ok(effects)
     }
 
-    /// Hands every state to `visit`, sorted by id, up to the first that is damaged.
+    /// Hands the states of the spaces that `wanted` selects to `visit`, sorted by id, up to the first that
+    /// is damaged; no other is decoded.
     pub(crate) fn each_state<E: From<StorageError>>(
         &self,
+        wanted: impl Fn(&str) -> bool,
         mut visit: impl FnMut(SpaceState) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut visit_all = || {
             let mut rows = self.0.scan(&[STATE])?;
             while let Some((key, value)) = rows.next_row()? {
                 let space_id = key.split_first().and_then(|(_, id)| std::str::from_utf8(id).ok());
+                let space_id = space_id.filter(|space_id| wanted(space_id));
                 let state = space_id.and_then(|space_id| decode_state(value, space_id));
                 if let Some(Err(error)) = state.map(&mut visit) {
                     return Ok(Err(error));
@@ -229,7 +244,31 @@ const fn span_of(position: Position) -> u64 {
 }
 
 fn effects_key(first: u64, write: u64) -> Vec<u8> {
-    [&[EFFECTS][..], &first.to_be_bytes(), &write.to_be_bytes()].concat()
+    [&effects_prefix(first), &write.to_be_bytes()[..]].concat()
+}
+
+/// What the key of effects has in front of the number of the write.
+fn effects_prefix(first: u64) -> Vec<u8> {
+    [&[EFFECTS][..], &first.to_be_bytes()].concat()
+}
+
+/// Hands the rows of effects to `take`: the position of the first effect of each, and its bytes.
+fn each_effects_row<E>(
+    effects: &Effects,
+    mut take: impl FnMut(Position, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut bytes = Vec::new();
+    let mut effects = effects.iter().peekable();
+    while let Some((first, effect)) = effects.next() {
+        bytes.clear();
+        put_effect(&mut bytes, first, effect);
+        let end = span_of(first).saturating_add(SPAN);
+        while let Some((position, effect)) = effects.next_if(|next| next.0.get() < end) {
+            put_effect(&mut bytes, position, effect);
+        }
+        take(first, &bytes)?;
+    }
+    Ok(())
 }
 
 fn put_effect(bytes: &mut Vec<u8>, position: Position, effect: &Effect) {

@@ -33,7 +33,7 @@ pub use self::{
 };
 pub(crate) use self::{
     generation::{Frozen, Generation, Stopped},
-    slot::ProjectionSlot,
+    slot::{ProjectionFold, ProjectionSlot},
     trail::first_parting,
 };
 use crate::{effects::EffectSource, live_states::LiveStates, projection::Projection};
@@ -150,9 +150,8 @@ impl Projections {
         // A name may be made of dots alone.
         let derived = self.states.derived().part("projections").part(format!("{name}.projection"));
         let (stop, callbacks) = (Arc::clone(&self.stop), Arc::clone(&self.callbacks));
-        let folded = (projection as Arc<dyn Projection>, self.sources.clone());
-        let slot = ProjectionSlot::open(folded, log, derived, stop, callbacks)?;
-        let slot = Arc::new(slot);
+        let fold = ProjectionFold { projection, sources: self.sources.clone(), log };
+        let slot = Arc::new(ProjectionSlot::open(fold, derived, stop, callbacks)?);
         slots.insert(name, Arc::clone(&slot));
         Ok(ProjectionHandle::new(slot))
     }

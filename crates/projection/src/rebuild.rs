@@ -274,7 +274,7 @@ fn selected(
     names: &[String],
 ) -> Result<(Vec<Arc<ProjectionSlot>>, bool), RebuildError> {
     let mut slots = projections.slots();
-    let name_of = |slot: &Arc<ProjectionSlot>| slot.projection().name();
+    let name_of = |slot: &Arc<ProjectionSlot>| slot.fold().name();
     let mut known: Vec<&'static str> = slots.iter().map(name_of).collect();
     known.push(SpaceStates::NAME);
     known.sort_unstable();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use spacefold_event_core::{
     Envelope, EventFilter, LogReader, Page, Position, ReadError, ReadRequest, RecordedEventRef,
 };
-use spacefold_state::SpaceState;
+use spacefold_state::{Effect, SpaceState};
 
 /// How many events are read of one space at a time.
 const SPACE_PAGE_EVENTS: usize = 1_024;
@@ -32,27 +32,27 @@ pub(crate) fn fold_space(
     state: &mut SpaceState,
     to: Position,
 ) -> Result<(), ReadError> {
-    replay_space(log, state, to, |_, _| {})
+    replay_space(log, state, to, |_, _, _| {})
 }
 
-/// Does what [`fold_space`] does, and shows the state after each event with the event's position.
+/// Does what [`fold_space`] does, and shows the state after each event, the event and what it did.
 pub(crate) fn replay_space(
     log: &dyn LogReader,
     state: &mut SpaceState,
     to: Position,
-    mut show: impl FnMut(&SpaceState, Position),
+    mut show: impl FnMut(&SpaceState, &RecordedEventRef<'_>, &Effect),
 ) -> Result<(), ReadError> {
     fold_space_while(log, state, to, |_| true, &mut show)
 }
 
 /// Folds the events of a space that its state lacks, as far as they stand up to `to` and for as long
-/// as they are to be taken; shows the state after each, with the event's position.
+/// as they are to be taken; shows the state after each, the event and what it did.
 pub(crate) fn fold_space_while(
     log: &dyn LogReader,
     state: &mut SpaceState,
     to: Position,
     takes: impl Fn(&Envelope<'_>) -> bool,
-    show: &mut impl FnMut(&SpaceState, Position),
+    show: &mut impl FnMut(&SpaceState, &RecordedEventRef<'_>, &Effect),
 ) -> Result<(), ReadError> {
     let next = state.revision().next();
     let page = log.read_space(state.space_id(), next, SPACE_PAGE_EVENTS)?;
@@ -81,7 +81,7 @@ fn fold_page(
     state: &mut SpaceState,
     to: Position,
     takes: impl Fn(&Envelope<'_>) -> bool,
-    show: &mut impl FnMut(&SpaceState, Position),
+    show: &mut impl FnMut(&SpaceState, &RecordedEventRef<'_>, &Effect),
 ) -> Result<ControlFlow<()>, ReadError> {
     for envelope in page.envelopes() {
         if envelope.revision <= state.revision() {
@@ -90,9 +90,9 @@ fn fold_page(
         if envelope.position > to || !takes(&envelope) {
             return Ok(ControlFlow::Break(()));
         }
-        let position = envelope.position;
-        state.apply(&envelope.decode()?);
-        show(state, position);
+        let event = envelope.decode()?;
+        let effect = state.apply(&event);
+        show(state, &event, &effect);
     }
     Ok(ControlFlow::Continue(()))
 }

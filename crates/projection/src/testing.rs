@@ -84,11 +84,11 @@ pub(crate) fn tamper(folder: &Arc<dyn Folder>, state: &SpaceState) {
 /// The ids of the spaces whose states are persisted in a folder.
 pub(crate) fn persisted_spaces(folder: &Arc<dyn Folder>) -> Vec<String> {
     let mut ids = Vec::new();
-    let visited = persisted_states(folder).0.view().each_state(|state| {
+    let visit = |state: SpaceState| {
         ids.push(state.space_id().to_owned());
         Ok::<_, StorageError>(())
-    });
-    visited.unwrap();
+    };
+    persisted_states(folder).0.view().each_state(|_| true, visit).unwrap();
     ids
 }
 

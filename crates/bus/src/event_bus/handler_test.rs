@@ -98,13 +98,15 @@ impl HandlerTest {
         self
     }
 
+    #[track_caller]
     fn deliver(&mut self, event: RecordedEvent) {
         let published = self.dispatcher.publish(Arc::new(event.clone()));
         let reasons = std::mem::take(&mut *self.reasons.lock());
         let mut answers: Vec<_> = reasons.into_iter().map(Err).collect();
-        if let Ok(Published::Handled { handlers, parked }) = published
-            && handlers > parked
-        {
+        let Ok(Published::Handled { handlers, parked }) = published else {
+            panic!("the handler was not done with {event:?}");
+        };
+        if handlers > parked {
             answers.push(Ok(()));
         }
         self.handled.push(Handled { event, answers });

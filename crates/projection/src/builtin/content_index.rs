@@ -106,14 +106,13 @@ impl ContentIndex {
     /// [`ReadError`].
     ///
     /// # Cost
-    /// Reads the whole log, and the effects of its events page by page. Where the states of the spaces
-    /// are not folded yet, that folds them first.
+    /// Reads the whole log, then once more the events of each space that names the content. No more than
+    /// the state of one of those is in memory.
     pub fn occurrences_in(
         projections: &Projections,
         content_hash: impl Into<String>,
     ) -> Result<Vec<Occurrence>, ReadError> {
-        let log = &**projections.states().log();
-        scan::occurrences(log, projections.effects(), &content_hash.into())
+        scan::occurrences(&**projections.states().log(), &content_hash.into())
     }
 }
 

@@ -110,20 +110,7 @@ impl Persisted {
         &mut self,
         states: impl IntoIterator<Item = &'s SpaceState>,
     ) -> Result<(), RunsError> {
-        let marker = self.marker;
-        self.write(states, &marker)
-    }
-
-    fn write<'s>(
-        &mut self,
-        states: impl IntoIterator<Item = &'s SpaceState>,
-        marker: &Marker,
-    ) -> Result<(), RunsError> {
-        let checkpoint = marker.checkpoint.of(self.origin);
-        let marker = Marker { checkpoint, ..*marker };
-        self.current.write(states, &self.recent, &marker.encode())?;
-        self.recent = Effects::new(self.recent.to(), self.recent.to());
-        Ok(())
+        self.write(states, self.of_origin(self.marker))
     }
 
     /// Persists states, sorted by id: with them all are folded as far as the marker says.
@@ -133,18 +120,32 @@ impl Persisted {
         marker: Marker,
     ) -> Result<(), RunsError> {
         let mut states = states.into_iter().peekable();
-        let checkpoint = marker.checkpoint.of(self.origin);
-        let marker = Marker { checkpoint, ..marker };
+        let marker = self.of_origin(marker);
         let is_named = self.is_named();
         if is_named && marker == self.marker && states.peek().is_none() {
             return Ok(());
         }
-        self.write(states, &marker)?;
-        self.marker = marker;
+        self.write(states, marker)?;
         if !is_named {
             self.make_current()?;
         }
         Ok(())
+    }
+
+    fn write<'s>(
+        &mut self,
+        states: impl IntoIterator<Item = &'s SpaceState>,
+        marker: Marker,
+    ) -> Result<(), RunsError> {
+        self.current.write(states, &self.recent, &marker.encode())?;
+        self.recent = Effects::new(self.recent.to(), self.recent.to());
+        self.marker = marker;
+        Ok(())
+    }
+
+    /// The marker as of the log that is folded.
+    fn of_origin(&self, marker: Marker) -> Marker {
+        Marker { checkpoint: marker.checkpoint.of(self.origin), ..marker }
     }
 
     /// Lets go of everything, which is damaged: nothing is persisted then.
@@ -208,5 +209,28 @@ impl Persisted {
     /// Whether the current generation counts.
     fn is_named(&self) -> bool {
         self.generations.current() == Some(self.current.number())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spacefold_disk::SimDisk;
+    use spacefold_state::testing::log_of;
+
+    use super::*;
+    use crate::testing::sample;
+
+    #[test]
+    fn what_was_put_as_of_a_new_session_is_not_written_once_more() {
+        let (log, disk) = (log_of(sample()), SimDisk::default());
+        let place = DerivedState::in_folder(disk.root());
+        let mut persisted = Persisted::load::<ReadError>(&*log, &place).unwrap();
+        let marker = Marker { spaces: 1, ..Marker::START };
+        persisted.save([&SpaceState::new("s")], marker).unwrap();
+        persisted.origin = Some(LogOrigin { store_id: [1; 16], session: 2 });
+        persisted.put([&SpaceState::new("t")]).unwrap();
+        let calls = disk.calls();
+        persisted.save([], marker).unwrap();
+        assert_eq!(disk.calls(), calls, "the manifest was written again, unchanged");
     }
 }

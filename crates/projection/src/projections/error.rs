@@ -2,7 +2,7 @@
 
 use spacefold_event_core::{ReadError, StorageError};
 
-use super::{generation::LoadError, paused::Paused};
+use super::{generation::Stopped, paused::Paused};
 use crate::table::TableError;
 
 /// Why a projection did not get where it was to. What was checkpointed before still counts.
@@ -43,6 +43,15 @@ impl From<StorageError> for CatchUpError {
     }
 }
 
+impl From<Stopped> for CatchUpError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Event(paused) => Self::Paused(paused),
+            Stopped::Table(error) => Self::Table(error),
+        }
+    }
+}
+
 /// Why a projection was not registered.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,22 +75,4 @@ pub enum RegisterError {
     /// What is persisted could not be read.
     #[error(transparent)]
     Table(#[from] TableError),
-}
-
-impl From<LoadError> for RegisterError {
-    fn from(error: LoadError) -> Self {
-        match error {
-            LoadError::Read(error) => Self::Read(error),
-            LoadError::Table(error) => Self::Table(error),
-        }
-    }
-}
-
-impl From<LoadError> for CatchUpError {
-    fn from(error: LoadError) -> Self {
-        match error {
-            LoadError::Read(error) => Self::Read(error),
-            LoadError::Table(error) => Self::Table(error),
-        }
-    }
 }

@@ -86,7 +86,7 @@ impl Frozen {
     }
 
     pub(crate) fn hash(&self) -> Result<StateHash, TableError> {
-        self.rows.hash()
+        Ok(self.rows.hash()?.0)
     }
 }
 
@@ -126,11 +126,11 @@ impl Generation {
 
     /// The generation as its last checkpoint has it; `None` when there is none that is good for
     /// this log.
-    pub(crate) fn load(
+    pub(crate) fn load<E: From<ReadError> + From<TableError>>(
         log: &dyn LogReader,
         generations: &Generations,
         number: u64,
-    ) -> Result<Option<Self>, LoadError> {
+    ) -> Result<Option<Self>, E> {
         let place = generations.place_of(number);
         let opened = place.open_runs(RUNS).map_err(TableError::from)?;
         match opened.and_then(|opened| Self::decode(place, number, opened)) {
@@ -228,13 +228,15 @@ impl Generation {
         self.paused.take()
     }
 
-    /// Leaves the event out, now and in every rebuild; `false` when too many are already.
-    pub(crate) fn skip(&mut self, position: Position) -> bool {
+    /// Leaves the event out that it is paused in front of, if it is, now and in every rebuild; `false`
+    /// when too many are already.
+    pub(crate) fn skip(&mut self) -> bool {
         let has_room = self.skipped.len() < MAX_SKIPPED_EVENTS;
-        if has_room {
+        if let Some(Paused { position, .. }) = self.paused.take_if(|_| has_room) {
             self.skipped.insert(position);
+            self.pass(position);
         }
-        has_room
+        self.paused.is_none()
     }
 
     /// Leaves out what another generation does.
@@ -262,7 +264,8 @@ impl Generation {
         self.checkpointed = checkpointed.position;
     }
 
-    pub(crate) fn hash(&self) -> Result<StateHash, TableError> {
+    /// As [`TableRows::hash`].
+    pub(crate) fn hash(&self) -> Result<(StateHash, u64), TableError> {
         self.rows.hash()
     }
 
@@ -275,16 +278,6 @@ impl Generation {
             trail: self.trail.clone(),
             position: self.position(),
         }
-    }
-
-    /// How many rows there are.
-    pub(crate) fn count(&self) -> Result<u64, TableError> {
-        let mut count = 0;
-        let mut rows = self.rows.rows_from(b"")?;
-        while rows.next_row()?.is_some() {
-            count += 1;
-        }
-        Ok(count)
     }
 
     /// Notes from now on at which position these keys are changed.
@@ -401,13 +394,4 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
-}
-
-/// Why a generation could not be looked at.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Table(#[from] TableError),
 }

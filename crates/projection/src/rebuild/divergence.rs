@@ -54,9 +54,9 @@ fn first_position(
     space_id: &str,
 ) -> Result<Position, ReadError> {
     let mut first = Position::START;
-    replay_space(log, &mut SpaceState::new(space_id), head, |_, position| {
+    replay_space(log, &mut SpaceState::new(space_id), head, |_, event, _| {
         if first == Position::START {
-            first = position;
+            first = event.position;
         }
     })?;
     Ok(first)
@@ -74,15 +74,15 @@ fn parting(
         differing(old, new).into_iter().map(TrackedPart::new).collect();
     let mut stopped_at_old = false;
     let mut after_old = None;
-    replay_space(log, &mut SpaceState::new(new.space_id()), head, |state, position| {
+    replay_space(log, &mut SpaceState::new(new.space_id()), head, |state, event, _| {
         if stopped_at_old && after_old.is_none() {
-            after_old = Some(position);
+            after_old = Some(event.position);
         }
         if state.revision() == old.revision() && state == old {
             stopped_at_old = true;
         }
         for tracked in &mut parts {
-            tracked.follow(state, new, position);
+            tracked.follow(state, new, event.position);
         }
     })?;
     let last_set = parts.iter().filter_map(|tracked| tracked.set_at).min();

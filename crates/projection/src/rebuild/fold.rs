@@ -122,22 +122,18 @@ pub(super) fn fold_partitioned(
     });
     let mut effects = Effects::new(after, pages.lock().read_to.min(to));
     let mut parts = Vec::new();
-    let mut noted = Vec::new();
     for folded in folded {
-        let FoldedPart { states, effects } = folded?;
-        parts.push(states);
-        noted.extend(effects);
+        let folded = folded?;
+        parts.push(folded.states);
+        effects.merge(folded.effects);
     }
-    noted.sort_unstable_by_key(|(position, _)| *position);
-    noted.into_iter().for_each(|(position, effect)| effects.push(position, effect));
     Ok((Partitions(parts), effects))
 }
 
 /// What one thread has folded.
 struct FoldedPart {
     states: SpaceStates,
-    /// The effects that are not [`Effect::Whole`].
-    effects: Vec<(Position, Effect)>,
+    effects: Effects,
 }
 
 fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
@@ -150,7 +146,8 @@ fn fold_part(
     states: SpaceStates,
     is_own: impl Fn(&str) -> bool,
 ) -> Result<FoldedPart, ReadError> {
-    let mut folded = FoldedPart { states, effects: Vec::new() };
+    let effects = Effects::new(Position::START, Position::START);
+    let mut folded = FoldedPart { states, effects };
     // If this thread ends early, by an error or a panic, the others are not to wait for it.
     let mut stop = StopOthers { pages, done: false };
     let mut nth = 0;
@@ -217,18 +214,21 @@ fn fold_pages(
             events.push((envelope, usize::MAX));
         }
     }
+    // By the places of the events, so that they come in order of position without being sorted.
+    let mut effects = vec![Effect::Whole; events.len()];
     for Chain { space_id, first, .. } in spaces {
         let state = folded.states.state_mut(space_id);
         let mut at = first;
-        while let Some((envelope, next)) = events.get(at) {
+        while let Some(((envelope, next), effect)) = events.get(at).zip(effects.get_mut(at)) {
             at = *next;
-            if envelope.revision <= state.revision() {
-                continue;
+            if envelope.revision > state.revision() {
+                *effect = state.apply(&envelope.decode()?);
             }
-            let effect = state.apply(&envelope.decode()?);
-            if effect != Effect::Whole {
-                folded.effects.push((envelope.position, effect));
-            }
+        }
+    }
+    for ((envelope, _), effect) in events.iter().zip(effects) {
+        if effect != Effect::Whole {
+            folded.effects.push(envelope.position, effect);
         }
     }
     Ok(())

@@ -37,8 +37,8 @@ pub(super) struct RowsRebuild<'a> {
     new: Generation,
     /// What was persisted and read when the rebuild began.
     old: Option<OldRows>,
-    /// The hash of the new rows at the position of the old ones.
-    compared: Option<StateHash>,
+    /// The hash of the new rows at the position of the old ones, and how many there were.
+    compared: Option<(StateHash, u64)>,
     resumed_from: Option<Position>,
     progress_kept: Instant,
 }
@@ -67,7 +67,7 @@ impl<'a> RowsRebuild<'a> {
             _ => None,
         };
         let (mode, compared, progress_kept) = (options.mode, None, Instant::now());
-        let effects = slot.effects().cloned();
+        let effects = slot.fold().effects().cloned();
         let mut rebuild =
             Self { slot, log, mode, effects, new, old, compared, resumed_from, progress_kept };
         rebuild.compare_if_there()?;
@@ -114,8 +114,7 @@ impl<'a> RowsRebuild<'a> {
             if envelope.position <= self.new.position() {
                 continue;
             }
-            let around = self.slot.around(reading);
-            let applied = self.new.apply(&**self.slot.projection(), envelope, around);
+            let applied = self.slot.fold().apply(&mut self.new, envelope, reading);
             applied.map_err(|stopped| self.stopped(stopped))?;
             self.compare_if_there()?;
         }
@@ -135,17 +134,20 @@ impl<'a> RowsRebuild<'a> {
 
     /// Where the old rows end, the new ones are compared with them.
     fn compare_if_there(&mut self) -> Result<(), RebuildError> {
-        let position = self.new.position();
-        if self.old.as_ref().is_some_and(|old| old.state.position() == position) {
+        if self.is_at_old() {
             self.compared = Some(self.new.hash()?);
         }
         Ok(())
     }
 
+    fn is_at_old(&self) -> bool {
+        self.old.as_ref().is_some_and(|old| old.state.position() == self.new.position())
+    }
+
     fn stopped(&self, stopped: Stopped) -> RebuildError {
         match stopped {
             Stopped::Event(cause) => {
-                RebuildError::Undecodable { name: self.slot.projection().name(), cause }
+                RebuildError::Undecodable { name: self.slot.fold().name(), cause }
             }
             Stopped::Table(error) => error.into(),
         }
@@ -168,7 +170,7 @@ impl<'a> RowsRebuild<'a> {
 
 impl Refold for RowsRebuild<'_> {
     fn name(&self) -> &'static str {
-        self.slot.projection().name()
+        self.slot.fold().name()
     }
 
     fn version(&self) -> u32 {
@@ -180,11 +182,12 @@ impl Refold for RowsRebuild<'_> {
     }
 
     fn compare(&mut self) -> Result<Comparison, RebuildError> {
-        let new_hash = self.new.hash()?;
-        let entries = self.new.count()?;
+        let compared = self.compared.filter(|_| self.is_at_old());
+        let (new_hash, entries) = compared.map_or_else(|| self.new.hash(), Ok)?;
         let old_hash = self.old.as_ref().map(|old| {
             // What was the same where the old one ends is the same where the new one does.
-            if self.compared == Some(old.hash) { new_hash } else { old.hash }
+            let was_same = self.compared.is_some_and(|(hash, _)| hash == old.hash);
+            if was_same { new_hash } else { old.hash }
         });
         let is_same = old_hash == Some(new_hash);
         Ok(Comparison { old_hash, new_hash, entries, is_same })
@@ -226,10 +229,9 @@ fn fold_alone(
 ) -> Result<(), RebuildError> {
     for page in rebuild.log.pages(ReadRequest::from(state.position().next()).to(to)) {
         pace.check()?;
-        let slot = rebuild.slot;
         let reading = Reading::of(page?, (state.position(), to), rebuild.effects.as_deref())?;
         for envelope in reading.page.envelopes() {
-            let applied = state.apply(&**slot.projection(), envelope, slot.around(&reading));
+            let applied = rebuild.slot.fold().apply(state, envelope, &reading);
             applied.map_err(|stopped| rebuild.stopped(stopped))?;
         }
         if state.recent_bytes() >= MAX_RECENT_BYTES {

@@ -22,8 +22,8 @@ use spacefold_state::{Effects, SpaceState, SpaceStates};
 
 use self::{
     effects::NewEffects,
-    found::ComparedHashes,
-    old::OldStates,
+    found::{ComparedSpaces, DivergedSpace},
+    old::{OldState, OldStates},
     ranges::{Ranges, place_of},
 };
 use super::{
@@ -65,11 +65,9 @@ pub(super) struct SpacesRebuild<'a> {
     /// What was persisted and read when the rebuild began.
     old: Option<OldStates>,
     /// The effects that were found since what is persisted was.
-    effects: Effects,
+    effects: Arc<Effects>,
     /// What was found of each space.
-    found: ComparedHashes,
-    /// The first space of which the two differ.
-    parting: Option<DivergedSpace>,
+    found: ComparedSpaces,
     /// The first event of which the two have another effect, where no space differs.
     effects_part: Option<Position>,
     resumed_from: Option<Position>,
@@ -78,13 +76,6 @@ pub(super) struct SpacesRebuild<'a> {
     progress_kept: Instant,
     /// The states of a rebuild that has one range, at the head.
     whole: Option<RangeFold>,
-}
-
-/// Two states of one space that differ.
-struct DivergedSpace {
-    space_id: String,
-    old: Option<SpaceState>,
-    new: Option<SpaceState>,
 }
 
 /// The states of one range while they are folded.
@@ -112,7 +103,7 @@ impl<'a> SpacesRebuild<'a> {
             Some(left) if left.0.fits(log)? => Some(left),
             _ => None,
         };
-        let new = match left.is_none() && new.has_rows() {
+        let new = match left.is_none() && new.view().has_rows() {
             // What is there is of another log, or of what came to its end.
             true => {
                 states.give_up_building::<RebuildError>(new.number())?;
@@ -134,9 +125,8 @@ impl<'a> SpacesRebuild<'a> {
             new,
             ranges,
             old: old.map(|(marker, view)| OldStates::new(marker, view, head)),
-            effects: Effects::new(Position::START, head),
-            found: ComparedHashes::default(),
-            parting: None,
+            effects: no_effects(head),
+            found: ComparedSpaces::default(),
             effects_part: None,
             resumed_from: first.filter(|first| *first > Position::START),
             progress,
@@ -152,7 +142,7 @@ impl<'a> SpacesRebuild<'a> {
 
     /// What the events did, as far as it is folded.
     pub(super) fn effects(&self) -> NewEffects {
-        NewEffects::new(self.new.view(), self.effects.clone())
+        NewEffects::new(self.new.view(), Arc::clone(&self.effects))
     }
 
     /// Folds every range up to the head. The first reading of the log goes to the other folds too: to
@@ -194,10 +184,7 @@ impl<'a> SpacesRebuild<'a> {
         let (mut folding, mut position) = self.load_range(index)?;
         while position < self.head {
             let to = self.head.min(position.plus(SEGMENT_EVENTS));
-            let (begin, end) = (self.ranges.begin(index), self.end(index));
-            let wanted = |space_id: &str| {
-                (begin, end) == (0, u64::MAX) || (begin..=end).contains(&place_of(space_id))
-            };
+            let wanted = |space_id: &str| self.ranges.holds(index, space_id);
             let parts = std::mem::take(&mut folding.parts);
             let span = (position, to);
             let (parts, effects) = fold_partitioned(&log, span, SEGMENT_BYTES, parts, &wanted)?;
@@ -208,7 +195,7 @@ impl<'a> SpacesRebuild<'a> {
                 by_effects.hand_out(&page, Some(&effects));
                 *handed_out = position;
             }
-            self.effects.merge(&effects);
+            Arc::make_mut(&mut self.effects).merge(Arc::unwrap_or_clone(effects));
             if let Err(cancelled) = pace.check() {
                 self.keep_progress(index, &mut folding, position)?;
                 return Err(cancelled);
@@ -227,7 +214,8 @@ impl<'a> SpacesRebuild<'a> {
             if self.progress_kept.elapsed() >= PROGRESS_EVERY {
                 self.keep_progress(index, &mut folding, position)?;
             } else if self.effects.len() >= MAX_RECENT_EFFECTS {
-                self.persist_effects()?;
+                // A check does so too: what it has written is in no use after it.
+                self.write([], &self.progress.clone())?;
             }
         }
         Ok(folding)
@@ -238,26 +226,21 @@ impl<'a> SpacesRebuild<'a> {
         self.ranges.ranges.len() == 1
     }
 
-    fn end(&self, index: usize) -> u64 {
-        self.ranges.ranges.get(index).map_or(u64::MAX, |range| range.to)
-    }
-
     /// The states of a range as they are persisted; none, from the first event on, where not all of
     /// them are.
     fn load_range(&mut self, index: usize) -> Result<(RangeFold, Position), RebuildError> {
-        let (begin, end) = (self.ranges.begin(index), self.end(index));
-        let Some(range) = self.ranges.ranges.get_mut(index) else {
-            return Ok((RangeFold::of(SpaceStates::new(), self.threads), self.head));
-        };
         let mut states = SpaceStates::new();
-        if range.position > Position::START {
-            self.new.view().each_state(|state| {
-                if (begin..=end).contains(&place_of(state.space_id())) {
-                    states.insert(state.into());
-                }
-                Ok::<_, StorageError>(())
-            })?;
+        let insert = |state: SpaceState| {
+            states.insert(state.into());
+            Ok::<_, StorageError>(())
+        };
+        if self.ranges.ranges.get(index).is_some_and(|range| range.position > Position::START) {
+            let wanted = |space_id: &str| self.ranges.holds(index, space_id);
+            self.new.view().each_state(wanted, insert)?;
         }
+        let Some(range) = self.ranges.ranges.get_mut(index) else {
+            return Ok((RangeFold::of(states, self.threads), self.head));
+        };
         if to_u64(states.len()) < range.spaces {
             tracing::warn!("what an earlier rebuild has left is damaged: folding from the start");
             range.position = Position::START;
@@ -334,74 +317,55 @@ impl<'a> SpacesRebuild<'a> {
             |state: &&Arc<SpaceState>| persisted.get(state.space_id()) == Some(&state.revision());
         let mut changed: Vec<_> = parts.iter().filter(|state| !is_persisted(state)).collect();
         changed.sort_unstable_by(|a, b| a.space_id().cmp(b.space_id()));
-        let states = changed.iter().map(|state| &***state);
-        self.new.write(states, &self.effects, owner).map_err(StorageError::from)?;
-        self.effects = Effects::new(Position::START, self.head);
+        self.write(changed.iter().map(|state| &***state), owner)?;
         let revisions = |state: &Arc<SpaceState>| (state.space_id().to_owned(), state.revision());
         persisted.extend(changed.into_iter().map(revisions).collect::<Vec<_>>());
         Ok(())
     }
 
-    /// Has the effects take no memory. A check does so too: what it has written is in no use after it.
-    fn persist_effects(&mut self) -> Result<(), RebuildError> {
-        self.new.write([], &self.effects, &self.progress).map_err(StorageError::from)?;
-        self.effects = Effects::new(Position::START, self.head);
+    /// Persists states, sorted by id, the effects that are in memory, which take none then, and `owner`.
+    fn write<'s>(
+        &mut self,
+        states: impl IntoIterator<Item = &'s SpaceState>,
+        owner: &[u8],
+    ) -> Result<(), RebuildError> {
+        self.new.write(states, &self.effects, owner).map_err(StorageError::from)?;
+        self.effects = no_effects(self.head);
         Ok(())
     }
 
     /// Compares the states of a range, which are as of the head, with the persisted ones.
     fn compare(&mut self, index: usize, folding: &RangeFold) -> Result<(), RebuildError> {
-        let (begin, end) = (self.ranges.begin(index), self.end(index));
-        // A state knows its hash once it was asked for it.
-        folding.parts.each(|states| {
-            for state in states.sorted() {
-                let _ = state.state_hash();
-            }
-        });
-        for state in folding.parts.iter() {
-            let space_id = state.space_id();
-            let new = state.state_hash();
-            let old = match &self.old {
-                Some(old) => old.state(self.log, state)?,
-                None => None,
-            };
-            let old_hash = old.as_ref().map(|old| old.hash);
-            match self.old.is_some() {
-                true => {
-                    if old_hash != Some(new) {
-                        self.parts_in(space_id, old.map(|old| old.state), Some(state));
-                    }
-                    self.found.add(space_id, old_hash, Some(new));
+        let (log, old) = (self.log, self.old.as_ref());
+        let compared = folding.parts.each(|states| {
+            let mut found = ComparedSpaces::default();
+            for new in states.sorted() {
+                match old {
+                    Some(old) => found.add(new.space_id(), old.state(log, new)?, Some(new)),
+                    None => found.add_new(new),
                 }
-                false => self.found.add(space_id, Some(new), Some(new)),
             }
+            Ok::<_, RebuildError>(found)
+        });
+        for found in compared {
+            self.found.append(found?);
         }
-        let Some(old) = &self.old else {
-            return Ok(());
+        let Some(old) = &self.old else { return Ok(()) };
+        let is_only_old = |space_id: &str| {
+            self.ranges.holds(index, space_id) && folding.parts.get(space_id).is_none()
         };
-        let mut only_old = Vec::new();
-        old.view().each_state(|state| {
-            let is_in_range = (begin..=end).contains(&place_of(state.space_id()));
-            if is_in_range && folding.parts.get(state.space_id()).is_none() {
-                only_old.push(state);
-            }
-            Ok::<_, StorageError>(())
-        })?;
-        for old in only_old {
-            let space_id = old.space_id().to_owned();
-            self.found.add(&space_id, Some(old.state_hash()), None);
-            self.parts_in(&space_id, Some(old), None);
-        }
-        Ok(())
+        let found = &mut self.found;
+        old.view().each_state(is_only_old, |state| {
+            let (space_id, hash) = (state.space_id().to_owned(), state.state_hash());
+            found.add(&space_id, Some(OldState { state, hash }), None);
+            Ok::<_, RebuildError>(())
+        })
     }
+}
 
-    /// Notes that a space differs, if it is the first one.
-    fn parts_in(&mut self, space_id: &str, old: Option<SpaceState>, new: Option<&Arc<SpaceState>>) {
-        if self.parting.as_ref().is_none_or(|first| space_id < first.space_id.as_str()) {
-            let new = new.map(|new| SpaceState::clone(new));
-            self.parting = Some(DivergedSpace { space_id: space_id.to_owned(), old, new });
-        }
-    }
+/// No effects yet of the events up to the head.
+fn no_effects(head: Position) -> Arc<Effects> {
+    Arc::new(Effects::new(Position::START, head))
 }
 
 impl Refold for SpacesRebuild<'_> {
@@ -418,7 +382,7 @@ impl Refold for SpacesRebuild<'_> {
     }
 
     fn compare(&mut self) -> Result<Comparison, RebuildError> {
-        let (old_hash, new_hash, entries) = self.found.hashes();
+        let (old_hash, new_hash, entries) = self.found.hashes.hashes();
         let old_hash = self.old.is_some().then_some(old_hash);
         // Where the states differ it does not matter what the events did.
         if old_hash == Some(new_hash)
@@ -431,11 +395,11 @@ impl Refold for SpacesRebuild<'_> {
     }
 
     fn divergence(&self, _pace: &Pace<'_>) -> Result<Option<Divergence>, RebuildError> {
-        let Some(DivergedSpace { space_id, old, new }) = &self.parting else {
+        let Some(DivergedSpace { space_id, old, new }) = &self.found.parting else {
             let Some(position) = self.effects_part else { return Ok(None) };
             return Ok(Some(divergence::at(self.log, position)?));
         };
-        let (old, new) = (old.as_ref(), new.as_ref());
+        let (old, new) = (old.as_ref(), new.as_deref());
         Ok(Some(divergence::of_space(self.log, self.head, space_id, old, new)?))
     }
 

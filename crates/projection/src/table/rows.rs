@@ -72,17 +72,18 @@ impl TableRows {
         Ok(self.runs.scan_with(self.recent.rows_from(from), from)?)
     }
 
-    /// The hash of the whole table: BLAKE3 over each key and value, in order of the keys, each
-    /// after its length as 64 bits, little endian.
-    pub(crate) fn hash(&self) -> Result<StateHash, TableError> {
-        let mut hasher = blake3::Hasher::new();
+    /// The hash of the whole table, and how many rows it has: BLAKE3 over each key and value, in order
+    /// of the keys, each after its length as 64 bits, little endian.
+    pub(crate) fn hash(&self) -> Result<(StateHash, u64), TableError> {
+        let (mut hasher, mut count) = (blake3::Hasher::new(), 0);
         let mut rows = self.rows_from(b"")?;
         while let Some((key, value)) = rows.next_row()? {
             for part in [key, value] {
                 hasher.update(&to_u64(part.len()).to_le_bytes());
                 hasher.update(part);
             }
+            count += 1;
         }
-        Ok(StateHash::from_bytes(*hasher.finalize().as_bytes()))
+        Ok((StateHash::from_bytes(*hasher.finalize().as_bytes()), count))
     }
 }

@@ -149,15 +149,20 @@ impl Effects {
         self.to = self.to.max(to);
     }
 
-    /// Takes in the effects of events of these positions, other spaces' or the same ones again.
-    pub fn merge(&mut self, others: &Self) {
-        if others.kept.is_empty() {
+    /// Takes in the effects of events of these positions, other spaces' or the same ones again. Cost: a
+    /// move of what is taken in; where that does not all come later, a pass over everything.
+    pub fn merge(&mut self, others: Self) {
+        let (Some((first, _)), Some((last, _))) = (others.kept.first(), self.kept.last()) else {
+            self.kept.extend(others.kept);
             return;
+        };
+        let is_later = last < first;
+        self.kept.extend(others.kept);
+        if !is_later {
+            // Two sorted stretches: one pass.
+            self.kept.sort_by_key(|(position, _)| *position);
+            self.kept.dedup_by_key(|(position, _)| *position);
         }
-        self.kept.extend_from_slice(&others.kept);
-        // Two sorted stretches: one pass.
-        self.kept.sort_by_key(|(position, _)| *position);
-        self.kept.dedup_by_key(|(position, _)| *position);
     }
 
     /// The first position at which the two differ.

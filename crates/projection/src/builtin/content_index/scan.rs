@@ -1,60 +1,79 @@
-//! Where a content is, found in the log itself, in one pass without rows.
+//! Where a content is, found in the log itself, without rows: in the spaces that name it.
+
+use std::collections::BTreeSet;
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
-    EventTypes, LogReader, Payload, Position, ReadError, ReadRequest, RecordedEventRef,
+    EventType, LogReader, Payload, Position, ReadError, ReadRequest, RecordedEventRef,
 };
-use spacefold_state::Effect;
+use spacefold_state::SpaceState;
 
-use super::{EVENT_TYPES, Occurrence};
-use crate::effects::{EffectSource, Reading};
+use super::Occurrence;
+use crate::replay::replay_space;
 
+/// The occurrences in one space.
 struct OccurrenceScan<'a> {
     content_hash: &'a str,
-    /// By space and document where the content is: its place among what was found.
-    open: RapidHashMap<Box<str>, RapidHashMap<Box<str>, usize>>,
-    found: Vec<Occurrence>,
+    /// By document where the content is: its place among what was found.
+    open: RapidHashMap<Box<str>, usize>,
+    found: &'a mut Vec<Occurrence>,
 }
 
 /// Every document that has or had the content with this hash, up to the durable head.
 pub(super) fn occurrences(
     log: &dyn LogReader,
-    effects: &dyn EffectSource,
     content_hash: &str,
 ) -> Result<Vec<Occurrence>, ReadError> {
     let head = log.durable_head();
-    let types: EventTypes = EVENT_TYPES.into_iter().collect();
-    let mut scan =
-        OccurrenceScan { content_hash, open: RapidHashMap::default(), found: Vec::new() };
-    let mut after = Position::START;
-    for page in log.pages(ReadRequest::from(after.next()).to(head)) {
-        let Reading { page, effects } = Reading::of(page?, (after, head), Some(effects))?;
-        after = page.next().previous();
-        for envelope in page.envelopes().filter(|event| types.contains(event.event_type)) {
-            let effect = effects.as_ref().and_then(|effects| effects.of(envelope.position));
-            if !effect.is_some_and(Effect::is_ignored) {
-                scan.apply(&envelope.decode()?);
+    let mut found = Vec::new();
+    for space_id in spaces_with(log, content_hash, head)? {
+        let open = RapidHashMap::default();
+        let mut scan = OccurrenceScan { content_hash, open, found: &mut found };
+        replay_space(log, &mut SpaceState::new(space_id), head, |_, event, effect| {
+            if !effect.is_ignored() {
+                scan.apply(event);
+            }
+        })?;
+    }
+    found.sort_unstable_by_key(|occurrence| occurrence.from);
+    Ok(found)
+}
+
+/// The spaces that have an event which gives a document the content, whether it took effect or not.
+fn spaces_with(
+    log: &dyn LogReader,
+    content_hash: &str,
+    head: Position,
+) -> Result<BTreeSet<String>, ReadError> {
+    let mut spaces = BTreeSet::new();
+    for page in log.pages(ReadRequest::from(Position::new(1)).to(head)) {
+        for envelope in page?.envelopes() {
+            if envelope.event_type == EventType::DocumentContentChanged
+                && !spaces.contains(envelope.space_id)
+                && let Payload::DocumentContentChanged { new_hash, .. } = envelope.decode()?.payload
+                && *new_hash == *content_hash
+            {
+                spaces.insert(envelope.space_id.to_owned());
             }
         }
     }
-    Ok(scan.found)
+    Ok(spaces)
 }
 
 impl OccurrenceScan<'_> {
     fn apply(&mut self, event: &RecordedEventRef<'_>) {
         match &event.payload {
             Payload::SpaceDeleted { .. } => {
-                let documents = self.open.remove(event.space_id);
-                documents.into_iter().flatten().for_each(|(_, place)| self.close(place, event));
+                let open = std::mem::take(&mut self.open);
+                open.into_values().for_each(|place| self.close(place, event));
             }
             Payload::DocumentContentChanged { document_id, new_hash, .. }
                 if **new_hash == *self.content_hash =>
             {
-                let documents = self.open.entry(event.space_id.into()).or_default();
-                if documents.contains_key(&**document_id) {
+                if self.open.contains_key(&**document_id) {
                     return;
                 }
-                documents.insert((**document_id).into(), self.found.len());
+                self.open.insert((**document_id).into(), self.found.len());
                 self.found.push(Occurrence {
                     space_id: event.space_id.to_owned(),
                     document_id: (**document_id).to_owned(),
@@ -64,8 +83,7 @@ impl OccurrenceScan<'_> {
             }
             Payload::DocumentContentChanged { document_id, .. }
             | Payload::DocumentRemoved { document_id, .. } => {
-                let documents = self.open.get_mut(event.space_id);
-                if let Some(place) = documents.and_then(|open| open.remove(&**document_id)) {
+                if let Some(place) = self.open.remove(&**document_id) {
                     self.close(place, event);
                 }
             }

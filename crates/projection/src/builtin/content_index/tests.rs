@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use spacefold_disk::MemoryDisk;
 use spacefold_event_core::{LogReader, SpaceEvent};
 use spacefold_state::testing::{events, fold, log_of, misfits, recorded};
 
 use super::*;
-use crate::testing::registered;
+use crate::testing::{projections_in, registered};
 
 /// By hash: what the states of the spaces say after each event.
 fn model(events: &[SpaceEvent]) -> BTreeMap<String, Vec<Occurrence>> {
@@ -81,6 +82,10 @@ fn a_content_is_found_across_spaces_and_time() {
     }
     assert_eq!(index.occurrences("").unwrap(), []);
     assert_eq!(index.position(), log.durable_head());
+    let cold = projections_in(&log, MemoryDisk::new().root());
+    assert_eq!(ContentIndex::occurrences_in(&cold, "h").unwrap(), found);
+    let folded = cold.states().checkpoints().unwrap()[0].position;
+    assert_eq!(folded, Position::START, "states were folded for it");
 }
 
 /// That the index, and the log itself, say what the states say.

@@ -1,6 +1,9 @@
 //! What events did, as a rebuild has found it.
 
+use std::sync::Arc;
+
 use spacefold_event_core::{Position, ReadError, StorageError};
+use spacefold_runs::RunsError;
 use spacefold_state::Effects;
 
 use crate::{effects::EffectSource, kept_states::StatesView};
@@ -8,12 +11,18 @@ use crate::{effects::EffectSource, kept_states::StatesView};
 /// What the events did, as the new states have it.
 pub(crate) struct NewEffects {
     persisted: StatesView,
-    recent: Effects,
+    recent: Arc<Effects>,
 }
 
 impl NewEffects {
-    pub(super) const fn new(persisted: StatesView, recent: Effects) -> Self {
+    pub(super) const fn new(persisted: StatesView, recent: Arc<Effects>) -> Self {
         Self { persisted, recent }
+    }
+
+    /// Whether these are seen at a glance to be those of other states; where they are not, they may be all
+    /// the same.
+    pub(super) fn are_just_those_of(&self, others: &StatesView) -> Result<bool, RunsError> {
+        Ok(!self.persisted.has_rows() && others.has_just(&self.recent)?)
     }
 }
 

@@ -41,6 +41,10 @@ impl OldStates {
     /// The first event of which the new states have another effect than these; of none where what is
     /// persisted of them is damaged, the first event.
     pub(super) fn effects_part(&self, new: &NewEffects) -> Result<Option<Position>, ReadError> {
+        // Where they are damaged it is seen which.
+        if matches!(new.are_just_those_of(&self.view), Ok(true)) {
+            return Ok(None);
+        }
         let end = self.marker.position().min(self.head);
         let mut after = Position::START;
         while after < end {
@@ -74,16 +78,16 @@ impl OldStates {
         if state.revision() > new.revision() {
             let mut ahead = new.clone();
             let takes = |event: &Envelope<'_>| event.revision <= state.revision();
-            fold_space_while(log, &mut ahead, log.durable_head(), takes, &mut |_, _| {})?;
+            fold_space_while(log, &mut ahead, log.durable_head(), takes, &mut |_, _, _| {})?;
             let hash = if ahead == state { new.state_hash() } else { state.state_hash() };
             return Ok(Some(OldState { state, hash }));
         }
         let (from, head) = (self.marker.position(), self.head);
         if state.revision() < new.revision() {
             let takes = |event: &Envelope<'_>| from < event.position;
-            fold_space_while(log, &mut state, head, takes, &mut |_, _| {})?;
+            fold_space_while(log, &mut state, head, takes, &mut |_, _, _| {})?;
         }
-        let hash = state.state_hash();
+        let hash = if state == *new { new.state_hash() } else { state.state_hash() };
         Ok((state.revision() > Revision::NONE).then_some(OldState { state, hash }))
     }
 }

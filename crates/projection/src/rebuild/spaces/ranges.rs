@@ -52,9 +52,16 @@ impl Ranges {
     }
 
     /// The place that a range begins at.
-    pub(super) fn begin(&self, index: usize) -> u64 {
+    fn begin(&self, index: usize) -> u64 {
         let before = index.checked_sub(1).and_then(|before| self.ranges.get(before));
         before.map_or(0, |before| before.to.saturating_add(1))
+    }
+
+    /// Whether a space is in a range.
+    pub(super) fn holds(&self, index: usize, space_id: &str) -> bool {
+        let end = self.ranges.get(index).map_or(u64::MAX, |range| range.to);
+        let places = self.begin(index)..=end;
+        places == (0..=u64::MAX) || places.contains(&place_of(space_id))
     }
 
     /// Divides a range, whose states are persisted, in two: answers where the lower one ends, or `None`
@@ -120,6 +127,11 @@ mod tests {
         assert_eq!(ranges.divide(1), Some(u64::MAX / 2 + (1 << 62)));
         assert_eq!(ranges.begin(0), 0);
         assert_eq!(ranges.begin(1), u64::MAX / 2 + 1);
+        for space_id in (0..100).map(|n| n.to_string()) {
+            let holders: Vec<_> = (0..3).filter(|index| ranges.holds(*index, &space_id)).collect();
+            assert_eq!(holders.len(), 1, "{space_id} {holders:?}");
+        }
+        assert!(Ranges::new().holds(0, "s"));
         assert_eq!(ranges.ranges.last().unwrap().to, u64::MAX);
         let mut narrow = Ranges::new();
         for _ in 0..64 {

@@ -129,8 +129,8 @@ proptest! {
             parts[*part].push(position, effect.clone());
         }
         let [mut first, second, third] = parts;
-        first.merge(&third);
-        first.merge(&second);
+        first.merge(third);
+        first.merge(second);
         prop_assert_eq!(&first, &whole);
         for (at, (effect, _)) in (1..).zip(&all) {
             prop_assert_eq!(whole.of(Position::new(at)), Some(effect));
@@ -138,7 +138,7 @@ proptest! {
         let cut = Position::new(cut.try_into().unwrap());
         let mut joined = whole.between(Position::START, cut);
         joined.extend_to(to);
-        joined.merge(&whole.between(cut, to));
+        joined.merge(whole.between(cut, to));
         prop_assert_eq!(joined, whole);
         // In any order: those that come late are put in their place.
         let mut late = Effects::new(Position::START, to);

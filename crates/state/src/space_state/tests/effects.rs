@@ -135,7 +135,7 @@ proptest! {
         };
         let whole = folded(&|_| true);
         let mut merged = folded(&|id| id > "s");
-        merged.merge(&folded(&|id| id <= "s"));
+        merged.merge(folded(&|id| id <= "s"));
         prop_assert_eq!(merged, whole);
     }
 }

@@ -1,15 +1,27 @@
-//! The next page of the log, also in front of an event that cannot be read.
+//! A projection and what it is folded from: the pages of the log, also in front of an event that cannot be
+//! read, and what it may ask for beside them.
 
-use spacefold_event_core::{Position, ReadError, ReadRequest};
+use std::sync::Arc;
 
-use super::ProjectionSlot;
+use spacefold_event_core::{Envelope, LogReader, Position, ReadError, ReadRequest};
+
 use crate::{
-    effects::Reading,
+    apply_context::Around,
+    effects::{EffectSource, Reading},
+    projection::Projection,
     projections::{
+        Sources,
         error::CatchUpError,
+        generation::{Generation, Stopped},
         paused::{PauseKind, Paused},
     },
 };
+
+pub(crate) struct ProjectionFold {
+    pub(in crate::projections) projection: Arc<dyn Projection>,
+    pub(in crate::projections) sources: Sources,
+    pub(in crate::projections) log: Arc<dyn LogReader>,
+}
 
 pub(super) enum NextPage {
     Page(Reading),
@@ -17,7 +29,27 @@ pub(super) enum NextPage {
     Unreadable(Paused),
 }
 
-impl ProjectionSlot {
+impl ProjectionFold {
+    pub(crate) fn name(&self) -> &'static str {
+        self.projection.name()
+    }
+
+    /// Where the effects of events come from, if it goes by them.
+    pub(crate) fn effects(&self) -> Option<&Arc<dyn EffectSource>> {
+        self.projection.uses_effects().then_some(&self.sources.effects)
+    }
+
+    /// Has a state take in the next event of a reading, whole or not at all.
+    pub(crate) fn apply(
+        &self,
+        state: &mut Generation,
+        envelope: Envelope<'_>,
+        reading: &Reading,
+    ) -> Result<(), Stopped> {
+        let (effects, content) = (reading.effects.as_deref(), self.sources.content.as_deref());
+        state.apply(&*self.projection, envelope, Around { effects, content })
+    }
+
     pub(super) fn next_page(&self, from: Position, to: Position) -> Result<NextPage, CatchUpError> {
         let read = ReadRequest::from(from).to(to);
         let reading = match self.read_page(&read) {
