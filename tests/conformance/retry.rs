@@ -201,6 +201,25 @@ pub fn answers_a_retry_whose_time_is_filled_in_anew(factory: &impl LogFactory) {
     assert_eq!(append(&*log, &given(1)).last_position(), first);
     assert_reused(&*log, &given(2), AppendCondition::none(), (event.event_id, 1));
     assert_holds(&*log, &filled_in(1));
+
+    // Of many events in one append every seventh says when it happened.
+    let events: Vec<SpaceEvent> = (0..1_200).map(|n| set("b", "n", n)).collect();
+    let at = |time, other| -> Vec<SpaceEvent> {
+        let has_own = |place: usize| place % 7 == 3;
+        let dated = |(place, event): (usize, &SpaceEvent)| match has_own(place) {
+            true => event.clone().with_timestamp(second(if place == other { 9 } else { 1 })),
+            false => event.clone().with_filled_in_timestamp(second(time)),
+        };
+        events.iter().enumerate().map(dated).collect()
+    };
+    let none = usize::MAX;
+    let first = append(&*log, &at(1, none));
+    assert_eq!(append(&*log, &at(2, none)).first_position(), first.first_position());
+    for other in [3, 514, 1_018] {
+        let position = 2 + u64::try_from(other).unwrap();
+        let reused = (events[other].event_id, position);
+        assert_reused(&*log, &at(2, other), AppendCondition::none(), reused);
+    }
 }
 
 /// Tags are what a caller says too; where an event comes from does not count.

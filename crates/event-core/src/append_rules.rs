@@ -102,9 +102,8 @@ pub struct Proposal {
     times: Option<Vec<Timestamp>>,
     /// What was found for each part of `no_event_matching`, where it was looked for ahead.
     looked_for: Vec<LookedFor>,
-    /// The events whose time was filled in, where it was of some of them; `None` where their callers
-    /// have given all times.
-    filled_in: Option<FilledInTimes>,
+    /// Of each event whether its time was filled in; none where all times were given.
+    filled_in: Box<[bool]>,
     /// What was found of its ids, where they were looked for ahead.
     ids_looked_for: IdsLookedFor,
     /// What another log has decided for the events, if that is to be kept.
@@ -157,29 +156,13 @@ impl LookedFor {
     }
 }
 
-/// The events of an append whose time was filled in: a repetition may have another one.
-#[derive(Debug)]
-enum FilledInTimes {
-    All,
-    Some(Vec<bool>),
-}
-
-impl FilledInTimes {
-    fn of(events: &[SpaceEvent]) -> Option<Self> {
-        let mut are = events.iter().map(|event| !event.has_own_timestamp());
-        let first = are.next()?;
-        if are.all(|is| is == first) {
-            return first.then_some(Self::All);
-        }
-        Some(Self::Some(events.iter().map(|event| !event.has_own_timestamp()).collect()))
+/// Of each event whether its time was filled in; none where all times were given. A repetition may have
+/// another time then.
+fn filled_in(events: &[SpaceEvent]) -> Box<[bool]> {
+    if events.iter().all(SpaceEvent::has_own_timestamp) {
+        return Box::default();
     }
-
-    fn has(&self, index: usize) -> bool {
-        match self {
-            Self::All => true,
-            Self::Some(are) => are.get(index) == Some(&true),
-        }
-    }
+    events.iter().map(|event| !event.has_own_timestamp()).collect()
 }
 
 /// What was found of the ids of an append ahead of the decision, in the log up to a position.
@@ -222,7 +205,7 @@ pub fn propose(
         condition: append.condition().clone(),
         times: append.times().map(<[Timestamp]>::to_vec),
         looked_for: Vec::new(),
-        filled_in: FilledInTimes::of(events),
+        filled_in: filled_in(events),
         ids_looked_for: IdsLookedFor::default(),
         recorded: None,
     })
@@ -384,12 +367,12 @@ impl Proposal {
 
     /// Whether the event at an index is the stored one.
     fn has(&self, index: usize, stored: &SpaceEvent) -> bool {
-        self.event(index).is_some_and(|proposed| is_same_event(stored, &proposed))
+        self.event(index).is_some_and(|proposed| proposed.is_stored_as(stored))
     }
 
     fn event(&self, index: usize) -> Option<SpaceEvent> {
         let event = self.envelope(index)?.decode().ok()?.to_owned_event().event;
-        let is_filled_in = self.filled_in.as_ref().is_some_and(|times| times.has(index));
+        let is_filled_in = self.filled_in.get(index) == Some(&true);
         let time = event.timestamp;
         Some(if is_filled_in { event.with_filled_in_timestamp(time) } else { event })
     }
@@ -505,14 +488,6 @@ fn find_any_id(
         first += ids.len();
     }
     Ok(found)
-}
-
-/// Whether a stored event is the one that is proposed under its id: everything that its caller says of
-/// it, as [`SpaceEvent::is_stored_as`] compares it. The one place that decides it, for appends and for
-/// imports.
-#[must_use]
-pub fn is_same_event(stored: &SpaceEvent, proposed: &SpaceEvent) -> bool {
-    proposed.is_stored_as(stored)
 }
 
 /// The receipt of the run that the events are stored in, the one at `index` at `position`.

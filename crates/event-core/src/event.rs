@@ -8,7 +8,7 @@ use crate::{
     origin::EventOrigin,
     payload::{EventType, Payload, PayloadError},
     position::{Position, Revision},
-    record::RecordPlace,
+    rare::EventRare,
     tags::{self, Tags},
     timestamp::Timestamp,
     type_name::{self, UnknownEventType, UnknownTypeReason},
@@ -132,7 +132,7 @@ impl SpaceEvent {
 
     /// Whether the log has this event as `stored`, so that handing it in again stores nothing: space,
     /// payload, source, correlation id and tags are equal, and so is the timestamp if its caller gave
-    /// one. Where they come from does not count.
+    /// one. Where they come from does not count. The one place that decides it, for appends and imports.
     #[must_use]
     pub fn is_stored_as(&self, stored: &Self) -> bool {
         self.is_said_by(stored) && (!self.has_own_timestamp() || self.timestamp == stored.timestamp)
@@ -233,7 +233,7 @@ impl SpaceEvent {
             source: self.source.as_deref(),
             correlation_id: self.correlation_id.as_deref(),
             payload: self.payload.map_text(String::as_str),
-            rare: EventRare::Owned(self),
+            rare: EventRare::Owned { tags: &self.tags, origin: self.origin.as_ref() },
         }
     }
 
@@ -332,30 +332,17 @@ pub struct RecordedEventRef<'a> {
     pub(crate) rare: EventRare<'a>,
 }
 
-/// Where what few events have is to be found: tags and an origin.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum EventRare<'a> {
-    Owned(&'a SpaceEvent),
-    Stored(RecordPlace<'a>),
-}
-
 impl<'a> RecordedEventRef<'a> {
     /// What it is found by.
     #[must_use]
     pub fn tags(&self) -> Tags<'a> {
-        match self.rare {
-            EventRare::Owned(event) => Tags::owned(&event.tags),
-            EventRare::Stored(place) => place.tags(),
-        }
+        self.rare.tags()
     }
 
     /// Where it comes from, when another store had it first.
     #[must_use]
     pub fn origin(&self) -> Option<&'a EventOrigin> {
-        match self.rare {
-            EventRare::Owned(event) => event.origin.as_ref(),
-            EventRare::Stored(place) => place.origin(),
-        }
+        self.rare.origin()
     }
 
     /// The name of its type in the interchange form: that of a core type, or the application's own.

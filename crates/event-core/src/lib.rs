@@ -34,6 +34,7 @@ mod pending;
 mod position;
 mod printable;
 mod query;
+mod rare;
 mod read_error;
 mod record;
 mod schema_version;

@@ -22,7 +22,6 @@ mod upcast;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod planted;
 
-pub(crate) use self::records::RecordPlace;
 pub use self::{
     builder::{EncodedBody, RecordsBuilder},
     records::{Assignments, Envelope, Records},

@@ -119,7 +119,7 @@ fn propose(
         condition: AppendCondition::none(),
         times: Some(records.iter().map(|record| record.recorded_at).collect()),
         looked_for: Vec::new(),
-        filled_in: None,
+        filled_in: Box::default(),
         ids_looked_for: IdsLookedFor::default(),
         recorded: Some(IngestedFields { first_position, revisions, are_stored }),
     })

@@ -76,7 +76,7 @@ impl Columns {
             + self.numbers.len() * fixed
             + self.payloads.len()
             + 11 * 9
-            + self.rare.as_ref().map_or(0, |rare| rare.encoded_bytes());
+            + self.rare.as_ref().map_or(0, |rare| rare.encoded_bytes(self.numbers.len()));
         let mut out = Vec::with_capacity(most);
         put_u32s(texts.entries().iter().copied(), &mut out);
         put_len(texts.raw_bytes(), &mut out);

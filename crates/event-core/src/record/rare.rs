@@ -108,11 +108,10 @@ impl RareColumns {
             + size_of_val(origins.as_slice())
     }
 
-    /// Bytes that [`RareColumns::encode`] writes, at the most.
-    pub(super) fn encoded_bytes(&self) -> usize {
-        let Self { names, tag_ends, tags, origin_of, origins } = self;
-        (names.len() + tag_ends.len() + tags.len() + origin_of.len() + 6) * 5
-            + origins.len() * (2 * ID_BYTES + 9 + 5)
+    /// Bytes that [`RareColumns::encode`] writes of so many records, at the most.
+    pub(super) fn encoded_bytes(&self, count: usize) -> usize {
+        let Self { tags, origins, .. } = self;
+        (3 * count + tags.len() + 6) * 5 + origins.len() * (2 * ID_BYTES + 9 + 5)
     }
 
     /// Appends the columns of `count` records.

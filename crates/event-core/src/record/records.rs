@@ -1,6 +1,6 @@
 //! Reading a run: unpacked once into columns, then borrowed from.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use bincode::Decode;
 
@@ -15,12 +15,13 @@ use super::{
 use crate::{
     bytes::{to_u32, to_u64, to_usize},
     corrupt_records::CorruptRecords,
-    event::{EventRare, RecordedEventRef},
+    event::RecordedEventRef,
     event_id::EventId,
     limits,
     origin::EventOrigin,
     payload::EventType,
     position::{Position, Revision},
+    rare::{EventRare, RareRun},
     read_error::ReadError,
     tags::Tags,
     timestamp::Timestamp,
@@ -117,34 +118,18 @@ pub struct Envelope<'a> {
     pub source: Option<&'a str>,
     /// What it belongs to.
     pub correlation_id: Option<&'a str>,
-    place: RecordPlace<'a>,
+    body: &'a Body,
+    place: u32,
     payload: &'a [u8],
 }
 
-/// Where a record stands in its run: for what few events have.
-#[derive(Clone, Copy)]
-pub(crate) struct RecordPlace<'a> {
-    body: &'a Body,
-    index: u32,
-}
-
-impl<'a> RecordPlace<'a> {
-    fn rare(self) -> RareFields<'a> {
-        self.body.columns.rare(to_usize(self.index))
+impl RareRun for Body {
+    fn tags_at(&self, place: u32) -> Tags<'_> {
+        Tags::stored(&self.texts, self.columns.rare(to_usize(place)).tags)
     }
 
-    pub(crate) fn tags(self) -> Tags<'a> {
-        Tags::stored(&self.body.texts, self.rare().tags)
-    }
-
-    pub(crate) fn origin(self) -> Option<&'a EventOrigin> {
-        self.rare().origin
-    }
-}
-
-impl fmt::Debug for RecordPlace<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordPlace").field("index", &self.index).finish_non_exhaustive()
+    fn origin_at(&self, place: u32) -> Option<&EventOrigin> {
+        self.columns.rare(to_usize(place)).origin
     }
 }
 
@@ -328,7 +313,8 @@ impl Records {
             timestamp: row.timestamp,
             source: row.source.and_then(text),
             correlation_id: row.correlation_id.and_then(text),
-            place: RecordPlace { body: &self.body, index: to_u32(index) },
+            body: &self.body,
+            place: to_u32(index),
             payload: row.payload,
         })
     }
@@ -395,20 +381,24 @@ impl<'a> Envelope<'a> {
         if self.event_type != EventType::Application {
             return self.event_type.name();
         }
-        let name = self.place.rare().name.and_then(|name| self.place.body.texts.get(name));
+        let name = self.rare().name.and_then(|name| self.body.texts.get(name));
         name.unwrap_or_default()
+    }
+
+    fn rare(&self) -> RareFields<'a> {
+        self.body.columns.rare(to_usize(self.place))
     }
 
     /// The tags.
     #[must_use]
     pub fn tags(&self) -> Tags<'a> {
-        self.place.tags()
+        self.body.tags_at(self.place)
     }
 
     /// Where the event comes from, when another store had it first.
     #[must_use]
     pub fn origin(&self) -> Option<&'a EventOrigin> {
-        self.place.origin()
+        self.body.origin_at(self.place)
     }
 
     /// Decodes the payload.
@@ -420,8 +410,8 @@ impl<'a> Envelope<'a> {
     #[inline]
     pub fn decode(self) -> Result<RecordedEventRef<'a>, ReadError> {
         let Self { position, revision, recorded_at, event_id, event_type, .. } = self;
-        let Self { space_id, timestamp, source, correlation_id, place, .. } = self;
-        let texts = &place.body.texts;
+        let Self { space_id, timestamp, source, correlation_id, body, place, .. } = self;
+        let texts = &body.texts;
         let text = |text| texts.get(text).ok_or(Malformed);
         let finish = |payload| RecordedEventRef {
             position,
@@ -433,10 +423,10 @@ impl<'a> Envelope<'a> {
             timestamp,
             source,
             correlation_id,
-            rare: EventRare::Stored(place),
+            rare: EventRare::Stored { run: body, place },
             payload,
         };
         let fail = |cause| ReadError::Corrupt { position, cause };
-        decode_payload(event_type, || place.rare().name, self.payload, text, finish, fail)
+        decode_payload(event_type, || self.rare().name, self.payload, text, finish, fail)
     }
 }

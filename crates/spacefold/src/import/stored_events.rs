@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use rapidhash::RapidHashMap;
-use spacefold_event_core::{
-    EventId, LogReader, Position, ReadError, ReadRequest, SpaceEvent, append_rules,
-};
+use spacefold_event_core::{EventId, LogReader, Position, ReadError, ReadRequest, SpaceEvent};
 
 use super::ReadEvent;
 
@@ -44,7 +42,11 @@ pub(super) fn find_known(log: &dyn LogReader, window: &[ReadEvent]) -> Result<Kn
         match position {
             Some(position) => stored.push((position, place)),
             None => match earlier.get(&read.event.event_id) {
-                Some(first) => note(place, is_same(first, read)),
+                // Which of the two leaves its time open makes no difference.
+                Some(first) => {
+                    let event = &read.event;
+                    note(place, event.is_stored_as(first) || first.is_stored_as(event));
+                }
                 None => drop(earlier.insert(read.event.event_id, &read.event)),
             },
         }
@@ -66,7 +68,7 @@ pub(super) fn find_known(log: &dyn LogReader, window: &[ReadEvent]) -> Result<Kn
                     near.next_if(|(position, _)| *position == event.position)
                 {
                     if let Some(read) = window.get(*place) {
-                        note(*place, is_same(&event.to_owned_event().event, read));
+                        note(*place, read.event.is_stored_as(&event.to_owned_event().event));
                     }
                 }
             }
@@ -87,9 +89,4 @@ fn wait_durable(log: &dyn LogReader, position: Position) -> Result<(), ReadError
 
 fn are_near(pair: &[(Position, usize)]) -> bool {
     matches!(pair, [(one, _), (next, _)] if next.since(*one) <= NEAR)
-}
-
-/// Whether a stored event is what a line says, which may leave open when it happened.
-fn is_same(stored: &SpaceEvent, read: &ReadEvent) -> bool {
-    append_rules::is_same_event(stored, &read.event)
 }
