@@ -88,6 +88,7 @@ impl HandlerTest {
     ///
     /// # Panics
     /// When the log refuses an event, which only one past a limit is; then none is delivered.
+    /// When the handler is not done with an event that is delivered.
     #[must_use]
     #[track_caller]
     pub fn given(mut self, events: impl IntoIterator<Item = SpaceEvent>) -> Self {

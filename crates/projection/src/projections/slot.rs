@@ -25,7 +25,7 @@ use spacefold_event_core::{
 };
 
 pub(crate) use self::fold::ProjectionFold;
-use self::{folding::Folding, loaded::LoadedGenerations, waiters::Waiters};
+use self::{folding::FoldingAlone, loaded::LoadedGenerations, waiters::Waiters};
 use super::{
     error::{CatchUpError, RegisterError},
     generation::Generation,
@@ -115,12 +115,12 @@ impl ProjectionSlot {
 
     /// Folds up to the durable head as it is now, and answers the position that is read then.
     pub(crate) fn catch_up(&self) -> Result<Position, CatchUpError> {
-        Folding::begin(self).to_head()
+        FoldingAlone::begin(self).to_head()
     }
 
     /// Folds up to `head`, or to where it is already.
     pub(crate) fn catch_up_to(&self, head: Position) -> Result<Position, CatchUpError> {
-        let folding = Folding::begin(self);
+        let folding = FoldingAlone::begin(self);
         folding.to(head.min(self.fold.log.durable_head()))
     }
 
@@ -128,12 +128,12 @@ impl ProjectionSlot {
     #[cfg(test)]
     pub(crate) fn tamper(&self, key: &[u8], value: Option<&[u8]>) {
         self.folded_mut().current.tamper(key, value);
-        Folding::begin(self).checkpoint().unwrap();
+        FoldingAlone::begin(self).checkpoint().unwrap();
     }
 
     /// Tries the event again that it is paused in front of.
     pub(crate) fn resume(&self) -> Result<Position, CatchUpError> {
-        let folding = Folding::begin(self);
+        let folding = FoldingAlone::begin(self);
         self.folded_mut().target_mut().resume();
         folding.to_head()
     }
@@ -141,7 +141,7 @@ impl ProjectionSlot {
     /// Leaves the event out that it is paused in front of, and goes on. Does nothing when it is not
     /// paused.
     pub(crate) fn skip(&self) -> Result<Position, CatchUpError> {
-        let folding = Folding::begin(self);
+        let folding = FoldingAlone::begin(self);
         if !self.folded_mut().target_mut().skip() {
             return Err(CatchUpError::TooManySkipped);
         }
@@ -151,7 +151,7 @@ impl ProjectionSlot {
 
     /// Persists what was folded since the last checkpoint.
     pub(crate) fn save(&self) -> Result<(), CatchUpError> {
-        let folding = Folding::begin(self);
+        let folding = FoldingAlone::begin(self);
         let is_due = self.folded().recent_events() > 0;
         if is_due { folding.checkpoint() } else { Ok(()) }
     }

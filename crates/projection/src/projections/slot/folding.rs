@@ -1,4 +1,4 @@
-//! Folding a projection on, by whoever is alone with that.
+//! FoldingAlone a projection on, by whoever is alone with that.
 
 use std::sync::{MutexGuard, atomic::Ordering};
 
@@ -23,14 +23,14 @@ const MAX_RECENT_EVENTS: u64 = 1 << 20;
 const MAX_RECENT_EVENTS_LIVE: u64 = 1 << 16;
 
 /// Keeps others from folding; its thread may call the projection.
-pub(super) struct Folding<'a> {
+pub(super) struct FoldingAlone<'a> {
     slot: &'a ProjectionSlot,
     _alone: MutexGuard<'a, ()>,
     _in_callback: InCallback,
     _running: Running,
 }
 
-impl<'a> Folding<'a> {
+impl<'a> FoldingAlone<'a> {
     /// Waits until nobody else folds.
     pub(super) fn begin(slot: &'a ProjectionSlot) -> Self {
         let (_running, _in_callback) = (slot.callbacks.enter(), InCallback::begin());
