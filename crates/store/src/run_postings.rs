@@ -12,7 +12,7 @@ use spacefold_event_core::{EventFilter, EventType, EventTypes, Position, Records
 /// The runs of a log behind some position, by what they hold. Memory in proportion to that.
 #[derive(Debug)]
 pub(crate) struct RunPostings {
-    held: Held,
+    held: PostedParts,
     hashes: RandomState,
     /// By the hash of what they hold, the positions of the first events of runs, ascending. Two things
     /// that have one hash share a list: a look then finds runs that hold neither.
@@ -21,7 +21,7 @@ pub(crate) struct RunPostings {
 
 /// What of runs is noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
+enum PostedParts {
     Tags,
     Everything,
 }
@@ -36,15 +36,15 @@ enum RunKey<'a> {
 impl RunPostings {
     /// Of runs by their tags alone: nothing is noted of one that has none.
     pub(crate) fn of_tags() -> Self {
-        Self::of(Held::Tags)
+        Self::of(PostedParts::Tags)
     }
 
     /// Of runs by their tags, spaces and types.
     pub(crate) fn of_everything() -> Self {
-        Self::of(Held::Everything)
+        Self::of(PostedParts::Everything)
     }
 
-    fn of(held: Held) -> Self {
+    fn of(held: PostedParts) -> Self {
         Self { held, hashes: RandomState::default(), lists: RapidHashMap::default() }
     }
 
@@ -82,7 +82,7 @@ impl RunPostings {
     /// Whether runs that hold what a filter asks for are found by it, rather than all runs.
     pub(crate) fn tells(&self, filter: &EventFilter) -> bool {
         let has_parts = filter.space_ids().is_some() || filter.event_types() != EventTypes::ALL;
-        !filter.wanted_tags().is_empty() || (self.held == Held::Everything && has_parts)
+        !filter.wanted_tags().is_empty() || (self.held == PostedParts::Everything && has_parts)
     }
 
     /// The positions of the first events of the runs that may hold what passes a filter, of those from
@@ -118,7 +118,7 @@ impl RunPostings {
         let tags = filter.wanted_tags().iter();
         let mut parts: Vec<Vec<_>> =
             tags.map(|tag| list(RunKey::Tag(tag)).into_iter().collect()).collect();
-        if self.held == Held::Everything {
+        if self.held == PostedParts::Everything {
             let spaces = filter.space_ids().into_iter();
             parts.extend(spaces.map(|ids| {
                 ids.iter().filter_map(|id| list(RunKey::Space(id))).collect::<Vec<_>>()
@@ -132,11 +132,16 @@ impl RunPostings {
     }
 }
 
-fn each_hash(held: Held, hashes: &RandomState, records: &Records, mut visit: impl FnMut(u64)) {
+fn each_hash(
+    held: PostedParts,
+    hashes: &RandomState,
+    records: &Records,
+    mut visit: impl FnMut(u64),
+) {
     if records.needs_version_2() {
         records.distinct_tags().for_each(|tag| visit(hashes.hash_one(RunKey::Tag(tag))));
     }
-    if held == Held::Everything {
+    if held == PostedParts::Everything {
         records.spaces().for_each(|(id, ..)| visit(hashes.hash_one(RunKey::Space(id))));
         let types: EventTypes = records.event_types().iter().copied().collect();
         types.iter().for_each(|it| visit(hashes.hash_one(RunKey::Type(it))));
