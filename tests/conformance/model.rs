@@ -9,9 +9,9 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, EventFilter, EventId, EventLog, EventType,
-    ExpectedRevision, FailedCondition, Position, ReadRequest, Receipt, RecordedEvent, Revision,
-    SpaceEvent, Timestamp,
+    AppendCondition, AppendError, AppendRequest, EventFilter, EventId, EventLog, EventOrigin,
+    EventType, ExpectedRevision, FailedCondition, Position, ReadRequest, Receipt, RecordedEvent,
+    Revision, SpaceEvent, Timestamp,
 };
 
 use crate::{LogFactory, events_of, read_all, second, whole_log};
@@ -34,7 +34,7 @@ enum Step {
     Crash,
 }
 
-type NewEvents = Vec<(usize, u8, usize)>;
+type NewEvents = Vec<(usize, u8, usize, Option<u64>)>;
 
 /// The parts of a condition, relative to what the log holds.
 #[derive(Clone, Debug)]
@@ -59,6 +59,8 @@ enum Change {
     DropLast,
     Swap,
     Alter(Index),
+    /// Says that an event comes from there, or from nowhere.
+    Origin(Index, Option<u64>),
     AddFirst,
     AddLast,
 }
@@ -103,6 +105,8 @@ struct Condition {
 #[derive(Debug, PartialEq)]
 enum Refused {
     Reused(EventId, Position),
+    OriginTwice(EventOrigin),
+    OriginReused(EventOrigin, Position),
     Failed(Vec<FailedCondition>),
 }
 
@@ -161,6 +165,7 @@ impl Model {
         if let Some((index, position)) = self.find_stored(events) {
             return self.stored(events, index, position);
         }
+        self.check_origins(events)?;
         let failed = self.failed(condition);
         if !failed.is_empty() {
             return Err(Refused::Failed(failed));
@@ -189,6 +194,23 @@ impl Model {
         })
     }
 
+    /// Each origin is that of one event.
+    fn check_origins(&self, events: &[SpaceEvent]) -> Result<(), Refused> {
+        let origins: Vec<EventOrigin> = events.iter().filter_map(|event| event.origin).collect();
+        for (place, origin) in origins.iter().enumerate() {
+            if origins[..place].contains(origin) {
+                return Err(Refused::OriginTwice(*origin));
+            }
+        }
+        for origin in origins {
+            let stored = self.events.iter().find(|stored| stored.event.origin == Some(origin));
+            if let Some(stored) = stored {
+                return Err(Refused::OriginReused(origin, stored.position));
+            }
+        }
+        Ok(())
+    }
+
     /// The receipt of a run, the event at `index` of which is the log's `stored`-th, from 0.
     fn stored(
         &self,
@@ -202,7 +224,8 @@ impl Model {
         };
         for (event, place) in events.iter().zip(first..) {
             match self.events.get(place) {
-                Some(there) if there.event == *event => {}
+                // Where it is said to come from does not count.
+                Some(there) if there.event == from(event, there.event.origin) => {}
                 Some(there) if there.event.event_id == event.event_id => {
                     return Err(Refused::Reused(event.event_id, there.position));
                 }
@@ -352,22 +375,37 @@ fn compare(
     let outcome = match log.append(&append) {
         Ok(receipt) => Ok(receipt),
         Err(AppendError::EventIdReused { id, position }) => Err(Refused::Reused(id, position)),
+        Err(AppendError::DuplicateOrigin { origin }) => Err(Refused::OriginTwice(origin)),
+        Err(AppendError::OriginReused { origin, position }) => {
+            Err(Refused::OriginReused(origin, position))
+        }
         Err(AppendError::ConditionFailed { failed }) => Err(Refused::Failed(failed)),
         Err(other) => panic!("{other:?}"),
     };
     assert_eq!(outcome, model.append(events, condition, times));
 }
 
-fn new_event((space, kind, document): &(usize, u8, usize)) -> SpaceEvent {
+fn from(event: &SpaceEvent, origin: Option<EventOrigin>) -> SpaceEvent {
+    let mut event = event.clone();
+    event.origin = origin;
+    event
+}
+
+fn origin(position: u64) -> EventOrigin {
+    EventOrigin { store_id: [7; 16], timeline: [8; 16], position: Position::new(position) }
+}
+
+fn new_event((space, kind, document, from_there): &(usize, u8, usize, Option<u64>)) -> SpaceEvent {
     let space_id = SPACES[*space];
     let document_id = DOCUMENTS[*document];
-    match kind {
+    let event = match kind {
         0 => SpaceEvent::space_created(space_id, "name"),
         1 => SpaceEvent::document_added(space_id, document_id, "/path"),
         2 => SpaceEvent::cache_invalidated(space_id, vec![document_id.to_owned()], "why"),
         3 => SpaceEvent::render_started(space_id, None::<String>),
         _ => SpaceEvent::variable_set(space_id, "n", i32::from(*kind)),
-    }
+    };
+    from(&event, from_there.map(origin))
 }
 
 fn changed(mut events: Vec<SpaceEvent>, change: &Change) -> Vec<SpaceEvent> {
@@ -380,6 +418,9 @@ fn changed(mut events: Vec<SpaceEvent>, change: &Change) -> Vec<SpaceEvent> {
         Change::Alter(which) => {
             which.get_mut(&mut events).source = Some("another".to_owned());
         }
+        Change::Origin(which, from_there) => {
+            which.get_mut(&mut events).origin = from_there.map(origin);
+        }
         Change::AddFirst => events.insert(0, extra()),
         Change::AddLast => events.push(extra()),
     }
@@ -387,7 +428,8 @@ fn changed(mut events: Vec<SpaceEvent>, change: &Change) -> Vec<SpaceEvent> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let new = vec((0..SPACES.len(), 0..6_u8, 0..DOCUMENTS.len()), 1..5);
+    let from = prop::option::weighted(0.2, 1..20_u64);
+    let new = vec((0..SPACES.len(), 0..6_u8, 0..DOCUMENTS.len(), from), 1..5);
     let limit = prop_oneof![1..4_usize, Just(1_000)];
     let retry = (any::<Index>(), change(), prop::option::weighted(0.3, parts()));
     prop_oneof![
@@ -425,6 +467,8 @@ fn change() -> impl Strategy<Value = Change> {
         1 => Just(Change::DropLast),
         1 => Just(Change::Swap),
         1 => any::<Index>().prop_map(Change::Alter),
+        1 => (any::<Index>(), prop::option::of(1..20_u64))
+            .prop_map(|(which, from)| Change::Origin(which, from)),
         1 => Just(Change::AddFirst),
         1 => Just(Change::AddLast),
     ]
