@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod language;
 pub mod limits;
 pub mod model;
+pub mod origin;
 pub mod query;
 pub mod read;
 pub mod reopen;
@@ -89,6 +90,12 @@ macro_rules! conformance_suite {
                 language::decides_by_queries,
                 language::holds_the_limits_of_names_tags_and_origins,
                 language::takes_reserved_types_only_where_told,
+                origin::stores_an_origin_once_whatever_the_condition,
+                origin::answers_a_retry_whatever_its_origin,
+                origin::refuses_an_origin_twice_in_one_append,
+                origin::decides_on_origins_that_were_handed_over,
+                origin::ingests_an_origin_once,
+                origin::knows_origins_over_a_reopen,
                 limits::holds_the_limits_of_ids_and_labels,
                 limits::holds_the_limit_of_events_in_an_append,
                 limits::holds_the_limit_of_an_event,

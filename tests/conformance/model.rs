@@ -9,9 +9,9 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, EventFilter, EventId, EventLog, EventQuery,
-    EventType, ExpectedRevision, FailedCondition, Object, Position, ReadRequest, Receipt,
-    RecordedEvent, Revision, SpaceEvent, Timestamp,
+    AppendCondition, AppendError, AppendRequest, EventFilter, EventId, EventLog, EventOrigin,
+    EventQuery, EventType, ExpectedRevision, FailedCondition, Object, Position, ReadRequest,
+    Receipt, RecordedEvent, Revision, SpaceEvent, Timestamp,
 };
 
 use crate::{LogFactory, events_of, read_all, second, whole_log};
@@ -35,7 +35,7 @@ enum Step {
     Crash,
 }
 
-type NewEvents = Vec<(usize, u8, usize)>;
+type NewEvents = Vec<(usize, u8, usize, Option<u64>)>;
 
 /// The parts of a condition, relative to what the log holds.
 #[derive(Clone, Debug)]
@@ -60,6 +60,8 @@ enum Change {
     DropLast,
     Swap,
     Alter(Index),
+    /// Says that an event comes from there, or from nowhere.
+    Origin(Index, Option<u64>),
     AddFirst,
     AddLast,
 }
@@ -110,6 +112,8 @@ struct Condition {
 #[derive(Debug, PartialEq)]
 enum Refused {
     Reused(EventId, Position),
+    OriginTwice(EventOrigin),
+    OriginReused(EventOrigin, Position),
     Failed(Vec<FailedCondition>),
 }
 
@@ -168,6 +172,7 @@ impl Model {
         if let Some((index, position)) = self.find_stored(events) {
             return self.stored(events, index, position);
         }
+        self.check_origins(events)?;
         let failed = self.failed(condition);
         if !failed.is_empty() {
             return Err(Refused::Failed(failed));
@@ -196,6 +201,23 @@ impl Model {
         })
     }
 
+    /// Each origin is that of one event.
+    fn check_origins(&self, events: &[SpaceEvent]) -> Result<(), Refused> {
+        let origins: Vec<EventOrigin> = events.iter().filter_map(|event| event.origin).collect();
+        for (place, origin) in origins.iter().enumerate() {
+            if origins[..place].contains(origin) {
+                return Err(Refused::OriginTwice(*origin));
+            }
+        }
+        for origin in origins {
+            let stored = self.events.iter().find(|stored| stored.event.origin == Some(origin));
+            if let Some(stored) = stored {
+                return Err(Refused::OriginReused(origin, stored.position));
+            }
+        }
+        Ok(())
+    }
+
     /// The receipt of a run, the event at `index` of which is the log's `stored`-th, from 0.
     fn stored(
         &self,
@@ -209,7 +231,8 @@ impl Model {
         };
         for (event, place) in events.iter().zip(first..) {
             match self.events.get(place) {
-                Some(there) if there.event == *event => {}
+                // Where it is said to come from does not count.
+                Some(there) if there.event == from(event, there.event.origin) => {}
                 Some(there) if there.event.event_id == event.event_id => {
                     return Err(Refused::Reused(event.event_id, there.position));
                 }
@@ -359,13 +382,27 @@ fn compare(
     let outcome = match log.append(&append) {
         Ok(receipt) => Ok(receipt),
         Err(AppendError::EventIdReused { id, position }) => Err(Refused::Reused(id, position)),
+        Err(AppendError::DuplicateOrigin { origin }) => Err(Refused::OriginTwice(origin)),
+        Err(AppendError::OriginReused { origin, position }) => {
+            Err(Refused::OriginReused(origin, position))
+        }
         Err(AppendError::ConditionFailed { failed }) => Err(Refused::Failed(failed)),
         Err(other) => panic!("{other:?}"),
     };
     assert_eq!(outcome, model.append(events, condition, times));
 }
 
-fn new_event((space, kind, document): &(usize, u8, usize)) -> SpaceEvent {
+fn from(event: &SpaceEvent, origin: Option<EventOrigin>) -> SpaceEvent {
+    let mut event = event.clone();
+    event.origin = origin;
+    event
+}
+
+fn origin(position: u64) -> EventOrigin {
+    EventOrigin { store_id: [7; 16], timeline: [8; 16], position: Position::new(position) }
+}
+
+fn new_event((space, kind, document, from_there): &(usize, u8, usize, Option<u64>)) -> SpaceEvent {
     let space_id = SPACES[*space];
     let document_id = DOCUMENTS[*document];
     let event = match kind {
@@ -377,7 +414,8 @@ fn new_event((space, kind, document): &(usize, u8, usize)) -> SpaceEvent {
         _ => SpaceEvent::variable_set(space_id, "n", i32::from(*kind)),
     };
     // Some without, some with one, some with two.
-    event.with_tags(TAGS.iter().take(usize::from(kind % 3)).skip(*document).copied())
+    let event = event.with_tags(TAGS.iter().take(usize::from(kind % 3)).skip(*document).copied());
+    from(&event, from_there.map(origin))
 }
 
 fn changed(mut events: Vec<SpaceEvent>, change: &Change) -> Vec<SpaceEvent> {
@@ -390,6 +428,9 @@ fn changed(mut events: Vec<SpaceEvent>, change: &Change) -> Vec<SpaceEvent> {
         Change::Alter(which) => {
             which.get_mut(&mut events).source = Some("another".to_owned());
         }
+        Change::Origin(which, from_there) => {
+            which.get_mut(&mut events).origin = from_there.map(origin);
+        }
         Change::AddFirst => events.insert(0, extra()),
         Change::AddLast => events.push(extra()),
     }
@@ -397,7 +438,8 @@ fn changed(mut events: Vec<SpaceEvent>, change: &Change) -> Vec<SpaceEvent> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let new = vec((0..SPACES.len(), 0..6_u8, 0..DOCUMENTS.len()), 1..5);
+    let from = prop::option::weighted(0.2, 1..20_u64);
+    let new = vec((0..SPACES.len(), 0..6_u8, 0..DOCUMENTS.len(), from), 1..5);
     let limit = prop_oneof![1..4_usize, Just(1_000)];
     let retry = (any::<Index>(), change(), prop::option::weighted(0.3, parts()));
     prop_oneof![
@@ -435,6 +477,8 @@ fn change() -> impl Strategy<Value = Change> {
         1 => Just(Change::DropLast),
         1 => Just(Change::Swap),
         1 => any::<Index>().prop_map(Change::Alter),
+        1 => (any::<Index>(), prop::option::of(1..20_u64))
+            .prop_map(|(which, from)| Change::Origin(which, from)),
         1 => Just(Change::AddFirst),
         1 => Just(Change::AddLast),
     ]

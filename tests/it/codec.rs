@@ -3,8 +3,9 @@
 
 use proptest::{prelude::*, sample::Index};
 use spacefold_event_core::{
-    AppendRequest, Assignments, EventFilter, EventLog, JsonReader, MemoryLog, NamedDocuments,
-    Position, Records, RecordsBuilder, Revision, SpaceEvent, Timestamp,
+    AppendRequest, Assignments, EncodedBody, EventFilter, EventLog, EventOrigin, JsonReader,
+    MemoryLog, NamedDocuments, Position, Records, RecordsBuilder, Revision, Schemas, SpaceEvent,
+    Timestamp,
 };
 
 use spacefold_store::EmbeddedLog;
@@ -64,6 +65,13 @@ fn encoded(events: &[SpaceEvent]) -> (Vec<u8>, usize, Assignments) {
         base_revisions: vec![Revision::new(3); spaces.len()],
     };
     (body.bytes().to_vec(), body.count(), assignments)
+}
+
+/// The origins of the events of a body, read without the rest of it; none where that is damaged.
+fn origins_alone(bytes: &[u8], count: usize) -> Option<Vec<(usize, EventOrigin)>> {
+    let body = EncodedBody::from_bytes(bytes.to_vec(), count).ok()?;
+    let (rest, dense) = body.parts();
+    Records::decode_origins(Schemas::today(), rest, dense, count).ok()
 }
 
 /// Does with the records all that can be done.
@@ -156,6 +164,12 @@ proptest! {
     fn copies_of_records_are_equal(events in one_of_each(), which in any::<[Index; 3]>()) {
         let (bytes, count, assignments) = encoded(&events);
         let records = Records::decode(&bytes, count, assignments).unwrap();
+        let origins = events.iter().map(|event| event.origin).enumerate();
+        let origins = origins.filter_map(|(index, origin)| Some((index, origin?)));
+        let origins: Vec<(usize, EventOrigin)> = origins.collect();
+        let of_records: Vec<_> = records.origins().map(|(index, origin)| (index, *origin)).collect();
+        prop_assert_eq!(&of_records, &origins);
+        prop_assert_eq!(origins_alone(&bytes, count), Some(origins));
         let picked: Vec<usize> = which.iter().map(|index| index.index(count)).collect();
         let mut copy = RecordsBuilder::new();
         copy.extend_from(&records, picked.iter().copied()).unwrap();
@@ -206,6 +220,7 @@ proptest! {
             bytes.truncate(cut.index(bytes.len()));
         }
         let count = wrong_count.unwrap_or(count);
+        let alone = origins_alone(&bytes, count);
         for bases in 0..=5 {
             let assignments = Assignments {
                 base_revisions: vec![Revision::new(u64::MAX); bases],
@@ -213,6 +228,8 @@ proptest! {
             };
             if let Ok(records) = Records::decode(&bytes, count, assignments) {
                 walk(&records);
+                let origins = records.origins().map(|(index, origin)| (index, *origin)).collect();
+                prop_assert_eq!(&alone, &Some(origins));
             }
         }
     }

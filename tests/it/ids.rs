@@ -15,7 +15,7 @@ use spacefold::{
 
 use crate::support::{Contents, cli, on_each_kind, run};
 
-on_each_kind![imports_compare_with_what_is_stored];
+on_each_kind![imports_compare_with_what_is_stored, imports_keep_one_event_of_an_origin];
 
 const IDS: [&str; 3] = [
     "0190a000-0000-7000-8000-000000000001",
@@ -86,6 +86,63 @@ fn a_line_with_the_id_of_another_event_is_refused_by_number_and_position() {
     let exported = run(cli(&store).arg("export")).succeeded();
     assert_eq!(exported.lines().count(), 3, "what is before the line is stored");
     import(&lines[..2]).succeeded();
+}
+
+/// A line with the origin of another event of the same store.
+fn line_from(id: &str, value: &str, position: u64) -> String {
+    let store = "00010203-0405-0607-0809-0a0b0c0d0e0f";
+    let line = line(id, value);
+    let said = line.strip_suffix('}').unwrap();
+    format!(
+        "{said},\"origin\":{{\"store\":\"{store}\",\"timeline\":\"{store}\",\"position\":{position}}}}}"
+    )
+}
+
+#[test]
+fn a_line_with_the_origin_of_another_event_is_refused_by_number_and_position() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let file = folder.path().join("lines");
+    let import = |lines: &[String]| {
+        fs::write(&file, lines.join("\n")).unwrap();
+        run(cli(&store).args(["import", "--json"]).arg(&file))
+    };
+    import(&[line(IDS[0], "1"), line_from(IDS[1], "2", 7)]).succeeded();
+    let said = "the event at position 2 has the origin 00010203-0405-0607-0809-0a0b0c0d0e0f/\
+                00010203-0405-0607-0809-0a0b0c0d0e0f/7 already";
+    let lines = [line(IDS[0], "1"), line_from(IDS[2], "3", 7), "no event".to_owned()];
+    import(&lines).failed(1, &format!("{said} (line 2 of {})", file.display()));
+    let appended = append_line(&store, &lines[1], &[]);
+    assert_eq!(appended.code, Some(1));
+    assert!(appended.stdout.contains(said), "{appended:?}");
+    // The event that has it is there, wherever a line says that it comes from.
+    import(&[line_from(IDS[1], "2", 7), line_from(IDS[0], "1", 7), line(IDS[1], "2")]).succeeded();
+    let exported = run(cli(&store).arg("export")).succeeded();
+    assert_eq!(exported.lines().count(), 2);
+    assert!(!exported.lines().next().unwrap().contains("origin"), "{exported}");
+}
+
+fn imports_keep_one_event_of_an_origin(options: &Options) {
+    let spaces = options.clone().folding(Folding::OnDemand).open().unwrap();
+    let refused = |lines: &[String], at: u64, position: u64| {
+        let error = import(&spaces, lines).unwrap_err();
+        assert_eq!((error.line(), error.report().read), (Some(at), at - 1));
+        let ImportFailure::OriginReused { position: found, .. } = error.failure() else {
+            panic!("{error}")
+        };
+        assert_eq!(*found, Position::new(position));
+    };
+    // Of two lines that are both new, the first is stored; one that is there twice is no other event.
+    let [first, second] = [line_from(IDS[0], "1", 1), line_from(IDS[1], "2", 1)];
+    refused(&[first.clone(), first.clone(), line_from(IDS[0], "1", 2), second.clone()], 4, 1);
+    refused(std::slice::from_ref(&second), 1, 1);
+    // What comes first of an id and an origin that another event has is said.
+    let changed = line(IDS[0], "9");
+    refused(&[second.clone(), changed.clone()], 1, 1);
+    let error = import(&spaces, &[changed, second]).unwrap_err();
+    assert!(matches!(error.failure(), ImportFailure::IdReused { line: 1, .. }), "{error}");
+    let report = import(&spaces, &[line_from(IDS[1], "2", 2), line_from(IDS[2], "3", 3)]).unwrap();
+    assert_eq!((report.appended, spaces.durable_head()), (2, Position::new(3)));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod distinct_ids;
 mod ingest;
+mod origins;
 
 use std::{mem, sync::Arc};
 
@@ -16,6 +17,7 @@ use crate::{
     event_id::EventId,
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
     log::{AppendError, AppendRequest, LogReader, ReadRequest, Receipt},
+    origin::EventOrigin,
     position::{Position, Revision},
     query::EventQuery,
     read_error::ReadError,
@@ -27,7 +29,7 @@ use crate::{
 };
 
 pub use self::ingest::ingest;
-use self::{distinct_ids::DistinctIds, ingest::IngestedFields};
+use self::{distinct_ids::DistinctIds, ingest::IngestedFields, origins::ProposedOrigins};
 
 /// What the rules ask a log, at the moment of decision: every append before this one included.
 pub trait AppendView {
@@ -62,6 +64,31 @@ pub trait AppendView {
         let _ = after;
         for (index, id) in ids.iter().enumerate() {
             if let Some(position) = self.find(*id)? {
+                return Ok(Some((index, position)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the event with this origin is, wherever in the log.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    fn find_origin(&self, origin: &EventOrigin) -> Result<Option<Position>, ReadError>;
+
+    /// The first of these origins whose event is after a position, as [`AppendView::find_any`] finds
+    /// ids.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    fn find_any_origin(
+        &self,
+        origins: &[EventOrigin],
+        after: Position,
+    ) -> Result<Option<(usize, Position)>, ReadError> {
+        let _ = after;
+        for (index, origin) in origins.iter().enumerate() {
+            if let Some(position) = self.find_origin(origin)? {
                 return Ok(Some((index, position)));
             }
         }
@@ -105,7 +132,8 @@ pub struct Proposal {
     /// Of each event whether its time was filled in; none where all times were given.
     filled_in: Box<[bool]>,
     /// What was found of its ids, where they were looked for ahead.
-    ids_looked_for: IdsLookedFor,
+    ids_looked_for: KeysLookedFor,
+    origins: ProposedOrigins,
     /// What another log has decided for the events, if that is to be kept.
     recorded: Option<IngestedFields>,
 }
@@ -165,13 +193,14 @@ fn filled_in(events: &[SpaceEvent]) -> Box<[bool]> {
     events.iter().map(|event| !event.has_own_timestamp()).collect()
 }
 
-/// What was found of the ids of an append ahead of the decision, in the log up to a position.
+/// What was found of the ids of an append, or of its origins, ahead of the decision, in the log up to a
+/// position.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct IdsLookedFor {
-    /// None of the ids before the one that was found is at or before this position; where none was
+pub struct KeysLookedFor {
+    /// None of those before the one that was found is at or before this position; where none was
     /// found, none of all is.
     pub through: Position,
-    /// The first event of the append whose id was found, from 0, and where that is.
+    /// The first of them that was found, from 0, and where its event is.
     pub found: Option<(usize, Position)>,
 }
 
@@ -200,13 +229,15 @@ pub fn propose(
     if let Some(times) = append.times().filter(|times| times.len() != events.len()) {
         return Err(AppendError::TimesMismatch { events: events.len(), times: times.len() });
     }
+    let runs = encode(events, schemas)?;
     Ok(Proposal {
-        runs: encode(events, schemas)?,
+        origins: ProposedOrigins::of(&runs),
+        runs,
         condition: append.condition().clone(),
         times: append.times().map(<[Timestamp]>::to_vec),
         looked_for: Vec::new(),
         filled_in: filled_in(events),
-        ids_looked_for: IdsLookedFor::default(),
+        ids_looked_for: KeysLookedFor::default(),
         recorded: None,
     })
 }
@@ -280,8 +311,19 @@ impl Proposal {
     }
 
     /// Notes what was found of the ids, so that the decision looks only at what came after.
-    pub const fn note_ids(&mut self, looked_for: IdsLookedFor) {
+    pub const fn note_ids(&mut self, looked_for: KeysLookedFor) {
         self.ids_looked_for = looked_for;
+    }
+
+    /// The origins of the events that have one, in order.
+    #[must_use]
+    pub fn origins(&self) -> &[EventOrigin] {
+        self.origins.all()
+    }
+
+    /// Notes what was found of the origins, so that the decision looks only at what came after.
+    pub const fn note_origins(&mut self, looked_for: KeysLookedFor) {
+        self.origins.note(looked_for);
     }
 
     /// Whether some id was found to be stored, ahead of the decision: its condition counts for nothing.
@@ -418,11 +460,11 @@ fn recording_times(given: Option<&[Timestamp]>, last: Timestamp, now: Timestamp)
 }
 
 /// Decides an append against the state of the log: first whether any of its ids is stored, whatever
-/// its condition, then whether that holds.
+/// its condition, then whether any of its origins is, then whether the condition holds.
 ///
 /// # Errors
-/// [`AppendError::EventIdReused`], [`AppendError::ConditionFailed`] with every part that fails,
-/// [`AppendError::DoesNotFollow`], or [`AppendError::Unreadable`]; nothing is stored then.
+/// [`AppendError::EventIdReused`], [`AppendError::DuplicateOrigin`], [`AppendError::OriginReused`],
+/// [`AppendError::ConditionFailed`] with every part that fails, [`AppendError::DoesNotFollow`], or [`AppendError::Unreadable`]; nothing is stored then.
 pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<AppendDecision, AppendError> {
     if let Some(recorded) = &proposal.recorded {
         return ingest::decide(proposal, recorded, view);
@@ -431,6 +473,7 @@ pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<AppendDecis
         let receipt = stored_run(proposal, index, position, view)?;
         return Ok(AppendDecision::AlreadyStored(receipt));
     }
+    proposal.origins.check(view)?;
     let failed = failed_parts(&proposal.condition, &proposal.looked_for, view)?;
     if failed.is_empty() {
         Ok(AppendDecision::Append)
@@ -477,7 +520,7 @@ fn find_any_id(
     proposal: &Proposal,
     view: &impl AppendView,
 ) -> Result<Option<(usize, Position)>, ReadError> {
-    let IdsLookedFor { through, found } = proposal.ids_looked_for;
+    let KeysLookedFor { through, found } = proposal.ids_looked_for;
     let before = found.map_or(usize::MAX, |(index, _)| index);
     let mut first = 0;
     for ids in proposal.event_ids() {

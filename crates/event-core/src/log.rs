@@ -21,6 +21,7 @@ use crate::{
     event::SpaceEvent,
     event_id::EventId,
     limits::{LimitExceeded, MAX_APPEND_EVENTS},
+    origin::EventOrigin,
     position::{Position, Revision},
     query::EventQuery,
     read_error::ReadError,
@@ -328,6 +329,23 @@ pub enum AppendError {
         /// The id.
         id: EventId,
         /// Where it is stored.
+        position: Position,
+    },
+    /// Two events of the append say that they come from the same place. Nothing is stored.
+    #[error("origin {origin} occurs twice in the append; nothing was written")]
+    DuplicateOrigin {
+        /// Where they come from.
+        origin: EventOrigin,
+    },
+    /// Another event that comes from the same place is stored already: it was taken under another id.
+    /// Nothing is stored.
+    #[error(
+        "the event at position {position} has the origin {origin} already; nothing was written"
+    )]
+    OriginReused {
+        /// Where both come from.
+        origin: EventOrigin,
+        /// Where the other event is stored.
         position: Position,
     },
     /// An event that is to be taken as another log recorded it does not follow what is stored.

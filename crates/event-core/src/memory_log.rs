@@ -19,6 +19,7 @@ use crate::{
         AppendError, AppendRequest, Ingested, LogId, LogIdentity, LogReader, LogWriter, Page,
         ReadRequest, Receipt, least_after,
     },
+    origin::EventOrigin,
     position::{Position, Revision},
     query::EventQuery,
     read_error::ReadError,
@@ -59,6 +60,8 @@ struct MemoryLogState {
     spaces: RapidHashMap<String, Vec<Position>>,
     /// Where the event of each id is.
     ids: HashMap<EventId, Position, RandomState>,
+    /// Where the event of each origin is.
+    origins: HashMap<EventOrigin, Position, RandomState>,
     head: Position,
     last_recorded_at: Timestamp,
 }
@@ -77,6 +80,7 @@ impl MemoryLog {
             runs: BTreeMap::new(),
             spaces: RapidHashMap::default(),
             ids: HashMap::default(),
+            origins: HashMap::default(),
             head: Position::START,
             last_recorded_at: Timestamp::MIN,
         };
@@ -179,6 +183,11 @@ impl LogReader for MemoryLog {
         self.state.lock().find(id)
     }
 
+    fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError> {
+        let state = self.state.lock();
+        origins.iter().map(|origin| state.find_origin(origin)).collect()
+    }
+
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         let state = self.state.lock();
         let recorded = state.runs.values().flat_map(Records::envelopes);
@@ -229,6 +238,9 @@ impl MemoryLogState {
             positions.push(envelope.position);
             self.ids.insert(envelope.event_id, envelope.position);
         }
+        for (index, origin) in records.origins() {
+            self.origins.insert(*origin, records.first_position().plus(to_u64(index)));
+        }
         self.head = records.last_position();
         self.last_recorded_at = records.last_recorded_at();
         self.runs.insert(records.last_position(), records);
@@ -265,6 +277,10 @@ impl AppendView for MemoryLogState {
 
     fn find(&self, id: EventId) -> Result<Option<Position>, ReadError> {
         Ok(self.ids.get(&id).copied())
+    }
+
+    fn find_origin(&self, origin: &EventOrigin) -> Result<Option<Position>, ReadError> {
+        Ok(self.origins.get(origin).copied())
     }
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {

@@ -12,6 +12,7 @@ use crate::{
         AppendError, AppendRequest, EventLog, Ingested, LogIdentity, LogReader, LogWriter, Page,
         PendingAppend, ReadRequest, Receipt,
     },
+    origin::EventOrigin,
     position::{Position, Revision},
     read_error::ReadError,
     timestamp::Timestamp,
@@ -76,6 +77,10 @@ pub trait LogWrapper: Send + Sync {
         self.inner().find_events(ids)
     }
 
+    fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError> {
+        self.inner().find_origins(origins)
+    }
+
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.inner().position_as_of(time)
     }
@@ -124,6 +129,10 @@ impl<W: LogWrapper> LogReader for W {
 
     fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
         LogWrapper::find_events(self, ids)
+    }
+
+    fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError> {
+        LogWrapper::find_origins(self, origins)
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {

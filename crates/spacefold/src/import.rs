@@ -11,16 +11,16 @@ use std::{
 };
 
 use spacefold_event_core::{
-    AppendError, AppendRequest, EventId, JsonError, JsonReader, LimitExceeded, LogReader,
-    MAX_APPEND_EVENTS, MAX_EVENT_BYTES, PendingAppend, Position, ReadError, Receipt, SpaceEvent,
-    Timestamp, bytes::to_u64,
+    AppendError, AppendRequest, EventId, EventOrigin, JsonError, JsonReader, LimitExceeded,
+    LogReader, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, PendingAppend, Position, ReadError, Receipt,
+    SpaceEvent, Timestamp, bytes::to_u64,
 };
 use spacefold_store::EmbeddedLog;
 
 pub use self::clamped::Clamped;
 use self::{
     occurrences::Occurrences,
-    stored_events::{Known, find_known},
+    stored_events::{ClashOf, Known, find_known},
 };
 use crate::lines::{Line, LineReader, LineText};
 
@@ -202,6 +202,7 @@ impl ImportError {
             | ImportFailure::Input { line, .. }
             | ImportFailure::Hook { line, .. }
             | ImportFailure::IdReused { line, .. }
+            | ImportFailure::OriginReused { line, .. }
             | ImportFailure::Append { line, .. } => Some(*line),
             ImportFailure::Read(_) | ImportFailure::Stopped => None,
         }
@@ -244,6 +245,17 @@ pub enum ImportFailure {
         line: u64,
         /// The id.
         id: EventId,
+        /// Where the other event is.
+        position: Position,
+    },
+    /// A line comes from where another event comes from: one that is stored, or was stored of an
+    /// earlier line.
+    #[error("the event at position {position} has the origin {origin} already")]
+    OriginReused {
+        /// Its number, from 1.
+        line: u64,
+        /// Where both come from.
+        origin: EventOrigin,
         /// Where the other event is.
         position: Position,
     },
@@ -386,10 +398,10 @@ impl LineImporter<'_> {
         self.settle()?;
         self.window_bytes = 0;
         let mut window = mem::take(&mut self.window);
-        let Known { is_known, other } = find_known(self.log, &window)?;
+        let Known { is_known, clash } = find_known(self.log, &window)?;
         let mut is_known = is_known.into_iter();
-        // Where an event is another one than that of its id, those before it are stored.
-        let refused = other.map(|place| window.split_off(place));
+        // Where an event is another one than that of its id or origin, those before it are stored.
+        let refused = clash.map(|clash| (clash.of, window.split_off(clash.place)));
         let before = window.len();
         window.retain(|_| !is_known.next().unwrap_or_default());
         self.report.already_present += to_u64(before - window.len());
@@ -405,20 +417,24 @@ impl LineImporter<'_> {
             run.push(read);
         }
         self.submit(run)?;
-        refused.map_or(Ok(()), |refused| self.refuse(&refused))
+        refused.map_or(Ok(()), |(of, refused)| self.refuse(of, &refused))
     }
 
-    /// Ends at the first of these events, whose id another event has.
-    fn refuse(&mut self, refused: &[ReadEvent]) -> Result<(), ImportFailure> {
+    /// Ends at the first of these events, whose id or origin another event has.
+    fn refuse(&mut self, of: ClashOf, refused: &[ReadEvent]) -> Result<(), ImportFailure> {
         self.settle()?;
         // Neither it nor what was read after it is dealt with.
         self.report.read -= to_u64(refused.len());
-        let Some(ReadEvent { line, event: SpaceEvent { event_id: id, .. }, .. }) = refused.first()
-        else {
-            return Ok(());
-        };
-        let position = self.log.find_event(*id)?.unwrap_or(Position::START);
-        Err(ImportFailure::IdReused { line: *line, id: *id, position })
+        let Some(ReadEvent { line, event, .. }) = refused.first() else { return Ok(()) };
+        let line = *line;
+        if let (ClashOf::Origin, Some(origin)) = (of, event.origin) {
+            let found = self.log.find_origins(&[origin])?.into_iter().flatten().next();
+            let position = found.unwrap_or(Position::START);
+            return Err(ImportFailure::OriginReused { line, origin, position });
+        }
+        let id = event.event_id;
+        let position = self.log.find_event(id)?.unwrap_or(Position::START);
+        Err(ImportFailure::IdReused { line, id, position })
     }
 
     fn submit(&mut self, run: Vec<ReadEvent>) -> Result<(), ImportFailure> {

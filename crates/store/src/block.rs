@@ -11,13 +11,14 @@ pub(crate) mod segment;
 use std::borrow::Cow;
 
 use spacefold_event_core::{
-    Assignments, CorruptRecords, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
-    Schemas, Timestamp,
-    bytes::{ByteReader, to_u32, to_usize},
+    Assignments, CorruptRecords, EncodedBody, MAX_APPEND_EVENTS, Position, Records, Schemas,
+    Timestamp,
+    bytes::{ByteReader, to_u32, to_u64, to_usize},
 };
 
-use crate::wire::{
-    MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, check_run, is_extension,
+use crate::{
+    event_keys::{EventKeys, KeyedOrigin},
+    wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, check_run, is_extension},
 };
 
 /// What a block is known by, and what the next one is chained to.
@@ -279,10 +280,23 @@ pub(crate) fn records(
     parts.records(&parts.unpack_rest()?, schemas)
 }
 
-/// The id of each record of a block that is exactly `bytes`; nothing of it is unpacked.
-pub(crate) fn event_ids(bytes: &[u8], store_id: [u8; 16]) -> Result<Vec<EventId>, BlockError> {
+/// The id of each record of a block that is exactly `bytes`, and with schemas the origins of those that
+/// have one: for these the columns are unpacked, but no text and no payload.
+pub(crate) fn event_keys(
+    bytes: &[u8],
+    store_id: [u8; 16],
+    schemas: Option<&Schemas>,
+) -> Result<EventKeys, BlockError> {
     let parts = BlockParts::of(bytes, store_id)?;
-    Ok(Records::decode_event_ids(parts.dense, to_usize(parts.header.count))?)
+    let (first, count) = (parts.header.first_position, to_usize(parts.header.count));
+    let ids = Records::decode_event_ids(parts.dense, count)?;
+    let mut origins = Vec::new();
+    if let Some(schemas) = schemas {
+        let found = Records::decode_origins(schemas, &parts.unpack_rest()?, parts.dense, count)?;
+        let keyed = |(index, origin)| KeyedOrigin::new(&origin, first.plus(to_u64(index)));
+        origins = found.into_iter().map(keyed).collect();
+    }
+    Ok(EventKeys { ids, origins })
 }
 
 /// What a block consists of, its lengths and its checksum believed.

@@ -19,8 +19,8 @@ use std::{
 use crossbeam_channel::{Sender, bounded};
 use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock};
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, EventId, FailedCondition, Ingested, LogId,
-    LogIdentity, LogOrigin, LogReader, LogWriter, Page, PendingAppend, Position, ReadError,
+    AppendCondition, AppendError, AppendRequest, EventId, EventOrigin, FailedCondition, Ingested,
+    LogId, LogIdentity, LogOrigin, LogReader, LogWriter, Page, PendingAppend, Position, ReadError,
     ReadRequest, Receipt, RecordedEvent, Revision, StorageError, StoreMode, Timestamp,
     append_rules::{self, AppendView, LookedFor, Proposal},
     closing::CloseOnce,
@@ -275,7 +275,7 @@ impl EmbeddedLog {
     fn propose(&self, append: &AppendRequest<'_>) -> Result<Box<Proposal>, AppendError> {
         let schemas = self.inner.shared.folder.schemas();
         let mut proposal = Box::new(append_rules::propose(append, schemas)?);
-        self.look_for_ids(&mut proposal)?;
+        self.look_for_keys(&mut proposal)?;
         // What is stored is answered whatever the condition says.
         if !proposal.has_stored_id() {
             proposal.look_for_matches(self)?;
@@ -283,15 +283,21 @@ impl EmbeddedLog {
         Ok(proposal)
     }
 
-    /// Looks for the ids of an append as far as the index of ids goes, in the caller's thread.
-    fn look_for_ids(&self, proposal: &mut Proposal) -> Result<(), AppendError> {
+    /// Looks for the ids and the origins of an append as far as the index of ids goes, in the caller's
+    /// thread.
+    fn look_for_keys(&self, proposal: &mut Proposal) -> Result<(), AppendError> {
         let shared = &self.inner.shared;
-        let ids = proposal.event_ids();
-        let looked_for = shared.check_open().and_then(|()| shared.look_for_ids(ids));
-        proposal.note_ids(looked_for.map_err(|error| match error {
+        let failed = |error| match error {
             ReadError::Closed => AppendError::Closed,
             error => error.into(),
-        })?);
+        };
+        let ids = proposal.event_ids();
+        let looked_for = shared.check_open().and_then(|()| shared.look_for_ids(ids));
+        proposal.note_ids(looked_for.map_err(failed)?);
+        if !proposal.origins().is_empty() && !proposal.has_stored_id() {
+            let looked_for = shared.look_for_origins(proposal.origins());
+            proposal.note_origins(looked_for.map_err(failed)?);
+        }
         Ok(())
     }
 
@@ -621,6 +627,23 @@ impl LogReader for EmbeddedLog {
         Ok(found)
     }
 
+    fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError> {
+        self.inner.shared.check_open()?;
+        let (mut found, through) = self.inner.shared.find_kept_origins(origins)?;
+        if found.iter().any(Option::is_none) {
+            self.inner.writer.look_ahead(|ahead| {
+                for (origin, position) in origins.iter().zip(&mut found) {
+                    if position.is_none() {
+                        let fresh = ahead.find_any_origin(std::slice::from_ref(origin), through)?;
+                        *position = fresh.map(|(_, position)| position);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
+    }
+
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
         self.inner.shared.check_open()?;
         self.inner.shared.position_as_of(time)
@@ -652,7 +675,7 @@ impl LogWriter for EmbeddedLog {
     fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
         let schemas = self.inner.shared.folder.schemas();
         append_rules::ingest(self, records, schemas, |mut proposal| {
-            self.look_for_ids(&mut proposal)?;
+            self.look_for_keys(&mut proposal)?;
             self.inner.writer.append(Box::new(proposal))
         })
     }

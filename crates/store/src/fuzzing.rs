@@ -164,6 +164,7 @@ fn read_sessions(bytes: &[u8]) -> bool {
 
 fn read_block(bytes: &[u8], store_id: [u8; 16]) -> bool {
     let _ = block::peek(bytes);
+    let _ = block::event_keys(bytes, store_id, Some(Schemas::today()));
     block::decode(bytes, store_id, Schemas::today()).is_ok_and(|block| {
         let _ = block.verify_hash();
         reads(&block.records)

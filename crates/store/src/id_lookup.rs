@@ -1,4 +1,4 @@
-//! Event ids that are looked up in a store: in the index of ids, which is completed or made anew first
+//! Event ids, and origins, that are looked up in a store: in the index of ids, which is completed or made anew first
 //! where it has to be.
 
 use std::{
@@ -8,15 +8,17 @@ use std::{
 
 use crossbeam_channel::Sender;
 use spacefold_event_core::{
-    EventId, Position, ReadError, StorageError, append_rules::IdsLookedFor,
+    EventId, EventOrigin, Position, ReadError, StorageError, append_rules::KeysLookedFor,
 };
 
 use crate::{
-    block::{EncodedBlock, segment::SegmentIndex},
+    block::segment::SegmentIndex,
     error::OpenError,
+    event_keys::EventKeys,
     ids::{IdMiss, KeptIds},
     journal::segments::Segments,
     shared::SharedStore,
+    unfiled::UnfiledBlocks,
 };
 
 /// Ids that are looked for in the order in which they are given.
@@ -32,13 +34,13 @@ impl SharedStore {
     pub(crate) fn look_for_ids<'i>(
         &self,
         runs: impl Iterator<Item = &'i [EventId]> + Clone,
-    ) -> Result<IdsLookedFor, ReadError> {
+    ) -> Result<KeysLookedFor, ReadError> {
         self.look_in_ids(|kept| {
             let mut first: Option<(usize, Position)> = None;
             self.find_each(kept, runs.clone().flatten().copied(), &mut |index, position| {
                 first = first.into_iter().chain([(index, position)]).min();
             })?;
-            Ok(IdsLookedFor { through: kept.end(), found: first })
+            Ok(KeysLookedFor { through: kept.end(), found: first })
         })
     }
 
@@ -55,6 +57,38 @@ impl SharedStore {
                 }
             })?;
             Ok((found, kept.end()))
+        })
+    }
+
+    /// Looks for origins, in order, up to where the index goes.
+    ///
+    /// # Cost
+    /// As of ids; nothing where no event in a segment has an origin.
+    pub(crate) fn look_for_origins(
+        &self,
+        origins: &[EventOrigin],
+    ) -> Result<KeysLookedFor, ReadError> {
+        self.look_in_ids(|kept| {
+            for (index, origin) in origins.iter().enumerate() {
+                if let Some(position) = kept.find_origin(origin)? {
+                    return Ok(KeysLookedFor {
+                        through: kept.end(),
+                        found: Some((index, position)),
+                    });
+                }
+            }
+            Ok(KeysLookedFor { through: kept.end(), found: None })
+        })
+    }
+
+    /// Where the event of each origin is, as far as the index goes; and how far that is.
+    pub(crate) fn find_kept_origins(
+        &self,
+        origins: &[EventOrigin],
+    ) -> Result<(Vec<Option<Position>>, Position), ReadError> {
+        self.look_in_ids(|kept| {
+            let found = origins.iter().map(|origin| Ok(kept.find_origin(origin)?));
+            Ok((found.collect::<Result<_, IdMiss>>()?, kept.end()))
         })
     }
 
@@ -109,6 +143,12 @@ impl SharedStore {
         found.ok_or(ReadError::NothingGiven { position, to: position })
     }
 
+    /// What the index takes of the block that holds a position in a segment, and where that begins.
+    fn keys_from(&self, position: Position) -> Result<(Position, EventKeys), ReadError> {
+        let found = self.event_keys_at(position)?;
+        found.ok_or(ReadError::NothingGiven { position, to: position })
+    }
+
     /// Brings the index up to the segments, in this thread unless another one has done it, or until
     /// `is_over`.
     fn complete_ids(&self, is_over: &dyn Fn() -> bool) -> Result<(), ReadError> {
@@ -125,8 +165,8 @@ impl SharedStore {
                 // There are more by now.
                 segments = Segments::open(&self.folder, self.store_id).map_err(failed)?;
             }
-            let ids_of = |position| self.ids_from(position);
-            match self.ids.make_more(&segments, || self.check_open(), &ids_of) {
+            let keys_of = |position| self.keys_from(position);
+            match self.ids.make_more(&segments, || self.check_open(), &keys_of) {
                 Err(ReadError::Storage(error)) if error.kind().forbids_writing_only() => {
                     tracing::warn!(%error, "the index of event ids is made anew in memory");
                     self.ids.begin_anew_in_memory(self.ids.kept().epoch())?;
@@ -137,10 +177,10 @@ impl SharedStore {
         Ok(())
     }
 
-    /// Takes the ids of the blocks of a new segment into the index.
+    /// Takes the ids of the blocks of a new segment into the index, and the origins of their events.
     pub(crate) fn keep_ids(
         &self,
-        blocks: &[EncodedBlock],
+        blocks: &UnfiledBlocks,
         segment: &SegmentIndex,
     ) -> Result<(), StorageError> {
         let epoch = self.ids.kept().epoch();

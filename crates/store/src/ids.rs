@@ -2,7 +2,8 @@
 //!
 //! It is made of the blocks of segments and is kept in sorted runs; what is newer is in memory
 //! ([`fresh`]). An id that is higher than all of its version so far is new without a look, as those
-//! are that are made of the time. Ids of a block that are close to each other, as those are too, are
+//! are that are made of the time. Origins, which an event has once in a log too, are rows beside them
+//! (`event_keys.rs`). Ids of a block that are close to each other, as those are too, are
 //! one row, a *span*: the block says which they are. All others have a row each, and a filter that says
 //! of most new ones that they are not there. Derived from the blocks: one that is lost, damaged or
 //! another log's is made anew, and only what looks for ids waits for that (`id_lookup.rs`).
@@ -22,7 +23,7 @@ use std::{
 
 use spacefold_disk::{Folder as DiskFolder, LazyFolder, MemoryDisk};
 use spacefold_event_core::{
-    EventId, Position, ReadError, StorageError,
+    EventId, EventOrigin, Position, ReadError, StorageError,
     bytes::{to_u32, to_u64, to_usize},
     lock::{Lock, SharedLock},
 };
@@ -33,8 +34,10 @@ use self::{
     rows::OPTIONS,
 };
 use crate::{
-    block::{self, EncodedBlock, segment::SegmentIndex},
+    block::{self, segment::SegmentIndex},
+    event_keys::{EventKeys, origin_key},
     journal::segments::Segments,
+    unfiled::UnfiledBlocks,
 };
 
 /// The folder of the index, among what is derived from the log.
@@ -96,6 +99,9 @@ pub(crate) struct KeptIds {
 
 /// Reads the ids of the block that holds a position, and where that begins.
 pub(crate) type ReadIds<'a> = &'a dyn Fn(Position) -> Result<(Position, Vec<EventId>), ReadError>;
+
+/// The same, of all that the index takes of a block.
+pub(crate) type ReadKeys<'a> = &'a dyn Fn(Position) -> Result<(Position, EventKeys), ReadError>;
 
 /// The ids of a block, in order.
 #[derive(Debug)]
@@ -297,6 +303,17 @@ impl KeptIds {
     pub(crate) fn find(&self, id: EventId) -> Option<Option<Position>> {
         self.extent.find(number(id))
     }
+
+    /// Where the event of an origin is, as far as this goes.
+    ///
+    /// # Cost
+    /// Mostly a look at a filter of each run; nothing where no event has an origin.
+    pub(crate) fn find_origin(&self, origin: &EventOrigin) -> Result<Option<Position>, RunsError> {
+        if !self.extent.has_origins {
+            return Ok(None);
+        }
+        rows::find_origin(&self.view, origin_key(origin))
+    }
 }
 
 impl IdIndex {
@@ -339,7 +356,7 @@ impl IdIndex {
         &self,
         segments: &Segments,
         check_open: impl Fn() -> Result<(), ReadError>,
-        ids_of: ReadIds<'_>,
+        keys_of: ReadKeys<'_>,
     ) -> Result<(), ReadError> {
         let _making = self.making.lock();
         let kept = self.kept();
@@ -352,9 +369,11 @@ impl IdIndex {
         for (end, hash) in segments.ends_after(extent.end) {
             while extent.end < end {
                 let next = extent.end.next();
-                let (first, ids) = ids_of(next)?;
+                let (first, EventKeys { ids, mut origins }) = keys_of(next)?;
                 let ids = ids.get(to_usize(next.since(first))..).unwrap_or_default();
                 extent.add_block(next, ids, &mut new);
+                origins.retain(|origin| origin.position >= next);
+                extent.add_origins(origins, &mut new);
                 extent.end = extent.end.plus(to_u64(ids.len()));
                 count += ids.len();
             }
@@ -396,7 +415,7 @@ impl IdIndex {
     /// there yet, when it is.
     pub(crate) fn keep(
         &self,
-        blocks: &[EncodedBlock],
+        unfiled: &UnfiledBlocks,
         segment: &SegmentIndex,
     ) -> Result<(), IdMiss> {
         let mut set = self.set.lock();
@@ -406,12 +425,13 @@ impl IdIndex {
             return Ok(());
         }
         let (mut extent, mut new) = (kept.extent.clone(), NewIds::default());
-        for (block, entry) in blocks.iter().zip(&segment.blocks) {
-            let ids = block::event_ids(&block.bytes, self.store_id)
+        for (block, entry) in unfiled.blocks.iter().zip(&segment.blocks) {
+            let keys = block::event_keys(&block.bytes, self.store_id, None)
                 .map_err(|error| StorageError::new("keeping the ids of a block", error));
-            let ids = ids.map_err(ReadError::from)?;
-            extent.add_block(entry.first_position, &ids, &mut new);
+            let keys = keys.map_err(ReadError::from)?;
+            extent.add_block(entry.first_position, &keys.ids, &mut new);
         }
+        extent.add_origins(unfiled.origins.clone(), &mut new);
         (extent.end, extent.last_hash) = (segment.last_position, segment.last_hash);
         let written = self.write(&mut set, extent, new, kept.epoch);
         if written.is_err() {

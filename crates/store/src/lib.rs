@@ -23,6 +23,7 @@ mod creation;
 mod embedded_log;
 mod environment;
 mod error;
+mod event_keys;
 mod folder;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -55,6 +56,7 @@ mod sync;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+mod unfiled;
 mod verify;
 mod view;
 mod watch;

@@ -13,6 +13,8 @@ use spacefold_event_core::{
 use crate::{
     block,
     block::index::Candidates,
+    event_keys::{EventKeys, KeyedOrigin},
+    head::format_version::FormatVersion,
     log_copy::{LogCopy, SledError, StoredBlock},
     reading, recovery,
     shared::SharedStore,
@@ -97,26 +99,48 @@ impl SharedStore {
         &self,
         position: Position,
     ) -> Result<Option<(Position, Vec<EventId>)>, ReadError> {
+        let keys = self.keys_at(position, false)?;
+        Ok(keys.map(|(first, keys)| (first, keys.ids)))
+    }
+
+    /// The same with the origins of the events, which a store that no format version says may have any
+    /// of is not read for.
+    pub(crate) fn event_keys_at(
+        &self,
+        position: Position,
+    ) -> Result<Option<(Position, EventKeys)>, ReadError> {
+        let may_have_origins = self.lock_head_file().head().format_version >= FormatVersion::Second;
+        self.keys_at(position, may_have_origins)
+    }
+
+    fn keys_at(
+        &self,
+        position: Position,
+        with_origins: bool,
+    ) -> Result<Option<(Position, EventKeys)>, ReadError> {
         let located = self.view().locate(position);
         if let Located::Block(first) = located {
-            let ids = |bytes: &[u8]| {
-                let ids = block::event_ids(bytes, self.store_id).ok()?;
-                let count = to_u64(ids.len());
-                (position.since(first) < count).then_some(ids)
+            let schemas = with_origins.then(|| self.folder.schemas());
+            let keys = |bytes: &[u8]| {
+                let keys = block::event_keys(bytes, self.store_id, schemas).ok()?;
+                let count = to_u64(keys.ids.len());
+                (position.since(first) < count).then_some(keys)
             };
-            if let Some(ids) = self.sealed.block(first).and_then(|bytes| ids(&bytes)) {
-                return Ok(Some((first, ids)));
+            if let Some(keys) = self.sealed.block(first).and_then(|bytes| keys(&bytes)) {
+                return Ok(Some((first, keys)));
             }
             if let Some(sled) = self.copy.usable()?
                 && let Ok(stored) = stored_block(sled.as_ref(), first)
-                && let Some(ids) = ids(&stored.bytes())
+                && let Some(keys) = keys(&stored.bytes())
             {
-                return Ok(Some((first, ids)));
+                return Ok(Some((first, keys)));
             }
         }
         // In the tail, or wrong: then this makes it right.
-        let records = self.records_at(position)?;
-        Ok(records.map(|records| (records.first_position(), records.event_ids().to_vec())))
+        let Some(records) = self.records_at(position)? else { return Ok(None) };
+        let ids = records.event_ids().to_vec();
+        let origins = KeyedOrigin::all_of(&records).collect();
+        Ok(Some((records.first_position(), EventKeys { ids, origins })))
     }
 
     fn block(

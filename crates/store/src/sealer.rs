@@ -4,7 +4,6 @@
 
 mod archive;
 mod batch;
-mod unarchived;
 
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
@@ -15,10 +14,10 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use spacefold_event_core::{Records, StorageError};
 
-use self::{batch::SealBatch, unarchived::Unarchived};
+use self::batch::SealBatch;
 use crate::{
     block::EncodedBlock, block::plan::give_way, log_copy::LogCopy, log_copy::SledError, reserve,
-    shared::SharedStore, watch::WATCH_INTERVAL,
+    shared::SharedStore, unfiled::Unfiled, unfiled::UnfiledBlock, watch::WATCH_INTERVAL,
 };
 
 /// Bytes of blocks that make a segment; fewer do when journal files are needed.
@@ -41,7 +40,7 @@ pub(crate) struct Sealer {
     reserve_bytes: u64,
     /// The next blocks, encoded ahead.
     encoded: Option<SealBatch>,
-    unarchived: Unarchived,
+    unarchived: Unfiled,
     /// What wakes it. Those who file use it too: more may have become due meanwhile.
     wake: Weak<Sender<()>>,
     blocks_since_checkpoint: u64,
@@ -115,7 +114,7 @@ pub(crate) fn start(
         shared: Arc::clone(shared),
         reserve_bytes,
         encoded: None,
-        unarchived: Unarchived::default(),
+        unarchived: Unfiled::default(),
         wake: Arc::downgrade(wake),
         blocks_since_checkpoint: 0,
         is_closing: false,
@@ -266,7 +265,7 @@ impl Sealer {
         match sealed {
             Err(SealError::CopyWrong(error)) if self.rebuilds < MAX_REBUILDS => {
                 self.rebuilds += 1;
-                self.unarchived = Unarchived::default();
+                self.unarchived = Unfiled::default();
                 shared.rebuild_copy(&sled, error).map_err(|error| {
                     StorageError::new("making sled's copy of the log anew", error)
                 })?;
@@ -314,7 +313,7 @@ impl Sealer {
     /// Takes the blocks of earlier sessions that no segment has.
     fn take_unarchived(&mut self) {
         let earlier = std::mem::take(&mut *self.shared.unarchived.lock());
-        earlier.into_iter().for_each(|(first, block)| self.unarchived.push(first, block));
+        earlier.into_iter().for_each(|block| self.unarchived.push(block));
     }
 
     fn put_batch(&mut self, sled: &dyn LogCopy, batch: SealBatch) -> Result<(), SealError> {
@@ -352,7 +351,7 @@ impl Sealer {
         self.shared.copy_changed.store(true, Ordering::Relaxed);
         self.shared.announce();
         self.blocks_since_checkpoint += 1;
-        self.unarchived.push(first, encoded);
+        self.unarchived.push(UnfiledBlock::of(records, encoded));
         self.file_when_due()?;
         if self.blocks_since_checkpoint >= BLOCKS_BETWEEN_CHECKPOINTS {
             sync_copy(&self.shared, sled)?;

@@ -25,6 +25,7 @@ use crate::{
     lineage::Lineage,
     log_copy::{LogCopy, SledError},
     progress::Progress,
+    unfiled::UnfiledBlock,
     view::LogView,
     watch::FolderWatch,
 };
@@ -50,7 +51,7 @@ pub(crate) struct SharedStore {
     view: SharedLock<LogView>,
     pub(crate) copy: CopyInUse,
     /// Blocks that sled's copy had when it was opened and no segment: the sealer takes them.
-    pub(crate) unarchived: Lock<Vec<(Position, EncodedBlock)>>,
+    pub(crate) unarchived: Lock<Vec<UnfiledBlock>>,
     pub(crate) sealed: SegmentScan,
     pub(crate) cache: Cache<Position, Records, RecordsWeight>,
     pub(crate) kept_index: KeptIndex,
@@ -230,7 +231,7 @@ impl SharedStore {
         let mut unarchived = self.unarchived.lock();
         for (records, block) in blocks {
             view.seal(&records, block.hash);
-            unarchived.push((records.first_position(), block));
+            unarchived.push(UnfiledBlock::of(&records, block));
         }
         *copy = Copy::Open(sled);
         drop((unarchived, view, copy));

@@ -13,8 +13,8 @@ use spacefold_disk::{
     },
 };
 use spacefold_event_core::{
-    AppendRequest, EventFilter, EventId, EventType, LogIdentity, LogReader as _, LogWriter as _,
-    Position, ReadError, ReadRequest, SpaceEvent, StorageError, Timestamp,
+    AppendRequest, EventFilter, EventId, EventOrigin, EventType, LogIdentity, LogReader as _,
+    LogWriter as _, Position, ReadError, ReadRequest, SpaceEvent, StorageError, Timestamp,
 };
 
 use crate::{
@@ -100,7 +100,7 @@ impl Log {
             let space = format!("space-{}", rng.u8(..5));
             let event = match is_own {
                 false => SpaceEvent::variable_set(space, "v", text),
-                true => own_event(space, text),
+                true => own_event(space, text).with_origin(origin(append, place)),
             };
             event
                 .with_tags(tags)
@@ -431,6 +431,12 @@ fn own_event(space: String, text: String) -> SpaceEvent {
     SpaceEvent::application(space, "com.example.noted", payload).unwrap()
 }
 
+/// Where an event of an append is said to come from, if it comes from elsewhere.
+fn origin(append: usize, place: usize) -> EventOrigin {
+    let position = Position::new((append * 1_000 + place + 1) as u64);
+    EventOrigin { store_id: [9; 16], timeline: [8; 16], position }
+}
+
 /// What the intact slots of HEAD say of the format of the store.
 fn format_versions(disk: &SimDisk) -> CheckResult<Vec<Option<FormatVersion>>> {
     let Some(folder) = said(disk.folder(Path::new(STORE)), "reading HEAD")? else {
@@ -523,7 +529,7 @@ fn verify(
     verify_in(&environment, Path::new(STORE), options, None)
 }
 
-/// The ids of all events, which the log has by space and by tag, and finds by id, too.
+/// The ids of all events, which the log has by space and by tag, and finds by id and by origin, too.
 fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, ReadError> {
     let events = read(log, EventFilter::all())?;
     let space = format!("space-{}", events.len() % 5);
@@ -552,7 +558,30 @@ fn everything(log: &EmbeddedLog) -> Result<Vec<EventId>, ReadError> {
             return Err(StorageError::new("reading by a tag", what).into());
         }
     }
+    check_origins(log)?;
     Ok(all)
+}
+
+/// Finds each event that has an origin by it.
+fn check_origins(log: &EmbeddedLog) -> Result<(), ReadError> {
+    let (mut origins, mut expected) = (Vec::new(), Vec::new());
+    for page in log.pages(ReadRequest::from(Position::new(1))) {
+        for event in page?.envelopes() {
+            if let Some(origin) = event.origin() {
+                origins.push(*origin);
+                expected.push(Some(event.position));
+            }
+        }
+    }
+    // One that no event has.
+    origins.push(origin(0, 5_000_000));
+    expected.push(None);
+    let found = log.find_origins(&origins)?;
+    if found != expected {
+        let what = format!("events that are at {expected:?} are found by origin at {found:?}");
+        return Err(StorageError::new("finding origins", what).into());
+    }
+    Ok(())
 }
 
 fn ids<'e>(events: impl IntoIterator<Item = &'e SpaceEvent>) -> Vec<EventId> {

@@ -3,8 +3,8 @@
 use rapidhash::RapidHashMap;
 
 use super::{
-    AppendDecision, AppendView, IdsLookedFor, Proposal, check_count, distinct_ids::DistinctIds,
-    encode, find_any_id,
+    AppendDecision, AppendView, KeysLookedFor, Proposal, check_count, distinct_ids::DistinctIds,
+    encode, find_any_id, origins::ProposedOrigins,
 };
 use crate::{
     condition::AppendCondition,
@@ -114,13 +114,15 @@ fn propose(
 ) -> Result<Proposal, AppendError> {
     let first_position = records.first().map_or(Position::START, |first| first.position);
     let revisions = records.iter().map(|record| record.revision).collect();
+    let runs = encode(records, schemas)?;
     Ok(Proposal {
-        runs: encode(records, schemas)?,
+        origins: ProposedOrigins::of(&runs),
+        runs,
         condition: AppendCondition::none(),
         times: Some(records.iter().map(|record| record.recorded_at).collect()),
         looked_for: Vec::new(),
         filled_in: Box::default(),
-        ids_looked_for: IdsLookedFor::default(),
+        ids_looked_for: KeysLookedFor::default(),
         recorded: Some(IngestedFields { first_position, revisions, are_stored }),
     })
 }
@@ -135,12 +137,11 @@ pub(super) fn decide(
         return find_stored(proposal, recorded, view).map(AppendDecision::AlreadyStored);
     }
     check_following(proposal, recorded, view)?;
-    match find_any_id(proposal, view)? {
-        Some((index, position)) => {
-            Err(AppendError::EventIdReused { id: proposal.id(index), position })
-        }
-        None => Ok(AppendDecision::Append),
+    if let Some((index, position)) = find_any_id(proposal, view)? {
+        return Err(AppendError::EventIdReused { id: proposal.id(index), position });
     }
+    proposal.origins.check(view)?;
+    Ok(AppendDecision::Append)
 }
 
 /// The receipt of events that the log has as they are.

@@ -6,6 +6,7 @@ use super::{ReadRequest, identity::LogIdentity, page::Page};
 use crate::{
     condition::{AppendCondition, FailedCondition},
     event_id::EventId,
+    origin::EventOrigin,
     position::{Position, Revision},
     read_error::ReadError,
     timestamp::Timestamp,
@@ -132,6 +133,30 @@ pub trait LogReader: Send + Sync {
     fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
         ids.iter().map(|id| self.find_event(*id)).collect()
     }
+
+    /// Where the event of each of these origins is: one that the log has taken, durable or not. `None`
+    /// says that no event comes from there, so that an append may bring it.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    ///
+    /// # Cost
+    /// That of a look for each.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{
+    ///     Position, SpaceEvent, event::EventOrigin, log::{AppendRequest, MemoryLog}, prelude::*,
+    /// };
+    /// let log = MemoryLog::new();
+    /// let position = Position::new(7);
+    /// let origin = EventOrigin { store_id: [1; 16], timeline: [2; 16], position };
+    /// let event = SpaceEvent::space_created("handbook", "Handbook").with_origin(origin);
+    /// log.append(&AppendRequest::new(&[event]))?;
+    /// assert_eq!(log.find_origins(&[origin])?, [Some(Position::new(1))]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError>;
 
     /// Whether what the log has taken, durable or not, meets a condition: whether
     /// [no part of it fails](LogReader::failed_parts).

@@ -20,8 +20,8 @@ pub type AppendFuture = Awaited<Result<Receipt, AppendError>>;
 pub trait LogWriter: Send + Sync {
     /// Appends events, all or none, at consecutive positions, and waits until they are durable.
     ///
-    /// Checked in this order: limits, ids, the condition. An id is there once in a log, for ever. An
-    /// append whose events are all stored already, one after the other and with the same content,
+    /// Checked in this order: limits, ids, origins, the condition. An id is there once in a log, for
+    /// ever, and so is an origin. An append whose events are all stored already, one after the other and with the same content,
     /// succeeds with the old positions and writes nothing, whatever its condition; one of which some
     /// id is stored otherwise is refused.
     ///
@@ -54,6 +54,7 @@ pub trait LogWriter: Send + Sync {
     ///   whose place the log has another.
     /// - [`AppendError::DuplicateEventId`] of an id twice among the events, and
     ///   [`AppendError::EventIdReused`] of one that is stored at another position.
+    /// - [`AppendError::DuplicateOrigin`] and [`AppendError::OriginReused`] of origins likewise.
     /// - Every other [`AppendError`] as of an append, its limits among them.
     ///
     /// After every variant but [`AppendError::OutcomeUnknown`], nothing of the events is stored.

@@ -9,6 +9,7 @@ use super::{
     BincodeConfig, codec,
     columns::{Columns, Numbers},
     payload_bytes::Unreadable,
+    rare::RareColumns,
     schemas::{OtherVersion, Schemas},
     stored_columns::{StoredBody, StoredColumns},
     text::{TextId, TextTable},
@@ -93,6 +94,18 @@ impl Body {
         columns.rare = stored.rare(&columns.event_types, texts.len())?.map(Box::new);
         stored.close()?;
         Ok((Self { texts, columns, are_current: true }, codes))
+    }
+
+    /// What few events of a body have, unpacked alone.
+    pub(super) fn decode_rare(
+        stored: StoredBody<'_>,
+        count: usize,
+        schemas: &Schemas,
+    ) -> Result<Option<RareColumns>, CorruptRecords> {
+        let mut stored = StoredColumns::open(stored, count)?;
+        let (texts, codes) = stored.skip_to_rare()?;
+        let mut codes = Codes { stored: codes, others: Vec::new() };
+        stored.rare(&codes.types(schemas)?, texts)
     }
 
     pub(super) fn row(&self, index: usize) -> Option<RecordRow<'_>> {

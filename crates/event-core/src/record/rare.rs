@@ -61,6 +61,13 @@ impl RareColumns {
         tags.into_iter().map(TextId).collect()
     }
 
+    /// The origins, each with the place of its record, in order.
+    pub(super) fn origins(&self) -> impl Iterator<Item = (usize, &EventOrigin)> {
+        let origin = |place: &u32| self.origins.get(to_usize(place.checked_sub(1)?));
+        let places = self.origin_of.iter().enumerate();
+        places.filter_map(move |(index, place)| Some((index, origin(place)?)))
+    }
+
     /// Notes what the record at `index` has, behind every one that has anything so far.
     pub(super) fn set(
         &mut self,

@@ -7,7 +7,7 @@ use bincode::Decode;
 use super::{
     body::{Body, decode_payload},
     codec,
-    rare::RareFields,
+    rare::{RareColumns, RareFields},
     schemas::Schemas,
     stored_columns::{self, StoredBody},
     text::TextId,
@@ -207,6 +207,22 @@ impl Records {
         stored_columns::event_ids_of_dense(dense, count)
     }
 
+    /// The origins of the records that have one, each with the place of its record, from the two
+    /// [parts](super::EncodedBody::parts) of a body; nothing else is unpacked.
+    ///
+    /// # Errors
+    /// [`CorruptRecords`] when the columns are none that [`super::RecordsBuilder`] writes.
+    pub fn decode_origins(
+        schemas: &Schemas,
+        rest: &[u8],
+        dense: &[u8],
+        count: usize,
+    ) -> Result<Vec<(usize, EventOrigin)>, CorruptRecords> {
+        let rare = Body::decode_rare(StoredBody::Parted { rest, dense }, count, schemas)?;
+        let origins = rare.iter().flat_map(RareColumns::origins);
+        Ok(origins.map(|(index, origin)| (index, *origin)).collect())
+    }
+
     /// The same records under other assignments: those of a run that was encoded before the
     /// writer decided.
     ///
@@ -329,6 +345,11 @@ impl Records {
     #[must_use]
     pub fn needs_version_2(&self) -> bool {
         self.body.columns.rare.is_some()
+    }
+
+    /// The origins of the records that have one, each with the place of its record, in order.
+    pub fn origins(&self) -> impl Iterator<Item = (usize, &EventOrigin)> {
+        self.body.columns.rare.iter().flat_map(|rare| rare.origins())
     }
 
     /// The tags that events of the run have, each once.

@@ -178,6 +178,28 @@ impl<'a> StoredColumns<'a> {
         }
     }
 
+    /// Passes over all that is before what few events have: how many texts there are, and what stands
+    /// for the types and versions of the records.
+    pub(super) fn skip_to_rare(&mut self) -> Result<(usize, &'a [u8]), CorruptRecords> {
+        self.lists.bytes()?;
+        let spaces = self.lists.len()?;
+        self.lists.u32s(spaces, |_| {})?;
+        let codes = self.codes()?;
+        self.skip_numbers()?;
+        self.list_of_records()?;
+        self.lists.i64s(self.count, |_| {})?;
+        for _ in 0..NUMBERS_BEHIND_TIMES {
+            self.skip_numbers()?;
+        }
+        self.lists.bytes()?;
+        Ok((self.entries.len(), codes))
+    }
+
+    fn skip_numbers(&mut self) -> Result<(), CorruptRecords> {
+        self.list_of_records()?;
+        Ok(self.lists.u32s(self.count, |_| {})?)
+    }
+
     /// Reads what few events have, if any of these has it: what is behind all else.
     pub(super) fn rare(
         &mut self,
@@ -214,6 +236,9 @@ impl<'a> StoredColumns<'a> {
         if self.lists.len()? == self.count { Ok(()) } else { Err(OTHER_LENGTH) }
     }
 }
+
+/// Sources, correlation ids, lengths of payloads.
+const NUMBERS_BEHIND_TIMES: usize = 3;
 
 const OTHER_LENGTH: CorruptRecords = CorruptRecords::Malformed("columns of different lengths");
 

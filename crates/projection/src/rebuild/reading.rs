@@ -10,8 +10,8 @@ use std::{
 };
 
 use spacefold_event_core::{
-    AppendCondition, EventId, FailedCondition, LogIdentity, LogReader, Page, Position, ReadError,
-    ReadRequest, Revision, Timestamp, bytes::to_u64, lock::Lock,
+    AppendCondition, EventId, EventOrigin, FailedCondition, LogIdentity, LogReader, Page, Position,
+    ReadError, ReadRequest, Revision, Timestamp, bytes::to_u64, lock::Lock,
 };
 use spacefold_state::Effects;
 
@@ -156,6 +156,10 @@ impl LogReader for SharedReading<'_> {
 
     fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
         self.log.find_events(ids)
+    }
+
+    fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError> {
+        self.log.find_origins(origins)
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {

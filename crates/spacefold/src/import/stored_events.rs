@@ -1,9 +1,11 @@
-//! Which events of a window are stored already, and which have the id of another event.
+//! Which events of a window are stored already, and which have the id or the origin of another event.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
-use rapidhash::RapidHashMap;
-use spacefold_event_core::{EventId, LogReader, Position, ReadError, ReadRequest, SpaceEvent};
+use rapidhash::{RapidHashMap, quality::GlobalState};
+use spacefold_event_core::{
+    EventId, EventOrigin, LogReader, Position, ReadError, ReadRequest, SpaceEvent,
+};
 
 use super::ReadEvent;
 
@@ -17,8 +19,25 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 pub(super) struct Known {
     /// Of each event whether it is stored, or is earlier in the window.
     pub(super) is_known: Vec<bool>,
-    /// The place of the first one whose id another event has.
-    pub(super) other: Option<usize>,
+    /// The first one that is in the way of another event.
+    pub(super) clash: Option<Clash>,
+}
+
+/// An event of a window that has what another event has.
+#[derive(Clone, Copy)]
+pub(super) struct Clash {
+    /// Its place in the window.
+    pub(super) place: usize,
+    pub(super) of: ClashOf,
+}
+
+/// What two events have that only one may have.
+#[derive(Clone, Copy)]
+pub(super) enum ClashOf {
+    /// The id, and they are not the same event.
+    Id,
+    /// The origin.
+    Origin,
 }
 
 /// Looks the events of a window up, and compares those whose ids are stored, or come twice, with the
@@ -27,13 +46,14 @@ pub(super) fn find_known(log: &dyn LogReader, window: &[ReadEvent]) -> Result<Kn
     let ids: Vec<EventId> = window.iter().map(|read| read.event.event_id).collect();
     let positions = log.find_events(&ids)?;
     let mut is_known = vec![false; window.len()];
-    let mut other: Option<usize> = None;
+    let mut clash = find_reused_origin(log, window, &positions)?;
     let mut note = |place: usize, is_same: bool| {
         if let Some(known) = is_known.get_mut(place) {
             *known = true;
         }
         if !is_same {
-            other = Some(other.map_or(place, |first| first.min(place)));
+            let is_first = clash.is_none_or(|first| place < first.place);
+            clash = if is_first { Some(Clash { place, of: ClashOf::Id }) } else { clash };
         }
     };
     let mut earlier: RapidHashMap<EventId, &SpaceEvent> = RapidHashMap::default();
@@ -75,7 +95,38 @@ pub(super) fn find_known(log: &dyn LogReader, window: &[ReadEvent]) -> Result<Kn
         }
         rest = after;
     }
-    Ok(Known { is_known, other })
+    Ok(Known { is_known, clash })
+}
+
+/// The first new event of a window that comes from where another one comes from: a stored one, or a
+/// new one before it. What is there already is skipped, wherever it is said to come from.
+fn find_reused_origin(
+    log: &dyn LogReader,
+    window: &[ReadEvent],
+    positions: &[Option<Position>],
+) -> Result<Option<Clash>, ReadError> {
+    if window.iter().all(|read| read.event.origin.is_none()) {
+        return Ok(None);
+    }
+    let mut ids: HashSet<EventId, GlobalState> = HashSet::default();
+    let mut seen: HashSet<EventOrigin, GlobalState> = HashSet::default();
+    let mut places = Vec::new();
+    let mut origins = Vec::new();
+    let mut first: Option<usize> = None;
+    for (place, (read, position)) in window.iter().zip(positions).enumerate() {
+        let is_new = position.is_none() && ids.insert(read.event.event_id);
+        if let Some(origin) = read.event.origin.filter(|_| is_new) {
+            if !seen.insert(origin) {
+                first = Some(place);
+                break;
+            }
+            places.push(place);
+            origins.push(origin);
+        }
+    }
+    let stored = log.find_origins(&origins)?.iter().position(Option::is_some);
+    let place = stored.and_then(|index| places.get(index).copied()).or(first);
+    Ok(place.map(|place| Clash { place, of: ClashOf::Origin }))
 }
 
 /// Waits until what is stored can be read: it may have been answered before.

@@ -2,8 +2,8 @@
 //! found, and none that is not there.
 
 use spacefold_event_core::{
-    AppendError, AppendRequest, EventId, LogReader as _, LogWriter as _, Position, ReadRequest,
-    SpaceEvent,
+    AppendError, AppendRequest, EventId, EventOrigin, LogReader as _, LogWriter as _, Position,
+    ReadRequest, SpaceEvent,
 };
 
 use crate::{
@@ -39,7 +39,38 @@ fn event(id: EventId, position: u64) -> SpaceEvent {
     let at = "2020-01-01".parse().unwrap();
     // Long enough that there are many segments.
     let long = format!("{position:0>200}");
-    SpaceEvent::variable_set(space, "v", long).with_event_id(id).with_timestamp(at)
+    let mut event = SpaceEvent::variable_set(space, "v", long).with_event_id(id).with_timestamp(at);
+    event.origin = has_origin(position).then(|| origin(position));
+    event
+}
+
+/// Whether the event at a position comes from elsewhere: some do, from some time on.
+const fn has_origin(position: u64) -> bool {
+    position > 7_600 && position.is_multiple_of(3)
+}
+
+fn origin(position: u64) -> EventOrigin {
+    EventOrigin { store_id: [1; 16], timeline: [2; 16], position: Position::new(position) }
+}
+
+/// Finds the origins of these events, and none of others.
+fn check_origins(log: &EmbeddedLog, positions: impl Iterator<Item = u64>) {
+    let positions: Vec<u64> = positions.collect();
+    let origins: Vec<EventOrigin> = positions.iter().copied().map(origin).collect();
+    let found = log.find_origins(&origins).unwrap();
+    for (position, found) in positions.into_iter().zip(found) {
+        let is_there = has_origin(position) && position <= log.head().get();
+        let expected = is_there.then(|| Position::new(position));
+        assert_eq!(found, expected, "{position}");
+        if expected.is_some() {
+            let other = SpaceEvent::space_archived("other").with_origin(origin(position));
+            let refused = log.append(&AppendRequest::new(&[other])).unwrap_err();
+            let AppendError::OriginReused { origin: of, position: at } = refused else {
+                panic!("{refused}")
+            };
+            assert_eq!((of, at.get()), (origin(position), position));
+        }
+    }
 }
 
 fn append(log: &EmbeddedLog, events: u64, seed: u64) {
@@ -72,6 +103,7 @@ fn check(log: &EmbeddedLog, step: usize) {
     let looked_for: Vec<(u64, EventId)> = (1..).zip(all.iter().copied()).step_by(step).collect();
     let ids: Vec<EventId> = looked_for.iter().map(|(_, id)| *id).collect();
     let found = log.find_events(&ids).unwrap();
+    check_origins(log, looked_for.iter().map(|(position, _)| *position));
     for ((position, id), found) in looked_for.into_iter().zip(found) {
         assert_eq!(found, Some(Position::new(position)), "{id}");
         let mut near = *id.as_bytes();
@@ -108,6 +140,32 @@ fn every_id_is_known_for_ever() {
     append(&log, 3_000, 2);
     check(&log, 59);
     assert_eq!(log.head(), Position::new(17_000));
+}
+
+#[test]
+fn origins_of_blocks_in_no_segment_and_of_the_tail_are_known() {
+    let stored = Stored::new("event-ids");
+    let log = stored.open();
+    append(&log, 7_600, 1);
+    let indexed = log.shared().ids.end().get();
+    while log.shared().ids.end().get() == indexed {
+        append(&log, 300, log.head().get());
+    }
+    // Some in a segment, some in blocks, some in the tail, some ahead of what is durable.
+    append(&log, 400, 5);
+    let all = || 7_500..=log.head().get() + 3;
+    check_origins(&log, all());
+    assert!(log.shared().view().index.end() > log.shared().ids.end());
+    assert!(log.head() > log.shared().view().index.end());
+    let head = log.head().get();
+    log.close().unwrap();
+    let log = stored.open();
+    check_origins(&log, 7_500..=head + 3);
+    // A store that nothing says of that it may have origins has none, and none is looked for.
+    let plain = filled(3_000, 1);
+    let log = plain.open();
+    check_origins(&log, 1..=3_000);
+    assert_eq!(log.info().format_version, 1);
 }
 
 #[test]

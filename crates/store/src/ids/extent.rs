@@ -3,7 +3,7 @@
 
 use spacefold_event_core::{EventId, Position, bytes::ByteReader};
 
-use crate::block::BlockHash;
+use crate::{block::BlockHash, event_keys::KeyedOrigin};
 
 /// How many versions the nibble of a UUID can name.
 const VERSIONS: usize = 16;
@@ -62,6 +62,8 @@ pub(super) struct IdExtent {
     far: Vec<(u128, Position)>,
     /// The versions, a bit each, of which ids have rows of their own.
     single_versions: u16,
+    /// Whether any event has an origin.
+    pub(super) has_origins: bool,
     /// The highest ids of the spans so far, after each of the newest ones, the oldest first.
     span_highs: Vec<u128>,
 }
@@ -83,6 +85,7 @@ pub(super) struct NewIds {
     /// Ids that have rows of their own, and where their events are.
     pub(super) singles: Vec<(u128, Position)>,
     pub(super) spans: Vec<IdSpan>,
+    pub(super) origins: Vec<KeyedOrigin>,
 }
 
 impl IdExtent {
@@ -94,6 +97,7 @@ impl IdExtent {
             highest: HighestIds::default(),
             far: Vec::new(),
             single_versions: 0,
+            has_origins: false,
             span_highs: Vec::new(),
         }
     }
@@ -161,6 +165,12 @@ impl IdExtent {
         }
     }
 
+    /// Takes in the origins of the next events.
+    pub(super) fn add_origins(&mut self, origins: Vec<KeyedOrigin>, new: &mut NewIds) {
+        self.has_origins |= !origins.is_empty();
+        new.origins.extend(origins);
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.end.get().to_le_bytes().to_vec();
         bytes.extend_from_slice(&self.last_hash);
@@ -168,6 +178,7 @@ impl IdExtent {
             bytes.extend_from_slice(&highest.to_be_bytes());
         }
         bytes.extend_from_slice(&self.single_versions.to_le_bytes());
+        bytes.push(u8::from(self.has_origins));
         for count in [self.span_highs.len(), self.far.len()] {
             bytes.push(u8::try_from(count).unwrap_or(u8::MAX));
         }
@@ -189,7 +200,8 @@ impl IdExtent {
             *id = u128::from_be_bytes(bytes.array()?);
         }
         let single_versions = u16::from_le_bytes(bytes.array()?);
-        let [spans, far] = bytes.array()?;
+        let [has_origins, spans, far] = bytes.array()?;
+        let has_origins = (has_origins <= 1).then_some(has_origins == 1)?;
         let mut id = || Some(u128::from_be_bytes(bytes.array()?));
         let span_highs = (0..spans).map(|_| id()).collect::<Option<Vec<_>>>()?;
         let mut far_id = || {
@@ -197,7 +209,8 @@ impl IdExtent {
             Some((id, Position::new(bytes.u64()?)))
         };
         let far = (0..far).map(|_| far_id()).collect::<Option<Vec<_>>>()?;
-        let decoded = Self { end, last_hash, highest, far, single_versions, span_highs };
+        let decoded =
+            Self { end, last_hash, highest, far, single_versions, has_origins, span_highs };
         bytes.end(decoded).filter(|decoded| decoded.span_highs.len() <= OVERLAPPING_SPANS)
     }
 }
@@ -259,6 +272,11 @@ mod tests {
         add(&mut later_extent, 201, &later);
         assert_eq!((later_extent.far.len(), later_extent.find(number(ids[50]))), (0, None));
         assert!(later_extent.may_be_single(number(ids[50])));
+        extent.add_origins(Vec::new(), &mut NewIds::default());
+        assert!(!extent.has_origins);
+        let origin = KeyedOrigin { key: 5, position: Position::new(7) };
+        extent.add_origins(vec![origin], &mut NewIds::default());
+        assert!(extent.has_origins);
         assert_eq!(IdExtent::decode(&extent.encode()), Some(extent.clone()));
         for bytes in 0..extent.encode().len() {
             assert_eq!(IdExtent::decode(&extent.encode()[..bytes]), None, "{bytes}");
@@ -314,11 +332,11 @@ mod tests {
     proptest! {
         #[test]
         fn bytes_are_what_they_are_written_as_or_nothing(
-            mut bytes in vec(any::<u8>(), 300..600),
-            (spans, far) in (0..7_u8, 0..9_u8),
+            mut bytes in vec(any::<u8>(), 301..600),
+            (origins, spans, far) in (0..3_u8, 0..7_u8, 0..9_u8),
         ) {
-            bytes[298..300].copy_from_slice(&[spans, far]);
-            bytes.truncate(300 + usize::from(spans) * 16 + usize::from(far) * 24);
+            bytes[298..301].copy_from_slice(&[origins, spans, far]);
+            bytes.truncate(301 + usize::from(spans) * 16 + usize::from(far) * 24);
             if let Some(extent) = IdExtent::decode(&bytes) {
                 prop_assert_eq!(extent.encode(), bytes);
             }

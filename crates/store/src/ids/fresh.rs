@@ -3,14 +3,15 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use rapidhash::quality::RandomState;
 use spacefold_event_core::{
-    EventId, Position,
+    EventId, EventOrigin, Position,
     bytes::{to_u32, to_u64, to_usize},
 };
 
 use super::extent::{HighestIds, number};
+use crate::event_keys::{KeyedOrigin, origin_key};
 
 /// The newest ids of a log: those after a position, which moves on as the index takes them over. As
 /// many as the blocks and frames that are in no segment have, twice over.
@@ -32,6 +33,8 @@ struct IdTable {
     ids: Vec<EventId>,
     highest: HighestIds,
     places: HashTable<IdPlace>,
+    /// Where the events are that have an origin, by the keys of these.
+    origins: HashMap<u128, Position, RandomState>,
     /// How many of the ids are in the table.
     noted: usize,
 }
@@ -53,8 +56,9 @@ impl IdPlace {
 impl FreshIds {
     /// None yet, after a position.
     pub(crate) fn after(after: Position) -> Self {
-        let table = |after| IdTable::after(after, 0);
-        Self { hashes: RandomState::new(), before: table(after), present: table(after) }
+        let hashes = RandomState::new();
+        let table = |after| IdTable::after(after, 0, hashes);
+        Self { hashes, before: table(after), present: table(after) }
     }
 
     /// The position after which it has every id.
@@ -67,8 +71,14 @@ impl FreshIds {
         self.present.end()
     }
 
-    /// Takes in the ids of the next events of the log.
-    pub(crate) fn extend(&mut self, ids: &[EventId]) {
+    /// Takes in the ids of the next events of the log, and the origins of those that have one.
+    pub(crate) fn extend(
+        &mut self,
+        ids: &[EventId],
+        origins: impl IntoIterator<Item = KeyedOrigin>,
+    ) {
+        let origins = origins.into_iter().map(|origin| (origin.key, origin.position));
+        self.present.origins.extend(origins);
         for id in ids {
             self.present.highest.note(number(*id));
         }
@@ -78,7 +88,8 @@ impl FreshIds {
     /// Lets go of what is in the index up to a position, once that is enough.
     pub(crate) fn release_through(&mut self, kept: Position) {
         if kept >= self.before.end() && !self.present.ids.is_empty() {
-            let next = IdTable::after(self.present.end(), self.present.ids.len());
+            let (end, room) = (self.present.end(), self.present.ids.len());
+            let next = IdTable::after(end, room, self.hashes);
             self.before = std::mem::replace(&mut self.present, next);
         }
     }
@@ -96,13 +107,30 @@ impl FreshIds {
     }
 }
 
+impl FreshIds {
+    /// The first of these origins that is here, and where its event is.
+    pub(crate) fn find_any_origin(&self, origins: &[EventOrigin]) -> Option<(usize, Position)> {
+        if self.present.origins.is_empty() && self.before.origins.is_empty() {
+            return None;
+        }
+        let find = |(index, origin): (usize, &EventOrigin)| {
+            let key = origin_key(origin);
+            let tables = [&self.present, &self.before];
+            let position = tables.iter().find_map(|table| table.origins.get(&key));
+            Some((index, *position?))
+        };
+        origins.iter().enumerate().find_map(find)
+    }
+}
+
 impl IdTable {
-    fn after(after: Position, room: usize) -> Self {
+    fn after(after: Position, room: usize, hashes: RandomState) -> Self {
         Self {
             after,
             ids: Vec::with_capacity(room),
             highest: HighestIds::default(),
             places: HashTable::new(),
+            origins: HashMap::with_hasher(hashes),
             noted: 0,
         }
     }
@@ -162,7 +190,7 @@ mod tests {
             let id = EventId::from_bytes(if rng.bool() { random } else { rising }.to_be_bytes());
             let expected = model.get(&id).copied().map(Position::new);
             assert_eq!(fresh.find(id), expected);
-            fresh.extend(&[id]);
+            fresh.extend(&[id], []);
             head += 1;
             model.insert(id, head);
             if rng.u8(..40) == 0 {

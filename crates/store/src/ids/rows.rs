@@ -3,6 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `i`, an id (16 bytes) | the position of its event, little endian, without the zeros at its end |
+//! | `o`, the key of an origin (16 bytes) | the position of its event, as of an id |
 //! | `s`, the highest id of this span and those before it (16 bytes), the first position of a block (u64, big endian) | the lowest and the highest id of the span (16 bytes each) |
 //!
 //! An id is a row of its own, or is in a span: then the block says where its event is.
@@ -11,8 +12,10 @@ use spacefold_event_core::{Position, bytes::ByteReader};
 use spacefold_runs::{KeyValue, RunSetOptions, RunsError, View, Writing};
 
 use super::extent::{IdSpan, NewIds};
+use crate::event_keys::KeyedOrigin;
 
 const SINGLE: u8 = b'i';
+const ORIGIN: u8 = b'o';
 const SPAN: u8 = b's';
 
 pub(super) const OPTIONS: RunSetOptions =
@@ -28,17 +31,9 @@ fn filter_key(key: &[u8]) -> &[u8] {
 
 /// Writes what is new as the rows of a run. Of ids that are there twice the last one counts.
 pub(super) fn push_all(new: &mut NewIds, writing: &mut Writing<'_>) -> Result<(), RunsError> {
-    new.singles.sort_unstable();
-    for pair in new.singles.windows(2) {
-        if let [(id, position), (next, _)] = pair
-            && id != next
-        {
-            push_single(*id, *position, writing)?;
-        }
-    }
-    if let Some((id, position)) = new.singles.last() {
-        push_single(*id, *position, writing)?;
-    }
+    push_places(SINGLE, &mut new.singles, |single| *single, writing)?;
+    let place = |origin: &KeyedOrigin| (origin.key, origin.position);
+    push_places(ORIGIN, &mut new.origins, place, writing)?;
     for span in &new.spans {
         let key = [&span_key(span.high)[..], &span.block.get().to_be_bytes()].concat();
         let value = [span.lowest.to_be_bytes(), span.highest.to_be_bytes()].concat();
@@ -47,14 +42,31 @@ pub(super) fn push_all(new: &mut NewIds, writing: &mut Writing<'_>) -> Result<()
     Ok(())
 }
 
-fn push_single(id: u128, position: Position, writing: &mut Writing<'_>) -> Result<(), RunsError> {
-    let bytes = position.get().to_le_bytes();
-    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    writing.push((&single_key(id), bytes.get(..used)))
+/// Writes where the event of each key is, as rows of a kind.
+fn push_places<T: Ord>(
+    kind: u8,
+    places: &mut [T],
+    of: impl Fn(&T) -> (u128, Position),
+    writing: &mut Writing<'_>,
+) -> Result<(), RunsError> {
+    places.sort_unstable();
+    let mut places = places.iter().map(of).peekable();
+    while let Some((key, position)) = places.next() {
+        if places.peek().is_none_or(|(next, _)| *next != key) {
+            push_place(&key_of(kind, key), position, writing)?;
+        }
+    }
+    Ok(())
 }
 
-fn single_key(id: u128) -> [u8; 17] {
-    key_of(SINGLE, id)
+fn push_place(
+    key: &[u8; 17],
+    position: Position,
+    writing: &mut Writing<'_>,
+) -> Result<(), RunsError> {
+    let bytes = position.get().to_le_bytes();
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    writing.push((key, bytes.get(..used)))
 }
 
 fn span_key(high: u128) -> [u8; 17] {
@@ -71,7 +83,16 @@ fn key_of(kind: u8, id: u128) -> [u8; 17] {
 
 /// Where the event of an id is that has a row of its own.
 pub(super) fn find_single(view: &View, id: u128) -> Result<Option<Position>, RunsError> {
-    let Some(value) = view.get(&single_key(id))?.value() else { return Ok(None) };
+    find_place(view, &key_of(SINGLE, id))
+}
+
+/// Where the event of an origin is.
+pub(super) fn find_origin(view: &View, key: u128) -> Result<Option<Position>, RunsError> {
+    find_place(view, &key_of(ORIGIN, key))
+}
+
+fn find_place(view: &View, key: &[u8; 17]) -> Result<Option<Position>, RunsError> {
+    let Some(value) = view.get(key)?.value() else { return Ok(None) };
     let mut bytes = [0; 8];
     for (to, from) in bytes.iter_mut().zip(value.iter()) {
         *to = *from;

@@ -8,7 +8,9 @@ use std::{
 use crossbeam_channel::Sender;
 use spacefold_event_core::StorageError;
 
-use crate::{block::EncodedBlock, journal::segments, progress::StoreFailure, shared::SharedStore};
+use crate::{
+    journal::segments, progress::StoreFailure, shared::SharedStore, unfiled::UnfiledBlocks,
+};
 
 /// Says that nothing is being archived any more, however the thread ends.
 struct Archiving {
@@ -34,7 +36,7 @@ impl Drop for Archiving {
 /// The `sealer` is told when it is over.
 pub(super) fn start(
     shared: &Arc<SharedStore>,
-    blocks: Vec<EncodedBlock>,
+    blocks: UnfiledBlocks,
     sealer: Weak<Sender<()>>,
 ) -> Result<(), StorageError> {
     shared.progress.update(|state| state.is_archiving = true);
@@ -53,8 +55,8 @@ pub(super) fn start(
     spawned.map(drop).map_err(|error| StorageError::new("starting the archiving thread", error))
 }
 
-fn archive(shared: &SharedStore, blocks: &[EncodedBlock]) -> Result<(), StorageError> {
-    let index = segments::write(&shared.folder, shared.store_id, blocks)?;
+fn archive(shared: &SharedStore, unfiled: &UnfiledBlocks) -> Result<(), StorageError> {
+    let index = segments::write(&shared.folder, shared.store_id, &unfiled.blocks)?;
     #[cfg(test)]
     drop(shared.noting_sealed.lock());
     let mut head_file = shared.head_file.lock();
@@ -69,5 +71,5 @@ fn archive(shared: &SharedStore, blocks: &[EncodedBlock]) -> Result<(), StorageE
     files.give_up_through(index.last_position);
     shared.progress.update(|state| state.files_are_full = files.are_full());
     shared.keep_index(index.last_position)?;
-    shared.keep_ids(blocks, &index)
+    shared.keep_ids(unfiled, &index)
 }

@@ -4,12 +4,16 @@ use std::{cell::RefCell, sync::Arc};
 
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
-    EventFilter, EventId, EventQuery, Position, ReadError, ReadRequest, RecordedEvent, Records,
-    Revision, Timestamp, append_rules::AppendView, bytes::to_usize,
+    EventFilter, EventId, EventOrigin, EventQuery, Position, ReadError, ReadRequest, RecordedEvent,
+    Records, Revision, Timestamp, append_rules::AppendView, bytes::to_usize,
 };
 
 use crate::{
-    ids::fresh::FreshIds, reader::recorded_event, run::RecordRun, run_postings::RunPostings,
+    event_keys::{EventKeys, KeyedOrigin},
+    ids::fresh::FreshIds,
+    reader::recorded_event,
+    run::RecordRun,
+    run_postings::RunPostings,
     shared::SharedStore,
 };
 
@@ -159,7 +163,7 @@ impl UndurableAppends {
         if let Some(fresh) = self.fresh_ids.borrow_mut().as_mut()
             && fresh.end().next() == records.first_position()
         {
-            fresh.extend(records.event_ids());
+            fresh.extend(records.event_ids(), KeyedOrigin::all_of(records));
             fresh.release_through(self.shared.ids.end());
         }
     }
@@ -170,17 +174,18 @@ impl UndurableAppends {
         let fresh = kept.get_or_insert_with(|| FreshIds::after(self.shared.ids.reach()));
         while fresh.end() < self.durable_head {
             let next = fresh.end().next();
-            let Some((first, ids)) = self.shared.event_ids_at(next)? else {
+            let Some((first, EventKeys { ids, origins })) = self.shared.event_keys_at(next)? else {
                 let to = self.durable_head;
                 return Err(ReadError::NothingGiven { position: next, to });
             };
             let known = to_usize(next.since(first));
-            fresh.extend(ids.get(known..).unwrap_or_default());
+            let origins = origins.into_iter().filter(|origin| origin.position >= next);
+            fresh.extend(ids.get(known..).unwrap_or_default(), origins);
         }
         if fresh.end() < self.head {
             for records in self.records() {
                 if records.first_position() > fresh.end() {
-                    fresh.extend(records.event_ids());
+                    fresh.extend(records.event_ids(), KeyedOrigin::all_of(records));
                 }
             }
         }
@@ -220,6 +225,27 @@ impl AppendView for UndurableAppends {
         let before = fresh.map_or(ids.len(), |(index, _)| index);
         let ids = ids.get(..before).unwrap_or_default();
         let kept = self.shared.look_for_ids(std::iter::once(ids))?;
+        Ok(kept.found.or(fresh))
+    }
+
+    fn find_origin(&self, origin: &EventOrigin) -> Result<Option<Position>, ReadError> {
+        let found = self.find_any_origin(std::slice::from_ref(origin), Position::START)?;
+        Ok(found.map(|(_, position)| position))
+    }
+
+    fn find_any_origin(
+        &self,
+        origins: &[EventOrigin],
+        after: Position,
+    ) -> Result<Option<(usize, Position)>, ReadError> {
+        let look = |fresh: &mut FreshIds| (fresh.find_any_origin(origins), fresh.begin());
+        let (fresh, begin) = self.look_at_fresh_ids(look)?;
+        if begin <= after {
+            return Ok(fresh);
+        }
+        // As of ids.
+        let before = fresh.map_or(origins.len(), |(index, _)| index);
+        let kept = self.shared.look_for_origins(origins.get(..before).unwrap_or_default())?;
         Ok(kept.found.or(fresh))
     }
 

@@ -229,6 +229,10 @@ fn failure(error: ImportError, name: &str) -> Failure {
             "every line before it is stored: `spacefold find ID` prints the event that has the id; \
              give the line another id, or leave it out"
         }
+        ImportFailure::OriginReused { .. } => {
+            "every line before it is stored: leave the line out, or give it no origin if it is \
+             another event"
+        }
         ImportFailure::Input { .. } => {
             "every line before it is stored: get the whole file and import it again"
         }
