@@ -210,6 +210,13 @@ fn origin() -> impl Strategy<Value = EventOrigin> {
     )
 }
 
+/// An event of any type.
+pub(crate) fn event() -> impl Strategy<Value = SpaceEvent> {
+    let types: Vec<EventType> =
+        EventType::CORE.into_iter().chain([EventType::Application]).collect();
+    prop::sample::select(types).prop_flat_map(event_of)
+}
+
 /// One event of every type, in random order.
 pub(crate) fn one_of_each() -> impl Strategy<Value = Vec<SpaceEvent>> {
     let types = EventType::CORE.into_iter().chain([EventType::Application]);

@@ -14,6 +14,7 @@ mod derived;
 mod feed;
 mod folder_gone;
 mod git;
+mod histories;
 mod hostile;
 mod ids;
 mod json;
