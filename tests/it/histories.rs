@@ -219,7 +219,7 @@ impl History {
             after.push(event.clone());
             is_new
         };
-        if events.iter().map(is_new).fold(true, |all, is_new| all && is_new) {
+        if events.iter().all(is_new) {
             outcome.unwrap();
             self.stored = after;
             return;

@@ -4,6 +4,8 @@
 //! `document.moved` is said to have come to version 3: the schemas of such programs are in
 //! `spacefold_event_core::testing`.
 
+mod golden;
+
 use std::{fs, path::Path};
 
 use spacefold::{Options, Spacefold, admin::ImportOptions, event::Presence, log::StoreOptions};
