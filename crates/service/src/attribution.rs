@@ -40,9 +40,6 @@ impl Attribution {
         }
         if let Some(key) = &self.key {
             event.event_id = key.event_id(index);
-            // A repetition is recognised here, not by the log: it is to say that it is one.
-            let timestamp = event.timestamp;
-            event = event.with_timestamp(timestamp);
         }
         event
     }

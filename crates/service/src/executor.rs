@@ -212,7 +212,7 @@ impl Executor {
         appended: Result<Receipt, AppendError>,
     ) -> Result<Option<Outcome>, CommandError> {
         match appended {
-            Ok(receipt) => Ok(Some(self.recorded(order, place, decided, &receipt))),
+            Ok(receipt) => Ok(Some(self.recorded(place, decided, &receipt))),
             Err(AppendError::ConditionFailed { .. }) if order.conditions.is_none() => Ok(None),
             Err(AppendError::ConditionFailed { .. }) => self.answered_already(order),
             Err(error) => {
@@ -225,7 +225,6 @@ impl Executor {
     /// The outcome of an append that was taken.
     pub(crate) fn recorded(
         &self,
-        order: Order<'_>,
         place: &mut Option<KnownState>,
         decided: DecidedEvents,
         receipt: &Receipt,
@@ -233,15 +232,11 @@ impl Executor {
         if receipt.is_durable() {
             self.see(receipt.last_position());
         }
-        // What was appended now is behind all that is known of the space.
-        let known = place.as_ref().map_or(Position::START, |known| known.position);
-        let is_repeated = order.attribution.key.is_some() && receipt.first_position() <= known;
         let outcome = Outcome::recorded(decided.events, receipt);
         if !place.as_mut().is_some_and(|known| known.advance(outcome.events())) {
             *place = None;
         }
-        let outcome = if decided.is_unchanged { outcome.without_events() } else { outcome };
-        if is_repeated { outcome.marked_repeated() } else { outcome }
+        if decided.is_unchanged { outcome.without_events() } else { outcome }
     }
 
     /// What an order is answered whatever it would come to: what it did before, under the same key,
@@ -390,7 +385,7 @@ impl Executor {
     ) -> Result<Outcome, CommandError> {
         let Order { space_id, commands, attribution, .. } = order;
         match (error, &attribution.key) {
-            (AppendError::EventIdReused { position, .. }, Some(key)) => {
+            (AppendError::EventIdReused { id, position }, Some(key)) if id == key.event_id(0) => {
                 let added = &attribution.extra;
                 repeat::stored(&*self.log, key, position, space_id, commands, added)
             }

@@ -121,6 +121,7 @@ fn propose(
         looked_for: Vec::new(),
         filled_in: None,
         ids_looked_for: IdsLookedFor::default(),
+        may_be_stored: are_stored,
         recorded: Some(IngestedFields { first_position, revisions, are_stored }),
     })
 }
