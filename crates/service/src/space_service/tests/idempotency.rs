@@ -1,7 +1,7 @@
 //! Commands under a key.
 
 use spacefold_event_core::{
-    AppendCondition, COMMAND_UNCHANGED, EventFilter, EventId, LogId, lock::Lock,
+    AppendCondition, COMMAND_UNCHANGED, EventFilter, EventId, FailedCondition, LogId, lock::Lock,
 };
 use spacefold_projection::SnapshotError;
 
@@ -329,6 +329,56 @@ fn an_event_of_others_under_the_id_of_a_later_one_is_no_repetition() {
     };
     assert_eq!((id, position), (taken.event_id, Position::new(3)));
     assert_eq!(service.log().head(), Position::new(3));
+}
+
+/// A log that notes what it is asked for a command.
+#[derive(Default)]
+struct Noting {
+    log: MemoryLog,
+    asked: AtomicUsize,
+    conditions: Lock<Vec<AppendCondition>>,
+}
+
+impl testing::LogWrapper for Noting {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
+    }
+
+    fn append(&self, append: &AppendRequest<'_>) -> Result<Receipt, AppendError> {
+        self.conditions.lock().push(append.condition().clone());
+        self.log.append(append)
+    }
+
+    fn failed_parts(&self, condition: &AppendCondition) -> Result<Vec<FailedCondition>, ReadError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.log.failed_parts(condition)
+    }
+
+    fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.log.find_event(id)
+    }
+}
+
+#[test]
+fn a_command_under_a_key_is_appended_as_any_other() {
+    let log = Arc::new(Noting::default());
+    let service = SpaceService::over(log.clone());
+    service.create_space("s", "S").unwrap();
+    let keyed = service.with_key("k");
+    log.conditions.lock().clear();
+    keyed.set_variable("s", "v", 1).unwrap();
+    let exists = AppendCondition::exists("s");
+    service.with_key("l").only_if(exists.clone()).set_variable("s", "v", 2).unwrap();
+    let exact = |revision| AppendCondition::exact("s", Revision::new(revision));
+    assert_eq!(*log.conditions.lock(), [exact(1), exact(2).and(exists)]);
+    assert_eq!(log.asked.load(Ordering::SeqCst), 0, "asked what the append tells");
+    // The append tells a repetition from what does not fit any more.
+    let never = AppendCondition::no_space("s");
+    let again = keyed.only_if(never.clone()).set_variable("s", "v", 1).unwrap();
+    assert!(again.is_repeated());
+    let refused = service.with_key("m").only_if(never).set_variable("s", "v", 3).unwrap_err();
+    assert!(matches!(refused.refusal(), Some(Refusal::ConditionFailed { .. })), "{refused}");
 }
 
 #[test]

@@ -123,9 +123,8 @@ fn a_repetition_that_waits_for_a_sync_holds_up_no_other_space() {
 #[test]
 fn a_condition_that_waits_for_a_sync_holds_up_no_other_space() {
     let (service, log) = asked();
-    // Under a key the condition is looked at before the append.
-    let keyed = service.with_key("k");
-    let only_if = keyed.only_if(AppendCondition::exact("slow", Revision::new(1)));
+    // What it found is asked for when the append has refused it.
+    let only_if = service.only_if(AppendCondition::no_space("slow"));
     holds_up_nobody(&service, &log.sync, || only_if.submit("slow", set("v", 1)));
 }
 
