@@ -7,6 +7,7 @@ mod operation;
 use spacefold_event_core::{Object, Payload, Position, Presence, Value};
 use spacefold_state::Reference;
 
+pub(crate) use self::held::Held;
 pub use self::operation::{CommandFields, Field, FieldKind, Operation};
 use crate::operations::operations;
 
