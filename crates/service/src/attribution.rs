@@ -30,6 +30,9 @@ impl Attribution {
     pub(crate) fn mark(&self, event: SpaceEvent, index: usize) -> Result<SpaceEvent, Refusal> {
         let mut event = self.mark_without_extra(event, index);
         for (key, value) in self.extra.iter() {
+            if event.payload.extra().get(key).is_some() {
+                return Err(Refusal::KeyInPayload { key: key.clone() });
+            }
             event = event.with_extra(key.as_str(), value.clone())?;
         }
         if !(self.tags.is_empty() && self.extra.is_empty()) {

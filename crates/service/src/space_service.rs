@@ -156,8 +156,8 @@ impl SpaceService {
     }
 
     /// The service for commands whose events have these tags, in place of those it gave before: at most
-    /// 16 distinct ones, each of 1 to 200 bytes. Others are refused with each command, by
-    /// [`Refusal::Limit`](crate::Refusal::Limit).
+    /// 16 distinct ones, each of 1 to 200 bytes. With others each command that records something is
+    /// refused, by [`Refusal::Limit`](crate::Refusal::Limit).
     ///
     /// # Examples
     /// ```
@@ -175,7 +175,8 @@ impl SpaceService {
 
     /// The service for commands whose events have one more payload key, which the contract does not name
     /// for them: a command with one for which it does is refused, by
-    /// [`Refusal::ExtraKey`](crate::Refusal::ExtraKey).
+    /// [`Refusal::ExtraKey`](crate::Refusal::ExtraKey), and so is an event of one's own that has the key,
+    /// by [`Refusal::KeyInPayload`](crate::Refusal::KeyInPayload).
     ///
     /// # Examples
     /// ```
