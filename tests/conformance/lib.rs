@@ -74,6 +74,7 @@ macro_rules! conformance_suite {
                 retry::refuses_an_id_with_other_content,
                 retry::refuses_a_retry_of_another_run,
                 retry::refuses_an_id_twice_in_one_append,
+                retry::refuses_new_events_that_are_stored,
                 ingest::takes_events_as_they_were_recorded,
                 ingest::takes_as_many_events_as_an_append,
                 ingest::skips_events_that_are_stored,

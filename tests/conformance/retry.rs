@@ -1,8 +1,8 @@
 //! Appending again what is stored already.
 
 use spacefold_event_core::{
-    AppendCondition, AppendError, EventFilter, EventId, EventLog, EventOrigin, Position, Revision,
-    SpaceEvent, Value,
+    AppendCondition, AppendError, AppendRequest, EventFilter, EventId, EventLog, EventOrigin,
+    Position, Revision, SpaceEvent, Value,
 };
 
 use crate::{LogFactory, append, append_on, assert_holds, fill, second, set};
@@ -236,4 +236,27 @@ pub fn compares_tags_and_passes_over_origins(factory: &impl LogFactory) {
         assert_reused(&*log, &[other], AppendCondition::none(), (event.event_id, 1));
     }
     assert_holds(&*log, &[event]);
+}
+
+/// Of new events none may be stored, not even as it is, and whatever the condition.
+pub fn refuses_new_events_that_are_stored(factory: &impl LogFactory) {
+    let log = factory.open();
+    fill(&*log, "z", 1);
+    let events = [set("a", "n", 1), set("a", "n", 2)];
+    let new = |events| log.append(&AppendRequest::new(events).of_new_events());
+    assert_eq!(new(&events).unwrap().first_position(), Position::new(2));
+    let first = events[0].event_id;
+    for again in [&events[..], &events[..1]] {
+        let unmet = AppendRequest::new(again).of_new_events().on(AppendCondition::no_space("a"));
+        for answer in [new(again), log.append(&unmet)] {
+            match answer {
+                Err(AppendError::EventIdReused { id, position }) => {
+                    assert_eq!((id, position), (first, Position::new(2)));
+                }
+                other => panic!("expected a reused event id, not {other:?}"),
+            }
+        }
+    }
+    assert_eq!(log.head(), Position::new(3));
+    assert_eq!(append(&*log, &events).last_position(), Position::new(3));
 }

@@ -134,6 +134,8 @@ pub struct Proposal {
     /// What was found of its ids, where they were looked for ahead.
     ids_looked_for: KeysLookedFor,
     origins: ProposedOrigins,
+    /// Whether it may be stored already.
+    may_be_stored: bool,
     /// What another log has decided for the events, if that is to be kept.
     recorded: Option<IngestedFields>,
 }
@@ -238,6 +240,7 @@ pub fn propose(
         looked_for: Vec::new(),
         filled_in: filled_in(events),
         ids_looked_for: KeysLookedFor::default(),
+        may_be_stored: append.takes_stored(),
         recorded: None,
     })
 }
@@ -470,6 +473,9 @@ pub fn decide(proposal: &Proposal, view: &impl AppendView) -> Result<AppendDecis
         return ingest::decide(proposal, recorded, view);
     }
     if let Some((index, position)) = find_any_id(proposal, view)? {
+        if !proposal.may_be_stored {
+            return Err(AppendError::EventIdReused { id: proposal.id(index), position });
+        }
         let receipt = stored_run(proposal, index, position, view)?;
         return Ok(AppendDecision::AlreadyStored(receipt));
     }

@@ -62,6 +62,7 @@ pub struct AppendRequest<'a> {
     condition: AppendCondition,
     recorded_at: Option<&'a [Timestamp]>,
     takes_reserved_types: bool,
+    takes_stored: bool,
 }
 
 impl<'a> AppendRequest<'a> {
@@ -73,6 +74,7 @@ impl<'a> AppendRequest<'a> {
             condition: AppendCondition::none(),
             recorded_at: None,
             takes_reserved_types: false,
+            takes_stored: true,
         }
     }
 
@@ -104,6 +106,21 @@ impl<'a> AppendRequest<'a> {
     #[must_use]
     pub const fn takes_reserved_types(&self) -> bool {
         self.takes_reserved_types
+    }
+
+    /// The append of events that are new: where an id of theirs is stored it is refused with
+    /// [`AppendError::EventIdReused`], whatever is stored under it. For callers that answer their
+    /// repetitions themselves.
+    #[must_use]
+    pub const fn of_new_events(mut self) -> Self {
+        self.takes_stored = false;
+        self
+    }
+
+    /// Whether it is answered where its events are stored already, as they were the first time.
+    #[must_use]
+    pub const fn takes_stored(&self) -> bool {
+        self.takes_stored
     }
 
     /// The events.
@@ -320,8 +337,8 @@ pub enum AppendError {
         /// The id.
         id: EventId,
     },
-    /// An event id is stored already, with other content or in another run of events. Nothing is
-    /// stored.
+    /// An event id is stored already, with other content or in another run of events; of [new
+    /// events](AppendRequest::of_new_events), whatever is stored under it. Nothing is stored.
     #[error(
         "event id {id} is stored at position {position} with other content; nothing was written"
     )]

@@ -2,7 +2,7 @@
 
 use spacefold_event_core::{Object, SpaceEvent, Timestamp};
 
-use crate::{idempotency_key::KeyInLog, refusal::Refusal};
+use crate::{command::Held, idempotency_key::KeyInLog, refusal::Refusal};
 
 /// What goes into each event of a command: who did it, what it belongs to, when it happened, and
 /// the key by which a repetition is recognised.
@@ -18,10 +18,21 @@ pub(crate) struct Attribution {
 }
 
 impl Attribution {
+    /// The bytes of memory that it holds, about.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let label = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let key = self.key.as_ref().map_or(0, |key| key.key().as_str().len());
+        let labels = label(&self.source) + label(&self.correlation_id) + key;
+        size_of::<Self>() + labels + self.tags.held_bytes() + self.extra.held_bytes()
+    }
+
     /// The event, the one at `index` of its command, with all of this.
     pub(crate) fn mark(&self, event: SpaceEvent, index: usize) -> Result<SpaceEvent, Refusal> {
         let mut event = self.mark_without_extra(event, index);
         for (key, value) in self.extra.iter() {
+            if event.payload.extra().get(key).is_some() {
+                return Err(Refusal::KeyInPayload { key: key.clone() });
+            }
             event = event.with_extra(key.as_str(), value.clone())?;
         }
         if !(self.tags.is_empty() && self.extra.is_empty()) {
@@ -40,9 +51,6 @@ impl Attribution {
         }
         if let Some(key) = &self.key {
             event.event_id = key.event_id(index);
-            // A repetition is recognised here, not by the log: it is to say that it is one.
-            let timestamp = event.timestamp;
-            event = event.with_timestamp(timestamp);
         }
         event
     }

@@ -7,6 +7,7 @@ mod operation;
 use spacefold_event_core::{Object, Payload, Position, Presence, Value};
 use spacefold_state::Reference;
 
+pub(crate) use self::held::Held;
 pub use self::operation::{CommandFields, Field, FieldKind, Operation};
 use crate::operations::operations;
 
@@ -54,11 +55,10 @@ impl Command {
                 Self::Record { type_name, payload: own },
                 Payload::Application { name, extra, .. },
             ) => {
-                let mut said = own.clone();
-                for (key, value) in added.iter() {
-                    said.insert(key.as_str(), value.clone());
-                }
-                type_name == name && said == *extra
+                let mut said = own.iter().chain(added.iter());
+                type_name == name
+                    && extra.len() == own.len() + added.len()
+                    && said.all(|(key, value)| extra.get(key) == Some(value))
             }
             (Self::CreateSpace { name }, Payload::SpaceCreated { name: stored, .. }) => {
                 name == stored

@@ -46,9 +46,10 @@ pub(crate) struct DecidedEvents {
 }
 
 impl DecidedEvents {
-    /// Their append on a condition.
+    /// Their append on a condition. That of a command which was recorded before, under its key, is
+    /// refused: the answer is what was recorded then, and not what it comes to by now.
     pub(crate) fn append(&self, condition: AppendCondition) -> AppendRequest<'_> {
-        let append = AppendRequest::new(&self.events).on(condition);
+        let append = AppendRequest::new(&self.events).on(condition).of_new_events();
         if self.is_unchanged { append.with_reserved_types() } else { append }
     }
 }

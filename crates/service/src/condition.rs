@@ -154,7 +154,7 @@ impl Conditions {
     }
 }
 
-pub(crate) fn space_unchanged(space_id: &str, since: Position) -> AppendCondition {
+fn space_unchanged(space_id: &str, since: Position) -> AppendCondition {
     AppendCondition::no_event_matching(EventFilter::all().spaces([space_id]), since)
 }
 

@@ -19,7 +19,7 @@ use crate::{
     attribution::Attribution,
     command_error::CommandError,
     commands::{Commands, Decided, DecidedEvents},
-    condition::{Conditions, FailedPrecondition, space_unchanged},
+    condition::{Conditions, FailedPrecondition},
     known_states::{KnownState, KnownStates},
     named_content::NamedContent,
     outcome::Outcome,
@@ -140,8 +140,8 @@ impl Executor {
     ///
     /// A repetition under a key goes before the condition, and the condition before the rules of the
     /// commands. Where there is something to append it is the append that looks at the condition,
-    /// unless that would be too late: for content, which is kept before it, and for a repetition,
-    /// which may be of other events.
+    /// unless that would be too late, for content, which is kept before it. Nothing is appended to ask
+    /// whether it was appended: what changes nothing is looked for under its key by reading.
     pub(crate) fn decide(
         &self,
         order: Order<'_>,
@@ -151,16 +151,14 @@ impl Executor {
         let Order { space_id, commands, attribution, conditions } = order;
         let durable_head = self.log.durable_head();
         let known = self.current(space_id, place)?;
-        let own = condition(space_id, known, attribution);
+        let own = AppendCondition::exact(space_id, known.revision());
         let failed_in_state = conditions.failed_in_state(&*self.log, known);
         let decided = match failed_in_state.is_empty() {
             true => commands.decide(known, attribution),
             false => Decided::Nothing,
         };
-        let looks_first = has_content || attribution.key.is_some();
         if let Decided::Events(decided) = decided {
-            // What asks whether it is a repetition asks by reading, and appends what is none.
-            let asks = looks_first && (!conditions.is_none() || decided.is_unchanged);
+            let asks = decided.is_unchanged || has_content && !conditions.is_none();
             if asks && let Some(answer) = self.answered_already(order)? {
                 return Ok(AttemptStep::Answer(answer));
             }
@@ -196,7 +194,7 @@ impl Executor {
         let known = place.insert(known);
         match commands.decide(known, attribution) {
             Decided::Events(decided) if !decided.is_unchanged => {
-                Some((decided, condition(space_id, known, attribution)))
+                Some((decided, AppendCondition::exact(space_id, known.revision())))
             }
             _ => None,
         }
@@ -212,7 +210,7 @@ impl Executor {
         appended: Result<Receipt, AppendError>,
     ) -> Result<Option<Outcome>, CommandError> {
         match appended {
-            Ok(receipt) => Ok(Some(self.recorded(order, place, decided, &receipt))),
+            Ok(receipt) => Ok(Some(self.recorded(place, decided, &receipt))),
             Err(AppendError::ConditionFailed { .. }) if order.conditions.is_none() => Ok(None),
             Err(AppendError::ConditionFailed { .. }) => self.answered_already(order),
             Err(error) => {
@@ -225,7 +223,6 @@ impl Executor {
     /// The outcome of an append that was taken.
     pub(crate) fn recorded(
         &self,
-        order: Order<'_>,
         place: &mut Option<KnownState>,
         decided: DecidedEvents,
         receipt: &Receipt,
@@ -233,15 +230,11 @@ impl Executor {
         if receipt.is_durable() {
             self.see(receipt.last_position());
         }
-        // What was appended now is behind all that is known of the space.
-        let known = place.as_ref().map_or(Position::START, |known| known.position);
-        let is_repeated = order.attribution.key.is_some() && receipt.first_position() <= known;
         let outcome = Outcome::recorded(decided.events, receipt);
         if !place.as_mut().is_some_and(|known| known.advance(outcome.events())) {
             *place = None;
         }
-        let outcome = if decided.is_unchanged { outcome.without_events() } else { outcome };
-        if is_repeated { outcome.marked_repeated() } else { outcome }
+        if decided.is_unchanged { outcome.without_events() } else { outcome }
     }
 
     /// What an order is answered whatever it would come to: what it did before, under the same key,
@@ -390,7 +383,7 @@ impl Executor {
     ) -> Result<Outcome, CommandError> {
         let Order { space_id, commands, attribution, .. } = order;
         match (error, &attribution.key) {
-            (AppendError::EventIdReused { position, .. }, Some(key)) => {
+            (AppendError::EventIdReused { id, position }, Some(key)) if id == key.event_id(0) => {
                 let added = &attribution.extra;
                 repeat::stored(&*self.log, key, position, space_id, commands, added)
             }
@@ -421,12 +414,4 @@ impl KnownState {
         self.position = last.position;
         true
     }
-}
-
-/// What must hold so that the decision does.
-fn condition(space_id: &str, known: &KnownState, attribution: &Attribution) -> AppendCondition {
-    if attribution.key.is_none() {
-        return AppendCondition::exact(space_id, known.revision());
-    }
-    space_unchanged(space_id, known.position)
 }

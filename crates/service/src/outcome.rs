@@ -39,11 +39,6 @@ impl Outcome {
         Self { events: Vec::new(), ..self }
     }
 
-    /// The outcome as that of a command that had been recorded before.
-    pub(crate) fn marked_repeated(self) -> Self {
-        Self { repeated: true, ..self }
-    }
-
     /// The outcome of a command that is repeated: what it recorded the first time.
     pub(crate) fn repeated(events: Vec<RecordedEvent>) -> Self {
         let revision = events.last().map_or(Revision::NONE, |event| event.revision);

@@ -148,6 +148,12 @@ pub enum Refusal {
     /// A key that is to be added to the payload of each event is one that the contract names.
     #[error(transparent)]
     ExtraKey(#[from] PayloadError),
+    /// A key that is to be added to the payload of each event is in the payload that is recorded.
+    #[error("payload key {key:?} is to be added to what is recorded, which has it already")]
+    KeyInPayload {
+        /// The key.
+        key: String,
+    },
     /// The condition that the command was given on does not hold: see
     /// [`SpaceService::only_if`](crate::SpaceService::only_if) and
     /// [`SpaceService::if_unchanged_since`](crate::SpaceService::if_unchanged_since).

@@ -74,7 +74,7 @@ pub struct SpaceService {
     executor: Arc<Executor>,
     submissions: Arc<Submissions>,
     content: Option<Arc<dyn ContentStore>>,
-    attribution: Attribution,
+    attribution: Arc<Attribution>,
     conditions: Arc<Conditions>,
 }
 
@@ -84,7 +84,7 @@ impl SpaceService {
     pub fn new(log: Arc<dyn EventLog>, states: Arc<LiveStates>) -> Self {
         let executor = Arc::new(Executor::new(log, states));
         let submissions = Arc::new(Submissions::new(Arc::clone(&executor)));
-        let (attribution, conditions) = (Attribution::default(), Arc::default());
+        let (attribution, conditions) = (Arc::default(), Arc::default());
         Self { executor, submissions, content: None, attribution, conditions }
     }
 
@@ -146,20 +146,18 @@ impl SpaceService {
     /// The service as this source uses it: who says so, in each event.
     #[must_use]
     pub fn with_source(&self, source: impl Into<String>) -> Self {
-        let source = Some(source.into());
-        self.with(Attribution { source, ..self.attribution.clone() })
+        self.with(|attribution| attribution.source = Some(source.into()))
     }
 
     /// The service for commands that belong to this, which each event says.
     #[must_use]
     pub fn with_correlation_id(&self, correlation_id: impl Into<String>) -> Self {
-        let correlation_id = Some(correlation_id.into());
-        self.with(Attribution { correlation_id, ..self.attribution.clone() })
+        self.with(|attribution| attribution.correlation_id = Some(correlation_id.into()))
     }
 
     /// The service for commands whose events have these tags, in place of those it gave before: at most
-    /// 16 distinct ones, each of 1 to 200 bytes. Others are refused with each command, by
-    /// [`Refusal::Limit`](crate::Refusal::Limit).
+    /// 16 distinct ones, each of 1 to 200 bytes. With others each command that records something is
+    /// refused, by [`Refusal::Limit`](crate::Refusal::Limit).
     ///
     /// # Examples
     /// ```
@@ -172,13 +170,13 @@ impl SpaceService {
     /// ```
     #[must_use]
     pub fn with_tags(&self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let tags = tags.into_iter().map(Into::into).collect();
-        self.with(Attribution { tags, ..self.attribution.clone() })
+        self.with(|attribution| attribution.tags = tags.into_iter().map(Into::into).collect())
     }
 
     /// The service for commands whose events have one more payload key, which the contract does not name
     /// for them: a command with one for which it does is refused, by
-    /// [`Refusal::ExtraKey`](crate::Refusal::ExtraKey).
+    /// [`Refusal::ExtraKey`](crate::Refusal::ExtraKey), and so is an event of one's own that has the key,
+    /// by [`Refusal::KeyInPayload`](crate::Refusal::KeyInPayload).
     ///
     /// # Examples
     /// ```
@@ -194,16 +192,13 @@ impl SpaceService {
     /// ```
     #[must_use]
     pub fn with_extra(&self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        let mut attribution = self.attribution.clone();
-        attribution.extra.insert(key, value.into());
-        self.with(attribution)
+        self.with(|attribution| drop(attribution.extra.insert(key, value.into())))
     }
 
     /// The service for commands that happened at this time, instead of now.
     #[must_use]
     pub fn with_timestamp(&self, timestamp: Timestamp) -> Self {
-        let timestamp = Some(timestamp);
-        self.with(Attribution { timestamp, ..self.attribution.clone() })
+        self.with(|attribution| attribution.timestamp = Some(timestamp))
     }
 
     /// The service for one command or batch under this key: when it is repeated, because its answer
@@ -229,8 +224,8 @@ impl SpaceService {
     /// ```
     #[must_use]
     pub fn with_key(&self, key: impl Into<IdempotencyKey>) -> Self {
-        let key = Some(KeyInLog::new(key.into(), self.log().identity().log_id));
-        self.with(Attribution { key, ..self.attribution.clone() })
+        let key = KeyInLog::new(key.into(), self.log().identity().log_id);
+        self.with(|attribution| attribution.key = Some(key))
     }
 
     /// Who says so, in each event: see [`SpaceService::with_source`].
@@ -309,18 +304,20 @@ impl SpaceService {
         Self { conditions: Arc::new(conditions), ..self.clone() }
     }
 
-    pub(crate) const fn has_key(&self) -> bool {
+    pub(crate) fn has_key(&self) -> bool {
         self.attribution.key.is_some()
     }
 
     /// The service for what follows a command: neither its key nor its conditions are for that.
     pub(crate) fn for_what_follows(&self) -> Self {
-        let attribution = Attribution { key: None, ..self.attribution.clone() };
-        Self { attribution, conditions: Arc::default(), ..self.clone() }
+        let keyless = self.with(|attribution| attribution.key = None);
+        Self { conditions: Arc::default(), ..keyless }
     }
 
-    fn with(&self, attribution: Attribution) -> Self {
-        Self { attribution, ..self.clone() }
+    fn with(&self, change: impl FnOnce(&mut Attribution)) -> Self {
+        let mut service = self.clone();
+        change(Arc::make_mut(&mut service.attribution));
+        service
     }
 
     /// Commands on a space that happen together or not at all. Blocks on nothing.
@@ -461,7 +458,7 @@ impl SpaceService {
         self.submissions.submit(CommandSubmission {
             space_id: space_id.into(),
             commands,
-            attribution: self.attribution.clone(),
+            attribution: Arc::clone(&self.attribution),
             conditions: Arc::clone(&self.conditions),
             content,
         })
@@ -508,7 +505,7 @@ impl SpaceService {
         commands: &Commands,
         content: Option<NamedContent<'_>>,
     ) -> Result<Outcome, CommandError> {
-        let (attribution, conditions) = (&self.attribution, &*self.conditions);
+        let (attribution, conditions) = (&*self.attribution, &*self.conditions);
         let order = Order { space_id, commands, attribution, conditions };
         self.executor.execute(order, content)
     }

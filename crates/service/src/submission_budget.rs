@@ -9,8 +9,8 @@ use spacefold_event_core::lock::Lock;
 /// yet, at the most. More are refused with
 /// [`CommandError::TooManySubmitted`](crate::CommandError::TooManySubmitted).
 pub const MAX_SUBMITTED_COMMANDS: usize = 65_536;
-/// Bytes that those commands hold in memory, about, at the most. What alone has more is taken while
-/// nothing else is submitted.
+/// Bytes that those commands hold in memory, about, at the most: with the id of their space, and with
+/// what goes into all of their events. What alone has more is taken while nothing else is submitted.
 pub const MAX_SUBMITTED_BYTES: usize = 64 << 20;
 
 /// What is submitted to a service, and not answered yet.

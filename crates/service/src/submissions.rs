@@ -52,10 +52,19 @@ pub type PendingOutcome = Pending<Result<Outcome, CommandError>>;
 pub(crate) struct CommandSubmission {
     pub(crate) space_id: Arc<str>,
     pub(crate) commands: Commands,
-    pub(crate) attribution: Attribution,
+    pub(crate) attribution: Arc<Attribution>,
     pub(crate) conditions: Arc<Conditions>,
     /// Where content was put that the commands name.
     pub(crate) content: Option<Arc<dyn ContentStore>>,
+}
+
+impl CommandSubmission {
+    /// What it counts for while it is not answered.
+    fn load(&self) -> SubmittedLoad {
+        let SubmittedLoad { commands, bytes } = self.commands.load();
+        let bytes = bytes + self.attribution.held_bytes() + self.space_id.len();
+        SubmittedLoad { commands, bytes }
+    }
 }
 
 /// Where the clones of a service hand commands over. The thread starts with the first of them; the
@@ -110,7 +119,7 @@ impl Submissions {
     }
 
     fn hand_over(&self, mut submission: CommandSubmission) -> Result<PendingOutcome, CommandError> {
-        let load = submission.commands.load();
+        let load = submission.load();
         let full =
             |SubmittedLoad { commands, bytes }| CommandError::TooManySubmitted { commands, bytes };
         let permit = self.budget.take(load).map_err(full)?;

@@ -123,6 +123,7 @@ fn propose(
         looked_for: Vec::new(),
         filled_in: Box::default(),
         ids_looked_for: KeysLookedFor::default(),
+        may_be_stored: are_stored,
         recorded: Some(IngestedFields { first_position, revisions, are_stored }),
     })
 }

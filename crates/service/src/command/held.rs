@@ -7,7 +7,7 @@ use super::Command;
 use crate::operations::operations;
 
 /// What a field of a command may be.
-trait Held {
+pub(crate) trait Held {
     /// Bytes beside those of the value itself.
     fn held_bytes(&self) -> usize;
 }

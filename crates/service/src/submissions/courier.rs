@@ -173,8 +173,7 @@ impl SpaceQueue {
         let AppendUnderWay { submitted, mut turn, decided, .. } = in_flight;
         match appended {
             Ok(receipt) => {
-                let order = submitted.order();
-                let outcome = courier.executor.recorded(order, &mut turn, decided, &receipt);
+                let outcome = courier.executor.recorded(&mut turn, decided, &receipt);
                 // By the time that the next has its turn this one is answered.
                 submitted.answer(Ok(outcome));
             }

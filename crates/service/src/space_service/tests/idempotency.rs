@@ -1,6 +1,8 @@
 //! Commands under a key.
 
-use spacefold_event_core::{AppendCondition, COMMAND_UNCHANGED, EventFilter, EventId, LogId};
+use spacefold_event_core::{
+    AppendCondition, COMMAND_UNCHANGED, EventFilter, EventId, FailedCondition, LogId, lock::Lock,
+};
 use spacefold_projection::SnapshotError;
 
 use super::*;
@@ -269,6 +271,117 @@ fn a_repetition_at_the_time_of_the_first_says_that_it_is_one() {
 }
 
 #[test]
+fn a_repetition_at_the_time_of_the_first_answers_as_then_whatever_it_would_come_to() {
+    for submits in [false, true] {
+        let service = service();
+        let keyed = service.with_timestamp(Timestamp::from_micros(1).unwrap()).with_key("k");
+        let give = |batch: Batch| if submits { batch.submit().wait() } else { batch.commit() };
+        let one = || keyed.batch("s").set_variable("v", 1);
+        let first = give(one().set_variable("w", 2)).unwrap();
+        assert_eq!((first.events().len(), first.is_repeated()), (2, false));
+        // From here on it would come to the first of its events alone.
+        service.set_variable("s", "v", 9).unwrap();
+        let again = give(one().set_variable("w", 2)).unwrap();
+        assert!(again.is_repeated());
+        assert_eq!((again.events(), again.revision()), (first.events(), first.revision()));
+        // And so would another batch.
+        reuses(&give(one()).unwrap_err(), "variable.set", 4);
+        assert_eq!(service.log().head(), Position::new(5));
+    }
+}
+
+#[test]
+fn a_repetition_that_loses_to_the_first_at_the_same_time_says_that_it_is_one() {
+    for submits in [false, true] {
+        let log = Arc::new(MemoryLog::new());
+        let first = SpaceService::over(log.clone());
+        first.create_space("s", "S").unwrap();
+        let keyed = |service: &SpaceService| {
+            service.with_timestamp(Timestamp::from_micros(1).unwrap()).with_key("k")
+        };
+        let (rival, stored) = (keyed(&first), Arc::default());
+        let noted: Arc<Lock<Option<Outcome>>> = Arc::clone(&stored);
+        let before_append = move |_: &MemoryLog, _: &AppendRequest<'_>| {
+            *noted.lock() = Some(rival.set_variable("s", "v", 1).unwrap());
+        };
+        let second = keyed(&SpaceService::over(Arc::new(Meddled { log, before_append })));
+        let again = if submits {
+            let set = Command::SetVariable { name: "v".to_owned(), value: 1.into() };
+            second.submit("s", set).wait().unwrap()
+        } else {
+            second.set_variable("s", "v", 1).unwrap()
+        };
+        let stored = stored.lock().take().unwrap();
+        assert!(again.is_repeated() && !stored.is_repeated());
+        assert_eq!(again.events(), stored.events());
+    }
+}
+
+#[test]
+fn an_event_of_others_under_the_id_of_a_later_one_is_no_repetition() {
+    let service = service();
+    let taken = SpaceEvent::variable_set("s", "w", 2).with_event_id(id_of(&service, "k", 1));
+    service.log().append(&AppendRequest::new(std::slice::from_ref(&taken))).unwrap();
+    let batch = service.with_key("k").batch("s").set_variable("v", 1).set_variable("w", 3);
+    let error = batch.commit().unwrap_err();
+    let CommandError::Append(AppendError::EventIdReused { id, position }) = error else {
+        panic!("{error}");
+    };
+    assert_eq!((id, position), (taken.event_id, Position::new(3)));
+    assert_eq!(service.log().head(), Position::new(3));
+}
+
+/// A log that notes what it is asked for a command.
+#[derive(Default)]
+struct Noting {
+    log: MemoryLog,
+    asked: AtomicUsize,
+    conditions: Lock<Vec<AppendCondition>>,
+}
+
+impl testing::LogWrapper for Noting {
+    fn inner(&self) -> &dyn EventLog {
+        &self.log
+    }
+
+    fn append(&self, append: &AppendRequest<'_>) -> Result<Receipt, AppendError> {
+        self.conditions.lock().push(append.condition().clone());
+        self.log.append(append)
+    }
+
+    fn failed_parts(&self, condition: &AppendCondition) -> Result<Vec<FailedCondition>, ReadError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.log.failed_parts(condition)
+    }
+
+    fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.log.find_event(id)
+    }
+}
+
+#[test]
+fn a_command_under_a_key_is_appended_as_any_other() {
+    let log = Arc::new(Noting::default());
+    let service = SpaceService::over(log.clone());
+    service.create_space("s", "S").unwrap();
+    let keyed = service.with_key("k");
+    log.conditions.lock().clear();
+    keyed.set_variable("s", "v", 1).unwrap();
+    let exists = AppendCondition::exists("s");
+    service.with_key("l").only_if(exists.clone()).set_variable("s", "v", 2).unwrap();
+    let exact = |revision| AppendCondition::exact("s", Revision::new(revision));
+    assert_eq!(*log.conditions.lock(), [exact(1), exact(2).and(exists)]);
+    assert_eq!(log.asked.load(Ordering::SeqCst), 0, "asked what the append tells");
+    // The append tells a repetition from what does not fit any more.
+    let never = AppendCondition::no_space("s");
+    let again = keyed.only_if(never.clone()).set_variable("s", "v", 1).unwrap();
+    assert!(again.is_repeated());
+    let refused = service.with_key("m").only_if(never).set_variable("s", "v", 3).unwrap_err();
+    assert!(matches!(refused.refusal(), Some(Refusal::ConditionFailed { .. })), "{refused}");
+}
+
+#[test]
 fn one_of_many_that_repeat_a_command_which_changes_nothing_records_it() {
     const THREADS: usize = 4;
     for round in 0..50 {
@@ -281,7 +394,8 @@ fn one_of_many_that_repeat_a_command_which_changes_nothing_records_it() {
                     scope.spawn(move || {
                         let own = SpaceService::over(Arc::clone(service.log()));
                         let service = if n % 2 == 0 { service } else { &own };
-                        let time = Timestamp::from_micros(i64::try_from(n).unwrap()).unwrap();
+                        let time = i64::try_from(n.max(THREADS / 2)).unwrap();
+                        let time = Timestamp::from_micros(time).unwrap();
                         let service = service.with_timestamp(time).with_key("k");
                         begin.wait();
                         let outcome = service.rename_space("s", "S").unwrap();
@@ -311,8 +425,9 @@ fn one_of_many_that_repeat_a_command_at_once_records_it() {
                         // Half of them through services of their own, which know nothing.
                         let own = SpaceService::over(Arc::clone(service.log()));
                         let service = if n % 2 == 0 { service } else { &own };
-                        // At times that differ, so that only the key tells.
-                        let time = Timestamp::from_micros(i64::try_from(n).unwrap()).unwrap();
+                        // Half of them at one time, the others at times of their own.
+                        let time = i64::try_from(n.max(THREADS / 2)).unwrap();
+                        let time = Timestamp::from_micros(time).unwrap();
                         let service = service.with_timestamp(time).with_key("k");
                         begin.wait();
                         service.set_variable("s", "v", 1).unwrap()

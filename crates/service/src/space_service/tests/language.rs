@@ -113,6 +113,13 @@ fn tags_and_extra_keys_that_no_event_can_have_are_refused() {
         let refused = service.with_tags(tags).create_space("s", "S").unwrap_err();
         assert!(matches!(refused.refusal(), Some(Refusal::Limit(_))), "{refused}");
     }
+    // The payload is stored as its caller gave it, or not at all.
+    for submits in [false, true] {
+        let batch = service.with_extra("text", "b").batch("s").record(NOTED, payload("a"));
+        let refused = if submits { batch.submit().wait() } else { batch.commit() }.unwrap_err();
+        let key = "text".to_owned();
+        assert_eq!(refused.refusal(), Some(&Refusal::KeyInPayload { key }));
+    }
     let batch = service.with_extra("value", 1).batch("s").create_space("S").set_variable("v", 1);
     let refused = batch.commit().unwrap_err();
     assert!(matches!(refused, CommandError::Refused { index: Some(1), .. }), "{refused}");

@@ -62,7 +62,9 @@ const fn hint(refusal: &Refusal) -> &'static str {
         Refusal::KeyReused { .. } => "choose another key for this command",
         Refusal::UnknownType(_) => "name it as programs are, such as com.example.comment.added",
         Refusal::ReservedType { .. } => "choose a name of your own",
-        Refusal::ExtraKey(_) => "choose another key: this one is said by the command itself",
+        Refusal::ExtraKey(_) | Refusal::KeyInPayload { .. } => {
+            "choose another key: this one is said by the command itself"
+        }
         _ => "nothing was written; correct the command and run it again",
     }
 }

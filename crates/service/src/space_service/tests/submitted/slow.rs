@@ -123,9 +123,8 @@ fn a_repetition_that_waits_for_a_sync_holds_up_no_other_space() {
 #[test]
 fn a_condition_that_waits_for_a_sync_holds_up_no_other_space() {
     let (service, log) = asked();
-    // Under a key the condition is looked at before the append.
-    let keyed = service.with_key("k");
-    let only_if = keyed.only_if(AppendCondition::exact("slow", Revision::new(1)));
+    // What it found is asked for when the append has refused it.
+    let only_if = service.only_if(AppendCondition::no_space("slow"));
     holds_up_nobody(&service, &log.sync, || only_if.submit("slow", set("v", 1)));
 }
 
@@ -313,6 +312,36 @@ fn what_is_submitted_past_the_limit_is_refused_until_some_of_it_is_answered() {
     log.sync();
     let error = too_large.wait().unwrap_err();
     assert!(matches!(error, CommandError::Refused { .. }), "{error:?}");
+}
+
+#[test]
+fn what_goes_into_the_events_of_commands_counts_for_the_limit() {
+    type With = fn(&SpaceService, String) -> SpaceService;
+    let with: [With; 6] = [
+        |service, large| service.with_extra("large", large),
+        |service, large| service.with_extra(large, 1),
+        |service, large| service.with_tags([large]),
+        |service, large| service.with_source(large),
+        |service, large| service.with_correlation_id(large),
+        |service, large| service.with_key(large),
+    ];
+    let large = || "x".repeat(MAX_SUBMITTED_BYTES / 2);
+    let is_too_much = |pending: PendingOutcome| match pending.try_wait() {
+        Ok(Err(CommandError::TooManySubmitted { .. })) => true,
+        Ok(other) => panic!("{other:?}"),
+        Err(_) => false,
+    };
+    for (index, with) in with.into_iter().enumerate() {
+        let (service, log) = held();
+        let first = service.submit("s", named("S"));
+        log.wait_for(1);
+        // It waits for the first.
+        let taken = with(&service, large()).submit("s", named("T"));
+        let is_refused = is_too_much(with(&service, large()).submit("s", named("T")));
+        log.sync();
+        first.wait().unwrap();
+        assert!(taken.wait().is_err() && is_refused, "{index}");
+    }
 }
 
 /// A content store whose first sync panics.
