@@ -52,8 +52,8 @@ const MAKING: &str = "making the index of event ids";
 /// The index of ids of an open store.
 pub(crate) struct IdIndex {
     store_id: [u8; 16],
+    /// Where it is made anew.
     folder: Arc<dyn DiskFolder>,
-    may_write: bool,
     cache: Arc<PageCache>,
     /// Held while blocks are read to make it, which may wait for all that reading waits for.
     making: Lock<()>,
@@ -157,16 +157,16 @@ impl IdIndex {
             tracing::warn!(%error, "the index of event ids cannot be used: it is made anew");
             None
         });
+        let folder = if may_write { folder } else { MemoryDisk::new().root() };
         let (set, extent) = match found {
-            Some(found) => found,
-            None => nothing(&folder, &cache, store_id)?,
+            Some(found) if may_write || found.1.end >= segments.end() => found,
+            _ => nothing(&folder, &cache, store_id)?,
         };
         let end = AtomicU64::new(extent.end.get());
         let kept = Arc::new(KeptIds { extent, view: set.view().clone(), epoch: 0 });
         Ok(Self {
             store_id,
             folder,
-            may_write,
             cache,
             making: Lock::default(),
             set: Lock::new(set),
@@ -374,14 +374,10 @@ impl IdIndex {
         if !Arc::ptr_eq(&kept, &self.kept()) {
             return Ok(());
         }
-        if kept.extent.end == Position::START {
-            if !self.may_write {
-                *set = nothing(&MemoryDisk::new().root(), &self.cache, self.store_id)?.0;
-            } else if kept.epoch == 0 {
-                // Of another log, or another version: nothing is to name runs that are swept away.
-                let removed = RunSet::remove(&self.folder);
-                removed.unwrap_or_else(|error| tracing::warn!(%error, "a foreign index stays"));
-            }
+        if kept.extent.end == Position::START && kept.epoch == 0 {
+            // Of another log, or another version: nothing is to name runs that are swept away.
+            let removed = RunSet::remove(&self.folder);
+            removed.unwrap_or_else(|error| tracing::warn!(%error, "a foreign index stays"));
         }
         let written = self.write(&mut set, extent, new, kept.epoch);
         written.map_err(StorageError::from)?;

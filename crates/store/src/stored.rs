@@ -3,10 +3,15 @@
 use std::{path::Path, sync::Arc};
 
 use spacefold_disk::{Access, Disk as _, Folder as DiskFolder, SimDisk};
+use spacefold_event_core::{StorageError, StorageErrorKind};
 
-use crate::{EmbeddedLog, StoreOptions, environment::Environment, log_copy::memory::MemoryCopies};
+use crate::{
+    EmbeddedLog, StoreOptions, environment::Environment, folder::StoreFolder,
+    log_copy::memory::MemoryCopies, reading, shared::SharedStore,
+};
 
 const STORE: &str = "/store";
+const JOURNAL_FILE_BYTES: u64 = 64 << 10;
 
 /// A store on a simulated disk, whose sealer works when it is told to.
 pub(crate) struct Stored {
@@ -22,11 +27,20 @@ impl Stored {
     }
 
     pub(crate) fn open(&self) -> EmbeddedLog {
-        let environment =
-            Environment::stepped(Arc::new(self.disk.clone()), Arc::new(self.copies.clone()));
         let mut options = StoreOptions::default().reserve_bytes(0);
-        options.journal_file_bytes = 64 << 10;
-        EmbeddedLog::open_in(&environment, Path::new(STORE), &options).unwrap()
+        options.journal_file_bytes = JOURNAL_FILE_BYTES;
+        EmbeddedLog::open_in(&self.environment(), Path::new(STORE), &options).unwrap()
+    }
+
+    /// Opens it as where nothing can be written.
+    pub(crate) fn open_to_read(&self) -> SharedStore {
+        let folder = StoreFolder::open(&self.environment(), Path::new(STORE)).unwrap().unwrap();
+        let why = StorageError::new("opening a store", StorageErrorKind::ReadOnly);
+        reading::open(&folder, JOURNAL_FILE_BYTES, &why).unwrap().shared
+    }
+
+    fn environment(&self) -> Environment {
+        Environment::stepped(Arc::new(self.disk.clone()), Arc::new(self.copies.clone()))
     }
 
     pub(crate) fn index(&self) -> Arc<dyn DiskFolder> {

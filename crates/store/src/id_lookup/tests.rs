@@ -207,3 +207,26 @@ fn ids_that_rise_take_no_row_each() {
     let nearly = bytes(7_500) - rising;
     assert!(rising < 3_500 && nearly < 2 * 4_000, "{rising} and {nearly} bytes");
 }
+
+#[test]
+fn a_store_opened_to_read_changes_nothing_of_its_index() {
+    let stored = filled(9_000, 1);
+    let older = stored.files();
+    let log = stored.open();
+    append(&log, 5_000, 2);
+    let ids = [9_500, 12_000].map(|at| {
+        let page = log.read(&ReadRequest::from(Position::new(at)).limit(1)).unwrap();
+        page.envelopes().next().unwrap().event_id
+    });
+    log.close().unwrap();
+    let whole = stored.files();
+    for (files, is_complete) in [(whole, true), (older, false), (Vec::new(), false)] {
+        stored.put(&files);
+        let shared = stored.open_to_read();
+        assert_eq!(shared.ids.is_complete(), is_complete);
+        let (found, through) = shared.find_kept_ids(&ids).unwrap();
+        assert!(shared.ids.is_complete() && through >= Position::new(12_000));
+        assert_eq!(found, [9_500, 12_000].map(|at| Some(Position::new(at))));
+        assert!(stored.files() == files, "something was written");
+    }
+}
