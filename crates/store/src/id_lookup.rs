@@ -126,33 +126,26 @@ impl SharedStore {
                 segments = Segments::open(&self.folder, self.store_id).map_err(failed)?;
             }
             let ids_of = |position| self.ids_from(position);
-            match self.ids.make_more(&segments, || self.check_open(), &ids_of) {
-                Err(ReadError::Storage(error)) if error.kind().forbids_writing_only() => {
-                    tracing::warn!(%error, "the index of event ids is made anew in memory");
-                    self.ids.begin_anew_in_memory(self.ids.kept().epoch())?;
-                }
-                made => made?,
-            }
+            self.ids.make_more(&segments, || self.check_open(), &ids_of)?;
         }
         Ok(())
     }
 
-    /// Takes the ids of the blocks of a new segment into the index.
-    pub(crate) fn keep_ids(
-        &self,
-        blocks: &[EncodedBlock],
-        segment: &SegmentIndex,
-    ) -> Result<(), StorageError> {
+    /// Takes the ids of the blocks of a new segment into the index. The segment counts whatever comes of
+    /// that: what the index lacks is made up for by whatever needs it.
+    pub(crate) fn keep_ids(&self, blocks: &[EncodedBlock], segment: &SegmentIndex) {
         let epoch = self.ids.kept().epoch();
-        match self.ids.keep(blocks, segment) {
+        let failed = match self.ids.keep(blocks, segment) {
+            // Not here: reading may wait for what is archived.
             Err(IdMiss::Damaged(error)) => {
-                // By who looks for an id next: reading may wait for what is archived.
                 tracing::warn!(%error, "the index of event ids is made anew");
-                self.ids.begin_anew(epoch)
+                self.ids.begin_anew(epoch).map_err(ReadError::from)
             }
-            Err(IdMiss::Failed(ReadError::Storage(error))) => Err(error),
-            Err(IdMiss::Failed(error)) => Err(StorageError::new(MAKING, error)),
+            Err(IdMiss::Failed(error)) => Err(error),
             Ok(()) => Ok(()),
+        };
+        if let Err(error) = failed {
+            tracing::warn!(%error, "ids are not in the index of event ids until it can be written");
         }
     }
 }

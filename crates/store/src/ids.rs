@@ -231,19 +231,6 @@ impl IdIndex {
         Ok(())
     }
 
-    /// Goes back to no ids, unless it was made anew since an epoch.
-    fn begin_anew_in(&self, epoch: u64, folder: &Arc<dyn DiskFolder>) -> Result<(), StorageError> {
-        let mut set = self.set.lock();
-        if self.kept().epoch != epoch {
-            return Ok(());
-        }
-        let (empty, extent) = nothing(folder, &self.cache, self.store_id)?;
-        self.wanted_end.fetch_max(self.end.load(Ordering::Acquire), Ordering::AcqRel);
-        *set = empty;
-        self.show(&set, extent, epoch + 1);
-        Ok(())
-    }
-
     /// The ids of a block that was looked at before.
     fn known_block(&self, first: Position) -> Option<Arc<BlockIds>> {
         let mut blocks = self.blocks.lock();
@@ -418,12 +405,15 @@ impl IdIndex {
 
     /// Goes back to no ids, unless it was made anew since an epoch.
     pub(crate) fn begin_anew(&self, epoch: u64) -> Result<(), StorageError> {
-        self.begin_anew_in(epoch, &self.folder)
-    }
-
-    /// The same, to be made in memory: nothing can be written.
-    pub(crate) fn begin_anew_in_memory(&self, epoch: u64) -> Result<(), StorageError> {
-        self.begin_anew_in(epoch, &MemoryDisk::new().root())
+        let mut set = self.set.lock();
+        if self.kept().epoch != epoch {
+            return Ok(());
+        }
+        let (empty, extent) = nothing(&self.folder, &self.cache, self.store_id)?;
+        self.wanted_end.fetch_max(self.end.load(Ordering::Acquire), Ordering::AcqRel);
+        *set = empty;
+        self.show(&set, extent, epoch + 1);
+        Ok(())
     }
 
     /// The spans that an id may be in.

@@ -1,9 +1,10 @@
 //! The index of ids of a store, harmed in every way and far longer ago than memory goes: every id is
 //! found, and none that is not there.
 
+use spacefold_disk::sim::Fault;
 use spacefold_event_core::{
-    AppendError, AppendRequest, EventId, LogReader as _, LogWriter as _, Position, ReadRequest,
-    SpaceEvent,
+    AppendError, AppendRequest, EventId, LogReader as _, LogWriter as _, Position, ReadError,
+    ReadRequest, SpaceEvent, StorageErrorKind,
 };
 
 use crate::{
@@ -229,4 +230,63 @@ fn a_store_opened_to_read_changes_nothing_of_its_index() {
         assert_eq!(found, [9_500, 12_000].map(|at| Some(Position::new(at))));
         assert!(stored.files() == files, "something was written");
     }
+}
+
+#[test]
+fn what_keeps_the_index_from_being_written_refuses_no_appends() {
+    let stored = filled(4_000, 1);
+    let mut log = stored.open();
+    let mut rng = fastrand::Rng::with_seed(5);
+    let (mut missed, mut first) = (0, 4_001);
+    for round in 0..1_000_u64 {
+        let ids = (first..first + 150).map(|at| EventId::from_bytes(u128::from(at).to_be_bytes()));
+        let events: Vec<SpaceEvent> = ids.zip(first..).map(|(id, at)| event(id, at)).collect();
+        log.append(&AppendRequest::new(&events)).unwrap();
+        first += 150;
+        let fault = if rng.bool() { Fault::Full } else { Fault::Broken };
+        stored.disk.fail_call(stored.disk.calls() + rng.u64(1..60), fault);
+        log.step(true);
+        stored.disk.fail_call(0, fault);
+        if let Some(failure) = log.shared().progress.failure() {
+            assert!(!failure.reason.contains("event-ids"), "{}", failure.reason);
+            let _ = log.close();
+            log = stored.open();
+        } else if !log.shared().ids.is_complete() {
+            missed += 1;
+            let at = first - 150;
+            let id = EventId::from_bytes(u128::from(at).to_be_bytes());
+            assert_eq!(log.find_event(id).unwrap(), Some(Position::new(at)), "round {round}");
+            assert!(log.shared().ids.is_complete());
+            if missed == 5 {
+                break;
+            }
+        }
+    }
+    assert_eq!(missed, 5);
+    check(&log, 97);
+}
+
+#[test]
+fn a_full_disk_puts_no_index_in_memory() {
+    let stored = filled(9_000, 1);
+    let mut refused = 0;
+    for call in 1..100 {
+        stored.put(&[]);
+        let log = stored.open();
+        stored.disk.fail_call(stored.disk.calls() + call, Fault::Full);
+        let found = log.find_event(EventId::new());
+        stored.disk.fail_call(0, Fault::Full);
+        if let Err(error) = found {
+            let ReadError::Storage(error) = error else { panic!("{error}") };
+            assert_eq!(error.kind(), StorageErrorKind::NoRoom, "{error}");
+            refused += 1;
+            assert_eq!(log.find_event(EventId::new()).unwrap(), None);
+        }
+        assert!(log.shared().ids.is_complete());
+        log.close().unwrap();
+        let log = stored.open();
+        assert!(log.shared().ids.is_complete(), "call {call}: it is not on disk");
+        log.close().unwrap();
+    }
+    assert!(refused > 0);
 }

@@ -69,5 +69,6 @@ fn archive(shared: &SharedStore, blocks: &[EncodedBlock]) -> Result<(), StorageE
     files.give_up_through(index.last_position);
     shared.progress.update(|state| state.files_are_full = files.are_full());
     shared.keep_index(index.last_position)?;
-    shared.keep_ids(blocks, &index)
+    shared.keep_ids(blocks, &index);
+    Ok(())
 }
