@@ -14,7 +14,7 @@ use spacefold_event_core::{
 use crate::{
     block::{EncodedBlock, segment::SegmentIndex},
     error::OpenError,
-    ids::{IdMiss, KeptIds},
+    ids::{IdLook, IdMiss, KeptIds},
     journal::segments::Segments,
     shared::SharedStore,
 };
@@ -32,8 +32,9 @@ impl SharedStore {
     pub(crate) fn look_for_ids<'i>(
         &self,
         runs: impl Iterator<Item = &'i [EventId]> + Clone,
+        look: &IdLook,
     ) -> Result<IdsLookedFor, ReadError> {
-        self.look_in_ids(|kept| {
+        self.look_in_ids(look, |kept| {
             let mut first: Option<(usize, Position)> = None;
             self.find_each(kept, runs.clone().flatten().copied(), &mut |index, position| {
                 first = first.into_iter().chain([(index, position)]).min();
@@ -46,8 +47,9 @@ impl SharedStore {
     pub(crate) fn find_kept_ids(
         &self,
         ids: &[EventId],
+        look: &IdLook,
     ) -> Result<(Vec<Option<Position>>, Position), ReadError> {
-        self.look_in_ids(|kept| {
+        self.look_in_ids(look, |kept| {
             let mut found = vec![None; ids.len()];
             self.find_each(kept, ids.iter().copied(), &mut |index, position| {
                 if let Some(found) = found.get_mut(index) {
@@ -85,12 +87,20 @@ impl SharedStore {
     }
 
     /// Looks something up in the index once it is complete. One that turns out to be damaged is made anew.
-    fn look_in_ids<T>(&self, look: impl Fn(&KeptIds) -> Result<T, IdMiss>) -> Result<T, ReadError> {
+    fn look_in_ids<T>(
+        &self,
+        look: &IdLook,
+        find: impl Fn(&KeptIds) -> Result<T, IdMiss>,
+    ) -> Result<T, ReadError> {
         let mut was_damaged = false;
         loop {
             self.complete_ids(&|| false)?;
             let kept = self.ids.kept();
-            match look(&kept) {
+            if kept.end() < look.begin() {
+                // Another thread has begun it anew since.
+                continue;
+            }
+            match find(&kept) {
                 Ok(found) => return Ok(found),
                 Err(IdMiss::Damaged(error)) if !was_damaged => {
                     tracing::warn!(%error, "the index of event ids is made anew");
@@ -136,7 +146,7 @@ impl SharedStore {
     pub(crate) fn keep_ids(&self, blocks: &[EncodedBlock], segment: &SegmentIndex) {
         let epoch = self.ids.kept().epoch();
         let failed = match self.ids.keep(blocks, segment) {
-            // Not here: reading may wait for what is archived.
+            // Not here ([`make_ids_after_archiving`]): reading may wait for what is archived.
             Err(IdMiss::Damaged(error)) => {
                 tracing::warn!(%error, "the index of event ids is made anew");
                 self.ids.begin_anew(epoch).map_err(ReadError::from)
@@ -160,13 +170,24 @@ pub(crate) fn make_ids_behind(
         return None;
     }
     let shared = Arc::clone(shared);
-    let make = move || {
-        // With the writer the last one who wakes the sealer is gone: the store is being closed.
-        if let Err(error) = shared.complete_ids(&|| sealer.strong_count() == 0) {
-            tracing::warn!(%error, "the index of event ids is made when it is asked for");
-        }
-    };
+    let make = move || make_ids(&shared, &sealer);
     thread::Builder::new().name("spacefold-id-index".to_owned()).spawn(make).ok()
+}
+
+/// Makes what the index of ids could not take in while its blocks were archived, in the thread that has
+/// done that, unless another one is at it.
+pub(crate) fn make_ids_after_archiving(shared: &SharedStore, sealer: &Weak<Sender<()>>) {
+    // A thread that is stepped has locks that reading may ask for.
+    if !shared.folder.environment().is_stepped && !shared.ids.is_being_made() {
+        make_ids(shared, sealer);
+    }
+}
+
+fn make_ids(shared: &SharedStore, sealer: &Weak<Sender<()>>) {
+    // With the writer the last one who wakes the sealer is gone: the store is being closed.
+    if let Err(error) = shared.complete_ids(&|| sealer.strong_count() == 0) {
+        tracing::warn!(%error, "the index of event ids is made when it is asked for");
+    }
 }
 
 #[cfg(test)]

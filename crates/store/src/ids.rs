@@ -9,6 +9,7 @@
 
 mod extent;
 pub(crate) mod fresh;
+mod looks;
 mod rows;
 
 use std::{
@@ -28,8 +29,10 @@ use spacefold_event_core::{
 };
 use spacefold_runs::{Opened, PageCache, RunSet, RunsError, View};
 
+pub(crate) use self::looks::IdLook;
 use self::{
     extent::{IdExtent, IdSpan, NewIds, OVERLAPPING_SPANS, number},
+    looks::Looks,
     rows::OPTIONS,
 };
 use crate::{
@@ -64,6 +67,7 @@ pub(crate) struct IdIndex {
     end: AtomicU64,
     /// Where it has to end before anything is looked up in it.
     wanted_end: AtomicU64,
+    looks: Looks,
     blocks: Lock<VecDeque<Arc<BlockIds>>>,
     spans: Lock<VecDeque<FoundSpans>>,
 }
@@ -173,6 +177,7 @@ impl IdIndex {
             kept: SharedLock::new(kept),
             end,
             wanted_end: AtomicU64::new(segments.end().get()),
+            looks: Looks::default(),
             blocks: Lock::default(),
             spans: Lock::default(),
         })
@@ -193,9 +198,25 @@ impl IdIndex {
         self.end.load(Ordering::Acquire) >= self.wanted_end.load(Ordering::Acquire)
     }
 
-    /// The position after which ids are in memory, and not in it.
-    pub(crate) fn reach(&self) -> Position {
+    /// Where it ends once it is complete; never moves back.
+    fn reach(&self) -> Position {
         self.end().max(Position::new(self.wanted_end.load(Ordering::Acquire)))
+    }
+
+    /// Begins a look for ids: up to where it begins in the index, after that in memory.
+    pub(crate) fn begin_look(&self) -> IdLook {
+        self.looks.begin(|| self.reach())
+    }
+
+    /// The position after which ids have to be in memory: some look under way does not look for them
+    /// here.
+    pub(crate) fn wanted_in_memory_after(&self) -> Position {
+        self.looks.lowest(|| self.reach())
+    }
+
+    /// Whether blocks are being read to make it: what it lacks by now is made too.
+    pub(crate) fn is_being_made(&self) -> bool {
+        self.making.try_lock().is_none()
     }
 
     /// Waits for who writes it: once the store says that it is closed, nobody begins to.

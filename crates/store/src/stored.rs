@@ -27,9 +27,20 @@ impl Stored {
     }
 
     pub(crate) fn open(&self) -> EmbeddedLog {
+        Self::open_in(&self.environment())
+    }
+
+    /// Opens it as programs do, with the threads of a store.
+    pub(crate) fn open_with_threads(&self) -> EmbeddedLog {
+        let mut environment = self.environment();
+        environment.is_stepped = false;
+        Self::open_in(&environment)
+    }
+
+    fn open_in(environment: &Environment) -> EmbeddedLog {
         let mut options = StoreOptions::default().reserve_bytes(0);
         options.journal_file_bytes = JOURNAL_FILE_BYTES;
-        EmbeddedLog::open_in(&self.environment(), Path::new(STORE), &options).unwrap()
+        EmbeddedLog::open_in(environment, Path::new(STORE), &options).unwrap()
     }
 
     /// Opens it as where nothing can be written.

@@ -1,6 +1,14 @@
 //! The index of ids of a store, harmed in every way and far longer ago than memory goes: every id is
 //! found, and none that is not there.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
 use spacefold_disk::sim::Fault;
 use spacefold_event_core::{
     AppendError, AppendRequest, EventId, LogReader as _, LogWriter as _, Position, ReadError,
@@ -225,7 +233,8 @@ fn a_store_opened_to_read_changes_nothing_of_its_index() {
         stored.put(&files);
         let shared = stored.open_to_read();
         assert_eq!(shared.ids.is_complete(), is_complete);
-        let (found, through) = shared.find_kept_ids(&ids).unwrap();
+        let look = shared.ids.begin_look();
+        let (found, through) = shared.find_kept_ids(&ids, &look).unwrap();
         assert!(shared.ids.is_complete() && through >= Position::new(12_000));
         assert_eq!(found, [9_500, 12_000].map(|at| Some(Position::new(at))));
         assert!(stored.files() == files, "something was written");
@@ -289,4 +298,64 @@ fn a_full_disk_puts_no_index_in_memory() {
         log.close().unwrap();
     }
     assert!(refused > 0);
+}
+
+#[test]
+fn an_index_that_is_lost_is_made_behind_what_needs_no_ids_and_nothing_goes_on_after_closing() {
+    let stored = filled(9_000, 1);
+    stored.put(&[]);
+    let log = stored.open_with_threads();
+    while !log.shared().ids.is_complete() {
+        thread::yield_now();
+    }
+    let shared = Arc::clone(log.shared());
+    log.close().unwrap();
+    drop(log);
+    assert_eq!(Arc::strong_count(&shared), 1, "a thread has outlived the store");
+    let made = stored.files();
+    assert_eq!(made.len(), 2, "one run and the manifest");
+    // Closed at once, the store waits for the thread, which leaves whatever it has not begun.
+    for _ in 0..20 {
+        stored.put(&[]);
+        let log = stored.open_with_threads();
+        let shared = Arc::clone(log.shared());
+        log.close().unwrap();
+        drop(log);
+        assert_eq!(Arc::strong_count(&shared), 1, "a thread has outlived the store");
+        let files = stored.files();
+        assert!(files.is_empty() || files == made, "half of an index was left");
+    }
+    let log = stored.open();
+    check(&log, 733);
+}
+
+#[test]
+fn what_archiving_could_not_take_in_is_made_before_an_append_asks_for_it() {
+    let stored = filled(1_000, 1);
+    let log = stored.open_with_threads();
+    let shared = Arc::clone(log.shared());
+    let archived = shared.noting_sealed.lock();
+    let end = shared.ids.end();
+    let is_enough = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // What is appended may wait for what is archived.
+        scope.spawn(|| {
+            while !is_enough.load(Ordering::Relaxed) {
+                let events: Vec<_> = (1..=150).map(|at| event(EventId::new(), at)).collect();
+                log.append(&AppendRequest::new(&events)).unwrap();
+            }
+        });
+        while !shared.progress.is_archiving() {
+            thread::yield_now();
+        }
+        is_enough.store(true, Ordering::Relaxed);
+        shared.ids.begin_anew(shared.ids.kept().epoch()).unwrap();
+        drop(archived);
+    });
+    shared.progress.wait_until_archived();
+    while !shared.ids.is_complete() {
+        thread::yield_now();
+    }
+    assert!(shared.ids.end() > end);
+    log.close().unwrap();
 }

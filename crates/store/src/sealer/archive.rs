@@ -8,7 +8,10 @@ use std::{
 use crossbeam_channel::Sender;
 use spacefold_event_core::StorageError;
 
-use crate::{block::EncodedBlock, journal::segments, progress::StoreFailure, shared::SharedStore};
+use crate::{
+    block::EncodedBlock, id_lookup::make_ids_after_archiving, journal::segments,
+    progress::StoreFailure, shared::SharedStore,
+};
 
 /// Says that nothing is being archived any more, however the thread ends.
 struct Archiving {
@@ -40,10 +43,15 @@ pub(super) fn start(
     shared.progress.update(|state| state.is_archiving = true);
     let archiving = Archiving { shared: Arc::clone(shared), sealer };
     let work = move || {
-        if let Err(error) = archive(&archiving.shared, &blocks) {
+        let archived = archive(&archiving.shared, &blocks);
+        if let Err(error) = archived {
             let error = archiving.shared.fail(error);
             tracing::error!(%error, "archiving failed: appends are refused until reopened");
+            return;
         }
+        let (shared, sealer) = (Arc::clone(&archiving.shared), Weak::clone(&archiving.sealer));
+        drop((archiving, blocks));
+        make_ids_after_archiving(&shared, &sealer);
     };
     if shared.folder.environment().is_stepped {
         work();

@@ -5,7 +5,7 @@ use std::{cell::RefCell, sync::Arc};
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
     EventId, EventQuery, Position, ReadError, ReadRequest, RecordedEvent, Records, Revision,
-    Timestamp, append_rules::AppendView, bytes::to_usize,
+    StorageError, Timestamp, append_rules::AppendView, bytes::to_usize,
 };
 
 use crate::{ids::fresh::FreshIds, reader::recorded_event, run::RecordRun, shared::SharedStore};
@@ -103,14 +103,18 @@ impl UndurableAppends {
             && fresh.end().next() == records.first_position()
         {
             fresh.extend(records.event_ids());
-            fresh.release_through(self.shared.ids.end());
+            let kept = self.shared.ids.end();
+            if fresh.releases_at(kept) {
+                fresh.release_through(kept.min(self.shared.ids.wanted_in_memory_after()));
+            }
         }
     }
 
     /// Looks at the ids that the index of ids does not have, what is ahead included.
     fn look_at_fresh_ids<T>(&self, look: impl FnOnce(&mut FreshIds) -> T) -> Result<T, ReadError> {
         let mut kept = self.fresh_ids.borrow_mut();
-        let fresh = kept.get_or_insert_with(|| FreshIds::after(self.shared.ids.reach()));
+        let fresh =
+            kept.get_or_insert_with(|| FreshIds::after(self.shared.ids.wanted_in_memory_after()));
         while fresh.end() < self.durable_head {
             let next = fresh.end().next();
             let Some((first, ids)) = self.shared.event_ids_at(next)? else {
@@ -159,11 +163,9 @@ impl AppendView for UndurableAppends {
         if begin <= after {
             return Ok(fresh);
         }
-        // They were not looked for ahead, or the index has taken ids over since.
-        let before = fresh.map_or(ids.len(), |(index, _)| index);
-        let ids = ids.get(..before).unwrap_or_default();
-        let kept = self.shared.look_for_ids(std::iter::once(ids))?;
-        Ok(kept.found.or(fresh))
+        // The look that is under way keeps this from happening: nobody is to wait for the index here.
+        let what = format!("those after {after} are in memory after {begin} only");
+        Err(StorageError::new("looking for event ids", what).into())
     }
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {
