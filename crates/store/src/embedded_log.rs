@@ -38,6 +38,7 @@ use crate::{
     folder::{StoreFolder, now},
     head::{Fence, Head, format_version::FormatVersion, sessions::Sessions},
     id_lookup::make_ids_behind,
+    ids::IdLook,
     journal::JournalEnd,
     options::StoreOptions,
     progress::WaitError,
@@ -272,33 +273,34 @@ impl EmbeddedLog {
     }
 
     /// What is done in the caller's thread before an append is decided.
-    fn propose(&self, append: &AppendRequest<'_>) -> Result<Box<Proposal>, AppendError> {
+    fn propose(&self, append: &AppendRequest<'_>) -> Result<(Box<Proposal>, IdLook), AppendError> {
         let schemas = self.inner.shared.folder.schemas();
         let mut proposal = Box::new(append_rules::propose(append, schemas)?);
-        self.look_for_keys(&mut proposal)?;
+        let look = self.look_for_keys(&mut proposal)?;
         // What is stored is answered whatever the condition says.
         if !proposal.has_stored_id() {
             proposal.look_for_matches(self)?;
         }
-        Ok(proposal)
+        Ok((proposal, look))
     }
 
     /// Looks for the ids and the origins of an append as far as the index of ids goes, in the caller's
-    /// thread.
-    fn look_for_keys(&self, proposal: &mut Proposal) -> Result<(), AppendError> {
+    /// thread. The look is over once the append is decided.
+    fn look_for_keys(&self, proposal: &mut Proposal) -> Result<IdLook, AppendError> {
         let shared = &self.inner.shared;
         let failed = |error| match error {
             ReadError::Closed => AppendError::Closed,
             error => error.into(),
         };
         let ids = proposal.event_ids();
-        let looked_for = shared.check_open().and_then(|()| shared.look_for_ids(ids));
+        let look = shared.ids.begin_look();
+        let looked_for = shared.check_open().and_then(|()| shared.look_for_ids(ids, &look));
         proposal.note_ids(looked_for.map_err(failed)?);
         if !proposal.origins().is_empty() && !proposal.has_stored_id() {
-            let looked_for = shared.look_for_origins(proposal.origins());
+            let looked_for = shared.look_for_origins(proposal.origins(), &look);
             proposal.note_origins(looked_for.map_err(failed)?);
         }
-        Ok(())
+        Ok(look)
     }
 
     /// The spaces with their revisions at the durable head, sorted by id.
@@ -612,7 +614,8 @@ impl LogReader for EmbeddedLog {
 
     fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
         self.inner.shared.check_open()?;
-        let (mut found, through) = self.inner.shared.find_kept_ids(ids)?;
+        let look = self.inner.shared.ids.begin_look();
+        let (mut found, through) = self.inner.shared.find_kept_ids(ids, &look)?;
         if found.iter().any(Option::is_none) {
             self.inner.writer.look_ahead(|ahead| {
                 for (id, position) in ids.iter().zip(&mut found) {
@@ -629,7 +632,8 @@ impl LogReader for EmbeddedLog {
 
     fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError> {
         self.inner.shared.check_open()?;
-        let (mut found, through) = self.inner.shared.find_kept_origins(origins)?;
+        let look = self.inner.shared.ids.begin_look();
+        let (mut found, through) = self.inner.shared.find_kept_origins(origins, &look)?;
         if found.iter().any(Option::is_none) {
             self.inner.writer.look_ahead(|ahead| {
                 for (origin, position) in origins.iter().zip(&mut found) {
@@ -675,8 +679,8 @@ impl LogWriter for EmbeddedLog {
     fn ingest(&self, records: &[RecordedEvent]) -> Result<Ingested, AppendError> {
         let schemas = self.inner.shared.folder.schemas();
         append_rules::ingest(self, records, schemas, |mut proposal| {
-            self.look_for_keys(&mut proposal)?;
-            self.inner.writer.append(Box::new(proposal))
+            let look = self.look_for_keys(&mut proposal)?;
+            self.inner.writer.append((Box::new(proposal), look))
         })
     }
 }

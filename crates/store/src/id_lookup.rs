@@ -15,7 +15,7 @@ use crate::{
     block::segment::SegmentIndex,
     error::OpenError,
     event_keys::EventKeys,
-    ids::{IdMiss, KeptIds},
+    ids::{IdLook, IdMiss, KeptIds},
     journal::segments::Segments,
     shared::SharedStore,
     unfiled::UnfiledBlocks,
@@ -34,8 +34,9 @@ impl SharedStore {
     pub(crate) fn look_for_ids<'i>(
         &self,
         runs: impl Iterator<Item = &'i [EventId]> + Clone,
+        look: &IdLook,
     ) -> Result<KeysLookedFor, ReadError> {
-        self.look_in_ids(|kept| {
+        self.look_in_ids(look, |kept| {
             let mut first: Option<(usize, Position)> = None;
             self.find_each(kept, runs.clone().flatten().copied(), &mut |index, position| {
                 first = first.into_iter().chain([(index, position)]).min();
@@ -48,8 +49,9 @@ impl SharedStore {
     pub(crate) fn find_kept_ids(
         &self,
         ids: &[EventId],
+        look: &IdLook,
     ) -> Result<(Vec<Option<Position>>, Position), ReadError> {
-        self.look_in_ids(|kept| {
+        self.look_in_ids(look, |kept| {
             let mut found = vec![None; ids.len()];
             self.find_each(kept, ids.iter().copied(), &mut |index, position| {
                 if let Some(found) = found.get_mut(index) {
@@ -67,8 +69,9 @@ impl SharedStore {
     pub(crate) fn look_for_origins(
         &self,
         origins: &[EventOrigin],
+        look: &IdLook,
     ) -> Result<KeysLookedFor, ReadError> {
-        self.look_in_ids(|kept| {
+        self.look_in_ids(look, |kept| {
             for (index, origin) in origins.iter().enumerate() {
                 if let Some(position) = kept.find_origin(origin)? {
                     return Ok(KeysLookedFor {
@@ -85,8 +88,9 @@ impl SharedStore {
     pub(crate) fn find_kept_origins(
         &self,
         origins: &[EventOrigin],
+        look: &IdLook,
     ) -> Result<(Vec<Option<Position>>, Position), ReadError> {
-        self.look_in_ids(|kept| {
+        self.look_in_ids(look, |kept| {
             let found = origins.iter().map(|origin| Ok(kept.find_origin(origin)?));
             Ok((found.collect::<Result<_, IdMiss>>()?, kept.end()))
         })
@@ -119,12 +123,20 @@ impl SharedStore {
     }
 
     /// Looks something up in the index once it is complete. One that turns out to be damaged is made anew.
-    fn look_in_ids<T>(&self, look: impl Fn(&KeptIds) -> Result<T, IdMiss>) -> Result<T, ReadError> {
+    fn look_in_ids<T>(
+        &self,
+        look: &IdLook,
+        find: impl Fn(&KeptIds) -> Result<T, IdMiss>,
+    ) -> Result<T, ReadError> {
         let mut was_damaged = false;
         loop {
             self.complete_ids(&|| false)?;
             let kept = self.ids.kept();
-            match look(&kept) {
+            if kept.end() < look.begin() {
+                // Another thread has begun it anew since.
+                continue;
+            }
+            match find(&kept) {
                 Ok(found) => return Ok(found),
                 Err(IdMiss::Damaged(error)) if !was_damaged => {
                     tracing::warn!(%error, "the index of event ids is made anew");
@@ -166,33 +178,26 @@ impl SharedStore {
                 segments = Segments::open(&self.folder, self.store_id).map_err(failed)?;
             }
             let keys_of = |position| self.keys_from(position);
-            match self.ids.make_more(&segments, || self.check_open(), &keys_of) {
-                Err(ReadError::Storage(error)) if error.kind().forbids_writing_only() => {
-                    tracing::warn!(%error, "the index of event ids is made anew in memory");
-                    self.ids.begin_anew_in_memory(self.ids.kept().epoch())?;
-                }
-                made => made?,
-            }
+            self.ids.make_more(&segments, || self.check_open(), &keys_of)?;
         }
         Ok(())
     }
 
-    /// Takes the ids of the blocks of a new segment into the index, and the origins of their events.
-    pub(crate) fn keep_ids(
-        &self,
-        blocks: &UnfiledBlocks,
-        segment: &SegmentIndex,
-    ) -> Result<(), StorageError> {
+    /// Takes the ids of the blocks of a new segment into the index, and the origins of their events. The
+    /// segment counts whatever comes of that: what the index lacks is made up for by whatever needs it.
+    pub(crate) fn keep_ids(&self, blocks: &UnfiledBlocks, segment: &SegmentIndex) {
         let epoch = self.ids.kept().epoch();
-        match self.ids.keep(blocks, segment) {
+        let failed = match self.ids.keep(blocks, segment) {
+            // Not here ([`make_ids_after_archiving`]): reading may wait for what is archived.
             Err(IdMiss::Damaged(error)) => {
-                // By who looks for an id next: reading may wait for what is archived.
                 tracing::warn!(%error, "the index of event ids is made anew");
-                self.ids.begin_anew(epoch)
+                self.ids.begin_anew(epoch).map_err(ReadError::from)
             }
-            Err(IdMiss::Failed(ReadError::Storage(error))) => Err(error),
-            Err(IdMiss::Failed(error)) => Err(StorageError::new(MAKING, error)),
+            Err(IdMiss::Failed(error)) => Err(error),
             Ok(()) => Ok(()),
+        };
+        if let Err(error) = failed {
+            tracing::warn!(%error, "ids are not in the index of event ids until it can be written");
         }
     }
 }
@@ -207,13 +212,24 @@ pub(crate) fn make_ids_behind(
         return None;
     }
     let shared = Arc::clone(shared);
-    let make = move || {
-        // With the writer the last one who wakes the sealer is gone: the store is being closed.
-        if let Err(error) = shared.complete_ids(&|| sealer.strong_count() == 0) {
-            tracing::warn!(%error, "the index of event ids is made when it is asked for");
-        }
-    };
+    let make = move || make_ids(&shared, &sealer);
     thread::Builder::new().name("spacefold-id-index".to_owned()).spawn(make).ok()
+}
+
+/// Makes what the index of ids could not take in while its blocks were archived, in the thread that has
+/// done that, unless another one is at it.
+pub(crate) fn make_ids_after_archiving(shared: &SharedStore, sealer: &Weak<Sender<()>>) {
+    // A thread that is stepped has locks that reading may ask for.
+    if !shared.folder.environment().is_stepped && !shared.ids.is_being_made() {
+        make_ids(shared, sealer);
+    }
+}
+
+fn make_ids(shared: &SharedStore, sealer: &Weak<Sender<()>>) {
+    // With the writer the last one who wakes the sealer is gone: the store is being closed.
+    if let Err(error) = shared.complete_ids(&|| sealer.strong_count() == 0) {
+        tracing::warn!(%error, "the index of event ids is made when it is asked for");
+    }
 }
 
 #[cfg(test)]

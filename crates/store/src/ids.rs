@@ -10,6 +10,7 @@
 
 mod extent;
 pub(crate) mod fresh;
+mod looks;
 mod rows;
 
 use std::{
@@ -29,8 +30,10 @@ use spacefold_event_core::{
 };
 use spacefold_runs::{Opened, PageCache, RunSet, RunsError, View};
 
+pub(crate) use self::looks::IdLook;
 use self::{
     extent::{IdExtent, IdSpan, NewIds, OVERLAPPING_SPANS, number},
+    looks::Looks,
     rows::OPTIONS,
 };
 use crate::{
@@ -55,8 +58,8 @@ const MAKING: &str = "making the index of event ids";
 /// The index of ids of an open store.
 pub(crate) struct IdIndex {
     store_id: [u8; 16],
+    /// Where it is made anew.
     folder: Arc<dyn DiskFolder>,
-    may_write: bool,
     cache: Arc<PageCache>,
     /// Held while blocks are read to make it, which may wait for all that reading waits for.
     making: Lock<()>,
@@ -67,6 +70,7 @@ pub(crate) struct IdIndex {
     end: AtomicU64,
     /// Where it has to end before anything is looked up in it.
     wanted_end: AtomicU64,
+    looks: Looks,
     blocks: Lock<VecDeque<Arc<BlockIds>>>,
     spans: Lock<VecDeque<FoundSpans>>,
 }
@@ -163,22 +167,23 @@ impl IdIndex {
             tracing::warn!(%error, "the index of event ids cannot be used: it is made anew");
             None
         });
+        let folder = if may_write { folder } else { MemoryDisk::new().root() };
         let (set, extent) = match found {
-            Some(found) => found,
-            None => nothing(&folder, &cache, store_id)?,
+            Some(found) if may_write || found.1.end >= segments.end() => found,
+            _ => nothing(&folder, &cache, store_id)?,
         };
         let end = AtomicU64::new(extent.end.get());
         let kept = Arc::new(KeptIds { extent, view: set.view().clone(), epoch: 0 });
         Ok(Self {
             store_id,
             folder,
-            may_write,
             cache,
             making: Lock::default(),
             set: Lock::new(set),
             kept: SharedLock::new(kept),
             end,
             wanted_end: AtomicU64::new(segments.end().get()),
+            looks: Looks::default(),
             blocks: Lock::default(),
             spans: Lock::default(),
         })
@@ -199,9 +204,25 @@ impl IdIndex {
         self.end.load(Ordering::Acquire) >= self.wanted_end.load(Ordering::Acquire)
     }
 
-    /// The position after which ids are in memory, and not in it.
-    pub(crate) fn reach(&self) -> Position {
+    /// Where it ends once it is complete; never moves back.
+    fn reach(&self) -> Position {
         self.end().max(Position::new(self.wanted_end.load(Ordering::Acquire)))
+    }
+
+    /// Begins a look for ids: up to where it begins in the index, after that in memory.
+    pub(crate) fn begin_look(&self) -> IdLook {
+        self.looks.begin(|| self.reach())
+    }
+
+    /// The position after which ids have to be in memory: some look under way does not look for them
+    /// here.
+    pub(crate) fn wanted_in_memory_after(&self) -> Position {
+        self.looks.lowest(|| self.reach())
+    }
+
+    /// Whether blocks are being read to make it: what it lacks by now is made too.
+    pub(crate) fn is_being_made(&self) -> bool {
+        self.making.try_lock().is_none()
     }
 
     /// Waits for who writes it: once the store says that it is closed, nobody begins to.
@@ -234,19 +255,6 @@ impl IdIndex {
         let written = writing.finish(&extent.encode())?;
         set.adopt(written);
         self.show(set, extent, epoch);
-        Ok(())
-    }
-
-    /// Goes back to no ids, unless it was made anew since an epoch.
-    fn begin_anew_in(&self, epoch: u64, folder: &Arc<dyn DiskFolder>) -> Result<(), StorageError> {
-        let mut set = self.set.lock();
-        if self.kept().epoch != epoch {
-            return Ok(());
-        }
-        let (empty, extent) = nothing(folder, &self.cache, self.store_id)?;
-        self.wanted_end.fetch_max(self.end.load(Ordering::Acquire), Ordering::AcqRel);
-        *set = empty;
-        self.show(&set, extent, epoch + 1);
         Ok(())
     }
 
@@ -393,14 +401,10 @@ impl IdIndex {
         if !Arc::ptr_eq(&kept, &self.kept()) {
             return Ok(());
         }
-        if kept.extent.end == Position::START {
-            if !self.may_write {
-                *set = nothing(&MemoryDisk::new().root(), &self.cache, self.store_id)?.0;
-            } else if kept.epoch == 0 {
-                // Of another log, or another version: nothing is to name runs that are swept away.
-                let removed = RunSet::remove(&self.folder);
-                removed.unwrap_or_else(|error| tracing::warn!(%error, "a foreign index stays"));
-            }
+        if kept.extent.end == Position::START && kept.epoch == 0 {
+            // Of another log, or another version: nothing is to name runs that are swept away.
+            let removed = RunSet::remove(&self.folder);
+            removed.unwrap_or_else(|error| tracing::warn!(%error, "a foreign index stays"));
         }
         let written = self.write(&mut set, extent, new, kept.epoch);
         written.map_err(StorageError::from)?;
@@ -442,12 +446,15 @@ impl IdIndex {
 
     /// Goes back to no ids, unless it was made anew since an epoch.
     pub(crate) fn begin_anew(&self, epoch: u64) -> Result<(), StorageError> {
-        self.begin_anew_in(epoch, &self.folder)
-    }
-
-    /// The same, to be made in memory: nothing can be written.
-    pub(crate) fn begin_anew_in_memory(&self, epoch: u64) -> Result<(), StorageError> {
-        self.begin_anew_in(epoch, &MemoryDisk::new().root())
+        let mut set = self.set.lock();
+        if self.kept().epoch != epoch {
+            return Ok(());
+        }
+        let (empty, extent) = nothing(&self.folder, &self.cache, self.store_id)?;
+        self.wanted_end.fetch_max(self.end.load(Ordering::Acquire), Ordering::AcqRel);
+        *set = empty;
+        self.show(&set, extent, epoch + 1);
+        Ok(())
     }
 
     /// The spans that an id may be in.

@@ -3,12 +3,15 @@
 use std::{path::Path, sync::Arc};
 
 use spacefold_disk::{Access, Disk as _, Folder as DiskFolder, SimDisk};
+use spacefold_event_core::{StorageError, StorageErrorKind};
 
 use crate::{
-    Durability, EmbeddedLog, StoreOptions, environment::Environment, log_copy::memory::MemoryCopies,
+    Durability, EmbeddedLog, StoreOptions, environment::Environment, folder::StoreFolder,
+    log_copy::memory::MemoryCopies, reading, shared::SharedStore,
 };
 
 const STORE: &str = "/store";
+const JOURNAL_FILE_BYTES: u64 = 64 << 10;
 
 /// A store on a simulated disk, whose sealer works when it is told to.
 pub(crate) struct Stored {
@@ -24,15 +27,39 @@ impl Stored {
     }
 
     pub(crate) fn open(&self) -> EmbeddedLog {
-        self.open_with(64 << 10, Durability::Sync)
+        self.open_with(JOURNAL_FILE_BYTES, Durability::Sync)
     }
 
     pub(crate) fn open_with(&self, journal_file_bytes: u64, durability: Durability) -> EmbeddedLog {
-        let environment =
-            Environment::stepped(Arc::new(self.disk.clone()), Arc::new(self.copies.clone()));
+        Self::open_in(&self.environment(), journal_file_bytes, durability)
+    }
+
+    /// Opens it as programs do, with the threads of a store.
+    pub(crate) fn open_with_threads(&self) -> EmbeddedLog {
+        let mut environment = self.environment();
+        environment.is_stepped = false;
+        Self::open_in(&environment, JOURNAL_FILE_BYTES, Durability::Sync)
+    }
+
+    fn open_in(
+        environment: &Environment,
+        journal_file_bytes: u64,
+        durability: Durability,
+    ) -> EmbeddedLog {
         let mut options = StoreOptions::default().reserve_bytes(0).durability(durability);
         options.journal_file_bytes = journal_file_bytes;
-        EmbeddedLog::open_in(&environment, Path::new(STORE), &options).unwrap()
+        EmbeddedLog::open_in(environment, Path::new(STORE), &options).unwrap()
+    }
+
+    /// Opens it as where nothing can be written.
+    pub(crate) fn open_to_read(&self) -> SharedStore {
+        let folder = StoreFolder::open(&self.environment(), Path::new(STORE)).unwrap().unwrap();
+        let why = StorageError::new("opening a store", StorageErrorKind::ReadOnly);
+        reading::open(&folder, JOURNAL_FILE_BYTES, &why).unwrap().shared
+    }
+
+    fn environment(&self) -> Environment {
+        Environment::stepped(Arc::new(self.disk.clone()), Arc::new(self.copies.clone()))
     }
 
     pub(crate) fn index(&self) -> Arc<dyn DiskFolder> {

@@ -15,7 +15,7 @@ use spacefold_event_core::{
 };
 
 use super::*;
-use crate::{head_file::HeadFile, verify::verify};
+use crate::{head_file::HeadFile, stored::Stored, verify::verify};
 
 /// Copies a store as a process that is killed leaves it: without closing it.
 fn image(from: &Path, to: &Path) {
@@ -541,4 +541,36 @@ fn reading_in_order_goes_on_in_sled_where_a_segment_cannot_be_read() {
         fs::write(file, bytes).unwrap();
     }
     assert_eq!(everything(&log), before);
+}
+
+#[test]
+fn an_append_that_has_waited_is_decided_without_the_index_of_ids() {
+    let stored = Stored::new("event-ids");
+    let log = stored.open();
+    let event = |n: u64| SpaceEvent::variable_set("s", "v", format!("{n:0>200}"));
+    let fill = |events: u64| {
+        for n in 0..events / 100 {
+            let events: Vec<SpaceEvent> = (0..100).map(|_| event(n)).collect();
+            log.append(&AppendRequest::new(&events)).unwrap();
+            log.step(true);
+        }
+    };
+    fill(4_000);
+    // Of no time, so that they are not new for sure.
+    let old = |n| event(n).with_event_id(EventId::from_bytes([0x40 + n as u8; 16]));
+    log.append(&AppendRequest::new(&[old(9)])).unwrap();
+    let (waited, again) = ([old(1)], [old(2)]);
+    let (waited, again) = (AppendRequest::new(&waited), AppendRequest::new(&again));
+    let proposals = (log.propose(&waited).unwrap(), log.propose(&again).unwrap());
+    let stored_at = log.append(&again).unwrap();
+    fill(9_000);
+    let ids = &log.shared().ids;
+    assert!(ids.end() > stored_at.last_position(), "the index has it by now");
+    ids.begin_anew(ids.kept().epoch()).unwrap();
+    assert_eq!(log.inner.writer.append(proposals.1).unwrap(), stored_at);
+    let receipt = log.inner.writer.append(proposals.0).unwrap();
+    assert_eq!(receipt.last_position(), log.head());
+    assert!(!ids.is_complete(), "the writer waited for the index");
+    assert_eq!(log.find_event(old(1).event_id).unwrap(), Some(log.head()));
+    assert_eq!(ids.wanted_in_memory_after(), ids.end(), "memory lets go of what the index has");
 }

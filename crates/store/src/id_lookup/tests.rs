@@ -1,9 +1,18 @@
 //! The index of ids of a store, harmed in every way and far longer ago than memory goes: every id is
 //! found, and none that is not there.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use spacefold_disk::sim::Fault;
 use spacefold_event_core::{
     AppendError, AppendRequest, EventId, EventOrigin, LogReader as _, LogWriter as _, Position,
-    ReadRequest, SpaceEvent,
+    ReadError, ReadRequest, SpaceEvent, StorageErrorKind,
 };
 
 use crate::{
@@ -264,4 +273,147 @@ fn ids_that_rise_take_no_row_each() {
     let rising = bytes(3_500);
     let nearly = bytes(7_500) - rising;
     assert!(rising < 3_500 && nearly < 2 * 4_000, "{rising} and {nearly} bytes");
+}
+
+#[test]
+fn a_store_opened_to_read_changes_nothing_of_its_index() {
+    let stored = filled(9_000, 1);
+    let older = stored.files();
+    let log = stored.open();
+    append(&log, 5_000, 2);
+    let ids = [9_500, 12_000].map(|at| {
+        let page = log.read(&ReadRequest::from(Position::new(at)).limit(1)).unwrap();
+        page.envelopes().next().unwrap().event_id
+    });
+    log.close().unwrap();
+    let whole = stored.files();
+    for (files, is_complete) in [(whole, true), (older, false), (Vec::new(), false)] {
+        stored.put(&files);
+        let shared = stored.open_to_read();
+        assert_eq!(shared.ids.is_complete(), is_complete);
+        let look = shared.ids.begin_look();
+        let (found, through) = shared.find_kept_ids(&ids, &look).unwrap();
+        assert!(shared.ids.is_complete() && through >= Position::new(12_000));
+        assert_eq!(found, [9_500, 12_000].map(|at| Some(Position::new(at))));
+        assert!(stored.files() == files, "something was written");
+    }
+}
+
+#[test]
+fn what_keeps_the_index_from_being_written_refuses_no_appends() {
+    let stored = filled(4_000, 1);
+    let mut log = stored.open();
+    let mut rng = fastrand::Rng::with_seed(5);
+    let (mut missed, mut first) = (0, 4_001);
+    for round in 0..1_000_u64 {
+        let ids = (first..first + 150).map(|at| EventId::from_bytes(u128::from(at).to_be_bytes()));
+        let events: Vec<SpaceEvent> = ids.zip(first..).map(|(id, at)| event(id, at)).collect();
+        log.append(&AppendRequest::new(&events)).unwrap();
+        first += 150;
+        let fault = if rng.bool() { Fault::Full } else { Fault::Broken };
+        stored.disk.fail_call(stored.disk.calls() + rng.u64(1..60), fault);
+        log.step(true);
+        stored.disk.fail_call(0, fault);
+        if let Some(failure) = log.shared().progress.failure() {
+            assert!(!failure.reason.contains("event-ids"), "{}", failure.reason);
+            let _ = log.close();
+            log = stored.open();
+        } else if !log.shared().ids.is_complete() {
+            missed += 1;
+            let at = first - 150;
+            let id = EventId::from_bytes(u128::from(at).to_be_bytes());
+            assert_eq!(log.find_event(id).unwrap(), Some(Position::new(at)), "round {round}");
+            assert!(log.shared().ids.is_complete());
+            if missed == 5 {
+                break;
+            }
+        }
+    }
+    assert_eq!(missed, 5);
+    check(&log, 97);
+}
+
+#[test]
+fn a_full_disk_puts_no_index_in_memory() {
+    let stored = filled(9_000, 1);
+    let mut refused = 0;
+    for call in 1..100 {
+        stored.put(&[]);
+        let log = stored.open();
+        stored.disk.fail_call(stored.disk.calls() + call, Fault::Full);
+        let found = log.find_event(EventId::new());
+        stored.disk.fail_call(0, Fault::Full);
+        if let Err(error) = found {
+            let ReadError::Storage(error) = error else { panic!("{error}") };
+            assert_eq!(error.kind(), StorageErrorKind::NoRoom, "{error}");
+            refused += 1;
+            assert_eq!(log.find_event(EventId::new()).unwrap(), None);
+        }
+        assert!(log.shared().ids.is_complete());
+        log.close().unwrap();
+        let log = stored.open();
+        assert!(log.shared().ids.is_complete(), "call {call}: it is not on disk");
+        log.close().unwrap();
+    }
+    assert!(refused > 0);
+}
+
+#[test]
+fn an_index_that_is_lost_is_made_behind_what_needs_no_ids_and_nothing_goes_on_after_closing() {
+    let stored = filled(9_000, 1);
+    stored.put(&[]);
+    let log = stored.open_with_threads();
+    while !log.shared().ids.is_complete() {
+        thread::yield_now();
+    }
+    let shared = Arc::clone(log.shared());
+    log.close().unwrap();
+    drop(log);
+    assert_eq!(Arc::strong_count(&shared), 1, "a thread has outlived the store");
+    let made = stored.files();
+    assert_eq!(made.len(), 2, "one run and the manifest");
+    // Closed at once, the store waits for the thread, which leaves whatever it has not begun.
+    for _ in 0..20 {
+        stored.put(&[]);
+        let log = stored.open_with_threads();
+        let shared = Arc::clone(log.shared());
+        log.close().unwrap();
+        drop(log);
+        assert_eq!(Arc::strong_count(&shared), 1, "a thread has outlived the store");
+        let files = stored.files();
+        assert!(files.is_empty() || files == made, "half of an index was left");
+    }
+    let log = stored.open();
+    check(&log, 733);
+}
+
+#[test]
+fn what_archiving_could_not_take_in_is_made_before_an_append_asks_for_it() {
+    let stored = filled(1_000, 1);
+    let log = stored.open_with_threads();
+    let shared = Arc::clone(log.shared());
+    let archived = shared.noting_sealed.lock();
+    let end = shared.ids.end();
+    let is_enough = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // What is appended may wait for what is archived.
+        scope.spawn(|| {
+            while !is_enough.load(Ordering::Relaxed) {
+                let events: Vec<_> = (1..=150).map(|at| event(EventId::new(), at)).collect();
+                log.append(&AppendRequest::new(&events)).unwrap();
+            }
+        });
+        while !shared.progress.is_archiving() {
+            thread::yield_now();
+        }
+        is_enough.store(true, Ordering::Relaxed);
+        shared.ids.begin_anew(shared.ids.kept().epoch()).unwrap();
+        drop(archived);
+    });
+    shared.progress.wait_until_archived();
+    while !shared.ids.is_complete() {
+        thread::yield_now();
+    }
+    assert!(shared.ids.end() > end);
+    log.close().unwrap();
 }

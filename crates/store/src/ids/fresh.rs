@@ -85,9 +85,14 @@ impl FreshIds {
         self.present.ids.extend_from_slice(ids);
     }
 
+    /// Whether it lets go of something, once what is up to a position is in the index.
+    pub(crate) fn releases_at(&self, kept: Position) -> bool {
+        kept >= self.before.end() && !self.present.ids.is_empty()
+    }
+
     /// Lets go of what is in the index up to a position, once that is enough.
     pub(crate) fn release_through(&mut self, kept: Position) {
-        if kept >= self.before.end() && !self.present.ids.is_empty() {
+        if self.releases_at(kept) {
             let (end, room) = (self.present.end(), self.present.ids.len());
             let next = IdTable::after(end, room, self.hashes);
             self.before = std::mem::replace(&mut self.present, next);

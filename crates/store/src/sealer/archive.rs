@@ -9,7 +9,8 @@ use crossbeam_channel::Sender;
 use spacefold_event_core::StorageError;
 
 use crate::{
-    journal::segments, progress::StoreFailure, shared::SharedStore, unfiled::UnfiledBlocks,
+    id_lookup::make_ids_after_archiving, journal::segments, progress::StoreFailure,
+    shared::SharedStore, unfiled::UnfiledBlocks,
 };
 
 /// Says that nothing is being archived any more, however the thread ends.
@@ -42,10 +43,15 @@ pub(super) fn start(
     shared.progress.update(|state| state.is_archiving = true);
     let archiving = Archiving { shared: Arc::clone(shared), sealer };
     let work = move || {
-        if let Err(error) = archive(&archiving.shared, &blocks) {
+        let archived = archive(&archiving.shared, &blocks);
+        if let Err(error) = archived {
             let error = archiving.shared.fail(error);
             tracing::error!(%error, "archiving failed: appends are refused until reopened");
+            return;
         }
+        let (shared, sealer) = (Arc::clone(&archiving.shared), Weak::clone(&archiving.sealer));
+        drop((archiving, blocks));
+        make_ids_after_archiving(&shared, &sealer);
     };
     if shared.folder.environment().is_stepped {
         work();
@@ -71,5 +77,6 @@ fn archive(shared: &SharedStore, unfiled: &UnfiledBlocks) -> Result<(), StorageE
     files.give_up_through(index.last_position);
     shared.progress.update(|state| state.files_are_full = files.are_full());
     shared.keep_index(index.last_position)?;
-    shared.keep_ids(unfiled, &index)
+    shared.keep_ids(unfiled, &index);
+    Ok(())
 }

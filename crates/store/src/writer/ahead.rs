@@ -5,7 +5,7 @@ use std::{cell::RefCell, sync::Arc};
 use rapidhash::RapidHashMap;
 use spacefold_event_core::{
     EventFilter, EventId, EventOrigin, EventQuery, Position, ReadError, ReadRequest, RecordedEvent,
-    Records, Revision, Timestamp, append_rules::AppendView, bytes::to_usize,
+    Records, Revision, StorageError, Timestamp, append_rules::AppendView, bytes::to_usize,
 };
 
 use crate::{
@@ -164,14 +164,18 @@ impl UndurableAppends {
             && fresh.end().next() == records.first_position()
         {
             fresh.extend(records.event_ids(), KeyedOrigin::all_of(records));
-            fresh.release_through(self.shared.ids.end());
+            let kept = self.shared.ids.end();
+            if fresh.releases_at(kept) {
+                fresh.release_through(kept.min(self.shared.ids.wanted_in_memory_after()));
+            }
         }
     }
 
     /// Looks at the ids that the index of ids does not have, what is ahead included.
     fn look_at_fresh_ids<T>(&self, look: impl FnOnce(&mut FreshIds) -> T) -> Result<T, ReadError> {
         let mut kept = self.fresh_ids.borrow_mut();
-        let fresh = kept.get_or_insert_with(|| FreshIds::after(self.shared.ids.reach()));
+        let fresh =
+            kept.get_or_insert_with(|| FreshIds::after(self.shared.ids.wanted_in_memory_after()));
         while fresh.end() < self.durable_head {
             let next = fresh.end().next();
             let Some((first, EventKeys { ids, origins })) = self.shared.event_keys_at(next)? else {
@@ -191,6 +195,12 @@ impl UndurableAppends {
         }
         Ok(look(fresh))
     }
+}
+
+/// The look that is under way keeps this from happening: nobody is to wait for the index here.
+fn not_in_memory(after: Position, begin: Position) -> ReadError {
+    let what = format!("those after {after} are in memory after {begin} only");
+    StorageError::new("looking for event ids", what).into()
 }
 
 impl AppendView for UndurableAppends {
@@ -221,11 +231,7 @@ impl AppendView for UndurableAppends {
         if begin <= after {
             return Ok(fresh);
         }
-        // They were not looked for ahead, or the index has taken ids over since.
-        let before = fresh.map_or(ids.len(), |(index, _)| index);
-        let ids = ids.get(..before).unwrap_or_default();
-        let kept = self.shared.look_for_ids(std::iter::once(ids))?;
-        Ok(kept.found.or(fresh))
+        Err(not_in_memory(after, begin))
     }
 
     fn find_origin(&self, origin: &EventOrigin) -> Result<Option<Position>, ReadError> {
@@ -243,10 +249,7 @@ impl AppendView for UndurableAppends {
         if begin <= after {
             return Ok(fresh);
         }
-        // As of ids.
-        let before = fresh.map_or(origins.len(), |(index, _)| index);
-        let kept = self.shared.look_for_origins(origins.get(..before).unwrap_or_default())?;
-        Ok(kept.found.or(fresh))
+        Err(not_in_memory(after, begin))
     }
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {

@@ -16,7 +16,7 @@ use super::{
     Answer, Writer,
     budget::{ByteBudget, Permit},
 };
-use crate::{journal::JournalEnd, options::StoreOptions, shared::SharedStore};
+use crate::{ids::IdLook, journal::JournalEnd, options::StoreOptions, shared::SharedStore};
 
 /// Bytes of appends that may wait for the writer; further callers wait to hand over.
 const MAX_WAITING_BYTES: usize = 32 << 20;
@@ -31,6 +31,8 @@ pub(super) enum Request {
 pub(super) struct Submission {
     pub(super) proposal: Box<Proposal>,
     pub(super) answer: Answerer<Answer>,
+    /// Under way until the append is decided.
+    _look: IdLook,
     _permit: Permit,
 }
 
@@ -76,8 +78,11 @@ pub(crate) fn start(
 }
 
 impl WriterHandle {
-    /// Commits an append, in this thread when no other has the writer.
-    pub(crate) fn append(&self, proposal: Box<Proposal>) -> Result<Receipt, AppendError> {
+    /// Commits an append whose ids were looked for, in this thread when no other has the writer.
+    pub(crate) fn append(
+        &self,
+        (proposal, look): (Box<Proposal>, IdLook),
+    ) -> Result<Receipt, AppendError> {
         if self.is_sync {
             match self.seat.try_lock() {
                 Ok(mut seat) => {
@@ -92,14 +97,17 @@ impl WriterHandle {
                 Err(TryLockError::WouldBlock) => {}
             }
         }
-        self.submit(proposal)?.wait()
+        self.submit((proposal, look))?.wait()
     }
 
-    /// Hands an append over, once there is room for its bytes.
-    pub(crate) fn submit(&self, proposal: Box<Proposal>) -> Result<PendingAppend, AppendError> {
+    /// Hands an append over whose ids were looked for, once there is room for its bytes.
+    pub(crate) fn submit(
+        &self,
+        (proposal, look): (Box<Proposal>, IdLook),
+    ) -> Result<PendingAppend, AppendError> {
         let permit = self.budget.take(proposal.body_bytes());
         let (answer, pending) = PendingAppend::new(|| Err(AppendError::Closed));
-        let submission = Submission { proposal, answer, _permit: permit };
+        let submission = Submission { proposal, answer, _look: look, _permit: permit };
         self.requests.send(Request::Append(submission)).map_err(|_| AppendError::Closed)?;
         Ok(pending)
     }
