@@ -78,9 +78,7 @@ impl Commands {
             _ => Ok(()),
         });
         match decided.map(|()| deciding.into_events()) {
-            Ok(decided) if decided.events.is_empty() => {
-                self.unchanged(known, attribution).map_or(Decided::Nothing, Decided::Events)
-            }
+            Ok(decided) if decided.events.is_empty() => Decided::Nothing,
             Ok(decided) => Decided::Events(decided),
             Err(RefusedCommand { index, refusal }) => {
                 Decided::Refused(self.refused(known.state.space_id(), index, refusal))
@@ -88,13 +86,17 @@ impl Commands {
         }
     }
 
-    /// What commands under a key leave that change nothing.
-    fn unchanged(&self, known: &KnownState, attribution: &Attribution) -> Option<DecidedEvents> {
+    /// What commands on a space leave under a key when they change nothing.
+    pub(crate) fn unchanged(
+        &self,
+        space_id: &str,
+        attribution: &Attribution,
+    ) -> Option<DecidedEvents> {
         let commands = self.as_slice();
         if attribution.key.is_none() || commands.is_empty() {
             return None;
         }
-        let event = SpaceEvent::new(known.state.space_id(), unchanged::payload(commands));
+        let event = SpaceEvent::new(space_id, unchanged::payload(commands));
         let event = attribution.mark_without_extra(event, 0);
         Some(DecidedEvents { events: vec![event], commands: vec![0], is_unchanged: true })
     }

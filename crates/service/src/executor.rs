@@ -154,7 +154,12 @@ impl Executor {
         let own = AppendCondition::exact(space_id, known.revision());
         let failed_in_state = conditions.failed_in_state(&*self.log, known);
         let decided = match failed_in_state.is_empty() {
-            true => commands.decide(known, attribution),
+            true => match commands.decide(known, attribution) {
+                Decided::Nothing => commands
+                    .unchanged(space_id, attribution)
+                    .map_or(Decided::Nothing, Decided::Events),
+                decided => decided,
+            },
             false => Decided::Nothing,
         };
         if let Decided::Events(decided) = decided {
@@ -193,7 +198,7 @@ impl Executor {
         let known = self.known_at_once(space_id, place).ok()??;
         let known = place.insert(known);
         match commands.decide(known, attribution) {
-            Decided::Events(decided) if !decided.is_unchanged => {
+            Decided::Events(decided) => {
                 Some((decided, AppendCondition::exact(space_id, known.revision())))
             }
             _ => None,
@@ -313,8 +318,9 @@ impl Executor {
         Ok(place.insert(known))
     }
 
-    /// What is known of a space without reading it: all of it, unless the log has more. Of one without
-    /// events there is nothing to read.
+    /// What is known of a space without reading its events: all of it, unless the log has more. Of one
+    /// without events there is nothing to read. The log is asked for the revision of the space, which may
+    /// read a page of an index where the space was not used lately.
     fn known_at_once(
         &self,
         space_id: &str,

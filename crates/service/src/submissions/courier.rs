@@ -1,4 +1,6 @@
-//! The thread that decides submitted commands, and waits for nothing but the next message.
+//! The thread that decides submitted commands, and waits for nothing but the next message: no sync, no
+//! turn and no reading of a state. It asks the log for the revision of each space, which may read a page of
+//! an index.
 
 use std::{
     collections::VecDeque,

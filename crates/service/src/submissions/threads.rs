@@ -12,6 +12,9 @@ pub(crate) struct ThreadStarter {
     /// The name of threads that cannot be had.
     #[cfg(test)]
     pub(crate) refused: spacefold_event_core::lock::Lock<Option<&'static str>>,
+    /// How many were started.
+    #[cfg(test)]
+    pub(crate) started: std::sync::atomic::AtomicUsize,
 }
 
 /// There is no thread to be had: what was to be done in it is not done.
@@ -28,6 +31,8 @@ impl ThreadStarter {
         if *self.refused.lock() == Some(name) {
             return Err(NoThread(std::io::ErrorKind::WouldBlock.into()));
         }
+        #[cfg(test)]
+        self.started.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         thread::Builder::new().name(name.to_owned()).spawn(run).map_err(NoThread)
     }
 }

@@ -5,9 +5,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc::Sender},
     thread::JoinHandle,
+    time::Duration,
 };
 
-use spacefold_event_core::{AppendCondition, AppendError, Receipt, lock::Lock};
+use spacefold_event_core::{
+    AppendCondition, AppendError, Receipt,
+    lock::{Condition, Lock},
+};
 
 use super::{
     Message, Submitted,
@@ -23,6 +27,8 @@ use crate::{
 /// Threads at once. A command that waits has a space to itself, so that commands on this many spaces
 /// can wait without holding up what else is to be asked of the log.
 const MAX_WORKERS: usize = 64;
+/// How long a thread waits for more to do.
+const MAX_IDLE: Duration = Duration::from_secs(1);
 /// The name of the threads.
 pub(crate) const THREAD: &str = "spacefold-command";
 
@@ -48,7 +54,7 @@ pub(super) struct DecidedCommand {
     pub(super) condition: AppendCondition,
 }
 
-/// The threads. Each ends when there is nothing to do.
+/// The threads. Each ends when there is nothing to do for a while.
 pub(super) struct Workers {
     threads: Arc<ThreadStarter>,
     shared: Arc<WorkersShared>,
@@ -58,12 +64,18 @@ struct WorkersShared {
     executor: Arc<Executor>,
     messages: Sender<Message>,
     state: Lock<WorkersState>,
+    /// Whether there is something to do, or never will be.
+    changed: Condition,
 }
 
 #[derive(Default)]
 struct WorkersState {
     waiting: VecDeque<SlowCommand>,
     running: usize,
+    /// Those of the running that wait for something to do, also when it is there and they have not woken
+    /// up yet.
+    idle: usize,
+    is_finished: bool,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -73,8 +85,8 @@ impl Workers {
         threads: Arc<ThreadStarter>,
         messages: Sender<Message>,
     ) -> Self {
-        let state = Lock::default();
-        Self { threads, shared: Arc::new(WorkersShared { executor, messages, state }) }
+        let (state, changed) = (Lock::default(), Condition::new());
+        Self { threads, shared: Arc::new(WorkersShared { executor, messages, state, changed }) }
     }
 
     /// Has a command dealt with: a [`Message::Decided`] or a [`Message::Answered`] comes of it. Whether
@@ -82,6 +94,10 @@ impl Workers {
     pub(super) fn hand_over(&self, slow: SlowCommand) -> bool {
         let mut state = self.shared.state.lock();
         state.waiting.push_back(slow);
+        if state.waiting.len() <= state.idle {
+            self.shared.changed.notify_one();
+            return true;
+        }
         if state.running == MAX_WORKERS {
             return true;
         }
@@ -108,7 +124,11 @@ impl Workers {
 
     /// Waits until every thread has ended. Nothing is handed over any more.
     pub(super) fn finish(self) {
-        let threads = std::mem::take(&mut self.shared.state.lock().threads);
+        let mut state = self.shared.state.lock();
+        state.is_finished = true;
+        let threads = std::mem::take(&mut state.threads);
+        drop(state);
+        self.shared.changed.notify_all();
         threads.into_iter().for_each(|thread| drop(thread.join()));
     }
 }
@@ -130,6 +150,12 @@ impl WorkersShared {
 
     fn next(&self) -> Option<SlowCommand> {
         let mut state = self.state.lock();
+        if state.waiting.is_empty() {
+            state.idle += 1;
+            let goes_on = |state: &mut WorkersState| state.waiting.is_empty() && !state.is_finished;
+            (state, _) = self.changed.wait_timeout_while(state, MAX_IDLE, goes_on);
+            state.idle -= 1;
+        }
         let next = state.waiting.pop_front();
         if next.is_none() {
             state.running -= 1;

@@ -344,6 +344,19 @@ fn what_goes_into_the_events_of_commands_counts_for_the_limit() {
     }
 }
 
+#[test]
+fn commands_that_may_have_to_wait_share_threads() {
+    const COMMANDS: usize = 200;
+    let service = SpaceService::in_memory();
+    service.create_space("s", "S").unwrap();
+    let only_if = service.only_if(AppendCondition::exists("s"));
+    for n in 0..COMMANDS {
+        only_if.submit("s", set("v", n as u64)).wait().unwrap();
+    }
+    let started = service.submissions.threads.started.load(Ordering::SeqCst);
+    assert!(started < COMMANDS / 2, "{started} threads for {COMMANDS} commands");
+}
+
 /// A content store whose first sync panics.
 struct Panicking {
     store: MemoryContentStore,
