@@ -69,9 +69,8 @@ impl SharedStore {
     ) -> Result<(), IdMiss> {
         let mut unsure: Vec<(EventId, usize)> = Vec::new();
         for (index, id) in ids.enumerate() {
-            match kept.find(id) {
-                Some(known) => known.into_iter().for_each(|position| found(index, position)),
-                None => unsure.push((id, index)),
+            if !kept.is_new(id) {
+                unsure.push((id, index));
             }
         }
         if unsure.len() > FEW_IDS {
