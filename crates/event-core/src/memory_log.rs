@@ -176,7 +176,7 @@ impl LogReader for MemoryLog {
     }
 
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
-        self.state.lock().find(id)
+        Ok(self.state.lock().ids.get(&id).copied())
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
@@ -263,8 +263,13 @@ impl AppendView for MemoryLogState {
         Ok(Revision::new(to_u64(count)))
     }
 
-    fn find(&self, id: EventId) -> Result<Option<Position>, ReadError> {
-        Ok(self.ids.get(&id).copied())
+    fn find_any(
+        &self,
+        ids: &[EventId],
+        _after: Position,
+    ) -> Result<Option<(usize, Position)>, ReadError> {
+        let mut found = ids.iter().map(|id| self.ids.get(id).copied()).enumerate();
+        Ok(found.find_map(|(index, position)| Some((index, position?))))
     }
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {
