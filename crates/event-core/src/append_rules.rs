@@ -45,12 +45,6 @@ pub trait AppendView {
     /// [`ReadError`] when it cannot be read.
     fn revision(&self, space_id: &str) -> Result<Revision, ReadError>;
 
-    /// Where the event with this id is, wherever in the log.
-    ///
-    /// # Errors
-    /// [`ReadError`] when it cannot be read.
-    fn find(&self, id: EventId) -> Result<Option<Position>, ReadError>;
-
     /// The first of these ids whose event is after a position, and where that is; one at or before
     /// the position may be answered too.
     ///
@@ -60,15 +54,7 @@ pub trait AppendView {
         &self,
         ids: &[EventId],
         after: Position,
-    ) -> Result<Option<(usize, Position)>, ReadError> {
-        let _ = after;
-        for (index, id) in ids.iter().enumerate() {
-            if let Some(position) = self.find(*id)? {
-                return Ok(Some((index, position)));
-            }
-        }
-        Ok(None)
-    }
+    ) -> Result<Option<(usize, Position)>, ReadError>;
 
     /// Where the event with this origin is, wherever in the log.
     ///

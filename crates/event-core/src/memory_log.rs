@@ -180,7 +180,7 @@ impl LogReader for MemoryLog {
     }
 
     fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
-        self.state.lock().find(id)
+        Ok(self.state.lock().ids.get(&id).copied())
     }
 
     fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError> {
@@ -275,8 +275,13 @@ impl AppendView for MemoryLogState {
         Ok(Revision::new(to_u64(count)))
     }
 
-    fn find(&self, id: EventId) -> Result<Option<Position>, ReadError> {
-        Ok(self.ids.get(&id).copied())
+    fn find_any(
+        &self,
+        ids: &[EventId],
+        _after: Position,
+    ) -> Result<Option<(usize, Position)>, ReadError> {
+        let mut found = ids.iter().map(|id| self.ids.get(id).copied()).enumerate();
+        Ok(found.find_map(|(index, position)| Some((index, position?))))
     }
 
     fn find_origin(&self, origin: &EventOrigin) -> Result<Option<Position>, ReadError> {

@@ -40,6 +40,7 @@ impl SharedStore {
             let mut first: Option<(usize, Position)> = None;
             self.find_each(kept, runs.clone().flatten().copied(), &mut |index, position| {
                 first = first.into_iter().chain([(index, position)]).min();
+                first.map_or(index, |(first, _)| first)
             })?;
             Ok(KeysLookedFor { through: kept.end(), found: first })
         })
@@ -57,6 +58,7 @@ impl SharedStore {
                 if let Some(found) = found.get_mut(index) {
                     *found = Some(position);
                 }
+                usize::MAX
             })?;
             Ok((found, kept.end()))
         })
@@ -96,27 +98,30 @@ impl SharedStore {
         })
     }
 
-    /// Hands out where the events of ids are that the index has, by the places of the ids.
+    /// Hands out where the events of ids are that the index has, by the places of the ids; is told from
+    /// which place on none is wanted any more.
     fn find_each(
         &self,
         kept: &KeptIds,
         ids: impl Iterator<Item = EventId>,
-        found: &mut dyn FnMut(usize, Position),
+        found: &mut dyn FnMut(usize, Position) -> usize,
     ) -> Result<(), IdMiss> {
         let mut unsure: Vec<(EventId, usize)> = Vec::new();
         for (index, id) in ids.enumerate() {
-            match kept.find(id) {
-                Some(known) => known.into_iter().for_each(|position| found(index, position)),
-                None => unsure.push((id, index)),
+            if !kept.is_new(id) {
+                unsure.push((id, index));
             }
         }
         if unsure.len() > FEW_IDS {
             // Ids that are near to each other are looked for in the same pages.
             unsure.sort_unstable();
         }
+        let mut end = usize::MAX;
         for (id, index) in unsure {
-            if let Some(position) = self.ids.find(kept, id, &|first| self.ids_from(first))? {
-                found(index, position);
+            if index < end
+                && let Some(position) = self.ids.find(kept, id, &|first| self.ids_from(first))?
+            {
+                end = found(index, position);
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! The index of the ids of events: each is in a log once, for ever.
 //!
 //! It is made of the blocks of segments and is kept in sorted runs; what is newer is in memory
-//! ([`fresh`]). An id that is higher than all of its version so far is new without a look, as those
-//! are that are made of the time. Origins, which an event has once in a log too, are rows beside them
-//! (`event_keys.rs`). Ids of a block that are close to each other, as those are too, are
+//! ([`fresh`]). An id outside of the few bands that those of its version are in is new without a look,
+//! as those are that are made of the time. Origins, which an event has once in a log too, are rows beside
+//! them (`event_keys.rs`). Ids of a block that are close to each other, as those are too, are
 //! one row, a *span*: the block says which they are. All others have a row each, and a filter that says
 //! of most new ones that they are not there. Derived from the blocks: one that is lost, damaged or
 //! another log's is made anew, and only what looks for ids waits for that (`id_lookup.rs`).
@@ -306,10 +306,9 @@ impl KeptIds {
         self.epoch
     }
 
-    /// Whether an id is new for sure, or where its event is if that is known without a look; `None`
-    /// takes one ([`IdIndex::find`]).
-    pub(crate) fn find(&self, id: EventId) -> Option<Option<Position>> {
-        self.extent.find(number(id))
+    /// Whether an id is new for sure; else it takes a look ([`IdIndex::find`]).
+    pub(crate) fn is_new(&self, id: EventId) -> bool {
+        self.extent.is_new(number(id))
     }
 
     /// Where the event of an origin is, as far as this goes.
@@ -325,7 +324,7 @@ impl KeptIds {
 }
 
 impl IdIndex {
-    /// Where the event of an id is that [`KeptIds::find`] does not know, as far as `kept` goes.
+    /// Where the event of an id is that is not [new](KeptIds::is_new), as far as `kept` goes.
     ///
     /// # Cost
     /// Mostly a look at a filter of each run.

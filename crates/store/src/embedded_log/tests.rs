@@ -557,7 +557,7 @@ fn an_append_that_has_waited_is_decided_without_the_index_of_ids() {
     };
     fill(4_000);
     // Of no time, so that they are not new for sure.
-    let old = |n| event(n).with_event_id(EventId::from_bytes([0x40 + n as u8; 16]));
+    let old = |n: u8| event(1).with_event_id(EventId::from_bytes([0x40 + n; 16]));
     log.append(&AppendRequest::new(&[old(9)])).unwrap();
     let (waited, again) = ([old(1)], [old(2)]);
     let (waited, again) = (AppendRequest::new(&waited), AppendRequest::new(&again));

@@ -417,3 +417,21 @@ fn what_archiving_could_not_take_in_is_made_before_an_append_asks_for_it() {
     assert!(shared.ids.end() > end);
     log.close().unwrap();
 }
+
+#[test]
+fn of_the_ids_of_an_append_none_is_looked_for_after_one_that_is_stored() {
+    let stored = filled(9_000, 1);
+    let log = stored.open();
+    let page = log.read(&ReadRequest::from(Position::new(1)).limit(9_000)).unwrap();
+    let ids: Vec<EventId> = page.envelopes().map(|event| event.event_id).step_by(200).collect();
+    log.close().unwrap();
+    let calls = |ids: &[EventId]| {
+        let log = stored.open();
+        let before = stored.disk.calls();
+        let look = log.shared().ids.begin_look();
+        let looked_for = log.shared().look_for_ids(std::iter::once(ids), &look).unwrap();
+        assert_eq!(looked_for.found, Some((0, Position::new(1))));
+        stored.disk.calls() - before
+    };
+    assert_eq!(calls(&ids[..30]), calls(&ids[..1]));
+}

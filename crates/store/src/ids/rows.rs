@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `i`, an id (16 bytes) | the position of its event, little endian, without the zeros at its end |
 //! | `o`, the key of an origin (16 bytes) | the position of its event, as of an id |
-//! | `s`, the highest id of this span and those before it (16 bytes), the first position of a block (u64, big endian) | the lowest and the highest id of the span (16 bytes each) |
+//! | `s`, the highest id of this span and those before it in its band (16 bytes), the first position of a block (u64, big endian) | the lowest and the highest id of the span (16 bytes each) |
 //!
 //! An id is a row of its own, or is in a span: then the block says where its event is.
 
@@ -34,6 +34,7 @@ pub(super) fn push_all(new: &mut NewIds, writing: &mut Writing<'_>) -> Result<()
     push_places(SINGLE, &mut new.singles, |single| *single, writing)?;
     let place = |origin: &KeyedOrigin| (origin.key, origin.position);
     push_places(ORIGIN, &mut new.origins, place, writing)?;
+    new.spans.sort_unstable_by_key(|span| (span.high, span.block));
     for span in &new.spans {
         let key = [&span_key(span.high)[..], &span.block.get().to_be_bytes()].concat();
         let value = [span.lowest.to_be_bytes(), span.highest.to_be_bytes()].concat();

@@ -217,10 +217,6 @@ impl AppendView for UndurableAppends {
         own.map_or_else(|| self.shared.revision(space_id), Ok)
     }
 
-    fn find(&self, id: EventId) -> Result<Option<Position>, ReadError> {
-        Ok(self.find_any(&[id], Position::START)?.map(|(_, position)| position))
-    }
-
     fn find_any(
         &self,
         ids: &[EventId],
