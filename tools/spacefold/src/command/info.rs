@@ -154,6 +154,9 @@ fn print(
     let mut table = CellTable::new();
     let mut say = |what: &str, value: String| table.row([text(what), text(value)]);
     say("store", printed.store_id.clone());
+    if printed.log_id != printed.store_id {
+        say("log", printed.log_id.clone());
+    }
     say("timeline", printed.timeline.clone());
     if let Some(PrintedFork { parent, position }) = &printed.fork {
         say("parted", format!("from {parent}, after position {}", grouped(*position)));

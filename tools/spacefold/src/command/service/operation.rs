@@ -7,7 +7,7 @@ use clap::{
 };
 use spacefold::{
     CommandError, Position, SpaceService, Value,
-    command::{Command, CommandFields, Field, FieldKind, Outcome},
+    command::{Command, CommandFields, Field, FieldKind, Operation, Outcome},
     event::{JsonError, Object, Presence},
     state::Reference,
 };
@@ -17,7 +17,8 @@ use crate::{
     input::Input,
 };
 
-/// An operation of the service by its name there, or `set_content`, and its arguments.
+/// An operation of the service by its name there, or `set_content`, and its arguments. `record` is a
+/// command of its own: [`RecordArgs`](crate::command::record::RecordArgs).
 #[derive(Clone, Debug)]
 pub(super) struct OperationArgs {
     name: String,
@@ -42,7 +43,7 @@ impl Subcommand for OperationArgs {
                     .help("The file; - for standard input")
                     .value_parser(value_parser!(PathBuf)),
             );
-        command.subcommands(Command::OPERATIONS.iter().map(described)).subcommand(content)
+        command.subcommands(operations().map(described)).subcommand(content)
     }
 
     fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
@@ -68,12 +69,17 @@ impl FromArgMatches for OperationArgs {
     }
 }
 
+/// The operations that are said here.
+fn operations() -> impl Iterator<Item = &'static Operation> {
+    Command::OPERATIONS.iter().filter(|operation| operation.name != "record")
+}
+
 fn subcommand(name: &str) -> clap::Command {
     clap::Command::new(name.replace('_', "-")).arg(positional(SPACE))
 }
 
 /// The subcommand of an operation: positions and what may be left out are options.
-fn described(operation: &spacefold::command::Operation) -> clap::Command {
+fn described(operation: &Operation) -> clap::Command {
     let summary = operation.summary();
     let mut about = summary.trim_end_matches('.').to_owned();
     if let Some(what) = operation.name.strip_prefix("take_over_") {
@@ -152,7 +158,7 @@ impl OperationArgs {
     /// Whether it makes a store where there is none: nothing but a first space has a place in an empty
     /// one.
     pub(super) fn creates_a_store(&self) -> bool {
-        ["create_space", "record"].contains(&self.name.as_str())
+        self.name == "create_space"
     }
 
     /// The operation with its input open; nothing is read yet.
@@ -339,7 +345,7 @@ mod tests {
 
     #[test]
     fn every_operation_of_the_service_is_a_command_with_all_of_its_fields() {
-        for operation in Command::OPERATIONS {
+        for operation in operations() {
             let line = ["spacefold".to_owned(), operation.name.replace('_', "-"), "s".to_owned()];
             let fields = operation.fields.iter().flat_map(arguments_of);
             let line = Line::try_parse_from(line.into_iter().chain(fields)).unwrap();
