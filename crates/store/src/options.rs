@@ -25,9 +25,11 @@ pub enum Durability {
     #[default]
     Sync,
     /// This long after it was written, at the latest; the append is answered before. A power cut
-    /// loses at most what was appended in that time.
+    /// loses at most what was appended in that time and while the sync went on, acknowledged appends
+    /// included. A kill of the process loses none of them: what was answered was written.
     Interval(Duration),
-    /// In the background, every second or so: as [`Durability::Interval`] with one second.
+    /// In the background, every second or so: as [`Durability::Interval`] with one second. What is
+    /// not synced is 16 MiB at the most.
     Os,
 }
 

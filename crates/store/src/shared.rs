@@ -36,6 +36,13 @@ const CACHE_BYTES: u64 = 32 << 20;
 const REPLACING: &str = "sled's copy of the log could not be made anew";
 
 /// An open store, as all of its threads see it.
+///
+/// # Lock order
+/// Locks are taken in this order, and none while a later one is held: the writer's seat
+/// (`writer/handover.rs`), `maintenance`, `head_file`, the set of an index (`block/index/kept.rs`,
+/// `ids.rs`), `copy`, the state of `progress`, `view`, `unarchived`. All others (`durable_frame`,
+/// `sessions`, caches) are held for a look alone and take none. So `announce`, which takes `progress`
+/// and then `view`, is called with neither held.
 pub(crate) struct SharedStore {
     pub(crate) folder: StoreFolder,
     pub(crate) store_id: [u8; 16],
