@@ -50,6 +50,9 @@ impl Command {
     /// Whether an event that carries this, with these keys added, may have come from the command,
     /// whatever the state was.
     pub(crate) fn may_have_emitted(&self, payload: &Payload, added: &Object) -> bool {
+        if !matches!(self, Self::Record { .. }) && payload.extra() != added {
+            return false;
+        }
         match (self, payload) {
             (
                 Self::Record { type_name, payload: own },

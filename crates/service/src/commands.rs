@@ -96,7 +96,7 @@ impl Commands {
         if attribution.key.is_none() || commands.is_empty() {
             return None;
         }
-        let event = SpaceEvent::new(space_id, unchanged::payload(commands));
+        let event = SpaceEvent::new(space_id, unchanged::payload(commands, &attribution.extra));
         let event = attribution.mark_without_extra(event, 0);
         Some(DecidedEvents { events: vec![event], commands: vec![0], is_unchanged: true })
     }

@@ -14,6 +14,11 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x7c9a_2d1e_5b0f_4c38_9e64_1f7a_d3b8_0c5
 /// a log recognise its keys, and the same key in another log gives no id that this one has. Keys are
 /// recognised for ever, as the ids of events are.
 ///
+/// Other arguments under a used key are refused ([`Refusal::KeyReused`](crate::Refusal::KeyReused)):
+/// extra keys are arguments; source, correlation id, tags and times are not. Of a batch that changed
+/// something the events tell which commands it was of, so that one with further commands that would
+/// have changed nothing then counts as the same.
+///
 /// ```
 /// use spacefold::command::IdempotencyKey;
 /// use spacefold::log::LogId;

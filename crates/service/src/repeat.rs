@@ -68,8 +68,8 @@ fn find_other<'e>(
     added: &Object,
 ) -> Option<&'e RecordedEvent> {
     if let Some(first) = events.first().filter(|first| unchanged::is_one(&first.event.payload)) {
-        let is_it =
-            first.event.space_id == space_id && unchanged::is_of(&first.event.payload, commands);
+        let is_it = first.event.space_id == space_id
+            && unchanged::is_of(&first.event.payload, commands, added);
         return (!is_it).then_some(first);
     }
     let mut unused: Vec<bool> = vec![true; commands.len()];

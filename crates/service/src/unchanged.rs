@@ -10,11 +10,16 @@ const ARGUMENTS_HASH: &str = "arguments_hash";
 /// What stands for several commands.
 const BATCH: &str = "batch";
 
-/// The payload of the event that commands leave.
-pub(crate) fn payload(commands: &[Command]) -> Payload {
+/// The payload of the event that commands leave whose events would have had these keys added: they are
+/// arguments too, where there are any.
+pub(crate) fn payload(commands: &[Command], added: &Object) -> Payload {
     let (operation, arguments) = match commands {
         [command] => (command.operation(), Value::Object(command.arguments())),
         commands => (BATCH, Value::Array(commands.iter().map(named).collect())),
+    };
+    let arguments = match added.is_empty() {
+        true => arguments,
+        false => Value::Array(vec![arguments, Value::Object(added.clone())]),
     };
     // Keys are sorted at every depth: equal arguments are the same text.
     let hash = ContentHash::of(arguments.to_string().as_bytes()).to_string();
@@ -36,8 +41,8 @@ pub(crate) fn is_one(payload: &Payload) -> bool {
 }
 
 /// Whether these commands have left it.
-pub(crate) fn is_of(stored: &Payload, commands: &[Command]) -> bool {
-    let own = payload(commands);
+pub(crate) fn is_of(stored: &Payload, commands: &[Command], added: &Object) -> bool {
+    let own = payload(commands, added);
     let keys = [OPERATION, ARGUMENTS_HASH];
     is_one(stored) && keys.iter().all(|key| stored.extra().get(key) == own.extra().get(key))
 }
@@ -49,7 +54,7 @@ mod tests {
     use super::*;
 
     fn hash(commands: &[Command]) -> String {
-        Value::Object(payload(commands).extra().clone()).to_string()
+        Value::Object(payload(commands, &Object::new()).extra().clone()).to_string()
     }
 
     #[test]
@@ -78,8 +83,13 @@ mod tests {
         assert_eq!(hashes.len(), all.len());
         assert_eq!(hash(&[set("{\"b\":[2],\"a\":1}")]), hash(&all[4]));
         for commands in &all {
-            let of = all.iter().filter(|other| is_of(&payload(commands), other)).count();
+            let none = Object::new();
+            let left = payload(commands, &none);
+            let of = all.iter().filter(|other| is_of(&left, other, &none)).count();
             assert_eq!(of, 1);
+            let added = Object::from_iter([("by", Value::from("me"))]);
+            assert!(!is_of(&left, commands, &added));
+            assert!(is_of(&payload(commands, &added), commands, &added));
         }
     }
 
@@ -88,6 +98,9 @@ mod tests {
         let set = Command::SetVariable { name: "v".to_owned(), value: 1.into() };
         let hash = ContentHash::of(br#"{"name":"v","value":1}"#);
         let expected = format!(r#"{{"arguments_hash":"{hash}","operation":"set_variable"}}"#);
-        assert_eq!(Value::Object(payload(&[set]).extra().clone()).to_string(), expected);
+        assert_eq!(
+            Value::Object(payload(&[set], &Object::new()).extra().clone()).to_string(),
+            expected
+        );
     }
 }

@@ -105,6 +105,23 @@ fn tags_and_extra_keys_go_into_every_event_of_a_command() {
 }
 
 #[test]
+fn other_extra_keys_under_a_used_key_are_another_command() {
+    let service = SpaceService::in_memory();
+    service.create_space("s", "S").unwrap();
+    let by = |who: &str, key: &str| service.with_extra("by", who).with_key(key);
+    by("me", "set").set_variable("s", "v", 1).unwrap();
+    by("me", "nothing").set_variable("s", "v", 1).unwrap();
+    for key in ["set", "nothing"] {
+        assert!(by("me", key).set_variable("s", "v", 1).unwrap().is_repeated());
+        for other in [by("you", key), service.with_key(key)] {
+            let refused = other.set_variable("s", "v", 1).unwrap_err();
+            let is_reused = matches!(refused.refusal(), Some(Refusal::KeyReused { .. }));
+            assert!(is_reused, "{key}: {refused}");
+        }
+    }
+}
+
+#[test]
 fn tags_and_extra_keys_that_no_event_can_have_are_refused() {
     let service = SpaceService::in_memory();
     let named = service.with_extra("name", "x").create_space("s", "S").unwrap_err();
