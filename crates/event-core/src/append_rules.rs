@@ -56,12 +56,6 @@ pub trait AppendView {
         after: Position,
     ) -> Result<Option<(usize, Position)>, ReadError>;
 
-    /// Where the event with this origin is, wherever in the log.
-    ///
-    /// # Errors
-    /// [`ReadError`] when it cannot be read.
-    fn find_origin(&self, origin: &EventOrigin) -> Result<Option<Position>, ReadError>;
-
     /// The first of these origins whose event is after a position, as [`AppendView::find_any`] finds
     /// ids.
     ///
@@ -71,15 +65,7 @@ pub trait AppendView {
         &self,
         origins: &[EventOrigin],
         after: Position,
-    ) -> Result<Option<(usize, Position)>, ReadError> {
-        let _ = after;
-        for (index, origin) in origins.iter().enumerate() {
-            if let Some(position) = self.find_origin(origin)? {
-                return Ok(Some((index, position)));
-            }
-        }
-        Ok(None)
-    }
+    ) -> Result<Option<(usize, Position)>, ReadError>;
 
     /// The event at a position; `None` beyond the head.
     ///

@@ -185,7 +185,7 @@ impl LogReader for MemoryLog {
 
     fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError> {
         let state = self.state.lock();
-        origins.iter().map(|origin| state.find_origin(origin)).collect()
+        Ok(origins.iter().map(|origin| state.origins.get(origin).copied()).collect())
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
@@ -284,8 +284,13 @@ impl AppendView for MemoryLogState {
         Ok(found.find_map(|(index, position)| Some((index, position?))))
     }
 
-    fn find_origin(&self, origin: &EventOrigin) -> Result<Option<Position>, ReadError> {
-        Ok(self.origins.get(origin).copied())
+    fn find_any_origin(
+        &self,
+        origins: &[EventOrigin],
+        _after: Position,
+    ) -> Result<Option<(usize, Position)>, ReadError> {
+        let mut found = origins.iter().map(|it| self.origins.get(it).copied()).enumerate();
+        Ok(found.find_map(|(index, position)| Some((index, position?))))
     }
 
     fn event(&self, position: Position) -> Result<Option<RecordedEvent>, ReadError> {

@@ -3,7 +3,8 @@
 //!
 //! - [`SpaceService`] has a method for each operation. It reads the state of the space, refuses what
 //!   does not fit it with a [`Refusal`] that says what was found, and appends the event with the
-//!   revision that it read. What would change nothing emits nothing.
+//!   revision that it read. What would change nothing emits nothing, but under a key that it
+//!   was given.
 //! - [`SpaceService::only_if`] and [`SpaceService::if_unchanged_since`] give commands on a condition.
 //! - [`Batch`] collects commands on one space and commits them as one atomic append.
 //! - [`Command`] is an operation as data, [`Outcome`] what came of it. [`Command::OPERATIONS`] describes

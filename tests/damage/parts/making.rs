@@ -188,9 +188,16 @@ impl Writer {
         }
         // What the sessions before have put and nothing names goes, and packs with it.
         spaces.admin().collect_garbage().unwrap();
+        let blocks = spaces.log().info().blocks;
         self.append(&spaces, 2);
         if self.kind.is_closed {
             spaces.close().unwrap();
+        } else if self.kind.size == Size::Blocks {
+            // The sealer works behind. Without a block of this session nothing but HEAD and the journal
+            // knows of it: these put back together are an older store.
+            while spaces.log().info().blocks == blocks {
+                std::thread::yield_now();
+            }
         }
         copy_folder(&store, image);
         drop(spaces);

@@ -230,11 +230,6 @@ impl AppendView for UndurableAppends {
         Err(not_in_memory(after, begin))
     }
 
-    fn find_origin(&self, origin: &EventOrigin) -> Result<Option<Position>, ReadError> {
-        let found = self.find_any_origin(std::slice::from_ref(origin), Position::START)?;
-        Ok(found.map(|(_, position)| position))
-    }
-
     fn find_any_origin(
         &self,
         origins: &[EventOrigin],
