@@ -177,6 +177,9 @@ fn no_command_shows_people_what_moves_the_cursor() {
     shown.programs(&["find", first["event_id"].as_str().unwrap()]);
     shown.people(0, &["verify"]);
     shown.people(0, &["demo"]);
+    let own = ["record", HOSTILE, "com.example.noted", "--tag", HOSTILE, "--source", HOSTILE];
+    shown.people(0, &own);
+    shown.people(1, &["record", HOSTILE, HOSTILE]);
 
     // Unknown things are named.
     for arguments in [
