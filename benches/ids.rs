@@ -1,7 +1,7 @@
 //! What the ids of events cost: the same appends with ids that rise, that nearly do, and that do not.
 //!
 //! ```text
-//! cargo run --release -p spacefold-benches --example ids -- /tmp/ids 10000000 1
+//! cargo run --release -p spacefold-benches --example ids -- FOLDER 10000000 1
 //! ```
 //!
 //! loads 10,000,000 events for each kind of ids, then measures appends of 1 event, without a sync for
