@@ -288,7 +288,9 @@ impl Writing<'_> {
     ///
     /// # Errors
     /// [`RunsError`]: the set opens as of before or, where it was the folder that could not be synced,
-    /// as of what was to be written. It may be tried again.
+    /// as of what was to be written. It may be tried again: every file is written anew then, under a
+    /// name that no attempt before has used or in the place of one, and nothing is built on a sync that
+    /// failed.
     ///
     /// # Cost
     /// That of writing the changes; each row is written again once for each factor of eight that

@@ -46,6 +46,16 @@ impl Run {
                 }
                 // Opening begins anew once what was set aside is given back.
                 Entry::Remove { path } if path.ends_with("reserve") => failed_syncs.clear(),
+                // What is derived is made anew: files come and go, and the next sync is theirs. Nothing
+                // that the failed one was for is built on.
+                Entry::Create { path, .. }
+                | Entry::Rename { to: path, .. }
+                | Entry::Remove { path } => {
+                    if let Some(folder) = derived_folder_of(path) {
+                        failed_syncs.remove(folder);
+                        failed_syncs.remove(path);
+                    }
+                }
                 Entry::SyncBegins { path, .. } if failed_syncs.contains(path) => {
                     run.synced_again.insert(path.clone());
                 }
@@ -69,6 +79,12 @@ impl Run {
                 .iter()
                 .any(|message| matches!(message, Message::Failed(_) | Message::Broken(_)))
     }
+}
+
+/// The folder of a file, where it is among what is derived from the log.
+fn derived_folder_of(path: &str) -> Option<&str> {
+    let (folder, _) = path.rsplit_once('/')?;
+    folder.contains("/derived/").then_some(folder)
 }
 
 fn is_sleds(path: &str) -> bool {

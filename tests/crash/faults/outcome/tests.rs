@@ -54,4 +54,12 @@ fn a_sync_that_is_tried_again_is_found() {
     // The space that was set aside is given back, and the store opened anew.
     let given_back = Entry::Remove { path: "store/reserve".to_owned() };
     judged("store/HEAD", Some(given_back)).unwrap();
+    // Something is made anew, in place of what the sync that failed was for.
+    let made = |folder: &str| {
+        let (from, to) = (format!("{folder}/a.unfinished"), format!("{folder}/a"));
+        judged(folder, Some(Entry::Rename { from, to }))
+    };
+    made("store/derived/event-ids").unwrap();
+    assert!(judged("store/derived/event-ids", None).unwrap_err().contains("tried again"));
+    assert!(made("store/segments").unwrap_err().contains("tried again"));
 }
