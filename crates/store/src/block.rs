@@ -11,8 +11,8 @@ pub(crate) mod segment;
 use std::borrow::Cow;
 
 use spacefold_event_core::{
-    Assignments, CorruptRecords, EncodedBody, MAX_APPEND_EVENTS, Position, Records, Schemas,
-    Timestamp,
+    Assignments, CorruptRecords, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
+    Schemas, Timestamp,
     bytes::{ByteReader, to_u32, to_u64, to_usize},
 };
 
@@ -299,6 +299,14 @@ pub(crate) fn event_keys(
     Ok(EventKeys { ids, origins })
 }
 
+impl EncodedBlock {
+    /// The id of each record: bytes that this process has just made are not checked.
+    pub(crate) fn event_ids(&self) -> Result<Vec<EventId>, BlockError> {
+        let parts = BlockParts::split(peek(&self.bytes)?, &self.bytes)?;
+        Ok(Records::decode_event_ids(parts.dense, to_usize(parts.header.count))?)
+    }
+}
+
 /// What a block consists of, its lengths and its checksum believed.
 struct BlockParts<'a> {
     header: BlockHeader,
@@ -324,6 +332,11 @@ impl<'a> BlockParts<'a> {
         if header.store_id != store_id {
             return Err(BlockError::OtherStore);
         }
+        Self::split(header, bytes)
+    }
+
+    /// Those of bytes whose checksum need not be looked at again.
+    fn split(header: BlockHeader, bytes: &'a [u8]) -> Result<Self, BlockError> {
         let mut cursor = ByteReader::new(bytes);
         let header_bytes = cursor.array().ok_or(BlockError::WrongLength)?;
         let mut part = |len: u32| cursor.take(to_usize(len)).ok_or(BlockError::WrongLength);

@@ -429,10 +429,10 @@ impl IdIndex {
         }
         let (mut extent, mut new) = (kept.extent.clone(), NewIds::default());
         for (block, entry) in unfiled.blocks.iter().zip(&segment.blocks) {
-            let keys = block::event_keys(&block.bytes, self.store_id, None)
+            let ids = block
+                .event_ids()
                 .map_err(|error| StorageError::new("keeping the ids of a block", error));
-            let keys = keys.map_err(ReadError::from)?;
-            extent.add_block(entry.first_position, &keys.ids, &mut new);
+            extent.add_block(entry.first_position, &ids.map_err(ReadError::from)?, &mut new);
         }
         extent.add_origins(unfiled.origins.clone(), &mut new);
         (extent.end, extent.last_hash) = (segment.last_position, segment.last_hash);

@@ -37,6 +37,10 @@ impl Ids {
             position if position % 997 == 0 => timed(millis + (1 << 40), rest),
             4_000..8_000 => timed(millis - self.0.u128(0..40), rest),
             8_000..10_000 => EventId::from_bytes((rest << 50 | 4 << 76 | rest).to_be_bytes()),
+            // They rise, but the bits that tell the version are any.
+            10_000..12_000 => {
+                EventId::from_bytes((millis << 80 | self.0.u128(..1 << 80)).to_be_bytes())
+            }
             position if position % 2 == 0 => timed(millis - (1 << 34), rest),
             position => EventId::from_bytes(u128::from(position).to_be_bytes()),
         }

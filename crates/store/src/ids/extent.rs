@@ -7,28 +7,37 @@ use crate::{block::BlockHash, event_keys::KeyedOrigin};
 
 /// How many versions the nibble of a UUID can name.
 const VERSIONS: usize = 16;
-/// The version whose ids begin with a time, so that those of one block are close to each other.
-const TIMED_VERSION: u8 = 7;
-/// The bits of an id after its time in milliseconds.
-const BITS_BEHIND_MILLIS: u32 = 80;
+/// The bits of an id after its version, and before it.
+const BITS_AFTER_VERSION: u32 = 76;
+const BITS_BEFORE_VERSION: u32 = 48;
 /// Spans of how many blocks may have an id in common.
 pub(super) const OVERLAPPING_SPANS: usize = 4;
 /// A span of fewer ids is not worth the look into its block.
 const MIN_SPAN_IDS: usize = 16;
-/// Ids of a time that are within 10 minutes of each other are of one band.
-const NEAR_IN_TIME: u128 = 600_000 << BITS_BEHIND_MILLIS;
+/// Ids that are at most this far from each other are of one band: those of 10 minutes, of UUIDv7. Where
+/// those of a block lie farther apart, some of their own gaps are.
+const NEAR: u128 = 600_000 << BITS_AFTER_VERSION;
+const NEAR_GAPS: u128 = 16;
+/// A span is at most this wide, a 256th of a version's ids: random ones are no span, since sixteen of
+/// them are never so close to each other.
+const MAX_SPAN_WIDTH: u128 = 1 << 116;
 /// Bands of the ids of a version.
 const MAX_BANDS: usize = 8;
 
-/// Ids in order are numbers in order.
+/// An id as a number: its version first, then the bits before that and those after it. So those of a
+/// version are together, in their order, whatever those of others are.
 pub(super) fn number(id: EventId) -> u128 {
-    u128::from_be_bytes(*id.as_bytes())
+    const VERSION: u128 = 0xf << BITS_AFTER_VERSION;
+    let bits = u128::from_be_bytes(*id.as_bytes());
+    let before = bits >> (BITS_AFTER_VERSION + 4) << BITS_AFTER_VERSION;
+    let after = bits & ((1 << BITS_AFTER_VERSION) - 1);
+    (bits & VERSION) << BITS_BEFORE_VERSION | before | after
 }
 
-/// The version of a UUID.
+/// The version of a UUID: its four bits after 48 others.
 pub(super) fn version(number: u128) -> u8 {
-    let [.., sixth, _, _, _, _, _, _, _, _, _] = number.to_be_bytes();
-    sixth >> 4
+    let [first, ..] = number.to_be_bytes();
+    first >> 4
 }
 
 /// The highest id of each version: a higher one is new. Nil where there is none.
@@ -122,40 +131,61 @@ impl IdExtent {
 
     /// Whether an id may be in a span.
     pub(super) fn may_be_in_span(&self, number: u128) -> bool {
-        let band = self.band(number).filter(|_| version(number) == TIMED_VERSION);
-        band.and_then(|band| band.span_highs.last()).is_some_and(|high| number <= *high)
+        let highs = self.band(number).and_then(|band| band.span_highs.last());
+        highs.is_some_and(|high| number <= *high)
     }
 
     /// Takes in the ids of the next block.
+    ///
+    /// # Cost
+    /// In proportion to the ids where they rise, as those that are made of the time or of a counter do;
+    /// others are sorted.
     pub(super) fn add_block(&mut self, first: Position, ids: &[EventId], new: &mut NewIds) {
         let NewIds { singles, spans, .. } = new;
         let mut sorted: Vec<u128> = ids.iter().map(|id| number(*id)).collect();
-        let of_version = |id: &u128| (version(*id), *id);
-        if !sorted.is_sorted_by_key(of_version) {
-            sorted.sort_unstable_by_key(of_version);
+        if !sorted.is_sorted() {
+            sorted.sort_unstable();
         }
         let known_spans = spans.len();
+        let mut are_all_in_spans = true;
         for ids in sorted.chunk_by(|id, next| version(*id) == version(*next)) {
-            let Some(&present) = ids.get(ids.len() / 2) else { continue };
-            let version = version(present);
-            let Some(bands) = self.bands.get_mut(usize::from(version)) else { continue };
-            let near = if version == TIMED_VERSION { NEAR_IN_TIME } else { 1 };
-            // First, so that none that are on both sides of it become one band.
-            note(bands, present, near, present);
-            ids.iter().for_each(|id| note(bands, *id, near, present));
-            if version == TIMED_VERSION {
-                spans.extend(bands.iter_mut().filter_map(|band| band.span_of(ids, first)));
-            }
+            are_all_in_spans &= self.add_version(first, ids, spans);
+        }
+        if are_all_in_spans {
+            return;
         }
         let spans = spans.get(known_spans..).unwrap_or_default();
         for (position, id) in (first.get()..).map(Position::new).zip(ids) {
             let id = number(*id);
             let is_in = |span: &IdSpan| (span.lowest..=span.highest).contains(&id);
-            if version(id) != TIMED_VERSION || !spans.iter().any(is_in) {
+            if !spans.iter().any(is_in) {
                 self.single_versions |= 1 << version(id);
                 singles.push((id, position));
             }
         }
+    }
+
+    /// Takes in those of a block's ids that are of one version, and says whether a span has them all.
+    fn add_version(&mut self, block: Position, sorted: &[u128], spans: &mut Vec<IdSpan>) -> bool {
+        let (Some(&lowest), Some(&highest)) = (sorted.first(), sorted.last()) else { return true };
+        let Some(&present) = sorted.get(sorted.len() / 2) else { return true };
+        let Some(bands) = self.bands.get_mut(usize::from(version(present))) else { return false };
+        let near = near_of(sorted);
+        // First, so that none that are on both sides of it become one band.
+        note(bands, present, near, present);
+        if highest - lowest <= near {
+            // What is between is in the band of both.
+            note(bands, lowest, near, present);
+            note(bands, highest, near, present);
+        } else {
+            sorted.iter().for_each(|id| note(bands, *id, near, present));
+        }
+        let mut has_all = false;
+        for span in bands.iter_mut().filter_map(|band| band.span_of(sorted, block)) {
+            has_all |= (span.lowest, span.highest) == (lowest, highest);
+            spans.push(span);
+        }
+        has_all
     }
 
     /// Takes in the origins of the next events.
@@ -229,6 +259,9 @@ impl IdBand {
         let end = sorted.partition_point(|id| *id <= self.highest);
         let near = sorted.get(begin..end).filter(|near| near.len() >= MIN_SPAN_IDS)?;
         let (lowest, highest) = (*near.first()?, *near.last()?);
+        if highest - lowest > MAX_SPAN_WIDTH {
+            return None;
+        }
         let high = self.span_highs.last().map_or(highest, |before| highest.max(*before));
         self.note_highs(&[high]);
         Some(IdSpan { high, block, lowest, highest })
@@ -239,6 +272,20 @@ impl IdBand {
         let old = self.span_highs.len().saturating_sub(OVERLAPPING_SPANS);
         self.span_highs.drain(..old);
     }
+}
+
+/// How far ids are from each other that are of one band.
+fn near_of(sorted: &[u128]) -> u128 {
+    let is_narrow = |(first, last): (&u128, &u128)| last - first <= NEAR;
+    if sorted.len() < MIN_SPAN_IDS || sorted.first().zip(sorted.last()).is_some_and(is_narrow) {
+        return NEAR;
+    }
+    let mut gaps: Vec<u128> =
+        sorted.iter().zip(sorted.iter().skip(1)).map(|(id, next)| next - id).collect();
+    // Not of those to ids of another time, even where they are most of them.
+    let quarter = gaps.len() / 4;
+    let (_, gap, _) = gaps.select_nth_unstable(quarter);
+    gap.saturating_mul(NEAR_GAPS).max(NEAR)
 }
 
 /// Has an id in a band. Of too many, those become one which say least of what is to come after `present`.
@@ -293,7 +340,7 @@ mod tests {
     use super::*;
 
     fn timed(millis: u128, rest: u128) -> EventId {
-        let number = millis << BITS_BEHIND_MILLIS | 7 << 76 | 2 << 62 | rest;
+        let number = millis << 80 | 7 << 76 | 2 << 62 | rest;
         EventId::from_bytes(number.to_be_bytes())
     }
 
@@ -413,19 +460,62 @@ mod tests {
         }
     }
 
-    #[test]
-    fn ids_of_other_versions_have_rows_of_their_own() {
+    /// Blocks of ids of one kind: those that rise are new when they come and are in spans, but for one
+    /// in twenty; of others none is.
+    fn check_kind(kind: &str, rises: bool, mut next: impl FnMut(&mut fastrand::Rng) -> u128) {
         let mut extent = IdExtent::nothing([0; 32]);
-        let ids = [[4_u8; 16], [0; 16], [0xff; 16]].map(EventId::from_bytes);
-        let new = add(&mut extent, 1, &ids);
-        let positions: Vec<u64> = new.singles.iter().map(|(_, at)| at.get()).collect();
-        assert_eq!(positions, [1, 2, 3]);
-        assert!(ids.iter().all(|id| !extent.is_new(number(*id))));
-        assert!(ids.iter().all(|id| extent.may_be_single(number(*id))));
-        // Of another version, of which there are none.
-        let mut other = [4_u8; 16];
-        other[6] = 0x50;
-        assert!(extent.is_new(u128::from_be_bytes(other)));
+        let mut rng = fastrand::Rng::with_seed(11);
+        let (mut rows, mut first) = (0, 1);
+        for block in 0..200 {
+            let ids: Vec<EventId> =
+                (0..400).map(|_| EventId::from_bytes(next(&mut rng).to_be_bytes())).collect();
+            assert!(!rises || ids.iter().all(|id| extent.is_new(number(*id))), "{kind}: {block}");
+            let new = add(&mut extent, first, &ids);
+            assert!(ids.iter().all(|id| !extent.is_new(number(*id))), "{kind}: {block}");
+            assert!(rises || new.spans.is_empty(), "{kind}: {block}");
+            let single = |id: u128| new.singles.iter().any(|(single, _)| *single == id);
+            let spanned =
+                |id: u128| new.spans.iter().any(|span| (span.lowest..=span.highest).contains(&id));
+            for id in ids.iter().map(|id| number(*id)) {
+                assert!(single(id) && extent.may_be_single(id) || spanned(id), "{kind}: {block}");
+            }
+            rows += new.singles.len();
+            first += 400;
+        }
+        assert!(!rises || rows <= 4_000, "{kind}: {rows} rows of 80,000 ids");
+    }
+
+    #[test]
+    fn rising_ids_of_any_kind_are_spans_and_random_ones_are_rows() {
+        let mut counter = 1 << 40;
+        check_kind("counter", true, |_| {
+            counter += 1;
+            counter
+        });
+        // UUIDv6: 60 bits of 100 ns, the version after 48 of them.
+        let mut ticks = 0x1ef_0000_0000_0000_u128;
+        check_kind("version 6", true, |rng| {
+            ticks += rng.u128(1..90_000);
+            (ticks >> 12) << 80 | 6 << 76 | (ticks & 0xfff) << 64 | 2 << 62 | rng.u128(..1 << 62)
+        });
+        // No version at all, where others have it.
+        let mut millis = 1_700_000_000_000;
+        check_kind("ulid", true, |rng| {
+            millis += rng.u128(1..9);
+            millis << 80 | rng.u128(..1 << 80)
+        });
+        let mut days = 100;
+        check_kind("one a day", true, |rng| {
+            days += 1;
+            number(timed(days * 86_400_000, rng.u128(..1 << 62)))
+        });
+        let mut seconds = 1_700_000_000;
+        check_kind("seconds", true, |rng| {
+            seconds += rng.u128(1..100);
+            seconds << 96 | 8 << 76 | rng.u128(..1 << 76)
+        });
+        check_kind("random", false, |rng| rng.u128(..) & !(0xf << 76) | 4 << 76);
+        check_kind("no version", false, |rng| rng.u128(..));
     }
 
     proptest! {

@@ -6,7 +6,8 @@
 //! | `o`, the key of an origin (16 bytes) | the position of its event, as of an id |
 //! | `s`, the highest id of this span and those before it in its band (16 bytes), the first position of a block (u64, big endian) | the lowest and the highest id of the span (16 bytes each) |
 //!
-//! An id is a row of its own, or is in a span: then the block says where its event is.
+//! An id is a row of its own, or is in a span: then the block says where its event is. The bytes of an
+//! id begin with its version here ([`number`](super::extent::number)).
 
 use spacefold_event_core::{Position, bytes::ByteReader};
 use spacefold_runs::{KeyValue, RunSetOptions, RunsError, View, Writing};
@@ -19,7 +20,7 @@ const ORIGIN: u8 = b'o';
 const SPAN: u8 = b's';
 
 pub(super) const OPTIONS: RunSetOptions =
-    RunSetOptions { kind: *b"SFEVIDS\x01", filter_key, inline_bytes: 0, join: None };
+    RunSetOptions { kind: *b"SFEVIDS\x02", filter_key, inline_bytes: 0, join: None };
 
 /// Spans are looked for in order: filters have no use for their keys.
 fn filter_key(key: &[u8]) -> &[u8] {
