@@ -248,13 +248,18 @@ pub trait File: fmt::Debug + Send + Sync {
     /// Says that it will be read from front to back. Nothing rests on it but time.
     fn will_be_read_in_order(&self) {}
 
-    /// Gives a new file all of its bytes. They will not be read soon: where it can be done they do
-    /// not go through memory that others could use.
+    /// Gives a new file all of its bytes, those of the parts one after another. They will not be read
+    /// soon: where it can be done they do not go through memory that others could use.
     ///
     /// # Errors
     /// When they cannot be written: any part of them may have been.
-    fn write_whole(&self, bytes: &[u8]) -> Result<(), StorageError> {
-        self.write_all_at(bytes, 0)
+    fn write_whole(&self, parts: &[&[u8]]) -> Result<(), StorageError> {
+        let mut offset = 0;
+        for part in parts {
+            self.write_all_at(part, offset)?;
+            offset += u64::try_from(part.len()).unwrap_or(u64::MAX);
+        }
+        Ok(())
     }
 
     /// Writes bytes from an offset on; the file grows where they end after it.

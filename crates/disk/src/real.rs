@@ -24,7 +24,7 @@ use rustix::{
     },
     io::{Errno, retry_on_intr},
 };
-use spacefold_event_core::{StorageError, StoreMode};
+use spacefold_event_core::{StorageError, StoreMode, bytes::to_u64};
 
 use crate::{
     disk::{Access, Disk, File, FileId, Folder, Found},
@@ -284,15 +284,15 @@ impl RealFile {
         format!("{doing} {}", self.path.display())
     }
 
-    /// Writes bytes, and zeros up to the next multiple of the alignment, past the page cache;
+    /// Writes parts, and zeros up to the next multiple of the alignment, past the page cache;
     /// whether the file system can. When it cannot, some of them may have been written.
-    fn write_direct(&self, bytes: &[u8]) -> io::Result<bool> {
+    fn write_direct(&self, parts: &[&[u8]]) -> io::Result<bool> {
         let flags = fcntl_getfl(&self.file)?;
         match fcntl_setfl(&self.file, flags | OFlags::DIRECT).map_err(io::Error::from) {
             Err(error) if is_unable_to_skip_cache(&error) => return Ok(false),
             set => set?,
         }
-        let written = self.write_aligned(bytes);
+        let written = self.write_aligned(parts);
         fcntl_setfl(&self.file, flags)?;
         match written {
             Err(error) if is_unable_to_skip_cache(&error) => Ok(false),
@@ -300,23 +300,32 @@ impl RealFile {
         }
     }
 
-    fn write_aligned(&self, bytes: &[u8]) -> io::Result<()> {
+    fn write_aligned(&self, parts: &[&[u8]]) -> io::Result<()> {
         let mut room = vec![0; BUFFER_BYTES + ALIGNMENT];
         let start = room.as_ptr().align_offset(ALIGNMENT);
         let Some(buffer) = room.get_mut(start..start.saturating_add(BUFFER_BYTES)) else {
             return Err(ErrorKind::Unsupported.into());
         };
-        let mut offset = 0;
-        for piece in bytes.chunks(BUFFER_BYTES) {
-            let (filled, rest) = buffer.split_at_mut(piece.len());
-            filled.copy_from_slice(piece);
-            let len = piece.len().next_multiple_of(ALIGNMENT);
-            let padding = rest.get_mut(..len - piece.len()).unwrap_or_default();
-            padding.fill(0);
-            self.file.write_all_at(buffer.get(..len).unwrap_or_default(), offset)?;
-            offset += u64::try_from(len).unwrap_or(u64::MAX);
+        let (mut filled, mut offset) = (0, 0);
+        for part in parts {
+            let mut left = *part;
+            while !left.is_empty() {
+                let (now, later) = left.split_at(left.len().min(buffer.len() - filled));
+                let end = filled + now.len();
+                buffer.get_mut(filled..end).unwrap_or_default().copy_from_slice(now);
+                (filled, left) = (end, later);
+                if filled == buffer.len() {
+                    self.file.write_all_at(buffer, offset)?;
+                    (filled, offset) = (0, offset + to_u64(buffer.len()));
+                }
+            }
         }
-        Ok(())
+        if filled == 0 {
+            return Ok(());
+        }
+        let padded = filled.next_multiple_of(ALIGNMENT);
+        buffer.get_mut(filled..padded).unwrap_or_default().fill(0);
+        self.file.write_all_at(buffer.get(..padded).unwrap_or_default(), offset)
     }
 }
 
@@ -353,11 +362,16 @@ impl File for RealFile {
         fadvise(&self.file, 0, None, Advice::Sequential).unwrap_or_default();
     }
 
-    fn write_whole(&self, bytes: &[u8]) -> Result<(), StorageError> {
-        if !self.write_direct(bytes).doing(|| self.said("writing"))? {
-            self.write_all_at(bytes, 0)?;
+    fn write_whole(&self, parts: &[&[u8]]) -> Result<(), StorageError> {
+        let is_written = self.write_direct(parts).doing(|| self.said("writing"))?;
+        let mut len = 0;
+        for part in parts {
+            if !is_written {
+                self.write_all_at(part, len)?;
+            }
+            len += to_u64(part.len());
         }
-        self.set_len(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+        self.set_len(len)
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {

@@ -218,16 +218,16 @@ impl StoreFolder {
         self.sealed()?.open(&segment_name(first), Access::Read)
     }
 
-    /// Puts a whole segment in its place, durably: after an error the old file is there or the
-    /// new one.
+    /// Puts a whole segment in its place, durably, of its parts: after an error the old file is there
+    /// or the new one.
     pub(crate) fn replace_segment(
         &self,
         first: Position,
-        bytes: &[u8],
+        parts: &[&[u8]],
     ) -> Result<(), StorageError> {
         let sealed = self.sealed()?;
         let new = NewFile::create(sealed, &segment_name(first))?;
-        new.file().write_whole(bytes)?;
+        new.file().write_whole(parts)?;
         new.finish()?;
         sealed.sync()
     }

@@ -80,7 +80,7 @@ impl Stored {
         let folder = self.index();
         folder.names().unwrap().iter().for_each(|name| folder.remove(name).unwrap());
         for (name, bytes) in files {
-            folder.create(name).unwrap().write_whole(bytes).unwrap();
+            folder.create(name).unwrap().write_whole(&[bytes]).unwrap();
         }
     }
 

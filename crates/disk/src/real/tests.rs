@@ -93,7 +93,10 @@ fn a_file_has_exactly_its_bytes_whatever_their_number() {
     for len in [1, 4_095, 4_096, 4_097, BUFFER_BYTES, 2 * BUFFER_BYTES + 77] {
         let bytes: Vec<u8> = (0..len).map(|n| u8::try_from(n % 251).unwrap()).collect();
         let new = NewFile::create(&held, "file").unwrap();
-        new.file().write_whole(&bytes).unwrap();
+        // In parts of every size, some without a byte.
+        let (first, second) = bytes.split_at(len / 3);
+        let parts: Vec<&[u8]> = [first, b""].into_iter().chain(second.chunks(7_001)).collect();
+        new.file().write_whole(&parts).unwrap();
         new.finish().unwrap();
         assert!(fs::read(scratch.path().join("file")).unwrap() == bytes, "{len} bytes");
         assert_eq!(held.names().unwrap(), ["file"]);

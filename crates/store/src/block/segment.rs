@@ -4,6 +4,8 @@
 //! the first [`HEADER_BYTES`] and the last [`TAIL_BYTES`], asks [`footer_len`], and hands the
 //! pieces to [`parse_parts`].
 
+use std::iter::once;
+
 use spacefold_event_core::{
     Position,
     bytes::{ByteReader, to_u32, to_u64, to_usize},
@@ -53,12 +55,32 @@ pub(crate) struct SegmentEntry {
     pub(crate) len: u64,
 }
 
+/// A file of blocks that is not written yet: what is before them and what is after them.
+pub(crate) struct EncodedSegment<'b> {
+    header: Vec<u8>,
+    blocks: &'b [EncodedBlock],
+    footer: Vec<u8>,
+    /// What it says of itself, read back.
+    pub(crate) index: SegmentIndex,
+}
+
+impl EncodedSegment<'_> {
+    /// Its bytes, one part after another.
+    pub(crate) fn parts(&self) -> Vec<&[u8]> {
+        let blocks = self.blocks.iter().map(|block| &*block.bytes);
+        once(&*self.header).chain(blocks).chain(once(&*self.footer)).collect()
+    }
+}
+
 /// Encodes a file of these blocks.
 ///
 /// # Errors
 /// A [`BlockError`] when there is none, too many, or they do not follow one another: nothing that
 /// could not be read back is written.
-pub(crate) fn encode(store_id: [u8; 16], blocks: &[EncodedBlock]) -> Result<Vec<u8>, BlockError> {
+pub(crate) fn encode(
+    store_id: [u8; 16],
+    blocks: &[EncodedBlock],
+) -> Result<EncodedSegment<'_>, BlockError> {
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
         return Err(BlockError::Unreadable("a segment without a block"));
     };
@@ -66,22 +88,21 @@ pub(crate) fn encode(store_id: [u8; 16], blocks: &[EncodedBlock]) -> Result<Vec<
         return Err(BlockError::Unreadable("a segment of too many blocks"));
     }
     let first_header = peek(&first.bytes)?;
-    let blocks_len: usize = blocks.iter().map(|block| block.bytes.len()).sum();
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + blocks_len + file_footer_len(blocks.len()));
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-    bytes.extend_from_slice(&NO_FLAGS.to_le_bytes());
-    bytes.extend_from_slice(&store_id);
-    bytes.extend_from_slice(&first_header.first_position.get().to_le_bytes());
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    header.extend_from_slice(&MAGIC);
+    header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    header.extend_from_slice(&NO_FLAGS.to_le_bytes());
+    header.extend_from_slice(&store_id);
+    header.extend_from_slice(&first_header.first_position.get().to_le_bytes());
     let last_position = peek(&last.bytes)?.last_position();
-    bytes.extend_from_slice(&last_position.get().to_le_bytes());
-    bytes.extend_from_slice(&first_header.previous);
-    bytes.extend_from_slice(&to_u32(blocks.len()).to_le_bytes());
-    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    header.extend_from_slice(&last_position.get().to_le_bytes());
+    header.extend_from_slice(&first_header.previous);
+    header.extend_from_slice(&to_u32(blocks.len()).to_le_bytes());
+    header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
 
     let mut footer = Vec::with_capacity(file_footer_len(blocks.len()));
-    let mut next_position = first_header.first_position;
-    let mut previous = first_header.previous;
+    let (mut next_position, mut previous) = (first_header.first_position, first_header.previous);
+    let mut end = to_u64(header.len());
     for block in blocks {
         let header = peek(&block.bytes)?;
         if header.first_position != next_position
@@ -94,15 +115,15 @@ pub(crate) fn encode(store_id: [u8; 16], blocks: &[EncodedBlock]) -> Result<Vec<
         next_position = header.last_position().next();
         previous = block.hash;
         footer.extend_from_slice(&header.first_position.get().to_le_bytes());
-        footer.extend_from_slice(&to_u64(bytes.len()).to_le_bytes());
-        bytes.extend_from_slice(&block.bytes);
+        footer.extend_from_slice(&end.to_le_bytes());
+        end += to_u64(block.bytes.len());
     }
     footer.extend_from_slice(&last.hash);
     footer.extend_from_slice(&crc32c::crc32c(&footer).to_le_bytes());
     footer.extend_from_slice(&to_u32(file_footer_len(blocks.len())).to_le_bytes());
     footer.extend_from_slice(&END_MAGIC);
-    bytes.extend_from_slice(&footer);
-    Ok(bytes)
+    let index = parse_parts(&header, &footer, end + to_u64(footer.len()), store_id)?;
+    Ok(EncodedSegment { header, blocks, footer, index })
 }
 
 /// Reads the index of the file that is exactly `bytes`. The blocks themselves are not looked at.

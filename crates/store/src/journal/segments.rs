@@ -175,12 +175,10 @@ pub(crate) fn write(
     store_id: [u8; 16],
     blocks: &[EncodedBlock],
 ) -> Result<SegmentIndex, StorageError> {
-    let bytes = segment::encode(store_id, blocks)
+    let segment = segment::encode(store_id, blocks)
         .map_err(|error| StorageError::new("making a segment", error))?;
-    let index = segment::parse(&bytes, store_id)
-        .map_err(|error| StorageError::new("checking a segment before it is written", error))?;
-    folder.replace_segment(index.first_position, &bytes)?;
-    Ok(index)
+    folder.replace_segment(segment.index.first_position, &segment.parts())?;
+    Ok(segment.index)
 }
 
 /// What a file says of itself.

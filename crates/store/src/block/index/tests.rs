@@ -340,7 +340,7 @@ fn write(disk: &MemoryDisk, name: &str, bytes: &[u8]) {
     if folder.find(name, Access::Read).unwrap().is_some() {
         folder.remove(name).unwrap();
     }
-    folder.create(name).unwrap().write_whole(bytes).unwrap();
+    folder.create(name).unwrap().write_whole(&[bytes]).unwrap();
 }
 
 #[test]
