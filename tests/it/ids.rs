@@ -48,7 +48,7 @@ fn an_event_appended_again_under_an_expectation_is_stored_once() {
         assert_eq!(again.succeeded(), first, "{revision}");
     }
     let other = append_line(&store, &line(IDS[0], "3"), &["--expect", "s=2"]);
-    assert!(other.stdout.contains("is stored at position 1 with other content"), "{other:?}");
+    assert!(other.stdout.contains("is stored at position 1 already"), "{other:?}");
     assert_eq!(other.code, Some(1));
     let exported = run(cli(&store).arg("export")).succeeded();
     assert_eq!(exported.lines().count(), 2);

@@ -339,9 +339,7 @@ pub enum AppendError {
     },
     /// An event id is stored already, with other content or in another run of events; of [new
     /// events](AppendRequest::of_new_events), whatever is stored under it. Nothing is stored.
-    #[error(
-        "event id {id} is stored at position {position} with other content; nothing was written"
-    )]
+    #[error("event id {id} is stored at position {position} already; nothing was written")]
     EventIdReused {
         /// The id.
         id: EventId,
