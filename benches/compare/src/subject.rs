@@ -1,5 +1,6 @@
 //! What is measured: storage engines behind one small trait, and spacefold as it is.
 
+mod batpak;
 mod fjall;
 mod lmdb;
 mod plain;
@@ -7,6 +8,7 @@ mod preallocated;
 mod redb;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
+mod salamander;
 mod sled;
 mod spacefold;
 mod sqlite;
@@ -63,6 +65,10 @@ pub(crate) enum Kind {
     Rocksdb,
     /// The core of UmaDB.
     Umadb,
+    /// batpak, an atomic batch, synced.
+    Batpak,
+    /// salamander-db, `Durability::Sync`.
+    Salamander,
     /// sled 0.34, an event per key, `flush` and an `fdatasync` of its file.
     Sled,
 }
@@ -78,7 +84,7 @@ impl Kind {
         if cfg!(feature = "umadb") {
             all.push(Self::Umadb);
         }
-        all.push(Self::Sled);
+        all.extend([Self::Batpak, Self::Salamander, Self::Sled]);
         all
     }
 
@@ -94,6 +100,8 @@ impl Kind {
             Self::Lmdb => "lmdb",
             Self::Rocksdb => "rocksdb",
             Self::Umadb => "umadb",
+            Self::Batpak => "batpak",
+            Self::Salamander => "salamander",
             Self::Sled => "sled",
         }
     }
@@ -144,6 +152,8 @@ impl Store {
             Kind::Fjall => Box::new(fjall::Fjall::open(folder)?),
             Kind::Redb => Box::new(redb::Redb::open(folder)?),
             Kind::Lmdb => Box::new(lmdb::Lmdb::open(folder)?),
+            Kind::Batpak => Box::new(batpak::Batpak::open(folder)?),
+            Kind::Salamander => Box::new(salamander::Salamander::open(folder)?),
             Kind::Sled => Box::new(sled::Sled::open(folder)?),
             #[cfg(feature = "rocksdb")]
             Kind::Rocksdb => Box::new(rocksdb::Rocksdb::open(folder)?),
