@@ -45,7 +45,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **2. Snapshot.** [`Spacefold::snapshot`] answers what a space looks like now, this handle's own
+//! **2. Snapshot.** [`snapshot`](SpacesReader::snapshot) answers what a space looks like now, this handle's own
 //! appends included. A space is unknown until it has an event.
 //!
 //! ```
@@ -61,7 +61,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **3. Time travel.** [`Spacefold::at`] takes a position or a time, [`Spacefold::diff`] a range of
+//! **3. Time travel.** [`at`](SpacesReader::at) takes a position or a time, [`diff`](SpacesReader::diff) a range of
 //! them. Nothing is known beyond the durable head.
 //!
 //! ```
@@ -80,7 +80,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **4. Subscribe.** [`Spacefold::subscribe`] gives the history, then what is appended, without a
+//! **4. Subscribe.** [`subscribe`](SpacesReader::subscribe) gives the history, then what is appended, without a
 //! gap. [`Spacefold::bus`] calls handlers instead. Closing the store ends both.
 //!
 //! ```
@@ -125,18 +125,21 @@
 mod commitments;
 mod contents;
 mod engine;
-mod follower;
+mod folding;
 mod import;
 mod lines;
 mod options;
 mod snapshot_stream;
 mod spacefold;
+mod spaces_reader;
 mod views;
 
 #[doc(inline)]
 pub use crate::options::{Folding, Options};
 #[doc(inline)]
-pub use crate::spacefold::{AsOf, Moment, Spacefold};
+pub use crate::spacefold::Spacefold;
+#[doc(inline)]
+pub use crate::spaces_reader::{AsOf, Moment, SpacesReader};
 #[doc(inline)]
 pub use spacefold_bus::{Delivery, EventBus, SubscribeError, Subscriber, Subscription};
 #[doc(inline)]
@@ -204,7 +207,7 @@ pub mod state {
 /// Read models: those that come with a store, and those of users.
 pub mod projection {
     #[doc(inline)]
-    pub use crate::spacefold::ProjectionsHandle;
+    pub use crate::spaces_reader::ProjectionsHandle;
     #[doc(inline)]
     pub use spacefold_projection::{
         Activity, ActivityCount, ActivityFilter, ApplyContext, ApplyError, Building, Builtin,

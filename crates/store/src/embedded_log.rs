@@ -94,8 +94,8 @@ struct LogInner {
     closing: CloseOnce<Result<(), StorageError>>,
     running: Lock<Option<OpenThreads>>,
     writer: WriterHandle,
-    /// Ends, with the store, what others write of what is derived.
-    derived: FolderGate,
+    /// Ends, with the store, what others write in its folder.
+    gate: FolderGate,
 }
 
 /// What only an open store has.
@@ -205,11 +205,11 @@ impl EmbeddedLog {
                 let running = Lock::new(Some(running));
                 let closing = CloseOnce::default();
                 let noting = Arc::downgrade(&shared);
-                // What is derived never comes of events that a log may lose unnoticed.
-                let derived = FolderGate::before_renames(move || {
+                // Nothing that is kept comes of events that a log may lose unnoticed.
+                let gate = FolderGate::before_renames(move || {
                     noting.upgrade().map_or(Ok(()), |shared| shared.note_durable_head())
                 });
-                let inner = LogInner { shared, closing, running, writer: handle, derived };
+                let inner = LogInner { shared, closing, running, writer: handle, gate };
                 let log = Self { inner: Arc::new(inner) };
                 log.warn_when_ahead_of_clock();
                 Ok(log)
@@ -240,7 +240,14 @@ impl EmbeddedLog {
     /// in it. Nothing changes in it through this handle once the store is closed.
     #[must_use]
     pub fn derived_folder(&self) -> Arc<dyn DiskFolder> {
-        self.inner.derived.around(self.inner.shared.folder.derived())
+        self.inner.gate.around(self.inner.shared.folder.derived())
+    }
+
+    /// The folder of the store for how far its subscribers have come, which cannot be derived from the
+    /// log. It is made, and closed, as [`EmbeddedLog::derived_folder`].
+    #[must_use]
+    pub fn subscriptions_folder(&self) -> Arc<dyn DiskFolder> {
+        self.inner.gate.around(self.inner.shared.folder.subscriptions())
     }
 
     /// Who may read and change the files of the store, as its folder says.
@@ -494,7 +501,7 @@ impl LogInner {
         };
         let panicked =
             |thread| StorageError::new("closing the store", format!("the {thread} panicked"));
-        self.derived.close();
+        self.gate.close();
         let end = self.writer.close().ok_or_else(|| panicked("writer"));
         let end = running.writer.join().map_err(|_| panicked("writer")).and(end);
         // With the writer the last one who wakes the sealer is gone: it ends.
