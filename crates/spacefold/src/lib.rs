@@ -126,6 +126,8 @@ mod commitments;
 mod contents;
 mod engine;
 mod folding;
+mod followed_store;
+mod follower_cache;
 mod import;
 mod lines;
 mod options;
@@ -135,7 +137,9 @@ mod spaces_reader;
 mod views;
 
 #[doc(inline)]
-pub use crate::options::{Folding, Options};
+pub use crate::followed_store::FollowedStore;
+#[doc(inline)]
+pub use crate::options::{CachePlace, Folding, Options};
 #[doc(inline)]
 pub use crate::spacefold::Spacefold;
 #[doc(inline)]
@@ -181,7 +185,9 @@ pub mod log {
         ReadRequest, StorageErrorKind, StoreMode, TimelineFork, TimelineId,
     };
     #[doc(inline)]
-    pub use spacefold_store::{EmbeddedLog, StoreOptions};
+    pub use spacefold_store::{
+        EmbeddedLog, Follower, FollowerOptions, StoreOptions, StoreOwner,
+    };
 }
 
 /// The states of spaces: what they have, how they differ, who changed them.

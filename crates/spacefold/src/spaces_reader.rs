@@ -271,7 +271,22 @@ impl SpacesReader {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn open_content(&self, hash: &ContentHash) -> Result<ContentReader, ContentError> {
+        if self.engine.closing.load(Ordering::Acquire) {
+            return Err(ContentError::Closed);
+        }
         self.engine.content.open(hash)
+    }
+
+    /// All bytes of content that has at most `limit`.
+    ///
+    /// # Errors
+    /// [`ContentError::PastLimit`] when it has more, nothing of which is read then; else as
+    /// [`SpacesReader::open_content`].
+    pub fn read_content(&self, hash: &ContentHash, limit: u64) -> Result<Vec<u8>, ContentError> {
+        if self.engine.closing.load(Ordering::Acquire) {
+            return Err(ContentError::Closed);
+        }
+        self.engine.content.get(hash, limit)
     }
 }
 

@@ -232,6 +232,12 @@ impl EmbeddedLog {
     pub fn refusal(&self) -> Option<StorageError> {
         // Why it cannot be opened is why the store takes no appends.
         let _ = self.inner.shared.sled();
+        self.known_refusal()
+    }
+
+    /// As [`EmbeddedLog::refusal`], as far as that is known by now: waits for nothing.
+    #[must_use]
+    pub fn known_refusal(&self) -> Option<StorageError> {
         let failure = self.inner.shared.progress.failure();
         failure.map(|failure| failure.while_doing("the store takes no appends"))
     }

@@ -70,5 +70,8 @@ pub use self::{
     error::{OpenError, StorePart},
     folder::is_store,
     options::{Durability, StoreOptions},
-    verify::{OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify, verify_states},
+    verify::{
+        OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify, verify_beside,
+        verify_states,
+    },
 };

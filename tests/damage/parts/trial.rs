@@ -221,7 +221,7 @@ impl Trial<'_> {
             "other events"
         };
         let place = self.expected_place(answers);
-        if answers.place != place {
+        if verdict != "other events" && answers.place != place {
             let found = answers.place;
             self.violation(format!("the subscription is at {found:?}, expected was {place:?}"));
         }
