@@ -192,6 +192,7 @@ impl EmbeddedLog {
         };
         let shared = Arc::new(recovered.shared);
         shared.watch_folder(&lock)?;
+        shared.begin_hints();
         let (wake, woken) = bounded(1);
         let wake = Arc::new(wake);
         let sealer = sealer::start(&shared, options.reserve_bytes, &wake, woken)?;
@@ -627,38 +628,12 @@ impl LogReader for EmbeddedLog {
 
     fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
         self.inner.shared.check_open()?;
-        let look = self.inner.shared.ids.begin_look();
-        let (mut found, through) = self.inner.shared.find_kept_ids(ids, &look)?;
-        if found.iter().any(Option::is_none) {
-            self.inner.writer.look_ahead(|ahead| {
-                for (id, position) in ids.iter().zip(&mut found) {
-                    if position.is_none() {
-                        let fresh = ahead.find_any(std::slice::from_ref(id), through)?;
-                        *position = fresh.map(|(_, position)| position);
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(found)
+        self.inner.shared.find_events(ids, &|look| self.inner.writer.look_ahead(look))
     }
 
     fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError> {
         self.inner.shared.check_open()?;
-        let look = self.inner.shared.ids.begin_look();
-        let (mut found, through) = self.inner.shared.find_kept_origins(origins, &look)?;
-        if found.iter().any(Option::is_none) {
-            self.inner.writer.look_ahead(|ahead| {
-                for (origin, position) in origins.iter().zip(&mut found) {
-                    if position.is_none() {
-                        let fresh = ahead.find_any_origin(std::slice::from_ref(origin), through)?;
-                        *position = fresh.map(|(_, position)| position);
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(found)
+        self.inner.shared.find_origins(origins, &|look| self.inner.writer.look_ahead(look))
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
