@@ -45,8 +45,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **2. Snapshot.** [`snapshot`](SpacesReader::snapshot) answers what a space looks like now, this handle's own
-//! appends included. A space is unknown until it has an event.
+//! **2. Snapshot.** [`snapshot`](SpacesReader::snapshot) answers what a space looks like now, this
+//! handle's own appends included. A space is unknown until it has an event.
 //!
 //! ```
 //! use spacefold::{SnapshotError, SpaceEvent, Spacefold};
@@ -61,8 +61,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **3. Time travel.** [`at`](SpacesReader::at) takes a position or a time, [`diff`](SpacesReader::diff) a range of
-//! them. Nothing is known beyond the durable head.
+//! **3. Time travel.** [`at`](SpacesReader::at) takes a position or a time,
+//! [`diff`](SpacesReader::diff) a range of them. Nothing is known beyond the durable head.
 //!
 //! ```
 //! use spacefold::{Position, SnapshotError, SpaceEvent, Spacefold};
@@ -111,6 +111,21 @@
 //! service.batch("handbook").move_document("intro", "/start.md").activate_space().commit()?;
 //! let refused = service.add_document("handbook", "other", "/start.md").unwrap_err();
 //! assert!(matches!(refused.refusal(), Some(Refusal::PathTaken { .. })));
+//! # spaces.close()?;
+//! # std::fs::remove_dir_all(&data)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! **6. Follow.** [`Spacefold::follow`] reads a store beside the process that has it, and changes
+//! nothing in it: all that reads, from snapshots to subscriptions, as the events become durable.
+//!
+//! ```
+//! use spacefold::{CachePlace, Options, SpaceEvent, Spacefold};
+//! # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+//! # let spaces = Spacefold::open(&data)?;
+//! spaces.append([SpaceEvent::space_created("handbook", "Handbook")])?;
+//! let beside = Options::new(&data).cache(CachePlace::Memory).follow()?;
+//! assert_eq!(beside.snapshot("handbook")?.name(), Some("Handbook"));
 //! # spaces.close()?;
 //! # std::fs::remove_dir_all(&data)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -49,7 +49,8 @@ use crate::{
 /// [`snapshot_all`](SpacesReader::snapshot_all) is of one position.
 ///
 /// # Reading
-/// What only reads is at the [`SpacesReader`] that a store dereferences to.
+/// What only reads is at the [`SpacesReader`] that a store dereferences to, and works for one that
+/// another process has, too: see [`Spacefold::follow`].
 pub struct Spacefold {
     inner: Arc<SpacefoldInner>,
     reader: SpacesReader,

@@ -33,11 +33,13 @@ use crate::{
 /// The reading half of a store: states of now and of any moment, what changed and who changed it,
 /// events as they come, projections and content.
 ///
-/// A [`Spacefold`](crate::Spacefold) is borrowed as one: what only reads takes `&SpacesReader`.
+/// A [`Spacefold`](crate::Spacefold), which has the store open, and a
+/// [`FollowedStore`](crate::FollowedStore), which reads beside whoever has it, are both borrowed as
+/// one: what only reads takes `&SpacesReader`, and works with either.
 ///
 /// # Examples
 /// ```
-/// use spacefold::{SnapshotError, SpaceEvent, Spacefold, SpacesReader};
+/// use spacefold::{CachePlace, Options, SnapshotError, SpaceEvent, Spacefold, SpacesReader};
 ///
 /// fn title(spaces: &SpacesReader) -> Result<String, SnapshotError> {
 ///     let snapshot = spaces.snapshot("handbook")?;
@@ -48,6 +50,9 @@ use crate::{
 /// let spaces = Spacefold::open(&data)?;
 /// spaces.append([SpaceEvent::space_created("handbook", "Handbook")])?;
 /// assert_eq!(title(&spaces)?, "Handbook");
+/// // Another process would do the same while this one has the store.
+/// let beside = Options::new(&data).cache(CachePlace::Memory).follow()?;
+/// assert_eq!(title(&beside)?, "Handbook");
 /// # spaces.close()?;
 /// # std::fs::remove_dir_all(&data)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

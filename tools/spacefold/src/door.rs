@@ -9,7 +9,6 @@ use rustix::{
 };
 use spacefold::{
     CachePlace, FollowedStore, Folding, OpenError, Options, Spacefold, SpacesReader, StorageError,
-    log::LogReader as _,
 };
 
 use crate::{
@@ -121,9 +120,8 @@ impl Deref for ReadStore {
 fn unwritable(path: &Path) -> Option<StorageError> {
     match access(path, Access::WRITE_OK) {
         Err(errno @ (Errno::ACCESS | Errno::ROFS | Errno::PERM)) => {
-            let doing = format!("looking at {}", path.display());
-            let why = StorageError::new(doing, io::Error::from(errno));
-            Some(why.while_doing("the store takes no appends"))
+            let doing = format!("the store takes no appends: writing to {}", path.display());
+            Some(StorageError::new(doing, io::Error::from(errno)))
         }
         _ => None,
     }

@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use spacefold::{
     Snapshot, SpacesReader, Timestamp, Value,
-    content::{ContentError, ContentHash, ContentStore as _},
+    content::{ContentError, ContentHash},
     state::Document,
 };
 use spacefold_event_core::bytes::to_u64;

@@ -1,7 +1,7 @@
 //! `spacefold find`
 
 use clap::Args;
-use spacefold::{EventId, log::LogReader as _};
+use spacefold::EventId;
 
 use crate::{
     error::{Failure, Status},

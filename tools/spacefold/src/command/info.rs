@@ -6,7 +6,7 @@ use serde::Serialize;
 use spacefold::{
     EventType, Position, SpacesReader, StorageError,
     admin::{AheadOfClock, StoreInfo},
-    log::{LogReader as _, ReadRequest},
+    log::ReadRequest,
     projection::{Paused, ProjectionInfo},
     subscribe::DurableSubscription,
 };

@@ -5,7 +5,7 @@ use indicatif::ProgressBar;
 use spacefold::{
     Position, Revision, Snapshot, SpacesReader, Timestamp,
     event::{EventFilter, TypePattern, id_of_text},
-    log::{LogReader, Page, ReadRequest},
+    log::{Page, ReadRequest},
 };
 
 use crate::{error::Failure, interrupt, output::Output};

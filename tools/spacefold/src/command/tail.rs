@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use spacefold::{
     Delivery, Position, SpacesReader, Subscriber, Subscription,
     event::EventFilter,
-    log::{LogReader as _, ReadRequest},
+    log::ReadRequest,
 };
 use spacefold_event_core::bytes::to_usize;
 
