@@ -10,7 +10,7 @@
 //! - [`preload`]: a writer under the recorder, which leaves [`entry`] after entry, or makes a call fail.
 //!   [`images`]: disks as a power cut may have left them, made of what was recorded. [`faults`]: calls
 //!   to the operating system that fail, one a run. [`full_disk`]: no room. [`packs`]: images of content
-//!   stores.
+//!   stores. [`places`]: images of stores with durable subscriptions.
 //!
 //! The binary `torture` runs each of them; `tests/` runs each at a size that fits a test.
 
@@ -27,6 +27,7 @@ pub mod kill;
 pub mod message;
 pub mod moment;
 pub mod packs;
+pub mod places;
 pub mod power;
 pub mod preload;
 

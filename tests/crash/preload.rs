@@ -34,6 +34,8 @@ pub enum Program {
     Subject,
     /// What works on a content store, see [`crate::packs::subject`].
     Content,
+    /// What acknowledges events, see [`crate::places::subject`].
+    Places,
 }
 
 impl Program {
@@ -43,6 +45,7 @@ impl Program {
             Self::Writer => "child",
             Self::Subject => "subject",
             Self::Content => "packs-subject",
+            Self::Places => "places-subject",
         }
     }
 }

@@ -16,6 +16,7 @@ use spacefold_crash_tests::{
     images::{self, ImagesOptions},
     kill::{self, KillOptions},
     packs::{self, PacksOptions},
+    places::{self, PlacesOptions},
     power::{self, FileSystem, PowerOptions, failed_syncs},
 };
 
@@ -56,6 +57,14 @@ enum Command {
         #[arg(long)]
         early_syncs: bool,
     },
+    /// Makes disk images of stores with durable subscriptions.
+    Places {
+        #[command(flatten)]
+        run: Run,
+        /// As of `packs`.
+        #[arg(long)]
+        early_syncs: bool,
+    },
     /// Makes calls to the operating system fail.
     Faults(Run),
     /// Fills disks, and frees them again; needs root for all but file size limits.
@@ -66,6 +75,9 @@ enum Command {
     /// What works on a content store under the recorder.
     #[command(hide = true)]
     PacksSubject(ChildOptions),
+    /// What acknowledges events under the recorder.
+    #[command(hide = true)]
+    PlacesSubject(ChildOptions),
     /// The writer that the others kill.
     #[command(hide = true)]
     Child(ChildOptions),
@@ -112,10 +124,12 @@ fn main() -> ExitCode {
         Command::FailedSyncs(run) => failed_syncs(&run),
         Command::Images(run) => images(&run),
         Command::Packs { run, early_syncs } => packs(&run, early_syncs),
+        Command::Places { run, early_syncs } => places(&run, early_syncs),
         Command::Faults(run) => faults(&run),
         Command::FullDisk(run) => full_disk(&run),
         Command::Subject(options) => subject::run(&options).map(ExitCode::from),
         Command::PacksSubject(options) => packs::subject(&options).map(ExitCode::from),
+        Command::PlacesSubject(options) => places::subject(&options).map(ExitCode::from),
         Command::Child(options) => child::run(&options).map(ExitCode::from),
     };
     outcome.unwrap_or_else(|error| {
@@ -221,6 +235,20 @@ fn packs(run: &Run, early_syncs: bool) -> io::Result<ExitCode> {
         stop_after: run.stop_after(),
     })?;
     Ok(close("packs", seed, run.must_fail, &report.violations, &report))
+}
+
+fn places(run: &Run, early_syncs: bool) -> io::Result<ExitCode> {
+    let seed = run.seed();
+    println!("places: seed {seed}");
+    let report = places::run(&PlacesOptions {
+        torture: env::current_exe()?,
+        folder: run.folder(),
+        images: run.rounds.unwrap_or(100),
+        seed,
+        early_syncs,
+        stop_after: run.stop_after(),
+    })?;
+    Ok(close("places", seed, run.must_fail, &report.violations, &report))
 }
 
 /// Without a number of rounds, some calls of each kind fail; else all, in runs of so many appends.

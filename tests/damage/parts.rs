@@ -41,11 +41,13 @@ pub enum Part {
     Packs,
     /// The manifest of the content.
     Manifest,
+    /// The places of durable subscriptions.
+    Places,
 }
 
 impl Part {
     /// All of them, in the order in which they are exchanged.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Head,
         Self::FirstSlot,
         Self::SecondSlot,
@@ -54,12 +56,13 @@ impl Part {
         Self::Sled,
         Self::Packs,
         Self::Manifest,
+        Self::Places,
     ];
 
-    /// Whether it is of the content, which no event is in.
+    /// Whether no event is in it, nor anything that says where events are.
     #[must_use]
-    pub const fn is_content(self) -> bool {
-        matches!(self, Self::Packs | Self::Manifest)
+    pub const fn is_beside_the_log(self) -> bool {
+        matches!(self, Self::Packs | Self::Manifest | Self::Places)
     }
 
     const fn page(self) -> u64 {
@@ -78,7 +81,7 @@ impl Part {
                 let head = fs::read(self.path(store)).ok()?;
                 hasher.update(head.chunks(PAGE_BYTES as usize).nth(self.page() as usize / 4_096)?);
             }
-            Self::Journal | Self::Segments | Self::Sled | Self::Packs => {
+            Self::Journal | Self::Segments | Self::Sled | Self::Packs | Self::Places => {
                 if !self.path(store).exists() {
                     return None;
                 }
@@ -99,6 +102,7 @@ impl Part {
             Self::Sled => "sled",
             Self::Packs => "content",
             Self::Manifest => "content/MANIFEST",
+            Self::Places => "subscriptions",
         })
     }
 
@@ -137,7 +141,7 @@ impl Part {
                 }
                 other.into_iter().for_each(|other| self.copy_files(other, store));
             }
-            (Self::Journal | Self::Segments | Self::Sled, other) => {
+            (Self::Journal | Self::Segments | Self::Sled | Self::Places, other) => {
                 let _ = fs::remove_dir_all(&path);
                 other.into_iter().for_each(|other| copy_folder(&self.path(other), &path));
             }

@@ -1,4 +1,5 @@
-//! Gathers the examples from the documentation of the crates in `crates/`, as they stand there.
+//! Gathers the examples from the documentation of the crates in `crates/` and from the guide, as they
+//! stand there.
 
 #![allow(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
 
@@ -10,16 +11,21 @@ use std::{
 };
 
 const CRATES: &str = "../../crates";
+const GUIDE: &str = "../../docs/guide";
 
 fn main() -> io::Result<()> {
-    println!("cargo:rerun-if-changed={CRATES}");
     let mut sources = Vec::new();
-    collect(Path::new(CRATES), &mut sources)?;
+    for (folder, extension) in [(CRATES, "rs"), (GUIDE, "md")] {
+        println!("cargo:rerun-if-changed={folder}");
+        collect(Path::new(folder), extension, &mut sources)?;
+    }
     sources.sort();
     let mut gathered = String::new();
     let mut count = 0;
     for source in &sources {
-        for example in examples(&fs::read_to_string(source)?) {
+        let text = fs::read_to_string(source)?;
+        let is_page = source.extension().is_some_and(|extension| extension == "md");
+        for example in examples(&text, if is_page { Some } else { documentation }) {
             write_module(&mut gathered, source, &example);
             count += 1;
         }
@@ -29,26 +35,27 @@ fn main() -> io::Result<()> {
     fs::write(out.join("examples.rs"), gathered)
 }
 
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+fn collect(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            collect(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            collect(&path, extension, found)?;
+        } else if path.extension().is_some_and(|found| found == extension) {
             found.push(path);
         }
     }
     Ok(())
 }
 
-/// A block of code in a documentation comment, its fences too.
+/// A block of code in documentation, its fences too.
 struct Example {
     line: usize,
     text: String,
 }
 
-/// The blocks in the documentation comments of a source file that are Rust.
-fn examples(source: &str) -> Vec<Example> {
+/// The blocks in the documentation of a file that are Rust; `documentation` says what a line of the file
+/// is of it.
+fn examples(source: &str, documentation: fn(&str) -> Option<&str>) -> Vec<Example> {
     let mut found = Vec::new();
     let mut open: Option<Example> = None;
     for (index, line) in source.lines().enumerate() {
@@ -86,9 +93,11 @@ fn is_rust(block: &str) -> bool {
 
 /// A module for the example, named after where it stands: so rustdoc names what fails.
 fn write_module(gathered: &mut String, source: &Path, example: &Example) {
-    let place = source.strip_prefix(CRATES).unwrap_or(source).display().to_string();
+    let place = source.strip_prefix(CRATES).or_else(|_| source.strip_prefix("../../docs"));
+    let place = place.unwrap_or(source).with_extension("");
     let name: String = place
-        .trim_end_matches(".rs")
+        .display()
+        .to_string()
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();

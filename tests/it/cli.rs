@@ -7,8 +7,6 @@ use std::{
     process::Stdio,
 };
 
-use spacefold::Spacefold;
-
 use crate::support::{Answer, SAMPLE, cli, fixture, rebuild_projections, run};
 
 const CREATED: &str = r#"{"event_type":"space.created","space_id":"a","payload":{"name":"A"}}"#;
@@ -162,27 +160,6 @@ fn commands_that_only_read_create_no_store() {
     let answer = run(&mut rebuild_projections(&store));
     assert_eq!(answer.code, Some(1), "{}", answer.stderr);
     assert!(!store.exists());
-}
-
-#[test]
-fn a_store_in_use_is_refused_with_its_owner() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = small(folder.path());
-    let held = Spacefold::open(&store).unwrap();
-    let error =
-        format!("the store is in use by process {} ({})", std::process::id(), store.display());
-    let commands: [&[&str]; 4] = [&["info"], &["verify"], &["tail"], &["snapshot", "a"]];
-    for arguments in commands {
-        run(cli(&store).args(arguments)).failed(1, &error);
-    }
-    let input = folder.path().join("small.jsonl");
-    run(cli(&store).arg("import").arg(input)).failed(1, &error);
-    let rebuild = run(&mut rebuild_projections(&store));
-    assert_eq!(rebuild.code, Some(1));
-    assert!(rebuild.stderr.contains(&std::process::id().to_string()), "{}", rebuild.stderr);
-    held.close().unwrap();
-    drop(held);
-    run(cli(&store).arg("info")).succeeded();
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is derived from one log is never taken for another's.
+//! What is derived from one log is never taken for another's, and neither are places in it.
 
 use std::{fs, path::Path};
 
@@ -66,12 +66,9 @@ fn values(path: &Path) -> Vec<String> {
     values
 }
 
-fn exchange(from: &Path, to: &Path) {
-    let derived = to.join("derived");
-    if derived.exists() {
-        fs::remove_dir_all(&derived).unwrap();
-    }
-    copy_folder(&from.join("derived"), &derived);
+fn exchange(part: &str, from: &Path, to: &Path) {
+    fs::remove_dir_all(to.join(part)).unwrap();
+    copy_folder(&from.join(part), &to.join(part));
 }
 
 #[test]
@@ -92,16 +89,28 @@ fn what_another_store_or_a_copy_that_went_on_apart_has_derived_is_made_anew() {
     }
     derive(&path("own"));
     let expected = values(&path("own"));
+    let head = Some(Position::new(2 * EVENTS));
     for other in ["other", "sibling"] {
         derive(&path(other));
         assert_ne!(values(&path(other)), expected);
-        exchange(&path(other), &path("own"));
+        exchange("derived", &path(other), &path("own"));
         assert_eq!(values(&path("own")), expected, "of {other}");
+        assert_eq!(place(&path("own")), head, "no place is derived");
+        exchange("subscriptions", &path(other), &path("own"));
         assert_eq!(place(&path("own")), None, "events would be passed over");
-        fs::remove_dir_all(path("own").join("derived")).unwrap();
+        for part in ["derived", "subscriptions"] {
+            fs::remove_dir_all(path("own").join(part)).unwrap();
+        }
+        assert_eq!(place(&path("own")), Some(Position::START), "it begins anew");
         derive(&path("own"));
         assert_eq!(values(&path("own")), expected);
     }
+    // Whatever may be lost of what is derived, places stay.
+    for derived in ["sled", "derived"] {
+        fs::remove_dir_all(path("own").join(derived)).unwrap();
+    }
+    assert_eq!(place(&path("own")), head);
+    derive(&path("own"));
     // An older copy of what it has derived itself is gone on from.
     let early = path("early");
     copy_folder(&path("own"), &early);
@@ -110,7 +119,15 @@ fn what_another_store_or_a_copy_that_went_on_apart_has_derived_is_made_anew() {
     log.close().unwrap();
     derive(&path("own"));
     let expected = values(&path("own"));
-    exchange(&early, &path("own"));
+    exchange("derived", &early, &path("own"));
     assert_eq!(values(&path("own")), expected);
-    assert_eq!(place(&path("own")), Some(Position::new(2 * EVENTS)));
+    assert_eq!(place(&path("own")), Some(Position::new(3 * EVENTS)));
+    exchange("subscriptions", &early, &path("own"));
+    assert_eq!(place(&path("own")), head);
+    // One past the head is refused, as it is in an older log.
+    exchange("subscriptions", &path("own"), &early);
+    assert_eq!(place(&early), head);
+    derive(&path("own"));
+    exchange("subscriptions", &path("own"), &early);
+    assert_eq!(place(&early), None, "what comes up to there would be passed over");
 }

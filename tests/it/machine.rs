@@ -92,6 +92,7 @@ fn reads_what_it_can(store: &Path, hint: &str) {
         let info = run(cli(store).args(["info", "--json"])).succeeded();
         let info: Value = serde_json::from_str(&info).unwrap();
         assert_eq!(info["head"], SAMPLE_EVENTS);
+        assert_eq!(info["subscriptions"], Value::Array(Vec::new()));
         let spaces = run(cli(store).args(["spaces", "--json"])).succeeded();
         assert_eq!(sum_of("revision", &spaces), SAMPLE_EVENTS, "{spaces}");
         let snapshot = run(cli(store).args(["snapshot", "book-src", "--json"])).succeeded();
@@ -197,6 +198,7 @@ fn a_file_system_that_takes_no_changes_is_no_damage_and_is_read() {
     reads_what_it_can(&store, hint);
     let info = run(cli(&store).args(["info", "--json"])).succeeded();
     assert!(info.contains(r#""read_only":"the store takes no appends"#), "{info}");
+    assert!(info.contains(r#""door":"follow","owner":null"#), "{info}");
     assert_eq!(appends_what_there_is_room_for(&store, folder.path(), hint), 0);
     let answer = run(cli(&store).args(["verify", "--heal", "--json"]));
     assert_eq!(kinds(&answer, 1), ["read-only"]);

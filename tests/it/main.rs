@@ -11,6 +11,7 @@ mod commit;
 mod commitments;
 mod content;
 mod derived;
+mod doors;
 mod feed;
 mod folder_gone;
 mod git;

@@ -147,10 +147,12 @@ pub(crate) fn recorder() -> PathBuf {
     library
 }
 
-/// A command on a store, without input and without the caller's settings.
+/// A command on a store, without input and without the caller's settings; what it keeps of a store that
+/// it follows is beside that.
 fn command(name: &str, data: &Path) -> Command {
     let mut command = Command::new(binary(name));
     command.env_remove("SPACEFOLD_DATA").arg("--data").arg(data).stdin(Stdio::null());
+    command.env("XDG_CACHE_HOME", data.with_extension("caches"));
     command
 }
 

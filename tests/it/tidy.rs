@@ -336,7 +336,7 @@ fn given_out(library: &str, of: &str) -> BTreeSet<String> {
 }
 
 /// What the parts give out to one another, and is no use to who has the facade.
-const BETWEEN_PARTS: [&str; 22] = [
+const BETWEEN_PARTS: [&str; 24] = [
     // What authors of other logs need, which stays in event-core.
     "Answerer",
     "Assignments",
@@ -355,6 +355,7 @@ const BETWEEN_PARTS: [&str; 22] = [
     // Its own checks the states too.
     "verify",
     "verify_states",
+    "verify_beside",
     "StateFold",
     // What states are made of.
     "BlameFold",
@@ -363,6 +364,7 @@ const BETWEEN_PARTS: [&str; 22] = [
     "SharedMap",
     // Opening a store opens its content.
     "PreparedContent",
+    "ContentFollower",
 ];
 
 #[test]

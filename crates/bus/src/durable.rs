@@ -22,12 +22,13 @@ use crate::{
 /// place, so that each event is in the result exactly once.
 ///
 /// # Durability
-/// The place is derived state. A place that moved is synced within a second, unless the feed was
+/// A place that moved is synced within a second, unless the feed was
 /// [told otherwise](crate::Feed::sync_places_within), or at once by [`DurableSubscriber::sync`]: a
-/// kill takes back at most the acknowledgements since, and the result that was kept with them, but
-/// never one without the other: their events are received again. The loss of the store's derived state, which a damaged
-/// copy can cost, takes back all of them; the subscription then begins anew where its description
-/// says. One that must not miss an event even then begins at the start or behind a fixed position.
+/// kill or a power cut takes back at most the acknowledgements since, and the result that was kept
+/// with them, but never one without the other: their events are received again. No other part of a
+/// store that is lost or damaged changes anything about places: they are in a file of their own.
+/// Where that is removed the subscription begins anew where its description says. One that must not
+/// miss an event even then begins at the start or behind a fixed position.
 ///
 /// # Blocking
 /// Receiving waits for events as its methods say, and acknowledging for no sync: places are synced by a
@@ -172,7 +173,7 @@ impl DurableSubscriber {
     /// [`StorageError`]: a kill may take them back.
     ///
     /// # Cost
-    /// One sync of the store's derived state: as much as a durable append.
+    /// All places are written, and synced: as much as a durable append.
     pub fn sync(&self) -> Result<(), StorageError> {
         self.place.sync()
     }

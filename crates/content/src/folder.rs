@@ -49,6 +49,16 @@ impl ContentFolder {
         self.shared.held.get().is_some()
     }
 
+    /// Whether it is there by now, as one that another process makes may be.
+    pub(crate) fn look(&self) -> Result<bool, StorageError> {
+        if !self.exists()
+            && let Some(folder) = self.shared.disk.folder(self.path())?
+        {
+            let _ = self.shared.held.set(folder);
+        }
+        Ok(self.exists())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.shared.path
     }

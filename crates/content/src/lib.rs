@@ -22,6 +22,7 @@ mod collect;
 mod entry;
 mod error;
 mod folder;
+mod follower;
 #[cfg(test)]
 mod golden;
 mod index;
@@ -43,9 +44,10 @@ pub use self::{
     chunks::{MAX_CHUNK_BYTES, WHOLE_CONTENT_BYTES},
     collect::CollectReport,
     error::OpenContentError,
+    follower::ContentFollower,
     options::{ContentOptions, MAX_PACK_BYTES, MIN_PACK_BYTES},
     pack_store::{ContentInfo, PackStore},
     recovery::PreparedContent,
     store_id::{InvalidStoreId, StoreId},
-    verify::{ContentProblem, ContentReport, verify},
+    verify::{ContentProblem, ContentReport, verify, verify_beside},
 };

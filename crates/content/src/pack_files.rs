@@ -31,6 +31,10 @@ impl PackFiles {
         self.open.remove(&number);
     }
 
+    pub(crate) fn forget_all(&self) {
+        self.open.clear();
+    }
+
     /// What messages call a pack.
     pub(crate) fn name(&self, number: u32) -> String {
         self.folder.pack_path(number).display().to_string()

@@ -26,18 +26,72 @@ use crate::{
 const MAX_LOOKUPS: usize = 8;
 
 /// What reading needs.
-#[derive(Debug)]
 pub(crate) struct ReadContext {
     index: SharedLock<Index>,
     ids: SharedLock<Vec<(u32, PackId)>>,
     pub(crate) files: PackFiles,
+    /// How to look again at what another process may have changed; `None` of a store that is open
+    /// here.
+    look: Option<Box<LookAgain>>,
+}
+
+/// Looks again at what there is, and answers whether that may read otherwise now.
+type LookAgain = dyn Fn(Look) -> Result<bool, ContentError> + Send + Sync;
+
+/// How something is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// For what is there besides, where anything has changed.
+    ForNews,
+    /// From the first pack on.
+    Anew,
+}
+
+impl std::fmt::Debug for ReadContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadContext").field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 impl ReadContext {
     pub(crate) fn new(index: Index, manifest: &PackManifest, files: PackFiles) -> Self {
-        let shared = Self { index: SharedLock::new(index), ids: SharedLock::default(), files };
+        let index = SharedLock::new(index);
+        let shared = Self { index, ids: SharedLock::default(), files, look: None };
         shared.set_packs(manifest);
         shared
+    }
+
+    /// Of content that another process may have open; nothing is read yet.
+    pub(crate) fn following(files: PackFiles, look: Box<LookAgain>) -> Self {
+        Self { index: SharedLock::default(), ids: SharedLock::default(), files, look: Some(look) }
+    }
+
+    /// What `read` gives, where need be of what is there by now: what is wrong counts once a look
+    /// from the first pack on has not helped.
+    fn looking_again<T>(
+        &self,
+        read: impl Fn() -> Result<T, ContentError>,
+    ) -> Result<T, ContentError> {
+        let mut answer = read();
+        let Some(look) = &self.look else { return answer };
+        let mut was_read_anew = false;
+        for _ in 0..MAX_LOOKUPS {
+            let is_missing = match &answer {
+                Err(ContentError::Missing { .. }) => true,
+                Err(ContentError::Damaged { .. } | ContentError::Storage(_)) => false,
+                _ => return answer,
+            };
+            let is_news = look(Look::ForNews)? || {
+                let is_due = !is_missing && !was_read_anew;
+                was_read_anew |= is_due;
+                is_due && look(Look::Anew)?
+            };
+            if !is_news {
+                return answer;
+            }
+            answer = read();
+        }
+        answer
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
@@ -65,6 +119,10 @@ impl ReadContext {
         self: &Arc<Self>,
         hash: &ContentHash,
     ) -> Result<ContentReader, ContentError> {
+        self.looking_again(|| self.open_known(hash))
+    }
+
+    fn open_known(self: &Arc<Self>, hash: &ContentHash) -> Result<ContentReader, ContentError> {
         let place = self.index().get(hash).ok_or(ContentError::Missing { hash: *hash })?;
         let (bytes, chunks, whole) = match place.kind {
             EntryKind::List => {
@@ -198,7 +256,8 @@ struct CheckedReader {
 impl CheckedReader {
     fn next_chunk(&mut self, expected: ChunkRef) -> Result<Vec<u8>, ContentError> {
         let damaged = |what: String| ContentError::Damaged { hash: self.hash, what };
-        let chunk = self.shared.chunk(&expected.hash).map_err(|error| match error {
+        let chunk = self.shared.looking_again(|| self.shared.chunk(&expected.hash));
+        let chunk = chunk.map_err(|error| match error {
             ContentError::Missing { hash } => damaged(format!("its chunk {hash} is missing")),
             ContentError::Damaged { hash, what } => damaged(format!("its chunk {hash}: {what}")),
             other => other,

@@ -42,11 +42,23 @@ pub(crate) fn scan(
     synced_bytes: u64,
     visit: &mut VisitEntry<'_>,
 ) -> Result<PackScan, StorageError> {
+    scan_from(PACK_HEADER_BYTES, file, pack, len, synced_bytes, visit)
+}
+
+/// As [`scan`], of the entries from an offset on, where one begins.
+pub(crate) fn scan_from(
+    from: u64,
+    file: &dyn File,
+    pack: PackId,
+    len: u64,
+    synced_bytes: u64,
+    visit: &mut VisitEntry<'_>,
+) -> Result<PackScan, StorageError> {
     let mut window = FileWindow { file, len, begin: 0, bytes: Vec::new() };
     let mut entries: Vec<(u64, EntryHeader)> = Vec::new();
     let mut gaps: Vec<(u64, u64)> = Vec::new();
     let mut synced = synced_bytes;
-    let mut offset = PACK_HEADER_BYTES;
+    let mut offset = from;
     while offset < len {
         match window.entry(pack, offset)? {
             ScannedEntry::Entry(header, stored) => {

@@ -24,6 +24,9 @@ use crate::{
     survey::{ManifestCondition, Survey, survey},
 };
 
+/// How often content that others change is checked before what is wrong counts.
+const MAX_CHECKS: usize = 4;
+
 /// What a check of a content store found.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -86,6 +89,39 @@ pub(crate) fn verify_on(
         return Ok(ContentReport::default());
     }
     let _lock = folder.lock()?;
+    check(folder)
+}
+
+/// As [`verify`], of content that another process may have open, on any disk: nothing is locked.
+/// What that process puts meanwhile may be in the report or not; what it collects is no damage.
+///
+/// # Errors
+/// [`OpenContentError`] when the disk refuses.
+///
+/// # Cost
+/// As that of [`verify`]; again where something seems to be wrong and the owner has changed which
+/// packs there are meanwhile.
+pub fn verify_beside(disk: Arc<dyn Disk>, path: &Path) -> Result<ContentReport, OpenContentError> {
+    let folder = ContentFolder::at(disk, path)?;
+    if !folder.exists() {
+        return Ok(ContentReport::default());
+    }
+    let bytes = || -> Result<Option<Vec<u8>>, StorageError> {
+        folder.find_manifest()?.map(|file| file.read_all()).transpose()
+    };
+    let mut checks = 0;
+    loop {
+        checks += 1;
+        let before = bytes()?;
+        let checked = check(folder.clone());
+        let is_sound = checked.as_ref().is_ok_and(|report| report.problems.is_empty());
+        if is_sound || checks == MAX_CHECKS || bytes()? == before {
+            return checked;
+        }
+    }
+}
+
+fn check(folder: ContentFolder) -> Result<ContentReport, OpenContentError> {
     let mut check =
         Check { folder, report: ContentReport::default(), lists: RapidHashMap::default() };
     let Survey { manifest, found, .. } = survey(&check.folder)?;

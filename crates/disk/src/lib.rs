@@ -5,7 +5,8 @@
 //!   of a format can run on a disk that forgets, tears, reorders and fails.
 //! - [`RealDisk`] is the operating system's. A folder is a descriptor: a store whose folder was
 //!   renamed writes on in its own folder, never in a new one that was made at its old path.
-//! - [`MemoryDisk`] is gone with the process.
+//! - [`MemoryDisk`] is gone with the process; [`ReadOnlyDisk`] is another disk that nothing is changed on.
+//! - [`ChangeWatch`] tells when another process has written to a file.
 //! - `SimDisk` (feature `sim`) is a disk in memory that says what may be left of it when the power
 //!   fails, deterministic by seed; `LyingDisk` is one over any other that says what is not so.
 //!
@@ -14,6 +15,7 @@
 //!
 //! Knows nothing of events: of `event-core` it uses the storage error and the mode of a store.
 
+mod change_watch;
 mod disk;
 mod doing;
 mod framed;
@@ -24,12 +26,14 @@ mod lock;
 mod lying;
 mod memory;
 mod naming;
+mod read_only;
 mod real;
 mod replace;
 #[cfg(any(feature = "sim", test))]
 pub mod sim;
 
 pub use self::{
+    change_watch::ChangeWatch,
     disk::{Access, Disk, File, FileId, Folder, Found},
     doing::Doing,
     framed::{Gap, next_frame},
@@ -37,6 +41,7 @@ pub use self::{
     lazy::LazyFolder,
     lock::{FolderLock, LockError},
     memory::MemoryDisk,
+    read_only::ReadOnlyDisk,
     real::RealDisk,
     replace::{NewFile, ReplaceError},
 };

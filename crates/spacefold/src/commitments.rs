@@ -6,14 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacefold_event_core::{Position, RecordedEventRef};
-use spacefold_projection::{RangedHash, RangedStates, STATES_MEMORY_BYTES};
+use spacefold_event_core::{LogReader as _, Position, RecordedEventRef};
+use spacefold_projection::{
+    LiveStates, RangedHash, RangedStates, STATES_MEMORY_BYTES, SnapshotError,
+};
 use spacefold_state::SpaceStates;
 use spacefold_store::{
-    OpenError, StateCommitment, StateFold, VerifyOptions, VerifyReport, verify_states,
+    EmbeddedLog, OpenError, StateCommitment, StateFold, VerifyOptions, VerifyReport, verify_states,
 };
 
-use crate::{engine::Engine, options::StateCommitments};
+use crate::options::StateCommitments;
 
 /// Hashing takes one of so many parts of the time.
 const TIME_SHARE: u32 = 50;
@@ -21,6 +23,7 @@ const TIME_SHARE: u32 = 50;
 /// When the folding thread hashes the states.
 pub(crate) struct Committing {
     commitments: StateCommitments,
+    log: EmbeddedLog,
     /// Where it has hashed them last.
     last: Position,
     /// Not before then, so that hashing takes its share of the time.
@@ -28,20 +31,21 @@ pub(crate) struct Committing {
 }
 
 impl Committing {
-    /// Hashes the states behind a position for the first time.
-    pub(crate) fn new(commitments: StateCommitments, from: Position) -> Self {
-        Self { commitments, last: from, not_before: Instant::now() }
+    /// Hashes the states for a log, behind its durable head for the first time.
+    pub(crate) fn new(commitments: StateCommitments, log: EmbeddedLog) -> Self {
+        let last = log.durable_head();
+        Self { commitments, log, last, not_before: Instant::now() }
     }
 
     /// Hashes the states when it is time to, and offers the hash to the log.
-    pub(crate) fn passed(&mut self, folded: Position, engine: &Engine) {
+    pub(crate) fn passed(&mut self, folded: Position, live: &LiveStates) {
         let StateCommitments::Every(events) = self.commitments else { return };
         let started = Instant::now();
         if folded.since(self.last) < events.get() || started < self.not_before {
             return;
         }
-        match commitment(engine) {
-            Ok(commitment) => engine.log.offer_commitment(commitment),
+        match commitment(live) {
+            Ok(commitment) => self.log.offer_commitment(commitment),
             // The next round of the follower tells what is wrong.
             Err(error) => tracing::debug!(%error, "the states were not hashed"),
         }
@@ -52,8 +56,8 @@ impl Committing {
 }
 
 /// The hash of all states at the durable head.
-fn commitment(engine: &Engine) -> Result<StateCommitment, spacefold_projection::SnapshotError> {
-    let (position, hash) = engine.live.hash_of_spaces()?;
+fn commitment(live: &LiveStates) -> Result<StateCommitment, SnapshotError> {
+    let (position, hash) = live.hash_of_spaces()?;
     Ok(StateCommitment {
         projection: SpaceStates::NAME.to_owned(),
         version: SpaceStates::VERSION,

@@ -4,11 +4,12 @@ use std::{fs, path::Path, sync::Arc};
 
 use rapidhash::RapidHashSet;
 use spacefold_content::{
-    ContentOptions, ContentReport, OpenContentError, PackStore, PreparedContent, StoreId,
+    ContentFollower, ContentOptions, ContentReport, OpenContentError, PackStore, PreparedContent, StoreId,
 };
-use spacefold_disk::MemoryDisk;
+use spacefold_disk::{Disk, MemoryDisk, ReadOnlyDisk, RealDisk};
 use spacefold_event_core::{
     ContentError, ContentHash, EventFilter, EventType, LogReader, Position, ReadError, ReadRequest,
+    StorageError,
 };
 use spacefold_projection::SnapshotError;
 use spacefold_state::Snapshot;
@@ -125,6 +126,22 @@ pub(crate) fn open(
 ) -> Result<PackStore, OpenError> {
     let store = StoreId::from_bytes(log.store_id());
     prepared.open(options, store).map_err(|error| open_error(error, &log.path()))
+}
+
+/// The content of the store at `path`, whoever has that open.
+pub(crate) fn follow(path: &Path) -> Result<ContentFollower, StorageError> {
+    ContentFollower::at(read_only(), &path.join(CONTENT_FOLDER))
+}
+
+/// As [`verify_content`], beside whoever has the store open.
+pub(crate) fn verify_beside(path: &Path) -> Result<ContentReport, OpenError> {
+    spacefold_content::verify_beside(read_only(), &path.join(CONTENT_FOLDER))
+        .map_err(|error| open_error(error, path))
+}
+
+/// The operating system's disk, on which nothing is changed.
+pub(crate) fn read_only() -> Arc<dyn Disk> {
+    Arc::new(ReadOnlyDisk::over(Arc::new(RealDisk)))
 }
 
 fn open_error(error: OpenContentError, store: &Path) -> OpenError {

@@ -45,8 +45,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **2. Snapshot.** [`Spacefold::snapshot`] answers what a space looks like now, this handle's own
-//! appends included. A space is unknown until it has an event.
+//! **2. Snapshot.** [`snapshot`](SpacesReader::snapshot) answers what a space looks like now, this
+//! handle's own appends included. A space is unknown until it has an event.
 //!
 //! ```
 //! use spacefold::{SnapshotError, SpaceEvent, Spacefold};
@@ -61,8 +61,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **3. Time travel.** [`Spacefold::at`] takes a position or a time, [`Spacefold::diff`] a range of
-//! them. Nothing is known beyond the durable head.
+//! **3. Time travel.** [`at`](SpacesReader::at) takes a position or a time,
+//! [`diff`](SpacesReader::diff) a range of them. Nothing is known beyond the durable head.
 //!
 //! ```
 //! use spacefold::{Position, SnapshotError, SpaceEvent, Spacefold};
@@ -80,7 +80,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **4. Subscribe.** [`Spacefold::subscribe`] gives the history, then what is appended, without a
+//! **4. Subscribe.** [`subscribe`](SpacesReader::subscribe) gives the history, then what is appended, without a
 //! gap. [`Spacefold::bus`] calls handlers instead. Closing the store ends both.
 //!
 //! ```
@@ -116,6 +116,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! **6. Follow.** [`Spacefold::follow`] reads a store beside the process that has it, and changes
+//! nothing in it: all that reads, from snapshots to subscriptions, as the events become durable.
+//!
+//! ```
+//! use spacefold::{CachePlace, Options, SpaceEvent, Spacefold};
+//! # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+//! # let spaces = Spacefold::open(&data)?;
+//! spaces.append([SpaceEvent::space_created("handbook", "Handbook")])?;
+//! let beside = Options::new(&data).cache(CachePlace::Memory).follow()?;
+//! assert_eq!(beside.snapshot("handbook")?.name(), Some("Handbook"));
+//! # spaces.close()?;
+//! # std::fs::remove_dir_all(&data)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Modules
 //! What the tour names is at the root; everything else is in the module of its topic. The crates
 //! that [`Spacefold`] puts together can be used alone: `spacefold-event-core` (events and the log as
@@ -125,18 +140,25 @@
 mod commitments;
 mod contents;
 mod engine;
-mod follower;
+mod folding;
+mod followed_store;
+mod follower_cache;
 mod import;
 mod lines;
 mod options;
 mod snapshot_stream;
 mod spacefold;
+mod spaces_reader;
 mod views;
 
 #[doc(inline)]
-pub use crate::options::{Folding, Options};
+pub use crate::followed_store::FollowedStore;
 #[doc(inline)]
-pub use crate::spacefold::{AsOf, Moment, Spacefold};
+pub use crate::options::{CachePlace, Folding, Options};
+#[doc(inline)]
+pub use crate::spacefold::Spacefold;
+#[doc(inline)]
+pub use crate::spaces_reader::{AsOf, Moment, SpacesReader};
 #[doc(inline)]
 pub use spacefold_bus::{Delivery, EventBus, SubscribeError, Subscriber, Subscription};
 #[doc(inline)]
@@ -178,7 +200,9 @@ pub mod log {
         ReadRequest, StorageErrorKind, StoreMode, TimelineFork, TimelineId,
     };
     #[doc(inline)]
-    pub use spacefold_store::{EmbeddedLog, StoreOptions};
+    pub use spacefold_store::{
+        EmbeddedLog, Follower, FollowerOptions, StoreOptions, StoreOwner,
+    };
 }
 
 /// The states of spaces: what they have, how they differ, who changed them.
@@ -204,7 +228,7 @@ pub mod state {
 /// Read models: those that come with a store, and those of users.
 pub mod projection {
     #[doc(inline)]
-    pub use crate::spacefold::ProjectionsHandle;
+    pub use crate::spaces_reader::ProjectionsHandle;
     #[doc(inline)]
     pub use spacefold_projection::{
         Activity, ActivityCount, ActivityFilter, ApplyContext, ApplyError, Building, Builtin,

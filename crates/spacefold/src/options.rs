@@ -57,6 +57,22 @@ pub(crate) enum StorePlace {
     Memory,
 }
 
+/// Where a store that is [followed](crate::FollowedStore) keeps what is folded of it, so that the next
+/// one who follows it need not fold that again. Whatever is there may be deleted at any time: it is
+/// held against the log before it counts, and made anew where it is not of that, damaged or gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CachePlace {
+    /// In `spacefold/<store id>/<timeline>` of the user's cache, which is `$XDG_CACHE_HOME`, or
+    /// `$HOME/.cache`. In memory where there is neither, where it cannot be written, and for all but
+    /// the first of several who follow one store at a time.
+    #[default]
+    User,
+    /// As that, in this folder instead of the user's cache.
+    Folder(PathBuf),
+    /// In memory, and gone with who follows: for questions that need no states.
+    Memory,
+}
+
 /// How a store is to be opened.
 ///
 /// ```
@@ -82,6 +98,7 @@ pub struct Options {
     pub(crate) commitments: StateCommitments,
     pub(crate) sync_places_within: Option<Duration>,
     pub(crate) states_memory_bytes: u64,
+    pub(crate) cache: CachePlace,
 }
 
 impl Options {
@@ -119,6 +136,7 @@ impl Options {
             commitments: StateCommitments::default(),
             sync_places_within: None,
             states_memory_bytes: LIVE_STATES_MEMORY_BYTES,
+            cache: CachePlace::default(),
         }
     }
 
@@ -208,6 +226,13 @@ impl Options {
     #[must_use]
     pub const fn states_memory_bytes(mut self, bytes: u64) -> Self {
         self.states_memory_bytes = bytes;
+        self
+    }
+
+    /// Keeps what is folded of a store that is followed there: see [`Options::follow`].
+    #[must_use]
+    pub fn cache(mut self, place: CachePlace) -> Self {
+        self.cache = place;
         self
     }
 }

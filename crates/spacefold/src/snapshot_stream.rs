@@ -15,7 +15,7 @@ pub struct SnapshotStream {
     /// The states, sorted by space id; a space that has had no event is not among them.
     pub snapshots: Vec<Snapshot>,
     /// The spaces that the subscription names and that have had no event up to the position, sorted:
-    /// those of which a [`snapshot`](crate::Spacefold::snapshot) says that there is none. Once there
+    /// those of which a [`snapshot`](crate::SpacesReader::snapshot) says that there is none. Once there
     /// is one, the tail begins with its first event.
     pub unknown: Vec<String>,
     /// Gives every event behind the position that passes the subscription.

@@ -3,46 +3,29 @@
 //! An append goes on in `embedded_log.rs` of the store.
 
 mod admin;
-mod at;
 mod commanding;
 mod content;
 mod opening;
-mod projecting;
 mod subscribing;
 
-pub use self::{
-    admin::{Admin, HistoryCacheHandle},
-    at::{AsOf, Moment},
-    projecting::ProjectionsHandle,
-};
+pub use self::admin::{Admin, HistoryCacheHandle};
 
-use std::{
-    fmt,
-    io::BufRead,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{fmt, io::BufRead, ops::Deref, sync::Arc};
 
 use spacefold_bus::EventBus;
 use spacefold_content::PackStore;
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, EventId, LogReader, LogWriter, Position,
-    ReadError, Receipt, Revision, SpaceEvent, StorageError,
+    AppendCondition, AppendError, AppendRequest, LogWriter, Receipt, SpaceEvent, StorageError,
     closing::{CloseOnce, is_in_callback},
-    lock::Lock,
 };
-use spacefold_projection::{SnapshotError, Snapshots};
+use spacefold_projection::SnapshotError;
 use spacefold_service::SpaceService;
-use spacefold_state::Snapshot;
 use spacefold_store::EmbeddedLog;
 
 use crate::{
     engine::Engine,
     import::{self, ImportError, ImportHooks, ImportOptions, ImportReport},
+    spaces_reader::SpacesReader,
 };
 
 /// An open store with the states of its spaces. Clones are cheap and share one store.
@@ -61,19 +44,29 @@ use crate::{
 ///   refuse a command, and, after a condition that failed, whatever it failed for;
 /// - *monotonic reads*: a later snapshot is of the same position or a later one;
 /// - what others have appended is there soon, as soon as it is folded. To see at least a position
-///   that one knows of from elsewhere, ask for it: [`Spacefold::snapshot_after`].
+///   that one knows of from elsewhere, ask for it: [`snapshot_after`](SpacesReader::snapshot_after).
 ///
-/// [`Spacefold::snapshot_all`] is of one position.
+/// [`snapshot_all`](SpacesReader::snapshot_all) is of one position.
+///
+/// # Reading
+/// What only reads is at the [`SpacesReader`] that a store dereferences to, and works for one that
+/// another process has, too: see [`Spacefold::follow`].
 pub struct Spacefold {
     inner: Arc<SpacefoldInner>,
-    /// The newest position that a snapshot through this clone must not lack.
-    floor: AtomicU64,
+    reader: SpacesReader,
 }
 
 impl Clone for Spacefold {
     fn clone(&self) -> Self {
-        let floor = AtomicU64::new(self.floor().get());
-        Self { inner: Arc::clone(&self.inner), floor }
+        Self { inner: Arc::clone(&self.inner), reader: self.reader.another() }
+    }
+}
+
+impl Deref for Spacefold {
+    type Target = SpacesReader;
+
+    fn deref(&self) -> &SpacesReader {
+        &self.reader
     }
 }
 
@@ -82,8 +75,8 @@ struct SpacefoldInner {
     bus: EventBus,
     service: SpaceService,
     engine: Arc<Engine>,
+    log: EmbeddedLog,
     content: Arc<PackStore>,
-    folding: Lock<Option<JoinHandle<()>>>,
     closing: CloseOnce<Result<(), StorageError>>,
 }
 
@@ -92,7 +85,7 @@ impl Spacefold {
     /// one can.
     #[must_use]
     pub fn log(&self) -> &EmbeddedLog {
-        &self.inner.engine.log
+        &self.inner.log
     }
 
     /// Appends events, all or none, at consecutive positions, and waits until they are durable.
@@ -157,122 +150,6 @@ impl Spacefold {
             _ => {}
         }
         appended
-    }
-
-    fn floor(&self) -> Position {
-        let floor = Position::new(self.floor.load(Ordering::Acquire));
-        floor.max(self.service().seen())
-    }
-
-    fn raise_floor(&self, position: Position) {
-        self.floor.fetch_max(position.get(), Ordering::AcqRel);
-    }
-
-    /// The position of the last event that is known to be durable: the newest one that is read.
-    #[must_use]
-    pub fn durable_head(&self) -> Position {
-        self.log().durable_head()
-    }
-
-    /// Every space that has an event, deleted ones included, with its revision at the durable
-    /// head; sorted by id.
-    ///
-    /// # Errors
-    /// [`ReadError`]; nothing is changed by it.
-    pub fn spaces(&self) -> Result<Vec<(String, Revision)>, ReadError> {
-        self.log().spaces()
-    }
-
-    /// Where the event with this id is, anywhere in the log, durable or not: as
-    /// [`LogReader::find_event`].
-    ///
-    /// # Errors
-    /// [`ReadError`]; nothing is changed by it.
-    ///
-    /// # Cost
-    /// Mostly none for an id that no event has, else that of reading a block. Waits for a group of
-    /// appends under way.
-    ///
-    /// # Examples
-    /// ```
-    /// use spacefold::{SpaceEvent, Spacefold, log::LogReader};
-    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
-    /// # let spaces = Spacefold::open(&data)?;
-    /// let created = SpaceEvent::space_created("handbook", "Handbook");
-    /// let id = created.event_id;
-    /// let receipt = spaces.append([created])?;
-    /// assert_eq!(spaces.find_event(id)?, Some(receipt.first_position()));
-    /// # spaces.close()?;
-    /// # std::fs::remove_dir_all(&data)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn find_event(&self, id: EventId) -> Result<Option<Position>, ReadError> {
-        self.log().find_event(id)
-    }
-
-    /// Folds the states up to the durable head, and answers how far that is.
-    ///
-    /// # Errors
-    /// [`SnapshotError`]; what was folded before stays.
-    pub fn catch_up(&self) -> Result<Position, SnapshotError> {
-        self.inner.engine.live.catch_up()
-    }
-
-    /// The state of a space now: shared and immutable. It has whatever this clone has appended.
-    ///
-    /// # Errors
-    /// [`SnapshotError::UnknownSpace`] when the space has no event, or a failure to read.
-    ///
-    /// # Cost
-    /// Below a microsecond, whatever the size of the space; the first time that a space is asked
-    /// for, its state is loaded. With [`Folding::OnDemand`](crate::Folding::OnDemand), or right
-    /// behind an append of one's own, what is new is folded first.
-    pub fn snapshot(&self, space_id: &str) -> Result<Snapshot, SnapshotError> {
-        self.inner.engine.live.snapshot_from(space_id, self.floor())
-    }
-
-    /// The states of all spaces at one position, sorted by id; they have whatever this clone has
-    /// appended.
-    ///
-    /// # Errors
-    /// [`SnapshotError`] when the log cannot be read.
-    pub fn snapshot_all(&self) -> Result<Vec<Snapshot>, SnapshotError> {
-        self.inner.engine.live.snapshot_all_from(self.floor())
-    }
-
-    /// The states of all spaces, sorted by id, one after the other: each as it is when it comes, with
-    /// whatever this clone has appended. What is in memory at a time does not grow with the spaces.
-    ///
-    /// # Examples
-    /// ```
-    /// use spacefold::{SpaceEvent, Spacefold};
-    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
-    /// # let spaces = Spacefold::open(&data)?;
-    /// let created = ["b", "a"].map(|id| SpaceEvent::space_created(id, id));
-    /// spaces.append(created)?;
-    /// let first = spaces.snapshots().next().expect("two spaces")?;
-    /// assert_eq!(first.space_id(), "a");
-    /// # spaces.close()?;
-    /// # std::fs::remove_dir_all(&data)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn snapshots(&self) -> Snapshots<'_> {
-        self.inner.engine.live.snapshots_from(self.floor())
-    }
-
-    /// The state of a space at `position` or later: waits until that is durable. For reading what
-    /// one has just written.
-    ///
-    /// # Errors
-    /// [`SnapshotError::TimedOut`], [`SnapshotError::UnknownSpace`], or a failure to read.
-    pub fn snapshot_after(
-        &self,
-        space_id: &str,
-        position: Position,
-        timeout: Duration,
-    ) -> Result<Snapshot, SnapshotError> {
-        self.inner.engine.live.snapshot_after(space_id, position, timeout)
     }
 
     /// Stores the folded states, so that the next opening need not fold them again, and syncs the
@@ -360,43 +237,24 @@ impl Spacefold {
 
 impl SpacefoldInner {
     fn close(&self) -> Result<(), StorageError> {
-        self.stop();
+        self.engine.stop();
         if is_in_callback() {
             // Whoever closes already may be waiting for this thread.
-            self.engine.views.projections().callbacks().hurry();
-            self.engine.feed.callbacks().hurry();
             self.bus.close();
         }
         self.closing.run(|| self.close_stopped()).unwrap_or(Ok(()))
     }
 
-    /// Ends what runs behind what is at hand, and all waiting. Waits for nobody.
-    fn stop(&self) {
-        self.engine.closing.store(true, Ordering::Release);
-        self.engine.log.stop_waiting();
-        self.engine.views.stop();
-        self.engine.feed.close();
-    }
-
     fn close_stopped(&self) -> Result<(), StorageError> {
         // Handlers and projections first, which may append and read until they are done.
-        self.engine.views.close();
-        self.engine.feed.callbacks().wait();
+        self.engine.end_callbacks();
         self.bus.close();
-        if let Err(error) = self.engine.save_states() {
-            // States are derived: the next opening folds what could not be stored.
-            tracing::warn!(%error, "the states of the spaces could not be stored");
-        }
+        self.engine.save_last();
         if let Err(error) = self.engine.feed.close_places() {
             tracing::warn!(%error, "places of subscriptions could not be synced");
         }
-        let closed = self.content.close().and(self.engine.log.close());
-        let thread = self.folding.lock().take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the folding thread has panicked");
-        }
+        let closed = self.content.close().and(self.log.close());
+        self.engine.join();
         closed
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use spacefold_event_core::{Position, Timestamp};
+use spacefold_event_core::{LogReader, Position, ReadError, Timestamp};
 
 use crate::{error::OpenError, folder::now};
 
@@ -26,6 +26,20 @@ pub struct AheadOfClock {
 }
 
 impl AheadOfClock {
+    /// Whether the newest durable events of a log were recorded ahead of the clock, since when, and by
+    /// how much.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the log is not changed by it.
+    pub fn of(log: &dyn LogReader) -> Result<Option<Self>, ReadError> {
+        let page = log.page_at(log.durable_head())?;
+        let newest = page.as_ref().and_then(|page| Some(page.envelopes().next()?.recorded_at));
+        let now = now();
+        let Some(newest) = newest.filter(|newest| *newest > now) else { return Ok(None) };
+        let since = log.position_as_of(now)?.next();
+        Ok(Some(Self { since, newest, now }))
+    }
+
     /// By how much.
     #[must_use]
     pub fn by(&self) -> Duration {

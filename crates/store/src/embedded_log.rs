@@ -94,8 +94,8 @@ struct LogInner {
     closing: CloseOnce<Result<(), StorageError>>,
     running: Lock<Option<OpenThreads>>,
     writer: WriterHandle,
-    /// Ends, with the store, what others write of what is derived.
-    derived: FolderGate,
+    /// Ends, with the store, what others write in its folder.
+    gate: FolderGate,
 }
 
 /// What only an open store has.
@@ -192,6 +192,7 @@ impl EmbeddedLog {
         };
         let shared = Arc::new(recovered.shared);
         shared.watch_folder(&lock)?;
+        shared.begin_hints();
         let (wake, woken) = bounded(1);
         let wake = Arc::new(wake);
         let sealer = sealer::start(&shared, options.reserve_bytes, &wake, woken)?;
@@ -205,11 +206,11 @@ impl EmbeddedLog {
                 let running = Lock::new(Some(running));
                 let closing = CloseOnce::default();
                 let noting = Arc::downgrade(&shared);
-                // What is derived never comes of events that a log may lose unnoticed.
-                let derived = FolderGate::before_renames(move || {
+                // Nothing that is kept comes of events that a log may lose unnoticed.
+                let gate = FolderGate::before_renames(move || {
                     noting.upgrade().map_or(Ok(()), |shared| shared.note_durable_head())
                 });
-                let inner = LogInner { shared, closing, running, writer: handle, derived };
+                let inner = LogInner { shared, closing, running, writer: handle, gate };
                 let log = Self { inner: Arc::new(inner) };
                 log.warn_when_ahead_of_clock();
                 Ok(log)
@@ -232,6 +233,12 @@ impl EmbeddedLog {
     pub fn refusal(&self) -> Option<StorageError> {
         // Why it cannot be opened is why the store takes no appends.
         let _ = self.inner.shared.sled();
+        self.known_refusal()
+    }
+
+    /// As [`EmbeddedLog::refusal`], as far as that is known by now: waits for nothing.
+    #[must_use]
+    pub fn known_refusal(&self) -> Option<StorageError> {
         let failure = self.inner.shared.progress.failure();
         failure.map(|failure| failure.while_doing("the store takes no appends"))
     }
@@ -240,7 +247,14 @@ impl EmbeddedLog {
     /// in it. Nothing changes in it through this handle once the store is closed.
     #[must_use]
     pub fn derived_folder(&self) -> Arc<dyn DiskFolder> {
-        self.inner.derived.around(self.inner.shared.folder.derived())
+        self.inner.gate.around(self.inner.shared.folder.derived())
+    }
+
+    /// The folder of the store for how far its subscribers have come, which cannot be derived from the
+    /// log. It is made, and closed, as [`EmbeddedLog::derived_folder`].
+    #[must_use]
+    pub fn subscriptions_folder(&self) -> Arc<dyn DiskFolder> {
+        self.inner.gate.around(self.inner.shared.folder.subscriptions())
     }
 
     /// Who may read and change the files of the store, as its folder says.
@@ -494,7 +508,7 @@ impl LogInner {
         };
         let panicked =
             |thread| StorageError::new("closing the store", format!("the {thread} panicked"));
-        self.derived.close();
+        self.gate.close();
         let end = self.writer.close().ok_or_else(|| panicked("writer"));
         let end = running.writer.join().map_err(|_| panicked("writer")).and(end);
         // With the writer the last one who wakes the sealer is gone: it ends.
@@ -614,38 +628,12 @@ impl LogReader for EmbeddedLog {
 
     fn find_events(&self, ids: &[EventId]) -> Result<Vec<Option<Position>>, ReadError> {
         self.inner.shared.check_open()?;
-        let look = self.inner.shared.ids.begin_look();
-        let (mut found, through) = self.inner.shared.find_kept_ids(ids, &look)?;
-        if found.iter().any(Option::is_none) {
-            self.inner.writer.look_ahead(|ahead| {
-                for (id, position) in ids.iter().zip(&mut found) {
-                    if position.is_none() {
-                        let fresh = ahead.find_any(std::slice::from_ref(id), through)?;
-                        *position = fresh.map(|(_, position)| position);
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(found)
+        self.inner.shared.find_events(ids, &|look| self.inner.writer.look_ahead(look))
     }
 
     fn find_origins(&self, origins: &[EventOrigin]) -> Result<Vec<Option<Position>>, ReadError> {
         self.inner.shared.check_open()?;
-        let look = self.inner.shared.ids.begin_look();
-        let (mut found, through) = self.inner.shared.find_kept_origins(origins, &look)?;
-        if found.iter().any(Option::is_none) {
-            self.inner.writer.look_ahead(|ahead| {
-                for (origin, position) in origins.iter().zip(&mut found) {
-                    if position.is_none() {
-                        let fresh = ahead.find_any_origin(std::slice::from_ref(origin), through)?;
-                        *position = fresh.map(|(_, position)| position);
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(found)
+        self.inner.shared.find_origins(origins, &|look| self.inner.writer.look_ahead(look))
     }
 
     fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {

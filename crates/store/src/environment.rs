@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use spacefold_disk::{Disk, Folder as DiskFolder, MemoryDisk, RealDisk};
+use spacefold_disk::{Disk, Folder as DiskFolder, MemoryDisk, ReadOnlyDisk, RealDisk};
 use spacefold_event_core::Schemas;
 
 use crate::{
@@ -33,6 +33,11 @@ impl Environment {
     /// What a program runs on that opens a store with these options.
     pub(crate) fn of(options: &StoreOptions) -> Self {
         Self { schemas: options.schemas, ..Self::default() }
+    }
+
+    /// What a store is followed on: a disk on which nothing can be changed.
+    pub(crate) fn read_only(disk: Arc<dyn Disk>, schemas: &'static Schemas) -> Self {
+        Self { schemas, ..Self::on(Arc::new(ReadOnlyDisk::over(disk))) }
     }
 
     /// What a store runs on that is gone with its last handle.

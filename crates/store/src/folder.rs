@@ -27,6 +27,7 @@ pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const SEALED: &str = "sealed";
 const RESERVE: &str = "reserve";
 const DERIVED: &str = "derived";
+const SUBSCRIPTIONS: &str = "subscriptions";
 /// The name of the file that is locked while the store is open.
 pub(crate) const LOCK: &str = "LOCK";
 
@@ -99,6 +100,11 @@ impl StoreFolder {
     /// Where what is derived from the log is kept, but for what sled has.
     pub(crate) fn derived(&self) -> Arc<dyn DiskFolder> {
         LazyFolder::within(&self.held.root, DERIVED)
+    }
+
+    /// Where the places of subscriptions are kept, which nothing can be derived from.
+    pub(crate) fn subscriptions(&self) -> Arc<dyn DiskFolder> {
+        LazyFolder::within(&self.held.root, SUBSCRIPTIONS)
     }
 
     /// Who may read and change what is made here.

@@ -40,6 +40,21 @@ impl HeadFile {
 
     fn open_with(folder: &StoreFolder, access: Access) -> Result<Self, OpenError> {
         let file = folder.open_head(access)?;
+        let (head, damaged_slots) = Self::read(file.as_ref(), folder)?;
+        Ok(Self { file, head, damaged_slots })
+    }
+
+    /// Reads the file again that another process writes, whose slots are never both being written; what
+    /// is older than what was read before is not gone back to.
+    pub(crate) fn read_again(&mut self, folder: &StoreFolder) -> Result<(), OpenError> {
+        let (head, damaged_slots) = Self::read(self.file.as_ref(), folder)?;
+        if head.sequence >= self.head.sequence || head.store_id != self.head.store_id {
+            (self.head, self.damaged_slots) = (head, damaged_slots);
+        }
+        Ok(())
+    }
+
+    fn read(file: &dyn File, folder: &StoreFolder) -> Result<(Head, usize), OpenError> {
         // A byte more, so that a file that is longer is none.
         let bytes = file.read_begin(HEAD_FILE_BYTES + 1)?;
         let root = folder.root();
@@ -63,7 +78,7 @@ impl HeadFile {
                 what: "both slots of its HEAD file are damaged".to_owned(),
             },
         })?;
-        Ok(Self { damaged_slots: head::damaged_slots(&bytes), file, head })
+        Ok((head, head::damaged_slots(&bytes)))
     }
 
     /// The file itself.

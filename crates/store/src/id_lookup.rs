@@ -8,7 +8,8 @@ use std::{
 
 use crossbeam_channel::Sender;
 use spacefold_event_core::{
-    EventId, EventOrigin, Position, ReadError, StorageError, append_rules::KeysLookedFor,
+    EventId, EventOrigin, Position, ReadError, StorageError,
+    append_rules::{AppendView, KeysLookedFor},
 };
 
 use crate::{
@@ -23,6 +24,10 @@ use crate::{
 
 /// Ids that are looked for in the order in which they are given.
 const FEW_IDS: usize = 32;
+
+/// Gives a look at the log with everything that was taken.
+pub(crate) type LookAhead<'a> =
+    &'a dyn Fn(&mut dyn FnMut(&dyn AppendView) -> Result<(), ReadError>) -> Result<(), ReadError>;
 
 const MAKING: &str = "making the index of event ids";
 
@@ -62,6 +67,51 @@ impl SharedStore {
             })?;
             Ok((found, kept.end()))
         })
+    }
+
+    /// Where the event of each id is: in the index of ids, or in what is newer, which `look_ahead`
+    /// gives a look at.
+    pub(crate) fn find_events(
+        &self,
+        ids: &[EventId],
+        look_ahead: LookAhead<'_>,
+    ) -> Result<Vec<Option<Position>>, ReadError> {
+        let look = self.ids.begin_look();
+        let (mut found, through) = self.find_kept_ids(ids, &look)?;
+        if found.iter().any(Option::is_none) {
+            look_ahead(&mut |ahead| {
+                for (id, position) in ids.iter().zip(&mut found) {
+                    if position.is_none() {
+                        let fresh = ahead.find_any(std::slice::from_ref(id), through)?;
+                        *position = fresh.map(|(_, position)| position);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// Where the event of each origin is, as [`SharedStore::find_events`] says it of ids.
+    pub(crate) fn find_origins(
+        &self,
+        origins: &[EventOrigin],
+        look_ahead: LookAhead<'_>,
+    ) -> Result<Vec<Option<Position>>, ReadError> {
+        let look = self.ids.begin_look();
+        let (mut found, through) = self.find_kept_origins(origins, &look)?;
+        if found.iter().any(Option::is_none) {
+            look_ahead(&mut |ahead| {
+                for (origin, position) in origins.iter().zip(&mut found) {
+                    if position.is_none() {
+                        let fresh = ahead.find_any_origin(std::slice::from_ref(origin), through)?;
+                        *position = fresh.map(|(_, position)| position);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
     }
 
     /// Looks for origins, in order, up to where the index goes.

@@ -167,26 +167,73 @@ impl IdIndex {
             tracing::warn!(%error, "the index of event ids cannot be used: it is made anew");
             None
         });
-        let folder = if may_write { folder } else { MemoryDisk::new().root() };
+        let anew_in = if may_write { folder } else { MemoryDisk::new().root() };
         let (set, extent) = match found {
             Some(found) if may_write || found.1.end >= segments.end() => found,
-            _ => nothing(&folder, &cache, store_id)?,
+            _ => nothing(&anew_in, &cache, store_id)?,
         };
+        Ok(Self::of(store_id, (anew_in, cache), set, extent, segments.end()))
+    }
+
+    /// As [`IdIndex::open`], of a store that another process writes: what the index lacks, as it is now,
+    /// is kept in memory, if there is one.
+    pub(crate) fn open_to_follow(
+        derived: &Arc<dyn DiskFolder>,
+        store_id: [u8; 16],
+        segments: &Segments,
+    ) -> Result<Self, StorageError> {
+        let cache = Arc::new(PageCache::new(CACHE_BYTES));
+        let found = load(&LazyFolder::within(derived, FOLDER), &cache, segments);
+        let anew_in = MemoryDisk::new().root();
+        let (set, extent, end) = match found.unwrap_or_default() {
+            Some((set, extent)) => {
+                let end = extent.end;
+                (set, extent, end)
+            }
+            None => {
+                let (set, extent) = nothing(&anew_in, &cache, store_id)?;
+                (set, extent, segments.end())
+            }
+        };
+        Ok(Self::of(store_id, (anew_in, cache), set, extent, end))
+    }
+
+    /// Goes on from the index as another process has written it since, if it can be used.
+    pub(crate) fn follow(&self, derived: &Arc<dyn DiskFolder>, segments: &Segments) {
+        let mut set = self.set.lock();
+        let found = load(&LazyFolder::within(derived, FOLDER), &self.cache, segments);
+        if let Ok(Some((newer, extent))) = found
+            && extent.end > self.end()
+        {
+            *set = newer;
+            self.wanted_end.fetch_max(extent.end.get(), Ordering::AcqRel);
+            let epoch = self.kept().epoch + 1;
+            self.show(&set, extent, epoch);
+        }
+    }
+
+    fn of(
+        store_id: [u8; 16],
+        (anew_in, cache): (Arc<dyn DiskFolder>, Arc<PageCache>),
+        set: RunSet,
+        extent: IdExtent,
+        wanted_end: Position,
+    ) -> Self {
         let end = AtomicU64::new(extent.end.get());
         let kept = Arc::new(KeptIds { extent, view: set.view().clone(), epoch: 0 });
-        Ok(Self {
+        Self {
             store_id,
-            folder,
+            folder: anew_in,
             cache,
             making: Lock::default(),
             set: Lock::new(set),
             kept: SharedLock::new(kept),
             end,
-            wanted_end: AtomicU64::new(segments.end().get()),
+            wanted_end: AtomicU64::new(wanted_end.get()),
             looks: Looks::default(),
             blocks: Lock::default(),
             spans: Lock::default(),
-        })
+        }
     }
 
     /// Sets how many bytes of filters are held in memory; others are read when they are asked for.

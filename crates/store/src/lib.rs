@@ -25,6 +25,7 @@ mod environment;
 mod error;
 mod event_keys;
 mod folder;
+mod follower;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -35,6 +36,7 @@ mod ids;
 mod journal;
 mod kin;
 mod lineage;
+mod live;
 mod log_copy;
 mod lookup;
 mod options;
@@ -69,6 +71,10 @@ pub use self::{
     embedded_log::{EmbeddedLog, StoreInfo},
     error::{OpenError, StorePart},
     folder::is_store,
+    follower::{Follower, FollowerOptions, StoreOwner},
     options::{Durability, StoreOptions},
-    verify::{OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify, verify_states},
+    verify::{
+        OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify, verify_beside,
+        verify_states,
+    },
 };

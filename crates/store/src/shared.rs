@@ -23,6 +23,7 @@ use crate::{
     ids::IdIndex,
     journal::{JournalEnd, files::JournalFiles, segments::SegmentScan},
     lineage::Lineage,
+    live::LiveFile,
     log_copy::{LogCopy, SledError},
     progress::Progress,
     unfiled::UnfiledBlock,
@@ -69,6 +70,9 @@ pub(crate) struct SharedStore {
     pub(crate) commitments: Offers,
     /// Notices that the folder is gone; none while the store is opened, and in one that is read only.
     watch: OnceLock<FolderWatch>,
+    /// Tells those who follow the store how far it is durable; none while the store is opened, and in
+    /// one that is read only.
+    live: OnceLock<LiveFile>,
     durable_frame: Lock<Option<Witness>>,
     sessions: Lock<Sessions>,
     /// While a test holds it, segments are written and HEAD does not come to know of them.
@@ -118,6 +122,7 @@ impl SharedStore {
             progress,
             commitments: Offers::default(),
             watch: OnceLock::new(),
+            live: OnceLock::new(),
             durable_frame: Lock::new(end.witness()),
             sessions: Lock::new(sessions),
             #[cfg(test)]
@@ -136,6 +141,31 @@ impl SharedStore {
         // One that is watched already stays so.
         let _ = self.watch.set(watch);
         Ok(())
+    }
+
+    /// Tells those who follow the store how far it is durable, from now on. Where that cannot be done
+    /// they learn it from HEAD.
+    pub(crate) fn begin_hints(&self) {
+        if self.progress.failure().is_some() {
+            return;
+        }
+        let incarnation = self.lock_head_file().head().incarnation;
+        match LiveFile::open(&self.folder, self.store_id, incarnation) {
+            Ok(live) => {
+                let _ = self.live.set(live);
+                self.hint();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "those that follow the store learn of new events late");
+            }
+        }
+    }
+
+    /// Tells those who follow the store how far it is durable.
+    pub(crate) fn hint(&self) {
+        if let Some(live) = self.live.get() {
+            live.note(self.progress.durable_head());
+        }
     }
 
     /// Fails when the folder of the store, or something of it that no store is without, is not where it
@@ -180,6 +210,9 @@ impl SharedStore {
     /// Says which sessions there are, now that another one writes.
     pub(crate) fn note_sessions(&self, sessions: &Sessions) {
         self.sessions.lock().clone_from(sessions);
+        if let (Some(live), Some(newest)) = (self.live.get(), sessions.newest()) {
+            live.begin_incarnation(newest.incarnation);
+        }
     }
 
     /// What sled's copy may come to know of the log now.

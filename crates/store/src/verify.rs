@@ -1,7 +1,10 @@
 //! Checking a store: the journal, the chain, the numbering, and sled's copy against the journal;
 //! what the log says of states against what it leads to.
 
+mod beside;
 mod states;
+
+pub use self::beside::verify_beside;
 
 use std::path::{Path, PathBuf};
 

@@ -75,6 +75,11 @@ impl LogView {
         }
     }
 
+    /// The runs that are in no block of `index`: what is to be published behind it.
+    pub(crate) fn runs_behind(&self, index: &BlockIndex) -> Vec<RecordRun> {
+        self.tail.runs_from(index.end().next()).cloned().collect()
+    }
+
     pub(crate) fn durable_head(&self) -> Position {
         self.durable_head
     }

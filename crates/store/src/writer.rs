@@ -27,7 +27,7 @@ use spacefold_event_core::{
     append_rules::{self, AppendDecision, Proposal},
 };
 
-use self::{ahead::UndurableAppends, handover::Request};
+use self::handover::Request;
 use crate::{
     folder::now,
     head::{
@@ -41,7 +41,10 @@ use crate::{
     shared::SharedStore,
 };
 
-pub(crate) use self::handover::{WriterHandle, start};
+pub(crate) use self::{
+    ahead::UndurableAppends,
+    handover::{WriterHandle, start},
+};
 
 /// Bytes of frames at which a group is closed.
 const MAX_GROUP_BYTES: usize = 4 << 20;
@@ -266,6 +269,7 @@ impl Writer {
         self.ahead.take_durable().for_each(|run| view.publish(run));
         drop(view);
         self.shared.announce();
+        self.shared.hint();
         if self.shared.wants_sealer() {
             // A sealer that was told already looks again anyway.
             let _ = self.sealer.try_send(());

@@ -117,7 +117,7 @@ impl Trial<'_> {
                 self.has_lost_no_segment(&copy, &before);
                 if answers.events == self.store().answers.events {
                     // The log is whole and has gone on: what it had before is older now.
-                    parts.retain(|part| part.is_content());
+                    parts.retain(|part| part.is_beside_the_log());
                 } else {
                     // It has gone on as another log: that is no failed attempt.
                     parts = Part::ALL.to_vec();
@@ -142,7 +142,7 @@ impl Trial<'_> {
             self.violation(format!("refused without naming a part: {why}"));
         }
         if !self.touches_log() {
-            self.violation(format!("refused for its content: {why}"));
+            self.violation(format!("refused for what is beside the log: {why}"));
         }
         self.is_unchanged(copy, before, "refused");
         match ask(copy) {
@@ -189,7 +189,7 @@ impl Trial<'_> {
     }
 
     fn touches_log(&self) -> bool {
-        self.case.exchanges.iter().any(|(part, _)| !part.is_content())
+        self.case.exchanges.iter().any(|(part, _)| !part.is_beside_the_log())
     }
 
     fn is_exchanged(&self, part: Part) -> bool {
@@ -220,6 +220,11 @@ impl Trial<'_> {
             self.violation(format!("other events without an error, {count} of them"));
             "other events"
         };
+        let place = self.expected_place(answers);
+        if verdict != "other events" && answers.place != place {
+            let found = answers.place;
+            self.violation(format!("the subscription is at {found:?}, expected was {place:?}"));
+        }
         self.compare(answers, checked);
         if answers.contents.values().all(|is_here| *is_here) {
             return verdict;
@@ -228,6 +233,24 @@ impl Trial<'_> {
             "all of it" => "all events, contents missing",
             verdict => verdict,
         }
+    }
+
+    /// Where the durable subscription is: where the file of the places says where that is of the log
+    /// that is answered, whatever else is exchanged; at the start where there is none; `None` where it
+    /// is of another log, or past the head of this one.
+    fn expected_place(&self, answers: &Answers) -> Option<u64> {
+        let mut exchanges = self.case.exchanges.iter();
+        let of = exchanges.find(|(part, _)| *part == Part::Places).map(|(_, source)| *source);
+        let relative = |source: Source| {
+            let mut relatives = self.store().relatives.iter();
+            relatives.find(|(of, _)| *of == source).map(|(_, relative)| relative)
+        };
+        let places = match of {
+            Some(Source::Missing) => return Some(0),
+            Some(source) => relative(source),
+            None => Some(&self.store().answers),
+        };
+        places.filter(|of| answers.events.starts_with(&of.events))?.place
     }
 
     /// Whose whole log the folder holds and answers with: HEAD, journal and segments are all of

@@ -88,6 +88,8 @@ fn answers_of_other_events_and_contents_are_seen() {
         store.answers.contents.insert("00".repeat(32), true);
     });
     assert_eq!(of_more.violated(), 1);
+    let of_another_place = run_one(&case(&[]), |store| store.answers.place = Some(3));
+    assert_eq!(of_another_place.violated(), 1);
     let missing = run_one(&case(&[(Part::Packs, Source::Missing)]), |_| {});
     assert_eq!((missing.violated(), missing.count_of("contents missing")), (0, 1));
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use spacefold::log::EmbeddedLog;
+use spacefold::StorageError;
 use spacefold_event_core::lock::Lock;
 
 use crate::error::{Failure, Status};
@@ -18,7 +18,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static ENDS_BY_ITSELF: AtomicBool = AtomicBool::new(false);
-static STORE: Lock<Option<EmbeddedLog>> = Lock::new(None);
+static STORE: Lock<Option<Box<CloseStore>>> = Lock::new(None);
+
+type CloseStore = dyn FnOnce() -> Result<(), StorageError> + Send;
 
 /// Takes Ctrl-C over from the system.
 pub(crate) fn install() {
@@ -33,7 +35,7 @@ pub(crate) fn install() {
         }
         thread::sleep(GRACE);
         let store = STORE.lock().take();
-        if let Some(Err(error)) = store.map(|log| log.close()) {
+        if let Some(Err(error)) = store.map(|close| close()) {
             Failure::from(error).report();
         }
         Failure::interrupted().report();
@@ -42,8 +44,8 @@ pub(crate) fn install() {
 }
 
 /// Has the store closed if the command does not end in time.
-pub(crate) fn guard(log: &EmbeddedLog) {
-    *STORE.lock() = Some(log.clone());
+pub(crate) fn guard(close: impl FnOnce() -> Result<(), StorageError> + Send + 'static) {
+    *STORE.lock() = Some(Box::new(close));
 }
 
 /// For a command that keeps what it has and ends when this is set, however long that takes. Pressed

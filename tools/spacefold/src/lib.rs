@@ -3,6 +3,7 @@
 
 mod arguments;
 mod command;
+mod door;
 mod error;
 mod git;
 mod input;

@@ -3,6 +3,7 @@
 
 use std::io::{self, BufWriter, Stdout, Write};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use spacefold::event::printable;
 
@@ -84,6 +85,17 @@ impl Output {
             self.line(line.trim_end())?;
         }
         Ok(widths)
+    }
+
+    /// Fails where nobody reads the output any more, without writing to it.
+    pub(crate) fn check_reader(&self) -> Result<(), Failure> {
+        let stdout = self.out.get_ref();
+        let mut polled = [PollFd::new(stdout, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // What cannot be polled is found out by writing.
+        let is_ready = poll(&mut polled, Some(&at_once)).unwrap_or(0) > 0;
+        let is_gone = polled.iter().any(|it| it.revents().contains(PollFlags::ERR));
+        if is_ready && is_gone { Err(Failure::ClosedPipe) } else { Ok(()) }
     }
 
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {

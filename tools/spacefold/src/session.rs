@@ -6,6 +6,7 @@ use clap::Args;
 use spacefold::{Folding, Options, Spacefold, log::StoreMode};
 
 use crate::{
+    door::{Needed, ReadStore},
     error::{self, Failure},
     interrupt,
     output::Output,
@@ -32,10 +33,20 @@ impl CliSession {
         Self { data, json, output: Output::new() }
     }
 
-    /// Opens the store that is there.
+    /// Opens the store that is there, for a command that writes.
     pub(crate) fn open_existing(&self) -> Result<Spacefold, Failure> {
         let options = Options::new(&self.data).existing_only();
         Self::guarded(options.folding(Folding::OnDemand))
+    }
+
+    /// The store that is there, for a command that only reads.
+    pub(crate) fn read_states(&self) -> Result<ReadStore, Failure> {
+        ReadStore::at(&self.data, Needed::States)
+    }
+
+    /// The store that is there, for a command that only reads the log as it is.
+    pub(crate) fn read_log(&self) -> Result<ReadStore, Failure> {
+        ReadStore::at(&self.data, Needed::Log)
     }
 
     /// Opens the store that is there for a command that closes it on Ctrl-C by itself.
@@ -54,7 +65,8 @@ impl CliSession {
 
     fn guarded(options: Options) -> Result<Spacefold, Failure> {
         let spaces = Self::opened(options)?;
-        interrupt::guard(spaces.log());
+        let log = spaces.log().clone();
+        interrupt::guard(move || log.close());
         Ok(spaces)
     }
 

@@ -1,13 +1,11 @@
 //! Opening a store.
 
-use std::{
-    path::Path,
-    sync::{Arc, atomic::AtomicU64},
-};
+use std::{path::Path, sync::Arc};
 
-use spacefold_bus::EventBus;
+use spacefold_bus::{EventBus, Feed, PlaceFile};
 use spacefold_content::PackStore;
-use spacefold_event_core::{LogReader, closing::CloseOnce, lock::Lock};
+use spacefold_event_core::closing::CloseOnce;
+use spacefold_projection::DerivedState;
 use spacefold_service::SpaceService;
 use spacefold_store::{EmbeddedLog, OpenError};
 
@@ -16,8 +14,9 @@ use crate::{
     commitments::Committing,
     contents,
     engine::Engine,
-    follower,
+    folding,
     options::{Folding, Missing, Options, StorePlace},
+    spaces_reader::SpacesReader,
 };
 
 impl Options {
@@ -102,20 +101,24 @@ impl Spacefold {
 
     fn over(log: EmbeddedLog, content: PackStore, options: &Options) -> Result<Self, OpenError> {
         let content = Arc::new(content);
-        let engine = Arc::new(Engine::new(log, content.clone(), options));
-        let thread = match options.folding {
-            Folding::Live => {
-                let committing = Committing::new(options.commitments, engine.log.durable_head());
-                Some(follower::follow(Arc::clone(&engine), committing)?)
-            }
-            Folding::OnDemand => None,
-        };
-        let folding = Lock::new(thread);
+        let derived = DerivedState::in_folder(log.derived_folder());
+        let places = Arc::new(PlaceFile::in_folder(log.subscriptions_folder()));
+        let mut feed = Feed::kept_in(Arc::new(log.clone()), places);
+        if let Some(within) = options.sync_places_within {
+            feed = feed.sync_places_within(within);
+        }
+        let read = Arc::new(log.clone());
+        let engine = Arc::new(Engine::new(read, content.clone(), derived, feed, options));
+        if options.folding == Folding::Live {
+            let committing = Committing::new(options.commitments, log.clone());
+            folding::start(&engine, Some(committing))?;
+        }
         let bus = EventBus::over(&engine.feed, options.bus.clone());
-        let service = SpaceService::new(Arc::new(engine.log.clone()), Arc::clone(&engine.live))
+        let service = SpaceService::new(Arc::new(log.clone()), Arc::clone(&engine.live))
             .with_content_store(content.clone());
+        let reader = SpacesReader::new(Arc::clone(&engine), Some(service.clone()));
         let closing = CloseOnce::default();
-        let inner = Arc::new(SpacefoldInner { bus, service, engine, content, folding, closing });
-        Ok(Self { inner, floor: AtomicU64::new(0) })
+        let inner = Arc::new(SpacefoldInner { bus, service, engine, log, content, closing });
+        Ok(Self { inner, reader })
     }
 }

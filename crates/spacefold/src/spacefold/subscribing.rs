@@ -1,12 +1,10 @@
 //! Being told what happens.
 
 use spacefold_bus::{
-    BusError, BusOptions, DurableSubscriber, EventBus, Feed, SubscribeError, Subscriber,
-    Subscription,
+    BusError, BusOptions, DurableSubscriber, EventBus, Feed, SubscribeError, Subscription,
 };
 
 use super::Spacefold;
-use crate::snapshot_stream::{self, SnapshotStream, SnapshotStreamError};
 
 impl Spacefold {
     /// What is subscribed to: durable subscriptions, open subscribers and their lag.
@@ -58,63 +56,6 @@ impl Spacefold {
         options: BusOptions,
     ) -> Result<EventBus, BusError> {
         EventBus::durable(self.feed(), name, subscription, options)
-    }
-
-    /// Subscribes to events: history first, then live, nothing missed.
-    ///
-    /// # Errors
-    /// [`SubscribeError`].
-    ///
-    /// # Examples
-    /// ```
-    /// use spacefold::{Delivery, SpaceEvent, Spacefold, Subscription};
-    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
-    /// # let spaces = Spacefold::open(&data)?;
-    /// let created = SpaceEvent::space_created("handbook", "Handbook");
-    /// spaces.append([created])?;
-    /// let late = spaces.subscribe(Subscription::from_start().spaces(["handbook"]))?;
-    /// let mut items = late.into_iter();
-    /// assert!(matches!(items.next(), Some(Ok(Delivery::Events(_)))));
-    /// assert!(matches!(items.next(), Some(Ok(Delivery::CaughtUp { .. }))));
-    /// # spaces.close()?;
-    /// # std::fs::remove_dir_all(&data)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, SubscribeError> {
-        self.feed().subscribe(subscription)
-    }
-
-    /// The states of the spaces that a subscription is about, at one position, and every event
-    /// behind that position which passes it: for who wants to know how things are, then what
-    /// happens. Where the subscription begins by itself does not count. Of a space that it names and
-    /// that is not there yet [`SnapshotStream::unknown`] says so, and its events follow once it is.
-    ///
-    /// # Errors
-    /// [`SnapshotStreamError`].
-    ///
-    /// # Examples
-    /// ```
-    /// use spacefold::{Delivery, SpaceEvent, Spacefold, Subscription};
-    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
-    /// # let spaces = Spacefold::open(&data)?;
-    /// let created = SpaceEvent::space_created("handbook", "Handbook");
-    /// spaces.append([created])?;
-    /// let late = spaces.snapshot_then_subscribe(Subscription::from_now().spaces(["handbook"]))?;
-    /// assert_eq!(late.snapshots[0].name(), Some("Handbook"));
-    /// let mut tail = late.tail;
-    /// assert!(matches!(tail.recv()?, Delivery::CaughtUp { position } if position == late.position));
-    ///
-    /// let early = spaces.snapshot_then_subscribe(Subscription::from_now().spaces(["guide"]))?;
-    /// assert_eq!((early.snapshots.len(), early.unknown), (0, vec!["guide".to_owned()]));
-    /// # spaces.close()?;
-    /// # std::fs::remove_dir_all(&data)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn snapshot_then_subscribe(
-        &self,
-        subscription: Subscription,
-    ) -> Result<SnapshotStream, SnapshotStreamError> {
-        snapshot_stream::take(&self.inner.engine, subscription)
     }
 
     /// Subscribes under a name whose place is kept in the store: see

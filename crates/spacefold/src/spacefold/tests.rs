@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use spacefold_event_core::{LogReader as _, Position, ReadError, Revision};
+
 use super::*;
 use crate::{
     Delivery, Folding, OpenError, Options, Subscription,

@@ -256,6 +256,11 @@ impl BlockIndex {
         self.revisions.complete(dropped);
     }
 
+    /// Whether so much of it is in memory that it is to be kept, or read from where it is.
+    pub(crate) fn has_much_in_memory(&self) -> bool {
+        kept::is_enough(self)
+    }
+
     /// How many blocks are not kept.
     fn fresh_blocks(&self) -> u32 {
         self.directory.len().saturating_sub(self.kept_blocks)

@@ -1,10 +1,10 @@
 //! A store at a glance.
 
-use spacefold_event_core::{LogIdentity, LogReader as _, Position};
+use spacefold_event_core::{LogIdentity, Position};
 use uuid::Uuid;
 
 use super::EmbeddedLog;
-use crate::error::StorePart;
+use crate::{error::StorePart, shared::SharedStore};
 
 /// A store at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +40,21 @@ impl EmbeddedLog {
         let shared = &self.inner.shared;
         // Where it cannot be opened the rest is told all the same.
         let _ = shared.sled();
+        StoreInfo::of(shared)
+    }
+}
+
+impl StoreInfo {
+    /// What is known of a store.
+    pub(crate) fn of(shared: &SharedStore) -> Self {
         let head = shared.head_file.lock().head().clone();
         let blocks = shared.view().index.block_count();
-        StoreInfo {
+        Self {
             store_id: Uuid::from_bytes(shared.store_id).to_string(),
             identity: shared.identity,
             format_version: head.format_version.number(),
-            head: self.head(),
-            durable_head: self.durable_head(),
+            head: shared.progress.head(),
+            durable_head: shared.progress.durable_head(),
             blocks,
             journal_bytes: shared.folder.bytes_of(StorePart::Journal),
             sealed_bytes: shared.folder.bytes_of(StorePart::Segments),

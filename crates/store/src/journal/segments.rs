@@ -32,26 +32,43 @@ pub(crate) struct Segments {
 impl Segments {
     /// Reads the index of every segment and checks that they follow one another.
     pub(crate) fn open(folder: &StoreFolder, store_id: [u8; 16]) -> Result<Self, OpenError> {
-        let mut files: Vec<SegmentIndex> = Vec::new();
-        let mut next = Position::new(1);
-        let mut previous = block::genesis(store_id);
-        for first in folder.segment_firsts()? {
+        let mut segments = Self { folder: folder.clone(), store_id, files: Vec::new() };
+        segments.add(&folder.segment_firsts()?)?;
+        Ok(segments)
+    }
+
+    /// Reads the indexes of those that were written since; of all of them, where others were put in
+    /// the place of some.
+    pub(crate) fn read_on(&mut self) -> Result<(), OpenError> {
+        let firsts = self.folder.segment_firsts()?;
+        let known = self.files.iter().map(|index| index.first_position);
+        match firsts.get(..self.files.len()).filter(|begin| known.eq(begin.iter().copied())) {
+            Some(_) => self.add(firsts.get(self.files.len()..).unwrap_or_default()),
+            None => {
+                *self = Self::open(&self.folder, self.store_id)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the indexes of the next files.
+    fn add(&mut self, firsts: &[Position]) -> Result<(), OpenError> {
+        for first in firsts {
+            let next = self.end().next();
             let damaged = |what: String| OpenError::JournalDamaged {
                 position: next,
-                file: folder.segment_path(first),
+                file: self.folder.segment_path(*first),
                 offset: 0,
                 what,
             };
-            let index = read_index(folder.open_segment(first)?.as_ref(), store_id)?;
+            let index = read_index(self.folder.open_segment(*first)?.as_ref(), self.store_id)?;
             let index = index.map_err(|error| damaged(error.to_string()))?;
-            if index.first_position != next || index.previous != previous {
+            if index.first_position != next || index.previous != self.last_hash() {
                 return Err(damaged(format!("the file begins at {}", index.first_position)));
             }
-            next = index.last_position.next();
-            previous = index.last_hash;
-            files.push(index);
+            self.files.push(index);
         }
-        Ok(Self { folder: folder.clone(), store_id, files })
+        Ok(())
     }
 
     /// A block of the same store, wherever it is from.

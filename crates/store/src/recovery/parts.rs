@@ -43,7 +43,7 @@ pub(crate) fn read(folder: &StoreFolder, head: &Head) -> Result<FittingParts, Op
 
 /// Makes sure that the folders are there that a store has from its first moment on. Nothing is made in
 /// their place: what was in them would go unnoticed.
-pub(super) fn check_folders(folder: &StoreFolder) -> Result<(), OpenError> {
+pub(crate) fn check_folders(folder: &StoreFolder) -> Result<(), OpenError> {
     let Some((part, what)) = folder.lost_part()? else { return Ok(()) };
     let what = format!("{what}: put the folder back with the files that belong to this HEAD");
     Err(differ(folder, part, what))

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What has been taken but is not durable, before the log that is.
-pub(super) struct UndurableAppends {
+pub(crate) struct UndurableAppends {
     shared: Arc<SharedStore>,
     durable_head: Position,
     head: Position,
@@ -79,7 +79,7 @@ impl UndurablePostings {
 }
 
 impl UndurableAppends {
-    pub(super) fn new(shared: &Arc<SharedStore>) -> Self {
+    pub(crate) fn new(shared: &Arc<SharedStore>) -> Self {
         let (durable_head, last_recorded_at) = {
             let view = shared.view();
             (view.durable_head(), view.last_recorded_at())
@@ -94,6 +94,20 @@ impl UndurableAppends {
             runs: Vec::new(),
             body_bytes: 0,
             fresh_ids: RefCell::default(),
+        }
+    }
+
+    /// Takes to be durable what readers see by now: of a store that another process writes.
+    pub(crate) fn follow(&mut self) {
+        {
+            let view = self.shared.view();
+            self.durable_head = view.durable_head();
+            self.last_recorded_at = view.last_recorded_at();
+        }
+        self.head = self.durable_head;
+        if let Some(fresh) = self.fresh_ids.get_mut() {
+            let ids = &self.shared.ids;
+            fresh.release_through(ids.end().min(ids.wanted_in_memory_after()));
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct ActivityOf {
 
 impl ActivityOf {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let store = session.open_existing()?;
+        let store = session.read_states()?;
         let types = match self.types.as_slice() {
             [] => TypeSelection::ALL,
             types => TypeSelection::of(types.iter().cloned()),

@@ -30,7 +30,7 @@ pub(crate) struct BlameOf {
 
 impl BlameOf {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let store = session.open_existing()?;
+        let store = session.read_states()?;
         selection::check_space(&store, &self.space_id)?;
         let position = selection::moment(&store, self.at, self.as_of)?;
         let position = position.unwrap_or_else(|| store.durable_head());

@@ -9,8 +9,8 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    Snapshot, Spacefold, Timestamp, Value,
-    content::{ContentError, ContentHash, ContentStore as _},
+    Snapshot, SpacesReader, Timestamp, Value,
+    content::{ContentError, ContentHash},
     state::Document,
 };
 use spacefold_event_core::bytes::to_u64;
@@ -118,7 +118,7 @@ struct Planned {
 
 impl Checkout {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let store = session.open_existing()?;
+        let store = session.read_states()?;
         let snapshot = self.snapshot(&store)?;
         let mut plan = self.plan(&snapshot)?;
         self.leave_out_missing(&store, &mut plan)?;
@@ -161,7 +161,7 @@ impl Checkout {
         Ok(())
     }
 
-    fn snapshot(&self, store: &Spacefold) -> Result<Snapshot, Failure> {
+    fn snapshot(&self, store: &SpacesReader) -> Result<Snapshot, Failure> {
         let at = selection::moment(store, self.at, self.as_of)?;
         selection::state(store, &self.space_id, at)
     }
@@ -224,11 +224,11 @@ impl Checkout {
     }
 
     /// Takes what has no content here off the plan, or refuses the whole.
-    fn leave_out_missing(&self, store: &Spacefold, plan: &mut Plan) -> Result<(), Failure> {
+    fn leave_out_missing(&self, store: &SpacesReader, plan: &mut Plan) -> Result<(), Failure> {
         let mut missing = Vec::new();
         for (path, planned) in &plan.files {
             let Some(hash) = &planned.content else { continue };
-            match store.content().open(hash) {
+            match store.open_content(hash) {
                 // Of what is damaged some may be here: it is told apart when it is written.
                 Ok(_) | Err(ContentError::Damaged { .. }) => {}
                 Err(ContentError::Missing { .. }) => missing.push(path.clone()),
@@ -289,7 +289,7 @@ impl Checkout {
     /// Writes a file, and answers its bytes, or why it is skipped.
     fn write(
         &self,
-        store: &Spacefold,
+        store: &SpacesReader,
         tree: &OutputTree,
         path: &TreePath,
         planned: &Planned,
@@ -319,26 +319,26 @@ impl Checkout {
 
     fn write_link(
         &self,
-        store: &Spacefold,
+        store: &SpacesReader,
         tree: &OutputTree,
         path: &TreePath,
         hash: &ContentHash,
     ) -> Result<u64, NotWritten> {
-        let target = store.content().get(hash, MAX_TARGET_BYTES)?;
+        let target = store.read_content(hash, MAX_TARGET_BYTES)?;
         tree.make_link(path, &target).map_err(|error| self.failed(Some(path), &error))?;
         Ok(to_u64(target.len()))
     }
 
     fn write_file(
         &self,
-        store: &Spacefold,
+        store: &SpacesReader,
         tree: &OutputTree,
         path: &TreePath,
         kind: FileKind,
         hash: &ContentHash,
     ) -> Result<u64, NotWritten> {
         let failed = |error: TreeError| NotWritten::Other(self.failed(Some(path), &error));
-        let mut reader = store.content().open(hash)?;
+        let mut reader = store.open_content(hash)?;
         let bytes = reader.content_bytes();
         let mut file = tree.make_file(path, kind).map_err(failed)?;
         let copied = content::copy(&mut reader, hash, &mut |bytes| {

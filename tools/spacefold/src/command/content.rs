@@ -130,8 +130,8 @@ fn get(
     existing: Existing,
     session: &mut CliSession,
 ) -> Result<(), Failure> {
-    let store = session.open_existing()?;
-    let mut content = store.content().open(hash)?;
+    let store = session.read_log()?;
+    let mut content = store.open_content(hash)?;
     match out {
         Some(path) => {
             let file = TargetFile::create(path, existing, &session.data)?;

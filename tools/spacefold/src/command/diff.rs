@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::{Change, Position, Spacefold, Timestamp};
+use spacefold::{Change, Position, SpacesReader, Timestamp};
 
 use super::selection;
 use crate::{
@@ -60,7 +60,7 @@ impl Diff {
         for end in [self.from, self.to] {
             self.check(end)?;
         }
-        let store = session.open_existing()?;
+        let store = session.read_states()?;
         selection::check_space(&store, &self.space_id)?;
         let (from, to) = (self.from.position(&store)?, self.to.position(&store)?);
         let changes = store.diff(&self.space_id, from..to)?;
@@ -121,7 +121,7 @@ impl Diff {
 }
 
 impl DiffEnd {
-    fn position(self, store: &Spacefold) -> Result<Position, Failure> {
+    fn position(self, store: &SpacesReader) -> Result<Position, Failure> {
         match self {
             Self::Position(position) => {
                 selection::check_position(store, position)?;

@@ -26,7 +26,7 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let store = session.open_existing()?;
+        let store = session.read_log()?;
         if let Some(from) = self.from {
             selection::check_position(&store, Position::new(from))?;
         }

@@ -1,7 +1,7 @@
 //! `spacefold find`
 
 use clap::Args;
-use spacefold::{EventId, log::LogReader as _};
+use spacefold::EventId;
 
 use crate::{
     error::{Failure, Status},
@@ -16,7 +16,7 @@ pub(crate) struct FindEvent {
 
 impl FindEvent {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let store = session.open_existing()?;
+        let store = session.read_log()?;
         let position = store.find_event(self.event_id)?;
         let page = position.map(|position| store.log().page_at(position)).transpose()?.flatten();
         let Some(event) = page.as_ref().and_then(|page| page.events().next()) else {

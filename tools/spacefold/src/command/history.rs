@@ -27,7 +27,7 @@ pub(crate) struct HistoryArgs {
 
 impl HistoryArgs {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let store = session.open_existing()?;
+        let store = session.read_log()?;
         for page in store.history(self.filter())? {
             interrupt::check()?;
             for event in page?.events() {

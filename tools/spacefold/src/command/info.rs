@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use spacefold::{
-    EventType, Position, Spacefold,
-    admin::AheadOfClock,
-    log::{LogReader as _, ReadRequest},
-    projection::Paused,
+    EventType, Position, SpacesReader, StorageError,
+    admin::{AheadOfClock, StoreInfo},
+    log::ReadRequest,
+    projection::{Paused, ProjectionInfo},
+    subscribe::DurableSubscription,
 };
 
 use crate::{
+    door::ReadStore,
     error::Failure,
     interrupt,
     output::{CellTable, bytes, grouped, number, text},
@@ -21,6 +23,12 @@ use crate::{
 #[derive(Serialize)]
 struct PrintedInfo {
     store_id: String,
+    /// How the store was reached: "open", or "follow" where another process has it or nothing can be
+    /// written.
+    door: &'static str,
+    /// The process that has a store which is followed; `null` where it is not known, or nobody has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<Option<u32>>,
     format_version: u32,
     head: u64,
     durable_head: u64,
@@ -32,7 +40,7 @@ struct PrintedInfo {
     healed: u64,
     /// `null` where no event was recorded ahead of the clock.
     ahead_of_clock: Option<PrintedAhead>,
-    /// Only where nothing can be written: why, and then what only sled's copy has is left out.
+    /// Only where nothing can be written: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     read_only: Option<String>,
     log_id: String,
@@ -86,14 +94,52 @@ struct PrintedSubscription {
     parked: usize,
 }
 
+/// What is asked of a store that is open otherwise than of one that is followed.
+struct Looked {
+    info: StoreInfo,
+    ahead: Option<AheadOfClock>,
+    projections: Vec<ProjectionInfo>,
+    subscriptions: Vec<DurableSubscription>,
+    owner: Option<Option<u32>>,
+    refusal: Option<StorageError>,
+}
+
+impl Looked {
+    fn at(store: &ReadStore) -> Result<Self, Failure> {
+        match store {
+            ReadStore::Open(store) => {
+                let refusal = store.log().refusal();
+                let is_readable = refusal.is_none();
+                Ok(Self {
+                    info: store.admin().info(),
+                    ahead: store.log().ahead_of_clock()?,
+                    projections: if is_readable {
+                        store.projections().infos()?
+                    } else {
+                        Vec::new()
+                    },
+                    subscriptions: store.feed().durable_subscriptions()?,
+                    owner: None,
+                    refusal,
+                })
+            }
+            ReadStore::Followed(store, why) => Ok(Self {
+                info: store.info(),
+                ahead: AheadOfClock::of(store.log())?,
+                // What the process that has the store has folded is its own.
+                projections: Vec::new(),
+                subscriptions: store.durable_subscriptions()?,
+                owner: Some(store.log().owner()?.and_then(|owner| owner.pid)),
+                refusal: why.clone(),
+            }),
+        }
+    }
+}
+
 pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
-    let store = session.open_existing()?;
+    let store = session.read_log()?;
     let events_by_type = count_types(&store)?;
-    let info = store.admin().info();
-    let ahead = store.log().ahead_of_clock()?;
-    let refusal = store.log().refusal();
-    let is_readable = refusal.is_none();
-    let projections = if is_readable { store.projections().infos()? } else { Vec::new() };
+    let Looked { info, ahead, projections, subscriptions, owner, refusal } = Looked::at(&store)?;
     let projections = projections.into_iter().map(|projection| PrintedProjection {
         name: projection.name,
         version: projection.version,
@@ -101,8 +147,6 @@ pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
         lag: projection.lag,
         paused: projection.paused,
     });
-    let subscriptions =
-        if is_readable { store.feed().durable_subscriptions()? } else { Vec::new() };
     let subscriptions = subscriptions.into_iter().map(|subscription| PrintedSubscription {
         name: subscription.name,
         position: subscription.position.map(Position::get),
@@ -110,6 +154,8 @@ pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
         parked: subscription.parked,
     });
     let printed = PrintedInfo {
+        door: store.door(),
+        owner,
         format_version: info.format_version,
         head: info.head.get(),
         durable_head: info.durable_head.get(),
@@ -146,6 +192,16 @@ pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
     Ok(store.close()?)
 }
 
+impl PrintedInfo {
+    fn door(&self) -> String {
+        match self.owner {
+            Some(Some(pid)) => format!("{}: process {pid} has the store", self.door),
+            Some(None) => format!("{}: the store is only read", self.door),
+            None => self.door.to_owned(),
+        }
+    }
+}
+
 fn print(
     printed: &PrintedInfo,
     ahead: Option<&AheadOfClock>,
@@ -161,6 +217,7 @@ fn print(
     if let Some(PrintedFork { parent, position }) = &printed.fork {
         say("parted", format!("from {parent}, after position {}", grouped(*position)));
     }
+    say("door", printed.door());
     say("format", printed.format_version.to_string());
     say("head", grouped(printed.head));
     say("durable head", grouped(printed.durable_head));
@@ -204,7 +261,7 @@ fn print(
 }
 
 /// How many events there are of each type that occurs.
-fn count_types(store: &Spacefold) -> Result<BTreeMap<String, u64>, Failure> {
+fn count_types(store: &SpacesReader) -> Result<BTreeMap<String, u64>, Failure> {
     let head = store.durable_head();
     let progress = progress::events("counting", head.get());
     let mut counts = [0_u64; EventType::CORE.len()];

@@ -70,7 +70,7 @@ struct PrintedOpenProblem<'a> {
 
 impl Problems {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let store = session.open_existing()?;
+        let store = session.read_states()?;
         if let Some(space_id) = &self.space
             && spacefold::log::LogReader::revision(store.log(), space_id)? == Revision::NONE
         {

@@ -3,9 +3,9 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use spacefold::{
-    Position, Revision, Snapshot, Spacefold, Timestamp,
+    Position, Revision, Snapshot, SpacesReader, Timestamp,
     event::{EventFilter, TypePattern, id_of_text},
-    log::{LogReader, Page, ReadRequest},
+    log::{Page, ReadRequest},
 };
 
 use crate::{error::Failure, interrupt, output::Output};
@@ -43,7 +43,7 @@ pub(crate) struct SelectionArgs {
 
 impl SelectionArgs {
     /// The filter that it states.
-    pub(crate) fn filter(&self, store: &Spacefold) -> Result<EventFilter, Failure> {
+    pub(crate) fn filter(&self, store: &SpacesReader) -> Result<EventFilter, Failure> {
         let mut filter = EventFilter::all();
         if !self.spaces.is_empty() {
             for space_id in &self.spaces {
@@ -70,7 +70,7 @@ fn store_id(text: &str) -> Result<[u8; 16], String> {
 }
 
 /// Fails when the log has no event of the space.
-pub(crate) fn check_space(store: &Spacefold, space_id: &str) -> Result<Revision, Failure> {
+pub(crate) fn check_space(store: &SpacesReader, space_id: &str) -> Result<Revision, Failure> {
     match store.log().revision(space_id)? {
         Revision::NONE => Err(Failure::unknown_space(space_id, "in the whole log")),
         revision => Ok(revision),
@@ -78,7 +78,7 @@ pub(crate) fn check_space(store: &Spacefold, space_id: &str) -> Result<Revision,
 }
 
 /// Fails when the position is beyond the head.
-pub(crate) fn check_position(store: &Spacefold, position: Position) -> Result<(), Failure> {
+pub(crate) fn check_position(store: &SpacesReader, position: Position) -> Result<(), Failure> {
     let head = store.durable_head();
     if position > head {
         return Err(Failure::beyond_head(position, head));
@@ -88,7 +88,7 @@ pub(crate) fn check_position(store: &Spacefold, position: Position) -> Result<()
 
 /// The position that `--at` or `--as-of` names; none when neither is said.
 pub(crate) fn moment(
-    store: &Spacefold,
+    store: &SpacesReader,
     at: Option<u64>,
     as_of: Option<Timestamp>,
 ) -> Result<Option<Position>, Failure> {
@@ -101,7 +101,7 @@ pub(crate) fn moment(
 
 /// The state of a space, now or as of a position.
 pub(crate) fn state(
-    store: &Spacefold,
+    store: &SpacesReader,
     space_id: &str,
     at: Option<Position>,
 ) -> Result<Snapshot, Failure> {
@@ -115,7 +115,7 @@ pub(crate) fn state(
 
 /// Prints the events that are selected from `from` to `to`, both inclusive.
 pub(crate) fn print(
-    store: &Spacefold,
+    store: &SpacesReader,
     (from, to): (Position, Position),
     filter: &EventFilter,
     output: &mut Output,
@@ -133,7 +133,8 @@ pub(crate) fn print(
     Ok(())
 }
 
-fn print_page(page: &Page, output: &mut Output) -> Result<(), Failure> {
+/// Prints the events of a page.
+pub(crate) fn print_page(page: &Page, output: &mut Output) -> Result<(), Failure> {
     for event in page.events() {
         output.json(&event?)?;
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use spacefold::{Snapshot, SnapshotError, Spacefold, Timestamp, content::RecordedHash};
+use spacefold::{Snapshot, SnapshotError, SpacesReader, Timestamp, content::RecordedHash};
 
 use super::selection;
 use crate::{
@@ -49,13 +49,13 @@ struct Unrendered<'a> {
 
 impl SnapshotOf {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let store = session.open_existing()?;
+        let store = session.read_states()?;
         self.write(&store, session)?;
         session.output.flush()?;
         Ok(store.close()?)
     }
 
-    fn write(&self, store: &Spacefold, session: &mut CliSession) -> Result<(), Failure> {
+    fn write(&self, store: &SpacesReader, session: &mut CliSession) -> Result<(), Failure> {
         let at = selection::moment(store, self.at, self.as_of)?;
         let all = match (&self.space_id, at) {
             (Some(space_id), at) => {

@@ -31,7 +31,7 @@ struct PrintedSpace<'a> {
 
 impl Spaces {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let store = session.open_existing()?;
+        let store = session.read_states()?;
         let snapshots = match self.at {
             Some(at) => store.at(Position::new(at)).snapshots()?,
             None => store.snapshots(),

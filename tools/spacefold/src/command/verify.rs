@@ -7,11 +7,12 @@ use std::{error::Error, path::Path};
 use clap::Args;
 use serde::Serialize;
 use spacefold::{
-    OpenError, Position, Spacefold,
+    CachePlace, Folding, OpenError, Options, Position, Spacefold,
     admin::{
         OnDamage, Problem, RebuildMode, RebuildOptions, Verdict, VerifyDepth, VerifyOptions,
         VerifyReport,
     },
+    content::verify_content,
     log::StorageErrorKind,
     state::SpaceStates,
 };
@@ -54,18 +55,10 @@ pub(super) struct PrintedProblem {
 
 impl Verify {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let mut printed = self.check_store(&session.data)?;
-        let log_is_sound = printed.is_ok();
-        let content = if self.quick {
-            CheckedContent::default()
-        } else {
-            content::check(&session.data, log_is_sound, &mut printed.problems)?
+        let (mut printed, content) = match self.check_store(&session.data)? {
+            Some(printed) => self.check_closed(printed, session)?,
+            None => self.check_beside(session)?,
         };
-        // Opening a store mends what it can: not what is only to be reported.
-        let is_checked = !matches!(printed.state(), CheckState::Unchecked(_));
-        if !self.quick && (printed.is_ok() || self.heal) && is_checked {
-            self.check_projections(session, &mut printed.problems)?;
-        }
         printed.ok = printed.is_ok();
         if session.json {
             session.output.json(&printed)?;
@@ -79,6 +72,55 @@ impl Verify {
             CheckState::NeedsRecovery => Err(needs_recovery(session)),
             CheckState::Unchecked(kind) => Err(unchecked(kind, session)),
         }
+    }
+
+    /// Checks what there is beside the log, in a store that nobody has.
+    fn check_closed(
+        &self,
+        mut printed: PrintedReport,
+        session: &CliSession,
+    ) -> Result<(PrintedReport, CheckedContent), Failure> {
+        let log_is_sound = printed.is_ok();
+        let content = if self.quick {
+            CheckedContent::default()
+        } else {
+            let names = || content::names_in_closed(&session.data);
+            let names = log_is_sound.then_some(names);
+            let report = verify_content(&session.data);
+            content::check(&session.data, report, names, &mut printed.problems)?
+        };
+        // Opening a store mends what it can: not what is only to be reported.
+        let is_checked = !matches!(printed.state(), CheckState::Unchecked(_));
+        if !self.quick && (printed.is_ok() || self.heal) && is_checked {
+            self.check_projections(session, &mut printed.problems)?;
+        }
+        Ok((printed, content))
+    }
+
+    /// Checks a store beside the process that has it: log and content, as far as they are shown.
+    fn check_beside(
+        &self,
+        session: &CliSession,
+    ) -> Result<(PrintedReport, CheckedContent), Failure> {
+        let store = Options::new(&session.data).folding(Folding::OnDemand).cache(CachePlace::Memory);
+        let store = store.follow()?;
+        let report = if self.quick { VerifyReport::default() } else { store.verify()? };
+        let events = store.durable_head().get();
+        let mut printed = PrintedReport { events, ..PrintedReport::from(report) };
+        let content = if self.quick {
+            CheckedContent::default()
+        } else {
+            let names = || content::names_in(store.log(), store.info().store_id);
+            let names = printed.is_ok().then_some(names);
+            content::check(
+                &session.data,
+                store.verify_content(),
+                names,
+                &mut printed.problems,
+            )?
+        };
+        store.close();
+        Ok((printed, content))
     }
 
     fn damaged(&self, printed: &PrintedReport, session: &CliSession) -> Failure {
@@ -95,16 +137,20 @@ impl Verify {
         )
     }
 
-    fn check_store(&self, path: &Path) -> Result<PrintedReport, Failure> {
+    /// Checks a store that nobody has; `None` where another process has it, beside which nothing can
+    /// be mended.
+    fn check_store(&self, path: &Path) -> Result<Option<PrintedReport>, Failure> {
         let options = VerifyOptions {
             depth: if self.quick { VerifyDepth::Quick } else { VerifyDepth::Full },
             damage: if self.heal { OnDamage::Heal } else { OnDamage::Report },
         };
         match spacefold::admin::verify(path, options) {
-            Ok(report) => Ok(PrintedReport::from(report)),
+            Ok(report) => Ok(Some(PrintedReport::from(report))),
+            Err(OpenError::AlreadyOpen { .. }) if !self.heal => Ok(None),
             Err(error) => match PrintedProblem::of(&error) {
                 Some(problem) => {
-                    Ok(PrintedReport { ok: false, events: 0, blocks: 0, problems: vec![problem] })
+                    let problems = vec![problem];
+                    Ok(Some(PrintedReport { ok: false, events: 0, blocks: 0, problems }))
                 }
                 None => Err(error.into()),
             },

@@ -25,7 +25,7 @@ pub(crate) struct WhereIs {
 
 impl WhereIs {
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
-        let store = session.open_existing()?;
+        let store = session.read_states()?;
         let head = store.durable_head();
         let at = match (self.at.map(Position::new), self.now) {
             (Some(at), _) if at > head => return Err(Failure::beyond_head(at, head)),

@@ -28,6 +28,9 @@ const MAKING_BLOCKS: u32 = 1_024;
 /// Bytes of postings in memory, about, after which it is too: many tags are in one block only.
 const MAKING_BYTES: usize = 16 << 20;
 
+/// How often an index that another process writes is opened before it is taken for none.
+const OPENINGS: usize = 3;
+
 /// Gives access to an index, which others may read meanwhile, and nobody else changes.
 pub(crate) type WithIndex<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut BlockIndex));
 
@@ -112,6 +115,26 @@ impl KeptIndex {
             None => nothing(&folder, &cache, genesis)?,
         };
         Ok((Self { folder, cache, set: Lock::new(set) }, index))
+    }
+
+    /// As [`KeptIndex::open`], of the index as another process has written it since, to take the place
+    /// of an index of an epoch.
+    pub(crate) fn open_again(
+        &self,
+        genesis: BlockHash,
+        epoch: u64,
+        is_end: impl Fn(Position, &BlockHash) -> bool,
+    ) -> Result<BlockIndex, StorageError> {
+        let load = || load(&self.folder, &self.cache, genesis, &is_end).ok().flatten();
+        // It may be in the middle of being written.
+        let found = (0..OPENINGS).find_map(|_| load());
+        let (set, mut index) = match found {
+            Some(found) => found,
+            None => nothing(&self.folder, &self.cache, genesis)?,
+        };
+        *self.set.lock() = set;
+        index.epoch = epoch + 1;
+        Ok(index)
     }
 
     /// Takes in the blocks from where the index ends on, and writes them if it may.
@@ -214,9 +237,7 @@ fn make(
 ) -> Result<(), OpenError> {
     blocks_from(index.end().next(), &mut |block| {
         index.add(&block.records, block.hash);
-        let is_enough =
-            index.fresh_blocks() >= MAKING_BLOCKS || index.fresh_bytes() >= MAKING_BYTES;
-        match may_write && is_enough {
+        match may_write && is_enough(index) {
             true => {
                 Ok(write(set, index.end(), &mut |change| change(index))
                     .map_err(StorageError::from)?)
@@ -228,6 +249,11 @@ fn make(
         write(set, index.end(), &mut |change| change(index)).map_err(StorageError::from)?;
     }
     Ok(())
+}
+
+/// Whether an index has so much in memory that it is to be kept.
+pub(super) fn is_enough(index: &BlockIndex) -> bool {
+    index.fresh_blocks() >= MAKING_BLOCKS || index.fresh_bytes() >= MAKING_BYTES
 }
 
 fn write(set: &mut RunSet, through: Position, access: WithIndex<'_>) -> Result<(), RunsError> {

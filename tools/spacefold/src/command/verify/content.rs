@@ -3,9 +3,9 @@
 use std::{collections::HashMap, path::Path};
 
 use spacefold::{
-    Position,
-    content::{ContentHash, ContentProblem, ContentReport, verify_content, visit_named_content},
-    log::{EmbeddedLog, StoreOptions},
+    OpenError, Position,
+    content::{ContentHash, ContentProblem, ContentReport, visit_named_content},
+    log::{EmbeddedLog, LogReader, StoreOptions},
 };
 use spacefold_event_core::bytes::to_u64;
 
@@ -29,13 +29,18 @@ pub(super) struct CheckedContent {
     leftovers: u64,
 }
 
-/// Checks the content, and where the log is sound, what events name of it.
+/// The id of a store, and every content that an event of it names, with the position of the first that
+/// does.
+type FirstNames = (String, HashMap<ContentHash, Position>);
+
+/// Judges what a check of the content found, against what the events name where `names` tells that.
 pub(super) fn check(
     store: &Path,
-    log_is_sound: bool,
+    report: Result<ContentReport, OpenError>,
+    names: Option<impl FnOnce() -> Result<FirstNames, Failure>>,
     problems: &mut Vec<PrintedProblem>,
 ) -> Result<CheckedContent, Failure> {
-    let report = match verify_content(store) {
+    let report = match report {
         Ok(report) => report,
         Err(error) => {
             let Some(kind) = machine_kind(&error) else { return Err(error.into()) };
@@ -44,11 +49,11 @@ pub(super) fn check(
         }
     };
     let mut checked = CheckedContent { entries: report.entries, ..CheckedContent::default() };
-    let mut names = HashMap::new();
+    let mut named = HashMap::new();
     let mut problems_found = report.problems.len();
-    if log_is_sound {
-        let (store_id, found) = first_names(store)?;
-        names = found;
+    if let Some(names) = names {
+        let (store_id, found) = names()?;
+        named = found;
         if let Some(bound) = report.store.filter(|bound| bound.to_string() != store_id) {
             problems_found += 1;
             problems.push(PrintedProblem {
@@ -60,21 +65,21 @@ pub(super) fn check(
                 healed: false,
             });
         }
-        checked.named = to_u64(names.keys().filter(|hash| report.is_sound(hash)).count());
+        checked.named = to_u64(named.keys().filter(|hash| report.is_sound(hash)).count());
     }
     let is_named =
-        |found: &&ContentProblem| found.hash.is_some_and(|hash| names.contains_key(&hash));
+        |found: &&ContentProblem| found.hash.is_some_and(|hash| named.contains_key(&hash));
     let (incomplete, leftovers): (Vec<_>, Vec<_>) = report.incomplete.iter().partition(is_named);
     checked.leftovers = to_u64(leftovers.len());
     problems_found += incomplete.len();
     // What is missing while nothing is damaged was never here.
     if problems_found == 0 {
-        checked.absent = to_u64(names.len()).saturating_sub(checked.named);
+        checked.absent = to_u64(named.len()).saturating_sub(checked.named);
     }
     let found = report.problems.iter().chain(incomplete);
-    problems.extend(found.map(|problem| damaged(problem, &names)));
+    problems.extend(found.map(|problem| damaged(problem, &named)));
     if problems_found > 0 {
-        problems.extend(lost(&report, &names));
+        problems.extend(lost(&report, &named));
     }
     Ok(checked)
 }
@@ -84,17 +89,20 @@ fn unchecked(kind: &str, detail: String) -> PrintedProblem {
     PrintedProblem { position: None, file: None, offset: None, kind, detail, healed: false }
 }
 
-/// The id of the store, and every content that an event names, with the position of the first that
-/// does.
-fn first_names(store: &Path) -> Result<(String, HashMap<ContentHash, Position>), Failure> {
+/// The names in a store that nobody has.
+pub(super) fn names_in_closed(store: &Path) -> Result<FirstNames, Failure> {
     let log = EmbeddedLog::open_existing_with(store, &StoreOptions::default())?;
-    let mut names = HashMap::new();
-    let visited = visit_named_content(&log, &mut |position, hash| {
-        names.entry(hash).or_insert(position);
-    });
-    let store_id = log.info().store_id;
+    let names = names_in(&log, log.info().store_id);
     log.close()?;
-    visited?;
+    names
+}
+
+/// The names in the log of the store with this id.
+pub(super) fn names_in(log: &dyn LogReader, store_id: String) -> Result<FirstNames, Failure> {
+    let mut names = HashMap::new();
+    visit_named_content(log, &mut |position, hash| {
+        names.entry(hash).or_insert(position);
+    })?;
     Ok((store_id, names))
 }
 

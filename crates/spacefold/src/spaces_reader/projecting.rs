@@ -6,13 +6,13 @@ use spacefold_projection::{
     ProjectionInfo, RegisterError, SnapshotError,
 };
 
-use super::Spacefold;
+use super::SpacesReader;
 
-/// The projections of a store: see [`Spacefold::projections`].
+/// The projections of a store: see [`SpacesReader::projections`].
 #[derive(Clone, Copy, Debug)]
-pub struct ProjectionsHandle<'a>(&'a Spacefold);
+pub struct ProjectionsHandle<'a>(&'a SpacesReader);
 
-impl Spacefold {
+impl SpacesReader {
     /// The projections of the store: those that come with it, and those that are registered.
     #[must_use]
     pub const fn projections(&self) -> ProjectionsHandle<'_> {
@@ -77,7 +77,7 @@ impl ProjectionsHandle<'_> {
         &self,
         projection: P,
     ) -> Result<ProjectionHandle<P>, RegisterError> {
-        self.0.inner.engine.views.register(projection)
+        self.0.engine.views.register(projection)
     }
 
     /// How every projection is doing, the states of the spaces too; sorted by name.
@@ -85,7 +85,7 @@ impl ProjectionsHandle<'_> {
     /// # Errors
     /// [`CatchUpError`] when what is persisted cannot be read.
     pub fn infos(&self) -> Result<Vec<ProjectionInfo>, CatchUpError> {
-        let checkpoints = self.0.inner.engine.live.checkpoints().map_err(|error| match error {
+        let checkpoints = self.0.engine.live.checkpoints().map_err(|error| match error {
             SnapshotError::Storage(error) => CatchUpError::Table(error.into()),
             SnapshotError::Read(error) => CatchUpError::Read(error),
             other => CatchUpError::Table(
@@ -102,7 +102,7 @@ impl ProjectionsHandle<'_> {
             paused: None,
             skipped: Vec::new(),
         });
-        let mut infos = self.0.inner.engine.views.infos()?;
+        let mut infos = self.0.engine.views.infos()?;
         infos.extend(states);
         infos.sort_unstable_by_key(|info| info.name);
         Ok(infos)
@@ -113,7 +113,7 @@ impl ProjectionsHandle<'_> {
     /// # Errors
     /// [`CatchUpError::Paused`] when it fails again; [`CatchUpError::UnknownProjection`].
     pub fn resume(&self, name: &str) -> Result<Position, CatchUpError> {
-        self.0.inner.engine.views.projections().resume(name)
+        self.0.engine.views.projections().resume(name)
     }
 
     /// Leaves the event out that a paused projection stands in front of, for ever, in rebuilds too,
@@ -123,7 +123,7 @@ impl ProjectionsHandle<'_> {
     /// [`CatchUpError::Paused`] when it cannot take in a later one;
     /// [`CatchUpError::TooManySkipped`]; [`CatchUpError::UnknownProjection`].
     pub fn skip_event(&self, name: &str) -> Result<Position, CatchUpError> {
-        self.0.inner.engine.views.projections().skip(name)
+        self.0.engine.views.projections().skip(name)
     }
 
     /// Where a content is, and was, across spaces and time; folded up to the durable head.
@@ -150,7 +150,7 @@ impl ProjectionsHandle<'_> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn content_index(&self) -> Result<ProjectionHandle<ContentIndex>, CatchUpError> {
-        self.0.inner.engine.views.caught_up(|builtin| builtin.content_index)
+        self.0.engine.views.caught_up(|builtin| builtin.content_index)
     }
 
     /// Where a content is, and was: answered by the [content index](ProjectionsHandle::content_index) where
@@ -182,7 +182,7 @@ impl ProjectionsHandle<'_> {
         &self,
         content_hash: impl Into<String>,
     ) -> Result<Vec<Occurrence>, CatchUpError> {
-        self.0.inner.engine.views.occurrences(self.0.log(), &content_hash.into())
+        self.0.engine.views.occurrences(self.0.log(), &content_hash.into())
     }
 
     /// How many events there were by day, type and source; folded up to the durable head.
@@ -193,7 +193,7 @@ impl ProjectionsHandle<'_> {
     /// # Cost
     /// The first time, the whole log; from then on what is new.
     pub fn activity(&self) -> Result<ProjectionHandle<Activity>, CatchUpError> {
-        self.0.inner.engine.views.caught_up(|builtin| builtin.activity)
+        self.0.engine.views.caught_up(|builtin| builtin.activity)
     }
 
     /// Failed renders, open sync conflicts, stale documents, and renders and synchronisations that run,
@@ -208,6 +208,6 @@ impl ProjectionsHandle<'_> {
     /// # Cost
     /// The first time, the whole log; from then on what is new.
     pub fn open_problems(&self) -> Result<ProjectionHandle<OpenProblems>, CatchUpError> {
-        self.0.inner.engine.views.caught_up(|builtin| builtin.open_problems)
+        self.0.engine.views.caught_up(|builtin| builtin.open_problems)
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
-use spacefold_event_core::{LogReader, Position, ReadError, StorageError};
+use spacefold_event_core::{Position, ReadError, StorageError};
 
 use crate::{commitments::Committing, engine::Engine};
 
@@ -22,19 +22,23 @@ const BUSY_ROUNDS: u32 = 256;
 /// How long folding rests after it has failed.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Starts folding behind the durable head; the thread ends when the log is closed.
-pub(crate) fn follow(
-    engine: Arc<Engine>,
-    committing: Committing,
-) -> Result<JoinHandle<()>, StorageError> {
+/// Starts folding behind the durable head, and committing to the states where that is to be done;
+/// the thread ends when the log is closed.
+pub(crate) fn start(
+    engine: &Arc<Engine>,
+    committing: Option<Committing>,
+) -> Result<(), StorageError> {
     engine.views.follow_what_comes();
-    thread::Builder::new()
+    let folded = Arc::clone(engine);
+    let thread = thread::Builder::new()
         .name("spacefold-fold".to_owned())
-        .spawn(move || run(&engine, committing))
-        .map_err(|error| StorageError::new("starting the folding thread", error))
+        .spawn(move || run(&folded, committing))
+        .map_err(|error| StorageError::new("starting the folding thread", error))?;
+    *engine.folding.lock() = Some(thread);
+    Ok(())
 }
 
-fn run(engine: &Engine, mut committing: Committing) {
+fn run(engine: &Engine, mut committing: Option<Committing>) {
     let mut folded = Position::START;
     // While folding fails, whoever asks folds for himself, and is told why it fails.
     let mut followed = None;
@@ -60,7 +64,9 @@ fn run(engine: &Engine, mut committing: Committing) {
             Ok(position) => {
                 folded = position;
                 followed.get_or_insert_with(|| engine.live.followed());
-                committing.passed(folded, engine);
+                if let Some(committing) = &mut committing {
+                    committing.passed(folded, &engine.live);
+                }
                 engine.views.tell(position);
                 is_history_left = true;
                 busy_rounds += 1;

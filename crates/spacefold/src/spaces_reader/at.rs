@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use spacefold_event_core::{ContentReader, ContentStore as _, EventFilter, Position, Timestamp};
+use spacefold_event_core::{ContentReader, EventFilter, Position, Timestamp};
 use spacefold_projection::{History, SnapshotError, Snapshots};
 use spacefold_state::{Blame, Change, Snapshot};
 
-use super::Spacefold;
+use super::SpacesReader;
 use crate::contents::{self, ContentAtError};
 
 /// A moment of a log: a position, or a time, which is the last position whose event was recorded then
@@ -34,14 +34,14 @@ impl From<Timestamp> for Moment {
     }
 }
 
-/// A store as of a moment: see [`Spacefold::at`]. Reads nothing before it is asked.
+/// A store as of a moment: see [`SpacesReader::at`]. Reads nothing before it is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct AsOf<'a> {
-    store: &'a Spacefold,
+    store: &'a SpacesReader,
     moment: Moment,
 }
 
-impl Spacefold {
+impl SpacesReader {
     /// The store as of a moment: a [`Position`] or a [`Timestamp`].
     ///
     /// # Examples
@@ -94,17 +94,17 @@ impl Spacefold {
         range: Range<impl Into<Moment>>,
     ) -> Result<Vec<Change>, SnapshotError> {
         let (start, end) = (self.at(range.start).position()?, self.at(range.end).position()?);
-        self.inner.engine.past.diff(space_id, start, end)
+        self.engine.past.diff(space_id, start, end)
     }
 
     /// What changed of one document: itself, its references, its render state, its conflict and
     /// whether it is stale.
     ///
     /// # Errors
-    /// As [`Spacefold::diff`].
+    /// As [`SpacesReader::diff`].
     ///
     /// # Cost
-    /// As [`Spacefold::diff`].
+    /// As [`SpacesReader::diff`].
     pub fn diff_document(
         &self,
         space_id: &str,
@@ -112,7 +112,7 @@ impl Spacefold {
         range: Range<impl Into<Moment>>,
     ) -> Result<Vec<Change>, SnapshotError> {
         let (start, end) = (self.at(range.start).position()?, self.at(range.end).position()?);
-        self.inner.engine.past.diff_document(space_id, document_id, start, end)
+        self.engine.past.diff_document(space_id, document_id, start, end)
     }
 
     /// The events that pass a filter, page by page: those of a space, of one of its documents, with a
@@ -144,7 +144,7 @@ impl Spacefold {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn history(&self, filter: EventFilter) -> Result<History, SnapshotError> {
-        self.inner.engine.past.history(filter)
+        self.engine.past.history(filter)
     }
 }
 
@@ -157,7 +157,7 @@ impl<'a> AsOf<'a> {
     pub fn position(&self) -> Result<Position, SnapshotError> {
         match self.moment {
             Moment::Position(position) => Ok(position),
-            Moment::Time(time) => self.store.inner.engine.past.position_as_of(time),
+            Moment::Time(time) => self.store.engine.past.position_as_of(time),
         }
     }
 
@@ -171,7 +171,7 @@ impl<'a> AsOf<'a> {
     /// A fold of at most some thousand of the space's events after a state that is in memory or in the
     /// history cache; more where neither has one.
     pub fn snapshot(&self, space_id: &str) -> Result<Snapshot, SnapshotError> {
-        self.store.inner.engine.past.snapshot_at(space_id, self.position()?)
+        self.store.engine.past.snapshot_at(space_id, self.position()?)
     }
 
     /// The states of all spaces then, sorted by id.
@@ -182,7 +182,7 @@ impl<'a> AsOf<'a> {
     /// # Cost
     /// The whole history up to the moment, unless that is the durable head.
     pub fn snapshot_all(&self) -> Result<Vec<Snapshot>, SnapshotError> {
-        self.store.inner.engine.past.snapshot_all_at(self.position()?)
+        self.store.engine.past.snapshot_all_at(self.position()?)
     }
 
     /// The states of all spaces then, sorted by id, one after the other. Memory does not grow with the
@@ -195,7 +195,7 @@ impl<'a> AsOf<'a> {
     /// The whole history up to the moment, once for every
     /// [`STATES_MEMORY_BYTES`](crate::state::STATES_MEMORY_BYTES) that the states take.
     pub fn snapshots(&self) -> Result<Snapshots<'a>, SnapshotError> {
-        self.store.inner.engine.past.snapshots_at(self.position()?)
+        self.store.engine.past.snapshots_at(self.position()?)
     }
 
     /// Which event gave each document, variable and reference of a space the value that it had then.
@@ -206,7 +206,7 @@ impl<'a> AsOf<'a> {
     /// # Cost
     /// All events of the space up to the moment.
     pub fn blame(&self, space_id: &str) -> Result<Blame, SnapshotError> {
-        self.store.inner.engine.past.blame(space_id, self.position()?)
+        self.store.engine.past.blame(space_id, self.position()?)
     }
 
     /// The bytes that a document had then, checked while they are read.
@@ -224,6 +224,6 @@ impl<'a> AsOf<'a> {
     ) -> Result<ContentReader, ContentAtError> {
         let snapshot = self.snapshot(space_id)?;
         let hash = contents::hash_in(&snapshot, document_id)?;
-        Ok(self.store.content().open(&hash)?)
+        Ok(self.store.open_content(&hash)?)
     }
 }

@@ -1,0 +1,302 @@
+//! Bringing a follower up to what is proved to be durable: HEAD, then the segments, then the journal
+//! behind them, while another process goes on writing all of them.
+//!
+//! What is read may be of two moments, and then something does not fit. That is no damage: all of it is
+//! read again. What does not fit in the same way twice, with HEAD the same, is as it is.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use spacefold_disk::{Access, File};
+use spacefold_event_core::{Position, StorageError, StorageErrorKind};
+
+use super::{StoreOwner, journal::JournalCursor};
+use crate::{
+    block,
+    error::OpenError,
+    folder::{HEAD, LOCK, StoreFolder},
+    head::Head,
+    journal::segments::Segments,
+    live::{LIVE, LiveHint},
+    recovery::parts::known_head,
+    run::RecordRun,
+    shared::SharedStore,
+    view::LogView,
+};
+
+/// How long a hint is believed without a look at HEAD: as long as HEAD may be behind.
+const BELIEVED_FOR: Duration = Duration::from_secs(1);
+/// How often something that does not fit, in another way each time, is read again.
+pub(super) const MAX_READS: usize = 1_000;
+
+/// What has been read of the store that is followed.
+#[derive(Debug)]
+pub(super) struct Following {
+    folder: StoreFolder,
+    segments: Segments,
+    journal: JournalCursor,
+    lock: Option<Arc<dyn File>>,
+    live: Option<Arc<dyn File>>,
+    /// When HEAD was looked at.
+    looked_at: Option<Instant>,
+    /// When it was looked for the folder.
+    found_at: Instant,
+    /// Whether the last hint was one to be believed.
+    is_told: bool,
+}
+
+/// What did not fit, and the number of HEAD then.
+#[derive(Debug, Default)]
+pub(super) struct Misfit(Option<(u64, String)>);
+
+impl Misfit {
+    /// Notes what does not fit: it is as it is when it was the same the last time.
+    pub(super) fn note(&mut self, sequence: u64, error: OpenError) -> Result<(), OpenError> {
+        let found = Some((sequence, error.to_string()));
+        if self.0 == found {
+            return Err(error);
+        }
+        self.0 = found;
+        Ok(())
+    }
+}
+
+impl Following {
+    pub(super) fn new(folder: &StoreFolder, store_id: [u8; 16], segments: Segments) -> Self {
+        Self {
+            folder: folder.clone(),
+            segments,
+            journal: JournalCursor::new(folder, store_id),
+            lock: None,
+            live: None,
+            looked_at: None,
+            found_at: Instant::now(),
+            is_told: false,
+        }
+    }
+
+    /// Whether the store has an owner whose hints are to be believed, as far as is known.
+    pub(super) const fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// Shows what has become durable since.
+    ///
+    /// # Errors
+    /// [`OpenError`]: what was shown stays.
+    pub(super) fn look(&mut self, shared: &SharedStore) -> Result<(), OpenError> {
+        let shown = shared.progress.durable_head();
+        let incarnation = shared.lock_head_file().head().incarnation;
+        let hint = self.hint(shared.store_id);
+        self.is_told = hint.is_some_and(|hint| hint.incarnation == incarnation);
+        let is_fresh = self.looked_at.is_some_and(|then| then.elapsed() < BELIEVED_FOR);
+        if self.is_told && is_fresh && hint.is_some_and(|hint| hint.durable_head <= shown) {
+            return Ok(());
+        }
+        if self.found_at.elapsed() >= BELIEVED_FOR {
+            self.check_folder(shared)?;
+            self.found_at = Instant::now();
+        }
+        self.look_at_all(shared, hint)
+    }
+
+    /// Reads everything anew, and shows it: what was read before has turned out not to be there.
+    pub(super) fn look_anew(&mut self, shared: &SharedStore) -> Result<(), OpenError> {
+        self.segments = Segments::open(&self.folder, shared.store_id)?;
+        self.journal.begin_anew();
+        self.show_anew(shared, Vec::new())?;
+        shared.cache.clear();
+        self.look_at_all(shared, None)
+    }
+
+    fn look_at_all(
+        &mut self,
+        shared: &SharedStore,
+        hint: Option<LiveHint>,
+    ) -> Result<(), OpenError> {
+        let mut misfit = Misfit::default();
+        for _ in 0..MAX_READS {
+            let (sequence, read) = self.read_once(shared, hint);
+            let Err(error) = read else {
+                self.looked_at = Some(Instant::now());
+                return Ok(());
+            };
+            misfit.note(sequence, error)?;
+            self.journal.begin_anew();
+        }
+        Err(moving(&self.folder).into())
+    }
+
+    /// The number of HEAD, and what came of reading what it says.
+    fn read_once(
+        &mut self,
+        shared: &SharedStore,
+        hint: Option<LiveHint>,
+    ) -> (u64, Result<(), OpenError>) {
+        let (read, head) = {
+            let mut head_file = shared.lock_head_file();
+            (head_file.read_again(&self.folder), head_file.head().clone())
+        };
+        (head.sequence, read.and_then(|()| self.read_behind(shared, &head, hint)))
+    }
+
+    fn read_behind(
+        &mut self,
+        shared: &SharedStore,
+        head: &Head,
+        hint: Option<LiveHint>,
+    ) -> Result<(), OpenError> {
+        if head.store_id != shared.store_id || head.identity != shared.identity {
+            let what = "another store, or another timeline of it, is in its place";
+            return Err(gone(&self.folder, what).into());
+        }
+        shared.note_sessions(&head.sessions);
+        let shown = shared.progress.durable_head();
+        let index_end = shared.view().index.end();
+        if head.sealed_through > self.segments.end() || shown < self.segments.end() {
+            self.segments.read_on()?;
+        }
+        let known = known_head(head, &self.segments, &self.folder)?;
+        let hint = hint.filter(|hint| hint.incarnation == head.incarnation);
+        self.is_told = hint.is_some();
+        let hinted = hint.map_or(Position::START, |hint| hint.durable_head);
+        let wanted = known.durable_head.max(hinted).max(shown);
+        let sealed = self.segments.end();
+        self.journal.read_on(&known, sealed, shown, wanted, hint.is_none())?;
+        let runs = self.journal.take_durable(wanted.max(self.journal.proved()));
+        if sealed > shown {
+            // What is between is in segments alone.
+            self.show_anew(shared, runs)?;
+        } else {
+            if sealed > index_end {
+                self.seal(shared)?;
+            }
+            publish(&mut shared.view_mut(), runs);
+        }
+        shared.announce();
+        Ok(())
+    }
+
+    /// Takes in the blocks of new segments, all of whose events are shown already.
+    fn seal(&self, shared: &SharedStore) -> Result<(), OpenError> {
+        let from = shared.view().index.end().next();
+        let mut next = from;
+        self.segments.blocks_from(from, &mut |block, _| {
+            if block.records.first_position() == next {
+                shared.view_mut().seal(&block.records, block.hash);
+                next = block.records.last_position().next();
+            }
+            Ok(())
+        })?;
+        let has_much = {
+            let view = shared.view();
+            view.index.has_much_in_memory() || view.index.end() < self.segments.end()
+        };
+        if has_much {
+            return self.show_anew(shared, Vec::new());
+        }
+        self.follow_segments(shared);
+        Ok(())
+    }
+
+    /// Shows what the segments have, with the index as it is kept by now, and what is behind them.
+    fn show_anew(&self, shared: &SharedStore, runs: Vec<RecordRun>) -> Result<(), OpenError> {
+        let epoch = shared.view().index.epoch();
+        let is_end = |end, hash: &_| self.segments.hash_at(end) == Some(*hash);
+        let genesis = block::genesis(shared.store_id);
+        let mut index = shared.kept_index.open_again(genesis, epoch, is_end)?;
+        shared.kept_index.catch_up(&mut index, false, &|from, visit| {
+            self.segments.blocks_from(from, &mut |block, _| visit(block))
+        })?;
+        let mut view = shared.view_mut();
+        let shown = view.durable_head();
+        let behind = view.runs_behind(&index);
+        let mut new = LogView::new(index);
+        publish(&mut new, behind);
+        publish(&mut new, runs);
+        if new.durable_head() < shown {
+            return Err(OpenError::JournalDamaged {
+                position: new.durable_head().next(),
+                file: self.folder.sealed_path(),
+                offset: 0,
+                what: format!("the segments lack what was read of them up to {shown}"),
+            });
+        }
+        *view = new;
+        drop(view);
+        self.follow_segments(shared);
+        Ok(())
+    }
+
+    fn follow_segments(&self, shared: &SharedStore) {
+        shared.sealed.sealed_through(self.segments.end());
+        shared.ids.follow(&self.folder.derived(), &self.segments);
+    }
+
+    /// Whether another handle has the store open. Nothing is taken for it.
+    ///
+    /// # Errors
+    /// When the file system has no locks, or refuses to say.
+    pub(super) fn is_owned(&mut self) -> Result<bool, StorageError> {
+        if self.lock.is_none() {
+            self.lock = self.folder.held().find(LOCK, Access::Read)?;
+        }
+        let Some(file) = &self.lock else { return Ok(false) };
+        let doing = || format!("asking for the lock of {}", self.folder.root().display());
+        file.is_locked().map_err(|error| StorageError::new(doing(), error))
+    }
+
+    /// What the process says that has the store open. That is believed while it has it.
+    fn hint(&mut self, store_id: [u8; 16]) -> Option<LiveHint> {
+        if !self.is_owned().unwrap_or(false) {
+            return None;
+        }
+        if self.live.is_none() {
+            self.live = self.folder.held().find(LIVE, Access::Read).ok().flatten();
+        }
+        let file = self.live.as_ref()?;
+        // It may be in the middle of being written.
+        let hint = LiveHint::read(file.as_ref()).or_else(|| LiveHint::read(file.as_ref()));
+        hint.filter(|hint| hint.store_id == store_id)
+    }
+
+    /// The process that has the store open, as far as that is told.
+    pub(super) fn owner(&mut self, store_id: [u8; 16]) -> Result<Option<StoreOwner>, StorageError> {
+        if !self.is_owned()? {
+            return Ok(None);
+        }
+        Ok(Some(StoreOwner { pid: self.hint(store_id).map(|hint| hint.process) }))
+    }
+
+    /// Makes sure that the store is still where it was.
+    fn check_folder(&self, shared: &SharedStore) -> Result<(), OpenError> {
+        let held = shared.lock_head_file().file().id()?;
+        // What cannot be looked at counts as there.
+        match self.folder.held().id_by_path(HEAD) {
+            Ok(found) if found != Some(held) => {
+                Err(gone(&self.folder, "it was deleted, renamed or replaced").into())
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Shows runs, but for those that a block has.
+fn publish(view: &mut LogView, runs: Vec<RecordRun>) {
+    let end = view.index.end();
+    let behind = runs.into_iter().filter(|run| run.records.last_position() > end);
+    behind.for_each(|run| view.publish(run));
+}
+
+fn gone(folder: &StoreFolder, what: &str) -> StorageError {
+    let doing = format!("following the store in {}", folder.root().display());
+    StorageError::new(doing, what).of_kind(StorageErrorKind::FolderGone)
+}
+
+/// What is read changes all the time.
+pub(super) fn moving(folder: &StoreFolder) -> StorageError {
+    let doing = format!("following the store in {}", folder.root().display());
+    StorageError::new(doing, "its files change faster than they can be read: try again")
+}

@@ -1,0 +1,305 @@
+//! The command line beside a process that has the store.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use serde_json::Value;
+use spacefold::{
+    Delivery, Position, SpaceEvent, Spacefold, Subscription, log::LogReader as _,
+};
+
+use crate::support::{cli, rebuild_projections, run};
+
+/// A store with two spaces, documents with content, and a problem.
+fn made(store: &Path) -> Spacefold {
+    let spaces = Spacefold::open(store).unwrap();
+    let service = spaces.service();
+    for space in ["a", "b"] {
+        service.create_space(space, space).unwrap();
+        for (document, text) in [("one", "first".to_owned()), ("two", "second".repeat(60_000))] {
+            service.add_document(space, document, format!("/{document}.md")).unwrap();
+            service.set_content(space, document, text.as_bytes()).unwrap();
+        }
+    }
+    spaces.append([SpaceEvent::sync_conflict("a", "one", "here", "there")]).unwrap();
+    spaces
+}
+
+/// What every command prints that only reads.
+fn read_all(store: &Path, scratch: &Path) -> Vec<String> {
+    let exported = run(cli(store).arg("export")).succeeded();
+    let last: Value = serde_json::from_str(exported.lines().last().unwrap()).unwrap();
+    let id = last["event_id"].as_str().unwrap();
+    let hash = spacefold::content::ContentHash::of(b"first").to_string();
+    let commands: [&[&str]; 21] = [
+        &["snapshot", "a"],
+        &["snapshot", "--all"],
+        &["snapshot", "b", "--at", "9"],
+        &["snapshot", "--all", "--at", "3"],
+        &["spaces"],
+        &["spaces", "--at", "5"],
+        &["diff", "a", "1", "5"],
+        &["blame", "a"],
+        &["blame", "a", "--at", "4"],
+        &["history", "a"],
+        &["history", "a", "--document", "one"],
+        &["tail"],
+        &["tail", "--last", "2", "--space", "b"],
+        &["tail", "--from", "3", "--type", "document.*"],
+        &["export", "--from", "2", "--space", "a"],
+        &["find", id],
+        &["where", &hash],
+        &["where", &hash, "--at", "4"],
+        &["activity"],
+        &["problems"],
+        &["content", "get", &hash],
+    ];
+    let mut printed = vec![exported];
+    for arguments in commands {
+        printed.push(run(cli(store).args(arguments)).succeeded());
+        // Ages are of the moment.
+        if arguments != ["problems"] {
+            printed.push(run(cli(store).args(arguments).arg("--json")).succeeded());
+        }
+    }
+    let folder = scratch.join("checked-out");
+    let written = run(cli(store).args(["checkout", "b", "--json"]).arg(&folder)).succeeded();
+    printed.push(written);
+    for name in ["one.md", "two.md"] {
+        printed.push(fs::read_to_string(folder.join(name)).unwrap());
+    }
+    fs::remove_dir_all(folder).unwrap();
+    for unknown in [&["snapshot", "nowhere"][..], &["snapshot", "a", "--at", "999"]] {
+        let answer = run(cli(store).args(unknown));
+        assert_eq!(answer.code, Some(4), "{}", answer.stderr);
+        printed.push(answer.stderr);
+    }
+    printed
+}
+
+fn info(store: &Path) -> Value {
+    let printed = run(cli(store).args(["info", "--json"])).succeeded();
+    serde_json::from_str(&printed).unwrap()
+}
+
+/// The names and bytes of all files below a folder.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            found.push((path, bytes));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_store_that_another_process_has_is_read_as_one_that_nobody_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    made(&store).close().unwrap();
+    let closed = read_all(&store, folder.path());
+    assert_eq!(info(&store)["door"], "open");
+    assert!(info(&store).get("owner").is_none());
+
+    let held = Spacefold::open(&store).unwrap();
+    let mut mailer = held.subscribe_durable("mailer", &Subscription::from_start()).unwrap();
+    while !matches!(mailer.recv().unwrap(), Delivery::CaughtUp { .. }) {}
+    mailer.ack(Position::new(3)).unwrap();
+    mailer.sync().unwrap();
+    // The second time out of the cache.
+    for _ in 0..2 {
+        for (beside, closed) in read_all(&store, folder.path()).iter().zip(&closed) {
+            assert_eq!(beside, closed);
+        }
+    }
+    let told = info(&store);
+    assert_eq!((&told["door"], &told["owner"]), (&"follow".into(), &std::process::id().into()));
+    assert_eq!(told["head"], held.durable_head().get());
+    assert_eq!(told["subscriptions"][0]["position"], 3);
+    let told = run(cli(&store).arg("info")).succeeded();
+    let door = format!("follow: process {} has the store", std::process::id());
+    assert!(told.lines().any(|line| line.starts_with("door") && line.ends_with(&door)), "{told}");
+    for quick in [&["verify"][..], &["verify", "--quick"], &["verify", "--json"]] {
+        let told = run(cli(&store).args(quick)).succeeded();
+        assert!(told.starts_with("sound: 11 events") || told.contains(r#""ok":true"#), "{told}");
+    }
+    held.append([SpaceEvent::space_archived("b")]).unwrap();
+    let newest = run(cli(&store).args(["tail", "--last", "1"])).succeeded();
+    assert!(newest.contains("space.archived"), "{newest}");
+    held.close().unwrap();
+    drop((held, mailer));
+    assert_eq!(info(&store)["door"], "open");
+}
+
+#[test]
+fn a_command_that_writes_names_the_process_that_has_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let held = made(&store);
+    let line = folder.path().join("line.jsonl");
+    let event = r#"{"event_type":"space.created","space_id":"x","payload":{"name":"X"}}"#;
+    fs::write(&line, event).unwrap();
+    let line = line.to_str().unwrap();
+    let commands: [&[&str]; 10] = [
+        &["import", line],
+        &["append", line],
+        &["record", "a", "com.example.noted", "{}"],
+        &["service", "archive-space", "a"],
+        &["content", "put", line],
+        &["content", "gc"],
+        &["rebuild"],
+        &["rebuild", "--check"],
+        &["verify", "--heal"],
+        &["verify", "--heal", "--quick"],
+    ];
+    let pid = std::process::id();
+    let error = format!("the store is in use by process {pid} ({})", store.display());
+    for arguments in commands {
+        run(cli(&store).args(arguments)).failed(1, &error);
+    }
+    let rebuild = run(&mut rebuild_projections(&store));
+    assert_eq!(rebuild.code, Some(1));
+    assert!(rebuild.stderr.contains(&error), "{}", rebuild.stderr);
+    assert_eq!(held.durable_head(), Position::new(11));
+    held.close().unwrap();
+}
+
+#[test]
+fn damage_is_told_beside_the_process_that_has_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let held = made(&store);
+    let pack = store.join("content/0000000000.pack");
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[150] ^= 1;
+    fs::write(&pack, bytes).unwrap();
+    let answer = run(cli(&store).args(["verify", "--json"]));
+    assert_eq!(answer.code, Some(3), "{}", answer.stderr);
+    assert!(answer.stdout.contains(r#""kind":"content""#), "{}", answer.stdout);
+    held.close().unwrap();
+}
+
+/// `tail --follow`, and what it has printed.
+struct Tail {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Tail {
+    fn of(store: &Path, arguments: &[&str]) -> Self {
+        let mut child = cli(store)
+            .args(["tail", "--follow"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// The type of the next event.
+    fn next(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        let event: Value = serde_json::from_str(&line).unwrap();
+        event["event_type"].as_str().unwrap().to_owned()
+    }
+
+    fn interrupt(&mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    }
+}
+
+#[test]
+fn tail_follows_what_is_appended_by_whomever_and_goes_on_where_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let held = made(&store);
+    let mut tail = Tail::of(&store, &["--last", "1", "--space", "a"]);
+    assert_eq!(tail.next(), "sync.conflict");
+    held.append([SpaceEvent::space_archived("b")]).unwrap();
+    held.append([SpaceEvent::space_activated("a")]).unwrap();
+    assert_eq!(tail.next(), "space.activated");
+    // The writer ends, and another one comes: whoever follows is in nobody's way.
+    held.close().unwrap();
+    drop(held);
+    let line = folder.path().join("line.jsonl");
+    fs::write(&line, r#"{"event_type":"space.archived","space_id":"a"}"#).unwrap();
+    run(cli(&store).arg("append").arg(&line)).succeeded();
+    assert_eq!(tail.next(), "space.archived");
+    tail.interrupt();
+    let answer = crate::support::answer(tail.child.wait_with_output().unwrap());
+    assert_eq!(answer.code, Some(130), "{}", answer.stderr);
+    assert!(answer.stderr.starts_with("error: interrupted"), "{}", answer.stderr);
+
+    // From behind the head on, what comes next is waited for; what is further is no position.
+    let held = Spacefold::open(&store).unwrap();
+    let next = held.durable_head().next().get().to_string();
+    let mut tail = Tail::of(&store, &["--from", &next]);
+    held.append([SpaceEvent::space_activated("a")]).unwrap();
+    assert_eq!(tail.next(), "space.activated");
+    drop(tail.lines);
+    // Nobody reads it any more: it ends though nothing comes.
+    let answer = crate::support::answer(tail.child.wait_with_output().unwrap());
+    assert_eq!((answer.code, answer.stderr.as_str()), (Some(0), ""));
+    let beyond = held.durable_head().plus(2).get().to_string();
+    let answer = run(cli(&store).args(["tail", "--follow", "--from", &beyond]));
+    assert_eq!(answer.code, Some(4), "{}", answer.stderr);
+    let mut rest = String::new();
+    let mut tail = Tail::of(&store, &["--last", "0"]);
+    tail.interrupt();
+    let code = tail.child.wait().unwrap().code();
+    tail.lines.read_to_string(&mut rest).unwrap();
+    // It may not have taken Ctrl-C over by then.
+    assert!(code == Some(130) || code.is_none(), "{code:?}");
+    assert_eq!(rest, "");
+    held.close().unwrap();
+}
+
+#[test]
+fn a_follower_changes_nothing_in_a_store_that_nobody_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    made(&store).close().unwrap();
+    let before = files(&store);
+    let mut tail = Tail::of(&store, &[]);
+    for _ in 0..11 {
+        tail.next();
+    }
+    tail.interrupt();
+    assert_eq!(tail.child.wait().unwrap().code(), Some(130));
+    assert!(files(&store) == before, "something has changed");
+}
+
+#[test]
+fn commands_beside_a_busy_writer_agree_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let held = made(&store);
+    for round in 0..8 {
+        let events: Vec<_> = (0..400)
+            .map(|n| SpaceEvent::variable_set(format!("s{}", n % 7), "v", format!("{round} {n}")))
+            .collect();
+        held.append(events).unwrap();
+        let expected = held.snapshot("s3").unwrap();
+        let told = run(cli(&store).args(["snapshot", "s3", "--json"])).succeeded();
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["revision"], expected.revision().get());
+        assert_eq!(told["variables"]["v"], format!("{round} {}", 400 - 5));
+    }
+    let exported = run(cli(&store).arg("export")).succeeded();
+    assert_eq!(exported.lines().count() as u64, held.log().durable_head().get());
+    held.close().unwrap();
+}

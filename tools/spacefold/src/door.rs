@@ -1,0 +1,128 @@
+//! How a command that only reads reaches a store: it opens one that nobody has, and follows one that
+//! another process has, or in which nothing can be written.
+
+use std::{io, ops::Deref, path::Path};
+
+use rustix::{
+    fs::{Access, access},
+    io::Errno,
+};
+use spacefold::{
+    CachePlace, FollowedStore, Folding, OpenError, Options, Spacefold, SpacesReader, StorageError,
+};
+
+use crate::{
+    error::{self, Failure},
+    interrupt,
+};
+
+/// A store that is read, through the door that was found.
+pub(crate) enum ReadStore {
+    Open(Spacefold),
+    Followed(FollowedStore, Option<StorageError>),
+}
+
+/// What a command asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needed {
+    /// The log, and what is read from it as it is.
+    Log,
+    /// What is folded: of a store that is followed that is kept for the next command.
+    States,
+}
+
+impl ReadStore {
+    /// Opens or follows the store that is there.
+    pub(crate) fn at(path: &Path, needed: Needed) -> Result<Self, Failure> {
+        // Who may not write must not hold the lock either: it would be in the writer's way.
+        if let Some(why) = unwritable(path) {
+            return Self::follow(path, needed, Some(why));
+        }
+        let options = Options::new(path).existing_only().folding(Folding::OnDemand);
+        match options.open() {
+            Ok(spaces) => match spaces.log().known_refusal() {
+                Some(why) => {
+                    spaces.close()?;
+                    Self::follow(path, needed, Some(why))
+                }
+                None => Self::opened(spaces),
+            },
+            Err(OpenError::AlreadyOpen { .. } | OpenError::NoLocks { .. }) => {
+                Self::follow(path, needed, None)
+            }
+            Err(OpenError::Storage(why)) if why.kind().forbids_writing_only() => {
+                Self::follow(path, needed, Some(why))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Follows the store that is there, whoever has it.
+    pub(crate) fn follow(
+        path: &Path,
+        needed: Needed,
+        why: Option<StorageError>,
+    ) -> Result<Self, Failure> {
+        let cache = match needed {
+            Needed::Log => CachePlace::Memory,
+            Needed::States => CachePlace::User,
+        };
+        let options = Options::new(path).folding(Folding::OnDemand).cache(cache);
+        let spaces = options.follow()?;
+        let log = spaces.log().clone();
+        interrupt::guard(move || {
+            log.close();
+            Ok(())
+        });
+        Ok(Self::Followed(spaces, why))
+    }
+
+    fn opened(spaces: Spacefold) -> Result<Self, Failure> {
+        let log = spaces.log().clone();
+        if let Some(ahead) = log.ahead_of_clock()?.filter(spacefold::admin::AheadOfClock::is_long) {
+            error::warn_of_clock(&ahead);
+        }
+        interrupt::guard(move || log.close());
+        Ok(Self::Open(spaces))
+    }
+
+    /// The name of the door.
+    pub(crate) const fn door(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "open",
+            Self::Followed(..) => "follow",
+        }
+    }
+
+    pub(crate) fn close(self) -> Result<(), StorageError> {
+        match self {
+            Self::Open(spaces) => spaces.close(),
+            Self::Followed(spaces, _) => {
+                spaces.close();
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Deref for ReadStore {
+    type Target = SpacesReader;
+
+    fn deref(&self) -> &SpacesReader {
+        match self {
+            Self::Open(spaces) => spaces,
+            Self::Followed(spaces, _) => spaces,
+        }
+    }
+}
+
+/// Why nothing can be written in a folder that is there; `None` where something may be.
+fn unwritable(path: &Path) -> Option<StorageError> {
+    match access(path, Access::WRITE_OK) {
+        Err(errno @ (Errno::ACCESS | Errno::ROFS | Errno::PERM)) => {
+            let doing = format!("the store takes no appends: writing to {}", path.display());
+            Some(StorageError::new(doing, io::Error::from(errno)))
+        }
+        _ => None,
+    }
+}
