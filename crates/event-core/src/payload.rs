@@ -64,6 +64,14 @@ macro_rules! payloads {
                 }
             }
 
+            /// The core type of that name, if there is one.
+            pub(crate) fn core(name: &str) -> Option<Self> {
+                match name {
+                    $( $name => Some(Self::$variant), )*
+                    _ => None,
+                }
+            }
+
             /// The type with this code.
             #[must_use]
             pub const fn from_code(code: u8) -> Option<Self> {
@@ -148,26 +156,6 @@ macro_rules! payloads {
                 }
             }
 
-            /// The payload of an event of this type from the keys of its JSON object; what the
-            /// contract does not name becomes `extra`. `name` is of an application's type.
-            pub(crate) fn from_object(
-                event_type: EventType,
-                name: &str,
-                mut object: Object,
-            ) -> Result<Self, PayloadError> {
-                Ok(match event_type {
-                    $(
-                        EventType::$variant => Self::$variant {
-                            $( $field: <$kind as PayloadField>::take(&mut object, stringify!($field))?, )*
-                            extra: object,
-                        },
-                    )*
-                    EventType::Application => {
-                        Self::Application { name: name.to_owned(), extra: object }
-                    }
-                })
-            }
-
             /// Whether the contract names `key` for events of this type.
             pub(crate) fn names(event_type: EventType, key: &str) -> bool {
                 match event_type {
@@ -216,6 +204,30 @@ macro_rules! payloads {
         }
 
         impl<S> Payload<S> {
+            /// The payload of an event of this type from the keys of its JSON object; what the
+            /// contract does not name becomes `extra`. `name` is of an application's type.
+            pub(crate) fn from_object(
+                event_type: EventType,
+                name: S,
+                object: Object<S>,
+            ) -> Result<Self, PayloadError>
+            where
+                S: AsRef<str> + Clone,
+            {
+                let mut entries = object.into_entries();
+                Ok(match event_type {
+                    $(
+                        EventType::$variant => Self::$variant {
+                            $( $field: <$kind as PayloadField>::take(&mut entries, stringify!($field))?, )*
+                            extra: Object::of_sorted(entries),
+                        },
+                    )*
+                    EventType::Application => {
+                        Self::Application { name, extra: Object::of_sorted(entries) }
+                    }
+                })
+            }
+
             /// Encodes the payload, each of its texts as `text` does.
             pub(crate) fn encode_with<'a, E: Encoder>(
                 &'a self,
@@ -450,11 +462,6 @@ impl EventType {
         }
         type_name::check(name)?;
         Ok(Self::Application)
-    }
-
-    /// The core type of that name, if there is one.
-    pub(crate) fn core(name: &str) -> Option<Self> {
-        Self::CORE.into_iter().find(|event_type| event_type.name() == name)
     }
 }
 

@@ -5,7 +5,7 @@ use bincode::{Encode, de::Decoder, enc::Encoder, error::EncodeError};
 use super::{PayloadError, presence::Presence};
 use crate::{
     limits::{LimitExceeded, check_id, check_label},
-    value::{Object, StoredText, Value},
+    value::{Object, ObjectEntry, StoredText, Value, take_entry},
     varint::{Malformed, decode_len},
 };
 
@@ -13,8 +13,11 @@ use crate::{
 pub(super) trait PayloadField {
     type Of<S>;
 
-    /// Takes the field out of the keys of a payload.
-    fn take(object: &mut Object, key: &'static str) -> Result<Self::Of<String>, PayloadError>;
+    /// Takes the field out of the entries of a payload.
+    fn take<S: AsRef<str>>(
+        entries: &mut Vec<ObjectEntry<S>>,
+        key: &'static str,
+    ) -> Result<Self::Of<S>, PayloadError>;
 
     /// Puts the field among the keys of a payload.
     fn put<S: AsRef<str>>(field: &Self::Of<S>, key: &str, object: &mut Object);
@@ -57,8 +60,11 @@ macro_rules! required_text {
         impl PayloadField for $kind {
             type Of<S> = S;
 
-            fn take(object: &mut Object, key: &'static str) -> Result<String, PayloadError> {
-                match object.remove(key) {
+            fn take<S: AsRef<str>>(
+                entries: &mut Vec<ObjectEntry<S>>,
+                key: &'static str,
+            ) -> Result<S, PayloadError> {
+                match take_entry(entries, key) {
                     Some(Value::String(text)) => Ok(text),
                     None | Some(Value::Null) => Err(PayloadError::MissingKey { key }),
                     Some(other) => Err(wrong_type(key, "a string", &other)),
@@ -108,8 +114,11 @@ macro_rules! optional_text {
         impl PayloadField for $kind {
             type Of<S> = Presence<S>;
 
-            fn take(object: &mut Object, key: &'static str) -> Result<Presence, PayloadError> {
-                match object.remove(key) {
+            fn take<S: AsRef<str>>(
+                entries: &mut Vec<ObjectEntry<S>>,
+                key: &'static str,
+            ) -> Result<Presence<S>, PayloadError> {
+                match take_entry(entries, key) {
                     None => Ok(Presence::Absent),
                     Some(Value::Null) => Ok(Presence::Null),
                     Some(Value::String(text)) => Ok(Presence::Value(text)),
@@ -195,8 +204,11 @@ pub(super) struct Members;
 impl PayloadField for Members {
     type Of<S> = Object<S>;
 
-    fn take(object: &mut Object, key: &'static str) -> Result<Object, PayloadError> {
-        match object.remove(key) {
+    fn take<S: AsRef<str>>(
+        entries: &mut Vec<ObjectEntry<S>>,
+        key: &'static str,
+    ) -> Result<Object<S>, PayloadError> {
+        match take_entry(entries, key) {
             Some(Value::Object(members)) => Ok(members),
             None | Some(Value::Null) => Err(PayloadError::MissingKey { key }),
             Some(other) => Err(wrong_type(key, "an object", &other)),
@@ -242,8 +254,11 @@ pub(super) struct Json;
 impl PayloadField for Json {
     type Of<S> = Value<S>;
 
-    fn take(object: &mut Object, key: &'static str) -> Result<Value, PayloadError> {
-        object.remove(key).ok_or(PayloadError::MissingKey { key })
+    fn take<S: AsRef<str>>(
+        entries: &mut Vec<ObjectEntry<S>>,
+        key: &'static str,
+    ) -> Result<Value<S>, PayloadError> {
+        take_entry(entries, key).ok_or(PayloadError::MissingKey { key })
     }
 
     fn put<S: AsRef<str>>(field: &Value<S>, key: &str, object: &mut Object) {
@@ -283,8 +298,11 @@ pub(super) struct Ids;
 impl PayloadField for Ids {
     type Of<S> = Vec<S>;
 
-    fn take(object: &mut Object, key: &'static str) -> Result<Vec<String>, PayloadError> {
-        let values = match object.remove(key) {
+    fn take<S: AsRef<str>>(
+        entries: &mut Vec<ObjectEntry<S>>,
+        key: &'static str,
+    ) -> Result<Vec<S>, PayloadError> {
+        let values = match take_entry(entries, key) {
             Some(Value::Array(values)) => values,
             None | Some(Value::Null) => return Err(PayloadError::MissingKey { key }),
             Some(other) => return Err(wrong_type(key, "an array of strings", &other)),
@@ -341,6 +359,6 @@ impl PayloadField for Ids {
     }
 }
 
-fn wrong_type(key: &'static str, expected: &'static str, found: &Value) -> PayloadError {
+fn wrong_type<S>(key: &'static str, expected: &'static str, found: &Value<S>) -> PayloadError {
     PayloadError::WrongType { key, expected, found: found.type_name() }
 }
