@@ -247,7 +247,7 @@ fn encode<E: AsRef<SpaceEvent>>(
         if !ids.add_next(events, index) {
             return Err(AppendError::DuplicateEventId { id: event.event_id });
         }
-        let bytes = encoder.push(&fields, is_filled_in(event))?;
+        let bytes = encoder.push(&fields, is_filled_in(event));
         if bytes > MAX_EVENT_BYTES {
             return Err(limited(LimitExceeded::EventTooLarge { bytes }));
         }

@@ -4,9 +4,10 @@ use std::{iter, mem, sync::Arc};
 
 use super::{ProposedRun, check_count};
 use crate::{
+    corrupt_records::CorruptRecords,
     event::{EventFields, SpaceEvent},
     event_id::EventId,
-    json::{FilledIn, JsonError, JsonReader},
+    json::{FilledIn, JsonError, JsonEvent, JsonReader},
     limits::{LimitExceeded, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
     log::AppendError,
     origin::EventOrigin,
@@ -27,7 +28,7 @@ const MEASURED_TEXT_BYTES: usize = MAX_EVENT_BYTES / 8;
 /// use spacefold_event_core::{Schemas, append_rules::EventEncoder};
 /// let mut encoder = EventEncoder::new(Schemas::today(), 1);
 /// let line = br#"{"event_type": "space.activated", "space_id": "a"}"#;
-/// let read = encoder.push_line(&JsonReader::default(), line, Timestamp::now())?;
+/// let read = encoder.push_line(&JsonReader::default(), line, Timestamp::now(), |_| Ok(()))?;
 /// assert!(read.filled_in.timestamp);
 /// assert_eq!(encoder.finish()?.len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -39,6 +40,7 @@ pub struct EventEncoder {
     expected: usize,
     builder: RecordsBuilder,
     done: EncodedEvents,
+    failure: Option<CorruptRecords>,
 }
 
 /// Events that were checked against their limits and encoded: all of an append but its condition.
@@ -69,38 +71,70 @@ impl EventEncoder {
     #[must_use]
     pub fn new(schemas: &'static Schemas, expected: usize) -> Self {
         let builder = RecordsBuilder::with_capacity(expected.min(RUN_EVENTS)).written_by(schemas);
-        Self { schemas, expected, builder, done: EncodedEvents::default() }
+        Self { schemas, expected, builder, done: EncodedEvents::default(), failure: None }
     }
 
-    /// Reads an event and adds it; what the line does not say is filled in: a fresh id, and the time
-    /// `now`.
+    /// Reads an event and adds it, if `check` has nothing against it; what the line does not say is
+    /// filled in: a fresh id, and the time `now`.
     ///
     /// # Errors
-    /// [`JsonError`], as of [`JsonReader::read`], and [`LimitExceeded::EventTooLarge`]; nothing is added
-    /// then.
+    /// [`JsonError`], as of [`JsonReader::read`], [`LimitExceeded::EventTooLarge`], and what `check`
+    /// answers; nothing is added then.
     pub fn push_line(
         &mut self,
         reader: &JsonReader,
         json: &[u8],
         now: Timestamp,
+        check: impl FnOnce(&EncodedLine) -> Result<(), JsonError>,
     ) -> Result<EncodedLine, JsonError> {
         let line = reader.read_line(json)?;
         let fields = line.fields(line.event_id.unwrap_or_else(EventId::new), now);
-        if json.len() >= MEASURED_TEXT_BYTES {
-            let bytes = RecordsBuilder::new().push_fields(&fields);
-            if bytes > MAX_EVENT_BYTES {
-                return Err(LimitExceeded::EventTooLarge { bytes }.into());
-            }
-        }
-        let filled_in = line.filled_in();
-        // What a reader hands out fits a run.
-        let _ = self.push(&fields, filled_in.timestamp);
-        Ok(EncodedLine {
+        check_encoded(&fields, json)?;
+        let encoded = EncodedLine {
             timestamp: fields.timestamp,
             recorded_at: line.recorded_at.map(|parsed| parsed.time),
-            filled_in,
+            filled_in: line.filled_in(),
             naive_times: line.naive_times(),
-        })
+        };
+        check(&encoded)?;
+        self.push(&fields, encoded.filled_in.timestamp);
+        Ok(encoded)
+    }
+
+    /// Reads an event and adds it, as [`EventEncoder::push_line`] does, but lets `settle` have it
+    /// before: it may give the event another id.
+    ///
+    /// # Errors
+    /// As of [`EventEncoder::push_line`].
+    pub fn push_settled(
+        &mut self,
+        reader: &JsonReader,
+        json: &[u8],
+        settle: impl FnOnce(&mut JsonEvent, &EncodedLine) -> Result<(), JsonError>,
+    ) -> Result<EncodedLine, JsonError> {
+        let mut read = reader.read(json)?;
+        check_encoded(&read.event.fields(), json)?;
+        let encoded = EncodedLine {
+            timestamp: read.event.timestamp,
+            recorded_at: read.recorded_at,
+            filled_in: read.filled_in,
+            naive_times: read.naive_times,
+        };
+        settle(&mut read, &encoded)?;
+        self.push(&read.event.fields(), encoded.filled_in.timestamp);
+        Ok(encoded)
+    }
+
+    /// How many events there are so far.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.done.len
+    }
+
+    /// Whether there are none so far.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.done.len == 0
     }
 
     /// Adds an event that is within its limits, and answers how many bytes it counts for.
@@ -108,16 +142,16 @@ impl EventEncoder {
         &mut self,
         fields: &EventFields<'_, S>,
         is_filled_in: bool,
-    ) -> Result<usize, AppendError> {
+    ) -> usize {
         let bytes = self.builder.push_fields(fields);
         self.done.note_filled_in(is_filled_in);
         self.done.len += 1;
         self.done.bytes += bytes;
         self.expected = self.expected.saturating_sub(1);
         if self.builder.count() == RUN_EVENTS || self.builder.encoded_bytes() >= RUN_BYTES {
-            self.finish_run()?;
+            self.finish_run();
         }
-        Ok(bytes)
+        bytes
     }
 
     /// The bytes that the events so far count for.
@@ -133,20 +167,38 @@ impl EventEncoder {
     pub fn finish(mut self) -> Result<EncodedEvents, AppendError> {
         if self.builder.count() > 0 {
             self.expected = 0;
-            self.finish_run()?;
+            self.finish_run();
         }
-        Ok(self.done)
+        match self.failure {
+            Some(cause) => Err(ReadError::Corrupt { position: Position::START, cause }.into()),
+            None => Ok(self.done),
+        }
     }
 
-    fn finish_run(&mut self) -> Result<(), AppendError> {
+    fn finish_run(&mut self) {
         let next = RecordsBuilder::with_capacity(self.expected.min(RUN_EVENTS));
         let builder = mem::replace(&mut self.builder, next.written_by(self.schemas));
-        let (body, records) = builder
-            .finish_with_records()
-            .map_err(|cause| ReadError::Corrupt { position: Position::START, cause })?;
-        self.done.runs.push(ProposedRun { body: Arc::new(body), records });
-        Ok(())
+        match builder.finish_with_records() {
+            Ok((body, records)) => {
+                self.done.runs.push(ProposedRun { body: Arc::new(body), records });
+            }
+            Err(cause) => self.failure = Some(cause),
+        }
     }
+}
+
+/// Refuses an event that is too large when it is encoded; most texts are too short to be of one.
+fn check_encoded<S: AsRef<str>>(
+    fields: &EventFields<'_, S>,
+    text: &[u8],
+) -> Result<(), LimitExceeded> {
+    if text.len() >= MEASURED_TEXT_BYTES {
+        let bytes = RecordsBuilder::new().push_fields(fields);
+        if bytes > MAX_EVENT_BYTES {
+            return Err(LimitExceeded::EventTooLarge { bytes });
+        }
+    }
+    Ok(())
 }
 
 impl EncodedEvents {
@@ -208,21 +260,20 @@ impl EncodedEvents {
         self.bytes += after.bytes;
     }
 
-    /// Those of the events that are to be kept, by their places, encoded anew.
+    /// Those of the events that are to be kept, by their places, encoded anew by a fresh encoder.
     ///
     /// # Errors
     /// As of [`EventEncoder::finish`].
     pub fn keeping(
         &self,
-        schemas: &'static Schemas,
+        mut encoder: EventEncoder,
         keep: impl Fn(usize) -> bool,
     ) -> Result<Self, AppendError> {
-        let mut encoder = EventEncoder::new(schemas, self.len);
         let envelopes = self.records().flat_map(Records::envelopes).enumerate();
         for (index, envelope) in envelopes.filter(|(index, _)| keep(*index)) {
             let event = envelope.decode()?;
             let is_filled_in = self.filled_in.get(index) == Some(&true);
-            encoder.push(&event.fields(), is_filled_in)?;
+            encoder.push(&event.fields(), is_filled_in);
         }
         encoder.finish()
     }
