@@ -3,6 +3,7 @@
 mod careful;
 mod line_event;
 mod of_serde;
+mod print;
 mod read;
 mod single_pass;
 mod write;

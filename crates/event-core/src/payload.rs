@@ -1,7 +1,7 @@
 //! The 21 core event types and what each carries: the contract, as one table; and what an application
 //! has of its own.
 
-mod field;
+pub(crate) mod field;
 pub(crate) mod layout;
 mod naming;
 mod presence;
@@ -9,7 +9,7 @@ mod presence;
 use bincode::{de::Decoder, enc::Encoder, error::EncodeError};
 
 use self::field::{
-    Id, Ids, Json, Label, MaybeId, MaybeLabel, MaybeText, Members, PayloadField, Text,
+    FieldValue, Id, Ids, Json, Label, MaybeId, MaybeLabel, MaybeText, Members, PayloadField, Text,
 };
 pub use self::{naming::NamedDocuments, presence::Presence};
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
 
 /// The code of events of an application's own. The next one, 23, is kept free for sealed payloads.
 const APPLICATION_CODE: u8 = 22;
+
+/// No type has more fields.
+const MAX_FIELDS: usize = 3;
 
 /// Makes the event types and their payloads from the table below.
 macro_rules! payloads {
@@ -166,24 +169,24 @@ macro_rules! payloads {
         }
 
         impl<S: AsRef<str>> Payload<S> {
-            /// The payload as a JSON object.
-            #[must_use]
-            pub fn to_object(&self) -> Object {
+            /// What stands under each key of the payload as a JSON object, sorted by key.
+            pub(crate) fn entries(&self) -> Vec<(&str, FieldValue<'_, S>)> {
+                let extra = self.extra();
+                let mut entries = Vec::with_capacity(extra.len() + MAX_FIELDS);
+                entries.extend(extra.iter().map(|(key, value)| (key.as_ref(), FieldValue::Json(value))));
                 match self {
                     $(
-                        Self::$variant { $($field,)* extra } => {
-                            let mut object = Object::new();
-                            object.insert_all(extra);
-                            $( <$kind as PayloadField>::put($field, stringify!($field), &mut object); )*
-                            object
+                        Self::$variant { $($field,)* .. } => {
+                            $(
+                                let field = <$kind as PayloadField>::value($field);
+                                entries.extend(field.map(|field| (stringify!($field), field)));
+                            )*
                         }
                     )*
-                    Self::Application { extra, .. } => {
-                        let mut object = Object::new();
-                        object.insert_all(extra);
-                        object
-                    }
+                    Self::Application { .. } => {}
                 }
+                entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+                entries
             }
 
             /// Checks ids, labels and nesting against their limits.
@@ -466,6 +469,15 @@ impl EventType {
 }
 
 impl<S: AsRef<str>> Payload<S> {
+    /// The payload as a JSON object.
+    #[must_use]
+    pub fn to_object(&self) -> Object {
+        let entries = self.entries().into_iter();
+        Object::of_entries(
+            entries.map(|(key, field)| (key.to_owned(), field.to_owned_value())).collect(),
+        )
+    }
+
     /// The name of a type of the application's own; `None` of a core type.
     #[must_use]
     pub fn own_type_name(&self) -> Option<&str> {

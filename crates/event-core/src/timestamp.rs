@@ -175,21 +175,47 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = DateTime::<Utc>::from(*self);
         let (date, clock) = (time.date_naive(), time.time());
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-            date.year(),
-            date.month(),
-            date.day(),
-            clock.hour(),
-            clock.minute(),
-            clock.second()
-        )?;
+        // Digits that stand where they always do, but for the fraction.
+        let mut text = *b"0000-00-00T00:00:00.000000+00:00";
         let micros = self.0.rem_euclid(MICROS_PER_SECOND);
-        if micros != 0 {
-            write!(f, ".{micros:06}")?;
+        let year = date.year().unsigned_abs();
+        for (place, two) in [
+            (0, year / 100),
+            (2, year % 100),
+            (5, date.month()),
+            (8, date.day()),
+            (11, clock.hour()),
+            (14, clock.minute()),
+            (17, clock.second()),
+        ] {
+            put_two_digits(two, place, &mut text);
         }
-        f.write_str("+00:00")
+        let (seconds, rest) = text.split_at_mut(SECONDS_LEN);
+        if micros == 0 {
+            f.write_str(shown(seconds)?)?;
+            return f.write_str(UTC_SUFFIX);
+        }
+        let micros = u32::try_from(micros).map_err(|_| fmt::Error)?;
+        for (place, two) in [(1, micros / 10_000), (3, micros / 100 % 100), (5, micros % 100)] {
+            put_two_digits(two, place, rest);
+        }
+        f.write_str(shown(&text)?)
+    }
+}
+
+/// The length of a time without its fraction and its offset.
+const SECONDS_LEN: usize = 19;
+const UTC_SUFFIX: &str = "+00:00";
+
+fn shown(text: &[u8]) -> Result<&str, fmt::Error> {
+    std::str::from_utf8(text).map_err(|_| fmt::Error)
+}
+
+/// Puts a number below 100 at a place.
+fn put_two_digits(two: u32, place: usize, text: &mut [u8]) {
+    let digit = |number: u32| b'0' + u8::try_from(number % 10).unwrap_or(0);
+    if let Some(digits) = text.get_mut(place..place + 2) {
+        digits.copy_from_slice(&[digit(two / 10), digit(two)]);
     }
 }
 

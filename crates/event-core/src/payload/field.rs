@@ -9,6 +9,31 @@ use crate::{
     varint::{Malformed, decode_len},
 };
 
+/// What stands under a key of a payload.
+pub(crate) enum FieldValue<'a, S> {
+    Null,
+    Text(&'a S),
+    Json(&'a Value<S>),
+    Members(&'a Object<S>),
+    Texts(&'a [S]),
+}
+
+impl<S: AsRef<str>> FieldValue<'_, S> {
+    /// The value with all of its text owned.
+    pub(super) fn to_owned_value(&self) -> Value {
+        let owned = |text: &S| text.as_ref().to_owned();
+        match self {
+            Self::Null => Value::Null,
+            Self::Text(text) => Value::String(owned(text)),
+            Self::Json(value) => value.to_owned_value(),
+            Self::Members(members) => Value::Object(members.to_owned_object()),
+            Self::Texts(texts) => {
+                Value::Array(texts.iter().map(|text| Value::String(owned(text))).collect())
+            }
+        }
+    }
+}
+
 /// One kind of payload field, over any text `S`.
 pub(super) trait PayloadField {
     type Of<S>;
@@ -19,8 +44,8 @@ pub(super) trait PayloadField {
         key: &'static str,
     ) -> Result<Self::Of<S>, PayloadError>;
 
-    /// Puts the field among the keys of a payload.
-    fn put<S: AsRef<str>>(field: &Self::Of<S>, key: &str, object: &mut Object);
+    /// The field as it stands under its key in JSON; nothing where the key is absent.
+    fn value<S>(field: &Self::Of<S>) -> Option<FieldValue<'_, S>>;
 
     /// Checks the field against the limits of its kind.
     fn check<S: AsRef<str>>(field: &Self::Of<S>, key: &'static str) -> Result<(), LimitExceeded>;
@@ -71,8 +96,8 @@ macro_rules! required_text {
                 }
             }
 
-            fn put<S: AsRef<str>>(field: &S, key: &str, object: &mut Object) {
-                object.insert(key, Value::from(field.as_ref()));
+            fn value<S>(field: &S) -> Option<FieldValue<'_, S>> {
+                Some(FieldValue::Text(field))
             }
 
             fn check<S: AsRef<str>>(field: &S, key: &'static str) -> Result<(), LimitExceeded> {
@@ -126,12 +151,12 @@ macro_rules! optional_text {
                 }
             }
 
-            fn put<S: AsRef<str>>(field: &Presence<S>, key: &str, object: &mut Object) {
+            fn value<S>(field: &Presence<S>) -> Option<FieldValue<'_, S>> {
                 match field {
                     Presence::Absent => None,
-                    Presence::Null => object.insert(key, Value::Null),
-                    Presence::Value(text) => object.insert(key, Value::from(text.as_ref())),
-                };
+                    Presence::Null => Some(FieldValue::Null),
+                    Presence::Value(text) => Some(FieldValue::Text(text)),
+                }
             }
 
             fn check<S: AsRef<str>>(
@@ -215,10 +240,8 @@ impl PayloadField for Members {
         }
     }
 
-    fn put<S: AsRef<str>>(field: &Object<S>, key: &str, object: &mut Object) {
-        let mut members = Object::new();
-        members.insert_all(field);
-        object.insert(key, Value::Object(members));
+    fn value<S>(field: &Object<S>) -> Option<FieldValue<'_, S>> {
+        Some(FieldValue::Members(field))
     }
 
     fn check<S: AsRef<str>>(field: &Object<S>, _: &'static str) -> Result<(), LimitExceeded> {
@@ -261,8 +284,8 @@ impl PayloadField for Json {
         take_entry(entries, key).ok_or(PayloadError::MissingKey { key })
     }
 
-    fn put<S: AsRef<str>>(field: &Value<S>, key: &str, object: &mut Object) {
-        object.insert(key, field.to_owned_value());
+    fn value<S>(field: &Value<S>) -> Option<FieldValue<'_, S>> {
+        Some(FieldValue::Json(field))
     }
 
     fn check<S: AsRef<str>>(field: &Value<S>, _: &'static str) -> Result<(), LimitExceeded> {
@@ -319,9 +342,8 @@ impl PayloadField for Ids {
         values.into_iter().map(as_id).collect()
     }
 
-    fn put<S: AsRef<str>>(field: &Vec<S>, key: &str, object: &mut Object) {
-        let ids = field.iter().map(|id| Value::from(id.as_ref())).collect();
-        object.insert(key, Value::Array(ids));
+    fn value<S>(field: &Vec<S>) -> Option<FieldValue<'_, S>> {
+        Some(FieldValue::Texts(field))
     }
 
     fn check<S: AsRef<str>>(field: &Vec<S>, key: &'static str) -> Result<(), LimitExceeded> {

@@ -144,6 +144,15 @@ impl<S: AsRef<str>> Object<S> {
     }
 }
 
+impl<S: AsRef<str>> Object<S> {
+    /// The object with all of its text owned.
+    pub(crate) fn to_owned_object(&self) -> Object {
+        let owned =
+            self.iter().map(|(key, value)| (key.as_ref().to_owned(), value.to_owned_value()));
+        Object::of_sorted(owned.collect())
+    }
+}
+
 impl Object {
     /// Puts `value` under `key` and gives back what was there.
     pub fn insert(&mut self, key: impl Into<String>, value: Value) -> Option<Value> {
@@ -193,13 +202,6 @@ impl Object {
                     }
                 }
             }
-        }
-    }
-
-    /// Puts every entry of `other` in, nulls too.
-    pub(crate) fn insert_all<S: AsRef<str>>(&mut self, other: &Object<S>) {
-        for (key, value) in other.iter() {
-            self.insert(key.as_ref(), value.to_owned_value());
         }
     }
 

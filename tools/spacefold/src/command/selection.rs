@@ -135,7 +135,7 @@ pub(crate) fn print(
 
 fn print_page(page: &Page, output: &mut Output) -> Result<(), Failure> {
     for event in page.events() {
-        output.json(&event?)?;
+        output.event(&event?)?;
     }
     Ok(())
 }
