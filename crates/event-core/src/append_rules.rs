@@ -3,10 +3,11 @@
 //! In the embedded log it goes on in `writer/handover.rs` of the store.
 
 mod distinct_ids;
+mod encoded;
 mod ingest;
 mod origins;
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use rapidhash::RapidHashMap;
 
@@ -21,15 +22,16 @@ use crate::{
     position::{Position, Revision},
     query::EventQuery,
     read_error::ReadError,
-    record::{
-        Assignments, EncodedBody, Envelope, RUN_BYTES, RUN_EVENTS, Records, RecordsBuilder, Schemas,
-    },
+    record::{Assignments, EncodedBody, Envelope, Records, Schemas},
     timestamp::Timestamp,
     type_name::COMMAND_UNCHANGED,
 };
 
-pub use self::ingest::ingest;
 use self::{distinct_ids::DistinctIds, ingest::IngestedFields, origins::ProposedOrigins};
+pub use self::{
+    encoded::{EncodedEvents, EncodedLine, EventEncoder},
+    ingest::ingest,
+};
 
 /// What the rules ask a log, at the moment of decision: every append before this one included.
 pub trait AppendView {
@@ -96,13 +98,11 @@ pub enum AppendDecision {
 /// An append that needs no more of its caller: checked, encoded, and readable.
 #[derive(Debug)]
 pub struct Proposal {
-    runs: Vec<ProposedRun>,
+    events: EncodedEvents,
     condition: AppendCondition,
     times: Option<Vec<Timestamp>>,
     /// What was found for each part of `no_event_matching`, where it was looked for ahead.
     looked_for: Vec<LookedFor>,
-    /// Of each event whether its time was filled in; none where all times were given.
-    filled_in: Box<[bool]>,
     /// What was found of its ids, where they were looked for ahead.
     ids_looked_for: KeysLookedFor,
     origins: ProposedOrigins,
@@ -158,15 +158,6 @@ impl LookedFor {
     }
 }
 
-/// Of each event whether its time was filled in; none where all times were given. A repetition may have
-/// another time then.
-fn filled_in(events: &[SpaceEvent]) -> Box<[bool]> {
-    if events.iter().all(SpaceEvent::has_own_timestamp) {
-        return Box::default();
-    }
-    events.iter().map(|event| !event.has_own_timestamp()).collect()
-}
-
 /// What was found of the ids of an append, or of its origins, ahead of the decision, in the log up to a
 /// position.
 #[derive(Clone, Copy, Debug, Default)]
@@ -203,18 +194,28 @@ pub fn propose(
     if let Some(times) = append.times().filter(|times| times.len() != events.len()) {
         return Err(AppendError::TimesMismatch { events: events.len(), times: times.len() });
     }
-    let runs = encode(events, schemas)?;
-    Ok(Proposal {
-        origins: ProposedOrigins::of(&runs),
-        runs,
-        condition: append.condition().clone(),
-        times: append.times().map(<[Timestamp]>::to_vec),
-        looked_for: Vec::new(),
-        filled_in: filled_in(events),
-        ids_looked_for: KeysLookedFor::default(),
-        may_be_stored: append.takes_stored(),
-        recorded: None,
-    })
+    let encoded = encode(events, |event| !event.has_own_timestamp(), schemas)?;
+    let mut proposal = Proposal::of(encoded, append.times().map(<[Timestamp]>::to_vec));
+    proposal.condition = append.condition().clone();
+    proposal.may_be_stored = append.takes_stored();
+    Ok(proposal)
+}
+
+/// The proposal of events that were encoded ahead, whose ids are distinct, without a condition. Types
+/// that are spacefold's own may be among them, as among those of an append that takes them.
+///
+/// # Errors
+/// [`AppendError::Empty`], [`AppendError::Limit`] or [`AppendError::TimesMismatch`]; nothing is stored
+/// then.
+pub fn propose_encoded(
+    events: EncodedEvents,
+    recorded_at: Option<Vec<Timestamp>>,
+) -> Result<Proposal, AppendError> {
+    events.check_size()?;
+    if let Some(times) = recorded_at.as_ref().filter(|times| times.len() != events.len()) {
+        return Err(AppendError::TimesMismatch { events: events.len(), times: times.len() });
+    }
+    Ok(Proposal::of(events, recorded_at))
 }
 
 const fn check_count(events: usize) -> Result<(), AppendError> {
@@ -232,49 +233,47 @@ fn check_queries(condition: &AppendCondition) -> Result<(), ReadError> {
 }
 
 /// Checks events against the limits, their ids against each other, and encodes them.
-fn encode(
-    events: &[impl AsRef<SpaceEvent>],
+fn encode<E: AsRef<SpaceEvent>>(
+    events: &[E],
+    is_filled_in: impl Fn(&SpaceEvent) -> bool,
     schemas: &'static Schemas,
-) -> Result<Vec<ProposedRun>, AppendError> {
+) -> Result<EncodedEvents, AppendError> {
     let mut ids = DistinctIds::default();
-    let mut runs = Vec::with_capacity(events.len().div_ceil(RUN_EVENTS));
-    let builder_for =
-        |events: usize| RecordsBuilder::with_capacity(events.min(RUN_EVENTS)).written_by(schemas);
-    let mut builder = builder_for(events.len());
-    let mut append_bytes = 0;
+    let mut encoder = EventEncoder::new(schemas, events.len());
     for (index, event) in events.iter().map(AsRef::as_ref).enumerate() {
         let limited = |limit| AppendError::Limit { index, limit };
-        event.check_limits().map_err(limited)?;
+        let fields = event.fields();
+        fields.check_limits().map_err(limited)?;
         if !ids.add_next(events, index) {
             return Err(AppendError::DuplicateEventId { id: event.event_id });
         }
-        let bytes = builder.push(event);
+        let bytes = encoder.push(&fields, is_filled_in(event));
         if bytes > MAX_EVENT_BYTES {
             return Err(limited(LimitExceeded::EventTooLarge { bytes }));
         }
-        append_bytes += bytes;
-        if append_bytes > MAX_APPEND_BYTES {
-            return Err(limited(LimitExceeded::AppendTooLarge { bytes: append_bytes }));
-        }
-        if builder.count() == RUN_EVENTS || builder.encoded_bytes() >= RUN_BYTES {
-            let rest = events.len() - index - 1;
-            runs.push(finish_run(mem::replace(&mut builder, builder_for(rest)))?);
+        let bytes = encoder.bytes();
+        if bytes > MAX_APPEND_BYTES {
+            return Err(limited(LimitExceeded::AppendTooLarge { bytes }));
         }
     }
-    if builder.count() > 0 {
-        runs.push(finish_run(builder)?);
-    }
-    Ok(runs)
-}
-
-fn finish_run(builder: RecordsBuilder) -> Result<ProposedRun, AppendError> {
-    let (body, records) = builder
-        .finish_with_records()
-        .map_err(|cause| ReadError::Corrupt { position: Position::START, cause })?;
-    Ok(ProposedRun { body: Arc::new(body), records })
+    encoder.finish()
 }
 
 impl Proposal {
+    /// Of events without a condition.
+    fn of(events: EncodedEvents, times: Option<Vec<Timestamp>>) -> Self {
+        Self {
+            origins: ProposedOrigins::of(events.runs()),
+            events,
+            condition: AppendCondition::none(),
+            times,
+            looked_for: Vec::new(),
+            ids_looked_for: KeysLookedFor::default(),
+            may_be_stored: true,
+            recorded: None,
+        }
+    }
+
     /// Looks for the events that the condition excludes, up to the durable head of the log: work
     /// of the caller's thread too, so that whoever decides looks only at what came after.
     ///
@@ -309,19 +308,19 @@ impl Proposal {
 
     /// The ids of the events, in order, run by run.
     pub fn event_ids(&self) -> impl Iterator<Item = &[EventId]> + Clone {
-        self.records().map(Records::event_ids)
+        self.events.event_ids()
     }
 
     /// The encoded events, in order.
     #[must_use]
     pub fn runs(&self) -> &[ProposedRun] {
-        &self.runs
+        self.events.runs()
     }
 
     /// Bytes of the encoded events.
     #[must_use]
     pub fn body_bytes(&self) -> usize {
-        self.runs.iter().map(|run| run.body.bytes().len()).sum()
+        self.runs().iter().map(|run| run.body.bytes().len()).sum()
     }
 
     /// The events as the log records them, run by run: after its last one, at the present time `now`
@@ -338,10 +337,10 @@ impl Proposal {
         let now = if self.recorded.is_some() { Timestamp::MAX } else { now };
         let times = recording_times(self.times.as_deref(), view.last_recorded_at(), now);
         let mut first_position = view.head().next();
-        let mut assigned: Vec<Records> = Vec::with_capacity(self.runs.len());
+        let mut assigned: Vec<Records> = Vec::with_capacity(self.runs().len());
         // Where the runs before this one have brought each of their spaces.
         let mut reached: RapidHashMap<&str, Revision> = RapidHashMap::default();
-        for ProposedRun { records, .. } in &self.runs {
+        for ProposedRun { records, .. } in self.runs() {
             let mut base_revisions = Vec::new();
             for (space_id, _, count) in records.spaces() {
                 let base = match reached.get(space_id) {
@@ -349,7 +348,7 @@ impl Proposal {
                     None => view.revision(space_id)?,
                 };
                 base_revisions.push(base);
-                if self.runs.len() > 1 {
+                if self.runs().len() > 1 {
                     // Unassigned, a run counts from 0.
                     reached.insert(space_id, base.plus(count.get()));
                 }
@@ -366,20 +365,17 @@ impl Proposal {
         Ok(assigned)
     }
 
-    fn records(&self) -> impl Iterator<Item = &Records> + Clone {
-        self.runs.iter().map(|run| &run.records)
-    }
-
     fn envelopes(&self) -> impl Iterator<Item = Envelope<'_>> {
-        self.records().flat_map(Records::envelopes)
+        self.events.records().flat_map(Records::envelopes)
     }
 
-    fn len(&self) -> usize {
-        self.records().map(Records::len).sum()
+    const fn len(&self) -> usize {
+        self.events.len()
     }
 
     fn id(&self, index: usize) -> EventId {
-        self.envelope(index).map_or(EventId::from_bytes([0; 16]), |event| event.event_id)
+        let envelope = self.events.envelope(index);
+        envelope.map_or(EventId::from_bytes([0; 16]), |event| event.event_id)
     }
 
     /// Whether the event at an index is the stored one.
@@ -388,20 +384,7 @@ impl Proposal {
     }
 
     fn event(&self, index: usize) -> Option<SpaceEvent> {
-        let event = self.envelope(index)?.decode().ok()?.to_owned_event().event;
-        let is_filled_in = self.filled_in.get(index) == Some(&true);
-        let time = event.timestamp;
-        Some(if is_filled_in { event.with_filled_in_timestamp(time) } else { event })
-    }
-
-    fn envelope(&self, mut index: usize) -> Option<Envelope<'_>> {
-        for records in self.records() {
-            match index.checked_sub(records.len()) {
-                None => return records.envelope(index),
-                Some(behind) => index = behind,
-            }
-        }
-        None
+        self.events.event(index)
     }
 }
 

@@ -64,10 +64,19 @@ impl SpaceEvent {
     /// An event with a fresh id, happening now.
     #[must_use]
     pub fn new(space_id: impl Into<String>, payload: Payload) -> Self {
-        let now = Timestamp::now();
+        Self::made(EventId::new(), space_id.into(), payload, Timestamp::now())
+    }
+
+    /// An event with this id, at a time that is filled in.
+    pub(crate) const fn made(
+        event_id: EventId,
+        space_id: String,
+        payload: Payload,
+        now: Timestamp,
+    ) -> Self {
         Self {
-            event_id: EventId::new(),
-            space_id: space_id.into(),
+            event_id,
+            space_id,
             payload,
             timestamp: now,
             source: None,
@@ -243,12 +252,43 @@ impl SpaceEvent {
     /// # Errors
     /// The first limit that is passed.
     pub fn check_limits(&self) -> Result<(), LimitExceeded> {
-        check_id("space_id", &self.space_id)?;
-        self.source.as_deref().map_or(Ok(()), |source| check_label("source", source))?;
-        self.correlation_id
-            .as_deref()
-            .map_or(Ok(()), |correlation_id| check_label("correlation_id", correlation_id))?;
-        tags::check(&self.tags)?;
+        self.fields().check_limits()
+    }
+
+    /// What its caller decides of it, borrowed.
+    pub(crate) fn fields(&self) -> EventFields<'_, String> {
+        EventFields {
+            event_id: self.event_id,
+            space_id: &self.space_id,
+            payload: &self.payload,
+            timestamp: self.timestamp,
+            source: self.source.as_deref(),
+            correlation_id: self.correlation_id.as_deref(),
+            tags: Tags::owned(&self.tags),
+            origin: self.origin.as_ref(),
+        }
+    }
+}
+
+/// What a caller decides of an event, wherever its texts are.
+pub(crate) struct EventFields<'a, S> {
+    pub(crate) event_id: EventId,
+    pub(crate) space_id: &'a str,
+    pub(crate) payload: &'a Payload<S>,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) source: Option<&'a str>,
+    pub(crate) correlation_id: Option<&'a str>,
+    pub(crate) tags: Tags<'a>,
+    pub(crate) origin: Option<&'a EventOrigin>,
+}
+
+impl<S: AsRef<str>> EventFields<'_, S> {
+    pub(crate) fn check_limits(&self) -> Result<(), LimitExceeded> {
+        check_id("space_id", self.space_id)?;
+        self.source.map_or(Ok(()), |source| check_label("source", source))?;
+        let correlation_id = self.correlation_id;
+        correlation_id.map_or(Ok(()), |id| check_label("correlation_id", id))?;
+        tags::check(self.tags)?;
         if self.origin.is_some_and(|origin| origin.position == Position::START) {
             return Err(LimitExceeded::OriginPosition);
         }
@@ -349,6 +389,20 @@ impl<'a> RecordedEventRef<'a> {
     #[must_use]
     pub fn type_name(&self) -> &str {
         self.payload.type_name()
+    }
+
+    /// What its caller decided of it.
+    pub(crate) fn fields(&self) -> EventFields<'_, &'a str> {
+        EventFields {
+            event_id: self.event_id,
+            space_id: self.space_id,
+            payload: &self.payload,
+            timestamp: self.timestamp,
+            source: self.source,
+            correlation_id: self.correlation_id,
+            tags: self.tags(),
+            origin: self.origin(),
+        }
     }
 
     /// The event with all of its texts owned.

@@ -1,7 +1,11 @@
 //! The interchange form: one JSON object per event, as the Python module reads and writes it.
 
+mod careful;
+mod line_event;
 mod of_serde;
+mod print;
 mod read;
+mod single_pass;
 mod write;
 
 pub use self::read::{

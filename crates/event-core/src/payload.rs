@@ -1,7 +1,7 @@
 //! The 21 core event types and what each carries: the contract, as one table; and what an application
 //! has of its own.
 
-mod field;
+pub(crate) mod field;
 pub(crate) mod layout;
 mod naming;
 mod presence;
@@ -9,7 +9,7 @@ mod presence;
 use bincode::{de::Decoder, enc::Encoder, error::EncodeError};
 
 use self::field::{
-    Id, Ids, Json, Label, MaybeId, MaybeLabel, MaybeText, Members, PayloadField, Text,
+    FieldValue, Id, Ids, Json, Label, MaybeId, MaybeLabel, MaybeText, Members, PayloadField, Text,
 };
 pub use self::{naming::NamedDocuments, presence::Presence};
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
 
 /// The code of events of an application's own. The next one, 23, is kept free for sealed payloads.
 const APPLICATION_CODE: u8 = 22;
+
+/// No type has more fields.
+const MAX_FIELDS: usize = 3;
 
 /// Makes the event types and their payloads from the table below.
 macro_rules! payloads {
@@ -61,6 +64,14 @@ macro_rules! payloads {
                 match self {
                     $( Self::$variant => $name, )*
                     Self::Application => "application",
+                }
+            }
+
+            /// The core type of that name, if there is one.
+            pub(crate) fn core(name: &str) -> Option<Self> {
+                match name {
+                    $( $name => Some(Self::$variant), )*
+                    _ => None,
                 }
             }
 
@@ -148,26 +159,6 @@ macro_rules! payloads {
                 }
             }
 
-            /// The payload of an event of this type from the keys of its JSON object; what the
-            /// contract does not name becomes `extra`. `name` is of an application's type.
-            pub(crate) fn from_object(
-                event_type: EventType,
-                name: &str,
-                mut object: Object,
-            ) -> Result<Self, PayloadError> {
-                Ok(match event_type {
-                    $(
-                        EventType::$variant => Self::$variant {
-                            $( $field: <$kind as PayloadField>::take(&mut object, stringify!($field))?, )*
-                            extra: object,
-                        },
-                    )*
-                    EventType::Application => {
-                        Self::Application { name: name.to_owned(), extra: object }
-                    }
-                })
-            }
-
             /// Whether the contract names `key` for events of this type.
             pub(crate) fn names(event_type: EventType, key: &str) -> bool {
                 match event_type {
@@ -178,24 +169,24 @@ macro_rules! payloads {
         }
 
         impl<S: AsRef<str>> Payload<S> {
-            /// The payload as a JSON object.
-            #[must_use]
-            pub fn to_object(&self) -> Object {
+            /// What stands under each key of the payload as a JSON object, sorted by key.
+            pub(crate) fn entries(&self) -> Vec<(&str, FieldValue<'_, S>)> {
+                let extra = self.extra();
+                let mut entries = Vec::with_capacity(extra.len() + MAX_FIELDS);
+                entries.extend(extra.iter().map(|(key, value)| (key.as_ref(), FieldValue::Json(value))));
                 match self {
                     $(
-                        Self::$variant { $($field,)* extra } => {
-                            let mut object = Object::new();
-                            object.insert_all(extra);
-                            $( <$kind as PayloadField>::put($field, stringify!($field), &mut object); )*
-                            object
+                        Self::$variant { $($field,)* .. } => {
+                            $(
+                                let field = <$kind as PayloadField>::value($field);
+                                entries.extend(field.map(|field| (stringify!($field), field)));
+                            )*
                         }
                     )*
-                    Self::Application { extra, .. } => {
-                        let mut object = Object::new();
-                        object.insert_all(extra);
-                        object
-                    }
+                    Self::Application { .. } => {}
                 }
+                entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+                entries
             }
 
             /// Checks ids, labels and nesting against their limits.
@@ -216,6 +207,30 @@ macro_rules! payloads {
         }
 
         impl<S> Payload<S> {
+            /// The payload of an event of this type from the keys of its JSON object; what the
+            /// contract does not name becomes `extra`. `name` is of an application's type.
+            pub(crate) fn from_object(
+                event_type: EventType,
+                name: S,
+                object: Object<S>,
+            ) -> Result<Self, PayloadError>
+            where
+                S: AsRef<str> + Clone,
+            {
+                let mut entries = object.into_entries();
+                Ok(match event_type {
+                    $(
+                        EventType::$variant => Self::$variant {
+                            $( $field: <$kind as PayloadField>::take(&mut entries, stringify!($field))?, )*
+                            extra: Object::of_sorted(entries),
+                        },
+                    )*
+                    EventType::Application => {
+                        Self::Application { name, extra: Object::of_sorted(entries) }
+                    }
+                })
+            }
+
             /// Encodes the payload, each of its texts as `text` does.
             pub(crate) fn encode_with<'a, E: Encoder>(
                 &'a self,
@@ -451,14 +466,18 @@ impl EventType {
         type_name::check(name)?;
         Ok(Self::Application)
     }
-
-    /// The core type of that name, if there is one.
-    pub(crate) fn core(name: &str) -> Option<Self> {
-        Self::CORE.into_iter().find(|event_type| event_type.name() == name)
-    }
 }
 
 impl<S: AsRef<str>> Payload<S> {
+    /// The payload as a JSON object.
+    #[must_use]
+    pub fn to_object(&self) -> Object {
+        let entries = self.entries().into_iter();
+        Object::of_entries(
+            entries.map(|(key, field)| (key.to_owned(), field.to_owned_value())).collect(),
+        )
+    }
+
     /// The name of a type of the application's own; `None` of a core type.
     #[must_use]
     pub fn own_type_name(&self) -> Option<&str> {

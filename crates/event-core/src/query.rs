@@ -63,7 +63,7 @@ impl EventQuery {
             return Err(LimitExceeded::TooManyFilters { filters });
         }
         let mut tags = self.filters().iter().map(EventFilter::wanted_tags);
-        tags.try_for_each(|tags| tags::check_distinct(tags.len(), tags))
+        tags.try_for_each(|tags| tags::check_distinct(tags.len(), tags.iter().map(String::as_str)))
     }
 
     /// Whether every event passes for certain.

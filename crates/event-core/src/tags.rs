@@ -100,11 +100,11 @@ impl PartialEq for Tags<'_> {
 impl Eq for Tags<'_> {}
 
 /// Checks tags against their limits.
-pub(crate) fn check(tags: &[String]) -> Result<(), LimitExceeded> {
-    check_distinct(tags.len(), tags)?;
+pub(crate) fn check(tags: Tags<'_>) -> Result<(), LimitExceeded> {
+    check_distinct(tags.len(), tags.iter())?;
     for (place, tag) in tags.iter().enumerate() {
-        if tags.get(..place).is_some_and(|before| before.contains(tag)) {
-            return Err(LimitExceeded::TagTwice { tag: tag.clone() });
+        if tags.iter().take(place).any(|before| before == tag) {
+            return Err(LimitExceeded::TagTwice { tag: tag.to_owned() });
         }
     }
     Ok(())
@@ -113,12 +113,12 @@ pub(crate) fn check(tags: &[String]) -> Result<(), LimitExceeded> {
 /// Checks so many tags, which are distinct, against their limits.
 pub(crate) fn check_distinct<'a>(
     count: usize,
-    tags: impl IntoIterator<Item = &'a String>,
+    tags: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), LimitExceeded> {
     if count > MAX_TAGS {
         return Err(LimitExceeded::TooManyTags { tags: count });
     }
-    let is_within = |tag: &&String| (1..=MAX_TAG_BYTES).contains(&tag.len());
+    let is_within = |tag: &&str| (1..=MAX_TAG_BYTES).contains(&tag.len());
     match tags.into_iter().find(|tag| !is_within(tag)) {
         Some(tag) => Err(LimitExceeded::TagLength { bytes: tag.len() }),
         None => Ok(()),

@@ -86,7 +86,7 @@ impl Timestamp {
 }
 
 /// A time as a text states it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Parsed {
     pub(crate) time: Timestamp,
     /// The text has no offset.
@@ -175,28 +175,59 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = DateTime::<Utc>::from(*self);
         let (date, clock) = (time.date_naive(), time.time());
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-            date.year(),
-            date.month(),
-            date.day(),
-            clock.hour(),
-            clock.minute(),
-            clock.second()
-        )?;
+        // Digits that stand where they always do, but for the fraction.
+        let mut text = *b"0000-00-00T00:00:00.000000+00:00";
         let micros = self.0.rem_euclid(MICROS_PER_SECOND);
-        if micros != 0 {
-            write!(f, ".{micros:06}")?;
+        let year = date.year().unsigned_abs();
+        for (place, two) in [
+            (0, year / 100),
+            (2, year % 100),
+            (5, date.month()),
+            (8, date.day()),
+            (11, clock.hour()),
+            (14, clock.minute()),
+            (17, clock.second()),
+        ] {
+            put_two_digits(two, place, &mut text);
         }
-        f.write_str("+00:00")
+        let (seconds, rest) = text.split_at_mut(SECONDS_LEN);
+        if micros == 0 {
+            f.write_str(shown(seconds)?)?;
+            return f.write_str(UTC_SUFFIX);
+        }
+        let micros = u32::try_from(micros).map_err(|_| fmt::Error)?;
+        for (place, two) in [(1, micros / 10_000), (3, micros / 100 % 100), (5, micros % 100)] {
+            put_two_digits(two, place, rest);
+        }
+        f.write_str(shown(&text)?)
+    }
+}
+
+/// The length of a time without its fraction and its offset.
+const SECONDS_LEN: usize = 19;
+const UTC_SUFFIX: &str = "+00:00";
+
+fn shown(text: &[u8]) -> Result<&str, fmt::Error> {
+    std::str::from_utf8(text).map_err(|_| fmt::Error)
+}
+
+/// Puts a number below 100 at a place.
+fn put_two_digits(two: u32, place: usize, text: &mut [u8]) {
+    let digit = |number: u32| b'0' + u8::try_from(number % 10).unwrap_or(0);
+    if let Some(digits) = text.get_mut(place..place + 2) {
+        digits.copy_from_slice(&[digit(two / 10), digit(two)]);
     }
 }
 
 fn parse(text: &str, naive: UtcOffset) -> Result<Parsed, TimestampFault> {
     // A date alone is the instant at which it begins.
-    let (date, rest) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
-    let clock_len = rest.find(['Z', '+', '-']).unwrap_or(rest.len());
+    let (date, rest) = match text.bytes().position(|byte| byte == b'T' || byte == b' ') {
+        Some(place) => (text.get(..place), text.get(place + 1..)),
+        None => (Some(text), Some("00:00")),
+    };
+    let (Some(date), Some(rest)) = (date, rest) else { return Err(TimestampFault::Form) };
+    let clock_len = rest.bytes().position(|byte| matches!(byte, b'Z' | b'+' | b'-'));
+    let clock_len = clock_len.unwrap_or(rest.len());
     let (clock, offset) = rest.split_at_checked(clock_len).ok_or(TimestampFault::Form)?;
     let is_naive = offset.is_empty();
     let offset = if is_naive { naive } else { parse_offset(offset).ok_or(TimestampFault::Form)? };
@@ -213,6 +244,13 @@ fn parse(text: &str, naive: UtcOffset) -> Result<Parsed, TimestampFault> {
 
 /// `YYYY-MM-DD`; a year of another number of digits is one that there is not.
 fn parse_date(text: &str) -> Result<NaiveDate, TimestampFault> {
+    if let [y, z, u, v, b'-', m, n, b'-', d, e] = *text.as_bytes()
+        && let (Some(century), Some(year)) = (two_digits([y, z]), two_digits([u, v]))
+        && let (Some(month), Some(day)) = (two_digits([m, n]), two_digits([d, e]))
+        && let Ok(year @ 1..) = i32::try_from(century * 100 + year)
+    {
+        return NaiveDate::from_ymd_opt(year, month, day).ok_or(TimestampFault::Form);
+    }
     let mut parts = text.split('-');
     let mut part = || parts.next().ok_or(TimestampFault::Form);
     let (year, month, day) = (part()?, part()?, part()?);
@@ -235,6 +273,11 @@ fn parse_date(text: &str) -> Result<NaiveDate, TimestampFault> {
 
 /// `HH:MM[:SS[.fraction]]` as a time of day and the microseconds beyond its second.
 fn parse_clock(text: &str) -> Option<(NaiveTime, i64)> {
+    if let [h, i, b':', m, n, b':', s, t] = *text.as_bytes() {
+        let (hour, minute, second) =
+            (two_digits([h, i])?, two_digits([m, n])?, two_digits([s, t])?);
+        return Some((NaiveTime::from_hms_opt(hour, minute, second)?, 0));
+    }
     let (whole, fraction) = match text.split_once('.') {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (text, None),
@@ -266,7 +309,7 @@ fn parse_fraction(text: &str) -> Option<i64> {
 
 /// `Z`, or a sign and `HH:MM[:SS[.ffffff]]`.
 fn parse_offset(text: &str) -> Option<UtcOffset> {
-    if text == "Z" {
+    if text == "Z" || text == "+00:00" {
         return Some(UtcOffset::UTC);
     }
     let (sign, rest) = match text.split_at_checked(1)? {
@@ -277,6 +320,12 @@ fn parse_offset(text: &str) -> Option<UtcOffset> {
     let (clock, micros) = parse_clock(rest)?;
     let seconds = i64::from(clock.num_seconds_from_midnight());
     Some(UtcOffset { micros: sign * (seconds * MICROS_PER_SECOND + micros) })
+}
+
+/// What almost every part of a time is.
+fn two_digits([tens, ones]: [u8; 2]) -> Option<u32> {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then(|| u32::from(tens) * 10 + u32::from(ones))
 }
 
 fn digits(text: &str, count: usize) -> Option<u32> {

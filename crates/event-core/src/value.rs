@@ -7,6 +7,7 @@ mod wire;
 use std::{fmt, ops::Deref};
 
 pub use self::object::Object;
+pub(crate) use self::{object::take_entry, tree::ObjectEntry};
 use crate::limits::{LimitExceeded, MAX_JSON_DEPTH};
 
 /// A JSON value that keeps every integer and every finite float exactly.
@@ -98,10 +99,10 @@ impl<S: AsRef<str>> Digits<S> {
     }
 }
 
-impl Digits {
+impl<S> Digits<S> {
     /// The digits of the integer that `text` writes as JSON does, when it does not fit `i64`.
-    pub(crate) fn new(text: &str) -> Self {
-        Self(text.to_owned())
+    pub(crate) const fn new(text: S) -> Self {
+        Self(text)
     }
 }
 

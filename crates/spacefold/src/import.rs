@@ -1,41 +1,26 @@
 //! Imports: events of other logs, line by line, none of them twice.
 
+mod blocks;
 mod clamped;
+mod encoding;
+mod importer;
 mod occurrences;
 mod stored_events;
+mod window;
 
 use std::{
     io::{self, BufRead},
-    mem,
     ops::ControlFlow,
 };
 
 use spacefold_event_core::{
-    AppendError, AppendRequest, EventId, EventOrigin, JsonError, JsonReader, LimitExceeded,
-    LogReader, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, PendingAppend, Position, ReadError, Receipt,
-    SpaceEvent, Timestamp, bytes::to_u64,
+    AppendError, EventId, EventOrigin, JsonError, JsonReader, LogReader, Position, ReadError,
+    Timestamp,
 };
 use spacefold_store::EmbeddedLog;
 
 pub use self::clamped::Clamped;
-use self::{
-    occurrences::Occurrences,
-    stored_events::{ClashOf, Known, find_known},
-};
-use crate::lines::{Line, LineReader, LineText};
-
-/// Events that are looked up among the stored ones together.
-const MAX_WINDOW_EVENTS: usize = 16_384;
-
-/// Bytes of text that are held back to be looked up together.
-const MAX_WINDOW_TEXT_BYTES: usize = 8 << 20;
-
-/// Bytes of text that are appended together. An event encodes to less than eight times its text,
-/// so that an append stays within its limit.
-const MAX_RUN_TEXT_BYTES: usize = 2 << 20;
-
-/// Text from which on an event may be too large when it is encoded, for the same reason.
-const MEASURED_TEXT_BYTES: usize = MAX_EVENT_BYTES / 8;
+use self::{blocks::BlockReader, importer::LineImporter};
 
 /// How lines are read and recorded.
 ///
@@ -281,254 +266,15 @@ pub(crate) fn import(
     options: &ImportOptions,
     hooks: &mut dyn ImportHooks,
 ) -> Result<ImportReport, ImportError> {
-    let mut importer = LineImporter {
-        log,
-        options,
-        hooks,
-        report: ImportReport::default(),
-        occurrences: Occurrences::default(),
-        window: Vec::new(),
-        window_bytes: 0,
-        in_flight: Vec::new(),
-    };
-    let outcome = importer.run(LineReader::new(input));
+    let mut importer = LineImporter::new(log, options, hooks);
+    let outcome = importer.run(BlockReader::new(input));
     // Runs that are still in flight after a failure are on disk or refused before it is told.
     let settled = importer.settle();
-    let report = ImportReport { head: log.durable_head(), ..importer.report };
+    let report = ImportReport { head: log.durable_head(), ..*importer.report() };
     outcome
         .and(settled)
         .map(|()| report)
         .map_err(|failure| ImportError { report, failure: Box::new(failure) })
-}
-
-struct LineImporter<'a> {
-    log: &'a EmbeddedLog,
-    options: &'a ImportOptions,
-    hooks: &'a mut dyn ImportHooks,
-    report: ImportReport,
-    occurrences: Occurrences,
-    /// Events that were read and not yet looked up.
-    window: Vec<ReadEvent>,
-    window_bytes: usize,
-    /// Runs whose events are being made durable while the next window is read.
-    in_flight: Vec<InFlight>,
-}
-
-struct ReadEvent {
-    line: u64,
-    text_bytes: usize,
-    event: SpaceEvent,
-    recorded_at: Timestamp,
-}
-
-struct InFlight {
-    lines: Vec<u64>,
-    /// When they are to be recorded, where the lines say that.
-    times: Vec<Timestamp>,
-    pending: PendingAppend,
-}
-
-impl LineImporter<'_> {
-    fn run(&mut self, mut lines: LineReader<impl BufRead>) -> Result<(), ImportFailure> {
-        loop {
-            match lines.next_line() {
-                Ok(Some(line)) => self.take(line)?,
-                Ok(None) => return self.store_all(),
-                Err(source) => {
-                    let line = lines.number();
-                    self.store_all()?;
-                    return Err(ImportFailure::Input { line, source });
-                }
-            }
-            if self.window.len() >= MAX_WINDOW_EVENTS || self.window_bytes >= MAX_WINDOW_TEXT_BYTES
-            {
-                self.store_window()?;
-            }
-            if self.report.read.is_multiple_of(MAX_APPEND_EVENTS as u64)
-                && self.hooks.progress(&self.report).is_break()
-            {
-                self.store_all()?;
-                return Err(ImportFailure::Stopped);
-            }
-        }
-    }
-
-    fn take(&mut self, line: Line<'_>) -> Result<(), ImportFailure> {
-        let (text, outcome) = match line.text {
-            LineText::Whole(text) => (text, self.read_event(line.number, text)),
-            LineText::TooLong { beginning, bytes } => {
-                (beginning, Err(JsonError::TooLong { bytes }))
-            }
-        };
-        let reason = match outcome {
-            Ok(event) => {
-                self.report.read += 1;
-                self.window_bytes += event.text_bytes;
-                self.window.push(event);
-                return Ok(());
-            }
-            Err(reason) => reason,
-        };
-        let bad = BadLine { number: line.number, reason: &reason, text };
-        let line = line.number;
-        match self.hooks.bad_line(&bad) {
-            Ok(OnBadLine::Reject) => {
-                self.report.read += 1;
-                self.report.rejected += 1;
-                Ok(())
-            }
-            Ok(OnBadLine::Stop) => {
-                self.store_all()?;
-                Err(ImportFailure::BadLine { line, reason })
-            }
-            Err(source) => {
-                self.store_all()?;
-                Err(ImportFailure::Hook { line, source })
-            }
-        }
-    }
-
-    fn store_all(&mut self) -> Result<(), ImportFailure> {
-        self.store_window()?;
-        self.settle()
-    }
-
-    /// Looks the events of the window up and hands the new ones to the log.
-    fn store_window(&mut self) -> Result<(), ImportFailure> {
-        self.settle()?;
-        self.window_bytes = 0;
-        let mut window = mem::take(&mut self.window);
-        let Known { is_known, clash } = find_known(self.log, &window)?;
-        let mut is_known = is_known.into_iter();
-        // Where an event is another one than that of its id or origin, those before it are stored.
-        let refused = clash.map(|clash| (clash.of, window.split_off(clash.place)));
-        let before = window.len();
-        window.retain(|_| !is_known.next().unwrap_or_default());
-        self.report.already_present += to_u64(before - window.len());
-
-        let mut run = Vec::new();
-        let mut run_bytes = 0;
-        for read in window {
-            if run.len() >= MAX_APPEND_EVENTS || run_bytes + read.text_bytes > MAX_RUN_TEXT_BYTES {
-                self.submit(mem::take(&mut run))?;
-                run_bytes = 0;
-            }
-            run_bytes += read.text_bytes;
-            run.push(read);
-        }
-        self.submit(run)?;
-        refused.map_or(Ok(()), |(of, refused)| self.refuse(of, &refused))
-    }
-
-    /// Ends at the first of these events, whose id or origin another event has.
-    fn refuse(&mut self, of: ClashOf, refused: &[ReadEvent]) -> Result<(), ImportFailure> {
-        self.settle()?;
-        // Neither it nor what was read after it is dealt with.
-        self.report.read -= to_u64(refused.len());
-        let Some(ReadEvent { line, event, .. }) = refused.first() else { return Ok(()) };
-        let line = *line;
-        if let (ClashOf::Origin, Some(origin)) = (of, event.origin) {
-            let found = self.log.find_origins(&[origin])?.into_iter().flatten().next();
-            let position = found.unwrap_or(Position::START);
-            return Err(ImportFailure::OriginReused { line, origin, position });
-        }
-        let id = event.event_id;
-        let position = self.log.find_event(id)?.unwrap_or(Position::START);
-        Err(ImportFailure::IdReused { line, id, position })
-    }
-
-    fn submit(&mut self, run: Vec<ReadEvent>) -> Result<(), ImportFailure> {
-        let Some(line) = run.first().map(|read| read.line) else {
-            return Ok(());
-        };
-        let lines = run.iter().map(|read| read.line).collect();
-        let mut times: Vec<Timestamp> = run.iter().map(|read| read.recorded_at).collect();
-        let events: Vec<SpaceEvent> = run.into_iter().map(|read| read.event).collect();
-        let append = match self.options.times {
-            RecordingTimes::FromInput => {
-                AppendRequest::new(&events).with_reserved_types().recorded_at(&times)
-            }
-            RecordingTimes::Now => AppendRequest::new(&events).with_reserved_types(),
-        };
-        let pending =
-            self.log.submit(&append).map_err(|source| ImportFailure::Append { line, source })?;
-        if self.options.times == RecordingTimes::Now {
-            times.clear();
-        }
-        self.in_flight.push(InFlight { lines, times, pending });
-        Ok(())
-    }
-
-    /// Waits until everything that the log was handed is durable, or refused.
-    fn settle(&mut self) -> Result<(), ImportFailure> {
-        let mut outcome = Ok(());
-        for InFlight { lines, times, pending } in mem::take(&mut self.in_flight) {
-            match pending.wait() {
-                Ok(receipt) => {
-                    self.report.appended += receipt.count();
-                    outcome = outcome.and(self.note_clamped(&receipt, &lines, &times));
-                }
-                Err(source) => {
-                    let line = lines.first().copied().unwrap_or_default();
-                    outcome = outcome.and(Err(ImportFailure::Append { line, source }));
-                }
-            }
-        }
-        outcome
-    }
-
-    /// Counts the events of an append that were recorded at another time than their lines say.
-    fn note_clamped(
-        &mut self,
-        receipt: &Receipt,
-        lines: &[u64],
-        times: &[Timestamp],
-    ) -> Result<(), ImportFailure> {
-        if times.is_empty() {
-            return Ok(());
-        }
-        if let Some(clamped) = Clamped::of(self.log, receipt, times)? {
-            self.report.clamped += clamped.events;
-            let line = lines.get(clamped.first).copied().unwrap_or_default();
-            let Clamped { asked, recorded, .. } = clamped;
-            self.report.first_clamped.get_or_insert(ClampedLine { line, asked, recorded });
-        }
-        Ok(())
-    }
-
-    /// Reads a line, and counts what it does not say.
-    fn read_event(&mut self, line: u64, text: &[u8]) -> Result<ReadEvent, JsonError> {
-        let mut read = self.options.reader.read(text)?;
-        if text.len() >= MEASURED_TEXT_BYTES {
-            let bytes = read.event.encoded_len();
-            if bytes > MAX_EVENT_BYTES {
-                return Err(LimitExceeded::EventTooLarge { bytes }.into());
-            }
-        }
-        let (key, recorded_at) = match read.recorded_at {
-            Some(time) => ("recorded_at", time),
-            None => ("timestamp", read.event.timestamp),
-        };
-        if self.options.future == FutureTimes::Reject
-            && self.options.times == RecordingTimes::FromInput
-        {
-            let now = Timestamp::now();
-            if recorded_at > now {
-                return Err(JsonError::InFuture { key, time: recorded_at, now });
-            }
-        }
-        match (read.filled_in.event_id, self.options.ids) {
-            (false, _) => {}
-            (true, MissingIds::MakeUp) => self.report.ids_made_up += 1,
-            (true, MissingIds::Derive) => {
-                read.event.event_id = self.occurrences.id_of(&read);
-                self.report.ids_derived += 1;
-            }
-        }
-        self.report.times_made_up += u64::from(read.filled_in.timestamp);
-        self.report.naive_times += u64::from(read.naive_times);
-        Ok(ReadEvent { line, text_bytes: text.len(), recorded_at, event: read.event })
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 use spacefold_event_core::{MAX_JSON_LINE_BYTES, bytes::to_u64};
 
 /// Bytes that are kept of a line past its limit, to show which one it is.
-const SHOWN_BYTES: usize = 4 << 10;
+pub(crate) const SHOWN_BYTES: usize = 4 << 10;
 
 /// What some programs put before UTF-8 text.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -65,7 +65,7 @@ impl<R: BufRead> LineReader<R> {
         Self::with_limit(input, MAX_JSON_LINE_BYTES)
     }
 
-    const fn with_limit(input: R, limit: usize) -> Self {
+    pub(crate) const fn with_limit(input: R, limit: usize) -> Self {
         Self { input, buffer: Vec::new(), number: 0, limit, at_start: true }
     }
 

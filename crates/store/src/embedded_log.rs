@@ -3,6 +3,7 @@
 //! An append is checked and encoded in the caller's thread by `append_rules.rs` of event-core, and
 //! goes on in `writer/handover.rs`.
 
+mod encoded;
 mod in_memory;
 mod info;
 

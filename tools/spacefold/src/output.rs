@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Stdout, Write};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
-use spacefold::event::printable;
+use spacefold::event::{RecordedEventRef, printable};
 
 use crate::error::Failure;
 
@@ -34,6 +34,14 @@ impl Output {
     /// Writes bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.out.write_all(bytes).map_err(|error| Failure::output(&error))
+    }
+
+    /// Writes an event as one line of JSON; it may stay in the buffer.
+    pub(crate) fn event(&mut self, event: &RecordedEventRef<'_>) -> Result<(), Failure> {
+        self.json.clear();
+        event.write_json(&mut self.json);
+        self.json.push(b'\n');
+        self.out.write_all(&self.json).map_err(|error| Failure::output(&error))
     }
 
     /// Writes a value as one line of JSON; it may stay in the buffer.

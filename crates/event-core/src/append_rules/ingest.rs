@@ -3,11 +3,10 @@
 use rapidhash::RapidHashMap;
 
 use super::{
-    AppendDecision, AppendView, KeysLookedFor, Proposal, check_count, distinct_ids::DistinctIds,
-    encode, find_any_id, origins::ProposedOrigins,
+    AppendDecision, AppendView, Proposal, check_count, distinct_ids::DistinctIds, encode,
+    find_any_id,
 };
 use crate::{
-    condition::AppendCondition,
     event::RecordedEvent,
     log::{AppendError, Discontinuity, Ingested, LogReader, ReadRequest, Receipt},
     position::{Position, Revision},
@@ -114,18 +113,12 @@ fn propose(
 ) -> Result<Proposal, AppendError> {
     let first_position = records.first().map_or(Position::START, |first| first.position);
     let revisions = records.iter().map(|record| record.revision).collect();
-    let runs = encode(records, schemas)?;
-    Ok(Proposal {
-        origins: ProposedOrigins::of(&runs),
-        runs,
-        condition: AppendCondition::none(),
-        times: Some(records.iter().map(|record| record.recorded_at).collect()),
-        looked_for: Vec::new(),
-        filled_in: Box::default(),
-        ids_looked_for: KeysLookedFor::default(),
-        may_be_stored: are_stored,
-        recorded: Some(IngestedFields { first_position, revisions, are_stored }),
-    })
+    let times = records.iter().map(|record| record.recorded_at).collect();
+    // Whoever recorded an event has settled its time.
+    let mut proposal = Proposal::of(encode(records, |_| false, schemas)?, Some(times));
+    proposal.may_be_stored = are_stored;
+    proposal.recorded = Some(IngestedFields { first_position, revisions, are_stored });
+    Ok(proposal)
 }
 
 /// Decides whether the events follow the log, at the moment of decision.

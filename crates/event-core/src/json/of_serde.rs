@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Number};
 
-use super::read::{IN_PAYLOAD, JsonError, enter, read_number};
+use super::{
+    careful::{enter, read_number},
+    read::{IN_PAYLOAD, JsonError},
+};
 use crate::value::{Object, Value};
 
 impl TryFrom<serde_json::Value> for Value {
@@ -49,7 +52,7 @@ fn object_of(members: Map<String, serde_json::Value>, above: usize) -> Result<Ob
 fn number_of(number: &Number) -> Result<Value, JsonError> {
     match number.as_i64() {
         Some(integer) => Ok(Value::Integer(integer)),
-        None => read_number(&number.to_string()),
+        None => Ok(read_number(&number.to_string())?.to_owned_value()),
     }
 }
 

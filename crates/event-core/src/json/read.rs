@@ -1,27 +1,23 @@
 //! Events and values from JSON text.
 
-use std::{borrow::Cow, collections::HashMap, fmt, str::FromStr};
+use std::{borrow::Cow, collections::HashMap, str::FromStr};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::value::RawValue;
 
+use super::{
+    careful::{self, ORIGIN, read_value},
+    line_event::LineEvent,
+    single_pass,
+};
 use crate::{
     event::SpaceEvent,
     event_id::{EventId, InvalidEventId},
-    limits::{LimitExceeded, MAX_JSON_DEPTH},
-    origin::{EventOrigin, id_of_text},
+    limits::LimitExceeded,
     payload::{EventType, Payload, PayloadError},
-    position::Position,
     timestamp::{InvalidTimestamp, Parsed, Timestamp, UtcOffset},
     type_name::UnknownEventType,
-    value::{Digits, Finite, Object, Value},
+    value::{Object, Value, take_entry},
 };
-
-/// What an origin is in JSON.
-const ORIGIN: &str = "an object of store and timeline, each a UUID, and a position";
 
 /// Bytes of one line of JSON input.
 pub const MAX_JSON_LINE_BYTES: usize = 64 << 20;
@@ -190,66 +186,50 @@ impl JsonReader {
     /// # Errors
     /// A [`JsonError`] that names what is wrong; never panics, whatever the bytes.
     pub fn read(&self, json: &[u8]) -> Result<JsonEvent, JsonError> {
+        self.read_line(json).map(|line| line.into_json_event(Timestamp::now()))
+    }
+
+    /// Reads one event, its texts borrowed where they have no escapes.
+    pub(crate) fn read_line<'a>(&self, json: &'a [u8]) -> Result<LineEvent<'a>, JsonError> {
         if json.len() > MAX_JSON_LINE_BYTES {
             return Err(JsonError::TooLong { bytes: json.len() });
         }
         let text = std::str::from_utf8(json)
             .map_err(|error| JsonError::NotUtf8 { offset: error.valid_up_to() })?;
-        let raw: &RawValue = serde_json::from_str(text).map_err(|error| syntax(&error))?;
-        let keys = TopLevel::read(raw)?;
-        let type_name =
-            keys.string("event_type")?.ok_or(JsonError::MissingKey { key: "event_type" })?;
-        let event_type = EventType::of_name(&type_name)?;
-        let space_id = keys.string("space_id")?.ok_or(JsonError::MissingKey { key: "space_id" })?;
-        let event_id = keys.string("event_id")?.map(|id| id.parse()).transpose()?;
-        let payload = self.payload(event_type, &type_name, &keys)?;
-        let timestamp = self.time("timestamp", &keys)?;
-        let mut event = SpaceEvent::new(space_id, payload);
-        if let Some(event_id) = event_id {
-            event.event_id = event_id;
+        match single_pass::read(self, text) {
+            Some(event) => Ok(event),
+            None => careful::read(self, text),
         }
-        if let Some(timestamp) = timestamp {
-            event = event.with_timestamp(timestamp.time);
-        }
-        event.source = keys.string("source")?.map(Cow::into_owned);
-        event.correlation_id = keys.string("correlation_id")?.map(Cow::into_owned);
-        event.tags = keys.tags()?;
-        event.origin = keys.origin()?;
-        event.check_limits()?;
-        let recorded_at = self.time("recorded_at", &keys)?;
-        let naive = [timestamp, recorded_at].map(|time| time.is_some_and(|time| time.is_naive));
-        Ok(JsonEvent {
-            event,
-            recorded_at: recorded_at.map(|parsed| parsed.time),
-            filled_in: FilledIn { event_id: event_id.is_none(), timestamp: timestamp.is_none() },
-            naive_times: naive.map(u8::from).into_iter().sum(),
-        })
     }
 
-    fn payload(
+    /// The payload of an event of this type that an object states.
+    pub(super) fn payload<'a>(
         &self,
         event_type: EventType,
-        type_name: &str,
-        keys: &TopLevel<'_>,
-    ) -> Result<Payload, JsonError> {
-        let mut object = match keys.get("payload") {
-            None => Object::new(),
-            Some(raw) => match read_value(raw, 0)? {
-                Value::Object(object) => object,
-                other => return Err(wrong_type("payload", "an object", other.type_name())),
-            },
-        };
-        for (old, new) in self.key_map.get(type_name).into_iter().flatten() {
-            if let Some(value) = object.remove(old) {
-                object.insert(new.as_str(), value);
+        type_name: Cow<'a, str>,
+        mut object: Object<Cow<'a, str>>,
+    ) -> Result<Payload<Cow<'a, str>>, PayloadError> {
+        if let Some(renamed) = self.key_map.get(&*type_name) {
+            let mut entries = object.into_entries();
+            for (old, new) in renamed {
+                if let Some(value) = take_entry(&mut entries, old) {
+                    drop(take_entry(&mut entries, new));
+                    let at = entries.partition_point(|(key, _)| **key < **new);
+                    entries.insert(at, (Cow::Owned(new.clone()), value));
+                }
             }
+            object = Object::of_sorted(entries);
         }
-        Ok(Payload::from_object(event_type, type_name, object)?)
+        Payload::from_object(event_type, type_name, object)
     }
 
     /// A time; an empty string counts as missing, as it does for the Python module.
-    fn time(&self, key: &'static str, keys: &TopLevel<'_>) -> Result<Option<Parsed>, JsonError> {
-        match keys.string(key)? {
+    pub(super) fn time(
+        &self,
+        key: &'static str,
+        text: Option<Cow<'_, str>>,
+    ) -> Result<Option<Parsed>, JsonError> {
+        match text {
             Some(text) if !text.is_empty() => Timestamp::parse_told(&text, self.naive_offset)
                 .map(Some)
                 .map_err(|source| JsonError::InvalidTimestamp { key, source }),
@@ -267,7 +247,7 @@ impl FromStr for Value {
             return Err(JsonError::TooLong { bytes: text.len() });
         }
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| syntax(&error))?;
-        read_value(raw, IN_PAYLOAD)
+        read_value(raw, IN_PAYLOAD).map(|value| value.to_owned_value())
     }
 }
 
@@ -286,183 +266,12 @@ pub fn split_array(json: &[u8]) -> Result<Option<Vec<&[u8]>>, JsonError> {
     Ok(Some(elements.into_iter().map(|element| element.get().as_bytes()).collect()))
 }
 
-/// The keys of an event's object that the contract names.
-struct TopLevel<'a> {
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
-}
-
-impl<'a> TopLevel<'a> {
-    fn read(raw: &'a RawValue) -> Result<Self, JsonError> {
-        if !raw.get().starts_with('{') {
-            return Err(JsonError::NotAnObject { found: type_of(raw) });
-        }
-        Ok(Self { members: read_members(raw)? })
-    }
-
-    /// What stands under `key`, of duplicates the last; null counts as missing.
-    fn get(&self, key: &str) -> Option<&'a RawValue> {
-        let (_, raw) = self.members.iter().rev().find(|(other, _)| other == key)?;
-        (raw.get() != "null").then_some(*raw)
-    }
-
-    fn string(&self, key: &'static str) -> Result<Option<Cow<'a, str>>, JsonError> {
-        let Some(raw) = self.get(key) else {
-            return Ok(None);
-        };
-        if !raw.get().starts_with('"') {
-            return Err(wrong_type(key, "a string", type_of(raw)));
-        }
-        read_string(raw).map(Some)
-    }
-
-    fn tags(&self) -> Result<Vec<String>, JsonError> {
-        const KEY: &str = "tags";
-        let Some(raw) = self.get(KEY) else { return Ok(Vec::new()) };
-        let Value::Array(values) = read_value(raw, 0)? else {
-            return Err(wrong_type(KEY, "an array of strings", type_of(raw)));
-        };
-        let tag = |value| match value {
-            Value::String(tag) => Ok(tag),
-            other => Err(wrong_type(KEY, "an array of strings", other.type_name())),
-        };
-        values.into_iter().map(tag).collect()
-    }
-
-    fn origin(&self) -> Result<Option<EventOrigin>, JsonError> {
-        const KEY: &str = "origin";
-        let Some(raw) = self.get(KEY) else { return Ok(None) };
-        let Value::Object(origin) = read_value(raw, 0)? else {
-            return Err(wrong_type(KEY, ORIGIN, type_of(raw)));
-        };
-        let id = |key: &'static str| {
-            let id = origin.get(key).and_then(Value::as_str).and_then(id_of_text);
-            id.ok_or(JsonError::InvalidOrigin { key })
-        };
-        let position = match origin.get("position") {
-            Some(number @ (Value::Integer(_) | Value::BigInteger(_))) => {
-                number.to_string().parse().ok()
-            }
-            _ => None,
-        };
-        Ok(Some(EventOrigin {
-            store_id: id("store")?,
-            timeline: id("timeline")?,
-            position: position
-                .map(Position::new)
-                .ok_or(JsonError::InvalidOrigin { key: "position" })?,
-        }))
-    }
-}
-
-fn read_value(raw: &RawValue, above: usize) -> Result<Value, JsonError> {
-    // Every level is parsed from its own text, so that numbers keep their digits and nothing
-    // recurses deeper than the limit; a text is scanned at most once for each level around it.
-    let text = raw.get();
-    Ok(match text.as_bytes().first() {
-        Some(b'n') => Value::Null,
-        Some(b't') => Value::Bool(true),
-        Some(b'f') => Value::Bool(false),
-        Some(b'"') => Value::String(read_string(raw)?.into_owned()),
-        Some(b'[') => {
-            let inside = enter(above)?;
-            let elements: Vec<&RawValue> =
-                serde_json::from_str(text).map_err(|error| syntax(&error))?;
-            let values = elements.into_iter().map(|element| read_value(element, inside));
-            Value::Array(values.collect::<Result<_, _>>()?)
-        }
-        Some(b'{') => {
-            let inside = enter(above)?;
-            let mut members = Vec::new();
-            for (key, member) in read_members(raw)? {
-                members.push((key.into_owned(), read_value(member, inside)?));
-            }
-            Value::Object(members.into_iter().collect())
-        }
-        _ => read_number(text)?,
-    })
-}
-
-pub(super) fn read_number(text: &str) -> Result<Value, JsonError> {
-    if text.contains(['.', 'e', 'E']) {
-        let float = text.parse().ok().and_then(Finite::new);
-        return float.map(Value::Float).ok_or_else(|| JsonError::NumberOutOfRange {
-            number: text.chars().take(40).collect(),
-        });
-    }
-    Ok(text.parse().map_or_else(|_| Value::BigInteger(Digits::new(text)), Value::Integer))
-}
-
-/// Counts a level; the object of the payload is none of a value's levels.
-pub(super) fn enter(above: usize) -> Result<usize, JsonError> {
-    if above > MAX_JSON_DEPTH {
-        return Err(LimitExceeded::TooDeep { depth: above }.into());
-    }
-    Ok(above + 1)
-}
-
-fn read_string(raw: &RawValue) -> Result<Cow<'_, str>, JsonError> {
-    let Borrowed(text) = serde_json::from_str(raw.get()).map_err(|error| syntax(&error))?;
-    Ok(text)
-}
-
-fn read_members(raw: &RawValue) -> Result<Vec<(Cow<'_, str>, &RawValue)>, JsonError> {
-    let JsonMembers(members) = serde_json::from_str(raw.get()).map_err(|error| syntax(&error))?;
-    Ok(members)
-}
-
-/// A string that borrows from the text where it has no escapes.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// The members of an object in the order of the text, duplicates included.
-struct JsonMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for JsonMembers<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = JsonMembers<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Borrowed(key), value)) = map.next_entry()? {
-                    members.push((key, value));
-                }
-                Ok(JsonMembers(members))
-            }
-        }
-
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
 /// What the parser found, without the line that it counts: one text is one line here.
-fn syntax(error: &serde_json::Error) -> JsonError {
+pub(super) fn syntax(error: &serde_json::Error) -> JsonError {
     let said = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     match said.strip_suffix(&place) {
         Some(what) => JsonError::Syntax { reason: format!("{what} at column {}", error.column()) },
         None => JsonError::Syntax { reason: said },
-    }
-}
-
-fn wrong_type(key: &'static str, expected: &'static str, found: &'static str) -> JsonError {
-    JsonError::WrongType { key, expected, found }
-}
-
-fn type_of(raw: &RawValue) -> &'static str {
-    match raw.get().as_bytes().first() {
-        Some(b'n') => "null",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'"') => "a string",
-        Some(b'[') => "an array",
-        Some(b'{') => "an object",
-        _ => "a number",
     }
 }

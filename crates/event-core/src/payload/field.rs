@@ -5,19 +5,47 @@ use bincode::{Encode, de::Decoder, enc::Encoder, error::EncodeError};
 use super::{PayloadError, presence::Presence};
 use crate::{
     limits::{LimitExceeded, check_id, check_label},
-    value::{Object, StoredText, Value},
+    value::{Object, ObjectEntry, StoredText, Value, take_entry},
     varint::{Malformed, decode_len},
 };
+
+/// What stands under a key of a payload.
+pub(crate) enum FieldValue<'a, S> {
+    Null,
+    Text(&'a S),
+    Json(&'a Value<S>),
+    Members(&'a Object<S>),
+    Texts(&'a [S]),
+}
+
+impl<S: AsRef<str>> FieldValue<'_, S> {
+    /// The value with all of its text owned.
+    pub(super) fn to_owned_value(&self) -> Value {
+        let owned = |text: &S| text.as_ref().to_owned();
+        match self {
+            Self::Null => Value::Null,
+            Self::Text(text) => Value::String(owned(text)),
+            Self::Json(value) => value.to_owned_value(),
+            Self::Members(members) => Value::Object(members.to_owned_object()),
+            Self::Texts(texts) => {
+                Value::Array(texts.iter().map(|text| Value::String(owned(text))).collect())
+            }
+        }
+    }
+}
 
 /// One kind of payload field, over any text `S`.
 pub(super) trait PayloadField {
     type Of<S>;
 
-    /// Takes the field out of the keys of a payload.
-    fn take(object: &mut Object, key: &'static str) -> Result<Self::Of<String>, PayloadError>;
+    /// Takes the field out of the entries of a payload.
+    fn take<S: AsRef<str>>(
+        entries: &mut Vec<ObjectEntry<S>>,
+        key: &'static str,
+    ) -> Result<Self::Of<S>, PayloadError>;
 
-    /// Puts the field among the keys of a payload.
-    fn put<S: AsRef<str>>(field: &Self::Of<S>, key: &str, object: &mut Object);
+    /// The field as it stands under its key in JSON; nothing where the key is absent.
+    fn value<S>(field: &Self::Of<S>) -> Option<FieldValue<'_, S>>;
 
     /// Checks the field against the limits of its kind.
     fn check<S: AsRef<str>>(field: &Self::Of<S>, key: &'static str) -> Result<(), LimitExceeded>;
@@ -57,16 +85,19 @@ macro_rules! required_text {
         impl PayloadField for $kind {
             type Of<S> = S;
 
-            fn take(object: &mut Object, key: &'static str) -> Result<String, PayloadError> {
-                match object.remove(key) {
+            fn take<S: AsRef<str>>(
+                entries: &mut Vec<ObjectEntry<S>>,
+                key: &'static str,
+            ) -> Result<S, PayloadError> {
+                match take_entry(entries, key) {
                     Some(Value::String(text)) => Ok(text),
                     None | Some(Value::Null) => Err(PayloadError::MissingKey { key }),
                     Some(other) => Err(wrong_type(key, "a string", &other)),
                 }
             }
 
-            fn put<S: AsRef<str>>(field: &S, key: &str, object: &mut Object) {
-                object.insert(key, Value::from(field.as_ref()));
+            fn value<S>(field: &S) -> Option<FieldValue<'_, S>> {
+                Some(FieldValue::Text(field))
             }
 
             fn check<S: AsRef<str>>(field: &S, key: &'static str) -> Result<(), LimitExceeded> {
@@ -108,8 +139,11 @@ macro_rules! optional_text {
         impl PayloadField for $kind {
             type Of<S> = Presence<S>;
 
-            fn take(object: &mut Object, key: &'static str) -> Result<Presence, PayloadError> {
-                match object.remove(key) {
+            fn take<S: AsRef<str>>(
+                entries: &mut Vec<ObjectEntry<S>>,
+                key: &'static str,
+            ) -> Result<Presence<S>, PayloadError> {
+                match take_entry(entries, key) {
                     None => Ok(Presence::Absent),
                     Some(Value::Null) => Ok(Presence::Null),
                     Some(Value::String(text)) => Ok(Presence::Value(text)),
@@ -117,12 +151,12 @@ macro_rules! optional_text {
                 }
             }
 
-            fn put<S: AsRef<str>>(field: &Presence<S>, key: &str, object: &mut Object) {
+            fn value<S>(field: &Presence<S>) -> Option<FieldValue<'_, S>> {
                 match field {
                     Presence::Absent => None,
-                    Presence::Null => object.insert(key, Value::Null),
-                    Presence::Value(text) => object.insert(key, Value::from(text.as_ref())),
-                };
+                    Presence::Null => Some(FieldValue::Null),
+                    Presence::Value(text) => Some(FieldValue::Text(text)),
+                }
             }
 
             fn check<S: AsRef<str>>(
@@ -195,18 +229,19 @@ pub(super) struct Members;
 impl PayloadField for Members {
     type Of<S> = Object<S>;
 
-    fn take(object: &mut Object, key: &'static str) -> Result<Object, PayloadError> {
-        match object.remove(key) {
+    fn take<S: AsRef<str>>(
+        entries: &mut Vec<ObjectEntry<S>>,
+        key: &'static str,
+    ) -> Result<Object<S>, PayloadError> {
+        match take_entry(entries, key) {
             Some(Value::Object(members)) => Ok(members),
             None | Some(Value::Null) => Err(PayloadError::MissingKey { key }),
             Some(other) => Err(wrong_type(key, "an object", &other)),
         }
     }
 
-    fn put<S: AsRef<str>>(field: &Object<S>, key: &str, object: &mut Object) {
-        let mut members = Object::new();
-        members.insert_all(field);
-        object.insert(key, Value::Object(members));
+    fn value<S>(field: &Object<S>) -> Option<FieldValue<'_, S>> {
+        Some(FieldValue::Members(field))
     }
 
     fn check<S: AsRef<str>>(field: &Object<S>, _: &'static str) -> Result<(), LimitExceeded> {
@@ -242,12 +277,15 @@ pub(super) struct Json;
 impl PayloadField for Json {
     type Of<S> = Value<S>;
 
-    fn take(object: &mut Object, key: &'static str) -> Result<Value, PayloadError> {
-        object.remove(key).ok_or(PayloadError::MissingKey { key })
+    fn take<S: AsRef<str>>(
+        entries: &mut Vec<ObjectEntry<S>>,
+        key: &'static str,
+    ) -> Result<Value<S>, PayloadError> {
+        take_entry(entries, key).ok_or(PayloadError::MissingKey { key })
     }
 
-    fn put<S: AsRef<str>>(field: &Value<S>, key: &str, object: &mut Object) {
-        object.insert(key, field.to_owned_value());
+    fn value<S>(field: &Value<S>) -> Option<FieldValue<'_, S>> {
+        Some(FieldValue::Json(field))
     }
 
     fn check<S: AsRef<str>>(field: &Value<S>, _: &'static str) -> Result<(), LimitExceeded> {
@@ -283,8 +321,11 @@ pub(super) struct Ids;
 impl PayloadField for Ids {
     type Of<S> = Vec<S>;
 
-    fn take(object: &mut Object, key: &'static str) -> Result<Vec<String>, PayloadError> {
-        let values = match object.remove(key) {
+    fn take<S: AsRef<str>>(
+        entries: &mut Vec<ObjectEntry<S>>,
+        key: &'static str,
+    ) -> Result<Vec<S>, PayloadError> {
+        let values = match take_entry(entries, key) {
             Some(Value::Array(values)) => values,
             None | Some(Value::Null) => return Err(PayloadError::MissingKey { key }),
             Some(other) => return Err(wrong_type(key, "an array of strings", &other)),
@@ -301,9 +342,8 @@ impl PayloadField for Ids {
         values.into_iter().map(as_id).collect()
     }
 
-    fn put<S: AsRef<str>>(field: &Vec<S>, key: &str, object: &mut Object) {
-        let ids = field.iter().map(|id| Value::from(id.as_ref())).collect();
-        object.insert(key, Value::Array(ids));
+    fn value<S>(field: &Vec<S>) -> Option<FieldValue<'_, S>> {
+        Some(FieldValue::Texts(field))
     }
 
     fn check<S: AsRef<str>>(field: &Vec<S>, key: &'static str) -> Result<(), LimitExceeded> {
@@ -341,6 +381,6 @@ impl PayloadField for Ids {
     }
 }
 
-fn wrong_type(key: &'static str, expected: &'static str, found: &Value) -> PayloadError {
+fn wrong_type<S>(key: &'static str, expected: &'static str, found: &Value<S>) -> PayloadError {
     PayloadError::WrongType { key, expected, found: found.type_name() }
 }

@@ -2,8 +2,11 @@
 
 use bincode::de::Decoder;
 
-use super::field::{Ids, Json, MaybeText, Members, PayloadField, Text};
-use crate::{value::Object, varint::Malformed};
+use super::field::{FieldValue, Ids, Json, MaybeText, Members, PayloadField, Text};
+use crate::{
+    value::{Object, Value},
+    varint::Malformed,
+};
 
 /// The keys of a payload in the order of their bytes, each with what it is. The keys that a version
 /// does not name follow behind them, as in every version.
@@ -31,19 +34,23 @@ pub(crate) fn decode<D: Decoder>(
     decoder: &mut D,
     text: &mut impl FnMut(&mut D) -> Result<String, Malformed>,
 ) -> Result<Object, Malformed> {
-    let mut named = Object::new();
+    let mut entries = Vec::new();
     for (key, kind) in layout {
-        match kind {
-            KeyForm::Text => Text::put(&Text::decode(decoder, text)?, key, &mut named),
-            KeyForm::MaybeText => {
-                MaybeText::put(&MaybeText::decode(decoder, text)?, key, &mut named);
-            }
-            KeyForm::Members => Members::put(&Members::decode(decoder, text)?, key, &mut named),
-            KeyForm::Json => Json::put(&Json::decode(decoder, text)?, key, &mut named),
-            KeyForm::Texts => Ids::put(&Ids::decode(decoder, text)?, key, &mut named),
-        }
+        let value = match kind {
+            KeyForm::Text => owned(Text::value(&Text::decode(decoder, text)?)),
+            KeyForm::MaybeText => owned(MaybeText::value(&MaybeText::decode(decoder, text)?)),
+            KeyForm::Members => owned(Members::value(&Members::decode(decoder, text)?)),
+            KeyForm::Json => owned(Json::value(&Json::decode(decoder, text)?)),
+            KeyForm::Texts => owned(Ids::value(&Ids::decode(decoder, text)?)),
+        };
+        entries.extend(value.map(|value| ((*key).to_owned(), value)));
     }
-    let mut object = Object::decode_with(decoder, text)?;
-    object.insert_all(&named);
-    Ok(object)
+    // Of a key that is named and among the others, what is named counts.
+    let mut others = Object::decode_with(decoder, text)?.into_entries();
+    others.append(&mut entries);
+    Ok(Object::of_entries(others))
+}
+
+fn owned(field: Option<FieldValue<'_, String>>) -> Option<Value> {
+    field.map(|field| field.to_owned_value())
 }

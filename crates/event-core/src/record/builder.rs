@@ -12,7 +12,7 @@ use super::{
 use crate::{
     bytes::to_usize,
     corrupt_records::CorruptRecords,
-    event::{RecordedEventRef, SpaceEvent},
+    event::{EventFields, RecordedEventRef, SpaceEvent},
     event_id::EventId,
     origin::EventOrigin,
     payload::EventType,
@@ -162,20 +162,24 @@ impl RecordsBuilder {
     /// Adds an event and answers its encoded length: what the limits on events and appends count.
     /// Every occurrence of a text counts, so that the length depends on the event alone.
     pub fn push(&mut self, event: &SpaceEvent) -> usize {
+        self.push_fields(&event.fields())
+    }
+
+    /// Adds an event wherever its texts are, as [`RecordsBuilder::push`] does.
+    pub(crate) fn push_fields<S: AsRef<str>>(&mut self, event: &EventFields<'_, S>) -> usize {
         let mut text_bytes = 0;
         let mut intern = |text: &str| {
             let (id, stored) = self.texts.intern(text);
             text_bytes += stored + TEXT_FIXED_BYTES;
             id
         };
-        let space = intern(&event.space_id);
-        let source = event.source.as_deref().map(&mut intern);
-        let correlation_id = event.correlation_id.as_deref().map(&mut intern);
-        let rare = Rare::of(event.payload.own_type_name(), Tags::owned(&event.tags), &mut intern);
+        let space = intern(event.space_id);
+        let source = event.source.map(&mut intern);
+        let correlation_id = event.correlation_id.map(&mut intern);
+        let rare = Rare::of(event.payload.own_type_name(), event.tags, &mut intern);
         let payload_bytes =
-            encode_payload(&event.payload, &mut self.columns.payloads, |text| intern(text));
-        let origin = event.origin.as_ref();
-        let origin_bytes = if origin.is_some() { ORIGIN_BYTES } else { 0 };
+            encode_payload(event.payload, &mut self.columns.payloads, |text| intern(text.as_ref()));
+        let origin_bytes = if event.origin.is_some() { ORIGIN_BYTES } else { 0 };
         self.push_encoded(&Encoded {
             event_id: event.event_id,
             event_type: event.payload.event_type(),
@@ -184,30 +188,14 @@ impl RecordsBuilder {
             source,
             correlation_id,
             rare,
-            origin,
+            origin: event.origin,
         });
         EVENT_FIXED_BYTES + text_bytes + payload_bytes + origin_bytes
     }
 
     /// Adds an event that a log has recorded, without what the log decided about it.
     pub fn push_recorded(&mut self, event: &RecordedEventRef<'_>) {
-        let mut intern = |text: &str| self.texts.intern(text).0;
-        let space = intern(event.space_id);
-        let source = event.source.map(&mut intern);
-        let correlation_id = event.correlation_id.map(&mut intern);
-        let rare = Rare::of(event.payload.own_type_name(), event.tags(), &mut intern);
-        let payload = &mut self.columns.payloads;
-        encode_payload(&event.payload, payload, |text: &&str| intern(text));
-        self.push_encoded(&Encoded {
-            event_id: event.event_id,
-            event_type: event.event_type,
-            space,
-            timestamp: event.timestamp,
-            source,
-            correlation_id,
-            rare,
-            origin: event.origin(),
-        });
+        self.push_fields(&event.fields());
     }
 
     /// Adds records of another run, those at `indexes`. Payloads of earlier versions become those of

@@ -74,7 +74,7 @@ fn upcast(
         object = (upcaster.upcast)(object);
         let version = upcaster.from.next();
         if version == known {
-            return Payload::from_object(event_type, event_type.name(), object).ok();
+            return Payload::from_object(event_type, event_type.name().to_owned(), object).ok();
         }
         upcaster = schemas.upcaster(event_type, version)?;
     }

@@ -79,7 +79,7 @@ impl<S> Object<S> {
     }
 
     /// Of entries that are sorted by key, each key once.
-    pub(super) const fn of_sorted(entries: Vec<ObjectEntry<S>>) -> Self {
+    pub(crate) const fn of_sorted(entries: Vec<ObjectEntry<S>>) -> Self {
         Self { entries: ObjectEntries::Listed(entries) }
     }
 
@@ -98,7 +98,34 @@ impl<S> Object<S> {
     }
 }
 
+impl<S: Clone> Object<S> {
+    /// The entries, sorted by key. Cost: none, but where many have been changed.
+    pub(crate) fn into_entries(self) -> Vec<ObjectEntry<S>> {
+        match self.entries {
+            ObjectEntries::Listed(entries) => entries,
+            ObjectEntries::Shared(tree) => {
+                tree.iter().map(|entry| (entry.0.clone(), entry.1.clone())).collect()
+            }
+        }
+    }
+}
+
 impl<S: AsRef<str>> Object<S> {
+    /// Of entries in any order: of several with one key the last one counts.
+    pub(crate) fn of_entries(mut entries: Vec<ObjectEntry<S>>) -> Self {
+        if !entries.is_sorted_by(|before, after| key_of(before) < key_of(after)) {
+            entries.sort_by(|a, b| key_of(a).cmp(key_of(b)));
+            entries.dedup_by(|later, earlier| {
+                let is_again = key_of(later) == key_of(earlier);
+                if is_again {
+                    mem::swap(later, earlier);
+                }
+                is_again
+            });
+        }
+        Self::of_sorted(entries)
+    }
+
     /// The keys, in the order of their bytes.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &str> {
         self.iter().map(|(key, _)| key.as_ref())
@@ -114,6 +141,15 @@ impl<S: AsRef<str>> Object<S> {
             }
             ObjectEntries::Shared(tree) => tree.get(key),
         }
+    }
+}
+
+impl<S: AsRef<str>> Object<S> {
+    /// The object with all of its text owned.
+    pub(crate) fn to_owned_object(&self) -> Object {
+        let owned =
+            self.iter().map(|(key, value)| (key.as_ref().to_owned(), value.to_owned_value()));
+        Object::of_sorted(owned.collect())
     }
 }
 
@@ -142,10 +178,7 @@ impl Object {
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         self.share_many();
         let tree = match &mut self.entries {
-            ObjectEntries::Listed(entries) => {
-                let at = place_of(entries, key).ok()?;
-                return Some(entries.remove(at).1);
-            }
+            ObjectEntries::Listed(entries) => return take_entry(entries, key),
             ObjectEntries::Shared(tree) => Arc::make_mut(tree),
         };
         let removed = tree.remove(key)?;
@@ -172,13 +205,6 @@ impl Object {
         }
     }
 
-    /// Puts every entry of `other` in, nulls too.
-    pub(crate) fn insert_all<S: AsRef<str>>(&mut self, other: &Object<S>) {
-        for (key, value) in other.iter() {
-            self.insert(key.as_ref(), value.to_owned_value());
-        }
-    }
-
     fn share_many(&mut self) {
         if matches!(&self.entries, ObjectEntries::Listed(entries) if entries.len() > MAX_LISTED) {
             self.share();
@@ -192,6 +218,19 @@ impl Object {
             self.entries = ObjectEntries::Shared(Arc::new(tree));
         }
     }
+}
+
+/// Takes the value under `key` out of sorted entries.
+pub(crate) fn take_entry<S: AsRef<str>>(
+    entries: &mut Vec<ObjectEntry<S>>,
+    key: &str,
+) -> Option<Value<S>> {
+    let at = place_of(entries, key).ok()?;
+    Some(entries.remove(at).1)
+}
+
+fn key_of<S: AsRef<str>>(entry: &ObjectEntry<S>) -> &str {
+    entry.0.as_ref()
 }
 
 fn place_of<S: AsRef<str>>(entries: &[ObjectEntry<S>], key: &str) -> Result<usize, usize> {
@@ -259,17 +298,7 @@ impl<S: fmt::Debug> fmt::Debug for Object<S> {
 impl<K: Into<String>> FromIterator<(K, Value)> for Object {
     /// Of several entries with one key the last one counts.
     fn from_iter<I: IntoIterator<Item = (K, Value)>>(entries: I) -> Self {
-        let entries = entries.into_iter().map(|(key, value)| (key.into(), value));
-        let mut sorted: Vec<ObjectEntry<String>> = entries.collect();
-        sorted.sort_by(|a, b| a.0.cmp(&b.0));
-        sorted.dedup_by(|later, earlier| {
-            let is_again = later.0 == earlier.0;
-            if is_again {
-                mem::swap(later, earlier);
-            }
-            is_again
-        });
-        Self::of_sorted(sorted)
+        Self::of_entries(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
 }
 

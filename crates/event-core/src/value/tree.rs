@@ -5,7 +5,7 @@ use std::{mem, slice, sync::Arc};
 use super::Value;
 
 /// A key and what is under it.
-pub(super) type ObjectEntry<S> = (S, Value<S>);
+pub(crate) type ObjectEntry<S> = (S, Value<S>);
 
 /// Entries of a leaf, and children of a branch, at the most.
 const WIDTH: usize = 16;

@@ -3,11 +3,9 @@
 use std::{collections::HashSet, time::Duration};
 
 use rapidhash::{RapidHashMap, quality::GlobalState};
-use spacefold_event_core::{
-    EventId, EventOrigin, LogReader, Position, ReadError, ReadRequest, SpaceEvent,
-};
+use spacefold_event_core::{EventId, EventOrigin, LogReader, Position, ReadError, ReadRequest};
 
-use super::ReadEvent;
+use super::window::Window;
 
 /// Positions of stored events that are read in one go, where they are near to each other.
 const NEAR: u64 = 512;
@@ -40,13 +38,40 @@ pub(super) enum ClashOf {
     Origin,
 }
 
+/// The places of ids of a window. Ids that rise, as those that are made of the time do, are distinct
+/// without being kept.
+#[derive(Default)]
+struct EarlierIds {
+    greatest: Option<EventId>,
+    /// The ids up to some place, which those that rise are after.
+    kept: RapidHashMap<EventId, usize>,
+    kept_to: usize,
+}
+
+impl EarlierIds {
+    /// The place of the first of these ids that the one at a place is equal to, if one before it is.
+    fn find_or_add(&mut self, ids: &[EventId], place: usize) -> Option<usize> {
+        let id = *ids.get(place)?;
+        if self.greatest.is_none_or(|greatest| id > greatest) {
+            self.greatest = Some(id);
+            return None;
+        }
+        let missing = ids.iter().enumerate().take(place).skip(self.kept_to);
+        for (place, id) in missing {
+            self.kept.entry(*id).or_insert(place);
+        }
+        self.kept_to = place;
+        self.kept.get(&id).copied()
+    }
+}
+
 /// Looks the events of a window up, and compares those whose ids are stored, or come twice, with the
 /// events that have them.
-pub(super) fn find_known(log: &dyn LogReader, window: &[ReadEvent]) -> Result<Known, ReadError> {
-    let ids: Vec<EventId> = window.iter().map(|read| read.event.event_id).collect();
+pub(super) fn find_known(log: &dyn LogReader, window: &Window) -> Result<Known, ReadError> {
+    let ids = window.event_ids();
     let positions = log.find_events(&ids)?;
     let mut is_known = vec![false; window.len()];
-    let mut clash = find_reused_origin(log, window, &positions)?;
+    let mut clash = find_reused_origin(log, window, &ids, &positions)?;
     let mut note = |place: usize, is_same: bool| {
         if let Some(known) = is_known.get_mut(place) {
             *known = true;
@@ -56,19 +81,18 @@ pub(super) fn find_known(log: &dyn LogReader, window: &[ReadEvent]) -> Result<Kn
             clash = if is_first { Some(Clash { place, of: ClashOf::Id }) } else { clash };
         }
     };
-    let mut earlier: RapidHashMap<EventId, &SpaceEvent> = RapidHashMap::default();
+    let mut earlier = EarlierIds::default();
     let mut stored: Vec<(Position, usize)> = Vec::new();
-    for (place, (read, position)) in window.iter().zip(positions).enumerate() {
-        match position {
-            Some(position) => stored.push((position, place)),
-            None => match earlier.get(&read.event.event_id) {
+    for (place, position) in positions.into_iter().enumerate() {
+        let first = earlier.find_or_add(&ids, place);
+        match (position, first) {
+            (Some(position), _) => stored.push((position, place)),
+            (None, Some(first)) => {
+                let ((event, _), (first, _)) = (window.event(place)?, window.event(first)?);
                 // Which of the two leaves its time open makes no difference.
-                Some(first) => {
-                    let event = &read.event;
-                    note(place, event.is_stored_as(first) || first.is_stored_as(event));
-                }
-                None => drop(earlier.insert(read.event.event_id, &read.event)),
-            },
+                note(place, event.is_stored_as(&first) || first.is_stored_as(&event));
+            }
+            (None, None) => {}
         }
     }
     stored.sort_unstable();
@@ -87,9 +111,8 @@ pub(super) fn find_known(log: &dyn LogReader, window: &[ReadEvent]) -> Result<Kn
                 while let Some((_, place)) =
                     near.next_if(|(position, _)| *position == event.position)
                 {
-                    if let Some(read) = window.get(*place) {
-                        note(*place, read.event.is_stored_as(&event.to_owned_event().event));
-                    }
+                    let (read, _) = window.event(*place)?;
+                    note(*place, read.is_stored_as(&event.to_owned_event().event));
                 }
             }
         }
@@ -102,10 +125,12 @@ pub(super) fn find_known(log: &dyn LogReader, window: &[ReadEvent]) -> Result<Kn
 /// new one before it. What is there already is skipped, wherever it is said to come from.
 fn find_reused_origin(
     log: &dyn LogReader,
-    window: &[ReadEvent],
+    window: &Window,
+    event_ids: &[EventId],
     positions: &[Option<Position>],
 ) -> Result<Option<Clash>, ReadError> {
-    if window.iter().all(|read| read.event.origin.is_none()) {
+    let mut of_window = window.origins().peekable();
+    if of_window.peek().is_none() {
         return Ok(None);
     }
     let mut ids: HashSet<EventId, GlobalState> = HashSet::default();
@@ -113,9 +138,10 @@ fn find_reused_origin(
     let mut places = Vec::new();
     let mut origins = Vec::new();
     let mut first: Option<usize> = None;
-    for (place, (read, position)) in window.iter().zip(positions).enumerate() {
-        let is_new = position.is_none() && ids.insert(read.event.event_id);
-        if let Some(origin) = read.event.origin.filter(|_| is_new) {
+    for (place, (id, position)) in event_ids.iter().zip(positions).enumerate() {
+        let origin = of_window.next_if(|(of, _)| *of == place).map(|(_, origin)| *origin);
+        let is_new = position.is_none() && ids.insert(*id);
+        if let Some(origin) = origin.filter(|_| is_new) {
             if !seen.insert(origin) {
                 first = Some(place);
                 break;

@@ -1,9 +1,9 @@
 use std::collections::HashSet;
 
-use spacefold_event_core::ReadRequest;
+use spacefold_event_core::{LimitExceeded, LogReader, MAX_EVENT_BYTES, ReadRequest, SpaceEvent};
 use tempfile::TempDir;
 
-use super::*;
+use super::{importer::MAX_WINDOW_EVENTS, *};
 use crate::{Folding, Options, Spacefold};
 
 fn open() -> (TempDir, Spacefold) {

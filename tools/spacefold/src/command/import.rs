@@ -15,7 +15,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use spacefold::{
-    EventType, Folding,
+    EventType, Folding, Position, Spacefold,
     admin::{
         BYTE_ORDER_MARK, BadLine, ClampedLine, FutureTimes, ImportError, ImportFailure,
         ImportHooks, ImportOptions, ImportReport, MissingIds, OnBadLine, RecordingTimes,
@@ -33,6 +33,10 @@ use crate::{
     session::{CliSession, NewStore},
     target::{Existing, TargetFile},
 };
+
+/// Events that are folded into the states of the spaces after an import, rather than at the next
+/// question: some tens of milliseconds.
+const FOLDED_EVENTS: u64 = 65_536;
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
@@ -115,7 +119,7 @@ impl Import {
             future: if self.reject_future { FutureTimes::Reject } else { FutureTimes::Clamp },
             ids: if self.derive_ids { MissingIds::Derive } else { MissingIds::MakeUp },
         };
-        let store = session.open(Folding::Live, self.new_store)?;
+        let store = session.open(Folding::OnDemand, self.new_store)?;
         let mut hooks =
             Hooks { rejects, progress: progress::input(input.bytes), bytes_read: input.bytes_read };
         let outcome = store.import(input.reader, &options, &mut hooks);
@@ -125,11 +129,13 @@ impl Import {
             Err(error) => error.report(),
         };
         let told = print(report, self.naive_offset, session);
+        let folded = if outcome.is_ok() { fold_what_is_little(&store) } else { Ok(()) };
         let kept = hooks.rejects.map_or(Ok(()), Rejects::finish);
         let closed = store.close();
         outcome.map_err(|error| failure(error, &input.name))?;
         told?;
         kept?;
+        folded?;
         Ok(closed?)
     }
 }
@@ -147,6 +153,17 @@ impl Import {
         }
         Ok(Rejects { out: TargetFile::create(path, Existing::forced(self.force), data)? })
     }
+}
+
+/// Folds what was imported into the states of the spaces, where that takes no time to speak of: the next
+/// question finds them ready then. Else it folds them.
+fn fold_what_is_little(store: &Spacefold) -> Result<(), Failure> {
+    let kept = store.admin().checkpoints()?;
+    let folded = kept.first().map_or(Position::START, |states| states.position);
+    if store.durable_head().since(folded) <= FOLDED_EVENTS {
+        store.catch_up()?;
+    }
+    Ok(())
 }
 
 fn print(

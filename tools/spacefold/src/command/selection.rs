@@ -136,7 +136,7 @@ pub(crate) fn print(
 /// Prints the events of a page.
 pub(crate) fn print_page(page: &Page, output: &mut Output) -> Result<(), Failure> {
     for event in page.events() {
-        output.json(&event?)?;
+        output.event(&event?)?;
     }
     Ok(())
 }

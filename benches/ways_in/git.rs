@@ -1,55 +1,39 @@
-//! What `spacefold import-git` costs beside git itself, on a synthetic history:
-//!
-//! ```text
-//! cargo build --release -p spacefold-cli
-//! cargo run --release -p spacefold-benches --example import_git -- target/release/spacefold 2000
-//! ```
-//!
-//! Printed are wall and processor seconds of git alone, doing what the import has it do (`log --raw`,
-//! `cat-file --batch`), of the whole import, and of a second one that finds nothing new. Three rounds,
-//! interleaved, in a folder in memory and on the disk of the temporary folder.
-
-#![allow(clippy::unwrap_used, reason = "a bench that fails may panic")]
-#![allow(clippy::print_stdout, reason = "what is measured is printed")]
+//! `import-git` beside git itself, doing what the import has it do: `log --raw`, `cat-file --batch`.
 
 use std::{
-    env,
     fmt::Write as _,
     fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Instant,
 };
 
-const ROUNDS: usize = 3;
-const SEED: u64 = 7;
-/// Clock ticks a second in `/proc`, on every Linux there is.
-const TICKS: f64 = 100.0;
+use crate::{Bench, measure::run};
 
-fn main() {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let [spacefold, commits] = arguments.as_slice() else {
-        println!("SPACEFOLD COMMITS");
-        return;
+const SEED: u64 = 7;
+const COMMITS: usize = 2_000;
+
+pub(crate) fn row(bench: &Bench) {
+    let repository = bench.folder.join("synthetic");
+    let changes = make(&repository, COMMITS);
+    println!("\n## import-git, {COMMITS} commits, {changes} changes of files, seed {SEED}\n");
+    let (store, scratch) = (bench.folder.join("git-store"), bench.folder.join("scratch"));
+    fs::create_dir(&scratch).unwrap();
+    let mut git = || git_alone(&repository, &scratch);
+    let mut import = || {
+        bench.forget(&store);
+        let mut import = bench.spacefold(&store);
+        run(import.args(["import-git", "--json", "--space-per", "folder"]).arg(&repository));
     };
-    let spacefold = fs::canonicalize(spacefold).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let repository = folder.path().join("synthetic");
-    let events = make(&repository, commits.parse().unwrap());
-    println!("{commits} commits, {events} changes of files, seed {SEED}");
-    for round in 1..=ROUNDS {
-        measure(&format!("{round} git alone"), || git_alone(&repository, folder.path()));
-        for parent in [Path::new("/dev/shm"), folder.path()] {
-            let stores = tempfile::tempdir_in(parent).unwrap();
-            let mut import = Command::new(&spacefold);
-            import.arg("--data").arg(stores.path().join("store")).args(["import-git", "--json"]);
-            import.args(["--space-per", "folder"]).arg(&repository);
-            for what in ["import", "again"] {
-                measure(&format!("{round} {what} in {}", parent.display()), || run(&mut import));
-            }
-        }
-    }
+    let mut again = || {
+        let mut import = bench.spacefold(&store);
+        run(import.args(["import-git", "--json", "--space-per", "folder"]).arg(&repository));
+    };
+    let units = changes as f64;
+    bench.compare(
+        ("change", units),
+        &mut [("git alone", &mut git), ("import-git", &mut import), ("again", &mut again)],
+    );
 }
 
 /// A history of small edits to some hundred documents in ten folders.
@@ -113,29 +97,4 @@ fn git_alone(repository: &Path, folder: &Path) {
     contents.arg("-C").arg(repository).args(["cat-file", "--batch"]);
     contents.stdin(File::open(list).unwrap()).stdout(Stdio::null());
     assert!(contents.status().unwrap().success());
-}
-
-fn run(command: &mut Command) {
-    assert!(command.stdout(Stdio::null()).status().unwrap().success());
-}
-
-fn measure(what: &str, act: impl FnOnce()) {
-    let (user, system) = of_children();
-    let began = Instant::now();
-    act();
-    let wall = began.elapsed().as_secs_f64();
-    let (user_after, system_after) = of_children();
-    println!(
-        "{what:40} {wall:7.2} s, {:6.2} s user, {:6.2} s system",
-        user_after - user,
-        system_after - system
-    );
-}
-
-/// Processor seconds of all children, and of theirs, that have ended.
-fn of_children() -> (f64, f64) {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
-    let ticks = |field: usize| fields.get(field).unwrap().parse::<f64>().unwrap() / TICKS;
-    (ticks(13), ticks(14))
 }
