@@ -327,6 +327,8 @@ fn a_limit_on_memory_ends_in_a_message() {
 fn a_store_that_was_killed_needs_recovery_and_is_not_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
+    // With as many events there is a copy in sled.
+    sample_store(&store);
     for harm in ["nothing", "sled"] {
         let mut child = cli(&store)
             .args(["append", "-", "--json"])

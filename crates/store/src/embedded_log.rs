@@ -192,6 +192,9 @@ impl EmbeddedLog {
             }
         };
         let shared = Arc::new(recovered.shared);
+        if options.begins_with_copy {
+            shared.copy.demand();
+        }
         shared.watch_folder(&lock)?;
         shared.begin_hints();
         let (wake, woken) = bounded(1);
@@ -232,8 +235,10 @@ impl EmbeddedLog {
     /// appends. See [`EmbeddedLog::open`]. Waits until sled's copy is open.
     #[must_use]
     pub fn refusal(&self) -> Option<StorageError> {
-        // Why it cannot be opened is why the store takes no appends.
-        let _ = self.inner.shared.sled();
+        if !self.inner.shared.needs_no_copy() {
+            // Why it cannot be opened is why the store takes no appends.
+            let _ = self.inner.shared.sled();
+        }
         self.known_refusal()
     }
 
@@ -460,6 +465,11 @@ fn open_copy_behind(shared: &Arc<SharedStore>, sealer: Weak<Sender<()>>) -> Opti
     if shared.folder.environment().is_stepped || !shared.copy.is_unopened() {
         return None;
     }
+    if shared.needs_no_copy() {
+        load_revisions(shared, || false);
+        return None;
+    }
+    let opened = Arc::clone(shared);
     let shared = Arc::clone(shared);
     let open = move || {
         // A failure is noted: the store takes no appends then.
@@ -471,11 +481,17 @@ fn open_copy_behind(shared: &Arc<SharedStore>, sealer: Weak<Sender<()>>) -> Opti
             let _ = sealer.try_send(());
         }
         // With the writer the last one who wakes the sealer is gone: the store is being closed.
-        if let Err(error) = shared.load_revisions(|| sealer.strong_count() == 0) {
-            tracing::warn!(%error, "the revisions of the spaces are read as they are asked for");
-        }
+        load_revisions(&shared, || sealer.strong_count() == 0);
     };
-    thread::Builder::new().name("spacefold-opener".to_owned()).spawn(open).ok()
+    let opener = thread::Builder::new().name("spacefold-opener".to_owned()).spawn(open).ok()?;
+    opened.copy.await_it(true);
+    Some(opener)
+}
+
+fn load_revisions(shared: &SharedStore, is_over: impl Fn() -> bool) {
+    if let Err(error) = shared.load_revisions(is_over) {
+        tracing::warn!(%error, "the revisions of the spaces are read as they are asked for");
+    }
 }
 
 /// Reads a store back, if need be with the space that was set aside; where nothing can be written
@@ -534,11 +550,12 @@ impl LogInner {
         if self.shared.progress.failure().is_some() {
             return Ok(());
         }
-        let sled = self.shared.sled().map_err(|error| StorageError::new("closing", error))?;
-        self.shared
-            .note_lineage(sled.as_ref())
-            .map_err(|error| StorageError::new("closing", error))?;
-        drop(sled);
+        if !self.shared.needs_no_copy() {
+            let sled = self.shared.sled().map_err(|error| StorageError::new("closing", error))?;
+            self.shared
+                .note_lineage(sled.as_ref())
+                .map_err(|error| StorageError::new("closing", error))?;
+        }
         if self.shared.copy_changed.load(Ordering::Relaxed) {
             sealer::checkpoint(&self.shared)?;
         }

@@ -323,6 +323,15 @@ impl SharedStore {
         fills_a_batch || self.journal_files.are_short_of(tail_bytes)
     }
 
+    /// Whether there is no copy in sled, and none is needed: a store begins without one, and so takes
+    /// less of the disk, of memory and of time. It is made with the first blocks.
+    pub(crate) fn needs_no_copy(&self) -> bool {
+        self.copy.is_missing() && {
+            let view = self.view();
+            view.index.end() == Position::START && view.tail.needs_no_copy()
+        }
+    }
+
     /// Tells whoever waits what the view has come to.
     pub(crate) fn announce(&self) {
         self.progress.update(|state| {
