@@ -6,6 +6,7 @@ mod encode;
 mod memory;
 mod parting;
 mod parts;
+mod paths;
 mod references;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
 use serde::{Serialize, Serializer};
 use spacefold_event_core::{ContentHash, Object, Position, Revision, Timestamp, Value};
 
+use self::paths::PathCounts;
 pub(crate) use self::references::References;
 pub use self::{
     effect::{Effect, Effects},
@@ -63,8 +65,7 @@ pub struct SpaceState {
     updated_at: Timestamp,
     metadata: Arc<Object>,
     documents: SharedMap<Document>,
-    /// How many documents are at each path: derived from the documents.
-    paths: SharedMap<u64>,
+    paths: PathCounts,
     variables: SharedMap<Value>,
     /// The references of each document that has any.
     references: SharedMap<References>,
@@ -101,7 +102,7 @@ impl SpaceState {
             updated_at: Timestamp::MIN,
             metadata: Arc::default(),
             documents: SharedMap::new(),
-            paths: SharedMap::new(),
+            paths: PathCounts::none(),
             variables: SharedMap::new(),
             references: SharedMap::new(),
             space_render: None,
@@ -178,7 +179,7 @@ impl SpaceState {
     /// Whether a document is at this path.
     #[must_use]
     pub fn has_path(&self, path: &str) -> bool {
-        self.paths.contains_key(path)
+        self.paths.of(&self.documents).contains_key(path)
     }
 
     /// The document at this path with its id, of several the one with the first id. Cost: one look
@@ -292,7 +293,8 @@ impl SpaceState {
     pub fn dangling_references(&self) -> Vec<(&str, &Reference)> {
         self.references_that(|reference| {
             let target = Key::from(&*reference.target);
-            !self.documents.contains_key(target) && !self.paths.contains_key(target)
+            !self.documents.contains_key(target)
+                && !self.paths.of(&self.documents).contains_key(target)
         })
     }
 

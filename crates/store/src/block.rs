@@ -8,8 +8,6 @@ pub(crate) mod index;
 pub(crate) mod plan;
 pub(crate) mod segment;
 
-use std::borrow::Cow;
-
 use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
     Schemas, Timestamp,
@@ -18,6 +16,7 @@ use spacefold_event_core::{
 
 use crate::{
     event_keys::{EventKeys, KeyedOrigin},
+    scratch,
     wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, check_run, is_extension},
 };
 
@@ -42,6 +41,7 @@ const CRC_BYTES: usize = size_of::<u32>();
 const CODEC_OFFSET: usize = 6;
 /// Where the fields begin that say how the body is stored: its length then, and that of its dense part.
 const STORAGE_OFFSET: usize = BLOCK_HEADER_BYTES - 2 * size_of::<u32>();
+const OTHER_LENGTH: BlockError = BlockError::Unreadable("a body of another length");
 const GENESIS_DOMAIN: &[u8] = b"spacefold block chain";
 
 /// How a body is stored but for its dense part, which is stored as it is.
@@ -257,15 +257,16 @@ pub(crate) fn decode(
     if !is_extension(parts.extension) {
         return Err(BlockError::Unreadable("extension fields of a wrong length"));
     }
-    let rest = parts.unpack_rest()?;
+    let (rest, records) =
+        parts.with_rest(|rest| Ok((rest.to_vec(), parts.records(rest, schemas)?)))?;
     Ok(Block {
-        records: parts.records(&rest, schemas)?,
+        records,
         previous: parts.header.previous,
         hash: parts.hash,
         extension: parts.extension.to_vec(),
         header: parts.header_bytes,
         assignments: parts.assignments.to_vec(),
-        rest: rest.into_owned(),
+        rest,
         dense: parts.dense.to_vec(),
     })
 }
@@ -277,7 +278,7 @@ pub(crate) fn records(
     schemas: &Schemas,
 ) -> Result<Records, BlockError> {
     let parts = BlockParts::of(bytes, store_id)?;
-    parts.records(&parts.unpack_rest()?, schemas)
+    parts.with_rest(|rest| parts.records(rest, schemas))
 }
 
 /// The id of each record of a block that is exactly `bytes`, and with schemas the origins of those that
@@ -292,7 +293,8 @@ pub(crate) fn event_keys(
     let ids = Records::decode_event_ids(parts.dense, count)?;
     let mut origins = Vec::new();
     if let Some(schemas) = schemas {
-        let found = Records::decode_origins(schemas, &parts.unpack_rest()?, parts.dense, count)?;
+        let found = parts
+            .with_rest(|rest| Ok(Records::decode_origins(schemas, rest, parts.dense, count)?))?;
         let keyed = |(index, origin)| KeyedOrigin::new(&origin, first.plus(to_u64(index)));
         origins = found.into_iter().map(keyed).collect();
     }
@@ -348,10 +350,25 @@ impl<'a> BlockParts<'a> {
         Ok(Self { header, header_bytes, extension, assignments, stored_rest, dense, hash })
     }
 
-    /// The body but for its dense part.
-    fn unpack_rest(&self) -> Result<Cow<'a, [u8]>, BlockError> {
+    /// Hands the body but for its dense part to `read`, as it was before it was stored.
+    fn with_rest<T>(
+        &self,
+        read: impl FnOnce(&[u8]) -> Result<T, BlockError>,
+    ) -> Result<T, BlockError> {
         let len = to_usize(self.header.body_len - self.header.dense_len);
-        unpack(self.header.codec, self.stored_rest, len)
+        match self.header.codec {
+            BodyCodec::None if self.stored_rest.len() == len => read(self.stored_rest),
+            BodyCodec::None => Err(OTHER_LENGTH),
+            BodyCodec::Lz4 => {
+                scratch::with_bytes(len, |rest| {
+                    match lz4_flex::block::decompress_into(self.stored_rest, rest) {
+                        Ok(unpacked) if unpacked == len => read(rest),
+                        Ok(_) => Err(OTHER_LENGTH),
+                        Err(_) => Err(BlockError::Unreadable("a body that does not decompress")),
+                    }
+                })
+            }
+        }
     }
 
     fn records(&self, rest: &[u8], schemas: &Schemas) -> Result<Records, BlockError> {
@@ -388,21 +405,6 @@ fn content_hash(header: &[u8], parts: [&[u8]; 4]) -> BlockHash {
         hasher.update(part);
     }
     *hasher.finalize().as_bytes()
-}
-
-/// Bytes as they were before they were stored; `len` is within the limit of a body.
-fn unpack(codec: BodyCodec, stored: &[u8], len: usize) -> Result<Cow<'_, [u8]>, BlockError> {
-    let body = match codec {
-        BodyCodec::None => Cow::Borrowed(stored),
-        BodyCodec::Lz4 => lz4_flex::block::decompress(stored, len)
-            .map_err(|_| BlockError::Unreadable("a body that does not decompress"))?
-            .into(),
-    };
-    if body.len() == len {
-        Ok(body)
-    } else {
-        Err(BlockError::Unreadable("a body of another length"))
-    }
 }
 
 /// The fixed fields as they stand on disk, not yet believed.

@@ -47,6 +47,7 @@ mod recovery;
 mod reserve;
 mod run;
 mod run_postings;
+mod scratch;
 mod sealer;
 mod shared;
 #[cfg(test)]

@@ -11,8 +11,7 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    block,
-    block::index::Candidates,
+    block::{self, BlockError, index::Candidates},
     event_keys::{EventKeys, KeyedOrigin},
     head::format_version::FormatVersion,
     log_copy::{LogCopy, SledError, StoredBlock},
@@ -126,7 +125,7 @@ impl SharedStore {
                 let count = to_u64(keys.ids.len());
                 (position.since(first) < count).then_some(keys)
             };
-            if let Some(keys) = self.sealed.block(first).and_then(|bytes| keys(&bytes)) {
+            if let Some(keys) = self.sealed.with_block(first, keys).flatten() {
                 return Ok(Some((first, keys)));
             }
             if let Some(sled) = self.copy.usable()?
@@ -153,9 +152,9 @@ impl SharedStore {
             return Ok(records);
         }
         if blocks == BlocksOf::Segments
-            && let Some(bytes) = self.sealed.block(first)
+            && let Some(records) = self.decoded_segment(first)
         {
-            match block::records(&bytes, self.store_id, self.folder.schemas()) {
+            match records {
                 Ok(records) if records.first_position() == first => return Ok(records),
                 _ => tracing::warn!(%first, "a sealed block is damaged: sled's copy of it is read"),
             }
@@ -169,19 +168,24 @@ impl SharedStore {
         Ok(records)
     }
 
+    /// The block that a segment has at a position.
+    fn decoded_segment(&self, first: Position) -> Option<Result<Records, BlockError>> {
+        let decode = |bytes: &[u8]| block::records(bytes, self.store_id, self.folder.schemas());
+        self.sealed.with_block(first, decode)
+    }
+
     /// A block out of the segments alone; `None` where they do not have it, and sled's copy may.
     fn sealed_block(&self, first: Position) -> Result<Option<Records>, ReadError> {
         if let Some(records) = self.cache.get(&first) {
             return Ok(Some(records));
         }
-        let Some(bytes) = self.sealed.block(first) else {
+        let Some(records) = self.decoded_segment(first) else {
             return if self.copy.is_unopened() {
                 Ok(None)
             } else {
                 self.copy.opened().map(|_| None)
             };
         };
-        let records = block::records(&bytes, self.store_id, self.folder.schemas());
         if records.is_err() && self.copy.is_unopened() {
             return Ok(None);
         }
@@ -221,15 +225,18 @@ impl SharedStore {
             true => BlocksOf::Segments,
             false => BlocksOf::Sled,
         };
+        // A block is read and gone over while it is in the processor's own cache, and its memory is
+        // that of the next one.
+        let enough = match blocks {
+            BlocksOf::Segments => RUN_EVENTS,
+            BlocksOf::Sled => read.limit,
+        };
         let mut looked_at = 0;
         for _ in 0..MAX_PAGE_RUNS {
             let durable_head = self.view().durable_head();
             let next = self.next_candidate(page.next(), filters, &mut candidates)?;
             page.advance(next.min(read.to.next()).min(durable_head.next()));
-            if next > read.to.min(durable_head)
-                || page.len() >= read.limit
-                || looked_at >= read.look
-            {
+            if next > read.to.min(durable_head) || page.len() >= enough || looked_at >= read.look {
                 break;
             }
             let Some(records) = self.passing_records_at(next, blocks)? else {

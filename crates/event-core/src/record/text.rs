@@ -329,32 +329,33 @@ impl TextLayout {
         u32::try_from(most).map_err(|_| CorruptRecords::Malformed("a text table beyond 4 GiB"))?;
         let offset = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let (raw_len, packed_len) = (offset(raw_len), offset(packed_len));
-        // Where the next text of either kind begins; none wraps while all take what there is.
-        let (mut raw_end, mut packed_end, mut end) = (0_u32, 0_u32, raw_len);
-        let mut stored = 0_u64;
+        // Where the next text goes that is stored as it is, and the next of the others; neither wraps
+        // while all take what there is.
+        let mut ends = [0, raw_len];
+        let (mut packed_end, mut stored) = (0_u32, 0_u64);
         let (mut is_unknown, mut is_no_uuid) = (false, false);
-        let mut spans = Vec::with_capacity(entries.len());
         let (mut uuids, mut uuid_count) = (vec![0; entries.len() + 1], 0);
-        for entry in entries {
+        let spans = entries.iter().map(|entry| {
             let (kind, len) = (entry & KIND_MASK, entry >> KIND_BITS);
-            let only_if = |is_it: bool| u32::from(is_it).wrapping_neg();
-            let (is_raw, is_uuid) = (only_if(kind == RAW), only_if(kind == UUID));
+            let (is_packed, is_uuid) = (u32::from(kind != RAW), u32::from(kind == UUID));
             is_unknown |= kind > UUID;
-            is_no_uuid |= len & is_uuid != UUID_BYTES_U32 & is_uuid;
+            is_no_uuid |= (len != UUID_BYTES_U32) & (kind == UUID);
             if let Some(uuid) = uuids.get_mut(uuid_count) {
                 *uuid = packed_end;
             }
             uuid_count += usize::from(kind == UUID);
-            let (raw, packed) = (len & is_raw, len & !is_raw);
-            // Two digits a byte, and the hyphens.
-            let unpacked = packed.wrapping_mul(2).wrapping_add(HYPHENS_U32 & is_uuid);
-            let start = raw_end & is_raw | end & !is_raw;
-            spans.push(Span { start, end: start.wrapping_add(raw | unpacked) });
-            raw_end = raw_end.wrapping_add(raw);
-            packed_end = packed_end.wrapping_add(packed);
-            end = end.wrapping_add(unpacked);
+            packed_end = packed_end.wrapping_add(len * is_packed);
             stored += u64::from(len);
-        }
+            // Two digits a byte, and the hyphens.
+            let unpacked = (len << is_packed).wrapping_add(HYPHENS_U32 * is_uuid);
+            let [raw, other] = &mut ends;
+            let place = if kind == RAW { raw } else { other };
+            let start = *place;
+            *place = start.wrapping_add(unpacked);
+            Span { start, end: *place }
+        });
+        let spans: Vec<Span> = spans.collect();
+        let [raw_end, end] = ends;
         if is_no_uuid {
             return Err(CorruptRecords::Malformed("a UUID that has not 16 bytes"));
         }

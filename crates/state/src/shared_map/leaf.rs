@@ -1,6 +1,8 @@
 //! The leaves of the map: a few entries each, in as little room as they need.
 
-use std::{mem, sync::Arc};
+use std::mem;
+
+use triomphe::Arc;
 
 use super::{Key, MapEntry};
 

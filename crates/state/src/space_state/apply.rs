@@ -15,6 +15,7 @@ use super::{
         Anomaly, AnomalyReason, Conflict, Document, Reference, Render, RenderStatus, SpaceStatus,
         SyncState, SyncStatus,
     },
+    paths::PathCounts,
     references::References,
 };
 use crate::shared_map::Key;
@@ -92,7 +93,7 @@ impl SpaceState {
     /// Lets go of all that a deleted space does not keep.
     fn empty(&mut self) {
         self.documents.clear();
-        self.paths.clear();
+        self.paths = PathCounts::none();
         self.variables.clear();
         self.references.clear();
         self.space_render = None;
@@ -243,49 +244,28 @@ impl SpaceState {
             content_position: Position::START,
         };
         self.documents.insert_new(id, document);
-        path_taken(self.take_path(path))
+        path_taken(self.paths.take(path))
     }
 
     /// Moves a known document, and says whether another one is at the path; `None` when the
     /// document is unknown.
     fn set_path(&mut self, id: Key<'_>, path: Key<'_>, position: Position) -> Option<bool> {
+        self.paths.count(&self.documents);
         let document = self.documents.get_mut(id)?;
         document.updated_position = position;
         let old = std::mem::replace(&mut document.path, path.text().into());
         // Its own place is given back first: what is counted then are the others.
-        self.give_path_back((&*old).into());
-        Some(self.take_path(path))
-    }
-
-    /// Counts one more document at a path, and says whether there was one.
-    fn take_path(&mut self, path: Key<'_>) -> bool {
-        match self.paths.get_mut(path) {
-            Some(count) => {
-                *count += 1;
-                true
-            }
-            None => {
-                self.paths.insert_new(path, 1);
-                false
-            }
-        }
-    }
-
-    fn give_path_back(&mut self, path: Key<'_>) {
-        match self.paths.get_mut(path) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => {
-                self.paths.remove(path);
-            }
-        }
+        self.paths.give_back((&*old).into());
+        Some(self.paths.take(path))
     }
 
     fn remove_document(&mut self, id: &str) -> Did {
         let id = Key::from(id);
+        self.paths.count(&self.documents);
         let Some(document) = self.documents.remove(id) else {
             return UNKNOWN;
         };
-        self.give_path_back((&*document.path).into());
+        self.paths.give_back((&*document.path).into());
         self.references.remove(id);
         self.renders.remove(id);
         self.stale.remove(id);

@@ -28,8 +28,10 @@ use super::{
         Anomalies, Anomaly, AnomalyReason, Conflict, Document, Reference, Render, RenderStatus,
         SpaceStatus, SyncState, SyncStatus,
     },
+    paths::PathCounts,
     references::References,
 };
+use crate::shared_map::SharedMapBuilder;
 
 /// The version of the canonical form. Another one is another hash of every state there is.
 const CANONICAL_VERSION: u8 = 1;
@@ -242,14 +244,12 @@ impl<'a> Reader<'a> {
         state.created_at = self.maybe_time()?;
         state.updated_at = self.time()?;
         state.metadata = Arc::new(self.object()?);
+        let mut documents = SharedMapBuilder::new();
         for _ in 0..self.number()? {
-            let (id, document) = (self.text()?, self.document()?);
-            *state.paths.get_or_insert_with(&*document.path, || 0) += 1;
-            // Its path would count twice.
-            if state.documents.insert(id, document).is_some() {
-                return Err(CorruptState("a document twice"));
-            }
+            documents.add(self.text()?, self.document()?);
         }
+        state.documents = documents.build().ok_or(CorruptState("a document twice"))?;
+        state.paths = PathCounts::uncounted();
         for _ in 0..self.number()? {
             state.variables.insert(self.text()?, self.value()?);
         }

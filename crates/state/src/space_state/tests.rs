@@ -629,6 +629,6 @@ proptest! {
         }
         let paths: std::collections::BTreeSet<_> =
             state.documents().into_iter().map(|(_, d)| d.path().to_owned()).collect();
-        prop_assert_eq!(paths.len(), state.paths.len());
+        prop_assert_eq!(paths.len(), state.paths.of(&state.documents).len());
     }
 }

@@ -11,8 +11,8 @@ use std::{
 
 use spacefold_disk::sim::Fault;
 use spacefold_event_core::{
-    AppendError, AppendRequest, EventId, EventOrigin, LogReader as _, LogWriter as _, Position,
-    ReadError, ReadRequest, SpaceEvent, StorageErrorKind,
+    AppendError, AppendRequest, EventId, EventOrigin, LogReader as _, LogWriter as _, Page,
+    Position, ReadError, ReadRequest, SpaceEvent, StorageErrorKind,
 };
 
 use crate::{
@@ -426,8 +426,9 @@ fn what_archiving_could_not_take_in_is_made_before_an_append_asks_for_it() {
 fn of_the_ids_of_an_append_none_is_looked_for_after_one_that_is_stored() {
     let stored = filled(9_000, 1);
     let log = stored.open();
-    let page = log.read(&ReadRequest::from(Position::new(1)).limit(9_000)).unwrap();
-    let ids: Vec<EventId> = page.envelopes().map(|event| event.event_id).step_by(200).collect();
+    let pages = log.pages(ReadRequest::from(Position::new(1)));
+    let ids = |page: Page| page.envelopes().map(|event| event.event_id).collect::<Vec<_>>();
+    let ids: Vec<EventId> = pages.flat_map(|page| ids(page.unwrap())).step_by(200).collect();
     log.close().unwrap();
     let calls = |ids: &[EventId]| {
         let log = stored.open();

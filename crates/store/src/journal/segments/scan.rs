@@ -10,10 +10,10 @@ use std::{
 };
 
 use spacefold_disk::File;
-use spacefold_event_core::{Position, StorageError, lock::Lock};
+use spacefold_event_core::{Position, StorageError, bytes::to_usize, lock::Lock};
 
-use super::{read_block, read_index};
-use crate::{block::segment::SegmentIndex, folder::StoreFolder};
+use super::read_index;
+use crate::{block::segment::SegmentIndex, folder::StoreFolder, scratch};
 
 /// How many files are held open: threads that read at a time are in as many.
 const OPEN_FILES: usize = 4;
@@ -50,9 +50,13 @@ impl SegmentScan {
         self.end.fetch_max(end.get(), Ordering::Release);
     }
 
-    /// Bytes of the block that begins at a position; `None` when no segment has it, or none
-    /// that can be read: sled's copy is to be asked then. They are not looked at.
-    pub(crate) fn block(&self, first: Position) -> Option<Vec<u8>> {
+    /// Hands the bytes of the block that begins at a position to `read`, unlooked at; `None` when no
+    /// segment has it, or none that can be read: sled's copy is to be asked then.
+    pub(crate) fn with_block<T>(
+        &self,
+        first: Position,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Option<T> {
         if first.get() > self.end.load(Ordering::Acquire) {
             return None;
         }
@@ -60,8 +64,13 @@ impl SegmentScan {
             let Some(open) = open else { return Ok(None) };
             let blocks = &open.index.blocks;
             let place = blocks.binary_search_by_key(&first, |entry| entry.first_position);
-            let entry = place.ok().and_then(|place| blocks.get(place));
-            entry.map(|entry| read_block(open.file.as_ref(), *entry)).transpose()
+            let Some(entry) = place.ok().and_then(|place| blocks.get(place)) else {
+                return Ok(None);
+            };
+            scratch::with_bytes(to_usize(entry.len), |bytes| {
+                open.file.read_exact_at(bytes, entry.offset)?;
+                Ok(Some(read(bytes)))
+            })
         });
         found.unwrap_or_else(|error| {
             tracing::warn!(%error, "a segment cannot be read: sled's copy is");
