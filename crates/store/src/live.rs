@@ -71,6 +71,8 @@ impl LiveHint {
 pub(crate) struct LiveFile {
     file: Arc<dyn File>,
     store_id: [u8; 16],
+    /// Asked for once: a system call.
+    process: u32,
     incarnation: AtomicU64,
     has_failed: AtomicBool,
 }
@@ -87,8 +89,8 @@ impl LiveFile {
             Some(file) => file,
             None => root.create(LIVE)?,
         };
-        let incarnation = AtomicU64::new(incarnation);
-        Ok(Self { file, store_id, incarnation, has_failed: AtomicBool::new(false) })
+        let (process, incarnation) = (std::process::id(), AtomicU64::new(incarnation));
+        Ok(Self { file, store_id, process, incarnation, has_failed: AtomicBool::new(false) })
     }
 
     /// Goes on under another incarnation, which HEAD has by now.
@@ -100,8 +102,8 @@ impl LiveFile {
     /// later.
     pub(crate) fn note(&self, durable_head: Position) {
         let incarnation = self.incarnation.load(Ordering::Relaxed);
-        let process = std::process::id();
-        let hint = LiveHint { store_id: self.store_id, process, incarnation, durable_head };
+        let Self { store_id, process, .. } = *self;
+        let hint = LiveHint { store_id, process, incarnation, durable_head };
         if let Err(error) = self.file.write_all_at(&hint.encode(), 0)
             && !self.has_failed.swap(true, Ordering::Relaxed)
         {
