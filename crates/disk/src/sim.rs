@@ -59,7 +59,12 @@ impl Fault {
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Lock<SimState>>,
+    /// Whether it is another process's: its calls do not count.
+    is_beside: bool,
 }
+
+/// What looks at a disk between the calls of whoever uses it.
+type Onlooker = Box<dyn FnMut() + Send>;
 
 struct SimState {
     tree: Tree,
@@ -71,6 +76,7 @@ struct SimState {
     failed: Option<&'static str>,
     /// The files that are locked.
     locked: BTreeSet<NodeId>,
+    onlooker: Option<Onlooker>,
 }
 
 impl Default for SimDisk {
@@ -94,8 +100,9 @@ impl SimDisk {
             has_power: true,
             failed: None,
             locked: BTreeSet::new(),
+            onlooker: None,
         };
-        Self { state: Arc::new(Lock::new(state)) }
+        Self { state: Arc::new(Lock::new(state)), is_beside: false }
     }
 
     /// The folder that everything is in; its name is durable.
@@ -131,8 +138,31 @@ impl SimDisk {
         Self::of(tree)
     }
 
+    /// The same disk, as another process has it: its calls do not count, and none is one that is to
+    /// fail.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { state: Arc::clone(&self.state), is_beside: true }
+    }
+
+    /// Has something look at the disk before each call, and when a write is half done, from now on;
+    /// `None` ends it. It may look through a handle that is [beside](SimDisk::beside).
+    pub fn look_between_calls(&self, onlooker: Option<Box<dyn FnMut() + Send>>) {
+        self.state().onlooker = onlooker;
+    }
+
     fn state(&self) -> MutexGuard<'_, SimState> {
         self.state.lock()
+    }
+
+    /// Lets whoever looks between calls look, if it is not his own call.
+    fn be_looked_at(&self) {
+        // Not held meanwhile: it makes calls.
+        let onlooker = if self.is_beside { None } else { self.state().onlooker.take() };
+        if let Some(mut onlooker) = onlooker {
+            onlooker();
+            self.state().onlooker.get_or_insert(onlooker);
+        }
     }
 
     /// Makes a call: what it does, unless it is one that fails.
@@ -142,7 +172,12 @@ impl SimDisk {
         path: &Path,
         act: impl FnOnce(&mut SimState) -> Result<T, io::Error>,
     ) -> Result<T, StorageError> {
+        self.be_looked_at();
         let mut state = self.state();
+        if self.is_beside {
+            let result = if state.has_power { act(&mut state) } else { Err(power_is_off()) };
+            return result.doing(|| format!("{} {}", call.name(), path.display()));
+        }
         state.calls += 1;
         let result = match state.take_fault(call) {
             Some(error) => Err(error),
@@ -279,6 +314,11 @@ impl SimState {
                 Some(power_is_off())
             }
         }
+    }
+
+    /// Whether the next call is to fail.
+    fn fails_next(&self) -> bool {
+        !self.has_power || self.fault.is_some_and(|(call, _)| call == self.calls + 1)
     }
 
     fn is_short(&self) -> bool {
@@ -525,6 +565,14 @@ impl File for SimFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        if !self.disk.is_beside {
+            let mut state = self.disk.state();
+            // No system writes all of it in one go: who looks before the call sees half of it.
+            if state.onlooker.is_some() && !state.fails_next() {
+                let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
+                state.tree.file(self.node, |pages, time| pages.write(time, offset, half));
+            }
+        }
         self.call(DiskCall::Write, |state| state.write(self.node, bytes, offset))
     }
 
