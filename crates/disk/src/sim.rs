@@ -77,6 +77,28 @@ struct SimState {
     /// The files that are locked.
     locked: BTreeSet<NodeId>,
     onlooker: Option<Onlooker>,
+    half_written: Option<HalfWritten>,
+}
+
+/// The begin of a write, as whoever looks meanwhile may see it.
+struct HalfWritten {
+    node: NodeId,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl HalfWritten {
+    fn put_over(&self, node: NodeId, buffer: &mut [u8], offset: u64) {
+        if node != self.node {
+            return;
+        }
+        for (place, byte) in (self.offset..).zip(&self.bytes) {
+            let place = place.checked_sub(offset).and_then(|place| usize::try_from(place).ok());
+            if let Some(there) = place.and_then(|place| buffer.get_mut(place)) {
+                *there = *byte;
+            }
+        }
+    }
 }
 
 impl Default for SimDisk {
@@ -101,6 +123,7 @@ impl SimDisk {
             failed: None,
             locked: BTreeSet::new(),
             onlooker: None,
+            half_written: None,
         };
         Self { state: Arc::new(Lock::new(state)), is_beside: false }
     }
@@ -161,7 +184,9 @@ impl SimDisk {
         let onlooker = if self.is_beside { None } else { self.state().onlooker.take() };
         if let Some(mut onlooker) = onlooker {
             onlooker();
-            self.state().onlooker.get_or_insert(onlooker);
+            let mut state = self.state();
+            state.half_written = None;
+            state.onlooker.get_or_insert(onlooker);
         }
     }
 
@@ -559,18 +584,25 @@ impl File for SimFile {
 
     fn read_if_there(&self, buffer: &mut [u8], offset: u64) -> Result<bool, StorageError> {
         self.call(DiskCall::Read, |state| match state.tree.node(self.node) {
-            Some(Node::File(pages)) => Ok(pages.read(offset, buffer)),
+            Some(Node::File(pages)) => {
+                let is_there = pages.read(offset, buffer);
+                if let Some(half) = state.half_written.as_ref().filter(|_| self.disk.is_beside) {
+                    half.put_over(self.node, buffer, offset);
+                }
+                Ok(is_there)
+            }
             _ => Err(io::ErrorKind::IsADirectory.into()),
         })
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
-        if !self.disk.is_beside {
+        {
+            // No system writes all of it in one go: who looks before the call sees half of it. It is not
+            // in the file: what a power cut leaves is whole sectors.
             let mut state = self.disk.state();
-            // No system writes all of it in one go: who looks before the call sees half of it.
-            if state.onlooker.is_some() && !state.fails_next() {
-                let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
-                state.tree.file(self.node, |pages, time| pages.write(time, offset, half));
+            if !self.disk.is_beside && state.onlooker.is_some() && !state.fails_next() {
+                let half = bytes.get(..bytes.len() / 2).unwrap_or_default().to_vec();
+                state.half_written = Some(HalfWritten { node: self.node, offset, bytes: half });
             }
         }
         self.call(DiskCall::Write, |state| state.write(self.node, bytes, offset))
