@@ -19,7 +19,7 @@ use spacefold_disk::sim::Kept;
 use tempfile::TempDir;
 
 pub use self::subject::run as subject;
-use self::subject::{NAMES, SYNCED_WITHIN, Told, result_at};
+use self::subject::{MANY_APPENDS, NAMES, SYNCED_WITHIN, Told, result_at};
 use crate::{
     child::ChildOptions,
     entry::Entry,
@@ -68,6 +68,8 @@ pub struct PlacesReport {
     pub newest: u32,
     /// Places that had gone back.
     pub gone_back: u32,
+    /// Places that could not go back further than what was due, by the time since.
+    pub due: u32,
     /// What was wrong.
     pub violations: Vec<String>,
     /// How long it took.
@@ -87,12 +89,13 @@ impl fmt::Display for PlacesReport {
         write!(
             f,
             "{} images of stores with places from {} recordings, {} of them without sled's copy: {} \
-             places were the newest, {} had gone back, {} violations, {:.1} s",
+             places were the newest, {} had gone back, of {} a sync was due, {} violations, {:.1} s",
             self.image_count(),
             self.recordings,
             self.without_sled,
             self.newest,
             self.gone_back,
+            self.due,
             self.violations.len(),
             self.took.as_secs_f64()
         )
@@ -179,12 +182,18 @@ impl KnownPlaces {
         Ok(())
     }
 
+    /// What the subscription of a name had to have on disk by the time that was told last.
+    fn due(&self, name: &str) -> u64 {
+        let is_due = |at: &Duration| *at + SYNCED_WITHIN + LATE < self.now;
+        let known = self.by_name.get(name).map(|known| known.acknowledged.iter());
+        let due = known.into_iter().flatten().filter(|(_, at)| is_due(at));
+        due.map(|(to, _)| *to).max().unwrap_or(0)
+    }
+
     /// Where the subscription of a name is at least, and at the most.
     fn bounds(&self, name: &str) -> (u64, u64) {
         let Some(known) = self.by_name.get(name) else { return (0, 0) };
-        let is_due = |at: &Duration| *at + SYNCED_WITHIN + LATE < self.now;
-        let due = known.acknowledged.iter().filter(|(_, at)| is_due(at)).map(|(to, _)| *to);
-        (known.synced.max(due.max().unwrap_or(0)), known.acknowledging)
+        (known.synced.max(self.due(name)), known.acknowledging)
     }
 }
 
@@ -199,7 +208,7 @@ impl Run<'_> {
         let recording = Recording::new(folder.path())?;
         let mut disk = Disk::of_folder(&recording.root)?;
         // One in a few lasts so long that syncs are due.
-        let appends = if rng.u8(0..4) == 0 { rng.u32(400..900) } else { rng.u32(5..80) };
+        let appends = if rng.u8(0..8) == 0 { rng.u32(MANY_APPENDS..800) } else { rng.u32(5..80) };
         let options = ChildOptions {
             appends,
             openings: rng.u32(1..=3),
@@ -271,6 +280,7 @@ impl Run<'_> {
         let spaces = open(store).map_err(|error| format!("it does not open: {error}"))?;
         for name in NAMES {
             let (least, most) = known.bounds(name);
+            self.report.due += u32::from(known.due(name) > 0);
             let subscriber = spaces
                 .subscribe_durable(name, &Subscription::from_start())
                 .map_err(|error| format!("{name} is refused: {error}"))?;

@@ -253,6 +253,8 @@ fn a_folder_that_may_not_be_written_is_no_damage_and_is_read() {
         assert_eq!(kinds(&run(&mut verify), 1), ["read-only"]);
         let exported = run(&mut bound(&["export"]).unwrap()).succeeded();
         assert_eq!(exported.lines().count() as u64, SAMPLE_EVENTS);
+        let info = run(&mut bound(&["info", "--json"]).unwrap()).succeeded();
+        assert!(info.contains(r#""door":"follow","owner":null"#), "{info}");
         let spaces = run(&mut bound(&["spaces", "--json"]).unwrap()).succeeded();
         assert_eq!(sum_of("revision", &spaces), SAMPLE_EVENTS);
         let answer = run(&mut as_somebody(&rebuild_projections(&store)).unwrap());

@@ -53,7 +53,7 @@ impl ContentFollower {
         let folder = ContentFolder::at(disk, path)?;
         let context = Arc::new_cyclic(|context: &Weak<ReadContext>| {
             let looking =
-                Looking { folder: folder.clone(), seen: Lock::default(), context: context.clone() };
+                ContentLook { folder: folder.clone(), seen: Lock::default(), context: context.clone() };
             let look = Box::new(move |look| looking.look(look));
             ReadContext::following(PackFiles::new(folder), look)
         });
@@ -94,7 +94,7 @@ fn refused() -> ContentError {
 
 /// What is looked at again.
 #[derive(Debug)]
-struct Looking {
+struct ContentLook {
     folder: ContentFolder,
     seen: Lock<Seen>,
     context: Weak<ReadContext>,
@@ -122,7 +122,7 @@ struct SeenPack {
 }
 
 /// What a look found.
-struct LookedAt {
+struct FoundPacks {
     seen: Seen,
     manifest: PackManifest,
     /// Whether the entries are all there are: else they are new beside those that are known.
@@ -130,7 +130,7 @@ struct LookedAt {
     entries: Vec<(u32, Vec<Listed>)>,
 }
 
-impl Looking {
+impl ContentLook {
     /// Looks again, and answers whether anything may read otherwise now.
     fn look(&self, look: Look) -> Result<bool, ContentError> {
         let doing = || format!("looking into {}", self.folder.path().display());
@@ -185,7 +185,7 @@ impl Looking {
     }
 
     /// Reads what is there; `None` where that has changed meanwhile.
-    fn read(&self, seen: &Seen, look: Look) -> Result<Option<LookedAt>, OpenContentError> {
+    fn read(&self, seen: &Seen, look: Look) -> Result<Option<FoundPacks>, OpenContentError> {
         let generation = self.generation()?;
         let manifest = survey(&self.folder)?.manifest;
         let ids: BTreeMap<u32, PackId> =
@@ -204,7 +204,7 @@ impl Looking {
         }
         let is_same = self.generation()? == generation;
         let seen = Seen { is_read: true, generation, packs };
-        Ok(is_same.then_some(LookedAt { seen, manifest, is_anew, entries }))
+        Ok(is_same.then_some(FoundPacks { seen, manifest, is_anew, entries }))
     }
 
     /// The entries of a pack behind those that are known.
@@ -235,7 +235,7 @@ impl Looking {
     }
 }
 
-impl LookedAt {
+impl FoundPacks {
     fn put_into(&self, context: &ReadContext) {
         let mut index = context.index_mut();
         if self.is_anew {

@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,11 @@ pub(super) const NAMES: [&str; 2] = ["mailer", "search/index"];
 
 /// Places that moved are synced within this time.
 pub(super) const SYNCED_WITHIN: Duration = Duration::from_millis(20);
+
+/// Sessions of as many appends go on for a while, so that syncs come due by the time that passes.
+pub(super) const MANY_APPENDS: u32 = 400;
+/// How long such a session rests after an append.
+const PACE: Duration = Duration::from_millis(4);
 
 /// What the process tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +124,9 @@ impl Subject<'_> {
             if let (Some(name), Some(subscriber)) = (NAMES.get(which), subscribers.get_mut(which)) {
                 self.acknowledge(name, subscriber)?;
             }
-            if self.random.u8(..16) == 0 {
+            if self.options.appends >= MANY_APPENDS {
+                thread::sleep(PACE);
+            } else if self.random.u8(..16) == 0 {
                 spaces.feed().sync()?;
                 self.tell(&Told::Synced)?;
             }
