@@ -162,6 +162,12 @@ impl Page {
         self.runs.is_empty()
     }
 
+    /// The runs that the events of the page are of, in order, each with the places of these: for whoever
+    /// looks at the spaces of a run before its events.
+    pub fn runs(&self) -> impl Iterator<Item = (&Records, impl Iterator<Item = usize>)> {
+        self.runs.iter().map(|run| (&run.records, (0..run.len()).filter_map(|nth| run.index(nth))))
+    }
+
     /// The events in order, payloads not yet decoded.
     pub fn envelopes(&self) -> impl Iterator<Item = Envelope<'_>> {
         self.runs

@@ -15,8 +15,8 @@ use std::{
 
 use rapidhash::{RapidHashMap, fast::GlobalState};
 use spacefold_event_core::{
-    Envelope, LogReader, Page, Pages, Position, ReadError, ReadRequest,
-    bytes::{to_u64, to_usize},
+    Envelope, LogReader, Page, Pages, Position, ReadError, ReadRequest, Records,
+    bytes::{to_u32, to_u64, to_usize},
     lock::{Condition, Lock},
 };
 use spacefold_state::{Effect, Effects, SpaceState, SpaceStates};
@@ -25,8 +25,9 @@ use super::no_thread;
 
 /// How many pages the fastest thread may be ahead of the slowest.
 const PAGES_AHEAD: usize = 16;
-/// How many pages a thread folds together.
-const PAGES_AT_ONCE: usize = 4;
+/// How many events a thread folds together, about: of more the processor's own cache does not hold the
+/// first any more, of fewer a state is come back to more often.
+const EVENTS_AT_ONCE: usize = 2_048;
 
 /// The states of some spaces, in one part for each thread that folds.
 #[derive(Default)]
@@ -152,10 +153,11 @@ fn fold_part(
     let mut stop = StopOthers { pages, done: false };
     let mut nth = 0;
     loop {
-        let mut batch = Vec::with_capacity(PAGES_AT_ONCE);
-        while batch.len() < PAGES_AT_ONCE
+        let (mut batch, mut events) = (Vec::new(), 0);
+        while events < EVENTS_AT_ONCE
             && let Some(page) = pages.get(nth)?
         {
+            events += page.len();
             batch.push(page);
             nth += 1;
         }
@@ -181,8 +183,77 @@ impl Hash for SpaceId<'_> {
 /// The events of one space, by their places.
 struct Chain<'a> {
     space_id: &'a str,
-    first: usize,
-    last: usize,
+    first: u32,
+    last: u32,
+}
+
+/// Where an event is, and the place of the next one of its space: a list for each space would be moved
+/// as it grows.
+struct Link {
+    run: u32,
+    index: u32,
+    next: u32,
+}
+
+/// The place of no event, and no space of one's own.
+const NOWHERE: u32 = u32::MAX;
+
+/// The events of some pages that are of one's own spaces, space by space.
+struct OwnEvents<'a> {
+    runs: Vec<&'a Records>,
+    links: Vec<Link>,
+    chains: Vec<Chain<'a>>,
+}
+
+impl<'a> OwnEvents<'a> {
+    fn of(pages: &'a [Page], is_own: impl Fn(&str) -> bool) -> Self {
+        let count = pages.iter().map(Page::len).sum();
+        let mut own =
+            Self { runs: Vec::new(), links: Vec::with_capacity(count), chains: Vec::new() };
+        let mut places: RapidHashMap<SpaceId<'_>, u32> = RapidHashMap::default();
+        let mut chains = Vec::new();
+        for (records, indexes) in pages.iter().flat_map(Page::runs) {
+            // A space is looked up once a run, however many events it has there.
+            chains.clear();
+            chains.extend(records.spaces().map(|(space_id, ..)| {
+                *places.entry(SpaceId(space_id)).or_insert_with(|| match is_own(space_id) {
+                    true => own.add_chain(space_id),
+                    false => NOWHERE,
+                })
+            }));
+            let run = to_u32(own.runs.len());
+            own.runs.push(records);
+            let mut spaces = records.space_indexes();
+            let mut next = 0;
+            for index in indexes {
+                let space = spaces.nth(index - next);
+                next = index + 1;
+                let chain = space.and_then(|space| chains.get(space)).copied();
+                own.add(chain.unwrap_or(NOWHERE), run, to_u32(index));
+            }
+        }
+        own
+    }
+
+    fn add_chain(&mut self, space_id: &'a str) -> u32 {
+        self.chains.push(Chain { space_id, first: NOWHERE, last: NOWHERE });
+        to_u32(self.chains.len() - 1)
+    }
+
+    fn add(&mut self, chain: u32, run: u32, index: u32) {
+        let Some(chain) = self.chains.get_mut(to_usize(chain)) else { return };
+        let at = to_u32(self.links.len());
+        match self.links.get_mut(to_usize(chain.last)) {
+            Some(last) => last.next = at,
+            None => chain.first = at,
+        }
+        chain.last = at;
+        self.links.push(Link { run, index, next: NOWHERE });
+    }
+
+    fn envelope(&self, link: &Link) -> Option<Envelope<'a>> {
+        self.runs.get(to_usize(link.run))?.envelope(to_usize(link.index))
+    }
 }
 
 /// Folds the events of some pages that are of one's own spaces, space by space: what the
@@ -192,43 +263,29 @@ fn fold_pages(
     folded: &mut FoldedPart,
     is_own: impl Fn(&str) -> bool,
 ) -> Result<(), ReadError> {
-    let mut places: RapidHashMap<SpaceId<'_>, Option<usize>> = RapidHashMap::default();
-    let mut spaces: Vec<Chain<'_>> = Vec::new();
-    // Each with the place of the next one of its space: a list for each space would be moved as it
-    // grows.
-    let mut events: Vec<(Envelope<'_>, usize)> =
-        Vec::with_capacity(pages.iter().map(Page::len).sum());
-    for envelope in pages.iter().flat_map(Page::envelopes) {
-        let (space_id, at) = (envelope.space_id, events.len());
-        let place = places.entry(SpaceId(space_id)).or_insert_with(|| {
-            is_own(space_id).then(|| {
-                spaces.push(Chain { space_id, first: at, last: at });
-                spaces.len() - 1
-            })
-        });
-        if let Some(chain) = place.and_then(|place| spaces.get_mut(place)) {
-            if let Some((_, next)) = events.get_mut(chain.last) {
-                *next = at;
-            }
-            chain.last = at;
-            events.push((envelope, usize::MAX));
-        }
-    }
+    let own = OwnEvents::of(pages, is_own);
     // By the places of the events, so that they come in order of position without being sorted.
-    let mut effects = vec![Effect::Whole; events.len()];
-    for Chain { space_id, first, .. } in spaces {
+    let mut effects = vec![(Position::START, Effect::Whole); own.links.len()];
+    for Chain { space_id, first, .. } in &own.chains {
         let state = folded.states.state_mut(space_id);
-        let mut at = first;
-        while let Some(((envelope, next), effect)) = events.get(at).zip(effects.get_mut(at)) {
-            at = *next;
-            if envelope.revision > state.revision() {
-                *effect = state.apply(&envelope.decode()?);
+        let mut at = *first;
+        while let Some(link) = own.links.get(to_usize(at)) {
+            if let Some(envelope) = own.envelope(link)
+                && envelope.revision > state.revision()
+            {
+                let effect = state.apply(&envelope.decode()?);
+                if effect != Effect::Whole
+                    && let Some(place) = effects.get_mut(to_usize(at))
+                {
+                    *place = (envelope.position, effect);
+                }
             }
+            at = link.next;
         }
     }
-    for ((envelope, _), effect) in events.iter().zip(effects) {
+    for (position, effect) in effects {
         if effect != Effect::Whole {
-            folded.effects.push(envelope.position, effect);
+            folded.effects.push(position, effect);
         }
     }
     Ok(())

@@ -8,18 +8,33 @@ use crate::wire::Digest;
 
 /// What a row costs in memory beside its bytes, about.
 const ROW_OVERHEAD_BYTES: usize = 96;
+/// Of an event that changes more rows than this it is not told whether it changes one twice.
+const COMPARED_ROWS: usize = 8;
 
 /// Shared by the row and what is needed to take its change back.
 type RowKeyBytes = Arc<[u8]>;
 
-type RowChange = Option<Box<[u8]>>;
+/// Shared by the row and what is needed to note its change.
+type RowChange = Option<Arc<[u8]>>;
+
+/// What the event at hand has done to a row.
+#[derive(Clone)]
+struct Undo {
+    key: RowKeyBytes,
+    /// What stood there before.
+    before: Option<RowChange>,
+    /// What the event has put there; a later change of the same row may have put something else.
+    after: RowChange,
+}
 
 #[derive(Clone, Default)]
 pub(super) struct RecentChanges {
     rows: BTreeMap<RowKeyBytes, RowChange>,
     bytes: usize,
-    /// What the event at hand has changed, each with what stood there before: the newest last.
-    undo: Vec<(RowKeyBytes, Option<RowChange>)>,
+    /// What the event at hand has changed, the newest last.
+    undo: Vec<Undo>,
+    /// Whether it may have changed a row twice.
+    changed_again: bool,
 }
 
 impl RecentChanges {
@@ -35,13 +50,16 @@ impl RecentChanges {
     /// Changes a row, for the event at hand.
     pub(super) fn set(&mut self, key: &[u8], value: Option<&[u8]>) {
         let key = RowKeyBytes::from(key);
-        let before = self.insert(Arc::clone(&key), value.map(Box::from));
-        self.undo.push((key, before));
+        let after: RowChange = value.map(Arc::from);
+        let before = self.insert(Arc::clone(&key), after.clone());
+        self.changed_again |=
+            self.undo.len() >= COMPARED_ROWS || self.undo.iter().any(|undo| undo.key == key);
+        self.undo.push(Undo { key, before, after });
     }
 
     /// The keys that the event at hand has changed so far.
     pub(super) fn changing(&self) -> impl Iterator<Item = &[u8]> {
-        self.undo.iter().map(|(key, _)| &**key)
+        self.undo.iter().map(|undo| &*undo.key)
     }
 
     /// Takes the changes of the event at hand for good, and answers their digest; 0 when there
@@ -51,21 +69,27 @@ impl RecentChanges {
             return 0;
         }
         let mut digest = Digest::new(1);
-        for (key, _) in &self.undo {
+        for Undo { key, after, .. } in &self.undo {
             digest.bytes(key);
-            match self.rows.get(key).and_then(Option::as_deref) {
+            let stands = match self.changed_again {
+                true => self.rows.get(key).and_then(Option::as_deref),
+                false => after.as_deref(),
+            };
+            match stands {
                 Some(value) => digest.bytes(value),
                 None => digest.number(u64::MAX),
             }
         }
         self.undo.clear();
+        self.changed_again = false;
         let [a, b, c, d, ..] = digest.get().to_le_bytes();
         u32::from_le_bytes([a, b, c, d]).max(1)
     }
 
     /// Takes the changes of the event at hand back.
     pub(super) fn reject(&mut self) {
-        while let Some((key, before)) = self.undo.pop() {
+        self.changed_again = false;
+        while let Some(Undo { key, before, .. }) = self.undo.pop() {
             match before {
                 Some(change) => {
                     self.insert(key, change);
@@ -81,7 +105,7 @@ impl RecentChanges {
 
     /// Puts a row in that was persisted with the checkpoint itself.
     pub(super) fn restore(&mut self, (key, value): Row<'_>) {
-        self.insert(key.into(), value.map(Box::from));
+        self.insert(key.into(), value.map(Arc::from));
     }
 
     /// The rows from a key on, in order.
@@ -141,6 +165,12 @@ mod tests {
             changes.iter().for_each(|(key, value)| recent.set(key, *value));
             recent.accept()
         };
+        let twice = digest(&[(b"a", Some(b"1")), (b"a", Some(b"2"))]);
+        assert_eq!(
+            twice,
+            digest(&[(b"a", Some(b"2")), (b"a", Some(b"2"))]),
+            "what stands in the end"
+        );
         let digests = [
             digest(&[(b"a", Some(b"1"))]),
             digest(&[(b"a", Some(b"2"))]),

@@ -6,6 +6,9 @@ use spacefold_state::StateHash;
 
 use super::{TableError, recent::RecentChanges};
 
+/// How many bytes of rows are hashed at a time, at least.
+const HASHED_BYTES: usize = 32 << 10;
+
 /// The rows as they are. A clone is what they are now, to be read while they change.
 #[derive(Clone)]
 pub(crate) struct TableRows {
@@ -76,14 +79,21 @@ impl TableRows {
     /// of the keys, each after its length as 64 bits, little endian.
     pub(crate) fn hash(&self) -> Result<(StateHash, u64), TableError> {
         let (mut hasher, mut count) = (blake3::Hasher::new(), 0);
+        // Of much at a time it hashes several parts at once.
+        let mut bytes = Vec::with_capacity(2 * HASHED_BYTES);
         let mut rows = self.rows_from(b"")?;
         while let Some((key, value)) = rows.next_row()? {
             for part in [key, value] {
-                hasher.update(&to_u64(part.len()).to_le_bytes());
-                hasher.update(part);
+                bytes.extend_from_slice(&to_u64(part.len()).to_le_bytes());
+                bytes.extend_from_slice(part);
+            }
+            if bytes.len() >= HASHED_BYTES {
+                hasher.update(&bytes);
+                bytes.clear();
             }
             count += 1;
         }
+        hasher.update(&bytes);
         Ok((StateHash::from_bytes(*hasher.finalize().as_bytes()), count))
     }
 }
