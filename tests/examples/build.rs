@@ -25,7 +25,8 @@ fn main() -> io::Result<()> {
     for source in &sources {
         let text = fs::read_to_string(source)?;
         let is_page = source.extension().is_some_and(|extension| extension == "md");
-        for example in examples(&text, if is_page { Some } else { documentation }) {
+        let line_of = if is_page { line_of_page } else { documentation };
+        for example in examples(&text, line_of) {
             write_module(&mut gathered, source, &example);
             count += 1;
         }
@@ -45,6 +46,11 @@ fn collect(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) -> io::Resu
         }
     }
     Ok(())
+}
+
+/// Every line of a page is of its text.
+const fn line_of_page(line: &str) -> Option<&str> {
+    Some(line)
 }
 
 /// A block of code in documentation, its fences too.

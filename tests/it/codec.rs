@@ -153,7 +153,7 @@ proptest! {
             let json = event.to_json();
             prop_assert!(!json.contains('\n'));
             prop_assert_eq!(&json, &serde_json::to_string(&event).unwrap());
-            let [position, time] = [Position::new(7), Timestamp::MAX];
+            let (position, time) = (Position::new(7), Timestamp::MAX);
             let recorded = event.as_recorded(position, Revision::new(3), time);
             prop_assert_eq!(recorded.to_json(), serde_json::to_string(&recorded).unwrap());
             let again = JsonReader::default().read(json.as_bytes()).unwrap();
