@@ -217,7 +217,7 @@ mod tests {
             folder.remove_folder("folder".as_ref()),
             folder.sync(),
             file.write_all_at(b"x", 0),
-            file.write_whole(b"x"),
+            file.write_whole(&[b"x"]),
             file.fill_with_zeros(0, 1),
             file.set_len(0),
             file.sync_data(),
