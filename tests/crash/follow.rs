@@ -194,5 +194,7 @@ fn compare(shown: &[EventId], found: &[EventId]) -> Result<(), String> {
     }
     let differs = found.iter().zip(shown).position(|(found, shown)| found != shown);
     let (found, shown) = (found.len(), shown.len());
-    Err(format!("a follower has shown {shown} events, {found} are found; they differ at {differs:?}"))
+    Err(format!(
+        "a follower has shown {shown} events, {found} are found; they differ at {differs:?}"
+    ))
 }

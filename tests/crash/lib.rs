@@ -19,8 +19,8 @@ pub mod child;
 #[path = "recorder/entry.rs"]
 pub mod entry;
 pub mod faults;
-pub mod follow;
 mod folders;
+pub mod follow;
 pub mod full_disk;
 pub mod history;
 pub mod images;

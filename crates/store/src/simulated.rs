@@ -450,6 +450,9 @@ impl Subject for Log {
     }
 
     fn lose_power(&mut self, rng: &mut Rng) {
+        if let Some(followed) = &self.followed {
+            followed.lose_power();
+        }
         let left = [Left::Whole, Left::Older, Left::Damaged, Left::Nothing];
         let left = rng.choice(left).unwrap_or(Left::Whole);
         self.are_copies_whole &= left == Left::Whole;

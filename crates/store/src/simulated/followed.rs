@@ -6,7 +6,9 @@ use std::{path::Path, sync::Arc};
 
 use fastrand::Rng;
 use spacefold_disk::{SimDisk, sim::crash::CheckResult};
-use spacefold_event_core::{EventFilter, EventId, LogReader as _, Position, ReadRequest, lock::Lock};
+use spacefold_event_core::{
+    EventFilter, EventId, LogReader as _, Position, ReadRequest, lock::Lock,
+};
 
 use super::{STORE, said};
 use crate::{Follower, FollowerOptions, OpenError};
@@ -52,13 +54,17 @@ impl Followed {
         beside.look_between_calls(Some(Box::new(move || inner.lock().look(&disk))));
     }
 
-    /// Ends it: what was wrong, if anything.
+    /// Ends it: what was wrong, if anything. The follower stays, for whoever opens the store next.
     pub(super) fn end(&self, beside: &SimDisk) -> CheckResult {
         beside.look_between_calls(None);
         let mut onlooker = self.inner.lock();
         onlooker.look(beside);
-        onlooker.follower = None;
         onlooker.wrong.take().map_or(Ok(()), Err)
+    }
+
+    /// The power has failed: there is no follower any more.
+    pub(super) fn lose_power(&self) {
+        self.inner.lock().follower = None;
     }
 
     /// Opens a follower of what is left on a disk, where nobody has the store.
@@ -88,12 +94,14 @@ pub(super) fn compare(shown: &[EventId], found: &[EventId]) -> CheckResult {
     }
     let differs = found.iter().zip(shown).position(|(found, shown)| found != shown);
     let (found, shown) = (found.len(), shown.len());
-    Err(format!("a follower has shown {shown} events, {found} are found; they differ at {differs:?}"))
+    Err(format!(
+        "a follower has shown {shown} events, {found} are found; they differ at {differs:?}"
+    ))
 }
 
 impl Onlooker {
     fn look(&mut self, disk: &SimDisk) {
-        if self.wrong.is_some() || self.rng.u8(..4) > 0 {
+        if self.wrong.is_some() || self.rng.bool() {
             return;
         }
         self.counts.looks += 1;
@@ -106,7 +114,7 @@ impl Onlooker {
     }
 
     fn try_to_look(&mut self, disk: &SimDisk) -> CheckResult {
-        if self.follower.is_none() || self.rng.u8(..32) == 0 {
+        if self.follower.is_none() || self.rng.u8(..64) == 0 {
             let follower = match open(disk) {
                 Err(OpenError::NoStore { .. }) if self.shown.is_empty() => return Ok(()),
                 follower => said(follower, "following")?,
