@@ -200,9 +200,7 @@ pub mod log {
         ReadRequest, StorageErrorKind, StoreMode, TimelineFork, TimelineId,
     };
     #[doc(inline)]
-    pub use spacefold_store::{
-        EmbeddedLog, Follower, FollowerOptions, StoreOptions, StoreOwner,
-    };
+    pub use spacefold_store::{EmbeddedLog, Follower, FollowerOptions, StoreOptions, StoreOwner};
 }
 
 /// The states of spaces: what they have, how they differ, who changed them.
