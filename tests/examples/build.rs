@@ -25,7 +25,7 @@ fn main() -> io::Result<()> {
     for source in &sources {
         let text = fs::read_to_string(source)?;
         let is_page = source.extension().is_some_and(|extension| extension == "md");
-        for example in examples(&text, if is_page { Some } else { documentation }) {
+        for example in examples(&text, if is_page { whole } else { documentation }) {
             write_module(&mut gathered, source, &example);
             count += 1;
         }
@@ -75,6 +75,12 @@ fn examples(source: &str, documentation: fn(&str) -> Option<&str>) -> Vec<Exampl
         }
     }
     found
+}
+
+/// What a line of a page says.
+#[allow(clippy::unnecessary_wraps, reason = "lines of sources may be no documentation")]
+const fn whole(line: &str) -> Option<&str> {
+    Some(line)
 }
 
 /// What a line of a documentation comment says.
