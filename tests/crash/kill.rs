@@ -1,4 +1,5 @@
-//! Writers that are killed at random moments; what they had been told is there afterwards.
+//! Writers that are killed at random moments; what they had been told is there afterwards, and what
+//! followers beside them have shown.
 //!
 //! A kill loses nothing that was written: the page cache survives it. So this tests that recovery
 //! finds everything, and that an append is whole or absent; not that anything is on the disk.
@@ -10,11 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use spacefold_store::EmbeddedLog;
 use tempfile::TempDir;
 
 use crate::{
     check::{check, verify_unopened},
     child::ChildOptions,
+    follow::{LookCounts, Onlooker},
     history::History,
     message::Message,
     moment::Moment,
@@ -41,6 +44,8 @@ pub struct KillOptions {
     pub stop_after: usize,
     /// Whether stores that show a violation are kept.
     pub keep: bool,
+    /// How many followers look at each store all the while.
+    pub followers: u32,
 }
 
 /// What came of it.
@@ -58,6 +63,8 @@ pub struct KillReport {
     pub unacknowledged: usize,
     /// How often a store made sled's copy anew.
     pub healed: u64,
+    /// What followers have looked at.
+    pub followed: LookCounts,
     /// What was wrong, with the store that shows it.
     pub violations: Vec<String>,
     /// How long it took.
@@ -71,7 +78,7 @@ impl fmt::Display for KillReport {
         write!(
             f,
             "{} rounds on {} stores, {} writers killed ({}), {} appends acknowledged, {} more \
-             stored whole, sled's copy made anew {} times, {} violations, {:.1} s",
+             stored whole, sled's copy made anew {} times, {}, {} violations, {:.1} s",
             self.rounds,
             self.stores,
             self.kills.values().sum::<u32>(),
@@ -79,6 +86,7 @@ impl fmt::Display for KillReport {
             self.acknowledged,
             self.unacknowledged,
             self.healed,
+            self.followed,
             self.violations.len(),
             self.took.as_secs_f64(),
         )
@@ -98,7 +106,12 @@ pub fn run(options: &KillOptions) -> io::Result<KillReport> {
             tempfile::Builder::new().prefix("spacefold-kill-").tempdir_in(&options.folder)?;
         report.stores += 1;
         let mut victim = Victim::new(options, folder.path(), rng.u64(..));
-        if let Err(fault) = victim.live(&mut rng, &mut report) {
+        victim.be_followed()?;
+        let lived = victim.live(&mut rng, &mut report);
+        for onlooker in victim.onlookers {
+            report.followed.add(onlooker.end());
+        }
+        if let Err(fault) = lived {
             match fault {
                 Fault::Io(error) => return Err(error),
                 Fault::Violation(what) => {
@@ -136,12 +149,33 @@ struct Victim<'o> {
     seed: u64,
     history: History,
     next_writer: u32,
+    onlookers: Vec<Onlooker>,
 }
 
 impl<'o> Victim<'o> {
     fn new(options: &'o KillOptions, folder: &Path, seed: u64) -> Self {
         let (store, history) = (folder.join("store"), History::new(seed));
-        Self { options, store, seed, history, next_writer: 0 }
+        Self { options, store, seed, history, next_writer: 0, onlookers: Vec::new() }
+    }
+
+    /// Has followers look at the store from now on.
+    fn be_followed(&mut self) -> io::Result<()> {
+        for number in 0..self.options.followers {
+            let seed = self.seed.wrapping_add(number.into());
+            self.onlookers.push(Onlooker::start(&self.store, seed)?);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the store has what followers have shown.
+    fn check_followed(&self) -> Result<(), Fault> {
+        if self.onlookers.is_empty() {
+            return Ok(());
+        }
+        let wrong = |what: String| Fault::Violation(format!("{what} (workload {})", self.seed));
+        let log = EmbeddedLog::open(&self.store).map_err(|error| wrong(error.to_string()))?;
+        self.onlookers.iter().try_for_each(|onlooker| onlooker.compare(&log)).map_err(wrong)?;
+        log.close().map_err(|error| wrong(error.to_string()))
     }
 
     /// Rounds until the store is large.
@@ -156,6 +190,7 @@ impl<'o> Victim<'o> {
                 self.kill_one(rng, report)?;
             }
             report.rounds += 1;
+            self.check_followed()?;
             let broken = |violation: crate::check::Violation| {
                 Fault::Violation(format!("{violation} (workload {})", self.seed))
             };

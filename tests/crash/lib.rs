@@ -6,7 +6,7 @@
 //! - [`history`]: what is known to be stored. [`walk`]: what a log holds, compared with the workload.
 //!   [`check`]: opens a store, and compares all that it answers with both.
 //! - [`writer`]: a child process under observation. [`moment`]: when it dies.
-//! - [`kill`]: writers killed at random moments. [`power`]: the disk cut from power under them.
+//! - [`kill`]: writers killed at random moments, and [`follow`]: followers beside them. [`power`]: the disk cut from power under them.
 //! - [`preload`]: a writer under the recorder, which leaves [`entry`] after entry, or makes a call fail.
 //!   [`images`]: disks as a power cut may have left them, made of what was recorded. [`faults`]: calls
 //!   to the operating system that fail, one a run. [`full_disk`]: no room. [`packs`]: images of content
@@ -20,6 +20,7 @@ pub mod child;
 pub mod entry;
 pub mod faults;
 mod folders;
+pub mod follow;
 pub mod full_disk;
 pub mod history;
 pub mod images;

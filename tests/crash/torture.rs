@@ -36,6 +36,8 @@ struct Arguments {
 enum Command {
     /// Kills writers at random moments.
     Kill(Run),
+    /// Kills writers that others follow.
+    Follow(Run),
     /// Cuts disks from power under writers; needs root.
     Power {
         #[command(flatten)]
@@ -119,7 +121,8 @@ impl Run {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Kill(run) => kill(&run),
+        Command::Kill(run) => kill("kill", &run, 300, 0),
+        Command::Follow(run) => kill("follow", &run, 60, 3),
         Command::Power { run, fs } => power(&run, fs),
         Command::FailedSyncs(run) => failed_syncs(&run),
         Command::Images(run) => images(&run),
@@ -138,18 +141,19 @@ fn main() -> ExitCode {
     })
 }
 
-fn kill(run: &Run) -> io::Result<ExitCode> {
+fn kill(harness: &str, run: &Run, rounds: u32, followers: u32) -> io::Result<ExitCode> {
     let seed = run.seed();
-    println!("kill: seed {seed}");
+    println!("{harness}: seed {seed}");
     let report = kill::run(&KillOptions {
         torture: env::current_exe()?,
         folder: run.folder(),
-        rounds: run.rounds.unwrap_or(300),
+        rounds: run.rounds.unwrap_or(rounds),
         seed,
         stop_after: run.stop_after(),
         keep: !run.must_fail,
+        followers,
     })?;
-    Ok(close("kill", seed, run.must_fail, &report.violations, &report))
+    Ok(close(harness, seed, run.must_fail, &report.violations, &report))
 }
 
 fn power(run: &Run, system: FileSystem) -> io::Result<ExitCode> {

@@ -59,7 +59,12 @@ impl Fault {
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Lock<SimState>>,
+    /// Whether it is another process's: its calls do not count.
+    is_beside: bool,
 }
+
+/// What looks at a disk between the calls of whoever uses it.
+type Onlooker = Box<dyn FnMut() + Send>;
 
 struct SimState {
     tree: Tree,
@@ -71,6 +76,29 @@ struct SimState {
     failed: Option<&'static str>,
     /// The files that are locked.
     locked: BTreeSet<NodeId>,
+    onlooker: Option<Onlooker>,
+    half_written: Option<HalfWritten>,
+}
+
+/// The begin of a write, as whoever looks meanwhile may see it.
+struct HalfWritten {
+    node: NodeId,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl HalfWritten {
+    fn put_over(&self, node: NodeId, buffer: &mut [u8], offset: u64) {
+        if node != self.node {
+            return;
+        }
+        for (place, byte) in (self.offset..).zip(&self.bytes) {
+            let place = place.checked_sub(offset).and_then(|place| usize::try_from(place).ok());
+            if let Some(there) = place.and_then(|place| buffer.get_mut(place)) {
+                *there = *byte;
+            }
+        }
+    }
 }
 
 impl Default for SimDisk {
@@ -94,8 +122,10 @@ impl SimDisk {
             has_power: true,
             failed: None,
             locked: BTreeSet::new(),
+            onlooker: None,
+            half_written: None,
         };
-        Self { state: Arc::new(Lock::new(state)) }
+        Self { state: Arc::new(Lock::new(state)), is_beside: false }
     }
 
     /// The folder that everything is in; its name is durable.
@@ -131,8 +161,33 @@ impl SimDisk {
         Self::of(tree)
     }
 
+    /// The same disk, as another process has it: its calls do not count, and none is one that is to
+    /// fail.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { state: Arc::clone(&self.state), is_beside: true }
+    }
+
+    /// Has something look at the disk before each call, and when a write is half done, from now on;
+    /// `None` ends it. It may look through a handle that is [beside](SimDisk::beside).
+    pub fn look_between_calls(&self, onlooker: Option<Box<dyn FnMut() + Send>>) {
+        self.state().onlooker = onlooker;
+    }
+
     fn state(&self) -> MutexGuard<'_, SimState> {
         self.state.lock()
+    }
+
+    /// Lets whoever looks between calls look, if it is not his own call.
+    fn be_looked_at(&self) {
+        // Not held meanwhile: it makes calls.
+        let onlooker = if self.is_beside { None } else { self.state().onlooker.take() };
+        if let Some(mut onlooker) = onlooker {
+            onlooker();
+            let mut state = self.state();
+            state.half_written = None;
+            state.onlooker.get_or_insert(onlooker);
+        }
     }
 
     /// Makes a call: what it does, unless it is one that fails.
@@ -142,7 +197,12 @@ impl SimDisk {
         path: &Path,
         act: impl FnOnce(&mut SimState) -> Result<T, io::Error>,
     ) -> Result<T, StorageError> {
+        self.be_looked_at();
         let mut state = self.state();
+        if self.is_beside {
+            let result = if state.has_power { act(&mut state) } else { Err(power_is_off()) };
+            return result.doing(|| format!("{} {}", call.name(), path.display()));
+        }
         state.calls += 1;
         let result = match state.take_fault(call) {
             Some(error) => Err(error),
@@ -279,6 +339,11 @@ impl SimState {
                 Some(power_is_off())
             }
         }
+    }
+
+    /// Whether the next call is to fail.
+    fn fails_next(&self) -> bool {
+        !self.has_power || self.fault.is_some_and(|(call, _)| call == self.calls + 1)
     }
 
     fn is_short(&self) -> bool {
@@ -519,12 +584,27 @@ impl File for SimFile {
 
     fn read_if_there(&self, buffer: &mut [u8], offset: u64) -> Result<bool, StorageError> {
         self.call(DiskCall::Read, |state| match state.tree.node(self.node) {
-            Some(Node::File(pages)) => Ok(pages.read(offset, buffer)),
+            Some(Node::File(pages)) => {
+                let is_there = pages.read(offset, buffer);
+                if let Some(half) = state.half_written.as_ref().filter(|_| self.disk.is_beside) {
+                    half.put_over(self.node, buffer, offset);
+                }
+                Ok(is_there)
+            }
             _ => Err(io::ErrorKind::IsADirectory.into()),
         })
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        {
+            // No system writes all of it in one go: who looks before the call sees half of it. It is not
+            // in the file: what a power cut leaves is whole sectors.
+            let mut state = self.disk.state();
+            if !self.disk.is_beside && state.onlooker.is_some() && !state.fails_next() {
+                let half = bytes.get(..bytes.len() / 2).unwrap_or_default().to_vec();
+                state.half_written = Some(HalfWritten { node: self.node, offset, bytes: half });
+            }
+        }
         self.call(DiskCall::Write, |state| state.write(self.node, bytes, offset))
     }
 

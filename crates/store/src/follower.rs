@@ -75,9 +75,11 @@ const SEEN_FOR: Duration = Duration::from_millis(2);
 ///
 /// # Examples
 /// ```
-/// use spacefold_event_core::{AppendRequest, LogReader, LogWriter, Position, SpaceEvent};
-/// use spacefold_store::{EmbeddedLog, Follower, FollowerOptions};
-/// # let data = std::env::temp_dir().join(spacefold_event_core::EventId::new().to_string());
+/// use spacefold::{
+///     Position, SpaceEvent,
+///     log::{AppendRequest, EmbeddedLog, Follower, FollowerOptions, LogWriter},
+/// };
+/// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
 /// let log = EmbeddedLog::open(&data)?;
 /// let follower = Follower::open(&data, &FollowerOptions::default())?;
 /// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
@@ -113,7 +115,7 @@ impl Follower {
     ///
     /// # Errors
     /// Every [`OpenError`] but [`OpenError::AlreadyOpen`]. Nothing is mended: a store whose journal is
-    /// damaged is refused, though its owner could mend it.
+    /// damaged, or whose HEAD is older than its journal, is refused, though its owner could mend it.
     ///
     /// # Cost
     /// In proportion to the events that are in no segment yet, and to the number of blocks.

@@ -11,6 +11,9 @@ use crate::{
     head::{self, HEAD_FILE_BYTES, Head, HeadError, format_version::FormatVersion, slot_offset},
 };
 
+/// How often a HEAD that is damaged is read again.
+const READS_OF_DAMAGED: usize = 8;
+
 /// The HEAD file, open; its two slots are written in turn.
 #[derive(Debug)]
 pub(crate) struct HeadFile {
@@ -56,9 +59,19 @@ impl HeadFile {
 
     fn read(file: &dyn File, folder: &StoreFolder) -> Result<(Head, usize), OpenError> {
         // A byte more, so that a file that is longer is none.
-        let bytes = file.read_begin(HEAD_FILE_BYTES + 1)?;
+        let read = || file.read_begin(HEAD_FILE_BYTES + 1);
+        let mut bytes = read()?;
+        let mut head = head::parse(&bytes);
+        for _ in 0..READS_OF_DAMAGED {
+            if head != Err(HeadError::Damaged) {
+                break;
+            }
+            // Who follows a store may have met both slots while they were written, one after the other.
+            bytes = read()?;
+            head = head::parse(&bytes);
+        }
         let root = folder.root();
-        let head = head::parse(&bytes).map_err(|error| match error {
+        let head = head.map_err(|error| match error {
             HeadError::UnknownFormat { found } => OpenError::UnknownFormat {
                 path: root.to_owned(),
                 found,

@@ -12,6 +12,8 @@
 //!                                        sealer ◀──────┘ full blocks ─▶ sled, segments
 //! ```
 //!
+//! A [`Follower`] reads a store that another process has open, over its files alone.
+//!
 //! `docs/format.md` has every byte on disk.
 
 mod aside;

@@ -68,14 +68,14 @@ impl LiveHint {
 
 /// The file of the hint, as the process has it that has the store open.
 #[derive(Debug)]
-pub(crate) struct LiveFile {
+pub(crate) struct HintFile {
     file: Arc<dyn File>,
     store_id: [u8; 16],
     incarnation: AtomicU64,
     has_failed: AtomicBool,
 }
 
-impl LiveFile {
+impl HintFile {
     /// Opens the file of a store whose lock is held, or makes it.
     pub(crate) fn open(
         folder: &StoreFolder,

@@ -23,7 +23,7 @@ use crate::{
     ids::IdIndex,
     journal::{JournalEnd, files::JournalFiles, segments::SegmentScan},
     lineage::Lineage,
-    live::LiveFile,
+    live::HintFile,
     log_copy::{LogCopy, SledError},
     progress::Progress,
     unfiled::UnfiledBlock,
@@ -72,7 +72,7 @@ pub(crate) struct SharedStore {
     watch: OnceLock<FolderWatch>,
     /// Tells those who follow the store how far it is durable; none while the store is opened, and in
     /// one that is read only.
-    live: OnceLock<LiveFile>,
+    live: OnceLock<HintFile>,
     durable_frame: Lock<Option<Witness>>,
     sessions: Lock<Sessions>,
     /// While a test holds it, segments are written and HEAD does not come to know of them.
@@ -150,7 +150,7 @@ impl SharedStore {
             return;
         }
         let incarnation = self.lock_head_file().head().incarnation;
-        match LiveFile::open(&self.folder, self.store_id, incarnation) {
+        match HintFile::open(&self.folder, self.store_id, incarnation) {
             Ok(live) => {
                 let _ = self.live.set(live);
                 self.hint();

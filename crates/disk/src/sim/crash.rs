@@ -76,6 +76,12 @@ impl Session {
         }
     }
 
+    /// The disk that it is on, whatever lies over it, as another process has it.
+    #[must_use]
+    pub fn beside(&self) -> SimDisk {
+        self.disk.beside()
+    }
+
     /// Lets one of the next calls fail, early ones as often as late ones, or none.
     fn plan_fault(&mut self) {
         let most = 1 << self.rng.u32(1..9);

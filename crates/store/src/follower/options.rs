@@ -13,7 +13,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 ///
 /// ```
 /// use std::time::Duration;
-/// use spacefold_store::FollowerOptions;
+/// use spacefold::log::FollowerOptions;
 /// let options = FollowerOptions::default().poll_interval(Duration::from_millis(20));
 /// ```
 #[derive(Clone, Debug)]

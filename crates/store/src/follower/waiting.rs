@@ -103,7 +103,7 @@ impl Waiting {
             state.is_looking = true;
             let is_busy = state.seen_new.is_some_and(|then| then.elapsed() < BUSY_FOR);
             drop(state);
-            let seat = Seat(self);
+            let seat = LookersTurn(self);
             if is_busy {
                 thread::sleep(left.min(BUSY_PAUSE));
             } else {
@@ -142,9 +142,9 @@ impl Waiting {
 }
 
 /// The turn of the one who looks; with its end another one of those who wait takes it.
-struct Seat<'w>(&'w Waiting);
+struct LookersTurn<'w>(&'w Waiting);
 
-impl Drop for Seat<'_> {
+impl Drop for LookersTurn<'_> {
     fn drop(&mut self) {
         self.0.state().is_looking = false;
         self.0.changed.notify_all();
