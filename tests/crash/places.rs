@@ -264,12 +264,7 @@ impl Run<'_> {
     }
 
     /// Checks an image.
-    fn check(
-        &mut self,
-        store: &Path,
-        known: &KnownPlaces,
-        loses_sled: bool,
-    ) -> Result<(), String> {
+    fn check(&mut self, store: &Path, known: &KnownPlaces, loses_sled: bool) -> Result<(), String> {
         if !spacefold::admin::is_store(store) {
             let is_told = known.by_name.values().any(|known| known.synced > 0);
             return if is_told { Err("the store is gone".to_owned()) } else { Ok(()) };

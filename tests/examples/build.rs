@@ -25,8 +25,7 @@ fn main() -> io::Result<()> {
     for source in &sources {
         let text = fs::read_to_string(source)?;
         let is_page = source.extension().is_some_and(|extension| extension == "md");
-        let line_of = if is_page { line_of_page } else { documentation };
-        for example in examples(&text, line_of) {
+        for example in examples(&text, if is_page { whole } else { documentation }) {
             write_module(&mut gathered, source, &example);
             count += 1;
         }
@@ -46,11 +45,6 @@ fn collect(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) -> io::Resu
         }
     }
     Ok(())
-}
-
-/// Every line of a page is of its text.
-const fn line_of_page(line: &str) -> Option<&str> {
-    Some(line)
 }
 
 /// A block of code in documentation, its fences too.
@@ -81,6 +75,12 @@ fn examples(source: &str, documentation: fn(&str) -> Option<&str>) -> Vec<Exampl
         }
     }
     found
+}
+
+/// What a line of a page says.
+#[allow(clippy::unnecessary_wraps, reason = "lines of sources may be no documentation")]
+const fn whole(line: &str) -> Option<&str> {
+    Some(line)
 }
 
 /// What a line of a documentation comment says.

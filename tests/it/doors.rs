@@ -8,9 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
-use spacefold::{
-    Delivery, Position, SpaceEvent, Spacefold, Subscription, log::LogReader as _,
-};
+use spacefold::{Delivery, Position, SpaceEvent, Spacefold, Subscription, log::LogReader as _};
 
 use crate::support::{cli, rebuild_projections, run};
 

@@ -52,8 +52,11 @@ impl ContentFollower {
     pub fn at(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, StorageError> {
         let folder = ContentFolder::at(disk, path)?;
         let context = Arc::new_cyclic(|context: &Weak<ReadContext>| {
-            let looking =
-                ContentLook { folder: folder.clone(), seen: Lock::default(), context: context.clone() };
+            let looking = ContentLook {
+                folder: folder.clone(),
+                seen: Lock::default(),
+                context: context.clone(),
+            };
             let look = Box::new(move |look| looking.look(look));
             ReadContext::following(PackFiles::new(folder), look)
         });

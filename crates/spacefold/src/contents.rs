@@ -4,7 +4,8 @@ use std::{fs, path::Path, sync::Arc};
 
 use rapidhash::RapidHashSet;
 use spacefold_content::{
-    ContentFollower, ContentOptions, ContentReport, OpenContentError, PackStore, PreparedContent, StoreId,
+    ContentFollower, ContentOptions, ContentReport, OpenContentError, PackStore, PreparedContent,
+    StoreId,
 };
 use spacefold_disk::{Disk, MemoryDisk, ReadOnlyDisk, RealDisk};
 use spacefold_event_core::{

@@ -81,8 +81,8 @@ struct SpacefoldInner {
 }
 
 impl Spacefold {
-    /// The log of the store: everything that [`LogReader`] and [`LogWriter`] offer, and what only this
-    /// one can.
+    /// The log of the store: everything that [`LogReader`](crate::log::LogReader) and [`LogWriter`]
+    /// offer, and what only this one can.
     #[must_use]
     pub fn log(&self) -> &EmbeddedLog {
         &self.inner.log

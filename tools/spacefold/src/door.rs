@@ -8,7 +8,7 @@ use rustix::{
     io::Errno,
 };
 use spacefold::{
-    CachePlace, FollowedStore, Folding, OpenError, Options, Spacefold, SpacesReader, StorageError,
+    CachePlace, Folding, FollowedStore, OpenError, Options, Spacefold, SpacesReader, StorageError,
 };
 
 use crate::{

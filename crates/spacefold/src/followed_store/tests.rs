@@ -10,11 +10,8 @@ use spacefold_event_core::{Position, SpaceEvent, Timestamp};
 
 use super::*;
 use crate::{
-    CachePlace, Delivery, Moment, SnapshotError, Subscription,
-    event::EventFilter,
-    log::ReadRequest,
-    projection::ProblemFilter,
-    subscribe::ReceiveError,
+    CachePlace, Delivery, Moment, SnapshotError, Subscription, event::EventFilter,
+    log::ReadRequest, projection::ProblemFilter, subscribe::ReceiveError,
 };
 
 const LONG: Duration = Duration::from_secs(30);
@@ -25,7 +22,8 @@ fn fill(spaces: &Spacefold) {
         service.create_space(space, space).unwrap();
         for document in ["one", "two"] {
             service.add_document(space, document, format!("/{document}")).unwrap();
-            let text = format!("{document} of {space}").repeat(if space == "a" { 1 } else { 20_000 });
+            let text =
+                format!("{document} of {space}").repeat(if space == "a" { 1 } else { 20_000 });
             service.set_content(space, document, text.as_bytes()).unwrap();
         }
         service.set_variable(space, "v", 7).unwrap();
@@ -51,7 +49,8 @@ fn answers(spaces: &SpacesReader) -> Vec<String> {
     answers.push(format!("{:?}", spaces.diff("b", Position::new(1)..head)));
     answers.push(format!("{:?}", spaces.at(Position::new(1)).snapshot("b").map(drop)));
     for page in spaces.history(EventFilter::all().spaces(["a"]).document("one")).unwrap() {
-        answers.extend(page.unwrap().events().map(|event| event.unwrap().to_owned_event().to_json()));
+        answers
+            .extend(page.unwrap().events().map(|event| event.unwrap().to_owned_event().to_json()));
     }
     for page in spaces.log().pages(ReadRequest::from(Position::new(1))) {
         for event in page.unwrap().events() {

@@ -5,8 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::ProgressBar;
 use spacefold::{
-    Delivery, Position, SpacesReader, Subscriber, Subscription,
-    event::EventFilter,
+    Delivery, Position, SpacesReader, Subscriber, Subscription, event::EventFilter,
     log::ReadRequest,
 };
 use spacefold_event_core::bytes::to_usize;

@@ -102,7 +102,8 @@ impl Verify {
         &self,
         session: &CliSession,
     ) -> Result<(PrintedReport, CheckedContent), Failure> {
-        let store = Options::new(&session.data).folding(Folding::OnDemand).cache(CachePlace::Memory);
+        let store =
+            Options::new(&session.data).folding(Folding::OnDemand).cache(CachePlace::Memory);
         let store = store.follow()?;
         let report = if self.quick { VerifyReport::default() } else { store.verify()? };
         let events = store.durable_head().get();
@@ -112,12 +113,7 @@ impl Verify {
         } else {
             let names = || content::names_in(store.log(), store.info().store_id);
             let names = printed.is_ok().then_some(names);
-            content::check(
-                &session.data,
-                store.verify_content(),
-                names,
-                &mut printed.problems,
-            )?
+            content::check(&session.data, store.verify_content(), names, &mut printed.problems)?
         };
         store.close();
         Ok((printed, content))
