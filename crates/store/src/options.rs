@@ -65,6 +65,7 @@ pub struct StoreOptions {
     pub(crate) journal_file_bytes: u64,
     pub(crate) reserve_bytes: u64,
     pub(crate) mode: StoreMode,
+    pub(crate) copy_on_demand: bool,
     pub(crate) schemas: &'static Schemas,
 }
 
@@ -76,6 +77,7 @@ impl Default for StoreOptions {
             journal_file_bytes: JOURNAL_FILE_BYTES,
             reserve_bytes: RESERVE_BYTES,
             mode: StoreMode::PRIVATE,
+            copy_on_demand: false,
             schemas: Schemas::today(),
         }
     }
@@ -122,6 +124,16 @@ impl StoreOptions {
     #[must_use]
     pub const fn reserve_bytes(mut self, bytes: u64) -> Self {
         self.reserve_bytes = bytes;
+        self
+    }
+
+    /// Opens sled's copy of the log once an event is appended, or something is not to be had without
+    /// it, rather than behind whatever is done first: for programs that open a store for one question.
+    /// A store that was closed cleanly, and has told what it was asked without its copy, is closed
+    /// without it too.
+    #[must_use]
+    pub const fn copy_on_demand(mut self) -> Self {
+        self.copy_on_demand = true;
         self
     }
 

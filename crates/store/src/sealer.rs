@@ -205,7 +205,9 @@ impl Sealer {
     fn may_seal(&self) -> bool {
         let is_wanted = self.is_closing || self.shared.wants_blocks();
         let is_stepped = self.shared.folder.environment().is_stepped;
-        is_wanted && (self.is_closing || is_stepped || !self.shared.copy.is_unopened())
+        is_wanted
+            && (self.is_closing || is_stepped || !self.shared.copy.is_unopened())
+            && !self.shared.leaves_copy_alone()
     }
 
     /// Where all files are full and none can be given up, since what is in them fills no block, an

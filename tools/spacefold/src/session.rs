@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spacefold::{Folding, Options, Spacefold, log::StoreMode};
+use spacefold::{
+    Folding, Options, Spacefold,
+    log::{StoreMode, StoreOptions},
+};
 
 use crate::{
     error::{self, Failure},
@@ -34,14 +37,17 @@ impl CliSession {
 
     /// Opens the store that is there.
     pub(crate) fn open_existing(&self) -> Result<Spacefold, Failure> {
-        let options = Options::new(&self.data).existing_only();
-        Self::guarded(options.folding(Folding::OnDemand))
+        Self::guarded(self.for_a_question())
     }
 
     /// Opens the store that is there for a command that closes it on Ctrl-C by itself.
     pub(crate) fn open_unguarded(&self) -> Result<Spacefold, Failure> {
-        let options = Options::new(&self.data).existing_only();
-        Self::opened(options.folding(Folding::OnDemand))
+        Self::opened(self.for_a_question())
+    }
+
+    fn for_a_question(&self) -> Options {
+        let store = StoreOptions::default().copy_on_demand();
+        Options::new(&self.data).existing_only().folding(Folding::OnDemand).store(store)
     }
 
     /// Opens the store, and makes one where there is none.
