@@ -153,8 +153,7 @@ proptest! {
             let json = event.to_json();
             prop_assert!(!json.contains('\n'));
             prop_assert_eq!(&json, &serde_json::to_string(&event).unwrap());
-            let (position, time) = (Position::new(7), Timestamp::MAX);
-            let recorded = event.as_recorded(position, Revision::new(3), time);
+            let recorded = event.as_recorded(Position::new(7), Revision::new(3), Timestamp::MAX);
             prop_assert_eq!(recorded.to_json(), serde_json::to_string(&recorded).unwrap());
             let again = JsonReader::default().read(json.as_bytes()).unwrap();
             prop_assert_eq!(&again.event, &event);

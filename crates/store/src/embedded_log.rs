@@ -6,18 +6,19 @@
 mod encoded;
 mod in_memory;
 mod info;
+mod opener;
 
 pub use self::info::StoreInfo;
 
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Weak, atomic::Ordering},
-    thread::{self, JoinHandle},
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
     time::Duration,
 };
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
 use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock};
 use spacefold_event_core::{
     AppendCondition, AppendError, AppendRequest, EventId, EventOrigin, FailedCondition, Ingested,
@@ -197,6 +198,7 @@ impl EmbeddedLog {
         }
         shared.watch_folder(&lock)?;
         shared.begin_hints();
+        shared.copy_on_demand.store(options.copy_on_demand, Ordering::Relaxed);
         let (wake, woken) = bounded(1);
         let wake = Arc::new(wake);
         let sealer = sealer::start(&shared, options.reserve_bytes, &wake, woken)?;
@@ -204,7 +206,7 @@ impl EmbeddedLog {
         shared.ids.hold_filters(options.id_filter_bytes);
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
-                let opener = open_copy_behind(&shared, waker);
+                let opener = opener::open_copy_behind(&shared, waker, options.copy_on_demand);
                 let id_maker = make_ids_behind(&shared, id_waker);
                 let running = OpenThreads { opener, id_maker, writer, sealer, lock };
                 let running = Lock::new(Some(running));
@@ -459,41 +461,6 @@ impl EmbeddedLog {
     }
 }
 
-/// Opens sled's copy while the store is in use, and then brings into memory what appends ask for. Where
-/// there is no thread to be had, whoever needs the copy first opens it.
-fn open_copy_behind(shared: &Arc<SharedStore>, sealer: Weak<Sender<()>>) -> Option<JoinHandle<()>> {
-    if shared.folder.environment().is_stepped || !shared.copy.is_unopened() {
-        return None;
-    }
-    if shared.needs_no_copy() {
-        load_revisions(shared, || false);
-        return None;
-    }
-    let opened = Arc::clone(shared);
-    let shared = Arc::clone(shared);
-    let open = move || {
-        // A failure is noted: the store takes no appends then.
-        if shared.sled().is_err() {
-            return;
-        }
-        if let Some(sealer) = sealer.upgrade() {
-            // What has waited for the copy. One that was told already looks again anyway.
-            let _ = sealer.try_send(());
-        }
-        // With the writer the last one who wakes the sealer is gone: the store is being closed.
-        load_revisions(&shared, || sealer.strong_count() == 0);
-    };
-    let opener = thread::Builder::new().name("spacefold-opener".to_owned()).spawn(open).ok()?;
-    opened.copy.await_it(true);
-    Some(opener)
-}
-
-fn load_revisions(shared: &SharedStore, is_over: impl Fn() -> bool) {
-    if let Err(error) = shared.load_revisions(is_over) {
-        tracing::warn!(%error, "the revisions of the spaces are read as they are asked for");
-    }
-}
-
 /// Reads a store back, if need be with the space that was set aside; where nothing can be written
 /// all the same, to be read only.
 fn recover(folder: &StoreFolder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
@@ -532,6 +499,10 @@ impl LogInner {
         let sealed = running.sealer.finish().map_err(|_| panicked("sealer"));
         // After a failure too: what is archived later would overwrite what the next opening files.
         self.shared.progress.wait_until_archived();
+        if self.shared.copy_on_demand.load(Ordering::Relaxed) {
+            // Whoever waits for an append to open sled's copy waits no longer.
+            self.shared.progress.close();
+        }
         let opened =
             running.opener.map_or(Ok(()), JoinHandle::join).map_err(|_| panicked("opener"));
         let made = running.id_maker.map_or(Ok(()), JoinHandle::join);
@@ -548,6 +519,9 @@ impl LogInner {
     fn finish(&self, end: JournalEnd) -> Result<(), StorageError> {
         self.shared.check_folder()?;
         if self.shared.progress.failure().is_some() {
+            return Ok(());
+        }
+        if self.shared.leaves_copy_alone() {
             return Ok(());
         }
         if !self.shared.needs_no_copy() {

@@ -66,6 +66,7 @@ pub struct StoreOptions {
     pub(crate) reserve_bytes: u64,
     pub(crate) begins_with_copy: bool,
     pub(crate) mode: StoreMode,
+    pub(crate) copy_on_demand: bool,
     pub(crate) schemas: &'static Schemas,
 }
 
@@ -78,6 +79,7 @@ impl Default for StoreOptions {
             reserve_bytes: RESERVE_BYTES,
             begins_with_copy: false,
             mode: StoreMode::PRIVATE,
+            copy_on_demand: false,
             schemas: Schemas::today(),
         }
     }
@@ -133,6 +135,16 @@ impl StoreOptions {
     #[must_use]
     pub const fn reserve_bytes(mut self, bytes: u64) -> Self {
         self.reserve_bytes = bytes;
+        self
+    }
+
+    /// Opens sled's copy of the log once an event is appended, or something is not to be had without
+    /// it, rather than behind whatever is done first: for programs that open a store for one question.
+    /// A store that was closed cleanly, and has told what it was asked without its copy, is closed
+    /// without it too.
+    #[must_use]
+    pub const fn copy_on_demand(mut self) -> Self {
+        self.copy_on_demand = true;
         self
     }
 

@@ -219,6 +219,9 @@ impl Sealer {
     /// Whether blocks are to be made, and can be: while another thread is about to open sled's copy they
     /// wait, unless there is no time left.
     fn may_seal(&mut self) -> bool {
+        if self.shared.leaves_copy_alone() {
+            return false;
+        }
         if self.is_closing {
             return !self.shared.needs_no_copy();
         }

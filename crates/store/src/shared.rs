@@ -56,6 +56,8 @@ pub(crate) struct SharedStore {
     pub(crate) is_head_note_due: AtomicBool,
     /// Whether blocks were put into sled's copy since it was synced.
     pub(crate) copy_changed: AtomicBool,
+    /// Nobody opens sled's copy who does not need it.
+    pub(crate) copy_on_demand: AtomicBool,
     view: SharedLock<LogView>,
     pub(crate) copy: CopyInUse,
     /// Blocks that sled's copy had when it was opened and no segment: the sealer takes them.
@@ -111,6 +113,7 @@ impl SharedStore {
             maintenance: Lock::new(()),
             is_head_note_due: AtomicBool::new(false),
             copy_changed: AtomicBool::new(false),
+            copy_on_demand: AtomicBool::new(false),
             view: SharedLock::new(view),
             copy: CopyInUse::new(copy),
             unarchived: Lock::default(),
@@ -281,6 +284,14 @@ impl SharedStore {
     /// Fails when the store is closed.
     pub(crate) fn check_open(&self) -> Result<(), ReadError> {
         self.copy.check_open()
+    }
+
+    /// Whether sled's copy stays as it is when the store is closed: nobody has needed it, and nothing
+    /// was appended.
+    pub(crate) fn leaves_copy_alone(&self) -> bool {
+        self.copy_on_demand.load(Ordering::Relaxed)
+            && self.copy.is_unopened()
+            && self.head_file.lock().head().clean
     }
 
     /// Puts what `make` makes in the place of the copy that is there, which may change what readers see.

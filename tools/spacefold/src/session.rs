@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spacefold::{Folding, Options, Spacefold, log::StoreMode};
+use spacefold::{
+    Folding, Options, Spacefold,
+    log::{StoreMode, StoreOptions},
+};
 
 use crate::{
     door::{Needed, ReadStore},
@@ -35,8 +38,7 @@ impl CliSession {
 
     /// Opens the store that is there, for a command that writes.
     pub(crate) fn open_existing(&self) -> Result<Spacefold, Failure> {
-        let options = Options::new(&self.data).existing_only();
-        Self::guarded(options.folding(Folding::OnDemand))
+        Self::guarded(self.for_a_question())
     }
 
     /// The store that is there, for a command that only reads.
@@ -51,8 +53,12 @@ impl CliSession {
 
     /// Opens the store that is there for a command that closes it on Ctrl-C by itself.
     pub(crate) fn open_unguarded(&self) -> Result<Spacefold, Failure> {
-        let options = Options::new(&self.data).existing_only();
-        Self::opened(options.folding(Folding::OnDemand))
+        Self::opened(self.for_a_question())
+    }
+
+    fn for_a_question(&self) -> Options {
+        let store = StoreOptions::default().copy_on_demand();
+        Options::new(&self.data).existing_only().folding(Folding::OnDemand).store(store)
     }
 
     /// Opens the store, and makes one where there is none.

@@ -11,8 +11,11 @@ use spacefold_event_core::MAX_JSON_LINE_BYTES;
 
 use crate::lines::{BYTE_ORDER_MARK, SHOWN_BYTES};
 
-/// Bytes from which on a block is given as soon as a line ends in it: some hundred lines.
-const BLOCK_BYTES: usize = 256 << 10;
+/// Bytes from which on a block is given as soon as a line ends in it: some thousand lines.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// Input that comes in pieces of this length is fast: a block of it is filled.
+const FAST_BYTES: usize = 64 << 10;
 
 /// Input that comes in smaller pieces is slow: what it has brought is dealt with before more is waited
 /// for.
@@ -28,6 +31,8 @@ pub(super) struct BlockReader<R> {
     /// Nothing was given yet: a byte order mark may come.
     at_start: bool,
     is_slow: bool,
+    /// Why the input cannot be read on, which is told after all lines before.
+    failure: Option<io::Error>,
 }
 
 /// Lines of an input.
@@ -51,7 +56,7 @@ impl<R: BufRead> BlockReader<R> {
     }
 
     const fn with_limit(input: R, limit: usize) -> Self {
-        Self { input, rest: Vec::new(), limit, at_start: true, is_slow: false }
+        Self { input, rest: Vec::new(), limit, at_start: true, is_slow: false, failure: None }
     }
 
     /// Whether the input gave little when it was read last.
@@ -65,19 +70,33 @@ impl<R: BufRead> BlockReader<R> {
     /// What the input answers; nothing of the line that it broke off in is given, and all lines before
     /// were.
     pub(super) fn next_block(&mut self) -> io::Result<Option<LineBlock>> {
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
         let mut block = mem::take(&mut self.rest);
         loop {
-            let before = block.len();
-            let read = self.read_to(&mut block)?;
+            let read = match self.read_to(&mut block) {
+                Ok(read) => read,
+                // All lines before the one that it broke off in are given first.
+                Err(error) => match memrchr(b'\n', &block) {
+                    Some(place) => {
+                        block.truncate(place + 1);
+                        self.failure = Some(error);
+                        return Ok(Some(LineBlock::Whole(block)));
+                    }
+                    None => return Err(error),
+                },
+            };
             self.is_slow = read < SLOW_BYTES;
             self.pass_mark(&mut block, read == 0);
             if read == 0 {
                 return Ok((!block.is_empty()).then_some(LineBlock::Whole(block)));
             }
-            let new = block.get(before.min(block.len())..).unwrap_or_default();
-            if let Some(place) = memrchr(b'\n', new) {
-                let end = block.len() - new.len() + place + 1;
-                self.rest = block.split_off(end);
+            if read >= FAST_BYTES && block.len() < BLOCK_BYTES {
+                continue;
+            }
+            if let Some(place) = memrchr(b'\n', &block) {
+                self.rest = block.split_off(place + 1);
                 return Ok(Some(LineBlock::Whole(block)));
             }
             if block.len() > self.limit.saturating_add(BYTE_ORDER_MARK.len()) {
