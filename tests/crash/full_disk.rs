@@ -103,8 +103,15 @@ pub fn run(options: &FullDiskOptions) -> io::Result<FullDiskReport> {
             // Nothing at all, little, and enough for some appends.
             let (little, enough) = LEFT.split_at(LEFT.len() / 2);
             for left in [Some(&0), rng.choice(little), rng.choice(enough)] {
-                stage.play(Scene::Ballast { left: left.copied().unwrap_or_default(), is_new })?;
+                let left = left.copied().unwrap_or_default();
+                let profile = Profile::Large;
+                stage.play(Scene::Ballast { left, is_new, profile })?;
             }
+        }
+        // Stores that are small, and so have little set aside.
+        for left in [Some(0), rng.choice(LEFT)] {
+            let left = left.unwrap_or_default();
+            stage.play(Scene::Ballast { left, is_new: false, profile: Profile::Small })?;
         }
     }
     report.took = began.elapsed();
@@ -116,14 +123,21 @@ pub fn run(options: &FullDiskOptions) -> io::Result<FullDiskReport> {
 enum Scene {
     /// A process may write no files larger than this; the store is there before, or not.
     FileLimit { bytes: u64, is_new: bool },
-    /// Only so many bytes are left on the disk.
-    Ballast { left: u64, is_new: bool },
+    /// Only so many bytes are left on the disk of a store with appends of a kind.
+    Ballast { left: u64, is_new: bool, profile: Profile },
 }
 
 impl Scene {
     const fn is_new(self) -> bool {
         match self {
             Self::FileLimit { is_new, .. } | Self::Ballast { is_new, .. } => is_new,
+        }
+    }
+
+    const fn profile(self) -> Profile {
+        match self {
+            Self::FileLimit { .. } => Profile::Large,
+            Self::Ballast { profile, .. } => profile,
         }
     }
 }
@@ -166,20 +180,16 @@ impl Stage<'_> {
         let ballast = folder.path().join("ballast");
         let mut history = History::new(self.seed);
         if !scene.is_new() {
-            let told = self.write(&store, 0, 12, None)?;
+            let told = self.write(scene, &store, 0, 12)?;
             told.expect_room()?;
             note(&told, &mut history);
         }
         if let Scene::Ballast { left, .. } = scene {
             leave(&ballast, left)?;
         }
-        let limit = match scene {
-            Scene::FileLimit { bytes, .. } => Some(bytes),
-            Scene::Ballast { .. } => None,
-        };
         // The first fills what is left, the second comes to a store that found no room before.
         for writer in 1..=2 {
-            let told = self.write(&store, writer, 60, limit)?;
+            let told = self.write(scene, &store, writer, 60)?;
             self.judge(scene, &told).map_err(|fault| match fault {
                 Fault::Violation(what) => Fault::Violation(format!("writer {writer}: {what}")),
                 fault @ Fault::Io(_) => fault,
@@ -235,13 +245,12 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn write(
-        &mut self,
-        store: &Path,
-        writer: u32,
-        appends: u32,
-        limit: Option<u64>,
-    ) -> io::Result<Told> {
+    fn write(&mut self, scene: Scene, store: &Path, writer: u32, appends: u32) -> io::Result<Told> {
+        let limit = match scene {
+            // The first writer has room.
+            Scene::FileLimit { bytes, .. } if writer > 0 => Some(bytes),
+            Scene::FileLimit { .. } | Scene::Ballast { .. } => None,
+        };
         let options = ChildOptions {
             store: store.to_owned(),
             seed: self.seed,
@@ -249,7 +258,7 @@ impl Stage<'_> {
             threads: 1,
             appends,
             under_way: 1,
-            profile: Profile::Large,
+            profile: scene.profile(),
             openings: 1,
             fold_every: None,
             die_after: None,

@@ -23,7 +23,8 @@ impl OpenStore {
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let options = StoreOptions::default().journal_file_bytes(0).reserve_bytes(4_096);
+        let options =
+            StoreOptions::default().journal_file_bytes(0).reserve_bytes(4_096).begin_with_copy();
         let log = Arc::new(EmbeddedLog::open_with(path, &options)?);
         let states = LiveStates::new(log.clone(), DerivedState::in_folder(log.derived_folder()));
         Ok(Self { log, states })

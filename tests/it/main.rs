@@ -30,6 +30,7 @@ mod projections;
 mod python;
 mod selection;
 mod service;
+mod small;
 mod store;
 mod support;
 mod targets;

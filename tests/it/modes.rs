@@ -75,7 +75,8 @@ fn modes_of_a_store_that_is_there_stay_and_what_is_new_follows_its_folder() {
     let store = folder.path().join("store");
     let line = r#"{"event_type":"space.created","space_id":"a","payload":{"name":"A"}}"#;
     let input = folder.path().join("one.jsonl");
-    fs::write(&input, line).unwrap();
+    // So many that there is a copy in sled.
+    fs::write(&input, format!("{line}\n").repeat(1_100)).unwrap();
     under("077", cli(&store).arg("import").arg(&input));
     let set = |path: PathBuf, mode: u32| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

@@ -11,12 +11,12 @@ pub use self::info::StoreInfo;
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Weak, atomic::Ordering},
-    thread::{self, JoinHandle},
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
     time::Duration,
 };
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
 use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock};
 use spacefold_event_core::{
     AppendCondition, AppendError, AppendRequest, EventId, EventOrigin, FailedCondition, Ingested,
@@ -40,6 +40,7 @@ use crate::{
     id_lookup::make_ids_behind,
     ids::IdLook,
     journal::JournalEnd,
+    opener,
     options::StoreOptions,
     progress::WaitError,
     reading,
@@ -191,6 +192,9 @@ impl EmbeddedLog {
             }
         };
         let shared = Arc::new(recovered.shared);
+        if options.begins_with_copy {
+            shared.copy.demand();
+        }
         shared.watch_folder(&lock)?;
         let (wake, woken) = bounded(1);
         let wake = Arc::new(wake);
@@ -199,7 +203,7 @@ impl EmbeddedLog {
         shared.ids.hold_filters(options.id_filter_bytes);
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
-                let opener = open_copy_behind(&shared, waker);
+                let opener = opener::open_behind(&shared, waker);
                 let id_maker = make_ids_behind(&shared, id_waker);
                 let running = OpenThreads { opener, id_maker, writer, sealer, lock };
                 let running = Lock::new(Some(running));
@@ -230,8 +234,10 @@ impl EmbeddedLog {
     /// appends. See [`EmbeddedLog::open`]. Waits until sled's copy is open.
     #[must_use]
     pub fn refusal(&self) -> Option<StorageError> {
-        // Why it cannot be opened is why the store takes no appends.
-        let _ = self.inner.shared.sled();
+        if !self.inner.shared.needs_no_copy() {
+            // Why it cannot be opened is why the store takes no appends.
+            let _ = self.inner.shared.sled();
+        }
         let failure = self.inner.shared.progress.failure();
         failure.map(|failure| failure.while_doing("the store takes no appends"))
     }
@@ -439,30 +445,6 @@ impl EmbeddedLog {
     }
 }
 
-/// Opens sled's copy while the store is in use, and then brings into memory what appends ask for. Where
-/// there is no thread to be had, whoever needs the copy first opens it.
-fn open_copy_behind(shared: &Arc<SharedStore>, sealer: Weak<Sender<()>>) -> Option<JoinHandle<()>> {
-    if shared.folder.environment().is_stepped || !shared.copy.is_unopened() {
-        return None;
-    }
-    let shared = Arc::clone(shared);
-    let open = move || {
-        // A failure is noted: the store takes no appends then.
-        if shared.sled().is_err() {
-            return;
-        }
-        if let Some(sealer) = sealer.upgrade() {
-            // What has waited for the copy. One that was told already looks again anyway.
-            let _ = sealer.try_send(());
-        }
-        // With the writer the last one who wakes the sealer is gone: the store is being closed.
-        if let Err(error) = shared.load_revisions(|| sealer.strong_count() == 0) {
-            tracing::warn!(%error, "the revisions of the spaces are read as they are asked for");
-        }
-    };
-    thread::Builder::new().name("spacefold-opener".to_owned()).spawn(open).ok()
-}
-
 /// Reads a store back, if need be with the space that was set aside; where nothing can be written
 /// all the same, to be read only.
 fn recover(folder: &StoreFolder, journal_file_bytes: u64) -> Result<Recovered, OpenError> {
@@ -519,11 +501,12 @@ impl LogInner {
         if self.shared.progress.failure().is_some() {
             return Ok(());
         }
-        let sled = self.shared.sled().map_err(|error| StorageError::new("closing", error))?;
-        self.shared
-            .note_lineage(sled.as_ref())
-            .map_err(|error| StorageError::new("closing", error))?;
-        drop(sled);
+        if !self.shared.needs_no_copy() {
+            let sled = self.shared.sled().map_err(|error| StorageError::new("closing", error))?;
+            self.shared
+                .note_lineage(sled.as_ref())
+                .map_err(|error| StorageError::new("closing", error))?;
+        }
         if self.shared.copy_changed.load(Ordering::Relaxed) {
             sealer::checkpoint(&self.shared)?;
         }

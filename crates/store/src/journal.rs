@@ -101,9 +101,14 @@ impl Journal {
         to_u64(self.group_bytes()) > room
     }
 
-    /// Whether more than half of the file is used: the next one should be made ready.
+    /// Whether more than half of the file is used, three quarters of a small one: the next one should be
+    /// made ready.
     pub(crate) fn nears_file_end(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| self.end.offset * 2 > file.bytes)
+        let is_near = |file: &TakenFile| {
+            let rest = if file.bytes < files::FILE_BYTES { file.bytes / 4 } else { file.bytes / 2 };
+            self.end.offset + rest > file.bytes
+        };
+        self.file.as_ref().is_some_and(is_near)
     }
 
     /// Writes the group, whose last event is at `head`; it is not durable yet. After an error

@@ -37,6 +37,7 @@ mod kin;
 mod lineage;
 mod log_copy;
 mod lookup;
+mod opener;
 mod options;
 mod progress;
 mod reader;

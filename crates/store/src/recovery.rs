@@ -65,7 +65,8 @@ pub(crate) fn recover(
     }
     let head = head_file.head();
     let was_closed = head.clean && scan.end.head == head.durable_head;
-    let unopened = Unopened { head: known, sealed, kin, end: scan.end.head, was_closed };
+    let is_there = folder.copies().is_there();
+    let unopened = Unopened { head: known, sealed, kin, end: scan.end.head, was_closed, is_there };
     let (files, end) = if was_closed {
         let mut files = scan.files;
         let Headless { blank, used } = Headless::look(folder, &scan.headless);
@@ -93,8 +94,8 @@ pub(crate) fn recover(
         set_aside(folder, &used);
         remove_files(folder, &scan.unfinished);
         // A session that ended before it had a copy has not closed the store.
-        let is_sealed = folder.copies().is_there()
-            && BlockPlan::next(view.tail.runs(), view.index.end().next()).is_none();
+        let is_sealed =
+            is_there && BlockPlan::next(view.tail.runs(), view.index.end().next()).is_none();
         let end = fresh_tail::write(folder, &mut head_file, &files, &scan, is_sealed)?;
         (files, end)
     };

@@ -16,8 +16,8 @@ use spacefold_event_core::{Records, StorageError};
 
 use self::batch::SealBatch;
 use crate::{
-    block::EncodedBlock, block::plan::give_way, log_copy::LogCopy, log_copy::SledError, reserve,
-    shared::SharedStore, unfiled::Unfiled, unfiled::UnfiledBlock, watch::WATCH_INTERVAL,
+    block::EncodedBlock, block::plan::give_way, log_copy::LogCopy, log_copy::SledError, opener,
+    reserve, shared::SharedStore, unfiled::Unfiled, unfiled::UnfiledBlock, watch::WATCH_INTERVAL,
 };
 
 /// Bytes of blocks that make a segment; fewer do when journal files are needed.
@@ -52,6 +52,8 @@ pub(crate) struct Sealer {
     head_due: Option<Instant>,
     /// When it is to be looked for the folder again.
     watch_due: Instant,
+    /// Makes sled's copy, if the store was opened without one.
+    opener: Option<thread::JoinHandle<()>>,
 }
 
 /// Why a block was not sealed.
@@ -121,6 +123,7 @@ pub(crate) fn start(
         rebuilds: 0,
         head_due: None,
         watch_due: Instant::now() + WATCH_INTERVAL,
+        opener: None,
     };
     if shared.folder.environment().is_stepped {
         return Ok(RunningSealer::Stepped(Box::new(sealer)));
@@ -150,6 +153,9 @@ impl Sealer {
         match outcome {
             Ok(()) => self.finish(),
             failed => self.note_failure(failed),
+        }
+        if self.opener.take().is_some_and(|opener| opener.join().is_err()) {
+            tracing::error!("the thread that makes sled's copy has panicked");
         }
     }
 
@@ -195,17 +201,44 @@ impl Sealer {
         if self.shared.progress.durable_head() > self.head_file_durable_head() {
             self.head_due.get_or_insert_with(|| Instant::now() + HEAD_LAG);
             self.shared.is_head_note_due.store(true, Ordering::Relaxed);
-            reserve::make(&self.shared.folder, self.reserve_bytes);
+            self.make_reserve(!self.shared.needs_no_copy());
         }
         Ok(())
     }
 
-    /// Whether blocks are to be made, and can be: until sled's copy is open they wait, unless there is no
-    /// time left, or no other thread that opens it.
-    fn may_seal(&self) -> bool {
-        let is_wanted = self.is_closing || self.shared.wants_blocks();
+    /// Sets space aside: what the store, which has a copy in sled or has none, may need to be opened.
+    fn make_reserve(&self, has_copy: bool) {
+        let folder = &self.shared.folder;
+        let bytes = match has_copy {
+            true => self.reserve_bytes,
+            false => reserve::without_copy(folder).min(self.reserve_bytes),
+        };
+        reserve::make(folder, bytes);
+    }
+
+    /// Whether blocks are to be made, and can be: while another thread is about to open sled's copy they
+    /// wait, unless there is no time left.
+    fn may_seal(&mut self) -> bool {
+        if self.is_closing {
+            return !self.shared.needs_no_copy();
+        }
+        if !self.shared.wants_blocks() {
+            return false;
+        }
         let is_stepped = self.shared.folder.environment().is_stepped;
-        is_wanted && (self.is_closing || is_stepped || !self.shared.copy.is_unopened())
+        if !is_stepped && self.opener.is_none() && self.shared.copy.is_missing() {
+            self.make_copy_behind();
+        }
+        !self.shared.copy.is_awaited()
+    }
+
+    /// Begins to make the copy that the store has done without so far: files of the journal are made
+    /// ready meanwhile.
+    fn make_copy_behind(&mut self) {
+        // Before there is one, which may need it to be opened again.
+        self.make_reserve(true);
+        // Where there is no thread to be had the sealer opens it.
+        self.opener = opener::start(&self.shared, Weak::clone(&self.wake));
     }
 
     /// Where all files are full and none can be given up, since what is in them fills no block, an
@@ -257,6 +290,9 @@ impl Sealer {
     fn seal_next(&mut self) -> Result<bool, StorageError> {
         let shared = Arc::clone(&self.shared);
         let failed = |error| StorageError::new("making a block", error);
+        if shared.copy.is_missing() && !shared.copy.is_awaited() {
+            self.make_reserve(true);
+        }
         shared.sled().map_err(failed)?;
         let maintenance = shared.maintenance.lock();
         let sled = shared.copy.opened().map_err(failed)?;

@@ -39,7 +39,7 @@ const REPLACING: &str = "sled's copy of the log could not be made anew";
 ///
 /// # Lock order
 /// Locks are taken in this order, and none while a later one is held: the writer's seat
-/// (`writer/handover.rs`), `maintenance`, `head_file`, the set of an index (`block/index/kept.rs`,
+/// (`writer/handover.rs`), the making of a journal file, `maintenance`, `head_file`, the set of an index (`block/index/kept.rs`,
 /// `ids.rs`), `copy`, the state of `progress`, `view`, `unarchived`. All others (`durable_frame`,
 /// `sessions`, caches) are held for a look alone and take none. So `announce`, which takes `progress`
 /// and then `view`, is called with neither held.
@@ -288,6 +288,15 @@ impl SharedStore {
             (tail.fills_a_batch(), tail.body_bytes())
         };
         fills_a_batch || self.journal_files.are_short_of(tail_bytes)
+    }
+
+    /// Whether there is no copy in sled, and none is needed: a store begins without one, and so takes
+    /// less of the disk, of memory and of time. It is made with the first blocks.
+    pub(crate) fn needs_no_copy(&self) -> bool {
+        self.copy.is_missing() && {
+            let view = self.view();
+            view.index.end() == Position::START && view.tail.needs_no_copy()
+        }
     }
 
     /// Tells whoever waits what the view has come to.

@@ -256,7 +256,9 @@ impl Log {
             seen.to_be_read_only += u64::from(log.refusal().is_some());
         });
         let mut expected = found;
-        if log.refusal().is_none() {
+        if left == Left::Refused {
+            // It is told when the copy is needed.
+        } else if log.refusal().is_none() {
             let tried = self.tried.len();
             let events = self.propose(rng);
             let outcome = self.append_to(&log, &events, &mut expected);
@@ -264,7 +266,7 @@ impl Log {
                 self.places.remove(&event.event_id);
             }
             outcome?;
-        } else if left != Left::Refused {
+        } else {
             return Err(format!("it is to be read only: {:?}", log.refusal()));
         }
         said(log.close(), "close")?;

@@ -12,7 +12,7 @@ use spacefold_event_core::{
 
 use crate::{
     block,
-    block::plan::BlockPlan,
+    block::plan::{self, BlockPlan},
     clock,
     commitment::StateFold,
     embedded_log::EmbeddedLog,
@@ -295,8 +295,7 @@ fn check(
     let mut journal = JournalEvents { folder, head: &head, sealed: &sealed, known, depth };
     let last = journal.check(report)?;
     if !folder.copies().is_there() {
-        // A store that has never been opened has no copy yet.
-        let is_missing = last > Position::START;
+        let is_missing = last > Position::START && !journal.needs_no_copy()?;
         if is_missing {
             report.problems.push(sled_problem(&journal, Some(Position::new(1)), "it is missing"));
         }
@@ -421,6 +420,22 @@ impl JournalEvents<'_> {
         Ok(is_full)
     }
 
+    /// Whether so little is in the log that no copy in sled is made of it.
+    fn needs_no_copy(&self) -> Result<bool, OpenError> {
+        if self.sealed.end() > Position::START {
+            return Ok(false);
+        }
+        let (mut records, mut body_bytes) = (0, 0);
+        scan::scan(self.folder, self.head, self.known, &mut |frame| {
+            for run in frame.runs().into_iter().flatten() {
+                records += run.records.len();
+                body_bytes += run.body_bytes();
+            }
+            Ok(())
+        })?;
+        Ok(plan::needs_no_copy(records, body_bytes))
+    }
+
     /// Hands every run of events behind a position to `visit`: sealed blocks, then appends.
     fn runs(
         &self,
@@ -474,7 +489,10 @@ fn check_copy(
     if next <= head.sealed_through {
         return Err(sled_fault(next, "it ends before the segments do"));
     }
-    if head.clean && journal.fills_a_block(next)? {
+    if head.clean
+        && journal.fills_a_block(next)?
+        && !(firsts.is_empty() && journal.needs_no_copy()?)
+    {
         // Closing seals every full block there is.
         return Err(sled_fault(next, format!("it ends at position {}", next.previous())));
     }

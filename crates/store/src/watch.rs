@@ -84,6 +84,8 @@ impl FolderWatch {
     fn missing_journal_file(&self, journal_files: &JournalFiles) -> Option<PathBuf> {
         let mut files = journal_files.live_slots().into_iter();
         let lost = files.find(|slot| self.folder.has_lost_journal_file(*slot))?;
-        Some(self.folder.journal_file_path(lost))
+        // It may have been given up meanwhile, and removed.
+        let is_in_use = journal_files.live_slots().contains(&lost);
+        is_in_use.then(|| self.folder.journal_file_path(lost))
     }
 }

@@ -23,7 +23,7 @@ pub fn open(path: &Path) -> Result<Spacefold, OpenError> {
     Options::new(path)
         .existing_only()
         .folding(Folding::OnDemand)
-        .store(StoreOptions::default().journal_file_bytes(0).reserve_bytes(4_096))
+        .store(StoreOptions::default().journal_file_bytes(0).reserve_bytes(4_096).begin_with_copy())
         .content(ContentOptions::default().pack_bytes(0))
         .open()
 }

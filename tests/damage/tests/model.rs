@@ -55,7 +55,8 @@ impl LogFactory for Embedded {
     }
 
     fn open(&self) -> Box<dyn EventLog> {
-        let options = StoreOptions::default().journal_file_bytes(0).reserve_bytes(0);
+        let options =
+            StoreOptions::default().journal_file_bytes(0).reserve_bytes(0).begin_with_copy();
         Box::new(EmbeddedLog::open_with(self.store(), &options).unwrap())
     }
 

@@ -39,6 +39,15 @@ pub(crate) const fn fills_a_batch(records: usize, body_bytes: usize) -> bool {
     records > BATCH_BLOCKS * FULL.records || body_bytes > BATCH_BLOCKS * FULL.body_bytes
 }
 
+/// So many events of so many bytes need no copy in sled: a store begins without one.
+const WITHOUT_COPY: BlockLimits = BlockLimits { records: 1_024, body_bytes: 256 << 10 };
+
+/// Whether so little is in the log that it needs no copy in sled: the tail has all of it in memory,
+/// and the journal on disk.
+pub(crate) const fn needs_no_copy(records: usize, body_bytes: usize) -> bool {
+    records <= WITHOUT_COPY.records && body_bytes <= WITHOUT_COPY.body_bytes
+}
+
 /// Lets another thread have this processor, if one waits for it. What completes a sync of the
 /// journal is work of the kernel that may be bound to this one, and on some kernels it does not
 /// interrupt: a block made in one go would hold the sync up for as long as it takes.

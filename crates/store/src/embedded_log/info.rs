@@ -21,7 +21,7 @@ pub struct StoreInfo {
     pub head: Position,
     /// The position of the last event that is durable.
     pub durable_head: Position,
-    /// Blocks in sled's copy.
+    /// Blocks in sled's copy, which a store of up to a thousand events is without.
     pub blocks: u64,
     /// Bytes of the journal files.
     pub journal_bytes: u64,
@@ -38,8 +38,10 @@ impl EmbeddedLog {
     #[must_use]
     pub fn info(&self) -> StoreInfo {
         let shared = &self.inner.shared;
-        // Where it cannot be opened the rest is told all the same.
-        let _ = shared.sled();
+        if !shared.needs_no_copy() {
+            // Where it cannot be opened the rest is told all the same.
+            let _ = shared.sled();
+        }
         let head = shared.head_file.lock().head().clone();
         let blocks = shared.view().index.block_count();
         StoreInfo {

@@ -314,8 +314,8 @@ fn the_end_of_an_append_is_found_though_its_begin_is_in_a_block() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let log = EmbeddedLog::open(&path).unwrap();
-    // One block and some events that do not fill another; those are of another space.
-    let mut events: Vec<SpaceEvent> = (0..600)
+    // Blocks and some events that do not fill another; those are of another space.
+    let mut events: Vec<SpaceEvent> = (0..1_200)
         .map(|n| SpaceEvent::document_added("first", format!("doc-{n}"), "/a.md"))
         .collect();
     events.push(SpaceEvent::space_created("second", "Second"));
@@ -324,8 +324,8 @@ fn the_end_of_an_append_is_found_though_its_begin_is_in_a_block() {
     let log = EmbeddedLog::open(&path).unwrap();
     assert!(log.info().blocks > 0);
     let page = log.read_space("second", Revision::new(1), 10).unwrap();
-    assert_eq!(page.envelopes().map(|event| event.position.get()).collect::<Vec<_>>(), [601]);
-    assert_eq!(log.read_space("first", Revision::new(600), 10).unwrap().len(), 1);
+    assert_eq!(page.envelopes().map(|event| event.position.get()).collect::<Vec<_>>(), [1_201]);
+    assert_eq!(log.read_space("first", Revision::new(1_200), 10).unwrap().len(), 1);
 }
 
 /// Writes HEAD as `change` leaves it, as a store would.

@@ -2,19 +2,23 @@
 //! turn, and used again once what they hold is in segments.
 //!
 //! A file keeps its name for life; its header says which use of the journal it is in. Nothing is
-//! renamed or removed, so that taking a file into use costs no more than the write and sync of the
-//! group that is written to it.
+//! renamed, so that taking a file into use costs no more than the write and sync of the group that is
+//! written to it. The first ones, which are short, are removed when they are given up.
 
 use std::{
     collections::VecDeque,
     sync::{
         Arc, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use spacefold_disk::{Access, File};
-use spacefold_event_core::{Position, StorageError, bytes::to_u64, lock::Lock};
+use spacefold_event_core::{
+    Position, StorageError,
+    bytes::{to_u64, to_usize},
+    lock::Lock,
+};
 
 use crate::folder::StoreFolder;
 
@@ -23,9 +27,15 @@ use crate::folder::StoreFolder;
 pub(crate) const MAX_LIVE_FILES: usize = 8;
 /// Files in use from which on some are given up early.
 const MANY_LIVE_FILES: usize = 5;
-/// The first file of a store has this many bytes, each further one twice as many, up to what the
-/// options say.
-const FIRST_FILE_BYTES: u64 = 1 << 20;
+/// A file has this many bytes, for each other one in use twice as many, up to what the options say.
+pub(crate) const FILE_BYTES: u64 = 1 << 20;
+/// The first files of a store: a thousand small appends fit into two. Shorter ones than
+/// [`FILE_BYTES`] are not used again.
+const FIRST_FILES_BYTES: [u64; 3] = [256 << 10, 384 << 10, FILE_BYTES];
+/// The bytes of one among the first that an unclean stop has opening make.
+const LEAST_FILE_BYTES: u64 = 128 << 10;
+/// How many writes as large as those that begin a file the next one has room for, at the least.
+const WRITES_A_FILE: u64 = 4;
 
 /// A file that holds events which are in no segment yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +62,11 @@ pub(crate) struct JournalFiles {
     folder: StoreFolder,
     max_file_bytes: u64,
     files: Lock<FileSet>,
+    /// Held while a file is made ahead, or for who waits for one.
+    making: Lock<()>,
     is_another_wanted: AtomicBool,
+    /// The bytes of the write that began the newest file.
+    last_write_bytes: AtomicU64,
 }
 
 /// A file that has been taken into use.
@@ -70,7 +84,9 @@ impl JournalFiles {
             folder: folder.clone(),
             max_file_bytes,
             files: Lock::new(files),
+            making: Lock::new(()),
             is_another_wanted: AtomicBool::new(false),
+            last_write_bytes: AtomicU64::new(0),
         }
     }
 
@@ -130,12 +146,28 @@ impl JournalFiles {
         first_position: Position,
         bytes: u64,
     ) -> Result<TakenFile, StorageError> {
-        let spare = self.files().spare.pop();
-        let slot = match spare {
-            Some(slot) => slot,
-            // Someone waits: a small file is ready sooner.
-            None => self.make(FIRST_FILE_BYTES)?,
-        };
+        self.last_write_bytes.store(bytes, Ordering::Relaxed);
+        // Someone waits: a small file is ready sooner.
+        self.take_or_make(first_position, bytes, |slot| first_bytes(slot).unwrap_or(FILE_BYTES))
+    }
+
+    /// As [`JournalFiles::take`]; where one has to be made, on a disk that may be full, it is short.
+    pub(crate) fn take_short(
+        &self,
+        first_position: Position,
+        bytes: u64,
+    ) -> Result<TakenFile, StorageError> {
+        let bytes_of = |slot| first_bytes(slot).map_or(FILE_BYTES, |_| LEAST_FILE_BYTES);
+        self.take_or_make(first_position, bytes, bytes_of)
+    }
+
+    fn take_or_make(
+        &self,
+        first_position: Position,
+        bytes: u64,
+        bytes_of: impl FnOnce(u64) -> u64,
+    ) -> Result<TakenFile, StorageError> {
+        let slot = self.take_spare().map_or_else(|| self.make_at_once(bytes_of), Ok)?;
         let mut taken = open_slot(&self.folder, slot)?;
         if taken.bytes < bytes {
             taken.file.fill_with_zeros(taken.bytes, bytes)?;
@@ -152,6 +184,17 @@ impl JournalFiles {
         Ok(taken)
     }
 
+    fn take_spare(&self) -> Option<u64> {
+        self.files().spare.pop()
+    }
+
+    /// Makes a file for who waits for it, unless one is being made: that is waited for.
+    fn make_at_once(&self, bytes_of: impl FnOnce(u64) -> u64) -> Result<u64, StorageError> {
+        let _making = self.making.lock();
+        self.is_another_wanted.store(false, Ordering::Relaxed);
+        self.take_spare().map_or_else(|| self.make(bytes_of), Ok)
+    }
+
     /// Opens a file that is in use to write on in it.
     pub(crate) fn reopen(&self, slot: u64) -> Result<TakenFile, StorageError> {
         open_slot(&self.folder, slot)
@@ -164,7 +207,7 @@ impl JournalFiles {
             files.spare.is_empty() && files.live.is_empty()
         };
         if is_first {
-            let slot = self.make(FIRST_FILE_BYTES)?;
+            let slot = self.make(|slot| first_bytes(slot).unwrap_or(FILE_BYTES))?;
             self.files().spare.push(slot);
         }
         Ok(())
@@ -173,6 +216,10 @@ impl JournalFiles {
     /// Makes a file ahead of use, if one was asked for, none is ready, and another is allowed;
     /// whether it did.
     pub(crate) fn prepare_wanted(&self) -> Result<bool, StorageError> {
+        if !self.is_another_wanted() {
+            return Ok(false);
+        }
+        let _making = self.making.lock();
         if !self.is_another_wanted.swap(false, Ordering::Relaxed) {
             return Ok(false);
         }
@@ -184,7 +231,9 @@ impl JournalFiles {
             files.live.len()
         };
         let doublings = u32::try_from(made).unwrap_or(u32::MAX).min(32);
-        let slot = self.make(FIRST_FILE_BYTES << doublings)?;
+        let least = self.last_write_bytes.load(Ordering::Relaxed).saturating_mul(WRITES_A_FILE);
+        let slot =
+            self.make(|slot| first_bytes(slot).unwrap_or(FILE_BYTES << doublings).max(least))?;
         self.files().spare.push(slot);
         Ok(true)
     }
@@ -192,28 +241,47 @@ impl JournalFiles {
     /// Gives up the files all of whose events are at or before a position: those are in segments
     /// , synced. The last one is never given up.
     pub(crate) fn give_up_through(&self, sealed_through: Position) {
-        let mut files = self.files();
-        while let Some(next) = files.live.get(1)
-            && next.first_position.previous() <= sealed_through
-            && let Some(given_up) = files.live.pop_front()
+        let mut given_up = Vec::new();
         {
-            files.spare.push(given_up.slot);
+            let mut files = self.files();
+            while let Some(next) = files.live.get(1)
+                && next.first_position.previous() <= sealed_through
+                && let Some(file) = files.live.pop_front()
+            {
+                given_up.push(file.slot);
+            }
         }
+        // Nobody uses them meanwhile.
+        given_up.retain(|slot| !self.remove_if_short(*slot));
+        self.files().spare.extend(given_up);
+    }
+
+    /// Removes a file that is not used and too short to be used again; whether it was.
+    fn remove_if_short(&self, slot: u64) -> bool {
+        let file = open_slot(&self.folder, slot);
+        let is_short = file.is_ok_and(|file| file.bytes < FILE_BYTES.min(self.max_file_bytes));
+        // One that stays is used again.
+        is_short && self.folder.remove_journal_file(slot).is_ok()
     }
 
     /// Makes a file of zeros, synced, at most as long as the options say; its slot.
-    fn make(&self, bytes: u64) -> Result<u64, StorageError> {
+    fn make(&self, bytes_of: impl FnOnce(u64) -> u64) -> Result<u64, StorageError> {
         let slot = {
             let mut files = self.files();
             files.next_slot += 1;
             files.next_slot - 1
         };
         let file = self.folder.create_journal_file(slot)?;
-        file.fill_with_zeros(0, bytes.min(self.max_file_bytes))?;
+        file.fill_with_zeros(0, bytes_of(slot).min(self.max_file_bytes))?;
         file.sync_all()?;
         self.folder.sync_journal_names()?;
         Ok(slot)
     }
+}
+
+/// The bytes of a file that is among the first of a store.
+fn first_bytes(slot: u64) -> Option<u64> {
+    FIRST_FILES_BYTES.get(to_usize(slot)).copied()
 }
 
 fn open_slot(folder: &StoreFolder, slot: u64) -> Result<TakenFile, StorageError> {
@@ -242,5 +310,29 @@ mod tests {
         files.take(Position::new(3), 512).unwrap();
         files.give_up_through(Position::new(2));
         assert_eq!(files.take(Position::new(4), 512).unwrap().bytes, 300_000);
+    }
+
+    #[test]
+    fn the_short_files_of_a_small_store_are_gone_once_it_has_grown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        EmbeddedLog::open(&path).unwrap().close().unwrap();
+        let store = StoreFolder::at(&path);
+        let files = JournalFiles::new(&store, 16 << 20, FileSet::default());
+        let mut lengths = Vec::new();
+        for first in 1..=5 {
+            lengths.push(files.take(Position::new(first), 512).unwrap().bytes);
+            files.want_another();
+            files.prepare_wanted().unwrap();
+        }
+        assert_eq!(lengths, [256 << 10, 384 << 10, 1 << 20, 8 << 20, 16 << 20]);
+        files.give_up_through(Position::new(1));
+        assert_eq!(store.journal_slots().unwrap(), [1, 2, 3, 4, 5]);
+        files.give_up_through(Position::new(4));
+        // The longer ones are used again.
+        assert_eq!(store.journal_slots().unwrap(), [2, 3, 4, 5]);
+        assert_eq!(files.live_slots(), [4]);
+        let again = files.take(Position::new(6), 512).unwrap();
+        assert_eq!((again.slot, again.bytes), (3, 8 << 20));
     }
 }

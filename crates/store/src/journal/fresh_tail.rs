@@ -98,7 +98,7 @@ pub(crate) fn write_file(
     }
     bytes.resize(bytes.len().next_multiple_of(GROUP_ALIGNMENT), 0);
     let len = to_u64(bytes.len());
-    let taken = files.take(first_position, len)?;
+    let taken = files.take_short(first_position, len)?;
     taken.file.write_all_at(&bytes, 0)?;
     taken.file.sync_data()?;
     *end = JournalEnd {

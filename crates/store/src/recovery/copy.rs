@@ -10,7 +10,10 @@ use super::{
     parts::FittingParts,
 };
 use crate::{
-    block::{self, Block, EncodedBlock, plan::BlockPlan},
+    block::{
+        self, Block, EncodedBlock,
+        plan::{self, BlockPlan},
+    },
     copy_in_use::{Copy, Unopened},
     error::OpenError,
     folder::StoreFolder,
@@ -159,19 +162,27 @@ fn open_checked(
     }
     // The first session may have ended before it had one: nothing is sealed before.
     let had_copy = if unopened.was_closed { head.durable_head } else { sealed.end() };
-    if had_copy > Position::START && !folder.copies().is_there() {
+    let needs_none = sealed.end() == Position::START && need_no_copy(runs);
+    if had_copy > Position::START && !needs_none && !folder.copies().is_there() {
         return Err(CopyFault::Wrong("it is missing".to_owned()));
     }
     let sled = folder.copies().open()?;
     catch_up(sled.as_ref(), head, sealed)?;
     let blocks = unsealed_blocks(sled.as_ref(), unopened, runs)?;
-    // Closing seals every full block there is.
+    // Closing seals every full block there is, once there is a copy for it.
+    let needs_none = needs_none && blocks.is_empty();
     let end = blocks.last().map_or(sealed.end(), |(records, _)| records.last_position());
     let behind = runs.iter().filter(|run| run.records.last_position() > end);
-    if unopened.was_closed && BlockPlan::next(behind, end.next()).is_some() {
+    if unopened.was_closed && !needs_none && BlockPlan::next(behind, end.next()).is_some() {
         return Err(CopyFault::Wrong(format!("it ends at position {end}")));
     }
     Ok((sled, blocks))
+}
+
+/// Whether the runs of a whole log are so little that no copy is made of them.
+fn need_no_copy(runs: &[RecordRun]) -> bool {
+    let records = runs.iter().map(|run| run.records.len()).sum();
+    plan::needs_no_copy(records, runs.iter().map(RecordRun::body_bytes).sum())
 }
 
 /// Looks into a copy of the folder whether opening is refused for what sled has, where that does not say

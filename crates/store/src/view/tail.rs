@@ -86,6 +86,11 @@ impl Tail {
         plan::fills_a_batch(self.records, self.body_bytes)
     }
 
+    /// Whether it needs no copy in sled.
+    pub(crate) fn needs_no_copy(&self) -> bool {
+        plan::needs_no_copy(self.records, self.body_bytes)
+    }
+
     /// Bytes of the encoded bodies.
     pub(crate) fn body_bytes(&self) -> usize {
         self.body_bytes

@@ -13,7 +13,7 @@ fn a_store_that_is_killed_twice_before_its_blocks_are_made_is_not_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let [path, once, twice] = ["store", "once", "twice"].map(|name| folder.path().join(name));
     let log = EmbeddedLog::open(&path).unwrap();
-    append(&log, 1_000, 3);
+    append(&log, 1_200, 3);
     image(&path, &once);
     log.close().unwrap();
     let log = EmbeddedLog::open(&once).unwrap();
@@ -22,7 +22,7 @@ fn a_store_that_is_killed_twice_before_its_blocks_are_made_is_not_damaged() {
     let report = verify(&twice, VerifyOptions::default()).unwrap();
     assert!(!report.is_damaged() && report.needs_recovery, "{report:?}");
     let log = EmbeddedLog::open(&twice).unwrap();
-    assert_dense(&everything(&log), 1_000);
+    assert_dense(&everything(&log), 1_200);
     assert_eq!(log.info().healed, 0);
     log.close().unwrap();
     let report = verify(&twice, VerifyOptions::default()).unwrap();
