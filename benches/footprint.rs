@@ -6,15 +6,18 @@
 //! cargo run --release -p spacefold-benches --example footprint -- open /tmp/log
 //! cargo run --release -p spacefold-benches --example footprint -- scan /tmp/log
 //! cargo run --release -p spacefold-benches --example footprint -- space /tmp/log
+//! cargo run --release -p spacefold-benches --example footprint -- idle /tmp/data
 //! ```
 //!
-//! `load` ends as a process that is killed does, `load-and-close` closes the store.
+//! `load` ends as a process that is killed does, `load-and-close` closes the store. `idle` opens one
+//! with all that a program has with it, makes a space in it, and tells what it takes then.
 
 #![allow(clippy::unwrap_used, reason = "a bench that fails may panic")]
 #![allow(clippy::print_stdout, reason = "what is measured is printed")]
 
-use std::{env, fs, process, time::Instant};
+use std::{env, fs, os::unix::fs::MetadataExt as _, path::Path, process, thread, time::Instant};
 
+use spacefold::Spacefold;
 use spacefold_event_core::{
     AppendCondition, AppendRequest, LogReader, LogWriter, MAX_APPEND_EVENTS, Position, ReadRequest,
     Revision, SpaceEvent,
@@ -42,7 +45,8 @@ fn main() {
             timed("close", || log.close().unwrap());
         }
         ["space", path] => space(&open(path)),
-        _ => println!("load|load-and-close PATH EVENTS SPACES; open|scan|space PATH"),
+        ["idle", path] => idle(path),
+        _ => println!("load|load-and-close PATH EVENTS SPACES; open|scan|space|idle PATH"),
     }
 }
 
@@ -123,6 +127,34 @@ fn space(log: &EmbeddedLog) {
             read
         });
     }
+}
+
+/// What a store takes that has nothing to do.
+fn idle(path: &str) {
+    let spaces = Spacefold::open(path).unwrap();
+    let id = format!("space-{}", spaces.durable_head());
+    spaces.service().create_space(&id, "Idle").unwrap();
+    assert_eq!(spaces.snapshot(&id).unwrap().revision(), Revision::new(1));
+    // The threads that opening begins end soon.
+    let threads = || fs::read_dir("/proc/self/task").unwrap().count();
+    let begun = Instant::now();
+    while threads() > 4 && begun.elapsed().as_secs() < 10 {
+        thread::yield_now();
+    }
+    println!(
+        "{} threads, peak {} MiB, {} KiB of disk",
+        threads(),
+        peak_mib(),
+        kib_of(Path::new(path))
+    );
+    spaces.close().unwrap();
+}
+
+/// What is allocated to a folder with everything in it.
+fn kib_of(path: &Path) -> u64 {
+    let found = fs::symlink_metadata(path).unwrap();
+    let below = || fs::read_dir(path).unwrap().map(|entry| kib_of(&entry.unwrap().path())).sum();
+    found.blocks() / 2 + if found.is_dir() { below() } else { 0 }
 }
 
 fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {

@@ -6,7 +6,6 @@
 mod encoded;
 mod in_memory;
 mod info;
-mod opener;
 
 pub use self::info::StoreInfo;
 
@@ -42,6 +41,7 @@ use crate::{
     id_lookup::make_ids_behind,
     ids::IdLook,
     journal::JournalEnd,
+    opener,
     options::StoreOptions,
     progress::WaitError,
     reading,
@@ -206,7 +206,7 @@ impl EmbeddedLog {
         shared.ids.hold_filters(options.id_filter_bytes);
         match writer::start(&shared, recovered.end, options, wake) {
             Ok((handle, writer)) => {
-                let opener = opener::open_copy_behind(&shared, waker, options.copy_on_demand);
+                let opener = opener::open_behind(&shared, waker, options.copy_on_demand);
                 let id_maker = make_ids_behind(&shared, id_waker);
                 let running = OpenThreads { opener, id_maker, writer, sealer, lock };
                 let running = Lock::new(Some(running));

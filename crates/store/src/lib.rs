@@ -41,6 +41,7 @@ mod lineage;
 mod live;
 mod log_copy;
 mod lookup;
+mod opener;
 mod options;
 mod progress;
 mod reader;

@@ -16,8 +16,8 @@ use spacefold_event_core::{Records, StorageError};
 
 use self::batch::SealBatch;
 use crate::{
-    block::EncodedBlock, block::plan::give_way, log_copy::LogCopy, log_copy::SledError, reserve,
-    shared::SharedStore, unfiled::Unfiled, unfiled::UnfiledBlock, watch::WATCH_INTERVAL,
+    block::EncodedBlock, block::plan::give_way, log_copy::LogCopy, log_copy::SledError, opener,
+    reserve, shared::SharedStore, unfiled::Unfiled, unfiled::UnfiledBlock, watch::WATCH_INTERVAL,
 };
 
 /// Bytes of blocks that make a segment; fewer do when journal files are needed.
@@ -240,19 +240,8 @@ impl Sealer {
     fn make_copy_behind(&mut self) {
         // Before there is one, which may need it to be opened again.
         self.make_reserve(true);
-        let (shared, sealer) = (Arc::clone(&self.shared), Weak::clone(&self.wake));
-        let open = move || {
-            // A failure is noted, and found by the sealer.
-            let _ = shared.sled();
-            if let Some(sealer) = sealer.upgrade() {
-                let _ = sealer.try_send(());
-            }
-        };
-        self.shared.copy.await_it(true);
-        let opener = thread::Builder::new().name("spacefold-opener".to_owned()).spawn(open);
-        self.shared.copy.await_it(opener.is_ok());
         // Where there is no thread to be had the sealer opens it.
-        self.opener = opener.ok();
+        self.opener = opener::start(&self.shared, Weak::clone(&self.wake), false);
     }
 
     /// Where all files are full and none can be given up, since what is in them fills no block, an

@@ -40,7 +40,7 @@ const REPLACING: &str = "sled's copy of the log could not be made anew";
 ///
 /// # Lock order
 /// Locks are taken in this order, and none while a later one is held: the writer's seat
-/// (`writer/handover.rs`), `maintenance`, `head_file`, the set of an index (`block/index/kept.rs`,
+/// (`writer/handover.rs`), the making of a journal file, `maintenance`, `head_file`, the set of an index (`block/index/kept.rs`,
 /// `ids.rs`), `copy`, the state of `progress`, `view`, `unarchived`. All others (`durable_frame`,
 /// `sessions`, caches) are held for a look alone and take none. So `announce`, which takes `progress`
 /// and then `view`, is called with neither held.

@@ -62,6 +62,8 @@ pub(crate) struct JournalFiles {
     folder: StoreFolder,
     max_file_bytes: u64,
     files: Lock<FileSet>,
+    /// Held while a file is made ahead, or for who waits for one.
+    making: Lock<()>,
     is_another_wanted: AtomicBool,
     /// The bytes of the write that began the newest file.
     last_write_bytes: AtomicU64,
@@ -82,6 +84,7 @@ impl JournalFiles {
             folder: folder.clone(),
             max_file_bytes,
             files: Lock::new(files),
+            making: Lock::new(()),
             is_another_wanted: AtomicBool::new(false),
             last_write_bytes: AtomicU64::new(0),
         }
@@ -164,8 +167,7 @@ impl JournalFiles {
         bytes: u64,
         bytes_of: impl FnOnce(u64) -> u64,
     ) -> Result<TakenFile, StorageError> {
-        let spare = self.files().spare.pop();
-        let slot = spare.map_or_else(|| self.make(bytes_of), Ok)?;
+        let slot = self.take_spare().map_or_else(|| self.make_at_once(bytes_of), Ok)?;
         let mut taken = open_slot(&self.folder, slot)?;
         if taken.bytes < bytes {
             taken.file.fill_with_zeros(taken.bytes, bytes)?;
@@ -180,6 +182,17 @@ impl JournalFiles {
         }
         files.live.push_back(LiveFile { slot, first_position });
         Ok(taken)
+    }
+
+    fn take_spare(&self) -> Option<u64> {
+        self.files().spare.pop()
+    }
+
+    /// Makes a file for who waits for it, unless one is being made: that is waited for.
+    fn make_at_once(&self, bytes_of: impl FnOnce(u64) -> u64) -> Result<u64, StorageError> {
+        let _making = self.making.lock();
+        self.is_another_wanted.store(false, Ordering::Relaxed);
+        self.take_spare().map_or_else(|| self.make(bytes_of), Ok)
     }
 
     /// Opens a file that is in use to write on in it.
@@ -203,6 +216,10 @@ impl JournalFiles {
     /// Makes a file ahead of use, if one was asked for, none is ready, and another is allowed;
     /// whether it did.
     pub(crate) fn prepare_wanted(&self) -> Result<bool, StorageError> {
+        if !self.is_another_wanted() {
+            return Ok(false);
+        }
+        let _making = self.making.lock();
         if !self.is_another_wanted.swap(false, Ordering::Relaxed) {
             return Ok(false);
         }

@@ -2,7 +2,7 @@
 //! nothing stays in memory. Sled takes four reads for it, and keeps what it has read.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,8 +15,11 @@ use spacefold_event_core::{Position, StorageError, bytes::to_usize, lock::Lock};
 use super::read_index;
 use crate::{block::segment::SegmentIndex, folder::StoreFolder, scratch};
 
-/// How many files are held open: threads that read at a time are in as many.
-const OPEN_FILES: usize = 4;
+/// How many files are held open: threads that read at a time are in as many, and what is looked up
+/// is in any.
+const OPEN_FILES: usize = 16;
+/// Of how many files it is known where their blocks are, 5 KB each: those of 8 GiB.
+const KNOWN_INDEXES: usize = 1_024;
 
 /// Finds blocks in the segments by their first position.
 pub(crate) struct SegmentScan {
@@ -33,11 +36,13 @@ struct Files {
     firsts: Vec<Position>,
     /// The files that are open, the one used last in front.
     open: VecDeque<Arc<OpenFile>>,
+    /// The indexes of files that were open, by their first positions: a file never changes.
+    indexes: BTreeMap<Position, Arc<SegmentIndex>>,
 }
 
 struct OpenFile {
     file: Arc<dyn File>,
-    index: SegmentIndex,
+    index: Arc<SegmentIndex>,
 }
 
 impl SegmentScan {
@@ -84,28 +89,34 @@ impl SegmentScan {
         if let Some(open) = files.take(position) {
             return Ok(Some(open));
         }
-        if let Some(open) = self.open_listed(&files, position)? {
+        if let Some(open) = self.open_listed(&mut files, position)? {
             return Ok(Some(files.keep(open)));
         }
         // It was written since.
         files.firsts = self.folder.segment_firsts()?;
-        let open = self.open_listed(&files, position)?;
+        let open = self.open_listed(&mut files, position)?;
         Ok(open.map(|open| files.keep(open)))
     }
 
     fn open_listed(
         &self,
-        files: &Files,
+        files: &mut Files,
         position: Position,
     ) -> Result<Option<OpenFile>, StorageError> {
         let place = files.firsts.partition_point(|first| *first <= position);
         let Some(first) = place.checked_sub(1).and_then(|place| files.firsts.get(place)) else {
             return Ok(None);
         };
-        let file = self.folder.open_segment(*first)?;
-        let index = read_index(file.as_ref(), self.store_id)?;
-        // One that is damaged is for `verify` to say.
-        let Ok(index) = index else { return Ok(None) };
+        let first = *first;
+        let file = self.folder.open_segment(first)?;
+        let index = match files.indexes.get(&first).cloned() {
+            Some(index) => index,
+            None => {
+                // One that is damaged is for `verify` to say.
+                let Ok(index) = read_index(file.as_ref(), self.store_id)? else { return Ok(None) };
+                files.know(first, index)
+            }
+        };
         // The kernel reads on further ahead then.
         file.will_be_read_in_order();
         Ok(Some(OpenFile { file, index }).filter(|open| open.has(position)))
@@ -119,6 +130,15 @@ impl Files {
         let open = self.open.remove(place)?;
         self.open.push_front(Arc::clone(&open));
         Some(open)
+    }
+
+    fn know(&mut self, first: Position, index: SegmentIndex) -> Arc<SegmentIndex> {
+        let index = Arc::new(index);
+        if self.indexes.len() >= KNOWN_INDEXES {
+            self.indexes.pop_first();
+        }
+        self.indexes.insert(first, Arc::clone(&index));
+        index
     }
 
     fn keep(&mut self, open: OpenFile) -> Arc<OpenFile> {

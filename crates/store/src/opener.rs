@@ -1,4 +1,4 @@
-//! Opening sled's copy behind what a store is used for.
+//! Opens sled's copy while the store is in use, in a thread of its own.
 
 use std::{
     sync::{Arc, Weak},
@@ -14,9 +14,9 @@ use crate::shared::SharedStore;
 /// How long one wait lasts; the end of the log ends it at once.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Opens sled's copy while the store is in use, and then brings into memory what appends ask for. Where
-/// there is no thread to be had, whoever needs the copy first opens it.
-pub(super) fn open_copy_behind(
+/// Opens the copy of a store that has just been opened. A small one goes on without; where there is no
+/// thread to be had, whoever needs the copy first opens it.
+pub(crate) fn open_behind(
     shared: &Arc<SharedStore>,
     sealer: Weak<Sender<()>>,
     is_on_demand: bool,
@@ -28,26 +28,37 @@ pub(super) fn open_copy_behind(
         load_revisions(shared, || false);
         return None;
     }
-    let (opened, shared) = (Arc::clone(shared), Arc::clone(shared));
+    start(shared, sealer, is_on_demand)
+}
+
+/// Begins to open the copy, or to make it, and then brings into memory what appends ask for; on demand,
+/// once something was appended. The sealer waits for it meanwhile, and is told.
+pub(crate) fn start(
+    shared: &Arc<SharedStore>,
+    sealer: Weak<Sender<()>>,
+    is_on_demand: bool,
+) -> Option<JoinHandle<()>> {
+    let opening = Arc::clone(shared);
     let first_append = shared.progress.durable_head().next();
     let open = move || {
-        if is_on_demand && !becomes_durable(&shared, first_append) {
+        if is_on_demand && !becomes_durable(&opening, first_append) {
             return;
         }
         // A failure is noted: the store takes no appends then.
-        if shared.sled().is_err() {
-            return;
-        }
+        let is_open = opening.sled().is_ok();
         if let Some(sealer) = sealer.upgrade() {
             // What has waited for the copy. One that was told already looks again anyway.
             let _ = sealer.try_send(());
         }
-        // With the writer the last one who wakes the sealer is gone: the store is being closed.
-        load_revisions(&shared, || sealer.strong_count() == 0);
+        if is_open {
+            // With the writer the last one who wakes the sealer is gone: the store is being closed.
+            load_revisions(&opening, || sealer.strong_count() == 0);
+        }
     };
-    let opener = thread::Builder::new().name("spacefold-opener".to_owned()).spawn(open).ok()?;
-    opened.copy.await_it(true);
-    Some(opener)
+    shared.copy.await_it(true);
+    let opener = thread::Builder::new().name("spacefold-opener".to_owned()).spawn(open);
+    shared.copy.await_it(opener.is_ok());
+    opener.ok()
 }
 
 fn load_revisions(shared: &SharedStore, is_over: impl Fn() -> bool) {
@@ -70,9 +81,10 @@ fn becomes_durable(shared: &SharedStore, position: Position) -> bool {
 mod tests {
     use std::{collections::BTreeMap, fs, path::Path};
 
-    use spacefold_event_core::{AppendRequest, LogReader, LogWriter, ReadRequest, SpaceEvent};
+    use spacefold_event_core::{
+        AppendRequest, LogReader, LogWriter, Position, ReadRequest, SpaceEvent,
+    };
 
-    use super::*;
     use crate::{EmbeddedLog, StoreOptions};
 
     fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -105,7 +117,7 @@ mod tests {
 
         let log = EmbeddedLog::open_with(&path, &on_demand).unwrap();
         assert_eq!(count(&log), 4_000);
-        assert!(log.inner.shared.copy.is_unopened());
+        assert!(log.shared().copy.is_unopened());
         log.close().unwrap();
         assert!(files(&path.join("sled")) == before, "sled's files have changed");
 
