@@ -22,17 +22,6 @@ use crate::{
 const MEASURED_TEXT_BYTES: usize = MAX_EVENT_BYTES / 8;
 
 /// Encodes events one by one, for an append that is made later, maybe by another thread.
-///
-/// ```
-/// use spacefold::{Timestamp, event::JsonReader};
-/// use spacefold_event_core::{Schemas, append_rules::EventEncoder};
-/// let mut encoder = EventEncoder::new(Schemas::today(), 1);
-/// let line = br#"{"event_type": "space.activated", "space_id": "a"}"#;
-/// let read = encoder.push_line(&JsonReader::default(), line, Timestamp::now(), |_| Ok(()))?;
-/// assert!(read.filled_in.timestamp);
-/// assert_eq!(encoder.finish()?.len(), 1);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
 #[derive(Debug)]
 pub struct EventEncoder {
     schemas: &'static Schemas,

@@ -10,8 +10,9 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
+    error::{JsonError, ORIGIN, syntax},
     line_event::LineEvent,
-    read::{JsonError, JsonReader, syntax},
+    reader::JsonReader,
 };
 use crate::{
     limits::{LimitExceeded, MAX_JSON_DEPTH},
@@ -21,8 +22,8 @@ use crate::{
     value::{Digits, Finite, Object, Value},
 };
 
-/// What an origin is in JSON.
-pub(super) const ORIGIN: &str = "an object of store and timeline, each a UUID, and a position";
+/// The levels around a value of a payload: the payload itself.
+pub(super) const IN_PAYLOAD: usize = 1;
 
 /// Reads one event.
 pub(super) fn read<'a>(reader: &JsonReader, text: &'a str) -> Result<LineEvent<'a>, JsonError> {

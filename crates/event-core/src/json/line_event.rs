@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::read::{FilledIn, JsonEvent};
 use crate::{
     event::{EventFields, SpaceEvent},
     event_id::EventId,
@@ -12,6 +11,54 @@ use crate::{
     tags::Tags,
     timestamp::{Parsed, Timestamp},
 };
+
+/// An event as one JSON object states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JsonEvent {
+    /// The event; what the object left out or set null is filled in: a fresh id, the present
+    /// time, an empty payload.
+    pub event: SpaceEvent,
+    /// When a log took the event before, if the object says so.
+    pub recorded_at: Option<Timestamp>,
+    /// What of the event the object does not say.
+    pub filled_in: FilledIn,
+    /// How many of the times of the object have no offset of their own.
+    pub naive_times: u8,
+}
+
+/// What an object left out or set null, and was filled in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FilledIn {
+    /// The id: a fresh one.
+    pub event_id: bool,
+    /// The time: the present one.
+    pub timestamp: bool,
+}
+
+impl JsonEvent {
+    /// An id made of what the object says, however it is written down: of equal ones by which of
+    /// them it is, from 0. Keys that the contract does not name do not count.
+    #[must_use]
+    pub fn derived_id(&self, occurrence: u64) -> EventId {
+        EventId::derived(self.said().as_bytes(), occurrence)
+    }
+
+    /// What the object says, in canonical form: what was filled in is the same for all.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let mut event = self.event.clone().with_event_id(EventId::from_bytes([0; EventId::LEN]));
+        if self.filled_in.timestamp {
+            event.timestamp = Timestamp::MIN;
+        }
+        let mut said = event.to_json();
+        if let Some(recorded_at) = self.recorded_at {
+            said.push_str(&recorded_at.to_string());
+        }
+        said
+    }
+}
 
 /// An event as a line states it: its texts are those of the line, but where these have escapes.
 #[derive(Debug, PartialEq)]

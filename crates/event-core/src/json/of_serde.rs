@@ -3,8 +3,8 @@
 use serde_json::{Map, Number};
 
 use super::{
-    careful::{enter, read_number},
-    read::{IN_PAYLOAD, JsonError},
+    careful::{IN_PAYLOAD, enter, read_number},
+    error::JsonError,
 };
 use crate::value::{Object, Value};
 

@@ -13,7 +13,7 @@ use serde::{
 use super::{
     careful::{Borrowed, origin_of},
     line_event::LineEvent,
-    read::JsonReader,
+    reader::JsonReader,
 };
 use crate::{
     payload::EventType,
