@@ -220,11 +220,17 @@ pub fn put_optional_text(bytes: &mut Vec<u8>, text: Option<&str>) {
 /// other, and no key of some texts begins another key of as many: zero bytes become `00 ff`, and
 /// `00 01` ends the text.
 pub fn put_ordered_text(bytes: &mut Vec<u8>, text: &str) {
-    let mut parts = text.as_bytes().split(|byte| *byte == 0);
-    bytes.extend_from_slice(parts.next().unwrap_or_default());
-    for part in parts {
-        bytes.extend_from_slice(&ESCAPED_ZERO);
-        bytes.extend_from_slice(part);
+    bytes.reserve(text.len() + TEXT_END.len());
+    // Nearly every text has none, which is found out many bytes at a time.
+    if !text.as_bytes().contains(&0) {
+        bytes.extend_from_slice(text.as_bytes());
+    } else {
+        let mut parts = text.as_bytes().split(|byte| *byte == 0);
+        bytes.extend_from_slice(parts.next().unwrap_or_default());
+        for part in parts {
+            bytes.extend_from_slice(&ESCAPED_ZERO);
+            bytes.extend_from_slice(part);
+        }
     }
     bytes.extend_from_slice(&TEXT_END);
 }

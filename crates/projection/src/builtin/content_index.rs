@@ -234,7 +234,8 @@ fn put_occurrence(
     document_id: &str,
     (from, until): (Position, Option<Position>),
 ) -> Result<(), TableError> {
-    let mut value = Vec::new();
+    let lens = size_of::<u64>() + 2 * size_of::<u32>();
+    let mut value = Vec::with_capacity(lens + space_id.len() + document_id.len());
     put_u64(&mut value, until.unwrap_or(Position::START).get());
     put_sized(&mut value, space_id.as_bytes());
     put_sized(&mut value, document_id.as_bytes());

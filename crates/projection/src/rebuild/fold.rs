@@ -211,6 +211,7 @@ impl<'a> OwnEvents<'a> {
         let mut own =
             Self { runs: Vec::new(), links: Vec::with_capacity(count), chains: Vec::new() };
         let mut places: RapidHashMap<SpaceId<'_>, u32> = RapidHashMap::default();
+        places.reserve(EVENTS_AT_ONCE / 2);
         let mut chains = Vec::new();
         for (records, indexes) in pages.iter().flat_map(Page::runs) {
             // A space is looked up once a run, however many events it has there.

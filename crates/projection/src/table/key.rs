@@ -30,7 +30,8 @@ impl RowKey {
     /// A key whose first byte says what kind of row it is.
     #[must_use]
     pub fn new(kind: u8) -> Self {
-        let mut bytes = Vec::with_capacity(64);
+        // A hash and some more.
+        let mut bytes = Vec::with_capacity(96);
         bytes.push(kind);
         Self(bytes)
     }
