@@ -45,12 +45,17 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 impl Disk for RealDisk {
     fn look(&self, path: &Path) -> Result<Option<Found>, StorageError> {
-        match fs::metadata(path) {
-            Ok(found) if found.is_dir() => Ok(Some(Found::Folder)),
-            Ok(_) => Ok(Some(Found::File)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Ok(fs::symlink_metadata(path).is_ok().then_some(Found::DeadLink))
-            }
+        let found = |found: &fs::Metadata| if found.is_dir() { Found::Folder } else { Found::File };
+        let missed = match fs::metadata(path) {
+            Ok(metadata) => return Ok(Some(found(&metadata))),
+            Err(error) if error.kind() == ErrorKind::NotFound => fs::symlink_metadata(path),
+            Err(error) => Err(error),
+        };
+        match missed {
+            Ok(link) if link.is_symlink() => Ok(Some(Found::DeadLink)),
+            // It was made in between.
+            Ok(metadata) => Ok(Some(found(&metadata))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
         }
     }

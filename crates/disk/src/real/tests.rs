@@ -147,3 +147,21 @@ fn what_a_path_leads_to_is_told_and_folders_are_made_down_to_it() {
     assert_eq!(RealDisk.look(&path.join("link")).unwrap(), Some(Found::DeadLink));
     assert!(RealDisk.look(&path.join("file/below")).is_err());
 }
+
+#[test]
+fn a_folder_that_is_made_at_that_moment_is_no_dead_link() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("folder");
+    let made = path.clone();
+    let maker = std::thread::spawn(move || {
+        for _ in 0..20_000 {
+            fs::create_dir(&made).unwrap();
+            fs::remove_dir(&made).unwrap();
+        }
+    });
+    while !maker.is_finished() {
+        let found = RealDisk.look(&path).unwrap();
+        assert!(matches!(found, None | Some(Found::Folder)), "{found:?}");
+    }
+    maker.join().unwrap();
+}
