@@ -244,8 +244,8 @@ impl StoreFolder {
     }
 
     /// The file of the reserve, if there is one.
-    pub(crate) fn find_reserve(&self) -> Result<Option<Arc<dyn File>>, StorageError> {
-        self.held.root.find(RESERVE, Access::Read)
+    pub(crate) fn open_reserve(&self) -> Result<Option<Arc<dyn File>>, StorageError> {
+        self.held.root.find(RESERVE, Access::ReadWrite)
     }
 
     pub(crate) fn create_reserve(&self) -> Result<Arc<dyn File>, StorageError> {

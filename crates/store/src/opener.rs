@@ -9,7 +9,7 @@ use std::{
 use crossbeam_channel::Sender;
 use spacefold_event_core::Position;
 
-use crate::shared::SharedStore;
+use crate::{progress::StoreFailure, shared::SharedStore};
 
 /// How long one wait lasts; the end of the log ends it at once.
 const LONG: Duration = Duration::from_secs(60);
@@ -38,27 +38,52 @@ pub(crate) fn start(
     sealer: Weak<Sender<()>>,
     is_on_demand: bool,
 ) -> Option<JoinHandle<()>> {
-    let opening = Arc::clone(shared);
+    let opening = Opening { shared: Arc::clone(shared), sealer };
     let first_append = shared.progress.durable_head().next();
     let open = move || {
-        if is_on_demand && !becomes_durable(&opening, first_append) {
+        let shared = &opening.shared;
+        if is_on_demand && !becomes_durable(shared, first_append) {
             return;
         }
         // A failure is noted: the store takes no appends then.
-        let is_open = opening.sled().is_ok();
-        if let Some(sealer) = sealer.upgrade() {
-            // What has waited for the copy. One that was told already looks again anyway.
-            let _ = sealer.try_send(());
+        if shared.sled().is_err() {
+            return;
         }
-        if is_open {
-            // With the writer the last one who wakes the sealer is gone: the store is being closed.
-            load_revisions(&opening, || sealer.strong_count() == 0);
-        }
+        opening.tell_sealer();
+        // With the writer the last one who wakes the sealer is gone: the store is being closed.
+        load_revisions(shared, || opening.sealer.strong_count() == 0);
     };
     shared.copy.await_it(true);
     let opener = thread::Builder::new().name("spacefold-opener".to_owned()).spawn(open);
-    shared.copy.await_it(opener.is_ok());
+    if opener.is_err() {
+        shared.copy.await_it(false);
+    }
     opener.ok()
+}
+
+/// Says that nobody opens the copy any more, however the thread ends: the sealer does, where it has to.
+struct Opening {
+    shared: Arc<SharedStore>,
+    sealer: Weak<Sender<()>>,
+}
+
+impl Opening {
+    /// Wakes the sealer, which has waited for the copy. One that was told already looks again anyway.
+    fn tell_sealer(&self) {
+        if let Some(sealer) = self.sealer.upgrade() {
+            let _ = sealer.try_send(());
+        }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.shared.progress.fail(StoreFailure::new("opening sled's copy panicked"));
+        }
+        self.shared.copy.await_it(false);
+        self.tell_sealer();
+    }
 }
 
 fn load_revisions(shared: &SharedStore, is_over: impl Fn() -> bool) {
@@ -79,12 +104,13 @@ fn becomes_durable(shared: &SharedStore, position: Position) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, fs, path::Path};
+    use std::{collections::BTreeMap, fs, path::Path, thread, time::Instant};
 
     use spacefold_event_core::{
         AppendRequest, LogReader, LogWriter, Position, ReadRequest, SpaceEvent,
     };
 
+    use super::LONG;
     use crate::{EmbeddedLog, StoreOptions};
 
     fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -103,6 +129,27 @@ mod tests {
     fn count(log: &EmbeddedLog) -> usize {
         let pages = log.pages(ReadRequest::from(Position::new(1)));
         pages.map(|page| page.unwrap().len()).sum()
+    }
+
+    #[test]
+    fn blocks_are_made_where_nobody_waits_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let log = EmbeddedLog::open(&path).unwrap();
+        append(&log, 4_000);
+        log.close().unwrap();
+        let log = EmbeddedLog::open_with(&path, &StoreOptions::default().copy_on_demand()).unwrap();
+        log.stop_waiting();
+        // So much fills a batch of blocks, for which the sealer opens the copy.
+        for _ in 0..5 {
+            append(&log, 4_000);
+        }
+        let begun = Instant::now();
+        while log.shared().copy.is_unopened() {
+            assert!(begun.elapsed() < LONG, "nobody opens the copy");
+            thread::yield_now();
+        }
+        log.close().unwrap();
     }
 
     #[test]

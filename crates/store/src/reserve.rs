@@ -19,16 +19,29 @@ pub(crate) fn without_copy(folder: &StoreFolder) -> u64 {
 /// Sets the space aside, if it is not yet. Without it the store goes on: it only opens no more once
 /// the disk is full.
 pub(crate) fn make(folder: &StoreFolder, bytes: u64) {
-    // A power cut may have left less of it.
-    let there = folder.find_reserve().and_then(|file| file.map_or(Ok(0), |file| file.bytes()));
-    if there.unwrap_or(0) >= bytes {
+    // What is there stays where there is no room for more. A power cut may have left less of it.
+    let kept = folder.open_reserve().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the space that is set aside cannot be looked at");
+        None
+    });
+    let there = kept.as_ref().and_then(|file| file.bytes().ok()).unwrap_or(0);
+    if there >= bytes {
         return;
     }
     // It need not be synced: nothing rests on what it holds.
-    let made = folder.create_reserve().and_then(|file| file.fill_with_zeros(0, bytes));
+    let file = kept.map_or_else(|| folder.create_reserve(), Ok);
+    let made = file.and_then(|file| {
+        let filled = file.fill_with_zeros(there, bytes);
+        if filled.is_err() && there > 0 {
+            file.set_len(there)?;
+        }
+        filled
+    });
     if let Err(error) = made {
         tracing::warn!(%error, "no space could be set aside");
-        let _ = folder.remove_reserve();
+        if there == 0 {
+            let _ = folder.remove_reserve();
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 //! behind them, while another process goes on writing all of them.
 //!
 //! What is read may be of two moments, and then something does not fit. That is no damage: all of it is
-//! read again. What does not fit in the same way twice, with HEAD the same, is as it is.
+//! read again. What does not fit in the same way three times, with HEAD the same and some milliseconds in
+//! between, is as it is.
 
 use std::{
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -28,6 +30,8 @@ use crate::{
 
 /// How long a hint is believed without a look at HEAD: as long as HEAD may be behind.
 const BELIEVED_FOR: Duration = Duration::from_secs(1);
+/// How long is waited before what does not fit is read again: the first time, and where it was the same.
+const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(2), Duration::from_millis(20)];
 /// How often something that does not fit, in another way each time, is read again.
 pub(super) const MAX_READS: usize = 1_000;
 
@@ -47,18 +51,22 @@ pub(super) struct Following {
     is_told: bool,
 }
 
-/// What did not fit, and the number of HEAD then.
+/// What did not fit, the number of HEAD then, and how often that was so.
 #[derive(Debug, Default)]
-pub(super) struct Misfit(Option<(u64, String)>);
+pub(super) struct Misfit {
+    found: (u64, String),
+    times: usize,
+}
 
 impl Misfit {
-    /// Notes what does not fit: it is as it is when it was the same the last time.
+    /// Notes what does not fit: it is as it is when it was the same before, and before that too. The
+    /// owner may have been interrupted between two of its steps, so some time is let go by.
     pub(super) fn note(&mut self, sequence: u64, error: OpenError) -> Result<(), OpenError> {
-        let found = Some((sequence, error.to_string()));
-        if self.0 == found {
-            return Err(error);
-        }
-        self.0 = found;
+        let found = (sequence, error.to_string());
+        self.times = if self.found == found { self.times + 1 } else { 0 };
+        self.found = found;
+        let Some(pause) = PAUSES.get(self.times) else { return Err(error) };
+        thread::sleep(*pause);
         Ok(())
     }
 }
@@ -181,6 +189,8 @@ impl Following {
 
     /// Takes in the blocks of new segments, all of whose events are shown already.
     fn seal(&self, shared: &SharedStore) -> Result<(), OpenError> {
+        // First: a block that others see is one that they can read.
+        shared.sealed.sealed_through(self.segments.end());
         let from = shared.view().index.end().next();
         let mut next = from;
         self.segments.blocks_from(from, &mut |block, _| {
@@ -197,7 +207,7 @@ impl Following {
         if has_much {
             return self.show_anew(shared, Vec::new());
         }
-        self.follow_segments(shared);
+        shared.ids.follow(&self.folder.derived(), &self.segments);
         Ok(())
     }
 
@@ -224,15 +234,12 @@ impl Following {
                 what: format!("the segments lack what was read of them up to {shown}"),
             });
         }
+        // First: a block that others see is one that they can read.
+        shared.sealed.sealed_through(self.segments.end());
         *view = new;
         drop(view);
-        self.follow_segments(shared);
-        Ok(())
-    }
-
-    fn follow_segments(&self, shared: &SharedStore) {
-        shared.sealed.sealed_through(self.segments.end());
         shared.ids.follow(&self.folder.derived(), &self.segments);
+        Ok(())
     }
 
     /// Whether another handle has the store open. Nothing is taken for it.

@@ -71,7 +71,7 @@ struct UnshownAppend {
 
 /// Bytes of a file that were read together.
 #[derive(Default)]
-struct Window {
+struct ReadAhead {
     start: u64,
     bytes: Vec<u8>,
     ahead: usize,
@@ -118,7 +118,7 @@ impl JournalCursor {
     ///
     /// # Errors
     /// [`OpenError::JournalDamaged`], and others: where it does not read as it should. It may have been
-    /// changed meanwhile: what is the same twice, of the same HEAD, is so.
+    /// changed meanwhile: what is the same each time, of the same HEAD, is so.
     pub(super) fn read_on(
         &mut self,
         head: &Head,
@@ -219,7 +219,7 @@ impl JournalCursor {
 
     /// Reads every frame that follows in the file; what is there instead of the next one.
     fn frames(&mut self, head: &Head) -> Result<String, OpenError> {
-        let mut window = Window::default();
+        let mut window = ReadAhead::default();
         loop {
             let Some(place) = &self.place else { return Ok(String::new()) };
             if place.limit.is_some_and(|limit| limit <= self.end.next()) {
@@ -256,7 +256,7 @@ impl JournalCursor {
     /// The frame at an offset, if it is whole and the next of the chain; else what is wrong.
     fn frame_at(
         &self,
-        window: &mut Window,
+        window: &mut ReadAhead,
         place: &Place,
         offset: u64,
         head: &Head,
@@ -330,7 +330,7 @@ impl JournalCursor {
     }
 }
 
-impl Window {
+impl ReadAhead {
     /// Bytes of a file from an offset on: `wanted` of them, or all there are, and perhaps more.
     fn read(&mut self, place: &Place, offset: u64, wanted: usize) -> Result<&[u8], StorageError> {
         let left = to_usize(place.bytes.saturating_sub(offset));

@@ -168,6 +168,8 @@ impl JournalFiles {
         bytes_of: impl FnOnce(u64) -> u64,
     ) -> Result<TakenFile, StorageError> {
         let slot = self.take_spare().map_or_else(|| self.make_at_once(bytes_of), Ok)?;
+        // What was asked for while the file before neared its end is this one.
+        self.is_another_wanted.store(false, Ordering::Relaxed);
         let mut taken = open_slot(&self.folder, slot)?;
         if taken.bytes < bytes {
             taken.file.fill_with_zeros(taken.bytes, bytes)?;
@@ -191,7 +193,6 @@ impl JournalFiles {
     /// Makes a file for who waits for it, unless one is being made: that is waited for.
     fn make_at_once(&self, bytes_of: impl FnOnce(u64) -> u64) -> Result<u64, StorageError> {
         let _making = self.making.lock();
-        self.is_another_wanted.store(false, Ordering::Relaxed);
         self.take_spare().map_or_else(|| self.make(bytes_of), Ok)
     }
 
