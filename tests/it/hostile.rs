@@ -298,7 +298,8 @@ fn folders_of_stores_and_arguments_of_the_tool_are_shown_harmlessly() {
     let held = Spacefold::open_existing(&data).unwrap();
     // It is in no segment yet.
     held.append([SpaceEvent::space_archived("book-src")]).unwrap();
-    harmless(cli(&data).arg("info"), 1);
+    harmless(cli(&data).arg("info"), 0);
+    harmless(cli(&data).arg("import").arg(fixture("book.jsonl.gz")), 1);
     harmless(&mut rebuild_projections(&data), 1);
     held.close().unwrap();
     drop(held);

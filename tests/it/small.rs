@@ -39,6 +39,13 @@ fn allocated(path: &Path) -> u64 {
     own + entries.map(|entry| allocated(&entry)).sum::<u64>()
 }
 
+/// What the parts of a store take.
+fn parts(store: &Path) -> Vec<(String, u64)> {
+    let entries = fs::read_dir(store).unwrap().map(|entry| entry.unwrap().path());
+    let named = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    entries.map(|path| (named(&path), allocated(&path))).collect()
+}
+
 #[track_caller]
 fn assert_small(store: &Path, when: &str) {
     // What goes on in the background is over: the reserve is made, the next journal file is.
@@ -51,7 +58,7 @@ fn assert_small(store: &Path, when: &str) {
         same = if now == before { same + 1 } else { 0 };
         before = now;
     }
-    assert!(before <= MEBIBYTE, "{when}: {before} bytes");
+    assert!(before <= MEBIBYTE, "{when}: {before} bytes in {:?}", parts(store));
 }
 
 /// Fills a store, closes and opens it, and looks at what it takes all the while.

@@ -159,8 +159,10 @@ fn states_retries_and_exports_see_old_payloads_as_those_of_today() {
     let folder = tempfile::tempdir().unwrap();
     old_store(folder.path());
     // The states that are kept there are of what the earlier program believes to have done.
-    for copy in ["sled", "derived"] {
-        fs::remove_dir_all(folder.path().join("closed").join(copy)).unwrap();
+    fs::remove_dir_all(folder.path().join("closed/derived")).unwrap();
+    // A small store has none.
+    if folder.path().join("closed/sled").exists() {
+        fs::remove_dir_all(folder.path().join("closed/sled")).unwrap();
     }
     let spaces = open(&folder.path().join("closed"), &LATER);
     let added = SpaceEvent::document_added("shelf-1", "book-1", "/first");

@@ -53,8 +53,13 @@ impl FollowerCache {
         timeline: &str,
     ) -> Result<Option<Self>, StorageError> {
         // What is folded of a store is for whoever may read that: nobody else reads it here.
-        RealDisk.create_folders(caches.parent().unwrap_or(caches))?;
-        let Some(above) = RealDisk.folder(caches.parent().unwrap_or(caches))? else {
+        let parent = match caches.parent() {
+            // Of a relative path of one name.
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            parent => parent.unwrap_or(caches),
+        };
+        RealDisk.create_folders(parent)?;
+        let Some(above) = RealDisk.folder(parent)? else {
             return Ok(None);
         };
         let name = caches.file_name().unwrap_or_else(|| OsStr::new(CACHES));

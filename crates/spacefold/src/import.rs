@@ -9,7 +9,7 @@ mod stored_events;
 mod window;
 
 use std::{
-    io::{self, BufRead},
+    io::{self, BufRead, BufReader},
     ops::ControlFlow,
 };
 
@@ -21,6 +21,9 @@ use spacefold_store::EmbeddedLog;
 
 pub use self::clamped::Clamped;
 use self::{blocks::BlockReader, importer::LineImporter};
+
+/// Bytes that are asked for at once: less is what a slow input gives.
+const READ_BYTES: usize = 256 << 10;
 
 /// How lines are read and recorded.
 ///
@@ -267,6 +270,8 @@ pub(crate) fn import(
     hooks: &mut dyn ImportHooks,
 ) -> Result<ImportReport, ImportError> {
     let mut importer = LineImporter::new(log, options, hooks);
+    // What is read at once is encoded at once, and what a slow input has for now is not waited for.
+    let input = BufReader::with_capacity(READ_BYTES, input);
     let outcome = importer.run(BlockReader::new(input));
     // Runs that are still in flight after a failure are on disk or refused before it is told.
     let settled = importer.settle();

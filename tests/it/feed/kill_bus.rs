@@ -17,7 +17,6 @@ use spacefold::{
     log::{AppendRequest, EmbeddedLog, LogWriter},
     subscribe::{Feed, PlaceFile, PlaceStore},
 };
-use spacefold_disk::LazyFolder;
 
 use crate::bus::LONG;
 
@@ -90,8 +89,7 @@ fn activated() -> Vec<SpaceEvent> {
 fn by_itself(path: &Path) -> ! {
     let log = EmbeddedLog::open(path).unwrap();
     log.append(&AppendRequest::new(&activated())).unwrap();
-    let places = LazyFolder::within(&log.derived_folder(), "subscriptions");
-    let places = PlaceFile::in_folder(places);
+    let places = PlaceFile::in_folder(log.subscriptions_folder());
     let store = Arc::new(Noted { places, puts: AtomicU64::new(0) });
     let feed = Feed::kept_in(Arc::new(log), store.clone());
     let _bus = handle_all(&feed);

@@ -9,6 +9,7 @@ use rustix::{
 };
 use spacefold::{
     CachePlace, Folding, FollowedStore, OpenError, Options, Spacefold, SpacesReader, StorageError,
+    log::StoreOptions,
 };
 
 use crate::{
@@ -38,8 +39,7 @@ impl ReadStore {
         if let Some(why) = unwritable(path) {
             return Self::follow(path, needed, Some(why));
         }
-        let options = Options::new(path).existing_only().folding(Folding::OnDemand);
-        match options.open() {
+        match for_a_question(path).open() {
             Ok(spaces) => match spaces.log().known_refusal() {
                 Some(why) => {
                     spaces.close()?;
@@ -116,8 +116,14 @@ impl Deref for ReadStore {
     }
 }
 
+/// How a store that is there is opened to be asked something: without what the answer does not take.
+pub(crate) fn for_a_question(path: &Path) -> Options {
+    let store = StoreOptions::default().copy_on_demand();
+    Options::new(path).existing_only().folding(Folding::OnDemand).store(store)
+}
+
 /// Why nothing can be written in a folder that is there; `None` where something may be.
-fn unwritable(path: &Path) -> Option<StorageError> {
+pub(crate) fn unwritable(path: &Path) -> Option<StorageError> {
     match access(path, Access::WRITE_OK) {
         Err(errno @ (Errno::ACCESS | Errno::ROFS | Errno::PERM)) => {
             let doing = format!("the store takes no appends: writing to {}", path.display());

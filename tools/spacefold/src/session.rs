@@ -3,13 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spacefold::{
-    Folding, Options, Spacefold,
-    log::{StoreMode, StoreOptions},
-};
+use spacefold::{Folding, Options, Spacefold, log::StoreMode};
 
 use crate::{
-    door::{Needed, ReadStore},
+    door::{Needed, ReadStore, for_a_question},
     error::{self, Failure},
     interrupt,
     output::Output,
@@ -38,7 +35,7 @@ impl CliSession {
 
     /// Opens the store that is there, for a command that writes.
     pub(crate) fn open_existing(&self) -> Result<Spacefold, Failure> {
-        Self::guarded(self.for_a_question())
+        Self::guarded(for_a_question(&self.data))
     }
 
     /// The store that is there, for a command that only reads.
@@ -53,12 +50,7 @@ impl CliSession {
 
     /// Opens the store that is there for a command that closes it on Ctrl-C by itself.
     pub(crate) fn open_unguarded(&self) -> Result<Spacefold, Failure> {
-        Self::opened(self.for_a_question())
-    }
-
-    fn for_a_question(&self) -> Options {
-        let store = StoreOptions::default().copy_on_demand();
-        Options::new(&self.data).existing_only().folding(Folding::OnDemand).store(store)
+        Self::opened(for_a_question(&self.data))
     }
 
     /// Opens the store, and makes one where there is none.

@@ -12,7 +12,7 @@ use spacefold_event_core::MAX_JSON_LINE_BYTES;
 use crate::lines::{BYTE_ORDER_MARK, SHOWN_BYTES};
 
 /// Bytes from which on a block is given as soon as a line ends in it: some thousand lines.
-const BLOCK_BYTES: usize = 1 << 20;
+pub(super) const BLOCK_BYTES: usize = 1 << 20;
 
 /// Input that comes in pieces of this length is fast: a block of it is filled.
 const FAST_BYTES: usize = 64 << 10;
@@ -49,6 +49,14 @@ pub(super) enum LineBlock {
     },
 }
 
+impl LineBlock {
+    /// Bytes in memory.
+    pub(super) const fn bytes(&self) -> usize {
+        let (Self::Whole(text) | Self::TooLong { beginning: text, .. }) = self;
+        text.len()
+    }
+}
+
 impl<R: BufRead> BlockReader<R> {
     /// Reads the lines of `input`.
     pub(super) const fn new(input: R) -> Self {
@@ -74,13 +82,16 @@ impl<R: BufRead> BlockReader<R> {
             return Err(error);
         }
         let mut block = mem::take(&mut self.rest);
+        // After the last line break: each byte is looked at once.
+        let mut lines_end = None;
         loop {
+            let looked_at = block.len();
             let read = match self.read_to(&mut block) {
                 Ok(read) => read,
                 // All lines before the one that it broke off in are given first.
-                Err(error) => match memrchr(b'\n', &block) {
-                    Some(place) => {
-                        block.truncate(place + 1);
+                Err(error) => match lines_end {
+                    Some(end) => {
+                        block.truncate(end);
                         self.failure = Some(error);
                         return Ok(Some(LineBlock::Whole(block)));
                     }
@@ -88,15 +99,19 @@ impl<R: BufRead> BlockReader<R> {
                 },
             };
             self.is_slow = read < SLOW_BYTES;
-            self.pass_mark(&mut block, read == 0);
+            let passed = self.pass_mark(&mut block, read == 0);
+            let looked_at = looked_at.saturating_sub(passed);
+            if let Some(place) = memrchr(b'\n', block.get(looked_at..).unwrap_or_default()) {
+                lines_end = Some(looked_at + place + 1);
+            }
             if read == 0 {
                 return Ok((!block.is_empty()).then_some(LineBlock::Whole(block)));
             }
             if read >= FAST_BYTES && block.len() < BLOCK_BYTES {
                 continue;
             }
-            if let Some(place) = memrchr(b'\n', &block) {
-                self.rest = block.split_off(place + 1);
+            if let Some(end) = lines_end {
+                self.rest = block.split_off(end);
                 return Ok(Some(LineBlock::Whole(block)));
             }
             if block.len() > self.limit.saturating_add(BYTE_ORDER_MARK.len()) {
@@ -121,13 +136,19 @@ impl<R: BufRead> BlockReader<R> {
         }
     }
 
-    fn pass_mark(&mut self, block: &mut Vec<u8>, is_end: bool) {
-        if self.at_start && (is_end || block.len() >= BYTE_ORDER_MARK.len()) {
-            self.at_start = false;
-            if block.starts_with(BYTE_ORDER_MARK) {
-                block.drain(..BYTE_ORDER_MARK.len());
-            }
+    /// Passes over a byte order mark at the start, once it is told apart; answers its bytes.
+    fn pass_mark(&mut self, block: &mut Vec<u8>, is_end: bool) -> usize {
+        if !self.at_start
+            || !is_end && BYTE_ORDER_MARK.starts_with(block) && *block != BYTE_ORDER_MARK
+        {
+            return 0;
         }
+        self.at_start = false;
+        if !block.starts_with(BYTE_ORDER_MARK) {
+            return 0;
+        }
+        block.drain(..BYTE_ORDER_MARK.len());
+        BYTE_ORDER_MARK.len()
     }
 
     /// Passes over the rest of a line that is too long.
@@ -201,6 +222,8 @@ mod tests {
             "\u{feff}a\n\u{feff}b\n\n",
             "\u{feff}",
             "\u{feff}\n\u{feff}",
+            "\n\u{feff}a",
+            "\r\n\u{feff}a",
             "x\r\ny",
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n\nb\n",
             "          \nx",

@@ -16,7 +16,7 @@ use spacefold_store::EmbeddedLog;
 
 use super::{
     FutureTimes, ImportFailure, ImportOptions, MissingIds, RecordingTimes,
-    blocks::{BlockReader, LineBlock, lines_of},
+    blocks::{BLOCK_BYTES, BlockReader, LineBlock, lines_of},
     occurrences::Occurrences,
     window::LineEvents,
 };
@@ -107,9 +107,12 @@ impl LineEncoder<'_> {
                         return Ok(ended.map_or_else(Ended::Failed, |_| Ended::Input));
                     }
                 };
+                // Of blocks with a long line, one at a time is in memory.
+                let is_large = block.bytes() > 2 * BLOCK_BYTES;
                 // Times that are made up rise along the input.
                 threads.hand_over(block, Timestamp::now(), take)?;
-                threads.take_down_to(if input.is_slow() { 0 } else { threads.most() }, take)?;
+                let is_alone = is_large || input.is_slow();
+                threads.take_down_to(if is_alone { 0 } else { threads.most() }, take)?;
             }
         })
     }

@@ -19,6 +19,7 @@ use spacefold::{
 
 use self::content::CheckedContent;
 use crate::{
+    door::unwritable,
     error::{Failure, Status},
     output::{CellTable, grouped, number, text},
     session::CliSession,
@@ -105,7 +106,8 @@ impl Verify {
         let store =
             Options::new(&session.data).folding(Folding::OnDemand).cache(CachePlace::Memory);
         let store = store.follow()?;
-        let report = if self.quick { VerifyReport::default() } else { store.verify()? };
+        // What is quick there is a look at files that change all the time: the events are read here.
+        let report = store.verify()?;
         let events = store.durable_head().get();
         let mut printed = PrintedReport { events, ..PrintedReport::from(report) };
         let content = if self.quick {
@@ -133,16 +135,22 @@ impl Verify {
         )
     }
 
-    /// Checks a store that nobody has; `None` where another process has it, beside which nothing can
-    /// be mended.
+    /// Checks a store that nobody has; `None` where another process has it, or may have it: beside it
+    /// nothing can be mended.
     fn check_store(&self, path: &Path) -> Result<Option<PrintedReport>, Failure> {
+        // Who may not write must not hold the lock either.
+        if !self.heal && unwritable(path).is_some() {
+            return Ok(None);
+        }
         let options = VerifyOptions {
             depth: if self.quick { VerifyDepth::Quick } else { VerifyDepth::Full },
             damage: if self.heal { OnDamage::Heal } else { OnDamage::Report },
         };
         match spacefold::admin::verify(path, options) {
             Ok(report) => Ok(Some(PrintedReport::from(report))),
-            Err(OpenError::AlreadyOpen { .. }) if !self.heal => Ok(None),
+            Err(OpenError::AlreadyOpen { .. } | OpenError::NoLocks { .. }) if !self.heal => {
+                Ok(None)
+            }
             Err(error) => match PrintedProblem::of(&error) {
                 Some(problem) => {
                     let problems = vec![problem];
