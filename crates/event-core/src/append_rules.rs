@@ -112,7 +112,7 @@ pub struct Proposal {
     recorded: Option<IngestedFields>,
 }
 
-/// A part of an append that is encoded on its own: at most [`RUN_EVENTS`] events.
+/// A part of an append that is encoded on its own: at most [`RUN_EVENTS`](crate::RUN_EVENTS) events.
 #[derive(Debug)]
 pub struct ProposedRun {
     body: Arc<EncodedBody>,
