@@ -123,7 +123,7 @@ pub(crate) fn for_a_question(path: &Path) -> Options {
 }
 
 /// Why nothing can be written in a folder that is there; `None` where something may be.
-pub(crate) fn unwritable(path: &Path) -> Option<StorageError> {
+fn unwritable(path: &Path) -> Option<StorageError> {
     match access(path, Access::WRITE_OK) {
         Err(errno @ (Errno::ACCESS | Errno::ROFS | Errno::PERM)) => {
             let doing = format!("the store takes no appends: writing to {}", path.display());
