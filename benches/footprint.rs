@@ -2,11 +2,11 @@
 //! own, so that its peak is its own:
 //!
 //! ```text
-//! cargo run --release -p spacefold-benches --example footprint -- load /tmp/log 10000000 100000
-//! cargo run --release -p spacefold-benches --example footprint -- open /tmp/log
-//! cargo run --release -p spacefold-benches --example footprint -- scan /tmp/log
-//! cargo run --release -p spacefold-benches --example footprint -- space /tmp/log
-//! cargo run --release -p spacefold-benches --example footprint -- idle /tmp/data
+//! cargo run --release -p spacefold-benches --example footprint -- load FOLDER 10000000 100000
+//! cargo run --release -p spacefold-benches --example footprint -- open FOLDER
+//! cargo run --release -p spacefold-benches --example footprint -- scan FOLDER
+//! cargo run --release -p spacefold-benches --example footprint -- space FOLDER
+//! cargo run --release -p spacefold-benches --example footprint -- idle FOLDER
 //! ```
 //!
 //! `load` ends as a process that is killed does, `load-and-close` closes the store. `idle` opens one

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! cargo build --release -p spacefold-benches --example history --example stages
-//! target/release/examples/history skewed /tmp/store 200000 1000
-//! target/release/examples/stages replay /tmp/store
-//! target/release/examples/stages count replay /tmp/store
+//! target/release/examples/history skewed STORE 200000 1000
+//! target/release/examples/stages replay STORE
+//! target/release/examples/stages count replay STORE
 //! ```
 //!
 //! The stages: `replay`, every event decoded, in one thread; `space-state`, `content-index` and

@@ -26,7 +26,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Leave out what takes as long as reading everything.
+    /// Leave out what takes as long as reading everything; beside the process that has the store, the
+    /// content.
     #[arg(long)]
     quick: bool,
 
