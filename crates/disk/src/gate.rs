@@ -1,15 +1,13 @@
 //! A folder whose owner can end every change of it.
 
-use std::{
-    ffi::OsStr,
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
+use std::{fmt, path::Path, sync::Arc};
+
+use spacefold_event_core::{StorageError, lock::SharedLock};
+
+use crate::{
+    disk::Folder,
+    layer::{FolderChange, FolderLayer},
 };
-
-use spacefold_event_core::{StorageError, StoreMode, lock::SharedLock};
-
-use crate::disk::{Access, File, FileId, Folder};
 
 /// What a folder is handed out behind: once it is [`closed`](FolderGate::close), names in the folder and in
 /// those below it change no more through what was handed out. Clones are the same gate.
@@ -49,18 +47,6 @@ impl FolderGate {
     pub fn close(&self) {
         *self.is_closed.write() = true;
     }
-
-    fn pass<T>(
-        &self,
-        path: &Path,
-        change: impl FnOnce() -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
-        let is_closed = self.is_closed.read();
-        if *is_closed {
-            return Err(StorageError::closed(format!("changing {}", path.display())));
-        }
-        change()
-    }
 }
 
 #[derive(Debug)]
@@ -69,85 +55,39 @@ struct GatedFolder {
     gate: FolderGate,
 }
 
-impl GatedFolder {
-    fn pass<T>(&self, change: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
-        self.gate.pass(self.folder.path(), change)
-    }
-}
-
-impl Folder for GatedFolder {
-    fn path(&self) -> &Path {
-        self.folder.path()
+impl FolderLayer for GatedFolder {
+    fn below(&self) -> &dyn Folder {
+        &*self.folder
     }
 
-    fn held_path(&self) -> Option<PathBuf> {
-        self.folder.held_path()
+    fn over_folder(&self, folder: Arc<dyn Folder>) -> Arc<dyn Folder> {
+        self.gate.around(folder)
     }
 
-    fn id(&self) -> Result<FileId, StorageError> {
-        self.folder.id()
-    }
-
-    fn mode(&self) -> StoreMode {
-        self.folder.mode()
-    }
-
-    fn names(&self) -> Result<Vec<String>, StorageError> {
-        self.folder.names()
-    }
-
-    fn find(&self, name: &str, access: Access) -> Result<Option<Arc<dyn File>>, StorageError> {
-        self.folder.find(name, access)
-    }
-
-    fn create_to_become(&self, name: &str, later: &str) -> Result<Arc<dyn File>, StorageError> {
-        self.pass(|| self.folder.create_to_become(name, later))
-    }
-
-    fn folder(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
-        Ok(self.folder.folder(name)?.map(|folder| self.gate.around(folder)))
-    }
-
-    fn part(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
-        Ok(self.folder.part(name)?.map(|folder| self.gate.around(folder)))
-    }
-
-    fn create_folder(
+    fn change<T>(
         &self,
-        name: &OsStr,
-        mode: StoreMode,
-    ) -> Result<Arc<dyn Folder>, StorageError> {
-        self.pass(|| Ok(self.gate.around(self.folder.create_folder(name, mode)?)))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
-        self.pass(|| {
-            self.gate.before_renames.as_ref().map_or(Ok(()), |before| before())?;
-            self.folder.rename(from, to)
-        })
-    }
-
-    fn remove(&self, name: &str) -> Result<(), StorageError> {
-        self.pass(|| self.folder.remove(name))
-    }
-
-    fn remove_folder(&self, name: &OsStr) -> Result<(), StorageError> {
-        self.pass(|| self.folder.remove_folder(name))
-    }
-
-    fn sync(&self) -> Result<(), StorageError> {
-        self.folder.sync()
-    }
-
-    fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {
-        self.folder.id_by_path(name)
+        change: FolderChange,
+        _name: &Path,
+        act: impl FnOnce() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        if matches!(change, FolderChange::Open | FolderChange::Sync) {
+            return act();
+        }
+        let is_closed = self.gate.is_closed.read();
+        if *is_closed {
+            return Err(StorageError::closed(format!("changing {}", self.path().display())));
+        }
+        match &self.gate.before_renames {
+            Some(before) if change == FolderChange::Rename => before().and_then(|()| act()),
+            _ => act(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MemoryDisk, NewFile};
+    use crate::{MemoryDisk, NewFile, disk::Access};
 
     #[test]
     fn nothing_is_renamed_before_what_is_to_be_done_before() {

@@ -20,6 +20,7 @@ mod disk;
 mod doing;
 mod framed;
 mod gate;
+mod layer;
 mod lazy;
 mod lock;
 #[cfg(any(feature = "sim", test))]

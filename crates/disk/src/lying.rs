@@ -1,18 +1,19 @@
 //! Disks that say what is not so, over any other: what a harness must notice.
 
 use std::{
-    ffi::OsStr,
-    io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use spacefold_event_core::{StorageError, StoreMode, lock::Lock};
+use spacefold_event_core::{StorageError, lock::Lock};
 
-use crate::disk::{Access, Disk, File, FileId, Folder, Found};
+use crate::{
+    disk::{Disk, File, Folder, Found},
+    layer::{FileLayer, FolderLayer},
+};
 
 /// What disks write whole.
 const SECTOR_BYTES: u64 = 512;
@@ -88,76 +89,20 @@ impl LyingFolder {
     fn of(folder: Arc<dyn Folder>, lie: Lie) -> Arc<dyn Folder> {
         Arc::new(Self { folder, lie })
     }
-
-    fn file(&self, file: Arc<dyn File>) -> Arc<dyn File> {
-        let (is_late, held_back) = (AtomicBool::new(false), Lock::default());
-        Arc::new(LyingFile { file, lie: self.lie, is_late, held_back })
-    }
 }
 
-impl Folder for LyingFolder {
-    fn path(&self) -> &Path {
-        self.folder.path()
+impl FolderLayer for LyingFolder {
+    fn below(&self) -> &dyn Folder {
+        &*self.folder
     }
 
-    fn held_path(&self) -> Option<PathBuf> {
-        self.folder.held_path()
+    fn over_folder(&self, folder: Arc<dyn Folder>) -> Arc<dyn Folder> {
+        Self::of(folder, self.lie)
     }
 
-    fn id(&self) -> Result<FileId, StorageError> {
-        self.folder.id()
-    }
-
-    fn mode(&self) -> StoreMode {
-        self.folder.mode()
-    }
-
-    fn names(&self) -> Result<Vec<String>, StorageError> {
-        self.folder.names()
-    }
-
-    fn find(&self, name: &str, access: Access) -> Result<Option<Arc<dyn File>>, StorageError> {
-        Ok(self.folder.find(name, access)?.map(|file| self.file(file)))
-    }
-
-    fn create_to_become(&self, name: &str, later: &str) -> Result<Arc<dyn File>, StorageError> {
-        Ok(self.file(self.folder.create_to_become(name, later)?))
-    }
-
-    fn folder(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
-        Ok(self.folder.folder(name)?.map(|folder| Self::of(folder, self.lie)))
-    }
-
-    fn part(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
-        Ok(self.folder.part(name)?.map(|folder| Self::of(folder, self.lie)))
-    }
-
-    fn create_folder(
-        &self,
-        name: &OsStr,
-        mode: StoreMode,
-    ) -> Result<Arc<dyn Folder>, StorageError> {
-        Ok(Self::of(self.folder.create_folder(name, mode)?, self.lie))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
-        self.folder.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> Result<(), StorageError> {
-        self.folder.remove(name)
-    }
-
-    fn remove_folder(&self, name: &OsStr) -> Result<(), StorageError> {
-        self.folder.remove_folder(name)
-    }
-
-    fn sync(&self) -> Result<(), StorageError> {
-        self.folder.sync()
-    }
-
-    fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {
-        self.folder.id_by_path(name)
+    fn over_file(&self, file: Arc<dyn File>) -> Arc<dyn File> {
+        let (is_late, held_back) = (AtomicBool::new(false), Lock::default());
+        Arc::new(LyingFile { file, lie: self.lie, is_late, held_back })
     }
 }
 
@@ -183,36 +128,14 @@ impl LyingFile {
             None => Ok(()),
         }
     }
-
-    fn sync(&self) -> Result<(), StorageError> {
-        match self.lie {
-            Lie::SkipsSyncs => {}
-            Lie::SyncsLate => self.is_late.store(true, Ordering::Relaxed),
-            Lie::HidesFailedSyncs => drop(self.file.sync_all()),
-            Lie::ForgetsLastSector => self.file.sync_all()?,
-        }
-        Ok(())
-    }
 }
 
-impl File for LyingFile {
-    fn path(&self) -> &Path {
-        self.file.path()
+impl FileLayer for LyingFile {
+    fn below(&self) -> &dyn File {
+        &*self.file
     }
 
-    fn id(&self) -> Result<FileId, StorageError> {
-        self.file.id()
-    }
-
-    fn bytes(&self) -> Result<u64, StorageError> {
-        self.file.bytes()
-    }
-
-    fn read_if_there(&self, buffer: &mut [u8], offset: u64) -> Result<bool, StorageError> {
-        self.file.read_if_there(buffer, offset)
-    }
-
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
         self.catch_up()?;
         if self.lie != Lie::ForgetsLastSector {
             return self.file.write_all_at(bytes, offset);
@@ -228,28 +151,18 @@ impl File for LyingFile {
         if self.file.bytes()? < end { self.file.set_len(end) } else { Ok(()) }
     }
 
-    fn set_len(&self, bytes: u64) -> Result<(), StorageError> {
+    fn cut(&self, bytes: u64) -> Result<(), StorageError> {
         self.catch_up()?;
         self.file.set_len(bytes)
     }
 
-    fn sync_data(&self) -> Result<(), StorageError> {
-        self.sync()
-    }
-
-    fn sync_all(&self) -> Result<(), StorageError> {
-        self.sync()
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        self.file.try_lock()
-    }
-
-    fn is_locked(&self) -> io::Result<bool> {
-        self.file.is_locked()
-    }
-
-    fn unlock(&self) {
-        self.file.unlock();
+    fn sync(&self) -> Result<(), StorageError> {
+        match self.lie {
+            Lie::SkipsSyncs => {}
+            Lie::SyncsLate => self.is_late.store(true, Ordering::Relaxed),
+            Lie::HidesFailedSyncs => drop(self.file.sync_all()),
+            Lie::ForgetsLastSector => self.file.sync_all()?,
+        }
+        Ok(())
     }
 }

@@ -1,15 +1,17 @@
 //! A disk that only reads: whatever would change something on it is refused before it is tried.
 
 use std::{
-    ffi::OsStr,
     io::{self, ErrorKind},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
-use spacefold_event_core::{StorageError, StoreMode};
+use spacefold_event_core::StorageError;
 
-use crate::disk::{Access, Disk, File, FileId, Folder, Found};
+use crate::{
+    disk::{Disk, File, Folder, Found},
+    layer::{FileLayer, FolderChange, FolderLayer},
+};
 
 /// Another disk, to be read only: for whoever looks at what belongs to another process. Nothing is
 /// made, written, synced, renamed, removed or locked through it.
@@ -62,72 +64,29 @@ impl ReadOnlyFolder {
     }
 }
 
-impl Folder for ReadOnlyFolder {
-    fn path(&self) -> &Path {
-        self.folder.path()
+impl FolderLayer for ReadOnlyFolder {
+    fn below(&self) -> &dyn Folder {
+        &*self.folder
     }
 
-    fn held_path(&self) -> Option<PathBuf> {
-        self.folder.held_path()
+    fn over_folder(&self, folder: Arc<dyn Folder>) -> Arc<dyn Folder> {
+        Self::of(folder)
     }
 
-    fn id(&self) -> Result<FileId, StorageError> {
-        self.folder.id()
+    fn over_file(&self, file: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(ReadOnlyFile { file })
     }
 
-    fn mode(&self) -> StoreMode {
-        self.folder.mode()
-    }
-
-    fn names(&self) -> Result<Vec<String>, StorageError> {
-        self.folder.names()
-    }
-
-    fn find(&self, name: &str, access: Access) -> Result<Option<Arc<dyn File>>, StorageError> {
-        match access {
-            Access::Read => Ok(self.folder.find(name, access)?.map(ReadOnlyFile::of)),
-            Access::ReadWrite => refuse("opening", &self.path().join(name)),
-        }
-    }
-
-    fn create_to_become(&self, name: &str, _later: &str) -> Result<Arc<dyn File>, StorageError> {
-        refuse("creating", &self.path().join(name))
-    }
-
-    fn folder(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
-        Ok(self.folder.folder(name)?.map(Self::of))
-    }
-
-    fn part(&self, name: &OsStr) -> Result<Option<Arc<dyn Folder>>, StorageError> {
-        Ok(self.folder.part(name)?.map(Self::of))
-    }
-
-    fn create_folder(
+    fn change<T>(
         &self,
-        name: &OsStr,
-        _mode: StoreMode,
-    ) -> Result<Arc<dyn Folder>, StorageError> {
-        refuse("creating", &self.path().join(name))
-    }
-
-    fn rename(&self, from: &Path, _to: &Path) -> Result<(), StorageError> {
-        refuse("renaming", &self.path().join(from))
-    }
-
-    fn remove(&self, name: &str) -> Result<(), StorageError> {
-        refuse("removing", &self.path().join(name))
-    }
-
-    fn remove_folder(&self, name: &OsStr) -> Result<(), StorageError> {
-        refuse("removing", &self.path().join(name))
-    }
-
-    fn sync(&self) -> Result<(), StorageError> {
-        refuse("syncing the folder", self.path())
-    }
-
-    fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {
-        self.folder.id_by_path(name)
+        change: FolderChange,
+        name: &Path,
+        _act: impl FnOnce() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        match change {
+            FolderChange::Sync => refuse(change.doing(), self.path()),
+            _ => refuse(change.doing(), &self.path().join(name)),
+        }
     }
 }
 
@@ -136,64 +95,34 @@ struct ReadOnlyFile {
     file: Arc<dyn File>,
 }
 
-impl ReadOnlyFile {
-    fn of(file: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(Self { file })
-    }
-}
-
-impl File for ReadOnlyFile {
-    fn path(&self) -> &Path {
-        self.file.path()
+impl FileLayer for ReadOnlyFile {
+    fn below(&self) -> &dyn File {
+        &*self.file
     }
 
-    fn id(&self) -> Result<FileId, StorageError> {
-        self.file.id()
-    }
-
-    fn bytes(&self) -> Result<u64, StorageError> {
-        self.file.bytes()
-    }
-
-    fn read_if_there(&self, buffer: &mut [u8], offset: u64) -> Result<bool, StorageError> {
-        self.file.read_if_there(buffer, offset)
-    }
-
-    fn will_be_read_in_order(&self) {
-        self.file.will_be_read_in_order();
-    }
-
-    fn write_all_at(&self, _bytes: &[u8], _offset: u64) -> Result<(), StorageError> {
+    fn write(&self, _bytes: &[u8], _offset: u64) -> Result<(), StorageError> {
         refuse("writing", self.path())
     }
 
-    fn set_len(&self, _bytes: u64) -> Result<(), StorageError> {
+    fn cut(&self, _bytes: u64) -> Result<(), StorageError> {
         refuse("cutting", self.path())
     }
 
-    fn sync_data(&self) -> Result<(), StorageError> {
+    fn sync(&self) -> Result<(), StorageError> {
         refuse("syncing", self.path())
     }
 
-    fn sync_all(&self) -> Result<(), StorageError> {
-        refuse("syncing", self.path())
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
+    fn lock(&self) -> io::Result<bool> {
         Err(refusal())
     }
-
-    fn is_locked(&self) -> io::Result<bool> {
-        self.file.is_locked()
-    }
-
-    fn unlock(&self) {}
 }
 
 #[cfg(test)]
 mod tests {
+    use spacefold_event_core::StoreMode;
+
     use super::*;
-    use crate::{lock::FolderLock, real::RealDisk};
+    use crate::{disk::Access, lock::FolderLock, real::RealDisk};
 
     #[test]
     fn whatever_would_change_something_is_refused_and_changes_nothing() {
