@@ -9,7 +9,7 @@ use std::{
 
 use spacefold_event_core::{StorageError, StoreMode, lock::SharedLock};
 
-use crate::disk::{Access, File, FileId, Folder};
+use crate::disk::{Access, File, FileId, FileStamp, Folder};
 
 /// What a folder is handed out behind: once it is [`closed`](FolderGate::close), names in the folder and in
 /// those below it change no more through what was handed out. Clones are the same gate.
@@ -137,6 +137,10 @@ impl Folder for GatedFolder {
 
     fn sync(&self) -> Result<(), StorageError> {
         self.folder.sync()
+    }
+
+    fn stamp(&self, name: &str) -> Result<Option<FileStamp>, StorageError> {
+        self.folder.stamp(name)
     }
 
     fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {

@@ -12,7 +12,7 @@ use std::{
 
 use spacefold_event_core::{StorageError, StoreMode, lock::Lock};
 
-use crate::disk::{Access, Disk, File, FileId, Folder, Found};
+use crate::disk::{Access, Disk, File, FileId, FileStamp, Folder, Found};
 
 /// What disks write whole.
 const SECTOR_BYTES: u64 = 512;
@@ -154,6 +154,10 @@ impl Folder for LyingFolder {
 
     fn sync(&self) -> Result<(), StorageError> {
         self.folder.sync()
+    }
+
+    fn stamp(&self, name: &str) -> Result<Option<FileStamp>, StorageError> {
+        self.folder.stamp(name)
     }
 
     fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {

@@ -9,7 +9,7 @@ use std::{
 
 use spacefold_event_core::{StorageError, StoreMode};
 
-use crate::disk::{Access, Disk, File, FileId, Folder, Found};
+use crate::disk::{Access, Disk, File, FileId, FileStamp, Folder, Found};
 
 /// Another disk, to be read only: for whoever looks at what belongs to another process. Nothing is
 /// made, written, synced, renamed, removed or locked through it.
@@ -124,6 +124,10 @@ impl Folder for ReadOnlyFolder {
 
     fn sync(&self) -> Result<(), StorageError> {
         refuse("syncing the folder", self.path())
+    }
+
+    fn stamp(&self, name: &str) -> Result<Option<FileStamp>, StorageError> {
+        self.folder.stamp(name)
     }
 
     fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {

@@ -23,6 +23,7 @@ pub struct View {
     pub(crate) runs: Arc<[Arc<RunFile>]>,
     pub(crate) cache: Arc<PageCache>,
     pub(crate) filter_key: fn(&[u8]) -> &[u8],
+    pub(crate) is_ascending: bool,
 }
 
 /// What a set has of a key.
@@ -92,7 +93,8 @@ impl View {
     /// As [`View::get`].
     ///
     /// # Cost
-    /// As [`View::get`], once more for each removed key that is passed.
+    /// As [`View::get`], once more for each removed key that is passed. Where rows are
+    /// [ascending](crate::RunSetOptions::is_ascending), runs older than the one that has it cost nothing.
     pub fn floor(&self, key: &[u8]) -> Result<Option<(Vec<u8>, RowValue)>, RunsError> {
         let group = (self.filter_key)(key);
         let filtered = key_digest(group);
@@ -103,11 +105,15 @@ impl View {
                 let to = to.as_ref().map(Vec::as_slice);
                 let Some(found) = run.last_row(to, filtered, &self.cache)? else { continue };
                 let Some((at, _)) = found.row() else { continue };
-                if last.as_ref().is_none_or(|(last, _)| last.as_slice() < at) {
+                let is_of_group = (self.filter_key)(at) == group;
+                if is_of_group && last.as_ref().is_none_or(|(last, _)| last.as_slice() < at) {
                     last = Some((at.to_vec(), found));
+                    if self.is_ascending {
+                        break;
+                    }
                 }
             }
-            match last.filter(|(at, _)| (self.filter_key)(at) == group) {
+            match last {
                 None => return Ok(None),
                 Some((at, found)) => match Lookup::of(found) {
                     Lookup::Value(value) => return Ok(Some((at, value))),

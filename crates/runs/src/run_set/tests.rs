@@ -14,8 +14,13 @@ use crate::view::Lookup;
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-const OPTIONS: RunSetOptions =
-    RunSetOptions { kind: *b"of tests", filter_key: |key| key, inline_bytes: 64, join: None };
+const OPTIONS: RunSetOptions = RunSetOptions {
+    kind: *b"of tests",
+    filter_key: |key| key,
+    inline_bytes: 64,
+    join: None,
+    is_ascending: false,
+};
 
 fn cache() -> Arc<PageCache> {
     Arc::new(PageCache::new(64 << 10))

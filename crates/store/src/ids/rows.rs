@@ -19,8 +19,13 @@ const SINGLE: u8 = b'i';
 const ORIGIN: u8 = b'o';
 const SPAN: u8 = b's';
 
-pub(super) const OPTIONS: RunSetOptions =
-    RunSetOptions { kind: *b"SFEVIDS\x02", filter_key, inline_bytes: 0, join: None };
+pub(super) const OPTIONS: RunSetOptions = RunSetOptions {
+    kind: *b"SFEVIDS\x02",
+    filter_key,
+    inline_bytes: 0,
+    join: None,
+    is_ascending: false,
+};
 
 /// Spans are looked for in order: filters have no use for their keys.
 fn filter_key(key: &[u8]) -> &[u8] {
