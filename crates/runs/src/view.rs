@@ -123,6 +123,52 @@ impl View {
         }
     }
 
+    /// The first rows whose keys are `from` or after it, in order: `most` at most.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    ///
+    /// # Cost
+    /// That of the runs that have some of these rows; of the others a comparison with the first and the
+    /// last key of each, which are in memory.
+    pub fn rows_from(
+        &self,
+        from: &[u8],
+        most: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RunsError> {
+        let mut runs = Vec::with_capacity(self.runs.len());
+        for (age, run) in self.runs.iter().rev().enumerate() {
+            let Some((first, last)) = run.key_range(&self.cache)? else { continue };
+            if from <= last {
+                runs.push((first.max(from), age, run));
+            }
+        }
+        runs.sort_unstable_by_key(|(first, ..)| *first);
+        let (mut rows, mut used) = (Vec::new(), 0);
+        // The key up to which runs are looked into; all of them where there are too few rows.
+        let mut bound = runs.first().map(|(first, ..)| first.to_vec());
+        loop {
+            let is_in = |first: &[u8]| bound.as_deref().is_none_or(|bound| first <= bound);
+            let count = runs.partition_point(|(first, ..)| is_in(first));
+            if count == used {
+                return Ok(rows);
+            }
+            used = count;
+            let mut sources: Vec<_> = runs.iter().take(used).map(|(_, age, run)| (*age, *run)).collect();
+            sources.sort_unstable_by_key(|(age, _)| *age);
+            let cursor = |(_, run)| RunCursor::new(run, from, Some(&*self.cache));
+            let sources = sources.into_iter().map(|source| cursor(source).map(MergeSource::Run));
+            let mut scan = RunScan::new(Merged::new(sources.collect::<Result<_, _>>()?));
+            rows.clear();
+            while rows.len() < most
+                && let Some((key, value)) = scan.next_row()?
+            {
+                rows.push((key.to_vec(), value.to_vec()));
+            }
+            bound = rows.last().filter(|_| rows.len() == most).map(|(key, _)| key.clone());
+        }
+    }
+
     /// The rows whose keys are `from` or after it, in order.
     ///
     /// # Errors

@@ -132,6 +132,16 @@ fn join(earlier: KeyValue<'_>, later: KeyValue<'_>, joined: &mut Vec<u8>) -> boo
     }
 }
 
+/// The block that may have a revision, where one block has one before it and another, later one has one
+/// at or after it.
+fn interpolate(revision: u64, (low, before): (u32, u64), (high, after): (u32, u64)) -> u32 {
+    let part = u128::from(revision.saturating_sub(before));
+    let whole = u128::from(after.saturating_sub(before)).max(1);
+    let blocks = u128::from(high.saturating_sub(low)) * part / whole;
+    let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
+    low.saturating_add(blocks).min(high.saturating_sub(1))
+}
+
 fn decode_space(
     bytes: &[u8],
     first_block: u32,
@@ -169,26 +179,40 @@ impl KeptPostings {
         space_id: &str,
         revision: Revision,
     ) -> Result<Option<u32>, RunsError> {
-        // The list that has it begins at a block from `low` on and before `high`; most look for what is
-        // new.
+        // The list that has it begins at a block from `low` on and before `high`, of which these are the
+        // revisions; most look for what is new.
         let (mut low, mut high, mut probe) = (0, u32::MAX, u32::MAX);
-        while low < high {
+        let (mut before, mut after_it) = (0, u64::MAX);
+        for step in 0_u32.. {
+            if low >= high {
+                break;
+            }
             let row = self.0.floor(&space_key(space_id, probe))?;
             let row = row.and_then(|(key, value)| Some((block_of(&key)?, value)));
             let list = row.as_ref().filter(|(first, _)| *first >= low);
             let list = list.and_then(|(first, value)| {
                 let (after, postings) = decode_space(value, *first)?;
+                let mut postings = postings.peekable();
+                let base = postings.peek()?.base_revision;
                 let is_before = |posting: &SpacePosting| posting.base_revision < revision.get();
-                Some((*first, after, postings.take_while(is_before).last()))
+                Some((*first, base, after, postings.take_while(is_before).last()))
             });
             match list {
                 // None begins from there up to the probe.
                 None => low = probe.saturating_add(1),
-                Some((first, _, None)) => high = first,
-                Some((_, after, Some(last))) if revision <= after => return Ok(Some(last.block)),
-                Some((_, _, Some(last))) => low = last.block.max(probe).saturating_add(1),
+                Some((first, base, _, None)) => (high, after_it) = (first, base),
+                Some((_, _, after, Some(last))) if revision <= after => {
+                    return Ok(Some(last.block));
+                }
+                Some((_, _, after, Some(last))) => {
+                    (low, before) = (last.block.max(probe).saturating_add(1), after.get());
+                }
             }
-            probe = low.midpoint(high);
+            // Events of a space come evenly, mostly; where they do not, every other step halves.
+            probe = match step % 2 {
+                0 => interpolate(revision.get(), (low, before), (high, after_it)),
+                _ => low.midpoint(high),
+            };
         }
         Ok(None)
     }
