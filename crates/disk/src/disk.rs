@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use spacefold_event_core::{StorageError, StoreMode, bytes::to_usize};
@@ -25,6 +26,34 @@ pub struct FileId {
     pub device: u64,
     /// Its number there.
     pub number: u64,
+}
+
+/// What is another after any change to a file, of its bytes or of what has its name: as long as it is
+/// the same, the file holds what it did, but for damage below the file system. A change within
+/// [`FileStamp::SETTLED_AFTER`] of the one before may leave it the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    /// The number of the file on its device.
+    pub number: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// When it was changed last, in ns since 1970 by the clock of the system; nobody sets it at will.
+    pub changed_at: i64,
+}
+
+impl FileStamp {
+    /// Systems tell times of changes apart that are as far from each other.
+    pub const SETTLED_AFTER: Duration = Duration::from_millis(20);
+
+    /// Whether a change from now on, by the same clock, gives another stamp.
+    #[must_use]
+    pub fn is_settled(&self, now: SystemTime) -> bool {
+        let changed_at = u64::try_from(self.changed_at).ok();
+        let changed_at =
+            changed_at.and_then(|nanos| UNIX_EPOCH.checked_add(Duration::from_nanos(nanos)));
+        let since = changed_at.and_then(|changed_at| now.duration_since(changed_at).ok());
+        since.is_some_and(|since| since >= Self::SETTLED_AFTER)
+    }
 }
 
 /// What a path leads to.
@@ -123,6 +152,13 @@ pub trait Folder: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it cannot be made.
     fn create_to_become(&self, name: &str, later: &str) -> Result<Arc<dyn File>, StorageError>;
+
+    /// The stamp of a file in it, which is not opened; `None` when there is none of this name, or the
+    /// disk gives none.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    fn stamp(&self, name: &str) -> Result<Option<FileStamp>, StorageError>;
 
     /// A folder in it; `None` when there is none of this name.
     ///

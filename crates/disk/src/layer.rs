@@ -9,7 +9,7 @@ use std::{
 
 use spacefold_event_core::{StorageError, StoreMode};
 
-use crate::disk::{Access, File, FileId, Folder};
+use crate::disk::{Access, File, FileId, FileStamp, Folder};
 
 /// What a layer is asked about before it is done to the folder below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +127,10 @@ impl<L: FolderLayer> Folder for L {
 
     fn sync(&self) -> Result<(), StorageError> {
         self.change(FolderChange::Sync, Path::new(""), || self.below().sync())
+    }
+
+    fn stamp(&self, name: &str) -> Result<Option<FileStamp>, StorageError> {
+        self.below().stamp(name)
     }
 
     fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {

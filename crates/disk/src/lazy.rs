@@ -10,7 +10,7 @@ use std::{
 use spacefold_event_core::{StorageError, StoreMode};
 
 use crate::{
-    disk::{Access, File, FileId, Folder},
+    disk::{Access, File, FileId, FileStamp, Folder},
     doing::Doing,
 };
 
@@ -122,6 +122,10 @@ impl Folder for LazyFolder {
 
     fn sync(&self) -> Result<(), StorageError> {
         self.found()?.map_or(Ok(()), |folder| folder.sync())
+    }
+
+    fn stamp(&self, name: &str) -> Result<Option<FileStamp>, StorageError> {
+        self.found()?.map_or(Ok(None), |folder| folder.stamp(name))
     }
 
     fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {

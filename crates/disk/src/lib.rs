@@ -35,7 +35,7 @@ pub mod sim;
 
 pub use self::{
     change_watch::ChangeWatch,
-    disk::{Access, Disk, File, FileId, Folder, Found},
+    disk::{Access, Disk, File, FileId, FileStamp, Folder, Found},
     doing::Doing,
     framed::{Gap, next_frame},
     gate::FolderGate,

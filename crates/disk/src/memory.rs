@@ -18,7 +18,7 @@ use spacefold_event_core::{
 };
 
 use crate::{
-    disk::{Access, Disk, File, FileId, Folder, Found},
+    disk::{Access, Disk, File, FileId, FileStamp, Folder, Found},
     doing::Doing,
     naming::{Named, check_remove, check_remove_folder, check_rename},
 };
@@ -285,6 +285,11 @@ impl Folder for MemoryFolder {
 
     fn sync(&self) -> Result<(), StorageError> {
         Ok(())
+    }
+
+    /// None: nothing in memory is so large that reading it should be saved.
+    fn stamp(&self, _: &str) -> Result<Option<FileStamp>, StorageError> {
+        Ok(None)
     }
 
     fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {

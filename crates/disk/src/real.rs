@@ -20,14 +20,14 @@ use nix::{
 use rustix::{
     fs::{
         Advice, AtFlags, CWD, Dir, Mode, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fstat, fsync,
-        mkdirat, openat, renameat, unlinkat,
+        mkdirat, openat, renameat, statat, unlinkat,
     },
     io::{Errno, retry_on_intr},
 };
 use spacefold_event_core::{StorageError, StoreMode, bytes::to_u64};
 
 use crate::{
-    disk::{Access, Disk, File, FileId, Folder, Found},
+    disk::{Access, Disk, File, FileId, FileStamp, Folder, Found},
     doing::Doing,
 };
 
@@ -40,6 +40,7 @@ const FOLDER_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlag
 const PERMISSIONS: u32 = 0o777;
 /// What buffers, offsets and lengths are multiples of when a file is written past the page cache.
 const ALIGNMENT: usize = 4_096;
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// Bytes of one write past it.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -219,6 +220,27 @@ impl Folder for RealFolder {
     fn sync(&self) -> Result<(), StorageError> {
         let synced = retry_on_intr(|| fsync(&self.handle)).map_err(io::Error::from);
         synced.doing(|| format!("syncing the folder {}", self.path.display()))
+    }
+
+    fn stamp(&self, name: &str) -> Result<Option<FileStamp>, StorageError> {
+        match retry_on_intr(|| statat(&self.handle, name, AtFlags::empty())) {
+            Ok(found) => {
+                let nanos = i64::try_from(found.st_ctime_nsec).ok();
+                let seconds = i64::try_from(found.st_ctime).ok();
+                let changed_at = seconds.and_then(|seconds| seconds.checked_mul(NANOS_PER_SECOND));
+                let changed_at =
+                    changed_at.zip(nanos).and_then(|(at, nanos)| at.checked_add(nanos));
+                let bytes = u64::try_from(found.st_size).ok();
+                let stamp = changed_at.zip(bytes);
+                Ok(stamp.map(|(changed_at, bytes)| FileStamp {
+                    number: found.st_ino,
+                    bytes,
+                    changed_at,
+                }))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(io::Error::from(error)).doing(|| self.said("looking at", name)),
+        }
     }
 
     fn id_by_path(&self, name: &str) -> Result<Option<FileId>, StorageError> {

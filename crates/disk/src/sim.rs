@@ -23,7 +23,11 @@ use std::{
     },
 };
 
-use spacefold_event_core::{StorageError, StoreMode, bytes::to_u64, lock::Lock};
+use spacefold_event_core::{
+    StorageError, StoreMode,
+    bytes::{to_u64, to_usize},
+    lock::Lock,
+};
 
 pub use self::{
     cut::{Image, Kept, image},
@@ -31,7 +35,7 @@ pub use self::{
     tree::{NameChange, Node, NodeId, ROOT, Tree},
 };
 use crate::{
-    disk::{Access, Disk, File, FileId, Folder, Found},
+    disk::{Access, Disk, File, FileId, FileStamp, Folder, Found},
     doing::Doing,
     naming::{Named, check_remove, check_remove_folder, check_rename},
 };
@@ -529,6 +533,24 @@ impl Folder for SimFolder {
             let began = state.tree.begin_sync();
             state.tree.end_sync(self.node, began);
             Ok(())
+        })
+    }
+
+    /// One that follows from the bytes: files with equal ones have equal stamps, whatever became of
+    /// them.
+    fn stamp(&self, name: &str) -> Result<Option<FileStamp>, StorageError> {
+        self.call(DiskCall::Read, name, |state| {
+            let node = state.tree.find(self.node, name).and_then(|node| state.tree.node(node));
+            let Some(Node::File(pages)) = node else { return Ok(None) };
+            let mut bytes = vec![0; to_usize(pages.len())];
+            if !pages.read(0, &mut bytes) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            // FNV-1a.
+            let digest = bytes.iter().fold(0x811c_9dc5_u32, |digest, byte| {
+                (digest ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+            });
+            Ok(Some(FileStamp { number: 0, bytes: pages.len(), changed_at: digest.into() }))
         })
     }
 

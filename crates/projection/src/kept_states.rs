@@ -28,8 +28,13 @@ use crate::{checkpoint::Checkpoint, generations::Generations};
 pub(crate) const KEPT_VERSION: u32 = 3;
 
 /// How the states are kept.
-const RUNS: RunSetOptions =
-    RunSetOptions { kind: *b"states\0\x01", filter_key: |key| key, inline_bytes: 0, join: None };
+const RUNS: RunSetOptions = RunSetOptions {
+    kind: *b"states\0\x01",
+    filter_key: |key| key,
+    inline_bytes: 0,
+    join: None,
+    is_ascending: false,
+};
 
 /// First byte of the key of effects.
 const EFFECTS: u8 = b'e';

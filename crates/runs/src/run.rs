@@ -144,6 +144,8 @@ pub(crate) struct RunFile {
     root: RunPage,
     /// Its filters, once it was looked into and if there was room for them.
     held: OnceLock<HeldFilters>,
+    /// Its last key, once somebody asked for it.
+    last_key: OnceLock<Box<[u8]>>,
 }
 
 /// A row that was found in a run: it is in memory for as long as this is.
@@ -193,8 +195,8 @@ impl RunFile {
         let Trailer { rows, root, levels, .. } = trailer;
         let page = read_page(&*file, name, root.page)?;
         let number = cache.run_number();
-        let (filter, held) = (root.filter, OnceLock::new());
-        Ok(Self { file, name, number, rows, levels, filter, root: page, held })
+        let (filter, held, last_key) = (root.filter, OnceLock::new(), OnceLock::new());
+        Ok(Self { file, name, number, rows, levels, filter, root: page, held, last_key })
     }
 
     pub(crate) const fn name(&self) -> RunName {
@@ -230,6 +232,23 @@ impl RunFile {
         }
         let found = self.last_row(Bound::Included(key), filtered, cache)?;
         Ok(found.filter(|found| found.row().is_some_and(|(at, _)| at == key)))
+    }
+
+    /// Its first and its last key; `None` where it has no row.
+    pub(crate) fn key_range(&self, cache: &PageCache) -> Result<Option<(&[u8], &[u8])>, RunsError> {
+        let Some((first, _)) = self.root.row(0) else { return Ok(None) };
+        if let Some(last) = self.last_key.get() {
+            return Ok(Some((first, last)));
+        }
+        let mut page = self.root.clone();
+        for _ in 0..self.levels {
+            let child = self.child(&page, page.len().saturating_sub(1))?;
+            page = self.page(child.page, Some(cache))?;
+        }
+        let Some((last, _)) = page.len().checked_sub(1).and_then(|last| page.row(last)) else {
+            return Ok(None);
+        };
+        Ok(Some((first, self.last_key.get_or_init(|| last.into()))))
     }
 
     fn held(&self, cache: &Arc<PageCache>) -> Result<Option<&HeldFilters>, RunsError> {

@@ -43,6 +43,10 @@ pub struct RunSetOptions {
     pub inline_bytes: usize,
     /// What becomes of neighbours when runs are merged.
     pub join: Option<Join>,
+    /// Whether the rows of a filter key are written in the order of their keys, each once: a run has
+    /// only later ones than every older run. [`View::floor`] looks no further than the newest run then
+    /// that has such a row.
+    pub is_ascending: bool,
 }
 
 /// A set of runs: its owner writes, one at a time, and anybody reads through a [`View`].
@@ -131,7 +135,8 @@ impl RunSet {
         cache: Arc<PageCache>,
         (runs, next_run): (Vec<Arc<RunFile>>, u64),
     ) -> Self {
-        let view = View { runs: runs.into(), cache, filter_key: options.filter_key };
+        let (filter_key, is_ascending) = (options.filter_key, options.is_ascending);
+        let view = View { runs: runs.into(), cache, filter_key, is_ascending };
         Self { folder, options, view, next_run: AtomicU64::new(next_run) }
     }
 

@@ -23,6 +23,7 @@ pub struct View {
     pub(crate) runs: Arc<[Arc<RunFile>]>,
     pub(crate) cache: Arc<PageCache>,
     pub(crate) filter_key: fn(&[u8]) -> &[u8],
+    pub(crate) is_ascending: bool,
 }
 
 /// What a set has of a key.
@@ -92,7 +93,8 @@ impl View {
     /// As [`View::get`].
     ///
     /// # Cost
-    /// As [`View::get`], once more for each removed key that is passed.
+    /// As [`View::get`], once more for each removed key that is passed. Where rows are
+    /// [ascending](crate::RunSetOptions::is_ascending), runs older than the one that has it cost nothing.
     pub fn floor(&self, key: &[u8]) -> Result<Option<(Vec<u8>, RowValue)>, RunsError> {
         let group = (self.filter_key)(key);
         let filtered = key_digest(group);
@@ -103,17 +105,67 @@ impl View {
                 let to = to.as_ref().map(Vec::as_slice);
                 let Some(found) = run.last_row(to, filtered, &self.cache)? else { continue };
                 let Some((at, _)) = found.row() else { continue };
-                if last.as_ref().is_none_or(|(last, _)| last.as_slice() < at) {
+                let is_of_group = (self.filter_key)(at) == group;
+                if is_of_group && last.as_ref().is_none_or(|(last, _)| last.as_slice() < at) {
                     last = Some((at.to_vec(), found));
+                    if self.is_ascending {
+                        break;
+                    }
                 }
             }
-            match last.filter(|(at, _)| (self.filter_key)(at) == group) {
+            match last {
                 None => return Ok(None),
                 Some((at, found)) => match Lookup::of(found) {
                     Lookup::Value(value) => return Ok(Some((at, value))),
                     Lookup::Absent | Lookup::Removed => to = Bound::Excluded(at),
                 },
             }
+        }
+    }
+
+    /// The first rows whose keys are `from` or after it, in order: `most` at most.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    ///
+    /// # Cost
+    /// That of the runs that have some of these rows; of the others a comparison with the first and the
+    /// last key of each, which are in memory.
+    pub fn rows_from(
+        &self,
+        from: &[u8],
+        most: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RunsError> {
+        let mut runs = Vec::with_capacity(self.runs.len());
+        for (age, run) in self.runs.iter().rev().enumerate() {
+            let Some((first, last)) = run.key_range(&self.cache)? else { continue };
+            if from <= last {
+                runs.push((first.max(from), age, run));
+            }
+        }
+        runs.sort_unstable_by_key(|(first, ..)| *first);
+        let (mut rows, mut used) = (Vec::new(), 0);
+        // The key up to which runs are looked into; all of them where there are too few rows.
+        let mut bound = runs.first().map(|(first, ..)| first.to_vec());
+        loop {
+            let is_in = |first: &[u8]| bound.as_deref().is_none_or(|bound| first <= bound);
+            let count = runs.partition_point(|(first, ..)| is_in(first));
+            if count == used {
+                return Ok(rows);
+            }
+            used = count;
+            let mut sources: Vec<_> = runs.iter().take(used).map(|(_, age, run)| (*age, *run)).collect();
+            sources.sort_unstable_by_key(|(age, _)| *age);
+            let cursor = |(_, run)| RunCursor::new(run, from, Some(&*self.cache));
+            let sources = sources.into_iter().map(|source| cursor(source).map(MergeSource::Run));
+            let mut scan = RunScan::new(Merged::new(sources.collect::<Result<_, _>>()?));
+            rows.clear();
+            while rows.len() < most
+                && let Some((key, value)) = scan.next_row()?
+            {
+                rows.push((key.to_vec(), value.to_vec()));
+            }
+            bound = rows.last().filter(|_| rows.len() == most).map(|(key, _)| key.clone());
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use spacefold_disk::{
-    Access, Disk, File, Folder as DiskFolder, Found, LazyFolder, NewFile, RealDisk,
+    Access, Disk, File, FileStamp, Folder as DiskFolder, Found, LazyFolder, NewFile, RealDisk,
 };
 use spacefold_event_core::{Position, Schemas, StorageError, StoreMode, Timestamp};
 
@@ -222,6 +222,11 @@ impl StoreFolder {
     /// A segment.
     pub(crate) fn open_segment(&self, first: Position) -> Result<Arc<dyn File>, StorageError> {
         self.sealed()?.open(&segment_name(first), Access::Read)
+    }
+
+    /// What tells whether the file of a segment is as it was; `None` where the disk does not say.
+    pub(crate) fn segment_stamp(&self, first: Position) -> Result<Option<FileStamp>, StorageError> {
+        self.sealed()?.stamp(&segment_name(first))
     }
 
     /// Puts a whole segment in its place, durably, of its parts: after an error the old file is there

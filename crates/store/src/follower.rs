@@ -36,7 +36,7 @@ use self::{
     waiting::Waiting,
 };
 use crate::{
-    block::{self, index::kept::KeptIndex},
+    block::{self, index::kept::FoundIndex},
     copy_in_use::Copy,
     embedded_log::StoreInfo,
     environment::Environment,
@@ -288,16 +288,17 @@ fn read_segments_of(
     head_file: HeadFile,
 ) -> Result<(SharedStore, Segments), OpenError> {
     let store_id = head_file.head().store_id;
-    let segments = Segments::open(folder, store_id)?;
-    known_head(head_file.head(), &segments, folder)?;
     let (derived, genesis) = (folder.derived(), block::genesis(store_id));
+    let found = FoundIndex::look(&derived);
+    let segments = Segments::open_noted(folder, store_id, &found.noted_segments())?;
+    known_head(head_file.head(), &segments, folder)?;
     let is_end = |end, hash: &_| segments.hash_at(end) == Some(*hash);
-    let (kept_index, mut index) = KeptIndex::open(&derived, genesis, is_end)?;
+    let (kept_index, mut index) = found.open(genesis, is_end)?;
     if index.end() < segments.end() {
         // It may have been in the middle of being written.
         index = kept_index.open_again(genesis, index.epoch(), is_end)?;
     }
-    kept_index.catch_up(&mut index, false, &|from, visit| {
+    kept_index.catch_up(&mut index, false, &[], &|from, visit| {
         segments.blocks_from(from, &mut |block, _| visit(block))
     })?;
     let ids = IdIndex::open_to_follow(&derived, store_id, &segments)?;

@@ -9,7 +9,7 @@ use spacefold_event_core::{Records, Schemas, bytes::to_usize};
 use crate::{
     block::{
         self,
-        index::kept::{self, KeptIndex},
+        index::kept::{self, FoundIndex},
         segment,
     },
     head::{self, extension},
@@ -107,7 +107,7 @@ impl Decoder {
 pub fn block_index(block: &[u8]) -> Option<Vec<u8>> {
     let block = block::decode(block, store_id(block), Schemas::today()).ok()?;
     let disk = MemoryDisk::new().root();
-    let (_, mut index) = KeptIndex::open(&disk, block.previous, |_, _| false).ok()?;
+    let (_, mut index) = FoundIndex::look(&disk).open(block.previous, |_, _| false).ok()?;
     index.add(&block.records, block.hash);
     Some(kept::encode_newest(&index))
 }

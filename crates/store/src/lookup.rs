@@ -3,13 +3,15 @@
 
 use std::{collections::BTreeMap, sync::RwLockReadGuard};
 
-use spacefold_event_core::{EventFilter, Position, ReadError, Revision, StorageError, least_after};
+use spacefold_event_core::{
+    EventFilter, Position, ReadError, Revision, StorageError, Timestamp, least_after,
+};
 use spacefold_runs::RunsError;
 
 use crate::{
     block::{
         self,
-        index::{Candidates, FoundBlocks, KeptPostings, is_by_postings},
+        index::{Candidates, FoundBlocks, KeptPostings},
     },
     error::OpenError,
     journal::segments::Segments,
@@ -60,9 +62,43 @@ impl SharedStore {
         if let Some(near) = in_memory(&self.view()) {
             return Ok(Some(near));
         }
-        let (view, block) = self.look_up(|kept| kept.block_of_revision(space_id, revision))?;
-        let kept = block.and_then(|block| view.index.first_position(block));
+        let (view, kept) = self.look_up(|kept| kept.first_of_revision(space_id, revision))?;
         Ok(kept.or_else(|| in_memory(&view)))
+    }
+
+    /// The first position of the block that holds a position, which the index had on the disk; `None`
+    /// where it has not any more.
+    ///
+    /// # Cost
+    /// None to speak of where the segment was used before; else that of reading its index.
+    pub(crate) fn kept_block_of(&self, position: Position) -> Result<Option<Position>, ReadError> {
+        if let Some(first) = self.sealed.block_of(position) {
+            return Ok(Some(first));
+        }
+        let (view, found) = self.look_up(|kept| kept.block_of(position))?;
+        if found.is_none() && view.index.is_kept(position) {
+            let doing = format!("looking for the block with position {position}");
+            return Err(StorageError::new(doing, "the index of the blocks has none").into());
+        }
+        Ok(found)
+    }
+
+    /// The first position of the last block whose first event was recorded at or before `time`; and the
+    /// position of the last event in a block then.
+    pub(crate) fn block_as_of(
+        &self,
+        time: Timestamp,
+    ) -> Result<(Option<Position>, Position), ReadError> {
+        let end = {
+            let index = &self.view().index;
+            let fresh = index.block_as_of(time);
+            if fresh.is_some() || index.end_of_kept() == Position::START {
+                return Ok((fresh, index.end()));
+            }
+            index.end_of_kept()
+        };
+        let (view, kept) = self.look_up(|kept| kept.block_as_of(time, end))?;
+        Ok((view.index.block_as_of(time).or(kept), view.index.end()))
     }
 
     /// The next blocks, or runs of the tail, from `from` on that may hold events that pass `filter`;
@@ -77,16 +113,13 @@ impl SharedStore {
             if from > view.index.end() {
                 return Ok(view.tail_candidates(from, filter));
             }
-            if !is_by_postings(filter) || view.index.start_in_kept(from).is_none() {
-                return Ok(Some(view.index.candidates(from, filter, &FoundBlocks::default())));
+            if filter.is_all() || !view.index.is_kept(from) {
+                return Ok(Some(view.index.candidates(from, filter, FoundBlocks::default())));
             }
         }
-        let (view, found) = self.look_up_from(from, |kept, start| match start {
-            Some(start) => FoundBlocks::find(kept, filter, start),
-            None => Ok(FoundBlocks::default()),
-        })?;
+        let (view, found) = self.look_up(|kept| FoundBlocks::find(kept, filter, from))?;
         Ok(match from <= view.index.end() {
-            true => Some(view.index.candidates(from, filter, &found)),
+            true => Some(view.index.candidates(from, filter, found)),
             false => view.tail_candidates(from, filter),
         })
     }
@@ -154,27 +187,18 @@ impl SharedStore {
         Ok(())
     }
 
-    /// Looks something up in the postings that are kept; what was found, and the view that it is of.
+    /// Looks something up in what the index has on the disk; what was found, and the view that it is of.
     fn look_up<T>(
         &self,
         find: impl Fn(&KeptPostings) -> Result<T, RunsError>,
     ) -> Result<(RwLockReadGuard<'_, LogView>, T), ReadError> {
-        self.look_up_from(Position::START, |kept, _| find(kept))
-    }
-
-    /// As [`SharedStore::look_up`], with the block that holds a position, if that is kept.
-    fn look_up_from<T>(
-        &self,
-        from: Position,
-        find: impl Fn(&KeptPostings, Option<u32>) -> Result<T, RunsError>,
-    ) -> Result<(RwLockReadGuard<'_, LogView>, T), ReadError> {
         let mut was_damaged = false;
         loop {
-            let (epoch, kept, start) = {
+            let (epoch, kept) = {
                 let index = &self.view().index;
-                (index.epoch(), index.kept(), index.start_in_kept(from))
+                (index.epoch(), index.kept())
             };
-            match find(&kept, start) {
+            match find(&kept) {
                 Ok(found) => {
                     let view = self.view();
                     if view.index.epoch() == epoch {

@@ -32,29 +32,17 @@ enum BlockMiss {
     Failed(ReadError),
 }
 
-/// Which copy of the log blocks are read from first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BlocksOf {
-    Sled,
-    /// As far as they go, and can be read.
-    Segments,
-}
-
 impl SharedStore {
     /// The run that holds the event at a position, from the block or the tail; `None` beyond the
     /// durable head. A block stays in the cache.
     pub(crate) fn records_at(&self, position: Position) -> Result<Option<Records>, ReadError> {
-        let records = self.passing_records_at(position, BlocksOf::Sled)?;
+        let records = self.passing_records_at(position)?;
         Ok(records.inspect(|records| self.keep(records)))
     }
 
     /// As [`SharedStore::records_at`], for whoever is done with them then: the cache is left as it is.
     /// Sled's copy is rebuilt when it turns out to be wrong.
-    fn passing_records_at(
-        &self,
-        position: Position,
-        blocks: BlocksOf,
-    ) -> Result<Option<Records>, ReadError> {
+    fn passing_records_at(&self, position: Position) -> Result<Option<Records>, ReadError> {
         let mut rebuilt = false;
         loop {
             let located = self.view().locate(position);
@@ -62,6 +50,10 @@ impl SharedStore {
                 Located::Beyond => return Ok(None),
                 Located::Tail(records) => return Ok(Some(records)),
                 Located::Block(first) => first,
+                Located::Kept => match self.kept_block_of(position)? {
+                    Some(first) => first,
+                    None => continue,
+                },
             };
             let Some(sled) = self.copy.usable()? else {
                 let records = self.sealed_block(first)?;
@@ -74,7 +66,7 @@ impl SharedStore {
                 }
                 return Ok(records.filter(|records| records.last_position() >= position));
             };
-            match self.block(sled.as_ref(), first, blocks) {
+            match self.block(sled.as_ref(), first) {
                 Ok(records) if records.last_position() >= position => return Ok(Some(records)),
                 Ok(_) if !rebuilt => self.rebuild_copy(&sled, "a block that is too short")?,
                 Err(BlockMiss::Wrong(what)) if !rebuilt => self.rebuild_copy(&sled, &what)?,
@@ -118,7 +110,12 @@ impl SharedStore {
         with_origins: bool,
     ) -> Result<Option<(Position, EventKeys)>, ReadError> {
         let located = self.view().locate(position);
-        if let Located::Block(first) = located {
+        let first = match located {
+            Located::Block(first) => Some(first),
+            Located::Kept => self.kept_block_of(position)?,
+            Located::Tail(_) | Located::Beyond => None,
+        };
+        if let Some(first) = first {
             let schemas = with_origins.then(|| self.folder.schemas());
             let keys = |bytes: &[u8]| {
                 let keys = block::event_keys(bytes, self.store_id, schemas).ok()?;
@@ -142,18 +139,12 @@ impl SharedStore {
         Ok(Some((records.first_position(), EventKeys { ids, origins })))
     }
 
-    fn block(
-        &self,
-        sled: &dyn LogCopy,
-        first: Position,
-        blocks: BlocksOf,
-    ) -> Result<Records, BlockMiss> {
+    /// A block out of a segment as far as these go and can be read, else out of sled's copy.
+    fn block(&self, sled: &dyn LogCopy, first: Position) -> Result<Records, BlockMiss> {
         if let Some(records) = self.cache.get(&first) {
             return Ok(records);
         }
-        if blocks == BlocksOf::Segments
-            && let Some(records) = self.decoded_segment(first)
-        {
+        if let Some(records) = self.decoded_segment(first) {
             match records {
                 Ok(records) if records.first_position() == first => return Ok(records),
                 _ => tracing::warn!(%first, "a sealed block is damaged: sled's copy of it is read"),
@@ -221,16 +212,10 @@ impl SharedStore {
         let filters = read.query.filters();
         let mut candidates: Vec<Candidates> = filters.iter().map(|_| Candidates::none()).collect();
         // Whoever wants more than a block has reads on in order, most likely.
-        let blocks = match read.query.is_all() && read.limit >= RUN_EVENTS {
-            true => BlocksOf::Segments,
-            false => BlocksOf::Sled,
-        };
+        let is_in_order = read.query.is_all() && read.limit >= RUN_EVENTS;
         // A block is read and gone over while it is in the processor's own cache, and its memory is
         // that of the next one.
-        let enough = match blocks {
-            BlocksOf::Segments => RUN_EVENTS,
-            BlocksOf::Sled => read.limit,
-        };
+        let enough = if is_in_order { RUN_EVENTS } else { read.limit };
         let mut looked_at = 0;
         for _ in 0..MAX_PAGE_RUNS {
             let durable_head = self.view().durable_head();
@@ -239,14 +224,14 @@ impl SharedStore {
             if next > read.to.min(durable_head) || page.len() >= enough || looked_at >= read.look {
                 break;
             }
-            let Some(records) = self.passing_records_at(next, blocks)? else {
+            let Some(records) = self.passing_records_at(next)? else {
                 break;
             };
             looked_at = looked_at.saturating_add(records.len());
             let left = read.limit - page.len();
             let first = records.first_position();
             let rest = records.last_position().next().since(next);
-            if blocks == BlocksOf::Sled || to_u64(left) < rest {
+            if !is_in_order || to_u64(left) < rest {
                 self.keep(&records);
             } else if next > first {
                 // The page before has left it for this one: it is done with now.
@@ -337,10 +322,8 @@ impl SharedStore {
     }
 
     pub(crate) fn position_as_of(&self, time: Timestamp) -> Result<Position, ReadError> {
-        let (block, index_end, durable_head) = {
-            let view = self.view();
-            (view.index.block_as_of(time), view.index.end(), view.durable_head())
-        };
+        let durable_head = self.view().durable_head();
+        let (block, index_end) = self.block_as_of(time)?;
         // Times never decrease: the last event at or before `time` is in that block, or in the
         // tail when the block is the last and ends before `time`.
         let mut last = Position::START;

@@ -5,6 +5,7 @@
 use spacefold_event_core::{ReadError, StorageError};
 
 use crate::{
+    block::index::kept::FoundIndex,
     copy_in_use::Copy,
     error::OpenError,
     folder::StoreFolder,
@@ -26,11 +27,13 @@ pub(crate) fn open(
     why: &StorageError,
 ) -> Result<Recovered, OpenError> {
     let mut head_file = HeadFile::open_to_read(folder)?;
-    let (parts, mended) = recovery::read_parts(folder, head_file.head())?;
+    let found = FoundIndex::look(&folder.derived());
+    let noted = found.noted_segments();
+    let (parts, mended) = recovery::read_parts(folder, head_file.head(), &noted)?;
     if let Some(mended) = mended {
         head_file.mend(mended);
     }
-    let (kept_index, view) = recovery::view(folder, &parts, false)?;
+    let (kept_index, view) = recovery::view(found, &parts, false)?;
     let store_id = head_file.head().store_id;
     let ids = IdIndex::open(&folder.derived(), store_id, &parts.sealed, false)?;
     let files = JournalFiles::new(folder, journal_file_bytes, parts.scan.files);

@@ -19,14 +19,18 @@ use spacefold_event_core::StorageError;
 
 use self::parts::FittingParts;
 use crate::{
-    block::{self, index::kept::KeptIndex, plan::BlockPlan},
+    block::{
+        self,
+        index::kept::{FoundIndex, KeptIndex},
+        plan::BlockPlan,
+    },
     copy_in_use::{Copy, Unopened},
     error::{OpenError, StorePart},
     folder::{StoreFolder, journal_name},
     head::Head,
     head_file::HeadFile,
     ids::IdIndex,
-    journal::{JournalEnd, files::JournalFiles, fresh_tail},
+    journal::{JournalEnd, files::JournalFiles, fresh_tail, segments::NotedSegments},
     shared::SharedStore,
     view::LogView,
 };
@@ -108,15 +112,14 @@ pub(crate) fn recover(
 /// What readers see of a store before sled's copy is opened: the blocks of the segments, which the
 /// index is brought up to and kept if it may be, then the frames behind them.
 pub(crate) fn view(
-    folder: &StoreFolder,
+    found: FoundIndex,
     parts: &FittingParts,
     may_write: bool,
 ) -> Result<(KeptIndex, LogView), OpenError> {
     let FittingParts { head, sealed, frames, .. } = parts;
     let is_end = |end, hash: &_| sealed.hash_at(end) == Some(*hash);
-    let (kept_index, mut index) =
-        KeptIndex::open(&folder.derived(), block::genesis(head.store_id), is_end)?;
-    kept_index.catch_up(&mut index, may_write, &|from, visit| {
+    let (kept_index, mut index) = found.open(block::genesis(head.store_id), is_end)?;
+    kept_index.catch_up(&mut index, may_write, sealed.unnoted(), &|from, visit| {
         sealed.blocks_from(from, &mut |block, _| visit(block))
     })?;
     let mut view = LogView::new(index);
@@ -197,26 +200,28 @@ fn load_parts(
     folder: &StoreFolder,
     head_file: &mut HeadFile,
 ) -> Result<(FittingParts, KeptIndex, LogView), OpenError> {
-    let (parts, mended) = read_parts(folder, head_file.head())?;
+    let found = FoundIndex::look(&folder.derived());
+    let (parts, mended) = read_parts(folder, head_file.head(), &found.noted_segments())?;
     copy::look_at_copy(folder, &parts)?;
-    let (kept_index, view) = view(folder, &parts, true)?;
+    let (kept_index, view) = view(found, &parts, true)?;
     if let Some(mended) = mended {
         head_file.mend(mended);
     }
     Ok((parts, kept_index, view))
 }
 
-/// Reads the parts that lie in files of ours, and what HEAD should say, where it is older than they
-/// are. Nothing is changed.
+/// Reads the parts that lie in files of ours, but for the segments that are as they were noted; and what
+/// HEAD should say, where it is older than they are. Nothing is changed.
 pub(crate) fn read_parts(
     folder: &StoreFolder,
     head: &Head,
+    noted: &NotedSegments,
 ) -> Result<(FittingParts, Option<Head>), OpenError> {
     parts::check_folders(folder)?;
-    match parts::read(folder, head) {
+    match parts::read(folder, head, noted) {
         Err(found @ OpenError::PartsDiffer { part: StorePart::Head, .. }) => {
             let mended = older_head::mend(folder, head, found)?;
-            Ok((parts::read(folder, &mended)?, Some(mended)))
+            Ok((parts::read(folder, &mended, noted)?, Some(mended)))
         }
         read => Ok((read?, None)),
     }
@@ -225,7 +230,8 @@ pub(crate) fn read_parts(
 /// Makes sled's copy anew from the journal, whatever the one that is there holds. The lock must be
 /// held.
 pub(crate) fn renew_copy(folder: &StoreFolder, head_file: &mut HeadFile) -> Result<(), OpenError> {
-    let (parts, mended) = read_parts(folder, head_file.head())?;
+    let noted = NotedSegments::new();
+    let (parts, mended) = read_parts(folder, head_file.head(), &noted)?;
     drop(copy::make_anew(folder, &parts.head, &parts.sealed)?);
     if let Some(mended) = mended {
         head_file.mend(mended);

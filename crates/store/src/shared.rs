@@ -224,8 +224,8 @@ impl SharedStore {
         let position = self.progress.durable_head();
         let sessions = self.sessions.lock().clone();
         let last_block_after = {
-            let index = &self.view().index;
-            index.block_of(index.end()).map_or(Position::START, Position::previous)
+            let last_block = self.view().index.last_block();
+            if last_block == Position::START { last_block } else { last_block.previous() }
         };
         Lineage { store_id: self.store_id, position, last_block_after, sessions }
     }

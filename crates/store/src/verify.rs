@@ -25,7 +25,7 @@ use crate::{
     head::Head,
     head_file::HeadFile,
     journal::scan,
-    journal::segments::Segments,
+    journal::segments::{NotedSegments, Segments},
     kin::Kin,
     log_copy::LogCopy,
     log_copy::SledError,
@@ -289,7 +289,8 @@ fn check(
     depth: VerifyDepth,
     report: &mut VerifyReport,
 ) -> Result<Checked, OpenError> {
-    let (FittingParts { head, sealed, kin, .. }, older_head) = recovery::read_parts(folder, head)?;
+    let (FittingParts { head, sealed, kin, .. }, older_head) =
+        recovery::read_parts(folder, head, &NotedSegments::new())?;
     if older_head.is_some() {
         let detail = "it is older than the journal; opening the store mends it".to_owned();
         report.problems.push(head_problem(folder, detail));

@@ -31,6 +31,8 @@ const MIN_TAIL_SPACES: usize = 1_024;
 pub(crate) enum Located {
     /// In the block with this first position.
     Block(Position),
+    /// In a block that the index has on the disk: that has to be asked which.
+    Kept,
     /// In a run of the tail.
     Tail(Records),
     /// Beyond the durable head.
@@ -91,6 +93,9 @@ impl LogView {
     pub(crate) fn locate(&self, position: Position) -> Located {
         if position > self.durable_head {
             return Located::Beyond;
+        }
+        if self.index.is_kept(position) {
+            return Located::Kept;
         }
         match self.index.block_of(position) {
             Some(first) => Located::Block(first),

@@ -30,6 +30,7 @@ pub(super) const RUNS: RunSetOptions = RunSetOptions {
     filter_key: |key| key.split_last_chunk::<NUMBER_BYTES>().map_or(key, |(group, _)| group),
     inline_bytes: 0,
     join: None,
+    is_ascending: false,
 };
 
 /// What is kept, as of one time.

@@ -45,6 +45,7 @@ const RUNS: RunSetOptions = RunSetOptions {
     filter_key: |key| key,
     inline_bytes: 8 << 10,
     join: None,
+    is_ascending: false,
 };
 
 pub(crate) struct Generation {

@@ -11,8 +11,13 @@ use crate::derived_state::DerivedState;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-const RUNS: RunSetOptions =
-    RunSetOptions { kind: *b"of tests", filter_key: |key| key, inline_bytes: 8 << 10, join: None };
+const RUNS: RunSetOptions = RunSetOptions {
+    kind: *b"of tests",
+    filter_key: |key| key,
+    inline_bytes: 8 << 10,
+    join: None,
+    is_ascending: false,
+};
 
 /// A table and its runs.
 struct Kept {

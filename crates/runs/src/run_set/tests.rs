@@ -14,8 +14,13 @@ use crate::view::Lookup;
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-const OPTIONS: RunSetOptions =
-    RunSetOptions { kind: *b"of tests", filter_key: |key| key, inline_bytes: 64, join: None };
+const OPTIONS: RunSetOptions = RunSetOptions {
+    kind: *b"of tests",
+    filter_key: |key| key,
+    inline_bytes: 64,
+    join: None,
+    is_ascending: false,
+};
 
 fn cache() -> Arc<PageCache> {
     Arc::new(PageCache::new(64 << 10))
@@ -162,9 +167,45 @@ proptest! {
             let expected = model.range(..=key.clone()).next_back();
             let expected = expected.filter(|(found, _)| group(found) == group(&key));
             prop_assert_eq!(found, expected.map(|(key, value)| (key.clone(), value.clone())));
+            let first_rows = set.view().rows_from(&key, 3).unwrap();
+            let next = model.range(key.clone()..).take(3);
+            let next: Vec<_> = next.map(|(key, value)| (key.clone(), value.clone())).collect();
+            prop_assert_eq!(first_rows, next);
             let mut scan = set.view().scan(&key).unwrap();
             let first = scan.next_row().unwrap().map(|(key, _)| key.to_vec());
             prop_assert_eq!(first, model.range(key..).next().map(|(key, _)| key.clone()));
+        }
+    }
+}
+
+/// Where a newer run has only later rows of a group, older runs are left alone once it has one.
+#[test]
+fn floors_of_ascending_rows_are_those_of_a_sorted_map() {
+    fn group(key: &[u8]) -> &[u8] {
+        key.get(..1).unwrap_or(key)
+    }
+    let options =
+        RunSetOptions { filter_key: group, inline_bytes: 0, is_ascending: true, ..OPTIONS };
+    let disk = SimDisk::default();
+    let mut set = RunSet::empty(disk.root(), options, cache()).unwrap();
+    let mut model = Rows::new();
+    let mut rng = fastrand::Rng::with_seed(7);
+    for step in 0..40_u32 {
+        let new: Changes = (0..200_u32)
+            .map(|n| {
+                let key = [&[rng.u8(..5)][..], &(step * 200 + n).to_be_bytes()].concat();
+                (key, Some(vec![rng.u8(..); 20]))
+            })
+            .collect();
+        apply(&mut model, &new);
+        let written = set.write(rows_of(&new), b"").unwrap();
+        set.adopt(written);
+        for _ in 0..50 {
+            let key = [&[rng.u8(..6)][..], &rng.u32(..9_000).to_be_bytes()].concat();
+            let found = set.view().floor(&key).unwrap().map(|(key, value)| (key, value.to_vec()));
+            let expected = model.range(..=key.clone()).next_back();
+            let expected = expected.filter(|(found, _)| group(found) == group(&key));
+            assert_eq!(found, expected.map(|(key, value)| (key.clone(), value.clone())));
         }
     }
 }

@@ -1,14 +1,15 @@
 //! What is known of the blocks without reading them: where each begins, what it holds, and which
 //! blocks each space and each tag is in. Derived from the blocks, and kept only to open faster.
 //!
-//! In memory are the directory of the blocks, the postings of the newest ones, and the revisions of the
-//! spaces that were used last. All older postings are in [runs](rows) on the disk, which are looked into
-//! while nobody is held up: what is found there counts while the index is of the same epoch.
+//! In memory are the directory and the postings of the newest blocks, and the revisions of the spaces
+//! that were used last. All else is in [runs](rows) on the disk, which are looked into while nobody is
+//! held up: what is found there counts while the index is of the same epoch.
 
 mod candidates;
 mod directory;
 mod fresh;
 pub(crate) mod kept;
+mod kept_directory;
 mod postings;
 mod revisions;
 mod rows;
@@ -18,28 +19,30 @@ use std::collections::VecDeque;
 
 use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
 
+pub(crate) use self::{
+    candidates::{Candidates, FoundBlocks, is_by_postings},
+    rows::KeptPostings,
+};
 use self::{
-    candidates::MAX_CANDIDATES,
-    directory::{BlockEntry, Directory},
+    candidates::{MAX_CANDIDATES, Numbers},
+    directory::{BlockEntry, Directory, DirectoryRow},
     fresh::FreshPostings,
     kept::{IndexExtent, NewRows},
     postings::{SpacePosting, TagPosting},
     revisions::CachedRevisions,
 };
-pub(crate) use self::{
-    candidates::{Candidates, FoundBlocks, is_by_postings},
-    rows::KeptPostings,
-};
 use crate::block::BlockHash;
+
+/// Blocks that are known of in one row of the directory.
+const DIRECTORY_BLOCKS: usize = 64;
 
 /// The directory of the blocks and the posting lists of the spaces and the tags.
 #[derive(Debug)]
 pub(crate) struct BlockIndex {
+    /// Of the blocks that are not kept.
     directory: Directory,
     revisions: CachedRevisions,
     kept: KeptPostings,
-    /// How many blocks that has.
-    kept_blocks: u32,
     /// How often that has become another one.
     epoch: u64,
     /// What it does not have: of each space its revision after its postings too.
@@ -53,7 +56,8 @@ pub(crate) struct BlockIndex {
 /// The end of a block.
 #[derive(Clone, Copy, Debug)]
 struct BlockEnd {
-    /// The position of its last event.
+    /// The positions of its first event and of its last.
+    first: Position,
     position: Position,
     hash: BlockHash,
     last_recorded_at: Timestamp,
@@ -62,13 +66,16 @@ struct BlockEnd {
 impl BlockIndex {
     /// The index of a store without blocks.
     pub(crate) fn new(genesis: BlockHash, kept: KeptPostings) -> Self {
-        let start =
-            BlockEnd { position: Position::START, hash: genesis, last_recorded_at: Timestamp::MIN };
+        let start = BlockEnd {
+            first: Position::START,
+            position: Position::START,
+            hash: genesis,
+            last_recorded_at: Timestamp::MIN,
+        };
         Self {
             directory: Directory::default(),
             revisions: CachedRevisions::none(),
             kept,
-            kept_blocks: 0,
             epoch: 0,
             fresh_spaces: FreshPostings::default(),
             fresh_tags: FreshPostings::default(),
@@ -78,16 +85,11 @@ impl BlockIndex {
     }
 
     /// The index as it is kept.
-    fn kept_as(
-        genesis: BlockHash,
-        owner: &IndexExtent,
-        entries: Vec<BlockEntry>,
-        kept: KeptPostings,
-    ) -> Self {
+    fn kept_as(genesis: BlockHash, owner: &IndexExtent, kept: KeptPostings) -> Self {
         let mut index = Self::new(genesis, kept);
-        entries.into_iter().for_each(|entry| index.directory.push(entry));
-        index.kept_blocks = owner.blocks;
+        index.directory = Directory::begin_at(owner.blocks);
         index.kept_end = BlockEnd {
+            first: owner.last_first,
             position: owner.end,
             hash: owner.last_hash,
             last_recorded_at: owner.last_recorded_at,
@@ -109,6 +111,7 @@ impl BlockIndex {
             self.fresh_tags.add(tag, TagPosting { block }, ());
         }
         self.ends.push_back(BlockEnd {
+            first: records.first_position(),
             position: records.last_position(),
             hash,
             last_recorded_at: records.last_recorded_at(),
@@ -137,16 +140,32 @@ impl BlockIndex {
         u64::from(self.directory.len())
     }
 
-    /// The first position of the block that holds `position`.
-    pub(crate) fn block_of(&self, position: Position) -> Option<Position> {
-        if position > self.end() {
-            return None;
-        }
-        self.directory.first(self.directory.block_of(position))
+    /// The position of the first event of the last block; before every event where there is none.
+    pub(crate) fn last_block(&self) -> Position {
+        self.last().first
     }
 
-    /// The postings that are on the disk, to be asked for what the index does not know in memory; and the
-    /// epoch that they are of.
+    /// The first position of the block that holds a position; `None` where no block does, or one that
+    /// [is kept](BlockIndex::is_kept).
+    pub(crate) fn block_of(&self, position: Position) -> Option<Position> {
+        if position > self.end() || self.is_kept(position) {
+            return None;
+        }
+        self.directory.first(self.directory.block_of(position)?)
+    }
+
+    /// Whether a position is in a block that is kept: what is kept has to be asked which.
+    pub(crate) fn is_kept(&self, position: Position) -> bool {
+        position <= self.kept_end.position
+    }
+
+    /// The position of the last event in a block that is kept.
+    pub(crate) const fn end_of_kept(&self) -> Position {
+        self.kept_end.position
+    }
+
+    /// The postings and the directory that are on the disk, to be asked for what the index does not know
+    /// in memory; and the epoch that they are of.
     pub(crate) fn kept(&self) -> KeptPostings {
         self.kept.clone()
     }
@@ -155,48 +174,43 @@ impl BlockIndex {
         self.epoch
     }
 
+    /// How many blocks are kept.
     fn kept_blocks(&self) -> u32 {
-        self.kept_blocks
+        self.directory.begin()
     }
 
-    /// The block that holds a position, to look for candidates from; `None` where that takes no look at
-    /// what is kept.
-    pub(crate) fn start_in_kept(&self, from: Position) -> Option<u32> {
-        let start = self.directory.block_of(from);
-        (start < self.kept_blocks).then_some(start)
-    }
-
-    /// The next blocks from the one that holds `from` on that may hold events that pass `filter`,
-    /// some of them at least as far as was looked. `kept` is what the postings that are kept have of
-    /// its tags and spaces.
+    /// The next blocks from the one that holds `from` on that may hold events that pass `filter`, some of
+    /// them at least as far as was looked. `kept` is what is kept of them, of a filter that
+    /// some events do not pass.
     pub(crate) fn candidates(
         &self,
         from: Position,
         filter: &EventFilter,
-        kept: &FoundBlocks,
+        kept: FoundBlocks,
     ) -> Candidates {
-        let start = self.directory.block_of(from);
+        if filter.is_all() {
+            return Candidates::new(vec![(from, self.end())], self.end());
+        }
+        let FoundBlocks { mut blocks, end } = kept;
+        if let Some(end) = end {
+            return Candidates::new(blocks, end);
+        }
+        let start = self.directory.block_of(from).unwrap_or_else(|| self.kept_blocks());
         let may_hold = |block: &u32| {
             self.directory.get(*block).is_some_and(|entry| entry.may_hold(filter.event_types()))
         };
-        let positions = |block| self.positions(block);
         if is_by_postings(filter) {
-            let fresh = match kept.end {
-                Some(_) => FoundBlocks::default(),
-                None => {
-                    let (spaces, tags) = (&self.fresh_spaces, &self.fresh_tags);
-                    FoundBlocks::fresh(spaces, tags, filter, start.max(self.kept_blocks))
-                }
-            };
-            let end = kept.end.or(fresh.end).unwrap_or_else(|| self.directory.len());
-            let found = kept.blocks.iter().chain(&fresh.blocks).copied();
-            let passing = found.filter(|block| *block >= start && may_hold(block));
-            return Candidates::new(passing.filter_map(positions).collect(), self.last_before(end));
+            let fresh = Numbers::fresh(&self.fresh_spaces, &self.fresh_tags, filter, start);
+            let end = fresh.end.unwrap_or_else(|| self.directory.len());
+            let passing = fresh.blocks.into_iter().filter(may_hold);
+            blocks.extend(passing.filter_map(|block| self.positions(block)));
+            return Candidates::new(blocks, self.last_before(end));
         }
         let passing = (start..self.directory.len()).filter(may_hold).take(MAX_CANDIDATES);
-        let blocks: Vec<_> = passing.filter_map(positions).collect();
-        let last = blocks.last().filter(|_| blocks.len() == MAX_CANDIDATES);
+        let fresh: Vec<_> = passing.filter_map(|block| self.positions(block)).collect();
+        let last = fresh.last().filter(|_| fresh.len() == MAX_CANDIDATES);
         let through = last.map_or_else(|| self.end(), |(_, last)| *last);
+        blocks.extend(fresh);
         Candidates::new(blocks, through)
     }
 
@@ -213,11 +227,6 @@ impl BlockIndex {
         }
     }
 
-    /// The first position of a block.
-    pub(crate) fn first_position(&self, block: u32) -> Option<Position> {
-        self.directory.first(block)
-    }
-
     /// The first position of the newest block that is not kept and has events of a space before a
     /// revision.
     pub(crate) fn fresh_block_of_revision(
@@ -231,7 +240,8 @@ impl BlockIndex {
         self.directory.first(posting.block)
     }
 
-    /// The first position of the last block whose first event was recorded at or before `time`.
+    /// The first position of the last block that is not kept whose first event was recorded at or before
+    /// `time`.
     pub(crate) fn block_as_of(&self, time: Timestamp) -> Option<Position> {
         self.directory.first(self.directory.block_as_of(time)?)
     }
@@ -263,7 +273,7 @@ impl BlockIndex {
 
     /// How many blocks are not kept.
     fn fresh_blocks(&self) -> u32 {
-        self.directory.len().saturating_sub(self.kept_blocks)
+        self.directory.len().saturating_sub(self.kept_blocks())
     }
 
     /// Bytes of the postings that are not kept, about.
@@ -276,31 +286,44 @@ impl BlockIndex {
     fn new_rows(&self, through: Position) -> Option<NewRows> {
         let count = self.ends.partition_point(|end| end.position <= through);
         let last = self.ends.get(count.checked_sub(1)?)?;
-        let blocks = self.kept_blocks.saturating_add(u32::try_from(count).ok()?);
-        let owner = IndexExtent {
+        let first_block = self.kept_blocks();
+        let blocks = first_block.saturating_add(u32::try_from(count).ok()?);
+        let owner = Self::extent(blocks, last);
+        let rows = self.fresh_spaces.rows(blocks).chain(self.fresh_tags.rows(blocks));
+        let entries = self.directory.before(blocks).chunks(DIRECTORY_BLOCKS);
+        let mut ends = self.ends.iter().take(count).map(|end| end.position);
+        let directory = (first_block..).step_by(DIRECTORY_BLOCKS).zip(entries);
+        let directory = directory.filter_map(|(first_block, entries)| {
+            let end = ends.nth(entries.len().checked_sub(1)?)?;
+            Some(DirectoryRow { first_block, end, entries: entries.to_vec() })
+        });
+        Some(NewRows { owner, directory: directory.collect(), postings: rows.collect() })
+    }
+
+    /// What is kept goes up to there.
+    fn kept_extent(&self) -> IndexExtent {
+        Self::extent(self.kept_blocks(), &self.kept_end)
+    }
+
+    fn extent(blocks: u32, last: &BlockEnd) -> IndexExtent {
+        IndexExtent {
             blocks,
+            last_first: last.first,
             end: last.position,
             last_hash: last.hash,
             last_recorded_at: last.last_recorded_at,
-        };
-        let rows = self.fresh_spaces.rows(blocks).chain(self.fresh_tags.rows(blocks));
-        Some(NewRows {
-            owner,
-            first_block: self.kept_blocks,
-            directory: self.directory.range(self.kept_blocks..blocks).to_vec(),
-            postings: rows.collect(),
-        })
+        }
     }
 
-    /// Lets go of the postings of the first so many blocks: they are kept.
+    /// Lets go of what is known of the first so many blocks: it is kept.
     fn note_kept(&mut self, blocks: u32, kept: KeptPostings) {
-        let count = usize::try_from(blocks.saturating_sub(self.kept_blocks)).unwrap_or(0);
+        let count = usize::try_from(blocks.saturating_sub(self.kept_blocks())).unwrap_or(0);
         if let Some(end) = self.ends.drain(..count.min(self.ends.len())).next_back() {
             self.kept_end = end;
         }
         self.fresh_spaces.release(blocks);
         self.fresh_tags.release(blocks);
-        self.kept_blocks = blocks;
+        self.directory.release(blocks);
         self.replace_kept(kept);
     }
 
@@ -313,7 +336,8 @@ impl BlockIndex {
     pub(crate) fn go_back_to(&mut self, end: Position) {
         let count = self.ends.partition_point(|known| known.position <= end);
         self.ends.truncate(count);
-        let blocks = self.kept_blocks.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let blocks = self.kept_blocks().saturating_add(count);
         self.directory.truncate(blocks);
         self.fresh_spaces.truncate(blocks);
         self.fresh_tags.truncate(blocks);
@@ -321,7 +345,7 @@ impl BlockIndex {
         self.epoch += 1;
     }
 
-    /// The positions of the first and the last event of a block.
+    /// The positions of the first and the last event of a block that is not kept.
     fn positions(&self, block: u32) -> Option<(Position, Position)> {
         let first = self.directory.first(block)?;
         Some((first, self.last_before(block.saturating_add(1))))

@@ -44,6 +44,26 @@ pub(crate) struct SegmentIndex {
     pub(crate) blocks: Vec<SegmentEntry>,
 }
 
+/// What is known of a segment but where its blocks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentEnds {
+    /// The position of the first record.
+    pub(crate) first_position: Position,
+    /// The position of the last record.
+    pub(crate) last_position: Position,
+    /// The hash of the block before the first.
+    pub(crate) previous: BlockHash,
+    /// The hash of the last block.
+    pub(crate) last_hash: BlockHash,
+}
+
+impl SegmentIndex {
+    pub(crate) const fn ends(&self) -> SegmentEnds {
+        let Self { first_position, last_position, previous, last_hash, .. } = *self;
+        SegmentEnds { first_position, last_position, previous, last_hash }
+    }
+}
+
 /// Where a block lies in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentEntry {

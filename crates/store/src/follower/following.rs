@@ -217,7 +217,7 @@ impl Following {
         let is_end = |end, hash: &_| self.segments.hash_at(end) == Some(*hash);
         let genesis = block::genesis(shared.store_id);
         let mut index = shared.kept_index.open_again(genesis, epoch, is_end)?;
-        shared.kept_index.catch_up(&mut index, false, &|from, visit| {
+        shared.kept_index.catch_up(&mut index, false, &[], &|from, visit| {
             self.segments.blocks_from(from, &mut |block, _| visit(block))
         })?;
         let mut view = shared.view_mut();

@@ -19,8 +19,13 @@ const SINGLE: u8 = b'i';
 const ORIGIN: u8 = b'o';
 const SPAN: u8 = b's';
 
-pub(super) const OPTIONS: RunSetOptions =
-    RunSetOptions { kind: *b"SFEVIDS\x02", filter_key, inline_bytes: 0, join: None };
+pub(super) const OPTIONS: RunSetOptions = RunSetOptions {
+    kind: *b"SFEVIDS\x02",
+    filter_key,
+    inline_bytes: 0,
+    join: None,
+    is_ascending: false,
+};
 
 /// Spans are looked for in order: filters have no use for their keys.
 fn filter_key(key: &[u8]) -> &[u8] {
@@ -104,14 +109,8 @@ fn find_place(view: &View, key: &[u8; 17]) -> Result<Option<Position>, RunsError
 
 /// The first spans that an id may be in, `most` at most: those whose `high` is the id or after it.
 pub(super) fn spans_from(view: &View, id: u128, most: usize) -> Result<Vec<IdSpan>, RunsError> {
-    let mut spans = Vec::new();
-    let mut rows = view.scan(&span_key(id))?;
-    while spans.len() < most
-        && let Some(span) = rows.next_row()?.and_then(span_of)
-    {
-        spans.push(span);
-    }
-    Ok(spans)
+    let rows = view.rows_from(&span_key(id), most)?;
+    Ok(rows.iter().map_while(|(key, value)| span_of((key, value))).collect())
 }
 
 fn span_of((key, value): KeyValue<'_>) -> Option<IdSpan> {

@@ -1,18 +1,24 @@
 //! The segments of the journal: blocks, immutable, synced, chained from file to file.
 
+mod noted;
 mod scan;
 
-use spacefold_disk::File;
+use std::sync::Arc;
+
+use spacefold_disk::{File, FileStamp};
 use spacefold_event_core::{
     Position, StorageError,
     bytes::{to_u64, to_usize},
 };
 
-pub(crate) use self::scan::SegmentScan;
+pub(crate) use self::{
+    noted::{NotedSegment, NotedSegments},
+    scan::SegmentScan,
+};
 use crate::{
     block::{
         self, Block, BlockError, BlockHash, EncodedBlock,
-        segment::{self, SegmentEntry, SegmentIndex},
+        segment::{self, SegmentEnds, SegmentEntry, SegmentIndex},
     },
     error::OpenError,
     folder::StoreFolder,
@@ -21,29 +27,51 @@ use crate::{
 /// What is done with each block and its bytes.
 pub(crate) type VisitBlockBytes<'v> = dyn FnMut(&Block, &[u8]) -> Result<(), OpenError> + 'v;
 
+/// How many of the newest files are looked at, whatever is noted of them: those of 32 GiB. An older one
+/// that is not as it was is noticed when it is read.
+const LOOKED_AT_FILES: usize = 4_096;
+
 /// The segments of a store, ascending.
 #[derive(Debug)]
 pub(crate) struct Segments {
     folder: StoreFolder,
     store_id: [u8; 16],
-    files: Vec<SegmentIndex>,
+    files: Vec<SegmentEnds>,
+    /// What is to be noted of those that were read.
+    unnoted: Vec<NotedSegment>,
 }
 
 impl Segments {
-    /// Reads the index of every segment and checks that they follow one another.
+    /// Reads what every segment says of itself, and checks that they follow one another.
     pub(crate) fn open(folder: &StoreFolder, store_id: [u8; 16]) -> Result<Self, OpenError> {
-        let mut segments = Self { folder: folder.clone(), store_id, files: Vec::new() };
-        segments.add(&folder.segment_firsts()?)?;
+        Self::open_noted(folder, store_id, &NotedSegments::new())
+    }
+
+    /// As [`Segments::open`], but reads no file that is as it was when something was noted of it.
+    ///
+    /// # Cost
+    /// A list of the folder, and a look at the file of each segment that does not open it.
+    pub(crate) fn open_noted(
+        folder: &StoreFolder,
+        store_id: [u8; 16],
+        noted: &NotedSegments,
+    ) -> Result<Self, OpenError> {
+        let (files, unnoted) = (Vec::new(), Vec::new());
+        let mut segments = Self { folder: folder.clone(), store_id, files, unnoted };
+        segments.add(&folder.segment_firsts()?, noted)?;
         Ok(segments)
     }
 
-    /// Reads the indexes of those that were written since; of all of them, where others were put in
-    /// the place of some.
+    /// Reads of those that were written since; of all of them, where others were put in the place of
+    /// some.
     pub(crate) fn read_on(&mut self) -> Result<(), OpenError> {
         let firsts = self.folder.segment_firsts()?;
-        let known = self.files.iter().map(|index| index.first_position);
+        let known = self.files.iter().map(|file| file.first_position);
         match firsts.get(..self.files.len()).filter(|begin| known.eq(begin.iter().copied())) {
-            Some(_) => self.add(firsts.get(self.files.len()..).unwrap_or_default()),
+            Some(_) => {
+                let new = firsts.get(self.files.len()..).unwrap_or_default();
+                self.add(new, &NotedSegments::new())
+            }
             None => {
                 *self = Self::open(&self.folder, self.store_id)?;
                 Ok(())
@@ -51,24 +79,70 @@ impl Segments {
         }
     }
 
-    /// Reads the indexes of the next files.
-    fn add(&mut self, firsts: &[Position]) -> Result<(), OpenError> {
-        for first in firsts {
+    /// Takes in the next files.
+    fn add(&mut self, firsts: &[Position], noted: &NotedSegments) -> Result<(), OpenError> {
+        let unlooked_at = firsts.len().saturating_sub(LOOKED_AT_FILES);
+        for (place, first) in firsts.iter().enumerate() {
             let next = self.end().next();
-            let damaged = |what: String| OpenError::JournalDamaged {
-                position: next,
-                file: self.folder.segment_path(*first),
-                offset: 0,
-                what,
+            let ends = match noted.get(first) {
+                Some(noted) if place < unlooked_at => noted.ends,
+                noted => {
+                    let stamp = self.folder.segment_stamp(*first)?;
+                    match noted.filter(|noted| stamp == Some(noted.stamp)) {
+                        Some(noted) => noted.ends,
+                        None => self.read_ends(*first, stamp)?,
+                    }
+                }
             };
-            let index = read_index(self.folder.open_segment(*first)?.as_ref(), self.store_id)?;
-            let index = index.map_err(|error| damaged(error.to_string()))?;
-            if index.first_position != next || index.previous != self.last_hash() {
-                return Err(damaged(format!("the file begins at {}", index.first_position)));
+            if ends.first_position != next || ends.previous != self.last_hash() {
+                let what = format!("the file begins at {}", ends.first_position);
+                return Err(self.damaged(*first, next, what));
             }
-            self.files.push(index);
+            self.files.push(ends);
         }
         Ok(())
+    }
+
+    /// Reads what a file says of itself, whose stamp was this before.
+    fn read_ends(
+        &mut self,
+        first: Position,
+        stamp: Option<FileStamp>,
+    ) -> Result<SegmentEnds, OpenError> {
+        let file = self.folder.open_segment(first)?;
+        let index = read_index(file.as_ref(), self.store_id)?;
+        let index =
+            index.map_err(|error| self.damaged(first, self.end().next(), error.to_string()))?;
+        let ends = index.ends();
+        self.unnoted.extend(stamp.map(|stamp| NotedSegment { ends, stamp }));
+        Ok(ends)
+    }
+
+    fn damaged(&self, first: Position, position: Position, what: String) -> OpenError {
+        OpenError::JournalDamaged {
+            position,
+            file: self.folder.segment_path(first),
+            offset: 0,
+            what,
+        }
+    }
+
+    /// The file that begins as one of these says, and where its blocks are.
+    fn index_of(&self, ends: &SegmentEnds) -> Result<(Arc<dyn File>, SegmentIndex), OpenError> {
+        let first = ends.first_position;
+        let file = self.folder.open_segment(first)?;
+        let index = read_index(file.as_ref(), self.store_id)?;
+        let index = index.map_err(|error| self.damaged(first, first, error.to_string()))?;
+        if index.ends() != *ends {
+            let what = "it is another segment than it was".to_owned();
+            return Err(self.damaged(first, first, what));
+        }
+        Ok((file, index))
+    }
+
+    /// What is to be noted of the files that were read, since nothing was or they had changed.
+    pub(crate) fn unnoted(&self) -> &[NotedSegment] {
+        &self.unnoted
     }
 
     /// A block of the same store, wherever it is from.
@@ -78,18 +152,18 @@ impl Segments {
 
     /// The position of the last event in a segment.
     pub(crate) fn end(&self) -> Position {
-        self.files.last().map_or(Position::START, |index| index.last_position)
+        self.files.last().map_or(Position::START, |file| file.last_position)
     }
 
     /// The hash of the last block in a segment.
     pub(crate) fn last_hash(&self) -> BlockHash {
-        self.files.last().map_or_else(|| block::genesis(self.store_id), |index| index.last_hash)
+        self.files.last().map_or_else(|| block::genesis(self.store_id), |file| file.last_hash)
     }
 
     /// The hash of the block that ends a file at a position; `None` when no file ends there.
     pub(crate) fn hash_at(&self, position: Position) -> Option<BlockHash> {
-        let ends = self.files.iter().find(|index| index.last_position == position);
-        ends.map(|index| index.last_hash)
+        let place = self.files.binary_search_by_key(&position, |file| file.last_position).ok()?;
+        self.files.get(place).map(|file| file.last_hash)
     }
 
     /// Where each file after a position ends, and the hash of the last block there, in order.
@@ -97,22 +171,34 @@ impl Segments {
         &self,
         position: Position,
     ) -> impl Iterator<Item = (Position, BlockHash)> {
-        let after = self.files.iter().filter(move |index| index.last_position > position);
-        after.map(|index| (index.last_position, index.last_hash))
+        self.files_from(position.next()).iter().map(|file| (file.last_position, file.last_hash))
     }
 
-    /// The first position of the block that holds a position, or of the first block.
-    pub(crate) fn block_of(&self, position: Position) -> Position {
-        let entries = self.files.iter().flat_map(|index| &index.blocks);
-        let before = entries.map(|entry| entry.first_position);
-        before.take_while(|first| *first <= position).last().unwrap_or(Position::new(1))
+    /// The file that has a position, and those after it.
+    fn files_from(&self, position: Position) -> &[SegmentEnds] {
+        let before = self.files.partition_point(|file| file.last_position < position);
+        self.files.get(before..).unwrap_or_default()
+    }
+
+    /// The first position of the block that holds a position, or of the last block before it.
+    pub(crate) fn block_of(&self, position: Position) -> Result<Position, OpenError> {
+        let file = self.files_from(position).first().or(self.files.last());
+        let Some(file) = file else { return Ok(Position::new(1)) };
+        let (_, index) = self.index_of(file)?;
+        let before = index.blocks.iter().map(|entry| entry.first_position);
+        let found = before.take_while(|first| *first <= position).last();
+        Ok(found.unwrap_or(file.first_position))
     }
 
     /// Where each block begins from `from` on, and its bytes, as the indexes of the files say.
-    pub(crate) fn places_from(&self, from: Position) -> impl Iterator<Item = (Position, usize)> {
-        let entries = self.files.iter().flat_map(|index| &index.blocks);
-        let behind = entries.filter(move |entry| entry.first_position >= from);
-        behind.map(|entry| (entry.first_position, to_usize(entry.len)))
+    pub(crate) fn places_from(&self, from: Position) -> Result<Vec<(Position, usize)>, OpenError> {
+        let mut places = Vec::new();
+        for file in self.files_from(from) {
+            let (_, index) = self.index_of(file)?;
+            let behind = index.blocks.iter().filter(|entry| entry.first_position >= from);
+            places.extend(behind.map(|entry| (entry.first_position, to_usize(entry.len))));
+        }
+        Ok(places)
     }
 
     /// Reads every block from the one at `from` on, checked against its own hash and the chain.
@@ -121,8 +207,8 @@ impl Segments {
         from: Position,
         visit: &mut VisitBlockBytes<'_>,
     ) -> Result<(), OpenError> {
-        for index in self.files.iter().filter(|index| index.last_position >= from) {
-            let file = self.folder.open_segment(index.first_position)?;
+        for ends in self.files_from(from) {
+            let (file, index) = self.index_of(ends)?;
             let mut previous = None;
             for entry in index.blocks.iter().filter(|entry| entry.first_position >= from) {
                 let damaged = |error: BlockError| OpenError::JournalDamaged {

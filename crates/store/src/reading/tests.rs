@@ -211,8 +211,11 @@ fn a_copy_that_fails_otherwise_is_not_gone_on_without() {
     let path = folder.path().join("store");
     store(&path).close().unwrap();
     let log = open(&path);
-    log.shared().sled().unwrap().refuse_now(ErrorKind::TimedOut);
-    let error = log.read_space("space-3", Revision::new(1), 1).unwrap_err();
+    let sled = log.shared().sled().unwrap();
+    let last = *sled.first_positions().unwrap().last().unwrap();
+    sled.refuse_now(ErrorKind::TimedOut);
+    // The newest block is in no segment yet.
+    let error = log.shared().event(last).unwrap_err();
     assert!(matches!(&error, ReadError::Storage(why) if why.kind() == StorageErrorKind::Other));
     assert!(log.refusal().is_none());
 }

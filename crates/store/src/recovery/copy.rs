@@ -219,7 +219,7 @@ pub(super) fn make_anew(
     let lineage = Lineage {
         store_id: head.store_id,
         position: sealed.end(),
-        last_block_after: sealed.block_of(sealed.end()).previous(),
+        last_block_after: sealed.block_of(sealed.end())?.previous(),
         sessions: head.sessions.clone(),
     };
     replace(folder, head, sealed, &lineage)
@@ -268,7 +268,7 @@ fn catch_up(sled: &dyn LogCopy, head: &Head, sealed: &Segments) -> Result<(), Co
             ))),
         };
     }
-    sled.keep_places(&mut sealed.places_from(end.next()))?;
+    sled.keep_places(&mut sealed.places_from(end.next())?.into_iter())?;
     let mut gap = None;
     sealed.blocks_from(end.next(), &mut |block, bytes| {
         let first = block.records.first_position();
@@ -369,7 +369,7 @@ pub(crate) fn rebuild(shared: &SharedStore, wrong: &Arc<dyn LogCopy>) -> Result<
     // Nothing that is locked for it may be asked for while the copy is replaced.
     let mut lineage = shared.lineage();
     go_back(shared, &head, |sealed| {
-        lineage.last_block_after = sealed.block_of(sealed.end()).previous();
+        lineage.last_block_after = sealed.block_of(sealed.end())?.previous();
         replace(&shared.folder, &head, sealed, &lineage).map(Copy::Open)
     })?;
     let mut head_file = shared.head_file.lock();

@@ -10,7 +10,7 @@ use crate::{
     head::Head,
     journal::{
         scan::{self, JournalScan, KeptFrames},
-        segments::Segments,
+        segments::{NotedSegments, Segments},
     },
     kin::{self, Kin},
 };
@@ -27,9 +27,13 @@ pub(crate) struct FittingParts {
     pub(crate) kin: Kin,
 }
 
-/// Reads the parts of a store.
-pub(crate) fn read(folder: &StoreFolder, head: &Head) -> Result<FittingParts, OpenError> {
-    let sealed = Segments::open(folder, head.store_id)?;
+/// Reads the parts of a store, but for the segments that are as they were noted.
+pub(crate) fn read(
+    folder: &StoreFolder,
+    head: &Head,
+    noted: &NotedSegments,
+) -> Result<FittingParts, OpenError> {
+    let sealed = Segments::open_noted(folder, head.store_id, noted)?;
     let known_head = known_head(head, &sealed, folder)?;
     let kin = kin::judge(folder, head)?;
     let known = known_head.durable_head.max(kin.known());
@@ -117,7 +121,7 @@ fn compare_newest_sealed(
         return Err(differ(folder, StorePart::Head, what));
     }
     let frames = all.as_ref().unwrap_or(frames);
-    sealed.blocks_from(sealed.block_of(first), &mut |block, _| match compare::first_difference(
+    sealed.blocks_from(sealed.block_of(first)?, &mut |block, _| match compare::first_difference(
         &block.records,
         frames,
         Compare::Events,

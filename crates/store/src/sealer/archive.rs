@@ -9,8 +9,11 @@ use crossbeam_channel::Sender;
 use spacefold_event_core::StorageError;
 
 use crate::{
-    id_lookup::make_ids_after_archiving, journal::segments, progress::StoreFailure,
-    shared::SharedStore, unfiled::UnfiledBlocks,
+    id_lookup::make_ids_after_archiving,
+    journal::segments::{self, NotedSegment},
+    progress::StoreFailure,
+    shared::SharedStore,
+    unfiled::UnfiledBlocks,
 };
 
 /// Says that nothing is being archived any more, however the thread ends.
@@ -63,6 +66,9 @@ pub(super) fn start(
 
 fn archive(shared: &SharedStore, unfiled: &UnfiledBlocks) -> Result<(), StorageError> {
     let index = segments::write(&shared.folder, shared.store_id, &unfiled.blocks)?;
+    if let Some(stamp) = shared.folder.segment_stamp(index.first_position)? {
+        shared.kept_index.note_segment(NotedSegment { ends: index.ends(), stamp });
+    }
     #[cfg(test)]
     drop(shared.noting_sealed.lock());
     let mut head_file = shared.head_file.lock();

@@ -5,6 +5,7 @@ use spacefold_runs::RunsError;
 
 use super::{
     fresh::FreshPostings,
+    kept_directory::BlocksByNumber,
     postings::{Posting, SpacePosting, TagPosting},
     rows::KeptPostings,
 };
@@ -45,9 +46,18 @@ impl Candidates {
     }
 }
 
-/// Blocks in order, as far as was looked.
+/// Blocks that are kept, in order, as far as was looked.
 #[derive(Debug, Default)]
 pub(crate) struct FoundBlocks {
+    /// The positions of the first and the last event of each.
+    pub(super) blocks: Vec<(Position, Position)>,
+    /// The position up to which all of them are known; `None` when all are.
+    pub(super) end: Option<Position>,
+}
+
+/// The numbers of blocks that all parts of a filter have, in order, as far as was looked.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
     pub(super) blocks: Vec<u32>,
     /// The block before which all of them are known; `None` when all are.
     pub(super) end: Option<u32>,
@@ -59,12 +69,38 @@ pub(crate) fn is_by_postings(filter: &EventFilter) -> bool {
 }
 
 impl FoundBlocks {
-    /// Looks in what is kept for the blocks of a filter with tags or spaces, from a block on.
+    /// Looks in what is kept for the blocks of a filter, from the one that holds a position on.
     pub(crate) fn find(
         kept: &KeptPostings,
         filter: &EventFilter,
-        start: u32,
+        from: Position,
     ) -> Result<Self, RunsError> {
+        if !is_by_postings(filter) {
+            return kept.blocks_of_types(filter, from);
+        }
+        let row = kept.row_at(from)?;
+        let start = row.as_ref().and_then(|row| row.block_at(from));
+        let Some((start, _)) = start else { return Ok(Self::default()) };
+        let numbers = Numbers::kept(kept, filter, start)?;
+        let mut blocks = BlocksByNumber::of(kept);
+        let mut found = Self::default();
+        for block in numbers.blocks {
+            let Some((entry, last)) = blocks.get(block)? else { continue };
+            if entry.may_hold(filter.event_types()) {
+                found.blocks.push((entry.first(), last));
+            }
+        }
+        if let Some(end) = numbers.end {
+            // Past the last one all are known.
+            found.end = blocks.get(end)?.map(|(entry, _)| entry.first().previous());
+        }
+        Ok(found)
+    }
+}
+
+impl Numbers {
+    /// Those of what is kept.
+    fn kept(kept: &KeptPostings, filter: &EventFilter, start: u32) -> Result<Self, RunsError> {
         let mut parts = parts_of(
             filter,
             |tag| Box::new(KeptList::<TagPosting>::new(kept, tag)),

@@ -1,32 +1,35 @@
 //! The index in files of its own: written as segments are, and read back when a store is opened.
 //! Only blocks of segments are in it, so that a store that goes back to those keeps it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc, time::SystemTime};
 
 use spacefold_disk::{Folder as DiskFolder, LazyFolder, MemoryDisk};
 use spacefold_event_core::{Position, StorageError, Timestamp, bytes::ByteReader, lock::Lock};
-use spacefold_runs::{Opened, PageCache, RunSet, RunsError, View};
+use spacefold_runs::{Opened, PageCache, RunSet, RunsError};
 
 use super::{
     BlockIndex,
-    directory::{self, BlockEntry},
+    directory::DirectoryRow,
     rows::{self, IndexRow, KeptPostings, OPTIONS},
 };
 use crate::{
     block::{Block, BlockHash},
     error::OpenError,
+    journal::segments::{NotedSegment, NotedSegments},
 };
 
 /// The folder of the index, among what is derived from the log.
 const FOLDER: &str = "block-index";
 /// Bytes of pages that are kept for the next lookup.
 const CACHE_BYTES: u64 = 8 << 20;
-/// Blocks that are known of in one row of the directory.
-const DIRECTORY_BLOCKS: usize = 64;
 /// Blocks after which what is read to make the index is written.
 const MAKING_BLOCKS: u32 = 1_024;
 /// Bytes of postings in memory, about, after which it is too: many tags are in one block only.
 const MAKING_BYTES: usize = 16 << 20;
+
+/// Segments that nothing is noted of, after which that is made up for when the store is opened; fewer are
+/// noted with the next run.
+const MAX_UNNOTED: usize = 8;
 
 /// How often an index that another process writes is opened before it is taken for none.
 const OPENINGS: usize = 3;
@@ -45,11 +48,61 @@ pub(crate) struct KeptIndex {
     folder: Arc<dyn DiskFolder>,
     cache: Arc<PageCache>,
     set: Lock<RunSet>,
+    /// What is to be noted of segments with the next run.
+    unnoted: Lock<Vec<NotedSegment>>,
+}
+
+/// An index as it lies in its folder, before it is held against the segments.
+pub(crate) struct FoundIndex {
+    folder: Arc<dyn DiskFolder>,
+    cache: Arc<PageCache>,
+    found: Option<(RunSet, IndexExtent)>,
+}
+
+impl FoundIndex {
+    /// Looks into the folder for what is derived. Nothing is changed. An index that is lost or damaged
+    /// is none: it is made anew.
+    pub(crate) fn look(derived: &Arc<dyn DiskFolder>) -> Self {
+        let folder = LazyFolder::within(derived, FOLDER);
+        let cache = Arc::new(PageCache::new(CACHE_BYTES));
+        let found = find(&folder, &cache).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the index of the blocks cannot be used: it is made anew");
+            None
+        });
+        Self { folder, cache, found }
+    }
+
+    /// What is noted of segments.
+    pub(crate) fn noted_segments(&self) -> NotedSegments {
+        let Some((set, _)) = &self.found else { return NotedSegments::new() };
+        read_noted(set).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what is noted of segments cannot be used: they are read");
+            NotedSegments::new()
+        })
+    }
+
+    /// The index, and what it knows, if that fits the segments: `is_end` says whether a block that ends
+    /// at a position has this hash.
+    pub(crate) fn open(
+        self,
+        genesis: BlockHash,
+        is_end: impl FnOnce(Position, &BlockHash) -> bool,
+    ) -> Result<(KeptIndex, BlockIndex), StorageError> {
+        let Self { folder, cache, found } = self;
+        let fitting = found.filter(|(_, owner)| is_end(owner.end, &owner.last_hash));
+        let (set, index) = match fitting {
+            Some(found) => kept_as(genesis, found),
+            None => nothing(&folder, &cache, genesis)?,
+        };
+        Ok((KeptIndex { folder, cache, set: Lock::new(set), unnoted: Lock::default() }, index))
+    }
 }
 
 /// How far the index on the disk goes.
 pub(super) struct IndexExtent {
     pub(super) blocks: u32,
+    /// The positions of the first event of the last block, and of its last.
+    pub(super) last_first: Position,
     pub(super) end: Position,
     pub(super) last_hash: BlockHash,
     pub(super) last_recorded_at: Timestamp,
@@ -58,6 +111,7 @@ pub(super) struct IndexExtent {
 impl IndexExtent {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = self.blocks.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.last_first.get().to_le_bytes());
         bytes.extend_from_slice(&self.end.get().to_le_bytes());
         bytes.extend_from_slice(&self.last_hash);
         bytes.extend_from_slice(&self.last_recorded_at.as_micros().to_le_bytes());
@@ -68,6 +122,7 @@ impl IndexExtent {
         let mut bytes = ByteReader::new(bytes);
         Some(Self {
             blocks: bytes.u32()?,
+            last_first: Position::new(bytes.u64()?),
             end: Position::new(bytes.u64()?),
             last_hash: bytes.array()?,
             last_recorded_at: Timestamp::from_micros(bytes.i64()?)?,
@@ -78,46 +133,26 @@ impl IndexExtent {
 /// What becomes the next run.
 pub(super) struct NewRows {
     pub(super) owner: IndexExtent,
-    /// The first block that is not kept yet, and what is known of it and those after it.
-    pub(super) first_block: u32,
-    pub(super) directory: Vec<BlockEntry>,
+    /// The blocks that are not kept yet.
+    pub(super) directory: Vec<DirectoryRow>,
     pub(super) postings: Vec<IndexRow>,
 }
 
 impl NewRows {
-    fn rows(mut self) -> (Vec<IndexRow>, IndexExtent) {
-        self.postings.sort_unstable();
-        let chunks = (self.first_block..).step_by(DIRECTORY_BLOCKS);
-        let chunks = chunks.zip(self.directory.chunks(DIRECTORY_BLOCKS));
-        let directory =
-            chunks.map(|(block, entries)| (rows::directory_key(block), directory::encode(entries)));
-        (directory.chain(self.postings).collect(), self.owner)
+    fn rows(self) -> (Vec<IndexRow>, IndexExtent) {
+        let mut rows = self.postings;
+        for row in &self.directory {
+            let Some(first) = row.first() else { continue };
+            rows.push((rows::directory_key(first), row.encode()));
+            let number = rows::number_key(row.first_block);
+            rows.push((number, first.get().to_le_bytes().to_vec()));
+        }
+        (rows, self.owner)
     }
 }
 
 impl KeptIndex {
-    /// The index in the folder for what is derived, and what it knows, if that fits the segments:
-    /// `is_end` says whether a block that ends at a position has this hash. Nothing is changed. One that
-    /// is lost, damaged or another log's is none: it is made anew.
-    pub(crate) fn open(
-        derived: &Arc<dyn DiskFolder>,
-        genesis: BlockHash,
-        is_end: impl FnOnce(Position, &BlockHash) -> bool,
-    ) -> Result<(Self, BlockIndex), StorageError> {
-        let folder = LazyFolder::within(derived, FOLDER);
-        let cache = Arc::new(PageCache::new(CACHE_BYTES));
-        let found = load(&folder, &cache, genesis, is_end).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the index of the blocks cannot be used: it is made anew");
-            None
-        });
-        let (set, index) = match found {
-            Some(found) => found,
-            None => nothing(&folder, &cache, genesis)?,
-        };
-        Ok((Self { folder, cache, set: Lock::new(set) }, index))
-    }
-
-    /// As [`KeptIndex::open`], of the index as another process has written it since, to take the place
+    /// As [`FoundIndex::open`], of the index as another process has written it since, to take the place
     /// of an index of an epoch.
     pub(crate) fn open_again(
         &self,
@@ -125,11 +160,12 @@ impl KeptIndex {
         epoch: u64,
         is_end: impl Fn(Position, &BlockHash) -> bool,
     ) -> Result<BlockIndex, StorageError> {
-        let load = || load(&self.folder, &self.cache, genesis, &is_end).ok().flatten();
+        let fits = |owner: &IndexExtent| is_end(owner.end, &owner.last_hash);
+        let find = || find(&self.folder, &self.cache).ok().flatten();
         // It may be in the middle of being written.
-        let found = (0..OPENINGS).find_map(|_| load());
+        let found = (0..OPENINGS).find_map(|_| find().filter(|(_, owner)| fits(owner)));
         let (set, mut index) = match found {
-            Some(found) => found,
+            Some(found) => kept_as(genesis, found),
             None => nothing(&self.folder, &self.cache, genesis)?,
         };
         *self.set.lock() = set;
@@ -137,11 +173,13 @@ impl KeptIndex {
         Ok(index)
     }
 
-    /// Takes in the blocks from where the index ends on, and writes them if it may.
+    /// Takes in the blocks from where the index ends on, and writes them if it may; with them, or else
+    /// with the next run, what is to be noted of segments.
     pub(crate) fn catch_up(
         &self,
         index: &mut BlockIndex,
         may_write: bool,
+        unnoted: &[NotedSegment],
         blocks_from: ReadBlocks<'_>,
     ) -> Result<(), OpenError> {
         let mut set = self.set.lock();
@@ -152,6 +190,11 @@ impl KeptIndex {
         }
         make(&mut set, index, may_write, blocks_from)?;
         if may_write {
+            self.unnoted.lock().extend_from_slice(unnoted);
+            if unnoted.len() > MAX_UNNOTED && index.kept_blocks() > 0 {
+                let note = self.write_noted(&mut set, index);
+                note.unwrap_or_else(|error| tracing::warn!(%error, "segments are read again"));
+            }
             let left = set.sweep();
             left.unwrap_or_else(|error| tracing::warn!(%error, "what a kill has left stays"));
         }
@@ -164,7 +207,44 @@ impl KeptIndex {
     /// # Errors
     /// [`RunsError`]: the index on the disk is as it was, and it may be tried again.
     pub(crate) fn keep(&self, through: Position, access: WithIndex<'_>) -> Result<(), RunsError> {
-        write(&mut self.set.lock(), through, access)
+        let mut set = self.set.lock();
+        let noted = self.take_settled();
+        let kept = write(&mut set, through, &noted, access);
+        if kept.is_err() {
+            self.unnoted.lock().extend(noted);
+        }
+        kept
+    }
+
+    /// Has a segment noted with one of the next runs, so that opening need not read it.
+    pub(crate) fn note_segment(&self, segment: NotedSegment) {
+        self.unnoted.lock().push(segment);
+    }
+
+    /// What can be noted by now: a change to the file would be seen.
+    fn take_settled(&self) -> Vec<NotedSegment> {
+        let now = SystemTime::now();
+        let mut unnoted = self.unnoted.lock();
+        let (settled, others) =
+            mem::take(&mut *unnoted).into_iter().partition(|noted| noted.stamp.is_settled(now));
+        *unnoted = others;
+        settled
+    }
+
+    /// Writes what is to be noted of segments alone.
+    fn write_noted(&self, set: &mut RunSet, index: &mut BlockIndex) -> Result<(), RunsError> {
+        let noted = self.take_settled();
+        if noted.is_empty() {
+            return Ok(());
+        }
+        let rows = noted_rows(&noted).collect();
+        let written = write_rows(set, rows, &index.kept_extent());
+        if written.is_err() {
+            self.unnoted.lock().extend(noted);
+        }
+        written?;
+        index.replace_kept(KeptPostings(set.view().clone()));
+        Ok(())
     }
 
     /// Makes the index anew where it turned out to be damaged, unless that has been done since it was at
@@ -238,15 +318,13 @@ fn make(
     blocks_from(index.end().next(), &mut |block| {
         index.add(&block.records, block.hash);
         match may_write && is_enough(index) {
-            true => {
-                Ok(write(set, index.end(), &mut |change| change(index))
-                    .map_err(StorageError::from)?)
-            }
+            true => Ok(write(set, index.end(), &[], &mut |change| change(index))
+                .map_err(StorageError::from)?),
             false => Ok(()),
         }
     })?;
     if may_write && index.fresh_blocks() > 0 {
-        write(set, index.end(), &mut |change| change(index)).map_err(StorageError::from)?;
+        write(set, index.end(), &[], &mut |change| change(index)).map_err(StorageError::from)?;
     }
     Ok(())
 }
@@ -256,47 +334,65 @@ pub(super) fn is_enough(index: &BlockIndex) -> bool {
     index.fresh_blocks() >= MAKING_BLOCKS || index.fresh_bytes() >= MAKING_BYTES
 }
 
-fn write(set: &mut RunSet, through: Position, access: WithIndex<'_>) -> Result<(), RunsError> {
+fn write(
+    set: &mut RunSet,
+    through: Position,
+    noted: &[NotedSegment],
+    access: WithIndex<'_>,
+) -> Result<(), RunsError> {
     let mut new = None;
     access(&mut |index| new = index.new_rows(through));
     let Some(new) = new else { return Ok(()) };
-    let (rows, owner) = new.rows();
-    let changes = rows.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())));
-    let written = set.write(changes, &owner.encode())?;
-    set.adopt(written);
+    let (mut rows, owner) = new.rows();
+    rows.extend(noted_rows(noted));
+    write_rows(set, rows, &owner)?;
     let postings = KeptPostings(set.view().clone());
     access(&mut |index| index.note_kept(owner.blocks, postings.clone()));
     Ok(())
 }
 
-/// The set of a folder, and what it says of the blocks; `None` when there is none, or not of these.
-fn load(
-    folder: &Arc<dyn DiskFolder>,
-    cache: &Arc<PageCache>,
-    genesis: BlockHash,
-    is_end: impl FnOnce(Position, &BlockHash) -> bool,
-) -> Result<Option<(RunSet, BlockIndex)>, RunsError> {
-    let opened = RunSet::open(Arc::clone(folder), OPTIONS, Arc::clone(cache))?;
-    let Some(Opened { set, owner, .. }) = opened else { return Ok(None) };
-    let owner = IndexExtent::decode(&owner).filter(|owner| is_end(owner.end, &owner.last_hash));
-    let Some(owner) = owner else { return Ok(None) };
-    let Some(entries) = read_directory(set.view(), owner.blocks)? else { return Ok(None) };
-    let postings = KeptPostings(set.view().clone());
-    Ok(Some((set, BlockIndex::kept_as(genesis, &owner, entries, postings))))
+fn write_rows(
+    set: &mut RunSet,
+    mut rows: Vec<IndexRow>,
+    owner: &IndexExtent,
+) -> Result<(), RunsError> {
+    rows.sort_unstable();
+    let changes = rows.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())));
+    let written = set.write(changes, &owner.encode())?;
+    set.adopt(written);
+    Ok(())
 }
 
-/// What is known of each block; `None` when that is not as many as there are.
-fn read_directory(view: &View, blocks: u32) -> Result<Option<Vec<BlockEntry>>, RunsError> {
-    let mut entries: Vec<BlockEntry> = Vec::new();
-    let mut scan = view.scan(&rows::directory_key(0))?;
-    while let Some((key, value)) = scan.next_row()?.filter(|(key, _)| rows::is_directory(key)) {
-        let next = u32::try_from(entries.len()).ok();
-        let Some(more) = directory::decode(value).filter(|_| rows::block_of(key) == next) else {
-            return Ok(None);
-        };
-        entries.extend(more);
+fn noted_rows(noted: &[NotedSegment]) -> impl Iterator<Item = IndexRow> {
+    noted.iter().map(|noted| (rows::segment_key(noted.ends.first_position), noted.encode()))
+}
+
+/// The set of a folder, and how far it goes; `None` when there is none.
+fn find(
+    folder: &Arc<dyn DiskFolder>,
+    cache: &Arc<PageCache>,
+) -> Result<Option<(RunSet, IndexExtent)>, RunsError> {
+    let opened = RunSet::open(Arc::clone(folder), OPTIONS, Arc::clone(cache))?;
+    let Some(Opened { set, owner, .. }) = opened else { return Ok(None) };
+    Ok(IndexExtent::decode(&owner).map(|owner| (set, owner)))
+}
+
+/// What a set knows of the blocks.
+fn kept_as(genesis: BlockHash, (set, owner): (RunSet, IndexExtent)) -> (RunSet, BlockIndex) {
+    let postings = KeptPostings(set.view().clone());
+    let index = BlockIndex::kept_as(genesis, &owner, postings);
+    (set, index)
+}
+
+fn read_noted(set: &RunSet) -> Result<NotedSegments, RunsError> {
+    let mut noted = NotedSegments::new();
+    let mut rows = set.view().scan(&rows::segment_key(Position::START))?;
+    while let Some((key, value)) = rows.next_row()?
+        && let Some(first) = rows::segment_of(key)
+    {
+        noted.extend(NotedSegment::decode(first, value).map(|segment| (first, segment)));
     }
-    Ok(Some(entries).filter(|entries| u32::try_from(entries.len()) == Ok(blocks)))
+    Ok(noted)
 }
 
 /// The newest blocks as values of the index, as they are kept; for tests that read them back.
@@ -320,8 +416,11 @@ pub(crate) fn reads_back(bytes: &[u8]) -> bool {
 
     let _ = IndexExtent::decode(bytes);
     let is_list = is_list::<SpacePosting>(bytes) | is_list::<TagPosting>(bytes);
-    let entries = directory::decode(bytes);
-    is_list || entries.is_some_and(|entries| directory::encode(&entries) == bytes)
+    let row = DirectoryRow::decode(bytes);
+    let noted = NotedSegment::decode(Position::START, bytes);
+    is_list
+        || row.is_some_and(|row| row.encode() == bytes)
+        || noted.is_some_and(|noted| noted.encode() == bytes)
 }
 
 impl fmt::Debug for KeptIndex {

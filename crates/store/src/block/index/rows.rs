@@ -2,16 +2,21 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `d`, a block (u32) | what is known of that block and those after it |
+//! | `d`, the position of the first event of a block (u64) | what is known of that block and those after it |
+//! | `g`, the first position of a segment (u64) | what is known of the segment |
+//! | `n`, a block (u32) | the first position in that block, which begins a row of blocks |
 //! | `s`, a space id, a block (u32) | postings of the space, of which the first is of that block |
 //! | `t`, a tag, a block (u32) | postings of the tag, of which the first is of that block |
 //!
 //! Blocks count from 0; their numbers are big endian, and ids are escaped, so that keys sort as they do.
 
-use spacefold_event_core::Revision;
+use spacefold_event_core::{Position, Revision};
 use spacefold_runs::{KeyValue, RunSetOptions, RunsError, View};
 
-use super::postings::{self, Posting, SpacePosting, TagPosting};
+use super::{
+    kept_directory::BlocksByNumber,
+    postings::{self, Posting, SpacePosting, TagPosting},
+};
 
 /// Bytes of a value that neighbours are joined up to when runs are merged.
 const JOINED_BYTES: usize = 2 << 10;
@@ -19,23 +24,44 @@ const JOINED_BYTES: usize = 2 << 10;
 const MAX_PASSED_ROWS: usize = 16;
 
 const DIRECTORY: u8 = b'd';
+const SEGMENT: u8 = b'g';
+const NUMBER: u8 = b'n';
 /// What a zero byte of an id becomes, and what ends an id: it sorts before every byte of one.
 const ESCAPED_ZERO: [u8; 2] = [0, 0xff];
 const ID_END: [u8; 2] = [0, 1];
 const BLOCK_BYTES: usize = size_of::<u32>();
 
 pub(super) const OPTIONS: RunSetOptions = RunSetOptions {
-    kind: *b"SFBLKIX\x01",
-    filter_key: without_block,
+    kind: *b"SFBLKIX\x02",
+    filter_key: group_of,
     inline_bytes: 0,
     join: Some(join),
+    // Rows of segments may come again; nobody looks for the last one of them.
+    is_ascending: true,
 };
 
 /// A row in memory.
 pub(super) type IndexRow = (Vec<u8>, Vec<u8>);
 
-pub(super) fn directory_key(block: u32) -> Vec<u8> {
-    [&[DIRECTORY][..], &block.to_be_bytes()].concat()
+/// The key of what is known of the blocks from one on that begins at a position.
+pub(super) fn directory_key(first: Position) -> Vec<u8> {
+    [&[DIRECTORY][..], &first.get().to_be_bytes()].concat()
+}
+
+/// The key of where the block of a number begins, if that begins a row of blocks.
+pub(super) fn number_key(block: u32) -> Vec<u8> {
+    [&[NUMBER][..], &block.to_be_bytes()].concat()
+}
+
+/// The key of what is known of the segment that begins at a position.
+pub(super) fn segment_key(first: Position) -> Vec<u8> {
+    [&[SEGMENT][..], &first.get().to_be_bytes()].concat()
+}
+
+/// The first position of the segment whose key this is.
+pub(super) fn segment_of(key: &[u8]) -> Option<Position> {
+    let first = key.strip_prefix(&[SEGMENT])?;
+    first.try_into().ok().map(|first| Position::new(u64::from_be_bytes(first)))
 }
 
 /// Whether a key is one of the directory.
@@ -76,6 +102,14 @@ fn space_of(key: &[u8]) -> Option<String> {
     String::from_utf8(id).ok()
 }
 
+/// What rows are found by: of lists the space or the tag, of others their kind.
+fn group_of(key: &[u8]) -> &[u8] {
+    match key.split_first_chunk::<1>() {
+        Some(([DIRECTORY | SEGMENT | NUMBER], _)) => key.get(..1).unwrap_or(key),
+        _ => without_block(key),
+    }
+}
+
 fn without_block(key: &[u8]) -> &[u8] {
     key.split_last_chunk::<BLOCK_BYTES>().map_or(key, |(group, _)| group)
 }
@@ -96,6 +130,16 @@ fn join(earlier: KeyValue<'_>, later: KeyValue<'_>, joined: &mut Vec<u8>) -> boo
         Some(&TagPosting::KEY) => postings::join::<TagPosting>(lists.0, lists.1, joined),
         _ => false,
     }
+}
+
+/// The block that may have a revision, where one block has one before it and another, later one has one
+/// at or after it.
+fn interpolate(revision: u64, (low, before): (u32, u64), (high, after): (u32, u64)) -> u32 {
+    let part = u128::from(revision.saturating_sub(before));
+    let whole = u128::from(after.saturating_sub(before)).max(1);
+    let blocks = u128::from(high.saturating_sub(low)) * part / whole;
+    let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
+    low.saturating_add(blocks).min(high.saturating_sub(1))
 }
 
 fn decode_space(
@@ -119,32 +163,56 @@ impl KeptPostings {
         Ok(list.map(|(revision, _)| revision))
     }
 
-    /// The block that holds this revision of a space, if one does.
-    pub(crate) fn block_of_revision(
+    /// The first position of the block that holds this revision of a space, if one does.
+    pub(crate) fn first_of_revision(
+        &self,
+        space_id: &str,
+        revision: Revision,
+    ) -> Result<Option<Position>, RunsError> {
+        let Some(block) = self.block_of_revision(space_id, revision)? else { return Ok(None) };
+        let found = BlocksByNumber::of(self).get(block)?;
+        Ok(found.map(|(entry, _)| entry.first()))
+    }
+
+    fn block_of_revision(
         &self,
         space_id: &str,
         revision: Revision,
     ) -> Result<Option<u32>, RunsError> {
-        // The list that has it begins at a block from `low` on and before `high`; most look for what is
-        // new.
+        // The list that has it begins at a block from `low` on and before `high`, of which these are the
+        // revisions; most look for what is new.
         let (mut low, mut high, mut probe) = (0, u32::MAX, u32::MAX);
-        while low < high {
+        let (mut before, mut after_it) = (0, u64::MAX);
+        for step in 0_u32.. {
+            if low >= high {
+                break;
+            }
             let row = self.0.floor(&space_key(space_id, probe))?;
             let row = row.and_then(|(key, value)| Some((block_of(&key)?, value)));
             let list = row.as_ref().filter(|(first, _)| *first >= low);
             let list = list.and_then(|(first, value)| {
                 let (after, postings) = decode_space(value, *first)?;
+                let mut postings = postings.peekable();
+                let base = postings.peek()?.base_revision;
                 let is_before = |posting: &SpacePosting| posting.base_revision < revision.get();
-                Some((*first, after, postings.take_while(is_before).last()))
+                Some((*first, base, after, postings.take_while(is_before).last()))
             });
             match list {
                 // None begins from there up to the probe.
                 None => low = probe.saturating_add(1),
-                Some((first, _, None)) => high = first,
-                Some((_, after, Some(last))) if revision <= after => return Ok(Some(last.block)),
-                Some((_, _, Some(last))) => low = last.block.max(probe).saturating_add(1),
+                Some((first, base, _, None)) => (high, after_it) = (first, base),
+                Some((_, _, after, Some(last))) if revision <= after => {
+                    return Ok(Some(last.block));
+                }
+                Some((_, _, after, Some(last))) => {
+                    (low, before) = (last.block.max(probe).saturating_add(1), after.get());
+                }
             }
-            probe = low.midpoint(high);
+            // Events of a space come evenly, mostly; where they do not, every other step halves.
+            probe = match step % 2 {
+                0 => interpolate(revision.get(), (low, before), (high, after_it)),
+                _ => low.midpoint(high),
+            };
         }
         Ok(None)
     }

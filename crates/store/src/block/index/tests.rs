@@ -6,7 +6,10 @@ use spacefold_event_core::{Assignments, EventType, RecordsBuilder, SpaceEvent, l
 
 use spacefold_runs::RunsError;
 
-use super::{kept::KeptIndex, *};
+use super::{
+    kept::{FoundIndex, KeptIndex},
+    *,
+};
 
 const GENESIS: BlockHash = [7; 32];
 
@@ -96,7 +99,7 @@ impl Model {
         assert_eq!(index.last_hash(), self.blocks.last().map_or(GENESIS, |block| block.2));
         assert_eq!(index.block_count(), u64::try_from(self.blocks.len()).unwrap());
         for position in 1..=end + 1 {
-            let found = index.block_of(Position::new(position)).map(Position::get);
+            let found = block_of(index, Position::new(position)).map(Position::get);
             assert_eq!(found, self.block_of(position));
         }
         let all = spaces_after(index, None, usize::MAX);
@@ -124,7 +127,7 @@ impl Model {
             };
             let expected = self.blocks.iter().take_while(of_block).last().map(|block| block.0);
             let time = Timestamp::from_micros(time).unwrap();
-            assert_eq!(index.block_as_of(time).map(Position::get), expected);
+            assert_eq!(block_as_of(index, time).map(Position::get), expected);
         }
         let archived = EventFilter::all().types([EventType::SpaceArchived]);
         for filter in [
@@ -143,7 +146,7 @@ impl Model {
             archived.tags(["rare-2"]),
         ] {
             for from in [1, end / 3 + 1, end] {
-                let found = all_candidates(index, from, &filter);
+                let found = all_candidates(self, index, from, &filter);
                 assert_eq!(found, self.candidates(from, &filter), "{filter:?} from {from}");
             }
         }
@@ -156,11 +159,21 @@ fn revision(index: &BlockIndex, space_id: &str) -> Revision {
     index.revision(space_id).unwrap_or_else(kept)
 }
 
+/// The first position of the block that holds a position, with a look at what is kept.
+fn block_of(index: &BlockIndex, position: Position) -> Option<Position> {
+    match index.is_kept(position) {
+        true => index.kept().block_of(position).unwrap(),
+        false => index.block_of(position),
+    }
+}
+
+fn block_as_of(index: &BlockIndex, time: Timestamp) -> Option<Position> {
+    let kept = || index.kept().block_as_of(time, index.end_of_kept()).unwrap();
+    index.block_as_of(time).or_else(kept)
+}
+
 fn block_of_revision(index: &BlockIndex, space_id: &str, revision: Revision) -> Option<Position> {
-    let kept = || {
-        let block = index.kept().block_of_revision(space_id, revision).unwrap();
-        block.and_then(|block| index.first_position(block))
-    };
+    let kept = || index.kept().first_of_revision(space_id, revision).unwrap();
     index.fresh_block_of_revision(space_id, revision).or_else(kept)
 }
 
@@ -175,23 +188,28 @@ fn spaces_after(index: &BlockIndex, after: Option<&str>, limit: usize) -> Vec<St
 }
 
 /// The first position of every candidate from `from` on, as a reader goes on from one to the next.
-fn all_candidates(index: &BlockIndex, from: u64, filter: &EventFilter) -> Vec<u64> {
+fn all_candidates(model: &Model, index: &BlockIndex, from: u64, filter: &EventFilter) -> Vec<u64> {
+    let last_of = |first: Position| {
+        let block = model.blocks.iter().find(|(known, ..)| *known == first.get());
+        Position::new(block.unwrap().1)
+    };
     let mut found = Vec::new();
     let mut candidates = Candidates::none();
     let mut next = Position::new(from);
     while next <= index.end() {
         if let Some(position) = candidates.next(next) {
             assert!(position >= next);
-            let first = index.block_of(position).unwrap();
+            let first = block_of(index, position).unwrap();
             found.push(first.get());
-            next = index.positions(index.directory.block_of(first)).unwrap().1.next();
+            next = last_of(first).next();
         } else {
             next = next.max(candidates.through().next());
             if next <= index.end() {
-                let start = index.start_in_kept(next).filter(|_| is_by_postings(filter));
-                let find = |start| FoundBlocks::find(&index.kept(), filter, start).unwrap();
-                let kept = start.map(find);
-                candidates = index.candidates(next, filter, &kept.unwrap_or_default());
+                let kept = match index.is_kept(next) && !filter.is_all() {
+                    true => FoundBlocks::find(&index.kept(), filter, next).unwrap(),
+                    false => FoundBlocks::default(),
+                };
+                candidates = index.candidates(next, filter, kept);
                 assert!(candidates.through() >= next);
             }
         }
@@ -211,7 +229,7 @@ fn load(disk: &MemoryDisk, model: &Model) -> (KeptIndex, BlockIndex) {
     let is_end = |end: Position, hash: &BlockHash| {
         model.blocks.iter().any(|(_, last, known)| *last == end.get() && known == hash)
     };
-    KeptIndex::open(&disk.root(), GENESIS, is_end).unwrap()
+    FoundIndex::look(&disk.root()).open(GENESIS, is_end).unwrap()
 }
 
 /// A block of each list of spaces, kept now and then.
@@ -406,10 +424,9 @@ fn damage_is_noticed_and_answered_by_making_anew() {
                 }
                 for tag in ["common", "tag-0", "rare-1", "space-1", "only-2"] {
                     let filter = EventFilter::all().tags([tag]);
-                    match FoundBlocks::find(&index.kept(), &filter, 0) {
+                    match FoundBlocks::find(&index.kept(), &filter, Position::new(1)) {
                         Ok(found) => {
-                            let positions = found.blocks.iter().map(|it| index.positions(*it));
-                            let firsts = positions.map(|it| it.unwrap().0.get());
+                            let firsts = found.blocks.iter().map(|(first, _)| first.get());
                             assert_eq!(firsts.collect::<Vec<_>>(), model.candidates(1, &filter));
                         }
                         Err(RunsError::Damaged { .. }) => noticed += 1,
@@ -455,8 +472,8 @@ fn a_space_or_tag_in_many_blocks_is_found_in_all_of_them() {
         for from in [1, 5_000] {
             let expected = model.candidates(from, &filter);
             found += expected.len();
-            assert_eq!(all_candidates(&index, from, &filter), expected);
-            assert_eq!(all_candidates(&loaded, from, &filter), expected);
+            assert_eq!(all_candidates(&model, &index, from, &filter), expected);
+            assert_eq!(all_candidates(&model, &loaded, from, &filter), expected);
         }
     }
     assert!(found > 2_000, "{found}");

@@ -83,6 +83,19 @@ impl SegmentScan {
         })
     }
 
+    /// The first position of the block that holds a position, as far as a segment says it that can be
+    /// read.
+    pub(crate) fn block_of(&self, position: Position) -> Option<Position> {
+        if position.get() > self.end.load(Ordering::Acquire) {
+            return None;
+        }
+        let found = self.open_file(position).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a segment cannot be read: sled's copy is");
+            None
+        });
+        found.and_then(|open| open.block_of(position))
+    }
+
     /// The file that has the event at a position.
     fn open_file(&self, position: Position) -> Result<Option<Arc<OpenFile>>, StorageError> {
         let mut files = self.files.lock();
@@ -150,6 +163,12 @@ impl Files {
 }
 
 impl OpenFile {
+    fn block_of(&self, position: Position) -> Option<Position> {
+        let blocks = &self.index.blocks;
+        let behind = blocks.partition_point(|entry| entry.first_position <= position);
+        blocks.get(behind.checked_sub(1)?).map(|entry| entry.first_position)
+    }
+
     fn has(&self, position: Position) -> bool {
         (self.index.first_position..=self.index.last_position).contains(&position)
     }
