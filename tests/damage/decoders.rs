@@ -149,9 +149,9 @@ fn read_json(bytes: &[u8]) -> bool {
 
 /// A state that decodes encodes as it was.
 fn read_state(bytes: &[u8]) -> bool {
-    let Ok(state) = SpaceState::decode(bytes) else { return false };
+    let Ok(state) = SpaceState::decode(bytes.to_vec()) else { return false };
     let _ = state.state_hash();
-    assert!(SpaceState::decode(&state.encode()).unwrap() == state);
+    assert!(SpaceState::decode(state.encode()).unwrap() == state);
     true
 }
 

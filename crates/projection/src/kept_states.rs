@@ -24,8 +24,8 @@ use crate::{checkpoint::Checkpoint, generations::Generations};
 /// which says more: that states of other versions have other hashes.
 ///
 /// Version 2 has the positions of contents, of what renders show, and of the synchronisation that runs;
-/// version 3 has the effects of events.
-pub(crate) const KEPT_VERSION: u32 = 3;
+/// version 3 has the effects of events; version 4 has states whose maps are in buckets.
+pub(crate) const KEPT_VERSION: u32 = 4;
 
 /// How the states are kept.
 const RUNS: RunSetOptions = RunSetOptions {
@@ -225,7 +225,7 @@ impl StatesView {
             while let Some((key, value)) = rows.next_row()? {
                 let space_id = key.split_first().and_then(|(_, id)| std::str::from_utf8(id).ok());
                 let space_id = space_id.filter(|space_id| wanted(space_id));
-                let state = space_id.and_then(|space_id| decode_state(value, space_id));
+                let state = space_id.and_then(|space_id| decode_state(value.to_vec(), space_id));
                 if let Some(Err(error)) = state.map(&mut visit) {
                     return Ok(Err(error));
                 }
@@ -299,11 +299,14 @@ fn state_in(view: &View, space_id: &str) -> Result<Option<SpaceState>, StorageEr
             None
         }
     };
-    Ok(found.and_then(|bytes| decode_state(&bytes, space_id)))
+    Ok(found.and_then(|bytes| decode_state(bytes, space_id)))
 }
 
 /// The state of a space from its bytes; `None` when they are of another version or space.
-fn decode_state(bytes: &[u8], space_id: &str) -> Option<SpaceState> {
+fn decode_state(
+    bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    space_id: &str,
+) -> Option<SpaceState> {
     let state = SpaceState::decode(bytes).ok();
     state.filter(|state| state.space_id() == space_id)
 }

@@ -24,10 +24,10 @@ pub(crate) fn key_digest(key: &[u8]) -> u64 {
 pub(crate) struct Filter(Arc<[u8]>);
 
 impl Filter {
-    pub(crate) fn decode(bytes: Arc<[u8]>, place: u64) -> Option<Self> {
+    pub(crate) fn decode(bytes: Vec<u8>, place: u64) -> Option<Self> {
         let (stored, words) = bytes.split_first_chunk::<WORD_BYTES>()?;
         let is_whole = u64::from_le_bytes(*stored) == digest(place, words);
-        (is_whole && !words.is_empty() && words.len() % WORD_BYTES == 0).then_some(Self(bytes))
+        (is_whole && !words.is_empty() && words.len() % WORD_BYTES == 0).then(|| Self(bytes.into()))
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -76,11 +76,11 @@ mod tests {
         let keys: Vec<u64> = (0..10_000).map(key).collect();
         let mut bytes = Vec::new();
         encode(&keys, 9, &mut bytes);
-        let filter = Filter::decode(bytes.as_slice().into(), 9).unwrap();
+        let filter = Filter::decode(bytes.clone(), 9).unwrap();
         assert!(keys.iter().all(|key| filter.may_have(*key)));
         let mistaken = (10_000..110_000).filter(|n| filter.may_have(key(*n))).count();
         assert!(mistaken < 2_500, "{mistaken} of 100,000");
-        assert!(Filter::decode(bytes.as_slice().into(), 8).is_none());
+        assert!(Filter::decode(bytes.clone(), 8).is_none());
         for byte in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[byte] ^= 1;

@@ -35,20 +35,21 @@ pub(crate) fn digest(place: u64, bytes: &[u8]) -> u64 {
 /// A page whose bytes are those that were written.
 #[derive(Clone, Debug)]
 pub(crate) struct RunPage {
-    bytes: Arc<[u8]>,
+    /// As they were read: a copy of a value of many MiB would cost more than reading it.
+    bytes: Arc<Vec<u8>>,
     count: usize,
 }
 
 impl RunPage {
     /// The page from its bytes; `None` when they are damaged or of another place.
-    pub(crate) fn decode(bytes: Arc<[u8]>, place: u64) -> Option<Self> {
+    pub(crate) fn decode(bytes: Vec<u8>, place: u64) -> Option<Self> {
         let (stored, body) = bytes.split_first_chunk::<DIGEST_BYTES>()?;
         if u64::from_le_bytes(*stored) != digest(place, body) {
             return None;
         }
         let (count, _) = body.split_first_chunk::<COUNT_BYTES>()?;
         let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
-        let page = Self { bytes, count };
+        let page = Self { bytes: Arc::new(bytes), count };
         // Checked once, so that no row is missing later.
         (0..count).all(|index| page.row(index).is_some()).then_some(page)
     }
@@ -204,7 +205,7 @@ mod tests {
         let mut bytes = Vec::new();
         builder.finish(5, &mut bytes);
         assert!(builder.is_empty());
-        let page = RunPage::decode(bytes.as_slice().into(), 5).unwrap();
+        let page = RunPage::decode(bytes.clone(), 5).unwrap();
         let found: Vec<_> = (0..5).map(|n| page.row(n)).collect();
         assert_eq!(found, [Some(rows[0]), Some(rows[1]), Some(rows[2]), Some(rows[3]), None]);
         let sought = [&b""[..], b"A", b"a", b"aa", b"bb", b"c"];
@@ -217,7 +218,7 @@ mod tests {
         let before: Vec<_> = sought.iter().map(back).collect();
         assert_eq!(before, [None, Some(0), Some(0), Some(1), Some(2), Some(3)]);
         assert_eq!(page.seek_back(Bound::Unbounded), Some(3));
-        assert!(RunPage::decode(bytes.as_slice().into(), 6).is_none(), "another place");
+        assert!(RunPage::decode(bytes.clone(), 6).is_none(), "another place");
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);

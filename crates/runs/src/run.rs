@@ -356,7 +356,7 @@ fn read_page(file: &dyn File, name: RunName, extent: Extent) -> Result<RunPage, 
     page.ok_or_else(|| damaged_page(file, extent))
 }
 
-fn read(file: &dyn File, name: RunName, extent: Extent) -> Result<Arc<[u8]>, RunsError> {
+fn read(file: &dyn File, name: RunName, extent: Extent) -> Result<Vec<u8>, RunsError> {
     let end = extent.offset.checked_add(u64::from(extent.bytes));
     if end.is_none_or(|end| end > name.bytes) {
         return Err(RunsError::damaged(file.path(), extent.offset, "a page is past its end"));
@@ -364,7 +364,7 @@ fn read(file: &dyn File, name: RunName, extent: Extent) -> Result<Arc<[u8]>, Run
     let mut bytes = vec![0; usize::try_from(extent.bytes).unwrap_or(usize::MAX)];
     let read = file.read_if_there(&mut bytes, extent.offset);
     match read.map_err(|error| RunsError::unreadable(file.path(), extent.offset, error))? {
-        true => Ok(bytes.into()),
+        true => Ok(bytes),
         false => Err(RunsError::damaged(file.path(), extent.offset, "a page is cut")),
     }
 }

@@ -49,6 +49,12 @@ impl Deref for RowValue {
     }
 }
 
+impl AsRef<[u8]> for RowValue {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 impl Lookup {
     fn of(found: FoundRow) -> Self {
         match found.row() {

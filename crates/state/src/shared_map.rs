@@ -7,9 +7,13 @@
 //! has is changed in place; that none has it is a look at a count, where the standard library's would
 //! be a locked exchange at each node. Two maps of one origin are compared without looking at what they
 //! share.
+//!
+//! A large map that is read from where it is stored is a trie over buckets first, each of which is
+//! such a trie once it is looked at.
 
 mod builder;
 mod leaf;
+mod packed;
 
 use std::{
     fmt,
@@ -23,8 +27,14 @@ use smol_str::SmolStr;
 use spacefold_event_core::bytes::to_usize;
 use triomphe::Arc;
 
-pub(crate) use self::builder::SharedMapBuilder;
-use self::leaf::{LEAF_ENTRIES, Leaf, LeafSlot};
+use self::{
+    leaf::{LEAF_ENTRIES, Leaf, LeafSlot},
+    packed::PackedNode,
+};
+pub(crate) use self::{
+    builder::SharedMapBuilder,
+    packed::{BucketEntries, PackedBytes, PackedEntries, bucket_bits},
+};
 
 /// Bits of the hash that choose among the children of a branch.
 const BITS: u32 = 4;
@@ -44,6 +54,8 @@ enum MapNode<V> {
     Empty,
     Leaf(Leaf<V>),
     Branch(Arc<[MapNode<V>; WIDTH]>),
+    /// At the root only.
+    Packed(Arc<PackedNode<V>>),
 }
 
 #[derive(Clone)]
@@ -124,6 +136,10 @@ impl<V> SharedMap<V> {
                     return Some(&entry.value);
                 }
                 MapNode::Branch(children) => node = children.get(place(key.hash, shift))?,
+                MapNode::Packed(packed) => {
+                    node = packed.home(key)?;
+                    continue;
+                }
             }
             shift += BITS;
         }
@@ -172,6 +188,10 @@ impl<V: Clone> SharedMap<V> {
                 MapNode::Branch(children) => {
                     node = Arc::make_mut(children).get_mut(place(key.hash, shift))?;
                 }
+                MapNode::Packed(packed) => {
+                    node = PackedNode::home_mut(packed, key)?;
+                    continue;
+                }
             }
             shift += BITS;
         }
@@ -216,7 +236,7 @@ impl<V: Clone> SharedMap<V> {
         }
         let entry = self.root.take(key)?;
         self.len -= 1;
-        if self.len <= LEAF_ENTRIES / 2 && matches!(self.root, MapNode::Branch(_)) {
+        if self.len <= LEAF_ENTRIES / 2 && !matches!(self.root, MapNode::Leaf(_)) {
             self.root.gather();
         }
         Some(Arc::unwrap_or_clone(entry).value)
@@ -255,6 +275,7 @@ impl<V> MapNode<V> {
                 }
             }
             Self::Branch(children) => children.iter().for_each(|child| child.for_each(visit)),
+            Self::Packed(packed) => packed.each_node(&mut |node| node.for_each(visit)),
         }
     }
 
@@ -264,6 +285,7 @@ impl<V> MapNode<V> {
             (Self::Empty, Self::Empty) => true,
             (Self::Leaf(a), Self::Leaf(b)) => a.is(b),
             (Self::Branch(a), Self::Branch(b)) => Arc::ptr_eq(a, b),
+            (Self::Packed(a), Self::Packed(b)) => Arc::ptr_eq(a, b),
             _ => false,
         }
     }
@@ -291,6 +313,14 @@ impl<V: Clone> MapNode<V> {
                         Some(child) => node = child,
                         None => return,
                     }
+                }
+                Self::Packed(packed) => {
+                    let key = slot.entry.as_ref().map_or("", |entry| &entry.key);
+                    match PackedNode::home_mut(packed, Key { text: key, hash: slot.hash }) {
+                        Some(home) => node = home,
+                        None => return,
+                    }
+                    continue;
                 }
             }
             shift += BITS;
@@ -324,6 +354,10 @@ impl<V: Clone> MapNode<V> {
                 Self::Branch(children) => {
                     node = Arc::make_mut(children).get_mut(place(key.hash, shift))?;
                 }
+                Self::Packed(packed) => {
+                    node = PackedNode::home_mut(packed, key)?;
+                    continue;
+                }
             }
             shift += BITS;
         }
@@ -346,6 +380,7 @@ impl<V> Clone for MapNode<V> {
             Self::Empty => Self::Empty,
             Self::Leaf(leaf) => Self::Leaf(leaf.clone()),
             Self::Branch(children) => Self::Branch(Arc::clone(children)),
+            Self::Packed(packed) => Self::Packed(Arc::clone(packed)),
         }
     }
 }
@@ -382,6 +417,11 @@ fn compare<'a, V: PartialEq, B>(
             compare(before, after, visit)?;
         }
         return ControlFlow::Continue(());
+    }
+    if let (MapNode::Packed(before), MapNode::Packed(after)) = (before, after)
+        && let Some(pairs) = packed::parting(before, after)
+    {
+        return pairs.into_iter().try_for_each(|(before, after)| compare(before, after, visit));
     }
     let (before, after) = (entries_of(before), entries_of(after));
     let (mut before, mut after) = (before.into_iter().peekable(), after.into_iter().peekable());

@@ -1,6 +1,7 @@
 //! The state of one space.
 
 mod apply;
+mod decode;
 pub(crate) mod effect;
 mod encode;
 mod memory;
@@ -20,8 +21,8 @@ use spacefold_event_core::{ContentHash, Object, Position, Revision, Timestamp, V
 use self::paths::PathCounts;
 pub(crate) use self::references::References;
 pub use self::{
+    decode::CorruptState,
     effect::{Effect, Effects},
-    encode::CorruptState,
     parts::{
         Anomalies, Anomaly, AnomalyReason, Conflict, Document, MAX_KEPT_ANOMALIES, Reference,
         Render, RenderStatus, SpaceStatus, SyncState, SyncStatus,

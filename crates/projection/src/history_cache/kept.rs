@@ -80,7 +80,7 @@ impl CacheView {
     pub(super) fn state(&self, space_id: &str, at: StateAt) -> Result<SpaceState, RunsError> {
         let value = self.view.get(&key(STATE, space_id, at.position.get()))?.value();
         let unpacked = value.and_then(|value| lz4_flex::decompress_size_prepended(&value).ok());
-        let state = unpacked.and_then(|bytes| SpaceState::decode(&bytes).ok());
+        let state = unpacked.and_then(|bytes| SpaceState::decode(bytes).ok());
         state
             .filter(|state| (state.space_id(), state.revision()) == (space_id, at.revision))
             .ok_or_else(|| self.damaged("a state does not decode"))

@@ -21,6 +21,7 @@ pub(crate) fn places<V>(map: &SharedMap<V>) -> HashSet<usize> {
                 places.insert(Arc::as_ptr(children).addr());
                 children.iter().for_each(|child| walk(child, places));
             }
+            MapNode::Packed(packed) => packed.each_node(&mut |node| walk(node, places)),
         }
     }
     let mut places = HashSet::new();
@@ -121,6 +122,7 @@ fn keys_that_are_chosen_to_collide_lie_as_others_do() {
                 let (entries, branches) = below.fold((0, 0), |a, b| (a.0.max(b.0), a.1.max(b.1)));
                 (entries, branches + 1)
             }
+            MapNode::Packed(_) => panic!("nothing was packed"),
         }
     }
     for count in [5_000, 10_000, 20_000] {

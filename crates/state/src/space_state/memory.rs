@@ -3,6 +3,7 @@
 use spacefold_event_core::{Object, Value, bytes::to_u64};
 
 use super::{SpaceState, parts::Document, references::References};
+use crate::shared_map::SharedMap;
 
 /// What an entry of a map takes beside its texts, about.
 const ENTRY_BYTES: usize = 128;
@@ -12,34 +13,40 @@ const DOCUMENT_BYTES: usize = 296;
 const VALUE_BYTES: usize = 64;
 
 impl SpaceState {
-    /// About how many bytes it takes, as if it shared nothing. Cost: a look at each of its parts.
+    /// About how many bytes it takes, as if it shared nothing and nothing of it were packed. Cost: a
+    /// look at each of its parts that is not packed.
     pub fn memory_bytes(&self) -> u64 {
         let mut bytes = size_of::<Self>() + ENTRY_BYTES + 2 * self.space_id.len();
         bytes += self.name.as_deref().map_or(0, str::len) + object_bytes(&self.metadata);
-        self.documents.each(|id, document| bytes += id.len() + document_bytes(document));
-        self.variables.each(|name, value| bytes += ENTRY_BYTES + name.len() + value_bytes(value));
-        self.references.each(|id, references| {
-            bytes += ENTRY_BYTES + id.len() + references_bytes(references);
-        });
-        self.renders.each(|id, render| {
+        bytes += map_bytes(&self.documents, DOCUMENT_BYTES, document_bytes);
+        bytes += map_bytes(&self.variables, ENTRY_BYTES, value_bytes);
+        bytes += map_bytes(&self.references, ENTRY_BYTES, references_bytes);
+        bytes += map_bytes(&self.renders, ENTRY_BYTES, |render| {
             let texts = [&render.output_hash, &render.error];
-            bytes += ENTRY_BYTES + id.len();
-            bytes += texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
+            texts.into_iter().flatten().map(|text| text.len()).sum()
         });
-        self.conflicts.each(|id, conflict| {
+        bytes += map_bytes(&self.conflicts, ENTRY_BYTES, |conflict| {
             let texts = [&conflict.local_hash, &conflict.remote_hash];
-            bytes += ENTRY_BYTES + id.len();
-            bytes += texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
+            texts.into_iter().flatten().map(|text| text.len()).sum()
         });
-        self.stale.each(|id, ()| bytes += ENTRY_BYTES + id.len());
+        bytes += map_bytes(&self.stale, ENTRY_BYTES, |()| 0);
         to_u64(bytes)
     }
+}
+
+/// What a map takes: for each entry `each`, its key, and what `of` says of its value. What is packed
+/// has texts of about as many bytes.
+fn map_bytes<V>(map: &SharedMap<V>, each: usize, of: impl Fn(&V) -> usize) -> usize {
+    let mut bytes = 0;
+    let (packed, packed_bytes) =
+        map.each_unpacked(|key, value| bytes += each + key.len() + of(value));
+    bytes + packed * each + packed_bytes
 }
 
 fn document_bytes(document: &Document) -> usize {
     let texts =
         2 * document.path().len() + document.content_hash().map_or(0, |hash| hash.as_str().len());
-    DOCUMENT_BYTES + texts + document.attributes.as_deref().map_or(0, object_bytes)
+    texts + document.attributes.as_deref().map_or(0, object_bytes)
 }
 
 fn references_bytes(references: &References) -> usize {

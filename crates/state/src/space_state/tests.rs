@@ -561,7 +561,7 @@ fn only_the_first_anomalies_are_kept_and_all_are_counted() {
     assert_eq!(state.anomalies().first().len(), MAX_KEPT_ANOMALIES);
     assert_eq!(state.anomalies().first()[0].position, at(2));
     assert_eq!(state.anomalies().first()[0].reason, AnomalyReason::SpaceExists);
-    assert_eq!(SpaceState::decode(&state.encode()), Ok(state));
+    assert_eq!(SpaceState::decode(state.encode()), Ok(state));
 }
 
 #[test]

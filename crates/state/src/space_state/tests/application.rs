@@ -83,6 +83,6 @@ fn they_are_no_anomaly_after_a_deletion() {
 #[test]
 fn a_state_of_them_alone_reads_back() {
     let state = state_of([own()]);
-    let again = SpaceState::decode(&state.encode()).unwrap();
+    let again = SpaceState::decode(state.encode()).unwrap();
     assert_eq!((again.created_at(), again.state_hash()), (None, state.state_hash()));
 }

@@ -141,10 +141,10 @@ fn a_document_needs_a_render_while_its_content_is_newer_than_its_last_completed_
         assert_eq!(is_listed, expected || state.is_stale("d"), "{events:#?}");
         // What is kept goes on as what was folded.
         for cut in 0..=events.len() {
-            let kept = SpaceState::decode(&state_with(&events[..cut]).encode()).unwrap();
+            let kept = SpaceState::decode(state_with(&events[..cut]).encode()).unwrap();
             assert_eq!(kept, state_with(&events[..cut]));
         }
-        assert_eq!(SpaceState::decode(&state.encode()).unwrap().needs_render("d"), expected);
+        assert_eq!(SpaceState::decode(state.encode()).unwrap().needs_render("d"), expected);
     }
 }
 
