@@ -17,6 +17,8 @@ pub(crate) const MIN_CHUNK_BYTES: usize = 16 << 10;
 const AVERAGE_CHUNK_BYTES: usize = 64 << 10;
 /// The most bytes of a chunk.
 pub const MAX_CHUNK_BYTES: usize = 256 << 10;
+/// From this many bytes on two threads take a content in, or give it out.
+pub(crate) const PARALLEL_BYTES: u64 = 1 << 20;
 /// What is read of a stream at first.
 const FIRST_BUFFER_BYTES: usize = 8 << 10;
 /// What is read of the stream ahead of the cuts.

@@ -16,6 +16,7 @@
 //! `docs/format.md` has every byte on disk.
 
 mod active;
+mod checked_reader;
 mod chunk_list;
 mod chunks;
 mod collect;
@@ -26,6 +27,7 @@ mod follower;
 #[cfg(test)]
 mod golden;
 mod index;
+mod intake;
 mod manifest;
 mod options;
 mod pack;

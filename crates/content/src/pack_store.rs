@@ -13,9 +13,9 @@ use spacefold_event_core::{
 use crate::{
     active::NewEntry,
     chunk_list::ChunkList,
-    chunks::Chunks,
     entry::{EntryKind, PackedChunk, PayloadCodec},
     index::Index,
+    intake,
     pack_files::PackFiles,
     reader::ReadContext,
     writer::PackWriter,
@@ -113,57 +113,7 @@ impl PackStore {
         self.writer.lock()
     }
 
-    /// Takes content of at most `limit` bytes, and the hash of all of it where that is known.
-    fn put_within(
-        &self,
-        limit: u64,
-        content: &mut dyn Read,
-        known: Option<ContentHash>,
-    ) -> Result<StoredContent, ContentError> {
-        self.writer().check()?;
-        let mut chunks = Chunks::of(content);
-        let first = chunks.next().map_err(ContentError::Source)?;
-        let known_whole = known.filter(|_| first.is_last);
-        let hash = known_whole.unwrap_or_else(|| ContentHash::of(first.bytes));
-        let bytes = to_u64(first.bytes.len());
-        if bytes > limit {
-            return Err(ContentError::TooLarge);
-        }
-        self.put_chunk(hash, first.bytes)?;
-        if first.is_last {
-            return Ok(StoredContent { hash, bytes });
-        }
-        let mut whole = known.is_none().then(blake3::Hasher::new);
-        let mut hash_on = |chunk: &[u8]| {
-            if let Some(whole) = &mut whole {
-                whole.update(chunk);
-            }
-        };
-        hash_on(first.bytes);
-        let mut list = ChunkList::default();
-        list.push(hash, u32::try_from(bytes).unwrap_or(u32::MAX));
-        loop {
-            let chunk = chunks.next().map_err(ContentError::Source)?.bytes;
-            if chunk.is_empty() {
-                break;
-            }
-            if list.bytes + to_u64(chunk.len()) > limit {
-                return Err(ContentError::TooLarge);
-            }
-            let chunk_hash = ContentHash::of(chunk);
-            hash_on(chunk);
-            list.push(chunk_hash, u32::try_from(chunk.len()).unwrap_or(u32::MAX));
-            self.put_chunk(chunk_hash, chunk)?;
-        }
-        let whole = whole.map(|whole| ContentHash::from_bytes(*whole.finalize().as_bytes()));
-        let hash = known.or(whole).unwrap_or(hash);
-        if list.chunks.len() > 1 {
-            self.put_list(hash, &list)?;
-        }
-        Ok(StoredContent { hash, bytes: list.bytes })
-    }
-
-    fn put_chunk(&self, hash: ContentHash, chunk: &[u8]) -> Result<(), ContentError> {
+    pub(crate) fn put_chunk(&self, hash: ContentHash, chunk: &[u8]) -> Result<(), ContentError> {
         if self.is_stored(&hash)? {
             return self.writer().check();
         }
@@ -177,7 +127,7 @@ impl PackStore {
         })
     }
 
-    fn put_list(&self, hash: ContentHash, list: &ChunkList) -> Result<(), ContentError> {
+    pub(crate) fn put_list(&self, hash: ContentHash, list: &ChunkList) -> Result<(), ContentError> {
         if self.is_stored(&hash)? {
             return self.writer().check();
         }
@@ -227,11 +177,11 @@ impl PackStore {
 
 impl ContentStore for PackStore {
     fn put(&self, content: &mut dyn Read) -> Result<StoredContent, ContentError> {
-        self.put_within(MAX_CONTENT_BYTES, content, None)
+        intake::put(self, MAX_CONTENT_BYTES, content, None)
     }
 
     fn put_hashed(&self, content: HashedContent<'_>) -> Result<StoredContent, ContentError> {
-        self.put_within(MAX_CONTENT_BYTES, &mut content.bytes(), Some(content.hash()))
+        intake::put(self, MAX_CONTENT_BYTES, &mut content.bytes(), Some(content.hash()))
     }
 
     fn sync(&self) -> Result<(), ContentError> {

@@ -2,9 +2,7 @@
 
 use std::{
     borrow::Cow,
-    io::{self, Read},
     sync::{Arc, RwLockReadGuard, RwLockWriteGuard},
-    vec,
 };
 
 use spacefold_event_core::{
@@ -14,6 +12,7 @@ use spacefold_event_core::{
 };
 
 use crate::{
+    checked_reader::CheckedReader,
     chunk_list::{ChunkList, ChunkRef},
     entry::{EntryHeader, EntryKind, HEADER_BYTES, payload_holds},
     index::{EntryPlace, Index},
@@ -124,24 +123,16 @@ impl ReadContext {
 
     fn open_known(self: &Arc<Self>, hash: &ContentHash) -> Result<ContentReader, ContentError> {
         let place = self.index().get(hash).ok_or(ContentError::Missing { hash: *hash })?;
-        let (bytes, chunks, whole) = match place.kind {
+        let context = Arc::clone(self);
+        let (bytes, checked) = match place.kind {
             EntryKind::List => {
                 let list = self.list(hash)?;
-                (list.bytes, list.chunks, Some(Box::default()))
+                (list.bytes, CheckedReader::of_list(context, *hash, list))
             }
             _ => {
                 let chunk = ChunkRef { hash: *hash, bytes: place.bytes };
-                (u64::from(place.bytes), vec![chunk], None)
+                (u64::from(place.bytes), CheckedReader::of_chunk(context, chunk))
             }
-        };
-        let checked = CheckedReader {
-            shared: Arc::clone(self),
-            hash: *hash,
-            left: chunks.into_iter(),
-            whole,
-            chunk: Vec::new(),
-            given: 0,
-            failed: None,
         };
         Ok(ContentReader::new(bytes, Box::new(checked)))
     }
@@ -181,9 +172,11 @@ impl ReadContext {
     }
 
     /// A chunk, checked against its hash.
-    fn chunk(&self, hash: &ContentHash) -> Result<Vec<u8>, ContentError> {
-        let (chunk, stored) = self.stored_chunk(hash)?;
-        Ok(chunk.unwrap_or(stored))
+    pub(crate) fn chunk(&self, hash: &ContentHash) -> Result<Vec<u8>, ContentError> {
+        self.looking_again(|| {
+            let (chunk, stored) = self.stored_chunk(hash)?;
+            Ok(chunk.unwrap_or(stored))
+        })
     }
 
     /// A chunk, checked against its hash, where it is stored otherwise; and as it is stored.
@@ -238,69 +231,5 @@ impl ReadContext {
         let pack = self.files.name(place.pack);
         let what = format!("{what} ({pack}, byte {})", place.offset);
         ContentError::Damaged { hash: *hash, what }
-    }
-}
-
-/// The bytes of a content, chunk by chunk.
-struct CheckedReader {
-    shared: Arc<ReadContext>,
-    hash: ContentHash,
-    left: vec::IntoIter<ChunkRef>,
-    /// The hash of the chunks so far, when there are several.
-    whole: Option<Box<blake3::Hasher>>,
-    chunk: Vec<u8>,
-    given: usize,
-    failed: Option<String>,
-}
-
-impl CheckedReader {
-    fn next_chunk(&mut self, expected: ChunkRef) -> Result<Vec<u8>, ContentError> {
-        let damaged = |what: String| ContentError::Damaged { hash: self.hash, what };
-        let chunk = self.shared.looking_again(|| self.shared.chunk(&expected.hash));
-        let chunk = chunk.map_err(|error| match error {
-            ContentError::Missing { hash } => damaged(format!("its chunk {hash} is missing")),
-            ContentError::Damaged { hash, what } => damaged(format!("its chunk {hash}: {what}")),
-            other => other,
-        })?;
-        if to_u64(chunk.len()) != u64::from(expected.bytes) {
-            return Err(damaged(format!("its chunk {} has another length", expected.hash)));
-        }
-        if let Some(whole) = &mut self.whole {
-            whole.update(&chunk);
-            let is_last = self.left.as_slice().is_empty();
-            if is_last && whole.finalize() != blake3::Hash::from_bytes(*self.hash.as_bytes()) {
-                return Err(damaged("its chunks together have another hash".to_owned()));
-            }
-        }
-        Ok(chunk)
-    }
-}
-
-impl Read for CheckedReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.given == self.chunk.len() {
-            if let Some(what) = &self.failed {
-                let what = format!("an earlier read of it failed: {what}");
-                return Err(ContentError::Damaged { hash: self.hash, what }.into());
-            }
-            let Some(next) = self.left.next() else { return Ok(0) };
-            self.given = 0;
-            self.chunk.clear();
-            match self.next_chunk(next) {
-                Ok(chunk) => self.chunk = chunk,
-                Err(error) => {
-                    self.failed = Some(error.to_string());
-                    return Err(error.into());
-                }
-            }
-        }
-        let rest = self.chunk.get(self.given..).unwrap_or(&[]);
-        let count = rest.len().min(buffer.len());
-        let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) else {
-            return Ok(0);
-        };
-        to.copy_from_slice(from);
-        self.given += count;
-        Ok(count)
     }
 }

@@ -3,7 +3,7 @@
 mod error;
 mod memory;
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 pub use self::{error::ContentError, memory::MemoryContentStore};
 use crate::{bytes::to_usize, content_hash::ContentHash};
@@ -154,15 +154,17 @@ pub struct StoredContent {
 /// them are known to have the content's hash: whoever reads to the end without an error has the
 /// content. A failure is an [`io::Error`] around a [`ContentError`];
 /// [`ContentError::of_reading`] takes it out again.
+///
+/// As [`BufRead`] it lends the bytes as they were checked, without a copy of them.
 pub struct ContentReader {
     bytes: u64,
-    checked: Box<dyn Read + Send>,
+    checked: Box<dyn BufRead + Send>,
 }
 
 impl ContentReader {
     /// A reader of content with so many bytes, from what gives them checked.
     #[must_use]
-    pub fn new(bytes: u64, checked: Box<dyn Read + Send>) -> Self {
+    pub fn new(bytes: u64, checked: Box<dyn BufRead + Send>) -> Self {
         Self { bytes, checked }
     }
 
@@ -176,6 +178,16 @@ impl ContentReader {
 impl Read for ContentReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.checked.read(buffer)
+    }
+}
+
+impl BufRead for ContentReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.checked.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.checked.consume(bytes);
     }
 }
 

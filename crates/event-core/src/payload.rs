@@ -6,6 +6,8 @@ pub(crate) mod layout;
 mod naming;
 mod presence;
 
+use std::iter;
+
 use bincode::{de::Decoder, enc::Encoder, error::EncodeError};
 
 use self::field::{
@@ -170,23 +172,33 @@ macro_rules! payloads {
 
         impl<S: AsRef<str>> Payload<S> {
             /// What stands under each key of the payload as a JSON object, sorted by key.
-            pub(crate) fn entries(&self) -> Vec<(&str, FieldValue<'_, S>)> {
-                let extra = self.extra();
-                let mut entries = Vec::with_capacity(extra.len() + MAX_FIELDS);
-                entries.extend(extra.iter().map(|(key, value)| (key.as_ref(), FieldValue::Json(value))));
+            pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, FieldValue<'_, S>)> {
+                let mut named: [Option<(&str, FieldValue<'_, S>)>; MAX_FIELDS] = Default::default();
                 match self {
                     $(
                         Self::$variant { $($field,)* .. } => {
-                            $(
-                                let field = <$kind as PayloadField>::value($field);
-                                entries.extend(field.map(|field| (stringify!($field), field)));
-                            )*
+                            let fields = [$(
+                                <$kind as PayloadField>::value($field)
+                                    .map(|field| (stringify!($field), field)),
+                            )*];
+                            for (place, field) in named.iter_mut().zip(fields) {
+                                *place = field;
+                            }
                         }
                     )*
                     Self::Application { .. } => {}
                 }
-                entries.sort_by(|(one, _), (other, _)| one.cmp(other));
-                entries
+                let key = |entry: &Option<(&'static str, _)>| entry.as_ref().map(|(key, _)| *key);
+                named.sort_unstable_by(|one, other| key(one).cmp(&key(other)));
+                let mut named = named.into_iter().flatten().peekable();
+                let extra = self.extra().iter();
+                let mut extra =
+                    extra.map(|(key, value)| (key.as_ref(), FieldValue::Json(value))).peekable();
+                iter::from_fn(move || match (extra.peek(), named.peek()) {
+                    (Some((own, _)), Some((name, _))) if own > name => named.next(),
+                    (None, Some(_)) => named.next(),
+                    _ => extra.next(),
+                })
             }
 
             /// Checks ids, labels and nesting against their limits.
@@ -472,10 +484,9 @@ impl<S: AsRef<str>> Payload<S> {
     /// The payload as a JSON object.
     #[must_use]
     pub fn to_object(&self) -> Object {
-        let entries = self.entries().into_iter();
-        Object::of_entries(
-            entries.map(|(key, field)| (key.to_owned(), field.to_owned_value())).collect(),
-        )
+        let owned =
+            |(key, field): (&str, FieldValue<'_, S>)| (key.to_owned(), field.to_owned_value());
+        Object::of_entries(self.entries().map(owned).collect())
     }
 
     /// The name of a type of the application's own; `None` of a core type.

@@ -140,10 +140,12 @@
 mod commitments;
 mod contents;
 mod engine;
+mod export;
 mod folding;
 mod followed_store;
 mod follower_cache;
 mod import;
+mod in_turns;
 mod lines;
 mod options;
 mod snapshot_stream;
@@ -290,6 +292,8 @@ pub mod content {
 pub mod admin {
     #[doc(inline)]
     pub use crate::commitments::verify;
+    #[doc(inline)]
+    pub use crate::export::JsonLines;
     #[doc(inline)]
     pub use crate::import::{
         BadLine, Clamped, ClampedLine, FutureTimes, ImportError, ImportFailure, ImportHooks,

@@ -5,6 +5,7 @@ use std::{
     mem,
 };
 
+use memchr::memchr;
 use spacefold_event_core::{MAX_JSON_LINE_BYTES, bytes::to_u64};
 
 /// Bytes that are kept of a line past its limit, to show which one it is.
@@ -121,29 +122,27 @@ impl<R: BufRead> LineReader<R> {
         }
         self.buffer.truncate(SHOWN_BYTES);
         self.buffer.shrink_to_fit();
-        let rest = if is_ended { 0 } else { self.skip_line()? };
+        let rest = if is_ended { 0 } else { pass_line(&mut self.input)? };
         Ok(read.saturating_add(rest))
     }
+}
 
-    /// Passes over the rest of a line and its line break.
-    fn skip_line(&mut self) -> io::Result<usize> {
-        let mut skipped = 0_usize;
-        loop {
-            let available = match self.input.fill_buf() {
-                Ok(available) => available,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            if available.is_empty() {
-                return Ok(skipped);
-            }
-            if let Some(end) = available.iter().position(|byte| *byte == b'\n') {
-                self.input.consume(end + 1);
-                return Ok(skipped.saturating_add(end));
-            }
-            let passed = available.len();
-            self.input.consume(passed);
-            skipped = skipped.saturating_add(passed);
+/// Passes over the rest of a line and its line break, and answers how many bytes it had without that.
+pub(crate) fn pass_line(input: &mut impl BufRead) -> io::Result<usize> {
+    let mut passed = 0_usize;
+    loop {
+        let available = match input.fill_buf() {
+            Ok(available) => available,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let end = memchr(b'\n', available);
+        let bytes = end.unwrap_or(available.len());
+        let is_over = end.is_some() || available.is_empty();
+        input.consume(bytes + usize::from(end.is_some()));
+        passed = passed.saturating_add(bytes);
+        if is_over {
+            return Ok(passed);
         }
     }
 }

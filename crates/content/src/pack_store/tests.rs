@@ -1,6 +1,7 @@
 mod exchanged;
 mod hashed;
 mod interrupted;
+mod large;
 mod moved;
 mod simulated;
 
@@ -150,13 +151,13 @@ fn limits_are_told_apart_from_damage() {
 fn content_at_the_limit_is_taken_and_past_it_is_not() {
     let fixture = Fixture::new();
     let store = fixture.open();
-    for limit in [0, 1_000, 500_000] {
+    for limit in [0, 1_000, 500_000, 3_000_000] {
         let content = noise(limit + 1, 8);
         let most = to_u64(limit);
-        let past = store.put_within(most, &mut &content[..], None);
+        let past = intake::put(&store, most, &mut &content[..], None);
         assert!(matches!(past, Err(ContentError::TooLarge)), "{past:?}");
         assert!(!store.contains(&ContentHash::of(&content)).unwrap());
-        let at = store.put_within(most, &mut &content[..limit], None).unwrap();
+        let at = intake::put(&store, most, &mut &content[..limit], None).unwrap();
         assert_eq!(at.bytes, most);
         assert!(get(&store, &at.hash) == content[..limit]);
     }

@@ -78,7 +78,7 @@ impl EventEncoder {
     ) -> Result<EncodedLine, JsonError> {
         let line = reader.read_line(json)?;
         let fields = line.fields(line.event_id.unwrap_or_else(EventId::new), now);
-        check_encoded(&fields, json)?;
+        check_encoded(&fields, reader, json)?;
         let encoded = EncodedLine {
             timestamp: fields.timestamp,
             recorded_at: line.recorded_at.map(|parsed| parsed.time),
@@ -102,7 +102,7 @@ impl EventEncoder {
         settle: impl FnOnce(&mut JsonEvent, &EncodedLine) -> Result<(), JsonError>,
     ) -> Result<EncodedLine, JsonError> {
         let mut read = reader.read(json)?;
-        check_encoded(&read.event.fields(), json)?;
+        check_encoded(&read.event.fields(), reader, json)?;
         let encoded = EncodedLine {
             timestamp: read.event.timestamp,
             recorded_at: read.recorded_at,
@@ -143,8 +143,9 @@ impl EventEncoder {
         bytes
     }
 
-    /// The bytes that the events so far count for.
-    pub(super) const fn bytes(&self) -> usize {
+    /// The bytes that the events so far count for in [`MAX_APPEND_BYTES`].
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
         self.done.bytes
     }
 
@@ -176,12 +177,15 @@ impl EventEncoder {
     }
 }
 
-/// Refuses an event that is too large when it is encoded; most texts are too short to be of one.
+/// Refuses an event that is too large when it is encoded; most texts are too short to be of one, with
+/// the keys too that the reader has put into it.
 fn check_encoded<S: AsRef<str>>(
     fields: &EventFields<'_, S>,
+    reader: &JsonReader,
     text: &[u8],
 ) -> Result<(), LimitExceeded> {
-    if text.len() >= MEASURED_TEXT_BYTES {
+    let added = reader.most_added(fields.payload.type_name());
+    if text.len().saturating_add(added) >= MEASURED_TEXT_BYTES {
         let bytes = RecordsBuilder::new().push_fields(fields);
         if bytes > MAX_EVENT_BYTES {
             return Err(LimitExceeded::EventTooLarge { bytes });

@@ -1,7 +1,5 @@
 //! Events as JSON text, written into memory at once: the bytes that `write.rs` has serde write.
 
-use std::io::Write;
-
 use uuid::Uuid;
 
 use crate::{
@@ -160,12 +158,29 @@ fn put_plain(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Whether some byte has to be escaped. Looks at a run of them without a branch.
+/// Bytes that are looked at together.
+const WORD_BYTES: usize = size_of::<u64>();
+
+/// Whether some byte has to be escaped. Looks at many of them without a branch; where the last ones are
+/// fewer, again at some before them.
 fn has_escapes(text: &[u8]) -> bool {
+    let (runs, rest) = text.as_chunks::<{ 4 * WORD_BYTES }>();
+    if runs.iter().any(|run| is_escaped_in(run)) {
+        return true;
+    }
+    let (words, rest) = rest.as_chunks::<WORD_BYTES>();
+    if words.iter().any(|word| is_escaped_in(word)) {
+        return true;
+    }
+    match text.last_chunk::<WORD_BYTES>() {
+        Some(last) if !rest.is_empty() => is_escaped_in(last),
+        _ => is_escaped_in(rest),
+    }
+}
+
+fn is_escaped_in(bytes: &[u8]) -> bool {
     let is_escaped = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-    let has = |run: &[u8]| run.iter().fold(false, |has, byte| has | is_escaped(*byte));
-    let (runs, rest) = text.as_chunks::<32>();
-    runs.iter().any(|run| has(run)) || has(rest)
+    bytes.iter().fold(false, |has, byte| has | is_escaped(*byte))
 }
 
 fn put_number(number: u64, out: &mut Vec<u8>) {
@@ -178,9 +193,7 @@ fn put_id(id: EventId, out: &mut Vec<u8>) {
 }
 
 fn put_time(time: Timestamp, out: &mut Vec<u8>) {
-    out.push(b'"');
-    write!(out, "{time}").expect(NEVER_FAILS);
-    out.push(b'"');
+    put_plain(time.text().as_bytes(), out);
 }
 
 /// `store`, `timeline` (both as UUIDs) and `position`.

@@ -53,6 +53,12 @@ impl JsonReader {
         Payload::from_object(event_type, type_name, object)
     }
 
+    /// Bytes that renaming may add to the text of an event of a type.
+    pub(crate) fn most_added(&self, type_name: &str) -> usize {
+        let renamed = self.key_map.get(type_name).into_iter().flatten();
+        renamed.map(|(_, new)| new.len()).fold(0, usize::saturating_add)
+    }
+
     /// A time; an empty string counts as missing, as it does for the Python module.
     pub(super) fn time(
         &self,

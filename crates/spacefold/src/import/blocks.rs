@@ -9,7 +9,7 @@ use std::{
 use memchr::{memchr, memrchr};
 use spacefold_event_core::MAX_JSON_LINE_BYTES;
 
-use crate::lines::{BYTE_ORDER_MARK, SHOWN_BYTES};
+use crate::lines::{BYTE_ORDER_MARK, SHOWN_BYTES, pass_line};
 
 /// Bytes from which on a block is given as soon as a line ends in it: some thousand lines.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;
@@ -153,24 +153,10 @@ impl<R: BufRead> BlockReader<R> {
 
     /// Passes over the rest of a line that is too long.
     fn pass_line(&mut self, mut beginning: Vec<u8>) -> io::Result<LineBlock> {
-        let mut bytes = beginning.len();
+        let bytes = beginning.len().saturating_add(pass_line(&mut self.input)?);
         beginning.truncate(SHOWN_BYTES);
         beginning.shrink_to_fit();
-        loop {
-            let available = match self.input.fill_buf() {
-                Ok(available) => available,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            let end = memchr(b'\n', available);
-            let passed = end.unwrap_or(available.len());
-            bytes = bytes.saturating_add(passed);
-            let is_over = end.is_some() || available.is_empty();
-            self.input.consume(passed + usize::from(end.is_some()));
-            if is_over {
-                return Ok(LineBlock::TooLong { beginning, bytes });
-            }
-        }
+        Ok(LineBlock::TooLong { beginning, bytes })
     }
 }
 

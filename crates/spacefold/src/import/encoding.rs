@@ -1,15 +1,14 @@
 //! Reading and encoding lines, in as many threads as there are processors, in the order of the lines.
 
 use std::{
-    collections::VecDeque,
     io::{self, BufRead},
     ops::Range,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
-    thread::{self, Scope},
+    thread,
 };
 
 use spacefold_event_core::{
-    AppendError, JsonError, MAX_APPEND_EVENTS, MAX_JSON_LINE_BYTES, Timestamp,
+    AppendError, JsonError, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES,
+    MAX_JSON_LINE_BYTES, Timestamp,
     append_rules::{EncodedLine, EventEncoder},
 };
 use spacefold_store::EmbeddedLog;
@@ -20,13 +19,10 @@ use super::{
     occurrences::Occurrences,
     window::LineEvents,
 };
-use crate::lines::SHOWN_BYTES;
+use crate::{in_turns::InTurns, lines::SHOWN_BYTES};
 
-/// Blocks that a thread has before it at the most.
-const WAITING_BLOCKS: usize = 2;
-
-/// Bytes of text that are appended together. An event encodes to less than eight times its text,
-/// so that an append stays within its limit.
+/// Bytes of text that are appended together. An event encodes to less than eight times its text, unless
+/// longer keys were put into it.
 pub(super) const MAX_RUN_TEXT_BYTES: usize = 2 << 20;
 
 /// About how long a line is.
@@ -93,26 +89,29 @@ impl LineEncoder<'_> {
         mut input: BlockReader<impl BufRead>,
         take: &mut dyn FnMut(ReadBlock) -> Result<(), ImportFailure>,
     ) -> Result<Ended, ImportFailure> {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        // Which line is the first that says something is known once all before it were read.
-        let is_parallel = self.options.ids == MissingIds::MakeUp && processors > 1;
+        let mut occurrences = Occurrences::default();
         thread::scope(|scope| {
-            let threads = if is_parallel { processors } else { 0 };
-            let mut threads = EncodingThreads::start(scope, self, threads);
+            let read = |(block, now)| self.read(block, now, &mut Occurrences::default());
+            let mut turns = match self.options.ids {
+                MissingIds::MakeUp => InTurns::start(scope, "spacefold-import", read),
+                // Which line is the first that says something is known once all before it were read.
+                MissingIds::Derive => InTurns::alone(),
+            };
             loop {
                 let block = match input.next_block() {
                     Ok(Some(block)) => block,
                     ended => {
-                        threads.take_down_to(0, take)?;
+                        turns.take_down_to(0, &mut *take)?;
                         return Ok(ended.map_or_else(Ended::Failed, |_| Ended::Input));
                     }
                 };
                 // Of blocks with a long line, one at a time is in memory.
-                let is_large = block.bytes() > 2 * BLOCK_BYTES;
+                let is_alone = block.bytes() > 2 * BLOCK_BYTES || input.is_slow();
                 // Times that are made up rise along the input.
-                threads.hand_over(block, Timestamp::now(), take)?;
-                let is_alone = is_large || input.is_slow();
-                threads.take_down_to(if is_alone { 0 } else { threads.most() }, take)?;
+                if let Some((block, now)) = turns.hand_over((block, Timestamp::now())) {
+                    take(self.read(block, now, &mut occurrences))?;
+                }
+                turns.take_down_to(if is_alone { 0 } else { turns.most() }, &mut *take)?;
             }
         })
     }
@@ -231,6 +230,7 @@ impl OpenPart {
     fn is_full(&self, bytes: usize) -> bool {
         self.events.len() == MAX_APPEND_EVENTS
             || self.events.text_bytes + bytes > MAX_RUN_TEXT_BYTES
+            || self.encoder.bytes() > MAX_APPEND_BYTES - MAX_EVENT_BYTES
     }
 
     fn note(&mut self, line: u64, bytes: usize, encoded: &EncodedLine) {
@@ -240,89 +240,5 @@ impl OpenPart {
         self.made_up.ids += u64::from(encoded.filled_in.event_id);
         self.made_up.times += u64::from(encoded.filled_in.timestamp);
         self.made_up.naive_times += u64::from(encoded.naive_times);
-    }
-}
-
-/// Threads that read blocks, each in its turn: what they read comes back in the order of the blocks.
-struct EncodingThreads<'a> {
-    encoder: &'a LineEncoder<'a>,
-    occurrences: Occurrences,
-    threads: VecDeque<EncodingThread>,
-    /// Blocks that were handed over and not taken back: the first of them to the thread that is this
-    /// many turns back.
-    in_flight: usize,
-}
-
-struct EncodingThread {
-    blocks: SyncSender<(LineBlock, Timestamp)>,
-    read: Receiver<ReadBlock>,
-}
-
-impl<'a> EncodingThreads<'a> {
-    /// Starts as many threads as can be started; without any, blocks are read where they are handed
-    /// over.
-    fn start<'scope>(
-        scope: &'scope Scope<'scope, 'a>,
-        encoder: &'a LineEncoder<'a>,
-        threads: usize,
-    ) -> Self {
-        let start = |_| {
-            let (blocks, to_read) = sync_channel::<(LineBlock, Timestamp)>(WAITING_BLOCKS);
-            let (done, read) = sync_channel(WAITING_BLOCKS);
-            let work = move || {
-                let mut no_occurrences = Occurrences::default();
-                for (block, now) in to_read {
-                    if done.send(encoder.read(block, now, &mut no_occurrences)).is_err() {
-                        return;
-                    }
-                }
-            };
-            let thread = thread::Builder::new().name("spacefold-import".to_owned());
-            thread.spawn_scoped(scope, work).ok().map(|_| EncodingThread { blocks, read })
-        };
-        let threads = (0..threads).map_while(start).collect();
-        Self { encoder, occurrences: Occurrences::default(), threads, in_flight: 0 }
-    }
-
-    /// How many blocks may be in flight.
-    fn most(&self) -> usize {
-        self.threads.len() * WAITING_BLOCKS
-    }
-
-    /// Hands a block to the thread whose turn it is.
-    fn hand_over(
-        &mut self,
-        block: LineBlock,
-        now: Timestamp,
-        take: &mut dyn FnMut(ReadBlock) -> Result<(), ImportFailure>,
-    ) -> Result<(), ImportFailure> {
-        self.threads.rotate_left(usize::from(!self.threads.is_empty()));
-        match self.threads.back() {
-            None => take(self.encoder.read(block, now, &mut self.occurrences)),
-            Some(thread) => {
-                // A thread that is gone has panicked, and so does the scope at its end.
-                let _ = thread.blocks.send((block, now));
-                self.in_flight += 1;
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes back what was read of the first blocks, until this many are in flight.
-    fn take_down_to(
-        &mut self,
-        most: usize,
-        take: &mut dyn FnMut(ReadBlock) -> Result<(), ImportFailure>,
-    ) -> Result<(), ImportFailure> {
-        while self.in_flight > most {
-            // The thread of the last block is at the back; turns repeat.
-            let turns = (self.in_flight - 1) % self.threads.len();
-            let place = self.threads.len() - 1 - turns;
-            self.in_flight -= 1;
-            if let Some(thread) = self.threads.get(place) {
-                take(thread.read.recv().expect("a thread that reads lines does not panic"))?;
-            }
-        }
-        Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use std::{io::BufRead, mem};
 
 use spacefold_event_core::{
-    LogReader, MAX_APPEND_EVENTS, PendingAppend, Position, ReadError, Receipt, SpaceEvent,
-    Timestamp, bytes::to_u64,
+    LogReader, MAX_APPEND_BYTES, MAX_APPEND_EVENTS, PendingAppend, Position, ReadError, Receipt,
+    SpaceEvent, Timestamp, bytes::to_u64,
 };
 use spacefold_store::EmbeddedLog;
 
@@ -25,6 +25,8 @@ pub(super) const MAX_WINDOW_EVENTS: usize = 16_384;
 
 /// Bytes of text that are held back to be looked up together.
 const MAX_WINDOW_TEXT_BYTES: usize = 8 << 20;
+/// The same, of what they were encoded to.
+const MAX_WINDOW_ENCODED_BYTES: usize = 4 * MAX_APPEND_BYTES;
 
 /// Imports what lines say.
 pub(super) struct LineImporter<'a> {
@@ -118,6 +120,7 @@ impl<'a> LineImporter<'a> {
         self.window.push(events);
         if self.window.len() >= MAX_WINDOW_EVENTS
             || self.window.text_bytes() >= MAX_WINDOW_TEXT_BYTES
+            || self.window.encoded_bytes() >= MAX_WINDOW_ENCODED_BYTES
         {
             self.store_window()?;
         }
@@ -171,6 +174,7 @@ impl<'a> LineImporter<'a> {
         for part in kept.map_err(|source| ImportFailure::Append { line: first_line, source })? {
             if run.len() + part.len() > MAX_APPEND_EVENTS
                 || run.text_bytes + part.text_bytes > MAX_RUN_TEXT_BYTES
+                || run.events.bytes() + part.events.bytes() > MAX_APPEND_BYTES
             {
                 self.submit(mem::take(&mut run))?;
             }

@@ -301,3 +301,45 @@ fn derived_ids_make_an_import_repeatable() {
     let report = import(&[line(1), line(1), line(1)].join("\n"));
     assert_eq!((report.appended, report.already_present), (1, 2));
 }
+
+/// Imports events of which one key gets this many bytes.
+fn import_renamed(
+    spaces: &Spacefold,
+    key_bytes: usize,
+    events: u64,
+) -> Result<ImportReport, ImportError> {
+    let line = |number: u64| {
+        format!(r#"{{"event_type":"com.example.noted","space_id":"a","payload":{{"k":{number}}}}}"#)
+    };
+    let text: Vec<String> = (0..events).map(line).collect();
+    let renamed = [("k".to_owned(), "k".repeat(key_bytes))].into_iter().collect();
+    let key_map = [("com.example.noted".to_owned(), renamed)].into_iter().collect();
+    let reader = JsonReader { key_map, ..JsonReader::default() };
+    let options = ImportOptions { reader, ..ImportOptions::default() };
+    let text = format!("{}\n{}", lines(1).join(""), text.join("\n"));
+    spaces.import(text.as_bytes(), &options, &mut ())
+}
+
+#[test]
+fn an_event_that_renaming_makes_too_large_is_refused_by_its_line() {
+    let (_folder, spaces) = open();
+    let error = import_renamed(&spaces, MAX_EVENT_BYTES, 2).unwrap_err();
+    assert!(
+        matches!(
+            error.failure(),
+            ImportFailure::BadLine {
+                line: 2,
+                reason: JsonError::Limit(LimitExceeded::EventTooLarge { bytes }),
+            } if *bytes > MAX_EVENT_BYTES
+        ),
+        "{error:?}"
+    );
+    assert_eq!(error.report().appended, 1);
+}
+
+#[test]
+fn events_that_renaming_makes_large_are_stored_however_many() {
+    let (_folder, spaces) = open();
+    let report = import_renamed(&spaces, MAX_EVENT_BYTES / 2, 100).unwrap();
+    assert_eq!((report.appended, report.rejected), (101, 0));
+}

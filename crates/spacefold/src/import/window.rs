@@ -54,12 +54,14 @@ pub(super) struct Window {
     parts: Vec<LineEvents>,
     len: usize,
     text_bytes: usize,
+    encoded_bytes: usize,
 }
 
 impl Window {
     pub(super) fn push(&mut self, part: LineEvents) {
         self.len += part.len();
         self.text_bytes += part.text_bytes;
+        self.encoded_bytes += part.events.bytes();
         self.parts.push(part);
     }
 
@@ -69,6 +71,10 @@ impl Window {
 
     pub(super) const fn text_bytes(&self) -> usize {
         self.text_bytes
+    }
+
+    pub(super) const fn encoded_bytes(&self) -> usize {
+        self.encoded_bytes
     }
 
     pub(super) fn event_ids(&self) -> Vec<EventId> {

@@ -56,6 +56,17 @@ impl Admin<'_> {
         self.0.log().info()
     }
 
+    /// As [`Admin::info`], as far as that is known by now: see [`EmbeddedLog::known_info`].
+    ///
+    /// # Cost
+    /// Looks at every file of the folder; waits for nothing.
+    ///
+    /// [`EmbeddedLog::known_info`]: spacefold_store::EmbeddedLog::known_info
+    #[must_use]
+    pub fn known_info(&self) -> StoreInfo {
+        self.0.log().known_info()
+    }
+
     /// The stored states, each with the position it is good for.
     ///
     /// # Errors

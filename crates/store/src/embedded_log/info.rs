@@ -44,6 +44,26 @@ impl EmbeddedLog {
         }
         StoreInfo::of(shared)
     }
+
+    /// As [`EmbeddedLog::info`], as far as that is known by now: waits for nothing. While sled's copy is
+    /// not open, [`StoreInfo::blocks`] are those of the segments, and that it is wrong and was made
+    /// anew is not among what was [healed](StoreInfo::healed). Cost: looks at every file of the folder.
+    ///
+    /// # Examples
+    /// ```
+    /// use spacefold::{SpaceEvent, log::{AppendRequest, EmbeddedLog, LogWriter}};
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// let log = EmbeddedLog::open(&data)?;
+    /// log.append(&AppendRequest::new(&[SpaceEvent::space_created("handbook", "Handbook")]))?;
+    /// assert_eq!(log.known_info().durable_head.get(), 1);
+    /// # log.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn known_info(&self) -> StoreInfo {
+        StoreInfo::of(&self.inner.shared)
+    }
 }
 
 impl StoreInfo {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, BufRead as _, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -19,8 +19,6 @@ use crate::{
     session::CliSession,
     target::{Existing, TargetFile},
 };
-
-const COPY_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Args)]
 pub(crate) struct ContentArgs {
@@ -165,15 +163,15 @@ pub(crate) fn copy<E: From<Failure> + From<ContentError>>(
     hash: &ContentHash,
     take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut buffer = vec![0; COPY_BYTES];
     loop {
         interrupt::check()?;
-        let read = content.read(&mut buffer);
-        let read = read.map_err(|error| ContentError::of_reading(*hash, error))?;
-        match buffer.get(..read) {
-            Some(bytes) if read > 0 => take(bytes)?,
-            _ => return Ok(()),
+        let bytes = content.fill_buf().map_err(|error| ContentError::of_reading(*hash, error))?;
+        if bytes.is_empty() {
+            return Ok(());
         }
+        take(bytes)?;
+        let taken = bytes.len();
+        content.consume(taken);
     }
 }
 

@@ -108,10 +108,11 @@ impl Looked {
     fn at(store: &ReadStore) -> Result<Self, Failure> {
         match store {
             ReadStore::Open(store) => {
-                let refusal = store.log().refusal();
+                // Sled's copy stays shut: it has nothing that is told here.
+                let refusal = store.log().known_refusal();
                 let is_readable = refusal.is_none();
                 Ok(Self {
-                    info: store.admin().info(),
+                    info: store.admin().known_info(),
                     ahead: store.log().ahead_of_clock()?,
                     projections: if is_readable {
                         store.projections().infos()?

@@ -10,9 +10,6 @@ use spacefold::{
 
 use crate::{error::Failure, interrupt, output::Output};
 
-/// Events of a page that is printed at once.
-const PAGE_EVENTS: usize = 1_024;
-
 #[derive(Debug, Args)]
 pub(crate) struct SelectionArgs {
     /// Only events of this space; may be given several times.
@@ -122,13 +119,15 @@ pub(crate) fn print(
     progress: &ProgressBar,
 ) -> Result<(), Failure> {
     let to = to.min(store.durable_head());
-    let read = ReadRequest::from(from).to(to).matching(filter.clone()).limit(PAGE_EVENTS);
-    for page in store.log().pages(read) {
-        interrupt::check()?;
-        let page = page?;
-        print_page(&page, output)?;
-        progress.set_position(page.next().min(to).since(from));
-    }
+    store.export::<Failure>(
+        ReadRequest::from(from).to(to).matching(filter.clone()),
+        &mut |lines| {
+            interrupt::check()?;
+            output.bytes(lines.text)?;
+            progress.set_position(lines.next.min(to).since(from));
+            Ok(())
+        },
+    )?;
     progress.finish_and_clear();
     Ok(())
 }
