@@ -42,9 +42,14 @@ impl Drop for Counted {
     }
 }
 
+/// Whether the interpreter ends: every store is closed, or about to be.
+pub(crate) fn is_exiting() -> bool {
+    EXITING.load(Ordering::Acquire)
+}
+
 /// Calls the engine without the interpreter.
 pub(crate) fn detached<T: Send>(py: Python<'_>, call: impl FnOnce() -> T + Send) -> PyResult<T> {
-    if EXITING.load(Ordering::Acquire) {
+    if is_exiting() {
         return Err(errors::closed(py, "the interpreter is exiting"));
     }
     let _counted = Counted::new();

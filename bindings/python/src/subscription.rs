@@ -199,10 +199,13 @@ impl Subscription {
                     received => Some(received),
                 }
             };
-            match calls::waiting(py, None, step)? {
-                Some(Err(ReceiveError::Closed)) => return Ok(None),
-                Some(Err(error)) => return Err(error).or_raise(py),
-                Some(Ok(_)) | None => {}
+            match calls::waiting(py, None, step) {
+                Ok(Some(Err(ReceiveError::Closed))) => return Ok(None),
+                // Its store is closed by then, or about to be.
+                Err(_) if calls::is_exiting() => return Ok(None),
+                Err(error) => return Err(error),
+                Ok(Some(Err(error))) => return Err(error).or_raise(py),
+                Ok(Some(Ok(_)) | None) => {}
             }
         }
     }
