@@ -148,9 +148,8 @@ impl Given {
         let mut arguments = Arguments(arguments);
         let mut of_content = || -> PyResult<(String, Vec<u8>)> {
             let content = arguments.required("content")?;
-            let content = content.cast::<PyBytes>().map_err(|_| {
-                PyTypeError::new_err("content is bytes")
-            })?;
+            let content =
+                content.cast::<PyBytes>().map_err(|_| PyTypeError::new_err("content is bytes"))?;
             Ok((arguments.text("document_id")?, content.as_bytes().to_vec()))
         };
         match operation {

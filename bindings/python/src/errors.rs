@@ -164,10 +164,7 @@ impl ToPyErr for OpenError {
     }
 }
 
-fn failed_list<'py>(
-    py: Python<'py>,
-    failed: &[FailedCondition],
-) -> PyResult<Bound<'py, PyList>> {
+fn failed_list<'py>(py: Python<'py>, failed: &[FailedCondition]) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for part in failed {
         let entry = PyDict::new(py);
@@ -246,9 +243,7 @@ fn of_content(py: Python<'_>, error: &ContentError, message: &str) -> PyErr {
         ContentError::Damaged { .. } => damage(py, message),
         ContentError::TooLarge | ContentError::PastLimit { .. } => limit(py, message),
         ContentError::Closed => closed(py, message),
-        _ => {
-            of_storage(py, error.storage_kind().unwrap_or(StorageErrorKind::Other), message)
-        }
+        _ => of_storage(py, error.storage_kind().unwrap_or(StorageErrorKind::Other), message),
     }
 }
 

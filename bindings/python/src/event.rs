@@ -304,12 +304,12 @@ fn event_of_py(event: &Bound<'_, PyAny>) -> PyResult<SpaceEvent> {
         return recorded.get().to_append(event.py());
     }
     if let Ok(mapping) = event.cast::<PyMapping>() {
-        return event_of(event.py(), |name| {
-            match mapping.get_item(name) {
-                Ok(value) => Ok(Some(value)),
-                Err(error) if error.is_instance_of::<pyo3::exceptions::PyKeyError>(event.py()) => Ok(None),
-                Err(error) => Err(error),
+        return event_of(event.py(), |name| match mapping.get_item(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_instance_of::<pyo3::exceptions::PyKeyError>(event.py()) => {
+                Ok(None)
             }
+            Err(error) => Err(error),
         });
     }
     event_of(event.py(), |name| event.getattr_opt(name))
@@ -319,9 +319,8 @@ fn event_of<'py>(
     py: Python<'py>,
     get: impl Fn(&Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>>,
 ) -> PyResult<SpaceEvent> {
-    let given = |name: &Bound<'py, PyString>| {
-        Ok::<_, PyErr>(get(name)?.filter(|value| !value.is_none()))
-    };
+    let given =
+        |name: &Bound<'py, PyString>| Ok::<_, PyErr>(get(name)?.filter(|value| !value.is_none()));
     let mut line = Vec::with_capacity(256);
     line.push(b'{');
     if let Some(event_type) = given(intern!(py, "event_type"))? {
@@ -360,8 +359,7 @@ fn event_of<'py>(
     if time.cast::<PyString>().is_ok_and(|text| text.to_cow().is_ok_and(|text| text.is_empty())) {
         return Ok(read.event);
     }
-    let time = times::of_any(&time).map_err(|error| {
-        errors::invalid(py, &format!("key \"timestamp\": {}", error.value(py)))
-    })?;
+    let time = times::of_any(&time)
+        .map_err(|error| errors::invalid(py, &format!("key \"timestamp\": {}", error.value(py))))?;
     Ok(read.event.with_timestamp(time))
 }

@@ -1,10 +1,6 @@
 //! Filters, conditions and receipts.
 
-use pyo3::{
-    exceptions::PyTypeError,
-    prelude::*,
-    types::PyString,
-};
+use pyo3::{exceptions::PyTypeError, prelude::*, types::PyString};
 use spacefold::{
     Position, Revision,
     event::{EventFilter, EventQuery, TypePattern},

@@ -4,9 +4,7 @@ use pyo3::{
     exceptions::PyTypeError,
     intern,
     prelude::*,
-    types::{
-        PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyNone, PyString, PyTuple,
-    },
+    types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyNone, PyString, PyTuple},
 };
 use spacefold::{
     Value,
@@ -67,10 +65,9 @@ pub(crate) fn of_py(value: &Bound<'_, PyAny>) -> PyResult<Value> {
 pub(crate) fn object_of_py(value: &Bound<'_, PyAny>) -> PyResult<Object> {
     match of_py(value)? {
         Value::Object(object) => Ok(object),
-        other => Err(PyTypeError::new_err(format!(
-            "an object is expected, not {}",
-            other.type_name()
-        ))),
+        other => {
+            Err(PyTypeError::new_err(format!("an object is expected, not {}", other.type_name())))
+        }
     }
 }
 
@@ -120,7 +117,8 @@ fn write_int(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
         return Ok(());
     }
     // Whatever a subclass prints, `int` says the digits.
-    let digits = value.py().get_type::<PyInt>().call_method1(intern!(value.py(), "__repr__"), (value,))?;
+    let digits =
+        value.py().get_type::<PyInt>().call_method1(intern!(value.py(), "__repr__"), (value,))?;
     out.extend_from_slice(digits.cast::<PyString>()?.to_cow()?.as_bytes());
     Ok(())
 }

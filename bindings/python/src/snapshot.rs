@@ -339,9 +339,9 @@ impl Diff {
 pub(crate) fn documents(snapshot: &spacefold::Snapshot) -> PyResult<Table> {
     let documents = snapshot.documents();
     let hashes = documents.iter().map(|(_, it)| it.content_hash());
-    let attributes = documents.iter().map(|(_, it)| {
-        Some(spacefold::Value::Object(it.attributes().clone()).to_string())
-    });
+    let attributes = documents
+        .iter()
+        .map(|(_, it)| Some(spacefold::Value::Object(it.attributes().clone()).to_string()));
     Table::new(vec![
         Column::texts("document_id", documents.iter().map(|(id, _)| Some(*id))),
         Column::texts("path", documents.iter().map(|(_, it)| Some(it.path()))),
@@ -369,9 +369,6 @@ pub(crate) fn spaces(snapshots: &[spacefold::Snapshot]) -> PyResult<Table> {
         Column::numbers("documents", snapshots.iter().map(|it| count(it.document_count()))),
         Column::times("created_at", snapshots.iter().map(|it| it.created_at())),
         Column::times("updated_at", snapshots.iter().map(|it| Some(it.updated_at()))),
-        Column::texts(
-            "state_hash",
-            snapshots.iter().map(|it| Some(it.state_hash().to_string())),
-        ),
+        Column::texts("state_hash", snapshots.iter().map(|it| Some(it.state_hash().to_string()))),
     ])
 }

@@ -5,8 +5,8 @@ mod event_batches;
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, Date32Array, RecordBatch, RecordBatchIterator, RecordBatchReader,
-    StringArray, TimestampMicrosecondArray, UInt64Array,
+    Array, ArrayRef, Date32Array, RecordBatch, RecordBatchIterator, RecordBatchReader, StringArray,
+    TimestampMicrosecondArray, UInt64Array,
     cast::AsArray,
     ffi_stream::FFI_ArrowArrayStream,
     types::{Date32Type, TimestampMicrosecondType, UInt64Type},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from eventsourcing.application import Application
@@ -141,7 +141,7 @@ class Dog(Aggregate):
         self.tricks.append(trick)
 
 
-class Dogs(Application):
+class Dogs(Application[UUID]):
     is_snapshotting_enabled = True
 
 

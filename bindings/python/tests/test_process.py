@@ -177,7 +177,7 @@ def test_a_long_call_is_given_up(path: Path) -> None:
 
 def _child(store: spacefold.Store, subscription: spacefold.Subscription,
            events: spacefold.Events, path: str, said: object) -> None:
-    refused = []
+    refused: list[str | None] = []
     for call in (
         lambda: store.snapshot("a"), lambda: store.append(space_created_event("b", "B")),
         lambda: store.close(), lambda: subscription.recv(timeout=1), lambda: list(events),

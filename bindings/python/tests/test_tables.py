@@ -75,7 +75,9 @@ def test_polars_pandas_and_duckdb_read_them(filled: Store) -> None:
     assert frame["tags"].to_list()[4] == ["user:7", "x"]
     assert pandas.DataFrame.from_arrow(filled.events()).shape == (6, len(COLUMNS))
     events = filled.events()
-    found = duckdb.sql("select event_type, count(*) from events group by 1 order by 1").fetchall()
+    relation = duckdb.sql("select event_type, count(*) from events group by 1 order by 1")
+    assert relation is not None
+    found = relation.fetchall()
     assert found[0] == ("com.example.rated", 1) and len(found) == 6
     del events
 

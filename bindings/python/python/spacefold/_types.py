@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from ._native import RecordedEvent
-    from .event_model import SpaceEvent
+from ._native import RecordedEvent
+from .event_model import SpaceEvent
 
-    EventLike = SpaceEvent | RecordedEvent | Mapping[str, Any]
-    """What can be appended: an event, a mapping in the interchange form, a recorded event."""
+EventLike: TypeAlias = SpaceEvent | RecordedEvent | Mapping[str, Any]
+"""What can be appended: an event, a mapping in the interchange form, a recorded event."""

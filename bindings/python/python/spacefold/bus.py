@@ -73,7 +73,7 @@ class Published:
 
     event: SpaceEvent
     receipt: Receipt | None = None
-    failures: list[HandlerFailure] = field(default_factory=list)
+    failures: list[HandlerFailure] = field(default_factory=list[HandlerFailure])
 
 
 @dataclass(frozen=True)
@@ -470,15 +470,15 @@ class _Delivering:
         return True
 
     def _call_often(self, registered: _Registered, event: SpaceEvent) -> BaseException | None:
+        error = self._call(registered, event)
         pause = self._bus._backoff
-        for attempt in range(self._bus._retries + 1):
-            if attempt > 0:
-                if self._stopping.wait(pause):
-                    return ClosedError("the bus is closed")
-                pause *= 2
-            error = self._call(registered, event)
+        for _ in range(self._bus._retries):
             if error is None:
-                return None
+                break
+            if self._stopping.wait(pause):
+                return ClosedError("the bus is closed")
+            pause *= 2
+            error = self._call(registered, event)
         return error
 
     def _call(self, registered: _Registered, event: SpaceEvent) -> BaseException | None:

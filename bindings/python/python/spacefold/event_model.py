@@ -69,7 +69,7 @@ class SpaceEvent:
 
     event_type: SpaceEventType
     space_id: str
-    payload: Dict[str, Any] = field(default_factory=dict)
+    payload: Dict[str, Any] = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
     event_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     timestamp: datetime = field(default_factory=datetime.now)
     source: Optional[str] = None
@@ -202,7 +202,9 @@ def cache_invalidated_event(
     )
 
 
-def _of_recorded(recorded: "_RecordedEvent", timestamp: datetime) -> SpaceEvent:
+def _of_recorded(  # pyright: ignore[reportUnusedFunction]
+    recorded: "_RecordedEvent", timestamp: datetime
+) -> SpaceEvent:
     """A recorded event as one of this module; one of an application's own as an ``Event``."""
     event_type = recorded.event_type
     tags = recorded.tags

@@ -27,7 +27,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from eventsourcing.dcb.api import (
@@ -83,6 +83,8 @@ __all__ = [
     "SpacefoldSubscription",
     "SpacefoldTrackingRecorder",
 ]
+
+_R = TypeVar("_R", bound="_SpacefoldRecorder")
 
 _EVENTS = "es."
 _SNAPSHOTS = "es-snapshots."
@@ -626,9 +628,9 @@ class SpacefoldFactory(
     def dcb_recorder(self) -> DCBRecorder:
         return SpacefoldDCBRecorder(self._store)
 
-    def _of_class(self, variable: str, known: Any) -> Any:
+    def _of_class(self, variable: str, known: type[_R]) -> _R:
         topic = self.env.get(variable)
-        chosen = resolve_topic(topic) if topic else known
+        chosen: type[_R] = resolve_topic(topic) if topic else known
         if not issubclass(chosen, known):
             raise TypeError(f"{chosen} is no {known.__name__}")
         return chosen(self._store)

@@ -9,9 +9,7 @@ use super::Store;
 use crate::{
     calls,
     errors::{self, OrRaise},
-    events,
-    filter,
-    times,
+    events, filter, times,
 };
 
 fn hash(py: Python<'_>, text: &str) -> PyResult<ContentHash> {

@@ -232,11 +232,7 @@ impl Store {
 
     /// The states of all spaces at one moment, sorted by id.
     #[pyo3(signature = (*, at = None))]
-    fn snapshots(
-        &self,
-        py: Python<'_>,
-        at: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Vec<Snapshot>> {
+    fn snapshots(&self, py: Python<'_>, at: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Snapshot>> {
         Ok(self.states(py, at)?.into_iter().map(Snapshot).collect())
     }
 
@@ -327,9 +323,7 @@ impl Store {
             }
         };
         let filter = ActivityFilter { from: day(start)?, to: day(end)?, types, tag };
-        let counts = self.long(py, move |store| {
-            store.projections().activity()?.counts(&filter)
-        })?;
+        let counts = self.long(py, move |store| store.projections().activity()?.counts(&filter))?;
         let counts = counts.or_raise(py)?;
         Table::new(vec![
             Column::days("day", counts.iter().map(|it| day_number(&it.day.to_string()))),
