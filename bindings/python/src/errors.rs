@@ -13,7 +13,7 @@ use spacefold::{
     content::{ContentAtError, ContentError},
     event::{JsonError, LimitExceeded, PayloadError},
     log::{FailedCondition, StorageErrorKind},
-    projection::CatchUpError,
+    projection::{CatchUpError, RegisterError, TableError},
     subscribe::{AckError, ReceiveError},
 };
 
@@ -342,6 +342,35 @@ impl ToPyErr for CatchUpError {
     fn to_py_err(&self, py: Python<'_>) -> PyErr {
         let message = self.to_string();
         match self {
+            Self::Paused(paused) => make(py, "PausedError", &message, |it| {
+                it.set_item("position", paused.position.get())?;
+                it.set_item("reason", &paused.reason)
+            }),
+            Self::UnknownProjection { .. } => not_found(py, &message),
+            Self::Read(error) => of_read(py, error, &message),
+            _ => plain(py, "SpacefoldError", &message),
+        }
+    }
+}
+
+impl ToPyErr for TableError {
+    fn to_py_err(&self, py: Python<'_>) -> PyErr {
+        let message = self.to_string();
+        match self {
+            Self::KeyTooLong { .. } | Self::ValueTooLong { .. } => limit(py, &message),
+            Self::Damaged { .. } => damage(py, &message),
+            Self::Storage(error) => of_storage(py, error.kind(), &message),
+            _ => plain(py, "SpacefoldError", &message),
+        }
+    }
+}
+
+impl ToPyErr for RegisterError {
+    fn to_py_err(&self, py: Python<'_>) -> PyErr {
+        let message = self.to_string();
+        match self {
+            Self::NameTaken { .. } => conflict(py, &message, &[]),
+            Self::InvalidName { .. } => limit(py, &message),
             Self::Read(error) => of_read(py, error, &message),
             _ => plain(py, "SpacefoldError", &message),
         }

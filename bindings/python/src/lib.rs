@@ -12,6 +12,7 @@ mod events;
 mod filter;
 mod json;
 mod opened;
+mod projecting;
 mod queue;
 mod snapshot;
 mod store;
@@ -29,6 +30,7 @@ mod _native {
         event::RecordedEvent,
         events::{EventIterator, Events},
         filter::{AppendCondition, Filter, Receipt},
+        projecting::{Job, Projecting},
         snapshot::{Change, Diff, Document, Snapshot},
         store::{Problem, Store, VerifyReport, follow, in_memory, open, operations, verify},
         subscription::Subscription,

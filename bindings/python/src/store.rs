@@ -21,6 +21,7 @@ use crate::{
     calls,
     errors::{self, OrRaise},
     opened::{Kept, Opened},
+    projecting,
 };
 
 /// A store that is open, or followed beside whoever has it open.
@@ -76,6 +77,7 @@ impl Store {
         if opened.is_closed() {
             return Ok(());
         }
+        projecting::check_no_job()?;
         calls::detached(py, || opened.close())?.or_raise(py)
     }
 

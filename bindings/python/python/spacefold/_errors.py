@@ -16,6 +16,7 @@ __all__ = [
     "LimitError",
     "NotFound",
     "OutcomeUnknownError",
+    "PausedError",
     "ReadOnlyError",
     "Refused",
     "SpacefoldError",
@@ -118,6 +119,15 @@ class WaitTimeout(SpacefoldError, TimeoutError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
+
+
+class PausedError(SpacefoldError):
+    """A projection met an event that it does not take in, at ``position``, and waits."""
+
+    def __init__(self, message: str, *, position: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.position = position
+        self.reason = reason
 
 
 class ForkError(SpacefoldError, RuntimeError):

@@ -13,6 +13,7 @@ use super::Store;
 use crate::{
     calls,
     errors::{self, OrRaise, ToPyErr},
+    projecting,
 };
 
 /// What a check found.
@@ -137,6 +138,7 @@ impl Store {
         replace: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
         self.writer(py)?;
+        projecting::check_no_job()?;
         let store = std::sync::Arc::clone(self.get(py)?);
         let mode = if replace { RebuildMode::Replace } else { RebuildMode::Check };
         let names = names.unwrap_or_default();

@@ -10,6 +10,7 @@ use pyo3::{
 use spacefold::{
     EventId, Moment, Position, Revision, SpacesReader,
     event::{EventFilter, TypeSelection},
+    log::ReadRequest,
     projection::{ActivityFilter, Day},
     subscribe::LagPolicy,
 };
@@ -168,6 +169,21 @@ impl Store {
         let mut queue = Queue::default();
         queue.fill(&page.or_raise(py)?);
         Ok(std::iter::from_fn(|| queue.pop()).collect())
+    }
+
+    /// Decodes every event and makes nothing of it, to be measured against; answers how many.
+    fn _replay(&self, py: Python<'_>) -> PyResult<u64> {
+        let replayed = self.long(py, |store| {
+            let mut events = 0;
+            for page in store.log().pages(ReadRequest::from(Position::new(1))) {
+                for event in page?.events() {
+                    event?;
+                    events += 1;
+                }
+            }
+            Ok::<_, spacefold::ReadError>(events)
+        })?;
+        replayed.or_raise(py)
     }
 
     /// The position of the event with this id, or `None`.
