@@ -216,7 +216,7 @@ fn service_with(service: &SpaceService, options: &Bound<'_, PyDict>) -> PyResult
         }
     }
     if let Some(time) = arguments.get("timestamp")? {
-        service = service.with_timestamp(times::of_any(&time)?);
+        service = service.with_timestamp(times::of_any(&time, &mut times::LocalTime::default())?);
     }
     if let Some(key) = arguments.get("key")? {
         service = service.with_key(key.extract::<String>()?);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::{
     basic::CompareOp,
-    exceptions::{PyIndexError, PyTypeError},
+    exceptions::{PyIndexError, PyKeyError, PyTypeError},
     intern,
     prelude::*,
     sync::PyOnceLock,
@@ -18,7 +18,8 @@ use spacefold_event_core::{Envelope, Records};
 
 use crate::{
     errors::{self, OrRaise},
-    json, times,
+    json, payload,
+    times::{self, LocalTime},
 };
 
 /// Where the fields of an event are.
@@ -173,7 +174,7 @@ impl RecordedEvent {
     /// What it carries: a new `dict` each time.
     #[getter]
     fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.with_event(py, |event| json::object_to_py(py, &event.payload.to_object()))
+        self.with_event(py, |event| payload::to_dict(py, &event.payload))
     }
 
     /// When it happened, as its caller says, in UTC.
@@ -282,12 +283,13 @@ pub(crate) fn type_name_of(event_type: &Bound<'_, PyAny>) -> PyResult<String> {
 
 /// The events of an append, in order.
 pub(crate) fn events_of_py(events: &Bound<'_, PyAny>) -> PyResult<Vec<SpaceEvent>> {
+    let mut reading = Reading::default();
     if is_one(events)? {
-        return Ok(vec![event_of_py(events)?]);
+        return Ok(vec![reading.event(events)?]);
     }
     let mut all = Vec::new();
     for event in events.try_iter()? {
-        all.push(event_of_py(&event?)?);
+        all.push(reading.event(&event?)?);
     }
     Ok(all)
 }
@@ -298,68 +300,125 @@ fn is_one(events: &Bound<'_, PyAny>) -> PyResult<bool> {
         || events.hasattr(intern!(events.py(), "event_type"))?)
 }
 
-/// An event: a `SpaceEvent`, a mapping in the interchange form, or one that was recorded.
-fn event_of_py(event: &Bound<'_, PyAny>) -> PyResult<SpaceEvent> {
-    if let Ok(recorded) = event.cast::<RecordedEvent>() {
-        return recorded.get().to_append(event.py());
-    }
-    if let Ok(mapping) = event.cast::<PyMapping>() {
-        return event_of(event.py(), |name| match mapping.get_item(name) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if error.is_instance_of::<pyo3::exceptions::PyKeyError>(event.py()) => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        });
-    }
-    event_of(event.py(), |name| event.getattr_opt(name))
+/// Where the fields of an event that was handed in are found.
+enum Given<'a, 'py> {
+    /// Attributes that are in the object itself, as those of a dataclass are, or keys.
+    Dict(Bound<'py, PyDict>),
+    Mapping(&'a Bound<'py, PyMapping>),
+    Object(&'a Bound<'py, PyAny>),
 }
 
-fn event_of<'py>(
-    py: Python<'py>,
-    get: impl Fn(&Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>>,
-) -> PyResult<SpaceEvent> {
-    let given =
-        |name: &Bound<'py, PyString>| Ok::<_, PyErr>(get(name)?.filter(|value| !value.is_none()));
-    let mut line = Vec::with_capacity(256);
-    line.push(b'{');
-    if let Some(event_type) = given(intern!(py, "event_type"))? {
-        line.extend_from_slice(b"\"event_type\":");
-        json::write_str(&type_name_of(&event_type)?, &mut line);
-        line.push(b',');
+impl<'py> Given<'_, 'py> {
+    /// What is there and not `None`.
+    fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let value = match self {
+            Self::Dict(dict) => dict.get_item(name)?,
+            Self::Object(object) => object.getattr_opt(name)?,
+            Self::Mapping(mapping) => match mapping.get_item(name) {
+                Ok(value) => Some(value),
+                Err(error) if error.is_instance_of::<PyKeyError>(name.py()) => None,
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(value.filter(|value| !value.is_none()))
     }
-    if let Some(event_id) = given(intern!(py, "event_id"))? {
-        line.extend_from_slice(b"\"event_id\":");
-        match event_id.cast::<PyString>() {
-            Ok(text) => json::write_text(text, &mut line)?,
-            Err(_) => json::write_text(&event_id.str()?, &mut line)?,
+}
+
+/// Members of enumerations that are remembered, more than there are core types.
+const MOST_TYPES: usize = 32;
+
+/// Reads the events of one append.
+#[derive(Default)]
+struct Reading<'py> {
+    local: LocalTime,
+    /// Members of enumerations that were met, and their values: an append has few types.
+    types: Vec<(Bound<'py, PyAny>, String)>,
+    line: Vec<u8>,
+}
+
+impl<'py> Reading<'py> {
+    /// An event: a `SpaceEvent`, a mapping in the interchange form, or one that was recorded.
+    fn event(&mut self, event: &Bound<'py, PyAny>) -> PyResult<SpaceEvent> {
+        let py = event.py();
+        if let Ok(recorded) = event.cast::<RecordedEvent>() {
+            return recorded.get().to_append(py);
         }
-        line.push(b',');
+        if let Ok(dict) = event.cast::<PyDict>() {
+            return self.read(py, &Given::Dict(dict.clone()));
+        }
+        if let Ok(mapping) = event.cast::<PyMapping>() {
+            return self.read(py, &Given::Mapping(mapping));
+        }
+        let attributes = event.getattr_opt(intern!(py, "__dict__"))?;
+        match attributes.and_then(|it| it.cast_into::<PyDict>().ok()) {
+            Some(dict) if dict.contains(intern!(py, "event_type"))? => {
+                self.read(py, &Given::Dict(dict))
+            }
+            _ => self.read(py, &Given::Object(event)),
+        }
     }
-    for key in [
-        intern!(py, "space_id"),
-        intern!(py, "source"),
-        intern!(py, "correlation_id"),
-        intern!(py, "tags"),
-        intern!(py, "origin"),
-        intern!(py, "payload"),
-    ] {
-        let Some(value) = given(key)? else { continue };
-        json::write_text(key, &mut line)?;
-        line.push(b':');
-        json::write(&value, &mut line, 0)?;
-        line.push(b',');
+
+    fn read(&mut self, py: Python<'py>, given: &Given<'_, 'py>) -> PyResult<SpaceEvent> {
+        self.line.clear();
+        self.line.push(b'{');
+        if let Some(event_type) = given.get(intern!(py, "event_type"))? {
+            self.line.extend_from_slice(b"\"event_type\":");
+            self.write_type(&event_type)?;
+            self.line.push(b',');
+        }
+        if let Some(event_id) = given.get(intern!(py, "event_id"))? {
+            self.line.extend_from_slice(b"\"event_id\":");
+            match event_id.cast::<PyString>() {
+                Ok(text) => json::write_text(text, &mut self.line)?,
+                Err(_) => json::write_text(&event_id.str()?, &mut self.line)?,
+            }
+            self.line.push(b',');
+        }
+        for key in [
+            intern!(py, "space_id"),
+            intern!(py, "source"),
+            intern!(py, "correlation_id"),
+            intern!(py, "tags"),
+            intern!(py, "origin"),
+            intern!(py, "payload"),
+        ] {
+            let Some(value) = given.get(key)? else { continue };
+            json::write_text(key, &mut self.line)?;
+            self.line.push(b':');
+            json::write(&value, &mut self.line, 0)?;
+            self.line.push(b',');
+        }
+        if self.line.len() > 1 {
+            self.line.pop();
+        }
+        self.line.push(b'}');
+        let event = JsonReader::default().read(&self.line).or_raise(py)?.event;
+        let Some(time) = given.get(intern!(py, "timestamp"))? else { return Ok(event) };
+        if time.cast::<PyString>().is_ok_and(|text| text.to_cow().is_ok_and(|it| it.is_empty())) {
+            return Ok(event);
+        }
+        let time = times::of_any(&time, &mut self.local).map_err(|error| {
+            errors::invalid(py, &format!("key \"timestamp\": {}", error.value(py)))
+        })?;
+        Ok(event.with_timestamp(time))
     }
-    if line.len() > 1 {
-        line.pop();
+
+    fn write_type(&mut self, event_type: &Bound<'py, PyAny>) -> PyResult<()> {
+        if let Ok(name) = event_type.cast::<PyString>() {
+            return json::write_text(name, &mut self.line);
+        }
+        let known = self.types.iter().position(|(known, _)| known.is(event_type));
+        let place = match known {
+            Some(place) => place,
+            None => {
+                let name = type_name_of(event_type)?;
+                self.types.truncate(MOST_TYPES - 1);
+                self.types.push((event_type.clone(), name));
+                self.types.len() - 1
+            }
+        };
+        let name = self.types.get(place).map(|(_, name)| name.as_str());
+        json::write_str(name.unwrap_or_default(), &mut self.line);
+        Ok(())
     }
-    line.push(b'}');
-    let read = JsonReader::default().read(&line).or_raise(py)?;
-    let Some(time) = given(intern!(py, "timestamp"))? else { return Ok(read.event) };
-    if time.cast::<PyString>().is_ok_and(|text| text.to_cow().is_ok_and(|text| text.is_empty())) {
-        return Ok(read.event);
-    }
-    let time = times::of_any(&time)
-        .map_err(|error| errors::invalid(py, &format!("key \"timestamp\": {}", error.value(py))))?;
-    Ok(read.event.with_timestamp(time))
 }

@@ -20,6 +20,9 @@ use crate::{
 /// Events that are looked at for a page, so that a rare filter does not keep Ctrl-C waiting.
 const LOOK_EVENTS: usize = 1 << 17;
 
+/// Events of a page: as many of the largest ones take 1 GiB, which a column of texts holds.
+const PAGE_EVENTS: usize = 1_024;
+
 /// Events that pass a filter, up to the durable head as it is when they are read.
 #[pyclass(frozen, module = "spacefold")]
 pub(crate) struct Events {
@@ -30,7 +33,7 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn new(store: &Arc<Opened>, read: ReadRequest, most: Option<u64>) -> Self {
-        let read = read.looking_at(LOOK_EVENTS);
+        let read = read.looking_at(LOOK_EVENTS).limit(PAGE_EVENTS);
         Self { store: Kept::new(Arc::clone(store)), read, most: most.unwrap_or(u64::MAX) }
     }
 

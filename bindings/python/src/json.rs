@@ -181,17 +181,61 @@ pub(crate) fn write_text(text: &Bound<'_, PyString>, out: &mut Vec<u8>) -> PyRes
     Ok(())
 }
 
+/// Appends a value as JSON.
+pub(crate) fn write_value<S: AsRef<str>>(value: &Value<S>, out: &mut Vec<u8>) {
+    match value {
+        Value::String(text) => write_str(text.as_ref(), out),
+        Value::Object(object) => write_object(object, out),
+        Value::Array(values) => {
+            out.push(b'[');
+            for (place, value) in values.iter().enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                write_value(value, out);
+            }
+            out.push(b']');
+        }
+        plain => out.extend_from_slice(plain.to_string().as_bytes()),
+    }
+}
+
+/// Appends an object as JSON.
+pub(crate) fn write_object<S: AsRef<str>>(object: &Object<S>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (place, (key, value)) in object.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write_str(key.as_ref(), out);
+        out.push(b':');
+        write_value(value, out);
+    }
+    out.push(b'}');
+}
+
+const fn is_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
 /// Appends a text as a JSON string.
 pub(crate) fn write_str(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+    let mut rest = text.as_bytes();
+    // Looked at without a branch a byte: most texts have nothing to escape.
+    if !rest.iter().fold(false, |found, byte| found | is_escaped(*byte)) {
+        out.extend_from_slice(rest);
+        rest = &[];
+    }
+    while let Some(at) = rest.iter().position(|byte| is_escaped(*byte)) {
         let (before, from) = rest.split_at(at);
         out.extend_from_slice(before);
         let Some((byte, after)) = from.split_first() else { break };
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
             control => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
         }
         rest = after;

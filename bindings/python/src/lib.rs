@@ -12,6 +12,7 @@ mod events;
 mod filter;
 mod json;
 mod opened;
+mod payload;
 mod projecting;
 mod queue;
 mod snapshot;

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+import pyarrow
 import pytest
 
 import spacefold
@@ -234,6 +238,96 @@ def test_times_are_local_without_an_offset(store: Store) -> None:
         early_zone = timezone(timedelta(hours=14))
         store.append(SpaceEvent(SpaceEventType.SPACE_ACTIVATED, "a",
                                 timestamp=datetime(1, 1, 1, tzinfo=early_zone)))
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"])
+def test_local_times_are_those_of_python(
+    zone: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        # Over a year, and minute by minute over the changes of the clock.
+        times = [datetime(2025, 1, 1) + timedelta(hours=7, microseconds=n) * n for n in range(1300)]
+        for begin in (datetime(2025, 3, 30), datetime(2025, 10, 26), datetime(2025, 4, 6),
+                      datetime(2025, 10, 5)):
+            minutes = [begin + timedelta(minutes=n, microseconds=999_999) for n in range(300)]
+            times += [t.replace(fold=fold) for t in minutes for fold in (0, 1)]
+        events = [SpaceEvent(SpaceEventType.SPACE_ACTIVATED, "a", timestamp=t) for t in times]
+        for begin_at in range(0, len(events), 4000):
+            store.append(events[begin_at : begin_at + 4000])
+        for time_, read in zip(times, store.events(), strict=True):
+            seconds = int(time_.replace(microsecond=0).timestamp())
+            expected = datetime.fromtimestamp(seconds, UTC) + timedelta(
+                microseconds=time_.microsecond)
+            assert read.timestamp == expected, time_
+            assert read.to_space_event().timestamp == expected.astimezone().replace(tzinfo=None)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_all_kinds_of_objects_are_events(store: Store) -> None:
+    class Slots:
+        __slots__ = ("event_type", "payload", "space_id", "timestamp")
+
+    class Properties:
+        event_type = "space.created"
+
+        @property
+        def space_id(self) -> str:
+            return "b"
+
+        @property
+        def payload(self) -> dict[str, str]:
+            return {"name": "B"}
+
+    slots: Any = Slots()
+    slots.event_type, slots.space_id = SpaceEventType.SPACE_CREATED, "a"
+    slots.payload, slots.timestamp = MappingProxyType({"name": "A"}), ""
+    given: list[Any] = [
+        slots, Properties(), MappingProxyType({"event_type": "space.activated", "space_id": "c"})
+    ]
+    store.append(given)
+    assert [e.space_id for e in store.events()] == ["a", "b", "c"]
+
+
+def test_every_type_is_given_back_as_it_came(store: Store) -> None:
+    payloads: dict[str, dict[str, object]] = {
+        "space.created": {"name": "A"},
+        "space.updated": {"changes": {"a": [1, {"b": None}], "z": 2**70}},
+        "space.deleted": {"name": None},
+        "space.activated": {},
+        "space.archived": {"why": "x"},
+        "document.added": {"document_id": "d", "space_path": "/\"\\\n\t\x01é"},
+        "document.updated": {"document_id": "d", "changes": {}},
+        "document.removed": {"document_id": "d"},
+        "document.moved": {"document_id": "d", "old_path": None, "new_path": "/n"},
+        "document.content_changed": {"document_id": "d", "old_hash": "o", "new_hash": "n"},
+        "variable.set": {"name": "v", "value": [True, 1.5, -0.0, 1e300, "", {}]},
+        "variable.deleted": {"name": "v"},
+        "reference.added": {"document_id": "d", "target": "t", "kind": None},
+        "reference.cleared": {"document_id": None},
+        "render.started": {"document_id": "d"},
+        "render.completed": {"output_hash": "h", "error": None},
+        "render.failed": {"error": "e", "document_id": "d", "output_hash": None},
+        "sync.started": {"direction": "push"},
+        "sync.completed": {"extra": {"deep": [[]]}},
+        "sync.conflict": {"document_id": "d", "local_hash": None, "remote_hash": "r"},
+        "cache.invalidated": {"document_ids": ["a", "b"], "reason": "r"},
+        "com.example.own": {"a": 1, "b": [None]},
+    }
+    assert payloads.keys() - {"com.example.own"} == {m.value for m in SpaceEventType}
+    for name, payload in payloads.items():
+        store.append({"event_type": name, "space_id": "a", "payload": payload})
+    table = pyarrow.table(store.events())
+    for read, row, (name, payload) in zip(
+        store.events(), table.to_pylist(), payloads.items(), strict=True
+    ):
+        assert read.type_name == row["event_type"] == name
+        assert read.payload == read.to_dict()["payload"] == json.loads(row["payload"]) == payload
+        assert json.dumps(read.payload) == json.dumps(json.loads(row["payload"]))
+        assert row["event_id"] == read.event_id
 
 
 def test_content(path: Path) -> None:

@@ -3,20 +3,28 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    RecordBatch, RecordBatchReader,
-    builder::{ListBuilder, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder},
+    ArrayRef, ListArray, RecordBatch, RecordBatchReader, StringArray, TimestampMicrosecondArray,
+    UInt64Array,
+    builder::{ArrayBuilder, StringBuilder},
 };
+use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use spacefold::{
+    EventId,
     event::RecordedEventRef,
     log::{Page, Pages},
 };
 
 use super::time_type;
-use crate::opened::{Kept, Opened};
+use crate::{
+    opened::{Kept, Opened},
+    payload,
+};
 
 /// Rows of a batch, about.
 const BATCH_ROWS: usize = 32_768;
+/// Bytes of payloads after which a batch is full.
+const BATCH_BYTES: usize = 64 << 20;
 
 /// The pages of a read, as batches.
 pub(crate) struct EventBatches {
@@ -50,13 +58,16 @@ impl EventBatches {
     }
 
     fn batch(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
         let mut rows = Rows::new();
-        while rows.len() < BATCH_ROWS && self.left > 0 {
+        while !rows.is_full() && self.left > 0 {
             let Some(page) = self.pages.next() else { break };
             let page = page.map_err(external)?;
             self.left -= rows.add(&page, self.left)?;
         }
-        if rows.len() == 0 { Ok(None) } else { rows.finish(&self.schema).map(Some) }
+        if rows.position.is_empty() { Ok(None) } else { rows.finish(&self.schema).map(Some) }
     }
 }
 
@@ -78,45 +89,79 @@ impl RecordBatchReader for EventBatches {
     }
 }
 
+/// A column of texts, each of which is there.
+struct Texts {
+    ends: Vec<i32>,
+    bytes: Vec<u8>,
+}
+
+impl Texts {
+    fn with_capacity(bytes: usize) -> Self {
+        let mut ends = Vec::with_capacity(BATCH_ROWS + 1);
+        ends.push(0);
+        Self { ends, bytes: Vec::with_capacity(BATCH_ROWS * bytes) }
+    }
+
+    fn push(&mut self, text: &str) -> Result<(), ArrowError> {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.end()
+    }
+
+    /// Ends the text that was appended to the bytes.
+    fn end(&mut self) -> Result<(), ArrowError> {
+        self.ends.push(i32::try_from(self.bytes.len()).map_err(|_| too_large())?);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<ArrayRef, ArrowError> {
+        let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
+        Ok(Arc::new(StringArray::try_new(ends, Buffer::from_vec(self.bytes), None)?))
+    }
+}
+
+fn too_large() -> ArrowError {
+    ArrowError::ComputeError("the texts of a batch take more than 2 GiB".to_owned())
+}
+
 struct Rows {
-    position: UInt64Builder,
-    revision: UInt64Builder,
-    recorded_at: TimestampMicrosecondBuilder,
-    event_id: StringBuilder,
-    event_type: StringBuilder,
-    space_id: StringBuilder,
-    payload: StringBuilder,
-    timestamp: TimestampMicrosecondBuilder,
+    position: Vec<u64>,
+    revision: Vec<u64>,
+    recorded_at: Vec<i64>,
+    event_id: Texts,
+    event_type: Texts,
+    space_id: Texts,
+    payload: Texts,
+    timestamp: Vec<i64>,
     source: StringBuilder,
     correlation_id: StringBuilder,
-    tags: ListBuilder<StringBuilder>,
-    line: Vec<u8>,
-    rows: usize,
+    tags: StringBuilder,
+    tag_ends: Vec<i32>,
 }
 
 impl Rows {
     fn new() -> Self {
-        let texts = |bytes| StringBuilder::with_capacity(BATCH_ROWS, BATCH_ROWS * bytes);
-        let times = || TimestampMicrosecondBuilder::with_capacity(BATCH_ROWS).with_timezone("UTC");
+        let numbers = || Vec::with_capacity(BATCH_ROWS);
+        let mut tag_ends = Vec::with_capacity(BATCH_ROWS + 1);
+        tag_ends.push(0);
         Self {
-            position: UInt64Builder::with_capacity(BATCH_ROWS),
-            revision: UInt64Builder::with_capacity(BATCH_ROWS),
-            recorded_at: times(),
-            event_id: texts(36),
-            event_type: texts(16),
-            space_id: texts(16),
-            payload: texts(96),
-            timestamp: times(),
+            position: numbers(),
+            revision: numbers(),
+            recorded_at: Vec::with_capacity(BATCH_ROWS),
+            event_id: Texts::with_capacity(36),
+            event_type: Texts::with_capacity(16),
+            space_id: Texts::with_capacity(16),
+            payload: Texts::with_capacity(64),
+            timestamp: Vec::with_capacity(BATCH_ROWS),
             source: StringBuilder::new(),
             correlation_id: StringBuilder::new(),
-            tags: ListBuilder::new(StringBuilder::new()),
-            line: Vec::new(),
-            rows: 0,
+            tags: StringBuilder::new(),
+            tag_ends,
         }
     }
 
-    const fn len(&self) -> usize {
-        self.rows
+    /// A batch takes no more pages then: rows of large payloads make smaller ones.
+    const fn is_full(&self) -> bool {
+        self.position.len() >= BATCH_ROWS || self.payload.bytes.len() >= BATCH_BYTES
     }
 
     /// Adds the events of a page, at most this many; answers how many.
@@ -133,89 +178,58 @@ impl Rows {
     }
 
     fn add_event(&mut self, event: &RecordedEventRef<'_>) -> Result<(), ArrowError> {
-        self.position.append_value(event.position.get());
-        self.revision.append_value(event.revision.get());
-        self.recorded_at.append_value(event.recorded_at.as_micros());
-        self.event_type.append_value(event.type_name());
-        self.space_id.append_value(event.space_id);
-        self.timestamp.append_value(event.timestamp.as_micros());
+        self.position.push(event.position.get());
+        self.revision.push(event.revision.get());
+        self.recorded_at.push(event.recorded_at.as_micros());
+        self.timestamp.push(event.timestamp.as_micros());
+        put_id(event.event_id, &mut self.event_id.bytes);
+        self.event_id.end()?;
+        self.event_type.push(event.type_name())?;
+        self.space_id.push(event.space_id)?;
+        payload::write(&event.payload, &mut self.payload.bytes);
+        self.payload.end()?;
         self.source.append_option(event.source);
         self.correlation_id.append_option(event.correlation_id);
-        for tag in event.tags().iter() {
-            self.tags.values().append_value(tag);
-        }
-        self.tags.append(true);
-        self.line.clear();
-        event.write_json(&mut self.line);
-        let unprinted = || ArrowError::ComputeError("an event was not printed as JSON".to_owned());
-        let (event_id, payload) = parts(&self.line).ok_or_else(unprinted)?;
-        self.event_id.append_value(event_id);
-        self.payload.append_value(payload);
-        self.rows += 1;
+        event.tags().iter().for_each(|tag| self.tags.append_value(tag));
+        self.tag_ends.push(i32::try_from(self.tags.len()).map_err(|_| too_large())?);
         Ok(())
     }
 
     fn finish(mut self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+        let times = |micros: Vec<i64>| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
+        };
+        let tag = Arc::new(Field::new_list_field(DataType::Utf8, true));
+        let tag_ends = OffsetBuffer::new(ScalarBuffer::from(self.tag_ends));
+        let tags = ListArray::try_new(tag, tag_ends, Arc::new(self.tags.finish()), None)?;
         RecordBatch::try_new(
             Arc::clone(schema),
             vec![
-                Arc::new(self.position.finish()),
-                Arc::new(self.revision.finish()),
-                Arc::new(self.recorded_at.finish()),
-                Arc::new(self.event_id.finish()),
-                Arc::new(self.event_type.finish()),
-                Arc::new(self.space_id.finish()),
-                Arc::new(self.payload.finish()),
-                Arc::new(self.timestamp.finish()),
+                Arc::new(UInt64Array::from(self.position)),
+                Arc::new(UInt64Array::from(self.revision)),
+                times(self.recorded_at),
+                self.event_id.finish()?,
+                self.event_type.finish()?,
+                self.space_id.finish()?,
+                self.payload.finish()?,
+                times(self.timestamp),
                 Arc::new(self.source.finish()),
                 Arc::new(self.correlation_id.finish()),
-                Arc::new(self.tags.finish()),
+                Arc::new(tags),
             ],
         )
     }
 }
 
-/// The id and the payload in a line of the interchange form, whose keys have an order: `event_id`,
-/// `event_type`, `space_id`, `payload`, and more.
-fn parts(line: &[u8]) -> Option<(&str, &str)> {
-    let rest = line.strip_prefix(b"{\"event_id\":\"")?;
-    let (event_id, rest) = rest.split_at_checked(36)?;
-    let rest = rest.strip_prefix(b"\",\"event_type\":\"")?;
-    let rest = after_text(rest)?.strip_prefix(b",\"space_id\":\"")?;
-    let rest = after_text(rest)?.strip_prefix(b",\"payload\":")?;
-    let payload = rest.get(..object_len(rest)?)?;
-    Some((std::str::from_utf8(event_id).ok()?, std::str::from_utf8(payload).ok()?))
-}
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// What follows a text whose opening quote was passed.
-fn after_text(bytes: &[u8]) -> Option<&[u8]> {
-    let mut rest = bytes;
-    loop {
-        let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-        if rest.get(at) == Some(&b'"') {
-            return rest.get(at + 1..);
+/// Appends an id as a UUID is written.
+fn put_id(id: EventId, out: &mut Vec<u8>) {
+    for (place, byte) in id.as_bytes().iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
+            out.push(b'-');
         }
-        rest = rest.get(at + 2..)?;
-    }
-}
-
-/// How many bytes the object at the beginning has.
-fn object_len(bytes: &[u8]) -> Option<usize> {
-    let mut rest = bytes;
-    let mut depth = 0_usize;
-    loop {
-        let at = rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}'))?;
-        let byte = *rest.get(at)?;
-        rest = rest.get(at + 1..)?;
-        match byte {
-            b'"' => rest = after_text(rest)?,
-            b'{' => depth += 1,
-            _ => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some(bytes.len() - rest.len());
-                }
-            }
-        }
+        let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
+        out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
     }
 }
