@@ -11,10 +11,12 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use spacefold_disk::{Access, Disk};
+use spacefold_disk::{Access, Disk, File};
 use spacefold_event_core::{
     ContentError, ContentHash, ContentReader, ContentStore, HashedContent, StorageError,
-    StorageErrorKind, StoredContent, lock::Lock,
+    StorageErrorKind, StoredContent,
+    bytes::{to_u64, to_usize},
+    lock::Lock,
 };
 
 use crate::{
@@ -32,13 +34,16 @@ use crate::{
 
 /// How often it is looked anew because something changed meanwhile.
 const MAX_LOOKS: usize = 8;
+/// What is read of damage at once.
+const CHECKED_BYTES: usize = 1 << 20;
 
 /// Content in a folder that another process may have open, to be read: it takes none, and the owner
 /// notices nothing.
 ///
 /// # Cost
 /// Nothing is read before the first use, which reads what [`PackStore::open`](crate::PackStore::open)
-/// does; what is new is read when something unknown is asked for.
+/// does; what is new is read when something unknown is asked for. Beside damage, that reads what is
+/// damaged to see whether it was mended.
 #[derive(Debug)]
 pub struct ContentFollower {
     context: Arc<ReadContext>,
@@ -112,16 +117,24 @@ struct Seen {
     packs: BTreeMap<u32, SeenPack>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct SeenPack {
     id: PackId,
     /// Whether it has its entries for ever.
     is_sealed: bool,
-    /// Whether some of it does not read: it may be mended in its place.
-    is_damaged: bool,
+    damage: Option<SeenDamage>,
     bytes: u64,
     /// Where the next entry begins.
     end: u64,
+}
+
+/// What of a pack does not read. It may be mended in its place.
+#[derive(Clone, Debug)]
+struct SeenDamage {
+    /// Where each stretch begins and ends.
+    stretches: Vec<(u64, u64)>,
+    /// The checksum of what is there; `None` where that has changed while it was looked at.
+    crc: Option<u32>,
 }
 
 /// What a look found.
@@ -176,17 +189,24 @@ impl ContentLook {
         if !seen.is_read || self.generation()? != seen.generation {
             return Ok(true);
         }
-        if seen.packs.values().any(|pack| pack.is_damaged) {
-            return Ok(true);
-        }
-        for (number, pack) in seen.packs.iter().filter(|(_, pack)| !pack.is_sealed) {
-            let opened = self.folder.open_pack(*number, Access::Read);
-            // One that is gone was collected: the manifest says so, too.
-            if opened.and_then(|file| file.bytes()).ok() != Some(pack.bytes) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let may_change = |pack: &SeenPack| !pack.is_sealed || pack.damage.is_some();
+        let mut looked_at = seen.packs.iter().filter(|(_, pack)| may_change(pack));
+        Ok(looked_at.any(|(number, pack)| !self.is_as_seen(*number, pack)))
+    }
+
+    /// Whether a pack is as it was: as long, and where it was damaged as it was then. One that cannot be
+    /// looked at is not: it was collected, mostly, and then the manifest says so, too.
+    fn is_as_seen(&self, number: u32, pack: &SeenPack) -> bool {
+        let Ok(file) = self.folder.open_pack(number, Access::Read) else { return false };
+        let is_as_damaged = |damage: &SeenDamage| {
+            damage.crc.is_some() && damage.crc == checksum(file.as_ref(), &damage.stretches).ok()
+        };
+        file.bytes().ok() == Some(pack.bytes) && pack.damage.iter().all(is_as_damaged)
+    }
+
+    /// Whether a sealed pack has nothing new to be read.
+    fn reads_as_seen(&self, number: u32, pack: &SeenPack) -> bool {
+        pack.damage.is_none() || self.is_as_seen(number, pack)
     }
 
     /// Reads what is there; `None` where that has changed meanwhile.
@@ -201,7 +221,9 @@ impl ContentLook {
         for pack in &manifest.packs {
             let known = seen.packs.get(&pack.number).filter(|_| !is_anew);
             let (now, listed) = match known {
-                Some(known) if known.is_sealed && !known.is_damaged => (*known, Vec::new()),
+                Some(known) if known.is_sealed && self.reads_as_seen(pack.number, known) => {
+                    (known.clone(), Vec::new())
+                }
                 _ => self.read_pack(pack, known)?,
             };
             packs.insert(pack.number, now);
@@ -220,24 +242,50 @@ impl ContentLook {
     ) -> Result<(SeenPack, Vec<Listed>), StorageError> {
         let file = self.folder.open_pack(pack.number, Access::Read)?;
         let bytes = file.bytes()?;
-        let mut seen =
-            SeenPack { id: pack.id, is_sealed: false, is_damaged: false, bytes, end: bytes };
+        let (is_sealed, end) = (false, bytes);
+        let mut seen = SeenPack { id: pack.id, is_sealed, damage: None, bytes, end };
         if let PackState::Sealed { bytes: sealed } = pack.state {
             seen.is_sealed = true;
             if let Some((listed, _)) = read_footer(file.as_ref(), pack.id, sealed.min(bytes))? {
                 return Ok((seen, listed));
             }
         }
-        let whole = known.filter(|known| !known.is_damaged);
+        let whole = known.filter(|known| known.damage.is_none());
         let from = whole.map(|known| known.end).filter(|end| *end <= bytes);
         let from = from.unwrap_or(PACK_HEADER_BYTES);
         let synced = pack.state.synced_bytes().min(bytes);
-        let found = scan_from(from, file.as_ref(), pack.id, bytes, synced, &mut |_, _, _| {})?;
-        (seen.end, seen.is_damaged) = (found.end, !found.damaged.is_empty());
+        let scan = || scan_from(from, file.as_ref(), pack.id, bytes, synced, &mut |_, _, _| {});
+        let mut found = scan()?;
+        if !found.damaged.is_empty() {
+            let stretches = found.damaged;
+            let crc = checksum(file.as_ref(), &stretches)?;
+            // What was damaged before and after is damaged as the checksum has it.
+            found = scan()?;
+            let crc = (found.damaged == stretches).then_some(crc);
+            let stretches = found.damaged;
+            seen.damage = (!stretches.is_empty()).then_some(SeenDamage { stretches, crc });
+        }
+        seen.end = found.end;
         let near = |offset: u64| u32::try_from(offset).unwrap_or(u32::MAX);
         let listed = found.entries.iter().map(|(at, header)| Listed::of(header, near(*at)));
         Ok((seen, listed.collect()))
     }
+}
+
+/// The checksum of what stands in stretches of a file, as far as it goes.
+fn checksum(file: &dyn File, stretches: &[(u64, u64)]) -> Result<u32, StorageError> {
+    let len = file.bytes()?;
+    let (mut crc, mut bytes) = (0, Vec::new());
+    for (begin, end) in stretches {
+        let (mut from, end) = (*begin, (*end).min(len));
+        while from < end {
+            bytes.resize(to_usize(end - from).min(CHECKED_BYTES), 0);
+            file.read_exact_at(&mut bytes, from)?;
+            crc = crc32c::crc32c_append(crc, &bytes);
+            from += to_u64(bytes.len());
+        }
+    }
+    Ok(crc)
 }
 
 impl FoundPacks {

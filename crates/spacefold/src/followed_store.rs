@@ -6,7 +6,7 @@ use spacefold_bus::{DurableSubscription, Feed, PlaceFile, SubscribeError};
 use spacefold_content::ContentReport;
 use spacefold_event_core::{LogReader, ReadError, Revision, closing::CloseOnce};
 use spacefold_projection::{DerivedState, HistoryCacheOnDisk};
-use spacefold_store::{Follower, FollowerOptions, OpenError, StoreInfo, VerifyReport};
+use spacefold_store::{Follower, FollowerOptions, OpenError, StoreInfo, VerifyDepth, VerifyReport};
 
 use crate::{
     contents,
@@ -172,17 +172,18 @@ impl FollowedStore {
         Feed::kept_in(log, Arc::new(PlaceFile::in_folder(folder))).durable_subscriptions()
     }
 
-    /// Checks every event that is shown, and what it is read from. What only the process that has the
-    /// store may look at, its second copy of the log, is not checked.
+    /// Checks what is shown of the log: every event, or, if it is to be quick, HEAD, the chain of the
+    /// segments by what they say of themselves, and the frames behind them. What only the process that has
+    /// the store may look at, its second copy of the log, is not checked.
     ///
     /// # Errors
     /// [`ReadError`] when the store was closed or the machine lacks something; damage is no error but
     /// part of the report.
     ///
     /// # Cost
-    /// Reads every byte of the log.
-    pub fn verify(&self) -> Result<VerifyReport, ReadError> {
-        spacefold_store::verify_beside(self.log())
+    /// Reads every byte of the log; if it is quick, what is in no segment.
+    pub fn verify(&self, depth: VerifyDepth) -> Result<VerifyReport, ReadError> {
+        spacefold_store::verify_beside(self.log(), depth)
     }
 
     /// Checks every byte of the content. Which events name what is damaged or missing is for the

@@ -17,6 +17,10 @@ use crate::options::CachePlace;
 const CACHES: &str = "spacefold";
 /// The name of the file that is locked by whoever uses a cache.
 const LOCK: &str = "LOCK";
+/// The name of the file that says which of the caches of a store was used last.
+const USED: &str = "USED";
+/// The timelines of a store whose caches are kept: those that were used last.
+const MAX_TIMELINES: usize = 4;
 
 /// The cache of one timeline of a store, in use.
 pub(crate) struct FollowerCache {
@@ -63,11 +67,14 @@ impl FollowerCache {
             return Ok(None);
         };
         let name = caches.file_name().unwrap_or_else(|| OsStr::new(CACHES));
-        let names = [name, store_id.as_ref(), timeline.as_ref()];
-        let folder = names.into_iter().try_fold(above, |above, name| made(&above, name))?;
+        let store = made(&made(&above, name)?, store_id.as_ref())?;
+        let folder = made(&store, timeline.as_ref())?;
         let Ok(lock) = FolderLock::take(&folder, LOCK) else { return Ok(None) };
         // A lock is also to be had of a file that is only read.
         folder.open(LOCK, Access::ReadWrite)?;
+        if let Err(error) = leave_newest(&store, timeline, &folder) {
+            tracing::info!(%error, "caches of earlier timelines of the followed store stay");
+        }
         let gate = FolderGate::default();
         Ok(Some(Self { folder, gate, lock: Lock::new(Some(lock)) }))
     }
@@ -82,6 +89,41 @@ impl FollowerCache {
         self.gate.close();
         drop(self.lock.lock().take());
     }
+}
+
+/// Notes that the cache of a timeline is used, and removes those of the same store that were used
+/// before [`MAX_TIMELINES`] others and that nobody uses.
+fn leave_newest(
+    store: &Arc<dyn Folder>,
+    timeline: &str,
+    folder: &Arc<dyn Folder>,
+) -> Result<(), StorageError> {
+    let mut others = Vec::new();
+    for name in store.names()?.into_iter().filter(|name| name != timeline) {
+        if let Some(other) = store.part(name.as_ref())? {
+            others.push((used(&other)?, name));
+        }
+    }
+    others.sort_unstable();
+    let newest = others.last().map_or(0, |(used, _)| *used);
+    if used(folder)? <= newest {
+        folder.create(USED)?.write_all_at(&newest.saturating_add(1).to_le_bytes(), 0)?;
+    }
+    let too_many = (others.len() + 1).saturating_sub(MAX_TIMELINES);
+    for (_, name) in others.into_iter().take(too_many) {
+        let Some(other) = store.part(name.as_ref())? else { continue };
+        if let Ok(_lock) = FolderLock::take(&other, LOCK) {
+            store.remove_folder(name.as_ref())?;
+        }
+    }
+    Ok(())
+}
+
+/// When a cache was used, by a count over those of its store; 0 where it does not say so.
+fn used(folder: &Arc<dyn Folder>) -> Result<u64, StorageError> {
+    let Some(file) = folder.find(USED, Access::Read)? else { return Ok(0) };
+    let mut bytes = [0; size_of::<u64>()];
+    Ok(if file.read_if_there(&mut bytes, 0)? { u64::from_le_bytes(bytes) } else { 0 })
 }
 
 /// A folder in another one, made where it is not there.
@@ -102,4 +144,43 @@ fn user_caches() -> Option<PathBuf> {
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let of = |name: &str| env::var_os(name).map(PathBuf::from).and_then(absolute);
     of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(caches: &Path, timeline: &str) -> FollowerCache {
+        FollowerCache::open_in(caches, "store", timeline).unwrap().unwrap()
+    }
+
+    fn kept(caches: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(caches.join("store")).unwrap();
+        let mut names: Vec<String> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_caches_of_the_timelines_that_were_used_last_are_kept_and_those_in_use() {
+        let scratch = tempfile::tempdir().unwrap();
+        let caches = scratch.path().join("caches");
+        let held = open(&caches, "a");
+        for timeline in ["b", "c", "d"] {
+            open(&caches, timeline).close();
+        }
+        std::fs::write(caches.join("store/b/file"), "what is folded").unwrap();
+        assert_eq!(kept(&caches), ["a", "b", "c", "d"]);
+        open(&caches, "b").close();
+        open(&caches, "e").close();
+        // The oldest is in use.
+        assert_eq!(kept(&caches), ["a", "b", "c", "d", "e"]);
+        held.close();
+        open(&caches, "f").close();
+        assert_eq!(kept(&caches), ["b", "d", "e", "f"]);
+        open(&caches, "f").close();
+        assert_eq!(kept(&caches), ["b", "d", "e", "f"]);
+        assert!(caches.join("store/b/file").exists());
+    }
 }

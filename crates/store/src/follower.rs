@@ -106,7 +106,8 @@ struct FollowerInner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreOwner {
-    /// The number of the process, where that is known: in a container it may be another one's.
+    /// The number of the process; `None` where it has not said so, as an earlier version. In a
+    /// container it may be another one's.
     pub pid: Option<u32>,
 }
 
@@ -212,6 +213,11 @@ impl Follower {
         self.inner.waiting.stop();
     }
 
+    /// Reads everything that is read to show something once more; answers what is wrong with it.
+    pub(crate) fn look_anew(&self) -> Result<(), OpenError> {
+        self.inner.following.lock().look_anew(&self.inner.shared)
+    }
+
     fn failed(&self, error: OpenError) -> ReadError {
         match error {
             OpenError::Storage(error) => error.into(),
@@ -250,8 +256,7 @@ impl Follower {
         match read(shared) {
             Err(error @ (ReadError::Storage(_) | ReadError::NothingGiven { .. })) => {
                 tracing::debug!(%error, "the store is read anew");
-                let looked = self.inner.following.lock().look_anew(shared);
-                looked.map_err(|error| self.failed(error))?;
+                self.look_anew().map_err(|error| self.failed(error))?;
                 read(shared)
             }
             read => read,

@@ -19,7 +19,6 @@ use spacefold_event_core::{
     LogWriter as _, Position, ReadError, ReadRequest, SpaceEvent, StorageError, Timestamp,
 };
 
-use self::followed::{Followed, Looks};
 use crate::{
     EmbeddedLog, OnDamage, OpenError, StoreOptions, VerifyOptions, VerifyReport,
     environment::Environment,
@@ -31,8 +30,6 @@ use crate::{
 const STORE: &str = "/store";
 /// Disks that are looked at unless told otherwise.
 const STATES: u64 = 10_000;
-/// As many of a log that is followed.
-const FOLLOWED_STATES: u64 = 2_000;
 /// Bytes of a journal file: so few that files are given up for sealed ones soon.
 const FILE_BYTES: u64 = 32 << 10;
 
@@ -46,9 +43,6 @@ struct Seen {
     mended: u64,
     of_newer_format: u64,
     interrupted: u64,
-    looks: u64,
-    followers: u64,
-    news: u64,
 }
 
 /// A log through a history.
@@ -69,8 +63,8 @@ struct Log {
     known: Vec<EventId>,
     /// That of the log, once something in it is known.
     identity: Option<LogIdentity>,
-    /// Who looks at the store all the while, if anybody does.
-    followed: Option<Followed>,
+    /// Of this many appends one is read back, with everything before it.
+    reads_one_of: u8,
 }
 
 impl Log {
@@ -85,14 +79,8 @@ impl Log {
             places: HashMap::new(),
             known: Vec::new(),
             identity: None,
-            followed: None,
+            reads_one_of: 1,
         }
-    }
-
-    /// One that is followed.
-    fn draw_followed(seen: &Rc<Cell<Seen>>, rng: &mut Rng) -> Self {
-        let followed = Some(Followed::new(rng));
-        Self { followed, ..Self::draw(seen, rng) }
     }
 
     /// Draws the next append: mostly a few small events, now and then what fills a block.
@@ -166,7 +154,9 @@ impl Log {
             if receipt.first_position().get() == self.known.len() as u64 + 1 {
                 self.known.extend(events.iter().map(|event| event.event_id));
             }
-            self.read(log, session)?;
+            if session.rng.u8(..self.reads_one_of) == 0 {
+                self.read(log, session)?;
+            }
         }
         if session.rng.u8(..4) > 0 || log.shared().journal_files.are_full() {
             log.step(session.rng.u8(..4) == 0);
@@ -260,19 +250,11 @@ impl Log {
         let tolerates = |kind: &str| !is_whole && matches!(kind, "sled" | "read-only");
         self.verified(disk, &copies, OnDamage::Report, tolerates)?;
         harm_index(disk, rng)?;
-        let shown = match &self.followed {
-            Some(followed) => followed.look_at_left(disk)?,
-            None => Vec::new(),
-        };
         let log = open(disk, &copies).map_err(|error| format!("it does not open: {error}"))?;
         let found = said(everything(&log), "read")?;
         self.compare(&found)?;
         self.compare_identity(&log)?;
         self.compare_versions(&slots, &found)?;
-        followed::compare(&shown, &found)?;
-        if let Some(followed) = &self.followed {
-            followed.compare(&found)?;
-        }
         let info = log.info();
         self.saw(|seen| {
             seen.blocks += info.blocks;
@@ -419,40 +401,19 @@ impl Subject for Log {
     type Open = EmbeddedLog;
 
     fn session(&mut self, session: &mut Session) -> CheckResult<Option<EmbeddedLog>> {
-        if let Some(followed) = &self.followed {
-            followed.look_on(session.beside());
-        }
         let log = session.tolerate("opening", open_on(session.disk(), &self.copies))?;
-        let used = log.map(|log| self.use_log(log, session)).transpose();
-        if let Some(followed) = &self.followed {
-            followed.end(&session.beside())?;
-            let Looks { looks, openings, news } = followed.take_counts();
-            self.saw(|seen| {
-                seen.looks += looks;
-                seen.followers += openings;
-                seen.news += news;
-            });
-        }
-        used
+        log.map(|log| self.use_log(log, session)).transpose()
     }
 
     fn look_at(&mut self, disk: &SimDisk, rng: &mut Rng) -> CheckResult {
         if rng.u8(..8) == 0 {
             return self.heal(disk, rng).map_err(|wrong| format!("healing: {wrong}"));
         }
-        // Mostly sled's copy is well, or of a while ago.
-        let left = match rng.u8(..8) {
-            0..=2 => Left::Whole,
-            3 | 4 => Left::Older,
-            _ => rng.choice(Left::ALL).unwrap_or(Left::Whole),
-        };
+        let left = left(rng);
         self.look(disk, left, rng).map_err(|wrong| format!("{left:?} copy: {wrong}"))
     }
 
     fn lose_power(&mut self, rng: &mut Rng) {
-        if let Some(followed) = &self.followed {
-            followed.lose_power();
-        }
         let left = [Left::Whole, Left::Older, Left::Damaged, Left::Nothing];
         let left = rng.choice(left).unwrap_or(Left::Whole);
         self.are_copies_whole &= left == Left::Whole;
@@ -465,6 +426,15 @@ impl Subject for Log {
 
     fn acknowledged(&self) -> u64 {
         self.known.len() as u64
+    }
+}
+
+/// What is left of sled's copy: mostly it is well, or of a while ago.
+fn left(rng: &mut Rng) -> Left {
+    match rng.u8(..8) {
+        0..=2 => Left::Whole,
+        3 | 4 => Left::Older,
+        _ => rng.choice(Left::ALL).unwrap_or(Left::Whole),
     }
 }
 
@@ -673,14 +643,4 @@ fn a_disk_that_does_not_do_what_it_says_is_found_out() {
 #[test]
 fn a_history_follows_from_its_seed() {
     crash::repeats(|rng| Log::draw(&Rc::default(), rng)).unwrap_or_else(|wrong| panic!("{wrong}"));
-}
-
-#[test]
-fn whatever_a_follower_has_shown_is_there_afterwards() {
-    let seen = Rc::default();
-    let looked_at = crash::soak(FOLLOWED_STATES, |rng| Log::draw_followed(&seen, rng));
-    let looked_at = looked_at.unwrap_or_else(|wrong| panic!("{wrong}"));
-    let Seen { segments, looks, followers, news, .. } = seen.get();
-    println!("{looked_at:?} {:?}", seen.get());
-    assert!([segments, looks, followers, news].into_iter().min() > Some(0), "{:?}", seen.get());
 }

@@ -7,7 +7,7 @@ use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
 
 use crate::{
     block::BlockHash,
-    block::index::{BlockIndex, Candidates},
+    block::index::{BlockIndex, Candidates, IndexedBlock},
     run::RecordRun,
     view::tail::Tail,
 };
@@ -75,6 +75,15 @@ impl LogView {
         if tail_revisions.capacity() / 8 > tail_revisions.len().max(MIN_TAIL_SPACES) {
             tail_revisions.shrink_to_fit();
         }
+    }
+
+    /// Takes in blocks that are durable and end behind the tail: then there is none.
+    pub(crate) fn pass(&mut self, blocks: &[IndexedBlock]) {
+        blocks.iter().for_each(|block| self.index.add_indexed(block));
+        self.durable_head = self.durable_head.max(self.index.end());
+        self.last_recorded_at = self.last_recorded_at.max(self.index.last_recorded_at());
+        self.tail = Tail::default();
+        self.tail_revisions.clear();
     }
 
     /// The runs that are in no block of `index`: what is to be published behind it.

@@ -12,10 +12,7 @@ use spacefold::{
     log::StoreOptions,
 };
 
-use crate::{
-    error::{self, Failure},
-    interrupt,
-};
+use crate::{error::Failure, session::begin};
 
 /// A store that is read, through the door that was found.
 pub(crate) enum ReadStore {
@@ -70,19 +67,16 @@ impl ReadStore {
         let options = Options::new(path).folding(Folding::OnDemand).cache(cache);
         let spaces = options.follow()?;
         let log = spaces.log().clone();
-        interrupt::guard(move || {
+        begin(spaces.log(), move || {
             log.close();
             Ok(())
-        });
+        })?;
         Ok(Self::Followed(spaces, why))
     }
 
     fn opened(spaces: Spacefold) -> Result<Self, Failure> {
         let log = spaces.log().clone();
-        if let Some(ahead) = log.ahead_of_clock()?.filter(spacefold::admin::AheadOfClock::is_long) {
-            error::warn_of_clock(&ahead);
-        }
-        interrupt::guard(move || log.close());
+        begin(spaces.log(), move || log.close())?;
         Ok(Self::Open(spaces))
     }
 

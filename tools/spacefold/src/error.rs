@@ -14,7 +14,7 @@ use spacefold::{
     admin::{AheadOfClock, RebuildError},
     content::ContentError,
     event::printable,
-    log::StorageErrorKind,
+    log::{LogReader, StorageErrorKind},
     projection::CatchUpError,
     subscribe::ReceiveError,
 };
@@ -166,12 +166,14 @@ impl Told {
 }
 
 /// Warns where the times of new events say nothing.
-pub(crate) fn warn_of_clock(ahead: &AheadOfClock) {
+pub(crate) fn warn_of_clock(log: &dyn LogReader) -> Result<(), Failure> {
+    let Some(ahead) = AheadOfClock::of(log)?.filter(AheadOfClock::is_long) else { return Ok(()) };
     tell(&[
         &format!("warning: {ahead}"),
         "hint: check the system's clock: until it gets there, new events are recorded at the time of \
          the newest one, and --as-of does not tell them apart",
     ]);
+    Ok(())
 }
 
 /// Writes lines for people to standard error.

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spacefold::{Folding, Options, Spacefold, log::StoreMode};
+use spacefold::{
+    Folding, Options, Spacefold, StorageError,
+    log::{LogReader, StoreMode},
+};
 
 use crate::{
     door::{Needed, ReadStore, for_a_question},
@@ -50,7 +53,9 @@ impl CliSession {
 
     /// Opens the store that is there for a command that closes it on Ctrl-C by itself.
     pub(crate) fn open_unguarded(&self) -> Result<Spacefold, Failure> {
-        Self::opened(for_a_question(&self.data))
+        let spaces = for_a_question(&self.data).open()?;
+        error::warn_of_clock(spaces.log())?;
+        Ok(spaces)
     }
 
     /// Opens the store, and makes one where there is none.
@@ -62,19 +67,18 @@ impl CliSession {
     }
 
     fn guarded(options: Options) -> Result<Spacefold, Failure> {
-        let spaces = Self::opened(options)?;
-        let log = spaces.log().clone();
-        interrupt::guard(move || log.close());
-        Ok(spaces)
-    }
-
-    fn opened(options: Options) -> Result<Spacefold, Failure> {
         let spaces = options.open()?;
-        if let Some(ahead) =
-            spaces.log().ahead_of_clock()?.filter(spacefold::admin::AheadOfClock::is_long)
-        {
-            error::warn_of_clock(&ahead);
-        }
+        let log = spaces.log().clone();
+        begin(spaces.log(), move || log.close())?;
         Ok(spaces)
     }
+}
+
+/// Begins with a log that was opened or is followed: has Ctrl-C close it, and warns of the clock.
+pub(crate) fn begin(
+    log: &dyn LogReader,
+    close: impl FnOnce() -> Result<(), StorageError> + Send + 'static,
+) -> Result<(), Failure> {
+    interrupt::guard(close);
+    error::warn_of_clock(log)
 }

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, fs, path::PathBuf};
 
 use fastrand::Rng;
-use spacefold_disk::RealDisk;
+use spacefold_disk::{RealDisk, SimDisk};
 use spacefold_event_core::StoreMode;
 
 use super::*;
@@ -172,4 +172,40 @@ fn what_is_damaged_is_told_and_what_is_mended_is_read_again() {
     assert_eq!(report.problems.len(), 1);
     fs::write(&pack, whole).unwrap();
     assert_eq!(read(&follower, &hash).unwrap(), bytes);
+}
+
+/// The calls that it takes to miss a content, and then another, beside a damaged pack with so many
+/// contents.
+fn calls_to_miss(contents: u64) -> [u64; 2] {
+    let disk = SimDisk::default();
+    let path = Path::new("/content");
+    let options = ContentOptions::default().pack_bytes(64 << 20);
+    let owner = PackStore::prepare_on(Arc::new(disk.clone()), path).unwrap();
+    let owner = owner.open(options, None).unwrap();
+    for n in 0..contents {
+        owner.put(&mut &*noise(60_000, n)).unwrap();
+    }
+    owner.close().unwrap();
+    drop(owner);
+    let folder = disk.root().folder("content".as_ref()).unwrap().unwrap();
+    let pack = folder.open("0000000000.pack", Access::ReadWrite).unwrap();
+    pack.write_all_at(&[0; 500], 1_000).unwrap();
+    // Nothing but the entries says what it holds.
+    let footer = pack.bytes().unwrap() - 100;
+    pack.write_all_at(&[0; 100], footer).unwrap();
+    let follower = ContentFollower::at(Arc::new(disk.clone()), path).unwrap();
+    [1_u8, 2].map(|other| {
+        let before = disk.calls();
+        let missed = read(&follower, &ContentHash::of(&[other]));
+        assert!(matches!(missed, Err(ContentError::Missing { .. })), "{missed:?}");
+        disk.calls() - before
+    })
+}
+
+#[test]
+fn a_damaged_pack_is_not_read_again_for_each_content_that_is_missing() {
+    let [first, second] = calls_to_miss(20);
+    let [first_of_many, second_of_many] = calls_to_miss(200);
+    assert!(first_of_many > first, "the pack is read whole once");
+    assert_eq!(second_of_many, second);
 }

@@ -141,7 +141,7 @@ fn whatever_reads_answers_beside_the_owner_as_it_does_there() {
         shared(&beside);
         assert_eq!(answers(&beside), expected);
         assert_eq!(answers(&beside.clone()), expected);
-        let report = beside.verify().unwrap();
+        let report = beside.verify(VerifyDepth::Full).unwrap();
         assert_eq!((report.events, report.problems.len()), (spaces.durable_head().get(), 0));
         let content = beside.verify_content().unwrap();
         assert_eq!(content.problems, []);
@@ -154,7 +154,7 @@ fn whatever_reads_answers_beside_the_owner_as_it_does_there() {
     let before = files(&fixture.path());
     let beside = fixture.follow();
     assert_eq!(answers(&beside), expected);
-    beside.verify().unwrap();
+    beside.verify(VerifyDepth::Full).unwrap();
     beside.close();
     assert_eq!(files(&fixture.path()), before);
 }

@@ -53,6 +53,16 @@ pub(crate) struct BlockIndex {
     kept_end: BlockEnd,
 }
 
+/// What the index takes in of a block, without the block.
+#[derive(Debug)]
+pub(crate) struct IndexedBlock {
+    entry: BlockEntry,
+    end: BlockEnd,
+    /// Each with its revisions before and after the block.
+    spaces: Vec<(Box<str>, Revision, Revision)>,
+    tags: Vec<Box<str>>,
+}
+
 /// The end of a block.
 #[derive(Clone, Copy, Debug)]
 struct BlockEnd {
@@ -61,6 +71,29 @@ struct BlockEnd {
     position: Position,
     hash: BlockHash,
     last_recorded_at: Timestamp,
+}
+
+impl BlockEnd {
+    fn of(records: &Records, hash: BlockHash) -> Self {
+        Self {
+            first: records.first_position(),
+            position: records.last_position(),
+            hash,
+            last_recorded_at: records.last_recorded_at(),
+        }
+    }
+}
+
+impl IndexedBlock {
+    pub(crate) fn of(records: &Records, hash: BlockHash) -> Self {
+        let spaces = records.spaces().map(|(id, before, after)| (id.into(), before, after));
+        Self {
+            entry: BlockEntry::of(records),
+            end: BlockEnd::of(records, hash),
+            spaces: spaces.collect(),
+            tags: records.distinct_tags().map(Into::into).collect(),
+        }
+    }
 }
 
 impl BlockIndex {
@@ -100,22 +133,34 @@ impl BlockIndex {
 
     /// Takes in the next block.
     pub(crate) fn add(&mut self, records: &Records, hash: BlockHash) {
+        let (entry, end) = (BlockEntry::of(records), BlockEnd::of(records, hash));
+        self.take(entry, end, records.spaces(), records.distinct_tags());
+    }
+
+    /// Takes in the next block, which was read before.
+    pub(crate) fn add_indexed(&mut self, block: &IndexedBlock) {
+        let spaces = block.spaces.iter().map(|(id, before, after)| (id.as_ref(), *before, *after));
+        self.take(block.entry, block.end, spaces, block.tags.iter().map(AsRef::as_ref));
+    }
+
+    fn take<'b>(
+        &mut self,
+        entry: BlockEntry,
+        end: BlockEnd,
+        spaces: impl IntoIterator<Item = (&'b str, Revision, Revision)>,
+        tags: impl IntoIterator<Item = &'b str>,
+    ) {
         let block = self.directory.len();
-        self.directory.push(BlockEntry::of(records));
-        for (space_id, before, after) in records.spaces() {
+        self.directory.push(entry);
+        for (space_id, before, after) in spaces {
             self.revisions.set(space_id, after);
             let posting = SpacePosting { block, base_revision: before.get() };
             self.fresh_spaces.add(space_id, posting, after);
         }
-        for tag in records.distinct_tags() {
+        for tag in tags {
             self.fresh_tags.add(tag, TagPosting { block }, ());
         }
-        self.ends.push_back(BlockEnd {
-            first: records.first_position(),
-            position: records.last_position(),
-            hash,
-            last_recorded_at: records.last_recorded_at(),
-        });
+        self.ends.push_back(end);
     }
 
     fn last(&self) -> &BlockEnd {
@@ -175,7 +220,7 @@ impl BlockIndex {
     }
 
     /// How many blocks are kept.
-    fn kept_blocks(&self) -> u32 {
+    pub(crate) fn kept_blocks(&self) -> u32 {
         self.directory.begin()
     }
 

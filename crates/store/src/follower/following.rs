@@ -16,7 +16,10 @@ use spacefold_event_core::{Position, StorageError, StorageErrorKind};
 
 use super::{StoreOwner, journal::JournalCursor};
 use crate::{
-    block,
+    block::{
+        self,
+        index::{BlockIndex, IndexedBlock},
+    },
     error::OpenError,
     folder::{HEAD, LOCK, StoreFolder},
     head::Head,
@@ -112,11 +115,22 @@ impl Following {
 
     /// Reads everything anew, and shows it: what was read before has turned out not to be there.
     pub(super) fn look_anew(&mut self, shared: &SharedStore) -> Result<(), OpenError> {
+        self.until_it_fits(|following| {
+            let (head, anew) = following.read_head(shared);
+            let anew = anew.and_then(|()| following.read_anew(shared));
+            match anew {
+                Ok(()) => following.read_once(shared, None),
+                Err(error) => (head.sequence, Err(error)),
+            }
+        })?;
+        shared.cache.clear();
+        Ok(())
+    }
+
+    fn read_anew(&mut self, shared: &SharedStore) -> Result<(), OpenError> {
         self.segments = Segments::open(&self.folder, shared.store_id)?;
         self.journal.begin_anew();
-        self.show_anew(shared, Vec::new())?;
-        shared.cache.clear();
-        self.look_at_all(shared, None)
+        self.show_anew(shared, Vec::new())
     }
 
     fn look_at_all(
@@ -124,9 +138,17 @@ impl Following {
         shared: &SharedStore,
         hint: Option<LiveHint>,
     ) -> Result<(), OpenError> {
+        self.until_it_fits(|following| following.read_once(shared, hint))
+    }
+
+    /// Reads until what is read fits: the number of HEAD, and what came of reading what it says.
+    fn until_it_fits(
+        &mut self,
+        read: impl Fn(&mut Self) -> (u64, Result<(), OpenError>),
+    ) -> Result<(), OpenError> {
         let mut misfit = Misfit::default();
         for _ in 0..MAX_READS {
-            let (sequence, read) = self.read_once(shared, hint);
+            let (sequence, read) = read(self);
             let Err(error) = read else {
                 self.looked_at = Some(Instant::now());
                 return Ok(());
@@ -137,17 +159,20 @@ impl Following {
         Err(moving(&self.folder).into())
     }
 
-    /// The number of HEAD, and what came of reading what it says.
     fn read_once(
         &mut self,
         shared: &SharedStore,
         hint: Option<LiveHint>,
     ) -> (u64, Result<(), OpenError>) {
-        let (read, head) = {
-            let mut head_file = shared.lock_head_file();
-            (head_file.read_again(&self.folder), head_file.head().clone())
-        };
+        let (head, read) = self.read_head(shared);
         (head.sequence, read.and_then(|()| self.read_behind(shared, &head, hint)))
+    }
+
+    /// HEAD as it is now, or as it was read last, and why.
+    fn read_head(&self, shared: &SharedStore) -> (Head, Result<(), OpenError>) {
+        let mut head_file = shared.lock_head_file();
+        let read = head_file.read_again(&self.folder);
+        (head_file.head().clone(), read)
     }
 
     fn read_behind(
@@ -176,7 +201,7 @@ impl Following {
         let runs = self.journal.take_durable(wanted.max(self.journal.proved()));
         if sealed > shown {
             // What is between is in segments alone.
-            self.show_anew(shared, runs)?;
+            self.show_segments(shared, runs)?;
         } else {
             if sealed > index_end {
                 self.seal(shared)?;
@@ -200,15 +225,53 @@ impl Following {
             }
             Ok(())
         })?;
-        let has_much = {
-            let view = shared.view();
-            view.index.has_much_in_memory() || view.index.end() < self.segments.end()
-        };
-        if has_much {
+        if shared.view().index.end() < self.segments.end() {
             return self.show_anew(shared, Vec::new());
+        }
+        let has_much = shared.view().index.has_much_in_memory();
+        if has_much && let Some(index) = self.newer_index(shared) {
+            return self.show(shared, index, Vec::new());
         }
         shared.ids.follow(&self.folder.derived(), &self.segments);
         Ok(())
+    }
+
+    /// Shows new segments, which go further than what is shown, and what is behind them.
+    fn show_segments(&self, shared: &SharedStore, runs: Vec<RecordRun>) -> Result<(), OpenError> {
+        if let Some(index) = self.newer_index(shared) {
+            return self.show(shared, index, runs);
+        }
+        // The owner keeps no index, or has not yet: those before are not read once more for that.
+        let mut next = shared.view().index.end().next();
+        let mut blocks = Vec::new();
+        self.segments.blocks_from(next, &mut |block, _| {
+            if block.records.first_position() == next {
+                blocks.push(IndexedBlock::of(&block.records, block.hash));
+                next = block.records.last_position().next();
+            }
+            Ok(())
+        })?;
+        if next <= self.segments.end() {
+            return self.show_anew(shared, runs);
+        }
+        // First: a block that others see is one that they can read.
+        shared.sealed.sealed_through(self.segments.end());
+        let mut view = shared.view_mut();
+        view.pass(&blocks);
+        publish(&mut view, runs);
+        drop(view);
+        shared.ids.follow(&self.folder.derived(), &self.segments);
+        Ok(())
+    }
+
+    /// The index as the owner has kept it since, if that has more blocks.
+    fn newer_index(&self, shared: &SharedStore) -> Option<BlockIndex> {
+        let known = {
+            let view = shared.view();
+            (view.index.epoch(), view.index.kept_blocks())
+        };
+        let is_end = |end, hash: &_| self.segments.hash_at(end) == Some(*hash);
+        shared.kept_index.open_newer(block::genesis(shared.store_id), known, is_end)
     }
 
     /// Shows what the segments have, with the index as it is kept by now, and what is behind them.
@@ -216,7 +279,16 @@ impl Following {
         let epoch = shared.view().index.epoch();
         let is_end = |end, hash: &_| self.segments.hash_at(end) == Some(*hash);
         let genesis = block::genesis(shared.store_id);
-        let mut index = shared.kept_index.open_again(genesis, epoch, is_end)?;
+        let index = shared.kept_index.open_again(genesis, epoch, is_end)?;
+        self.show(shared, index, runs)
+    }
+
+    fn show(
+        &self,
+        shared: &SharedStore,
+        mut index: BlockIndex,
+        runs: Vec<RecordRun>,
+    ) -> Result<(), OpenError> {
         shared.kept_index.catch_up(&mut index, false, &[], &|from, visit| {
             self.segments.blocks_from(from, &mut |block, _| visit(block))
         })?;

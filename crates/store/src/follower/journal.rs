@@ -1,8 +1,10 @@
 //! Reading on in a journal that another process writes: from where the segments end, frame by frame,
 //! from file to file.
 //!
-//! - A file that was used again is another one: its header says so, which is read again after the
-//!   frames. Then everything is read anew behind the segments, which have what the file held.
+//! - A file that is used again is another one, whichever of the two its header and its frames were read
+//!   of: each frame, and each header, names the checksum of the frame before it, so that nothing of the
+//!   other one follows, but what the log went on with there. Where nothing follows that is durable,
+//!   everything is read anew behind the segments, which have what the file held.
 //! - What is read is shown once it is proved to be durable, not before: the page cache shows frames
 //!   that a power cut takes back. A frame says how far the journal was synced when it was written,
 //!   and so does a file that was begun.
@@ -138,7 +140,6 @@ impl JournalCursor {
         }
         loop {
             let missed = self.frames(head)?;
-            self.check_use()?;
             let is_passed =
                 |place: &Place| place.limit.is_some_and(|limit| limit <= self.end.next());
             let is_at_limit = self.place.as_ref().is_some_and(is_passed);
@@ -292,20 +293,6 @@ impl JournalCursor {
             false => Vec::new(),
         };
         Ok(Ok(NextFrame { header, bytes: to_u64(frame.bytes.len()), runs }))
-    }
-
-    /// Makes sure that the file is still in the use in which it was entered.
-    fn check_use(&self) -> Result<(), OpenError> {
-        let Some(place) = &self.place else { return Ok(()) };
-        let header = place.file.read_begin(FILE_HEADER_BYTES)?;
-        match FileHeader::parse(&header, self.store_id) {
-            Ok(header) if header == place.header => Ok(()),
-            Ok(header) => {
-                let what = format!("it is in use as file number {} by now", header.file_number);
-                Err(self.broken(&what))
-            }
-            Err(error) => Err(self.broken(&format!("its header has become {error}"))),
-        }
     }
 
     fn check_end(&self, wanted: Position, missed: &dyn std::fmt::Display) -> Result<(), OpenError> {

@@ -1,5 +1,7 @@
 //! A follower beside the owner of a store.
 
+mod mirrored;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,

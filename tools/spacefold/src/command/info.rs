@@ -6,7 +6,7 @@ use serde::Serialize;
 use spacefold::{
     EventType, Position, SpacesReader, StorageError,
     admin::{AheadOfClock, StoreInfo},
-    log::ReadRequest,
+    log::{ReadRequest, StoreOwner},
     projection::{Paused, ProjectionInfo},
     subscribe::DurableSubscription,
 };
@@ -26,7 +26,10 @@ struct PrintedInfo {
     /// How the store was reached: "open", or "follow" where another process has it or nothing can be
     /// written.
     door: &'static str,
-    /// The process that has a store which is followed; `null` where it is not known, or nobody has it.
+    /// Of a store that is followed: whether another process has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owned: Option<bool>,
+    /// Of a store that is followed: that process; `null` where it is not known, or there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<Option<u32>>,
     format_version: u32,
@@ -100,7 +103,8 @@ struct Looked {
     ahead: Option<AheadOfClock>,
     projections: Vec<ProjectionInfo>,
     subscriptions: Vec<DurableSubscription>,
-    owner: Option<Option<u32>>,
+    /// Of a store that is followed: who has it.
+    owner: Option<Option<StoreOwner>>,
     refusal: Option<StorageError>,
 }
 
@@ -130,7 +134,7 @@ impl Looked {
                 // What the process that has the store has folded is its own.
                 projections: Vec::new(),
                 subscriptions: store.durable_subscriptions()?,
-                owner: Some(store.log().owner()?.and_then(|owner| owner.pid)),
+                owner: Some(store.log().owner()?),
                 refusal: why.clone(),
             }),
         }
@@ -156,7 +160,8 @@ pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
     });
     let printed = PrintedInfo {
         door: store.door(),
-        owner,
+        owned: owner.map(|owner| owner.is_some()),
+        owner: owner.map(|owner| owner.and_then(|owner| owner.pid)),
         format_version: info.format_version,
         head: info.head.get(),
         durable_head: info.durable_head.get(),
@@ -195,10 +200,12 @@ pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
 
 impl PrintedInfo {
     fn door(&self) -> String {
-        match self.owner {
-            Some(Some(pid)) => format!("{}: process {pid} has the store", self.door),
-            Some(None) => format!("{}: the store is only read", self.door),
-            None => self.door.to_owned(),
+        let door = self.door;
+        match (self.owned, self.owner.flatten()) {
+            (Some(_), Some(pid)) => format!("{door}: process {pid} has the store"),
+            (Some(true), None) => format!("{door}: another process has the store"),
+            (Some(false), None) => format!("{door}: nobody has the store, it is only read"),
+            (None, _) => door.to_owned(),
         }
     }
 }

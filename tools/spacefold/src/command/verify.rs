@@ -26,8 +26,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Leave out what takes as long as reading everything; beside the process that has the store, the
-    /// content.
+    /// Leave out what takes as long as reading everything.
     #[arg(long)]
     quick: bool,
 
@@ -75,6 +74,10 @@ impl Verify {
         }
     }
 
+    const fn depth(&self) -> VerifyDepth {
+        if self.quick { VerifyDepth::Quick } else { VerifyDepth::Full }
+    }
+
     /// Checks what there is beside the log, in a store that nobody has.
     fn check_closed(
         &self,
@@ -105,9 +108,14 @@ impl Verify {
     ) -> Result<(PrintedReport, CheckedContent), Failure> {
         let store =
             Options::new(&session.data).folding(Folding::OnDemand).cache(CachePlace::Memory);
-        let store = store.follow()?;
-        // What is quick there is a look at files that change all the time: the events are read here.
-        let report = store.verify()?;
+        let store = match store.follow() {
+            Ok(store) => store,
+            Err(error) => {
+                let problem = PrintedProblem::of(&error).ok_or(error)?;
+                return Ok((PrintedReport::of_problem(problem), CheckedContent::default()));
+            }
+        };
+        let report = store.verify(self.depth())?;
         let events = store.durable_head().get();
         let mut printed = PrintedReport { events, ..PrintedReport::from(report) };
         let content = if self.quick {
@@ -139,7 +147,7 @@ impl Verify {
     /// nothing can be mended. Where nothing may be written, what is not checked for that is a problem.
     fn check_store(&self, path: &Path) -> Result<Option<PrintedReport>, Failure> {
         let options = VerifyOptions {
-            depth: if self.quick { VerifyDepth::Quick } else { VerifyDepth::Full },
+            depth: self.depth(),
             damage: if self.heal { OnDamage::Heal } else { OnDamage::Report },
         };
         match spacefold::admin::verify(path, options) {
@@ -148,10 +156,7 @@ impl Verify {
                 Ok(None)
             }
             Err(error) => match PrintedProblem::of(&error) {
-                Some(problem) => {
-                    let problems = vec![problem];
-                    Ok(Some(PrintedReport { ok: false, events: 0, blocks: 0, problems }))
-                }
+                Some(problem) => Ok(Some(PrintedReport::of_problem(problem))),
                 None => Err(error.into()),
             },
         }
@@ -302,6 +307,11 @@ impl PrintedProblem {
 }
 
 impl PrintedReport {
+    /// Of a store that was looked at no further.
+    fn of_problem(problem: PrintedProblem) -> Self {
+        Self { ok: false, events: 0, blocks: 0, problems: vec![problem] }
+    }
+
     fn state(&self) -> CheckState {
         let unhealed = || self.problems.iter().filter(|problem| !problem.healed);
         if unhealed().any(PrintedProblem::is_damage) {

@@ -3,6 +3,8 @@
 //!
 //! The form of it, and what makes it longer, are in `sim/crash.rs` of disk.
 
+mod followed;
+
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use spacefold_disk::{
@@ -15,7 +17,7 @@ use spacefold_disk::{
 
 use super::{ContentHash, ContentReport, HashSet, OpenContentError, PackStore, Rng, SMALL, noise};
 use crate::verify::verify_on;
-use spacefold_event_core::ContentStore as _;
+use spacefold_event_core::{ContentStore as _, lock::Lock};
 
 const STORE: &str = "/content";
 /// Contents that a history puts, again and again.
@@ -25,10 +27,13 @@ const STATES: u64 = 2_000;
 
 /// A content store through a history.
 struct Contents {
-    contents: Vec<Vec<u8>>,
+    contents: Arc<Vec<Vec<u8>>>,
     /// Contents that were acknowledged, and that no collection was free to remove.
-    known: BTreeSet<usize>,
+    known: Known,
 }
+
+/// Contents by their numbers, as whoever looks meanwhile knows them too.
+type Known = Arc<Lock<BTreeSet<usize>>>;
 
 impl Contents {
     fn draw(rng: &mut Rng) -> Self {
@@ -40,7 +45,7 @@ impl Contents {
             };
             noise(rng.usize(bytes), rng.u64(..))
         };
-        Self { contents: (0..CONTENTS).map(content).collect(), known: BTreeSet::new() }
+        Self { contents: Arc::new((0..CONTENTS).map(content).collect()), known: Known::default() }
     }
 
     fn use_store(&mut self, store: &PackStore, session: &mut Session) -> CheckResult {
@@ -59,13 +64,14 @@ impl Contents {
                 6..=7 => {
                     let synced = session.tolerate("sync", store.sync())?;
                     if synced.is_some() {
-                        self.known.append(&mut unsynced);
+                        self.known.lock().append(&mut unsynced);
                     }
                 }
                 8 => {
-                    let needed: BTreeSet<usize> =
-                        self.known.iter().copied().filter(|_| session.rng.u8(..3) > 0).collect();
-                    self.known.retain(|number| needed.contains(number) || here.contains(number));
+                    let mut needed = self.known.lock().clone();
+                    needed.retain(|_| session.rng.u8(..3) > 0);
+                    let stays = |number: &usize| needed.contains(number) || here.contains(number);
+                    self.known.lock().retain(stays);
                     let collected = store.collect_garbage(&self.hashes(&needed));
                     session.tolerate("collect", collected)?;
                 }
@@ -77,7 +83,7 @@ impl Contents {
                         here.insert(number);
                     }
                 }
-                _ if self.known.contains(&number) => self.read(store, number, session)?,
+                _ if self.is_known(number) => self.read(store, number, session)?,
                 _ => {}
             }
         }
@@ -91,6 +97,10 @@ impl Contents {
             }
             _ => Ok(()),
         }
+    }
+
+    fn is_known(&self, number: usize) -> bool {
+        self.known.lock().contains(&number)
     }
 
     fn hash(&self, number: usize) -> ContentHash {
@@ -127,9 +137,9 @@ impl Subject for Contents {
                     return Err(format!("content {number} is another"));
                 }
                 Ok(_) if said => {}
-                Err(_) if !said && !self.known.contains(&number) => {}
+                Err(_) if !said && !self.is_known(number) => {}
                 found => {
-                    let is_known = self.known.contains(&number);
+                    let is_known = self.is_known(number);
                     return Err(format!(
                         "content {number}, known: {is_known}, said to be there: {said}, read: {:?}",
                         found.map(|bytes| bytes.len())
@@ -140,12 +150,13 @@ impl Subject for Contents {
         drop(store);
         let store = open(Arc::new(disk.clone()))
             .map_err(|error| format!("it does not open again: {error}"))?;
-        let collected = store.collect_garbage(&self.hashes(&self.known));
+        let needed = self.hashes(&self.known.lock());
+        let collected = store.collect_garbage(&needed);
         collected.map_err(|error| format!("it does not collect: {error}"))?;
         drop(store);
         let report = verified(disk)?;
         let is_sound = |number: usize| report.is_sound(&self.hash(number));
-        match (0..CONTENTS).find(|number| is_sound(*number) != self.known.contains(number)) {
+        match (0..CONTENTS).find(|number| is_sound(*number) != self.is_known(*number)) {
             Some(number) if is_sound(number) => Err(format!("content {number} was not collected")),
             Some(number) => Err(format!("content {number} was collected")),
             None if report.incomplete.is_empty() => Ok(()),
@@ -154,11 +165,11 @@ impl Subject for Contents {
     }
 
     fn known(&self) -> String {
-        format!("{:?}", self.known)
+        format!("{:?}", self.known.lock())
     }
 
     fn acknowledged(&self) -> u64 {
-        u64::try_from(self.known.len()).unwrap_or(0)
+        u64::try_from(self.known.lock().len()).unwrap_or(0)
     }
 }
 

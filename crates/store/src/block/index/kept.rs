@@ -160,17 +160,32 @@ impl KeptIndex {
         epoch: u64,
         is_end: impl Fn(Position, &BlockHash) -> bool,
     ) -> Result<BlockIndex, StorageError> {
-        let fits = |owner: &IndexExtent| is_end(owner.end, &owner.last_hash);
-        let find = || find(&self.folder, &self.cache).ok().flatten();
-        // It may be in the middle of being written.
-        let found = (0..OPENINGS).find_map(|_| find().filter(|(_, owner)| fits(owner)));
-        let (set, mut index) = match found {
-            Some(found) => kept_as(genesis, found),
-            None => nothing(&self.folder, &self.cache, genesis)?,
-        };
+        if let Some(index) = self.open_newer(genesis, (epoch, 0), is_end) {
+            return Ok(index);
+        }
+        let (set, mut index) = nothing(&self.folder, &self.cache, genesis)?;
         *self.set.lock() = set;
         index.epoch = epoch + 1;
         Ok(index)
+    }
+
+    /// As [`KeptIndex::open_again`]; `None` where that has no more than so many blocks, or is none.
+    pub(crate) fn open_newer(
+        &self,
+        genesis: BlockHash,
+        (epoch, kept_blocks): (u64, u32),
+        is_end: impl Fn(Position, &BlockHash) -> bool,
+    ) -> Option<BlockIndex> {
+        let fits = |owner: &IndexExtent| {
+            owner.blocks > kept_blocks && is_end(owner.end, &owner.last_hash)
+        };
+        let find = || find(&self.folder, &self.cache).ok().flatten();
+        // It may be in the middle of being written.
+        let found = (0..OPENINGS).find_map(|_| find().filter(|(_, owner)| fits(owner)))?;
+        let (set, mut index) = kept_as(genesis, found);
+        *self.set.lock() = set;
+        index.epoch = epoch + 1;
+        Some(index)
     }
 
     /// Takes in the blocks from where the index ends on, and writes them if it may; with them, or else
