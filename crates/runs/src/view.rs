@@ -160,7 +160,8 @@ impl View {
                 return Ok(rows);
             }
             used = count;
-            let mut sources: Vec<_> = runs.iter().take(used).map(|(_, age, run)| (*age, *run)).collect();
+            let mut sources: Vec<_> =
+                runs.iter().take(used).map(|(_, age, run)| (*age, *run)).collect();
             sources.sort_unstable_by_key(|(age, _)| *age);
             let cursor = |(_, run)| RunCursor::new(run, from, Some(&*self.cache));
             let sources = sources.into_iter().map(|source| cursor(source).map(MergeSource::Run));

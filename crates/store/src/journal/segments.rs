@@ -27,10 +27,6 @@ use crate::{
 /// What is done with each block and its bytes.
 pub(crate) type VisitBlockBytes<'v> = dyn FnMut(&Block, &[u8]) -> Result<(), OpenError> + 'v;
 
-/// How many of the newest files are looked at, whatever is noted of them: those of 32 GiB. An older one
-/// that is not as it was is noticed when it is read.
-const LOOKED_AT_FILES: usize = 4_096;
-
 /// The segments of a store, ascending.
 #[derive(Debug)]
 pub(crate) struct Segments {
@@ -81,18 +77,13 @@ impl Segments {
 
     /// Takes in the next files.
     fn add(&mut self, firsts: &[Position], noted: &NotedSegments) -> Result<(), OpenError> {
-        let unlooked_at = firsts.len().saturating_sub(LOOKED_AT_FILES);
-        for (place, first) in firsts.iter().enumerate() {
+        for first in firsts {
             let next = self.end().next();
-            let ends = match noted.get(first) {
-                Some(noted) if place < unlooked_at => noted.ends,
-                noted => {
-                    let stamp = self.folder.segment_stamp(*first)?;
-                    match noted.filter(|noted| stamp == Some(noted.stamp)) {
-                        Some(noted) => noted.ends,
-                        None => self.read_ends(*first, stamp)?,
-                    }
-                }
+            let stamp = self.folder.segment_stamp(*first)?;
+            let noted = noted.get(first).filter(|noted| stamp == Some(noted.stamp));
+            let ends = match noted {
+                Some(noted) => noted.ends,
+                None => self.read_ends(*first, stamp)?,
             };
             if ends.first_position != next || ends.previous != self.last_hash() {
                 let what = format!("the file begins at {}", ends.first_position);
@@ -316,3 +307,6 @@ fn read_block(file: &dyn File, entry: SegmentEntry) -> Result<Vec<u8>, StorageEr
     file.read_exact_at(&mut bytes, entry.offset)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;
