@@ -156,6 +156,7 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
         "spacefold-bus",
     ];
     known("crates/spacefold", &parts);
+    known("crates/server", &["spacefold"]);
     known("tests/examples", &["spacefold"]);
     let manifest = fs::read_to_string(root().join("tests/examples/Cargo.toml")).unwrap();
     let alone = "[dependencies]\nspacefold.workspace = true\n\n[lints]\nworkspace = true\n";
@@ -163,6 +164,19 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
     assert_eq!(manifest.matches("dependencies").count(), 1);
     known("tools/spacefold", &["spacefold", "spacefold-event-core"]);
     known("tools/rebuild-projections", &[]);
+}
+
+#[test]
+fn the_server_alone_has_a_runtime() {
+    for (folder, manifest) in manifests() {
+        let product = manifest.split("[dev-dependencies]").next().unwrap_or_default();
+        let is_product = folder.starts_with("crates/") || folder.starts_with("tools/");
+        if is_product && folder != "crates/server" {
+            for package in ["tokio", "axum", "hyper"] {
+                assert!(!depends_on(product, package), "{folder} has {package}");
+            }
+        }
+    }
 }
 
 #[test]

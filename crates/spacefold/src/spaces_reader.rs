@@ -1,6 +1,7 @@
 //! The reading half of a store: what one that is open has in common with one that is followed.
 
 mod at;
+mod observing;
 mod projecting;
 
 pub use self::{

@@ -1,0 +1,99 @@
+//! Spaces over HTTP: a router over a store that is open, or that is followed beside the process that has
+//! it. It can be mounted in an axum application, or [served](serve) by itself.
+//!
+//! ```
+//! use axum::Router;
+//! use spacefold::Spacefold;
+//! use spacefold_server::{Settings, router};
+//!
+//! let spaces = Spacefold::in_memory()?;
+//! let application: Router =
+//!     Router::new().nest_service("/spaces", router(spaces, Settings::default()));
+//! # drop(application);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Who may
+//! Nobody is asked who they are: whoever reaches the router may do what the store lets this process do.
+//! What keeps others away is the listener on a loopback address, or what the application puts before the
+//! router. Pages of other sites are kept away: a `Host` that is not among
+//! [those that are told](Settings::hosts), an `Origin` or `Sec-Fetch-Site` of another site are answered
+//! `403`, and bodies have to be named as what they are, by `Content-Type`.
+//!
+//! # Paths
+//! | | |
+//! |---|---|
+//! | `GET /v1` | which store it is, how far it is, its limits |
+//! | `GET /v1/info` | the store at a glance |
+//! | `GET /healthz`, `GET /readyz` | whether the process answers; whether requests are welcome |
+//! | `GET /v1/events` | events: a page, lines, or a stream, as `Accept` says |
+//! | `POST /v1/events/query` | the same for several filters, and for those that no URL holds |
+//! | `GET /v1/events/{position}` | one event |
+//! | `POST /v1/append` | appends events, on a condition |
+//! | `GET /v1/spaces` | the spaces, now or as of a moment |
+//! | `GET /v1/spaces/{space}` | the state of a space, now, as of a moment, or once a position is there |
+//! | `GET /v1/spaces/{space}/diff` | what changed between two moments |
+//! | `GET /v1/spaces/{space}/history` | its events |
+//! | `GET /v1/spaces/{space}/blame` | which event gave each part its value |
+//! | `GET /v1/spaces/{space}/documents/{document}` | a document, now or as of a moment |
+//! | `GET /v1/spaces/{space}/documents/{document}/content` | its bytes |
+//! | `POST /v1/spaces/{space}/{operation}`, `POST /v1/spaces/{space}/batch` | commands |
+//! | `GET`, `PUT /v1/contents/{hash}` | content by its hash |
+//!
+//! `docs/http.md` has every parameter, form and answer.
+//!
+//! # How it works
+//! Calls into the store run on a bounded number of threads, never on the runtime; appends and commands are
+//! awaited without one. What is sent is made a chunk at a time, as the client takes it, and so is what is
+//! read for it: memory is bounded, and no client holds a thread. All [limits](ServerLimits) have a name
+//! and an answer.
+
+mod accept;
+mod answer;
+mod app;
+mod body;
+mod bounded;
+mod byte_range;
+mod channel_body;
+mod chunks;
+mod command_fields;
+mod condition;
+mod drain;
+mod entity_tag;
+mod events_text;
+mod guard;
+mod moment;
+mod parameters;
+mod path_ids;
+mod pool;
+mod pooled_subscriber;
+mod problem;
+mod resources;
+mod selection;
+mod served_store;
+mod serving;
+mod settings;
+mod timed_io;
+
+use axum::{Router, middleware};
+
+pub use self::{
+    drain::Drain,
+    served_store::ServedStore,
+    serving::serve,
+    settings::{ServerLimits, Settings},
+};
+use crate::app::App;
+
+/// The router over a store: an open one, which is read and written, or one that is followed.
+///
+/// It needs a tokio runtime with time, and is closed by nobody: [start the drain](Drain::start) of its
+/// settings before the store is closed.
+///
+/// # Examples
+/// See the [crate](crate) and [`serve`].
+pub fn router(spaces: impl Into<ServedStore>, settings: Settings) -> Router {
+    let app = App::new(spaces.into(), settings);
+    let guarded = middleware::from_fn_with_state(app.clone(), guard::guard);
+    resources::routes().layer(guarded).with_state(app)
+}

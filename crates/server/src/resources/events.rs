@@ -1,0 +1,120 @@
+//! `/v1/events`, its query and its single events; the history of a space.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::Response,
+};
+use spacefold::{Position, Revision, event::EventFilter};
+
+use super::{event_pages, live_events};
+use crate::{
+    accept::{MediaType, negotiated},
+    answer::{answer, tagged},
+    app::App,
+    body::WholeBody,
+    entity_tag::{CacheRule, EntityTag},
+    parameters::{Parameters, invalid},
+    path_ids::PathIds,
+    problem::HttpProblem,
+    selection::{WrittenFilter, WrittenReading, check_timeline},
+};
+
+/// `GET /v1/events`
+pub(super) async fn list(
+    State(app): State<App>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, HttpProblem> {
+    use MediaType::{EventStream, Json, NdJson};
+    let media_type = negotiated(&headers, &[Json, NdJson, EventStream])?;
+    let mut given = Parameters::of(&uri)?;
+    let filter = WrittenFilter::of(&mut given)?.filter()?;
+    let reading = WrittenReading::of(&mut given)?.reading(&app, filter.clone())?;
+    if media_type == EventStream {
+        let snapshot = given.flag("snapshot")?;
+        given.finish()?;
+        return live_events::stream(&app, &headers, filter, &reading, snapshot).await;
+    }
+    let wait = if media_type == Json { given.duration("wait")? } else { None };
+    given.finish()?;
+    match wait {
+        Some(wait) => live_events::long_poll(&app, filter, &reading, wait).await,
+        None => event_pages::answer_of(&app, reading, media_type).await,
+    }
+}
+
+/// `POST /v1/events/query`
+pub(super) async fn query(
+    State(app): State<App>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, HttpProblem> {
+    let media_type = negotiated(&headers, &[MediaType::Json, MediaType::NdJson])?;
+    Parameters::of(&uri)?.finish()?;
+    let (_, body) = WholeBody::read(&app, &headers, body, &[MediaType::Json]).await?;
+    let written: WrittenReading = body.parsed()?;
+    let reading = written.reading(&app, EventFilter::all())?;
+    event_pages::answer_of(&app, reading, media_type).await
+}
+
+/// `GET /v1/events/{position}`
+pub(super) async fn one(
+    State(app): State<App>,
+    ids: PathIds,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, HttpProblem> {
+    let mut given = Parameters::of(&uri)?;
+    let names_timeline = check_timeline(&app, given.text("timeline")?.as_deref())?;
+    given.finish()?;
+    let text = ids.text("position");
+    let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let position = digits.and_then(|digits| digits.parse().ok()).map(Position::new);
+    let position = position.ok_or_else(|| {
+        HttpProblem::bad_request("invalid_path", "a position is a whole number below 2^64")
+    })?;
+    let event = app
+        .ask(move |store| {
+            let page = store.log().page_at(position)?;
+            let mut out = Vec::new();
+            if let Some(event) = page.as_ref().and_then(|page| page.events().next()) {
+                event?.write_json(&mut out);
+                return Ok(out);
+            }
+            Err(match store.durable_head() {
+                head if position > head => HttpProblem::beyond_head(position, head),
+                _ => HttpProblem::not_found("unknown_position", "positions of events begin at 1"),
+            })
+        })
+        .await?;
+    let cache = if names_timeline { CacheRule::Immutable } else { CacheRule::Revalidate };
+    let tag = EntityTag::of_position(app.identity().timeline, position);
+    tagged(&headers, &tag, cache, || Ok(answer(MediaType::Json, event, cache)))
+}
+
+/// `GET /v1/spaces/{space}/history`
+pub(super) async fn history(
+    State(app): State<App>,
+    ids: PathIds,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, HttpProblem> {
+    let media_type = negotiated(&headers, &[MediaType::Json, MediaType::NdJson])?;
+    let space_id = ids.id("space")?;
+    let mut given = Parameters::of(&uri)?;
+    if !given.all("space").is_empty() {
+        return Err(invalid("space", "it is in the path"));
+    }
+    let filter = WrittenFilter::of(&mut given)?.filter()?.spaces([&space_id]);
+    let reading = WrittenReading::of(&mut given)?.reading(&app, filter)?;
+    given.finish()?;
+    app.ask(move |store| match store.log().revision(&space_id)? {
+        Revision::NONE => Err(HttpProblem::unknown_space(&space_id)),
+        _ => Ok(()),
+    })
+    .await?;
+    event_pages::answer_of(&app, reading, media_type).await
+}

@@ -1,0 +1,18 @@
+//! A server on a real listener, asked by a client that knows nothing of it.
+
+#[cfg(test)]
+mod appending;
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod commanding;
+#[cfg(test)]
+mod contents;
+#[cfg(test)]
+mod documented;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod streams;
