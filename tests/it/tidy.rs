@@ -37,7 +37,7 @@ fn paths(folders: &[&str], ending: &str) -> Vec<String> {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                if !path.ends_with("target") {
+                if !path.ends_with("target") && !path.ends_with(".venv") {
                     collect(&path, ending, found);
                 }
             } else if path.to_string_lossy().ends_with(ending) {
@@ -62,7 +62,7 @@ fn files(folders: &[&str], ending: &str) -> Vec<(String, String)> {
     paths.map(|path| (path.clone(), text(&path))).collect()
 }
 
-const ALL: [&str; 4] = ["crates", "tools", "tests", "benches"];
+const ALL: [&str; 5] = ["crates", "tools", "tests", "benches", "bindings"];
 
 fn sources() -> Vec<(String, String)> {
     let sources = files(&ALL, ".rs");
