@@ -1,11 +1,10 @@
-"""How fast the package is, beside the pure module ``event_model`` and beside ``sqlite3`` with a JSON
-column, all in one run, turn by turn.
+"""How fast the package is, beside the pure module ``event_model`` and beside ``sqlite3`` with a
+JSON column, all in one run, turn by turn.
 
     python benches/speeds.py [--events 1000000] [--rounds 5] [--folder FOLDER] [--module PATH]
 
-Prints a table in Markdown. ``--module`` is the file of the module; without it, the drop-in, which is as
-fast. The folder should be on the disk that a store would be on.
-"""
+Prints a table in Markdown. ``--module`` is the file of the module; without it, the drop-in, which
+is as fast. The folder should be on the disk that a store would be on."""
 
 from __future__ import annotations
 
@@ -22,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,9 +73,7 @@ class Sqlite:
     def append(self, batch: list[Any]) -> None:
         rows = [(e.event_id, e.space_id, json.dumps(e.to_dict())) for e in batch]
         self.db.execute("begin immediate")
-        self.db.executemany(
-            "insert into events (event_id, space_id, event) values (?, ?, ?)", rows
-        )
+        self.db.executemany("insert into events (event_id, space_id, event) values (?, ?, ?)", rows)
         self.db.execute("commit")
 
     def read(self) -> Iterator[dict[str, Any]]:
@@ -87,6 +85,11 @@ def seconds(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
+
+
+def append_each(append: Callable[[list[Any]], object], batches: list[list[Any]]) -> None:
+    for batch in batches:
+        append(batch)
 
 
 def rate(count: int, times: list[float]) -> str:
@@ -106,21 +109,21 @@ def appends(module: ModuleType, folder: Path, rounds: int) -> list[tuple[str, st
             batches = [events(module, size, made + turn * size) for turn in range(turns)]
             made += size * turns
             for name, append in (
-                ("ours", store.append), ("plain", plain.append), ("indexed", indexed.append)
+                ("ours", store.append),
+                ("plain", plain.append),
+                ("indexed", indexed.append),
             ):
-                def run(append: Callable[[list[Any]], object] = append) -> None:
-                    for batch in batches:
-                        append(batch)
-
-                times[name].append(seconds(run))
+                times[name].append(seconds(partial(append_each, append, batches)))
         medians = {name: statistics.median(took) for name, took in times.items()}
-        rows.append((
-            f"append {size}",
-            rate(size * turns, times["ours"]),
-            rate(size * turns, times["plain"]),
-            f"{medians['plain'] / medians['ours']:.2f}x",
-            f"{medians['indexed'] / medians['ours']:.2f}x",
-        ))
+        rows.append(
+            (
+                f"append {size}",
+                rate(size * turns, times["ours"]),
+                rate(size * turns, times["plain"]),
+                f"{medians['plain'] / medians['ours']:.2f}x",
+                f"{medians['indexed'] / medians['ours']:.2f}x",
+            )
+        )
     store.close()
     return rows
 
@@ -184,8 +187,10 @@ def reads(module: ModuleType, folder: Path, count: int, rounds: int) -> list[tup
         for name in calls
     ]
     chance = random.Random(7)
-    asked = [(f"space-{chance.randrange(SPACES)}", chance.randrange(SPACES + 1, count + 1))
-             for _ in range(200)]
+    asked = [
+        (f"space-{chance.randrange(SPACES)}", chance.randrange(SPACES + 1, count + 1))
+        for _ in range(200)
+    ]
 
     def as_of() -> None:
         for space_id, position in asked:
@@ -208,8 +213,13 @@ def reads(module: ModuleType, folder: Path, count: int, rounds: int) -> list[tup
         ours.append(seconds(as_of))
         theirs.append(seconds(folded))
     speedup = (statistics.median(theirs) / 20) / (statistics.median(ours) / len(asked))
-    rows.append(("state as of a position", rate(len(asked), ours), f"{speedup:.1f}x of a fold in "
-                 f"Python over sqlite3 ({rate(20, theirs)})"))
+    rows.append(
+        (
+            "state as of a position",
+            rate(len(asked), ours),
+            f"{speedup:.1f}x of a fold in Python over sqlite3 ({rate(20, theirs)})",
+        )
+    )
     store.close()
     return rows
 
@@ -224,9 +234,11 @@ def main() -> None:
     module = module_at(arguments.module)
     folder = Path(tempfile.mkdtemp(dir=arguments.folder, prefix="spacefold-speeds-"))
     load = os.getloadavg()[0]
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {load:.1f}, "
-          f"sqlite {sqlite3.sqlite_version}, {arguments.events:,} events, median of "
-          f"{arguments.rounds} rounds (slowest to fastest)\n")
+    print(
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, load {load:.1f}, "
+        f"sqlite {sqlite3.sqlite_version}, {arguments.events:,} events, median of "
+        f"{arguments.rounds} rounds (slowest to fastest)\n"
+    )
     try:
         print("| | events | sqlite3, JSON column | ours to that | to one with indexes |")
         print("|---|---|---|---|---|")

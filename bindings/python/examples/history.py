@@ -76,7 +76,9 @@ print(polars.DataFrame(store.activity()).select("event_type", "source", "events"
 
 # %% Which event gave each document its content.
 for blamed in store.blame("handbook")["documents"]:
-    print(f"{blamed['document_id']:>10} {blamed['content']['position']:>3} "
-          f"{blamed['content']['source']}")
+    print(
+        f"{blamed['document_id']:>10} {blamed['content']['position']:>3} "
+        f"{blamed['content']['source']}"
+    )
 
 store.close()

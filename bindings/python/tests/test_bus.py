@@ -117,7 +117,9 @@ def test_over_a_store_handlers_hear_what_is_committed(store: Store) -> None:
         bus.flush(timeout=20)
         assert called[3:] == ["sync b", "async b"]
         assert [event.space_id for event in bus.history(SpaceEventType.SPACE_CREATED)] == [
-            "before", "a", "b",
+            "before",
+            "a",
+            "b",
         ]
         assert [event.space_id for event in bus.history(space_id="b", limit=5)] == ["b"]
     with pytest.raises(spacefold.ClosedError):
@@ -126,6 +128,7 @@ def test_over_a_store_handlers_hear_what_is_committed(store: Store) -> None:
 
 def test_a_handler_may_publish(store: Store) -> None:
     with EventBus(store) as bus:
+
         def follow_up(event: SpaceEvent) -> None:
             if event.space_id == "a":
                 bus.publish(created("b"))

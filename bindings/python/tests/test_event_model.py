@@ -12,8 +12,8 @@ from enum import Enum
 from types import ModuleType
 
 import pytest
-import seed_event_model as seed
 
+import seed_event_model as seed
 import spacefold
 from spacefold import event_model as ours
 
@@ -68,15 +68,18 @@ def test_the_factories_are_the_same(name: str, arguments: tuple[object, ...]) ->
     ]
 
 
-@pytest.mark.parametrize("data", [
-    {"event_type": "space.created", "space_id": "a"},
-    {"event_type": "space.created", "space_id": "a", "timestamp": None, "payload": {"name": 1}},
-    {"event_type": "space.created", "space_id": "a", "timestamp": "2020-01-01T00:00:00+05:00"},
-    {"event_type": "space.created", "space_id": "a", "event_id": None, "payload": None},
-    {"event_type": "space.created"},
-    {"event_type": "x", "space_id": "a"},
-    {"event_type": "space.created", "space_id": "a", "timestamp": "noon"},
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"event_type": "space.created", "space_id": "a"},
+        {"event_type": "space.created", "space_id": "a", "timestamp": None, "payload": {"name": 1}},
+        {"event_type": "space.created", "space_id": "a", "timestamp": "2020-01-01T00:00:00+05:00"},
+        {"event_type": "space.created", "space_id": "a", "event_id": None, "payload": None},
+        {"event_type": "space.created"},
+        {"event_type": "x", "space_id": "a"},
+        {"event_type": "space.created", "space_id": "a", "timestamp": "noon"},
+    ],
+)
 def test_from_dict_takes_and_refuses_the_same(data: dict[str, object]) -> None:
     def read(module: ModuleType) -> object:
         try:

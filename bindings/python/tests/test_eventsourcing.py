@@ -168,14 +168,28 @@ def test_an_application_goes_on_in_its_folder(path: Path) -> None:
         assert earlier.tricks == ["roll over"]
         assert len(dogs.notification_log.select(start=1, limit=10)) == 5
     with spacefold.open(path) as store:
-        assert [e.type_name for e in store.history(f"snapshots:{dog.id}")][0].startswith("es-snap")
+        [snapshot] = store.history(f"snapshots:{dog.id}")
+        assert snapshot.type_name.startswith("es-snapshots.")
         assert store.snapshot(f"events:{dog.id}").status == "unknown"
 
 
-@pytest.mark.parametrize("topic", [
-    "topic1", "eventsourcing.domain:Aggregate.Created", "a.b:C.<locals>.D", "a-b", "", ".", "a..b",
-    "a.", "été:Über", "-", "--", "a b",
-])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "topic1",
+        "eventsourcing.domain:Aggregate.Created",
+        "a.b:C.<locals>.D",
+        "a-b",
+        "",
+        ".",
+        "a..b",
+        "a.",
+        "été:Über",
+        "-",
+        "--",
+        "a b",
+    ],
+)
 def test_every_topic_has_a_type_of_its_own(topic: str, store: spacefold.Store) -> None:
     name = _type_of("es.", topic)
     assert _topic_of("es.", name) == topic
@@ -191,11 +205,17 @@ def test_versions_are_selected_wherever_they_begin(first: int) -> None:
     recorder.insert_events(events)
     for gt in (None, *range(-1, 30)):
         for lte in (None, 0, first, first + 5, 40):
-            wanted = [e for e in events if (gt is None or e.originator_version > gt)
-                      and (lte is None or e.originator_version <= lte)]
+            wanted = [
+                e
+                for e in events
+                if (gt is None or e.originator_version > gt)
+                and (lte is None or e.originator_version <= lte)
+            ]
             assert recorder.select_events("a", gt=gt, lte=lte) == wanted
-            assert recorder.select_events("a", gt=gt, lte=lte, desc=True, limit=3) == (
-                wanted[::-1][:3])
+            assert (
+                recorder.select_events("a", gt=gt, lte=lte, desc=True, limit=3)
+                == (wanted[::-1][:3])
+            )
 
 
 def test_sparse_versions_are_in_order() -> None:

@@ -26,7 +26,10 @@ HEARD_WITHIN = float(os.environ.get("SPACEFOLD_HEARD_WITHIN", "5"))
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(code), *arguments],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -88,8 +91,11 @@ def test_an_interpreter_ends_whatever_is_left_open(what: str, attempt: int, path
     code = textwrap.dedent(setup) + textwrap.dedent(LEFT_OPEN[what])
     ended = run(code, str(path))
     assert ended.returncode == (1 if what == "an exception" else 0), ended.stderr
-    noise = [line for line in ended.stderr.splitlines() if "Task was destroyed" not in line
-             and not line.startswith(("task:", "sys:1:"))]
+    noise = [
+        line
+        for line in ended.stderr.splitlines()
+        if "Task was destroyed" not in line and not line.startswith(("task:", "sys:1:"))
+    ]
     assert noise == [] or what in ("asyncio", "an exception", "daemon threads that append and read")
     assert "Fatal" not in ended.stderr and "panicked" not in ended.stderr, ended.stderr
     # It was closed: nobody has it, and nothing is to be recovered.
@@ -99,7 +105,8 @@ def test_an_interpreter_ends_whatever_is_left_open(what: str, attempt: int, path
 
 
 def test_nothing_is_begun_while_the_interpreter_ends(path: Path) -> None:
-    ended = run("""
+    ended = run(
+        """
     import atexit, sys, spacefold
     def late():
         try:
@@ -108,7 +115,9 @@ def test_nothing_is_begun_while_the_interpreter_ends(path: Path) -> None:
             print(error)
     sys.modules["atexit"].unregister(spacefold._native.close_all)
     atexit.register(late); atexit.register(spacefold._native.close_all)
-    """, str(path))
+    """,
+        str(path),
+    )
     assert ended.stdout == "the interpreter is exiting\n", ended
 
 
@@ -155,7 +164,8 @@ except KeyboardInterrupt:
 
 
 def test_a_long_call_is_given_up(path: Path) -> None:
-    ended = run("""
+    ended = run(
+        """
     import os, signal, sys, threading, time
     import spacefold
     store = spacefold.in_memory()
@@ -171,17 +181,28 @@ def test_a_long_call_is_given_up(path: Path) -> None:
     except KeyboardInterrupt:
         print("heard")
     os._exit(0)
-    """, str(path))
+    """,
+        str(path),
+    )
     assert ended.stdout == "heard\n", ended
 
 
-def _child(store: spacefold.Store, subscription: spacefold.Subscription,
-           events: spacefold.Events, path: str, said: object) -> None:
+def _child(
+    store: spacefold.Store,
+    subscription: spacefold.Subscription,
+    events: spacefold.Events,
+    path: str,
+    said: object,
+) -> None:
     refused: list[str | None] = []
     for call in (
-        lambda: store.snapshot("a"), lambda: store.append(space_created_event("b", "B")),
-        lambda: store.close(), lambda: subscription.recv(timeout=1), lambda: list(events),
-        lambda: subscription.close(), lambda: store.durable_head,
+        lambda: store.snapshot("a"),
+        lambda: store.append(space_created_event("b", "B")),
+        lambda: store.close(),
+        lambda: subscription.recv(timeout=1),
+        lambda: list(events),
+        lambda: subscription.close(),
+        lambda: store.durable_head,
     ):
         try:
             call()
@@ -191,7 +212,6 @@ def _child(store: spacefold.Store, subscription: spacefold.Subscription,
     with spacefold.follow(path, cache="memory") as beside:
         refused.append(beside.snapshot("a").name)
     said.put(refused)  # type: ignore[attr-defined]
-    del store, subscription, events
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -201,8 +221,7 @@ def test_a_fork_is_noticed_and_refused(path: Path) -> None:
         store.append(space_created_event("a", "A"))
         subscription, events = store.subscribe(), store.events()
         said = context.SimpleQueue()
-        child = context.Process(
-            target=_child, args=(store, subscription, events, str(path), said))
+        child = context.Process(target=_child, args=(store, subscription, events, str(path), said))
         child.start()
         child.join(60)
         assert child.exitcode == 0

@@ -48,7 +48,8 @@ def test_rows_are_folded_live(store: Store) -> None:
     with pytest.raises(KeyError):
         _ = paths["path//c"]
     assert list(paths.scan("path/")) == [
-        ("path//a", {"document": "/a"}), ("path//b", {"document": "/b"})
+        ("path//a", {"document": "/a"}),
+        ("path//b", {"document": "/b"}),
     ]
     frame = polars.DataFrame(paths.rows())
     assert frame.columns == ["key", "value"] and frame.height == 3
@@ -145,7 +146,9 @@ def test_a_table_shows_what_was_written(store: Store) -> None:
     rows.wait(3, timeout=20)
     assert found[2] == (
         [("b", [1, None, {"é": 2.5}])],
-        [("a", "two"), ("b", [1, None, {"é": 2.5}])], True)
+        [("a", "two"), ("b", [1, None, {"é": 2.5}])],
+        True,
+    )
     assert list(rows.scan()) == [("b", [1, None, {"é": 2.5}])]
 
 
@@ -159,7 +162,7 @@ def test_limits_of_rows(store: Store) -> None:
 
     rows = register(store, Large())
     position = add(store, "/a")
-    with pytest.raises(spacefold.PausedError, match="LimitError.*4096"):
+    with pytest.raises(spacefold.PausedError, match=r"LimitError.*4096"):
         rows.wait(position, timeout=20)
     with pytest.raises(spacefold.LimitError):
         register(store, type("Named", (Large,), {"name": "a name"})())
@@ -174,8 +177,12 @@ def test_a_projection_cannot_wait_for_its_store(store: Store) -> None:
         version = 1
 
         def apply(self, table: Table, event: spacefold.RecordedEvent) -> None:
-            for call in (store.close, lambda: handle[0].wait(9), lambda: handle[0].rebuild(),
-                         store.rebuild):
+            for call in (
+                store.close,
+                lambda: handle[0].wait(9),
+                lambda: handle[0].rebuild(),
+                store.rebuild,
+            ):
                 try:
                     call()
                 except RuntimeError as error:

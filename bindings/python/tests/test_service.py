@@ -41,8 +41,10 @@ def test_commands_are_checked_and_recorded(service: SpaceService) -> None:
     assert isinstance(refused.value, ValueError)
     service.set_variable("handbook", "reviewed", {"by": ["a", 1, None]})
     service.set_variable("handbook", "nothing", None)
-    assert store.snapshot("handbook").variables == {"reviewed": {"by": ["a", 1, None]},
-                                                     "nothing": None}
+    assert store.snapshot("handbook").variables == {
+        "reviewed": {"by": ["a", 1, None]},
+        "nothing": None,
+    }
     service.set_references("handbook", "intro", ["a", ("b", "cites")])
     references = store.snapshot("handbook").to_dict()["references"]
     assert [(r["target"], r["kind"]) for r in references] == [("a", None), ("b", "cites")]
@@ -73,7 +75,9 @@ def test_a_batch_is_all_or_nothing(service: SpaceService) -> None:
         batch.activate_space()
         batch.set_content("intro", b"# Hello")
     assert [e.type_name for e in batch.outcome.events] == [
-        "document.moved", "space.activated", "document.content_changed",
+        "document.moved",
+        "space.activated",
+        "document.content_changed",
     ]
     head = service.store.durable_head
     with pytest.raises(spacefold.Refused) as refused:
@@ -147,6 +151,8 @@ def test_a_bus_without_a_store_hears_of_what_is_recorded() -> None:
         batch.activate_space()
         batch.set_variable("a", 1)
     assert [event.event_type.value for event in heard] == [
-        "space.created", "space.activated", "variable.set",
+        "space.created",
+        "space.activated",
+        "variable.set",
     ]
     service.store.close()

@@ -24,18 +24,20 @@ from spacefold.event_model import (
 
 
 def fill(store: Store) -> None:
-    store.append([
-        space_created_event("handbook", "Handbook", source="editor"),
-        document_added_event("handbook", "intro", "/intro.md"),
-        document_content_changed_event("handbook", "intro", None, "h1"),
-        space_created_event("guide", "Guide"),
-    ])
+    store.append(
+        [
+            space_created_event("handbook", "Handbook", source="editor"),
+            document_added_event("handbook", "intro", "/intro.md"),
+            document_content_changed_event("handbook", "intro", None, "h1"),
+            space_created_event("guide", "Guide"),
+        ]
+    )
 
 
 def test_an_append_is_read_back(store: Store) -> None:
     event = space_created_event("handbook", "Handbook", source="editor")
     event.correlation_id = "c1"
-    event.payload["extra"] = [1, 2.5, None, {"a": "é\n\"\\"}, 2**80, -(2**70), True]
+    event.payload["extra"] = [1, 2.5, None, {"a": 'é\n"\\'}, 2**80, -(2**70), True]
     receipt = store.append(event)
     assert (receipt.first_position, receipt.last_position, receipt.count) == (1, 1, 1)
     assert receipt.durable and receipt.revision == 1
@@ -70,17 +72,26 @@ def test_all_ways_to_hand_in_an_event(store: Store) -> None:
         assert [e.event_id for e in other.events()] == [e.event_id for e in store.events()]
 
 
-@pytest.mark.parametrize("bad, message", [
-    ({"event_type": "space.eaten", "space_id": "a"}, "unknown event type"),
-    ({"event_type": "space.created", "space_id": "a"}, 'payload key "name" is missing'),
-    ({"event_type": "space.created", "space_id": "a", "payload": {"name": 1}}, "name"),
-    ({"space_id": "a"}, "event_type"),
-    ({"event_type": "space.activated", "space_id": "a", "event_id": "x"}, "event_id"),
-    ({"event_type": "space.activated", "space_id": "a", "timestamp": "noon"}, "timestamp"),
-    ({"event_type": "space.activated", "space_id": "a", "payload": {"x": float("nan")}}, "finite"),
-    ({"event_type": "space.activated", "space_id": "a", "payload": {"x": "\ud800"}}, "surrogate"),
-    ([], "at least one event"),
-])
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        ({"event_type": "space.eaten", "space_id": "a"}, "unknown event type"),
+        ({"event_type": "space.created", "space_id": "a"}, 'payload key "name" is missing'),
+        ({"event_type": "space.created", "space_id": "a", "payload": {"name": 1}}, "name"),
+        ({"space_id": "a"}, "event_type"),
+        ({"event_type": "space.activated", "space_id": "a", "event_id": "x"}, "event_id"),
+        ({"event_type": "space.activated", "space_id": "a", "timestamp": "noon"}, "timestamp"),
+        (
+            {"event_type": "space.activated", "space_id": "a", "payload": {"x": float("nan")}},
+            "finite",
+        ),
+        (
+            {"event_type": "space.activated", "space_id": "a", "payload": {"x": "\ud800"}},
+            "surrogate",
+        ),
+        ([], "at least one event"),
+    ],
+)
 def test_what_is_no_event_is_refused(store: Store, bad: object, message: str) -> None:
     with pytest.raises(spacefold.InvalidEventError, match=message) as refused:
         store.append(bad)  # type: ignore[arg-type]
@@ -88,12 +99,17 @@ def test_what_is_no_event_is_refused(store: Store, bad: object, message: str) ->
     assert store.durable_head == 0
 
 
-@pytest.mark.parametrize("bad", [
-    7, None, {"event_type": 7, "space_id": "a"},
-    {"event_type": "space.activated", "space_id": "a", "payload": {"x": {1, 2}}},
-    {"event_type": "space.activated", "space_id": "a", "payload": {1: 2}},
-    {"event_type": "space.activated", "space_id": "a", "payload": {"x": b"bytes"}},
-])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        7,
+        None,
+        {"event_type": 7, "space_id": "a"},
+        {"event_type": "space.activated", "space_id": "a", "payload": {"x": {1, 2}}},
+        {"event_type": "space.activated", "space_id": "a", "payload": {1: 2}},
+        {"event_type": "space.activated", "space_id": "a", "payload": {"x": b"bytes"}},
+    ],
+)
 def test_what_has_another_type_is_a_type_error(store: Store, bad: object) -> None:
     with pytest.raises(TypeError):
         store.append(bad)  # type: ignore[arg-type]
@@ -109,8 +125,9 @@ def test_limits_have_an_error_of_their_own(store: Store) -> None:
     for _ in range(5000):
         deep = [deep]
     with pytest.raises(spacefold.LimitError, match="nest"):
-        store.append({"event_type": "variable.set", "space_id": "a",
-                      "payload": {"name": "n", "value": deep}})
+        store.append(
+            {"event_type": "variable.set", "space_id": "a", "payload": {"name": "n", "value": deep}}
+        )
     with pytest.raises(spacefold.LimitError, match="4096"):
         store.append([{**created, "space_id": "a"}] * 4097)
 
@@ -119,8 +136,9 @@ def test_conditions_have_one_winner(store: Store) -> None:
     created = space_created_event("handbook", "Handbook")
     store.append(created, condition=AppendCondition.no_space("handbook"))
     with pytest.raises(spacefold.ConflictError, match="handbook") as lost:
-        store.append(space_created_event("handbook", "Other"),
-                     condition=AppendCondition.no_space("handbook"))
+        store.append(
+            space_created_event("handbook", "Other"), condition=AppendCondition.no_space("handbook")
+        )
     assert lost.value.failed[0]["space_id"] == "handbook"
     assert lost.value.failed[0]["revision"] == 1
     seat = Event("com.example.seat.taken", "hall", {"seat": 7}, tags=["seat:7"])
@@ -224,11 +242,15 @@ def test_diff_history_and_blame(store: Store) -> None:
 def test_times_are_local_without_an_offset(store: Store) -> None:
     naive = datetime(2021, 3, 4, 5, 6, 7, 890123)
     zone = timezone(timedelta(hours=-7, minutes=-30))
-    store.append([
-        SpaceEvent(SpaceEventType.SPACE_ACTIVATED, "a", timestamp=naive),
-        SpaceEvent(SpaceEventType.SPACE_ACTIVATED, "a", timestamp=naive.replace(tzinfo=zone)),
-        SpaceEvent(SpaceEventType.SPACE_ACTIVATED, "a", timestamp=datetime(1, 1, 3, tzinfo=UTC)),
-    ])
+    store.append(
+        [
+            SpaceEvent(SpaceEventType.SPACE_ACTIVATED, "a", timestamp=naive),
+            SpaceEvent(SpaceEventType.SPACE_ACTIVATED, "a", timestamp=naive.replace(tzinfo=zone)),
+            SpaceEvent(
+                SpaceEventType.SPACE_ACTIVATED, "a", timestamp=datetime(1, 1, 3, tzinfo=UTC)
+            ),
+        ]
+    )
     [local, aware, early] = store.events()
     assert local.timestamp == naive.astimezone()
     assert local.to_space_event().timestamp == naive
@@ -236,8 +258,11 @@ def test_times_are_local_without_an_offset(store: Store) -> None:
     assert early.timestamp == datetime(1, 1, 3, tzinfo=UTC)
     with pytest.raises(spacefold.InvalidEventError, match="years 1 to 9999"):
         early_zone = timezone(timedelta(hours=14))
-        store.append(SpaceEvent(SpaceEventType.SPACE_ACTIVATED, "a",
-                                timestamp=datetime(1, 1, 1, tzinfo=early_zone)))
+        store.append(
+            SpaceEvent(
+                SpaceEventType.SPACE_ACTIVATED, "a", timestamp=datetime(1, 1, 1, tzinfo=early_zone)
+            )
+        )
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"])
@@ -249,8 +274,12 @@ def test_local_times_are_those_of_python(
     try:
         # Over a year, and minute by minute over the changes of the clock.
         times = [datetime(2025, 1, 1) + timedelta(hours=7, microseconds=n) * n for n in range(1300)]
-        for begin in (datetime(2025, 3, 30), datetime(2025, 10, 26), datetime(2025, 4, 6),
-                      datetime(2025, 10, 5)):
+        for begin in (
+            datetime(2025, 3, 30),
+            datetime(2025, 10, 26),
+            datetime(2025, 4, 6),
+            datetime(2025, 10, 5),
+        ):
             minutes = [begin + timedelta(minutes=n, microseconds=999_999) for n in range(300)]
             times += [t.replace(fold=fold) for t in minutes for fold in (0, 1)]
         events = [SpaceEvent(SpaceEventType.SPACE_ACTIVATED, "a", timestamp=t) for t in times]
@@ -259,7 +288,8 @@ def test_local_times_are_those_of_python(
         for time_, read in zip(times, store.events(), strict=True):
             seconds = int(time_.replace(microsecond=0).timestamp())
             expected = datetime.fromtimestamp(seconds, UTC) + timedelta(
-                microseconds=time_.microsecond)
+                microseconds=time_.microsecond
+            )
             assert read.timestamp == expected, time_
             assert read.to_space_event().timestamp == expected.astimezone().replace(tzinfo=None)
     finally:
@@ -286,7 +316,9 @@ def test_all_kinds_of_objects_are_events(store: Store) -> None:
     slots.event_type, slots.space_id = SpaceEventType.SPACE_CREATED, "a"
     slots.payload, slots.timestamp = MappingProxyType({"name": "A"}), ""
     given: list[Any] = [
-        slots, Properties(), MappingProxyType({"event_type": "space.activated", "space_id": "c"})
+        slots,
+        Properties(),
+        MappingProxyType({"event_type": "space.activated", "space_id": "c"}),
     ]
     store.append(given)
     assert [e.space_id for e in store.events()] == ["a", "b", "c"]
@@ -299,7 +331,7 @@ def test_every_type_is_given_back_as_it_came(store: Store) -> None:
         "space.deleted": {"name": None},
         "space.activated": {},
         "space.archived": {"why": "x"},
-        "document.added": {"document_id": "d", "space_path": "/\"\\\n\t\x01é"},
+        "document.added": {"document_id": "d", "space_path": '/"\\\n\t\x01é'},
         "document.updated": {"document_id": "d", "changes": {}},
         "document.removed": {"document_id": "d"},
         "document.moved": {"document_id": "d", "old_path": None, "new_path": "/n"},
@@ -334,11 +366,13 @@ def test_content(path: Path) -> None:
     with spacefold.open(path) as store:
         hash = store.put_content(b"# Hello")
         assert store.get_content(hash) == b"# Hello"
-        store.append([
-            space_created_event("handbook", "Handbook"),
-            document_added_event("handbook", "intro", "/intro.md"),
-            document_content_changed_event("handbook", "intro", None, hash),
-        ])
+        store.append(
+            [
+                space_created_event("handbook", "Handbook"),
+                document_added_event("handbook", "intro", "/intro.md"),
+                document_content_changed_event("handbook", "intro", None, hash),
+            ]
+        )
         assert store.content("handbook", "intro") == b"# Hello"
         with pytest.raises(spacefold.NotFound, match="no content"):
             store.content("handbook", "intro", at=2)
@@ -411,6 +445,7 @@ def test_opening(path: Path) -> None:
     with pytest.raises(spacefold.AlreadyOpenError, match="in use") as taken:
         spacefold.open(path)
     import os
+
     assert taken.value.pid == os.getpid() and isinstance(taken.value, OSError)
     fill(store)
     with spacefold.follow(path, cache="memory") as beside:

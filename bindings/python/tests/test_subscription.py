@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ def test_history_then_live(store: Store) -> None:
     store.append([created("a"), created("b")])
     got: list[str] = []
     with store.subscribe() as subscription:
+
         def receive() -> None:
             got.extend(event.space_id for event in subscription)
 
@@ -185,5 +187,85 @@ def test_a_task_that_waits_is_cancelled_at_once(store: Store) -> None:
             await task
         store.append(created("a"))
         assert (await events.recv(timeout=10)).space_id == "a"
+
+    asyncio.run(main())
+
+
+# How many events go through a subscription: a million of them in a soak.
+EVENTS = int(os.environ.get("SPACEFOLD_EVENTS", "60000"))
+# What memory may grow by once a third has gone through: caches fill, nothing else.
+MAY_GROW_BYTES = 96 << 20
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+class Flow:
+    """Events that are received are in order, each once, and leave nothing behind."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.at_a_third = 0
+
+    def take(self, event: spacefold.RecordedEvent) -> bool:
+        self.count += 1
+        assert event.position == self.count
+        if self.count % 1000 == 0:
+            assert event.payload == {"document_id": "d", "space_path": "/d"}
+        if self.count == EVENTS // 3:
+            self.at_a_third = resident_bytes()
+        return self.count == EVENTS
+
+    def check(self) -> None:
+        assert self.count == EVENTS
+        grown = resident_bytes() - self.at_a_third
+        assert grown < MAY_GROW_BYTES, f"{grown >> 20} MiB"
+
+
+def append_all(store: Store) -> None:
+    for begin in range(0, EVENTS, 4096):
+        store.append(
+            [
+                {
+                    "event_type": "document.added",
+                    "space_id": f"space-{n % 100}",
+                    "payload": {"document_id": "d", "space_path": "/d"},
+                }
+                for n in range(begin, min(begin + 4096, EVENTS))
+            ]
+        )
+
+
+def test_many_events_through_threads_in_flat_memory(path: Path) -> None:
+    with spacefold.open(path, durability="os") as store:
+        flow, failed = Flow(), list[BaseException]()
+
+        def receive() -> None:
+            try:
+                for event in store.subscribe():
+                    if flow.take(event):
+                        return
+            except BaseException as error:
+                failed.append(error)
+
+        thread = in_thread(receive)
+        append_all(store)
+        thread.join(600)
+        assert failed == []
+        flow.check()
+
+
+def test_many_events_through_asyncio_in_flat_memory(path: Path) -> None:
+    async def main() -> None:
+        async with aio.open(path, durability="os") as store:
+            flow = Flow()
+            writer = asyncio.create_task(store.run(append_all))
+            async for event in store.subscribe():
+                if flow.take(event):
+                    break
+            await writer
+            flow.check()
 
     asyncio.run(main())

@@ -22,21 +22,39 @@ from spacefold.event_model import (
     space_created_event,
 )
 
-COLUMNS = ["position", "revision", "recorded_at", "event_id", "event_type", "space_id", "payload",
-           "timestamp", "source", "correlation_id", "tags"]
+COLUMNS = [
+    "position",
+    "revision",
+    "recorded_at",
+    "event_id",
+    "event_type",
+    "space_id",
+    "payload",
+    "timestamp",
+    "source",
+    "correlation_id",
+    "tags",
+]
 
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    store.append([
-        space_created_event("hand\"book\\", "Hand}{\"b\\ook\n", source="ed\"itor"),
-        document_added_event("hand\"book\\", "intro", "/in{tro.md"),
-        document_content_changed_event("hand\"book\\", "intro", None, "h1"),
-        document_updated_event("hand\"book\\", "intro", {"a": {"b": ["}", "\\\"", {}]}}),
-        Event("com.example.rated", "guide", {"stars": 5}, tags=["user:7", "x"],
-              timestamp=datetime(1950, 1, 2, 3, 4, 5, 678901, UTC)),
-        SpaceEvent(SpaceEventType.SPACE_ACTIVATED, "guide", correlation_id="c1"),
-    ])
+    store.append(
+        [
+            space_created_event('hand"book\\', 'Hand}{"b\\ook\n', source='ed"itor'),
+            document_added_event('hand"book\\', "intro", "/in{tro.md"),
+            document_content_changed_event('hand"book\\', "intro", None, "h1"),
+            document_updated_event('hand"book\\', "intro", {"a": {"b": ["}", '\\"', {}]}}),
+            Event(
+                "com.example.rated",
+                "guide",
+                {"stars": 5},
+                tags=["user:7", "x"],
+                timestamp=datetime(1950, 1, 2, 3, 4, 5, 678901, UTC),
+            ),
+            SpaceEvent(SpaceEventType.SPACE_ACTIVATED, "guide", correlation_id="c1"),
+        ]
+    )
     return store
 
 
@@ -46,8 +64,11 @@ def test_events_are_the_same_as_objects(filled: Store) -> None:
     assert table.num_rows == 6
     for row, event in zip(table.to_pylist(), filled.events(), strict=True):
         assert row["position"] == event.position and row["revision"] == event.revision
-        assert row["recorded_at"].to_pydatetime() if hasattr(row["recorded_at"], "to_pydatetime") \
+        assert (
+            row["recorded_at"].to_pydatetime()
+            if hasattr(row["recorded_at"], "to_pydatetime")
             else row["recorded_at"] == event.recorded_at
+        )
         assert row["timestamp"] == event.timestamp
         assert row["event_id"] == event.event_id and row["event_type"] == event.type_name
         assert row["space_id"] == event.space_id
@@ -92,27 +113,27 @@ def test_large_ones_come_in_batches(store: Store) -> None:
 
 
 def test_a_table_is_an_iterable_of_rows(filled: Store) -> None:
-    documents = filled.documents("hand\"book\\")
+    documents = filled.documents('hand"book\\')
     [row] = documents
     assert row["document_id"] == "intro" and row["content_hash"] == "h1"
-    assert json.loads(row["attributes"]) == {"a": {"b": ["}", "\\\"", {}]}}
+    assert json.loads(row["attributes"]) == {"a": {"b": ["}", '\\"', {}]}}
     assert len(documents) == 1 and documents.rows() == [row]
     assert pyarrow.table(documents).to_pylist() == [row]
-    assert filled.documents("hand\"book\\", at=2).rows()[0]["content_hash"] is None
+    assert filled.documents('hand"book\\', at=2).rows()[0]["content_hash"] is None
     spaces = filled.spaces()
-    assert [it["space_id"] for it in spaces] == ["guide", "hand\"book\\"]
+    assert [it["space_id"] for it in spaces] == ["guide", 'hand"book\\']
     assert spaces.columns[:3] == ["space_id", "name", "status"]
     assert polars.DataFrame(filled.spaces(at=1)).height == 1
-    assert spaces.rows()[1]["created_at"] == filled.snapshot("hand\"book\\").created_at
+    assert spaces.rows()[1]["created_at"] == filled.snapshot('hand"book\\').created_at
 
 
 def test_a_diff_is_a_frame(filled: Store) -> None:
-    frame = polars.DataFrame(filled.diff("hand\"book\\", 1, 4))
+    frame = polars.DataFrame(filled.diff('hand"book\\', 1, 4))
     assert frame.columns == ["kind", "document_id", "name", "before", "after"]
     assert frame["kind"].to_list() == ["document_added"]
     assert json.loads(frame["after"][0])["path"] == "/in{tro.md"
-    assert len(filled.diff("hand\"book\\", 1, 4).to_table()) == 1
-    assert polars.DataFrame(filled.diff("hand\"book\\", 1, 1)).height == 0
+    assert len(filled.diff('hand"book\\', 1, 4).to_table()) == 1
+    assert polars.DataFrame(filled.diff('hand"book\\', 1, 1)).height == 0
 
 
 def test_activity_counts_days(filled: Store) -> None:

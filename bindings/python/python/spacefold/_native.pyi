@@ -8,32 +8,32 @@ from ._types import EventLike
 from .event_model import SpaceEvent, SpaceEventType
 
 __all__ = [
-    "after_fork",
-    "close_all",
-    "Outcome",
-    "RenderGuard",
-    "RecordedEvent",
-    "EventIterator",
-    "Events",
     "AppendCondition",
-    "Filter",
-    "Receipt",
     "Change",
     "Diff",
     "Document",
-    "Snapshot",
+    "EventIterator",
+    "Events",
+    "Filter",
     "Job",
+    "Outcome",
     "Problem",
     "Projecting",
+    "Receipt",
+    "RecordedEvent",
+    "RenderGuard",
+    "Snapshot",
     "Store",
+    "Subscription",
+    "Table",
     "VerifyReport",
+    "after_fork",
+    "close_all",
     "follow",
     "in_memory",
     "open",
     "operations",
     "verify",
-    "Subscription",
-    "Table",
 ]
 
 def open(
@@ -56,6 +56,7 @@ def verify(
 def operations() -> list[tuple[str, str, list[str]]]: ...
 def close_all() -> None: ...
 def after_fork() -> None: ...
+
 @final
 class Store:
     @property
@@ -163,9 +164,7 @@ class Store:
         traceback: TracebackType | None = ...,
         /,
     ) -> None: ...
-    def _project(
-        self, name: str, version: int, core_types: Sequence[str] | None
-    ) -> Projecting: ...
+    def _project(self, name: str, version: int, core_types: Sequence[str] | None) -> Projecting: ...
     def _replay(self) -> int: ...
     def _execute(
         self,
@@ -405,9 +404,7 @@ class Subscription(Iterator[RecordedEvent]):
     def __iter__(self) -> Self: ...
     def __next__(self) -> RecordedEvent: ...
     def recv(self, timeout: float | None = None) -> RecordedEvent: ...
-    def recv_many(
-        self, max: int = 4096, timeout: float | None = None
-    ) -> list[RecordedEvent]: ...
+    def recv_many(self, max: int = 4096, timeout: float | None = None) -> list[RecordedEvent]: ...
     def poll(self, max: int = 4096) -> list[RecordedEvent]: ...
     def fileno(self) -> int: ...
     @property

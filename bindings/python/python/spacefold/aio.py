@@ -40,7 +40,8 @@ async def _call(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> 
 
 
 class Store:
-    """A store whose calls are awaited: those of ``spacefold.Store`` that may wait, under their names.
+    """A store whose calls are awaited: those of ``spacefold.Store`` that may wait, under their
+    names.
 
     An append that is cancelled may have happened: ask for its event's id, or append it again, which
     answers as the first time.
@@ -222,7 +223,8 @@ class Subscription:
 
 
 class Opening:
-    """A store that is about to be opened: awaited, or entered by ``async with``, which closes it."""
+    """A store that is about to be opened: awaited, or entered by ``async with``, which closes
+    it."""
 
     def __init__(self, opening: Callable[[], _native.Store]) -> None:
         self._opening = opening

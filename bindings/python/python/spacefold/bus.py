@@ -113,11 +113,10 @@ def _name_of(handler: Handler) -> str:
 class EventBus:
     """Calls handlers with events, those of a higher priority first.
 
-    Without a store, ``history_size`` events are kept for ``history``. Over a store, ``retries`` is how
-    often a handler that raised is called again, ``backoff`` seconds later, twice as long each time, before
-    the event is parked for it; the other handlers are called all the same. A bus over a store calls
-    handlers in one thread of its own, one event after the other.
-    """
+    Without a store, ``history_size`` events are kept for ``history``. Over a store, ``retries`` is
+    how often a handler that raised is called again, ``backoff`` seconds later, twice as long each
+    time, before the event is parked for it; the other handlers are called all the same. A bus over
+    a store calls handlers in one thread of its own, one event after the other."""
 
     def __init__(
         self,
@@ -144,7 +143,8 @@ class EventBus:
 
     @property
     def store(self) -> Store | None:
-        """The store whose commits it tells of; ``None`` for one that only tells what is published."""
+        """The store whose commits it tells of; ``None`` for one that only tells what is
+        published."""
         return self._store
 
     def subscribe(
@@ -155,8 +155,8 @@ class EventBus:
         *,
         name: str | None = None,
     ) -> None:
-        """Has a handler called for events of a type, of all whose names begin so (``"com.example.*"``),
-        or of every type (``None``).
+        """Has a handler called for events of a type, of all whose names begin so
+        (``"com.example.*"``), or of every type (``None``).
 
         Over a store, what is parked is kept under the name of the handler, by default that of the
         function.
@@ -187,12 +187,12 @@ class EventBus:
         return False
 
     def publish(self, event: SpaceEvent) -> Published:
-        """Over a store: appends the event, and answers once it is on disk; handlers are called later.
+        """Over a store: appends the event, and answers once it is on disk; handlers are called
+        later.
 
-        Else calls the handlers; ``async def`` ones become tasks of the running loop, or are run to their
-        end where none is running. A handler that raises is logged, told of in the answer, and keeps no
-        other one from being called.
-        """
+        Else calls the handlers; ``async def`` ones become tasks of the running loop, or are run to
+        their end where none is running. A handler that raises is logged, told of in the answer, and
+        keeps no other one from being called."""
         self._check_open()
         if self._store is not None:
             return Published(event, receipt=self._store.append(event))
@@ -234,8 +234,8 @@ class EventBus:
         space_id: str | None = None,
         limit: int | None = None,
     ) -> list[SpaceEvent]:
-        """The events that were published, oldest first, the last ``limit`` of them: those that are kept,
-        or over a store all that it has."""
+        """The events that were published, oldest first, the last ``limit`` of them: those that are
+        kept, or over a store all that it has."""
         if self._store is not None:
             wanted = None if event_type is None else _type_name(event_type)
             chosen = Filter(types=wanted, spaces=space_id)
@@ -254,9 +254,9 @@ class EventBus:
         self._history.clear()
 
     def start(self) -> None:
-        """Begins to call handlers, over a store. A bus without a name begins by itself with its first
-        handler, at what is committed from then on; one with a name where it was, the first time at the
-        first event, so that its handlers are there by then."""
+        """Begins to call handlers, over a store. A bus without a name begins by itself with its
+        first handler, at what is committed from then on; one with a name where it was, the first
+        time at the first event, so that its handlers are there by then."""
         if self._store is None:
             return
         with self._lock:
@@ -280,8 +280,8 @@ class EventBus:
         return [] if delivering is None else list(delivering.parked)
 
     def retry_parked(self) -> int:
-        """Calls handlers again with what is parked for them; answers how many events are left. An event
-        whose handler is not there stays parked."""
+        """Calls handlers again with what is parked for them; answers how many events are left. An
+        event whose handler is not there stays parked."""
         delivering = self._delivering
         return 0 if delivering is None else delivering.retry()
 
@@ -461,12 +461,11 @@ class _Delivering:
                     f"{len(self.parked)} events are parked, the limit: call retry_parked, or mend "
                     f"the handlers and start the bus again"
                 ) from error
-            _log.error("event %d is parked for %s", recorded.position, registered.name,
-                       exc_info=error)
+            _log.error(
+                "event %d is parked for %s", recorded.position, registered.name, exc_info=error
+            )
             told = f"{type(error).__name__}: {error}"[:_MAX_ERROR]
-            self.parked = [
-                *self.parked, ParkedEvent(registered.name, recorded.position, told)
-            ]
+            self.parked = [*self.parked, ParkedEvent(registered.name, recorded.position, told)]
         return True
 
     def _call_often(self, registered: _Registered, event: SpaceEvent) -> BaseException | None:

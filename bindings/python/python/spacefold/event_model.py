@@ -1,8 +1,8 @@
 """The event model of information spaces: a drop-in for the module ``event_model``.
 
-A program that imports it from here goes on unchanged: the names, the fields and their defaults, what
-``to_dict`` gives and ``from_dict`` takes are the same, and events are plain mutable dataclasses, to be
-compared, copied, replaced and pickled. A ``Store`` takes them as they are.
+A program that imports it from here goes on unchanged: the names, the fields and their defaults,
+what ``to_dict`` gives and ``from_dict`` takes are the same, and events are plain mutable
+dataclasses, to be compared, copied, replaced and pickled. A ``Store`` takes them as they are.
 
 A time without an offset is local time, as ``datetime.now`` gives it.
 
@@ -63,13 +63,12 @@ class SpaceEventType(Enum):
 class SpaceEvent:
     """Something that happened to a space.
 
-    ``source`` says who says so, ``correlation_id`` what it belongs to; the id and the time are made up
-    when they are left out.
-    """
+    ``source`` says who says so, ``correlation_id`` what it belongs to; the id and the time are made
+    up when they are left out."""
 
     event_type: SpaceEventType
     space_id: str
-    payload: Dict[str, Any] = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
+    payload: Dict[str, Any] = field(default_factory=dict)  # pyright: ignore
     event_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     timestamp: datetime = field(default_factory=datetime.now)
     source: Optional[str] = None

@@ -1,13 +1,13 @@
 """A persistence module for the library ``eventsourcing``, over application events.
 
 Set ``PERSISTENCE_MODULE=spacefold.eventsourcing`` and ``SPACEFOLD_PATH`` to the folder of a store;
-without a path the store is in memory, and gone with its factory. Applications of one process with the
-same path share the store.
+without a path the store is in memory, and gone with its factory. Applications of one process with
+the same path share the store.
 
-An aggregate is a space, ``events:<id>``; a snapshot of it is in ``snapshots:<id>``; what was processed
-of another application is in ``tracking:<name>``. An event of topic ``module:Class`` has the type
-``es.module:Class``, and its state, which may be compressed or encrypted, is hexadecimal. Notification
-ids are positions of the log: they rise, with gaps where something else was stored.
+An aggregate is a space, ``events:<id>``; a snapshot of it is in ``snapshots:<id>``; what was
+processed of another application is in ``tracking:<name>``. An event of topic ``module:Class`` has
+the type ``es.module:Class``, and its state, which may be compressed or encrypted, is hexadecimal.
+Notification ids are positions of the log: they rise, with gaps where something else was stored.
 
 Decisions over several aggregates (``eventsourcing.dcb``) are in the space ``dcb``, with their tags.
 
@@ -249,8 +249,8 @@ class SpacefoldAggregateRecorder(_SpacefoldRecorder, AggregateRecorder):
         space_id = self._space(originator_id)
         after = 0
         if gt is not None and gt > 0 and self._purpose == "events":
-            # Version `gt + 1` is at that revision when the first version is 1, and one later when it
-            # is 0: to be there at most two are read too many.
+            # Version `gt` is at that revision when the first version is 1, and one later when it is
+            # 0: one or two are read too many.
             before = self._store.read_space(space_id, after=max(gt - 1, 0), limit=1)
             if before and before[0].payload["version"] <= gt:
                 after = max(gt - 1, 0)

@@ -1,8 +1,8 @@
 """Read models of one's own: rows made of events, kept with the position in one step.
 
-A projection is a class with a name, a version and ``apply(table, event)``. The store folds it, beside
-the writers, in a thread of its own, goes on where it was when it is opened again, and folds it anew when
-its version is another one.
+A projection is a class with a name, a version and ``apply(table, event)``. The store folds it,
+beside the writers, in a thread of its own, goes on where it was when it is opened again, and folds
+it anew when its version is another one.
 
 >>> import spacefold
 >>> from spacefold import Event, projections
@@ -19,14 +19,13 @@ its version is another one.
 ...     stars["guide"], stars.get("other"), list(stars.scan())
 (8, None, [('guide', 8)])
 
-Keys are texts, values are JSON. An event at which ``apply`` raises pauses the projection, and nothing
-else: ``info`` says where and why, ``resume`` tries it again, ``skip_event`` leaves it out for ever. What
-an event writes is kept when ``apply`` returns, all or none.
+Keys are texts, values are JSON. An event at which ``apply`` raises pauses the projection, and
+nothing else: ``info`` says where and why, ``resume`` tries it again, ``skip_event`` leaves it out
+for ever. What an event writes is kept when ``apply`` returns, all or none.
 
-``apply`` is called by one thread of Python, which is there from ``register`` until the store is closed,
-for live folding and rebuilds alike. It should depend on the event and the table alone, and cannot wait
-for its store.
-"""
+``apply`` is called by one thread of Python, which is there from ``register`` until the store is
+closed, for live folding and rebuilds alike. It should depend on the event and the table alone, and
+cannot wait for its store."""
 
 from __future__ import annotations
 
@@ -178,8 +177,8 @@ class ProjectionHandle(_Rows):
         return self._projecting.skip_event()
 
     def rebuild(self, *, replace: bool = False) -> str:
-        """Folds all rows anew and compares them: ``"identical"``, ``"diverged"``, or with ``replace``
-        ``"replaced"``."""
+        """Folds all rows anew and compares them: ``"identical"``, ``"diverged"``, or with
+        ``replace`` ``"replaced"``."""
         return self._projecting.rebuild(replace=replace)
 
 

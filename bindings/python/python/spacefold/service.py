@@ -42,8 +42,8 @@ References = Iterable["str | tuple[str, str | None]"]
 class SpaceService:
     """What takes commands.
 
-    Without a store it works on one in memory. With a bus that has no store, it publishes there what it
-    records; a bus over the same store hears of it anyway.
+    Without a store it works on one in memory. With a bus that has no store, it publishes there what
+    it records; a bus over the same store hears of it anyway.
 
     A command that does not fit the state of the space raises ``Refused``, whose ``rule`` says why;
     nothing is written then. What changes nothing records nothing.
@@ -157,22 +157,19 @@ class SpaceService:
         self, space_id: str, document_id: str, changes: Mapping[str, Any]
     ) -> Outcome:
         """Merges changes into the attributes; ``None`` removes one: ``document.updated``."""
-        return self.execute(
-            space_id, "update_document", document_id=document_id, changes=changes
-        )
+        return self.execute(space_id, "update_document", document_id=document_id, changes=changes)
 
     def move_document(self, space_id: str, document_id: str, new_path: str) -> Outcome:
         """Moves a document to a path where none is: ``document.moved``."""
-        return self.execute(
-            space_id, "move_document", document_id=document_id, new_path=new_path
-        )
+        return self.execute(space_id, "move_document", document_id=document_id, new_path=new_path)
 
     def remove_document(self, space_id: str, document_id: str) -> Outcome:
         """Removes a document with its references: ``document.removed``."""
         return self.execute(space_id, "remove_document", document_id=document_id)
 
     def set_content(self, space_id: str, document_id: str, content: bytes) -> Outcome:
-        """Keeps content and gives it to a document: ``document.content_changed``, unless it has it."""
+        """Keeps content and gives it to a document: ``document.content_changed``, unless it has
+        it."""
         return self.execute(space_id, "set_content", document_id=document_id, content=content)
 
     def set_content_hash(self, space_id: str, document_id: str, hash: str) -> Outcome:
@@ -241,17 +238,13 @@ class SpaceService:
         self, space_id: str, started: int, document_id: str | None = None
     ) -> Outcome:
         """Ends a render whose process is gone, and begins another one in its place."""
-        return self.execute(
-            space_id, "take_over_render", document_id=document_id, started=started
-        )
+        return self.execute(space_id, "take_over_render", document_id=document_id, started=started)
 
     def start_sync(self, space_id: str, direction: str | None = None) -> Outcome:
         """Says that a synchronisation began: ``sync.started``."""
         return self.execute(space_id, "start_sync", direction=direction)
 
-    def take_over_sync(
-        self, space_id: str, started: int, direction: str | None = None
-    ) -> Outcome:
+    def take_over_sync(self, space_id: str, started: int, direction: str | None = None) -> Outcome:
         """Begins a synchronisation in place of one whose process is gone: ``sync.started``."""
         return self.execute(space_id, "take_over_sync", direction=direction, started=started)
 
