@@ -57,7 +57,7 @@ pub(crate) struct FoundBlocks {
 
 /// The numbers of blocks that all parts of a filter have, in order, as far as was looked.
 #[derive(Debug, Default)]
-pub(super) struct Numbers {
+pub(super) struct BlockNumbers {
     pub(super) blocks: Vec<u32>,
     /// The block before which all of them are known; `None` when all are.
     pub(super) end: Option<u32>,
@@ -81,7 +81,7 @@ impl FoundBlocks {
         let row = kept.row_at(from)?;
         let start = row.as_ref().and_then(|row| row.block_at(from));
         let Some((start, _)) = start else { return Ok(Self::default()) };
-        let numbers = Numbers::kept(kept, filter, start)?;
+        let numbers = BlockNumbers::kept(kept, filter, start)?;
         let mut blocks = BlocksByNumber::of(kept);
         let mut found = Self::default();
         for block in numbers.blocks {
@@ -98,7 +98,7 @@ impl FoundBlocks {
     }
 }
 
-impl Numbers {
+impl BlockNumbers {
     /// Those of what is kept.
     fn kept(kept: &KeptPostings, filter: &EventFilter, start: u32) -> Result<Self, RunsError> {
         let mut parts = parts_of(
