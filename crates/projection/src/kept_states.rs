@@ -24,7 +24,8 @@ use crate::{checkpoint::Checkpoint, generations::Generations};
 /// which says more: that states of other versions have other hashes.
 ///
 /// Version 2 has the positions of contents, of what renders show, and of the synchronisation that runs;
-/// version 3 has the effects of events; version 4 has states whose maps are in buckets.
+/// version 3 has the effects of events; version 4 has states whose maps are in buckets, and
+/// stretches of the history cache whose dense parts are not packed.
 pub(crate) const KEPT_VERSION: u32 = 4;
 
 /// How the states are kept.

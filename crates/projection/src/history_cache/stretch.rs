@@ -2,8 +2,8 @@
 //!
 //! Bytes: a bincode 2 record in its standard configuration: revision of the first event, positions and
 //! recording times (a list each, of what each is beyond the one before; the first time beyond the
-//! year 1), body of a run of records (as in a frame, without assignments), packed with LZ4 behind its
-//! length (u32).
+//! year 1), body of a run of records (as in a frame, without assignments) in two parts: all but its
+//! dense part, packed with LZ4 behind its length (u32), and its dense part, which is random mostly.
 
 use bincode::{BorrowDecode, Encode, config};
 use spacefold_event_core::{
@@ -20,6 +20,7 @@ struct StoredStretch<'a> {
     positions: Vec<u64>,
     times: Vec<u64>,
     packed: &'a [u8],
+    dense: &'a [u8],
 }
 
 /// Some events of one space that follow each other in it, being gathered.
@@ -61,8 +62,11 @@ impl StretchBuilder {
             times.push(recorded_at.as_micros().abs_diff(time));
             (position, time) = (at.get(), recorded_at.as_micros());
         }
-        let packed = lz4_flex::compress_prepend_size(self.builder.finish().bytes());
-        let stored = StoredStretch { first: self.first.get(), positions, times, packed: &packed };
+        let body = self.builder.finish();
+        let (rest, dense) = body.parts();
+        let packed = lz4_flex::compress_prepend_size(rest);
+        let stored =
+            StoredStretch { first: self.first.get(), positions, times, packed: &packed, dense };
         bincode::encode_to_vec(stored, config::standard())
             .expect("it encodes into memory without an error")
     }
@@ -94,7 +98,8 @@ impl SpaceStretch {
         if used != bytes.len() || !ends_there {
             return None;
         }
-        let body = lz4_flex::decompress_size_prepended(stored.packed).ok()?;
+        let mut body = lz4_flex::decompress_size_prepended(stored.packed).ok()?;
+        body.extend_from_slice(stored.dense);
         Some(Self {
             first: Revision::new(stored.first),
             last_position: events.last()?.0,
