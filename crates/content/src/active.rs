@@ -6,6 +6,7 @@ use spacefold_disk::{File, NewFile};
 use spacefold_event_core::{ContentHash, StorageError, bytes::to_u64};
 
 use crate::{
+    chunks::MAX_CHUNK_BYTES,
     entry::{EntryHeader, EntryKind, PayloadCodec, entry_bytes},
     folder::ContentFolder,
     index::EntryPlace,
@@ -24,7 +25,12 @@ pub(crate) struct Active {
     /// These bytes are synced.
     pub(crate) synced_bytes: u64,
     pub(crate) entries: Vec<Listed>,
+    /// Where entries are put together.
+    pub(crate) buffer: Vec<u8>,
 }
+
+/// Bytes of the buffer that are kept between entries, at the most: a chunk fits.
+const MAX_BUFFER_BYTES: usize = 2 * MAX_CHUNK_BYTES;
 
 /// What becomes an entry.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +68,7 @@ impl Active {
             end: PACK_HEADER_BYTES,
             synced_bytes: PACK_HEADER_BYTES,
             entries: Vec::new(),
+            buffer: Vec::new(),
         };
         Ok((new, active))
     }
@@ -83,12 +90,13 @@ impl Active {
             synced_through: self.synced_bytes,
             hash: entry.hash,
         };
-        let mut bytes = Vec::with_capacity(entry.stored.len() + 128);
-        header.encode(self.id, self.end, entry.stored, &mut bytes);
-        self.write_at_end(&bytes)?;
+        self.buffer.clear();
+        self.buffer.shrink_to(MAX_BUFFER_BYTES);
+        header.encode(self.id, self.end, entry.stored, &mut self.buffer);
+        self.write_at_end(&self.buffer)?;
         let listed = Listed::of(&header, u32::try_from(self.end).unwrap_or(u32::MAX));
         self.entries.push(listed);
-        self.end += to_u64(bytes.len());
+        self.end += to_u64(self.buffer.len());
         Ok(EntryPlace {
             put_here: true,
             checked: true,

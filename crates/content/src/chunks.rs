@@ -44,8 +44,14 @@ pub(crate) struct Chunk<'c> {
 }
 
 impl<'a> Chunks<'a> {
-    pub(crate) fn of(source: &'a mut dyn Read) -> Self {
-        Self { source, buffer: Vec::new(), begin: 0, end: 0, ended: false, given: 0 }
+    /// The chunks of a stream, read into a buffer that may have been used before.
+    pub(crate) fn of(source: &'a mut dyn Read, buffer: Vec<u8>) -> Self {
+        Self { source, buffer, begin: 0, end: 0, ended: false, given: 0 }
+    }
+
+    /// The buffer, to be used again.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
     }
 
     /// The next chunk. At the end of the stream it is empty, and so is the only one of a stream
@@ -109,7 +115,7 @@ mod tests {
     use super::*;
 
     fn cut(source: &mut dyn Read) -> Vec<Vec<u8>> {
-        let mut chunks = Chunks::of(source);
+        let mut chunks = Chunks::of(source, Vec::new());
         let mut cut = Vec::new();
         loop {
             let chunk = chunks.next().unwrap();

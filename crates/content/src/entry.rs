@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use spacefold_event_core::{
     ContentHash,
     bytes::{ByteReader, to_u64, to_usize},
@@ -107,18 +108,41 @@ impl PayloadCodec {
 #[derive(Debug)]
 pub(crate) struct PackedChunk<'a> {
     pub(crate) codec: PayloadCodec,
-    pub(crate) stored: Cow<'a, [u8]>,
+    pub(crate) stored: &'a [u8],
 }
 
-impl<'a> PackedChunk<'a> {
-    pub(crate) fn of(chunk: &'a [u8]) -> Self {
-        if chunk.len() >= MIN_PACKED_BYTES {
-            let packed = lz4_flex::block::compress(chunk);
-            if packed.len() <= chunk.len() - chunk.len() / 8 {
-                return Self { codec: PayloadCodec::Lz4, stored: Cow::Owned(packed) };
-            }
+/// Packs chunks, one after the other, in memory that is used again.
+pub(crate) struct ChunkPacker {
+    packed: Vec<u8>,
+    /// For chunks of less than 64 KiB, and for larger ones.
+    tables: [CompressTable; 2],
+}
+
+impl Default for ChunkPacker {
+    fn default() -> Self {
+        Self { packed: Vec::new(), tables: [CompressTable::small(), CompressTable::large()] }
+    }
+}
+
+impl ChunkPacker {
+    pub(crate) fn pack<'a>(&'a mut self, chunk: &'a [u8]) -> PackedChunk<'a> {
+        let plain = PackedChunk { codec: PayloadCodec::Plain, stored: chunk };
+        if chunk.len() < MIN_PACKED_BYTES {
+            return plain;
         }
-        Self { codec: PayloadCodec::Plain, stored: Cow::Borrowed(chunk) }
+        let most = get_maximum_output_size(chunk.len());
+        if self.packed.len() < most {
+            self.packed.resize(most, 0);
+        }
+        let [small, large] = &mut self.tables;
+        let table = if chunk.len() < usize::from(u16::MAX) { small } else { large };
+        let packed = compress_into_with_table(chunk, &mut self.packed, table);
+        match packed.ok().and_then(|bytes| self.packed.get(..bytes)) {
+            Some(stored) if stored.len() <= chunk.len() - chunk.len() / 8 => {
+                PackedChunk { codec: PayloadCodec::Lz4, stored }
+            }
+            _ => plain,
+        }
     }
 }
 

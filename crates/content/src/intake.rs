@@ -13,7 +13,8 @@ use spacefold_event_core::{
 
 use crate::{
     chunk_list::ChunkList,
-    chunks::{Chunks, PARALLEL_BYTES},
+    chunks::{Chunks, PARALLEL_BYTES, WHOLE_CONTENT_BYTES},
+    entry::ChunkPacker,
     pack_store::PackStore,
 };
 
@@ -24,6 +25,24 @@ const WAITING_CHUNKS: usize = 16;
 /// is read: whoever syncs at its end waits for the last of it alone.
 const SYNCED_BYTES: u64 = 32 << 20;
 
+/// Buffers of small contents that are kept for the next ones.
+const MAX_KEPT: usize = 4;
+/// Bytes of a buffer that is kept, at the most: what a small content needs.
+const MAX_KEPT_BYTES: usize = 2 * WHOLE_CONTENT_BYTES;
+
+/// Memory that taking a content in needs.
+#[derive(Default)]
+pub(crate) struct IntakeBuffers {
+    read: Vec<u8>,
+    packer: ChunkPacker,
+}
+
+impl std::fmt::Debug for IntakeBuffers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IntakeBuffers").field("read", &self.read.len()).finish_non_exhaustive()
+    }
+}
+
 /// Takes content of at most `limit` bytes, and the hash of all of it where that is known.
 pub(crate) fn put(
     store: &PackStore,
@@ -32,7 +51,24 @@ pub(crate) fn put(
     known: Option<ContentHash>,
 ) -> Result<StoredContent, ContentError> {
     store.writer().check()?;
-    let mut chunks = Chunks::of(content);
+    let IntakeBuffers { read, mut packer } = store.buffers.lock().pop().unwrap_or_default();
+    let mut chunks = Chunks::of(content, read);
+    let stored = put_chunks(store, limit, &mut chunks, &mut packer, known);
+    let read = chunks.into_buffer();
+    let mut buffers = store.buffers.lock();
+    if buffers.len() < MAX_KEPT && read.len() <= MAX_KEPT_BYTES {
+        buffers.push(IntakeBuffers { read, packer });
+    }
+    stored
+}
+
+fn put_chunks(
+    store: &PackStore,
+    limit: u64,
+    chunks: &mut Chunks<'_>,
+    packer: &mut ChunkPacker,
+    known: Option<ContentHash>,
+) -> Result<StoredContent, ContentError> {
     let first = chunks.next().map_err(ContentError::Source)?;
     let known_whole = known.filter(|_| first.is_last);
     let hash = known_whole.unwrap_or_else(|| ContentHash::of(first.bytes));
@@ -40,7 +76,7 @@ pub(crate) fn put(
     if bytes > limit {
         return Err(ContentError::TooLarge);
     }
-    store.put_chunk(hash, first.bytes)?;
+    store.put_chunk(hash, first.bytes, packer)?;
     if first.is_last {
         return Ok(StoredContent { hash, bytes });
     }
@@ -50,7 +86,7 @@ pub(crate) fn put(
     }
     let mut list = ChunkList::default();
     list.push(hash, u32::try_from(bytes).unwrap_or(u32::MAX));
-    let mut intake = Intake { store, limit, chunks, whole, read: bytes };
+    let mut intake = Intake { store, limit, chunks, packer, whole, read: bytes };
     intake.store_up_to(PARALLEL_BYTES, &mut list)?;
     if intake.read >= PARALLEL_BYTES {
         intake.store_rest(&mut list)?;
@@ -64,19 +100,20 @@ pub(crate) fn put(
 }
 
 /// A content that is taken in.
-struct Intake<'a> {
+struct Intake<'a, 's> {
     store: &'a PackStore,
     limit: u64,
-    chunks: Chunks<'a>,
+    chunks: &'a mut Chunks<'s>,
+    packer: &'a mut ChunkPacker,
     /// Makes the hash of all of it, where that is not known.
     whole: Option<blake3::Hasher>,
     /// Bytes that were read.
     read: u64,
 }
 
-impl Intake<'_> {
-    /// The next chunk; an empty one at the end.
-    fn next(&mut self) -> Result<&[u8], ContentError> {
+impl Intake<'_, '_> {
+    /// The next chunk, and what packs it.
+    fn next(&mut self) -> Result<Option<(&mut ChunkPacker, &[u8])>, ContentError> {
         let chunk = self.chunks.next().map_err(ContentError::Source)?.bytes;
         self.read += to_u64(chunk.len());
         if self.read > self.limit {
@@ -85,18 +122,15 @@ impl Intake<'_> {
         if let Some(whole) = &mut self.whole {
             whole.update(chunk);
         }
-        Ok(chunk)
+        Ok((!chunk.is_empty()).then_some((&mut *self.packer, chunk)))
     }
 
     /// Stores chunks until so many bytes were read, or there are no more.
     fn store_up_to(&mut self, bytes: u64, list: &mut ChunkList) -> Result<(), ContentError> {
         let store = self.store;
         while self.read < bytes {
-            let chunk = self.next()?;
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            store_chunk(store, chunk, list)?;
+            let Some((packer, chunk)) = self.next()? else { return Ok(()) };
+            store_chunk(store, chunk, packer, list)?;
         }
         Ok(())
     }
@@ -128,10 +162,7 @@ impl Intake<'_> {
         free: &Receiver<Vec<u8>>,
     ) -> Result<(), ContentError> {
         loop {
-            let chunk = self.next()?;
-            if chunk.is_empty() {
-                return Ok(());
-            }
+            let Some((_, chunk)) = self.next()? else { return Ok(()) };
             let mut buffer = free.try_recv().unwrap_or_default();
             buffer.clear();
             buffer.extend_from_slice(chunk);
@@ -154,10 +185,10 @@ impl<'scope> StoringThread<'scope> {
     /// Stores all chunks, and lists them.
     fn run(self, scope: &'scope Scope<'scope, '_>) -> Result<ChunkList, ContentError> {
         let store = self.store;
-        let mut list = ChunkList::default();
+        let (mut list, mut packer) = (ChunkList::default(), ChunkPacker::default());
         let (mut unsynced, mut syncing) = (0, None::<ScopedJoinHandle<'_, ()>>);
         for chunk in self.chunks {
-            store_chunk(store, &chunk, &mut list)?;
+            store_chunk(store, &chunk, &mut packer, &mut list)?;
             unsynced += to_u64(chunk.len());
             // Nobody may be left who would use it again.
             let _ = self.stored.send(chunk);
@@ -179,8 +210,13 @@ fn named(name: &str) -> Builder {
     Builder::new().name(name.to_owned())
 }
 
-fn store_chunk(store: &PackStore, chunk: &[u8], list: &mut ChunkList) -> Result<(), ContentError> {
+fn store_chunk(
+    store: &PackStore,
+    chunk: &[u8],
+    packer: &mut ChunkPacker,
+    list: &mut ChunkList,
+) -> Result<(), ContentError> {
     let hash = ContentHash::of(chunk);
     list.push(hash, u32::try_from(chunk.len()).unwrap_or(u32::MAX));
-    store.put_chunk(hash, chunk)
+    store.put_chunk(hash, chunk, packer)
 }

@@ -13,9 +13,9 @@ use spacefold_event_core::{
 use crate::{
     active::NewEntry,
     chunk_list::ChunkList,
-    entry::{EntryKind, PackedChunk, PayloadCodec},
+    entry::{ChunkPacker, EntryKind, PayloadCodec},
     index::Index,
-    intake,
+    intake::{self, IntakeBuffers},
     pack_files::PackFiles,
     reader::ReadContext,
     writer::PackWriter,
@@ -55,6 +55,8 @@ pub struct PackStore {
     synced: Lock<u64>,
     /// Held by a collection.
     pub(crate) collecting: Lock<()>,
+    /// Those that no put uses just now.
+    pub(crate) buffers: Lock<Vec<IntakeBuffers>>,
 }
 
 /// A content store at a glance.
@@ -75,7 +77,13 @@ impl PackStore {
     pub(crate) fn of(writer: PackWriter, index: Index) -> Self {
         let files = PackFiles::new(writer.folder.clone());
         let shared = Arc::new(ReadContext::new(index, &writer.manifest, files));
-        Self { shared, writer: Lock::new(writer), synced: Lock::new(0), collecting: Lock::new(()) }
+        Self {
+            shared,
+            writer: Lock::new(writer),
+            synced: Lock::new(0),
+            collecting: Lock::new(()),
+            buffers: Lock::default(),
+        }
     }
 
     /// The store at a glance.
@@ -113,17 +121,22 @@ impl PackStore {
         self.writer.lock()
     }
 
-    pub(crate) fn put_chunk(&self, hash: ContentHash, chunk: &[u8]) -> Result<(), ContentError> {
+    pub(crate) fn put_chunk(
+        &self,
+        hash: ContentHash,
+        chunk: &[u8],
+        packer: &mut ChunkPacker,
+    ) -> Result<(), ContentError> {
         if self.is_stored(&hash)? {
             return self.writer().check();
         }
-        let packed = PackedChunk::of(chunk);
+        let packed = packer.pack(chunk);
         self.put_entry(NewEntry {
             kind: EntryKind::Chunk,
             codec: packed.codec,
             hash,
             bytes: u32::try_from(chunk.len()).unwrap_or(u32::MAX),
-            stored: &packed.stored,
+            stored: packed.stored,
         })
     }
 

@@ -275,6 +275,7 @@ impl PackTail {
             end: self.unsecured.end,
             synced_bytes: self.unsecured.end,
             entries: self.entries,
+            buffer: Vec::new(),
         })
     }
 }

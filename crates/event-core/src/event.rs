@@ -64,7 +64,21 @@ impl SpaceEvent {
     /// An event with a fresh id, happening now.
     #[must_use]
     pub fn new(space_id: impl Into<String>, payload: Payload) -> Self {
-        Self::made(EventId::new(), space_id.into(), payload, Timestamp::now())
+        Self::identified(EventId::new(), space_id, payload)
+    }
+
+    /// An event with an id of the caller's, at the present time: as [`SpaceEvent::new`], which takes a
+    /// system call for the random bits of an id.
+    ///
+    /// ```
+    /// use spacefold::{EventId, SpaceEvent, event::{Object, Payload}};
+    /// let id = EventId::from_bytes([7; 16]);
+    /// let archived = Payload::SpaceArchived { extra: Object::new() };
+    /// assert_eq!(SpaceEvent::identified(id, "handbook", archived).event_id, id);
+    /// ```
+    #[must_use]
+    pub fn identified(event_id: EventId, space_id: impl Into<String>, payload: Payload) -> Self {
+        Self::made(event_id, space_id.into(), payload, Timestamp::now())
     }
 
     /// An event with this id, at a time that is filled in.

@@ -17,7 +17,7 @@ mod view;
 use std::{fmt, io, path::PathBuf};
 
 pub(crate) use self::{
-    importer::{ImportGitError, Imported, Rewound, SpacePer, WhenRewritten, import},
+    importer::{ImportGitError, Rewound, SpacePer, WhenRewritten, import},
     missing::MissingObject,
     objects::Lack,
     path::{ATTRIBUTE_PATH_HEX, bytes_of as path_bytes},

@@ -9,8 +9,7 @@ use spacefold::{AppendError, Folding, ReadError, content::ContentError, event::M
 use crate::{
     error::{Failure, Status, hint_about},
     git::{
-        self, GitError, ImportGitError, Imported, Lack, Repository, Rewound, SpacePer,
-        WhenRewritten,
+        self, GitError, ImportGitError, Lack, Repository, Rewound, SpacePer, WhenRewritten,
     },
     interrupt,
     output::{CellTable, bytes, grouped, number, text},
@@ -81,7 +80,6 @@ impl ImportGit {
         let name = self.name.as_deref().unwrap_or(&repository.name);
         let store = session.open(Folding::OnDemand, self.new_store)?;
         let bar = progress::spinner();
-        let mut last = Imported::default();
         let when_rewritten = if self.onto_new_history {
             WhenRewritten::GoBackToTheFork
         } else {
@@ -89,13 +87,11 @@ impl ImportGit {
         };
         let how = (self.space_per, when_rewritten);
         let outcome = git::import(&store, &repository, name, how, &mut |done| {
-            bar.set_message(format!(
-                "{} commits, {} contents, {}",
-                grouped(done.commits),
-                grouped(done.contents),
-                bytes(done.bytes)
-            ));
-            last = done.clone();
+            if !bar.is_hidden() {
+                let (commits, contents) = (grouped(done.commits), grouped(done.contents));
+                let bytes = bytes(done.bytes);
+                bar.set_message(format!("{commits} commits, {contents} contents, {bytes}"));
+            }
             !interrupt::requested()
         });
         bar.finish_and_clear();

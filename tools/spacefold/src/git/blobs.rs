@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     GitError,
-    loose::{LooseBlob, LooseObjects},
+    loose::{LooseBlob, LooseListing, LooseObjects},
     objects::Objects,
     process::GitProcess,
 };
@@ -22,7 +22,7 @@ const READING: &str = "reading the contents";
 /// Asks for contents; one thread may do so while another reads them.
 pub(super) struct BlobRequests {
     git: BufWriter<ChildStdin>,
-    loose: LooseObjects,
+    loose: LooseListing,
 }
 
 /// A content that was asked for.
@@ -50,7 +50,7 @@ pub(super) struct Answers {
 pub(super) fn read(objects: &Objects) -> Result<(BlobRequests, Blobs<'_>), GitError> {
     let (git, answers) = start(objects, "--batch")?;
     let loose = LooseObjects::in_folders(objects.folders());
-    let requests = BlobRequests { git, loose: loose.clone() };
+    let requests = BlobRequests { git, loose: LooseListing::of(loose.clone()) };
     Ok((requests, Blobs { objects, loose, git: answers }))
 }
 
@@ -69,8 +69,8 @@ pub(super) fn start(
 
 impl BlobRequests {
     /// What has to be asked for to have this content.
-    pub(super) fn wanted(&self, object: &str) -> Wanted {
-        Wanted { object: object.to_owned(), is_loose: self.loose.large(object).is_some() }
+    pub(super) fn wanted(&mut self, object: &str) -> Wanted {
+        Wanted { object: object.to_owned(), is_loose: self.loose.has_large(object) }
     }
 
     pub(super) fn ask(&mut self, wanted: &Wanted) -> io::Result<()> {

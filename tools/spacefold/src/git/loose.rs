@@ -4,6 +4,8 @@
 //! here, a piece at a time.
 
 use std::{
+    collections::{HashMap, HashSet},
+    ffi::{OsStr, OsString},
     fs::{self, File},
     io::{self, BufRead, BufReader, Read},
     path::PathBuf,
@@ -20,6 +22,18 @@ const MAX_HEAD_BYTES: u64 = 32;
 #[derive(Clone, Debug)]
 pub(super) struct LooseObjects {
     folders: Vec<PathBuf>,
+}
+
+/// Names of objects that are listed of one folder of theirs; where there are more, each is looked for.
+const MAX_LISTED: usize = 1_024;
+
+/// Which objects have a file each, so that those of a repository that is packed are not looked for one
+/// by one.
+#[derive(Debug)]
+pub(super) struct LooseListing {
+    objects: LooseObjects,
+    /// By the first two digits: the others of those that were there; `None` where any may be.
+    names: HashMap<String, Option<HashSet<OsString>>>,
 }
 
 /// The content of a blob, and how much of it there has to be.
@@ -43,6 +57,44 @@ impl LooseObjects {
             let is_large = metadata.is_file() && metadata.len() >= LARGE_BYTES;
             is_large.then(|| File::open(&path).ok()).flatten()
         })
+    }
+}
+
+impl LooseObjects {
+    /// The names in the folders for these two digits; `None` where they cannot be listed, or are many.
+    fn names_in(&self, digits: &str) -> Option<HashSet<OsString>> {
+        let mut names = HashSet::new();
+        for objects in &self.folders {
+            let entries = match fs::read_dir(objects.join(digits)) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(_) => return None,
+            };
+            for entry in entries {
+                names.insert(entry.ok()?.file_name());
+                if names.len() > MAX_LISTED {
+                    return None;
+                }
+            }
+        }
+        Some(names)
+    }
+}
+
+impl LooseListing {
+    pub(super) fn of(objects: LooseObjects) -> Self {
+        Self { objects, names: HashMap::new() }
+    }
+
+    /// Whether an object is a large one in a file of its own.
+    pub(super) fn has_large(&mut self, object: &str) -> bool {
+        let Some((folder, name)) = object.split_at_checked(2) else { return false };
+        if !self.names.contains_key(folder) {
+            self.names.insert(folder.to_owned(), self.objects.names_in(folder));
+        }
+        let names = self.names.get(folder).and_then(Option::as_ref);
+        names.is_none_or(|names| names.contains(OsStr::new(name)))
+            && self.objects.large(object).is_some()
     }
 }
 
@@ -95,8 +147,25 @@ mod tests {
         blob.read_to_end(&mut read).unwrap();
         assert!(read == content);
         assert!(objects.large("abcdee").is_none() && objects.large("").is_none());
+        let mut listing = LooseListing::of(objects);
+        assert!(listing.has_large("abcdef"));
+        assert!(!listing.has_large("abcdee") && !listing.has_large("accdef"));
+        assert!(!listing.has_large(""));
         let objects = object(folder.path(), b"blob 3\0", b"abc");
         assert!(objects.large("abcdef").is_none());
+        assert!(!LooseListing::of(objects).has_large("abcdef"));
+    }
+
+    #[test]
+    fn where_there_are_too_many_to_list_each_is_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = object(folder.path(), b"blob 2097152\0", &vec![7; 2 << 20]);
+        for other in 0..=MAX_LISTED {
+            File::create(folder.path().join(format!("ab/{other}"))).unwrap();
+        }
+        assert_eq!(objects.names_in("ab"), None);
+        let mut listing = LooseListing::of(objects);
+        assert!(listing.has_large("abcdef") && !listing.has_large("ab0"));
     }
 
     #[test]

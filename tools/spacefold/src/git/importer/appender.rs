@@ -6,11 +6,14 @@ use spacefold::{
     SpaceEvent, Spacefold, Timestamp,
     admin::Clamped,
     content::ContentStore as _,
-    event::{MAX_APPEND_BYTES, MAX_APPEND_EVENTS},
+    event::{MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES},
     log::{AppendRequest, PendingAppend},
 };
 
 use super::error::ImportGitError;
+
+/// So many events fit one append, however large they are.
+const EVENTS_OF_ANY_SIZE: usize = MAX_APPEND_BYTES / MAX_EVENT_BYTES;
 
 /// Appends events together, after the content that they name.
 pub(super) struct Appender<'a> {
@@ -42,6 +45,11 @@ impl<'a> Appender<'a> {
 
     /// Adds events to the batch: as one append, or several if they are too many.
     pub(super) fn push(&mut self, events: Vec<SpaceEvent>) {
+        if events.len() <= EVENTS_OF_ANY_SIZE {
+            self.waiting += events.len();
+            self.batch.extend((!events.is_empty()).then_some(events));
+            return;
+        }
         let mut append = Vec::new();
         let mut bytes = 0;
         for event in events {

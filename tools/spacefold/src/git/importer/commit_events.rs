@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use spacefold::{
     Position, SpaceEvent, Timestamp, Value,
     content::ContentHash,
-    event::{MAX_ID_BYTES, Object, Payload},
+    event::{MAX_ID_BYTES, Object, Payload, Presence},
 };
 use spacefold_event_core::bytes::to_u64;
 use uuid::Uuid;
@@ -186,51 +186,61 @@ struct CommitWriter<'a> {
 impl CommitWriter<'_> {
     fn create(&mut self, space_per: SpacePer) {
         let space_id = self.space_id;
-        self.push(SpaceEvent::space_created(space_id, space_id), b"");
+        let (name, extra) = (space_id.to_owned(), Object::new());
+        self.push(Payload::SpaceCreated { name, extra }, b"");
         let how: Object = [("space_per", Value::from(space_per.name()))].into_iter().collect();
         let changes: Object = [(METADATA, Value::from(how))].into_iter().collect();
-        self.push(SpaceEvent::space_updated(space_id, changes), b"");
-        self.push(SpaceEvent::space_activated(space_id), b"");
+        self.push(Payload::SpaceUpdated { changes, extra: Object::new() }, b"");
+        self.push(Payload::SpaceActivated { extra: Object::new() }, b"");
     }
 
     fn edit(&mut self, documents: &mut Documents, edits: Edits<'_>, ends: &mut Vec<SpaceEvent>) {
-        let space_id = self.space_id;
-        self.push(SpaceEvent::sync_started(space_id, Some("pull".to_owned())), b"");
+        let direction = Presence::Value("pull".to_owned());
+        self.push(Payload::SyncStarted { direction, extra: Object::new() }, b"");
         let changed = edits.removes.len() + edits.sets.len();
         for path in edits.removes {
             if let Some(document) = documents.remove(path) {
-                let path_text = Some(path::text_of(path));
-                self.push(SpaceEvent::document_removed(space_id, document.id, path_text), path);
+                let space_path = Presence::Value(path::text_of(path));
+                let (document_id, extra) = (document.id, Object::new());
+                self.push(Payload::DocumentRemoved { document_id, space_path, extra }, path);
             }
         }
         for (from, to) in edits.moves {
             if let Some(document) = documents.remove(from) {
-                let (old, new) = (Some(path::text_of(from)), path::text_of(to));
-                self.push(SpaceEvent::document_moved(space_id, &document.id, old, new), to);
+                let moved = Payload::DocumentMoved {
+                    document_id: document.id.clone(),
+                    old_path: Presence::Value(path::text_of(from)),
+                    new_path: path::text_of(to),
+                    extra: Object::new(),
+                };
+                self.push(moved, to);
                 documents.insert(to.to_vec(), document);
             }
         }
         for (path, entry) in edits.sets {
             self.set(documents, path, entry);
         }
-        let mut completed = SpaceEvent::sync_completed(space_id);
-        let Payload::SyncCompleted { extra, .. } = &mut completed.payload else { return };
+        let mut extra = Object::new();
         let shortened =
             |text: &str| Value::from(text.chars().take(MAX_TEXT_CHARS).collect::<String>());
         extra.insert("documents", Value::from(to_u64(changed)));
         extra.insert("author", shortened(&self.commit.author));
         extra.insert("subject", shortened(&self.commit.subject));
-        ends.push(self.finished(completed, b""));
-        let head = SpaceEvent::variable_set(space_id, HEAD, self.commit.hash.as_str());
-        ends.push(self.finished(head, b""));
+        ends.push(self.event(Payload::SyncCompleted { extra }, b""));
+        let (name, value) = (HEAD.to_owned(), Value::from(self.commit.hash.as_str()));
+        ends.push(self.event(Payload::VariableSet { name, value, extra: Object::new() }, b""));
     }
 
     /// What is at a path now: a new document, or the one that is there changes.
     fn set(&mut self, documents: &mut Documents, path: &[u8], entry: &TreeEntry) {
-        let space_id = self.space_id;
         if !documents.contains_key(path) {
             let id = self.id("document", path).to_string();
-            self.push(SpaceEvent::document_added(space_id, &id, path::text_of(path)), path);
+            let added = Payload::DocumentAdded {
+                document_id: id.clone(),
+                space_path: path::text_of(path),
+                extra: Object::new(),
+            };
+            self.push(added, path);
             let new = TrackedDocument { id, content_hash: None, attributes: Object::new() };
             documents.insert(path.to_vec(), new);
         }
@@ -238,29 +248,33 @@ impl CommitWriter<'_> {
         let changes = attribute_changes(&document.attributes, path, entry);
         if !changes.is_empty() {
             document.attributes.merge(&changes);
-            self.push(SpaceEvent::document_updated(space_id, &document.id, changes), path);
+            let (document_id, extra) = (document.id.clone(), Object::new());
+            self.push(Payload::DocumentUpdated { document_id, changes, extra }, path);
         }
         // A submodule has no content here: what was there before it stays the last content.
         let hash = self.contents.get(&entry.object).map(ToString::to_string);
         if let Some(hash) = hash
             && document.content_hash.as_ref() != Some(&hash)
         {
-            let old = document.content_hash.replace(hash.clone());
-            let id = &document.id;
-            self.push(SpaceEvent::document_content_changed(space_id, id, old, hash), path);
+            let changed = Payload::DocumentContentChanged {
+                document_id: document.id.clone(),
+                old_hash: document.content_hash.replace(hash.clone()).into(),
+                new_hash: hash,
+                extra: Object::new(),
+            };
+            self.push(changed, path);
         }
     }
 
-    fn push(&mut self, event: SpaceEvent, path: &[u8]) {
-        let event = self.finished(event, path);
+    fn push(&mut self, payload: Payload, path: &[u8]) {
+        let event = self.event(payload, path);
         self.events.push(event);
     }
 
     /// The event with all that every event of the commit has.
-    fn finished(&self, event: SpaceEvent, path: &[u8]) -> SpaceEvent {
-        let id = self.id(event.event_type().name(), path);
-        event
-            .with_event_id(id.into())
+    fn event(&self, payload: Payload, path: &[u8]) -> SpaceEvent {
+        let id = self.id(payload.event_type().name(), path);
+        SpaceEvent::identified(id.into(), self.space_id, payload)
             .with_timestamp(time_of(self.commit))
             .with_source(SOURCE)
             .with_correlation_id(self.commit.hash.as_str())
