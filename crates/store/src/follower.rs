@@ -212,6 +212,10 @@ impl Follower {
         self.inner.waiting.stop();
     }
 
+    pub(crate) fn folder(&self) -> &StoreFolder {
+        &self.inner.shared.folder
+    }
+
     fn failed(&self, error: OpenError) -> ReadError {
         match error {
             OpenError::Storage(error) => error.into(),
