@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, MutexGuard},
 };
 
+use spacefold_disk::SpaceQuota;
 use spacefold_event_core::{
     ContentError, ContentHash, ContentReader, ContentStore, HashedContent, MAX_CONTENT_BYTES,
     StorageError, StoredContent, bytes::to_u64, lock::Lock,
@@ -100,6 +101,28 @@ impl PackStore {
             stored_bytes: info.stored_bytes + u64::from(place.stored_bytes),
             ..info
         })
+    }
+
+    /// Takes content only while the store that it belongs to takes fewer bytes than it may: packs count
+    /// with their bytes. What is put and there already is answered all the same.
+    #[must_use]
+    pub fn within(self, quota: Arc<SpaceQuota>) -> Self {
+        self.writer().share_quota(quota);
+        self
+    }
+
+    /// Counts the bytes of the packs anew: after a collection there may be fewer.
+    pub fn count_bytes(&self) {
+        self.writer().count_bytes();
+    }
+
+    /// Why the store takes nothing more until it is opened again; `None` while it takes content, or is
+    /// closed.
+    #[must_use]
+    pub fn refusal(&self) -> Option<StorageError> {
+        let writer = self.writer();
+        let (kind, reason) = writer.failure()?;
+        Some(StorageError::new("the content store takes nothing", reason).of_kind(kind))
     }
 
     /// Syncs, and closes the store: it takes and gives nothing any more. Closing twice is no error. Blocks

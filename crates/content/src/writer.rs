@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use spacefold_disk::{File, ReplaceError};
-use spacefold_event_core::{ContentError, StorageError, StorageErrorKind};
+use spacefold_disk::{Access, File, PastQuota, ReplaceError, SpaceQuota};
+use spacefold_event_core::{ContentError, StorageError, StorageErrorKind, bytes::to_u64};
 
 use crate::{
     active::{Active, NewEntry},
@@ -29,6 +29,8 @@ pub(crate) struct PackWriter {
     names_synced: bool,
     /// Entries that were appended since the store was opened.
     appended: u64,
+    /// How many bytes the store may take that it belongs to.
+    quota: Option<Arc<SpaceQuota>>,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,7 @@ impl PackWriter {
             state: WriterState::Open,
             names_synced: false,
             appended: 0,
+            quota: None,
         }
     }
 
@@ -75,6 +78,35 @@ impl PackWriter {
                 Err(ContentError::Refused { kind: *kind, reason: reason.clone() })
             }
             WriterState::Closed => Err(ContentError::Closed),
+        }
+    }
+
+    /// Takes nothing more from then on where the store takes as many bytes as it may, with its log.
+    pub(crate) fn share_quota(&mut self, quota: Arc<SpaceQuota>) {
+        quota.set_content(self.bytes());
+        self.quota = Some(quota);
+    }
+
+    /// Counts the bytes of the packs anew.
+    pub(crate) fn count_bytes(&self) {
+        if let Some(quota) = &self.quota {
+            quota.set_content(self.bytes());
+        }
+    }
+
+    /// Bytes of the packs.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = |pack: &ListedPack| {
+            self.folder.open_pack(pack.number, Access::Read).and_then(|file| file.bytes())
+        };
+        self.manifest.packs.iter().filter_map(|pack| bytes(pack).ok()).sum()
+    }
+
+    /// Why it takes nothing more, if it does not.
+    pub(crate) fn failure(&self) -> Option<(StorageErrorKind, &str)> {
+        match &self.state {
+            WriterState::Failed { kind, reason } => Some((*kind, reason)),
+            WriterState::Open | WriterState::Closed => None,
         }
     }
 
@@ -95,6 +127,9 @@ impl PackWriter {
     /// Writes an entry into the active pack, or a new one when that is full.
     pub(crate) fn append(&mut self, entry: NewEntry<'_>) -> Result<EntryPlace, ContentError> {
         self.check()?;
+        if let Some(Err(PastQuota { used, max })) = self.quota.as_ref().map(|quota| quota.check()) {
+            return Err(ContentError::PastQuota { used, max });
+        }
         self.watch_folder()?;
         // An entry is never on disk before the manifest that lists its pack.
         self.sync_names()?;
@@ -110,8 +145,12 @@ impl PackWriter {
             let reason = "no pack could be begun".to_owned();
             return Err(ContentError::Refused { kind: StorageErrorKind::Other, reason });
         };
+        let bytes = to_u64(entry.stored.len());
         let place = active.append(entry)?;
         self.appended += 1;
+        if let Some(quota) = &self.quota {
+            quota.add_content(bytes);
+        }
         Ok(place)
     }
 

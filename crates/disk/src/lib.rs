@@ -27,6 +27,7 @@ mod lock;
 mod lying;
 mod memory;
 mod naming;
+mod quota;
 mod read_only;
 mod real;
 mod replace;
@@ -42,6 +43,7 @@ pub use self::{
     lazy::LazyFolder,
     lock::{FolderLock, LockError},
     memory::MemoryDisk,
+    quota::{PastQuota, SpaceQuota},
     read_only::ReadOnlyDisk,
     real::RealDisk,
     replace::{NewFile, ReplaceError},

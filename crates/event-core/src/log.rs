@@ -390,6 +390,17 @@ pub enum AppendError {
         /// What happened to the earlier one.
         reason: String,
     },
+    /// The store takes as many bytes as it may. Nothing of this append is stored; reading goes on, and
+    /// appends do once the limit is raised or the store takes less.
+    #[error(
+        "the store takes {used} bytes, and may take {max}: raise the limit; nothing was written"
+    )]
+    PastQuota {
+        /// Bytes that it takes.
+        used: u64,
+        /// Bytes that it may take.
+        max: u64,
+    },
     /// The disk failed while the append was being made durable: on the next open it is there
     /// whole, or not at all.
     #[error(

@@ -19,7 +19,7 @@ use spacefold_store::{EmbeddedLog, OpenError};
 use crate::options::StorePlace;
 
 /// The folder of the content in that of a store.
-const CONTENT_FOLDER: &str = "content";
+pub(crate) const CONTENT_FOLDER: &str = "content";
 
 /// What messages call a store in memory, and where its content is on its disk.
 pub(crate) const IN_MEMORY: &str = "/in-memory";
@@ -145,7 +145,7 @@ pub(crate) fn read_only() -> Arc<dyn Disk> {
     Arc::new(ReadOnlyDisk::over(Arc::new(RealDisk)))
 }
 
-fn open_error(error: OpenContentError, store: &Path) -> OpenError {
+pub(crate) fn open_error(error: OpenContentError, store: &Path) -> OpenError {
     match error {
         OpenContentError::AlreadyOpen { .. } => {
             // Whoever has the content has the store, or is about to have it.

@@ -148,6 +148,7 @@ mod import;
 mod in_turns;
 mod lines;
 mod options;
+mod remade;
 mod snapshot_stream;
 mod spacefold;
 mod spaces_reader;
@@ -304,7 +305,12 @@ pub mod admin {
     #[doc(inline)]
     pub use crate::options::StateCommitments;
     #[doc(inline)]
-    pub use crate::spacefold::Admin;
+    pub use crate::remade::{
+        CopiedContent, ForkedStore, LackingContent, RepairedStore, SalvagedStore, fork, repair,
+        salvage,
+    };
+    #[doc(inline)]
+    pub use crate::spacefold::{Admin, StoreHealth, StoreStats};
     #[doc(inline)]
     pub use spacefold_projection::{
         CheckpointInfo, Divergence, RebuildError, RebuildMode, RebuildOptions, RebuildOutcome,
@@ -312,8 +318,10 @@ pub mod admin {
     };
     #[doc(inline)]
     pub use spacefold_store::{
-        AheadOfClock, OnDamage, Problem, StateCommitment, StoreInfo, StorePart, VerifyDepth,
-        VerifyOptions, VerifyReport, is_store,
+        AheadOfClock, ForkOptions, ForkReport, LeftOut, LogHealth, LostRevisions, MovedStretch,
+        OnDamage, OtherStore, Problem, RefusedEvent, RemakeError, RepairReport, SalvageDamage,
+        SalvageGap, SalvageOptions, SalvageReport, StateCommitment, StoreBytes, StoreInfo,
+        StorePart, VerifyDepth, VerifyOptions, VerifyReport, is_store,
     };
 }
 

@@ -99,6 +99,7 @@ pub struct Options {
     pub(crate) sync_places_within: Option<Duration>,
     pub(crate) states_memory_bytes: u64,
     pub(crate) cache: CachePlace,
+    pub(crate) max_bytes: Option<u64>,
 }
 
 impl Options {
@@ -137,6 +138,7 @@ impl Options {
             sync_places_within: None,
             states_memory_bytes: LIVE_STATES_MEMORY_BYTES,
             cache: CachePlace::default(),
+            max_bytes: None,
         }
     }
 
@@ -226,6 +228,32 @@ impl Options {
     #[must_use]
     pub const fn states_memory_bytes(mut self, bytes: u64) -> Self {
         self.states_memory_bytes = bytes;
+        self
+    }
+
+    /// Takes appends and content only while the store takes fewer bytes than this, so that it is full
+    /// before the disk is: journal, segments, sled's copy and content count, and not what is derived.
+    /// What is refused fails with [`AppendError::PastQuota`](crate::AppendError::PastQuota) or
+    /// [`ContentError::PastQuota`](crate::content::ContentError::PastQuota); reading goes on, and writing
+    /// does once [the limit is raised](crate::Spacefold::set_max_bytes). As exact as
+    /// [`StoreOptions::max_bytes`] says.
+    ///
+    /// ```
+    /// use spacefold::{AppendError, Options, SpaceEvent};
+    /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
+    /// let spaces = Options::new(&data).max_bytes(1).open()?;
+    /// let refused = spaces.append([SpaceEvent::space_created("handbook", "Handbook")]);
+    /// assert!(matches!(refused, Err(AppendError::PastQuota { max: 1, .. })));
+    /// assert!(!spaces.health().log.accepts_appends);
+    /// spaces.set_max_bytes(None);
+    /// spaces.append([SpaceEvent::space_created("handbook", "Handbook")])?;
+    /// # spaces.close()?;
+    /// # std::fs::remove_dir_all(&data)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = Some(bytes);
         self
     }
 

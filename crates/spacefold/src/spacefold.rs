@@ -7,15 +7,20 @@ mod commanding;
 mod content;
 mod opening;
 mod subscribing;
+mod watching;
 
-pub use self::admin::{Admin, HistoryCacheHandle};
+pub use self::{
+    admin::{Admin, HistoryCacheHandle},
+    watching::{StoreHealth, StoreStats},
+};
 
 use std::{fmt, io::BufRead, ops::Deref, sync::Arc};
 
 use spacefold_bus::EventBus;
 use spacefold_content::PackStore;
 use spacefold_event_core::{
-    AppendCondition, AppendError, AppendRequest, LogWriter, Receipt, SpaceEvent, StorageError,
+    AppendCondition, AppendError, AppendRequest, LogWriter, Position, Receipt, SpaceEvent,
+    StorageError, Timestamp,
     closing::{CloseOnce, is_in_callback},
 };
 use spacefold_projection::SnapshotError;
@@ -77,6 +82,8 @@ struct SpacefoldInner {
     engine: Arc<Engine>,
     log: EmbeddedLog,
     content: Arc<PackStore>,
+    /// When it was opened, and the last event that it had then.
+    opened: (Timestamp, Position),
     closing: CloseOnce<Result<(), StorageError>>,
 }
 

@@ -246,6 +246,14 @@ pub(crate) fn peek(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
     fields.check().map_err(BlockError::Unreadable)
 }
 
+/// What the fixed fields of the block say that is exactly `bytes`, and its hash as it says, once its
+/// checksum holds: which store it is of is for the caller to see.
+pub(crate) fn intact(bytes: &[u8]) -> Result<(BlockHeader, BlockHash), BlockError> {
+    let header = peek(bytes)?;
+    let parts = BlockParts::of(bytes, header.store_id)?;
+    Ok((header, parts.hash))
+}
+
 /// Decodes a block that is exactly `bytes`. Everything is checked but the hash, which
 /// [`Block::verify_hash`] does.
 pub(crate) fn decode(

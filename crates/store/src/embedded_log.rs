@@ -4,21 +4,25 @@
 //! goes on in `writer/handover.rs`.
 
 mod encoded;
+mod health;
 mod in_memory;
 mod info;
 
-pub use self::info::StoreInfo;
+pub use self::{
+    health::{LogHealth, StoreBytes},
+    info::StoreInfo,
+};
 
 use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::bounded;
-use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock};
+use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock, SpaceQuota};
 use spacefold_event_core::{
     AppendCondition, AppendError, AppendRequest, EventId, EventOrigin, FailedCondition, Ingested,
     LogId, LogIdentity, LogOrigin, LogReader, LogWriter, Page, PendingAppend, Position, ReadError,
@@ -153,6 +157,23 @@ impl EmbeddedLog {
         Self::start(&folder, options)
     }
 
+    /// Makes a store whose log is another one's, by this identity, in a folder that is absent or empty.
+    pub(crate) fn create_as(
+        path: &Path,
+        options: &StoreOptions,
+        identity: LogIdentity,
+    ) -> Result<Self, OpenError> {
+        clock::check()?;
+        let environment = &Environment::of(options);
+        if StoreFolder::open(environment, path)?.is_some() {
+            let what = "it is a store already".to_owned();
+            return Err(OpenError::NotAStore { path: path.to_owned(), what });
+        }
+        let store_id = Uuid::new_v4().into_bytes();
+        let head = Head { format_version: FormatVersion::Second, identity, ..new_head(store_id) };
+        Self::start(&creation::create(environment, path, &head, options.mode)?, options)
+    }
+
     /// Opens the store in a folder; creates nothing.
     ///
     /// # Errors
@@ -184,6 +205,7 @@ impl EmbeddedLog {
     }
 
     fn start(folder: &StoreFolder, options: &StoreOptions) -> Result<Self, OpenError> {
+        let begun = Instant::now();
         let lock = folder.lock()?;
         let recovered = match recover(folder, options.journal_file_bytes) {
             Ok(recovered) => recovered,
@@ -198,6 +220,8 @@ impl EmbeddedLog {
         }
         shared.watch_folder(&lock)?;
         shared.begin_hints();
+        shared.quota.set_max(options.max_bytes);
+        shared.count_bytes();
         shared.copy_on_demand.store(options.copy_on_demand, Ordering::Relaxed);
         let (wake, woken) = bounded(1);
         let wake = Arc::new(wake);
@@ -218,6 +242,8 @@ impl EmbeddedLog {
                 });
                 let inner = LogInner { shared, closing, running, writer: handle, gate };
                 let log = Self { inner: Arc::new(inner) };
+                let (path, head) = (folder.root().display(), log.head());
+                tracing::info!(%path, %head, took = ?begun.elapsed(), "opened the store");
                 log.warn_when_ahead_of_clock();
                 Ok(log)
             }
@@ -249,6 +275,19 @@ impl EmbeddedLog {
     pub fn known_refusal(&self) -> Option<StorageError> {
         let failure = self.inner.shared.progress.failure();
         failure.map(|failure| failure.while_doing("the store takes no appends"))
+    }
+
+    /// Sets another limit of what the store may take, or none. What it takes is counted anew.
+    pub fn set_max_bytes(&self, max: Option<u64>) {
+        self.inner.shared.quota.set_max(max);
+        self.inner.shared.count_bytes();
+    }
+
+    /// How many bytes the store may take, to be raised or lowered while it is open, and shared with what
+    /// else takes some of them: see [`StoreOptions::max_bytes`].
+    #[must_use]
+    pub fn quota(&self) -> &Arc<SpaceQuota> {
+        &self.inner.shared.quota
     }
 
     /// The folder of the store for what is derived from its log, which is made when something is made
@@ -412,8 +451,12 @@ fn create(
     path: &Path,
     options: &StoreOptions,
 ) -> Result<StoreFolder, OpenError> {
-    let store_id = Uuid::new_v4().into_bytes();
-    let head = Head {
+    creation::create(environment, path, &new_head(Uuid::new_v4().into_bytes()), options.mode)
+}
+
+/// What a store says of itself that is empty, and whose log is its own.
+fn new_head(store_id: [u8; 16]) -> Head {
+    Head {
         format_version: FormatVersion::First,
         sequence: 0,
         store_id,
@@ -428,8 +471,7 @@ fn create(
         witness: None,
         sessions: Sessions::default(),
         identity: LogIdentity::created(LogId::from_bytes(store_id)),
-    };
-    creation::create(environment, path, &head, options.mode)
+    }
 }
 
 impl EmbeddedLog {
@@ -512,6 +554,11 @@ impl LogInner {
         self.shared.ids.finish();
         self.shared.progress.close();
         drop(running.lock);
+        let (path, head) = (self.shared.folder.root().display(), self.shared.progress.head());
+        match &finished {
+            Ok(()) => tracing::info!(%path, %head, "closed the store"),
+            Err(error) => tracing::warn!(%path, %head, %error, "closed the store uncleanly"),
+        }
         finished
     }
 

@@ -218,6 +218,10 @@ impl Follower {
         self.inner.following.lock().look_anew(&self.inner.shared)
     }
 
+    pub(crate) fn folder(&self) -> &StoreFolder {
+        &self.inner.shared.folder
+    }
+
     fn failed(&self, error: OpenError) -> ReadError {
         match error {
             OpenError::Storage(error) => error.into(),

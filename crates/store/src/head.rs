@@ -123,6 +123,12 @@ pub(crate) fn parse(file: &[u8]) -> Result<Head, HeadError> {
     intact.into_iter().max_by_key(|head| head.sequence).ok_or(HeadError::Damaged)
 }
 
+/// Every intact slot of a file, however damaged the rest of it is.
+pub(crate) fn intact_slots(file: &[u8]) -> Vec<Head> {
+    let (pages, _) = file.as_chunks::<PAGE_BYTES>();
+    pages.iter().zip(0_u64..).filter_map(|(page, index)| parse_slot(page, index).ok()).collect()
+}
+
 /// How many slots have been written and are no longer intact. One is what a crash while HEAD was
 /// written leaves behind: it is no damage to report unless the store was closed since.
 pub(crate) fn damaged_slots(file: &[u8]) -> usize {

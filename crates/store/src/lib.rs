@@ -28,6 +28,7 @@ mod error;
 mod event_keys;
 mod folder;
 mod follower;
+mod fork;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -47,9 +48,12 @@ mod progress;
 mod reader;
 mod reading;
 mod recovery;
+mod remake;
+mod repair;
 mod reserve;
 mod run;
 mod run_postings;
+mod salvage;
 mod scratch;
 mod sealer;
 mod shared;
@@ -72,11 +76,17 @@ mod writer;
 pub use self::{
     clock::AheadOfClock,
     commitment::{StateCommitment, StateFold},
-    embedded_log::{EmbeddedLog, StoreInfo},
+    embedded_log::{EmbeddedLog, LogHealth, StoreBytes, StoreInfo},
     error::{OpenError, StorePart},
     folder::is_store,
     follower::{Follower, FollowerOptions, StoreOwner},
+    fork::{ForkOptions, ForkReport, fork},
     options::{Durability, StoreOptions},
+    remake::{LostRevisions, MovedStretch, RefusedEvent, RemakeError},
+    repair::{RepairReport, repair_log},
+    salvage::{
+        LeftOut, OtherStore, SalvageDamage, SalvageGap, SalvageOptions, SalvageReport, salvage,
+    },
     verify::{
         OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify, verify_beside,
         verify_states,

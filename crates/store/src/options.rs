@@ -67,6 +67,7 @@ pub struct StoreOptions {
     pub(crate) begins_with_copy: bool,
     pub(crate) mode: StoreMode,
     pub(crate) copy_on_demand: bool,
+    pub(crate) max_bytes: Option<u64>,
     pub(crate) schemas: &'static Schemas,
 }
 
@@ -80,6 +81,7 @@ impl Default for StoreOptions {
             begins_with_copy: false,
             mode: StoreMode::PRIVATE,
             copy_on_demand: false,
+            max_bytes: None,
             schemas: Schemas::today(),
         }
     }
@@ -135,6 +137,21 @@ impl StoreOptions {
     #[must_use]
     pub const fn reserve_bytes(mut self, bytes: u64) -> Self {
         self.reserve_bytes = bytes;
+        self
+    }
+
+    /// Takes appends only while the store takes fewer bytes than this: journal, segments, sled's copy
+    /// and, in a store that is opened with it, the content. What is derived does not count, as it can be
+    /// deleted. An append past it is refused with
+    /// [`AppendError::PastQuota`](spacefold_event_core::AppendError::PastQuota); reading goes on, and
+    /// appends do once [the limit is raised](crate::EmbeddedLog::quota).
+    ///
+    /// It is no exact limit: files are made ahead of use, and what is in the journal is written once or
+    /// twice more. Leave as much room on the disk as eight [journal files](Self::journal_file_bytes),
+    /// 64 MiB and what is derived take.
+    #[must_use]
+    pub const fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = Some(bytes);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use spacefold_event_core::{AppendError, Position, StorageError, StorageErrorKind};
+use spacefold_event_core::{AppendError, Position, StorageError, StorageErrorKind, Timestamp};
 
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +27,8 @@ pub(crate) struct ProgressState {
     closed: bool,
     /// Why the store takes no appends any more.
     failure: Option<StoreFailure>,
+    /// Since when.
+    failed_at: Option<Timestamp>,
 }
 
 /// Why the store takes no appends any more.
@@ -91,6 +93,7 @@ impl Progress {
         let reason = reason.into();
         self.update(|state| {
             state.failure.get_or_insert(reason);
+            state.failed_at.get_or_insert_with(Timestamp::now);
         });
     }
 
@@ -102,6 +105,16 @@ impl Progress {
     /// Why appends are refused, if they are.
     pub(crate) fn failure(&self) -> Option<StoreFailure> {
         self.state().failure.clone()
+    }
+
+    /// Since when appends are refused, if they are.
+    pub(crate) fn failed_at(&self) -> Option<Timestamp> {
+        self.state().failed_at
+    }
+
+    /// Bytes of the events that are in no block yet.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.state().tail_bytes
     }
 
     pub(crate) fn head(&self) -> Position {

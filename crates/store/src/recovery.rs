@@ -90,6 +90,9 @@ pub(crate) fn recover(
         set_aside(folder, &used);
         (files, scan.end)
     } else {
+        let (path, newest) = (folder.root().display(), scan.end.head);
+        let unproved = scan.unwitnessed.len();
+        tracing::info!(%path, %newest, unproved, "the store was not closed: it is recovered");
         let files = JournalFiles::new(folder, journal_file_bytes, scan.files.clone());
         files.prepare_first()?;
         let Headless { blank, used } = Headless::look(folder, &scan.headless);
@@ -187,7 +190,7 @@ fn load(
     match load_parts(folder, head_file) {
         Err(damage @ OpenError::JournalDamaged { .. }) => {
             tracing::warn!(%damage, "mending the journal from what is whole");
-            if !heal::heal(folder, head_file)? {
+            if !heal::heal(folder, head_file, None)? {
                 return Err(damage);
             }
             load_parts(folder, head_file)

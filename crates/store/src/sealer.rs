@@ -33,6 +33,10 @@ const HEAD_LAG: Duration = Duration::from_secs(1);
 /// How often sled's copy may turn out to be wrong before one block is in it.
 const MAX_REBUILDS: u32 = 8;
 
+/// How often the bytes that the store takes are counted, where they are limited: what is written in
+/// between is added.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+
 const SYNCING: &str = "syncing sled's copy";
 
 pub(crate) struct Sealer {
@@ -52,6 +56,8 @@ pub(crate) struct Sealer {
     head_due: Option<Instant>,
     /// When it is to be looked for the folder again.
     watch_due: Instant,
+    /// When bytes are to be counted again, where they are limited.
+    count_due: Instant,
     /// Makes sled's copy, if the store was opened without one.
     opener: Option<thread::JoinHandle<()>>,
 }
@@ -123,6 +129,7 @@ pub(crate) fn start(
         rebuilds: 0,
         head_due: None,
         watch_due: Instant::now() + WATCH_INTERVAL,
+        count_due: Instant::now() + COUNT_INTERVAL,
         opener: None,
     };
     if shared.folder.environment().is_stepped {
@@ -193,6 +200,7 @@ impl Sealer {
             self.prepare_file()?;
             self.watch_folder()?;
         }
+        self.count_bytes();
         // What was sealed while others were archived: appends may wait for the files that it is in.
         if self.shared.journal_files.are_full() {
             self.file_when_due()?;
@@ -204,6 +212,15 @@ impl Sealer {
             self.make_reserve(!self.shared.needs_no_copy());
         }
         Ok(())
+    }
+
+    /// Counts the bytes that the log takes, where they are limited, once a second at the most.
+    fn count_bytes(&mut self) {
+        let now = Instant::now();
+        if self.shared.quota.max().is_some() && self.count_due <= now {
+            self.shared.count_bytes();
+            self.count_due = now + COUNT_INTERVAL;
+        }
     }
 
     /// Sets space aside: what the store, which has a copy in sled or has none, may need to be opened.

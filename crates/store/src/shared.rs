@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use quick_cache::{Weighter, sync::Cache};
-use spacefold_disk::FolderLock;
+use spacefold_disk::{FolderLock, SpaceQuota};
 use spacefold_event_core::{
     LogIdentity, LogOrigin, Position, ReadError, Records, StorageError,
     bytes::to_u64,
@@ -17,6 +17,7 @@ use crate::{
     block::{EncodedBlock, index::kept::KeptIndex},
     commitment::Offers,
     copy_in_use::{Copy, CopyInUse},
+    error::StorePart,
     folder::StoreFolder,
     head::{extension::Witness, sessions::Sessions},
     head_file::HeadFile,
@@ -68,6 +69,8 @@ pub(crate) struct SharedStore {
     pub(crate) ids: IdIndex,
     pub(crate) journal_files: Arc<JournalFiles>,
     pub(crate) progress: Progress,
+    /// How many bytes the store may take.
+    pub(crate) quota: Arc<SpaceQuota>,
     /// What the next blocks are to say of states.
     pub(crate) commitments: Offers,
     /// Notices that the folder is gone; none while the store is opened, and in one that is read only.
@@ -123,6 +126,7 @@ impl SharedStore {
             ids,
             journal_files,
             progress,
+            quota: Arc::new(SpaceQuota::new(None)),
             commitments: Offers::default(),
             watch: OnceLock::new(),
             live: OnceLock::new(),
@@ -315,6 +319,14 @@ impl SharedStore {
                 *sled = Copy::Unusable(StorageError::new(REPLACING, error.clone()));
                 Err(error)
             }
+        }
+    }
+
+    /// Counts the bytes that the log takes, where they are limited.
+    pub(crate) fn count_bytes(&self) {
+        if self.quota.max().is_some() {
+            let parts = [StorePart::Journal, StorePart::Segments, StorePart::Sled];
+            self.quota.set_log(parts.into_iter().map(|part| self.folder.bytes_of(part)).sum());
         }
     }
 

@@ -180,7 +180,7 @@ pub(crate) fn verify_in(
         report.problems.push(problem);
         let is_healed = options.damage == OnDamage::Heal
             && is_damage
-            && recovery::heal::heal(&folder, &mut head_file)?;
+            && recovery::heal::heal(&folder, &mut head_file, None)?;
         if !is_healed {
             return Ok(report);
         }

@@ -22,9 +22,11 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender};
+use spacefold_disk::PastQuota;
 use spacefold_event_core::{
     Answerer, AppendError, Position, Receipt, StorageError,
     append_rules::{self, AppendDecision, Proposal},
+    bytes::to_u64,
 };
 
 use self::handover::Request;
@@ -191,6 +193,9 @@ impl Writer {
         {
             return Ok(Accepted::Stored(receipt));
         }
+        if let Err(PastQuota { used, max }) = self.shared.quota.check() {
+            return Err(AppendError::PastQuota { used, max });
+        }
         let assigned = proposal.assign(&self.ahead, now())?;
         let journal = match &mut self.journal {
             Some(journal) => journal,
@@ -221,11 +226,15 @@ impl Writer {
                 return Err(CommitError::Refused(failure));
             }
             let head = append_rules::AppendView::head(&self.ahead);
+            let written_bytes = journal.group_bytes();
             let written = journal.write(head);
             if journal.nears_file_end() {
                 self.shared.journal_files.want_another();
             }
             written.map_err(|error| self.fail(error))?;
+            if self.shared.quota.max().is_some() {
+                self.shared.quota.add_log(to_u64(written_bytes));
+            }
             let files = &self.shared.journal_files;
             self.shared.progress.update(|state| {
                 state.head = head;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser};
+use clap::{ArgAction, Args, Parser};
 
 use crate::command::{CliCommand, rebuild};
 
@@ -16,6 +16,12 @@ pub(crate) struct Arguments {
     /// Print JSON for programs instead of tables for people.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    /// Say on standard error what happens: -v what is worth knowing, -vv more, -vvv everything.
+    ///
+    /// SPACEFOLD_LOG names a level instead: off, error, warn, info, debug or trace.
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
 
     #[command(subcommand)]
     pub(crate) command: CliCommand,
@@ -34,11 +40,15 @@ pub(crate) struct RebuildProjections {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+
+    /// Say on standard error what happens; SPACEFOLD_LOG names a level instead.
+    #[arg(long, short, action = ArgAction::Count)]
+    verbose: u8,
 }
 
 impl From<RebuildProjections> for Arguments {
-    fn from(RebuildProjections { store, rebuild, json }: RebuildProjections) -> Self {
-        Self { store, json, command: CliCommand::Rebuild(rebuild) }
+    fn from(RebuildProjections { store, rebuild, json, verbose }: RebuildProjections) -> Self {
+        Self { store, json, verbose, command: CliCommand::Rebuild(rebuild) }
     }
 }
 

@@ -7,8 +7,10 @@ pub(crate) mod checkout;
 pub(crate) mod content;
 pub(crate) mod demo;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod find;
+pub(crate) mod fork;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod import_git;
@@ -16,6 +18,8 @@ pub(crate) mod info;
 pub(crate) mod problems;
 pub(crate) mod rebuild;
 pub(crate) mod record;
+pub(crate) mod repair;
+pub(crate) mod salvage;
 pub(crate) mod selection;
 pub(crate) mod service;
 pub(crate) mod snapshot;
@@ -70,6 +74,25 @@ pub(crate) enum CliCommand {
     Verify(verify::Verify),
     /// Fold projections anew from the first event, compare them, and swap them in.
     Rebuild(rebuild::Rebuild),
+    /// Look at a store and what it is on: disk, room, limits, clock, lag; says what to change.
+    ///
+    /// A file is written and synced some times in the folder, and removed. Exit 0: nothing is wrong; 1:
+    /// something is; 3: the store is damaged.
+    Doctor(doctor::Doctor),
+    /// Mend a damaged store in its place, from what is whole here or in another copy of it.
+    ///
+    /// Sled's copy, indexes, states and rows are made anew from the log. Whatever is replaced is set
+    /// aside, and stays until somebody deletes it. Exit 3: it cannot be mended, and nothing was changed.
+    Repair(repair::Repair),
+    /// Take everything that is whole out of a damaged folder into a new store, with an account of the
+    /// rest.
+    ///
+    /// The folder may be in any condition, such as a copy made while the store was written: nothing is
+    /// changed in it. Events keep id, space, time, tags, origin and order. Exit 0: nothing is missing;
+    /// 3: something is, as the account says.
+    Salvage(salvage::Salvage),
+    /// Make a store of its own id with the same events at the same positions, encoded anew.
+    Fork(fork::ForkStore),
     /// Show the store at a glance.
     Info,
     /// Store, print and clear away the content of documents.
@@ -105,6 +128,10 @@ impl CliCommand {
             Self::Problems(arguments) => arguments.run(session),
             Self::Verify(arguments) => arguments.run(session),
             Self::Rebuild(arguments) => arguments.run(session),
+            Self::Doctor(arguments) => arguments.run(session),
+            Self::Repair(arguments) => arguments.run(session),
+            Self::Salvage(arguments) => arguments.run(session),
+            Self::Fork(arguments) => arguments.run(session),
             Self::Info => info::run(session),
             Self::Content(arguments) => arguments.run(session),
             Self::ImportGit(arguments) => arguments.run(session),

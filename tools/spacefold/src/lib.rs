@@ -9,6 +9,7 @@ mod git;
 mod input;
 mod interrupt;
 mod limits;
+mod logging;
 mod output;
 mod progress;
 mod session;
@@ -49,6 +50,9 @@ fn main<A: Parser + Into<Arguments>>() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> ExitCode {
+    if let Err(failure) = logging::begin(arguments.verbose) {
+        return failure.report();
+    }
     let mut session = CliSession::new(arguments.store.data, arguments.json);
     let outcome = arguments.command.run(&mut session);
     match outcome.and_then(|()| session.output.flush()) {

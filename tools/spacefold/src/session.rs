@@ -25,6 +25,13 @@ pub(crate) struct NewStore {
     mode: Option<StoreMode>,
 }
 
+impl NewStore {
+    /// The mode of its folder.
+    pub(crate) fn folder_mode(self) -> StoreMode {
+        self.mode.unwrap_or_default()
+    }
+}
+
 pub(crate) struct CliSession {
     pub(crate) data: PathBuf,
     pub(crate) json: bool,

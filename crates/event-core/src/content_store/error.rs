@@ -52,6 +52,17 @@ pub enum ContentError {
         /// What happened.
         reason: String,
     },
+    /// The store takes as many bytes as it may. The content is not stored; reading goes on, and content
+    /// is taken again once the limit is raised or the store takes less.
+    #[error(
+        "the store takes {used} bytes, and may take {max}: raise the limit; the content is not stored"
+    )]
+    PastQuota {
+        /// Bytes that it takes.
+        used: u64,
+        /// Bytes that it may take.
+        max: u64,
+    },
     /// The storage failed. After a put the content is not stored; after a sync, what was put since
     /// the one before may be there after a crash or not.
     #[error("the content store failed: {0}")]

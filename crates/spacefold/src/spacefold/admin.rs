@@ -107,7 +107,9 @@ impl Admin<'_> {
     /// hold removed content are written anew.
     pub fn collect_garbage(&self) -> Result<CollectReport, CollectError> {
         let named = contents::named(self.0.log())?;
-        Ok(self.0.content().collect_garbage(&named)?)
+        let collected = self.0.content().collect_garbage(&named)?;
+        self.0.content().count_bytes();
+        Ok(collected)
     }
 }
 

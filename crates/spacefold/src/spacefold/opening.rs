@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use spacefold_bus::{EventBus, Feed, PlaceFile};
 use spacefold_content::PackStore;
-use spacefold_event_core::closing::CloseOnce;
+use spacefold_event_core::{LogReader as _, Timestamp, closing::CloseOnce};
 use spacefold_projection::DerivedState;
 use spacefold_service::SpaceService;
 use spacefold_store::{EmbeddedLog, OpenError};
@@ -26,6 +26,9 @@ impl Options {
     /// [`OpenError`]; nothing is changed then.
     pub fn open(&self) -> Result<Spacefold, OpenError> {
         let mut store = self.store.clone();
+        if let Some(bytes) = self.max_bytes {
+            store = store.max_bytes(bytes);
+        }
         if let Some(mode) = self.mode {
             store = store.mode(mode);
         }
@@ -41,6 +44,7 @@ impl Options {
             }
         };
         let content = contents::open(content, self.content.mode(log.mode()), &log)?;
+        let content = content.within(Arc::clone(log.quota()));
         Spacefold::over(log, content, self)
     }
 }
@@ -118,7 +122,9 @@ impl Spacefold {
             .with_content_store(content.clone());
         let reader = SpacesReader::new(Arc::clone(&engine), Some(service.clone()));
         let closing = CloseOnce::default();
-        let inner = Arc::new(SpacefoldInner { bus, service, engine, log, content, closing });
+        let opened = (Timestamp::now(), log.head());
+        let inner = SpacefoldInner { bus, service, engine, log, content, opened, closing };
+        let inner = Arc::new(inner);
         Ok(Self { inner, reader })
     }
 }

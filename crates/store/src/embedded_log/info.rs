@@ -1,6 +1,6 @@
 //! A store at a glance.
 
-use spacefold_event_core::{LogIdentity, Position};
+use spacefold_event_core::{LogIdentity, Position, Timestamp};
 use uuid::Uuid;
 
 use super::EmbeddedLog;
@@ -31,6 +31,13 @@ pub struct StoreInfo {
     pub sled_bytes: u64,
     /// How often a copy was found wrong and made anew from the other.
     pub healed: u64,
+    /// Whether the store was closed after its last append: not so while it is open and was written to, and
+    /// after a kill or a power cut, until it is opened.
+    pub was_closed: bool,
+    /// When the newest durable event was recorded; `None` where there is none.
+    pub last_recorded_at: Option<Timestamp>,
+    /// The position of the last event in a segment, as HEAD has noted it.
+    pub sealed_through: Position,
 }
 
 impl EmbeddedLog {
@@ -71,17 +78,22 @@ impl StoreInfo {
     pub(crate) fn of(shared: &SharedStore) -> Self {
         let head = shared.head_file.lock().head().clone();
         let blocks = shared.view().index.block_count();
+        let durable_head = shared.progress.durable_head();
         Self {
             store_id: Uuid::from_bytes(shared.store_id).to_string(),
             identity: shared.identity,
             format_version: head.format_version.number(),
             head: shared.progress.head(),
-            durable_head: shared.progress.durable_head(),
+            durable_head,
             blocks,
             journal_bytes: shared.folder.bytes_of(StorePart::Journal),
             sealed_bytes: shared.folder.bytes_of(StorePart::Segments),
             sled_bytes: shared.folder.bytes_of(StorePart::Sled),
             healed: head.healed,
+            was_closed: head.clean,
+            last_recorded_at: (durable_head > Position::START)
+                .then(|| shared.view().last_recorded_at()),
+            sealed_through: head.sealed_through,
         }
     }
 }

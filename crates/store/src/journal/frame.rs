@@ -217,6 +217,28 @@ pub(crate) fn begins_at(bytes: &[u8], position: Position) -> bool {
     begins_like_one(bytes) && stored == Some(&position.get().to_le_bytes())
 }
 
+/// What the first [`FRAME_HEADER_BYTES`] of a frame say: of which store it is, how many bytes it has,
+/// and its checksum. Nothing is believed but that they can be those of a frame.
+pub(crate) fn peek(bytes: &[u8]) -> Option<FrameExtent> {
+    if !begins_like_one(bytes) {
+        return None;
+    }
+    let fields = FrameFields::read(bytes)?;
+    let lengths = [fields.extension_len, fields.runs_len, fields.body_len].map(to_usize);
+    let limits = [MAX_EXTENSION_BYTES, MAX_RUNS_BYTES, MAX_BODY_BYTES];
+    let fits = lengths.iter().zip(limits).all(|(len, limit)| *len <= limit);
+    let len = FRAME_HEADER_BYTES + lengths.iter().sum::<usize>();
+    fits.then_some(FrameExtent { store_id: fields.context.store_id, len, crc: fields.crc })
+}
+
+/// How far a frame reaches, as it says itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameExtent {
+    pub(crate) store_id: [u8; 16],
+    pub(crate) len: usize,
+    pub(crate) crc: u32,
+}
+
 /// The frame at the start of `bytes`; what follows it is not looked at.
 pub(crate) fn parse<'a>(
     bytes: &'a [u8],

@@ -27,19 +27,28 @@ use crate::{
         segments,
     },
     kin,
+    salvage::FoundCopy,
 };
 
-/// Mends whatever of the journal can be mended; whether anything was. The lock must be held.
+/// Mends whatever of the journal can be mended; whether anything was. The lock must be held. What this
+/// store lacks may be taken from another copy of it, if there is one.
 /// Nothing is changed unless every event that is known to have been durable is there afterwards.
 ///
 /// # Errors
 /// [`OpenError::PartsDiffer`] when the parts are not all of this store and of one time.
-pub(crate) fn heal(folder: &StoreFolder, head_file: &mut HeadFile) -> Result<bool, OpenError> {
+pub(crate) fn heal(
+    folder: &StoreFolder,
+    head_file: &mut HeadFile,
+    other: Option<&FoundCopy>,
+) -> Result<bool, OpenError> {
     let head = head_file.head().clone();
     let kin = kin::judge(folder, &head)?;
-    let sled = Blocks::new(folder, &head, kin);
+    let sled = Blocks::new(folder, &head, kin, other);
     let found = FoundFiles::list(folder, &head)?;
-    let whole = WholeFrames::read(folder, &head, &found)?;
+    let mut whole = WholeFrames::read(folder, &head, &found)?;
+    if let Some(other) = other {
+        whole.add(other, &head)?;
+    }
     let Some(sealed) = SegmentPlan::make(folder, &head, &sled, &whole)? else { return Ok(false) };
     let known = kin.known().max(head.durable_head).max(head.sealed_through);
     let frames = plan_frames(folder, &sled, &sealed.head, &whole, known)?;
@@ -86,7 +95,7 @@ enum Frames {
 /// What can be had of the events behind the segments. Nothing is changed.
 fn plan_frames(
     folder: &StoreFolder,
-    sled: &Blocks,
+    sled: &Blocks<'_>,
     head: &Head,
     frames: &WholeFrames,
     known: Position,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use spacefold::{
     EventType, Position, SpacesReader, StorageError,
-    admin::{AheadOfClock, StoreInfo},
+    admin::{AheadOfClock, StoreBytes, StoreInfo},
     log::{ReadRequest, StoreOwner},
     projection::{Paused, ProjectionInfo},
     subscribe::DurableSubscription,
@@ -38,6 +38,10 @@ struct PrintedInfo {
     spaces: usize,
     events_by_type: BTreeMap<String, u64>,
     bytes: Bytes,
+    /// Whether appends would be taken; `null` of a store that is followed.
+    accepts_appends: Option<bool>,
+    /// Durable events that are in no segment yet.
+    seal_lag: u64,
     projections: Vec<PrintedProjection>,
     subscriptions: Vec<PrintedSubscription>,
     healed: u64,
@@ -74,6 +78,10 @@ struct Bytes {
     journal: u64,
     sealed: u64,
     sled: u64,
+    content: u64,
+    derived: u64,
+    reserve: u64,
+    set_aside: u64,
 }
 
 #[derive(Serialize)]
@@ -106,6 +114,8 @@ struct Looked {
     /// Of a store that is followed: who has it.
     owner: Option<Option<StoreOwner>>,
     refusal: Option<StorageError>,
+    files: StoreBytes,
+    accepts_appends: Option<bool>,
 }
 
 impl Looked {
@@ -126,6 +136,8 @@ impl Looked {
                     subscriptions: store.feed().durable_subscriptions()?,
                     owner: None,
                     refusal,
+                    files: store.log().file_bytes(),
+                    accepts_appends: Some(store.health().log.accepts_appends),
                 })
             }
             ReadStore::Followed(store, why) => Ok(Self {
@@ -136,6 +148,8 @@ impl Looked {
                 subscriptions: store.durable_subscriptions()?,
                 owner: Some(store.log().owner()?),
                 refusal: why.clone(),
+                files: store.log().file_bytes(),
+                accepts_appends: None,
             }),
         }
     }
@@ -144,7 +158,8 @@ impl Looked {
 pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
     let store = session.read_log()?;
     let events_by_type = count_types(&store)?;
-    let Looked { info, ahead, projections, subscriptions, owner, refusal } = Looked::at(&store)?;
+    let Looked { info, ahead, projections, subscriptions, owner, refusal, files, accepts_appends } =
+        Looked::at(&store)?;
     let projections = projections.into_iter().map(|projection| PrintedProjection {
         name: projection.name,
         version: projection.version,
@@ -171,7 +186,13 @@ pub(crate) fn run(session: &mut CliSession) -> Result<(), Failure> {
             journal: info.journal_bytes,
             sealed: info.sealed_bytes,
             sled: info.sled_bytes,
+            content: files.content,
+            derived: files.derived,
+            reserve: files.reserve,
+            set_aside: files.set_aside,
         },
+        accepts_appends,
+        seal_lag: info.durable_head.since(info.sealed_through),
         projections: projections.collect(),
         subscriptions: subscriptions.collect(),
         healed: info.healed,
@@ -233,6 +254,13 @@ fn print(
     say("journal", bytes(printed.bytes.journal));
     say("sealed", bytes(printed.bytes.sealed));
     say("sled", bytes(printed.bytes.sled));
+    say("content", bytes(printed.bytes.content));
+    say("derived", bytes(printed.bytes.derived));
+    say("reserve", bytes(printed.bytes.reserve));
+    if printed.bytes.set_aside > 0 {
+        say("set aside", bytes(printed.bytes.set_aside));
+    }
+    say("in no segment", format!("{} events", grouped(printed.seal_lag)));
     say("healed", printed.healed.to_string());
     if let Some(ahead) = ahead {
         say("clock", ahead.to_string());

@@ -10,6 +10,7 @@ use crate::{
     head::Head,
     kin::Kin,
     log_copy::{Duplicate, LogCopy},
+    salvage::FoundCopy,
 };
 
 /// The end of a row of blocks: its last position, and the hash of the last block.
@@ -17,7 +18,9 @@ pub(super) type ChainEnd = (Position, BlockHash);
 
 /// Sled's blocks, out of a copy that is made when the first is asked for: opening changes what sled
 /// opens, and the outcome may be that nothing can be mended.
-pub(super) struct Blocks {
+pub(super) struct Blocks<'a> {
+    /// Another copy of the store, which may have what sled has not.
+    other: Option<&'a FoundCopy>,
     folder: StoreFolder,
     store_id: [u8; 16],
     /// The last sealed position that HEAD knows, and the hash there.
@@ -32,9 +35,15 @@ struct OpenedDuplicate {
     _duplicate: Duplicate,
 }
 
-impl Blocks {
-    pub(super) fn new(folder: &StoreFolder, head: &Head, kin: Kin) -> Self {
+impl<'a> Blocks<'a> {
+    pub(super) fn new(
+        folder: &StoreFolder,
+        head: &Head,
+        kin: Kin,
+        other: Option<&'a FoundCopy>,
+    ) -> Self {
         Self {
+            other,
             folder: folder.clone(),
             store_id: head.store_id,
             sealed: (head.sealed_through, head.sealed_hash),
@@ -84,9 +93,23 @@ impl Blocks {
 
     /// The block that follows, and where it ends.
     fn next(&self, after: ChainEnd) -> Option<(EncodedBlock, ChainEnd)> {
+        let first = after.0.next();
+        let of_sled = || {
+            let stored = self.get()?.block_at_or_before(first).ok().flatten()?;
+            self.following(after, stored.bytes().into_owned())
+        };
+        // Beyond what HEAD knows the end of, nothing proves that the other copy did not go on apart.
+        let is_proved = |(_, end): &(EncodedBlock, ChainEnd)| end.0 <= self.sealed.0;
+        let of_other = || {
+            let mut blocks = self.other?.blocks_at(first);
+            blocks.find_map(|it| self.following(after, it).filter(is_proved))
+        };
+        of_sled().or_else(of_other)
+    }
+
+    /// A block and where it ends, if it follows a row of blocks.
+    fn following(&self, after: ChainEnd, bytes: Vec<u8>) -> Option<(EncodedBlock, ChainEnd)> {
         let (position, previous) = after;
-        let stored = self.get()?.block_at_or_before(position.next()).ok().flatten()?;
-        let bytes = stored.bytes().into_owned();
         let block = self.decode(&bytes).ok()?;
         block.verify_hash().ok()?;
         let end = (block.records.last_position(), block.hash);

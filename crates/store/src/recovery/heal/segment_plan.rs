@@ -34,7 +34,7 @@ impl SegmentPlan {
     pub(super) fn make(
         folder: &StoreFolder,
         head: &Head,
-        sled: &Blocks,
+        sled: &Blocks<'_>,
         frames: &WholeFrames,
     ) -> Result<Option<Self>, OpenError> {
         let mut plan = Self { head: head.clone(), lacking: Vec::new(), aside: Vec::new() };
@@ -87,7 +87,7 @@ impl SegmentPlan {
 
     /// Has a file made behind an end, up to the first of some positions at which a block of sled's
     /// ends; where it ends then.
-    fn fill(&mut self, sled: &Blocks, after: ChainEnd, ends: &[Position]) -> Option<ChainEnd> {
+    fn fill(&mut self, sled: &Blocks<'_>, after: ChainEnd, ends: &[Position]) -> Option<ChainEnd> {
         let end = end_of(&sled.through(after, ends)?)?;
         self.lacking.push((after, end.0));
         Some(end)
@@ -101,7 +101,11 @@ impl SegmentPlan {
     }
 
     /// Does it. What a new file takes the place of is set aside with what is in the way.
-    pub(super) fn carry_out(&self, folder: &StoreFolder, sled: &Blocks) -> Result<(), OpenError> {
+    pub(super) fn carry_out(
+        &self,
+        folder: &StoreFolder,
+        sled: &Blocks<'_>,
+    ) -> Result<(), OpenError> {
         let mut aside = folder.sealed_aside();
         let is_replaced =
             |first: &Position| self.lacking.iter().any(|(after, _)| after.0.next() == *first);

@@ -13,6 +13,7 @@ use crate::{
         scan::{FoundFiles, unpack},
     },
     recovery::compare::{self, Compare},
+    salvage::FoundCopy,
 };
 
 /// Every whole frame that counts, by its first position; of several at one, that of the latest
@@ -44,10 +45,26 @@ impl WholeFrames {
         for slot in &found.headless {
             whole.file(folder, *slot, head, None)?;
         }
-        for frames in whole.frames.values_mut() {
+        whole.sort();
+        Ok(whole)
+    }
+
+    /// Adds those of another copy of the store, as far as they are of sessions that HEAD knows.
+    pub(super) fn add(&mut self, other: &FoundCopy, head: &Head) -> Result<(), StorageError> {
+        other.visit_frames(&mut |frame| {
+            let header = &frame.header;
+            if head.allows(header) && !head.sessions.excludes(header.incarnation) {
+                self.frames.entry(header.first_position).or_default().push(frame.into());
+            }
+        })?;
+        self.sort();
+        Ok(())
+    }
+
+    fn sort(&mut self) {
+        for frames in self.frames.values_mut() {
             frames.sort_by_key(|frame| std::cmp::Reverse(frame.header.incarnation));
         }
-        Ok(whole)
     }
 
     fn file(
