@@ -14,12 +14,19 @@ use crate::json;
 
 /// A field.
 #[derive(Clone, Copy)]
-pub(crate) enum Field<'a> {
+enum Field<'a> {
     Null,
     Text(&'a str),
     Texts(&'a [&'a str]),
     Object(&'a Object<&'a str>),
     Value(&'a Value<&'a str>),
+}
+
+/// The key of a field: one that the contract names, which has nothing to escape, or another one.
+#[derive(Clone, Copy)]
+enum Key<'a> {
+    Known(&'static str),
+    Other(&'a str),
 }
 
 /// What a payload holds at a key; `None` where it holds nothing.
@@ -67,16 +74,16 @@ macro_rules! visit_fields {
         match $payload {
             $( Payload::$variant { $($field,)* extra } => {
                 $( if let Some(field) = $field.as_field() {
-                    $visit(stringify!($field), field)?;
+                    $visit(Key::Known(stringify!($field)), field)?;
                 } )*
                 for (key, value) in extra.iter() {
-                    $visit(key, Field::Value(value))?;
+                    $visit(Key::Other(key), Field::Value(value))?;
                 }
                 Ok(true)
             } )*
             Payload::Application { extra, .. } => {
                 for (key, value) in extra.iter() {
-                    $visit(key, Field::Value(value))?;
+                    $visit(Key::Other(key), Field::Value(value))?;
                 }
                 Ok(true)
             }
@@ -88,7 +95,7 @@ macro_rules! visit_fields {
 /// Calls `visit` with each field; answers whether the type is known here.
 fn visit<'a, E>(
     payload: &'a Payload<&'a str>,
-    mut visit: impl FnMut(&str, Field<'a>) -> Result<(), E>,
+    mut visit: impl FnMut(Key<'a>, Field<'a>) -> Result<(), E>,
 ) -> Result<bool, E> {
     visit_fields!(payload, visit;
         SpaceCreated { name }
@@ -122,6 +129,7 @@ pub(crate) fn to_dict<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     let is_known = visit(payload, |key, field| {
+        let (Key::Known(key) | Key::Other(key)) = key;
         let key = PyString::intern(py, key);
         match field {
             Field::Null => dict.set_item(key, py.None()),
@@ -142,7 +150,14 @@ pub(crate) fn write(payload: &Payload<&str>, out: &mut Vec<u8>) {
         if out.len() > begin {
             out.push(b',');
         }
-        json::write_str(key, out);
+        match key {
+            Key::Known(key) => {
+                out.push(b'"');
+                out.extend_from_slice(key.as_bytes());
+                out.push(b'"');
+            }
+            Key::Other(key) => json::write_str(key, out),
+        }
         out.push(b':');
         match field {
             Field::Null => out.extend_from_slice(b"null"),

@@ -10,11 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 from eventsourcing.application import Application
 from eventsourcing.dcb import tests as dcb
+from eventsourcing.dcb.api import DCBEvent
 from eventsourcing.domain import Aggregate, event
 from eventsourcing.persistence import (
     InfrastructureFactory,
     IntegrityError,
     StoredEvent,
+    Tracking,
     TrackingRecorder,
 )
 from eventsourcing.tests import application as applications
@@ -233,8 +235,6 @@ def test_the_newest_id_is_that_of_an_event() -> None:
     store = spacefold.in_memory()
     process = SpacefoldProcessRecorder(store)
     assert process.max_notification_id() is None
-    from eventsourcing.persistence import Tracking
-
     ids = process.insert_events([StoredEvent("a", 1, "t", b"")], tracking=Tracking("up", 1))
     assert ids == [1] and store.durable_head == 2
     assert process.max_notification_id() == 1
@@ -243,3 +243,14 @@ def test_the_newest_id_is_that_of_an_event() -> None:
     store.close()
     with pytest.raises(Exception, match="closed"):
         process.max_notification_id()
+
+
+def test_a_subscription_may_begin_beyond_the_newest_event() -> None:
+    recorder = SpacefoldApplicationRecorder()
+    with recorder.subscribe(gt=2) as subscription:
+        recorder.insert_events([StoredEvent("a", n, "t", b"") for n in range(1, 5)])
+        assert next(subscription).id == 3
+    decisions = SpacefoldDCBRecorder()
+    with decisions.subscribe(after=1) as found:
+        decisions.append([DCBEvent("t", b"1"), DCBEvent("t", b"2")])
+        assert next(found).event.data == b"2"

@@ -98,10 +98,11 @@ def test_an_interpreter_ends_whatever_is_left_open(what: str, attempt: int, path
     ]
     assert noise == [] or what in ("asyncio", "an exception", "daemon threads that append and read")
     assert "Fatal" not in ended.stderr and "panicked" not in ended.stderr, ended.stderr
-    # It was closed: nobody has it, and nothing is to be recovered.
+    # It was closed: nothing is to be recovered, and nobody has it.
+    report = spacefold.verify(path)
+    assert report.ok and not report.needs_recovery
     with spacefold.open(path) as store:
         assert store.durable_head >= 1
-    assert spacefold.verify(path).ok
 
 
 def test_nothing_is_begun_while_the_interpreter_ends(path: Path) -> None:
@@ -140,6 +141,22 @@ async def main():
 asyncio.run(main())
 """,
 }
+
+
+def test_a_kill_is_recovered_from(path: Path) -> None:
+    ended = run(
+        """
+    import os, signal, sys, spacefold
+    store = spacefold.open(sys.argv[1])
+    store.append({"event_type": "space.created", "space_id": "a", "payload": {"name": "A"}})
+    os.kill(os.getpid(), signal.SIGKILL)
+    """,
+        str(path),
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert spacefold.verify(path).needs_recovery
+    with spacefold.open(path) as store:
+        assert store.snapshot("a").name == "A"
 
 
 @pytest.mark.parametrize("what", WAITS)

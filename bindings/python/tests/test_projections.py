@@ -206,3 +206,23 @@ def test_a_table_is_of_one_event(store: Store) -> None:
     register(store, Keeps()).wait(add(store, "/a"), timeout=20)
     with pytest.raises(spacefold.ClosedError, match="taken in before"):
         kept[0].get("a")
+
+
+def test_an_event_is_folded_again_when_something_was_closed(store: Store) -> None:
+    class Closed:
+        name = "closed"
+        version = 1
+
+        def __init__(self) -> None:
+            self.failures = 1
+
+        def apply(self, table: Table, event: spacefold.RecordedEvent) -> None:
+            table["seen"] = event.position
+            if self.failures:
+                self.failures -= 1
+                raise spacefold.ClosedError("a store that it reads from")
+
+    rows = register(store, Closed())
+    position = add(store, "/a")
+    assert rows.wait(position, timeout=30) == position
+    assert rows["seen"] == position and rows.info()["paused_at"] is None

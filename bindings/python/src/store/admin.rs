@@ -25,6 +25,9 @@ pub(crate) struct VerifyReport {
     ok: bool,
     /// Whether something is damaged that has not been mended.
     damaged: bool,
+    /// Whether it was not closed and has not been opened since, as after a kill: nothing is damaged
+    /// for that, the next opening puts it in order.
+    needs_recovery: bool,
     /// What is wrong.
     problems: Vec<Py<Problem>>,
 }
@@ -67,6 +70,7 @@ impl VerifyReport {
             events: report.events,
             ok: report.is_ok(),
             damaged: report.is_damaged(),
+            needs_recovery: report.needs_recovery,
             problems: report.problems.iter().map(problem).collect::<PyResult<_>>()?,
         })
     }

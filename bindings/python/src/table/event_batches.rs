@@ -1,6 +1,6 @@
 //! Events as batches of a table.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc, thread};
 
 use arrow_array::{
     ArrayRef, ListArray, RecordBatch, RecordBatchReader, StringArray, TimestampMicrosecondArray,
@@ -23,8 +23,10 @@ use crate::{
 
 /// Rows of a batch, about.
 const BATCH_ROWS: usize = 32_768;
-/// Bytes of payloads after which a batch is full.
+/// Bytes in memory of events after which a batch is full: rows of large payloads make smaller ones.
 const BATCH_BYTES: usize = 64 << 20;
+/// Batches that are made at once, at most.
+const MAX_THREADS: usize = 4;
 
 /// The pages of a read, as batches.
 pub(crate) struct EventBatches {
@@ -33,6 +35,9 @@ pub(crate) struct EventBatches {
     pages: Pages<'static>,
     schema: SchemaRef,
     left: u64,
+    threads: usize,
+    has_begun: bool,
+    made: VecDeque<RecordBatch>,
 }
 
 impl EventBatches {
@@ -54,20 +59,83 @@ impl EventBatches {
             text("correlation_id", true),
             Field::new("tags", DataType::List(Arc::new(tag)), false),
         ]));
-        Self { _store: store, pages, schema, left: most }
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let (has_begun, made) = (false, VecDeque::new());
+        Self { _store: store, pages, schema, left: most, threads, has_begun, made }
     }
 
-    fn batch(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        let mut rows = Rows::new();
-        while !rows.is_full() && self.left > 0 {
+    /// The pages of one batch, and how many of their events are wanted.
+    fn pages_of_batch(&mut self) -> Result<PagesOfBatch, ArrowError> {
+        let mut batch = PagesOfBatch::default();
+        while batch.rows < BATCH_ROWS && batch.bytes < BATCH_BYTES && self.left > 0 {
             let Some(page) = self.pages.next() else { break };
             let page = page.map_err(external)?;
-            self.left -= rows.add(&page, self.left)?;
+            let events = usize::try_from(self.left).map_or(page.len(), |left| left.min(page.len()));
+            self.left -= u64::try_from(events).unwrap_or(self.left);
+            batch.rows += events;
+            batch.bytes += page.memory_bytes();
+            batch.pages.push((page, events));
         }
-        if rows.position.is_empty() { Ok(None) } else { rows.finish(&self.schema).map(Some) }
+        Ok(batch)
+    }
+
+    /// Makes the next batches, as many at once as there are processors for.
+    fn make_batches(&mut self) -> Result<(), ArrowError> {
+        let mut all = Vec::new();
+        let most = if self.has_begun { self.threads } else { 1 };
+        self.has_begun = true;
+        while all.len() < most {
+            let batch = self.pages_of_batch()?;
+            if batch.rows == 0 {
+                break;
+            }
+            all.push(batch);
+        }
+        let schema = &self.schema;
+        let Some((last, before)) = all.split_last() else { return Ok(()) };
+        let made = thread::scope(|scope| {
+            let begun = before.iter().map(|it| scope.spawn(|| it.make(schema)));
+            let begun: Vec<_> = begun.collect();
+            let last = last.make(schema);
+            let ended = begun.into_iter().map(|it| it.join().unwrap_or_else(|_| Err(panicked())));
+            ended.chain([last]).collect::<Vec<_>>()
+        });
+        for batch in made {
+            self.made.push_back(batch?);
+        }
+        Ok(())
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        if self.made.is_empty() {
+            self.make_batches()?;
+        }
+        Ok(self.made.pop_front())
+    }
+}
+
+fn panicked() -> ArrowError {
+    ArrowError::ComputeError("the thread that made a batch has panicked".to_owned())
+}
+
+/// What a batch is made of.
+#[derive(Default)]
+struct PagesOfBatch {
+    /// Each with how many of its events are wanted.
+    pages: Vec<(Page, usize)>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl PagesOfBatch {
+    fn make(&self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+        let mut rows = Rows::with_capacity(self.rows);
+        for (page, events) in &self.pages {
+            for event in page.events().take(*events) {
+                rows.add(&event.map_err(external)?)?;
+            }
+        }
+        rows.finish(schema)
     }
 }
 
@@ -79,7 +147,7 @@ impl Iterator for EventBatches {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.batch().transpose()
+        self.next_batch().transpose()
     }
 }
 
@@ -96,10 +164,10 @@ struct Texts {
 }
 
 impl Texts {
-    fn with_capacity(bytes: usize) -> Self {
-        let mut ends = Vec::with_capacity(BATCH_ROWS + 1);
+    fn with_capacity(rows: usize, bytes: usize) -> Self {
+        let mut ends = Vec::with_capacity(rows + 1);
         ends.push(0);
-        Self { ends, bytes: Vec::with_capacity(BATCH_ROWS * bytes) }
+        Self { ends, bytes: Vec::with_capacity(rows * bytes) }
     }
 
     fn push(&mut self, text: &str) -> Result<(), ArrowError> {
@@ -139,19 +207,18 @@ struct Rows {
 }
 
 impl Rows {
-    fn new() -> Self {
-        let numbers = || Vec::with_capacity(BATCH_ROWS);
-        let mut tag_ends = Vec::with_capacity(BATCH_ROWS + 1);
+    fn with_capacity(rows: usize) -> Self {
+        let mut tag_ends = Vec::with_capacity(rows + 1);
         tag_ends.push(0);
         Self {
-            position: numbers(),
-            revision: numbers(),
-            recorded_at: Vec::with_capacity(BATCH_ROWS),
-            event_id: Texts::with_capacity(36),
-            event_type: Texts::with_capacity(16),
-            space_id: Texts::with_capacity(16),
-            payload: Texts::with_capacity(64),
-            timestamp: Vec::with_capacity(BATCH_ROWS),
+            position: Vec::with_capacity(rows),
+            revision: Vec::with_capacity(rows),
+            recorded_at: Vec::with_capacity(rows),
+            event_id: Texts::with_capacity(rows, ID_CHARS),
+            event_type: Texts::with_capacity(rows, 16),
+            space_id: Texts::with_capacity(rows, 16),
+            payload: Texts::with_capacity(rows, 80),
+            timestamp: Vec::with_capacity(rows),
             source: StringBuilder::new(),
             correlation_id: StringBuilder::new(),
             tags: StringBuilder::new(),
@@ -159,25 +226,7 @@ impl Rows {
         }
     }
 
-    /// A batch takes no more pages then: rows of large payloads make smaller ones.
-    const fn is_full(&self) -> bool {
-        self.position.len() >= BATCH_ROWS || self.payload.bytes.len() >= BATCH_BYTES
-    }
-
-    /// Adds the events of a page, at most this many; answers how many.
-    fn add(&mut self, page: &Page, most: u64) -> Result<u64, ArrowError> {
-        let mut added = 0;
-        for event in page.events() {
-            if added == most {
-                break;
-            }
-            self.add_event(&event.map_err(external)?)?;
-            added += 1;
-        }
-        Ok(added)
-    }
-
-    fn add_event(&mut self, event: &RecordedEventRef<'_>) -> Result<(), ArrowError> {
+    fn add(&mut self, event: &RecordedEventRef<'_>) -> Result<(), ArrowError> {
         self.position.push(event.position.get());
         self.revision.push(event.revision.get());
         self.recorded_at.push(event.recorded_at.as_micros());
@@ -223,13 +272,19 @@ impl Rows {
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
+/// Characters of a UUID as it is written.
+const ID_CHARS: usize = 36;
+
 /// Appends an id as a UUID is written.
 fn put_id(id: EventId, out: &mut Vec<u8>) {
-    for (place, byte) in id.as_bytes().iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
-            out.push(b'-');
+    let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
+    let mut written = [b'-'; ID_CHARS];
+    // Of each byte where its two digits go: past the dashes.
+    let places = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    for (byte, place) in id.as_bytes().iter().zip(places) {
+        if let Some(digits) = written.get_mut(place..place + 2) {
+            digits.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
         }
-        let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
-        out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
     }
+    out.extend_from_slice(&written);
 }
