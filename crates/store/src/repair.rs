@@ -13,6 +13,7 @@ use crate::{
     error::OpenError,
     folder::{HEAD, StoreFolder},
     head_file::HeadFile,
+    journal::segments::NotedSegments,
     recovery,
     remake::RemakeError,
     salvage::FoundCopy,
@@ -89,7 +90,8 @@ fn repair(folder: &StoreFolder, other: Option<&Path>) -> Result<RepairReport, Re
     let healed = recovery::heal::heal(folder, &mut head_file, other.as_ref());
     // Whether what is there now is a store is for opening to say.
     let read = healed.and_then(|healed| {
-        let (parts, older_head) = recovery::read_parts(folder, head_file.head())?;
+        let (parts, older_head) =
+            recovery::read_parts(folder, head_file.head(), &NotedSegments::new())?;
         Ok((healed, parts.scan.end.head, older_head))
     });
     let (healed, end, older_head) = match read {

@@ -126,9 +126,9 @@ fn names_that_documents_quote_are_in_the_sources() {
     let sources = files(&ALL, ".rs");
     let tokens: Vec<Token> = sources.iter().flat_map(|(_, text)| tokens(text)).collect();
     let python = files(&["bindings"], ".py");
-    let words = python.iter().flat_map(|(_, text)| {
-        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-    });
+    let words = python
+        .iter()
+        .flat_map(|(_, text)| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
     let known: BTreeSet<&str> =
         tokens.iter().map(|token| token.text.as_str()).chain(words).collect();
     let mut count = 0;

@@ -212,9 +212,9 @@ impl<V> SharedMap<V> {
             MapNode::Packed(root) if root.bits() == bits => root.each_bucket(&mut |bucket| {
                 // Held while they are stored: else they could be unpacked, and gone, meanwhile.
                 let packed = bucket.packed.lock();
-                let bytes = packed.as_ref().and_then(|packed| {
-                    packed.bytes.as_ref().as_ref().get(packed.range.clone())
-                });
+                let bytes = packed
+                    .as_ref()
+                    .and_then(|packed| packed.bytes.as_ref().as_ref().get(packed.range.clone()));
                 if let Some(bytes) = bytes {
                     return visit(BucketEntries::Packed(bytes));
                 }

@@ -176,9 +176,8 @@ impl KeptIndex {
         (epoch, kept_blocks): (u64, u32),
         is_end: impl Fn(Position, &BlockHash) -> bool,
     ) -> Option<BlockIndex> {
-        let fits = |owner: &IndexExtent| {
-            owner.blocks > kept_blocks && is_end(owner.end, &owner.last_hash)
-        };
+        let fits =
+            |owner: &IndexExtent| owner.blocks > kept_blocks && is_end(owner.end, &owner.last_hash);
         let find = || find(&self.folder, &self.cache).ok().flatten();
         // It may be in the middle of being written.
         let found = (0..OPENINGS).find_map(|_| find().filter(|(_, owner)| fits(owner)))?;
