@@ -36,13 +36,17 @@ impl SharedStore {
     /// The run that holds the event at a position, from the block or the tail; `None` beyond the
     /// durable head. A block stays in the cache.
     pub(crate) fn records_at(&self, position: Position) -> Result<Option<Records>, ReadError> {
-        let records = self.passing_records_at(position)?;
+        let records = self.passing_records_at(position, false)?;
         Ok(records.inspect(|records| self.keep(records)))
     }
 
     /// As [`SharedStore::records_at`], for whoever is done with them then: the cache is left as it is.
     /// Sled's copy is rebuilt when it turns out to be wrong.
-    fn passing_records_at(&self, position: Position) -> Result<Option<Records>, ReadError> {
+    fn passing_records_at(
+        &self,
+        position: Position,
+        is_in_order: bool,
+    ) -> Result<Option<Records>, ReadError> {
         let mut rebuilt = false;
         loop {
             let located = self.view().locate(position);
@@ -56,7 +60,7 @@ impl SharedStore {
                 },
             };
             let Some(sled) = self.copy.usable()? else {
-                let records = self.sealed_block(first)?;
+                let records = self.sealed_block(first, is_in_order)?;
                 if records.is_none() && self.copy.is_unopened() {
                     self.sled()?;
                 }
@@ -66,7 +70,7 @@ impl SharedStore {
                 }
                 return Ok(records.filter(|records| records.last_position() >= position));
             };
-            match self.block(sled.as_ref(), first) {
+            match self.block(sled.as_ref(), first, is_in_order) {
                 Ok(records) if records.last_position() >= position => return Ok(Some(records)),
                 Ok(_) if !rebuilt => self.rebuild_copy(&sled, "a block that is too short")?,
                 Err(BlockMiss::Wrong(what)) if !rebuilt => self.rebuild_copy(&sled, &what)?,
@@ -122,7 +126,7 @@ impl SharedStore {
                 let count = to_u64(keys.ids.len());
                 (position.since(first) < count).then_some(keys)
             };
-            if let Some(keys) = self.sealed.with_block(first, keys).flatten() {
+            if let Some(keys) = self.sealed.with_block(first, false, keys).flatten() {
                 return Ok(Some((first, keys)));
             }
             if let Some(sled) = self.copy.usable()?
@@ -140,11 +144,16 @@ impl SharedStore {
     }
 
     /// A block out of a segment as far as these go and can be read, else out of sled's copy.
-    fn block(&self, sled: &dyn LogCopy, first: Position) -> Result<Records, BlockMiss> {
+    fn block(
+        &self,
+        sled: &dyn LogCopy,
+        first: Position,
+        is_in_order: bool,
+    ) -> Result<Records, BlockMiss> {
         if let Some(records) = self.cache.get(&first) {
             return Ok(records);
         }
-        if let Some(records) = self.decoded_segment(first) {
+        if let Some(records) = self.decoded_segment(first, is_in_order) {
             match records {
                 Ok(records) if records.first_position() == first => return Ok(records),
                 _ => tracing::warn!(%first, "a sealed block is damaged: sled's copy of it is read"),
@@ -160,17 +169,25 @@ impl SharedStore {
     }
 
     /// The block that a segment has at a position.
-    fn decoded_segment(&self, first: Position) -> Option<Result<Records, BlockError>> {
+    fn decoded_segment(
+        &self,
+        first: Position,
+        is_in_order: bool,
+    ) -> Option<Result<Records, BlockError>> {
         let decode = |bytes: &[u8]| block::records(bytes, self.store_id, self.folder.schemas());
-        self.sealed.with_block(first, decode)
+        self.sealed.with_block(first, is_in_order, decode)
     }
 
     /// A block out of the segments alone; `None` where they do not have it, and sled's copy may.
-    fn sealed_block(&self, first: Position) -> Result<Option<Records>, ReadError> {
+    fn sealed_block(
+        &self,
+        first: Position,
+        is_in_order: bool,
+    ) -> Result<Option<Records>, ReadError> {
         if let Some(records) = self.cache.get(&first) {
             return Ok(Some(records));
         }
-        let Some(records) = self.decoded_segment(first) else {
+        let Some(records) = self.decoded_segment(first, is_in_order) else {
             return if self.copy.is_unopened() {
                 Ok(None)
             } else {
@@ -224,7 +241,7 @@ impl SharedStore {
             if next > read.to.min(durable_head) || page.len() >= enough || looked_at >= read.look {
                 break;
             }
-            let Some(records) = self.passing_records_at(next)? else {
+            let Some(records) = self.passing_records_at(next, is_in_order)? else {
                 break;
             };
             looked_at = looked_at.saturating_add(records.len());

@@ -2,13 +2,14 @@
 //! nothing stays in memory. Sled takes four reads for it, and keeps what it has read.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
+use rustix::process::{Resource, getrlimit};
 use spacefold_disk::File;
 use spacefold_event_core::{Position, StorageError, bytes::to_usize, lock::Lock};
 
@@ -16,8 +17,9 @@ use super::read_index;
 use crate::{block::segment::SegmentIndex, folder::StoreFolder, scratch};
 
 /// How many files are held open: threads that read at a time are in as many, and what is looked up
-/// is in any.
-const OPEN_FILES: usize = 16;
+/// is in any. A quarter of those that the process may have, within these bounds.
+const FEW_OPEN_FILES: usize = 16;
+const MANY_OPEN_FILES: usize = 256;
 /// Of how many files it is known where their blocks are, 5 KB each: those of 8 GiB.
 const KNOWN_INDEXES: usize = 1_024;
 
@@ -27,6 +29,8 @@ pub(crate) struct SegmentScan {
     store_id: [u8; 16],
     /// The position of the last event that a segment has, as far as is known.
     end: AtomicU64,
+    /// How many files may be open.
+    most_open: usize,
     files: Lock<Files>,
 }
 
@@ -34,8 +38,10 @@ pub(crate) struct SegmentScan {
 struct Files {
     /// The first position of each file, ascending, as they were listed last.
     firsts: Vec<Position>,
-    /// The files that are open, the one used last in front.
-    open: VecDeque<Arc<OpenFile>>,
+    /// The files that are open, by their first positions, each with when it was used last.
+    open: BTreeMap<Position, (u64, Arc<OpenFile>)>,
+    /// How often a file was used.
+    uses: u64,
     /// The indexes of files that were open, by their first positions: a file never changes.
     indexes: BTreeMap<Position, Arc<SegmentIndex>>,
 }
@@ -43,11 +49,21 @@ struct Files {
 struct OpenFile {
     file: Arc<dyn File>,
     index: Arc<SegmentIndex>,
+    /// Whether the kernel was told that it is read in order.
+    is_in_order: AtomicBool,
 }
 
 impl SegmentScan {
     pub(crate) fn new(folder: StoreFolder, store_id: [u8; 16], end: Position) -> Self {
-        Self { folder, store_id, end: AtomicU64::new(end.get()), files: Lock::default() }
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let quarter = usize::try_from(limit / 4).unwrap_or(usize::MAX);
+        Self {
+            folder,
+            store_id,
+            end: AtomicU64::new(end.get()),
+            most_open: quarter.clamp(FEW_OPEN_FILES, MANY_OPEN_FILES),
+            files: Lock::default(),
+        }
     }
 
     /// Says up to where the segments go now.
@@ -56,10 +72,12 @@ impl SegmentScan {
     }
 
     /// Hands the bytes of the block that begins at a position to `read`, unlooked at; `None` when no
-    /// segment has it, or none that can be read: sled's copy is to be asked then.
+    /// segment has it, or none that can be read: sled's copy is to be asked then. Whoever goes on with
+    /// the next block says so.
     pub(crate) fn with_block<T>(
         &self,
         first: Position,
+        is_in_order: bool,
         read: impl FnOnce(&[u8]) -> T,
     ) -> Option<T> {
         if first.get() > self.end.load(Ordering::Acquire) {
@@ -67,6 +85,10 @@ impl SegmentScan {
         }
         let found = self.open_file(first).and_then(|open| {
             let Some(open) = open else { return Ok(None) };
+            if is_in_order && !open.is_in_order.swap(true, Ordering::Relaxed) {
+                // The kernel reads on further ahead then.
+                open.file.will_be_read_in_order();
+            }
             let blocks = &open.index.blocks;
             let place = blocks.binary_search_by_key(&first, |entry| entry.first_position);
             let Some(entry) = place.ok().and_then(|place| blocks.get(place)) else {
@@ -103,12 +125,12 @@ impl SegmentScan {
             return Ok(Some(open));
         }
         if let Some(open) = self.open_listed(&mut files, position)? {
-            return Ok(Some(files.keep(open)));
+            return Ok(Some(files.keep(open, self.most_open)));
         }
         // It was written since.
         files.firsts = self.folder.segment_firsts()?;
         let open = self.open_listed(&mut files, position)?;
-        Ok(open.map(|open| files.keep(open)))
+        Ok(open.map(|open| files.keep(open, self.most_open)))
     }
 
     fn open_listed(
@@ -130,19 +152,21 @@ impl SegmentScan {
                 files.know(first, index)
             }
         };
-        // The kernel reads on further ahead then.
-        file.will_be_read_in_order();
-        Ok(Some(OpenFile { file, index }).filter(|open| open.has(position)))
+        let open = OpenFile { file, index, is_in_order: AtomicBool::new(false) };
+        Ok(Some(open).filter(|open| open.has(position)))
     }
 }
 
 impl Files {
-    /// An open file that has a position, in front of the others now.
+    /// An open file that has a position.
     fn take(&mut self, position: Position) -> Option<Arc<OpenFile>> {
-        let place = self.open.iter().position(|open| open.has(position))?;
-        let open = self.open.remove(place)?;
-        self.open.push_front(Arc::clone(&open));
-        Some(open)
+        let (_, (used, open)) = self.open.range_mut(..=position).next_back()?;
+        if !open.has(position) {
+            return None;
+        }
+        self.uses += 1;
+        *used = self.uses;
+        Some(Arc::clone(open))
     }
 
     fn know(&mut self, first: Position, index: SegmentIndex) -> Arc<SegmentIndex> {
@@ -154,10 +178,17 @@ impl Files {
         index
     }
 
-    fn keep(&mut self, open: OpenFile) -> Arc<OpenFile> {
+    /// Keeps a file open, and closes the one that was used longest ago where there are too many.
+    fn keep(&mut self, open: OpenFile, most: usize) -> Arc<OpenFile> {
         let open = Arc::new(open);
-        self.open.truncate(OPEN_FILES - 1);
-        self.open.push_front(Arc::clone(&open));
+        let oldest = self.open.iter().min_by_key(|(_, (used, _))| *used);
+        if self.open.len() >= most
+            && let Some(oldest) = oldest.map(|(first, _)| *first)
+        {
+            self.open.remove(&oldest);
+        }
+        self.uses += 1;
+        self.open.insert(open.index.first_position, (self.uses, Arc::clone(&open)));
         open
     }
 }
