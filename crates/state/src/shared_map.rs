@@ -27,13 +27,13 @@ use smol_str::SmolStr;
 use spacefold_event_core::bytes::to_usize;
 use triomphe::Arc;
 
-use self::{
-    leaf::{LEAF_ENTRIES, Leaf, LeafSlot},
-    packed::PackedNode,
-};
 pub(crate) use self::{
     builder::SharedMapBuilder,
     packed::{BucketEntries, PackedBytes, PackedEntries, bucket_bits},
+};
+use self::{
+    leaf::{LEAF_ENTRIES, Leaf, LeafSlot},
+    packed::PackedNode,
 };
 
 /// Bits of the hash that choose among the children of a branch.

@@ -118,9 +118,7 @@ impl<V> PackedNode<V> {
     pub(super) fn each_node<'a>(&'a self, visit: &mut impl FnMut(&'a MapNode<V>)) {
         self.each_bucket(&mut |bucket| visit(bucket.node()));
     }
-}
 
-impl<V> PackedNode<V> {
     /// As [`PackedNode::home`], to be changed: what is shared with another map is copied first.
     pub(super) fn home_mut<'a>(
         this: &'a mut Arc<Self>,
@@ -212,9 +210,9 @@ impl<V> SharedMap<V> {
             MapNode::Packed(root) if root.bits() == bits => root.each_bucket(&mut |bucket| {
                 // Held while they are stored: else they could be unpacked, and gone, meanwhile.
                 let packed = bucket.packed.lock();
-                let bytes = packed.as_ref().and_then(|packed| {
-                    packed.bytes.as_ref().as_ref().get(packed.range.clone())
-                });
+                let bytes = packed
+                    .as_ref()
+                    .and_then(|packed| packed.bytes.as_ref().as_ref().get(packed.range.clone()));
                 if let Some(bytes) = bytes {
                     return visit(BucketEntries::Packed(bytes));
                 }

@@ -21,9 +21,7 @@ use super::{
     paths::PathCounts,
     references::References,
 };
-use crate::shared_map::{
-    PackedBytes, PackedEntries, SharedMap, SharedMapBuilder, bucket_bits,
-};
+use crate::shared_map::{PackedBytes, PackedEntries, SharedMap, SharedMapBuilder, bucket_bits};
 
 /// Bytes that are no state of a space: what is wrong with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,9 +41,7 @@ impl SpaceState {
     ///
     /// # Cost
     /// Of a large space that of a digest of the bytes, else of making all of it.
-    pub fn decode(
-        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
-    ) -> Result<Self, CorruptState> {
+    pub fn decode(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, CorruptState> {
         let shared: PackedBytes = Arc::new(bytes);
         let bytes = (*shared).as_ref();
         let mut reader = StateReader::of(bytes);
@@ -286,8 +282,7 @@ impl StoredPart for References {
     fn of(read: Self::Read<'_>) -> Self {
         let mut references = Self::new();
         for (target, kind) in read {
-            let reference =
-                Reference { target: target.to_owned(), kind: kind.map(str::to_owned) };
+            let reference = Reference { target: target.to_owned(), kind: kind.map(str::to_owned) };
             references.insert(reference);
         }
         references

@@ -72,11 +72,8 @@ fn a_look_unpacks_one_bucket_and_a_change_no_more() {
     let differences = map.sorted_differences(&changed);
     let found: Vec<_> = differences.iter().map(|d| (d.key, d.before, d.after)).collect();
     let (eight, nine) = (key(8), key(9));
-    let expected: [(&str, Option<&u32>, Option<&u32>); 3] = [
-        (&eight, Some(&8), Some(&1)),
-        (&nine, Some(&9), None),
-        ("new", None, Some(&2)),
-    ];
+    let expected: [(&str, Option<&u32>, Option<&u32>); 3] =
+        [(&eight, Some(&8), Some(&1)), (&nine, Some(&9), None), ("new", None, Some(&2))];
     assert_eq!(found, expected);
     let left = packed_entries(&map);
     assert!(left >= 99_600, "{left} of 100,000 are packed after three changes and a comparison");

@@ -3,9 +3,7 @@
 use std::sync::LazyLock;
 
 use proptest::{prelude::*, sample::Index};
-use spacefold_event_core::{
-    LogReader, Object, Position, Presence, ReadRequest, SpaceEvent, Value,
-};
+use spacefold_event_core::{LogReader, Object, Position, Presence, ReadRequest, SpaceEvent, Value};
 
 use crate::{
     Snapshot, SpaceState, diff,
