@@ -118,9 +118,7 @@ impl<V> PackedNode<V> {
     pub(super) fn each_node<'a>(&'a self, visit: &mut impl FnMut(&'a MapNode<V>)) {
         self.each_bucket(&mut |bucket| visit(bucket.node()));
     }
-}
 
-impl<V> PackedNode<V> {
     /// As [`PackedNode::home`], to be changed: what is shared with another map is copied first.
     pub(super) fn home_mut<'a>(
         this: &'a mut Arc<Self>,
