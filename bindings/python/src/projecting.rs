@@ -248,16 +248,18 @@ pub(crate) struct Projecting {
     name: &'static str,
     store: Kept<Arc<Opened>>,
     handle: Kept<ProjectionHandle<PyProjection>>,
-    tasks: Mutex<Receiver<Task>>,
+    /// `None` once no thread takes them any more: who folds is told at once then, and waits for nobody.
+    tasks: Mutex<Option<Receiver<Task>>>,
 }
 
 #[pymethods]
 impl Projecting {
-    /// The next job; `None` when the store is closed.
+    /// The next job; `None` when the store is closed: from then on jobs are refused.
     fn next_job(&self, py: Python<'_>) -> PyResult<Option<Job>> {
         let store = self.store.get(py)?;
         let received = calls::waiting(py, None, |slice| {
             let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(tasks) = &*tasks else { return Some(None) };
             match tasks.recv_timeout(slice) {
                 Ok(task) => Some(Some(task)),
                 Err(RecvTimeoutError::Timeout) if !store.is_closed() => None,
@@ -265,14 +267,22 @@ impl Projecting {
             }
         });
         let task = match received {
-            Err(_) if calls::is_exiting() => return Ok(None),
+            Err(_) if calls::is_exiting() => None,
             received => received?.flatten(),
         };
-        let Some(Task { event, requests }) = task else { return Ok(None) };
+        let Some(Task { event, requests }) = task else {
+            self.stop();
+            return Ok(None);
+        };
         let event = Py::new(py, RecordedEvent::owned(event))?;
         HAS_JOB.set(true);
         let (requests, writes) = (Mutex::new(Some(requests)), Mutex::default());
         Ok(Some(Job { event, requests, writes }))
+    }
+
+    /// Takes no more jobs: those that wait, and those that come, are left for another time.
+    fn stop(&self) {
+        drop(self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// The position that the rows are of.
@@ -418,7 +428,7 @@ impl Store {
             name,
             store: Kept::new(Arc::clone(store)),
             handle: Kept::new(handle.or_raise(py)?),
-            tasks: Mutex::new(taken),
+            tasks: Mutex::new(Some(taken)),
         })
     }
 }

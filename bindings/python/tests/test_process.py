@@ -58,6 +58,17 @@ LEFT_OPEN = {
         kept = store.subscribe_durable("x"); left = kept.recv_many()
         state = store.snapshot("a"); events = iter(store.events()); next(events)
     """,
+    "a projection that folds": """
+        from spacefold import projections
+        class Slow:
+            name, version = "slow", 1
+            def apply(self, table, event):
+                table["n"] = table.get("n", 0) + 1
+                time.sleep(0.0005)
+        handle = projections.register(store, Slow())
+        for _ in range(20):
+            store.append([{"event_type": "space.activated", "space_id": "a"} for _ in range(99)])
+    """,
     "a render": """
         from spacefold.service import SpaceService
         guard = SpaceService(store).render("a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import polars
@@ -226,3 +227,22 @@ def test_an_event_is_folded_again_when_something_was_closed(store: Store) -> Non
     position = add(store, "/a")
     assert rows.wait(position, timeout=30) == position
     assert rows["seen"] == position and rows.info()["paused_at"] is None
+
+
+@pytest.mark.parametrize("turn", range(10))
+def test_a_store_closes_while_it_is_folded(turn: int, path: Path) -> None:
+    class Slow:
+        name = "slow"
+        version = 1
+
+        def apply(self, table: Table, event: spacefold.RecordedEvent) -> None:
+            table["n"] = table.get("n", 0) + 1
+
+    with spacefold.open(path) as store:
+        register(store, Slow())
+        for _ in range(10):
+            store.append([{"event_type": "space.activated", "space_id": "a"} for _ in range(100)])
+        time.sleep(turn / 1000)
+    with spacefold.open(path) as store:
+        rows = register(store, Slow())
+        assert rows.wait(1000, timeout=30) == 1000 and rows["n"] == 1000

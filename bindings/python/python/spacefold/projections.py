@@ -194,13 +194,21 @@ def register(store: Store, projection: Projection) -> ProjectionHandle:
 
 
 def _work(projecting: _native.Projecting, projection: Projection) -> None:
-    while (job := projecting.next_job()) is not None:
-        try:
-            projection.apply(Table(job), job.event)
-        except ClosedError:
-            # Of no fault of the event: it is folded when the store is opened again.
-            job.abandon()
-        except BaseException as error:
-            job.refuse(f"{type(error).__name__}: {error}")
-        else:
-            job.done()
+    try:
+        while (job := projecting.next_job()) is not None:
+            _apply(projection, job)
+    finally:
+        # Whoever folds waits for this thread no more.
+        projecting.stop()
+
+
+def _apply(projection: Projection, job: _native.Job) -> None:
+    try:
+        projection.apply(Table(job), job.event)
+    except ClosedError:
+        # Of no fault of the event: it is folded when the store is opened again.
+        job.abandon()
+    except BaseException as error:
+        job.refuse(f"{type(error).__name__}: {error}")
+    else:
+        job.done()
