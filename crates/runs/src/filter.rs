@@ -84,7 +84,7 @@ mod tests {
         for byte in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[byte] ^= 1;
-            assert!(Filter::decode(damaged.into(), 9).is_none(), "byte {byte}");
+            assert!(Filter::decode(damaged, 9).is_none(), "byte {byte}");
         }
     }
 }

@@ -222,7 +222,7 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(RunPage::decode(damaged.into(), 5).is_none(), "bit {bit}");
+            assert!(RunPage::decode(damaged, 5).is_none(), "bit {bit}");
         }
     }
 }

@@ -116,8 +116,9 @@ impl<'a> StateReader<'a> {
             return if map.len() == len { Ok(map) } else { Err(OTHER_COUNT) };
         }
         let count = 1_usize.checked_shl(bits).filter(|count| *count <= self.left.rest().len());
-        let mut lengths = Vec::with_capacity(count.ok_or(CUT_SHORT)?);
-        for _ in 0..lengths.capacity() {
+        let count = count.ok_or(CUT_SHORT)?;
+        let mut lengths = Vec::with_capacity(count);
+        for _ in 0..count {
             lengths.push(to_usize(self.number()?));
         }
         let mut buckets = Vec::with_capacity(lengths.len());

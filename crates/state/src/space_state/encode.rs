@@ -36,7 +36,7 @@ use super::{
     decode::StoredPart,
     parts::{Conflict, Document, Reference, Render, SyncState},
 };
-use crate::shared_map::{BucketEntries, SharedMap};
+use crate::shared_map::{BucketEntries, SharedMap, bucket_bits};
 
 /// The version of the canonical form. Another one is another hash of every state there is.
 const CANONICAL_VERSION: u8 = 1;
@@ -76,7 +76,10 @@ pub(super) struct StateEncoder {
     is_packed: bool,
 }
 
-/// Whether bytes are those that were written.
+/// Bytes of the length of a bucket.
+const LENGTH_BYTES: usize = size_of::<u64>();
+
+/// By which bytes are known to be those that were written.
 pub(super) fn digest(bytes: &[u8]) -> u64 {
     rapidhash_v3(bytes)
 }
@@ -161,24 +164,28 @@ impl StateEncoder {
         if map.is_empty() {
             return;
         }
-        let mut lengths = Vec::new();
-        let mut buckets = Self::new(self.form);
+        let bits = bucket_bits(map.len());
+        self.is_packed |= bits > 0;
+        // The lengths are put in their places when the buckets are there.
+        let mut place = self.bytes.len();
+        self.bytes.resize(place + (LENGTH_BYTES << bits), 0);
         map.each_bucket(|bucket| {
-            let begin = buckets.bytes.len();
+            let begin = self.bytes.len();
             match bucket {
-                BucketEntries::Packed(bytes) => buckets.bytes.extend_from_slice(bytes),
+                BucketEntries::Packed(bytes) => self.bytes.extend_from_slice(bytes),
                 BucketEntries::Entries(entries) => {
                     for (key, value) in entries {
-                        buckets.text(key);
-                        value.write(&mut buckets);
+                        self.text(key);
+                        value.write(self);
                     }
                 }
             }
-            lengths.push(buckets.bytes.len() - begin);
+            let length = to_u64(self.bytes.len() - begin).to_le_bytes();
+            if let Some(at) = self.bytes.get_mut(place..place + LENGTH_BYTES) {
+                at.copy_from_slice(&length);
+            }
+            place += LENGTH_BYTES;
         });
-        self.is_packed |= lengths.len() > 1;
-        lengths.into_iter().for_each(|length| self.count(length));
-        self.bytes.append(&mut buckets.bytes);
     }
 
     pub(super) fn document(&mut self, document: &Document) {
