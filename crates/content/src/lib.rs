@@ -16,7 +16,6 @@
 //! `docs/format.md` has every byte on disk.
 
 mod active;
-mod checked_reader;
 mod chunk_list;
 mod chunks;
 mod collect;
@@ -27,7 +26,6 @@ mod follower;
 #[cfg(test)]
 mod golden;
 mod index;
-mod intake;
 mod manifest;
 mod options;
 mod pack;

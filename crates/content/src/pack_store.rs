@@ -1,5 +1,7 @@
 //! The content store in a folder.
 
+mod intake;
+
 use std::{
     io::Read,
     sync::{Arc, MutexGuard},
@@ -11,12 +13,12 @@ use spacefold_event_core::{
     StorageError, StoredContent, bytes::to_u64, lock::Lock,
 };
 
+use self::intake::IntakeBuffers;
 use crate::{
     active::NewEntry,
     chunk_list::ChunkList,
     entry::{ChunkPacker, EntryKind, PayloadCodec},
     index::Index,
-    intake::{self, IntakeBuffers},
     pack_files::PackFiles,
     reader::ReadContext,
     writer::PackWriter,
@@ -31,7 +33,8 @@ use crate::{
 /// # Blocking
 /// [`sync`](ContentStore::sync) and [`PackStore::close`] block on a sync where something was put since
 /// the last, and so does dropping a store that was not closed; putting does where a pack is
-/// begun or full.
+/// begun or full. Content of more than a MiB is put with the help of a thread or two, and read with
+/// that of one, which is over with the reader; between them are some MiB.
 ///
 /// # Examples
 /// ```
@@ -57,7 +60,7 @@ pub struct PackStore {
     /// Held by a collection.
     pub(crate) collecting: Lock<()>,
     /// Those that no put uses just now.
-    pub(crate) buffers: Lock<Vec<IntakeBuffers>>,
+    buffers: Lock<Vec<IntakeBuffers>>,
 }
 
 /// A content store at a glance.
@@ -144,7 +147,7 @@ impl PackStore {
         self.writer.lock()
     }
 
-    pub(crate) fn put_chunk(
+    fn put_chunk(
         &self,
         hash: ContentHash,
         chunk: &[u8],
@@ -163,7 +166,7 @@ impl PackStore {
         })
     }
 
-    pub(crate) fn put_list(&self, hash: ContentHash, list: &ChunkList) -> Result<(), ContentError> {
+    fn put_list(&self, hash: ContentHash, list: &ChunkList) -> Result<(), ContentError> {
         if self.is_stored(&hash)? {
             return self.writer().check();
         }

@@ -1,5 +1,7 @@
 //! Reading content, each entry checked before a byte of it is given.
 
+mod checked_reader;
+
 use std::{
     borrow::Cow,
     sync::{Arc, RwLockReadGuard, RwLockWriteGuard},
@@ -11,8 +13,8 @@ use spacefold_event_core::{
     lock::SharedLock,
 };
 
+use self::checked_reader::CheckedReader;
 use crate::{
-    checked_reader::CheckedReader,
     chunk_list::{ChunkList, ChunkRef},
     entry::{EntryHeader, EntryKind, HEADER_BYTES, payload_holds},
     index::{EntryPlace, Index},
@@ -172,7 +174,7 @@ impl ReadContext {
     }
 
     /// A chunk, checked against its hash.
-    pub(crate) fn chunk(&self, hash: &ContentHash) -> Result<Vec<u8>, ContentError> {
+    fn chunk(&self, hash: &ContentHash) -> Result<Vec<u8>, ContentError> {
         self.looking_again(|| {
             let (chunk, stored) = self.stored_chunk(hash)?;
             Ok(chunk.unwrap_or(stored))

@@ -26,7 +26,8 @@ use crate::{bytes::to_usize, content_hash::ContentHash};
 pub trait ContentStore: Send + Sync {
     /// Takes all that `content` gives, up to [`MAX_CONTENT_BYTES`](crate::MAX_CONTENT_BYTES).
     /// Content that is there already is not stored again. Reads and writes the bytes; a store
-    /// may sync when it begins a file for them, or has filled one.
+    /// may sync when it begins a file for them, or has filled one, and what it has by then of a large
+    /// content.
     ///
     /// # Durability
     /// It can be read from now on, and is durable once [`sync`](ContentStore::sync) has answered.

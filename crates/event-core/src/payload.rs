@@ -188,8 +188,7 @@ macro_rules! payloads {
                     )*
                     Self::Application { .. } => {}
                 }
-                let key = |entry: &Option<(&'static str, _)>| entry.as_ref().map(|(key, _)| *key);
-                named.sort_unstable_by(|one, other| key(one).cmp(&key(other)));
+                named.sort_unstable_by_key(|entry| entry.as_ref().map(|(key, _)| *key));
                 let mut named = named.into_iter().flatten().peekable();
                 let extra = self.extra().iter();
                 let mut extra =

@@ -12,17 +12,17 @@ use std::{
 
 use spacefold_event_core::{ContentError, ContentHash, bytes::to_u64};
 
+use super::ReadContext;
 use crate::{
     chunk_list::{ChunkList, ChunkRef},
     chunks::PARALLEL_BYTES,
-    reader::ReadContext,
 };
 
 /// Chunks that are read ahead of whoever reads a large content: some MiB at the most.
 const CHUNKS_AHEAD: usize = 16;
 
 /// The bytes of a content.
-pub(crate) struct CheckedReader {
+pub(super) struct CheckedReader {
     hash: ContentHash,
     chunks: ChunkSource,
     /// The hash of the chunks so far, when there are several.
@@ -36,12 +36,12 @@ pub(crate) struct CheckedReader {
 
 impl CheckedReader {
     /// The bytes of a content that is one chunk.
-    pub(crate) fn of_chunk(context: Arc<ReadContext>, chunk: ChunkRef) -> Self {
+    pub(super) fn of_chunk(context: Arc<ReadContext>, chunk: ChunkRef) -> Self {
         Self::new(context, chunk.hash, vec![chunk], None)
     }
 
     /// The bytes of a content that is a list of chunks.
-    pub(crate) fn of_list(context: Arc<ReadContext>, hash: ContentHash, list: ChunkList) -> Self {
+    pub(super) fn of_list(context: Arc<ReadContext>, hash: ContentHash, list: ChunkList) -> Self {
         Self::new(context, hash, list.chunks, Some(Box::default()))
     }
 

@@ -11,11 +11,11 @@ use spacefold_event_core::{
     ContentError, ContentHash, ContentStore as _, StoredContent, bytes::to_u64,
 };
 
+use super::PackStore;
 use crate::{
     chunk_list::ChunkList,
     chunks::{Chunks, PARALLEL_BYTES, WHOLE_CONTENT_BYTES},
     entry::ChunkPacker,
-    pack_store::PackStore,
 };
 
 /// Chunks of a large content that wait to be stored: some MiB at the most.
@@ -32,7 +32,7 @@ const MAX_KEPT_BYTES: usize = 2 * WHOLE_CONTENT_BYTES;
 
 /// Memory that taking a content in needs.
 #[derive(Default)]
-pub(crate) struct IntakeBuffers {
+pub(super) struct IntakeBuffers {
     read: Vec<u8>,
     packer: ChunkPacker,
 }
@@ -44,7 +44,7 @@ impl std::fmt::Debug for IntakeBuffers {
 }
 
 /// Takes content of at most `limit` bytes, and the hash of all of it where that is known.
-pub(crate) fn put(
+pub(super) fn put(
     store: &PackStore,
     limit: u64,
     content: &mut dyn Read,
