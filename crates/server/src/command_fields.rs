@@ -10,8 +10,8 @@ use spacefold::{
 };
 
 use crate::{
-    body::WholeBody, bounded::ObjectOf, condition::WrittenCondition, entity_tag,
-    problem::HttpProblem,
+    access::CallerAccess, body::WholeBody, bounded::ObjectOf, condition::WrittenCondition,
+    entity_tag, problem::HttpProblem,
 };
 
 /// Characters of an idempotency key.
@@ -184,6 +184,7 @@ pub(crate) fn service_for(
     headers: &HeaderMap,
     given: &mut Object,
     of_headers: AppendCondition,
+    access: &CallerAccess,
 ) -> Result<SpaceService, HttpProblem> {
     let mut service = service.only_if(of_headers);
     if let Some(key) = entity_tag::text(headers, axum::http::HeaderName::from_static(IDEMPOTENCY))?
@@ -210,7 +211,7 @@ pub(crate) fn service_for(
                     serde_json::from_str::<ObjectOf<WrittenCondition>>(&value.to_string());
                 let condition = condition
                     .map_err(|error| HttpProblem::bad_request("invalid_condition", error))?;
-                service.only_if(condition.0.condition()?)
+                service.only_if(condition.0.condition(access)?)
             }
             _ => unchanged_since(&service, value)?,
         };

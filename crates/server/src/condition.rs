@@ -6,10 +6,13 @@ use serde::{
     de::{Error as _, Visitor},
 };
 use spacefold::{
-    AppendCondition, Position, Revision, event::MAX_QUERY_FILTERS, log::ExpectedRevision,
+    AppendCondition, Position, Revision,
+    event::{EventQuery, MAX_QUERY_FILTERS},
+    log::ExpectedRevision,
 };
 
 use crate::{
+    access::CallerAccess,
     bounded::{Bounded, Entries, ObjectOf},
     entity_tag::RevisionCondition,
     problem::HttpProblem,
@@ -68,9 +71,12 @@ impl<'de> Deserialize<'de> for WrittenRevision {
 }
 
 impl WrittenCondition {
-    pub(crate) fn condition(self) -> Result<AppendCondition, HttpProblem> {
+    /// The condition: what does not hold is answered with what was found, so that it is about nothing
+    /// but what the caller sees.
+    pub(crate) fn condition(self, access: &CallerAccess) -> Result<AppendCondition, HttpProblem> {
         let mut condition = AppendCondition::none();
         for (space_id, WrittenRevision(expected)) in self.expected.0 {
+            access.require_sight(&space_id)?;
             condition = condition.and_expected(space_id, expected);
         }
         if self.no_event_matching.0.len() > MAX_QUERY_FILTERS {
@@ -78,7 +84,7 @@ impl WrittenCondition {
             return Err(HttpProblem::bad_request("limit_exceeded", detail));
         }
         for ObjectOf(part) in self.no_event_matching.0 {
-            let query = match (part.filter, part.filters) {
+            let query: EventQuery = match (part.filter, part.filters) {
                 (Some(ObjectOf(filter)), None) => filter.filter()?.into(),
                 (None, Some(filters)) => query_of(filters)?,
                 _ => {
@@ -86,6 +92,7 @@ impl WrittenCondition {
                     return Err(HttpProblem::bad_request("invalid_body", detail));
                 }
             };
+            query.filters().iter().try_for_each(|filter| access.require_sight_of(filter))?;
             condition = condition.and_no_event_matching(query, Position::new(part.after));
         }
         Ok(condition)
@@ -114,7 +121,8 @@ mod tests {
     fn conditions_are_read_whole_or_refused() {
         let of = |json: &str| {
             let written: Result<WrittenCondition, _> = serde_json::from_str(json);
-            written.map_err(|error| error.to_string())?.condition().map_err(|it| it.to_string())
+            let written = written.map_err(|error| error.to_string())?;
+            written.condition(&CallerAccess::Everything).map_err(|it| it.to_string())
         };
         let json = r#"{
             "expected": {"a": 3, "b": "none", "c": "exists"},
@@ -123,7 +131,7 @@ mod tests {
                 {"filters": [{"space": "a"}, {"source": "x"}]}
             ]
         }"#;
-        use spacefold::event::{EventFilter, EventQuery, TypePattern};
+        use spacefold::event::{EventFilter, TypePattern};
         let tagged = EventFilter::all().tags(["course:c1"]);
         let tagged = tagged.types(["com.example.*".parse::<TypePattern>().unwrap()]);
         let any = [EventFilter::all().spaces(["a"]), EventFilter::all().source("x")];

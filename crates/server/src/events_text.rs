@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use spacefold::log::{Page, Pages};
 
 use crate::{
+    access::CallerAccess,
     chunks::{BodyChunks, CHUNK_BYTES},
     problem::HttpProblem,
     settings::ServerLimits,
@@ -20,23 +21,32 @@ pub(crate) enum EventForm {
     Streamed,
 }
 
-/// The events of a page, of which some are written.
+/// The events of a page that the caller sees, of which some are written.
 pub(crate) struct PageText {
     page: Arc<Page>,
-    written: usize,
+    /// Events that were looked at.
+    looked: usize,
     form: EventForm,
+    access: CallerAccess,
 }
 
 impl PageText {
-    pub(crate) const fn new(page: Arc<Page>, form: EventForm) -> Self {
-        Self { page, written: 0, form }
+    pub(crate) const fn new(page: Arc<Page>, form: EventForm, access: CallerAccess) -> Self {
+        Self { page, looked: 0, form, access }
     }
 
     /// Writes further events, at most `most`, until there are enough bytes; answers how many.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, most: usize) -> Result<usize, HttpProblem> {
-        let before = self.written;
-        for event in self.page.events().skip(before).take(most) {
+        let mut written = 0;
+        for event in self.page.events().skip(self.looked) {
+            if written == most || out.len() >= CHUNK_BYTES {
+                break;
+            }
             let event = event?;
+            self.looked += 1;
+            if !self.access.sees(event.space_id) {
+                continue;
+            }
             match self.form {
                 EventForm::Line => {
                     event.write_json(out);
@@ -49,12 +59,9 @@ impl PageText {
                     out.extend_from_slice(b"\n\n");
                 }
             }
-            self.written += 1;
-            if out.len() >= CHUNK_BYTES {
-                break;
-            }
+            written += 1;
         }
-        Ok(self.written - before)
+        Ok(written)
     }
 }
 
@@ -64,13 +71,19 @@ pub(crate) struct EventLines {
     page: Option<PageText>,
     /// How many more there may be.
     left: usize,
+    access: CallerAccess,
     limits: ServerLimits,
 }
 
 impl EventLines {
-    pub(crate) fn new(pages: Pages<'static>, limit: Option<u64>, limits: &ServerLimits) -> Self {
+    pub(crate) fn new(
+        pages: Pages<'static>,
+        limit: Option<u64>,
+        access: CallerAccess,
+        limits: &ServerLimits,
+    ) -> Self {
         let left = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        Self { pages, page: None, left, limits: limits.clone() }
+        Self { pages, page: None, left, access, limits: limits.clone() }
     }
 }
 
@@ -88,7 +101,7 @@ impl BodyChunks for EventLines {
                 self.page = None;
             }
             let Some(page) = self.pages.next() else { break };
-            self.page = Some(PageText::new(Arc::new(page?), EventForm::Line));
+            self.page = Some(PageText::new(Arc::new(page?), EventForm::Line, self.access.clone()));
             // One page leads on, however little time there is.
             if began.elapsed() >= self.limits.page_time && out.is_empty() {
                 return Ok(Some(Bytes::new()));

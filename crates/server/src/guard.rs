@@ -1,21 +1,59 @@
-//! What a request has to be before anything is asked of it: for this server by name, and not from a
-//! page of another site.
+//! What a request has to be before anything is asked of it: for this server by name, not from a page of
+//! another site, and from somebody who may.
+
+use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use crate::{app::App, problem::HttpProblem};
+use crate::{access::CallerAccess, app::App, entity_tag, problem::HttpProblem, tokens::TokenGrant};
 
 /// Answers what is not meant for this server, and hands on the rest.
-pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    match check(&app, request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
+pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let caller = match check(&app, request.uri(), request.headers()) {
+        Ok(()) => caller(&app, request.uri().path(), request.headers()).await,
+        Err(problem) => Err(problem),
+    };
+    match caller {
+        Ok(access) => {
+            request.extensions_mut().insert(access);
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     }
+}
+
+/// What anybody may ask: it says nothing of what is stored.
+const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+
+/// What who asks may do.
+async fn caller(app: &App, path: &str, headers: &HeaderMap) -> Result<CallerAccess, HttpProblem> {
+    let Some(tokens) = app.settings().tokens.clone() else { return Ok(CallerAccess::Everything) };
+    if OPEN_PATHS.contains(&path) {
+        return Ok(CallerAccess::Granted(Arc::new(TokenGrant::new([], []))));
+    }
+    let said = entity_tag::text(headers, header::AUTHORIZATION)?;
+    let bearer = said.and_then(|said| said.split_once(' '));
+    let token = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let Some((_, token)) = token else { return Err(unauthorized()) };
+    let token = token.trim().to_owned();
+    let grant = app.pool().run(move || tokens.grant(&token)).await?;
+    let grant = grant.map_err(|error| {
+        tracing::error!(%error, "nobody is let in");
+        HttpProblem::internal("tokens_unusable", "the tokens of the server cannot be used")
+    })?;
+    grant.map(CallerAccess::Granted).ok_or_else(unauthorized)
+}
+
+/// Of a token that is wrong, expired or revoked nobody is told which.
+fn unauthorized() -> HttpProblem {
+    let detail = "a token is needed that is good: Authorization: Bearer sfk1_…";
+    HttpProblem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"spacefold\""))
 }
 
 fn check(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), HttpProblem> {

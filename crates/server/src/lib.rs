@@ -14,9 +14,12 @@
 //! ```
 //!
 //! # Who may
-//! Nobody is asked who they are: whoever reaches the router may do what the store lets this process do.
-//! What keeps others away is the listener on a loopback address, or what the application puts before the
-//! router. Pages of other sites are kept away: a `Host` that is not among
+//! With [tokens](Settings::tokens), who has one that is good: it grants rights over spaces, and what it
+//! does not grant is not shown. Without, nobody is asked who they are: whoever reaches the router may do
+//! what the store lets this process do, and what keeps others away is the listener on a loopback address,
+//! or what the application puts before the router. Nothing is encrypted here.
+//!
+//! Pages of other sites are kept away either way: a `Host` that is not among
 //! [those that are told](Settings::hosts), an `Origin` or `Sec-Fetch-Site` of another site are answered
 //! `403`, and bodies have to be named as what they are, by `Content-Type`.
 //!
@@ -49,6 +52,7 @@
 //! and an answer.
 
 mod accept;
+mod access;
 mod answer;
 mod app;
 mod body;
@@ -74,6 +78,7 @@ mod served_store;
 mod serving;
 mod settings;
 mod timed_io;
+mod tokens;
 
 use axum::{Router, middleware};
 
@@ -82,6 +87,7 @@ pub use self::{
     served_store::ServedStore,
     serving::serve,
     settings::{ServerLimits, Settings},
+    tokens::{KeptToken, SpacePattern, TokenError, TokenFile, TokenGrant, TokenRight},
 };
 use crate::app::App;
 

@@ -8,6 +8,7 @@ use spacefold::{
 };
 
 use crate::{
+    access::CallerAccess,
     app::App,
     bounded::{Bounded, ObjectOf, OneOrMore},
     parameters::{Parameters, invalid},
@@ -99,6 +100,8 @@ pub(crate) struct EventReading {
     pub(crate) begin: Begin,
     pub(crate) to: Option<Position>,
     pub(crate) limit: Option<u64>,
+    /// What of it is shown.
+    pub(crate) access: CallerAccess,
 }
 
 /// From where to where, as it is written down.
@@ -133,6 +136,7 @@ impl WrittenReading {
         self,
         app: &App,
         filter: EventFilter,
+        access: CallerAccess,
     ) -> Result<EventReading, HttpProblem> {
         check_timeline(app, self.timeline.as_deref())?;
         let begin = match (self.after, self.from, self.last) {
@@ -149,7 +153,8 @@ impl WrittenReading {
             return Err(invalid("limit", "none is too few"));
         }
         let query = self.filters.map_or_else(|| Ok(filter.into()), query_of)?;
-        Ok(EventReading { query, begin, to: self.to.map(Position::new), limit: self.limit })
+        let to = self.to.map(Position::new);
+        Ok(EventReading { query, begin, to, limit: self.limit, access })
     }
 }
 

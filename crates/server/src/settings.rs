@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::drain::Drain;
+use crate::{drain::Drain, tokens::TokenFile};
 
 /// How much a client may ask for, each limit with the answer that it has past it.
 #[derive(Clone, Debug)]
@@ -92,6 +92,9 @@ pub struct Settings {
     /// told. Any other is answered `403 host_not_allowed`, so that no page of another site reaches the
     /// server under a name of its own.
     pub hosts: Vec<String>,
+    /// Who may: whoever has one of these tokens (`Authorization: Bearer`), each what it grants. `None`
+    /// lets everybody do everything.
+    pub tokens: Option<TokenFile>,
     /// Whether an open store is only read: what writes is answered `403 read_only`.
     pub read_only: bool,
     /// Begins the end: streams and long polls are closed once it [starts](Drain::start).
@@ -103,6 +106,7 @@ impl Default for Settings {
         Self {
             limits: ServerLimits::default(),
             hosts: ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec(),
+            tokens: None,
             read_only: false,
             drain: Drain::default(),
         }

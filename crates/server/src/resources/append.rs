@@ -16,6 +16,7 @@ use spacefold::{
 
 use crate::{
     accept::MediaType,
+    access::CallerAccess,
     answer::json,
     app::App,
     body::WholeBody,
@@ -24,6 +25,7 @@ use crate::{
     entity_tag::CacheRule,
     parameters::Parameters,
     problem::HttpProblem,
+    tokens::TokenRight,
 };
 
 #[derive(Deserialize)]
@@ -48,10 +50,12 @@ pub(super) struct PrintedReceipt {
 /// `POST /v1/append`
 pub(super) async fn append(
     State(app): State<App>,
+    access: CallerAccess,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpProblem> {
+    access.require(TokenRight::Append)?;
     Parameters::of(&uri)?.finish()?;
     let log = app.writable()?.log().clone();
     if headers.contains_key("idempotency-key") {
@@ -64,8 +68,9 @@ pub(super) async fn append(
         .ask(move |_| {
             let (events, condition) = match media_type {
                 MediaType::NdJson => (lines(&body.bytes)?, AppendCondition::none()),
-                _ => written(&body)?,
+                _ => written(&body, &access)?,
             };
+            events.iter().try_for_each(|event| access.require_sight(&event.space_id))?;
             let condition = condition.and(condition::of_headers(&headers, || one_space(&events))?);
             let head = log.head();
             let pending = log.submit(&AppendRequest::new(&events).on(condition))?;
@@ -90,10 +95,13 @@ impl PrintedReceipt {
     }
 }
 
-fn written(body: &WholeBody) -> Result<(Vec<SpaceEvent>, AppendCondition), HttpProblem> {
+fn written(
+    body: &WholeBody,
+    access: &CallerAccess,
+) -> Result<(Vec<SpaceEvent>, AppendCondition), HttpProblem> {
     let written: WrittenAppend = body.parsed()?;
     let texts = written.events.0.iter().map(|event| event.get().as_bytes());
-    Ok((events(texts)?, written.condition.0.condition()?))
+    Ok((events(texts)?, written.condition.0.condition(access)?))
 }
 
 /// The events of lines, of which empty ones are passed over.

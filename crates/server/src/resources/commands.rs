@@ -3,17 +3,18 @@
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, Uri},
+    http::{HeaderMap, StatusCode, Uri},
     response::Response,
 };
 use spacefold::{
-    Value,
+    CommandError, Refusal, Value,
     command::{Outcome, PendingOutcome},
     event::{MAX_APPEND_EVENTS, Object},
 };
 
 use crate::{
     accept::MediaType,
+    access::CallerAccess,
     answer::json,
     app::App,
     body::WholeBody,
@@ -23,18 +24,20 @@ use crate::{
     parameters::Parameters,
     path_ids::PathIds,
     problem::HttpProblem,
+    tokens::TokenRight,
 };
 
 /// `POST /v1/spaces/{space}/{operation}`
 pub(super) async fn one(
     State(app): State<App>,
+    access: CallerAccess,
     ids: PathIds,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpProblem> {
     let operation = ids.text("operation").to_owned();
-    command(app, &ids, &uri, headers, body, move |service, space_id, given| {
+    command(app, &access, &ids, &uri, headers, body, move |service, space_id, given| {
         Ok(service.submit(space_id, command_of(&operation, given)?))
     })
     .await
@@ -43,12 +46,13 @@ pub(super) async fn one(
 /// `POST /v1/spaces/{space}/batch`: `{"commands": [{"operation": …, …}]}`
 pub(super) async fn batch(
     State(app): State<App>,
+    access: CallerAccess,
     ids: PathIds,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpProblem> {
-    command(app, &ids, &uri, headers, body, |service, space_id, mut given| {
+    command(app, &access, &ids, &uri, headers, body, |service, space_id, mut given| {
         let mut batch = service.batch(space_id);
         for (index, command) in commands_of(&mut given)?.into_iter().enumerate() {
             let command = batched(command).map_err(|problem| problem.field("command", index))?;
@@ -86,13 +90,14 @@ fn batched(command: Value) -> Result<spacefold::command::Command, HttpProblem> {
     };
     let made = command_of(&operation, command);
     made.map_err(|problem| match problem.code() {
-        "unknown_operation" => problem.status(axum::http::StatusCode::BAD_REQUEST),
+        "unknown_operation" => problem.status(StatusCode::BAD_REQUEST),
         _ => problem,
     })
 }
 
 async fn command(
     app: App,
+    access: &CallerAccess,
     ids: &PathIds,
     uri: &Uri,
     headers: HeaderMap,
@@ -102,6 +107,8 @@ async fn command(
     + 'static,
 ) -> Result<Response, HttpProblem> {
     let space_id = ids.id("space")?;
+    access.require_of(TokenRight::Command, &space_id)?;
+    let granted = access.clone();
     Parameters::of(uri)?.finish()?;
     let service = app.writable()?.service().clone();
     let (_, body) = WholeBody::read(&app, &headers, body, &[MediaType::Json]).await?;
@@ -109,11 +116,11 @@ async fn command(
         .ask(move |_| {
             let mut given = object_of(&body)?;
             let of_headers = condition::of_headers(&headers, || Ok(space_id.clone()))?;
-            let service = service_for(&service, &headers, &mut given, of_headers)?;
+            let service = service_for(&service, &headers, &mut given, of_headers, &granted)?;
             submit(&service, &space_id, given)
         })
         .await?;
-    let outcome: Outcome = pending.await?;
+    let outcome: Outcome = pending.await.map_err(|error| shown(error, access))?;
     json(
         &PrintedCommand {
             events: outcome.events(),
@@ -124,4 +131,16 @@ async fn command(
         },
         CacheRule::NoStore,
     )
+}
+
+/// Why a command did not happen, as its caller is told: keys are of the whole log, and what stands
+/// under one may be of a space that the caller does not see.
+fn shown(error: CommandError, access: &CallerAccess) -> HttpProblem {
+    match error.refusal() {
+        Some(Refusal::KeyReused { space_id, .. }) if !access.sees(space_id) => {
+            let detail = "the idempotency key stands for another command";
+            HttpProblem::new(StatusCode::CONFLICT, "key_reused", detail)
+        }
+        _ => error.into(),
+    }
 }

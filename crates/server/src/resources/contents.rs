@@ -19,6 +19,7 @@ use spacefold::{
 use tokio::time::timeout;
 
 use crate::{
+    access::CallerAccess,
     answer::{json, tagged},
     app::App,
     body::{next_bytes, too_large, too_slow},
@@ -28,6 +29,7 @@ use crate::{
     parameters::Parameters,
     path_ids::PathIds,
     problem::HttpProblem,
+    tokens::TokenRight,
 };
 
 /// Bytes that are read together and passed over, before others get their turn.
@@ -47,10 +49,12 @@ fn hash_of(ids: &PathIds) -> Result<ContentHash, HttpProblem> {
 /// `GET /v1/contents/{hash}`
 pub(super) async fn get(
     State(app): State<App>,
+    access: CallerAccess,
     ids: PathIds,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, HttpProblem> {
+    access.require_everywhere(TokenRight::Read)?;
     Parameters::of(&uri)?.finish()?;
     // What has the hash is what had it.
     answer_of(&app, &headers, hash_of(&ids)?, CacheRule::Immutable).await
@@ -137,10 +141,12 @@ impl BodyChunks for ContentChunks {
 /// `PUT /v1/contents/{hash}`
 pub(super) async fn put(
     State(app): State<App>,
+    access: CallerAccess,
     ids: PathIds,
     uri: Uri,
     body: Body,
 ) -> Result<Response, HttpProblem> {
+    access.require_everywhere(TokenRight::Command)?;
     let hash = hash_of(&ids)?;
     Parameters::of(&uri)?.finish()?;
     let content = app.writable()?.content().clone();

@@ -11,6 +11,7 @@ use spacefold::{Snapshot, content::ContentAtError, state::Document};
 use super::contents;
 use crate::{
     accept::MediaType,
+    access::CallerAccess,
     answer::{answer, printed, tagged},
     app::App,
     entity_tag::EntityTag,
@@ -19,6 +20,7 @@ use crate::{
     path_ids::PathIds,
     problem::HttpProblem,
     served_store::ServedStore,
+    tokens::TokenRight,
 };
 
 #[derive(Serialize)]
@@ -52,11 +54,13 @@ fn unknown(snapshot: &Snapshot, document_id: &str) -> ContentAtError {
 /// `GET /v1/spaces/{space}/documents/{document}`
 pub(super) async fn get(
     State(app): State<App>,
+    access: CallerAccess,
     ids: PathIds,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, HttpProblem> {
     let (space_id, document_id) = (ids.id("space")?, ids.id("document")?);
+    access.require_of(TokenRight::Read, &space_id)?;
     let mut given = Parameters::of(&uri)?;
     let moment = AskedMoment::of(&mut given, &app)?;
     given.finish()?;
@@ -77,11 +81,13 @@ pub(super) async fn get(
 /// `GET /v1/spaces/{space}/documents/{document}/content`
 pub(super) async fn content(
     State(app): State<App>,
+    access: CallerAccess,
     ids: PathIds,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, HttpProblem> {
     let (space_id, document_id) = (ids.id("space")?, ids.id("document")?);
+    access.require_of(TokenRight::Read, &space_id)?;
     let mut given = Parameters::of(&uri)?;
     let moment = AskedMoment::of(&mut given, &app)?;
     given.finish()?;

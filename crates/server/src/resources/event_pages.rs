@@ -87,7 +87,8 @@ async fn begun(
 ) -> Result<EventLines, HttpProblem> {
     app.ask(move |store| {
         let read = request(&reading.query, after, reading.to);
-        Ok(EventLines::new(Pages::of(LogOf(store.clone()), read), reading.limit, &limits))
+        let pages = Pages::of(LogOf(store.clone()), read);
+        Ok(EventLines::new(pages, reading.limit, reading.access, &limits))
     })
     .await
 }
@@ -134,6 +135,9 @@ fn read_page(
         let read = read?;
         for event in read.events() {
             let event = event?;
+            if !reading.access.sees(event.space_id) {
+                continue;
+            }
             if !page.is_empty {
                 page.json.push(b',');
             }
@@ -176,16 +180,15 @@ async fn before_newest(
 ) -> Result<Position, HttpProblem> {
     let head = app.ask(|store| Ok(store.durable_head())).await?;
     let mut to = reading.to.map_or(head, |to| to.min(head));
-    if reading.query.is_all() {
+    if reading.query.is_all() && reading.access.sees_everything() {
         return Ok(Position::new(to.get().saturating_sub(wanted)));
     }
     let mut missing = usize::try_from(wanted).unwrap_or(usize::MAX);
     let mut stretch = FIRST_SEARCH_EVENTS;
     while to > Position::START && missing > 0 {
         let before = Position::new(to.get().saturating_sub(stretch));
-        let query = reading.query.clone();
-        let most = missing;
-        let found = app.ask(move |store| newest(store, &query, before, to, most)).await?;
+        let (searched, most) = (reading.clone(), missing);
+        let found = app.ask(move |store| newest(store, &searched, before, to, most)).await?;
         if let Some(first) = found.first().filter(|_| found.len() >= missing) {
             return Ok(first.previous());
         }
@@ -199,15 +202,15 @@ async fn before_newest(
 /// The positions of the newest `most` events of a stretch.
 fn newest(
     store: &ServedStore,
-    query: &EventQuery,
+    reading: &EventReading,
     before: Position,
     to: Position,
     most: usize,
 ) -> Result<Vec<Position>, HttpProblem> {
     let mut found = std::collections::VecDeque::new();
-    let read = ReadRequest::from(before.next()).to(to).matching(query.clone());
+    let read = ReadRequest::from(before.next()).to(to).matching(reading.query.clone());
     for page in store.log().pages(read) {
-        for envelope in page?.envelopes() {
+        for envelope in page?.envelopes().filter(|it| reading.access.sees(it.space_id)) {
             found.push_back(envelope.position);
             if found.len() > most {
                 found.pop_front();

@@ -11,6 +11,7 @@ use spacefold::{Position, Revision, event::EventFilter};
 use super::{event_pages, live_events};
 use crate::{
     accept::{MediaType, negotiated},
+    access::CallerAccess,
     answer::{answer, tagged},
     app::App,
     body::WholeBody,
@@ -19,19 +20,22 @@ use crate::{
     path_ids::PathIds,
     problem::HttpProblem,
     selection::{WrittenFilter, WrittenReading, check_timeline},
+    tokens::TokenRight,
 };
 
 /// `GET /v1/events`
 pub(super) async fn list(
     State(app): State<App>,
+    access: CallerAccess,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, HttpProblem> {
     use MediaType::{EventStream, Json, NdJson};
+    access.require(TokenRight::Read)?;
     let media_type = negotiated(&headers, &[Json, NdJson, EventStream])?;
     let mut given = Parameters::of(&uri)?;
     let filter = WrittenFilter::of(&mut given)?.filter()?;
-    let reading = WrittenReading::of(&mut given)?.reading(&app, filter.clone())?;
+    let reading = WrittenReading::of(&mut given)?.reading(&app, filter.clone(), access)?;
     if media_type == EventStream {
         let snapshot = given.flag("snapshot")?;
         given.finish()?;
@@ -48,25 +52,29 @@ pub(super) async fn list(
 /// `POST /v1/events/query`
 pub(super) async fn query(
     State(app): State<App>,
+    access: CallerAccess,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpProblem> {
+    access.require(TokenRight::Read)?;
     let media_type = negotiated(&headers, &[MediaType::Json, MediaType::NdJson])?;
     Parameters::of(&uri)?.finish()?;
     let (_, body) = WholeBody::read(&app, &headers, body, &[MediaType::Json]).await?;
     let written: WrittenReading = body.parsed()?;
-    let reading = written.reading(&app, EventFilter::all())?;
+    let reading = written.reading(&app, EventFilter::all(), access)?;
     event_pages::answer_of(&app, reading, media_type).await
 }
 
 /// `GET /v1/events/{position}`
 pub(super) async fn one(
     State(app): State<App>,
+    access: CallerAccess,
     ids: PathIds,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, HttpProblem> {
+    access.require(TokenRight::Read)?;
     let mut given = Parameters::of(&uri)?;
     let names_timeline = check_timeline(&app, given.text("timeline")?.as_deref())?;
     given.finish()?;
@@ -81,7 +89,9 @@ pub(super) async fn one(
             let page = store.log().page_at(position)?;
             let mut out = Vec::new();
             if let Some(event) = page.as_ref().and_then(|page| page.events().next()) {
-                event?.write_json(&mut out);
+                let event = event?;
+                access.require_sight(event.space_id)?;
+                event.write_json(&mut out);
                 return Ok(out);
             }
             Err(match store.durable_head() {
@@ -98,18 +108,20 @@ pub(super) async fn one(
 /// `GET /v1/spaces/{space}/history`
 pub(super) async fn history(
     State(app): State<App>,
+    access: CallerAccess,
     ids: PathIds,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, HttpProblem> {
     let media_type = negotiated(&headers, &[MediaType::Json, MediaType::NdJson])?;
     let space_id = ids.id("space")?;
+    access.require_of(TokenRight::Read, &space_id)?;
     let mut given = Parameters::of(&uri)?;
     if !given.all("space").is_empty() {
         return Err(invalid("space", "it is in the path"));
     }
     let filter = WrittenFilter::of(&mut given)?.filter()?.spaces([&space_id]);
-    let reading = WrittenReading::of(&mut given)?.reading(&app, filter)?;
+    let reading = WrittenReading::of(&mut given)?.reading(&app, filter, access)?;
     given.finish()?;
     app.ask(move |store| match store.log().revision(&space_id)? {
         Revision::NONE => Err(HttpProblem::unknown_space(&space_id)),

@@ -18,6 +18,7 @@ use tokio::{
 use super::event_pages;
 use crate::{
     accept::MediaType,
+    access::CallerAccess,
     answer::negotiated_answer,
     app::App,
     channel_body::channel_body,
@@ -31,6 +32,9 @@ use crate::{
 
 /// Spaces whose states a stream may begin with.
 const MAX_SNAPSHOT_SPACES: usize = 64;
+
+/// How long a client is waited for that is to be told that its stream ends.
+const CLOSING_TIME: Duration = Duration::from_secs(1);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -64,7 +68,8 @@ pub(super) async fn stream(
     };
     let subscriber = PooledSubscriber::new(app.pool(), subscriber);
     let (out, body) = channel_body();
-    let stream = LiveStream { app: app.clone(), subscriber, out, _leave: leave };
+    let access = reading.access.clone();
+    let stream = LiveStream { app: app.clone(), subscriber, out, access, _leave: leave };
     tokio::spawn(stream.run(states));
     Ok(negotiated_answer(MediaType::EventStream, body, CacheRule::NoStore))
 }
@@ -91,6 +96,7 @@ async fn begin_with_states(
         let detail = format_args!("name 1 to {MAX_SNAPSHOT_SPACES} spaces to begin with");
         return Err(invalid("snapshot", detail));
     }
+    reading.access.require_sight_of(subscription.filter())?;
     let begun = app.ask(move |store| Ok(store.snapshot_then_subscribe(subscription)?)).await?;
     Ok((begun.snapshots, begun.tail))
 }
@@ -100,6 +106,7 @@ struct LiveStream {
     app: App,
     subscriber: PooledSubscriber,
     out: Sender<Bytes>,
+    access: CallerAccess,
     _leave: OwnedSemaphorePermit,
 }
 
@@ -139,8 +146,8 @@ impl LiveStream {
         };
         drop(self.subscriber);
         tracing::debug!(%position, "a stream is closed");
-        // To a client that takes nothing it is not told, and nobody waits for that.
-        let _ = self.out.try_send(closing);
+        // A client that takes nothing is not told.
+        let _ = timeout(CLOSING_TIME, self.out.send(closing)).await;
     }
 
     async fn write(&mut self, states: Vec<Snapshot>) -> Over {
@@ -157,8 +164,11 @@ impl LiveStream {
         while let Some(delivery) = self.subscriber.next().await? {
             match delivery {
                 Delivery::Events(page) => {
-                    self.write_page(PageText::new(page, EventForm::Streamed)).await?;
-                    told = told.max(self.subscriber.position());
+                    let text = PageText::new(page, EventForm::Streamed, self.access.clone());
+                    // Of what is not shown the client learns by a checkpoint.
+                    if self.write_page(text).await? {
+                        told = told.max(self.subscriber.position());
+                    }
                 }
                 Delivery::CaughtUp { position } => {
                     told = position;
@@ -188,7 +198,9 @@ impl LiveStream {
         self.tell("checkpoint", position, &json!({ "position": position })).await
     }
 
-    async fn write_page(&mut self, mut page: PageText) -> Result<(), Over> {
+    /// Sends what is shown of a page; answers whether anything is.
+    async fn write_page(&mut self, mut page: PageText) -> Result<bool, Over> {
+        let mut is_any = false;
         loop {
             let write = move || {
                 let mut out = Vec::new();
@@ -196,8 +208,9 @@ impl LiveStream {
             };
             let (rest, out, written) = self.app.pool().run_in_turn(write).await??;
             if written == 0 {
-                return Ok(());
+                return Ok(is_any);
             }
+            is_any = true;
             self.send(out.into()).await?;
             page = rest;
         }
@@ -242,10 +255,16 @@ pub(super) async fn long_poll(
     let subscription = Subscription::after(page.next).matching(filter).named("http");
     let subscriber = app.ask(move |store| Ok(store.subscribe(subscription)?)).await?;
     let mut subscriber = PooledSubscriber::new(app.pool(), subscriber);
+    let access = &reading.access;
     let something = async {
         loop {
             match subscriber.next().await {
-                Ok(Some(Delivery::Events(_)) | None) | Err(_) => return,
+                Ok(Some(Delivery::Events(page))) => {
+                    if page.envelopes().any(|envelope| access.sees(envelope.space_id)) {
+                        return;
+                    }
+                }
+                Ok(None) | Err(_) => return,
                 Ok(Some(_)) => {}
             }
         }

@@ -12,6 +12,7 @@ use spacefold::{Change, Moment, Position, Revision};
 use super::live_events;
 use crate::{
     accept::{MediaType, negotiated},
+    access::CallerAccess,
     answer::{answer, json, negotiated_answer, printed, tagged},
     app::App,
     chunks::{BodyChunks, CHUNK_BYTES, body_of},
@@ -22,6 +23,7 @@ use crate::{
     problem::HttpProblem,
     selection::check_timeline,
     served_store::ServedStore,
+    tokens::TokenRight,
 };
 
 /// Changes of a page that is asked for without a limit.
@@ -40,11 +42,13 @@ struct PrintedChanges<'a> {
 /// `GET /v1/spaces/{space}`
 pub(super) async fn state(
     State(app): State<App>,
+    access: CallerAccess,
     ids: PathIds,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, HttpProblem> {
     let space_id = ids.id("space")?;
+    access.require_of(TokenRight::Read, &space_id)?;
     let mut given = Parameters::of(&uri)?;
     let moment = AskedMoment::of(&mut given, &app)?;
     let after = given.number("after")?.map(Position::new);
@@ -103,11 +107,13 @@ fn asked_for(
 /// `GET /v1/spaces/{space}/blame`
 pub(super) async fn blame(
     State(app): State<App>,
+    access: CallerAccess,
     ids: PathIds,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, HttpProblem> {
     let space_id = ids.id("space")?;
+    access.require_of(TokenRight::Read, &space_id)?;
     let mut given = Parameters::of(&uri)?;
     let moment = AskedMoment::of(&mut given, &app)?;
     given.finish()?;
@@ -151,12 +157,14 @@ fn end(given: &mut Parameters, name: &'static str) -> Result<Moment, HttpProblem
 /// `GET /v1/spaces/{space}/diff`
 pub(super) async fn diff(
     State(app): State<App>,
+    access: CallerAccess,
     ids: PathIds,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, HttpProblem> {
     let media_type = negotiated(&headers, &[MediaType::Json, MediaType::NdJson])?;
     let space_id = ids.id("space")?;
+    access.require_of(TokenRight::Read, &space_id)?;
     let mut given = Parameters::of(&uri)?;
     let (from, to) = (end(&mut given, "from")?, end(&mut given, "to")?);
     let document_id = given.text("document")?;

@@ -13,6 +13,7 @@ use spacefold::{Position, Revision, Snapshot, SnapshotError, Timestamp, state::S
 
 use crate::{
     accept::{MediaType, negotiated},
+    access::CallerAccess,
     answer::{negotiated_answer, printed, tagged},
     app::App,
     chunks::{BodyChunks, CHUNK_BYTES, body_of},
@@ -22,6 +23,7 @@ use crate::{
     path_ids::segment_of_id,
     problem::HttpProblem,
     served_store::ServedStore,
+    tokens::TokenRight,
 };
 
 /// Spaces of a page that is asked for without a limit.
@@ -56,17 +58,28 @@ struct PrintedSpaces {
 
 /// The ids of the spaces, in order, a few at a time.
 struct SpaceIds {
+    access: CallerAccess,
     after: Option<String>,
     found: VecDeque<String>,
     is_last: bool,
 }
 
 impl SpaceIds {
-    fn after(after: Option<String>) -> Self {
-        Self { after, found: VecDeque::new(), is_last: false }
+    fn after(after: Option<String>, access: CallerAccess) -> Self {
+        Self { access, after, found: VecDeque::new(), is_last: false }
     }
 
+    /// The next one that the caller sees.
     fn next(&mut self, store: &ServedStore) -> Result<Option<String>, HttpProblem> {
+        loop {
+            match self.next_of_all(store)? {
+                Some(space_id) if !self.access.sees(&space_id) => {}
+                next => return Ok(next),
+            }
+        }
+    }
+
+    fn next_of_all(&mut self, store: &ServedStore) -> Result<Option<String>, HttpProblem> {
         if self.found.is_empty() && !self.is_last {
             let found = store.log().spaces_after(self.after.as_deref(), LOOK_SPACES)?;
             self.is_last = found.len() < LOOK_SPACES;
@@ -111,9 +124,11 @@ fn listing(
 /// `GET /v1/spaces`
 pub(super) async fn list(
     State(app): State<App>,
+    access: CallerAccess,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, HttpProblem> {
+    access.require(TokenRight::Read)?;
     let media_type = negotiated(&headers, &[MediaType::Json, MediaType::NdJson])?;
     let mut given = Parameters::of(&uri)?;
     let moment = AskedMoment::of(&mut given, &app)?;
@@ -124,7 +139,7 @@ pub(super) async fn list(
     let at = asked.as_ref().map(|(position, _)| *position);
     if media_type == MediaType::NdJson {
         let left = limit.unwrap_or(u64::MAX);
-        let lines = SpaceLines { app: app.clone(), ids: SpaceIds::after(after), at, left };
+        let lines = SpaceLines { app: app.clone(), ids: SpaceIds::after(after, access), at, left };
         let body = body_of(&app, lines).await?;
         return Ok(negotiated_answer(media_type, body, CacheRule::NoStore));
     }
@@ -134,7 +149,9 @@ pub(super) async fn list(
         return Err(invalid("limit", format_args!("a page has 1 to {most} spaces")));
     }
     let page_time = app.limits().page_time;
-    let page = app.ask(move |store| read_page(store, after, limit, at, page_time)).await?;
+    let page = app
+        .ask(move |store| read_page(store, SpaceIds::after(after, access), limit, at, page_time))
+        .await?;
     // Which spaces a position has may be told: where the page ends may not, by the time that it took.
     let cache = match &asked {
         Some(_) if page.next.is_none() => moment.cache(),
@@ -152,13 +169,12 @@ pub(super) async fn list(
 
 fn read_page(
     store: &ServedStore,
-    after: Option<String>,
+    mut ids: SpaceIds,
     limit: u64,
     at: Option<Position>,
     page_time: std::time::Duration,
 ) -> Result<PrintedSpaces, HttpProblem> {
     let began = std::time::Instant::now();
-    let mut ids = SpaceIds::after(after);
     let mut spaces = Vec::new();
     let mut left = limit;
     while left > 0 {

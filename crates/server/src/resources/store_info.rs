@@ -6,8 +6,8 @@ use spacefold::{Position, projection::ProjectionInfo, subscribe::DurableSubscrip
 
 use super::root::PrintedTimelineFork;
 use crate::{
-    answer::json, app::App, entity_tag::CacheRule, parameters::Parameters, problem::HttpProblem,
-    served_store::ServedStore,
+    access::CallerAccess, answer::json, app::App, entity_tag::CacheRule, parameters::Parameters,
+    problem::HttpProblem, served_store::ServedStore, tokens::TokenRight,
 };
 
 #[derive(Serialize)]
@@ -51,7 +51,12 @@ struct PrintedPlace {
     parked: usize,
 }
 
-pub(super) async fn get(State(app): State<App>, uri: Uri) -> Result<Response, HttpProblem> {
+pub(super) async fn get(
+    State(app): State<App>,
+    access: CallerAccess,
+    uri: Uri,
+) -> Result<Response, HttpProblem> {
+    access.require(TokenRight::Admin)?;
     Parameters::of(&uri)?.finish()?;
     json(&app.ask(looked_at).await?, CacheRule::NoStore)
 }

@@ -16,3 +16,5 @@ mod hostile;
 mod reading;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod who_may;
