@@ -37,11 +37,13 @@ impl Document {
 
 #[pymethods]
 impl Document {
+    /// Its id.
     #[getter]
     fn document_id(&self) -> &str {
         &self.document_id
     }
 
+    /// Where it is.
     #[getter]
     fn path(&self) -> &str {
         self.document.path()
@@ -59,11 +61,13 @@ impl Document {
         json::object_to_py(py, self.document.attributes())
     }
 
+    /// The position of the event that added it.
     #[getter]
     fn added_position(&self) -> u64 {
         self.document.added_position().get()
     }
 
+    /// The position of the last event that changed it.
     #[getter]
     fn updated_position(&self) -> u64 {
         self.document.updated_position().get()
@@ -76,11 +80,13 @@ impl Document {
 
 #[pymethods]
 impl Snapshot {
+    /// The space.
     #[getter]
     fn space_id(&self) -> &str {
         self.0.space_id()
     }
 
+    /// Its name; `None` before it has one.
     #[getter]
     fn name(&self) -> Option<&str> {
         self.0.name()
@@ -98,21 +104,25 @@ impl Snapshot {
         self.0.position().get()
     }
 
+    /// The revision of the space: how many events it has had.
     #[getter]
     fn revision(&self) -> u64 {
         self.0.revision().get()
     }
 
+    /// When it was created, in UTC.
     #[getter]
     fn created_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.0.created_at().map(|time| times::to_datetime(py, time)).transpose()
     }
 
+    /// When its newest event was recorded, in UTC.
     #[getter]
     fn updated_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         times::to_datetime(py, self.0.updated_at())
     }
 
+    /// What `space.updated` has merged: a new `dict` each time.
     #[getter]
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         json::object_to_py(py, self.0.metadata())
@@ -135,6 +145,7 @@ impl Snapshot {
         self.0.document_at(path).map(|(id, document)| Document::new(id, document))
     }
 
+    /// Whether a document is at this path.
     fn has_path(&self, path: &str) -> bool {
         self.0.has_path(path)
     }
@@ -211,6 +222,7 @@ impl Change {
         self.change.kind()
     }
 
+    /// The document that it is of, where it is of one.
     #[getter]
     fn document_id(&self) -> Option<&str> {
         self.change.document_id()
@@ -234,10 +246,12 @@ impl Change {
         self.field(py, "after")
     }
 
+    /// The change as one line of JSON.
     fn to_json(&self) -> String {
         self.change.to_json()
     }
 
+    /// The change as a `dict`.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         json::loads(py, &self.change.to_json())
     }

@@ -1,5 +1,6 @@
 """Events that the module ``event_model`` has no words for: with tags, and of an application's
-own."""
+own.
+"""
 
 # The type of an event is wider here than in the module: a program that has types of its own knows.
 # pyright: reportIncompatibleVariableOverride=false

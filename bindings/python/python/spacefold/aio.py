@@ -147,7 +147,8 @@ class Store:
 
 class Subscription:
     """An open subscription: ``async for`` gives each event and waits for the next one; it ends when
-    the subscription or the store is closed. One task receives from it."""
+    the subscription or the store is closed. One task receives from it.
+    """
 
     def __init__(self, subscription: _native.Subscription) -> None:
         self._subscription = subscription
@@ -224,7 +225,8 @@ class Subscription:
 
 class Opening:
     """A store that is about to be opened: awaited, or entered by ``async with``, which closes
-    it."""
+    it.
+    """
 
     def __init__(self, opening: Callable[[], _native.Store]) -> None:
         self._opening = opening

@@ -116,7 +116,8 @@ class EventBus:
     Without a store, ``history_size`` events are kept for ``history``. Over a store, ``retries`` is
     how often a handler that raised is called again, ``backoff`` seconds later, twice as long each
     time, before the event is parked for it; the other handlers are called all the same. A bus over
-    a store calls handlers in one thread of its own, one event after the other."""
+    a store calls handlers in one thread of its own, one event after the other.
+    """
 
     def __init__(
         self,
@@ -144,7 +145,8 @@ class EventBus:
     @property
     def store(self) -> Store | None:
         """The store whose commits it tells of; ``None`` for one that only tells what is
-        published."""
+        published.
+        """
         return self._store
 
     def subscribe(
@@ -192,7 +194,8 @@ class EventBus:
 
         Else calls the handlers; ``async def`` ones become tasks of the running loop, or are run to
         their end where none is running. A handler that raises is logged, told of in the answer, and
-        keeps no other one from being called."""
+        keeps no other one from being called.
+        """
         self._check_open()
         if self._store is not None:
             return Published(event, receipt=self._store.append(event))
@@ -235,7 +238,8 @@ class EventBus:
         limit: int | None = None,
     ) -> list[SpaceEvent]:
         """The events that were published, oldest first, the last ``limit`` of them: those that are
-        kept, or over a store all that it has."""
+        kept, or over a store all that it has.
+        """
         if self._store is not None:
             wanted = None if event_type is None else _type_name(event_type)
             chosen = Filter(types=wanted, spaces=space_id)
@@ -256,7 +260,8 @@ class EventBus:
     def start(self) -> None:
         """Begins to call handlers, over a store. A bus without a name begins by itself with its
         first handler, at what is committed from then on; one with a name where it was, the first
-        time at the first event, so that its handlers are there by then."""
+        time at the first event, so that its handlers are there by then.
+        """
         if self._store is None:
             return
         with self._lock:
@@ -281,7 +286,8 @@ class EventBus:
 
     def retry_parked(self) -> int:
         """Calls handlers again with what is parked for them; answers how many events are left. An
-        event whose handler is not there stays parked."""
+        event whose handler is not there stays parked.
+        """
         delivering = self._delivering
         return 0 if delivering is None else delivering.retry()
 

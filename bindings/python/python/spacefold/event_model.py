@@ -64,7 +64,8 @@ class SpaceEvent:
     """Something that happened to a space.
 
     ``source`` says who says so, ``correlation_id`` what it belongs to; the id and the time are made
-    up when they are left out."""
+    up when they are left out.
+    """
 
     event_type: SpaceEventType
     space_id: str

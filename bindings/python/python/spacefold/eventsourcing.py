@@ -245,7 +245,8 @@ class SpacefoldAggregateRecorder(_SpacefoldRecorder, AggregateRecorder):
         self, originator_id: UUID | str, gt: int | None, lte: int | None
     ) -> Iterator[RecordedEvent]:
         """The events of an aggregate; those up to ``gt`` are passed over where versions rise one by
-        one with the revisions of the space, as those of the library's aggregates do."""
+        one with the revisions of the space, as those of the library's aggregates do.
+        """
         space_id = self._space(originator_id)
         after = 0
         if gt is not None and gt > 0 and self._purpose == "events":

@@ -25,7 +25,8 @@ for ever. What an event writes is kept when ``apply`` returns, all or none.
 
 ``apply`` is called by one thread of Python, which is there from ``register`` until the store is
 closed, for live folding and rebuilds alike. It should depend on the event and the table alone, and
-cannot wait for its store."""
+cannot wait for its store.
+"""
 
 from __future__ import annotations
 
@@ -178,7 +179,8 @@ class ProjectionHandle(_Rows):
 
     def rebuild(self, *, replace: bool = False) -> str:
         """Folds all rows anew and compares them: ``"identical"``, ``"diverged"``, or with
-        ``replace`` ``"replaced"``."""
+        ``replace`` ``"replaced"``.
+        """
         return self._projecting.rebuild(replace=replace)
 
 

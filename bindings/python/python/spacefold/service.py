@@ -169,7 +169,8 @@ class SpaceService:
 
     def set_content(self, space_id: str, document_id: str, content: bytes) -> Outcome:
         """Keeps content and gives it to a document: ``document.content_changed``, unless it has
-        it."""
+        it.
+        """
         return self.execute(space_id, "set_content", document_id=document_id, content=content)
 
     def set_content_hash(self, space_id: str, document_id: str, hash: str) -> Outcome:
