@@ -38,7 +38,7 @@ use self::{
 use crate::{
     block::{self, index::kept::KeptIndex},
     copy_in_use::Copy,
-    embedded_log::StoreInfo,
+    embedded_log::{StoreBytes, StoreInfo},
     environment::Environment,
     error::OpenError,
     folder::StoreFolder,
@@ -212,8 +212,10 @@ impl Follower {
         self.inner.waiting.stop();
     }
 
-    pub(crate) fn folder(&self) -> &StoreFolder {
-        &self.inner.shared.folder
+    /// The bytes of the files of the store, by what they are. Cost: looks at every file of the folder.
+    #[must_use]
+    pub fn file_bytes(&self) -> StoreBytes {
+        StoreBytes::of(&self.inner.shared.folder)
     }
 
     fn failed(&self, error: OpenError) -> ReadError {

@@ -108,7 +108,8 @@ impl Doctor {
         }
         session.output.flush()?;
         let wrong = printed.findings.iter();
-        let wrong = wrong.filter(|it| matches!(it.verdict, FindingVerdict::Wrong | FindingVerdict::Damaged));
+        let wrong = wrong
+            .filter(|it| matches!(it.verdict, FindingVerdict::Wrong | FindingVerdict::Damaged));
         match (is_damaged, is_wrong) {
             (false, false) => Ok(()),
             (is_damaged, _) => Err(Failure::new(
