@@ -38,7 +38,7 @@ use self::{
 use crate::{
     block::{self, index::kept::FoundIndex},
     copy_in_use::Copy,
-    embedded_log::StoreInfo,
+    embedded_log::{StoreBytes, StoreInfo},
     environment::Environment,
     error::OpenError,
     folder::StoreFolder,
@@ -218,8 +218,10 @@ impl Follower {
         self.inner.following.lock().look_anew(&self.inner.shared)
     }
 
-    pub(crate) fn folder(&self) -> &StoreFolder {
-        &self.inner.shared.folder
+    /// The bytes of the files of the store, by what they are. Cost: looks at every file of the folder.
+    #[must_use]
+    pub fn file_bytes(&self) -> StoreBytes {
+        StoreBytes::of(&self.inner.shared.folder)
     }
 
     fn failed(&self, error: OpenError) -> ReadError {

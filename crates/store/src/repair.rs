@@ -14,7 +14,7 @@ use crate::{
     folder::{HEAD, StoreFolder},
     head_file::HeadFile,
     journal::segments::NotedSegments,
-    recovery,
+    recovery::{self, heal::OtherCopy},
     remake::RemakeError,
     salvage::FoundCopy,
 };
@@ -49,7 +49,7 @@ pub struct RepairReport {
 /// # Cost
 /// Reads every byte of the journal and its segments, and of `other`, and writes sled's copy.
 pub fn repair_log(path: &Path, other: Option<&Path>) -> Result<RepairReport, RemakeError> {
-    clock::check().map_err(OpenError::from)?;
+    clock::check()?;
     let environment = Environment::default();
     let no_store = || OpenError::NoStore { path: path.to_owned() };
     let folder = StoreFolder::open(&environment, path)?.ok_or_else(no_store)?;
@@ -87,7 +87,11 @@ fn repair(folder: &StoreFolder, other: Option<&Path>) -> Result<RepairReport, Re
     recovery::parts::check_folders(folder)?;
     let head = keep_copy_of_head(folder)?;
     let has_damaged_slot = head_file.is_damaged();
-    let healed = recovery::heal::heal(folder, &mut head_file, other.as_ref());
+    let healed = recovery::heal::heal(
+        folder,
+        &mut head_file,
+        other.as_ref().map(|other| other as &dyn OtherCopy),
+    );
     // Whether what is there now is a store is for opening to say.
     let read = healed.and_then(|healed| {
         let (parts, older_head) =

@@ -4,7 +4,7 @@ use spacefold_disk::Folder;
 use spacefold_event_core::{Position, StorageErrorKind, Timestamp, bytes::to_u64};
 
 use super::EmbeddedLog;
-use crate::{error::StorePart, folder::StoreFolder, follower::Follower, shared::SharedStore};
+use crate::{error::StorePart, folder::StoreFolder, shared::SharedStore};
 
 /// How deep a folder of a store is looked into.
 const DEPTH: usize = 4;
@@ -65,7 +65,7 @@ impl StoreBytes {
         journal + sealed + sled + content + derived + reserve + set_aside
     }
 
-    fn of(folder: &StoreFolder) -> Self {
+    pub(crate) fn of(folder: &StoreFolder) -> Self {
         let root = folder.held();
         let mut bytes = Self {
             journal: folder.bytes_of(StorePart::Journal),
@@ -130,14 +130,6 @@ impl EmbeddedLog {
     #[must_use]
     pub fn file_bytes(&self) -> StoreBytes {
         StoreBytes::of(&self.inner.shared.folder)
-    }
-}
-
-impl Follower {
-    /// The bytes of the files of the store, by what they are. Cost: looks at every file of the folder.
-    #[must_use]
-    pub fn file_bytes(&self) -> StoreBytes {
-        StoreBytes::of(self.folder())
     }
 }
 

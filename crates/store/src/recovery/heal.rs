@@ -2,11 +2,13 @@
 //! they are this store's and fit, and from the frames that are still whole.
 
 mod blocks;
+mod other_copy;
 mod segment_plan;
 mod whole;
 
 use spacefold_event_core::Position;
 
+pub(crate) use self::other_copy::OtherCopy;
 use self::{
     blocks::{Blocks, ChainEnd},
     segment_plan::SegmentPlan,
@@ -27,19 +29,18 @@ use crate::{
         segments,
     },
     kin,
-    salvage::FoundCopy,
 };
 
-/// Mends whatever of the journal can be mended; whether anything was. The lock must be held. What this
-/// store lacks may be taken from another copy of it, if there is one.
-/// Nothing is changed unless every event that is known to have been durable is there afterwards.
+/// Mends whatever of the journal can be mended, from another copy of the store too, if there is one;
+/// whether anything was. The lock must be held. Nothing is changed unless every event that is known to
+/// have been durable is there afterwards.
 ///
 /// # Errors
 /// [`OpenError::PartsDiffer`] when the parts are not all of this store and of one time.
 pub(crate) fn heal(
     folder: &StoreFolder,
     head_file: &mut HeadFile,
-    other: Option<&FoundCopy>,
+    other: Option<&dyn OtherCopy>,
 ) -> Result<bool, OpenError> {
     let head = head_file.head().clone();
     let kin = kin::judge(folder, &head)?;

@@ -1,6 +1,10 @@
 //! Putting the pieces together: at each position the one that is trusted most, in the new log.
 
-use std::{cmp::Reverse, path::PathBuf, sync::Arc};
+use std::{
+    cmp::Reverse,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rapidhash::RapidHashSet;
 use spacefold_event_core::{
@@ -369,13 +373,13 @@ fn breaks_chain(piece: &Piece, next: Position, crc: Option<u32>) -> bool {
     }
 }
 
-fn note_left(left: &mut Vec<LeftOut>, position: Position, file: &PathBuf) {
+fn note_left(left: &mut Vec<LeftOut>, position: Position, file: &Path) {
     match left.last_mut() {
-        Some(last) if last.last.next() == position && last.file == *file => {
+        Some(last) if last.last.next() == position && last.file == file => {
             (last.last, last.events) = (position, last.events + 1);
         }
         _ => {
-            let file = file.clone();
+            let file = file.to_owned();
             left.push(LeftOut { first: position, last: position, events: 1, file });
         }
     }

@@ -95,7 +95,7 @@ impl LogCourse {
         let is_beyond = stretch.incarnation > newest;
         let is_apart = self.sessions.excludes(stretch.incarnation)
             || self.apart.contains(&stretch.incarnation);
-        !is_apart && !(is_parted && is_beyond)
+        !(is_apart || is_parted && is_beyond)
     }
 
     /// Whether a later session has begun at or before a piece: it went on from what was before it, so

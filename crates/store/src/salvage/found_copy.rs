@@ -14,7 +14,9 @@ use super::{
     survey,
     window::SalvageWindow,
 };
-use crate::{block::BlockHash, journal::frame::Frame, remake::RemakeError};
+use crate::{
+    block::BlockHash, journal::frame::Frame, recovery::heal::OtherCopy, remake::RemakeError,
+};
 
 /// What is whole of a store in another folder.
 #[derive(Debug)]
@@ -64,21 +66,19 @@ impl FoundCopy {
     pub(crate) fn is_empty(&self) -> bool {
         self.blocks.is_empty() && self.frames.is_empty()
     }
+}
 
-    /// The blocks that begin at a position.
-    pub(crate) fn blocks_at(&self, first: Position) -> impl Iterator<Item = Vec<u8>> {
+impl OtherCopy for FoundCopy {
+    fn blocks_at(&self, first: Position) -> Vec<Vec<u8>> {
         let places = self.blocks.get(&first).into_iter().flatten();
-        places.filter_map(|place| {
+        let blocks = places.filter_map(|place| {
             let mut window = SalvageWindow::open(self.files.get(place.file)?).ok()??;
             Some(window.at(place.offset, place.len).ok()?.to_vec())
-        })
+        });
+        blocks.collect()
     }
 
-    /// Calls `visit` with every frame.
-    pub(crate) fn visit_frames(
-        &self,
-        visit: &mut dyn FnMut(&Frame<'_>),
-    ) -> Result<(), StorageError> {
+    fn visit_frames(&self, visit: &mut dyn FnMut(&Frame<'_>)) -> Result<(), StorageError> {
         for (file, stretch) in &self.frames {
             let Some(path) = self.files.get(*file) else { continue };
             let Some(mut window) = SalvageWindow::open(path)? else { continue };

@@ -93,10 +93,9 @@ fn look(
         } else if kind.is_dir()
             && depth > 0
             && !NO_LOG.iter().any(|name| entry.file_name() == *name)
+            && let Err(error) = look(root, &path, depth - 1, files, sled)
         {
-            if let Err(error) = look(root, &path, depth - 1, files, sled) {
-                tracing::warn!(folder = %path.display(), %error, "a folder cannot be looked into");
-            }
+            tracing::warn!(folder = %path.display(), %error, "a folder cannot be looked into");
         }
     }
     Ok(())

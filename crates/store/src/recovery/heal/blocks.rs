@@ -4,13 +4,13 @@ use std::{cell::OnceCell, sync::Arc};
 
 use spacefold_event_core::Position;
 
+use super::other_copy::OtherCopy;
 use crate::{
     block::{self, Block, BlockError, BlockHash, EncodedBlock},
     folder::StoreFolder,
     head::Head,
     kin::Kin,
     log_copy::{Duplicate, LogCopy},
-    salvage::FoundCopy,
 };
 
 /// The end of a row of blocks: its last position, and the hash of the last block.
@@ -20,7 +20,7 @@ pub(super) type ChainEnd = (Position, BlockHash);
 /// opens, and the outcome may be that nothing can be mended.
 pub(super) struct Blocks<'a> {
     /// Another copy of the store, which may have what sled has not.
-    other: Option<&'a FoundCopy>,
+    other: Option<&'a dyn OtherCopy>,
     folder: StoreFolder,
     store_id: [u8; 16],
     /// The last sealed position that HEAD knows, and the hash there.
@@ -40,7 +40,7 @@ impl<'a> Blocks<'a> {
         folder: &StoreFolder,
         head: &Head,
         kin: Kin,
-        other: Option<&'a FoundCopy>,
+        other: Option<&'a dyn OtherCopy>,
     ) -> Self {
         Self {
             other,
@@ -101,7 +101,7 @@ impl<'a> Blocks<'a> {
         // Beyond what HEAD knows the end of, nothing proves that the other copy did not go on apart.
         let is_proved = |(_, end): &(EncodedBlock, ChainEnd)| end.0 <= self.sealed.0;
         let of_other = || {
-            let mut blocks = self.other?.blocks_at(first);
+            let mut blocks = self.other?.blocks_at(first).into_iter();
             blocks.find_map(|it| self.following(after, it).filter(is_proved))
         };
         of_sled().or_else(of_other)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use spacefold_disk::Access;
 use spacefold_event_core::{Position, Records, StorageError};
 
+use super::other_copy::OtherCopy;
 use crate::{
     folder::StoreFolder,
     head::{Head, extension::Witness},
@@ -13,7 +14,6 @@ use crate::{
         scan::{FoundFiles, unpack},
     },
     recovery::compare::{self, Compare},
-    salvage::FoundCopy,
 };
 
 /// Every whole frame that counts, by its first position; of several at one, that of the latest
@@ -50,7 +50,7 @@ impl WholeFrames {
     }
 
     /// Adds those of another copy of the store, as far as they are of sessions that HEAD knows.
-    pub(super) fn add(&mut self, other: &FoundCopy, head: &Head) -> Result<(), StorageError> {
+    pub(super) fn add(&mut self, other: &dyn OtherCopy, head: &Head) -> Result<(), StorageError> {
         other.visit_frames(&mut |frame| {
             let header = &frame.header;
             if head.allows(header) && !head.sessions.excludes(header.incarnation) {

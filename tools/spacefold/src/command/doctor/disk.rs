@@ -19,8 +19,10 @@ use crate::{error::Failure, output::bytes};
 
 /// Syncs that are measured.
 const SYNCS: usize = 20;
-/// A sync that takes longer makes every append wait.
+/// A sync that takes longer is worth knowing: every append waits for one.
 const SLOW_SYNC: Duration = Duration::from_millis(20);
+/// One that takes longer is none of a disk that works.
+const STUCK_SYNC: Duration = Duration::from_millis(500);
 /// One that takes less was none of a disk.
 const FAST_SYNC: Duration = Duration::from_micros(20);
 /// What a store may need before anybody notices: journal files, a segment, sled's copy of it.
@@ -79,7 +81,11 @@ pub(super) fn look(path: &Path, found: &mut Findings) -> Result<(), Failure> {
 }
 
 /// The magic number of a file system: some systems have it signed.
-#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
+#[allow(
+    clippy::unnecessary_cast,
+    clippy::cast_sign_loss,
+    reason = "its type is the system's affair"
+)]
 const fn kind_number(kind: rustix::fs::FsWord) -> u64 {
     kind as u64 & 0xffff_ffff
 }
@@ -120,8 +126,10 @@ fn look_at_syncs(path: &Path, found: &mut Findings) {
         median.as_secs_f64() * 1e3,
         longest.as_secs_f64() * 1e3
     );
-    if median > SLOW_SYNC {
-        found.wrong(
+    if median > STUCK_SYNC {
+        found.wrong("syncs", what, "look at the disk, and at what else writes to it");
+    } else if median > SLOW_SYNC {
+        found.note(
             "syncs",
             what,
             "every append waits for one: group appends, choose another durability, or a disk that \
