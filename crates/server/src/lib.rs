@@ -97,7 +97,7 @@ use crate::app::App;
 /// settings before the store is closed.
 ///
 /// # Examples
-/// See the [crate](crate) and [`serve`].
+/// See the [crate] and [`serve`].
 pub fn router(spaces: impl Into<ServedStore>, settings: Settings) -> Router {
     let app = App::new(spaces.into(), settings);
     let guarded = middleware::from_fn_with_state(app.clone(), guard::guard);
