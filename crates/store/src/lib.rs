@@ -40,6 +40,7 @@ mod kin;
 mod lineage;
 mod live;
 mod log_copy;
+mod log_restore;
 mod lookup;
 mod opener;
 mod options;
@@ -75,7 +76,13 @@ pub use self::{
     embedded_log::{EmbeddedLog, StoreInfo},
     error::{OpenError, StorePart},
     folder::is_store,
-    follower::{Follower, FollowerOptions, StoreOwner},
+    follower::{
+        BackupFrames, BackupHead, BackupSegment, BackupView, Follower, FollowerOptions,
+        SegmentBytes, StoreOwner,
+    },
+    log_restore::{
+        LogRestore, LogRestoreError, RestoredPoint, frames_position_by, segment_position_by,
+    },
     options::{Durability, StoreOptions},
     verify::{
         OnDamage, Problem, VerifyDepth, VerifyOptions, VerifyReport, verify, verify_beside,
