@@ -256,6 +256,18 @@ fn no_command_shows_people_what_moves_the_cursor() {
     shown.people(0, &["checkout", "git\u{202e}", &files]);
     shown.shows(1, &["checkout", "git\u{202e}", &files]);
 
+    let (backups, restored) = (path("backups"), path("restored"));
+    shown.people(0, &["backup", &backups]);
+    shown.people(0, &["backup", "list", &backups]);
+    shown.people(0, &["backup", "drill", &backups]);
+    shown.people(0, &["restore", &backups, &restored]);
+    shown.shows(1, &["restore", &backups, &restored]);
+    shown.shows(1, &["restore", &path("absent"), &path("nowhere")]);
+    shown.shows(1, &["backup", &files]);
+    fs::write(Path::new(&backups).join("manifests/0000000001.json"), HOSTILE).unwrap();
+    shown.people(3, &["backup", "list", &backups]);
+    shown.people(3, &["backup", "verify", &backups]);
+
     every_command_was_run(&shown.ran);
 }
 

@@ -1,6 +1,7 @@
 //! Everything that is tested from outside the crates.
 
 mod arbitrary;
+mod archive;
 mod bus;
 mod checkout;
 mod cli;

@@ -217,7 +217,7 @@ fn parent_of(path: &Path) -> PathBuf {
     }
 }
 
-fn pack_name(number: u32) -> String {
+pub(crate) fn pack_name(number: u32) -> String {
     format!("{number:010}.pack")
 }
 

@@ -16,6 +16,7 @@
 //! `docs/format.md` has every byte on disk.
 
 mod active;
+mod backup;
 mod chunk_list;
 mod chunks;
 mod collect;
@@ -41,6 +42,7 @@ mod verify;
 mod writer;
 
 pub use self::{
+    backup::{BackupPack, BackupPacks, ContentBackup, ContentRestore},
     chunks::{MAX_CHUNK_BYTES, WHOLE_CONTENT_BYTES},
     collect::CollectReport,
     error::OpenContentError,

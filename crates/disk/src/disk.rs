@@ -187,6 +187,19 @@ pub trait Folder: fmt::Debug + Send + Sync {
     /// When it cannot be renamed: the old name stays.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError>;
 
+    /// As [`Folder::rename`] of a file within this folder, unless something has the new name: `false`
+    /// then, and the old name stays. Of several who try at once one has it, in other processes too where
+    /// the disk is the operating system's.
+    ///
+    /// # Errors
+    /// As [`Folder::rename`].
+    fn rename_new(&self, from: &str, to: &str) -> Result<bool, StorageError> {
+        if self.find(to, Access::Read)?.is_some() {
+            return Ok(false);
+        }
+        self.rename(Path::new(from), Path::new(to)).map(|()| true)
+    }
+
     /// Removes a file from it.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use nix::{
 use rustix::{
     fs::{
         Advice, AtFlags, CWD, Dir, Mode, OFlags, fadvise, fcntl_getfl, fcntl_setfl, fstat, fsync,
-        mkdirat, openat, renameat, statat, unlinkat,
+        linkat, mkdirat, openat, renameat, statat, unlinkat,
     },
     io::{Errno, retry_on_intr},
 };
@@ -202,6 +202,18 @@ impl Folder for RealFolder {
     fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
         let renamed = renameat(&self.handle, from, &self.handle, to).map_err(io::Error::from);
         renamed.doing(|| format!("{} to {}", self.said("renaming", from), to.display()))
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> Result<bool, StorageError> {
+        // A link is refused where the name is taken, on every file system that has links.
+        let linked = linkat(&self.handle, from, &self.handle, to, AtFlags::empty());
+        match linked {
+            Err(Errno::EXIST) => return Ok(false),
+            linked => linked
+                .map_err(io::Error::from)
+                .doing(|| format!("{} to {to}", self.said("renaming", from)))?,
+        }
+        self.remove(from).map(|()| true)
     }
 
     fn remove(&self, name: &str) -> Result<(), StorageError> {

@@ -192,3 +192,21 @@ fn a_folder_that_many_make_at_once_is_there_for_each_of_them() {
         assert_eq!(names, NAMES);
     }
 }
+
+#[test]
+fn a_file_is_given_a_new_name_unless_another_has_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let real = RealDisk.folder(scratch.path()).unwrap().unwrap();
+    for root in [real, SimDisk::default().root(), MemoryDisk::new().root()] {
+        for (name, bytes) in [("a", b"first"), ("b", b"later")] {
+            root.create(name).unwrap().write_all_at(bytes, 0).unwrap();
+        }
+        assert!(root.rename_new("a", "new").unwrap(), "{root:?}");
+        assert!(!root.rename_new("b", "new").unwrap(), "{root:?}");
+        assert!(root.rename_new("absent", "other").is_err(), "{root:?}");
+        let mut names = root.names().unwrap();
+        names.sort_unstable();
+        assert_eq!(names, ["b", "new"]);
+        assert_eq!(root.open("new", Access::Read).unwrap().read_all().unwrap(), b"first");
+    }
+}

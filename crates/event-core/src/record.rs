@@ -10,10 +10,10 @@
 mod body;
 mod builder;
 mod columns;
+mod part;
 mod payload_bytes;
 mod rare;
 mod records;
-mod rest;
 mod schemas;
 mod stored_columns;
 mod text;

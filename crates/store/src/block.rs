@@ -8,6 +8,8 @@ pub(crate) mod index;
 pub(crate) mod plan;
 pub(crate) mod segment;
 
+use std::sync::Arc;
+
 use spacefold_event_core::{
     Assignments, CorruptRecords, EncodedBody, EventId, MAX_APPEND_EVENTS, Position, Records,
     Schemas, Timestamp,
@@ -16,6 +18,7 @@ use spacefold_event_core::{
 
 use crate::{
     event_keys::{EventKeys, KeyedOrigin},
+    run::RecordRun,
     scratch,
     wire::{MAX_ASSIGNMENTS_BYTES, MAX_BODY_BYTES, MAX_EXTENSION_BYTES, check_run, is_extension},
 };
@@ -119,6 +122,14 @@ pub(crate) struct Block {
     assignments: Vec<u8>,
     rest: Vec<u8>,
     dense: Vec<u8>,
+}
+
+/// What a block says of itself.
+#[derive(Debug)]
+pub(crate) struct BlockLook<'a> {
+    pub(crate) header: BlockHeader,
+    pub(crate) extension: &'a [u8],
+    pub(crate) hash: BlockHash,
 }
 
 /// Why bytes are no block of this store.
@@ -289,6 +300,12 @@ pub(crate) fn records(
     parts.with_rest(|rest| parts.records(rest, schemas))
 }
 
+/// What a block that is exactly `bytes` says, its checksum believed and nothing unpacked.
+pub(crate) fn look(bytes: &[u8], store_id: [u8; 16]) -> Result<BlockLook<'_>, BlockError> {
+    let BlockParts { header, extension, hash, .. } = BlockParts::of(bytes, store_id)?;
+    Ok(BlockLook { header, extension, hash })
+}
+
 /// The id of each record of a block that is exactly `bytes`, and with schemas the origins of those that
 /// have one: for these the columns are unpacked, but no text and no payload.
 pub(crate) fn event_keys(
@@ -387,6 +404,13 @@ impl<'a> BlockParts<'a> {
 }
 
 impl Block {
+    /// Its records with their bytes, as they stand in a frame.
+    pub(crate) fn into_run(self) -> Result<RecordRun, BlockError> {
+        let count = self.records.len();
+        let body = EncodedBody::from_bytes([self.rest, self.dense].concat(), count)?;
+        Ok(RecordRun { records: self.records, body: Arc::new(body) })
+    }
+
     /// Makes sure that the hash is that of the content. Costs one BLAKE3 over the unpacked block.
     pub(crate) fn verify_hash(&self) -> Result<(), BlockError> {
         let parts = [&self.extension[..], &self.assignments, &self.rest, &self.dense];

@@ -9,12 +9,17 @@
 //!
 //! [`live`]: crate::live
 
+mod backup;
 mod following;
 mod journal;
 mod options;
 mod waiting;
 
-pub use self::options::FollowerOptions;
+pub(crate) use self::backup::NO_INCARNATION;
+pub use self::{
+    backup::{BackupFrames, BackupHead, BackupSegment, BackupView, SegmentBytes},
+    options::FollowerOptions,
+};
 
 use std::{
     fmt,

@@ -41,6 +41,7 @@ mod kin;
 mod lineage;
 mod live;
 mod log_copy;
+mod log_restore;
 mod lookup;
 mod opener;
 mod options;
@@ -79,8 +80,14 @@ pub use self::{
     embedded_log::{EmbeddedLog, LogHealth, StoreBytes, StoreInfo},
     error::{OpenError, StorePart},
     folder::is_store,
-    follower::{Follower, FollowerOptions, StoreOwner},
+    follower::{
+        BackupFrames, BackupHead, BackupSegment, BackupView, Follower, FollowerOptions,
+        SegmentBytes, StoreOwner,
+    },
     fork::{ForkOptions, ForkReport, fork},
+    log_restore::{
+        LogRestore, LogRestoreError, RestoredPoint, frames_position_by, segment_position_by,
+    },
     options::{Durability, StoreOptions},
     remake::{LostRevisions, MovedStretch, RefusedEvent, RemakeError},
     repair::{RepairReport, repair_log},

@@ -1,5 +1,5 @@
 //! Every example in the documentation of the crates that are published, and in the guide, as a
-//! documentation test of a crate that depends on `spacefold` and nothing else.
+//! documentation test of a crate that depends on `spacefold`, `spacefold-archive` and nothing else.
 //!
 //! Whoever reads an example has the facade; the crates behind it are none of theirs. So an example
 //! names `spacefold`, whichever crate it stands in, and no crate that helps with tests.

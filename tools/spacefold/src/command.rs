@@ -2,6 +2,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod append;
+pub(crate) mod backup;
 pub(crate) mod blame;
 pub(crate) mod checkout;
 pub(crate) mod content;
@@ -19,6 +20,7 @@ pub(crate) mod problems;
 pub(crate) mod rebuild;
 pub(crate) mod record;
 pub(crate) mod repair;
+pub(crate) mod restore;
 pub(crate) mod salvage;
 pub(crate) mod selection;
 pub(crate) mod service;
@@ -105,6 +107,10 @@ pub(crate) enum CliCommand {
     ImportGit(import_git::ImportGit),
     /// Write the documents of a space as files.
     Checkout(checkout::Checkout),
+    /// Back the store up, whoever has it open: to a folder, in proportion to what is new.
+    Backup(backup::Backup),
+    /// Make a store of a backup, as it was at its end, a position or a time.
+    Restore(restore::Restore),
 }
 
 impl CliCommand {
@@ -136,6 +142,8 @@ impl CliCommand {
             Self::Content(arguments) => arguments.run(session),
             Self::ImportGit(arguments) => arguments.run(session),
             Self::Checkout(arguments) => arguments.run(session),
+            Self::Backup(arguments) => arguments.run(session),
+            Self::Restore(arguments) => arguments.run(session),
         }
     }
 }

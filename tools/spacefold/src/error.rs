@@ -11,6 +11,7 @@ use std::{
 use clap::Parser;
 use spacefold::{
     AppendError, OpenError, Position, ReadError, SnapshotError, StorageError, SubscribeError,
+    Timestamp,
     admin::{AheadOfClock, RebuildError},
     content::ContentError,
     event::printable,
@@ -18,6 +19,7 @@ use spacefold::{
     projection::CatchUpError,
     subscribe::ReceiveError,
 };
+use spacefold_archive::ArchiveError;
 
 /// The exit codes of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +176,15 @@ pub(crate) fn warn_of_clock(log: &dyn LogReader) -> Result<(), Failure> {
          the newest one, and --as-of does not tell them apart",
     ]);
     Ok(())
+}
+
+/// Warns where an archiver that runs on could make no backup.
+pub(crate) fn warn_of_backup(error: &ArchiveError, newest: Option<Timestamp>) {
+    let newest = newest.map_or_else(|| "none".to_owned(), |at| format!("made at {at}"));
+    tell(&[
+        &format!("warning: no backup was made: {error} (the newest: {newest})"),
+        &format!("hint: {}", hint_about(error, "it is tried again")),
+    ]);
 }
 
 /// Writes lines for people to standard error.

@@ -1,6 +1,8 @@
 //! What few events have: names of types of their own, tags, origins. A run none of whose events has any
 //! has nothing of it, in memory or stored.
 
+use std::ops::Range;
+
 use super::text::TextId;
 use crate::{
     bytes::to_usize,
@@ -95,14 +97,14 @@ impl RareColumns {
         }
     }
 
-    /// What the records from `start` on have; `None` when that is nothing.
-    pub(super) fn rest(&self, start: usize, count: usize) -> Option<Self> {
-        let mut rest = Self::default();
-        for index in start..count {
+    /// What the records in a range have; `None` when that is nothing.
+    pub(super) fn part(&self, range: Range<usize>) -> Option<Self> {
+        let mut part = Self::default();
+        for (place, index) in range.enumerate() {
             let fields = self.at(index);
-            rest.set(index - start, fields.name, fields.tags, fields.origin);
+            part.set(place, fields.name, fields.tags, fields.origin);
         }
-        rest.has_any().then_some(rest)
+        part.has_any().then_some(part)
     }
 
     fn has_any(&self) -> bool {

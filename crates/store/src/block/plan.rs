@@ -104,7 +104,7 @@ impl BlockPlan {
     ) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
         match self {
             Self::Whole(run) => Ok((Arc::clone(&run.body), run.records.clone())),
-            Self::Rest(run, start) => encode_rest(run, *start, schemas),
+            Self::Rest(run, start) => encode_part(run, *start..run.records.len(), schemas),
             Self::Together(stretches) => encode_together(stretches, schemas),
         }
     }
@@ -180,19 +180,34 @@ impl GatheredRecords {
     }
 }
 
-/// The records of a run from one on, payloads and all as they were recorded.
-fn encode_rest(
+/// Some records of a run, payloads and all as they were recorded.
+fn encode_part(
     run: &RecordRun,
-    start: usize,
+    range: Range<usize>,
     schemas: &Schemas,
 ) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
     let mut assigned = Assigned::default();
-    (start..run.records.len())
+    range
+        .clone()
         .filter_map(|index| run.records.envelope(index))
         .for_each(|envelope| assigned.add(&envelope));
-    let body = run.body.rest(start, schemas)?;
+    let body = run.body.part(range, schemas)?;
     let records = Records::decode_by(schemas, body.bytes(), body.count(), assigned.finish())?;
     Ok((Arc::new(body), records))
+}
+
+/// The first records of a run, and nothing of the others; of one with payloads of other versions its
+/// texts stay, since payloads stay as they were recorded.
+pub(crate) fn begin_of(
+    run: &RecordRun,
+    count: usize,
+    schemas: &'static Schemas,
+) -> Result<(Arc<EncodedBody>, Records), CorruptRecords> {
+    let range = 0..count;
+    match run.records.are_current() {
+        true => encode_together(&[RunSlice { run: run.clone(), range }], schemas),
+        false => encode_part(run, range, schemas),
+    }
 }
 
 /// Encodes stretches of runs under one text table.

@@ -75,6 +75,14 @@ pub(crate) struct SegmentEntry {
     pub(crate) len: u64,
 }
 
+impl SegmentEntry {
+    /// Its bytes in those of the file; none where they are cut off.
+    pub(crate) fn of<'f>(&self, file: &'f [u8]) -> &'f [u8] {
+        let start = to_usize(self.offset);
+        file.get(start..start.saturating_add(to_usize(self.len))).unwrap_or_default()
+    }
+}
+
 /// A file of blocks that is not written yet: what is before them and what is after them.
 pub(crate) struct EncodedSegment<'b> {
     header: Vec<u8>,

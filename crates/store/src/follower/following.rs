@@ -88,6 +88,10 @@ impl Following {
         }
     }
 
+    pub(super) const fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
     /// Whether the store has an owner whose hints are to be believed, as far as is known.
     pub(super) const fn is_told(&self) -> bool {
         self.is_told
@@ -369,7 +373,7 @@ fn publish(view: &mut LogView, runs: Vec<RecordRun>) {
     behind.for_each(|run| view.publish(run));
 }
 
-fn gone(folder: &StoreFolder, what: &str) -> StorageError {
+pub(super) fn gone(folder: &StoreFolder, what: &str) -> StorageError {
     let doing = format!("following the store in {}", folder.root().display());
     StorageError::new(doing, what).of_kind(StorageErrorKind::FolderGone)
 }

@@ -136,6 +136,11 @@ impl Segments {
         &self.unnoted
     }
 
+    /// What each file says of itself, in order.
+    pub(crate) fn files(&self) -> &[SegmentEnds] {
+        &self.files
+    }
+
     /// A block of the same store, wherever it is from.
     pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Block, BlockError> {
         block::decode(bytes, self.store_id, self.folder.schemas())

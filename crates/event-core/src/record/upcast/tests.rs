@@ -260,7 +260,7 @@ fn the_rest_of_a_run_keeps_its_payloads_as_they_were_recorded() {
     let body = encode(&recorded, &EARLIER);
     let whole = readable(&decode(body.bytes(), count + 2, &LATER));
     for start in 0..body.count() {
-        let rest = body.rest(start, Schemas::today()).unwrap();
+        let rest = body.part(start..body.count(), Schemas::today()).unwrap();
         assert_eq!(rest.count(), body.count() - start);
         let records = decode(rest.bytes(), rest.count(), &LATER);
         assert_eq!(readable(&records), whole[start..], "from {start}");
@@ -270,10 +270,10 @@ fn the_rest_of_a_run_keeps_its_payloads_as_they_were_recorded() {
         // Whoever knows no later version still passes them on.
         assert_eq!(decode(rest.bytes(), rest.count(), Schemas::today()).len(), rest.count());
     }
-    assert_eq!(body.rest(0, Schemas::today()).unwrap().bytes(), body.bytes());
-    assert!(body.rest(body.count(), Schemas::today()).is_err());
+    assert_eq!(body.part(0..body.count(), Schemas::today()).unwrap().bytes(), body.bytes());
+    assert!(body.part(body.count()..body.count(), Schemas::today()).is_err());
     let longer = EncodedBody::from_bytes(bytes.to_vec(), count + 1);
-    assert!(longer.and_then(|longer| longer.rest(1, Schemas::today())).is_err());
+    assert!(longer.and_then(|longer| longer.part(1..longer.count(), Schemas::today())).is_err());
 }
 
 #[test]

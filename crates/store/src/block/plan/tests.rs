@@ -102,3 +102,26 @@ fn versions_do_not_make_a_block_full_sooner() {
         assert!(!blocks(&runs(&counts)).is_empty(), "{by:?}");
     }
 }
+
+#[test]
+fn a_run_is_cut_anywhere_and_one_of_another_version_stays_as_it_was_recorded() {
+    for by in [By::This, By::ANewer] {
+        let whole = run(&mut 6, 40, by);
+        for count in [1, 2, 17, 39, 40] {
+            let (body, records) = begin_of(&whole, count, Schemas::today()).unwrap();
+            assert_eq!((body.count(), records.len()), (count, count));
+            assert_eq!(records.are_current(), by == By::This);
+            assert_eq!(records.first_position(), Position::new(7));
+            assert_eq!(records.event_ids(), &whole.records.event_ids()[..count]);
+            let again = Records::decode(body.bytes(), count, records.assignments().clone());
+            let (last, expected) = (again.unwrap(), whole.records.envelope(count - 1).unwrap());
+            let last = last.envelope(count - 1).unwrap();
+            assert_eq!(last.position, expected.position);
+            assert_eq!(last.revision, expected.revision);
+            assert_eq!(last.recorded_at, expected.recorded_at);
+        }
+        for count in [0, 41] {
+            assert!(begin_of(&whole, count, Schemas::today()).is_err(), "{by:?} {count}");
+        }
+    }
+}

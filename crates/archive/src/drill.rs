@@ -1,0 +1,142 @@
+//! A drill: the newest backup is restored aside, checked whole, and what that took is recorded.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant as Clock},
+};
+
+use serde::Serialize;
+use spacefold::{admin::VerifyOptions, content};
+use spacefold_event_core::{Position, Timestamp};
+use uuid::Uuid;
+
+use crate::{
+    error::ArchiveError,
+    manifest::{TimeText, seal},
+    repository::BackupRepository,
+    restore::{RestoreOptions, restore},
+    storage::{ObjectKey, ObjectKind},
+};
+
+/// What came of a drill.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DrillReport {
+    /// The backup that was restored.
+    pub number: u64,
+    /// When the drill began.
+    pub started_at: Timestamp,
+    /// The position of the last event that it brought back.
+    pub position: Position,
+    /// When that was recorded.
+    pub recorded_at: Option<Timestamp>,
+    /// The hash of the states that the events lead to.
+    pub state_hash: String,
+    /// Hashes of states in the log that were compared with the fold.
+    pub commitments: u64,
+    /// What is wrong with the restored store; empty when all is well.
+    pub problems: Vec<String>,
+    /// Recovery point: how old the backup was when the drill began. What was appended since would be
+    /// lost.
+    pub recovery_point: Duration,
+    /// Recovery time: from the first byte read to a store that is open and folded. Checking it comes after.
+    pub recovery_time: Duration,
+    /// How long all of it took.
+    pub took: Duration,
+}
+
+impl DrillReport {
+    /// Whether the backup restores, whole.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// The record that is left in the repository.
+#[derive(Serialize)]
+struct DrillRecord {
+    backup: u64,
+    started_at: TimeText,
+    ok: bool,
+    position: u64,
+    recorded_at: Option<TimeText>,
+    state_hash: String,
+    commitments: u64,
+    problems: Vec<String>,
+    recovery_point_seconds: f64,
+    recovery_time_seconds: f64,
+}
+
+/// Restores the newest backup to a path where nothing is, and removes it again: every block and content is
+/// read, every event folded, and the states compared with what the log commits to. A record of it is left
+/// in the repository.
+///
+/// # Errors
+/// [`ArchiveError`], as [`restore`]: a backup that does not restore. Problems of the store that it
+/// restores to are part of the report.
+///
+/// # Cost
+/// As [`restore`], and then reads all of it again, and folds every event once more.
+pub fn drill(
+    repository: &BackupRepository,
+    aside: impl AsRef<Path>,
+) -> Result<DrillReport, ArchiveError> {
+    let aside = aside.as_ref();
+    let (begun, started_at) = (Clock::now(), Timestamp::now());
+    let none = || ArchiveError::NoBackup { place: repository.place(), number: None };
+    let number = repository.numbers()?.last().copied().ok_or_else(none)?;
+    let made_at = repository.manifest(number)?.created_at();
+    let restored = restore(repository, aside, &RestoreOptions::default().backup(number))?;
+    let checked = check(aside);
+    // What cannot be removed is for whoever named the path.
+    let removed = std::fs::remove_dir_all(aside);
+    let (commitments, mut problems) = checked?;
+    if let Err(error) = removed {
+        problems.push(format!("{} cannot be removed: {error}", aside.display()));
+    }
+    let age = started_at.as_micros().saturating_sub(made_at.as_micros());
+    let report = DrillReport {
+        number,
+        started_at,
+        position: restored.position,
+        recorded_at: restored.recorded_at,
+        state_hash: restored.state_hash,
+        commitments,
+        problems,
+        recovery_point: Duration::from_micros(u64::try_from(age).unwrap_or(0)),
+        recovery_time: restored.took,
+        took: begun.elapsed(),
+    };
+    put_record(repository, &report)?;
+    Ok(report)
+}
+
+/// How many commitments were compared, and what is wrong.
+fn check(path: &Path) -> Result<(u64, Vec<String>), ArchiveError> {
+    let report = spacefold::admin::verify(path, VerifyOptions::default())?;
+    let mut problems: Vec<String> =
+        report.problems.iter().map(|it| format!("{}: {}", it.kind, it.detail)).collect();
+    let content = content::verify_content(path)?;
+    problems.extend(content.problems.iter().map(|it| format!("content: {}", it.detail)));
+    Ok((report.commitments, problems))
+}
+
+fn put_record(repository: &BackupRepository, report: &DrillReport) -> Result<(), ArchiveError> {
+    let record = DrillRecord {
+        backup: report.number,
+        started_at: TimeText(report.started_at),
+        ok: report.is_ok(),
+        position: report.position.get(),
+        recorded_at: report.recorded_at.map(TimeText),
+        state_hash: report.state_hash.clone(),
+        commitments: report.commitments,
+        problems: report.problems.clone(),
+        recovery_point_seconds: report.recovery_point.as_secs_f64(),
+        recovery_time_seconds: report.recovery_time.as_secs_f64(),
+    };
+    let micros = report.started_at.as_micros();
+    let name = format!("{micros:020}-{}.json", Uuid::new_v4().simple());
+    let key = ObjectKey::new(ObjectKind::Drill, name);
+    Ok(repository.storage().put(&key, &seal(&record))?)
+}
