@@ -1,5 +1,5 @@
-//! Followers beside writers that are killed: whatever they have shown is there afterwards, at the same
-//! position, and they take nothing for damage.
+//! Followers beside writers that are killed, cut from power and failed: whatever they have shown is there
+//! afterwards, at the same position, and they take nothing for damage.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use std::{
 };
 
 use spacefold_event_core::{EventId, LogReader, Position, ReadError, ReadRequest};
-use spacefold_store::{Follower, FollowerOptions, OpenError};
+use spacefold_store::{EmbeddedLog, Follower, FollowerOptions, OpenError};
 
 /// How long one wait for new events lasts, at the most.
 const WAIT: Duration = Duration::from_millis(20);
@@ -23,9 +23,18 @@ const LOOKS: u32 = 60;
 /// A follower of a store that is written, killed and opened again, in a thread of its own.
 #[derive(Debug)]
 pub struct Onlooker {
+    store: PathBuf,
+    rng: fastrand::Rng,
     seen: Arc<Mutex<Seen>>,
-    is_over: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What a follower is told.
+#[derive(Debug, Default)]
+struct Signs {
+    is_over: AtomicBool,
+    is_cut: AtomicBool,
 }
 
 /// What a follower has seen.
@@ -69,15 +78,44 @@ impl Onlooker {
     /// # Errors
     /// When there is no thread to be had.
     pub fn start(store: &Path, seed: u64) -> std::io::Result<Self> {
-        let (seen, is_over) = (Arc::<Mutex<Seen>>::default(), Arc::new(AtomicBool::new(false)));
-        let looking = Looking {
+        let mut onlooker = Self {
             store: store.to_owned(),
-            seen: Arc::clone(&seen),
-            is_over: Arc::clone(&is_over),
             rng: fastrand::Rng::with_seed(seed),
+            seen: Arc::default(),
+            signs: Arc::default(),
+            thread: None,
         };
-        let thread = thread::Builder::new().spawn(move || looking.run())?;
-        Ok(Self { seen, is_over, thread: Some(thread) })
+        onlooker.resume()?;
+        Ok(onlooker)
+    }
+
+    /// Goes on, once the power is back.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn resume(&mut self) -> std::io::Result<()> {
+        self.stop();
+        self.signs = Arc::default();
+        let looking = Looking {
+            store: self.store.clone(),
+            seen: Arc::clone(&self.seen),
+            signs: Arc::clone(&self.signs),
+            rng: self.rng.fork(),
+        };
+        self.thread = Some(thread::Builder::new().spawn(move || looking.run())?);
+        Ok(())
+    }
+
+    /// The power is about to be cut: what is shown from now on need not be there, and anything may fail.
+    pub fn expect_cut(&self) {
+        // Once it is set, nobody is in the middle of noting what he has seen.
+        let _seen = locked(&self.seen);
+        self.signs.is_cut.store(true, Ordering::Relaxed);
+    }
+
+    /// Looks no more for now: nothing of the store is open then.
+    pub fn pause(&mut self) {
+        self.stop();
     }
 
     /// Makes sure that nothing was wrong, and that a log has what was shown until now.
@@ -96,6 +134,10 @@ impl Onlooker {
         compare(&shown, &found)
     }
 
+    fn has_shown_nothing(&self) -> bool {
+        locked(&self.seen).shown.is_empty()
+    }
+
     /// Ends it: what it has looked at.
     pub fn end(mut self) -> LookCounts {
         self.stop();
@@ -103,7 +145,7 @@ impl Onlooker {
     }
 
     fn stop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
+        self.signs.is_over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             // One that has panicked has said so, and has no thread any more.
             let _ = thread.join();
@@ -120,7 +162,7 @@ impl Drop for Onlooker {
 struct Looking {
     store: PathBuf,
     seen: Arc<Mutex<Seen>>,
-    is_over: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     rng: fastrand::Rng,
 }
 
@@ -129,6 +171,9 @@ impl Looking {
         while !self.is_over() {
             let followed = self.follow_one();
             if let Err(wrong) = followed {
+                if self.is_cut() {
+                    return;
+                }
                 locked(&self.seen).wrong.get_or_insert(format!("a follower: {wrong}"));
                 return;
             }
@@ -136,7 +181,11 @@ impl Looking {
     }
 
     fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
+        self.signs.is_over.load(Ordering::Relaxed) || self.is_cut()
+    }
+
+    fn is_cut(&self) -> bool {
+        self.signs.is_cut.load(Ordering::Relaxed)
     }
 
     /// Follows for some looks.
@@ -153,6 +202,9 @@ impl Looking {
         let found = read_from(&follower, Position::new(1)).map_err(said)?;
         {
             let mut seen = locked(&self.seen);
+            if self.is_cut() {
+                return Ok(());
+            }
             seen.counts.openings += 1;
             let common = found.len().min(seen.shown.len());
             compare(seen.shown.get(..common).unwrap_or_default(), &found)?;
@@ -168,6 +220,9 @@ impl Looking {
                 false => Vec::new(),
             };
             let mut seen = locked(&self.seen);
+            if self.is_cut() {
+                break;
+            }
             seen.counts.looks += 1;
             seen.counts.shown += found.len() as u64;
             seen.shown.extend(found);
@@ -197,4 +252,23 @@ fn compare(shown: &[EventId], found: &[EventId]) -> Result<(), String> {
     Err(format!(
         "a follower has shown {shown} events, {found} are found; they differ at {differs:?}"
     ))
+}
+
+/// Makes sure that a store has what followers have shown.
+///
+/// # Errors
+/// What is wrong.
+pub fn check_followed(store: &Path, onlookers: &[Onlooker]) -> Result<(), String> {
+    if onlookers.is_empty() {
+        return Ok(());
+    }
+    let log = match EmbeddedLog::open_existing(store) {
+        // It was being made.
+        Err(OpenError::NoStore { .. }) if onlookers.iter().all(Onlooker::has_shown_nothing) => {
+            return Ok(());
+        }
+        log => log.map_err(|error| error.to_string())?,
+    };
+    onlookers.iter().try_for_each(|onlooker| onlooker.compare(&log))?;
+    log.close().map_err(|error| error.to_string())
 }

@@ -11,13 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use spacefold_store::EmbeddedLog;
 use tempfile::TempDir;
 
 use crate::{
     check::{check, verify_unopened},
     child::ChildOptions,
-    follow::{LookCounts, Onlooker},
+    follow::{LookCounts, Onlooker, check_followed},
     history::History,
     message::Message,
     moment::Moment,
@@ -167,17 +166,6 @@ impl<'o> Victim<'o> {
         Ok(())
     }
 
-    /// Makes sure that the store has what followers have shown.
-    fn check_followed(&self) -> Result<(), Fault> {
-        if self.onlookers.is_empty() {
-            return Ok(());
-        }
-        let wrong = |what: String| Fault::Violation(format!("{what} (workload {})", self.seed));
-        let log = EmbeddedLog::open(&self.store).map_err(|error| wrong(error.to_string()))?;
-        self.onlookers.iter().try_for_each(|onlooker| onlooker.compare(&log)).map_err(wrong)?;
-        log.close().map_err(|error| wrong(error.to_string()))
-    }
-
     /// Rounds until the store is large.
     fn live(&mut self, rng: &mut fastrand::Rng, report: &mut KillReport) -> Result<(), Fault> {
         let mut healed = 0;
@@ -190,7 +178,8 @@ impl<'o> Victim<'o> {
                 self.kill_one(rng, report)?;
             }
             report.rounds += 1;
-            self.check_followed()?;
+            check_followed(&self.store, &self.onlookers)
+                .map_err(|what| Fault::Violation(format!("{what} (workload {})", self.seed)))?;
             let broken = |violation: crate::check::Violation| {
                 Fault::Violation(format!("{violation} (workload {})", self.seed))
             };

@@ -23,6 +23,7 @@ pub use self::disk::FileSystem;
 use crate::{
     check::{Violation, check, verify_unopened},
     child::ChildOptions,
+    follow::{LookCounts, Onlooker, check_followed},
     history::History,
     message::Message,
     moment::Moment,
@@ -53,6 +54,8 @@ pub struct PowerOptions {
     pub stop_after: usize,
     /// Whether images that show a violation are kept.
     pub keep: bool,
+    /// How many followers look at each store all the while.
+    pub followers: u32,
 }
 
 /// What came of it.
@@ -74,6 +77,8 @@ pub struct PowerReport {
     pub unacknowledged: usize,
     /// How often a store made sled's copy anew.
     pub healed: u64,
+    /// What followers have looked at.
+    pub followed: LookCounts,
     /// What was wrong, with the image that shows it.
     pub violations: Vec<String>,
     /// How long it took.
@@ -89,7 +94,7 @@ impl fmt::Display for PowerReport {
             "{} cuts of {} disks ({}), and {} of stores being created, of which {} were absent and {} \
              complete; \
              {} appends acknowledged, {} more stored whole, sled's copy made anew {} times, \
-             {} violations, {:.1} s",
+             {}, {} violations, {:.1} s",
             self.cuts,
             self.disks,
             moments.join(", "),
@@ -99,6 +104,7 @@ impl fmt::Display for PowerReport {
             self.acknowledged,
             self.unacknowledged,
             self.healed,
+            self.followed,
             self.violations.len(),
             self.took.as_secs_f64(),
         )
@@ -182,6 +188,7 @@ struct Victim {
     history: History,
     next_writer: u32,
     healed: u64,
+    onlookers: Vec<Onlooker>,
 }
 
 impl Bench<'_> {
@@ -190,12 +197,19 @@ impl Bench<'_> {
         for _ in 0..DISK_CREATIONS {
             self.create()?;
         }
-        let mut victim = self.victim();
+        let mut victim = self.victim()?;
+        let lived = self.live_with(&mut victim);
+        self.end(victim);
+        lived
+    }
+
+    /// Cuts off a store that is there.
+    fn live_with(&mut self, victim: &mut Victim) -> Result<(), Fault> {
         for _ in 0..STORE_CUTS {
             if self.report.cuts == self.options.cuts {
                 break;
             }
-            let mut child = self.draw(&victim);
+            let mut child = self.draw(victim);
             let moment = loop {
                 match Moment::draw(child.profile, self.rng) {
                     Moment::Itself(_) => {}
@@ -205,10 +219,10 @@ impl Bench<'_> {
             if matches!(moment, Moment::Closing(_)) {
                 child.appends = self.rng.u32(0..10);
             }
-            self.cut_one(&mut victim, &child, moment)?;
+            self.cut_one(victim, &child, moment)?;
             *self.report.moments.entry(moment.name()).or_default() += 1;
             self.report.cuts += 1;
-            if self.check(&mut victim)? > STORE_EVENTS {
+            if self.check(victim)? > STORE_EVENTS {
                 break;
             }
         }
@@ -216,21 +230,33 @@ impl Bench<'_> {
     }
 
     /// A store that is not there yet.
-    fn victim(&mut self) -> Victim {
+    fn victim(&mut self) -> io::Result<Victim> {
         self.stores += 1;
         let (path, seed) = (self.disk.root().join(self.stores.to_string()), self.rng.u64(..));
-        Victim { path, seed, history: History::new(seed), next_writer: 0, healed: 0 }
+        let followers = (0..self.options.followers).map(u64::from);
+        let start = |number| Onlooker::start(&path, seed.wrapping_add(number));
+        let onlookers = followers.map(start).collect::<io::Result<_>>()?;
+        Ok(Victim { path, seed, history: History::new(seed), next_writer: 0, healed: 0, onlookers })
+    }
+
+    /// Lets go of a store: nothing of it is open any more.
+    fn end(&mut self, victim: Victim) {
+        for onlooker in victim.onlookers {
+            self.report.followed.add(onlooker.end());
+        }
     }
 
     /// Cuts a store off while it is being created: afterwards it is absent, or complete.
     fn create(&mut self) -> Result<(), Fault> {
-        let mut victim = self.victim();
+        let mut victim = self.victim()?;
         let child = self.draw(&victim);
         let delay = Duration::from_micros(self.rng.u64(0..4_000).saturating_sub(1_000));
-        self.cut_one(&mut victim, &child, Moment::Opening(delay))?;
-        self.look_at_created(&victim)?;
-        self.check(&mut victim)?;
-        Ok(())
+        let created = self
+            .cut_one(&mut victim, &child, Moment::Opening(delay))
+            .and_then(|()| self.look_at_created(&victim))
+            .and_then(|()| self.check(&mut victim));
+        self.end(victim);
+        created.map(drop)
     }
 
     /// Counts a store that was being created.
@@ -261,10 +287,13 @@ impl Bench<'_> {
         let writer = Writer::start(&self.options.torture, child)?;
         let mut heard = Vec::new();
         let waited = moment.wait_for(&writer, &mut heard);
+        victim.onlookers.iter().for_each(Onlooker::expect_cut);
         self.disk.cut()?;
         let before_the_cut = heard.len();
         heard.extend(writer.kill()?);
+        victim.onlookers.iter_mut().for_each(Onlooker::pause);
         self.disk.restart()?;
+        victim.onlookers.iter_mut().try_for_each(Onlooker::resume)?;
         if waited == Err(Silence::Stuck) {
             return Err(Fault::Violation("the writer is stuck".to_owned()));
         }
@@ -305,6 +334,8 @@ impl Bench<'_> {
         if self.rng.u8(0..4) == 0 {
             verify_unopened(&victim.path).map_err(broken)?;
         }
+        check_followed(&victim.path, &victim.onlookers)
+            .map_err(|what| Fault::Violation(format!("{what} (workload {seed})")))?;
         let options = self.draw(victim).store_options();
         let checked = check(&victim.path, &options, &mut victim.history).map_err(broken)?;
         self.report.unacknowledged += checked.unacknowledged;

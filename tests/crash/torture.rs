@@ -25,6 +25,10 @@ const OWN_MOUNTS: &str = "SPACEFOLD_TORTURE_OWN_MOUNTS";
 /// Set where a harness that cannot run is a failure.
 const REQUIRE_POWER_CUTS: &str = "SPACEFOLD_REQUIRE_POWER_CUTS";
 
+/// Followers of a store that is killed under them, and of one whose disk is cut from power or fails.
+const KILL_FOLLOWERS: u32 = 3;
+const POWER_FOLLOWERS: u32 = 1;
+
 #[derive(Parser)]
 #[command(about, version)]
 struct Arguments {
@@ -122,7 +126,7 @@ impl Run {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Kill(run) => kill("kill", &run, 300, 0),
-        Command::Follow(run) => kill("follow", &run, 60, 3),
+        Command::Follow(run) => kill("follow", &run, 60, KILL_FOLLOWERS),
         Command::Power { run, fs } => power(&run, fs),
         Command::FailedSyncs(run) => failed_syncs(&run),
         Command::Images(run) => images(&run),
@@ -203,6 +207,7 @@ fn power_options(
         system,
         stop_after: run.stop_after(),
         keep: !run.must_fail,
+        followers: POWER_FOLLOWERS,
     }))
 }
 

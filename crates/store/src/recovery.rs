@@ -59,6 +59,8 @@ pub(crate) fn recover(
     let FittingParts { head: known, sealed, scan, kin, .. } = parts;
     let ids = IdIndex::open(&folder.derived(), known.store_id, &sealed, true)?;
     if head_file.head().sealed_through < known.sealed_through {
+        // Who wrote the segment may not have come to sync its name, in a session that appended nothing.
+        folder.sync_names()?;
         head_file.update(|head| {
             (head.sealed_through, head.sealed_hash) = (known.sealed_through, known.sealed_hash);
             head.durable_head = known.durable_head;

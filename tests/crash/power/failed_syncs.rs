@@ -26,6 +26,7 @@ use super::{
 use crate::{
     check::check,
     child::ChildOptions,
+    follow::{LookCounts, Onlooker, check_followed},
     history::History,
     message::{Failed, Message, Outcome},
     moment::Moment,
@@ -53,6 +54,8 @@ pub struct FailedSyncsReport {
     pub acknowledged: u64,
     /// Appends that were stored though nobody was told.
     pub unacknowledged: usize,
+    /// What followers have looked at.
+    pub followed: LookCounts,
     /// What was wrong, with the image that shows it.
     pub violations: Vec<String>,
     /// How long it took.
@@ -64,13 +67,14 @@ impl fmt::Display for FailedSyncsReport {
         write!(
             f,
             "{} rounds, {} of them ended early by the file system, in {} an append of unknown outcome, in {} a page cache that lied; {} \
-             appends acknowledged, {} more stored whole, {} violations, {:.1} s",
+             appends acknowledged, {} more stored whole, {}, {} violations, {:.1} s",
             self.rounds,
             self.stopped,
             self.unknown,
             self.lies,
             self.acknowledged,
             self.unacknowledged,
+            self.followed,
             self.violations.len(),
             self.took.as_secs_f64(),
         )
@@ -90,7 +94,11 @@ pub fn run(options: &PowerOptions) -> io::Result<FailedSyncsReport> {
             tempfile::Builder::new().prefix("spacefold-power-").tempdir_in(&options.folder)?;
         let seed = rng.u64(..);
         let mut round = Round::new(options, folder.path(), seed)?;
-        match round.run(&mut rng, &mut report) {
+        let ran = round.run(&mut rng, &mut report);
+        for onlooker in round.onlookers.drain(..) {
+            report.followed.add(onlooker.end());
+        }
+        match ran {
             Ok(()) => {}
             // It stopped itself a moment after it was probed.
             Err(Fault::Io(error)) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
@@ -112,6 +120,8 @@ pub fn run(options: &PowerOptions) -> io::Result<FailedSyncsReport> {
 /// A store on a disk that refuses for a moment.
 struct Round<'o> {
     options: &'o PowerOptions,
+    /// They have the disk open.
+    onlookers: Vec<Onlooker>,
     /// Dropped before the disk that its image is on.
     disk: Disk,
     _outer: Disk,
@@ -130,7 +140,11 @@ impl<'o> Round<'o> {
         let disk = Disk::new(outer.root(), options.system)?;
         let (store, history) = (disk.root().join("store"), History::new(seed));
         let copy = folder.join("copy");
-        Ok(Self { options, disk, _outer: outer, store, copy, seed, history, next_writer: 0 })
+        let followers = (0..options.followers).map(u64::from);
+        let start = |number| Onlooker::start(&store, seed.wrapping_add(number));
+        let onlookers = followers.map(start).collect::<io::Result<_>>()?;
+        let (_outer, next_writer) = (outer, 0);
+        Ok(Self { options, onlookers, disk, _outer, store, copy, seed, history, next_writer })
     }
 
     fn run(
@@ -148,6 +162,7 @@ impl<'o> Round<'o> {
         }
         self.append_and_cut(rng, report)?;
         self.copy_image()?;
+        check_followed(&self.store, &self.onlookers).map_err(Fault::Violation)?;
         let options = self.draw(rng).store_options();
         let checked = check(&self.store, &options, &mut self.history).map_err(|violation| {
             let what = format!("{violation}; writers below {refused} met the disk that refused");
@@ -232,11 +247,14 @@ impl<'o> Round<'o> {
         let mut heard = Vec::new();
         let moment = Moment::Appending(rng.u64(1..30), Duration::from_micros(rng.u64(0..3_000)));
         let waited = moment.wait_for(&writer, &mut heard);
+        self.onlookers.iter().for_each(Onlooker::expect_cut);
         self.disk.cut()?;
         let broken = heard.iter().find(|m| matches!(m, Message::Broken(_) | Message::Failed(_)));
         let broken = broken.map(ToString::to_string);
         heard.extend(writer.kill()?);
+        self.onlookers.iter_mut().for_each(Onlooker::pause);
         self.disk.restart()?;
+        self.onlookers.iter_mut().try_for_each(Onlooker::resume)?;
         if let Some(what) = broken {
             return Err(Fault::Violation(format!("the disk takes everything again, but: {what}")));
         }

@@ -221,6 +221,14 @@ pub fn soak<S: Subject>(states: u64, make: impl Fn(&mut Rng) -> S) -> CheckResul
     Ok(looked_at)
 }
 
+/// Makes the history of one seed.
+///
+/// # Errors
+/// What is wrong.
+pub fn replay<S: Subject>(seed: u64, make: impl Fn(&mut Rng) -> S) -> CheckResult {
+    history(seed, None, &make).map(drop)
+}
+
 /// What is found of a disk that lies; `None` when nothing is.
 pub fn found_of<S: Subject>(lie: Lie, make: impl Fn(&mut Rng) -> S) -> Option<String> {
     let mut seeds = seeds().take(usize::try_from(HISTORIES_TO_FIND).unwrap_or(0));
