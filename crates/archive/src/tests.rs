@@ -130,7 +130,7 @@ fn put_content(spaces: &Spacefold, rng: &mut Rng) {
     let bytes: Vec<u8> = (0..rng.usize(1..30_000)).map(|_| rng.u8(..)).collect();
     let service = spaces.service();
     let _ = service.create_space(&space, "Docs");
-    service.add_document(&space, &document, &format!("/{document}")).unwrap();
+    service.add_document(&space, &document, format!("/{document}")).unwrap();
     service.set_content(&space, &document, &bytes).unwrap();
 }
 

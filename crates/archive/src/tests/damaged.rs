@@ -111,7 +111,7 @@ fn manifests_made_on_purpose_are_refused_and_lead_nowhere_else() {
         ("another store", |of| of["store"]["store_id"] = of["store"]["timeline"].clone()),
         ("bytes without end", |of| of["frames"][0]["parts"][0]["bytes"] = json!(u64::MAX)),
         ("many bytes", |of| of["frames"][0]["parts"][0]["bytes"] = json!(1_u64 << 40)),
-        ("frames that part", |of| of["frames"][0]["first"] = json!(7)),
+        ("frames that part", |of| of["frames"][0]["first"] = json!(1_u64 << 60)),
         ("frames that end early", |of| of["frames"][0]["last"] = json!(7)),
         ("frames of nothing", |of| of["frames"] = json!([])),
         ("a pack twice", |of| {

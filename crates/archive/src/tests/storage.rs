@@ -91,7 +91,7 @@ fn an_object_is_put_once_by_one_of_many() {
     let all: Vec<_> = (0..8).map(put).collect();
     let won: Vec<bool> = all.into_iter().map(|it| it.join().unwrap()).collect();
     assert_eq!(won.iter().filter(|won| **won).count(), 1);
-    let winner = won.iter().position(|won| *won).unwrap() as u8;
+    let winner = (0..8_u8).zip(&won).find(|(_, won)| **won).unwrap().0;
     assert_eq!(storage.get(&key, 100_000).unwrap().unwrap(), [winner; 100_000]);
     assert_eq!(storage.names(ObjectKind::Manifest).unwrap(), [key.name()]);
     // Of one that is longer a byte more is read.
