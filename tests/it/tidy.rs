@@ -336,7 +336,7 @@ fn given_out(library: &str, of: &str) -> BTreeSet<String> {
 }
 
 /// What the parts give out to one another, and is no use to who has the facade.
-const BETWEEN_PARTS: [&str; 24] = [
+const BETWEEN_PARTS: [&str; 27] = [
     // What authors of other logs need, which stays in event-core.
     "Answerer",
     "Assignments",
@@ -357,6 +357,10 @@ const BETWEEN_PARTS: [&str; 24] = [
     "verify_states",
     "verify_beside",
     "StateFold",
+    // Its own bring content along.
+    "fork",
+    "repair_log",
+    "salvage",
     // What states are made of.
     "BlameFold",
     "Difference",
