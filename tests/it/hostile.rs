@@ -267,6 +267,21 @@ fn no_command_shows_people_what_moves_the_cursor() {
     fs::write(Path::new(&backups).join("manifests/0000000001.json"), HOSTILE).unwrap();
     shown.people(3, &["backup", "list", &backups]);
     shown.people(3, &["backup", "verify", &backups]);
+    // What is made of a store, and what is said of one, with what is at paths that are hostile.
+    let data = shown.store.display().to_string();
+    let (new, new_2) = (path("new"), path("new-2"));
+    shown.people(0, &["fork", &data, &new]);
+    shown.shows(1, &["fork", &data, &new]);
+    shown.shows(1, &["fork", &path("absent"), &new_2]);
+    shown.people(0, &["salvage", &data, &new_2]);
+    shown.shows(1, &["salvage", &data, &new_2]);
+    shown.shows(1, &["salvage", &path("absent"), &path("new-3")]);
+    shown.people(2, &["salvage", &data, &path("new-3"), "--store", HOSTILE]);
+    shown.shows(0, &["repair", &new_2]);
+    shown.shows(1, &["repair", &new_2, "--from", &files]);
+    shown.shows(1, &["repair", &path("absent")]);
+    shown.shows(0, &["doctor", &data]);
+    shown.shows(1, &["doctor", &path("absent")]);
 
     every_command_was_run(&shown.ran);
 }

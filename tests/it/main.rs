@@ -30,6 +30,7 @@ mod planted;
 mod printed;
 mod projections;
 mod python;
+mod repair;
 mod selection;
 mod service;
 mod small;

@@ -360,7 +360,7 @@ fn given_out(library: &str, of: &str) -> BTreeSet<String> {
 }
 
 /// What the parts give out to one another, and is no use to who has the facade.
-const BETWEEN_PARTS: [&str; 38] = [
+const BETWEEN_PARTS: [&str; 41] = [
     // What authors of other logs need, which stays in event-core.
     "Answerer",
     "Assignments",
@@ -381,6 +381,10 @@ const BETWEEN_PARTS: [&str; 38] = [
     "verify_states",
     "verify_beside",
     "StateFold",
+    // Its own bring content along.
+    "fork",
+    "repair_log",
+    "salvage",
     // What states are made of.
     "BlameFold",
     "Difference",

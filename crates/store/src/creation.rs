@@ -7,13 +7,14 @@ use std::{
 };
 
 use spacefold_disk::Folder as DiskFolder;
-use spacefold_event_core::{StorageError, StoreMode};
+use spacefold_event_core::{LogId, LogIdentity, Position, StorageError, StoreMode, Timestamp};
 
 use crate::{
+    block,
     environment::Environment,
     error::OpenError,
     folder::{HEAD, JOURNAL, LOCK, SEALED, StoreFolder, missing, parent_of},
-    head::Head,
+    head::{Fence, Head, format_version::FormatVersion, sessions::Sessions},
     head_file::HeadFile,
 };
 
@@ -56,4 +57,24 @@ fn create_by_way_of(
     HeadFile::create(root.create(HEAD)?.as_ref(), head)?;
     [journal, sealed, root].iter().try_for_each(|folder| folder.sync())?;
     above.rename(beside.as_ref(), name.as_ref())
+}
+
+/// What a store says of itself that is empty, and whose log is its own.
+pub(crate) fn new_head(store_id: [u8; 16]) -> Head {
+    Head {
+        format_version: FormatVersion::First,
+        sequence: 0,
+        store_id,
+        incarnation: 0,
+        durable_head: Position::START,
+        clean: true,
+        sealed_through: Position::START,
+        sealed_hash: block::genesis(store_id),
+        created_at: Timestamp::now(),
+        healed: 0,
+        fence: Fence::default(),
+        witness: None,
+        sessions: Sessions::default(),
+        identity: LogIdentity::created(LogId::from_bytes(store_id)),
+    }
 }

@@ -25,7 +25,7 @@ use crossbeam_channel::bounded;
 use spacefold_disk::{Folder as DiskFolder, FolderGate, FolderLock, SpaceQuota};
 use spacefold_event_core::{
     AppendCondition, AppendError, AppendRequest, EventId, EventOrigin, FailedCondition, Ingested,
-    LogId, LogIdentity, LogOrigin, LogReader, LogWriter, Page, PendingAppend, Position, ReadError,
+    LogIdentity, LogOrigin, LogReader, LogWriter, Page, PendingAppend, Position, ReadError,
     ReadRequest, Receipt, RecordedEvent, Revision, StorageError, StoreMode, Timestamp,
     append_rules::{self, AppendView, LookedFor, Proposal},
     closing::CloseOnce,
@@ -34,14 +34,13 @@ use spacefold_event_core::{
 use uuid::Uuid;
 
 use crate::{
-    block,
     clock::{self, AheadOfClock},
     commitment::StateCommitment,
     creation,
     environment::Environment,
     error::OpenError,
     folder::{StoreFolder, now},
-    head::{Fence, Head, format_version::FormatVersion, sessions::Sessions},
+    head::{Head, format_version::FormatVersion},
     id_lookup::make_ids_behind,
     ids::IdLook,
     journal::JournalEnd,
@@ -170,7 +169,11 @@ impl EmbeddedLog {
             return Err(OpenError::NotAStore { path: path.to_owned(), what });
         }
         let store_id = Uuid::new_v4().into_bytes();
-        let head = Head { format_version: FormatVersion::Second, identity, ..new_head(store_id) };
+        let head = Head {
+            format_version: FormatVersion::Second,
+            identity,
+            ..creation::new_head(store_id)
+        };
         Self::start(&creation::create(environment, path, &head, options.mode)?, options)
     }
 
@@ -451,27 +454,8 @@ fn create(
     path: &Path,
     options: &StoreOptions,
 ) -> Result<StoreFolder, OpenError> {
-    creation::create(environment, path, &new_head(Uuid::new_v4().into_bytes()), options.mode)
-}
-
-/// What a store says of itself that is empty, and whose log is its own.
-fn new_head(store_id: [u8; 16]) -> Head {
-    Head {
-        format_version: FormatVersion::First,
-        sequence: 0,
-        store_id,
-        incarnation: 0,
-        durable_head: Position::START,
-        clean: true,
-        sealed_through: Position::START,
-        sealed_hash: block::genesis(store_id),
-        created_at: Timestamp::now(),
-        healed: 0,
-        fence: Fence::default(),
-        witness: None,
-        sessions: Sessions::default(),
-        identity: LogIdentity::created(LogId::from_bytes(store_id)),
-    }
+    let head = creation::new_head(Uuid::new_v4().into_bytes());
+    creation::create(environment, path, &head, options.mode)
 }
 
 impl EmbeddedLog {

@@ -566,7 +566,7 @@ fn content_comes_along_and_what_is_lacking_is_told() {
     let texts = ["one".to_owned(), random.text(5_000), large];
     for (index, text) in texts.iter().enumerate() {
         let document = format!("d{index}");
-        service.add_document("a", &document, &format!("/{index}")).unwrap();
+        service.add_document("a", &document, format!("/{index}")).unwrap();
         service.set_content("a", &document, text.as_bytes()).unwrap();
     }
     spaces.close().unwrap();
