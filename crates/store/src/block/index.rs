@@ -19,17 +19,17 @@ use std::collections::VecDeque;
 
 use spacefold_event_core::{EventFilter, Position, Records, Revision, Timestamp};
 
-pub(crate) use self::{
-    candidates::{Candidates, FoundBlocks, is_by_postings},
-    rows::KeptPostings,
-};
 use self::{
-    candidates::{MAX_CANDIDATES, Numbers},
+    candidates::{BlockNumbers, MAX_CANDIDATES},
     directory::{BlockEntry, Directory, DirectoryRow},
     fresh::FreshPostings,
     kept::{IndexExtent, NewRows},
     postings::{SpacePosting, TagPosting},
     revisions::CachedRevisions,
+};
+pub(crate) use self::{
+    candidates::{Candidates, FoundBlocks, is_by_postings},
+    rows::KeptPostings,
 };
 use crate::block::BlockHash;
 
@@ -200,7 +200,7 @@ impl BlockIndex {
             self.directory.get(*block).is_some_and(|entry| entry.may_hold(filter.event_types()))
         };
         if is_by_postings(filter) {
-            let fresh = Numbers::fresh(&self.fresh_spaces, &self.fresh_tags, filter, start);
+            let fresh = BlockNumbers::fresh(&self.fresh_spaces, &self.fresh_tags, filter, start);
             let end = fresh.end.unwrap_or_else(|| self.directory.len());
             let passing = fresh.blocks.into_iter().filter(may_hold);
             blocks.extend(passing.filter_map(|block| self.positions(block)));
