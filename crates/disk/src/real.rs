@@ -237,11 +237,8 @@ impl Folder for RealFolder {
     fn stamp(&self, name: &str) -> Result<Option<FileStamp>, StorageError> {
         match retry_on_intr(|| statat(&self.handle, name, AtFlags::empty())) {
             Ok(found) => {
-                let nanos = i64::try_from(found.st_ctime_nsec).ok();
-                let seconds = i64::try_from(found.st_ctime).ok();
-                let changed_at = seconds.and_then(|seconds| seconds.checked_mul(NANOS_PER_SECOND));
-                let changed_at =
-                    changed_at.zip(nanos).and_then(|(at, nanos)| at.checked_add(nanos));
+                let changed_at = found.st_ctime.checked_mul(NANOS_PER_SECOND);
+                let changed_at = changed_at.and_then(|at| at.checked_add(found.st_ctime_nsec));
                 let bytes = u64::try_from(found.st_size).ok();
                 let stamp = changed_at.zip(bytes);
                 Ok(stamp.map(|(changed_at, bytes)| FileStamp {

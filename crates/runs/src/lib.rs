@@ -42,5 +42,5 @@ pub use self::{
     merge::RunScan,
     page::{MAX_KEY_BYTES, Row},
     run_set::{Opened, RunSet, RunSetOptions, Writing, Written},
-    view::{Lookup, RowValue, View},
+    view::{Lookup, OwnedKeyValue, RowValue, View},
 };

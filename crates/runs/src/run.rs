@@ -148,6 +148,13 @@ pub(crate) struct RunFile {
     last_key: OnceLock<Box<[u8]>>,
 }
 
+/// The first and the last key of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyRange<'r> {
+    pub(crate) first: &'r [u8],
+    pub(crate) last: &'r [u8],
+}
+
 /// A row that was found in a run: it is in memory for as long as this is.
 #[derive(Clone, Debug)]
 pub(crate) struct FoundRow {
@@ -235,10 +242,10 @@ impl RunFile {
     }
 
     /// Its first and its last key; `None` where it has no row.
-    pub(crate) fn key_range(&self, cache: &PageCache) -> Result<Option<(&[u8], &[u8])>, RunsError> {
+    pub(crate) fn key_range(&self, cache: &PageCache) -> Result<Option<KeyRange<'_>>, RunsError> {
         let Some((first, _)) = self.root.row(0) else { return Ok(None) };
         if let Some(last) = self.last_key.get() {
-            return Ok(Some((first, last)));
+            return Ok(Some(KeyRange { first, last }));
         }
         let mut page = self.root.clone();
         for _ in 0..self.levels {
@@ -248,7 +255,7 @@ impl RunFile {
         let Some((last, _)) = page.len().checked_sub(1).and_then(|last| page.row(last)) else {
             return Ok(None);
         };
-        Ok(Some((first, self.last_key.get_or_init(|| last.into()))))
+        Ok(Some(KeyRange { first, last: self.last_key.get_or_init(|| last.into()) }))
     }
 
     fn held(&self, cache: &Arc<PageCache>) -> Result<Option<&HeldFilters>, RunsError> {

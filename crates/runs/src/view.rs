@@ -12,7 +12,7 @@ use crate::{
     filter::key_digest,
     merge::{MergeSource, Merged, RunScan},
     page::Row,
-    run::{FoundRow, RunFile},
+    run::{FoundRow, KeyRange, RunFile},
 };
 
 /// The rows of a set as of one manifest. A clone is cheap, and both go on to read what the set was
@@ -25,6 +25,9 @@ pub struct View {
     pub(crate) filter_key: fn(&[u8]) -> &[u8],
     pub(crate) is_ascending: bool,
 }
+
+/// A key and its value.
+pub type OwnedKeyValue = (Vec<u8>, Vec<u8>);
 
 /// What a set has of a key.
 #[derive(Clone, Debug)]
@@ -137,14 +140,10 @@ impl View {
     /// # Cost
     /// That of the runs that have some of these rows; of the others a comparison with the first and the
     /// last key of each, which are in memory.
-    pub fn rows_from(
-        &self,
-        from: &[u8],
-        most: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RunsError> {
+    pub fn rows_from(&self, from: &[u8], most: usize) -> Result<Vec<OwnedKeyValue>, RunsError> {
         let mut runs = Vec::with_capacity(self.runs.len());
         for (age, run) in self.runs.iter().rev().enumerate() {
-            let Some((first, last)) = run.key_range(&self.cache)? else { continue };
+            let Some(KeyRange { first, last }) = run.key_range(&self.cache)? else { continue };
             if from <= last {
                 runs.push((first.max(from), age, run));
             }

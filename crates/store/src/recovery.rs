@@ -23,6 +23,7 @@ use crate::{
         self,
         index::kept::{FoundIndex, KeptIndex},
         plan::BlockPlan,
+        segment::noted::NotedSegments,
     },
     copy_in_use::{Copy, Unopened},
     error::{OpenError, StorePart},
@@ -30,7 +31,7 @@ use crate::{
     head::Head,
     head_file::HeadFile,
     ids::IdIndex,
-    journal::{JournalEnd, files::JournalFiles, fresh_tail, segments::NotedSegments},
+    journal::{JournalEnd, files::JournalFiles, fresh_tail},
     shared::SharedStore,
     view::LogView,
 };

@@ -25,7 +25,7 @@ use crate::{
     head::Head,
     head_file::HeadFile,
     journal::scan,
-    journal::segments::{NotedSegments, Segments},
+    journal::segments::Segments,
     kin::Kin,
     log_copy::LogCopy,
     log_copy::SledError,
@@ -290,7 +290,7 @@ fn check(
     report: &mut VerifyReport,
 ) -> Result<Checked, OpenError> {
     let (FittingParts { head, sealed, kin, .. }, older_head) =
-        recovery::read_parts(folder, head, &NotedSegments::new())?;
+        recovery::read_parts(folder, head, &block::segment::noted::NotedSegments::new())?;
     if older_head.is_some() {
         let detail = "it is older than the journal; opening the store mends it".to_owned();
         report.problems.push(head_problem(folder, detail));

@@ -4,6 +4,8 @@
 //! the first [`HEADER_BYTES`] and the last [`TAIL_BYTES`], asks [`footer_len`], and hands the
 //! pieces to [`parse_parts`].
 
+pub(crate) mod noted;
+
 use std::iter::once;
 
 use spacefold_event_core::{

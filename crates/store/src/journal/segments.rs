@@ -1,6 +1,5 @@
 //! The segments of the journal: blocks, immutable, synced, chained from file to file.
 
-mod noted;
 mod scan;
 
 use std::sync::Arc;
@@ -11,14 +10,14 @@ use spacefold_event_core::{
     bytes::{to_u64, to_usize},
 };
 
-pub(crate) use self::{
-    noted::{NotedSegment, NotedSegments},
-    scan::SegmentScan,
-};
+pub(crate) use self::scan::SegmentScan;
 use crate::{
     block::{
         self, Block, BlockError, BlockHash, EncodedBlock,
-        segment::{self, SegmentEnds, SegmentEntry, SegmentIndex},
+        segment::{
+            self, SegmentEnds, SegmentEntry, SegmentIndex,
+            noted::{NotedSegment, NotedSegments},
+        },
     },
     error::OpenError,
     folder::StoreFolder,

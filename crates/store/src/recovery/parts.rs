@@ -5,12 +5,13 @@ use spacefold_event_core::Position;
 
 use super::compare::{self, Compare};
 use crate::{
+    block::segment::noted::NotedSegments,
     error::{OpenError, StorePart},
     folder::StoreFolder,
     head::Head,
     journal::{
         scan::{self, JournalScan, KeptFrames},
-        segments::{NotedSegments, Segments},
+        segments::Segments,
     },
     kin::{self, Kin},
 };

@@ -9,11 +9,8 @@ use crossbeam_channel::Sender;
 use spacefold_event_core::StorageError;
 
 use crate::{
-    id_lookup::make_ids_after_archiving,
-    journal::segments::{self, NotedSegment},
-    progress::StoreFailure,
-    shared::SharedStore,
-    unfiled::UnfiledBlocks,
+    block::segment::noted::NotedSegment, id_lookup::make_ids_after_archiving, journal::segments,
+    progress::StoreFailure, shared::SharedStore, unfiled::UnfiledBlocks,
 };
 
 /// Says that nothing is being archived any more, however the thread ends.

@@ -4,14 +4,17 @@ use spacefold_event_core::{EventFilter, Position};
 use spacefold_runs::RunsError;
 
 use super::{
+    directory::DirectoryRow,
     fresh::FreshPostings,
     kept_directory::BlocksByNumber,
     postings::{Posting, SpacePosting, TagPosting},
-    rows::KeptPostings,
+    rows::{self, KeptPostings},
 };
 
 /// Blocks that one lookup of candidates finds of what is kept, and of what is not, at the most.
 pub(super) const MAX_CANDIDATES: usize = 64;
+/// Rows of the directory that one lookup goes through at the most, for blocks with events of some types.
+const MAX_SCANNED_ROWS: usize = 64;
 /// How often one lookup goes on to the next block that any of its lists has, at the most.
 const MAX_LOOKS: usize = 1_024;
 
@@ -76,7 +79,7 @@ impl FoundBlocks {
         from: Position,
     ) -> Result<Self, RunsError> {
         if !is_by_postings(filter) {
-            return kept.blocks_of_types(filter, from);
+            return Self::of_types(kept, filter, from);
         }
         let row = kept.row_at(from)?;
         let start = row.as_ref().and_then(|row| row.block_at(from));
@@ -93,6 +96,34 @@ impl FoundBlocks {
         if let Some(end) = numbers.end {
             // Past the last one all are known.
             found.end = blocks.get(end)?.map(|(entry, _)| entry.first().previous());
+        }
+        Ok(found)
+    }
+
+    /// The next blocks from the one that holds `from` on with events of the types of a filter.
+    fn of_types(
+        kept: &KeptPostings,
+        filter: &EventFilter,
+        from: Position,
+    ) -> Result<Self, RunsError> {
+        let mut found = Self::default();
+        let first = kept.row_at(from)?.and_then(|row| row.first());
+        let mut rows = kept.0.scan(&rows::directory_key(first.unwrap_or(from)))?;
+        for _ in 0..MAX_SCANNED_ROWS {
+            let row = rows.next_row()?.filter(|(key, _)| rows::is_directory(key));
+            let Some(row) = row.and_then(|(_, value)| DirectoryRow::decode(value)) else {
+                return Ok(found);
+            };
+            let ends = row.entries.iter().skip(1).map(|next| next.first().previous());
+            for (entry, last) in row.entries.iter().zip(ends.chain([row.end])) {
+                if last >= from && entry.may_hold(filter.event_types()) {
+                    found.blocks.push((entry.first(), last));
+                }
+                found.end = Some(last);
+                if found.blocks.len() >= MAX_CANDIDATES {
+                    return Ok(found);
+                }
+            }
         }
         Ok(found)
     }

@@ -13,9 +13,11 @@ use super::{
     rows::{self, IndexRow, KeptPostings, OPTIONS},
 };
 use crate::{
-    block::{Block, BlockHash},
+    block::{
+        Block, BlockHash,
+        segment::noted::{NotedSegment, NotedSegments},
+    },
     error::OpenError,
-    journal::segments::{NotedSegment, NotedSegments},
 };
 
 /// The folder of the index, among what is derived from the log.

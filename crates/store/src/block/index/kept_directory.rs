@@ -1,17 +1,13 @@
 //! The directory of the blocks that are kept: found by position, by number and by time, a row of it at a
 //! time.
 
-use spacefold_event_core::{EventFilter, Position, Timestamp};
+use spacefold_event_core::{Position, Revision, Timestamp};
 use spacefold_runs::RunsError;
 
 use super::{
-    candidates::{FoundBlocks, MAX_CANDIDATES},
     directory::{BlockEntry, DirectoryRow},
     rows::{self, KeptPostings},
 };
-
-/// Rows that one lookup goes through at the most, for blocks with events of some types.
-const MAX_SCANNED_ROWS: usize = 64;
 
 impl KeptPostings {
     /// The first position of the block that holds a position; `None` where none does.
@@ -50,32 +46,15 @@ impl KeptPostings {
         Ok(found)
     }
 
-    /// The next blocks from the one that holds `from` on with events of the types of a filter.
-    pub(super) fn blocks_of_types(
+    /// The first position of the block that holds this revision of a space, if one does.
+    pub(crate) fn first_of_revision(
         &self,
-        filter: &EventFilter,
-        from: Position,
-    ) -> Result<FoundBlocks, RunsError> {
-        let mut found = FoundBlocks::default();
-        let first = self.row_at(from)?.and_then(|row| row.first());
-        let mut rows = self.0.scan(&rows::directory_key(first.unwrap_or(from)))?;
-        for _ in 0..MAX_SCANNED_ROWS {
-            let row = rows.next_row()?.filter(|(key, _)| rows::is_directory(key));
-            let Some(row) = row.and_then(|(_, value)| DirectoryRow::decode(value)) else {
-                return Ok(found);
-            };
-            let ends = row.entries.iter().skip(1).map(|next| next.first().previous());
-            for (entry, last) in row.entries.iter().zip(ends.chain([row.end])) {
-                if last >= from && entry.may_hold(filter.event_types()) {
-                    found.blocks.push((entry.first(), last));
-                }
-                found.end = Some(last);
-                if found.blocks.len() >= MAX_CANDIDATES {
-                    return Ok(found);
-                }
-            }
-        }
-        Ok(found)
+        space_id: &str,
+        revision: Revision,
+    ) -> Result<Option<Position>, RunsError> {
+        let Some(block) = self.block_of_revision(space_id, revision)? else { return Ok(None) };
+        let found = BlocksByNumber::of(self).get(block)?;
+        Ok(found.map(|(entry, _)| entry.first()))
     }
 
     pub(super) fn row_at(&self, position: Position) -> Result<Option<DirectoryRow>, RunsError> {

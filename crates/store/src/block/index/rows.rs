@@ -13,10 +13,7 @@
 use spacefold_event_core::{Position, Revision};
 use spacefold_runs::{KeyValue, RunSetOptions, RunsError, View};
 
-use super::{
-    kept_directory::BlocksByNumber,
-    postings::{self, Posting, SpacePosting, TagPosting},
-};
+use super::postings::{self, Posting, SpacePosting, TagPosting};
 
 /// Bytes of a value that neighbours are joined up to when runs are merged.
 const JOINED_BYTES: usize = 2 << 10;
@@ -163,18 +160,8 @@ impl KeptPostings {
         Ok(list.map(|(revision, _)| revision))
     }
 
-    /// The first position of the block that holds this revision of a space, if one does.
-    pub(crate) fn first_of_revision(
-        &self,
-        space_id: &str,
-        revision: Revision,
-    ) -> Result<Option<Position>, RunsError> {
-        let Some(block) = self.block_of_revision(space_id, revision)? else { return Ok(None) };
-        let found = BlocksByNumber::of(self).get(block)?;
-        Ok(found.map(|(entry, _)| entry.first()))
-    }
-
-    fn block_of_revision(
+    /// The block that holds this revision of a space, if one does.
+    pub(super) fn block_of_revision(
         &self,
         space_id: &str,
         revision: Revision,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use spacefold_disk::FileStamp;
 use spacefold_event_core::{Position, bytes::ByteReader};
 
-use crate::block::segment::SegmentEnds;
+use super::SegmentEnds;
 
 /// A segment as it was when its file had a stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
