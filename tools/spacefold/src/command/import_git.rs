@@ -8,9 +8,7 @@ use spacefold::{AppendError, Folding, ReadError, content::ContentError, event::M
 
 use crate::{
     error::{Failure, Status, hint_about},
-    git::{
-        self, GitError, ImportGitError, Lack, Repository, Rewound, SpacePer, WhenRewritten,
-    },
+    git::{self, GitError, ImportGitError, Lack, Repository, Rewound, SpacePer, WhenRewritten},
     interrupt,
     output::{CellTable, bytes, grouped, number, text},
     progress,
