@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{BufRead as _, Write as _},
     path::Path,
     process::Command,
 };
@@ -64,7 +64,15 @@ pub(crate) fn child(arguments: &[&str]) {
                 let name = entry.unwrap().file_name().into_string().unwrap();
                 let mut content = spaces.content().open(&name.parse().unwrap()).unwrap();
                 let mut file = File::create(Path::new(out).join(name)).unwrap();
-                io::copy(&mut content, &mut file).unwrap();
+                loop {
+                    let bytes = content.fill_buf().unwrap();
+                    if bytes.is_empty() {
+                        break;
+                    }
+                    file.write_all(bytes).unwrap();
+                    let taken = bytes.len();
+                    content.consume(taken);
+                }
             }
             spaces.close().unwrap();
         }

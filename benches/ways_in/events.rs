@@ -35,6 +35,7 @@ pub(crate) fn import_row(bench: &Bench) {
         &mut [
             ("bulk append", &mut || child("bulk")),
             ("import of the library", &mut || child("import")),
+            ("the same, states folded", &mut || child("import-live")),
             ("`spacefold import`", &mut || {
                 bench.forget(&store);
                 run(bench.spacefold(&store).args(["import", "--json"]).arg(&lines));
@@ -71,7 +72,8 @@ pub(crate) fn import_book(bench: &Bench, store: &Path) {
 pub(crate) fn child(arguments: &[&str]) {
     match arguments {
         ["bulk", _, store, events] => bulk(store, events.parse().unwrap()),
-        ["import", lines, store, _] => import(lines, store),
+        ["import", lines, store, _] => import(lines, store, Folding::OnDemand),
+        ["import-live", lines, store, _] => import(lines, store, Folding::Live),
         ["replay", store] => replay(store),
         _ => panic!("no such child: {arguments:?}"),
     }
@@ -89,8 +91,8 @@ fn bulk(store: &str, events: u64) {
     log.close().unwrap();
 }
 
-fn import(lines: &str, store: &str) {
-    let spaces = Options::new(store).folding(Folding::OnDemand).open().unwrap();
+fn import(lines: &str, store: &str, folding: Folding) {
+    let spaces = Options::new(store).folding(folding).open().unwrap();
     let input = BufReader::with_capacity(256 << 10, File::open(lines).unwrap());
     spaces.import(input, &ImportOptions::default(), &mut ()).unwrap();
     close(&spaces);

@@ -111,8 +111,13 @@ mod tests {
                     };
                     turns.take_down_to(most, take).unwrap();
                 }
-                turns.take_down_to(0, |made| Err(made)).unwrap_or_else(|first| taken.push(first));
-                turns.take_down_to(0, |made| Ok::<(), ()>(taken.push(made))).unwrap();
+                // What takes may fail, and the rest be taken afterwards.
+                turns.take_down_to(0, Err).unwrap_or_else(|first| taken.push(first));
+                let take = |made| {
+                    taken.push(made);
+                    Ok::<(), ()>(())
+                };
+                turns.take_down_to(0, take).unwrap();
                 assert_eq!(taken, (0..100).collect::<Vec<_>>());
             }
         });
