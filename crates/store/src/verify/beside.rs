@@ -5,7 +5,7 @@ use spacefold_event_core::{
 };
 
 use super::{Problem, VerifyDepth, VerifyReport, part_problem};
-use crate::{Follower, OpenError};
+use crate::{error::OpenError, follower::Follower};
 
 /// Checks a log that another process may have open, as far as it is shown: every event, with the
 /// checksums and the chain of what it is read from; if it is to be quick, what the files say of

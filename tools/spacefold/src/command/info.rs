@@ -112,7 +112,7 @@ impl Looked {
     fn at(store: &ReadStore) -> Result<Self, Failure> {
         match store {
             ReadStore::Open(store) => {
-                // What waits for sled's copy would open it, and it is looked at from outside.
+                // Waiting for sled's copy would open it.
                 let refusal = store.log().known_refusal();
                 let is_readable = refusal.is_none();
                 Ok(Self {
