@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 use spacefold::{
-    EventId, Position, SpaceEvent, Timestamp,
+    EventId, Position, SpaceEvent, Spacefold, Timestamp,
     log::{AppendRequest, LogReader as _, LogWriter as _, MemoryLog},
 };
 
@@ -139,6 +139,15 @@ fn a_session_in_the_future_is_warned_of_until_the_clock_gets_there() {
         assert!(answer.stderr.contains(" days ahead of the clock"), "{}", answer.stderr);
         assert_eq!(answer.stderr.lines().count(), 2, "{}", answer.stderr);
     }
+    // So it is beside the process that has the store.
+    let held = Spacefold::open(&store).unwrap();
+    for arguments in [&["spaces"][..], &["info"], &["export"], &["tail"]] {
+        let answer = run(cli(&store).args(arguments));
+        let begins = "warning: the events from position 2 on were recorded up to 2099-";
+        assert!(answer.stderr.starts_with(begins), "{arguments:?}: {}", answer.stderr);
+    }
+    held.close().unwrap();
+    drop(held);
     let rebuild = run(rebuild_projections(&store).arg("--check"));
     assert!(
         rebuild.stderr.starts_with("warning: the events from position 2"),

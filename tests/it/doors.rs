@@ -3,6 +3,10 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read as _},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     thread,
@@ -10,6 +14,7 @@ use std::{
 
 use serde_json::Value;
 use spacefold::{Delivery, Position, SpaceEvent, Spacefold, Subscription, log::LogReader as _};
+use spacefold_disk::{Disk as _, FolderLock, RealDisk};
 
 use crate::support::{cli, rebuild_projections, run};
 
@@ -30,7 +35,12 @@ fn made(store: &Path) -> Spacefold {
 
 /// What every command prints that only reads.
 fn read_all(store: &Path, scratch: &Path) -> Vec<String> {
-    let exported = run(cli(store).arg("export")).succeeded();
+    read_all_by(&|| cli(store), scratch)
+}
+
+/// The same, of commands that reach the store in some way.
+fn read_all_by(cli: &dyn Fn() -> Command, scratch: &Path) -> Vec<String> {
+    let exported = run(cli().arg("export")).succeeded();
     let last: Value = serde_json::from_str(exported.lines().last().unwrap()).unwrap();
     let id = last["event_id"].as_str().unwrap();
     let hash = spacefold::content::ContentHash::of(b"first").to_string();
@@ -58,23 +68,23 @@ fn read_all(store: &Path, scratch: &Path) -> Vec<String> {
     ];
     let mut printed = vec![exported];
     for arguments in commands {
-        printed.push(run(cli(store).args(arguments)).succeeded());
-        printed.push(run(cli(store).args(arguments).arg("--json")).succeeded());
+        printed.push(run(cli().args(arguments)).succeeded());
+        printed.push(run(cli().args(arguments).arg("--json")).succeeded());
     }
-    let problems = run(cli(store).args(["problems", "--json"])).succeeded();
+    let problems = run(cli().args(["problems", "--json"])).succeeded();
     let mut problem: Value = serde_json::from_str(&problems).unwrap();
     // That is of the moment.
     problem["age_seconds"].take();
     printed.push(problem.to_string());
     let folder = scratch.join("checked-out");
-    let written = run(cli(store).args(["checkout", "b", "--json"]).arg(&folder)).succeeded();
+    let written = run(cli().args(["checkout", "b", "--json"]).arg(&folder)).succeeded();
     printed.push(written);
     for name in ["one.md", "two.md"] {
         printed.push(fs::read_to_string(folder.join(name)).unwrap());
     }
     fs::remove_dir_all(folder).unwrap();
     for unknown in [&["snapshot", "nowhere"][..], &["snapshot", "a", "--at", "999"]] {
-        let answer = run(cli(store).args(unknown));
+        let answer = run(cli().args(unknown));
         assert_eq!(answer.code, Some(4), "{}", answer.stderr);
         printed.push(answer.stderr);
     }
@@ -308,5 +318,158 @@ fn commands_beside_a_busy_writer_agree_with_it() {
     }
     let exported = run(cli(&store).arg("export")).succeeded();
     assert_eq!(exported.lines().count() as u64, held.log().durable_head().get());
+    held.close().unwrap();
+}
+
+/// How a store is made one that may only be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReadOnly {
+    /// It is mounted so, for the command alone.
+    Mount,
+    /// By the modes of its files, for a user who may not change them.
+    Modes,
+}
+
+/// Mounts a folder over itself to be read only, then runs a command.
+const MOUNTED: &str =
+    r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@""#;
+/// Nobody's.
+const OTHER_USER: u32 = 65_534;
+
+impl ReadOnly {
+    /// What this machine can do.
+    fn here(store: &Path) -> Self {
+        let mut probe = Command::new("sh");
+        probe.args(["-c", r#"test -d "$0" && ! touch "$0/probe" 2>/dev/null"#]).arg(store);
+        let mounted = Self::Mount.reach(store, &probe).status();
+        assert!(!store.join("probe").exists(), "the mount can be written");
+        if mounted.is_ok_and(|status| status.success()) { Self::Mount } else { Self::Modes }
+    }
+
+    fn reach(self, store: &Path, command: &Command) -> Command {
+        let is_root = is_root();
+        let mut reaching = match self {
+            Self::Mount => {
+                let mut unshare = Command::new("unshare");
+                if !is_root {
+                    unshare.arg("--map-root-user");
+                }
+                unshare.args(["--mount", "--propagation", "private", "sh", "-c", MOUNTED, "sh"]);
+                unshare.arg(store).arg(command.get_program());
+                unshare
+            }
+            Self::Modes => {
+                let mut other = Command::new(command.get_program());
+                if is_root {
+                    other.uid(OTHER_USER).gid(OTHER_USER);
+                }
+                other
+            }
+        };
+        reaching.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => reaching.env(name, value),
+                None => reaching.env_remove(name),
+            };
+        }
+        reaching
+    }
+}
+
+fn is_root() -> bool {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::metadata(scratch.path()).unwrap().uid() == 0
+}
+
+/// Gives every file and folder below one a mode, and folders the right to be entered.
+fn set_modes(path: &Path, mode: u32) {
+    let is_folder = path.is_dir();
+    let enter = if is_folder { mode >> 2 & 0o111 } else { 0 };
+    if is_folder {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        for entry in fs::read_dir(path).unwrap() {
+            set_modes(&entry.unwrap().path(), mode);
+        }
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode | enter)).unwrap();
+}
+
+#[test]
+fn a_store_that_may_only_be_read_is_read_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    made(&store).close().unwrap();
+    let closed = read_all(&store, folder.path());
+    let before = files(&store);
+    let how = ReadOnly::here(&store);
+    println!("to be read only by {how:?}");
+    let scratch = folder.path().join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    if how == ReadOnly::Modes {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&scratch, fs::Permissions::from_mode(0o777)).unwrap();
+        set_modes(&store, 0o444);
+    }
+    let caches = scratch.join("caches");
+    let reach = || how.reach(&store, cli(&store).env("XDG_CACHE_HOME", &caches));
+    // The second time out of the cache.
+    for _ in 0..2 {
+        assert_eq!(read_all_by(&reach, &scratch), closed, "{how:?}");
+    }
+    let told = run(reach().args(["info", "--json"])).succeeded();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["door"], &told["owned"]), (&"follow".into(), &false.into()), "{how:?}");
+    assert_eq!(told["owner"], Value::Null);
+    assert!(told["read_only"].is_string(), "{told}");
+    let told = run(reach().arg("info")).succeeded();
+    assert!(told.contains("follow: nobody has the store, it is only read"), "{told}");
+    for refused in [&["service", "archive-space", "a"][..], &["content", "gc"]] {
+        let answer = run(reach().args(refused));
+        assert_eq!(answer.code, Some(1), "{how:?} {refused:?}: {}", answer.stderr);
+    }
+    set_modes(&store, 0o644);
+    assert!(files(&store) == before, "something has changed");
+}
+
+#[test]
+fn an_owner_that_is_not_known_is_told_from_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    made(&store).close().unwrap();
+    // Held as by an earlier version, which says nothing of itself.
+    fs::remove_file(store.join("live")).unwrap();
+    let lock = FolderLock::take(&RealDisk.folder(&store).unwrap().unwrap(), "LOCK").unwrap();
+    let told = info(&store);
+    assert_eq!((&told["door"], &told["owned"]), (&"follow".into(), &true.into()));
+    assert_eq!(told["owner"], Value::Null);
+    let told = run(cli(&store).arg("info")).succeeded();
+    assert!(told.contains("follow: another process has the store"), "{told}");
+    drop(lock);
+    assert_eq!(info(&store)["door"], "open");
+}
+
+#[test]
+fn a_quick_check_beside_the_owner_reads_no_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let held = made(&store);
+    let mut rng = fastrand::Rng::with_seed(1);
+    for _ in 0..60 {
+        let value: String = std::iter::repeat_with(|| rng.alphanumeric()).take(300_000).collect();
+        held.append([SpaceEvent::variable_set("s", "v", value)]).unwrap();
+    }
+    let segment = || files(&store.join("sealed")).into_iter().next();
+    while segment().is_none() {
+        thread::yield_now();
+    }
+    let (path, mut bytes) = segment().unwrap();
+    bytes[10_000] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let quick = run(cli(&store).args(["verify", "--quick", "--json"])).succeeded();
+    let quick: Value = serde_json::from_str(&quick).unwrap();
+    assert_eq!(quick["events"], held.durable_head().get());
+    let whole = run(cli(&store).args(["verify", "--json"]));
+    assert_eq!(whole.code, Some(3), "{}{}", whole.stdout, whole.stderr);
     held.close().unwrap();
 }

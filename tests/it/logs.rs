@@ -1,5 +1,7 @@
 //! The conformance suite over each kind of log.
 
+mod followed;
+
 use conformance::{LogFactory, conformance_suite};
 use spacefold_event_core::{EventLog, MemoryLog};
 use spacefold_store::{EmbeddedLog, StoreOptions};

@@ -12,7 +12,7 @@ use spacefold::{
     log::StoreOptions,
 };
 
-use crate::{error::Failure, session::begin};
+use crate::{error::Failure, interrupt};
 
 /// A store that is read, through the door that was found.
 pub(crate) enum ReadStore {
@@ -67,7 +67,7 @@ impl ReadStore {
         let options = Options::new(path).folding(Folding::OnDemand).cache(cache);
         let spaces = options.follow()?;
         let log = spaces.log().clone();
-        begin(spaces.log(), move || {
+        interrupt::begin(spaces.log(), move || {
             log.close();
             Ok(())
         })?;
@@ -76,7 +76,7 @@ impl ReadStore {
 
     fn opened(spaces: Spacefold) -> Result<Self, Failure> {
         let log = spaces.log().clone();
-        begin(spaces.log(), move || log.close())?;
+        interrupt::begin(spaces.log(), move || log.close())?;
         Ok(Self::Open(spaces))
     }
 

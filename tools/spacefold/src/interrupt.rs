@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use spacefold::StorageError;
+use spacefold::{StorageError, log::LogReader};
 use spacefold_event_core::lock::Lock;
 
-use crate::error::{Failure, Status};
+use crate::error::{self, Failure, Status};
 
 /// How long a command may take to notice and to end by itself.
 const GRACE: Duration = Duration::from_secs(1);
@@ -43,8 +43,18 @@ pub(crate) fn install() {
     });
 }
 
+/// Begins with a log that was opened or is followed: has it closed if the command does not end in time, and
+/// warns of the clock.
+pub(crate) fn begin(
+    log: &dyn LogReader,
+    close: impl FnOnce() -> Result<(), StorageError> + Send + 'static,
+) -> Result<(), Failure> {
+    guard(close);
+    error::warn_of_clock(log)
+}
+
 /// Has the store closed if the command does not end in time.
-pub(crate) fn guard(close: impl FnOnce() -> Result<(), StorageError> + Send + 'static) {
+fn guard(close: impl FnOnce() -> Result<(), StorageError> + Send + 'static) {
     *STORE.lock() = Some(Box::new(close));
 }
 

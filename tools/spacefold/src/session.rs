@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use spacefold::{
-    Folding, Options, Spacefold, StorageError,
-    log::{LogReader, StoreMode},
-};
+use spacefold::{Folding, Options, Spacefold, log::StoreMode};
 
 use crate::{
     door::{Needed, ReadStore, for_a_question},
@@ -76,16 +73,7 @@ impl CliSession {
     fn guarded(options: Options) -> Result<Spacefold, Failure> {
         let spaces = options.open()?;
         let log = spaces.log().clone();
-        begin(spaces.log(), move || log.close())?;
+        interrupt::begin(spaces.log(), move || log.close())?;
         Ok(spaces)
     }
-}
-
-/// Begins with a log that was opened or is followed: has Ctrl-C close it, and warns of the clock.
-pub(crate) fn begin(
-    log: &dyn LogReader,
-    close: impl FnOnce() -> Result<(), StorageError> + Send + 'static,
-) -> Result<(), Failure> {
-    interrupt::guard(close);
-    error::warn_of_clock(log)
 }
