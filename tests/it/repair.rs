@@ -5,7 +5,6 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::Stdio,
-    thread,
 };
 
 use serde_json::Value;

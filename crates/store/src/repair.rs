@@ -8,12 +8,13 @@ use spacefold_disk::Access;
 use spacefold_event_core::{Position, StorageError};
 
 use crate::{
-    aside, clock,
+    aside,
+    block::segment::noted::NotedSegments,
+    clock,
     environment::Environment,
     error::OpenError,
     folder::{HEAD, StoreFolder},
     head_file::HeadFile,
-    journal::segments::NotedSegments,
     recovery::{self, heal::OtherCopy},
     remake::RemakeError,
     salvage::FoundCopy,

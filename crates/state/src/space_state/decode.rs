@@ -13,7 +13,7 @@ use spacefold_event_core::{
 
 use super::{
     SpaceState,
-    encode::{NO_TIME, STORED_VERSION, StateEncoder, digest},
+    encode::{NO_TIME, STORED_VERSION, digest},
     parts::{
         Anomalies, Anomaly, AnomalyReason, Conflict, Document, Reference, Render, RenderStatus,
         SpaceStatus, SyncState, SyncStatus,
@@ -64,8 +64,6 @@ pub(super) trait StoredPart: Sized + 'static {
     fn read<'a>(reader: &mut StateReader<'a>) -> Result<Self::Read<'a>, CorruptState>;
 
     fn of(read: Self::Read<'_>) -> Self;
-
-    fn write(&self, encoder: &mut StateEncoder);
 }
 
 pub(super) struct StateReader<'a> {
@@ -250,10 +248,6 @@ impl StoredPart for Document {
             content_position,
         }
     }
-
-    fn write(&self, encoder: &mut StateEncoder) {
-        encoder.document(self);
-    }
 }
 
 impl StoredPart for Value {
@@ -265,10 +259,6 @@ impl StoredPart for Value {
 
     fn of(read: Self) -> Self {
         read
-    }
-
-    fn write(&self, encoder: &mut StateEncoder) {
-        encoder.value(self);
     }
 }
 
@@ -288,10 +278,6 @@ impl StoredPart for References {
         }
         references
     }
-
-    fn write(&self, encoder: &mut StateEncoder) {
-        encoder.list(self.sorted(), StateEncoder::reference);
-    }
 }
 
 impl StoredPart for Render {
@@ -308,10 +294,6 @@ impl StoredPart for Render {
         let (output_hash, error) = (output_hash.map(Arc::from), error.map(Arc::from));
         Self { status, output_hash, error, position, shows }
     }
-
-    fn write(&self, encoder: &mut StateEncoder) {
-        encoder.render(self);
-    }
 }
 
 impl StoredPart for Conflict {
@@ -326,10 +308,6 @@ impl StoredPart for Conflict {
         let (local_hash, remote_hash) = (local_hash.map(Arc::from), remote_hash.map(Arc::from));
         Self { local_hash, remote_hash, position }
     }
-
-    fn write(&self, encoder: &mut StateEncoder) {
-        encoder.conflict(self);
-    }
 }
 
 impl StoredPart for () {
@@ -340,6 +318,4 @@ impl StoredPart for () {
     }
 
     fn of((): ()) {}
-
-    fn write(&self, _: &mut StateEncoder) {}
 }

@@ -33,8 +33,8 @@ use spacefold_event_core::{
 
 use super::{
     SpaceState, StateHash,
-    decode::StoredPart,
     parts::{Conflict, Document, Reference, Render, SyncState},
+    references::References,
 };
 use crate::shared_map::{BucketEntries, SharedMap, bucket_bits};
 
@@ -67,7 +67,7 @@ enum Form {
     Stored,
 }
 
-pub(super) struct StateEncoder {
+struct StateEncoder {
     form: Form,
     bytes: Vec<u8>,
     /// Room for one value, kept between values.
@@ -159,7 +159,7 @@ impl StateEncoder {
         self.map(&state.stale);
     }
 
-    fn map<V: StoredPart>(&mut self, map: &SharedMap<V>) {
+    fn map<V: WrittenPart>(&mut self, map: &SharedMap<V>) {
         self.count(map.len());
         if map.is_empty() {
             return;
@@ -188,7 +188,7 @@ impl StateEncoder {
         });
     }
 
-    pub(super) fn document(&mut self, document: &Document) {
+    fn document(&mut self, document: &Document) {
         self.text(&document.path);
         self.maybe_text(document.content_hash.as_deref());
         self.object(document.attributes());
@@ -197,12 +197,12 @@ impl StateEncoder {
         self.stored_position(document.content_position);
     }
 
-    pub(super) fn reference(&mut self, reference: &Reference) {
+    fn reference(&mut self, reference: &Reference) {
         self.text(&reference.target);
         self.maybe_text(reference.kind.as_deref());
     }
 
-    pub(super) fn render(&mut self, render: &Render) {
+    fn render(&mut self, render: &Render) {
         self.code(render.status.code());
         self.maybe_text(render.output_hash.as_deref());
         self.maybe_text(render.error.as_deref());
@@ -210,7 +210,7 @@ impl StateEncoder {
         self.stored_position(render.shows);
     }
 
-    pub(super) fn conflict(&mut self, conflict: &Conflict) {
+    fn conflict(&mut self, conflict: &Conflict) {
         self.maybe_text(conflict.local_hash.as_deref());
         self.maybe_text(conflict.remote_hash.as_deref());
         self.number(conflict.position.get());
@@ -233,7 +233,7 @@ impl StateEncoder {
         }
     }
 
-    pub(super) fn list<T>(&mut self, parts: Vec<T>, mut write: impl FnMut(&mut Self, T)) {
+    fn list<T>(&mut self, parts: Vec<T>, mut write: impl FnMut(&mut Self, T)) {
         self.count(parts.len());
         for part in parts {
             write(self, part);
@@ -248,7 +248,7 @@ impl StateEncoder {
         }
     }
 
-    pub(super) fn value(&mut self, value: &Value) {
+    fn value(&mut self, value: &Value) {
         match self.form {
             Form::Canonical => {
                 self.json.clear();
@@ -297,6 +297,45 @@ impl StateEncoder {
     fn code(&mut self, code: u8) {
         self.bytes.push(code);
     }
+}
+
+/// A value of a map of a state, as it is written after its key.
+trait WrittenPart {
+    fn write(&self, encoder: &mut StateEncoder);
+}
+
+impl WrittenPart for Document {
+    fn write(&self, encoder: &mut StateEncoder) {
+        encoder.document(self);
+    }
+}
+
+impl WrittenPart for Value {
+    fn write(&self, encoder: &mut StateEncoder) {
+        encoder.value(self);
+    }
+}
+
+impl WrittenPart for References {
+    fn write(&self, encoder: &mut StateEncoder) {
+        encoder.list(self.sorted(), StateEncoder::reference);
+    }
+}
+
+impl WrittenPart for Render {
+    fn write(&self, encoder: &mut StateEncoder) {
+        encoder.render(self);
+    }
+}
+
+impl WrittenPart for Conflict {
+    fn write(&self, encoder: &mut StateEncoder) {
+        encoder.conflict(self);
+    }
+}
+
+impl WrittenPart for () {
+    fn write(&self, _: &mut StateEncoder) {}
 }
 
 #[cfg(test)]
