@@ -25,8 +25,8 @@ use crate::{
     error::ArchiveError,
     manifest::{
         ArchivedFrames, ArchivedSegment, BackupManifest, FORMAT, HashText, IdText, InParts,
-        MAX_LOG_FILE_BYTES, MAX_PART_BYTES, MAX_PLACES_BYTES, PAGE_ENTRIES, StoredCommitment,
-        StoredHead, StoredList, StoredPart, TimeText, backup_of, nameless,
+        MAX_LOG_FILE_BYTES, MAX_PART_BYTES, MAX_PLACES_BYTES, ManifestTime, PAGE_ENTRIES,
+        StoredCommitment, StoredHead, StoredList, StoredPart, backup_of, nameless,
     },
     repository::{BackupRepository, ManifestLists},
     storage::{ObjectKey, ObjectKind, ObjectStorage},
@@ -166,12 +166,12 @@ impl Archiver {
         let manifest = BackupManifest {
             format: FORMAT,
             number,
-            created_at: TimeText(Timestamp::now()),
+            created_at: ManifestTime(Timestamp::now()),
             tool: concat!("spacefold ", env!("CARGO_PKG_VERSION")).to_owned(),
             attempt,
             store: StoredHead::of(view.head()),
             head: end.get(),
-            recorded_at: (end > Position::START).then(|| TimeText(view.last_recorded_at())),
+            recorded_at: (end > Position::START).then(|| ManifestTime(view.last_recorded_at())),
             sealed_through: sealed_through.get(),
             chain_hash: HashText(view.chain_hash()),
             commitments: newest_of(before, newest, sealed_through),
@@ -491,7 +491,7 @@ fn segments(
         let mut entry = ArchivedSegment {
             first,
             last,
-            recorded_at: TimeText(read.last_recorded_at),
+            recorded_at: ManifestTime(read.last_recorded_at),
             chain_hash: HashText(segment.chain_hash),
             parts: Vec::new(),
         };
@@ -544,7 +544,7 @@ fn frames(
     for piece in view.frames_after(end) {
         let BackupFrames { first, last, last_recorded_at, bytes } = piece;
         let (first, last) = (first.get(), last.get());
-        let recorded_at = TimeText(last_recorded_at);
+        let recorded_at = ManifestTime(last_recorded_at);
         let mut entry = ArchivedFrames { first, last, recorded_at, parts: Vec::new() };
         entry.parts = putting.file(&entry.key(), &bytes)?;
         kept.push(entry);

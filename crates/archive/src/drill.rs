@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     error::ArchiveError,
-    manifest::{TimeText, seal},
+    manifest::{ManifestTime, seal},
     repository::BackupRepository,
     restore::{RestoreOptions, restore},
     storage::{ObjectKey, ObjectKind},
@@ -57,10 +57,10 @@ impl DrillReport {
 #[derive(Serialize)]
 struct DrillRecord {
     backup: u64,
-    started_at: TimeText,
+    started_at: ManifestTime,
     ok: bool,
     position: u64,
-    recorded_at: Option<TimeText>,
+    recorded_at: Option<ManifestTime>,
     state_hash: String,
     commitments: u64,
     problems: Vec<String>,
@@ -125,10 +125,10 @@ fn check(path: &Path) -> Result<(u64, Vec<String>), ArchiveError> {
 fn put_record(repository: &BackupRepository, report: &DrillReport) -> Result<(), ArchiveError> {
     let record = DrillRecord {
         backup: report.number,
-        started_at: TimeText(report.started_at),
+        started_at: ManifestTime(report.started_at),
         ok: report.is_ok(),
         position: report.position.get(),
-        recorded_at: report.recorded_at.map(TimeText),
+        recorded_at: report.recorded_at.map(ManifestTime),
         state_hash: report.state_hash.clone(),
         commitments: report.commitments,
         problems: report.problems.clone(),

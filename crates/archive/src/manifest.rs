@@ -30,13 +30,13 @@ pub(crate) const MAX_PLACES_BYTES: u64 = MAX_PART_BYTES;
 pub struct BackupManifest {
     pub(crate) format: u32,
     pub(crate) number: u64,
-    pub(crate) created_at: TimeText,
+    pub(crate) created_at: ManifestTime,
     pub(crate) tool: String,
     /// Drawn at random: no two backups are the same object.
     pub(crate) attempt: IdText,
     pub(crate) store: StoredHead,
     pub(crate) head: u64,
-    pub(crate) recorded_at: Option<TimeText>,
+    pub(crate) recorded_at: Option<ManifestTime>,
     pub(crate) sealed_through: u64,
     pub(crate) chain_hash: HashText,
     pub(crate) commitments: Vec<StoredCommitment>,
@@ -52,7 +52,7 @@ pub struct BackupManifest {
 pub(crate) struct StoredHead {
     pub(crate) store_id: IdText,
     pub(crate) format_version: u32,
-    pub(crate) created_at: TimeText,
+    pub(crate) created_at: ManifestTime,
     pub(crate) log_id: IdText,
     pub(crate) timeline: IdText,
     pub(crate) parent_timeline: Option<IdText>,
@@ -90,7 +90,7 @@ pub(crate) struct StoredPart {
 pub(crate) struct ArchivedSegment {
     pub(crate) first: u64,
     pub(crate) last: u64,
-    pub(crate) recorded_at: TimeText,
+    pub(crate) recorded_at: ManifestTime,
     pub(crate) chain_hash: HashText,
     pub(crate) parts: Vec<StoredPart>,
 }
@@ -99,7 +99,7 @@ pub(crate) struct ArchivedSegment {
 pub(crate) struct ArchivedFrames {
     pub(crate) first: u64,
     pub(crate) last: u64,
-    pub(crate) recorded_at: TimeText,
+    pub(crate) recorded_at: ManifestTime,
     pub(crate) parts: Vec<StoredPart>,
 }
 
@@ -334,7 +334,7 @@ impl StoredHead {
         Self {
             store_id: IdText(head.store_id),
             format_version: head.format_version,
-            created_at: TimeText(head.created_at),
+            created_at: ManifestTime(head.created_at),
             log_id: IdText(log_id.to_bytes()),
             timeline: IdText(timeline.to_bytes()),
             parent_timeline: fork.map(|fork| IdText(fork.parent.to_bytes())),
@@ -432,15 +432,15 @@ impl FromStr for IdText {
 
 /// A time, as the interchange form has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TimeText(pub(crate) Timestamp);
+pub(crate) struct ManifestTime(pub(crate) Timestamp);
 
-impl fmt::Display for TimeText {
+impl fmt::Display for ManifestTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl FromStr for TimeText {
+impl FromStr for ManifestTime {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -466,7 +466,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(HashText, IdText, TimeText);
+as_text!(HashText, IdText, ManifestTime);
 
 /// Bytes as digits, two each.
 pub(crate) fn hex(bytes: &[u8]) -> String {

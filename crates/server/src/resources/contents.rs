@@ -36,7 +36,7 @@ use crate::{
 const SKIP_BYTES: u64 = 8 << 20;
 
 #[derive(Serialize)]
-struct PrintedContent {
+struct ServedContent {
     hash: ContentHash,
     bytes: u64,
 }
@@ -159,7 +159,7 @@ pub(super) async fn put(
         return Err(problem.field("hash", arrived.hash));
     }
     let (was_there, stored) = app.ask(move |_| keep(&*content, arrived)).await?;
-    let stored = PrintedContent { hash: stored.hash, bytes: stored.bytes };
+    let stored = ServedContent { hash: stored.hash, bytes: stored.bytes };
     let mut response = json(&stored, CacheRule::NoStore)?;
     *response.status_mut() = if was_there { StatusCode::OK } else { StatusCode::CREATED };
     response.headers_mut().insert(header::ETAG, EntityTag::of_content(hash).header());

@@ -57,7 +57,7 @@ impl SpaceState {
 }
 
 /// A value of a map of a state, as it is stored.
-pub(super) trait StoredPart: Sized + 'static {
+pub(super) trait PackedPart: Sized + 'static {
     /// What is read without making the value of it.
     type Read<'a>;
 
@@ -103,7 +103,7 @@ impl<'a> StateReader<'a> {
         Ok(state)
     }
 
-    fn map<V: StoredPart>(&mut self, shared: &PackedBytes) -> Result<SharedMap<V>, CorruptState> {
+    fn map<V: PackedPart>(&mut self, shared: &PackedBytes) -> Result<SharedMap<V>, CorruptState> {
         let len = to_usize(self.number()?);
         if len == 0 {
             return Ok(SharedMap::new());
@@ -217,7 +217,7 @@ impl<'a> StateReader<'a> {
 
 const OTHER_COUNT: CorruptState = CorruptState("another number of keys than it says");
 
-fn unpack<V: StoredPart>(bytes: &[u8]) -> Result<SharedMap<V>, CorruptState> {
+fn unpack<V: PackedPart>(bytes: &[u8]) -> Result<SharedMap<V>, CorruptState> {
     let mut reader = StateReader::of(bytes);
     let mut builder = SharedMapBuilder::new();
     while !reader.left.rest().is_empty() {
@@ -227,7 +227,7 @@ fn unpack<V: StoredPart>(bytes: &[u8]) -> Result<SharedMap<V>, CorruptState> {
     builder.build().ok_or(CorruptState("a key twice"))
 }
 
-impl StoredPart for Document {
+impl PackedPart for Document {
     type Read<'a> = (&'a str, Option<&'a str>, Object, [Position; 3]);
 
     fn read<'a>(reader: &mut StateReader<'a>) -> Result<Self::Read<'a>, CorruptState> {
@@ -250,7 +250,7 @@ impl StoredPart for Document {
     }
 }
 
-impl StoredPart for Value {
+impl PackedPart for Value {
     type Read<'a> = Self;
 
     fn read(reader: &mut StateReader<'_>) -> Result<Self, CorruptState> {
@@ -262,7 +262,7 @@ impl StoredPart for Value {
     }
 }
 
-impl StoredPart for References {
+impl PackedPart for References {
     type Read<'a> = Vec<(&'a str, Option<&'a str>)>;
 
     fn read<'a>(reader: &mut StateReader<'a>) -> Result<Self::Read<'a>, CorruptState> {
@@ -280,7 +280,7 @@ impl StoredPart for References {
     }
 }
 
-impl StoredPart for Render {
+impl PackedPart for Render {
     type Read<'a> = (RenderStatus, Option<&'a str>, Option<&'a str>, [Position; 2]);
 
     fn read<'a>(reader: &mut StateReader<'a>) -> Result<Self::Read<'a>, CorruptState> {
@@ -296,7 +296,7 @@ impl StoredPart for Render {
     }
 }
 
-impl StoredPart for Conflict {
+impl PackedPart for Conflict {
     type Read<'a> = (Option<&'a str>, Option<&'a str>, Position);
 
     fn read<'a>(reader: &mut StateReader<'a>) -> Result<Self::Read<'a>, CorruptState> {
@@ -310,7 +310,7 @@ impl StoredPart for Conflict {
     }
 }
 
-impl StoredPart for () {
+impl PackedPart for () {
     type Read<'a> = ();
 
     fn read(_: &mut StateReader<'_>) -> Result<(), CorruptState> {
