@@ -127,7 +127,7 @@ impl Store {
         let report = calls::interruptible(py, move |_| {
             let options = Options::new(path).cache(CachePlace::Memory);
             let beside = options.folding(spacefold::Folding::OnDemand).follow();
-            beside.map(|beside| beside.verify())
+            beside.map(|beside| beside.verify(VerifyDepth::Full))
         })?;
         VerifyReport::new(py, &report.or_raise(py)?.or_raise(py)?)
     }
