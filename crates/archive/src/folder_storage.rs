@@ -141,19 +141,13 @@ impl ObjectStorage for FolderStorage {
     }
 
     /// A file has its name only after it was synced; what may be lost is the name. After a sync of the
-    /// folder that failed another one alone proves nothing: the name is given anew.
+    /// folder that failed another one alone proves nothing: a new file is given the name, so that at no
+    /// moment nothing has it.
     fn confirm(&self, key: &ObjectKey) -> Result<bool, StorageError> {
-        let Some(folder) = self.folder(key.kind())? else { return Ok(false) };
-        if folder.find(key.name(), Access::Read)?.is_none() {
-            return Ok(false);
-        }
-        let between = format!("{}.{}{UNFINISHED}", key.name(), Uuid::new_v4().simple());
-        let (name, between) = (Path::new(key.name()), Path::new(&between));
-        folder.rename(name, between)?;
-        folder.rename(between, name)?;
+        let Some(bytes) = self.get(key, u64::MAX)? else { return Ok(false) };
         // Its folder may have been made by the same process.
         self.made_root()?.sync()?;
-        folder.sync()?;
+        self.put(key, &bytes)?;
         Ok(true)
     }
 

@@ -189,7 +189,8 @@ pub trait Folder: fmt::Debug + Send + Sync {
 
     /// As [`Folder::rename`] of a file within this folder, unless something has the new name: `false`
     /// then, and the old name stays. Of several who try at once one has it, in other processes too where
-    /// the disk is the operating system's.
+    /// the disk is the operating system's. There the file has both names for a moment, and whoever removes
+    /// the old one meanwhile is in nobody's way.
     ///
     /// # Errors
     /// As [`Folder::rename`].

@@ -117,6 +117,10 @@ impl<L: FolderLayer> Folder for L {
         self.change(FolderChange::Rename, from, || self.below().rename(from, to))
     }
 
+    fn rename_new(&self, from: &str, to: &str) -> Result<bool, StorageError> {
+        self.change(FolderChange::Rename, from.as_ref(), || self.below().rename_new(from, to))
+    }
+
     fn remove(&self, name: &str) -> Result<(), StorageError> {
         self.change(FolderChange::Remove, name.as_ref(), || self.below().remove(name))
     }
