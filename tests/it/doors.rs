@@ -459,11 +459,18 @@ fn a_quick_check_beside_the_owner_reads_no_segment() {
         let value: String = std::iter::repeat_with(|| rng.alphanumeric()).take(300_000).collect();
         held.append([SpaceEvent::variable_set("s", "v", value)]).unwrap();
     }
-    let segment = || files(&store.join("sealed")).into_iter().next();
-    while segment().is_none() {
-        thread::yield_now();
-    }
-    let (path, mut bytes) = segment().unwrap();
+    let segment = || {
+        let names = fs::read_dir(store.join("sealed")).into_iter().flatten().flatten();
+        let is_whole = |path: &PathBuf| path.extension().is_none_or(|end| end != "unfinished");
+        names.map(|name| name.path()).find(is_whole)
+    };
+    let path = loop {
+        match segment() {
+            Some(path) => break path,
+            None => thread::yield_now(),
+        }
+    };
+    let mut bytes = fs::read(&path).unwrap();
     bytes[10_000] ^= 1;
     fs::write(&path, &bytes).unwrap();
     let quick = run(cli(&store).args(["verify", "--quick", "--json"])).succeeded();

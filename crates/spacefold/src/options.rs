@@ -241,9 +241,9 @@ impl Options {
     /// ```
     /// use spacefold::{AppendError, Options, SpaceEvent};
     /// # let data = std::env::temp_dir().join(spacefold::EventId::new().to_string());
-    /// let spaces = Options::new(&data).max_bytes(1).open()?;
+    /// let spaces = Options::new(&data).max_bytes(0).open()?;
     /// let refused = spaces.append([SpaceEvent::space_created("handbook", "Handbook")]);
-    /// assert!(matches!(refused, Err(AppendError::PastQuota { max: 1, .. })));
+    /// assert!(matches!(refused, Err(AppendError::PastQuota { max: 0, .. })));
     /// assert!(!spaces.health().log.accepts_appends);
     /// spaces.set_max_bytes(None);
     /// spaces.append([SpaceEvent::space_created("handbook", "Handbook")])?;

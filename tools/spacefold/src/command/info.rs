@@ -26,12 +26,12 @@ struct PrintedInfo {
     /// How the store was reached: "open", or "follow" where another process has it or nothing can be
     /// written.
     door: &'static str,
+    /// Of a store that is followed: the process that has it; `null` where it is not known, or there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<Option<u32>>,
     /// Of a store that is followed: whether another process has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     owned: Option<bool>,
-    /// Of a store that is followed: that process; `null` where it is not known, or there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    owner: Option<Option<u32>>,
     format_version: u32,
     head: u64,
     durable_head: u64,
