@@ -38,7 +38,7 @@ def module_at(path: str | None) -> ModuleType:
         from spacefold import event_model
 
         return event_model
-    spec = importlib.util.spec_from_file_location("seed_event_model", path)
+    spec = importlib.util.spec_from_file_location("event_model", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

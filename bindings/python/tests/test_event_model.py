@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-import seed_event_model as seed
+import event_model as seed
 import spacefold
 from spacefold import event_model as ours
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = Path(__file__).parent / "programs" / "seed_style.py"
-SEED = Path(__file__).parent / "seed_event_model.py"
+SEED = Path(__file__).parents[3] / "tests" / "fixtures" / "event_model.py"
 
 
 def output(folder: Path, text: str) -> str:
