@@ -140,12 +140,19 @@ fn an_archiver_that_is_killed_leaves_the_backups_before_and_the_next_goes_on() {
         let mut archiver = cli(&data)
             .args(["backup", "--every", "1ms"])
             .arg(&backups)
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // At any moment: nothing rests on which.
-        thread::sleep(Duration::from_millis(7 * round));
+        if round == 0 {
+            // One that is told of is there.
+            let mut told = String::new();
+            BufReader::new(archiver.stdout.take().unwrap()).read_line(&mut told).unwrap();
+            assert!(told.contains("backup 1"), "{told}");
+        } else {
+            // At any moment: nothing rests on which.
+            thread::sleep(Duration::from_millis(7 * round));
+        }
         archiver.kill().unwrap();
         archiver.wait().unwrap();
         if backups.join("repository.json").exists() {
@@ -155,6 +162,7 @@ fn an_archiver_that_is_killed_leaves_the_backups_before_and_the_next_goes_on() {
             assert!(there >= newest);
             newest = there;
         }
+        assert!(newest > 0, "round {round}");
     }
     let made = json(cli(&data).arg("backup").arg(&backups));
     assert_eq!(made["backup"], newest + 1);
