@@ -26,7 +26,7 @@ use crate::{
     manifest::{
         ArchivedFrames, ArchivedSegment, BackupManifest, FORMAT, HashText, IdText, InParts,
         MAX_LOG_FILE_BYTES, MAX_PART_BYTES, MAX_PLACES_BYTES, ManifestTime, PAGE_ENTRIES,
-        StoredCommitment, StoredHead, StoredList, StoredPart, backup_of, nameless,
+        StoredCommitment, StoredHead, StoredList, StoredPart, nameless,
     },
     repository::{BackupRepository, ManifestLists},
     storage::{ObjectKey, ObjectKind, ObjectStorage},
@@ -82,8 +82,6 @@ pub struct Archiver {
     repository: BackupRepository,
     /// The newest backup that this archiver has made or found, with its lists.
     known: Option<(BackupManifest, ManifestLists)>,
-    /// What an attempt at the next backup by another process has left.
-    left_over: BTreeSet<ObjectKey>,
     /// What the attempts at the next backup have put.
     put: BTreeSet<ObjectKey>,
     /// The last attempt: the answer to one that came to a backup may have been lost.
@@ -110,15 +108,12 @@ impl Archiver {
         let log = Follower::open(&path, &FollowerOptions::default())?;
         let content = ContentBackup::at(Arc::new(RealDisk), &path.join("content"))?;
         let repository = BackupRepository::open_or_create(storage, log.store_id())?;
-        let next = repository.numbers()?.last().map_or(1, |newest| newest + 1);
-        let left_over = left_over(&repository, next)?;
         Ok(Self {
             path,
             log,
             content,
             repository,
             known: None,
-            left_over,
             put: BTreeSet::new(),
             attempt: None,
             has_made: false,
@@ -146,7 +141,7 @@ impl Archiver {
         let (base, listed) =
             base.map_or((None, ManifestLists::default()), |(base, listed)| (Some(base), listed));
         let attempt = IdText(Uuid::new_v4().into_bytes());
-        let mut putting = Putting::new(&self.repository, &self.left_over, &mut self.put, number);
+        let mut putting = Putting::new(&self.repository, &mut self.put, number);
         let same = base.as_ref().filter(|base| base.identity() == view.head().identity);
 
         let (segments, newest) = segments(&view, &listed.segments, &mut putting)?;
@@ -186,7 +181,7 @@ impl Archiver {
         self.repository.put_manifest(&manifest)?;
         let report =
             BackupReport::of(&manifest, &putting, &segments, &packs, is_new, begun.elapsed());
-        (self.left_over, self.put) = Default::default();
+        self.put.clear();
         self.has_made = true;
         self.known = Some((manifest, ManifestLists { segments, packs }));
         Ok(report)
@@ -352,27 +347,10 @@ fn differs(base: &BackupManifest, new: &BackupManifest) -> bool {
         || base.places != new.places
 }
 
-/// The objects that an attempt at a backup has put.
-fn left_over(
-    repository: &BackupRepository,
-    number: u64,
-) -> Result<BTreeSet<ObjectKey>, ArchiveError> {
-    let mut found = BTreeSet::new();
-    for kind in [ObjectKind::Segment, ObjectKind::Frames, ObjectKind::Pack] {
-        for name in repository.storage().names(kind)? {
-            if backup_of(kind, &name) == Some(number) {
-                found.extend(ObjectKey::listed(kind, name));
-            }
-        }
-    }
-    Ok(found)
-}
-
 /// What is put of a backup.
 #[derive(Debug)]
 struct Putting<'a> {
     repository: &'a BackupRepository,
-    left_over: &'a BTreeSet<ObjectKey>,
     /// What is put already.
     put: &'a mut BTreeSet<ObjectKey>,
     number: u64,
@@ -383,23 +361,20 @@ struct Putting<'a> {
 impl<'a> Putting<'a> {
     fn new(
         repository: &'a BackupRepository,
-        left_over: &'a BTreeSet<ObjectKey>,
         put: &'a mut BTreeSet<ObjectKey>,
         number: u64,
     ) -> Self {
-        Self { repository, left_over, put, number, objects: 0, bytes: 0 }
+        Self { repository, put, number, objects: 0, bytes: 0 }
     }
 
     fn put(&mut self, key: &ObjectKey, bytes: &[u8]) -> Result<(), ArchiveError> {
         if self.put.contains(key) {
             return Ok(());
         }
-        let storage = self.repository.storage();
-        if !(self.left_over.contains(key) && storage.confirm(key)?) {
-            storage.put(key, bytes)?;
-            self.objects += 1;
-            self.bytes += to_u64(bytes.len());
-        }
+        // What an attempt that was interrupted has left may not be there for good: it is put again.
+        self.repository.storage().put(key, bytes)?;
+        self.objects += 1;
+        self.bytes += to_u64(bytes.len());
         self.put.insert(key.clone());
         Ok(())
     }

@@ -140,17 +140,6 @@ impl ObjectStorage for FolderStorage {
         self.write(key, bytes, |folder, written| folder.rename_new(written, key.name()))
     }
 
-    /// A file has its name only after it was synced; what may be lost is the name. After a sync of the
-    /// folder that failed another one alone proves nothing: a new file is given the name, so that at no
-    /// moment nothing has it.
-    fn confirm(&self, key: &ObjectKey) -> Result<bool, StorageError> {
-        let Some(bytes) = self.get(key, u64::MAX)? else { return Ok(false) };
-        // Its folder may have been made by the same process.
-        self.made_root()?.sync()?;
-        self.put(key, &bytes)?;
-        Ok(true)
-    }
-
     fn get(&self, key: &ObjectKey, most: u64) -> Result<Option<Vec<u8>>, StorageError> {
         let Some(folder) = self.folder(key.kind())? else { return Ok(None) };
         let Some(file) = folder.find(key.name(), Access::Read)? else { return Ok(None) };

@@ -123,13 +123,6 @@ pub trait ObjectStorage: fmt::Debug + Send + Sync {
     /// As the trait says.
     fn put_new(&self, key: &ObjectKey, bytes: &[u8]) -> Result<bool, StorageError>;
 
-    /// Makes sure that an object which a process has put that stopped, or that had no answer, is there for
-    /// good, as if it had been put now; `false` where it is not there. What it holds is not looked at.
-    ///
-    /// # Errors
-    /// As the trait says.
-    fn confirm(&self, key: &ObjectKey) -> Result<bool, StorageError>;
-
     /// The bytes of an object; `None` where there is none. Of one of more than `most` bytes one byte more
     /// than that is read, so that it is seen to be longer.
     ///

@@ -74,10 +74,6 @@ impl ObjectStorage for Troubled {
         self.call(|| self.storage.put_new(key, bytes))
     }
 
-    fn confirm(&self, key: &ObjectKey) -> Result<bool, StorageError> {
-        self.call(|| self.storage.confirm(key))
-    }
-
     fn get(&self, key: &ObjectKey, most: u64) -> Result<Option<Vec<u8>>, StorageError> {
         let is_next = self.calls.load(Ordering::Acquire) + 1 == self.trouble.0;
         let found = self.call(|| self.storage.get(key, most))?;
