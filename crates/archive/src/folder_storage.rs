@@ -2,6 +2,7 @@
 //! synced, before anything rests on it.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     io,
     path::{Path, PathBuf},
@@ -9,7 +10,9 @@ use std::{
 };
 
 use spacefold_disk::{Access, Disk, Folder, RealDisk};
-use spacefold_event_core::{StorageError, StoreMode, bytes::to_usize};
+use spacefold_event_core::{
+    StorageError, StorageErrorKind, StoreMode, bytes::to_usize, lock::Lock,
+};
 use uuid::Uuid;
 
 use crate::storage::{ObjectKey, ObjectKind, ObjectStorage};
@@ -24,6 +27,9 @@ pub struct FolderStorage {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     root: OnceLock<Arc<dyn Folder>>,
+    /// The folders whose names this value has made durable: whoever made one may have been stopped
+    /// before it came to that.
+    made: Lock<BTreeMap<ObjectKind, Arc<dyn Folder>>>,
 }
 
 impl FolderStorage {
@@ -36,7 +42,7 @@ impl FolderStorage {
     /// As [`FolderStorage::at`], on any disk.
     #[must_use]
     pub fn on(disk: Arc<dyn Disk>, path: impl AsRef<Path>) -> Self {
-        Self { disk, path: path.as_ref().to_owned(), root: OnceLock::new() }
+        Self { disk, path: path.as_ref().to_owned(), root: OnceLock::new(), made: Lock::default() }
     }
 
     fn root(&self) -> Result<Option<&Arc<dyn Folder>>, StorageError> {
@@ -48,22 +54,29 @@ impl FolderStorage {
         Ok(self.root.get())
     }
 
-    /// The folder itself, made where it is missing.
-    fn made_root(&self) -> Result<&Arc<dyn Folder>, StorageError> {
-        if let Some(root) = self.root()? {
-            return Ok(root);
-        }
+    /// The folder itself, made where it is missing; its name is durable.
+    fn made_root(&self) -> Result<Arc<dyn Folder>, StorageError> {
         let missing = || {
             let doing = format!("creating {}", self.path.display());
             StorageError::new(doing, io::Error::from(io::ErrorKind::NotFound))
         };
-        let name = self.path.file_name().ok_or_else(missing)?;
+        let there = self.root()?;
+        let Some(name) = self.path.file_name() else {
+            return there.cloned().ok_or_else(missing);
+        };
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         self.disk.create_folders(parent)?;
-        let above = self.disk.folder(parent)?.ok_or_else(missing)?;
-        let made = made_in(above.as_ref(), name)?;
-        Ok(self.root.get_or_init(|| made))
+        let above = match self.disk.folder(parent) {
+            // A folder that was given by somebody else, who made it durable.
+            Err(error) if error.kind() == StorageErrorKind::NotPermitted && there.is_some() => None,
+            found => Some(found?.ok_or_else(missing)?),
+        };
+        let made = match (above, there) {
+            (Some(above), _) => made_in(above.as_ref(), name)?,
+            (None, there) => Arc::clone(there.ok_or_else(missing)?),
+        };
+        Ok(Arc::clone(self.root.get_or_init(|| made)))
     }
 
     /// The folder of a kind, if it is there.
@@ -76,11 +89,21 @@ impl FolderStorage {
     }
 
     fn made_folder(&self, kind: ObjectKind) -> Result<Arc<dyn Folder>, StorageError> {
-        let root = self.made_root()?;
-        match kind.folder() {
-            Some(name) => made_in(root.as_ref(), name.as_ref()),
-            None => Ok(Arc::clone(root)),
+        if let Some(made) = self.made.lock().get(&kind) {
+            return Ok(Arc::clone(made));
         }
+        let root = match self.made.lock().get(&ObjectKind::Repository) {
+            Some(made) => Arc::clone(made),
+            None => self.made_root()?,
+        };
+        let folder = match kind.folder() {
+            Some(name) => made_in(root.as_ref(), name.as_ref())?,
+            None => Arc::clone(&root),
+        };
+        let mut made = self.made.lock();
+        made.insert(ObjectKind::Repository, root);
+        made.insert(kind, Arc::clone(&folder));
+        Ok(folder)
     }
 
     /// Writes an object under a name of its own, and hands that over to be given its name.
@@ -112,13 +135,13 @@ impl FolderStorage {
 
 /// A folder in another one, made where it is missing; its name is durable.
 fn made_in(above: &dyn Folder, name: &OsStr) -> Result<Arc<dyn Folder>, StorageError> {
-    if let Some(there) = above.folder(name)? {
-        return Ok(there);
-    }
-    let made = match above.create_folder(name, StoreMode::default()) {
-        Ok(made) => made,
-        // Another process may have been first.
-        Err(error) => above.folder(name)?.ok_or(error)?,
+    let made = match above.folder(name)? {
+        Some(there) => there,
+        None => match above.create_folder(name, StoreMode::default()) {
+            Ok(made) => made,
+            // Another process may have been first.
+            Err(error) => above.folder(name)?.ok_or(error)?,
+        },
     };
     above.sync()?;
     Ok(made)
