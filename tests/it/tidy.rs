@@ -7,6 +7,7 @@ mod glossary;
 mod links;
 mod modules;
 mod owners;
+mod pages;
 mod references;
 mod type_names;
 

@@ -1,3 +1,5 @@
+#![doc = include_str!("../README.md")]
+//!
 //! Spaces over HTTP: a router over a store that is open, or that is followed beside the process that has
 //! it. It can be mounted in an axum application, or [served](serve) by itself.
 //!

@@ -1,8 +1,6 @@
-//! An event-sourced storage engine for information spaces, embedded as a library.
+#![doc = include_str!("../README.md")]
 //!
-//! An *information space* is a named collection of documents with variables, references, and the
-//! state of its rendering, syncing and caching. Everything that happens to one is an event in an
-//! ordered, durable log; what a space looks like, now or at any time before, is folded from it.
+//! # A longer example
 //!
 //! ```
 //! use spacefold::{Position, Refusal, Spacefold};
