@@ -208,7 +208,7 @@ pub enum AckError {
         acknowledged: Position,
     },
     /// The result is past its limit.
-    #[error("the result has {bytes} bytes, allowed are {max}")]
+    #[error("the result has {bytes} bytes, at most {max} are allowed")]
     ResultTooLong {
         /// Its bytes.
         bytes: usize,

@@ -85,7 +85,7 @@ impl FolderLock {
         self.write(&before);
     }
 
-    /// Nothing rests on what stands in the file.
+    /// Nothing rests on what is in the file.
     fn write(&self, text: &[u8]) {
         let _ = self.file.set_len(0).and_then(|()| self.file.write_all_at(text, 0));
     }
@@ -116,7 +116,7 @@ fn open(folder: &dyn Folder, name: &str) -> Result<Arc<dyn File>, StorageError> 
     })
 }
 
-/// The process that holds a lock, by what stands in its file.
+/// The process that holds a lock, by what its file says.
 fn holder(file: &dyn File, id: FileId) -> Option<u32> {
     if held().contains(&id) {
         return Some(process::id());

@@ -22,7 +22,7 @@ struct OfKind {
     cause: Arc<dyn Error + Send + Sync>,
 }
 
-/// What kind of failure a [`StorageError`] is: what somebody has to do about it.
+/// What kind of failure a [`StorageError`] is: what has to be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StorageErrorKind {
@@ -40,7 +40,7 @@ pub enum StorageErrorKind {
     TooManyFiles,
     /// The folder is not where it was any more: deleted, renamed or replaced.
     FolderGone,
-    /// Anything else: the disk failed, or what stands in a file is not what was expected.
+    /// Anything else: the disk failed, or a file holds something unexpected.
     Other,
 }
 

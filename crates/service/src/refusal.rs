@@ -73,7 +73,7 @@ pub enum Refusal {
     RenderRunning {
         /// Of which document; without it, of the space.
         document_id: Option<String>,
-        /// Where the start of the one that is running stands.
+        /// The position of the start of the one that is running.
         started: Position,
     },
     /// A render ends that is not running.
@@ -90,15 +90,15 @@ pub enum Refusal {
          {running} is running"
     )]
     RenderSuperseded {
-        /// Where the start of the one that was to end stands.
+        /// The position of the start of the one that was to end.
         started: Position,
-        /// Where the start of the one that is running stands.
+        /// The position of the start of the one that is running.
         running: Position,
     },
     /// A synchronisation is started while one is running: it has to complete first.
     #[error("a synchronisation is running since position {started}")]
     SyncRunning {
-        /// Where the start of the one that is running stands.
+        /// The position of the start of the one that is running.
         started: Position,
     },
     /// No synchronisation is running that could complete or find a conflict.
@@ -110,9 +110,9 @@ pub enum Refusal {
          position {running} is running"
     )]
     SyncSuperseded {
-        /// Where the start of the one that was to go on or end stands.
+        /// The position of the start of the one that was to go on or end.
         started: Position,
-        /// Where the start of the one that is running stands.
+        /// The position of the start of the one that is running.
         running: Position,
     },
     /// The document has no open conflict.
@@ -121,9 +121,9 @@ pub enum Refusal {
         /// The document.
         document_id: String,
     },
-    /// The idempotency key stands for another command.
+    /// The idempotency key was given to another command.
     #[error(
-        "idempotency key {key:?} stands for another command: its {type_name} in space \
+        "idempotency key {key:?} was given to another command: its {type_name} in space \
          {space_id:?} is at position {position}", key = key.as_str()
     )]
     KeyReused {
@@ -133,7 +133,7 @@ pub enum Refusal {
         space_id: String,
         /// The name of the type of that event.
         type_name: String,
-        /// Where that event stands.
+        /// The position of that event.
         position: Position,
     },
     /// An event of the application's own is recorded under a name that no such type can have.

@@ -15,7 +15,7 @@ use crate::options::CachePlace;
 
 /// The folder of all caches.
 const CACHES: &str = "spacefold";
-/// The name of the file that is locked by whoever uses a cache.
+/// The name of the file that is locked while a cache is used.
 const LOCK: &str = "LOCK";
 /// The name of the file that says which of the caches of a store was used last.
 const USED: &str = "USED";
@@ -25,7 +25,7 @@ const MAX_TIMELINES: usize = 4;
 /// The cache of one timeline of a store, in use.
 pub(crate) struct FollowerCache {
     folder: Arc<dyn Folder>,
-    /// Ends, with whoever follows, what is written.
+    /// Ends, with the follower, what is written.
     gate: FolderGate,
     lock: Lock<Option<FolderLock>>,
 }

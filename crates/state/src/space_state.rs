@@ -80,7 +80,7 @@ pub struct SpaceState {
     hash: KnownHash,
 }
 
-/// The hash of a state, once somebody has asked for it. It is no part of the state.
+/// The hash of a state, once it was asked for. It is no part of the state.
 #[derive(Clone, Debug, Default)]
 struct KnownHash(OnceLock<StateHash>);
 

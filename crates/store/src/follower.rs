@@ -266,7 +266,7 @@ impl Follower {
         shared.check_open()?;
         match read(shared) {
             Err(error @ (ReadError::Storage(_) | ReadError::NothingGiven { .. })) => {
-                tracing::debug!(%error, "the store is read anew");
+                tracing::debug!(%error, "the store is read again");
                 self.look_anew().map_err(|error| self.failed(error))?;
                 read(shared)
             }

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     pub(crate) command: CliCommand,
 }
 
-/// Folds projections anew from the first event, compares them, and swaps them in.
+/// Folds projections again from the first event, compares them, and swaps them in.
 #[derive(Debug, Parser)]
 #[command(name = "rebuild-projections", version)]
 pub(crate) struct RebuildProjections {

@@ -74,17 +74,17 @@ pub(crate) enum CliCommand {
     Problems(problems::Problems),
     /// Check every copy of the data against the others.
     Verify(verify::Verify),
-    /// Fold projections anew from the first event, compare them, and swap them in.
+    /// Fold projections again from the first event, compare them, and swap them in.
     Rebuild(rebuild::Rebuild),
     /// Look at a store and what it is on: disk, room, limits, clock, lag; says what to change.
     ///
-    /// A file is written and synced some times in the folder, and removed. Exit 0: nothing is wrong; 1:
+    /// A file is written and synced several times in the folder, and removed. Exit 0: nothing is wrong; 1:
     /// something is; 3: the store is damaged.
     Doctor(doctor::Doctor),
     /// Mend a damaged store in its place, from what is whole here or in another copy of it.
     ///
-    /// Sled's copy, indexes, states and rows are made anew from the log. Whatever is replaced is set
-    /// aside, and stays until somebody deletes it. Exit 3: it cannot be mended, and nothing was changed.
+    /// Sled's copy, indexes, states and rows are rebuilt from the log. Whatever is replaced is set
+    /// aside until you delete it. Exit 3: it cannot be mended, and nothing was changed.
     Repair(repair::Repair),
     /// Take everything that is whole out of a damaged folder into a new store, with an account of the
     /// rest.
@@ -93,7 +93,7 @@ pub(crate) enum CliCommand {
     /// changed in it. Events keep id, space, time, tags, origin and order. Exit 0: nothing is missing;
     /// 3: something is, as the account says.
     Salvage(salvage::Salvage),
-    /// Make a store of its own id with the same events at the same positions, encoded anew.
+    /// Make a store of its own id with the same events at the same positions, encoded again.
     Fork(fork::ForkStore),
     /// Show the store at a glance.
     Info,
@@ -107,7 +107,7 @@ pub(crate) enum CliCommand {
     ImportGit(import_git::ImportGit),
     /// Write the documents of a space as files.
     Checkout(checkout::Checkout),
-    /// Back the store up, whoever has it open: to a folder, in proportion to what is new.
+    /// Back the store up, open or not: to a folder, in proportion to what is new.
     Backup(backup::Backup),
     /// Make a store of a backup, as it was at its end, a position or a time.
     Restore(restore::Restore),

@@ -228,7 +228,7 @@ impl From<OpenError> for Failure {
                  `spacefold service create-space`",
             ),
             OpenError::NotAStore { path, what } => failed(
-                &format_args!("this is no store: {what}"),
+                &format_args!("this is not a store: {what}"),
                 &path.display(),
                 &"name the folder of a store with --data",
             ),
@@ -260,7 +260,7 @@ impl From<OpenError> for Failure {
                 &"move the store to a file system that has locks, such as a local disk",
             ),
             OpenError::ClockBefore1970 { now } => failed(
-                &format_args!("the system's clock stands at {now}, before 1970"),
+                &format_args!("the system's clock is at {now}, before 1970"),
                 &"opening the store",
                 &"set the clock, then run the command again; nothing was changed",
             ),

@@ -48,7 +48,7 @@ pub trait LogReader: Send + Sync {
     /// page could satisfy: it comes of [`ReadRequest::check`], before anything is read.
     fn read(&self, read: &ReadRequest) -> Result<Page, ReadError>;
 
-    /// The pages of a read, up to the durable head as it is now: the loop for whoever reads on. A log
+    /// The pages of a read, up to the durable head as it is now: the loop for reading on. A log
     /// that gives nothing on the way is [`ReadError::NothingGiven`], never the end.
     fn pages(&self, read: ReadRequest) -> Pages<'_> {
         Pages::of(self, read)
@@ -237,7 +237,7 @@ type ReadPage<'a> = dyn Fn(&ReadRequest) -> Result<Page, ReadError> + Send + Syn
 /// The pages of a read, one after the other, up to the durable head as it was at the beginning.
 ///
 /// Each page leads beyond the one before. A log that has a head and gives nothing on the way to it
-/// is an error, never the end: whoever counts, marks or folds must not take a part for the whole.
+/// is an error, never the end: what counts, marks or folds must not take a part for the whole.
 /// Pages may be empty, since a filter passes over much; they say how far the read has come. The
 /// first error ends it.
 ///

@@ -71,7 +71,7 @@ impl Repair {
         session.output.line(&format!("the log is {what}: {events} events"))?;
         let mut table = CellTable::new();
         let mut say = |what: &str, value: String| table.row([text(what), text(value)]);
-        say("made anew", format!("sled's copy, indexes, {}", repaired.projections.join(", ")));
+        say("rebuilt", format!("sled's copy, indexes, {}", repaired.projections.join(", ")));
         if repaired.content_mended > 0 {
             say("content", format!("{} taken over", grouped(repaired.content_mended)));
         }

@@ -38,8 +38,8 @@ pub(crate) struct TailArgs {
     #[arg(long, value_name = "N")]
     from: Option<u64>,
 
-    /// Then every event as it is appended, whichever process does that, until Ctrl-C. It goes on
-    /// where it ended by --from, with the position behind the last one that was printed.
+    /// Then every event as it is appended, by any process, until Ctrl-C. To go on later, use --from
+    /// with the position after the last one that was printed.
     #[arg(long)]
     follow: bool,
 
