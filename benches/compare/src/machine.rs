@@ -47,6 +47,15 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// The first word of the processor's name, in small letters.
+    pub(crate) fn maker(&self) -> String {
+        let name = self.cpu.to_lowercase();
+        let word = name.split(|letter: char| !letter.is_ascii_alphanumeric()).next();
+        word.unwrap_or_default().to_owned()
+    }
+}
+
 /// The revision of the sources, and whether they were changed since.
 pub(crate) fn revision() -> String {
     output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])

@@ -45,11 +45,11 @@ pub(crate) struct Sample {
 }
 
 impl Report {
-    /// Writes the report as `<date>-<row>.json` into a folder.
+    /// Writes the report as `<date>-<row>-<maker of the processor>.json` into a folder.
     pub(crate) fn save(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder)?;
         let day = self.date.get(..10).unwrap_or_default();
-        let path = folder.join(format!("{day}-{}.json", self.row));
+        let path = folder.join(format!("{day}-{}-{}.json", self.row, self.machine.maker()));
         let mut text = String::from("{\n");
         let value = serde_json::to_value(self)?;
         let fields = value.as_object().context("a report is an object")?;
@@ -62,9 +62,9 @@ impl Report {
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
     }
 
-    /// The newest report of each row in a folder.
-    pub(crate) fn load_newest(folder: &Path) -> Result<BTreeMap<String, Self>> {
-        let mut newest: BTreeMap<String, Self> = BTreeMap::new();
+    /// The newest report of each row on each processor in a folder, in the order of both.
+    pub(crate) fn load_newest(folder: &Path) -> Result<Vec<Self>> {
+        let mut newest: BTreeMap<(String, String), Self> = BTreeMap::new();
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path.extension().is_none_or(|extension| extension != "json") {
@@ -73,11 +73,12 @@ impl Report {
             let text = fs::read_to_string(&path)?;
             let report: Self = serde_json::from_str(&text)
                 .with_context(|| format!("reading {}", path.display()))?;
-            let older = newest.get(&report.row).is_some_and(|other| other.date >= report.date);
+            let of = (report.row.clone(), report.machine.cpu.clone());
+            let older = newest.get(&of).is_some_and(|other| other.date >= report.date);
             if !older {
-                newest.insert(report.row.clone(), report);
+                newest.insert(of, report);
             }
         }
-        Ok(newest)
+        Ok(newest.into_values().collect())
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn write(results: &Path) -> Result<()> {
         Report::load_newest(results).with_context(|| format!("reading {}", results.display()))?;
     let mut page = String::from(INTRODUCTION);
     for row in ROWS {
-        if let Some(report) = reports.get(row) {
+        for report in reports.iter().filter(|report| report.row == row) {
             page.push_str(&section(report));
         }
     }
@@ -37,7 +37,8 @@ const INTRODUCTION: &str = "\
 Written by `compare table` from the raw data beside this page; `benches/compare` has the program. Every row was measured
 in one run, the subjects in slices that took turns, in another order each time. Machines are shared: **only ratios
 inside one row count**. A ratio is taken slice by slice, more than 1 is faster; shown are its **median** [middle half]
-(least–greatest). Where the middle half is wide, other work decided, and the median says little.
+(least–greatest). Where the middle half is wide, other work decided, and the median says little. Ratios of one kind of
+processor do not hold on another: a row has a section for each kind that it was measured on, the newest of each.
 
 - **Same events:** of four kinds, made from a seed, over skewed spaces. Each producer hands over events, and encodes them
   in its own thread while the clock runs. The rivals store one record an event, in bincode's native encoding, under its
@@ -89,8 +90,9 @@ pub(crate) fn section(report: &Report) -> String {
     };
     let machine = &report.machine;
     let mut text = format!(
-        "\n## {}\n\n`{}`, {}, sources at {}; {}, {} cores, {} GiB, Linux {}, {}, {}.\n",
+        "\n## {}, {}\n\n`{}`, {}, sources at {}; {}, {} cores, {} GiB, Linux {}, {}, {}.\n",
         report.row,
+        machine.maker(),
         report.command,
         report.date,
         report.revision,

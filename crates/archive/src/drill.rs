@@ -13,9 +13,9 @@ use uuid::Uuid;
 use crate::{
     error::ArchiveError,
     manifest::{ManifestTime, seal},
+    object_kind::ObjectKind,
     repository::BackupRepository,
     restore::{RestoreOptions, restore},
-    storage::{ObjectKey, ObjectKind},
 };
 
 /// What came of a drill.
@@ -137,6 +137,6 @@ fn put_record(repository: &BackupRepository, report: &DrillReport) -> Result<(),
     };
     let micros = report.started_at.as_micros();
     let name = format!("{micros:020}-{}.json", Uuid::new_v4().simple());
-    let key = ObjectKey::new(ObjectKind::Drill, name);
+    let key = ObjectKind::Drill.key(&name);
     Ok(repository.storage().put(&key, &seal(&record))?)
 }

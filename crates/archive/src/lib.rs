@@ -18,26 +18,27 @@
 mod archiver;
 mod drill;
 mod error;
-mod folder_storage;
 mod manifest;
+mod object_kind;
 mod prune;
 mod repository;
 mod restore;
-mod storage;
 mod verify;
 
 pub use self::{
     archiver::{Archiver, ArchiverRound, BackupReport},
     drill::{DrillReport, drill},
     error::ArchiveError,
-    folder_storage::FolderStorage,
     manifest::BackupManifest,
     prune::{PruneOptions, PruneReport, prune},
     repository::BackupRepository,
     restore::{RestoreOptions, RestorePlan, RestorePoint, RestoreReport, plan_restore, restore},
-    storage::{ObjectKey, ObjectKind, ObjectStorage},
     verify::{InvalidShare, RepositoryProblem, RepositoryReport, VerifyShare, verify},
 };
+
+pub use spacefold_objects::{FolderStorage, ObjectError, ObjectStorage};
+#[cfg(feature = "s3")]
+pub use spacefold_objects::{S3Options, S3Storage};
 
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 use spacefold_event_core::{
     LogId, LogIdentity, Position, TimelineFork, TimelineId, Timestamp, id_of_text, id_text,
 };
+use spacefold_objects::ObjectKey;
 use spacefold_store::{BackupHead, StateCommitment};
 
-use crate::storage::{ObjectKey, ObjectKind};
+use crate::object_kind::ObjectKind;
 
 /// The version of the format that this program writes and knows.
 pub(crate) const FORMAT: u32 = 1;
@@ -174,18 +175,18 @@ impl StoredPart {
 
     /// The key of the object: what its name begins with, its hash, and the backup that put it.
     pub(crate) fn key(&self, kind: ObjectKind, stem: &str) -> ObjectKey {
-        ObjectKey::new(kind, format!("{stem}-{}.{}", self.blake3, self.backup))
+        kind.key(&format!("{stem}-{}.{}", self.blake3, self.backup))
     }
 }
 
 /// The key of a page or of the places: they have no name but their hash.
 pub(crate) fn nameless(kind: ObjectKind, part: &StoredPart) -> ObjectKey {
-    ObjectKey::new(kind, format!("{}.{}", part.blake3, part.backup))
+    kind.key(&format!("{}.{}", part.blake3, part.backup))
 }
 
 /// The key of a manifest.
 pub(crate) fn manifest_key(number: u64) -> ObjectKey {
-    ObjectKey::new(ObjectKind::Manifest, format!("{number:010}.json"))
+    ObjectKind::Manifest.key(&format!("{number:010}.json"))
 }
 
 /// The number of the backup that an object of this name is of, whole or not.

@@ -24,7 +24,7 @@ use rustix::{
     },
     io::{Errno, retry_on_intr},
 };
-use spacefold_event_core::{StorageError, StoreMode, bytes::to_u64};
+use spacefold_event_core::{StorageError, StorageErrorKind, StoreMode, bytes::to_u64};
 
 use crate::{
     disk::{Access, Disk, File, FileId, FileStamp, Folder, Found},
@@ -61,15 +61,26 @@ impl Disk for RealDisk {
         }
     }
 
+    /// One after the other, each of them durable before the next: what an attempt that was stopped
+    /// has left is at most one whose name may not be.
     fn create_folders(&self, path: &Path) -> Result<(), StorageError> {
-        let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
-        fs::create_dir_all(path).doing(|| format!("creating {}", path.display()))?;
-        for made in missing.into_iter().filter(|made| !made.as_os_str().is_empty()) {
-            // The path of a relative folder ends in an empty one, which is the present folder.
-            let above = made.parent().filter(|above| !above.as_os_str().is_empty());
-            let above = above.unwrap_or(Path::new("."));
-            let synced = fs::File::open(above).and_then(|folder| folder.sync_all());
-            synced.doing(|| format!("syncing the folder {}", above.display()))?;
+        let there = |folder: &&Path| folder.as_os_str().is_empty() || folder.exists();
+        let mut missing: Vec<&Path> = path.ancestors().take_while(|it| !there(it)).collect();
+        let lowest = path.ancestors().find(there).filter(|it| !it.as_os_str().is_empty());
+        if let Some(lowest) = lowest {
+            match sync_name(lowest) {
+                // A folder in which nothing can be looked at has been made by somebody else.
+                Err(error) if error.kind() == StorageErrorKind::NotPermitted => {}
+                synced => synced?,
+            }
+        }
+        while let Some(next) = missing.pop() {
+            match fs::create_dir(next) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && next.is_dir() => Ok(()),
+                made => made,
+            }
+            .doing(|| format!("creating {}", next.display()))?;
+            sync_name(next)?;
         }
         Ok(())
     }
@@ -79,6 +90,18 @@ impl Disk for RealDisk {
         let opened = folder_found(open_at(CWD, path, FOLDER_FLAGS, Mode::empty()), doing)?;
         opened.map(|handle| RealFolder::shared(handle, path.to_owned())).transpose()
     }
+}
+
+/// Makes the name of a folder durable.
+fn sync_name(folder: &Path) -> Result<(), StorageError> {
+    // The path of a relative folder ends in an empty one, which is the present folder.
+    let above = match folder.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        Some(_) => Path::new("."),
+        None => return Ok(()),
+    };
+    let synced = fs::File::open(above).and_then(|above| above.sync_all());
+    synced.doing(|| format!("syncing the folder {}", above.display()))
 }
 
 /// A descriptor of a folder.

@@ -15,6 +15,8 @@ use spacefold_archive::{
     ArchiveError, Archiver, ArchiverRound, BackupReport, BackupRepository, FolderStorage,
     ObjectStorage,
 };
+#[cfg(feature = "s3")]
+use spacefold_archive::{S3Options, S3Storage};
 
 pub(crate) use self::repository::hex;
 use crate::{
@@ -29,7 +31,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Backup {
-    /// The folder of the repository, which is made where nothing is.
+    /// The folder of the repository, which is made where nothing is; or, of a program built with feature
+    /// `s3`, s3://bucket/prefix.
     #[arg(value_name = "TO", required = true)]
     to: Option<PathBuf>,
 
@@ -90,7 +93,9 @@ impl Backup {
 
     fn back_up(&self, to: &Path, session: &mut CliSession) -> Result<(), Failure> {
         let storage = storage(to)?;
-        target::check_folder(to)?;
+        if !is_url(to) {
+            target::check_folder(to)?;
+        }
         let mut archiver = Archiver::open(&session.data, storage).map_err(failure)?;
         let Some(every) = self.every else {
             let bar = progress::spinner();
@@ -156,17 +161,44 @@ fn print(
     output.flush()
 }
 
-/// Where a repository is kept.
+/// Whether a place is in no folder.
+fn is_url(place: &Path) -> bool {
+    place.to_str().is_some_and(|text| text.contains("://"))
+}
+
+/// Where a repository is kept: in a folder, or the bucket of a URL.
 pub(crate) fn storage(place: &Path) -> Result<Arc<dyn ObjectStorage>, Failure> {
-    if place.to_str().is_some_and(|text| text.contains("://")) {
-        return Err(Failure::new(
-            Status::Usage,
-            "backups are kept in folders: a URL is none",
-            place.display(),
-            "name the path of a folder, which may be of another machine's disk",
-        ));
+    match place.to_str().filter(|_| is_url(place)) {
+        Some(url) => bucket(url),
+        None => Ok(Arc::new(FolderStorage::at(place))),
     }
-    Ok(Arc::new(FolderStorage::at(place)))
+}
+
+/// The bucket of a URL.
+#[cfg(feature = "s3")]
+fn bucket(url: &str) -> Result<Arc<dyn ObjectStorage>, Failure> {
+    match S3Storage::at(url, S3Options::default()) {
+        Ok(bucket) => Ok(Arc::new(bucket)),
+        Err(error) => Err(Failure::new(
+            Status::Usage,
+            error,
+            url,
+            "name a bucket and a prefix, s3://bucket/prefix, and let AWS_ACCESS_KEY_ID, \
+             AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL say how it is reached",
+        )),
+    }
+}
+
+/// There is none.
+#[cfg(not(feature = "s3"))]
+fn bucket(url: &str) -> Result<Arc<dyn ObjectStorage>, Failure> {
+    Err(Failure::new(
+        Status::Usage,
+        "this program keeps backups in folders: a URL is none",
+        url,
+        "name the path of a folder, which may be of another machine's disk; a program that was built \
+         with feature `s3` takes s3://bucket/prefix",
+    ))
 }
 
 /// The repository that is there.

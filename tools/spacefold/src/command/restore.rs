@@ -20,7 +20,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
-    /// The folder of the repository.
+    /// The folder of the repository, or s3://bucket/prefix.
     #[arg(value_name = "FROM")]
     from: PathBuf,
 

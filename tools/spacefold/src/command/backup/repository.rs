@@ -21,7 +21,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyBackups {
-    /// The folder of the repository.
+    /// The folder of the repository, or s3://bucket/prefix.
     #[arg(value_name = "FROM")]
     from: PathBuf,
 
@@ -33,14 +33,14 @@ pub(crate) struct VerifyBackups {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListBackups {
-    /// The folder of the repository.
+    /// The folder of the repository, or s3://bucket/prefix.
     #[arg(value_name = "FROM")]
     from: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PruneBackups {
-    /// The folder of the repository.
+    /// The folder of the repository, or s3://bucket/prefix.
     #[arg(value_name = "FROM")]
     from: PathBuf,
 
@@ -59,7 +59,7 @@ pub(crate) struct PruneBackups {
 
 #[derive(Debug, Args)]
 pub(crate) struct DrillBackup {
-    /// The folder of the repository.
+    /// The folder of the repository, or s3://bucket/prefix.
     #[arg(value_name = "FROM")]
     from: PathBuf,
 
