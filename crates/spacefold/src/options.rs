@@ -64,7 +64,8 @@ pub(crate) enum StorePlace {
 pub enum CachePlace {
     /// In `spacefold/<store id>/<timeline>` of the user's cache, which is `$XDG_CACHE_HOME`, or
     /// `$HOME/.cache`. In memory where there is neither, where it cannot be written, and for all but
-    /// the first of several who follow one store at a time.
+    /// the first of several who follow one store at a time. Of each store the caches of the 4 timelines
+    /// that were used last are kept, and those of the 64 stores that were used last.
     #[default]
     User,
     /// The same in this folder, instead of the user's cache.

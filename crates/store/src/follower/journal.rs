@@ -13,25 +13,19 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use spacefold_disk::{Access, File};
-use spacefold_event_core::{
-    Position, StorageError,
-    bytes::{to_u64, to_usize},
-};
+use spacefold_event_core::{Position, bytes::to_u64};
 
 use crate::{
     error::OpenError,
     folder::StoreFolder,
     head::{Fence, Head},
     journal::{
-        frame::{self, FILE_HEADER_BYTES, FileHeader, FrameError, FrameHeader, GROUP_ALIGNMENT},
+        frame::{self, FILE_HEADER_BYTES, FileHeader, FrameHeader, GROUP_ALIGNMENT},
         scan::{FoundFiles, unpack},
+        window::FileWindow,
     },
     run::RecordRun,
 };
-
-/// Bytes that are read where perhaps nothing new is, and at a time where much is.
-const LEAST_READ: usize = 4 << 10;
-const MOST_READ: usize = 1 << 20;
 
 /// Where the journal has been read to.
 #[derive(Debug)]
@@ -69,14 +63,6 @@ struct Place {
 struct UnshownAppend {
     first: Position,
     runs: Vec<RecordRun>,
-}
-
-/// Bytes of a file that were read together.
-#[derive(Default)]
-struct ReadAhead {
-    start: u64,
-    bytes: Vec<u8>,
-    ahead: usize,
 }
 
 /// A frame that follows.
@@ -220,17 +206,18 @@ impl JournalCursor {
 
     /// Reads every frame that follows in the file; what is there instead of the next one.
     fn frames(&mut self, head: &Head) -> Result<String, OpenError> {
-        let mut window = ReadAhead::default();
+        let Some(Place { file, bytes, .. }) = &self.place else { return Ok(String::new()) };
+        let mut window = FileWindow::new(file, *bytes);
         loop {
             let Some(place) = &self.place else { return Ok(String::new()) };
             if place.limit.is_some_and(|limit| limit <= self.end.next()) {
                 return Ok("a later file".to_owned());
             }
             let aligned = place.offset.next_multiple_of(to_u64(GROUP_ALIGNMENT));
-            let found = match self.frame_at(&mut window, place, place.offset, head)? {
+            let found = match self.frame_at(&mut window, place.offset, head)? {
                 // The next group begins at the next boundary.
                 Err(_) if aligned != place.offset => {
-                    self.frame_at(&mut window, place, aligned, head)?.map(|found| (aligned, found))
+                    self.frame_at(&mut window, aligned, head)?.map(|found| (aligned, found))
                 }
                 here => here.map(|found| (place.offset, found)),
             };
@@ -257,25 +244,14 @@ impl JournalCursor {
     /// The frame at an offset, if it is whole and the next of the chain; else what is wrong.
     fn frame_at(
         &self,
-        window: &mut ReadAhead,
-        place: &Place,
+        window: &mut FileWindow,
         offset: u64,
         head: &Head,
     ) -> Result<Result<NextFrame, String>, OpenError> {
-        let mut wanted = LEAST_READ;
-        let frame = loop {
-            let bytes = window.read(place, offset, wanted)?;
-            let is_all = offset + to_u64(bytes.len()) >= place.bytes;
-            match frame::parse(bytes, self.store_id, self.folder.schemas()) {
-                // It goes on behind what was read of the file.
-                Err(FrameError::Truncated)
-                    if !is_all && frame::begins_at(bytes, self.end.next()) =>
-                {
-                    wanted = bytes.len().max(wanted).saturating_mul(4);
-                }
-                Err(error) => return Ok(Err(error.to_string())),
-                Ok(frame) => break frame,
-            }
+        let bytes = window.frame_bytes(offset)?;
+        let frame = match frame::parse(bytes, self.store_id, self.folder.schemas()) {
+            Err(error) => return Ok(Err(error.to_string())),
+            Ok(frame) => frame,
         };
         let header = frame.header;
         if header.previous_crc != self.crc {
@@ -314,24 +290,5 @@ impl JournalCursor {
         };
         let what = format!("{what}{used}");
         OpenError::JournalDamaged { position: self.end.next(), file, offset, what }
-    }
-}
-
-impl ReadAhead {
-    /// Bytes of a file from an offset on: `wanted` of them, or all there are, and perhaps more.
-    fn read(&mut self, place: &Place, offset: u64, wanted: usize) -> Result<&[u8], StorageError> {
-        let left = to_usize(place.bytes.saturating_sub(offset));
-        let wanted = wanted.min(left);
-        let skipped = offset.checked_sub(self.start).map(to_usize);
-        let has = skipped.and_then(|skipped| self.bytes.len().checked_sub(skipped));
-        if has.is_none_or(|has| has < wanted) {
-            // The more was read, the more follows, mostly.
-            self.ahead = (self.ahead * 2).clamp(LEAST_READ, MOST_READ);
-            self.bytes.resize(wanted.max(self.ahead).min(left), 0);
-            self.start = offset;
-            place.file.read_exact_at(&mut self.bytes, offset)?;
-        }
-        let start = to_usize(offset.saturating_sub(self.start));
-        Ok(self.bytes.get(start..).unwrap_or_default())
     }
 }
