@@ -158,7 +158,8 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
         "spacefold-bus",
     ];
     known("crates/spacefold", &parts);
-    known("crates/server", &["spacefold"]);
+    known("crates/console", &["spacefold"]);
+    known("crates/server", &["spacefold", "spacefold-console"]);
     let parts = [
         "spacefold",
         "spacefold-content",

@@ -6,6 +6,7 @@ use spacefold::{Spacefold, log::LogIdentity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    console::{Sessions, Timelines},
     pool::BlockingPool,
     problem::HttpProblem,
     served_store::ServedStore,
@@ -26,6 +27,8 @@ struct AppParts {
     buffered: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    sessions: Sessions,
+    timelines: Timelines,
 }
 
 impl App {
@@ -37,6 +40,8 @@ impl App {
             buffered: permits(limits.max_buffered_bytes / PERMIT_BYTES),
             streams: permits(limits.max_streams),
             uploads: permits(limits.max_uploads),
+            sessions: Sessions::new(),
+            timelines: Timelines::default(),
             store,
             settings,
         }))
@@ -52,6 +57,15 @@ impl App {
 
     pub(crate) fn pool(&self) -> &BlockingPool {
         &self.0.pool
+    }
+
+    /// Who looks at the console.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    pub(crate) fn timelines(&self) -> &Timelines {
+        &self.0.timelines
     }
 
     pub(crate) fn store(&self) -> &ServedStore {

@@ -44,6 +44,7 @@
 //! | `GET /v1/spaces/{space}/documents/{document}/content` | its bytes |
 //! | `POST /v1/spaces/{space}/{operation}`, `POST /v1/spaces/{space}/batch` | commands |
 //! | `GET`, `PUT /v1/contents/{hash}` | content by its hash |
+//! | `GET /`, and pages below it | the [console](Settings::console), for people |
 //!
 //! `docs/http.md` has every parameter, form and answer.
 //!
@@ -64,6 +65,7 @@ mod channel_body;
 mod chunks;
 mod command_fields;
 mod condition;
+mod console;
 mod drain;
 mod entity_tag;
 mod events_text;
@@ -103,5 +105,9 @@ use crate::app::App;
 pub fn router(spaces: impl Into<ServedStore>, settings: Settings) -> Router {
     let app = App::new(spaces.into(), settings);
     let guarded = middleware::from_fn_with_state(app.clone(), guard::guard);
-    resources::routes().layer(guarded).with_state(app)
+    let mut routes = resources::routes();
+    if app.settings().console {
+        routes = routes.merge(console::routes());
+    }
+    routes.layer(guarded).with_state(app)
 }

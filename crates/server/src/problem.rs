@@ -16,10 +16,10 @@ use serde_json::{Map, Value};
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Why a request was not done, as its client is told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HttpProblem(Box<ProblemParts>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct ProblemParts {
     status: StatusCode,
     code: &'static str,
@@ -96,6 +96,14 @@ impl HttpProblem {
         self.0.code
     }
 
+    pub(crate) const fn status_code(&self) -> StatusCode {
+        self.0.status
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// The problem as JSON, on one line.
     pub(crate) fn to_json(&self) -> String {
         let parts = &*self.0;
@@ -127,7 +135,9 @@ impl IntoResponse for HttpProblem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.extend(self.0.headers);
+        headers.extend(self.0.headers.iter().cloned());
+        // For whoever says it to people.
+        response.extensions_mut().insert(self);
         response
     }
 }

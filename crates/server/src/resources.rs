@@ -19,6 +19,7 @@ use axum::{
     routing::{get, post},
 };
 
+pub(crate) use self::events::list as listed_events;
 use crate::{app::App, problem::HttpProblem};
 
 /// Every path that is answered.

@@ -97,6 +97,9 @@ pub struct Settings {
     pub tokens: Option<TokenFile>,
     /// Whether an open store is only read: what writes is answered `403 read_only`.
     pub read_only: bool,
+    /// Whether the console is there, for people who look: `GET /` and pages below it. With tokens it
+    /// asks for one, and shows what that grants.
+    pub console: bool,
     /// Begins the end: streams and long polls are closed once it [starts](Drain::start).
     pub drain: Drain,
 }
@@ -108,6 +111,7 @@ impl Default for Settings {
             hosts: ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec(),
             tokens: None,
             read_only: false,
+            console: true,
             drain: Drain::default(),
         }
     }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// `GET /v1/events`
-pub(super) async fn list(
+pub(crate) async fn list(
     State(app): State<App>,
     access: CallerAccess,
     uri: Uri,

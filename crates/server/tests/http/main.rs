@@ -7,6 +7,8 @@ mod client;
 #[cfg(test)]
 mod commanding;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod contents;
 #[cfg(test)]
 mod documented;
