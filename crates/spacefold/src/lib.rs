@@ -148,6 +148,7 @@ mod lines;
 mod options;
 mod remade;
 mod snapshot_stream;
+mod socket_path;
 mod spacefold;
 mod spaces_reader;
 mod views;
@@ -307,6 +308,8 @@ pub mod admin {
         CopiedContent, ForkedStore, LackingContent, RepairedStore, SalvagedStore, fork, repair,
         salvage,
     };
+    #[doc(inline)]
+    pub use crate::socket_path::socket_path;
     #[doc(inline)]
     pub use crate::spacefold::{Admin, StoreHealth, StoreStats};
     #[doc(inline)]
