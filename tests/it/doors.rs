@@ -22,7 +22,7 @@ use spacefold_disk::{Disk as _, FolderLock, RealDisk};
 use crate::support::{cli, rebuild_projections, run};
 
 /// A store with two spaces, documents with content, and a problem.
-fn made(store: &Path) -> Spacefold {
+pub(crate) fn made(store: &Path) -> Spacefold {
     let spaces = Spacefold::open(store).unwrap();
     let service = spaces.service();
     for space in ["a", "b"] {
@@ -42,12 +42,12 @@ fn read_all(store: &Path, scratch: &Path) -> Vec<String> {
 }
 
 /// The same, of commands that reach the store in some way.
-fn read_all_by(cli: &dyn Fn() -> Command, scratch: &Path) -> Vec<String> {
+pub(crate) fn read_all_by(cli: &dyn Fn() -> Command, scratch: &Path) -> Vec<String> {
     let exported = run(cli().arg("export")).succeeded();
     let last: Value = serde_json::from_str(exported.lines().last().unwrap()).unwrap();
     let id = last["event_id"].as_str().unwrap();
     let hash = spacefold::content::ContentHash::of(b"first").to_string();
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 23] = [
         &["snapshot", "a"],
         &["snapshot", "--all"],
         &["snapshot", "b", "--at", "9"],
@@ -67,6 +67,9 @@ fn read_all_by(cli: &dyn Fn() -> Command, scratch: &Path) -> Vec<String> {
         &["where", &hash],
         &["where", &hash, "--at", "4"],
         &["activity"],
+        &["activity", "--type", "document.*", "--from", "2020-01-01"],
+        &["snapshot", "--all", "--needs-render"],
+        &["diff", "b", "2020-01-01", "2100-01-01"],
         &["content", "get", &hash],
     ];
     let mut printed = vec![exported];
@@ -86,9 +89,26 @@ fn read_all_by(cli: &dyn Fn() -> Command, scratch: &Path) -> Vec<String> {
         printed.push(fs::read_to_string(folder.join(name)).unwrap());
     }
     fs::remove_dir_all(folder).unwrap();
-    for unknown in [&["snapshot", "nowhere"][..], &["snapshot", "a", "--at", "999"]] {
+    let nobody = spacefold::content::ContentHash::of(b"nothing").to_string();
+    let unknown: [&[&str]; 14] = [
+        &["snapshot", "nowhere"],
+        &["snapshot", "nowhere", "--at", "1"],
+        &["snapshot", "a", "--at", "999"],
+        &["snapshot", "--all", "--at", "999"],
+        &["spaces", "--at", "999"],
+        &["diff", "nowhere", "1", "2"],
+        &["diff", "a", "1", "999"],
+        &["blame", "nowhere"],
+        &["blame", "b", "--at", "1"],
+        &["history", "nowhere"],
+        &["export", "--from", "999"],
+        &["find", "0197a6bc-0000-7000-8000-000000000000"],
+        &["problems", "--space", "nowhere"],
+        &["content", "get", &nobody],
+    ];
+    for unknown in unknown {
         let answer = run(cli().args(unknown));
-        assert_eq!(answer.code, Some(4), "{}", answer.stderr);
+        assert_eq!(answer.code, Some(4), "{unknown:?}: {}", answer.stderr);
         printed.push(answer.stderr);
     }
     printed

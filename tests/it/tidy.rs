@@ -160,6 +160,7 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
     known("crates/spacefold", &parts);
     known("crates/console", &["spacefold"]);
     known("crates/server", &["spacefold", "spacefold-console"]);
+    known("crates/client", &["spacefold"]);
     let parts = [
         "spacefold",
         "spacefold-content",
@@ -177,7 +178,8 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
                  [lints]\nworkspace = true\n";
     assert!(manifest.ends_with(alone), "the examples have more than the facade and the archive");
     assert_eq!(manifest.matches("dependencies").count(), 1);
-    known("tools/spacefold", &["spacefold", "spacefold-archive", "spacefold-event-core"]);
+    let parts = ["spacefold", "spacefold-archive", "spacefold-client", "spacefold-event-core"];
+    known("tools/spacefold", &parts);
     known("tools/rebuild-projections", &[]);
 }
 

@@ -60,6 +60,22 @@ impl StorageErrorKind {
         }
     }
 
+    /// The kind with this [name](Self::name); `None` where none has it.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        let kinds = [
+            Self::NoRoom,
+            Self::FileTooLarge,
+            Self::ReadOnly,
+            Self::NotPermitted,
+            Self::NoMemory,
+            Self::TooManyFiles,
+            Self::FolderGone,
+            Self::Other,
+        ];
+        kinds.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// What to do about it, for people; `None` where nobody knows.
     #[must_use]
     pub const fn advice(self) -> Option<&'static str> {

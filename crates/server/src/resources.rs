@@ -8,6 +8,8 @@ mod event_pages;
 mod events;
 mod health;
 mod live_events;
+mod positions;
+mod read_models;
 mod root;
 mod space;
 mod spaces;
@@ -33,6 +35,10 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/events/query", post(events::query))
         .route("/v1/events/{position}", get(events::one))
         .route("/v1/append", post(append::append))
+        .route("/v1/position", get(positions::as_of))
+        .route("/v1/occurrences", get(read_models::occurrences))
+        .route("/v1/activity", get(read_models::activity))
+        .route("/v1/problems", get(read_models::open_problems))
         .route("/v1/spaces", get(spaces::list))
         .route("/v1/spaces/{space}", get(space::state))
         .route("/v1/spaces/{space}/diff", get(space::diff))

@@ -167,6 +167,39 @@ pub enum Refusal {
     Limit(#[from] LimitExceeded),
 }
 
+impl Refusal {
+    /// The name of the rule, for programs that have it from elsewhere.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SpaceExists { .. } => "space_exists",
+            Self::NoSuchSpace => "no_such_space",
+            Self::SpaceDeleted => "space_deleted",
+            Self::SpaceArchived => "space_archived",
+            Self::StatusUnchanged { .. } => "status_unchanged",
+            Self::Empty { .. } => "empty",
+            Self::DocumentExists { .. } => "document_exists",
+            Self::UnknownDocument { .. } => "unknown_document",
+            Self::PathTaken { .. } => "path_taken",
+            Self::UnknownVariable { .. } => "unknown_variable",
+            Self::RenderRunning { .. } => "render_running",
+            Self::RenderNotRunning { .. } => "render_not_running",
+            Self::RenderSuperseded { .. } => "render_superseded",
+            Self::SyncRunning { .. } => "sync_running",
+            Self::SyncNotRunning => "sync_not_running",
+            Self::SyncSuperseded { .. } => "sync_superseded",
+            Self::NoConflict { .. } => "no_conflict",
+            Self::KeyReused { .. } => "key_reused",
+            Self::UnknownType(_) => "unknown_type",
+            Self::ReservedType { .. } => "reserved_type",
+            Self::ExtraKey(_) => "extra_key",
+            Self::KeyInPayload { .. } => "key_in_payload",
+            Self::ConditionFailed { .. } => "condition_failed",
+            Self::Limit(_) => "limit",
+        }
+    }
+}
+
 fn rendered(document_id: Option<&str>) -> String {
     document_id.map_or_else(|| "the space".to_owned(), |id| format!("document {id:?}"))
 }

@@ -114,7 +114,28 @@ pub(crate) enum CliCommand {
 }
 
 impl CliCommand {
+    /// What it is called, where it takes the folder of a store: no server does it.
+    const fn of_folders(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Demo => "demo",
+            Self::Import(_) => "import",
+            Self::Verify(_) => "verify",
+            Self::Rebuild(_) => "rebuild",
+            Self::Doctor(_) => "doctor",
+            Self::Repair(_) => "repair",
+            Self::Salvage(_) => "salvage",
+            Self::Fork(_) => "fork",
+            Self::ImportGit(_) => "import-git",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+            _ => return None,
+        })
+    }
+
     pub(crate) fn run(&self, session: &mut CliSession) -> Result<(), Failure> {
+        if let (Some(server), Some(name)) = (session.server(), self.of_folders()) {
+            return Err(Failure::through_no_server(name, server.endpoint()));
+        }
         match self {
             Self::Demo => demo::run(session),
             Self::Import(arguments) => arguments.run(session),

@@ -20,6 +20,7 @@ use spacefold::{
     subscribe::ReceiveError,
 };
 use spacefold_archive::ArchiveError;
+use spacefold_client::Endpoint;
 
 /// The exit codes of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +129,16 @@ impl Failure {
             format_args!("position {asked} is beyond the head of the log"),
             format_args!("the head is {head}"),
             format_args!("name a position from 0 to {head}"),
+        )
+    }
+
+    /// A command that takes the folder of a store, and was given a server.
+    pub(crate) fn through_no_server(command: &str, endpoint: &Endpoint) -> Self {
+        Self::new(
+            Status::Usage,
+            format_args!("`spacefold {command}` goes through no server"),
+            endpoint,
+            "run it where the store is, with --data DIR",
         )
     }
 

@@ -42,6 +42,7 @@ impl Request {
             let mut next = || words.next().expect("an argument");
             match &*word {
                 "-N" => {}
+                "-o" => drop(next()),
                 "-X" => method = Some(next()),
                 "-d" => body = next(),
                 "-H" => {

@@ -47,12 +47,16 @@ fn activated(space_id: &str) -> serde_json::Value {
     json!({ "events": [{ "event_type": "space.activated", "space_id": space_id }] })
 }
 
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 17] = [
     "/v1",
     "/v1/info",
     "/v1/events",
     "/v1/events?wait=1s",
     "/v1/events/1",
+    "/v1/position?as_of=2100-01-01",
+    "/v1/occurrences?hash=x",
+    "/v1/activity",
+    "/v1/problems",
     "/v1/spaces",
     "/v1/spaces/handbook",
     "/v1/spaces/handbook?at=3",
@@ -198,6 +202,21 @@ fn of_other_spaces_nothing_is_shown_or_done() {
     archive.problem(403, "space_not_allowed");
     let hash = ContentHash::of(b"# Hello");
     guarded.get(&format!("/v1/contents/{hash}"), &guide).problem(403, "space_not_allowed");
+    let nowhere = guarded.get(&format!("/v1/occurrences?hash={hash}"), &guide);
+    assert_eq!(nowhere.ok(), json!([]));
+    guarded.get("/v1/activity", &guide).problem(403, "space_not_allowed");
+    guarded.get("/v1/problems?space=handbook", &guide).problem(403, "space_not_allowed");
+    let all = guarded.token(&[TokenRight::Read], &["*"]);
+    for (position, seen) in [(1, false), (7, true)] {
+        let event = guarded.get(&format!("/v1/events/{position}"), &all).ok();
+        let by_id = format!("/v1/events/{}", event["event_id"].as_str().unwrap());
+        let found = guarded.get(&by_id, &guide);
+        if seen {
+            assert_eq!(found.ok(), event);
+        } else {
+            found.problem(404, "unknown_event");
+        }
+    }
     let headers = [("Authorization", &*guide)];
     let put = guarded.server.send("PUT", &format!("/v1/contents/{hash}"), &headers, b"# Hello");
     put.problem(403, "space_not_allowed");
