@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     pool::BlockingPool,
     problem::HttpProblem,
+    request_trace::RequestIds,
     served_store::ServedStore,
     settings::{ServerLimits, Settings},
 };
@@ -26,6 +27,7 @@ struct AppParts {
     buffered: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    request_ids: RequestIds,
 }
 
 impl App {
@@ -37,6 +39,7 @@ impl App {
             buffered: permits(limits.max_buffered_bytes / PERMIT_BYTES),
             streams: permits(limits.max_streams),
             uploads: permits(limits.max_uploads),
+            request_ids: RequestIds::new(),
             store,
             settings,
         }))
@@ -48,6 +51,10 @@ impl App {
 
     pub(crate) fn limits(&self) -> &ServerLimits {
         &self.0.settings.limits
+    }
+
+    pub(crate) fn request_ids(&self) -> &RequestIds {
+        &self.0.request_ids
     }
 
     pub(crate) fn pool(&self) -> &BlockingPool {

@@ -97,6 +97,8 @@ pub struct Settings {
     pub tokens: Option<TokenFile>,
     /// Whether an open store is only read: what writes is answered `403 read_only`.
     pub read_only: bool,
+    /// Requests whose answer begins so late are logged as slow; `None` logs none as that.
+    pub slow_after: Option<Duration>,
     /// Begins the end: streams and long polls are closed once it [starts](Drain::start).
     pub drain: Drain,
 }
@@ -108,6 +110,7 @@ impl Default for Settings {
             hosts: ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec(),
             tokens: None,
             read_only: false,
+            slow_after: Some(Duration::from_secs(1)),
             drain: Drain::default(),
         }
     }
