@@ -32,6 +32,7 @@ mod projections;
 mod python;
 mod repair;
 mod selection;
+mod serve;
 mod service;
 mod small;
 mod store;

@@ -12,8 +12,10 @@ mod limits;
 mod logging;
 mod output;
 mod progress;
+mod service_manager;
 mod session;
 mod target;
+mod time_span;
 mod tree;
 mod zstd;
 
