@@ -33,6 +33,7 @@ mod python;
 mod repair;
 mod selection;
 mod served;
+mod serve;
 mod service;
 mod small;
 mod store;

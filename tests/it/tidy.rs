@@ -178,7 +178,13 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
                  [lints]\nworkspace = true\n";
     assert!(manifest.ends_with(alone), "the examples have more than the facade and the archive");
     assert_eq!(manifest.matches("dependencies").count(), 1);
-    let parts = ["spacefold", "spacefold-archive", "spacefold-client", "spacefold-event-core"];
+    let parts = [
+        "spacefold",
+        "spacefold-archive",
+        "spacefold-client",
+        "spacefold-event-core",
+        "spacefold-server",
+    ];
     known("tools/spacefold", &parts);
     known("tools/rebuild-projections", &[]);
 }

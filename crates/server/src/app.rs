@@ -9,6 +9,7 @@ use crate::{
     console::{Sessions, Timelines},
     pool::BlockingPool,
     problem::HttpProblem,
+    request_trace::RequestIds,
     served_store::ServedStore,
     settings::{ServerLimits, Settings},
 };
@@ -29,6 +30,7 @@ struct AppParts {
     uploads: Arc<Semaphore>,
     sessions: Sessions,
     timelines: Timelines,
+    request_ids: RequestIds,
 }
 
 impl App {
@@ -42,6 +44,7 @@ impl App {
             uploads: permits(limits.max_uploads),
             sessions: Sessions::new(),
             timelines: Timelines::default(),
+            request_ids: RequestIds::new(),
             store,
             settings,
         }))
@@ -53,6 +56,10 @@ impl App {
 
     pub(crate) fn limits(&self) -> &ServerLimits {
         &self.0.settings.limits
+    }
+
+    pub(crate) fn request_ids(&self) -> &RequestIds {
+        &self.0.request_ids
     }
 
     pub(crate) fn pool(&self) -> &BlockingPool {

@@ -15,7 +15,7 @@ use crate::{
     app::App,
     console::{self, Visitor},
     entity_tag,
-    problem::HttpProblem,
+    problem::{HttpProblem, UnsentProblem},
     tokens::TokenGrant,
 };
 
@@ -40,8 +40,8 @@ pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Ne
         Err(problem) => problem.into_response(),
     };
     let Some((method, uri, headers)) = asked else { return answered };
-    match answered.extensions().get::<HttpProblem>() {
-        Some(problem) => console::refused(&app, &method, &uri, &headers, problem),
+    match answered.extensions().get::<UnsentProblem>() {
+        Some(UnsentProblem(problem)) => console::refused(&app, &method, &uri, &headers, problem),
         None => answered,
     }
 }

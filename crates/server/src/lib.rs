@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 //!
 //! Spaces over HTTP: a router over a store that is open, or that is followed beside the process that has
-//! it. It can be mounted in an axum application, or [served](serve) by itself.
+//! it. It can be mounted in an axum application, served [on a runtime](serve), [in a thread](run) or
+//! [through the socket of the store](serve_local).
 //!
 //! ```
 //! use axum::Router;
@@ -19,7 +20,8 @@
 //! With [tokens](Settings::tokens), who has one that is good: it grants rights over spaces, and what it
 //! does not grant is not shown. Without, nobody is asked who they are: whoever reaches the router may do
 //! what the store lets this process do, and what keeps others away is the listener on a loopback address,
-//! or what the application puts before the router. Nothing is encrypted here.
+//! or what the application puts before the router. Only an [encrypted](ServerListener::encrypted) listener
+//! encrypts; the [socket](serve_local) of a store answers processes of the same user alone.
 //!
 //! Pages of other sites are kept away either way: a `Host` that is not among
 //! [those that are told](Settings::hosts), an `Origin` or `Sec-Fetch-Site` of another site are answered
@@ -70,26 +72,37 @@ mod drain;
 mod entity_tag;
 mod events_text;
 mod guard;
+mod local_service;
 mod moment;
 mod parameters;
 mod path_ids;
 mod pool;
 mod pooled_subscriber;
 mod problem;
+mod request_trace;
 mod resources;
 mod selection;
+mod serve_error;
 mod served_store;
+mod server_listener;
 mod serving;
 mod settings;
 mod timed_io;
+#[cfg(feature = "tls")]
+mod tls_files;
 mod tokens;
 
 use axum::{Router, middleware};
 
+#[cfg(feature = "tls")]
+pub use self::tls_files::{TlsError, TlsFiles};
 pub use self::{
     drain::Drain,
+    local_service::{LocalService, serve_local, serve_local_with},
+    serve_error::ServeError,
     served_store::ServedStore,
-    serving::serve,
+    server_listener::ServerListener,
+    serving::{run, serve},
     settings::{ServerLimits, Settings},
     tokens::{KeptToken, SpacePattern, TokenError, TokenFile, TokenGrant, TokenRight},
 };
@@ -105,9 +118,10 @@ use crate::app::App;
 pub fn router(spaces: impl Into<ServedStore>, settings: Settings) -> Router {
     let app = App::new(spaces.into(), settings);
     let guarded = middleware::from_fn_with_state(app.clone(), guard::guard);
+    let traced = middleware::from_fn_with_state(app.clone(), request_trace::trace);
     let mut routes = resources::routes();
     if app.settings().console {
         routes = routes.merge(console::routes());
     }
-    routes.layer(guarded).with_state(app)
+    routes.layer(guarded).layer(traced).with_state(app)
 }

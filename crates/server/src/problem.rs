@@ -3,7 +3,7 @@
 mod of_commands;
 mod of_store;
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use axum::{
     body::Body,
@@ -106,6 +106,17 @@ impl HttpProblem {
 
     /// The problem as JSON, on one line.
     pub(crate) fn to_json(&self) -> String {
+        Value::Object(self.printed()).to_string()
+    }
+
+    /// The same, of the request with an id.
+    pub(crate) fn to_json_with(&self, request_id: &str) -> String {
+        let mut printed = self.printed();
+        printed.insert("request_id".to_owned(), request_id.into());
+        Value::Object(printed).to_string()
+    }
+
+    fn printed(&self) -> Map<String, Value> {
         let parts = &*self.0;
         let mut printed = Map::new();
         let mut say = |key: &str, value: Value| drop(printed.insert(key.to_owned(), value));
@@ -116,9 +127,13 @@ impl HttpProblem {
         say("retryable", parts.is_retryable.into());
         say("effects", if parts.may_have_effects { "unknown" } else { "none" }.into());
         printed.extend(parts.fields.iter().map(|(key, value)| (key.clone(), value.clone())));
-        Value::Object(printed).to_string()
+        printed
     }
 }
+
+/// A problem whose body is still to be written, when it is known of which request it is.
+#[derive(Clone, Debug)]
+pub(crate) struct UnsentProblem(pub(crate) Arc<HttpProblem>);
 
 impl fmt::Display for HttpProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,14 +145,13 @@ impl Error for HttpProblem {}
 
 impl IntoResponse for HttpProblem {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.to_json()));
+        let mut response = Response::new(Body::empty());
         *response.status_mut() = self.0.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.0.headers.iter().cloned());
-        // For whoever says it to people.
-        response.extensions_mut().insert(self);
+        response.extensions_mut().insert(UnsentProblem(Arc::new(self)));
         response
     }
 }

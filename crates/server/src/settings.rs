@@ -100,6 +100,8 @@ pub struct Settings {
     /// Whether the console is there, for people who look: `GET /` and pages below it. With tokens it
     /// asks for one, and shows what that grants.
     pub console: bool,
+    /// Requests whose answer begins so late are logged as slow; `None` logs none as that.
+    pub slow_after: Option<Duration>,
     /// Begins the end: streams and long polls are closed once it [starts](Drain::start).
     pub drain: Drain,
 }
@@ -112,6 +114,7 @@ impl Default for Settings {
             tokens: None,
             read_only: false,
             console: true,
+            slow_after: Some(Duration::from_secs(1)),
             drain: Drain::default(),
         }
     }

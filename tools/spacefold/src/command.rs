@@ -23,10 +23,12 @@ pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod salvage;
 pub(crate) mod selection;
+pub(crate) mod serve;
 pub(crate) mod service;
 pub(crate) mod snapshot;
 pub(crate) mod spaces;
 pub(crate) mod tail;
+pub(crate) mod token;
 pub(crate) mod verify;
 pub(crate) mod where_is;
 
@@ -111,6 +113,14 @@ pub(crate) enum CliCommand {
     Backup(backup::Backup),
     /// Make a store of a backup, as it was at its end, a position or a time.
     Restore(restore::Restore),
+    /// Serve the store over HTTP and through its socket, until Ctrl-C or SIGTERM.
+    ///
+    /// Who asks over HTTP needs a token, which `spacefold token create` makes; who asks through the socket
+    /// has to be the same user. At the end streams are closed, what is under way is answered, and the
+    /// store is closed; pressed again, Ctrl-C ends at once, and what was acknowledged is stored.
+    Serve(serve::Serve),
+    /// Make, list and revoke the tokens that `serve` lets in.
+    Token(token::TokenArgs),
 }
 
 impl CliCommand {
@@ -165,6 +175,8 @@ impl CliCommand {
             Self::Checkout(arguments) => arguments.run(session),
             Self::Backup(arguments) => arguments.run(session),
             Self::Restore(arguments) => arguments.run(session),
+            Self::Serve(arguments) => arguments.run(session),
+            Self::Token(arguments) => arguments.run(session),
         }
     }
 }

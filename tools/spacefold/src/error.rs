@@ -198,6 +198,11 @@ pub(crate) fn warn_of_backup(error: &ArchiveError, newest: Option<Timestamp>) {
     ]);
 }
 
+/// Warns of something that a command goes on without.
+pub(crate) fn warn(what: &str, hint: &str) {
+    tell(&[&format!("warning: {what}"), &format!("hint: {hint}")]);
+}
+
 /// Writes lines for people to standard error.
 fn tell(lines: &[&str]) {
     let mut text = String::new();

@@ -13,8 +13,10 @@ mod logging;
 mod output;
 mod progress;
 mod refused;
+mod service_manager;
 mod session;
 mod target;
+mod time_span;
 mod tree;
 mod zstd;
 

@@ -15,8 +15,14 @@ mod documented;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod local;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
+mod request_ids;
+#[cfg(test)]
 mod streams;
+#[cfg(all(test, feature = "tls"))]
+mod tls;
 #[cfg(test)]
 mod who_may;

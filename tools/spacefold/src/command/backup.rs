@@ -26,6 +26,7 @@ use crate::{
     progress,
     session::CliSession,
     target,
+    time_span::parse_time,
 };
 
 #[derive(Debug, Args)]
@@ -206,22 +207,6 @@ pub(crate) fn open(place: &Path) -> Result<BackupRepository, Failure> {
     BackupRepository::open(storage(place)?).map_err(failure)
 }
 
-/// A time as people write it.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let expected = || format!("{text:?} is no time such as 10s, 5m or 1h");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| expected())?;
-    let seconds = match unit {
-        "ms" => return Ok(Duration::from_millis(number)),
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        _ => return Err(expected()),
-    };
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(expected)
-}
-
 /// How a command ends that a repository is in the way of.
 pub(crate) fn failure(error: ArchiveError) -> Failure {
     let told = |status, place: &str, hint: &str| Failure::new(status, &error, place, hint);
@@ -293,23 +278,5 @@ pub(crate) fn failure(error: ArchiveError) -> Failure {
         ArchiveError::Store(error) => error.into(),
         ArchiveError::Read(error) => error.into(),
         error => Failure::new(Status::Failed, error, REPOSITORY, "run the command again"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_with_their_unit() {
-        let read = |text| parse_time(text).ok().map(|time| time.as_millis());
-        assert_eq!(
-            ["10s", "5m", "1h", "20ms"].map(read),
-            [10_000, 300_000, 3_600_000, 20].map(Some)
-        );
-        assert_eq!(
-            ["10", "s", "", "-1s", "1d", "1.5s", "99999999999999999999h"].map(read),
-            [None; 7]
-        );
     }
 }
