@@ -162,7 +162,7 @@ fn print(
 }
 
 /// Whether a place is in no folder.
-fn is_url(place: &Path) -> bool {
+pub(crate) fn is_url(place: &Path) -> bool {
     place.to_str().is_some_and(|text| text.contains("://"))
 }
 
@@ -207,7 +207,7 @@ pub(crate) fn open(place: &Path) -> Result<BackupRepository, Failure> {
 }
 
 /// A time as people write it.
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let expected = || format!("{text:?} is no time such as 10s, 5m or 1h");
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
     let (number, unit) = text.split_at(digits);
@@ -279,6 +279,10 @@ pub(crate) fn failure(error: ArchiveError) -> Failure {
                 "the point that was asked for",
                 "`spacefold backup list FROM` says how far each backup goes",
             );
+        }
+        ArchiveError::NothingFits { .. } => {
+            let hint = "name the repository of this store's backups; nothing was changed";
+            return told(Status::Failed, REPOSITORY, hint);
         }
         ArchiveError::NotEmpty { .. } => {
             let hint = "name a path where nothing is, or an empty folder";
