@@ -374,7 +374,7 @@ fn given_out(library: &str, of: &str) -> BTreeSet<String> {
 }
 
 /// What the parts give out to one another, and is no use to who has the facade.
-const BETWEEN_PARTS: [&str; 41] = [
+const BETWEEN_PARTS: [&str; 43] = [
     // What authors of other logs need, which stays in event-core.
     "Answerer",
     "Assignments",
@@ -420,7 +420,9 @@ const BETWEEN_PARTS: [&str; 41] = [
     "LogRestoreError",
     "RestoredPoint",
     "SegmentBytes",
+    "frames_events",
     "frames_position_by",
+    "segment_events",
     "segment_position_by",
 ];
 

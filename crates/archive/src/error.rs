@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use spacefold::content::OpenContentError;
+use spacefold::{admin::RemakeError, content::OpenContentError};
 use spacefold_event_core::{Position, ReadError, StorageError, Timestamp, id_text};
 use spacefold_objects::{ObjectError, ObjectErrorKind};
 use spacefold_store::{LogRestoreError, OpenError};
@@ -129,6 +129,17 @@ pub enum ArchiveError {
         /// Why.
         what: String,
     },
+    /// Nothing in the repository is of the store that was to be mended, which stays as it is.
+    #[error("nothing of the store in {} is in {place}", path.display())]
+    NothingFits {
+        /// The repository.
+        place: String,
+        /// The store.
+        path: PathBuf,
+    },
+    /// The store cannot be mended.
+    #[error(transparent)]
+    Repair(#[from] RemakeError),
     /// The events of the backup do not restore.
     #[error(transparent)]
     Log(#[from] LogRestoreError),

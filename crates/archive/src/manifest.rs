@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::value::RawValue;
 use spacefold_event_core::{
     LogId, LogIdentity, Position, TimelineFork, TimelineId, Timestamp, id_of_text, id_text,
@@ -318,6 +321,15 @@ pub(crate) fn seal(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = sealed.unwrap_or_default();
     bytes.push(b'\n');
     bytes
+}
+
+/// The value that [`seal`] has sealed; else what is wrong with the bytes.
+pub(crate) fn unseal_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let raw = unseal(bytes).map_err(|bad| match bad {
+        BadManifest::Damaged(what) => what,
+        BadManifest::UnknownFormat { found } => format!("format {found}"),
+    })?;
+    serde_json::from_str(raw.get()).map_err(|error| error.to_string())
 }
 
 fn unseal(bytes: &[u8]) -> Result<&RawValue, BadManifest> {

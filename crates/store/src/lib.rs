@@ -70,7 +70,8 @@ pub use self::{
     },
     fork::{ForkOptions, ForkReport, fork},
     log_restore::{
-        LogRestore, LogRestoreError, RestoredPoint, frames_position_by, segment_position_by,
+        LogRestore, LogRestoreError, RestoredPoint, frames_events, frames_position_by,
+        segment_events, segment_position_by,
     },
     options::{Durability, StoreOptions},
     remake::{LostRevisions, MovedStretch, RefusedEvent, RemakeError},

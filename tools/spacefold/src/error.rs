@@ -203,6 +203,14 @@ pub(crate) fn warn(what: &str, hint: &str) {
     tell(&[&format!("warning: {what}"), &format!("hint: {hint}")]);
 }
 
+/// Warns of what keeps a follower of an archive from going on, for now.
+pub(crate) fn warn_of_archive(error: &ArchiveError) {
+    tell(&[
+        &format!("warning: no backup was taken over: {error}"),
+        &format!("hint: {}", hint_about(error, "it is tried again")),
+    ]);
+}
+
 /// Writes lines for people to standard error.
 fn tell(lines: &[&str]) {
     let mut text = String::new();

@@ -7,11 +7,10 @@ use spacefold_disk::{
     Disk, SimDisk,
     sim::{Fault, Kept},
 };
-
 use spacefold_event_core::bytes::to_u64;
+use spacefold_objects::ObjectStorage;
 
 use super::*;
-use spacefold_objects::ObjectStorage;
 
 const BACKUPS: &str = "/backups";
 /// Disks that are looked at unless told otherwise.

@@ -163,7 +163,7 @@ fn print(
 }
 
 /// Whether a place is in no folder.
-fn is_url(place: &Path) -> bool {
+pub(crate) fn is_url(place: &Path) -> bool {
     place.to_str().is_some_and(|text| text.contains("://"))
 }
 
@@ -264,6 +264,10 @@ pub(crate) fn failure(error: ArchiveError) -> Failure {
                 "the point that was asked for",
                 "`spacefold backup list FROM` says how far each backup goes",
             );
+        }
+        ArchiveError::NothingFits { .. } => {
+            let hint = "name the repository of this store's backups; nothing was changed";
+            return told(Status::Failed, REPOSITORY, hint);
         }
         ArchiveError::NotEmpty { .. } => {
             let hint = "name a path where nothing is, or an empty folder";

@@ -1,5 +1,6 @@
 //! `spacefold doctor`
 
+mod backups;
 mod disk;
 
 use std::{
@@ -29,6 +30,10 @@ pub(crate) struct Doctor {
     /// The folder of the store, which a process may have open; the one that --data names, unless told.
     #[arg(value_name = "DIR")]
     store: Option<PathBuf>,
+
+    /// Look at the repository of its backups too: how old the newest backup and the newest drill are.
+    #[arg(long, value_name = "FROM")]
+    backups: Option<PathBuf>,
 }
 
 /// What a look came to.
@@ -96,6 +101,9 @@ impl Doctor {
         }
         disk::look(&path, &mut found)?;
         look_at_store(&path, &mut found)?;
+        if let Some(backups) = &self.backups {
+            backups::look(&path, backups, &mut found)?;
+        }
         let Findings(findings) = found;
         let has = |verdict| findings.iter().any(|found| found.verdict == verdict);
         let (is_wrong, is_damaged) = (has(FindingVerdict::Wrong), has(FindingVerdict::Damaged));
