@@ -13,7 +13,10 @@ use std::{
 };
 
 use serde_json::Value;
-use spacefold::{Delivery, Position, SpaceEvent, Spacefold, Subscription, log::LogReader as _};
+use spacefold::{
+    Delivery, Position, SpaceEvent, Spacefold, Subscription,
+    log::{EmbeddedLog, LogReader as _},
+};
 use spacefold_disk::{Disk as _, FolderLock, RealDisk};
 
 use crate::support::{cli, rebuild_projections, run};
@@ -283,6 +286,36 @@ fn tail_follows_what_is_appended_by_whomever_and_goes_on_where_it_ended() {
     assert!(code == Some(130) || code.is_none(), "{code:?}");
     assert_eq!(rest, "");
     held.close().unwrap();
+}
+
+#[test]
+fn info_leaves_sleds_copy_shut_in_a_store_that_a_program_has_made() {
+    const EVENTS: usize = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let spaces = Spacefold::open(&store).unwrap();
+    // Enough for blocks: before there are some, there is no copy.
+    let event =
+        |n: usize| SpaceEvent::variable_set(format!("space-{}", n % 50), "v", format!("{n}"));
+    for begin in (0..EVENTS).step_by(4_000) {
+        spaces.append((begin..begin + 4_000).map(event).collect::<Vec<_>>()).unwrap();
+    }
+    spaces.snapshot("space-1").unwrap();
+    spaces.close().unwrap();
+    // Whoever opens it finds that it is wrong, and sets it aside.
+    let copy = store.join("sled");
+    let of_sled = fs::read(copy.join("db")).unwrap();
+    fs::write(copy.join("db"), vec![0xa5; of_sled.len()]).unwrap();
+    let names = || fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().file_name());
+    let set_aside = || names().filter(|name| name.to_string_lossy().contains("set-aside")).count();
+    let before = files(&copy);
+    assert_eq!(info(&store)["head"], EVENTS);
+    assert!(files(&copy) == before, "sled's copy was opened");
+    assert_eq!(set_aside(), 0);
+    let log = EmbeddedLog::open(&store).unwrap();
+    assert_eq!(log.info().head, Position::new(EVENTS as u64));
+    log.close().unwrap();
+    assert_eq!(set_aside(), 1, "this would have been seen");
 }
 
 #[test]
