@@ -171,7 +171,8 @@ fn the_language_the_projections_the_bus_and_the_service_know_no_store() {
         "spacefold-store",
     ];
     known("crates/archive", &parts);
-    known("crates/replicated", &["spacefold-event-core", "spacefold-disk"]);
+    let parts = ["spacefold-event-core", "spacefold-disk", "spacefold-objects"];
+    known("crates/replicated", &parts);
     known("tests/examples", &["spacefold", "spacefold-archive"]);
     let manifest = fs::read_to_string(root().join("tests/examples/Cargo.toml")).unwrap();
     let alone = "[dependencies]\nspacefold.workspace = true\nspacefold-archive.workspace = true\n\n\

@@ -10,7 +10,8 @@
 //! other processes' blocks ─▶ tail: hash, chain, positions ─▶ own log ─▶ readers
 //! ```
 //!
-//! The crate knows no network and no runtime: those are the backends'.
+//! [`ObjectBlocks`] is the backend of a folder or a bucket. The crate knows no network and no runtime:
+//! those are the backends'.
 
 mod ahead;
 mod block_log;
@@ -20,6 +21,7 @@ mod flight;
 mod group_block;
 #[cfg(test)]
 mod model;
+mod object_blocks;
 mod replica;
 mod replicated_log;
 #[cfg(any(test, feature = "sim"))]
@@ -33,5 +35,6 @@ pub use self::{
     block_log::{BlockLimits, BlockLog, PutAnswer, PutOutcome},
     error::{BlockDamage, ReplicatedOpenError},
     group_block::GroupBlockError,
+    object_blocks::ObjectBlocks,
     replicated_log::{ReplicatedLog, ReplicatedOptions},
 };

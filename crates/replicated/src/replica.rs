@@ -125,9 +125,10 @@ impl Replica {
         &self.ahead
     }
 
-    /// Whether everything was read again that the log of this process holds.
+    /// Whether it is known which log it is, and everything was read again that the log of this process
+    /// holds: nothing is decided before.
     pub(crate) fn has_read_again(&self) -> bool {
-        self.log.head() == self.tail.head
+        self.tail.identity.is_some() && self.log.head() == self.tail.head
     }
 
     /// Whether nobody waits for anything.
@@ -385,6 +386,7 @@ impl Replica {
         };
         let Some(identity) = self.tail.identity else {
             let why = "the first block of the log was not read";
+            self.ahead.clear();
             decided.into_iter().for_each(|(it, _)| it.answer.answer(Err(undecided(why))));
             return;
         };

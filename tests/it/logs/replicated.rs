@@ -4,8 +4,12 @@
 use std::sync::Arc;
 
 use conformance::{LogFactory, conformance_suite};
+use spacefold_disk::MemoryDisk;
 use spacefold_event_core::EventLog;
-use spacefold_replicated::{BlockLimits, ReplicatedLog, ReplicatedOptions, SimBlocks};
+use spacefold_objects::{FolderStorage, ObjectStorage};
+use spacefold_replicated::{
+    BlockLimits, ObjectBlocks, ReplicatedLog, ReplicatedOptions, SimBlocks,
+};
 use spacefold_store::{EmbeddedLog, StoreOptions};
 use tempfile::TempDir;
 
@@ -72,3 +76,32 @@ impl LogFactory for Kept {
 }
 
 conformance_suite!(kept, super::Kept);
+
+/// The blocks are objects of a folder.
+struct Objects {
+    storage: Arc<dyn ObjectStorage>,
+}
+
+impl LogFactory for Objects {
+    fn new() -> Self {
+        let disk = Arc::new(MemoryDisk::default());
+        Self { storage: Arc::new(FolderStorage::on(disk, "/objects")) }
+    }
+
+    fn open(&self) -> Box<dyn EventLog> {
+        let own = Arc::new(EmbeddedLog::in_memory(&StoreOptions::default()).unwrap());
+        let blocks = ObjectBlocks::open(Arc::clone(&self.storage)).unwrap();
+        Box::new(ReplicatedLog::open(blocks, own, ReplicatedOptions::default()).unwrap())
+    }
+
+    fn reopen(&self, log: Box<dyn EventLog>) -> Option<Box<dyn EventLog>> {
+        drop(log);
+        Some(self.open())
+    }
+
+    fn model_cases() -> u32 {
+        12
+    }
+}
+
+conformance_suite!(objects, super::Objects);

@@ -1,7 +1,5 @@
 use proptest::prelude::*;
-use spacefold_event_core::{
-    AppendRequest, MAX_EVENT_BYTES, Revision, Schemas, SpaceEvent, append_rules,
-};
+use spacefold_event_core::{AppendRequest, Revision, Schemas, SpaceEvent, append_rules};
 
 use super::*;
 
@@ -119,7 +117,6 @@ fn another_number_of_events_than_the_header_says_is_refused() {
         let header = BlockHeader { count, ..header };
         assert!(decode_records(&header, &payload).is_err(), "{count} events");
     }
-    assert!(MAX_GROUP_BYTES > MAX_APPEND_BYTES && MAX_EVENT_BYTES < MAX_GROUP_BYTES);
 }
 
 proptest! {

@@ -73,17 +73,17 @@ impl<B: BlockLog> ReplicatedLog<B> {
             closing: CloseOnce::default(),
         };
         let following = Arc::clone(&shared);
-        let works: [(&str, Box<dyn FnOnce() + Send>); 2] = [
-            ("spacefold-commit", Box::new(move || shared.commit())),
-            ("spacefold-follow", Box::new(move || following.follow())),
-        ];
-        for (name, work) in works {
-            let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
-            let thread =
-                thread.map_err(|error| StorageError::new("starting a thread of the log", error))?;
-            log.threads.lock().push(thread);
-        }
+        log.spawn("spacefold-commit", move || shared.commit())?;
+        log.spawn("spacefold-follow", move || following.follow())?;
         Ok(log)
+    }
+
+    fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StorageError> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+        let thread =
+            thread.map_err(|error| StorageError::new("starting a thread of the log", error))?;
+        self.threads.lock().push(thread);
+        Ok(())
     }
 }
 
@@ -189,11 +189,12 @@ impl<B: BlockLog> LogShared<B> {
             if let Some(error) = failed {
                 return Err(error.into());
             }
-            let (damage, unreachable) = {
+            let (damage, unreachable, is_missing) = {
                 let trouble = self.trouble.lock();
-                (trouble.damage.clone(), trouble.unreachable.clone())
+                let is_missing = trouble.missing_since.is_some();
+                (trouble.damage.clone(), trouble.unreachable.clone(), is_missing)
             };
-            if has_read_again && damage.is_none() && unreachable.is_none() {
+            if has_read_again && damage.is_none() && unreachable.is_none() && !is_missing {
                 return Ok(());
             }
             if Instant::now() >= deadline {
