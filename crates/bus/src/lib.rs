@@ -22,6 +22,7 @@ mod coalesce;
 mod cursor;
 mod delivery;
 mod durable;
+mod durable_place;
 mod event_bus;
 mod feed;
 mod handler;
@@ -51,6 +52,7 @@ mod testing;
 pub use self::{
     delivery::{Delivery, ReceiveError, SubscribeError},
     durable::{AckError, DurableSubscriber, DurableSubscription},
+    durable_place::DurablePlace,
     event_bus::{
         AfterFailure, BusError, BusOptions, EventBus, Handled, HandlerFailure, HandlerId,
         HandlerTest, Published,
@@ -58,7 +60,7 @@ pub use self::{
     feed::{Feed, SubscriberInfo},
     handler::{Handler, HandlerError, HandlerOutcome},
     items::FeedItems,
-    parked::{ParkedEvent, ParkedId},
+    parked::{ParkError, ParkedEvent, ParkedId},
     place_store::{PlaceFile, PlaceStore},
     priority::Priority,
     retry_policy::RetryPolicy,

@@ -248,8 +248,8 @@ pub mod subscribe {
     pub use crate::snapshot_stream::{SnapshotStream, SnapshotStreamError};
     #[doc(inline)]
     pub use spacefold_bus::{
-        AckError, DurableSubscriber, DurableSubscription, Feed, FeedItems, LagPolicy, PlaceFile,
-        PlaceStore, ReceiveError, SubscriberInfo, SubscriptionHandle,
+        AckError, DurablePlace, DurableSubscriber, DurableSubscription, Feed, FeedItems, LagPolicy,
+        ParkError, PlaceFile, PlaceStore, ReceiveError, SubscriberInfo, SubscriptionHandle,
     };
 }
 
