@@ -6,8 +6,10 @@ use spacefold::{Spacefold, log::LogIdentity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    jobs::Jobs,
     pool::BlockingPool,
     problem::HttpProblem,
+    receiving_sessions::ReceivingSessions,
     served_store::ServedStore,
     settings::{ServerLimits, Settings},
 };
@@ -26,6 +28,8 @@ struct AppParts {
     buffered: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    sessions: Arc<ReceivingSessions>,
+    jobs: Jobs,
 }
 
 impl App {
@@ -37,6 +41,8 @@ impl App {
             buffered: permits(limits.max_buffered_bytes / PERMIT_BYTES),
             streams: permits(limits.max_streams),
             uploads: permits(limits.max_uploads),
+            sessions: Arc::default(),
+            jobs: Jobs::default(),
             store,
             settings,
         }))
@@ -52,6 +58,16 @@ impl App {
 
     pub(crate) fn pool(&self) -> &BlockingPool {
         &self.0.pool
+    }
+
+    /// What goes on by itself.
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.0.jobs
+    }
+
+    /// Who receives under which durable subscription.
+    pub(crate) fn sessions(&self) -> &Arc<ReceivingSessions> {
+        &self.0.sessions
     }
 
     pub(crate) fn store(&self) -> &ServedStore {
@@ -101,6 +117,12 @@ impl App {
                 format_args!("{} streams are open, the most that may", self.limits().max_streams);
             HttpProblem::unavailable("too_many_streams", detail)
         })
+    }
+
+    /// Streams and long polls that are open.
+    pub(crate) fn open_streams(&self) -> usize {
+        let most = self.limits().max_streams.min(Semaphore::MAX_PERMITS);
+        most.saturating_sub(self.0.streams.available_permits())
     }
 
     /// Leave to take a content in.

@@ -13,8 +13,14 @@ mod documented;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod projecting;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod subscriptions;
 #[cfg(test)]
 mod who_may;
