@@ -1,3 +1,5 @@
+#![doc = include_str!("../README.md")]
+//!
 //! Spaces that a server of spacefold serves: a blocking client of its HTTP interface, over TCP and over
 //! the socket of a store.
 //!

@@ -1,3 +1,5 @@
+#![doc = include_str!("../README.md")]
+//!
 //! The console of a store: pages that are looked at. Data in, markup out; whoever serves them brings
 //! both.
 //!

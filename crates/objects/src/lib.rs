@@ -1,3 +1,5 @@
+#![doc = include_str!("../README.md")]
+//!
 //! Where immutable objects are kept under keys: a folder, or a bucket of S3 and its like.
 //!
 //! [`ObjectStorage`] is the seam: put, put unless one is there, get, list in order, remove. What is built

@@ -1,3 +1,5 @@
+#![doc = include_str!("../README.md")]
+//!
 //! The event log of spacefold over an engine that several machines share.
 //!
 //! A [`BlockLog`] is all that such an engine must give: places that are taken once. [`ReplicatedLog`]

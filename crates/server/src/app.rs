@@ -7,8 +7,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     console::{Sessions, Timelines},
+    jobs::Jobs,
     pool::BlockingPool,
     problem::HttpProblem,
+    receiving_sessions::ReceivingSessions,
     request_trace::RequestIds,
     served_store::ServedStore,
     settings::{ServerLimits, Settings},
@@ -31,6 +33,8 @@ struct AppParts {
     sessions: Sessions,
     timelines: Timelines,
     request_ids: RequestIds,
+    receiving_sessions: Arc<ReceivingSessions>,
+    jobs: Jobs,
 }
 
 impl App {
@@ -45,6 +49,8 @@ impl App {
             sessions: Sessions::new(),
             timelines: Timelines::default(),
             request_ids: RequestIds::new(),
+            receiving_sessions: Arc::default(),
+            jobs: Jobs::default(),
             store,
             settings,
         }))
@@ -73,6 +79,16 @@ impl App {
 
     pub(crate) fn timelines(&self) -> &Timelines {
         &self.0.timelines
+    }
+
+    /// What goes on by itself.
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.0.jobs
+    }
+
+    /// Who receives under which durable subscription.
+    pub(crate) fn receiving_sessions(&self) -> &Arc<ReceivingSessions> {
+        &self.0.receiving_sessions
     }
 
     pub(crate) fn store(&self) -> &ServedStore {
@@ -122,6 +138,12 @@ impl App {
                 format_args!("{} streams are open, the most that may", self.limits().max_streams);
             HttpProblem::unavailable("too_many_streams", detail)
         })
+    }
+
+    /// Streams and long polls that are open.
+    pub(crate) fn open_streams(&self) -> usize {
+        let most = self.limits().max_streams.min(Semaphore::MAX_PERMITS);
+        most.saturating_sub(self.0.streams.available_permits())
     }
 
     /// Leave to take a content in.

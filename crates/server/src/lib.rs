@@ -33,6 +33,7 @@
 //! | `GET /v1` | which store it is, how far it is, its limits |
 //! | `GET /v1/info` | the store at a glance |
 //! | `GET /healthz`, `GET /readyz` | whether the process answers; whether requests are welcome |
+//! | `GET /metrics` | what is to be watched, as Prometheus reads it |
 //! | `GET /v1/events` | events: a page, lines, or a stream, as `Accept` says |
 //! | `POST /v1/events/query` | the same for several filters, and for those that no URL holds |
 //! | `GET /v1/events/{position}` | one event |
@@ -47,6 +48,16 @@
 //! | `POST /v1/spaces/{space}/{operation}`, `POST /v1/spaces/{space}/batch` | commands |
 //! | `GET`, `PUT /v1/contents/{hash}` | content by its hash |
 //! | `GET /`, and pages below it | the [console](Settings::console), for people |
+//! | `GET /v1/projections`, `GET /v1/projections/{name}` | how projections are doing |
+//! | `GET /v1/projections/{name}/rows` | the rows of one that comes with the store |
+//! | `POST /v1/projections/rebuild`, `POST /v1/projections/{name}/rebuild` | folds anew, or compares, as a job |
+//! | `GET /v1/jobs`, `GET`, `DELETE /v1/jobs/{id}` | how a job is doing, and its end |
+//! | `GET /v1/subscriptions` | the durable subscriptions |
+//! | `GET`, `PUT`, `DELETE /v1/subscriptions/{name}` | one of them |
+//! | `GET /v1/subscriptions/{name}/events` | what it has not acknowledged: a page, or a stream |
+//! | `POST /v1/subscriptions/{name}/ack` | acknowledges what was received |
+//! | `GET`, `POST /v1/subscriptions/{name}/parked` | events that are set aside |
+//! | `POST /v1/subscriptions/{name}/parked/{position}/{retry\|discard}` | gives one again, or up |
 //!
 //! `docs/http.md` has every parameter, form and answer.
 //!
@@ -72,13 +83,17 @@ mod drain;
 mod entity_tag;
 mod events_text;
 mod guard;
+mod jobs;
 mod local_service;
+mod metrics_text;
 mod moment;
 mod parameters;
 mod path_ids;
 mod pool;
 mod pooled_subscriber;
+mod printed_filter;
 mod problem;
+mod receiving_sessions;
 mod request_trace;
 mod resources;
 mod selection;

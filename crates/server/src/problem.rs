@@ -55,6 +55,11 @@ impl HttpProblem {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
+    /// What other requests stand against.
+    pub(crate) fn conflict(code: &'static str, detail: impl fmt::Display) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
     pub(crate) fn not_found(code: &'static str, detail: impl fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, detail)
     }

@@ -45,7 +45,9 @@ pub(crate) async fn list(
     let wait = if media_type == Json { given.duration("wait")? } else { None };
     given.finish()?;
     match wait {
-        Some(wait) => live_events::long_poll(&app, filter, &reading, wait).await,
+        Some(wait) => {
+            Ok(live_events::waited_page(&app, filter, &reading, wait).await?.into_answer())
+        }
         None => event_pages::answer_of(&app, reading, media_type).await,
     }
 }

@@ -17,11 +17,17 @@ mod hostile;
 #[cfg(test)]
 mod local;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod projecting;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod request_ids;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod subscriptions;
 #[cfg(all(test, feature = "tls"))]
 mod tls;
 #[cfg(test)]
