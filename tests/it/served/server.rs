@@ -34,7 +34,7 @@ impl TestServer {
         let serving = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
                 told.send(listener.local_addr().unwrap()).unwrap();
                 serve(listener, router(spaces, settings.clone()), &settings).await.unwrap();
             });
