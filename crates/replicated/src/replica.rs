@@ -349,9 +349,13 @@ impl Replica {
         if group.decided.is_empty() {
             return;
         }
+        // What may hold later is refused by a block that is put after it was asked: one under way may have
+        // landed long ago, with others' blocks behind it.
+        let is_asked_now = |(_, verdict): &(Submission, Verdict)| matches!(verdict, Verdict::Refused(error) if !is_final(error));
+        let needs_block = !group.runs.is_empty() || group.decided.iter().any(is_asked_now);
         match self.flights.back_mut() {
             // What is only told is told once what it rests on has landed.
-            Some(last) if group.runs.is_empty() => last.decided.append(&mut group.decided),
+            Some(last) if !needs_block => last.decided.append(&mut group.decided),
             _ => self.fly(group),
         }
     }
