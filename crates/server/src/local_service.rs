@@ -18,7 +18,11 @@ use std::{
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
-use spacefold::{Position, Spacefold, admin::socket_path, log::LogReader};
+use spacefold::{
+    Position, Spacefold,
+    admin::socket_path,
+    log::{LogReader, ReadRequest},
+};
 use tokio::runtime::Builder;
 
 use crate::{
@@ -81,8 +85,8 @@ pub fn serve_local_with(
     mut settings: Settings,
 ) -> Result<LocalService, ServeError> {
     settings.tokens = None;
-    // A store that was closed holds no lock.
-    spaces.log().page_at(Position::new(1))?;
+    // A store that was closed holds no lock, and says so of any read.
+    spaces.log().read(&ReadRequest::from(Position::new(1)).limit(1))?;
     let path = socket_path(spaces.log().path())?;
     let socket = BoundSocket::bind(&path)?;
     let drain = settings.drain.clone();
